@@ -1,0 +1,73 @@
+//! Messages from other sessions to one client: bounded, because the client may not read.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Waker;
+
+/// A bounded queue of messages to one client's session, and the waker that has it called for them.
+///
+/// The session keeps one clone and takes with [`Mailbox::take`]; others keep clones and [`Mailbox::post`].
+#[derive(Debug)]
+pub struct Mailbox<M> {
+    shared: Arc<Shared<M>>,
+}
+
+#[derive(Debug)]
+struct Shared<M> {
+    waker: Waker,
+    messages_max: usize,
+    state: Mutex<State<M>>,
+}
+
+#[derive(Debug)]
+enum State<M> {
+    Open(VecDeque<M>),
+    /// A message did not fit: the reader is too slow and ends.
+    Overflowed,
+}
+
+/// The mailbox was full once: its reader ends with [`super::Fault::Overflow`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overflowed;
+
+impl<M> Clone for Mailbox<M> {
+    fn clone(&self) -> Self {
+        Mailbox { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<M> Mailbox<M> {
+    /// A mailbox of the client that `waker` wakes, for at most `messages_max` messages not yet taken.
+    pub fn new(waker: Waker, messages_max: usize) -> Self {
+        let state = Mutex::new(State::Open(VecDeque::new()));
+        Mailbox { shared: Arc::new(Shared { waker, messages_max, state }) }
+    }
+
+    /// Leaves a message and wakes the reader. A message over the bound marks the mailbox as overflowed instead; what
+    /// was in it is dropped, and the reader is woken to learn of it.
+    pub fn post(&self, message: M) -> Result<(), Overflowed> {
+        let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let posted = match &mut *state {
+            State::Open(messages) if messages.len() < self.shared.messages_max => {
+                messages.push_back(message);
+                Ok(())
+            }
+            State::Open(_) | State::Overflowed => {
+                *state = State::Overflowed;
+                Err(Overflowed)
+            }
+        };
+        drop(state);
+        self.shared.waker.wake();
+        posted
+    }
+
+    /// Takes the oldest message, `None` if there is none, an error if one was lost.
+    pub fn take(&self) -> Result<Option<M>, Overflowed> {
+        match &mut *self.shared.state.lock().unwrap_or_else(PoisonError::into_inner) {
+            State::Open(messages) => Ok(messages.pop_front()),
+            State::Overflowed => Err(Overflowed),
+        }
+    }
+}

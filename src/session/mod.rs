@@ -1,0 +1,306 @@
+//! The contract: what is done for a client, as a state machine of bytes in and bytes out.
+//!
+//! A [`Service`] makes a [`Session`] for each client. A session knows no socket, no clock and no thread: it is given
+//! what arrived and the time, and says what it needs next. That is why the same session runs in a loop, in a child
+//! process or in a thread, and why it can be tested without any of them (see [`rehearsal`]).
+//!
+//! A result never depends on how the bytes were split on their way (time excluded).
+
+mod mailbox;
+mod outbox;
+pub mod rehearsal;
+
+pub use mailbox::{Mailbox, Overflowed};
+pub(crate) use outbox::Front;
+pub use outbox::{FileRange, Full, Outbox, Record};
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// What is done for clients: the `dostuff` of the lecture. Cloned into children and threads.
+pub trait Service: Clone + Send + 'static {
+    /// The state of one client.
+    type Session: Session;
+
+    /// Whether its sessions wake each other: only models with one address space serve it.
+    const WAKES: bool = false;
+
+    /// Begins the work for one client. Called after `accept`, before the first [`Session::advance`].
+    fn open(&self, client: &Client<'_>) -> Self::Session;
+
+    /// Last words to a client that gets no session.
+    fn refusal(&self, _why: Refusal) -> &[u8] {
+        b""
+    }
+
+    /// How long the rest of a request may take, in ms, where the service knows better than the server's limit
+    /// (`request_ms`). `None` leaves it to the limit.
+    fn request_ms(&self) -> Option<u32> {
+        None
+    }
+}
+
+/// The work for one client.
+pub trait Session {
+    /// Takes a prefix of `input.bytes`, appends to `out`, and says what is needed next.
+    ///
+    /// The first call ([`Call::Open`]) has no bytes, so a service may speak first; later calls may have nothing new.
+    /// Bytes that are not consumed come again, with more behind them. After [`Call::Expired`], and after
+    /// [`Next::NeedInput`] at the end of input, the outbox is flushed and the client ends.
+    fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress;
+}
+
+/// What a session is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// What arrived and was not yet consumed, from the first byte not consumed.
+    pub bytes: &'a [u8],
+    /// Whether the client has ended its side: nothing comes after `bytes`.
+    pub ended: bool,
+    /// Why the session is called.
+    pub call: Call,
+    /// The time, read once a turn.
+    pub now: Now,
+}
+
+/// Why a session is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// The client has just been accepted; there are no bytes yet.
+    Open,
+    /// There are bytes, or the end of input, or room.
+    Ready,
+    /// A [`Waker`] of this client was used.
+    Woken,
+    /// What the session waited for did not come in time. Its last call.
+    Expired(Wait),
+    /// Like `Ready`, while the server drains: finish what is begun, begin nothing new.
+    Stopping,
+}
+
+/// What a session says at the end of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// How many of `input.bytes` were taken, from the front.
+    pub consumed: usize,
+    /// What is needed next.
+    pub next: Next,
+}
+
+/// What a session waits for when it needs input; it decides the deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The first byte of a request: the client is idle.
+    NextRequest,
+    /// The rest of the request with this number: same number, same deadline.
+    RestOf(u32),
+}
+
+/// What a session needs next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// More bytes than there were (or their end).
+    NeedInput(Wait),
+    /// Room in the outbox. With an outbox that is empty it is a fault.
+    NeedRoom,
+    /// To be called again, after others had their turn. The outbox is flushed first.
+    Again,
+    /// Nothing: the outbox is flushed, then the client ends.
+    Finish,
+    /// Nothing: the client ends at once, the outbox is dropped.
+    Abort(Fault),
+}
+
+/// Why a session gave up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The client broke the protocol.
+    Protocol,
+    /// The client did not read what others sent it: its [`Mailbox`] overflowed.
+    Overflow,
+    /// A file or another resource failed.
+    Resource,
+    /// The session broke the contract: consumed more than there was, needed room in an empty outbox, or called for
+    /// itself without end.
+    Contract,
+}
+
+/// Why a client gets no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There are `clients_max` clients.
+    TooManyClients,
+    /// There are `clients_per_address_max` clients from its address.
+    TooManyFromAddress,
+    /// The process or thread for it could not be made.
+    NoWorker,
+    /// The server drains.
+    Stopping,
+}
+
+/// The time, read once a turn and passed in: nothing under `session`, `services` and `connection` reads a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds since the server started; never goes back.
+    pub monotonic_ms: u64,
+    /// The time of day.
+    pub wall: SystemTime,
+}
+
+/// What a service learns of a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'a> {
+    /// The client's address.
+    pub peer: Peer,
+    /// The address it was accepted at.
+    pub local: Peer,
+    pub(crate) waker: Option<&'a Waker>,
+}
+
+impl<'a> Client<'a> {
+    /// A client without a waker, for tests and models without a shared address space.
+    pub fn new(peer: Peer, local: Peer) -> Self {
+        Client { peer, local, waker: None }
+    }
+
+    /// The same client with a waker.
+    pub fn with_waker(self, waker: &'a Waker) -> Self {
+        Client { waker: Some(waker), ..self }
+    }
+
+    /// A handle with which other sessions, or other threads, call this client's session ([`Call::Woken`]).
+    ///
+    /// # Panics
+    /// If the service does not say [`Service::WAKES`].
+    pub fn waker(&self) -> Waker {
+        self.waker.expect("a service whose sessions wake each other says so: Service::WAKES").clone()
+    }
+}
+
+/// An address of a stream's end, in 20 bytes: a connection keeps it for its whole life.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Peer(PeerInner);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum PeerInner {
+    V4([u8; 4], [u8; 2]),
+    V6([u8; 16], [u8; 2]),
+    Unix,
+}
+
+impl Peer {
+    /// The end of a Unix socket: it has no address worth telling.
+    pub const UNIX: Peer = Peer(PeerInner::Unix);
+
+    /// The internet address, `None` for a Unix socket. An IPv4 client of a dual socket appears as IPv4.
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        match self.0 {
+            PeerInner::V4(ip, port) => Some((ip, u16::from_ne_bytes(port)).into()),
+            PeerInner::V6(ip, port) => Some((ip, u16::from_ne_bytes(port)).into()),
+            PeerInner::Unix => None,
+        }
+    }
+
+    /// What limits per address count as one client: the IPv4 address, or the IPv6 /64 (RFC 6177: a site's smallest
+    /// assignment); `None` for a Unix socket.
+    pub fn site(&self) -> Option<[u8; 9]> {
+        let mut site = [0; 9];
+        match self.0 {
+            PeerInner::V4(ip, _) => site[1..5].copy_from_slice(&ip),
+            PeerInner::V6(ip, _) => {
+                site[0] = 1;
+                site[1..].copy_from_slice(&ip[..8]);
+            }
+            PeerInner::Unix => return None,
+        }
+        Some(site)
+    }
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(addr: SocketAddr) -> Self {
+        let port = addr.port().to_ne_bytes();
+        match addr.ip().to_canonical() {
+            IpAddr::V4(ip) => Peer(PeerInner::V4(ip.octets(), port)),
+            IpAddr::V6(ip) => Peer(PeerInner::V6(ip.octets(), port)),
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.socket_addr() {
+            Some(addr) => addr.fmt(f),
+            None => f.write_str("unix"),
+        }
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Calls one client's session, from any session or thread.
+///
+/// Wakes coalesce until the session has been called; a wake of a client that has ended does nothing, even when another
+/// client has its slot.
+#[derive(Clone)]
+pub struct Waker {
+    target: Arc<dyn WakeTarget>,
+    client: u64,
+}
+
+/// Where wakes go: each model that serves [`Service::WAKES`] has one.
+pub trait WakeTarget: Send + Sync {
+    /// Queues the client with this identity (slot and generation) to run. Must not block for long.
+    fn wake(&self, client: u64);
+}
+
+impl Waker {
+    /// A waker of the client with this identity (slot and generation), by way of `target`.
+    pub fn new(target: Arc<dyn WakeTarget>, client: u64) -> Self {
+        Waker { target, client }
+    }
+
+    /// Has the session called with [`Call::Woken`], once for any number of wakes before that call.
+    pub fn wake(&self) {
+        self.target.wake(self.client);
+    }
+}
+
+impl fmt::Debug for Waker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waker").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+impl Progress {
+    /// All of it was `consumed`; more is needed.
+    pub fn need_input(consumed: usize, wait: Wait) -> Self {
+        Progress { consumed, next: Next::NeedInput(wait) }
+    }
+
+    /// Room is needed.
+    pub fn need_room(consumed: usize) -> Self {
+        Progress { consumed, next: Next::NeedRoom }
+    }
+
+    /// Another call is needed, after others had their turn.
+    pub fn again(consumed: usize) -> Self {
+        Progress { consumed, next: Next::Again }
+    }
+
+    /// Nothing more is needed: flush and end.
+    pub fn finish(consumed: usize) -> Self {
+        Progress { consumed, next: Next::Finish }
+    }
+
+    /// The client ends at once.
+    pub fn abort(fault: Fault) -> Self {
+        Progress { consumed: 0, next: Next::Abort(fault) }
+    }
+}

@@ -1,0 +1,360 @@
+//! What a session has to say: bytes, shared bytes and file ranges, bounded, in order.
+//!
+//! While it is empty it owns no piece; the bytes of small answers lie in one buffer, so that an answer (or a batch of
+//! them) leaves in one write.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Pieces beyond plain bytes that may wait at once: each costs a few words, so the count is bounded as the bytes are.
+const PIECES_MAX: usize = 64;
+/// Slices of one vectored write: what one call can gather without an allocation.
+pub(crate) const GATHER_MAX: usize = 16;
+
+/// The outbox of one client, seen by its session.
+#[derive(Debug)]
+pub struct Outbox {
+    /// Literal bytes of all [`Piece::Bytes`], in order; those before `head` have been sent.
+    bytes: Vec<u8>,
+    head: usize,
+    pieces: VecDeque<Piece>,
+    /// Bytes that wait in memory: literal and shared ones; files are not in memory.
+    held_bytes: usize,
+    bytes_max: usize,
+    /// Sent since the last record was reached.
+    sent_since_record: u64,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Bytes(usize),
+    Shared(Arc<[u8]>, Range<usize>),
+    File(FileRange),
+    Record(Box<Record>),
+}
+
+/// A range of an open file, sent without passing through memory where the transport can.
+#[derive(Clone, Debug)]
+pub struct FileRange {
+    /// The file, open for reading. It is read at explicit offsets, so it can be shared.
+    pub file: Arc<File>,
+    /// Where the range begins, in bytes.
+    pub offset: u64,
+    /// How long it is, in bytes. A file that ends sooner ends the connection: the promise can no longer be kept.
+    pub len: u64,
+}
+
+/// What the journal learns of one answer: put behind it, and handed on when it has been sent or its client ends.
+///
+/// The line of the access log is `PEER` + `line[..bytes_at]` + body bytes sent + `line[bytes_at..]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The line, without the peer before it, the count in its midst and the newline after it.
+    pub line: String,
+    /// Where in `line` the count of body bytes goes.
+    pub bytes_at: usize,
+    /// How many of the answer's bytes are its head, which the count leaves out.
+    pub head_bytes: u32,
+}
+
+/// There was no room; nothing was put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no room in the outbox")
+    }
+}
+
+impl std::error::Error for Full {}
+
+/// The front of an outbox, as the connection sends it.
+pub(crate) enum Front<'a> {
+    Empty,
+    /// `count` slices are filled; `file_follows` says that a file range comes right behind them.
+    Bytes {
+        count: usize,
+        file_follows: bool,
+    },
+    File(&'a FileRange),
+}
+
+impl Outbox {
+    /// An empty outbox that holds at most `bytes_max` bytes.
+    pub fn new(bytes_max: usize) -> Self {
+        let bytes = Vec::new();
+        Outbox { bytes, head: 0, pieces: VecDeque::new(), held_bytes: 0, bytes_max, sent_since_record: 0 }
+    }
+
+    /// How many bytes can be put now.
+    pub fn room(&self) -> usize {
+        if self.pieces.len() >= PIECES_MAX { 0 } else { self.bytes_max.saturating_sub(self.held_bytes) }
+    }
+
+    /// Whether nothing waits to be sent.
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// How many bytes it can hold when empty.
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    /// Bytes that wait in memory (files apart).
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Puts all of `bytes`, or nothing.
+    pub fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        if bytes.len() > self.room() {
+            return Err(Full);
+        }
+        self.bytes.extend_from_slice(bytes);
+        self.grew(bytes.len());
+        Ok(())
+    }
+
+    /// Puts as much of `bytes` as there is room for; returns how much that was.
+    pub fn put_some(&mut self, bytes: &[u8]) -> usize {
+        let len = bytes.len().min(self.room());
+        self.bytes.extend_from_slice(&bytes[..len]);
+        self.grew(len);
+        len
+    }
+
+    /// Puts a range of bytes that others hold too, without a copy.
+    ///
+    /// # Panics
+    /// If `range` is not within `bytes`.
+    pub fn share(&mut self, bytes: Arc<[u8]>, range: Range<usize>) -> Result<(), Full> {
+        assert!(range.start <= range.end && range.end <= bytes.len(), "{range:?} of {} bytes", bytes.len());
+        if range.len() > self.room() {
+            return Err(Full);
+        }
+        if !range.is_empty() {
+            self.held_bytes += range.len();
+            self.pieces.push_back(Piece::Shared(bytes, range));
+        }
+        Ok(())
+    }
+
+    /// Puts a range of a file. Files do not count as bytes, only as pieces.
+    pub fn file(&mut self, range: FileRange) -> Result<(), Full> {
+        if self.pieces.len() >= PIECES_MAX {
+            return Err(Full);
+        }
+        if range.len > 0 {
+            self.pieces.push_back(Piece::File(range));
+        }
+        Ok(())
+    }
+
+    /// Puts a record behind the answer that was put since the last one. It always has room: an answer has one.
+    pub fn record(&mut self, record: Record) {
+        self.pieces.push_back(Piece::Record(Box::new(record)));
+    }
+
+    fn grew(&mut self, len: usize) {
+        if len == 0 {
+            return;
+        }
+        self.held_bytes += len;
+        if let Some(Piece::Bytes(last)) = self.pieces.back_mut() {
+            *last += len;
+        } else {
+            self.pieces.push_back(Piece::Bytes(len));
+        }
+    }
+
+    /// What is to be sent next. Slices are gathered past records, up to the next file. Records must have been taken.
+    pub(crate) fn front<'a>(&'a self, slices: &mut [IoSlice<'a>; GATHER_MAX]) -> Front<'a> {
+        let (mut count, mut at) = (0, self.head);
+        for piece in &self.pieces {
+            match piece {
+                Piece::File(range) if count == 0 => return Front::File(range),
+                Piece::File(_) => return Front::Bytes { count, file_follows: true },
+                Piece::Record(_) => {}
+                Piece::Bytes(len) => {
+                    slices[count] = IoSlice::new(&self.bytes[at..at + len]);
+                    at += len;
+                    count += 1;
+                }
+                Piece::Shared(bytes, range) => {
+                    slices[count] = IoSlice::new(&bytes[range.clone()]);
+                    count += 1;
+                }
+            }
+            if count == GATHER_MAX {
+                break;
+            }
+        }
+        if count == 0 { Front::Empty } else { Front::Bytes { count, file_follows: false } }
+    }
+
+    /// Takes note that `len` bytes of the front were sent, and hands on each record that was reached, with the bytes
+    /// of its answer.
+    pub(crate) fn sent(&mut self, mut len: u64, mut reached: impl FnMut(&Record, u64)) {
+        loop {
+            match self.pieces.front_mut() {
+                Some(Piece::Record(record)) => {
+                    reached(record, self.sent_since_record);
+                    self.sent_since_record = 0;
+                    self.pieces.pop_front();
+                }
+                Some(_) if len == 0 => break,
+                Some(piece) => {
+                    let (part, whole) = piece.took(len);
+                    match piece {
+                        Piece::Bytes(_) => {
+                            self.head += part as usize;
+                            self.held_bytes -= part as usize;
+                        }
+                        Piece::Shared(..) => self.held_bytes -= part as usize,
+                        Piece::File(_) | Piece::Record(_) => {}
+                    }
+                    self.sent_since_record += part;
+                    len -= part;
+                    if whole {
+                        self.pieces.pop_front();
+                    }
+                }
+                None => break,
+            }
+        }
+        debug_assert!(len == 0, "more was sent than there was");
+        if self.pieces.is_empty() {
+            self.bytes.clear();
+            self.head = 0;
+        }
+    }
+
+    /// Drops all that was not sent; records still get the bytes that were.
+    pub(crate) fn abandon(&mut self, mut reached: impl FnMut(&Record, u64)) {
+        for piece in self.pieces.drain(..) {
+            if let Piece::Record(record) = piece {
+                reached(&record, self.sent_since_record);
+                self.sent_since_record = 0;
+            }
+        }
+        self.bytes.clear();
+        (self.head, self.held_bytes, self.sent_since_record) = (0, 0, 0);
+    }
+
+    /// Moves what was not sent into an outbox of its own, no larger than that: the scratch outbox stays with the loop.
+    pub(crate) fn take_rest(&mut self) -> Box<Outbox> {
+        let rest = Outbox {
+            bytes: self.bytes[self.head..].to_vec(),
+            head: 0,
+            pieces: self.pieces.drain(..).collect(),
+            held_bytes: self.held_bytes,
+            bytes_max: self.bytes_max,
+            sent_since_record: self.sent_since_record,
+        };
+        self.bytes.clear();
+        (self.head, self.held_bytes, self.sent_since_record) = (0, 0, 0);
+        Box::new(rest)
+    }
+}
+
+impl Piece {
+    /// Shortens the piece by at most `len` bytes from its front; says by how many, and whether that was all of it.
+    fn took(&mut self, len: u64) -> (u64, bool) {
+        match self {
+            Piece::Bytes(left) => {
+                let part = (*left as u64).min(len);
+                *left -= part as usize;
+                (part, *left == 0)
+            }
+            Piece::Shared(_, range) => {
+                let part = (range.len() as u64).min(len);
+                range.start += part as usize;
+                (part, range.start == range.end)
+            }
+            Piece::File(range) => {
+                let part = range.len.min(len);
+                range.offset += part;
+                range.len -= part;
+                (part, range.len == 0)
+            }
+            Piece::Record(_) => (0, false),
+        }
+    }
+}
+
+/// All or nothing, as [`Outbox::put`]: an error of kind `StorageFull` means that there was no room.
+impl io::Write for Outbox {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.put(bytes).map(|()| bytes.len()).map_err(|full| io::Error::new(io::ErrorKind::StorageFull, full))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gathered(out: &Outbox) -> Vec<u8> {
+        let mut slices = [IoSlice::new(&[]); GATHER_MAX];
+        match out.front(&mut slices) {
+            Front::Bytes { count, .. } => slices[..count].iter().flat_map(|s| s.iter().copied()).collect(),
+            Front::Empty | Front::File(_) => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn bytes_and_shared_bytes_leave_in_order_whatever_is_sent_at_a_time() {
+        for step in 1..12 {
+            let mut out = Outbox::new(64);
+            out.put(b"head ").unwrap();
+            out.share(Arc::from(&b"..shared.."[..]), 2..8).unwrap();
+            out.put(b" tail").unwrap();
+            let mut all = Vec::new();
+            while !out.is_empty() {
+                let mut part = gathered(&out);
+                part.truncate(step);
+                out.sent(part.len() as u64, |_, _| {});
+                all.extend(part);
+            }
+            assert_eq!(all, b"head shared tail");
+            assert_eq!((out.held_bytes(), out.room()), (0, 64));
+        }
+    }
+
+    #[test]
+    fn a_full_outbox_takes_all_or_nothing() {
+        let mut out = Outbox::new(4);
+        assert_eq!(out.put(b"12345"), Err(Full));
+        assert!(out.is_empty());
+        assert_eq!(out.put_some(b"12345"), 4);
+        assert_eq!((out.room(), out.put(b"x")), (0, Err(Full)));
+    }
+
+    #[test]
+    fn a_record_gets_the_bytes_of_its_own_answer() {
+        let record = |line: &str| Record { line: line.into(), bytes_at: 0, head_bytes: 0 };
+        let mut out = Outbox::new(64);
+        out.put(b"first").unwrap();
+        out.record(record("a"));
+        out.put(b"second!").unwrap();
+        out.record(record("b"));
+        let mut seen = Vec::new();
+        out.sent(8, |record, sent| seen.push((record.line.clone(), sent)));
+        assert_eq!(seen, [("a".into(), 5)]);
+        let mut rest = out.take_rest();
+        assert!(out.is_empty());
+        assert_eq!(gathered(&rest), b"ond!");
+        rest.abandon(|record, sent| seen.push((record.line.clone(), sent)));
+        assert_eq!(seen[1], ("b".into(), 3));
+        assert!(rest.is_empty());
+    }
+}
