@@ -8,3 +8,4 @@ pub mod journal;
 pub mod limits;
 pub mod services;
 pub mod session;
+pub mod sys;

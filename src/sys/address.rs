@@ -1,0 +1,110 @@
+//! Where a server listens, in the form of the command line.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// An address to listen at.
+///
+/// As text: `127.0.0.1:7007`, `[::1]:7007`, `localhost:7007` (which is `127.0.0.1`), `[::]:7007` or `*:7007` (every
+/// address of the machine, IPv4 too), `unix:/run/echo.sock`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// TCP. The unspecified IPv6 address takes IPv4 clients too; any other IPv6 address does not. Port 0 asks the
+    /// kernel for a free one.
+    Tcp(SocketAddr),
+    /// A Unix stream socket at this path.
+    Unix(PathBuf),
+}
+
+/// The text is no address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressError {
+    text: String,
+    hint: &'static str,
+}
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\" is no address: {}", self.text.escape_debug(), self.hint)
+    }
+}
+
+impl std::error::Error for AddressError {}
+
+const FORMS: &str = "use 127.0.0.1:7007, [::1]:7007, *:7007 (every address of this machine) or unix:/path";
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let error = |hint| Err(AddressError { text: text.to_owned(), hint });
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match path {
+                "" => error("a path must follow \"unix:\", as in unix:/run/echo.sock"),
+                path if path.contains('\0') => error("a path cannot contain a NUL"),
+                path => Ok(Address::Unix(path.into())),
+            };
+        }
+        if text.starts_with('/') || text.starts_with("./") {
+            return error("write \"unix:\" before the path of a Unix socket");
+        }
+        if let Ok(addr) = text.parse() {
+            return Ok(Address::Tcp(addr));
+        }
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return error(FORMS);
+        };
+        let Ok(port) = port.parse::<u16>() else {
+            return error("the port behind the last colon must be a number from 0 to 65535");
+        };
+        match host {
+            "*" => Ok(Address::Tcp((Ipv6Addr::UNSPECIFIED, port).into())),
+            "localhost" => Ok(Address::Tcp((Ipv4Addr::LOCALHOST, port).into())),
+            host if host.contains(':') => error("write brackets around an IPv6 address, as in [::1]:7007"),
+            _ => error(FORMS),
+        }
+    }
+}
+
+/// In the form that [`Address::from_str`] reads.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(addr) => addr.fmt(f),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_as_it_is_read() {
+        for text in ["127.0.0.1:7007", "[::1]:0", "[::]:80", "unix:/run/a b.sock", "unix:./echo.sock"] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        assert_eq!("*:7".parse::<Address>(), "[::]:7".parse());
+        assert_eq!("localhost:7".parse::<Address>(), "127.0.0.1:7".parse());
+    }
+
+    #[test]
+    fn what_is_no_address_is_told_with_what_to_do() {
+        for (text, hint) in [
+            ("", "use 127.0.0.1:7007"),
+            ("example.org:80", "use 127.0.0.1:7007"),
+            ("127.0.0.1:65536", "0 to 65535"),
+            ("127.0.0.1:", "0 to 65535"),
+            ("::1:70000", "0 to 65535"),
+            ("1::x:80", "brackets"),
+            ("unix:", "must follow"),
+            ("/run/x", "unix:"),
+        ] {
+            let said = text.parse::<Address>().unwrap_err().to_string();
+            assert!(said.contains(hint), "{said}");
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! Listening sockets: bound as asked, with errors that say what to do, and `accept` in one call.
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::Address;
+use super::unix_path::{self, OwnedPath};
+
+/// How to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenOptions {
+    /// Connections the kernel queues before `accept`, as asked of listen(2); the kernel has its own maximum
+    /// (`net.core.somaxconn`).
+    pub backlog: u32,
+    /// Whether the socket joins others that are bound to the same address with the same option (`SO_REUSEPORT`).
+    pub reuse_port: bool,
+    /// Permission bits of a Unix socket's path; `None` leaves them to the umask.
+    pub unix_mode: Option<u32>,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        ListenOptions { backlog: 4096, reuse_port: false, unix_mode: None }
+    }
+}
+
+/// A listening stream socket, TCP or Unix: nonblocking, closed by exec. Dropped, it removes the path that it made, if
+/// that is still its own and the process still the one that bound it.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    address: Address,
+    _path: Option<OwnedPath>,
+}
+
+/// Why it was not possible to listen: one line that says what, where and what to do.
+#[derive(Debug)]
+pub struct BindError {
+    /// Where: an [`Address`] as text, or the number of an inherited descriptor.
+    pub place: String,
+    /// What.
+    pub kind: BindErrorKind,
+    source: io::Error,
+}
+
+/// What kept a socket from listening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindErrorKind {
+    /// Another socket listens there.
+    InUse,
+    /// The port, or the directory of the path, needs privileges.
+    Privileges,
+    /// The address is not one of this machine's.
+    NotAvailable,
+    /// The path does not fit into a socket address.
+    PathTooLong,
+    /// There is something at the path that is no socket.
+    NotASocket,
+    /// The directory of the path does not exist.
+    NoDirectory,
+    /// An inherited descriptor is no listening stream socket.
+    NotListening,
+    /// Anything else, as the system says.
+    Other,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {}: ", self.place)?;
+        let unix = self.place.starts_with("unix:");
+        match self.kind {
+            BindErrorKind::InUse if unix => {
+                f.write_str("a server is listening there; stop it or take another path")
+            }
+            BindErrorKind::InUse => {
+                f.write_str("the port is in use; take another port (0 for any free one) or stop who has it")
+            }
+            BindErrorKind::Privileges if unix => {
+                f.write_str("no permission; take a path in a directory that you may write to")
+            }
+            BindErrorKind::Privileges => f.write_str(
+                "the port needs privileges; take one from 1024 up, or start as root and give them up with --user",
+            ),
+            BindErrorKind::NotAvailable => {
+                f.write_str("this machine does not have that address; take 127.0.0.1, or * for all it has")
+            }
+            BindErrorKind::PathTooLong => {
+                f.write_str("the path is too long for a socket (about 100 bytes); take a shorter one")
+            }
+            BindErrorKind::NotASocket => {
+                f.write_str("there is a file at that path, and it is no socket; move it or take another path")
+            }
+            BindErrorKind::NoDirectory => {
+                f.write_str("the directory does not exist; make it or take another path")
+            }
+            BindErrorKind::NotListening => {
+                f.write_str("the inherited descriptor is no listening stream socket; check the supervisor's setting")
+            }
+            BindErrorKind::Other => self.source.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+impl BindErrorKind {
+    pub(super) fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => BindErrorKind::InUse,
+            io::ErrorKind::PermissionDenied => BindErrorKind::Privileges,
+            io::ErrorKind::AddrNotAvailable => BindErrorKind::NotAvailable,
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => BindErrorKind::NoDirectory,
+            _ => BindErrorKind::Other,
+        }
+    }
+}
+
+/// What an error of [`Listener::accept`] means (accept(2), "Error handling").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcceptError {
+    /// Nobody waits.
+    WouldBlock,
+    /// A signal came between; call again.
+    Interrupted,
+    /// That one client is lost (reset while it was queued, or a network error of its connection); others may wait.
+    Client,
+    /// No descriptors or memory: accepting must pause until some are free.
+    Exhausted,
+    /// The listener is broken: a mistake of the server.
+    Fatal,
+}
+
+impl AcceptError {
+    /// The meaning of an error that `accept` returned.
+    pub fn of(error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(code) if code == libc::EAGAIN || code == libc::EWOULDBLOCK => AcceptError::WouldBlock,
+            Some(libc::EINTR) => AcceptError::Interrupted,
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => AcceptError::Exhausted,
+            Some(
+                libc::ECONNABORTED
+                | libc::EPROTO
+                | libc::EPERM
+                | libc::ENETDOWN
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::EOPNOTSUPP
+                | libc::ENETUNREACH
+                | libc::ETIMEDOUT
+                | libc::ECONNRESET,
+            ) => AcceptError::Client,
+            #[cfg(target_os = "linux")]
+            Some(libc::ENONET | libc::ENOSR) => AcceptError::Client,
+            _ => AcceptError::Fatal,
+        }
+    }
+}
+
+impl Listener {
+    /// Listens at `address`.
+    ///
+    /// A Unix path that a dead server left is replaced; one where a server answers, or that is no socket, is an error.
+    pub fn bind(address: &Address, options: &ListenOptions) -> Result<Self, BindError> {
+        match address {
+            Address::Tcp(addr) => Self::bind_tcp(*addr, options, options.reuse_port, false)
+                .map_err(|source| BindError::new(address, source)),
+            Address::Unix(path) => Self::bind_unix(path, options),
+        }
+    }
+
+    /// `count` sockets at one TCP address, among which the kernel spreads the clients (`SO_REUSEPORT`).
+    ///
+    /// The first is bound without the option, so that a port in use is an error and not a share; port 0 is the same
+    /// port for all.
+    pub fn bind_group(
+        addr: SocketAddr,
+        options: &ListenOptions,
+        count: usize,
+    ) -> Result<Vec<Self>, BindError> {
+        let mut group = Vec::with_capacity(count);
+        let mut at = addr;
+        for nth in 0..count {
+            let listener = Self::bind_tcp(at, options, nth > 0, true)
+                .map_err(|source| BindError::new(&Address::Tcp(at), source))?;
+            at = listener.local_socket_addr().unwrap_or(at);
+            group.push(listener);
+        }
+        Ok(group)
+    }
+
+    /// Takes a listening stream socket that was inherited. Its path, if it has one, is not removed at the end.
+    pub fn from_fd(fd: OwnedFd) -> Result<Self, BindError> {
+        let number = fd.as_raw_fd();
+        let socket = Socket::from(fd);
+        Self::inherit(&socket).map(|address| Listener { socket, address, _path: None }).map_err(|source| {
+            BindError {
+                place: format!("inherited descriptor {number}"),
+                kind: BindErrorKind::NotListening,
+                source,
+            }
+        })
+    }
+
+    fn inherit(socket: &Socket) -> io::Result<Address> {
+        let not_listening = || io::Error::from(io::ErrorKind::InvalidInput);
+        if socket.r#type()? != Type::STREAM {
+            return Err(not_listening());
+        }
+        #[cfg(target_os = "linux")]
+        if !socket.is_listener()? {
+            return Err(not_listening());
+        }
+        socket.set_cloexec(true)?;
+        socket.set_nonblocking(true)?;
+        let local = socket.local_addr()?;
+        if local.is_unix() {
+            return Ok(Address::Unix(local.as_pathname().map(Into::into).unwrap_or_default()));
+        }
+        socket.set_tcp_nodelay(true)?;
+        local.as_socket().map(Address::Tcp).ok_or_else(not_listening)
+    }
+
+    fn bind_tcp(addr: SocketAddr, options: &ListenOptions, join: bool, share: bool) -> io::Result<Self> {
+        let everywhere = addr.is_ipv6() && addr.ip().is_unspecified();
+        let (socket, addr) = match stream_socket(Domain::for_address(addr), Some(Protocol::TCP)) {
+            // A machine without IPv6: all its addresses are IPv4.
+            Err(error) if everywhere && error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+                let addr = SocketAddr::from(([0, 0, 0, 0], addr.port()));
+                (stream_socket(Domain::IPV4, Some(Protocol::TCP))?, addr)
+            }
+            other => (other?, addr),
+        };
+        // A restarted server gets its port back while old connections are in TIME_WAIT.
+        socket.set_reuse_address(true)?;
+        if addr.is_ipv6() {
+            // Explicit, because the default is the machine's (`net.ipv6.bindv6only`).
+            socket.set_only_v6(!everywhere)?;
+        }
+        if join {
+            socket.set_reuse_port(true)?;
+        }
+        // Accepted sockets inherit it on Linux: no call for each.
+        socket.set_tcp_nodelay(true)?;
+        socket.bind(&addr.into())?;
+        if share {
+            socket.set_reuse_port(true)?;
+        }
+        socket.listen(backlog(options))?;
+        let address = Address::Tcp(socket.local_addr()?.as_socket().unwrap_or(addr));
+        Ok(Listener { socket, address, _path: None })
+    }
+
+    fn bind_unix(path: &Path, options: &ListenOptions) -> Result<Self, BindError> {
+        let address = Address::Unix(path.to_owned());
+        let fail = |kind, source| BindError { place: address.to_string(), kind, source };
+        let other = |source| BindError::new(&address, source);
+        let sock_addr = SockAddr::unix(path).map_err(|error| fail(BindErrorKind::PathTooLong, error))?;
+        unix_path::make_free(path, &sock_addr).map_err(|(kind, source)| fail(kind, source))?;
+        let socket = stream_socket(Domain::UNIX, None).map_err(other)?;
+        socket.bind(&sock_addr).map_err(other)?;
+        let path = OwnedPath::of(path).map_err(other)?;
+        if let Some(mode) = options.unix_mode {
+            // Before listen(2), until which nobody can connect: the mode is in force for the first client too.
+            path.set_mode(mode).map_err(other)?;
+        }
+        socket.listen(backlog(options)).map_err(other)?;
+        Ok(Listener { socket, address, _path: Some(path) })
+    }
+
+    /// Where it listens, with the real port.
+    pub fn local_addr(&self) -> &Address {
+        &self.address
+    }
+
+    /// Where it listens, `None` for a Unix socket.
+    pub fn local_socket_addr(&self) -> Option<SocketAddr> {
+        match self.address {
+            Address::Tcp(addr) => Some(addr),
+            Address::Unix(_) => None,
+        }
+    }
+
+    /// Takes the next client: its socket (nonblocking, closed by exec, `TCP_NODELAY`) and its address, `None` for a
+    /// Unix client. [`AcceptError::of`] says what an error means.
+    pub fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+        let fd = self.socket.as_raw_fd();
+        // SAFETY: accept_raw writes an address of the length it says into the storage, which is large enough for any.
+        let (accepted, peer) =
+            unsafe { SockAddr::try_init(|storage, len| accept_raw(fd, storage.cast(), len)) }?;
+        // SAFETY: the descriptor was just made by accept and belongs to nobody else.
+        let accepted = unsafe { OwnedFd::from_raw_fd(accepted) };
+        #[cfg(not(target_os = "linux"))]
+        let accepted = {
+            let socket = Socket::from(accepted);
+            socket.set_cloexec(true)?;
+            socket.set_nonblocking(true)?;
+            if matches!(self.address, Address::Tcp(_)) {
+                socket.set_tcp_nodelay(true)?;
+            }
+            OwnedFd::from(socket)
+        };
+        Ok((accepted, peer.as_socket()))
+    }
+
+    /// Makes `accept` wait for a client (`false`) or not (`true`, as it was bound). The setting is shared with every
+    /// process that has the socket.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.socket.set_nonblocking(nonblocking)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn accept_raw(fd: RawFd, addr: *mut libc::sockaddr, len: *mut libc::socklen_t) -> io::Result<RawFd> {
+    // SAFETY: `addr` and `len` are valid for writing, as SockAddr::try_init promises.
+    match unsafe { libc::accept4(fd, addr, len, libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) } {
+        -1 => Err(io::Error::last_os_error()),
+        accepted => Ok(accepted),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn accept_raw(fd: RawFd, addr: *mut libc::sockaddr, len: *mut libc::socklen_t) -> io::Result<RawFd> {
+    // SAFETY: `addr` and `len` are valid for writing, as SockAddr::try_init promises.
+    match unsafe { libc::accept(fd, addr, len) } {
+        -1 => Err(io::Error::last_os_error()),
+        accepted => Ok(accepted),
+    }
+}
+
+/// Nonblocking and closed by exec.
+fn stream_socket(domain: Domain, protocol: Option<Protocol>) -> io::Result<Socket> {
+    let socket = Socket::new(domain, Type::STREAM, protocol)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn backlog(options: &ListenOptions) -> i32 {
+    i32::try_from(options.backlog).unwrap_or(i32::MAX)
+}
+
+impl BindError {
+    fn new(address: &Address, source: io::Error) -> Self {
+        BindError { place: address.to_string(), kind: BindErrorKind::of(&source), source }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for Listener {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+#[path = "listener_tests.rs"]
+mod tests;

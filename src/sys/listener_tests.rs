@@ -1,0 +1,143 @@
+use super::*;
+
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+fn bind(text: &str) -> Result<Listener, BindError> {
+    Listener::bind(&text.parse().unwrap(), &ListenOptions::default())
+}
+
+fn accept(listener: &Listener) -> (OwnedFd, Option<SocketAddr>) {
+    let start = Instant::now();
+    loop {
+        match listener.accept() {
+            Ok(accepted) => return accepted,
+            Err(error) if AcceptError::of(&error) == AcceptError::WouldBlock => {
+                assert!(start.elapsed() < Duration::from_secs(10), "nobody came");
+                std::thread::yield_now();
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn an_accepted_client_is_nonblocking_without_delay_and_closed_by_exec() {
+    let listener = bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_socket_addr().unwrap();
+    assert_ne!(addr.port(), 0);
+    let client = TcpStream::connect(addr).unwrap();
+    let (accepted, peer) = accept(&listener);
+    assert_eq!(peer, Some(client.local_addr().unwrap()));
+    let accepted = Socket::from(accepted);
+    assert!(accepted.nonblocking().unwrap());
+    assert!(accepted.tcp_nodelay().unwrap());
+    let flags = nix::fcntl::fcntl(&accepted, nix::fcntl::FcntlArg::F_GETFD).unwrap();
+    assert_ne!(flags & libc::FD_CLOEXEC, 0);
+}
+
+#[test]
+fn every_address_means_ipv4_too_and_one_ipv6_address_does_not() {
+    let Ok(listener) = bind("*:0") else { panic!("the machine listens nowhere") };
+    let port = listener.local_socket_addr().unwrap().port();
+    let _client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    assert!(accept(&listener).1.is_some());
+    if let Ok(listener) = bind("[::1]:0") {
+        assert!(listener.socket.only_v6().unwrap());
+    }
+}
+
+#[test]
+fn a_port_in_use_and_a_foreign_address_are_told_apart() {
+    let first = bind("127.0.0.1:0").unwrap();
+    let error = bind(&first.local_addr().to_string()).unwrap_err();
+    assert_eq!(error.kind, BindErrorKind::InUse);
+    assert!(
+        error
+            .to_string()
+            .starts_with(&format!("cannot listen on {}: the port is in use", first.local_addr()))
+    );
+    assert_eq!(bind("192.0.2.1:0").unwrap_err().kind, BindErrorKind::NotAvailable);
+}
+
+#[test]
+fn a_group_shares_a_port_that_strangers_do_not_get() {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let group = Listener::bind_group(any, &ListenOptions::default(), 3).unwrap();
+    let addr = group[0].local_socket_addr().unwrap();
+    assert!(group.iter().all(|one| one.local_socket_addr() == Some(addr)));
+    let taken = Listener::bind_group(addr, &ListenOptions::default(), 2).unwrap_err();
+    assert_eq!(taken.kind, BindErrorKind::InUse);
+    let clients: Vec<_> = (0..60).map(|_| TcpStream::connect(addr).unwrap()).collect();
+    let (mut accepted, start) = ([0; 3], Instant::now());
+    while accepted.iter().sum::<usize>() < clients.len() {
+        assert!(start.elapsed() < Duration::from_secs(10), "clients are missing: {accepted:?}");
+        for (listener, count) in group.iter().zip(&mut accepted) {
+            *count += usize::from(listener.accept().is_ok());
+        }
+    }
+    assert!(accepted.iter().all(|&count| count > 0), "one socket got all: {accepted:?}");
+}
+
+#[test]
+fn a_stale_path_is_replaced_a_live_one_and_a_file_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let text = format!("unix:{}", path.display());
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(path.exists(), "std leaves the path behind");
+    let options = ListenOptions { unix_mode: Some(0o620), ..ListenOptions::default() };
+    let live = Listener::bind(&text.parse().unwrap(), &options).unwrap();
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o620);
+    assert_eq!(bind(&text).unwrap_err().kind, BindErrorKind::InUse);
+    let _client = UnixStream::connect(&path).unwrap();
+    assert_eq!(accept(&live).1, None);
+    drop(live);
+    assert!(!path.exists(), "the owner removes its path");
+    std::fs::write(&path, "mine").unwrap();
+    assert_eq!(bind(&text).unwrap_err().kind, BindErrorKind::NotASocket);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    assert_eq!(bind(&format!("{text}/x/y")).unwrap_err().kind, BindErrorKind::NoDirectory);
+    assert_eq!(bind(&format!("{text}{}", "x".repeat(200))).unwrap_err().kind, BindErrorKind::PathTooLong);
+}
+
+#[test]
+fn a_path_that_another_server_made_anew_is_left_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let first = bind(&format!("unix:{}", path.display())).unwrap();
+    std::fs::rename(&path, dir.path().join("aside")).unwrap();
+    let second = bind(&format!("unix:{}", path.display())).unwrap();
+    drop(first);
+    assert!(path.exists());
+    drop(second);
+    assert!(!path.exists());
+}
+
+#[test]
+fn an_inherited_socket_is_taken_if_it_listens() {
+    let std_listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = std_listener.local_addr().unwrap();
+    let listener = Listener::from_fd(std_listener.into()).unwrap();
+    assert_eq!(listener.local_addr(), &Address::Tcp(addr));
+    assert!(listener.socket.nonblocking().unwrap());
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    assert_eq!(Listener::from_fd(udp.into()).unwrap_err().kind, BindErrorKind::NotListening);
+    let (one, _other) = UnixStream::pair().unwrap();
+    #[cfg(target_os = "linux")]
+    assert_eq!(Listener::from_fd(one.into()).unwrap_err().kind, BindErrorKind::NotListening);
+    #[cfg(not(target_os = "linux"))]
+    drop(one);
+}
+
+#[test]
+fn accept_errors_are_states() {
+    let meaning = |code| AcceptError::of(&io::Error::from_raw_os_error(code));
+    assert_eq!(meaning(libc::EAGAIN), AcceptError::WouldBlock);
+    assert_eq!(meaning(libc::ECONNABORTED), AcceptError::Client);
+    assert_eq!(meaning(libc::EMFILE), AcceptError::Exhausted);
+    assert_eq!(meaning(libc::ENFILE), AcceptError::Exhausted);
+    assert_eq!(meaning(libc::EBADF), AcceptError::Fatal);
+}
