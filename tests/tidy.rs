@@ -205,7 +205,9 @@ fn named_rooms(source: &Source) -> Vec<(String, usize)> {
                 named.extend(names_at(&tokens, at + 3));
             }
             "super" if at < 3 || !reads(&tokens, at - 3, &["super", ":", ":"]) => {
-                let ups = (0..).take_while(|up| reads(&tokens, at + 3 * up, &["super", ":", ":"])).count();
+                let ups = (0..tokens.len())
+                    .take_while(|up| reads(&tokens, at + 3 * up, &["super", ":", ":"]))
+                    .count();
                 if ups >= source.depth() + inline_modules.len() {
                     named.extend(names_at(&tokens, at + 3 * ups));
                 }
@@ -476,7 +478,7 @@ fn a_file_or_a_function_that_is_too_long_is_caught() {
 
 #[test]
 fn a_path_of_a_machine_is_caught() {
-    let text = ["a", "/wo", "rk/b\n/ho", "me/c"].concat();
+    let text = ["a /wo", "rk/b\n/ho", "me/c"].concat();
     assert_eq!(lines_caught(no_path_of_a_machine, "README.md", &text), [1, 2]);
     assert_eq!(
         lines_caught(no_path_of_a_machine, "README.md", "/tmp/x, $HOME/.cache and a/root/b"),
