@@ -4,6 +4,7 @@
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("oneloop packs a slot and its generation into one mio::Token and needs 64-bit pointers");
 
+pub mod connection;
 pub mod journal;
 pub mod limits;
 pub mod services;

@@ -11,8 +11,8 @@ mod outbox;
 pub mod rehearsal;
 
 pub use mailbox::{Mailbox, Overflowed};
-pub(crate) use outbox::Front;
 pub use outbox::{FileRange, Full, Outbox, Record};
+pub(crate) use outbox::{Front, GATHER_MAX};
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

@@ -16,7 +16,7 @@ const PIECES_MAX: usize = 64;
 pub(crate) const GATHER_MAX: usize = 16;
 
 /// The outbox of one client, seen by its session.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outbox {
     /// Literal bytes of all [`Piece::Bytes`], in order; those before `head` have been sent.
     bytes: Vec<u8>,

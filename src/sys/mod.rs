@@ -3,7 +3,9 @@
 
 pub mod address;
 pub mod listener;
+pub mod stream;
 mod unix_path;
 
 pub use address::{Address, AddressError};
 pub use listener::{AcceptError, BindError, BindErrorKind, ListenOptions, Listener};
+pub use stream::Stream;

@@ -1,0 +1,99 @@
+//! What a connection is given for one pump: the time, the bounds, the loop's buffers, its share of the turn.
+
+use crate::journal::Journal;
+use crate::limits::Limits;
+use crate::session::{Now, Outbox};
+
+use super::NEVER_MS;
+
+/// What a connection is given for one pump.
+pub struct Context<'a> {
+    /// The time.
+    pub clock: Clock<'a>,
+    /// The server's bounds.
+    pub limits: &'a Limits,
+    /// How long the rest of a request may take, in ms; 0 is off. The service may know better than the limit.
+    pub request_ms: u32,
+    /// The loop's buffers.
+    pub scratch: &'a mut Scratch,
+    /// Where answers are written down.
+    pub journal: &'a mut Journal,
+    /// Whether the server drains.
+    pub mode: Mode,
+}
+
+/// Where the time comes from: nothing here reads a clock by itself.
+#[derive(Clone, Copy)]
+pub enum Clock<'a> {
+    /// Read once a turn, before it.
+    Turn(Now),
+    /// Read when it is asked for: in models that block, a turn may last.
+    Live(&'a dyn Fn() -> Now),
+}
+
+/// Whether the server takes new work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It does.
+    Serving,
+    /// It answers what has arrived, then ends.
+    Draining,
+}
+
+/// What one pump may spend on one client, so that the others get their turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Reads of the stream.
+    pub reads: u32,
+    /// Calls of the session.
+    pub advances: u32,
+    /// Bytes to be written.
+    pub write_bytes: usize,
+}
+
+impl Budget {
+    /// The reactor's: from the limits per turn.
+    pub fn of_turn(limits: &Limits) -> Self {
+        Budget {
+            reads: limits.reads_per_turn_max,
+            advances: limits.advances_per_turn_max,
+            write_bytes: limits.write_bytes_per_turn_max as usize,
+        }
+    }
+
+    /// For models in which the client has a process or thread of its own: one read that may block, then the model looks
+    /// at its clock and flags.
+    pub fn of_call(limits: &Limits) -> Self {
+        Budget { reads: 1, advances: limits.advances_per_turn_max, write_bytes: usize::MAX }
+    }
+}
+
+/// Buffers that all clients of one loop, process or thread share: an idle client owns none.
+#[derive(Debug)]
+pub struct Scratch {
+    pub(super) input: Box<[u8]>,
+    pub(super) outbox: Outbox,
+}
+
+impl Scratch {
+    /// Buffers of the sizes in `limits`.
+    pub fn new(limits: &Limits) -> Self {
+        let input = vec![0; limits.read_bytes.max(1) as usize].into_boxed_slice();
+        Scratch { input, outbox: Outbox::new(limits.outbox_bytes_max as usize) }
+    }
+}
+
+impl Context<'_> {
+    /// The time.
+    pub fn now(&self) -> Now {
+        match self.clock {
+            Clock::Turn(now) => now,
+            Clock::Live(now) => now(),
+        }
+    }
+}
+
+/// `now_ms + wait_ms`, where a wait of 0 is none at all.
+pub(super) fn after_ms(now_ms: u64, wait_ms: u32) -> u64 {
+    if wait_ms == 0 { NEVER_MS } else { now_ms + u64::from(wait_ms) }
+}

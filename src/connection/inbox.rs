@@ -1,0 +1,65 @@
+//! Bytes of one client that its session has not consumed: there only while there are any.
+
+/// Unconsumed bytes, from the first one.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    bytes: Vec<u8>,
+    /// Those before it have been consumed.
+    start: usize,
+}
+
+impl Inbox {
+    /// Keeps `bytes`.
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Inbox { bytes: bytes.to_vec(), start: 0 }
+    }
+
+    /// What is unconsumed; never empty between calls.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    /// Adds what arrived. Consumed bytes are dropped when they are most of the buffer, so each byte moves a bounded
+    /// number of times, however few arrive or are consumed at once.
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        if self.start > self.len() {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Drops the first `len` bytes.
+    pub(super) fn consume(&mut self, len: usize) {
+        self.start += len;
+        debug_assert!(self.start <= self.bytes.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_stay_in_order_and_memory_follows_what_is_kept() {
+        let mut inbox = Inbox::of(b"");
+        let (mut put, mut taken) = (0u32, 0u32);
+        for round in 0..1000usize {
+            for _ in 0..(round % 7) {
+                inbox.append(&put.to_be_bytes());
+                put += 1;
+            }
+            while inbox.len() > 40 {
+                assert_eq!(inbox.bytes()[..4], taken.to_be_bytes());
+                inbox.consume(4);
+                taken += 1;
+            }
+        }
+        assert!(put > 2000 && put - taken <= 10);
+        assert!(inbox.bytes.capacity() < 512, "{}", inbox.bytes.capacity());
+    }
+}

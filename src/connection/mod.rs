@@ -1,0 +1,262 @@
+//! One client of a service: the only code that reads and writes a stream.
+//!
+//! A [`Connection`] is a state machine ([`Phase`]) over a [`Transport`]. [`Connection::pump`] moves it as far as bytes, room
+//! and budget allow; [`Connection::expire`] tells it that a deadline passed. Who calls them is the model's business: the
+//! reactor with a transport that never blocks, the other models with one that does. It reads no clock and knows no slab.
+//!
+//! ```text
+//!             +------------------------------- Flushing, then ... <----+
+//!             v                                                        | bytes left
+//!   Calling -----> session.advance -----> write at once ---------------+
+//!      ^                                       | all sent
+//!      | room, again                           v
+//!      +-------------------- NeedRoom, Again, NeedInput, Finish
+//!      | bytes or their end                      |         |
+//!      +-------------------- Awaiting <----------+         v
+//!                                                shutdown(WR), Lingering -> Ended
+//! ```
+
+mod context;
+mod inbox;
+mod sending;
+mod steps;
+mod transport;
+
+use crate::journal::{End, Reason};
+use crate::limits::Limits;
+use crate::session::{Call, Now, Outbox, Peer, Session, Wait};
+pub use context::{Budget, Clock, Context, Mode, Scratch};
+use inbox::Inbox;
+pub use transport::{Blocking, Got, Patience, Polled, Put, Transport};
+
+/// No deadline.
+pub const NEVER_MS: u64 = u64::MAX;
+
+/// One client.
+#[derive(Debug)]
+pub struct Connection<S, T> {
+    transport: T,
+    /// `None` for a refused client, and once the service is done.
+    session: Option<S>,
+    phase: Phase,
+    inflow: Inflow,
+    /// Calls in a row that neither took nor gave a byte.
+    idle_calls: u32,
+    /// The request whose rest is awaited, or was last, and its deadline: same number, same deadline.
+    request: u32,
+    request_due_ms: u64,
+    inbox: Option<Box<Inbox>>,
+    /// What could not be sent yet: there exactly while the phase is `Flushing` and `pump` is not at work.
+    outbox: Option<Box<Outbox>>,
+    opened_ms: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    peer: Peer,
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The session is to be called; it does not wait for bytes.
+    Calling(Call),
+    /// The session waits for bytes.
+    Awaiting { wait: Wait, due_ms: u64 },
+    /// Bytes wait to be sent. By `due_ms` the client must have taken `rate_bytes_min` beyond `taken_bytes`.
+    Flushing { then: Then, due_ms: u64, taken_bytes: u64 },
+    /// All was sent and our side is shut; the client's own close is awaited, so that no reset destroys what is on its way.
+    Lingering { reason: Reason, due_ms: u64, left_bytes: u32 },
+    /// To be dropped.
+    Ended(Reason),
+}
+
+/// What follows when all has been sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    Await(Wait),
+    Call(Call),
+    /// Call again, after others had their turn.
+    Yield,
+    Close(Reason),
+}
+
+/// The client's side of the stream: independent of the phase, because a client may end its side in any of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inflow {
+    Open,
+    Ended,
+}
+
+/// How far a pump got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pumped {
+    /// Nothing can be done until bytes, room, a wake or the deadline come.
+    Waits,
+    /// There is more to do, after others had their turn.
+    More,
+    /// It ended; the connection is to be dropped.
+    Ended(Reason),
+}
+
+/// What stopped a step.
+enum Step {
+    Go,
+    Return(Pumped),
+}
+
+impl<S: Session, T: Transport> Connection<S, T> {
+    /// A client whose session is to be called for the first time ([`Call::Open`]).
+    pub fn new(transport: T, session: S, peer: Peer, now: Now) -> Self {
+        Self::in_phase(transport, Some(session), Phase::Calling(Call::Open), peer, now)
+    }
+
+    /// A client that gets no session, only the service's last words, and a brief linger.
+    pub fn refused(
+        transport: T,
+        words: &[u8],
+        reason: Reason,
+        peer: Peer,
+        now: Now,
+        limits: &Limits,
+    ) -> Self {
+        let due_ms = now.monotonic_ms + u64::from(limits.refusal_linger_ms);
+        let phase = Phase::Flushing { then: Then::Close(reason), due_ms, taken_bytes: 0 };
+        let mut connection = Self::in_phase(transport, None, phase, peer, now);
+        let mut outbox = Outbox::new(words.len());
+        outbox.put_some(words);
+        connection.outbox = Some(Box::new(outbox));
+        connection
+    }
+
+    fn in_phase(transport: T, session: Option<S>, phase: Phase, peer: Peer, now: Now) -> Self {
+        Connection {
+            transport,
+            session,
+            phase,
+            inflow: Inflow::Open,
+            idle_calls: 0,
+            request: 0,
+            request_due_ms: NEVER_MS,
+            inbox: None,
+            outbox: None,
+            opened_ms: now.monotonic_ms,
+            bytes_in: 0,
+            bytes_out: 0,
+            peer,
+        }
+    }
+
+    /// The transport, to latch events or set timeouts.
+    pub fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    /// The transport, to latch events or set timeouts.
+    pub fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
+    /// Who it is.
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// Whether it waits for a request and owns no buffer: it may be evicted.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Awaiting { wait: Wait::NextRequest, .. }) && self.inbox.is_none()
+    }
+
+    /// Whether it waits for room to send: a blocking model's next call is a write.
+    pub fn is_flushing(&self) -> bool {
+        matches!(self.phase, Phase::Flushing { .. })
+    }
+
+    /// When [`Connection::expire`] is to be called, in ms of the server's clock; [`NEVER_MS`] if never.
+    pub fn deadline_ms(&self) -> u64 {
+        match self.phase {
+            Phase::Awaiting { due_ms, .. }
+            | Phase::Flushing { due_ms, .. }
+            | Phase::Lingering { due_ms, .. } => due_ms,
+            Phase::Calling(_) | Phase::Ended(_) => NEVER_MS,
+        }
+    }
+
+    /// Bytes kept for this client in memory.
+    pub fn held_bytes(&self) -> usize {
+        self.inbox.as_ref().map_or(0, |inbox| inbox.len())
+            + self.outbox.as_ref().map_or(0, |out| out.held_bytes())
+    }
+
+    /// What is written down when it has ended.
+    pub fn end(&self, reason: Reason, now: Now) -> End {
+        let lasted_ms = now.monotonic_ms.saturating_sub(self.opened_ms);
+        End { reason, peer: self.peer, bytes_in: self.bytes_in, bytes_out: self.bytes_out, lasted_ms }
+    }
+
+    /// Its waker was used: the session will be called, after what waits to be sent.
+    pub fn wake(&mut self) {
+        match &mut self.phase {
+            Phase::Awaiting { .. } => self.phase = Phase::Calling(Call::Woken),
+            Phase::Calling(call @ Call::Ready) => *call = Call::Woken,
+            Phase::Flushing {
+                then: then @ (Then::Await(_) | Then::Yield | Then::Call(Call::Ready)), ..
+            } => {
+                *then = Then::Call(Call::Woken);
+            }
+            Phase::Calling(_) | Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Ended(_) => {}
+        }
+    }
+
+    /// Ends it now: what waits to be sent is dropped.
+    pub fn cut(&mut self, reason: Reason, ctx: &mut Context<'_>) {
+        if let Some(mut outbox) = self.outbox.take() {
+            let now_ms = ctx.now().monotonic_ms;
+            outbox.abandon(|record, sent| ctx.journal.answered(self.peer, record, sent, now_ms));
+        }
+        self.inbox = None;
+        self.drop_session();
+        self.phase = Phase::Ended(reason);
+    }
+
+    /// Moves the connection on as far as bytes, room and `budget` allow.
+    pub fn pump(&mut self, ctx: &mut Context<'_>, mut budget: Budget) -> Pumped {
+        loop {
+            let step = match self.phase {
+                Phase::Calling(call) => self.step_calling(call, ctx, &mut budget),
+                Phase::Awaiting { wait, .. } => {
+                    self.step_awaiting(wait, Patience::MayBlock, ctx, &mut budget)
+                }
+                Phase::Flushing { .. } => {
+                    let mut outbox = self.outbox.take().unwrap_or_default();
+                    let flushed = self.flush(&mut outbox, ctx, &mut budget);
+                    self.flushed(flushed, Some(outbox), ctx)
+                }
+                Phase::Lingering { .. } => self.step_lingering(ctx, &mut budget),
+                Phase::Ended(reason) => Step::Return(Pumped::Ended(reason)),
+            };
+            if let Step::Return(pumped) = step {
+                return pumped;
+            }
+        }
+    }
+
+    /// Its deadline may have passed. Bytes that came in time win: one more look at the stream comes before the verdict.
+    pub fn expire(&mut self, ctx: &mut Context<'_>, mut budget: Budget) -> Pumped {
+        let now_ms = ctx.now().monotonic_ms;
+        if now_ms < self.deadline_ms() {
+            return Pumped::Waits;
+        }
+        match self.phase {
+            Phase::Awaiting { wait, .. } => {
+                if let Step::Return(Pumped::Waits) = self.step_awaiting(wait, Patience::Now, ctx, &mut budget)
+                    && matches!(self.phase, Phase::Awaiting { .. })
+                {
+                    self.call(Call::Expired(wait), 0, ctx, &mut budget);
+                }
+            }
+            Phase::Flushing { then, taken_bytes, .. } => self.judge_rate(then, taken_bytes, ctx),
+            Phase::Lingering { reason, .. } => self.phase = Phase::Ended(reason),
+            Phase::Calling(_) | Phase::Ended(_) => {}
+        }
+        self.pump(ctx, budget)
+    }
+}

@@ -1,0 +1,184 @@
+//! The sending half: write at once, wait for room only with bytes left over, and close so that the last reply arrives.
+
+use std::io::IoSlice;
+
+use crate::journal::Reason;
+use crate::session::{Call, Front, GATHER_MAX, Outbox, Session, Wait};
+
+use super::context::after_ms;
+use super::{Budget, Connection, Context, Inflow, NEVER_MS, Phase, Pumped, Put, Step, Then, Transport};
+
+/// How an attempt to flush ended.
+#[derive(Clone, Copy)]
+pub(super) enum Flushed {
+    All,
+    NotNow,
+    Budget,
+    Failed(Reason),
+}
+
+impl<S: Session, T: Transport> Connection<S, T> {
+    /// Sends what the session put into the scratch outbox; what cannot be sent now moves to an outbox of the client's own.
+    pub(super) fn send(&mut self, then: Then, ctx: &mut Context<'_>, budget: &mut Budget) -> Step {
+        if ctx.scratch.outbox.is_empty() {
+            return self.follow(then, ctx);
+        }
+        let mut outbox = std::mem::take(&mut ctx.scratch.outbox);
+        let flushed = self.flush(&mut outbox, ctx, budget);
+        let rest = if outbox.is_empty() {
+            None
+        } else {
+            let rest = outbox.take_rest();
+            self.phase = self.flushing(then, ctx);
+            Some(rest)
+        };
+        ctx.scratch.outbox = outbox;
+        match rest {
+            None if matches!(flushed, Flushed::All) => self.follow(then, ctx),
+            rest => self.flushed(flushed, rest, ctx),
+        }
+    }
+
+    /// What follows from an attempt to flush, in phase `Flushing`.
+    pub(super) fn flushed(
+        &mut self,
+        flushed: Flushed,
+        outbox: Option<Box<Outbox>>,
+        ctx: &mut Context<'_>,
+    ) -> Step {
+        self.outbox = outbox;
+        match flushed {
+            Flushed::All => {
+                self.outbox = None;
+                let Phase::Flushing { then, .. } = self.phase else { unreachable!("phase of this step") };
+                self.follow(then, ctx)
+            }
+            Flushed::NotNow => Step::Return(Pumped::Waits),
+            Flushed::Budget => Step::Return(Pumped::More),
+            Flushed::Failed(reason) => {
+                self.cut(reason, ctx);
+                Step::Go
+            }
+        }
+    }
+
+    /// All has been sent: what now?
+    fn follow(&mut self, then: Then, ctx: &mut Context<'_>) -> Step {
+        match then {
+            Then::Await(wait) => {
+                let due_ms = self.wait_due_ms(wait, ctx);
+                self.phase = Phase::Awaiting { wait, due_ms };
+            }
+            Then::Call(call) => self.phase = Phase::Calling(call),
+            Then::Yield => {
+                self.phase = Phase::Calling(Call::Ready);
+                return Step::Return(Pumped::More);
+            }
+            Then::Close(reason) => self.close(reason, ctx),
+        }
+        Step::Go
+    }
+
+    /// When a wait that begins, or goes on, now is over.
+    fn wait_due_ms(&mut self, wait: Wait, ctx: &Context<'_>) -> u64 {
+        let now_ms = ctx.now().monotonic_ms;
+        match wait {
+            Wait::NextRequest => {
+                self.request_due_ms = NEVER_MS;
+                after_ms(now_ms, ctx.limits.idle_ms)
+            }
+            Wait::RestOf(number) => {
+                if self.request_due_ms == NEVER_MS || self.request != number {
+                    self.request = number;
+                    self.request_due_ms = after_ms(now_ms, ctx.request_ms);
+                }
+                self.request_due_ms
+            }
+        }
+    }
+
+    /// The service is done, and all was sent.
+    pub(super) fn close(&mut self, reason: Reason, ctx: &mut Context<'_>) {
+        self.drop_session();
+        self.inbox = None;
+        let now_ms = ctx.now().monotonic_ms;
+        let linger_ms =
+            if reason_of_refusal(reason) { ctx.limits.refusal_linger_ms } else { ctx.limits.linger_ms };
+        self.phase =
+            if self.inflow == Inflow::Ended || linger_ms == 0 || self.transport.shutdown_write().is_err() {
+                Phase::Ended(reason) // the client is known to be done, or nothing can be done for it
+            } else {
+                let due_ms = now_ms + u64::from(linger_ms);
+                Phase::Lingering { reason, due_ms, left_bytes: ctx.limits.linger_bytes_max }
+            };
+    }
+
+    /// Writes from `outbox` until it is empty, would block, or the budget is spent.
+    pub(super) fn flush(
+        &mut self,
+        outbox: &mut Outbox,
+        ctx: &mut Context<'_>,
+        budget: &mut Budget,
+    ) -> Flushed {
+        let now_ms = ctx.now().monotonic_ms;
+        while !outbox.is_empty() {
+            if budget.write_bytes == 0 {
+                return Flushed::Budget;
+            }
+            let mut slices = [IoSlice::new(&[]); GATHER_MAX];
+            let put = match outbox.front(&mut slices) {
+                Front::Empty => Ok(Put::Bytes(0)), // records only
+                Front::Bytes { count, file_follows } => self.transport.write(&slices[..count], file_follows),
+                Front::File(range) => self.transport.send_file(range, budget.write_bytes),
+            };
+            match put {
+                Ok(Put::Bytes(len)) => {
+                    self.bytes_out += len as u64;
+                    budget.write_bytes = budget.write_bytes.saturating_sub(len);
+                    outbox.sent(len as u64, |record, sent| {
+                        ctx.journal.answered(self.peer, record, sent, now_ms);
+                    });
+                }
+                Ok(Put::NotNow) => return Flushed::NotNow,
+                Ok(Put::FileShort) => return Flushed::Failed(Reason::FileShort),
+                Err(error) => return Flushed::Failed(Reason::of_error(&error)),
+            }
+        }
+        Flushed::All
+    }
+
+    /// Bytes the client's side has taken, as far as is known.
+    fn taken_bytes(&self) -> u64 {
+        self.bytes_out.saturating_sub(self.transport.unacknowledged_bytes())
+    }
+
+    /// The phase of a client that must read: a window begins.
+    pub(super) fn flushing(&self, then: Then, ctx: &Context<'_>) -> Phase {
+        let due_ms = after_ms(ctx.now().monotonic_ms, ctx.limits.rate_window_ms);
+        Phase::Flushing { then, due_ms, taken_bytes: self.taken_bytes() }
+    }
+
+    /// A window has passed in which the client had to read.
+    pub(super) fn judge_rate(&mut self, then: Then, taken_bytes: u64, ctx: &mut Context<'_>) {
+        if self.session.is_none()
+            && let Then::Close(reason) = then
+            && reason_of_refusal(reason)
+        {
+            return self.cut(reason, ctx); // a refused client has one short linger, not a window
+        }
+        let taken_now = self.taken_bytes();
+        if taken_now.saturating_sub(taken_bytes) < u64::from(ctx.limits.rate_bytes_min) {
+            self.cut(Reason::RateTooLow, ctx);
+        } else {
+            self.phase = self.flushing(then, ctx);
+        }
+    }
+}
+
+/// Whether a client with this reason never had a session.
+fn reason_of_refusal(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::RefusedClients | Reason::RefusedAddress | Reason::RefusedWorker | Reason::RefusedStopping
+    )
+}

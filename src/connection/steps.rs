@@ -1,0 +1,189 @@
+//! The steps of a pump: what is done in each phase, and the one place where a session is called.
+
+use std::panic::{self, AssertUnwindSafe};
+
+use crate::journal::Reason;
+use crate::session::{Call, Input, Next, Session, Wait};
+
+use super::inbox::Inbox;
+use super::{
+    Budget, Connection, Context, Got, Inflow, Mode, Patience, Phase, Pumped, Scratch, Step, Then, Transport,
+};
+
+impl<S: Session, T: Transport> Connection<S, T> {
+    pub(super) fn step_calling(&mut self, call: Call, ctx: &mut Context<'_>, budget: &mut Budget) -> Step {
+        if budget.advances == 0 {
+            return Step::Return(Pumped::More);
+        }
+        let call = if call == Call::Ready && ctx.mode == Mode::Draining { Call::Stopping } else { call };
+        // A session that streams does not wait for input, so its input is taken here, as far as it is there.
+        let mut fresh = 0;
+        if self.inbox.is_none()
+            && self.inflow == Inflow::Open
+            && call != Call::Open
+            && self.transport.may_read()
+        {
+            match self.transport.read(&mut ctx.scratch.input, Patience::Now) {
+                Ok(Got::Bytes(len)) => fresh = self.received(len),
+                Ok(Got::End) => self.inflow = Inflow::Ended,
+                Ok(Got::NotNow) => {}
+                Err(error) => {
+                    self.cut(Reason::of_error(&error), ctx);
+                    return Step::Go;
+                }
+            }
+        }
+        self.call(call, fresh, ctx, budget)
+    }
+
+    pub(super) fn step_awaiting(
+        &mut self,
+        wait: Wait,
+        patience: Patience,
+        ctx: &mut Context<'_>,
+        budget: &mut Budget,
+    ) -> Step {
+        let draining = ctx.mode == Mode::Draining;
+        // A drain reads what has arrived; only the rest of a request that has begun is worth waiting for.
+        let patience = if draining && wait == Wait::NextRequest { Patience::Now } else { patience };
+        if self.transport.may_read() && (budget.reads == 0 || budget.advances == 0) {
+            return Step::Return(Pumped::More);
+        }
+        let held = self.inbox.as_ref().map_or(0, |inbox| inbox.len());
+        let room = (ctx.limits.inbox_bytes_max as usize).saturating_sub(held).min(ctx.scratch.input.len());
+        match self.transport.read(&mut ctx.scratch.input[..room], patience) {
+            Ok(Got::Bytes(len)) => {
+                budget.reads -= 1;
+                let fresh = self.received(len);
+                self.call(Call::Ready, fresh, ctx, budget)
+            }
+            Ok(Got::End) => {
+                self.inflow = Inflow::Ended;
+                self.call(Call::Ready, 0, ctx, budget)
+            }
+            Ok(Got::NotNow) if draining && wait == Wait::NextRequest => {
+                let step = self.call(Call::Stopping, 0, ctx, budget);
+                self.begin_nothing_new(ctx);
+                step
+            }
+            Ok(Got::NotNow) => Step::Return(Pumped::Waits),
+            Err(error) => {
+                self.cut(Reason::of_error(&error), ctx);
+                Step::Go
+            }
+        }
+    }
+
+    /// In a drain, when all that had arrived was answered: a session that would wait for another request is closed.
+    pub(super) fn begin_nothing_new(&mut self, ctx: &mut Context<'_>) {
+        match &mut self.phase {
+            Phase::Awaiting { wait: Wait::NextRequest, .. } => self.close(Reason::Drained, ctx),
+            Phase::Flushing { then: then @ Then::Await(Wait::NextRequest), .. } => {
+                *then = Then::Close(Reason::Drained);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn step_lingering(&mut self, ctx: &mut Context<'_>, budget: &mut Budget) -> Step {
+        let Phase::Lingering { reason, due_ms, left_bytes } = self.phase else {
+            unreachable!("phase of this step")
+        };
+        if self.transport.may_read() && budget.reads == 0 {
+            return Step::Return(Pumped::More);
+        }
+        match self.transport.read(&mut ctx.scratch.input, Patience::MayBlock) {
+            Ok(Got::Bytes(len)) if len <= left_bytes as usize => {
+                budget.reads -= 1;
+                self.bytes_in += len as u64;
+                self.phase = Phase::Lingering { reason, due_ms, left_bytes: left_bytes - len as u32 };
+            }
+            Ok(Got::NotNow) => return Step::Return(Pumped::Waits),
+            // The end awaited, too much after the end, or a reset: there is nothing left to protect.
+            Ok(Got::Bytes(_) | Got::End) | Err(_) => self.phase = Phase::Ended(reason),
+        }
+        Step::Go
+    }
+
+    /// Counts what a read gave.
+    fn received(&mut self, len: usize) -> usize {
+        self.bytes_in += len as u64;
+        len
+    }
+
+    /// Calls the session with the unconsumed bytes, `fresh` of which lie at the front of the scratch input, and sends
+    /// what it says at once.
+    pub(super) fn call(
+        &mut self,
+        call: Call,
+        fresh: usize,
+        ctx: &mut Context<'_>,
+        budget: &mut Budget,
+    ) -> Step {
+        let now = ctx.now();
+        budget.advances = budget.advances.saturating_sub(1);
+        let Context { scratch: Scratch { input, outbox }, limits, .. } = ctx;
+        debug_assert!(outbox.is_empty() && self.outbox.is_none());
+        if let Some(inbox) = &mut self.inbox
+            && fresh > 0
+        {
+            inbox.append(&input[..fresh]);
+        }
+        let bytes = self.inbox.as_ref().map_or(&input[..fresh], |inbox| inbox.bytes());
+        let len = bytes.len();
+        let session = self.session.as_mut().expect("a session while it is called");
+        let given = Input { bytes, ended: self.inflow == Inflow::Ended, call, now };
+        let progress = match panic::catch_unwind(AssertUnwindSafe(|| session.advance(given, outbox))) {
+            Ok(progress) if progress.consumed <= len => progress,
+            Ok(_) => return self.fail(Reason::Contract, ctx),
+            Err(_) => return self.fail(Reason::Panicked, ctx),
+        };
+        let idle = progress.consumed == 0 && outbox.is_empty() && progress.next == Next::Again;
+        self.idle_calls = if idle { self.idle_calls.saturating_add(1) } else { 0 };
+        if let Some(inbox) = &mut self.inbox {
+            inbox.consume(progress.consumed);
+            if inbox.len() == 0 {
+                self.inbox = None;
+            }
+        } else if progress.consumed < len {
+            self.inbox = Some(Box::new(Inbox::of(&input[progress.consumed..fresh])));
+        }
+        let full = self.inbox.as_ref().is_some_and(|inbox| inbox.len() >= limits.inbox_bytes_max as usize);
+        let then = match progress.next {
+            Next::Abort(fault) => return self.fail(fault.into(), ctx),
+            Next::NeedRoom if outbox.is_empty() => return self.fail(Reason::Contract, ctx),
+            Next::Again if self.idle_calls > limits.again_max => return self.fail(Reason::Contract, ctx),
+            Next::Finish if call == Call::Stopping => Then::Close(Reason::Drained),
+            Next::Finish => Then::Close(Reason::Finished),
+            next => match (call, next) {
+                (Call::Expired(wait), _) => Then::Close(wait.into()),
+                (_, Next::NeedInput(_)) if self.inflow == Inflow::Ended => Then::Close(Reason::PeerClosed),
+                (_, Next::NeedInput(_)) if full => Then::Close(Reason::InputTooLong),
+                (_, Next::NeedInput(wait)) => Then::Await(wait),
+                (_, Next::NeedRoom) => Then::Call(Call::Ready),
+                (_, _) => Then::Yield,
+            },
+        };
+        self.send(then, ctx, budget)
+    }
+
+    /// The session is given up: nothing of what it said in this call is sent.
+    pub(super) fn fail(&mut self, reason: Reason, ctx: &mut Context<'_>) -> Step {
+        if reason == Reason::Panicked {
+            log::error!("{}: the session panicked; its client ends", self.peer);
+        }
+        let now_ms = ctx.now().monotonic_ms;
+        ctx.scratch.outbox.abandon(|record, sent| ctx.journal.answered(self.peer, record, sent, now_ms));
+        self.cut(reason, ctx);
+        Step::Go
+    }
+
+    /// A session may panic when it is dropped, too.
+    pub(super) fn drop_session(&mut self) {
+        if let Some(session) = self.session.take()
+            && panic::catch_unwind(AssertUnwindSafe(|| drop(session))).is_err()
+        {
+            log::error!("{}: the session panicked when it was dropped", self.peer);
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! How a connection's bytes move: one trait, two ways. Nothing else reads or writes a client's stream.
+
+use std::io::{self, IoSlice};
+
+use crate::session::FileRange;
+use crate::sys::stream::Stream;
+
+/// Whether a call may wait. A transport that never blocks does not care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// It may block, up to the transport's own timeout.
+    MayBlock,
+    /// It must not block.
+    Now,
+}
+
+/// What a read gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Got {
+    /// So many bytes, at least one.
+    Bytes(usize),
+    /// The client has ended its side.
+    End,
+    /// Nothing now: it would block, timed out or was interrupted.
+    NotNow,
+}
+
+/// What a write did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// So many bytes were taken, at least one.
+    Bytes(usize),
+    /// Nothing now.
+    NotNow,
+    /// The file has no byte at the offset where the range promised one.
+    FileShort,
+}
+
+/// A stream of bytes to one client.
+pub trait Transport {
+    /// Reads up to `buf.len()` bytes.
+    fn read(&mut self, buf: &mut [u8], patience: Patience) -> io::Result<Got>;
+
+    /// Writes from `slices`; `more` says that a file follows at once, so that a last short segment may wait for it.
+    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<Put>;
+
+    /// Sends up to `bytes_max` from the front of `range`.
+    fn send_file(&mut self, range: &FileRange, bytes_max: usize) -> io::Result<Put>;
+
+    /// Ends our side: the client reads the end after all that was written.
+    fn shutdown_write(&mut self) -> io::Result<()>;
+
+    /// Whether a read is worth a system call.
+    fn may_read(&self) -> bool;
+
+    /// Bytes taken by `write` that the client's side has not acknowledged; 0 where the system does not tell.
+    fn unacknowledged_bytes(&self) -> u64;
+}
+
+/// A stream of the reactor: never blocks, and knows from latched events when a call is worth it.
+///
+/// Registered once, edge-triggered, with [`INTEREST`]. Readiness is forgotten when a call would block or, with epoll, after
+/// a read shorter than asked: no byte was left then, and the next one makes an edge. That does not hold when the
+/// client's end or urgent data has been seen (a read stops short at the urgent mark, and the end makes no further edge):
+/// then reads go on until one would block or gives the end.
+#[derive(Debug)]
+pub struct Polled {
+    stream: Stream,
+    ready: u8,
+}
+
+const READ: u8 = 1;
+const WRITE: u8 = 2;
+const READ_CLOSED: u8 = 4;
+const PRIORITY: u8 = 8;
+
+/// Whether a short read proves that the kernel's buffer is empty and that the next byte will make an edge.
+const SHORT_READ_EMPTIES: bool =
+    cfg!(any(target_os = "linux", target_os = "android")) && !cfg!(mio_unsupported_force_poll_poll);
+
+impl Polled {
+    /// A stream that was just accepted: it can be written to; what can be read, the first event tells.
+    pub fn new(stream: Stream) -> Self {
+        Polled { stream, ready: WRITE }
+    }
+
+    /// The stream, to register.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// What to register for.
+    pub fn interest() -> mio::Interest {
+        let interest = mio::Interest::READABLE | mio::Interest::WRITABLE;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let interest = interest | mio::Interest::PRIORITY;
+        interest
+    }
+
+    /// Keeps what an event says; it does no I/O. A flag of closing or error makes both sides worth a call, which then
+    /// tells what happened: events are hints, only `read` and `write` decide.
+    pub fn latch(&mut self, event: &mio::event::Event) {
+        if event.is_readable() {
+            self.ready |= READ;
+        }
+        if event.is_writable() {
+            self.ready |= WRITE;
+        }
+        if event.is_priority() {
+            self.ready |= READ | PRIORITY;
+        }
+        if event.is_read_closed() {
+            self.ready |= READ | READ_CLOSED;
+        }
+        if event.is_error() || event.is_write_closed() {
+            self.ready |= READ | WRITE | READ_CLOSED;
+        }
+    }
+
+    /// Makes the next read happen whatever was latched: the last look before a drain.
+    pub fn look_again(&mut self) {
+        self.ready |= READ;
+    }
+}
+
+impl Transport for Polled {
+    fn read(&mut self, buf: &mut [u8], _patience: Patience) -> io::Result<Got> {
+        if !self.may_read() {
+            return Ok(Got::NotNow);
+        }
+        match retry(|| self.stream.read(buf)) {
+            Ok(0) => Ok(Got::End),
+            Ok(len) => {
+                if SHORT_READ_EMPTIES && len < buf.len() && self.ready & (READ_CLOSED | PRIORITY) == 0 {
+                    self.ready &= !READ;
+                }
+                Ok(Got::Bytes(len))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.ready &= !(READ | PRIORITY);
+                Ok(Got::NotNow)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<Put> {
+        if self.ready & WRITE == 0 {
+            return Ok(Put::NotNow);
+        }
+        let written = retry(|| self.stream.write(slices, more)).map(Put::Bytes);
+        self.not_now(written)
+    }
+
+    fn send_file(&mut self, range: &FileRange, bytes_max: usize) -> io::Result<Put> {
+        if self.ready & WRITE == 0 {
+            return Ok(Put::NotNow);
+        }
+        let sent = retry(|| send_file(&self.stream, range, bytes_max));
+        self.not_now(sent)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.stream.shutdown_write()
+    }
+
+    fn may_read(&self) -> bool {
+        self.ready & READ != 0
+    }
+
+    fn unacknowledged_bytes(&self) -> u64 {
+        self.stream.unacknowledged_bytes()
+    }
+}
+
+impl Polled {
+    fn not_now(&mut self, put: io::Result<Put>) -> io::Result<Put> {
+        match put {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.ready &= !WRITE;
+                Ok(Put::NotNow)
+            }
+            put => put,
+        }
+    }
+}
+
+/// A stream of the models in which a process or thread waits for its own client: calls block, up to the timeouts that
+/// the model sets on the socket.
+#[derive(Debug)]
+pub struct Blocking {
+    stream: Stream,
+}
+
+impl Blocking {
+    /// A stream set to block.
+    pub fn new(stream: Stream) -> Self {
+        Blocking { stream }
+    }
+
+    /// The stream, for its timeouts.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+}
+
+impl Transport for Blocking {
+    fn read(&mut self, buf: &mut [u8], patience: Patience) -> io::Result<Got> {
+        let read = match patience {
+            Patience::MayBlock => self.stream.read(buf),
+            Patience::Now => self.stream.read_now(buf),
+        };
+        match read {
+            Ok(0) => Ok(Got::End),
+            Ok(len) => Ok(Got::Bytes(len)),
+            Err(error) if came_back(&error) => Ok(Got::NotNow),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<Put> {
+        match self.stream.write(slices, more) {
+            Err(error) if came_back(&error) => Ok(Put::NotNow),
+            written => written.map(Put::Bytes),
+        }
+    }
+
+    fn send_file(&mut self, range: &FileRange, bytes_max: usize) -> io::Result<Put> {
+        match send_file(&self.stream, range, bytes_max) {
+            Err(error) if came_back(&error) => Ok(Put::NotNow),
+            sent => sent,
+        }
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.stream.shutdown_write()
+    }
+
+    fn may_read(&self) -> bool {
+        true
+    }
+
+    fn unacknowledged_bytes(&self) -> u64 {
+        self.stream.unacknowledged_bytes()
+    }
+}
+
+fn send_file(stream: &Stream, range: &FileRange, bytes_max: usize) -> io::Result<Put> {
+    let len = usize::try_from(range.len).unwrap_or(usize::MAX).min(bytes_max);
+    let sent = stream.send_file(&range.file, range.offset, len)?;
+    Ok(if sent == 0 { Put::FileShort } else { Put::Bytes(sent) })
+}
+
+/// A blocked call that came back without a result: by its timeout (`EAGAIN`, socket(7)) or by a signal. It is no end: the
+/// connection is asked again.
+fn came_back(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+        && error.raw_os_error() != Some(libc::ETIMEDOUT)
+}
+
+/// How often a call that does not block may be interrupted before that is an error: it hardly ever is.
+const INTERRUPTS_MAX: u32 = 1000;
+
+fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..INTERRUPTS_MAX {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+    call()
+}

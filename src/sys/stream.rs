@@ -1,0 +1,158 @@
+//! An accepted socket: TCP or Unix, read and written with the calls that the connection needs and std does not offer.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use nix::sys::socket::MsgFlags;
+
+/// A connected stream socket. Four bytes: a connection keeps it for its whole life.
+#[derive(Debug)]
+pub struct Stream {
+    fd: OwnedFd,
+}
+
+/// A client that is gone is an error of that client, never a signal (send(2)).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const NO_SIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const NO_SIGNAL: MsgFlags = MsgFlags::empty(); // SIGPIPE is ignored: std does so before `main`
+
+impl Stream {
+    /// A stream socket that is connected.
+    pub fn new(fd: OwnedFd) -> Self {
+        Stream { fd }
+    }
+
+    /// Reads into `buf`: recv(2).
+    pub fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(nix::sys::socket::recv(self.fd.as_raw_fd(), buf, MsgFlags::empty())?)
+    }
+
+    /// Reads into `buf` without waiting, whatever the socket's mode: recv(2) with `MSG_DONTWAIT`.
+    pub fn read_now(&self, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(nix::sys::socket::recv(self.fd.as_raw_fd(), buf, MsgFlags::MSG_DONTWAIT)?)
+    }
+
+    /// Writes from `slices`: send(2), or sendmsg(2) for several. With `more`, a last short segment waits for what follows
+    /// (`MSG_MORE`, where there is one).
+    pub fn write(&self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let flags = if more { NO_SIGNAL | MsgFlags::from_bits_retain(libc::MSG_MORE) } else { NO_SIGNAL };
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let flags = {
+            let _ = more;
+            NO_SIGNAL
+        };
+        match slices {
+            [one] => Ok(nix::sys::socket::send(self.fd.as_raw_fd(), one, flags)?),
+            many => Ok(nix::sys::socket::sendmsg::<()>(self.fd.as_raw_fd(), many, &[], flags, None)?),
+        }
+    }
+
+    /// Sends up to `len` bytes of `file` from `offset`; 0 means that the file has no byte there.
+    ///
+    /// sendfile(2) on Linux and macOS; the bytes do not pass through the program.
+    pub fn send_file(&self, file: &File, offset: u64, len: usize) -> io::Result<usize> {
+        let offset = i64::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+        self.send_file_at(file, offset, len)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn send_file_at(&self, file: &File, mut offset: i64, len: usize) -> io::Result<usize> {
+        Ok(nix::sys::sendfile::sendfile64(self.fd.as_fd(), file.as_fd(), Some(&mut offset), len)?)
+    }
+
+    #[cfg(target_os = "macos")]
+    fn send_file_at(&self, file: &File, offset: i64, len: usize) -> io::Result<usize> {
+        let len = Some(i64::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?);
+        let (result, sent) =
+            nix::sys::sendfile::sendfile(file.as_fd(), self.fd.as_fd(), offset, len, None, None);
+        match result {
+            // It reports an interrupted or partial send as an error beside the count of bytes that did go out.
+            Err(_) if sent > 0 => Ok(sent as usize),
+            Err(error) => Err(error.into()),
+            Ok(()) => Ok(sent as usize),
+        }
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "macos")))]
+    fn send_file_at(&self, file: &File, offset: i64, len: usize) -> io::Result<usize> {
+        use std::os::unix::fs::FileExt;
+        let mut chunk = [0; 16 << 10];
+        let want = len.min(chunk.len());
+        match file.read_at(&mut chunk[..want], offset as u64)? {
+            0 => Ok(0),
+            read => self.write(&[IoSlice::new(&chunk[..read])], false),
+        }
+    }
+
+    /// Ends our side: shutdown(2) with `SHUT_WR`.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        Ok(nix::sys::socket::shutdown(self.fd.as_raw_fd(), nix::sys::socket::Shutdown::Write)?)
+    }
+
+    /// Bytes written that the other side has not acknowledged (tcp(7), `SIOCOUTQ`; macOS `SO_NWRITE`); 0 if unknown.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub fn unacknowledged_bytes(&self) -> u64 {
+        let mut queued: libc::c_int = 0;
+        // SAFETY: TIOCOUTQ (the same number as SIOCOUTQ) writes one int to the address given, which is `queued`, alive
+        // for the call; the descriptor is open because `self` owns it.
+        let done = unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut queued) };
+        if done == 0 { u64::try_from(queued).unwrap_or(0) } else { 0 }
+    }
+
+    /// Bytes written that the other side has not acknowledged (tcp(7), `SIOCOUTQ`; macOS `SO_NWRITE`); 0 if unknown.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub fn unacknowledged_bytes(&self) -> u64 {
+        #[cfg(target_os = "macos")]
+        {
+            let mut queued: libc::c_int = 0;
+            let mut len = size_of::<libc::c_int>() as libc::socklen_t;
+            // SAFETY: SO_NWRITE writes at most `len` bytes, one int, to the address given, which is `queued`, alive for
+            // the call as is `len`; the descriptor is open because `self` owns it.
+            let done = unsafe {
+                libc::getsockopt(
+                    self.fd.as_raw_fd(),
+                    libc::SOL_SOCKET,
+                    libc::SO_NWRITE,
+                    (&raw mut queued).cast(),
+                    &raw mut len,
+                )
+            };
+            if done == 0 {
+                return u64::try_from(queued).unwrap_or(0);
+            }
+        }
+        0
+    }
+
+    /// Sets whether calls block.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        socket2::SockRef::from(&self.fd).set_nonblocking(nonblocking)
+    }
+
+    /// How long a blocking read may take (`SO_RCVTIMEO`, socket(7)); `None` is for ever.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        socket2::SockRef::from(&self.fd).set_read_timeout(timeout)
+    }
+
+    /// How long a blocking write may take (`SO_SNDTIMEO`, socket(7)); `None` is for ever.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        socket2::SockRef::from(&self.fd).set_write_timeout(timeout)
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
