@@ -1,0 +1,88 @@
+//! What the integration tests share: the program under guard, a raw client, and waiting for conditions.
+//!
+//! Ports are given by the kernel, waits have a bound and end with their condition, randomness has a printed seed.
+#![allow(dead_code, reason = "each test uses its own part of this")]
+
+pub(crate) mod client;
+pub(crate) mod server;
+
+pub(crate) use client::Client;
+pub(crate) use server::{Address, Server};
+
+use std::time::{Duration, Instant};
+
+/// How long a condition may take: far more than it needs, so that a slow machine is no failure.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// How often a condition that nothing announces is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// Waits until `condition` holds; panics with `what` when it does not in time.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    eventually_some(what, || condition().then_some(()));
+}
+
+/// Waits until `look` finds something; panics with `what` when it does not in time.
+#[track_caller]
+pub(crate) fn eventually_some<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    eventually_or(look, || what.to_owned())
+}
+
+/// The same, with a text that is made only when it is needed.
+#[track_caller]
+pub(crate) fn eventually_or<T>(mut look: impl FnMut() -> Option<T>, what: impl Fn() -> String) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {}", what());
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// The pace of a slow client: it does nothing for a while. Never a way to wait for the server.
+pub(crate) fn pace(pause: Duration) {
+    std::thread::sleep(pause);
+}
+
+/// Random numbers from a seed that is printed, and accepted as `ONELOOP_SEED`.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new() -> Self {
+        let seed = std::env::var("ONELOOP_SEED").ok().map_or_else(
+            || std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64),
+            |seed| seed.parse().expect("ONELOOP_SEED is a number"),
+        );
+        println!("ONELOOP_SEED={seed} repeats this run");
+        Random(seed)
+    }
+
+    /// The next number (splitmix64).
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `bound`.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.next() as u8).collect()
+    }
+}
+
+/// Whether an outside program is there; tells that its test is skipped if not.
+pub(crate) fn has_program(name: &str) -> bool {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()));
+    if !found {
+        println!("SKIPPED: no `{name}` on this machine; .ci/run installs it");
+    }
+    found
+}

@@ -1,0 +1,238 @@
+//! The real program, started for one test and ended with it.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{Client, eventually_or, eventually_some};
+
+/// Where a listener is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Address {
+    pub(crate) fn parse(text: &str) -> Option<Address> {
+        match text.strip_prefix("unix:") {
+            Some(path) => Some(Address::Unix(path.into())),
+            None => text.parse().ok().map(Address::Tcp),
+        }
+    }
+
+    /// The internet address; panics for a Unix socket.
+    pub(crate) fn tcp(&self) -> SocketAddr {
+        match self {
+            Address::Tcp(addr) => *addr,
+            Address::Unix(path) => panic!("{} is no internet address", path.display()),
+        }
+    }
+}
+
+/// What is to be started, and how.
+pub(crate) struct Setup {
+    program: PathBuf,
+    args: Vec<OsString>,
+    envs: Vec<(OsString, OsString)>,
+    folder: Option<PathBuf>,
+    nofile: Option<u32>,
+}
+
+/// A started program. It is killed, by its process id, when this is dropped.
+pub(crate) struct Server {
+    child: Child,
+    stdout: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Setup {
+    /// `oneloop ARGS…`
+    pub(crate) fn oneloop<A: AsRef<str>>(args: impl IntoIterator<Item = A>) -> Setup {
+        Setup::program(env!("CARGO_BIN_EXE_oneloop"), args)
+    }
+
+    /// Another program that tells its listeners the same way.
+    pub(crate) fn program<A: AsRef<str>>(
+        program: impl AsRef<Path>,
+        args: impl IntoIterator<Item = A>,
+    ) -> Setup {
+        Setup {
+            program: program.as_ref().to_owned(),
+            args: args.into_iter().map(|arg| arg.as_ref().into()).collect(),
+            // Every end of a client is told at debug: tests read the reasons.
+            envs: vec![("RUST_LOG".into(), "debug".into())],
+            folder: None,
+            nofile: None,
+        }
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Setup {
+        self.envs.push((name.into(), value.into()));
+        self
+    }
+
+    pub(crate) fn current_dir(mut self, folder: &Path) -> Setup {
+        self.folder = Some(folder.to_owned());
+        self
+    }
+
+    /// With at most so many file descriptors, which it cannot raise unless it is privileged.
+    pub(crate) fn nofile(mut self, limit: u32) -> Setup {
+        self.nofile = Some(limit);
+        self
+    }
+
+    pub(crate) fn start(self) -> Server {
+        let mut command = match self.nofile {
+            None => Command::new(&self.program),
+            Some(limit) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -n {limit} && exec \"$@\""), "sh"]).arg(&self.program);
+                shell
+            }
+        };
+        command.args(&self.args).env_remove("LISTEN_FDS").env_remove("NOTIFY_SOCKET").envs(self.envs);
+        if let Some(folder) = self.folder {
+            command.current_dir(folder);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let (stdout, out) = collect(child.stdout.take().unwrap());
+        let (stderr, err) = collect(child.stderr.take().unwrap());
+        Server { child, stdout, stderr, readers: vec![out, err] }
+    }
+}
+
+fn collect(from: impl Read + Send + 'static) -> (Arc<Mutex<String>>, JoinHandle<()>) {
+    let text = Arc::new(Mutex::new(String::new()));
+    let sink = Arc::clone(&text);
+    let reader = std::thread::spawn(move || {
+        let mut lines = BufReader::new(from);
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
+            sink.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+    (text, reader)
+}
+
+impl Server {
+    /// `oneloop serve ARGS…`; returns when its first listener is told.
+    pub(crate) fn serve(args: &[&str]) -> Server {
+        Setup::oneloop(["serve"].iter().chain(args)).start().listening()
+    }
+
+    /// Returns when the first listener is told.
+    pub(crate) fn listening(mut self) -> Server {
+        self.until("a listener", |stdout| stdout.contains("listening on ").then_some(()));
+        self
+    }
+
+    /// Where the service of this name listens.
+    pub(crate) fn address(&mut self, name: &str) -> Address {
+        self.addresses(name, 1).remove(0)
+    }
+
+    /// Where the service of this name listens, when it has told `count` addresses.
+    pub(crate) fn addresses(&mut self, name: &str, count: usize) -> Vec<Address> {
+        let prefix = format!("listening on {name}@");
+        self.until(&format!("{count} of `{prefix}…`"), |stdout| {
+            let whole = &stdout[..stdout.rfind('\n')?];
+            let told: Vec<_> = whole
+                .lines()
+                .filter_map(|line| line.strip_prefix(&prefix))
+                .map(|text| Address::parse(text).unwrap_or_else(|| panic!("not an address: {text}")))
+                .collect();
+            (told.len() >= count).then_some(told)
+        })
+    }
+
+    /// A new client of the service of this name.
+    pub(crate) fn client(&mut self, name: &str) -> Client {
+        Client::connect(&self.address(name))
+    }
+
+    fn until<T>(&mut self, what: &str, mut look: impl FnMut(&str) -> Option<T>) -> T {
+        eventually_some(what, || {
+            let found = look(&self.stdout.lock().unwrap());
+            if found.is_none()
+                && let Some(status) = self.child.try_wait().unwrap()
+            {
+                panic!("it ended with {status}, without {what}:\n{}", self.stderr());
+            }
+            found
+        })
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        self.stdout.lock().unwrap().clone()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    /// Waits until standard error has `part`, at least `count` times.
+    #[track_caller]
+    pub(crate) fn told(&self, part: &str, count: usize) {
+        let enough = || (self.stderr.lock().unwrap().matches(part).count() >= count).then_some(());
+        eventually_or(enough, || format!("{count} times `{part}` in:\n{}", self.stderr()));
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    /// Waits for its end; panics when that does not come in time. All it printed is there afterwards.
+    pub(crate) fn exit(&mut self) -> ExitStatus {
+        let status = eventually_some("the end of the program", || self.child.try_wait().unwrap());
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        status
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        self.exit()
+    }
+
+    /// The processor time it has used: on Linux only, where /proc tells it to the nanosecond.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let schedstat = std::fs::read_to_string(format!("/proc/{}/schedstat", self.pid())).unwrap();
+        Duration::from_nanos(schedstat.split(' ').next().unwrap().parse().unwrap())
+    }
+
+    /// How many file descriptors it has open: on Linux only.
+    pub(crate) fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // by its id; an error means that it has ended
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let stderr = self.stderr();
+            let tail = stderr.char_indices().rev().nth(4_000).map_or(0, |(at, _)| at);
+            eprintln!("the program's standard error ended with:\n{}", &stderr[tail..]);
+        }
+    }
+}
