@@ -3,9 +3,16 @@
 
 pub mod address;
 pub mod listener;
+pub mod privileges;
+pub mod process;
+pub mod signals;
 pub mod stream;
+pub mod supervisor;
 mod unix_path;
 
 pub use address::{Address, AddressError};
 pub use listener::{AcceptError, BindError, BindErrorKind, ListenOptions, Listener};
+pub use privileges::{Identity, IdentityError};
+pub use signals::{Arrived, Signals};
 pub use stream::Stream;
+pub use supervisor::{Notice, Supervisor, SupervisorError};

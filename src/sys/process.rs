@@ -1,0 +1,195 @@
+//! Processes: limits, children, cores. Giving up privileges is in [`super::privileges`].
+#![allow(unsafe_code)]
+
+use std::io;
+
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid};
+
+use super::signals::{Signals, block};
+
+/// Raises the number of descriptors that this process may have to the most that is allowed without privileges, and
+/// says how many that is (getrlimit(2), `RLIMIT_NOFILE`).
+pub fn raise_descriptors_max() -> io::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let most = hard.min(descriptors_kernel_max());
+    if most > soft {
+        setrlimit(Resource::RLIMIT_NOFILE, most, hard)?;
+        return Ok(most);
+    }
+    Ok(soft)
+}
+
+/// macOS says "unlimited" and then refuses more than this.
+#[cfg(target_os = "macos")]
+fn descriptors_kernel_max() -> u64 {
+    let mut most: libc::c_int = 0;
+    let mut len = size_of_val(&most);
+    // SAFETY: the name is a C string, and the value has the length that is told.
+    let result = unsafe {
+        let value = (&raw mut most).cast();
+        libc::sysctlbyname(c"kern.maxfilesperproc".as_ptr(), value, &raw mut len, std::ptr::null_mut(), 0)
+    };
+    // OPEN_MAX of macOS, should the question fail.
+    if result == 0 { u64::try_from(most).unwrap_or(10_240) } else { 10_240 }
+}
+
+#[cfg(not(target_os = "macos"))]
+fn descriptors_kernel_max() -> u64 {
+    u64::MAX
+}
+
+/// Who returns from [`fork`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forked {
+    /// The parent, with the id of its new child.
+    Parent(u32),
+    /// The child, with the id of its parent.
+    Child(u32),
+}
+
+/// Makes a child process (fork(2)). The caller has one thread and no `mio::Poll`.
+///
+/// Signals are blocked meanwhile; the child starts with a pipe of its own ([`Signals::reset_in_child`]) and, on Linux,
+/// is sent SIGTERM when its parent dies (prctl(2), `PR_SET_PDEATHSIG`; elsewhere it asks [`parent_lives`] now and
+/// then). It never returns into the parent's code: it ends with [`exit`].
+pub fn fork(signals: &mut Signals) -> io::Result<Forked> {
+    let parent = std::process::id();
+    let blocked = block()?;
+    // SAFETY: the caller has one thread, so that no lock is left held in the child.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => {
+            drop(blocked);
+            Ok(Forked::Parent(id_of(child)))
+        }
+        ForkResult::Child => {
+            if let Err(error) = signals.reset_in_child().and_then(|()| follow_parent(parent)) {
+                log::error!("child: cannot set up signals: {error}");
+                exit(1);
+            }
+            drop(blocked);
+            Ok(Forked::Child(parent))
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn follow_parent(parent: u32) -> io::Result<()> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?;
+    if !parent_lives(parent) {
+        // It died before the call above: nobody will send the signal.
+        nix::sys::signal::raise(Signal::SIGTERM)?;
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+#[allow(clippy::unnecessary_wraps)] // It can fail on Linux.
+fn follow_parent(_parent: u32) -> io::Result<()> {
+    Ok(())
+}
+
+/// Whether the parent of this process is still the one with this id: an orphan gets another.
+pub fn parent_lives(parent: u32) -> bool {
+    id_of(Pid::parent()) == parent
+}
+
+/// Ends this process at once: no destructor, no buffer flushed, nothing of the parent's undone (_exit(2)).
+pub fn exit(code: u8) -> ! {
+    // SAFETY: _exit only ends the process.
+    unsafe { libc::_exit(code.into()) }
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this exit code.
+    Exited(u8),
+    /// By a signal with this number.
+    Killed(i32),
+}
+
+/// Takes leave of one child that ended, without waiting: its id, and how it ended. `None` if none has ended, or there
+/// is none. Called until it says `None`, since signals of several ends coalesce.
+pub fn reap() -> io::Result<Option<(u32, Ended)>> {
+    loop {
+        return match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, code)) => Ok(Some((id_of(pid), Ended::Exited(code.to_le_bytes()[0])))),
+            Ok(WaitStatus::Signaled(pid, signal, _)) => Ok(Some((id_of(pid), Ended::Killed(signal as i32)))),
+            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => Ok(None),
+            // Stopped and continued children are not asked for; a call that was interrupted is made again.
+            Ok(_) | Err(Errno::EINTR) => continue,
+            Err(errno) => Err(errno.into()),
+        };
+    }
+}
+
+/// What one process tells another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tell {
+    /// Drain and end; a second time: end at once (SIGTERM).
+    Stop,
+    /// Open log files again (SIGHUP).
+    Reopen,
+    /// Report counters (SIGUSR1).
+    Report,
+    /// Nothing: it is ended (SIGKILL).
+    Kill,
+}
+
+/// Sends a signal to the child with this id. One that has ended is no error.
+pub fn tell(child: u32, what: Tell) -> io::Result<()> {
+    let signal = match what {
+        Tell::Stop => Signal::SIGTERM,
+        Tell::Reopen => Signal::SIGHUP,
+        Tell::Report => Signal::SIGUSR1,
+        Tell::Kill => Signal::SIGKILL,
+    };
+    let Some(pid) = i32::try_from(child).ok().filter(|&pid| pid > 0) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    match nix::sys::signal::kill(Pid::from_raw(pid), signal) {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// The cores on which this process may run, by number (`sched_getaffinity(2)`); empty where the system does not tell.
+#[cfg(target_os = "linux")]
+pub fn cores() -> Vec<usize> {
+    use nix::sched::{CpuSet, sched_getaffinity};
+    sched_getaffinity(Pid::from_raw(0)).map_or_else(
+        |_| Vec::new(),
+        |set| (0..CpuSet::count()).filter(|&core| set.is_set(core).unwrap_or(false)).collect(),
+    )
+}
+
+/// The cores on which this process may run: this system does not tell.
+#[cfg(not(target_os = "linux"))]
+pub fn cores() -> Vec<usize> {
+    Vec::new()
+}
+
+/// Keeps this thread, and the threads and children that it makes from now on, on these cores (`sched_setaffinity(2)`).
+#[cfg(target_os = "linux")]
+pub fn pin(cores: &[usize]) -> io::Result<()> {
+    let mut set = nix::sched::CpuSet::new();
+    for &core in cores {
+        set.set(core)?;
+    }
+    Ok(nix::sched::sched_setaffinity(Pid::from_raw(0), &set)?)
+}
+
+/// Keeps this thread on these cores: this system has no way to.
+#[cfg(not(target_os = "linux"))]
+pub fn pin(_cores: &[usize]) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+fn id_of(pid: Pid) -> u32 {
+    // A process id is positive; 0 is the parent of a process whose parent lives in another namespace.
+    pid.as_raw().unsigned_abs()
+}

@@ -1,0 +1,213 @@
+//! Signals as something to read: the handlers do no more than set bits and write a byte into a pipe.
+//!
+//! The handlers are installed without `SA_RESTART`, so that a signal also interrupts a blocked call (signal(7)). Only
+//! what is async-signal-safe happens in them (signal-safety(7)), and `errno` is kept.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::thread::JoinHandleExt;
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::SeqCst};
+use std::thread::JoinHandle;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::sys::signal::{
+    SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigaction,
+};
+
+/// The signals that are read from the pipe.
+const HANDLED: [Signal; 5] =
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGCHLD];
+/// Interrupts a blocked call of one thread, and does nothing else.
+const INTERRUPT: Signal = Signal::SIGUSR2;
+/// Bytes taken from the pipe at once.
+const DRAIN_BYTES: usize = 256;
+
+const REOPEN: u32 = 1;
+const REPORT: u32 = 2;
+const CHILD: u32 = 4;
+
+/// Where the handlers write; -1 while there is no pipe.
+static PIPE: AtomicI32 = AtomicI32::new(-1);
+/// What arrived and was not taken yet.
+static ARRIVED: AtomicU32 = AtomicU32::new(0);
+/// How often stopping was asked for, in all.
+static STOPS: AtomicU32 = AtomicU32::new(0);
+/// Handlers at work: the pipe is closed only when there is none.
+static HANDLERS: AtomicU32 = AtomicU32::new(0);
+
+/// The signals of this process: there is one such value at a time.
+#[derive(Debug)]
+pub struct Signals {
+    read: OwnedFd,
+    write: OwnedFd,
+    stops_taken: u32,
+}
+
+/// What arrived since it was last asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arrived {
+    /// How often to stop (SIGTERM, SIGINT): the first drains, one more ends at once.
+    pub stops: u32,
+    /// To open log files again (SIGHUP).
+    pub reopen: bool,
+    /// To report counters (SIGUSR1).
+    pub report: bool,
+    /// That a child ended (SIGCHLD).
+    pub child: bool,
+}
+
+impl Signals {
+    /// Installs the handlers of SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGCHLD, the interruption of threads
+    /// ([`interrupt`]), and ignores SIGPIPE. An error of kind `AlreadyExists` if that was done before and not dropped.
+    pub fn install() -> io::Result<Self> {
+        let (read, write) = pipe()?;
+        if PIPE.compare_exchange(-1, write.as_raw_fd(), SeqCst, SeqCst).is_err() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "signals are installed already"));
+        }
+        ARRIVED.store(0, SeqCst);
+        let signals = Signals { read, write, stops_taken: STOPS.load(SeqCst) };
+        for signal in HANDLED {
+            set(signal, SigHandler::Handler(on_signal))?;
+        }
+        set(INTERRUPT, SigHandler::Handler(on_interrupt))?;
+        set(Signal::SIGPIPE, SigHandler::SigIgn)?;
+        Ok(signals)
+    }
+
+    /// What arrived since the last call. Empties the pipe: with edge-triggered polling too, the next signal is told.
+    pub fn take(&mut self) -> Arrived {
+        let mut bytes = [0; DRAIN_BYTES];
+        // Bounded by the size of the pipe, which only signals fill.
+        while nix::unistd::read(&self.read, &mut bytes) == Ok(DRAIN_BYTES) {}
+        // After the pipe: a signal between the two leaves a byte, and so is told.
+        let bits = ARRIVED.swap(0, SeqCst);
+        let stops = STOPS.load(SeqCst);
+        let arrived = Arrived {
+            stops: stops.wrapping_sub(self.stops_taken),
+            reopen: bits & REOPEN != 0,
+            report: bits & REPORT != 0,
+            child: bits & CHILD != 0,
+        };
+        self.stops_taken = stops;
+        arrived
+    }
+
+    /// To be called in a child right after fork, while signals are [`block`]ed: the child gets a pipe of its own, as
+    /// the inherited handlers must never write into the parent's, and what arrived for the parent is forgotten.
+    /// SIGINT is ignored from here on: the terminal sends it to all, and the child is stopped by its parent alone.
+    pub fn reset_in_child(&mut self) -> io::Result<()> {
+        PIPE.store(-1, SeqCst);
+        ARRIVED.store(0, SeqCst);
+        STOPS.store(0, SeqCst);
+        self.stops_taken = 0;
+        (self.read, self.write) = pipe()?;
+        PIPE.store(self.write.as_raw_fd(), SeqCst);
+        set(Signal::SIGINT, SigHandler::SigIgn)
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        for signal in HANDLED {
+            // Fails for no signal that could be set before.
+            let _ = set(signal, SigHandler::SigDfl);
+        }
+        PIPE.store(-1, SeqCst);
+        // A handler in another thread may be between reading PIPE and writing: it takes a few instructions.
+        while HANDLERS.load(SeqCst) > 0 {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+/// Readable when a signal arrived.
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.read.as_fd()
+    }
+}
+
+/// Readable when a signal arrived.
+impl AsRawFd for Signals {
+    fn as_raw_fd(&self) -> RawFd {
+        self.read.as_raw_fd()
+    }
+}
+
+/// How often stopping was asked for, since the start or [`Signals::reset_in_child`]: for code between two blocking
+/// calls.
+pub fn stops() -> u32 {
+    STOPS.load(SeqCst)
+}
+
+/// Blocks the handled signals in this thread until it is dropped. Around fork, until the child has its own pipe;
+/// around the start of threads that leave signals to the first one.
+#[derive(Debug)]
+#[must_use = "signals are blocked only while it lives"]
+pub struct Blocked {
+    before: SigSet,
+}
+
+/// See [`Blocked`].
+pub fn block() -> io::Result<Blocked> {
+    let mut before = SigSet::empty();
+    let handled: SigSet = HANDLED.into_iter().collect();
+    pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&handled), Some(&mut before))?;
+    Ok(Blocked { before })
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // Fails for no mask that was in force before.
+        let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None);
+    }
+}
+
+/// Interrupts the call in which `thread` is blocked, if it is: the call fails with EINTR. A thread that is about to
+/// block is not interrupted, so this is repeated until the thread has noticed what it was to notice.
+pub fn interrupt<T>(thread: &JoinHandle<T>) -> io::Result<()> {
+    // SAFETY: the handle is borrowed, so the thread was not joined and its id is valid (pthread_kill(3)).
+    match unsafe { libc::pthread_kill(thread.as_pthread_t(), INTERRUPT as libc::c_int) } {
+        0 | libc::ESRCH => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
+}
+
+extern "C" fn on_signal(number: libc::c_int) {
+    HANDLERS.fetch_add(1, SeqCst);
+    match number {
+        libc::SIGTERM | libc::SIGINT => STOPS.fetch_add(1, SeqCst),
+        libc::SIGHUP => ARRIVED.fetch_or(REOPEN, SeqCst),
+        libc::SIGUSR1 => ARRIVED.fetch_or(REPORT, SeqCst),
+        _ => ARRIVED.fetch_or(CHILD, SeqCst),
+    };
+    let pipe = PIPE.load(SeqCst);
+    if pipe >= 0 {
+        let errno = Errno::last_raw();
+        // SAFETY: the pipe is open while HANDLERS counts this call. A full pipe is readable, so a lost byte is no loss.
+        unsafe { libc::write(pipe, [0_u8].as_ptr().cast(), 1) };
+        Errno::set_raw(errno);
+    }
+    HANDLERS.fetch_sub(1, SeqCst);
+}
+
+extern "C" fn on_interrupt(_number: libc::c_int) {}
+
+fn set(signal: Signal, handler: SigHandler) -> io::Result<()> {
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handlers do only what is async-signal-safe: atomics and write(2).
+    unsafe { sigaction(signal, &action) }?;
+    Ok(())
+}
+
+/// Both ends nonblocking and closed by exec.
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = nix::unistd::pipe()?;
+    for end in [&read, &write] {
+        fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+        fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    }
+    Ok((read, write))
+}

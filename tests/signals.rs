@@ -1,0 +1,197 @@
+//! Promises of `sys::signals` and `sys::process`: one process, so one test at a time.
+
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, raise};
+use oneloop::sys::process::{self, Ended, Forked, Tell};
+use oneloop::sys::{Address, Arrived, ListenOptions, Listener, Signals, signals};
+
+/// Longer than anything here takes, short enough to wait for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn readable(signals: &Signals, patience_ms: u16) -> bool {
+    let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+    let start = Instant::now();
+    loop {
+        match poll(&mut fds, PollTimeout::from(patience_ms)) {
+            Ok(count) => return count > 0,
+            Err(nix::Error::EINTR) => assert!(start.elapsed() < PATIENCE),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Waits until the child has ended; its id and how.
+fn reaped() -> (u32, Ended) {
+    let start = Instant::now();
+    loop {
+        if let Some(ended) = process::reap().unwrap() {
+            return ended;
+        }
+        assert!(start.elapsed() < PATIENCE, "no child ended");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_signal_is_read_from_the_pipe_and_taken_once() {
+    let _alone = alone();
+    let mut signals = Signals::install().unwrap();
+    assert_eq!(Signals::install().unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
+    assert_eq!(signals.take(), Arrived::default());
+    let before = signals::stops();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1] {
+        raise(signal).unwrap();
+    }
+    assert!(readable(&signals, 10_000));
+    assert_eq!(signals.take(), Arrived { stops: 2, reopen: true, report: true, child: false });
+    assert_eq!(signals::stops() - before, 2);
+    assert!(!readable(&signals, 0), "the pipe is empty again");
+    assert_eq!(signals.take(), Arrived::default());
+}
+
+#[test]
+fn signals_installed_again_start_anew() {
+    let _alone = alone();
+    for _ in 0..3 {
+        let mut signals = Signals::install().unwrap();
+        assert_eq!(signals.take(), Arrived::default());
+        raise(Signal::SIGTERM).unwrap();
+        assert_eq!(signals.take().stops, 1);
+    }
+}
+
+#[test]
+fn a_child_has_its_own_pipe_and_the_parent_learns_of_its_end() {
+    let _alone = alone();
+    let mut signals = Signals::install().unwrap();
+    raise(Signal::SIGHUP).unwrap();
+    let Forked::Parent(child) = process::fork(&mut signals).unwrap() else {
+        // In the child: nothing of the parent's is seen, SIGINT is nothing, SIGTERM is read.
+        let clean = signals.take() == Arrived::default();
+        let _ = raise(Signal::SIGINT);
+        let deaf = signals.take() == Arrived::default();
+        let _ = raise(Signal::SIGTERM);
+        let hears = signals.take().stops == 1 && signals::stops() == 1;
+        process::exit(if clean && deaf && hears { 7 } else { 1 });
+    };
+    assert_eq!(reaped(), (child, Ended::Exited(7)));
+    let start = Instant::now();
+    let mut seen = signals.take();
+    while !seen.child {
+        assert!(start.elapsed() < PATIENCE, "SIGCHLD was not told");
+        seen.child = signals.take().child;
+    }
+    assert_eq!(seen, Arrived { reopen: true, child: true, ..Arrived::default() }, "no stop of the child's");
+    assert_eq!(process::reap().unwrap(), None);
+}
+
+#[test]
+fn a_child_is_stopped_by_its_parent() {
+    let _alone = alone();
+    let mut signals = Signals::install().unwrap();
+    let Forked::Parent(child) = process::fork(&mut signals).unwrap() else {
+        let stopped = readable(&signals, 10_000) && signals.take().stops == 1;
+        process::exit(u8::from(!stopped));
+    };
+    process::tell(child, Tell::Stop).unwrap();
+    assert_eq!(reaped(), (child, Ended::Exited(0)));
+    process::tell(child, Tell::Stop).expect("one that has ended is no error");
+    let Forked::Parent(child) = process::fork(&mut signals).unwrap() else {
+        loop {
+            std::thread::park();
+        }
+    };
+    process::tell(child, Tell::Kill).unwrap();
+    assert_eq!(reaped(), (child, Ended::Killed(9)));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_grandchild_is_told_when_its_parent_dies() {
+    let _alone = alone();
+    let (read, write) = nix::unistd::pipe().unwrap();
+    let mut signals = Signals::install().unwrap();
+    let Forked::Parent(child) = process::fork(&mut signals).unwrap() else {
+        if let Ok(Forked::Parent(_)) = process::fork(&mut signals) {
+            process::exit(0);
+        }
+        let told = readable(&signals, 10_000) && signals.take().stops == 1;
+        let _ = nix::unistd::write(&write, if told { b"y" } else { b"n" });
+        process::exit(0);
+    };
+    assert_eq!(reaped(), (child, Ended::Exited(0)));
+    drop(write);
+    let mut told = [0];
+    assert_eq!(nix::unistd::read(&read, &mut told), Ok(1));
+    assert_eq!(&told, b"y");
+}
+
+#[test]
+fn a_blocked_thread_is_interrupted_until_it_has_noticed() {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    let _alone = alone();
+    let _signals = Signals::install().unwrap();
+    let (read, _write) = nix::unistd::pipe().unwrap();
+    let blocked = signals::block().unwrap();
+    let thread = std::thread::spawn(move || {
+        while !STOP.load(SeqCst) {
+            assert_eq!(nix::unistd::read(&read, &mut [0]), Err(nix::Error::EINTR));
+        }
+    });
+    drop(blocked);
+    STOP.store(true, SeqCst);
+    let start = Instant::now();
+    while !thread.is_finished() {
+        assert!(start.elapsed() < PATIENCE, "the thread is still blocked");
+        signals::interrupt(&thread).unwrap();
+        std::thread::yield_now();
+    }
+    signals::interrupt(&thread).expect("one that has ended is no error");
+    thread.join().unwrap();
+}
+
+#[test]
+fn descriptors_are_raised_to_the_hard_limit() {
+    let most = process::raise_descriptors_max().unwrap();
+    let (soft, _) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
+    assert_eq!(most, soft);
+    assert_eq!(process::raise_descriptors_max().unwrap(), most);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_is_pinned_to_a_core_it_has() {
+    // The affinity is the calling thread's; threads of the other tests keep theirs.
+    let cores = process::cores();
+    process::pin(&cores[..1]).unwrap();
+    assert_eq!(process::cores(), &cores[..1]);
+    process::pin(&cores).unwrap();
+    assert_eq!(process::cores(), cores);
+}
+
+#[test]
+fn a_child_does_not_remove_the_path_of_its_parents_socket() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let listener = Listener::bind(&Address::Unix(path.clone()), &ListenOptions::default()).unwrap();
+    let mut signals = Signals::install().unwrap();
+    let Forked::Parent(child) = process::fork(&mut signals).unwrap() else {
+        drop(listener);
+        process::exit(0);
+    };
+    assert_eq!(reaped(), (child, Ended::Exited(0)));
+    assert!(path.exists());
+    drop(listener);
+    assert!(!path.exists());
+}
