@@ -1,0 +1,10 @@
+//! The yardstick: the leanest echo server loop and the leanest load for it, hand-written over epoll for the benchmarks.
+//!
+//! No timers, no limits, no log, no table of states: one read and one write per request, which `strace -c` confirms.
+//! Linux only.
+#![allow(dead_code, reason = "each benchmark uses its own part of this")]
+
+pub(crate) mod load;
+pub(crate) mod pairs;
+pub(crate) mod process;
+pub(crate) mod server;

@@ -1,0 +1,84 @@
+//! A server under measurement: a process of its own, on a core of its own.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
+/// A server that is killed, by its process id, when this is dropped.
+pub(crate) struct Server {
+    child: Child,
+    addr: SocketAddr,
+}
+
+/// The cores this process may use at its start: the first is the server's, the last is the load's.
+pub(crate) fn cores() -> Vec<usize> {
+    let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap();
+    (0..CpuSet::count()).filter(|&core| allowed.is_set(core).unwrap()).collect()
+}
+
+/// Pins a process (0: this one) to one core.
+pub(crate) fn pin(pid: Pid, core: usize) {
+    let mut only = CpuSet::new();
+    only.set(core).unwrap();
+    sched_setaffinity(pid, &only).unwrap();
+}
+
+impl Server {
+    /// `oneloop serve echo`, as released, with nothing switched off.
+    pub(crate) fn oneloop(core: usize, more: &[&str]) -> Server {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
+        command.args(["serve", "echo@127.0.0.1:0"]).args(more).env_remove("RUST_LOG");
+        Server::start(command, core)
+    }
+
+    /// The bare loop: this very program, see `is_bare_server`.
+    pub(crate) fn bare(core: usize) -> Server {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.arg(BARE);
+        Server::start(command, core)
+    }
+
+    fn start(mut command: Command, core: usize) -> Server {
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let pid = Pid::from_raw(child.id().cast_signed());
+        pin(pid, core);
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let addr = line.trim().strip_prefix("listening on echo@").and_then(|addr| addr.parse().ok());
+        let Some(addr) = addr else {
+            let _ = child.kill();
+            panic!("{command:?} told no address but {line:?}");
+        };
+        Server { child, addr }
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Processor time used so far, in s.
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        let schedstat = std::fs::read_to_string(format!("/proc/{}/schedstat", self.child.id())).unwrap();
+        schedstat.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The argument with which a benchmark, started again by itself, is the bare server.
+const BARE: &str = "--bare-server";
+
+/// Whether this process was started as the bare server.
+pub(crate) fn is_bare_server() -> bool {
+    std::env::args().any(|arg| arg == BARE)
+}

@@ -1,0 +1,67 @@
+//! The leanest echo server: one `epoll_wait` for all, then one read and one write per ready client.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use socket2::{Domain, Socket, Type};
+
+const BACKLOG: i32 = 16_384;
+const EVENTS: usize = 1024;
+const READ_BYTES: usize = 16 << 10;
+const LISTENER: u64 = u64::MAX;
+
+/// Serves echo on a port of the kernel's choice, which it prints as `oneloop serve` does, until it is killed.
+pub(crate) fn run() -> ! {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    socket.listen(BACKLOG).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let listener = TcpListener::from(socket);
+    println!("listening on echo@{}", listener.local_addr().unwrap());
+
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
+    epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER)).unwrap();
+    // A file descriptor is a small number, the lowest that is free: it is the index.
+    let mut clients: Vec<Option<TcpStream>> = Vec::new();
+    let mut events = vec![EpollEvent::empty(); EVENTS];
+    let mut scratch = vec![0; READ_BYTES];
+    loop {
+        let ready = epoll.wait(&mut events, EpollTimeout::NONE).unwrap_or(0);
+        for event in &events[..ready] {
+            if event.data() == LISTENER {
+                accept(&listener, &epoll, &mut clients);
+                continue;
+            }
+            let slot = &mut clients[event.data() as usize];
+            let Some(client) = slot else { continue };
+            if !echo(client, &mut scratch) {
+                *slot = None;
+            }
+        }
+    }
+}
+
+/// Edge-triggered, and a read shorter than asked has taken all there is: no second read is needed.
+fn echo(client: &mut TcpStream, scratch: &mut [u8]) -> bool {
+    match client.read(scratch) {
+        Ok(0) => false,
+        Ok(len) => client.write(&scratch[..len]).is_ok_and(|written| written == len),
+        Err(error) => error.kind() == ErrorKind::WouldBlock,
+    }
+}
+
+fn accept(listener: &TcpListener, epoll: &Epoll, clients: &mut Vec<Option<TcpStream>>) {
+    while let Ok((client, _)) = listener.accept() {
+        client.set_nonblocking(true).unwrap();
+        client.set_nodelay(true).unwrap();
+        let index = client.as_raw_fd().cast_unsigned() as usize;
+        let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+        epoll.add(&client, EpollEvent::new(interest, index as u64)).unwrap();
+        if clients.len() <= index {
+            clients.resize_with(index + 1, || None);
+        }
+        clients[index] = Some(client);
+    }
+}
