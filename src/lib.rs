@@ -7,6 +7,7 @@ compile_error!("oneloop packs a slot and its generation into one mio::Token and 
 pub mod connection;
 pub mod journal;
 pub mod limits;
+pub mod reactor;
 pub mod services;
 pub mod session;
 pub mod sys;

@@ -170,6 +170,14 @@ impl<S: Session, T: Transport> Connection<S, T> {
         matches!(self.phase, Phase::Flushing { .. })
     }
 
+    /// Why it ends, if all was sent and only the client's own close is awaited.
+    pub fn lingers_for(&self) -> Option<Reason> {
+        match self.phase {
+            Phase::Lingering { reason, .. } => Some(reason),
+            _ => None,
+        }
+    }
+
     /// When [`Connection::expire`] is to be called, in ms of the server's clock; [`NEVER_MS`] if never.
     pub fn deadline_ms(&self) -> u64 {
         match self.phase {

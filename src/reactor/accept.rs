@@ -1,0 +1,254 @@
+//! Taking new clients: last in a turn and in a batch, so that it uses slots just freed and no event of the turn meets them.
+//!
+//! What `accept` may meet is a state, not a failure: without descriptors accepting pauses until a client ends or a short
+//! time has passed; with as many clients as allowed it waits, refuses or evicts.
+
+use std::collections::HashMap;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+
+use mio::unix::SourceFd;
+
+use crate::connection::{Connection, Polled};
+use crate::journal::{End, Reason};
+use crate::limits::Overflow;
+use crate::session::{Client, Now, Peer, Refusal, Service, Waker};
+use crate::sys::{AcceptError, Listener, Stream};
+
+use super::token::{CLIENTS_MAX, ConnId, Name};
+use super::{Place, Reactor, Slot, Tenant};
+
+/// One listener and the service of its clients.
+pub(super) struct ListenerSlot<S> {
+    pub(super) listener: Listener,
+    pub(super) service: S,
+    pub(super) backlog: Backlog,
+    local: Peer,
+}
+
+/// Whether somebody may wait in a listener's queue: listeners are edge-triggered, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Backlog {
+    /// The next event tells.
+    Empty,
+    MayHold,
+}
+
+/// Whether new clients are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Accepting {
+    Open,
+    /// Without descriptors or memory: until a client ends, or this time.
+    Exhausted {
+        until_ms: u64,
+    },
+}
+
+/// How an attempt to take one client ended.
+enum Accepted {
+    Client(OwnedFd, Peer),
+    /// That client is lost, or the call was interrupted: others may wait.
+    Next,
+    Stop,
+}
+
+/// Clients per site, where that is limited.
+#[derive(Debug, Default)]
+pub(super) struct Sites {
+    clients: HashMap<[u8; 9], u32>,
+}
+
+impl Sites {
+    fn count(&self, peer: Peer) -> u32 {
+        peer.site().and_then(|site| self.clients.get(&site).copied()).unwrap_or(0)
+    }
+
+    fn enter(&mut self, peer: Peer) {
+        if let Some(site) = peer.site() {
+            *self.clients.entry(site).or_insert(0) += 1;
+        }
+    }
+
+    pub(super) fn leave(&mut self, peer: Peer) {
+        if let Some(site) = peer.site()
+            && let Some(count) = self.clients.get_mut(&site)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.clients.remove(&site);
+            }
+        }
+    }
+}
+
+impl<S: Service> ListenerSlot<S> {
+    pub(super) fn new(listener: Listener, service: S) -> Self {
+        let local = listener.local_socket_addr().map_or(Peer::UNIX, Peer::from);
+        ListenerSlot { listener, service, backlog: Backlog::MayHold, local }
+    }
+}
+
+impl<S: Service> Reactor<S> {
+    /// Whether a turn now would take clients.
+    pub(super) fn wants_accept(&self) -> bool {
+        self.accepting == Accepting::Open
+            && !(self.limits.overflow == Overflow::Wait && self.is_full())
+            && self.listeners.iter().any(|slot| slot.backlog == Backlog::MayHold)
+    }
+
+    fn is_full(&self) -> bool {
+        self.clients.len() - self.refused
+            >= self.limits.clients_max.min(CLIENTS_MAX - self.limits.refusals_max) as usize
+    }
+
+    /// Takes up to `accepts_per_turn_max` clients of each listener.
+    pub(super) fn accept(&mut self, now: Now) {
+        if let Accepting::Exhausted { until_ms } = self.accepting
+            && until_ms <= now.monotonic_ms
+        {
+            self.accepting = Accepting::Open;
+        }
+        for index in 0..self.listeners.len() {
+            for _ in 0..self.limits.accepts_per_turn_max {
+                if self.listeners[index].backlog == Backlog::Empty || !self.wants_accept() {
+                    break;
+                }
+                match self.accept_one(index, now) {
+                    Accepted::Client(fd, peer) => self.admit(index, fd, peer, now),
+                    Accepted::Next => {}
+                    Accepted::Stop => break,
+                }
+            }
+        }
+    }
+
+    fn accept_one(&mut self, index: usize, now: Now) -> Accepted {
+        let slot = &mut self.listeners[index];
+        let error = match slot.listener.accept() {
+            Ok((fd, addr)) => {
+                self.accepted += 1;
+                return Accepted::Client(fd, addr.map_or(Peer::UNIX, Peer::from));
+            }
+            Err(error) => error,
+        };
+        match AcceptError::of(&error) {
+            AcceptError::WouldBlock => {
+                slot.backlog = Backlog::Empty;
+                Accepted::Stop
+            }
+            AcceptError::Interrupted => Accepted::Next,
+            AcceptError::Client => {
+                self.accept_errors += 1;
+                log::debug!(
+                    "{}: a client was lost before it was accepted: {error}",
+                    slot.listener.local_addr()
+                );
+                Accepted::Next
+            }
+            AcceptError::Exhausted | AcceptError::Fatal => {
+                if self.accept_errors_told.is_none_or(|told_ms| told_ms + 1_000 <= now.monotonic_ms) {
+                    self.accept_errors_told = Some(now.monotonic_ms);
+                    log::warn!("{}: accepting pauses: {error}", slot.listener.local_addr());
+                }
+                self.accept_errors += 1;
+                let until_ms = now.monotonic_ms + u64::from(self.limits.accept_pause_ms.max(1));
+                self.accepting = Accepting::Exhausted { until_ms };
+                Accepted::Stop
+            }
+        }
+    }
+
+    /// A client has been accepted: it gets a slot, or last words.
+    fn admit(&mut self, index: usize, fd: OwnedFd, peer: Peer, now: Now) {
+        let site_max = self.limits.clients_per_address_max;
+        if site_max > 0 && self.sites.count(peer) >= site_max {
+            return self.refuse(index, fd, peer, Refusal::TooManyFromAddress, now);
+        }
+        if self.is_full() && !self.evict(now) {
+            return self.refuse(index, fd, peer, Refusal::TooManyClients, now);
+        }
+        let id = self.next_id();
+        let polled = Polled::new(Stream::new(fd));
+        if let Err(error) = self.register(&polled, id) {
+            log::warn!("{peer}: cannot be watched: {error}");
+            return self.ended(&End {
+                reason: Reason::Failed,
+                peer,
+                bytes_in: 0,
+                bytes_out: 0,
+                lasted_ms: 0,
+            });
+        }
+        let slot = &self.listeners[index];
+        let waker = S::WAKES.then(|| Waker::new(Arc::clone(&self.wakes) as Arc<_>, id.to_u64()));
+        let client = Client { peer, local: slot.local, waker: waker.as_ref() };
+        let Ok(session) = panic::catch_unwind(AssertUnwindSafe(|| slot.service.open(&client))) else {
+            log::error!("{peer}: the service panicked when it was opened; the client ends");
+            return self.ended(&End {
+                reason: Reason::Panicked,
+                peer,
+                bytes_in: 0,
+                bytes_out: 0,
+                lasted_ms: 0,
+            });
+        };
+        if site_max > 0 {
+            self.sites.enter(peer);
+        }
+        self.settle(Connection::new(polled, session, peer, now), id, index, Tenant::Client);
+    }
+
+    /// Makes room by ending the client that has been idle longest, where that is the policy.
+    fn evict(&mut self, now: Now) -> bool {
+        let Some(slot) = self.idle.as_ref().and_then(super::idle::IdleOrder::oldest) else { return false };
+        let mut ctx = self.context(slot, now);
+        ctx.slot.connection.cut(Reason::Evicted, &mut ctx.context);
+        self.free(slot, Reason::Evicted, now);
+        true
+    }
+
+    fn refuse(&mut self, index: usize, fd: OwnedFd, peer: Peer, why: Refusal, now: Now) {
+        let reason = Reason::from(why);
+        let id = self.next_id();
+        let words = self.listeners[index].service.refusal(why);
+        if words.is_empty() || self.refused >= self.limits.refusals_max as usize {
+            return self.ended(&End { reason, peer, bytes_in: 0, bytes_out: 0, lasted_ms: 0 });
+        }
+        let polled = Polled::new(Stream::new(fd));
+        let connection = Connection::refused(polled, words, reason, peer, now, &self.limits);
+        if self.register(connection.transport(), id).is_err() {
+            return self.ended(&End { reason, peer, bytes_in: 0, bytes_out: 0, lasted_ms: 0 });
+        }
+        self.refused += 1;
+        self.settle(connection, id, index, Tenant::Refused);
+    }
+
+    fn next_id(&mut self) -> ConnId {
+        self.generation = self.generation.wrapping_add(1);
+        ConnId { slot: self.clients.vacant_key() as u32, generation: self.generation }
+    }
+
+    fn register(&self, polled: &Polled, id: ConnId) -> std::io::Result<()> {
+        let fd = polled.stream().as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&fd), Name::Client(id).token(), Polled::interest())
+    }
+
+    fn settle(
+        &mut self,
+        connection: Connection<S::Session, Polled>,
+        id: ConnId,
+        index: usize,
+        tenant: Tenant,
+    ) {
+        let key = self.clients.insert(Slot {
+            connection,
+            generation: id.generation,
+            listener: index as u16,
+            tenant,
+            place: Place::Runnable,
+        });
+        debug_assert_eq!(key, id.slot as usize);
+        self.runnable.push_back(id);
+    }
+}

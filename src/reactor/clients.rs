@@ -1,0 +1,165 @@
+//! What a turn does with open clients: latch, pump, expire, reap.
+
+use std::os::fd::AsRawFd;
+
+use crate::connection::{Budget, Clock, Context, Mode, Pumped};
+use crate::journal::{End, Reason};
+use crate::session::{Now, Service};
+
+use super::token::{ConnId, Name};
+use super::{Backlog, Place, Reactor, Slot, State, Tenant};
+
+/// A client and what its connection is given, borrowed apart from the rest of the reactor.
+pub(super) struct SlotContext<'a, S: Service> {
+    pub(super) slot: &'a mut Slot<S::Session>,
+    pub(super) context: Context<'a>,
+}
+
+/// Which way a client is moved on.
+#[derive(Clone, Copy)]
+enum Move {
+    Pump,
+    Expire,
+}
+
+impl<S: Service> Reactor<S> {
+    pub(super) fn context(&mut self, key: usize, now: Now) -> SlotContext<'_, S> {
+        let slot = &mut self.clients[key];
+        let context = Context {
+            clock: Clock::Turn(now),
+            limits: &self.limits,
+            request_ms: self.request_ms[usize::from(slot.listener)],
+            scratch: &mut self.scratch,
+            journal: &mut self.journal,
+            mode: if matches!(self.state, State::Serving) { Mode::Serving } else { Mode::Draining },
+        };
+        SlotContext { slot, context }
+    }
+
+    /// Keeps what the events say, and queues their clients: no I/O, and nothing is freed here.
+    pub(super) fn latch(&mut self) {
+        for event in &self.events {
+            match Name::of(event.token()) {
+                Name::Client(id) => {
+                    let slot = self.clients.get_mut(id.slot as usize);
+                    if let Some(slot) = slot.filter(|slot| slot.generation == id.generation) {
+                        slot.connection.transport_mut().latch(event);
+                        slot.place.enqueue(id, &mut self.runnable);
+                    }
+                }
+                Name::Listener(index) => {
+                    if let Some(listener) = self.listeners.get_mut(index) {
+                        listener.backlog = Backlog::MayHold;
+                    }
+                }
+                Name::Signals => self.signals_latched = true,
+                Name::Waker => {} // wakes are taken each turn
+            }
+        }
+        self.wish_seen = self.wakes.take(&mut self.woken);
+        for id in self.woken.drain(..) {
+            let slot = self.clients.get_mut(id.slot as usize);
+            if let Some(slot) = slot.filter(|slot| slot.generation == id.generation) {
+                slot.connection.wake();
+                slot.place.enqueue(id, &mut self.runnable);
+            }
+        }
+    }
+
+    /// Gives each client that can move its share. Bound: those who were in the queue before; the rest is for the next turn.
+    pub(super) fn pump(&mut self, now: Now) {
+        for _ in 0..self.runnable.len() {
+            let Some(id) = self.runnable.pop_front() else { break };
+            let key = id.slot as usize;
+            if let Some(slot) = self.clients.get_mut(key)
+                && slot.generation == id.generation
+                && slot.place == Place::Runnable
+            {
+                slot.place = Place::Waiting;
+                self.move_on(key, id, now, Move::Pump);
+            }
+        }
+    }
+
+    /// Looks at those whose filed time has come. After I/O: bytes that came in time win. One that is queued has more to
+    /// read or write and is looked at again in a millisecond. Bound: those that are due now.
+    pub(super) fn expire(&mut self, now: Now) {
+        self.deadlines.advance(now.monotonic_ms);
+        while let Some(key) = self.deadlines.pop_due() {
+            let Some(slot) = self.clients.get(key) else { continue };
+            let id = ConnId { slot: key as u32, generation: slot.generation };
+            match slot.place {
+                Place::Ended(_) => {}
+                Place::Runnable => self.deadlines.file(key, now.monotonic_ms + 1),
+                Place::Waiting => self.move_on(key, id, now, Move::Expire),
+            }
+        }
+    }
+
+    fn move_on(&mut self, key: usize, id: ConnId, now: Now, how: Move) {
+        let SlotContext { slot, mut context } = self.context(key, now);
+        let budget = Budget::of_turn(context.limits);
+        let pumped = match how {
+            Move::Pump => slot.connection.pump(&mut context, budget),
+            Move::Expire => slot.connection.expire(&mut context, budget),
+        };
+        let slot = &mut self.clients[key];
+        match pumped {
+            Pumped::Waits => self.deadlines.file(key, slot.connection.deadline_ms()),
+            Pumped::More => slot.place.enqueue(id, &mut self.runnable),
+            Pumped::Ended(reason) => {
+                slot.place = Place::Ended(reason);
+                self.ended.push(key as u32);
+            }
+        }
+        if let Some(idle) = &mut self.idle {
+            let is_idle =
+                slot.tenant == Tenant::Client && pumped == Pumped::Waits && slot.connection.is_idle();
+            if is_idle { idle.became_idle(key) } else { idle.remove(key) }
+        }
+    }
+
+    /// Frees the slots of those who ended. Nothing names them any more but stale tokens, which their generation unmasks.
+    pub(super) fn reap(&mut self, now: Now) {
+        while let Some(key) = self.ended.pop() {
+            let key = key as usize;
+            if let Some(Place::Ended(reason)) = self.clients.get(key).map(|slot| slot.place) {
+                self.free(key, reason, now);
+            }
+        }
+    }
+
+    pub(super) fn free(&mut self, key: usize, reason: Reason, now: Now) {
+        self.deadlines.forget(key);
+        if let Some(idle) = &mut self.idle {
+            idle.remove(key);
+        }
+        let slot = self.clients.remove(key);
+        match slot.tenant {
+            Tenant::Refused => self.refused -= 1,
+            Tenant::Client if self.limits.clients_per_address_max > 0 => {
+                self.sites.leave(slot.connection.peer());
+            }
+            Tenant::Client => {}
+        }
+        // epoll and kqueue forget a descriptor that is closed (nobody else has a duplicate of it); poll(2) must be told.
+        if cfg!(mio_unsupported_force_poll_poll) {
+            let fd = slot.connection.transport().stream().as_raw_fd();
+            if let Err(error) = self.poll.registry().deregister(&mut mio::unix::SourceFd(&fd)) {
+                log::error!("{}: cannot be forgotten: {error}", slot.connection.peer());
+            }
+        }
+        let end = slot.connection.end(reason, now);
+        drop(slot);
+        self.ended(&end);
+    }
+
+    /// Writes an end down. A descriptor has become free, so accepting may go on.
+    pub(super) fn ended(&mut self, end: &End) {
+        self.journal.ended(end);
+        if end.reason == Reason::DrainCut {
+            self.cut += 1;
+        }
+        self.accepting = super::accept::Accepting::Open;
+    }
+}

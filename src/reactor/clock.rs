@@ -1,0 +1,29 @@
+//! The clock of a server: read once a turn, and passed on as a value.
+
+use std::time::{Instant, SystemTime};
+
+use crate::session::Now;
+
+/// Milliseconds since the server started, and the time of day.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerClock {
+    started: Instant,
+}
+
+impl ServerClock {
+    /// A clock that starts now.
+    pub fn start() -> Self {
+        ServerClock { started: Instant::now() }
+    }
+
+    /// Reads it.
+    pub fn now(&self) -> Now {
+        self.at(Instant::now())
+    }
+
+    /// The same, for an instant that was read already.
+    pub(super) fn at(&self, instant: Instant) -> Now {
+        let monotonic_ms = instant.saturating_duration_since(self.started).as_millis() as u64;
+        Now { monotonic_ms, wall: SystemTime::now() }
+    }
+}

@@ -1,0 +1,136 @@
+//! The end of the loop: signals, draining, and what there is to tell.
+
+use std::fmt;
+
+use crate::connection::NEVER_MS;
+use crate::journal::{Counters, Reason};
+use crate::session::{Now, Service};
+
+use super::accept::Backlog;
+use super::token::ConnId;
+use super::wakes::StopWish;
+use super::{Lag, Place, Reactor, State};
+
+/// Turns of accepting in which a drain empties the backlog: more than any backlog holds at the default batch.
+const BACKLOG_BATCHES_MAX: u32 = 1024;
+
+/// What a server did, told at its end and on SIGUSR1.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Clients accepted.
+    pub accepted: u64,
+    /// Clients open now.
+    pub open: usize,
+    /// Accepts that failed: clients lost in the queue, and attempts without descriptors.
+    pub accept_errors: u64,
+    /// Ends by reason.
+    pub counters: Counters,
+    /// Clients cut by the drain's deadline or a second signal.
+    pub cut: u64,
+    /// How long turns took.
+    pub lag: Lag,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Summary { accepted, open, accept_errors, counters, cut, lag } = self;
+        write!(
+            f,
+            "accepted={accepted} open={open} accept-errors={accept_errors} cut={cut} ended: {counters}; "
+        )?;
+        write!(f, "lag p99<={}us max={}us", lag.p99().as_micros(), lag.max().as_micros())
+    }
+}
+
+impl<S: Service> Reactor<S> {
+    /// What has happened so far.
+    pub fn summary(&self) -> Summary {
+        Summary {
+            accepted: self.accepted,
+            open: self.clients.len(),
+            accept_errors: self.accept_errors,
+            counters: self.journal.counters.clone(),
+            cut: self.cut,
+            lag: self.lag.clone(),
+        }
+    }
+
+    /// Does what signals and handles ask for.
+    pub(super) fn obey(&mut self, now: Now) {
+        let mut wish = self.wish_seen;
+        if self.signals_latched
+            && let Some(signals) = &mut self.signals
+        {
+            self.signals_latched = false;
+            let arrived = signals.take();
+            if arrived.reopen {
+                self.journal.reopen();
+            }
+            if arrived.report {
+                log::info!("{}", self.summary());
+            }
+            let again = self.state != State::Serving || arrived.stops > 1;
+            wish = match arrived.stops {
+                0 => wish,
+                _ if again => StopWish::Stop,
+                _ => wish.max(StopWish::Drain),
+            };
+        }
+        match (wish, self.state) {
+            (StopWish::Stop, State::Serving | State::Draining { .. }) => self.stop(now),
+            (StopWish::Drain, State::Serving) => self.drain(now),
+            _ => {}
+        }
+    }
+
+    /// Takes whoever waits in the backlog, closes the listeners (which resets whoever comes later), and has every client
+    /// read once more.
+    fn drain(&mut self, now: Now) {
+        let due_ms = now.monotonic_ms + u64::from(self.limits.drain_ms);
+        log::info!("draining: {} clients have {} ms", self.clients.len(), self.limits.drain_ms);
+        self.listeners.iter_mut().for_each(|listener| listener.backlog = Backlog::MayHold);
+        for _ in 0..BACKLOG_BATCHES_MAX {
+            if !self.wants_accept() {
+                break;
+            }
+            self.accept(now);
+        }
+        self.listeners.clear();
+        self.state = State::Draining { due_ms };
+        for (key, slot) in &mut self.clients {
+            slot.connection.transport_mut().look_again();
+            slot.place.enqueue(ConnId { slot: key as u32, generation: slot.generation }, &mut self.runnable);
+        }
+    }
+
+    /// Ends a drain: when all clients have ended, or at its deadline.
+    pub(super) fn end_drain(&mut self, now: Now) {
+        if let State::Draining { due_ms } = self.state
+            && (self.clients.is_empty() || due_ms <= now.monotonic_ms)
+        {
+            self.stop(now);
+        }
+    }
+
+    fn stop(&mut self, now: Now) {
+        self.listeners.clear();
+        self.cut_all(now);
+        self.state = State::Stopped;
+        self.journal.flush();
+    }
+
+    /// Cuts every client. One whose bytes were all sent, and that only lingers, loses nothing: it keeps its reason.
+    pub(super) fn cut_all(&mut self, now: Now) {
+        let keys: Vec<usize> = self.clients.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            let reason = match (self.clients[key].place, self.clients[key].connection.lingers_for()) {
+                (Place::Ended(reason), _) | (_, Some(reason)) => reason,
+                _ => Reason::DrainCut,
+            };
+            let mut ctx = self.context(key, now);
+            ctx.slot.connection.cut(reason, &mut ctx.context);
+            debug_assert_eq!(ctx.slot.connection.deadline_ms(), NEVER_MS);
+            self.free(key, reason, now);
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! The product's own way to serve: one thread, one [`mio::Poll`], a slab of connections.
+//!
+//! One turn of the loop, in this order:
+//!
+//! ```text
+//! wait    poll until the nearest deadline; zero if work is left over; EINTR is no error
+//! latch   events only set `ready` bits and enqueue: no I/O, nothing is freed here
+//! signal  stop, drain, reopen
+//! pump    each runnable connection within its budget; what is left goes to the back of the queue
+//! expire  deadlines, after I/O: bytes that came in time win
+//! reap    deregister, drop, free slots
+//! accept  last, in a batch: it uses slots just freed, and no event of this batch can meet them
+//! ```
+
+mod accept;
+mod clients;
+mod clock;
+mod deadlines;
+mod drain;
+mod idle;
+mod lag;
+mod token;
+mod wakes;
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll};
+use slab::Slab;
+
+use crate::connection::{Connection, Polled, Scratch};
+use crate::journal::{Journal, Reason};
+use crate::limits::{Limits, Overflow};
+use crate::session::Service;
+use crate::sys::signals::Signals;
+use crate::sys::{Address, ListenOptions, Listener};
+use accept::{Accepting, Backlog, ListenerSlot, Sites};
+pub use clock::ServerClock;
+use deadlines::Deadlines;
+pub use drain::Summary;
+use idle::IdleOrder;
+pub use lag::Lag;
+use token::{ConnId, Name};
+pub use wakes::Handle;
+use wakes::{StopWish, Wakes};
+
+/// A turn that takes longer than this is told: every other client waited.
+const LAG_WARNING: Duration = Duration::from_millis(100);
+
+/// A server: listeners and clients of one service (or of a closed enum of services) in one loop.
+pub struct Reactor<S: Service> {
+    poll: Poll,
+    events: Events,
+    limits: Limits,
+    clock: ServerClock,
+    listeners: Vec<ListenerSlot<S>>,
+    /// By listener; it outlives the listener, because clients do.
+    request_ms: Vec<u32>,
+    clients: Slab<Slot<S::Session>>,
+    generation: u32,
+    /// Who has something to do, in order.
+    runnable: VecDeque<ConnId>,
+    deadlines: Deadlines,
+    /// Who is to be freed.
+    ended: Vec<u32>,
+    idle: Option<IdleOrder>,
+    sites: Sites,
+    /// Refused clients that linger; they are in `clients`, too.
+    refused: usize,
+    accepting: Accepting,
+    accepted: u64,
+    accept_errors: u64,
+    accept_errors_told: Option<u64>,
+    wakes: Arc<Wakes>,
+    woken: Vec<ConnId>,
+    wish_seen: StopWish,
+    signals: Option<Signals>,
+    signals_latched: bool,
+    state: State,
+    cut: u64,
+    scratch: Scratch,
+    journal: Journal,
+    lag: Lag,
+}
+
+/// The life of the loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Serving,
+    /// No listeners any more; who is still there at the deadline is cut.
+    Draining {
+        due_ms: u64,
+    },
+    Stopped,
+}
+
+/// One slot of the slab.
+pub(super) struct Slot<S> {
+    connection: Connection<S, Polled>,
+    generation: u32,
+    listener: u16,
+    tenant: Tenant,
+    place: Place,
+}
+
+/// What a slot counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tenant {
+    Client,
+    Refused,
+}
+
+/// Where a client is in the turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// For an event, a wake or its deadline.
+    Waiting,
+    /// In the run queue.
+    Runnable,
+    /// To be freed.
+    Ended(Reason),
+}
+
+impl Place {
+    fn enqueue(&mut self, id: ConnId, runnable: &mut VecDeque<ConnId>) {
+        if *self == Place::Waiting {
+            *self = Place::Runnable;
+            runnable.push_back(id);
+        }
+    }
+}
+
+/// What one slot of the slab costs with sessions of type `S`, in bytes, its links in the timer wheel included: what an idle
+/// client costs in this process.
+pub const fn slot_bytes<S>() -> usize {
+    // A slab entry is the slot or the number of the next vacant one.
+    size_of::<(Option<Slot<S>>, deadlines::Link)>()
+}
+
+/// Whether the loop goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It does: call [`Reactor::turn`] again.
+    GoesOn,
+    /// It was stopped, or has drained.
+    Stopped,
+}
+
+impl<S: Service> Reactor<S> {
+    /// A reactor without listeners. To be made after any fork: a poll must not be shared by processes.
+    pub fn new(limits: Limits) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = mio::Waker::new(poll.registry(), Name::Waker.token())?;
+        Ok(Reactor {
+            events: Events::with_capacity(limits.events_per_turn_max.max(1) as usize),
+            clock: ServerClock::start(),
+            listeners: Vec::new(),
+            request_ms: Vec::new(),
+            clients: Slab::new(),
+            generation: 0,
+            runnable: VecDeque::new(),
+            deadlines: Deadlines::new(),
+            ended: Vec::new(),
+            idle: (limits.overflow == Overflow::Evict).then(IdleOrder::new),
+            sites: Sites::default(),
+            refused: 0,
+            accepting: Accepting::Open,
+            accepted: 0,
+            accept_errors: 0,
+            accept_errors_told: None,
+            wakes: Arc::new(Wakes::new(waker)),
+            woken: Vec::new(),
+            wish_seen: StopWish::None,
+            signals: None,
+            signals_latched: false,
+            state: State::Serving,
+            cut: 0,
+            scratch: Scratch::new(&limits),
+            journal: Journal::new(),
+            lag: Lag::default(),
+            poll,
+            limits,
+        })
+    }
+
+    /// Listens at `address` (`127.0.0.1:7007`, `[::1]:0`, `unix:./echo.sock`) and serves `service` there; returns the
+    /// address with the real port.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the address cannot be read; else what kept it from listening, in words.
+    pub fn bind(&mut self, address: &str, service: S) -> io::Result<Address> {
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
+        let address: Address = address.parse().map_err(invalid)?;
+        let options = ListenOptions { backlog: self.limits.backlog, ..ListenOptions::default() };
+        let listener = Listener::bind(&address, &options).map_err(io::Error::other)?;
+        let local = listener.local_addr().clone();
+        self.listen(listener, service)?;
+        Ok(local)
+    }
+
+    /// Serves `service` to the clients of `listener`.
+    pub fn listen(&mut self, listener: Listener, service: S) -> io::Result<()> {
+        let name = Name::Listener(self.listeners.len());
+        listener.set_nonblocking(true)?;
+        let fd = listener.as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&fd), name.token(), Interest::READABLE)?;
+        let request_ms = service.request_ms().unwrap_or(self.limits.request_ms);
+        self.request_ms.push(request_ms);
+        self.listeners.push(ListenerSlot::new(listener, service));
+        Ok(())
+    }
+
+    /// The addresses listened at, in the order in which they were added, with real ports.
+    pub fn local_addrs(&self) -> impl Iterator<Item = &Address> {
+        self.listeners.iter().map(|slot| slot.listener.local_addr())
+    }
+
+    /// The address of the first listener, with the real port.
+    pub fn local_addr(&self) -> Option<&Address> {
+        self.local_addrs().next()
+    }
+
+    /// A handle that drains or stops the loop from elsewhere.
+    pub fn handle(&self) -> Handle {
+        Handle { wakes: Arc::clone(&self.wakes) }
+    }
+
+    /// Writes ends and answers to `journal` from now on.
+    pub fn set_journal(&mut self, journal: Journal) {
+        self.journal = journal;
+    }
+
+    /// Obeys signals: SIGTERM and SIGINT drain, and stop when they come again; SIGHUP reopens the access log; SIGUSR1
+    /// reports counters to the log.
+    pub fn watch_signals(&mut self, signals: Signals) -> io::Result<()> {
+        let fd = signals.as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&fd), Name::Signals.token(), Interest::READABLE)?;
+        self.signals = Some(signals);
+        self.signals_latched = true; // one may have come before
+        Ok(())
+    }
+
+    /// Turns until it is stopped, or has drained.
+    ///
+    /// # Errors
+    /// Only those of the poll itself: an error of a client is that client's.
+    pub fn run(&mut self) -> io::Result<Summary> {
+        while self.turn(None)? == Turn::GoesOn {}
+        Ok(self.summary())
+    }
+
+    /// One turn. It waits at most `wait_max` (`None`: until something happens). To live inside another loop, watch the
+    /// reactor's descriptor there, and call this with a wait of zero when it is readable and after
+    /// [`Reactor::wait_max`].
+    pub fn turn(&mut self, wait_max: Option<Duration>) -> io::Result<Turn> {
+        self.wait(wait_max)?;
+        let woke = Instant::now();
+        let now = self.clock.at(woke);
+        self.latch();
+        self.obey(now);
+        self.pump(now);
+        self.expire(now);
+        self.reap(now);
+        self.accept(now);
+        self.end_drain(now);
+        self.journal.tick(now.monotonic_ms);
+        self.note_lag(woke.elapsed());
+        Ok(if self.state == State::Stopped { Turn::Stopped } else { Turn::GoesOn })
+    }
+
+    /// How long the next turn may wait for events; zero if work is left over, `None` if only an event brings any.
+    pub fn wait_max(&self) -> Option<Duration> {
+        if !self.runnable.is_empty() || self.wants_accept() || self.state == State::Stopped {
+            return Some(Duration::ZERO);
+        }
+        let pause_ms = match self.accepting {
+            Accepting::Exhausted { until_ms } => Some(until_ms),
+            Accepting::Open => None,
+        };
+        let drain_ms = match self.state {
+            State::Draining { due_ms } => Some(due_ms),
+            State::Serving | State::Stopped => None,
+        };
+        let next_ms = [self.deadlines.next_ms(), self.journal.due_ms(), pause_ms, drain_ms]
+            .into_iter()
+            .flatten()
+            .min()?;
+        Some(Duration::from_millis(next_ms.saturating_sub(self.clock.now().monotonic_ms)))
+    }
+
+    fn wait(&mut self, wait_max: Option<Duration>) -> io::Result<()> {
+        let own = if self.signals_latched { Some(Duration::ZERO) } else { self.wait_max() };
+        let own = if self.wakes.may_wait(self.wish_seen) { own } else { Some(Duration::ZERO) };
+        let timeout = match (own, wait_max) {
+            (Some(own), Some(max)) => Some(own.min(max)),
+            (own, max) => own.or(max),
+        };
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.events.clear();
+                Ok(())
+            }
+            polled => polled,
+        }
+    }
+
+    fn note_lag(&mut self, turn: Duration) {
+        self.lag.record(turn);
+        if turn > LAG_WARNING {
+            log::warn!("a turn took {} ms, in which {} clients waited", turn.as_millis(), self.clients.len());
+        }
+    }
+}
+
+/// The poll's own descriptor: readable when a turn has something to do.
+impl<S: Service> AsRawFd for Reactor<S> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
+    }
+}
+
+/// An unfinished access log is written, and clients that are still there are counted as cut.
+impl<S: Service> Drop for Reactor<S> {
+    fn drop(&mut self) {
+        self.cut_all(self.clock.now());
+        self.journal.flush();
+    }
+}
