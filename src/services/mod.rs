@@ -1,5 +1,32 @@
-//! The services that come with oneloop, each a state machine without sockets.
+//! The services that come with oneloop, each a state machine without sockets, and the closed enum of them all.
 
+mod any;
+mod chargen;
+#[cfg(feature = "daytime")]
+mod daytime;
+mod discard;
 mod echo;
+mod message;
+mod time;
 
+pub use any::{AnyService, AnySession, NAMES, Name, ServiceError};
+pub use chargen::Chargen;
+#[cfg(feature = "daytime")]
+pub use daytime::Daytime;
+pub use discard::Discard;
 pub use echo::Echo;
+pub use message::Message;
+pub use time::Time;
+
+use crate::session::{Outbox, Progress};
+
+/// Says `text` from `said` on, as far as there is room, and finishes with its last byte. Whatever the client sends
+/// meanwhile is not read: lingering discards it.
+fn say(text: &[u8], said: &mut u8, consumed: usize, out: &mut Outbox) -> Progress {
+    let put = out.put_some(&text[usize::from(*said)..]);
+    *said += put as u8;
+    if usize::from(*said) == text.len() { Progress::finish(consumed) } else { Progress::need_room(consumed) }
+}
+
+#[cfg(test)]
+mod tests;

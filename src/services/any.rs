@@ -1,0 +1,193 @@
+//! All services in one enum: what the command line names, any model serves without dynamic dispatch.
+
+use std::fmt;
+
+#[cfg(feature = "daytime")]
+use super::daytime::{Daytime, DaytimeSession};
+use super::{
+    chargen::{Chargen, ChargenSession},
+    discard::Discard,
+    echo::Echo,
+    message::{Message, MessageSession},
+    time::{Time, TimeSession},
+};
+use crate::session::{Client, Input, Outbox, Progress, Refusal, Service, Session};
+
+/// Any of the services that come with oneloop.
+#[derive(Clone, Debug)]
+pub enum AnyService {
+    /// See [`Message`].
+    Message(Message),
+    /// See [`Echo`].
+    Echo(Echo),
+    /// See [`Discard`].
+    Discard(Discard),
+    /// See [`Chargen`].
+    Chargen(Chargen),
+    /// See [`Daytime`].
+    #[cfg(feature = "daytime")]
+    Daytime(Daytime),
+    /// See [`Time`].
+    Time(Time),
+}
+
+/// One client of [`AnyService`].
+#[derive(Debug)]
+pub enum AnySession {
+    /// Of [`Message`].
+    Message(MessageSession),
+    /// Of [`Echo`].
+    Echo(Echo),
+    /// Of [`Discard`].
+    Discard(Discard),
+    /// Of [`Chargen`].
+    Chargen(ChargenSession),
+    /// Of [`Daytime`].
+    #[cfg(feature = "daytime")]
+    Daytime(DaytimeSession),
+    /// Of [`Time`].
+    Time(TimeSession),
+}
+
+/// A service by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// As on the command line.
+    pub name: &'static str,
+    /// Where it listens when nothing else is said: the number of its RFC's port plus 7000.
+    pub port: u16,
+    /// What it does, in a few words.
+    pub about: &'static str,
+}
+
+/// The services of this build.
+pub const NAMES: &[Name] = &[
+    Name { name: "message", port: 7000, about: "reads one message, answers \"I got your message\", closes" },
+    Name { name: "echo", port: 7007, about: "sends back what it is sent (RFC 862)" },
+    Name { name: "discard", port: 7009, about: "throws away what it is sent (RFC 863)" },
+    #[cfg(feature = "daytime")]
+    Name { name: "daytime", port: 7013, about: "tells date and time as text (RFC 867)" },
+    Name { name: "chargen", port: 7019, about: "sends characters without end (RFC 864)" },
+    Name { name: "time", port: 7037, about: "tells the seconds since 1900 as 4 bytes (RFC 868)" },
+];
+
+/// No service can be made of that name and argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceError {
+    /// There is none of that name.
+    Unknown(String),
+    /// It takes no argument.
+    NoArgument(&'static str),
+}
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServiceError::Unknown(name) => {
+                write!(f, "there is no service \"{}\"; there are", name.escape_debug())?;
+                for (n, known) in NAMES.iter().enumerate() {
+                    write!(f, "{} {}", if n == 0 { "" } else { "," }, known.name)?;
+                }
+                Ok(())
+            }
+            ServiceError::NoArgument(name) => {
+                write!(f, "the service {name} takes no argument; leave out \"=\" and what follows it")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ServiceError {}
+
+impl AnyService {
+    /// The service of that name, with the argument behind its `=`.
+    pub fn parse(name: &str, arg: Option<&str>) -> Result<Self, ServiceError> {
+        let service = match name {
+            "message" => AnyService::Message(Message),
+            "echo" => AnyService::Echo(Echo),
+            "discard" => AnyService::Discard(Discard),
+            "chargen" => AnyService::Chargen(Chargen),
+            #[cfg(feature = "daytime")]
+            "daytime" => AnyService::Daytime(Daytime),
+            "time" => AnyService::Time(Time),
+            _ => return Err(ServiceError::Unknown(name.to_owned())),
+        };
+        match arg {
+            Some(_) => Err(ServiceError::NoArgument(service.name())),
+            None => Ok(service),
+        }
+    }
+
+    /// Its name on the command line.
+    pub fn name(&self) -> &'static str {
+        match self {
+            AnyService::Message(_) => "message",
+            AnyService::Echo(_) => "echo",
+            AnyService::Discard(_) => "discard",
+            AnyService::Chargen(_) => "chargen",
+            #[cfg(feature = "daytime")]
+            AnyService::Daytime(_) => "daytime",
+            AnyService::Time(_) => "time",
+        }
+    }
+
+    /// Where it listens on loopback when nothing else is said.
+    pub fn default_port(&self) -> u16 {
+        let own = NAMES.iter().find(|known| known.name == self.name());
+        own.map_or(0, |known| known.port)
+    }
+}
+
+impl Service for AnyService {
+    type Session = AnySession;
+
+    fn open(&self, client: &Client<'_>) -> AnySession {
+        match self {
+            AnyService::Message(service) => AnySession::Message(service.open(client)),
+            AnyService::Echo(service) => AnySession::Echo(service.open(client)),
+            AnyService::Discard(service) => AnySession::Discard(service.open(client)),
+            AnyService::Chargen(service) => AnySession::Chargen(service.open(client)),
+            #[cfg(feature = "daytime")]
+            AnyService::Daytime(service) => AnySession::Daytime(service.open(client)),
+            AnyService::Time(service) => AnySession::Time(service.open(client)),
+        }
+    }
+
+    fn refusal(&self, why: Refusal) -> &[u8] {
+        match self {
+            AnyService::Message(service) => service.refusal(why),
+            AnyService::Echo(service) => service.refusal(why),
+            AnyService::Discard(service) => service.refusal(why),
+            AnyService::Chargen(service) => service.refusal(why),
+            #[cfg(feature = "daytime")]
+            AnyService::Daytime(service) => service.refusal(why),
+            AnyService::Time(service) => service.refusal(why),
+        }
+    }
+
+    fn request_ms(&self) -> Option<u32> {
+        match self {
+            AnyService::Message(service) => service.request_ms(),
+            AnyService::Echo(service) => service.request_ms(),
+            AnyService::Discard(service) => service.request_ms(),
+            AnyService::Chargen(service) => service.request_ms(),
+            #[cfg(feature = "daytime")]
+            AnyService::Daytime(service) => service.request_ms(),
+            AnyService::Time(service) => service.request_ms(),
+        }
+    }
+}
+
+impl Session for AnySession {
+    fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
+        match self {
+            AnySession::Message(session) => session.advance(input, out),
+            AnySession::Echo(session) => session.advance(input, out),
+            AnySession::Discard(session) => session.advance(input, out),
+            AnySession::Chargen(session) => session.advance(input, out),
+            #[cfg(feature = "daytime")]
+            AnySession::Daytime(session) => session.advance(input, out),
+            AnySession::Time(session) => session.advance(input, out),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Chargen: a stream of characters without end (RFC 864).
+
+use crate::session::{Call, Client, Input, Outbox, Progress, Service, Session};
+
+/// The printing characters of ASCII, space included (RFC 864 calls them "the ninety-five").
+const CHARACTERS: usize = 95;
+/// Characters of a line, its CR and LF apart.
+const LINE: usize = 72;
+/// After as many lines as there are characters the pattern begins again.
+const CYCLE_BYTES: usize = CHARACTERS * (LINE + 2);
+static CYCLE: [u8; CYCLE_BYTES] = cycle();
+
+/// The character generator (RFC 864): lines of 72 characters, each line begun with the character after the one with
+/// which the line before began; until the client closes. What the client sends is thrown away; that it ends its side
+/// ends nothing, since it may still read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chargen;
+
+/// One client of [`Chargen`]: how far into the pattern it is.
+#[derive(Clone, Copy, Debug)]
+pub struct ChargenSession {
+    at: u16,
+}
+
+impl Service for Chargen {
+    type Session = ChargenSession;
+
+    fn open(&self, _client: &Client<'_>) -> ChargenSession {
+        ChargenSession { at: 0 }
+    }
+}
+
+impl Session for ChargenSession {
+    fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
+        let consumed = input.bytes.len();
+        if input.call == Call::Stopping {
+            return Progress::finish(consumed);
+        }
+        // Bounded by the room, which every round but the last uses up by a rest of the pattern.
+        while out.room() > 0 {
+            let put = out.put_some(&CYCLE[usize::from(self.at)..]);
+            self.at = ((usize::from(self.at) + put) % CYCLE_BYTES) as u16;
+        }
+        Progress::need_room(consumed)
+    }
+}
+
+const fn cycle() -> [u8; CYCLE_BYTES] {
+    let mut cycle = [0; CYCLE_BYTES];
+    let mut at = 0;
+    while at < CYCLE_BYTES {
+        let (line, column) = (at / (LINE + 2), at % (LINE + 2));
+        cycle[at] = match column {
+            LINE => b'\r',
+            column if column > LINE => b'\n',
+            _ => b' ' + ((line + column) % CHARACTERS) as u8,
+        };
+        at += 1;
+    }
+    cycle
+}

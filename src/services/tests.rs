@@ -1,0 +1,168 @@
+//! What each service answers, and that no answer depends on how the bytes were split.
+
+use std::io::IoSlice;
+use std::time::{Duration, SystemTime};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::session::rehearsal::{Rehearsal, State, answer};
+use crate::session::{Call, Client, Front, Input, Next, Now, Peer, Service, Session, Wait};
+
+/// The services that answer once and for all what they are sent; chargen never ends and has a test of its own.
+fn ending_services() -> Vec<AnyService> {
+    let names = NAMES.iter().map(|known| known.name).filter(|&name| name != "chargen");
+    names.filter_map(|name| AnyService::parse(name, None).ok()).collect()
+}
+
+/// `bytes` cut at `cuts`, each modulo what is left.
+fn split<'a>(mut bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+    let mut chunks = Vec::new();
+    for cut in cuts {
+        let (chunk, rest) = bytes.split_at(cut % (bytes.len() + 1));
+        chunks.push(chunk);
+        bytes = rest;
+    }
+    chunks.push(bytes);
+    chunks
+}
+
+proptest! {
+    #[test]
+    fn no_answer_depends_on_how_the_bytes_were_split(
+        bytes in prop::collection::vec(prop_oneof![8 => any::<u8>(), 1 => Just(b'\n')], 0..700),
+        cuts in prop::collection::vec(any::<usize>(), 0..12),
+        end: bool,
+        out_bytes_max in prop_oneof![1_usize..40, Just(65_536_usize)],
+    ) {
+        for service in ending_services() {
+            let whole = answer(&service, &[&bytes], end, 65_536);
+            let parts = answer(&service, &split(&bytes, &cuts), end, out_bytes_max);
+            prop_assert_eq!(&whole, &parts, "{}", service.name());
+        }
+    }
+
+    #[test]
+    fn chargen_gives_the_same_lines_whatever_room_there_is(
+        rooms in prop::collection::vec(1_usize..5_000, 1..12),
+        input in prop::collection::vec(any::<u8>(), 0..300),
+        ended: bool,
+    ) {
+        let mut session = Chargen.open(&client());
+        let mut said = Vec::new();
+        for room in &rooms {
+            let mut out = Outbox::new(*room);
+            let progress = session.advance(Input { bytes: &input, ended, call: Call::Ready, now: now(0) }, &mut out);
+            prop_assert_eq!(progress, Progress::need_room(input.len()));
+            prop_assert_eq!(out.room(), 0, "it fills what room there is");
+            said.extend(bytes_of(&out));
+        }
+        for (n, line) in said.chunks(74).enumerate() {
+            let expected = (0..72).map(|c| b' ' + ((n + c) % 95) as u8).chain(*b"\r\n");
+            prop_assert!(expected.take(line.len()).eq(line.iter().copied()), "line {n}: {}", line.escape_ascii());
+        }
+    }
+}
+
+fn client() -> Client<'static> {
+    Client::new(Peer::UNIX, Peer::UNIX)
+}
+
+fn now(unix_s: u64) -> Now {
+    Now { monotonic_ms: 0, wall: SystemTime::UNIX_EPOCH + Duration::from_secs(unix_s) }
+}
+
+fn bytes_of(out: &Outbox) -> Vec<u8> {
+    let mut slices = [IoSlice::new(&[]); 16];
+    match out.front(&mut slices) {
+        Front::Bytes { count, .. } => {
+            slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect()
+        }
+        Front::Empty | Front::File(_) => Vec::new(),
+    }
+}
+
+/// What a service that speaks at once says at this time.
+fn said_at(service: &AnyService, unix_s: u64) -> (Vec<u8>, Next) {
+    let mut out = Outbox::new(100);
+    let input = Input { bytes: b"", ended: false, call: Call::Open, now: now(unix_s) };
+    let progress = service.open(&client()).advance(input, &mut out);
+    (bytes_of(&out), progress.next)
+}
+
+#[test]
+fn a_message_ends_at_a_newline_at_255_bytes_at_the_end_of_input_or_when_its_time_is_up() {
+    let got = b"I got your message".to_vec();
+    assert_eq!(answer(&Message, &[b"hello\nand more"], false, 100), got);
+    assert_eq!(answer(&Message, &[&[b'x'; 254]], false, 100), b"");
+    assert_eq!(answer(&Message, &[&[b'x'; 254], b"x"], false, 100), got);
+    assert_eq!(answer(&Message, &[b"hello"], true, 100), got);
+    assert_eq!(answer(&Message, &[], true, 100), b"", "no message, no answer");
+    let mut late = Rehearsal::open(&Message, 100);
+    assert_eq!(late.state(), State::Waits(Wait::NextRequest));
+    assert_eq!(late.feed(b"hel").state(), State::Waits(Wait::RestOf(0)));
+    late.call(Call::Expired(Wait::RestOf(0)));
+    assert_eq!((late.state(), &late.answer), (State::Done(Next::Finish), &got));
+    assert_eq!(Message.request_ms(), Some(200));
+}
+
+#[test]
+fn an_idle_client_of_message_gets_no_answer_and_a_drain_lets_a_begun_message_end() {
+    let mut idle = Rehearsal::open(&Message, 100);
+    assert!(idle.call(Call::Expired(Wait::NextRequest)).answer.is_empty());
+    assert_eq!(Rehearsal::open(&Message, 100).call(Call::Stopping).state(), State::Done(Next::Finish));
+    let mut begun = Rehearsal::open(&Message, 100);
+    assert_eq!(begun.feed(b"hel").call(Call::Stopping).state(), State::Waits(Wait::RestOf(0)));
+    assert_eq!(begun.feed(b"lo\n").answer, b"I got your message");
+}
+
+#[test]
+fn echo_and_discard_take_all_and_finish_when_the_server_drains() {
+    for (service, answer) in [("echo", "some bytes"), ("discard", "")] {
+        let mut stage = Rehearsal::open(&AnyService::parse(service, None).unwrap(), 4);
+        stage.feed(b"some ").feed(b"bytes");
+        assert_eq!(stage.state(), State::Waits(Wait::NextRequest));
+        assert_eq!((stage.unconsumed(), stage.answer.as_slice()), (&b""[..], answer.as_bytes()));
+        assert_eq!(stage.call(Call::Stopping).state(), State::Done(Next::Finish));
+    }
+}
+
+#[test]
+fn chargen_finishes_when_the_server_drains() {
+    let mut out = Outbox::new(100);
+    let input = Input { bytes: b"ab", ended: false, call: Call::Stopping, now: now(0) };
+    assert_eq!(Chargen.open(&client()).advance(input, &mut out), Progress::finish(2));
+}
+
+#[test]
+#[cfg(feature = "daytime")]
+fn daytime_is_the_first_form_of_rfc_867_in_utc() {
+    let daytime = AnyService::Daytime(Daytime);
+    // The RFC's own example, whose day of the week is wrong.
+    let line = b"Monday, February 22, 1982 17:37:43-UTC\r\n".to_vec();
+    assert_eq!(said_at(&daytime, 383_247_463), (line, Next::Finish));
+    assert_eq!(said_at(&daytime, 2_000_000_000).0, b"Wednesday, May 18, 2033 03:33:20-UTC\r\n");
+}
+
+#[test]
+fn time_is_the_number_of_rfc_868_and_begins_again_in_2036() {
+    // The first two are examples of the RFC: 1970 and 1976, 00:00 GMT on 1 January.
+    for (unix_s, number) in
+        [(0, 2_208_988_800), (189_302_400, 2_398_291_200), (2_085_978_495, u32::MAX), (2_085_978_496, 0)]
+    {
+        assert_eq!(said_at(&AnyService::Time(Time), unix_s), (number.to_be_bytes().to_vec(), Next::Finish));
+    }
+}
+
+#[test]
+fn every_name_makes_its_service_and_the_session_stays_small() {
+    for known in NAMES {
+        let service = AnyService::parse(known.name, None).unwrap();
+        assert_eq!((service.name(), service.default_port()), (known.name, known.port));
+    }
+    let unknown = AnyService::parse("ecko", None).unwrap_err().to_string();
+    assert!(unknown.starts_with("there is no service \"ecko\"; there are message, echo,"), "{unknown}");
+    assert!(AnyService::parse("echo", Some("x")).is_err());
+    // A connection is bounded at 192 bytes with its session in it.
+    assert!(size_of::<AnySession>() <= 40, "{}", size_of::<AnySession>());
+}

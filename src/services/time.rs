@@ -1,0 +1,51 @@
+//! Time: the seconds since 1900 as a number (RFC 868).
+
+use std::time::SystemTime;
+
+use super::say;
+use crate::session::{Client, Input, Outbox, Progress, Service, Session};
+
+/// From 1900-01-01 to 1970-01-01, in seconds (RFC 868 gives the number).
+const UNIX_EPOCH_S: u64 = 2_208_988_800;
+
+/// The time service (RFC 868): the seconds since 1900-01-01 00:00 UTC as 32 bits, high byte first; then it closes.
+///
+/// The number overflows on 2036-02-07 at 06:28:16 UTC and begins again at 0; a client that knows roughly when it is
+/// adds 2³² seconds. Nothing wider is defined: protocols after it (NTP) count eras.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Time;
+
+/// One client of [`Time`].
+#[derive(Clone, Copy, Debug)]
+pub enum TimeSession {
+    /// The time is not read yet.
+    Opened,
+    /// These bytes, of which this much was said.
+    Saying([u8; 4], u8),
+}
+
+impl Service for Time {
+    type Session = TimeSession;
+
+    fn open(&self, _client: &Client<'_>) -> TimeSession {
+        TimeSession::Opened
+    }
+}
+
+impl Session for TimeSession {
+    fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
+        let (bytes, mut said) = match *self {
+            TimeSession::Opened => (seconds(input.now.wall).to_be_bytes(), 0),
+            TimeSession::Saying(bytes, said) => (bytes, said),
+        };
+        let progress = say(&bytes, &mut said, 0, out);
+        *self = TimeSession::Saying(bytes, said);
+        progress
+    }
+}
+
+fn seconds(wall: SystemTime) -> u32 {
+    let unix_s = wall.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    // Modulo 2³², as documented.
+    unix_s.wrapping_add(UNIX_EPOCH_S) as u32
+}
