@@ -82,16 +82,24 @@ impl Client {
     #[track_caller]
     pub(crate) fn expect_exact(&mut self, expected: &[u8]) {
         let mut got = vec![0; expected.len()];
+        self.read_exact(&mut got);
+        assert!(got == expected, "got {:?}, expected {:?}", excerpt(&got), excerpt(expected));
+    }
+
+    /// Fills `into`.
+    #[track_caller]
+    pub(crate) fn read_exact(&mut self, into: &mut [u8]) {
         let mut filled = 0;
-        while filled < got.len() {
-            match self.socket.read(&mut got[filled..]) {
-                Ok(0) => panic!("it ended after {filled} of {} bytes", got.len()),
+        while filled < into.len() {
+            match self.socket.read(&mut into[filled..]) {
+                Ok(0) => {
+                    panic!("it ended after {filled} of {} bytes: {:?}", into.len(), excerpt(&into[..filled]))
+                }
                 Ok(len) => filled += len,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => panic!("after {filled} of {} bytes: {error}", got.len()),
+                Err(error) => panic!("after {filled} of {} bytes: {error}", into.len()),
             }
         }
-        assert!(got == expected, "got {:?}, expected {:?}", excerpt(&got), excerpt(expected));
     }
 
     /// Sends and has the same back.

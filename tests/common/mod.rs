@@ -7,6 +7,7 @@ pub(crate) mod client;
 pub(crate) mod server;
 
 pub(crate) use client::Client;
+#[allow(unused_imports, reason = "each test uses its own part of this")]
 pub(crate) use server::{Address, Server};
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,77 @@
+//! Deadlines: idle, the rest of a request, the minimum rate of a client that must read (design, rule 7). That of
+//! lingering is in `lingering.rs`, that of a drain in `drain.rs`.
+#![cfg(feature = "cli")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::client::Ended;
+use common::{Server, pace};
+
+#[test]
+fn an_idle_client_is_ended_and_one_that_converses_is_not() {
+    let mut server = Server::serve(&["--idle=400ms", "echo@127.0.0.1:0"]);
+    let mut idle = server.client("echo");
+    let mut busy = server.client("echo");
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(1200) {
+        busy.expect_echo(b"alive");
+        pace(Duration::from_millis(50));
+    }
+    idle.expect_end();
+    server.told("ended: idle-timeout", 1);
+    busy.expect_echo(b"each request began the time anew");
+    busy.expect_end();
+    server.told("ended: idle-timeout", 2);
+}
+
+#[test]
+fn no_idle_deadline_means_none() {
+    let mut server = Server::serve(&["--idle=0", "echo@127.0.0.1:0"]);
+    let mut client = server.client("echo");
+    client.expect_silence(Duration::from_millis(500));
+    client.expect_echo(b"still here");
+}
+
+#[test]
+fn a_byte_now_and_then_does_not_extend_a_request() {
+    let mut server = Server::serve(&["message@127.0.0.1:0"]);
+    let mut client = server.client("message");
+    let mut sender = client.another_handle();
+    let began = Instant::now();
+    let slow = std::thread::spawn(move || {
+        // 255 bytes would take it half a minute.
+        while began.elapsed() < Duration::from_secs(5) && sender.try_send(b"x").is_ok() {
+            pace(Duration::from_millis(50));
+        }
+    });
+    client.expect_exact(b"I got your message");
+    assert!(began.elapsed() < Duration::from_secs(3), "it ends 200 ms after its first byte");
+    client.rest();
+    drop(client);
+    slow.join().unwrap();
+}
+
+#[test]
+fn a_client_that_must_read_and_does_not_is_ended() {
+    let mut server = Server::serve(&["--rate-window=300ms", "chargen@127.0.0.1:0"]);
+    let mut client = server.client("chargen");
+    server.told("ended: rate-too-low", 1);
+    let (_, ended) = client.rest();
+    assert!(matches!(ended, Ended::Closed | Ended::Reset));
+}
+
+#[test]
+fn a_client_that_reads_slowly_but_enough_is_not_ended() {
+    let mut server = Server::serve(&["--rate-window=200ms", "chargen@127.0.0.1:0"]);
+    let mut client = server.client("chargen");
+    let mut line = Vec::new();
+    for _ in 0..20 {
+        // Far more than 1 KiB per 200 ms, far less than it could.
+        line.resize(256 << 10, 0);
+        client.read_exact(&mut line);
+        pace(Duration::from_millis(50));
+    }
+    assert!(!server.stderr().contains("rate-too-low"));
+}

@@ -1,0 +1,67 @@
+//! Out of file descriptors: no spin, no stall, and it recovers by itself (design, rule 6).
+#![cfg(all(feature = "cli", target_os = "linux"))]
+
+mod common;
+
+use std::process::Command;
+use std::time::Duration;
+
+use common::server::Setup;
+use common::{Client, Server, eventually, pace};
+
+const LIMIT: usize = 64;
+/// What a starved server may use of a second: a try every `accept_pause_ms` costs far less, a spin all of it.
+const STARVED_CPU_MAX: f64 = 0.1;
+
+/// Lowers the limit of a program that runs: it has adapted to another one at its start.
+fn starve(server: &Server, limit: usize) {
+    let prlimit = Command::new("prlimit")
+        .args(["--pid", &server.pid().to_string(), &format!("--nofile={limit}:{limit}")])
+        .status()
+        .expect("prlimit, which every Debian has");
+    assert!(prlimit.success());
+}
+
+#[test]
+fn without_descriptors_it_neither_spins_nor_stalls_and_recovers_when_clients_leave() {
+    let mut server = Server::serve(&["echo@127.0.0.1:0"]);
+    starve(&server, LIMIT);
+    let mut clients: Vec<Client> = (0..2 * LIMIT).map(|_| server.client("echo")).collect();
+    eventually("every descriptor is used", || server.open_files() == LIMIT);
+
+    let (span, before) = (Duration::from_secs(1), server.cpu_time());
+    pace(span);
+    let used = server.cpu_time().saturating_sub(before).as_secs_f64() / span.as_secs_f64();
+    assert!(used < STARVED_CPU_MAX, "it used {used:.2} of its core while it was starved");
+
+    clients[0].expect_echo(b"those inside are served meanwhile");
+    // The first in the backlog are the first inside: each that leaves makes room for the next.
+    for mut client in clients {
+        client.expect_echo(b"my turn");
+    }
+}
+
+#[test]
+fn it_recovers_without_a_client_that_leaves() {
+    let mut server = Server::serve(&["echo@127.0.0.1:0"]);
+    let open = server.open_files();
+    starve(&server, open);
+    let mut client = server.client("echo");
+    client.send(b"let me in");
+    client.expect_silence(Duration::from_millis(300));
+    starve(&server, LIMIT);
+    client.expect_exact(b"let me in");
+}
+
+#[test]
+fn started_with_few_descriptors_it_serves_whom_it_can() {
+    let mut server = Setup::oneloop(["serve", "echo@127.0.0.1:0"]).nofile(LIMIT as u32).start().listening();
+    for _ in 0..3 {
+        let mut crowd: Vec<Client> = (0..2 * LIMIT).map(|_| server.client("echo")).collect();
+        crowd[0].expect_echo(b"inside");
+        drop(crowd);
+        eventually("all have left", || server.open_files() < LIMIT / 2);
+    }
+    server.client("echo").expect_echo(b"still serving");
+    assert!(server.stop().success());
+}

@@ -1,0 +1,92 @@
+//! SIGTERM and SIGINT drain: nothing that was asked in time stays unanswered, and the end comes within the deadline.
+#![cfg(feature = "cli")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Client, Server, eventually};
+use nix::sys::signal::Signal;
+
+#[test]
+fn either_signal_drains_and_ends_with_code_0() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut server = Server::serve(&["echo@127.0.0.1:0"]);
+        let mut client = server.client("echo");
+        client.expect_echo(b"before");
+        server.signal(signal);
+        client.expect_end();
+        assert_eq!(server.exit().code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn what_was_asked_before_the_signal_is_answered_even_from_the_backlog() {
+    let mut server = Server::serve(&["echo@127.0.0.1:0"]);
+    let address = server.address("echo");
+    let mut open: Vec<Client> = (0..20).map(|_| Client::connect(&address)).collect();
+    for client in &mut open {
+        client.expect_echo(b"open");
+    }
+    server.signal(Signal::SIGSTOP);
+    let mut queued: Vec<Client> = (0..20).map(|_| Client::connect(&address)).collect();
+    for client in open.iter_mut().chain(&mut queued) {
+        client.send(b"asked in time");
+    }
+    server.signal(Signal::SIGTERM);
+    server.signal(Signal::SIGCONT);
+    for client in open.iter_mut().chain(&mut queued) {
+        client.expect_exact(b"asked in time");
+        client.expect_end();
+    }
+    drop((open, queued));
+    assert_eq!(server.exit().code(), Some(0));
+}
+
+#[test]
+fn while_it_drains_no_new_client_gets_in() {
+    let mut server =
+        Server::serve(&["--drain=1h", "--rate-window=0", "chargen@127.0.0.1:0", "echo@127.0.0.1:0"]);
+    let address = server.address("echo");
+    let _holds_the_drain = server.client("chargen");
+    server.signal(Signal::SIGTERM);
+    eventually("the listener is closed", || {
+        std::net::TcpStream::connect(address.tcp())
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+    });
+}
+
+#[test]
+fn the_deadline_cuts_who_does_not_read_and_counts_it() {
+    let mut server = Server::serve(&["--drain=300ms", "chargen@127.0.0.1:0"]);
+    let mut client = server.client("chargen");
+    client.expect_exact(b" !\"#");
+    let began = Instant::now();
+    assert_eq!(server.stop().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(5), "the deadline was 300 ms");
+    assert!(server.stderr().contains("drain-cut=1"), "{}", server.stderr());
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let mut server =
+        Server::serve(&["--drain=1h", "--rate-window=0", "chargen@127.0.0.1:0", "echo@127.0.0.1:0"]);
+    let mut client = server.client("chargen");
+    let address = server.address("echo");
+    client.expect_exact(b" !\"#");
+    server.signal(Signal::SIGTERM);
+    eventually("it drains", || std::net::TcpStream::connect(address.tcp()).is_err());
+    server.signal(Signal::SIGTERM);
+    server.exit();
+    assert!(server.stderr().contains("drain-cut=1"), "{}", server.stderr());
+}
+
+#[test]
+fn a_hangup_is_not_the_end() {
+    let mut server = Server::serve(&["echo@127.0.0.1:0"]);
+    let mut client = server.client("echo");
+    for _ in 0..3 {
+        server.signal(Signal::SIGHUP);
+        client.expect_echo(b"still here");
+    }
+}

@@ -1,0 +1,87 @@
+//! What a request costs in system calls, counted by `strace`: one read, one write, its share of one wait.
+#![cfg(all(feature = "cli", target_os = "linux"))]
+
+mod common;
+
+use std::collections::HashMap;
+use std::process::{Command, Stdio};
+
+use common::server::Setup;
+use common::{Client, Server, eventually, has_program};
+
+const REQUESTS: usize = 2000;
+/// Calls of a kind that may come on top: the first read of a client, the wait before it, a timer now and then.
+const EXTRA: usize = 40;
+
+/// Counts the system calls of `server` while `converse` runs, `None` where tracing is not allowed.
+fn counted(server: &Server, converse: impl FnOnce()) -> Option<HashMap<String, usize>> {
+    let counts = tempfile::NamedTempFile::new().unwrap();
+    let mut strace = Command::new("strace")
+        .args(["-f", "-c", "-o"])
+        .arg(counts.path())
+        .args(["-p", &server.pid().to_string()])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut denied = false;
+    eventually("strace is attached or refused", || {
+        denied = strace.try_wait().unwrap().is_some();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+        denied || status.lines().any(|line| line == format!("TracerPid:\t{}", strace.id()))
+    });
+    if denied {
+        println!("SKIPPED: tracing a process is not allowed here");
+        return None;
+    }
+    converse();
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(strace.id().cast_signed()),
+        nix::sys::signal::Signal::SIGINT,
+    )
+    .unwrap();
+    strace.wait().unwrap();
+    let table = std::fs::read_to_string(counts.path()).unwrap();
+    println!("{table}");
+    Some(table.lines().filter_map(row).collect())
+}
+
+/// `% time, seconds, usecs/call, calls, [errors,] syscall`.
+fn row(line: &str) -> Option<(String, usize)> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let calls = words.get(3)?.parse().ok()?;
+    Some((words.last()?.to_string(), calls))
+}
+
+#[test]
+fn a_request_costs_one_read_one_write_and_its_share_of_one_wait() {
+    if !has_program("strace") {
+        return;
+    }
+    // The timings of a traced program are strange: no deadline may come in between.
+    let mut server =
+        Setup::oneloop(["serve", "echo@127.0.0.1:0"]).env("RUST_LOG", "warn").start().listening();
+    let mut clients: Vec<Client> = (0..4).map(|_| server.client("echo")).collect();
+    for client in &mut clients {
+        client.expect_echo(b"open");
+    }
+    let Some(calls) = counted(&server, || {
+        for _ in 0..REQUESTS / clients.len() {
+            for client in &mut clients {
+                client.expect_echo(&[b'r'; 64]);
+            }
+        }
+    }) else {
+        return;
+    };
+    let of = |names: &[&str]| names.iter().filter_map(|name| calls.get(*name)).sum::<usize>();
+    let expected = REQUESTS..=REQUESTS + EXTRA;
+    let (reads, writes) =
+        (of(&["read", "recvfrom", "readv", "recvmsg"]), of(&["write", "sendto", "writev", "sendmsg"]));
+    assert!(expected.contains(&reads), "{reads} reads for {REQUESTS} requests");
+    assert!(expected.contains(&writes), "{writes} writes for {REQUESTS} requests");
+    let waits = of(&["epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll"]);
+    assert!(waits <= REQUESTS + EXTRA, "{waits} waits for {REQUESTS} requests");
+    let total = of(&["total"]);
+    assert!(total <= 3 * REQUESTS + 3 * EXTRA, "{total} calls in all for {REQUESTS} requests");
+}
