@@ -18,7 +18,7 @@ fn fifty_clients_are_answered_while_one_floods() {
     thread::scope(|scope| {
         let mut back = flood.another_handle();
         scope.spawn(|| {
-            let piece = [b'f'; 64 << 10];
+            let piece = vec![b'f'; 64 << 10];
             while !stop.load(Ordering::Relaxed) && flood.try_send(&piece).is_ok() {
                 flooded.fetch_add(piece.len() as u64, Ordering::Relaxed);
             }
