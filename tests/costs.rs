@@ -1,0 +1,131 @@
+//! What a client costs: no allocation and no more than one read and one write per request of an open client, no buffer
+//! while it is idle, and a slot of at most 192 bytes.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, SystemTime};
+
+use mio::unix::SourceFd;
+use oneloop::connection::{
+    Budget, Clock, Connection, Context, Got, Mode, Patience, Polled, Pumped, Put, Scratch, Transport,
+};
+use oneloop::journal::Journal;
+use oneloop::limits::Limits;
+use oneloop::reactor::{Reactor, slot_bytes};
+use oneloop::services::{AnyService, Echo};
+use oneloop::session::{FileRange, Now, Peer, Service};
+use oneloop::sys::{Address, Stream};
+
+/// Turns in which a request on loopback has surely been answered.
+const TURNS_MAX: u32 = 1000;
+
+fn ask(reactor: &mut Reactor<Echo>, client: &mut TcpStream) {
+    let mut back = [0; 64];
+    client.write_all(&[7; 64]).unwrap();
+    client.set_nonblocking(true).unwrap();
+    for _ in 0..TURNS_MAX {
+        reactor.turn(Some(Duration::from_millis(10))).unwrap();
+        if let Ok(len) = client.read(&mut back) {
+            assert_eq!(len, 64);
+            client.set_nonblocking(false).unwrap();
+            return;
+        }
+    }
+    panic!("not answered in {TURNS_MAX} turns");
+}
+
+#[test]
+fn a_request_of_an_open_client_allocates_nothing() {
+    let mut reactor = Reactor::new(Limits::default()).unwrap();
+    let Address::Tcp(addr) = reactor.bind("127.0.0.1:0", Echo).unwrap() else { panic!("a TCP address") };
+    let mut clients: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(addr).unwrap()).collect();
+    for client in &mut clients {
+        (0..3).for_each(|_| ask(&mut reactor, client));
+    }
+    let seen = allocation_counter::measure(|| {
+        for client in &mut clients {
+            (0..200).for_each(|_| ask(&mut reactor, client));
+        }
+    });
+    assert_eq!(seen.count_total, 0, "allocations in 1,600 requests");
+}
+
+/// The reactor's transport, with its calls counted: a call that would be refused from what is latched costs nothing.
+struct Counted {
+    inner: Polled,
+    reads: u32,
+    writes: u32,
+}
+
+impl Transport for Counted {
+    fn read(&mut self, buf: &mut [u8], patience: Patience) -> io::Result<Got> {
+        self.reads += u32::from(self.inner.may_read());
+        self.inner.read(buf, patience)
+    }
+    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<Put> {
+        self.writes += 1;
+        self.inner.write(slices, more)
+    }
+    fn send_file(&mut self, range: &FileRange, bytes_max: usize) -> io::Result<Put> {
+        self.inner.send_file(range, bytes_max)
+    }
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.inner.shutdown_write()
+    }
+    fn may_read(&self) -> bool {
+        self.inner.may_read()
+    }
+    fn unacknowledged_bytes(&self) -> u64 {
+        self.inner.unacknowledged_bytes()
+    }
+}
+
+/// Only epoll proves by a short read that nothing is left; elsewhere a request costs one more read.
+const READS_PER_REQUEST: u32 =
+    if cfg!(all(target_os = "linux", not(mio_unsupported_force_poll_poll))) { 1 } else { 2 };
+
+#[test]
+fn a_request_of_an_open_client_costs_one_read_and_one_write() {
+    const REQUESTS: u32 = 100;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let stream = Stream::new(OwnedFd::from(listener.accept().unwrap().0));
+    stream.set_nonblocking(true).unwrap();
+    let mut poll = mio::Poll::new().unwrap();
+    let mut events = mio::Events::with_capacity(8);
+    poll.registry().register(&mut SourceFd(&stream.as_raw_fd()), mio::Token(0), Polled::interest()).unwrap();
+    let now = Now { monotonic_ms: 0, wall: SystemTime::UNIX_EPOCH };
+    let transport = Counted { inner: Polled::new(stream), reads: 0, writes: 0 };
+    let mut connection = Connection::new(transport, Echo, Peer::UNIX, now);
+    let (limits, mut journal) = (Limits::default(), Journal::new());
+    let mut scratch = Scratch::new(&limits);
+    for request in 1..=REQUESTS {
+        client.write_all(&[9; 64]).unwrap();
+        while connection.transport().writes < request {
+            poll.poll(&mut events, Some(Duration::from_secs(10))).unwrap();
+            assert!(!events.is_empty(), "an event for each request");
+            events.iter().for_each(|event| connection.transport_mut().inner.latch(event));
+            let mut context = Context {
+                clock: Clock::Turn(now),
+                limits: &limits,
+                request_ms: 0,
+                scratch: &mut scratch,
+                journal: &mut journal,
+                mode: Mode::Serving,
+            };
+            assert_eq!(connection.pump(&mut context, Budget::of_turn(&limits)), Pumped::Waits);
+        }
+        client.read_exact(&mut [0; 64]).unwrap();
+        assert!(connection.is_idle() && connection.held_bytes() == 0);
+    }
+    let Counted { reads, writes, .. } = *connection.transport();
+    assert_eq!((reads, writes), (REQUESTS * READS_PER_REQUEST, REQUESTS));
+}
+
+#[test]
+fn the_slot_of_a_client_is_at_most_192_bytes_with_all_services_in_it() {
+    let bytes = slot_bytes::<<AnyService as Service>::Session>();
+    println!("a slot of `oneloop serve` is {bytes} bytes");
+    assert!(bytes <= 192, "{bytes}");
+}

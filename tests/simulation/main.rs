@@ -1,0 +1,158 @@
+//! A seeded simulation of connections over a scripted transport, in virtual time: short reads and writes, calls that would
+//! block, half-closes, resets, stalls and slow readers, with every deadline on. The same seed gives the same run.
+//!
+//! `ONELOOP_SIM_SEEDS=N` runs N seeds (default 2,000), `ONELOOP_SEED=S` begins with, and repeats, seed S.
+
+mod script;
+mod world;
+
+use oneloop::connection::{Budget, Clock, Connection, Context, Mode, Pumped, Scratch};
+use oneloop::journal::Reason;
+use oneloop::limits::Limits;
+use oneloop::session::{Call, Input, Outbox, Peer, Progress, Session, Wait};
+
+use script::{Deed, Random, Script, Scripted, expected, limits};
+use world::{Run, World, at};
+
+fn check(run: &Run, world: &World) {
+    let (whole, verdict) = expected(&world.script.sent);
+    let script = &world.script;
+    assert!(whole.starts_with(&run.got), "what was sent is a prefix of the answer");
+    let did =
+        |wanted: fn(&Deed) -> bool| script.deeds[..world.next_deed].iter().any(|(_, deed)| wanted(deed));
+    let all_done = world.next_deed == script.deeds.len();
+    match run.reason {
+        Reason::Finished => assert!(verdict == Some(Reason::Finished) && run.got == whole),
+        Reason::Protocol => assert_eq!(verdict, Some(Reason::Protocol)),
+        Reason::PeerClosed => {
+            assert!(
+                all_done && did(|deed| matches!(deed, Deed::End)) && verdict.is_none() && run.got == whole
+            );
+        }
+        Reason::Reset => assert!(did(|deed| matches!(deed, Deed::Reset))),
+        Reason::IdleTimeout | Reason::RequestTimeout => {
+            assert!(run.ended_ms >= 1_000, "no deadline is shorter");
+        }
+        Reason::RateTooLow => assert!(did(|deed| matches!(deed, Deed::Read(0..=100)))),
+        Reason::Drained => assert_eq!(world.mode(), Mode::Draining),
+        other => panic!("no script leads to {other}"),
+    }
+    // What comes while it lingers comes too late.
+    let in_time = script.deeds.iter().all(|(at, _)| at + u64::from(world.limits.linger_ms) < run.ended_ms);
+    if run.reason == Reason::IdleTimeout && in_time {
+        assert!(run.got == whole, "an idle client has got all that it asked for");
+    }
+}
+
+fn first_seed() -> u64 {
+    std::env::var("ONELOOP_SEED").ok().map_or(1, |seed| seed.parse().expect("ONELOOP_SEED is a number"))
+}
+
+#[test]
+fn no_script_of_a_client_breaks_a_promise() {
+    let seeds: u64 =
+        std::env::var("ONELOOP_SIM_SEEDS").map_or(2_000, |n| n.parse().expect("a number of seeds"));
+    let mut reasons = std::collections::BTreeMap::new();
+    for seed in first_seed()..first_seed() + seeds {
+        let outcome = std::panic::catch_unwind(|| {
+            let (run, world) = World::new(seed).run();
+            check(&run, &world);
+            run
+        });
+        let run = outcome
+            .unwrap_or_else(|_| panic!("ONELOOP_SEED={seed} ONELOOP_SIM_SEEDS=1 repeats this failure"));
+        *reasons.entry(run.reason).or_insert(0u64) += 1;
+        if seed % 50 == 0 {
+            assert_eq!(World::new(seed).run().0, run, "the same seed gives the same run (seed {seed})");
+        }
+    }
+    println!("{seeds} seeds from {}: {reasons:?}", first_seed());
+    if seeds >= 2_000 {
+        for reason in [
+            Reason::Finished,
+            Reason::Protocol,
+            Reason::PeerClosed,
+            Reason::Reset,
+            Reason::IdleTimeout,
+            Reason::RequestTimeout,
+            Reason::RateTooLow,
+            Reason::Drained,
+        ] {
+            assert!(
+                reasons.contains_key(&reason),
+                "no script led to {reason}: the simulation has lost its reach"
+            );
+        }
+    }
+}
+
+/// The deadline of a request is absolute: a byte now and then does not extend it, and neither does the number of calls.
+#[test]
+fn a_request_that_trickles_ends_exactly_at_its_deadline() {
+    let mut world = World::new(7);
+    world.limits = Limits { read_bytes: 64, outbox_bytes_max: 4096, ..limits(&mut Random(7)) };
+    let trickle = (0..100).map(|i| (500 + i * 30, Deed::Send(vec![200]))).collect();
+    world.script = Script { deeds: trickle, sent: vec![200; 100], drain_at_ms: None };
+    let (run, _) = world.run();
+    assert_eq!(
+        (run.reason, run.ended_ms),
+        (Reason::RequestTimeout, 500 + 1_000 + 400),
+        "first byte, rest, linger"
+    );
+}
+
+#[test]
+fn a_client_that_owes_nothing_is_idle_exactly_from_its_last_request() {
+    let mut world = World::new(9);
+    world.limits = Limits { read_bytes: 64, outbox_bytes_max: 4096, ..limits(&mut Random(9)) };
+    let deeds = vec![(100, Deed::Send(vec![1, b'x'])), (2_900, Deed::Send(vec![1, b'y']))];
+    world.script = Script { deeds, sent: vec![1, b'x', 1, b'y'], drain_at_ms: None };
+    let (run, _) = world.run();
+    assert_eq!(
+        (run.reason, run.ended_ms, &run.got[..]),
+        (Reason::IdleTimeout, 2_900 + 3_000 + 400, &b"xxx.yyy."[..])
+    );
+}
+
+#[test]
+fn a_call_that_is_not_open_never_comes_first() {
+    #[derive(Clone)]
+    struct First(std::cell::Cell<u32>);
+    impl Session for First {
+        fn advance(&mut self, input: Input<'_>, _out: &mut Outbox) -> Progress {
+            assert_eq!(input.call == Call::Open, self.0.get() == 0);
+            assert!(input.call != Call::Open || input.bytes.is_empty());
+            self.0.set(self.0.get() + 1);
+            Progress::need_input(input.bytes.len(), Wait::NextRequest)
+        }
+    }
+    let mut world = World::new(3);
+    let mut scratch = Scratch::new(&world.limits);
+    let mut client = Connection::new(
+        Scripted {
+            random: Random(1),
+            arrived: b"early".iter().copied().collect(),
+            ended: true,
+            reset: false,
+            in_flight: 0,
+            taken_per_ms: 1,
+            got: Vec::new(),
+            shut: false,
+            reads: 0,
+            writes: 0,
+        },
+        First(std::cell::Cell::new(0)),
+        Peer::UNIX,
+        at(0),
+    );
+    let mut context = Context {
+        clock: Clock::Turn(at(0)),
+        limits: &world.limits,
+        request_ms: 0,
+        scratch: &mut scratch,
+        journal: &mut world.journal,
+        mode: Mode::Serving,
+    };
+    let generous = Budget { reads: 100, advances: 100, write_bytes: 1000 };
+    assert_eq!(client.pump(&mut context, generous), Pumped::Ended(Reason::PeerClosed));
+}

@@ -1,0 +1,243 @@
+//! What a client does in one run, made from a seed; the service it talks to, and the stream between them.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+use oneloop::connection::{Got, Patience, Put, Transport};
+use oneloop::journal::Reason;
+use oneloop::limits::Limits;
+use oneloop::session::{Client, Fault, FileRange, Input, Outbox, Progress, Service, Session, Wait};
+
+/// A splitmix64 generator: small, and the same everywhere.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        self.next() % n.max(1)
+    }
+
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+/// Frames of one length byte and so many bytes; each is answered by its bytes, three times, and a dot. It has all the ways
+/// of a session: it asks for the rest of numbered requests, for room, for turns, and finishes at a frame of length 0.
+#[derive(Clone)]
+pub(crate) struct Frames;
+
+#[derive(Default)]
+pub(crate) struct FramesSession {
+    number: u32,
+    /// What is left to say of the frame before.
+    owed: VecDeque<u8>,
+}
+
+impl Service for Frames {
+    type Session = FramesSession;
+    fn open(&self, _client: &Client<'_>) -> FramesSession {
+        FramesSession::default()
+    }
+}
+
+impl Session for FramesSession {
+    fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
+        if !self.owed.is_empty() {
+            let len = out.put_some(self.owed.make_contiguous());
+            self.owed.drain(..len);
+            return if self.owed.is_empty() { Progress::again(0) } else { Progress::need_room(0) };
+        }
+        let Some((&len, rest)) = input.bytes.split_first() else {
+            return Progress::need_input(0, Wait::NextRequest);
+        };
+        match (len, rest.get(..usize::from(len))) {
+            (0, _) => Progress::finish(1),
+            (255, _) => Progress::abort(Fault::Protocol),
+            (_, None) => Progress::need_input(0, Wait::RestOf(self.number)),
+            (_, Some(frame)) => {
+                self.number += 1;
+                self.owed.extend(answer(frame));
+                Progress::again(1 + frame.len())
+            }
+        }
+    }
+}
+
+pub(crate) fn answer(frame: &[u8]) -> Vec<u8> {
+    [frame, frame, frame, b"."].concat()
+}
+
+/// What the client does, and when.
+#[derive(Clone, Debug)]
+pub(crate) enum Deed {
+    Send(Vec<u8>),
+    End,
+    Reset,
+    /// From now on it takes this many bytes per ms.
+    Read(u64),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Script {
+    pub(crate) deeds: Vec<(u64, Deed)>,
+    /// All that is sent, in order.
+    pub(crate) sent: Vec<u8>,
+    pub(crate) drain_at_ms: Option<u64>,
+}
+
+pub(crate) fn script(random: &mut Random) -> Script {
+    let (mut at, mut deeds, mut sent) = (0, Vec::new(), Vec::new());
+    if random.one_in(3) {
+        deeds.push((0, Deed::Read([0, 1, 3, 50][random.below(4) as usize])));
+    }
+    for _ in 0..random.below(12) {
+        at += [0, 0, 1, 40, 700, 2_500][random.below(6) as usize];
+        let mut bytes = Vec::new();
+        for _ in 0..=random.below(4) {
+            let len = match random.below(40) {
+                0 => 0,
+                1 => 255,
+                n if n < 20 => 1 + random.below(9),
+                _ => 1 + random.below(254),
+            } as u8;
+            bytes.push(len);
+            bytes.extend((0..len).map(|_| random.next() as u8));
+        }
+        if random.one_in(6) {
+            bytes.truncate(random.below(bytes.len() as u64) as usize); // a frame that may never be whole
+        }
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(1 + random.below(rest.len() as u64) as usize);
+            deeds.push((at, Deed::Send(now.to_vec())));
+            at += if random.one_in(3) { random.below(300) } else { 0 };
+            rest = later;
+        }
+        sent.extend(bytes);
+        if random.one_in(8) {
+            deeds.push((at, Deed::Read(random.below(200))));
+        }
+    }
+    at += random.below(900);
+    match random.below(5) {
+        0 => deeds.push((at, Deed::Reset)),
+        1 | 2 => deeds.push((at, Deed::End)),
+        _ => {}
+    }
+    let drain_at_ms = random.one_in(4).then(|| random.below(at + 2_000));
+    Script { deeds, sent, drain_at_ms }
+}
+
+/// The client's end of the stream, as the kernel shows it.
+pub(crate) struct Scripted {
+    pub(crate) random: Random,
+    pub(crate) arrived: VecDeque<u8>,
+    pub(crate) ended: bool,
+    pub(crate) reset: bool,
+    /// Room in the send buffer, and what of it the client has not taken.
+    pub(crate) in_flight: u64,
+    pub(crate) taken_per_ms: u64,
+    pub(crate) got: Vec<u8>,
+    pub(crate) shut: bool,
+    pub(crate) reads: u64,
+    pub(crate) writes: u64,
+}
+
+/// The send buffer of the stream, in bytes.
+pub(crate) const SEND_BUFFER: u64 = 900;
+
+impl Transport for Scripted {
+    fn read(&mut self, buf: &mut [u8], _patience: Patience) -> io::Result<Got> {
+        self.reads += 1;
+        if self.reset {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        if self.arrived.is_empty() {
+            return Ok(if self.ended { Got::End } else { Got::NotNow });
+        }
+        let len = (1 + self.random.below(self.arrived.len() as u64) as usize).min(buf.len());
+        for (to, byte) in buf.iter_mut().zip(self.arrived.drain(..len)) {
+            *to = byte;
+        }
+        Ok(Got::Bytes(len))
+    }
+
+    fn write(&mut self, slices: &[IoSlice<'_>], _more: bool) -> io::Result<Put> {
+        self.writes += 1;
+        assert!(!self.shut, "a write after shutdown");
+        if self.reset {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        assert!(!bytes.is_empty(), "an empty write");
+        let room = SEND_BUFFER.saturating_sub(self.in_flight);
+        if room == 0 {
+            return Ok(Put::NotNow);
+        }
+        let len = (1 + self.random.below(bytes.len() as u64)).min(room);
+        self.in_flight += len;
+        self.got.extend_from_slice(&bytes[..len as usize]);
+        Ok(Put::Bytes(len as usize))
+    }
+
+    fn send_file(&mut self, _range: &FileRange, _max: usize) -> io::Result<Put> {
+        unreachable!("this service sends no files")
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.shut = true;
+        if self.reset { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
+    }
+
+    fn may_read(&self) -> bool {
+        true
+    }
+
+    fn unacknowledged_bytes(&self) -> u64 {
+        self.in_flight
+    }
+}
+
+pub(crate) fn limits(random: &mut Random) -> Limits {
+    Limits {
+        idle_ms: 3_000,
+        request_ms: 1_000,
+        rate_window_ms: 2_000,
+        rate_bytes_min: 100,
+        linger_ms: 400,
+        linger_bytes_max: 500,
+        drain_ms: 5_000,
+        read_bytes: 1 + random.below(600) as u32,
+        inbox_bytes_max: 1024,
+        outbox_bytes_max: 40 + random.below(900) as u32,
+        reads_per_turn_max: 1 + random.below(4) as u32,
+        advances_per_turn_max: 1 + random.below(4) as u32,
+        write_bytes_per_turn_max: 1 + random.below(500) as u32,
+        ..Limits::default()
+    }
+}
+
+/// What a client that is served to the end gets for what it sent, and how the service ends it.
+pub(crate) fn expected(sent: &[u8]) -> (Vec<u8>, Option<Reason>) {
+    let (mut got, mut rest) = (Vec::new(), sent);
+    while let Some((&len, after)) = rest.split_first() {
+        match (len, after.get(..usize::from(len))) {
+            (0, _) => return (got, Some(Reason::Finished)),
+            (255, _) => return (got, Some(Reason::Protocol)),
+            (_, None) => break,
+            (_, Some(frame)) => {
+                got.extend(answer(frame));
+                rest = &after[frame.len()..];
+            }
+        }
+    }
+    (got, None)
+}
