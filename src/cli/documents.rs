@@ -1,0 +1,73 @@
+//! What the program writes about itself: shell completions and manual pages.
+
+use std::io::{self, Write};
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use super::{Cli, Failure};
+
+/// Print the completions of a shell
+///
+/// For example, for bash:
+///
+///     oneloop completions bash > ~/.local/share/bash-completion/completions/oneloop
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct CompletionsArgs {
+    /// Which shell
+    shell: Shell,
+}
+
+/// Print the manual page
+///
+/// To read it at once:
+///
+///     oneloop man | man -l -
+///
+/// To install the pages:
+///
+///     oneloop man > /usr/local/share/man/man1/oneloop.1
+///     oneloop man serve > /usr/local/share/man/man1/oneloop-serve.1
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct ManArgs {
+    /// Of which command; without it, of the program
+    command: Option<String>,
+}
+
+pub(super) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "oneloop", &mut script);
+    print(&script)
+}
+
+pub(super) fn man(args: &ManArgs) -> Result<(), Failure> {
+    let mut program = Cli::command();
+    program.build();
+    let page = match &args.command {
+        None => program,
+        Some(name) => program.find_subcommand(name).cloned().ok_or_else(|| {
+            let names: Vec<_> = program.get_subcommands().map(clap::Command::get_name).collect();
+            Failure::Usage(format!(
+                "there is no command \"{}\"; there are {}",
+                name.escape_debug(),
+                names.join(", ")
+            ))
+        })?,
+    };
+    let mut text = Vec::new();
+    clap_mangen::Man::new(page).render(&mut text).map_err(Failure::system)?;
+    print(&text)
+}
+
+/// A reader that has seen enough, such as `head`, is no failure.
+fn print(text: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::System(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,158 @@
+//! The command line: flags to configuration, and every message to a user about what was typed.
+//!
+//! Exit codes: 0 all was well, 1 the system refused something, 2 what was typed is wrong. A mistake is one line on
+//! standard error that says what, where and what to do.
+
+mod documents;
+mod limits;
+mod logging;
+mod serve;
+mod spec;
+mod units;
+
+use std::fmt;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+/// One process, one loop, many clients: a server for small services.
+///
+/// Start a server, then talk to it:
+///
+///     oneloop serve echo
+///     nc 127.0.0.1 7007
+#[derive(Debug, Parser)]
+#[command(
+    name = "oneloop",
+    version,
+    max_term_width = 110,
+    arg_required_else_help = true,
+    verbatim_doc_comment
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    verbosity: Verbosity,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(Box<serve::ServeArgs>),
+    Completions(documents::CompletionsArgs),
+    Man(documents::ManArgs),
+}
+
+const QUIET_HELP: &str = "Tell less: -q warnings only, -qq errors only. RUST_LOG chooses more finely";
+
+#[derive(Clone, Copy, Debug, Args)]
+struct Verbosity {
+    /// Tell more: -v each end of a client, -vv everything
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet", help_heading = "Log")]
+    verbose: u8,
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, help_heading = "Log", help = QUIET_HELP)]
+    quiet: u8,
+}
+
+/// Why a command did not do what it was to do.
+#[derive(Debug)]
+enum Failure {
+    /// What was typed is wrong: exit code 2.
+    Usage(String),
+    /// The system refused: exit code 1.
+    System(String),
+}
+
+impl Failure {
+    fn usage(error: impl fmt::Display) -> Self {
+        Failure::Usage(error.to_string())
+    }
+
+    fn system(error: impl fmt::Display) -> Self {
+        Failure::System(error.to_string())
+    }
+}
+
+/// Runs the program: reads its arguments, does what they ask for, tells what went wrong.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_parsed(&error),
+    };
+    logging::start(cli.verbosity);
+    let done = match cli.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Completions(args) => documents::completions(&args),
+        Command::Man(args) => documents::man(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(what)) => {
+            complain(&what);
+            ExitCode::from(2)
+        }
+        Err(Failure::System(what)) => {
+            complain(&what);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn not_parsed(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A reader that has seen enough, such as `head`, is no error.
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::from(2)
+        }
+        _ => {
+            complain(&one_line(&error.to_string()));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// One line on standard error. Nobody may be listening there: that is no reason to fail otherwise than we do.
+fn complain(what: &str) {
+    let _ = writeln!(std::io::stderr(), "oneloop: {what}");
+}
+
+/// What clap says in paragraphs, as one line: the mistake, its tips, and where to read on.
+fn one_line(text: &str) -> String {
+    let said = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let told = said.filter(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
+    let line = told.collect::<Vec<_>>().join("; ").replace(":;", ":");
+    format!("{}; see --help", line.strip_prefix("error: ").unwrap_or(&line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_mistake_is_one_line_that_names_it() {
+        for (args, part) in [
+            (&["serve", "--idle", "soon"][..], "invalid value 'soon' for '--idle <TIME>': "),
+            (&["serve", "--idel", "3s"], "a similar argument exists: '--idle'"),
+            (&["swerve"], "unrecognized subcommand 'swerve'"),
+            (&["serve", "ecko"], "there is no service \"ecko\"; there are message, echo"),
+            (&["serve", "-v", "-q"], "cannot be used with"),
+        ] {
+            let error = Cli::try_parse_from([&["oneloop"], args].concat()).unwrap_err();
+            let line = one_line(&error.to_string());
+            assert!(line.contains(part) && !line.contains('\n') && !line.contains("Usage"), "{line}");
+        }
+    }
+}

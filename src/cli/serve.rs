@@ -1,0 +1,237 @@
+//! `oneloop serve`: from what was typed to a running server.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Failure;
+use super::limits::{LimitArgs, fit};
+use super::spec::Spec;
+use crate::journal::{AccessTarget, Journal};
+use crate::limits::Limits;
+use crate::reactor::{Reactor, Summary, Turn};
+use crate::services::{AnyService, NAMES};
+use crate::sys::process::raise_descriptors_max;
+use crate::sys::{Address, Identity, ListenOptions, Listener, Notice, Signals, Supervisor, signals};
+
+/// Serve clients until it is stopped
+///
+/// Each SERVICE listens on the address behind its @, or on its own port of 127.0.0.1, where only programs on this
+/// machine reach it. Every listener is told on standard output as "listening on SERVICE@ADDR". Ctrl-C, or SIGTERM, lets
+/// open clients finish and ends; a second one ends at once.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment, after_long_help = AFTER_HELP)]
+pub(super) struct ServeArgs {
+    /// What to serve, and where: SERVICE[=ARG][@ADDR]. Without any: message and echo
+    #[arg(value_name = "SERVICE", long_help = services_help())]
+    specs: Vec<Spec>,
+
+    #[command(flatten)]
+    limits: LimitArgs,
+
+    /// Who may connect to Unix sockets: permission bits of their paths, in octal, such as 660
+    #[arg(long, value_name = "MODE", value_parser = unix_mode, help_heading = "Process")]
+    unix_mode: Option<u32>,
+    /// After listening, become this user for good (name or number; for a server started as root)
+    #[arg(long, value_name = "USER", help_heading = "Process")]
+    user: Option<String>,
+    /// After listening, become this group for good; without it, the group of --user
+    #[arg(long, value_name = "GROUP", help_heading = "Process")]
+    group: Option<String>,
+
+    /// Write a line for each answered request to this file, or to standard output with "-". SIGHUP opens it again
+    #[arg(long, value_name = "FILE", help_heading = "Log")]
+    access_log: Option<PathBuf>,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  oneloop serve echo                       on 127.0.0.1:7007; try it with: nc 127.0.0.1 7007
+  oneloop serve echo@0                     on any free port, which is told
+  oneloop serve echo message@0.0.0.0:7000  message for everybody who reaches this machine
+  oneloop serve daytime@[::1]:7013         IPv6
+  oneloop serve echo@unix:./echo.sock      a Unix socket; try it with: nc -U ./echo.sock
+  oneloop serve 'echo@*:7' --user nobody   port 7 needs root, serving does not
+
+Signals: SIGTERM and SIGINT drain and end (twice: at once), SIGHUP opens the access log again, SIGUSR1 writes the \
+counters to the log.
+
+Sockets from a supervisor (systemd's LISTEN_FDS) go to the SERVICEs without @ADDR: to the one with the socket's name \
+(FileDescriptorName=echo) if there is one, else in the order of both. The supervisor is told when the server is ready \
+(NOTIFY_SOCKET).
+
+Exit codes: 0 stopped as asked, 1 the system refused something (a port in use, for example), 2 a mistake in the \
+arguments.";
+
+/// All services of this build, from their own list.
+fn services_help() -> String {
+    let list = NAMES.iter().map(|known| format!("\n  {:<9} {}  {}", known.name, known.port, known.about));
+    format!(
+        "What to serve, and where: SERVICE[=ARG][@ADDR]. Without any: message and echo.\n\n\
+         Services, with the port of each when no ADDR is given:{}\n\n\
+         ADDR is 127.0.0.1:7007, [::1]:7007, *:7007 (every address of this machine), unix:/path, a port alone (on \
+         127.0.0.1; 0 is any free one) or an IP address alone (with the port above).",
+        list.collect::<String>()
+    )
+}
+
+fn unix_mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err("write permission bits in octal, from 0 to 777, such as 660".to_owned()),
+    }
+}
+
+/// A service and the socket it is served on.
+struct Bound {
+    service: AnyService,
+    listener: Listener,
+}
+
+/// Serves until the server is stopped.
+pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
+    // First of all: nothing may open a descriptor before, and no signal may end the server unasked from here on.
+    let mut supervisor = Supervisor::adopt().map_err(Failure::usage)?;
+    let signals = Signals::install().map_err(Failure::system)?;
+    let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
+    let mut limits = Limits::from(&args.limits);
+    let specs = if args.specs.is_empty() { default_specs(&supervisor)? } else { args.specs.clone() };
+    let descriptors = raise_descriptors_max()
+        .map_err(|error| Failure::System(format!("cannot read the limit of file descriptors: {error}")))?;
+    let options =
+        ListenOptions { backlog: limits.backlog, unix_mode: args.unix_mode, ..ListenOptions::default() };
+    let bound = bind(&specs, &mut supervisor, &options)?;
+    if let Some(identity) = identity {
+        identity.assume().map_err(Failure::system)?;
+        log::info!("privileges given up: {identity}");
+    }
+    // After giving up privileges: what can be opened now can be opened again when the log is rotated.
+    let journal = journal(args.access_log.as_ref())?;
+    fit(&mut limits, descriptors, bound.len());
+    tell_numbers(&limits, descriptors);
+    serve(bound, limits, journal, signals, &supervisor)
+}
+
+/// With no SERVICE: what the supervisor's sockets are named for, or a friendly start.
+fn default_specs(supervisor: &Supervisor) -> Result<Vec<Spec>, Failure> {
+    let parse = |name: &str| name.parse::<Spec>();
+    if supervisor.listeners.is_empty() {
+        return ["message", "echo"].into_iter().map(parse).collect::<Result<_, _>>().map_err(Failure::Usage);
+    }
+    let named = supervisor.listeners.iter().map(|(name, listener)| {
+        parse(name).map_err(|_| {
+            Failure::Usage(format!(
+                "which service is for the inherited socket {} (named \"{}\")? Say the SERVICEs, in the order of the sockets",
+                listener.local_addr(),
+                name.escape_debug()
+            ))
+        })
+    });
+    named.collect()
+}
+
+/// A socket for each service: the supervisor's for those without an address, as far as there are any.
+fn bind(specs: &[Spec], supervisor: &mut Supervisor, options: &ListenOptions) -> Result<Vec<Bound>, Failure> {
+    let mut inherited: Vec<Option<Listener>> = Vec::new();
+    for spec in specs {
+        let named = |(name, _): &(String, Listener)| name == spec.service.name();
+        let place = supervisor.listeners.iter().position(named);
+        inherited.push(match (&spec.address, place) {
+            (None, Some(place)) => Some(supervisor.listeners.remove(place).1),
+            _ => None,
+        });
+    }
+    let mut rest = std::mem::take(&mut supervisor.listeners).into_iter().map(|(_, listener)| listener);
+    let mut bound = Vec::new();
+    for (spec, own) in specs.iter().zip(inherited) {
+        let listener = match (&spec.address, own) {
+            (Some(address), _) => Listener::bind(address, options).map_err(Failure::system)?,
+            (None, Some(own)) => own,
+            (None, None) => match rest.next() {
+                Some(listener) => listener,
+                None => Listener::bind(&spec.default_address(), options).map_err(Failure::system)?,
+            },
+        };
+        bound.push(Bound { service: spec.service.clone(), listener });
+    }
+    match rest.next() {
+        None => Ok(bound),
+        Some(listener) => Err(Failure::Usage(format!(
+            "the inherited socket {} has no service; say one SERVICE without @ADDR for each socket",
+            listener.local_addr()
+        ))),
+    }
+}
+
+fn journal(access_log: Option<&PathBuf>) -> Result<Journal, Failure> {
+    let Some(path) = access_log else { return Ok(Journal::new()) };
+    let target =
+        if path.as_os_str() == "-" { AccessTarget::Stdout } else { AccessTarget::File(path.clone()) };
+    Journal::with_access(target).map_err(|error| {
+        Failure::System(format!(
+            "cannot open the access log {}: {error}; take a file that this user may write",
+            path.display()
+        ))
+    })
+}
+
+fn tell_numbers(limits: &Limits, descriptors: u64) {
+    let per_address = match limits.clients_per_address_max {
+        0 => "any number".to_owned(),
+        max => max.to_string(),
+    };
+    log::info!(
+        "clients at once: {}, from one address: {per_address}; backlog: {}; file descriptors: {descriptors}",
+        limits.clients_max,
+        limits.backlog
+    );
+}
+
+fn serve(
+    bound: Vec<Bound>,
+    limits: Limits,
+    journal: Journal,
+    signals: Signals,
+    supervisor: &Supervisor,
+) -> Result<(), Failure> {
+    let mut reactor = Reactor::new(limits).map_err(Failure::system)?;
+    reactor.set_journal(journal);
+    reactor.watch_signals(signals).map_err(Failure::system)?;
+    let told: Vec<_> =
+        bound.iter().map(|one| (one.service.name(), one.listener.local_addr().clone())).collect();
+    for Bound { service, listener } in bound {
+        reactor.listen(listener, service).map_err(Failure::system)?;
+    }
+    tell_listeners(&told);
+    supervisor.tell(Notice::Ready);
+    let summary = turn_until_stopped(&mut reactor, supervisor).map_err(Failure::system)?;
+    tell_end(&summary);
+    Ok(())
+}
+
+/// As [`Reactor::run`], and the supervisor hears when it is about to end.
+fn turn_until_stopped(
+    reactor: &mut Reactor<AnyService>,
+    supervisor: &Supervisor,
+) -> std::io::Result<Summary> {
+    while signals::stops() == 0 && reactor.turn(None)? == Turn::GoesOn {}
+    supervisor.tell(Notice::Stopping);
+    reactor.run()
+}
+
+/// One line for each listener, in a form that scripts read. Nobody has to be listening: the server works without.
+fn tell_listeners(told: &[(&str, Address)]) {
+    let mut out = std::io::stdout().lock();
+    let written = told.iter().try_for_each(|(name, address)| writeln!(out, "listening on {name}@{address}"));
+    if let Err(error) = written.and_then(|()| out.flush()) {
+        log::warn!("cannot write to standard output: {error}");
+    }
+}
+
+fn tell_end(summary: &Summary) {
+    if summary.cut > 0 {
+        log::warn!("{} clients did not end in time and were cut", summary.cut);
+    }
+    log::info!("ended: {summary}");
+}

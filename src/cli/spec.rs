@@ -1,0 +1,99 @@
+//! What is to be served where: `SERVICE[=ARG][@ADDR]`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+
+use crate::services::AnyService;
+use crate::sys::Address;
+
+/// One service and where it listens.
+#[derive(Clone, Debug)]
+pub(super) struct Spec {
+    pub(super) service: AnyService,
+    /// `None`: a socket of the supervisor, or the service's own port on loopback.
+    pub(super) address: Option<Address>,
+}
+
+impl FromStr for Spec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // The last one: the argument may be a path with an `@` in it.
+        let (service, address) = match text.rsplit_once('@') {
+            Some((service, address)) => (service, Some(address)),
+            None => (text, None),
+        };
+        let (name, arg) = match service.split_once('=') {
+            Some((name, arg)) => (name, Some(arg)),
+            None => (service, None),
+        };
+        let service = AnyService::parse(name, arg).map_err(|error| error.to_string())?;
+        let address = address.map(|text| address_of(text, service.default_port())).transpose()?;
+        Ok(Spec { service, address })
+    }
+}
+
+impl Spec {
+    /// The service at its own port on loopback.
+    pub(super) fn default_address(&self) -> Address {
+        Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, self.service.default_port())))
+    }
+}
+
+/// A whole address, or a part of one: a port alone is on loopback, an IP address alone has the service's own port.
+fn address_of(text: &str, default_port: u16) -> Result<Address, String> {
+    if let Ok(port) = text.parse::<u16>() {
+        return Ok(Address::Tcp((Ipv4Addr::LOCALHOST, port).into()));
+    }
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Ok(Address::Tcp((ip, default_port).into()));
+    }
+    if text == "*" || text == "localhost" {
+        return format!("{text}:{default_port}")
+            .parse()
+            .map_err(|error: crate::sys::AddressError| error.to_string());
+    }
+    text.parse().map_err(|error: crate::sys::AddressError| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> Result<String, String> {
+        let spec: Spec = text.parse()?;
+        let address = spec.address.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+        Ok(format!("{} {address} {}", spec.service.name(), spec.default_address()))
+    }
+
+    #[test]
+    fn a_service_has_the_address_that_was_typed_or_a_part_of_its_own() {
+        for (text, expected) in [
+            ("echo", "echo - 127.0.0.1:7007"),
+            ("echo@8", "echo 127.0.0.1:8 127.0.0.1:7007"),
+            ("echo@0.0.0.0", "echo 0.0.0.0:7007 127.0.0.1:7007"),
+            ("echo@::1", "echo [::1]:7007 127.0.0.1:7007"),
+            ("echo@[::1]", "echo [::1]:7007 127.0.0.1:7007"),
+            ("echo@*", "echo [::]:7007 127.0.0.1:7007"),
+            ("time@[::1]:7013", "time [::1]:7013 127.0.0.1:7037"),
+            ("echo@unix:./a.sock", "echo unix:./a.sock 127.0.0.1:7007"),
+        ] {
+            assert_eq!(shown(text).as_deref(), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn a_mistake_says_which_part_is_wrong() {
+        for (text, part) in [
+            ("", "no service \"\""),
+            ("ecko", "no service \"ecko\""),
+            ("echo=x", "takes no argument"),
+            ("echo@example.org", "\"example.org\" is no address"),
+            ("echo@127.0.0.1:x", "the port"),
+            ("echo@", "is no address"),
+        ] {
+            assert!(shown(text).unwrap_err().contains(part), "{text}: {:?}", shown(text));
+        }
+    }
+}
