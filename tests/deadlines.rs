@@ -20,9 +20,10 @@ fn an_idle_client_is_ended_and_one_that_converses_is_not() {
         pace(Duration::from_millis(50));
     }
     idle.expect_end();
-    server.told("ended: idle-timeout", 1);
+    drop(idle);
     busy.expect_echo(b"each request began the time anew");
     busy.expect_end();
+    drop(busy);
     server.told("ended: idle-timeout", 2);
 }
 

@@ -16,7 +16,7 @@ const STARVED_CPU_MAX: f64 = 0.1;
 /// Lowers the limit of a program that runs: it has adapted to another one at its start.
 fn starve(server: &Server, limit: usize) {
     let prlimit = Command::new("prlimit")
-        .args(["--pid", &server.pid().to_string(), &format!("--nofile={limit}:{limit}")])
+        .args(["--pid", &server.pid().to_string(), &format!("--nofile={limit}:")])
         .status()
         .expect("prlimit, which every Debian has");
     assert!(prlimit.success());
@@ -27,7 +27,7 @@ fn without_descriptors_it_neither_spins_nor_stalls_and_recovers_when_clients_lea
     let mut server = Server::serve(&["echo@127.0.0.1:0"]);
     starve(&server, LIMIT);
     let mut clients: Vec<Client> = (0..2 * LIMIT).map(|_| server.client("echo")).collect();
-    eventually("every descriptor is used", || server.open_files() == LIMIT);
+    server.told("accepting pauses", 1);
 
     let (span, before) = (Duration::from_secs(1), server.cpu_time());
     pace(span);
@@ -44,8 +44,9 @@ fn without_descriptors_it_neither_spins_nor_stalls_and_recovers_when_clients_lea
 #[test]
 fn it_recovers_without_a_client_that_leaves() {
     let mut server = Server::serve(&["echo@127.0.0.1:0"]);
-    let open = server.open_files();
-    starve(&server, open);
+    let open = server.descriptors();
+    let next = (0..u32::MAX).find(|fd| !open.contains(fd)).unwrap();
+    starve(&server, next as usize);
     let mut client = server.client("echo");
     client.send(b"let me in");
     client.expect_silence(Duration::from_millis(300));
@@ -60,7 +61,7 @@ fn started_with_few_descriptors_it_serves_whom_it_can() {
         let mut crowd: Vec<Client> = (0..2 * LIMIT).map(|_| server.client("echo")).collect();
         crowd[0].expect_echo(b"inside");
         drop(crowd);
-        eventually("all have left", || server.open_files() < LIMIT / 2);
+        eventually("all have left", || server.descriptors().len() < LIMIT / 2);
     }
     server.client("echo").expect_echo(b"still serving");
     assert!(server.stop().success());

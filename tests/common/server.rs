@@ -56,18 +56,19 @@ pub(crate) struct Server {
 }
 
 impl Setup {
-    /// `oneloop ARGS…`
+    /// `oneloop ARGS…`; `ONELOOP_PROGRAM` names another build of it, the released one say.
     pub(crate) fn oneloop<A: AsRef<str>>(args: impl IntoIterator<Item = A>) -> Setup {
-        Setup::program(env!("CARGO_BIN_EXE_oneloop"), args)
+        let program = std::env::var_os("ONELOOP_PROGRAM");
+        Setup::program(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_oneloop").into()), args)
     }
 
     /// Another program that tells its listeners the same way.
     pub(crate) fn program<A: AsRef<str>>(
-        program: impl AsRef<Path>,
+        program: impl Into<PathBuf>,
         args: impl IntoIterator<Item = A>,
     ) -> Setup {
         Setup {
-            program: program.as_ref().to_owned(),
+            program: program.into(),
             args: args.into_iter().map(|arg| arg.as_ref().into()).collect(),
             // Every end of a client is told at debug: tests read the reasons.
             envs: vec![("RUST_LOG".into(), "debug".into())],
@@ -219,9 +220,22 @@ impl Server {
         Duration::from_nanos(schedstat.split(' ').next().unwrap().parse().unwrap())
     }
 
-    /// How many file descriptors it has open: on Linux only.
-    pub(crate) fn open_files(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    /// Waits until it neither works nor is about to: on Linux only.
+    pub(crate) fn quiet(&self) {
+        const CALM_LOOKS: u32 = 25;
+        let (mut last, mut calm) = (Duration::ZERO, 0);
+        eventually_some("the program rests", || {
+            let used = self.cpu_time();
+            calm = if used == last { calm + 1 } else { 0 };
+            last = used;
+            (calm == CALM_LOOKS).then_some(())
+        });
+    }
+
+    /// Its open file descriptors: on Linux only.
+    pub(crate) fn descriptors(&self) -> Vec<u32> {
+        let entries = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect()
     }
 }
 
