@@ -1,0 +1,332 @@
+//! `oneloop serve` as a user, a script and a supervisor meet it: what it prints, its exit codes, what it is given.
+#![cfg(feature = "cli")]
+
+mod common;
+
+use std::fmt::Write;
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Output};
+
+use common::server::Setup;
+use common::{Address, Client, PATIENCE, Server, eventually, has_program};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::signal::Signal;
+
+/// Runs the program to its end. Bounded by `timeout(1)`, should it serve instead of failing.
+fn run(args: &[&str]) -> Output {
+    let program = env!("CARGO_BIN_EXE_oneloop");
+    let mut command = Command::new("timeout");
+    command.args(["20", program]).args(args).env_remove("RUST_LOG").env_remove("LISTEN_PID");
+    command.output().unwrap()
+}
+
+/// What it says about a mistake: one line, on standard error only, with this exit code.
+#[track_caller]
+fn complaint(args: &[&str], code: i32) -> String {
+    let output = run(args);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(code), &b""[..]), "{args:?}: {said}");
+    assert_eq!(said.matches('\n').count(), 1, "{args:?} is told in one line: {said}");
+    said.trim_end().to_owned()
+}
+
+#[test]
+fn every_listener_is_told_with_its_real_port_and_answers_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let unix = format!("echo@unix:{}", folder.path().join("e").display());
+    let mut server = Server::serve(&["echo@127.0.0.1:0", "echo@[::1]:0", &unix, "echo@*:0", "message@0"]);
+    for (address, start) in server.addresses("echo", 4).iter().zip(["127.0.0.1:", "[::1]:", "", "[::]:"]) {
+        match address {
+            Address::Tcp(addr) => {
+                assert!(addr.to_string().starts_with(start) && addr.port() != 0, "{addr}");
+            }
+            Address::Unix(path) => assert_eq!(path, &folder.path().join("e")),
+        }
+        Client::connect(address).expect_echo(b"is anybody there?");
+    }
+    let mut client = server.client("message");
+    client.send(b"hello\n");
+    client.expect_exact(b"I got your message");
+    assert_eq!(server.stdout().lines().count(), 5, "nothing else is on standard output");
+}
+
+#[test]
+fn without_a_service_there_is_something_to_try() {
+    // Its ports may be another program's on this machine: then they are what it complains about.
+    let mut server = Setup::oneloop(["serve"]).env("RUST_LOG", "info").start();
+    eventually("listeners or a complaint", || !(server.stdout() + &server.stderr()).is_empty());
+    server.signal(Signal::SIGTERM);
+    let code = server.exit().code();
+    let told = server
+        .stdout()
+        .starts_with("listening on message@127.0.0.1:7000\nlistening on echo@127.0.0.1:7007\n");
+    assert!((told && code == Some(0)) || (server.stderr().contains("in use") && code == Some(1)));
+}
+
+#[test]
+fn a_mistake_is_one_line_and_exit_code_2() {
+    for (args, part) in [
+        (&["serve", "ecko"][..], "there is no service \"ecko\"; there are message, echo"),
+        (
+            &["serve", "echo@127.0.0.1:65536"],
+            "the port behind the last colon must be a number from 0 to 65535",
+        ),
+        (&["serve", "echo@example.org:7"], "use 127.0.0.1:7007, [::1]:7007, *:7007"),
+        (&["serve", "echo=x"], "the service echo takes no argument"),
+        (&["serve", "--idle=30"], "a unit is missing: write 30s or 30ms"),
+        (&["serve", "--inbox=64XB"], "write a size as 512, 64KiB or 1MiB"),
+        (&["serve", "--clients=0"], "'--clients <N>'"),
+        (&["serve", "--overflow=drop"], "refuse, wait, evict"),
+        (&["serve", "--unix-mode=999"], "permission bits in octal"),
+        (&["serve", "--user=nobody-of-that-name"], "there is no user \"nobody-of-that-name\""),
+        (&["serve", "--group=no-such-group"], "there is no group \"no-such-group\""),
+        (&["serve", "--idel=3s"], "a similar argument exists: '--idle'"),
+        (&["swerve"], "unrecognized subcommand 'swerve'"),
+        (&["man", "nothing"], "there is no command \"nothing\""),
+    ] {
+        let said = complaint(args, 2);
+        assert!(said.starts_with("oneloop: ") && said.contains(part), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn what_the_system_refuses_is_one_line_and_exit_code_1() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap();
+    let said = complaint(&["serve", "-q", &format!("echo@{addr}")], 1);
+    assert!(
+        said.contains(&format!("cannot listen on {addr}: the port is in use; take another port")),
+        "{said}"
+    );
+    let said = complaint(&["serve", "-q", "echo@192.0.2.1:0"], 1);
+    assert!(said.contains("this machine does not have that address"), "{said}");
+    let said = complaint(&["serve", "-q", "echo@unix:/nowhere/at/all"], 1);
+    assert!(said.contains("the directory does not exist"), "{said}");
+    let said = complaint(&["serve", "-q", "echo@0", "--access-log=/nowhere/access.log"], 1);
+    assert!(said.contains("cannot open the access log /nowhere/access.log"), "{said}");
+}
+
+/// The setting of Linux above which ports need no privileges.
+fn first_free_port() -> u16 {
+    let setting = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    setting.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024)
+}
+
+#[test]
+fn a_port_that_needs_privileges_is_told_so() {
+    if first_free_port() <= 1 || !has_program("setpriv") {
+        println!("SKIPPED: on this machine every port is for everybody");
+        return;
+    }
+    // Root keeps its rights to the program's file and loses those to the port.
+    let program = env!("CARGO_BIN_EXE_oneloop");
+    let caps = ["--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service"];
+    let output =
+        Command::new("setpriv").args(caps).args([program, "serve", "-q", "echo@127.0.0.1:1"]).output();
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if said.contains("setpriv: ") {
+        println!("SKIPPED: setpriv cannot take the privilege away: {said}");
+        return;
+    }
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot listen on 127.0.0.1:1: the port needs privileges"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn a_unix_socket_replaces_a_dead_one_and_not_a_live_one_and_goes_with_its_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("echo.sock");
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let spec = format!("echo@unix:{}", path.display());
+    let mut server = Server::serve(&[&spec, "--unix-mode=620"]);
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o620);
+    let said = complaint(&["serve", "-q", &spec], 1);
+    assert!(said.contains("a server is listening there"), "{said}");
+    server.client("echo").expect_echo(b"not disturbed");
+    assert_eq!(server.stop().code(), Some(0));
+    assert!(!path.exists(), "the owner removes its path");
+    std::fs::write(&path, "precious").unwrap();
+    let said = complaint(&["serve", "-q", &spec], 1);
+    assert!(said.contains("it is no socket"), "{said}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+}
+
+/// Starts the program as a supervisor does, with `sockets` as descriptors 3 and on.
+fn supervised(sockets: &[&dyn AsFd], names: &str, args: &[&str]) -> Server {
+    let mut script = String::from("LISTEN_PID=$$ exec \"$@\"");
+    // Copies that survive exec, far from the numbers they are to get.
+    let copy = |socket: &&dyn AsFd| fcntl(socket.as_fd(), FcntlArg::F_DUPFD(100)).unwrap();
+    let copies: Vec<_> = sockets.iter().map(copy).collect();
+    for (nth, copy) in copies.iter().enumerate() {
+        write!(script, " {}<&{copy} {copy}<&-", 3 + nth).unwrap();
+    }
+    let words = ["-c", &script, "bash", env!("CARGO_BIN_EXE_oneloop"), "serve"];
+    let setup = Setup::program("bash", words.iter().chain(args));
+    let setup = setup.env("LISTEN_FDS", &sockets.len().to_string()).env("LISTEN_FDNAMES", names);
+    let server = setup.start();
+    for copy in copies {
+        nix::unistd::close(copy).unwrap();
+    }
+    server
+}
+
+#[test]
+fn sockets_of_a_supervisor_go_to_services_by_name_then_in_order() {
+    let sockets: Vec<_> = (0..3).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let addr = |nth: usize| Address::Tcp(sockets[nth].local_addr().unwrap());
+    let given: [&dyn AsFd; 3] = [&sockets[0], &sockets[1], &sockets[2]];
+    let args = ["echo", "discard", "time", "daytime@127.0.0.1:0"];
+    let mut server = supervised(&given, "a:time:b", &args).listening();
+    assert_eq!(server.address("echo"), addr(0));
+    assert_eq!(server.address("time"), addr(1));
+    assert_eq!(server.address("discard"), addr(2));
+    assert!((0..3).all(|nth| server.address("daytime") != addr(nth)), "it has an address of its own");
+    server.client("echo").expect_echo(b"through an inherited socket");
+    assert_eq!(server.client("time").rest().0.len(), 4);
+}
+
+#[test]
+fn a_socket_of_a_supervisor_that_nobody_asked_for_is_a_mistake() {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut server = supervised(&[&socket], "echo", &["discard@127.0.0.1:0"]);
+    assert_eq!(server.exit().code(), Some(2));
+    assert!(server.stderr().contains("has no service"), "{}", server.stderr());
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut server = supervised(&[&udp], "", &["echo"]);
+    assert_eq!(server.exit().code(), Some(2));
+    assert!(server.stderr().contains("is no listening stream socket"), "{}", server.stderr());
+}
+
+#[test]
+fn sockets_named_for_services_need_no_argument_and_those_of_another_process_are_none() {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut server = supervised(&[&socket], "echo", &[]).listening();
+    assert_eq!(server.address("echo"), Address::Tcp(socket.local_addr().unwrap()));
+    let setup = Setup::oneloop(["serve", "echo@127.0.0.1:0"]).env("LISTEN_PID", "1").env("LISTEN_FDS", "7");
+    setup.start().listening().client("echo").expect_echo(b"not for us");
+}
+
+#[test]
+fn a_supervisor_is_told_when_the_server_is_ready_and_when_it_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify").display().to_string();
+    let mut sockets = vec![(UnixDatagram::bind(&path).unwrap(), path)];
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::linux::net::SocketAddrExt;
+        let name = format!("oneloop-test-{}", std::process::id());
+        let addr = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+        sockets.push((UnixDatagram::bind_addr(&addr).unwrap(), format!("@{name}")));
+    }
+    for (socket, name) in sockets {
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let heard = || {
+            let mut text = [0; 64];
+            let len = socket.recv(&mut text).expect("a notice");
+            String::from_utf8_lossy(&text[..len]).into_owned()
+        };
+        let mut server = Setup::oneloop(["serve", "echo@0"]).env("NOTIFY_SOCKET", &name).start();
+        assert_eq!(heard(), "READY=1");
+        server.client("echo").expect_echo(b"ready");
+        assert_eq!(server.stop().code(), Some(0));
+        assert_eq!(heard(), "STOPPING=1");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")] // it looks into /proc
+fn privileges_are_given_up_for_good_after_listening() {
+    if !nix::unistd::Uid::effective().is_root() {
+        println!("SKIPPED: not root, so there is nothing to give up");
+        let said = complaint(&["serve", "--user=nobody", "echo@0"], 2);
+        assert!(said.contains("only root can change user"), "{said}");
+        return;
+    }
+    let mut server = Server::serve(&["echo@0", "--user=nobody"]);
+    server.client("echo").expect_echo(b"served by nobody");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    for (name, id) in [("Uid:", nobody.uid.as_raw()), ("Gid:", nobody.gid.as_raw())] {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        assert!(
+            line.split_whitespace().all(|one| one == id.to_string()),
+            "{name}{line}: real, effective, saved"
+        );
+    }
+    let line =
+        |name| status.lines().find_map(|line: &str| line.strip_prefix(name)).unwrap().trim().to_owned();
+    assert!(
+        line("Groups:").split_whitespace().all(|one| one == nobody.gid.to_string()),
+        "{}",
+        line("Groups:")
+    );
+    assert_eq!(line("CapPrm:"), "0000000000000000");
+}
+
+#[test]
+fn counters_are_reported_on_request_and_at_the_end() {
+    let mut server = Server::serve(&["echo@0"]);
+    let mut client = server.client("echo");
+    client.expect_echo(b"counted");
+    server.signal(Signal::SIGUSR1);
+    server.told("accepted=1 open=1", 1);
+    client.half_close();
+    client.expect_end();
+    server.told("ended: peer-closed in=7 out=7", 1);
+    assert_eq!(server.stop().code(), Some(0));
+    server.told("ended: accepted=1 open=0 accept-errors=0 cut=0 ended: peer-closed=1", 1);
+}
+
+#[test]
+fn limits_of_the_system_are_raised_and_respected() {
+    let program = env!("CARGO_BIN_EXE_oneloop");
+    let setup = Setup::program("sh", ["-c", "ulimit -S -n 100 && exec \"$0\" serve echo@0", program]);
+    let mut server = setup.start().listening();
+    let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
+    server.told(&format!("file descriptors: {hard}"), 1);
+    server.client("echo").expect_echo(b"raised");
+    let mut server = Setup::oneloop(["serve", "echo@0"]).nofile(64).start().listening();
+    server.told("64 file descriptors allow 39 clients at once, not 16384", 1);
+    server.client("echo").expect_echo(b"few");
+}
+
+#[test]
+#[cfg(target_os = "linux")] // the only system with /dev/full
+fn a_server_whose_output_nobody_takes_serves_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let spec = format!("echo@unix:{}", path.display());
+    let script = "exec \"$0\" serve \"$1\" >/dev/full 2>/dev/full";
+    let mut server = Setup::program("sh", ["-c", script, env!("CARGO_BIN_EXE_oneloop"), &spec]).start();
+    eventually("it listens", || std::os::unix::net::UnixStream::connect(&path).is_ok());
+    Client::connect(&Address::Unix(path)).expect_echo(b"unheard");
+    assert_eq!(server.stop().code(), Some(0));
+}
+
+#[test]
+fn the_program_explains_itself() {
+    let text = |args: &[&str]| {
+        let output = run(args);
+        assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{args:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let help = text(&["serve", "--help"]);
+    for part in ["oneloop serve echo", "7007", "--idle <TIME>", "RFC 862", "NOTIFY_SOCKET", "Exit codes"] {
+        assert!(help.contains(part), "{part} is missing in:\n{help}");
+    }
+    assert!(text(&["--version"]).starts_with("oneloop "));
+    assert!(text(&["help", "serve"]).contains("--drain"));
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(text(&["completions", shell]).contains("clients-per-address"), "{shell}");
+    }
+    for (page, title) in [(&["man"][..], ".TH oneloop"), (&["man", "serve"], ".TH oneloop-serve")] {
+        assert!(text(page).contains(title), "{page:?}");
+    }
+    let bare = run(&[]);
+    assert_eq!(bare.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&bare.stderr).contains("Usage: oneloop"));
+}
