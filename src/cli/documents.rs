@@ -11,7 +11,7 @@ use super::{Cli, Failure};
 ///
 /// For example, for bash:
 ///
-///     oneloop completions bash > ~/.local/share/bash-completion/completions/oneloop
+///   oneloop completions bash > ~/.local/share/bash-completion/completions/oneloop
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct CompletionsArgs {
@@ -23,12 +23,12 @@ pub(super) struct CompletionsArgs {
 ///
 /// To read it at once:
 ///
-///     oneloop man | man -l -
+///   oneloop man | man -l -
 ///
 /// To install the pages:
 ///
-///     oneloop man > /usr/local/share/man/man1/oneloop.1
-///     oneloop man serve > /usr/local/share/man/man1/oneloop-serve.1
+///   oneloop man > /usr/local/share/man/man1/oneloop.1
+///   oneloop man serve > /usr/local/share/man/man1/oneloop-serve.1
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct ManArgs {

@@ -21,8 +21,8 @@ use clap::{Args, Parser, Subcommand};
 ///
 /// Start a server, then talk to it:
 ///
-///     oneloop serve echo
-///     nc 127.0.0.1 7007
+///   oneloop serve echo
+///   nc 127.0.0.1 7007
 #[derive(Debug, Parser)]
 #[command(
     name = "oneloop",

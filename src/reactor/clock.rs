@@ -23,7 +23,11 @@ impl ServerClock {
 
     /// The same, for an instant that was read already.
     pub(super) fn at(&self, instant: Instant) -> Now {
-        let monotonic_ms = instant.saturating_duration_since(self.started).as_millis() as u64;
-        Now { monotonic_ms, wall: SystemTime::now() }
+        Now { monotonic_ms: self.ms(instant), wall: SystemTime::now() }
+    }
+
+    /// Milliseconds from the start to `instant`.
+    pub(super) fn ms(&self, instant: Instant) -> u64 {
+        instant.saturating_duration_since(self.started).as_millis() as u64
     }
 }

@@ -289,7 +289,7 @@ impl<S: Service> Reactor<S> {
             .into_iter()
             .flatten()
             .min()?;
-        Some(Duration::from_millis(next_ms.saturating_sub(self.clock.now().monotonic_ms)))
+        Some(Duration::from_millis(next_ms.saturating_sub(self.clock.ms(Instant::now()))))
     }
 
     fn wait(&mut self, wait_max: Option<Duration>) -> io::Result<()> {

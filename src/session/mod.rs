@@ -304,3 +304,19 @@ impl Progress {
         Progress { consumed: 0, next: Next::Abort(fault) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_is_an_ipv4_address_or_an_ipv6_64_and_a_mapped_client_is_ipv4() {
+        let site = |addr: &str| Peer::from(addr.parse::<SocketAddr>().unwrap()).site();
+        assert_eq!(site("[2001:db8:1:2:aaaa::1]:1"), site("[2001:db8:1:2:bbbb::2]:2"));
+        assert_ne!(site("[2001:db8:1:2::1]:1"), site("[2001:db8:1:3::1]:1"));
+        assert_ne!(site("192.0.2.1:1"), site("192.0.2.2:1"));
+        assert_eq!(site("[::ffff:192.0.2.1]:1"), site("192.0.2.1:9"));
+        assert_eq!(Peer::UNIX.site(), None);
+        assert_eq!(size_of::<Peer>(), 19, "a connection keeps it for its whole life");
+    }
+}

@@ -1,0 +1,149 @@
+//! What one turn of the loop promises: everyone has a share, whatever one of them does; and the loop can live in another.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use oneloop::limits::Limits;
+use oneloop::reactor::{Reactor, Turn};
+use oneloop::services::Echo;
+use oneloop::sys::Address;
+
+/// Turns until a loop on loopback has surely done what it can.
+const TURNS_MAX: u32 = 10_000;
+
+fn reactor(limits: Limits) -> (Reactor<Echo>, SocketAddr) {
+    let mut reactor = Reactor::new(limits).unwrap();
+    let Address::Tcp(addr) = reactor.bind("127.0.0.1:0", Echo).unwrap() else { panic!("a TCP address") };
+    (reactor, addr)
+}
+
+fn connect(reactor: &mut Reactor<Echo>, addr: SocketAddr) -> TcpStream {
+    let client = TcpStream::connect(addr).unwrap();
+    let before = reactor.summary().open;
+    for _ in 0..TURNS_MAX {
+        reactor.turn(Some(Duration::from_millis(10))).unwrap();
+        if reactor.summary().open > before {
+            client.set_nonblocking(true).unwrap();
+            return client;
+        }
+    }
+    panic!("not accepted");
+}
+
+/// Writes until the socket takes no more, and reads all that is there.
+fn flood(client: &mut TcpStream, scratch: &mut [u8]) {
+    for direction in 0..2 {
+        for _ in 0..1000 {
+            let done = if direction == 0 { client.write(scratch) } else { client.read(scratch) };
+            match done {
+                Ok(len) => assert_ne!(len, 0),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn with_one_that_floods_each_of_fifty_that_ping_is_served_within_two_turns() {
+    let (mut reactor, addr) = reactor(Limits::default());
+    let mut scratch = vec![b'f'; 256 << 10];
+    let mut flooding = connect(&mut reactor, addr);
+    let mut pinging: Vec<TcpStream> = (0..50).map(|_| connect(&mut reactor, addr)).collect();
+    for round in 0..40 {
+        flood(&mut flooding, &mut scratch);
+        for client in &mut pinging {
+            client.write_all(b"ping").unwrap();
+        }
+        for _ in 0..2 {
+            flood(&mut flooding, &mut scratch);
+            reactor.turn(Some(Duration::ZERO)).unwrap();
+        }
+        for client in &mut pinging {
+            let mut back = [0; 4];
+            client.read_exact(&mut back).unwrap_or_else(|error| panic!("round {round}: {error}"));
+            assert_eq!(&back, b"ping");
+        }
+    }
+}
+
+#[test]
+fn a_turn_spends_no_more_on_one_client_than_its_budget() {
+    let limits = Limits { read_bytes: 4096, reads_per_turn_max: 2, ..Limits::default() };
+    let (mut reactor, addr) = reactor(limits);
+    let mut client = connect(&mut reactor, addr);
+    client.write_all(&vec![1; 40_000]).unwrap();
+    let (mut back, mut got, mut turns) = (vec![0; 40_000], 0, 0);
+    while got < 40_000 {
+        turns += 1;
+        assert!(turns < TURNS_MAX);
+        reactor.turn(Some(Duration::from_millis(10))).unwrap();
+        let before = got;
+        while let Ok(len) = client.read(&mut back) {
+            got += len;
+        }
+        assert!(got - before <= 2 * 4096, "{} bytes in one turn", got - before);
+    }
+}
+
+#[test]
+fn a_reactor_lives_inside_another_loop_by_its_descriptor() {
+    let (mut reactor, addr) = reactor(Limits::default());
+    let mut outer = mio::Poll::new().unwrap();
+    let mut events = mio::Events::with_capacity(4);
+    let fd = reactor.as_raw_fd();
+    outer.registry().register(&mut SourceFd(&fd), mio::Token(1), mio::Interest::READABLE).unwrap();
+    let mut client = TcpStream::connect(addr).unwrap();
+    client.write_all(b"from another loop").unwrap();
+    client.set_nonblocking(true).unwrap();
+    let mut back = [0; 17];
+    for _ in 0..TURNS_MAX {
+        let wait = reactor.wait_max().unwrap_or(Duration::from_secs(5));
+        outer.poll(&mut events, Some(wait)).unwrap();
+        // Edge-triggered here, too: turn until there is nothing left to do at once.
+        while reactor.turn(Some(Duration::ZERO)).unwrap() == Turn::GoesOn {
+            if reactor.wait_max() != Some(Duration::ZERO) {
+                break;
+            }
+        }
+        if client.read(&mut back).is_ok_and(|len| len == 17) {
+            assert_eq!(&back, b"from another loop");
+            return;
+        }
+    }
+    panic!("never answered");
+}
+
+#[test]
+fn an_idle_loop_waits_for_its_nearest_deadline_and_for_nothing_before_it() {
+    let (mut reactor, addr) = reactor(Limits { idle_ms: 40_000, ..Limits::default() });
+    let _client = connect(&mut reactor, addr);
+    while reactor.wait_max() == Some(Duration::ZERO) {
+        reactor.turn(Some(Duration::ZERO)).unwrap();
+    }
+    let wait = reactor.wait_max().expect("the idle deadline");
+    assert!(wait > Duration::from_secs(4) && wait <= Duration::from_secs(40), "{wait:?}");
+}
+
+#[test]
+fn a_handle_drains_or_stops_a_loop_from_another_thread() {
+    for stop in [false, true] {
+        let (mut reactor, addr) = reactor(Limits::default());
+        let mut client = TcpStream::connect(addr).unwrap();
+        let handle = reactor.handle();
+        let server = std::thread::spawn(move || reactor.run().unwrap());
+        client.write_all(b"x").unwrap();
+        client.read_exact(&mut [0]).unwrap();
+        if stop {
+            handle.stop();
+        } else {
+            handle.drain();
+        }
+        assert_eq!(client.read(&mut [0]).unwrap_or(0), 0);
+        drop(client);
+        assert_eq!(server.join().unwrap().cut, u64::from(stop));
+    }
+}
