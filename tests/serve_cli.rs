@@ -246,7 +246,13 @@ fn privileges_are_given_up_for_good_after_listening() {
         assert!(said.contains("only root can change user"), "{said}");
         return;
     }
-    let mut server = Server::serve(&["echo@0", "--user=nobody"]);
+    let serve = [env!("CARGO_BIN_EXE_oneloop"), "serve", "echo@0", "--user=nobody"];
+    let mut server = if has_program("setpriv") {
+        // With groups to lose.
+        Setup::program("setpriv", ["--groups=4,5"].iter().chain(&serve)).start().listening()
+    } else {
+        Server::serve(&serve[2..])
+    };
     server.client("echo").expect_echo(b"served by nobody");
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
     let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();

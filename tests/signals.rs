@@ -96,6 +96,24 @@ fn a_child_has_its_own_pipe_and_the_parent_learns_of_its_end() {
 }
 
 #[test]
+fn a_signal_of_a_child_does_not_reach_its_parents_pipe() {
+    let _alone = alone();
+    let (told, tell) = nix::unistd::pipe().unwrap();
+    let (waits, goes_on) = nix::unistd::pipe().unwrap();
+    let mut signals = Signals::install().unwrap();
+    let Forked::Parent(child) = process::fork(&mut signals).unwrap() else {
+        let _ = raise(Signal::SIGTERM);
+        let _ = nix::unistd::write(&tell, b"x");
+        let _ = nix::unistd::read(&waits, &mut [0]);
+        process::exit(0);
+    };
+    assert_eq!(nix::unistd::read(&told, &mut [0]), Ok(1));
+    assert!(!readable(&signals, 0), "the child wrote into the pipe of its parent");
+    nix::unistd::write(&goes_on, b"x").unwrap();
+    assert_eq!(reaped(), (child, Ended::Exited(0)));
+}
+
+#[test]
 fn a_child_is_stopped_by_its_parent() {
     let _alone = alone();
     let mut signals = Signals::install().unwrap();
@@ -120,11 +138,15 @@ fn a_child_is_stopped_by_its_parent() {
 fn a_grandchild_is_told_when_its_parent_dies() {
     let _alone = alone();
     let (read, write) = nix::unistd::pipe().unwrap();
+    let (ready, set) = nix::unistd::pipe().unwrap();
     let mut signals = Signals::install().unwrap();
     let Forked::Parent(child) = process::fork(&mut signals).unwrap() else {
         if let Ok(Forked::Parent(_)) = process::fork(&mut signals) {
+            // It lives until the grandchild is set up: whoever dies before that is another case.
+            let _ = nix::unistd::read(&ready, &mut [0]);
             process::exit(0);
         }
+        let _ = nix::unistd::write(&set, b"x");
         let told = readable(&signals, 10_000) && signals.take().stops == 1;
         let _ = nix::unistd::write(&write, if told { b"y" } else { b"n" });
         process::exit(0);
