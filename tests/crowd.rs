@@ -65,7 +65,9 @@ fn the_process_of_the_clients() {
 }
 
 fn connect(addr: SocketAddr, index: usize) -> TcpStream {
-    let source = Ipv4Addr::new(127, 0, 0, 1 + (index / CLIENTS_PER_SOURCE) as u8);
+    // Addresses of this run's own: the ports of the run before may still be in TIME_WAIT.
+    let [_, _, run, of] = std::process::id().to_be_bytes();
+    let source = Ipv4Addr::new(127, 1 + run % 250, of, 1 + (index / CLIENTS_PER_SOURCE) as u8);
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
     socket.connect_timeout(&addr.into(), PATIENCE).unwrap_or_else(|error| panic!("client {index}: {error}"));

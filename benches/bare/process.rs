@@ -27,9 +27,10 @@ pub(crate) fn pin(pid: Pid, core: usize) {
 }
 
 impl Server {
-    /// `oneloop serve echo`, as released, with nothing switched off.
+    /// `oneloop serve echo`, as released, with nothing switched off. `ONELOOP_PROGRAM` names another build of it.
     pub(crate) fn oneloop(core: usize, more: &[&str]) -> Server {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
+        let program = std::env::var_os("ONELOOP_PROGRAM");
+        let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_oneloop").into()));
         command.args(["serve", "echo@127.0.0.1:0"]).args(more).env_remove("RUST_LOG");
         Server::start(command, core)
     }
