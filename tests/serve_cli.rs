@@ -214,14 +214,16 @@ fn sockets_named_for_services_need_no_argument_and_those_of_another_process_are_
 fn a_supervisor_is_told_when_the_server_is_ready_and_when_it_stops() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify").display().to_string();
-    let mut sockets = vec![(UnixDatagram::bind(&path).unwrap(), path)];
+    let sockets = vec![(UnixDatagram::bind(&path).unwrap(), path)];
     #[cfg(target_os = "linux")]
-    {
+    let sockets = {
         use std::os::linux::net::SocketAddrExt;
+        let mut sockets = sockets;
         let name = format!("oneloop-test-{}", std::process::id());
         let addr = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
         sockets.push((UnixDatagram::bind_addr(&addr).unwrap(), format!("@{name}")));
-    }
+        sockets
+    };
     for (socket, name) in sockets {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let heard = || {

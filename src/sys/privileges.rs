@@ -145,11 +145,14 @@ fn find_group(group: &str) -> Result<Gid, IdentityError> {
 
 /// The groups that the user is a member of, or for a user without a name only `group`.
 fn set_groups(name: Option<&std::ffi::CStr>, group: Gid) -> io::Result<()> {
+    let group = group.as_raw();
     let result = if let Some(name) = name {
-        // SAFETY: the name is a C string. (`as _`: the type of a group id is `int` on macOS.)
-        unsafe { libc::initgroups(name.as_ptr(), group.as_raw() as _) }
+        // The type of a group id is `int` here on macOS.
+        #[cfg(target_os = "macos")]
+        let group = group.cast_signed();
+        // SAFETY: the name is a C string.
+        unsafe { libc::initgroups(name.as_ptr(), group) }
     } else {
-        let group = group.as_raw();
         // SAFETY: one group is read from where the pointer points.
         unsafe { libc::setgroups(1, &raw const group) }
     };

@@ -72,9 +72,9 @@ impl Stream {
             nix::sys::sendfile::sendfile(file.as_fd(), self.fd.as_fd(), offset, len, None, None);
         match result {
             // It reports an interrupted or partial send as an error beside the count of bytes that did go out.
-            Err(_) if sent > 0 => Ok(sent as usize),
+            Err(_) if sent > 0 => Ok(usize::try_from(sent).unwrap_or(0)),
             Err(error) => Err(error.into()),
-            Ok(()) => Ok(sent as usize),
+            Ok(()) => Ok(usize::try_from(sent).unwrap_or(0)),
         }
     }
 
