@@ -116,6 +116,8 @@ pub mod cli;
 pub mod connection;
 pub mod journal;
 pub mod limits;
+#[cfg(feature = "load")]
+pub mod load;
 pub mod reactor;
 pub mod services;
 pub mod session;
