@@ -6,6 +6,8 @@ mod chargen;
 mod daytime;
 mod discard;
 mod echo;
+#[cfg(feature = "http")]
+pub mod http;
 mod message;
 mod time;
 

@@ -121,6 +121,19 @@ impl Outbox {
         Ok(())
     }
 
+    /// Puts all of several runs of bytes, or nothing.
+    pub fn put_all(&mut self, runs: &[&[u8]]) -> Result<(), Full> {
+        let len = runs.iter().map(|run| run.len()).sum();
+        if len > self.room() {
+            return Err(Full);
+        }
+        for run in runs {
+            self.bytes.extend_from_slice(run);
+        }
+        self.grew(len);
+        Ok(())
+    }
+
     /// Puts as much of `bytes` as there is room for; returns how much that was.
     pub fn put_some(&mut self, bytes: &[u8]) -> usize {
         let len = bytes.len().min(self.room());

@@ -2,6 +2,8 @@
 //! this crate.
 
 pub mod address;
+#[cfg(feature = "http")]
+pub mod files;
 pub mod listener;
 pub mod privileges;
 pub mod process;

@@ -1,0 +1,187 @@
+//! Request bodies, which no file wants: skipped, within a bound, so that the next request is found where it begins.
+
+use super::bounds::{BODY_BYTES_MAX, CHUNK_LINE_BYTES_MAX, LINE_BYTES_MAX};
+use super::request::{Framing, is_token};
+use super::status::Status;
+
+/// A request body on its way to nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Body {
+    awaits: Awaits,
+    /// Bytes that may still come, framing included.
+    budget_bytes: u64,
+}
+
+/// What comes next of a body (RFC 9112, sections 6.2 and 7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaits {
+    /// So many bytes, then the end.
+    Length(u64),
+    /// The line with the size of a chunk.
+    Size,
+    /// The rest of a chunk.
+    Data(u64),
+    /// The end of line behind a chunk.
+    DataEnd,
+    /// A trailer field, or the empty line at the end.
+    Trailer,
+    /// Nothing.
+    End,
+}
+
+impl Body {
+    pub(super) fn new(framing: Framing) -> Body {
+        let awaits = match framing {
+            Framing::Length(0) => Awaits::End,
+            Framing::Length(len) => Awaits::Length(len),
+            Framing::Chunked => Awaits::Size,
+        };
+        Body { awaits, budget_bytes: BODY_BYTES_MAX }
+    }
+
+    /// Whether all of it was skipped.
+    pub(super) fn is_over(&self) -> bool {
+        self.awaits == Awaits::End
+    }
+
+    /// Skips what of `bytes` belongs to the body; says how much that was.
+    pub(super) fn skip(&mut self, bytes: &[u8]) -> Result<usize, Status> {
+        let mut at = 0;
+        // Each round takes at least a byte, ends, or waits for more.
+        while !self.is_over() {
+            let rest = &bytes[at..];
+            let Some(len) = self.step(rest)? else { break };
+            self.budget_bytes = self.budget_bytes.checked_sub(len as u64).ok_or(Status::ContentTooLarge)?;
+            at += len;
+        }
+        Ok(at)
+    }
+
+    /// One line, or one run of data: its length, or `None` if more of it is needed.
+    fn step(&mut self, rest: &[u8]) -> Result<Option<usize>, Status> {
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        match self.awaits {
+            Awaits::Length(left) | Awaits::Data(left) => {
+                let len = left.min(rest.len() as u64);
+                self.awaits = match (self.awaits, left - len) {
+                    (Awaits::Length(_), 0) => Awaits::End,
+                    (Awaits::Length(_), left) => Awaits::Length(left),
+                    (_, 0) => Awaits::DataEnd,
+                    (_, left) => Awaits::Data(left),
+                };
+                Ok(Some(len as usize))
+            }
+            Awaits::DataEnd => match rest {
+                [b'\r', b'\n', ..] => {
+                    self.awaits = Awaits::Size;
+                    Ok(Some(2))
+                }
+                [b'\r'] => Ok(None),
+                _ => Err(Status::BadRequest),
+            },
+            Awaits::Size => {
+                let Some(line) = line(rest, CHUNK_LINE_BYTES_MAX)? else { return Ok(None) };
+                self.awaits = match chunk_size(line)? {
+                    0 => Awaits::Trailer,
+                    size if size > BODY_BYTES_MAX => return Err(Status::ContentTooLarge),
+                    size => Awaits::Data(size),
+                };
+                Ok(Some(line.len() + 2))
+            }
+            Awaits::Trailer => {
+                let Some(line) = line(rest, LINE_BYTES_MAX)? else { return Ok(None) };
+                if line.is_empty() {
+                    self.awaits = Awaits::End;
+                } else if !is_field(line) {
+                    return Err(Status::BadRequest);
+                }
+                Ok(Some(line.len() + 2))
+            }
+            Awaits::End => Ok(None),
+        }
+    }
+}
+
+/// A line without its CRLF, `None` if its end has not come yet.
+fn line(bytes: &[u8], bytes_max: usize) -> Result<Option<&[u8]>, Status> {
+    match memchr::memchr(b'\n', &bytes[..bytes.len().min(bytes_max)]) {
+        Some(newline) => match bytes[..newline].strip_suffix(b"\r") {
+            Some(line) if is_clean(line) => Ok(Some(line)),
+            _ => Err(Status::BadRequest),
+        },
+        None if bytes.len() < bytes_max => Ok(None),
+        None => Err(Status::BadRequest),
+    }
+}
+
+fn is_clean(line: &[u8]) -> bool {
+    line.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
+}
+
+/// `1*HEXDIG [ chunk-ext ]`; the extension is not looked at.
+fn chunk_size(line: &[u8]) -> Result<u64, Status> {
+    let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
+    let extension = line[digits..].trim_ascii_start();
+    if digits == 0 || digits > 15 || !(line.len() == digits || extension.starts_with(b";")) {
+        return Err(Status::BadRequest);
+    }
+    let digits = std::str::from_utf8(&line[..digits]).map_err(|_| Status::BadRequest)?;
+    u64::from_str_radix(digits, 16).map_err(|_| Status::BadRequest)
+}
+
+fn is_field(line: &[u8]) -> bool {
+    let colon = line.iter().position(|&byte| byte == b':');
+    colon.is_some_and(|colon| colon > 0 && line[..colon].iter().all(|&byte| is_token(byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn skip_all(framing: Framing, bytes: &[u8], piece: usize) -> Result<(usize, bool), Status> {
+        let mut body = Body::new(framing);
+        let (mut from, mut to) = (0, 0);
+        while to < bytes.len() && !body.is_over() {
+            to = (to + piece).min(bytes.len());
+            from += body.skip(&bytes[from..to])?;
+        }
+        Ok((from, body.is_over()))
+    }
+
+    #[test]
+    fn a_body_ends_where_its_framing_says_however_it_arrives() {
+        let table: [(Framing, &str, Result<(usize, bool), Status>); 15] = [
+            (Framing::Length(0), "GET", Ok((0, true))),
+            (Framing::Length(3), "abcGET", Ok((3, true))),
+            (Framing::Length(9), "abc", Ok((3, false))),
+            (Framing::Chunked, "0\r\n\r\nGET", Ok((5, true))),
+            (Framing::Chunked, "3\r\nabc\r\n00\r\n\r\nGET", Ok((14, true))),
+            (Framing::Chunked, "a;x=\"y\"\r\n0123456789\r\n0 ;z\r\nA: b\r\nC:\r\n\r\nX", Ok((39, true))),
+            (Framing::Chunked, "3\r\nabcd\r\n", Err(Status::BadRequest)),
+            (Framing::Chunked, "3\nabc\r\n", Err(Status::BadRequest)),
+            (Framing::Chunked, "+3\r\nabc\r\n", Err(Status::BadRequest)),
+            (Framing::Chunked, "0x3\r\nabc\r\n", Err(Status::BadRequest)),
+            (Framing::Chunked, "3 3\r\nabc\r\n", Err(Status::BadRequest)),
+            (Framing::Chunked, "3\rX\r\nabc\r\n", Err(Status::BadRequest)),
+            (Framing::Chunked, "fffffffffffffffff\r\n", Err(Status::BadRequest)),
+            (Framing::Chunked, "fffffff\r\n", Err(Status::ContentTooLarge)),
+            (Framing::Chunked, "0\r\n folded\r\n\r\n", Err(Status::BadRequest)),
+        ];
+        for (framing, bytes, expected) in table {
+            for piece in 1..=bytes.len() {
+                assert_eq!(skip_all(framing, bytes.as_bytes(), piece), expected, "{bytes:?} by {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn framing_counts_towards_the_bound_so_that_no_body_is_endless() {
+        let tiny = b"1;extension-of-a-chunk-of-one-byte\r\nx\r\n".repeat(40_000);
+        assert_eq!(skip_all(Framing::Chunked, &tiny, 4096), Err(Status::ContentTooLarge));
+        let trailers = [&b"0\r\n"[..], &b"A: b\r\n".repeat(200_000)].concat();
+        assert_eq!(skip_all(Framing::Chunked, &trailers, 4096), Err(Status::ContentTooLarge));
+        assert_eq!(skip_all(Framing::Chunked, &[b'1'; 300], 7), Err(Status::BadRequest));
+    }
+}

@@ -1,0 +1,47 @@
+//! Every bound of the HTTP service: the unit in the name, the reason beside it.
+
+/// A request's head. Without it a client that never ends its head fills the memory. Fits the scan's 16-bit offsets.
+pub(super) const HEAD_BYTES_MAX: usize = 16 << 10;
+/// One line of a head, the request line too (RFC 9112, section 3, asks for at least 8,000).
+pub(super) const LINE_BYTES_MAX: usize = 8 << 10;
+/// Header fields of a request. Without it a head of empty fields costs the most to look through.
+pub(super) const HEADERS_MAX: usize = 100;
+/// Header fields of the requests that most clients send; more cost a second pass.
+pub(super) const HEADERS_USUAL: usize = 16;
+/// A request's body, which nobody wants: skipped up to here, framing included, else the connection closes.
+pub(super) const BODY_BYTES_MAX: u64 = 1 << 20;
+/// The line with a chunk's size. Extensions are skipped, not kept.
+pub(super) const CHUNK_LINE_BYTES_MAX: usize = 256;
+/// Requests of one client answered in one call; then the others have their turn.
+pub(super) const REQUESTS_PER_CALL_MAX: u32 = 64;
+/// Room that a new answer wants before it is begun behind others.
+pub(super) const ANSWER_ROOM_BYTES: usize = 1 << 10;
+/// Ranges of one request; a request with more gets the whole file. Without it a few bytes of request ask for
+/// thousands of parts.
+pub(super) const RANGES_MAX: usize = 16;
+/// Files up to this size are kept in memory.
+pub(super) const MEMORY_FILE_BYTES_MAX: u64 = 32 << 10;
+/// Bodies up to this size are copied behind their head; for longer ones a reference is cheaper.
+pub(super) const COPY_BYTES_MAX: usize = 4 << 10;
+/// All files in memory together.
+pub(super) const CACHE_BYTES_MAX: usize = 64 << 20;
+/// Paths remembered at once.
+pub(super) const CACHE_ENTRIES_MAX: usize = 16 << 10;
+/// Files kept open at once. Descriptors are for clients first.
+pub(super) const CACHE_FILES_MAX: usize = 128;
+/// How long a remembered file is believed to be unchanged, in ms. Half of the second that is promised.
+pub(super) const BELIEVED_MS: u64 = 500;
+/// A file modified so shortly before it was read may change again within the same tick of its clock, in ms; it is read
+/// again instead of compared.
+pub(super) const SETTLED_MS: u64 = 100;
+/// How often a file that changes while it is read is tried again.
+pub(super) const READ_TRIES_MAX: u32 = 3;
+/// Directory entries looked at in one call; then the others have their turn.
+pub(super) const ENTRIES_PER_CALL_MAX: usize = 256;
+/// Entries sorted for a listing; a larger directory comes in its own order, piece by piece, so that it costs no more
+/// memory than this.
+pub(super) const ENTRIES_SORTED_MAX: usize = 10_000;
+/// A piece of a listing.
+pub(super) const LISTING_PIECE_BYTES: usize = 8 << 10;
+/// A header value in the access log. Without it a client decides how long its lines are.
+pub(super) const LOGGED_BYTES_MAX: usize = 1 << 10;

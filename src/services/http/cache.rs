@@ -1,0 +1,51 @@
+//! Files kept in memory or open, the least recently used given up first.
+
+use lru::LruCache;
+use std::sync::Arc;
+
+use super::bounds::{CACHE_BYTES_MAX, CACHE_ENTRIES_MAX, CACHE_FILES_MAX};
+use super::resource::Resource;
+
+/// What was found before, by path. Only what exists is kept, so clients cannot fill it with what they invent.
+#[derive(Debug)]
+pub(super) struct Cache {
+    entries: LruCache<Box<[u8]>, Arc<Resource>>,
+    held_bytes: usize,
+    open_files: usize,
+}
+
+impl Cache {
+    pub(super) fn new() -> Cache {
+        Cache { entries: LruCache::unbounded(), held_bytes: 0, open_files: 0 }
+    }
+
+    pub(super) fn get(&mut self, path: &[u8]) -> Option<&Arc<Resource>> {
+        self.entries.get(path)
+    }
+
+    pub(super) fn remove(&mut self, path: &[u8]) {
+        if let Some(old) = self.entries.pop(path) {
+            self.forget(&old);
+        }
+    }
+
+    /// Keeps `resource`, and gives up others where a bound demands it.
+    pub(super) fn insert(&mut self, path: &[u8], resource: Arc<Resource>) {
+        self.remove(path);
+        self.held_bytes += resource.held_bytes();
+        self.open_files += resource.open_files();
+        self.entries.put(path.into(), resource);
+        while self.held_bytes > CACHE_BYTES_MAX
+            || self.open_files > CACHE_FILES_MAX
+            || self.entries.len() > CACHE_ENTRIES_MAX
+        {
+            let Some((_, old)) = self.entries.pop_lru() else { break };
+            self.forget(&old);
+        }
+    }
+
+    fn forget(&mut self, old: &Resource) {
+        self.held_bytes -= old.held_bytes();
+        self.open_files -= old.open_files();
+    }
+}

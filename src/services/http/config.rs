@@ -1,0 +1,175 @@
+//! What a site is told by whoever runs it, and what is made of that before the first client comes.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use super::access::AccessFormat;
+use super::request::is_token;
+use super::target::{self, Target};
+use crate::sys::files::{Links, Root};
+
+/// How a directory is served. [`Config::new`] has what is right for most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The directory. Nothing outside it is ever served.
+    pub root: PathBuf,
+    /// Files that stand for their directory, the first that exists.
+    pub index: Vec<String>,
+    /// Whether a directory without such a file is listed; else it is forbidden (403).
+    pub listing: bool,
+    /// The file for all paths that do not exist, with status 200: the page of a single-page application.
+    pub fallback: Option<String>,
+    /// The page for paths that do not exist, with status 404, if it exists.
+    pub not_found: Option<String>,
+    /// Whether names that begin with a dot are served; else they do not exist (404).
+    pub hidden: bool,
+    /// What is done with symbolic links.
+    pub links: Links,
+    /// The charset of text files; empty for none.
+    pub charset: String,
+    /// The value of `Cache-Control` with files (RFC 9111, section 5.2).
+    pub cache_control: Option<String>,
+    /// Header fields of every answer.
+    pub headers: Vec<(String, String)>,
+    /// How answers are written down, if they are; the journal decides where.
+    pub access: Option<AccessFormat>,
+}
+
+impl Config {
+    /// The files in `root`: `index.html` stands for its directory, `404.html` for what is missing; no listings, no
+    /// names with a dot, no log.
+    pub fn new(root: impl Into<PathBuf>) -> Config {
+        Config {
+            root: root.into(),
+            index: vec!["index.html".into()],
+            listing: false,
+            fallback: None,
+            not_found: Some("404.html".into()),
+            hidden: false,
+            links: Links::default(),
+            charset: "utf-8".into(),
+            cache_control: None,
+            headers: Vec::new(),
+            access: None,
+        }
+    }
+}
+
+/// Why a directory cannot be served as asked.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The directory cannot be opened.
+    Root(PathBuf, io::Error),
+    /// A header field that cannot be sent, or that the server itself decides on.
+    Header(String),
+    /// A file that is not beneath the root.
+    Path(String),
+    /// A charset that is none.
+    Charset(String),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::Root(root, error) => write!(f, "cannot serve {}: {error}", root.display()),
+            ConfigError::Header(field) => {
+                write!(
+                    f,
+                    "cannot send the header field {field:?}: it is not valid, or the server decides on it"
+                )
+            }
+            ConfigError::Path(path) => {
+                write!(f, "{path:?} is not the name of a file in the served directory")
+            }
+            ConfigError::Charset(charset) => write!(f, "{charset:?} is not the name of a charset"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ConfigError::Root(_, error) => Some(error),
+            ConfigError::Header(_) | ConfigError::Path(_) | ConfigError::Charset(_) => None,
+        }
+    }
+}
+
+/// A configuration, checked and put into the bytes that are sent.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) root: Root,
+    pub(super) index: Vec<Vec<u8>>,
+    pub(super) listing: bool,
+    pub(super) fallback: Option<Vec<u8>>,
+    pub(super) not_found: Option<Vec<u8>>,
+    pub(super) hidden: bool,
+    pub(super) charset: String,
+    pub(super) access: Option<AccessFormat>,
+    /// The line `Cache-Control`, or nothing.
+    pub(super) cache_control: String,
+    /// The lines of every answer.
+    pub(super) fields: String,
+}
+
+/// Fields that frame or describe each answer: a second one would contradict the first.
+const DECIDED_HERE: [&str; 13] = [
+    "accept-ranges",
+    "allow",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "date",
+    "etag",
+    "last-modified",
+    "location",
+    "transfer-encoding",
+    "upgrade",
+];
+
+impl Site {
+    pub(super) fn new(config: Config) -> Result<Site, ConfigError> {
+        let Config { root, index, listing, fallback, not_found, hidden, links, charset, .. } = config;
+        let file = |name: String| match target::parse(format!("/{name}").as_bytes()) {
+            // As it stands: a name with a percent sign is that name.
+            Ok(Target::Path(path)) if path.file == name.as_bytes() && !path.is_directory() => {
+                Ok(name.into_bytes())
+            }
+            _ => Err(ConfigError::Path(name)),
+        };
+        if !charset.bytes().all(is_token) {
+            return Err(ConfigError::Charset(charset));
+        }
+        let cache_control = config.cache_control.map(|value| ("Cache-Control".to_owned(), value));
+        Ok(Site {
+            index: index.into_iter().map(file).collect::<Result<_, _>>()?,
+            listing,
+            fallback: fallback.map(file).transpose()?,
+            not_found: not_found.map(file).transpose()?,
+            hidden,
+            charset,
+            access: config.access,
+            cache_control: lines(cache_control.as_slice())?,
+            fields: lines(&config.headers)?,
+            root: Root::open(&root, links).map_err(|error| ConfigError::Root(root, error))?,
+        })
+    }
+}
+
+/// The fields as lines, if they can be sent (RFC 9110, section 5).
+fn lines(fields: &[(String, String)]) -> Result<String, ConfigError> {
+    let mut lines = String::new();
+    for (name, value) in fields {
+        let value = value.trim();
+        let valid =
+            !name.is_empty() && name.bytes().all(is_token) && !value.contains(|c: char| c.is_ascii_control());
+        if !valid || DECIDED_HERE.contains(&name.to_ascii_lowercase().as_str()) {
+            return Err(ConfigError::Header(format!("{name}: {value}")));
+        }
+        lines.extend([name, ": ", value, "\r\n"]);
+    }
+    Ok(lines)
+}

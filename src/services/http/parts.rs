@@ -1,0 +1,92 @@
+//! An answer in parts, put into the outbox as there is room.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::config::Site;
+use super::listing::Listing;
+use crate::session::{FileRange, Outbox, Record};
+
+/// What is left of an answer.
+#[derive(Debug, Default)]
+pub(super) struct Parts(VecDeque<Part>);
+
+/// A part of an answer.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// Bytes of its own, from the given one on.
+    Bytes(Vec<u8>, usize),
+    /// Bytes that others have too.
+    Shared(Arc<[u8]>, Range<usize>),
+    File(FileRange),
+    Listing(Box<Listing>),
+    Record(Record),
+}
+
+/// How far the putting came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Put {
+    Done,
+    /// There is no room for the rest.
+    Room,
+    /// Others should have their turn before the rest.
+    Again,
+    /// The rest cannot be had.
+    Failed,
+}
+
+impl Parts {
+    pub(super) fn push(&mut self, part: Part) {
+        self.0.push_back(part);
+    }
+
+    pub(super) fn extend(&mut self, parts: impl IntoIterator<Item = Part>) {
+        self.0.extend(parts);
+    }
+
+    /// Puts what there is room for, from the front.
+    pub(super) fn put(&mut self, site: &Site, out: &mut Outbox) -> Put {
+        while let Some(part) = self.0.front_mut() {
+            match part.put(site, out) {
+                Put::Done => {
+                    if let Some(Part::Record(record)) = self.0.pop_front() {
+                        out.record(record);
+                    }
+                }
+                put => return put,
+            }
+        }
+        Put::Done
+    }
+}
+
+impl Part {
+    pub(super) fn bytes(bytes: impl Into<Vec<u8>>) -> Part {
+        Part::Bytes(bytes.into(), 0)
+    }
+
+    /// Puts what there is room for.
+    pub(super) fn put(&mut self, site: &Site, out: &mut Outbox) -> Put {
+        match self {
+            Part::Bytes(bytes, at) => {
+                *at += out.put_some(&bytes[*at..]);
+                done(*at == bytes.len())
+            }
+            Part::Shared(bytes, range) => {
+                let end = range.end.min(range.start + out.room());
+                if out.share(Arc::clone(bytes), range.start..end).is_ok() {
+                    range.start = end;
+                }
+                done(range.start == range.end)
+            }
+            Part::File(range) => done(out.file(range.clone()).is_ok()),
+            Part::Listing(listing) => listing.put(site, out),
+            Part::Record(_) => Put::Done,
+        }
+    }
+}
+
+fn done(done: bool) -> Put {
+    if done { Put::Done } else { Put::Room }
+}

@@ -1,0 +1,306 @@
+//! What a path leads to: a file with its encoded neighbours, read or opened once and believed for a moment.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::bounds::{BELIEVED_MS, MEMORY_FILE_BYTES_MAX, READ_TRIES_MAX, SETTLED_MS};
+use super::clock::http_date;
+use super::conditional::Validators;
+use super::config::Site;
+use super::encoding::Coding;
+use super::media::type_of;
+use super::status::Status;
+use crate::session::Now;
+use crate::sys::files::{Identity, Kind, Root, Stat, stat_of};
+
+/// What an entry costs beside its bytes, roughly.
+const ENTRY_BYTES: usize = 512;
+
+/// A file as it is served: plain, and in the codings that lie beside it.
+#[derive(Debug)]
+pub(super) struct Resource {
+    plain: Variant,
+    encoded: Vec<(Coding, Variant)>,
+    /// The paths that decided what was found, and what was there: as long as they are the same, so is the answer.
+    watched: Vec<(Vec<u8>, Option<Identity>)>,
+    /// Whether a later change is sure to show in the file's times.
+    settled: bool,
+    checked_ms: AtomicU64,
+}
+
+/// One file, ready to be sent.
+#[derive(Debug)]
+pub(super) struct Variant {
+    pub(super) validators: Validators,
+    /// The media type.
+    pub(super) media_type: String,
+    /// Lines about the file that come with its content.
+    pub(super) described: String,
+    /// Lines that come with 304 too (RFC 9110, section 15.4.5).
+    pub(super) kept: String,
+    pub(super) len: u64,
+    /// The lines of an answer of 200 with the empty one, and behind them the content if it is in memory.
+    pub(super) whole: Arc<[u8]>,
+    pub(super) body_at: usize,
+    pub(super) content: Content,
+}
+
+/// Where the content is.
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    /// In [`Variant::whole`].
+    Memory,
+    /// In a file.
+    File(Arc<File>),
+}
+
+/// What a path leads to.
+pub(super) enum Found {
+    File(Arc<Resource>),
+    /// A directory that was asked for as a file: redirect.
+    Slash,
+    /// A directory to list.
+    Directory(File),
+    /// Nothing that can be served.
+    Nothing(Status),
+}
+
+/// A file as it was opened.
+struct Opened {
+    identity: Identity,
+    content: Loaded,
+}
+
+enum Loaded {
+    Memory(Vec<u8>),
+    File(File),
+}
+
+impl Resource {
+    /// The file in the coding, if it lies beside it.
+    pub(super) fn variant(&self, coding: Option<Coding>) -> &Variant {
+        self.encoded.iter().find(|(has, _)| Some(*has) == coding).map_or(&self.plain, |(_, variant)| variant)
+    }
+
+    pub(super) fn codings(&self) -> impl Iterator<Item = Coding> {
+        self.encoded.iter().map(|(coding, _)| *coding)
+    }
+
+    pub(super) fn is_encoded(&self) -> bool {
+        !self.encoded.is_empty()
+    }
+
+    pub(super) fn is_believed(&self, now: Now) -> bool {
+        now.monotonic_ms.saturating_sub(self.checked_ms.load(Ordering::Relaxed)) < BELIEVED_MS
+    }
+
+    /// Looks at the files again; if nothing has changed the resource is believed for another moment.
+    pub(super) fn is_unchanged(&self, root: &Root, now: Now) -> bool {
+        let same =
+            self.settled && self.watched.iter().all(|(path, before)| identity_at(root, path) == *before);
+        if same {
+            self.checked_ms.store(now.monotonic_ms, Ordering::Relaxed);
+        }
+        same
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.variants().map(|variant| variant.whole.len() + ENTRY_BYTES).sum()
+    }
+
+    pub(super) fn open_files(&self) -> usize {
+        self.variants().filter(|variant| matches!(variant.content, Content::File(_))).count()
+    }
+
+    fn variants(&self) -> impl Iterator<Item = &Variant> {
+        std::iter::once(&self.plain).chain(self.encoded.iter().map(|(_, variant)| variant))
+    }
+}
+
+fn identity_at(root: &Root, path: &[u8]) -> Option<Identity> {
+    root.stat(path).ok().map(|stat| stat.identity)
+}
+
+/// Finds what `path` (as in [`super::target::Path::file`]) leads to, without the cache.
+pub(super) fn find(site: &Site, path: &[u8], now: Now) -> Found {
+    match path.strip_suffix(b"/") {
+        Some(directory) => in_directory(site, directory, now),
+        None if path.is_empty() => in_directory(site, path, now),
+        None => match open(site, path) {
+            Ok(Some(opened)) => Found::File(Arc::new(resource(site, path, opened, Vec::new(), now))),
+            Ok(None) => Found::Slash,
+            Err(error) => Found::Nothing((&error).into()),
+        },
+    }
+}
+
+/// The index file of a directory, or the directory.
+fn in_directory(site: &Site, directory: &[u8], now: Now) -> Found {
+    let mut watched = Vec::new();
+    for index in &site.index {
+        let path = if directory.is_empty() { index.clone() } else { [directory, b"/", index].concat() };
+        match open(site, &path) {
+            Ok(Some(opened)) => return Found::File(Arc::new(resource(site, &path, opened, watched, now))),
+            Ok(None) => {}
+            Err(error) => match Status::from(&error) {
+                Status::NotFound => {}
+                status => return Found::Nothing(status),
+            },
+        }
+        watched.push((path.clone(), identity_at(&site.root, &path)));
+    }
+    match site.root.open_file(directory) {
+        Ok((_, stat)) if stat.kind != Kind::Directory => Found::Nothing(Status::NotFound),
+        Ok((file, _)) if site.listing => Found::Directory(file),
+        Ok(_) => Found::Nothing(Status::Forbidden),
+        Err(error) => Found::Nothing((&error).into()),
+    }
+}
+
+/// Opens a regular file, and reads it if it is small; `None` for a directory.
+fn open(site: &Site, path: &[u8]) -> io::Result<Option<Opened>> {
+    let (file, stat) = site.root.open_file(path)?;
+    if stat.kind == Kind::Directory {
+        return Ok(None);
+    }
+    let mut identity = stat.identity;
+    for _ in 0..READ_TRIES_MAX {
+        if identity.size_bytes > MEMORY_FILE_BYTES_MAX {
+            break;
+        }
+        let bytes = read_some(&file, identity.size_bytes as usize + 1)?;
+        let Stat { identity: after, .. } = stat_of(&file)?;
+        // Read whole and in one state: it was the same before and after.
+        if after == identity && bytes.len() as u64 == identity.size_bytes {
+            return Ok(Some(Opened { identity, content: Loaded::Memory(bytes) }));
+        }
+        identity = after;
+    }
+    Ok(Some(Opened { identity, content: Loaded::File(file) }))
+}
+
+fn read_some(file: &File, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; bytes_max];
+    let mut len = 0;
+    while len < bytes_max {
+        match file.read_at(&mut bytes[len..], len as u64) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(len);
+    Ok(bytes)
+}
+
+fn resource(
+    site: &Site,
+    path: &[u8],
+    plain: Opened,
+    mut watched: Vec<(Vec<u8>, Option<Identity>)>,
+    now: Now,
+) -> Resource {
+    let modified = |identity: &Identity| (identity.modified_s, identity.modified_ns);
+    let mut settled = is_settled(&plain.identity, now.wall);
+    watched.push((path.to_vec(), Some(plain.identity)));
+    let mut neighbours = Vec::new();
+    for coding in Coding::ALL {
+        let neighbour_path = [path, coding.suffix().as_bytes()].concat();
+        let Ok(Some(opened)) = open(site, &neighbour_path) else {
+            let there = identity_at(&site.root, &neighbour_path);
+            watched.push((neighbour_path, there));
+            continue;
+        };
+        settled &= is_settled(&opened.identity, now.wall);
+        watched.push((neighbour_path, Some(opened.identity)));
+        // One that is older was made from an older state of the file.
+        if modified(&opened.identity) >= modified(&plain.identity) {
+            neighbours.push((coding, opened));
+        }
+    }
+    let media_type = type_of(path, &site.charset);
+    let vary = if neighbours.is_empty() { "" } else { "Vary: Accept-Encoding\r\n" };
+    let variant = |coding, opened| variant(site, &media_type, vary, coding, opened, now);
+    let encoded =
+        neighbours.into_iter().map(|(coding, opened)| (coding, variant(Some(coding), opened))).collect();
+    let checked_ms = AtomicU64::new(now.monotonic_ms);
+    Resource { plain: variant(None, plain), encoded, watched, settled, checked_ms }
+}
+
+/// Whether a change after now gives the file another time: times of files advance in ticks.
+fn is_settled(identity: &Identity, wall: SystemTime) -> bool {
+    let Ok(modified_s) = u64::try_from(identity.modified_s) else { return true };
+    let modified = UNIX_EPOCH + Duration::new(modified_s, identity.modified_ns);
+    wall.duration_since(modified).is_ok_and(|age| age.as_millis() >= u128::from(SETTLED_MS))
+}
+
+fn variant(
+    site: &Site,
+    media_type: &str,
+    vary: &str,
+    coding: Option<Coding>,
+    opened: Opened,
+    now: Now,
+) -> Variant {
+    let Identity { size_bytes, modified_s, .. } = opened.identity;
+    let etag = etag(&opened.identity);
+    // Not later than the answer (RFC 9110, section 8.8.2.1); a time from the future is none to tell.
+    let now_s = now.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let modified_s = u64::try_from(modified_s).ok().filter(|modified_s| *modified_s <= now_s);
+    let mut described = String::from("Accept-Ranges: bytes\r\n");
+    let said = (|| {
+        if let Some(modified_s) = modified_s {
+            write!(described, "Last-Modified: {}\r\n", http_date(modified_s))?;
+        }
+        if let Some(coding) = coding {
+            write!(described, "Content-Encoding: {}\r\n", coding.name())?;
+        }
+        Ok::<_, std::fmt::Error>(())
+    })();
+    said.expect("memory takes all");
+    let kept = format!("ETag: {etag}\r\n{vary}{}{}", site.cache_control, site.fields);
+    let mut whole =
+        format!("Content-Type: {media_type}\r\nContent-Length: {size_bytes}\r\n{described}{kept}\r\n");
+    let body_at = whole.len();
+    let (whole, content) = match opened.content {
+        Loaded::Memory(bytes) => {
+            let mut whole = std::mem::take(&mut whole).into_bytes();
+            whole.extend_from_slice(&bytes);
+            (whole, Content::Memory)
+        }
+        Loaded::File(file) => (whole.into_bytes(), Content::File(Arc::new(file))),
+    };
+    Variant {
+        validators: Validators { etag, modified_s },
+        media_type: media_type.to_owned(),
+        described,
+        kept,
+        len: size_bytes,
+        whole: whole.into(),
+        body_at,
+        content,
+    }
+}
+
+/// From device, inode, size and time; hashed, because the numbers are nobody's business. The keys of this hasher are
+/// fixed, so that every process gives the same tag.
+fn etag(identity: &Identity) -> String {
+    let mut hasher = DefaultHasher::new();
+    identity.hash(&mut hasher);
+    format!("\"{:x}-{:016x}\"", identity.size_bytes, hasher.finish())
+}
+
+impl Variant {
+    /// Where a range of the content lies in [`Variant::whole`].
+    pub(super) fn in_memory(&self, range: &Range<u64>) -> Range<usize> {
+        self.body_at + range.start as usize..self.body_at + range.end as usize
+    }
+}

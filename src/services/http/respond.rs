@@ -1,0 +1,250 @@
+//! Answers: heads, errors, files whole and in ranges.
+
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::clock::{OkPrefix, date_of};
+use super::conditional::{Verdict, range_counts, verdict};
+use super::config::Site;
+use super::encoding;
+use super::listing::Listing;
+use super::parts::{Part, Parts};
+use super::range::{Wanted, wanted};
+use super::request::{Field, Method, Request, Version};
+use super::resource::{Content, Resource, Variant};
+use super::status::Status;
+use super::target::encode_path;
+use crate::session::FileRange;
+
+/// What becomes of the connection after an answer, and how the client learns of it (RFC 9112, section 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Persistence {
+    /// HTTP/1.1 stays open unless told otherwise.
+    Implied,
+    /// HTTP/1.0 stays open only if told so.
+    Told,
+    /// It ends.
+    Close,
+}
+
+impl Persistence {
+    pub(super) fn of(request: &Request<'_, '_>) -> Persistence {
+        match (request.persistent, request.version) {
+            (false, _) => Persistence::Close,
+            (true, Version::Http10) => Persistence::Told,
+            (true, Version::Http11) => Persistence::Implied,
+        }
+    }
+
+    /// Its line.
+    pub(super) fn line(self) -> &'static str {
+        match self {
+            Persistence::Implied => "",
+            Persistence::Told => "Connection: keep-alive\r\n",
+            Persistence::Close => "Connection: close\r\n",
+        }
+    }
+}
+
+/// What all answers of one moment have in common.
+pub(super) struct Scene<'a> {
+    pub(super) site: &'a Site,
+    pub(super) prefix: OkPrefix,
+}
+
+/// An answer that is to be put.
+pub(super) struct Answer {
+    pub(super) status: Status,
+    pub(super) head_bytes: usize,
+    pub(super) parts: Parts,
+    pub(super) persistence: Persistence,
+}
+
+/// What methods there are for files.
+const ALLOW: &str = "Allow: GET, HEAD, OPTIONS\r\n";
+
+impl Scene<'_> {
+    /// Status line, date and connection: what every head begins with. The rest, with the empty line, is `fields`.
+    fn answer(&self, status: Status, persistence: Persistence, fields: &[&str]) -> Answer {
+        let date = std::str::from_utf8(date_of(&self.prefix)).expect("a date is ASCII");
+        let line = status.line();
+        let mut head = format!("HTTP/1.1 {line}\r\nDate: {date}\r\n{}", persistence.line());
+        head.extend(fields.iter().copied().chain(["\r\n"]));
+        let mut parts = Parts::default();
+        let head_bytes = head.len();
+        parts.push(Part::bytes(head));
+        Answer { status, head_bytes, parts, persistence }
+    }
+
+    /// An answer with a page of its own that says the status.
+    pub(super) fn error(&self, status: Status, persistence: Persistence, with_body: bool) -> Answer {
+        let line = status.line();
+        let page = format!(
+            "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+             <meta name=color-scheme content=\"light dark\"><title>{line}</title><h1>{line}</h1></html>\n"
+        );
+        let length = format!("Content-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n", page.len());
+        let allow = if status == Status::MethodNotAllowed { ALLOW } else { "" };
+        let mut answer = self.answer(status, persistence, &[&length, allow, &self.site.fields]);
+        if with_body {
+            answer.parts.push(Part::bytes(page));
+        }
+        answer
+    }
+
+    /// What a server or a file can be asked for.
+    pub(super) fn options(&self, persistence: Persistence) -> Answer {
+        self.answer(Status::NoContent, persistence, &[ALLOW, &self.site.fields])
+    }
+
+    /// To the same directory with a slash, which is what links in its pages are relative to.
+    pub(super) fn slash(&self, persistence: Persistence, file: &[u8], query: &[u8]) -> Answer {
+        let mut location = format!("Location: /{}/", encode_path(file));
+        if !query.is_empty() && query.is_ascii() {
+            // A query has no control characters: the request line was checked.
+            location.push('?');
+            location.push_str(std::str::from_utf8(query).unwrap_or_default());
+        }
+        location.push_str("\r\nContent-Length: 0\r\n");
+        self.answer(Status::MovedPermanently, persistence, &[&location, &self.site.fields])
+    }
+
+    /// A directory's listing, whose length is not known before.
+    pub(super) fn listing(
+        &self,
+        request: &Request<'_, '_>,
+        persistence: Persistence,
+        listing: Listing,
+    ) -> Answer {
+        let (persistence, coding) = match request.version {
+            Version::Http11 => (persistence, "Transfer-Encoding: chunked\r\n"),
+            Version::Http10 => (Persistence::Close, ""),
+        };
+        let fields = "Content-Type: text/html; charset=utf-8\r\nCache-Control: no-cache\r\n\
+             X-Content-Type-Options: nosniff\r\n\
+             Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'\r\n";
+        let mut answer = self.answer(Status::Ok, persistence, &[coding, fields, &self.site.fields]);
+        if request.method != Method::Head {
+            answer.parts.push(Part::Listing(Box::new(listing)));
+        }
+        answer
+    }
+
+    /// A file: its conditions, its coding, its ranges.
+    pub(super) fn file(
+        &self,
+        request: &Request<'_, '_>,
+        persistence: Persistence,
+        resource: &Resource,
+    ) -> Answer {
+        let variant = choose(request, resource);
+        match verdict(request, &variant.validators) {
+            Verdict::NotModified => return self.answer(Status::NotModified, persistence, &[&variant.kept]),
+            Verdict::Failed => {
+                return self.error(Status::PreconditionFailed, persistence, request.method != Method::Head);
+            }
+            Verdict::Proceed => {}
+        }
+        let wanted = match request.value(Field::Range) {
+            Some(range) if request.method == Method::Get && range_counts(request, &variant.validators) => {
+                wanted(range, variant.len)
+            }
+            _ => Wanted::Whole,
+        };
+        match wanted {
+            Wanted::Whole => self.whole(Status::Ok, request, persistence, variant),
+            Wanted::Nothing => {
+                let range = format!("Content-Range: bytes */{}\r\nContent-Length: 0\r\n", variant.len);
+                self.answer(Status::RangeNotSatisfiable, persistence, &[&range, &variant.kept])
+            }
+            Wanted::Parts(ranges) => match &ranges[..] {
+                [range] => self.range(persistence, variant, range),
+                ranges => self.ranges(persistence, variant, ranges),
+            },
+        }
+    }
+
+    /// All of a file, with 200, or as the page of an error.
+    pub(super) fn whole(
+        &self,
+        status: Status,
+        request: &Request<'_, '_>,
+        persistence: Persistence,
+        variant: &Variant,
+    ) -> Answer {
+        let fields = std::str::from_utf8(&variant.whole[..variant.body_at - 2]).unwrap_or_default();
+        let mut answer = self.answer(status, persistence, &[fields]);
+        if request.method != Method::Head {
+            answer.parts.push(variant.part(&(0..variant.len)));
+        }
+        answer
+    }
+
+    fn range(&self, persistence: Persistence, variant: &Variant, range: &Range<u64>) -> Answer {
+        let Variant { media_type, described, kept, len, .. } = variant;
+        let range_bytes = range.end - range.start;
+        let fields = format!("Content-Type: {media_type}\r\nContent-Length: {range_bytes}\r\n");
+        let range_line = content_range(range, *len);
+        let fields = [&fields, &range_line, described.as_str(), kept];
+        let mut answer = self.answer(Status::PartialContent, persistence, &fields);
+        answer.parts.push(variant.part(range));
+        answer
+    }
+
+    /// Several ranges in one answer (RFC 9110, section 14.6).
+    fn ranges(&self, persistence: Persistence, variant: &Variant, ranges: &[Range<u64>]) -> Answer {
+        let Variant { media_type, described, kept, len, validators, .. } = variant;
+        let mut hasher = DefaultHasher::new();
+        (&validators.etag, ranges).hash(&mut hasher);
+        let boundary = format!("oneloop-{:016x}", hasher.finish());
+        let heads = ranges.iter().map(|range| {
+            let range_line = content_range(range, *len);
+            format!("\r\n--{boundary}\r\nContent-Type: {media_type}\r\n{range_line}\r\n")
+        });
+        let heads: Vec<String> = heads.collect();
+        let end = format!("\r\n--{boundary}--\r\n");
+        let heads_bytes = heads.iter().map(String::len).sum::<usize>() + end.len();
+        let total = heads_bytes as u64 + ranges.iter().map(|range| range.end - range.start).sum::<u64>();
+        let fields =
+            format!("Content-Type: multipart/byteranges; boundary={boundary}\r\nContent-Length: {total}\r\n");
+        let mut answer = self.answer(Status::PartialContent, persistence, &[&fields, described, kept]);
+        for (head, range) in heads.into_iter().zip(ranges) {
+            answer.parts.push(Part::bytes(head));
+            answer.parts.push(variant.part(range));
+        }
+        answer.parts.push(Part::bytes(end));
+        answer
+    }
+}
+
+/// The variant that this client would rather have.
+pub(super) fn choose<'r>(request: &Request<'_, '_>, resource: &'r Resource) -> &'r Variant {
+    let coding = if resource.is_encoded() && request.has(Field::AcceptEncoding) {
+        encoding::choose(request.values(Field::AcceptEncoding), resource.codings())
+    } else {
+        None
+    };
+    resource.variant(coding)
+}
+
+fn content_range(range: &Range<u64>, len: u64) -> String {
+    let mut line = String::with_capacity(64);
+    write!(line, "Content-Range: bytes {}-{}/{len}\r\n", range.start, range.end - 1)
+        .expect("memory takes all");
+    line
+}
+
+impl Variant {
+    /// A range of the content as a part of an answer.
+    pub(super) fn part(&self, range: &Range<u64>) -> Part {
+        match &self.content {
+            Content::Memory => Part::Shared(Arc::clone(&self.whole), self.in_memory(range)),
+            Content::File(file) => {
+                let len = range.end - range.start;
+                Part::File(FileRange { file: Arc::clone(file), offset: range.start, len })
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! From a request target to the path of a file: decoded once, without dots, and never above the root (RFC 9112,
+//! section 3.2; RFC 3986, section 5.2.4).
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
+
+use super::request::is_host;
+use super::status::Status;
+
+/// What a request asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Target<'a> {
+    /// `*`: the server itself (only for OPTIONS).
+    Server,
+    /// A path.
+    Path(Path<'a>),
+}
+
+/// A path beneath the root.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Path<'a> {
+    /// Decoded, relative, without empty or dot segments; with a slash at its end if it was asked for as a directory,
+    /// empty for the root.
+    pub(super) file: Cow<'a, [u8]>,
+    /// What follows the `?`.
+    pub(super) query: &'a [u8],
+    /// Whether a segment begins with a dot.
+    pub(super) hidden: bool,
+}
+
+/// What need not be encoded in a segment of a link: the unreserved characters (RFC 3986, section 2.3).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const PATH: &AsciiSet = &SEGMENT.remove(b'/');
+
+impl Path<'_> {
+    pub(super) fn is_directory(&self) -> bool {
+        self.file.is_empty() || self.file.ends_with(b"/")
+    }
+}
+
+/// One segment as a part of a link.
+pub(super) fn encode_segment(name: &[u8]) -> impl std::fmt::Display {
+    percent_encode(name, SEGMENT)
+}
+
+/// A path as a link from the root.
+pub(super) fn encode_path(path: &[u8]) -> impl std::fmt::Display {
+    percent_encode(path, PATH)
+}
+
+/// Understands a request target in origin, absolute or asterisk form.
+pub(super) fn parse(target: &[u8]) -> Result<Target<'_>, Status> {
+    if target == b"*" {
+        return Ok(Target::Server);
+    }
+    let (raw, query) = match target.iter().position(|&byte| byte == b'?') {
+        Some(mark) => (&target[..mark], &target[mark + 1..]),
+        None => (target, &[][..]),
+    };
+    let raw = if raw.starts_with(b"/") { raw } else { after_authority(raw)? };
+    if raw.contains(&b'#') {
+        return Err(Status::BadRequest);
+    }
+    if is_plain(raw) {
+        return Ok(Target::Path(Path { file: Cow::Borrowed(&raw[1..]), query, hidden: false }));
+    }
+    let file = normalise(raw)?;
+    let hidden = file.split(|&byte| byte == b'/').any(|segment| segment.starts_with(b"."));
+    Ok(Target::Path(Path { file: Cow::Owned(file), query, hidden }))
+}
+
+/// The path of `http://host/path`; the host is not compared: one root serves all names.
+fn after_authority(target: &[u8]) -> Result<&[u8], Status> {
+    let colon = target.iter().position(|&byte| byte == b':').ok_or(Status::BadRequest)?;
+    let (scheme, rest) = target.split_at(colon);
+    if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
+        return Err(Status::BadRequest);
+    }
+    let rest = rest.strip_prefix(b"://").ok_or(Status::BadRequest)?;
+    let (host, path) = rest.split_at(rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len()));
+    if host.is_empty() || !is_host(host) {
+        return Err(Status::BadRequest);
+    }
+    Ok(if path.is_empty() { b"/" } else { path })
+}
+
+/// Whether there is nothing to decode, remove or hide: no escape, no empty segment, none that begins with a dot.
+fn is_plain(raw: &[u8]) -> bool {
+    let mut previous = 0;
+    for &byte in raw {
+        if byte == b'%' || (previous == b'/' && matches!(byte, b'/' | b'.')) {
+            return false;
+        }
+        previous = byte;
+    }
+    true
+}
+
+fn normalise(raw: &[u8]) -> Result<Vec<u8>, Status> {
+    let mut file = Vec::with_capacity(raw.len());
+    // Where each segment in `file` begins.
+    let mut starts = Vec::new();
+    let mut directory = true;
+    for segment in raw.split(|&byte| byte == b'/').skip(1) {
+        let segment = decode(segment)?;
+        directory = matches!(&segment[..], b"" | b"." | b"..");
+        match &segment[..] {
+            b"" | b"." => {}
+            b".." => file.truncate(starts.pop().ok_or(Status::BadRequest)?),
+            _ => {
+                starts.push(file.len());
+                file.extend_from_slice(&segment);
+                file.push(b'/');
+            }
+        }
+    }
+    if !directory {
+        file.pop();
+    }
+    Ok(file)
+}
+
+fn decode(segment: &[u8]) -> Result<Cow<'_, [u8]>, Status> {
+    let is_hex = |at: usize| segment.get(at).is_some_and(u8::is_ascii_hexdigit);
+    let escapes = segment.iter().enumerate().filter(|(_, byte)| **byte == b'%');
+    if !escapes.map(|(at, _)| at).all(|at| is_hex(at + 1) && is_hex(at + 2)) {
+        return Err(Status::BadRequest);
+    }
+    let decoded = Cow::from(percent_decode(segment));
+    if decoded.contains(&0) {
+        Err(Status::BadRequest)
+    } else if decoded.contains(&b'/') {
+        // A name with a slash: there can be no such file.
+        Err(Status::NotFound)
+    } else {
+        Ok(decoded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn file(target: &str) -> Result<String, u16> {
+        match parse(target.as_bytes()) {
+            Ok(Target::Path(path)) => Ok(String::from_utf8(path.file.into_owned()).unwrap()),
+            Ok(Target::Server) => Ok("*".into()),
+            Err(status) => Err(status.code()),
+        }
+    }
+
+    #[test]
+    fn targets_lead_to_paths_beneath_the_root_or_nowhere() {
+        let table = [
+            ("/", Ok("")),
+            ("/a/b.txt", Ok("a/b.txt")),
+            ("/a/", Ok("a/")),
+            ("/a//b", Ok("a/b")),
+            ("//evil.example/x", Ok("evil.example/x")),
+            ("/a/./b/../c", Ok("a/c")),
+            ("/a/..", Ok("")),
+            ("/a/b/..", Ok("a/")),
+            ("/%61%20b?x=%zz", Ok("a b")),
+            ("/..", Err(400)),
+            ("/a/../../b", Err(400)),
+            ("/%2e%2e/x", Err(400)),
+            ("/a/%2E./%2e%2e/x", Err(400)),
+            ("/a%2fb", Err(404)),
+            ("/..%2fx", Err(404)),
+            ("/a%00b", Err(400)),
+            ("/a%", Err(400)),
+            ("/a%4", Err(400)),
+            ("/a%zz", Err(400)),
+            ("/a#b", Err(400)),
+            ("a", Err(400)),
+            ("ftp://h/a", Err(400)),
+            ("http:/a", Err(400)),
+            ("http:///a", Err(400)),
+            ("http://user@h/a", Err(400)),
+            ("http://h:80/a/b?c", Ok("a/b")),
+            ("HTTP://h", Ok("")),
+            ("http://h?x", Ok("")),
+            ("*", Ok("*")),
+        ];
+        for (target, expected) in table {
+            assert_eq!(file(target), expected.map(str::to_owned), "{target}");
+        }
+        let hidden =
+            |target: &str| matches!(parse(target.as_bytes()), Ok(Target::Path(Path { hidden: true, .. })));
+        assert!(hidden("/.git/config") && hidden("/a/.b") && hidden("/%2egit/") && hidden("/..."));
+        assert!(!hidden("/a.b") && !hidden("/./a") && !hidden("/a/../b"));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_asked_for_the_path_has_no_dots_and_encoding_it_leads_back(target in "/[a-c./%2eEF0]{0,40}") {
+            let Ok(Target::Path(path)) = parse(target.as_bytes()) else { return Ok(()) };
+            let file = path.file.strip_suffix(b"/").unwrap_or(&path.file);
+            prop_assert!(!path.file.starts_with(b"/"));
+            if !file.is_empty() {
+                for segment in file.split(|&byte| byte == b'/') {
+                    prop_assert!(!matches!(segment, b"" | b"." | b".."), "{}", file.escape_ascii());
+                }
+            }
+            let link = format!("/{}", encode_path(&path.file));
+            let Ok(Target::Path(again)) = parse(link.as_bytes()) else { panic!("{link}") };
+            prop_assert_eq!(again.file, path.file);
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! Files beneath one directory, and nothing outside it: the containment of the HTTP service.
+//!
+//! On Linux the kernel resolves each path in one call that cannot leave the root (`openat2(2)` with `RESOLVE_BENEATH`):
+//! links are followed as long as they stay inside. Where that call is missing or denied (a sandbox, macOS), each
+//! component is opened by itself and no link is followed. Only regular files and directories are ever opened for
+//! reading: what something is is asked of a handle that cannot block or read (`O_PATH`), so a FIFO or a device is never
+//! touched.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use nix::dir::{Dir, OwningIter};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+
+/// How often a path is resolved anew when a rename elsewhere disturbed it (`EAGAIN`, `openat2(2)`).
+#[cfg(target_os = "linux")]
+const RESOLVE_TRIES_MAX: u32 = 8;
+/// Components of a path. Without it a request could make the walk take thousands of calls.
+const COMPONENTS_MAX: usize = 128;
+
+/// Reading without side effects: no waiting for a FIFO's writer, no controlling terminal, nothing inherited.
+const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
+
+/// What is done with symbolic links.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Links {
+    /// Followed while they stay beneath the root, where the kernel can promise that; else not at all.
+    #[default]
+    Beneath,
+    /// Never followed.
+    Never,
+}
+
+/// A directory whose inside can be opened.
+#[derive(Debug)]
+pub struct Root {
+    dir: OwnedFd,
+    resolver: Resolver,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Resolver {
+    #[cfg(target_os = "linux")]
+    Kernel,
+    Walk,
+}
+
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link (only seen by [`Entries::stat`]).
+    Link,
+    /// Anything else: never opened.
+    Special,
+}
+
+/// What tells one state of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The device it is on.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// When it was last modified: seconds since 1970.
+    pub modified_s: i64,
+    /// And the nanoseconds.
+    pub modified_ns: u32,
+}
+
+/// What a file is, and in which state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// What it is.
+    pub kind: Kind,
+    /// Its state.
+    pub identity: Identity,
+}
+
+impl Root {
+    /// Opens the directory at `path`; where it leads is decided once, here.
+    pub fn open(path: &Path, links: Links) -> io::Result<Root> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let dir = nix::fcntl::open(path, flags, Mode::empty())?;
+        let resolver = Resolver::choose(&dir, links);
+        Ok(Root { dir, resolver })
+    }
+
+    /// What is at `path` (relative, components separated by `/`; empty for the root itself). Opens nothing for reading.
+    pub fn stat(&self, path: &[u8]) -> io::Result<Stat> {
+        match self.resolver {
+            #[cfg(target_os = "linux")]
+            Resolver::Kernel => stat_of(resolve(&self.dir, path, OFlag::O_PATH | OFlag::O_CLOEXEC)?),
+            Resolver::Walk => self.walk(path, |dir, name| {
+                let stat = Stat::from(fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?);
+                if stat.kind == Kind::Link { Err(Errno::ELOOP.into()) } else { Ok(stat) }
+            }),
+        }
+    }
+
+    /// Opens the regular file or directory at `path` for reading. Anything else is an error of kind
+    /// `PermissionDenied`; a path that leaves the root too.
+    pub fn open_file(&self, path: &[u8]) -> io::Result<(File, Stat)> {
+        // Opening a device for reading may already do something, so it is looked at first.
+        self.stat(path)?.readable()?;
+        let file = File::from(match self.resolver {
+            #[cfg(target_os = "linux")]
+            Resolver::Kernel => resolve(&self.dir, path, READ)?,
+            Resolver::Walk => self.walk(path, |dir, name| {
+                Ok(nix::fcntl::openat(dir, name, READ | OFlag::O_NOFOLLOW, Mode::empty())?)
+            })?,
+        });
+        // It may have been replaced in between; O_NONBLOCK kept even that from blocking.
+        let stat = stat_of(&file)?;
+        stat.readable()?;
+        Ok((file, stat))
+    }
+
+    /// The entries of a directory opened by [`Root::open_file`].
+    pub fn entries(dir: File) -> io::Result<Entries> {
+        let names = Dir::from_fd(dir.try_clone()?.into())?.into_iter();
+        Ok(Entries { dir, names })
+    }
+
+    /// Opens all components of `path` but the last, following no link, and has `last` do the rest.
+    fn walk<T>(
+        &self,
+        path: &[u8],
+        last: impl Fn(&OwnedFd, &std::ffi::CStr) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut components = path.split(|&byte| byte == b'/').filter(|component| !component.is_empty());
+        let mut held: Option<OwnedFd> = None;
+        let mut name = components.next().unwrap_or(b".");
+        for _ in 0..COMPONENTS_MAX {
+            if name == b".." {
+                return Err(Errno::EACCES.into());
+            }
+            let c_name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+            let dir = held.as_ref().unwrap_or(&self.dir);
+            let Some(next) = components.next() else { return last(dir, &c_name) };
+            let flags = WALK | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            held = Some(nix::fcntl::openat(dir, c_name.as_c_str(), flags, Mode::empty())?);
+            name = next;
+        }
+        Err(Errno::ENAMETOOLONG.into())
+    }
+}
+
+/// Opens `path` in one call of the kernel, which never leaves `dir`.
+#[cfg(target_os = "linux")]
+fn resolve(dir: &OwnedFd, path: &[u8], flags: OFlag) -> io::Result<OwnedFd> {
+    use nix::fcntl::{OpenHow, ResolveFlag, openat2};
+    let beneath = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    let how = OpenHow::new().flags(flags).resolve(beneath);
+    let path = if path.is_empty() { b"." } else { path };
+    let mut result = Err(Errno::EAGAIN);
+    for _ in 0..RESOLVE_TRIES_MAX {
+        result = openat2(dir, path, how);
+        if !matches!(result, Err(Errno::EAGAIN | Errno::EINTR)) {
+            break;
+        }
+    }
+    // EXDEV: it would leave the root. ENXIO: a socket, or a device without a driver.
+    result.map_err(|errno| {
+        if matches!(errno, Errno::EXDEV | Errno::ENXIO) { Errno::EACCES } else { errno }.into()
+    })
+}
+
+/// A directory on the way is only passed through.
+#[cfg(target_os = "linux")]
+const WALK: OFlag = OFlag::O_PATH;
+#[cfg(not(target_os = "linux"))]
+const WALK: OFlag = OFlag::O_RDONLY;
+
+impl Resolver {
+    #[cfg(target_os = "linux")]
+    fn choose(dir: &OwnedFd, links: Links) -> Resolver {
+        match links {
+            Links::Beneath if resolve(dir, b"", OFlag::O_PATH | OFlag::O_CLOEXEC).is_ok() => Resolver::Kernel,
+            _ => Resolver::Walk,
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn choose(_dir: &OwnedFd, _links: Links) -> Resolver {
+        Resolver::Walk
+    }
+}
+
+/// What an open file is, and in which state.
+pub fn stat_of(file: impl AsFd) -> io::Result<Stat> {
+    Ok(fstat(file)?.into())
+}
+
+impl Stat {
+    fn readable(&self) -> io::Result<()> {
+        match self.kind {
+            Kind::File | Kind::Directory => Ok(()),
+            Kind::Link | Kind::Special => Err(Errno::EACCES.into()),
+        }
+    }
+}
+
+impl From<FileStat> for Stat {
+    #[allow(clippy::cast_sign_loss, clippy::cast_lossless, clippy::unnecessary_cast)] // widths differ by system
+    fn from(stat: FileStat) -> Stat {
+        let kind = match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+            SFlag::S_IFREG => Kind::File,
+            SFlag::S_IFDIR => Kind::Directory,
+            SFlag::S_IFLNK => Kind::Link,
+            _ => Kind::Special,
+        };
+        Stat {
+            kind,
+            identity: Identity {
+                device: stat.st_dev as u64,
+                inode: stat.st_ino as u64,
+                size_bytes: stat.st_size.max(0) as u64,
+                modified_s: stat.st_mtime as i64,
+                modified_ns: stat.st_mtime_nsec as u32,
+            },
+        }
+    }
+}
+
+/// The names in a directory, in its own order, without `.` and `..`.
+pub struct Entries {
+    dir: File,
+    names: OwningIter,
+}
+
+impl std::fmt::Debug for Entries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entries").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+impl Entries {
+    /// What the entry `name` itself is; a link is not followed.
+    pub fn stat(&self, name: &[u8]) -> io::Result<Stat> {
+        let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+        Ok(fstatat(&self.dir, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?.into())
+    }
+}
+
+impl Iterator for Entries {
+    type Item = io::Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.names.next()? {
+                Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
+                Ok(entry) => return Some(Ok(entry.file_name().to_bytes().to_vec())),
+                Err(errno) => return Some(Err(errno.into())),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const BOTH: [Links; 2] = [Links::Beneath, Links::Never];
+
+    fn tree() -> tempfile::TempDir {
+        let top = tempfile::tempdir().unwrap();
+        let root = top.path().join("root");
+        std::fs::create_dir_all(root.join("a/b")).unwrap();
+        std::fs::write(root.join("a/b/file"), "inside").unwrap();
+        std::fs::write(top.path().join("secret"), "outside").unwrap();
+        symlink("a/b/file", root.join("in")).unwrap();
+        symlink("../secret", root.join("out")).unwrap();
+        symlink("..", root.join("up")).unwrap();
+        symlink(top.path().join("secret"), root.join("absolute")).unwrap();
+        symlink("/proc/self/root", root.join("magic")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        top
+    }
+
+    #[test]
+    fn nothing_outside_the_root_is_opened_by_either_way_of_resolving() {
+        let top = tree();
+        for links in BOTH {
+            let root = Root::open(&top.path().join("root"), links).unwrap();
+            let (_, stat) = root.open_file(b"a/b/file").unwrap();
+            assert_eq!((stat.kind, stat.identity.size_bytes), (Kind::File, 6));
+            assert_eq!(root.open_file(b"").unwrap().1.kind, Kind::Directory);
+            let hostile: [&[u8]; 8] = [
+                b"out",
+                b"up/secret",
+                b"..",
+                b"a/../../secret",
+                b"absolute",
+                b"magic/etc/passwd",
+                b"loop",
+                b"a\0b",
+            ];
+            for path in hostile {
+                assert!(root.stat(path).is_err(), "{links:?}: {}", path.escape_ascii());
+                assert!(root.open_file(path).is_err(), "{links:?}: {}", path.escape_ascii());
+            }
+            assert_eq!(root.open_file(b"nothing").unwrap_err().kind(), io::ErrorKind::NotFound);
+        }
+    }
+
+    #[test]
+    fn a_link_that_stays_inside_is_followed_unless_links_never_are() {
+        let top = tree();
+        let open = |links| Root::open(&top.path().join("root"), links).unwrap().open_file(b"in").is_ok();
+        assert!(!open(Links::Never));
+        if cfg!(target_os = "linux") {
+            assert!(open(Links::Beneath), "openat2 is denied here: this test needs it");
+        }
+    }
+
+    #[test]
+    fn special_files_are_neither_opened_nor_waited_for() {
+        let top = tree();
+        let dir = top.path().join("root");
+        nix::unistd::mkfifo(&dir.join("fifo"), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(dir.join("socket")).unwrap();
+        for links in BOTH {
+            let root = Root::open(&dir, links).unwrap();
+            for name in [&b"fifo"[..], b"socket"] {
+                assert_eq!(root.stat(name).unwrap().kind, Kind::Special);
+                assert_eq!(root.open_file(name).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+            }
+        }
+        let devices = Root::open(Path::new("/dev"), Links::Beneath).unwrap();
+        assert_eq!(devices.open_file(b"zero").unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn entries_are_all_names_with_what_they_are() {
+        let top = tree();
+        let root = Root::open(&top.path().join("root"), Links::Beneath).unwrap();
+        let mut entries = Root::entries(root.open_file(b"").unwrap().0).unwrap();
+        let mut names: Vec<_> = entries.by_ref().map(Result::unwrap).collect();
+        names.sort();
+        assert_eq!(names.join(&b' '), b"a absolute in loop magic out up");
+        assert_eq!(entries.stat(b"a").unwrap().kind, Kind::Directory);
+        assert_eq!(entries.stat(b"out").unwrap().kind, Kind::Link);
+    }
+}
