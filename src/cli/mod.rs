@@ -4,6 +4,7 @@
 //! standard error that says what, where and what to do.
 
 mod documents;
+mod http;
 mod limits;
 mod logging;
 mod serve;

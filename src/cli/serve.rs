@@ -1,13 +1,15 @@
 //! `oneloop serve`: from what was typed to a running server.
 
 use std::io::Write;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::Failure;
+use super::http::HttpArgs;
 use super::limits::{LimitArgs, fit};
-use super::spec::Spec;
+use super::spec::{Spec, What};
 use crate::journal::{AccessTarget, Journal};
 use crate::limits::Limits;
 use crate::reactor::{Reactor, Summary, Turn};
@@ -23,10 +25,12 @@ use crate::sys::{Address, Identity, ListenOptions, Listener, Notice, Signals, Su
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, after_long_help = AFTER_HELP)]
 pub(super) struct ServeArgs {
-    /// What to serve, and where: SERVICE[=ARG][@ADDR]. Without any: message and echo
+    /// What to serve, and where: SERVICE[=ARG][@ADDR]. Without any: the files of this directory, with listings
     #[arg(value_name = "SERVICE", long_help = services_help())]
     specs: Vec<Spec>,
 
+    #[command(flatten)]
+    http: HttpArgs,
     #[command(flatten)]
     limits: LimitArgs,
 
@@ -47,6 +51,8 @@ pub(super) struct ServeArgs {
 
 const AFTER_HELP: &str = "\
 Examples:
+  oneloop serve                            the files of this directory, with listings, on 127.0.0.1:8000
+  oneloop serve http=site@*:80 --user web  a site for everybody who reaches this machine
   oneloop serve echo                       on 127.0.0.1:7007; try it with: nc 127.0.0.1 7007
   oneloop serve echo@0                     on any free port, which is told
   oneloop serve echo message@0.0.0.0:7000  message for everybody who reaches this machine
@@ -68,7 +74,7 @@ arguments.";
 fn services_help() -> String {
     let list = NAMES.iter().map(|known| format!("\n  {:<9} {}  {}", known.name, known.port, known.about));
     format!(
-        "What to serve, and where: SERVICE[=ARG][@ADDR]. Without any: message and echo.\n\n\
+        "What to serve, and where: SERVICE[=ARG][@ADDR]. Without any: http, with --listing.\n\n\
          Services, with the port of each when no ADDR is given:{}\n\n\
          ADDR is 127.0.0.1:7007, [::1]:7007, *:7007 (every address of this machine), unix:/path, a port alone (on \
          127.0.0.1; 0 is any free one) or an IP address alone (with the port above).",
@@ -96,12 +102,15 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let signals = Signals::install().map_err(Failure::system)?;
     let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
     let mut limits = Limits::from(&args.limits);
-    let specs = if args.specs.is_empty() { default_specs(&supervisor)? } else { args.specs.clone() };
+    let mut http = args.http.clone();
+    let specs =
+        if args.specs.is_empty() { default_specs(&supervisor, &mut http)? } else { args.specs.clone() };
     let descriptors = raise_descriptors_max()
         .map_err(|error| Failure::System(format!("cannot read the limit of file descriptors: {error}")))?;
     let options =
         ListenOptions { backlog: limits.backlog, unix_mode: args.unix_mode, ..ListenOptions::default() };
-    let bound = bind(&specs, &mut supervisor, &options)?;
+    let services = services(&specs, &http, args.access_log.is_some())?;
+    let bound = bind(&specs, services, &mut supervisor, &options)?;
     if let Some(identity) = identity {
         identity.assume().map_err(Failure::system)?;
         log::info!("privileges given up: {identity}");
@@ -114,10 +123,11 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
 }
 
 /// With no SERVICE: what the supervisor's sockets are named for, or a friendly start.
-fn default_specs(supervisor: &Supervisor) -> Result<Vec<Spec>, Failure> {
+fn default_specs(supervisor: &Supervisor, http: &mut HttpArgs) -> Result<Vec<Spec>, Failure> {
     let parse = |name: &str| name.parse::<Spec>();
     if supervisor.listeners.is_empty() {
-        return ["message", "echo"].into_iter().map(parse).collect::<Result<_, _>>().map_err(Failure::Usage);
+        http.listing = true;
+        return Ok(vec![parse("http").map_err(Failure::Usage)?]);
     }
     let named = supervisor.listeners.iter().map(|(name, listener)| {
         parse(name).map_err(|_| {
@@ -131,11 +141,25 @@ fn default_specs(supervisor: &Supervisor) -> Result<Vec<Spec>, Failure> {
     named.collect()
 }
 
+/// The services themselves: what they need is opened here.
+fn services(specs: &[Spec], http: &HttpArgs, access_log: bool) -> Result<Vec<AnyService>, Failure> {
+    let service = |spec: &Spec| match &spec.what {
+        What::Service(service) => Ok(service.clone()),
+        What::Http(root) => http.service(root, access_log),
+    };
+    specs.iter().map(service).collect()
+}
+
 /// A socket for each service: the supervisor's for those without an address, as far as there are any.
-fn bind(specs: &[Spec], supervisor: &mut Supervisor, options: &ListenOptions) -> Result<Vec<Bound>, Failure> {
+fn bind(
+    specs: &[Spec],
+    services: Vec<AnyService>,
+    supervisor: &mut Supervisor,
+    options: &ListenOptions,
+) -> Result<Vec<Bound>, Failure> {
     let mut inherited: Vec<Option<Listener>> = Vec::new();
     for spec in specs {
-        let named = |(name, _): &(String, Listener)| name == spec.service.name();
+        let named = |(name, _): &(String, Listener)| name == spec.what.name();
         let place = supervisor.listeners.iter().position(named);
         inherited.push(match (&spec.address, place) {
             (None, Some(place)) => Some(supervisor.listeners.remove(place).1),
@@ -144,7 +168,7 @@ fn bind(specs: &[Spec], supervisor: &mut Supervisor, options: &ListenOptions) ->
     }
     let mut rest = std::mem::take(&mut supervisor.listeners).into_iter().map(|(_, listener)| listener);
     let mut bound = Vec::new();
-    for (spec, own) in specs.iter().zip(inherited) {
+    for ((spec, service), own) in specs.iter().zip(services).zip(inherited) {
         let listener = match (&spec.address, own) {
             (Some(address), _) => Listener::bind(address, options).map_err(Failure::system)?,
             (None, Some(own)) => own,
@@ -153,7 +177,7 @@ fn bind(specs: &[Spec], supervisor: &mut Supervisor, options: &ListenOptions) ->
                 None => Listener::bind(&spec.default_address(), options).map_err(Failure::system)?,
             },
         };
-        bound.push(Bound { service: spec.service.clone(), listener });
+        bound.push(Bound { service, listener });
     }
     match rest.next() {
         None => Ok(bound),
@@ -223,10 +247,28 @@ fn turn_until_stopped(
 /// One line for each listener, in a form that scripts read. Nobody has to be listening: the server works without.
 fn tell_listeners(told: &[(&str, Address)]) {
     let mut out = std::io::stdout().lock();
-    let written = told.iter().try_for_each(|(name, address)| writeln!(out, "listening on {name}@{address}"));
+    let written = told.iter().try_for_each(|(name, address)| {
+        writeln!(out, "listening on {name}@{address}")?;
+        match address {
+            Address::Tcp(address) if *name == "http" => writeln!(out, "open http://{}/", reachable(*address)),
+            _ => Ok(()),
+        }
+    });
     if let Err(error) = written.and_then(|()| out.flush()) {
         log::warn!("cannot write to standard output: {error}");
     }
+}
+
+/// An address that a browser on this machine can open: a server on all addresses is also on loopback.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    address
 }
 
 fn tell_end(summary: &Summary) {

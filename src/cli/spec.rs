@@ -1,17 +1,40 @@
 //! What is to be served where: `SERVICE[=ARG][@ADDR]`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::services::AnyService;
+use crate::services::{AnyService, NAMES};
 use crate::sys::Address;
 
 /// One service and where it listens.
 #[derive(Clone, Debug)]
 pub(super) struct Spec {
-    pub(super) service: AnyService,
+    pub(super) what: What,
     /// `None`: a socket of the supervisor, or the service's own port on loopback.
     pub(super) address: Option<Address>,
+}
+
+/// A service, or what one is made of when all flags are known.
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    Service(AnyService),
+    /// The files in this directory; opened later, when the inherited sockets have been taken.
+    Http(PathBuf),
+}
+
+impl What {
+    /// The service's name on the command line.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            What::Service(service) => service.name(),
+            What::Http(_) => "http",
+        }
+    }
+
+    fn default_port(&self) -> u16 {
+        NAMES.iter().find(|known| known.name == self.name()).map_or(0, |known| known.port)
+    }
 }
 
 impl FromStr for Spec {
@@ -27,16 +50,23 @@ impl FromStr for Spec {
             Some((name, arg)) => (name, Some(arg)),
             None => (service, None),
         };
-        let service = AnyService::parse(name, arg).map_err(|error| error.to_string())?;
-        let address = address.map(|text| address_of(text, service.default_port())).transpose()?;
-        Ok(Spec { service, address })
+        let what = match (name, arg) {
+            ("http", None) => What::Http(".".into()),
+            ("http", Some("")) => {
+                return Err("which directory? Say http=DIR, or http for this one".to_owned());
+            }
+            ("http", Some(dir)) => What::Http(dir.into()),
+            _ => What::Service(AnyService::parse(name, arg).map_err(|error| error.to_string())?),
+        };
+        let address = address.map(|text| address_of(text, what.default_port())).transpose()?;
+        Ok(Spec { what, address })
     }
 }
 
 impl Spec {
     /// The service at its own port on loopback.
     pub(super) fn default_address(&self) -> Address {
-        Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, self.service.default_port())))
+        Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, self.what.default_port())))
     }
 }
 
@@ -64,7 +94,7 @@ mod tests {
     fn shown(text: &str) -> Result<String, String> {
         let spec: Spec = text.parse()?;
         let address = spec.address.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
-        Ok(format!("{} {address} {}", spec.service.name(), spec.default_address()))
+        Ok(format!("{} {address} {}", spec.what.name(), spec.default_address()))
     }
 
     #[test]
@@ -77,6 +107,8 @@ mod tests {
             ("echo@[::1]", "echo [::1]:7007 127.0.0.1:7007"),
             ("echo@*", "echo [::]:7007 127.0.0.1:7007"),
             ("time@[::1]:7013", "time [::1]:7013 127.0.0.1:7037"),
+            ("http", "http - 127.0.0.1:8000"),
+            ("http=/srv/@me@[::1]:80", "http [::1]:80 127.0.0.1:8000"),
             ("echo@unix:./a.sock", "echo unix:./a.sock 127.0.0.1:7007"),
         ] {
             assert_eq!(shown(text).as_deref(), Ok(expected));
@@ -89,6 +121,7 @@ mod tests {
             ("", "no service \"\""),
             ("ecko", "no service \"ecko\""),
             ("echo=x", "takes no argument"),
+            ("http=", "which directory?"),
             ("echo@example.org", "\"example.org\" is no address"),
             ("echo@127.0.0.1:x", "the port"),
             ("echo@", "is no address"),

@@ -4,6 +4,8 @@ use std::fmt;
 
 #[cfg(feature = "daytime")]
 use super::daytime::{Daytime, DaytimeSession};
+#[cfg(feature = "http")]
+use super::http::{Config, Http, HttpSession};
 use super::{
     chargen::{Chargen, ChargenSession},
     discard::Discard,
@@ -27,6 +29,9 @@ pub enum AnyService {
     /// See [`Daytime`].
     #[cfg(feature = "daytime")]
     Daytime(Daytime),
+    /// See [`Http`].
+    #[cfg(feature = "http")]
+    Http(Http),
     /// See [`Time`].
     Time(Time),
 }
@@ -45,6 +50,9 @@ pub enum AnySession {
     /// Of [`Daytime`].
     #[cfg(feature = "daytime")]
     Daytime(DaytimeSession),
+    /// Of [`Http`].
+    #[cfg(feature = "http")]
+    Http(HttpSession),
     /// Of [`Time`].
     Time(TimeSession),
 }
@@ -68,6 +76,12 @@ pub const NAMES: &[Name] = &[
     #[cfg(feature = "daytime")]
     Name { name: "daytime", port: 7013, about: "tells date and time as text (RFC 867)" },
     Name { name: "chargen", port: 7019, about: "sends characters without end (RFC 864)" },
+    #[cfg(feature = "http")]
+    Name {
+        name: "http",
+        port: 8000,
+        about: "files of the directory ARG (without: this one) over HTTP/1.1 (RFC 9112)",
+    },
     Name { name: "time", port: 7037, about: "tells the seconds since 1900 as 4 bytes (RFC 868)" },
 ];
 
@@ -78,6 +92,8 @@ pub enum ServiceError {
     Unknown(String),
     /// It takes no argument.
     NoArgument(&'static str),
+    /// Its argument leads to nothing that it can serve.
+    Argument(String),
 }
 
 impl fmt::Display for ServiceError {
@@ -93,6 +109,7 @@ impl fmt::Display for ServiceError {
             ServiceError::NoArgument(name) => {
                 write!(f, "the service {name} takes no argument; leave out \"=\" and what follows it")
             }
+            ServiceError::Argument(why) => f.write_str(why),
         }
     }
 }
@@ -109,6 +126,12 @@ impl AnyService {
             "chargen" => AnyService::Chargen(Chargen),
             #[cfg(feature = "daytime")]
             "daytime" => AnyService::Daytime(Daytime),
+            #[cfg(feature = "http")]
+            "http" => {
+                let config = Config::new(arg.unwrap_or("."));
+                let http = Http::new(config).map_err(|error| ServiceError::Argument(error.to_string()))?;
+                return Ok(AnyService::Http(http));
+            }
             "time" => AnyService::Time(Time),
             _ => return Err(ServiceError::Unknown(name.to_owned())),
         };
@@ -127,6 +150,8 @@ impl AnyService {
             AnyService::Chargen(_) => "chargen",
             #[cfg(feature = "daytime")]
             AnyService::Daytime(_) => "daytime",
+            #[cfg(feature = "http")]
+            AnyService::Http(_) => "http",
             AnyService::Time(_) => "time",
         }
     }
@@ -149,6 +174,8 @@ impl Service for AnyService {
             AnyService::Chargen(service) => AnySession::Chargen(service.open(client)),
             #[cfg(feature = "daytime")]
             AnyService::Daytime(service) => AnySession::Daytime(service.open(client)),
+            #[cfg(feature = "http")]
+            AnyService::Http(service) => AnySession::Http(service.open(client)),
             AnyService::Time(service) => AnySession::Time(service.open(client)),
         }
     }
@@ -161,6 +188,8 @@ impl Service for AnyService {
             AnyService::Chargen(service) => service.refusal(why),
             #[cfg(feature = "daytime")]
             AnyService::Daytime(service) => service.refusal(why),
+            #[cfg(feature = "http")]
+            AnyService::Http(service) => service.refusal(why),
             AnyService::Time(service) => service.refusal(why),
         }
     }
@@ -173,6 +202,8 @@ impl Service for AnyService {
             AnyService::Chargen(service) => service.request_ms(),
             #[cfg(feature = "daytime")]
             AnyService::Daytime(service) => service.request_ms(),
+            #[cfg(feature = "http")]
+            AnyService::Http(service) => service.request_ms(),
             AnyService::Time(service) => service.request_ms(),
         }
     }
@@ -187,6 +218,8 @@ impl Session for AnySession {
             AnySession::Chargen(session) => session.advance(input, out),
             #[cfg(feature = "daytime")]
             AnySession::Daytime(session) => session.advance(input, out),
+            #[cfg(feature = "http")]
+            AnySession::Http(session) => session.advance(input, out),
             AnySession::Time(session) => session.advance(input, out),
         }
     }

@@ -17,6 +17,8 @@ pub use chargen::Chargen;
 pub use daytime::Daytime;
 pub use discard::Discard;
 pub use echo::Echo;
+#[cfg(feature = "http")]
+pub use http::Http;
 pub use message::Message;
 pub use time::Time;
 

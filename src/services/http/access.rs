@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(record.line, r#" - - [t] "GET /\x22\x5C\x0A\x1B[31m HTTP" 400  "-" "-""#);
         assert_eq!(&record.line[record.bytes_at..], r#" "-" "-""#);
         let long =
-            Said::nonsense(AccessFormat::Common, &[b'a'; 100_000]).record("[t]", Status::BadRequest, 0);
+            Said::nonsense(AccessFormat::Common, &b"a".repeat(100_000)).record("[t]", Status::BadRequest, 0);
         assert!(long.line.len() < 2 * LOGGED_BYTES_MAX);
     }
 }

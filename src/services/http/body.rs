@@ -140,7 +140,9 @@ fn is_field(line: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn skip_all(framing: Framing, bytes: &[u8], piece: usize) -> Result<(usize, bool), Status> {
+    type Skipped = Result<(usize, bool), Status>;
+
+    fn skip_all(framing: Framing, bytes: &[u8], piece: usize) -> Skipped {
         let mut body = Body::new(framing);
         let (mut from, mut to) = (0, 0);
         while to < bytes.len() && !body.is_over() {
@@ -152,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_body_ends_where_its_framing_says_however_it_arrives() {
-        let table: [(Framing, &str, Result<(usize, bool), Status>); 15] = [
+        let table: [(Framing, &str, Skipped); 15] = [
             (Framing::Length(0), "GET", Ok((0, true))),
             (Framing::Length(3), "abcGET", Ok((3, true))),
             (Framing::Length(9), "abc", Ok((3, false))),

@@ -148,7 +148,10 @@ impl HttpSession {
         }
         let head = &bytes[..end];
         let step = parsed(head, |request| match request {
-            Ok(request) if request.framing != Framing::Length(0) => self.body(&request, head, input, out),
+            Ok(request) if request.framing != Framing::Length(0) => {
+                self.body(&request, head, input, out);
+                Ok(())
+            }
             Ok(request) => {
                 let last = input.call == Call::Stopping && bytes.len() == end;
                 self.respond(&Asked { request: &request, last, interim_bytes: 0 }, input, out)
@@ -165,7 +168,7 @@ impl HttpSession {
     }
 
     /// Begins to skip a body; the head is kept until that is done.
-    fn body(&mut self, request: &Request<'_, '_>, head: &[u8], input: Input<'_>, out: &mut Outbox) -> Step {
+    fn body(&mut self, request: &Request<'_, '_>, head: &[u8], input: Input<'_>, out: &mut Outbox) {
         let mut continue_bytes = 0;
         if request.expects_continue {
             // Where the answer is known, it comes at once, and nobody guesses whether the body comes after all.
@@ -176,14 +179,13 @@ impl HttpSession {
             };
             if let Some(status) = refused {
                 self.refuse(status, head, input);
-                return Ok(());
+                return;
             }
             // An outbox too small even for this would never have it; the client goes on by itself.
             continue_bytes = if out.put(CONTINUE).is_ok() { CONTINUE.len() } else { 0 };
         }
         let pending = Pending { head: head.to_vec(), body: Body::new(request.framing), continue_bytes };
         self.state = State::Body(Box::new(pending));
-        Ok(())
     }
 
     /// Answers a whole request.

@@ -1,0 +1,85 @@
+//! Flags of the HTTP service.
+
+use std::path::Path;
+
+use clap::{Args, ValueEnum};
+
+use super::Failure;
+use crate::services::http::{AccessFormat, Config, Http};
+use crate::services::{AnyService, http::ConfigError};
+use crate::sys::files::Links;
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "HTTP")]
+pub(super) struct HttpArgs {
+    /// List directories that have no index file
+    #[arg(long)]
+    pub(super) listing: bool,
+    /// A file that stands for its directory; may be given several times, the first that exists is taken
+    #[arg(long, value_name = "FILE", default_value = "index.html")]
+    index: Vec<String>,
+    /// Answer what does not exist with this file of the directory: the page of a single-page application
+    #[arg(long, visible_alias = "spa", value_name = "FILE")]
+    fallback: Option<String>,
+    /// The page for what does not exist, if the directory has it
+    #[arg(long, value_name = "FILE", default_value = "404.html")]
+    not_found: String,
+    /// Serve names that begin with a dot too
+    #[arg(long)]
+    hidden: bool,
+    /// Follow no symbolic links; without it, those that stay in the directory are followed
+    #[arg(long)]
+    no_links: bool,
+    /// The charset of text files; empty for none
+    #[arg(long, value_name = "NAME", default_value = "utf-8")]
+    charset: String,
+    /// What to say about caching with each file, such as "max-age=3600"
+    #[arg(long, value_name = "VALUE")]
+    cache_control: Option<String>,
+    /// A header field for every answer, as "Name: value"; may be given several times
+    #[arg(long, value_name = "FIELD", value_parser = field)]
+    header: Vec<(String, String)>,
+    /// How lines of the access log look
+    #[arg(long, value_name = "FORMAT", default_value = "combined")]
+    access_format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// host - - [time] "request" status bytes
+    Common,
+    /// The same with "referrer" "user agent"
+    Combined,
+}
+
+fn field(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("write it as \"Name: value\"")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+impl HttpArgs {
+    /// The service for the files in `root`.
+    pub(super) fn service(&self, root: &Path, access_log: bool) -> Result<AnyService, Failure> {
+        let format = match self.access_format {
+            Format::Common => AccessFormat::Common,
+            Format::Combined => AccessFormat::Combined,
+        };
+        let config = Config {
+            index: self.index.clone(),
+            listing: self.listing,
+            fallback: self.fallback.clone(),
+            not_found: Some(self.not_found.clone()),
+            hidden: self.hidden,
+            links: if self.no_links { Links::Never } else { Links::Beneath },
+            charset: self.charset.clone(),
+            cache_control: self.cache_control.clone(),
+            headers: self.header.clone(),
+            access: access_log.then_some(format),
+            ..Config::new(root)
+        };
+        Http::new(config).map(AnyService::Http).map_err(|error| match error {
+            ConfigError::Root(..) => Failure::system(error),
+            ConfigError::Header(_) | ConfigError::Path(_) | ConfigError::Charset(_) => Failure::usage(error),
+        })
+    }
+}
