@@ -33,7 +33,7 @@ mod measure {
     use nix::unistd::Pid;
 
     use super::bare::load::Load;
-    use super::bare::pairs::{Ratio, interleaved};
+    use super::bare::pairs::{Ratio, interleaved, setting};
     use super::bare::process::{Server, cores, pin};
 
     const BYTES: usize = 64;
@@ -52,10 +52,6 @@ mod measure {
         pairs: usize,
         span: Duration,
         server_core: usize,
-    }
-
-    fn setting(name: &str, default: u64) -> u64 {
-        std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
     }
 
     pub(super) fn main() {

@@ -28,7 +28,12 @@ impl std::fmt::Display for Ratio {
     }
 }
 
-/// Runs `pairs` pairs, the first of each in turn, and gives `value(first) / value(second)` of each.
+/// A number from the environment.
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
+}
+
+/// Runs both sides `pairs` times; which one is first alternates.
 pub(crate) fn interleaved<T>(
     pairs: usize,
     mut first: impl FnMut() -> T,
