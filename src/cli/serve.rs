@@ -14,6 +14,7 @@ use crate::journal::{AccessTarget, Journal};
 use crate::limits::Limits;
 use crate::reactor::{Reactor, Summary, Turn};
 use crate::services::{AnyService, NAMES};
+use crate::sys::listener::backlog_max;
 use crate::sys::process::raise_descriptors_max;
 use crate::sys::{Address, Identity, ListenOptions, Listener, Notice, Signals, Supervisor, signals};
 
@@ -200,6 +201,7 @@ fn journal(access_log: Option<&PathBuf>) -> Result<Journal, Failure> {
     })
 }
 
+/// What is in force, after the system's own limits.
 fn tell_numbers(limits: &Limits, descriptors: u64) {
     let per_address = match limits.clients_per_address_max {
         0 => "any number".to_owned(),
@@ -208,7 +210,7 @@ fn tell_numbers(limits: &Limits, descriptors: u64) {
     log::info!(
         "clients at once: {}, from one address: {per_address}; backlog: {}; file descriptors: {descriptors}",
         limits.clients_max,
-        limits.backlog
+        limits.backlog.min(backlog_max().unwrap_or(u32::MAX))
     );
 }
 

@@ -345,6 +345,11 @@ fn stream_socket(domain: Domain, protocol: Option<Protocol>) -> io::Result<Socke
     Ok(socket)
 }
 
+/// The most connections that the kernel queues for a listener whatever is asked, if it tells (listen(2), "Notes").
+pub fn backlog_max() -> Option<u32> {
+    std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()
+}
+
 fn backlog(options: &ListenOptions) -> i32 {
     i32::try_from(options.backlog).unwrap_or(i32::MAX)
 }
