@@ -53,16 +53,23 @@ fn every_listener_is_told_with_its_real_port_and_answers_there() {
 }
 
 #[test]
-fn without_a_service_there_is_something_to_try() {
-    // Its ports may be another program's on this machine: then they are what it complains about.
-    let mut server = Setup::oneloop(["serve"]).env("RUST_LOG", "info").start();
-    eventually("listeners or a complaint", || !(server.stdout() + &server.stderr()).is_empty());
-    server.signal(Signal::SIGTERM);
-    let code = server.exit().code();
-    let told = server
-        .stdout()
-        .starts_with("listening on message@127.0.0.1:7000\nlistening on echo@127.0.0.1:7007\n");
-    assert!((told && code == Some(0)) || (server.stderr().contains("in use") && code == Some(1)));
+fn without_a_service_the_current_directory_is_there_to_open() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("hello.txt"), "hello").unwrap();
+    // Its port may be another program's on this machine: then that is what it complains about.
+    let setup = Setup::oneloop(["serve"]).env("RUST_LOG", "warn").current_dir(folder.path());
+    let mut server = setup.start();
+    eventually("a listener or a complaint", || !(server.stdout() + &server.stderr()).is_empty());
+    if server.stderr().contains("cannot listen on 127.0.0.1:8000: the port is in use") {
+        println!("SKIPPED: port 8000 is taken");
+        assert_eq!(server.exit().code(), Some(1));
+        return;
+    }
+    let mut client = server.client("http");
+    assert_eq!(server.stdout(), "listening on http@127.0.0.1:8000\nopen http://127.0.0.1:8000/\n");
+    client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let page = String::from_utf8(client.rest().0).unwrap();
+    assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("hello.txt"), "{page}");
 }
 
 #[test]
@@ -74,6 +81,12 @@ fn a_mistake_is_one_line_and_exit_code_2() {
             "the port behind the last colon must be a number from 0 to 65535",
         ),
         (&["serve", "echo@example.org:7"], "use 127.0.0.1:7007, [::1]:7007, *:7007"),
+        (
+            &["serve", "http=/nowhere/at/all"],
+            "cannot serve /nowhere/at/all: there is no such directory; say http=DIR",
+        ),
+        (&["serve", "http=/etc/passwd"], "cannot serve /etc/passwd: it is no directory"),
+        (&["serve", "--header=X"], "\"Name: value\""),
         (&["serve", "echo=x"], "the service echo takes no argument"),
         (&["serve", "--idle=30"], "a unit is missing: write 30s or 30ms"),
         (&["serve", "--inbox=64XB"], "write a size as 512, 64KiB or 1MiB"),

@@ -1,5 +1,6 @@
 //! Flags of the HTTP service.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
@@ -46,9 +47,9 @@ pub(super) struct HttpArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// host - - [time] "request" status bytes
+    /// Host, time, request, status and bytes
     Common,
-    /// The same with "referrer" "user agent"
+    /// The same with referrer and user agent
     Combined,
 }
 
@@ -77,9 +78,24 @@ impl HttpArgs {
             access: access_log.then_some(format),
             ..Config::new(root)
         };
-        Http::new(config).map(AnyService::Http).map_err(|error| match error {
-            ConfigError::Root(..) => Failure::system(error),
-            ConfigError::Header(_) | ConfigError::Path(_) | ConfigError::Charset(_) => Failure::usage(error),
-        })
+        Http::new(config).map(AnyService::Http).map_err(not_served)
+    }
+}
+
+/// What keeps a directory from being served, and what to do about it.
+fn not_served(error: ConfigError) -> Failure {
+    let ConfigError::Root(root, error) = error else { return Failure::usage(error) };
+    let root = root.display();
+    match error.kind() {
+        ErrorKind::NotFound => Failure::Usage(format!(
+            "cannot serve {root}: there is no such directory; say http=DIR with one that exists"
+        )),
+        ErrorKind::NotADirectory => Failure::Usage(format!(
+            "cannot serve {root}: it is no directory; say http=DIR with the directory that it is in"
+        )),
+        ErrorKind::PermissionDenied => Failure::System(format!(
+            "cannot serve {root}: no permission; let this user read the directory, or take another"
+        )),
+        _ => Failure::System(format!("cannot serve {root}: {error}")),
     }
 }

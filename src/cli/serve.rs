@@ -26,8 +26,7 @@ use crate::sys::{Address, Identity, ListenOptions, Listener, Notice, Signals, Su
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, after_long_help = AFTER_HELP)]
 pub(super) struct ServeArgs {
-    /// What to serve, and where: SERVICE[=ARG][@ADDR]. Without any: the files of this directory, with listings
-    #[arg(value_name = "SERVICE", long_help = services_help())]
+    #[arg(value_name = "SERVICE", help = SERVICE_HELP, long_help = services_help())]
     specs: Vec<Spec>,
 
     #[command(flatten)]
@@ -49,6 +48,9 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "FILE", help_heading = "Log")]
     access_log: Option<PathBuf>,
 }
+
+const SERVICE_HELP: &str =
+    "What to serve, and where: SERVICE[=ARG][@ADDR]. Without any: the files of this directory, with listings";
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -248,15 +250,16 @@ fn turn_until_stopped(
 
 /// One line for each listener, in a form that scripts read. Nobody has to be listening: the server works without.
 fn tell_listeners(told: &[(&str, Address)]) {
-    let mut out = std::io::stdout().lock();
-    let written = told.iter().try_for_each(|(name, address)| {
-        writeln!(out, "listening on {name}@{address}")?;
-        match address {
-            Address::Tcp(address) if *name == "http" => writeln!(out, "open http://{}/", reachable(*address)),
-            _ => Ok(()),
+    let lines = told.iter().map(|(name, address)| match address {
+        Address::Tcp(tcp) if *name == "http" => {
+            format!("listening on http@{address}\nopen http://{}/\n", reachable(*tcp))
         }
+        _ => format!("listening on {name}@{address}\n"),
     });
-    if let Err(error) = written.and_then(|()| out.flush()) {
+    let lines: String = lines.collect();
+    // In one write: who has read the first line can have all.
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
         log::warn!("cannot write to standard output: {error}");
     }
 }
