@@ -115,6 +115,8 @@ compile_error!("oneloop packs a slot and its generation into one mio::Token and 
 pub mod cli;
 pub mod connection;
 pub mod journal;
+#[cfg(feature = "cli")]
+pub mod lab;
 pub mod limits;
 #[cfg(feature = "load")]
 pub mod load;

@@ -1,0 +1,309 @@
+//! What is compared: subjects, cells, and what one run of a cell gave.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::experiments::Experiment;
+
+/// A server under comparison.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Subject {
+    /// How tables and plots call it.
+    pub name: String,
+    /// What is started.
+    pub kind: Kind,
+}
+
+/// What is started for a subject.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// This program: `oneloop serve --model MODEL`.
+    Model {
+        /// The model's name, as `--model` takes it.
+        model: Model,
+        /// Processes, threads or loops started ahead, for the models that have them.
+        workers: Option<u32>,
+    },
+    /// Another echo server.
+    Peer {
+        /// Its command line, run by `sh`; `{port}` is replaced by a free port.
+        command: String,
+    },
+}
+
+/// Who runs the connections: the ways of the lecture, as `oneloop serve --model` names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Model {
+    /// One client at a time.
+    Iterative,
+    /// N processes started ahead, all accepting on one socket.
+    Prefork,
+    /// A child per client.
+    Fork,
+    /// A thread per client.
+    Thread,
+    /// N threads started ahead.
+    Prethread,
+    /// One loop for all clients.
+    Reactor,
+}
+
+impl Model {
+    /// All of them, in the order of the lecture.
+    pub const ALL: [Model; 6] =
+        [Model::Iterative, Model::Prefork, Model::Fork, Model::Thread, Model::Prethread, Model::Reactor];
+
+    /// The name that `oneloop serve --model` takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Model::Iterative => "iterative",
+            Model::Prefork => "prefork",
+            Model::Fork => "fork",
+            Model::Thread => "thread",
+            Model::Prethread => "prethread",
+            Model::Reactor => "reactor",
+        }
+    }
+
+    /// The model with this name; `copies` is another name of `prefork`.
+    pub fn named(name: &str) -> Option<Model> {
+        let name = if name == "copies" { "prefork" } else { name };
+        Model::ALL.into_iter().find(|model| model.name() == name)
+    }
+
+    /// Whether workers are started ahead, each with one client at a time.
+    pub fn starts_ahead(self) -> bool {
+        matches!(self, Model::Prefork | Model::Prethread)
+    }
+
+    /// Whether each client costs a process or a thread of its own, made when it comes.
+    pub fn makes_one_per_client(self) -> bool {
+        matches!(self, Model::Fork | Model::Thread)
+    }
+}
+
+impl Subject {
+    /// A model of this program; the name tells the workers where they were chosen.
+    pub fn model(model: Model, workers: Option<u32>) -> Subject {
+        let name = match workers {
+            Some(workers) if model.starts_ahead() || workers > 1 => {
+                format!("{}\u{d7}{workers}", model.name())
+            }
+            _ => model.name().to_owned(),
+        };
+        Subject { name, kind: Kind::Model { model, workers } }
+    }
+
+    /// The model, `None` for a peer.
+    pub fn as_model(&self) -> Option<Model> {
+        match self.kind {
+            Kind::Model { model, .. } => Some(model),
+            Kind::Peer { .. } => None,
+        }
+    }
+
+    /// How many clients it can converse with at once, `None` without such a number.
+    pub fn clients_at_once(&self) -> Option<u32> {
+        match self.kind {
+            Kind::Model { model: Model::Iterative, .. } => Some(1),
+            Kind::Model { model, workers } if model.starts_ahead() => workers,
+            _ => None,
+        }
+    }
+
+    /// The same subject with another number of workers, if it has workers.
+    pub fn with_workers(&self, count: u32) -> Option<Subject> {
+        match self.kind {
+            Kind::Model { model, .. } if model.starts_ahead() || model == Model::Reactor => {
+                Some(Subject { name: self.name.clone(), kind: Kind::Model { model, workers: Some(count) } })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// How many cores the server has. Classes are never compared with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CoreClass {
+    /// The server has one core.
+    OneCore,
+    /// The server has every core that the generator leaves.
+    AllCores,
+}
+
+impl fmt::Display for CoreClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CoreClass::OneCore => "one core",
+            CoreClass::AllCores => "all cores",
+        })
+    }
+}
+
+/// One thing to measure: a subject in an experiment at a level.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Cell {
+    /// The experiment.
+    pub experiment: Experiment,
+    /// The server's cores.
+    pub class: CoreClass,
+    /// What the experiment varies; see [`Experiment::level_label`].
+    pub level: u32,
+    /// The server.
+    pub subject: Subject,
+}
+
+/// One run of a cell, as it stands in the raw data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// What was measured.
+    pub cell: Cell,
+    /// Which repeat, from 0.
+    pub repeat: u32,
+    /// Seconds since the start of the comparison, at its end.
+    pub at_s: f64,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Numbers.
+    Measured(Box<Measurement>),
+    /// The subject cannot do what the cell asks, by its nature.
+    Unsupported(String),
+    /// It should have worked and did not.
+    Failed(String),
+}
+
+/// The numbers of one run, and what is needed to judge them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// What was measured.
+    pub values: BTreeMap<Metric, f64>,
+    /// What tells whether to believe it.
+    pub evidence: Evidence,
+}
+
+impl Measurement {
+    /// The same with one more value.
+    pub fn with(mut self, metric: Metric, value: f64) -> Self {
+        self.values.insert(metric, value);
+        self
+    }
+}
+
+/// What tells whether to believe a run. `None` is "not sampled here".
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Evidence {
+    /// CPU time of the generator, as a share of its cores, 0 to 1.
+    pub generator_cpu: Option<f64>,
+    /// CPU time of the server, as a share of its cores, 0 to 1.
+    pub server_cpu: Option<f64>,
+    /// CPU time of all other processes, in cores.
+    pub others_cpu: Option<f64>,
+    /// What was offered, per second (open loop).
+    pub target_per_s: Option<f64>,
+    /// What was answered, per second.
+    pub achieved_per_s: Option<f64>,
+    /// Requests that were in flight by construction (closed loop).
+    pub in_flight: Option<f64>,
+    /// Mean latency, in µs: with the throughput it gives the requests in flight again (Little's law).
+    pub latency_mean_us: Option<f64>,
+    /// Requests answered.
+    pub requests: u64,
+    /// Sends that the generator missed.
+    pub missed: u64,
+    /// How often the kernel found a listen queue full, or dropped a connection for it.
+    pub listen_overflows: Option<u64>,
+    /// Errors by class.
+    pub errors: Errors,
+}
+
+/// Errors by class, as the generator counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Errors {
+    /// Connections refused.
+    pub refused: u64,
+    /// Connections reset.
+    pub reset: u64,
+    /// Connections not made in time.
+    pub connect_timeout: u64,
+    /// Replies not received in time.
+    pub reply_timeout: u64,
+    /// Replies with other bytes than they should have.
+    pub wrong_bytes: u64,
+    /// Connections closed before the whole reply.
+    pub closed_early: u64,
+    /// Whatever else the system said.
+    pub other: u64,
+    /// The generator ran out of local ports.
+    pub local_ports: u64,
+    /// The generator ran out of descriptors.
+    pub local_descriptors: u64,
+}
+
+impl Errors {
+    /// The server's errors: all but those that are the generator's own.
+    pub fn of_server(&self) -> u64 {
+        self.refused
+            + self.reset
+            + self.connect_timeout
+            + self.reply_timeout
+            + self.wrong_bytes
+            + self.closed_early
+    }
+
+    /// The generator's own.
+    pub fn of_generator(&self) -> u64 {
+        self.local_ports + self.local_descriptors
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, more: Errors) -> Errors {
+        Errors {
+            refused: self.refused + more.refused,
+            reset: self.reset + more.reset,
+            connect_timeout: self.connect_timeout + more.connect_timeout,
+            reply_timeout: self.reply_timeout + more.reply_timeout,
+            wrong_bytes: self.wrong_bytes + more.wrong_bytes,
+            closed_early: self.closed_early + more.closed_early,
+            other: self.other + more.other,
+            local_ports: self.local_ports + more.local_ports,
+            local_descriptors: self.local_descriptors + more.local_descriptors,
+        }
+    }
+
+    /// The classes that occurred, for people.
+    pub fn told(&self) -> String {
+        let classes = [
+            (self.refused, "refused"),
+            (self.reset, "reset"),
+            (self.connect_timeout, "connect timeouts"),
+            (self.reply_timeout, "reply timeouts"),
+            (self.wrong_bytes, "wrong replies"),
+            (self.closed_early, "closed early"),
+            (self.other, "other errors"),
+            (self.local_ports, "without a local port"),
+            (self.local_descriptors, "without a descriptor"),
+        ];
+        let told: Vec<String> = classes
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, class)| format!("{count} {class}"))
+            .collect();
+        told.join(", ")
+    }
+}
+
+pub use super::metric::{Better, Metric};

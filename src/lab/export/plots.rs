@@ -1,0 +1,208 @@
+//! Which plots an experiment gets.
+
+use super::looks::Looks;
+use super::scale::Scale;
+use super::svg::{self, Bar, Point, Series};
+use crate::lab::cell::{Metric, Subject};
+use crate::lab::experiments::Experiment;
+use crate::lab::judge::{Judgement, Verdict, is_lower_bound};
+use crate::lab::results::{CellResult, Slope};
+use crate::lab::stats::Summary;
+
+/// The plots of an experiment's cells, all of one class of cores.
+pub fn of(
+    experiment: Experiment,
+    cells: &[&CellResult],
+    slopes: &[&Slope],
+    looks: &Looks<'_>,
+) -> Vec<String> {
+    match experiment {
+        Experiment::Few => few(cells),
+        Experiment::Crowd => {
+            [Metric::RequestsPerS, Metric::LatencyP50Us, Metric::LatencyP99Us, Metric::CpuPerRequestUs]
+                .into_iter()
+                .filter_map(|metric| over_levels(metric, cells, looks, true))
+                .collect()
+        }
+        Experiment::Many | Experiment::Idle => standing(experiment, cells, slopes, looks),
+        Experiment::Steady => {
+            let metrics = [Metric::CpuPerRequestUs, Metric::LatencyP99Us];
+            let levels = levels(cells);
+            let plots = levels.iter().flat_map(|level| metrics.map(|metric| (*level, metric)));
+            plots
+                .filter_map(|(level, metric)| {
+                    let title = format!("{}, at {level} requests per second", upper(metric.label()));
+                    one_level(&title, metric, &at_level(cells, level), looks)
+                })
+                .collect()
+        }
+        Experiment::Wait | Experiment::Churn | Experiment::Bulk => experiment
+            .metrics()
+            .iter()
+            .filter(|metric| **metric != Metric::LatencyP99Us)
+            .filter_map(|metric| one_level(&upper(metric.label()), *metric, cells, looks))
+            .collect(),
+    }
+}
+
+fn upper(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+fn levels(cells: &[&CellResult]) -> Vec<u32> {
+    let mut levels: Vec<u32> = cells.iter().map(|result| result.cell.level).collect();
+    levels.dedup();
+    levels
+}
+
+fn at_level<'a>(cells: &[&'a CellResult], level: u32) -> Vec<&'a CellResult> {
+    cells.iter().copied().filter(|result| result.cell.level == level).collect()
+}
+
+fn point(x: f64, metric: Metric, summary: &Summary, judgement: &Judgement, name: &str) -> Point {
+    let title = format!(
+        "{name}: {} ({} \u{2013} {}), {}",
+        metric.format(summary.median),
+        metric.format(summary.low),
+        metric.format(summary.high),
+        judgement.verdict
+    );
+    let valid = judgement.verdict == Verdict::Valid;
+    Point { x, y: summary.median, low: summary.low, high: summary.high, valid, title }
+}
+
+/// A line a subject over the levels; on a `log` axis where levels are ratios, not where a slope is to be seen.
+fn over_levels(metric: Metric, cells: &[&CellResult], looks: &Looks<'_>, log: bool) -> Option<String> {
+    let mut subjects: Vec<&Subject> = Vec::new();
+    for result in cells {
+        if !subjects.contains(&&result.cell.subject) {
+            subjects.push(&result.cell.subject);
+        }
+    }
+    let series: Vec<Series> = subjects
+        .into_iter()
+        .map(|subject| {
+            let mine = cells.iter().filter(|result| result.cell.subject == *subject);
+            let points = mine.filter_map(|result| {
+                let summary = result.summaries.get(&metric)?;
+                Some(point(f64::from(result.cell.level), metric, summary, &result.judgement, &subject.name))
+            });
+            Series { name: subject.name.clone(), look: looks.look(subject), points: points.collect() }
+        })
+        .filter(|series| !series.points.is_empty())
+        .collect();
+    let points = || series.iter().flat_map(|one| &one.points);
+    let y = Scale::of_metric(metric, points().flat_map(|point| [point.low, point.y, point.high]));
+    let ticks: Vec<f64> = levels(cells).into_iter().map(f64::from).collect();
+    let (first, last) = (*ticks.first()?, *ticks.last()?);
+    let x = if log { Scale::log(first, last) } else { Scale::linear(first, last) };
+    let title = match (metric.unit(), y.is_log()) {
+        (_, true) => format!("{} (logarithmic)", upper(metric.label())),
+        _ => upper(metric.label()),
+    };
+    let x_label = format!(
+        "{}{}",
+        cells[0].cell.experiment.level_label(),
+        if x.is_log() { " (logarithmic)" } else { "" }
+    );
+    (!series.is_empty()).then(|| svg::lines(&title, &x_label, &x, &ticks, &y, &series))
+}
+
+/// A bar a subject.
+fn one_level(title: &str, metric: Metric, cells: &[&CellResult], looks: &Looks<'_>) -> Option<String> {
+    let rows: Vec<(&Subject, Option<&Summary>, &Judgement)> = cells
+        .iter()
+        .map(|result| (&result.cell.subject, result.summaries.get(&metric), &result.judgement))
+        .filter(|(_, _, judgement)| judgement.verdict != Verdict::Unsupported)
+        // A metric that only some subjects have by definition gets no empty rows.
+        .filter(|(_, summary, judgement)| summary.is_some() || judgement.verdict != Verdict::Valid)
+        .collect();
+    bars(title, metric, &rows, looks)
+}
+
+fn bars(
+    title: &str,
+    metric: Metric,
+    rows: &[(&Subject, Option<&Summary>, &Judgement)],
+    looks: &Looks<'_>,
+) -> Option<String> {
+    let values =
+        rows.iter().filter_map(|row| row.1).flat_map(|summary| [summary.low, summary.median, summary.high]);
+    let scale = Scale::of_metric(metric, values);
+    let rows: Vec<Bar> = rows
+        .iter()
+        .map(|(subject, summary, judgement)| {
+            let told = match summary {
+                Some(summary) => told(metric, summary, judgement.verdict),
+                None => judgement.verdict.to_string(),
+            };
+            Bar {
+                name: subject.name.clone(),
+                look: looks.look(subject),
+                point: summary.map(|summary| point(0.0, metric, summary, judgement, &subject.name)),
+                told,
+            }
+        })
+        .collect();
+    let any = rows.iter().any(|row| row.point.is_some());
+    let title = if scale.is_log() { format!("{title} (logarithmic)") } else { title.to_owned() };
+    any.then(|| svg::bars(&title, &scale, &rows))
+}
+
+/// A value for people: `≥` where it is a lower bound.
+pub fn told(metric: Metric, summary: &Summary, verdict: Verdict) -> String {
+    let bound = if is_lower_bound(verdict, metric) { "\u{2265} " } else { "" };
+    format!("{bound}{}", metric.format(summary.median))
+}
+
+/// Memory over the levels, and what one more costs.
+fn standing(
+    experiment: Experiment,
+    cells: &[&CellResult],
+    slopes: &[&Slope],
+    looks: &Looks<'_>,
+) -> Vec<String> {
+    let each = if experiment == Experiment::Many { "copy" } else { "idle client" };
+    let mut plots = Vec::new();
+    plots.extend(over_levels(Metric::MemoryBytes, cells, looks, false));
+    for (metric, what) in [(Metric::MemoryBytes, "Memory"), (Metric::KernelBytes, "Kernel memory")] {
+        let rows: Vec<(&Subject, Option<&Summary>, &Judgement)> = slopes
+            .iter()
+            .filter(|slope| slope.metric == metric)
+            .map(|slope| (&slope.subject, Some(&slope.summary), &slope.judgement))
+            .collect();
+        plots.extend(bars(&format!("{what} per {each}"), metric, &rows, looks));
+    }
+    if experiment == Experiment::Idle {
+        plots.extend(over_levels(Metric::CpuPerRequestUs, cells, looks, false));
+    }
+    plots
+}
+
+/// Who was served, kept waiting, dropped or refused: medians, one picture a level.
+fn few(cells: &[&CellResult]) -> Vec<String> {
+    let parts = [
+        ("served at once", "served"),
+        ("kept waiting", "waiting"),
+        ("dropped", "dropped"),
+        ("refused", "refused"),
+    ];
+    let metrics = [Metric::ServedAtOnce, Metric::KeptWaiting, Metric::Dropped, Metric::Refused];
+    levels(cells)
+        .into_iter()
+        .filter_map(|level| {
+            let rows: Vec<(String, Vec<f64>)> = at_level(cells, level)
+                .into_iter()
+                .filter(|result| !result.summaries.is_empty())
+                .map(|result| {
+                    let value =
+                        |metric| result.summaries.get(metric).map_or(0.0, |summary: &Summary| summary.median);
+                    (result.cell.subject.name.clone(), metrics.iter().map(value).collect())
+                })
+                .collect();
+            let title = format!("{level} clients arrive at once");
+            (!rows.is_empty()).then(|| svg::stacked(&title, f64::from(level), &parts, &rows))
+        })
+        .collect()
+}

@@ -1,0 +1,144 @@
+//! The table on the terminal.
+
+use std::fmt::Write as _;
+
+use comfy_table::{Cell as TableCell, CellAlignment, ContentArrangement, Table};
+
+use super::plots::told;
+use crate::lab::decision::decide;
+use crate::lab::experiments::{Experiment, Extent};
+use crate::lab::judge::Verdict;
+use crate::lab::metric::Metric;
+use crate::lab::results::{CellResult, Results};
+
+/// Renders every experiment; `width` in characters, `None` for as wide as it needs.
+pub fn render(results: &Results, width: Option<u16>) -> String {
+    let mut text = String::new();
+    let plan = &results.header.plan;
+    let quick = if plan.extent == Extent::Quick { "QUICK, " } else { "" };
+    let _ = writeln!(
+        text,
+        "{quick}{} repeats, seed {}; {}",
+        plan.repeats, plan.seed, results.header.machine.placement
+    );
+    for &experiment in &plan.experiments {
+        for &class in &plan.classes {
+            let cells = results.of_experiment(experiment, class);
+            if !cells.is_empty() {
+                let _ = writeln!(text, "\n{} ({class}): {}", experiment.name(), experiment.question());
+                let _ = writeln!(text, "{}", cell_table(experiment, &cells, width));
+                for line in results.unsupported(experiment, class) {
+                    let _ = writeln!(text, "UNSUPPORTED: {line}");
+                }
+            }
+        }
+    }
+    slopes(&mut text, results, width);
+    decisions(&mut text, results);
+    let counts: Vec<String> =
+        results.verdicts().iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+    let _ = writeln!(text, "\ncells: {}", counts.join(", "));
+    if results.runs_made < results.runs_planned {
+        let _ =
+            writeln!(text, "interrupted: {} of {} runs were made", results.runs_made, results.runs_planned);
+    }
+    text
+}
+
+/// A line below the head and none between rows, so that a page holds an experiment.
+const HEAD_LINE_ONLY: &str = "     \u{2500}\u{2500}             ";
+
+fn new_table(width: Option<u16>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(HEAD_LINE_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    // Without a width of its own the table would ask the terminal, and a snapshot would depend on it.
+    table.set_width(width.unwrap_or(u16::MAX));
+    table
+}
+
+fn right(text: String) -> TableCell {
+    TableCell::new(text).set_alignment(CellAlignment::Right)
+}
+
+fn cell_table(experiment: Experiment, cells: &[&CellResult], width: Option<u16>) -> Table {
+    let mut table = new_table(width);
+    let metrics = experiment.metrics();
+    let mut head = vec![right(experiment.level_label().to_owned()), TableCell::new("server")];
+    head.extend(metrics.iter().map(|metric| right(metric.label().to_owned())));
+    head.push(TableCell::new("judgement"));
+    table.set_header(head);
+    for result in cells {
+        let verdict = result.judgement.verdict;
+        if verdict == Verdict::Unsupported {
+            continue;
+        }
+        let mut row = vec![right(result.cell.level.to_string()), TableCell::new(&result.cell.subject.name)];
+        row.extend(metrics.iter().map(|metric| {
+            right(result.summaries.get(metric).map_or("-".to_owned(), |summary| {
+                let spread = match summary.spread() {
+                    spread if spread >= 0.005 => format!(" \u{b1}{:.0}%", spread * 100.0),
+                    _ => String::new(),
+                };
+                format!("{}{spread}", told(*metric, summary, verdict))
+            }))
+        }));
+        let why = result.judgement.evidence.first().filter(|_| verdict != Verdict::Valid);
+        row.push(TableCell::new(why.map_or(verdict.to_string(), |why| format!("{verdict}: {why}"))));
+        table.add_row(row);
+    }
+    table
+}
+
+fn slopes(text: &mut String, results: &Results, width: Option<u16>) {
+    if results.slopes.is_empty() {
+        return;
+    }
+    let mut table = new_table(width);
+    table.set_header(["one more costs", "server", "memory (PSS)", "kernel memory", "judgement"]);
+    for slope in results.slopes.iter().filter(|slope| slope.metric == Metric::MemoryBytes) {
+        let kernel = results.slopes.iter().find(|other| {
+            (other.experiment, other.class, &other.subject, other.metric)
+                == (slope.experiment, slope.class, &slope.subject, Metric::KernelBytes)
+        });
+        let each = if slope.experiment == Experiment::Many { "copy" } else { "idle client" };
+        table.add_row(vec![
+            TableCell::new(each),
+            TableCell::new(&slope.subject.name),
+            right(Metric::MemoryBytes.format(slope.summary.median)),
+            right(kernel.map_or("-".to_owned(), |kernel| Metric::KernelBytes.format(kernel.summary.median))),
+            TableCell::new(slope.judgement.verdict),
+        ]);
+    }
+    let _ = writeln!(text, "\n{table}");
+}
+
+fn decisions(text: &mut String, results: &Results) {
+    let (decisions, crossovers) = decide(results);
+    if decisions.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "\nIf this is your situation (best first, VALID cells alone; > apart, ~ intervals meet):"
+    );
+    for decision in &decisions {
+        let tiers: Vec<String> = decision
+            .tiers
+            .iter()
+            .map(|tier| tier.iter().map(|standing| standing.name.clone()).collect::<Vec<_>>().join(" ~ "))
+            .collect();
+        let _ =
+            writeln!(text, "  {}, by {}: {}", decision.situation, decision.metric.label(), tiers.join(" > "));
+    }
+    for crossover in &crossovers {
+        let _ = writeln!(
+            text,
+            "  crossover, by {}: {} up to {} clients, {} from {}",
+            crossover.metric.label(),
+            crossover.before,
+            crossover.until,
+            crossover.after,
+            crossover.from
+        );
+    }
+}

@@ -1,0 +1,267 @@
+//! Whether to believe a cell: six judgements, each with its evidence.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::cell::{Cell, Errors, Evidence, Measurement, Metric, Outcome, Run};
+use super::experiments::Experiment;
+use super::metric::{grouped, three_digits};
+use super::stats::{Summary, median};
+
+/// Repeats below which nothing is believed.
+pub const REPEATS_MIN: usize = 3;
+/// Half of the interval's width, relative to the median, above which a cell is noisy.
+pub const SPREAD_MAX: f64 = 0.15;
+/// Share of its cores from which a generator is taken to be the bound, if the server has cores to spare.
+pub const BUSY_FROM: f64 = 0.90;
+/// Share of the sends that an open loop may miss, or of the target that may remain unanswered.
+pub const SHORTFALL_MAX: f64 = 0.03;
+/// How far throughput times latency may be from the requests in flight.
+pub const LITTLE_MAX: f64 = 0.10;
+/// Cores' worth of CPU that other processes may take.
+pub const OTHERS_MAX: f64 = 0.10;
+/// Share of the requests that may end in an error, and only make the cell noisy.
+pub const ERRORS_MAX: f64 = 0.001;
+
+/// What is said of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING-KEBAB-CASE")]
+pub enum Verdict {
+    /// Believed; the only one that takes part in an order.
+    Valid,
+    /// The repeats, or the machine around them, were not quiet enough.
+    Noisy,
+    /// The generator was the limit: a throughput is a lower bound.
+    GeneratorBound,
+    /// The generator ran out of local ports or descriptors.
+    PortStarved,
+    /// The subject cannot do this by its nature.
+    Unsupported,
+    /// It should have worked and did not.
+    Failed,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Verdict::Valid => "VALID",
+            Verdict::Noisy => "NOISY",
+            Verdict::GeneratorBound => "GENERATOR-BOUND",
+            Verdict::PortStarved => "PORT-STARVED",
+            Verdict::Unsupported => "UNSUPPORTED",
+            Verdict::Failed => "FAILED",
+        })
+    }
+}
+
+/// A judgement and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// What is said.
+    pub verdict: Verdict,
+    /// Why, strongest first; what speaks for it, where it is VALID.
+    pub evidence: Vec<String>,
+}
+
+/// Judges a cell by all of its runs.
+///
+/// `headline` is the summary of the experiment's first metric.
+pub fn judge(cell: &Cell, runs: &[&Run], headline: Option<&Summary>) -> Judgement {
+    let mut findings = Vec::new();
+    let mut measured = Vec::new();
+    for run in runs {
+        match &run.outcome {
+            Outcome::Measured(measurement) => measured.push(&**measurement),
+            Outcome::Unsupported(why) => findings.push((Verdict::Unsupported, why.clone())),
+            Outcome::Failed(why) => {
+                findings.push((Verdict::Failed, format!("repeat {}: {why}", run.repeat + 1)));
+            }
+        }
+    }
+    let failed = findings.iter().filter(|(verdict, _)| *verdict == Verdict::Failed).count();
+    if failed > 0 && measured.len() >= REPEATS_MIN && failed * 2 < runs.len() {
+        // Enough is left to report, not enough to rank.
+        for finding in &mut findings {
+            finding.0 = Verdict::Noisy;
+        }
+    }
+    if !measured.is_empty() {
+        findings.extend(errors(cell.experiment, &measured));
+        findings.extend(generator(cell.experiment, &measured));
+        findings.extend(quiet(cell.experiment, &measured, headline));
+    }
+    conclude(findings, &measured)
+}
+
+fn conclude(findings: Vec<(Verdict, String)>, measured: &[&Measurement]) -> Judgement {
+    // The strongest finding decides; the order of the enum is the order of strength.
+    let verdict = findings.iter().map(|(verdict, _)| *verdict).max();
+    let Some(verdict) = verdict else {
+        return Judgement { verdict: Verdict::Valid, evidence: reassurance(measured) };
+    };
+    let (mut evidence, others): (Vec<_>, Vec<_>) =
+        findings.into_iter().partition(|finding| finding.0 == verdict);
+    evidence.extend(others);
+    let mut evidence: Vec<String> = evidence.into_iter().map(|(_, why)| why).collect();
+    evidence.dedup();
+    Judgement { verdict, evidence }
+}
+
+/// The server's errors, and the generator's shortage of ports and descriptors.
+fn errors(experiment: Experiment, measured: &[&Measurement]) -> Vec<(Verdict, String)> {
+    let mut findings = Vec::new();
+    let mut all = Errors::default();
+    let mut requests = 0;
+    for Measurement { evidence: Evidence { errors, requests: answered, .. }, .. } in measured {
+        all = all.and(*errors);
+        requests += answered;
+    }
+    if all.of_generator() > 0 {
+        let own = Errors {
+            local_ports: all.local_ports,
+            local_descriptors: all.local_descriptors,
+            ..Errors::default()
+        };
+        findings.push((Verdict::PortStarved, format!("the generator ran out: {}", own.told())));
+    }
+    // In `few`, who is refused or dropped is the result.
+    let of_server = Errors { local_ports: 0, local_descriptors: 0, ..all };
+    if of_server.wrong_bytes > 0 {
+        findings.push((Verdict::Failed, format!("{} wrong replies", of_server.wrong_bytes)));
+    } else if of_server.of_server() > 0 && experiment != Experiment::Few {
+        let share = of_server.of_server() as f64 / (requests + of_server.of_server()) as f64;
+        let verdict = if share > ERRORS_MAX { Verdict::Failed } else { Verdict::Noisy };
+        findings.push((verdict, format!("{} beside {} answers", of_server.told(), grouped(requests as f64))));
+    }
+    findings
+}
+
+/// Whether the generator, not the server, was measured.
+fn generator(experiment: Experiment, measured: &[&Measurement]) -> Vec<(Verdict, String)> {
+    let mut findings = Vec::new();
+    let generator_cpu = middle(measured, |evidence| evidence.generator_cpu);
+    let server_cpu = middle(measured, |evidence| evidence.server_cpu);
+    let missed: u64 = measured.iter().map(|measurement| measurement.evidence.missed).sum();
+    let requests: u64 = measured.iter().map(|measurement| measurement.evidence.requests).sum();
+    if missed as f64 > SHORTFALL_MAX * (missed + requests) as f64 {
+        let why = format!(
+            "the generator missed {} of {} sends",
+            grouped(missed as f64),
+            grouped((missed + requests) as f64)
+        );
+        findings.push((Verdict::GeneratorBound, why));
+    }
+    if let (Some(busy), true) = (generator_cpu, experiment.headline().is_capacity())
+        && busy >= BUSY_FROM
+        && server_cpu.is_none_or(|server| server < BUSY_FROM)
+    {
+        let server = server_cpu.map_or("not sampled".to_owned(), percent);
+        findings
+            .push((Verdict::GeneratorBound, format!("generator's CPU {}, server's {server}", percent(busy))));
+    }
+    let short = middle(measured, |evidence| Some(1.0 - evidence.achieved_per_s? / evidence.target_per_s?));
+    if let Some(short) = short
+        && short > SHORTFALL_MAX
+    {
+        let told = rates(measured);
+        let verdict = if generator_cpu.is_some_and(|busy| busy >= BUSY_FROM) {
+            Verdict::GeneratorBound
+        } else {
+            Verdict::Failed
+        };
+        findings.push((verdict, format!("the offered rate was not held: {told}")));
+    }
+    findings
+}
+
+/// Whether the repeats and the machine were quiet, and the numbers agree with each other.
+fn quiet(
+    experiment: Experiment,
+    measured: &[&Measurement],
+    headline: Option<&Summary>,
+) -> Vec<(Verdict, String)> {
+    let mut findings = Vec::new();
+    if measured.len() < REPEATS_MIN {
+        findings.push((Verdict::Noisy, format!("only {} of at least {REPEATS_MIN} repeats", measured.len())));
+    }
+    if let Some(summary) = headline
+        && summary.spread() > SPREAD_MAX
+        && (summary.high - summary.low) / 2.0 > experiment.headline().negligible()
+    {
+        let why = format!("{} varies by \u{b1}{}", experiment.headline().label(), percent(summary.spread()));
+        findings.push((Verdict::Noisy, why));
+    }
+    let little = middle(measured, little);
+    if let Some(ratio) = little
+        && (ratio - 1.0).abs() > LITTLE_MAX
+    {
+        let why = format!("throughput \u{d7} latency is {} of the requests in flight", three_digits(ratio));
+        findings.push((Verdict::Noisy, why));
+    }
+    let others = middle(measured, |evidence| evidence.others_cpu);
+    if let (Some(others), true) = (others, sensitive(experiment))
+        && others > OTHERS_MAX
+    {
+        findings.push((Verdict::Noisy, format!("other processes took {} of a core", percent(others))));
+    }
+    let overflows: u64 =
+        measured.iter().filter_map(|measurement| measurement.evidence.listen_overflows).sum();
+    if overflows > 0 && experiment == Experiment::Churn {
+        let why = format!(
+            "the listen queue overflowed {} times, and each client dropped there came a second late",
+            grouped(overflows as f64)
+        );
+        findings.push((Verdict::Noisy, why));
+    }
+    findings
+}
+
+/// Whether other processes' CPU time disturbs what is measured; memory and counts stay what they are.
+fn sensitive(experiment: Experiment) -> bool {
+    !matches!(experiment, Experiment::Few | Experiment::Many | Experiment::Idle)
+}
+
+/// Requests in flight by Little's law, relative to those that were.
+fn little(evidence: &Evidence) -> Option<f64> {
+    Some(evidence.achieved_per_s? * evidence.latency_mean_us? / 1e6 / evidence.in_flight?)
+}
+
+fn middle(measured: &[&Measurement], of: impl Fn(&Evidence) -> Option<f64>) -> Option<f64> {
+    let values: Vec<f64> = measured.iter().filter_map(|measurement| of(&measurement.evidence)).collect();
+    median(&values)
+}
+
+fn rates(measured: &[&Measurement]) -> String {
+    let achieved = middle(measured, |evidence| evidence.achieved_per_s).unwrap_or(0.0);
+    let target = middle(measured, |evidence| evidence.target_per_s).unwrap_or(0.0);
+    format!("{} of {} per second", grouped(achieved), grouped(target))
+}
+
+/// What speaks for a cell that nothing speaks against.
+fn reassurance(measured: &[&Measurement]) -> Vec<String> {
+    let mut evidence = Vec::new();
+    if middle(measured, |evidence| evidence.target_per_s).is_some() {
+        evidence.push(format!("achieved {}", rates(measured)));
+    }
+    if let Some(busy) = middle(measured, |evidence| evidence.generator_cpu) {
+        evidence.push(format!("generator's CPU {}", percent(busy)));
+    }
+    if let Some(busy) = middle(measured, |evidence| evidence.server_cpu) {
+        evidence.push(format!("server's {}", percent(busy)));
+    }
+    if let Some(ratio) = middle(measured, little) {
+        evidence.push(format!("Little's law {}", three_digits(ratio)));
+    }
+    evidence.push(format!("{} repeats", measured.len()));
+    evidence
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+/// The metrics of which a cell with this verdict tells only a lower bound.
+pub fn is_lower_bound(verdict: Verdict, metric: Metric) -> bool {
+    verdict == Verdict::GeneratorBound && metric.is_capacity()
+}

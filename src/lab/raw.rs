@@ -1,0 +1,100 @@
+//! Raw data: one JSON object a line, the header first, then each run as it is made. An interruption loses nothing but
+//! the run that it interrupts, and a report can be made again from the file alone.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::cell::Run;
+use super::machine::Machine;
+use super::plan::Plan;
+
+/// The version of the format of raw data.
+pub const FORMAT: u32 = 1;
+
+/// What was compared, where and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// See [`FORMAT`].
+    pub format: u32,
+    /// The version of this program.
+    pub version: String,
+    /// The command line.
+    pub command: String,
+    /// When it began, UTC, RFC 3339.
+    pub started: String,
+    /// What it ran on.
+    pub machine: Machine,
+    /// What was to be measured.
+    pub plan: Plan,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum LineOut<'a> {
+    Header(&'a Header),
+    Run(&'a Run),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum LineIn {
+    Header(Box<Header>),
+    Run(Box<Run>),
+}
+
+/// A file of raw data that grows.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+}
+
+impl Journal {
+    /// Creates the file; one that exists is left alone.
+    pub fn create(path: &Path, header: &Header) -> io::Result<Journal> {
+        let file = OpenOptions::new().append(true).create_new(true).open(path)?;
+        let mut journal = Journal { file };
+        journal.line(&LineOut::Header(header))?;
+        Ok(journal)
+    }
+
+    /// Appends a run, in one write: a reader never sees half of it unless the system stops in between.
+    pub fn append(&mut self, run: &Run) -> io::Result<()> {
+        self.line(&LineOut::Run(run))
+    }
+
+    fn line(&mut self, line: &LineOut<'_>) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        self.file.write_all(&text)
+    }
+}
+
+/// Reads raw data. A last line that is cut is left out; any other wrong line is an error that names it.
+pub fn read(path: &Path) -> io::Result<(Header, Vec<Run>)> {
+    let mut header = None;
+    let mut runs = Vec::new();
+    let mut wrong: Option<String> = None;
+    for (at, line) in BufReader::new(File::open(path)?).lines().enumerate() {
+        let line = line?;
+        if let Some(wrong) = wrong {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, wrong));
+        }
+        match serde_json::from_str(&line) {
+            Ok(LineIn::Header(found)) if found.format == FORMAT => header = Some(*found),
+            Ok(LineIn::Header(found)) => {
+                let why = format!("format {} of raw data; this version reads {FORMAT}", found.format);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            }
+            Ok(LineIn::Run(run)) => runs.push(*run),
+            Err(error) => wrong = Some(format!("line {}: {error}", at + 1)),
+        }
+    }
+    let header = header.ok_or_else(|| {
+        let why = wrong.unwrap_or_else(|| "no header: this is no raw data of `oneloop compare`".to_owned());
+        io::Error::new(io::ErrorKind::InvalidData, why)
+    })?;
+    Ok((header, runs))
+}

@@ -1,0 +1,274 @@
+//! Every judgement of the lab is reached, with its evidence, and only VALID cells are put in an order.
+
+use std::path::Path;
+
+use oneloop::lab::cell::{Cell, CoreClass, Errors, Measurement, Metric, Model, Outcome, Run};
+use oneloop::lab::decision::decide;
+use oneloop::lab::executor::Executor;
+use oneloop::lab::experiments::{Experiment, Extent};
+use oneloop::lab::judge::Verdict;
+use oneloop::lab::mock::MockExecutor;
+use oneloop::lab::plan::{Plan, Step, subjects};
+use oneloop::lab::raw::{FORMAT, Header};
+use oneloop::lab::results::{CellResult, Results};
+use oneloop::lab::run::{Watcher, compare};
+
+struct Unwatched;
+
+impl Watcher for Unwatched {
+    fn begins(&mut self, _at: usize, _step: &Step) {}
+    fn done(&mut self, _at: usize, _run: &Run) {}
+}
+
+/// Compares all models in one experiment; `meddle` makes up trouble for one of them.
+fn compared(
+    experiment: Experiment,
+    extent: Extent,
+    meddle: impl FnMut(&Cell, u32, Outcome) -> Outcome + 'static,
+) -> Results {
+    let directory = tempfile::tempdir().unwrap();
+    let mut executor = MockExecutor::meddling(meddle);
+    let header = Header {
+        format: FORMAT,
+        version: "0.0.0".into(),
+        command: "oneloop compare".into(),
+        started: "2026-01-02T03:04:05Z".into(),
+        machine: executor.machine(),
+        plan: Plan {
+            experiments: vec![experiment],
+            subjects: subjects(&Model::ALL, &[], &[]),
+            classes: vec![CoreClass::OneCore],
+            cores_all: 1,
+            extent,
+            repeats: 5,
+            seed: 1,
+        },
+    };
+    let raw = directory.path().join("raw.jsonl");
+    let runs = compare(&header, &mut executor, Path::new(&raw), &|| false, &mut Unwatched).unwrap();
+    Results::of(header, &runs)
+}
+
+/// Compares with trouble in the reactor's cells alone.
+fn reactor_in_trouble(experiment: Experiment, trouble: fn(u32, &mut Measurement)) -> Results {
+    compared(experiment, Extent::Full, move |cell, repeat, mut outcome| {
+        if let (Some(Model::Reactor), Outcome::Measured(measurement)) =
+            (cell.subject.as_model(), &mut outcome)
+        {
+            trouble(repeat, measurement);
+        }
+        outcome
+    })
+}
+
+fn of(results: &Results, model: Model) -> &CellResult {
+    results.cells.iter().find(|result| result.cell.subject.as_model() == Some(model)).unwrap()
+}
+
+#[track_caller]
+fn assert_judged(results: &Results, model: Model, verdict: Verdict, evidence: &str) {
+    let judgement = &of(results, model).judgement;
+    assert_eq!(judgement.verdict, verdict, "{judgement:?}");
+    let told = judgement.evidence.join("; ");
+    assert!(told.contains(evidence), "{told:?} does not tell {evidence:?}");
+}
+
+#[track_caller]
+fn assert_not_in_the_order(results: &Results, name: &str) {
+    let (decisions, _) = decide(results);
+    assert!(!decisions.is_empty());
+    for decision in &decisions {
+        assert!(!decision.tiers.iter().flatten().any(|standing| standing.name == name), "{decision:?}");
+        assert!(decision.left_out.iter().any(|(left_out, _)| left_out == name), "{decision:?}");
+    }
+}
+
+#[test]
+fn quiet_repeats_of_a_server_that_is_the_limit_are_valid() {
+    let results = reactor_in_trouble(Experiment::Churn, |_, _| {});
+    assert_judged(&results, Model::Reactor, Verdict::Valid, "generator's CPU 55 %; server's 98 %");
+}
+
+#[test]
+fn repeats_that_differ_are_noisy() {
+    let results = reactor_in_trouble(Experiment::Churn, |repeat, measurement| {
+        *measurement.values.get_mut(&Metric::ClientsPerS).unwrap() *= 1.0 + 0.2 * f64::from(repeat);
+    });
+    assert_judged(&results, Model::Reactor, Verdict::Noisy, "clients per second varies by \u{b1}");
+    assert_not_in_the_order(&results, "reactor");
+}
+
+#[test]
+fn a_machine_that_is_busy_with_others_is_noisy() {
+    let results =
+        reactor_in_trouble(Experiment::Churn, |_, measurement| measurement.evidence.others_cpu = Some(0.4));
+    assert_judged(&results, Model::Reactor, Verdict::Noisy, "other processes took 40 % of a core");
+}
+
+#[test]
+fn numbers_that_break_littles_law_are_noisy() {
+    let results = reactor_in_trouble(Experiment::Bulk, |_, measurement| {
+        measurement.evidence.in_flight = Some(8.0);
+        measurement.evidence.achieved_per_s = Some(1000.0);
+        measurement.evidence.latency_mean_us = Some(4000.0);
+    });
+    assert_judged(
+        &results,
+        Model::Reactor,
+        Verdict::Noisy,
+        "throughput \u{d7} latency is 0.50 of the requests in flight",
+    );
+}
+
+#[test]
+fn a_listen_queue_that_overflowed_makes_churn_noisy() {
+    let results = reactor_in_trouble(Experiment::Churn, |_, measurement| {
+        measurement.evidence.listen_overflows = Some(3);
+    });
+    assert_judged(&results, Model::Reactor, Verdict::Noisy, "the listen queue overflowed 15 times");
+}
+
+#[test]
+fn a_generator_without_a_core_to_spare_gives_a_lower_bound() {
+    let results = reactor_in_trouble(Experiment::Churn, |_, measurement| {
+        measurement.evidence.generator_cpu = Some(0.99);
+        measurement.evidence.server_cpu = Some(0.6);
+    });
+    assert_judged(&results, Model::Reactor, Verdict::GeneratorBound, "generator's CPU 99 %, server's 60 %");
+    assert_not_in_the_order(&results, "reactor");
+    let table = oneloop::lab::export::table::render(&results, None);
+    assert!(table.contains("\u{2265} "), "{table}");
+}
+
+#[test]
+fn sends_that_the_generator_missed_are_its_own_limit() {
+    let results = reactor_in_trouble(Experiment::Steady, |_, measurement| measurement.evidence.missed = 900);
+    assert_judged(
+        &results,
+        Model::Reactor,
+        Verdict::GeneratorBound,
+        "the generator missed 4,500 of 54,500 sends",
+    );
+}
+
+#[test]
+fn a_generator_without_ports_is_said_to_be_starved() {
+    let results = reactor_in_trouble(Experiment::Churn, |_, measurement| {
+        measurement.evidence.errors = Errors { local_ports: 2, local_descriptors: 1, ..Errors::default() };
+    });
+    let told = "ran out: 10 without a local port, 5 without a descriptor";
+    assert_judged(&results, Model::Reactor, Verdict::PortStarved, told);
+    assert_not_in_the_order(&results, "reactor");
+}
+
+#[test]
+fn what_a_model_cannot_do_is_unsupported_and_never_run() {
+    let results = compared(Experiment::Steady, Extent::Full, |cell, _, outcome| {
+        assert_ne!(cell.subject.as_model(), Some(Model::Iterative), "it was run");
+        outcome
+    });
+    assert_judged(&results, Model::Iterative, Verdict::Unsupported, "converses with 1 at once");
+    assert_not_in_the_order(&results, "iterative");
+}
+
+#[test]
+fn wrong_bytes_fail_and_so_do_many_errors() {
+    let results = reactor_in_trouble(Experiment::Churn, |repeat, measurement| {
+        measurement.evidence.errors.wrong_bytes = u64::from(repeat == 4);
+    });
+    assert_judged(&results, Model::Reactor, Verdict::Failed, "1 wrong replies");
+    let results =
+        reactor_in_trouble(Experiment::Churn, |_, measurement| measurement.evidence.errors.reset = 50);
+    assert_judged(&results, Model::Reactor, Verdict::Failed, "250 reset beside 50,000 answers");
+    let results =
+        reactor_in_trouble(Experiment::Churn, |_, measurement| measurement.evidence.errors.reset = 1);
+    assert_judged(&results, Model::Reactor, Verdict::Noisy, "5 reset beside 50,000 answers");
+}
+
+#[test]
+fn a_rate_that_was_not_held_is_a_failure_of_the_server() {
+    let results = reactor_in_trouble(Experiment::Steady, |_, measurement| {
+        measurement.evidence.achieved_per_s = Some(1500.0);
+    });
+    assert_judged(
+        &results,
+        Model::Reactor,
+        Verdict::Failed,
+        "the offered rate was not held: 1,500 of 2,000 per second",
+    );
+}
+
+#[test]
+fn runs_that_failed_fail_the_cell_and_few_of_them_make_it_noisy() {
+    for (failing, verdict) in [(5, Verdict::Failed), (3, Verdict::Failed), (1, Verdict::Noisy)] {
+        let results = compared(Experiment::Churn, Extent::Full, move |cell, repeat, outcome| {
+            let fails = cell.subject.as_model() == Some(Model::Reactor) && repeat < failing;
+            if fails { Outcome::Failed("does not listen".into()) } else { outcome }
+        });
+        assert_judged(&results, Model::Reactor, verdict, "repeat 1: does not listen");
+        assert_not_in_the_order(&results, "reactor");
+    }
+}
+
+#[test]
+fn process_control_is_what_a_client_costs_beyond_the_iterative_server() {
+    let results = compared(Experiment::Churn, Extent::Full, |_, _, outcome| outcome);
+    let process_control = |model| of(&results, model).summaries[&Metric::ProcessControlUs].median;
+    assert!(process_control(Model::Iterative).abs() < 1e-9);
+    assert!((process_control(Model::Fork) - 168.0).abs() < 8.0, "{}", process_control(Model::Fork));
+}
+
+#[test]
+fn memory_per_idle_client_is_the_slope_and_not_the_quotient() {
+    let results = compared(Experiment::Idle, Extent::Full, |_, _, outcome| outcome);
+    let slope = |model| {
+        let of = |metric| {
+            let mut slopes = results.slopes.iter();
+            slopes.find(|slope| slope.subject.as_model() == Some(model) && slope.metric == metric).unwrap()
+        };
+        (of(Metric::MemoryBytes).summary.median, of(Metric::KernelBytes).summary.median)
+    };
+    let (user, kernel) = slope(Model::Thread);
+    assert!(
+        (user / 14_000.0 - 1.0).abs() < 0.05 && (kernel / 26_000.0 - 1.0).abs() < 0.05,
+        "{user} {kernel}"
+    );
+}
+
+#[test]
+fn a_quick_look_decides_nothing() {
+    let results = compared(Experiment::Churn, Extent::Quick, |_, _, outcome| outcome);
+    assert_eq!(decide(&results), (vec![], vec![]));
+    assert!(oneloop::lab::export::html::render(&results).contains("QUICK"));
+}
+
+#[test]
+fn crossovers_are_found_between_levels_with_a_clear_order() {
+    let results = compared(Experiment::Crowd, Extent::Full, |cell, _, mut outcome| {
+        if let (Some(Model::Fork), Outcome::Measured(measurement)) = (cell.subject.as_model(), &mut outcome)
+            && cell.level <= 16
+        {
+            let rate = measurement.values.get_mut(&Metric::RequestsPerS).unwrap();
+            *rate *= 3.0;
+        }
+        outcome
+    });
+    let (_, crossovers) = decide(&results);
+    let found =
+        crossovers.iter().find(|crossover| crossover.before == "fork" && crossover.after == "reactor");
+    let found = found.unwrap_or_else(|| panic!("{crossovers:?}"));
+    assert_eq!((found.metric, found.until, found.from), (Metric::RequestsPerS, 16, 64));
+}
+
+#[test]
+fn equals_share_a_tier_and_the_order_has_no_winner() {
+    let results = compared(Experiment::Wait, Extent::Full, |_, _, outcome| outcome);
+    let (decisions, _) = decide(&results);
+    let names: Vec<Vec<&str>> = decisions[0]
+        .tiers
+        .iter()
+        .map(|tier| tier.iter().map(|standing| standing.name.as_str()).collect())
+        .collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert_eq!((names[0].len(), names[1].as_slice()), (5, &["iterative"][..]));
+}

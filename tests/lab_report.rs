@@ -1,0 +1,228 @@
+//! The report of a comparison on made-up samples: every exporter by snapshot, and the HTML page in a real browser.
+//!
+//! Snapshots are renewed with `SNAPSHOTS=write cargo test --test lab_report`; read the difference before committing it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use oneloop::lab::cell::{Cell, CoreClass, Errors, Model, Outcome, Run};
+use oneloop::lab::executor::Executor;
+use oneloop::lab::experiments::{Experiment, Extent};
+use oneloop::lab::export;
+use oneloop::lab::mock::MockExecutor;
+use oneloop::lab::plan::{Plan, Step, subjects};
+use oneloop::lab::raw::{self, FORMAT, Header};
+use oneloop::lab::results::Results;
+use oneloop::lab::run::{Watcher, compare};
+
+struct Unwatched;
+
+impl Watcher for Unwatched {
+    fn begins(&mut self, _at: usize, _step: &Step) {}
+    fn done(&mut self, _at: usize, _run: &Run) {}
+}
+
+/// Trouble of every kind, in cells that are otherwise quiet.
+fn trouble(cell: &Cell, repeat: u32, mut outcome: Outcome) -> Outcome {
+    let Outcome::Measured(measurement) = &mut outcome else { return outcome };
+    let evidence = &mut measurement.evidence;
+    match (cell.experiment, cell.subject.as_model(), cell.level) {
+        (Experiment::Crowd, Some(Model::Reactor), 4000) => {
+            (evidence.generator_cpu, evidence.server_cpu) = (Some(0.99), Some(0.71));
+        }
+        (Experiment::Crowd, Some(Model::Thread), 256) if repeat.is_multiple_of(2) => {
+            measurement.values.values_mut().for_each(|value| *value *= 1.6);
+        }
+        (Experiment::Crowd, Some(Model::Fork), 4000) => {
+            return Outcome::Failed("fork: no more processes".into());
+        }
+        (Experiment::Churn, None, _) => {
+            evidence.errors = Errors { local_ports: 12, ..Errors::default() };
+        }
+        _ => {}
+    }
+    outcome
+}
+
+fn plan(extent: Extent) -> Plan {
+    Plan {
+        experiments: Experiment::ALL.to_vec(),
+        subjects: subjects(&Model::ALL, &[], &[("other <&> server".into(), "other --port {port}".into())]),
+        classes: vec![CoreClass::OneCore],
+        cores_all: 1,
+        extent,
+        repeats: if extent == Extent::Quick { 3 } else { 5 },
+        seed: 7,
+    }
+}
+
+fn compared(directory: &Path, extent: Extent) -> (Results, Vec<Run>) {
+    let mut executor = MockExecutor::meddling(trouble);
+    let header = Header {
+        format: FORMAT,
+        version: "0.0.0".into(),
+        command: "oneloop compare --peer 'other <&> server=other --port {port}'".into(),
+        started: "2026-01-02T03:04:05Z".into(),
+        machine: executor.machine(),
+        plan: plan(extent),
+    };
+    let raw = directory.join(export::RAW);
+    compare(&header, &mut executor, &raw, &|| false, &mut Unwatched).unwrap();
+    let (header, mut runs) = raw::read(&raw).unwrap();
+    // When a run ended is the only thing that a mock does not make up.
+    for (at, run) in runs.iter_mut().enumerate() {
+        run.at_s = at as f64;
+    }
+    (Results::of(header, &runs), runs)
+}
+
+/// Compares with the stored snapshot, or stores it.
+fn snapshot(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(name);
+    if std::env::var_os("SNAPSHOTS").is_some_and(|value| value == "write") {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+    }
+    let stored = fs::read_to_string(&path).unwrap_or_default();
+    let differs = stored.lines().zip(text.lines()).position(|(old, new)| old != new);
+    assert!(
+        stored == text,
+        "{name} differs from its snapshot, first at line {:?}; renew with SNAPSHOTS=write",
+        differs.map(|at| at + 1)
+    );
+}
+
+#[test]
+fn every_exporter_tells_the_same_comparison_as_ever() {
+    let directory = tempfile::tempdir().unwrap();
+    let (results, runs) = compared(directory.path(), Extent::Quick);
+    snapshot("quick.txt", &export::table::render(&results, None));
+    snapshot("quick.html", &export::html::render(&results));
+    snapshot("quick.json", &export::json::render(&results));
+    snapshot("quick.csv", &export::csv::render(&runs));
+    let directory = tempfile::tempdir().unwrap();
+    let (results, _) = compared(directory.path(), Extent::Full);
+    snapshot("full.txt", &export::table::render(&results, None));
+    snapshot("full.html", &export::html::render(&results));
+}
+
+fn chromium() -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    std::env::split_paths(&folders)
+        .flat_map(|folder| names.map(|name| folder.join(name)))
+        .find(|path| path.is_file())
+}
+
+/// What the browser found in a report shown at some width.
+#[derive(Debug, serde::Deserialize)]
+struct Found {
+    /// Width of the page's content beyond its window, in CSS px: what would have to be scrolled sideways.
+    beyond: f64,
+    /// Luminance of the page's background, 0 to 255.
+    paper: f64,
+    /// Luminance of its text.
+    ink: f64,
+    /// Texts in plots that stick out of them, or of the page.
+    cut: Vec<String>,
+    /// Texts in plots that lie on each other.
+    overlapping: Vec<String>,
+    /// The smallest text of a plot, as shown, in px.
+    smallest: f64,
+    plots: usize,
+    /// Colours of the series, as computed.
+    colours: usize,
+}
+
+const MEASURE: &str = r"
+const frame = document.querySelector('iframe'), page = frame.contentDocument, view = frame.contentWindow;
+const light = c => { const [r, g, b] = c.match(/[\d.]+/g).map(Number); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+const style = view.getComputedStyle(page.body);
+const cut = [], overlapping = []; let smallest = 1e9;
+for (const plot of page.querySelectorAll('svg.plot')) {
+  const outer = plot.getBoundingClientRect(), scale = outer.width / plot.viewBox.baseVal.width;
+  const shown = [];
+  for (const text of plot.querySelectorAll('text')) {
+    const box = text.getBoundingClientRect(), told = text.firstChild ? text.firstChild.data : '';
+    if (box.left < outer.left - 2 || box.right > outer.right + 2 || box.bottom > outer.bottom + 2) cut.push(told);
+    for (const [other, words] of shown)
+      if (box.left < other.right - 1 && other.left < box.right - 1 && box.top < other.bottom - 5 && other.top < box.bottom - 5)
+        overlapping.push(words + ' / ' + told);
+    shown.push([box, told]);
+    smallest = Math.min(smallest, parseFloat(view.getComputedStyle(text).fontSize) * scale);
+  }
+}
+const colours = new Set([...page.querySelectorAll('svg.plot .name')].map(name => view.getComputedStyle(name).fill));
+const found = { beyond: page.documentElement.scrollWidth - page.documentElement.clientWidth,
+  paper: light(style.backgroundColor), ink: light(style.color), cut, overlapping, smallest,
+  plots: page.querySelectorAll('svg.plot').length, colours: colours.size };
+document.body.append(Object.assign(document.createElement('pre'), { id: 'found', textContent: JSON.stringify(found) }));
+";
+
+/// Shows the report in a frame of that width and measures it there; keeps a picture as well.
+fn shown(browser: &Path, report: &str, name: &str, width: u32, dark: bool) -> Found {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let page = folder.join(format!("report-{name}.html"));
+    let framed = report.replace('&', "&amp;").replace('"', "&quot;");
+    let html = format!(
+        "<!doctype html><meta charset=utf-8><body style=\"margin:0\"><iframe style=\"border:0;width:{width}px;height:9000px\" \
+         srcdoc=\"{framed}\"></iframe><script>document.querySelector('iframe').onload = () => {{ {MEASURE} }};</script>"
+    );
+    fs::write(&page, html).unwrap();
+    let run = |what: &[String]| {
+        let profile = tempfile::tempdir().unwrap();
+        let scheme = i32::from(!dark);
+        let out = Command::new(browser)
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+            .args(["--hide-scrollbars", "--virtual-time-budget=5000"])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg(format!("--blink-settings=preferredColorScheme={scheme}"))
+            .arg(format!("--window-size={},9000", width.max(500)))
+            .args(what)
+            .arg(format!("file://{}", page.display()))
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    };
+    run(&[format!("--screenshot={}", folder.join(format!("report-{name}.png")).display())]);
+    let dom = run(&["--dump-dom".to_owned()]);
+    let found = dom.split_once("<pre id=\"found\">").and_then(|(_, rest)| rest.split_once("</pre>"));
+    let (found, _) = found
+        .unwrap_or_else(|| panic!("the page was not measured: {}", &dom[dom.len().saturating_sub(400)..]));
+    serde_json::from_str(&found.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")).unwrap()
+}
+
+#[test]
+fn the_report_is_readable_in_light_in_dark_and_on_a_phone() {
+    let Some(browser) = chromium() else {
+        println!("SKIPPED: no Chromium here");
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let report = export::html::render(&compared(directory.path(), Extent::Full).0);
+    for (name, width, dark) in [("light", 1200, false), ("dark", 1200, true), ("phone", 390, false)] {
+        let found = shown(&browser, &report, name, width, dark);
+        assert!(found.plots >= 15 && found.colours >= 6, "{name}: {found:?}");
+        assert!(found.beyond <= 0.0, "{name} is wider than its window: {found:?}");
+        assert_eq!(found.cut, [""; 0], "{name}: cut off");
+        assert_eq!(found.overlapping, [""; 0], "{name}: on each other");
+        assert!(found.smallest >= 8.0, "{name}: text of {} px", found.smallest);
+        let (dim, bright) = if dark { (found.paper, found.ink) } else { (found.ink, found.paper) };
+        assert!(dim < 60.0 && bright > 200.0, "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn the_report_needs_nothing_but_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let report = export::html::render(&compared(directory.path(), Extent::Full).0);
+    for (what, forbidden) in
+        [("a script", "<script"), ("a link elsewhere", "://"), ("an import", "@import"), ("a file", "src=")]
+    {
+        assert!(!report.contains(forbidden), "{what}");
+    }
+    assert!(!report.contains("other <&> server"), "names are escaped");
+}
