@@ -302,6 +302,41 @@ fn counters_are_reported_on_request_and_at_the_end() {
     server.told("ended: accepted=1 open=0 accept-errors=0 cut=0 ended: peer-closed=1", 1);
 }
 
+/// Asks for one file and waits until the answer has ended.
+fn fetch(server: &mut Server, path: &str) {
+    let mut client = server.client("http");
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes());
+    assert!(client.rest().0.starts_with(b"HTTP/1.1 200 OK"));
+}
+
+#[test]
+fn an_access_log_has_a_line_for_each_answer_and_moves_with_rotation() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("hello.txt"), "hello").unwrap();
+    let (log, rotated) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
+    let site = format!("http={}@0", folder.path().display());
+    let flag = format!("--access-log={}", log.display());
+    let mut server = Server::serve(&[&site, &flag, "--access-format=common"]);
+    fetch(&mut server, "/hello.txt?first");
+    std::fs::rename(&log, &rotated).unwrap();
+    server.signal(Signal::SIGHUP);
+    eventually("the log is opened again", || log.exists());
+    fetch(&mut server, "/hello.txt?second");
+    assert_eq!(server.stop().code(), Some(0));
+    for (path, target) in [(&rotated, "first"), (&log, "second")] {
+        let lines = std::fs::read_to_string(path).unwrap();
+        let end = format!("] \"GET /hello.txt?{target} HTTP/1.1\" 200 5\n");
+        assert!(lines.starts_with("127.0.0.1 - - [") && lines.ends_with(&end), "{lines}");
+        assert_eq!(lines.lines().count(), 1, "{lines}");
+    }
+    let mut server = Server::serve(&[&site, "--access-log=-"]);
+    fetch(&mut server, "/hello.txt");
+    server.stop();
+    assert!(
+        server.stdout().lines().last().unwrap().ends_with("\"GET /hello.txt HTTP/1.1\" 200 5 \"-\" \"-\"")
+    );
+}
+
 #[test]
 fn limits_of_the_system_are_raised_and_respected() {
     let program = env!("CARGO_BIN_EXE_oneloop");
