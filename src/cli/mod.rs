@@ -3,6 +3,7 @@
 //! Exit codes: 0 all was well, 1 the system refused something, 2 what was typed is wrong. A mistake is one line on
 //! standard error that says what, where and what to do.
 
+mod compare;
 mod documents;
 mod http;
 mod limits;
@@ -42,6 +43,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::ServeArgs>),
+    Compare(Box<compare::CompareArgs>),
     Completions(documents::CompletionsArgs),
     Man(documents::ManArgs),
 }
@@ -85,6 +87,7 @@ pub fn main() -> ExitCode {
     logging::start(cli.verbosity);
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Completions(args) => documents::completions(&args),
         Command::Man(args) => documents::man(&args),
     };

@@ -1,0 +1,400 @@
+//! `oneloop compare`: from what was typed to a comparison and its report.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Failure;
+use crate::lab::cell::{Model, Run};
+use crate::lab::executor::Executor;
+use crate::lab::experiments::{Experiment, Extent};
+use crate::lab::export;
+use crate::lab::place::Placement;
+use crate::lab::plan::{Plan, REPEATS_DEFAULT, REPEATS_QUICK, Step, subjects};
+use crate::lab::raw::{self, FORMAT, Header};
+use crate::lab::real::RealExecutor;
+use crate::lab::results::Results;
+use crate::lab::run::{Watcher, compare};
+use crate::sys::process::{cores, raise_descriptors_max};
+use crate::sys::{Signals, signals};
+
+/// Compare server models, and other servers, on this machine
+///
+/// Every model serves the same bytes in the experiments of the lecture, one cell after the other in a random order,
+/// with a server started afresh for each. Every result is judged; what cannot be trusted says so itself. It says
+/// beforehand how long it takes. Ctrl-C ends it, and what was measured is kept and reported.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment, after_long_help = AFTER_HELP)]
+pub(super) struct CompareArgs {
+    /// A look within two minutes: wait, few, churn, crowd, steady and idle at few levels, three short repeats, no
+    /// decision table
+    #[arg(long)]
+    quick: bool,
+    /// Which experiments, of: wait, few, many, churn, crowd, steady, idle, bulk [default: all]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = experiment, long_help = experiments_help())]
+    experiments: Vec<Experiment>,
+    /// Which models, of: iterative, prefork, fork, thread, prethread, reactor; none for peers alone [default: all]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = model)]
+    models: Vec<ModelChoice>,
+    /// Another echo server to compare with; {port} in its command is replaced by a free port
+    #[arg(long, value_name = "NAME=COMMAND", value_parser = peer)]
+    peer: Vec<(String, String)>,
+    /// Processes or threads of prefork and prethread; several numbers sweep them [default: 64]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=4096))]
+    workers: Vec<u32>,
+    /// How often each cell is measured: at least 5, with --quick at least 3
+    #[arg(long, value_name = "N")]
+    repeats: Option<u32>,
+    /// Repeats the order of another comparison [default: from the clock; it is told]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Where report and raw data go [default: oneloop-compare-DATE; with --replay: beside FILE]
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Measure nothing: make the report again from this raw data (raw.jsonl)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "experiments", "models", "peer", "workers", "repeats", "seed"])]
+    replay: Option<PathBuf>,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  oneloop compare --quick                               a look within two minutes
+  oneloop compare                                       all of it; says how long it takes
+  oneloop compare --experiments crowd,idle --models thread,reactor
+  oneloop compare --peer 'socat=socat TCP-LISTEN:{port},fork,reuseaddr EXEC:cat'
+  oneloop compare --experiments churn --workers 4,16,64 sweeps the copies of prefork and prethread
+  oneloop compare --replay DIR/raw.jsonl                the report again
+
+Exit codes: 0 compared as asked, 1 interrupted or the system refused something, 2 a mistake in the arguments.";
+
+/// A model, or none of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ModelChoice {
+    None,
+    One(Model),
+}
+
+fn experiments_help() -> String {
+    let list =
+        Experiment::ALL.map(|experiment| format!("\n  {:<7} {}", experiment.name(), experiment.question()));
+    format!("Which experiments, separated by commas [default: all]{}", list.concat())
+}
+
+fn experiment(name: &str) -> Result<Experiment, String> {
+    let names = Experiment::ALL.map(Experiment::name).join(", ");
+    Experiment::named(name).ok_or_else(|| format!("there is no experiment {name:?}; there are {names}"))
+}
+
+fn model(name: &str) -> Result<ModelChoice, String> {
+    if name == "none" {
+        return Ok(ModelChoice::None);
+    }
+    let names = Model::ALL.map(Model::name).join(", ");
+    Model::named(name)
+        .map(ModelChoice::One)
+        .ok_or_else(|| format!("there is no model {name:?}; there are {names}"))
+}
+
+fn peer(text: &str) -> Result<(String, String), String> {
+    let (name, command) = text.split_once('=').ok_or("a peer is NAME=COMMAND")?;
+    if name.is_empty() || Model::named(name).is_some() {
+        return Err(format!("{name:?} is no name for a peer: it is empty, or that of a model"));
+    }
+    if !command.contains("{port}") {
+        return Err("the command has no {port}, by which the peer would be told where to listen".to_owned());
+    }
+    Ok((name.to_owned(), command.to_owned()))
+}
+
+/// Compares, or makes a report again.
+pub(super) fn run(args: &CompareArgs) -> Result<(), Failure> {
+    if let Some(file) = &args.replay {
+        return replay(file, args.output.as_deref());
+    }
+    let placement = Placement::of(cores());
+    let plan = plan(args, &placement)?;
+    raise_descriptors_max().map_err(Failure::system)?;
+    let _signals = Signals::install().map_err(Failure::system)?;
+    let asked_before = signals::stops();
+    let mut executor = RealExecutor::new(placement).map_err(Failure::system)?;
+    compare_with(args, plan, &mut executor, &|| signals::stops() != asked_before)
+}
+
+fn plan(args: &CompareArgs, placement: &Placement) -> Result<Plan, Failure> {
+    let extent = if args.quick { Extent::Quick } else { Extent::Full };
+    let repeats_min = if args.quick { REPEATS_QUICK } else { REPEATS_DEFAULT };
+    let repeats = args.repeats.unwrap_or(repeats_min);
+    if repeats < repeats_min {
+        let quick = if args.quick { "" } else { "; with --quick, 3" };
+        return Err(Failure::usage(format!(
+            "--repeats {repeats}: no interval without at least {repeats_min}{quick}"
+        )));
+    }
+    let models: Vec<Model> = match args.models.as_slice() {
+        [] => Model::ALL.to_vec(),
+        chosen => Model::ALL.into_iter().filter(|model| chosen.contains(&ModelChoice::One(*model))).collect(),
+    };
+    let subjects = subjects(&models, &args.workers, &args.peer);
+    if subjects.is_empty() {
+        return Err(Failure::usage("nothing to compare: no model and no --peer"));
+    }
+    let experiments = match args.experiments.as_slice() {
+        [] if args.quick => Experiment::QUICK.to_vec(),
+        [] => Experiment::ALL.to_vec(),
+        chosen => Experiment::ALL.into_iter().filter(|experiment| chosen.contains(experiment)).collect(),
+    };
+    let classes = placement.classes();
+    Ok(Plan {
+        experiments,
+        subjects,
+        cores_all: placement.server(crate::lab::cell::CoreClass::AllCores).len() as u32,
+        // A quick look has time for one class.
+        classes: if args.quick { classes[..1].to_vec() } else { classes },
+        extent,
+        repeats,
+        seed: args.seed.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs())),
+    })
+}
+
+/// Compares with any executor.
+fn compare_with(
+    args: &CompareArgs,
+    plan: Plan,
+    executor: &mut dyn Executor,
+    stop: &dyn Fn() -> bool,
+) -> Result<(), Failure> {
+    let now = jiff::Timestamp::now();
+    let default = || PathBuf::from(format!("oneloop-compare-{}", now.strftime("%Y%m%dT%H%M%SZ")));
+    let directory = args.output.clone().unwrap_or_else(default);
+    let raw = directory.join(export::RAW);
+    fs::create_dir_all(&directory).map_err(|error| told(&directory, &error))?;
+    let header = Header {
+        format: FORMAT,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        command: command_line(),
+        started: now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        machine: executor.machine(),
+        plan,
+    };
+    let steps = header.plan.steps();
+    let estimate = header.plan.estimate(&steps, header.machine.processes_max);
+    say(&forecast(&header, steps.len(), estimate, &directory));
+    let mut bar = Bar::new(&header, estimate);
+    let runs = compare(&header, executor, &raw, stop, &mut bar).map_err(|error| told(&raw, &error))?;
+    bar.shown.finish_and_clear();
+    finish(&directory, header, &runs)?;
+    if stop() {
+        let what = format!("interrupted: {} of {} runs were made, and are reported", runs.len(), steps.len());
+        return Err(Failure::System(what));
+    }
+    Ok(())
+}
+
+fn replay(file: &Path, output: Option<&Path>) -> Result<(), Failure> {
+    let (header, runs) = raw::read(file).map_err(|error| told(file, &error))?;
+    let beside = file.parent().unwrap_or(Path::new("."));
+    let directory = output.unwrap_or(beside);
+    fs::create_dir_all(directory).map_err(|error| told(directory, &error))?;
+    finish(directory, header, &runs)
+}
+
+/// Writes the report, and the table on the terminal.
+fn finish(directory: &Path, header: Header, runs: &[Run]) -> Result<(), Failure> {
+    let results = Results::of(header, runs);
+    export::write(directory, &results, runs).map_err(|error| told(directory, &error))?;
+    let width = comfy_table::Table::new().width();
+    say(&export::table::render(&results, width));
+    say(&format!("report: {}\n", directory.join("report.html").display()));
+    Ok(())
+}
+
+fn forecast(header: &Header, steps: usize, estimate: Duration, directory: &Path) -> String {
+    let plan = &header.plan;
+    let quick = if plan.extent == Extent::Quick { "QUICK: " } else { "" };
+    let experiments =
+        plan.experiments.iter().map(|experiment| experiment.name()).collect::<Vec<_>>().join(", ");
+    let subjects = plan.subjects.iter().map(|subject| subject.name.as_str()).collect::<Vec<_>>().join(", ");
+    format!(
+        "{quick}{experiments}\nservers: {subjects}\n{}\n{steps} runs in {} repeats, seed {}; it takes about {}; Ctrl-C \
+         keeps what there is\nraw data: {}\n",
+        header.machine.placement,
+        plan.repeats,
+        plan.seed,
+        humantime::format_duration(Duration::from_secs(estimate.as_secs().max(1))),
+        directory.join(export::RAW).display()
+    )
+}
+
+/// Standard output; nobody may be listening there any more, and the files are written all the same.
+fn say(text: &str) {
+    let _ = write!(std::io::stdout(), "{text}");
+}
+
+fn told(path: &Path, error: &std::io::Error) -> Failure {
+    let hint = match error.kind() {
+        std::io::ErrorKind::AlreadyExists => "; choose another --output, raw data is not written over",
+        _ => "",
+    };
+    Failure::System(format!("{}: {error}{hint}", path.display()))
+}
+
+/// What was typed, so that it can be typed again.
+fn command_line() -> String {
+    let mut line = "oneloop".to_owned();
+    for argument in std::env::args().skip(1) {
+        let plain = !argument.is_empty()
+            && argument.chars().all(|c| c.is_ascii_alphanumeric() || "-_=,./:@".contains(c));
+        line.push(' ');
+        let told = if plain { argument } else { format!("'{}'", argument.replace('\'', r"'\''")) };
+        line.push_str(&told);
+    }
+    line
+}
+
+/// Progress on standard error; where that is no terminal, a line a repeat.
+struct Bar {
+    shown: ProgressBar,
+    cells: usize,
+    repeats: u32,
+}
+
+impl Bar {
+    fn new(header: &Header, estimate: Duration) -> Bar {
+        let cells = header.plan.cells().len();
+        let steps = cells as u64 * u64::from(header.plan.repeats);
+        let bar = ProgressBar::new(steps);
+        let template = "{bar:30} {pos}/{len} {elapsed} of about {prefix}  {msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_prefix(
+            humantime::format_duration(Duration::from_secs(estimate.as_secs().max(1))).to_string(),
+        );
+        Bar { shown: bar, cells, repeats: header.plan.repeats }
+    }
+}
+
+impl Watcher for Bar {
+    fn begins(&mut self, at: usize, step: &Step) {
+        let cell = &step.cell;
+        self.shown.set_message(format!("{} {} {}", cell.experiment.name(), cell.subject.name, cell.level));
+        if self.shown.is_hidden() && at.is_multiple_of(self.cells.max(1)) {
+            let _ = writeln!(std::io::stderr(), "repeat {} of {}", step.repeat + 1, self.repeats);
+        }
+    }
+
+    fn done(&mut self, _at: usize, _run: &Run) {
+        self.shown.inc(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::mock::MockExecutor;
+    use crate::lab::plan::WORKERS_DEFAULT;
+    use clap::Parser;
+    use std::cell::Cell;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: CompareArgs,
+    }
+
+    fn typed(line: &[&str]) -> CompareArgs {
+        Line::try_parse_from([&["compare"], line].concat()).unwrap().args
+    }
+
+    fn two_cores() -> Placement {
+        Placement::of(vec![0, 1])
+    }
+
+    fn files(directory: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_comparison_writes_its_report_and_a_replay_writes_the_same_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let output = directory.path().join("first");
+        let args = typed(&["--quick", "--seed", "5", "--output", output.to_str().unwrap()]);
+        let plan = plan(&args, &two_cores()).unwrap_or_else(|_| panic!("no plan"));
+        compare_with(&args, plan, &mut MockExecutor::default(), &|| false)
+            .unwrap_or_else(|_| panic!("failed"));
+        assert_eq!(files(&output), ["raw.csv", "raw.jsonl", "report.html", "results.json"]);
+
+        let again = directory.path().join("again");
+        let raw = output.join("raw.jsonl");
+        let args = typed(&["--replay", raw.to_str().unwrap(), "--output", again.to_str().unwrap()]);
+        run(&args).unwrap_or_else(|_| panic!("failed"));
+        for name in ["raw.csv", "report.html", "results.json"] {
+            assert!(
+                fs::read(output.join(name)).unwrap() == fs::read(again.join(name)).unwrap(),
+                "{name} differs"
+            );
+        }
+    }
+
+    #[test]
+    fn an_interruption_keeps_and_reports_what_there_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let args =
+            typed(&["--quick", "--experiments", "churn", "--output", directory.path().to_str().unwrap()]);
+        let plan = plan(&args, &two_cores()).unwrap_or_else(|_| panic!("no plan"));
+        let asked = Cell::new(0);
+        let stop = || asked.replace(asked.get() + 1) >= 10;
+        let done = compare_with(&args, plan, &mut MockExecutor::default(), &stop);
+        assert!(matches!(done, Err(Failure::System(what)) if what.contains("5 of 18 runs")));
+        assert_eq!(raw::read(&directory.path().join("raw.jsonl")).unwrap().1.len(), 5);
+        let report = fs::read_to_string(directory.path().join("report.html")).unwrap();
+        assert!(report.contains("Interrupted: 5 of 18 runs"));
+    }
+
+    #[test]
+    fn raw_data_is_never_written_over() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("raw.jsonl"), "precious").unwrap();
+        let args = typed(&["--quick", "--output", directory.path().to_str().unwrap()]);
+        let plan = plan(&args, &two_cores()).unwrap_or_else(|_| panic!("no plan"));
+        let done = compare_with(&args, plan, &mut MockExecutor::default(), &|| false);
+        assert!(matches!(done, Err(Failure::System(what)) if what.contains("another --output")));
+        assert_eq!(fs::read_to_string(directory.path().join("raw.jsonl")).unwrap(), "precious");
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_said_in_a_line() {
+        for (line, part) in [
+            (&["--experiments", "crwod"][..], "there is no experiment"),
+            (&["--models", "forks"], "there is no model"),
+            (&["--peer", "other"], "NAME=COMMAND"),
+            (&["--peer", "other=other 7007"], "no {port}"),
+            (&["--peer", "fork=x {port}"], "that of a model"),
+        ] {
+            let error = Line::try_parse_from([&["compare"], line].concat()).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+        for line in [&["--repeats", "4"][..], &["--quick", "--repeats", "2"], &["--models", "none"]] {
+            assert!(matches!(plan(&typed(line), &two_cores()), Err(Failure::Usage(_))), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn copies_is_another_name_of_prefork_and_none_leaves_the_peers() {
+        let planned =
+            plan(&typed(&["--models", "copies,reactor"]), &two_cores()).unwrap_or_else(|_| panic!("no plan"));
+        let names: Vec<&str> = planned.subjects.iter().map(|subject| subject.name.as_str()).collect();
+        assert_eq!(names, [format!("prefork\u{d7}{WORKERS_DEFAULT}").as_str(), "reactor"]);
+        let args = typed(&["--models", "none", "--peer", "a=b {port}"]);
+        assert_eq!(plan(&args, &two_cores()).unwrap_or_else(|_| panic!("no plan")).subjects.len(), 1);
+    }
+}

@@ -1,0 +1,206 @@
+//! The generator beside a server: `oneloop load`, with CPU times sampled while it runs.
+
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::cell::Errors;
+use super::place::Placement;
+use super::sample::{EVERY, SHARE, Sample};
+use super::server::Server;
+use crate::load::report::{Phase, Report};
+
+/// What a generator does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Clients at once.
+    pub clients: u32,
+    /// The request, in bytes.
+    pub bytes: u32,
+    /// Requests per second on an absolute schedule (open loop); `None` is as fast as answers come (closed loop).
+    pub rate: Option<u32>,
+    /// A connection per request.
+    pub churn: bool,
+    /// What is left out at the beginning, in ms.
+    pub warmup_ms: u64,
+    /// What is measured, in ms.
+    pub measured_ms: u64,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// Begin of what was measured.
+    pub from: Instant,
+    /// Its end.
+    pub to: Instant,
+    /// CPU times around it.
+    pub samples: Vec<Sample>,
+    /// How long was measured, by the generator's own clock.
+    pub seconds: f64,
+    /// Requests answered.
+    pub requests: u64,
+    /// Sends that the generator missed.
+    pub missed: u64,
+    /// Requests in flight, on average.
+    pub outstanding: f64,
+    /// The generator's CPU time, in cores.
+    pub utilisation: f64,
+    /// Mean latency.
+    pub latency_mean_us: f64,
+    /// Median latency.
+    pub latency_p50_us: f64,
+    /// 99 of 100 are below.
+    pub latency_p99_us: f64,
+    /// 999 of 1000 are below.
+    pub latency_p999_us: f64,
+    /// Errors by class.
+    pub errors: Errors,
+    /// Jain's index of the clients' shares.
+    pub fairness: Option<f64>,
+}
+
+/// How long a generator may take beyond what it was asked for: connecting thousands of clients, and its drain.
+const BEYOND_MAX: Duration = Duration::from_secs(60);
+
+impl Load {
+    /// Runs the generator against a server.
+    pub fn run(&self, program: &Path, server: &Server, placement: &Placement) -> Result<Loaded, String> {
+        let mut command = Command::new(program);
+        command.args(self.arguments(&server.addr().to_string()));
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let spawned = placement.on(placement.generator(), || command.spawn());
+        let mut child = Running(spawned.map_err(|error| format!("generator not started: {error}"))?);
+        let output = read_apart(child.0.stdout.take());
+        let complaints = read_apart(child.0.stderr.take());
+        let samples = self.sample_until_end(&mut child.0, server)?;
+        let (told_at, report) = output.join().map_err(|_| "the generator's output was not read")?;
+        let report: Report = serde_json::from_slice(&report).map_err(|error| {
+            let (_, complaints) = complaints.join().unwrap_or((Instant::now(), Vec::new()));
+            let complaints = String::from_utf8_lossy(&complaints);
+            let last = complaints.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+            format!("the generator gave no report ({error}): {last}")
+        })?;
+        loaded(&report, told_at, samples)
+    }
+
+    fn arguments(&self, addr: &str) -> Vec<String> {
+        let mut arguments: Vec<String> = ["load", "--json", "-", "--clients"].map(str::to_owned).to_vec();
+        arguments.push(self.clients.to_string());
+        let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+        option("--bytes", self.bytes.to_string());
+        option("--warmup", format!("{}ms", self.warmup_ms));
+        option("--duration", format!("{}ms", self.measured_ms));
+        if let Some(rate) = self.rate {
+            option("--rate", rate.to_string());
+            option("--arrivals", "poisson".to_owned());
+        }
+        if self.churn {
+            arguments.push("--churn".to_owned());
+        }
+        arguments.push(format!("echo@{addr}"));
+        arguments
+    }
+
+    /// Samples until the generator has ended.
+    fn sample_until_end(&self, generator: &mut Child, server: &Server) -> Result<Vec<Sample>, String> {
+        let deadline = Instant::now() + Duration::from_millis(self.warmup_ms + self.measured_ms) + BEYOND_MAX;
+        let mut samples = Vec::new();
+        loop {
+            let began = Instant::now();
+            samples.push(Sample::take(server.root(), Some(generator.id())));
+            let pause = EVERY.max(began.elapsed() * SHARE);
+            // Asked often, as the next cell waits for it; sampled seldom, as that costs.
+            while began.elapsed() < pause {
+                match generator.try_wait() {
+                    Ok(None) => thread::sleep(LOOK_EVERY),
+                    Ok(Some(_)) => {
+                        samples.push(Sample::take(server.root(), None));
+                        return Ok(samples);
+                    }
+                    Err(error) => return Err(format!("the generator was not waited for: {error}")),
+                }
+            }
+            if Instant::now() > deadline {
+                return Err("the generator did not end in time".to_owned());
+            }
+        }
+    }
+}
+
+/// How often the end of a generator is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// A generator that ends with this value, whatever happens.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// Reads in a thread of its own, so that a full pipe stops nobody; with the moment of the first byte.
+fn read_apart(output: Option<impl Read + Send + 'static>) -> thread::JoinHandle<(Instant, Vec<u8>)> {
+    thread::spawn(move || {
+        let mut read = vec![0];
+        let Some(mut output) = output else { return (Instant::now(), Vec::new()) };
+        let first = output.read(&mut read).unwrap_or(0);
+        let at = Instant::now();
+        read.truncate(first);
+        if first > 0 {
+            let _ = output.read_to_end(&mut read);
+        }
+        (at, read)
+    })
+}
+
+/// What the report tells, on the lab's own clock: the report is written when the run ends, `wall_ns` after it began.
+fn loaded(report: &Report, told_at: Instant, samples: Vec<Sample>) -> Result<Loaded, String> {
+    let began = told_at.checked_sub(Duration::from_nanos(report.wall_ns)).unwrap_or(told_at);
+    let measuring = || report.series.iter().filter(|interval| interval.phase == Phase::Measuring);
+    let (Some(first), Some(last)) = (measuring().next(), measuring().next_back()) else {
+        let before = errors(&report.errors_before).told();
+        return Err(format!(
+            "the generator measured nothing{}{before}",
+            if before.is_empty() { "" } else { ": " }
+        ));
+    };
+    let us = |ns: u64| ns as f64 / 1e3;
+    Ok(Loaded {
+        from: began + Duration::from_nanos(first.start_ns),
+        to: began + Duration::from_nanos(last.end_ns),
+        samples,
+        seconds: report.measured_ns as f64 / 1e9,
+        requests: report.requests,
+        missed: report.missed_sends,
+        outstanding: report.outstanding_mean,
+        utilisation: report.generator.utilisation,
+        latency_mean_us: report.latency.mean_ns / 1e3,
+        latency_p50_us: us(report.latency.p50_ns),
+        latency_p99_us: us(report.latency.p99_ns),
+        latency_p999_us: us(report.latency.p99_9_ns),
+        errors: errors(&report.errors).and(errors(&report.errors_before)),
+        fairness: (report.fairness.clients > 0).then_some(report.fairness.jain_bytes),
+    })
+}
+
+fn errors(report: &crate::load::report::Errors) -> Errors {
+    Errors {
+        refused: report.refused,
+        reset: report.reset,
+        connect_timeout: report.connect_timeout,
+        reply_timeout: report.reply_timeout,
+        wrong_bytes: report.wrong_bytes,
+        closed_early: report.closed_early,
+        local_ports: report.out_of_ports,
+        local_descriptors: report.out_of_descriptors,
+        other: report.other,
+    }
+}

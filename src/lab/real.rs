@@ -1,0 +1,159 @@
+//! The executor that measures: a server and a generator, each this program started anew, on cores of their own.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::cell::{Cell, Evidence, Measurement, Metric, Outcome, Subject};
+use super::executor::Executor;
+use super::experiments::standing::{Crowd, memory, settle};
+use super::experiments::{
+    BULK_BYTES, CHURN_CLIENTS, Experiment, Extent, FEW_BACKLOG, FEW_COPIES, IDLE_ACTIVE_RATE, REQUEST_BYTES,
+    STEADY_CLIENTS, stalls, standing, warmup_ms,
+};
+use super::generator::{Load, Loaded};
+use super::machine::{Machine, look};
+use super::place::Placement;
+use super::proc::{kernel_memory_bytes, listen_overflows};
+use super::sample::between;
+use super::server::{Options, Server};
+
+/// Measures on real servers.
+#[derive(Debug)]
+pub struct RealExecutor {
+    program: PathBuf,
+    placement: Placement,
+}
+
+impl RealExecutor {
+    /// With this program as server and generator. The calling thread moves to the generator's cores.
+    pub fn new(placement: Placement) -> io::Result<RealExecutor> {
+        Ok(RealExecutor { program: std::env::current_exe()?, placement })
+    }
+
+    /// The same with another build of this program, for tests and benchmarks, whose own executable is another.
+    pub fn with_program(program: PathBuf, placement: Placement) -> RealExecutor {
+        RealExecutor { program, placement }
+    }
+
+    fn measure(&self, cell: &Cell, extent: Extent) -> Result<Measurement, String> {
+        let kernel_before = kernel_memory_bytes();
+        let (subject, options) = as_asked(cell);
+        let cores = self.placement.server(cell.class);
+        let server = Server::start(&self.program, &subject, options, &self.placement, cores)?;
+        let measured_ms = cell.experiment.measured_ms(extent);
+        match cell.experiment {
+            Experiment::Wait => stalls::wait(server.addr()),
+            Experiment::Few => stalls::few(server.addr(), cell.level),
+            Experiment::Many => standing::many(&server, kernel_before, measured_ms),
+            Experiment::Idle => {
+                let crowd = Crowd::gather(server.addr(), cell.level)?;
+                settle(server.root());
+                // Before the active clients come: what they need is not the crowd's.
+                let standing = memory(Measurement::default(), &server, kernel_before);
+                let mut measurement = self.traffic(cell, extent, &server)?;
+                drop(crowd);
+                measurement.values.retain(|metric, _| cell.experiment.metrics().contains(metric));
+                measurement.values.extend(standing.values);
+                Ok(measurement)
+            }
+            Experiment::Churn | Experiment::Crowd | Experiment::Steady | Experiment::Bulk => {
+                self.traffic(cell, extent, &server)
+            }
+        }
+    }
+
+    /// Runs the generator against the server, and makes a measurement of what both say.
+    fn traffic(&self, cell: &Cell, extent: Extent, server: &Server) -> Result<Measurement, String> {
+        let load = load_of(cell, extent);
+        let overflows = listen_overflows();
+        let loaded = load.run(&self.program, server, &self.placement)?;
+        let overflows = overflows.and_then(|before| Some(listen_overflows()? - before));
+        let server_cores = self.placement.server(cell.class).len().max(1);
+        Ok(measurement(cell, &load, &loaded, server_cores, overflows))
+    }
+}
+
+impl Executor for RealExecutor {
+    fn machine(&mut self) -> Machine {
+        look(crate::sys::process::cores(), self.placement.told())
+    }
+
+    fn run(&mut self, cell: &Cell, extent: Extent, _repeat: u32) -> Outcome {
+        match self.measure(cell, extent) {
+            Ok(measurement) => Outcome::Measured(Box::new(measurement)),
+            Err(why) => Outcome::Failed(why),
+        }
+    }
+}
+
+/// The subject with the copies that the experiment asks for.
+fn as_asked(cell: &Cell) -> (Subject, Options) {
+    let starts_ahead = cell.subject.as_model().is_some_and(super::cell::Model::starts_ahead);
+    match cell.experiment {
+        Experiment::Few => {
+            let copies = if starts_ahead { cell.subject.with_workers(FEW_COPIES) } else { None };
+            (copies.unwrap_or_else(|| cell.subject.clone()), Options { backlog: Some(FEW_BACKLOG) })
+        }
+        Experiment::Many => (
+            cell.subject.with_workers(cell.level).unwrap_or_else(|| cell.subject.clone()),
+            Options::default(),
+        ),
+        _ => (cell.subject.clone(), Options::default()),
+    }
+}
+
+fn load_of(cell: &Cell, extent: Extent) -> Load {
+    let (clients, bytes, rate, churn) = match cell.experiment {
+        Experiment::Churn => (CHURN_CLIENTS, REQUEST_BYTES, None, true),
+        Experiment::Steady => (STEADY_CLIENTS, REQUEST_BYTES, Some(cell.level), false),
+        Experiment::Idle => (STEADY_CLIENTS, REQUEST_BYTES, Some(IDLE_ACTIVE_RATE), false),
+        Experiment::Bulk => (cell.level, BULK_BYTES, None, false),
+        _ => (cell.level, REQUEST_BYTES, None, false),
+    };
+    let measured_ms = cell.experiment.measured_ms(extent);
+    Load { clients, bytes, rate, churn, warmup_ms: warmup_ms(extent), measured_ms }
+}
+
+fn measurement(
+    cell: &Cell,
+    load: &Load,
+    loaded: &Loaded,
+    server_cores: usize,
+    overflows: Option<u64>,
+) -> Measurement {
+    let busy = between(&loaded.samples, loaded.from, loaded.to);
+    let per_s = loaded.requests as f64 / loaded.seconds;
+    let evidence = Evidence {
+        generator_cpu: Some(loaded.utilisation),
+        server_cpu: busy.server.map(|cores| cores / server_cores as f64),
+        others_cpu: busy.others,
+        target_per_s: load.rate.map(f64::from),
+        achieved_per_s: Some(per_s),
+        // A few arrivals in flight, now none, now two, average too badly for a law of averages.
+        in_flight: load.rate.is_none().then_some(loaded.outstanding),
+        latency_mean_us: Some(loaded.latency_mean_us),
+        requests: loaded.requests,
+        missed: loaded.missed,
+        listen_overflows: overflows,
+        errors: loaded.errors,
+    };
+    let mut measurement = Measurement { evidence, ..Measurement::default() }
+        .with(Metric::LatencyP50Us, loaded.latency_p50_us)
+        .with(Metric::LatencyP99Us, loaded.latency_p99_us)
+        .with(Metric::LatencyP999Us, loaded.latency_p999_us);
+    let (rate, cost) = match cell.experiment {
+        Experiment::Churn => (Metric::ClientsPerS, Metric::CpuPerClientUs),
+        _ => (Metric::RequestsPerS, Metric::CpuPerRequestUs),
+    };
+    measurement = measurement.with(rate, per_s);
+    if let (Some(cores), true) = (busy.server, loaded.requests > 0) {
+        measurement = measurement.with(cost, cores * 1e6 / per_s);
+    }
+    if cell.experiment == Experiment::Bulk {
+        measurement = measurement.with(Metric::BytesPerS, per_s * f64::from(load.bytes));
+        if let Some(fairness) = loaded.fairness {
+            measurement = measurement.with(Metric::Fairness, fairness);
+        }
+    }
+    measurement
+}
