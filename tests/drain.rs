@@ -5,8 +5,12 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Client, Server, eventually};
+use common::{Address, Client, Server, eventually};
 use nix::sys::signal::Signal;
+use oneloop::journal::Reason;
+use oneloop::limits::Limits;
+use oneloop::reactor::Reactor;
+use oneloop::services::Echo;
 
 #[test]
 fn either_signal_drains_and_ends_with_code_0() {
@@ -92,4 +96,40 @@ fn a_hangup_is_not_the_end() {
         server.signal(Signal::SIGHUP);
         client.expect_echo(b"still here");
     }
+}
+
+/// A loop in this thread, so that nothing happens between the wish to drain and the turn that sees it.
+fn drained_at_once(limits: Limits, open: usize, queued: usize) {
+    let mut reactor = Reactor::new(limits).unwrap();
+    let addr = reactor.bind("127.0.0.1:0", Echo).unwrap().to_string();
+    let address = Address::parse(&addr).unwrap();
+    let mut clients: Vec<Client> = (0..open).map(|_| Client::connect(&address)).collect();
+    while reactor.summary().open < open {
+        reactor.turn(None).unwrap();
+    }
+    clients.extend((0..queued).map(|_| Client::connect(&address)));
+    for client in &mut clients {
+        client.send(b"asked in time");
+    }
+    reactor.handle().drain();
+    // Each client sees its end, and then ends itself, while the loop goes on.
+    let talking = std::thread::spawn(move || {
+        for client in &mut clients {
+            client.expect_exact(b"asked in time");
+            client.expect_end();
+        }
+    });
+    let summary = reactor.run().unwrap();
+    talking.join().unwrap();
+    assert_eq!(summary.counters.of(Reason::Drained), (open + queued) as u64, "{summary}");
+}
+
+#[test]
+fn the_backlog_is_taken_whole_however_small_a_batch_is() {
+    drained_at_once(Limits { accepts_per_turn_max: 3, ..Limits::default() }, 0, 100);
+}
+
+#[test]
+fn whoever_is_open_is_read_once_more_even_without_an_event() {
+    drained_at_once(Limits { events_per_turn_max: 1, ..Limits::default() }, 100, 0);
 }

@@ -59,3 +59,13 @@ fn a_client_that_only_ends_its_side_is_closed() {
     client.expect_end();
     server.told("peer-closed in=0 out=0", 1);
 }
+
+#[test]
+fn the_end_of_input_ends_a_message_that_nothing_else_has_ended() {
+    let mut server = Server::serve(&["message@127.0.0.1:0"]);
+    let mut client = server.client("message");
+    client.send(b"no newline");
+    client.half_close();
+    client.expect_exact(b"I got your message");
+    client.expect_end();
+}

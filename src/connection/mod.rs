@@ -1,6 +1,6 @@
 //! One client of a service: the only code that reads and writes a stream.
 //!
-//! A [`Connection`] is a state machine ([`Phase`]) over a [`Transport`]. [`Connection::pump`] moves it as far as bytes, room
+//! A [`Connection`] is a state machine (`Phase`) over a [`Transport`]. [`Connection::pump`] moves it as far as bytes, room
 //! and budget allow; [`Connection::expire`] tells it that a deadline passed. Who calls them is the model's business: the
 //! reactor with a transport that never blocks, the other models with one that does. It reads no clock and knows no slab.
 //!

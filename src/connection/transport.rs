@@ -59,7 +59,7 @@ pub trait Transport {
 
 /// A stream of the reactor: never blocks, and knows from latched events when a call is worth it.
 ///
-/// Registered once, edge-triggered, with [`INTEREST`]. Readiness is forgotten when a call would block or, with epoll, after
+/// Registered once, edge-triggered, with [`Polled::interest`]. Readiness is forgotten when a call would block or, with epoll, after
 /// a read shorter than asked: no byte was left then, and the next one makes an edge. That does not hold when the
 /// client's end or urgent data has been seen (a read stops short at the urgent mark, and the end makes no further edge):
 /// then reads go on until one would block or gives the end.

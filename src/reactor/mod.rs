@@ -316,7 +316,8 @@ impl<S: Service> Reactor<S> {
     }
 }
 
-/// The poll's own descriptor: readable when a turn has something to do.
+/// The poll's own descriptor: readable when a turn has something to do. mio's poll(2) selector has none.
+#[cfg(not(mio_unsupported_force_poll_poll))]
 impl<S: Service> AsRawFd for Reactor<S> {
     fn as_raw_fd(&self) -> RawFd {
         self.poll.as_raw_fd()
