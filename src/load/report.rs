@@ -31,8 +31,8 @@ pub struct Report {
     pub bytes_out: u64,
     /// Requests that fell due within the measured span but were never sent: no connection was free until the end.
     pub missed_sends: u64,
-    /// Requests in flight or waiting for a connection, averaged over the ends of the measured intervals; Little's law
-    /// compares it with `requests_per_second` times the mean latency.
+    /// Requests in flight or waiting for a connection, averaged over the measured span. Little's law says that this is
+    /// `requests_per_second` times the mean latency.
     pub outstanding_mean: f64,
     /// From the intended send of a request to the last byte of its reply; requests whose intended send lies within the
     /// measured span.
@@ -45,6 +45,8 @@ pub struct Report {
     pub errors: Errors,
     /// Errors before the measured span: while connecting, in the ramp, in the warm-up.
     pub errors_before: Errors,
+    /// The first error of the run, in words.
+    pub first_error: Option<String>,
     /// Connections of the whole run, of active clients, idle ones and slow ones.
     pub connections: Connections,
     /// The clients that hold a connection and do nothing.

@@ -18,7 +18,7 @@ const UNFILED_MS: u64 = u64::MAX;
 
 /// Which slot of the slab is to be looked at when.
 #[derive(Debug)]
-pub(super) struct Deadlines {
+pub(crate) struct Deadlines {
     /// Heads of the lists, then a link per slot of the slab: circular, doubly linked.
     links: Vec<Link>,
     /// A bit per slot of each level; a set bit may stand for an empty list, never the other way round.
@@ -35,13 +35,13 @@ pub(super) struct Link {
 }
 
 impl Deadlines {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let links = (0..FIRST).map(|head| Link { prev: head, next: head, filed_ms: UNFILED_MS }).collect();
         Deadlines { links, occupied: [0; LEVELS], now_ms: 0 }
     }
 
     /// Has the client in `slot` looked at by `due_ms`; nothing is done if it will be looked at sooner anyway.
-    pub(super) fn file(&mut self, slot: usize, due_ms: u64) {
+    pub(crate) fn file(&mut self, slot: usize, due_ms: u64) {
         let index = FIRST as usize + slot;
         if index >= self.links.len() {
             let unfiled = |at: usize| Link { prev: at as u32, next: at as u32, filed_ms: UNFILED_MS };
@@ -54,7 +54,7 @@ impl Deadlines {
     }
 
     /// Forgets the client in `slot`.
-    pub(super) fn forget(&mut self, slot: usize) {
+    pub(crate) fn forget(&mut self, slot: usize) {
         let index = FIRST as usize + slot;
         if index < self.links.len() {
             self.unlink(index as u32);
@@ -62,7 +62,7 @@ impl Deadlines {
     }
 
     /// When [`Deadlines::advance`] has something to do, at the latest.
-    pub(super) fn next_ms(&self) -> Option<u64> {
+    pub(crate) fn next_ms(&self) -> Option<u64> {
         if self.links[DUE as usize].next != DUE {
             return Some(self.now_ms);
         }
@@ -70,7 +70,7 @@ impl Deadlines {
     }
 
     /// Time has passed: files what comes nearer, and makes due what is due.
-    pub(super) fn advance(&mut self, now_ms: u64) {
+    pub(crate) fn advance(&mut self, now_ms: u64) {
         // Bound: each pass empties one slot of a level, and time moves over each at most once.
         while let Some((level, slot, starts_ms)) =
             self.next_slot().filter(|&(_, _, starts_ms)| starts_ms <= now_ms)
@@ -90,7 +90,7 @@ impl Deadlines {
     }
 
     /// Takes one that is due; it is no longer filed.
-    pub(super) fn pop_due(&mut self) -> Option<usize> {
+    pub(crate) fn pop_due(&mut self) -> Option<usize> {
         let index = self.links[DUE as usize].next;
         if index == DUE {
             return None;

@@ -15,7 +15,7 @@
 mod accept;
 mod clients;
 mod clock;
-mod deadlines;
+pub(crate) mod deadlines;
 mod drain;
 mod idle;
 mod lag;

@@ -16,6 +16,13 @@ static CYCLE: [u8; CYCLE_BYTES] = cycle();
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Chargen;
 
+impl Chargen {
+    /// The pattern up to where it begins again: what a client reads, over and over.
+    pub fn pattern() -> &'static [u8] {
+        &CYCLE
+    }
+}
+
 /// One client of [`Chargen`]: how far into the pattern it is.
 #[derive(Clone, Copy, Debug)]
 pub struct ChargenSession {

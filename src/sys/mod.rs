@@ -2,6 +2,8 @@
 //! this crate.
 
 pub mod address;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub mod alarm;
 #[cfg(feature = "http")]
 pub mod files;
 pub mod listener;

@@ -31,6 +31,10 @@ impl Inside {
         Inside { addr: address.parse().unwrap(), handle, thread: Some(thread) }
     }
 
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     pub(crate) fn client(&self) -> Client {
         Client::connect(&Address::Tcp(self.addr))
     }

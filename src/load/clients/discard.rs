@@ -1,0 +1,54 @@
+//! The client of discard: it only sends.
+
+use super::pattern::Pattern;
+use crate::load::{Client, Verdict, Workload};
+
+/// Sends; a request is done when the kernel has taken all of it. Nothing may come back.
+#[derive(Clone, Debug)]
+pub struct DiscardLoad {
+    pattern: Pattern,
+    bytes: u64,
+}
+
+/// One connection of [`DiscardLoad`].
+#[derive(Debug)]
+pub struct DiscardClient {
+    load: DiscardLoad,
+}
+
+impl DiscardLoad {
+    /// Requests of `bytes` each (at least 1), made from `seed`.
+    pub fn new(bytes: u64, seed: u64) -> Self {
+        DiscardLoad { pattern: Pattern::new(seed), bytes: bytes.max(1) }
+    }
+}
+
+impl Workload for DiscardLoad {
+    type Client = DiscardClient;
+
+    fn name(&self) -> &'static str {
+        "discard"
+    }
+
+    fn request_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn open(&self, _number: u32) -> DiscardClient {
+        DiscardClient { load: self.clone() }
+    }
+}
+
+impl Client for DiscardClient {
+    fn request(&self, _number: u64, sent: usize) -> &[u8] {
+        self.load.pattern.at(sent as u64, self.load.bytes - sent as u64)
+    }
+
+    fn sent(&mut self, _number: u64) -> Verdict {
+        Verdict::Done(0)
+    }
+
+    fn reply(&mut self, _number: u64, bytes: &[u8], _ended: bool) -> Verdict {
+        if bytes.is_empty() { Verdict::More } else { Verdict::Wrong("discard answered") }
+    }
+}

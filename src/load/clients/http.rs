@@ -1,0 +1,363 @@
+//! The client of HTTP/1.1: asks for one target again and again, and expects the same each time.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::chunked::{Chunked, Met};
+use crate::load::{Client, Verdict, Workload};
+
+/// Asks with GET. Every reply has to have the status and the body of the first one, byte for byte, framed as its head
+/// says (RFC 9112, section 6.3); a first status other than 2xx is wrong.
+#[derive(Clone, Debug)]
+pub struct HttpLoad {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    request: Vec<u8>,
+    first: Mutex<First>,
+}
+
+/// What the first reply was, as far as it came: whoever reads a byte first says what it has to be.
+#[derive(Debug, Default)]
+struct First {
+    status: Option<u16>,
+    body: Vec<u8>,
+    /// How long the body is, once one has ended.
+    len: Option<u64>,
+}
+
+/// One connection of [`HttpLoad`].
+#[derive(Debug)]
+pub struct HttpClient {
+    shared: Arc<Shared>,
+    stage: Stage,
+    keep_alive: bool,
+    /// How much of the body came.
+    received: u64,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// What came of the head so far; nothing is kept when it comes whole.
+    Head(Vec<u8>),
+    Body(Framing),
+}
+
+#[derive(Debug)]
+enum Framing {
+    Length { left: u64 },
+    Chunked(Chunked),
+    UntilEnd,
+}
+
+/// What a head says.
+struct Head {
+    bytes: usize,
+    status: u16,
+    keep_alive: bool,
+    framing: Framing,
+}
+
+/// The longest head that is kept while it comes in pieces.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+const HEADERS_MAX: usize = 100;
+/// Bodies are compared byte for byte up to here, and by their length beyond it.
+const BODY_KEPT_BYTES_MAX: u64 = 64 << 20;
+
+impl HttpLoad {
+    /// Asks `host` (for the field Host) for `target`, such as `/file?x=1`; with `close` each reply ends its connection.
+    pub fn new(host: &str, target: &str, close: bool) -> Self {
+        let close = if close { "Connection: close\r\n" } else { "" };
+        let agent = concat!("oneloop/", env!("CARGO_PKG_VERSION"));
+        let request = format!(
+            "GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n{close}\r\n"
+        );
+        let shared = Shared { request: request.into_bytes(), first: Mutex::default() };
+        HttpLoad { shared: Arc::new(shared) }
+    }
+}
+
+impl Workload for HttpLoad {
+    type Client = HttpClient;
+
+    fn name(&self) -> &'static str {
+        "http"
+    }
+
+    fn request_bytes(&self) -> u64 {
+        self.shared.request.len() as u64
+    }
+
+    fn open(&self, _number: u32) -> HttpClient {
+        let shared = Arc::clone(&self.shared);
+        HttpClient { shared, stage: Stage::Head(Vec::new()), keep_alive: true, received: 0 }
+    }
+}
+
+impl Client for HttpClient {
+    fn request(&self, _number: u64, sent: usize) -> &[u8] {
+        &self.shared.request[sent..]
+    }
+
+    fn reply(&mut self, _number: u64, bytes: &[u8], ended: bool) -> Verdict {
+        let mut at = 0;
+        // Bounded: each pass takes a byte at least, or ends.
+        loop {
+            let rest = &bytes[at..];
+            let taken = match &mut self.stage {
+                Stage::Head(kept) => match head_of(kept, rest) {
+                    Ok(None) => return Verdict::More,
+                    Ok(Some((head, taken))) => match self.begin_body(head) {
+                        Ok(()) => taken,
+                        Err(what) => return Verdict::Wrong(what),
+                    },
+                    Err(what) => return Verdict::Wrong(what),
+                },
+                Stage::Body(framing) => match framing.take(rest) {
+                    Met::Framing(len) => len,
+                    Met::Body(len) => {
+                        if let Err(what) = self.shared.first().has(self.received, &rest[..len]) {
+                            return Verdict::Wrong(what);
+                        }
+                        self.received += len as u64;
+                        len
+                    }
+                    Met::Nonsense => return Verdict::Wrong("the chunked body is malformed"),
+                },
+            };
+            at += taken;
+            let Stage::Body(framing) = &self.stage else { continue };
+            let is_whole = match framing {
+                Framing::Length { left } => *left == 0,
+                Framing::Chunked(chunked) => *chunked == Chunked::End,
+                Framing::UntilEnd => ended && at == bytes.len(),
+            };
+            if is_whole {
+                return self.done(at);
+            }
+            if at == bytes.len() {
+                return Verdict::More;
+            }
+        }
+    }
+}
+
+impl HttpClient {
+    fn begin_body(&mut self, head: Head) -> Result<(), &'static str> {
+        if head.status / 100 == 1 {
+            // An interim reply (RFC 9110, section 15.2): the real one follows.
+            self.stage = Stage::Head(Vec::new());
+            return Ok(());
+        }
+        self.shared.first().has_status(head.status)?;
+        self.keep_alive = head.keep_alive && !matches!(head.framing, Framing::UntilEnd);
+        self.stage = Stage::Body(head.framing);
+        Ok(())
+    }
+
+    fn done(&mut self, taken: usize) -> Verdict {
+        if let Err(what) = self.shared.first().ends_at(self.received) {
+            return Verdict::Wrong(what);
+        }
+        self.received = 0;
+        self.stage = Stage::Head(Vec::new());
+        if self.keep_alive { Verdict::Done(taken) } else { Verdict::Last(taken) }
+    }
+}
+
+impl Shared {
+    fn first(&self) -> MutexGuard<'_, First> {
+        // What it holds is whole after every step, so a panic elsewhere has not spoilt it.
+        self.first.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl First {
+    fn has_status(&mut self, status: u16) -> Result<(), &'static str> {
+        match self.status {
+            Some(first) if first == status => Ok(()),
+            Some(_) => Err("the status is not that of the first reply"),
+            None if status / 100 == 2 => {
+                self.status = Some(status);
+                Ok(())
+            }
+            None if status == 404 => Err("the status is 404, not found"),
+            None => Err("the status is not 2xx"),
+        }
+    }
+
+    fn has(&mut self, at: u64, bytes: &[u8]) -> Result<(), &'static str> {
+        let end = at + bytes.len() as u64;
+        if self.len.is_some_and(|len| end > len) {
+            return Err("the body is longer than the first one");
+        }
+        let kept = self.body.len() as u64;
+        // Before what is kept ends, it is compared; what comes behind that is new, as long as nobody saw the end.
+        let compared = (kept.saturating_sub(at) as usize).min(bytes.len());
+        let start = at.min(kept) as usize;
+        if self.body[start..start + compared] != bytes[..compared] {
+            return Err("the body is not that of the first reply");
+        }
+        let room = BODY_KEPT_BYTES_MAX.saturating_sub(kept) as usize;
+        if at <= kept && compared < bytes.len() {
+            let new = &bytes[compared..];
+            self.body.extend_from_slice(&new[..new.len().min(room)]);
+        }
+        Ok(())
+    }
+
+    fn ends_at(&mut self, len: u64) -> Result<(), &'static str> {
+        match self.len {
+            Some(first) if first != len => Err("the body is shorter than the first one"),
+            None if (self.body.len() as u64) > len => Err("the body is shorter than that of another reply"),
+            _ => {
+                self.len = Some(len);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Framing {
+    /// Takes a piece of a body from the front of `bytes`, which may be empty.
+    fn take(&mut self, bytes: &[u8]) -> Met {
+        match self {
+            Framing::Length { left } => {
+                let len = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= len as u64;
+                Met::Body(len)
+            }
+            Framing::Chunked(chunked) if !bytes.is_empty() => chunked.take(bytes),
+            Framing::Chunked(_) => Met::Framing(0),
+            Framing::UntilEnd => Met::Body(bytes.len()),
+        }
+    }
+}
+
+/// The head at the front of `kept` and `bytes`, and how much of `bytes` it took; `None` if it is not whole: then all of
+/// `bytes` is kept.
+fn head_of(kept: &mut Vec<u8>, bytes: &[u8]) -> Result<Option<(Head, usize)>, &'static str> {
+    let before = kept.len();
+    if before == 0
+        && let Some(head) = parse(bytes)?
+    {
+        let taken = head.bytes;
+        return Ok(Some((head, taken)));
+    }
+    kept.extend_from_slice(&bytes[..bytes.len().min(HEAD_BYTES_MAX.saturating_sub(before))]);
+    let head = if before == 0 { None } else { parse(kept)? };
+    match head {
+        Some(head) => {
+            let taken = head.bytes - before;
+            Ok(Some((head, taken)))
+        }
+        None if kept.len() >= HEAD_BYTES_MAX => Err("the head has no end"),
+        None => Ok(None),
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut response = httparse::Response::new(&mut headers);
+    let len = match response.parse(bytes) {
+        Ok(httparse::Status::Complete(len)) => len,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(_) => return Err("the head is no HTTP response"),
+    };
+    let status = response.code.unwrap_or(0);
+    let mut keep_alive = response.version == Some(1);
+    let (mut length, mut chunked, mut coded) = (None, false, false);
+    for header in response.headers.iter() {
+        let has_token = |token: &str| {
+            let tokens = header.value.split(|&byte| byte == b',');
+            tokens.into_iter().any(|one| one.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+        };
+        if header.name.eq_ignore_ascii_case("connection") {
+            keep_alive = (keep_alive || has_token("keep-alive")) && !has_token("close");
+        } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
+            (coded, chunked) = (true, has_token("chunked"));
+        } else if header.name.eq_ignore_ascii_case("content-length") {
+            let text = std::str::from_utf8(header.value).ok().filter(|text| !text.starts_with('+'));
+            let value = text.and_then(|text| text.trim().parse::<u64>().ok());
+            if value.is_none() || length.is_some_and(|length| Some(length) != value) {
+                return Err("Content-Length is malformed");
+            }
+            length = value;
+        }
+    }
+    let framing = match length {
+        _ if matches!(status, 100..=199 | 204 | 304) => Framing::Length { left: 0 },
+        _ if chunked => Framing::Chunked(Chunked::start()),
+        Some(left) if !coded => Framing::Length { left },
+        _ => Framing::UntilEnd,
+    };
+    Ok(Some(Head { bytes: len, status, keep_alive, framing }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    const CHUNKED: &[u8] =
+        b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n";
+
+    /// The verdict on a stream read in pieces of `step`, as if the server then ended.
+    fn verdict(load: &HttpLoad, stream: &[u8], step: usize) -> Verdict {
+        let (mut client, mut before) = (load.open(0), 0);
+        for piece in stream.chunks(step) {
+            match client.reply(0, piece, false) {
+                Verdict::More => before += piece.len(),
+                Verdict::Done(taken) => return Verdict::Done(before + taken),
+                Verdict::Last(taken) => return Verdict::Last(before + taken),
+                wrong @ Verdict::Wrong(_) => return wrong,
+            }
+        }
+        client.reply(0, b"", true)
+    }
+
+    #[test]
+    fn a_reply_in_any_pieces_and_either_framing_is_the_same_reply() {
+        let load = HttpLoad::new("h", "/", false);
+        for stream in [WHOLE, CHUNKED] {
+            let more = [stream, b"HTTP"].concat();
+            for step in 1..more.len() {
+                assert_eq!(verdict(&load, &more, step), Verdict::Done(stream.len()), "in steps of {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_up_to_the_end_is_done_when_the_end_comes() {
+        let load = HttpLoad::new("h", "/", false);
+        for step in [1, 7, 100] {
+            assert_eq!(verdict(&load, b"HTTP/1.0 200 OK\r\n\r\nhello", step), Verdict::Last(0));
+        }
+        let close = b"HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 5\r\n\r\nhello";
+        assert_eq!(verdict(&load, close, 100), Verdict::Last(close.len()));
+    }
+
+    #[test]
+    fn a_reply_that_differs_from_the_first_is_wrong() {
+        let load = HttpLoad::new("h", "/", false);
+        assert_eq!(verdict(&load, WHOLE, 10), Verdict::Done(WHOLE.len()));
+        for different in [
+            &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhallo"[..],
+            b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhell",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello!",
+            b"HTTP/1.1 203 OK\r\nContent-Length: 5\r\n\r\nhello",
+            b"HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\nhello",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello5",
+            b"I got your message",
+        ] {
+            for step in [1, 13, 100] {
+                let seen = verdict(&load, different, step);
+                assert!(matches!(seen, Verdict::Wrong(_)), "{seen:?}: {}", different.escape_ascii());
+            }
+        }
+        assert_eq!(verdict(&load, &WHOLE[..WHOLE.len() - 1], 9), Verdict::More, "cut short");
+        let missing = verdict(&HttpLoad::new("h", "/", false), b"HTTP/1.1 404 No\r\n\r\n", 50);
+        assert_eq!(missing, Verdict::Wrong("the status is 404, not found"));
+    }
+}

@@ -1,0 +1,359 @@
+//! A client's life: it connects, converses, ends or fails, and begins again.
+
+use std::os::fd::AsRawFd;
+
+use mio::Token;
+use mio::event::Event;
+use mio::unix::SourceFd;
+use socket2::SockRef;
+
+use super::Workload;
+use super::connector::Connect;
+use super::conversation::{Budget, Conversation, Rest};
+use super::engine::{Engine, Stage, ns};
+use super::errors::Class;
+use super::slot::{ActiveLedger, Policy, Role, SlowLedger, Standing, State};
+use crate::connection::Polled;
+
+/// What an active client may do in one turn: others wait at most as long as this takes.
+const ACTIVE: Budget = Budget { calls_max: 8, bytes_max: 64 << 10 };
+/// What a slow client does in its turn, on its slow side.
+const SLOW: Budget = Budget { calls_max: 1, bytes_max: 1 };
+/// Requests that a slow reader has under way: enough for the server to have more to say than the kernel keeps.
+const SLOW_READER_DEPTH: usize = 64;
+/// Connections begun in one turn, and under way at once: more would overflow queues of the server that are not ours
+/// to test.
+const CONNECTS_PER_TURN_MAX: u32 = 32;
+const CONNECTING_MAX: u32 = 512;
+/// How long a client that failed waits: refusals would be all that the run does.
+const PAUSE_NS: u64 = 100_000_000;
+
+impl<W: Workload> Engine<'_, W> {
+    /// Puts a client in the queue of those to connect.
+    pub(super) fn queue(&mut self, index: u32, intended_ns: Option<u64>) {
+        self.slots[index as usize].state = State::Queued { intended_ns };
+        self.to_connect.push_back(index);
+    }
+
+    pub(super) fn may_connect(&self) -> bool {
+        !self.to_connect.is_empty() && self.connecting < CONNECTING_MAX
+    }
+
+    pub(super) fn connect_some(&mut self) {
+        for _ in 0..CONNECTS_PER_TURN_MAX {
+            if !self.may_connect() {
+                return;
+            }
+            let Some(index) = self.to_connect.pop_front() else { return };
+            let slot = &mut self.slots[index as usize];
+            let State::Queued { intended_ns } = slot.state else { continue };
+            self.recorder.connections.attempted += 1;
+            let began_ns = self.clock.now_ns();
+            match self.connector.begin(slot.role == Role::SlowReader) {
+                Ok(Connect::Begun(stream)) => {
+                    slot.generation = slot.generation.wrapping_add(1);
+                    let name = (u64::from(slot.generation) << 32 | u64::from(index)) as usize;
+                    let fd = stream.stream().as_raw_fd();
+                    let registry = self.poll.registry();
+                    let registered = registry.register(&mut SourceFd(&fd), Token(name), Polled::interest());
+                    slot.state = State::Connecting { stream, began_ns, intended_ns };
+                    self.connecting += 1;
+                    self.open += 1;
+                    self.recorder.connections.open_max = self.recorder.connections.open_max.max(self.open);
+                    if intended_ns.is_some() && self.schedule.is_some() {
+                        self.recorder.sent(began_ns, intended_ns.unwrap_or(began_ns));
+                    }
+                    self.file(index, began_ns + ns(self.plan.connect_timeout));
+                    if let Err(error) = registered {
+                        self.fail(index, Class::of(&error));
+                    }
+                }
+                Ok(Connect::Busy) => {
+                    self.recorder.connections.attempted -= 1;
+                    slot.state = State::Pausing { until_ns: began_ns + 1_000_000 };
+                    if intended_ns.is_some() {
+                        slot.state = State::Queued { intended_ns };
+                        self.to_connect.push_back(index);
+                        return;
+                    }
+                    self.file(index, began_ns + 1_000_000);
+                }
+                Err(class) => self.fail(index, class),
+            }
+        }
+    }
+
+    /// Has the client looked at then, if it is not looked at before.
+    fn file(&mut self, index: u32, due_ns: u64) {
+        self.deadlines.file(index as usize, due_ns.div_ceil(1_000_000));
+    }
+
+    pub(super) fn on_event(&mut self, index: u32, event: &Event) {
+        match &mut self.slots[index as usize].state {
+            State::Open(conversation) => {
+                conversation.stream.latch(event);
+                self.pump(index);
+            }
+            State::Connecting { stream, .. } => {
+                stream.latch(event);
+                match SockRef::from(stream.stream()).take_error() {
+                    Ok(None) if event.is_writable() => self.connected(index),
+                    Ok(None) => {}
+                    Ok(Some(error)) | Err(error) => self.fail(index, Class::of(&error)),
+                }
+            }
+            State::Held(_) if event.is_read_closed() || event.is_error() => {
+                self.fail(index, Class::ClosedEarly);
+            }
+            _ => {}
+        }
+    }
+
+    fn connected(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        let state = std::mem::replace(&mut slot.state, State::Closed);
+        let State::Connecting { stream, began_ns, intended_ns } = state else { return };
+        self.now_ns = self.clock.now_ns();
+        self.connecting -= 1;
+        self.settled_ns = self.now_ns;
+        self.recorder.connected(self.now_ns, began_ns, slot.role == Role::Active);
+        if slot.role == Role::Idle {
+            slot.state = State::Held(stream);
+            return;
+        }
+        let mut conversation = Conversation::new(stream, self.workload.open(index));
+        match (slot.role, intended_ns) {
+            (Role::Active, Some(intended_ns)) => conversation.begin(intended_ns, self.now_ns),
+            (Role::Active, None) if matches!(self.plan.pace, super::report::Pace::Closed) => {
+                if !matches!(self.stage, Stage::Draining { .. }) {
+                    for _ in 0..self.plan.depth {
+                        conversation.begin(self.now_ns, self.now_ns);
+                    }
+                    self.recorder.outstanding += u64::from(self.plan.depth);
+                }
+            }
+            (Role::Active, None) => self.free.push_back((index, slot.generation)),
+            _ => conversation.begin(self.now_ns, self.now_ns),
+        }
+        slot.state = State::Open(conversation);
+        if slot.role == Role::Active {
+            self.clients_open += 1;
+            self.file(index, self.now_ns + ns(self.plan.reply_timeout));
+            self.take_waiting(index);
+            self.pump(index);
+        } else {
+            self.file(index, self.now_ns + ns(self.plan.slow_pause));
+        }
+    }
+
+    /// A connection that is new takes what waits for one.
+    fn take_waiting(&mut self, index: u32) {
+        if !self.is_open_loop() || self.churn {
+            return;
+        }
+        let State::Open(conversation) = &mut self.slots[index as usize].state else { return };
+        while conversation.in_flight() < self.plan.depth as usize {
+            let Some(intended_ns) = self.waiting.pop_front() else { return };
+            self.recorder.sent(self.now_ns, intended_ns);
+            conversation.begin(intended_ns, self.now_ns);
+        }
+    }
+
+    /// Lets an active client read, check and write, as far as its budget goes.
+    pub(super) fn pump(&mut self, index: u32) {
+        let is_open_loop = self.is_open_loop();
+        let draining = matches!(self.stage, Stage::Draining { .. });
+        let slot = &mut self.slots[index as usize];
+        let State::Open(conversation) = &mut slot.state else { return };
+        if slot.role != Role::Active {
+            return;
+        }
+        let was_full = conversation.in_flight() >= self.plan.depth as usize;
+        let policy = match (self.churn, is_open_loop, draining) {
+            (true, ..) | (false, false, true) => Policy::Close,
+            (false, false, false) => Policy::AskAgain,
+            (false, true, false) => Policy::TakeWaiting(&mut self.waiting),
+            (false, true, true) => Policy::TakeLast(&mut self.waiting),
+        };
+        let (recorder, share) = (&mut self.recorder, &mut slot.share);
+        let mut ledger =
+            ActiveLedger { clock: self.clock, now_ns: &mut self.now_ns, recorder, share, policy };
+        let rest = converse(conversation, [ACTIVE; 2], &mut self.scratch, &mut ledger);
+        let is_full = conversation.in_flight() >= self.plan.depth as usize;
+        match rest {
+            Ok(Rest::Over) => self.over(index),
+            Err(class) => self.fail(index, class),
+            Ok(rest) => {
+                if is_open_loop && was_full && !is_full {
+                    self.free.push_back((index, slot.generation));
+                }
+                if rest == Rest::Again && slot.standing == Standing::Resting {
+                    slot.standing = Standing::InQueue;
+                    self.again.push_back(index);
+                }
+            }
+        }
+    }
+
+    fn slow_turn(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        let State::Open(conversation) = &mut slot.state else { return };
+        let budgets = match slot.role {
+            Role::SlowReader => {
+                let depth = if self.workload.one_shot() { 1 } else { SLOW_READER_DEPTH };
+                while conversation.in_flight() < depth {
+                    conversation.begin(self.now_ns, self.now_ns);
+                }
+                [SLOW, ACTIVE]
+            }
+            _ => [ACTIVE, SLOW],
+        };
+        let (bytes_in, bytes_out) = (&mut self.slow.bytes_in, &mut self.slow.bytes_out);
+        let mut ledger = SlowLedger { now_ns: self.now_ns, bytes_in, bytes_out };
+        match converse(conversation, budgets, &mut self.scratch, &mut ledger) {
+            Ok(Rest::Over) => self.over(index),
+            Err(class) => {
+                if matches!(class, Class::WrongBytes(_)) {
+                    self.slow.wrong_bytes += 1;
+                }
+                self.fail(index, class);
+            }
+            Ok(_) => self.file(index, self.now_ns + ns(self.plan.slow_pause)),
+        }
+    }
+
+    /// The connection has given all it can: the client begins another, or is free, or is done.
+    fn over(&mut self, index: u32) {
+        let lost = self.close(index);
+        if lost > 0 {
+            self.recorder.failed(self.now_ns, Class::ClosedEarly, lost);
+        }
+        self.begin_again(index, None);
+    }
+
+    /// Something went wrong with the client: it tries again after a pause, the crowd does not.
+    pub(super) fn fail(&mut self, index: u32, class: Class) {
+        self.settled_ns = self.now_ns;
+        let lost = self.close(index);
+        let slot = &mut self.slots[index as usize];
+        if slot.role == Role::Active {
+            self.recorder.failed(self.now_ns, class, lost.max(1));
+            self.begin_again(index, Some(self.now_ns + PAUSE_NS));
+        } else {
+            log::debug!("client {index} of the crowd: {}", class.describe());
+            slot.state = State::Ended;
+        }
+    }
+
+    /// Closes what the client has open. How many requests that leaves without an answer.
+    fn close(&mut self, index: u32) -> u64 {
+        let slot = &mut self.slots[index as usize];
+        let had_stream = slot.has_stream();
+        let state = std::mem::replace(&mut slot.state, State::Closed);
+        slot.generation = slot.generation.wrapping_add(1);
+        let (stream, lost) = match state {
+            State::Connecting { stream, intended_ns, .. } => {
+                self.connecting -= 1;
+                (Some(stream), u64::from(intended_ns.is_some()))
+            }
+            State::Open(conversation) if slot.role == Role::Active => {
+                self.clients_open -= 1;
+                let lost = conversation.in_flight() as u64;
+                (Some(conversation.stream), lost)
+            }
+            State::Open(conversation) => (Some(conversation.stream), 0),
+            State::Held(stream) => (Some(stream), 0),
+            State::Queued { intended_ns } => (None, u64::from(intended_ns.is_some())),
+            State::Closed | State::Pausing { .. } | State::Ended => (None, 0),
+        };
+        self.open -= u64::from(had_stream);
+        self.recorder.outstanding = self.recorder.outstanding.saturating_sub(lost);
+        // epoll and kqueue forget a descriptor that is closed; poll(2) must be told.
+        if let Some(stream) = stream.filter(|_| cfg!(mio_unsupported_force_poll_poll)) {
+            let fd = stream.stream().as_raw_fd();
+            if let Err(error) = self.poll.registry().deregister(&mut SourceFd(&fd)) {
+                log::error!("client {index} cannot be forgotten: {error}");
+            }
+        }
+        lost
+    }
+
+    /// What the client does next, after a pause if there is one.
+    fn begin_again(&mut self, index: u32, pause_until_ns: Option<u64>) {
+        let is_active = self.slots[index as usize].role == Role::Active;
+        let (open_loop, churn) = (self.is_open_loop() && is_active, self.churn && is_active);
+        if matches!(self.stage, Stage::Draining { .. } | Stage::Done) && is_active && !open_loop {
+            self.slots[index as usize].state = State::Ended;
+            return;
+        }
+        if open_loop && churn {
+            match self.waiting.pop_front() {
+                Some(intended_ns) => self.queue(index, Some(intended_ns)),
+                None => self.free.push_back((index, self.slots[index as usize].generation)),
+            }
+            return;
+        }
+        match pause_until_ns {
+            Some(until_ns) => {
+                self.slots[index as usize].state = State::Pausing { until_ns };
+                self.file(index, until_ns);
+            }
+            None => self.connect_again(index),
+        }
+    }
+
+    fn connect_again(&mut self, index: u32) {
+        let is_active = self.slots[index as usize].role == Role::Active;
+        if self.churn && is_active {
+            self.recorder.outstanding += 1;
+            self.queue(index, Some(self.now_ns));
+        } else {
+            self.queue(index, None);
+        }
+    }
+
+    /// Looks at a client whose time has come.
+    pub(super) fn expire(&mut self, index: u32) {
+        let now_ns = self.now_ns;
+        let slot = &self.slots[index as usize];
+        match &slot.state {
+            State::Pausing { until_ns } if now_ns < *until_ns => self.file(index, *until_ns),
+            State::Pausing { .. } => {
+                if matches!(self.stage, Stage::Draining { .. }) && !self.is_open_loop() {
+                    return;
+                }
+                self.connect_again(index);
+            }
+            State::Connecting { began_ns, .. } => match began_ns + ns(self.plan.connect_timeout) {
+                due_ns if now_ns < due_ns => self.file(index, due_ns),
+                _ => self.fail(index, Class::ConnectTimeout),
+            },
+            State::Open(_) if slot.role != Role::Active => self.slow_turn(index),
+            State::Open(conversation) => {
+                let since_ns = if conversation.in_flight() > 0 { conversation.owed_since_ns } else { now_ns };
+                match since_ns + ns(self.plan.reply_timeout) {
+                    due_ns if now_ns < due_ns => self.file(index, due_ns),
+                    _ => self.fail(index, Class::ReplyTimeout),
+                }
+            }
+            State::Closed | State::Queued { .. } | State::Held(_) | State::Ended => {}
+        }
+    }
+}
+
+/// Reads, then writes what that brought about; each with its budget.
+fn converse<C: super::Client>(
+    conversation: &mut Conversation<C>,
+    [reading, writing]: [Budget; 2],
+    scratch: &mut [u8],
+    ledger: &mut impl super::conversation::Ledger,
+) -> Result<Rest, Class> {
+    let read = conversation.receive(reading, scratch, ledger)?;
+    if read == Rest::Over {
+        return Ok(Rest::Over);
+    }
+    match conversation.send(writing, ledger)? {
+        Rest::Waits => Ok(read),
+        written => Ok(written),
+    }
+}

@@ -1,0 +1,219 @@
+//! The parts of a run, one after the other, and what is written down where they meet.
+
+use super::Workload;
+use super::engine::{Engine, Stage, ns};
+use super::errors::Class;
+use super::report::{Connections, Fairness, Generator, Report};
+use super::schedule::Schedule;
+use super::slot::{Role, Share, Slot, State};
+use super::usage::Usage;
+
+/// How long behind the timeout of a connection its failure is written down at the latest.
+const STUCK_NS: u64 = 100_000_000;
+
+impl<W: Workload> Engine<'_, W> {
+    /// Ends what has come to its end, and begins what follows.
+    pub(super) fn step(&mut self) {
+        if self.now_ns >= self.recorder.interval_start_ns() + ns(self.plan.interval) {
+            self.recorder.end_interval(self.now_ns, self.phase(), self.clients_open);
+        }
+        match self.stage {
+            Stage::Crowd if self.has_settled() => self.enter(Stage::Ramp { since_ns: self.now_ns }),
+            Stage::Ramp { since_ns } => self.ramp(since_ns),
+            Stage::WarmUp { until_ns } if self.now_ns >= until_ns => {
+                if self.recorder.connections.established == 0 {
+                    // Nobody is there: measuring would show nothing.
+                    self.enter(Stage::Done);
+                } else {
+                    self.begin_measuring();
+                }
+            }
+            Stage::Measuring { until_ns } if self.now_ns >= until_ns => self.end_measuring(),
+            Stage::Draining { until_ns } if self.recorder.outstanding == 0 || self.now_ns >= until_ns => {
+                self.give_up();
+                self.enter(Stage::Done);
+            }
+            _ => {}
+        }
+    }
+
+    fn enter(&mut self, stage: Stage) {
+        self.recorder.end_interval(self.now_ns, self.phase(), self.clients_open);
+        self.stage = stage;
+    }
+
+    /// Whether all that were to connect have connected or failed.
+    pub(super) fn has_connected(&self) -> bool {
+        self.to_connect.is_empty() && self.connecting == 0
+    }
+
+    /// Whether they have, or nothing moves any more.
+    fn has_settled(&self) -> bool {
+        let stuck_ns = self.settled_ns + ns(self.plan.connect_timeout) + STUCK_NS;
+        self.has_connected() || self.now_ns >= stuck_ns
+    }
+
+    fn ramp(&mut self, since_ns: u64) {
+        while self.begun < self.plan.clients && self.ramp_ns(since_ns, self.begun) <= self.now_ns {
+            let index = self.begun;
+            self.begun += 1;
+            self.settled_ns = self.now_ns;
+            match (self.churn, self.is_open_loop()) {
+                (true, true) => self.free.push_back((index, self.slots[index as usize].generation)),
+                (true, false) => {
+                    self.recorder.outstanding += 1;
+                    self.queue(index, Some(self.now_ns));
+                }
+                (false, _) => self.queue(index, None),
+            }
+        }
+        if self.begun == self.plan.clients && (self.churn || self.has_settled()) {
+            self.schedule = Schedule::new(self.plan.pace, self.now_ns, self.plan.seed);
+            self.enter(Stage::WarmUp { until_ns: self.now_ns + ns(self.plan.warmup) });
+            if self.plan.warmup.is_zero() {
+                // What falls due at once is measured, too.
+                self.step();
+            }
+        }
+    }
+
+    fn begin_measuring(&mut self) {
+        let until_ns = self.now_ns + ns(self.plan.duration);
+        self.enter(Stage::Measuring { until_ns });
+        (self.recorder.start_ns, self.recorder.end_ns) = (self.now_ns, until_ns);
+        for slot in &mut self.slots {
+            slot.share = Share::default();
+        }
+        (self.idle.connected, self.slow.connected) = self.crowds_connected();
+        self.usage = Some(Usage::begin(self.recorder.totals));
+    }
+
+    fn end_measuring(&mut self) {
+        self.recorder.end_ns = self.now_ns.min(self.recorder.end_ns);
+        self.fall_due_before_end();
+        (self.idle.connected_at_end, self.slow.connected_at_end) = self.crowds_connected();
+        let measured_ns = self.now_ns - self.recorder.start_ns;
+        let active = self.slots.iter().filter(|slot| slot.role == Role::Active);
+        let (requests, bytes) = active.map(|slot| (slot.share.requests, slot.share.bytes)).unzip();
+        self.report.fairness = Fairness::of(requests, bytes);
+        if let Some(usage) = self.usage.take() {
+            let totals = self.recorder.totals;
+            let before = usage.totals;
+            let (report, seconds) = (&mut self.report, measured_ns as f64 / 1e9);
+            report.measured_ns = measured_ns;
+            report.requests = totals.requests - before.requests;
+            report.requests_per_second = report.requests as f64 / seconds;
+            report.bytes_in = totals.bytes_in - before.bytes_in;
+            report.bytes_out = totals.bytes_out - before.bytes_out;
+            let outstanding_ns = totals.outstanding_ns - before.outstanding_ns;
+            report.outstanding_mean = outstanding_ns as f64 / measured_ns as f64;
+            report.generator = usage.end(measured_ns, report.requests);
+        }
+        self.enter(Stage::Draining { until_ns: self.now_ns + ns(self.plan.reply_timeout) });
+        self.drain();
+    }
+
+    /// What fell due in the last moments, and before a generator that came late: late is not missed.
+    fn fall_due_before_end(&mut self) {
+        let end_ns = self.recorder.end_ns;
+        // Bounded by the rate and the span; what has no connection waits, and is missed beyond that bound.
+        while let Some(schedule) = self.schedule.as_mut().filter(|schedule| schedule.next_ns() < end_ns) {
+            let intended_ns = schedule.next_ns();
+            schedule.step();
+            self.dispatch(intended_ns);
+        }
+    }
+
+    /// Who has nothing to wait for ends.
+    fn drain(&mut self) {
+        let slots = &self.slots;
+        self.to_connect.retain(|&index| {
+            matches!(slots[index as usize].state, State::Queued { intended_ns: Some(_) })
+                || !self.waiting.is_empty()
+        });
+    }
+
+    /// What is still owed at the end will not come.
+    fn give_up(&mut self) {
+        while let Some(intended_ns) = self.waiting.pop_front() {
+            self.recorder.missed(intended_ns);
+        }
+        let owed = |slot: &Slot<W::Client>| match &slot.state {
+            State::Open(conversation) if slot.role == Role::Active => conversation.in_flight() as u64,
+            State::Connecting { intended_ns: Some(_), .. } | State::Queued { intended_ns: Some(_) } => 1,
+            _ => 0,
+        };
+        let lost = self.slots.iter().map(owed).sum();
+        if lost > 0 {
+            self.recorder.failed(self.now_ns, Class::ReplyTimeout, lost);
+        }
+    }
+
+    /// Ends the run early: what was measured so far is kept.
+    pub(super) fn break_off(&mut self) {
+        if matches!(self.stage, Stage::Measuring { .. }) {
+            self.end_measuring();
+        }
+        self.enter(Stage::Done);
+    }
+
+    fn crowds_connected(&self) -> (u64, u64) {
+        let count = |is_idle: bool| {
+            let crowd = self.slots[self.plan.clients as usize..].iter();
+            crowd.filter(|slot| slot.is_connected() && (slot.role == Role::Idle) == is_idle).count() as u64
+        };
+        (count(true), count(false))
+    }
+
+    pub(super) fn finish(mut self) -> Report {
+        self.now_ns = self.clock.now_ns();
+        let [latency, send_lag, connect_latency] = self.recorder.distributions();
+        Report {
+            wall_ns: self.now_ns,
+            missed_sends: self.recorder.missed_sends,
+            latency,
+            send_lag,
+            connect_latency,
+            errors: self.recorder.errors,
+            errors_before: self.recorder.errors_before,
+            first_error: self.recorder.first_error.map(Class::describe),
+            connections: self.recorder.connections,
+            idle: self.idle,
+            slow: self.slow,
+            series: self.recorder.series,
+            ..self.report
+        }
+    }
+}
+
+impl Report {
+    /// One in which nothing has happened.
+    pub(super) fn empty(configuration: super::report::Configuration) -> Self {
+        use super::report::{Crowd, Errors, Latency, SCHEMA_VERSION};
+        Report {
+            schema_version: SCHEMA_VERSION,
+            configuration,
+            interrupted: false,
+            wall_ns: 0,
+            measured_ns: 0,
+            requests: 0,
+            requests_per_second: 0.0,
+            bytes_in: 0,
+            bytes_out: 0,
+            missed_sends: 0,
+            outstanding_mean: 0.0,
+            latency: Latency::default(),
+            send_lag: Latency::default(),
+            connect_latency: Latency::default(),
+            errors: Errors::default(),
+            errors_before: Errors::default(),
+            first_error: None,
+            connections: Connections::default(),
+            idle: Crowd::default(),
+            slow: Crowd::default(),
+            fairness: Fairness::default(),
+            generator: Generator::default(),
+            series: Vec::new(),
+        }
+    }
+}
