@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::Duration;
 
 /// CPU time, in ns.
 pub type Nanos = u64;
@@ -72,7 +71,7 @@ pub fn tree_cpu(root: u32) -> Option<Nanos> {
 fn exact_cpu(pid: u32) -> Option<Nanos> {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).ok()?);
     let time = nix::time::clock_getcpuclockid(pid).ok()?.now().ok()?;
-    Some(Duration::from(time).as_nanos() as Nanos)
+    Some(std::time::Duration::from(time).as_nanos() as Nanos)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -155,6 +154,8 @@ pub fn listen_overflows() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_os = "linux")]
+    use std::time::Duration;
 
     #[test]
     fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {

@@ -269,6 +269,9 @@ fn slope_table(html: &mut String, experiment: Experiment, slopes: &[&Slope]) {
 }
 
 fn cell_table(html: &mut String, experiment: Experiment, cells: &[&CellResult]) {
+    if cells.iter().all(|result| result.judgement.verdict == Verdict::Unsupported) {
+        return;
+    }
     let metrics = experiment.metrics();
     html.push_str("<div class=\"scroll\"><table><caption>Medians, with the interval of the repeats</caption><thead><tr><th>Server</th>");
     for metric in metrics {

@@ -26,7 +26,9 @@ pub fn render(results: &Results, width: Option<u16>) -> String {
             let cells = results.of_experiment(experiment, class);
             if !cells.is_empty() {
                 let _ = writeln!(text, "\n{} ({class}): {}", experiment.name(), experiment.question());
-                let _ = writeln!(text, "{}", cell_table(experiment, &cells, width));
+                if cells.iter().any(|result| result.judgement.verdict != Verdict::Unsupported) {
+                    let _ = writeln!(text, "{}", cell_table(experiment, &cells, width));
+                }
                 for line in results.unsupported(experiment, class) {
                     let _ = writeln!(text, "UNSUPPORTED: {line}");
                 }

@@ -1,0 +1,121 @@
+//! `oneloop compare` on real servers: a quick look keeps its promises, and an interruption loses nothing.
+
+mod common;
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::eventually;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use oneloop::lab::cell::{Metric, Model};
+use oneloop::lab::experiments::Experiment;
+use oneloop::lab::judge::Verdict;
+use oneloop::lab::raw;
+use oneloop::lab::results::{CellResult, Results};
+
+/// What the issue promises of a quick look.
+const QUICK_MAX: Duration = Duration::from_secs(120);
+
+/// A comparison that is ended with its test.
+struct Compared(Child);
+
+impl Compared {
+    fn start(output: &Path, args: &[&str]) -> Compared {
+        let program = std::env::var_os("ONELOOP_PROGRAM");
+        let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_oneloop").into());
+        let mut command = Command::new(program);
+        command.arg("compare").args(args).arg("--output").arg(output).env_remove("RUST_LOG");
+        Compared(
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap(),
+        )
+    }
+
+    /// Waits for its end; its exit code and what it told.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut told = String::new();
+        self.0.stdout.take().unwrap().read_to_string(&mut told).unwrap();
+        (self.0.wait().unwrap().code(), told)
+    }
+}
+
+impl Drop for Compared {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn results(output: &Path) -> Results {
+    let (header, runs) = raw::read(&output.join("raw.jsonl")).unwrap();
+    Results::of(header, &runs)
+}
+
+fn of(results: &Results, experiment: Experiment, model: Model) -> Vec<&CellResult> {
+    let cells = results.cells.iter().filter(|result| result.cell.experiment == experiment);
+    cells.filter(|result| result.cell.subject.as_model() == Some(model)).collect()
+}
+
+fn median(results: &Results, experiment: Experiment, model: Model, metric: Metric) -> f64 {
+    of(results, experiment, model)[0].summaries[&metric].median
+}
+
+#[test]
+fn the_lectures_first_claim_is_measured_and_an_interruption_keeps_what_there_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("wait");
+    let (code, told) =
+        Compared::start(&output, &["--quick", "--experiments", "wait", "--models", "iterative,reactor"])
+            .end();
+    assert_eq!(code, Some(0), "{told}");
+    let found = results(&output);
+    let waits_ms = |model| median(&found, Experiment::Wait, model, Metric::WaitMs);
+    assert!(waits_ms(Model::Iterative) > 400.0, "{told}");
+    assert!(waits_ms(Model::Reactor) < 200.0, "{told}");
+
+    let output = directory.path().join("interrupted");
+    let compared = Compared::start(&output, &["--experiments", "wait", "--models", "iterative,reactor"]);
+    let raw = output.join("raw.jsonl");
+    let lines = || fs::read_to_string(&raw).unwrap_or_default().lines().count();
+    eventually("two runs are kept", || lines() >= 3);
+    kill(Pid::from_raw(compared.0.id().cast_signed()), Signal::SIGINT).unwrap();
+    let (code, told) = compared.end();
+    assert_eq!(code, Some(1), "{told}");
+    let found = results(&output);
+    assert!(found.runs_made >= 2 && found.runs_made < found.runs_planned, "{}", found.runs_made);
+    assert!(fs::read_to_string(output.join("report.html")).unwrap().contains("Interrupted: "));
+}
+
+#[test]
+#[ignore = "takes two minutes and the machine for itself: cargo test --test lab_real -- --ignored"]
+fn a_quick_look_keeps_its_promises_on_real_servers() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("quick");
+    let began = Instant::now();
+    let (code, told) = Compared::start(&output, &["--quick"]).end();
+    let took = began.elapsed();
+    println!("{told}\n{took:?}");
+    assert_eq!(code, Some(0));
+    assert!(took <= QUICK_MAX, "it took {took:?}");
+    assert!(told.contains("QUICK"));
+    let found = results(&output);
+    assert_eq!(found.runs_made, found.runs_planned);
+    for result in &found.cells {
+        assert_ne!(result.judgement.verdict, Verdict::Failed, "{:?}: {:?}", result.cell, result.judgement);
+    }
+    // What holds on every machine, however noisy.
+    assert!(median(&found, Experiment::Wait, Model::Iterative, Metric::WaitMs) > 400.0);
+    assert!(median(&found, Experiment::Few, Model::Prefork, Metric::ServedAtOnce) < 12.0);
+    assert!((median(&found, Experiment::Few, Model::Reactor, Metric::ServedAtOnce) - 12.0).abs() < 0.5);
+    assert!(median(&found, Experiment::Churn, Model::Fork, Metric::ProcessControlUs) > 0.0);
+    let per_idle_client = |model| {
+        let mut slopes = found.slopes.iter().filter(|slope| slope.metric == Metric::MemoryBytes);
+        slopes.find(|slope| slope.subject.as_model() == Some(model)).unwrap().summary.median
+    };
+    assert!(per_idle_client(Model::Reactor) < per_idle_client(Model::Thread));
+    assert!(per_idle_client(Model::Thread) < per_idle_client(Model::Fork));
+    assert!(fs::read_to_string(output.join("report.html")).unwrap().contains("QUICK"));
+}
