@@ -1,176 +1,21 @@
 //! What happened, as whole lines: ends of clients (with one reason each), and answers given (the access log).
 
+mod reason;
+
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::session::{Fault, Peer, Record, Refusal, Wait};
+use crate::session::{Peer, Record};
+use crate::sys::tally::Tally;
+pub use reason::{Counters, Reason};
 
 /// Access log lines are written when this many bytes wait, or `ACCESS_AGE_MS` after the first of them.
 const ACCESS_BYTES: usize = 32 << 10;
 /// See `ACCESS_BYTES`: a reader of the log sees an answer at most this long after it was given, in ms.
 const ACCESS_AGE_MS: u64 = 1_000;
-
-/// Why a client ended, or was refused. Log, counters, exit codes of children and reports share it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Reason {
-    /// The service was done, and all was sent.
-    Finished,
-    /// The client ended its side, and all it had asked was answered.
-    PeerClosed,
-    /// The client, or the network, reset the connection.
-    Reset,
-    /// Reading or writing failed otherwise.
-    Failed,
-    /// No request in time (`idle_ms`).
-    IdleTimeout,
-    /// The rest of a request did not come in time (`request_ms`).
-    RequestTimeout,
-    /// The client read too slowly (`rate_bytes_min` per `rate_window_ms`).
-    RateTooLow,
-    /// The server drained; nothing of the client's was cut.
-    Drained,
-    /// The drain's deadline, or a second signal, cut it.
-    DrainCut,
-    /// It was the longest idle when another client needed its place.
-    Evicted,
-    /// Refused: `clients_max`.
-    RefusedClients,
-    /// Refused: `clients_per_address_max`.
-    RefusedAddress,
-    /// Refused: no process or thread could be made for it.
-    RefusedWorker,
-    /// Refused: the server drains.
-    RefusedStopping,
-    /// The client broke the protocol of the service.
-    Protocol,
-    /// A unit of input was longer than `inbox_bytes_max`.
-    InputTooLong,
-    /// It did not read what others sent it.
-    MailboxOverflow,
-    /// A file or another resource failed while it was served.
-    Resource,
-    /// A file ended before the range that was promised.
-    FileShort,
-    /// The session broke its contract.
-    Contract,
-    /// The session panicked.
-    Panicked,
-    /// The process that served it was killed.
-    Crashed,
-}
-
-impl Reason {
-    /// All reasons, in the order of their codes.
-    pub const ALL: [Reason; 22] = [
-        Reason::Finished,
-        Reason::PeerClosed,
-        Reason::Reset,
-        Reason::Failed,
-        Reason::IdleTimeout,
-        Reason::RequestTimeout,
-        Reason::RateTooLow,
-        Reason::Drained,
-        Reason::DrainCut,
-        Reason::Evicted,
-        Reason::RefusedClients,
-        Reason::RefusedAddress,
-        Reason::RefusedWorker,
-        Reason::RefusedStopping,
-        Reason::Protocol,
-        Reason::InputTooLong,
-        Reason::MailboxOverflow,
-        Reason::Resource,
-        Reason::FileShort,
-        Reason::Contract,
-        Reason::Panicked,
-        Reason::Crashed,
-    ];
-
-    /// The name in logs, counters and reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Reason::Finished => "finished",
-            Reason::PeerClosed => "peer-closed",
-            Reason::Reset => "reset",
-            Reason::Failed => "failed",
-            Reason::IdleTimeout => "idle-timeout",
-            Reason::RequestTimeout => "request-timeout",
-            Reason::RateTooLow => "rate-too-low",
-            Reason::Drained => "drained",
-            Reason::DrainCut => "drain-cut",
-            Reason::Evicted => "evicted",
-            Reason::RefusedClients => "refused-clients",
-            Reason::RefusedAddress => "refused-address",
-            Reason::RefusedWorker => "refused-worker",
-            Reason::RefusedStopping => "refused-stopping",
-            Reason::Protocol => "protocol",
-            Reason::InputTooLong => "input-too-long",
-            Reason::MailboxOverflow => "mailbox-overflow",
-            Reason::Resource => "resource",
-            Reason::FileShort => "file-short",
-            Reason::Contract => "contract",
-            Reason::Panicked => "panicked",
-            Reason::Crashed => "crashed",
-        }
-    }
-
-    /// The reason with this code (`self as u8`), `None` if there is none.
-    pub fn from_code(code: u8) -> Option<Reason> {
-        Reason::ALL.get(usize::from(code)).copied()
-    }
-
-    /// The reason of an I/O error on a stream.
-    pub fn of_error(error: &io::Error) -> Reason {
-        match error.kind() {
-            io::ErrorKind::ConnectionReset
-            | io::ErrorKind::BrokenPipe
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::NotConnected
-            | io::ErrorKind::TimedOut => Reason::Reset,
-            _ => Reason::Failed,
-        }
-    }
-}
-
-impl From<Fault> for Reason {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Protocol => Reason::Protocol,
-            Fault::Overflow => Reason::MailboxOverflow,
-            Fault::Resource => Reason::Resource,
-            Fault::Contract => Reason::Contract,
-        }
-    }
-}
-
-impl From<Refusal> for Reason {
-    fn from(why: Refusal) -> Self {
-        match why {
-            Refusal::TooManyClients => Reason::RefusedClients,
-            Refusal::TooManyFromAddress => Reason::RefusedAddress,
-            Refusal::NoWorker => Reason::RefusedWorker,
-            Refusal::Stopping => Reason::RefusedStopping,
-        }
-    }
-}
-
-impl From<Wait> for Reason {
-    fn from(wait: Wait) -> Self {
-        match wait {
-            Wait::NextRequest => Reason::IdleTimeout,
-            Wait::RestOf(_) => Reason::RequestTimeout,
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// The end of one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,53 +32,13 @@ pub struct End {
     pub lasted_ms: u64,
 }
 
-/// How many clients ended for each reason.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    ends: [u64; Reason::ALL.len()],
-}
-
-impl Counters {
-    /// How many ended for `reason`.
-    pub fn of(&self, reason: Reason) -> u64 {
-        self.ends[reason as usize]
-    }
-
-    /// How many ended in all, refused ones too.
-    pub fn total(&self) -> u64 {
-        self.ends.iter().sum()
-    }
-
-    /// Counts one more.
-    pub fn count(&mut self, reason: Reason) {
-        self.add(reason, 1);
-    }
-
-    /// Counts `n` more.
-    pub fn add(&mut self, reason: Reason, n: u64) {
-        self.ends[reason as usize] += n;
-    }
-}
-
-/// `finished=3 reset=1`; reasons that did not occur are left out; `none` if none did.
-impl fmt::Display for Counters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        for reason in Reason::ALL {
-            if self.of(reason) > 0 {
-                write!(f, "{separator}{reason}={}", self.of(reason))?;
-                separator = " ";
-            }
-        }
-        if separator.is_empty() { f.write_str("none") } else { Ok(()) }
-    }
-}
-
 /// Where ends and answers are written down.
 #[derive(Debug, Default)]
 pub struct Journal {
     /// Ends of clients by reason.
     pub counters: Counters,
+    /// Where ends are counted, too: shared with other processes or threads.
+    tally: Option<Arc<Tally>>,
     access: Option<AccessLog>,
 }
 
@@ -272,12 +77,32 @@ impl Journal {
     pub fn with_access(target: AccessTarget) -> io::Result<Self> {
         let sink = Sink::open(&target)?;
         let access = AccessLog { target, sink, lines: Vec::new(), due_ms: None, lost_lines: 0 };
-        Ok(Journal { counters: Counters::default(), access: Some(access) })
+        Ok(Journal { counters: Counters::default(), tally: None, access: Some(access) })
+    }
+
+    /// A journal for another process or thread of the same server: it writes to the same access log, in whole lines, and
+    /// counts into `tally`, too, where
+    /// there is one.
+    pub fn sibling(&self, tally: Option<&Arc<Tally>>) -> io::Result<Journal> {
+        let access = match &self.access {
+            Some(access) => Some(AccessLog {
+                target: access.target.clone(),
+                sink: access.sink.try_clone()?,
+                lines: Vec::new(),
+                due_ms: None,
+                lost_lines: 0,
+            }),
+            None => None,
+        };
+        Ok(Journal { counters: Counters::default(), tally: tally.cloned(), access })
     }
 
     /// A client ended: counted, and told at `debug`.
     pub fn ended(&mut self, end: &End) {
         self.counters.count(end.reason);
+        if let Some(tally) = &self.tally {
+            tally.add(end.reason as usize, 1);
+        }
         let End { reason, peer, bytes_in, bytes_out, lasted_ms } = end;
         log::debug!("{peer} ended: {reason} in={bytes_in} out={bytes_out} lasted={lasted_ms}ms");
     }
@@ -338,6 +163,13 @@ impl Drop for Journal {
 }
 
 impl Sink {
+    fn try_clone(&self) -> io::Result<Sink> {
+        match self {
+            Sink::Stdout => Ok(Sink::Stdout),
+            Sink::File(file) => Ok(Sink::File(file.try_clone()?)),
+        }
+    }
+
     fn open(target: &AccessTarget) -> io::Result<Sink> {
         match target {
             AccessTarget::Stdout => Ok(Sink::Stdout),
@@ -381,16 +213,6 @@ impl AccessLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_reason_has_a_code_of_its_own_and_a_name_of_its_own() {
-        for (code, reason) in Reason::ALL.into_iter().enumerate() {
-            assert_eq!(Reason::from_code(code as u8), Some(reason));
-        }
-        let names: std::collections::HashSet<_> = Reason::ALL.iter().map(|r| r.name()).collect();
-        assert_eq!(names.len(), Reason::ALL.len());
-        assert_eq!(Reason::from_code(Reason::ALL.len() as u8), None);
-    }
 
     #[test]
     fn an_access_line_has_the_peer_and_the_body_bytes_sent_and_moves_with_rotation() {

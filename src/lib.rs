@@ -7,7 +7,7 @@
 //! - a **service** is what is done for a client: a state machine of bytes in, bytes out ([`session`]). It knows no socket,
 //!   no clock, no thread;
 //! - a **connection** is one client of a service: the only code that reads and writes a stream ([`connection`]);
-//! - a **model** is who runs the connections: iterative, prefork, fork, thread, prethread (`models`), or the
+//! - a **model** is who runs the connections: iterative, prefork, fork, thread, prethread ([`models`]), or the
 //!   **reactor**, the product's own way: one thread, one [`mio::Poll`], a slab of connections ([`reactor`]).
 //!
 //! # A complete server
@@ -120,6 +120,7 @@ pub mod lab;
 pub mod limits;
 #[cfg(feature = "load")]
 pub mod load;
+pub mod models;
 pub mod reactor;
 pub mod services;
 pub mod session;

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::Failure;
 use super::http::HttpArgs;
@@ -12,11 +13,12 @@ use super::limits::{LimitArgs, fit};
 use super::spec::{Spec, What};
 use crate::journal::{AccessTarget, Journal};
 use crate::limits::Limits;
-use crate::reactor::{Reactor, Summary, Turn};
+use crate::models::{self, Door, Model, Setup};
+use crate::reactor::Summary;
 use crate::services::{AnyService, NAMES};
 use crate::sys::listener::backlog_max;
 use crate::sys::process::raise_descriptors_max;
-use crate::sys::{Address, Identity, ListenOptions, Listener, Notice, Signals, Supervisor, signals};
+use crate::sys::{Address, Identity, ListenOptions, Listener, Notice, Signals, Supervisor};
 
 /// Serve clients until it is stopped
 ///
@@ -28,6 +30,15 @@ use crate::sys::{Address, Identity, ListenOptions, Listener, Notice, Signals, Su
 pub(super) struct ServeArgs {
     #[arg(value_name = "SERVICE", help = SERVICE_HELP, long_help = services_help())]
     specs: Vec<Spec>,
+
+    /// Who runs the connections
+    #[arg(long, value_name = "MODEL", default_value = "reactor", value_parser = model(), long_help = models_help(),
+          help_heading = "Model")]
+    model: Model,
+    /// How many: copies of prefork, threads of prethread (default 8), loops of reactor (default 1). --max-clients is
+    /// divided among copies and loops, and --max-clients-per-address holds in each
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Model")]
+    workers: Option<u16>,
 
     #[command(flatten)]
     http: HttpArgs,
@@ -85,17 +96,22 @@ fn services_help() -> String {
     )
 }
 
+fn model() -> impl TypedValueParser<Value = Model> {
+    let names = Model::ALL.map(|model| PossibleValue::new(model.name()).help(model.about()));
+    let names = names.map(|name| if name.get_name() == "prefork" { name.alias("copies") } else { name });
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Model>())
+}
+
+fn models_help() -> &'static str {
+    "Who runs the connections: the ways of the lecture, and the loop. Any service runs under any of them, byte for byte \
+     the same"
+}
+
 fn unix_mode(text: &str) -> Result<u32, String> {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),
         _ => Err("write permission bits in octal, from 0 to 777, such as 660".to_owned()),
     }
-}
-
-/// A service and the socket it is served on.
-struct Bound {
-    service: AnyService,
-    listener: Listener,
 }
 
 /// Serves until the server is stopped.
@@ -113,16 +129,34 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let options =
         ListenOptions { backlog: limits.backlog, unix_mode: args.unix_mode, ..ListenOptions::default() };
     let services = services(&specs, &http, args.access_log.is_some())?;
-    let bound = bind(&specs, services, &mut supervisor, &options)?;
+    let workers = workers(args)?;
+    let sockets = if args.model.splits_port(workers) { workers } else { 1 };
+    if let Some(objection) = args.model.objection::<AnyService>(workers, &limits) {
+        return Err(Failure::Usage(objection));
+    }
+    let doors = bind(&specs, services, &mut supervisor, &options, sockets)?;
     if let Some(identity) = identity {
         identity.assume().map_err(Failure::system)?;
         log::info!("privileges given up: {identity}");
     }
     // After giving up privileges: what can be opened now can be opened again when the log is rotated.
     let journal = journal(args.access_log.as_ref())?;
-    fit(&mut limits, descriptors, bound.len());
+    fit(&mut limits, descriptors, doors.iter().map(|door| door.listeners.len()).sum());
     tell_numbers(&limits, descriptors);
-    serve(bound, limits, journal, signals, &supervisor)
+    let setup = Setup { doors, limits, workers, journal, signals };
+    serve(args.model, setup, &supervisor)
+}
+
+/// How many workers the model has; an error if it has none to count.
+fn workers(args: &ServeArgs) -> Result<usize, Failure> {
+    match (args.workers, args.model.workers_default()) {
+        (Some(workers), Some(_)) => Ok(usize::from(workers)),
+        (None, default) => Ok(default.unwrap_or(1)),
+        (Some(_), None) => Err(Failure::Usage(format!(
+            "--workers has no meaning with --model {}: only prefork, prethread and reactor have a number of workers",
+            args.model
+        ))),
+    }
 }
 
 /// With no SERVICE: what the supervisor's sockets are named for, or a friendly start.
@@ -159,7 +193,12 @@ fn bind(
     services: Vec<AnyService>,
     supervisor: &mut Supervisor,
     options: &ListenOptions,
-) -> Result<Vec<Bound>, Failure> {
+    sockets: usize,
+) -> Result<Vec<Door<AnyService>>, Failure> {
+    let listen = |address: &Address| match address {
+        Address::Tcp(tcp) if sockets > 1 => Listener::bind_group(*tcp, options, sockets),
+        address => Listener::bind(address, options).map(|listener| vec![listener]),
+    };
     let mut inherited: Vec<Option<Listener>> = Vec::new();
     for spec in specs {
         let named = |(name, _): &(String, Listener)| name == spec.what.name();
@@ -170,20 +209,20 @@ fn bind(
         });
     }
     let mut rest = std::mem::take(&mut supervisor.listeners).into_iter().map(|(_, listener)| listener);
-    let mut bound = Vec::new();
+    let mut doors = Vec::new();
     for ((spec, service), own) in specs.iter().zip(services).zip(inherited) {
-        let listener = match (&spec.address, own) {
-            (Some(address), _) => Listener::bind(address, options).map_err(Failure::system)?,
-            (None, Some(own)) => own,
+        let listeners = match (&spec.address, own) {
+            (Some(address), _) => listen(address).map_err(Failure::system)?,
+            (None, Some(own)) => vec![own],
             (None, None) => match rest.next() {
-                Some(listener) => listener,
-                None => Listener::bind(&spec.default_address(), options).map_err(Failure::system)?,
+                Some(listener) => vec![listener],
+                None => listen(&spec.default_address()).map_err(Failure::system)?,
             },
         };
-        bound.push(Bound { service, listener });
+        doors.push(Door { service, listeners });
     }
     match rest.next() {
-        None => Ok(bound),
+        None => Ok(doors),
         Some(listener) => Err(Failure::Usage(format!(
             "the inherited socket {} has no service; say one SERVICE without @ADDR for each socket",
             listener.local_addr()
@@ -216,36 +255,16 @@ fn tell_numbers(limits: &Limits, descriptors: u64) {
     );
 }
 
-fn serve(
-    bound: Vec<Bound>,
-    limits: Limits,
-    journal: Journal,
-    signals: Signals,
-    supervisor: &Supervisor,
-) -> Result<(), Failure> {
-    let mut reactor = Reactor::new(limits).map_err(Failure::system)?;
-    reactor.set_journal(journal);
-    reactor.watch_signals(signals).map_err(Failure::system)?;
-    let told: Vec<_> =
-        bound.iter().map(|one| (one.service.name(), one.listener.local_addr().clone())).collect();
-    for Bound { service, listener } in bound {
-        reactor.listen(listener, service).map_err(Failure::system)?;
-    }
+fn serve(model: Model, setup: Setup<AnyService>, supervisor: &Supervisor) -> Result<(), Failure> {
+    let first = |door: &Door<AnyService>| door.listeners[0].local_addr().clone();
+    let told: Vec<_> = setup.doors.iter().map(|door| (door.service.name(), first(door))).collect();
+    log::debug!("model: {model}, workers: {}", setup.workers);
     tell_listeners(&told);
     supervisor.tell(Notice::Ready);
-    let summary = turn_until_stopped(&mut reactor, supervisor).map_err(Failure::system)?;
+    let summary =
+        models::run(model, setup, &mut || supervisor.tell(Notice::Stopping)).map_err(Failure::system)?;
     tell_end(&summary);
     Ok(())
-}
-
-/// As [`Reactor::run`], and the supervisor hears when it is about to end.
-fn turn_until_stopped(
-    reactor: &mut Reactor<AnyService>,
-    supervisor: &Supervisor,
-) -> std::io::Result<Summary> {
-    while signals::stops() == 0 && reactor.turn(None)? == Turn::GoesOn {}
-    supervisor.tell(Notice::Stopping);
-    reactor.run()
 }
 
 /// One line for each listener, in a form that scripts read. Nobody has to be listening: the server works without.

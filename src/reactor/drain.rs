@@ -27,8 +27,16 @@ pub struct Summary {
     pub counters: Counters,
     /// Clients cut by the drain's deadline or a second signal.
     pub cut: u64,
-    /// How long turns took.
-    pub lag: Lag,
+    /// How long turns took, where there is a loop.
+    pub lag: Option<Lag>,
+}
+
+impl Summary {
+    /// Of a model without a loop, when nobody is open.
+    pub(crate) fn of_blocking(counters: Counters) -> Self {
+        let (accepted, cut) = (counters.total(), counters.of(Reason::DrainCut));
+        Summary { accepted, open: 0, accept_errors: 0, counters, cut, lag: None }
+    }
 }
 
 impl fmt::Display for Summary {
@@ -36,9 +44,12 @@ impl fmt::Display for Summary {
         let Summary { accepted, open, accept_errors, counters, cut, lag } = self;
         write!(
             f,
-            "accepted={accepted} open={open} accept-errors={accept_errors} cut={cut} ended: {counters}; "
+            "accepted={accepted} open={open} accept-errors={accept_errors} cut={cut} ended: {counters}"
         )?;
-        write!(f, "lag p99<={}us max={}us", lag.p99().as_micros(), lag.max().as_micros())
+        match lag {
+            Some(lag) => write!(f, "; lag p99<={}us max={}us", lag.p99().as_micros(), lag.max().as_micros()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -51,7 +62,7 @@ impl<S: Service> Reactor<S> {
             accept_errors: self.accept_errors,
             counters: self.journal.counters.clone(),
             cut: self.cut,
-            lag: self.lag.clone(),
+            lag: Some(self.lag.clone()),
         }
     }
 

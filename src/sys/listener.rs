@@ -294,17 +294,27 @@ impl Listener {
     /// Takes the next client: its socket (nonblocking, closed by exec, `TCP_NODELAY`) and its address, `None` for a
     /// Unix client. [`AcceptError::of`] says what an error means.
     pub fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+        self.accept_as(Blocking::No)
+    }
+
+    /// The same for models that wait for one client: its socket blocks.
+    pub fn accept_blocking(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+        self.accept_as(Blocking::Yes)
+    }
+
+    fn accept_as(&self, blocking: Blocking) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
         let fd = self.socket.as_raw_fd();
         // SAFETY: accept_raw writes an address of the length it says into the storage, which is large enough for any.
         let (accepted, peer) =
-            unsafe { SockAddr::try_init(|storage, len| accept_raw(fd, storage.cast(), len)) }?;
+            unsafe { SockAddr::try_init(|storage, len| accept_raw(fd, storage.cast(), len, blocking)) }?;
         // SAFETY: the descriptor was just made by accept and belongs to nobody else.
         let accepted = unsafe { OwnedFd::from_raw_fd(accepted) };
         #[cfg(not(target_os = "linux"))]
         let accepted = {
             let socket = Socket::from(accepted);
             socket.set_cloexec(true)?;
-            socket.set_nonblocking(true)?;
+            // Elsewhere the socket inherits the listener's mode.
+            socket.set_nonblocking(blocking == Blocking::No)?;
             if matches!(self.address, Address::Tcp(_)) {
                 socket.set_tcp_nodelay(true)?;
             }
@@ -320,17 +330,38 @@ impl Listener {
     }
 }
 
+/// Whether calls on an accepted socket block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blocking {
+    No,
+    Yes,
+}
+
 #[cfg(target_os = "linux")]
-fn accept_raw(fd: RawFd, addr: *mut libc::sockaddr, len: *mut libc::socklen_t) -> io::Result<RawFd> {
+fn accept_raw(
+    fd: RawFd,
+    addr: *mut libc::sockaddr,
+    len: *mut libc::socklen_t,
+    blocking: Blocking,
+) -> io::Result<RawFd> {
+    let flags = match blocking {
+        Blocking::No => libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+        Blocking::Yes => libc::SOCK_CLOEXEC,
+    };
     // SAFETY: `addr` and `len` are valid for writing, as SockAddr::try_init promises.
-    match unsafe { libc::accept4(fd, addr, len, libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) } {
+    match unsafe { libc::accept4(fd, addr, len, flags) } {
         -1 => Err(io::Error::last_os_error()),
         accepted => Ok(accepted),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn accept_raw(fd: RawFd, addr: *mut libc::sockaddr, len: *mut libc::socklen_t) -> io::Result<RawFd> {
+fn accept_raw(
+    fd: RawFd,
+    addr: *mut libc::sockaddr,
+    len: *mut libc::socklen_t,
+    _blocking: Blocking,
+) -> io::Result<RawFd> {
     // SAFETY: `addr` and `len` are valid for writing, as SockAddr::try_init promises.
     match unsafe { libc::accept(fd, addr, len) } {
         -1 => Err(io::Error::last_os_error()),

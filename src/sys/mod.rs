@@ -12,7 +12,9 @@ pub mod process;
 pub mod signals;
 pub mod stream;
 pub mod supervisor;
+pub mod tally;
 mod unix_path;
+pub mod wait;
 
 pub use address::{Address, AddressError};
 pub use listener::{AcceptError, BindError, BindErrorKind, ListenOptions, Listener};

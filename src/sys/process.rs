@@ -136,6 +136,8 @@ pub enum Tell {
     Reopen,
     /// Report counters (SIGUSR1).
     Report,
+    /// Nothing: a call in which it is blocked is interrupted (SIGUSR2), so that it looks at what it was told.
+    Interrupt,
     /// Nothing: it is ended (SIGKILL).
     Kill,
 }
@@ -146,6 +148,7 @@ pub fn tell(child: u32, what: Tell) -> io::Result<()> {
         Tell::Stop => Signal::SIGTERM,
         Tell::Reopen => Signal::SIGHUP,
         Tell::Report => Signal::SIGUSR1,
+        Tell::Interrupt => super::signals::INTERRUPT,
         Tell::Kill => Signal::SIGKILL,
     };
     let Some(pid) = i32::try_from(child).ok().filter(|&pid| pid > 0) else {

@@ -20,7 +20,7 @@ use nix::sys::signal::{
 const HANDLED: [Signal; 5] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGCHLD];
 /// Interrupts a blocked call of one thread, and does nothing else.
-const INTERRUPT: Signal = Signal::SIGUSR2;
+pub(super) const INTERRUPT: Signal = Signal::SIGUSR2;
 /// Bytes taken from the pipe at once.
 const DRAIN_BYTES: usize = 256;
 
@@ -34,6 +34,8 @@ static PIPE: AtomicI32 = AtomicI32::new(-1);
 static ARRIVED: AtomicU32 = AtomicU32::new(0);
 /// How often stopping was asked for, in all.
 static STOPS: AtomicU32 = AtomicU32::new(0);
+/// How often log files were to be opened again, in all.
+static REOPENS: AtomicU32 = AtomicU32::new(0);
 /// Handlers at work: the pipe is closed only when there is none.
 static HANDLERS: AtomicU32 = AtomicU32::new(0);
 
@@ -142,6 +144,11 @@ pub fn stops() -> u32 {
     STOPS.load(SeqCst)
 }
 
+/// How often log files were to be opened again: each thread compares it with what it has seen.
+pub fn reopens() -> u32 {
+    REOPENS.load(SeqCst)
+}
+
 /// Blocks the handled signals in this thread until it is dropped. Around fork, until the child has its own pipe;
 /// around the start of threads that leave signals to the first one.
 #[derive(Debug)]
@@ -179,7 +186,10 @@ extern "C" fn on_signal(number: libc::c_int) {
     HANDLERS.fetch_add(1, SeqCst);
     match number {
         libc::SIGTERM | libc::SIGINT => STOPS.fetch_add(1, SeqCst),
-        libc::SIGHUP => ARRIVED.fetch_or(REOPEN, SeqCst),
+        libc::SIGHUP => {
+            REOPENS.fetch_add(1, SeqCst);
+            ARRIVED.fetch_or(REOPEN, SeqCst)
+        }
         libc::SIGUSR1 => ARRIVED.fetch_or(REPORT, SeqCst),
         _ => ARRIVED.fetch_or(CHILD, SeqCst),
     };

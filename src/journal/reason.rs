@@ -1,0 +1,233 @@
+//! Why clients ended: one enum, which log, counters, exit codes of children and reports share.
+
+use std::fmt;
+use std::io;
+
+use crate::session::{Fault, Refusal, Wait};
+use crate::sys::tally::Tally;
+
+/// Why a client ended, or was refused. Log, counters, exit codes of children and reports share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Reason {
+    /// The service was done, and all was sent.
+    Finished,
+    /// The client ended its side, and all it had asked was answered.
+    PeerClosed,
+    /// The client, or the network, reset the connection.
+    Reset,
+    /// Reading or writing failed otherwise.
+    Failed,
+    /// No request in time (`idle_ms`).
+    IdleTimeout,
+    /// The rest of a request did not come in time (`request_ms`).
+    RequestTimeout,
+    /// The client read too slowly (`rate_bytes_min` per `rate_window_ms`).
+    RateTooLow,
+    /// The server drained; nothing of the client's was cut.
+    Drained,
+    /// The drain's deadline, or a second signal, cut it.
+    DrainCut,
+    /// It was the longest idle when another client needed its place.
+    Evicted,
+    /// Refused: `clients_max`.
+    RefusedClients,
+    /// Refused: `clients_per_address_max`.
+    RefusedAddress,
+    /// Refused: no process or thread could be made for it.
+    RefusedWorker,
+    /// Refused: the server drains.
+    RefusedStopping,
+    /// The client broke the protocol of the service.
+    Protocol,
+    /// A unit of input was longer than `inbox_bytes_max`.
+    InputTooLong,
+    /// It did not read what others sent it.
+    MailboxOverflow,
+    /// A file or another resource failed while it was served.
+    Resource,
+    /// A file ended before the range that was promised.
+    FileShort,
+    /// The session broke its contract.
+    Contract,
+    /// The session panicked.
+    Panicked,
+    /// The process that served it was killed.
+    Crashed,
+}
+
+impl Reason {
+    /// All reasons, in the order of their codes.
+    pub const ALL: [Reason; 22] = [
+        Reason::Finished,
+        Reason::PeerClosed,
+        Reason::Reset,
+        Reason::Failed,
+        Reason::IdleTimeout,
+        Reason::RequestTimeout,
+        Reason::RateTooLow,
+        Reason::Drained,
+        Reason::DrainCut,
+        Reason::Evicted,
+        Reason::RefusedClients,
+        Reason::RefusedAddress,
+        Reason::RefusedWorker,
+        Reason::RefusedStopping,
+        Reason::Protocol,
+        Reason::InputTooLong,
+        Reason::MailboxOverflow,
+        Reason::Resource,
+        Reason::FileShort,
+        Reason::Contract,
+        Reason::Panicked,
+        Reason::Crashed,
+    ];
+
+    /// The name in logs, counters and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Finished => "finished",
+            Reason::PeerClosed => "peer-closed",
+            Reason::Reset => "reset",
+            Reason::Failed => "failed",
+            Reason::IdleTimeout => "idle-timeout",
+            Reason::RequestTimeout => "request-timeout",
+            Reason::RateTooLow => "rate-too-low",
+            Reason::Drained => "drained",
+            Reason::DrainCut => "drain-cut",
+            Reason::Evicted => "evicted",
+            Reason::RefusedClients => "refused-clients",
+            Reason::RefusedAddress => "refused-address",
+            Reason::RefusedWorker => "refused-worker",
+            Reason::RefusedStopping => "refused-stopping",
+            Reason::Protocol => "protocol",
+            Reason::InputTooLong => "input-too-long",
+            Reason::MailboxOverflow => "mailbox-overflow",
+            Reason::Resource => "resource",
+            Reason::FileShort => "file-short",
+            Reason::Contract => "contract",
+            Reason::Panicked => "panicked",
+            Reason::Crashed => "crashed",
+        }
+    }
+
+    /// The reason with this code (`self as u8`), `None` if there is none.
+    pub fn from_code(code: u8) -> Option<Reason> {
+        Reason::ALL.get(usize::from(code)).copied()
+    }
+
+    /// The reason of an I/O error on a stream.
+    pub fn of_error(error: &io::Error) -> Reason {
+        match error.kind() {
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::TimedOut => Reason::Reset,
+            _ => Reason::Failed,
+        }
+    }
+}
+
+impl From<Fault> for Reason {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Protocol => Reason::Protocol,
+            Fault::Overflow => Reason::MailboxOverflow,
+            Fault::Resource => Reason::Resource,
+            Fault::Contract => Reason::Contract,
+        }
+    }
+}
+
+impl From<Refusal> for Reason {
+    fn from(why: Refusal) -> Self {
+        match why {
+            Refusal::TooManyClients => Reason::RefusedClients,
+            Refusal::TooManyFromAddress => Reason::RefusedAddress,
+            Refusal::NoWorker => Reason::RefusedWorker,
+            Refusal::Stopping => Reason::RefusedStopping,
+        }
+    }
+}
+
+impl From<Wait> for Reason {
+    fn from(wait: Wait) -> Self {
+        match wait {
+            Wait::NextRequest => Reason::IdleTimeout,
+            Wait::RestOf(_) => Reason::RequestTimeout,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How many clients ended for each reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    ends: [u64; Reason::ALL.len()],
+}
+
+impl Counters {
+    /// What processes or threads have counted together.
+    pub fn of_tally(tally: &Tally) -> Self {
+        let mut counters = Counters::default();
+        for reason in Reason::ALL {
+            counters.add(reason, tally.get(reason as usize));
+        }
+        counters
+    }
+
+    /// How many ended for `reason`.
+    pub fn of(&self, reason: Reason) -> u64 {
+        self.ends[reason as usize]
+    }
+
+    /// How many ended in all, refused ones too.
+    pub fn total(&self) -> u64 {
+        self.ends.iter().sum()
+    }
+
+    /// Counts one more.
+    pub fn count(&mut self, reason: Reason) {
+        self.add(reason, 1);
+    }
+
+    /// Counts `n` more.
+    pub fn add(&mut self, reason: Reason, n: u64) {
+        self.ends[reason as usize] += n;
+    }
+}
+
+/// `finished=3 reset=1`; reasons that did not occur are left out; `none` if none did.
+impl fmt::Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for reason in Reason::ALL {
+            if self.of(reason) > 0 {
+                write!(f, "{separator}{reason}={}", self.of(reason))?;
+                separator = " ";
+            }
+        }
+        if separator.is_empty() { f.write_str("none") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_code_of_its_own_and_a_name_of_its_own() {
+        for (code, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(Reason::from_code(code as u8), Some(reason));
+        }
+        let names: std::collections::HashSet<_> = Reason::ALL.iter().map(|r| r.name()).collect();
+        assert_eq!(names.len(), Reason::ALL.len());
+        assert_eq!(Reason::from_code(Reason::ALL.len() as u8), None);
+    }
+}

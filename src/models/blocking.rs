@@ -1,0 +1,265 @@
+//! One client, served to its end by a process or thread that does nothing else meanwhile.
+//!
+//! One blocking read and one write per request. A blocked call comes back after a slice of time at the latest, or when a
+//! signal interrupts it; that is no end: the connection is asked whether its deadline has passed, and the flags are looked at.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::connection::{Blocking, Budget, Clock, Connection, Context, Mode, NEVER_MS, Pumped, Scratch};
+use crate::journal::{End, Journal, Reason};
+use crate::limits::Limits;
+use crate::reactor::ServerClock;
+use crate::session::{Client, Peer, Service, WakeTarget, Waker};
+use crate::sys::process::parent_lives;
+use crate::sys::stream::Stream;
+use crate::sys::{signals, wait};
+
+/// How long a call may block before the flags are looked at, where somebody else interrupts it when they change.
+pub(super) const SLICE_MS: u64 = 1_000;
+/// The same where nobody does: a signal may come just before the call.
+pub(super) const SLICE_ALONE_MS: u64 = 200;
+/// How often those who block are interrupted until each has noticed that it is to stop, in ms.
+pub(super) const INTERRUPT_EVERY_MS: u64 = 20;
+
+/// A process or thread that serves one client at a time, and what it needs for that.
+pub(super) struct Worker {
+    limits: Limits,
+    clock: ServerClock,
+    scratch: Scratch,
+    pub(super) journal: Journal,
+    slice_ms: u64,
+    reopens_seen: u32,
+    stage: Stage,
+    /// The process that is to be followed where the system does not tell of its end.
+    parent: Option<u32>,
+}
+
+/// How far a worker is on its way to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    Draining {
+        due_ms: u64,
+    },
+    /// The drain's deadline has passed, or a second signal came.
+    Over,
+}
+
+impl Worker {
+    pub(super) fn new(limits: &Limits, clock: ServerClock, journal: Journal, slice_ms: u64) -> Self {
+        Worker {
+            scratch: Scratch::new(limits),
+            limits: limits.clone(),
+            clock,
+            journal,
+            slice_ms,
+            reopens_seen: signals::reopens(),
+            stage: Stage::Serving,
+            parent: None,
+        }
+    }
+
+    /// The same in a child: it drains when its parent is gone.
+    pub(super) fn of_parent(self, parent: u32) -> Self {
+        Worker { parent: (!cfg!(target_os = "linux")).then_some(parent), ..self }
+    }
+
+    /// Whether no new client is to be taken from the backlog by waiting for it.
+    pub(super) fn is_stopping(&mut self) -> bool {
+        self.look_at_flags();
+        self.stage != Stage::Serving
+    }
+
+    /// Whether not even those who wait in the backlog can be served any more.
+    pub(super) fn is_over(&mut self) -> bool {
+        self.look_at_flags();
+        self.stage == Stage::Over
+    }
+
+    fn look_at_flags(&mut self) {
+        let now_ms = self.clock.now().monotonic_ms;
+        let orphan = self.parent.is_some_and(|parent| !parent_lives(parent));
+        let stops = signals::stops().max(u32::from(orphan));
+        self.stage = match (self.stage, stops) {
+            (stage, 0) => stage,
+            (Stage::Serving, 1) => Stage::Draining { due_ms: now_ms + u64::from(self.limits.drain_ms) },
+            (Stage::Draining { due_ms }, 1) if now_ms < due_ms => Stage::Draining { due_ms },
+            _ => Stage::Over,
+        };
+        if self.reopens_seen != signals::reopens() {
+            self.reopens_seen = signals::reopens();
+            self.journal.reopen();
+        }
+        self.journal.tick(now_ms);
+    }
+
+    /// Serves one client to its end. Its socket blocks.
+    pub(super) fn serve<S: Service>(
+        &mut self,
+        service: &S,
+        request_ms: u32,
+        local: Peer,
+        fd: OwnedFd,
+        peer: Peer,
+    ) -> Reason {
+        let clock = self.clock;
+        let opened = clock.now();
+        let ended = |reason| End { reason, peer, bytes_in: 0, bytes_out: 0, lasted_ms: 0 };
+        let pipe = match S::WAKES.then(Wakes::new).transpose() {
+            Ok(pipe) => pipe,
+            Err(error) => {
+                log::warn!("{peer}: no pipe for its wakers: {error}");
+                self.journal.ended(&ended(Reason::Failed));
+                return Reason::Failed;
+            }
+        };
+        let waker = pipe.as_ref().map(Wakes::waker);
+        let client = Client { peer, local, waker: waker.as_ref() };
+        let Ok(session) = panic::catch_unwind(AssertUnwindSafe(|| service.open(&client))) else {
+            log::error!("{peer}: the service panicked when it was opened; the client ends");
+            self.journal.ended(&ended(Reason::Panicked));
+            return Reason::Panicked;
+        };
+        let mut connection = Connection::new(Blocking::new(Stream::new(fd)), session, peer, opened);
+        let reason = self.converse(&mut connection, request_ms, pipe.as_ref());
+        self.journal.ended(&connection.end(reason, clock.now()));
+        reason
+    }
+
+    /// Pumps until the client has ended. Bound: its deadlines, and the drain's.
+    fn converse<S: crate::session::Session>(
+        &mut self,
+        connection: &mut Connection<S, Blocking>,
+        request_ms: u32,
+        wakes: Option<&Wakes>,
+    ) -> Reason {
+        let clock = self.clock;
+        let live = || clock.now();
+        let mut timeouts = Timeouts::default();
+        loop {
+            self.look_at_flags();
+            let now_ms = clock.now().monotonic_ms;
+            let left_ms = connection.deadline_ms().saturating_sub(now_ms).min(self.slice_ms).max(1);
+            let mut budget = Budget::of_call(&self.limits);
+            if let Some(wakes) = wakes
+                && !connection.is_flushing()
+            {
+                budget.reads = wakes.wait(connection, left_ms);
+            }
+            let mut context = Context {
+                clock: Clock::Live(&live),
+                limits: &self.limits,
+                request_ms,
+                scratch: &mut self.scratch,
+                journal: &mut self.journal,
+                mode: if self.stage == Stage::Serving { Mode::Serving } else { Mode::Draining },
+            };
+            let pumped = if self.stage == Stage::Over {
+                let reason = connection.lingers_for().unwrap_or(Reason::DrainCut);
+                connection.cut(reason, &mut context);
+                Pumped::Ended(reason)
+            } else if connection.deadline_ms() != NEVER_MS && connection.deadline_ms() <= now_ms {
+                connection.expire(&mut context, budget)
+            } else {
+                match timeouts.set(connection, left_ms) {
+                    Ok(()) => connection.pump(&mut context, budget),
+                    Err(error) => {
+                        log::debug!("{}: no timeout: {error}", connection.peer());
+                        connection.cut(Reason::Failed, &mut context);
+                        Pumped::Ended(Reason::Failed)
+                    }
+                }
+            };
+            if let Pumped::Ended(reason) = pumped {
+                return reason;
+            }
+        }
+    }
+}
+
+/// The timeouts of a socket, set only when they change: in steady state a request costs no call for them.
+#[derive(Debug, Default)]
+struct Timeouts {
+    read_ms: u64,
+    write_ms: u64,
+}
+
+impl Timeouts {
+    fn set<S: crate::session::Session>(
+        &mut self,
+        connection: &Connection<S, Blocking>,
+        left_ms: u64,
+    ) -> io::Result<()> {
+        let stream = connection.transport().stream();
+        let timeout = Some(Duration::from_millis(left_ms));
+        if self.write_ms == 0 || (connection.is_flushing() && self.write_ms != left_ms) {
+            stream.set_write_timeout(timeout)?;
+            self.write_ms = left_ms;
+        }
+        if self.read_ms == 0 || (!connection.is_flushing() && self.read_ms != left_ms) {
+            stream.set_read_timeout(timeout)?;
+            self.read_ms = left_ms;
+        }
+        Ok(())
+    }
+}
+
+/// Wakes for a client whose thread may be blocked: a pipe beside its socket.
+struct Wakes {
+    read: UnixStream,
+    shared: Arc<WakePipe>,
+}
+
+struct WakePipe {
+    write: UnixStream,
+    /// A byte is on its way: further wakes are the same wake.
+    pending: AtomicBool,
+}
+
+impl Wakes {
+    fn new() -> io::Result<Self> {
+        let (read, write) = UnixStream::pair()?;
+        read.set_nonblocking(true)?;
+        write.set_nonblocking(true)?;
+        Ok(Wakes { read, shared: Arc::new(WakePipe { write, pending: AtomicBool::new(false) }) })
+    }
+
+    fn waker(&self) -> Waker {
+        Waker::new(Arc::clone(&self.shared) as Arc<_>, 0)
+    }
+
+    /// Waits for bytes or wakes; passes wakes on; says how many reads will not block.
+    fn wait<S: crate::session::Session>(
+        &self,
+        connection: &mut Connection<S, Blocking>,
+        left_ms: u64,
+    ) -> u32 {
+        if connection.deadline_ms() == NEVER_MS {
+            return 0; // it is to be called, not to wait
+        }
+        let fds = [connection.transport().stream().as_fd(), self.read.as_fd()];
+        let ready = wait::readable(&fds, Some(Duration::from_millis(left_ms))).unwrap_or_default();
+        if ready.get(1) == Some(&true) {
+            self.shared.pending.store(false, Ordering::SeqCst);
+            // One read empties it: there is at most one byte per `pending`, and a late one is a wake too many.
+            let _ = (&self.read).read(&mut [0; 64]);
+            connection.wake();
+        }
+        u32::from(ready.first() == Some(&true))
+    }
+}
+
+impl WakeTarget for WakePipe {
+    fn wake(&self, _client: u64) {
+        if !self.pending.swap(true, Ordering::SeqCst) {
+            // It fails when the client has ended, or when the pipe is full of wakes: both are as good.
+            let _ = (&self.write).write(&[0]);
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! The process that accepts and hands clients over: to a child ([`super::fork`]) or a thread ([`super::thread`]).
+//!
+//! It waits in poll(2) on listeners, the pipe of its signals, and the few refused clients that still linger.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use crate::connection::{Blocking, Budget, Clock, Connection, Context, Mode, NEVER_MS, Pumped, Scratch};
+use crate::journal::{End, Journal, Reason};
+use crate::limits::{Limits, Overflow};
+use crate::reactor::ServerClock;
+use crate::session::{Now, Peer, Refusal, Service};
+use crate::sys::signals::Arrived;
+use crate::sys::stream::Stream;
+use crate::sys::{AcceptError, Signals, wait};
+
+use super::{Entrance, Setup};
+
+/// Batches of accepting in which a drain empties the backlog: more than any backlog holds at the default batch.
+const BACKLOG_BATCHES_MAX: u32 = 1024;
+
+/// Listeners, signals, and who was refused.
+pub(super) struct Front<S: Service> {
+    pub(super) entrances: Vec<Entrance<S>>,
+    pub(super) signals: Signals,
+    pub(super) limits: Limits,
+    pub(super) clock: ServerClock,
+    pub(super) journal: Journal,
+    sites: HashMap<[u8; 9], u32>,
+    clients: u32,
+    accepting: Accepting,
+    refused: Vec<Connection<S::Session, Blocking>>,
+    scratch: Scratch,
+}
+
+/// Whether new clients are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Accepting {
+    Open,
+    /// Without descriptors or memory: until a client ends, or this time.
+    Exhausted {
+        until_ms: u64,
+    },
+}
+
+/// A client that was accepted and may be served.
+pub(super) struct Guest {
+    /// Which entrance it came by.
+    pub(super) entrance: usize,
+    pub(super) fd: OwnedFd,
+    pub(super) peer: Peer,
+}
+
+impl<S: Service> Front<S> {
+    pub(super) fn new(setup: Setup<S>) -> io::Result<Self> {
+        let Setup { doors, limits, journal, signals, .. } = setup;
+        let entrances = Entrance::all(doors, &limits);
+        entrances.iter().try_for_each(|entrance| entrance.listener.set_nonblocking(true))?;
+        Ok(Front {
+            entrances,
+            signals,
+            clock: ServerClock::start(),
+            journal,
+            sites: HashMap::new(),
+            clients: 0,
+            accepting: Accepting::Open,
+            refused: Vec::new(),
+            scratch: Scratch::new(&limits),
+            limits,
+        })
+    }
+
+    /// Clients that are served now.
+    pub(super) fn clients(&self) -> u32 {
+        self.clients
+    }
+
+    fn is_full(&self) -> bool {
+        self.clients >= self.limits.clients_max
+    }
+
+    /// Waits for something to do, at most `timeout`, also for `beside`; says what signals arrived and which entrances have
+    /// clients.
+    pub(super) fn wait(
+        &mut self,
+        beside: Option<BorrowedFd<'_>>,
+        timeout: Option<Duration>,
+    ) -> io::Result<(Arrived, Vec<usize>)> {
+        let now_ms = self.clock.now().monotonic_ms;
+        let listens =
+            self.accepting == Accepting::Open && !(self.limits.overflow == Overflow::Wait && self.is_full());
+        let open = if listens { self.entrances.len() } else { 0 };
+        let listeners = self.entrances.iter().take(open).map(|entrance| entrance.listener.as_fd());
+        let refused = self.refused.iter().map(|client| client.transport().stream().as_fd());
+        let signals = self.signals.as_fd();
+        let fds: Vec<BorrowedFd<'_>> = listeners.chain([signals]).chain(beside).chain(refused).collect();
+        let pause_ms = match self.accepting {
+            Accepting::Exhausted { until_ms } => until_ms,
+            Accepting::Open => NEVER_MS,
+        };
+        let due = self.refused.iter().map(Connection::deadline_ms).chain(self.journal.due_ms());
+        let due_ms = due.chain([pause_ms]).min().filter(|&due_ms| due_ms != NEVER_MS);
+        let own = due_ms.map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now_ms)));
+        let timeout = match (own, timeout) {
+            (Some(own), Some(timeout)) => Some(own.min(timeout)),
+            (own, timeout) => own.or(timeout),
+        };
+        let ready = wait::readable(&fds, timeout)?;
+        let knocked: Vec<usize> = (0..open).filter(|&at| ready[at]).collect();
+        let now = self.clock.now();
+        if matches!(self.accepting, Accepting::Exhausted { until_ms } if until_ms <= now.monotonic_ms) {
+            self.accepting = Accepting::Open;
+        }
+        self.journal.tick(now.monotonic_ms);
+        self.move_refused(now);
+        Ok((self.signals.take(), knocked))
+    }
+
+    /// Takes one client from an entrance; who may not be served is refused. `None` if nobody waits there, or accepting pauses.
+    fn accept(&mut self, at: usize) -> Option<Guest> {
+        for _ in 0..self.limits.accepts_per_turn_max {
+            if self.accepting != Accepting::Open || (self.limits.overflow == Overflow::Wait && self.is_full())
+            {
+                return None;
+            }
+            let listener = &self.entrances[at].listener;
+            let error = match listener.accept_blocking() {
+                Ok((fd, addr)) => {
+                    let peer = addr.map_or(Peer::UNIX, Peer::from);
+                    match self.objection(peer) {
+                        None => return Some(Guest { entrance: at, fd, peer }),
+                        Some(why) => self.refuse(Guest { entrance: at, fd, peer }, why),
+                    }
+                    continue;
+                }
+                Err(error) => error,
+            };
+            match AcceptError::of(&error) {
+                AcceptError::WouldBlock => return None,
+                AcceptError::Interrupted | AcceptError::Client => {}
+                AcceptError::Exhausted | AcceptError::Fatal => {
+                    log::warn!("{}: accepting pauses: {error}", listener.local_addr());
+                    let now_ms = self.clock.now().monotonic_ms;
+                    let until_ms = now_ms + u64::from(self.limits.accept_pause_ms.max(1));
+                    self.accepting = Accepting::Exhausted { until_ms };
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    fn objection(&self, peer: Peer) -> Option<Refusal> {
+        let site_max = self.limits.clients_per_address_max;
+        let from_site = peer.site().and_then(|site| self.sites.get(&site).copied()).unwrap_or(0);
+        if site_max > 0 && from_site >= site_max {
+            Some(Refusal::TooManyFromAddress)
+        } else {
+            self.is_full().then_some(Refusal::TooManyClients)
+        }
+    }
+
+    /// Takes up to a batch of clients from these entrances, one of each in turn, and has `serve` take them over; who cannot be
+    /// taken over is refused. Says whether somebody came.
+    pub(super) fn welcome(
+        &mut self,
+        knocked: &[usize],
+        mut serve: impl FnMut(&mut Self, Guest) -> Result<(), (Guest, io::Error)>,
+    ) -> bool {
+        let mut came = false;
+        for _ in 0..self.limits.accepts_per_turn_max {
+            let mut any = false;
+            for &at in knocked {
+                let Some(guest) = self.accept(at) else { continue };
+                any = true;
+                let peer = guest.peer;
+                match serve(self, guest) {
+                    Ok(()) => self.enter(peer),
+                    Err((guest, error)) => {
+                        log::warn!("{}: cannot be served: {error}", guest.peer);
+                        self.refuse(guest, Refusal::NoWorker);
+                    }
+                }
+            }
+            came |= any;
+            if !any {
+                break;
+            }
+        }
+        came
+    }
+
+    /// Takes whoever waits in the backlogs, then closes the listeners.
+    pub(super) fn close(
+        &mut self,
+        mut serve: impl FnMut(&mut Self, Guest) -> Result<(), (Guest, io::Error)>,
+    ) {
+        let all: Vec<usize> = (0..self.entrances.len()).collect();
+        for _ in 0..BACKLOG_BATCHES_MAX {
+            if !self.welcome(&all, &mut serve) {
+                break;
+            }
+        }
+        self.entrances.clear();
+    }
+
+    /// In a child: keeps this entrance's service, and lets go of all that is the parent's.
+    pub(super) fn become_child(&mut self, entrance: usize) -> Entrance<S> {
+        let own = self.entrances.swap_remove(entrance);
+        self.entrances.clear();
+        self.refused.clear();
+        own
+    }
+
+    fn enter(&mut self, peer: Peer) {
+        self.clients += 1;
+        if self.limits.clients_per_address_max > 0
+            && let Some(site) = peer.site()
+        {
+            *self.sites.entry(site).or_insert(0) += 1;
+        }
+    }
+
+    /// A client has ended: its place is free.
+    pub(super) fn leave(&mut self, peer: Peer) {
+        self.clients -= 1;
+        self.accepting = Accepting::Open;
+        if let Some(site) = peer.site()
+            && let Some(count) = self.sites.get_mut(&site)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.sites.remove(&site);
+            }
+        }
+    }
+
+    /// Says last words, where there are any and somebody may still linger; else closes plainly.
+    fn refuse(&mut self, guest: Guest, why: Refusal) {
+        let (reason, now) = (Reason::from(why), self.clock.now());
+        let words = self.entrances[guest.entrance].service.refusal(why);
+        let stream = Stream::new(guest.fd);
+        let silent = words.is_empty() || self.refused.len() >= self.limits.refusals_max as usize;
+        if silent || stream.set_nonblocking(true).is_err() {
+            return self.journal.ended(&End {
+                reason,
+                peer: guest.peer,
+                bytes_in: 0,
+                bytes_out: 0,
+                lasted_ms: 0,
+            });
+        }
+        let transport = Blocking::new(stream);
+        self.refused.push(Connection::refused(transport, words, reason, guest.peer, now, &self.limits));
+        self.move_refused(now);
+    }
+
+    fn move_refused(&mut self, now: Now) {
+        let mut context = Context {
+            clock: Clock::Turn(now),
+            limits: &self.limits,
+            request_ms: 0,
+            scratch: &mut self.scratch,
+            journal: &mut self.journal,
+            mode: Mode::Serving,
+        };
+        let mut ends = Vec::new();
+        self.refused.retain_mut(|client| {
+            let budget = Budget::of_turn(context.limits);
+            let due = client.deadline_ms() <= now.monotonic_ms;
+            let pumped =
+                if due { client.expire(&mut context, budget) } else { client.pump(&mut context, budget) };
+            if let Pumped::Ended(reason) = pumped {
+                ends.push(client.end(reason, now));
+            }
+            !matches!(pumped, Pumped::Ended(_))
+        });
+        for end in &ends {
+            self.journal.ended(end);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! One client at a time: the first server of the lecture, and of UNP chapter 30 ("iterative server", section 30.5).
+//!
+//! ```text
+//! for (;;) { connfd = accept(listenfd); dostuff(connfd); close(connfd); }
+//! ```
+//!
+//! Nothing is simpler, and nothing costs less per client. The second client waits in the kernel's backlog until the first has
+//! ended, whatever it does: a client that stalls stops all, for as long as its deadlines allow.
+//!
+//! The copies of [`super::prefork`] and the threads of [`super::prethread`] do just this, N of them side by side.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use crate::reactor::{ServerClock, Summary};
+use crate::session::{Peer, Service};
+use crate::sys::{AcceptError, wait};
+
+use super::blocking::{SLICE_ALONE_MS, SLICE_MS, Worker};
+use super::{Entrance, Setup};
+
+/// How long a worker that can take no client, for want of descriptors, waits before it tries again, in ms.
+const EXHAUSTED_PAUSE_MS: u64 = 100;
+
+/// Serves one client after the other, until a signal stops it.
+pub(super) fn run<S: Service>(mut setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
+    let entrances = Entrance::all(setup.doors, &setup.limits);
+    let mut worker = Worker::new(&setup.limits, ServerClock::start(), setup.journal, SLICE_ALONE_MS);
+    while !worker.is_stopping() {
+        // The pipe of the signals is waited for beside the listeners, so that none is missed.
+        serve_next(&mut worker, &entrances, Waiting::Polls(Some(setup.signals.as_fd())))?;
+        if setup.signals.take().report {
+            log::info!("{}", Summary::of_blocking(worker.journal.counters.clone()));
+        }
+    }
+    stopping();
+    drain(&mut worker, entrances);
+    Ok(Summary::of_blocking(worker.journal.counters.clone()))
+}
+
+/// How a worker waits for its next client.
+#[derive(Clone, Copy)]
+pub(super) enum Waiting<'a> {
+    /// In accept(2), for the one listener: the kernel wakes one of those who wait there.
+    Accepts,
+    /// In poll(2), for any of several listeners, or for this descriptor. All who wait are woken, and all but one in vain.
+    Polls(Option<BorrowedFd<'a>>),
+}
+
+impl Waiting<'_> {
+    /// The cheapest way for these listeners; sets them to block, or not to.
+    pub(super) fn for_all<S>(entrances: &[Entrance<S>]) -> io::Result<Self> {
+        let alone = entrances.len() == 1;
+        for entrance in entrances {
+            entrance.listener.set_nonblocking(!alone)?;
+        }
+        Ok(if alone { Waiting::Accepts } else { Waiting::Polls(None) })
+    }
+}
+
+/// Waits for a client, or until something else is to be looked at, and serves whoever came.
+pub(super) fn serve_next<S: Service>(
+    worker: &mut Worker,
+    entrances: &[Entrance<S>],
+    waiting: Waiting<'_>,
+) -> io::Result<()> {
+    let Waiting::Polls(beside) = waiting else {
+        return take(worker, &entrances[0], None).map(|_| ());
+    };
+    let listeners = entrances.iter().map(|entrance| entrance.listener.as_fd());
+    let fds: Vec<BorrowedFd<'_>> = listeners.chain(beside).collect();
+    let timeout = beside.is_none().then_some(Duration::from_millis(SLICE_MS));
+    let ready = wait::readable(&fds, timeout)?;
+    for (entrance, _) in entrances.iter().zip(ready).filter(|(_, ready)| *ready) {
+        take(worker, entrance, beside)?;
+    }
+    Ok(())
+}
+
+/// Whether a client was there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Served,
+    /// It was lost before it was accepted, or the call was interrupted; others may wait.
+    Lost,
+    Nobody,
+}
+
+/// Accepts one client and serves it to its end.
+fn take<S: Service>(
+    worker: &mut Worker,
+    entrance: &Entrance<S>,
+    beside: Option<BorrowedFd<'_>>,
+) -> io::Result<Taken> {
+    let error = match entrance.listener.accept_blocking() {
+        Ok((fd, addr)) => {
+            let peer = addr.map_or(Peer::UNIX, Peer::from);
+            worker.serve(&entrance.service, entrance.request_ms, entrance.local, fd, peer);
+            return Ok(Taken::Served);
+        }
+        Err(error) => error,
+    };
+    Ok(match AcceptError::of(&error) {
+        AcceptError::WouldBlock => Taken::Nobody,
+        AcceptError::Interrupted | AcceptError::Client => Taken::Lost,
+        AcceptError::Exhausted | AcceptError::Fatal => {
+            log::warn!("{}: accepting pauses: {error}", entrance.listener.local_addr());
+            let fds: Vec<BorrowedFd<'_>> = beside.into_iter().collect();
+            wait::readable(&fds, Some(Duration::from_millis(EXHAUSTED_PAUSE_MS)))?;
+            Taken::Nobody
+        }
+    })
+}
+
+/// Serves who waits in the backlog, as far as the drain's deadline allows, and closes the listeners. Who is still there
+/// then, or comes later, is reset by the kernel. Bound: the backlog, and the deadline.
+pub(super) fn drain<S: Service>(worker: &mut Worker, entrances: Vec<Entrance<S>>) {
+    for entrance in entrances {
+        if let Err(error) = entrance.listener.set_nonblocking(true) {
+            log::warn!("{}: who waits there is lost: {error}", entrance.listener.local_addr());
+            continue;
+        }
+        while !worker.is_over() && !matches!(take(worker, &entrance, None), Ok(Taken::Nobody) | Err(_)) {}
+    }
+    worker.journal.flush();
+}

@@ -1,0 +1,258 @@
+//! Who runs the connections: the ways of the lecture, and the loop.
+//!
+//! Each way serves any [`Service`] byte for byte the same, because each runs the same [`crate::connection::Connection`]; what
+//! differs is who waits, and what a client costs. All of them are in W. R. Stevens, "UNIX Network Programming", volume 1,
+//! third edition, chapter 30, where they are measured against each other.
+//!
+//! | model | who serves a client | what it cannot do |
+//! |---|---|---|
+//! | [`iterative`] | the one process, one client after the other | the second client waits for the first |
+//! | [`prefork`] | one of N processes started ahead | client N + 1 waits |
+//! | [`fork`] | a process made for it | thousands of clients; sessions that wake each other |
+//! | [`thread`] | a thread made for it | thousands of clients, cheaply |
+//! | [`prethread`] | one of N threads started ahead | client N + 1 waits |
+//! | [`crate::reactor`] | the one loop, all clients at once | use more than one core: that is what [`workers`] is for |
+//!
+//! Models that wait for one client at a time (`iterative`, `prefork`, `prethread`) leave the others in the kernel's backlog, so
+//! `clients_max` refuses nobody there. Only the reactor can evict.
+
+pub mod blocking;
+pub mod fork;
+mod front;
+pub mod iterative;
+pub mod prefork;
+pub mod prethread;
+mod supervise;
+pub mod thread;
+pub mod workers;
+
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::journal::Journal;
+use crate::limits::{Limits, Overflow};
+use crate::reactor::{Reactor, Summary, Turn};
+use crate::session::{Peer, Service};
+use crate::sys::{Listener, Signals, signals};
+
+/// Who runs the connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Model {
+    /// One client at a time.
+    Iterative,
+    /// N processes started ahead, all accepting on one socket.
+    Prefork,
+    /// A child process per client.
+    Fork,
+    /// A thread per client.
+    Thread,
+    /// N threads started ahead.
+    Prethread,
+    /// One loop for all; with N workers, N loops in processes of their own.
+    Reactor,
+}
+
+impl Model {
+    /// All of them, in the order of the lecture.
+    pub const ALL: [Model; 6] =
+        [Model::Iterative, Model::Prefork, Model::Fork, Model::Thread, Model::Prethread, Model::Reactor];
+
+    /// The name on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Model::Iterative => "iterative",
+            Model::Prefork => "prefork",
+            Model::Fork => "fork",
+            Model::Thread => "thread",
+            Model::Prethread => "prethread",
+            Model::Reactor => "reactor",
+        }
+    }
+
+    /// One line about it.
+    pub fn about(self) -> &'static str {
+        match self {
+            Model::Iterative => "one client at a time: the others wait",
+            Model::Prefork => "N processes started ahead (alias: copies), a client each",
+            Model::Fork => "a child process per client",
+            Model::Thread => "a thread per client",
+            Model::Prethread => "N threads started ahead, a client each",
+            Model::Reactor => "one loop for all clients; with --workers N, N loops",
+        }
+    }
+
+    /// How many workers it has when nobody says: `None` if it has no workers to count.
+    pub fn workers_default(self) -> Option<usize> {
+        match self {
+            Model::Prefork | Model::Prethread => Some(8),
+            Model::Reactor => Some(1),
+            Model::Iterative | Model::Fork | Model::Thread => None,
+        }
+    }
+
+    /// Whether each worker has a listening socket of its own where the system can share a port (`SO_REUSEPORT`).
+    pub fn splits_port(self, workers: usize) -> bool {
+        self == Model::Reactor && workers > 1 && cfg!(target_os = "linux")
+    }
+
+    /// Whether its clients share an address space, so that their sessions can wake each other.
+    pub fn shares_memory(self, workers: usize) -> bool {
+        match self {
+            Model::Thread | Model::Prethread => true,
+            Model::Reactor => workers <= 1,
+            Model::Iterative | Model::Prefork | Model::Fork => false,
+        }
+    }
+
+    /// What keeps it from serving `S` with these limits, in one line that says what to do.
+    pub fn objection<S: Service>(self, workers: usize, limits: &Limits) -> Option<String> {
+        if S::WAKES && !self.shares_memory(workers) {
+            let few = if self == Model::Reactor { " with several workers" } else { "" };
+            return Some(format!(
+                "the sessions of this service wake each other, which {self}{few} cannot do: its clients share no memory; \
+                 take --model reactor (one worker), thread or prethread"
+            ));
+        }
+        if limits.overflow == Overflow::Evict && self != Model::Reactor {
+            return Some(format!(
+                "{self} cannot evict a client; take --overflow refuse or wait, or --model reactor"
+            ));
+        }
+        None
+    }
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A name that is no model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownModel(String);
+
+impl fmt::Display for UnknownModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = Model::ALL.map(Model::name).join(", ");
+        write!(f, "\"{}\" is no model; take one of {names}", self.0.escape_debug())
+    }
+}
+
+impl std::error::Error for UnknownModel {}
+
+impl FromStr for Model {
+    type Err = UnknownModel;
+
+    fn from_str(name: &str) -> Result<Self, UnknownModel> {
+        let name = if name == "copies" { "prefork" } else { name };
+        Model::ALL.into_iter().find(|model| model.name() == name).ok_or_else(|| UnknownModel(name.to_owned()))
+    }
+}
+
+/// A service and where it is served.
+pub struct Door<S> {
+    /// What is done for clients.
+    pub service: S,
+    /// Where they come in: one socket, or one per worker ([`Model::splits_port`]).
+    pub listeners: Vec<Listener>,
+}
+
+/// All that a model is given.
+pub struct Setup<S> {
+    /// What is served, and where.
+    pub doors: Vec<Door<S>>,
+    /// The bounds.
+    pub limits: Limits,
+    /// How many workers, for models that have them; at least 1.
+    pub workers: usize,
+    /// Where ends and answers are written down.
+    pub journal: Journal,
+    /// Signals, installed: they drain, stop, reopen and report.
+    pub signals: Signals,
+}
+
+/// Serves until it is stopped by a signal. `stopping` is called once, by the process or thread that was started first, when
+/// draining begins.
+///
+/// # Errors
+/// `Unsupported` with [`Model::objection`]; else what the system refused: an error of a client is that client's.
+pub fn run<S: Service>(model: Model, setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
+    if let Some(objection) = model.objection::<S>(setup.workers, &setup.limits) {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, objection));
+    }
+    match model {
+        Model::Iterative => iterative::run(setup, stopping),
+        Model::Prefork => prefork::run(setup, stopping),
+        Model::Fork => fork::run(setup, stopping),
+        Model::Thread => thread::run(setup, stopping),
+        Model::Prethread => prethread::run(setup, stopping),
+        Model::Reactor if setup.workers > 1 => workers::run(setup, stopping),
+        Model::Reactor => {
+            let mut reactor = Reactor::new(setup.limits)?;
+            reactor.set_journal(setup.journal);
+            reactor.watch_signals(setup.signals)?;
+            for door in setup.doors {
+                for listener in door.listeners {
+                    reactor.listen(listener, door.service.clone())?;
+                }
+            }
+            while signals::stops() == 0 && reactor.turn(None)? == Turn::GoesOn {}
+            stopping();
+            reactor.run()
+        }
+    }
+}
+
+/// One listening socket and its service, as the models that block use it.
+pub(crate) struct Entrance<S> {
+    /// Shared by threads; closed when the last of them lets go.
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) service: S,
+    pub(crate) request_ms: u32,
+    pub(crate) local: Peer,
+}
+
+impl<S: Service> Entrance<S> {
+    /// One for each socket.
+    pub(crate) fn all(doors: Vec<Door<S>>, limits: &Limits) -> Vec<Self> {
+        let entrance = |listener: Listener, service: &S| Entrance {
+            request_ms: service.request_ms().unwrap_or(limits.request_ms),
+            local: listener.local_socket_addr().map_or(Peer::UNIX, Peer::from),
+            service: service.clone(),
+            listener: Arc::new(listener),
+        };
+        let entrances = |door: Door<S>| {
+            let service = door.service;
+            door.listeners.into_iter().map(|listener| entrance(listener, &service)).collect::<Vec<_>>()
+        };
+        doors.into_iter().flat_map(entrances).collect()
+    }
+
+    /// The same for another thread.
+    pub(crate) fn share(&self) -> Self {
+        let Entrance { listener, service, request_ms, local } = self;
+        Entrance {
+            listener: Arc::clone(listener),
+            service: service.clone(),
+            request_ms: *request_ms,
+            local: *local,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_model_is_found_by_its_name_and_copies_is_prefork() {
+        for model in Model::ALL {
+            assert_eq!(model.name().parse(), Ok(model));
+        }
+        assert_eq!("copies".parse(), Ok(Model::Prefork));
+        assert!("forks".parse::<Model>().is_err_and(|error| error.to_string().contains("prethread")));
+    }
+}

@@ -1,0 +1,63 @@
+//! N copies of the iterative server, forked ahead, all accepting on one socket: the lecture's "several copies", and UNP section
+//! 30.6 ("preforked server, no locking around `accept`").
+//!
+//! ```text
+//! listenfd = listen(); for (i = 0; i < N; i++) if (fork() == 0) for (;;) { connfd = accept(listenfd); dostuff(connfd); }
+//! ```
+//!
+//! A client costs no fork. N clients are served at once; client N + 1 waits until one of them leaves. Too few copies make clients
+//! wait, too many cost memory for nothing. With one listener the copies wait in accept(2), where the kernel wakes one of them;
+//! with several they wait in poll(2), and all of them wake for each client.
+//!
+//! `clients_max` refuses nobody: who is too many waits. The limit per address is not kept: a copy has one client.
+
+use std::io;
+
+use crate::journal::Journal;
+use crate::limits::Limits;
+use crate::reactor::{ServerClock, Summary};
+use crate::session::Service;
+use crate::sys::signals::Signals;
+
+use super::blocking::{SLICE_MS, Worker};
+use super::iterative::{Waiting, drain, serve_next};
+use super::supervise::{Crew, DRAINED, Job};
+use super::{Entrance, Setup};
+
+/// The exit code of a copy that could not go on.
+const FAILED: u8 = 1;
+
+struct Copies<S> {
+    entrances: Vec<Entrance<S>>,
+    limits: Limits,
+    clock: ServerClock,
+}
+
+/// Serves with `workers` copies, until a signal stops it.
+pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
+    let Setup { doors, limits, workers, journal, signals } = setup;
+    log::info!("{workers} copies serve a client each; the others wait in the backlog");
+    let crew = Crew::new(signals, journal, limits.drain_ms, workers)?;
+    let entrances = Entrance::all(doors, &limits);
+    Waiting::for_all(&entrances)?;
+    crew.supervise(Copies { entrances, limits, clock: ServerClock::start() }, stopping)
+}
+
+impl<S: Service> Job for Copies<S> {
+    fn work(&mut self, _index: usize, parent: u32, _signals: Signals, journal: Journal) -> u8 {
+        let mut worker = Worker::new(&self.limits, self.clock, journal, SLICE_MS).of_parent(parent);
+        let waiting = if self.entrances.len() == 1 { Waiting::Accepts } else { Waiting::Polls(None) };
+        while !worker.is_stopping() {
+            if let Err(error) = serve_next(&mut worker, &self.entrances, waiting) {
+                log::error!("a copy ends: {error}");
+                return FAILED;
+            }
+        }
+        drain(&mut worker, std::mem::take(&mut self.entrances));
+        DRAINED
+    }
+
+    fn let_go(&mut self) {
+        self.entrances.clear();
+    }
+}

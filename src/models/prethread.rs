@@ -1,0 +1,73 @@
+//! N threads started ahead, each accepting for itself: UNP section 30.11 ("prethreaded server, per-thread `accept`").
+//!
+//! As the copies of [`super::prefork`], in one address space: cheaper to start, nothing to share by hand, and one mistake in C
+//! would take all of them along. N clients are served at once; client N + 1 waits.
+//!
+//! The first thread has the signals; when it is told to stop, it interrupts the others until each has noticed.
+//!
+//! `clients_max` refuses nobody: who is too many waits. The limit per address is not kept.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::journal::Counters;
+use crate::reactor::{ServerClock, Summary};
+use crate::session::Service;
+use crate::sys::tally::Tally;
+use crate::sys::{signals, wait};
+
+use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
+use super::iterative::{Waiting, drain, serve_next};
+use super::{Entrance, Setup};
+
+/// Serves with `workers` threads, until a signal stops it.
+pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
+    let Setup { doors, limits, workers, mut journal, mut signals } = setup;
+    log::info!("{workers} threads serve a client each; the others wait in the backlog");
+    let tally = Arc::new(Tally::new()?);
+    let clock = ServerClock::start();
+    let mut threads: Vec<JoinHandle<()>> = Vec::new();
+    {
+        let _blocked = signals::block()?; // inherited by the threads: signals are the first one's
+        let shared = Entrance::all(doors, &limits);
+        Waiting::for_all(&shared)?;
+        for number in 0..workers {
+            let entrances: Vec<Entrance<S>> = shared.iter().map(Entrance::share).collect();
+            let mut worker = Worker::new(&limits, clock, journal.sibling(Some(&tally))?, SLICE_MS);
+            let work = move || {
+                let waiting = if entrances.len() == 1 { Waiting::Accepts } else { Waiting::Polls(None) };
+                while !worker.is_stopping() {
+                    if let Err(error) = serve_next(&mut worker, &entrances, waiting) {
+                        return log::error!("thread {number} ends: {error}");
+                    }
+                }
+                drain(&mut worker, entrances);
+            };
+            threads.push(thread::Builder::new().name(format!("prethread-{number}")).spawn(work)?);
+        }
+    }
+    let mut told = false;
+    // Bound: it ends with the last thread; those end within the drain's deadline, which each keeps by itself.
+    while threads.iter().any(|thread| !thread.is_finished()) {
+        let timeout = told.then_some(Duration::from_millis(INTERRUPT_EVERY_MS));
+        wait::readable(&[signals.as_fd()], timeout)?;
+        let arrived = signals.take();
+        if arrived.reopen {
+            journal.reopen();
+        }
+        if arrived.report {
+            log::info!("{workers} threads: {}", Summary::of_blocking(Counters::of_tally(&tally)));
+        }
+        if signals::stops() > 0 {
+            if !told {
+                told = true;
+                stopping();
+            }
+            threads.iter().filter(|thread| !thread.is_finished()).try_for_each(signals::interrupt)?;
+        }
+    }
+    Ok(Summary::of_blocking(Counters::of_tally(&tally)))
+}

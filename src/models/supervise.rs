@@ -1,0 +1,215 @@
+//! A parent of N processes: it starts them ahead, replaces those that die, passes signals on, and drains all.
+//!
+//! The parent has one thread and no `mio::Poll`; it waits in poll(2) on the pipe of its signals and reaps there. It keeps the
+//! listeners open, so that who waits in a dead worker's queue is served by its replacement.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::journal::{Counters, Journal, Reason};
+use crate::reactor::Summary;
+use crate::sys::process::{self, Ended, Forked, Tell};
+use crate::sys::signals::Signals;
+use crate::sys::tally::Tally;
+use crate::sys::wait;
+
+use super::blocking::INTERRUPT_EVERY_MS;
+
+/// The pause before a worker that died is replaced: the first, doubled each time up to the last, in ms.
+const RESTART_PAUSE_MS: (u64, u64) = (100, 10_000);
+/// A worker that lived as long as this was no failure of the start: the pause begins anew, in ms.
+const SETTLED_MS: u64 = 10_000;
+/// How long after the drain's deadline a worker is given before it is killed, in ms.
+const GRACE_MS: u64 = 2_000;
+/// The exit code of a worker that drained as it was told.
+pub(super) const DRAINED: u8 = 0;
+
+/// What the workers do, and what their parent holds for them.
+pub(super) trait Job {
+    /// In the child: serves until it is stopped; returns its exit code. `parent` is to be followed.
+    fn work(&mut self, index: usize, parent: u32, signals: Signals, journal: Journal) -> u8;
+
+    /// In the parent, when draining begins: lets go of the listeners, so that nobody new queues there.
+    fn let_go(&mut self);
+}
+
+/// The workers, seen by their parent.
+pub(super) struct Crew {
+    signals: Signals,
+    journal: Journal,
+    tally: Arc<Tally>,
+    drain_ms: u32,
+    posts: Vec<Post>,
+}
+
+/// A place for a worker.
+#[derive(Clone, Copy, Debug)]
+enum Post {
+    Manned {
+        pid: u32,
+        since: Instant,
+        pause_ms: u64,
+    },
+    Vacant {
+        until: Instant,
+        pause_ms: u64,
+    },
+    /// Its worker ended in the drain, and is not replaced.
+    Closed,
+}
+
+impl Crew {
+    pub(super) fn new(signals: Signals, journal: Journal, drain_ms: u32, count: usize) -> io::Result<Self> {
+        let vacant = Post::Vacant { until: Instant::now(), pause_ms: RESTART_PAUSE_MS.0 };
+        let tally = Arc::new(Tally::new()?);
+        Ok(Crew { signals, journal, tally, drain_ms, posts: vec![vacant; count.max(1)] })
+    }
+
+    /// Keeps the workers until a signal stops all. A child never returns from here.
+    pub(super) fn supervise(mut self, mut job: impl Job, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
+        loop {
+            for index in 0..self.posts.len() {
+                self = self.man(index, &mut job)?;
+            }
+            wait::readable(&[self.signals.as_fd()], self.next_restart())?;
+            let arrived = self.signals.take();
+            self.reap()?;
+            if arrived.reopen {
+                self.journal.reopen();
+                self.tell_all(Tell::Reopen);
+            }
+            if arrived.report {
+                log::info!("{} workers: {}", self.posts.len(), self.summary());
+            }
+            if arrived.stops > 0 {
+                stopping();
+                job.let_go();
+                return self.drain(arrived.stops);
+            }
+        }
+    }
+
+    fn summary(&self) -> Summary {
+        Summary::of_blocking(Counters::of_tally(&self.tally))
+    }
+
+    /// How long until the next post is to be manned.
+    fn next_restart(&self) -> Option<Duration> {
+        let vacant = |post: &Post| match post {
+            Post::Vacant { until, .. } => Some(until.saturating_duration_since(Instant::now())),
+            Post::Manned { .. } | Post::Closed => None,
+        };
+        self.posts.iter().filter_map(vacant).min()
+    }
+
+    /// Forks a worker for this post, if it is vacant and its pause is over.
+    fn man(mut self, index: usize, job: &mut impl Job) -> io::Result<Self> {
+        let Post::Vacant { until, pause_ms } = self.posts[index] else { return Ok(self) };
+        let now = Instant::now();
+        if until > now {
+            return Ok(self);
+        }
+        let journal = self.journal.sibling(Some(&self.tally))?;
+        match process::fork(&mut self.signals) {
+            Ok(Forked::Parent(pid)) => {
+                log::debug!("worker {index} is process {pid}");
+                self.posts[index] = Post::Manned { pid, since: now, pause_ms };
+                Ok(self)
+            }
+            Ok(Forked::Child(parent)) => process::exit(job.work(index, parent, self.signals, journal)),
+            Err(error) => {
+                log::error!("worker {index} cannot be started: {error}; next attempt in {pause_ms} ms");
+                self.posts[index] = vacant(now, pause_ms);
+                Ok(self)
+            }
+        }
+    }
+
+    /// Takes leave of those who died, and has their posts manned again after a pause that grows.
+    fn reap(&mut self) -> io::Result<()> {
+        while let Some((pid, ended)) = process::reap()? {
+            let manned = |post: &Post| matches!(*post, Post::Manned { pid: other, .. } if other == pid);
+            let Some((index, post)) = self.posts.iter_mut().enumerate().find(|(_, post)| manned(post)) else {
+                continue;
+            };
+            let Post::Manned { since, pause_ms, .. } = *post else { continue };
+            let settled = since.elapsed() >= Duration::from_millis(SETTLED_MS);
+            let pause_ms = if settled { RESTART_PAUSE_MS.0 } else { pause_ms };
+            log::error!(
+                "worker {index} (process {pid}) died: {}; replaced in {pause_ms} ms",
+                in_words(ended)
+            );
+            if matches!(ended, Ended::Killed(_)) {
+                self.tally.add(Reason::Crashed as usize, 1);
+            }
+            *post = vacant(Instant::now(), pause_ms);
+        }
+        Ok(())
+    }
+
+    fn tell_all(&self, what: Tell) {
+        for post in &self.posts {
+            if let Post::Manned { pid, .. } = *post
+                && let Err(error) = process::tell(pid, what)
+            {
+                log::error!("process {pid} cannot be told: {error}");
+            }
+        }
+    }
+
+    /// Has all workers drain, and waits until they have ended. Bound: the drain's deadline and a grace, then they are killed.
+    fn drain(mut self, mut stops: u32) -> io::Result<Summary> {
+        log::info!("draining: {} workers have {} ms", self.posts.len(), self.drain_ms);
+        let killed_at = Instant::now() + Duration::from_millis(u64::from(self.drain_ms) + GRACE_MS);
+        self.posts
+            .iter_mut()
+            .filter(|post| matches!(post, Post::Vacant { .. }))
+            .for_each(|post| *post = Post::Closed);
+        loop {
+            (0..stops.min(2)).for_each(|_| self.tell_all(Tell::Stop));
+            self.close_posts()?;
+            if self.posts.iter().all(|post| matches!(post, Post::Closed)) {
+                return Ok(self.summary());
+            }
+            if Instant::now() >= killed_at {
+                log::error!("workers that did not end in time are killed");
+                self.tell_all(Tell::Kill);
+            }
+            wait::readable(&[self.signals.as_fd()], Some(Duration::from_millis(INTERRUPT_EVERY_MS)))?;
+            stops = self.signals.take().stops;
+            // A signal may have come just before a worker blocked: it is interrupted until it has noticed.
+            self.tell_all(Tell::Interrupt);
+        }
+    }
+
+    /// Takes leave of those who ended in the drain.
+    fn close_posts(&mut self) -> io::Result<()> {
+        while let Some((pid, ended)) = process::reap()? {
+            for post in &mut self.posts {
+                if matches!(*post, Post::Manned { pid: other, .. } if other == pid) {
+                    *post = Post::Closed;
+                    if ended != Ended::Exited(DRAINED) {
+                        log::error!("process {pid} did not drain: {}", in_words(ended));
+                        self.tally
+                            .add(Reason::Crashed as usize, u64::from(matches!(ended, Ended::Killed(_))));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn vacant(now: Instant, pause_ms: u64) -> Post {
+    let until = now + Duration::from_millis(pause_ms);
+    Post::Vacant { until, pause_ms: (pause_ms * 2).min(RESTART_PAUSE_MS.1) }
+}
+
+fn in_words(ended: Ended) -> String {
+    match ended {
+        Ended::Exited(code) => format!("exit code {code}"),
+        Ended::Killed(signal) => format!("killed by signal {signal}"),
+    }
+}

@@ -1,0 +1,169 @@
+//! A thread per client: UNP section 26.4, and the concurrent server of section 30.10 with `pthread_create` in place of `fork`.
+//!
+//! ```text
+//! for (;;) { connfd = accept(listenfd); pthread_create(dostuff, connfd); }
+//! ```
+//!
+//! Nobody waits for another, and a client costs less than a process: a stack, and the work of making and unmaking the thread.
+//! All share one address space, so sessions can wake each other; a mistake that kills the process takes all along.
+//!
+//! The first thread accepts, has the signals, and interrupts the others until each has noticed that it is to stop.
+
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::journal::Counters;
+use crate::reactor::Summary;
+use crate::session::{Peer, Service};
+use crate::sys::signals;
+use crate::sys::tally::Tally;
+
+use super::Setup;
+use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
+use super::front::{Front, Guest};
+
+/// Finished threads that are remembered before they are looked for: looking costs time for each.
+const FINISHED_MAX: usize = 64;
+
+/// What the threads share with the first one.
+struct Shared {
+    tally: Arc<Tally>,
+    /// Who has ended since the first thread last looked.
+    left: Mutex<Vec<Peer>>,
+    /// Tells the first thread, which may wait for a place to become free.
+    bell: UnixStream,
+}
+
+/// A client's thread, at its end whatever ended it.
+struct Leaving {
+    shared: Arc<Shared>,
+    peer: Peer,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let mut left = self.shared.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.push(self.peer);
+        let first = left.len() == 1;
+        drop(left);
+        if first {
+            // It fails only when the bell rings already.
+            let _ = (&self.shared.bell).write(&[0]);
+        }
+    }
+}
+
+/// The first thread's side.
+struct Threads<S: Service> {
+    front: Front<S>,
+    shared: Arc<Shared>,
+    bell: UnixStream,
+    running: Vec<JoinHandle<()>>,
+}
+
+/// Serves with a thread per client, until a signal stops it.
+pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
+    let (bell, far) = UnixStream::pair()?;
+    bell.set_nonblocking(true)?;
+    far.set_nonblocking(true)?;
+    let tally = Arc::new(Tally::new()?);
+    let shared = Arc::new(Shared { tally: Arc::clone(&tally), left: Mutex::default(), bell: far });
+    let mut front = Front::new(setup)?;
+    front.journal = front.journal.sibling(Some(&tally))?; // refused clients count with the others
+    let mut threads = Threads { front, shared, bell, running: Vec::new() };
+    loop {
+        let (arrived, knocked) = threads.wait(None)?;
+        if arrived.reopen {
+            threads.front.journal.reopen();
+        }
+        if arrived.report {
+            log::info!("{} threads: {}", threads.front.clients(), threads.summary());
+        }
+        if arrived.stops > 0 {
+            stopping();
+            return threads.drain();
+        }
+        let Threads { front, shared, running, .. } = &mut threads;
+        front.welcome(&knocked, |front, guest| spawn(front, guest, shared, running));
+    }
+}
+
+/// Starts a thread for this client.
+fn spawn<S: Service>(
+    front: &mut Front<S>,
+    guest: Guest,
+    shared: &Arc<Shared>,
+    running: &mut Vec<JoinHandle<()>>,
+) -> Result<(), (Guest, io::Error)> {
+    let journal = match front.journal.sibling(Some(&shared.tally)) {
+        Ok(journal) => journal,
+        Err(error) => return Err((guest, error)),
+    };
+    let entrance = &front.entrances[guest.entrance];
+    let (service, request_ms, local) = (entrance.service.clone(), entrance.request_ms, entrance.local);
+    let (limits, clock, shared) = (front.limits.clone(), front.clock, Arc::clone(shared));
+    // The client goes with the thread only once there is one.
+    let place = Arc::new(Mutex::new(Some(guest)));
+    let taken = Arc::clone(&place);
+    let work = move || {
+        let Some(guest) = taken.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let leaving = Leaving { shared, peer: guest.peer };
+        let mut worker = Worker::new(&limits, clock, journal, SLICE_MS);
+        worker.serve(&service, request_ms, local, guest.fd, guest.peer);
+        drop(worker);
+        drop(leaving);
+    };
+    let spawned =
+        signals::block().and_then(|_blocked| thread::Builder::new().name("client".into()).spawn(work));
+    match spawned {
+        Ok(thread) => {
+            running.push(thread);
+            Ok(())
+        }
+        Err(error) => match place.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(guest) => Err((guest, error)),
+            None => Ok(()),
+        },
+    }
+}
+
+impl<S: Service> Threads<S> {
+    fn summary(&self) -> Summary {
+        Summary::of_blocking(Counters::of_tally(&self.shared.tally))
+    }
+
+    /// Waits, and frees the places of those who left.
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<(signals::Arrived, Vec<usize>)> {
+        let heard = self.front.wait(Some(self.bell.as_fd()), timeout)?;
+        // Emptied before the list is taken: who leaves later rings again. It holds one byte at most.
+        let _ = (&self.bell).read(&mut [0; 16]);
+        let left = std::mem::take(&mut *self.shared.left.lock().unwrap_or_else(PoisonError::into_inner));
+        for peer in left {
+            self.front.leave(peer);
+        }
+        if self.running.len() > self.front.clients() as usize + FINISHED_MAX {
+            self.running.retain(|thread| !thread.is_finished());
+        }
+        Ok(heard)
+    }
+
+    /// Starts threads for whoever waits in the backlog, closes the listeners, and interrupts all threads until they have
+    /// ended. Bound: the drain's deadline, which each of them keeps by itself.
+    fn drain(mut self) -> io::Result<Summary> {
+        log::info!("draining: {} clients have {} ms", self.front.clients(), self.front.limits.drain_ms);
+        let Threads { front, shared, running, .. } = &mut self;
+        front.close(|front, guest| spawn(front, guest, shared, running));
+        loop {
+            self.running.retain(|thread| !thread.is_finished());
+            if self.running.is_empty() {
+                return Ok(self.summary());
+            }
+            self.running.iter().try_for_each(signals::interrupt)?;
+            self.wait(Some(Duration::from_millis(INTERRUPT_EVERY_MS)))?;
+        }
+    }
+}

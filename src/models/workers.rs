@@ -1,0 +1,71 @@
+//! N loops in processes of their own: the reactor on several cores.
+//!
+//! One loop uses one core. Several of them share nothing: a parent forks them, replaces one that dies, passes signals on, and
+//! drains all. On Linux each has a listening socket of its own at the same port (`SO_REUSEPORT`), among which the kernel
+//! spreads the clients; the parent keeps them open, so that who waits in a dead worker's queue is served by its
+//! replacement. Unix sockets, sockets of a supervisor, and other systems: one socket, at which all loops are woken for each
+//! client.
+//!
+//! `clients_max` is divided; the limit per address holds in each process. One worker is exactly the single-process server,
+//! with no parent. Sessions that wake each other need one address space: they are served by one worker only.
+
+use std::io;
+
+use crate::journal::Journal;
+use crate::limits::Limits;
+use crate::reactor::{Reactor, Summary};
+use crate::session::Service;
+use crate::sys::Listener;
+use crate::sys::signals::Signals;
+
+use super::supervise::{Crew, DRAINED, Job};
+use super::{Door, Setup};
+
+/// The exit code of a loop that could not go on.
+const FAILED: u8 = 1;
+
+struct Loops<S> {
+    doors: Vec<Door<S>>,
+    limits: Limits,
+}
+
+/// Serves with `workers` loops, until a signal stops it.
+pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
+    let Setup { doors, mut limits, workers, journal, signals } = setup;
+    limits.clients_max = limits.clients_max.div_ceil(workers as u32);
+    log::info!(
+        "{workers} loops, of at most {} clients each; a limit per address holds in each",
+        limits.clients_max
+    );
+    Crew::new(signals, journal, limits.drain_ms, workers)?.supervise(Loops { doors, limits }, stopping)
+}
+
+impl<S: Service> Job for Loops<S> {
+    fn work(&mut self, index: usize, _parent: u32, signals: Signals, journal: Journal) -> u8 {
+        match self.serve(index, signals, journal) {
+            Ok(_) => DRAINED,
+            Err(error) => {
+                log::error!("loop {index} ends: {error}");
+                FAILED
+            }
+        }
+    }
+
+    fn let_go(&mut self) {
+        self.doors.clear();
+    }
+}
+
+impl<S: Service> Loops<S> {
+    /// In the child: its own sockets are served, those of the others closed.
+    fn serve(&mut self, index: usize, signals: Signals, journal: Journal) -> io::Result<Summary> {
+        let mut reactor = Reactor::new(self.limits.clone())?; // after fork: a poll must not be shared
+        reactor.set_journal(journal);
+        reactor.watch_signals(signals)?;
+        for mut door in self.doors.drain(..) {
+            let own: Listener = door.listeners.swap_remove(index % door.listeners.len());
+            reactor.listen(own, door.service)?;
+        }
+        reactor.run()
+    }
+}

@@ -1,0 +1,23 @@
+//! Waiting for several descriptors where there is no `mio::Poll`: poll(2).
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// Waits until one of `fds` can be read or is at its end, a signal comes, or `timeout` has passed (`None`: for ever); says of
+/// each whether it is ready, in order. A signal is no error: nothing is ready then.
+pub fn readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
+    let mut polled: Vec<PollFd> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+    // Rounded up: a wait that ends early would be repeated at once.
+    let timeout = timeout.map_or(PollTimeout::NONE, |timeout| {
+        PollTimeout::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX)
+    });
+    match poll(&mut polled, timeout) {
+        Err(nix::errno::Errno::EINTR) => return Ok(vec![false; fds.len()]),
+        Err(errno) => return Err(errno.into()),
+        Ok(_) => {}
+    }
+    Ok(polled.iter().map(|fd| fd.revents().is_none_or(|events| !events.is_empty())).collect())
+}
