@@ -42,6 +42,17 @@ fn without_descriptors_it_neither_spins_nor_stalls_and_recovers_when_clients_lea
 }
 
 #[test]
+fn a_client_that_leaves_ends_the_pause_however_long_it_is() {
+    let mut server = Server::serve(&["echo@127.0.0.1:0", "--accept-pause", "1h"]);
+    starve(&server, LIMIT);
+    let clients: Vec<Client> = (0..LIMIT + 8).map(|_| server.client("echo")).collect();
+    server.told("accepting pauses", 1);
+    for mut client in clients {
+        client.expect_echo(b"my turn");
+    }
+}
+
+#[test]
 fn it_recovers_without_a_client_that_leaves() {
     let mut server = Server::serve(&["echo@127.0.0.1:0"]);
     let open = server.descriptors();

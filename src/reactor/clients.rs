@@ -82,16 +82,15 @@ impl<S: Service> Reactor<S> {
     }
 
     /// Looks at those whose filed time has come. After I/O: bytes that came in time win. One that is queued has more to
-    /// read or write and is looked at again in a millisecond. Bound: those that are due now.
+    /// read or write; it is filed again when that is done. Bound: those that are due now.
     pub(super) fn expire(&mut self, now: Now) {
         self.deadlines.advance(now.monotonic_ms);
         while let Some(key) = self.deadlines.pop_due() {
-            let Some(slot) = self.clients.get(key) else { continue };
-            let id = ConnId { slot: key as u32, generation: slot.generation };
-            match slot.place {
-                Place::Ended(_) => {}
-                Place::Runnable => self.deadlines.file(key, now.monotonic_ms + 1),
-                Place::Waiting => self.move_on(key, id, now, Move::Expire),
+            if let Some(slot) = self.clients.get(key)
+                && slot.place == Place::Waiting
+            {
+                let id = ConnId { slot: key as u32, generation: slot.generation };
+                self.move_on(key, id, now, Move::Expire);
             }
         }
     }

@@ -101,6 +101,23 @@ fn a_request_that_trickles_ends_exactly_at_its_deadline() {
     );
 }
 
+/// The loop was busy elsewhere when the bytes came, and looks at the deadline first.
+#[test]
+fn bytes_that_came_in_time_win_over_a_deadline_that_is_looked_at_late() {
+    let mut world = World::new(5);
+    world.limits = Limits { read_bytes: 64, outbox_bytes_max: 4096, ..limits(&mut Random(5)) };
+    world.script = Script { deeds: Vec::new(), sent: Vec::new(), drain_at_ms: None };
+    assert_eq!(world.step(false), Pumped::Waits);
+    world.client.transport_mut().arrived.extend([1, b'x']);
+    world.pass(world.client.deadline_ms());
+    assert_ne!(world.step(true), Pumped::Ended(Reason::IdleTimeout));
+    for _ in 0..10 {
+        world.step(false);
+    }
+    assert_eq!(world.client.transport().got, b"xxx.");
+    assert!(world.client.is_idle() && world.client.deadline_ms() > world.now_ms);
+}
+
 #[test]
 fn a_client_that_owes_nothing_is_idle_exactly_from_its_last_request() {
     let mut world = World::new(9);

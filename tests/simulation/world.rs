@@ -26,7 +26,7 @@ pub(crate) struct World {
     pub(crate) limits: Limits,
     pub(crate) script: Script,
     pub(crate) next_deed: usize,
-    now_ms: u64,
+    pub(crate) now_ms: u64,
     scratch: Scratch,
     pub(crate) journal: Journal,
     pub(crate) client: Connection<FramesSession, Scripted>,
@@ -74,7 +74,7 @@ impl World {
     }
 
     /// Time passes: the client takes what it takes; whether room has become free.
-    fn pass(&mut self, to_ms: u64) -> bool {
+    pub(crate) fn pass(&mut self, to_ms: u64) -> bool {
         let transport = self.client.transport_mut();
         let was_full = transport.in_flight >= SEND_BUFFER;
         let taken = transport.taken_per_ms.saturating_mul(to_ms - self.now_ms);
