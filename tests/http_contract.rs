@@ -1,0 +1,192 @@
+//! Conversations over real sockets, each with the section of the RFC that it follows.
+
+mod common;
+
+use common::http::{Site, get, receive};
+use common::{Client, Server};
+
+/// What a conversation leaves behind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Open,
+    Closed,
+}
+use Then::{Closed, Open};
+
+/// Where it is said, what is sent, which statuses come back, and what becomes of the connection.
+type Conversation = (&'static str, &'static str, &'static [u16], Then);
+
+const CONVERSATIONS: [Conversation; 45] = [
+    ("9110 9.3.1", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", &[200], Open),
+    ("9110 9.3.2", "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", &[200], Open),
+    ("9110 9.3.7", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", &[204], Open),
+    ("9110 9.1", "BREW / HTTP/1.1\r\nHost: h\r\n\r\n", &[501], Open),
+    ("9110 15.5.6", "DELETE / HTTP/1.1\r\nHost: h\r\n\r\n", &[405], Open),
+    ("9110 15.5.5", "GET /none HTTP/1.1\r\nHost: h\r\n\r\n", &[404], Open),
+    ("9110 15.4.2", "GET /folder HTTP/1.1\r\nHost: h\r\n\r\n", &[301], Open),
+    ("9110 15.5.4", "GET /folder/ HTTP/1.1\r\nHost: h\r\n\r\n", &[403], Open),
+    ("9110 15.3.7", "GET / HTTP/1.1\r\nHost: h\r\nRange: bytes=1-2\r\n\r\n", &[206], Open),
+    ("9110 15.5.17", "GET / HTTP/1.1\r\nHost: h\r\nRange: bytes=999-\r\n\r\n", &[416], Open),
+    ("9110 14.2", "GET / HTTP/1.1\r\nHost: h\r\nRange: lines=1-2\r\n\r\n", &[200], Open),
+    ("9110 13.1.1", "GET / HTTP/1.1\r\nHost: h\r\nIf-Match: \"x\"\r\n\r\n", &[412], Open),
+    ("9110 13.1.2", "GET / HTTP/1.1\r\nHost: h\r\nIf-None-Match: *\r\n\r\n", &[304], Open),
+    (
+        "9110 13.1.3",
+        "GET / HTTP/1.1\r\nHost: h\r\nIf-Modified-Since: Sun, 06 Nov 2044 08:49:37 GMT\r\n\r\n",
+        &[304],
+        Open,
+    ),
+    (
+        "9110 13.1.4",
+        "GET / HTTP/1.1\r\nHost: h\r\nIf-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n",
+        &[412],
+        Open,
+    ),
+    (
+        "9110 10.1.1",
+        "GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx",
+        &[100, 200],
+        Open,
+    ),
+    (
+        "9110 10.1.1",
+        "PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
+        &[405],
+        Closed,
+    ),
+    ("9110 15.5.18", "GET / HTTP/1.1\r\nHost: h\r\nExpect: 200-ok\r\n\r\n", &[417], Closed),
+    ("9110 15.6.6", "GET / HTTP/2.0\r\nHost: h\r\n\r\n", &[505], Closed),
+    ("9110 2.5", "GET / HTTP/1.9\r\nHost: h\r\n\r\n", &[200], Open),
+    ("9112 2.2", "\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", &[200], Open),
+    ("9112 2.2", "GET / HTTP/1.1\nHost: h\n\n", &[400], Closed),
+    ("9112 2.2", "GET / HTTP/1.1\r\nHost: h\rX: y\r\n\r\n", &[400], Closed),
+    ("9112 3", "GET  / HTTP/1.1\r\nHost: h\r\n\r\n", &[400], Closed),
+    ("9112 3.2", "GET / HTTP/1.1\r\n\r\n", &[400], Closed),
+    ("9112 3.2", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", &[400], Closed),
+    ("9112 3.2.2", "GET http://h/ HTTP/1.1\r\nHost: h\r\n\r\n", &[200], Open),
+    ("9112 5.1", "GET / HTTP/1.1\r\nHost : h\r\n\r\n", &[400], Closed),
+    ("9112 5.2", "GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n c\r\n\r\n", &[400], Closed),
+    ("9110 5.5", "GET / HTTP/1.1\r\nHost: h\r\nA: b\0\r\n\r\n", &[400], Closed),
+    ("9112 6.1", "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", &[501], Closed),
+    ("9112 6.1", "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &[400], Closed),
+    (
+        "9112 6.1",
+        "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        &[400],
+        Closed,
+    ),
+    ("9112 6.3", "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked, identity\r\n\r\n", &[400], Closed),
+    (
+        "9112 6.3",
+        "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+        &[400],
+        Closed,
+    ),
+    ("9112 6.3", "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 0x1\r\n\r\nx", &[400], Closed),
+    ("9110 15.5.14", "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 9999999\r\n\r\n", &[413], Closed),
+    (
+        "9112 7.1",
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1;x\r\na\r\n0\r\nT: u\r\n\r\n",
+        &[405],
+        Open,
+    ),
+    ("9112 7.1", "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc", &[400], Closed),
+    ("9112 9.3", "GET / HTTP/1.0\r\n\r\n", &[200], Closed),
+    ("9112 9.3", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", &[200], Open),
+    (
+        "9112 9.6",
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+        &[200],
+        Closed,
+    ),
+    (
+        "9112 9.3.2",
+        "GET / HTTP/1.1\r\nHost: h\r\n\r\nGET /none HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+        &[200, 404, 200],
+        Open,
+    ),
+    ("3986 5.2.4", "GET /folder/../%2e%2e/x HTTP/1.1\r\nHost: h\r\n\r\n", &[400], Open),
+    ("9112 3.2.3", "CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", &[405], Closed),
+];
+
+fn method(request: &str) -> &str {
+    request.trim_start().split(' ').next().unwrap()
+}
+
+fn site() -> Site {
+    let site = Site::new();
+    site.file("index.html", "<p>home</p>");
+    site.file("folder/file", "file");
+    site
+}
+
+fn converse(server: &mut Server, (section, request, statuses, then): &Conversation) {
+    let mut client = server.client("http");
+    client.send(request.as_bytes());
+    for status in *statuses {
+        let answer = receive(&mut client, method(request));
+        assert_eq!(answer.status, *status, "RFC {section}: {request:?} was answered with {answer:?}");
+        assert!(*status == 100 || answer.field("date").is_some(), "RFC 9110 6.6.1: {answer:?}");
+    }
+    match then {
+        Open => assert_eq!(get(&mut client, "/folder/file", "").text(), "file", "RFC {section}: {request:?}"),
+        Closed => client.expect_end(),
+    }
+}
+
+#[test]
+fn each_conversation_goes_as_its_rfc_says() {
+    let site = site();
+    let mut server = site.serve(&[]);
+    for conversation in &CONVERSATIONS {
+        converse(&mut server, conversation);
+    }
+}
+
+#[test]
+fn a_line_a_field_and_their_number_have_bounds() {
+    let site = site();
+    let mut server = site.serve(&[]);
+    let long = "a".repeat(9_000);
+    let many: String = (0..101).map(|n| format!("A{n}: b\r\n")).collect();
+    for (request, status) in [
+        (format!("GET /{long} HTTP/1.1\r\nHost: h\r\n\r\n"), 414),
+        (format!("GET / HTTP/1.1\r\nHost: h\r\nA: {long}\r\n\r\n"), 431),
+        (format!("GET / HTTP/1.1\r\nHost: h\r\n{many}\r\n"), 431),
+    ] {
+        let mut client = server.client("http");
+        client.send(request.as_bytes());
+        assert_eq!(receive(&mut client, "GET").status, status);
+        client.expect_end();
+    }
+}
+
+#[test]
+fn a_client_too_many_is_told_503() {
+    let site = site();
+    let mut server = site.serve(&["--clients", "1"]);
+    let mut first = server.client("http");
+    assert_eq!(get(&mut first, "/", "").status, 200);
+    let mut second = server.client("http");
+    let answer = receive(&mut second, "GET");
+    assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")));
+    second.expect_end();
+}
+
+#[test]
+fn a_big_file_comes_whole_and_in_ranges_while_others_are_served() {
+    let site = site();
+    let bytes: Vec<u8> = (0..2_000_000u32).flat_map(u32::to_le_bytes).collect();
+    site.file("big", &bytes);
+    let mut server = site.serve(&[]);
+    let mut reader = server.client("http");
+    reader.send(b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
+    let mut other: Client = server.client("http");
+    assert_eq!(get(&mut other, "/", "").status, 200);
+    assert!(receive(&mut reader, "GET").body == bytes);
+    let part = get(&mut reader, "/big", "Range: bytes=5000000-5999999\r\n");
+    assert!(part.status == 206 && part.body == bytes[5_000_000..6_000_000]);
+    let parts = get(&mut reader, "/big", "Range: bytes=0-9,-10\r\n");
+    assert!(parts.field("content-type").unwrap().starts_with("multipart/byteranges; boundary="));
+    assert_eq!(get(&mut reader, "/", "").status, 200, "the framing held");
+}

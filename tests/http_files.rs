@@ -1,0 +1,240 @@
+//! What is served is what lies beneath the root, in one state, framed as promised, whatever happens to the files.
+
+mod common;
+
+use std::io::Write;
+use std::os::unix::fs::{FileExt, symlink};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use common::client::Ended;
+use common::eventually_some;
+use common::http::{Site, get, receive};
+use nix::sys::stat::Mode;
+
+/// Both ways of finding a file: by the kernel, and by a walk that follows no links.
+const BOTH: [&[&str]; 2] = [&["--listing"], &["--listing", "--no-links"]];
+
+#[test]
+fn nothing_outside_the_root_is_ever_served() {
+    let site = Site::new();
+    site.file("folder/file", "inside");
+    std::fs::create_dir(site.beside("private")).unwrap();
+    std::fs::write(site.beside("private/key"), "outside").unwrap();
+    symlink("../outside", site.root().join("link")).unwrap();
+    symlink("../private", site.root().join("folder-link")).unwrap();
+    symlink(site.beside("outside"), site.root().join("absolute")).unwrap();
+    symlink("/", site.root().join("slash")).unwrap();
+    symlink("/proc/self/root", site.root().join("magic")).unwrap();
+    for args in BOTH {
+        let mut server = site.serve(args);
+        let mut client = server.client("http");
+        for target in [
+            "/../outside",
+            "/folder/../../outside",
+            "/%2e%2e/outside",
+            "/%2E%2E%2Foutside",
+            "/..%2foutside",
+            "/folder/%2e./..%2f..%2foutside",
+            "/%252e%252e/outside",
+            "/.%00./outside",
+            "/outside%00.html",
+            "/link",
+            "/link/",
+            "/folder-link",
+            "/folder-link/",
+            "/folder-link/key",
+            "/absolute",
+            "/slash/etc/passwd",
+            "/magic/etc/passwd",
+            "//etc/passwd",
+            "/./../outside",
+            "/folder/..\\..\\outside",
+            "http://localhost/../outside",
+        ] {
+            let answer = get(&mut client, target, "");
+            assert!(matches!(answer.status, 400 | 403 | 404), "{target}: {answer:?}");
+            assert!(!answer.text().contains("outside"), "{target}: {answer:?}");
+        }
+        let listing = get(&mut client, "/", "").text();
+        for hidden in ["link", "absolute", "slash", "magic"] {
+            assert!(!listing.contains(&format!("{hidden}<")), "{hidden} is in the listing: {listing}");
+        }
+        assert_eq!(get(&mut client, "/folder/file", "").text(), "inside");
+    }
+}
+
+#[test]
+fn a_link_swapped_during_the_requests_never_leads_outside() {
+    let site = Site::new();
+    site.file("folder/name", "inside");
+    std::fs::create_dir(site.beside("other")).unwrap();
+    std::fs::write(site.beside("other/name"), "outside").unwrap();
+    let root = site.root();
+    let done = Arc::new(AtomicBool::new(false));
+    let swapping = {
+        let done = Arc::clone(&done);
+        std::thread::spawn(move || {
+            while !done.load(Ordering::Relaxed) {
+                // The folder, then a link out of the root in its place, and back.
+                std::fs::rename(root.join("folder"), root.join("kept")).unwrap();
+                symlink("../other", root.join("folder")).unwrap();
+                std::fs::remove_file(root.join("folder")).unwrap();
+                std::fs::rename(root.join("kept"), root.join("folder")).unwrap();
+            }
+        })
+    };
+    for args in BOTH {
+        let mut server = site.serve(args);
+        let mut client = server.client("http");
+        for n in 0..3_000 {
+            // Another name each time for the same file, so that none is remembered.
+            let target = format!("/folder/{}name", "./".repeat(n % 50));
+            let answer = get(&mut client, &target, "Range: bytes=0-\r\n");
+            assert!(!answer.text().contains("outside"), "{answer:?}");
+        }
+    }
+    done.store(true, Ordering::Relaxed);
+    swapping.join().unwrap();
+}
+
+#[test]
+fn special_files_neither_block_the_loop_nor_are_served() {
+    let site = Site::new();
+    site.file("index.html", "home");
+    nix::unistd::mkfifo(&site.root().join("fifo"), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(site.root().join("socket")).unwrap();
+    // A device needs root to be made; everybody has some in /dev.
+    let devices = common::http::spec(std::path::Path::new("/dev"));
+    for args in BOTH {
+        let mut server = site.serve(args);
+        let mut client = server.client("http");
+        for target in ["/fifo", "/socket"] {
+            assert_eq!(get(&mut client, target, "").status, 403, "{target}");
+        }
+        assert_eq!(get(&mut client, "/", "").text(), "home", "the loop goes on");
+        let mut server = common::Server::serve(&[&[devices.as_str()], args].concat());
+        let mut client = server.client("http");
+        for target in ["/zero", "/null", "/tty"] {
+            assert_eq!(get(&mut client, target, "").status, 403, "{target}");
+        }
+    }
+}
+
+#[test]
+fn a_change_is_seen_within_a_second() {
+    let site = Site::new();
+    let small = site.file("small", "old");
+    let big = site.file("big", vec![b'o'; 200_000]);
+    let mut server = site.serve(&[]);
+    let mut client = server.client("http");
+    assert_eq!(
+        (get(&mut client, "/small", "").text().len(), get(&mut client, "/big", "").body[0]),
+        (3, b'o')
+    );
+    std::fs::write(&small, "new").unwrap();
+    std::fs::write(site.beside("big"), vec![b'n'; 200_000]).unwrap();
+    std::fs::rename(site.beside("big"), big).unwrap();
+    let changed = Instant::now();
+    let mut seen = |target: &str, first: u8| {
+        eventually_some("the change", || {
+            (get(&mut client, target, "").body[0] == first).then(|| changed.elapsed())
+        })
+    };
+    // Generous for a machine that is busy with other tests.
+    for (target, first) in [("/small", b'n'), ("/big", b'n')] {
+        let after = seen(target, first);
+        assert!(after < Duration::from_millis(1_500), "{target} was seen after {after:?}");
+    }
+}
+
+#[test]
+fn a_file_that_shrinks_while_it_is_sent_ends_the_connection_short() {
+    let site = Site::new();
+    let path = site.file("big", vec![b'x'; 30_000_000]);
+    let mut server = site.serve(&[]);
+    let mut client = server.client("http");
+    client.send(b"GET /big HTTP/1.1\r\nHost: h\r\n\r\nGET /big HTTP/1.1\r\nHost: h\r\n\r\n");
+    let mut begin = [0; 1_000];
+    client.read_exact(&mut begin);
+    // The sockets' buffers are full by now or soon: the rest of the file is not.
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(10_000_000).unwrap();
+    let (rest, _) = client.rest();
+    assert!(rest.len() < 30_000_000, "{} bytes came", rest.len());
+    assert!(!rest.windows(9).any(|bytes| bytes == b"HTTP/1.1 "), "an answer inside of another's body");
+    server.told("file-short", 1);
+}
+
+#[test]
+fn a_file_that_grows_or_is_replaced_or_vanishes_while_it_is_sent_keeps_its_frame() {
+    let site = Site::new();
+    let path = site.file("big", vec![b'x'; 30_000_000]);
+    site.file("next", "next");
+    let mut server = site.serve(&[]);
+    let changes: [&dyn Fn(); 3] = [
+        &|| {
+            let mut file = std::fs::File::options().append(true).open(&path).unwrap();
+            file.write_all(&[b'y'; 1_000_000]).unwrap();
+        },
+        &|| {
+            std::fs::write(site.beside("new"), "replaced").unwrap();
+            std::fs::rename(site.beside("new"), &path).unwrap();
+        },
+        &|| std::fs::remove_file(&path).unwrap(),
+    ];
+    for change in changes {
+        std::fs::write(&path, vec![b'x'; 30_000_000]).unwrap();
+        let mut client = server.client("http");
+        let whole = eventually_some("the big file", || {
+            let answer = get(&mut client, "/big", "Range: bytes=0-0\r\n");
+            (answer.field("content-range") == Some("bytes 0-0/30000000")).then_some(())
+        });
+        let () = whole;
+        client.send(b"GET /big HTTP/1.1\r\nHost: h\r\n\r\nGET /next HTTP/1.1\r\nHost: h\r\n\r\n");
+        change();
+        let big = receive(&mut client, "GET");
+        assert!(big.body.len() == 30_000_000 && big.body.iter().all(|byte| *byte == b'x'));
+        assert_eq!(receive(&mut client, "GET").text(), "next");
+    }
+}
+
+#[test]
+fn a_small_file_that_is_rewritten_all_the_time_is_always_one_state_of_it() {
+    let site = Site::new();
+    let path = site.file("small", [b'a'; 20_000]);
+    let done = Arc::new(AtomicBool::new(false));
+    let writing = {
+        let done = Arc::clone(&done);
+        std::thread::spawn(move || {
+            let file = std::fs::File::options().write(true).open(&path).unwrap();
+            for turn in 0.. {
+                let len = [20_000, 5_000][turn % 2];
+                file.set_len(0).unwrap();
+                file.write_all_at(&vec![b'a'; len], 0).unwrap();
+                if done.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+        })
+    };
+    let mut server = site.serve(&[]);
+    let mut client = server.client("http");
+    for n in 0..500 {
+        // As a new name each time: nothing is remembered. A file that shrinks on the way ends the connection.
+        let target = format!("/{}small", "./".repeat(n % 50));
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").as_bytes());
+        let (answer, ended) = client.rest();
+        client = server.client("http");
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            assert!(text.is_empty() || ended == Ended::Reset, "{text:?}");
+            continue;
+        };
+        let promised = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
+        assert!(body.len() <= promised.parse().unwrap(), "{head}: {} bytes", body.len());
+        assert!(body.bytes().all(|byte| byte == b'a'));
+    }
+    done.store(true, Ordering::Relaxed);
+    writing.join().unwrap();
+}
