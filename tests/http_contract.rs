@@ -148,7 +148,7 @@ fn a_line_a_field_and_their_number_have_bounds() {
     let site = site();
     let mut server = site.serve(&[]);
     let long = "a".repeat(9_000);
-    let many: String = (0..101).map(|n| format!("A{n}: b\r\n")).collect();
+    let many = "A: b\r\n".repeat(101);
     for (request, status) in [
         (format!("GET /{long} HTTP/1.1\r\nHost: h\r\n\r\n"), 414),
         (format!("GET / HTTP/1.1\r\nHost: h\r\nA: {long}\r\n\r\n"), 431),

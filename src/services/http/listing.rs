@@ -91,17 +91,20 @@ impl Order {
     /// Directories first; what is equal is sorted by name.
     fn compare(self, a: &Item, b: &Item) -> Ordering {
         let files = |item: &Item| item.stat.kind != Kind::Directory;
+        let folded = |item: &Item| item.name.to_ascii_lowercase();
+        let by_name = || folded(a).cmp(&folded(b)).then_with(|| a.name.cmp(&b.name));
         let key = match self.column {
-            Column::Name => Ordering::Equal,
+            Column::Name => by_name(),
+            // What a directory itself takes on the disk means nothing to people.
+            Column::Size if !files(a) => Ordering::Equal,
             Column::Size => a.stat.identity.size_bytes.cmp(&b.stat.identity.size_bytes),
             Column::Modified => {
                 let time = |item: &Item| (item.stat.identity.modified_s, item.stat.identity.modified_ns);
                 time(a).cmp(&time(b))
             }
         };
-        let folded = |item: &Item| item.name.to_ascii_lowercase();
-        let key = key.then_with(|| folded(a).cmp(&folded(b))).then_with(|| a.name.cmp(&b.name));
         let key = if self.direction == Direction::Down { key.reverse() } else { key };
+        let key = key.then_with(by_name);
         files(a).cmp(&files(b)).then(key)
     }
 }
@@ -247,10 +250,12 @@ fn page_top(directory: &[u8], order: Order, behind: Behind) -> String {
         crumbs.push_str("</bdi></a>/");
     }
     let head = match behind {
-        Behind::Nothing => [("Name", Column::Name), ("Size", Column::Size), ("Modified", Column::Modified)]
-            .map(|(label, column)| sort_link(label, column, order))
-            .concat(),
-        Behind::More => "<th>Name<th>Size<th>Modified".into(),
+        Behind::Nothing => {
+            [("Name", Column::Name), ("Size", Column::Size), ("Modified (UTC)", Column::Modified)]
+                .map(|(label, column)| sort_link(label, column, order))
+                .concat()
+        }
+        Behind::More => "<th>Name<th>Size<th>Modified (UTC)".into(),
     };
     let notice = match behind {
         Behind::Nothing => "",
@@ -323,4 +328,58 @@ fn human(bytes: u64) -> String {
         unit = next;
     }
     format!("{value:.1} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::files::Identity;
+
+    fn item(name: &[u8], kind: Kind, size_bytes: u64, modified_s: i64) -> Item {
+        let identity = Identity { device: 0, inode: 0, size_bytes, modified_s, modified_ns: 0 };
+        Item { name: name.to_vec(), stat: Stat { kind, identity } }
+    }
+
+    #[test]
+    fn directories_come_first_and_the_rest_as_asked() {
+        let items = [
+            item(b"b", Kind::File, 10, 3),
+            item(b"A", Kind::File, 30, 1),
+            item(b"c", Kind::File, 20, 2),
+            item(b"y", Kind::Directory, 1, 9),
+            item(b"x", Kind::Directory, 2, 8),
+        ];
+        for (query, expected) in [
+            ("", "x y A b c"),
+            ("sort=-name", "y x c b A"),
+            ("a=b&sort=size", "x y b c A"),
+            ("sort=-size", "x y A c b"),
+            ("sort=modified", "x y A c b"),
+            ("sort=nonsense", "x y A b c"),
+        ] {
+            let mut sorted = items.to_vec();
+            sorted.sort_by(|a, b| Order::asked(query.as_bytes()).compare(a, b));
+            let names: Vec<_> = sorted.iter().map(|item| String::from_utf8_lossy(&item.name)).collect();
+            assert_eq!(names.join(" "), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_name_is_text_and_a_link_beneath_the_directory() {
+        let mut html = String::new();
+        row(&item(b"<script>\"&'\xff\n", Kind::File, 5, 0), &mut html);
+        row(&item(b"javascript:x", Kind::Directory, 5, 0), &mut html);
+        assert!(html.contains("<bdi>&lt;script&gt;&quot;&amp;&#39;\u{fffd}\u{fffd}</bdi>"), "{html}");
+        assert!(html.contains("href=\"./%3Cscript%3E%22%26%27%FF%0A\""), "{html}");
+        assert!(html.contains("href=\"./javascript%3Ax/\""), "{html}");
+    }
+
+    #[test]
+    fn sizes_are_read_by_people() {
+        let table =
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1_048_575, "1.0 MiB"), (u64::MAX, "16.0 EiB")];
+        for (bytes, expected) in table {
+            assert_eq!(human(bytes), expected);
+        }
+    }
 }
