@@ -138,6 +138,24 @@ pub fn kernel_memory_bytes() -> Option<u64> {
     Some((kib << 10) + pages * u64::try_from(page_bytes).unwrap_or(4096))
 }
 
+/// Waits, not for long, until the kernel has freed what servers and clients before left behind, and says what remains.
+/// Much is freed only after a grace period of read-copy-update.
+pub fn kernel_memory_settled() -> Option<u64> {
+    const LOOKS_MAX: u32 = 10;
+    const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(40);
+    const SETTLED_BYTES: u64 = 64 << 10;
+    let mut last = kernel_memory_bytes()?;
+    for _ in 0..LOOKS_MAX {
+        std::thread::sleep(LOOK_EVERY);
+        let now = kernel_memory_bytes()?;
+        if last.abs_diff(now) <= SETTLED_BYTES {
+            return Some(now);
+        }
+        last = now;
+    }
+    Some(last)
+}
+
 fn kib_of(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }

@@ -13,7 +13,7 @@ use super::experiments::{
 use super::generator::{Load, Loaded};
 use super::machine::{Machine, look};
 use super::place::Placement;
-use super::proc::{kernel_memory_bytes, listen_overflows};
+use super::proc::{kernel_memory_settled, listen_overflows};
 use super::sample::between;
 use super::server::{Options, Server};
 
@@ -36,7 +36,8 @@ impl RealExecutor {
     }
 
     fn measure(&self, cell: &Cell, extent: Extent) -> Result<Measurement, String> {
-        let kernel_before = kernel_memory_bytes();
+        let standing = matches!(cell.experiment, Experiment::Many | Experiment::Idle);
+        let kernel_before = if standing { kernel_memory_settled() } else { None };
         let (subject, options) = as_asked(cell);
         let cores = self.placement.server(cell.class);
         let server = Server::start(&self.program, &subject, options, &self.placement, cores)?;
@@ -49,11 +50,11 @@ impl RealExecutor {
                 let crowd = Crowd::gather(server.addr(), cell.level)?;
                 settle(server.root());
                 // Before the active clients come: what they need is not the crowd's.
-                let standing = memory(Measurement::default(), &server, kernel_before);
+                let silent = memory(Measurement::default(), &server, kernel_before);
                 let mut measurement = self.traffic(cell, extent, &server)?;
                 drop(crowd);
                 measurement.values.retain(|metric, _| cell.experiment.metrics().contains(metric));
-                measurement.values.extend(standing.values);
+                measurement.values.extend(silent.values);
                 Ok(measurement)
             }
             Experiment::Churn | Experiment::Crowd | Experiment::Steady | Experiment::Bulk => {

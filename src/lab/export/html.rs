@@ -262,7 +262,12 @@ fn slope_table(html: &mut String, experiment: Experiment, slopes: &[&Slope]) {
         let _ = write!(html, "<tr><td>{}</td>", escape(&slope.subject.name));
         value_cell(html, Metric::MemoryBytes, Some(&slope.summary), &slope.judgement);
         value_cell(html, Metric::KernelBytes, kernel.map(|kernel| &kernel.summary), &slope.judgement);
-        judgement_cell(html, &slope.judgement);
+        let mut judgement = slope.judgement.clone();
+        if let Some(kernel) = kernel.filter(|kernel| kernel.judgement.verdict != judgement.verdict) {
+            let why = kernel.judgement.evidence.join("; ");
+            judgement.evidence.push(format!("kernel memory {}: {why}", kernel.judgement.verdict));
+        }
+        judgement_cell(html, &judgement);
         html.push_str("</tr>");
     }
     html.push_str("</tbody></table></div>");

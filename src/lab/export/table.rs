@@ -78,6 +78,7 @@ fn cell_table(experiment: Experiment, cells: &[&CellResult], width: Option<u16>)
         row.extend(metrics.iter().map(|metric| {
             right(result.summaries.get(metric).map_or("-".to_owned(), |summary| {
                 let spread = match summary.spread() {
+                    spread if spread >= 1.0 => " \u{b1}>99%".to_owned(),
                     spread if spread >= 0.005 => format!(" \u{b1}{:.0}%", spread * 100.0),
                     _ => String::new(),
                 };
@@ -108,7 +109,12 @@ fn slopes(text: &mut String, results: &Results, width: Option<u16>) {
             TableCell::new(&slope.subject.name),
             right(Metric::MemoryBytes.format(slope.summary.median)),
             right(kernel.map_or("-".to_owned(), |kernel| Metric::KernelBytes.format(kernel.summary.median))),
-            TableCell::new(slope.judgement.verdict),
+            TableCell::new(kernel.map_or(slope.judgement.verdict.to_string(), |kernel| {
+                match (slope.judgement.verdict, kernel.judgement.verdict) {
+                    (memory, kernel) if memory == kernel => memory.to_string(),
+                    (memory, kernel) => format!("{memory}, kernel {kernel}"),
+                }
+            })),
         ]);
     }
     let _ = writeln!(text, "\n{table}");
