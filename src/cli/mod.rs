@@ -1,15 +1,18 @@
 //! The command line: flags to configuration, and every message to a user about what was typed.
 //!
-//! Exit codes: 0 all was well, 1 the system refused something, 2 what was typed is wrong. A mistake is one line on
-//! standard error that says what, where and what to do.
+//! Exit codes: 0 all was well, 1 the system refused something, 2 what was typed is wrong, 3 a
+//! check of a load does not hold. A mistake is one line on standard error that says what, where and what to do.
 
 mod compare;
 mod documents;
 mod http;
 mod limits;
+mod load;
+mod load_table;
 mod logging;
 mod serve;
 mod spec;
+mod target;
 mod units;
 
 use std::fmt;
@@ -43,6 +46,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::ServeArgs>),
+    Load(Box<load::LoadArgs>),
     Compare(Box<compare::CompareArgs>),
     Completions(documents::CompletionsArgs),
     Man(documents::ManArgs),
@@ -66,6 +70,8 @@ enum Failure {
     Usage(String),
     /// The system refused: exit code 1.
     System(String),
+    /// All was done, and a check of the result does not hold: exit code 3.
+    Check(String),
 }
 
 impl Failure {
@@ -87,6 +93,7 @@ pub fn main() -> ExitCode {
     logging::start(cli.verbosity);
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Completions(args) => documents::completions(&args),
         Command::Man(args) => documents::man(&args),
@@ -100,6 +107,10 @@ pub fn main() -> ExitCode {
         Err(Failure::System(what)) => {
             complain(&what);
             ExitCode::FAILURE
+        }
+        Err(Failure::Check(what)) => {
+            complain(&what);
+            ExitCode::from(3)
         }
     }
 }

@@ -71,7 +71,7 @@ impl Spec {
 }
 
 /// A whole address, or a part of one: a port alone is on loopback, an IP address alone has the service's own port.
-fn address_of(text: &str, default_port: u16) -> Result<Address, String> {
+pub(super) fn address_of(text: &str, default_port: u16) -> Result<Address, String> {
     if let Ok(port) = text.parse::<u16>() {
         return Ok(Address::Tcp((Ipv4Addr::LOCALHOST, port).into()));
     }

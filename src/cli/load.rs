@@ -1,0 +1,364 @@
+//! `oneloop load`: from what was typed to a load and its report.
+
+use std::fs;
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::target::{Kind, Target};
+use super::units::{Bytes, Ms};
+use super::{Failure, load_table};
+use crate::load::clients::{ChargenLoad, DiscardLoad, EchoLoad, HttpLoad, MessageLoad};
+use crate::load::report::{Arrivals, Pace, Phase};
+use crate::load::{Expectation, Plan, Progress, Report, RunError, SourceRange, Workload, run_watched};
+use crate::sys::{Signals, signals};
+
+/// Put a load on a server, and measure how it does
+///
+/// Without --rate each client asks again when it has its answer (closed loop), which shows what the server can do. With
+/// --rate requests fall due on a schedule that no slow answer moves (open loop), and each is measured from when it was
+/// due: that is what users of a server with that much traffic would see. Replies are checked byte for byte.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment, after_long_help = AFTER_HELP)]
+pub(super) struct LoadArgs {
+    /// What to load: SERVICE@ADDR, with SERVICE one of echo, message, discard, chargen, http; or a URL
+    #[arg(value_name = "SERVICE@ADDR|URL")]
+    target: Target,
+    #[command(flatten)]
+    load: ShapeArgs,
+    #[command(flatten)]
+    time: TimeArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Load")]
+struct ShapeArgs {
+    /// Active clients, a connection each (10k is 10000)
+    #[arg(long, value_name = "N", default_value = "64", value_parser = count)]
+    clients: u32,
+    /// Requests in flight on one connection
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
+    depth: u32,
+    /// Bytes of a request: echo, discard; of message up to 255; of chargen, what is read [default: 64, of chargen 64KiB]
+    #[arg(long, value_name = "SIZE")]
+    bytes: Option<Bytes>,
+    /// Requests per second in all: the open loop (10k is 10000)
+    #[arg(long, value_name = "R", value_parser = rate)]
+    rate: Option<f64>,
+    /// How requests of the open loop are spread over time
+    #[arg(long, value_enum, default_value = "constant")]
+    arrivals: ArrivalsArg,
+    /// A connection for each request; connecting is part of its latency
+    #[arg(long)]
+    churn: bool,
+    /// Clients that hold a connection and do nothing, beside the active ones
+    #[arg(long, value_name = "N", default_value = "0", value_parser = count)]
+    idle: u32,
+    /// Clients that send, or read, a byte every --slow-pause, beside the active ones
+    #[arg(long, value_name = "N", default_value = "0", value_parser = count)]
+    slow: u32,
+    /// How long a slow client waits between two bytes
+    #[arg(long, value_name = "TIME", default_value = "100ms")]
+    slow_pause: Ms,
+    /// Source addresses or blocks, used in turn [default: for a server on 127.0.0.0/8 many of that block, else the
+    /// system's choice]
+    #[arg(long, value_name = "ADDR[/LEN],...", value_delimiter = ',')]
+    source: Vec<SourceRange>,
+    /// Repeats the bytes and arrivals of another run [default: from the clock; it is told]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Time")]
+struct TimeArgs {
+    /// How long is measured
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    duration: Ms,
+    /// How long the load runs before it is measured
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    warmup: Ms,
+    /// Clients begin one after the other over this time, before the warm-up
+    #[arg(long, value_name = "TIME", default_value = "0")]
+    ramp: Ms,
+    /// How long a connection may take
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    connect_timeout: Ms,
+    /// How long a reply may take; the end of the run waits as long for those that are owed
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    reply_timeout: Ms,
+    /// The pieces of throughput over time [default: 1s, or a tenth of a short run]
+    #[arg(long, value_name = "TIME")]
+    interval: Option<Ms>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+struct OutputArgs {
+    /// A check, such as p99<5ms, max<1s, rate>=10k, errors<0.1%, missed=0, cpu<90%; several are all to hold. Without one
+    /// about errors, errors=0 is checked
+    #[arg(long, value_name = "CHECK")]
+    expect: Vec<Expectation>,
+    /// Write everything as JSON to this file; "-" is standard output, in place of the table
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write throughput and latency over time as CSV to this file; "-" as above
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Write the distribution of latencies, in the form of .hgrm files, to this file; "-" as above
+    #[arg(long, value_name = "FILE")]
+    hgrm: Option<PathBuf>,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  oneloop load echo@127.0.0.1:7007                     64 clients, as fast as they get answers
+  oneloop load http://127.0.0.1:8000/ --rate 5k        5000 requests per second, whatever the server does
+  oneloop load message --churn --clients 100           a connection for each message
+  oneloop load echo --idle 10k --rate 1k --arrivals poisson
+                                                       a crowd that holds connections beside the active ones
+  oneloop load echo --rate 2k --expect 'p99<5ms' --expect missed=0
+                                                       in a script: exit code 3 unless both hold
+  oneloop load echo@unix:./echo.sock --json run.json --hgrm run.hgrm
+
+Numbers: latencies count from the intended send (closed loop: the send) to the last byte of the reply. Discard has no \
+reply: its requests are done when the kernel has taken them.
+
+Exit codes: 0 all checks hold, 1 nobody answered or the system refused something, 2 a mistake in the arguments, \
+3 a check does not hold. Ctrl-C ends the run, and what was measured is reported.";
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ArrivalsArg {
+    /// At equal distances
+    Constant,
+    /// At random, independently of each other
+    Poisson,
+}
+
+fn count(text: &str) -> Result<u32, String> {
+    let value = rate(text).ok().filter(|value| value.fract() == 0.0 && *value <= f64::from(u32::MAX));
+    #[allow(clippy::cast_sign_loss)] // digits have no sign
+    value.map(|value| value as u32).ok_or_else(|| "write a number as 64, 10k or 1M".to_owned())
+}
+
+/// A number with an SI prefix, and "per second" if anything.
+fn rate(text: &str) -> Result<f64, String> {
+    let number = text.trim_end_matches("/s");
+    let (digits, factor) = match number.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1e3),
+        None => number.strip_suffix('M').map_or((number, 1.0), |digits| (digits, 1e6)),
+    };
+    let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let value = digits.parse::<f64>().ok().filter(|_| is_plain);
+    value.map(|value| value * factor).ok_or_else(|| "write a rate per second as 500, 10k or 1.5M".to_owned())
+}
+
+impl LoadArgs {
+    fn plan(&self) -> Plan {
+        let LoadArgs { target, load, time, .. } = self;
+        let span = |ms: Ms| Duration::from_millis(ms.0.into());
+        let from_clock =
+            || SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| u64::from(since.subsec_nanos()) + 1);
+        let mut plan = Plan::new(target.address.clone());
+        (plan.clients, plan.depth, plan.churn) = (load.clients, load.depth, load.churn);
+        (plan.idle, plan.slow, plan.slow_pause) = (load.idle, load.slow, span(load.slow_pause));
+        plan.pace = match (load.rate, load.arrivals) {
+            (None, _) => Pace::Closed,
+            (Some(rate_per_second), arrivals) => Pace::Open { rate_per_second, arrivals: arrivals.into() },
+        };
+        (plan.ramp, plan.warmup, plan.duration) = (span(time.ramp), span(time.warmup), span(time.duration));
+        plan.connect_timeout = span(time.connect_timeout);
+        plan.reply_timeout = span(time.reply_timeout);
+        let tenth = (plan.duration / 10).clamp(Duration::from_millis(10), Duration::from_secs(1));
+        plan.interval = time.interval.map_or(tenth, span);
+        plan.sources.clone_from(&load.source);
+        plan.seed = load.seed.unwrap_or_else(from_clock);
+        plan
+    }
+
+    fn run(&self, plan: &Plan) -> Result<Report, Failure> {
+        let bytes = |default: u64| self.load.bytes.map_or(default, |bytes| bytes.0.into());
+        match &self.target.kind {
+            Kind::Echo => watched(plan, &EchoLoad::new(bytes(64), plan.seed)),
+            Kind::Message => watched(plan, &MessageLoad::new(bytes(64))),
+            Kind::Discard => watched(plan, &DiscardLoad::new(bytes(64), plan.seed)),
+            Kind::Chargen => watched(plan, &ChargenLoad::new(bytes(64 << 10))),
+            Kind::Http { host, target } => watched(plan, &HttpLoad::new(host, target, plan.churn)),
+        }
+    }
+
+    /// What was typed and cannot be meant.
+    fn check(&self, plan: &Plan) -> Result<(), Failure> {
+        plan.check().map_err(Failure::usage)?;
+        let wrong = |what: &str| Err(Failure::Usage(what.to_owned()));
+        match (&self.target.kind, self.load.bytes) {
+            (Kind::Chargen, _) if self.load.rate.is_some() => {
+                wrong("chargen sends as it likes: --rate cannot pace it; leave it out")
+            }
+            (Kind::Message, Some(bytes)) if !(1..=255).contains(&bytes.0) => {
+                wrong("a message has from 1 to 255 bytes; change --bytes")
+            }
+            (Kind::Http { .. }, Some(_)) => {
+                wrong("the size of an HTTP request is not for choosing; leave out --bytes")
+            }
+            (_, Some(Bytes(0))) => wrong("a request has at least 1 byte; change --bytes"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<ArrivalsArg> for Arrivals {
+    fn from(arg: ArrivalsArg) -> Self {
+        match arg {
+            ArrivalsArg::Constant => Arrivals::Constant,
+            ArrivalsArg::Poisson => Arrivals::Poisson,
+        }
+    }
+}
+
+/// Runs the load, writes what was asked for, and fails if a check does not hold.
+pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
+    let plan = args.plan();
+    args.check(&plan)?;
+    let report = args.run(&plan)?;
+    let nobody = report.connections.established == 0;
+    write_out(&args.output, &report, !nobody)?;
+    if nobody {
+        let why = report.first_error.as_deref().unwrap_or("no connection");
+        return Err(Failure::System(format!(
+            "{}: {why}; start a server there, or give its address",
+            report.configuration.target
+        )));
+    }
+    let mut checks = args.output.expect.clone();
+    if !checks.iter().any(Expectation::is_about_errors) {
+        checks.extend("errors=0".parse::<Expectation>());
+    }
+    let broken = checks.iter().filter(|check| !check.is_met(&report));
+    let told: Vec<_> =
+        broken.map(|check| format!("{check} does not hold: {}", check.seen(&report))).collect();
+    if told.is_empty() { Ok(()) } else { Err(Failure::Check(told.join("; "))) }
+}
+
+/// With a live view on standard error, if that is a terminal.
+fn watched(plan: &Plan, workload: &impl Workload) -> Result<Report, Failure> {
+    let _signals = Signals::install().map_err(Failure::system)?;
+    let bar = ProgressBar::new((plan.warmup + plan.duration).as_millis() as u64);
+    let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}").map_err(Failure::system)?;
+    bar.set_style(style);
+    let done = run_watched(plan, workload, |progress| {
+        show(&bar, progress);
+        if signals::stops() > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    bar.finish_and_clear();
+    done.map_err(|error| match error {
+        RunError::Plan(error) => Failure::usage(error),
+        error => Failure::system(error),
+    })
+}
+
+fn show(bar: &ProgressBar, progress: &Progress) {
+    if bar.is_hidden() {
+        return;
+    }
+    let phase = match progress.phase {
+        Phase::Connecting => "connecting",
+        Phase::WarmUp => "warm-up",
+        Phase::Measuring => "measuring",
+        Phase::Draining => "last replies",
+    };
+    bar.set_position(progress.passed.0.as_millis() as u64);
+    bar.set_message(format!(
+        "{phase}: {:.0} requests/s, p99 {}, {} connections, {} errors",
+        progress.requests_per_second,
+        load_table::time(progress.p99_ns as f64),
+        progress.connections_open,
+        progress.errors
+    ));
+}
+
+fn write_out(output: &OutputArgs, report: &Report, with_table: bool) -> Result<(), Failure> {
+    let json = |report: &Report| serde_json::to_string_pretty(report).map(|json| json + "\n");
+    let mut table_is_due = with_table;
+    let mut write_one = |path: Option<&PathBuf>, text: &dyn Fn() -> Result<String, Failure>| {
+        let Some(path) = path else { return Ok(()) };
+        table_is_due &= path != Path::new("-");
+        write_text(path, &text()?)
+    };
+    write_one(output.json.as_ref(), &|| json(report).map_err(Failure::system))?;
+    write_one(output.csv.as_ref(), &|| Ok(report.to_csv()))?;
+    write_one(output.hgrm.as_ref(), &|| Ok(report.to_hgrm()))?;
+    if table_is_due { write_text(Path::new("-"), &load_table::of(report)) } else { Ok(()) }
+}
+
+fn write_text(path: &Path, text: &str) -> Result<(), Failure> {
+    if path == Path::new("-") {
+        let mut out = io::stdout().lock();
+        return match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            // A reader that has seen enough, such as `head`, is no failure.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Failure::System(format!("cannot write to standard output: {error}")))
+            }
+            _ => Ok(()),
+        };
+    }
+    fs::write(path, text).map_err(|error| {
+        Failure::System(format!("cannot write {}: {error}; take another path", path.display()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Alone {
+        #[command(flatten)]
+        args: LoadArgs,
+    }
+
+    fn parsed(args: &[&str]) -> Result<LoadArgs, String> {
+        let alone = Alone::try_parse_from([&["x"], args].concat());
+        let args = alone.map_err(|error| error.to_string())?.args;
+        args.check(&args.plan()).map(|()| args).map_err(|failure| format!("{failure:?}"))
+    }
+
+    #[test]
+    fn flags_become_a_plan_in_their_units() {
+        let typed = "echo@127.0.0.1:7 --clients 10k --rate 1.5k/s --arrivals poisson --ramp 2s --duration 500ms \
+                     --idle 1k --slow 4 --source 10.0.0.0/30,10.1.0.1 --seed 7 --depth 2";
+        let plan = parsed(&typed.split_whitespace().collect::<Vec<_>>()).unwrap().plan();
+        assert_eq!((plan.clients, plan.idle, plan.slow, plan.depth, plan.seed), (10_000, 1_000, 4, 2, 7));
+        assert_eq!(plan.pace, Pace::Open { rate_per_second: 1_500.0, arrivals: Arrivals::Poisson });
+        assert_eq!((plan.ramp, plan.duration), (Duration::from_secs(2), Duration::from_millis(500)));
+        assert_eq!((plan.interval, plan.sources.len()), (Duration::from_millis(50), 2));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_told() {
+        for (typed, part) in [
+            ("echo --clients 1.5", "64, 10k or 1M"),
+            ("echo --rate fast", "500, 10k or 1.5M"),
+            ("echo --rate 0", "more than 0"),
+            ("echo --clients 0", "at least one"),
+            ("echo --churn --depth 2", "the depth is 1"),
+            ("echo --bytes 0", "at least 1 byte"),
+            ("message --bytes 256", "1 to 255"),
+            ("chargen --rate 10", "cannot pace it"),
+            ("http://127.0.0.1/ --bytes 9", "leave out --bytes"),
+            ("echo --expect p99<5", "p99<5ms"),
+            ("echo --duration 0", "at least 1 ms"),
+            ("echo --source 10.0.0.0/99", "10.0.0.0/24"),
+        ] {
+            let told = parsed(&typed.split_whitespace().collect::<Vec<_>>()).unwrap_err();
+            assert!(told.contains(part), "{typed}: {told}");
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Checks of a report, as they are typed: `p99<5ms`, `errors=0`, `rate>=10k`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::Report;
+
+/// One check of a report.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expectation {
+    text: String,
+    metric: Metric,
+    relation: Relation,
+    value: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Metric {
+    /// In ns.
+    Quantile(f64),
+    Min,
+    Mean,
+    Max,
+    /// Requests per second.
+    Rate,
+    Requests,
+    Errors,
+    /// Of all requests, in percent.
+    ErrorsPercent,
+    Missed,
+    /// Of the generator, in percent of a core.
+    CpuPercent,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    Less,
+    AtMost,
+    Equal,
+    AtLeast,
+    More,
+}
+
+/// The longest first: `<=` begins with `<`.
+const RELATIONS: [(&str, Relation); 7] = [
+    ("<=", Relation::AtMost),
+    (">=", Relation::AtLeast),
+    ("==", Relation::Equal),
+    ("<", Relation::Less),
+    (">", Relation::More),
+    ("=", Relation::Equal),
+    ("≤", Relation::AtMost),
+];
+
+const FORM: &str = "write a check as p99<5ms, p99.9<=20ms, max<1s, mean<500us, rate>=10k, requests>0, errors=0, \
+                    errors<0.1%, missed=0 or cpu<90%";
+
+impl FromStr for Expectation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |what: &str| format!("{what}; {FORM}");
+        let found = RELATIONS.iter().filter_map(|&(sign, relation)| Some((text.find(sign)?, sign, relation)));
+        let (at, sign, relation) =
+            found.min_by_key(|found| found.0).ok_or_else(|| wrong("there is no comparison"))?;
+        let (name, typed) = (text[..at].trim(), text[at + sign.len()..].trim());
+        let (number, unit) = split_unit(typed).ok_or_else(|| wrong("the value is no number"))?;
+        let (metric, value) = metric(name, number, unit).ok_or_else(|| {
+            wrong(&format!(
+                "\"{}\" cannot be compared with \"{}\"",
+                name.escape_debug(),
+                typed.escape_debug()
+            ))
+        })?;
+        Ok(Expectation { text: text.to_owned(), metric, relation, value })
+    }
+}
+
+fn split_unit(text: &str) -> Option<(f64, &str)> {
+    let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let number = text[..digits].parse::<f64>().ok()?;
+    Some((number, text[digits..].trim()))
+}
+
+/// What is meant, and the value in its unit.
+fn metric(name: &str, number: f64, unit: &str) -> Option<(Metric, f64)> {
+    let time = || match unit {
+        "ns" => Some(number),
+        "us" | "µs" => Some(number * 1e3),
+        "ms" => Some(number * 1e6),
+        "s" => Some(number * 1e9),
+        _ => None,
+    };
+    let count = || match unit.trim_end_matches("/s") {
+        "" => Some(number),
+        "k" => Some(number * 1e3),
+        "M" => Some(number * 1e6),
+        _ => None,
+    };
+    Some(match name {
+        "min" => (Metric::Min, time()?),
+        "mean" => (Metric::Mean, time()?),
+        "max" => (Metric::Max, time()?),
+        "rate" => (Metric::Rate, count()?),
+        "requests" => (Metric::Requests, count()?),
+        "errors" if unit == "%" => (Metric::ErrorsPercent, number),
+        "errors" => (Metric::Errors, count()?),
+        "missed" => (Metric::Missed, count()?),
+        "cpu" if unit == "%" => (Metric::CpuPercent, number),
+        _ => {
+            let percent = name.strip_prefix('p')?.parse::<f64>().ok()?;
+            (0.0..=100.0).contains(&percent).then_some((Metric::Quantile(percent / 100.0), time()?))?
+        }
+    })
+}
+
+impl Expectation {
+    /// Whether the report is as expected. Percentiles of nothing are never as expected.
+    pub fn is_met(&self, report: &Report) -> bool {
+        let Some(seen) = self.metric.of(report) else { return false };
+        match self.relation {
+            Relation::Less => seen < self.value,
+            Relation::AtMost => seen <= self.value,
+            Relation::Equal => (seen - self.value).abs() <= f64::EPSILON * self.value.abs(),
+            Relation::AtLeast => seen >= self.value,
+            Relation::More => seen > self.value,
+        }
+    }
+
+    /// What was seen instead, for a person.
+    pub fn seen(&self, report: &Report) -> String {
+        match (self.metric, self.metric.of(report)) {
+            (_, None) => "nothing was measured".to_owned(),
+            (Metric::Quantile(_) | Metric::Min | Metric::Mean | Metric::Max, Some(ns)) => {
+                format!("it was {:.3} ms", ns / 1e6)
+            }
+            (Metric::ErrorsPercent | Metric::CpuPercent, Some(percent)) => format!("it was {percent:.3} %"),
+            (Metric::Rate, Some(rate)) => format!("it was {rate:.1} per second"),
+            (_, Some(count)) => format!("it was {count}"),
+        }
+    }
+
+    /// Whether it says how many errors are allowed.
+    pub fn is_about_errors(&self) -> bool {
+        matches!(self.metric, Metric::Errors | Metric::ErrorsPercent)
+    }
+}
+
+/// As it was typed.
+impl fmt::Display for Expectation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Metric {
+    fn of(self, report: &Report) -> Option<f64> {
+        let latency = &report.latency;
+        let of_latency = |ns: f64| (latency.count > 0).then_some(ns);
+        let errors = report.errors.total() as f64;
+        match self {
+            Metric::Quantile(quantile) => of_latency(latency.quantile_ns(quantile) as f64),
+            Metric::Min => of_latency(latency.min_ns as f64),
+            Metric::Mean => of_latency(latency.mean_ns),
+            Metric::Max => of_latency(latency.max_ns as f64),
+            Metric::Rate => Some(report.requests_per_second),
+            Metric::Requests => Some(report.requests as f64),
+            Metric::Errors => Some(errors),
+            Metric::ErrorsPercent => {
+                let all = report.requests as f64 + errors;
+                (all > 0.0).then(|| errors * 100.0 / all)
+            }
+            Metric::Missed => Some(report.missed_sends as f64),
+            Metric::CpuPercent => Some(report.generator.utilisation * 100.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Plan;
+
+    fn report() -> Report {
+        let plan = Plan::new("127.0.0.1:7".parse().unwrap());
+        let mut report = Report::empty(plan.configuration("echo", 64));
+        (report.requests, report.requests_per_second, report.missed_sends) = (990, 12_500.0, 3);
+        report.errors.reset = 10;
+        report.generator.utilisation = 0.5;
+        report.latency.count = 4;
+        report.latency.buckets_ns_count = vec![(1_000_000, 2), (2_000_000, 1), (9_000_000, 1)];
+        (report.latency.min_ns, report.latency.mean_ns, report.latency.max_ns) = (900_000, 3.2e6, 9_000_000);
+        report
+    }
+
+    #[test]
+    fn what_is_typed_is_compared_in_its_unit() {
+        for (text, met) in [
+            ("p50<1.001ms", true),
+            ("p50 <= 1ms", true),
+            ("p50<1ms", false),
+            ("p99.99<9000us", false),
+            ("p99.99<=9000us", true),
+            ("max<0.01s", true),
+            ("min>899999ns", true),
+            ("mean<3ms", false),
+            ("rate>=12.5k", true),
+            ("rate>1M/s", false),
+            ("requests=990", true),
+            ("errors==10", true),
+            ("errors<1%", false),
+            ("errors≤1%", true),
+            ("missed<3", false),
+            ("cpu<90%", true),
+        ] {
+            let expectation: Expectation = text.parse().unwrap();
+            assert_eq!(expectation.is_met(&report()), met, "{text}: {}", expectation.seen(&report()));
+            assert_eq!(expectation.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn nothing_measured_meets_no_percentile() {
+        let mut nothing = report();
+        nothing.latency = crate::load::report::Latency::default();
+        let expectation: Expectation = "p99<5ms".parse().unwrap();
+        assert!(!expectation.is_met(&nothing) && expectation.seen(&nothing).contains("nothing"));
+    }
+
+    #[test]
+    fn a_check_without_sense_is_told_with_examples() {
+        for text in ["", "p99", "p99<5", "p99<fast", "p101<1s", "speed>3", "rate>3ms", "errors<3ms", "cpu<3"]
+        {
+            let said = text.parse::<Expectation>().unwrap_err();
+            assert!(said.contains("p99<5ms"), "{text}: {said}");
+        }
+    }
+}
