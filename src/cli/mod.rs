@@ -22,12 +22,14 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
-/// One process, one loop, many clients: a server for small services.
+/// One process, one loop, many clients: a small server, and what other ways to serve cost.
 ///
-/// Start a server, then talk to it:
+/// Share this directory, then try the server, then load it, then compare:
 ///
-///   oneloop serve echo
-///   nc 127.0.0.1 7007
+///   oneloop serve http=. echo
+///   curl 127.0.0.1:8000/
+///   oneloop load echo@127.0.0.1:7007
+///   oneloop compare --quick
 #[derive(Debug, Parser)]
 #[command(
     name = "oneloop",

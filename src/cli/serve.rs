@@ -26,7 +26,7 @@ use crate::sys::{Address, Identity, ListenOptions, Listener, Notice, Signals, Su
 /// machine reach it. Every listener is told on standard output as "listening on SERVICE@ADDR". Ctrl-C, or SIGTERM, lets
 /// open clients finish and ends; a second one ends at once.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment, after_long_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP)]
 pub(super) struct ServeArgs {
     #[arg(value_name = "SERVICE", help = SERVICE_HELP, long_help = services_help())]
     specs: Vec<Spec>,
@@ -36,7 +36,7 @@ pub(super) struct ServeArgs {
           help_heading = "Model")]
     model: Model,
     /// How many: copies of prefork, threads of prethread (default 8), loops of reactor (default 1). --max-clients is
-    /// divided among copies and loops, and --max-clients-per-address holds in each
+    /// divided among loops, and --max-clients-per-address holds in each; copies and prethreads have a client each
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Model")]
     workers: Option<u16>,
 

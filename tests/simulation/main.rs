@@ -101,6 +101,16 @@ fn a_request_that_trickles_ends_exactly_at_its_deadline() {
     );
 }
 
+#[test]
+fn a_session_that_asks_for_another_turn_lets_the_others_go_first() {
+    let mut world = World::new(5);
+    world.limits = Limits { read_bytes: 64, outbox_bytes_max: 4096, ..Limits::default() };
+    world.script = Script { deeds: Vec::new(), sent: Vec::new(), drain_at_ms: None };
+    world.client.transport_mut().arrived.extend([1, b'x']);
+    let pumps = (1..20).find(|_| world.step(false) == Pumped::Waits).expect("it comes to rest");
+    assert!(pumps >= 3, "a frame and its answer end with Again, so {pumps} turns are too few");
+}
+
 /// The loop was busy elsewhere when the bytes came, and looks at the deadline first.
 #[test]
 fn bytes_that_came_in_time_win_over_a_deadline_that_is_looked_at_late() {
