@@ -54,18 +54,30 @@ impl Connector {
         loop {
             let source = self.sources.next();
             match self.begin_from(source, is_slow) {
-                Err(error)
-                    if Class::of(&error) == Class::OutOfPorts && skips < SKIPS_MAX && self.sources.skip() =>
-                {
-                    skips += 1;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Connect::Busy),
-                begun => return begun.map(Connect::Begun).map_err(|error| Class::of(&error)),
+                Err(Class::OutOfPorts) if skips < SKIPS_MAX && self.sources.skip() => skips += 1,
+                Err(Class::Other(io::ErrorKind::WouldBlock)) => return Ok(Connect::Busy),
+                begun => return begun.map(Connect::Begun),
             }
         }
     }
 
-    fn begin_from(&self, source: Option<IpAddr>, is_slow: bool) -> io::Result<Polled> {
+    fn begin_from(&self, source: Option<IpAddr>, is_slow: bool) -> Result<Polled, Class> {
+        let socket = self.socket(is_slow).map_err(|error| Class::of(&error))?;
+        if let Some(source) = source {
+            let bound = late_port(&socket).and_then(|()| socket.bind(&SocketAddr::new(source, 0).into()));
+            bound.map_err(|error| match Class::of(&error) {
+                // The port comes later: it is the address that this machine does not have.
+                Class::OutOfPorts if PORTS_COME_LATE => Class::NoSuchSource,
+                class => class,
+            })?;
+        }
+        match socket.connect(&self.server) {
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(Class::of(&error)),
+            _ => Ok(Polled::new(Stream::new(OwnedFd::from(socket)))),
+        }
+    }
+
+    fn socket(&self, is_slow: bool) -> io::Result<Socket> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let socket = Socket::new(self.domain, Type::STREAM.nonblocking(), None)?;
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -80,16 +92,12 @@ impl Connector {
         if is_slow {
             socket.set_recv_buffer_size(SLOW_BUFFER_BYTES)?;
         }
-        if let Some(source) = source {
-            late_port(&socket)?;
-            socket.bind(&SocketAddr::new(source, 0).into())?;
-        }
-        match socket.connect(&self.server) {
-            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-            _ => Ok(Polled::new(Stream::new(OwnedFd::from(socket)))),
-        }
+        Ok(socket)
     }
 }
+
+/// Whether bind(2) leaves the choice of the port to connect(2).
+const PORTS_COME_LATE: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// The kernel chooses the port when it connects, not when it binds: then a port serves again towards another server, and
 /// one that is about to be free is found (ip(7), `IP_BIND_ADDRESS_NO_PORT`).

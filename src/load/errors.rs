@@ -16,6 +16,8 @@ pub(super) enum Class {
     ClosedEarly,
     OutOfPorts,
     OutOfDescriptors,
+    /// A source address that this machine does not have.
+    NoSuchSource,
     /// And what the system said.
     Other(io::ErrorKind),
 }
@@ -52,6 +54,7 @@ impl Class {
             Class::ClosedEarly => "closed by the server before the reply was whole".to_owned(),
             Class::OutOfPorts => "no local port is left; give more addresses with --source".to_owned(),
             Class::OutOfDescriptors => "no file descriptor is left; raise the limit (ulimit -n)".to_owned(),
+            Class::NoSuchSource => "a source address is not this machine's; change --source".to_owned(),
             Class::Other(kind) => kind.to_string(),
         }
     }
@@ -68,7 +71,7 @@ impl Errors {
             Class::ClosedEarly => &mut self.closed_early,
             Class::OutOfPorts => &mut self.out_of_ports,
             Class::OutOfDescriptors => &mut self.out_of_descriptors,
-            Class::Other(_) => &mut self.other,
+            Class::NoSuchSource | Class::Other(_) => &mut self.other,
         };
         *counter += count;
     }

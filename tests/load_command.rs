@@ -1,0 +1,151 @@
+//! `oneloop load` as it is typed: what it writes, and with which code it ends.
+#![cfg(feature = "cli")]
+
+mod common;
+
+use std::process::{Command, Output};
+
+use nix::sys::signal::Signal;
+use oneloop::load::Report;
+use oneloop::load::report::{Pace, SCHEMA_VERSION};
+
+use common::server::Setup;
+use common::{Server, eventually, has_program};
+
+const SHORT: [&str; 4] = ["--warmup=50ms", "--duration=200ms", "--clients=4", "--seed=5"];
+
+fn load(target: &str, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
+    command.args(["load", target]).args(SHORT).args(args).env_remove("RUST_LOG");
+    command.output().unwrap()
+}
+
+fn echo() -> (Server, String) {
+    let mut server = Server::serve(&["echo@127.0.0.1:0"]);
+    let target = format!("echo@{}", server.address("echo").tcp());
+    (server, target)
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn the_report_is_a_table_json_csv_and_a_distribution() {
+    let (_server, target) = echo();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let done = load(
+        &target,
+        &["--rate=1k", "--csv", &path("csv"), "--hgrm", &path("hgrm"), "--json", &path("json")],
+    );
+    assert!(done.status.success() && done.stderr.is_empty(), "{done:?}");
+    for part in ["open loop, 1000 requests/s", "seed 5", "p99.99", "missed sends  0", "errors        0"] {
+        assert!(text(&done.stdout).contains(part), "`{part}` in:\n{}", text(&done.stdout));
+    }
+    let read = |name: &str| std::fs::read_to_string(path(name)).unwrap();
+    let report: Report = serde_json::from_str(&read("json")).unwrap();
+    assert_eq!((report.schema_version, report.configuration.seed), (SCHEMA_VERSION, 5));
+    assert!(matches!(report.configuration.pace, Pace::Open { .. }));
+    assert_eq!(report.latency.count, 200);
+    assert_eq!(read("csv").lines().count(), report.series.len() + 1);
+    assert!(read("hgrm").contains("Total count    =          200"));
+    let piped = load(&target, &["--json", "-"]);
+    let report: Report = serde_json::from_slice(&piped.stdout).unwrap();
+    assert!(report.requests > 0, "nothing but JSON is on standard output");
+}
+
+#[test]
+fn the_exit_code_tells_what_came_of_it() {
+    let (_server, target) = echo();
+    for (args, code, part) in [
+        (&["--expect=p99<10s", "--expect=errors=0"][..], 0, ""),
+        (&["--expect=p99<1ns"], 3, "p99<1ns does not hold: it was"),
+        (&["--expect=requests>0", "--expect=rate>100M"], 3, "rate>100M does not hold"),
+        (&["--expect=soon"], 2, "p99<5ms"),
+        (&["--depth=0"], 2, "the depth is"),
+        (&["--source=203.0.113.9"], 1, "--source"),
+        (&["--json=/no/such/folder/x"], 1, "take another path"),
+    ] {
+        let done = load(&target, args);
+        let said = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(code), "{args:?}: {said}");
+        assert!(said.contains(part) && said.lines().count() == usize::from(code != 0), "{args:?}: {said}");
+    }
+    let nobody = load("echo@127.0.0.1:1", &[]);
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(text(&nobody.stderr).contains("127.0.0.1:1: refused"), "{nobody:?}");
+}
+
+#[test]
+fn wrong_replies_fail_the_run_unless_errors_are_allowed() {
+    // A server of another service: what it says is no echo.
+    let mut server = Server::serve(&["chargen@127.0.0.1:0"]);
+    let target = format!("echo@{}", server.address("chargen").tcp());
+    let done = load(&target, &[]);
+    assert_eq!(done.status.code(), Some(3), "{done:?}");
+    assert!(text(&done.stdout).contains("wrong bytes"), "{}", text(&done.stdout));
+    let allowed = load(&target, &["--expect=errors<1M"]);
+    assert!(allowed.status.success(), "{allowed:?}");
+}
+
+#[test]
+fn more_connections_than_descriptors_are_refused_with_what_to_do() {
+    let (_server, target) = echo();
+    let shell = format!("ulimit -n 64 && exec {} load {target} --clients 100", env!("CARGO_BIN_EXE_oneloop"));
+    let done = Command::new("sh").args(["-c", &shell]).output().unwrap();
+    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    for part in ["124 file descriptors", "may have 64", "ulimit", "at most 40"] {
+        assert!(text(&done.stderr).contains(part), "{}", text(&done.stderr));
+    }
+}
+
+#[test]
+fn ctrl_c_ends_the_run_and_what_was_measured_is_reported() {
+    let (_server, target) = echo();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("json");
+    let json = path.to_str().unwrap();
+    let mut running =
+        Setup::oneloop(["load", &target, "--warmup=0", "--duration=1h", "--interval=10ms", "--json", json])
+            .start();
+    // It works: once it has used some time it is past its start.
+    #[cfg(target_os = "linux")]
+    eventually("the load runs", || running.cpu_time() > std::time::Duration::from_millis(200));
+    running.signal(Signal::SIGINT);
+    let status = running.exit();
+    assert!(status.success(), "{status}: {}", running.stderr());
+    let report: Report = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    assert!(report.interrupted && report.requests > 0);
+}
+
+/// In a network of its own, where the ports can be few.
+#[cfg(target_os = "linux")]
+#[test]
+fn ports_that_run_out_are_the_generators_own_error_and_more_addresses_help() {
+    if !has_program("unshare") || !has_program("ip") {
+        return;
+    }
+    let script = "ip link set lo up && echo '40000 40009' > /proc/sys/net/ipv4/ip_local_port_range || exit 77
+        \"$0\" serve -qq echo@127.0.0.1:7 >&2 & server=$!
+        until \"$0\" load echo@127.0.0.1:7 --clients 1 --warmup 0 --duration 10ms >&2; do sleep 0.01; done
+        \"$0\" load echo@127.0.0.1:7 --clients 15 --warmup 0 --duration 300ms --json - $1
+        kill $server";
+    let run = |source: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["-Urn", "sh", "-c", script, env!("CARGO_BIN_EXE_oneloop"), source]);
+        let done = command.output().unwrap();
+        if done.stdout.is_empty() {
+            println!("SKIPPED: no network of its own here: {}", text(&done.stderr));
+            return None;
+        }
+        Some(serde_json::from_slice::<Report>(&done.stdout).unwrap())
+    };
+    let Some(short) = run("--source=127.0.0.1") else { return };
+    assert!(short.errors.out_of_ports > 0, "{:?}", short.errors);
+    // The port of the look before is not free again yet.
+    assert!((9..=10).contains(&short.connections.open_max), "{}", short.connections.open_max);
+    let Some(enough) = run("") else { return };
+    assert_eq!(enough.errors.total() + enough.errors_before.total(), 0, "{:?}", enough.first_error);
+    assert_eq!(enough.connections.open_max, 15);
+}

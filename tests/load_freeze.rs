@@ -1,0 +1,102 @@
+//! A server that stops for a while: the open loop shows what that does to those who come meanwhile, as theory says.
+#![cfg(feature = "cli")]
+
+mod common;
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use oneloop::load::clients::EchoLoad;
+use oneloop::load::report::{Arrivals, Pace, Phase, Report};
+use oneloop::load::{Plan, run_watched};
+
+use common::Server;
+
+/// How long is measured, and how much of it the server is to be stopped.
+const MEASURED: Duration = Duration::from_secs(3);
+const FREEZE: Duration = Duration::from_millis(900);
+/// How much of the measured span passes before.
+const BEFORE: Duration = Duration::from_millis(700);
+const RATE: f64 = 500.0;
+
+/// A load during which the server is stopped, and how long it was.
+fn frozen(pace: Pace, clients: u32) -> (Report, Duration) {
+    let mut server = Server::serve(&["echo@127.0.0.1:0"]);
+    let mut plan = Plan::new(server.address("echo").tcp().to_string().parse().unwrap());
+    (plan.pace, plan.clients, plan.duration) = (pace, clients, MEASURED);
+    plan.warmup = Duration::from_millis(200);
+    plan.seed = 11;
+    let (mut stopped, mut freeze) = (None, None);
+    let report = run_watched(&plan, &EchoLoad::new(64, plan.seed), |progress| {
+        let passed = progress.passed.0.saturating_sub(plan.warmup);
+        match (stopped, freeze) {
+            (None, _) if progress.phase == Phase::Measuring && passed >= BEFORE => {
+                server.signal(Signal::SIGSTOP);
+                stopped = Some(Instant::now());
+            }
+            (Some(since), None) if since.elapsed() >= FREEZE => {
+                server.signal(Signal::SIGCONT);
+                freeze = Some(since.elapsed());
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    });
+    let report = report.unwrap();
+    assert_eq!((report.errors.total(), report.missed_sends), (0, 0), "{:?}", report.first_error);
+    (report, freeze.expect("the server was stopped and went on"))
+}
+
+/// Of requests that come at a steady rate over a span D, those that come within a freeze F wait for the rest of it: the
+/// part (F - x) / D of all waits longer than x. So the quantile q is F - (1 - q) D, for q > 1 - F / D.
+fn theory_ns(quantile: f64, freeze: Duration) -> f64 {
+    freeze.as_nanos() as f64 - (1.0 - quantile) * MEASURED.as_nanos() as f64
+}
+
+/// A machine with other things to do stops and starts the server late, and lets it catch up slowly.
+const SLACK_NS: f64 = 120e6;
+
+#[test]
+fn the_open_loop_shows_a_freeze_as_theory_says() {
+    for arrivals in [Arrivals::Constant, Arrivals::Poisson] {
+        let (report, freeze) = frozen(Pace::Open { rate_per_second: RATE, arrivals }, 8);
+        let latency = &report.latency;
+        // Random arrivals may come more or less often within the freeze: 3 standard deviations of that, in time.
+        let slack_ns = match arrivals {
+            Arrivals::Constant => SLACK_NS,
+            Arrivals::Poisson => SLACK_NS + 3.0 * (RATE * FREEZE.as_secs_f64()).sqrt() / RATE * 1e9,
+        };
+        for (quantile, seen_ns) in [
+            (0.75, latency.p75_ns),
+            (0.9, latency.p90_ns),
+            (0.95, latency.p95_ns),
+            (0.99, latency.p99_ns),
+            (1.0, latency.max_ns),
+        ] {
+            let expected_ns = theory_ns(quantile, freeze);
+            println!("{arrivals:?} {quantile}: {seen_ns} ns, in theory {expected_ns}");
+            assert!(
+                (seen_ns as f64 - expected_ns).abs() < slack_ns,
+                "{quantile}: {seen_ns}, not {expected_ns}"
+            );
+        }
+        assert!((latency.p50_ns as f64) < SLACK_NS, "most came while it ran: {}", latency.p50_ns);
+        assert!(
+            report.send_lag.max_ns as f64 > theory_ns(1.0, freeze) / 2.0,
+            "requests waited for a connection"
+        );
+    }
+}
+
+#[test]
+fn the_closed_loop_is_blind_to_it_as_documented() {
+    let (report, freeze) = frozen(Pace::Closed, 1);
+    let freeze_ns = freeze.as_nanos() as f64;
+    assert!(report.latency.max_ns as f64 > freeze_ns * 0.8, "one request met the freeze");
+    assert!(
+        (report.latency.p99_ns as f64) < freeze_ns / 10.0,
+        "the others were not sent: {}",
+        report.latency.p99_ns
+    );
+}
