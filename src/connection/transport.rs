@@ -1,6 +1,9 @@
 //! How a connection's bytes move: one trait, two ways. Nothing else reads or writes a client's stream.
 
 use std::io::{self, IoSlice};
+use std::os::fd::AsRawFd;
+
+use mio::unix::SourceFd;
 
 use crate::session::FileRange;
 use crate::sys::stream::Stream;
@@ -59,7 +62,7 @@ pub trait Transport {
 
 /// A stream of the reactor: never blocks, and knows from latched events when a call is worth it.
 ///
-/// Registered once, edge-triggered, with [`Polled::interest`]. Readiness is forgotten when a call would block or, with epoll, after
+/// Registered once ([`Polled::register`]), edge-triggered. Readiness is forgotten when a call would block or, with epoll, after
 /// a read shorter than asked: no byte was left then, and the next one makes an edge. That does not hold when the
 /// client's end or urgent data has been seen (a read stops short at the urgent mark, and the end makes no further edge):
 /// then reads go on until one would block or gives the end.
@@ -67,6 +70,8 @@ pub trait Transport {
 pub struct Polled {
     stream: Stream,
     ready: u8,
+    #[cfg(mio_unsupported_force_poll_poll)]
+    registration: Option<(mio::Registry, mio::Token)>,
 }
 
 const READ: u8 = 1;
@@ -81,7 +86,12 @@ const SHORT_READ_EMPTIES: bool =
 impl Polled {
     /// A stream that was just accepted: it can be written to; what can be read, the first event tells.
     pub fn new(stream: Stream) -> Self {
-        Polled { stream, ready: WRITE }
+        Polled {
+            stream,
+            ready: WRITE,
+            #[cfg(mio_unsupported_force_poll_poll)]
+            registration: None,
+        }
     }
 
     /// The stream, to register.
@@ -89,13 +99,41 @@ impl Polled {
         &self.stream
     }
 
-    /// What to register for.
-    pub fn interest() -> mio::Interest {
+    /// Registers it, once and for all: its events have this token.
+    pub fn register(&mut self, registry: &mio::Registry, token: mio::Token) -> io::Result<()> {
+        registry.register(&mut SourceFd(&self.stream.as_raw_fd()), token, Self::interest())?;
+        #[cfg(mio_unsupported_force_poll_poll)]
+        {
+            self.registration = Some((registry.try_clone()?, token));
+        }
+        Ok(())
+    }
+
+    fn interest() -> mio::Interest {
         let interest = mio::Interest::READABLE | mio::Interest::WRITABLE;
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let interest = interest | mio::Interest::PRIORITY;
         interest
     }
+
+    /// Renews the interest in what is not ready: mio's poll(2) selector forgets an interest with its event. One that it
+    /// has dropped by itself, because both sides are closed, needs no event any more.
+    #[cfg(mio_unsupported_force_poll_poll)]
+    fn renew(&self) {
+        let missing = [(READ, mio::Interest::READABLE), (WRITE, mio::Interest::WRITABLE)]
+            .into_iter()
+            .filter(|(bit, _)| self.ready & bit == 0)
+            .map(|(_, interest)| interest)
+            .reduce(|one, other| one | other);
+        if let (Some((registry, token)), Some(interest)) = (&self.registration, missing) {
+            let _ = registry.reregister(&mut SourceFd(&self.stream.as_raw_fd()), *token, interest);
+        }
+    }
+
+    /// epoll and kqueue renew it by themselves.
+    #[cfg(not(mio_unsupported_force_poll_poll))]
+    #[allow(clippy::unused_self)]
+    fn renew(&self) {}
 
     /// Keeps what an event says; it does no I/O. A flag of closing or error makes both sides worth a call, which then
     /// tells what happened: events are hints, only `read` and `write` decide.
@@ -123,6 +161,16 @@ impl Polled {
     }
 }
 
+/// epoll and kqueue forget a descriptor that is closed (nobody else has a duplicate of it); poll(2) must be told.
+#[cfg(mio_unsupported_force_poll_poll)]
+impl Drop for Polled {
+    fn drop(&mut self) {
+        if let Some((registry, _)) = &self.registration {
+            let _ = registry.deregister(&mut SourceFd(&self.stream.as_raw_fd()));
+        }
+    }
+}
+
 impl Transport for Polled {
     fn read(&mut self, buf: &mut [u8], _patience: Patience) -> io::Result<Got> {
         if !self.may_read() {
@@ -138,6 +186,7 @@ impl Transport for Polled {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.ready &= !(READ | PRIORITY);
+                self.renew();
                 Ok(Got::NotNow)
             }
             Err(error) => Err(error),
@@ -178,6 +227,7 @@ impl Polled {
         match put {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.ready &= !WRITE;
+                self.renew();
                 Ok(Put::NotNow)
             }
             put => put,

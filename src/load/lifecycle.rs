@@ -1,10 +1,7 @@
 //! A client's life: it connects, converses, ends or fails, and begins again.
 
-use std::os::fd::AsRawFd;
-
 use mio::Token;
 use mio::event::Event;
-use mio::unix::SourceFd;
 use socket2::SockRef;
 
 use super::Workload;
@@ -13,7 +10,6 @@ use super::conversation::{Budget, Conversation, Rest};
 use super::engine::{Engine, Stage, ns};
 use super::errors::Class;
 use super::slot::{ActiveLedger, Policy, Role, SlowLedger, Standing, State};
-use crate::connection::Polled;
 
 /// What an active client may do in one turn: others wait at most as long as this takes.
 const ACTIVE: Budget = Budget { calls_max: 8, bytes_max: 64 << 10 };
@@ -50,12 +46,10 @@ impl<W: Workload> Engine<'_, W> {
             self.recorder.connections.attempted += 1;
             let began_ns = self.clock.now_ns();
             match self.connector.begin(slot.role == Role::SlowReader) {
-                Ok(Connect::Begun(stream)) => {
+                Ok(Connect::Begun(mut stream)) => {
                     slot.generation = slot.generation.wrapping_add(1);
                     let name = (u64::from(slot.generation) << 32 | u64::from(index)) as usize;
-                    let fd = stream.stream().as_raw_fd();
-                    let registry = self.poll.registry();
-                    let registered = registry.register(&mut SourceFd(&fd), Token(name), Polled::interest());
+                    let registered = stream.register(self.poll.registry(), Token(name));
                     slot.state = State::Connecting { stream, began_ns, intended_ns };
                     self.connecting += 1;
                     self.open += 1;
@@ -251,30 +245,20 @@ impl<W: Workload> Engine<'_, W> {
         let had_stream = slot.has_stream();
         let state = std::mem::replace(&mut slot.state, State::Closed);
         slot.generation = slot.generation.wrapping_add(1);
-        let (stream, lost) = match state {
-            State::Connecting { stream, intended_ns, .. } => {
+        let lost = match state {
+            State::Connecting { intended_ns, .. } => {
                 self.connecting -= 1;
-                (Some(stream), u64::from(intended_ns.is_some()))
+                u64::from(intended_ns.is_some())
             }
             State::Open(conversation) if slot.role == Role::Active => {
                 self.clients_open -= 1;
-                let lost = conversation.in_flight() as u64;
-                (Some(conversation.stream), lost)
+                conversation.in_flight() as u64
             }
-            State::Open(conversation) => (Some(conversation.stream), 0),
-            State::Held(stream) => (Some(stream), 0),
-            State::Queued { intended_ns } => (None, u64::from(intended_ns.is_some())),
-            State::Closed | State::Pausing { .. } | State::Ended => (None, 0),
+            State::Queued { intended_ns } => u64::from(intended_ns.is_some()),
+            State::Open(_) | State::Held(_) | State::Closed | State::Pausing { .. } | State::Ended => 0,
         };
         self.open -= u64::from(had_stream);
         self.recorder.outstanding = self.recorder.outstanding.saturating_sub(lost);
-        // epoll and kqueue forget a descriptor that is closed; poll(2) must be told.
-        if let Some(stream) = stream.filter(|_| cfg!(mio_unsupported_force_poll_poll)) {
-            let fd = stream.stream().as_raw_fd();
-            if let Err(error) = self.poll.registry().deregister(&mut SourceFd(&fd)) {
-                log::error!("client {index} cannot be forgotten: {error}");
-            }
-        }
         lost
     }
 

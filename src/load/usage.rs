@@ -91,6 +91,15 @@ impl Sleeper {
             0 => Duration::ZERO,
             1..=ALARM_NS_MAX => {
                 self.alarm.set(Duration::from_nanos(wait_ns))?;
+                if cfg!(mio_unsupported_force_poll_poll) {
+                    // That selector forgets an interest with its event.
+                    let fd = std::os::fd::AsRawFd::as_raw_fd(&self.alarm);
+                    poll.registry().reregister(
+                        &mut mio::unix::SourceFd(&fd),
+                        ALARM,
+                        mio::Interest::READABLE,
+                    )?;
+                }
                 // The alarm comes first; this is for the day it does not.
                 Duration::from_millis(10)
             }

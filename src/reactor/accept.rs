@@ -8,8 +8,6 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
-use mio::unix::SourceFd;
-
 use crate::connection::{Connection, Polled};
 use crate::journal::{End, Reason};
 use crate::limits::Overflow;
@@ -135,6 +133,8 @@ impl<S: Service> Reactor<S> {
         match AcceptError::of(&error) {
             AcceptError::WouldBlock => {
                 slot.backlog = Backlog::Empty;
+                let fd = slot.listener.as_raw_fd();
+                self.renew(fd, Name::Listener(index));
                 Accepted::Stop
             }
             AcceptError::Interrupted => Accepted::Next,
@@ -169,8 +169,8 @@ impl<S: Service> Reactor<S> {
             return self.refuse(index, fd, peer, Refusal::TooManyClients, now);
         }
         let id = self.next_id();
-        let polled = Polled::new(Stream::new(fd));
-        if let Err(error) = self.register(&polled, id) {
+        let mut polled = Polled::new(Stream::new(fd));
+        if let Err(error) = polled.register(self.poll.registry(), Name::Client(id).token()) {
             log::warn!("{peer}: cannot be watched: {error}");
             return self.ended(&End {
                 reason: Reason::Failed,
@@ -215,9 +215,10 @@ impl<S: Service> Reactor<S> {
         if words.is_empty() || self.refused >= self.limits.refusals_max as usize {
             return self.ended(&End { reason, peer, bytes_in: 0, bytes_out: 0, lasted_ms: 0 });
         }
-        let polled = Polled::new(Stream::new(fd));
+        let mut polled = Polled::new(Stream::new(fd));
+        let registered = polled.register(self.poll.registry(), Name::Client(id).token());
         let connection = Connection::refused(polled, words, reason, peer, now, &self.limits);
-        if self.register(connection.transport(), id).is_err() {
+        if registered.is_err() {
             return self.ended(&End { reason, peer, bytes_in: 0, bytes_out: 0, lasted_ms: 0 });
         }
         self.refused += 1;
@@ -227,11 +228,6 @@ impl<S: Service> Reactor<S> {
     fn next_id(&mut self) -> ConnId {
         self.generation = self.generation.wrapping_add(1);
         ConnId { slot: self.clients.vacant_key() as u32, generation: self.generation }
-    }
-
-    fn register(&self, polled: &Polled, id: ConnId) -> std::io::Result<()> {
-        let fd = polled.stream().as_raw_fd();
-        self.poll.registry().register(&mut SourceFd(&fd), Name::Client(id).token(), Polled::interest())
     }
 
     fn settle(

@@ -1,7 +1,5 @@
 //! What a turn does with open clients: latch, pump, expire, reap.
 
-use std::os::fd::AsRawFd;
-
 use crate::connection::{Budget, Clock, Context, Mode, Pumped};
 use crate::journal::{End, Reason};
 use crate::session::{Now, Service};
@@ -140,13 +138,6 @@ impl<S: Service> Reactor<S> {
                 self.sites.leave(slot.connection.peer());
             }
             Tenant::Client => {}
-        }
-        // epoll and kqueue forget a descriptor that is closed (nobody else has a duplicate of it); poll(2) must be told.
-        if cfg!(mio_unsupported_force_poll_poll) {
-            let fd = slot.connection.transport().stream().as_raw_fd();
-            if let Err(error) = self.poll.registry().deregister(&mut mio::unix::SourceFd(&fd)) {
-                log::error!("{}: cannot be forgotten: {error}", slot.connection.peer());
-            }
         }
         let end = slot.connection.end(reason, now);
         drop(slot);

@@ -1,13 +1,14 @@
 //! The end of the loop: signals, draining, and what there is to tell.
 
 use std::fmt;
+use std::os::fd::AsRawFd;
 
 use crate::connection::NEVER_MS;
 use crate::journal::{Counters, Reason};
 use crate::session::{Now, Service};
 
 use super::accept::Backlog;
-use super::token::ConnId;
+use super::token::{ConnId, Name};
 use super::wakes::StopWish;
 use super::{Lag, Place, Reactor, State};
 
@@ -73,7 +74,8 @@ impl<S: Service> Reactor<S> {
             && let Some(signals) = &mut self.signals
         {
             self.signals_latched = false;
-            let arrived = signals.take();
+            let (arrived, fd) = (signals.take(), signals.as_raw_fd());
+            self.renew(fd, Name::Signals);
             if arrived.reopen {
                 self.journal.reopen();
             }

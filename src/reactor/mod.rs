@@ -308,6 +308,17 @@ impl<S: Service> Reactor<S> {
         }
     }
 
+    /// Listeners and signals are read until nothing is left. mio's poll(2) selector forgets an interest with its event, and
+    /// is told again then.
+    fn renew(&self, fd: RawFd, name: Name) {
+        if cfg!(mio_unsupported_force_poll_poll)
+            && let Err(error) =
+                self.poll.registry().reregister(&mut SourceFd(&fd), name.token(), Interest::READABLE)
+        {
+            log::error!("{name:?} can no longer be watched: {error}");
+        }
+    }
+
     fn note_lag(&mut self, turn: Duration) {
         self.lag.record(turn);
         if turn > LAG_WARNING {
