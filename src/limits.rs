@@ -47,7 +47,8 @@ pub struct Limits {
     pub reads_per_turn_max: u32,
     /// Calls of one session per turn. Without it a session that always has more to say starves the others.
     pub advances_per_turn_max: u32,
-    /// Bytes written to one client per turn. Without it a big file starves the others.
+    /// Bytes written to one client per turn: a file of 1 MiB with its head, which takes the kernel about 0.1 ms. Without
+    /// it a big file starves the others.
     pub write_bytes_per_turn_max: u32,
     /// Accepts of one listener per turn. Without it a storm of new clients starves the open ones.
     pub accepts_per_turn_max: u32,
@@ -92,7 +93,7 @@ impl Default for Limits {
             read_bytes: 16 << 10,
             reads_per_turn_max: 4,
             advances_per_turn_max: 16,
-            write_bytes_per_turn_max: 256 << 10,
+            write_bytes_per_turn_max: (1 << 20) + (4 << 10),
             accepts_per_turn_max: 64,
             events_per_turn_max: 1024,
             again_max: 1 << 16,

@@ -149,12 +149,15 @@ impl<S: Session, T: Transport> Connection<S, T> {
             self.inbox = Some(Box::new(Inbox::of(&input[progress.consumed..fresh])));
         }
         let full = self.inbox.as_ref().is_some_and(|inbox| inbox.len() >= limits.inbox_bytes_max as usize);
+        if progress.next == Next::Close && self.inbox.is_none() {
+            self.inflow = Inflow::Ended; // nothing comes after this, as the client itself has said
+        }
         let then = match progress.next {
             Next::Abort(fault) => return self.fail(fault.into(), ctx),
             Next::NeedRoom if outbox.is_empty() => return self.fail(Reason::Contract, ctx),
             Next::Again if self.idle_calls > limits.again_max => return self.fail(Reason::Contract, ctx),
-            Next::Finish if call == Call::Stopping => Then::Close(Reason::Drained),
-            Next::Finish => Then::Close(Reason::Finished),
+            Next::Finish | Next::Close if call == Call::Stopping => Then::Close(Reason::Drained),
+            Next::Finish | Next::Close => Then::Close(Reason::Finished),
             next => match (call, next) {
                 (Call::Expired(wait), _) => Then::Close(wait.into()),
                 (_, Next::NeedInput(_)) if self.inflow == Inflow::Ended => Then::Close(Reason::PeerClosed),

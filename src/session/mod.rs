@@ -109,6 +109,9 @@ pub enum Next {
     Again,
     /// Nothing: the outbox is flushed, then the client ends.
     Finish,
+    /// As `Finish`, and the client has said that it sends nothing more: without lingering, if all that it sent was
+    /// consumed. Saves what the waiting costs with a connection for each request.
+    Close,
     /// Nothing: the client ends at once, the outbox is dropped.
     Abort(Fault),
 }
@@ -297,6 +300,11 @@ impl Progress {
     /// Nothing more is needed: flush and end.
     pub fn finish(consumed: usize) -> Self {
         Progress { consumed, next: Next::Finish }
+    }
+
+    /// Nothing more is needed, and the client sends nothing more: flush and end.
+    pub fn close(consumed: usize) -> Self {
+        Progress { consumed, next: Next::Close }
     }
 
     /// The client ends at once.

@@ -25,14 +25,16 @@ pub(super) enum Persistence {
     Implied,
     /// HTTP/1.0 stays open only if told so.
     Told,
-    /// It ends.
+    /// It ends, as the client asked, or as HTTP/1.0 has it: the client sends nothing more.
+    Asked,
+    /// It ends, because where the next request begins is in doubt, or the server stops.
     Close,
 }
 
 impl Persistence {
     pub(super) fn of(request: &Request<'_, '_>) -> Persistence {
         match (request.persistent, request.version) {
-            (false, _) => Persistence::Close,
+            (false, _) => Persistence::Asked,
             (true, Version::Http10) => Persistence::Told,
             (true, Version::Http11) => Persistence::Implied,
         }
@@ -43,7 +45,7 @@ impl Persistence {
         match self {
             Persistence::Implied => "",
             Persistence::Told => "Connection: keep-alive\r\n",
-            Persistence::Close => "Connection: close\r\n",
+            Persistence::Asked | Persistence::Close => "Connection: close\r\n",
         }
     }
 }

@@ -287,7 +287,11 @@ impl HttpSession {
     fn answered(&mut self, persistence: Persistence) -> Step {
         self.state = State::Head;
         self.number = self.number.wrapping_add(1);
-        if persistence == Persistence::Close { Err(Next::Finish) } else { Ok(()) }
+        match persistence {
+            Persistence::Implied | Persistence::Told => Ok(()),
+            Persistence::Asked => Err(Next::Close),
+            Persistence::Close => Err(Next::Finish),
+        }
     }
 
     /// Last words to a client that was too slow.

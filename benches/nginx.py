@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+"""Measures `oneloop serve http=DIR` beside nginx, on one machine, in one run.
+
+    benches/nginx.py [--rounds N] [--seconds S] [--only PART] [--json FILE] [--program PATH]
+
+Server on one core, load (wrk) on another; nginx with one worker, sendfile and open_file_cache, no access log; oneloop
+as it is. Each case is measured in pairs, one server right after the other, the order turned round each time; what
+counts is the median of the pairs' ratios. Processor time is the server's own, in microseconds for each request, which
+a busy machine disturbs less than requests per second. Installs nginx and wrk where they are missing (Debian).
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import resource
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SERVER_CORE, LOAD_CORE = "0", "1"
+SIZES = {"128 B": 128, "1 KiB": 1 << 10, "16 KiB": 16 << 10, "1 MiB": 1 << 20, "100 MiB": 100 << 20}
+PIPELINE = """
+init = function(args)
+  local batch = {}
+  for i = 1, 16 do batch[i] = wrk.format() end
+  all = table.concat(batch)
+end
+request = function() return all end
+"""
+NGINX = """
+daemon off; worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/nginx.log;
+events {{ worker_connections 20000; }}
+http {{
+    include /etc/nginx/mime.types;
+    access_log off; sendfile on; keepalive_requests 1000000000;
+    open_file_cache max=1000 inactive=60s; open_file_cache_valid 1s;
+    client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
+    uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
+    server {{ listen 127.0.0.1:{port} backlog=4096; root {dir}/site; }}
+}}
+"""
+
+
+def ensure(program, package):
+    if shutil.which(program) is None:
+        sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+        subprocess.run([*sudo, "apt-get", "update", "-qq"], check=True)
+        subprocess.run([*sudo, "apt-get", "install", "-y", "-qq", "--no-install-recommends", package], check=True)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(port):
+    for _ in range(500):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    sys.exit("a server did not start")
+
+
+class Server:
+    """A started server: `pid` is the process that serves."""
+
+    def __init__(self, name, command, port):
+        self.name, self.port = name, port
+        self.process = subprocess.Popen(
+            ["taskset", "-c", SERVER_CORE, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_for(port)
+        self.pid = self.process.pid
+        while name == "nginx" and self.pid == self.process.pid:
+            children = pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+            self.pid = int(children[0]) if children else self.pid
+
+    def cpu_s(self):
+        return int(pathlib.Path(f"/proc/{self.pid}/schedstat").read_text().split()[0]) / 1e9
+
+    def user_bytes(self):
+        """The proportional set size."""
+        rollup = pathlib.Path(f"/proc/{self.pid}/smaps_rollup").read_text()
+        return int(re.search(r"^Pss:\s+(\d+) kB", rollup, re.M).group(1)) * 1024
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def wrk(server, target, clients, seconds, extra=()):
+    """One run: requests (or bytes) per second, and the server's processor time for each request."""
+    before = server.cpu_s()
+    command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", *extra]
+    text = subprocess.run(
+        [*command, f"http://127.0.0.1:{server.port}/{target}"], check=True, capture_output=True, text=True
+    ).stdout
+    cpu = server.cpu_s() - before
+    if errors := re.search(r"Socket errors: .*|Non-2xx.*", text):
+        print(f"  {server.name} {target}: {errors.group(0)}", file=sys.stderr)
+    total, took = re.search(r"(\d+) requests in ([\d.]+)(m?s)", text).group(1, 2)
+    read, unit = re.search(r"requests in [\d.]+\w+, ([\d.]+)(\w+) read", text).group(1, 2)
+    read_bytes = float(read) * {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}[unit]
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1))
+    seconds_run = int(total) / rate if rate else float(took)
+    return {
+        "requests_per_s": rate,
+        "bytes_per_s": read_bytes / seconds_run,
+        "cpu_us_per_request": cpu * 1e6 / max(1, int(total)),
+        "cpu_s_per_gib": cpu / max(1.0, read_bytes) * (1 << 30),
+    }
+
+
+def idle_bytes(server, few=1_000, many=10_000):
+    """User memory of an idle keep-alive client: the slope between few and many of them, each after one answer."""
+    held, seen = [], {}
+    for goal in (few, many):
+        while len(held) < goal:
+            s = socket.create_connection(("127.0.0.1", server.port), 10)
+            s.sendall(b"GET /f128 HTTP/1.1\r\nHost: h\r\n\r\n")
+            held.append(s)
+            answer = b""
+            while not (b"\r\n\r\n" in answer and len(answer.split(b"\r\n\r\n", 1)[1]) == 128):
+                answer += s.recv(4096)
+        time.sleep(0.5)
+        seen[goal] = server.user_bytes()
+    for s in held:
+        s.close()
+    time.sleep(1)
+    return (seen[many] - seen[few]) / (many - few)
+
+
+def cases(script):
+    """Part, name, target, clients, wrk's flags, what is compared, goal of the ratio."""
+    for size, goal in (("128 B", 1.6), ("1 KiB", 1.6), ("16 KiB", 1.35)):
+        for clients in (64, 1000):
+            yield "small", f"{size}, {clients} clients", f"f{SIZES[size]}", clients, (), "requests_per_s", goal
+    for size in ("1 MiB", "100 MiB"):
+        yield "big", f"{size}, 16 clients", f"f{SIZES[size]}", 16, (), "bytes_per_s", 1.0
+    close = ("-H", "Connection: close")
+    yield "close", "128 B, a connection each", "f128", 64, close, "requests_per_s", 1.1
+    yield "pipelined", "128 B, pipelined by 16", "f128", 64, ("-s", script), "requests_per_s", 3.0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--only", choices=["small", "big", "close", "pipelined", "idle"])
+    parser.add_argument("--json", type=pathlib.Path, help="write all runs to this file")
+    parser.add_argument("--flag", action="append", default=[], help="another flag for oneloop serve, to try it")
+    parser.add_argument("--program", type=pathlib.Path, help="an oneloop that is built already")
+    args = parser.parse_args()
+    ensure("nginx", "nginx-light")
+    ensure("wrk", "wrk")
+    program = args.program or ROOT / "target/release/oneloop"
+    if not args.program:
+        subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT, check=True)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        folder.chmod(0o755)
+        (folder / "site").mkdir()
+        for size in SIZES.values():
+            (folder / "site" / f"f{size}").write_bytes(os.urandom(1 << 20)[:size] * max(1, size >> 20))
+        (folder / "pipeline.lua").write_text(PIPELINE)
+        ports = free_port(), free_port()
+        (folder / "nginx.conf").write_text(NGINX.format(dir=folder, port=ports[1]))
+        spec = f"http={folder}/site@127.0.0.1:{ports[0]}"
+        ours = Server("oneloop", [str(program), "-q", "serve", spec, *args.flag], ports[0])
+        theirs = Server("nginx", ["nginx", "-c", str(folder / "nginx.conf")], ports[1])
+        try:
+            measure(args, ours, theirs, str(folder / "pipeline.lua"))
+        finally:
+            ours.stop()
+            theirs.stop()
+
+
+def measure(args, ours, theirs, script):
+    runs, kernel = [], os.uname()
+    print(f"{kernel.sysname} {kernel.release}, load average {os.getloadavg()[0]:.1f}, {args.rounds} pairs of {args.seconds} s")
+    print(f"{'case':26} {'oneloop':>12} {'nginx':>12} {'ratio':>6} {'least':>6} {'most':>6} {'goal':>5}  {'CPU us (s/GiB)':>16} ratio")
+    for part, name, target, clients, extra, unit, goal in cases(script):
+        if args.only not in (None, part):
+            continue
+        pairs = []
+        for turn in range(args.rounds):
+            order = (ours, theirs) if turn % 2 == 0 else (theirs, ours)
+            pairs.append({s.name: wrk(s, target, clients, args.seconds, extra) for s in order})
+        runs.append({"case": name, "unit": unit, "goal": goal, "pairs": pairs})
+        ratios = [pair["oneloop"][unit] / pair["nginx"][unit] for pair in pairs]
+        cpu = "cpu_s_per_gib" if unit == "bytes_per_s" else "cpu_us_per_request"
+        costs = [pair["nginx"][cpu] / pair["oneloop"][cpu] for pair in pairs]
+        middle = {s: statistics.median(pair[s][unit] for pair in pairs) for s in ("oneloop", "nginx")}
+        spent = {s: statistics.median(pair[s][cpu] for pair in pairs) for s in ("oneloop", "nginx")}
+        print(
+            f"{name:26} {middle['oneloop']:12.0f} {middle['nginx']:12.0f} {statistics.median(ratios):6.2f} "
+            f"{min(ratios):6.2f} {max(ratios):6.2f} {goal:5.2f}  {spent['oneloop']:7.2f} {spent['nginx']:8.2f} "
+            f"{statistics.median(costs):5.2f}",
+            flush=True,
+        )
+    if args.only in (None, "idle"):
+        memory = {s.name: idle_bytes(s) for s in (ours, theirs)}
+        runs.append({"case": "idle client", "unit": "bytes", "memory": memory})
+        print(f"an idle client: oneloop {memory['oneloop']:.0f} bytes, nginx {memory['nginx']:.0f} bytes; goal: at most half")
+    if args.json:
+        args.json.write_text(json.dumps(runs, indent=1))
+
+
+if __name__ == "__main__":
+    main()
