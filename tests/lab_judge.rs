@@ -199,6 +199,15 @@ fn a_rate_that_was_not_held_is_a_failure_of_the_server() {
 }
 
 #[test]
+fn a_rate_that_was_not_held_on_a_busy_machine_is_nobodys_failure() {
+    let results = reactor_in_trouble(Experiment::Steady, |_, measurement| {
+        measurement.evidence.achieved_per_s = Some(1500.0);
+        measurement.evidence.others_cpu = Some(1.3);
+    });
+    assert_judged(&results, Model::Reactor, Verdict::Noisy, "other processes took 130 % of a core");
+}
+
+#[test]
 fn runs_that_failed_fail_the_cell_and_few_of_them_make_it_noisy() {
     for (failing, verdict) in [(5, Verdict::Failed), (3, Verdict::Failed), (1, Verdict::Noisy)] {
         let results = compared(Experiment::Churn, Extent::Full, move |cell, repeat, outcome| {

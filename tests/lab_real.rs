@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use common::eventually;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use oneloop::lab::cell::{Metric, Model};
+use oneloop::lab::cell::{Metric, Model, Outcome};
 use oneloop::lab::experiments::Experiment;
-use oneloop::lab::judge::Verdict;
+use oneloop::lab::judge::{OTHERS_MAX, Verdict};
 use oneloop::lab::raw;
 use oneloop::lab::results::{CellResult, Results};
+use oneloop::lab::stats::median as median_of;
 
 /// What the issue promises of a quick look.
 const QUICK_MAX: Duration = Duration::from_secs(120);
@@ -52,6 +53,19 @@ impl Drop for Compared {
 fn results(output: &Path) -> Results {
     let (header, runs) = raw::read(&output.join("raw.jsonl")).unwrap();
     Results::of(header, &runs)
+}
+
+/// CPU time that other processes took meanwhile, in cores: the median of the runs that know.
+fn others_cpu(output: &Path) -> f64 {
+    let (_, runs) = raw::read(&output.join("raw.jsonl")).unwrap();
+    let known: Vec<f64> = runs
+        .iter()
+        .filter_map(|run| match &run.outcome {
+            Outcome::Measured(measurement) => measurement.evidence.others_cpu,
+            _ => None,
+        })
+        .collect();
+    median_of(&known).unwrap_or(0.0)
 }
 
 fn of(results: &Results, experiment: Experiment, model: Model) -> Vec<&CellResult> {
@@ -99,7 +113,9 @@ fn a_quick_look_keeps_its_promises_on_real_servers() {
     let took = began.elapsed();
     println!("{told}\n{took:?}");
     assert_eq!(code, Some(0));
-    assert!(took <= QUICK_MAX, "it took {took:?}");
+    let others = others_cpu(&output);
+    println!("other processes took {others:.2} cores");
+    assert!(took <= QUICK_MAX || others > OTHERS_MAX, "it took {took:?}");
     assert!(told.contains("QUICK"));
     let found = results(&output);
     assert_eq!(found.runs_made, found.runs_planned);
@@ -108,8 +124,8 @@ fn a_quick_look_keeps_its_promises_on_real_servers() {
     }
     // What holds on every machine, however noisy.
     assert!(median(&found, Experiment::Wait, Model::Iterative, Metric::WaitMs) > 400.0);
-    assert!(median(&found, Experiment::Few, Model::Prefork, Metric::ServedAtOnce) < 12.0);
-    assert!((median(&found, Experiment::Few, Model::Reactor, Metric::ServedAtOnce) - 12.0).abs() < 0.5);
+    assert!(median(&found, Experiment::Few, Model::Prefork, Metric::ServedAtOnce) < 10.0);
+    assert!((median(&found, Experiment::Few, Model::Reactor, Metric::ServedAtOnce) - 10.0).abs() < 0.5);
     assert!(median(&found, Experiment::Churn, Model::Fork, Metric::ProcessControlUs) > 0.0);
     let per_idle_client = |model| {
         let mut slopes = found.slopes.iter().filter(|slope| slope.metric == Metric::MemoryBytes);

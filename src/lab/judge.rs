@@ -165,8 +165,12 @@ fn generator(experiment: Experiment, measured: &[&Measurement]) -> Vec<(Verdict,
         && short > SHORTFALL_MAX
     {
         let told = rates(measured);
+        let others_cpu = middle(measured, |evidence| evidence.others_cpu);
         let verdict = if generator_cpu.is_some_and(|busy| busy >= BUSY_FROM) {
             Verdict::GeneratorBound
+        } else if others_cpu.is_some_and(|others| others > OTHERS_MAX) {
+            // Who did not hold it cannot be told while others have the cores.
+            Verdict::Noisy
         } else {
             Verdict::Failed
         };

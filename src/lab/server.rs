@@ -31,6 +31,16 @@ const COMPLAINTS_BYTES_MAX: u64 = 4096;
 pub struct Server {
     child: Child,
     addr: SocketAddr,
+    ending: Ending,
+}
+
+/// How a server is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// At once: ours keeps all of its processes in its group and leaves nothing behind.
+    Kill,
+    /// Asked first: a peer may have processes elsewhere, which only it knows.
+    Ask,
 }
 
 /// What a server is started with, beside its model.
@@ -78,7 +88,8 @@ impl Server {
         let mut child = Server::spawn(command, placement, cores)?;
         let complaints = keep_complaints(&mut child);
         let lines = listening_lines(&mut child);
-        let mut server = Server { child, addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) };
+        let mut server =
+            Server { child, addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ending: Ending::Kill };
         // The channel ends with the server's output: a server that failed is not waited for.
         if let Ok(addr) = lines.recv_timeout(START_MAX) {
             server.addr = addr;
@@ -95,7 +106,7 @@ impl Server {
         let mut child = Server::spawn(shell, placement, cores)?;
         let complaints = keep_complaints(&mut child);
         drain_output(&mut child);
-        let mut server = Server { child, addr };
+        let mut server = Server { child, addr, ending: Ending::Ask };
         let deadline = Instant::now() + START_MAX;
         while TcpStream::connect(addr).is_err() {
             let ended = server.child.try_wait().ok().flatten();
@@ -150,7 +161,7 @@ impl Server {
     }
 
     fn stop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
+        if self.ending == Ending::Ask && matches!(self.child.try_wait(), Ok(None)) {
             let root = i32::try_from(self.child.id()).map(Pid::from_raw);
             let _ = root.map(|root| nix::sys::signal::kill(root, Signal::SIGTERM));
             let deadline = Instant::now() + STOP_MAX;

@@ -173,7 +173,7 @@ impl Experiment {
         match (self, extent) {
             (Experiment::Wait, _) => &[1],
             (Experiment::Few, Extent::Full) => &[4, 16, 64],
-            (Experiment::Few, Extent::Quick) => &[12],
+            (Experiment::Few, Extent::Quick) => &[10],
             (Experiment::Many, Extent::Full) => &[1, 16, 64, 256],
             (Experiment::Many, Extent::Quick) => &[1, 64],
             (Experiment::Churn, _) => &[CHURN_CLIENTS],
