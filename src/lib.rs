@@ -111,6 +111,11 @@
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("oneloop packs a slot and its generation into one mio::Token and needs 64-bit pointers");
 
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
+
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod connection;

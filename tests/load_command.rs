@@ -9,8 +9,10 @@ use nix::sys::signal::Signal;
 use oneloop::load::Report;
 use oneloop::load::report::{Pace, SCHEMA_VERSION};
 
+use common::Server;
 use common::server::Setup;
-use common::{Server, eventually, has_program};
+#[cfg(target_os = "linux")]
+use common::{eventually, has_program};
 
 const SHORT: [&str; 4] = ["--warmup=50ms", "--duration=200ms", "--clients=4", "--seed=5"];
 

@@ -32,7 +32,7 @@ pub(super) enum State<C> {
     /// It converses.
     Open(Conversation<C>),
     /// It holds its connection. Nothing is read: what a server of its own accord sends stays in the kernel.
-    Held(Polled),
+    Held(#[allow(dead_code, reason = "it is kept open, and that is all")] Polled),
     /// It is done for this run.
     Ended,
 }

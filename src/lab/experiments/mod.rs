@@ -1,7 +1,7 @@
 //! The experiments of the lecture, each a claim to be measured: what is asked, what is varied, what is reported.
 //!
 //! How a cell is measured on real servers stands beside this file, one file a family: [`stalls`] (`wait`, `few`),
-//! [`standing`] (`many`, `idle`), [`traffic`] (`churn`, `crowd`, `steady`, `bulk`).
+//! [`standing`] (`many`, `idle`), `traffic` (`churn`, `crowd`, `steady`, `bulk`).
 
 pub mod stalls;
 pub mod standing;
