@@ -62,9 +62,9 @@ impl Budget {
     }
 
     /// For models in which the client has a process or thread of its own: one read that may block, then the model looks
-    /// at its clock and flags.
+    /// at its clock and flags. A write that comes back early ends the pump by itself.
     pub fn of_call(limits: &Limits) -> Self {
-        Budget { reads: 1, advances: limits.advances_per_turn_max, write_bytes: usize::MAX }
+        Budget { reads: 1, ..Budget::of_turn(limits) }
     }
 }
 

@@ -170,6 +170,11 @@ impl<S: Session, T: Transport> Connection<S, T> {
         matches!(self.phase, Phase::Flushing { .. })
     }
 
+    /// Whether a blocking model's next call is a read.
+    pub fn is_reading(&self) -> bool {
+        matches!(self.phase, Phase::Awaiting { .. } | Phase::Lingering { .. })
+    }
+
     /// Why it ends, if all was sent and only the client's own close is awaited.
     pub fn lingers_for(&self) -> Option<Reason> {
         match self.phase {

@@ -240,17 +240,42 @@ impl Polled {
 #[derive(Debug)]
 pub struct Blocking {
     stream: Stream,
+    writes: Writes,
+}
+
+/// What the next write of a blocking stream does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writes {
+    Call,
+    /// Nothing, once: the call before took only a part, so a timeout or a signal has ended it, and the model is to look
+    /// at its clock and flags first. Else a client that reads a little in each slice would keep it from them.
+    ComeBack,
 }
 
 impl Blocking {
-    /// A stream set to block.
+    /// A stream set to block. (One that is not gives `NotNow` at once: a model may also poll it.)
     pub fn new(stream: Stream) -> Self {
-        Blocking { stream }
+        Blocking { stream, writes: Writes::Call }
     }
 
     /// The stream, for its timeouts.
     pub fn stream(&self) -> &Stream {
         &self.stream
+    }
+
+    fn put(&mut self, asked: u64, call: impl FnOnce(&Stream) -> io::Result<Put>) -> io::Result<Put> {
+        if self.writes == Writes::ComeBack {
+            self.writes = Writes::Call;
+            return Ok(Put::NotNow);
+        }
+        match call(&self.stream) {
+            Err(error) if came_back(&error) => Ok(Put::NotNow),
+            Ok(Put::Bytes(len)) if (len as u64) < asked => {
+                self.writes = Writes::ComeBack;
+                Ok(Put::Bytes(len))
+            }
+            put => put,
+        }
     }
 }
 
@@ -269,17 +294,12 @@ impl Transport for Blocking {
     }
 
     fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<Put> {
-        match self.stream.write(slices, more) {
-            Err(error) if came_back(&error) => Ok(Put::NotNow),
-            written => written.map(Put::Bytes),
-        }
+        let asked = slices.iter().map(|slice| slice.len() as u64).sum();
+        self.put(asked, |stream| stream.write(slices, more).map(Put::Bytes))
     }
 
     fn send_file(&mut self, range: &FileRange, bytes_max: usize) -> io::Result<Put> {
-        match send_file(&self.stream, range, bytes_max) {
-            Err(error) if came_back(&error) => Ok(Put::NotNow),
-            sent => sent,
-        }
+        self.put(range.len.min(bytes_max as u64), |stream| send_file(stream, range, bytes_max))
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {

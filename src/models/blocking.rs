@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::connection::{Blocking, Budget, Clock, Connection, Context, Mode, NEVER_MS, Pumped, Scratch};
+use crate::connection::{Blocking, Budget, Clock, Connection, Context, Mode, Pumped, Scratch};
 use crate::journal::{End, Journal, Reason};
 use crate::limits::Limits;
 use crate::reactor::ServerClock;
@@ -128,7 +128,11 @@ impl Worker {
         };
         let mut connection = Connection::new(Blocking::new(Stream::new(fd)), session, peer, opened);
         let reason = self.converse(&mut connection, request_ms, pipe.as_ref());
-        self.journal.ended(&connection.end(reason, clock.now()));
+        let end = connection.end(reason, clock.now());
+        drop(connection); // the client is not to wait for the log
+        self.journal.ended(&end);
+        // The wait for the next client may be long, and nothing looks at the journal meanwhile.
+        self.journal.flush();
         reason
     }
 
@@ -146,29 +150,33 @@ impl Worker {
             self.look_at_flags();
             let now_ms = clock.now().monotonic_ms;
             let left_ms = connection.deadline_ms().saturating_sub(now_ms).min(self.slice_ms).max(1);
-            let mut budget = Budget::of_call(&self.limits);
-            if let Some(wakes) = wakes
-                && !connection.is_flushing()
-            {
-                budget.reads = wakes.wait(connection, left_ms);
-            }
+            let serving = self.stage == Stage::Serving;
+            let is_due = connection.deadline_ms() <= now_ms;
+            let bytes_may_come = match wakes {
+                Some(wakes) if !is_due => wakes.wait(connection, serving, left_ms),
+                _ => true,
+            };
+            // A phase that begins in this pump has a deadline of its own: its read is for the next round, with its timeout.
+            let reads = u32::from(bytes_may_come && connection.is_reading());
             let mut context = Context {
                 clock: Clock::Live(&live),
                 limits: &self.limits,
                 request_ms,
                 scratch: &mut self.scratch,
                 journal: &mut self.journal,
-                mode: if self.stage == Stage::Serving { Mode::Serving } else { Mode::Draining },
+                mode: if serving { Mode::Serving } else { Mode::Draining },
             };
             let pumped = if self.stage == Stage::Over {
                 let reason = connection.lingers_for().unwrap_or(Reason::DrainCut);
                 connection.cut(reason, &mut context);
                 Pumped::Ended(reason)
-            } else if connection.deadline_ms() != NEVER_MS && connection.deadline_ms() <= now_ms {
-                connection.expire(&mut context, budget)
+            } else if is_due {
+                connection.expire(&mut context, Budget::of_call(&self.limits))
             } else {
                 match timeouts.set(connection, left_ms) {
-                    Ok(()) => connection.pump(&mut context, budget),
+                    Ok(()) => {
+                        connection.pump(&mut context, Budget { reads, ..Budget::of_call(&self.limits) })
+                    }
                     Err(error) => {
                         log::debug!("{}: no timeout: {error}", connection.peer());
                         connection.cut(Reason::Failed, &mut context);
@@ -234,24 +242,24 @@ impl Wakes {
         Waker::new(Arc::clone(&self.shared) as Arc<_>, 0)
     }
 
-    /// Waits for bytes or wakes; passes wakes on; says how many reads will not block.
+    /// Waits for bytes or wakes, if the connection does; passes wakes on; says whether to read: a read without bytes would
+    /// sleep through a wake. In a drain nothing is waited for but the rest of what has begun, and that by reading.
     fn wait<S: crate::session::Session>(
         &self,
         connection: &mut Connection<S, Blocking>,
+        serving: bool,
         left_ms: u64,
-    ) -> u32 {
-        if connection.deadline_ms() == NEVER_MS {
-            return 0; // it is to be called, not to wait
-        }
+    ) -> bool {
+        let wait_ms = if serving && connection.is_reading() { left_ms } else { 0 };
         let fds = [connection.transport().stream().as_fd(), self.read.as_fd()];
-        let ready = wait::readable(&fds, Some(Duration::from_millis(left_ms))).unwrap_or_default();
+        let ready = wait::readable(&fds, Some(Duration::from_millis(wait_ms))).unwrap_or_default();
         if ready.get(1) == Some(&true) {
             self.shared.pending.store(false, Ordering::SeqCst);
             // One read empties it: there is at most one byte per `pending`, and a late one is a wake too many.
             let _ = (&self.read).read(&mut [0; 64]);
             connection.wake();
         }
-        u32::from(ready.first() == Some(&true))
+        !serving || ready.first() == Some(&true)
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
     loop {
         let (arrived, knocked) = front.wait(None, None)?;
         if arrived.child {
-            reap(&mut front, &mut children)?;
+            reap(&mut front, &mut children, Reason::Crashed)?;
         }
         if arrived.reopen {
             front.journal.reopen();
@@ -76,27 +76,27 @@ fn hand_over<S: Service>(
             Ok(())
         }
         Ok(Forked::Child(parent)) => {
-            let entrance = front.become_child(guest.entrance);
-            let Entrance { listener, service, request_ms, local } = entrance;
-            drop(listener); // a child that lives on must not keep the port
-            let mut worker = Worker::new(&front.limits, front.clock, journal, SLICE_MS).of_parent(parent);
-            let reason = worker.serve(&service, request_ms, local, guest.fd, guest.peer);
-            worker.journal.flush();
-            process::exit(reason as u8)
+            process::work_and_exit(|| {
+                let entrance = front.become_child(guest.entrance);
+                let Entrance { listener, service, request_ms, local } = entrance;
+                drop(listener); // a child that lives on must not keep the port
+                let mut worker = Worker::new(&front.limits, front.clock, journal, SLICE_MS).of_parent(parent);
+                worker.serve(&service, request_ms, local, guest.fd, guest.peer) as u8
+            })
         }
         Err(error) => Err((guest, error)),
     }
 }
 
-/// Takes leave of children that ended, and counts why.
-fn reap<S: Service>(front: &mut Front<S>, children: &mut Children) -> io::Result<()> {
+/// Takes leave of children that ended, and counts why: who was killed, for `killed`.
+fn reap<S: Service>(front: &mut Front<S>, children: &mut Children, killed: Reason) -> io::Result<()> {
     while let Some((pid, ended)) = process::reap()? {
         let Some(peer) = children.remove(&pid) else { continue };
         let reason = match ended {
             Ended::Exited(code) => Reason::from_code(code).unwrap_or(Reason::Crashed),
             Ended::Killed(signal) => {
                 log::error!("{peer}: the child that served it was killed by signal {signal}");
-                Reason::Crashed
+                killed
             }
         };
         front.journal.counters.count(reason);
@@ -119,14 +119,17 @@ fn drain<S: Service>(mut front: Front<S>, mut children: Children, mut stops: u32
     log::info!("draining: {} clients have {} ms", children.len(), front.limits.drain_ms);
     let killed_at = Instant::now() + Duration::from_millis(u64::from(front.limits.drain_ms) + GRACE_MS);
     front.close(|front, guest| hand_over(front, guest, &mut children));
+    let mut killed = Reason::Crashed;
     loop {
         (0..stops.min(2)).for_each(|_| tell_all(&children, Tell::Stop));
-        reap(&mut front, &mut children)?;
+        reap(&mut front, &mut children, killed)?;
         if children.is_empty() {
+            front.let_go();
             return Ok(Summary::of_blocking(front.journal.counters.clone()));
         }
         if Instant::now() >= killed_at {
             log::error!("children that did not end in time are killed");
+            killed = Reason::DrainCut;
             tell_all(&children, Tell::Kill);
         }
         stops = front.wait(None, Some(Duration::from_millis(INTERRUPT_EVERY_MS)))?.0.stops;

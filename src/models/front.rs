@@ -237,6 +237,15 @@ impl<S: Service> Front<S> {
         }
     }
 
+    /// Lets go of refused clients that still linger: the server ends.
+    pub(super) fn let_go(&mut self) {
+        let now = self.clock.now();
+        for client in std::mem::take(&mut self.refused) {
+            let reason = client.lingers_for().unwrap_or(Reason::RefusedStopping);
+            self.journal.ended(&client.end(reason, now));
+        }
+    }
+
     /// Says last words, where there are any and somebody may still linger; else closes plainly.
     fn refuse(&mut self, guest: Guest, why: Refusal) {
         let (reason, now) = (Reason::from(why), self.clock.now());

@@ -51,9 +51,13 @@ pub(super) enum Waiting<'a> {
 impl Waiting<'_> {
     /// The cheapest way for these listeners; sets them to block, or not to.
     pub(super) fn for_all<S>(entrances: &[Entrance<S>]) -> io::Result<Self> {
-        let alone = entrances.len() == 1;
+        // Elsewhere than on Linux nothing ends a wait in accept(2) but a client.
+        let alone = cfg!(target_os = "linux") && entrances.len() == 1;
         for entrance in entrances {
             entrance.listener.set_nonblocking(!alone)?;
+            if alone {
+                entrance.listener.set_accept_timeout(Some(Duration::from_millis(SLICE_MS)))?;
+            }
         }
         Ok(if alone { Waiting::Accepts } else { Waiting::Polls(None) })
     }
@@ -66,7 +70,11 @@ pub(super) fn serve_next<S: Service>(
     waiting: Waiting<'_>,
 ) -> io::Result<()> {
     let Waiting::Polls(beside) = waiting else {
-        return take(worker, &entrances[0], None).map(|_| ());
+        if take(worker, &entrances[0], None)? == Taken::Nobody {
+            // Its time was over; or one worker drains alone and has set the listener, which all share, not to block.
+            entrances[0].listener.set_nonblocking(false)?;
+        }
+        return Ok(());
     };
     let listeners = entrances.iter().map(|entrance| entrance.listener.as_fd());
     let fds: Vec<BorrowedFd<'_>> = listeners.chain(beside).collect();

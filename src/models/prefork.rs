@@ -9,7 +9,7 @@
 //! wait, too many cost memory for nothing. With one listener the copies wait in accept(2), where the kernel wakes one of them;
 //! with several they wait in poll(2), and all of them wake for each client.
 //!
-//! `clients_max` refuses nobody: who is too many waits. The limit per address is not kept: a copy has one client.
+//! `clients_max` bounds N and refuses nobody: who is too many waits. The limit per address is not kept: a copy has one client.
 
 use std::io;
 
@@ -31,24 +31,25 @@ struct Copies<S> {
     entrances: Vec<Entrance<S>>,
     limits: Limits,
     clock: ServerClock,
+    waiting: Waiting<'static>,
 }
 
 /// Serves with `workers` copies, until a signal stops it.
 pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
     let Setup { doors, limits, workers, journal, signals } = setup;
+    let workers = workers.min(limits.clients_max as usize);
     log::info!("{workers} copies serve a client each; the others wait in the backlog");
     let crew = Crew::new(signals, journal, limits.drain_ms, workers)?;
     let entrances = Entrance::all(doors, &limits);
-    Waiting::for_all(&entrances)?;
-    crew.supervise(Copies { entrances, limits, clock: ServerClock::start() }, stopping)
+    let waiting = Waiting::for_all(&entrances)?;
+    crew.supervise(Copies { entrances, limits, clock: ServerClock::start(), waiting }, stopping)
 }
 
 impl<S: Service> Job for Copies<S> {
     fn work(&mut self, _index: usize, parent: u32, _signals: Signals, journal: Journal) -> u8 {
         let mut worker = Worker::new(&self.limits, self.clock, journal, SLICE_MS).of_parent(parent);
-        let waiting = if self.entrances.len() == 1 { Waiting::Accepts } else { Waiting::Polls(None) };
         while !worker.is_stopping() {
-            if let Err(error) = serve_next(&mut worker, &self.entrances, waiting) {
+            if let Err(error) = serve_next(&mut worker, &self.entrances, self.waiting) {
                 log::error!("a copy ends: {error}");
                 return FAILED;
             }

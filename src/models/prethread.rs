@@ -5,15 +5,16 @@
 //!
 //! The first thread has the signals; when it is told to stop, it interrupts the others until each has noticed.
 //!
-//! `clients_max` refuses nobody: who is too many waits. The limit per address is not kept.
+//! `clients_max` bounds N and refuses nobody: who is too many waits. A session that computes without end keeps its thread
+//! until the process ends; it counts as cut. The limit per address is not kept.
 
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::journal::Counters;
+use crate::journal::{Counters, Reason};
 use crate::reactor::{ServerClock, Summary};
 use crate::session::Service;
 use crate::sys::tally::Tally;
@@ -21,11 +22,13 @@ use crate::sys::{signals, wait};
 
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
 use super::iterative::{Waiting, drain, serve_next};
+use super::thread::end_of_drain;
 use super::{Entrance, Setup};
 
 /// Serves with `workers` threads, until a signal stops it.
 pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
     let Setup { doors, limits, workers, mut journal, mut signals } = setup;
+    let workers = workers.min(limits.clients_max as usize);
     log::info!("{workers} threads serve a client each; the others wait in the backlog");
     let tally = Arc::new(Tally::new()?);
     let clock = ServerClock::start();
@@ -33,12 +36,11 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
     {
         let _blocked = signals::block()?; // inherited by the threads: signals are the first one's
         let shared = Entrance::all(doors, &limits);
-        Waiting::for_all(&shared)?;
+        let waiting = Waiting::for_all(&shared)?;
         for number in 0..workers {
             let entrances: Vec<Entrance<S>> = shared.iter().map(Entrance::share).collect();
             let mut worker = Worker::new(&limits, clock, journal.sibling(Some(&tally))?, SLICE_MS);
             let work = move || {
-                let waiting = if entrances.len() == 1 { Waiting::Accepts } else { Waiting::Polls(None) };
                 while !worker.is_stopping() {
                     if let Err(error) = serve_next(&mut worker, &entrances, waiting) {
                         return log::error!("thread {number} ends: {error}");
@@ -49,10 +51,12 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
             threads.push(thread::Builder::new().name(format!("prethread-{number}")).spawn(work)?);
         }
     }
-    let mut told = false;
-    // Bound: it ends with the last thread; those end within the drain's deadline, which each keeps by itself.
-    while threads.iter().any(|thread| !thread.is_finished()) {
-        let timeout = told.then_some(Duration::from_millis(INTERRUPT_EVERY_MS));
+    let mut ends_at: Option<Instant> = None;
+    // Bound: the drain's deadline, which each thread keeps by itself, and a grace.
+    while threads.iter().any(|thread| !thread.is_finished())
+        && ends_at.is_none_or(|ends_at| Instant::now() < ends_at)
+    {
+        let timeout = ends_at.map(|_| Duration::from_millis(INTERRUPT_EVERY_MS));
         wait::readable(&[signals.as_fd()], timeout)?;
         let arrived = signals.take();
         if arrived.reopen {
@@ -62,12 +66,15 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
             log::info!("{workers} threads: {}", Summary::of_blocking(Counters::of_tally(&tally)));
         }
         if signals::stops() > 0 {
-            if !told {
-                told = true;
+            if ends_at.is_none() {
                 stopping();
             }
+            ends_at = Some(end_of_drain(ends_at, limits.drain_ms));
             threads.iter().filter(|thread| !thread.is_finished()).try_for_each(signals::interrupt)?;
         }
     }
+    // Whose session computes and does not come back.
+    let stuck = threads.iter().filter(|thread| !thread.is_finished()).count();
+    tally.add(Reason::DrainCut as usize, stuck as u64);
     Ok(Summary::of_blocking(Counters::of_tally(&tally)))
 }

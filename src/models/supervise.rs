@@ -60,6 +60,14 @@ enum Post {
     Closed,
 }
 
+impl Post {
+    fn end_pause(&mut self) {
+        if let Post::Vacant { until, .. } = self {
+            *until = Instant::now();
+        }
+    }
+}
+
 impl Crew {
     pub(super) fn new(signals: Signals, journal: Journal, drain_ms: u32, count: usize) -> io::Result<Self> {
         let vacant = Post::Vacant { until: Instant::now(), pause_ms: RESTART_PAUSE_MS.0 };
@@ -85,6 +93,11 @@ impl Crew {
             }
             if arrived.stops > 0 {
                 stopping();
+                // Who waits in the queue of a dead worker is served by one that drains at once.
+                self.posts.iter_mut().for_each(Post::end_pause);
+                for index in 0..self.posts.len() {
+                    self = self.man(index, &mut job)?;
+                }
                 job.let_go();
                 return self.drain(arrived.stops);
             }
@@ -118,7 +131,9 @@ impl Crew {
                 self.posts[index] = Post::Manned { pid, since: now, pause_ms };
                 Ok(self)
             }
-            Ok(Forked::Child(parent)) => process::exit(job.work(index, parent, self.signals, journal)),
+            Ok(Forked::Child(parent)) => {
+                process::work_and_exit(|| job.work(index, parent, self.signals, journal))
+            }
             Err(error) => {
                 log::error!("worker {index} cannot be started: {error}; next attempt in {pause_ms} ms");
                 self.posts[index] = vacant(now, pause_ms);
@@ -167,14 +182,16 @@ impl Crew {
             .iter_mut()
             .filter(|post| matches!(post, Post::Vacant { .. }))
             .for_each(|post| *post = Post::Closed);
+        let mut killed = Reason::Crashed;
         loop {
             (0..stops.min(2)).for_each(|_| self.tell_all(Tell::Stop));
-            self.close_posts()?;
+            self.close_posts(killed)?;
             if self.posts.iter().all(|post| matches!(post, Post::Closed)) {
                 return Ok(self.summary());
             }
             if Instant::now() >= killed_at {
                 log::error!("workers that did not end in time are killed");
+                killed = Reason::DrainCut;
                 self.tell_all(Tell::Kill);
             }
             wait::readable(&[self.signals.as_fd()], Some(Duration::from_millis(INTERRUPT_EVERY_MS)))?;
@@ -184,16 +201,15 @@ impl Crew {
         }
     }
 
-    /// Takes leave of those who ended in the drain.
-    fn close_posts(&mut self) -> io::Result<()> {
+    /// Takes leave of those who ended in the drain; who was killed counts for `killed`.
+    fn close_posts(&mut self, killed: Reason) -> io::Result<()> {
         while let Some((pid, ended)) = process::reap()? {
             for post in &mut self.posts {
                 if matches!(*post, Post::Manned { pid: other, .. } if other == pid) {
                     *post = Post::Closed;
                     if ended != Ended::Exited(DRAINED) {
                         log::error!("process {pid} did not drain: {}", in_words(ended));
-                        self.tally
-                            .add(Reason::Crashed as usize, u64::from(matches!(ended, Ended::Killed(_))));
+                        self.tally.add(killed as usize, u64::from(matches!(ended, Ended::Killed(_))));
                     }
                 }
             }

@@ -14,9 +14,9 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::journal::Counters;
+use crate::journal::{Counters, Reason};
 use crate::reactor::Summary;
 use crate::session::{Peer, Service};
 use crate::sys::signals;
@@ -25,6 +25,16 @@ use crate::sys::tally::Tally;
 use super::Setup;
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
 use super::front::{Front, Guest};
+
+/// How long after the drain's deadline, or a second signal, a thread is waited for, in ms.
+const GRACE_MS: u64 = 500;
+
+/// When a drain is over for threads that do not end by themselves, and no later than was said `before`.
+pub(super) fn end_of_drain(before: Option<Instant>, drain_ms: u32) -> Instant {
+    let drain_ms = if signals::stops() > 1 { 0 } else { drain_ms };
+    let end = Instant::now() + Duration::from_millis(u64::from(drain_ms) + GRACE_MS);
+    before.map_or(end, |before| before.min(end))
+}
 
 /// Finished threads that are remembered before they are looked for: looking costs time for each.
 const FINISHED_MAX: usize = 64;
@@ -152,14 +162,20 @@ impl<S: Service> Threads<S> {
     }
 
     /// Starts threads for whoever waits in the backlog, closes the listeners, and interrupts all threads until they have
-    /// ended. Bound: the drain's deadline, which each of them keeps by itself.
+    /// ended. Bound: the drain's deadline, which each of them keeps by itself, and a grace: a thread whose session computes
+    /// without end cannot be ended, and counts as cut.
     fn drain(mut self) -> io::Result<Summary> {
         log::info!("draining: {} clients have {} ms", self.front.clients(), self.front.limits.drain_ms);
         let Threads { front, shared, running, .. } = &mut self;
         front.close(|front, guest| spawn(front, guest, shared, running));
+        let mut ends_at = None;
         loop {
             self.running.retain(|thread| !thread.is_finished());
-            if self.running.is_empty() {
+            let end = end_of_drain(ends_at, self.front.limits.drain_ms);
+            ends_at = Some(end);
+            if self.running.is_empty() || end <= Instant::now() {
+                self.shared.tally.add(Reason::DrainCut as usize, self.running.len() as u64);
+                self.front.let_go();
                 return Ok(self.summary());
             }
             self.running.iter().try_for_each(signals::interrupt)?;

@@ -10,14 +10,17 @@
 //! with no parent. Sessions that wake each other need one address space: they are served by one worker only.
 
 use std::io;
+use std::time::Duration;
 
 use crate::journal::Journal;
 use crate::limits::Limits;
-use crate::reactor::{Reactor, Summary};
+use crate::reactor::{Reactor, Summary, Turn};
 use crate::session::Service;
 use crate::sys::Listener;
+use crate::sys::process::parent_lives;
 use crate::sys::signals::Signals;
 
+use super::blocking::SLICE_MS;
 use super::supervise::{Crew, DRAINED, Job};
 use super::{Door, Setup};
 
@@ -41,8 +44,8 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
 }
 
 impl<S: Service> Job for Loops<S> {
-    fn work(&mut self, index: usize, _parent: u32, signals: Signals, journal: Journal) -> u8 {
-        match self.serve(index, signals, journal) {
+    fn work(&mut self, index: usize, parent: u32, signals: Signals, journal: Journal) -> u8 {
+        match self.serve(index, parent, signals, journal) {
             Ok(_) => DRAINED,
             Err(error) => {
                 log::error!("loop {index} ends: {error}");
@@ -58,7 +61,13 @@ impl<S: Service> Job for Loops<S> {
 
 impl<S: Service> Loops<S> {
     /// In the child: its own sockets are served, those of the others closed.
-    fn serve(&mut self, index: usize, signals: Signals, journal: Journal) -> io::Result<Summary> {
+    fn serve(
+        &mut self,
+        index: usize,
+        parent: u32,
+        signals: Signals,
+        journal: Journal,
+    ) -> io::Result<Summary> {
         let mut reactor = Reactor::new(self.limits.clone())?; // after fork: a poll must not be shared
         reactor.set_journal(journal);
         reactor.watch_signals(signals)?;
@@ -66,6 +75,14 @@ impl<S: Service> Loops<S> {
             let own: Listener = door.listeners.swap_remove(index % door.listeners.len());
             reactor.listen(own, door.service)?;
         }
-        reactor.run()
+        let handle = reactor.handle();
+        // Linux tells of the parent's death by a signal; elsewhere it is looked for.
+        let look = (!cfg!(target_os = "linux")).then_some(Duration::from_millis(SLICE_MS));
+        while reactor.turn(look)? == Turn::GoesOn {
+            if look.is_some() && !parent_lives(parent) {
+                handle.drain();
+            }
+        }
+        Ok(reactor.summary())
     }
 }

@@ -323,6 +323,12 @@ impl Listener {
         Ok((accepted, peer.as_socket()))
     }
 
+    /// How long an `accept` that waits may take (`SO_RCVTIMEO`, socket(7)): then it ends with `WouldBlock`. Kept on Linux
+    /// only. The setting is shared as that of [`Listener::set_nonblocking`]; accepted sockets inherit it.
+    pub fn set_accept_timeout(&self, timeout: Option<std::time::Duration>) -> io::Result<()> {
+        self.socket.set_read_timeout(timeout)
+    }
+
     /// Makes `accept` wait for a client (`false`) or not (`true`, as it was bound). The setting is shared with every
     /// process that has the socket.
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {

@@ -68,7 +68,7 @@ pub fn fork(signals: &mut Signals) -> io::Result<Forked> {
         ForkResult::Child => {
             if let Err(error) = signals.reset_in_child().and_then(|()| follow_parent(parent)) {
                 log::error!("child: cannot set up signals: {error}");
-                exit(1);
+                exit(CHILD_FAILED);
             }
             drop(blocked);
             Ok(Forked::Child(parent))
@@ -95,6 +95,16 @@ fn follow_parent(_parent: u32) -> io::Result<()> {
 /// Whether the parent of this process is still the one with this id: an orphan gets another.
 pub fn parent_lives(parent: u32) -> bool {
     id_of(Pid::parent()) == parent
+}
+
+/// The exit code of a child that went wrong outside what it was made for: none that a server gives a meaning to.
+const CHILD_FAILED: u8 = u8::MAX;
+
+/// Runs a child's work and ends the child with the code that it returns. A panic ends it, too: it must not unwind into the
+/// code of the parent.
+pub fn work_and_exit(work: impl FnOnce() -> u8) -> ! {
+    let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    exit(code.unwrap_or(CHILD_FAILED))
 }
 
 /// Ends this process at once: no destructor, no buffer flushed, nothing of the parent's undone (_exit(2)).
