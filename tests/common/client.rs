@@ -124,6 +124,14 @@ impl Client {
         }
     }
 
+    /// Ends this side; what comes until the other side ends.
+    #[track_caller]
+    pub(crate) fn rest_after_half_close(&mut self) -> Vec<u8> {
+        // A server that has refused it may have reset the connection.
+        let _ = self.socket.shutdown(Shutdown::Write);
+        self.rest().0
+    }
+
     /// The server closes, without another byte and without a reset.
     #[track_caller]
     pub(crate) fn expect_end(&mut self) {

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test uses its own part of this")]
 
 pub(crate) mod client;
+pub(crate) mod faulty;
 pub(crate) mod http;
 pub(crate) mod inside;
 pub(crate) mod server;

@@ -1,0 +1,159 @@
+//! A service that misbehaves on command, under any model: what do the other clients notice?
+//!
+//! ```sh
+//! cargo run --example faulty -- --model fork     # listening on faulty@127.0.0.1:…
+//! nc 127.0.0.1 PORT                              # say: panic, abort, kill, stall, or anything else, which is echoed
+//! ```
+//!
+//! `--chat` serves `examples/chat.rs` instead, whose sessions wake each other.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, raise};
+use oneloop::journal::Journal;
+use oneloop::limits::{Limits, Overflow};
+use oneloop::models::{self, Door, Model, Setup};
+use oneloop::session::{Call, Client, Input, Outbox, Progress, Refusal, Service, Session, Wait};
+use oneloop::sys::process::raise_descriptors_max;
+use oneloop::sys::{Address, ListenOptions, Listener, Signals};
+
+#[path = "chat.rs"]
+#[allow(unreachable_pub, reason = "it is an example of its own")]
+mod chat;
+
+/// Each line is a command, or is echoed.
+#[derive(Clone)]
+struct Faulty;
+
+impl Service for Faulty {
+    type Session = Faulty;
+
+    fn open(&self, _client: &Client<'_>) -> Faulty {
+        Faulty
+    }
+
+    fn refusal(&self, why: Refusal) -> &[u8] {
+        match why {
+            Refusal::NoWorker => b"no worker\n",
+            Refusal::TooManyClients => b"too many clients\n",
+            Refusal::TooManyFromAddress => b"too many from your address\n",
+            Refusal::Stopping => b"stopping\n",
+        }
+    }
+}
+
+impl Session for Faulty {
+    fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
+        let Some(end) = input.bytes.iter().position(|&byte| byte == b'\n') else {
+            return match (input.bytes, input.call) {
+                ([], Call::Stopping) => Progress::finish(0),
+                ([], _) => Progress::need_input(0, Wait::NextRequest),
+                _ => Progress::need_input(0, Wait::RestOf(0)),
+            };
+        };
+        let line = &input.bytes[..=end];
+        match line {
+            b"panic\n" => panic!("as commanded"),
+            b"abort\n" => std::process::abort(),
+            b"kill\n" => raise(Signal::SIGKILL).expect("a process may end itself"),
+            b"stall\n" => stall(),
+            _ => {}
+        }
+        match out.put(line) {
+            Ok(()) => Progress::again(line.len()),
+            Err(_) => Progress::need_room(0),
+        }
+    }
+}
+
+/// Never gives the thread back, whatever interrupts it.
+fn stall() -> ! {
+    loop {
+        std::thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+/// What was typed.
+struct Asked {
+    model: Model,
+    workers: usize,
+    limits: Limits,
+    serves: Serves,
+}
+
+enum Serves {
+    Faulty,
+    Chat,
+}
+
+fn asked(mut args: impl Iterator<Item = String>) -> Result<Asked, String> {
+    let mut asked =
+        Asked { model: Model::Reactor, workers: 0, limits: Limits::default(), serves: Serves::Faulty };
+    while let Some(flag) = args.next() {
+        if flag == "--chat" {
+            asked.serves = Serves::Chat;
+            continue;
+        }
+        let value = args.next().ok_or_else(|| format!("{flag} needs a value"))?;
+        let number = || value.parse::<u32>().map_err(|error| format!("{flag} {value}: {error}"));
+        match flag.as_str() {
+            "--model" => asked.model = value.parse().map_err(|error| format!("{error}"))?,
+            "--workers" => asked.workers = number()? as usize,
+            "--clients" => asked.limits.clients_max = number()?,
+            "--per-address" => asked.limits.clients_per_address_max = number()?,
+            "--drain-ms" => asked.limits.drain_ms = number()?,
+            "--idle-ms" => asked.limits.idle_ms = number()?,
+            "--overflow" if value == "wait" => asked.limits.overflow = Overflow::Wait,
+            "--overflow" if value == "evict" => asked.limits.overflow = Overflow::Evict,
+            _ => return Err(format!("{flag} {value}: there is no such flag")),
+        }
+    }
+    if asked.workers == 0 {
+        asked.workers = asked.model.workers_default().unwrap_or(1);
+    }
+    Ok(asked)
+}
+
+fn serve<S: Service>(asked: Asked, name: &str, service: S) -> Result<(), ExitCode> {
+    let Asked { model, workers, limits, .. } = asked;
+    let fail = |code: u8| {
+        move |error: &dyn std::fmt::Display| {
+            eprintln!("faulty: {error}");
+            ExitCode::from(code)
+        }
+    };
+    if let Some(objection) = model.objection::<S>(workers, &limits) {
+        return Err(fail(2)(&objection));
+    }
+    let signals = Signals::install().map_err(|error| fail(1)(&error))?;
+    raise_descriptors_max().map_err(|error| fail(1)(&error))?;
+    let options = ListenOptions::default();
+    let any = "127.0.0.1:0".parse().expect("an address");
+    let sockets = if model.splits_port(workers) { workers } else { 1 };
+    let listeners = match any {
+        Address::Tcp(tcp) if sockets > 1 => Listener::bind_group(tcp, &options, sockets),
+        any => Listener::bind(&any, &options).map(|listener| vec![listener]),
+    };
+    let listeners = listeners.map_err(|error| fail(1)(&error))?;
+    println!("listening on {name}@{}", listeners[0].local_addr());
+    let doors = vec![Door { service, listeners }];
+    let setup = Setup { doors, limits, workers, journal: Journal::new(), signals };
+    let summary = models::run(model, setup, &mut || {}).map_err(|error| fail(1)(&error))?;
+    eprintln!("ended: {summary}");
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    #[cfg(feature = "cli")]
+    env_logger::init();
+    let served = match asked(std::env::args().skip(1)) {
+        Ok(asked @ Asked { serves: Serves::Faulty, .. }) => serve(asked, "faulty", Faulty),
+        Ok(asked) => serve(asked, "chat", chat::Chat::default()),
+        Err(mistake) => {
+            eprintln!("faulty: {mistake}");
+            Err(ExitCode::from(2))
+        }
+    };
+    served.err().unwrap_or(ExitCode::SUCCESS)
+}
