@@ -1,4 +1,5 @@
 //! Other people's HTTP clients understand our answers: curl, wget, Python's `http.client`, and h11 as a strict parser.
+#![cfg(feature = "cli")]
 
 mod common;
 

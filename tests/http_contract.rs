@@ -1,4 +1,5 @@
 //! Conversations over real sockets, each with the section of the RFC that it follows.
+#![cfg(feature = "cli")]
 
 mod common;
 

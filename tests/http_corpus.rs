@@ -1,4 +1,5 @@
 //! What the fuzzer found worth keeping, replayed.
+#![cfg(feature = "http")]
 
 #[path = "../fuzz/http_promise.rs"]
 mod http_promise;

@@ -1,4 +1,5 @@
 //! Clients that mean harm: each costs a bounded amount, and the others are served.
+#![cfg(feature = "cli")]
 
 mod common;
 

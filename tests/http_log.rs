@@ -1,4 +1,5 @@
 //! The access log: lines that other programs read, with the bytes really sent.
+#![cfg(feature = "cli")]
 
 mod common;
 

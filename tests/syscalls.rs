@@ -86,3 +86,43 @@ fn a_request_costs_one_read_one_write_and_its_share_of_one_wait() {
     let total = of(&["total"]);
     assert!(total <= 3 * REQUESTS + 3 * EXTRA, "{total} calls in all for {REQUESTS} requests");
 }
+
+#[test]
+fn a_small_file_leaves_in_one_write_with_its_head_and_a_batch_in_one_write_too() {
+    if !has_program("strace") {
+        return;
+    }
+    const BATCH: usize = 16;
+    let site = common::http::Site::new();
+    site.file("copied", vec![b'c'; 1_000]);
+    site.file("shared", vec![b's'; 16_000]);
+    let spec = common::http::spec(&site.root());
+    let mut server = Setup::oneloop(["serve", &spec]).env("RUST_LOG", "warn").start().listening();
+    let mut client = server.client("http");
+    for (file, batch) in [("copied", 1), ("shared", 1), ("copied", BATCH)] {
+        let requests = format!("GET /{file} HTTP/1.1\r\nHost: h\r\n\r\n").repeat(batch);
+        let mut converse = |batches: usize| {
+            for _ in 0..batches {
+                client.send(requests.as_bytes());
+                for _ in 0..batch {
+                    assert_eq!(common::http::receive(&mut client, "GET").status, 200);
+                }
+            }
+        };
+        converse(1);
+        let batches = REQUESTS / 4;
+        let Some(calls) = counted(&server, || converse(batches)) else { return };
+        let of = |names: &[&str]| names.iter().filter_map(|name| calls.get(*name)).sum::<usize>();
+        let writes = of(&["write", "sendto", "writev", "sendmsg", "sendfile"]);
+        assert!(
+            (batches..=batches + EXTRA).contains(&writes),
+            "{writes} writes for {batches} times {batch} of {file}"
+        );
+        // Whether a file has changed is looked at twice a second, not for each request.
+        let total = of(&["total"]);
+        assert!(
+            total <= 3 * batches + 5 * EXTRA,
+            "{total} calls in all for {batches} times {batch} of {file}"
+        );
+    }
+}
