@@ -13,6 +13,8 @@ use common::{Client, Server, eventually, has_program};
 const REQUESTS: usize = 2000;
 /// Calls of a kind that may come on top: the first read of a client, the wait before it, a timer now and then.
 const EXTRA: usize = 40;
+/// Requests that are sent at once.
+const BATCH: usize = 16;
 
 /// Counts the system calls of `server` while `converse` runs, `None` where tracing is not allowed.
 fn counted(server: &Server, converse: impl FnOnce()) -> Option<HashMap<String, usize>> {
@@ -92,7 +94,6 @@ fn a_small_file_leaves_in_one_write_with_its_head_and_a_batch_in_one_write_too()
     if !has_program("strace") {
         return;
     }
-    const BATCH: usize = 16;
     let site = common::http::Site::new();
     site.file("copied", vec![b'c'; 1_000]);
     site.file("shared", vec![b's'; 16_000]);
