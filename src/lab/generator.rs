@@ -24,6 +24,8 @@ pub struct Load {
     pub rate: Option<u32>,
     /// A connection per request.
     pub churn: bool,
+    /// Over how long the clients begin, in ms: a storm of connections is another question than a crowd.
+    pub ramp_ms: u64,
     /// What is left out at the beginning, in ms.
     pub warmup_ms: u64,
     /// What is measured, in ms.
@@ -64,7 +66,7 @@ pub struct Loaded {
 }
 
 /// How long a generator may take beyond what it was asked for: connecting thousands of clients, and its drain.
-const BEYOND_MAX: Duration = Duration::from_secs(60);
+const BEYOND_MAX: Duration = Duration::from_secs(30);
 
 impl Load {
     /// Runs the generator against a server.
@@ -92,6 +94,7 @@ impl Load {
         arguments.push(self.clients.to_string());
         let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
         option("--bytes", self.bytes.to_string());
+        option("--ramp", format!("{}ms", self.ramp_ms));
         option("--warmup", format!("{}ms", self.warmup_ms));
         option("--duration", format!("{}ms", self.measured_ms));
         if let Some(rate) = self.rate {
@@ -107,8 +110,11 @@ impl Load {
 
     /// Samples until the generator has ended.
     fn sample_until_end(&self, generator: &mut Child, server: &Server) -> Result<Vec<Sample>, String> {
-        let deadline = Instant::now() + Duration::from_millis(self.warmup_ms + self.measured_ms) + BEYOND_MAX;
+        let deadline = Instant::now()
+            + Duration::from_millis(self.ramp_ms + self.warmup_ms + self.measured_ms)
+            + BEYOND_MAX;
         let mut samples = Vec::new();
+        let stops = crate::sys::signals::stops();
         loop {
             let began = Instant::now();
             samples.push(Sample::take(server.root(), Some(generator.id())));
@@ -116,6 +122,7 @@ impl Load {
             // Asked often, as the next cell waits for it; sampled seldom, as that costs.
             while began.elapsed() < pause {
                 match generator.try_wait() {
+                    Ok(None) if crate::sys::signals::stops() != stops => return Err("interrupted".to_owned()),
                     Ok(None) => thread::sleep(LOOK_EVERY),
                     Ok(Some(_)) => {
                         samples.push(Sample::take(server.root(), None));

@@ -91,14 +91,18 @@ pub fn judge(cell: &Cell, runs: &[&Run], headline: Option<&Summary>) -> Judgemen
         findings.extend(generator(cell.experiment, &measured));
         findings.extend(quiet(cell.experiment, &measured, headline));
     }
-    conclude(findings, &measured)
+    conclude(cell.experiment, findings, &measured)
 }
 
-fn conclude(findings: Vec<(Verdict, String)>, measured: &[&Measurement]) -> Judgement {
+fn conclude(
+    experiment: Experiment,
+    findings: Vec<(Verdict, String)>,
+    measured: &[&Measurement],
+) -> Judgement {
     // The strongest finding decides; the order of the enum is the order of strength.
     let verdict = findings.iter().map(|(verdict, _)| *verdict).max();
     let Some(verdict) = verdict else {
-        return Judgement { verdict: Verdict::Valid, evidence: reassurance(measured) };
+        return Judgement { verdict: Verdict::Valid, evidence: reassurance(experiment, measured) };
     };
     let (mut evidence, others): (Vec<_>, Vec<_>) =
         findings.into_iter().partition(|finding| finding.0 == verdict);
@@ -243,8 +247,15 @@ fn rates(measured: &[&Measurement]) -> String {
 }
 
 /// What speaks for a cell that nothing speaks against.
-fn reassurance(measured: &[&Measurement]) -> Vec<String> {
+fn reassurance(experiment: Experiment, measured: &[&Measurement]) -> Vec<String> {
     let mut evidence = Vec::new();
+    let others = middle(measured, |evidence| evidence.others_cpu);
+    if let (Some(others), Experiment::Idle) = (others, experiment)
+        && others > OTHERS_MAX
+    {
+        // Memory is what it is; the rest of the row is not.
+        evidence.push(format!("for memory alone: other processes took {} of a core", percent(others)));
+    }
     if middle(measured, |evidence| evidence.target_per_s).is_some() {
         evidence.push(format!("achieved {}", rates(measured)));
     }

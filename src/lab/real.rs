@@ -8,7 +8,7 @@ use super::executor::Executor;
 use super::experiments::standing::{Crowd, memory, settle};
 use super::experiments::{
     BULK_BYTES, CHURN_CLIENTS, Experiment, Extent, FEW_BACKLOG, FEW_COPIES, IDLE_ACTIVE_RATE, REQUEST_BYTES,
-    STEADY_CLIENTS, stalls, standing, warmup_ms,
+    STEADY_CLIENTS, ramp_ms, stalls, standing, warmup_ms,
 };
 use super::generator::{Load, Loaded};
 use super::machine::{Machine, look};
@@ -112,7 +112,8 @@ fn load_of(cell: &Cell, extent: Extent) -> Load {
         _ => (cell.level, REQUEST_BYTES, None, false),
     };
     let measured_ms = cell.experiment.measured_ms(extent);
-    Load { clients, bytes, rate, churn, warmup_ms: warmup_ms(extent), measured_ms }
+    let ramp_ms = if cell.experiment == Experiment::Crowd { ramp_ms(cell.level) } else { 0 };
+    Load { clients, bytes, rate, churn, ramp_ms, warmup_ms: warmup_ms(extent), measured_ms }
 }
 
 fn measurement(

@@ -137,7 +137,8 @@ impl Experiment {
                  iterative server's in the same repeat."
             ),
             Experiment::Crowd => format!(
-                "Each client sends {REQUEST_BYTES} bytes, waits for its answer and sends again (closed loop)."
+                "Each client sends {REQUEST_BYTES} bytes, waits for its answer and sends again (closed loop). \
+                 Clients begin one after the other, 4000 in a second, before the measuring."
             ),
             Experiment::Steady => format!(
                 "{STEADY_CLIENTS} connections; requests of {REQUEST_BYTES} bytes at Poisson times on an absolute \
@@ -246,7 +247,8 @@ impl Experiment {
                 _ => start_ms,
             },
             Experiment::Many => start_ms + u64::from(level),
-            Experiment::Crowd | Experiment::Idle => start_ms + warmup_ms(extent) + u64::from(level) / 8,
+            Experiment::Crowd => start_ms + warmup_ms(extent) + ramp_ms(level),
+            Experiment::Idle => start_ms + warmup_ms(extent) + u64::from(level) / 4,
             _ => start_ms + warmup_ms(extent),
         }
     }
@@ -278,6 +280,11 @@ impl Experiment {
             format!("converses with {at_once} at once; of {asked} that stay, the others would wait for ever")
         })
     }
+}
+
+/// Over how long the clients of a crowd begin, in ms: 4000 in a second.
+pub fn ramp_ms(clients: u32) -> u64 {
+    u64::from(clients) / 4
 }
 
 /// How long traffic runs before it is measured, in ms.
