@@ -127,3 +127,32 @@ fn a_small_file_leaves_in_one_write_with_its_head_and_a_batch_in_one_write_too()
         );
     }
 }
+
+#[test]
+fn a_request_costs_a_blocking_model_one_read_and_one_write_and_nothing_else() {
+    if !has_program("strace") {
+        return;
+    }
+    for model in ["iterative", "fork", "thread", "prethread"] {
+        let args = ["serve", "--model", model, "echo@127.0.0.1:0"];
+        let mut server = Setup::oneloop(args).env("RUST_LOG", "warn").start().listening();
+        server.client("echo").expect_echo(b"it is past its start");
+        let address = server.address("echo");
+        let Some(calls) = counted(&server, || {
+            let mut client = Client::connect(&address);
+            for _ in 0..REQUESTS {
+                client.expect_echo(&[b'r'; 64]);
+            }
+        }) else {
+            return;
+        };
+        let of = |names: &[&str]| names.iter().filter_map(|name| calls.get(*name)).sum::<usize>();
+        let expected = REQUESTS..=REQUESTS + EXTRA;
+        let (reads, writes) = (of(&["recvfrom", "recvmsg"]), of(&["sendto", "sendmsg"]));
+        assert!(expected.contains(&reads), "{model}: {reads} reads for {REQUESTS} requests");
+        assert!(expected.contains(&writes), "{model}: {writes} writes for {REQUESTS} requests");
+        // What comes on top is by the client, and by the second: accept, fork or clone, timeouts, and slices of waits.
+        let total = of(&["total"]);
+        assert!(total <= 2 * REQUESTS + 10 * EXTRA, "{model}: {total} calls in all for {REQUESTS} requests");
+    }
+}
