@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use super::server::{Server, Setup};
 
@@ -20,15 +21,24 @@ pub(crate) fn models(workers: usize) -> Vec<Vec<String>> {
     ]
 }
 
-/// The example as a program; it is built if nothing has built it.
+/// The example as a program. `cargo test --test NAME` builds no examples and would test an old one: built here, once.
 pub(crate) fn program() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let built = own.parent().unwrap().parent().unwrap().join("examples/faulty");
-    if !built.is_file() {
-        let cargo = Command::new(env!("CARGO")).args(["build", "--quiet", "--example", "faulty"]).status();
-        assert!(cargo.unwrap().success() && built.is_file(), "cargo build --example faulty");
-    }
-    built
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let own = std::env::current_exe().unwrap();
+        let profile_dir = own.parent().unwrap().parent().unwrap(); // …/target/debug/deps/NAME
+        let name = profile_dir.file_name().unwrap().to_str().unwrap();
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--offline", "--example", "faulty"]);
+        cargo.args(["--profile", if name == "debug" { "dev" } else { name }]);
+        cargo.arg("--target-dir").arg(profile_dir.parent().unwrap());
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+        assert!(cargo.status().unwrap().success(), "{cargo:?}");
+        let built = profile_dir.join("examples/faulty");
+        assert!(built.is_file(), "{}", built.display());
+        built
+    };
+    BUILT.get_or_init(build).clone()
 }
 
 /// `faulty ARGS…`, listening.
