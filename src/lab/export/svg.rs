@@ -203,6 +203,8 @@ pub fn bars(title: &str, scale: &Scale, rows: &[Bar]) -> String {
     let (left, right, bottom) = (NAME, WIDTH - VALUE, height - 20.0);
     let mut svg = open(title, height);
     let _ = write!(svg, r#"<text class="t" x="0" y="12">{}</text>"#, escape(title));
+    // Bars begin at zero, which is within the plot where a value is below it; a logarithmic scale has none.
+    let zero = scale.place(0.0, left, right);
     let mut last_label = f64::NEG_INFINITY;
     for (value, label) in scale.ticks() {
         let at = scale.place(value, left, right);
@@ -226,8 +228,8 @@ pub fn bars(title: &str, scale: &Scale, rows: &[Bar]) -> String {
         let mut value_at = left + 6.0;
         if let Some(point) = &row.point {
             let place = |value: f64| scale.place(value, left, right);
-            value_at = place(point.high).max(place(point.y)) + 9.0;
-            bar(&mut svg, scale, row, point, left, middle, &place);
+            value_at = place(point.high).max(zero) + 9.0;
+            bar(&mut svg, scale, row, point, zero, middle, &place);
         }
         let class = if row.point.as_ref().is_some_and(|point| point.valid) { "value" } else { "value weak" };
         let _ = write!(
@@ -237,7 +239,7 @@ pub fn bars(title: &str, scale: &Scale, rows: &[Bar]) -> String {
             escape(&row.told)
         );
     }
-    let _ = write!(svg, r#"<path class="axis" d="M{left:.1} 22V{bottom:.1}"/></svg>"#);
+    let _ = write!(svg, r#"<path class="axis" d="M{zero:.1} 22V{bottom:.1}"/></svg>"#);
     svg
 }
 
@@ -246,22 +248,23 @@ fn bar(
     scale: &Scale,
     row: &Bar,
     point: &Point,
-    left: f64,
+    zero: f64,
     middle: f64,
     place: &impl Fn(f64) -> f64,
 ) {
     let (at, low, high) = (place(point.y), place(point.low), place(point.high));
     let _ = write!(svg, r#"<g class="s{}">"#, row.look.colour);
     if scale.is_log() {
-        let _ = write!(svg, r#"<path class="thread" d="M{left:.1} {middle:.1}H{at:.1}"/>"#);
+        let _ = write!(svg, r#"<path class="thread" d="M{zero:.1} {middle:.1}H{at:.1}"/>"#);
         mark(svg, row.look.marker, at, middle, point.valid, &point.title);
     } else {
         let class = if point.valid { "bar" } else { "bar hollow" };
         let _ = write!(
             svg,
-            r#"<rect class="{class}" x="{left:.1}" y="{:.1}" width="{:.1}" height="14" rx="2"><title>{}</title></rect>"#,
+            r#"<rect class="{class}" x="{:.1}" y="{:.1}" width="{:.1}" height="14" rx="2"><title>{}</title></rect>"#,
+            at.min(zero),
             middle - 7.0,
-            (at - left).max(0.5),
+            (at - zero).abs().max(0.5),
             escape(&point.title)
         );
     }
