@@ -69,6 +69,13 @@ impl RealExecutor {
         let overflows = listen_overflows();
         let loaded = load.run(&self.program, server, &self.placement)?;
         let overflows = overflows.and_then(|before| Some(listen_overflows()? - before));
+        if loaded.requests == 0 {
+            let errors = loaded.errors.told();
+            return Err(format!(
+                "no request was answered{}{errors}",
+                if errors.is_empty() { "" } else { ": " }
+            ));
+        }
         let server_cores = self.placement.server(cell.class).len().max(1);
         Ok(measurement(cell, &load, &loaded, server_cores, overflows))
     }
