@@ -35,8 +35,8 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "MODEL", default_value = "reactor", value_parser = model(), long_help = models_help(),
           help_heading = "Model")]
     model: Model,
-    /// How many: copies of prefork, threads of prethread (default 8), loops of reactor (default 1). --clients is
-    /// divided among loops, and --clients-per-address holds in each; copies and prethreads have a client each
+    /// How many: copies of prefork, threads of prethread (default 8), loops of reactor (default 1). Copies and loops
+    /// divide --clients among them, and --clients-per-address holds in each process; a copy or thread has one client
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Model")]
     workers: Option<u16>,
 

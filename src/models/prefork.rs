@@ -38,7 +38,11 @@ struct Copies<S> {
 pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
     let Setup { doors, limits, workers, journal, signals } = setup;
     let workers = workers.min(limits.clients_max as usize);
-    log::info!("{workers} copies serve a client each; the others wait in the backlog");
+    log::info!(
+        "{workers} copies serve a client each, of at most {} in all; the others wait in the backlog; a limit per address \
+         holds in each copy, so it never refuses",
+        limits.clients_max
+    );
     let crew = Crew::new(signals, journal, limits.drain_ms, workers)?;
     let entrances = Entrance::all(doors, &limits);
     let waiting = Waiting::for_all(&entrances)?;
