@@ -36,7 +36,8 @@ pub(super) struct ServeArgs {
           help_heading = "Model")]
     model: Model,
     /// How many: copies of prefork, threads of prethread (default 8), loops of reactor (default 1). Copies and loops
-    /// divide --clients among them, and --clients-per-address holds in each process; a copy or thread has one client
+    /// divide --clients among them, and --clients-per-address holds in each process, except with prethread (and
+    /// iterative), where it does not count
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Model")]
     workers: Option<u16>,
 
