@@ -218,11 +218,16 @@ pub(crate) struct Entrance<S> {
 impl<S: Service> Entrance<S> {
     /// One for each socket.
     pub(crate) fn all(doors: Vec<Door<S>>, limits: &Limits) -> Vec<Self> {
-        let entrance = |listener: Listener, service: &S| Entrance {
-            request_ms: service.request_ms().unwrap_or(limits.request_ms),
-            local: listener.local_socket_addr().map_or(Peer::UNIX, Peer::from),
-            service: service.clone(),
-            listener: Arc::new(listener),
+        let entrance = |listener: Listener, service: &S| {
+            if service.client_speaks_first() {
+                listener.defer_accept();
+            }
+            Entrance {
+                request_ms: service.request_ms().unwrap_or(limits.request_ms),
+                local: listener.local_socket_addr().map_or(Peer::UNIX, Peer::from),
+                service: service.clone(),
+                listener: Arc::new(listener),
+            }
         };
         let entrances = |door: Door<S>| {
             let service = door.service;

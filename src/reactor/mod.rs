@@ -206,6 +206,9 @@ impl<S: Service> Reactor<S> {
     pub fn listen(&mut self, listener: Listener, service: S) -> io::Result<()> {
         let name = Name::Listener(self.listeners.len());
         listener.set_nonblocking(true)?;
+        if service.client_speaks_first() {
+            listener.defer_accept();
+        }
         let fd = listener.as_raw_fd();
         self.poll.registry().register(&mut SourceFd(&fd), name.token(), Interest::READABLE)?;
         let request_ms = service.request_ms().unwrap_or(self.limits.request_ms);

@@ -207,6 +207,20 @@ impl Service for AnyService {
             AnyService::Time(service) => service.request_ms(),
         }
     }
+
+    fn client_speaks_first(&self) -> bool {
+        match self {
+            AnyService::Message(service) => service.client_speaks_first(),
+            AnyService::Echo(service) => service.client_speaks_first(),
+            AnyService::Discard(service) => service.client_speaks_first(),
+            AnyService::Chargen(service) => service.client_speaks_first(),
+            #[cfg(feature = "daytime")]
+            AnyService::Daytime(service) => service.client_speaks_first(),
+            #[cfg(feature = "http")]
+            AnyService::Http(service) => service.client_speaks_first(),
+            AnyService::Time(service) => service.client_speaks_first(),
+        }
+    }
 }
 
 impl Session for AnySession {

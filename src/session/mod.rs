@@ -40,6 +40,12 @@ pub trait Service: Clone + Send + 'static {
     fn request_ms(&self) -> Option<u32> {
         None
     }
+
+    /// Whether clients always speak first. Then the system may hand a client over with its first bytes, or after a second
+    /// without any, and nobody is woken for one that has nothing to say yet.
+    fn client_speaks_first(&self) -> bool {
+        false
+    }
 }
 
 /// The work for one client.

@@ -141,3 +141,18 @@ fn accept_errors_are_states() {
     assert_eq!(meaning(libc::ENFILE), AcceptError::Exhausted);
     assert_eq!(meaning(libc::EBADF), AcceptError::Fatal);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_deferred_client_comes_with_its_first_bytes_and_a_silent_one_all_the_same() {
+    use std::io::Write;
+    let listener = bind("127.0.0.1:0").unwrap();
+    listener.defer_accept();
+    let mut client = TcpStream::connect(listener.local_socket_addr().unwrap()).unwrap();
+    let early = listener.accept().expect_err("it has said nothing yet");
+    assert_eq!(AcceptError::of(&early), AcceptError::WouldBlock);
+    client.write_all(b"x").unwrap();
+    assert_eq!(accept(&listener).1, client.local_addr().ok());
+    let silent = TcpStream::connect(listener.local_socket_addr().unwrap()).unwrap();
+    assert_eq!(accept(&listener).1, silent.local_addr().ok());
+}

@@ -82,6 +82,10 @@ impl Service for Http {
     fn refusal(&self, _why: Refusal) -> &[u8] {
         REFUSAL
     }
+
+    fn client_speaks_first(&self) -> bool {
+        true
+    }
 }
 
 impl Shared {
