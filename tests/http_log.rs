@@ -58,3 +58,18 @@ fn the_log_on_standard_output_is_in_the_common_format_if_asked() {
     assert!(server.stdout().contains("\"GET /a HTTP/1.1\" 200 7\n"), "{}", server.stdout());
     assert!(server.stdout().contains("\"GET /none HTTP/1.1\" 404 "), "{}", server.stdout());
 }
+
+/// The loop's clients share buffers, not counts.
+#[test]
+fn what_another_service_sends_in_between_counts_in_no_line() {
+    let site = Site::new();
+    site.file("a", "content");
+    let spec = common::http::spec(&site.root());
+    let mut server = Server::serve(&[&spec, "echo@127.0.0.1:0", "--access-log", "-"]);
+    let mut echo = server.client("echo");
+    echo.send(&[b'e'; 5000]);
+    echo.read_exact(&mut [0; 5000]);
+    get(&mut server.client("http"), "/a", "");
+    eventually("a line", || server.stdout().contains(" HTTP/1.1\" "));
+    assert!(server.stdout().contains("\"GET /a HTTP/1.1\" 200 7 "), "{}", server.stdout());
+}

@@ -51,6 +51,8 @@ pub struct Connection<S, T> {
     opened_ms: u64,
     bytes_in: u64,
     bytes_out: u64,
+    /// What `bytes_out` was at the last record: the bytes since belong to the answer after it.
+    recorded_bytes: u64,
     peer: Peer,
 }
 
@@ -141,6 +143,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             opened_ms: now.monotonic_ms,
             bytes_in: 0,
             bytes_out: 0,
+            recorded_bytes: 0,
             peer,
         }
     }
@@ -222,8 +225,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
     /// Ends it now: what waits to be sent is dropped.
     pub fn cut(&mut self, reason: Reason, ctx: &mut Context<'_>) {
         if let Some(mut outbox) = self.outbox.take() {
-            let now_ms = ctx.now().monotonic_ms;
-            outbox.abandon(|record, sent| ctx.journal.answered(self.peer, record, sent, now_ms));
+            self.abandon(&mut outbox, ctx.now().monotonic_ms, ctx.journal);
         }
         self.inbox = None;
         self.drop_session();
@@ -240,7 +242,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
                 }
                 Phase::Flushing { .. } => {
                     let mut outbox = self.outbox.take().unwrap_or_default();
-                    let flushed = self.flush(&mut outbox, ctx, &mut budget);
+                    let now_ms = ctx.now().monotonic_ms;
+                    let flushed = self.flush(&mut outbox, now_ms, ctx.journal, &mut budget);
                     self.flushed(flushed, Some(outbox), ctx)
                 }
                 Phase::Lingering { .. } => self.step_lingering(ctx, &mut budget),

@@ -1,12 +1,12 @@
 //! The sending half: write at once, wait for room only with bytes left over, and close so that the last reply arrives.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 
-use crate::journal::Reason;
+use crate::journal::{Journal, Reason};
 use crate::session::{Call, Front, GATHER_MAX, Outbox, Session, Wait};
 
 use super::context::after_ms;
-use super::{Budget, Connection, Context, Inflow, NEVER_MS, Phase, Pumped, Put, Step, Then, Transport};
+use super::{Budget, Connection, Context, Inflow, Mode, NEVER_MS, Phase, Pumped, Put, Step, Then, Transport};
 
 /// How an attempt to flush ended.
 #[derive(Clone, Copy)]
@@ -23,19 +23,14 @@ impl<S: Session, T: Transport> Connection<S, T> {
         if ctx.scratch.outbox.is_empty() {
             return self.follow(then, ctx);
         }
-        let mut outbox = std::mem::take(&mut ctx.scratch.outbox);
-        let flushed = self.flush(&mut outbox, ctx, budget);
-        let rest = if outbox.is_empty() {
-            None
-        } else {
-            let rest = outbox.take_rest();
-            self.phase = self.flushing(then, ctx);
-            Some(rest)
-        };
-        ctx.scratch.outbox = outbox;
-        match rest {
-            None if matches!(flushed, Flushed::All) => self.follow(then, ctx),
-            rest => self.flushed(flushed, rest, ctx),
+        let now_ms = ctx.now().monotonic_ms;
+        match self.flush(&mut ctx.scratch.outbox, now_ms, ctx.journal, budget) {
+            Flushed::All => self.follow(then, ctx),
+            flushed => {
+                self.phase = self.flushing(then, ctx);
+                let rest = ctx.scratch.outbox.take_rest();
+                self.flushed(flushed, Some(rest), ctx)
+            }
         }
     }
 
@@ -68,6 +63,9 @@ impl<S: Session, T: Transport> Connection<S, T> {
             Then::Await(wait) => {
                 let due_ms = self.wait_due_ms(wait, ctx);
                 self.phase = Phase::Awaiting { wait, due_ms };
+                if ctx.mode == Mode::Serving && !self.transport.may_read() {
+                    return Step::Return(Pumped::Waits);
+                }
             }
             Then::Call(call) => self.phase = Phase::Calling(call),
             Then::Yield => {
@@ -117,26 +115,27 @@ impl<S: Session, T: Transport> Connection<S, T> {
     pub(super) fn flush(
         &mut self,
         outbox: &mut Outbox,
-        ctx: &mut Context<'_>,
+        now_ms: u64,
+        journal: &mut Journal,
         budget: &mut Budget,
     ) -> Flushed {
-        let now_ms = ctx.now().monotonic_ms;
         while !outbox.is_empty() {
             if budget.write_bytes == 0 {
                 return Flushed::Budget;
             }
-            let mut slices = [IoSlice::new(&[]); GATHER_MAX];
-            let put = match outbox.front(&mut slices) {
-                Front::Empty => Ok(Put::Bytes(0)), // records only
-                Front::Bytes { count, file_follows } => self.transport.write(&slices[..count], file_follows),
-                Front::File(range) => self.transport.send_file(range, budget.write_bytes),
+            let put = match outbox.plain() {
+                Some(bytes) => self.transport.write(&[IoSlice::new(bytes)], false),
+                None => self.put_front(outbox, budget),
             };
             match put {
                 Ok(Put::Bytes(len)) => {
+                    let before = self.bytes_out;
                     self.bytes_out += len as u64;
                     budget.write_bytes = budget.write_bytes.saturating_sub(len);
                     outbox.sent(len as u64, |record, sent| {
-                        ctx.journal.answered(self.peer, record, sent, now_ms);
+                        let at = before + sent;
+                        let answer_bytes = at - std::mem::replace(&mut self.recorded_bytes, at);
+                        journal.answered(self.peer, record, answer_bytes, now_ms);
                     });
                 }
                 Ok(Put::NotNow) => return Flushed::NotNow,
@@ -145,6 +144,23 @@ impl<S: Session, T: Transport> Connection<S, T> {
             }
         }
         Flushed::All
+    }
+
+    fn put_front(&mut self, outbox: &Outbox, budget: &Budget) -> io::Result<Put> {
+        let mut slices = [IoSlice::new(&[]); GATHER_MAX];
+        match outbox.front(&mut slices) {
+            Front::Empty => Ok(Put::Bytes(0)), // records only
+            Front::Bytes { count, file_follows } => self.transport.write(&slices[..count], file_follows),
+            Front::File(range) => self.transport.send_file(range, budget.write_bytes),
+        }
+    }
+
+    /// Drops what was not sent; the records of its answers get the bytes that were.
+    pub(super) fn abandon(&mut self, outbox: &mut Outbox, now_ms: u64, journal: &mut Journal) {
+        outbox.abandon(|record| {
+            let answer_bytes = self.bytes_out - std::mem::replace(&mut self.recorded_bytes, self.bytes_out);
+            journal.answered(self.peer, record, answer_bytes, now_ms);
+        });
     }
 
     /// Bytes the client's side has taken, as far as is known.

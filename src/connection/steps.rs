@@ -176,7 +176,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             log::error!("{}: the session panicked; its client ends", self.peer);
         }
         let now_ms = ctx.now().monotonic_ms;
-        ctx.scratch.outbox.abandon(|record, sent| ctx.journal.answered(self.peer, record, sent, now_ms));
+        self.abandon(&mut ctx.scratch.outbox, now_ms, ctx.journal);
         self.cut(reason, ctx);
         Step::Go
     }

@@ -54,7 +54,9 @@ impl<S: Service> Reactor<S> {
                 Name::Waker => {} // wakes are taken each turn
             }
         }
-        self.wish_seen = self.wakes.take(&mut self.woken);
+        if let Some(wish) = self.wakes.take(&mut self.woken) {
+            self.wish_seen = wish;
+        }
         for id in self.woken.drain(..) {
             let slot = self.clients.get_mut(id.slot as usize);
             if let Some(slot) = slot.filter(|slot| slot.generation == id.generation) {

@@ -8,22 +8,28 @@ use crate::session::Now;
 #[derive(Clone, Copy, Debug)]
 pub struct ServerClock {
     started: Instant,
+    /// What [`ServerClock::at`] gave last.
+    last: Now,
 }
 
 impl ServerClock {
     /// A clock that starts now.
     pub fn start() -> Self {
-        ServerClock { started: Instant::now() }
+        ServerClock { started: Instant::now(), last: Now { monotonic_ms: 0, wall: SystemTime::now() } }
     }
 
     /// Reads it.
     pub fn now(&self) -> Now {
-        self.at(Instant::now())
+        Now { monotonic_ms: self.ms(Instant::now()), wall: SystemTime::now() }
     }
 
-    /// The same, for an instant that was read already.
-    pub(super) fn at(&self, instant: Instant) -> Now {
-        Now { monotonic_ms: self.ms(instant), wall: SystemTime::now() }
+    /// The same, for an instant that was read already. The time of day is read at most once a millisecond.
+    pub(super) fn at(&mut self, instant: Instant) -> Now {
+        let monotonic_ms = self.ms(instant);
+        if monotonic_ms != self.last.monotonic_ms {
+            self.last = Now { monotonic_ms, wall: SystemTime::now() };
+        }
+        self.last
     }
 
     /// Milliseconds from the start to `instant`.

@@ -252,15 +252,26 @@ impl<S: Service> Reactor<S> {
     /// # Errors
     /// Only those of the poll itself: an error of a client is that client's.
     pub fn run(&mut self) -> io::Result<Summary> {
-        while self.turn(None)? == Turn::GoesOn {}
-        Ok(self.summary())
+        let mut ended = Instant::now();
+        loop {
+            let turn;
+            (turn, ended) = self.turn_from(ended, None)?;
+            if turn == Turn::Stopped {
+                return Ok(self.summary());
+            }
+        }
     }
 
     /// One turn. It waits at most `wait_max` (`None`: until something happens). To live inside another loop, watch the
     /// reactor's descriptor there, and call this with a wait of zero when it is readable and after
     /// [`Reactor::wait_max`].
     pub fn turn(&mut self, wait_max: Option<Duration>) -> io::Result<Turn> {
-        self.wait(wait_max)?;
+        Ok(self.turn_from(Instant::now(), wait_max)?.0)
+    }
+
+    /// A turn that begins at `begins`; also says when it ended. In steady state the clock is read twice a turn.
+    fn turn_from(&mut self, begins: Instant, wait_max: Option<Duration>) -> io::Result<(Turn, Instant)> {
+        self.wait(begins, wait_max)?;
         let woke = Instant::now();
         let now = self.clock.at(woke);
         self.latch();
@@ -271,12 +282,17 @@ impl<S: Service> Reactor<S> {
         self.accept(now);
         self.end_drain(now);
         self.journal.tick(now.monotonic_ms);
-        self.note_lag(woke.elapsed());
-        Ok(if self.state == State::Stopped { Turn::Stopped } else { Turn::GoesOn })
+        let ended = Instant::now();
+        self.note_lag(ended - woke);
+        Ok((if self.state == State::Stopped { Turn::Stopped } else { Turn::GoesOn }, ended))
     }
 
     /// How long the next turn may wait for events; zero if work is left over, `None` if only an event brings any.
     pub fn wait_max(&self) -> Option<Duration> {
+        self.wait_max_at(Instant::now())
+    }
+
+    fn wait_max_at(&self, now: Instant) -> Option<Duration> {
         if !self.runnable.is_empty() || self.wants_accept() || self.state == State::Stopped {
             return Some(Duration::ZERO);
         }
@@ -292,12 +308,12 @@ impl<S: Service> Reactor<S> {
             .into_iter()
             .flatten()
             .min()?;
-        Some(Duration::from_millis(next_ms.saturating_sub(self.clock.ms(Instant::now()))))
+        Some(Duration::from_millis(next_ms.saturating_sub(self.clock.ms(now))))
     }
 
-    fn wait(&mut self, wait_max: Option<Duration>) -> io::Result<()> {
-        let own = if self.signals_latched { Some(Duration::ZERO) } else { self.wait_max() };
-        let own = if self.wakes.may_wait(self.wish_seen) { own } else { Some(Duration::ZERO) };
+    fn wait(&mut self, now: Instant, wait_max: Option<Duration>) -> io::Result<()> {
+        let own = if self.signals_latched { Some(Duration::ZERO) } else { self.wait_max_at(now) };
+        let own = if self.wakes.may_wait() { own } else { Some(Duration::ZERO) };
         let timeout = match (own, wait_max) {
             (Some(own), Some(max)) => Some(own.min(max)),
             (own, max) => own.or(max),

@@ -1,6 +1,7 @@
 //! Calls into the loop from elsewhere: wakers of clients, and the handle that drains or stops it.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::session::WakeTarget;
@@ -10,26 +11,25 @@ use super::token::ConnId;
 /// What is shared between the loop and those who call it.
 #[derive(Debug)]
 pub(super) struct Wakes {
-    state: Mutex<State>,
+    calls: Mutex<Calls>,
+    /// One of [`WORKING`], [`WAITING`], [`CALLED`]: a turn to which nobody calls takes no lock.
+    at: AtomicU8,
     waker: mio::Waker,
 }
 
+/// The loop looks here before it waits.
+const WORKING: u8 = 0;
+/// The loop waits, or is about to: a call must also end the wait.
+const WAITING: u8 = 1;
+/// Somebody has called since the loop last looked.
+const CALLED: u8 = 2;
+
 #[derive(Debug, Default)]
-struct State {
+struct Calls {
     /// Whom to run, each once, in the order of the first wake.
     queue: Vec<ConnId>,
     queued: HashSet<ConnId>,
     stop: StopWish,
-    at: Loop,
-}
-
-/// Whether a wake must also end the loop's wait.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Loop {
-    /// It looks here before it waits.
-    #[default]
-    Working,
-    Waiting,
 }
 
 /// What somebody wants of the loop, the strongest wish so far.
@@ -43,37 +43,35 @@ pub(super) enum StopWish {
 
 impl Wakes {
     pub(super) fn new(waker: mio::Waker) -> Self {
-        Wakes { state: Mutex::default(), waker }
+        Wakes { calls: Mutex::default(), at: AtomicU8::new(WORKING), waker }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The loop is about to wait: whether it may, because nothing has come. From here on a wake ends the wait.
-    pub(super) fn may_wait(&self, wish_seen: StopWish) -> bool {
-        let mut state = self.state();
-        let nothing = state.queue.is_empty() && state.stop == wish_seen;
-        state.at = if nothing { Loop::Waiting } else { Loop::Working };
-        nothing
+    /// The loop is about to wait: whether it may, because nobody has called. From here on a call ends the wait.
+    pub(super) fn may_wait(&self) -> bool {
+        self.at.compare_exchange(WORKING, WAITING, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    /// Moves who was woken to `woken`; says what is wished of the loop.
-    pub(super) fn take(&self, woken: &mut Vec<ConnId>) -> StopWish {
-        let mut state = self.state();
-        state.at = Loop::Working;
-        state.queued.clear();
-        woken.append(&mut state.queue);
-        state.stop
+    /// Moves who was woken to `woken`; says what is wished of the loop, if somebody has called since this was asked last.
+    pub(super) fn take(&self, woken: &mut Vec<ConnId>) -> Option<StopWish> {
+        // Looked at before what was called for is taken: a call that comes between the two is met by the next turn, too.
+        if self.at.swap(WORKING, Ordering::SeqCst) != CALLED {
+            return None;
+        }
+        let mut calls = self.calls();
+        calls.queued.clear();
+        woken.append(&mut calls.queue);
+        Some(calls.stop)
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.state();
-        change(&mut state);
-        let waits = state.at == Loop::Waiting;
-        state.at = Loop::Working;
-        drop(state);
-        if waits && let Err(error) = self.waker.wake() {
+    fn call(&self, call: impl FnOnce(&mut Calls)) {
+        call(&mut self.calls());
+        if self.at.swap(CALLED, Ordering::SeqCst) == WAITING
+            && let Err(error) = self.waker.wake()
+        {
             log::error!("cannot wake the loop: {error}");
         }
     }
@@ -82,9 +80,9 @@ impl Wakes {
 impl WakeTarget for Wakes {
     fn wake(&self, client: u64) {
         let id = ConnId::from_u64(client);
-        self.change(|state| {
-            if state.queued.insert(id) {
-                state.queue.push(id);
+        self.call(|calls| {
+            if calls.queued.insert(id) {
+                calls.queue.push(id);
             }
         });
     }
@@ -99,11 +97,11 @@ pub struct Handle {
 impl Handle {
     /// Has the loop take no new clients, answer what has arrived, and end within `drain_ms`.
     pub fn drain(&self) {
-        self.wakes.change(|state| state.stop = state.stop.max(StopWish::Drain));
+        self.wakes.call(|calls| calls.stop = calls.stop.max(StopWish::Drain));
     }
 
     /// Has the loop end at once; open clients are cut.
     pub fn stop(&self) {
-        self.wakes.change(|state| state.stop = StopWish::Stop);
+        self.wakes.call(|calls| calls.stop = StopWish::Stop);
     }
 }

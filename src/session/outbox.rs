@@ -1,7 +1,7 @@
 //! What a session has to say: bytes, shared bytes and file ranges, bounded, in order.
 //!
-//! While it is empty it owns no piece; the bytes of small answers lie in one buffer, so that an answer (or a batch of
-//! them) leaves in one write.
+//! The bytes of small answers lie in one buffer, so that an answer (or a batch of them) leaves in one write; answers of plain
+//! bytes, the most frequent, are nothing else than that buffer.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,15 +18,15 @@ pub(crate) const GATHER_MAX: usize = 16;
 /// The outbox of one client, seen by its session.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// Literal bytes of all [`Piece::Bytes`], in order; those before `head` have been sent.
+    /// Literal bytes of all [`Piece::Bytes`], in order, then the last `tail`; those before `head` have been sent.
     bytes: Vec<u8>,
     head: usize,
     pieces: VecDeque<Piece>,
+    /// How many literal bytes come behind all pieces.
+    tail: usize,
     /// Bytes that wait in memory: literal and shared ones; files are not in memory.
     held_bytes: usize,
     bytes_max: usize,
-    /// Sent since the last record was reached.
-    sent_since_record: u64,
 }
 
 #[derive(Debug)]
@@ -87,8 +87,7 @@ pub(crate) enum Front<'a> {
 impl Outbox {
     /// An empty outbox that holds at most `bytes_max` bytes.
     pub fn new(bytes_max: usize) -> Self {
-        let bytes = Vec::new();
-        Outbox { bytes, head: 0, pieces: VecDeque::new(), held_bytes: 0, bytes_max, sent_since_record: 0 }
+        Outbox { bytes_max, ..Outbox::default() }
     }
 
     /// How many bytes can be put now.
@@ -98,7 +97,7 @@ impl Outbox {
 
     /// Whether nothing waits to be sent.
     pub fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
+        self.tail == 0 && self.pieces.is_empty()
     }
 
     /// How many bytes it can hold when empty.
@@ -153,7 +152,7 @@ impl Outbox {
         }
         if !range.is_empty() {
             self.held_bytes += range.len();
-            self.pieces.push_back(Piece::Shared(bytes, range));
+            self.push(Piece::Shared(bytes, range));
         }
         Ok(())
     }
@@ -164,29 +163,34 @@ impl Outbox {
             return Err(Full);
         }
         if range.len > 0 {
-            self.pieces.push_back(Piece::File(range));
+            self.push(Piece::File(range));
         }
         Ok(())
     }
 
     /// Puts a record behind the answer that was put since the last one. It always has room: an answer has one.
     pub fn record(&mut self, record: Record) {
-        self.pieces.push_back(Piece::Record(Box::new(record)));
+        self.push(Piece::Record(Box::new(record)));
+    }
+
+    fn push(&mut self, piece: Piece) {
+        if self.tail > 0 {
+            self.pieces.push_back(Piece::Bytes(std::mem::take(&mut self.tail)));
+        }
+        self.pieces.push_back(piece);
     }
 
     fn grew(&mut self, len: usize) {
-        if len == 0 {
-            return;
-        }
         self.held_bytes += len;
-        if let Some(Piece::Bytes(last)) = self.pieces.back_mut() {
-            *last += len;
-        } else {
-            self.pieces.push_back(Piece::Bytes(len));
-        }
+        self.tail += len;
     }
 
-    /// What is to be sent next. Slices are gathered past records, up to the next file. Records must have been taken.
+    /// What is to be sent, if it is all plain bytes.
+    pub(crate) fn plain(&self) -> Option<&[u8]> {
+        (self.tail > 0 && self.pieces.is_empty()).then(|| &self.bytes[self.head..])
+    }
+
+    /// What is to be sent next. Slices are gathered past records, up to the next file.
     pub(crate) fn front<'a>(&'a self, slices: &mut [IoSlice<'a>; GATHER_MAX]) -> Front<'a> {
         let (mut count, mut at) = (0, self.head);
         for piece in &self.pieces {
@@ -205,59 +209,62 @@ impl Outbox {
                 }
             }
             if count == GATHER_MAX {
-                break;
+                return Front::Bytes { count, file_follows: false };
             }
+        }
+        if self.tail > 0 {
+            slices[count] = IoSlice::new(&self.bytes[at..]);
+            count += 1;
         }
         if count == 0 { Front::Empty } else { Front::Bytes { count, file_follows: false } }
     }
 
-    /// Takes note that `len` bytes of the front were sent, and hands on each record that was reached, with the bytes
-    /// of its answer.
-    pub(crate) fn sent(&mut self, mut len: u64, mut reached: impl FnMut(&Record, u64)) {
-        loop {
-            match self.pieces.front_mut() {
-                Some(Piece::Record(record)) => {
-                    reached(record, self.sent_since_record);
-                    self.sent_since_record = 0;
-                    self.pieces.pop_front();
-                }
-                Some(_) if len == 0 => break,
-                Some(piece) => {
-                    let (part, whole) = piece.took(len);
-                    match piece {
-                        Piece::Bytes(_) => {
-                            self.head += part as usize;
-                            self.held_bytes -= part as usize;
-                        }
-                        Piece::Shared(..) => self.held_bytes -= part as usize,
-                        Piece::File(_) | Piece::Record(_) => {}
+    /// Takes note that `len` bytes of the front were sent, and hands on each record that was reached, with how many of
+    /// them came before it.
+    pub(crate) fn sent(&mut self, len: u64, mut reached: impl FnMut(&Record, u64)) {
+        let mut left = len;
+        // Bound: each pass drops a piece, or is the last.
+        while let Some(piece) = self.pieces.front_mut() {
+            if let Piece::Record(record) = piece {
+                reached(record, len - left);
+            } else if left == 0 {
+                break;
+            } else {
+                let (part, whole) = piece.took(left);
+                left -= part;
+                match piece {
+                    Piece::Bytes(_) => {
+                        self.head += part as usize;
+                        self.held_bytes -= part as usize;
                     }
-                    self.sent_since_record += part;
-                    len -= part;
-                    if whole {
-                        self.pieces.pop_front();
-                    }
+                    Piece::Shared(..) => self.held_bytes -= part as usize,
+                    Piece::File(_) | Piece::Record(_) => {}
                 }
-                None => break,
+                if !whole {
+                    break;
+                }
             }
+            self.pieces.pop_front();
         }
-        debug_assert!(len == 0, "more was sent than there was");
-        if self.pieces.is_empty() {
+        debug_assert!(left <= self.tail as u64, "more was sent than there was");
+        self.head += left as usize;
+        self.held_bytes -= left as usize;
+        self.tail -= left as usize;
+        if self.is_empty() {
             self.bytes.clear();
             self.head = 0;
         }
     }
 
-    /// Drops all that was not sent; records still get the bytes that were.
-    pub(crate) fn abandon(&mut self, mut reached: impl FnMut(&Record, u64)) {
+    /// Drops all that was not sent; says which records will not be reached.
+    pub(crate) fn abandon(&mut self, mut unreached: impl FnMut(&Record)) {
         for piece in self.pieces.drain(..) {
             if let Piece::Record(record) = piece {
-                reached(&record, self.sent_since_record);
-                self.sent_since_record = 0;
+                unreached(&record);
             }
         }
         self.bytes.clear();
-        (self.head, self.held_bytes, self.sent_since_record) = (0, 0, 0);
+        (self.head, self.tail, self.held_bytes) = (0, 0, 0);
     }
 
     /// Moves what was not sent into an outbox of its own, no larger than that: the scratch outbox stays with the loop.
@@ -266,12 +273,12 @@ impl Outbox {
             bytes: self.bytes[self.head..].to_vec(),
             head: 0,
             pieces: self.pieces.drain(..).collect(),
+            tail: self.tail,
             held_bytes: self.held_bytes,
             bytes_max: self.bytes_max,
-            sent_since_record: self.sent_since_record,
         };
         self.bytes.clear();
-        (self.head, self.held_bytes, self.sent_since_record) = (0, 0, 0);
+        (self.head, self.tail, self.held_bytes) = (0, 0, 0);
         Box::new(rest)
     }
 }
@@ -353,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_gets_the_bytes_of_its_own_answer() {
+    fn a_record_is_reached_behind_its_answer_or_told_as_unreached() {
         let record = |line: &str| Record { line: line.into(), bytes_at: 0, head_bytes: 0 };
         let mut out = Outbox::new(64);
         out.put(b"first").unwrap();
@@ -361,13 +368,14 @@ mod tests {
         out.put(b"second!").unwrap();
         out.record(record("b"));
         let mut seen = Vec::new();
-        out.sent(8, |record, sent| seen.push((record.line.clone(), sent)));
+        out.sent(8, |record, before| seen.push((record.line.clone(), before)));
         assert_eq!(seen, [("a".into(), 5)]);
         let mut rest = out.take_rest();
         assert!(out.is_empty());
         assert_eq!(gathered(&rest), b"ond!");
-        rest.abandon(|record, sent| seen.push((record.line.clone(), sent)));
-        assert_eq!(seen[1], ("b".into(), 3));
+        let mut unreached = Vec::new();
+        rest.abandon(|record| unreached.push(record.line.clone()));
+        assert_eq!(unreached, ["b"]);
         assert!(rest.is_empty());
     }
 }

@@ -20,6 +20,8 @@ pub struct Rehearsal<S: Session> {
     pub answer: Vec<u8>,
     /// The records put so far, with the bytes of their answers.
     pub records: Vec<(Record, u64)>,
+    /// Where in the answer the last record stands.
+    recorded_at: u64,
 }
 
 /// Where a rehearsal stands.
@@ -47,6 +49,7 @@ impl<S: Session> Rehearsal<S> {
             state: State::Waits(Wait::NextRequest),
             answer: Vec::new(),
             records: Vec::new(),
+            recorded_at: 0,
         };
         rehearsal.call(Call::Open);
         rehearsal
@@ -105,7 +108,7 @@ impl<S: Session> Rehearsal<S> {
             assert!(!(idle && progress.next == Next::NeedRoom), "needs room in an empty outbox");
             self.unconsumed.drain(..progress.consumed);
             if let Next::Abort(_) = progress.next {
-                self.out.abandon(|_, _| {});
+                self.out.abandon(|_| {});
             }
             self.take();
             let expired = matches!(call, Call::Expired(_));
@@ -127,6 +130,7 @@ impl<S: Session> Rehearsal<S> {
     fn take(&mut self) {
         loop {
             let mut slices = [IoSlice::new(&[]); super::outbox::GATHER_MAX];
+            let begins_at = self.answer.len() as u64;
             let len = match self.out.front(&mut slices) {
                 Front::Empty => 0,
                 Front::Bytes { count, .. } => {
@@ -141,7 +145,10 @@ impl<S: Session> Rehearsal<S> {
                     range.len
                 }
             };
-            self.out.sent(len, |record, sent| self.records.push((record.clone(), sent)));
+            self.out.sent(len, |record, before| {
+                let at = begins_at + before;
+                self.records.push((record.clone(), at - std::mem::replace(&mut self.recorded_at, at)));
+            });
             if self.out.is_empty() {
                 return;
             }
