@@ -6,6 +6,7 @@ mod common;
 use std::process::Command;
 use std::time::Duration;
 
+use common::http::{Site, get};
 use common::server::Setup;
 use common::{Client, Server, eventually, pace};
 
@@ -20,6 +21,12 @@ fn starve(server: &Server, limit: usize) {
         .status()
         .expect("prlimit, which every Debian has");
     assert!(prlimit.success());
+}
+
+/// Lowers it so that not one more can be had.
+fn starve_wholly(server: &Server) {
+    let open = server.descriptors();
+    starve(server, (0..u32::MAX).find(|fd| !open.contains(fd)).unwrap() as usize);
 }
 
 #[test]
@@ -55,9 +62,7 @@ fn a_client_that_leaves_ends_the_pause_however_long_it_is() {
 #[test]
 fn it_recovers_without_a_client_that_leaves() {
     let mut server = Server::serve(&["echo@127.0.0.1:0"]);
-    let open = server.descriptors();
-    let next = (0..u32::MAX).find(|fd| !open.contains(fd)).unwrap();
-    starve(&server, next as usize);
+    starve_wholly(&server);
     let mut client = server.client("echo");
     client.send(b"let me in");
     client.expect_silence(Duration::from_millis(300));
@@ -76,4 +81,51 @@ fn started_with_few_descriptors_it_serves_whom_it_can() {
     }
     server.client("echo").expect_echo(b"still serving");
     assert!(server.stop().success());
+}
+
+/// Bigger than what is kept in memory: each stays open for a while.
+const FILE_BYTES: usize = 40_000;
+
+#[test]
+fn files_without_a_descriptor_are_answered_with_503_until_there_is_one() {
+    let site = Site::new();
+    site.file("index.html", "home");
+    site.file("big", vec![b'b'; FILE_BYTES]);
+    let mut server = site.serve(&[]);
+    let mut client = server.client("http");
+    assert_eq!(get(&mut client, "/none", "").status, 404, "it is inside");
+    let mut leaving = server.client("http");
+    assert_eq!(get(&mut leaving, "/none", "").status, 404, "it is inside, too");
+    starve_wholly(&server);
+    for target in ["/", "/big"] {
+        let answer = get(&mut client, target, "");
+        assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")), "{target}");
+    }
+    // It recovers by itself: the descriptor of a client that has left will do for a file at a time.
+    drop(leaving);
+    for target in ["/", "/big"] {
+        eventually("a file is served again", || get(&mut client, target, "").status == 200);
+    }
+}
+
+#[test]
+fn files_that_are_kept_open_give_way_to_others_and_to_clients() {
+    let site = Site::new();
+    for n in 0..2 * LIMIT {
+        site.file(&format!("{n}"), vec![b'b'; FILE_BYTES]);
+    }
+    let spec = common::http::spec(&site.root());
+    let mut server = Setup::oneloop(["serve", &spec]).nofile(LIMIT as u32).start().listening();
+    let mut client = server.client("http");
+    for n in 0..2 * LIMIT {
+        assert_eq!(get(&mut client, &format!("/{n}"), "").status, 200, "file {n}");
+        let open = server.descriptors().len();
+        assert!(open < LIMIT / 2, "{open} descriptors, most of them of files that nobody reads");
+    }
+    assert_eq!(get(&mut server.client("http"), "/0", "").status, 200, "another client comes in");
+    // The same when all other descriptors are taken.
+    starve_wholly(&server);
+    for n in 0..2 * LIMIT {
+        assert_eq!(get(&mut client, &format!("/{n}"), "").status, 200, "file {n}");
+    }
 }

@@ -23,6 +23,11 @@ pub fn raise_descriptors_max() -> io::Result<u64> {
     Ok(soft)
 }
 
+/// The number of descriptors that this process may have now (getrlimit(2), `RLIMIT_NOFILE`).
+pub fn descriptors_max() -> io::Result<u64> {
+    Ok(getrlimit(Resource::RLIMIT_NOFILE)?.0)
+}
+
 /// macOS says "unlimited" and then refuses more than this.
 #[cfg(target_os = "macos")]
 fn descriptors_kernel_max() -> u64 {

@@ -3,8 +3,9 @@
 use lru::LruCache;
 use std::sync::Arc;
 
-use super::bounds::{CACHE_BYTES_MAX, CACHE_ENTRIES_MAX, CACHE_FILES_MAX};
+use super::bounds::{CACHE_BYTES_MAX, CACHE_ENTRIES_MAX, CACHE_FILES_MAX, DESCRIPTORS_PER_CACHE_FILE};
 use super::resource::Resource;
+use crate::sys::process::descriptors_max;
 
 /// What was found before, by path. Only what exists is kept, so clients cannot fill it with what they invent.
 #[derive(Debug)]
@@ -12,11 +13,15 @@ pub(super) struct Cache {
     entries: LruCache<Box<[u8]>, Arc<Resource>>,
     held_bytes: usize,
     open_files: usize,
+    open_files_max: usize,
 }
 
 impl Cache {
     pub(super) fn new() -> Cache {
-        Cache { entries: LruCache::unbounded(), held_bytes: 0, open_files: 0 }
+        let share =
+            descriptors_max().map_or(CACHE_FILES_MAX as u64, |most| most / DESCRIPTORS_PER_CACHE_FILE);
+        let open_files_max = usize::try_from(share).unwrap_or(CACHE_FILES_MAX).clamp(1, CACHE_FILES_MAX);
+        Cache { entries: LruCache::unbounded(), held_bytes: 0, open_files: 0, open_files_max }
     }
 
     pub(super) fn get(&mut self, path: &[u8]) -> Option<&Arc<Resource>> {
@@ -36,12 +41,25 @@ impl Cache {
         self.open_files += resource.open_files();
         self.entries.put(path.into(), resource);
         while self.held_bytes > CACHE_BYTES_MAX
-            || self.open_files > CACHE_FILES_MAX
+            || self.open_files > self.open_files_max
             || self.entries.len() > CACHE_ENTRIES_MAX
         {
             let Some((_, old)) = self.entries.pop_lru() else { break };
             self.forget(&old);
         }
+    }
+
+    /// Gives up all that is kept open, because there are no descriptors; says whether there was anything.
+    pub(super) fn give_up_files(&mut self) -> bool {
+        if self.open_files == 0 {
+            return false;
+        }
+        let open = self.entries.iter().filter(|(_, resource)| resource.open_files() > 0);
+        let paths: Vec<_> = open.map(|(path, _)| path.clone()).collect();
+        for path in paths {
+            self.remove(&path);
+        }
+        true
     }
 
     fn forget(&mut self, old: &Resource) {

@@ -39,6 +39,7 @@ use self::cache::Cache;
 use self::clock::{Clock, OkPrefix};
 use self::config::Site;
 use self::resource::{Found, Resource};
+use self::status::Status;
 use crate::session::{Client, Now, Refusal, Service};
 
 /// The service: one directory. Clones share what is in memory; a forked child has its own copy.
@@ -115,7 +116,10 @@ impl Shared {
             }
             self.hot().cache.remove(path);
         }
-        let found = resource::find(&self.site, path, now);
+        let mut found = resource::find(&self.site, path, now);
+        if matches!(found, Found::Nothing(Status::Unavailable)) && self.hot().cache.give_up_files() {
+            found = resource::find(&self.site, path, now);
+        }
         if let Found::File(resource) = &found {
             self.hot().cache.insert(path, Arc::clone(resource));
         }

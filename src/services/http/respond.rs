@@ -88,8 +88,12 @@ impl Scene<'_> {
              <meta name=color-scheme content=\"light dark\"><title>{line}</title><h1>{line}</h1></html>\n"
         );
         let length = format!("Content-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n", page.len());
-        let allow = if status == Status::MethodNotAllowed { ALLOW } else { "" };
-        let mut answer = self.answer(status, persistence, &[&length, allow, &self.site.fields]);
+        let advice = match status {
+            Status::MethodNotAllowed => ALLOW,
+            Status::Unavailable => "Retry-After: 1\r\n",
+            _ => "",
+        };
+        let mut answer = self.answer(status, persistence, &[&length, advice, &self.site.fields]);
         if with_body {
             answer.parts.push(Part::bytes(page));
         }
