@@ -13,6 +13,8 @@ use common::{Client, Server, eventually, has_program};
 const REQUESTS: usize = 2000;
 /// Calls of a kind that may come on top: the first read of a client, the wait before it, a timer now and then.
 const EXTRA: usize = 40;
+/// A call is counted when it returns: the last may still be on its way back when strace is told to stop.
+const UNCOUNTED: usize = 1;
 /// Requests that are sent at once.
 const BATCH: usize = 16;
 
@@ -78,7 +80,7 @@ fn a_request_costs_one_read_one_write_and_its_share_of_one_wait() {
         return;
     };
     let of = |names: &[&str]| names.iter().filter_map(|name| calls.get(*name)).sum::<usize>();
-    let expected = REQUESTS..=REQUESTS + EXTRA;
+    let expected = REQUESTS - UNCOUNTED..=REQUESTS + EXTRA;
     let (reads, writes) =
         (of(&["read", "recvfrom", "readv", "recvmsg"]), of(&["write", "sendto", "writev", "sendmsg"]));
     assert!(expected.contains(&reads), "{reads} reads for {REQUESTS} requests");
@@ -116,7 +118,7 @@ fn a_small_file_leaves_in_one_write_with_its_head_and_a_batch_in_one_write_too()
         let of = |names: &[&str]| names.iter().filter_map(|name| calls.get(*name)).sum::<usize>();
         let writes = of(&["write", "sendto", "writev", "sendmsg", "sendfile"]);
         assert!(
-            (batches..=batches + EXTRA).contains(&writes),
+            (batches - UNCOUNTED..=batches + EXTRA).contains(&writes),
             "{writes} writes for {batches} times {batch} of {file}"
         );
         // Whether a file has changed is looked at twice a second, not for each request.
@@ -147,7 +149,7 @@ fn a_request_costs_a_blocking_model_one_read_and_one_write_and_nothing_else() {
             return;
         };
         let of = |names: &[&str]| names.iter().filter_map(|name| calls.get(*name)).sum::<usize>();
-        let expected = REQUESTS..=REQUESTS + EXTRA;
+        let expected = REQUESTS - UNCOUNTED..=REQUESTS + EXTRA;
         let (reads, writes) = (of(&["recvfrom", "recvmsg"]), of(&["sendto", "sendmsg"]));
         assert!(expected.contains(&reads), "{model}: {reads} reads for {REQUESTS} requests");
         assert!(expected.contains(&writes), "{model}: {writes} writes for {REQUESTS} requests");
