@@ -3,6 +3,8 @@
 
 mod common;
 
+#[cfg(target_os = "linux")]
+use std::net::Ipv6Addr;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -82,4 +84,61 @@ fn clients_of_a_unix_socket_have_no_address_to_count() {
     }
     assert!(server.stop().success());
     assert!(!path.exists(), "the socket's path is removed at the end");
+}
+
+/// A machine has one loopback address of IPv6, so the addresses are those of a network namespace: this very test, started again
+/// in one by `unshare(1)`, makes them on its own loopback.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_limit_per_address_counts_a_slash_64_as_one() {
+    const INSIDE: &str = "ONELOOP_TEST_IN_NAMESPACE";
+    if std::env::var_os(INSIDE).is_some() {
+        return sites_of_ipv6();
+    }
+    let addresses = SITES.map(|address| format!("ip -6 addr add {address}/128 dev lo nodad")).join(" && ");
+    let namespace = |command: &str| {
+        let mut unshare = std::process::Command::new("unshare");
+        unshare.args(["--user", "--map-root-user", "--net", "sh", "-c"]);
+        unshare.arg(format!("ip link set lo up && {addresses} && {command}"));
+        unshare
+    };
+    if !namespace("true").status().is_ok_and(|status| status.success()) {
+        println!("SKIPPED: no network namespace can be made here (unshare(1), ip(8))");
+        return;
+    }
+    let test = std::env::current_exe().unwrap();
+    let name = "a_limit_per_address_counts_a_slash_64_as_one";
+    let output = namespace("exec \"$TEST\" --exact \"$NAME\" --nocapture")
+        .env("TEST", test)
+        .env("NAME", name)
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{output:?}");
+}
+
+/// Two addresses of one /64, and one of the next.
+#[cfg(target_os = "linux")]
+const SITES: [&str; 3] = ["2001:db8:1:1::1", "2001:db8:1:1:ffff::2", "2001:db8:1:2::1"];
+
+#[cfg(target_os = "linux")]
+fn sites_of_ipv6() {
+    let mut server = Server::serve(&["--clients-per-address=2", "echo@[::]:0"]);
+    let port = server.address("echo").tcp().port();
+    let from = |source: &str| {
+        let source: Ipv6Addr = source.parse().unwrap();
+        let to = common::Address::Tcp((SITES[0].parse::<Ipv6Addr>().unwrap(), port).into());
+        Client::connect_from(IpAddr::V6(source), &to)
+    };
+    let [mut one, mut other] = [from(SITES[0]), from(SITES[1])];
+    one.expect_echo(b"one");
+    other.expect_echo(b"another address of the same site");
+    from(SITES[0]).expect_end();
+    from(SITES[1]).expect_end();
+    server.told("ended: refused-address", 2);
+    from(SITES[2]).expect_echo(b"the next /64 is somebody else");
+    drop(one);
+    server.told("ended: peer-closed", 2);
+    from(SITES[1]).expect_echo(b"there is room again");
 }
