@@ -32,6 +32,29 @@ fn a_reset_while_the_server_writes_is_no_sigpipe() {
     server.client("chargen").expect_exact(b" !\"#");
 }
 
+/// A reset that meets a half-closed socket makes the next write fail with EPIPE, and only that raises the signal; sendfile(2)
+/// has no flag to suppress it.
+#[test]
+fn a_reset_after_a_half_close_while_the_server_writes_is_no_sigpipe() {
+    let site = common::http::Site::new();
+    site.file("big", vec![0; 64 << 20]);
+    let mut server = Server::serve(&["chargen@127.0.0.1:0", &common::http::spec(&site.root())]);
+    for service in ["chargen", "http"] {
+        for _ in 0..20 {
+            let mut client = server.client(service);
+            if service == "http" {
+                client.send(b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
+            }
+            client.read_exact(&mut [0; 1000]);
+            client.socket().shutdown(std::net::Shutdown::Write).unwrap();
+            client.read_exact(&mut [0; 1000]);
+            client.reset();
+        }
+    }
+    server.told("ended: reset", 40);
+    server.client("chargen").expect_exact(b" !\"#");
+}
+
 #[test]
 fn a_reset_with_unsent_answers_and_unread_bytes_ends_its_client_alone() {
     let mut server = Server::serve(&["echo@127.0.0.1:0"]);
