@@ -18,7 +18,7 @@ use Then::{Closed, Open};
 /// Where it is said, what is sent, which statuses come back, and what becomes of the connection.
 type Conversation = (&'static str, &'static str, &'static [u16], Then);
 
-const CONVERSATIONS: [Conversation; 45] = [
+const CONVERSATIONS: [Conversation; 50] = [
     ("9110 9.3.1", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", &[200], Open),
     ("9110 9.3.2", "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", &[200], Open),
     ("9110 9.3.7", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", &[204], Open),
@@ -70,6 +70,16 @@ const CONVERSATIONS: [Conversation; 45] = [
     ("9112 5.2", "GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n c\r\n\r\n", &[400], Closed),
     ("9110 5.5", "GET / HTTP/1.1\r\nHost: h\r\nA: b\0\r\n\r\n", &[400], Closed),
     ("9112 6.1", "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", &[501], Closed),
+    (
+        "9112 6.1",
+        "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: x;a=b\r\nTransfer-Encoding: chunked\r\n\r\n",
+        &[501],
+        Closed,
+    ),
+    ("9112 6.3", "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: foo\r\n\r\n", &[400], Closed),
+    ("9112 6.3", "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", &[400], Closed),
+    ("9112 6.3", "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked;a=b\r\n\r\n", &[400], Closed),
+    ("9112 6.1", "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: , chunked\r\n\r\n", &[400], Closed),
     ("9112 6.1", "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &[400], Closed),
     (
         "9112 6.1",

@@ -286,18 +286,10 @@ fn framing(request: &Request<'_, '_>) -> Result<Framing, Status> {
         if request.has(Field::ContentLength) || request.version == Version::Http10 {
             return Err(Status::BadRequest);
         }
-        let Some(coding) = request.value(Field::TransferEncoding) else { return Err(Status::BadRequest) };
-        if coding.trim_ascii().eq_ignore_ascii_case(b"chunked") {
-            return Ok(Framing::Chunked);
-        }
-        let mut codings = coding.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-        let chunked_last = codings.next_back().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
-        let chunked_before = codings.any(|coding| coding.eq_ignore_ascii_case(b"chunked"));
-        return Err(if chunked_last && !chunked_before {
-            Status::NotImplemented
-        } else {
-            Status::BadRequest
-        });
+        return match request.value(Field::TransferEncoding) {
+            Some(coding) if coding.trim_ascii().eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
+            _ => Err(refusal_of_codings(request.values(Field::TransferEncoding))),
+        };
     }
     if !request.has(Field::ContentLength) {
         return Ok(Framing::Length(0));
@@ -309,6 +301,21 @@ fn framing(request: &Request<'_, '_>) -> Result<Framing, Status> {
     let length =
         digits.iter().fold(0u64, |n, digit| n.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
     if length > BODY_BYTES_MAX { Err(Status::ContentTooLarge) } else { Ok(Framing::Length(length)) }
+}
+
+/// Why transfer codings other than `chunked` alone are refused. Where that comes last, and once, the others are just not known
+/// here (501, RFC 9112, section 6.1); else the body has no end that all would agree on (400, section 6.3).
+fn refusal_of_codings<'a>(values: impl Iterator<Item = &'a [u8]>) -> Status {
+    let (mut chunked, mut chunked_last) = (0, false);
+    for coding in values.flat_map(|value| value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii) {
+        let name = coding.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+        if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
+            return Status::BadRequest;
+        }
+        chunked += u32::from(name.eq_ignore_ascii_case(b"chunked"));
+        chunked_last = coding.eq_ignore_ascii_case(b"chunked");
+    }
+    if chunked == 1 && chunked_last { Status::NotImplemented } else { Status::BadRequest }
 }
 
 /// RFC 9112, section 9.3.
