@@ -1,0 +1,221 @@
+//! What is served: whole, in part, in another coding, changed, or not at all; and what the log says of it.
+
+use super::*;
+
+#[test]
+fn a_file_comes_with_all_that_describes_it() {
+    let (_dir, http) = site(|_| {});
+    // From the disk, then from memory: byte for byte the same.
+    let answer = get(&http, "/hello.txt", "");
+    assert_eq!(get(&http, "/hello.txt", ""), answer);
+    let etag = field(&answer, "ETag").unwrap();
+    assert!(etag.starts_with('"') && etag.ends_with('"'));
+    assert_eq!(
+        answer,
+        format!(
+            "HTTP/1.1 200 OK\r\nDate: Wed, 18 May 2033 03:33:20 GMT\r\n\
+             Content-Type: text/plain; charset=utf-8\r\nContent-Length: 10\r\nAccept-Ranges: bytes\r\n\
+             Last-Modified: Sun, 13 Sep 2020 12:26:40 GMT\r\nETag: {etag}\r\n\r\n0123456789"
+        )
+    );
+    assert_eq!(get(&http, "/", ""), get(&http, "/index.html", ""));
+    assert_eq!(body(&get(&http, "/sub%20dir/file", "")), "file");
+    let head = ask(&http, "HEAD /hello.txt HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(head, answer.strip_suffix("0123456789").unwrap());
+    let whole = rehearsal::answer(&http, &[b"GET /big.bin HTTP/1.0\r\n\r\n"], true, OUT);
+    assert!(whole.ends_with(&big()));
+}
+
+#[test]
+fn conditions_are_evaluated_in_their_order() {
+    let (_dir, http) = site(|_| {});
+    let whole = get(&http, "/hello.txt", "");
+    let (etag, modified) = (field(&whole, "ETag").unwrap(), field(&whole, "Last-Modified").unwrap());
+    let (before, after) = ("Sun, 13 Sep 2020 12:26:39 GMT", "Sunday, 13-Sep-20 12:26:41 GMT");
+    let table = [
+        (format!("If-None-Match: {etag}"), 304),
+        (format!("If-None-Match: W/{etag}"), 304),
+        (format!("If-None-Match: \"a,b\" , {etag}"), 304),
+        ("If-None-Match: *".into(), 304),
+        ("If-None-Match: \"x\"".into(), 200),
+        (format!("If-None-Match: \"x\"\r\nIf-None-Match: {etag}"), 304),
+        (format!("If-None-Match: \"x\"\r\nIf-Modified-Since: {modified}"), 200),
+        (format!("If-Modified-Since: {modified}"), 304),
+        (format!("If-Modified-Since: {after}"), 304),
+        (format!("If-Modified-Since: {before}"), 200),
+        ("If-Modified-Since: yesterday".into(), 200),
+        (format!("If-Match: {etag}"), 200),
+        (format!("If-Match: W/{etag}"), 412),
+        ("If-Match: \"x\"".into(), 412),
+        ("If-Match: *".into(), 200),
+        (format!("If-Unmodified-Since: {before}"), 412),
+        (format!("If-Unmodified-Since: {modified}"), 200),
+        (format!("If-Match: {etag}\r\nIf-Unmodified-Since: {before}"), 200),
+        (format!("If-Match: {etag}\r\nIf-None-Match: {etag}"), 304),
+        (format!("Range: bytes=0-0\r\nIf-Range: {etag}"), 206),
+        (format!("Range: bytes=0-0\r\nIf-Range: W/{etag}"), 200),
+        (format!("Range: bytes=0-0\r\nIf-Range: {modified}"), 206),
+        (format!("Range: bytes=0-0\r\nIf-Range: {before}"), 200),
+        (format!("Range: bytes=0-0\r\nIf-None-Match: {etag}"), 304),
+    ];
+    for (fields, expected) in table {
+        let answer = get(&http, "/hello.txt", &format!("{fields}\r\n"));
+        assert_eq!(statuses(&answer), [expected], "{fields}: {answer}");
+        if expected == 304 {
+            assert_eq!((field(&answer, "ETag"), body(&answer)), (Some(etag), ""));
+        }
+    }
+}
+
+#[test]
+fn ranges_come_alone_or_as_parts() {
+    let (_dir, http) = site(|_| {});
+    let one = get(&http, "/hello.txt", "Range: bytes=2-4\r\n");
+    assert_eq!((statuses(&one), body(&one)), (vec![206], "234"));
+    assert_eq!(field(&one, "Content-Range"), Some("bytes 2-4/10"));
+    let merged = get(&http, "/hello.txt", "Range: bytes=2-4,4-6\r\n");
+    assert_eq!((field(&merged, "Content-Range"), body(&merged)), (Some("bytes 2-6/10"), "23456"));
+    let none = get(&http, "/hello.txt", "Range: bytes=10-\r\n");
+    assert_eq!((statuses(&none), field(&none, "Content-Range")), (vec![416], Some("bytes */10")));
+    let parts = get(&http, "/hello.txt", "Range: bytes=0-1,-2\r\n");
+    let boundary =
+        field(&parts, "Content-Type").unwrap().strip_prefix("multipart/byteranges; boundary=").unwrap();
+    let part = |range, text| {
+        format!(
+            "\r\n--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Range: bytes {range}/10\r\n\r\n{text}"
+        )
+    };
+    assert_eq!(body(&parts), format!("{}{}\r\n--{boundary}--\r\n", part("0-1", "01"), part("8-9", "89")));
+    assert_eq!(field(&parts, "Content-Length"), Some(body(&parts).len().to_string().as_str()));
+    let big_one = rehearsal::answer(
+        &http,
+        &[b"GET /big.bin HTTP/1.1\r\nHost: h\r\nRange: bytes=399990-\r\n\r\n"],
+        true,
+        OUT,
+    );
+    assert!(big_one.ends_with(&big()[399_990..]));
+    let head = ask(&http, "HEAD /hello.txt HTTP/1.1\r\nHost: h\r\nRange: bytes=0-0\r\n\r\n");
+    assert_eq!(statuses(&head), [200], "ranges are for GET");
+}
+
+#[test]
+fn the_neighbour_in_the_best_coding_is_served_unless_it_is_stale() {
+    let (dir, http) = site(|_| {});
+    let coded = |accept: &str| {
+        let answer = get(&http, "/code.js", &format!("Accept-Encoding: {accept}\r\n"));
+        assert_eq!(field(&answer, "Vary"), Some("Accept-Encoding"));
+        assert_eq!(field(&answer, "Content-Type"), Some("text/javascript; charset=utf-8"));
+        (
+            field(&answer, "Content-Encoding").map(str::to_owned),
+            body(&answer).to_owned(),
+            field(&answer, "ETag").unwrap().to_owned(),
+        )
+    };
+    let (plain, gzip, brotli) = (coded("identity"), coded("gzip"), coded("gzip, br"));
+    assert_eq!((plain.0, plain.1.as_str()), (None, "plain plain plain"));
+    assert_eq!((gzip.0.as_deref(), gzip.1.as_str()), (Some("gzip"), "gzipped"));
+    assert_eq!((brotli.0.as_deref(), brotli.1.as_str()), (Some("br"), "brotli"));
+    assert!(plain.2 != gzip.2 && gzip.2 != brotli.2 && plain.2 != brotli.2);
+    assert_eq!(field(&get(&http, "/hello.txt", "Accept-Encoding: gzip\r\n"), "Vary"), None);
+    let mut client = Rehearsal::open(&http, OUT);
+    set_modified(&dir.path().join("root/code.js"), 1_700_000_000);
+    client.pass(Duration::from_secs(1));
+    client.feed(b"GET /code.js HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n");
+    assert_eq!(body(&String::from_utf8_lossy(&client.answer)), "plain plain plain");
+}
+
+#[test]
+fn a_change_is_seen_within_a_second() {
+    let (dir, http) = site(|_| {});
+    let path = dir.path().join("root/hello.txt");
+    let mut client = Rehearsal::open(&http, OUT);
+    let now = |client: &mut Rehearsal<HttpSession>| {
+        client.pass(Duration::from_secs(1));
+        client.answer.clear();
+        client.feed(b"GET /hello.txt HTTP/1.1\r\nHost: h\r\n\r\n");
+        body(&String::from_utf8_lossy(&client.answer)).to_owned()
+    };
+    assert_eq!(now(&mut client), "0123456789");
+    write(&path, b"other size");
+    set_modified(&path, 1_600_000_001);
+    assert_eq!(now(&mut client), "other size");
+    let replacement = dir.path().join("new");
+    write(&replacement, b"replaced by rename");
+    std::fs::rename(&replacement, &path).unwrap();
+    assert_eq!(now(&mut client), "replaced by rename");
+    std::fs::remove_file(&path).unwrap();
+    assert!(now(&mut client).contains("404"));
+    // Twice within one tick of the file's clock: the times cannot tell, so the file is read again.
+    let soon = 2_000_000_006;
+    std::fs::write(&path, b"same").unwrap();
+    set_modified(&path, soon);
+    client.pass(Duration::from_millis(50));
+    assert_eq!(now(&mut client), "same");
+    std::fs::write(&path, b"SAME").unwrap();
+    set_modified(&path, soon);
+    assert_eq!(now(&mut client), "SAME");
+}
+
+#[test]
+fn missing_pages_are_the_sites_own_or_the_fallback() {
+    let (dir, http) = site(|_| {});
+    write(&dir.path().join("root/404.html"), b"<p>nowhere");
+    let missing = get(&http, "/nothing", "");
+    assert_eq!((statuses(&missing), body(&missing)), (vec![404], "<p>nowhere"));
+    let (_dir, http) = site(|config| config.fallback = Some("index.html".into()));
+    let fallback = get(&http, "/any/route", "");
+    assert_eq!((statuses(&fallback), body(&fallback)), (vec![200], "<p>home"));
+}
+
+#[test]
+fn what_the_operator_says_is_sent_and_what_he_may_not_say_is_refused() {
+    let (_dir, http) = site(|config| {
+        config.cache_control = Some("max-age=60".into());
+        config.headers = vec![("X-A".into(), "b".into())];
+        config.hidden = true;
+    });
+    let whole = get(&http, "/.secret", "");
+    assert_eq!((field(&whole, "Cache-Control"), field(&whole, "X-A")), (Some("max-age=60"), Some("b")));
+    let missing = get(&http, "/nothing", "");
+    assert_eq!((field(&missing, "Cache-Control"), field(&missing, "X-A")), (None, Some("b")));
+    for (name, value) in
+        [("Content-Length", "1"), ("A b", "c"), ("", "c"), ("A", "b\r\nC: d"), ("connection", "x")]
+    {
+        let mut config = Config::new(".");
+        config.headers = vec![(name.into(), value.into())];
+        assert!(matches!(Http::new(config), Err(ConfigError::Header(_))), "{name}: {value}");
+    }
+    let mut config = Config::new(".");
+    config.fallback = Some("../outside".into());
+    assert!(matches!(Http::new(config), Err(ConfigError::Path(_))));
+    assert!(matches!(Http::new(Config::new("/nonexistent")), Err(ConfigError::Root(..))));
+}
+
+#[test]
+fn an_answer_is_written_down_with_the_bytes_of_its_body() {
+    let (_dir, http) = site(|config| config.access = Some(AccessFormat::Combined));
+    let mut client = Rehearsal::open(&http, OUT);
+    let fields = "Referer: r\r\nUser-Agent: u\"a\r\n";
+    client.feed(format!("GET /hello.txt HTTP/1.1\r\nHost: h\r\n{fields}\r\n").as_bytes());
+    client.feed(format!("GET /hello.txt HTTP/1.1\r\nHost: h\r\n{fields}\r\n").as_bytes());
+    client.feed(b"HEAD /big.bin HTTP/1.1\r\nHost: h\r\n\r\nnonsense\x1b\r\n\r\n");
+    let lines: Vec<_> = client
+        .records
+        .iter()
+        .map(|(record, sent)| {
+            let (before, after) = record.line.split_at(record.bytes_at);
+            format!("{before}{}{after}", sent - u64::from(record.head_bytes))
+        })
+        .collect();
+    let error_bytes = lines[3].split(' ').nth(7).unwrap();
+    let time = "[18/May/2033:03:33:20 +0000]";
+    assert_eq!(
+        lines,
+        [
+            format!(" - - {time} \"GET /hello.txt HTTP/1.1\" 200 10 \"r\" \"u\\x22a\""),
+            format!(" - - {time} \"GET /hello.txt HTTP/1.1\" 200 10 \"r\" \"u\\x22a\""),
+            format!(" - - {time} \"HEAD /big.bin HTTP/1.1\" 200 0 \"-\" \"-\""),
+            format!(" - - {time} \"nonsense\\x1B\" 400 {error_bytes} \"-\" \"-\""),
+        ]
+    );
+}

@@ -1,0 +1,192 @@
+//! Statuses, framing, and when a connection ends.
+
+use super::*;
+
+#[test]
+fn a_session_is_small_and_an_idle_one_owns_nothing() {
+    assert!(size_of::<HttpSession>() <= 40, "{}", size_of::<HttpSession>());
+}
+
+/// Requests, and the status that RFC 9110 gives each.
+const STATUSES: [(&str, u16); 61] = [
+    ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", 200),
+    ("\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", 200),
+    ("GET http://h/hello.txt?x HTTP/1.1\r\nHost: h\r\n\r\n", 200),
+    ("GET / HTTP/1.0\r\n\r\n", 200),
+    ("GET / HTTP/1.7\r\nHost: h\r\n\r\n", 200),
+    ("GET / HTTP/1.1\r\nHost:\r\n\r\n", 200),
+    ("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", 204),
+    ("OPTIONS /hello.txt HTTP/1.1\r\nHost: h\r\n\r\n", 204),
+    ("GET /sub%20dir HTTP/1.1\r\nHost: h\r\n\r\n", 301),
+    ("GET /empty/ HTTP/1.1\r\nHost: h\r\n\r\n", 403),
+    ("GET /leak HTTP/1.1\r\nHost: h\r\n\r\n", 403),
+    ("GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n", 404),
+    ("GET /hello.txt/ HTTP/1.1\r\nHost: h\r\n\r\n", 404),
+    ("GET /.secret HTTP/1.1\r\nHost: h\r\n\r\n", 404),
+    ("GET /%2esecret HTTP/1.1\r\nHost: h\r\n\r\n", 404),
+    ("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", 405),
+    ("DELETE /x HTTP/1.1\r\nHost: h\r\n\r\n", 405),
+    ("CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", 405),
+    ("BREW / HTTP/1.1\r\nHost: h\r\n\r\n", 501),
+    ("GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505),
+    ("PRI * HTTP/2.0\r\n\r\n", 505),
+    ("GET / HTTP/1.1\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+    ("GET / HTTP/1.0\r\nHost: a/b\r\n\r\n", 400),
+    ("GET /\r\n\r\n", 400),
+    ("GET / http/1.1\r\nHost: h\r\n\r\n", 400),
+    ("GET  / HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+    ("GET / HTTP/1.1 \r\nHost: h\r\n\r\n", 400),
+    ("GET /a b HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+    ("GET /\0 HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+    ("G@T / HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+    ("GET * HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+    ("GET /.. HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+    ("GET /%00 HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+    ("\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+    ("\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+    ("GET / HTTP/1.1\nHost: h\n\n", 400),
+    ("GET / HTTP/1.1\r\nHost: h\r\nA: b\rc\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: h\r\nA: b\0c\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n c\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\n Host: h\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost : h\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: h\r\nA B: c\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: h\r\n: c\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: h\r\nnonsense\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", 400),
+    ("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1, 1\r\n\r\nx", 400),
+    ("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: +1\r\n\r\nx", 400),
+    ("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\nx", 400),
+    ("GET / HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n\r\nx", 400),
+    ("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    ("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked, gzip\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
+    ("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 9999999999999999999999\r\n\r\n", 413),
+    ("GET / HTTP/1.1\r\nHost: h\r\nExpect: tea\r\n\r\n", 417),
+];
+
+#[test]
+fn each_request_gets_the_status_that_rfc_9110_gives_it() {
+    let (_dir, http) = site(|_| {});
+    let long = "a".repeat(9000);
+    let fields = "a: b\r\n".repeat(101);
+    let with_bounds: [(&str, u16); 5] = [
+        (&format!("GET /{long} HTTP/1.1\r\nHost: h\r\n\r\n"), 414),
+        (&long, 414),
+        (&format!("GET / HTTP/1.1\r\nHost: h\r\nA: {long}\r\n\r\n"), 431),
+        (&format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n"), 431),
+        (&format!("GET / HTTP/1.1\r\nHost: h\r\n{}", "a: b\r\n".repeat(4000)), 431),
+    ];
+    for (request, expected) in STATUSES.into_iter().chain(with_bounds) {
+        let answers = ask(&http, request);
+        assert_eq!(statuses(&answers), [expected], "{request:?} was answered with {answers:?}");
+        if matches!(expected, 400 | 413 | 414 | 417 | 431 | 505) && !request.contains(" /.. ") {
+            let closes = field(&answers, "Connection") == Some("close");
+            assert!(closes || request.contains("* ") || request.contains("%00"), "{request:?}: {answers:?}");
+        }
+    }
+    let refused = ask(&http, "PUT / HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(field(&refused, "Allow"), Some("GET, HEAD, OPTIONS"));
+    let moved = get(&http, "/sub%20dir?q=1", "");
+    assert_eq!(field(&moved, "Location"), Some("/sub%20dir/?q=1"));
+    assert_eq!(field(&get(&http, "//sub%20dir", ""), "Location"), Some("/sub%20dir/"));
+}
+
+#[test]
+fn a_connection_stays_open_or_closes_as_its_version_says() {
+    let (_dir, http) = site(|_| {});
+    let table = [
+        ("1.1", "", None, 2),
+        ("1.1", "Connection: close\r\n", Some("close"), 1),
+        ("1.1", "Connection: x, Close\r\n", Some("close"), 1),
+        ("1.0", "", Some("close"), 1),
+        ("1.0", "Connection: keep-alive\r\n", Some("keep-alive"), 2),
+        ("1.0", "Connection: keep-alive, close\r\n", Some("close"), 1),
+    ];
+    for (version, fields, connection, count) in table {
+        for target in ["/hello.txt", "/big.bin", "/nothing"] {
+            let request = format!("GET {target} HTTP/{version}\r\nHost: h\r\n{fields}\r\n");
+            let answers = ask(&http, &format!("{request}{request}"));
+            assert_eq!(answers.matches("HTTP/1.1 ").count(), count, "{request}");
+            assert_eq!(field(&answers, "Connection"), connection, "{request}");
+        }
+    }
+}
+
+#[test]
+fn bodies_are_skipped_to_the_next_request() {
+    let (_dir, http) = site(|_| {});
+    let next = "GET /hello.txt HTTP/1.1\r\nHost: h\r\n\r\n";
+    let length =
+        format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 20\r\n\r\nGET / HTTP/1.1\r\n\r\n\r\n{next}");
+    assert_eq!(statuses(&ask(&http, &length)), [405, 200]);
+    let chunked = format!(
+        "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n3;a\r\nabc\r\n0\r\nT: x\r\n\r\n{next}"
+    );
+    assert_eq!(statuses(&ask(&http, &chunked)), [200, 200]);
+    let expects = "Host: h\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n";
+    assert_eq!(statuses(&ask(&http, &format!("GET / HTTP/1.1\r\n{expects}abc{next}"))), [100, 200, 200]);
+    let refused = ask(&http, &format!("PUT / HTTP/1.1\r\n{expects}"));
+    assert_eq!((statuses(&refused), field(&refused, "Connection")), (vec![405], Some("close")));
+    let too_long = ask(&http, "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 2000000\r\n\r\n");
+    assert_eq!((statuses(&too_long), field(&too_long, "Connection")), (vec![413], Some("close")));
+}
+
+#[test]
+fn a_slow_request_is_told_so_and_an_idle_client_is_not() {
+    let (_dir, http) = site(|_| {});
+    for partial in
+        ["G", "GET / HTTP/1.1\r\nHost: h\r\n", "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na"]
+    {
+        let mut client = Rehearsal::open(&http, OUT);
+        client.feed(partial.as_bytes());
+        assert_eq!(client.state(), State::Waits(Wait::RestOf(0)));
+        client.call(Call::Expired(Wait::RestOf(0)));
+        assert_eq!(statuses(&String::from_utf8_lossy(&client.answer)), [408]);
+        assert!(matches!(client.state(), State::Done(Next::NeedInput(_))));
+    }
+    let mut client = Rehearsal::open(&http, OUT);
+    client.feed(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n\r\n").answer.clear();
+    assert_eq!(client.state(), State::Waits(Wait::NextRequest), "an empty line begins nothing");
+    client.call(Call::Expired(Wait::NextRequest));
+    assert_eq!(client.answer, b"");
+}
+
+#[test]
+fn a_stopping_server_answers_what_was_asked_and_says_that_it_closes() {
+    let (_dir, http) = site(|_| {});
+    let request = "GET /hello.txt HTTP/1.1\r\nHost: h\r\n\r\n";
+    let mut idle = Rehearsal::open(&http, OUT);
+    idle.call(Call::Stopping);
+    assert_eq!(idle.state(), State::Done(Next::Finish));
+    let mut begun = Rehearsal::open(&http, OUT);
+    begun.feed(&request.as_bytes()[..9]);
+    begun.call(Call::Stopping);
+    assert_eq!(begun.state(), State::Waits(Wait::RestOf(0)));
+    let service = stopping(&http, &[request, request].concat());
+    assert_eq!(statuses(&service), [200, 200]);
+    let (first, second) = service.split_at(service.rfind("HTTP/1.1").unwrap());
+    assert_eq!((field(first, "Connection"), field(second, "Connection")), (None, Some("close")));
+}
+
+/// What is answered to `requests` that are there when the server stops.
+fn stopping(http: &Http, requests: &str) -> String {
+    use crate::session::{Input, Now, Outbox, Peer, Service, Session};
+    let mut session = http.open(&Client::new(Peer::UNIX, Peer::UNIX));
+    let now = Now { monotonic_ms: 0, wall: SystemTime::UNIX_EPOCH };
+    let input = Input { bytes: requests.as_bytes(), ended: false, call: Call::Stopping, now };
+    let mut out = Outbox::new(OUT);
+    assert_eq!(session.advance(input, &mut out).next, Next::Finish);
+    let mut slices = [std::io::IoSlice::new(&[]); 16];
+    let crate::session::Front::Bytes { count, .. } = out.front(&mut slices) else {
+        panic!("nothing was said")
+    };
+    slices[..count].iter().map(|slice| String::from_utf8_lossy(slice).into_owned()).collect()
+}

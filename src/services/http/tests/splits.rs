@@ -1,0 +1,59 @@
+//! Any bytes, split in any way.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn requests() -> impl Strategy<Value = String> {
+    let one = prop_oneof![
+        Just("GET /hello.txt HTTP/1.1\r\nHost: h\r\n\r\n".to_owned()),
+        Just("HEAD / HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n".to_owned()),
+        Just("GET /code.js HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n".to_owned()),
+        Just("GET /big.bin HTTP/1.1\r\nHost: h\r\nRange: bytes=5-9,50000-50100\r\n\r\n".to_owned()),
+        Just("\r\nGET /nothing HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".to_owned()),
+        Just("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n12345".to_owned()),
+        Just(
+            "GET /sub%20dir/ HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+                .to_owned()
+        ),
+        Just("GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nab".to_owned()),
+        Just("GET / HTTP/1.1\r\nHost : h\r\n\r\n".to_owned()),
+        "[ -~\r\n]{0,40}",
+    ];
+    prop::collection::vec(one, 1..6).prop_map(|all| all.concat())
+}
+
+proptest! {
+    // Each case makes a directory.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_answer_depends_on_how_the_bytes_were_split_or_on_the_room(
+        stream in requests(),
+        cuts in prop::collection::vec(0usize..600, 0..6),
+        room in prop_oneof![Just(64usize << 10), 30usize..3000],
+    ) {
+        let (_dir, http) = site(|config| config.listing = true);
+        let bytes = stream.as_bytes();
+        let whole = rehearsal::answer(&http, &[bytes], true, OUT);
+        let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+        cuts.sort_unstable();
+        cuts.push(bytes.len());
+        let mut from = 0;
+        let pieces: Vec<_> = cuts.into_iter().map(|to| &bytes[std::mem::replace(&mut from, to)..to]).collect();
+        prop_assert!(rehearsal::answer(&http, &pieces, true, room) == whole, "split differently");
+        let single: Vec<_> = bytes.chunks(1).collect();
+        prop_assert!(rehearsal::answer(&http, &single, true, OUT) == whole, "byte by byte");
+    }
+
+    #[test]
+    fn no_bytes_make_a_session_fail(bytes in prop::collection::vec(any::<u8>(), 0..300), at in 0usize..60) {
+        let (_dir, http) = site(|_| {});
+        let mut request = b"GET /hello.txt HTTP/1.1\r\nHost: h\r\nRange: bytes=1-\r\n\r\n".to_vec();
+        let at = at.min(request.len());
+        request.splice(at..at, bytes.iter().copied());
+        for input in [&bytes[..], &request] {
+            rehearsal::answer(&http, &[input], true, OUT);
+        }
+    }
+}
