@@ -27,14 +27,11 @@ fn main() {
 
 #[cfg(target_os = "linux")]
 mod measure {
-    use std::time::Duration;
-
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    use nix::unistd::Pid;
 
     use super::bare::load::Load;
-    use super::bare::pairs::{Ratio, interleaved, setting};
-    use super::bare::process::{Server, cores, pin};
+    use super::bare::pairs::{Bench, Ratio};
+    use super::bare::process::Server;
 
     const BYTES: usize = 64;
     const IDLE: usize = 10_000;
@@ -48,64 +45,46 @@ mod measure {
         cpu_per_request: f64,
     }
 
-    struct Plan {
-        pairs: usize,
-        span: Duration,
-        server_core: usize,
-    }
-
     pub(super) fn main() {
-        let cores = cores();
-        let (server_core, load_core) = (cores[0], cores[cores.len() - 1]);
-        pin(Pid::from_raw(0), load_core);
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-        let plan = Plan {
-            pairs: setting("ONELOOP_PAIRS", 15) as usize,
-            span: Duration::from_millis(setting("ONELOOP_SPAN_MS", 1000)),
-            server_core,
-        };
-        println!("server on core {server_core}, load on core {load_core}; {BYTES} bytes per request");
+        let bench = Bench::begin(&format!("{BYTES} bytes per request"));
         let mut kept = true;
         for clients in [64, 1000] {
-            kept &= against_bare(&plan, clients);
+            kept &= against_bare(&bench, clients);
         }
-        kept &= beside_idle(&plan);
+        kept &= beside_idle(&bench);
         if !kept {
             std::process::exit(1);
         }
     }
 
-    fn against_bare(plan: &Plan, clients: usize) -> bool {
-        let pairs = interleaved(
-            plan.pairs,
-            || plan.side(&Server::oneloop(plan.server_core, &[]), clients, 0),
-            || plan.side(&Server::bare(plan.server_core), clients, 0),
+    fn against_bare(bench: &Bench, clients: usize) -> bool {
+        let pairs = bench.interleaved(
+            || side(bench, &Server::oneloop(bench.server_core, &[]), clients, 0),
+            || side(bench, &Server::bare(bench.server_core), clients, 0),
         );
         report(&format!("{clients} clients, oneloop / bare loop"), &pairs, ECHO_RATIO_MIN)
     }
 
-    fn beside_idle(plan: &Plan) -> bool {
-        let pairs = interleaved(
-            plan.pairs,
-            || plan.side(&Server::oneloop(plan.server_core, &[]), 64, IDLE),
-            || plan.side(&Server::oneloop(plan.server_core, &[]), 64, 0),
+    fn beside_idle(bench: &Bench) -> bool {
+        let pairs = bench.interleaved(
+            || side(bench, &Server::oneloop(bench.server_core, &[]), 64, IDLE),
+            || side(bench, &Server::oneloop(bench.server_core, &[]), 64, 0),
         );
         report(&format!("64 clients beside {IDLE} idle / without"), &pairs, IDLE_RATIO_MIN)
     }
 
-    impl Plan {
-        fn side(&self, server: &Server, active: usize, idle: usize) -> Side {
-            let mut load = Load::connect(server.addr(), active, idle, BYTES);
-            load.begin();
-            load.run(self.span / 4, false);
-            let before = server.cpu_seconds();
-            let done = load.run(self.span, false);
-            let cpu = server.cpu_seconds() - before;
-            Side {
-                requests_per_second: done.requests as f64 / done.seconds,
-                cpu_per_request: cpu * 1e6 / done.requests as f64,
-            }
+    fn side(bench: &Bench, server: &Server, active: usize, idle: usize) -> Side {
+        let mut load = Load::connect(server.addr(), active, idle, BYTES);
+        load.begin();
+        load.run(bench.span / 4, false);
+        let before = server.cpu_seconds();
+        let done = load.run(bench.span, false);
+        let cpu = server.cpu_seconds() - before;
+        Side {
+            requests_per_second: done.requests as f64 / done.seconds,
+            cpu_per_request: cpu * 1e6 / done.requests as f64,
         }
     }
 

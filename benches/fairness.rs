@@ -28,13 +28,10 @@ mod measure {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     use std::thread::JoinHandle;
-    use std::time::Duration;
-
-    use nix::unistd::Pid;
 
     use super::bare::load::Load;
-    use super::bare::pairs::{Ratio, interleaved, setting};
-    use super::bare::process::{Server, cores, pin};
+    use super::bare::pairs::{Bench, Ratio};
+    use super::bare::process::Server;
 
     const CLIENTS: usize = 50;
     const BYTES: usize = 64;
@@ -85,8 +82,9 @@ mod measure {
         flooded: f64,
     }
 
-    fn side(core: usize, span: Duration, flooded: bool) -> Side {
-        let server = Server::oneloop(core, &[]);
+    fn side(bench: &Bench, flooded: bool) -> Side {
+        let span = bench.span;
+        let server = Server::oneloop(bench.server_core, &[]);
         let mut load = Load::connect(server.addr(), CLIENTS, 0, BYTES);
         let flood = flooded.then(|| Flood::begin(server.addr()));
         load.begin();
@@ -94,25 +92,20 @@ mod measure {
         let mut done = load.run(span, true);
         let flooded = flood.map_or(0, Flood::end);
         done.latencies_ns.sort_unstable();
-        let percentile = |part: f64| {
-            let index = (done.latencies_ns.len() as f64 * part).ceil() as usize;
-            done.latencies_ns[index.clamp(1, done.latencies_ns.len()) - 1] as f64 / 1e3
+        let percentile = |per_cent: usize| {
+            let rank = (done.latencies_ns.len() * per_cent).div_ceil(100);
+            done.latencies_ns[rank.max(1) - 1] as f64 / 1e3
         };
         Side {
-            p50: percentile(0.5),
-            p99: percentile(0.99),
+            p50: percentile(50),
+            p99: percentile(99),
             flooded: flooded as f64 / (span + span / 4).as_secs_f64(),
         }
     }
 
     pub(super) fn main() {
-        let cores = cores();
-        let (server_core, load_core) = (cores[0], cores[cores.len() - 1]);
-        pin(Pid::from_raw(0), load_core);
-        let pairs = setting("ONELOOP_PAIRS", 15) as usize;
-        let span = Duration::from_millis(setting("ONELOOP_SPAN_MS", 1000));
-        println!("server on core {server_core}, {CLIENTS} pinging clients and the flood on core {load_core}");
-        let pairs = interleaved(pairs, || side(server_core, span, true), || side(server_core, span, false));
+        let bench = Bench::begin(&format!("the load is {CLIENTS} pinging clients and the flood"));
+        let pairs = bench.interleaved(|| side(&bench, true), || side(&bench, false));
         let median = |value: fn(&(Side, Side)) -> f64| Ratio::of(pairs.iter().map(value).collect()).median;
         let p99 = Ratio::of(pairs.iter().map(|(with, without)| with.p99 / without.p99).collect());
         let verdict = if p99.median <= P99_RATIO_MAX { "kept" } else { "NOT KEPT" };

@@ -32,13 +32,12 @@ mod measure {
 
     use nix::sys::resource::{UsageWho, getrusage};
     use nix::sys::time::TimeValLike;
-    use nix::unistd::Pid;
     use oneloop::load::clients::EchoLoad;
     use oneloop::load::{Plan, run};
 
     use super::bare::load::Load;
-    use super::bare::pairs::{Ratio, interleaved};
-    use super::bare::process::{Server, cores, pin};
+    use super::bare::pairs::{Bench, Ratio};
+    use super::bare::process::Server;
 
     const BYTES: usize = 64;
     const CPU_RATIO_MAX: f64 = 1.15;
@@ -50,23 +49,13 @@ mod measure {
         cpu_per_request: f64,
     }
 
-    fn setting(name: &str, default: u64) -> u64 {
-        std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
-    }
-
     pub(super) fn main() {
-        let cores = cores();
-        let (server_core, load_core) = (cores[0], cores[cores.len() - 1]);
-        pin(Pid::from_raw(0), load_core);
-        let pairs = setting("ONELOOP_PAIRS", 15) as usize;
-        let span = Duration::from_millis(setting("ONELOOP_SPAN_MS", 1000));
-        println!("server on core {server_core}, load on core {load_core}; {BYTES} bytes per request");
+        let bench = Bench::begin(&format!("{BYTES} bytes per request"));
         let mut kept = true;
         for clients in [64, 1000] {
-            let pairs = interleaved(
-                pairs,
-                || ours(&Server::bare(server_core), clients, span),
-                || bare(&Server::bare(server_core), clients, span),
+            let pairs = bench.interleaved(
+                || ours(&Server::bare(bench.server_core), clients, bench.span),
+                || bare(&Server::bare(bench.server_core), clients, bench.span),
             );
             kept &= report(&format!("{clients} clients, oneloop load / bare client"), &pairs);
         }

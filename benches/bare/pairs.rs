@@ -1,5 +1,11 @@
 //! Interleaved pairs: what drifts on a machine (heat, neighbours) meets both sides of a pair alike.
 
+use std::time::Duration;
+
+use nix::unistd::Pid;
+
+use super::process::{cores, pin};
+
 /// A ratio over pairs: its median, and an interval in which the true median lies with about 95 %.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ratio {
@@ -28,25 +34,47 @@ impl std::fmt::Display for Ratio {
     }
 }
 
-/// A number from the environment.
-pub(crate) fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
+/// How a benchmark of pairs is run.
+pub(crate) struct Bench {
+    pub(crate) pairs: usize,
+    /// How long each side of a pair is measured.
+    pub(crate) span: Duration,
+    pub(crate) server_core: usize,
 }
 
-/// Runs both sides `pairs` times; which one is first alternates.
-pub(crate) fn interleaved<T>(
-    pairs: usize,
-    mut first: impl FnMut() -> T,
-    mut second: impl FnMut() -> T,
-) -> Vec<(T, T)> {
-    let pair = |index: usize| {
-        if index.is_multiple_of(2) {
-            let a = first();
-            (a, second())
-        } else {
-            let b = second();
-            (first(), b)
-        }
-    };
-    (0..pairs).map(pair).collect()
+impl Bench {
+    /// Pins this process, which is the load, to a core of its own; `ONELOOP_PAIRS` and `ONELOOP_SPAN_MS` may ask for more or
+    /// less than 15 pairs of a second.
+    pub(crate) fn begin(what: &str) -> Bench {
+        let cores = cores();
+        let (server_core, load_core) = (cores[0], cores[cores.len() - 1]);
+        pin(Pid::from_raw(0), load_core);
+        let pairs = setting("ONELOOP_PAIRS", 15) as usize;
+        let span = Duration::from_millis(setting("ONELOOP_SPAN_MS", 1000));
+        println!("server on core {server_core}, load on core {load_core}; {what}");
+        Bench { pairs, span, server_core }
+    }
+
+    /// Runs both sides `pairs` times; which one is first alternates.
+    pub(crate) fn interleaved<T>(
+        &self,
+        mut first: impl FnMut() -> T,
+        mut second: impl FnMut() -> T,
+    ) -> Vec<(T, T)> {
+        let pair = |index: usize| {
+            if index.is_multiple_of(2) {
+                let a = first();
+                (a, second())
+            } else {
+                let b = second();
+                (first(), b)
+            }
+        };
+        (0..self.pairs).map(pair).collect()
+    }
+}
+
+/// A number from the environment.
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
 }
