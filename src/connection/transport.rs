@@ -86,9 +86,18 @@ const SHORT_READ_EMPTIES: bool =
 impl Polled {
     /// A stream that was just accepted: it can be written to; what can be read, the first event tells.
     pub fn new(stream: Stream) -> Self {
+        Self::ready_for(stream, WRITE)
+    }
+
+    /// A stream that was just accepted with its first bytes: a read is worth its call before any event.
+    pub fn with_bytes(stream: Stream) -> Self {
+        Self::ready_for(stream, READ | WRITE)
+    }
+
+    fn ready_for(stream: Stream, ready: u8) -> Self {
         Polled {
             stream,
-            ready: WRITE,
+            ready,
             #[cfg(mio_unsupported_force_poll_poll)]
             registration: None,
         }

@@ -8,12 +8,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
-use crate::connection::{Connection, Polled};
+use crate::connection::{Budget, Connection, Polled, Pumped};
 use crate::journal::{End, Reason};
 use crate::limits::Overflow;
 use crate::session::{Client, Now, Peer, Refusal, Service, Waker};
 use crate::sys::{AcceptError, Listener, Stream};
 
+use super::clients::SlotContext;
 use super::token::{CLIENTS_MAX, ConnId, Name};
 use super::{Place, Reactor, Slot, Tenant};
 
@@ -169,17 +170,6 @@ impl<S: Service> Reactor<S> {
             return self.refuse(index, fd, peer, Refusal::TooManyClients, now);
         }
         let id = self.next_id();
-        let mut polled = Polled::new(Stream::new(fd));
-        if let Err(error) = polled.register(self.poll.registry(), Name::Client(id).token()) {
-            log::warn!("{peer}: cannot be watched: {error}");
-            return self.ended(&End {
-                reason: Reason::Failed,
-                peer,
-                bytes_in: 0,
-                bytes_out: 0,
-                lasted_ms: 0,
-            });
-        }
         let slot = &self.listeners[index];
         let waker = S::WAKES.then(|| Waker::new(Arc::clone(&self.wakes) as Arc<_>, id.to_u64()));
         let client = Client { peer, local: slot.local, waker: waker.as_ref() };
@@ -196,7 +186,10 @@ impl<S: Service> Reactor<S> {
         if site_max > 0 {
             self.sites.enter(peer);
         }
-        self.settle(Connection::new(polled, session, peer, now), id, index, Tenant::Client);
+        let stream = Stream::new(fd);
+        let speaks_first = slot.service.client_speaks_first();
+        let polled = if speaks_first { Polled::with_bytes(stream) } else { Polled::new(stream) };
+        self.settle(Connection::new(polled, session, peer, now), id, index, Tenant::Client, now);
     }
 
     /// Makes room by ending the client that has been idle longest, where that is the policy.
@@ -215,14 +208,10 @@ impl<S: Service> Reactor<S> {
         if words.is_empty() || self.refused >= self.limits.refusals_max as usize {
             return self.ended(&End { reason, peer, bytes_in: 0, bytes_out: 0, lasted_ms: 0 });
         }
-        let mut polled = Polled::new(Stream::new(fd));
-        let registered = polled.register(self.poll.registry(), Name::Client(id).token());
-        let connection = Connection::refused(polled, words, reason, peer, now, &self.limits);
-        if registered.is_err() {
-            return self.ended(&End { reason, peer, bytes_in: 0, bytes_out: 0, lasted_ms: 0 });
-        }
+        let polled = Polled::new(Stream::new(fd));
         self.refused += 1;
-        self.settle(connection, id, index, Tenant::Refused);
+        let connection = Connection::refused(polled, words, reason, peer, now, &self.limits);
+        self.settle(connection, id, index, Tenant::Refused, now);
     }
 
     fn next_id(&mut self) -> ConnId {
@@ -230,21 +219,34 @@ impl<S: Service> Reactor<S> {
         ConnId { slot: self.clients.vacant_key() as u32, generation: self.generation }
     }
 
+    /// Gives a client its slot and moves it on at once: a service that speaks first does so, and of a client that does its
+    /// first bytes may be there. Only one that wants more than that is watched. (What has come before it is registered
+    /// gives an event, too.)
     fn settle(
         &mut self,
         connection: Connection<S::Session, Polled>,
         id: ConnId,
         index: usize,
         tenant: Tenant,
+        now: Now,
     ) {
-        let key = self.clients.insert(Slot {
-            connection,
-            generation: id.generation,
-            listener: index as u16,
-            tenant,
-            place: Place::Runnable,
-        });
+        let (generation, listener) = (id.generation, index as u16);
+        let key =
+            self.clients.insert(Slot { connection, generation, listener, tenant, place: Place::Waiting });
         debug_assert_eq!(key, id.slot as usize);
-        self.runnable.push_back(id);
+        let SlotContext { slot, mut context } = self.context(key, now);
+        let budget = Budget::of_turn(context.limits);
+        let pumped = slot.connection.pump(&mut context, budget);
+        if let Pumped::Ended(reason) = pumped {
+            return self.free(key, reason, now);
+        }
+        let polled = self.clients[key].connection.transport_mut();
+        if let Err(error) = polled.register(self.poll.registry(), Name::Client(id).token()) {
+            log::warn!("{}: cannot be watched: {error}", self.clients[key].connection.peer());
+            let SlotContext { slot, mut context } = self.context(key, now);
+            slot.connection.cut(Reason::Failed, &mut context);
+            return self.free(key, Reason::Failed, now);
+        }
+        self.moved(key, id, pumped);
     }
 }

@@ -102,6 +102,11 @@ impl<S: Service> Reactor<S> {
             Move::Pump => slot.connection.pump(&mut context, budget),
             Move::Expire => slot.connection.expire(&mut context, budget),
         };
+        self.moved(key, id, pumped);
+    }
+
+    /// A client has been moved on as far as it got: where is its place now?
+    pub(super) fn moved(&mut self, key: usize, id: ConnId, pumped: Pumped) {
         let slot = &mut self.clients[key];
         match pumped {
             Pumped::Waits => self.deadlines.file(key, slot.connection.deadline_ms()),

@@ -9,7 +9,8 @@
 //! pump    each runnable connection within its budget; what is left goes to the back of the queue
 //! expire  deadlines, after I/O: bytes that came in time win
 //! reap    deregister, drop, free slots
-//! accept  last, in a batch: it uses slots just freed, and no event of this batch can meet them
+//! accept  last, in a batch: it uses slots just freed, and no event of this batch can meet them; each is moved on at once,
+//!         and watched if it wants more
 //! ```
 
 mod accept;
