@@ -56,6 +56,7 @@ fn conditions_are_evaluated_in_their_order() {
         (format!("Range: bytes=0-0\r\nIf-Range: W/{etag}"), 200),
         (format!("Range: bytes=0-0\r\nIf-Range: {modified}"), 206),
         (format!("Range: bytes=0-0\r\nIf-Range: {before}"), 200),
+        (format!("Range: bytes=0-0\r\nIf-Range: {after}"), 200),
         (format!("Range: bytes=0-0\r\nIf-None-Match: {etag}"), 304),
     ];
     for (fields, expected) in table {
