@@ -216,3 +216,21 @@ fn others_are_served_while_a_big_file_waits_for_its_reader() {
     assert_eq!(get(&mut server.client("http"), "/", "").status, 200);
     assert_eq!(receive(&mut reader, "GET").body.len(), 20_000_000);
 }
+
+/// What a client sends behind its last request stays unread, and closing over it would be a reset.
+#[test]
+fn what_comes_behind_the_last_request_does_not_destroy_its_answer() {
+    let site = site();
+    site.file("big", vec![b'b'; 3_000_000]);
+    for model in Model::ALL {
+        println!("under the model {}", model.name());
+        let mut server = site.serve(&["--model", model.name()]);
+        for last in ["GET /big HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "nonsense\r\n\r\n"] {
+            let mut client = server.client("http");
+            client.send(&[last.as_bytes(), &[b'x'; 40_000]].concat());
+            let answer = receive(&mut client, "GET");
+            assert!(answer.status == 400 || answer.body.len() == 3_000_000, "{answer:?}");
+            client.expect_end();
+        }
+    }
+}

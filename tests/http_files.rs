@@ -70,6 +70,7 @@ fn nothing_outside_the_root_is_ever_served() {
 fn a_link_swapped_during_the_requests_never_leads_outside() {
     let site = Site::new();
     site.file("folder/name", "inside");
+    site.file("leaf", "inside");
     std::fs::create_dir(site.beside("other")).unwrap();
     std::fs::write(site.beside("other/name"), "outside").unwrap();
     let root = site.root();
@@ -78,11 +79,13 @@ fn a_link_swapped_during_the_requests_never_leads_outside() {
         let done = Arc::clone(&done);
         std::thread::spawn(move || {
             while !done.load(Ordering::Relaxed) {
-                // The folder, then a link out of the root in its place, and back.
-                std::fs::rename(root.join("folder"), root.join("kept")).unwrap();
-                symlink("../other", root.join("folder")).unwrap();
-                std::fs::remove_file(root.join("folder")).unwrap();
-                std::fs::rename(root.join("kept"), root.join("folder")).unwrap();
+                // The folder or file, then a link out of the root in its place, and back.
+                for (name, outside) in [("folder", "../other"), ("leaf", "../outside")] {
+                    std::fs::rename(root.join(name), root.join("kept")).unwrap();
+                    symlink(outside, root.join(name)).unwrap();
+                    std::fs::remove_file(root.join(name)).unwrap();
+                    std::fs::rename(root.join("kept"), root.join(name)).unwrap();
+                }
             }
         })
     };
@@ -91,9 +94,11 @@ fn a_link_swapped_during_the_requests_never_leads_outside() {
         let mut client = server.client("http");
         for n in 0..3_000 {
             // Another name each time for the same file, so that none is remembered.
-            let target = format!("/folder/{}name", "./".repeat(n % 50));
-            let answer = get(&mut client, &target, "Range: bytes=0-\r\n");
-            assert!(!answer.text().contains("outside"), "{answer:?}");
+            let dots = "./".repeat(n % 50);
+            for target in [format!("/folder/{dots}name"), format!("/{dots}leaf")] {
+                let answer = get(&mut client, &target, "Range: bytes=0-\r\n");
+                assert!(!answer.text().contains("outside"), "{answer:?}");
+            }
         }
     }
     done.store(true, Ordering::Relaxed);
