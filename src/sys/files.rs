@@ -317,6 +317,36 @@ mod tests {
     }
 
     #[test]
+    fn a_file_swapped_for_a_link_while_it_is_opened_never_leads_outside() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let top = tree();
+        let dir = top.path().join("root");
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (file, kept) = (dir.join("a/b/file"), dir.join("kept"));
+                while !done.load(Ordering::Relaxed) {
+                    std::fs::rename(&file, &kept).unwrap();
+                    symlink("../../../secret", &file).unwrap();
+                    std::fs::remove_file(&file).unwrap();
+                    std::fs::rename(&kept, &file).unwrap();
+                }
+            });
+            let mut seen = std::collections::HashSet::new();
+            for links in BOTH {
+                let root = Root::open(&dir, links).unwrap();
+                for _ in 0..20_000 {
+                    if let Ok((file, _)) = root.open_file(b"a/b/file") {
+                        seen.insert(std::io::read_to_string(file).unwrap());
+                    }
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+            assert!(!seen.contains("outside"), "{seen:?}");
+        });
+    }
+
+    #[test]
     fn a_link_that_stays_inside_is_followed_unless_links_never_are() {
         let top = tree();
         let open = |links| Root::open(&top.path().join("root"), links).unwrap().open_file(b"in").is_ok();
