@@ -227,7 +227,7 @@ fn what_comes_behind_the_last_request_does_not_destroy_its_answer() {
         let mut server = site.serve(&["--model", model.name()]);
         for last in ["GET /big HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "nonsense\r\n\r\n"] {
             let mut client = server.client("http");
-            client.send(&[last.as_bytes(), &[b'x'; 40_000]].concat());
+            client.send(&[last.as_bytes(), &vec![b'x'; 40_000]].concat());
             let answer = receive(&mut client, "GET");
             assert!(answer.status == 400 || answer.body.len() == 3_000_000, "{answer:?}");
             client.expect_end();

@@ -190,3 +190,22 @@ fn stopping(http: &Http, requests: &str) -> String {
     };
     slices[..count].iter().map(|slice| String::from_utf8_lossy(slice).into_owned()).collect()
 }
+
+#[test]
+fn an_answer_to_head_has_no_body_whatever_its_status() {
+    let (_dir, http) = site(|config| config.listing = true);
+    let table = [
+        ("/hello.txt HTTP/1.1\r\nHost: h", 200),
+        ("/big.bin HTTP/1.1\r\nHost: h", 200),
+        ("/sub%20dir/ HTTP/1.1\r\nHost: h", 200),
+        ("/nothing HTTP/1.1\r\nHost: h", 404),
+        ("/leak HTTP/1.1\r\nHost: h", 403),
+        ("/hello.txt HTTP/1.1\r\nHost: h\r\nIf-Match: \"x\"", 412),
+        ("/ HTTP/1.1", 400),
+        ("/ HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: x, chunked", 501),
+    ];
+    for (rest, status) in table {
+        let answer = ask(&http, &format!("HEAD {rest}\r\n\r\n"));
+        assert_eq!((statuses(&answer), body(&answer)), (vec![status], ""), "HEAD {rest}");
+    }
+}
