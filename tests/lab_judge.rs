@@ -1,4 +1,5 @@
 //! Every judgement of the lab is reached, with its evidence, and only VALID cells are put in an order.
+#![cfg(feature = "cli")]
 
 use std::path::Path;
 
@@ -105,6 +106,43 @@ fn a_machine_that_is_busy_with_others_is_noisy() {
     assert_judged(&results, Model::Reactor, Verdict::Noisy, "other processes took 40 % of a core");
 }
 
+/// A run in which nobody was answered, the server ready to run for this part of the time.
+fn unanswered(measurement: &mut Measurement, waited: f64) {
+    measurement.values.clear();
+    let evidence = &mut measurement.evidence;
+    (evidence.requests, evidence.achieved_per_s, evidence.in_flight) = (0, Some(0.0), Some(16.0));
+    (evidence.latency_mean_us, evidence.server_cpu, evidence.server_waited) =
+        (Some(0.0), Some(0.01), Some(waited));
+}
+
+#[test]
+fn a_server_that_others_kept_from_its_core_has_not_failed() {
+    let results = reactor_in_trouble(Experiment::Churn, |repeat, measurement| {
+        if repeat < 3 {
+            unanswered(measurement, 0.98);
+            measurement.evidence.others_cpu = Some(1.2);
+        }
+    });
+    let why = "the server waited for a core 98 % of the time, and others took 120 % of one";
+    assert_judged(&results, Model::Reactor, Verdict::Noisy, why);
+    let summary = &of(&results, Model::Reactor).summaries[&Metric::ClientsPerS];
+    assert_eq!(summary.n, 2, "what was not measured is not in the median");
+    assert_not_in_the_order(&results, "reactor");
+}
+
+#[test]
+fn a_server_that_had_its_core_and_answered_nobody_has_failed() {
+    let results = reactor_in_trouble(Experiment::Churn, |_, measurement| unanswered(measurement, 0.02));
+    let why = "no request was answered: server's CPU 1 %, it waited for a core 2 % of the time";
+    assert_judged(&results, Model::Reactor, Verdict::Failed, why);
+    // Others that are busy elsewhere excuse nobody.
+    let results = reactor_in_trouble(Experiment::Churn, |_, measurement| {
+        unanswered(measurement, 0.02);
+        measurement.evidence.others_cpu = Some(0.9);
+    });
+    assert_judged(&results, Model::Reactor, Verdict::Failed, why);
+}
+
 #[test]
 fn numbers_that_break_littles_law_are_noisy() {
     let results = reactor_in_trouble(Experiment::Bulk, |_, measurement| {
@@ -154,7 +192,7 @@ fn sends_that_the_generator_missed_are_its_own_limit() {
 #[test]
 fn a_generator_without_ports_is_said_to_be_starved() {
     let results = reactor_in_trouble(Experiment::Churn, |_, measurement| {
-        measurement.evidence.errors = Errors { local_ports: 2, local_descriptors: 1, ..Errors::default() };
+        measurement.evidence.errors = Errors { out_of_ports: 2, out_of_descriptors: 1, ..Errors::default() };
     });
     let told = "ran out: 10 without a local port, 5 without a descriptor";
     assert_judged(&results, Model::Reactor, Verdict::PortStarved, told);

@@ -1,4 +1,5 @@
 //! `oneloop compare` on real servers: a quick look keeps its promises, and an interruption loses nothing.
+#![cfg(feature = "cli")]
 
 mod common;
 
@@ -119,19 +120,16 @@ fn a_quick_look_keeps_its_promises_on_real_servers() {
     assert!(told.contains("QUICK"));
     let found = results(&output);
     assert_eq!(found.runs_made, found.runs_planned);
-    // A machine that is busy elsewhere misses a rate now and then, and the lab says so: that is its work. When a quarter of
-    // the cells fail it is the lab that does.
+    // A machine that is busy elsewhere makes cells NOISY; none of these servers fails.
     let failed = found.cells.iter().filter(|result| result.judgement.verdict == Verdict::Failed);
-    let failed: Vec<_> =
-        failed.inspect(|result| println!("{:?}: {:?}", result.cell, result.judgement)).collect();
-    assert!(failed.len() * 4 < found.cells.len(), "{} of {} cells failed", failed.len(), found.cells.len());
+    let failed: Vec<String> =
+        failed.map(|result| format!("{:?}: {:?}", result.cell, result.judgement)).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
     // What holds on every machine, however noisy.
     assert!(median(&found, Experiment::Wait, Model::Iterative, Metric::WaitMs) > 400.0);
     assert!(median(&found, Experiment::Few, Model::Prefork, Metric::ServedAtOnce) < 10.0);
     assert!((median(&found, Experiment::Few, Model::Reactor, Metric::ServedAtOnce) - 10.0).abs() < 0.5);
-    if !failed.iter().any(|result| result.cell.experiment == Experiment::Churn) {
-        assert!(median(&found, Experiment::Churn, Model::Fork, Metric::ProcessControlUs) > 0.0);
-    }
+    assert!(median(&found, Experiment::Churn, Model::Fork, Metric::ProcessControlUs) > 0.0);
     let per_idle_client = |model| {
         let mut slopes = found.slopes.iter().filter(|slope| slope.metric == Metric::MemoryBytes);
         slopes.find(|slope| slope.subject.as_model() == Some(model)).unwrap().summary.median

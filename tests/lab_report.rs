@@ -1,6 +1,7 @@
 //! The report of a comparison on made-up samples: every exporter by snapshot, and the HTML page in a real browser.
 //!
 //! Snapshots are renewed with `SNAPSHOTS=write cargo test --test lab_report`; read the difference before committing it.
+#![cfg(feature = "cli")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,7 +39,7 @@ fn trouble(cell: &Cell, repeat: u32, mut outcome: Outcome) -> Outcome {
             return Outcome::Failed("fork: no more processes".into());
         }
         (Experiment::Churn, None, _) => {
-            evidence.errors = Errors { local_ports: 12, ..Errors::default() };
+            evidence.errors = Errors { out_of_ports: 12, ..Errors::default() };
         }
         _ => {}
     }

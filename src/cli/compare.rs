@@ -19,6 +19,7 @@ use crate::lab::raw::{self, FORMAT, Header};
 use crate::lab::real::RealExecutor;
 use crate::lab::results::Results;
 use crate::lab::run::{Watcher, compare};
+use crate::models::UnknownModel;
 use crate::sys::process::{cores, raise_descriptors_max};
 use crate::sys::{Signals, signals};
 
@@ -93,15 +94,12 @@ fn model(name: &str) -> Result<ModelChoice, String> {
     if name == "none" {
         return Ok(ModelChoice::None);
     }
-    let names = Model::ALL.map(Model::name).join(", ");
-    Model::named(name)
-        .map(ModelChoice::One)
-        .ok_or_else(|| format!("there is no model {name:?}; there are {names}"))
+    name.parse().map(ModelChoice::One).map_err(|unknown: UnknownModel| unknown.to_string())
 }
 
 fn peer(text: &str) -> Result<(String, String), String> {
     let (name, command) = text.split_once('=').ok_or("a peer is NAME=COMMAND")?;
-    if name.is_empty() || Model::named(name).is_some() {
+    if name.is_empty() || name.parse::<Model>().is_ok() {
         return Err(format!("{name:?} is no name for a peer: it is empty, or that of a model"));
     }
     if !command.contains("{port}") {

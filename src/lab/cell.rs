@@ -6,6 +6,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::experiments::Experiment;
+pub use super::metric::{Better, Metric};
+pub use crate::load::report::Errors;
+pub use crate::models::Model;
 
 /// A server under comparison.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -32,58 +35,6 @@ pub enum Kind {
         /// Its command line, run by `sh`; `{port}` is replaced by a free port.
         command: String,
     },
-}
-
-/// Who runs the connections: the ways of the lecture, as `oneloop serve --model` names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Model {
-    /// One client at a time.
-    Iterative,
-    /// N processes started ahead, all accepting on one socket.
-    Prefork,
-    /// A child per client.
-    Fork,
-    /// A thread per client.
-    Thread,
-    /// N threads started ahead.
-    Prethread,
-    /// One loop for all clients.
-    Reactor,
-}
-
-impl Model {
-    /// All of them, in the order of the lecture.
-    pub const ALL: [Model; 6] =
-        [Model::Iterative, Model::Prefork, Model::Fork, Model::Thread, Model::Prethread, Model::Reactor];
-
-    /// The name that `oneloop serve --model` takes.
-    pub fn name(self) -> &'static str {
-        match self {
-            Model::Iterative => "iterative",
-            Model::Prefork => "prefork",
-            Model::Fork => "fork",
-            Model::Thread => "thread",
-            Model::Prethread => "prethread",
-            Model::Reactor => "reactor",
-        }
-    }
-
-    /// The model with this name; `copies` is another name of `prefork`.
-    pub fn named(name: &str) -> Option<Model> {
-        let name = if name == "copies" { "prefork" } else { name };
-        Model::ALL.into_iter().find(|model| model.name() == name)
-    }
-
-    /// Whether workers are started ahead, each with one client at a time.
-    pub fn starts_ahead(self) -> bool {
-        matches!(self, Model::Prefork | Model::Prethread)
-    }
-
-    /// Whether each client costs a process or a thread of its own, made when it comes.
-    pub fn makes_one_per_client(self) -> bool {
-        matches!(self, Model::Fork | Model::Thread)
-    }
 }
 
 impl Subject {
@@ -210,6 +161,11 @@ pub struct Evidence {
     pub server_cpu: Option<f64>,
     /// CPU time of all other processes, in cores.
     pub others_cpu: Option<f64>,
+    /// Threads of the server that were ready to run and had no core, on average. Those of one server also wait for each
+    /// other.
+    pub server_waited: Option<f64>,
+    /// The same of the generator.
+    pub generator_waited: Option<f64>,
     /// What was offered, per second (open loop).
     pub target_per_s: Option<f64>,
     /// What was answered, per second.
@@ -227,83 +183,3 @@ pub struct Evidence {
     /// Errors by class.
     pub errors: Errors,
 }
-
-/// Errors by class, as the generator counts them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Errors {
-    /// Connections refused.
-    pub refused: u64,
-    /// Connections reset.
-    pub reset: u64,
-    /// Connections not made in time.
-    pub connect_timeout: u64,
-    /// Replies not received in time.
-    pub reply_timeout: u64,
-    /// Replies with other bytes than they should have.
-    pub wrong_bytes: u64,
-    /// Connections closed before the whole reply.
-    pub closed_early: u64,
-    /// Whatever else the system said.
-    pub other: u64,
-    /// The generator ran out of local ports.
-    pub local_ports: u64,
-    /// The generator ran out of descriptors.
-    pub local_descriptors: u64,
-}
-
-impl Errors {
-    /// The server's errors: all but those that are the generator's own.
-    pub fn of_server(&self) -> u64 {
-        self.refused
-            + self.reset
-            + self.connect_timeout
-            + self.reply_timeout
-            + self.wrong_bytes
-            + self.closed_early
-    }
-
-    /// The generator's own.
-    pub fn of_generator(&self) -> u64 {
-        self.local_ports + self.local_descriptors
-    }
-
-    /// Both together.
-    #[must_use]
-    pub fn and(self, more: Errors) -> Errors {
-        Errors {
-            refused: self.refused + more.refused,
-            reset: self.reset + more.reset,
-            connect_timeout: self.connect_timeout + more.connect_timeout,
-            reply_timeout: self.reply_timeout + more.reply_timeout,
-            wrong_bytes: self.wrong_bytes + more.wrong_bytes,
-            closed_early: self.closed_early + more.closed_early,
-            other: self.other + more.other,
-            local_ports: self.local_ports + more.local_ports,
-            local_descriptors: self.local_descriptors + more.local_descriptors,
-        }
-    }
-
-    /// The classes that occurred, for people.
-    pub fn told(&self) -> String {
-        let classes = [
-            (self.refused, "refused"),
-            (self.reset, "reset"),
-            (self.connect_timeout, "connect timeouts"),
-            (self.reply_timeout, "reply timeouts"),
-            (self.wrong_bytes, "wrong replies"),
-            (self.closed_early, "closed early"),
-            (self.other, "other errors"),
-            (self.local_ports, "without a local port"),
-            (self.local_descriptors, "without a descriptor"),
-        ];
-        let told: Vec<String> = classes
-            .iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, class)| format!("{count} {class}"))
-            .collect();
-        told.join(", ")
-    }
-}
-
-pub use super::metric::{Better, Metric};

@@ -7,11 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::cell::Errors;
 use super::place::Placement;
 use super::sample::{EVERY, SHARE, Sample};
 use super::server::Server;
-use crate::load::report::{Phase, Report};
+use crate::load::report::{Errors, Phase, Report};
 
 /// What a generator does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,7 +172,7 @@ fn loaded(report: &Report, told_at: Instant, samples: Vec<Sample>) -> Result<Loa
     let began = told_at.checked_sub(Duration::from_nanos(report.wall_ns)).unwrap_or(told_at);
     let measuring = || report.series.iter().filter(|interval| interval.phase == Phase::Measuring);
     let (Some(first), Some(last)) = (measuring().next(), measuring().next_back()) else {
-        let before = errors(&report.errors_before).told();
+        let before = report.errors_before.told();
         return Err(format!(
             "the generator measured nothing{}{before}",
             if before.is_empty() { "" } else { ": " }
@@ -193,21 +192,7 @@ fn loaded(report: &Report, told_at: Instant, samples: Vec<Sample>) -> Result<Loa
         latency_p50_us: us(report.latency.p50_ns),
         latency_p99_us: us(report.latency.p99_ns),
         latency_p999_us: us(report.latency.p99_9_ns),
-        errors: errors(&report.errors).and(errors(&report.errors_before)),
+        errors: report.errors.and(report.errors_before),
         fairness: (report.fairness.clients > 0).then_some(report.fairness.jain_bytes),
     })
-}
-
-fn errors(report: &crate::load::report::Errors) -> Errors {
-    Errors {
-        refused: report.refused,
-        reset: report.reset,
-        connect_timeout: report.connect_timeout,
-        reply_timeout: report.reply_timeout,
-        wrong_bytes: report.wrong_bytes,
-        closed_early: report.closed_early,
-        local_ports: report.out_of_ports,
-        local_descriptors: report.out_of_descriptors,
-        other: report.other,
-    }
 }

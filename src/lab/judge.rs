@@ -21,6 +21,8 @@ pub const SHORTFALL_MAX: f64 = 0.03;
 pub const LITTLE_MAX: f64 = 0.10;
 /// Cores' worth of CPU that other processes may take.
 pub const OTHERS_MAX: f64 = 0.10;
+/// Threads that wait for a core, on average, from which the scheduler is why nothing was answered.
+pub const WAITED_FROM: f64 = 0.50;
 /// Share of the requests that may end in an error, and only make the cell noisy.
 pub const ERRORS_MAX: f64 = 0.001;
 
@@ -87,6 +89,7 @@ pub fn judge(cell: &Cell, runs: &[&Run], headline: Option<&Summary>) -> Judgemen
         }
     }
     if !measured.is_empty() {
+        findings.extend(measured.iter().filter_map(|measurement| unanswered(&measurement.evidence)));
         findings.extend(errors(cell.experiment, &measured));
         findings.extend(generator(cell.experiment, &measured));
         findings.extend(quiet(cell.experiment, &measured, headline));
@@ -112,6 +115,32 @@ fn conclude(
     Judgement { verdict, evidence }
 }
 
+/// A run without a single answer: the server's fault, if it had its core.
+///
+/// Where other processes take the cores, a server may wait for its own as long as a short run lasts.
+fn unanswered(evidence: &Evidence) -> Option<(Verdict, String)> {
+    if evidence.achieved_per_s.is_none() || evidence.requests > 0 {
+        return None;
+    }
+    let waits = [("server", evidence.server_waited), ("generator", evidence.generator_waited)];
+    let others = evidence.others_cpu.filter(|others| *others > OTHERS_MAX);
+    let waiting = waits.iter().find(|(_, waited)| waited.is_some_and(|waited| waited >= WAITED_FROM));
+    if let (Some(others), Some((who, Some(waited)))) = (others, waiting) {
+        let (others, waited) = (percent(others), percent(*waited));
+        let why = format!(
+            "a run without an answer: the {who} waited for a core {waited} of the time, and others took {others} of one"
+        );
+        return Some((Verdict::Noisy, why));
+    }
+    let told = [
+        evidence.server_cpu.map(|busy| format!("server's CPU {}", percent(busy))),
+        evidence.server_waited.map(|waited| format!("it waited for a core {} of the time", percent(waited))),
+        Some(evidence.errors.told()).filter(|errors| !errors.is_empty()),
+    ];
+    let told: Vec<String> = told.into_iter().flatten().collect();
+    Some((Verdict::Failed, format!("no request was answered: {}", told.join(", "))))
+}
+
 /// The server's errors, and the generator's shortage of ports and descriptors.
 fn errors(experiment: Experiment, measured: &[&Measurement]) -> Vec<(Verdict, String)> {
     let mut findings = Vec::new();
@@ -123,14 +152,14 @@ fn errors(experiment: Experiment, measured: &[&Measurement]) -> Vec<(Verdict, St
     }
     if all.of_generator() > 0 {
         let own = Errors {
-            local_ports: all.local_ports,
-            local_descriptors: all.local_descriptors,
+            out_of_ports: all.out_of_ports,
+            out_of_descriptors: all.out_of_descriptors,
             ..Errors::default()
         };
         findings.push((Verdict::PortStarved, format!("the generator ran out: {}", own.told())));
     }
     // In `few`, who is refused or dropped is the result.
-    let of_server = Errors { local_ports: 0, local_descriptors: 0, ..all };
+    let of_server = Errors { out_of_ports: 0, out_of_descriptors: 0, ..all };
     if of_server.wrong_bytes > 0 {
         findings.push((Verdict::Failed, format!("{} wrong replies", of_server.wrong_bytes)));
     } else if of_server.of_server() > 0 && experiment != Experiment::Few {
@@ -232,7 +261,8 @@ fn sensitive(experiment: Experiment) -> bool {
 
 /// Requests in flight by Little's law, relative to those that were.
 fn little(evidence: &Evidence) -> Option<f64> {
-    Some(evidence.achieved_per_s? * evidence.latency_mean_us? / 1e6 / evidence.in_flight?)
+    let in_flight = evidence.in_flight.filter(|_| evidence.requests > 0)?;
+    Some(evidence.achieved_per_s? * evidence.latency_mean_us? / 1e6 / in_flight)
 }
 
 fn middle(measured: &[&Measurement], of: impl Fn(&Evidence) -> Option<f64>) -> Option<f64> {

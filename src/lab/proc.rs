@@ -89,6 +89,25 @@ pub fn own_cpu() -> Nanos {
         .map_or(0, |usage| (micros(usage.user_time()) + micros(usage.system_time())) * 1000)
 }
 
+/// How long the threads of a process tree that live were ready to run and had no core, all together
+/// (`/proc/PID/task/TID/schedstat`, second number: the kernel's Documentation/scheduler/sched-stats.rst).
+pub fn tree_waited(root: u32) -> Option<Nanos> {
+    let mut waited = None;
+    for (pid, _) in tree(root)? {
+        for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+            let schedstat = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+            if let Some(ns) = parse_waited(&schedstat) {
+                waited = Some(waited.unwrap_or(0) + ns);
+            }
+        }
+    }
+    waited
+}
+
+fn parse_waited(schedstat: &str) -> Option<Nanos> {
+    schedstat.split_whitespace().nth(1)?.parse().ok()
+}
+
 fn ticks_per_s() -> u64 {
     let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK);
     ticks.ok().flatten().and_then(|ticks| u64::try_from(ticks).ok()).filter(|ticks| *ticks > 0).unwrap_or(100)
@@ -201,6 +220,12 @@ mod tests {
         drop(child.stdin.take());
         child.wait().unwrap();
         assert_eq!(tree_cpu(child.id()), None, "nothing is left");
+    }
+
+    #[test]
+    fn the_wait_for_a_core_is_the_second_number() {
+        assert_eq!(parse_waited("4157892 392014749 71\n"), Some(392_014_749));
+        assert_eq!(parse_waited(""), None);
     }
 
     #[cfg(target_os = "linux")]

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::cell::{Cell, Evidence, Measurement, Metric, Outcome, Subject};
+use super::cell::{Cell, Evidence, Measurement, Metric, Model, Outcome, Subject};
 use super::executor::Executor;
 use super::experiments::standing::{Crowd, memory, settle};
 use super::experiments::{
@@ -69,13 +69,6 @@ impl RealExecutor {
         let overflows = listen_overflows();
         let loaded = load.run(&self.program, server, &self.placement)?;
         let overflows = overflows.and_then(|before| Some(listen_overflows()? - before));
-        if loaded.requests == 0 {
-            let errors = loaded.errors.told();
-            return Err(format!(
-                "no request was answered{}{errors}",
-                if errors.is_empty() { "" } else { ": " }
-            ));
-        }
         let server_cores = self.placement.server(cell.class).len().max(1);
         Ok(measurement(cell, &load, &loaded, server_cores, overflows))
     }
@@ -96,7 +89,7 @@ impl Executor for RealExecutor {
 
 /// The subject with the copies that the experiment asks for.
 fn as_asked(cell: &Cell) -> (Subject, Options) {
-    let starts_ahead = cell.subject.as_model().is_some_and(super::cell::Model::starts_ahead);
+    let starts_ahead = cell.subject.as_model().is_some_and(Model::starts_ahead);
     match cell.experiment {
         Experiment::Few => {
             let copies = if starts_ahead { cell.subject.with_workers(FEW_COPIES) } else { None };
@@ -136,6 +129,8 @@ fn measurement(
         generator_cpu: Some(loaded.utilisation),
         server_cpu: busy.server.map(|cores| cores / server_cores as f64),
         others_cpu: busy.others,
+        server_waited: busy.server_waited,
+        generator_waited: busy.generator_waited,
         target_per_s: load.rate.map(f64::from),
         achieved_per_s: Some(per_s),
         // A few arrivals in flight, now none, now two, average too badly for a law of averages.
@@ -146,7 +141,12 @@ fn measurement(
         listen_overflows: overflows,
         errors: loaded.errors,
     };
-    let mut measurement = Measurement { evidence, ..Measurement::default() }
+    let measurement = Measurement { evidence, ..Measurement::default() };
+    if loaded.requests == 0 {
+        // Of nothing there are no latencies; the judgement says why.
+        return measurement;
+    }
+    let mut measurement = measurement
         .with(Metric::LatencyP50Us, loaded.latency_p50_us)
         .with(Metric::LatencyP99Us, loaded.latency_p99_us)
         .with(Metric::LatencyP999Us, loaded.latency_p999_us);
@@ -155,7 +155,7 @@ fn measurement(
         _ => (Metric::RequestsPerS, Metric::CpuPerRequestUs),
     };
     measurement = measurement.with(rate, per_s);
-    if let (Some(cores), true) = (busy.server, loaded.requests > 0) {
+    if let Some(cores) = busy.server {
         measurement = measurement.with(cost, cores * 1e6 / per_s);
     }
     if cell.experiment == Experiment::Bulk {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::proc::{Nanos, machine_cpu, own_cpu, tree_cpu};
+use super::proc::{Nanos, machine_cpu, own_cpu, tree_cpu, tree_waited};
 
 /// How often is sampled, at most.
 pub const EVERY: Duration = Duration::from_millis(25);
@@ -22,6 +22,10 @@ pub struct Sample {
     pub own: Nanos,
     /// Of all processes of the machine.
     pub machine: Option<Nanos>,
+    /// How long the server's threads had waited for a core.
+    pub server_waited: Option<Nanos>,
+    /// How long the generator's had.
+    pub generator_waited: Option<Nanos>,
 }
 
 impl Sample {
@@ -33,6 +37,8 @@ impl Sample {
             generator: generator.and_then(tree_cpu),
             own: own_cpu(),
             machine: machine_cpu(),
+            server_waited: tree_waited(server),
+            generator_waited: generator.and_then(tree_waited),
         }
     }
 }
@@ -46,6 +52,10 @@ pub struct Busy {
     pub generator: Option<f64>,
     /// Everybody else but this process.
     pub others: Option<f64>,
+    /// Threads of the server that were ready to run and had no core, on average.
+    pub server_waited: Option<f64>,
+    /// The generator's.
+    pub generator_waited: Option<f64>,
 }
 
 /// What was busy between two moments: the times there are interpolated between the samples around them.
@@ -63,7 +73,13 @@ pub fn between(samples: &[Sample], from: Instant, to: Instant) -> Busy {
     let machine = share(&|sample| sample.machine);
     let own = share(&|sample| Some(sample.own));
     let ours = server.unwrap_or(0.0) + generator.unwrap_or(0.0) + own.unwrap_or(0.0);
-    Busy { server, generator, others: machine.map(|machine| (machine - ours).max(0.0)) }
+    Busy {
+        server,
+        generator,
+        others: machine.map(|machine| (machine - ours).max(0.0)),
+        server_waited: share(&|sample| sample.server_waited),
+        generator_waited: share(&|sample| sample.generator_waited),
+    }
 }
 
 /// The value at a moment, in ns; before the first sample that one's, after the last that one's.
@@ -96,12 +112,15 @@ mod tests {
             generator: (ms > 0).then_some(0),
             own: 0,
             machine: Some(machine * 1_000_000),
+            server_waited: Some(server * 500_000),
+            generator_waited: None,
         };
         // The server is idle for 100 ms, then has a core for itself; others take half of a core throughout.
         let samples = [sample(0, 0, 0), sample(100, 0, 50), sample(300, 200, 350)];
         let busy = between(&samples, start + Duration::from_millis(150), start + Duration::from_millis(250));
         assert!((busy.server.unwrap() - 1.0).abs() < 1e-9);
         assert!((busy.others.unwrap() - 0.5).abs() < 1e-9);
+        assert!((busy.server_waited.unwrap() - 0.5).abs() < 1e-9 && busy.generator_waited.is_none());
         let whole = between(&samples, start, start + Duration::from_millis(300));
         assert!((whole.server.unwrap() - 2.0 / 3.0).abs() < 1e-9);
     }

@@ -77,6 +77,41 @@ impl Errors {
     }
 }
 
+impl Errors {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, more: Errors) -> Errors {
+        Errors {
+            refused: self.refused + more.refused,
+            reset: self.reset + more.reset,
+            connect_timeout: self.connect_timeout + more.connect_timeout,
+            reply_timeout: self.reply_timeout + more.reply_timeout,
+            wrong_bytes: self.wrong_bytes + more.wrong_bytes,
+            closed_early: self.closed_early + more.closed_early,
+            out_of_ports: self.out_of_ports + more.out_of_ports,
+            out_of_descriptors: self.out_of_descriptors + more.out_of_descriptors,
+            other: self.other + more.other,
+        }
+    }
+
+    /// The classes that occurred, for people; empty if there was no error.
+    pub fn told(&self) -> String {
+        let classes = [
+            (self.refused, "refused"),
+            (self.reset, "reset"),
+            (self.connect_timeout, "connect timeouts"),
+            (self.reply_timeout, "reply timeouts"),
+            (self.wrong_bytes, "wrong replies"),
+            (self.closed_early, "closed early"),
+            (self.other, "other errors"),
+            (self.out_of_ports, "without a local port"),
+            (self.out_of_descriptors, "without a descriptor"),
+        ];
+        let occurred = classes.iter().filter(|(count, _)| *count > 0);
+        occurred.map(|(count, class)| format!("{count} {class}")).collect::<Vec<_>>().join(", ")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -186,6 +186,16 @@ impl Errors {
         self.named().iter().map(|(_, count)| count).sum()
     }
 
+    /// The generator's own.
+    pub fn of_generator(&self) -> u64 {
+        self.out_of_ports + self.out_of_descriptors
+    }
+
+    /// All but the generator's own.
+    pub fn of_server(&self) -> u64 {
+        self.total() - self.of_generator()
+    }
+
     /// Each class by its name.
     pub fn named(&self) -> [(&'static str, u64); 9] {
         [

@@ -39,6 +39,7 @@ use crate::sys::{Listener, Signals, signals};
 
 /// Who runs the connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "load", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Model {
     /// One client at a time.
     Iterative,
@@ -81,6 +82,16 @@ impl Model {
             Model::Prethread => "N threads started ahead, a client each",
             Model::Reactor => "one loop for all clients; with --workers N, N loops",
         }
+    }
+
+    /// Whether workers are started ahead, each with one client at a time.
+    pub fn starts_ahead(self) -> bool {
+        matches!(self, Model::Prefork | Model::Prethread)
+    }
+
+    /// Whether each client costs a process or a thread of its own, made when it comes.
+    pub fn makes_one_per_client(self) -> bool {
+        matches!(self, Model::Fork | Model::Thread)
     }
 
     /// How many workers it has when nobody says: `None` if it has no workers to count.
