@@ -373,7 +373,7 @@ mod tests {
     fn what_cannot_be_compared_is_said_in_a_line() {
         for (line, part) in [
             (&["--experiments", "crwod"][..], "there is no experiment"),
-            (&["--models", "forks"], "there is no model"),
+            (&["--models", "forks"], "is no model"),
             (&["--peer", "other"], "NAME=COMMAND"),
             (&["--peer", "other=other 7007"], "no {port}"),
             (&["--peer", "fork=x {port}"], "that of a model"),
