@@ -166,7 +166,7 @@ pub struct Evidence {
     pub server_waited: Option<f64>,
     /// The same of the generator.
     pub generator_waited: Option<f64>,
-    /// What was offered, per second (open loop).
+    /// What really fell due, per second (open loop).
     pub target_per_s: Option<f64>,
     /// What was answered, per second.
     pub achieved_per_s: Option<f64>,

@@ -44,6 +44,9 @@ pub struct Loaded {
     pub seconds: f64,
     /// Requests answered.
     pub requests: u64,
+    /// Requests that fell due while it was measured, answered then, later or never. At random times they are not the
+    /// asked rate times the seconds: of 400 there are 20 more or fewer by chance.
+    pub due: u64,
     /// Sends that the generator missed.
     pub missed: u64,
     /// Requests in flight, on average.
@@ -185,6 +188,7 @@ fn loaded(report: &Report, told_at: Instant, samples: Vec<Sample>) -> Result<Loa
         samples,
         seconds: report.measured_ns as f64 / 1e9,
         requests: report.requests,
+        due: report.latency.count + report.missed_sends + report.errors.total(),
         missed: report.missed_sends,
         outstanding: report.outstanding_mean,
         utilisation: report.generator.utilisation,

@@ -131,7 +131,7 @@ fn measurement(
         others_cpu: busy.others,
         server_waited: busy.server_waited,
         generator_waited: busy.generator_waited,
-        target_per_s: load.rate.map(f64::from),
+        target_per_s: load.rate.map(|_| loaded.due as f64 / loaded.seconds),
         achieved_per_s: Some(per_s),
         // A few arrivals in flight, now none, now two, average too badly for a law of averages.
         in_flight: load.rate.is_none().then_some(loaded.outstanding),
