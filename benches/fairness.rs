@@ -4,7 +4,9 @@
 //! cargo bench --bench fairness
 //! ```
 //!
-//! Server, pinging clients and flood have cores of their own as far as there are any. The 99th percentile of the pings
+//! The server has a core of its own; the pinging clients and the flood share another, where the flood is a process of the
+//! idle class (`chrt --idle`, sched(7)): it takes what the pings leave, so that what they wait for is the server and not
+//! their own scheduler. The 99th percentile of the pings
 //! beside the flood is to stay within twice the undisturbed one: median of interleaved pairs, interval shown. It ends
 //! with code 1 when it does not. `ONELOOP_PAIRS` and `ONELOOP_SPAN_MS` change the number of pairs and their length.
 
@@ -18,16 +20,19 @@ fn main() {
 
 #[cfg(target_os = "linux")]
 fn main() {
-    measure::main();
+    match std::env::args().skip_while(|arg| arg != measure::FLOOD).nth(1) {
+        Some(addr) => measure::flood(addr.parse().expect("the address of a server")),
+        None => measure::main(),
+    }
 }
 
 #[cfg(target_os = "linux")]
 mod measure {
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpStream};
+    use std::process::{Child, Command, Stdio};
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-    use std::thread::JoinHandle;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::bare::load::Load;
     use super::bare::pairs::{Bench, Ratio};
@@ -38,40 +43,47 @@ mod measure {
     const P99_RATIO_MAX: f64 = 2.0;
     const FLOOD_PIECE_BYTES: usize = 64 << 10;
 
-    /// A client that sends as fast as it can, and takes what comes back.
-    struct Flood {
-        stop: Arc<AtomicBool>,
-        bytes: Arc<AtomicU64>,
-        threads: Vec<JoinHandle<()>>,
-        stream: TcpStream,
+    /// The argument with which this program, started again by itself, is the flood.
+    pub(super) const FLOOD: &str = "--flood";
+
+    /// A client that sends as fast as it can, and takes what comes back: a process, until its standard input ends. Then it
+    /// tells how many bytes it has sent.
+    pub(super) fn flood(addr: SocketAddr) {
+        let stream = TcpStream::connect(addr).unwrap();
+        let (mut out, mut back) = (stream.try_clone().unwrap(), stream.try_clone().unwrap());
+        let sent = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&sent);
+        std::thread::spawn(move || {
+            let piece = vec![b'f'; FLOOD_PIECE_BYTES];
+            while out.write_all(&piece).is_ok() {
+                counted.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            }
+        });
+        std::thread::spawn(move || {
+            let mut piece = vec![0; FLOOD_PIECE_BYTES];
+            while back.read(&mut piece).is_ok_and(|len| len > 0) {}
+        });
+        std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+        println!("{}", sent.load(Ordering::Relaxed));
     }
+
+    /// The flood's process. It inherits the load's core.
+    struct Flood(Child);
 
     impl Flood {
         fn begin(addr: SocketAddr) -> Flood {
-            let stream = TcpStream::connect(addr).unwrap();
-            let (stop, bytes) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-            let (mut out, mut back) = (stream.try_clone().unwrap(), stream.try_clone().unwrap());
-            let (stopped, sent) = (Arc::clone(&stop), Arc::clone(&bytes));
-            let sender = std::thread::spawn(move || {
-                let piece = vec![b'f'; FLOOD_PIECE_BYTES];
-                while !stopped.load(Ordering::Relaxed) && out.write_all(&piece).is_ok() {
-                    sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
-                }
-            });
-            let receiver = std::thread::spawn(move || {
-                let mut piece = vec![0; FLOOD_PIECE_BYTES];
-                while back.read(&mut piece).is_ok_and(|len| len > 0) {}
-            });
-            Flood { stop, bytes, threads: vec![sender, receiver], stream }
+            let mut command = Command::new("chrt");
+            command.args(["--idle", "0"]).arg(std::env::current_exe().unwrap());
+            command.args([FLOOD, &addr.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            Flood(command.spawn().expect("chrt(1), of util-linux"))
         }
 
-        fn end(self) -> u64 {
-            self.stop.store(true, Ordering::Relaxed);
-            let _ = self.stream.shutdown(std::net::Shutdown::Both);
-            for thread in self.threads {
-                thread.join().unwrap();
-            }
-            self.bytes.load(Ordering::Relaxed)
+        fn end(mut self) -> u64 {
+            drop(self.0.stdin.take());
+            let mut told = String::new();
+            self.0.stdout.take().unwrap().read_to_string(&mut told).unwrap();
+            assert!(self.0.wait().unwrap().success());
+            told.trim().parse().expect("the bytes it has sent")
         }
     }
 
