@@ -240,10 +240,10 @@ impl<S: Session, T: Transport> Connection<S, T> {
                 Phase::Awaiting { wait, .. } => {
                     self.step_awaiting(wait, Patience::MayBlock, ctx, &mut budget)
                 }
-                Phase::Flushing { .. } => {
+                Phase::Flushing { then, .. } => {
                     let mut outbox = self.outbox.take().unwrap_or_default();
                     let now_ms = ctx.now().monotonic_ms;
-                    let flushed = self.flush(&mut outbox, now_ms, ctx.journal, &mut budget);
+                    let flushed = self.flush(&mut outbox, then, now_ms, ctx.journal, &mut budget);
                     self.flushed(flushed, Some(outbox), ctx)
                 }
                 Phase::Lingering { .. } => self.step_lingering(ctx, &mut budget),

@@ -17,15 +17,22 @@ pub(super) enum Flushed {
     Failed(Reason),
 }
 
+/// Whether the system may hold bytes back until our end follows them (`more` of [`Transport::write`]).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    Nothing,
+    Perhaps,
+}
+
 impl<S: Session, T: Transport> Connection<S, T> {
     /// Sends what the session put into the scratch outbox; what cannot be sent now moves to an outbox of the client's own.
     pub(super) fn send(&mut self, then: Then, ctx: &mut Context<'_>, budget: &mut Budget) -> Step {
         if ctx.scratch.outbox.is_empty() {
-            return self.follow(then, ctx);
+            return self.follow(then, Held::Nothing, ctx);
         }
         let now_ms = ctx.now().monotonic_ms;
-        match self.flush(&mut ctx.scratch.outbox, now_ms, ctx.journal, budget) {
-            Flushed::All => self.follow(then, ctx),
+        match self.flush(&mut ctx.scratch.outbox, then, now_ms, ctx.journal, budget) {
+            Flushed::All => self.follow(then, Held::Perhaps, ctx),
             flushed => {
                 self.phase = self.flushing(then, ctx);
                 let rest = ctx.scratch.outbox.take_rest();
@@ -46,7 +53,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             Flushed::All => {
                 self.outbox = None;
                 let Phase::Flushing { then, .. } = self.phase else { unreachable!("phase of this step") };
-                self.follow(then, ctx)
+                self.follow(then, Held::Perhaps, ctx)
             }
             Flushed::NotNow => Step::Return(Pumped::Waits),
             Flushed::Budget => Step::Return(Pumped::More),
@@ -58,7 +65,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
     }
 
     /// All has been sent: what now?
-    fn follow(&mut self, then: Then, ctx: &mut Context<'_>) -> Step {
+    fn follow(&mut self, then: Then, held: Held, ctx: &mut Context<'_>) -> Step {
         match then {
             Then::Await(wait) => {
                 let due_ms = self.wait_due_ms(wait, ctx);
@@ -72,7 +79,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                 self.phase = Phase::Calling(Call::Ready);
                 return Step::Return(Pumped::More);
             }
-            Then::Close(reason) => self.close(reason, ctx),
+            Then::Close(reason) => self.close(reason, held, ctx),
         }
         Step::Go
     }
@@ -95,37 +102,42 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    /// The service is done, and all was sent.
-    pub(super) fn close(&mut self, reason: Reason, ctx: &mut Context<'_>) {
+    /// The service is done, and all was sent, though the system may hold the last of it for our end.
+    pub(super) fn close(&mut self, reason: Reason, held: Held, ctx: &mut Context<'_>) {
         self.drop_session();
         self.inbox = None;
         let now_ms = ctx.now().monotonic_ms;
         let linger_ms =
             if reason_of_refusal(reason) { ctx.limits.refusal_linger_ms } else { ctx.limits.linger_ms };
-        self.phase =
-            if self.inflow == Inflow::Ended || linger_ms == 0 || self.transport.shutdown_write().is_err() {
-                Phase::Ended(reason) // the client is known to be done, or nothing can be done for it
-            } else {
-                let due_ms = now_ms + u64::from(linger_ms);
-                Phase::Lingering { reason, due_ms, left_bytes: ctx.limits.linger_bytes_max }
-            };
+        let lingers = self.inflow == Inflow::Open && linger_ms > 0;
+        // A close alone ends our side, too, but should the client have sent more, it would destroy what is held.
+        let shut = (lingers || held == Held::Perhaps) && self.transport.shutdown_write().is_ok();
+        self.phase = if lingers && shut {
+            let due_ms = now_ms + u64::from(linger_ms);
+            Phase::Lingering { reason, due_ms, left_bytes: ctx.limits.linger_bytes_max }
+        } else {
+            Phase::Ended(reason) // the client is known to be done, or nothing can be done for it
+        };
     }
 
-    /// Writes from `outbox` until it is empty, would block, or the budget is spent.
+    /// Writes from `outbox` until it is empty, would block, or the budget is spent. What is sent before our end may wait for
+    /// it, so that both leave in one segment.
     pub(super) fn flush(
         &mut self,
         outbox: &mut Outbox,
+        then: Then,
         now_ms: u64,
         journal: &mut Journal,
         budget: &mut Budget,
     ) -> Flushed {
+        let end_follows = matches!(then, Then::Close(_));
         while !outbox.is_empty() {
             if budget.write_bytes == 0 {
                 return Flushed::Budget;
             }
             let put = match outbox.plain() {
-                Some(bytes) => self.transport.write(&[IoSlice::new(bytes)], false),
-                None => self.put_front(outbox, budget),
+                Some(bytes) => self.transport.write(&[IoSlice::new(bytes)], end_follows),
+                None => self.put_front(outbox, end_follows, budget),
             };
             match put {
                 Ok(Put::Bytes(len)) => {
@@ -146,11 +158,13 @@ impl<S: Session, T: Transport> Connection<S, T> {
         Flushed::All
     }
 
-    fn put_front(&mut self, outbox: &Outbox, budget: &Budget) -> io::Result<Put> {
+    fn put_front(&mut self, outbox: &Outbox, end_follows: bool, budget: &Budget) -> io::Result<Put> {
         let mut slices = [IoSlice::new(&[]); GATHER_MAX];
         match outbox.front(&mut slices) {
             Front::Empty => Ok(Put::Bytes(0)), // records only
-            Front::Bytes { count, file_follows } => self.transport.write(&slices[..count], file_follows),
+            Front::Bytes { count, file_follows } => {
+                self.transport.write(&slices[..count], file_follows || end_follows)
+            }
             Front::File(range) => self.transport.send_file(range, budget.write_bytes),
         }
     }

@@ -6,6 +6,7 @@ use crate::journal::Reason;
 use crate::session::{Call, Input, Next, Session, Wait};
 
 use super::inbox::Inbox;
+use super::sending::Held;
 use super::{
     Budget, Connection, Context, Got, Inflow, Mode, Patience, Phase, Pumped, Scratch, Step, Then, Transport,
 };
@@ -77,7 +78,9 @@ impl<S: Session, T: Transport> Connection<S, T> {
     /// In a drain, when all that had arrived was answered: a session that would wait for another request is closed.
     pub(super) fn begin_nothing_new(&mut self, ctx: &mut Context<'_>) {
         match &mut self.phase {
-            Phase::Awaiting { wait: Wait::NextRequest, .. } => self.close(Reason::Drained, ctx),
+            Phase::Awaiting { wait: Wait::NextRequest, .. } => {
+                self.close(Reason::Drained, Held::Nothing, ctx);
+            }
             Phase::Flushing { then: then @ Then::Await(Wait::NextRequest), .. } => {
                 *then = Then::Close(Reason::Drained);
             }

@@ -44,7 +44,8 @@ pub trait Transport {
     /// Reads up to `buf.len()` bytes.
     fn read(&mut self, buf: &mut [u8], patience: Patience) -> io::Result<Got>;
 
-    /// Writes from `slices`; `more` says that a file follows at once, so that a last short segment may wait for it.
+    /// Writes from `slices`; `more` says that a file or the end of our side follows at once, so that a last short segment may
+    /// wait for it.
     fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<Put>;
 
     /// Sends up to `bytes_max` from the front of `range`.

@@ -90,7 +90,8 @@ fn no_script_of_a_client_breaks_a_promise() {
 #[test]
 fn a_request_that_trickles_ends_exactly_at_its_deadline() {
     let mut world = World::new(7);
-    world.limits = Limits { read_bytes: 64, outbox_bytes_max: 4096, ..limits(&mut Random(7)) };
+    world.limits =
+        Limits { linger_ms: 400, read_bytes: 64, outbox_bytes_max: 4096, ..limits(&mut Random(7)) };
     let trickle = (0..100).map(|i| (500 + i * 30, Deed::Send(vec![200]))).collect();
     world.script = Script { deeds: trickle, sent: vec![200; 100], drain_at_ms: None };
     let (run, _) = world.run();
@@ -131,7 +132,8 @@ fn bytes_that_came_in_time_win_over_a_deadline_that_is_looked_at_late() {
 #[test]
 fn a_client_that_owes_nothing_is_idle_exactly_from_its_last_request() {
     let mut world = World::new(9);
-    world.limits = Limits { read_bytes: 64, outbox_bytes_max: 4096, ..limits(&mut Random(9)) };
+    world.limits =
+        Limits { linger_ms: 400, read_bytes: 64, outbox_bytes_max: 4096, ..limits(&mut Random(9)) };
     let deeds = vec![(100, Deed::Send(vec![1, b'x'])), (2_900, Deed::Send(vec![1, b'y']))];
     world.script = Script { deeds, sent: vec![1, b'x', 1, b'y'], drain_at_ms: None };
     let (run, _) = world.run();
@@ -165,6 +167,7 @@ fn a_call_that_is_not_open_never_comes_first() {
             taken_per_ms: 1,
             got: Vec::new(),
             shut: false,
+            held_bytes: 0,
             reads: 0,
             writes: 0,
         },

@@ -30,7 +30,7 @@ impl Random {
 }
 
 /// Frames of one length byte and so many bytes; each is answered by its bytes, three times, and a dot. It has all the ways
-/// of a session: it asks for the rest of numbered requests, for room, for turns, and finishes at a frame of length 0.
+/// of a session: it asks for the rest of numbered requests, for room, for turns, and finishes with a `!` at a frame of length 0.
 #[derive(Clone)]
 pub(crate) struct Frames;
 
@@ -59,6 +59,7 @@ impl Session for FramesSession {
             return Progress::need_input(0, Wait::NextRequest);
         };
         match (len, rest.get(..usize::from(len))) {
+            (0, _) if out.put_some(b"!") == 0 => Progress::need_room(0),
             (0, _) => Progress::finish(1),
             (255, _) => Progress::abort(Fault::Protocol),
             (_, None) => Progress::need_input(0, Wait::RestOf(self.number)),
@@ -147,6 +148,8 @@ pub(crate) struct Scripted {
     pub(crate) taken_per_ms: u64,
     pub(crate) got: Vec<u8>,
     pub(crate) shut: bool,
+    /// What the last write put, if it promised that more follows: the system may hold it back.
+    pub(crate) held_bytes: u64,
     pub(crate) reads: u64,
     pub(crate) writes: u64,
 }
@@ -170,7 +173,7 @@ impl Transport for Scripted {
         Ok(Got::Bytes(len))
     }
 
-    fn write(&mut self, slices: &[IoSlice<'_>], _more: bool) -> io::Result<Put> {
+    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<Put> {
         self.writes += 1;
         assert!(!self.shut, "a write after shutdown");
         if self.reset {
@@ -184,6 +187,7 @@ impl Transport for Scripted {
         }
         let len = (1 + self.random.below(bytes.len() as u64)).min(room);
         self.in_flight += len;
+        self.held_bytes = if more { len } else { 0 };
         self.got.extend_from_slice(&bytes[..len as usize]);
         Ok(Put::Bytes(len as usize))
     }
@@ -193,7 +197,7 @@ impl Transport for Scripted {
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
-        self.shut = true;
+        (self.shut, self.held_bytes) = (true, 0);
         if self.reset { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
     }
 
@@ -212,7 +216,7 @@ pub(crate) fn limits(random: &mut Random) -> Limits {
         request_ms: 1_000,
         rate_window_ms: 2_000,
         rate_bytes_min: 100,
-        linger_ms: 400,
+        linger_ms: if random.one_in(3) { 0 } else { 400 },
         linger_bytes_max: 500,
         drain_ms: 5_000,
         read_bytes: 1 + random.below(600) as u32,
@@ -230,7 +234,10 @@ pub(crate) fn expected(sent: &[u8]) -> (Vec<u8>, Option<Reason>) {
     let (mut got, mut rest) = (Vec::new(), sent);
     while let Some((&len, after)) = rest.split_first() {
         match (len, after.get(..usize::from(len))) {
-            (0, _) => return (got, Some(Reason::Finished)),
+            (0, _) => {
+                got.push(b'!');
+                return (got, Some(Reason::Finished));
+            }
             (255, _) => return (got, Some(Reason::Protocol)),
             (_, None) => break,
             (_, Some(frame)) => {

@@ -45,6 +45,7 @@ impl World {
             taken_per_ms: 1_000_000,
             got: Vec::new(),
             shut: false,
+            held_bytes: 0,
             reads: 0,
             writes: 0,
         };
@@ -109,6 +110,12 @@ impl World {
         };
         let bound = self.limits.inbox_bytes_max + self.limits.outbox_bytes_max;
         assert!(self.client.held_bytes() <= bound as usize, "holds {} bytes", self.client.held_bytes());
+        let over = self.client.is_reading()
+            || matches!(pumped, Pumped::Ended(Reason::Finished | Reason::PeerClosed | Reason::Drained));
+        assert!(
+            !over || self.client.transport().held_bytes == 0,
+            "{pumped:?}, but the end of an answer is held back"
+        );
         if self.client.is_idle() {
             assert_eq!(self.client.held_bytes(), 0, "an idle client owns no buffer");
         }
