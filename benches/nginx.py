@@ -33,6 +33,8 @@ SERVER_CORE, LOAD_CORE = "0", "1"
 # A process that had its core for so much of a run was what bounded it.
 FULL = 0.94
 SIZES = {"128 B": 128, "1 KiB": 1 << 10, "16 KiB": 16 << 10, "1 MiB": 1 << 20, "100 MiB": 100 << 20}
+# Requests per second that leave both servers, and the load, time to spare.
+RATES = {"1 MiB": 800, "100 MiB": 6}
 PIPELINE = """
 init = function(args)
   local batch = {}
@@ -131,6 +133,21 @@ def wrk(server, target, clients, seconds, extra=()):
     }
 
 
+def at_rate(server, target, rate, seconds, program, folder):
+    """One run of `oneloop load` at a fixed rate: processor time for each request."""
+    before, load_before, told = server.cpu_s(), children_s(), folder / "load.json"
+    command = ["taskset", "-c", LOAD_CORE, str(program), "-q", "load", f"http://127.0.0.1:{server.port}/{target}"]
+    flags = ["--clients", "16", "--rate", str(rate), "--duration", f"{seconds}s", "--warmup", "0s", "--json", str(told)]
+    subprocess.run([*command, *flags], check=True, capture_output=True)
+    cpu, load_cpu = server.cpu_s() - before, children_s() - load_before
+    requests = json.loads(told.read_text())["requests"]
+    return {
+        "requests_per_s": requests / seconds,
+        "cpu_us_per_request": cpu * 1e6 / max(1, requests),
+        "both_us_per_request": (cpu + load_cpu) * 1e6 / max(1, requests),
+    }
+
+
 def children_s():
     """Processor time of the children that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -174,11 +191,17 @@ def cases(script):
     yield "pipelined", "128 B, pipelined by 16", "f128", 64, ("-s", script), "requests_per_s", 3.0
 
 
+def pairs_of(rounds, ours, theirs, run):
+    """Runs one right after the other, the order turned round each time."""
+    orders = [(ours, theirs) if turn % 2 == 0 else (theirs, ours) for turn in range(rounds)]
+    return [{server.name: run(server) for server in order} for order in orders]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=4)
-    parser.add_argument("--only", choices=["small", "big", "close", "pipelined", "idle"])
+    parser.add_argument("--only", choices=["small", "big", "rate", "close", "pipelined", "idle"])
     parser.add_argument("--json", type=pathlib.Path, help="write all runs to this file")
     parser.add_argument("--flag", action="append", default=[], help="another flag for oneloop serve, to try it")
     parser.add_argument("--program", type=pathlib.Path, help="an oneloop that is built already")
@@ -203,13 +226,13 @@ def main():
         ours = Server("oneloop", [str(program), "-q", "serve", spec, *args.flag], ports[0])
         theirs = Server("nginx", ["nginx", "-c", str(folder / "nginx.conf")], ports[1])
         try:
-            measure(args, ours, theirs, str(folder / "pipeline.lua"))
+            measure(args, ours, theirs, program, folder)
         finally:
             ours.stop()
             theirs.stop()
 
 
-def measure(args, ours, theirs, script):
+def measure(args, ours, theirs, program, folder):
     runs, kernel = [], os.uname()
     print(f"{kernel.sysname} {kernel.release}, load average {os.getloadavg()[0]:.1f}, {args.rounds} pairs of {args.seconds} s")
     print(f"{'':26} {'per second':^45}  {'processor time, us per request':^38}")
@@ -217,15 +240,17 @@ def measure(args, ours, theirs, script):
         f"{'case':26} {'oneloop':>10} {'nginx':>10}  {'ratio (least to most), goal':27} {'oneloop':>8} {'nginx':>8} {'ratio':>6}"
         f" {'with load':>10}"
     )
-    for part, name, target, clients, extra, unit, goal in cases(script):
+    for part, name, target, clients, extra, unit, goal in cases(str(folder / "pipeline.lua")):
         if args.only not in (None, part):
             continue
-        pairs = []
-        for turn in range(args.rounds):
-            order = (ours, theirs) if turn % 2 == 0 else (theirs, ours)
-            pairs.append({s.name: wrk(s, target, clients, args.seconds, extra) for s in order})
+        pairs = pairs_of(args.rounds, ours, theirs, lambda s: wrk(s, target, clients, args.seconds, extra))
         runs.append({"case": name, "unit": unit, "goal": goal, "pairs": pairs})
         report(name, unit, goal, pairs)
+    for size, rate in RATES.items() if args.only in (None, "rate") else ():
+        target, name = f"f{SIZES[size]}", f"{size}, {rate} per second"
+        pairs = pairs_of(args.rounds, ours, theirs, lambda s: at_rate(s, target, rate, args.seconds, program, folder))
+        runs.append({"case": name, "unit": "cpu_us_per_request", "goal": 1.0, "pairs": pairs})
+        report(name, "requests_per_s", None, pairs)
     if args.only in (None, "idle"):
         memory = {s.name: idle_bytes(s) for s in (ours, theirs)}
         runs.append({"case": "idle client", "unit": "bytes", "memory": memory})
@@ -238,9 +263,12 @@ def report(name, unit, goal, pairs):
     middle = lambda server, what: statistics.median(pair[server][what] for pair in pairs)
     cost = lambda what: statistics.median(pair["nginx"][what] / pair["oneloop"][what] for pair in pairs)
     ratios = [pair["oneloop"][unit] / pair["nginx"][unit] for pair in pairs]
-    bound = {server: load_bound([pair[server] for pair in pairs]) for server in ("oneloop", "nginx")}
-    mark = "" if not bound["oneloop"] else "load" if bound["nginx"] else ">="
-    shown = f"{mark:>4} {statistics.median(ratios):5.2f} ({min(ratios):.2f} to {max(ratios):.2f}), {goal}"
+    if goal is None:
+        shown = "     the same for both"
+    else:
+        bound = {server: load_bound([pair[server] for pair in pairs]) for server in ("oneloop", "nginx")}
+        mark = "" if not bound["oneloop"] else "load" if bound["nginx"] else ">="
+        shown = f"{mark:>4} {statistics.median(ratios):5.2f} ({min(ratios):.2f} to {max(ratios):.2f}), {goal}"
     print(
         f"{name:26} {middle('oneloop', unit):10.0f} {middle('nginx', unit):10.0f}  {shown:27}"
         f" {middle('oneloop', 'cpu_us_per_request'):8.2f} {middle('nginx', 'cpu_us_per_request'):8.2f}"
