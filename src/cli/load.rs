@@ -87,6 +87,9 @@ struct TimeArgs {
     /// Clients begin one after the other over this time, before the warm-up
     #[arg(long, value_name = "TIME", default_value = "0")]
     ramp: Ms,
+    /// No client asks before all have connected; with --rate that is always so
+    #[arg(long)]
+    connect_first: bool,
     /// How long a connection may take
     #[arg(long, value_name = "TIME", default_value = "5s")]
     connect_timeout: Ms,
@@ -173,6 +176,7 @@ impl LoadArgs {
             (Some(rate_per_second), arrivals) => Pace::Open { rate_per_second, arrivals: arrivals.into() },
         };
         (plan.ramp, plan.warmup, plan.duration) = (span(time.ramp), span(time.warmup), span(time.duration));
+        plan.connect_first = time.connect_first;
         plan.connect_timeout = span(time.connect_timeout);
         plan.reply_timeout = span(time.reply_timeout);
         let tenth = (plan.duration / 10).clamp(Duration::from_millis(10), Duration::from_secs(1));
@@ -349,6 +353,7 @@ mod tests {
             ("echo --rate 0", "more than 0"),
             ("echo --clients 0", "at least one"),
             ("echo --churn --depth 2", "the depth is 1"),
+            ("echo --churn --connect-first", "before it asks"),
             ("echo --bytes 0", "at least 1 byte"),
             ("message --bytes 256", "1 to 255"),
             ("chargen --rate 10", "cannot pace it"),

@@ -103,9 +103,7 @@ impl Load {
             option("--rate", rate.to_string());
             option("--arrivals", "poisson".to_owned());
         }
-        if self.churn {
-            arguments.push("--churn".to_owned());
-        }
+        arguments.push(if self.churn { "--churn" } else { "--connect-first" }.to_owned());
         arguments.push(format!("echo@{addr}"));
         arguments
     }

@@ -99,7 +99,9 @@ pub(super) struct Engine<'a, W: Workload> {
     pub(super) connecting: u32,
     pub(super) open: u64,
     pub(super) clients_open: u64,
-    /// When the last connection was made or refused.
+    /// Clients that have begun, and whose first connection has neither come about nor failed.
+    pub(super) untried: u32,
+    /// When the last client began or got its first connection.
     pub(super) settled_ns: u64,
     pub(super) begun: u32,
     pub(super) stage: Stage,
@@ -149,6 +151,7 @@ impl<'a, W: Workload> Engine<'a, W> {
             connecting: 0,
             open: 0,
             clients_open: 0,
+            untried: plan.idle + plan.slow,
             settled_ns: 0,
             begun: 0,
             stage: Stage::Crowd,
@@ -217,8 +220,8 @@ impl<'a, W: Workload> Engine<'a, W> {
     /// When there is something to do without an event.
     fn next_ns(&self) -> u64 {
         let stage_is_over = match self.stage {
-            Stage::Crowd => self.has_connected(),
-            Stage::Ramp { .. } => self.begun == self.plan.clients && self.has_connected(),
+            Stage::Crowd => self.untried == 0,
+            Stage::Ramp { .. } => self.begun == self.plan.clients && self.untried == 0,
             Stage::Draining { .. } => self.recorder.outstanding == 0,
             _ => false,
         };

@@ -109,7 +109,10 @@ impl<W: Workload> Engine<'_, W> {
         let State::Connecting { stream, began_ns, intended_ns } = state else { return };
         self.now_ns = self.clock.now_ns();
         self.connecting -= 1;
-        self.settled_ns = self.now_ns;
+        if !std::mem::replace(&mut slot.has_tried, true) {
+            self.untried = self.untried.saturating_sub(1);
+            self.settled_ns = self.now_ns;
+        }
         self.recorder.connected(self.now_ns, began_ns, slot.role == Role::Active);
         if slot.role == Role::Idle {
             slot.state = State::Held(stream);
@@ -119,7 +122,12 @@ impl<W: Workload> Engine<'_, W> {
         match (slot.role, intended_ns) {
             (Role::Active, Some(intended_ns)) => conversation.begin(intended_ns, self.now_ns),
             (Role::Active, None) if matches!(self.plan.pace, super::report::Pace::Closed) => {
-                if !matches!(self.stage, Stage::Draining { .. }) {
+                let is_silent = match self.stage {
+                    Stage::Ramp { .. } => self.plan.connect_first,
+                    Stage::Draining { .. } => true,
+                    _ => false,
+                };
+                if !is_silent {
                     for _ in 0..self.plan.depth {
                         conversation.begin(self.now_ns, self.now_ns);
                     }
@@ -137,6 +145,21 @@ impl<W: Workload> Engine<'_, W> {
             self.pump(index);
         } else {
             self.file(index, self.now_ns + ns(self.plan.slow_pause));
+        }
+    }
+
+    /// Has all that connected first ask; each in its turn, so that none waits for the first to be answered.
+    pub(super) fn all_ask(&mut self) {
+        for (index, slot) in self.slots.iter_mut().enumerate().take(self.plan.clients as usize) {
+            let State::Open(conversation) = &mut slot.state else { continue };
+            for _ in 0..self.plan.depth {
+                conversation.begin(self.now_ns, self.now_ns);
+            }
+            self.recorder.outstanding += u64::from(self.plan.depth);
+            if slot.standing == Standing::Resting {
+                slot.standing = Standing::InQueue;
+                self.again.push_back(index as u32);
+            }
         }
     }
 
@@ -227,9 +250,11 @@ impl<W: Workload> Engine<'_, W> {
 
     /// Something went wrong with the client: it tries again after a pause, the crowd does not.
     pub(super) fn fail(&mut self, index: u32, class: Class) {
-        self.settled_ns = self.now_ns;
         let lost = self.close(index);
         let slot = &mut self.slots[index as usize];
+        if !std::mem::replace(&mut slot.has_tried, true) {
+            self.untried = self.untried.saturating_sub(1);
+        }
         if slot.role == Role::Active {
             self.recorder.failed(self.now_ns, class, lost.max(1));
             self.begin_again(index, Some(self.now_ns + PAUSE_NS));

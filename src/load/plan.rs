@@ -28,6 +28,9 @@ pub struct Plan {
     pub slow_pause: Duration,
     /// Over how long active clients begin, one after the other.
     pub ramp: Duration,
+    /// Whether all of them are connected before the first asks: else a crowd that already asks keeps the server from
+    /// letting the others in. The open loop always waits for that.
+    pub connect_first: bool,
     /// How long the load runs before it is measured.
     pub warmup: Duration,
     /// How long is measured.
@@ -69,6 +72,7 @@ impl Plan {
             slow: 0,
             slow_pause: Duration::from_millis(100),
             ramp: Duration::ZERO,
+            connect_first: false,
             warmup: Duration::from_secs(1),
             duration: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
@@ -98,6 +102,9 @@ impl Plan {
         }
         if self.churn && self.depth > 1 {
             return wrong("with a connection per request the depth is 1");
+        }
+        if self.churn && self.connect_first {
+            return wrong("with a connection per request nobody connects before it asks");
         }
         if let Pace::Open { rate_per_second, .. } = self.pace
             && !(rate_per_second > 0.0 && rate_per_second <= RATE_MAX)
@@ -131,6 +138,7 @@ impl Plan {
             idle_clients: self.idle,
             slow_clients: self.slow,
             ramp_ns: ns(self.ramp),
+            connect_first: self.connect_first,
             warmup_ns: ns(self.warmup),
             duration_ns: ns(self.duration),
             connect_timeout_ns: ns(self.connect_timeout),

@@ -84,6 +84,9 @@ pub struct Configuration {
     pub slow_clients: u32,
     /// Over how long the active clients begin, one after the other.
     pub ramp_ns: u64,
+    /// Whether all of them connected before the first asked.
+    #[serde(default)]
+    pub connect_first: bool,
     /// How long the load runs before it is measured.
     pub warmup_ns: u64,
     /// How long is to be measured.

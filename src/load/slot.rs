@@ -57,6 +57,8 @@ pub(super) struct Slot<C> {
     pub(super) state: State<C>,
     pub(super) role: Role,
     pub(super) standing: Standing,
+    /// Whether its first connection has come about or failed: a run begins when all have tried.
+    pub(super) has_tried: bool,
     /// Grows with each connection, so that no stale event or place in a list meets the next one.
     pub(super) generation: u32,
     pub(super) share: Share,
@@ -68,6 +70,7 @@ impl<C> Slot<C> {
             state: State::Closed,
             role,
             standing: Standing::Resting,
+            has_tried: false,
             generation: 0,
             share: Share::default(),
         }

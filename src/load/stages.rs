@@ -42,15 +42,12 @@ impl<W: Workload> Engine<'_, W> {
         self.stage = stage;
     }
 
-    /// Whether all that were to connect have connected or failed.
-    pub(super) fn has_connected(&self) -> bool {
-        self.to_connect.is_empty() && self.connecting == 0
-    }
-
-    /// Whether they have, or nothing moves any more.
+    /// Whether all that were to connect have connected or failed once, or nothing moves any more.
+    ///
+    /// Those that failed try again for as long as the run lasts; it does not wait for them.
     fn has_settled(&self) -> bool {
         let stuck_ns = self.settled_ns + ns(self.plan.connect_timeout) + STUCK_NS;
-        self.has_connected() || self.now_ns >= stuck_ns
+        self.untried == 0 || self.now_ns >= stuck_ns
     }
 
     fn ramp(&mut self, since_ns: u64) {
@@ -59,16 +56,22 @@ impl<W: Workload> Engine<'_, W> {
             self.begun += 1;
             self.settled_ns = self.now_ns;
             match (self.churn, self.is_open_loop()) {
+                (false, _) => {
+                    self.untried += 1;
+                    self.queue(index, None);
+                }
                 (true, true) => self.free.push_back((index, self.slots[index as usize].generation)),
                 (true, false) => {
                     self.recorder.outstanding += 1;
                     self.queue(index, Some(self.now_ns));
                 }
-                (false, _) => self.queue(index, None),
             }
         }
         if self.begun == self.plan.clients && (self.churn || self.has_settled()) {
             self.schedule = Schedule::new(self.plan.pace, self.now_ns, self.plan.seed);
+            if self.plan.connect_first && !self.churn && !self.is_open_loop() {
+                self.all_ask();
+            }
             self.enter(Stage::WarmUp { until_ns: self.now_ns + ns(self.plan.warmup) });
             if self.plan.warmup.is_zero() {
                 // What falls due at once is measured, too.

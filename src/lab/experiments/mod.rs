@@ -138,7 +138,7 @@ impl Experiment {
             ),
             Experiment::Crowd => format!(
                 "Each client sends {REQUEST_BYTES} bytes, waits for its answer and sends again (closed loop). \
-                 Clients begin one after the other, 4000 in a second, before the measuring."
+                 Clients connect one after the other, 4000 in a second, and none asks before all are there."
             ),
             Experiment::Steady => format!(
                 "{STEADY_CLIENTS} connections; requests of {REQUEST_BYTES} bytes at Poisson times on an absolute \
