@@ -78,7 +78,10 @@ fn cell_table(experiment: Experiment, cells: &[&CellResult], width: Option<u16>)
         row.extend(metrics.iter().map(|metric| {
             right(result.summaries.get(metric).map_or("-".to_owned(), |summary| {
                 let spread = match summary.spread() {
-                    spread if spread >= 1.0 => " \u{b1}>99%".to_owned(),
+                    // About nothing, as a difference may be: a share of the median would tell nothing.
+                    spread if spread >= 1.0 => {
+                        format!(" ({} \u{2013} {})", metric.format(summary.low), metric.format(summary.high))
+                    }
                     spread if spread >= 0.005 => format!(" \u{b1}{:.0}%", spread * 100.0),
                     _ => String::new(),
                 };
