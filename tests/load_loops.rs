@@ -17,6 +17,7 @@ use oneloop::load::{Plan, RunError, Workload, run, run_watched};
 use oneloop::services::{Chargen, Discard, Echo, Message};
 use oneloop::session::Service;
 
+use common::full_queue::FullQueue;
 use common::inside::Inside;
 
 /// A server whose every connection is handled by `handle` in a thread of its own.
@@ -174,13 +175,8 @@ fn each_error_of_a_server_has_its_class() {
 
 #[test]
 fn a_connection_that_never_comes_is_a_connect_timeout() {
-    // Nobody accepts, and the queue is full: on Linux further SYNs are dropped.
-    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    listener.listen(0).unwrap();
-    let addr = listener.local_addr().unwrap().as_socket().unwrap();
-    let _fill = TcpStream::connect(addr).unwrap();
-    let mut plan = plan(&addr);
+    let server = FullQueue::new();
+    let mut plan = plan(&server.addr);
     (plan.warmup, plan.connect_timeout, plan.clients) = (Duration::ZERO, Duration::from_millis(60), 4);
     plan.reply_timeout = Duration::from_millis(60);
     let report = run(&plan, &EchoLoad::new(64, plan.seed)).unwrap();

@@ -4,7 +4,6 @@
 mod common;
 
 use std::cell::Cell;
-use std::net::{SocketAddr, TcpStream};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use oneloop::load::clients::EchoLoad;
 use oneloop::load::{Client, Plan, Report, Verdict, Workload, run, run_watched};
 use oneloop::services::Echo;
 
+use common::full_queue::FullQueue;
 use common::inside::Inside;
 
 const CLIENTS: u32 = 40;
@@ -88,17 +88,11 @@ fn asked_to_connect_first_no_client_asks_before_all_have_connected() {
     );
 }
 
-/// Nobody accepts, and the queue is full: on Linux further SYNs are dropped. As the clients come one after the other, one
-/// of them is always connecting.
+/// As the clients come one after the other, one of them is always connecting.
 #[test]
-#[cfg(target_os = "linux")]
 fn clients_that_never_get_a_connection_do_not_keep_a_run_from_its_end() {
-    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    listener.listen(0).unwrap();
-    let addr = listener.local_addr().unwrap().as_socket().unwrap();
-    let _fill = TcpStream::connect(addr).unwrap();
-    let mut plan = plan(&addr);
+    let server = FullQueue::new();
+    let mut plan = plan(&server.addr);
     (plan.connect_timeout, plan.reply_timeout) = (Duration::from_millis(150), Duration::from_millis(50));
     let began = Instant::now();
     let report = run_watched(&plan, &EchoLoad::new(64, plan.seed), |_| match began.elapsed() {
@@ -107,5 +101,7 @@ fn clients_that_never_get_a_connection_do_not_keep_a_run_from_its_end() {
     })
     .unwrap();
     assert!(!report.interrupted, "it has not ended");
-    assert!(report.errors_before.connect_timeout >= u64::from(CLIENTS) - 1, "{:?}", report.errors_before);
+    if cfg!(target_os = "linux") {
+        assert!(report.errors_before.connect_timeout >= u64::from(CLIENTS) - 1, "{:?}", report.errors_before);
+    }
 }

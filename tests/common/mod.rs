@@ -5,6 +5,7 @@
 
 pub(crate) mod client;
 pub(crate) mod faulty;
+pub(crate) mod full_queue;
 pub(crate) mod http;
 pub(crate) mod inside;
 pub(crate) mod server;
