@@ -5,6 +5,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
+use common::http::{Site, get, receive};
 use common::{Address, Client, Server, eventually};
 use nix::sys::signal::Signal;
 use oneloop::journal::Reason;
@@ -44,6 +45,24 @@ fn what_was_asked_before_the_signal_is_answered_even_from_the_backlog() {
         client.expect_end();
     }
     drop((open, queued));
+    assert_eq!(server.exit().code(), Some(0));
+}
+
+/// Whoever is not told sends the next request into a connection that is about to close (RFC 9112, section 9.6).
+#[test]
+fn the_last_answer_before_a_drain_closes_the_connection_says_so() {
+    let site = Site::new();
+    site.file("a", "content");
+    let mut server = site.serve(&[]);
+    let mut client = server.client("http");
+    assert_eq!(get(&mut client, "/a", "").field("connection"), None, "it stays open");
+    client.send(b"GET /a HTTP/1.1\r\nHost: h\r\n");
+    server.signal(Signal::SIGTERM);
+    server.told("draining", 1);
+    client.send(b"\r\n");
+    let answer = receive(&mut client, "GET");
+    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")), "{answer:?}");
+    client.expect_end();
     assert_eq!(server.exit().code(), Some(0));
 }
 

@@ -56,7 +56,9 @@ impl<S: Session, T: Transport> Connection<S, T> {
             Ok(Got::Bytes(len)) => {
                 budget.reads -= 1;
                 let fresh = self.received(len);
-                self.call(Call::Ready, fresh, ctx, budget)
+                // Less than was asked for is the last of what has arrived: a session that knows can tell its client.
+                let call = if draining && len < room { Call::Stopping } else { Call::Ready };
+                self.call(call, fresh, ctx, budget)
             }
             Ok(Got::End) => {
                 self.inflow = Inflow::Ended;
