@@ -171,19 +171,32 @@ fn open(site: &Site, path: &[u8]) -> io::Result<Option<Opened>> {
         return Ok(None);
     }
     let mut identity = stat.identity;
+    let content = match in_one_state(&file, &mut identity, read_some)? {
+        Some(bytes) => Loaded::Memory(bytes),
+        None => Loaded::File(file),
+    };
+    Ok(Some(Opened { identity, content }))
+}
+
+/// Reads a small file whole and in one state: it was the same before and after. `None` for one that is not small, or
+/// changes each time it is read; `identity` is the state that was seen last.
+fn in_one_state(
+    file: &File,
+    identity: &mut Identity,
+    mut read: impl FnMut(&File, usize) -> io::Result<Vec<u8>>,
+) -> io::Result<Option<Vec<u8>>> {
     for _ in 0..READ_TRIES_MAX {
         if identity.size_bytes > MEMORY_FILE_BYTES_MAX {
             break;
         }
-        let bytes = read_some(&file, identity.size_bytes as usize + 1)?;
-        let Stat { identity: after, .. } = stat_of(&file)?;
-        // Read whole and in one state: it was the same before and after.
-        if after == identity && bytes.len() as u64 == identity.size_bytes {
-            return Ok(Some(Opened { identity, content: Loaded::Memory(bytes) }));
+        let bytes = read(file, identity.size_bytes as usize + 1)?;
+        let Stat { identity: after, .. } = stat_of(file)?;
+        if after == *identity && bytes.len() as u64 == identity.size_bytes {
+            return Ok(Some(bytes));
         }
-        identity = after;
+        *identity = after;
     }
-    Ok(Some(Opened { identity, content: Loaded::File(file) }))
+    Ok(None)
 }
 
 fn read_some(file: &File, bytes_max: usize) -> io::Result<Vec<u8>> {
@@ -302,5 +315,57 @@ impl Variant {
     /// Where a range of the content lies in [`Variant::whole`].
     pub(super) fn in_memory(&self, range: &Range<u64>) -> Range<usize> {
         self.body_at + range.start as usize..self.body_at + range.end as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a file of three bytes while `meddle` does something to it after each read.
+    fn read_while(mut meddle: impl FnMut(&mut Vec<u8>, &File, u64)) -> Option<Vec<u8>> {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(b"old", 0).unwrap();
+        let mut identity = stat_of(&file).unwrap().identity;
+        let mut reads = 0;
+        let found = in_one_state(&file, &mut identity, |file, bytes_max| {
+            let mut bytes = read_some(file, bytes_max)?;
+            reads += 1;
+            meddle(&mut bytes, file, reads);
+            Ok(bytes)
+        });
+        assert_eq!(identity, stat_of(&file).unwrap().identity, "the state that was seen last");
+        found.unwrap()
+    }
+
+    fn set_modified(file: &File, second: u64) {
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(second)).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_read_again() {
+        // In place, with the same size: only its time tells, by a nanosecond of it if need be.
+        let rewritten = read_while(|_, file, reads| {
+            if reads == 1 {
+                let before = file.metadata().unwrap().modified().unwrap();
+                file.write_all_at(b"new", 0).unwrap();
+                file.set_modified(before + Duration::from_nanos(1)).unwrap();
+            }
+        });
+        assert_eq!(rewritten.unwrap(), b"new");
+        let grown = read_while(|_, file, reads| {
+            if reads == 1 {
+                file.write_all_at(b"newer", 0).unwrap();
+            }
+        });
+        assert_eq!(grown.unwrap(), b"newer");
+        // It was shorter for a moment, within one tick of its clock.
+        let cut = read_while(|bytes, _, reads| bytes.truncate(if reads == 1 { 1 } else { 3 }));
+        assert_eq!(cut.unwrap(), b"old");
+    }
+
+    #[test]
+    fn a_file_that_changes_each_time_it_is_read_is_not_kept() {
+        assert_eq!(read_while(|_, file, reads| set_modified(file, reads)), None);
     }
 }
