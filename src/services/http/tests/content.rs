@@ -125,6 +125,87 @@ fn the_neighbour_in_the_best_coding_is_served_unless_it_is_stale() {
     assert_eq!(body(&String::from_utf8_lossy(&client.answer)), "plain plain plain");
 }
 
+/// A cache that learns of a state by these answers keeps what it has for other clients, too (RFC 9110, section 15.4.5).
+#[test]
+fn answers_without_the_whole_file_vary_as_it_does() {
+    let (_dir, http) = site(|_| {});
+    for accept in ["identity", "gzip"] {
+        let accept = format!("Accept-Encoding: {accept}\r\n");
+        let whole = get(&http, "/code.js", &accept);
+        let etag = field(&whole, "ETag").unwrap();
+        for (asked, status) in [
+            (format!("If-None-Match: {etag}"), 304),
+            ("Range: bytes=0-1".into(), 206),
+            ("Range: bytes=0-0,-1".into(), 206),
+            ("Range: bytes=999-".into(), 416),
+        ] {
+            let answer = get(&http, "/code.js", &format!("{accept}{asked}\r\n"));
+            let said = (statuses(&answer), field(&answer, "Vary"), field(&answer, "ETag"));
+            assert_eq!(said, (vec![status], Some("Accept-Encoding"), Some(etag)), "{accept}{asked}");
+        }
+    }
+}
+
+#[test]
+fn a_neighbour_that_comes_changes_or_goes_is_seen_within_a_second() {
+    let (dir, http) = site(|_| {});
+    let path = dir.path().join("root/hello.txt.gz");
+    let mut client = Rehearsal::open(&http, OUT);
+    let mut now = |change: &dyn Fn()| {
+        change();
+        client.pass(Duration::from_secs(1));
+        client.answer.clear();
+        client.feed(b"GET /hello.txt HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n");
+        body(&String::from_utf8_lossy(&client.answer)).to_owned()
+    };
+    assert_eq!(now(&|| {}), "0123456789");
+    assert_eq!(now(&|| write(&path, b"zipped")), "zipped");
+    let rezip = || {
+        write(&path, b"ZIPPED");
+        set_modified(&path, 1_600_000_001);
+    };
+    assert_eq!(now(&rezip), "ZIPPED");
+    // The file is newer by a nanosecond of the same second.
+    let newer = || {
+        write(&path, b"zipped");
+        let file = std::fs::File::options().write(true).open(dir.path().join("root/hello.txt")).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::new(1_600_000_000, 1)).unwrap();
+    };
+    assert_eq!(now(&newer), "0123456789");
+    assert_eq!(now(&rezip), "ZIPPED");
+    assert_eq!(now(&|| std::fs::remove_file(&path).unwrap()), "0123456789");
+}
+
+#[test]
+fn an_index_file_that_comes_before_the_one_in_use_takes_its_place() {
+    let (dir, http) = site(|config| config.index = vec!["first.html".into(), "index.html".into()]);
+    let mut client = Rehearsal::open(&http, OUT);
+    client.feed(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").answer.clear();
+    write(&dir.path().join("root/first.html"), b"<p>first");
+    client.pass(Duration::from_secs(1));
+    client.feed(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(body(&String::from_utf8_lossy(&client.answer)), "<p>first");
+}
+
+/// Sizes are the same, and the second too: the nanoseconds tell.
+#[test]
+fn two_states_within_a_second_have_two_entity_tags() {
+    let (dir, http) = site(|_| {});
+    let path = dir.path().join("root/hello.txt");
+    let mut client = Rehearsal::open(&http, OUT);
+    let mut now = |nanos| {
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::new(1_600_000_000, nanos)).unwrap();
+        client.pass(Duration::from_secs(1));
+        client.answer.clear();
+        client.feed(b"HEAD /hello.txt HTTP/1.1\r\nHost: h\r\n\r\n");
+        field(&String::from_utf8_lossy(&client.answer), "ETag").unwrap().to_owned()
+    };
+    let (first, second, again) = (now(0), now(1_000), now(0));
+    assert_ne!(first, second);
+    assert_eq!(first, again, "the tag is of the state, not of the moment");
+}
+
 #[test]
 fn a_change_is_seen_within_a_second() {
     let (dir, http) = site(|_| {});
@@ -156,6 +237,22 @@ fn a_change_is_seen_within_a_second() {
     std::fs::write(&path, b"SAME").unwrap();
     set_modified(&path, soon);
     assert_eq!(now(&mut client), "SAME");
+}
+
+/// The file has long been as it is, its neighbour was written just now: its times cannot tell what follows.
+#[test]
+fn a_neighbour_written_twice_within_a_tick_is_read_again() {
+    let (dir, http) = site(|_| {});
+    let path = dir.path().join("root/hello.txt.gz");
+    let mut client = Rehearsal::open(&http, OUT);
+    for bytes in ["zipped", "ZIPPED"] {
+        std::fs::write(&path, bytes).unwrap();
+        set_modified(&path, 2_000_000_000);
+        client.answer.clear();
+        client.feed(b"GET /hello.txt HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n");
+        assert_eq!(body(&String::from_utf8_lossy(&client.answer)), bytes);
+        client.pass(Duration::from_secs(1));
+    }
 }
 
 #[test]
@@ -220,4 +317,37 @@ fn an_answer_is_written_down_with_the_bytes_of_its_body() {
             format!(" - - {time} \"nonsense\\x1B\" 400 {error_bytes} \"-\" \"-\""),
         ]
     );
+}
+
+/// What is written down of the answers in `client`, from the status on.
+fn logged(client: &Rehearsal<HttpSession>) -> Vec<String> {
+    let written = client.records.iter().map(|(record, sent)| {
+        let status = record.line[..record.bytes_at].trim_end().rsplit(' ').next().unwrap();
+        format!("{status} {}", sent - u64::from(record.head_bytes))
+    });
+    written.collect()
+}
+
+#[test]
+fn the_bytes_of_an_answer_are_those_of_its_body_whatever_comes_before_it() {
+    let (_dir, http) = site(|config| config.access = Some(AccessFormat::Common));
+    let mut client = Rehearsal::open(&http, OUT);
+    client.feed(b"GET /hello.txt HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx");
+    // With a field of the connection's own: of an answer from the disk, and from memory.
+    let close = "Host: h\r\nConnection: close\r\n\r\n";
+    client.feed(format!("GET /hello.txt HTTP/1.1\r\n{close}").as_bytes());
+    assert_eq!(logged(&client), ["200 10", "200 10"]);
+    let mut client = Rehearsal::open(&http, OUT);
+    client.feed(format!("GET /code.js HTTP/1.1\r\n{close}").as_bytes());
+    assert_eq!(logged(&client), ["200 17"]);
+}
+
+/// A request line that is understood may have quotes, backslashes and bytes that are no ASCII in its target.
+#[test]
+fn a_request_line_that_is_understood_is_escaped_as_well() {
+    let (_dir, http) = site(|config| config.access = Some(AccessFormat::Common));
+    let mut client = Rehearsal::open(&http, OUT);
+    client.feed(b"GET /hello.txt?\"\\\xff HTTP/1.1\r\nHost: h\r\n\r\n");
+    let (record, _) = &client.records[0];
+    assert!(record.line.contains(r#" "GET /hello.txt?\x22\x5C\xFF HTTP/1.1" 200 "#), "{}", record.line);
 }

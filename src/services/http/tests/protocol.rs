@@ -8,7 +8,7 @@ fn a_session_is_small_and_an_idle_one_owns_nothing() {
 }
 
 /// Requests, and the status that RFC 9110 gives each.
-const STATUSES: [(&str, u16); 61] = [
+const STATUSES: [(&str, u16); 64] = [
     ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", 200),
     ("\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", 200),
     ("GET http://h/hello.txt?x HTTP/1.1\r\nHost: h\r\n\r\n", 200),
@@ -70,6 +70,9 @@ const STATUSES: [(&str, u16); 61] = [
     ("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400),
     ("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 9999999999999999999999\r\n\r\n", 413),
     ("GET / HTTP/1.1\r\nHost: h\r\nExpect: tea\r\n\r\n", 417),
+    ("GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue, tea\r\n\r\n", 417),
+    ("GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nExpect: tea\r\n\r\n", 417),
+    ("GET / HTTP/1.0\r\nExpect: tea\r\n\r\n", 200),
 ];
 
 #[test]
@@ -174,6 +177,8 @@ fn a_stopping_server_answers_what_was_asked_and_says_that_it_closes() {
     assert_eq!(statuses(&service), [200, 200]);
     let (first, second) = service.split_at(service.rfind("HTTP/1.1").unwrap());
     assert_eq!((field(first, "Connection"), field(second, "Connection")), (None, Some("close")));
+    let with_body = stopping(&http, "GET /hello.txt HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx");
+    assert_eq!((statuses(&with_body), field(&with_body, "Connection")), (vec![200], Some("close")));
 }
 
 /// What is answered to `requests` that are there when the server stops.
