@@ -168,6 +168,11 @@ impl Outbox {
         Ok(())
     }
 
+    /// Whether a file waits to be sent: it stays open until then.
+    pub fn has_file(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::File(_)))
+    }
+
     /// Puts a record behind the answer that was put since the last one. It always has room: an answer has one.
     pub fn record(&mut self, record: Record) {
         self.push(Piece::Record(Box::new(record)));

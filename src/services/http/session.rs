@@ -143,7 +143,8 @@ impl HttpSession {
             }
         };
         self.scan = Scan::default();
-        if out.room() < ANSWER_ROOM_BYTES && !out.is_empty() {
+        // Behind a file nothing is begun: else a client that asks for many and reads none holds them all open.
+        if !out.is_empty() && (out.room() < ANSWER_ROOM_BYTES || out.has_file()) {
             return Err(Next::NeedRoom);
         }
         let head = &bytes[..end];
