@@ -147,6 +147,32 @@ fn request(target: impl std::fmt::Display) -> Vec<u8> {
 }
 
 #[test]
+fn with_all_clients_inside_there_are_descriptors_left_for_files() {
+    // So many that the share of the files is far more than what else is to spare.
+    let limit = 256;
+    let files = limit as usize / 8;
+    let site = site_of_big_files(files);
+    let spec = common::http::spec(&site.root());
+    let setup = Setup::oneloop(["serve", &spec, "--refusal-linger", "1h"]).nofile(limit);
+    let mut server = setup.start().listening();
+    server.told("clients at once: ", 1);
+    let told = server.stderr();
+    let count = told.split("clients at once: ").nth(1).unwrap().split(',').next().unwrap();
+    let mut clients: Vec<Client> = (0..count.parse().unwrap()).map(|_| server.client("http")).collect();
+    for client in &mut clients {
+        assert_eq!(get(client, "/none", "").status, 404, "it is inside");
+    }
+    let mut refused: Vec<Client> = (0..limit / 8).map(|_| server.client("http")).collect();
+    for client in &mut refused {
+        assert_eq!(get(client, "/none", "").status, 503, "it is one too many");
+    }
+    for (n, client) in clients.iter_mut().take(files).enumerate() {
+        client.send(&request(n));
+        client.expect_exact(b"HTTP/1.1 200");
+    }
+}
+
+#[test]
 fn a_client_holds_one_file_at_a_time_however_many_it_asks_for() {
     let site = site_of_big_files(LIMIT);
     let spec = common::http::spec(&site.root());

@@ -48,7 +48,7 @@ struct DeadlineArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Limits")]
 struct ClientArgs {
-    /// Clients at once; lowered at start to what the limit of file descriptors allows
+    /// Clients at once; lowered at start to what the limit of file descriptors allows beside the open files of http
     #[arg(long, value_name = "N", default_value_t = Limits::default().clients_max,
           value_parser = clap::value_parser!(u32).range(1..))]
     clients: u32,
@@ -166,11 +166,15 @@ impl From<&LimitArgs> for Limits {
 /// Descriptors that are no client's and no listener's: standard streams, poll, waker, signals, log, and some to spare.
 const OWN_DESCRIPTORS: u32 = 16;
 
-/// Lowers what needs a descriptor each to what `descriptors` allow, and says so.
-pub(super) fn fit(limits: &mut Limits, descriptors: u64, listeners: usize) {
+/// Lowers what needs a descriptor each to what `descriptors` allow, and says so. `files` are those that services keep
+/// open: without a reserve for them clients alone take all descriptors, and then each of them is told that there is
+/// none for its file.
+pub(super) fn fit(limits: &mut Limits, descriptors: u64, listeners: usize, files: usize) {
     let descriptors = u32::try_from(descriptors).unwrap_or(u32::MAX);
     limits.refusals_max = limits.refusals_max.min(descriptors / 8);
-    let own = OWN_DESCRIPTORS + listeners as u32 + limits.refusals_max;
+    // However many services there are, half of all is for clients.
+    let files = u32::try_from(files).unwrap_or(u32::MAX).min(descriptors / 2);
+    let own = OWN_DESCRIPTORS + listeners as u32 + limits.refusals_max + files;
     let most = descriptors.saturating_sub(own).max(1);
     if limits.clients_max > most {
         log::warn!(
@@ -222,11 +226,15 @@ mod tests {
     #[test]
     fn clients_fit_into_the_descriptors_there_are() {
         let mut limits = Limits::default();
-        fit(&mut limits, 1 << 20, 2);
+        fit(&mut limits, 1 << 20, 2, 128);
         assert_eq!(limits, Limits::default());
-        fit(&mut limits, 64, 2);
+        fit(&mut limits, 64, 2, 0);
         assert_eq!((limits.clients_max, limits.refusals_max), (64 - 8 - 16 - 2, 8));
-        fit(&mut limits, 4, 2);
+        fit(&mut limits, 64, 2, 5);
+        assert_eq!(limits.clients_max, 64 - 8 - 16 - 2 - 5, "files have their own");
+        fit(&mut limits, 64, 2, 1_000);
+        assert_eq!(limits.clients_max, 64 - 8 - 16 - 2 - 32, "but not more than half of all");
+        fit(&mut limits, 4, 2, 1);
         assert_eq!(limits.clients_max, 1);
     }
 }

@@ -15,6 +15,7 @@ use crate::journal::{AccessTarget, Journal};
 use crate::limits::Limits;
 use crate::models::{self, Door, Model, Setup};
 use crate::reactor::Summary;
+use crate::services::http::Http;
 use crate::services::{AnyService, NAMES};
 use crate::sys::listener::backlog_max;
 use crate::sys::process::raise_descriptors_max;
@@ -142,7 +143,9 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     }
     // After giving up privileges: what can be opened now can be opened again when the log is rotated.
     let journal = journal(args.access_log.as_ref())?;
-    fit(&mut limits, descriptors, doors.iter().map(|door| door.listeners.len()).sum());
+    let sites = specs.iter().filter(|spec| matches!(spec.what, What::Http(_))).count();
+    let files = sites * Http::open_files_max(descriptors);
+    fit(&mut limits, descriptors, doors.iter().map(|door| door.listeners.len()).sum(), files);
     tell_numbers(&limits, descriptors);
     let setup = Setup { doors, limits, workers, journal, signals };
     serve(args.model, setup, &supervisor)

@@ -16,11 +16,15 @@ pub(super) struct Cache {
     open_files_max: usize,
 }
 
+/// How many files a service keeps open at most, where a process may have so many descriptors.
+pub(super) fn open_files_max(descriptors: u64) -> usize {
+    let share = usize::try_from(descriptors / DESCRIPTORS_PER_CACHE_FILE).unwrap_or(CACHE_FILES_MAX);
+    share.clamp(1, CACHE_FILES_MAX)
+}
+
 impl Cache {
     pub(super) fn new() -> Cache {
-        let share =
-            descriptors_max().map_or(CACHE_FILES_MAX as u64, |most| most / DESCRIPTORS_PER_CACHE_FILE);
-        let open_files_max = usize::try_from(share).unwrap_or(CACHE_FILES_MAX).clamp(1, CACHE_FILES_MAX);
+        let open_files_max = descriptors_max().map_or(CACHE_FILES_MAX, open_files_max);
         Cache { entries: LruCache::unbounded(), held_bytes: 0, open_files: 0, open_files_max }
     }
 

@@ -71,6 +71,12 @@ impl Http {
         let hot = Mutex::new(Hot { clock: Clock::new(), cache: Cache::new() });
         Ok(Http { shared: Arc::new(Shared { site: Site::new(config)?, hot }) })
     }
+
+    /// How many files a service keeps open at most, beside those that are being sent, where a process may have so many
+    /// descriptors. Who bounds the number of clients by the descriptors leaves room for them.
+    pub fn open_files_max(descriptors: u64) -> usize {
+        cache::open_files_max(descriptors)
+    }
 }
 
 impl Service for Http {
