@@ -291,7 +291,9 @@ impl<W: Workload> Engine<'_, W> {
     fn begin_again(&mut self, index: u32, pause_until_ns: Option<u64>) {
         let is_active = self.slots[index as usize].role == Role::Active;
         let (open_loop, churn) = (self.is_open_loop() && is_active, self.churn && is_active);
-        if matches!(self.stage, Stage::Draining { .. } | Stage::Done) && is_active && !open_loop {
+        // At the end only what waits for a connection is worth one.
+        let is_wanted = open_loop && (churn || !self.waiting.is_empty());
+        if matches!(self.stage, Stage::Draining { .. } | Stage::Done) && is_active && !is_wanted {
             self.slots[index as usize].state = State::Ended;
             return;
         }
