@@ -19,8 +19,9 @@ pub(super) const ANSWER_ROOM_BYTES: usize = 1 << 10;
 /// Ranges of one request; a request with more gets the whole file. Without it a few bytes of request ask for
 /// thousands of parts.
 pub(super) const RANGES_MAX: usize = 16;
-/// Files up to this size are kept in memory.
-pub(super) const MEMORY_FILE_BYTES_MAX: u64 = 32 << 10;
+/// Files up to this size are kept in memory. Longer ones cost less with sendfile(2): a copy of their bytes would be fresh in
+/// this core's cache, and whoever reads it over loopback would fetch it from there each time.
+pub(super) const MEMORY_FILE_BYTES_MAX: u64 = 8 << 10;
 /// Bodies up to this size are copied behind their head; for longer ones a reference is cheaper.
 pub(super) const COPY_BYTES_MAX: usize = 4 << 10;
 /// All files in memory together.
@@ -28,7 +29,7 @@ pub(super) const CACHE_BYTES_MAX: usize = 64 << 20;
 /// Paths remembered at once.
 pub(super) const CACHE_ENTRIES_MAX: usize = 16 << 10;
 /// Files kept open at once. Descriptors are for clients first.
-pub(super) const CACHE_FILES_MAX: usize = 128;
+pub(super) const CACHE_FILES_MAX: usize = 1024;
 /// And no more than one of so many descriptors: where there are few, files kept open would keep clients out.
 pub(super) const DESCRIPTORS_PER_CACHE_FILE: u64 = 8;
 /// How long a remembered file is believed to be unchanged, in ms. Half of the second that is promised.
