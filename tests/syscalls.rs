@@ -98,7 +98,7 @@ fn a_small_file_leaves_in_one_write_with_its_head_and_a_batch_in_one_write_too()
     }
     let site = common::http::Site::new();
     site.file("copied", vec![b'c'; 1_000]);
-    site.file("shared", vec![b's'; 16_000]);
+    site.file("shared", vec![b's'; 8_000]);
     let spec = common::http::spec(&site.root());
     let mut server = Setup::oneloop(["serve", &spec]).env("RUST_LOG", "warn").start().listening();
     let mut client = server.client("http");
