@@ -62,12 +62,15 @@ fn a_client_that_leaves_ends_the_pause_however_long_it_is() {
 #[test]
 fn it_recovers_without_a_client_that_leaves() {
     let mut server = Server::serve(&["echo@127.0.0.1:0"]);
+    let mut inside = server.client("echo");
+    inside.expect_echo(b"the loop has all that it needs itself");
     starve_wholly(&server);
     let mut client = server.client("echo");
     client.send(b"let me in");
     client.expect_silence(Duration::from_millis(300));
     starve(&server, LIMIT);
     client.expect_exact(b"let me in");
+    inside.expect_echo(b"nobody left");
 }
 
 #[test]
