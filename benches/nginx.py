@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures `oneloop serve http=DIR` beside nginx, on one machine, in one run.
 
-    benches/nginx.py [--rounds N] [--seconds S] [--only PART] [--json FILE] [--program PATH]
+    benches/nginx.py [--steer] [--rounds N] [--seconds S] [--only PART] [--json FILE] [--program PATH]
 
 Server on one core, load (wrk) on another; nginx with one worker, sendfile and open_file_cache, no access log; oneloop
 as it is. Each case is measured in pairs, one server right after the other, the order turned round each time; what
@@ -12,15 +12,22 @@ and oneloop's is not, the ratio is a lower bound (">="); where that holds for ng
 What decides then is processor time, which a busy machine disturbs less, too: the server's own for each request, and that
 of server and load together. Together, because over loopback the kernel sends what the other side's acknowledgements
 make room for within the other side's calls, so that a small window moves the server's work into the load's bill.
+
+What a side receives over loopback the kernel takes in on the core that sent it: the load's core does the server's
+receiving, which on two machines it would not. `--steer` has each side receive on the core where it reads (receive flow
+steering, RFS: the kernel's Documentation/networking/scaling). It needs root, holds for the machine's loopback as long
+as this runs, and is put back at the end. A packet then costs an interrupt of the other core: rates are lower for all.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
 import re
 import resource
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -62,6 +69,27 @@ def ensure(program, package):
         sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
         subprocess.run([*sudo, "apt-get", "update", "-qq"], check=True)
         subprocess.run([*sudo, "apt-get", "install", "-y", "-qq", "--no-install-recommends", package], check=True)
+
+
+@contextlib.contextmanager
+def steered():
+    """Loopback receives on the core that reads, until the end."""
+    queue = pathlib.Path("/sys/class/net/lo/queues/rx-0")
+    flows, mask = 1 << 15, 1 << int(SERVER_CORE) | 1 << int(LOAD_CORE)
+    settings = {
+        pathlib.Path("/proc/sys/net/core/rps_sock_flow_entries"): str(flows),
+        queue / "rps_flow_cnt": str(flows),
+        queue / "rps_cpus": f"{mask:x}",
+    }
+    before = {path: path.read_text() for path in settings}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
+    try:
+        for path, value in settings.items():
+            path.write_text(value)
+        yield
+    finally:
+        for path, value in before.items():
+            path.write_text(value)
 
 
 def free_port():
@@ -202,6 +230,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--only", choices=["small", "big", "rate", "close", "pipelined", "idle"])
+    parser.add_argument("--steer", action="store_true", help="each side receives on its own core; needs root")
     parser.add_argument("--json", type=pathlib.Path, help="write all runs to this file")
     parser.add_argument("--flag", action="append", default=[], help="another flag for oneloop serve, to try it")
     parser.add_argument("--program", type=pathlib.Path, help="an oneloop that is built already")
@@ -226,7 +255,8 @@ def main():
         ours = Server("oneloop", [str(program), "-q", "serve", spec, *args.flag], ports[0])
         theirs = Server("nginx", ["nginx", "-c", str(folder / "nginx.conf")], ports[1])
         try:
-            measure(args, ours, theirs, program, folder)
+            with steered() if args.steer else contextlib.nullcontext():
+                measure(args, ours, theirs, program, folder)
         finally:
             ours.stop()
             theirs.stop()
@@ -235,6 +265,7 @@ def main():
 def measure(args, ours, theirs, program, folder):
     runs, kernel = [], os.uname()
     print(f"{kernel.sysname} {kernel.release}, load average {os.getloadavg()[0]:.1f}, {args.rounds} pairs of {args.seconds} s")
+    print(f"what comes in over loopback is received on the core that {'reads' if args.steer else 'sent'} it")
     print(f"{'':26} {'per second':^45}  {'processor time, us per request':^38}")
     print(
         f"{'case':26} {'oneloop':>10} {'nginx':>10}  {'ratio (least to most), goal':27} {'oneloop':>8} {'nginx':>8} {'ratio':>6}"
