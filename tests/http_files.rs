@@ -3,11 +3,12 @@
 
 mod common;
 
+use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::{FileExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use common::client::Ended;
 use common::http::{Site, get, receive};
@@ -155,6 +156,31 @@ fn a_change_is_seen_within_a_second() {
         let after = seen(target, first);
         assert!(after < Duration::from_millis(1_500), "{target} was seen after {after:?}");
     }
+}
+
+/// Only the time of the change itself (`st_ctime`), which nobody can set, tells that the file is another one.
+#[test]
+fn a_change_is_seen_though_size_and_time_of_modification_stay() {
+    let site = Site::new();
+    let path = site.file("small", "old");
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    let rewrite = |text| {
+        let mut file = File::options().write(true).open(&path).unwrap();
+        file.write_all(text).unwrap();
+        file.set_modified(long_ago).unwrap();
+    };
+    rewrite(b"old");
+    let mut server = site.serve(&[]);
+    let mut client = server.client("http");
+    // Until then it is read again each time, whatever its times say.
+    let changed_s = std::fs::metadata(&path).unwrap().ctime();
+    eventually("its last change is long enough ago to be told from the next", || {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        now.as_secs().cast_signed() > changed_s + 1
+    });
+    assert_eq!(get(&mut client, "/small", "").text(), "old");
+    rewrite(b"new");
+    eventually("the change is seen", || get(&mut client, "/small", "").text() == "new");
 }
 
 #[test]

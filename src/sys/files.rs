@@ -63,7 +63,7 @@ pub enum Kind {
     Special,
 }
 
-/// What tells one state of a file from another.
+/// What tells one content of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The device it is on.
@@ -83,8 +83,13 @@ pub struct Identity {
 pub struct Stat {
     /// What it is.
     pub kind: Kind,
-    /// Its state.
+    /// Its content.
     pub identity: Identity,
+    /// When anything of it last changed, content, permissions or times: seconds since 1970. No user can set this
+    /// (`st_ctime`, stat(2)).
+    pub changed_s: i64,
+    /// And the nanoseconds.
+    pub changed_ns: u32,
 }
 
 impl Root {
@@ -229,6 +234,8 @@ impl From<FileStat> for Stat {
                 modified_s: stat.st_mtime as i64,
                 modified_ns: stat.st_mtime_nsec as u32,
             },
+            changed_s: stat.st_ctime as i64,
+            changed_ns: stat.st_ctime_nsec as u32,
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) const CACHE_FILES_MAX: usize = 1024;
 pub(super) const DESCRIPTORS_PER_CACHE_FILE: u64 = 8;
 /// How long a remembered file is believed to be unchanged, in ms. Half of the second that is promised.
 pub(super) const BELIEVED_MS: u64 = 500;
-/// A file modified so shortly before it was read may change again within the same tick of its clock, in ms; it is read
+/// A file that changed so shortly before it was read may change again within the same tick of its clock, in ms; it is read
 /// again instead of compared.
 pub(super) const SETTLED_MS: u64 = 100;
 /// How often a file that changes while it is read is tried again.

@@ -337,7 +337,7 @@ mod tests {
 
     fn item(name: &[u8], kind: Kind, size_bytes: u64, modified_s: i64) -> Item {
         let identity = Identity { device: 0, inode: 0, size_bytes, modified_s, modified_ns: 0 };
-        Item { name: name.to_vec(), stat: Stat { kind, identity } }
+        Item { name: name.to_vec(), stat: Stat { kind, identity, changed_s: modified_s, changed_ns: 0 } }
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(super) struct Resource {
     plain: Variant,
     encoded: Vec<(Coding, Variant)>,
     /// The paths that decided what was found, and what was there: as long as they are the same, so is the answer.
-    watched: Vec<(Vec<u8>, Option<Identity>)>,
+    watched: Vec<(Vec<u8>, Option<Stat>)>,
     /// Whether a later change is sure to show in the file's times.
     settled: bool,
     checked_ms: AtomicU64,
@@ -74,7 +74,7 @@ pub(super) enum Found {
 
 /// A file as it was opened.
 struct Opened {
-    identity: Identity,
+    stat: Stat,
     content: Loaded,
 }
 
@@ -103,8 +103,7 @@ impl Resource {
 
     /// Looks at the files again; if nothing has changed the resource is believed for another moment.
     pub(super) fn is_unchanged(&self, root: &Root, now: Now) -> bool {
-        let same =
-            self.settled && self.watched.iter().all(|(path, before)| identity_at(root, path) == *before);
+        let same = self.settled && self.watched.iter().all(|(path, before)| stat_at(root, path) == *before);
         if same {
             self.checked_ms.store(now.monotonic_ms, Ordering::Relaxed);
         }
@@ -124,8 +123,8 @@ impl Resource {
     }
 }
 
-fn identity_at(root: &Root, path: &[u8]) -> Option<Identity> {
-    root.stat(path).ok().map(|stat| stat.identity)
+fn stat_at(root: &Root, path: &[u8]) -> Option<Stat> {
+    root.stat(path).ok()
 }
 
 /// Finds what `path` (as in [`super::target::Path::file`]) leads to, without the cache.
@@ -154,7 +153,7 @@ fn in_directory(site: &Site, directory: &[u8], now: Now) -> Found {
                 status => return Found::Nothing(status),
             },
         }
-        watched.push((path.clone(), identity_at(&site.root, &path)));
+        watched.push((path.clone(), stat_at(&site.root, &path)));
     }
     match site.root.open_file(directory) {
         Ok((_, stat)) if stat.kind != Kind::Directory => Found::Nothing(Status::NotFound),
@@ -166,35 +165,35 @@ fn in_directory(site: &Site, directory: &[u8], now: Now) -> Found {
 
 /// Opens a regular file, and reads it if it is small; `None` for a directory.
 fn open(site: &Site, path: &[u8]) -> io::Result<Option<Opened>> {
-    let (file, stat) = site.root.open_file(path)?;
+    let (file, mut stat) = site.root.open_file(path)?;
     if stat.kind == Kind::Directory {
         return Ok(None);
     }
-    let mut identity = stat.identity;
-    let content = match in_one_state(&file, &mut identity, read_some)? {
+    let content = match in_one_state(&file, &mut stat, read_some)? {
         Some(bytes) => Loaded::Memory(bytes),
         None => Loaded::File(file),
     };
-    Ok(Some(Opened { identity, content }))
+    Ok(Some(Opened { stat, content }))
 }
 
 /// Reads a small file whole and in one state: it was the same before and after. `None` for one that is not small, or
-/// changes each time it is read; `identity` is the state that was seen last.
+/// changes each time it is read; `stat` is the state that was seen last.
 fn in_one_state(
     file: &File,
-    identity: &mut Identity,
+    stat: &mut Stat,
     mut read: impl FnMut(&File, usize) -> io::Result<Vec<u8>>,
 ) -> io::Result<Option<Vec<u8>>> {
     for _ in 0..READ_TRIES_MAX {
-        if identity.size_bytes > MEMORY_FILE_BYTES_MAX {
+        let size_bytes = stat.identity.size_bytes;
+        if size_bytes > MEMORY_FILE_BYTES_MAX {
             break;
         }
-        let bytes = read(file, identity.size_bytes as usize + 1)?;
-        let Stat { identity: after, .. } = stat_of(file)?;
-        if after == *identity && bytes.len() as u64 == identity.size_bytes {
+        let bytes = read(file, size_bytes as usize + 1)?;
+        let after = stat_of(file)?;
+        if after == *stat && bytes.len() as u64 == size_bytes {
             return Ok(Some(bytes));
         }
-        *identity = after;
+        *stat = after;
     }
     Ok(None)
 }
@@ -218,24 +217,24 @@ fn resource(
     site: &Site,
     path: &[u8],
     plain: Opened,
-    mut watched: Vec<(Vec<u8>, Option<Identity>)>,
+    mut watched: Vec<(Vec<u8>, Option<Stat>)>,
     now: Now,
 ) -> Resource {
-    let modified = |identity: &Identity| (identity.modified_s, identity.modified_ns);
-    let mut settled = is_settled(&plain.identity, now.wall);
-    watched.push((path.to_vec(), Some(plain.identity)));
+    let modified = |opened: &Opened| (opened.stat.identity.modified_s, opened.stat.identity.modified_ns);
+    let mut settled = is_settled(&plain.stat, now.wall);
+    watched.push((path.to_vec(), Some(plain.stat)));
     let mut neighbours = Vec::new();
     for coding in Coding::ALL {
         let neighbour_path = [path, coding.suffix().as_bytes()].concat();
         let Ok(Some(opened)) = open(site, &neighbour_path) else {
-            let there = identity_at(&site.root, &neighbour_path);
+            let there = stat_at(&site.root, &neighbour_path);
             watched.push((neighbour_path, there));
             continue;
         };
-        settled &= is_settled(&opened.identity, now.wall);
-        watched.push((neighbour_path, Some(opened.identity)));
+        settled &= is_settled(&opened.stat, now.wall);
+        watched.push((neighbour_path, Some(opened.stat)));
         // One that is older was made from an older state of the file.
-        if modified(&opened.identity) >= modified(&plain.identity) {
+        if modified(&opened) >= modified(&plain) {
             neighbours.push((coding, opened));
         }
     }
@@ -249,10 +248,10 @@ fn resource(
 }
 
 /// Whether a change after now gives the file another time: times of files advance in ticks.
-fn is_settled(identity: &Identity, wall: SystemTime) -> bool {
-    let Ok(modified_s) = u64::try_from(identity.modified_s) else { return true };
-    let modified = UNIX_EPOCH + Duration::new(modified_s, identity.modified_ns);
-    wall.duration_since(modified).is_ok_and(|age| age.as_millis() >= u128::from(SETTLED_MS))
+fn is_settled(stat: &Stat, wall: SystemTime) -> bool {
+    let Ok(changed_s) = u64::try_from(stat.changed_s) else { return true };
+    let changed = UNIX_EPOCH + Duration::new(changed_s, stat.changed_ns);
+    wall.duration_since(changed).is_ok_and(|age| age.as_millis() >= u128::from(SETTLED_MS))
 }
 
 fn variant(
@@ -263,8 +262,8 @@ fn variant(
     opened: Opened,
     now: Now,
 ) -> Variant {
-    let Identity { size_bytes, modified_s, .. } = opened.identity;
-    let etag = etag(&opened.identity);
+    let Identity { size_bytes, modified_s, .. } = opened.stat.identity;
+    let etag = etag(&opened.stat.identity);
     // Not later than the answer (RFC 9110, section 8.8.2.1); a time from the future is none to tell.
     let now_s = now.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let modified_s = u64::try_from(modified_s).ok().filter(|modified_s| *modified_s <= now_s);
@@ -326,15 +325,15 @@ mod tests {
     fn read_while(mut meddle: impl FnMut(&mut Vec<u8>, &File, u64)) -> Option<Vec<u8>> {
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(b"old", 0).unwrap();
-        let mut identity = stat_of(&file).unwrap().identity;
+        let mut stat = stat_of(&file).unwrap();
         let mut reads = 0;
-        let found = in_one_state(&file, &mut identity, |file, bytes_max| {
+        let found = in_one_state(&file, &mut stat, |file, bytes_max| {
             let mut bytes = read_some(file, bytes_max)?;
             reads += 1;
             meddle(&mut bytes, file, reads);
             Ok(bytes)
         });
-        assert_eq!(identity, stat_of(&file).unwrap().identity, "the state that was seen last");
+        assert_eq!(stat, stat_of(&file).unwrap(), "the state that was seen last");
         found.unwrap()
     }
 
