@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::client::Ended;
 use common::{Server, pace};
+use nix::sys::signal::Signal;
 
 #[test]
 fn an_idle_client_is_ended_and_one_that_converses_is_not() {
@@ -25,6 +26,27 @@ fn an_idle_client_is_ended_and_one_that_converses_is_not() {
     busy.expect_end();
     drop(busy);
     server.told("ended: idle-timeout", 2);
+}
+
+/// The wait is interrupted when the process goes on, and has room for one event of three: nobody is judged before all that has
+/// come is seen.
+#[test]
+fn bytes_that_came_in_time_win_though_the_process_was_stopped_beyond_the_deadline() {
+    let idle = Duration::from_secs(1);
+    let mut server = Server::serve(&["--idle=1s", "--events-per-turn=1", "echo@127.0.0.1:0"]);
+    let mut clients: Vec<_> = (0..3).map(|_| server.client("echo")).collect();
+    for client in &mut clients {
+        client.expect_echo(b"inside");
+    }
+    server.signal(Signal::SIGSTOP);
+    for client in &mut clients {
+        client.send(b"in time");
+    }
+    pace(idle + idle / 2);
+    server.signal(Signal::SIGCONT);
+    for client in &mut clients {
+        client.expect_exact(b"in time");
+    }
 }
 
 #[test]

@@ -54,6 +54,21 @@ fn with_evict_the_longest_idle_leaves() {
     server.told("ended: evicted", 1);
 }
 
+/// An urgent byte wakes the loop and brings nothing.
+#[test]
+fn who_is_looked_at_and_asks_nothing_stays_the_longest_idle() {
+    let mut server = Server::serve(&["--clients=2", "--overflow=evict", "echo@127.0.0.1:0"]);
+    let (mut first, mut second) = (server.client("echo"), server.client("echo"));
+    first.expect_echo(b"one");
+    second.expect_echo(b"two");
+    first.send_urgent(b'!');
+    server.quiet();
+    let mut third = server.client("echo");
+    third.expect_echo(b"three");
+    first.expect_end();
+    second.expect_echo(b"still here");
+}
+
 #[test]
 fn a_limit_per_address_is_each_addresses_own() {
     let mut server = Server::serve(&["--clients-per-address=2", "echo@127.0.0.1:0", "echo@[::1]:0"]);

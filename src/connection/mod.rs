@@ -163,6 +163,11 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.peer
     }
 
+    /// Bytes read and written so far.
+    pub fn moved_bytes(&self) -> u64 {
+        self.bytes_in + self.bytes_out
+    }
+
     /// Whether it waits for a request and owns no buffer: it may be evicted.
     pub fn is_idle(&self) -> bool {
         matches!(self.phase, Phase::Awaiting { wait: Wait::NextRequest, .. }) && self.inbox.is_none()

@@ -14,7 +14,7 @@ use crate::limits::Overflow;
 use crate::session::{Client, Now, Peer, Refusal, Service, Waker};
 use crate::sys::{AcceptError, Listener, Stream};
 
-use super::clients::SlotContext;
+use super::clients::{Did, SlotContext};
 use super::token::{CLIENTS_MAX, ConnId, Name};
 use super::{Place, Reactor, Slot, Tenant};
 
@@ -247,6 +247,6 @@ impl<S: Service> Reactor<S> {
             slot.connection.cut(Reason::Failed, &mut context);
             return self.free(key, Reason::Failed, now);
         }
-        self.moved(key, id, pumped);
+        self.moved(key, id, pumped, Did::Something);
     }
 }

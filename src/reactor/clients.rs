@@ -1,11 +1,14 @@
 //! What a turn does with open clients: latch, pump, expire, reap.
 
+use std::io;
+use std::time::Duration;
+
 use crate::connection::{Budget, Clock, Context, Mode, Pumped};
 use crate::journal::{End, Reason};
 use crate::session::{Now, Service};
 
 use super::token::{ConnId, Name};
-use super::{Backlog, Place, Reactor, Slot, State, Tenant};
+use super::{Backlog, Place, Reactor, Slot, State, Tenant, Told};
 
 /// A client and what its connection is given, borrowed apart from the rest of the reactor.
 pub(super) struct SlotContext<'a, S: Service> {
@@ -19,6 +22,16 @@ enum Move {
     Pump,
     Expire,
 }
+
+/// Whether bytes went in or out when a client was moved on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Did {
+    Nothing,
+    Something,
+}
+
+/// Rounds for what is watched beside clients and listeners, for the last one, which finds no more, and for interruptions.
+const REST_ROUNDS: usize = 8;
 
 impl<S: Service> Reactor<S> {
     pub(super) fn context(&mut self, key: usize, now: Now) -> SlotContext<'_, S> {
@@ -36,7 +49,9 @@ impl<S: Service> Reactor<S> {
 
     /// Keeps what the events say, and queues their clients: no I/O, and nothing is freed here.
     pub(super) fn latch(&mut self) {
+        let mut events = 0;
         for event in &self.events {
+            events += 1;
             match Name::of(event.token()) {
                 Name::Client(id) => {
                     let slot = self.clients.get_mut(id.slot as usize);
@@ -54,6 +69,26 @@ impl<S: Service> Reactor<S> {
                 Name::Waker => {} // wakes are taken each turn
             }
         }
+        if events >= self.events.capacity() {
+            self.told = Told::Part;
+        }
+    }
+
+    /// Latches what the last wait did not tell. Bound: more rounds than the clients and all else that is watched could fill.
+    fn latch_rest(&mut self) -> io::Result<()> {
+        let rounds_max = (self.clients.len() + self.listeners.len()) / self.events.capacity() + REST_ROUNDS;
+        for _ in 0..rounds_max {
+            if self.told == Told::All {
+                break;
+            }
+            self.look(Some(Duration::ZERO))?;
+            self.latch();
+        }
+        Ok(())
+    }
+
+    /// Queues who was woken, and hears what is wished of the loop.
+    pub(super) fn take_wakes(&mut self) {
         if let Some(wish) = self.wakes.take(&mut self.woken) {
             self.wish_seen = wish;
         }
@@ -81,10 +116,17 @@ impl<S: Service> Reactor<S> {
         }
     }
 
-    /// Looks at those whose filed time has come. After I/O: bytes that came in time win. One that is queued has more to
-    /// read or write; it is filed again when that is done. Bound: those that are due now.
-    pub(super) fn expire(&mut self, now: Now) {
+    /// Looks at those whose filed time has come. After I/O: bytes that came in time win, also those that the wait could not
+    /// tell of. One that is queued has more to read or write; it is filed again when that is done. Bound: those that are
+    /// due now.
+    ///
+    /// # Errors
+    /// Only those of the poll.
+    pub(super) fn expire(&mut self, now: Now) -> io::Result<()> {
         self.deadlines.advance(now.monotonic_ms);
+        if self.deadlines.has_due() {
+            self.latch_rest()?;
+        }
         while let Some(key) = self.deadlines.pop_due() {
             if let Some(slot) = self.clients.get(key)
                 && slot.place == Place::Waiting
@@ -93,20 +135,23 @@ impl<S: Service> Reactor<S> {
                 self.move_on(key, id, now, Move::Expire);
             }
         }
+        Ok(())
     }
 
     fn move_on(&mut self, key: usize, id: ConnId, now: Now, how: Move) {
         let SlotContext { slot, mut context } = self.context(key, now);
         let budget = Budget::of_turn(context.limits);
+        let before_bytes = slot.connection.moved_bytes();
         let pumped = match how {
             Move::Pump => slot.connection.pump(&mut context, budget),
             Move::Expire => slot.connection.expire(&mut context, budget),
         };
-        self.moved(key, id, pumped);
+        let did = if slot.connection.moved_bytes() == before_bytes { Did::Nothing } else { Did::Something };
+        self.moved(key, id, pumped, did);
     }
 
     /// A client has been moved on as far as it got: where is its place now?
-    pub(super) fn moved(&mut self, key: usize, id: ConnId, pumped: Pumped) {
+    pub(super) fn moved(&mut self, key: usize, id: ConnId, pumped: Pumped, did: Did) {
         let slot = &mut self.clients[key];
         match pumped {
             Pumped::Waits => self.deadlines.file(key, slot.connection.deadline_ms()),
@@ -119,7 +164,11 @@ impl<S: Service> Reactor<S> {
         if let Some(idle) = &mut self.idle {
             let is_idle =
                 slot.tenant == Tenant::Client && pumped == Pumped::Waits && slot.connection.is_idle();
-            if is_idle { idle.became_idle(key) } else { idle.remove(key) }
+            match (is_idle, did) {
+                (true, Did::Something) => idle.became_idle(key),
+                (true, Did::Nothing) => idle.remained_idle(key),
+                (false, _) => idle.remove(key),
+            }
         }
     }
 

@@ -63,7 +63,7 @@ impl Deadlines {
 
     /// When [`Deadlines::advance`] has something to do, at the latest.
     pub(crate) fn next_ms(&self) -> Option<u64> {
-        if self.links[DUE as usize].next != DUE {
+        if self.has_due() {
             return Some(self.now_ms);
         }
         self.next_slot().map(|(_, _, starts_ms)| starts_ms)
@@ -87,6 +87,11 @@ impl Deadlines {
             }
         }
         self.now_ms = self.now_ms.max(now_ms);
+    }
+
+    /// Whether one is due.
+    pub(crate) fn has_due(&self) -> bool {
+        self.links[DUE as usize].next != DUE
     }
 
     /// Takes one that is due; it is no longer filed.

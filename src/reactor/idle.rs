@@ -35,6 +35,13 @@ impl IdleOrder {
         self.newest = slot as u32;
     }
 
+    /// The client in `slot` is idle, and if it was before, has done nothing since: a look at it does not make it younger.
+    pub(super) fn remained_idle(&mut self, slot: usize) {
+        if !matches!(self.links.get(slot), Some(Links::Present { .. })) {
+            self.became_idle(slot);
+        }
+    }
+
     /// The client in `slot` is no longer idle, or gone.
     pub(super) fn remove(&mut self, slot: usize) {
         if let Some(&Links::Present { older, newer }) = self.links.get(slot) {
@@ -70,11 +77,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_oldest_is_the_one_a_plain_list_names(ops in prop::collection::vec((any::<bool>(), 0usize..12), 1..200)) {
+        fn the_oldest_is_the_one_a_plain_list_names(ops in prop::collection::vec((0..3, 0usize..12), 1..200)) {
             let (mut order, mut model) = (IdleOrder::new(), Vec::new());
-            for (idle, slot) in ops {
+            for (op, slot) in ops {
+                if op == 2 {
+                    order.remained_idle(slot);
+                    if !model.contains(&slot) {
+                        model.push(slot);
+                    }
+                    prop_assert_eq!(order.oldest(), model.first().copied());
+                    continue;
+                }
                 model.retain(|&other| other != slot);
-                if idle {
+                if op == 1 {
                     order.became_idle(slot);
                     model.push(slot);
                 } else {

@@ -57,6 +57,8 @@ pub struct Reactor<S: Service> {
     poll: Poll,
     events: Events,
     limits: Limits,
+    /// How much of it the last wait told.
+    told: Told,
     clock: ServerClock,
     listeners: Vec<ListenerSlot<S>>,
     /// By listener; it outlives the listener, because clients do.
@@ -97,6 +99,14 @@ enum State {
         due_ms: u64,
     },
     Stopped,
+}
+
+/// How much of what is ready a wait told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    All,
+    /// It was interrupted, or there was no room for more events: before a client is judged by the clock, there is more to see.
+    Part,
 }
 
 /// One slot of the slab.
@@ -158,6 +168,7 @@ impl<S: Service> Reactor<S> {
         let waker = mio::Waker::new(poll.registry(), Name::Waker.token())?;
         Ok(Reactor {
             events: Events::with_capacity(limits.events_per_turn_max.max(1) as usize),
+            told: Told::All,
             clock: ServerClock::start(),
             listeners: Vec::new(),
             request_ms: Vec::new(),
@@ -276,9 +287,10 @@ impl<S: Service> Reactor<S> {
         let woke = Instant::now();
         let now = self.clock.at(woke);
         self.latch();
+        self.take_wakes();
         self.obey(now);
         self.pump(now);
-        self.expire(now);
+        self.expire(now)?;
         self.reap(now);
         self.accept(now);
         self.end_drain(now);
@@ -319,9 +331,16 @@ impl<S: Service> Reactor<S> {
             (Some(own), Some(max)) => Some(own.min(max)),
             (own, max) => own.or(max),
         };
+        self.look(timeout)
+    }
+
+    /// Asks the poll who is ready.
+    fn look(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.told = Told::All; // until `latch` finds the events full
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 self.events.clear();
+                self.told = Told::Part;
                 Ok(())
             }
             polled => polled,
