@@ -48,6 +48,24 @@ fn what_was_asked_before_the_signal_is_answered_even_from_the_backlog() {
     assert_eq!(server.exit().code(), Some(0));
 }
 
+#[test]
+fn who_waits_for_a_place_is_taken_and_answered_once_there_is_one() {
+    let args = ["--clients=1", "--overflow=wait", "chargen@127.0.0.1:0", "echo@127.0.0.1:0"];
+    let mut server = Server::serve(&args);
+    let mut inside = server.client("chargen");
+    inside.expect_exact(b" !\"#");
+    server.quiet(); // the buffers of both sides are full
+    let mut waits = server.client("echo");
+    waits.send(b"asked in time");
+    server.signal(Signal::SIGTERM);
+    server.told("draining", 1);
+    drop(inside);
+    waits.expect_exact(b"asked in time");
+    waits.expect_end();
+    drop(waits);
+    assert_eq!(server.exit().code(), Some(0));
+}
+
 /// Whoever is not told sends the next request into a connection that is about to close (RFC 9112, section 9.6).
 #[test]
 fn the_last_answer_before_a_drain_closes_the_connection_says_so() {

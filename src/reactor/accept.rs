@@ -16,7 +16,7 @@ use crate::sys::{AcceptError, Listener, Stream};
 
 use super::clients::{Did, SlotContext};
 use super::token::{CLIENTS_MAX, ConnId, Name};
-use super::{Place, Reactor, Slot, Tenant};
+use super::{Place, Reactor, Slot, State, Tenant};
 
 /// One listener and the service of its clients.
 pub(super) struct ListenerSlot<S> {
@@ -187,8 +187,9 @@ impl<S: Service> Reactor<S> {
             self.sites.enter(peer);
         }
         let stream = Stream::new(fd);
-        let speaks_first = slot.service.client_speaks_first();
-        let polled = if speaks_first { Polled::with_bytes(stream) } else { Polled::new(stream) };
+        // A drain looks once at what has come.
+        let look = slot.service.client_speaks_first() || self.state != State::Serving;
+        let polled = if look { Polled::with_bytes(stream) } else { Polled::new(stream) };
         self.settle(Connection::new(polled, session, peer, now), id, index, Tenant::Client, now);
     }
 

@@ -97,10 +97,11 @@ impl<S: Service> Reactor<S> {
     }
 
     /// Takes whoever waits in the backlog, closes the listeners (which resets whoever comes later), and has every client
-    /// read once more.
+    /// read once more. Listeners with somebody in the backlog for whom there is no place yet stay until there was.
     fn drain(&mut self, now: Now) {
         let due_ms = now.monotonic_ms + u64::from(self.limits.drain_ms);
         log::info!("draining: {} clients have {} ms", self.clients.len(), self.limits.drain_ms);
+        self.state = State::Draining { due_ms };
         self.listeners.iter_mut().for_each(|listener| listener.backlog = Backlog::MayHold);
         for _ in 0..BACKLOG_BATCHES_MAX {
             if !self.wants_accept() {
@@ -108,19 +109,29 @@ impl<S: Service> Reactor<S> {
             }
             self.accept(now);
         }
-        self.listeners.clear();
-        self.state = State::Draining { due_ms };
+        if self.wants_accept() {
+            self.listeners.clear(); // more come than can be taken
+        }
+        self.close_empty_listeners();
         for (key, slot) in &mut self.clients {
             slot.connection.transport_mut().look_again();
             slot.place.enqueue(ConnId { slot: key as u32, generation: slot.generation }, &mut self.runnable);
         }
     }
 
-    /// Ends a drain: when all clients have ended, or at its deadline.
+    /// A drain needs the listeners no more once all that waited there have been taken.
+    fn close_empty_listeners(&mut self) {
+        if self.listeners.iter().all(|listener| listener.backlog == Backlog::Empty) {
+            self.listeners.clear();
+        }
+    }
+
+    /// Ends a drain: when all clients have ended and nobody waits to get in, or at its deadline.
     pub(super) fn end_drain(&mut self, now: Now) {
-        if let State::Draining { due_ms } = self.state
-            && (self.clients.is_empty() || due_ms <= now.monotonic_ms)
-        {
+        let State::Draining { due_ms } = self.state else { return };
+        self.close_empty_listeners();
+        let all_done = self.clients.is_empty() && self.listeners.is_empty();
+        if all_done || due_ms <= now.monotonic_ms {
             self.stop(now);
         }
     }

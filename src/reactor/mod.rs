@@ -94,7 +94,7 @@ pub struct Reactor<S: Service> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Serving,
-    /// No listeners any more; who is still there at the deadline is cut.
+    /// No listeners any more but for those who wait for a place; who is still there at the deadline is cut.
     Draining {
         due_ms: u64,
     },
