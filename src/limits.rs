@@ -12,7 +12,8 @@ pub struct Limits {
     /// Without it a byte a second holds a slot for ever (the "slowloris" attack).
     pub request_ms: u32,
     /// The window in which a client that must read owes `rate_bytes_min`, in ms. `0` is off.
-    /// Without it a client that does not read holds an outbox and a file for ever.
+    /// Without it a client that does not read holds an outbox and a file for ever. What a client takes beyond its duty counts
+    /// for up to six windows ahead: a kernel tells of room in large steps, however steadily the client's program reads.
     pub rate_window_ms: u32,
     /// What a client that must read takes at least per `rate_window_ms`, in bytes.
     pub rate_bytes_min: u32,
@@ -26,7 +27,7 @@ pub struct Limits {
     /// How many refused clients may linger at once; the others are closed plainly.
     /// Without it refusals would cost more than clients.
     pub refusals_max: u32,
-    /// How long a drain may take, in ms, absolute. `0` cuts at once.
+    /// How long a drain may take, in ms, absolute. `0` is no drain: clients are cut at once.
     pub drain_ms: u32,
     /// Clients at once, refused ones apart.
     pub clients_max: u32,

@@ -98,3 +98,18 @@ fn a_client_that_reads_slowly_but_enough_is_not_ended() {
     }
     assert!(!server.stderr().contains("rate-too-low"));
 }
+
+/// Once its buffer was full, a kernel tells of room in steps of a sixteenth of the buffer, however steadily it is read.
+#[test]
+fn a_client_that_read_fast_and_then_steadily_is_not_ended_between_two_steps_of_its_window() {
+    let mut server = Server::serve(&["--rate-window=100ms", "chargen@127.0.0.1:0"]);
+    let mut client = server.client("chargen");
+    let mut bytes = vec![0; 64 << 20]; // the receive buffer grows with what is read
+    client.read_exact(&mut bytes);
+    bytes.truncate(100 << 10);
+    for _ in 0..60 {
+        client.read_exact(&mut bytes);
+        pace(Duration::from_millis(50));
+    }
+    assert!(!server.stderr().contains("rate-too-low"));
+}

@@ -17,7 +17,7 @@ enum OverflowArg {
 }
 
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Deadlines (0 is off)")]
+#[command(next_help_heading = "Deadlines (0 is off; of --drain: no drain)")]
 struct DeadlineArgs {
     /// How long a client may be idle between requests
     #[arg(long, value_name = "TIME", default_value_t = Ms(Limits::default().idle_ms))]
@@ -25,7 +25,8 @@ struct DeadlineArgs {
     /// How long a request may take from its first byte to its last
     #[arg(long, value_name = "TIME", default_value_t = Ms(Limits::default().request_ms))]
     request: Ms,
-    /// A client that has something to read takes at least --rate-bytes in each such time
+    /// A client that has something to read takes at least --rate-bytes in each such time; what it takes beyond that
+    /// counts for up to six of them ahead
     #[arg(long, value_name = "TIME", default_value_t = Ms(Limits::default().rate_window_ms))]
     rate_window: Ms,
     /// See --rate-window

@@ -8,6 +8,10 @@ use crate::session::{Call, Front, GATHER_MAX, Outbox, Session, Wait};
 use super::context::after_ms;
 use super::{Budget, Connection, Context, Inflow, Mode, NEVER_MS, Phase, Pumped, Put, Step, Then, Transport};
 
+/// How many windows a client can have paid for ahead: at most so much longer does one hold its place that has read fast and
+/// then stops. With the default window a minute, as long as an idle one.
+const RATE_WINDOWS_AHEAD_MAX: u64 = 6;
+
 /// How an attempt to flush ended.
 #[derive(Clone, Copy)]
 pub(super) enum Flushed {
@@ -182,9 +186,22 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.bytes_out.saturating_sub(self.transport.unacknowledged_bytes())
     }
 
-    /// The phase of a client that must read: a window begins.
+    /// The phase of a client that must read: a window begins. What it has taken beyond its duty since it came counts.
     pub(super) fn flushing(&self, then: Then, ctx: &Context<'_>) -> Phase {
-        let due_ms = after_ms(ctx.now().monotonic_ms, ctx.limits.rate_window_ms);
+        let window_ms = u64::from(ctx.limits.rate_window_ms.max(1));
+        let windows = ctx.now().monotonic_ms.saturating_sub(self.opened_ms) / window_ms;
+        let duty_bytes = windows.saturating_mul(u64::from(ctx.limits.rate_bytes_min));
+        self.flushing_for(then, self.taken_bytes().saturating_sub(duty_bytes), ctx)
+    }
+
+    /// A window that is as much longer as `ahead_bytes` are worth. Why: once a client's buffer was full, its kernel tells of
+    /// room in large steps only, a sixteenth of the buffer or a whole segment (on Linux; a Unix socket likewise), however
+    /// steadily its program reads.
+    fn flushing_for(&self, then: Then, ahead_bytes: u64, ctx: &Context<'_>) -> Phase {
+        let paid = ahead_bytes / u64::from(ctx.limits.rate_bytes_min.max(1));
+        let windows = paid.clamp(1, RATE_WINDOWS_AHEAD_MAX) as u32;
+        let window_ms = ctx.limits.rate_window_ms.saturating_mul(windows);
+        let due_ms = after_ms(ctx.now().monotonic_ms, window_ms);
         Phase::Flushing { then, due_ms, taken_bytes: self.taken_bytes() }
     }
 
@@ -197,10 +214,11 @@ impl<S: Session, T: Transport> Connection<S, T> {
             return self.cut(reason, ctx); // a refused client has one short linger, not a window
         }
         let taken_now = self.taken_bytes();
-        if taken_now.saturating_sub(taken_bytes) < u64::from(ctx.limits.rate_bytes_min) {
+        let taken = taken_now.saturating_sub(taken_bytes);
+        if taken < u64::from(ctx.limits.rate_bytes_min) {
             self.cut(Reason::RateTooLow, ctx);
         } else {
-            self.phase = self.flushing(then, ctx);
+            self.phase = self.flushing_for(then, taken, ctx);
         }
     }
 }
