@@ -4,6 +4,7 @@
 mod common;
 
 use common::Server;
+use common::client::Ended;
 use common::http::{Site, get, receive};
 use oneloop::models::Model;
 
@@ -218,6 +219,24 @@ fn others_are_served_while_a_big_file_waits_for_its_reader() {
 }
 
 /// What a client sends behind its last request stays unread, and closing over it would be a reset.
+/// It said that it would send no more; the empty line is one that careless clients send all the same.
+#[test]
+fn what_comes_after_the_last_request_does_not_destroy_what_is_still_on_its_way() {
+    let site = site();
+    let big = vec![b'b'; 16 << 20];
+    site.file("big", &big);
+    for model in Model::ALL {
+        println!("under the model {}", model.name());
+        let mut server = site.serve(&["--model", model.name()]);
+        let mut client = server.client("http");
+        client.send(b"GET /big HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        client.expect_exact(b"HTTP/1.1 200 OK\r\n");
+        client.send(b"\r\n");
+        let (rest, ended) = client.rest();
+        assert!(rest.ends_with(&big) && ended == Ended::Closed, "{} bytes, {ended:?}", rest.len());
+    }
+}
+
 #[test]
 fn what_comes_behind_the_last_request_does_not_destroy_its_answer() {
     let site = site();

@@ -3,7 +3,7 @@
 use std::panic::{self, AssertUnwindSafe};
 
 use crate::journal::Reason;
-use crate::session::{Call, Input, Next, Session, Wait};
+use crate::session::{Call, Input, Next, Outbox, Session, Wait};
 
 use super::inbox::Inbox;
 use super::sending::Held;
@@ -11,7 +11,16 @@ use super::{
     Budget, Connection, Context, Got, Inflow, Mode, Patience, Phase, Pumped, Scratch, Step, Then, Transport,
 };
 
+/// What TCP sends to a client that has acknowledged nothing yet: ten segments of an Ethernet (RFC 6928).
+const INITIAL_WINDOW_BYTES: u64 = 10 * 1460;
+
 impl<S: Session, T: Transport> Connection<S, T> {
+    /// Whether all that was ever sent, `outbox` included, is on its way as soon as it is written. What waits in the kernel
+    /// would be destroyed by a reset, should the client send anything after it said it would not.
+    fn leaves_at_once(&self, outbox: &Outbox) -> bool {
+        !outbox.has_file() && self.bytes_out + outbox.held_bytes() as u64 <= INITIAL_WINDOW_BYTES
+    }
+
     pub(super) fn step_calling(&mut self, call: Call, ctx: &mut Context<'_>, budget: &mut Budget) -> Step {
         if budget.advances == 0 {
             return Step::Return(Pumped::More);
@@ -154,7 +163,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             self.inbox = Some(Box::new(Inbox::of(&input[progress.consumed..fresh])));
         }
         let full = self.inbox.as_ref().is_some_and(|inbox| inbox.len() >= limits.inbox_bytes_max as usize);
-        if progress.next == Next::Close && self.inbox.is_none() {
+        if progress.next == Next::Close && self.inbox.is_none() && self.leaves_at_once(outbox) {
             self.inflow = Inflow::Ended; // nothing comes after this, as the client itself has said
         }
         let then = match progress.next {
