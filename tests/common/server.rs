@@ -220,16 +220,26 @@ impl Server {
         Duration::from_nanos(schedstat.split(' ').next().unwrap().parse().unwrap())
     }
 
-    /// Waits until it neither works nor is about to: on Linux only.
+    /// Waits until it neither works nor is about to: on Linux only. Who uses no time may be kept from it by others: all its
+    /// threads must sleep, too.
     pub(crate) fn quiet(&self) {
         const CALM_LOOKS: u32 = 25;
         let (mut last, mut calm) = (Duration::ZERO, 0);
         eventually_some("the program rests", || {
             let used = self.cpu_time();
-            calm = if used == last { calm + 1 } else { 0 };
+            calm = if used == last && self.sleeps() { calm + 1 } else { 0 };
             last = used;
             (calm == CALM_LOOKS).then_some(())
         });
+    }
+
+    /// None of its threads runs or waits for a processor: the state after the name in `/proc/PID/task/TID/stat`, proc(5).
+    fn sleeps(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        tasks.flatten().all(|task| {
+            let stat = std::fs::read_to_string(task.path().join("stat"));
+            stat.is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|after| after.starts_with('S')))
+        })
     }
 
     /// Its open file descriptors: on Linux only.
