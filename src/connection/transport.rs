@@ -135,6 +135,8 @@ impl Polled {
             .filter(|(bit, _)| self.ready & bit == 0)
             .map(|(_, interest)| interest)
             .reduce(|one, other| one | other);
+        let urgent = Self::interest().remove(mio::Interest::READABLE | mio::Interest::WRITABLE);
+        let missing = missing.map(|missing| urgent.map_or(missing, |urgent| missing | urgent));
         if let (Some((registry, token)), Some(interest)) = (&self.registration, missing) {
             let _ = registry.reregister(&mut SourceFd(&self.stream.as_raw_fd()), *token, interest);
         }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::os::fd::AsRawFd;
 
+use mio::unix::SourceFd;
+
 use crate::connection::NEVER_MS;
 use crate::journal::{Counters, Reason};
 use crate::session::{Now, Service};
@@ -110,7 +112,7 @@ impl<S: Service> Reactor<S> {
             self.accept(now);
         }
         if self.wants_accept() {
-            self.listeners.clear(); // more come than can be taken
+            self.close_listeners(); // more come than can be taken
         }
         self.close_empty_listeners();
         for (key, slot) in &mut self.clients {
@@ -122,7 +124,16 @@ impl<S: Service> Reactor<S> {
     /// A drain needs the listeners no more once all that waited there have been taken.
     fn close_empty_listeners(&mut self) {
         if self.listeners.iter().all(|listener| listener.backlog == Backlog::Empty) {
-            self.listeners.clear();
+            self.close_listeners();
+        }
+    }
+
+    /// Takes them out of the poll, too: a listener of which a supervisor has a duplicate would go on to wake us, and poll(2)
+    /// tells of a closed descriptor for ever.
+    fn close_listeners(&mut self) {
+        for slot in self.listeners.drain(..) {
+            // It was registered, or else no loop would turn: nothing can be wrong with it.
+            let _ = self.poll.registry().deregister(&mut SourceFd(&slot.listener.as_raw_fd()));
         }
     }
 
@@ -137,7 +148,7 @@ impl<S: Service> Reactor<S> {
     }
 
     fn stop(&mut self, now: Now) {
-        self.listeners.clear();
+        self.close_listeners();
         self.cut_all(now);
         self.state = State::Stopped;
         self.journal.flush();
