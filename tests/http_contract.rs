@@ -19,7 +19,7 @@ use Then::{Closed, Open};
 /// Where it is said, what is sent, which statuses come back, and what becomes of the connection.
 type Conversation = (&'static str, &'static str, &'static [u16], Then);
 
-const CONVERSATIONS: [Conversation; 50] = [
+const CONVERSATIONS: [Conversation; 59] = [
     ("9110 9.3.1", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", &[200], Open),
     ("9110 9.3.2", "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", &[200], Open),
     ("9110 9.3.7", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", &[204], Open),
@@ -66,6 +66,15 @@ const CONVERSATIONS: [Conversation; 50] = [
     ("9112 3", "GET  / HTTP/1.1\r\nHost: h\r\n\r\n", &[400], Closed),
     ("9112 3.2", "GET / HTTP/1.1\r\n\r\n", &[400], Closed),
     ("9112 3.2", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", &[400], Closed),
+    ("9112 3.2", "GET / HTTP/1.1\r\nHost: a:b:c\r\n\r\n", &[400], Closed),
+    ("9112 3.2", "GET / HTTP/1.1\r\nHost: [[[\r\n\r\n", &[400], Closed),
+    ("9112 3.2", "GET / HTTP/1.1\r\nHost: %zz\r\n\r\n", &[400], Closed),
+    ("9112 3.2", "GET / HTTP/1.1\r\nHost: h:99999\r\n\r\n", &[400], Closed),
+    ("9112 3.2", "GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", &[200], Open),
+    ("9112 3.2", "GET / HTTP/1.1\r\nHost: h%41:\r\n\r\n", &[200], Open),
+    ("9112 3.2", "GET / HTTP/1.1\r\nHost:\r\n\r\n", &[200], Open),
+    ("9110 4.2.1", "GET http://:80/ HTTP/1.1\r\nHost: h\r\n\r\n", &[400], Open),
+    ("9110 4.2.1", "GET http://h:x/ HTTP/1.1\r\nHost: h\r\n\r\n", &[400], Open),
     ("9112 3.2.2", "GET http://h/ HTTP/1.1\r\nHost: h\r\n\r\n", &[200], Open),
     ("9112 5.1", "GET / HTTP/1.1\r\nHost : h\r\n\r\n", &[400], Closed),
     ("9112 5.2", "GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n c\r\n\r\n", &[400], Closed),

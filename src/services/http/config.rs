@@ -76,7 +76,8 @@ impl fmt::Display for ConfigError {
             ConfigError::Header(field) => {
                 write!(
                     f,
-                    "cannot send the header field {field:?}: it is not valid, or the server decides on it"
+                    "cannot send the header field {field:?}: it is not valid, or the server decides on it (Cache-Control has a \
+                     flag of its own)"
                 )
             }
             ConfigError::Path(path) => {
@@ -130,6 +131,8 @@ const DECIDED_HERE: [&str; 13] = [
     "upgrade",
 ];
 
+const CACHE_CONTROL: &str = "Cache-Control";
+
 impl Site {
     pub(super) fn new(config: Config) -> Result<Site, ConfigError> {
         let Config { root, index, listing, fallback, not_found, hidden, links, charset, .. } = config;
@@ -143,7 +146,12 @@ impl Site {
         if !charset.bytes().all(is_token) {
             return Err(ConfigError::Charset(charset));
         }
-        let cache_control = config.cache_control.map(|value| ("Cache-Control".to_owned(), value));
+        // The flag and the listings have it; a second one would contradict them.
+        let doubled = config.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(CACHE_CONTROL));
+        if let Some((name, value)) = doubled {
+            return Err(ConfigError::Header(format!("{name}: {value}")));
+        }
+        let cache_control = config.cache_control.map(|value| (CACHE_CONTROL.to_owned(), value));
         Ok(Site {
             index: index.into_iter().map(file).collect::<Result<_, _>>()?,
             listing,

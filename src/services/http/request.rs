@@ -3,6 +3,8 @@
 //! Wherever the end of a message could be seen differently by a proxy before us, the request is refused and the
 //! connection closed: a bare CR or LF, folded fields, spaces before colons, two lengths, unknown transfer codings.
 
+use std::net::Ipv6Addr;
+
 use httparse::Header;
 
 use super::bounds::{BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, HEADERS_USUAL, LINE_BYTES_MAX};
@@ -275,9 +277,39 @@ fn check_host(request: &Request<'_, '_>) -> Result<(), Status> {
     }
 }
 
-/// `uri-host [ ":" port ]`, by its characters.
-pub(super) fn is_host(host: &[u8]) -> bool {
-    host.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%[]:".contains(&byte))
+/// `uri-host [ ":" port ]` (RFC 3986, section 3.2); it may be empty.
+pub(super) fn is_host(authority: &[u8]) -> bool {
+    let is_port = |port: &[u8]| match port {
+        [] | [b':'] => true,
+        [b':', digits @ ..] => {
+            digits.iter().all(u8::is_ascii_digit)
+                && std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
+        }
+        _ => false,
+    };
+    if let Some(literal) = authority.strip_prefix(b"[") {
+        let Some(end) = literal.iter().position(|&byte| byte == b']') else { return false };
+        let address = std::str::from_utf8(&literal[..end]).ok().map(str::parse::<Ipv6Addr>);
+        return matches!(address, Some(Ok(_))) && is_port(&literal[end + 1..]);
+    }
+    let end = authority.iter().position(|&byte| byte == b':').unwrap_or(authority.len());
+    let (name, port) = authority.split_at(end);
+    is_name(name) && is_port(port)
+}
+
+/// `reg-name`: an escape is a percent sign and two hexadecimal digits.
+fn is_name(name: &[u8]) -> bool {
+    let mut digits = 0;
+    for &byte in name {
+        match byte {
+            _ if digits > 0 && byte.is_ascii_hexdigit() => digits -= 1,
+            _ if digits > 0 => return false,
+            b'%' => digits = 2,
+            _ if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte) => {}
+            _ => return false,
+        }
+    }
+    digits == 0
 }
 
 /// RFC 9112, section 6.

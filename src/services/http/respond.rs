@@ -181,7 +181,14 @@ impl Scene<'_> {
         variant: &Variant,
     ) -> Answer {
         let fields = std::str::from_utf8(&variant.whole[..variant.body_at - 2]).unwrap_or_default();
-        let mut answer = self.answer(status, persistence, &[fields]);
+        let cache_control = self.site.cache_control.as_str();
+        // How long a file may be kept does not say how long it is missing.
+        let mut answer = match fields.split_once(cache_control) {
+            Some((before, behind)) if status != Status::Ok => {
+                self.answer(status, persistence, &[before, behind])
+            }
+            _ => self.answer(status, persistence, &[fields]),
+        };
         if request.method != Method::Head {
             answer.parts.push(variant.part(&(0..variant.len)));
         }

@@ -91,8 +91,8 @@ impl HttpSession {
                     self.behind_body(input.bytes.len() == *at, input, out)
                 }
                 Err(status) => {
-                    let head = std::mem::take(&mut pending.head);
-                    self.refuse(status, &head, input);
+                    let (head, interim_bytes) = (std::mem::take(&mut pending.head), pending.continue_bytes);
+                    self.refuse(status, &head, interim_bytes, input);
                     Ok(())
                 }
             },
@@ -118,7 +118,7 @@ impl HttpSession {
                 self.respond(&asked, input, out)
             }
             Err(status) => {
-                self.refuse(status, &pending.head, input);
+                self.refuse(status, &pending.head, pending.continue_bytes, input);
                 Ok(())
             }
         });
@@ -138,7 +138,7 @@ impl HttpSession {
             Ok(None) if input.call == Call::Stopping => return Err(Next::Finish),
             Ok(None) => return Err(Next::NeedInput(Wait::NextRequest)),
             Err(status) => {
-                self.refuse(status, bytes, input);
+                self.refuse(status, bytes, 0, input);
                 return Ok(());
             }
         };
@@ -158,7 +158,7 @@ impl HttpSession {
                 self.respond(&Asked { request: &request, last, interim_bytes: 0 }, input, out)
             }
             Err(status) => {
-                self.refuse(status, head, input);
+                self.refuse(status, head, 0, input);
                 Ok(())
             }
         });
@@ -179,7 +179,7 @@ impl HttpSession {
                 Method::Unknown => Some(Status::NotImplemented),
             };
             if let Some(status) = refused {
-                self.refuse(status, head, input);
+                self.refuse(status, head, 0, input);
                 return;
             }
             // An outbox too small even for this would never have it; the client goes on by itself.
@@ -250,12 +250,15 @@ impl HttpSession {
         Some(self.answered(persistence))
     }
 
-    /// Refuses what is not a request that can be answered, and ends: where the next one begins is in doubt.
-    fn refuse(&mut self, status: Status, head: &[u8], input: Input<'_>) {
+    /// Refuses what is not a request that can be answered, and ends: where the next one begins is in doubt. `interim_bytes`
+    /// of `100 Continue` went before.
+    fn refuse(&mut self, status: Status, head: &[u8], interim_bytes: usize, input: Input<'_>) {
         let shared = Arc::clone(&self.shared);
         let scene = Scene { site: &shared.site, prefix: shared.prefix(input.now) };
-        let with_body = !head.starts_with(b"HEAD ");
-        let answer = scene.error(status, Persistence::Close, with_body);
+        // An empty line may come before a request (RFC 9112, section 2.2).
+        let with_body = !head.trim_ascii_start().starts_with(b"HEAD ");
+        let mut answer = scene.error(status, Persistence::Close, with_body);
+        answer.head_bytes += interim_bytes;
         self.begin(answer, None, line_of(head), input);
     }
 
@@ -297,13 +300,13 @@ impl HttpSession {
 
     /// Last words to a client that was too slow.
     fn expired(&mut self, wait: Wait, input: Input<'_>, out: &mut Outbox) -> Progress {
-        let head = match &mut self.state {
-            State::Head if wait != Wait::NextRequest => input.bytes.to_vec(),
-            State::Body(pending) => std::mem::take(&mut pending.head),
+        let (head, interim_bytes) = match &mut self.state {
+            State::Head if wait != Wait::NextRequest => (input.bytes.to_vec(), 0),
+            State::Body(pending) => (std::mem::take(&mut pending.head), pending.continue_bytes),
             State::Head | State::Answering(_) => return Progress::need_input(0, wait),
         };
         // Nothing was promised: what does not fit is lost.
-        self.refuse(Status::RequestTimeout, &head, input);
+        self.refuse(Status::RequestTimeout, &head, interim_bytes, input);
         if let State::Answering(rest) = &mut self.state {
             rest.parts.put(&self.shared.site, out);
         }

@@ -79,7 +79,8 @@ fn after_authority(target: &[u8]) -> Result<&[u8], Status> {
     }
     let rest = rest.strip_prefix(b"://").ok_or(Status::BadRequest)?;
     let (host, path) = rest.split_at(rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len()));
-    if host.is_empty() || !is_host(host) {
+    // An empty host is refused (RFC 9110, section 4.2.1).
+    if host.is_empty() || host.starts_with(b":") || !is_host(host) {
         return Err(Status::BadRequest);
     }
     Ok(if path.is_empty() { b"/" } else { path })

@@ -277,9 +277,20 @@ fn what_the_operator_says_is_sent_and_what_he_may_not_say_is_refused() {
     assert_eq!((field(&whole, "Cache-Control"), field(&whole, "X-A")), (Some("max-age=60"), Some("b")));
     let missing = get(&http, "/nothing", "");
     assert_eq!((field(&missing, "Cache-Control"), field(&missing, "X-A")), (None, Some("b")));
-    for (name, value) in
-        [("Content-Length", "1"), ("A b", "c"), ("", "c"), ("A", "b\r\nC: d"), ("connection", "x")]
-    {
+    let (_dir, http) = site(|config| {
+        config.cache_control = Some("max-age=60".into());
+        config.not_found = Some("index.html".into());
+    });
+    let page = get(&http, "/nothing", "");
+    assert_eq!((statuses(&page), body(&page), field(&page, "Cache-Control")), (vec![404], "<p>home", None));
+    for (name, value) in [
+        ("Content-Length", "1"),
+        ("A b", "c"),
+        ("", "c"),
+        ("A", "b\r\nC: d"),
+        ("connection", "x"),
+        ("cache-control", "x"),
+    ] {
         let mut config = Config::new(".");
         config.headers = vec![(name.into(), value.into())];
         assert!(matches!(Http::new(config), Err(ConfigError::Header(_))), "{name}: {value}");
