@@ -53,7 +53,7 @@ pub(super) struct ServeArgs {
     /// After listening, become this user for good (name or number; for a server started as root)
     #[arg(long, value_name = "USER", help_heading = "Process")]
     user: Option<String>,
-    /// After listening, become this group for good; without it, the group of --user
+    /// With --user: become this group in place of the user's own
     #[arg(long, value_name = "GROUP", help_heading = "Process")]
     group: Option<String>,
 

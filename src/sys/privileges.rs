@@ -10,8 +10,9 @@ use nix::unistd::{Gid, Group, Uid, User};
 /// A user and a group to become.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// `None`: only the group changes.
-    user: Option<(Uid, Option<CString>)>,
+    user: Uid,
+    /// Of the user's entry, if it has one: for its supplementary groups.
+    name: Option<CString>,
     group: Gid,
 }
 
@@ -24,6 +25,8 @@ pub enum IdentityError {
     NoGroup(String),
     /// The user number has no entry, so no group is known for it.
     GroupNeeded(String),
+    /// A group without a user: nothing would be given up, for root keeps every privilege in any group.
+    UserNeeded,
     /// Only root can become another user.
     NotRoot,
     /// It is root: nothing would be given up.
@@ -54,6 +57,9 @@ impl fmt::Display for IdentityError {
             IdentityError::GroupNeeded(uid) => {
                 write!(f, "user {uid} has no entry in /etc/passwd; say its group too, with --group")
             }
+            IdentityError::UserNeeded => f.write_str(
+                "--group alone gives no privileges up, root keeps them in any group; say the user to become too, with --user",
+            ),
             IdentityError::NotRoot => f.write_str(
                 "only root can change user or group; start as root, or leave --user and --group out",
             ),
@@ -69,42 +75,38 @@ impl fmt::Display for IdentityError {
 impl std::error::Error for IdentityError {}
 
 impl Identity {
-    /// Finds a user and a group by name or number. Without a group it is the user's own.
+    /// Finds a user and a group by name or number. Without a group it is the user's own; a group needs a user.
     ///
     /// Done before anything is bound, so that a mistake is told at once. `None` if neither is asked for.
     pub fn find(user: Option<&str>, group: Option<&str>) -> Result<Option<Identity>, IdentityError> {
-        let entry = user.map(find_user).transpose()?;
-        let named = group.map(find_group).transpose()?;
-        let group = match (named, &entry) {
+        let (user, name, own) = match (user, group) {
             (None, None) => return Ok(None),
-            (Some(group), _) => group,
-            (None, Some((_, _, Some(group)))) => *group,
-            (None, Some((uid, _, None))) => return Err(IdentityError::GroupNeeded(uid.to_string())),
+            (None, Some(_)) => return Err(IdentityError::UserNeeded),
+            (Some(user), _) => find_user(user)?,
         };
-        let user = entry.map(|(uid, name, _)| (uid, name));
-        if user.as_ref().is_some_and(|(uid, _)| uid.is_root()) {
+        let Some(group) = group.map(find_group).transpose()?.or(own) else {
+            return Err(IdentityError::GroupNeeded(user.to_string()));
+        };
+        if user.is_root() {
             return Err(IdentityError::Root);
         }
         if !Uid::effective().is_root() {
-            let same =
-                user.as_ref().is_none_or(|(uid, _)| *uid == Uid::effective()) && group == Gid::effective();
+            let same = user == Uid::effective() && group == Gid::effective();
             return if same { Ok(None) } else { Err(IdentityError::NotRoot) };
         }
-        Ok(Some(Identity { user, group }))
+        Ok(Some(Identity { user, name, group }))
     }
 
     /// Becomes that user and group, in the order that works (groups, group, user), and proves that there is no way
     /// back. For a process with one thread.
     pub fn assume(&self) -> Result<(), IdentityError> {
         let refused = |call| move |error: io::Error| IdentityError::Refused(call, error);
-        let name = self.user.as_ref().and_then(|(_, name)| name.as_deref());
-        set_groups(name, self.group).map_err(refused("supplementary groups"))?;
+        set_groups(self.name.as_deref(), self.group).map_err(refused("supplementary groups"))?;
         // With root's privileges setgid(2) and setuid(2) set the real, effective and saved id.
         nix::unistd::setgid(self.group).map_err(|e| refused("setgid")(e.into()))?;
-        let Some((uid, _)) = &self.user else { return Ok(()) };
-        nix::unistd::setuid(*uid).map_err(|e| refused("setuid")(e.into()))?;
-        let changed = Uid::current() == *uid
-            && Uid::effective() == *uid
+        nix::unistd::setuid(self.user).map_err(|e| refused("setuid")(e.into()))?;
+        let changed = Uid::current() == self.user
+            && Uid::effective() == self.user
             && Gid::current() == self.group
             && Gid::effective() == self.group;
         let back = nix::unistd::setuid(Uid::from_raw(0)).is_ok()
@@ -116,10 +118,7 @@ impl Identity {
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((uid, _)) = &self.user {
-            write!(f, "user {uid}, ")?;
-        }
-        write!(f, "group {}", self.group)
+        write!(f, "user {}, group {}", self.user, self.group)
     }
 }
 
