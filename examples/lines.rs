@@ -16,6 +16,9 @@ use oneloop::sys::signals::Signals;
 
 /// The longest line, with its newline; a client that sends a longer one does not speak this protocol.
 pub const LINE_BYTES_MAX: usize = 512;
+/// The longest answer: a meaning, whose bytes that are no UTF-8 are three each once they are replaced, and its newline;
+/// or a few words.
+const ANSWER_BYTES_MAX: usize = 3 * LINE_BYTES_MAX + 64;
 /// Words that may be kept: strangers fill the dictionary.
 pub const WORDS_MAX: usize = 1000;
 
@@ -51,8 +54,8 @@ impl Session for Conversation {
             let Some(len) = rest.iter().take(LINE_BYTES_MAX).position(|&byte| byte == b'\n') else {
                 return self.without_a_line(consumed, rest, &input);
             };
-            // An answer is never longer than the line, but for a few words.
-            if out.room() < 2 * LINE_BYTES_MAX {
+            // An answer is sent whole: what `put_some` has no room for would be lost.
+            if out.room() < ANSWER_BYTES_MAX {
                 return Progress::need_room(consumed);
             }
             consumed += len + 1;
