@@ -255,6 +255,26 @@ fn a_supervisor_is_told_when_the_server_is_ready_and_when_it_stops() {
 }
 
 #[test]
+fn a_supervisor_that_does_not_listen_holds_nothing_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let _deaf = UnixDatagram::bind(&path).unwrap();
+    // A socket of its own for each: the queue is to be full, not the buffer of who sends.
+    let another = || {
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.set_nonblocking(true).unwrap();
+        sender.send_to(b"one more", &path).is_ok()
+    };
+    while another() {}
+    let setup = Setup::oneloop(["serve", "echo@0"]).env("NOTIFY_SOCKET", path.to_str().unwrap());
+    let mut server = setup.start().listening();
+    server.client("echo").expect_echo(b"unheard");
+    server.told("cannot tell the supervisor at NOTIFY_SOCKET=", 1);
+    assert_eq!(server.stop().code(), Some(0));
+    server.told("cannot tell the supervisor at NOTIFY_SOCKET=", 2);
+}
+
+#[test]
 #[cfg(target_os = "linux")] // it looks into /proc
 fn privileges_are_given_up_for_good_after_listening() {
     if !nix::unistd::Uid::effective().is_root() {

@@ -82,7 +82,7 @@ impl Supervisor {
     }
 
     /// Tells the supervisor, if there is one that wants to know. An error is a warning in the log: the server works
-    /// without being heard.
+    /// without being heard. It does not wait for a supervisor whose queue is full, either.
     pub fn tell(&self, notice: Notice) {
         let Some(path) = &self.notify else { return };
         let text: &[u8] = match notice {
@@ -105,13 +105,13 @@ fn count(fds: &str) -> Result<RawFd, SupervisorError> {
     }
 }
 
-/// `path` is a path, or the name of an abstract socket behind an `@`.
+/// `path` is a path, or the name of an abstract socket behind an `@`. Sent now or not at all.
 fn send(path: &OsString, text: &[u8]) -> io::Result<()> {
     let addr = match path.as_bytes().split_first() {
         Some((b'@', name)) => SockAddr::unix(OsString::from_vec([b"\0", name].concat()))?,
         Some((b'/', _)) => SockAddr::unix(path)?,
         _ => return Err(io::Error::new(io::ErrorKind::Unsupported, "neither a path nor an abstract name")),
     };
-    Socket::new(Domain::UNIX, Type::DGRAM, None)?.send_to(text, &addr)?;
+    Socket::new(Domain::UNIX, Type::DGRAM, None)?.send_to_with_flags(text, &addr, libc::MSG_DONTWAIT)?;
     Ok(())
 }
