@@ -1,5 +1,5 @@
 //! What a request costs in system calls, counted by `strace`: one read, one write, its share of one wait. mio's poll(2)
-//! selector costs more, and is not what people run.
+//! selector costs more, and is not what people run. And what the system hardly ever answers, injected by `strace`.
 #![cfg(all(feature = "cli", target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 
 mod common;
@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::process::{Command, Stdio};
 
 use common::server::Setup;
-use common::{Client, Server, eventually, has_program};
+use common::{Address, Client, Server, eventually, has_program};
+use nix::fcntl::{FcntlArg, fcntl};
 
 const REQUESTS: usize = 2000;
 /// Calls of a kind that may come on top: the first read of a client, the wait before it, a timer now and then.
@@ -156,5 +157,50 @@ fn a_request_costs_a_blocking_model_one_read_and_one_write_and_nothing_else() {
         // What comes on top is by the client, and by the second: accept, fork or clone, timeouts, and slices of waits.
         let total = of(&["total"]);
         assert!(total <= 2 * REQUESTS + 10 * EXTRA, "{model}: {total} calls in all for {REQUESTS} requests");
+    }
+}
+
+/// Makes the first accept4(2) of each traced thread fail, and leaves the client in the queue.
+const ABORT_FIRST: [&str; 6] =
+    ["-o", "/dev/null", "-e", "trace=accept4", "-e", "inject=accept4:error=ECONNABORTED:when=1"];
+
+/// Whether `strace` is there, may trace, and can inject errors; tells that its test is skipped if not.
+fn injects() -> bool {
+    if !has_program("strace") {
+        return false;
+    }
+    let can = Command::new("strace").args(ABORT_FIRST).arg("true").output().unwrap().status.success();
+    if !can {
+        println!("SKIPPED: tracing a process is not allowed here, or this strace injects no errors");
+    }
+    can
+}
+
+#[test]
+fn a_client_lost_before_it_was_accepted_is_passed_over_and_the_next_is_served() {
+    if !injects() {
+        return;
+    }
+    for model in ["reactor", "iterative", "fork", "thread", "prefork", "prethread"] {
+        // An inherited socket, so that a client is in the queue already when the server accepts for the first time.
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = Client::connect(&Address::Tcp(socket.local_addr().unwrap()));
+        let copy = fcntl(&socket, FcntlArg::F_DUPFD(100)).unwrap(); // it survives exec
+        let script = format!("LISTEN_PID=$$ exec \"$@\" 3<&{copy} {copy}<&-");
+        let serve =
+            ["bash", "-c", &script, "bash", env!("CARGO_BIN_EXE_oneloop"), "serve", "echo", "--model"];
+        // With -D the server is our child, and not strace's.
+        let args = ["-D", "-f"].iter().chain(&ABORT_FIRST).chain(&serve).chain([&model]);
+        let server = Setup::program("strace", args).env("LISTEN_FDS", "1").start();
+        nix::unistd::close(copy).unwrap();
+        let mut server = server.listening();
+        client.expect_echo(b"the next in the queue");
+        drop(client);
+        assert_eq!(server.stop().code(), Some(0), "{model}");
+        let said = server.stderr();
+        assert!(!said.contains("accepting pauses"), "{model}: it is that client's error alone:\n{said}");
+        if model == "reactor" {
+            assert!(said.contains("ended: accepted=1 open=0 accept-errors=1 cut=0"), "{said}");
+        }
     }
 }
