@@ -8,7 +8,12 @@ use std::net::Ipv6Addr;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use common::inside::Inside;
 use common::{Client, Server};
+use oneloop::journal::Reason;
+use oneloop::limits::Limits;
+use oneloop::services::Echo;
+use oneloop::session::{Refusal, Service};
 
 #[test]
 fn over_the_limit_a_client_is_refused_and_counted_until_one_leaves() {
@@ -156,4 +161,37 @@ fn sites_of_ipv6() {
     drop(one);
     server.told("ended: peer-closed", 2);
     from(SITES[1]).expect_echo(b"there is room again");
+}
+
+/// Echo with last words for those who find no room.
+#[derive(Clone)]
+struct Polite;
+
+impl Service for Polite {
+    type Session = <Echo as Service>::Session;
+
+    fn open(&self, client: &oneloop::session::Client<'_>) -> Self::Session {
+        Echo.open(client)
+    }
+
+    fn refusal(&self, _why: Refusal) -> &[u8] {
+        b"full\n"
+    }
+}
+
+#[test]
+fn a_limit_may_be_the_largest_number_there_is() {
+    let most = Limits { clients_max: u32::MAX, refusals_max: u32::MAX, ..Limits::default() };
+    for limits in [most.clone(), Limits { clients_max: 1, ..most }] {
+        let (server, refuses) = (Inside::serve(limits.clone(), Polite), limits.clients_max == 1);
+        let (mut first, mut second) = (server.client(), server.client());
+        first.expect_echo(b"one");
+        if refuses {
+            assert_eq!(second.rest().0, b"full\n");
+        } else {
+            second.expect_echo(b"two");
+        }
+        drop((first, second));
+        assert_eq!(server.drain().counters.of(Reason::RefusedClients), u64::from(refuses));
+    }
 }

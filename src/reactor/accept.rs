@@ -97,8 +97,12 @@ impl<S: Service> Reactor<S> {
     }
 
     fn is_full(&self) -> bool {
-        self.clients.len() - self.refused
-            >= self.limits.clients_max.min(CLIENTS_MAX - self.limits.refusals_max) as usize
+        self.clients.len() - self.refused >= self.limits.clients_max as usize || self.has_no_slot()
+    }
+
+    /// Whether clients, refused ones among them, have every slot that has a name, whatever their limits would allow.
+    fn has_no_slot(&self) -> bool {
+        self.clients.len() >= CLIENTS_MAX as usize
     }
 
     /// Takes up to `accepts_per_turn_max` clients of each listener.
@@ -206,7 +210,7 @@ impl<S: Service> Reactor<S> {
         let reason = Reason::from(why);
         let id = self.next_id();
         let words = self.listeners[index].service.refusal(why);
-        if words.is_empty() || self.refused >= self.limits.refusals_max as usize {
+        if words.is_empty() || self.refused >= self.limits.refusals_max as usize || self.has_no_slot() {
             return self.ended(&End { reason, peer, bytes_in: 0, bytes_out: 0, lasted_ms: 0 });
         }
         let polled = Polled::new(Stream::new(fd));
