@@ -5,7 +5,7 @@
 //! nc 127.0.0.1 PORT                              # say: panic, abort, kill, stall, or anything else, which is echoed
 //! ```
 //!
-//! `--chat` serves `examples/chat.rs` instead, whose sessions wake each other.
+//! `--refusal panic` has it panic over its last words, too; `--chat` serves `examples/chat.rs` instead, whose sessions wake each other.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,17 +23,20 @@ use oneloop::sys::{Address, ListenOptions, Listener, Signals};
 mod chat;
 
 /// Each line is a command, or is echoed.
-#[derive(Clone)]
-struct Faulty;
+#[derive(Clone, Copy)]
+struct Faulty {
+    refusal_panics: bool,
+}
 
 impl Service for Faulty {
     type Session = Faulty;
 
     fn open(&self, _client: &Client<'_>) -> Faulty {
-        Faulty
+        *self
     }
 
     fn refusal(&self, why: Refusal) -> &[u8] {
+        assert!(!self.refusal_panics, "as commanded");
         match why {
             Refusal::NoWorker => b"no worker\n",
             Refusal::TooManyClients => b"too many clients\n",
@@ -82,14 +85,19 @@ struct Asked {
     serves: Serves,
 }
 
+#[derive(Clone, Copy)]
 enum Serves {
-    Faulty,
+    Faulty(Faulty),
     Chat,
 }
 
 fn asked(mut args: impl Iterator<Item = String>) -> Result<Asked, String> {
-    let mut asked =
-        Asked { model: Model::Reactor, workers: 0, limits: Limits::default(), serves: Serves::Faulty };
+    let mut asked = Asked {
+        model: Model::Reactor,
+        workers: 0,
+        limits: Limits::default(),
+        serves: Serves::Faulty(Faulty { refusal_panics: false }),
+    };
     while let Some(flag) = args.next() {
         if flag == "--chat" {
             asked.serves = Serves::Chat;
@@ -104,6 +112,7 @@ fn asked(mut args: impl Iterator<Item = String>) -> Result<Asked, String> {
             "--per-address" => asked.limits.clients_per_address_max = number()?,
             "--drain-ms" => asked.limits.drain_ms = number()?,
             "--idle-ms" => asked.limits.idle_ms = number()?,
+            "--refusal" if value == "panic" => asked.serves = Serves::Faulty(Faulty { refusal_panics: true }),
             "--overflow" if value == "wait" => asked.limits.overflow = Overflow::Wait,
             "--overflow" if value == "evict" => asked.limits.overflow = Overflow::Evict,
             _ => return Err(format!("{flag} {value}: there is no such flag")),
@@ -148,8 +157,10 @@ fn main() -> ExitCode {
     #[cfg(feature = "cli")]
     env_logger::init();
     let served = match asked(std::env::args().skip(1)) {
-        Ok(asked @ Asked { serves: Serves::Faulty, .. }) => serve(asked, "faulty", Faulty),
-        Ok(asked) => serve(asked, "chat", chat::Chat::default()),
+        Ok(asked) => match asked.serves {
+            Serves::Faulty(faulty) => serve(asked, "faulty", faulty),
+            Serves::Chat => serve(asked, "chat", chat::Chat::default()),
+        },
         Err(mistake) => {
             eprintln!("faulty: {mistake}");
             Err(ExitCode::from(2))

@@ -74,6 +74,22 @@ fn a_crash_takes_along_only_its_process_and_is_counted() {
 }
 
 #[test]
+fn a_panic_in_last_words_ends_its_client_alone_in_every_model_that_has_them() {
+    for model in ["reactor", "fork", "thread"] {
+        let mut server = faulty::start(&["--model", model, "--clients=1", "--refusal=panic"]);
+        let mut inside = server.client("faulty");
+        for _ in 0..3 {
+            inside.expect_echo(b"inside\n");
+            assert_eq!(server.client("faulty").rest(), (Vec::new(), Ended::Closed), "{model}");
+        }
+        inside.expect_echo(b"still inside\n");
+        drop(inside);
+        assert_eq!(server.stop().code(), Some(0), "{model}");
+        assert!(server.stderr().contains("panicked=3"), "{model}:\n{}", server.stderr());
+    }
+}
+
+#[test]
 fn a_session_that_never_comes_back_holds_up_neither_others_nor_the_end() {
     for args in models(WORKERS) {
         if ["reactor", "iterative"].iter().any(|model| args[0].ends_with(model)) {

@@ -6,13 +6,15 @@ use std::net::TcpStream;
 use oneloop::journal::Reason;
 use oneloop::limits::Limits;
 use oneloop::reactor::Reactor;
-use oneloop::session::{Client, Input, Outbox, Progress, Service, Session, Wait};
+use oneloop::session::{Client, Input, Outbox, Progress, Refusal, Service, Session, Wait};
 use oneloop::sys::Address;
 
-/// Echo that panics when it is told to: `!` at once, `~` when it is dropped; and every third client when it is opened.
+/// Echo that panics when it is told to: `!` at once, `~` when it is dropped; and every third client when it is opened; and
+/// every other one when it is refused.
 #[derive(Clone, Default)]
 struct Brittle {
     opened: std::sync::Arc<std::sync::atomic::AtomicU32>,
+    refused: std::sync::Arc<std::sync::atomic::AtomicU32>,
 }
 
 #[derive(Default)]
@@ -25,6 +27,12 @@ impl Service for Brittle {
     fn open(&self, _client: &Client<'_>) -> BrittleSession {
         assert!(self.opened.fetch_add(1, std::sync::atomic::Ordering::SeqCst) % 3 != 2, "the third client");
         BrittleSession::default()
+    }
+
+    fn refusal(&self, _why: Refusal) -> &[u8] {
+        let refused = self.refused.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        assert!(refused.is_multiple_of(2), "every other refusal");
+        b"full\n"
     }
 }
 
@@ -70,4 +78,28 @@ fn a_panic_ends_its_client_alone_and_nothing_of_that_call_is_sent() {
     let summary = server.join().unwrap();
     assert!(summary.counters.of(Reason::Panicked) >= 15, "{summary}");
     assert_eq!(summary.counters.total(), 31, "{summary}");
+}
+
+#[test]
+fn a_panic_in_last_words_ends_its_client_alone() {
+    let mut reactor = Reactor::new(Limits { clients_max: 1, ..Limits::default() }).unwrap();
+    let Address::Tcp(addr) = reactor.bind("127.0.0.1:0", Brittle::default()).unwrap() else { panic!("TCP") };
+    let handle = reactor.handle();
+    let server = std::thread::spawn(move || reactor.run().unwrap());
+    let mut steady = TcpStream::connect(addr).unwrap();
+    for round in 0..10 {
+        steady.write_all(b"still here").unwrap();
+        let mut back = [0; 10];
+        steady.read_exact(&mut back).unwrap();
+        assert_eq!(&back, b"still here", "round {round}");
+        let mut words = String::new();
+        TcpStream::connect(addr).unwrap().read_to_string(&mut words).unwrap();
+        assert_eq!(words, if round % 2 == 0 { "full\n" } else { "" }, "round {round}");
+    }
+    drop(steady);
+    handle.drain();
+    let summary = server.join().unwrap();
+    assert_eq!(summary.counters.of(Reason::Panicked), 5, "{summary}");
+    assert_eq!(summary.counters.of(Reason::RefusedClients), 5, "{summary}");
+    assert_eq!(summary.counters.total(), 11, "{summary}");
 }

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
 use crate::connection::{Blocking, Budget, Clock, Connection, Context, Mode, NEVER_MS, Pumped, Scratch};
@@ -248,21 +249,20 @@ impl<S: Service> Front<S> {
 
     /// Says last words, where there are any and somebody may still linger; else closes plainly.
     fn refuse(&mut self, guest: Guest, why: Refusal) {
-        let (reason, now) = (Reason::from(why), self.clock.now());
-        let words = self.entrances[guest.entrance].service.refusal(why);
+        let (reason, peer, now) = (Reason::from(why), guest.peer, self.clock.now());
+        let ended = |reason| End { reason, peer, bytes_in: 0, bytes_out: 0, lasted_ms: 0 };
+        let service = &self.entrances[guest.entrance].service;
+        let Ok(words) = panic::catch_unwind(AssertUnwindSafe(|| service.refusal(why))) else {
+            log::error!("{peer}: the service panicked when it refused; the client ends");
+            return self.journal.ended(&ended(Reason::Panicked));
+        };
         let stream = Stream::new(guest.fd);
         let silent = words.is_empty() || self.refused.len() >= self.limits.refusals_max as usize;
         if silent || stream.set_nonblocking(true).is_err() {
-            return self.journal.ended(&End {
-                reason,
-                peer: guest.peer,
-                bytes_in: 0,
-                bytes_out: 0,
-                lasted_ms: 0,
-            });
+            return self.journal.ended(&ended(reason));
         }
         let transport = Blocking::new(stream);
-        self.refused.push(Connection::refused(transport, words, reason, guest.peer, now, &self.limits));
+        self.refused.push(Connection::refused(transport, words, reason, peer, now, &self.limits));
         self.move_refused(now);
     }
 

@@ -209,9 +209,14 @@ impl<S: Service> Reactor<S> {
     fn refuse(&mut self, index: usize, fd: OwnedFd, peer: Peer, why: Refusal, now: Now) {
         let reason = Reason::from(why);
         let id = self.next_id();
-        let words = self.listeners[index].service.refusal(why);
+        let ended = |reason| End { reason, peer, bytes_in: 0, bytes_out: 0, lasted_ms: 0 };
+        let service = &self.listeners[index].service;
+        let Ok(words) = panic::catch_unwind(AssertUnwindSafe(|| service.refusal(why))) else {
+            log::error!("{peer}: the service panicked when it refused; the client ends");
+            return self.ended(&ended(Reason::Panicked));
+        };
         if words.is_empty() || self.refused >= self.limits.refusals_max as usize || self.has_no_slot() {
-            return self.ended(&End { reason, peer, bytes_in: 0, bytes_out: 0, lasted_ms: 0 });
+            return self.ended(&ended(reason));
         }
         let polled = Polled::new(Stream::new(fd));
         self.refused += 1;

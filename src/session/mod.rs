@@ -30,7 +30,7 @@ pub trait Service: Clone + Send + 'static {
     /// Begins the work for one client. Called after `accept`, before the first [`Session::advance`].
     fn open(&self, client: &Client<'_>) -> Self::Session;
 
-    /// Last words to a client that gets no session.
+    /// Last words to a client that gets no session. A panic here ends that client alone, without them.
     fn refusal(&self, _why: Refusal) -> &[u8] {
         b""
     }
