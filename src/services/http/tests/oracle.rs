@@ -1,0 +1,225 @@
+//! The parser against a simple one: lines and words of a text, as the grammar of RFC 9112 has them, without a thought for
+//! speed.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::super::bounds::BODY_BYTES_MAX;
+use super::super::request::{Framing, Method, Scan, parsed};
+
+/// What a request says; bytes are characters here.
+#[derive(Debug, PartialEq)]
+struct Said {
+    method: Method,
+    target: String,
+    framing: Framing,
+    persistent: bool,
+    expects_continue: bool,
+}
+
+/// `None`: no request, or one that is refused whatever it asks for.
+fn oracle(text: &str) -> Option<Said> {
+    let head = text.strip_prefix("\r\n").unwrap_or(text).strip_suffix("\r\n\r\n")?;
+    let mut lines = head.split("\r\n");
+    let [method, target, version] = lines.next()?.split(' ').collect::<Vec<_>>().try_into().ok()?;
+    let digits = version.strip_prefix("HTTP/1.")?;
+    let visible = |text: &str| text.chars().all(|char| char > ' ' && char != '\x7f') && !text.is_empty();
+    if !is_token(method)
+        || !visible(target)
+        || digits.len() != 1
+        || !digits.chars().all(|it| it.is_ascii_digit())
+    {
+        return None;
+    }
+    let fields = lines.map(field_of).collect::<Option<Vec<_>>>()?;
+    let all = |name: &str| -> Vec<&str> {
+        fields.iter().filter(|(named, _)| named.eq_ignore_ascii_case(name)).map(|(_, value)| *value).collect()
+    };
+    let is_old = digits == "0";
+    match all("host")[..] {
+        [host] if is_host(host) => {}
+        [] if is_old => {}
+        _ => return None,
+    }
+    let framing = match (&all("transfer-encoding")[..], &all("content-length")[..]) {
+        ([], []) => Framing::Length(0),
+        ([coding], []) if coding.eq_ignore_ascii_case("chunked") && !is_old => Framing::Chunked,
+        ([], [length]) if length.chars().all(|it| it.is_ascii_digit()) => {
+            Framing::Length(length.parse().ok().filter(|length| *length <= BODY_BYTES_MAX)?)
+        }
+        _ => return None,
+    };
+    let connection = all("connection").join(",").to_ascii_lowercase();
+    let says = |option| connection.split(',').any(|said| said.trim_matches([' ', '\t']) == option);
+    let expects_continue = match &all("expect")[..] {
+        _ if is_old => false,
+        [] => false,
+        [expected] if expected.eq_ignore_ascii_case("100-continue") => true,
+        _ => return None,
+    };
+    let method = match method {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "OPTIONS" => Method::Options,
+        "POST" | "PUT" | "DELETE" | "PATCH" | "TRACE" | "CONNECT" => Method::Other,
+        _ => Method::Unknown,
+    };
+    let persistent = !says("close") && (!is_old || says("keep-alive"));
+    Some(Said { method, target: target.to_owned(), framing, persistent, expects_continue })
+}
+
+/// `field-name ":" OWS field-value OWS`
+fn field_of(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.split_once(':')?;
+    let value = value.trim_matches([' ', '\t']);
+    let fits = value.chars().all(|char| char == '\t' || char >= ' ' && char != '\x7f');
+    (is_token(name) && fits).then_some((name, value))
+}
+
+fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text.chars().all(|char| char.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(char))
+}
+
+/// RFC 3986, section 3.2, without a user.
+fn is_host(text: &str) -> bool {
+    let (name, port) = match text.rfind(':').filter(|at| !text[*at..].contains(']')) {
+        Some(at) => (&text[..at], &text[at + 1..]),
+        None => (text, ""),
+    };
+    let port_fits =
+        port.is_empty() || port.chars().all(|it| it.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let name_fits = match literal {
+        Some(literal) => literal.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => is_name(name),
+    };
+    port_fits && name_fits
+}
+
+/// What an escape stands for is a letter like others.
+fn is_name(name: &str) -> bool {
+    let is_hex = |part: &str| part.chars().take(2).filter(char::is_ascii_hexdigit).count() == 2;
+    let letters = name.replace('%', "");
+    name.split('%').skip(1).all(is_hex)
+        && letters.chars().all(|it| it.is_ascii_alphanumeric() || "-._~!$&'()*+,;=".contains(it))
+}
+
+/// What the parser says, `None` where it refuses.
+fn ours(bytes: &[u8]) -> Option<Said> {
+    parsed(bytes, |request| {
+        let request = request.ok()?;
+        Some(Said {
+            method: request.method,
+            target: as_text(request.target),
+            framing: request.framing,
+            persistent: request.persistent,
+            expects_continue: request.expects_continue,
+        })
+    })
+}
+
+fn as_text(bytes: &[u8]) -> String {
+    bytes.iter().map(|&byte| char::from(byte)).collect()
+}
+
+const LINES: [&str; 10] = [
+    "GET / HTTP/1.1",
+    "GET /a/b?c=d HTTP/1.1",
+    "HEAD /%20 HTTP/1.0",
+    "OPTIONS * HTTP/1.1",
+    "POST / HTTP/1.1",
+    "BREW /pot HTTP/1.3",
+    "GET http://h:80/ HTTP/1.1",
+    "\r\nGET / HTTP/1.1",
+    "GET / HTTP/2.0",
+    "GET  / HTTP/1.1",
+];
+
+const FIELDS: [&str; 24] = [
+    "Host: h",
+    "host:h:80",
+    "HOST:\t[::1]:8080 ",
+    "Host: a%41.example:",
+    "Host:",
+    "Host: h:65536",
+    "Content-Length: 5",
+    "content-length:0",
+    "Content-Length: 99999999999999999999",
+    "Content-Length: 1, 1",
+    "Transfer-Encoding: chunked",
+    "transfer-encoding:\tChunked ",
+    "Transfer-Encoding: gzip, chunked",
+    "Connection: close",
+    "Connection: keep-alive, x",
+    "connection:x ,\tClose",
+    "Expect: 100-continue",
+    "Expect: 100-Continue ",
+    "Accept: */*",
+    "X: a\u{80}b",
+    "X-Empty:",
+    "X : y",
+    " folded",
+    "Range: bytes=0-",
+];
+
+/// What is put into a head that is otherwise right.
+const SPOILS: [&str; 22] = [
+    "\r",
+    "\n",
+    "\r\n",
+    "\r\n\r\n",
+    "\n\n",
+    " ",
+    "\t",
+    ":",
+    "\0",
+    "\x0b",
+    "\x7f",
+    "\u{ff}",
+    ",",
+    ";",
+    "%",
+    "[",
+    "]",
+    "0",
+    "1",
+    "a",
+    "\r\n ",
+    "\r\nHost: h",
+];
+
+fn heads() -> impl Strategy<Value = String> {
+    // Most have the Host that is needed.
+    let host = prop_oneof![4 => Just(Some("Host: h")), 1 => Just(None)];
+    let fields = prop::collection::vec(select(&FIELDS[..]), 0..4);
+    (select(&LINES[..]), host, fields).prop_map(|(line, host, fields)| {
+        let lines = [Some(line), host].into_iter().flatten().chain(fields);
+        lines.chain(["", ""]).collect::<Vec<_>>().join("\r\n")
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn a_head_says_what_the_grammar_says_and_nothing_else_is_one(
+        head in heads(),
+        spoils in prop::collection::vec((any::<prop::sample::Index>(), select(&SPOILS[..]), 0usize..3), 0..3),
+    ) {
+        let mut chars: Vec<char> = head.chars().collect();
+        for (at, spoil, gone) in spoils {
+            let at = at.index(chars.len());
+            chars.splice(at..(at + gone).min(chars.len()), spoil.chars());
+        }
+        let bytes: Vec<u8> = chars.iter().map(|&char| char as u8).collect();
+        match Scan::default().head_end(&bytes) {
+            Err(_) => {
+                // It ends at the first line that is wrong: nothing that begins like this is a head.
+                prop_assert_eq!(oracle(&as_text(&bytes)), None);
+            }
+            Ok(None) => prop_assert!(!as_text(&bytes).trim_start_matches("\r\n").contains("\r\n\r\n")),
+            Ok(Some(len)) => prop_assert_eq!(ours(&bytes[..len]), oracle(&as_text(&bytes[..len]))),
+        }
+    }
+}
