@@ -36,7 +36,7 @@ impl Coding {
 }
 
 /// Which of the `available` codings to send, `None` for the plain file. The highest quality wins, among equals the
-/// order of [`Coding::ALL`]; the plain file wins only if the client says that it would rather have it.
+/// order of [`Coding::ALL`]; the plain file (`identity`, or else `*`) wins only if the client says that it would rather have it.
 pub(super) fn choose<'a>(
     accept: impl Iterator<Item = &'a [u8]>,
     available: impl Iterator<Item = Coding>,
@@ -48,7 +48,8 @@ pub(super) fn choose<'a>(
     let best = available.map(|coding| (said.quality(coding), coding)).filter(|(quality, _)| *quality > 0);
     // The first of the best: `max_by_key` would take the last.
     let best = best.reduce(|best, next| if next.0 > best.0 { next } else { best });
-    best.filter(|(quality, _)| said.plain.is_none_or(|plain| *quality >= plain)).map(|(_, coding)| coding)
+    let plain = said.plain.or(said.others);
+    best.filter(|(quality, _)| plain.is_none_or(|plain| *quality >= plain)).map(|(_, coding)| coding)
 }
 
 /// Qualities in thousandths; `None` where nothing was said.
@@ -100,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_coding_with_the_highest_quality_is_chosen() {
-        let table: [(&str, &[Coding], Option<Coding>); 18] = [
+        let table: [(&str, &[Coding], Option<Coding>); 20] = [
             ("", &Coding::ALL, None),
             ("gzip, br, zstd", &Coding::ALL, Some(Coding::Brotli)),
             ("gzip, deflate", &Coding::ALL, Some(Coding::Gzip)),
@@ -116,6 +117,8 @@ mod tests {
             ("identity;q=1, gzip;q=0.5", &Coding::ALL, None),
             ("identity;q=0.5, gzip;q=1", &Coding::ALL, Some(Coding::Gzip)),
             ("identity;q=0, gzip", &Coding::ALL, Some(Coding::Gzip)),
+            ("gzip;q=0.5, *", &[Coding::Gzip], None),
+            ("gzip;q=0.5, *;q=0.1", &[Coding::Gzip], Some(Coding::Gzip)),
             ("gzip;q=2", &Coding::ALL, None),
             ("gzip;q=1.5", &Coding::ALL, None),
             ("gzip;q=0.1234, br;q=0.1", &Coding::ALL, Some(Coding::Brotli)),
