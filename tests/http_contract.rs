@@ -189,12 +189,13 @@ fn a_line_a_field_and_their_number_have_bounds() {
 #[test]
 fn a_client_too_many_is_told_503() {
     let site = site();
-    let mut server = site.serve(&["--clients", "1"]);
+    let mut server = site.serve(&["--clients", "1", "--header", "X-A: b"]);
     let mut first = server.client("http");
     assert_eq!(get(&mut first, "/", "").status, 200);
     let mut second = server.client("http");
     let answer = receive(&mut second, "GET");
     assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")));
+    assert_eq!(answer.field("x-a"), Some("b"), "what the operator says is sent with every answer");
     second.expect_end();
 }
 

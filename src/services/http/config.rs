@@ -112,6 +112,8 @@ pub(super) struct Site {
     pub(super) cache_control: String,
     /// The lines of every answer.
     pub(super) fields: String,
+    /// Last words to a client that gets no session.
+    pub(super) refusal: Vec<u8>,
 }
 
 /// Fields that frame or describe each answer: a second one would contradict the first.
@@ -152,6 +154,7 @@ impl Site {
             return Err(ConfigError::Header(format!("{name}: {value}")));
         }
         let cache_control = config.cache_control.map(|value| (CACHE_CONTROL.to_owned(), value));
+        let fields = lines(&config.headers)?;
         Ok(Site {
             index: index.into_iter().map(file).collect::<Result<_, _>>()?,
             listing,
@@ -161,10 +164,23 @@ impl Site {
             charset,
             access: config.access,
             cache_control: lines(cache_control.as_slice())?,
-            fields: lines(&config.headers)?,
+            refusal: refusal(&fields),
+            fields,
             root: Root::open(&root, links).map_err(|error| ConfigError::Root(root, error))?,
         })
     }
+}
+
+/// Last words to a client that gets no session: the same for each, so without a date, which a 5xx may lack (RFC 9110, section
+/// 6.6.1).
+fn refusal(fields: &str) -> Vec<u8> {
+    const BODY: &str = "503 Service Unavailable\n";
+    let len = BODY.len();
+    let text = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n\
+         Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len}\r\n{fields}\r\n{BODY}"
+    );
+    text.into_bytes()
 }
 
 /// The fields as lines, if they can be sent (RFC 9110, section 5).

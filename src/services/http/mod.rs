@@ -61,10 +61,6 @@ struct Hot {
     cache: Cache,
 }
 
-/// Last words to a client that gets no session.
-const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n\
-    Content-Type: text/plain; charset=utf-8\r\nContent-Length: 24\r\n\r\n503 Service Unavailable\n";
-
 impl Http {
     /// Opens the directory and checks the rest of `config`.
     pub fn new(config: Config) -> Result<Http, ConfigError> {
@@ -87,7 +83,7 @@ impl Service for Http {
     }
 
     fn refusal(&self, _why: Refusal) -> &[u8] {
-        REFUSAL
+        &self.shared.site.refusal
     }
 
     fn client_speaks_first(&self) -> bool {
