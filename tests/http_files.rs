@@ -11,12 +11,57 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use common::client::Ended;
-use common::http::{Site, get, receive};
-use common::{eventually, eventually_some};
+use common::fault::Fault;
+use common::http::{Site, get, receive, spec};
+use common::{Server, eventually, eventually_some};
 use nix::sys::stat::Mode;
 
-/// Both ways of finding a file: by the kernel, and by a walk that follows no links.
-const BOTH: [&[&str]; 2] = [&["--listing"], &["--listing", "--no-links"]];
+/// The ways of finding a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// In one call of the kernel, where there is one.
+    Kernel,
+    /// By a walk that follows no links, as asked.
+    NoLinks,
+    /// By that walk, for a sandbox denies the call.
+    Denied(&'static Fault),
+}
+
+/// As old kernels answer, and sandboxes that pretend to be one; as other sandboxes do.
+static DENIED: [Fault; 2] =
+    [Fault { call: "openat2", error: "ENOSYS" }, Fault { call: "openat2", error: "EPERM" }];
+
+impl Way {
+    fn all() -> impl Iterator<Item = Way> {
+        let denied = DENIED.iter().filter(|fault| cfg!(target_os = "linux") && fault.can_be_injected());
+        [Way::Kernel, Way::NoLinks].into_iter().chain(denied.map(Way::Denied))
+    }
+
+    /// `oneloop serve SPEC --listing`
+    fn serve(self, spec: &str) -> Server {
+        println!("{self:?}");
+        let args = ["serve", spec, "--listing"];
+        match self {
+            Way::Kernel => Server::serve(&args[1..]),
+            Way::NoLinks => Server::serve(&[spec, "--listing", "--no-links"]),
+            Way::Denied(fault) => {
+                fault.injected_into([env!("CARGO_BIN_EXE_oneloop")].iter().chain(&args)).start().listening()
+            }
+        }
+    }
+}
+
+#[test]
+fn links_are_followed_beneath_the_root_where_the_kernel_can_promise_it() {
+    let site = Site::new();
+    site.file("folder/file", "inside");
+    symlink("folder/file", site.root().join("link")).unwrap();
+    for way in Way::all() {
+        let status = if way == Way::Kernel && cfg!(target_os = "linux") { 200 } else { 403 };
+        let mut server = way.serve(&spec(&site.root()));
+        assert_eq!(get(&mut server.client("http"), "/link", "").status, status, "{way:?}");
+    }
+}
 
 #[test]
 fn nothing_outside_the_root_is_ever_served() {
@@ -29,8 +74,8 @@ fn nothing_outside_the_root_is_ever_served() {
     symlink(site.beside("outside"), site.root().join("absolute")).unwrap();
     symlink("/", site.root().join("slash")).unwrap();
     symlink("/proc/self/root", site.root().join("magic")).unwrap();
-    for args in BOTH {
-        let mut server = site.serve(args);
+    for way in Way::all() {
+        let mut server = way.serve(&spec(&site.root()));
         let mut client = server.client("http");
         for target in [
             "/../outside",
@@ -96,8 +141,8 @@ fn a_link_swapped_during_the_requests_never_leads_outside() {
             }
         })
     };
-    for args in BOTH {
-        let mut server = site.serve(args);
+    for way in Way::all() {
+        let mut server = way.serve(&spec(&site.root()));
         let mut client = server.client("http");
         for n in 0..LINKS {
             let answer = get(&mut client, &format!("/folder/{n}"), "");
@@ -115,15 +160,15 @@ fn special_files_neither_block_the_loop_nor_are_served() {
     nix::unistd::mkfifo(&site.root().join("fifo"), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(site.root().join("socket")).unwrap();
     // A device needs root to be made; everybody has some in /dev.
-    let devices = common::http::spec(std::path::Path::new("/dev"));
-    for args in BOTH {
-        let mut server = site.serve(args);
+    let devices = spec(std::path::Path::new("/dev"));
+    for way in Way::all() {
+        let mut server = way.serve(&spec(&site.root()));
         let mut client = server.client("http");
         for target in ["/fifo", "/socket"] {
             assert_eq!(get(&mut client, target, "").status, 403, "{target}");
         }
         assert_eq!(get(&mut client, "/", "").text(), "home", "the loop goes on");
-        let mut server = common::Server::serve(&[&[devices.as_str()], args].concat());
+        let mut server = way.serve(&devices);
         let mut client = server.client("http");
         for target in ["/zero", "/null", "/tty"] {
             assert_eq!(get(&mut client, target, "").status, 403, "{target}");

@@ -7,6 +7,7 @@ mod common;
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
 
+use common::fault::Fault;
 use common::server::Setup;
 use common::{Address, Client, Server, eventually, has_program};
 use nix::fcntl::{FcntlArg, fcntl};
@@ -160,25 +161,12 @@ fn a_request_costs_a_blocking_model_one_read_and_one_write_and_nothing_else() {
     }
 }
 
-/// Makes the first accept4(2) of each traced thread fail, and leaves the client in the queue.
-const ABORT_FIRST: [&str; 6] =
-    ["-o", "/dev/null", "-e", "trace=accept4", "-e", "inject=accept4:error=ECONNABORTED:when=1"];
-
-/// Whether `strace` is there, may trace, and can inject errors; tells that its test is skipped if not.
-fn injects() -> bool {
-    if !has_program("strace") {
-        return false;
-    }
-    let can = Command::new("strace").args(ABORT_FIRST).arg("true").output().unwrap().status.success();
-    if !can {
-        println!("SKIPPED: tracing a process is not allowed here, or this strace injects no errors");
-    }
-    can
-}
+/// The first accept4(2) of each thread fails, and leaves the client in the queue.
+const ABORT_FIRST: Fault = Fault { call: "accept4", error: "ECONNABORTED:when=1" };
 
 #[test]
 fn a_client_lost_before_it_was_accepted_is_passed_over_and_the_next_is_served() {
-    if !injects() {
+    if !ABORT_FIRST.can_be_injected() {
         return;
     }
     for model in ["reactor", "iterative", "fork", "thread", "prefork", "prethread"] {
@@ -189,9 +177,8 @@ fn a_client_lost_before_it_was_accepted_is_passed_over_and_the_next_is_served() 
         let script = format!("LISTEN_PID=$$ exec \"$@\" 3<&{copy} {copy}<&-");
         let serve =
             ["bash", "-c", &script, "bash", env!("CARGO_BIN_EXE_oneloop"), "serve", "echo", "--model"];
-        // With -D the server is our child, and not strace's.
-        let args = ["-D", "-f"].iter().chain(&ABORT_FIRST).chain(&serve).chain([&model]);
-        let server = Setup::program("strace", args).env("LISTEN_FDS", "1").start();
+        let serve = serve.iter().chain([&model]);
+        let server = ABORT_FIRST.injected_into(serve).env("LISTEN_FDS", "1").start();
         nix::unistd::close(copy).unwrap();
         let mut server = server.listening();
         client.expect_echo(b"the next in the queue");

@@ -1,0 +1,41 @@
+//! What the system hardly ever answers, injected by `strace`.
+
+use std::process::Command;
+
+use super::has_program;
+use super::server::Setup;
+
+/// A system call that fails.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) call: &'static str,
+    /// The error, and on which occasions, as `strace -e inject` wants it.
+    pub(crate) error: &'static str,
+}
+
+impl Fault {
+    fn args(&self) -> [String; 6] {
+        let Fault { call, error } = self;
+        let inject = format!("inject={call}:error={error}");
+        ["-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject].map(str::to_owned)
+    }
+
+    /// Whether `strace` is there, may trace, and can inject; tells that its test is skipped if not.
+    pub(crate) fn can_be_injected(&self) -> bool {
+        if !has_program("strace") {
+            return false;
+        }
+        let can = Command::new("strace").args(self.args()).arg("true").output().unwrap().status.success();
+        if !can {
+            println!("SKIPPED: tracing a process is not allowed here, or this strace injects no errors");
+        }
+        can
+    }
+
+    /// A command whose calls fail so, in all its threads and children. It is our child, and not that of `strace`.
+    pub(crate) fn injected_into<A: AsRef<str>>(&self, command: impl IntoIterator<Item = A>) -> Setup {
+        let command = command.into_iter().map(|word| word.as_ref().to_owned());
+        let args = ["-D", "-f"].map(str::to_owned).into_iter().chain(self.args()).chain(command);
+        Setup::program("strace", args)
+    }
+}
