@@ -230,7 +230,7 @@ impl Listener {
         socket.set_nonblocking(true)?;
         let local = socket.local_addr()?;
         if local.is_unix() {
-            return Ok(Address::Unix(local.as_pathname().map(Into::into).unwrap_or_default()));
+            return Ok(Address::Unix(unix_path::shown(&local)));
         }
         socket.set_tcp_nodelay(true)?;
         local.as_socket().map(Address::Tcp).ok_or_else(not_listening)
@@ -271,6 +271,8 @@ impl Listener {
         let fail = |kind, source| BindError { place: address.to_string(), kind, source };
         let other = |source| BindError::new(&address, source);
         let sock_addr = SockAddr::unix(path).map_err(|error| fail(BindErrorKind::PathTooLong, error))?;
+        // From the look at the path until somebody can connect to it.
+        let _turn = unix_path::Turn::take(path);
         unix_path::make_free(path, &sock_addr).map_err(|(kind, source)| fail(kind, source))?;
         let socket = stream_socket(Domain::UNIX, None).map_err(other)?;
         socket.bind(&sock_addr).map_err(other)?;

@@ -156,3 +156,43 @@ fn a_deferred_client_comes_with_its_first_bytes_and_a_silent_one_all_the_same() 
     let silent = TcpStream::connect(listener.local_socket_addr().unwrap()).unwrap();
     assert_eq!(accept(&listener).1, silent.local_addr().ok());
 }
+
+/// Servers that start in the same moment over what a dead one left: each may look while another is about to listen.
+#[test]
+fn of_servers_that_start_at_once_one_has_the_path_and_hears_its_clients() {
+    const SERVERS: usize = 4;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let text = format!("unix:{}", path.display());
+    for _ in 0..100 {
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let at_once = std::sync::Barrier::new(SERVERS);
+        let mut results: Vec<_> = std::thread::scope(|scope| {
+            let start = || {
+                at_once.wait();
+                bind(&text)
+            };
+            let servers: Vec<_> = (0..SERVERS).map(|_| scope.spawn(start)).collect();
+            servers.into_iter().map(|server| server.join().unwrap()).collect()
+        });
+        results.sort_by_key(Result::is_err);
+        let [Ok(server), losers @ ..] = &results[..] else { panic!("{results:?}") };
+        assert!(
+            losers.iter().all(|it| matches!(it, Err(error) if error.kind == BindErrorKind::InUse)),
+            "{losers:?}"
+        );
+        let _client = UnixStream::connect(&path).unwrap();
+        accept(server);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_inherited_abstract_name_is_shown() {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    let name = format!("oneloop-test-{}", std::process::id());
+    socket.bind(&SockAddr::unix(format!("\0{name}")).unwrap()).unwrap();
+    socket.listen(1).unwrap();
+    let listener = Listener::from_fd(socket.into()).unwrap();
+    assert_eq!(listener.local_addr().to_string(), format!("unix:@{name}"));
+}

@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -50,6 +53,49 @@ impl Drop for OwnedPath {
 
 fn identity(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
+}
+
+/// How often another server's turn is waited for, and how long each time, in ms. It takes a few calls of the system.
+const TURN_TRIES_MAX: u32 = 100;
+/// See `TURN_TRIES_MAX`.
+const TURN_PAUSE_MS: u64 = 10;
+
+/// While it lives no other server of this kind makes a socket in the same directory: between bind(2) and listen(2) a living
+/// server looks like a dead one, whose path would be taken.
+#[derive(Debug)]
+pub(super) struct Turn {
+    _lock: Option<Flock<fs::File>>,
+}
+
+impl Turn {
+    /// Waits for it, within a bound: where the directory cannot be locked, or somebody else locks it for long, there is none,
+    /// and only servers that start in the same moment can meet.
+    pub(super) fn take(path: &Path) -> Turn {
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let options = fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_DIRECTORY).open(directory);
+        let Ok(mut file) = options else { return Turn { _lock: None } };
+        for _ in 0..TURN_TRIES_MAX {
+            file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Turn { _lock: Some(lock) },
+                Err((file, Errno::EWOULDBLOCK)) => file,
+                Err(_) => break,
+            };
+            std::thread::sleep(Duration::from_millis(TURN_PAUSE_MS));
+        }
+        Turn { _lock: None }
+    }
+}
+
+/// The path of a Unix address, for people: an abstract name (unix(7)) is shown behind an `@`.
+pub(super) fn shown(addr: &SockAddr) -> PathBuf {
+    #[cfg(target_os = "linux")]
+    if let Some(name) = addr.as_abstract_namespace() {
+        return format!("@{}", String::from_utf8_lossy(name)).into();
+    }
+    addr.as_pathname().map(Into::into).unwrap_or_default()
 }
 
 /// Removes the socket that a dead server left at `path`. An error if a server answers there, or if what is there is no
