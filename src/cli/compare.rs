@@ -29,7 +29,7 @@ use crate::sys::{Signals, signals};
 /// with a server started afresh for each. Every result is judged; what cannot be trusted says so itself. It says
 /// beforehand how long it takes. Ctrl-C ends it, and what was measured is kept and reported.
 #[derive(Debug, Args)]
-#[command(after_long_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct CompareArgs {
     /// A look within two minutes: wait, few, churn, crowd, steady and idle at few levels, three short repeats, no
     /// decision table

@@ -17,7 +17,7 @@ enum OverflowArg {
 }
 
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Deadlines (0 is off; of --drain: no drain)")]
+#[command(next_help_heading = "Deadlines (0 is off; of --drain and --accept-pause: none)")]
 struct DeadlineArgs {
     /// How long a client may be idle between requests
     #[arg(long, value_name = "TIME", default_value_t = Ms(Limits::default().idle_ms))]

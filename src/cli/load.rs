@@ -23,7 +23,7 @@ use crate::sys::{Signals, signals};
 /// --rate requests fall due on a schedule that no slow answer moves (open loop), and each is measured from when it was
 /// due: that is what users of a server with that much traffic would see. Replies are checked byte for byte.
 #[derive(Debug, Args)]
-#[command(after_long_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct LoadArgs {
     /// What to load: SERVICE@ADDR, with SERVICE one of echo, message, discard, chargen, http; or a URL
     #[arg(value_name = "SERVICE@ADDR|URL")]

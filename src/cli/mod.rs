@@ -129,15 +129,27 @@ fn not_parsed(error: &clap::Error) -> ExitCode {
             ExitCode::from(2)
         }
         _ => {
-            complain(&one_line(&error.to_string()));
+            let unreadable = std::env::args_os().find(|arg| arg.to_str().is_none());
+            match unreadable.filter(|_| error.kind() == ErrorKind::InvalidUtf8) {
+                Some(arg) => complain(&format!("the argument {} is no UTF-8; see --help", arg.display())),
+                None => complain(&one_line(&error.to_string())),
+            }
             ExitCode::from(2)
         }
     }
 }
 
-/// One line on standard error. Nobody may be listening there: that is no reason to fail otherwise than we do.
+/// One line on standard error, whatever a path in it is made of. Nobody may be listening there: that is no reason to fail
+/// otherwise than we do.
 fn complain(what: &str) {
-    let _ = writeln!(std::io::stderr(), "oneloop: {what}");
+    let _ = writeln!(std::io::stderr(), "oneloop: {}", in_one_line(what));
+}
+
+/// With control characters as escapes: a path may have a newline.
+fn in_one_line(text: &str) -> String {
+    let shown =
+        |char: char| if char.is_control() { char.escape_default().collect() } else { String::from(char) };
+    text.chars().map(shown).collect()
 }
 
 /// What clap says in paragraphs, as one line: the mistake, its tips, and where to read on.

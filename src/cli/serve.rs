@@ -27,7 +27,7 @@ use crate::sys::{Address, Identity, ListenOptions, Listener, Notice, Signals, Su
 /// machine reach it. Every listener is told on standard output as "listening on SERVICE@ADDR". Ctrl-C, or SIGTERM, lets
 /// open clients finish and ends; a second one ends at once.
 #[derive(Debug, Args)]
-#[command(after_long_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct ServeArgs {
     #[arg(value_name = "SERVICE", help = SERVICE_HELP, long_help = services_help())]
     specs: Vec<Spec>,
@@ -50,7 +50,8 @@ pub(super) struct ServeArgs {
     /// Who may connect to Unix sockets: permission bits of their paths, in octal, such as 660
     #[arg(long, value_name = "MODE", value_parser = unix_mode, help_heading = "Process")]
     unix_mode: Option<u32>,
-    /// After listening, become this user for good (name or number; for a server started as root)
+    /// After listening, become this user for good (name or number; for a server started as root). The path of a Unix socket in a
+    /// directory that this user may not write stays behind at the end; the next server replaces it
     #[arg(long, value_name = "USER", help_heading = "Process")]
     user: Option<String>,
     /// With --user: become this group in place of the user's own
@@ -199,6 +200,7 @@ fn bind(
     options: &ListenOptions,
     sockets: usize,
 ) -> Result<Vec<Door<AnyService>>, Failure> {
+    twice(specs)?;
     let listen = |address: &Address| match address {
         Address::Tcp(tcp) if sockets > 1 => Listener::bind_group(*tcp, options, sockets),
         address => Listener::bind(address, options).map(|listener| vec![listener]),
@@ -232,6 +234,22 @@ fn bind(
             listener.local_addr()
         ))),
     }
+}
+
+/// Two services cannot have one address: told as what it is, and not as a port that somebody else has.
+fn twice(specs: &[Spec]) -> Result<(), Failure> {
+    let any_port = |address: &Address| matches!(address, Address::Tcp(tcp) if tcp.port() == 0);
+    for (nth, spec) in specs.iter().enumerate() {
+        let Some(address) = spec.address.as_ref().filter(|address| !any_port(address)) else { continue };
+        if let Some(other) = specs[..nth].iter().find(|other| other.address.as_ref() == Some(address)) {
+            return Err(Failure::Usage(format!(
+                "{} and {} are both to listen at {address}; give each an address of its own",
+                other.what.name(),
+                spec.what.name()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn journal(access_log: Option<&PathBuf>) -> Result<Journal, Failure> {
@@ -277,7 +295,7 @@ fn tell_listeners(told: &[(&str, Address)]) {
         Address::Tcp(tcp) if *name == "http" => {
             format!("listening on http@{address}\nopen http://{}/\n", reachable(*tcp))
         }
-        _ => format!("listening on {name}@{address}\n"),
+        _ => super::in_one_line(&format!("listening on {name}@{address}")) + "\n",
     });
     let lines: String = lines.collect();
     // In one write: who has read the first line can have all.

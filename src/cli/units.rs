@@ -25,7 +25,9 @@ impl FromStr for Ms {
         let time = humantime::parse_duration(text)
             .map_err(|_| "write a time as 200ms, 30s, 2min or 1h, or 0 for off".to_owned())?;
         let ms = time.as_nanos().div_ceil(1_000_000);
-        u32::try_from(ms).map(Ms).map_err(|_| "that is longer than 49 days; 0 is off".to_owned())
+        u32::try_from(ms)
+            .map(Ms)
+            .map_err(|_| "that is longer than 49 days, the longest there can be".to_owned())
     }
 }
 
