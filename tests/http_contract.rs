@@ -171,13 +171,15 @@ fn each_conversation_goes_as_its_rfc_says_under_every_model() {
 #[test]
 fn a_line_a_field_and_their_number_have_bounds() {
     let site = site();
-    let mut server = site.serve(&[]);
+    let mut server = site.serve(&["--inbox", "16KiB"]); // the smallest in which a refusal has room to come about
     let long = "a".repeat(9_000);
+    let half = &long[..6_000];
     let many = "A: b\r\n".repeat(101);
     for (request, status) in [
         (format!("GET /{long} HTTP/1.1\r\nHost: h\r\n\r\n"), 414),
         (format!("GET / HTTP/1.1\r\nHost: h\r\nA: {long}\r\n\r\n"), 431),
         (format!("GET / HTTP/1.1\r\nHost: h\r\n{many}\r\n"), 431),
+        (format!("GET / HTTP/1.1\r\nHost: h\r\nA: {half}\r\nB: {half}\r\nC: {half}\r\n\r\n"), 431),
     ] {
         let mut client = server.client("http");
         client.send(request.as_bytes());

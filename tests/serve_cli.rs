@@ -90,6 +90,7 @@ fn a_mistake_is_one_line_and_exit_code_2() {
         (&["serve", "echo=x"], "the service echo takes no argument"),
         (&["serve", "--idle=30"], "a unit is missing: write 30s or 30ms"),
         (&["serve", "--inbox=64XB"], "write a size as 512, 64KiB or 1MiB"),
+        (&["serve", "http", "--inbox=16383"], "take --inbox=16KiB or more"),
         (&["serve", "--clients=0"], "'--clients <N>'"),
         (&["serve", "--overflow=drop"], "refuse, wait, evict"),
         (&["serve", "--unix-mode=999"], "permission bits in octal"),

@@ -69,7 +69,7 @@ struct ClientArgs {
     /// What a lingering client may still send
     #[arg(long, value_name = "SIZE", default_value_t = Bytes(Limits::default().linger_bytes_max), hide_short_help = true)]
     linger_bytes: Bytes,
-    /// Input kept for one client: the longest request head
+    /// Input kept for one client; for http at least 16 KiB, the longest head of a request
     #[arg(long, value_name = "SIZE", default_value_t = Bytes(Limits::default().inbox_bytes_max), hide_short_help = true,
           value_parser = at_least::<512>)]
     inbox: Bytes,

@@ -131,6 +131,10 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::System(format!("cannot read the limit of file descriptors: {error}")))?;
     let options =
         ListenOptions { backlog: limits.backlog, unix_mode: args.unix_mode, ..ListenOptions::default() };
+    let has_http = specs.iter().any(|spec| matches!(spec.what, What::Http(_)));
+    if has_http && limits.inbox_bytes_max < Http::INBOX_BYTES_MIN {
+        return Err(Failure::Usage("--inbox is too small for http, whose requests have heads of up to 16 KiB; take --inbox=16KiB or more".into()));
+    }
     let services = services(&specs, &http, args.access_log.is_some())?;
     let workers = workers(args)?;
     let sockets = if args.model.splits_port(workers) { workers } else { 1 };

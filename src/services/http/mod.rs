@@ -62,6 +62,10 @@ struct Hot {
 }
 
 impl Http {
+    /// The smallest inbox, in bytes, in which a head that is too long is answered (414, 431). In a smaller one the client would
+    /// be closed without a word.
+    pub const INBOX_BYTES_MIN: u32 = bounds::HEAD_BYTES_MAX as u32;
+
     /// Opens the directory and checks the rest of `config`.
     pub fn new(config: Config) -> Result<Http, ConfigError> {
         let hot = Mutex::new(Hot { clock: Clock::new(), cache: Cache::new() });
