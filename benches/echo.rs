@@ -19,10 +19,7 @@ fn main() {
 
 #[cfg(target_os = "linux")]
 fn main() {
-    if bare::process::is_bare_server() {
-        bare::server::run();
-    }
-    measure::main();
+    bare::main("64 bytes per request", measure::all);
 }
 
 #[cfg(target_os = "linux")]
@@ -30,7 +27,7 @@ mod measure {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
     use super::bare::load::Load;
-    use super::bare::pairs::{Bench, Ratio};
+    use super::bare::pairs::{Bench, Cost, Pairs};
     use super::bare::process::Server;
 
     const BYTES: usize = 64;
@@ -38,25 +35,14 @@ mod measure {
     const ECHO_RATIO_MIN: f64 = 0.95;
     const IDLE_RATIO_MIN: f64 = 0.97;
 
-    /// One side of a pair.
-    struct Side {
-        requests_per_second: f64,
-        /// The server's, in µs.
-        cpu_per_request: f64,
-    }
-
-    pub(super) fn main() {
+    pub(super) fn all(bench: &Bench) -> bool {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-        let bench = Bench::begin(&format!("{BYTES} bytes per request"));
         let mut kept = true;
         for clients in [64, 1000] {
-            kept &= against_bare(&bench, clients);
+            kept &= against_bare(bench, clients);
         }
-        kept &= beside_idle(&bench);
-        if !kept {
-            std::process::exit(1);
-        }
+        kept & beside_idle(bench)
     }
 
     fn against_bare(bench: &Bench, clients: usize) -> bool {
@@ -75,34 +61,28 @@ mod measure {
         report(&format!("64 clients beside {IDLE} idle / without"), &pairs, IDLE_RATIO_MIN)
     }
 
-    fn side(bench: &Bench, server: &Server, active: usize, idle: usize) -> Side {
+    fn side(bench: &Bench, server: &Server, active: usize, idle: usize) -> Cost {
         let mut load = Load::connect(server.addr(), active, idle, BYTES);
         load.begin();
         load.run(bench.span / 4, false);
         let before = server.cpu_seconds();
         let done = load.run(bench.span, false);
         let cpu = server.cpu_seconds() - before;
-        Side {
-            requests_per_second: done.requests as f64 / done.seconds,
-            cpu_per_request: cpu * 1e6 / done.requests as f64,
-        }
+        Cost::of(done.requests, done.seconds, cpu)
     }
 
-    fn report(what: &str, pairs: &[(Side, Side)], ratio_min: f64) -> bool {
-        let median = |value: fn(&(Side, Side)) -> f64| Ratio::of(pairs.iter().map(value).collect()).median;
-        let rate =
-            Ratio::of(pairs.iter().map(|(a, b)| a.requests_per_second / b.requests_per_second).collect());
-        let cpu = Ratio::of(pairs.iter().map(|(a, b)| a.cpu_per_request / b.cpu_per_request).collect());
+    fn report(what: &str, pairs: &Pairs<Cost>, ratio_min: f64) -> bool {
+        let rate = pairs.ratio(|side| side.requests_per_second);
+        let cpu = pairs.ratio(|side| side.cpu_per_request);
+        let rates = pairs.medians(|side| side.requests_per_second);
+        let costs = pairs.medians(|side| side.cpu_per_request);
         let verdict = if rate.median >= ratio_min { "kept" } else { "NOT KEPT" };
         println!("{what}");
         println!("  requests per second  {rate}, promised {ratio_min}: {verdict}");
         println!("  server CPU/request   {cpu}");
         println!(
             "  medians: {:.0} and {:.0} requests/s, {:.2} and {:.2} µs of the server's CPU per request",
-            median(|pair| pair.0.requests_per_second),
-            median(|pair| pair.1.requests_per_second),
-            median(|pair| pair.0.cpu_per_request),
-            median(|pair| pair.1.cpu_per_request),
+            rates.0, rates.1, costs.0, costs.1,
         );
         rate.median >= ratio_min
     }

@@ -35,7 +35,7 @@ mod measure {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::bare::load::Load;
-    use super::bare::pairs::{Bench, Ratio};
+    use super::bare::pairs::Bench;
     use super::bare::process::Server;
 
     const CLIENTS: usize = 50;
@@ -118,17 +118,17 @@ mod measure {
     pub(super) fn main() {
         let bench = Bench::begin(&format!("the load is {CLIENTS} pinging clients and the flood"));
         let pairs = bench.interleaved(|| side(&bench, true), || side(&bench, false));
-        let median = |value: fn(&(Side, Side)) -> f64| Ratio::of(pairs.iter().map(value).collect()).median;
-        let p99 = Ratio::of(pairs.iter().map(|(with, without)| with.p99 / without.p99).collect());
+        let p99 = pairs.ratio(|side| side.p99);
+        let (p50s, p99s) = (pairs.medians(|side| side.p50), pairs.medians(|side| side.p99));
         let verdict = if p99.median <= P99_RATIO_MAX { "kept" } else { "NOT KEPT" };
         println!("p99 of pings beside a flood / without  {p99}, promised at most {P99_RATIO_MAX}: {verdict}");
         println!(
             "  medians: p50 {:.0} and {:.0} µs, p99 {:.0} and {:.0} µs; the flood sent {:.0} MB/s",
-            median(|pair| pair.0.p50),
-            median(|pair| pair.1.p50),
-            median(|pair| pair.0.p99),
-            median(|pair| pair.1.p99),
-            median(|pair| pair.0.flooded) / 1e6,
+            p50s.0,
+            p50s.1,
+            p99s.0,
+            p99s.1,
+            pairs.medians(|side| side.flooded).0 / 1e6,
         );
         if p99.median > P99_RATIO_MAX {
             std::process::exit(1);

@@ -20,10 +20,7 @@ fn main() {
 
 #[cfg(target_os = "linux")]
 fn main() {
-    if bare::process::is_bare_server() {
-        bare::server::run();
-    }
-    measure::main();
+    bare::main("64 bytes per request", measure::all);
 }
 
 #[cfg(target_os = "linux")]
@@ -36,21 +33,13 @@ mod measure {
     use oneloop::load::{Plan, run};
 
     use super::bare::load::Load;
-    use super::bare::pairs::{Bench, Ratio};
+    use super::bare::pairs::{Bench, Cost, Pairs};
     use super::bare::process::Server;
 
     const BYTES: usize = 64;
     const CPU_RATIO_MAX: f64 = 1.15;
 
-    /// One side of a pair.
-    struct Side {
-        requests_per_second: f64,
-        /// The client's, in µs.
-        cpu_per_request: f64,
-    }
-
-    pub(super) fn main() {
-        let bench = Bench::begin(&format!("{BYTES} bytes per request"));
+    pub(super) fn all(bench: &Bench) -> bool {
         let mut kept = true;
         for clients in [64, 1000] {
             let pairs = bench.interleaved(
@@ -59,53 +48,43 @@ mod measure {
             );
             kept &= report(&format!("{clients} clients, oneloop load / bare client"), &pairs);
         }
-        if !kept {
-            std::process::exit(1);
-        }
+        kept
     }
 
-    fn ours(server: &Server, clients: usize, span: Duration) -> Side {
+    fn ours(server: &Server, clients: usize, span: Duration) -> Cost {
         let mut plan = Plan::new(oneloop::sys::Address::Tcp(server.addr()));
         (plan.clients, plan.warmup, plan.duration) = (clients as u32, span / 4, span);
         let report = run(&plan, &EchoLoad::new(BYTES as u64, plan.seed)).unwrap();
         assert_eq!(report.errors.total(), 0, "{:?}", report.first_error);
         let cpu_per_request = report.generator.cpu_per_request_us;
-        Side { requests_per_second: report.requests_per_second, cpu_per_request }
+        Cost { requests_per_second: report.requests_per_second, cpu_per_request }
     }
 
-    fn bare(server: &Server, clients: usize, span: Duration) -> Side {
+    fn bare(server: &Server, clients: usize, span: Duration) -> Cost {
         let mut load = Load::connect(server.addr(), clients, 0, BYTES);
         load.begin();
         load.run(span / 4, false);
-        let before = cpu_us();
+        let before = cpu_seconds();
         let done = load.run(span, false);
-        let cpu = cpu_us() - before;
-        Side {
-            requests_per_second: done.requests as f64 / done.seconds,
-            cpu_per_request: cpu as f64 / done.requests as f64,
-        }
+        Cost::of(done.requests, done.seconds, cpu_seconds() - before)
     }
 
-    fn cpu_us() -> i64 {
+    fn cpu_seconds() -> f64 {
         let usage = getrusage(UsageWho::RUSAGE_THREAD).unwrap();
-        usage.user_time().num_microseconds() + usage.system_time().num_microseconds()
+        (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e6
     }
 
-    fn report(what: &str, pairs: &[(Side, Side)]) -> bool {
-        let ratio =
-            |value: fn(&Side) -> f64| Ratio::of(pairs.iter().map(|(a, b)| value(a) / value(b)).collect());
-        let median = |value: fn(&(Side, Side)) -> f64| Ratio::of(pairs.iter().map(value).collect()).median;
-        let cpu = ratio(|side| side.cpu_per_request);
+    fn report(what: &str, pairs: &Pairs<Cost>) -> bool {
+        let cpu = pairs.ratio(|side| side.cpu_per_request);
+        let costs = pairs.medians(|side| side.cpu_per_request);
+        let rates = pairs.medians(|side| side.requests_per_second);
         let verdict = if cpu.median <= CPU_RATIO_MAX { "kept" } else { "NOT KEPT" };
         println!("{what}");
         println!("  client CPU/request   {cpu}, promised at most {CPU_RATIO_MAX}: {verdict}");
-        println!("  requests per second  {}", ratio(|side| side.requests_per_second));
+        println!("  requests per second  {}", pairs.ratio(|side| side.requests_per_second));
         println!(
             "  medians: {:.2} and {:.2} µs of the client's CPU per request, {:.0} and {:.0} requests/s",
-            median(|pair| pair.0.cpu_per_request),
-            median(|pair| pair.1.cpu_per_request),
-            median(|pair| pair.0.requests_per_second),
-            median(|pair| pair.1.requests_per_second),
+            costs.0, costs.1, rates.0, rates.1,
         );
         cpu.median <= CPU_RATIO_MAX
     }

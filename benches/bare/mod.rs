@@ -8,3 +8,13 @@ pub(crate) mod load;
 pub(crate) mod pairs;
 pub(crate) mod process;
 pub(crate) mod server;
+
+/// A benchmark: it ends with code 1 when `measure` says that what the project promises is not kept.
+pub(crate) fn main(what: &str, measure: impl FnOnce(&pairs::Bench) -> bool) {
+    if process::is_bare_server() {
+        server::run();
+    }
+    if !measure(&pairs::Bench::begin(what)) {
+        std::process::exit(1);
+    }
+}

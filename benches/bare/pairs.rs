@@ -34,6 +34,37 @@ impl std::fmt::Display for Ratio {
     }
 }
 
+/// One side of a pair, where requests are counted.
+pub(crate) struct Cost {
+    pub(crate) requests_per_second: f64,
+    /// Of whose costs are compared, in µs.
+    pub(crate) cpu_per_request: f64,
+}
+
+impl Cost {
+    pub(crate) fn of(requests: u64, seconds: f64, cpu_seconds: f64) -> Cost {
+        let requests = requests as f64;
+        Cost { requests_per_second: requests / seconds, cpu_per_request: cpu_seconds * 1e6 / requests }
+    }
+}
+
+/// What was measured: the sides of each pair.
+pub(crate) struct Pairs<T>(Vec<(T, T)>);
+
+impl<T> Pairs<T> {
+    /// Of the first side to the second.
+    pub(crate) fn ratio(&self, value: fn(&T) -> f64) -> Ratio {
+        Ratio::of(self.0.iter().map(|(first, second)| value(first) / value(second)).collect())
+    }
+
+    /// Of the first sides, and of the second.
+    pub(crate) fn medians(&self, value: fn(&T) -> f64) -> (f64, f64) {
+        let median =
+            |side: fn(&(T, T)) -> &T| Ratio::of(self.0.iter().map(|pair| value(side(pair))).collect()).median;
+        (median(|pair| &pair.0), median(|pair| &pair.1))
+    }
+}
+
 /// How a benchmark of pairs is run.
 pub(crate) struct Bench {
     pub(crate) pairs: usize,
@@ -60,7 +91,7 @@ impl Bench {
         &self,
         mut first: impl FnMut() -> T,
         mut second: impl FnMut() -> T,
-    ) -> Vec<(T, T)> {
+    ) -> Pairs<T> {
         let pair = |index: usize| {
             if index.is_multiple_of(2) {
                 let a = first();
@@ -70,7 +101,7 @@ impl Bench {
                 (first(), b)
             }
         };
-        (0..self.pairs).map(pair).collect()
+        Pairs((0..self.pairs).map(pair).collect())
     }
 }
 
