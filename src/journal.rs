@@ -1,21 +1,17 @@
 //! What happened, as whole lines: ends of clients (with one reason each), and answers given (the access log).
 
+mod access;
 mod reason;
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::session::{Peer, Record};
 use crate::sys::tally::Tally;
+use access::AccessLog;
+pub use access::AccessTarget;
 pub use reason::{Counters, Reason};
-
-/// Access log lines are written when this many bytes wait, or `ACCESS_AGE_MS` after the first of them.
-const ACCESS_BYTES: usize = 32 << 10;
-/// See `ACCESS_BYTES`: a reader of the log sees an answer at most this long after it was given, in ms.
-const ACCESS_AGE_MS: u64 = 1_000;
 
 /// The end of one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,32 +35,24 @@ pub struct Journal {
     pub counters: Counters,
     /// Where ends are counted, too: shared with other processes or threads.
     tally: Option<Arc<Tally>>,
-    access: Option<AccessLog>,
+    access: Option<Access>,
 }
 
-/// Where the access log goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AccessTarget {
-    /// Standard output.
-    Stdout,
-    /// A file, appended to, and opened again by [`Journal::reopen`] after it was rotated.
-    File(PathBuf),
-}
-
+/// The access log, which threads share.
 #[derive(Debug)]
-struct AccessLog {
-    target: AccessTarget,
-    sink: Sink,
-    lines: Vec<u8>,
-    /// When the lines that wait must be written.
-    due_ms: Option<u64>,
-    lost_lines: u64,
+enum Access {
+    /// By the journal that began it: at its end, what can still be written is, and what is lost is told.
+    Kept(Arc<Mutex<AccessLog>>),
+    /// By that of another thread.
+    Lent(Arc<Mutex<AccessLog>>),
 }
 
-#[derive(Debug)]
-enum Sink {
-    Stdout,
-    File(File),
+impl Access {
+    fn log(&self) -> &Arc<Mutex<AccessLog>> {
+        match self {
+            Access::Kept(log) | Access::Lent(log) => log,
+        }
+    }
 }
 
 impl Journal {
@@ -73,28 +61,41 @@ impl Journal {
         Journal::default()
     }
 
-    /// A journal that also writes an access log. Several processes may share the target: each write is of whole lines.
+    /// A journal that also writes an access log. Several processes may share the target: what is written is whole lines.
+    ///
+    /// Nothing waits for whoever reads the log: what a FIFO, pipe or terminal does not take stays in memory, up to 1 MiB, and
+    /// lines beyond that are lost, and counted in the log of diagnostics.
+    ///
+    /// # Errors
+    /// The target cannot be opened; of kind `NotConnected` if it is a FIFO that nobody reads.
     pub fn with_access(target: AccessTarget) -> io::Result<Self> {
-        let sink = Sink::open(&target)?;
-        let access = AccessLog { target, sink, lines: Vec::new(), due_ms: None, lost_lines: 0 };
+        let access = Access::Kept(Arc::new(Mutex::new(AccessLog::open(target)?)));
         Ok(Journal { counters: Counters::default(), tally: None, access: Some(access) })
     }
 
-    /// A journal for another process or thread of the same server: it writes to the same access log, in whole lines, and
-    /// counts into `tally`, too, where
-    /// there is one.
+    /// The same, which counts into `tally`, too.
+    pub fn counting(mut self, tally: &Arc<Tally>) -> Journal {
+        self.tally = Some(Arc::clone(tally));
+        self
+    }
+
+    /// A journal for another process of the same server: it writes to the same file, in whole lines, and counts into
+    /// `tally`, too, where there is one.
     pub fn sibling(&self, tally: Option<&Arc<Tally>>) -> io::Result<Journal> {
-        let access = match &self.access {
-            Some(access) => Some(AccessLog {
-                target: access.target.clone(),
-                sink: access.sink.try_clone()?,
-                lines: Vec::new(),
-                due_ms: None,
-                lost_lines: 0,
-            }),
-            None => None,
-        };
+        let log = self.log().map(|log| log.sibling()).transpose()?;
+        let access = log.map(|log| Access::Kept(Arc::new(Mutex::new(log))));
         Ok(Journal { counters: Counters::default(), tally: tally.cloned(), access })
+    }
+
+    /// A journal for another thread, which shares the access log, and counts into `tally`, too.
+    pub fn share(&self, tally: &Arc<Tally>) -> Journal {
+        let access = self.access.as_ref().map(|access| Access::Lent(Arc::clone(access.log())));
+        Journal { counters: Counters::default(), tally: Some(Arc::clone(tally)), access }
+    }
+
+    fn log(&self) -> Option<MutexGuard<'_, AccessLog>> {
+        let access = self.access.as_ref()?;
+        Some(access.log().lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A client ended: counted, and told at `debug`.
@@ -109,104 +110,51 @@ impl Journal {
 
     /// An answer was sent, or its client ended before all of it was; `sent_bytes` counts its head too.
     pub fn answered(&mut self, peer: Peer, record: &Record, sent_bytes: u64, now_ms: u64) {
-        let Some(access) = &mut self.access else { return };
+        let Some(mut log) = self.log() else { return };
         let body_bytes = sent_bytes.saturating_sub(record.head_bytes.into());
         let (before, after) = record.line.split_at(record.bytes_at);
         let host: &dyn fmt::Display = match &peer.socket_addr() {
             Some(addr) => &addr.ip().to_string(),
             None => &peer,
         };
-        writeln!(access.lines, "{host}{before}{body_bytes}{after}").expect("memory takes all");
-        access.due_ms.get_or_insert(now_ms + ACCESS_AGE_MS);
-        if access.lines.len() >= ACCESS_BYTES {
-            access.write();
-        }
+        log.add(format_args!("{host}{before}{body_bytes}{after}"), now_ms);
     }
 
     /// When the journal wants [`Journal::tick`] next, in ms of the server's clock.
     pub fn due_ms(&self) -> Option<u64> {
-        self.access.as_ref().and_then(|access| access.due_ms)
+        self.log().and_then(|log| log.due_ms())
     }
 
-    /// Writes what has waited long enough. Called once a turn.
+    /// Writes what has waited long enough, and does what [`Journal::reopen_if_asked`] does. Called once a turn.
     pub fn tick(&mut self, now_ms: u64) {
-        if self.due_ms().is_some_and(|due| due <= now_ms) {
-            self.flush();
+        if let Some(mut log) = self.log() {
+            log.tick(now_ms);
         }
     }
 
-    /// Writes all that waits.
+    /// Writes all that waits, as far as it is taken at once.
     pub fn flush(&mut self) {
-        if let Some(access) = &mut self.access {
-            access.write();
+        if let Some(mut log) = self.log() {
+            log.write();
         }
     }
 
-    /// Writes all that waits and opens the access log's file again: it may have been renamed (rotation).
-    pub fn reopen(&mut self) {
-        let Some(access) = &mut self.access else { return };
-        access.write();
-        match Sink::open(&access.target) {
-            Ok(sink) => access.sink = sink,
-            Err(error) => log::error!(
-                "access log: cannot reopen {:?}: {error}; writing on to the old file",
-                access.target
-            ),
+    /// Opens the access log's file again if SIGHUP asked for that since it was last done ([`crate::sys::signals::reopens`]): it
+    /// was renamed (rotation). Lines that wait go to the old one, if that takes them. Threads that share the log need one of them to do this.
+    pub fn reopen_if_asked(&mut self) {
+        if let Some(mut log) = self.log() {
+            log.reopen_if_asked();
         }
     }
 }
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        self.flush();
-    }
-}
-
-impl Sink {
-    fn try_clone(&self) -> io::Result<Sink> {
-        match self {
-            Sink::Stdout => Ok(Sink::Stdout),
-            Sink::File(file) => Ok(Sink::File(file.try_clone()?)),
+        if matches!(self.access, Some(Access::Kept(_)))
+            && let Some(mut log) = self.log()
+        {
+            log.end();
         }
-    }
-
-    fn open(target: &AccessTarget) -> io::Result<Sink> {
-        match target {
-            AccessTarget::Stdout => Ok(Sink::Stdout),
-            AccessTarget::File(path) => {
-                Ok(Sink::File(OpenOptions::new().append(true).create(true).open(path)?))
-            }
-        }
-    }
-}
-
-impl AccessLog {
-    fn write(&mut self) {
-        self.due_ms = None;
-        if self.lines.is_empty() {
-            return;
-        }
-        let written = match &mut self.sink {
-            Sink::Stdout => {
-                let mut out = io::stdout().lock();
-                out.write_all(&self.lines).and_then(|()| out.flush())
-            }
-            Sink::File(file) => file.write_all(&self.lines),
-        };
-        if let Err(error) = written {
-            let lines = self.lines.iter().filter(|&&byte| byte == b'\n').count() as u64;
-            if self.lost_lines == 0 {
-                log::error!(
-                    "access log: cannot write to {:?}: {error}; lines are lost until it works again",
-                    self.target
-                );
-            }
-            self.lost_lines += lines;
-        } else if self.lost_lines > 0 {
-            log::warn!("access log: works again; {} lines were lost", self.lost_lines);
-            self.lost_lines = 0;
-        }
-        self.lines.clear();
     }
 }
 
@@ -222,11 +170,11 @@ mod tests {
         let peer = Peer::from(std::net::SocketAddr::from(([192, 0, 2, 7], 1)));
         let record = Record { line: " - \"GET /\" 200  \"-\"".into(), bytes_at: 15, head_bytes: 10 };
         journal.answered(peer, &record, 110, 0);
-        journal.tick(ACCESS_AGE_MS - 1);
+        journal.tick(access::AGE_MS - 1);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "", "buffered until it is due");
-        journal.tick(ACCESS_AGE_MS);
+        journal.tick(access::AGE_MS);
         std::fs::rename(&path, &rotated).unwrap();
-        journal.reopen();
+        journal.log().unwrap().reopen();
         journal.answered(peer, &record, 4, 0);
         drop(journal);
         assert_eq!(std::fs::read_to_string(&rotated).unwrap(), "192.0.2.7 - \"GET /\" 200 100 \"-\"\n");

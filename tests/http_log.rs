@@ -3,11 +3,21 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::Read;
 use std::net::Shutdown;
+use std::ops::Range;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use common::http::{Site, get};
-use common::{Server, eventually};
+use common::server::Setup;
+use common::{Address, Client, Server, eventually};
+use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use oneloop::models::Model;
 
 #[test]
 fn answers_are_written_down_with_the_bytes_really_sent_and_the_file_is_reopened() {
@@ -72,4 +82,176 @@ fn what_another_service_sends_in_between_counts_in_no_line() {
     get(&mut server.client("http"), "/a", "");
     eventually("a line", || server.stdout().contains(" HTTP/1.1\" "));
     assert!(server.stdout().contains("\"GET /a HTTP/1.1\" 200 7 "), "{}", server.stdout());
+}
+
+/// Twice as many requests have more lines than a pipe and the bytes that wait for its reader hold: each is about 3 KiB.
+const CROWD: u32 = 600;
+
+/// Asks for a file, once with each of these numbers, and has every answer.
+fn ask(client: &mut Client, numbers: Range<u32>) {
+    let long = format!("Referer: {}\r\nUser-Agent: {}\r\n", "r".repeat(1000), "u".repeat(1000));
+    for number in numbers {
+        assert_eq!(get(client, &format!("/a?{number:0>980}"), &long).status, 200, "request {number}");
+    }
+}
+
+/// The same on a connection of its own.
+fn visit(address: &Address, numbers: Range<u32>) {
+    ask(&mut Client::connect(address), numbers);
+}
+
+/// Says that every answer has a line that came, once, or that the server says it lost, and that it lost some.
+#[track_caller]
+fn all_accounted_for(server: &Server, log: &str, answers: u32, model: Model) {
+    let (came, lost) = (numbers(log), lost(server));
+    let different: BTreeSet<u32> = came.iter().copied().collect();
+    assert!(lost > 0 && !came.is_empty(), "{model}: {} came, {lost} were lost", came.len());
+    assert_eq!((different.len(), came.len() + lost), (came.len(), answers as usize), "{model}");
+}
+
+/// The numbers of the requests whose lines are in this log, which has whole lines only.
+fn numbers(log: &str) -> Vec<u32> {
+    let behind = format!("\"{}\" \"{}\"", "r".repeat(1000), "u".repeat(1000));
+    let number = |line: &str| {
+        let rest = line.strip_prefix("127.0.0.1 - - [")?.split_once("] \"GET /a?")?.1;
+        let (number, rest) = rest.split_once(" HTTP/1.1\" 200 7 ")?;
+        (number.len() == 980 && rest == behind).then(|| number.parse().ok())?
+    };
+    assert!(log.is_empty() || log.ends_with('\n'), "the last line is whole");
+    let told = |line: &&str| !line.starts_with("listening on ") && !line.starts_with("open http://");
+    log.lines().filter(told).map(|line| number(line).unwrap_or_else(|| panic!("no line: {line}"))).collect()
+}
+
+/// How many lines the server says it lost.
+fn lost(server: &Server) -> usize {
+    let stderr = server.stderr();
+    let told = stderr.match_indices(" lines were lost");
+    told.map(|(at, _)| stderr[..at].rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum()
+}
+
+fn args(site: &Site, model: Model, log: &str) -> Vec<String> {
+    let spec = common::http::spec(&site.root());
+    let args = ["serve", &spec, "--model", model.name(), "--access-log", log].map(str::to_owned);
+    let workers = model.starts_ahead().then(|| ["--workers", "2"].map(str::to_owned));
+    args.into_iter().chain(workers.into_iter().flatten()).collect()
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_holds_nobody_up_and_what_is_lost_is_told() {
+    let site = Site::new();
+    site.file("a", "content");
+    for model in Model::ALL {
+        let mut server = Setup::oneloop(args(&site, model, "-")).start().listening();
+        let (address, reader) = (server.address("http"), server.stdout_reader());
+        let stalled = reader.lock().unwrap();
+        visit(&address, 0..CROWD);
+        visit(&address, CROWD..2 * CROWD);
+        server.signal(Signal::SIGTERM);
+        assert!(server.ended().success(), "{model}");
+        drop(stalled);
+        server.exit();
+        all_accounted_for(&server, &server.stdout(), 2 * CROWD, model);
+    }
+}
+
+#[test]
+fn what_waits_for_a_reader_comes_out_whole_and_in_order_when_it_reads_again() {
+    let site = Site::new();
+    site.file("a", "content");
+    let mut server = Setup::oneloop(args(&site, Model::Reactor, "-")).start().listening();
+    let (address, reader) = (server.address("http"), server.stdout_reader());
+    let stalled = reader.lock().unwrap();
+    let few = CROWD / 4; // more than the pipe holds, less than may wait
+    visit(&address, 0..few);
+    drop(stalled);
+    eventually("all lines", || numbers(&server.stdout()).len() == few as usize);
+    assert_eq!(lost(&server), 0);
+    let stalled = reader.lock().unwrap();
+    visit(&address, few..3 * CROWD);
+    server.told("access log: nobody reads standard output", 1);
+    drop(stalled);
+    server.told("access log: works again", 1);
+    visit(&address, 3 * CROWD..3 * CROWD + 1);
+    eventually("the last line", || server.stdout().contains(&format!("0{} HTTP", 3 * CROWD)));
+    let came = numbers(&server.stdout());
+    assert!(came.is_sorted() && lost(&server) > 0);
+    assert_eq!(came.len() + lost(&server), 3 * CROWD as usize + 1);
+}
+
+/// A reader that has the FIFO open, and reads only when it is asked to.
+fn reader_of(fifo: &Path) -> File {
+    OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(fifo).unwrap()
+}
+
+#[test]
+fn a_fifo_needs_a_reader_at_the_start_and_waits_for_nobody_later() {
+    let site = Site::new();
+    site.file("a", "content");
+    let fifo = site.beside("fifo");
+    nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    for model in [Model::Reactor, Model::Prefork] {
+        let args = args(&site, model, fifo.to_str().unwrap());
+        let mut unread = Setup::oneloop(&args).start();
+        assert_eq!(unread.exit().code(), Some(1));
+        assert!(unread.stderr().contains("nobody reads this FIFO"), "{}", unread.stderr());
+
+        let mut reader = reader_of(&fifo);
+        let mut server = Setup::oneloop(&args).start().listening();
+        let address = server.address("http");
+        visit(&address, 0..CROWD);
+        visit(&address, CROWD..2 * CROWD);
+        assert!(server.stop().success(), "{model}");
+        let mut log = String::new();
+        reader.read_to_string(&mut log).unwrap();
+        all_accounted_for(&server, &log, 2 * CROWD, model);
+    }
+}
+
+#[test]
+fn the_lines_for_a_reader_that_left_wait_for_the_next_one() {
+    let site = Site::new();
+    site.file("a", "content");
+    let fifo = site.beside("fifo");
+    nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    let leaving = reader_of(&fifo);
+    let mut server = Setup::oneloop(args(&site, Model::Reactor, fifo.to_str().unwrap())).start().listening();
+    drop(leaving);
+    visit(&server.address("http"), 0..12); // enough to be written at once, and less than the FIFO holds
+    server.told("access log: cannot write to", 1);
+    server.signal(Signal::SIGHUP);
+    server.told("access log: cannot reopen", 1);
+    let mut next = reader_of(&fifo);
+    server.told("access log: works again; 0 lines were lost", 1);
+    let (mut log, mut piece) = (Vec::new(), [0; 1 << 14]);
+    eventually("all lines", || {
+        let len = next.read(&mut piece).unwrap_or(0);
+        log.extend_from_slice(&piece[..len]);
+        log.iter().filter(|&&byte| byte == b'\n').count() == 12
+    });
+    assert_eq!(numbers(&String::from_utf8(log).unwrap()), (0..12).collect::<Vec<_>>());
+    assert!(server.stop().success());
+}
+
+/// Threads share one log: that of the thread that answers is opened again before it writes, not after.
+#[test]
+fn after_a_rotation_no_line_goes_to_the_old_file_and_an_idle_client_keeps_none_back() {
+    for model in Model::ALL {
+        let site = Site::new();
+        site.file("a", "content");
+        let (log, rotated) = (site.beside("log"), site.beside("log.1"));
+        let read = |path| numbers(&std::fs::read_to_string(path).unwrap_or_default());
+        let mut server = Setup::oneloop(args(&site, model, log.to_str().unwrap())).start().listening();
+        let mut client = server.client("http");
+        ask(&mut client, 1..2);
+        eventually("the line of a client that says no more", || read(&log) == [1]);
+        if matches!(model, Model::Prefork | Model::Fork) {
+            continue; // the parent opens the file before it passes the signal on: nothing shows when that has come
+        }
+        std::fs::rename(&log, &rotated).unwrap();
+        server.signal(Signal::SIGHUP);
+        eventually("a new file", || log.exists());
+        ask(&mut client, 2..3);
+        eventually("the line after it", || !read(&log).is_empty() || read(&rotated).len() > 1);
+        assert_eq!((read(&log), read(&rotated)), (vec![2], vec![1]), "{model}");
+    }
 }

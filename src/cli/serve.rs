@@ -1,6 +1,6 @@
 //! `oneloop serve`: from what was typed to a running server.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -58,7 +58,8 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "GROUP", help_heading = "Process")]
     group: Option<String>,
 
-    /// Write a line for each answered request to this file, or to standard output with "-". SIGHUP opens it again
+    /// Write a line for each answered request to this file, or to standard output with "-". SIGHUP opens it again. A pipe or
+    /// FIFO that nobody reads holds nothing up: 1 MiB of lines wait for its reader, more are lost, and counted in the log
     #[arg(long, value_name = "FILE", help_heading = "Log")]
     access_log: Option<PathBuf>,
 }
@@ -142,18 +143,31 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
         return Err(Failure::Usage(objection));
     }
     let doors = bind(&specs, services, &mut supervisor, &options, sockets)?;
+    let mut journal = Journal::new();
+    if args.logs_to_stdout() {
+        // A pipe or terminal is the starter's: another user may not open it once more.
+        journal = open_journal(AccessTarget::Stdout)?;
+    }
     if let Some(identity) = identity {
         identity.assume().map_err(Failure::system)?;
         log::info!("privileges given up: {identity}");
     }
     // After giving up privileges: what can be opened now can be opened again when the log is rotated.
-    let journal = journal(args.access_log.as_ref())?;
+    if let Some(path) = args.access_log.as_ref().filter(|_| !args.logs_to_stdout()) {
+        journal = open_journal(AccessTarget::File(path.clone()))?;
+    }
     let sites = specs.iter().filter(|spec| matches!(spec.what, What::Http(_))).count();
     let files = sites * Http::open_files_max(descriptors);
     fit(&mut limits, descriptors, doors.iter().map(|door| door.listeners.len()).sum(), files);
     tell_numbers(&limits, descriptors);
     let setup = Setup { doors, limits, workers, journal, signals };
     serve(args.model, setup, &supervisor)
+}
+
+impl ServeArgs {
+    fn logs_to_stdout(&self) -> bool {
+        self.access_log.as_ref().is_some_and(|path| path.as_os_str() == "-")
+    }
 }
 
 /// How many workers the model has; an error if it has none to count.
@@ -256,15 +270,14 @@ fn twice(specs: &[Spec]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn journal(access_log: Option<&PathBuf>) -> Result<Journal, Failure> {
-    let Some(path) = access_log else { return Ok(Journal::new()) };
-    let target =
-        if path.as_os_str() == "-" { AccessTarget::Stdout } else { AccessTarget::File(path.clone()) };
+fn open_journal(target: AccessTarget) -> Result<Journal, Failure> {
+    let name = target.to_string();
     Journal::with_access(target).map_err(|error| {
-        Failure::System(format!(
-            "cannot open the access log {}: {error}; take a file that this user may write",
-            path.display()
-        ))
+        let advice = match error.kind() {
+            ErrorKind::NotConnected => "start its reader first, or take a file",
+            _ => "take a file that this user may write",
+        };
+        Failure::System(format!("cannot open the access log {name}: {error}; {advice}"))
     })
 }
 

@@ -34,7 +34,6 @@ pub(super) struct Worker {
     scratch: Scratch,
     pub(super) journal: Journal,
     slice_ms: u64,
-    reopens_seen: u32,
     stage: Stage,
     /// The process that is to be followed where the system does not tell of its end.
     parent: Option<u32>,
@@ -59,7 +58,6 @@ impl Worker {
             clock,
             journal,
             slice_ms,
-            reopens_seen: signals::reopens(),
             stage: Stage::Serving,
             parent: None,
         }
@@ -92,11 +90,13 @@ impl Worker {
             (Stage::Draining { due_ms }, 1) if now_ms < due_ms => Stage::Draining { due_ms },
             _ => Stage::Over,
         };
-        if self.reopens_seen != signals::reopens() {
-            self.reopens_seen = signals::reopens();
-            self.journal.reopen();
-        }
         self.journal.tick(now_ms);
+    }
+
+    /// How long a wait for the next client may last, so that the journal is looked at in time.
+    pub(super) fn wait_max(&self) -> Option<Duration> {
+        let now_ms = self.clock.now().monotonic_ms;
+        self.journal.due_ms().map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now_ms)))
     }
 
     /// Serves one client to its end. Its socket blocks.

@@ -41,7 +41,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
             reap(&mut front, &mut children, Reason::Crashed)?;
         }
         if arrived.reopen {
-            front.journal.reopen();
+            front.journal.reopen_if_asked();
             tell_all(&children, Tell::Reopen);
         }
         if arrived.report {

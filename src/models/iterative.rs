@@ -78,7 +78,10 @@ pub(super) fn serve_next<S: Service>(
     };
     let listeners = entrances.iter().map(|entrance| entrance.listener.as_fd());
     let fds: Vec<BorrowedFd<'_>> = listeners.chain(beside).collect();
-    let timeout = beside.is_none().then_some(Duration::from_millis(SLICE_MS));
+    let timeout = match beside {
+        Some(_) => worker.wait_max(),
+        None => Some(Duration::from_millis(SLICE_MS)),
+    };
     let ready = wait::readable(&fds, timeout)?;
     for (entrance, _) in entrances.iter().zip(ready).filter(|(_, ready)| *ready) {
         take(worker, entrance, beside)?;

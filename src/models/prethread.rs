@@ -39,7 +39,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
         let waiting = Waiting::for_all(&shared)?;
         for number in 0..workers {
             let entrances: Vec<Entrance<S>> = shared.iter().map(Entrance::share).collect();
-            let mut worker = Worker::new(&limits, clock, journal.sibling(Some(&tally))?, SLICE_MS);
+            let mut worker = Worker::new(&limits, clock, journal.share(&tally), SLICE_MS);
             let work = move || {
                 while !worker.is_stopping() {
                     if let Err(error) = serve_next(&mut worker, &entrances, waiting) {
@@ -60,7 +60,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
         wait::readable(&[signals.as_fd()], timeout)?;
         let arrived = signals.take();
         if arrived.reopen {
-            journal.reopen();
+            journal.reopen_if_asked();
         }
         if arrived.report {
             log::info!("{workers} threads: {}", Summary::of_blocking(Counters::of_tally(&tally)));

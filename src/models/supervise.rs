@@ -85,7 +85,7 @@ impl Crew {
             let arrived = self.signals.take();
             self.reap()?;
             if arrived.reopen {
-                self.journal.reopen();
+                self.journal.reopen_if_asked();
                 self.tell_all(Tell::Reopen);
             }
             if arrived.report {

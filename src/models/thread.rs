@@ -82,13 +82,13 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
     far.set_nonblocking(true)?;
     let tally = Arc::new(Tally::new()?);
     let shared = Arc::new(Shared { tally: Arc::clone(&tally), left: Mutex::default(), bell: far });
-    let mut front = Front::new(setup)?;
-    front.journal = front.journal.sibling(Some(&tally))?; // refused clients count with the others
+    let journal = setup.journal.counting(&tally); // refused clients count with the others
+    let front = Front::new(Setup { journal, ..setup })?;
     let mut threads = Threads { front, shared, bell, running: Vec::new() };
     loop {
         let (arrived, knocked) = threads.wait(None)?;
         if arrived.reopen {
-            threads.front.journal.reopen();
+            threads.front.journal.reopen_if_asked();
         }
         if arrived.report {
             log::info!("{} threads: {}", threads.front.clients(), threads.summary());
@@ -109,10 +109,7 @@ fn spawn<S: Service>(
     shared: &Arc<Shared>,
     running: &mut Vec<JoinHandle<()>>,
 ) -> Result<(), (Guest, io::Error)> {
-    let journal = match front.journal.sibling(Some(&shared.tally)) {
-        Ok(journal) => journal,
-        Err(error) => return Err((guest, error)),
-    };
+    let journal = front.journal.share(&shared.tally);
     let entrance = &front.entrances[guest.entrance];
     let (service, request_ms, local) = (entrance.service.clone(), entrance.request_ms, entrance.local);
     let (limits, clock, shared) = (front.limits.clone(), front.clock, Arc::clone(shared));

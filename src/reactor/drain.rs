@@ -79,7 +79,7 @@ impl<S: Service> Reactor<S> {
             let (arrived, fd) = (signals.take(), signals.as_raw_fd());
             self.renew(fd, Name::Signals);
             if arrived.reopen {
-                self.journal.reopen();
+                self.journal.reopen_if_asked();
             }
             if arrived.report {
                 log::info!("{}", self.summary());

@@ -10,6 +10,7 @@ pub mod listener;
 pub mod privileges;
 pub mod process;
 pub mod signals;
+pub mod sink;
 pub mod stream;
 pub mod supervisor;
 pub mod tally;

@@ -10,14 +10,25 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 /// each whether it is ready, in order. A signal is no error: nothing is ready then.
 pub fn readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
     let mut polled: Vec<PollFd> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
-    // Rounded up: a wait that ends early would be repeated at once.
-    let timeout = timeout.map_or(PollTimeout::NONE, |timeout| {
-        PollTimeout::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX)
-    });
-    match poll(&mut polled, timeout) {
+    match poll(&mut polled, timeout.map_or(PollTimeout::NONE, rounded_up)) {
         Err(nix::errno::Errno::EINTR) => return Ok(vec![false; fds.len()]),
         Err(errno) => return Err(errno.into()),
         Ok(_) => {}
     }
     Ok(polled.iter().map(|fd| fd.revents().is_none_or(|events| !events.is_empty())).collect())
+}
+
+/// Waits until `fd` can be written to, or an error is to be learned by writing, for `max` at most; whether it is so. A signal is
+/// no error: nothing is ready then.
+pub fn writable(fd: BorrowedFd<'_>, max: Duration) -> io::Result<bool> {
+    match poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], rounded_up(max)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(nix::errno::Errno::EINTR) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// A wait that ends early would be repeated at once.
+fn rounded_up(timeout: Duration) -> PollTimeout {
+    PollTimeout::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX)
 }

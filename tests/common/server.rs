@@ -184,6 +184,11 @@ impl Server {
         self.stdout.lock().unwrap().clone()
     }
 
+    /// What it prints on standard output. While this is locked, nobody reads from that pipe.
+    pub(crate) fn stdout_reader(&self) -> Arc<Mutex<String>> {
+        Arc::clone(&self.stdout)
+    }
+
     pub(crate) fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()
     }
@@ -199,9 +204,14 @@ impl Server {
         kill(self.pid(), signal).unwrap();
     }
 
-    /// Waits for its end; panics when that does not come in time. All it printed is there afterwards.
+    /// Waits for its end; panics when that does not come in time.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        eventually_some("the end of the program", || self.child.try_wait().unwrap())
+    }
+
+    /// The same. All it printed is there afterwards.
     pub(crate) fn exit(&mut self) -> ExitStatus {
-        let status = eventually_some("the end of the program", || self.child.try_wait().unwrap());
+        let status = self.ended();
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }

@@ -1,0 +1,271 @@
+//! The access log: whole lines, on their way to a file, or to a program that may read slowly, stall or leave.
+//!
+//! Nothing here waits for that reader but, for a moment, the end of the log. What is not taken stays in memory, up to a bound;
+//! lines beyond it are lost and counted, and the log of diagnostics tells how many.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::sys::signals;
+use crate::sys::sink::Sink;
+
+/// Lines are written when this many bytes came since that was last tried, or `AGE_MS` after the first of them.
+const BATCH_BYTES: usize = 32 << 10;
+/// See `BATCH_BYTES`: a reader of the log sees an answer at most this long after it was given, in ms.
+pub(super) const AGE_MS: u64 = 1_000;
+/// Lines that were not taken are tried again after this time, in ms: a reader that is only slow empties a pipe in less, and
+/// ten looks a second cost nothing.
+const RETRY_MS: u64 = 100;
+/// Bytes that wait for whoever reads them: a few seconds of a busy server, some thousand lines. Without it a reader that stalls
+/// takes the memory of the server.
+const WAITING_BYTES_MAX: usize = 1 << 20;
+/// How long the end of the log waits, in all, for a reader that still reads, in ms: time enough for `WAITING_BYTES_MAX`, too
+/// short to be taken for a program that does not end.
+const FAREWELL_MS: u64 = 200;
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessTarget {
+    /// Standard output.
+    Stdout,
+    /// A file or FIFO, appended to, and opened again by SIGHUP after it was rotated.
+    File(PathBuf),
+}
+
+impl AccessTarget {
+    fn open(&self) -> io::Result<Sink> {
+        match self {
+            AccessTarget::Stdout => Sink::stdout(),
+            AccessTarget::File(path) => Sink::open(path),
+        }
+    }
+}
+
+impl fmt::Display for AccessTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AccessTarget::Stdout => f.write_str("standard output"),
+            AccessTarget::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// Lines that wait, and where they go.
+#[derive(Debug)]
+pub(super) struct AccessLog {
+    target: AccessTarget,
+    sink: Sink,
+    /// Whole lines, but for the first: of that, `begun_bytes` are left.
+    waiting: Vec<u8>,
+    /// What is left of a line whose beginning was written; 0 if there is none.
+    begun_bytes: usize,
+    /// What came since writing was last tried, lost lines too.
+    untried_bytes: usize,
+    /// The time that was told last.
+    now_ms: u64,
+    /// When writing must be tried.
+    due_ms: Option<u64>,
+    flow: Flow,
+    /// How often opening it again had been asked for when that was last done.
+    reopens_seen: u32,
+}
+
+/// Whether lines are taken, as the log of diagnostics has told it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    Works,
+    Fails { lost_lines: u64 },
+}
+
+/// What became of the lines that waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tried {
+    AllWritten,
+    /// Nobody reads, or not fast enough.
+    Blocked,
+    Failed,
+}
+
+impl AccessLog {
+    pub(super) fn open(target: AccessTarget) -> io::Result<Self> {
+        let reopens_seen = signals::reopens();
+        let sink = target.open()?;
+        Ok(AccessLog::new(target, sink, reopens_seen))
+    }
+
+    fn new(target: AccessTarget, sink: Sink, reopens_seen: u32) -> Self {
+        AccessLog {
+            target,
+            sink,
+            waiting: Vec::new(),
+            begun_bytes: 0,
+            untried_bytes: 0,
+            now_ms: 0,
+            due_ms: None,
+            flow: Flow::Works,
+            reopens_seen,
+        }
+    }
+
+    /// The same for another process, without the lines that wait.
+    pub(super) fn sibling(&self) -> io::Result<Self> {
+        Ok(AccessLog::new(self.target.clone(), self.sink.try_clone()?, self.reopens_seen))
+    }
+
+    pub(super) fn due_ms(&self) -> Option<u64> {
+        self.due_ms
+    }
+
+    /// Adds a line; `line` has no end of line. First opens the file again if a signal asked for it: no line of an answer given
+    /// after the signal goes to the old file.
+    pub(super) fn add(&mut self, line: fmt::Arguments<'_>, now_ms: u64) {
+        self.reopen_if_asked();
+        let before = self.waiting.len();
+        writeln!(self.waiting, "{line}").expect("memory takes all");
+        self.untried_bytes += self.waiting.len() - before;
+        self.now_ms = now_ms;
+        self.due_ms.get_or_insert(now_ms + AGE_MS);
+        if self.waiting.len() > WAITING_BYTES_MAX {
+            self.waiting.truncate(before);
+            self.lose(1);
+        }
+        if self.untried_bytes >= BATCH_BYTES {
+            self.write();
+        }
+    }
+
+    /// Writes what has waited long enough; opens the file again if a signal asked for it.
+    pub(super) fn tick(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+        self.reopen_if_asked();
+        if self.due_ms.is_some_and(|due| due <= now_ms) {
+            self.write();
+        }
+    }
+
+    /// Opens the file again if a signal asked for it since it was last opened.
+    pub(super) fn reopen_if_asked(&mut self) {
+        if self.reopens_seen != signals::reopens() {
+            self.reopen();
+        }
+    }
+
+    /// Writes what waits, as far as that can be done at once.
+    pub(super) fn write(&mut self) -> Tried {
+        self.untried_bytes = 0;
+        let mut written = 0;
+        // Bound: what waits.
+        let outcome = loop {
+            if written == self.waiting.len() {
+                break Ok(());
+            }
+            match self.sink.write_now(&self.waiting[written..]) {
+                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(len) => written += len,
+                Err(error) => break Err(error),
+            }
+        };
+        self.forget(written);
+        self.due_ms = outcome.is_err().then_some(self.now_ms + RETRY_MS);
+        match outcome {
+            Ok(()) => {
+                self.waiting.shrink_to(2 * BATCH_BYTES); // after a stall; else it is no larger
+                if let Flow::Fails { lost_lines } = self.flow {
+                    log::warn!("access log: works again; {lost_lines} lines were lost");
+                    self.flow = Flow::Works;
+                }
+                Tried::AllWritten
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Tried::Blocked
+            }
+            Err(error) => {
+                if self.flow == Flow::Works {
+                    log::error!(
+                        "access log: cannot write to {}: {error}; {} KiB of lines wait, more are lost until it works again",
+                        self.target,
+                        WAITING_BYTES_MAX >> 10
+                    );
+                    self.flow = Flow::Fails { lost_lines: 0 };
+                }
+                Tried::Failed
+            }
+        }
+    }
+
+    /// Takes away the first `written` bytes, and notes what is left of a line that they began.
+    fn forget(&mut self, written: usize) {
+        let Some(last) = written.checked_sub(1) else { return };
+        self.begun_bytes = match self.waiting[last] {
+            b'\n' => 0,
+            _ => end_of_line(&self.waiting[written..]),
+        };
+        self.waiting.drain(..written);
+    }
+
+    fn lose(&mut self, lines: u64) {
+        match &mut self.flow {
+            Flow::Fails { lost_lines } => *lost_lines += lines,
+            Flow::Works => {
+                log::error!(
+                    "access log: nobody reads {}; {} KiB of lines wait, more are lost until it works again",
+                    self.target,
+                    WAITING_BYTES_MAX >> 10
+                );
+                self.flow = Flow::Fails { lost_lines: lines };
+            }
+        }
+    }
+
+    /// Opens the file again: it may have been renamed (rotation). What waits goes to the old one, as far as that takes it at once,
+    /// with the rest of a line that it has begun, or that line is lost; the others go to the new one.
+    pub(super) fn reopen(&mut self) {
+        self.reopens_seen = signals::reopens();
+        if self.target == AccessTarget::Stdout {
+            return;
+        }
+        let sink = match self.target.open() {
+            Ok(sink) => sink,
+            Err(error) => {
+                log::error!("access log: cannot reopen {}: {error}; writing on to the old file", self.target);
+                return;
+            }
+        };
+        self.write();
+        if self.begun_bytes > 0 {
+            self.waiting.drain(..self.begun_bytes);
+            self.begun_bytes = 0;
+            self.lose(1);
+        }
+        self.sink = sink;
+    }
+
+    /// Writes what waits, for the last time: a reader that still reads is given a moment. Tells what is lost.
+    pub(super) fn end(&mut self) {
+        let until = Instant::now() + Duration::from_millis(FAREWELL_MS);
+        // Bound: the moment. A signal may cut a wait short.
+        while self.write() == Tried::Blocked {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.sink.wait(left).is_err() {
+                break;
+            }
+        }
+        let left_lines = self.waiting.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let lost_before = match self.flow {
+            Flow::Fails { lost_lines } => lost_lines,
+            Flow::Works => 0,
+        };
+        if lost_before + left_lines > 0 {
+            log::warn!("access log: ends, and {} lines were lost", lost_before + left_lines);
+        }
+        self.waiting.clear();
+        self.flow = Flow::Works;
+    }
+}
+
+/// How many bytes there are to the end of the first line, that included.
+fn end_of_line(bytes: &[u8]) -> usize {
+    bytes.iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |last| last + 1)
+}

@@ -1,0 +1,144 @@
+//! Where lines are appended without ever waiting for whoever reads them.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use super::wait;
+
+/// Bytes that a pipe takes whole or not at all, unmixed with those of others who write to it (pipe(7), `PIPE_BUF`).
+const PIECE_BYTES_MAX: usize = libc::PIPE_BUF;
+
+/// A file, FIFO, pipe or terminal to which lines are appended, beside others who do the same.
+#[derive(Debug)]
+pub struct Sink {
+    file: File,
+    how: How,
+}
+
+/// What keeps a write from waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// A regular file: nobody has to read it.
+    Regular,
+    /// An open file description of our own, with `O_NONBLOCK`.
+    Nonblocking,
+    /// One that is shared with other programs, the shell say, which `O_NONBLOCK` would take by surprise: poll(2) is asked
+    /// before each write. Of a pipe it says that a piece has room; between the asking and the writing another process may
+    /// take that room.
+    Asks,
+}
+
+impl Sink {
+    /// Standard output. On Linux a pipe or terminal is opened once more, through `/proc`: the new description can be set not to
+    /// block, as nobody shares it. Where that may not be done (a pipe made by another user), or is no pipe, poll(2) is asked.
+    pub fn stdout() -> io::Result<Sink> {
+        let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        let kind = file.metadata()?.file_type();
+        if kind.is_file() {
+            return Ok(Sink { file, how: How::Regular });
+        }
+        let may_reopen = cfg!(target_os = "linux") && (kind.is_fifo() || file.is_terminal());
+        match may_reopen.then(|| options().open("/proc/self/fd/1")) {
+            Some(Ok(own)) => Ok(Sink { file: own, how: How::Nonblocking }),
+            Some(Err(_)) | None => Ok(Sink { file, how: How::Asks }),
+        }
+    }
+
+    /// A file, made if there is none. A FIFO that nobody has open for reading is an error, and not waited for.
+    pub fn open(path: &Path) -> io::Result<Sink> {
+        let file = options().create(true).open(path).map_err(|error| {
+            let is_fifo = std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
+            if error.raw_os_error() == Some(libc::ENXIO) && is_fifo {
+                return io::Error::new(io::ErrorKind::NotConnected, "nobody reads this FIFO");
+            }
+            error
+        })?;
+        let how = if file.metadata()?.is_file() { How::Regular } else { How::Nonblocking };
+        Ok(Sink { file, how })
+    }
+
+    /// The same for another process.
+    pub fn try_clone(&self) -> io::Result<Sink> {
+        Ok(Sink { file: self.file.try_clone()?, how: self.how })
+    }
+
+    /// Writes some of these lines, and says how many bytes: a regular file takes all at once, others as many whole lines as fit
+    /// into one piece, which do not mix with what others write; a longer line goes in pieces. Never waits: an error of kind
+    /// `WouldBlock` if nothing can be written now.
+    pub fn write_now(&self, lines: &[u8]) -> io::Result<usize> {
+        match self.how {
+            How::Regular => (&self.file).write(lines),
+            How::Asks if !self.wait(Duration::ZERO)? => Err(io::ErrorKind::WouldBlock.into()),
+            How::Nonblocking | How::Asks => (&self.file).write(piece(lines)),
+        }
+    }
+
+    /// Waits until something can be written, or an error be learned by writing, for `max` at most; whether it is so.
+    pub fn wait(&self, max: Duration) -> io::Result<bool> {
+        wait::writable(self.file.as_fd(), max)
+    }
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.append(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    options
+}
+
+/// The first whole lines, as far as they fit into a piece; of a line that does not, its beginning.
+fn piece(lines: &[u8]) -> &[u8] {
+    let Some(fit) = lines.get(..PIECE_BYTES_MAX) else { return lines };
+    let whole = fit.iter().rposition(|&byte| byte == b'\n').map_or(fit.len(), |last| last + 1);
+    &fit[..whole]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_is_of_whole_lines_unless_one_is_too_long() {
+        let long = vec![b'a'; PIECE_BYTES_MAX + 7];
+        assert_eq!(piece(b""), b"");
+        assert_eq!(piece(b"one\ntwo\n"), b"one\ntwo\n");
+        assert_eq!(piece(&[b"one\ntwo\n", &long[..]].concat()), b"one\ntwo\n");
+        assert_eq!(piece(&long), &long[..PIECE_BYTES_MAX]);
+    }
+
+    /// Asking poll(2) keeps a pipe from blocking that may not be set so; the test would hang.
+    #[test]
+    fn a_full_pipe_is_told_and_not_waited_for_and_takes_more_once_it_is_read() {
+        for how in [How::Asks, How::Nonblocking] {
+            let (mut reader, writer) = io::pipe().unwrap();
+            let file = File::from(std::os::fd::OwnedFd::from(writer));
+            if how == How::Nonblocking {
+                nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))
+                    .unwrap();
+            }
+            let sink = Sink { file, how };
+            let line = [&[b'a'; 99][..], b"\n"].concat();
+            let lines = line.repeat(20_000);
+            let mut sent = 0;
+            for piece_of_reading in [1_000, 5_000, 30_000] {
+                let error = loop {
+                    match sink.write_now(&lines[sent..]) {
+                        Ok(len) => sent += len,
+                        Err(error) => break error,
+                    }
+                };
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{how:?} after {sent} bytes");
+                assert_eq!(sent % line.len(), 0, "whole lines");
+                assert!(!sink.wait(Duration::ZERO).unwrap());
+                let mut some = vec![0; piece_of_reading];
+                io::Read::read_exact(&mut reader, &mut some).unwrap();
+            }
+            drop(reader);
+            assert!(sink.wait(Duration::ZERO).unwrap(), "there is an error to be learned");
+            assert_eq!(sink.write_now(&lines).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        }
+    }
+}
