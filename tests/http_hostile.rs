@@ -118,3 +118,40 @@ fn a_listing_of_a_huge_directory_comes_in_pieces_while_others_are_served() {
         !cfg!(target_os = "linux") || server.descriptors().len() < 30
     });
 }
+
+#[test]
+fn listings_that_nobody_reads_hold_no_directory_open_and_hold_up_nobody() {
+    const CLIENTS: usize = 10;
+    const FILES: usize = 9_000;
+    let site = Site::new();
+    // A page of more bytes than the buffers of both sides take.
+    let long = "a".repeat(240);
+    for n in 0..FILES {
+        std::fs::create_dir_all(site.root().join("huge")).unwrap();
+        std::fs::File::create(site.root().join(format!("huge/{n:05}{long}"))).unwrap();
+    }
+    site.file("index.html", "home");
+    let mut server = site.serve(&["--listing"]);
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.client("http")).collect();
+    for client in &mut clients {
+        client.send(b"GET /huge/ HTTP/1.0\r\n\r\n");
+        let mut begun = [0; 2_000];
+        client.read_exact(&mut begun);
+    }
+    if cfg!(target_os = "linux") {
+        let listed = site.root().join("huge");
+        let open = |fd: &u32| server.descriptor_leads_to(*fd).is_some_and(|path| path == listed);
+        assert_eq!(server.descriptors().iter().filter(|fd| open(fd)).count(), 0, "the directory is open");
+    }
+    assert_eq!(get(&mut server.client("http"), "/", "").text(), "home");
+    for mut client in clients {
+        let page = String::from_utf8(client.rest().0).unwrap();
+        let names = page.split("<tr><td><a href=\"./").skip(1).map(|row| row[..5].parse::<usize>().unwrap());
+        let names: Vec<usize> = names.collect();
+        assert!(
+            names.is_sorted() && names.len() > FILES - 10 && page.ends_with("</html>\n"),
+            "{}",
+            names.len()
+        );
+    }
+}

@@ -5,11 +5,13 @@
 //! component is opened by itself and no link is followed. Only regular files and directories are ever opened for
 //! reading: what something is is asked of a handle that cannot block or read (`O_PATH`), so a FIFO or a device is never
 //! touched.
+// One call: nix lends no descriptor of a directory that is read.
+#![allow(unsafe_code)]
 
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::dir::{Dir, OwningIter};
@@ -133,8 +135,7 @@ impl Root {
 
     /// The entries of a directory opened by [`Root::open_file`].
     pub fn entries(dir: File) -> io::Result<Entries> {
-        let names = Dir::from_fd(dir.try_clone()?.into())?.into_iter();
-        Ok(Entries { dir, names })
+        Ok(Entries { names: Dir::from_fd(dir.into())?.into_iter() })
     }
 
     /// Opens all components of `path` but the last, following no link, and has `last` do the rest.
@@ -242,13 +243,12 @@ impl From<FileStat> for Stat {
 
 /// The names in a directory, in its own order, without `.` and `..`.
 pub struct Entries {
-    dir: File,
     names: OwningIter,
 }
 
 impl std::fmt::Debug for Entries {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entries").field("dir", &self.dir).finish_non_exhaustive()
+        f.debug_struct("Entries").field("dir", &self.names.as_raw_fd()).finish_non_exhaustive()
     }
 }
 
@@ -256,7 +256,9 @@ impl Entries {
     /// What the entry `name` itself is; a link is not followed.
     pub fn stat(&self, name: &[u8]) -> io::Result<Stat> {
         let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
-        Ok(fstatat(&self.dir, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?.into())
+        // SAFETY: the descriptor is that of `names`, which owns it and lives longer than this.
+        let dir = unsafe { BorrowedFd::borrow_raw(self.names.as_raw_fd()) };
+        Ok(fstatat(dir, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?.into())
     }
 }
 

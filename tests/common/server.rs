@@ -257,6 +257,11 @@ impl Server {
         let entries = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
         entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect()
     }
+
+    /// What one of them is open on; `None` if it was closed since. On Linux only.
+    pub(crate) fn descriptor_leads_to(&self, fd: u32) -> Option<PathBuf> {
+        std::fs::read_link(format!("/proc/{}/fd/{fd}", self.pid())).ok()
+    }
 }
 
 impl Drop for Server {

@@ -44,6 +44,12 @@ pub(super) const ENTRIES_PER_CALL_MAX: usize = 256;
 /// Entries sorted for a listing; a larger directory comes in its own order, piece by piece, so that it costs no more
 /// memory than this.
 pub(super) const ENTRIES_SORTED_MAX: usize = 10_000;
+/// Entries looked at in one call for a listing that comes unsorted. They wait for a client that may not read, outside the
+/// budget of the sorted ones: some KiB of memory, less than the client's outbox.
+pub(super) const ENTRIES_UNSORTED_MAX: usize = 64;
+/// The entries of all listings together that were collected to be sorted: about a million of them. Without it clients who ask
+/// for large listings and read none take memory without end.
+pub(super) const LISTINGS_BYTES_MAX: usize = 64 << 20;
 /// A piece of a listing.
 pub(super) const LISTING_PIECE_BYTES: usize = 8 << 10;
 /// A header value in the access log. Without it a client decides how long its lines are.

@@ -38,6 +38,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::cache::Cache;
 use self::clock::{Clock, OkPrefix};
 use self::config::Site;
+use self::listing::Budget;
 use self::resource::{Found, Resource};
 use self::status::Status;
 use crate::session::{Client, Now, Refusal, Service};
@@ -51,6 +52,7 @@ pub struct Http {
 #[derive(Debug)]
 struct Shared {
     site: Site,
+    listings: Arc<Budget>,
     hot: Mutex<Hot>,
 }
 
@@ -69,7 +71,8 @@ impl Http {
     /// Opens the directory and checks the rest of `config`.
     pub fn new(config: Config) -> Result<Http, ConfigError> {
         let hot = Mutex::new(Hot { clock: Clock::new(), cache: Cache::new() });
-        Ok(Http { shared: Arc::new(Shared { site: Site::new(config)?, hot }) })
+        let (site, listings) = (Site::new(config)?, Arc::new(Budget::new(bounds::LISTINGS_BYTES_MAX)));
+        Ok(Http { shared: Arc::new(Shared { site, listings, hot }) })
     }
 
     /// How many files a service keeps open at most, beside those that are being sent, where a process may have so many

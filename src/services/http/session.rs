@@ -363,7 +363,7 @@ fn compose(
     match shared.looked_up(&file, input.now) {
         Found::File(resource) => scene.file(request, persistence, &resource),
         Found::Slash => scene.slash(persistence, &file, query),
-        Found::Directory(dir) => match Listing::new(dir, &file, query, request.version) {
+        Found::Directory(dir) => match Listing::new(dir, &file, query, request.version, &shared.listings) {
             Ok(listing) => scene.listing(request, persistence, listing),
             Err(failure) => error((&failure).into()),
         },

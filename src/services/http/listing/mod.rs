@@ -1,28 +1,34 @@
-//! Directory listings: a page that sorts, fits a phone and believes no name; made in pieces, so that a huge directory
-//! costs bounded memory and holds up nobody.
+//! Directory listings, made in pieces, so that a huge directory costs bounded memory and holds up nobody.
+//!
+//! Entries are collected, a bounded number in a call, and sorted by runs of them. From then on nothing is open any more: who
+//! reads the page slowly holds a little memory, out of a budget that all listings share. What is too large to be sorted, or
+//! comes when the budget is used up, is written in the order of the directory, some entries at a time.
 
 mod page;
+mod table;
 
-use std::cmp::Ordering;
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
-use super::bounds::{ENTRIES_PER_CALL_MAX, ENTRIES_SORTED_MAX, LISTING_PIECE_BYTES};
+use super::bounds::{ENTRIES_PER_CALL_MAX, ENTRIES_SORTED_MAX, ENTRIES_UNSORTED_MAX, LISTING_PIECE_BYTES};
 use super::config::Site;
 use super::parts::Put;
 use super::request::Version;
 use crate::session::Outbox;
 use crate::sys::files::{Entries, Kind, Root, Stat};
-use page::{PAGE_BOTTOM, page_top, row};
+use page::{PAGE_BOTTOM, Sorting, page_top, row};
+pub(super) use table::Budget;
+use table::{Merge, Order, Table};
 
 /// A listing under way.
 #[derive(Debug)]
 pub(super) struct Listing {
-    entries: Entries,
     /// Decoded, as in [`super::target::Path::file`].
     directory: Vec<u8>,
     order: Order,
     framing: Version,
+    table: Table,
     phase: Phase,
     /// The piece that is being put, and how much of it was.
     piece: Vec<u8>,
@@ -32,9 +38,12 @@ pub(super) struct Listing {
 #[derive(Debug)]
 enum Phase {
     /// Entries are looked at, to be sorted.
-    Collect(Vec<Item>),
-    /// Those collected are written; behind them there may be more, too many to sort.
-    Rows(std::vec::IntoIter<Item>, Behind),
+    Collect(Entries),
+    /// All were: their rows are written.
+    Sorted(Merge),
+    /// The rows are written as the entries come, from this one of the table on. Behind them there may be more.
+    Unsorted(usize, Option<Entries>),
+    Bottom,
     End,
     Done,
 }
@@ -45,79 +54,21 @@ enum Behind {
     More,
 }
 
-#[derive(Clone, Debug)]
-struct Item {
-    name: Vec<u8>,
-    stat: Stat,
-}
-
-/// What a listing is sorted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Order {
-    column: Column,
-    direction: Direction,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Column {
-    Name,
-    Size,
-    Modified,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Direction {
-    Up,
-    Down,
-}
-
-impl Order {
-    /// From a query such as `sort=-size`; by name if it says nothing.
-    pub(super) fn asked(query: &[u8]) -> Order {
-        let mut settings = query.split(|&byte| byte == b'&');
-        let asked = settings.find_map(|setting| setting.strip_prefix(b"sort=")).unwrap_or_default();
-        let (direction, column) = match asked.strip_prefix(b"-") {
-            Some(column) => (Direction::Down, column),
-            None => (Direction::Up, asked),
-        };
-        let column = match column {
-            b"size" => Column::Size,
-            b"modified" => Column::Modified,
-            _ => Column::Name,
-        };
-        Order { column, direction }
-    }
-
-    /// Directories first; what is equal is sorted by name.
-    fn compare(self, a: &Item, b: &Item) -> Ordering {
-        let files = |item: &Item| item.stat.kind != Kind::Directory;
-        let folded = |item: &Item| item.name.to_ascii_lowercase();
-        let by_name = || folded(a).cmp(&folded(b)).then_with(|| a.name.cmp(&b.name));
-        let key = match self.column {
-            Column::Name => by_name(),
-            // What a directory itself takes on the disk means nothing to people.
-            Column::Size if !files(a) => Ordering::Equal,
-            Column::Size => a.stat.identity.size_bytes.cmp(&b.stat.identity.size_bytes),
-            Column::Modified => {
-                let time = |item: &Item| (item.stat.identity.modified_s, item.stat.identity.modified_ns);
-                time(a).cmp(&time(b))
-            }
-        };
-        let key = if self.direction == Direction::Down { key.reverse() } else { key };
-        let key = key.then_with(by_name);
-        files(a).cmp(&files(b)).then(key)
-    }
-}
-
 impl Listing {
     /// Begins a listing of `dir`, which was opened by [`Root::open_file`] as `directory`.
-    pub(super) fn new(dir: File, directory: &[u8], query: &[u8], framing: Version) -> io::Result<Listing> {
+    pub(super) fn new(
+        dir: File,
+        directory: &[u8],
+        query: &[u8],
+        framing: Version,
+        budget: &Arc<Budget>,
+    ) -> io::Result<Listing> {
         Ok(Listing {
-            entries: Root::entries(dir)?,
             directory: directory.to_vec(),
             order: Order::asked(query),
             framing,
-            phase: Phase::Collect(Vec::new()),
+            table: Table::new(Arc::clone(budget)),
+            phase: Phase::Collect(Root::entries(dir)?),
             piece: Vec::new(),
             put_bytes: 0,
         })
@@ -145,55 +96,94 @@ impl Listing {
 
     /// Looks at some entries, or writes the next piece.
     fn step(&mut self, site: &Site) -> io::Result<Put> {
-        match &mut self.phase {
-            Phase::Collect(items) => {
-                let more = look(&mut self.entries, &self.directory, site, items)?;
-                if more == Behind::More && items.len() < ENTRIES_SORTED_MAX {
-                    return Ok(Put::Again);
-                }
-                let mut items = std::mem::take(items);
-                if more == Behind::Nothing {
-                    items.sort_by(|a, b| self.order.compare(a, b));
-                }
-                self.phase = Phase::Rows(items.into_iter(), more);
-                let top = page_top(&self.directory, self.order, more);
-                self.write(&top);
-                Ok(Put::Done)
+        match std::mem::replace(&mut self.phase, Phase::Done) {
+            Phase::Collect(entries) => return self.collect(entries, site),
+            Phase::Sorted(mut merge) => {
+                let rows = rows(|| merge.next(&self.table));
+                self.phase = if rows.is_empty() { Phase::Bottom } else { Phase::Sorted(merge) };
+                self.write(&rows);
             }
-            Phase::Rows(items, behind) => {
-                let mut rows = String::new();
-                for item in items.by_ref() {
-                    row(&item, &mut rows);
-                    if rows.len() >= LISTING_PIECE_BYTES {
-                        break;
+            Phase::Unsorted(mut next, entries) => {
+                let rows = rows(|| {
+                    next += 1;
+                    self.table.item(next - 1)
+                });
+                self.phase = match (rows.is_empty(), entries) {
+                    (false, entries) => Phase::Unsorted(next, entries),
+                    (true, None) => Phase::Bottom,
+                    (true, Some(mut entries)) => {
+                        self.table.clear();
+                        let behind = self.look(&mut entries, site, ENTRIES_UNSORTED_MAX)?;
+                        Phase::Unsorted(0, Some(entries).filter(|_| behind == Behind::More))
                     }
-                }
-                if !rows.is_empty() {
-                    self.write(&rows);
-                    return Ok(Put::Done);
-                }
-                if *behind == Behind::Nothing {
-                    self.phase = Phase::End;
-                    self.write(PAGE_BOTTOM);
-                    return Ok(Put::Done);
-                }
-                let mut items = Vec::new();
-                let behind = look(&mut self.entries, &self.directory, site, &mut items)?;
-                self.phase = Phase::Rows(items.into_iter(), behind);
-                Ok(Put::Again)
+                };
+                self.write(&rows);
+            }
+            Phase::Bottom => {
+                self.table.clear();
+                self.write(PAGE_BOTTOM);
+                self.phase = Phase::End;
             }
             Phase::End => {
-                self.phase = Phase::Done;
                 if self.framing == Version::Http11 {
                     self.piece.extend_from_slice(b"0\r\n\r\n");
                 }
-                Ok(Put::Done)
             }
-            Phase::Done => Ok(Put::Done),
+            Phase::Done => {}
         }
+        let is_done = matches!(self.phase, Phase::Done) || !self.piece.is_empty();
+        Ok(if is_done { Put::Done } else { Put::Again })
+    }
+
+    /// Looks at more entries while they can be sorted. Then the directory is closed, or the page comes unsorted.
+    fn collect(&mut self, mut entries: Entries, site: &Site) -> io::Result<Put> {
+        let sorting = if self.table.len() >= ENTRIES_SORTED_MAX {
+            Sorting::TooMany
+        } else if !self.table.make_room(ENTRIES_PER_CALL_MAX) {
+            Sorting::TooBusy
+        } else if self.look(&mut entries, site, ENTRIES_PER_CALL_MAX)? == Behind::More {
+            self.table.sort_run(self.order, false);
+            self.phase = Phase::Collect(entries);
+            return Ok(Put::Again);
+        } else {
+            self.table.sort_run(self.order, false);
+            self.table.sort_run(self.order, true);
+            Sorting::Done
+        };
+        self.table.shrink();
+        self.phase = match sorting {
+            Sorting::Done => Phase::Sorted(Merge::new(&self.table, self.order)),
+            Sorting::TooMany | Sorting::TooBusy => Phase::Unsorted(0, Some(entries)),
+        };
+        self.write(&page_top(&self.directory, self.order, sorting));
+        Ok(Put::Done)
+    }
+
+    /// Looks at up to `max` more entries, and keeps those that would be served.
+    fn look(&mut self, entries: &mut Entries, site: &Site, max: usize) -> io::Result<Behind> {
+        for _ in 0..max {
+            let Some(name) = entries.next() else { return Ok(Behind::Nothing) };
+            let name = name?;
+            if name.starts_with(b".") && !site.hidden {
+                continue;
+            }
+            let stat = match entries.stat(&name) {
+                // Where a link leads is asked of the root, which lets none lead outside.
+                Ok(Stat { kind: Kind::Link, .. }) => site.root.stat(&[&self.directory[..], &name].concat()),
+                stat => stat,
+            };
+            // What is gone since, or is never served, is left out.
+            if let Ok(stat @ Stat { kind: Kind::File | Kind::Directory, .. }) = stat {
+                self.table.push(&name, &stat);
+            }
+        }
+        Ok(Behind::More)
     }
 
     fn write(&mut self, text: &str) {
+        if text.is_empty() {
+            return; // a chunk of nothing would be the last
+        }
         match self.framing {
             Version::Http11 => self.piece = format!("{:x}\r\n{text}\r\n", text.len()).into_bytes(),
             Version::Http10 => self.piece = text.as_bytes().to_vec(),
@@ -201,58 +191,100 @@ impl Listing {
     }
 }
 
-/// Looks at some more entries, and keeps those that would be served.
-fn look(entries: &mut Entries, directory: &[u8], site: &Site, items: &mut Vec<Item>) -> io::Result<Behind> {
-    for _ in 0..ENTRIES_PER_CALL_MAX {
-        let Some(name) = entries.next() else { return Ok(Behind::Nothing) };
-        let name = name?;
-        if name.starts_with(b".") && !site.hidden {
-            continue;
-        }
-        let stat = match entries.stat(&name) {
-            // Where a link leads is asked of the root, which lets none lead outside.
-            Ok(Stat { kind: Kind::Link, .. }) => site.root.stat(&[directory, &name].concat()),
-            stat => stat,
-        };
-        // What is gone since, or is never served, is left out.
-        if let Ok(stat @ Stat { kind: Kind::File | Kind::Directory, .. }) = stat {
-            items.push(Item { name, stat });
-        }
+/// The rows of a piece.
+fn rows<'a>(mut next: impl FnMut() -> Option<table::Item<'a>>) -> String {
+    let mut rows = String::new();
+    // Bound: each row has some bytes.
+    while rows.len() < LISTING_PIECE_BYTES
+        && let Some(item) = next()
+    {
+        row(&item, &mut rows);
     }
-    Ok(Behind::More)
+    rows
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Config, Http};
     use super::*;
-    use crate::sys::files::Identity;
 
-    pub(super) fn item(name: &[u8], kind: Kind, size_bytes: u64, modified_s: i64) -> Item {
-        let identity = Identity { device: 0, inode: 0, size_bytes, modified_s, modified_ns: 0 };
-        Item { name: name.to_vec(), stat: Stat { kind, identity, changed_s: modified_s, changed_ns: 0 } }
+    const FILES: usize = 1_500;
+
+    fn site() -> (tempfile::TempDir, Http) {
+        let dir = tempfile::tempdir().unwrap();
+        for number in 0..FILES {
+            std::fs::write(dir.path().join(format!("{}", number * 7 % FILES)), b"").unwrap();
+        }
+        let http = Http::new(Config::new(dir.path())).unwrap();
+        (dir, http)
+    }
+
+    fn begin(site: &Site, budget: &Arc<Budget>) -> Listing {
+        let (dir, _) = site.root.open_file(b"").unwrap();
+        Listing::new(dir, b"", b"", Version::Http10, budget).unwrap()
+    }
+
+    /// All that fits into an outbox.
+    fn some(listing: &mut Listing, site: &Site) -> String {
+        let mut out = Outbox::new(32 << 10);
+        for _ in 0..FILES {
+            if listing.put(site, &mut out) != Put::Again {
+                break;
+            }
+        }
+        String::from_utf8(out.plain().unwrap_or_default().to_vec()).unwrap()
+    }
+
+    fn all(listing: &mut Listing, site: &Site) -> String {
+        let mut page = String::new();
+        while !matches!(listing.phase, Phase::Done) || !listing.piece.is_empty() {
+            page += &some(listing, site);
+        }
+        page
+    }
+
+    fn names(page: &str) -> Vec<String> {
+        let rows = page.split("<tr><td><a href=\"./").skip(1);
+        rows.map(|row| row.split('"').next().unwrap().to_owned()).collect()
     }
 
     #[test]
-    fn directories_come_first_and_the_rest_as_asked() {
-        let items = [
-            item(b"b", Kind::File, 10, 3),
-            item(b"A", Kind::File, 30, 1),
-            item(b"c", Kind::File, 20, 2),
-            item(b"y", Kind::Directory, 1, 9),
-            item(b"x", Kind::Directory, 2, 8),
-        ];
-        for (query, expected) in [
-            ("", "x y A b c"),
-            ("sort=-name", "y x c b A"),
-            ("a=b&sort=size", "x y b c A"),
-            ("sort=-size", "x y A c b"),
-            ("sort=modified", "x y A c b"),
-            ("sort=nonsense", "x y A b c"),
-        ] {
-            let mut sorted = items.to_vec();
-            sorted.sort_by(|a, b| Order::asked(query.as_bytes()).compare(a, b));
-            let names: Vec<_> = sorted.iter().map(|item| String::from_utf8_lossy(&item.name)).collect();
-            assert_eq!(names.join(" "), expected, "{query}");
-        }
+    fn without_budget_a_page_is_whole_and_unsorted_and_sorted_again_once_others_have_ended() {
+        let (_dir, http) = site();
+        let site = &http.shared.site;
+        let mut expected: Vec<String> = (0..FILES).map(|number| number.to_string()).collect();
+        expected.sort();
+        // Enough for one listing of this directory.
+        let budget = Arc::new(Budget::new(160_000));
+        let mut unread = begin(site, &budget);
+        let mut first = some(&mut unread, site);
+        let taken_bytes = budget.taken_bytes();
+        assert!(taken_bytes > 0);
+
+        let page = all(&mut begin(site, &budget), site);
+        assert!(page.contains("Too many listings at once"), "{page}");
+        let mut unsorted = names(&page);
+        assert_ne!(unsorted, expected);
+        unsorted.sort();
+        assert_eq!(unsorted, expected);
+        assert_eq!(budget.taken_bytes(), taken_bytes);
+
+        first += &all(&mut unread, site);
+        assert_eq!(names(&first), expected);
+        assert_eq!(budget.taken_bytes(), 0, "a page that is written needs nothing");
+        let mut cut = begin(site, &budget);
+        some(&mut cut, site);
+        drop(cut);
+        assert_eq!(budget.taken_bytes(), 0, "nor one that is cut");
+        assert_eq!(names(&all(&mut begin(site, &budget), site)), expected);
+    }
+
+    #[test]
+    fn a_page_that_nobody_reads_keeps_no_directory_open() {
+        let (_dir, http) = site();
+        let site = &http.shared.site;
+        let mut unread = begin(site, &Arc::new(Budget::new(1 << 20)));
+        some(&mut unread, site);
+        assert!(matches!(unread.phase, Phase::Sorted(_)), "{:?}", unread.phase);
     }
 }

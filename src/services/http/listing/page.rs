@@ -4,8 +4,7 @@ use std::fmt::{self, Write as _};
 
 use super::super::clock::calendar;
 use super::super::target::encode_segment;
-use super::{Behind, Column, Direction, Item, Order};
-use crate::sys::files::Kind;
+use super::table::{Column, Direction, Item, Order};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;font:1rem/1.5 system-ui,sans-serif}\
@@ -22,7 +21,16 @@ a{text-decoration:none}a:hover{text-decoration:underline}\
 
 pub(super) const PAGE_BOTTOM: &str = "</tbody></table></body></html>\n";
 
-pub(super) fn page_top(directory: &[u8], order: Order, behind: Behind) -> String {
+/// Whether the rows come sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sorting {
+    Done,
+    TooMany,
+    /// Other listings have the memory that this would take.
+    TooBusy,
+}
+
+pub(super) fn page_top(directory: &[u8], order: Order, sorting: Sorting) -> String {
     let mut title = String::from("/");
     escape(directory, &mut title);
     let mut crumbs = String::new();
@@ -34,17 +42,20 @@ pub(super) fn page_top(directory: &[u8], order: Order, behind: Behind) -> String
         escape(name, &mut crumbs);
         crumbs.push_str("</bdi></a>/");
     }
-    let head = match behind {
-        Behind::Nothing => {
+    let head = match sorting {
+        Sorting::Done => {
             [("Name", Column::Name), ("Size", Column::Size), ("Modified (UTC)", Column::Modified)]
                 .map(|(label, column)| sort_link(label, column, order))
                 .concat()
         }
-        Behind::More => "<th>Name<th>Size<th>Modified (UTC)".into(),
+        Sorting::TooMany | Sorting::TooBusy => "<th>Name<th>Size<th>Modified (UTC)".into(),
     };
-    let notice = match behind {
-        Behind::Nothing => "",
-        Behind::More => "<p>Too many files to sort: in the order of the directory.</p>",
+    let notice = match sorting {
+        Sorting::Done => "",
+        Sorting::TooMany => "<p>Too many files to sort: in the order of the directory.</p>",
+        Sorting::TooBusy => {
+            "<p>Too many listings at once to sort this one: in the order of the directory.</p>"
+        }
     };
     let parent = if depth > 0 { "<tr><td><a href=\"../\">../</a><td><td>" } else { "" };
     format!(
@@ -68,13 +79,13 @@ fn sort_link(label: &str, column: Column, order: Order) -> String {
     format!("<th{aria}><a href=\"?sort={sign}{name}\">{label}{arrow}</a>")
 }
 
-pub(super) fn row(item: &Item, rows: &mut String) {
-    let slash = if item.stat.kind == Kind::Directory { "/" } else { "" };
+pub(super) fn row(item: &Item<'_>, rows: &mut String) {
+    let slash = if item.is_directory { "/" } else { "" };
     // The leading dot keeps a name with a colon from being a scheme.
-    add(rows, format_args!("<tr><td><a href=\"./{}{slash}\"><bdi>", encode_segment(&item.name)));
-    escape(&item.name, rows);
-    let size = if slash.is_empty() { human(item.stat.identity.size_bytes) } else { String::new() };
-    let modified = calendar(item.stat.identity.modified_s.try_into().unwrap_or(0), "%Y-%m-%d %H:%M");
+    add(rows, format_args!("<tr><td><a href=\"./{}{slash}\"><bdi>", encode_segment(item.name)));
+    escape(item.name, rows);
+    let size = if slash.is_empty() { human(item.size_bytes) } else { String::new() };
+    let modified = calendar(item.modified_s.try_into().unwrap_or(0), "%Y-%m-%d %H:%M");
     add(rows, format_args!("</bdi>{slash}</a><td>{size}<td>{modified}\n"));
 }
 
@@ -118,13 +129,15 @@ fn human(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::services::http::listing::tests::item;
+    fn item(name: &[u8], is_directory: bool) -> Item<'_> {
+        Item { name, is_directory, size_bytes: 5, modified_s: 0, modified_ns: 0 }
+    }
 
     #[test]
     fn a_hostile_name_is_text_and_a_link_beneath_the_directory() {
         let mut html = String::new();
-        row(&item(b"<script>\"&'\xff\n", Kind::File, 5, 0), &mut html);
-        row(&item(b"javascript:x", Kind::Directory, 5, 0), &mut html);
+        row(&item(b"<script>\"&'\xff\n", false), &mut html);
+        row(&item(b"javascript:x", true), &mut html);
         assert!(html.contains("<bdi>&lt;script&gt;&quot;&amp;&#39;\u{fffd}\u{fffd}</bdi>"), "{html}");
         assert!(html.contains("href=\"./%3Cscript%3E%22%26%27%FF%0A\""), "{html}");
         assert!(html.contains("href=\"./javascript%3Ax/\""), "{html}");

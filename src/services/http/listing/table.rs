@@ -1,0 +1,370 @@
+//! The entries of a directory in little memory, out of one budget for all listings, and their order.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{self, AtomicUsize};
+
+use crate::sys::files::{Kind, Stat};
+
+/// Entries that are sorted at once. A longer run holds up the others, more runs cost more when they are merged.
+const RUN_ENTRIES: usize = 256;
+/// What is set aside for the name of an entry that was not read yet: the longest there is on most file systems, `NAME_MAX`. A
+/// longer one is accounted for with the next.
+const NAME_BYTES_MAX: usize = 255;
+
+/// What a listing is sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Order {
+    pub(super) column: Column,
+    pub(super) direction: Direction,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Column {
+    Name,
+    Size,
+    Modified,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    Up,
+    Down,
+}
+
+impl Order {
+    /// From a query such as `sort=-size`; by name if it says nothing.
+    pub(super) fn asked(query: &[u8]) -> Order {
+        let mut settings = query.split(|&byte| byte == b'&');
+        let asked = settings.find_map(|setting| setting.strip_prefix(b"sort=")).unwrap_or_default();
+        let (direction, column) = match asked.strip_prefix(b"-") {
+            Some(column) => (Direction::Down, column),
+            None => (Direction::Up, asked),
+        };
+        let column = match column {
+            b"size" => Column::Size,
+            b"modified" => Column::Modified,
+            _ => Column::Name,
+        };
+        Order { column, direction }
+    }
+
+    /// Directories first; what is equal is sorted by name.
+    fn compare(self, a: &Item<'_>, b: &Item<'_>) -> Ordering {
+        let by_name = || folded(a.name).cmp(folded(b.name)).then_with(|| a.name.cmp(b.name));
+        let key = match self.column {
+            Column::Name => by_name(),
+            // What a directory itself takes on the disk means nothing to people.
+            Column::Size if a.is_directory => Ordering::Equal,
+            Column::Size => a.size_bytes.cmp(&b.size_bytes),
+            Column::Modified => (a.modified_s, a.modified_ns).cmp(&(b.modified_s, b.modified_ns)),
+        };
+        let key = if self.direction == Direction::Down { key.reverse() } else { key };
+        b.is_directory.cmp(&a.is_directory).then(key).then_with(by_name)
+    }
+}
+
+fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
+    name.iter().map(u8::to_ascii_lowercase)
+}
+
+/// Bytes that the entries of all listings may take together.
+#[derive(Debug)]
+pub(in super::super) struct Budget {
+    taken_bytes: AtomicUsize,
+    bytes_max: usize,
+}
+
+impl Budget {
+    pub(in super::super) fn new(bytes_max: usize) -> Budget {
+        Budget { taken_bytes: AtomicUsize::new(0), bytes_max }
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let taken = |taken: usize| taken.checked_add(bytes).filter(|sum| *sum <= self.bytes_max);
+        self.taken_bytes.fetch_update(atomic::Ordering::Relaxed, atomic::Ordering::Relaxed, taken).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.taken_bytes.fetch_sub(bytes, atomic::Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(super) fn taken_bytes(&self) -> usize {
+        self.taken_bytes.load(atomic::Ordering::Relaxed)
+    }
+}
+
+/// An entry as it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Item<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) is_directory: bool,
+    pub(super) size_bytes: u64,
+    pub(super) modified_s: i64,
+    pub(super) modified_ns: u32,
+}
+
+/// An entry as it is kept.
+#[derive(Debug)]
+struct Entry {
+    size_bytes: u64,
+    modified_s: i64,
+    modified_ns: u32,
+    name_at: u32,
+    name_len: u16,
+    is_directory: bool,
+}
+
+/// The entries that were looked at, in the order of the directory.
+#[derive(Debug)]
+pub(super) struct Table {
+    budget: Arc<Budget>,
+    /// Of the budget: given back at the end of the table, whatever that is.
+    taken_bytes: usize,
+    names: Vec<u8>,
+    entries: Vec<Entry>,
+    /// Numbers of entries: runs of `RUN_ENTRIES`, each sorted.
+    sorted: Vec<u16>,
+}
+
+impl Table {
+    pub(super) fn new(budget: Arc<Budget>) -> Table {
+        Table { budget, taken_bytes: 0, names: Vec::new(), entries: Vec::new(), sorted: Vec::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Makes room for so many entries more, if the budget has it.
+    pub(super) fn make_room(&mut self, entries: usize) -> bool {
+        let names_bytes = self.names.len() + entries * NAME_BYTES_MAX;
+        let entries = self.entries.len() + entries;
+        if !self.hold(names_bytes + entries * (size_of::<Entry>() + size_of::<u16>())) {
+            return false;
+        }
+        // No more than is needed: what a vector adds by itself would not be accounted for.
+        self.names.reserve_exact(names_bytes - self.names.len());
+        self.entries.reserve_exact(entries - self.entries.len());
+        self.sorted.reserve_exact(entries - self.sorted.len());
+        true
+    }
+
+    /// Gives back the room that no entry took.
+    pub(super) fn shrink(&mut self) {
+        self.names.shrink_to_fit();
+        self.entries.shrink_to_fit();
+        self.sorted.shrink_to_fit();
+        let entries_bytes = self.entries.capacity() * size_of::<Entry>();
+        let held =
+            self.hold(self.names.capacity() + entries_bytes + self.sorted.capacity() * size_of::<u16>());
+        debug_assert!(held, "there is less of everything than before");
+    }
+
+    /// Takes from the budget, or gives back, so that `bytes` are held.
+    fn hold(&mut self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.taken_bytes);
+        if more > 0 && !self.budget.take(more) {
+            return false;
+        }
+        self.budget.give_back(self.taken_bytes.saturating_sub(bytes));
+        self.taken_bytes = bytes;
+        true
+    }
+
+    /// Forgets all entries.
+    pub(super) fn clear(&mut self) {
+        (self.names, self.entries, self.sorted) = Default::default();
+        self.hold(0);
+    }
+
+    /// Keeps an entry, a regular file or a directory.
+    pub(super) fn push(&mut self, name: &[u8], stat: &Stat) {
+        let name = &name[..name.len().min(u16::MAX.into())];
+        self.entries.push(Entry {
+            size_bytes: stat.identity.size_bytes,
+            modified_s: stat.identity.modified_s,
+            modified_ns: stat.identity.modified_ns,
+            name_at: self.names.len() as u32,
+            name_len: name.len() as u16,
+            is_directory: stat.kind == Kind::Directory,
+        });
+        self.names.extend_from_slice(name);
+    }
+
+    pub(super) fn item(&self, number: usize) -> Option<Item<'_>> {
+        let entry = self.entries.get(number)?;
+        let Entry { size_bytes, modified_s, modified_ns, is_directory, .. } = *entry;
+        let name = &self.names[entry.name_at as usize..][..usize::from(entry.name_len)];
+        Some(Item { name, is_directory, size_bytes, modified_s, modified_ns })
+    }
+
+    /// Sorts the next run, if there are entries enough for one, or if these are the `last` ones. To be called at least once for
+    /// each `RUN_ENTRIES` entries, of which there are at most 65,536.
+    pub(super) fn sort_run(&mut self, order: Order, last: bool) {
+        let start = self.sorted.len();
+        let end = self.entries.len().min(start + RUN_ENTRIES);
+        if end - start == RUN_ENTRIES || last {
+            let mut sorted = std::mem::take(&mut self.sorted);
+            sorted.extend((start..end).map(|number| number as u16));
+            sorted[start..].sort_unstable_by(|a, b| self.compare(order, *a, *b));
+            self.sorted = sorted;
+        }
+    }
+
+    fn compare(&self, order: Order, a: u16, b: u16) -> Ordering {
+        match (self.item(a.into()), self.item(b.into())) {
+            (Some(a), Some(b)) => order.compare(&a, &b),
+            (a, b) => a.is_some().cmp(&b.is_some()),
+        }
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        self.hold(0);
+    }
+}
+
+/// All runs of a table as one, entry by entry.
+#[derive(Debug)]
+pub(super) struct Merge {
+    order: Order,
+    /// What is left of each run that is not at its end. The next entry of all is the first of the last one.
+    runs: Vec<Range<u16>>,
+}
+
+impl Merge {
+    pub(super) fn new(table: &Table, order: Order) -> Merge {
+        let starts = (0..table.sorted.len()).step_by(RUN_ENTRIES);
+        let end = |start: usize| table.sorted.len().min(start + RUN_ENTRIES);
+        let mut merge = Merge { order, runs: Vec::new() };
+        for run in starts.map(|start| start as u16..end(start) as u16) {
+            merge.insert(run, table);
+        }
+        merge
+    }
+
+    /// The next entry; it costs as many comparisons as the number of runs has binary digits.
+    pub(super) fn next<'a>(&mut self, table: &'a Table) -> Option<Item<'a>> {
+        let mut run = self.runs.pop()?;
+        let number = table.sorted[usize::from(run.next()?)];
+        self.insert(run, table);
+        table.item(number.into())
+    }
+
+    fn insert(&mut self, run: Range<u16>, table: &Table) {
+        if !run.is_empty() {
+            let first = |run: &Range<u16>| table.sorted[usize::from(run.start)];
+            let behind = |other: &Range<u16>| table.compare(self.order, first(other), first(&run)).is_gt();
+            let at = self.runs.partition_point(behind);
+            self.runs.insert(at, run);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sys::files::Identity;
+
+    fn stat(kind: Kind, size_bytes: u64, modified_s: i64) -> Stat {
+        let identity = Identity { device: 0, inode: 0, size_bytes, modified_s, modified_ns: 0 };
+        Stat { kind, identity, changed_s: modified_s, changed_ns: 0 }
+    }
+
+    /// The names as a table of them is merged.
+    fn sorted(entries: &[(Vec<u8>, Stat)], query: &str) -> Vec<Vec<u8>> {
+        let order = Order::asked(query.as_bytes());
+        let mut table = Table::new(Arc::new(Budget::new(1 << 20)));
+        for (name, stat) in entries {
+            assert!(table.make_room(1));
+            table.push(name, stat);
+            table.sort_run(order, false);
+        }
+        table.sort_run(order, true);
+        let mut merge = Merge::new(&table, order);
+        std::iter::from_fn(|| merge.next(&table).map(|item| item.name.to_vec())).collect()
+    }
+
+    #[test]
+    fn directories_come_first_and_the_rest_as_asked() {
+        let entries = [
+            (b"b".to_vec(), stat(Kind::File, 10, 3)),
+            (b"A".to_vec(), stat(Kind::File, 30, 1)),
+            (b"c".to_vec(), stat(Kind::File, 20, 2)),
+            (b"y".to_vec(), stat(Kind::Directory, 1, 9)),
+            (b"x".to_vec(), stat(Kind::Directory, 2, 8)),
+        ];
+        for (query, expected) in [
+            ("", "x y A b c"),
+            ("sort=-name", "y x c b A"),
+            ("a=b&sort=size", "x y b c A"),
+            ("sort=-size", "x y A c b"),
+            ("sort=modified", "x y A c b"),
+            ("sort=nonsense", "x y A b c"),
+        ] {
+            assert_eq!(sorted(&entries, query).join(&b' '), expected.as_bytes(), "{query}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Sorted by keys that are made once, whole, by the standard library.
+        #[test]
+        fn runs_that_are_merged_are_in_the_same_order_as_all_sorted_at_once(
+            kinds in prop::collection::vec((any::<bool>(), 0u64..9, 0i64..9), 0..1_000),
+            query in prop::sample::select(&["", "sort=-name", "sort=size", "sort=-size", "sort=modified", "sort=-modified"][..]),
+            seed in any::<u32>(),
+        ) {
+            let name = |number: usize| {
+                let mixed = (number as u32).wrapping_mul(2_654_435_761) ^ seed;
+                format!("{}{number}", if mixed & 1 == 0 { "a" } else { "B" }).into_bytes()
+            };
+            let kind = |is_directory| if is_directory { Kind::Directory } else { Kind::File };
+            let entries: Vec<_> = kinds.iter().enumerate()
+                .map(|(number, (is_directory, size, modified))| (name(number), stat(kind(*is_directory), *size, *modified)))
+                .collect();
+            let mut expected = entries.clone();
+            let by_name = |(name, _): &(Vec<u8>, Stat)| (name.to_ascii_lowercase(), name.clone());
+            expected.sort_by_key(by_name);
+            let value = |(_, stat): &(Vec<u8>, Stat)| match (query.trim_start_matches("sort=").trim_start_matches('-'), stat.kind) {
+                ("size", Kind::Directory) | ("" | "name", _) => 0,
+                ("size", _) => stat.identity.size_bytes.cast_signed(),
+                _ => stat.identity.modified_s,
+            };
+            let down = query.contains('-');
+            if query == "sort=-name" {
+                expected.reverse();
+            }
+            expected.sort_by_key(|entry| if down { -value(entry) } else { value(entry) });
+            expected.sort_by_key(|(_, stat)| stat.kind != Kind::Directory);
+            let expected: Vec<Vec<u8>> = expected.into_iter().map(|(name, _)| name).collect();
+            prop_assert_eq!(sorted(&entries, query), expected);
+        }
+    }
+
+    #[test]
+    fn what_entries_take_is_of_one_budget_and_given_back() {
+        let budget = Arc::new(Budget::new(20_000));
+        let mut one = Table::new(Arc::clone(&budget));
+        let mut other = Table::new(Arc::clone(&budget));
+        assert!(one.make_room(60) && !other.make_room(60), "{budget:?}");
+        one.push(b"name", &stat(Kind::File, 1, 1));
+        one.sort_run(Order::asked(b""), true);
+        one.shrink();
+        assert_eq!(budget.taken_bytes(), 4 + size_of::<Entry>() + 2);
+        assert!(other.make_room(60));
+        other.clear();
+        drop(one);
+        assert_eq!(budget.taken_bytes(), 0);
+        assert!(other.make_room(60));
+        drop(other);
+        assert_eq!(budget.taken_bytes(), 0);
+    }
+}
