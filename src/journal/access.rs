@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::sys::signals;
 use crate::sys::sink::Sink;
@@ -244,13 +244,9 @@ impl AccessLog {
 
     /// Writes what waits, for the last time: a reader that still reads is given a moment. Tells what is lost.
     pub(super) fn end(&mut self) {
-        let until = Instant::now() + Duration::from_millis(FAREWELL_MS);
-        // Bound: the moment. A signal may cut a wait short.
-        while self.write() == Tried::Blocked {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.sink.wait(left).is_err() {
-                break;
-            }
+        if self.write() == Tried::Blocked {
+            let written = self.sink.write_within(&self.waiting, Duration::from_millis(FAREWELL_MS));
+            self.forget(written);
         }
         let left_lines = self.waiting.iter().filter(|&&byte| byte == b'\n').count() as u64;
         let lost_before = match self.flow {

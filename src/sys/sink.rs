@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::wait;
 
@@ -77,8 +77,31 @@ impl Sink {
         }
     }
 
+    /// Writes what is taken within `max`: how many bytes that was. A signal does not end the waiting.
+    pub fn write_within(&self, lines: &[u8], max: Duration) -> usize {
+        let until = Instant::now() + max;
+        let mut written = 0;
+        // Bound: the bytes, and the time.
+        while written < lines.len() {
+            match self.write_now(&lines[written..]) {
+                Ok(0) => break,
+                Ok(len) => written += len,
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
+                {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() || self.wait(left).is_err() {
+                        break;
+                    }
+                }
+                Err(_) => break,
+            }
+        }
+        written
+    }
+
     /// Waits until something can be written, or an error be learned by writing, for `max` at most; whether it is so.
-    pub fn wait(&self, max: Duration) -> io::Result<bool> {
+    fn wait(&self, max: Duration) -> io::Result<bool> {
         wait::writable(self.file.as_fd(), max)
     }
 }
