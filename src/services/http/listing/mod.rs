@@ -43,7 +43,6 @@ enum Phase {
     Sorted(Merge),
     /// The rows are written as the entries come, from this one of the table on. Behind them there may be more.
     Unsorted(usize, Option<Entries>),
-    Bottom,
     End,
     Done,
 }
@@ -100,39 +99,36 @@ impl Listing {
             Phase::Collect(entries) => return self.collect(entries, site),
             Phase::Sorted(mut merge) => {
                 let rows = rows(|| merge.next(&self.table));
-                self.phase = if rows.is_empty() { Phase::Bottom } else { Phase::Sorted(merge) };
-                self.write(&rows);
+                if rows.is_empty() {
+                    self.write_bottom();
+                } else {
+                    self.phase = Phase::Sorted(merge);
+                    self.write(&rows);
+                }
             }
             Phase::Unsorted(mut next, entries) => {
                 let rows = rows(|| {
                     next += 1;
                     self.table.item(next - 1)
                 });
-                self.phase = match (rows.is_empty(), entries) {
-                    (false, entries) => Phase::Unsorted(next, entries),
-                    (true, None) => Phase::Bottom,
-                    (true, Some(mut entries)) => {
+                match entries {
+                    entries if !rows.is_empty() => {
+                        self.phase = Phase::Unsorted(next, entries);
+                        self.write(&rows);
+                    }
+                    None => self.write_bottom(),
+                    Some(mut entries) => {
                         self.table.clear();
                         let behind = self.look(&mut entries, site, ENTRIES_UNSORTED_MAX)?;
-                        Phase::Unsorted(0, Some(entries).filter(|_| behind == Behind::More))
+                        self.phase = Phase::Unsorted(0, Some(entries).filter(|_| behind == Behind::More));
+                        return Ok(Put::Again);
                     }
-                };
-                self.write(&rows);
-            }
-            Phase::Bottom => {
-                self.table.clear();
-                self.write(PAGE_BOTTOM);
-                self.phase = Phase::End;
-            }
-            Phase::End => {
-                if self.framing == Version::Http11 {
-                    self.piece.extend_from_slice(b"0\r\n\r\n");
                 }
             }
-            Phase::Done => {}
+            Phase::End if self.framing == Version::Http11 => self.piece.extend_from_slice(b"0\r\n\r\n"),
+            Phase::End | Phase::Done => {}
         }
-        let is_done = matches!(self.phase, Phase::Done) || !self.piece.is_empty();
-        Ok(if is_done { Put::Done } else { Put::Again })
+        Ok(Put::Done)
     }
 
     /// Looks at more entries while they can be sorted. Then the directory is closed, or the page comes unsorted.
@@ -180,10 +176,14 @@ impl Listing {
         Ok(Behind::More)
     }
 
+    fn write_bottom(&mut self) {
+        self.table.clear();
+        self.write(PAGE_BOTTOM);
+        self.phase = Phase::End;
+    }
+
+    /// Makes a piece of `text`, which is not empty: a chunk of nothing would be the last.
     fn write(&mut self, text: &str) {
-        if text.is_empty() {
-            return; // a chunk of nothing would be the last
-        }
         match self.framing {
             Version::Http11 => self.piece = format!("{:x}\r\n{text}\r\n", text.len()).into_bytes(),
             Version::Http10 => self.piece = text.as_bytes().to_vec(),
@@ -277,6 +277,29 @@ mod tests {
         drop(cut);
         assert_eq!(budget.taken_bytes(), 0, "nor one that is cut");
         assert_eq!(names(&all(&mut begin(site, &budget), site)), expected);
+    }
+
+    #[test]
+    fn a_small_page_takes_one_call_and_a_large_one_is_collected_and_sorted_a_bounded_part_in_each() {
+        let (dir, http) = site();
+        let site = &http.shared.site;
+        let mut large = begin(site, &Arc::new(Budget::new(1 << 20)));
+        let mut out = Outbox::new(1 << 20);
+        let mut before = (0, 0);
+        while large.put(site, &mut out) == Put::Again {
+            let after = (large.table.len(), large.table.sorted_len());
+            assert!(after.0 - before.0 <= ENTRIES_PER_CALL_MAX, "{before:?} {after:?}");
+            assert!(after.1 - before.1 <= 2 * ENTRIES_PER_CALL_MAX, "{before:?} {after:?}");
+            before = after;
+        }
+        assert!(before.1 >= FILES - 2 * ENTRIES_PER_CALL_MAX, "{before:?}");
+        let small = dir.path().join("small");
+        std::fs::create_dir(&small).unwrap();
+        std::fs::write(small.join("file"), b"").unwrap();
+        let (dir, _) = site.root.open_file(b"small").unwrap();
+        let mut small =
+            Listing::new(dir, b"small", b"", Version::Http11, &Arc::new(Budget::new(1 << 20))).unwrap();
+        assert_eq!(small.put(site, &mut Outbox::new(32 << 10)), Put::Done);
     }
 
     #[test]
