@@ -34,8 +34,7 @@ fn counted(server: &Server, converse: impl FnOnce()) -> Option<HashMap<String, u
     let mut denied = false;
     eventually("strace is attached or refused", || {
         denied = strace.try_wait().unwrap().is_some();
-        let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-        denied || status.lines().any(|line| line == format!("TracerPid:\t{}", strace.id()))
+        denied || is_traced(server, strace.id())
     });
     if denied {
         println!("SKIPPED: tracing a process is not allowed here");
@@ -51,6 +50,16 @@ fn counted(server: &Server, converse: impl FnOnce()) -> Option<HashMap<String, u
     let table = std::fs::read_to_string(counts.path()).unwrap();
     println!("{table}");
     Some(table.lines().filter_map(row).collect())
+}
+
+/// Whether each of its threads is: they are attached to one after the other.
+fn is_traced(server: &Server, tracer: u32) -> bool {
+    let line = format!("TracerPid:\t{tracer}");
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    tasks.flatten().all(|task| {
+        let status = std::fs::read_to_string(task.path().join("status"));
+        status.is_ok_and(|status| status.lines().any(|said| said == line))
+    })
 }
 
 /// `% time, seconds, usecs/call, calls, [errors,] syscall`.
