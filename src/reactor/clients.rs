@@ -74,15 +74,16 @@ impl<S: Service> Reactor<S> {
         }
     }
 
-    /// Latches what the last wait did not tell. Bound: more rounds than the clients and all else that is watched could fill.
+    /// Latches what the wait did not tell, and what came between it and the reading of the clock: the process may have been
+    /// stopped there. Bound: more rounds than the clients and all else that is watched could fill.
     fn latch_rest(&mut self) -> io::Result<()> {
         let rounds_max = (self.clients.len() + self.listeners.len()) / self.events.capacity() + REST_ROUNDS;
         for _ in 0..rounds_max {
+            self.look(Some(Duration::ZERO))?;
+            self.latch();
             if self.told == Told::All {
                 break;
             }
-            self.look(Some(Duration::ZERO))?;
-            self.latch();
         }
         Ok(())
     }
@@ -207,5 +208,42 @@ impl<S: Service> Reactor<S> {
             self.cut += 1;
         }
         self.accepting = super::accept::Accepting::Open;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::time::{Duration, Instant};
+
+    use crate::reactor::{Limits, Reactor};
+    use crate::services::Echo;
+
+    /// A process that is stopped right behind its wait reads the clock when it goes on.
+    #[test]
+    fn bytes_that_come_between_the_wait_and_the_reading_of_the_clock_win() {
+        let directory = tempfile::tempdir().unwrap();
+        let address = format!("unix:{}", directory.path().join("echo.sock").display());
+        let mut reactor = Reactor::new(Limits { idle_ms: 60_000, ..Limits::default() }).unwrap();
+        reactor.bind(&address, Echo).unwrap();
+        let mut client = UnixStream::connect(&address["unix:".len()..]).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        for _ in 0..3 {
+            reactor.turn(Some(Duration::ZERO)).unwrap();
+        }
+        assert_eq!(reactor.clients.len(), 1);
+
+        reactor.wait(Instant::now(), Some(Duration::ZERO)).unwrap();
+        client.write_all(b"in time").unwrap();
+        let goes_on = Instant::now() + Duration::from_secs(90);
+        reactor.go_on(goes_on).unwrap();
+        for _ in 0..3 {
+            reactor.wait(goes_on, Some(Duration::ZERO)).unwrap();
+            reactor.go_on(goes_on).unwrap();
+        }
+        let mut answer = [0; 7];
+        client.read_exact(&mut answer).expect("it is answered, not ended");
+        assert_eq!(&answer, b"in time");
     }
 }

@@ -284,7 +284,11 @@ impl<S: Service> Reactor<S> {
     /// A turn that begins at `begins`; also says when it ended. In steady state the clock is read twice a turn.
     fn turn_from(&mut self, begins: Instant, wait_max: Option<Duration>) -> io::Result<(Turn, Instant)> {
         self.wait(begins, wait_max)?;
-        let woke = Instant::now();
+        self.go_on(Instant::now())
+    }
+
+    /// What follows the wait, which ended at `woke`.
+    fn go_on(&mut self, woke: Instant) -> io::Result<(Turn, Instant)> {
         let now = self.clock.at(woke);
         self.latch();
         self.take_wakes();
