@@ -67,7 +67,6 @@ fn the_exit_code_tells_what_came_of_it() {
         (&["--expect=soon"], 2, "p99<5ms"),
         (&["--depth=0"], 2, "the depth is"),
         (&["--source=203.0.113.9"], 1, "--source"),
-        (&["--json=/no/such/folder/x"], 1, "take another path"),
     ] {
         let done = load(&target, args);
         let said = text(&done.stderr);
@@ -77,6 +76,39 @@ fn the_exit_code_tells_what_came_of_it() {
     let nobody = load("echo@127.0.0.1:1", &[]);
     assert_eq!(nobody.status.code(), Some(1));
     assert!(text(&nobody.stderr).contains("127.0.0.1:1: refused"), "{nobody:?}");
+}
+
+/// The run is not even begun: nothing is said but the mistake.
+#[test]
+fn a_file_that_cannot_be_written_is_told_before_the_run() {
+    let (_server, target) = echo();
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept");
+    std::fs::write(&kept, "kept").unwrap();
+    let kept = kept.to_str().unwrap();
+    for flag in ["--json", "--csv", "--hgrm"] {
+        let bad = format!("{flag}=/no/such/folder/x");
+        let done = load(&target, &[&bad, if flag == "--json" { "--csv" } else { "--json" }, kept]);
+        let said = text(&done.stderr);
+        assert_eq!((done.status.code(), text(&done.stdout)), (Some(1), ""), "{flag}: {said}");
+        let told = format!("oneloop: cannot write {flag} /no/such/folder/x: ");
+        assert!(said.starts_with(&told) && said.lines().count() == 1, "{flag}: {said}");
+    }
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), "kept");
+}
+
+/// The device opens for writing, and is full (full(4)).
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_fails_at_the_end_is_lost_alone() {
+    let (_server, target) = echo();
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("csv");
+    let done = load(&target, &["--json=/dev/full", "--csv", csv.to_str().unwrap()]);
+    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    assert!(text(&done.stderr).starts_with("oneloop: cannot write --json /dev/full: "), "{done:?}");
+    assert!(text(&done.stdout).contains("p99.99"), "the table: {}", text(&done.stdout));
+    assert!(std::fs::read_to_string(csv).unwrap().starts_with("phase,"), "the other file");
 }
 
 #[test]

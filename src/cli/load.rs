@@ -1,14 +1,12 @@
 //! `oneloop load`: from what was typed to a load and its report.
 
-use std::fs;
-use std::io::{self, Write};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::load_files::FileArgs;
 use super::target::{Kind, Target};
 use super::units::{Bytes, Ms};
 use super::{Failure, load_table};
@@ -108,15 +106,8 @@ struct OutputArgs {
     /// about errors, errors=0 is checked
     #[arg(long, value_name = "CHECK")]
     expect: Vec<Expectation>,
-    /// Write everything as JSON to this file; "-" is standard output, in place of the table
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Write throughput and latency over time as CSV to this file; "-" as above
-    #[arg(long, value_name = "FILE")]
-    csv: Option<PathBuf>,
-    /// Write the distribution of latencies, in the form of .hgrm files, to this file; "-" as above
-    #[arg(long, value_name = "FILE")]
-    hgrm: Option<PathBuf>,
+    #[command(flatten)]
+    files: FileArgs,
 }
 
 const AFTER_HELP: &str = "\
@@ -230,9 +221,10 @@ impl From<ArrivalsArg> for Arrivals {
 pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
     let plan = args.plan();
     args.check(&plan)?;
+    args.output.files.check()?;
     let report = args.run(&plan)?;
     let nobody = report.connections.established == 0;
-    write_out(&args.output, &report, !nobody)?;
+    args.output.files.write(&report, !nobody)?;
     if nobody {
         let why = report.first_error.as_deref().unwrap_or("no connection");
         return Err(Failure::System(format!(
@@ -285,36 +277,6 @@ fn show(bar: &ProgressBar, progress: &Progress) {
         progress.connections_open,
         progress.errors
     ));
-}
-
-fn write_out(output: &OutputArgs, report: &Report, with_table: bool) -> Result<(), Failure> {
-    let json = |report: &Report| serde_json::to_string_pretty(report).map(|json| json + "\n");
-    let mut table_is_due = with_table;
-    let mut write_one = |path: Option<&PathBuf>, text: &dyn Fn() -> Result<String, Failure>| {
-        let Some(path) = path else { return Ok(()) };
-        table_is_due &= path != Path::new("-");
-        write_text(path, &text()?)
-    };
-    write_one(output.json.as_ref(), &|| json(report).map_err(Failure::system))?;
-    write_one(output.csv.as_ref(), &|| Ok(report.to_csv()))?;
-    write_one(output.hgrm.as_ref(), &|| Ok(report.to_hgrm()))?;
-    if table_is_due { write_text(Path::new("-"), &load_table::of(report)) } else { Ok(()) }
-}
-
-fn write_text(path: &Path, text: &str) -> Result<(), Failure> {
-    if path == Path::new("-") {
-        let mut out = io::stdout().lock();
-        return match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            // A reader that has seen enough, such as `head`, is no failure.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Failure::System(format!("cannot write to standard output: {error}")))
-            }
-            _ => Ok(()),
-        };
-    }
-    fs::write(path, text).map_err(|error| {
-        Failure::System(format!("cannot write {}: {error}; take another path", path.display()))
-    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod documents;
 mod http;
 mod limits;
 mod load;
+mod load_files;
 mod load_table;
 mod logging;
 mod serve;

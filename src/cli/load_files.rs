@@ -1,0 +1,130 @@
+//! Where the report of a load goes: the table to standard output, and behind it each file that was asked for.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{Failure, load_table};
+use crate::load::Report;
+
+#[derive(Debug, Args)]
+pub(super) struct FileArgs {
+    /// Write everything as JSON to this file; "-" is standard output, in place of the table
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write throughput and latency over time as CSV to this file; "-" as above
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Write the distribution of latencies, in the form of .hgrm files, to this file; "-" as above
+    #[arg(long, value_name = "FILE")]
+    hgrm: Option<PathBuf>,
+}
+
+/// A report in one form.
+type Form = fn(&Report) -> String;
+
+impl FileArgs {
+    /// Each that was asked for, by its flag.
+    fn asked(&self) -> impl Iterator<Item = (&'static str, &Path, Form)> {
+        let all: [(_, _, Form); 3] = [
+            ("--json", &self.json, json),
+            ("--csv", &self.csv, Report::to_csv),
+            ("--hgrm", &self.hgrm, Report::to_hgrm),
+        ];
+        all.into_iter().filter_map(|(flag, path, form)| Some((flag, path.as_deref()?, form)))
+    }
+
+    /// Whether each file can be written, as far as can be told before there is something to write: what was measured in
+    /// an hour is not to be lost to a letter in a path.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        for (flag, path, _) in self.asked().filter(|(_, path, _)| !is_standard_output(path)) {
+            try_to_write(path).map_err(|error| refused(flag, path, &error))?;
+        }
+        Ok(())
+    }
+
+    /// The table first: what cannot be written then is lost alone. Each file is tried; the first that fails is told.
+    pub(super) fn write(&self, report: &Report, with_table: bool) -> Result<(), Failure> {
+        let mut done = Ok(());
+        if with_table && !self.asked().any(|(_, path, _)| is_standard_output(path)) {
+            done = say(&load_table::of(report));
+        }
+        for (flag, path, form) in self.asked() {
+            let text = form(report);
+            let written = if is_standard_output(path) {
+                say(&text)
+            } else {
+                fs::write(path, text).map_err(|error| refused(flag, path, &error))
+            };
+            done = done.and(written);
+        }
+        done
+    }
+}
+
+fn is_standard_output(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+fn json(report: &Report) -> String {
+    // Numbers, texts and lists: there is nothing in it that JSON could refuse.
+    serde_json::to_string_pretty(report).map_or_else(|error| error.to_string(), |json| json + "\n")
+}
+
+/// Leaves everything as it was. A pipe or a device is left alone: to open it may wait for its reader, or end him.
+fn try_to_write(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() || found.is_dir() => {
+            OpenOptions::new().append(true).open(path).map(drop)
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            match OpenOptions::new().write(true).create_new(true).open(path) {
+                Ok(_) => fs::remove_file(path),
+                // A link to a file that is yet to come.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                Err(error) => Err(error),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn refused(flag: &str, path: &Path, error: &io::Error) -> Failure {
+    Failure::System(format!("cannot write {flag} {}: {error}; take another path", path.display()))
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // A reader that has seen enough, such as `head`, is no failure.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::System(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_tried_without_a_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("old"), "kept").unwrap();
+        std::os::unix::fs::symlink(at("target"), at("link")).unwrap();
+        nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for name in ["new", "old", "link", "fifo"] {
+            assert!(try_to_write(&at(name)).is_ok(), "{name}");
+        }
+        assert_eq!(fs::read_to_string(at("old")).unwrap(), "kept");
+        assert!(!at("new").exists() && !at("target").exists() && at("link").is_symlink());
+        for name in [".", "none/x", "old/x"] {
+            assert!(try_to_write(&at(name)).is_err(), "{name}");
+        }
+    }
+}
