@@ -227,3 +227,23 @@ fn the_report_needs_nothing_but_itself() {
     }
     assert!(!report.contains("other <&> server"), "names are escaped");
 }
+
+#[test]
+fn a_file_of_the_report_that_cannot_be_written_is_lost_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    compared(directory.path(), Extent::Quick);
+    let raw = directory.path().join(export::RAW);
+    let output = directory.path().join("again");
+    fs::create_dir_all(output.join("report.html")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
+    let done = command.args(["compare", "--replay"]).arg(&raw).arg("--output").arg(&output).output().unwrap();
+    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    let [told, said] = [done.stdout, done.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert!(told.contains("process control"), "the table: {told}");
+    for part in ["report.html: ", &format!("compare --replay {}", raw.display())] {
+        assert!(said.contains(part) && said.lines().count() == 1, "{said}");
+    }
+    for name in ["results.json", "raw.csv"] {
+        assert!(output.join(name).is_file(), "{name}");
+    }
+}

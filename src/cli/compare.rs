@@ -184,7 +184,7 @@ fn compare_with(
     let mut bar = Bar::new(&header, estimate);
     let runs = compare(&header, executor, &raw, stop, &mut bar).map_err(|error| told(&raw, &error))?;
     bar.shown.finish_and_clear();
-    finish(&directory, header, &runs)?;
+    finish(&directory, &raw, header, &runs)?;
     if stop() {
         let what = format!("interrupted: {} of {} runs were made, and are reported", runs.len(), steps.len());
         return Err(Failure::System(what));
@@ -197,15 +197,22 @@ fn replay(file: &Path, output: Option<&Path>) -> Result<(), Failure> {
     let beside = file.parent().unwrap_or(Path::new("."));
     let directory = output.unwrap_or(beside);
     fs::create_dir_all(directory).map_err(|error| told(directory, &error))?;
-    finish(directory, header, &runs)
+    finish(directory, file, header, &runs)
 }
 
-/// Writes the report, and the table on the terminal.
-fn finish(directory: &Path, header: Header, runs: &[Run]) -> Result<(), Failure> {
+/// Tells the table on the terminal, and writes the report: what cannot be written then is lost alone, and can be made again.
+fn finish(directory: &Path, raw: &Path, header: Header, runs: &[Run]) -> Result<(), Failure> {
     let results = Results::of(header, runs);
-    export::write(directory, &results, runs).map_err(|error| told(directory, &error))?;
     let width = comfy_table::Table::new().width();
     say(&export::table::render(&results, width));
+    export::write(directory, &results, runs).map_err(|(file, error)| {
+        let hint = "the raw data is kept, and gives the report again";
+        Failure::System(format!(
+            "{}: {error}; {hint}: oneloop compare --replay {} --output DIR",
+            file.display(),
+            raw.display()
+        ))
+    })?;
     say(&format!("report: {}\n", directory.join("report.html").display()));
     Ok(())
 }

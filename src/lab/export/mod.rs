@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::cell::Run;
 use super::results::Results;
@@ -19,9 +19,18 @@ pub mod table;
 /// Name of the raw data in the output directory; `--replay` takes it.
 pub const RAW: &str = "raw.jsonl";
 
-/// Writes `report.html`, `results.json` and `raw.csv` into the directory.
-pub fn write(directory: &Path, results: &Results, runs: &[Run]) -> io::Result<()> {
-    fs::write(directory.join("report.html"), html::render(results))?;
-    fs::write(directory.join("results.json"), json::render(results))?;
-    fs::write(directory.join("raw.csv"), csv::render(runs))
+/// Writes `report.html`, `results.json` and `raw.csv` into the directory. Each is tried; the first that cannot be written is
+/// told.
+pub fn write(directory: &Path, results: &Results, runs: &[Run]) -> Result<(), (PathBuf, io::Error)> {
+    let texts = [
+        ("report.html", html::render(results)),
+        ("results.json", json::render(results)),
+        ("raw.csv", csv::render(runs)),
+    ];
+    let mut done = Ok(());
+    for (name, text) in texts {
+        let path = directory.join(name);
+        done = done.and(fs::write(&path, text).map_err(|error| (path, error)));
+    }
+    done
 }
