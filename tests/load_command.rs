@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
 
 use nix::sys::signal::Signal;
@@ -112,6 +113,38 @@ fn a_file_that_fails_at_the_end_is_lost_alone() {
 }
 
 #[test]
+fn an_idle_crowd_that_is_gone_is_told_and_can_be_checked() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("echo@{}", listener.local_addr().unwrap());
+    let run = |args: &[&str]| {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // Connections come in their order: the crowd first.
+                let accept = || listener.accept().unwrap().0;
+                drop([accept(), accept()]);
+                let _held = accept();
+                let echo =
+                    |mut client: TcpStream| std::io::copy(&mut client.try_clone().unwrap(), &mut client);
+                let active =
+                    [(); 4].map(|()| accept()).map(|client| std::thread::spawn(move || echo(client)));
+                for echo in active {
+                    let _ = echo.join();
+                }
+            });
+            load(&target, &[&["--idle=3"], args].concat())
+        })
+    };
+    let done = run(&[]);
+    assert!(done.status.success(), "a server may close idle clients: {done:?}");
+    for part in ["1 at the end; lost: 2 closed early", "note: 2 of the 3 idle clients were lost"] {
+        assert!(text(&done.stdout).contains(part), "`{part}` in:\n{}", text(&done.stdout));
+    }
+    let checked = run(&["--expect=lost=0"]);
+    assert_eq!(checked.status.code(), Some(3), "{checked:?}");
+    assert!(text(&checked.stderr).contains("lost=0 does not hold: it was 2"), "{checked:?}");
+}
+
+#[test]
 fn wrong_replies_fail_the_run_unless_errors_are_allowed() {
     // A server of another service: what it says is no echo.
     let mut server = Server::serve(&["chargen@127.0.0.1:0"]);
@@ -160,26 +193,39 @@ fn ports_that_run_out_are_the_generators_own_error_and_more_addresses_help() {
     if !has_program("unshare") || !has_program("ip") {
         return;
     }
-    let script = "ip link set lo up && echo '40000 40009' > /proc/sys/net/ipv4/ip_local_port_range || exit 77
-        \"$0\" serve -qq echo@127.0.0.1:7 >&2 & server=$!
-        until \"$0\" load echo@127.0.0.1:7 --clients 1 --warmup 0 --duration 10ms >&2; do sleep 0.01; done
-        \"$0\" load echo@127.0.0.1:7 --clients 15 --warmup 0 --duration 300ms --json - $1
-        kill $server";
-    let run = |source: &str| {
+    let script = r#"ip link set lo up && echo '40000 40009' > /proc/sys/net/ipv4/ip_local_port_range || exit 77
+        "$0" serve -qq echo@127.0.0.1:7 >&2 & server=$!
+        until "$0" load echo@127.0.0.1:7 --clients 1 --warmup 0 --duration 10ms >&2; do sleep 0.01; done
+        "$0" load echo@127.0.0.1:7 --clients 15 --warmup 0 --duration 300ms --json "$2" $1
+        kill $server"#;
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("json");
+    let run = |args: &str| {
         let mut command = Command::new("unshare");
-        command.args(["-Urn", "sh", "-c", script, env!("CARGO_BIN_EXE_oneloop"), source]);
+        command.args(["-Urn", "sh", "-c", script, env!("CARGO_BIN_EXE_oneloop"), args]).arg(&json);
         let done = command.output().unwrap();
         if done.stdout.is_empty() {
             println!("SKIPPED: no network of its own here: {}", text(&done.stderr));
             return None;
         }
-        Some(serde_json::from_slice::<Report>(&done.stdout).unwrap())
+        let report: Report = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+        Some((report, text(&done.stdout).to_owned()))
     };
-    let Some(short) = run("--source=127.0.0.1") else { return };
+    let Some((short, _)) = run("--source=127.0.0.1") else { return };
     assert!(short.errors.out_of_ports > 0, "{:?}", short.errors);
     // The port of the look before is not free again yet.
     assert!((9..=10).contains(&short.connections.open_max), "{}", short.connections.open_max);
-    let Some(enough) = run("") else { return };
+    let Some((crowded, told)) = run("--source=127.0.0.1 --idle=20") else { return };
+    assert!(crowded.idle.lost.out_of_ports >= 10, "{:?}", crowded.idle);
+    let missing = crowded.idle.clients - crowded.idle.connected;
+    assert_eq!(crowded.idle.lost.out_of_ports, missing, "{:?}", crowded.idle);
+    let note = format!("note: {missing} of the 20 idle clients were lost");
+    let note = told.lines().find(|line| line.starts_with(&note));
+    assert!(
+        note.is_some_and(|note| note.contains("no local port is left") && note.contains("--source")),
+        "{told}"
+    );
+    let Some((enough, _)) = run("") else { return };
     assert_eq!(enough.errors.total() + enough.errors_before.total(), 0, "{:?}", enough.first_error);
     assert_eq!(enough.connections.open_max, 15);
 }

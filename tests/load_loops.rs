@@ -213,6 +213,43 @@ fn idle_and_slow_crowds_are_there_and_do_not_count() {
     assert_eq!((report.connections.established, report.fairness.clients), (56, 2));
 }
 
+/// Connections come in the order in which they were begun: the crowd first, its idle clients before the slow ones.
+#[test]
+fn clients_of_the_crowds_that_are_gone_are_counted_by_what_happened() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut plan = plan(&listener.local_addr().unwrap());
+    (plan.clients, plan.idle, plan.slow, plan.slow_pause) = (2, 4, 2, Duration::from_millis(5));
+    let serving = std::thread::spawn(move || {
+        let accept = || listener.accept().unwrap().0;
+        drop(accept());
+        let reset = accept();
+        socket2::SockRef::from(&reset).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(reset);
+        let _held = [accept(), accept()];
+        let mut wrong = accept();
+        wrong.write_all(b"what nobody asked for").unwrap();
+        let _slow = accept();
+        let active = [accept(), accept()].map(|mut stream| {
+            std::thread::spawn(move || std::io::copy(&mut stream.try_clone().unwrap(), &mut stream))
+        });
+        for echo in active {
+            let _ = echo.join();
+        }
+    });
+    let report = run(&plan, &EchoLoad::new(64, plan.seed)).unwrap();
+    serving.join().unwrap();
+    let (idle, slow) = (report.idle.lost, report.slow.lost);
+    assert_eq!((idle.closed_early, idle.reset, idle.total()), (1, 1, 2), "{idle:?}");
+    assert_eq!((slow.wrong_bytes, slow.total(), report.slow.wrong_bytes), (1, 1, 1), "{slow:?}");
+    assert_eq!((report.idle.connected_at_end, report.slow.connected_at_end), (2, 1));
+    let errors = report.errors.and(report.errors_before);
+    assert_eq!((errors.wrong_bytes, errors.total()), (1, 1), "wrong bytes alone are an error: {errors:?}");
+    assert!(report.requests > 0);
+    let lost: u64 = report.series.iter().map(|interval| interval.crowd_lost).sum();
+    let measured = report.series.iter().rfind(|interval| interval.phase == Phase::Measuring).unwrap();
+    assert_eq!((lost, measured.crowd_open), (3, 3), "the series tells as well");
+}
+
 #[test]
 fn a_ramp_begins_clients_one_after_the_other() {
     let echo = Inside::serve(Limits::default(), Echo);

@@ -55,7 +55,7 @@ struct ShapeArgs {
     /// A connection for each request; connecting is part of its latency
     #[arg(long)]
     churn: bool,
-    /// Clients that hold a connection and do nothing, beside the active ones
+    /// Clients that hold a connection and do nothing, beside the active ones; those that are lost are counted
     #[arg(long, value_name = "N", default_value = "0", value_parser = count)]
     idle: u32,
     /// Clients that send, or read, a byte every --slow-pause, beside the active ones
@@ -102,8 +102,8 @@ struct TimeArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 struct OutputArgs {
-    /// A check, such as p99<5ms, max<1s, rate>=10k, errors<0.1%, missed=0, cpu<90%; several are all to hold. Without one
-    /// about errors, errors=0 is checked
+    /// A check, such as p99<5ms, max<1s, rate>=10k, errors<0.1%, missed=0, cpu<90%, or lost=0, of idle and slow clients;
+    /// several are all to hold. Without one about errors, errors=0 is checked
     #[arg(long, value_name = "CHECK")]
     expect: Vec<Expectation>,
     #[command(flatten)]

@@ -93,7 +93,11 @@ fn numbers(report: &Report) -> Table {
     for (name, crowd) in [("idle crowd", &report.idle), ("slow crowd", &report.slow)] {
         if crowd.clients > 0 {
             let (connected, left) = (crowd.connected, crowd.connected_at_end);
-            row(name, format!("{connected} of {} connected, {left} at the end", crowd.clients));
+            let lost = match crowd.lost.told() {
+                lost if lost.is_empty() => lost,
+                lost => format!("; lost: {lost}"),
+            };
+            row(name, format!("{connected} of {} connected, {left} at the end{lost}", crowd.clients));
         }
     }
     if report.fairness.clients > 1 {
@@ -173,6 +177,13 @@ fn warnings(report: &Report) -> Vec<String> {
         && report.requests_per_second < 0.98 * rate_per_second
     {
         warnings.push("the rate asked for was not reached: latencies grow as long as it runs".to_owned());
+    }
+    for (name, crowd) in [("idle", &report.idle), ("slow", &report.slow)] {
+        if crowd.lost.total() > 0 {
+            let (lost, clients) = (crowd.lost.total(), crowd.clients);
+            let what = format!("{lost} of the {clients} {name} clients were lost: fewer were there");
+            warnings.push([vec![what], crowd.lost.advice()].concat().join("; "));
+        }
     }
     // Without a request waiting for a connection, lag is the generator's own.
     if lag.count > 0 && report.outstanding_mean < 1.0 && lag.p99_ns * 2 > latency.p99_ns {

@@ -94,6 +94,13 @@ impl Errors {
         }
     }
 
+    /// What would help against those of the generator that occurred.
+    pub fn advice(&self) -> Vec<String> {
+        let own =
+            [(self.out_of_ports, Class::OutOfPorts), (self.out_of_descriptors, Class::OutOfDescriptors)];
+        own.into_iter().filter(|(count, _)| *count > 0).map(|(_, class)| class.describe()).collect()
+    }
+
     /// The classes that occurred, for people; empty if there was no error.
     pub fn told(&self) -> String {
         let classes = [

@@ -28,6 +28,8 @@ enum Metric {
     /// Of all requests, in percent.
     ErrorsPercent,
     Missed,
+    /// Of the crowds.
+    Lost,
     /// Of the generator, in percent of a core.
     CpuPercent,
 }
@@ -53,7 +55,7 @@ const RELATIONS: [(&str, Relation); 7] = [
 ];
 
 const FORM: &str = "write a check as p99<5ms, p99.9<=20ms, max<1s, mean<500us, rate>=10k, requests>0, errors=0, \
-                    errors<0.1%, missed=0 or cpu<90%";
+                    errors<0.1%, missed=0, lost=0 or cpu<90%";
 
 impl FromStr for Expectation {
     type Err = String;
@@ -106,6 +108,7 @@ fn metric(name: &str, number: f64, unit: &str) -> Option<(Metric, f64)> {
         "errors" if unit == "%" => (Metric::ErrorsPercent, number),
         "errors" => (Metric::Errors, count()?),
         "missed" => (Metric::Missed, count()?),
+        "lost" => (Metric::Lost, count()?),
         "cpu" if unit == "%" => (Metric::CpuPercent, number),
         _ => {
             let percent = name.strip_prefix('p')?.parse::<f64>().ok()?;
@@ -171,6 +174,7 @@ impl Metric {
                 (all > 0.0).then(|| errors * 100.0 / all)
             }
             Metric::Missed => Some(report.missed_sends as f64),
+            Metric::Lost => Some((report.idle.lost.total() + report.slow.lost.total()) as f64),
             Metric::CpuPercent => Some(report.generator.utilisation * 100.0),
         }
     }
@@ -186,6 +190,7 @@ mod tests {
         let mut report = Report::empty(plan.configuration("echo", 64));
         (report.requests, report.requests_per_second, report.missed_sends) = (990, 12_500.0, 3);
         report.errors.reset = 10;
+        (report.idle.lost.refused, report.slow.lost.closed_early) = (3, 2);
         report.generator.utilisation = 0.5;
         report.latency.count = 4;
         report.latency.buckets_ns_count = vec![(1_000_000, 2), (2_000_000, 1), (9_000_000, 1)];
@@ -211,6 +216,8 @@ mod tests {
             ("errors<1%", false),
             ("errors≤1%", true),
             ("missed<3", false),
+            ("lost=5", true),
+            ("lost=0", false),
             ("cpu<90%", true),
         ] {
             let expectation: Expectation = text.parse().unwrap();

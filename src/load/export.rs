@@ -22,7 +22,7 @@ impl Report {
     pub fn to_csv(&self) -> String {
         let mut csv =
             "phase,start_s,end_s,requests,requests_per_second,bytes_in,bytes_out,p50_us,p99_us,max_us,\
-                       errors,clients_open,outstanding\r\n"
+                       errors,clients_open,outstanding,crowd_open,crowd_lost\r\n"
                 .to_owned();
         for interval in &self.series {
             let [start_s, end_s] = [interval.start_ns, interval.end_ns].map(|ns| ns as f64 / 1e9);
@@ -32,14 +32,16 @@ impl Report {
             // Writing to a string does not fail.
             let _ = write!(
                 csv,
-                "{},{start_s:.6},{end_s:.6},{},{rate:.1},{},{},{p50:.3},{p99:.3},{max:.3},{},{},{}\r\n",
+                "{},{start_s:.6},{end_s:.6},{},{rate:.1},{},{},{p50:.3},{p99:.3},{max:.3},{},{},{},{},{}\r\n",
                 interval.phase.name(),
                 interval.requests,
                 interval.bytes_in,
                 interval.bytes_out,
                 interval.errors,
                 interval.clients_open,
-                interval.outstanding
+                interval.outstanding,
+                interval.crowd_open,
+                interval.crowd_lost
             );
         }
         csv
@@ -103,10 +105,15 @@ mod tests {
             errors: 1,
             clients_open: 8,
             outstanding: 7,
+            crowd_open: 20,
+            crowd_lost: 3,
         }];
         let csv = report.to_csv();
         let lines: Vec<&str> = csv.lines().collect();
-        assert_eq!(lines[1], "measuring,1.000000,1.500000,100,200.0,6400,6464,1.500,2.500,3000.000,1,8,7");
+        assert_eq!(
+            lines[1],
+            "measuring,1.000000,1.500000,100,200.0,6400,6464,1.500,2.500,3000.000,1,8,7,20,3"
+        );
         assert_eq!(lines[0].split(',').count(), lines[1].split(',').count());
     }
 

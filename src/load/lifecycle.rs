@@ -9,14 +9,10 @@ use super::connector::Connect;
 use super::conversation::{Budget, Conversation, Rest};
 use super::engine::{Engine, Stage, ns};
 use super::errors::Class;
-use super::slot::{ActiveLedger, Policy, Role, SlowLedger, Standing, State};
+use super::slot::{ActiveLedger, Policy, Role, Standing, State};
 
 /// What an active client may do in one turn: others wait at most as long as this takes.
-const ACTIVE: Budget = Budget { calls_max: 8, bytes_max: 64 << 10 };
-/// What a slow client does in its turn, on its slow side.
-const SLOW: Budget = Budget { calls_max: 1, bytes_max: 1 };
-/// Requests that a slow reader has under way: enough for the server to have more to say than the kernel keeps.
-const SLOW_READER_DEPTH: usize = 64;
+pub(super) const ACTIVE: Budget = Budget { calls_max: 8, bytes_max: 64 << 10 };
 /// Connections begun in one turn, and under way at once: more would overflow queues of the server that are not ours
 /// to test.
 const CONNECTS_PER_TURN_MAX: u32 = 32;
@@ -78,7 +74,7 @@ impl<W: Workload> Engine<'_, W> {
     }
 
     /// Has the client looked at then, if it is not looked at before.
-    fn file(&mut self, index: u32, due_ns: u64) {
+    pub(super) fn file(&mut self, index: u32, due_ns: u64) {
         self.deadlines.file(index as usize, due_ns.div_ceil(1_000_000));
     }
 
@@ -91,15 +87,15 @@ impl<W: Workload> Engine<'_, W> {
             State::Connecting { stream, .. } => {
                 stream.latch(event);
                 match SockRef::from(stream.stream()).take_error() {
-                    Ok(None) if event.is_writable() => self.connected(index),
+                    Ok(None) if event.is_writable() => {
+                        self.connected(index);
+                        self.look_after_held(index, event);
+                    }
                     Ok(None) => {}
                     Ok(Some(error)) | Err(error) => self.fail(index, Class::of(&error)),
                 }
             }
-            State::Held(_) if event.is_read_closed() || event.is_error() => {
-                self.fail(index, Class::ClosedEarly);
-            }
-            _ => {}
+            _ => self.look_after_held(index, event),
         }
     }
 
@@ -114,6 +110,7 @@ impl<W: Workload> Engine<'_, W> {
             self.settled_ns = self.now_ns;
         }
         self.recorder.connected(self.now_ns, began_ns, slot.role == Role::Active);
+        self.recorder.crowd_open += u64::from(slot.role != Role::Active);
         if slot.role == Role::Idle {
             slot.state = State::Held(stream);
             return;
@@ -212,35 +209,8 @@ impl<W: Workload> Engine<'_, W> {
         }
     }
 
-    fn slow_turn(&mut self, index: u32) {
-        let slot = &mut self.slots[index as usize];
-        let State::Open(conversation) = &mut slot.state else { return };
-        let budgets = match slot.role {
-            Role::SlowReader => {
-                let depth = if self.workload.one_shot() { 1 } else { SLOW_READER_DEPTH };
-                while conversation.in_flight() < depth {
-                    conversation.begin(self.now_ns, self.now_ns);
-                }
-                [SLOW, ACTIVE]
-            }
-            _ => [ACTIVE, SLOW],
-        };
-        let (bytes_in, bytes_out) = (&mut self.slow.bytes_in, &mut self.slow.bytes_out);
-        let mut ledger = SlowLedger { now_ns: self.now_ns, bytes_in, bytes_out };
-        match converse(conversation, budgets, &mut self.scratch, &mut ledger) {
-            Ok(Rest::Over) => self.over(index),
-            Err(class) => {
-                if matches!(class, Class::WrongBytes(_)) {
-                    self.slow.wrong_bytes += 1;
-                }
-                self.fail(index, class);
-            }
-            Ok(_) => self.file(index, self.now_ns + ns(self.plan.slow_pause)),
-        }
-    }
-
     /// The connection has given all it can: the client begins another, or is free, or is done.
-    fn over(&mut self, index: u32) {
+    pub(super) fn over(&mut self, index: u32) {
         let lost = self.close(index);
         if lost > 0 {
             self.recorder.failed(self.now_ns, Class::ClosedEarly, lost);
@@ -259,8 +229,7 @@ impl<W: Workload> Engine<'_, W> {
             self.recorder.failed(self.now_ns, class, lost.max(1));
             self.begin_again(index, Some(self.now_ns + PAUSE_NS));
         } else {
-            log::debug!("client {index} of the crowd: {}", class.describe());
-            slot.state = State::Ended;
+            self.lose(index, class);
         }
     }
 
@@ -268,6 +237,7 @@ impl<W: Workload> Engine<'_, W> {
     fn close(&mut self, index: u32) -> u64 {
         let slot = &mut self.slots[index as usize];
         let had_stream = slot.has_stream();
+        self.recorder.crowd_open -= u64::from(slot.role != Role::Active && slot.is_connected());
         let state = std::mem::replace(&mut slot.state, State::Closed);
         slot.generation = slot.generation.wrapping_add(1);
         let lost = match state {
@@ -353,7 +323,7 @@ impl<W: Workload> Engine<'_, W> {
 }
 
 /// Reads, then writes what that brought about; each with its budget.
-fn converse<C: super::Client>(
+pub(super) fn converse<C: super::Client>(
     conversation: &mut Conversation<C>,
     [reading, writing]: [Budget; 2],
     scratch: &mut [u8],

@@ -40,6 +40,7 @@ mod client;
 pub mod clients;
 mod connector;
 mod conversation;
+mod crowd;
 mod engine;
 mod errors;
 mod expect;

@@ -18,6 +18,8 @@ pub(super) struct Totals {
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
     pub(super) errors: u64,
+    /// Clients of the crowds that have no connection any more, or got none.
+    pub(super) crowd_lost: u64,
     /// Requests outstanding times ns.
     pub(super) outstanding_ns: u128,
 }
@@ -34,6 +36,8 @@ pub(super) struct Recorder {
     pub(super) missed_sends: u64,
     /// Requests in flight or waiting for a connection.
     pub(super) outstanding: u64,
+    /// Connections of idle and slow clients.
+    pub(super) crowd_open: u64,
     pub(super) connections: Connections,
     pub(super) series: Vec<Interval>,
     latency: Histogram<u64>,
@@ -68,6 +72,7 @@ impl Recorder {
             first_error: None,
             missed_sends: 0,
             outstanding: 0,
+            crowd_open: 0,
             connections: Connections::default(),
             series: Vec::new(),
             latency: histogram(DIGITS),
@@ -161,6 +166,8 @@ impl Recorder {
                 errors: self.totals.errors - before.errors,
                 clients_open,
                 outstanding: self.outstanding,
+                crowd_open: self.crowd_open,
+                crowd_lost: self.totals.crowd_lost - before.crowd_lost,
             });
         }
         self.interval.reset();

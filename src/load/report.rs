@@ -160,6 +160,8 @@ pub struct Latency {
 
 /// Errors by class. Each request that got no whole and right reply is counted once; so is each connection that failed
 /// with no request on it.
+///
+/// The same classes tell why clients of a [`Crowd`] are gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Errors {
@@ -241,8 +243,12 @@ pub struct Crowd {
     pub bytes_in: u64,
     /// Bytes written to them in the whole run.
     pub bytes_out: u64,
-    /// Wrong bytes that they read.
+    /// Clients that read wrong bytes; these are errors as well.
     pub wrong_bytes: u64,
+    /// Clients that got no connection, or lost theirs before measuring ended, by what happened. None tries again. They are no
+    /// errors: a server may well close an idle connection.
+    #[serde(default)]
+    pub lost: Errors,
 }
 
 /// How evenly active clients were served within the measured span.
@@ -324,6 +330,12 @@ pub struct Interval {
     pub clients_open: u64,
     /// Requests in flight or waiting for a connection at its end.
     pub outstanding: u64,
+    /// Connections of idle and slow clients that were open at its end.
+    #[serde(default)]
+    pub crowd_open: u64,
+    /// Idle and slow clients that were lost in it.
+    #[serde(default)]
+    pub crowd_lost: u64,
 }
 
 impl Fairness {
