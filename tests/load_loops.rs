@@ -199,6 +199,19 @@ fn sends_that_no_connection_was_free_for_are_missed() {
     assert!(report.missed_sends >= 298, "{}", report.missed_sends);
 }
 
+/// At this rate most is overdue when the span ends, and falls due then.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_falls_due_behind_the_span_is_not_used_within_it() {
+    let silent = server(|stream| drop((std::thread::park(), stream)));
+    let mut plan = plan(&silent);
+    (plan.clients, plan.pace) = (1, open_loop(1e8, Arrivals::Constant));
+    plan.reply_timeout = Duration::from_millis(50);
+    let report = run(&plan, &EchoLoad::new(64, plan.seed)).unwrap();
+    // The kernel adds up a thread's time with each of its ticks, of 4 ms or so.
+    assert!(report.generator.utilisation < 1.05, "{:?} of {} ns", report.generator, report.measured_ns);
+}
+
 #[test]
 fn idle_and_slow_crowds_are_there_and_do_not_count() {
     let echo = Inside::serve(Limits::default(), Echo);

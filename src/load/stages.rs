@@ -92,13 +92,11 @@ impl<W: Workload> Engine<'_, W> {
     }
 
     fn end_measuring(&mut self) {
+        self.now_ns = self.clock.now_ns();
+        self.recorder.turn(self.now_ns);
         self.recorder.end_ns = self.now_ns.min(self.recorder.end_ns);
-        self.fall_due_before_end();
-        (self.idle.connected_at_end, self.slow.connected_at_end) = self.crowds_connected();
         let measured_ns = self.now_ns - self.recorder.start_ns;
-        let active = self.slots.iter().filter(|slot| slot.role == Role::Active);
-        let (requests, bytes) = active.map(|slot| (slot.share.requests, slot.share.bytes)).unzip();
-        self.report.fairness = Fairness::of(requests, bytes);
+        // At once: whatever is done before, sending what is overdue above all, would count as used within the span.
         if let Some(usage) = self.usage.take() {
             let totals = self.recorder.totals;
             let before = usage.totals;
@@ -112,7 +110,14 @@ impl<W: Workload> Engine<'_, W> {
             report.outstanding_mean = outstanding_ns as f64 / measured_ns as f64;
             report.generator = usage.end(measured_ns, report.requests);
         }
-        self.enter(Stage::Draining { until_ns: self.now_ns + ns(self.plan.reply_timeout) });
+        (self.idle.connected_at_end, self.slow.connected_at_end) = self.crowds_connected();
+        let active = self.slots.iter().filter(|slot| slot.role == Role::Active);
+        let (requests, bytes) = active.map(|slot| (slot.share.requests, slot.share.bytes)).unzip();
+        self.report.fairness = Fairness::of(requests, bytes);
+        self.recorder.end_interval(self.now_ns, self.phase(), self.clients_open);
+        self.fall_due_before_end();
+        // Not by `enter`: what was answered meanwhile belongs to the interval that has just begun.
+        self.stage = Stage::Draining { until_ns: self.now_ns + ns(self.plan.reply_timeout) };
         self.drain();
     }
 
