@@ -264,6 +264,23 @@ fn clients_of_the_crowds_that_are_gone_are_counted_by_what_happened() {
 }
 
 #[test]
+fn slow_clients_are_slow_in_the_way_that_the_service_has() {
+    fn moved<S: Service>(service: S, workload: &impl Workload) -> (u64, u64) {
+        let inside = Inside::serve(Limits::default(), service);
+        let mut plan = plan(&inside.addr());
+        (plan.slow, plan.slow_pause) = (4, Duration::from_millis(5));
+        let report = clean(&plan, workload);
+        assert_eq!(report.slow.connected_at_end, 4);
+        // A byte in each turn: as many as there are pauses in the whole run, of each client.
+        let turns = report.wall_ns / 5_000_000 + 1;
+        assert!(report.slow.bytes_in + report.slow.bytes_out <= 4 * turns, "{:?} in {turns}", report.slow);
+        (report.slow.bytes_in, report.slow.bytes_out)
+    }
+    assert!(matches!(moved(Chargen, &ChargenLoad::new(1_000)), (1.., 0)));
+    assert!(matches!(moved(Discard, &DiscardLoad::new(10_000, 3)), (0, 1..)));
+}
+
+#[test]
 fn a_ramp_begins_clients_one_after_the_other() {
     let echo = Inside::serve(Limits::default(), Echo);
     let mut plan = plan(&echo.addr());

@@ -58,7 +58,8 @@ struct ShapeArgs {
     /// Clients that hold a connection and do nothing, beside the active ones; those that are lost are counted
     #[arg(long, value_name = "N", default_value = "0", value_parser = count)]
     idle: u32,
-    /// Clients that send, or read, a byte every --slow-pause, beside the active ones
+    /// Clients that send, or read, a byte every --slow-pause, beside the active ones: half of them each, where the service has
+    /// both ways
     #[arg(long, value_name = "N", default_value = "0", value_parser = count)]
     slow: u32,
     /// How long a slow client waits between two bytes

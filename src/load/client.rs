@@ -21,6 +21,22 @@ pub trait Workload {
     fn one_shot(&self) -> bool {
         false
     }
+
+    /// Which ways bytes go: a slow client can be slow only where there are some.
+    fn flow(&self) -> Flow {
+        Flow::BothWays
+    }
+}
+
+/// Which ways the bytes of a service go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Requests and replies.
+    BothWays,
+    /// The client only sends.
+    ToServer,
+    /// The client only reads.
+    ToClient,
 }
 
 /// One connection of a [`Workload`]: what to send, and of what came back: more, done, or wrong.

@@ -126,8 +126,7 @@ impl<'a, W: Workload> Engine<'a, W> {
         let role = |index: u32| match index {
             index if index < plan.clients => Role::Active,
             index if index < plan.clients + plan.idle => Role::Idle,
-            index if (index - plan.clients - plan.idle).is_multiple_of(2) => Role::SlowSender,
-            _ => Role::SlowReader,
+            index => Role::slow(index - plan.clients - plan.idle, workload.flow()),
         };
         let churn = plan.churn || workload.one_shot();
         let crowd = |clients: u32| Crowd { clients: clients.into(), ..Crowd::default() };

@@ -60,7 +60,7 @@ use std::io;
 use std::ops::ControlFlow;
 
 use crate::sys::process::raise_descriptors_max;
-pub use client::{Client, Verdict, Workload};
+pub use client::{Client, Flow, Verdict, Workload};
 pub use engine::Progress;
 pub use expect::Expectation;
 pub use plan::{Plan, PlanError};

@@ -22,7 +22,8 @@ pub struct Plan {
     pub churn: bool,
     /// Clients that hold a connection and do nothing.
     pub idle: u32,
-    /// Slow clients: those with an even number send a byte at a time, the others read a byte at a time.
+    /// Slow clients: those with an even number send a byte at a time, the others read a byte at a time. Where bytes go only one
+    /// way ([`super::Workload::flow`]), all are slow in that.
     pub slow: u32,
     /// How long a slow client waits between two bytes.
     pub slow_pause: Duration,

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::Flow;
 use super::conversation::{Conversation, Ledger, Onward};
 use super::recorder::Recorder;
 use crate::connection::Polled;
@@ -16,6 +17,18 @@ pub(super) enum Role {
     SlowSender,
     /// Reads a byte at a time.
     SlowReader,
+}
+
+impl Role {
+    /// Of the slow client with this number: both kinds take turns where the service has both ways.
+    pub(super) fn slow(number: u32, flow: Flow) -> Role {
+        let sends = match flow {
+            Flow::ToServer => true,
+            Flow::ToClient => false,
+            Flow::BothWays => number.is_multiple_of(2),
+        };
+        if sends { Role::SlowSender } else { Role::SlowReader }
+    }
 }
 
 /// Where a client is in its life.

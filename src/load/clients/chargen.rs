@@ -1,6 +1,6 @@
 //! The client of chargen: it only reads.
 
-use crate::load::{Client, Verdict, Workload};
+use crate::load::{Client, Flow, Verdict, Workload};
 use crate::services::Chargen;
 
 /// Reads the pattern of RFC 864; a request is done with every so many bytes of it.
@@ -38,6 +38,10 @@ impl Workload for ChargenLoad {
 
     fn open(&self, _number: u32) -> ChargenClient {
         ChargenClient { bytes: self.bytes, received: 0, at: 0 }
+    }
+
+    fn flow(&self) -> Flow {
+        Flow::ToClient
     }
 }
 

@@ -1,7 +1,7 @@
 //! The client of discard: it only sends.
 
 use super::pattern::Pattern;
-use crate::load::{Client, Verdict, Workload};
+use crate::load::{Client, Flow, Verdict, Workload};
 
 /// Sends; a request is done when the kernel has taken all of it. Nothing may come back.
 #[derive(Clone, Debug)]
@@ -36,6 +36,10 @@ impl Workload for DiscardLoad {
 
     fn open(&self, _number: u32) -> DiscardClient {
         DiscardClient { load: self.clone() }
+    }
+
+    fn flow(&self) -> Flow {
+        Flow::ToServer
     }
 }
 
