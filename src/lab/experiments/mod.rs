@@ -134,7 +134,8 @@ impl Experiment {
             Experiment::Churn => format!(
                 "{CHURN_CLIENTS} clients at once; each connects, sends {REQUEST_BYTES} bytes, reads its answer, \
                  closes and comes again. Process control, in Stevens' sense, is the CPU time per client beyond the \
-                 iterative server's in the same repeat."
+                 iterative server's in the same repeat: a difference, told as below noise where its interval has 0 in it, \
+                 and less than 0 where a server takes less time than the iterative one."
             ),
             Experiment::Crowd => format!(
                 "Each client sends {REQUEST_BYTES} bytes, waits for its answer and sends again (closed loop). \

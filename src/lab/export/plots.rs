@@ -150,8 +150,20 @@ fn bars(
     any.then(|| svg::bars(&title, &scale, &rows))
 }
 
-/// A value for people: `≥` where it is a lower bound.
+/// What is said of a difference that cannot be told from none.
+pub const BELOW_NOISE: &str = "below noise";
+
+/// Whether the interval of a difference has 0 in it: process control is one of two servers' CPU times.
+pub fn is_below_noise(metric: Metric, summary: &Summary) -> bool {
+    let has_zero = summary.low <= 0.0 && summary.high >= 0.0 && summary.low < summary.high;
+    metric == Metric::ProcessControlUs && has_zero
+}
+
+/// A value for people: `≥` where it is a lower bound, no number where that would be noise.
 pub fn told(metric: Metric, summary: &Summary, verdict: Verdict) -> String {
+    if is_below_noise(metric, summary) {
+        return BELOW_NOISE.to_owned();
+    }
     let bound = if is_lower_bound(verdict, metric) { "\u{2265} " } else { "" };
     format!("{bound}{}", metric.format(summary.median))
 }
@@ -205,4 +217,22 @@ fn few(cells: &[&CellResult]) -> Vec<String> {
             (!rows.is_empty()).then(|| svg::stacked(&title, f64::from(level), &parts, &rows))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_whose_interval_has_zero_in_it_is_no_number() {
+        let told = |metric, values: [f64; 3]| {
+            told(metric, &Summary::of(&values).unwrap_or_else(|| panic!("no summary")), Verdict::Valid)
+        };
+        assert_eq!(told(Metric::ProcessControlUs, [-2.0, -1.0, 3.0]), BELOW_NOISE);
+        assert_eq!(told(Metric::ProcessControlUs, [0.0, 1.0, 3.0]), BELOW_NOISE);
+        assert_eq!(told(Metric::ProcessControlUs, [0.0; 3]), "0 \u{b5}s", "the iterative server's own");
+        assert_eq!(told(Metric::ProcessControlUs, [-4.0, -3.0, -2.0]), "-3.00 \u{b5}s", "less, and clearly");
+        assert_eq!(told(Metric::ProcessControlUs, [2.0, 3.0, 4.0]), "3.00 \u{b5}s");
+        assert_eq!(told(Metric::CpuPerSecondUs, [0.0, 1.0, 3.0]), "1.00 \u{b5}s");
+    }
 }

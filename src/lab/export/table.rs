@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{Cell as TableCell, CellAlignment, ContentArrangement, Table};
 
-use super::plots::told;
+use super::plots::{BELOW_NOISE, is_below_noise, told};
 use crate::lab::decision::decide;
 use crate::lab::experiments::{Experiment, Extent};
 use crate::lab::judge::Verdict;
@@ -29,6 +29,7 @@ pub fn render(results: &Results, width: Option<u16>) -> String {
                 if cells.iter().any(|result| result.judgement.verdict != Verdict::Unsupported) {
                     let _ = writeln!(text, "{}", cell_table(experiment, &cells, width));
                 }
+                differences(&mut text, &cells);
                 for line in results.unsupported(experiment, class) {
                     let _ = writeln!(text, "UNSUPPORTED: {line}");
                 }
@@ -79,7 +80,7 @@ fn cell_table(experiment: Experiment, cells: &[&CellResult], width: Option<u16>)
             right(result.summaries.get(metric).map_or("-".to_owned(), |summary| {
                 let spread = match summary.spread() {
                     // About nothing, as a difference may be: a share of the median would tell nothing.
-                    spread if spread >= 1.0 => {
+                    spread if spread >= 1.0 || is_below_noise(*metric, summary) => {
                         format!(" ({} \u{2013} {})", metric.format(summary.low), metric.format(summary.high))
                     }
                     spread if spread >= 0.005 => format!(" \u{b1}{:.0}%", spread * 100.0),
@@ -93,6 +94,19 @@ fn cell_table(experiment: Experiment, cells: &[&CellResult], width: Option<u16>)
         table.add_row(row);
     }
     table
+}
+
+/// What a difference means that is no number, or less than nothing.
+fn differences(text: &mut String, cells: &[&CellResult]) {
+    let metric = Metric::ProcessControlUs;
+    let label = metric.label();
+    let summaries = || cells.iter().filter_map(|result| result.summaries.get(&metric));
+    if summaries().any(|summary| is_below_noise(metric, summary)) {
+        let _ = writeln!(text, "{BELOW_NOISE}: {label} is a difference, and its interval has 0 in it");
+    }
+    if summaries().any(|summary| summary.high < 0.0) {
+        let _ = writeln!(text, "less than 0: {label} is a difference, and the iterative server takes more");
+    }
 }
 
 fn slopes(text: &mut String, results: &Results, width: Option<u16>) {
