@@ -145,6 +145,16 @@ fn an_idle_crowd_that_is_gone_is_told_and_can_be_checked() {
 }
 
 #[test]
+fn a_server_of_every_address_and_one_of_ipv4_alone_are_met_at_a_star() {
+    for address in ["*:0", "0.0.0.0:0", "127.0.0.1:0"] {
+        let mut server = Server::serve(&[&format!("echo@{address}")]);
+        let port = server.address("echo").tcp().port();
+        let done = load(&format!("echo@*:{port}"), &[]);
+        assert!(done.status.success(), "served at {address}: {done:?}");
+    }
+}
+
+#[test]
 fn wrong_replies_fail_the_run_unless_errors_are_allowed() {
     // A server of another service: what it says is no echo.
     let mut server = Server::serve(&["chargen@127.0.0.1:0"]);

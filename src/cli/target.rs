@@ -92,10 +92,11 @@ fn reachable(text: &str, default_port: u16) -> Result<Address, String> {
         found.as_mut().and_then(Iterator::next).map(Address::Tcp).ok_or(error)
     };
     Ok(match address_of(text, default_port).or_else(named)? {
-        // Whoever listens everywhere is met on loopback.
+        // Whoever listens everywhere is met on loopback. A * takes clients of both kinds, or of IPv4 alone where there is no
+        // IPv6: so IPv4 meets it, and a server of IPv4 alone as well. Whoever writes [::] means IPv6.
         Address::Tcp(addr) if addr.ip().is_unspecified() => {
-            let here: IpAddr =
-                if addr.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+            let is_ipv4 = addr.is_ipv4() || text.starts_with('*');
+            let here: IpAddr = if is_ipv4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
             Address::Tcp(SocketAddr::new(here, addr.port()))
         }
         address => address,
@@ -121,7 +122,10 @@ mod tests {
             ("echo", "echo at 127.0.0.1:7007"),
             ("message@127.0.0.1:1", "message at 127.0.0.1:1"),
             ("discard@[::1]:9", "discard at [::1]:9"),
-            ("chargen@*:19", "chargen at [::1]:19"),
+            ("chargen@*:19", "chargen at 127.0.0.1:19"),
+            ("discard@*", "discard at 127.0.0.1:7009"),
+            ("http://*:81/x", "http *:81 /x at 127.0.0.1:81"),
+            ("echo@[::]:7", "echo at [::1]:7"),
             ("echo@0.0.0.0:7", "echo at 127.0.0.1:7"),
             ("echo@unix:/run/a@b.sock", "echo at unix:/run/a@b.sock"),
             ("http@127.0.0.1:8000", "http 127.0.0.1:8000 / at 127.0.0.1:8000"),
