@@ -52,6 +52,9 @@ fn curl_continues_takes_ranges_and_decodes() {
     let head = curl(&["-I", "--compressed", &format!("{base}/text.txt")]);
     assert!(String::from_utf8_lossy(&head).contains("Content-Encoding: gzip"));
     assert_eq!(curl(&["--compressed", &format!("{base}/text.txt")]), "some text ".repeat(100).as_bytes());
+    // It decodes what it is told is encoded: parts of that, with lines between them, are not.
+    let parts = curl(&["--compressed", "--range", "0-3,-4", &format!("{base}/text.txt")]);
+    assert!(String::from_utf8_lossy(&parts).contains("Content-Encoding: gzip"));
     assert_eq!(curl(&[&format!("{base}/folder/a%20b")]), b"with a space");
     assert_eq!(curl(&["-L", "-o", "/dev/null", "-w", "%{http_code}", &format!("{base}/page.html")]), b"200");
     let etag = ["--etag-save", "etag", "--etag-compare", "etag", "-o", "kept", "-w", "%{http_code}"];

@@ -43,6 +43,8 @@ pub(super) struct Variant {
     pub(super) media_type: String,
     /// Lines about the file that come with its content.
     pub(super) described: String,
+    /// The line that says how the content is encoded, or nothing.
+    pub(super) encoding: String,
     /// Lines that come with 304 too (RFC 9110, section 15.4.5).
     pub(super) kept: String,
     pub(super) len: u64,
@@ -268,19 +270,15 @@ fn variant(
     let now_s = now.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let modified_s = u64::try_from(modified_s).ok().filter(|modified_s| *modified_s <= now_s);
     let mut described = String::from("Accept-Ranges: bytes\r\n");
-    let said = (|| {
-        if let Some(modified_s) = modified_s {
-            write!(described, "Last-Modified: {}\r\n", http_date(modified_s))?;
-        }
-        if let Some(coding) = coding {
-            write!(described, "Content-Encoding: {}\r\n", coding.name())?;
-        }
-        Ok::<_, std::fmt::Error>(())
-    })();
-    said.expect("memory takes all");
-    let kept = format!("ETag: {etag}\r\n{vary}{}{}", site.cache_control, site.fields);
-    let mut whole =
-        format!("Content-Type: {media_type}\r\nContent-Length: {size_bytes}\r\n{described}{kept}\r\n");
+    if let Some(modified_s) = modified_s {
+        write!(described, "Last-Modified: {}\r\n", http_date(modified_s)).expect("memory takes all");
+    }
+    let encoding = coding.map_or(String::new(), |coding| format!("Content-Encoding: {}\r\n", coding.name()));
+    let kept = format!("ETag: {etag}\r\n{vary}");
+    let mut whole = format!(
+        "Content-Type: {media_type}\r\nContent-Length: {size_bytes}\r\n{described}{encoding}{kept}{}{}\r\n",
+        site.cache_control, site.fields
+    );
     let body_at = whole.len();
     let (whole, content) = match opened.content {
         Loaded::Memory(bytes) => {
@@ -294,6 +292,7 @@ fn variant(
         validators: Validators { etag, modified_s },
         media_type: media_type.to_owned(),
         described,
+        encoding,
         kept,
         len: size_bytes,
         whole: whole.into(),

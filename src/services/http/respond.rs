@@ -68,12 +68,12 @@ pub(super) struct Answer {
 const ALLOW: &str = "Allow: GET, HEAD, OPTIONS\r\n";
 
 impl Scene<'_> {
-    /// Status line, date and connection: what every head begins with. The rest, with the empty line, is `fields`.
+    /// A head: status line, date and connection, `fields`, and what the operator has every answer say.
     fn answer(&self, status: Status, persistence: Persistence, fields: &[&str]) -> Answer {
         let date = std::str::from_utf8(date_of(&self.prefix)).expect("a date is ASCII");
         let line = status.line();
         let mut head = format!("HTTP/1.1 {line}\r\nDate: {date}\r\n{}", persistence.line());
-        head.extend(fields.iter().copied().chain(["\r\n"]));
+        head.extend(fields.iter().copied().chain([self.site.fields.as_str(), "\r\n"]));
         let mut parts = Parts::default();
         let head_bytes = head.len();
         parts.push(Part::bytes(head));
@@ -93,7 +93,7 @@ impl Scene<'_> {
             Status::Unavailable => "Retry-After: 1\r\n",
             _ => "",
         };
-        let mut answer = self.answer(status, persistence, &[&length, advice, &self.site.fields]);
+        let mut answer = self.answer(status, persistence, &[&length, advice]);
         if with_body {
             answer.parts.push(Part::bytes(page));
         }
@@ -102,7 +102,7 @@ impl Scene<'_> {
 
     /// What a server or a file can be asked for.
     pub(super) fn options(&self, persistence: Persistence) -> Answer {
-        self.answer(Status::NoContent, persistence, &[ALLOW, &self.site.fields])
+        self.answer(Status::NoContent, persistence, &[ALLOW])
     }
 
     /// To the same directory with a slash, which is what links in its pages are relative to.
@@ -114,7 +114,7 @@ impl Scene<'_> {
             location.push_str(std::str::from_utf8(query).unwrap_or_default());
         }
         location.push_str("\r\nContent-Length: 0\r\n");
-        self.answer(Status::MovedPermanently, persistence, &[&location, &self.site.fields])
+        self.answer(Status::MovedPermanently, persistence, &[&location])
     }
 
     /// A directory's listing, whose length is not known before.
@@ -131,7 +131,7 @@ impl Scene<'_> {
         let fields = "Content-Type: text/html; charset=utf-8\r\nCache-Control: no-cache\r\n\
              X-Content-Type-Options: nosniff\r\n\
              Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'\r\n";
-        let mut answer = self.answer(Status::Ok, persistence, &[coding, fields, &self.site.fields]);
+        let mut answer = self.answer(Status::Ok, persistence, &[coding, fields]);
         if request.method != Method::Head {
             answer.parts.push(Part::Listing(Box::new(listing)));
         }
@@ -147,7 +147,10 @@ impl Scene<'_> {
     ) -> Answer {
         let variant = choose(request, resource);
         match verdict(request, &variant.validators) {
-            Verdict::NotModified => return self.answer(Status::NotModified, persistence, &[&variant.kept]),
+            Verdict::NotModified => {
+                let fields = [variant.kept.as_str(), &self.site.cache_control];
+                return self.answer(Status::NotModified, persistence, &fields);
+            }
             Verdict::Failed => {
                 return self.error(Status::PreconditionFailed, persistence, request.method != Method::Head);
             }
@@ -180,15 +183,12 @@ impl Scene<'_> {
         persistence: Persistence,
         variant: &Variant,
     ) -> Answer {
-        let fields = std::str::from_utf8(&variant.whole[..variant.body_at - 2]).unwrap_or_default();
-        let cache_control = self.site.cache_control.as_str();
+        let Variant { media_type, described, encoding, kept, len, .. } = variant;
+        let content = format!("Content-Type: {media_type}\r\nContent-Length: {len}\r\n");
         // How long a file may be kept does not say how long it is missing.
-        let mut answer = match fields.split_once(cache_control) {
-            Some((before, behind)) if status != Status::Ok => {
-                self.answer(status, persistence, &[before, behind])
-            }
-            _ => self.answer(status, persistence, &[fields]),
-        };
+        let cache_control = if status == Status::Ok { self.site.cache_control.as_str() } else { "" };
+        let fields = [content.as_str(), described, encoding, kept, cache_control];
+        let mut answer = self.answer(status, persistence, &fields);
         if request.method != Method::Head {
             answer.parts.push(variant.part(&(0..variant.len)));
         }
@@ -196,25 +196,26 @@ impl Scene<'_> {
     }
 
     fn range(&self, persistence: Persistence, variant: &Variant, range: &Range<u64>) -> Answer {
-        let Variant { media_type, described, kept, len, .. } = variant;
+        let Variant { media_type, described, encoding, kept, len, .. } = variant;
         let range_bytes = range.end - range.start;
         let fields = format!("Content-Type: {media_type}\r\nContent-Length: {range_bytes}\r\n");
         let range_line = content_range(range, *len);
-        let fields = [&fields, &range_line, described.as_str(), kept];
+        let fields = [&fields, &range_line, described.as_str(), encoding, kept, &self.site.cache_control];
         let mut answer = self.answer(Status::PartialContent, persistence, &fields);
         answer.parts.push(variant.part(range));
         answer
     }
 
-    /// Several ranges in one answer (RFC 9110, section 14.6).
+    /// Several ranges in one answer (RFC 9110, section 14.6). What is encoded is in the parts, so they say it: a client that decodes
+    /// what the answer says is encoded would decode the lines between them, too.
     fn ranges(&self, persistence: Persistence, variant: &Variant, ranges: &[Range<u64>]) -> Answer {
-        let Variant { media_type, described, kept, len, validators, .. } = variant;
+        let Variant { media_type, described, encoding, kept, len, validators, .. } = variant;
         let mut hasher = DefaultHasher::new();
         (&validators.etag, ranges).hash(&mut hasher);
         let boundary = format!("oneloop-{:016x}", hasher.finish());
         let heads = ranges.iter().map(|range| {
             let range_line = content_range(range, *len);
-            format!("\r\n--{boundary}\r\nContent-Type: {media_type}\r\n{range_line}\r\n")
+            format!("\r\n--{boundary}\r\nContent-Type: {media_type}\r\n{encoding}{range_line}\r\n")
         });
         let heads: Vec<String> = heads.collect();
         let end = format!("\r\n--{boundary}--\r\n");
@@ -222,7 +223,8 @@ impl Scene<'_> {
         let total = heads_bytes as u64 + ranges.iter().map(|range| range.end - range.start).sum::<u64>();
         let fields =
             format!("Content-Type: multipart/byteranges; boundary={boundary}\r\nContent-Length: {total}\r\n");
-        let mut answer = self.answer(Status::PartialContent, persistence, &[&fields, described, kept]);
+        let fields = [fields.as_str(), described, kept, &self.site.cache_control];
+        let mut answer = self.answer(Status::PartialContent, persistence, &fields);
         for (head, range) in heads.into_iter().zip(ranges) {
             answer.parts.push(Part::bytes(head));
             answer.parts.push(variant.part(range));

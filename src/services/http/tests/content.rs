@@ -125,6 +125,20 @@ fn the_neighbour_in_the_best_coding_is_served_unless_it_is_stale() {
     assert_eq!(body(&String::from_utf8_lossy(&client.answer)), "plain plain plain");
 }
 
+/// What is in the parts is encoded, the answer around them is not: a client that decodes what it gets would decode boundaries.
+#[test]
+fn each_part_of_an_encoded_file_says_its_coding_and_the_answer_around_them_none() {
+    let (_dir, http) = site(|_| {});
+    let one = get(&http, "/code.js", "Accept-Encoding: gzip\r\nRange: bytes=2-4\r\n");
+    assert_eq!((field(&one, "Content-Encoding"), body(&one)), (Some("gzip"), "ipp"));
+    let parts = get(&http, "/code.js", "Accept-Encoding: gzip\r\nRange: bytes=0-1,5-\r\n");
+    assert_eq!((statuses(&parts), field(&parts, "Content-Encoding")), (vec![206], None));
+    let codings = parts.matches("\r\nContent-Encoding: gzip\r\n").count();
+    assert_eq!((codings, parts.matches("Content-Range: ").count()), (2, 2), "{parts}");
+    let plain = get(&http, "/code.js", "Accept-Encoding: identity\r\nRange: bytes=0-1,5-6\r\n");
+    assert!(!plain.contains("Content-Encoding"), "{plain}");
+}
+
 /// A cache that learns of a state by these answers keeps what it has for other clients, too (RFC 9110, section 15.4.5).
 #[test]
 fn answers_without_the_whole_file_vary_as_it_does() {
@@ -277,6 +291,16 @@ fn what_the_operator_says_is_sent_and_what_he_may_not_say_is_refused() {
     assert_eq!((field(&whole, "Cache-Control"), field(&whole, "X-A")), (Some("max-age=60"), Some("b")));
     let missing = get(&http, "/nothing", "");
     assert_eq!((field(&missing, "Cache-Control"), field(&missing, "X-A")), (None, Some("b")));
+    // A cache that keeps them would give them to clients who ask for something else.
+    for (asked, status) in [("Range: bytes=10-20", 416), ("If-Match: \"x\"", 412)] {
+        let refused = get(&http, "/hello.txt", &format!("{asked}\r\n"));
+        assert_eq!((statuses(&refused), field(&refused, "Cache-Control")), (vec![status], None));
+        assert_eq!(field(&refused, "X-A"), Some("b"));
+    }
+    for asked in ["Range: bytes=0-1", "Range: bytes=0-1,5-6", "If-None-Match: *"] {
+        let selected = get(&http, "/hello.txt", &format!("{asked}\r\n"));
+        assert_eq!(field(&selected, "Cache-Control"), Some("max-age=60"), "{asked}");
+    }
     let (_dir, http) = site(|config| {
         config.cache_control = Some("max-age=60".into());
         config.not_found = Some("index.html".into());
