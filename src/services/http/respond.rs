@@ -15,7 +15,7 @@ use super::range::{Wanted, wanted};
 use super::request::{Field, Method, Request, Version};
 use super::resource::{Content, Resource, Variant};
 use super::status::Status;
-use super::target::encode_path;
+use super::target::{encode_path, encode_query};
 use crate::session::FileRange;
 
 /// What becomes of the connection after an answer, and how the client learns of it (RFC 9112, section 9).
@@ -107,13 +107,9 @@ impl Scene<'_> {
 
     /// To the same directory with a slash, which is what links in its pages are relative to.
     pub(super) fn slash(&self, persistence: Persistence, file: &[u8], query: &[u8]) -> Answer {
-        let mut location = format!("Location: /{}/", encode_path(file));
-        if !query.is_empty() && query.is_ascii() {
-            // A query has no control characters: the request line was checked.
-            location.push('?');
-            location.push_str(std::str::from_utf8(query).unwrap_or_default());
-        }
-        location.push_str("\r\nContent-Length: 0\r\n");
+        let mark = if query.is_empty() { "" } else { "?" };
+        let (path, query) = (encode_path(file), encode_query(query));
+        let location = format!("Location: /{path}/{mark}{query}\r\nContent-Length: 0\r\n");
         self.answer(Status::MovedPermanently, persistence, &[&location])
     }
 

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
 use super::request::is_host;
 use super::status::Status;
@@ -32,6 +32,21 @@ pub(super) struct Path<'a> {
 /// What need not be encoded in a segment of a link: the unreserved characters (RFC 3986, section 2.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const PATH: &AsciiSet = &SEGMENT.remove(b'/');
+/// What a query has not (RFC 3986, section 3.4), beside bytes that are no ASCII. Percent signs are the client's own escapes.
+const NO_QUERY: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 impl Path<'_> {
     pub(super) fn is_directory(&self) -> bool {
@@ -47,6 +62,11 @@ pub(super) fn encode_segment(name: &[u8]) -> impl std::fmt::Display {
 /// A path as a link from the root.
 pub(super) fn encode_path(path: &[u8]) -> impl std::fmt::Display {
     percent_encode(path, PATH)
+}
+
+/// A query, as it came, as a part of a link.
+pub(super) fn encode_query(query: &[u8]) -> impl std::fmt::Display {
+    percent_encode(query, NO_QUERY)
 }
 
 /// Understands a request target in origin, absolute or asterisk form.

@@ -102,6 +102,21 @@ fn each_request_gets_the_status_that_rfc_9110_gives_it() {
     assert_eq!(field(&get(&http, "//sub%20dir", ""), "Location"), Some("/sub%20dir/"));
 }
 
+/// A target may have what a URI has not (RFC 3986, section 3.4): nothing of a query is lost, and none of it is more than a query.
+#[test]
+fn a_redirect_keeps_the_query_as_a_uri_has_it() {
+    let (_dir, http) = site(|_| {});
+    for (query, kept) in [
+        ("a=b&c=%20;:@/?!$'()*+,-._~", "a=b&c=%20;:@/?!$'()*+,-._~"),
+        ("q=\u{e4}", "q=%C3%A4"),
+        ("a#b", "a%23b"),
+        ("\"<>[\\]^`{|}", "%22%3C%3E%5B%5C%5D%5E%60%7B%7C%7D"),
+    ] {
+        let moved = get(&http, &format!("/sub%20dir?{query}"), "");
+        assert_eq!(field(&moved, "Location"), Some(format!("/sub%20dir/?{kept}").as_str()));
+    }
+}
+
 #[test]
 fn a_connection_stays_open_or_closes_as_its_version_says() {
     let (_dir, http) = site(|_| {});
