@@ -350,7 +350,9 @@ fn compose(
         Method::Unknown => return error(Status::NotImplemented),
     }
     let path = match target {
-        Ok(_) if request.method == Method::Options => return scene.options(persistence),
+        Ok(_) | Err(Status::NotFound) if request.method == Method::Options => {
+            return scene.options(persistence);
+        }
         Ok(Target::Path(path)) => path,
         Ok(Target::Server) => return error(Status::BadRequest),
         Err(Status::NotFound) => return missing(shared, scene, asked, input),

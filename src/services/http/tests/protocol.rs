@@ -8,7 +8,7 @@ fn a_session_is_small_and_an_idle_one_owns_nothing() {
 }
 
 /// Requests, and the status that RFC 9110 gives each.
-const STATUSES: [(&str, u16); 64] = [
+const STATUSES: [(&str, u16); 65] = [
     ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", 200),
     ("\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", 200),
     ("GET http://h/hello.txt?x HTTP/1.1\r\nHost: h\r\n\r\n", 200),
@@ -17,6 +17,7 @@ const STATUSES: [(&str, u16); 64] = [
     ("GET / HTTP/1.1\r\nHost:\r\n\r\n", 200),
     ("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", 204),
     ("OPTIONS /hello.txt HTTP/1.1\r\nHost: h\r\n\r\n", 204),
+    ("OPTIONS /a%2fb HTTP/1.1\r\nHost: h\r\n\r\n", 204),
     ("GET /sub%20dir HTTP/1.1\r\nHost: h\r\n\r\n", 301),
     ("GET /empty/ HTTP/1.1\r\nHost: h\r\n\r\n", 403),
     ("GET /leak HTTP/1.1\r\nHost: h\r\n\r\n", 403),
