@@ -46,12 +46,14 @@ pub(super) fn wanted(value: &[u8], len: u64) -> Wanted {
     }
 }
 
-/// One `first-last`, `first-` or `-suffix`; empty if it is not there; `None` if it is a mistake.
+/// One `first-last`, `first-` or `-suffix`; empty if it is not there; `None` if it is a mistake, or the end of nothing: that is
+/// there, by RFC 9110, section 14.1.2, and no Content-Range can tell it.
 fn one(spec: &[u8], len: u64) -> Option<Range<u64>> {
     let dash = spec.iter().position(|&byte| byte == b'-')?;
     let (first, last) = (&spec[..dash], &spec[dash + 1..]);
     if first.is_empty() {
-        return Some(len.saturating_sub(number(last)?)..len);
+        let suffix = number(last)?;
+        return if len == 0 && suffix > 0 { None } else { Some(len.saturating_sub(suffix)..len) };
     }
     let first = number(first)?;
     let end = if last.is_empty() { len } else { number(last)?.saturating_add(1) };
@@ -126,7 +128,11 @@ mod tests {
         for (value, expected) in table {
             assert_eq!(wanted(value.as_bytes(), 100), expected, "{value}");
         }
-        assert_eq!(wanted(b"bytes=0-", 0), Wanted::Nothing);
+        for (value, expected) in
+            [("bytes=0-", Wanted::Nothing), ("bytes=-0", Wanted::Nothing), ("bytes=-5", Wanted::Whole)]
+        {
+            assert_eq!(wanted(value.as_bytes(), 0), expected, "{value} of nothing");
+        }
         let many = format!("bytes={}", vec!["0-0"; RANGES_MAX + 1].join(","));
         assert_eq!(wanted(many.as_bytes(), 100), Wanted::Whole);
     }
