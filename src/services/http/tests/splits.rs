@@ -23,6 +23,23 @@ fn requests() -> impl Strategy<Value = String> {
     prop::collection::vec(one, 1..6).prop_map(|all| all.concat())
 }
 
+/// What was looked at is spoilt, but for the last byte: a line feed wants to know what comes before it.
+#[test]
+fn the_end_of_a_head_is_found_without_looking_at_a_byte_again() {
+    for head in [&b"GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n\r\n"[..], b"\r\nGET / HTTP/1.0\r\n\r\n"] {
+        let mut scan = request::Scan::default();
+        let mut arrived = Vec::new();
+        for &byte in head {
+            if let Some(at) = arrived.len().checked_sub(2) {
+                arrived[at] = b'\n';
+            }
+            arrived.push(byte);
+            let end = (arrived.len() == head.len()).then_some(head.len());
+            assert_eq!(scan.head_end(&arrived), Ok(end), "{}", arrived.escape_ascii());
+        }
+    }
+}
+
 proptest! {
     // Each case makes a directory.
     #![proptest_config(ProptestConfig::with_cases(64))]
