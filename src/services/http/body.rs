@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_body_ends_where_its_framing_says_however_it_arrives() {
-        let table: [(Framing, &str, Skipped); 15] = [
+        let table: [(Framing, &str, Skipped); 21] = [
             (Framing::Length(0), "GET", Ok((0, true))),
             (Framing::Length(3), "abcGET", Ok((3, true))),
             (Framing::Length(9), "abc", Ok((3, false))),
@@ -170,6 +170,12 @@ mod tests {
             (Framing::Chunked, "fffffffffffffffff\r\n", Err(Status::BadRequest)),
             (Framing::Chunked, "fffffff\r\n", Err(Status::ContentTooLarge)),
             (Framing::Chunked, "0\r\n folded\r\n\r\n", Err(Status::BadRequest)),
+            (Framing::Chunked, "3;\0\r\nabc\r\n", Err(Status::BadRequest)),
+            (Framing::Chunked, "0\r\nA: \x7f\r\n\r\n", Err(Status::BadRequest)),
+            (Framing::Chunked, "0\r\nA : b\r\n\r\n", Err(Status::BadRequest)),
+            (Framing::Chunked, "0\r\n: b\r\n\r\n", Err(Status::BadRequest)),
+            (Framing::Chunked, "0\r\nA: b\n\r\n", Err(Status::BadRequest)),
+            (Framing::Chunked, "0\r\n\n", Err(Status::BadRequest)),
         ];
         for (framing, bytes, expected) in table {
             for piece in 1..=bytes.len() {

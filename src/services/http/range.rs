@@ -141,7 +141,7 @@ mod tests {
         #[test]
         fn the_parts_are_exactly_the_bytes_asked_for_and_never_meet(
             len in 1u64..60,
-            asked in prop::collection::vec((0u64..80, prop::option::of(0u64..80)), 1..RANGES_MAX),
+            asked in prop::collection::vec((0u64..80, prop::option::of(0u64..80)), 1..=RANGES_MAX),
         ) {
             let specs: Vec<_> = asked.iter().map(|&(first, last)| match last {
                 Some(last) if last >= first => format!("{first}-{last}"),

@@ -68,6 +68,26 @@ fn conditions_are_evaluated_in_their_order() {
     }
 }
 
+/// It has no date to tell (RFC 9110, section 8.8.2.1), so nothing that a client says of dates is about it.
+#[test]
+fn a_file_from_the_future_is_known_by_its_tag_alone() {
+    let (dir, http) = site(|_| {});
+    set_modified(&dir.path().join("root/hello.txt"), 2_000_000_001);
+    let (before, itself) = ("Sun, 13 Sep 2020 12:26:39 GMT", "Wed, 18 May 2033 03:33:21 GMT");
+    for fields in [
+        "A: b".into(),
+        format!("If-Modified-Since: {itself}"),
+        format!("If-Unmodified-Since: {before}"),
+        format!("Range: bytes=0-1\r\nIf-Range: {itself}"),
+        "Range: bytes=0-1\r\nIf-Range: no date".into(),
+    ] {
+        let answer = get(&http, "/hello.txt", &format!("{fields}\r\n"));
+        assert_eq!((statuses(&answer), field(&answer, "Last-Modified")), (vec![200], None), "{fields}");
+    }
+    set_modified(&dir.path().join("root/code.js"), 2_000_000_000);
+    assert_eq!(field(&get(&http, "/code.js", ""), "Last-Modified"), Some("Wed, 18 May 2033 03:33:20 GMT"));
+}
+
 #[test]
 fn ranges_come_alone_or_as_parts() {
     let (_dir, http) = site(|_| {});

@@ -119,6 +119,44 @@ fn a_redirect_keeps_the_query_as_a_uri_has_it() {
 }
 
 #[test]
+fn each_bound_holds_to_the_byte() {
+    use super::bounds::{BODY_BYTES_MAX, CHUNK_LINE_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, LINE_BYTES_MAX};
+    type OfSize<'a> = &'a dyn Fn(usize) -> String;
+    let (_dir, http) = site(|_| {});
+    let filled = |before: &str, behind: &str, bytes: usize| {
+        format!("{before}{}{behind}", "a".repeat(bytes - before.len() - behind.len()))
+    };
+    let begin = "GET / HTTP/1.1\r\nHost: h\r\n";
+    let coded = format!("{begin}Transfer-Encoding: chunked\r\n\r\n");
+    let line = |bytes| filled("GET /?", " HTTP/1.1\r\n", bytes) + "Host: h\r\n\r\n";
+    let field = |bytes| format!("{begin}{}\r\n", filled("A: ", "\r\n", bytes));
+    let head = |bytes| {
+        filled(&(begin.to_owned() + &filled("A: ", "\r\n", LINE_BYTES_MAX) + "A: "), "\r\n\r\n", bytes)
+    };
+    let fields = |count| format!("{begin}{}\r\n", "A: b\r\n".repeat(count - 1));
+    let body = |bytes| format!("{begin}Content-Length: {bytes}\r\n\r\n") + &"a".repeat(bytes);
+    let chunk_line = |bytes| format!("{coded}{}a\r\n0\r\n\r\n", filled("1;", "\r\n", bytes));
+    let chunks =
+        |bytes: usize| format!("{coded}{:x}\r\n{}", bytes - 14, filled("", "\r\n0\r\n\r\n", bytes - 7));
+    let body_max = BODY_BYTES_MAX as usize;
+    let table: [(OfSize<'_>, usize, u16); 7] = [
+        (&line, LINE_BYTES_MAX, 414),
+        (&field, LINE_BYTES_MAX, 431),
+        (&head, HEAD_BYTES_MAX, 431),
+        (&fields, HEADERS_MAX, 431),
+        (&body, body_max, 413),
+        (&chunk_line, CHUNK_LINE_BYTES_MAX, 400),
+        (&chunks, body_max, 413),
+    ];
+    for (request, max, beyond) in table {
+        for (size, status) in [(max, 200), (max + 1, beyond)] {
+            let answers = ask(&http, &request(size));
+            assert_eq!(statuses(&answers), [status], "{size} where {max} are allowed, else {beyond}");
+        }
+    }
+}
+
+#[test]
 fn a_connection_stays_open_or_closes_as_its_version_says() {
     let (_dir, http) = site(|_| {});
     let table = [
