@@ -4,10 +4,12 @@ use std::fs;
 use std::sync::OnceLock;
 
 use oneloop::services::http::{AccessFormat, Config, Http};
+use oneloop::session::Record;
 use oneloop::session::rehearsal::{Rehearsal, answer};
 
 /// Room of the outbox.
 const OUT: usize = 64 << 10;
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A site with each kind of thing that can be asked for.
 fn site() -> &'static (tempfile::TempDir, Http) {
@@ -28,7 +30,7 @@ fn site() -> &'static (tempfile::TempDir, Http) {
 }
 
 /// The first byte says where the rest is split. No panic, no spin, nothing from outside; the answers are the same
-/// however the bytes come and whatever the room; each answer has one line of log.
+/// however the bytes come and whatever the room; each answer has one line of log and ends where its head says.
 pub(crate) fn check(data: &[u8]) {
     let Some((&piece, bytes)) = data.split_first() else { return };
     let http = &site().1;
@@ -36,11 +38,51 @@ pub(crate) fn check(data: &[u8]) {
     let pieces: Vec<&[u8]> = bytes.chunks(usize::from(piece % 31) + 1).collect();
     assert!(answer(http, &pieces, true, OUT) == whole, "split by {}", piece % 31 + 1);
     assert!(answer(http, &[bytes], true, 100 + usize::from(piece)) == whole, "with little room");
-    assert!(whole.is_empty() || whole.starts_with(b"HTTP/1.1 "));
     assert!(!whole.windows(7).any(|window| window == b"OUTSIDE"), "from outside");
     let mut client = Rehearsal::open(http, OUT);
     client.feed(bytes);
+    let (mut rest, mut closed) = (&client.answer[..], false);
     for (record, sent) in &client.records {
-        assert!(u64::from(record.head_bytes) <= *sent && !record.line.contains('\n'));
+        assert!(!closed, "an answer behind the last one");
+        let (answer, behind) = rest.split_at(*sent as usize);
+        closed = check_answer(record, answer);
+        rest = behind;
+    }
+    assert!(rest.is_empty() || rest == CONTINUE, "{}", rest.escape_ascii());
+}
+
+/// The framing of one answer, told by its head alone (RFC 9112, section 6.3); whether it says that it is the last.
+fn check_answer(record: &Record, answer: &[u8]) -> bool {
+    assert!(!record.line.contains('\n'));
+    let (head, body) = answer.split_at(record.head_bytes as usize);
+    let head = std::str::from_utf8(head.strip_prefix(CONTINUE).unwrap_or(head)).unwrap();
+    assert!(head.starts_with("HTTP/1.1 ") && head.find("\r\n\r\n") == Some(head.len() - 4), "{head}");
+    let field = |name| head.lines().find_map(|line| line.strip_prefix(name));
+    let closes = field("Connection: ") == Some("close");
+    // What is too broken for a line of its own is a dash there.
+    let request = &record.line[..record.bytes_at];
+    let to_head = body.is_empty() && (request.contains("HEAD ") || request.contains("\"-\""));
+    match (field("Content-Length: "), field("Transfer-Encoding: ")) {
+        _ if to_head => {}
+        (Some(length), None) => assert_eq!(length.parse(), Ok(body.len()), "{head}"),
+        (None, Some("chunked")) => check_chunks(body),
+        (None, None) if closes => {}
+        (None, None) => assert!(body.is_empty() && matches!(&head[9..12], "204" | "304"), "{head}"),
+        _ => panic!("two framings: {head}"),
+    }
+    closes
+}
+
+/// RFC 9112, section 7.1.
+fn check_chunks(body: &[u8]) {
+    let mut rest = std::str::from_utf8(body).unwrap();
+    loop {
+        let (size, behind) = rest.split_once("\r\n").unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        let (_, end) = behind.split_at(size);
+        rest = end.strip_prefix("\r\n").unwrap();
+        if size == 0 {
+            return assert_eq!(rest, "");
+        }
     }
 }
