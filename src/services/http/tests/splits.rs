@@ -40,6 +40,23 @@ fn the_end_of_a_head_is_found_without_looking_at_a_byte_again() {
     }
 }
 
+/// Files in memory, copied behind their heads or shared; the second answer finds some room behind the first, and not enough.
+#[test]
+fn an_answer_without_room_behind_another_waits_for_it_whatever_came_before_it() {
+    let (dir, http) = site(|_| {});
+    for (size, target) in [(3_000, "/copied"), (6_000, "/shared")] {
+        let content = "c".repeat(size);
+        write(&dir.path().join("root").join(&target[1..]), content.as_bytes());
+        for (fields, body) in [("", ""), ("Content-Length: 1\r\n", "x")] {
+            let request = format!("GET {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n{body}");
+            let stream = request.repeat(3);
+            let answers = rehearsal::answer(&http, &[stream.as_bytes()], true, size + 2_000);
+            assert_eq!(String::from_utf8_lossy(&answers).matches(&content).count(), 3, "{request}");
+            assert!(answers == rehearsal::answer(&http, &[stream.as_bytes()], true, OUT), "{request}");
+        }
+    }
+}
+
 proptest! {
     // Each case makes a directory.
     #![proptest_config(ProptestConfig::with_cases(64))]
