@@ -19,7 +19,7 @@ use Then::{Closed, Open};
 /// Where it is said, what is sent, which statuses come back, and what becomes of the connection.
 type Conversation = (&'static str, &'static str, &'static [u16], Then);
 
-const CONVERSATIONS: [Conversation; 59] = [
+const CONVERSATIONS: [Conversation; 66] = [
     ("9110 9.3.1", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", &[200], Open),
     ("9110 9.3.2", "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", &[200], Open),
     ("9110 9.3.7", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", &[204], Open),
@@ -31,6 +31,10 @@ const CONVERSATIONS: [Conversation; 59] = [
     ("9110 15.3.7", "GET / HTTP/1.1\r\nHost: h\r\nRange: bytes=1-2\r\n\r\n", &[206], Open),
     ("9110 15.5.17", "GET / HTTP/1.1\r\nHost: h\r\nRange: bytes=999-\r\n\r\n", &[416], Open),
     ("9110 14.2", "GET / HTTP/1.1\r\nHost: h\r\nRange: lines=1-2\r\n\r\n", &[200], Open),
+    ("9110 14.2", "HEAD / HTTP/1.1\r\nHost: h\r\nRange: bytes=1-2\r\n\r\n", &[200], Open),
+    ("9110 14.6", "GET / HTTP/1.1\r\nHost: h\r\nRange: bytes=0-1,5-6\r\n\r\n", &[206], Open),
+    ("9110 13.1.5", "GET / HTTP/1.1\r\nHost: h\r\nRange: bytes=1-2\r\nIf-Range: \"x\"\r\n\r\n", &[200], Open),
+    ("9110 13.2.1", "GET /none HTTP/1.1\r\nHost: h\r\nIf-Match: \"x\"\r\n\r\n", &[404], Open),
     ("9110 13.1.1", "GET / HTTP/1.1\r\nHost: h\r\nIf-Match: \"x\"\r\n\r\n", &[412], Open),
     ("9110 13.1.2", "GET / HTTP/1.1\r\nHost: h\r\nIf-None-Match: *\r\n\r\n", &[304], Open),
     (
@@ -56,6 +60,18 @@ const CONVERSATIONS: [Conversation; 59] = [
         "PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
         &[405],
         Closed,
+    ),
+    (
+        "9110 10.1.1",
+        "GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 9999999\r\n\r\n",
+        &[413],
+        Closed,
+    ),
+    (
+        "9110 10.1.1",
+        "GET / HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx",
+        &[200],
+        Open,
     ),
     ("9110 15.5.18", "GET / HTTP/1.1\r\nHost: h\r\nExpect: 200-ok\r\n\r\n", &[417], Closed),
     ("9110 15.6.6", "GET / HTTP/2.0\r\nHost: h\r\n\r\n", &[505], Closed),
@@ -113,6 +129,12 @@ const CONVERSATIONS: [Conversation; 59] = [
         Open,
     ),
     ("9112 7.1", "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc", &[400], Closed),
+    (
+        "9112 7.1.2",
+        "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nT : u\r\n\r\n",
+        &[400],
+        Closed,
+    ),
     ("9112 9.3", "GET / HTTP/1.0\r\n\r\n", &[200], Closed),
     ("9112 9.3", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", &[200], Open),
     (
