@@ -56,6 +56,34 @@ fn answers_are_written_down_with_the_bytes_really_sent_and_the_file_is_reopened(
     assert_eq!(read(&rotated).lines().count(), 1);
 }
 
+/// A listing, say: the session still has its end, and the record behind it, when the client leaves.
+#[test]
+fn an_answer_that_is_cut_while_it_is_made_has_its_line_with_the_bytes_really_sent() {
+    let site = Site::new();
+    // Rows of more than 2 KiB each: in all more than the sockets hold.
+    for number in 0..5_000 {
+        site.file(&format!("{}{number}", "&".repeat(245)), "");
+    }
+    for model in Model::ALL {
+        let log = site.beside(model.name());
+        let mut args = args(&site, model, log.to_str().unwrap());
+        args.push("--listing".into());
+        let mut server = Setup::oneloop(args).start().listening();
+        let mut leaving = server.client("http");
+        leaving.send(b"GET /?cut HTTP/1.1\r\nHost: h\r\n\r\n");
+        leaving.read_exact(&mut [0; 10_000]);
+        leaving.socket().shutdown(Shutdown::Both).unwrap();
+        drop(leaving);
+        server.told(" ended: reset ", 1);
+        let read = || std::fs::read_to_string(&log).unwrap_or_default();
+        eventually("the line of the cut listing", || read().ends_with('\n'));
+        let line = read();
+        let sent = line.split_once("\"GET /?cut HTTP/1.1\" 200 ").and_then(|(_, rest)| rest.split_once(' '));
+        let sent: usize = sent.unwrap_or_else(|| panic!("{line}")).0.parse().unwrap();
+        assert!((9_000..10_000_000).contains(&sent), "{model}: {line}");
+    }
+}
+
 #[test]
 fn the_log_on_standard_output_is_in_the_common_format_if_asked() {
     let site = Site::new();

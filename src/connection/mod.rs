@@ -233,7 +233,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             self.abandon(&mut outbox, ctx.now().monotonic_ms, ctx.journal);
         }
         self.inbox = None;
-        self.drop_session();
+        self.end_session(ctx);
         self.phase = Phase::Ended(reason);
     }
 

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 
 use crate::journal::{Journal, Reason};
-use crate::session::{Call, Front, GATHER_MAX, Outbox, Session, Wait};
+use crate::session::{Call, Front, GATHER_MAX, Outbox, Record, Session, Wait};
 
 use super::context::after_ms;
 use super::{Budget, Connection, Context, Inflow, Mode, NEVER_MS, Phase, Pumped, Put, Step, Then, Transport};
@@ -108,7 +108,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
 
     /// The service is done, and all was sent, though the system may hold the last of it for our end.
     pub(super) fn close(&mut self, reason: Reason, held: Held, ctx: &mut Context<'_>) {
-        self.drop_session();
+        self.end_session(ctx);
         self.inbox = None;
         let now_ms = ctx.now().monotonic_ms;
         let linger_ms =
@@ -175,10 +175,13 @@ impl<S: Session, T: Transport> Connection<S, T> {
 
     /// Drops what was not sent; the records of its answers get the bytes that were.
     pub(super) fn abandon(&mut self, outbox: &mut Outbox, now_ms: u64, journal: &mut Journal) {
-        outbox.abandon(|record| {
-            let answer_bytes = self.bytes_out - std::mem::replace(&mut self.recorded_bytes, self.bytes_out);
-            journal.answered(self.peer, record, answer_bytes, now_ms);
-        });
+        outbox.abandon(|record| self.answered(record, now_ms, journal));
+    }
+
+    /// Nothing more is sent of the answer with this record.
+    pub(super) fn answered(&mut self, record: &Record, now_ms: u64, journal: &mut Journal) {
+        let answer_bytes = self.bytes_out - std::mem::replace(&mut self.recorded_bytes, self.bytes_out);
+        journal.answered(self.peer, record, answer_bytes, now_ms);
     }
 
     /// Bytes the client's side has taken, as far as is known.

@@ -195,12 +195,14 @@ impl<S: Session, T: Transport> Connection<S, T> {
         Step::Go
     }
 
-    /// A session may panic when it is dropped, too.
-    pub(super) fn drop_session(&mut self) {
-        if let Some(session) = self.session.take()
-            && panic::catch_unwind(AssertUnwindSafe(|| drop(session))).is_err()
-        {
-            log::error!("{}: the session panicked when it was dropped", self.peer);
+    /// The session ends. The answer that it had begun is written down; all that will be sent of it was.
+    pub(super) fn end_session(&mut self, ctx: &mut Context<'_>) {
+        let Some(mut session) = self.session.take() else { return };
+        // It may panic now, too, and when it is dropped.
+        match panic::catch_unwind(AssertUnwindSafe(move || session.unfinished())) {
+            Ok(None) => {}
+            Ok(Some(record)) => self.answered(&record, ctx.now().monotonic_ms, ctx.journal),
+            Err(_) => log::error!("{}: the session panicked when it ended", self.peer),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{
     message::{Message, MessageSession},
     time::{Time, TimeSession},
 };
-use crate::session::{Client, Input, Outbox, Progress, Refusal, Service, Session};
+use crate::session::{Client, Input, Outbox, Progress, Record, Refusal, Service, Session};
 
 /// Any of the services that come with oneloop.
 #[derive(Clone, Debug)]
@@ -235,6 +235,20 @@ impl Session for AnySession {
             #[cfg(feature = "http")]
             AnySession::Http(session) => session.advance(input, out),
             AnySession::Time(session) => session.advance(input, out),
+        }
+    }
+
+    fn unfinished(&mut self) -> Option<Record> {
+        match self {
+            AnySession::Message(session) => session.unfinished(),
+            AnySession::Echo(session) => session.unfinished(),
+            AnySession::Discard(session) => session.unfinished(),
+            AnySession::Chargen(session) => session.unfinished(),
+            #[cfg(feature = "daytime")]
+            AnySession::Daytime(session) => session.unfinished(),
+            #[cfg(feature = "http")]
+            AnySession::Http(session) => session.unfinished(),
+            AnySession::Time(session) => session.unfinished(),
         }
     }
 }

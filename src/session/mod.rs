@@ -56,6 +56,12 @@ pub trait Session {
     /// Bytes that are not consumed come again, with more behind them. After [`Call::Expired`], and after
     /// [`Next::NeedInput`] at the end of input, the outbox is flushed and the client ends.
     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress;
+
+    /// The record of an answer that was begun and whose end was not put. Asked for once, when the client ends, a panic of
+    /// [`Session::advance`] included.
+    fn unfinished(&mut self) -> Option<Record> {
+        None
+    }
 }
 
 /// What a session is given.

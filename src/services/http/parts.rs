@@ -45,6 +45,14 @@ impl Parts {
         self.0.extend(parts);
     }
 
+    /// The record at the end, if it was not put.
+    pub(super) fn take_record(&mut self) -> Option<Record> {
+        match self.0.pop_back() {
+            Some(Part::Record(record)) => Some(record),
+            _ => None,
+        }
+    }
+
     /// Puts what there is room for, from the front.
     pub(super) fn put(&mut self, site: &Site, out: &mut Outbox) -> Put {
         while let Some(part) = self.0.front_mut() {

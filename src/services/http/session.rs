@@ -327,6 +327,13 @@ impl Session for HttpSession {
         }
         Progress::again(consumed)
     }
+
+    fn unfinished(&mut self) -> Option<Record> {
+        match &mut self.state {
+            State::Answering(rest) => rest.parts.take_record(),
+            State::Head | State::Body(_) => None,
+        }
+    }
 }
 
 /// The answer to a request, from whatever its target leads to.
