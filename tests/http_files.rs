@@ -29,7 +29,7 @@ enum Way {
 
 /// As old kernels answer, and sandboxes that pretend to be one; as other sandboxes do.
 static DENIED: [Fault; 2] =
-    [Fault { call: "openat2", error: "ENOSYS" }, Fault { call: "openat2", error: "EPERM" }];
+    [Fault { call: "openat2", effect: "error=ENOSYS" }, Fault { call: "openat2", effect: "error=EPERM" }];
 
 impl Way {
     fn all() -> impl Iterator<Item = Way> {
@@ -201,6 +201,46 @@ fn a_change_is_seen_within_a_second() {
         let after = seen(target, first);
         assert!(after < Duration::from_millis(1_500), "{target} was seen after {after:?}");
     }
+}
+
+/// Each look takes a moment, so that something comes between it and the next.
+static SLOW_LOOKS: Fault = Fault { call: "openat2", effect: "delay_exit=4000" };
+
+/// The looks that something comes into, each at another moment.
+const FILES: u64 = 40;
+
+#[test]
+fn what_comes_while_a_file_is_looked_up_is_seen() {
+    if !cfg!(target_os = "linux") || !SLOW_LOOKS.can_be_injected() {
+        return;
+    }
+    let site = Site::new();
+    for n in 0..FILES {
+        site.file(&format!("{n}/second.html"), "second");
+        std::fs::write(site.beside(&format!("{n}-neighbour")), "zipped").unwrap();
+        std::fs::write(site.beside(&format!("{n}-index")), "first").unwrap();
+    }
+    let spec = spec(&site.root());
+    let serve =
+        [env!("CARGO_BIN_EXE_oneloop"), "serve", &spec, "--index", "first.html", "--index", "second.html"];
+    let mut server = SLOW_LOOKS.injected_into(serve).start().listening();
+    let mut client = server.client("http");
+    let mut seen = |what: &str, target: &dyn Fn(u64) -> String, from: &str, to: &str, expected: &str| {
+        for n in 0..FILES {
+            let (from, to) = (site.beside(&format!("{n}-{from}")), site.root().join(format!("{n}/{to}")));
+            client.send(format!("GET {} HTTP/1.1\r\nHost: h\r\n\r\n", target(n)).as_bytes());
+            std::thread::sleep(Duration::from_millis(n));
+            std::fs::rename(from, to).unwrap();
+            receive(&mut client, "GET");
+        }
+        let mut unseen: Vec<u64> = (0..FILES).collect();
+        eventually(what, || {
+            unseen.retain(|n| get(&mut client, &target(*n), "Accept-Encoding: gzip\r\n").text() != expected);
+            unseen.is_empty()
+        });
+    };
+    seen("all neighbours", &|n| format!("/{n}/second.html"), "neighbour", "second.html.gz", "zipped");
+    seen("all pages that come first", &|n| format!("/{n}/"), "index", "first.html", "first");
 }
 
 /// Only the time of the change itself (`st_ctime`), which nobody can set, tells that the file is another one.

@@ -171,7 +171,7 @@ fn a_request_costs_a_blocking_model_one_read_and_one_write_and_nothing_else() {
 }
 
 /// The first accept4(2) of each thread fails, and leaves the client in the queue.
-const ABORT_FIRST: Fault = Fault { call: "accept4", error: "ECONNABORTED:when=1" };
+const ABORT_FIRST: Fault = Fault { call: "accept4", effect: "error=ECONNABORTED:when=1" };
 
 #[test]
 fn a_client_lost_before_it_was_accepted_is_passed_over_and_the_next_is_served() {

@@ -1,22 +1,22 @@
-//! What the system hardly ever answers, injected by `strace`.
+//! What the system hardly ever does, injected by `strace`.
 
 use std::process::Command;
 
 use super::has_program;
 use super::server::Setup;
 
-/// A system call that fails.
+/// A system call that fails, or takes long.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) call: &'static str,
-    /// The error, and on which occasions, as `strace -e inject` wants it.
-    pub(crate) error: &'static str,
+    /// The error or the delay, and on which occasions, as `strace -e inject` wants it.
+    pub(crate) effect: &'static str,
 }
 
 impl Fault {
     fn args(&self) -> [String; 6] {
-        let Fault { call, error } = self;
-        let inject = format!("inject={call}:error={error}");
+        let Fault { call, effect } = self;
+        let inject = format!("inject={call}:{effect}");
         ["-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject].map(str::to_owned)
     }
 
@@ -27,12 +27,12 @@ impl Fault {
         }
         let can = Command::new("strace").args(self.args()).arg("true").output().unwrap().status.success();
         if !can {
-            println!("SKIPPED: tracing a process is not allowed here, or this strace injects no errors");
+            println!("SKIPPED: tracing a process is not allowed here, or this strace injects nothing");
         }
         can
     }
 
-    /// A command whose calls fail so, in all its threads and children. It is our child, and not that of `strace`.
+    /// A command whose calls are like that, in all its threads and children. It is our child, and not that of `strace`.
     pub(crate) fn injected_into<A: AsRef<str>>(&self, command: impl IntoIterator<Item = A>) -> Setup {
         let command = command.into_iter().map(|word| word.as_ref().to_owned());
         let args = ["-D", "-f"].map(str::to_owned).into_iter().chain(self.args()).chain(command);

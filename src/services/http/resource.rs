@@ -147,6 +147,8 @@ fn in_directory(site: &Site, directory: &[u8], now: Now) -> Found {
     let mut watched = Vec::new();
     for index in &site.index {
         let path = if directory.is_empty() { index.clone() } else { [directory, b"/", index].concat() };
+        // Looked at before: what comes in between is seen as a change.
+        let there = stat_at(&site.root, &path);
         match open(site, &path) {
             Ok(Some(opened)) => return Found::File(Arc::new(resource(site, &path, opened, watched, now))),
             Ok(None) => {}
@@ -155,7 +157,7 @@ fn in_directory(site: &Site, directory: &[u8], now: Now) -> Found {
                 status => return Found::Nothing(status),
             },
         }
-        watched.push((path.clone(), stat_at(&site.root, &path)));
+        watched.push((path, there));
     }
     match site.root.open_file(directory) {
         Ok((_, stat)) if stat.kind != Kind::Directory => Found::Nothing(Status::NotFound),
@@ -228,8 +230,9 @@ fn resource(
     let mut neighbours = Vec::new();
     for coding in Coding::ALL {
         let neighbour_path = [path, coding.suffix().as_bytes()].concat();
-        let Ok(Some(opened)) = open(site, &neighbour_path) else {
-            let there = stat_at(&site.root, &neighbour_path);
+        // Looked at before: what comes in between is seen as a change.
+        let there = stat_at(&site.root, &neighbour_path);
+        let Some(opened) = there.and_then(|_| open(site, &neighbour_path).ok().flatten()) else {
             watched.push((neighbour_path, there));
             continue;
         };
