@@ -37,6 +37,8 @@ pub(super) const BELIEVED_MS: u64 = 500;
 /// A file that changed so shortly before it was read may change again within the same tick of its clock, in ms; it is read
 /// again instead of compared.
 pub(super) const SETTLED_MS: u64 = 100;
+/// The same for a file whose times are whole seconds: its file system may have no others, FAT has only every second one of them.
+pub(super) const SETTLED_SECONDS_MS: u64 = 2_100;
 /// How often a file that changes while it is read is tried again.
 pub(super) const READ_TRIES_MAX: u32 = 3;
 /// Directory entries looked at in one call; then the others have their turn.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::bounds::{BELIEVED_MS, MEMORY_FILE_BYTES_MAX, READ_TRIES_MAX, SETTLED_MS};
+use super::bounds::{BELIEVED_MS, MEMORY_FILE_BYTES_MAX, READ_TRIES_MAX, SETTLED_MS, SETTLED_SECONDS_MS};
 use super::clock::http_date;
 use super::conditional::Validators;
 use super::config::Site;
@@ -113,7 +113,8 @@ impl Resource {
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.variants().map(|variant| variant.whole.len() + ENTRY_BYTES).sum()
+        let paths_bytes: usize = self.watched.iter().map(|(path, _)| path.len()).sum();
+        paths_bytes + self.variants().map(|variant| variant.whole.len() + ENTRY_BYTES).sum::<usize>()
     }
 
     pub(super) fn open_files(&self) -> usize {
@@ -252,11 +253,13 @@ fn resource(
     Resource { plain: variant(None, plain), encoded, watched, settled, checked_ms }
 }
 
-/// Whether a change after now gives the file another time: times of files advance in ticks.
+/// Whether a change after now gives the file another time: times of files advance in ticks, on some file systems in seconds.
 fn is_settled(stat: &Stat, wall: SystemTime) -> bool {
+    let in_seconds = stat.changed_ns == 0 && stat.identity.modified_ns == 0;
+    let settled_ms = if in_seconds { SETTLED_SECONDS_MS } else { SETTLED_MS };
     let Ok(changed_s) = u64::try_from(stat.changed_s) else { return true };
     let changed = UNIX_EPOCH + Duration::new(changed_s, stat.changed_ns);
-    wall.duration_since(changed).is_ok_and(|age| age.as_millis() >= u128::from(SETTLED_MS))
+    wall.duration_since(changed).is_ok_and(|age| age.as_millis() >= u128::from(settled_ms))
 }
 
 fn variant(
@@ -363,6 +366,38 @@ mod tests {
         // It was shorter for a moment, within one tick of its clock.
         let cut = read_while(|bytes, _, reads| bytes.truncate(if reads == 1 { 1 } else { 3 }));
         assert_eq!(cut.unwrap(), b"old");
+    }
+
+    #[test]
+    fn a_file_has_settled_when_the_next_change_must_show_in_its_times() {
+        let age_ms = |age_ms, changed_ns| {
+            let file = tempfile::tempfile().unwrap();
+            set_modified(&file, 1_600_000_000);
+            let stat = Stat { changed_s: 2_000_000_000, changed_ns, ..stat_of(&file).unwrap() };
+            is_settled(
+                &stat,
+                UNIX_EPOCH + Duration::new(2_000_000_000, changed_ns) + Duration::from_millis(age_ms),
+            )
+        };
+        assert!(!age_ms(50, 1) && age_ms(150, 1));
+        // As on a stick for cameras and the like: FAT tells every second second only.
+        assert!(!age_ms(150, 0) && !age_ms(2_000, 0) && age_ms(2_200, 0));
+    }
+
+    #[test]
+    fn long_paths_count_for_what_they_take() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = "n".repeat(200);
+        std::os::unix::fs::symlink(".", dir.path().join(&name)).unwrap();
+        std::fs::write(dir.path().join("file"), b"").unwrap();
+        let site = Site::new(super::super::Config::new(dir.path())).unwrap();
+        let now = Now { monotonic_ms: 0, wall: UNIX_EPOCH };
+        let held_bytes = |path: &str| match find(&site, path.as_bytes(), now) {
+            Found::File(resource) => resource.held_bytes(),
+            _ => panic!("{path}: no file"),
+        };
+        let path = format!("{}file", format!("{name}/").repeat(10));
+        assert!(held_bytes(&path) >= held_bytes("file") + 4 * 2_000, "the path and those of its neighbours");
     }
 
     #[test]
