@@ -19,7 +19,8 @@ pub(super) struct HttpArgs {
     /// A file that stands for its directory; may be given several times, the first that exists is taken
     #[arg(long, value_name = "FILE", default_value = "index.html")]
     index: Vec<String>,
-    /// Answer what does not exist with this file of the directory: the page of a single-page application
+    /// Answer what does not exist, and directories without a page of their own, with this file of the directory: the page of
+    /// a single-page application
     #[arg(long, visible_alias = "spa", value_name = "FILE")]
     fallback: Option<String>,
     /// The page for what does not exist, if the directory has it

@@ -163,6 +163,8 @@ fn in_directory(site: &Site, directory: &[u8], now: Now) -> Found {
     match site.root.open_file(directory) {
         Ok((_, stat)) if stat.kind != Kind::Directory => Found::Nothing(Status::NotFound),
         Ok((file, _)) if site.listing => Found::Directory(file),
+        // There is no page of it: the application has one.
+        Ok(_) if site.fallback.is_some() => Found::Nothing(Status::NotFound),
         Ok(_) => Found::Nothing(Status::Forbidden),
         Err(error) => Found::Nothing((&error).into()),
     }

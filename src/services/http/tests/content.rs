@@ -298,6 +298,13 @@ fn missing_pages_are_the_sites_own_or_the_fallback() {
     let (_dir, http) = site(|config| config.fallback = Some("index.html".into()));
     let fallback = get(&http, "/any/route", "");
     assert_eq!((statuses(&fallback), body(&fallback)), (vec![200], "<p>home"));
+    let (_dir, http) = site(|config| {
+        config.fallback = Some("hello.txt".into());
+        config.index = vec!["none".into()];
+    });
+    let root = get(&http, "/", "");
+    assert_eq!((statuses(&root), body(&root)), (vec![200], "0123456789"), "a directory without a page");
+    assert_eq!(statuses(&get(&http, "/leak", "")), [403]);
 }
 
 #[test]
