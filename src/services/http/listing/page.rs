@@ -14,6 +14,7 @@ table{width:100%;border-collapse:collapse}\
 th,td{padding:.4rem .5rem;text-align:left;border-bottom:1px solid color-mix(in srgb,currentColor 15%,transparent)}\
 td:first-child{overflow-wrap:anywhere}\
 td:first-child a{display:block}\
+bdi{white-space:pre-wrap}\
 th:nth-child(n+2),td:nth-child(n+2){text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}\
 tbody tr:hover{background:color-mix(in srgb,currentColor 6%,transparent)}\
 a{text-decoration:none}a:hover{text-decoration:underline}\
@@ -93,7 +94,8 @@ fn add(to: &mut String, text: fmt::Arguments<'_>) {
     to.write_fmt(text).expect("memory takes all");
 }
 
-/// A name as text: what is not UTF-8, and control characters, as the replacement character.
+/// A name as text: what is not UTF-8, and control characters, as the replacement character; so are those that turn the
+/// direction of text, with which one name looks like another.
 fn escape(name: &[u8], to: &mut String) {
     for char in String::from_utf8_lossy(name).chars() {
         match char {
@@ -102,7 +104,11 @@ fn escape(name: &[u8], to: &mut String) {
             '>' => to.push_str("&gt;"),
             '"' => to.push_str("&quot;"),
             '\'' => to.push_str("&#39;"),
-            char if char.is_control() => to.push(char::REPLACEMENT_CHARACTER),
+            char if char.is_control()
+                || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+            {
+                to.push(char::REPLACEMENT_CHARACTER);
+            }
             char => to.push(char),
         }
     }
@@ -138,9 +144,11 @@ mod tests {
         let mut html = String::new();
         row(&item(b"<script>\"&'\xff\n", false), &mut html);
         row(&item(b"javascript:x", true), &mut html);
+        row(&item("\u{202e}fdp.exe".as_bytes(), false), &mut html);
         assert!(html.contains("<bdi>&lt;script&gt;&quot;&amp;&#39;\u{fffd}\u{fffd}</bdi>"), "{html}");
         assert!(html.contains("href=\"./%3Cscript%3E%22%26%27%FF%0A\""), "{html}");
         assert!(html.contains("href=\"./javascript%3Ax/\""), "{html}");
+        assert!(html.contains("<bdi>\u{fffd}fdp.exe</bdi>"), "it would be read as exe.pdf: {html}");
     }
 
     #[test]
