@@ -6,14 +6,15 @@ mod common;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt, symlink};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use common::client::Ended;
 use common::fault::Fault;
-use common::http::{Site, get, receive, spec};
-use common::{Server, eventually, eventually_some};
+use common::http::{Answer, Site, get, receive, spec};
+use common::{Client, Server, eventually, eventually_some};
 use nix::sys::stat::Mode;
 
 /// The ways of finding a file.
@@ -160,7 +161,7 @@ fn special_files_neither_block_the_loop_nor_are_served() {
     nix::unistd::mkfifo(&site.root().join("fifo"), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(site.root().join("socket")).unwrap();
     // A device needs root to be made; everybody has some in /dev.
-    let devices = spec(std::path::Path::new("/dev"));
+    let devices = spec(Path::new("/dev"));
     for way in Way::all() {
         let mut server = way.serve(&spec(&site.root()));
         let mut client = server.client("http");
@@ -207,33 +208,57 @@ fn a_change_is_seen_within_a_second() {
 static SLOW_LOOKS: Fault = Fault { call: "openat2", effect: "delay_exit=4000" };
 
 /// The looks that something comes into, each at another moment.
-const FILES: u64 = 40;
+const LOOKS: u64 = 40;
+
+/// `oneloop serve http=ROOT ARGS…`, with slow looks; `None` if there cannot be any.
+fn slow_looks(site: &Site, args: &[&str]) -> Option<Server> {
+    let can = cfg!(target_os = "linux") && SLOW_LOOKS.can_be_injected();
+    let spec = spec(&site.root());
+    let serve = [env!("CARGO_BIN_EXE_oneloop"), "serve", &spec];
+    can.then(|| SLOW_LOOKS.injected_into(serve.iter().chain(args)).start().listening())
+}
+
+/// Asks for `target`, and renames `from` to `to` meanwhile.
+fn asked_while_renamed(client: &mut Client, target: &str, look: u64, from: &Path, to: &Path) -> Answer {
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+    std::thread::sleep(Duration::from_millis(look));
+    std::fs::rename(from, to).unwrap();
+    receive(client, "GET")
+}
+
+#[test]
+fn a_fifo_that_takes_a_files_place_between_two_looks_is_not_waited_for() {
+    let site = Site::new();
+    site.file("index.html", "home");
+    let Some(mut server) = slow_looks(&site, &[]) else { return };
+    let mut client = server.client("http");
+    for n in 0..LOOKS {
+        let (file, fifo) = (site.file(&n.to_string(), "file"), site.beside(&n.to_string()));
+        nix::unistd::mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        let answer = asked_while_renamed(&mut client, &format!("/{n}"), n, &fifo, &file);
+        assert!(answer.status == 403 || answer.text() == "file", "{answer:?}");
+    }
+    assert_eq!(get(&mut client, "/", "").text(), "home", "the loop goes on");
+}
 
 #[test]
 fn what_comes_while_a_file_is_looked_up_is_seen() {
-    if !cfg!(target_os = "linux") || !SLOW_LOOKS.can_be_injected() {
-        return;
-    }
     let site = Site::new();
-    for n in 0..FILES {
+    for n in 0..LOOKS {
         site.file(&format!("{n}/second.html"), "second");
         std::fs::write(site.beside(&format!("{n}-neighbour")), "zipped").unwrap();
         std::fs::write(site.beside(&format!("{n}-index")), "first").unwrap();
     }
-    let spec = spec(&site.root());
-    let serve =
-        [env!("CARGO_BIN_EXE_oneloop"), "serve", &spec, "--index", "first.html", "--index", "second.html"];
-    let mut server = SLOW_LOOKS.injected_into(serve).start().listening();
+    let Some(mut server) = slow_looks(&site, &["--index", "first.html", "--index", "second.html"]) else {
+        return;
+    };
     let mut client = server.client("http");
     let mut seen = |what: &str, target: &dyn Fn(u64) -> String, from: &str, to: &str, expected: &str| {
-        for n in 0..FILES {
+        for n in 0..LOOKS {
             let (from, to) = (site.beside(&format!("{n}-{from}")), site.root().join(format!("{n}/{to}")));
-            client.send(format!("GET {} HTTP/1.1\r\nHost: h\r\n\r\n", target(n)).as_bytes());
-            std::thread::sleep(Duration::from_millis(n));
-            std::fs::rename(from, to).unwrap();
-            receive(&mut client, "GET");
+            asked_while_renamed(&mut client, &target(n), n, &from, &to);
         }
-        let mut unseen: Vec<u64> = (0..FILES).collect();
+        let mut unseen: Vec<u64> = (0..LOOKS).collect();
         eventually(what, || {
             unseen.retain(|n| get(&mut client, &target(*n), "Accept-Encoding: gzip\r\n").text() != expected);
             unseen.is_empty()
