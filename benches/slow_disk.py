@@ -4,8 +4,8 @@
     benches/slow_disk.py --program PATH [--seconds S]
 
 The server reads files in its loop: a page that is not in memory is waited for, by everybody. One client downloads a
-file that was put out of the page cache, from a disk slowed down to some MB/s (blkio throttling of a control group of
-its own, so Linux and root); another asks for a small file every 2 ms, and its waits are told.
+file that was put out of the page cache, from a disk slowed down to some MB/s (throttled in a control group of its own, of
+either version, so Linux and root); another asks for a small file every 2 ms, and its waits are told.
 """
 
 import argparse
@@ -19,8 +19,33 @@ import tempfile
 import threading
 import time
 
-GROUP = pathlib.Path("/sys/fs/cgroup/blkio/oneloop-slow-disk")
+CGROUPS = pathlib.Path("/sys/fs/cgroup")
+IS_V2 = (CGROUPS / "cgroup.controllers").exists()
+GROUP = (CGROUPS if IS_V2 else CGROUPS / "blkio") / "oneloop-slow-disk"
 FILE_BYTES = 96 << 20
+
+
+def disk_of(folder):
+    """The numbers of the whole disk that a folder is on: a partition cannot be throttled."""
+    device = os.stat(folder).st_dev
+    block = pathlib.Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve()
+    if (block / "partition").exists():
+        block = block.parent
+    return (block / "dev").read_text().strip()
+
+
+def make_group():
+    if IS_V2:
+        (CGROUPS / "cgroup.subtree_control").write_text("+io")
+    GROUP.mkdir(exist_ok=True)
+
+
+def throttle(disk, mb):
+    """So many MB/s; None: as fast as it is."""
+    if IS_V2:
+        (GROUP / "io.max").write_text(f"{disk} rbps={mb * 1_000_000 if mb else 'max'}")
+    else:
+        (GROUP / "blkio.throttle.read_bps_device").write_text(f"{disk} {(mb or 0) * 1_000_000}")
 
 
 def download(port, stop, path):
@@ -57,19 +82,18 @@ def main():
         (folder / "small").write_bytes(b"s" * 1000)
         (folder / "big").write_bytes(os.urandom(1 << 20) * (FILE_BYTES >> 20))
         os.sync()
-        device = os.stat(folder).st_dev
+        disk = disk_of(folder)
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             port = s.getsockname()[1]
         command = [args.program, "-q", "serve", f"http={folder}@127.0.0.1:{port}", *args.flag]
+        make_group()
         server = subprocess.Popen(command, stdout=subprocess.PIPE)
-        GROUP.mkdir(exist_ok=True)
         try:
             server.stdout.readline()
             (GROUP / "cgroup.procs").write_text(str(server.pid))
             for mb in (None, 200, 50, 10):
-                limit = f"{os.major(device)}:{os.minor(device)} {(mb or 0) * 1_000_000}"
-                (GROUP / "blkio.throttle.read_bps_device").write_text(limit)
+                throttle(disk, mb)
                 stop = threading.Event()
                 thread = threading.Thread(target=download, args=(port, stop, folder / "big"))
                 if mb:
