@@ -112,6 +112,23 @@ fn what_another_service_sends_in_between_counts_in_no_line() {
     assert!(server.stdout().contains("\"GET /a HTTP/1.1\" 200 7 "), "{}", server.stdout());
 }
 
+/// As on a full disk, and of a limit the system would also kill.
+#[test]
+fn a_file_that_may_not_grow_is_told_and_ends_nobody() {
+    let site = Site::new();
+    site.file("a", "content");
+    let log = site.beside("log");
+    let shell = ["-c", "ulimit -f 64 && exec \"$@\"", "sh", env!("CARGO_BIN_EXE_oneloop")].map(str::to_owned);
+    let serve = args(&site, Model::Reactor, log.to_str().unwrap());
+    let mut server = Setup::program("sh", shell.into_iter().chain(serve)).start().listening();
+    visit(&server.address("http"), 0..13); // more than the 32 KiB that it may have
+    server.told("access log: cannot write to", 1);
+    visit(&server.address("http"), 13..14);
+    File::options().write(true).open(&log).unwrap().set_len(0).unwrap();
+    server.told("access log: works again; 0 lines were lost", 1);
+    assert!(server.stop().success());
+}
+
 /// Twice as many requests have more lines than a pipe and the bytes that wait for its reader hold: each is about 3 KiB.
 const CROWD: u32 = 600;
 

@@ -62,7 +62,8 @@ pub struct Arrived {
 
 impl Signals {
     /// Installs the handlers of SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGCHLD, the interruption of threads
-    /// ([`interrupt`]), and ignores SIGPIPE. An error of kind `AlreadyExists` if that was done before and not dropped.
+    /// ([`interrupt`]), and ignores SIGPIPE and SIGXFSZ: that a reader has left, or that a file is as long as it may be
+    /// (setrlimit(2)), is an error of that write. An error of kind `AlreadyExists` if that was done before and not dropped.
     pub fn install() -> io::Result<Self> {
         let (read, write) = pipe()?;
         if PIPE.compare_exchange(-1, write.as_raw_fd(), SeqCst, SeqCst).is_err() {
@@ -75,6 +76,7 @@ impl Signals {
         }
         set(INTERRUPT, SigHandler::Handler(on_interrupt))?;
         set(Signal::SIGPIPE, SigHandler::SigIgn)?;
+        set(Signal::SIGXFSZ, SigHandler::SigIgn)?;
         Ok(signals)
     }
 
