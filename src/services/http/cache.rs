@@ -71,3 +71,56 @@ impl Cache {
         self.open_files -= old.open_files();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::super::Config;
+    use super::super::config::Site;
+    use super::super::resource::{Found, find};
+    use super::*;
+    use crate::session::Now;
+
+    fn file_of(bytes: usize) -> Arc<Resource> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("file"), vec![b'x'; bytes]).unwrap();
+        let site = Site::new(Config::new(dir.path())).unwrap();
+        match find(&site, b"file", Now { monotonic_ms: 0, wall: UNIX_EPOCH }) {
+            Found::File(resource) => resource,
+            _ => panic!("no file"),
+        }
+    }
+
+    /// Keeps it under so many names.
+    fn fill(cache: &mut Cache, names: usize, resource: &Arc<Resource>) {
+        for name in 0..names {
+            cache.insert(name.to_string().as_bytes(), Arc::clone(resource));
+        }
+        let kept = || cache.entries.iter().map(|(_, resource)| resource);
+        assert_eq!(cache.held_bytes, kept().map(|resource| resource.held_bytes()).sum::<usize>());
+        assert_eq!(cache.open_files, kept().map(|resource| resource.open_files()).sum::<usize>());
+    }
+
+    #[test]
+    fn bytes_paths_and_open_files_are_bounded_and_the_least_recently_used_go_first() {
+        let (small, medium, large) = (file_of(1), file_of(8_000), file_of(100_000));
+        let mut cache = Cache::new();
+        fill(&mut cache, 20_000, &medium);
+        assert!(cache.held_bytes <= CACHE_BYTES_MAX && cache.held_bytes > CACHE_BYTES_MAX - 10_000);
+        assert!(cache.get(b"0").is_none() && cache.get(b"19999").is_some());
+        fill(&mut cache, 20_000, &small);
+        assert_eq!(cache.entries.len(), CACHE_ENTRIES_MAX);
+        cache.open_files_max = 10;
+        assert!(cache.get(b"19000").is_some());
+        fill(&mut cache, 20, &large);
+        assert_eq!(cache.open_files, 10);
+        assert!(cache.get(b"9").is_none() && cache.get(b"10").is_some());
+        cache.insert(b"19999", Arc::clone(&small));
+        assert!(cache.give_up_files() && !cache.give_up_files());
+        assert_eq!(
+            (cache.open_files, cache.get(b"10").is_none(), cache.get(b"19999").is_some()),
+            (0, true, true)
+        );
+    }
+}
