@@ -252,6 +252,16 @@ fn two_states_within_a_second_have_two_entity_tags() {
 }
 
 #[test]
+fn two_files_of_one_size_and_time_have_two_entity_tags_whoever_is_asked() {
+    let (dir, http) = site(|_| {});
+    write(&dir.path().join("root/other.txt"), b"9876543210");
+    let tag = |http: &Http, target| field(&get(http, target, ""), "ETag").unwrap().to_owned();
+    assert_ne!(tag(&http, "/hello.txt"), tag(&http, "/other.txt"));
+    let another = Http::new(Config::new(dir.path().join("root"))).unwrap();
+    assert_eq!(tag(&http, "/hello.txt"), tag(&another, "/hello.txt"), "a restart costs no download");
+}
+
+#[test]
 fn a_change_is_seen_within_a_second() {
     let (dir, http) = site(|_| {});
     let path = dir.path().join("root/hello.txt");
