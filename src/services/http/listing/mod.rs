@@ -303,6 +303,32 @@ mod tests {
     }
 
     #[test]
+    fn what_would_not_be_served_is_not_listed() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        std::fs::create_dir_all(root.join("folder")).unwrap();
+        std::fs::create_dir(root.join(".git")).unwrap();
+        for file in ["file", ".secret", "../outside"] {
+            std::fs::write(root.join(file), b"").unwrap();
+        }
+        for (to, link) in
+            [("file", "inside"), ("../outside", "out"), ("nowhere", "dangling"), ("socket", "to-socket")]
+        {
+            std::os::unix::fs::symlink(to, root.join(link)).unwrap();
+        }
+        let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
+        let listed = |hidden| {
+            let http = Http::new(Config { hidden, ..Config::new(&root) }).unwrap();
+            let site = &http.shared.site;
+            names(&all(&mut begin(site, &Arc::new(Budget::new(1 << 20))), site)).join(" ")
+        };
+        // Links are followed where the kernel can promise that they stay inside.
+        let inside = if cfg!(target_os = "linux") { " inside" } else { "" };
+        assert_eq!(listed(false), format!("folder/ file{inside}"));
+        assert_eq!(listed(true), format!(".git/ folder/ .secret file{inside}"));
+    }
+
+    #[test]
     fn a_page_that_nobody_reads_keeps_no_directory_open() {
         let (_dir, http) = site();
         let site = &http.shared.site;
