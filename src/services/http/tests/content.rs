@@ -26,17 +26,6 @@ fn a_file_comes_with_all_that_describes_it() {
     assert!(whole.ends_with(&big()));
 }
 
-/// A time that has not come is none to tell (RFC 9110, section 8.8.2.1), nor to be asked by.
-#[test]
-fn a_file_from_the_future_has_no_date() {
-    let (dir, http) = site(|_| {});
-    set_modified(&dir.path().join("root/hello.txt"), 2_200_000_000);
-    let whole = get(&http, "/hello.txt", "");
-    assert_eq!((statuses(&whole), field(&whole, "Last-Modified")), (vec![200], None));
-    let asked = "If-Modified-Since: Thu, 01 Jan 2099 00:00:00 GMT\r\n";
-    assert_eq!(statuses(&get(&http, "/hello.txt", asked)), [200]);
-}
-
 #[test]
 fn conditions_are_evaluated_in_their_order() {
     let (_dir, http) = site(|_| {});
