@@ -89,6 +89,89 @@ fn a_turn_spends_no_more_on_one_client_than_its_budget() {
     }
 }
 
+/// Another loop that watches a reactor by its descriptor.
+#[cfg(not(mio_unsupported_force_poll_poll))] // that selector has no descriptor
+struct Outer {
+    poll: mio::Poll,
+    events: mio::Events,
+}
+
+#[cfg(not(mio_unsupported_force_poll_poll))]
+impl Outer {
+    fn around(reactor: &Reactor<Echo>) -> Outer {
+        let (poll, fd) = (mio::Poll::new().unwrap(), reactor.as_raw_fd());
+        poll.registry().register(&mut SourceFd(&fd), mio::Token(1), mio::Interest::READABLE).unwrap();
+        Outer { poll, events: mio::Events::with_capacity(4) }
+    }
+
+    /// Waits as the documentation says; whether there is something to do.
+    fn wait(&mut self, reactor: &Reactor<Echo>, most: Duration) -> bool {
+        let own = reactor.wait_max();
+        self.poll.poll(&mut self.events, Some(own.map_or(most, |own| own.min(most)))).unwrap();
+        own == Some(Duration::ZERO) || !self.events.is_empty()
+    }
+
+    /// Waits and turns until nothing is left to do.
+    fn settle(&mut self, reactor: &mut Reactor<Echo>) {
+        for _ in 0..TURNS_MAX {
+            if !self.wait(reactor, Duration::ZERO) {
+                return;
+            }
+            reactor.turn(Some(Duration::ZERO)).unwrap();
+        }
+        panic!("it never rests");
+    }
+}
+
+/// What the other loop waits for; far more than it takes.
+const OUTER_WAIT: Duration = Duration::from_secs(10);
+
+#[test]
+#[cfg(not(mio_unsupported_force_poll_poll))]
+fn a_call_between_two_turns_shows_at_the_descriptor_or_in_the_wait() {
+    for turned in [false, true] {
+        for before_the_wait_is_asked in [false, true] {
+            let (mut reactor, _) = reactor(Limits::default());
+            let mut outer = Outer::around(&reactor);
+            let handle = reactor.handle();
+            if turned {
+                outer.settle(&mut reactor);
+            }
+            if before_the_wait_is_asked {
+                handle.drain();
+                assert!(outer.wait(&reactor, OUTER_WAIT), "turned {turned}, called before");
+            } else {
+                let wait = reactor.wait_max();
+                handle.drain();
+                assert_eq!(wait.filter(|_| turned), None, "nothing else is to be done");
+                outer.poll.poll(&mut outer.events, Some(OUTER_WAIT)).unwrap();
+                assert!(!outer.events.is_empty(), "turned {turned}, called while it waits");
+            }
+            let stopped = (0..3).any(|_| reactor.turn(Some(Duration::ZERO)).unwrap() == Turn::Stopped);
+            assert!(stopped, "the call is obeyed");
+        }
+    }
+}
+
+/// An edge of the descriptor tells once of all that is ready, and a turn takes only so much of it.
+#[test]
+#[cfg(not(mio_unsupported_force_poll_poll))]
+fn events_that_do_not_fit_into_a_turn_are_not_left_for_the_next_edge() {
+    let (mut reactor, addr) = reactor(Limits { events_per_turn_max: 1, ..Limits::default() });
+    let mut clients: Vec<TcpStream> = (0..5).map(|_| connect(&mut reactor, addr)).collect();
+    let mut outer = Outer::around(&reactor);
+    outer.settle(&mut reactor);
+    for client in &mut clients {
+        client.write_all(b"x").unwrap();
+    }
+    let mut answered = 0;
+    while answered < clients.len() {
+        assert!(outer.wait(&reactor, OUTER_WAIT), "{answered} of {} are answered", clients.len());
+        reactor.turn(Some(Duration::ZERO)).unwrap();
+        answered += clients.iter_mut().filter_map(|client| client.read(&mut [0]).ok()).count();
+    }
+}
+
 #[test]
 #[cfg(not(mio_unsupported_force_poll_poll))] // that selector has no descriptor
 fn a_reactor_lives_inside_another_loop_by_its_descriptor() {

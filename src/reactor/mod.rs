@@ -278,7 +278,10 @@ impl<S: Service> Reactor<S> {
     /// reactor's descriptor there, and call this with a wait of zero when it is readable and after
     /// [`Reactor::wait_max`].
     pub fn turn(&mut self, wait_max: Option<Duration>) -> io::Result<Turn> {
-        Ok(self.turn_from(Instant::now(), wait_max)?.0)
+        let (turn, _) = self.turn_from(Instant::now(), wait_max)?;
+        // The wait may go on elsewhere: a call that comes before the next turn has to show at the descriptor.
+        self.wakes.may_wait();
+        Ok(turn)
     }
 
     /// A turn that begins at `begins`; also says when it ended. In steady state the clock is read twice a turn.
@@ -306,11 +309,13 @@ impl<S: Service> Reactor<S> {
 
     /// How long the next turn may wait for events; zero if work is left over, `None` if only an event brings any.
     pub fn wait_max(&self) -> Option<Duration> {
-        self.wait_max_at(Instant::now())
+        if self.wakes.is_called() { Some(Duration::ZERO) } else { self.wait_max_at(Instant::now()) }
     }
 
     fn wait_max_at(&self, now: Instant) -> Option<Duration> {
-        if !self.runnable.is_empty() || self.wants_accept() || self.state == State::Stopped {
+        // Who watches the descriptor for edges is not told again of events that did not fit into the last turn.
+        let has_more = self.told == Told::Part || self.signals_latched || !self.runnable.is_empty();
+        if has_more || self.wants_accept() || self.state == State::Stopped {
             return Some(Duration::ZERO);
         }
         let pause_ms = match self.accepting {
@@ -329,8 +334,7 @@ impl<S: Service> Reactor<S> {
     }
 
     fn wait(&mut self, now: Instant, wait_max: Option<Duration>) -> io::Result<()> {
-        let own = if self.signals_latched { Some(Duration::ZERO) } else { self.wait_max_at(now) };
-        let own = if self.wakes.may_wait() { own } else { Some(Duration::ZERO) };
+        let own = if self.wakes.may_wait() { self.wait_max_at(now) } else { Some(Duration::ZERO) };
         let timeout = match (own, wait_max) {
             (Some(own), Some(max)) => Some(own.min(max)),
             (own, max) => own.or(max),

@@ -43,16 +43,22 @@ pub(super) enum StopWish {
 
 impl Wakes {
     pub(super) fn new(waker: mio::Waker) -> Self {
-        Wakes { calls: Mutex::default(), at: AtomicU8::new(WORKING), waker }
+        Wakes { calls: Mutex::default(), at: AtomicU8::new(WAITING), waker }
     }
 
     fn calls(&self) -> MutexGuard<'_, Calls> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The loop is about to wait: whether it may, because nobody has called. From here on a call ends the wait.
+    /// The loop is about to wait, here or at its descriptor in another loop: whether it may, because nobody has called. From
+    /// here on a call ends the wait.
     pub(super) fn may_wait(&self) -> bool {
-        self.at.compare_exchange(WORKING, WAITING, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        self.at.compare_exchange(WORKING, WAITING, Ordering::SeqCst, Ordering::SeqCst) != Err(CALLED)
+    }
+
+    /// Whether somebody has called since the loop last looked.
+    pub(super) fn is_called(&self) -> bool {
+        self.at.load(Ordering::SeqCst) == CALLED
     }
 
     /// Moves who was woken to `woken`; says what is wished of the loop, if somebody has called since this was asked last.
