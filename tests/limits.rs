@@ -46,6 +46,27 @@ fn with_wait_a_client_over_the_limit_waits_for_its_turn() {
 }
 
 #[test]
+fn with_wait_a_listener_with_many_in_its_queue_leaves_places_to_the_others() {
+    let args = ["--clients=1", "--overflow=wait", "echo@127.0.0.1:0", "message@127.0.0.1:0"];
+    for (crowded, other) in [("echo", "message"), ("message", "echo")] {
+        let mut server = Server::serve(&args);
+        let mut inside = server.client("echo");
+        inside.expect_echo(b"inside");
+        let mut crowd: Vec<Client> = (0..20).map(|_| server.client(crowded)).collect();
+        let mut alone = server.client(other);
+        alone.send(b"asked\n");
+        alone.half_close();
+        drop(inside);
+        // Each place goes to the crowd or to the other; those of the crowd leave it one after the other.
+        for mut client in crowd.drain(..2) {
+            client.half_close();
+            client.expect_end();
+        }
+        assert!(!alone.rest().0.is_empty(), "{other} is served beside those who wait for {crowded}");
+    }
+}
+
+#[test]
 fn with_evict_the_longest_idle_leaves() {
     let mut server = Server::serve(&["--clients=2", "--overflow=evict", "echo@127.0.0.1:0"]);
     let (mut first, mut second) = (server.client("echo"), server.client("echo"));

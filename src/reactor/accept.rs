@@ -105,20 +105,25 @@ impl<S: Service> Reactor<S> {
         self.clients.len() >= CLIENTS_MAX as usize
     }
 
-    /// Takes up to `accepts_per_turn_max` clients of each listener.
+    /// Takes up to `accepts_per_turn_max` clients of each listener. The one behind that of the last client is first: else,
+    /// with few places or descriptors, a listener with many who wait would keep the others from getting any.
     pub(super) fn accept(&mut self, now: Now) {
         if let Accepting::Exhausted { until_ms } = self.accepting
             && until_ms <= now.monotonic_ms
         {
             self.accepting = Accepting::Open;
         }
-        for index in 0..self.listeners.len() {
+        let (first, count) = (self.accept_first, self.listeners.len());
+        for index in (first..count).chain(0..first.min(count)) {
             for _ in 0..self.limits.accepts_per_turn_max {
                 if self.listeners[index].backlog == Backlog::Empty || !self.wants_accept() {
                     break;
                 }
                 match self.accept_one(index, now) {
-                    Accepted::Client(fd, peer) => self.admit(index, fd, peer, now),
+                    Accepted::Client(fd, peer) => {
+                        self.accept_first = (index + 1) % count;
+                        self.admit(index, fd, peer, now);
+                    }
                     Accepted::Next => {}
                     Accepted::Stop => break,
                 }

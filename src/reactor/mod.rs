@@ -75,6 +75,8 @@ pub struct Reactor<S: Service> {
     /// Refused clients that linger; they are in `clients`, too.
     refused: usize,
     accepting: Accepting,
+    /// The listener whose clients are taken first.
+    accept_first: usize,
     accepted: u64,
     accept_errors: u64,
     accept_errors_told: Option<u64>,
@@ -181,6 +183,7 @@ impl<S: Service> Reactor<S> {
             sites: Sites::default(),
             refused: 0,
             accepting: Accepting::Open,
+            accept_first: 0,
             accepted: 0,
             accept_errors: 0,
             accept_errors_told: None,
