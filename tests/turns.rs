@@ -3,16 +3,20 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
+use oneloop::journal::Reason;
 use oneloop::limits::Limits;
 use oneloop::reactor::{Reactor, Turn};
 use oneloop::services::Echo;
+use oneloop::session::{Call, Client, Input, Outbox, Progress, Service, Session, Wait};
 use oneloop::sys::Address;
 
 /// Turns until a loop on loopback has surely done what it can.
 const TURNS_MAX: u32 = 10_000;
+/// What is waited for at most; far more than it takes.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 fn reactor(limits: Limits) -> (Reactor<Echo>, SocketAddr) {
     let mut reactor = Reactor::new(limits).unwrap();
@@ -70,6 +74,40 @@ fn with_one_that_floods_each_of_fifty_that_ping_is_served_within_two_turns() {
     }
 }
 
+/// Takes all that comes as one request without end.
+#[derive(Clone)]
+struct Upload;
+
+impl Service for Upload {
+    type Session = Upload;
+    fn open(&self, _client: &Client<'_>) -> Upload {
+        Upload
+    }
+}
+
+impl Session for Upload {
+    fn advance(&mut self, input: Input<'_>, _out: &mut Outbox) -> Progress {
+        let wait = if input.call == Call::Open { Wait::NextRequest } else { Wait::RestOf(0) };
+        Progress::need_input(input.bytes.len(), wait)
+    }
+}
+
+/// It has more to read in every turn, so it never waits.
+#[test]
+fn a_request_whose_bytes_never_end_has_a_deadline_too() {
+    let mut reactor = Reactor::new(Limits { request_ms: 50, ..Limits::default() }).unwrap();
+    let Address::Tcp(addr) = reactor.bind("127.0.0.1:0", Upload).unwrap() else { panic!("a TCP address") };
+    let mut client = TcpStream::connect(addr).unwrap();
+    client.set_nonblocking(true).unwrap();
+    let (piece, began) = (vec![b'u'; 1 << 20], Instant::now());
+    while reactor.summary().counters.of(Reason::RequestTimeout) == 0 {
+        assert!(began.elapsed() < WAIT_MAX, "{}", reactor.summary());
+        // More than a turn takes; when it has been ended, it is reset.
+        let _ = client.write(&piece);
+        reactor.turn(Some(Duration::ZERO)).unwrap();
+    }
+}
+
 #[test]
 fn a_turn_spends_no_more_on_one_client_than_its_budget() {
     let limits = Limits { read_bytes: 4096, reads_per_turn_max: 2, ..Limits::default() };
@@ -123,9 +161,6 @@ impl Outer {
     }
 }
 
-/// What the other loop waits for; far more than it takes.
-const OUTER_WAIT: Duration = Duration::from_secs(10);
-
 #[test]
 #[cfg(not(mio_unsupported_force_poll_poll))]
 fn a_call_between_two_turns_shows_at_the_descriptor_or_in_the_wait() {
@@ -139,12 +174,12 @@ fn a_call_between_two_turns_shows_at_the_descriptor_or_in_the_wait() {
             }
             if before_the_wait_is_asked {
                 handle.drain();
-                assert!(outer.wait(&reactor, OUTER_WAIT), "turned {turned}, called before");
+                assert!(outer.wait(&reactor, WAIT_MAX), "turned {turned}, called before");
             } else {
                 let wait = reactor.wait_max();
                 handle.drain();
                 assert_eq!(wait.filter(|_| turned), None, "nothing else is to be done");
-                outer.poll.poll(&mut outer.events, Some(OUTER_WAIT)).unwrap();
+                outer.poll.poll(&mut outer.events, Some(WAIT_MAX)).unwrap();
                 assert!(!outer.events.is_empty(), "turned {turned}, called while it waits");
             }
             let stopped = (0..3).any(|_| reactor.turn(Some(Duration::ZERO)).unwrap() == Turn::Stopped);
@@ -166,7 +201,7 @@ fn events_that_do_not_fit_into_a_turn_are_not_left_for_the_next_edge() {
     }
     let mut answered = 0;
     while answered < clients.len() {
-        assert!(outer.wait(&reactor, OUTER_WAIT), "{answered} of {} are answered", clients.len());
+        assert!(outer.wait(&reactor, WAIT_MAX), "{answered} of {} are answered", clients.len());
         reactor.turn(Some(Duration::ZERO)).unwrap();
         answered += clients.iter_mut().filter_map(|client| client.read(&mut [0]).ok()).count();
     }

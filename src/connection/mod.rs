@@ -239,19 +239,21 @@ impl<S: Session, T: Transport> Connection<S, T> {
 
     /// Moves the connection on as far as bytes, room and `budget` allow.
     pub fn pump(&mut self, ctx: &mut Context<'_>, mut budget: Budget) -> Pumped {
+        self.go_on(Patience::MayBlock, ctx, &mut budget)
+    }
+
+    fn go_on(&mut self, patience: Patience, ctx: &mut Context<'_>, budget: &mut Budget) -> Pumped {
         loop {
             let step = match self.phase {
-                Phase::Calling(call) => self.step_calling(call, ctx, &mut budget),
-                Phase::Awaiting { wait, .. } => {
-                    self.step_awaiting(wait, Patience::MayBlock, ctx, &mut budget)
-                }
+                Phase::Calling(call) => self.step_calling(call, ctx, budget),
+                Phase::Awaiting { wait, .. } => self.step_awaiting(wait, patience, ctx, budget),
                 Phase::Flushing { then, .. } => {
                     let mut outbox = self.outbox.take().unwrap_or_default();
                     let now_ms = ctx.now().monotonic_ms;
-                    let flushed = self.flush(&mut outbox, then, now_ms, ctx.journal, &mut budget);
+                    let flushed = self.flush(&mut outbox, then, now_ms, ctx.journal, budget);
                     self.flushed(flushed, Some(outbox), ctx)
                 }
-                Phase::Lingering { .. } => self.step_lingering(ctx, &mut budget),
+                Phase::Lingering { .. } => self.step_lingering(patience, ctx, budget),
                 Phase::Ended(reason) => Step::Return(Pumped::Ended(reason)),
             };
             if let Step::Return(pumped) = step {
@@ -260,24 +262,30 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    /// Its deadline may have passed. Bytes that came in time win: one more look at the stream comes before the verdict.
+    /// Its deadline may have passed. Bytes that came in time win: a look at the stream, as far as `budget` goes, comes
+    /// before the verdict. A client that is always ahead of it has had its time, too.
     pub fn expire(&mut self, ctx: &mut Context<'_>, mut budget: Budget) -> Pumped {
         let now_ms = ctx.now().monotonic_ms;
         if now_ms < self.deadline_ms() {
             return Pumped::Waits;
         }
         match self.phase {
-            Phase::Awaiting { wait, .. } => {
-                if let Step::Return(Pumped::Waits) = self.step_awaiting(wait, Patience::Now, ctx, &mut budget)
-                    && matches!(self.phase, Phase::Awaiting { .. })
-                {
-                    self.call(Call::Expired(wait), 0, ctx, &mut budget);
+            Phase::Awaiting { .. } => {
+                let looked = self.go_on(Patience::Now, ctx, &mut budget);
+                match self.phase {
+                    // It came, in part or not at all: a request that came whole has moved the deadline.
+                    Phase::Awaiting { wait, due_ms } if due_ms <= now_ms => {
+                        if let Step::Return(pumped) = self.call(Call::Expired(wait), 0, ctx, &mut budget) {
+                            return pumped;
+                        }
+                    }
+                    _ => return looked,
                 }
             }
             Phase::Flushing { then, taken_bytes, .. } => self.judge_rate(then, taken_bytes, ctx),
             Phase::Lingering { reason, .. } => self.phase = Phase::Ended(reason),
             Phase::Calling(_) | Phase::Ended(_) => {}
         }
-        self.pump(ctx, budget)
+        self.go_on(Patience::Now, ctx, &mut budget)
     }
 }

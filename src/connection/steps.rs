@@ -99,14 +99,19 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    pub(super) fn step_lingering(&mut self, ctx: &mut Context<'_>, budget: &mut Budget) -> Step {
+    pub(super) fn step_lingering(
+        &mut self,
+        patience: Patience,
+        ctx: &mut Context<'_>,
+        budget: &mut Budget,
+    ) -> Step {
         let Phase::Lingering { reason, due_ms, left_bytes } = self.phase else {
             unreachable!("phase of this step")
         };
         if self.transport.may_read() && budget.reads == 0 {
             return Step::Return(Pumped::More);
         }
-        match self.transport.read(&mut ctx.scratch.input, Patience::MayBlock) {
+        match self.transport.read(&mut ctx.scratch.input, patience) {
             Ok(Got::Bytes(len)) if len <= left_bytes as usize => {
                 budget.reads -= 1;
                 self.bytes_in += len as u64;

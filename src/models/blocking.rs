@@ -171,7 +171,7 @@ impl Worker {
                 connection.cut(reason, &mut context);
                 Pumped::Ended(reason)
             } else if is_due {
-                connection.expire(&mut context, Budget::of_call(&self.limits))
+                connection.expire(&mut context, Budget::of_turn(&self.limits))
             } else {
                 match timeouts.set(connection, left_ms) {
                     Ok(()) => {

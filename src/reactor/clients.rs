@@ -118,8 +118,8 @@ impl<S: Service> Reactor<S> {
     }
 
     /// Looks at those whose filed time has come. After I/O: bytes that came in time win, also those that the wait could not
-    /// tell of. One that is queued has more to read or write; it is filed again when that is done. Bound: those that are
-    /// due now.
+    /// tell of. One that is queued because it has more to write is filed again when that is done. Bound: those that are due
+    /// now.
     ///
     /// # Errors
     /// Only those of the poll.
@@ -130,7 +130,7 @@ impl<S: Service> Reactor<S> {
         }
         while let Some(key) = self.deadlines.pop_due() {
             if let Some(slot) = self.clients.get(key)
-                && slot.place == Place::Waiting
+                && slot.is_to_be_judged(now)
             {
                 let id = ConnId { slot: key as u32, generation: slot.generation };
                 self.move_on(key, id, now, Move::Expire);
@@ -156,7 +156,13 @@ impl<S: Service> Reactor<S> {
         let slot = &mut self.clients[key];
         match pumped {
             Pumped::Waits => self.deadlines.file(key, slot.connection.deadline_ms()),
-            Pumped::More => slot.place.enqueue(id, &mut self.runnable),
+            Pumped::More => {
+                // Also one whose bytes never end has a deadline for what it sends.
+                if slot.connection.is_reading() {
+                    self.deadlines.file(key, slot.connection.deadline_ms());
+                }
+                slot.place.enqueue(id, &mut self.runnable);
+            }
             Pumped::Ended(reason) => {
                 slot.place = Place::Ended(reason);
                 self.ended.push(key as u32);

@@ -36,7 +36,7 @@ use slab::Slab;
 use crate::connection::{Connection, Polled, Scratch};
 use crate::journal::{Journal, Reason};
 use crate::limits::{Limits, Overflow};
-use crate::session::Service;
+use crate::session::{Now, Service, Session};
 use crate::sys::signals::Signals;
 use crate::sys::{Address, ListenOptions, Listener};
 use accept::{Accepting, Backlog, ListenerSlot, Sites};
@@ -118,6 +118,19 @@ pub(super) struct Slot<S> {
     listener: u16,
     tenant: Tenant,
     place: Place,
+}
+
+impl<S: Session> Slot<S> {
+    /// Whether its deadline, which was filed, is to be looked at: that of one with more to read, too.
+    fn is_to_be_judged(&self, now: Now) -> bool {
+        match self.place {
+            Place::Waiting => true,
+            Place::Runnable => {
+                self.connection.is_reading() && self.connection.deadline_ms() <= now.monotonic_ms
+            }
+            Place::Ended(_) => false,
+        }
+    }
 }
 
 /// What a slot counts as.

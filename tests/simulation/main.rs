@@ -7,11 +7,12 @@ mod script;
 mod world;
 
 use oneloop::connection::{Budget, Clock, Connection, Context, Mode, Pumped, Scratch};
-use oneloop::journal::Reason;
+use oneloop::journal::{Journal, Reason};
 use oneloop::limits::Limits;
+use oneloop::services::Echo;
 use oneloop::session::{Call, Input, Outbox, Peer, Progress, Session, Wait};
 
-use script::{Deed, Random, Script, Scripted, expected, limits};
+use script::{Deed, Random, Script, Scripted, Tells, expected, limits};
 use world::{Run, World, at};
 
 fn check(run: &Run, world: &World) {
@@ -129,6 +130,39 @@ fn bytes_that_came_in_time_win_over_a_deadline_that_is_looked_at_late() {
     assert!(world.client.is_idle() && world.client.deadline_ms() > world.now_ms);
 }
 
+type Move = fn(&mut Connection<Echo, Scripted>, &mut Context<'_>, Budget) -> Pumped;
+
+/// The same with a session that waits for more at once, whatever the stream tells before it is read.
+#[test]
+fn who_is_answered_at_a_late_look_is_not_ended_by_it() {
+    for tells in [Tells::Nothing, Tells::Exactly] {
+        let limits = limits(&mut Random(5));
+        let (mut scratch, mut journal) = (Scratch::new(&limits), Journal::new());
+        let stream = Scripted { tells, ..Scripted::new(Random(5)) };
+        let mut client = Connection::new(stream, Echo, Peer::UNIX, at(0));
+        let mut move_on = |client: &mut Connection<Echo, Scripted>, ms, how: Move| {
+            let mut context = Context {
+                clock: Clock::Turn(at(ms)),
+                limits: &limits,
+                request_ms: limits.request_ms,
+                scratch: &mut scratch,
+                journal: &mut journal,
+                mode: Mode::Serving,
+            };
+            how(client, &mut context, Budget { reads: 9, advances: 9, write_bytes: 999 })
+        };
+        assert_eq!(move_on(&mut client, 0, Connection::pump), Pumped::Waits);
+        let late_ms = client.deadline_ms() + 5;
+        client.transport_mut().arrived.push_back(b'x');
+        assert_eq!(move_on(&mut client, late_ms, Connection::expire), Pumped::Waits);
+        assert_eq!(client.transport().got, b"x");
+        assert!(client.is_idle() && client.deadline_ms() > late_ms, "{client:?}");
+        let late_ms = client.deadline_ms() + 5;
+        move_on(&mut client, late_ms, Connection::expire);
+        assert!(!client.is_idle(), "nothing came this time: {client:?}");
+    }
+}
+
 #[test]
 fn a_client_that_owes_nothing_is_idle_exactly_from_its_last_request() {
     let mut world = World::new(9);
@@ -158,19 +192,7 @@ fn a_call_that_is_not_open_never_comes_first() {
     let mut world = World::new(3);
     let mut scratch = Scratch::new(&world.limits);
     let mut client = Connection::new(
-        Scripted {
-            random: Random(1),
-            arrived: b"early".iter().copied().collect(),
-            ended: true,
-            reset: false,
-            in_flight: 0,
-            taken_per_ms: 1,
-            got: Vec::new(),
-            shut: false,
-            held_bytes: 0,
-            reads: 0,
-            writes: 0,
-        },
+        Scripted { arrived: b"early".iter().copied().collect(), ended: true, ..Scripted::new(Random(1)) },
         First(std::cell::Cell::new(0)),
         Peer::UNIX,
         at(0),

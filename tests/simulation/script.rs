@@ -9,6 +9,7 @@ use oneloop::limits::Limits;
 use oneloop::session::{Client, Fault, FileRange, Input, Outbox, Progress, Service, Session, Wait};
 
 /// A splitmix64 generator: small, and the same everywhere.
+#[derive(Debug)]
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -138,6 +139,7 @@ pub(crate) fn script(random: &mut Random) -> Script {
 }
 
 /// The client's end of the stream, as the kernel shows it.
+#[derive(Debug)]
 pub(crate) struct Scripted {
     pub(crate) random: Random,
     pub(crate) arrived: VecDeque<u8>,
@@ -152,6 +154,36 @@ pub(crate) struct Scripted {
     pub(crate) held_bytes: u64,
     pub(crate) reads: u64,
     pub(crate) writes: u64,
+    pub(crate) tells: Tells,
+}
+
+/// What the stream says when it is asked whether a read is worth a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tells {
+    /// Always yes, as a stream that blocks.
+    Nothing,
+    /// Whether there is something, as one whose readiness is latched.
+    Exactly,
+}
+
+impl Scripted {
+    /// A stream of which nothing has been seen yet, with a client that reads at once.
+    pub(crate) fn new(random: Random) -> Self {
+        Scripted {
+            random,
+            arrived: VecDeque::new(),
+            ended: false,
+            reset: false,
+            in_flight: 0,
+            taken_per_ms: 1_000_000,
+            got: Vec::new(),
+            shut: false,
+            held_bytes: 0,
+            reads: 0,
+            writes: 0,
+            tells: Tells::Nothing,
+        }
+    }
 }
 
 /// The send buffer of the stream, in bytes.
@@ -202,7 +234,7 @@ impl Transport for Scripted {
     }
 
     fn may_read(&self) -> bool {
-        true
+        self.tells == Tells::Nothing || !self.arrived.is_empty() || self.ended || self.reset
     }
 
     fn unacknowledged_bytes(&self) -> u64 {

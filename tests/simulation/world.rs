@@ -1,6 +1,5 @@
 //! One run: a connection, its client and the time, moved on by events as the reactor would.
 
-use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use oneloop::connection::{Budget, Clock, Connection, Context, Mode, NEVER_MS, Pumped, Scratch};
@@ -8,7 +7,9 @@ use oneloop::journal::{Journal, Reason};
 use oneloop::limits::Limits;
 use oneloop::session::{Client, Now, Peer, Service};
 
-use super::script::{Deed, Frames, FramesSession, Random, SEND_BUFFER, Script, Scripted, limits, script};
+use super::script::{
+    Deed, Frames, FramesSession, Random, SEND_BUFFER, Script, Scripted, Tells, limits, script,
+};
 
 /// Steps of one run: far more than any script needs. A run that needs more spins.
 const STEPS_MAX: usize = 200_000;
@@ -36,19 +37,8 @@ impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random(seed);
         let (limits, script) = (limits(&mut random), script(&mut random));
-        let transport = Scripted {
-            random,
-            arrived: VecDeque::new(),
-            ended: false,
-            reset: false,
-            in_flight: 0,
-            taken_per_ms: 1_000_000,
-            got: Vec::new(),
-            shut: false,
-            held_bytes: 0,
-            reads: 0,
-            writes: 0,
-        };
+        let tells = if random.one_in(2) { Tells::Nothing } else { Tells::Exactly };
+        let transport = Scripted { tells, ..Scripted::new(random) };
         let session = Frames.open(&Client::new(Peer::UNIX, Peer::UNIX));
         let client = Connection::new(transport, session, Peer::UNIX, at(0));
         let scratch = Scratch::new(&limits);
