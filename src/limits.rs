@@ -1,6 +1,7 @@
 //! Every bound of the program in one place: the unit in the name, the reason beside it.
 //!
-//! A deadline or count of `0` is off, where the comment says so.
+//! A deadline or count of `0` is off, where the comment says so. A bound without which nothing could move (bytes kept or
+//! asked of a read, what is done per turn) is at least 1.
 
 /// The bounds of one server. `Limits::default()` is meant for a hostile network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +45,8 @@ pub struct Limits {
     pub outbox_bytes_max: u32,
     /// Bytes asked of one read: the loop's scratch space.
     pub read_bytes: u32,
-    /// Reads of one client per turn. Without it a client that floods starves the others.
+    /// Reads of one client per turn, while its session waits for input; else there is at most one for each of its calls.
+    /// Without it a client that floods starves the others.
     pub reads_per_turn_max: u32,
     /// Calls of one session per turn. Without it a session that always has more to say starves the others.
     pub advances_per_turn_max: u32,

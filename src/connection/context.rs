@@ -52,12 +52,12 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The reactor's: from the limits per turn.
+    /// The reactor's: from the limits per turn. With nothing at all to spend a client would be asked again for ever.
     pub fn of_turn(limits: &Limits) -> Self {
         Budget {
-            reads: limits.reads_per_turn_max,
-            advances: limits.advances_per_turn_max,
-            write_bytes: limits.write_bytes_per_turn_max as usize,
+            reads: limits.reads_per_turn_max.max(1),
+            advances: limits.advances_per_turn_max.max(1),
+            write_bytes: limits.write_bytes_per_turn_max.max(1) as usize,
         }
     }
 
@@ -79,7 +79,7 @@ impl Scratch {
     /// Buffers of the sizes in `limits`.
     pub fn new(limits: &Limits) -> Self {
         let input = vec![0; limits.read_bytes.max(1) as usize].into_boxed_slice();
-        Scratch { input, outbox: Outbox::new(limits.outbox_bytes_max as usize) }
+        Scratch { input, outbox: Outbox::new(limits.outbox_bytes_max.max(1) as usize) }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::panic::{self, AssertUnwindSafe};
 
 use crate::journal::Reason;
+use crate::limits::Limits;
 use crate::session::{Call, Input, Next, Outbox, Session, Wait};
 
 use super::inbox::Inbox;
@@ -33,7 +34,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
             && call != Call::Open
             && self.transport.may_read()
         {
-            match self.transport.read(&mut ctx.scratch.input, Patience::Now) {
+            let room = self.inbox_room(ctx);
+            match self.transport.read(&mut ctx.scratch.input[..room], Patience::Now) {
                 Ok(Got::Bytes(len)) => fresh = self.received(len),
                 Ok(Got::End) => self.inflow = Inflow::Ended,
                 Ok(Got::NotNow) => {}
@@ -59,8 +61,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         if self.transport.may_read() && (budget.reads == 0 || budget.advances == 0) {
             return Step::Return(Pumped::More);
         }
-        let held = self.inbox.as_ref().map_or(0, |inbox| inbox.len());
-        let room = (ctx.limits.inbox_bytes_max as usize).saturating_sub(held).min(ctx.scratch.input.len());
+        let room = self.inbox_room(ctx);
         match self.transport.read(&mut ctx.scratch.input[..room], patience) {
             Ok(Got::Bytes(len)) => {
                 budget.reads -= 1;
@@ -124,6 +125,12 @@ impl<S: Session, T: Transport> Connection<S, T> {
         Step::Go
     }
 
+    /// How many bytes a read may ask for: all of them may have to be kept.
+    fn inbox_room(&self, ctx: &Context<'_>) -> usize {
+        let held = self.inbox.as_ref().map_or(0, |inbox| inbox.len());
+        inbox_bytes_max(ctx.limits).saturating_sub(held).min(ctx.scratch.input.len())
+    }
+
     /// Counts what a read gave.
     fn received(&mut self, len: usize) -> usize {
         self.bytes_in += len as u64;
@@ -167,7 +174,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         } else if progress.consumed < len {
             self.inbox = Some(Box::new(Inbox::of(&input[progress.consumed..fresh])));
         }
-        let full = self.inbox.as_ref().is_some_and(|inbox| inbox.len() >= limits.inbox_bytes_max as usize);
+        let full = self.inbox.as_ref().is_some_and(|inbox| inbox.len() >= inbox_bytes_max(limits));
         if progress.next == Next::Close && self.inbox.is_none() && self.leaves_at_once(outbox) {
             self.inflow = Inflow::Ended; // nothing comes after this, as the client itself has said
         }
@@ -210,4 +217,9 @@ impl<S: Session, T: Transport> Connection<S, T> {
             Err(_) => log::error!("{}: the session panicked when it ended", self.peer),
         }
     }
+}
+
+/// A read of no bytes would look like the end of input.
+fn inbox_bytes_max(limits: &Limits) -> usize {
+    limits.inbox_bytes_max.max(1) as usize
 }

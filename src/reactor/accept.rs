@@ -115,7 +115,7 @@ impl<S: Service> Reactor<S> {
         }
         let (first, count) = (self.accept_first, self.listeners.len());
         for index in (first..count).chain(0..first.min(count)) {
-            for _ in 0..self.limits.accepts_per_turn_max {
+            for _ in 0..self.limits.accepts_per_turn_max.max(1) {
                 if self.listeners[index].backlog == Backlog::Empty || !self.wants_accept() {
                     break;
                 }

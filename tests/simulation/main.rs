@@ -208,3 +208,35 @@ fn a_call_that_is_not_open_never_comes_first() {
     let generous = Budget { reads: 100, advances: 100, write_bytes: 1000 };
     assert_eq!(client.pump(&mut context, generous), Pumped::Ended(Reason::PeerClosed));
 }
+
+#[test]
+fn what_comes_while_a_session_speaks_is_bounded_however_much_a_read_may_bring() {
+    struct Speaks(u32);
+    impl Session for Speaks {
+        fn advance(&mut self, _input: Input<'_>, out: &mut Outbox) -> Progress {
+            self.0 = self.0.saturating_sub(out.put_some(b"word") as u32);
+            if self.0 > 0 { Progress::need_room(0) } else { Progress::need_input(0, Wait::RestOf(0)) }
+        }
+    }
+    let limits = Limits { inbox_bytes_max: 500, outbox_bytes_max: 4, read_bytes: 4096, ..Limits::default() };
+    let (mut scratch, mut journal) = (Scratch::new(&limits), Journal::new());
+    let stream = Scripted { arrived: vec![0; 5000].into(), ..Scripted::new(Random(1)) };
+    let mut client = Connection::new(stream, Speaks(200), Peer::UNIX, at(0));
+    for _ in 0..1000 {
+        let mut context = Context {
+            clock: Clock::Turn(at(0)),
+            limits: &limits,
+            request_ms: 0,
+            scratch: &mut scratch,
+            journal: &mut journal,
+            mode: Mode::Serving,
+        };
+        let pumped = client.pump(&mut context, Budget::of_turn(&limits));
+        assert!(client.held_bytes() <= 504, "holds {} bytes", client.held_bytes());
+        if matches!(pumped, Pumped::Ended(_)) || client.lingers_for().is_some() {
+            assert_eq!(client.lingers_for(), Some(Reason::InputTooLong));
+            return;
+        }
+    }
+    panic!("it never ends");
+}
