@@ -248,6 +248,18 @@ fn an_idle_loop_waits_for_its_nearest_deadline_and_for_nothing_before_it() {
 }
 
 #[test]
+fn why_it_cannot_listen_is_told_as_the_systems_kind_and_in_words() {
+    let (mut reactor, addr) = reactor(Limits::default());
+    for (address, kind) in
+        [(addr.to_string(), ErrorKind::AddrInUse), ("nowhere".into(), ErrorKind::InvalidInput)]
+    {
+        let error = reactor.bind(&address, Echo).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(&address), "{error}");
+    }
+}
+
+#[test]
 fn a_handle_drains_or_stops_a_loop_from_another_thread() {
     for stop in [false, true] {
         let (mut reactor, addr) = reactor(Limits::default());

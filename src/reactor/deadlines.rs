@@ -166,7 +166,9 @@ mod tests {
     }
 
     fn op() -> impl Strategy<Value = Op> {
-        let span = prop_oneof![0u64..80, 0u64..5_000, 0u64..400_000, 0u64..20_000_000];
+        // A deadline is at most u32::MAX ms ahead.
+        let span =
+            prop_oneof![0u64..80, 0u64..5_000, 0u64..400_000, 0u64..20_000_000, 0..=u64::from(u32::MAX)];
         prop_oneof![
             4 => (0usize..40, span.clone()).prop_map(|(slot, ms)| Op::File(slot, ms)),
             1 => (0usize..40).prop_map(Op::Forget),

@@ -24,6 +24,7 @@ mod token;
 mod wakes;
 
 use std::collections::VecDeque;
+use std::error::Error;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
@@ -219,12 +220,16 @@ impl<S: Service> Reactor<S> {
     /// address with the real port.
     ///
     /// # Errors
-    /// `InvalidInput` if the address cannot be read; else what kept it from listening, in words.
+    /// `InvalidInput` if the address cannot be read; else what kept it from listening, in words and as the system's kind
+    /// (`AddrInUse`).
     pub fn bind(&mut self, address: &str, service: S) -> io::Result<Address> {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
         let address: Address = address.parse().map_err(invalid)?;
         let options = ListenOptions { backlog: self.limits.backlog, ..ListenOptions::default() };
-        let listener = Listener::bind(&address, &options).map_err(io::Error::other)?;
+        let listener = Listener::bind(&address, &options).map_err(|error| {
+            let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+            io::Error::new(source.map_or(io::ErrorKind::Other, io::Error::kind), error)
+        })?;
         let local = listener.local_addr().clone();
         self.listen(listener, service)?;
         Ok(local)

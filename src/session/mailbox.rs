@@ -45,7 +45,8 @@ impl<M> Mailbox<M> {
     }
 
     /// Leaves a message and wakes the reader. A message over the bound marks the mailbox as overflowed instead; what
-    /// was in it is dropped, and the reader is woken to learn of it.
+    /// was in it is dropped, and the reader is woken to learn of it. (While its client takes nothing of what waits in the
+    /// outbox no session is called: then the minimum rate is the client's end.)
     pub fn post(&self, message: M) -> Result<(), Overflowed> {
         let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         let posted = match &mut *state {

@@ -281,7 +281,8 @@ impl Waker {
         Waker { target, client }
     }
 
-    /// Has the session called with [`Call::Woken`], once for any number of wakes before that call.
+    /// Has the session called with [`Call::Woken`], once for any number of wakes before that call, when what waits in its
+    /// outbox has been sent. A session that was not called yet need not get a call beside its first one.
     pub fn wake(&self) {
         self.target.wake(self.client);
     }
