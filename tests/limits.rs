@@ -216,3 +216,27 @@ fn a_limit_may_be_the_largest_number_there_is() {
         assert_eq!(server.drain().counters.of(Reason::RefusedClients), u64::from(refuses));
     }
 }
+
+#[test]
+fn refused_clients_that_stay_are_bounded_and_the_next_are_closed_without_words() {
+    let limits = Limits {
+        clients_max: 1,
+        refusals_max: 2,
+        refusal_linger_ms: 3_600_000,
+        drain_ms: 100,
+        ..Limits::default()
+    };
+    let server = Inside::serve(limits, Polite);
+    let mut inside = server.client();
+    inside.expect_echo(b"inside");
+    let mut lingering = [server.client(), server.client()];
+    for client in &mut lingering {
+        assert_eq!(client.rest().0, b"full\n");
+    }
+    for _ in 0..5 {
+        assert_eq!(server.client().rest().0, b"");
+    }
+    inside.expect_echo(b"undisturbed");
+    drop(lingering);
+    common::eventually("there are words again", || server.client().rest().0 == b"full\n");
+}

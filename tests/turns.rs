@@ -237,6 +237,49 @@ fn a_reactor_lives_inside_another_loop_by_its_descriptor() {
 }
 
 #[test]
+fn a_turn_writes_no_more_to_one_client_than_its_share_and_the_answer_that_reaches_it() {
+    let (share, answer) = (1500, 1024);
+    let limits = Limits {
+        read_bytes: answer,
+        reads_per_turn_max: 100,
+        advances_per_turn_max: 100,
+        write_bytes_per_turn_max: share,
+        ..Limits::default()
+    };
+    let (mut reactor, addr) = reactor(limits);
+    let mut client = connect(&mut reactor, addr);
+    client.write_all(&vec![1; 40_000]).unwrap();
+    let (mut back, mut got, mut turns) = (vec![0; 40_000], 0, 0);
+    while got < 40_000 {
+        turns += 1;
+        assert!(turns < TURNS_MAX);
+        reactor.turn(Some(Duration::from_millis(10))).unwrap();
+        let before = got;
+        while let Ok(len) = client.read(&mut back) {
+            got += len;
+        }
+        assert!(got - before <= (share + answer) as usize, "{} bytes in one turn", got - before);
+    }
+}
+
+#[test]
+fn a_turn_takes_no_more_new_clients_than_its_share() {
+    let (mut reactor, addr) = reactor(Limits { accepts_per_turn_max: 3, ..Limits::default() });
+    let clients: Vec<TcpStream> = (0..10).map(|_| TcpStream::connect(addr).unwrap()).collect();
+    let mut open = 0;
+    for _ in 0..TURNS_MAX {
+        reactor.turn(Some(Duration::from_millis(10))).unwrap();
+        let taken = reactor.summary().open - open;
+        assert!(taken <= 3, "{taken} in one turn");
+        open += taken;
+        if open == clients.len() {
+            return;
+        }
+    }
+    panic!("{open} of {} were taken", clients.len());
+}
+
+#[test]
 fn an_idle_loop_waits_for_its_nearest_deadline_and_for_nothing_before_it() {
     let (mut reactor, addr) = reactor(Limits { idle_ms: 40_000, ..Limits::default() });
     let _client = connect(&mut reactor, addr);

@@ -9,18 +9,31 @@ use std::time::Duration;
 use common::inside::Inside;
 use common::{Client, eventually};
 use oneloop::limits::Limits;
-use oneloop::session::{Call, Client as Accepted, Input, Outbox, Progress, Service, Session, Wait, Waker};
+use oneloop::session::{
+    Call, Client as Accepted, FileRange, Input, Outbox, Progress, Service, Session, Wait, Waker,
+};
 
 /// How often a client that sends `*` wakes the first client, within one call.
 const RINGS: usize = 100;
 
+/// The answer to `#`: more than the buffers of both sides hold.
+const LONG_BYTES: usize = 64 << 20;
+
 /// Says `W` for each call by a wake, and echoes; keeps the wakers of all clients that there ever were.
+///
+/// `*` wakes the first client, `#` is answered at length, and after `@` a client asks for turns until it is woken.
 #[derive(Clone, Default)]
 struct Bells {
     wakers: Arc<Mutex<Vec<Waker>>>,
 }
 
-struct Bell(Bells);
+struct Bell(Bells, Asks);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    ForInput,
+    ForTurns,
+}
 
 impl Service for Bells {
     type Session = Bell;
@@ -28,7 +41,7 @@ impl Service for Bells {
 
     fn open(&self, client: &Accepted<'_>) -> Bell {
         self.wakers.lock().unwrap().push(client.waker());
-        Bell(self.clone())
+        Bell(self.clone(), Asks::ForInput)
     }
 }
 
@@ -36,13 +49,30 @@ impl Session for Bell {
     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
         if input.call == Call::Woken {
             out.put_some(b"W");
+            self.1 = Asks::ForInput;
+        }
+        if input.bytes.contains(&b'@') {
+            self.1 = Asks::ForTurns;
+        }
+        if input.bytes == b"#" {
+            out.file(long_file()).unwrap();
+            return Progress::need_input(1, Wait::NextRequest);
         }
         if input.bytes.contains(&b'*') {
             (0..RINGS).for_each(|_| self.0.wake(0));
         }
         let consumed = out.put_some(input.bytes);
-        Progress::need_input(consumed, Wait::NextRequest)
+        match self.1 {
+            Asks::ForInput => Progress::need_input(consumed, Wait::NextRequest),
+            Asks::ForTurns => Progress::again(consumed),
+        }
     }
+}
+
+fn long_file() -> FileRange {
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(LONG_BYTES as u64).unwrap();
+    FileRange { file: Arc::new(file), offset: 0, len: LONG_BYTES as u64 }
 }
 
 impl Bells {
@@ -123,4 +153,28 @@ fn a_wake_ends_a_wait_of_any_length() {
         client.expect_exact(b"W");
     }
     client.expect_silence(Duration::from_millis(20));
+}
+
+#[test]
+fn who_is_woken_while_an_answer_is_sent_is_called_behind_it() {
+    let bells = Bells::default();
+    let server = Inside::serve(Limits::default(), bells.clone());
+    let mut client = server.client();
+    client.send(b"#");
+    client.expect_exact(&[0]); // the rest is more than could be on its way
+    bells.wake(0);
+    client.read_exact(&mut vec![1; LONG_BYTES - 1]);
+    client.expect_exact(b"W");
+    client.expect_echo(b"and once");
+}
+
+#[test]
+fn who_asks_for_turns_is_woken_in_one_of_them() {
+    let bells = Bells::default();
+    let server = Inside::serve(Limits { again_max: u32::MAX, ..Limits::default() }, bells.clone());
+    let mut client = server.client();
+    client.expect_echo(b"@");
+    bells.wake(0);
+    client.expect_exact(b"W");
+    client.expect_echo(b"and waits for input");
 }
