@@ -14,7 +14,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::journal::Reason;
 use crate::reactor::Summary;
@@ -23,10 +23,8 @@ use crate::sys::process::{self, Ended, Forked, Tell};
 
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
 use super::front::{Front, Guest};
+use super::supervise::Ending;
 use super::{Entrance, Setup};
-
-/// How long after the drain's deadline a child is given before it is killed, in ms.
-const GRACE_MS: u64 = 2_000;
 
 /// The children: who is served by which.
 type Children = HashMap<u32, Peer>;
@@ -53,7 +51,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
         }
         if arrived.stops > 0 {
             stopping();
-            return drain(front, children, arrived.stops);
+            return drain(front, children);
         }
         front.welcome(&knocked, |front, guest| hand_over(front, guest, &mut children));
     }
@@ -114,26 +112,23 @@ fn tell_all(children: &Children, what: Tell) {
 }
 
 /// Forks for whoever waits in the backlog, closes the listeners, has all children drain, and waits until they have ended.
-/// Bound: the drain's deadline and a grace, then they are killed.
-fn drain<S: Service>(mut front: Front<S>, mut children: Children, mut stops: u32) -> io::Result<Summary> {
+/// Bound: see [`Ending`].
+fn drain<S: Service>(mut front: Front<S>, mut children: Children) -> io::Result<Summary> {
     log::info!("draining: {} clients have {} ms", children.len(), front.limits.drain_ms);
-    let killed_at = Instant::now() + Duration::from_millis(u64::from(front.limits.drain_ms) + GRACE_MS);
-    front.close(|front, guest| hand_over(front, guest, &mut children));
-    let mut killed = Reason::Crashed;
+    let mut ending = Ending::new(front.limits.drain_ms);
     loop {
-        (0..stops.min(2)).for_each(|_| tell_all(&children, Tell::Stop));
-        reap(&mut front, &mut children, killed)?;
-        if children.is_empty() {
+        let what = ending.next();
+        if ending.may_take() {
+            front.take_backlog(|front, guest| hand_over(front, guest, &mut children));
+        } else {
+            front.close();
+        }
+        tell_all(&children, what);
+        reap(&mut front, &mut children, ending.reason_of_killed())?;
+        if children.is_empty() && !front.is_open() {
             front.let_go();
             return Ok(Summary::of_blocking(front.journal.counters.clone()));
         }
-        if Instant::now() >= killed_at {
-            log::error!("children that did not end in time are killed");
-            killed = Reason::DrainCut;
-            tell_all(&children, Tell::Kill);
-        }
-        stops = front.wait(None, Some(Duration::from_millis(INTERRUPT_EVERY_MS)))?.0.stops;
-        // A signal may have come just before a child blocked: it is interrupted until it has noticed.
-        tell_all(&children, Tell::Interrupt);
+        front.wait(None, Some(Duration::from_millis(INTERRUPT_EVERY_MS)))?;
     }
 }

@@ -19,8 +19,9 @@ use crate::sys::{AcceptError, Signals, wait};
 
 use super::{Entrance, Setup};
 
-/// Batches of accepting in which a drain empties the backlog: more than any backlog holds at the default batch.
-const BACKLOG_BATCHES_MAX: u32 = 1024;
+/// Clients that a drain takes from one backlog at a time: more than any backlog holds, and without it those who go on coming
+/// would keep the children from hearing of the drain.
+const BACKLOG_TAKEN_MAX: u32 = 65_536;
 
 /// Listeners, signals, and who was refused.
 pub(super) struct Front<S: Service> {
@@ -44,6 +45,14 @@ enum Accepting {
     Exhausted {
         until_ms: u64,
     },
+}
+
+/// What a look at the backlog of an entrance has brought.
+enum Knock {
+    Came(Guest),
+    Nobody,
+    /// Somebody may wait there for whom there is no place, or no descriptor, yet.
+    Later,
 }
 
 /// A client that was accepted and may be served.
@@ -119,19 +128,19 @@ impl<S: Service> Front<S> {
         Ok((self.signals.take(), knocked))
     }
 
-    /// Takes one client from an entrance; who may not be served is refused. `None` if nobody waits there, or accepting pauses.
-    fn accept(&mut self, at: usize) -> Option<Guest> {
+    /// Takes one client from an entrance; who may not be served is refused.
+    fn accept(&mut self, at: usize) -> Knock {
         for _ in 0..self.limits.accepts_per_turn_max {
             if self.accepting != Accepting::Open || (self.limits.overflow == Overflow::Wait && self.is_full())
             {
-                return None;
+                return Knock::Later;
             }
             let listener = &self.entrances[at].listener;
             let error = match listener.accept_blocking() {
                 Ok((fd, addr)) => {
                     let peer = addr.map_or(Peer::UNIX, Peer::from);
                     match self.objection(peer) {
-                        None => return Some(Guest { entrance: at, fd, peer }),
+                        None => return Knock::Came(Guest { entrance: at, fd, peer }),
                         Some(why) => self.refuse(Guest { entrance: at, fd, peer }, why),
                     }
                     continue;
@@ -139,18 +148,18 @@ impl<S: Service> Front<S> {
                 Err(error) => error,
             };
             match AcceptError::of(&error) {
-                AcceptError::WouldBlock => return None,
+                AcceptError::WouldBlock => return Knock::Nobody,
                 AcceptError::Interrupted | AcceptError::Client => {}
                 AcceptError::Exhausted | AcceptError::Fatal => {
                     log::warn!("{}: accepting pauses: {error}", listener.local_addr());
                     let now_ms = self.clock.now().monotonic_ms;
                     let until_ms = now_ms + u64::from(self.limits.accept_pause_ms.max(1));
                     self.accepting = Accepting::Exhausted { until_ms };
-                    return None;
+                    return Knock::Later;
                 }
             }
         }
-        None
+        Knock::Later
     }
 
     fn objection(&self, peer: Peer) -> Option<Refusal> {
@@ -163,47 +172,70 @@ impl<S: Service> Front<S> {
         }
     }
 
-    /// Takes up to a batch of clients from these entrances, one of each in turn, and has `serve` take them over; who cannot be
-    /// taken over is refused. Says whether somebody came.
+    /// Takes up to a batch of clients from these entrances, one of each in turn, and has `serve` take them over.
     pub(super) fn welcome(
         &mut self,
         knocked: &[usize],
         mut serve: impl FnMut(&mut Self, Guest) -> Result<(), (Guest, io::Error)>,
-    ) -> bool {
-        let mut came = false;
+    ) {
         for _ in 0..self.limits.accepts_per_turn_max {
             let mut any = false;
             for &at in knocked {
-                let Some(guest) = self.accept(at) else { continue };
-                any = true;
-                let peer = guest.peer;
-                match serve(self, guest) {
-                    Ok(()) => self.enter(peer),
-                    Err((guest, error)) => {
-                        log::warn!("{}: cannot be served: {error}", guest.peer);
-                        self.refuse(guest, Refusal::NoWorker);
-                    }
+                if let Knock::Came(guest) = self.accept(at) {
+                    any = true;
+                    self.hand_over(guest, &mut serve);
                 }
             }
-            came |= any;
             if !any {
                 break;
             }
         }
-        came
     }
 
-    /// Takes whoever waits in the backlogs, then closes the listeners.
-    pub(super) fn close(
+    /// Has `serve` take this client over; who cannot be taken over is refused.
+    fn hand_over(
+        &mut self,
+        guest: Guest,
+        serve: &mut impl FnMut(&mut Self, Guest) -> Result<(), (Guest, io::Error)>,
+    ) {
+        let peer = guest.peer;
+        match serve(self, guest) {
+            Ok(()) => self.enter(peer),
+            Err((guest, error)) => {
+                log::warn!("{}: cannot be served: {error}", guest.peer);
+                self.refuse(guest, Refusal::NoWorker);
+            }
+        }
+    }
+
+    /// In a drain: takes whoever waits in the backlogs, and closes each listener in whose backlog nobody is left. Who has to
+    /// wait for a place, or for a descriptor, is taken by a later call.
+    pub(super) fn take_backlog(
         &mut self,
         mut serve: impl FnMut(&mut Self, Guest) -> Result<(), (Guest, io::Error)>,
     ) {
-        let all: Vec<usize> = (0..self.entrances.len()).collect();
-        for _ in 0..BACKLOG_BATCHES_MAX {
-            if !self.welcome(&all, &mut serve) {
-                break;
+        // From behind: what takes the place of an entrance that is closed was looked at before.
+        for at in (0..self.entrances.len()).rev() {
+            for _ in 0..BACKLOG_TAKEN_MAX {
+                match self.accept(at) {
+                    Knock::Came(guest) => self.hand_over(guest, &mut serve),
+                    Knock::Later => break,
+                    Knock::Nobody => {
+                        self.entrances.swap_remove(at);
+                        break;
+                    }
+                }
             }
         }
+    }
+
+    /// Whether somebody may still wait to be taken.
+    pub(super) fn is_open(&self) -> bool {
+        !self.entrances.is_empty()
+    }
+
+    /// Closes the listeners, whoever waits there.
+    pub(super) fn close(&mut self) {
         self.entrances.clear();
     }
 

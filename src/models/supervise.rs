@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::journal::{Counters, Journal, Reason};
 use crate::reactor::Summary;
 use crate::sys::process::{self, Ended, Forked, Tell};
-use crate::sys::signals::Signals;
+use crate::sys::signals::{self, Signals};
 use crate::sys::tally::Tally;
 use crate::sys::wait;
 
@@ -21,7 +21,7 @@ use super::blocking::INTERRUPT_EVERY_MS;
 const RESTART_PAUSE_MS: (u64, u64) = (100, 10_000);
 /// A worker that lived as long as this was no failure of the start: the pause begins anew, in ms.
 const SETTLED_MS: u64 = 10_000;
-/// How long after the drain's deadline a worker is given before it is killed, in ms.
+/// How long a child that is to end at once is given before it is killed, in ms.
 const GRACE_MS: u64 = 2_000;
 /// The exit code of a worker that drained as it was told.
 pub(super) const DRAINED: u8 = 0;
@@ -33,6 +33,62 @@ pub(super) trait Job {
 
     /// In the parent, when draining begins: lets go of the listeners, so that nobody new queues there.
     fn let_go(&mut self);
+}
+
+/// The end of a drain, as a parent brings it about.
+///
+/// Its children are told again and again, since a signal may come just before a child blocks, and a child may have been
+/// made only now: to drain; from the drain's deadline on, or after a second signal, to end at once; and who does not even do
+/// that in `GRACE_MS`, because its session computes without end, is killed.
+pub(super) struct Ending {
+    stage: Stage,
+}
+
+/// How far it is.
+#[derive(Clone, Copy)]
+enum Stage {
+    Drains { until: Instant },
+    Cuts { until: Instant },
+    Kills,
+}
+
+impl Ending {
+    pub(super) fn new(drain_ms: u32) -> Self {
+        Ending { stage: Stage::Drains { until: Instant::now() + Duration::from_millis(drain_ms.into()) } }
+    }
+
+    /// What the children are to be told now.
+    pub(super) fn next(&mut self) -> Tell {
+        let now = Instant::now();
+        self.stage = match self.stage {
+            Stage::Drains { until } if until <= now || signals::stops() > 1 => {
+                Stage::Cuts { until: now + Duration::from_millis(GRACE_MS) }
+            }
+            Stage::Cuts { until } if until <= now => {
+                log::error!("children that did not end in time are killed");
+                Stage::Kills
+            }
+            stage => stage,
+        };
+        match self.stage {
+            Stage::Drains { .. } => Tell::Stop,
+            Stage::Cuts { .. } => Tell::Cut,
+            Stage::Kills => Tell::Kill,
+        }
+    }
+
+    /// Whether who waits in the backlog may still be taken.
+    pub(super) fn may_take(&self) -> bool {
+        matches!(self.stage, Stage::Drains { .. })
+    }
+
+    /// What a child that was killed counts for.
+    pub(super) fn reason_of_killed(&self) -> Reason {
+        match self.stage {
+            Stage::Drains { .. } | Stage::Cuts { .. } => Reason::Crashed,
+            Stage::Kills => Reason::DrainCut,
+        }
+    }
 }
 
 /// The workers, seen by their parent.
@@ -99,7 +155,7 @@ impl Crew {
                     self = self.man(index, &mut job)?;
                 }
                 job.let_go();
-                return self.drain(arrived.stops);
+                return self.drain();
             }
         }
     }
@@ -174,30 +230,23 @@ impl Crew {
         }
     }
 
-    /// Has all workers drain, and waits until they have ended. Bound: the drain's deadline and a grace, then they are killed.
-    fn drain(mut self, mut stops: u32) -> io::Result<Summary> {
+    /// Has all workers drain, and waits until they have ended. Bound: see [`Ending`].
+    fn drain(mut self) -> io::Result<Summary> {
         log::info!("draining: {} workers have {} ms", self.posts.len(), self.drain_ms);
-        let killed_at = Instant::now() + Duration::from_millis(u64::from(self.drain_ms) + GRACE_MS);
+        let mut ending = Ending::new(self.drain_ms);
         self.posts
             .iter_mut()
             .filter(|post| matches!(post, Post::Vacant { .. }))
             .for_each(|post| *post = Post::Closed);
-        let mut killed = Reason::Crashed;
         loop {
-            (0..stops.min(2)).for_each(|_| self.tell_all(Tell::Stop));
-            self.close_posts(killed)?;
+            let what = ending.next();
+            self.tell_all(what);
+            self.close_posts(ending.reason_of_killed())?;
             if self.posts.iter().all(|post| matches!(post, Post::Closed)) {
                 return Ok(self.summary());
             }
-            if Instant::now() >= killed_at {
-                log::error!("workers that did not end in time are killed");
-                killed = Reason::DrainCut;
-                self.tell_all(Tell::Kill);
-            }
             wait::readable(&[self.signals.as_fd()], Some(Duration::from_millis(INTERRUPT_EVERY_MS)))?;
-            stops = self.signals.take().stops;
-            // A signal may have come just before a worker blocked: it is interrupted until it has noticed.
-            self.tell_all(Tell::Interrupt);
+            self.signals.take();
         }
     }
 

@@ -163,19 +163,23 @@ impl<S: Service> Threads<S> {
     /// without end cannot be ended, and counts as cut.
     fn drain(mut self) -> io::Result<Summary> {
         log::info!("draining: {} clients have {} ms", self.front.clients(), self.front.limits.drain_ms);
-        let Threads { front, shared, running, .. } = &mut self;
-        front.close(|front, guest| spawn(front, guest, shared, running));
         let mut ends_at = None;
         loop {
-            self.running.retain(|thread| !thread.is_finished());
             let end = end_of_drain(ends_at, self.front.limits.drain_ms);
             ends_at = Some(end);
-            if self.running.is_empty() || end <= Instant::now() {
-                self.shared.tally.add(Reason::DrainCut as usize, self.running.len() as u64);
-                self.front.let_go();
+            let Threads { front, shared, running, .. } = &mut self;
+            if end <= Instant::now() + Duration::from_millis(GRACE_MS) {
+                front.close(); // the drain's own time is over
+            } else {
+                front.take_backlog(|front, guest| spawn(front, guest, shared, running));
+            }
+            running.retain(|thread| !thread.is_finished());
+            if (running.is_empty() && !front.is_open()) || end <= Instant::now() {
+                shared.tally.add(Reason::DrainCut as usize, running.len() as u64);
+                front.let_go();
                 return Ok(self.summary());
             }
-            self.running.iter().try_for_each(signals::interrupt)?;
+            running.iter().try_for_each(signals::interrupt)?;
             self.wait(Some(Duration::from_millis(INTERRUPT_EVERY_MS)))?;
         }
     }

@@ -145,14 +145,13 @@ pub fn reap() -> io::Result<Option<(u32, Ended)>> {
 /// What one process tells another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tell {
-    /// Drain and end; a second time: end at once (SIGTERM).
+    /// Drain and end (SIGTERM). Told again it is the same wish, and interrupts a call in which the child is blocked: so it is
+    /// told until the child has noticed.
     Stop,
+    /// End at once (SIGALRM), whatever was told before.
+    Cut,
     /// Open log files again (SIGHUP).
     Reopen,
-    /// Report counters (SIGUSR1).
-    Report,
-    /// Nothing: a call in which it is blocked is interrupted (SIGUSR2), so that it looks at what it was told.
-    Interrupt,
     /// Nothing: it is ended (SIGKILL).
     Kill,
 }
@@ -161,9 +160,8 @@ pub enum Tell {
 pub fn tell(child: u32, what: Tell) -> io::Result<()> {
     let signal = match what {
         Tell::Stop => Signal::SIGTERM,
+        Tell::Cut => super::signals::CUT,
         Tell::Reopen => Signal::SIGHUP,
-        Tell::Report => Signal::SIGUSR1,
-        Tell::Interrupt => super::signals::INTERRUPT,
         Tell::Kill => Signal::SIGKILL,
     };
     let Some(pid) = i32::try_from(child).ok().filter(|&pid| pid > 0) else {

@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::thread::JoinHandleExt;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering::SeqCst};
 use std::thread::JoinHandle;
 
 use nix::errno::Errno;
@@ -20,7 +20,11 @@ use nix::sys::signal::{
 const HANDLED: [Signal; 5] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGCHLD];
 /// Interrupts a blocked call of one thread, and does nothing else.
-pub(super) const INTERRUPT: Signal = Signal::SIGUSR2;
+const INTERRUPT: Signal = Signal::SIGUSR2;
+/// Ends a child at once. A signal of its own, which nobody sends but its parent: supervisors send SIGTERM to every process of
+/// a server (`KillMode=control-group`, systemd.kill(5)), a parent sends it, too, and so does the system when the parent dies.
+/// To a child all of them are one wish to drain.
+pub(super) const CUT: Signal = Signal::SIGALRM;
 /// Bytes taken from the pipe at once.
 const DRAIN_BYTES: usize = 256;
 
@@ -32,10 +36,14 @@ const CHILD: u32 = 4;
 static PIPE: AtomicI32 = AtomicI32::new(-1);
 /// What arrived and was not taken yet.
 static ARRIVED: AtomicU32 = AtomicU32::new(0);
-/// How often stopping was asked for, in all.
+/// How often stopping was asked for, since signals were installed.
 static STOPS: AtomicU32 = AtomicU32::new(0);
 /// How often log files were to be opened again, in all.
 static REOPENS: AtomicU32 = AtomicU32::new(0);
+/// How often counters were to be told, in all.
+static REPORTS: AtomicU32 = AtomicU32::new(0);
+/// Whether this process is somebody's child, to which SIGTERM means to drain however often it comes.
+static IS_CHILD: AtomicBool = AtomicBool::new(false);
 /// Handlers at work: the pipe is closed only when there is none.
 static HANDLERS: AtomicU32 = AtomicU32::new(0);
 
@@ -70,7 +78,8 @@ impl Signals {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "signals are installed already"));
         }
         ARRIVED.store(0, SeqCst);
-        let signals = Signals { read, write, stops_taken: STOPS.load(SeqCst) };
+        STOPS.store(0, SeqCst);
+        let signals = Signals { read, write, stops_taken: 0 };
         for signal in HANDLED {
             set(signal, SigHandler::Handler(on_signal))?;
         }
@@ -100,14 +109,17 @@ impl Signals {
 
     /// To be called in a child right after fork, while signals are [`block`]ed: the child gets a pipe of its own, as
     /// the inherited handlers must never write into the parent's, and what arrived for the parent is forgotten.
-    /// SIGINT is ignored from here on: the terminal sends it to all, and the child is stopped by its parent alone.
+    /// SIGINT is ignored from here on: the terminal sends it to all, and the child is stopped by its parent alone. SIGTERM
+    /// drains however often it comes; what ends the child at once is [`super::process::Tell::Cut`].
     pub fn reset_in_child(&mut self) -> io::Result<()> {
+        IS_CHILD.store(true, SeqCst);
         PIPE.store(-1, SeqCst);
         ARRIVED.store(0, SeqCst);
         STOPS.store(0, SeqCst);
         self.stops_taken = 0;
         (self.read, self.write) = pipe()?;
         PIPE.store(self.write.as_raw_fd(), SeqCst);
+        set(CUT, SigHandler::Handler(on_signal))?;
         set(Signal::SIGINT, SigHandler::SigIgn)
     }
 }
@@ -140,8 +152,8 @@ impl AsRawFd for Signals {
     }
 }
 
-/// How often stopping was asked for, since the start or [`Signals::reset_in_child`]: for code between two blocking
-/// calls.
+/// How often stopping was asked for, since [`Signals::install`] or [`Signals::reset_in_child`]: for code between two
+/// blocking calls.
 pub fn stops() -> u32 {
     STOPS.load(SeqCst)
 }
@@ -149,6 +161,11 @@ pub fn stops() -> u32 {
 /// How often log files were to be opened again: each thread compares it with what it has seen.
 pub fn reopens() -> u32 {
     REOPENS.load(SeqCst)
+}
+
+/// How often counters were to be told: for code that serves one client and looks at nothing else meanwhile.
+pub fn reports() -> u32 {
+    REPORTS.load(SeqCst)
 }
 
 /// Blocks the handled signals in this thread until it is dropped. Around fork, until the child has its own pipe;
@@ -162,7 +179,7 @@ pub struct Blocked {
 /// See [`Blocked`].
 pub fn block() -> io::Result<Blocked> {
     let mut before = SigSet::empty();
-    let handled: SigSet = HANDLED.into_iter().collect();
+    let handled: SigSet = HANDLED.into_iter().chain([CUT]).collect();
     pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&handled), Some(&mut before))?;
     Ok(Blocked { before })
 }
@@ -187,12 +204,17 @@ pub fn interrupt<T>(thread: &JoinHandle<T>) -> io::Result<()> {
 extern "C" fn on_signal(number: libc::c_int) {
     HANDLERS.fetch_add(1, SeqCst);
     match number {
+        libc::SIGTERM if IS_CHILD.load(SeqCst) => STOPS.fetch_max(1, SeqCst),
         libc::SIGTERM | libc::SIGINT => STOPS.fetch_add(1, SeqCst),
+        libc::SIGALRM => STOPS.fetch_max(2, SeqCst),
         libc::SIGHUP => {
             REOPENS.fetch_add(1, SeqCst);
             ARRIVED.fetch_or(REOPEN, SeqCst)
         }
-        libc::SIGUSR1 => ARRIVED.fetch_or(REPORT, SeqCst),
+        libc::SIGUSR1 => {
+            REPORTS.fetch_add(1, SeqCst);
+            ARRIVED.fetch_or(REPORT, SeqCst)
+        }
         _ => ARRIVED.fetch_or(CHILD, SeqCst),
     };
     let pipe = PIPE.load(SeqCst);
