@@ -132,6 +132,20 @@ fn who_waits_for_a_place_waits_no_longer_than_the_drain() {
 }
 
 #[test]
+fn counters_are_told_while_a_client_converses() {
+    for args in models(WORKERS) {
+        let mut server = faulty::start(&texts(&args));
+        let mut client = server.client("faulty");
+        client.expect_echo(b"here\n");
+        server.signal(Signal::SIGUSR1);
+        server.told("accepted=", 1);
+        client.expect_echo(b"still here\n");
+        drop(client);
+        assert_eq!(server.stop().code(), Some(0), "{args:?}");
+    }
+}
+
+#[test]
 fn a_child_that_is_told_to_stop_alone_is_replaced() {
     let mut server = faulty::start(&["--model=prefork", "--workers=2"]);
     let copies = || {

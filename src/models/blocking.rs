@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::connection::{Blocking, Budget, Clock, Connection, Context, Mode, Pumped, Scratch};
 use crate::journal::{End, Journal, Reason};
 use crate::limits::Limits;
-use crate::reactor::ServerClock;
+use crate::reactor::{ServerClock, Summary};
 use crate::session::{Client, Peer, Service, WakeTarget, Waker};
 use crate::sys::process::parent_lives;
 use crate::sys::stream::Stream;
@@ -37,6 +37,8 @@ pub(super) struct Worker {
     stage: Stage,
     /// The process that is to be followed where the system does not tell of its end.
     parent: Option<u32>,
+    /// How many reports have been given, where nobody else gives them.
+    reports: Option<u32>,
 }
 
 /// How far a worker is on its way to its end.
@@ -60,7 +62,13 @@ impl Worker {
             slice_ms,
             stage: Stage::Serving,
             parent: None,
+            reports: None,
         }
+    }
+
+    /// The same, which tells its counters when it is asked to: where nobody does who is free while it serves.
+    pub(super) fn that_reports(self) -> Self {
+        Worker { reports: Some(signals::reports()), ..self }
     }
 
     /// The same in a child: it drains when its parent is gone.
@@ -91,6 +99,11 @@ impl Worker {
             _ => Stage::Over,
         };
         self.journal.tick(now_ms);
+        let asked = signals::reports();
+        if self.reports.is_some_and(|given| given != asked) {
+            self.reports = Some(asked);
+            log::info!("{}", Summary::of_blocking(self.journal.counters.clone()));
+        }
     }
 
     /// How long a wait for the next client may last, so that the journal is looked at in time.

@@ -26,13 +26,12 @@ const EXHAUSTED_PAUSE_MS: u64 = 100;
 /// Serves one client after the other, until a signal stops it.
 pub(super) fn run<S: Service>(mut setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
     let entrances = Entrance::all(setup.doors, &setup.limits);
-    let mut worker = Worker::new(&setup.limits, ServerClock::start(), setup.journal, SLICE_ALONE_MS);
+    let worker = Worker::new(&setup.limits, ServerClock::start(), setup.journal, SLICE_ALONE_MS);
+    let mut worker = worker.that_reports();
     while !worker.is_stopping() {
         // The pipe of the signals is waited for beside the listeners, so that none is missed.
         serve_next(&mut worker, &entrances, Waiting::Polls(Some(setup.signals.as_fd())))?;
-        if setup.signals.take().report {
-            log::info!("{}", Summary::of_blocking(worker.journal.counters.clone()));
-        }
+        setup.signals.take(); // the worker looks at what they ask for
     }
     stopping();
     drain(&mut worker, entrances);
