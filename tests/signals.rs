@@ -101,6 +101,24 @@ fn a_child_has_its_own_pipe_and_the_parent_learns_of_its_end() {
 }
 
 #[test]
+fn a_signal_that_comes_between_the_end_of_the_work_and_that_of_the_process_does_not_kill_it() {
+    let _alone = alone();
+    let mut signals = Signals::install().unwrap();
+    let Forked::Parent(child) = process::fork(&mut signals).unwrap() else {
+        drop(signals);
+        for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGALRM] {
+            let _ = raise(signal);
+        }
+        process::exit(3);
+    };
+    assert_eq!(reaped(), (child, Ended::Exited(3)));
+    drop(signals.for_good());
+    raise(Signal::SIGHUP).unwrap();
+    Signals::install().unwrap();
+    assert_eq!(Signals::install().unwrap().take(), Arrived::default());
+}
+
+#[test]
 fn a_signal_of_a_child_does_not_reach_its_parents_pipe() {
     let _alone = alone();
     let (told, tell) = nix::unistd::pipe().unwrap();

@@ -122,7 +122,7 @@ fn unix_mode(text: &str) -> Result<u32, String> {
 pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     // First of all: nothing may open a descriptor before, and no signal may end the server unasked from here on.
     let mut supervisor = Supervisor::adopt().map_err(Failure::usage)?;
-    let signals = Signals::install().map_err(Failure::system)?;
+    let signals = Signals::install().map_err(Failure::system)?.for_good();
     let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
     let mut limits = Limits::from(&args.limits);
     let mut http = args.http.clone();

@@ -53,6 +53,16 @@ pub struct Signals {
     read: OwnedFd,
     write: OwnedFd,
     stops_taken: u32,
+    at_end: AtEnd,
+}
+
+/// What becomes of the handlers when [`Signals`] is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AtEnd {
+    /// Signals do again what they do by default: the process lives on without them.
+    Restore,
+    /// They stay: the process is about to end, and a signal that comes meanwhile must not end it in another way.
+    Stay,
 }
 
 /// What arrived since it was last asked.
@@ -79,7 +89,7 @@ impl Signals {
         }
         ARRIVED.store(0, SeqCst);
         STOPS.store(0, SeqCst);
-        let signals = Signals { read, write, stops_taken: 0 };
+        let signals = Signals { read, write, stops_taken: 0, at_end: AtEnd::Restore };
         for signal in HANDLED {
             set(signal, SigHandler::Handler(on_signal))?;
         }
@@ -87,6 +97,12 @@ impl Signals {
         set(Signal::SIGPIPE, SigHandler::SigIgn)?;
         set(Signal::SIGXFSZ, SigHandler::SigIgn)?;
         Ok(signals)
+    }
+
+    /// The same for a program that ends soon after this is dropped: until then no signal kills it.
+    pub fn for_good(mut self) -> Self {
+        self.at_end = AtEnd::Stay;
+        self
     }
 
     /// What arrived since the last call. Empties the pipe: with edge-triggered polling too, the next signal is told.
@@ -117,6 +133,7 @@ impl Signals {
         ARRIVED.store(0, SeqCst);
         STOPS.store(0, SeqCst);
         self.stops_taken = 0;
+        self.at_end = AtEnd::Stay; // a child ends where its work does
         (self.read, self.write) = pipe()?;
         PIPE.store(self.write.as_raw_fd(), SeqCst);
         set(CUT, SigHandler::Handler(on_signal))?;
@@ -126,7 +143,7 @@ impl Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        for signal in HANDLED {
+        for signal in HANDLED.into_iter().filter(|_| self.at_end == AtEnd::Restore) {
             // Fails for no signal that could be set before.
             let _ = set(signal, SigHandler::SigDfl);
         }
