@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::client::Ended;
 use common::faulty::{self, children, models};
-use common::{Client, Server, eventually, eventually_some};
+use common::{Client, eventually, eventually_some};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -149,8 +149,8 @@ fn a_child_has_no_descriptor_but_its_client_its_signals_and_the_standard_ones() 
     assert_eq!(children(server.pid()).len(), 20);
 }
 
-/// Starts it where a user may have few processes or threads; `None` where that cannot be arranged.
-fn with_few_processes(model: &str, most: usize) -> Option<Server> {
+/// It, where a user may have few processes or threads, and the folder in which it is; `None` where that cannot be arranged.
+fn with_few_processes(model: &str, most: usize) -> Option<(common::server::Setup, tempfile::TempDir)> {
     if !nix::unistd::getuid().is_root() || !common::has_program("setpriv") || !common::has_program("prlimit")
     {
         println!("SKIPPED: it takes root, setpriv and prlimit to limit a user's processes");
@@ -161,22 +161,21 @@ fn with_few_processes(model: &str, most: usize) -> Option<Server> {
     let program = faulty::program();
     let limit = format!("--nproc={most}");
     let uid = format!("--reuid={user}");
-    let folder = tempfile::Builder::new().prefix("faulty").tempdir().unwrap().keep();
-    let copy = folder.join("faulty");
+    let folder = tempfile::Builder::new().prefix("faulty").tempdir().unwrap();
+    let copy = folder.path().join("faulty");
     std::fs::copy(&program, &copy).unwrap();
-    for path in [&folder, &copy] {
+    for path in [folder.path(), &copy] {
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     }
     let args = ["--clear-groups", &uid, "prlimit", &limit, copy.to_str().unwrap(), "--model", model];
-    let server = common::server::Setup::program("setpriv", args).start().listening();
-    std::fs::remove_dir_all(folder).unwrap();
-    Some(server)
+    Some((common::server::Setup::program("setpriv", args), folder))
 }
 
 #[test]
 fn a_process_or_thread_that_cannot_be_made_refuses_that_client_and_the_server_lives() {
     for model in ["fork", "thread"] {
-        let Some(mut server) = with_few_processes(model, 5) else { return };
+        let Some((setup, _folder)) = with_few_processes(model, 5) else { return };
+        let mut server = setup.start().listening();
         let mut open: Vec<Client> = Vec::new();
         let mut refused = eventually_some("one too many", || {
             let mut client = server.client("faulty");
@@ -204,6 +203,15 @@ fn a_process_or_thread_that_cannot_be_made_refuses_that_client_and_the_server_li
         assert_eq!(server.stop().code(), Some(0), "{model}");
         assert!(server.stderr().contains("refused-worker="), "{model}: {}", server.stderr());
     }
+}
+
+#[test]
+fn threads_that_cannot_be_started_ahead_are_told_with_what_to_do() {
+    let Some((setup, _folder)) = with_few_processes("prethread", 5) else { return };
+    let mut server = setup.start();
+    assert_eq!(server.exit().code(), Some(1));
+    assert!(server.stderr().contains(" cannot be started: "), "{}", server.stderr());
+    assert!(server.stderr().contains("take fewer workers"), "{}", server.stderr());
 }
 
 #[test]

@@ -100,6 +100,17 @@ fn a_mistake_is_one_line_and_exit_code_2() {
         (&["serve", "--user=root", "--group=0"], "root cannot be the user to change to"),
         (&["serve", "--clients", "-1"], "invalid value '-1' for '--clients <N>'"),
         (&["serve", "echo@7", "time@7"], "echo and time are both to listen at 127.0.0.1:7"),
+        (&["serve", "echo", "echo"], "echo and echo are both to listen at 127.0.0.1:7007"),
+        (
+            &["serve", "echo", "message@*:7007"],
+            "are both to listen at 127.0.0.1:7007 and [::]:7007, which meet",
+        ),
+        (
+            &["serve", "echo@0.0.0.0:9", "time@9"],
+            "are both to listen at 0.0.0.0:9 and 127.0.0.1:9, which meet",
+        ),
+        (&["serve", "echo@unix:./a", "time@unix:a"], "are both to listen at unix:./a and unix:a, which meet"),
+        (&["serve", "echo@unix:@abstract"], "for a file of that name write unix:./@name"),
         (&["serve", "http=/no\nsuch"], "/no\\nsuch"),
         (&["serve", "--idel=3s"], "a similar argument exists: '--idle'"),
         (&["swerve"], "unrecognized subcommand 'swerve'"),
@@ -121,6 +132,8 @@ fn what_the_system_refuses_is_one_line_and_exit_code_1() {
     );
     let said = complaint(&["serve", "-q", "echo@192.0.2.1:0"], 1);
     assert!(said.contains("this machine does not have that address"), "{said}");
+    let said = complaint(&["serve", "-q", "echo@[::ffff:127.0.0.1]:0"], 1);
+    assert!(said.contains("no socket can have that address; write IPv4 as 127.0.0.1:7007"), "{said}");
     let said = complaint(&["serve", "-q", "echo@unix:/nowhere/at/all"], 1);
     assert!(said.contains("the directory does not exist"), "{said}");
     let said = complaint(&["serve", "-q", "echo@0", "--access-log=/nowhere/access.log"], 1);

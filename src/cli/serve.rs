@@ -218,35 +218,42 @@ fn bind(
     options: &ListenOptions,
     sockets: usize,
 ) -> Result<Vec<Door<AnyService>>, Failure> {
-    twice(specs)?;
+    let inherited = inherited(specs, supervisor)?;
+    let address = |(spec, own): (&Spec, &Option<Listener>)| match (&spec.address, own) {
+        (Some(address), _) => Some(address.clone()),
+        (None, Some(_)) => None,
+        (None, None) => Some(spec.default_address()),
+    };
+    let addresses: Vec<Option<Address>> = specs.iter().zip(&inherited).map(address).collect();
+    twice(specs, &addresses)?;
     let listen = |address: &Address| match address {
         Address::Tcp(tcp) if sockets > 1 => Listener::bind_group(*tcp, options, sockets),
         address => Listener::bind(address, options).map(|listener| vec![listener]),
     };
-    let mut inherited: Vec<Option<Listener>> = Vec::new();
-    for spec in specs {
-        let named = |(name, _): &(String, Listener)| name == spec.what.name();
-        let place = supervisor.listeners.iter().position(named);
-        inherited.push(match (&spec.address, place) {
-            (None, Some(place)) => Some(supervisor.listeners.remove(place).1),
-            _ => None,
-        });
-    }
-    let mut rest = std::mem::take(&mut supervisor.listeners).into_iter().map(|(_, listener)| listener);
     let mut doors = Vec::new();
-    for ((spec, service), own) in specs.iter().zip(services).zip(inherited) {
-        let listeners = match (&spec.address, own) {
-            (Some(address), _) => listen(address).map_err(Failure::system)?,
-            (None, Some(own)) => vec![own],
-            (None, None) => match rest.next() {
-                Some(listener) => vec![listener],
-                None => listen(&spec.default_address()).map_err(Failure::system)?,
-            },
-        };
-        doors.push(Door { service, listeners });
+    for ((service, own), address) in services.into_iter().zip(inherited).zip(addresses) {
+        let bound = address.as_ref().map(listen).transpose().map_err(Failure::system)?;
+        doors.push(Door { service, listeners: bound.unwrap_or_else(|| own.into_iter().collect()) });
+    }
+    Ok(doors)
+}
+
+/// The supervisor's sockets for those without an address: by name, then in the order of both. None may be left.
+fn inherited(specs: &[Spec], supervisor: &mut Supervisor) -> Result<Vec<Option<Listener>>, Failure> {
+    let mut sockets = std::mem::take(&mut supervisor.listeners);
+    let mut inherited = Vec::new();
+    for spec in specs {
+        let named = |(name, _): &(String, Listener)| spec.address.is_none() && name == spec.what.name();
+        inherited.push(sockets.iter().position(named).map(|place| sockets.remove(place).1));
+    }
+    let mut rest = sockets.into_iter().map(|(_, listener)| listener);
+    for (_, own) in
+        specs.iter().zip(&mut inherited).filter(|(spec, own)| spec.address.is_none() && own.is_none())
+    {
+        *own = rest.next();
     }
     match rest.next() {
-        None => Ok(doors),
+        None => Ok(inherited),
         Some(listener) => Err(Failure::Usage(format!(
             "the inherited socket {} has no service; say one SERVICE without @ADDR for each socket",
             listener.local_addr()
@@ -255,19 +262,42 @@ fn bind(
 }
 
 /// Two services cannot have one address: told as what it is, and not as a port that somebody else has.
-fn twice(specs: &[Spec]) -> Result<(), Failure> {
-    let any_port = |address: &Address| matches!(address, Address::Tcp(tcp) if tcp.port() == 0);
-    for (nth, spec) in specs.iter().enumerate() {
-        let Some(address) = spec.address.as_ref().filter(|address| !any_port(address)) else { continue };
-        if let Some(other) = specs[..nth].iter().find(|other| other.address.as_ref() == Some(address)) {
+fn twice(specs: &[Spec], addresses: &[Option<Address>]) -> Result<(), Failure> {
+    for (nth, address) in addresses.iter().enumerate() {
+        let Some(address) = address else { continue };
+        for (spec, other) in specs.iter().zip(addresses).take(nth) {
+            let Some(other) = other.as_ref().filter(|other| meet(other, address)) else { continue };
+            let (first, second) = (spec.what.name(), specs[nth].what.name());
+            let place = if other == address {
+                address.to_string()
+            } else {
+                format!("{other} and {address}, which meet")
+            };
             return Err(Failure::Usage(format!(
-                "{} and {} are both to listen at {address}; give each an address of its own",
-                other.what.name(),
-                spec.what.name()
+                "{first} and {second} are both to listen at {place}; give each an address of its own"
             )));
         }
     }
     Ok(())
+}
+
+/// Whether a socket at the one address leaves no room for one at the other.
+fn meet(one: &Address, other: &Address) -> bool {
+    match (one, other) {
+        (Address::Tcp(one), Address::Tcp(other)) => {
+            let holds = |all: &SocketAddr, one: &SocketAddr| {
+                // The unspecified IPv6 address takes IPv4, too.
+                all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4())
+            };
+            one.port() == other.port()
+                && one.port() != 0
+                && (one.ip() == other.ip() || holds(one, other) || holds(other, one))
+        }
+        (Address::Unix(one), Address::Unix(other)) => {
+            one == other || std::path::absolute(one).ok() == std::path::absolute(other).ok()
+        }
+        _ => false,
+    }
 }
 
 fn open_journal(target: AccessTarget) -> Result<Journal, Failure> {
@@ -300,8 +330,8 @@ fn serve(model: Model, setup: Setup<AnyService>, supervisor: &Supervisor) -> Res
     log::debug!("model: {model}, workers: {}", setup.workers);
     tell_listeners(&told);
     supervisor.tell(Notice::Ready);
-    let summary =
-        models::run(model, setup, &mut || supervisor.tell(Notice::Stopping)).map_err(Failure::system)?;
+    let summary = models::run(model, setup, &mut || supervisor.tell(Notice::Stopping))
+        .map_err(|error| Failure::System(format!("cannot serve with --model {model}: {error}")))?;
     tell_end(&summary);
     Ok(())
 }

@@ -41,9 +41,9 @@ impl FromStr for Spec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // The last one: the argument may be a path with an `@` in it.
-        let (service, address) = match text.rsplit_once('@') {
-            Some((service, address)) => (service, Some(address)),
+        // The last one: the argument may be a path with an `@` in it. So may the path of a Unix socket.
+        let (service, address) = match text.rfind("@unix:").or_else(|| text.rfind('@')) {
+            Some(at) => (&text[..at], Some(&text[at + 1..])),
             None => (text, None),
         };
         let (name, arg) = match service.split_once('=') {
@@ -110,6 +110,8 @@ mod tests {
             ("http", "http - 127.0.0.1:8000"),
             ("http=/srv/@me@[::1]:80", "http [::1]:80 127.0.0.1:8000"),
             ("echo@unix:./a.sock", "echo unix:./a.sock 127.0.0.1:7007"),
+            ("echo@unix:/run/a@b.sock", "echo unix:/run/a@b.sock 127.0.0.1:7007"),
+            ("http=/srv/@me@unix:x@8", "http unix:x@8 127.0.0.1:8000"),
         ] {
             assert_eq!(shown(text).as_deref(), Ok(expected));
         }
@@ -125,6 +127,7 @@ mod tests {
             ("echo@example.org", "\"example.org\" is no address"),
             ("echo@127.0.0.1:x", "the port"),
             ("echo@", "is no address"),
+            ("echo@unix:@x", "\"unix:@x\" is no address: "),
         ] {
             assert!(shown(text).unwrap_err().contains(part), "{text}: {:?}", shown(text));
         }

@@ -48,7 +48,11 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
                 }
                 drain(&mut worker, entrances);
             };
-            threads.push(thread::Builder::new().name(format!("prethread-{number}")).spawn(work)?);
+            let spawned = thread::Builder::new().name(format!("prethread-{number}")).spawn(work);
+            threads.push(spawned.map_err(|error| {
+                let advice = "take fewer workers, or raise the limit of processes (ulimit -u)";
+                io::Error::new(error.kind(), format!("thread {number} cannot be started: {error}; {advice}"))
+            })?);
         }
     }
     let mut ends_at: Option<Instant> = None;

@@ -44,6 +44,9 @@ impl FromStr for Address {
             return match path {
                 "" => error("a path must follow \"unix:\", as in unix:/run/echo.sock"),
                 path if path.contains('\0') => error("a path cannot contain a NUL"),
+                path if path.starts_with('@') => error(
+                    "only a supervisor's socket can have an abstract name; for a file of that name write unix:./@name",
+                ),
                 path => Ok(Address::Unix(path.into())),
             };
         }
@@ -102,6 +105,7 @@ mod tests {
             ("1::x:80", "brackets"),
             ("unix:", "must follow"),
             ("/run/x", "unix:"),
+            ("unix:@x", "unix:./@name"),
         ] {
             let said = text.parse::<Address>().unwrap_err().to_string();
             assert!(said.contains(hint), "{said}");

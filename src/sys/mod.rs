@@ -4,6 +4,7 @@
 pub mod address;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod alarm;
+mod bind_error;
 #[cfg(feature = "http")]
 pub mod files;
 pub mod listener;
@@ -18,7 +19,8 @@ mod unix_path;
 pub mod wait;
 
 pub use address::{Address, AddressError};
-pub use listener::{AcceptError, BindError, BindErrorKind, ListenOptions, Listener};
+pub use bind_error::{BindError, BindErrorKind};
+pub use listener::{AcceptError, ListenOptions, Listener};
 pub use privileges::{Identity, IdentityError};
 pub use signals::{Arrived, Signals};
 pub use stream::Stream;

@@ -1,0 +1,113 @@
+//! Why a socket does not listen.
+
+use std::fmt;
+use std::io;
+
+use super::Address;
+
+/// Why it was not possible to listen: one line that says what, where and what to do.
+#[derive(Debug)]
+pub struct BindError {
+    /// Where: an [`Address`] as text, or the number of an inherited descriptor.
+    pub place: String,
+    /// What.
+    pub kind: BindErrorKind,
+    pub(super) source: io::Error,
+}
+
+/// What kept a socket from listening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindErrorKind {
+    /// Another socket listens there.
+    InUse,
+    /// The port, or the directory of the path, needs privileges.
+    Privileges,
+    /// The address is not one of this machine's.
+    NotAvailable,
+    /// The path does not fit into a socket address.
+    PathTooLong,
+    /// There is something at the path that is no socket.
+    NotASocket,
+    /// The directory of the path does not exist.
+    NoDirectory,
+    /// An inherited descriptor is no listening stream socket.
+    NotListening,
+    /// An address that no socket can have in this form.
+    Unusable,
+    /// There is no file descriptor for it.
+    NoDescriptors,
+    /// Anything else, as the system says.
+    Other,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {}: ", self.place)?;
+        let unix = self.place.starts_with("unix:");
+        match self.kind {
+            BindErrorKind::InUse if unix => {
+                f.write_str("a server is listening there; stop it or take another path")
+            }
+            BindErrorKind::InUse => {
+                f.write_str("the port is in use; take another port (0 for any free one) or stop who has it")
+            }
+            BindErrorKind::Privileges if unix => {
+                f.write_str("no permission; take a path in a directory that you may write to")
+            }
+            BindErrorKind::Privileges => f.write_str(
+                "the port needs privileges; take one from 1024 up, or start as root and give them up with --user",
+            ),
+            BindErrorKind::NotAvailable => {
+                f.write_str("this machine does not have that address; take 127.0.0.1, or * for all it has")
+            }
+            BindErrorKind::PathTooLong => {
+                f.write_str("the path is too long for a socket (about 100 bytes); take a shorter one")
+            }
+            BindErrorKind::NotASocket => {
+                f.write_str("there is a file at that path, and it is no socket; move it or take another path")
+            }
+            BindErrorKind::NoDirectory => {
+                f.write_str("the directory does not exist; make it or take another path")
+            }
+            BindErrorKind::NotListening => {
+                f.write_str("the inherited descriptor is no listening stream socket; check the supervisor's setting")
+            }
+            BindErrorKind::Unusable => f.write_str(
+                "no socket can have that address; write IPv4 as 127.0.0.1:7007, and a link-local address with the number of \
+                 its interface, as in [fe80::1%2]:7007",
+            ),
+            BindErrorKind::NoDescriptors => {
+                f.write_str("there is no file descriptor left; raise their limit (ulimit -n)")
+            }
+            BindErrorKind::Other => self.source.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+impl BindErrorKind {
+    pub(super) fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+                BindErrorKind::NoDescriptors
+            }
+            io::ErrorKind::InvalidInput => BindErrorKind::Unusable,
+            io::ErrorKind::AddrInUse => BindErrorKind::InUse,
+            io::ErrorKind::PermissionDenied => BindErrorKind::Privileges,
+            io::ErrorKind::AddrNotAvailable => BindErrorKind::NotAvailable,
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => BindErrorKind::NoDirectory,
+            _ => BindErrorKind::Other,
+        }
+    }
+}
+
+impl BindError {
+    pub(super) fn new(address: &Address, source: io::Error) -> Self {
+        BindError { place: address.to_string(), kind: BindErrorKind::of(&source), source }
+    }
+}
