@@ -93,6 +93,7 @@ fn a_mistake_is_one_line_and_exit_code_2() {
         (&["serve", "http", "--inbox=16383"], "take --inbox=16KiB or more"),
         (&["serve", "--clients=0"], "'--clients <N>'"),
         (&["serve", "--overflow=drop"], "refuse, wait, evict"),
+        (&["serve", "echo@0", "--workers=3", "--clients=2"], "3 loops cannot hold 2 clients at most"),
         (&["serve", "--unix-mode=999"], "permission bits in octal"),
         (&["serve", "--user=nobody-of-that-name"], "there is no user \"nobody-of-that-name\""),
         (&["serve", "--user=nobody", "--group=no-such-group"], "there is no group \"no-such-group\""),

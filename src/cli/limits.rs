@@ -49,7 +49,8 @@ struct DeadlineArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Limits")]
 struct ClientArgs {
-    /// Clients at once; lowered at start to what the limit of file descriptors allows beside the open files of http
+    /// Clients at once; lowered at start to what the limit of file descriptors (of each process) allows beside the open files
+    /// of http
     #[arg(long, value_name = "N", default_value_t = Limits::default().clients_max,
           value_parser = clap::value_parser!(u32).range(1..))]
     clients: u32,
@@ -169,17 +170,25 @@ const OWN_DESCRIPTORS: u32 = 16;
 
 /// Lowers what needs a descriptor each to what `descriptors` allow, and says so. `files` are those that services keep
 /// open: without a reserve for them clients alone take all descriptors, and then each of them is told that there is
-/// none for its file.
-pub(super) fn fit(limits: &mut Limits, descriptors: u64, listeners: usize, files: usize) {
+/// none for its file. `processes` is among how many the clients are divided; `None`: each client has one of its own.
+pub(super) fn fit(
+    limits: &mut Limits,
+    descriptors: u64,
+    listeners: usize,
+    files: usize,
+    processes: Option<usize>,
+) {
     let descriptors = u32::try_from(descriptors).unwrap_or(u32::MAX);
     limits.refusals_max = limits.refusals_max.min(descriptors / 8);
     // However many services there are, half of all is for clients.
     let files = u32::try_from(files).unwrap_or(u32::MAX).min(descriptors / 2);
     let own = OWN_DESCRIPTORS + listeners as u32 + limits.refusals_max + files;
-    let most = descriptors.saturating_sub(own).max(1);
+    let Some(processes) = processes else { return };
+    let most = descriptors.saturating_sub(own).max(1).saturating_mul(processes as u32);
     if limits.clients_max > most {
+        let each = if processes > 1 { format!(" in each of {processes} processes") } else { String::new() };
         log::warn!(
-            "{descriptors} file descriptors allow {most} clients at once, not {}; raise the limit (ulimit -n) for more",
+            "{descriptors} file descriptors{each} allow {most} clients at once, not {}; raise the limit (ulimit -n) for more",
             limits.clients_max
         );
         limits.clients_max = most;
@@ -227,15 +236,21 @@ mod tests {
     #[test]
     fn clients_fit_into_the_descriptors_there_are() {
         let mut limits = Limits::default();
-        fit(&mut limits, 1 << 20, 2, 128);
+        fit(&mut limits, 1 << 20, 2, 128, Some(1));
         assert_eq!(limits, Limits::default());
-        fit(&mut limits, 64, 2, 0);
+        fit(&mut limits, 64, 2, 0, Some(1));
         assert_eq!((limits.clients_max, limits.refusals_max), (64 - 8 - 16 - 2, 8));
-        fit(&mut limits, 64, 2, 5);
+        fit(&mut limits, 64, 2, 5, Some(1));
         assert_eq!(limits.clients_max, 64 - 8 - 16 - 2 - 5, "files have their own");
-        fit(&mut limits, 64, 2, 1_000);
+        fit(&mut limits, 64, 2, 1_000, Some(1));
         assert_eq!(limits.clients_max, 64 - 8 - 16 - 2 - 32, "but not more than half of all");
-        fit(&mut limits, 4, 2, 1);
+        fit(&mut limits, 4, 2, 1, Some(1));
         assert_eq!(limits.clients_max, 1);
+        let mut limits = Limits::default();
+        fit(&mut limits, 64, 2, 0, Some(4));
+        assert_eq!(limits.clients_max, 4 * (64 - 8 - 16 - 2), "each process has descriptors of its own");
+        let mut limits = Limits::default();
+        fit(&mut limits, 64, 2, 0, None);
+        assert_eq!(limits.clients_max, Limits::default().clients_max, "and so has each client's");
     }
 }

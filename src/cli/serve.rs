@@ -158,7 +158,8 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     }
     let sites = specs.iter().filter(|spec| matches!(spec.what, What::Http(_))).count();
     let files = sites * Http::open_files_max(descriptors);
-    fit(&mut limits, descriptors, doors.iter().map(|door| door.listeners.len()).sum(), files);
+    let listeners = doors.iter().map(|door| door.listeners.len()).sum();
+    fit(&mut limits, descriptors, listeners, files, args.model.processes(workers));
     tell_numbers(&limits, descriptors);
     let setup = Setup { doors, limits, workers, journal, signals };
     serve(args.model, setup, &supervisor)

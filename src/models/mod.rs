@@ -108,6 +108,15 @@ impl Model {
         self == Model::Reactor && workers > 1 && cfg!(target_os = "linux")
     }
 
+    /// Among how many processes its clients are divided; `None` if each client has one of its own.
+    pub fn processes(self, workers: usize) -> Option<usize> {
+        match self {
+            Model::Fork => None,
+            Model::Prefork | Model::Reactor => Some(workers),
+            Model::Iterative | Model::Thread | Model::Prethread => Some(1),
+        }
+    }
+
     /// Whether its clients share an address space, so that their sessions can wake each other.
     pub fn shares_memory(self, workers: usize) -> bool {
         match self {
@@ -124,6 +133,13 @@ impl Model {
             return Some(format!(
                 "the sessions of this service wake each other, which {self}{few} cannot do: its clients share no memory; \
                  take --model reactor (one worker), thread or prethread"
+            ));
+        }
+        if self == Model::Reactor && workers > limits.clients_max as usize {
+            return Some(format!(
+                "{workers} loops cannot hold {} clients at most, for each holds one at least; take more --clients or fewer \
+                 --workers",
+                limits.clients_max
             ));
         }
         if limits.overflow == Overflow::Evict && self != Model::Reactor {

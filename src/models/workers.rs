@@ -30,17 +30,24 @@ const FAILED: u8 = 1;
 struct Loops<S> {
     doors: Vec<Door<S>>,
     limits: Limits,
+    workers: u32,
+}
+
+/// How many of `clients_max` the loop of this number holds: all shares together are `clients_max`.
+fn share(clients_max: u32, workers: u32, index: u32) -> u32 {
+    clients_max / workers + u32::from(index < clients_max % workers)
 }
 
 /// Serves with `workers` loops, until a signal stops it.
 pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    let Setup { doors, mut limits, workers, journal, signals } = setup;
-    limits.clients_max = limits.clients_max.div_ceil(workers as u32);
+    let Setup { doors, limits, workers, journal, signals } = setup;
+    let crew = Crew::new(signals, journal, limits.drain_ms, workers)?;
+    let workers = workers as u32;
     log::info!(
         "{workers} loops, of at most {} clients each; a limit per address holds in each",
-        limits.clients_max
+        share(limits.clients_max, workers, 0)
     );
-    Crew::new(signals, journal, limits.drain_ms, workers)?.supervise(Loops { doors, limits }, stopping)
+    crew.supervise(Loops { doors, limits, workers }, stopping)
 }
 
 impl<S: Service> Job for Loops<S> {
@@ -68,7 +75,9 @@ impl<S: Service> Loops<S> {
         signals: Signals,
         journal: Journal,
     ) -> io::Result<Summary> {
-        let mut reactor = Reactor::new(self.limits.clone())?; // after fork: a poll must not be shared
+        let mut limits = self.limits.clone();
+        limits.clients_max = share(limits.clients_max, self.workers, index as u32);
+        let mut reactor = Reactor::new(limits)?; // after fork: a poll must not be shared
         reactor.set_journal(journal);
         reactor.watch_signals(signals)?;
         for mut door in self.doors.drain(..) {
@@ -84,5 +93,19 @@ impl<S: Service> Loops<S> {
             }
         }
         Ok(reactor.summary())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shares_of_all_loops_are_the_whole_and_none_is_empty() {
+        for (clients_max, workers) in [(2, 2), (10, 4), (16_384, 3), (1_024, 1_024), (u32::MAX, 7)] {
+            let shares: Vec<u32> = (0..workers).map(|index| share(clients_max, workers, index)).collect();
+            assert_eq!(shares.iter().sum::<u32>(), clients_max);
+            assert!(shares.iter().all(|&share| share > 0 && share.abs_diff(shares[0]) <= 1), "{shares:?}");
+        }
     }
 }
