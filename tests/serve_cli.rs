@@ -420,7 +420,13 @@ fn the_program_explains_itself() {
         assert!(text(&["completions", shell]).contains("clients-per-address"), "{shell}");
     }
     for (page, title) in [(&["man"][..], ".TH oneloop"), (&["man", "serve"], ".TH oneloop-serve")] {
-        assert!(text(page).contains(title), "{page:?}");
+        let text = text(page);
+        assert!(
+            text.contains(title) && text.contains(concat!("\"oneloop ", env!("CARGO_PKG_VERSION"))),
+            "{page:?}"
+        );
+        assert!(text.contains("\n.nf\n  oneloop serve "), "{page:?}: examples are kept as they are");
+        assert_eq!(text.matches(".nf\n").count(), text.matches(".fi\n").count(), "{page:?}");
     }
     let bare = run(&[]);
     assert_eq!(bare.status.code(), Some(2));

@@ -58,7 +58,26 @@ pub(super) fn man(args: &ManArgs) -> Result<(), Failure> {
     };
     let mut text = Vec::new();
     clap_mangen::Man::new(page).render(&mut text).map_err(Failure::system)?;
-    print(&text)
+    print(set(&String::from_utf8_lossy(&text)).as_bytes())
+}
+
+/// The page with what its maker leaves out: the version in its footer, and indented lines (examples, lists) kept as they are
+/// (`.nf`, man(7)), where else they would be filled and justified.
+fn set(page: &str) -> String {
+    let mut text = String::new();
+    let mut kept = false;
+    for line in page.lines() {
+        if line.starts_with("  ") != kept {
+            kept = !kept;
+            text += if kept { ".nf\n" } else { ".fi\n" };
+        }
+        match line.strip_prefix(".TH ").and_then(|title| title.split(' ').next()) {
+            Some(name) => text.extend([".TH ", name, " 1 \"\" \"oneloop ", env!("CARGO_PKG_VERSION"), "\""]),
+            None => text += line,
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// A reader that has seen enough, such as `head`, is no failure.
