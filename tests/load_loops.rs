@@ -393,3 +393,19 @@ fn a_unix_socket_is_a_target_too() {
     plan.clients = 8;
     clean(&plan, &EchoLoad::new(64, plan.seed));
 }
+
+/// No event tells that a full queue of a Unix socket has room again; to ask all the time would take the server's processor.
+#[test]
+fn a_full_queue_of_a_unix_socket_is_asked_now_and_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("full.sock");
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
+    socket.listen(1).unwrap();
+    let mut plan = plan(&format!("unix:{}", path.display()));
+    (plan.clients, plan.churn, plan.reply_timeout) = (20, true, Duration::from_millis(600));
+    let report = run(&plan, &EchoLoad::new(64, plan.seed)).unwrap();
+    assert_eq!(report.errors.total(), 20, "those in the queue and those before it: {:?}", report.errors);
+    let (calls, run_ms) = (report.connections.attempted, report.wall_ns / 1_000_000);
+    assert!(calls <= 20 + run_ms, "{calls} calls of connect in {run_ms} ms");
+}

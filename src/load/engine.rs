@@ -97,6 +97,8 @@ pub(super) struct Engine<'a, W: Workload> {
     pub(super) to_connect: VecDeque<u32>,
     pub(super) again: VecDeque<u32>,
     pub(super) connecting: u32,
+    /// Nobody connects before.
+    pub(super) connect_at_ns: u64,
     pub(super) open: u64,
     pub(super) clients_open: u64,
     /// Clients that have begun, and whose first connection has neither come about nor failed.
@@ -148,6 +150,7 @@ impl<'a, W: Workload> Engine<'a, W> {
             to_connect: VecDeque::new(),
             again: VecDeque::new(),
             connecting: 0,
+            connect_at_ns: 0,
             open: 0,
             clients_open: 0,
             untried: plan.idle + plan.slow,
@@ -224,10 +227,10 @@ impl<'a, W: Workload> Engine<'a, W> {
             Stage::Draining { .. } => self.recorder.outstanding == 0,
             _ => false,
         };
-        if stage_is_over || !self.again.is_empty() || self.may_connect() {
+        if stage_is_over || !self.again.is_empty() {
             return 0;
         }
-        let mut next_ns = self.watched_ns;
+        let mut next_ns = self.watched_ns.min(self.may_connect_ns());
         if let Some(ms) = self.deadlines.next_ms() {
             next_ns = next_ns.min(ms * 1_000_000);
         }

@@ -19,6 +19,8 @@ const CONNECTS_PER_TURN_MAX: u32 = 32;
 const CONNECTING_MAX: u32 = 512;
 /// How long a client that failed waits: refusals would be all that the run does.
 const PAUSE_NS: u64 = 100_000_000;
+/// How long nobody connects when the queue of a Unix socket is full: no event tells that it is not any more.
+const BUSY_NS: u64 = 1_000_000;
 
 impl<W: Workload> Engine<'_, W> {
     /// Puts a client in the queue of those to connect.
@@ -27,13 +29,15 @@ impl<W: Workload> Engine<'_, W> {
         self.to_connect.push_back(index);
     }
 
-    pub(super) fn may_connect(&self) -> bool {
-        !self.to_connect.is_empty() && self.connecting < CONNECTING_MAX
+    /// When the next client may connect; `u64::MAX`: not before another has connected, or failed to.
+    pub(super) fn may_connect_ns(&self) -> u64 {
+        let may = !self.to_connect.is_empty() && self.connecting < CONNECTING_MAX;
+        if may { self.connect_at_ns } else { u64::MAX }
     }
 
     pub(super) fn connect_some(&mut self) {
         for _ in 0..CONNECTS_PER_TURN_MAX {
-            if !self.may_connect() {
+            if self.may_connect_ns() > self.now_ns {
                 return;
             }
             let Some(index) = self.to_connect.pop_front() else { return };
@@ -59,14 +63,9 @@ impl<W: Workload> Engine<'_, W> {
                     }
                 }
                 Ok(Connect::Busy) => {
-                    self.recorder.connections.attempted -= 1;
-                    slot.state = State::Pausing { until_ns: began_ns + 1_000_000 };
-                    if intended_ns.is_some() {
-                        slot.state = State::Queued { intended_ns };
-                        self.to_connect.push_back(index);
-                        return;
-                    }
-                    self.file(index, began_ns + 1_000_000);
+                    self.to_connect.push_front(index);
+                    self.connect_at_ns = began_ns + BUSY_NS;
+                    return;
                 }
                 Err(class) => self.fail(index, class),
             }
