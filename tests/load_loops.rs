@@ -409,3 +409,13 @@ fn a_full_queue_of_a_unix_socket_is_asked_now_and_then() {
     let (calls, run_ms) = (report.connections.attempted, report.wall_ns / 1_000_000);
     assert!(calls <= 20 + run_ms, "{calls} calls of connect in {run_ms} ms");
 }
+
+#[test]
+fn a_connection_per_request_needs_no_warm_up() {
+    let echo = Inside::serve(Limits::default(), Echo);
+    for pace in [Pace::Closed, open_loop(500.0, Arrivals::Constant)] {
+        let mut plan = plan(&echo.addr());
+        (plan.churn, plan.pace, plan.warmup) = (true, pace, Duration::ZERO);
+        clean(&plan, &EchoLoad::new(64, plan.seed));
+    }
+}

@@ -21,8 +21,8 @@ impl<W: Workload> Engine<'_, W> {
             Stage::Crowd if self.has_settled() => self.enter(Stage::Ramp { since_ns: self.now_ns }),
             Stage::Ramp { since_ns } => self.ramp(since_ns),
             Stage::WarmUp { until_ns } if self.now_ns >= until_ns => {
-                if self.recorder.connections.established == 0 {
-                    // Nobody is there: measuring would show nothing.
+                if self.recorder.connections.established == 0 && self.recorder.errors_before.total() > 0 {
+                    // Nobody is there: measuring would show nothing. Without an error nobody has tried for long enough.
                     self.enter(Stage::Done);
                 } else {
                     self.begin_measuring();
