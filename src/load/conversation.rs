@@ -58,6 +58,8 @@ pub(super) trait Ledger {
     fn moved(&mut self, bytes_in: usize, bytes_out: usize);
     /// A request that was to be sent at `intended_ns` is answered.
     fn answered(&mut self, intended_ns: u64) -> Onward;
+    /// The same, and the connection takes no further request.
+    fn answered_last(&mut self, intended_ns: u64);
 }
 
 /// What a connection does behind an answer.
@@ -184,12 +186,15 @@ impl<C: Client> Conversation<C> {
             (self.sent, self.written) = (self.sent + 1, 0);
             match self.client.sent(number) {
                 Verdict::More => {}
-                verdict @ (Verdict::Done(_) | Verdict::Last(_)) => {
+                Verdict::Done(_) => {
                     ledger.read_clock();
-                    let rest = self.complete(ledger);
-                    if rest == Rest::Over || matches!(verdict, Verdict::Last(_)) {
+                    if self.complete(ledger) == Rest::Over {
                         return Ok(Rest::Over);
                     }
+                }
+                Verdict::Last(_) => {
+                    ledger.read_clock();
+                    return Ok(self.complete_last(ledger));
                 }
                 Verdict::Wrong(what) => return Err(Class::WrongBytes(what)),
             }
@@ -207,6 +212,24 @@ impl<C: Client> Conversation<C> {
             Onward::Close | Onward::Stay => {}
         }
         Rest::Waits
+    }
+
+    /// Nothing new is begun on a connection that takes no further request.
+    fn complete_last(&mut self, ledger: &mut impl Ledger) -> Rest {
+        if let Some(intended_ns) = self.in_flight.pop() {
+            self.answered += 1;
+            ledger.answered_last(intended_ns);
+        }
+        Rest::Over
+    }
+
+    /// Takes the requests away that were begun and not answered: when each was to be sent, the oldest first.
+    pub(super) fn take_unanswered(&mut self) -> VecDeque<u64> {
+        let mut unanswered = std::mem::take(&mut self.in_flight.rest);
+        if let Some(first) = self.in_flight.first.take() {
+            unanswered.push_front(first);
+        }
+        unanswered
     }
 
     /// Reads and checks what came.
@@ -254,7 +277,8 @@ impl<C: Client> Conversation<C> {
                 Verdict::Wrong(what) => return Err(Class::WrongBytes(what)),
             };
             self.is_sent(ledger)?;
-            if self.complete(ledger) == Rest::Over || is_last {
+            let rest = if is_last { self.complete_last(ledger) } else { self.complete(ledger) };
+            if rest == Rest::Over {
                 return Ok(Rest::Over);
             }
             bytes = &bytes[taken.min(bytes.len())..];
@@ -277,13 +301,13 @@ impl<C: Client> Conversation<C> {
 
     fn ended(&mut self, ledger: &mut impl Ledger) -> Result<Rest, Class> {
         if self.in_flight.first.is_none() {
-            return Err(Class::ClosedEarly);
+            // A server may end a connection on which nothing is owed, once it has served it.
+            return if self.answered > 0 { Ok(Rest::Over) } else { Err(Class::ClosedEarly) };
         }
         match self.client.reply(self.answered, &[], true) {
             Verdict::Done(_) | Verdict::Last(_) => {
                 self.is_sent(ledger)?;
-                self.complete(ledger);
-                Ok(Rest::Over)
+                Ok(self.complete_last(ledger))
             }
             Verdict::More => Err(Class::ClosedEarly),
             Verdict::Wrong(what) => Err(Class::WrongBytes(what)),

@@ -9,6 +9,7 @@ use super::connector::Connect;
 use super::conversation::{Budget, Conversation, Rest};
 use super::engine::{Engine, Stage, ns};
 use super::errors::Class;
+use super::report::Pace;
 use super::slot::{ActiveLedger, Policy, Role, Standing, State};
 
 /// What an active client may do in one turn: others wait at most as long as this takes.
@@ -117,7 +118,7 @@ impl<W: Workload> Engine<'_, W> {
         let mut conversation = Conversation::new(stream, self.workload.open(index));
         match (slot.role, intended_ns) {
             (Role::Active, Some(intended_ns)) => conversation.begin(intended_ns, self.now_ns),
-            (Role::Active, None) if matches!(self.plan.pace, super::report::Pace::Closed) => {
+            (Role::Active, None) if matches!(self.plan.pace, Pace::Closed) => {
                 let is_silent = match self.stage {
                     Stage::Ramp { .. } => self.plan.connect_first,
                     Stage::Draining { .. } => true,
@@ -210,10 +211,23 @@ impl<W: Workload> Engine<'_, W> {
 
     /// The connection has given all it can: the client begins another, or is free, or is done.
     pub(super) fn over(&mut self, index: u32) {
-        let lost = self.close(index);
-        if lost > 0 {
-            self.recorder.failed(self.now_ns, Class::ClosedEarly, lost);
+        let slot = &mut self.slots[index as usize];
+        if let State::Open(conversation) = &mut slot.state
+            && slot.role == Role::Active
+            && !self.churn
+        {
+            if !matches!(self.stage, Stage::Draining { .. }) {
+                self.recorder.connections.ended_by_server += 1;
+            }
+            // Requests behind the last reply are not lost, the server has told that it does not take them: those of a
+            // schedule go to another connection, and keep their time; a client of the closed loop asks anew.
+            if matches!(self.plan.pace, Pace::Open { .. }) {
+                for intended_ns in conversation.take_unanswered().into_iter().rev() {
+                    self.waiting.push_front(intended_ns);
+                }
+            }
         }
+        self.close(index);
         self.begin_again(index, None);
     }
 

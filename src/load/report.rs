@@ -159,7 +159,7 @@ pub struct Latency {
 }
 
 /// Errors by class. Each request that got no whole and right reply is counted once; so is each connection that failed
-/// with no request on it.
+/// with no request on it. A server that ends a connection behind a whole reply, and owes nothing on it, makes no error.
 ///
 /// The same classes tell why clients of a [`Crowd`] are gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -228,6 +228,10 @@ pub struct Connections {
     pub established_measured: u64,
     /// The most that were open at once.
     pub open_max: u64,
+    /// Those of active clients that the server ended behind a whole reply, where not each request has its own: the client
+    /// connects again.
+    #[serde(default)]
+    pub ended_by_server: u64,
 }
 
 /// Clients beside the active ones.

@@ -152,10 +152,14 @@ impl Ledger for ActiveLedger<'_> {
         self.share.bytes += (bytes_in + bytes_out) as u64;
     }
 
-    fn answered(&mut self, intended_ns: u64) -> Onward {
-        let now_ns = *self.now_ns;
-        self.recorder.answered(now_ns, intended_ns);
+    fn answered_last(&mut self, intended_ns: u64) {
+        self.recorder.answered(*self.now_ns, intended_ns);
         self.share.requests += 1;
+    }
+
+    fn answered(&mut self, intended_ns: u64) -> Onward {
+        self.answered_last(intended_ns);
+        let now_ns = *self.now_ns;
         match &mut self.policy {
             Policy::AskAgain => {
                 self.recorder.outstanding += 1;
@@ -204,4 +208,6 @@ impl Ledger for SlowLedger<'_> {
     fn answered(&mut self, _intended_ns: u64) -> Onward {
         Onward::Begin(self.now_ns)
     }
+
+    fn answered_last(&mut self, _intended_ns: u64) {}
 }

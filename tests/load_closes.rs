@@ -1,0 +1,114 @@
+//! Servers that end connections as they may: the load goes on with others, and makes no error of it.
+#![cfg(feature = "load")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use oneloop::load::clients::{EchoLoad, HttpLoad};
+use oneloop::load::report::{Arrivals, Pace, Report};
+use oneloop::load::{Plan, run};
+
+const HEAD_END: &[u8] = b"\r\n\r\n";
+
+/// A server of HTTP that answers each of up to `requests_max` requests of a connection, says with the last that it is the
+/// last, and passes over what comes behind it.
+fn web(requests_max: u32) -> SocketAddr {
+    serve(move |mut stream| {
+        let (mut seen, mut buf, mut answered) = (Vec::new(), [0; 4096], 0);
+        while let Ok(len @ 1..) = stream.read(&mut buf) {
+            seen.extend_from_slice(&buf[..len]);
+            while let Some(end) = seen.windows(HEAD_END.len()).position(|window| window == HEAD_END) {
+                seen.drain(..end + HEAD_END.len());
+                answered += 1;
+                let last = if answered == requests_max { "Connection: close\r\n" } else { "" };
+                let answer = format!("HTTP/1.1 200 OK\r\n{last}Content-Length: 5\r\n\r\nhello");
+                if stream.write_all(answer.as_bytes()).is_err() {
+                    return;
+                }
+                if answered == requests_max {
+                    // Closing with unread bytes would be a reset, which is another story.
+                    let _ = stream.shutdown(std::net::Shutdown::Write);
+                    while let Ok(1..) = stream.read(&mut buf) {}
+                    return;
+                }
+            }
+        }
+    })
+}
+
+fn serve(handle: impl Fn(TcpStream) + Copy + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            std::thread::spawn(move || handle(stream.unwrap()));
+        }
+    });
+    addr
+}
+
+fn plan(server: SocketAddr) -> Plan {
+    let mut plan = Plan::new(server.to_string().parse().unwrap());
+    (plan.warmup, plan.duration) = (Duration::from_millis(50), Duration::from_millis(300));
+    plan.clients = 2;
+    plan
+}
+
+fn constant(rate_per_second: f64) -> Pace {
+    Pace::Open { rate_per_second, arrivals: Arrivals::Constant }
+}
+
+#[track_caller]
+fn without_error(report: &Report) {
+    assert_eq!(report.errors.total() + report.errors_before.total(), 0, "{:?}", report.first_error);
+    assert!(report.requests > 0);
+}
+
+#[test]
+fn a_server_that_ends_each_connection_behind_its_reply_makes_no_error() {
+    let web = web(1);
+    for pace in [Pace::Closed, constant(50_000.0)] {
+        let mut plan = plan(web);
+        (plan.pace, plan.reply_timeout) = (pace, Duration::from_millis(200));
+        let mut report = run(&plan, &HttpLoad::new("h", "/", false)).unwrap();
+        // The rate is more than two connections can do: requests wait for one all the time, up to the end of all patience.
+        assert!(report.errors.reply_timeout <= 2 && pace != Pace::Closed || report.errors.reply_timeout == 0);
+        report.errors.reply_timeout = 0;
+        without_error(&report);
+        assert!(report.connections.ended_by_server >= report.requests, "{:?}", report.connections);
+    }
+}
+
+#[test]
+fn requests_behind_a_last_reply_are_asked_again() {
+    let web = web(5);
+    let mut plan = plan(web);
+    (plan.pace, plan.depth) = (constant(2_000.0), 4);
+    let report = run(&plan, &HttpLoad::new("h", "/", false)).unwrap();
+    without_error(&report);
+    assert!(
+        report.latency.count.abs_diff(600) <= 1,
+        "each that fell due is answered: {}",
+        report.latency.count
+    );
+    plan.pace = Pace::Closed;
+    without_error(&run(&plan, &HttpLoad::new("h", "/", false)).unwrap());
+}
+
+#[test]
+fn a_connection_that_ends_while_nothing_is_owed_is_no_error() {
+    // Answers once, and ends the connection without a word; long before the client's next turn.
+    let server = serve(|mut stream| {
+        let mut buf = [0; 64];
+        if stream.read_exact(&mut buf).is_ok() {
+            let _ = stream.write_all(&buf);
+        }
+    });
+    let mut plan = plan(server);
+    (plan.clients, plan.pace, plan.warmup) = (1, constant(4.0), Duration::ZERO);
+    plan.duration = Duration::from_millis(900);
+    let report = run(&plan, &EchoLoad::new(64, 1)).unwrap();
+    without_error(&report);
+    assert!(report.connections.ended_by_server >= 3, "{:?}", report.connections);
+}
