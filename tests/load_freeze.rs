@@ -104,6 +104,36 @@ fn the_open_loop_shows_a_freeze_as_theory_says() {
     }
 }
 
+/// People press Ctrl-C when nothing comes any more: what hangs then is what the percentiles are to show.
+#[test]
+fn a_run_that_is_broken_off_in_a_freeze_shows_it() {
+    let mut server = Server::serve(&["echo@127.0.0.1:0"]);
+    let mut plan = Plan::new(server.address("echo").tcp().to_string().parse().unwrap());
+    (plan.clients, plan.warmup, plan.duration) = (8, Duration::ZERO, Duration::from_secs(3_600));
+    plan.pace = Pace::Open { rate_per_second: RATE, arrivals: Arrivals::Constant };
+    let mut stopped = None;
+    let report = run_watched(&plan, &EchoLoad::new(64, plan.seed), |progress| {
+        if stopped.is_none() && progress.passed.0 >= BEFORE {
+            server.signal(Signal::SIGSTOP);
+            stopped = Some(Instant::now());
+        }
+        match stopped {
+            Some(since) if since.elapsed() >= FREEZE => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    });
+    let (report, freeze) = (report.unwrap(), stopped.unwrap().elapsed());
+    server.signal(Signal::SIGCONT);
+    let (latency, due) = (&report.latency, report.measured_ns as f64 / 1e9 * RATE);
+    assert!((latency.count as f64 - due).abs() <= 1.5, "{} of {due} that fell due", latency.count);
+    let waiting = RATE * FREEZE.as_secs_f64();
+    assert!(report.unanswered as f64 >= waiting - 1.0, "{} of {waiting}", report.unanswered);
+    // Whoever came first in the freeze waited through all of it. Nobody waited longer, but for a machine that is full.
+    let (seen, frozen) = (Duration::from_nanos(latency.max_ns), FREEZE.mul_f64(0.9));
+    assert!(seen >= frozen, "{seen:?}, frozen for {freeze:?}");
+    assert!(Duration::from_nanos(latency.p75_ns) > FREEZE / 3, "{}", latency.p75_ns);
+}
+
 #[test]
 fn the_closed_loop_is_blind_to_it_as_documented() {
     let (report, freeze) = frozen(Pace::Closed, 1);

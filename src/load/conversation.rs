@@ -232,6 +232,11 @@ impl<C: Client> Conversation<C> {
         unanswered
     }
 
+    /// When each request was to be sent that was begun and not answered.
+    pub(super) fn unanswered(&self) -> impl Iterator<Item = u64> {
+        self.in_flight.first.iter().chain(&self.in_flight.rest).copied()
+    }
+
     /// Reads and checks what came.
     pub(super) fn receive(
         &mut self,

@@ -5,8 +5,9 @@ use hdrhistogram::Histogram;
 use super::errors::Class;
 use super::report::{Connections, Errors, Interval, Latency, Phase};
 
-/// An hour: longer times are counted as this.
-const LATENCY_MAX_NS: u64 = 3_600_000_000_000;
+/// Two days: no request waits longer, as neither the span nor the timeout of a reply is longer than one
+/// ([`super::Plan::check`]).
+const LATENCY_MAX_NS: u64 = 2 * 86_400_000_000_000;
 /// Decimal digits kept of a time in the report, and of one in an interval of the series.
 const DIGITS: u8 = 3;
 const INTERVAL_DIGITS: u8 = 2;
@@ -34,6 +35,7 @@ pub(super) struct Recorder {
     pub(super) errors_before: Errors,
     pub(super) first_error: Option<Class>,
     pub(super) missed_sends: u64,
+    pub(super) unanswered: u64,
     /// Requests in flight or waiting for a connection.
     pub(super) outstanding: u64,
     /// Connections of idle and slow clients.
@@ -71,6 +73,7 @@ impl Recorder {
             errors_before: Errors::default(),
             first_error: None,
             missed_sends: 0,
+            unanswered: 0,
             outstanding: 0,
             crowd_open: 0,
             connections: Connections::default(),
@@ -111,6 +114,14 @@ impl Recorder {
     pub(super) fn missed(&mut self, intended_ns: u64) {
         if self.is_measured(intended_ns) {
             self.missed_sends += 1;
+        }
+    }
+
+    /// A request has no answer yet, and the run ends: it takes so long at least.
+    pub(super) fn unanswered(&mut self, now_ns: u64, intended_ns: u64) {
+        if self.is_measured(intended_ns) {
+            self.unanswered += 1;
+            self.latency.saturating_record(now_ns.saturating_sub(intended_ns));
         }
     }
 

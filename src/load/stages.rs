@@ -162,7 +162,24 @@ impl<W: Workload> Engine<'_, W> {
         if matches!(self.stage, Stage::Measuring { .. }) {
             self.end_measuring();
         }
+        self.count_unanswered();
         self.enter(Stage::Done);
+    }
+
+    /// Requests that wait when a run is broken off have waited for so long at least, and that counts: a server that hangs
+    /// makes people press Ctrl-C.
+    fn count_unanswered(&mut self) {
+        let in_flight = self.slots.iter().filter(|slot| slot.role == Role::Active).flat_map(|slot| {
+            let (asked, queued) = match &slot.state {
+                State::Open(conversation) => (Some(conversation.unanswered()), None),
+                State::Connecting { intended_ns, .. } | State::Queued { intended_ns } => (None, *intended_ns),
+                _ => (None, None),
+            };
+            asked.into_iter().flatten().chain(queued)
+        });
+        for intended_ns in in_flight.chain(self.waiting.iter().copied()) {
+            self.recorder.unanswered(self.now_ns, intended_ns);
+        }
     }
 
     fn crowds_connected(&self) -> (u64, u64) {
@@ -179,6 +196,7 @@ impl<W: Workload> Engine<'_, W> {
         Report {
             wall_ns: self.now_ns,
             missed_sends: self.recorder.missed_sends,
+            unanswered: self.recorder.unanswered,
             latency,
             send_lag,
             connect_latency,
@@ -209,6 +227,7 @@ impl Report {
             bytes_in: 0,
             bytes_out: 0,
             missed_sends: 0,
+            unanswered: 0,
             outstanding_mean: 0.0,
             latency: Latency::default(),
             send_lag: Latency::default(),
