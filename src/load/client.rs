@@ -8,6 +8,11 @@ pub trait Workload {
     /// The name in reports.
     fn name(&self) -> &str;
 
+    /// What is asked for, as reports tell, such as the target of an HTTP request, where there is something to choose.
+    fn resource(&self) -> Option<&str> {
+        None
+    }
+
     /// Bytes of one request, as reports tell; 0 where that has no meaning.
     fn request_bytes(&self) -> u64 {
         0

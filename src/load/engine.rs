@@ -133,6 +133,7 @@ impl<'a, W: Workload> Engine<'a, W> {
         let churn = plan.churn || workload.one_shot();
         let crowd = |clients: u32| Crowd { clients: clients.into(), ..Crowd::default() };
         let mut configuration = plan.configuration(workload.name(), workload.request_bytes());
+        workload.resource().unwrap_or_default().clone_into(&mut configuration.resource);
         (configuration.churn, configuration.depth) = (churn, if churn { 1 } else { plan.depth });
         Ok(Engine {
             plan,

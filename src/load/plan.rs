@@ -126,10 +126,11 @@ impl Plan {
         Ok(())
     }
 
-    pub(super) fn configuration(&self, service: &str, request_bytes: u64) -> Configuration {
+    pub(crate) fn configuration(&self, service: &str, request_bytes: u64) -> Configuration {
         let ns = |span: Duration| span.as_nanos() as u64;
         Configuration {
             service: service.to_owned(),
+            resource: String::new(),
             target: self.target.to_string(),
             clients: self.clients,
             depth: self.depth,
@@ -138,10 +139,12 @@ impl Plan {
             churn: self.churn,
             idle_clients: self.idle,
             slow_clients: self.slow,
+            slow_pause_ns: ns(self.slow_pause),
             ramp_ns: ns(self.ramp),
             connect_first: self.connect_first,
             warmup_ns: ns(self.warmup),
             duration_ns: ns(self.duration),
+            interval_ns: ns(self.interval),
             connect_timeout_ns: ns(self.connect_timeout),
             reply_timeout_ns: ns(self.reply_timeout),
             sources: self.sources.iter().map(ToString::to_string).collect(),

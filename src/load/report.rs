@@ -70,8 +70,11 @@ pub struct Report {
 pub struct Configuration {
     /// The service, or the name of a user's own workload.
     pub service: String,
-    /// The server's address, as typed.
+    /// The server's address.
     pub target: String,
+    /// What is asked for there, such as the target of an HTTP request; empty where there is nothing to choose.
+    #[serde(default)]
+    pub resource: String,
     /// Active clients.
     pub clients: u32,
     /// Requests in flight on one connection, at most.
@@ -86,6 +89,9 @@ pub struct Configuration {
     pub idle_clients: u32,
     /// Clients that read or send slowly.
     pub slow_clients: u32,
+    /// How long a slow client waits between two bytes.
+    #[serde(default)]
+    pub slow_pause_ns: u64,
     /// Over how long the active clients begin, one after the other.
     pub ramp_ns: u64,
     /// Whether all of them connected before the first asked.
@@ -95,6 +101,9 @@ pub struct Configuration {
     pub warmup_ns: u64,
     /// How long is to be measured.
     pub duration_ns: u64,
+    /// The pieces of [`Report::series`].
+    #[serde(default)]
+    pub interval_ns: u64,
     /// How long a connection may take.
     pub connect_timeout_ns: u64,
     /// How long a reply may take.

@@ -14,6 +14,7 @@ pub struct HttpLoad {
 
 #[derive(Debug)]
 struct Shared {
+    target: String,
     request: Vec<u8>,
     first: Mutex<First>,
 }
@@ -73,7 +74,8 @@ impl HttpLoad {
         let request = format!(
             "GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n{close}\r\n"
         );
-        let shared = Shared { request: request.into_bytes(), first: Mutex::default() };
+        let shared =
+            Shared { target: target.to_owned(), request: request.into_bytes(), first: Mutex::default() };
         HttpLoad { shared: Arc::new(shared) }
     }
 }
@@ -83,6 +85,10 @@ impl Workload for HttpLoad {
 
     fn name(&self) -> &'static str {
         "http"
+    }
+
+    fn resource(&self) -> Option<&str> {
+        Some(&self.shared.target)
     }
 
     fn request_bytes(&self) -> u64 {
@@ -182,8 +188,13 @@ impl First {
                 self.status = Some(status);
                 Ok(())
             }
-            None if status == 404 => Err("the status is 404, not found"),
-            None => Err("the status is not 2xx"),
+            None => Err(match status {
+                404 => "the status is 404, not found",
+                300..=399 => "the status is 3xx, a redirection; give the URL that it leads to",
+                400..=499 => "the status is 4xx, the server refuses the request",
+                500..=599 => "the status is 5xx, an error of the server",
+                _ => "the status is not 2xx",
+            }),
         }
     }
 
