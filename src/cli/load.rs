@@ -247,7 +247,8 @@ pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
 fn watched(plan: &Plan, workload: &impl Workload) -> Result<Report, Failure> {
     let _signals = Signals::install().map_err(Failure::system)?;
     let bar = ProgressBar::new((plan.warmup + plan.duration).as_millis() as u64);
-    let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}").map_err(Failure::system)?;
+    let style =
+        ProgressStyle::with_template("{bar:12} {percent:>3} %  {wide_msg}").map_err(Failure::system)?;
     bar.set_style(style);
     let done = run_watched(plan, workload, |progress| {
         show(&bar, progress);
@@ -272,9 +273,9 @@ fn show(bar: &ProgressBar, progress: &Progress) {
     };
     bar.set_position(progress.passed.0.as_millis() as u64);
     bar.set_message(format!(
-        "{phase}: {:.0} requests/s, p99 {}, {} connections, {} errors",
+        "{phase} {:.0}/s, p99 {}, {} connected, {} errors",
         progress.requests_per_second,
-        load_table::time(progress.p99_ns as f64),
+        load_table::time_of(progress.p99_ns, progress.p99_ns),
         progress.connections_open,
         progress.errors
     ));

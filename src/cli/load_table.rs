@@ -10,32 +10,44 @@ use crate::load::report::{Arrivals, Pace};
 /// From here on the generator is no longer idle enough to be believed.
 const BUSY: f64 = 0.85;
 
+/// What is shown of nothing: a 0 would be the best of all.
+const NOTHING: &str = "-";
+
 /// A time in ns with three digits and its unit.
 pub(super) fn time(ns: f64) -> String {
-    let (value, unit) = match ns {
-        ns if ns >= 1e9 => (ns / 1e9, "s"),
-        ns if ns >= 1e6 => (ns / 1e6, "ms"),
-        ns if ns >= 1e3 => (ns / 1e3, "µs"),
-        ns => (ns, "ns"),
-    };
-    let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+    match ns {
+        0.0 => "0 s".to_owned(),
+        ns => scaled(ns, &[(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")]),
+    }
+}
+
+/// The same of a percentile, if there was anything.
+pub(super) fn time_of(ns: u64, count: u64) -> String {
+    if count == 0 { NOTHING.to_owned() } else { time(ns as f64) }
+}
+
+/// Three digits in the largest unit that makes at least 1 of the value, as it is rounded.
+fn scaled(value: f64, units: &[(f64, &str)]) -> String {
+    let fits = |(factor, _): &&(f64, &str)| value / factor >= 0.9995;
+    let (factor, unit) = units.iter().find(fits).or(units.last()).copied().unwrap_or((1.0, ""));
+    let value = value / factor;
+    let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
     format!("{value:.digits$} {unit}")
 }
 
 /// Bytes per second with three digits.
 fn byte_rate(bytes_per_second: f64) -> String {
-    let (value, unit) = match bytes_per_second {
-        rate if rate >= 1e9 => (rate / 1e9, "GB/s"),
-        rate if rate >= 1e6 => (rate / 1e6, "MB/s"),
-        rate => (rate / 1e3, "kB/s"),
-    };
-    format!("{value:.2} {unit}")
+    match bytes_per_second {
+        0.0 => "0 B/s".to_owned(),
+        rate => scaled(rate, &[(1e9, "GB/s"), (1e6, "MB/s"), (1e3, "kB/s"), (1.0, "B/s")]),
+    }
 }
 
 /// The report as tables and, where there is reason, warnings.
 pub(super) fn of(report: &Report) -> String {
     let mut text = headline(report);
-    let _ = write!(text, "\n{}\n\n{}\n", numbers(report), latencies(report));
+    let (numbers, latencies) = (numbers(report), latencies(report));
+    let _ = write!(text, "\n{}\n\n{}\n", numbers.trim_fmt(), latencies.trim_fmt());
     for warning in warnings(report) {
         let _ = writeln!(text, "note: {warning}");
     }
@@ -51,15 +63,17 @@ fn headline(report: &Report) -> String {
                 Arrivals::Constant => "constant",
                 Arrivals::Poisson => "Poisson",
             };
-            format!("open loop, {rate_per_second} requests/s, {arrivals}")
+            format!("open loop, {rate_per_second} requests/s, {arrivals} arrivals")
         }
     };
     let churn = if asked.churn { ", a connection per request" } else { "" };
     format!(
-        "{}@{}: {pace}, {} clients, depth {}{churn}, {} bytes per request\n\
+        "{}@{}{}: {pace}\n\
+         {} clients, depth {}{churn}, {} bytes per request\n\
          measured {} after a warm-up of {}, seed {}{}\n",
         asked.service,
         asked.target,
+        asked.resource,
         asked.clients,
         asked.depth,
         asked.request_bytes,
@@ -85,11 +99,15 @@ fn numbers(report: &Report) -> Table {
     if matches!(report.configuration.pace, Pace::Open { .. }) {
         row("missed sends", report.missed_sends.to_string());
         let lag = &report.send_lag;
-        let [p50, p99, max] = [lag.p50_ns, lag.p99_ns, lag.max_ns].map(|ns| time(ns as f64));
+        let [p50, p99, max] = [lag.p50_ns, lag.p99_ns, lag.max_ns].map(|ns| time_of(ns, lag.count));
         row("sent late by", format!("p50 {p50}, p99 {p99}, max {max} (part of the latency)"));
     }
     let connections = &report.connections;
-    row("connections", format!("{} made, {} at once at most", connections.established, connections.open_max));
+    let mut made = format!("{} made, {} at once at most", connections.established, connections.open_max);
+    if connections.ended_by_server > 0 {
+        let _ = write!(made, ", {} ended by the server", connections.ended_by_server);
+    }
+    row("connections", made);
     for (name, crowd) in [("idle crowd", &report.idle), ("slow crowd", &report.slow)] {
         if crowd.clients > 0 {
             let (connected, left) = (crowd.connected, crowd.connected_at_end);
@@ -109,15 +127,12 @@ fn numbers(report: &Report) -> Table {
         );
     }
     let generator = &report.generator;
-    row(
-        "generator",
-        format!(
-            "{:.1} % of a core, {:.2} µs per request, {:.1} MB",
-            generator.utilisation * 100.0,
-            generator.cpu_per_request_us,
-            generator.memory_max_bytes as f64 / 1e6
-        ),
-    );
+    let per_request = match report.requests {
+        0 => NOTHING.to_owned(),
+        _ => time(generator.cpu_per_request_us * 1e3),
+    };
+    let (percent, megabytes) = (generator.utilisation * 100.0, generator.memory_max_bytes as f64 / 1e6);
+    row("generator", format!("{percent:.1} % of a core, {per_request} per request, {megabytes:.1} MB"));
     table
 }
 
@@ -152,7 +167,8 @@ fn latencies(report: &Report) -> Table {
             latency.p99_99_ns,
             latency.max_ns,
         ];
-        let times = std::iter::once(latency.mean_ns).chain(quantiles.map(|ns| ns as f64)).map(time);
+        let mean = if latency.count == 0 { NOTHING.to_owned() } else { time(latency.mean_ns) };
+        let times = std::iter::once(mean).chain(quantiles.map(|ns| time_of(ns, latency.count)));
         table.add_row(std::iter::once(name.to_owned()).chain(times));
     };
     row("request", &report.latency);
@@ -173,10 +189,24 @@ fn warnings(report: &Report) -> Vec<String> {
             busy * 100.0
         ));
     }
-    if let Pace::Open { rate_per_second, .. } = report.configuration.pace
-        && report.requests_per_second < 0.98 * rate_per_second
-    {
-        warnings.push("the rate asked for was not reached: latencies grow as long as it runs".to_owned());
+    let (missed, unanswered) = (report.missed_sends, report.unanswered);
+    let due = (latency.count + missed + report.errors.total()) as f64;
+    // One more or less is a matter of where the span ends.
+    if matches!(report.configuration.pace, Pace::Open { .. }) && report.requests as f64 + 1.0 < 0.98 * due {
+        warnings.push(format!(
+            "{} of {due} requests that fell due were answered in time: the rate asked for was not reached",
+            report.requests
+        ));
+    }
+    if missed > 0 {
+        warnings.push(format!(
+            "{missed} requests were never sent, as no connection was free: the latencies leave them out"
+        ));
+    }
+    if unanswered > 0 {
+        warnings.push(format!(
+            "{unanswered} requests waited when the run was interrupted: they count as long as they had waited"
+        ));
     }
     for (name, crowd) in [("idle", &report.idle), ("slow", &report.slow)] {
         if crowd.lost.total() > 0 {
@@ -204,8 +234,12 @@ mod tests {
     #[test]
     fn times_have_three_digits_and_a_unit() {
         for (ns, shown) in [
-            (0.0, "0.00 ns"),
+            (0.0, "0 s"),
+            (0.5, "0.50 ns"),
             (999.0, "999 ns"),
+            (999.6, "1.00 µs"),
+            (9_996.0, "10.0 µs"),
+            (99_960.0, "100 µs"),
             (1_234.0, "1.23 µs"),
             (56_789.0, "56.8 µs"),
             (123_456_789.0, "123 ms"),
@@ -213,5 +247,41 @@ mod tests {
         ] {
             assert_eq!(time(ns), shown);
         }
+        assert_eq!((byte_rate(0.0).as_str(), byte_rate(330_970_000.0).as_str()), ("0 B/s", "331 MB/s"));
+    }
+
+    #[test]
+    fn what_was_not_seen_is_no_number() {
+        let plan = crate::load::Plan::new("127.0.0.1:7".parse().unwrap());
+        let mut report = Report::empty(plan.configuration("echo", 64));
+        report.configuration.pace = Pace::Open { rate_per_second: 1.0, arrivals: Arrivals::Constant };
+        (report.measured_ns, report.configuration.resource) = (500_000_000, "/file".to_owned());
+        let told = of(&report);
+        for part in [
+            "127.0.0.1:7/file: open",
+            "late by  p50 -, p99 -, max -",
+            "core, - per request",
+            "request      -     -     -",
+        ] {
+            assert!(told.contains(part), "`{part}` in:\n{told}");
+        }
+        assert!(!told.contains("note:"), "nothing fell due, so nothing is amiss:\n{told}");
+    }
+
+    #[test]
+    fn requests_that_the_latencies_do_not_show_are_told() {
+        let plan = crate::load::Plan::new("127.0.0.1:7".parse().unwrap());
+        let mut report = Report::empty(plan.configuration("echo", 64));
+        report.configuration.pace = Pace::Open { rate_per_second: 1e3, arrivals: Arrivals::Poisson };
+        (report.requests, report.latency.count, report.measured_ns) = (960, 990, 1_000_000_000);
+        assert!(of(&report).contains("note: 960 of 990 requests that fell due"), "{}", of(&report));
+        // Random arrivals may be fewer than the rate says.
+        report.requests = 985;
+        assert!(!of(&report).contains("fell due"), "{}", of(&report));
+        (report.missed_sends, report.unanswered) = (3, 7);
+        let told = of(&report);
+        assert!(
+            told.contains("note: 3 requests were never sent") && told.contains("note: 7 requests waited")
+        );
     }
 }

@@ -26,13 +26,17 @@ impl Report {
                 .to_owned();
         for interval in &self.series {
             let [start_s, end_s] = [interval.start_ns, interval.end_ns].map(|ns| ns as f64 / 1e9);
-            let [p50, p99, max] =
-                [interval.p50_ns, interval.p99_ns, interval.max_ns].map(|ns| ns as f64 / 1e3);
+            // Where nothing was answered there is no latency: 0 would look like the best.
+            let us = |ns: u64| match interval.requests {
+                0 => String::new(),
+                _ => format!("{:.3}", ns as f64 / 1e3),
+            };
+            let [p50, p99, max] = [interval.p50_ns, interval.p99_ns, interval.max_ns].map(us);
             let rate = interval.requests as f64 / (end_s - start_s).max(1e-9);
             // Writing to a string does not fail.
             let _ = write!(
                 csv,
-                "{},{start_s:.6},{end_s:.6},{},{rate:.1},{},{},{p50:.3},{p99:.3},{max:.3},{},{},{},{},{}\r\n",
+                "{},{start_s:.6},{end_s:.6},{},{rate:.1},{},{},{p50},{p99},{max},{},{},{},{},{}\r\n",
                 interval.phase.name(),
                 interval.requests,
                 interval.bytes_in,
@@ -115,6 +119,9 @@ mod tests {
             "measuring,1.000000,1.500000,100,200.0,6400,6464,1.500,2.500,3000.000,1,8,7,20,3"
         );
         assert_eq!(lines[0].split(',').count(), lines[1].split(',').count());
+        (report.series[0].requests, report.series[0].p50_ns) = (0, 0);
+        let csv = report.to_csv();
+        assert!(csv.contains(",0,0.0,6400,6464,,,,1,"), "no latency of nothing: {csv}");
     }
 
     #[test]

@@ -214,7 +214,7 @@ impl<W: Workload> Engine<'_, W> {
 
 impl Report {
     /// One in which nothing has happened.
-    pub(super) fn empty(configuration: super::report::Configuration) -> Self {
+    pub(crate) fn empty(configuration: super::report::Configuration) -> Self {
         use super::report::{Crowd, Errors, Latency, SCHEMA_VERSION};
         Report {
             schema_version: SCHEMA_VERSION,
