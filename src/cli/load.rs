@@ -49,9 +49,9 @@ struct ShapeArgs {
     /// Requests per second in all: the open loop (10k is 10000)
     #[arg(long, value_name = "R", value_parser = rate)]
     rate: Option<f64>,
-    /// How requests of the open loop are spread over time
-    #[arg(long, value_enum, default_value = "constant")]
-    arrivals: ArrivalsArg,
+    /// How requests of the open loop are spread over time [default: constant]
+    #[arg(long, value_enum)]
+    arrivals: Option<ArrivalsArg>,
     /// A connection for each request; connecting is part of its latency
     #[arg(long)]
     churn: bool,
@@ -161,11 +161,15 @@ impl LoadArgs {
         let from_clock =
             || SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| u64::from(since.subsec_nanos()) + 1);
         let mut plan = Plan::new(target.address.clone());
-        (plan.clients, plan.depth, plan.churn) = (load.clients, load.depth, load.churn);
+        (plan.clients, plan.depth) = (load.clients, load.depth);
+        // The message service ends each connection.
+        plan.churn = load.churn || target.kind == Kind::Message;
         (plan.idle, plan.slow, plan.slow_pause) = (load.idle, load.slow, span(load.slow_pause));
         plan.pace = match (load.rate, load.arrivals) {
             (None, _) => Pace::Closed,
-            (Some(rate_per_second), arrivals) => Pace::Open { rate_per_second, arrivals: arrivals.into() },
+            (Some(rate_per_second), arrivals) => {
+                Pace::Open { rate_per_second, arrivals: arrivals.map_or(Arrivals::Constant, Arrivals::from) }
+            }
         };
         (plan.ramp, plan.warmup, plan.duration) = (span(time.ramp), span(time.warmup), span(time.duration));
         plan.connect_first = time.connect_first;
@@ -193,6 +197,9 @@ impl LoadArgs {
     fn check(&self, plan: &Plan) -> Result<(), Failure> {
         plan.check().map_err(Failure::usage)?;
         let wrong = |what: &str| Err(Failure::Usage(what.to_owned()));
+        if self.load.arrivals.is_some() && self.load.rate.is_none() {
+            return wrong("--arrivals is how the requests of --rate are spread; give a --rate");
+        }
         match (&self.target.kind, self.load.bytes) {
             (Kind::Chargen, _) if self.load.rate.is_some() => {
                 wrong("chargen sends as it likes: --rate cannot pace it; leave it out")
@@ -295,7 +302,8 @@ mod tests {
     fn parsed(args: &[&str]) -> Result<LoadArgs, String> {
         let alone = Alone::try_parse_from([&["x"], args].concat());
         let args = alone.map_err(|error| error.to_string())?.args;
-        args.check(&args.plan()).map(|()| args).map_err(|failure| format!("{failure:?}"))
+        let checked = args.check(&args.plan()).and_then(|()| args.output.files.check());
+        checked.map(|()| args).map_err(|failure| format!("{failure:?}"))
     }
 
     #[test]
@@ -321,6 +329,13 @@ mod tests {
             ("echo --bytes 0", "at least 1 byte"),
             ("message --bytes 256", "1 to 255"),
             ("chargen --rate 10", "cannot pace it"),
+            ("echo --arrivals poisson", "give a --rate"),
+            ("message --depth 2", "the depth is 1"),
+            ("message --connect-first", "before it asks"),
+            ("echo --source ::1", "as the server is"),
+            ("echo@unix:x --source 127.0.0.1", "Unix socket has none"),
+            ("echo --json - --csv -", "--json and --csv"),
+            ("echo --csv x --hgrm x", "--csv and --hgrm"),
             ("http://127.0.0.1/ --bytes 9", "leave out --bytes"),
             ("echo --expect p99<5", "p99<5ms"),
             ("echo --duration 0", "at least 1 ms"),

@@ -11,7 +11,8 @@ use crate::load::Report;
 
 #[derive(Debug, Args)]
 pub(super) struct FileArgs {
-    /// Write everything as JSON to this file; "-" is standard output, in place of the table
+    /// Write everything as JSON to this file; "-" is standard output, in place of the table. Names end with their
+    /// units; the documentation of the library tells what each means
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Write throughput and latency over time as CSV to this file; "-" as above
@@ -39,6 +40,13 @@ impl FileArgs {
     /// Whether each file can be written, as far as can be told before there is something to write: what was measured in
     /// an hour is not to be lost to a letter in a path.
     pub(super) fn check(&self) -> Result<(), Failure> {
+        let asked: Vec<_> = self.asked().collect();
+        for (at, (flag, path, _)) in asked.iter().enumerate() {
+            if let Some((other, ..)) = asked[..at].iter().find(|(_, other, _)| other == path) {
+                let what = format!("{other} and {flag} have the same path: each needs its own");
+                return Err(Failure::Usage(what));
+            }
+        }
         for (flag, path, _) in self.asked().filter(|(_, path, _)| !is_standard_output(path)) {
             try_to_write(path).map_err(|error| refused(flag, path, &error))?;
         }

@@ -112,6 +112,15 @@ impl Plan {
         {
             return wrong("the rate is more than 0 and at most 100 million per second");
         }
+        let is_meant = |source: &SourceRange| match self.target {
+            Address::Tcp(server) => source.is_ipv4() == server.is_ipv4(),
+            Address::Unix(_) => false,
+        };
+        if !self.sources.iter().all(is_meant) {
+            return wrong(
+                "a source address is IPv4 or IPv6 as the server is, and a Unix socket has none; change --source",
+            );
+        }
         let spans = [self.ramp, self.warmup, self.duration, self.connect_timeout, self.reply_timeout];
         if spans.iter().any(|&span| span > SPAN_MAX) {
             return wrong("no span may be longer than a day");

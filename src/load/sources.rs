@@ -18,6 +18,10 @@ const CONNECTIONS_IN_A_ROW: u64 = 4_000;
 const LOOPBACK_SOURCES: u64 = 4_096;
 
 impl SourceRange {
+    pub(super) fn is_ipv4(&self) -> bool {
+        self.first.is_ipv4()
+    }
+
     fn nth(&self, n: u64) -> IpAddr {
         match self.first {
             IpAddr::V4(first) => IpAddr::V4(Ipv4Addr::from_bits(first.to_bits().wrapping_add(n as u32))),
