@@ -1,7 +1,8 @@
 //! What a load is put on: `SERVICE@ADDR`, or a URL.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::spec::address_of;
 use crate::services::NAMES;
@@ -79,6 +80,21 @@ fn url(rest: &str) -> Result<Target, String> {
     Ok(Target { kind: Kind::Http { host: host.to_owned(), target }, address })
 }
 
+/// Addresses of a name that are tried, and how long each.
+const TRIED_MAX: usize = 4;
+const TRY: Duration = Duration::from_secs(1);
+
+/// Of several addresses the first at which somebody listens (as RFC 8305 has it, one after the other), else the first:
+/// localhost is often IPv6 before it is 127.0.0.1, and many servers are at the latter alone.
+fn met(addresses: &[SocketAddr]) -> Option<SocketAddr> {
+    let listens = |addr: &&SocketAddr| TcpStream::connect_timeout(addr, TRY).is_ok();
+    match addresses {
+        [] | [_] => addresses.first(),
+        _ => addresses.iter().take(TRIED_MAX).find(listens).or(addresses.first()),
+    }
+    .copied()
+}
+
 /// An address as elsewhere, or a name that the system knows.
 fn reachable(text: &str, default_port: u16) -> Result<Address, String> {
     let named = |error: String| {
@@ -88,8 +104,8 @@ fn reachable(text: &str, default_port: u16) -> Result<Address, String> {
         };
         let is_name =
             !host.is_empty() && host.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._".contains(&c));
-        let mut found = Some(host).filter(|_| is_name).and_then(|host| (host, port).to_socket_addrs().ok());
-        found.as_mut().and_then(Iterator::next).map(Address::Tcp).ok_or(error)
+        let found = Some(host).filter(|_| is_name).and_then(|host| (host, port).to_socket_addrs().ok());
+        found.and_then(|found| met(&found.collect::<Vec<_>>())).map(Address::Tcp).ok_or(error)
     };
     Ok(match address_of(text, default_port).or_else(named)? {
         // Whoever listens everywhere is met on loopback. A * takes clients of both kinds, or of IPv4 alone where there is no
@@ -135,6 +151,16 @@ mod tests {
         ] {
             assert_eq!(shown(text).as_deref(), Ok(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn of_several_addresses_the_one_is_met_that_listens() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let here = listener.local_addr().unwrap();
+        let nobody = std::net::TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap();
+        assert_eq!(met(&[nobody, here]), Some(here));
+        assert_eq!(met(&[nobody, nobody]), Some(nobody), "who then is told that nobody listens there");
+        assert_eq!((met(&[nobody]), met(&[])), (Some(nobody), None));
     }
 
     #[test]
