@@ -104,7 +104,7 @@ struct TimeArgs {
 #[command(next_help_heading = "Output")]
 struct OutputArgs {
     /// A check, such as p99<5ms, max<1s, rate>=10k, errors<0.1%, missed=0, cpu<90%, or lost=0, of idle and slow clients;
-    /// several are all to hold. Without one about errors, errors=0 is checked
+    /// several are all to hold. Without one about errors, errors=0 is checked; without one about missed sends, missed=0
     #[arg(long, value_name = "CHECK")]
     expect: Vec<Expectation>,
     #[command(flatten)]
@@ -118,12 +118,13 @@ Examples:
   oneloop load message --churn --clients 100           a connection for each message
   oneloop load echo --idle 10k --rate 1k --arrivals poisson
                                                        a crowd that holds connections beside the active ones
-  oneloop load echo --rate 2k --expect 'p99<5ms' --expect missed=0
+  oneloop load echo --rate 2k --expect 'p99<5ms' --expect 'errors<0.1%'
                                                        in a script: exit code 3 unless both hold
   oneloop load echo@unix:./echo.sock --json run.json --hgrm run.hgrm
 
 Numbers: latencies count from the intended send (closed loop: the send) to the last byte of the reply. Discard has no \
-reply: its requests are done when the kernel has taken them.
+reply: its requests are done when the kernel has taken them. Requests that failed or were never sent are in no \
+percentile. Those that still wait when Ctrl-C ends the run count as long as they have waited.
 
 Exit codes: 0 all checks hold, 1 nobody answered or the system refused something, 2 a mistake in the arguments, \
 3 a check does not hold. Ctrl-C ends the run, and what was measured is reported.";
@@ -235,14 +236,18 @@ pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
     args.output.files.write(&report, !nobody)?;
     if nobody {
         let why = report.first_error.as_deref().unwrap_or("no connection");
-        return Err(Failure::System(format!(
-            "{}: {why}; start a server there, or give its address",
-            report.configuration.target
-        )));
+        // What the generator lacks a server cannot give.
+        let is_own = report.errors.and(report.errors_before).of_generator() > 0;
+        let help = if is_own { "" } else { "; start a server there, or give its address" };
+        return Err(Failure::System(format!("{}: {why}{help}", report.configuration.target)));
     }
     let mut checks = args.output.expect.clone();
+    // What failed or was not sent is in no percentile: it has to be allowed.
     if !checks.iter().any(Expectation::is_about_errors) {
         checks.extend("errors=0".parse::<Expectation>());
+    }
+    if !checks.iter().any(Expectation::is_about_missed) {
+        checks.extend("missed=0".parse::<Expectation>());
     }
     let broken = checks.iter().filter(|check| !check.is_met(&report));
     let told: Vec<_> =

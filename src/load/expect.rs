@@ -44,7 +44,7 @@ enum Relation {
 }
 
 /// The longest first: `<=` begins with `<`.
-const RELATIONS: [(&str, Relation); 7] = [
+const RELATIONS: [(&str, Relation); 8] = [
     ("<=", Relation::AtMost),
     (">=", Relation::AtLeast),
     ("==", Relation::Equal),
@@ -52,6 +52,7 @@ const RELATIONS: [(&str, Relation); 7] = [
     (">", Relation::More),
     ("=", Relation::Equal),
     ("≤", Relation::AtMost),
+    ("≥", Relation::AtLeast),
 ];
 
 const FORM: &str = "write a check as p99<5ms, p99.9<=20ms, max<1s, mean<500us, rate>=10k, requests>0, errors=0, \
@@ -147,6 +148,11 @@ impl Expectation {
     pub fn is_about_errors(&self) -> bool {
         matches!(self.metric, Metric::Errors | Metric::ErrorsPercent)
     }
+
+    /// Whether it says how many sends may be missed.
+    pub fn is_about_missed(&self) -> bool {
+        self.metric == Metric::Missed
+    }
 }
 
 /// As it was typed.
@@ -211,6 +217,7 @@ mod tests {
             ("mean<3ms", false),
             ("rate>=12.5k", true),
             ("rate>1M/s", false),
+            ("rate≥12.5k", true),
             ("requests=990", true),
             ("errors==10", true),
             ("errors<1%", false),
