@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use oneloop::load::clients::{EchoLoad, HttpLoad};
@@ -75,6 +76,7 @@ fn a_server_that_ends_each_connection_behind_its_reply_makes_no_error() {
         // The rate is more than two connections can do: requests wait for one all the time, up to the end of all patience.
         assert!(report.errors.reply_timeout <= 2 && pace != Pace::Closed || report.errors.reply_timeout == 0);
         report.errors.reply_timeout = 0;
+        assert!(report.send_lag.count <= report.latency.count + 2, "nothing is begun behind a last reply");
         without_error(&report);
         assert!(report.connections.ended_by_server >= report.requests, "{:?}", report.connections);
     }
@@ -111,4 +113,34 @@ fn a_connection_that_ends_while_nothing_is_owed_is_no_error() {
     let report = run(&plan, &EchoLoad::new(64, 1)).unwrap();
     without_error(&report);
     assert!(report.connections.ended_by_server >= 3, "{:?}", report.connections);
+}
+
+/// Requests wait for a connection all the time: each new one takes as many as it may have.
+#[test]
+fn a_connection_that_is_new_takes_no_more_than_the_depth() {
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+    let server = serve(|mut stream| {
+        let mut buf = [0; 4096];
+        // The first bytes make it wait, so that whatever else is sent comes with them.
+        let _ = stream.read_exact(&mut buf[..1]);
+        std::thread::sleep(Duration::from_millis(10));
+        let len = stream.read(&mut buf[1..]).map_or(0, |len| len + 1);
+        MOST.fetch_max(len, SeqCst);
+        let _ = stream.write_all(&buf[..len]);
+    });
+    let mut plan = plan(server);
+    (plan.pace, plan.depth, plan.reply_timeout) = (constant(5_000.0), 2, Duration::from_millis(50));
+    run(&plan, &EchoLoad::new(64, 1)).unwrap();
+    assert_eq!(MOST.load(SeqCst), 2 * 64);
+}
+
+/// It has answered nothing: nobody is served there.
+#[test]
+fn a_connection_that_ends_before_it_was_used_is_an_error() {
+    let server = serve(drop);
+    let mut plan = plan(server);
+    (plan.clients, plan.pace) = (1, constant(1.0));
+    let report = run(&plan, &EchoLoad::new(64, 1)).unwrap();
+    let errors = report.errors.and(report.errors_before);
+    assert!(errors.closed_early > 0 && report.connections.ended_by_server == 0, "{errors:?}");
 }

@@ -120,6 +120,7 @@ fn an_open_loop_keeps_its_rate() {
         (plan.clients, plan.pace, plan.duration) = (16, open_loop(2_000.0, arrivals), Duration::from_secs(1));
         let report = clean(&plan, &EchoLoad::new(64, plan.seed));
         assert_eq!(report.connections.established, 16, "none connects again to no purpose at the end");
+        assert_eq!(report.connections.ended_by_server, 0, "the run ended them");
         // Of a Poisson count of 2,000 the standard deviation is 45.
         let slack = if arrivals == Arrivals::Constant { 1 } else { 45 * 6 };
         assert!(report.latency.count.abs_diff(2_000) <= slack, "{}", report.latency.count);

@@ -131,7 +131,8 @@ impl<W: Workload> Engine<'_, W> {
                     self.recorder.outstanding += u64::from(self.plan.depth);
                 }
             }
-            (Role::Active, None) => self.free.push_back((index, slot.generation)),
+            // It takes what waits, and is free as far as it has room behind that.
+            (Role::Active, None) => {}
             _ => conversation.begin(self.now_ns, self.now_ns),
         }
         slot.state = State::Open(conversation);
@@ -160,14 +161,18 @@ impl<W: Workload> Engine<'_, W> {
         }
     }
 
-    /// A connection that is new takes what waits for one.
+    /// A connection that is new takes what waits for one; with room left it is free.
     fn take_waiting(&mut self, index: u32) {
         if !self.is_open_loop() || self.churn {
             return;
         }
-        let State::Open(conversation) = &mut self.slots[index as usize].state else { return };
+        let slot = &mut self.slots[index as usize];
+        let State::Open(conversation) = &mut slot.state else { return };
         while conversation.in_flight() < self.plan.depth as usize {
-            let Some(intended_ns) = self.waiting.pop_front() else { return };
+            let Some(intended_ns) = self.waiting.pop_front() else {
+                self.free.push_back((index, slot.generation));
+                return;
+            };
             self.recorder.sent(self.now_ns, intended_ns);
             conversation.begin(intended_ns, self.now_ns);
         }
