@@ -166,6 +166,20 @@ fn wrong_replies_fail_the_run_unless_errors_are_allowed() {
     assert!(allowed.status.success(), "{allowed:?}");
 }
 
+/// Those that were sent may be answered as fast as one likes: the others are in no percentile.
+#[test]
+fn missed_sends_fail_the_run_unless_they_are_allowed() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("echo@{}", listener.local_addr().unwrap());
+    let args = ["--rate=100", "--reply-timeout=20ms", "--expect=errors<1M"];
+    let done = load(&target, &args);
+    assert_eq!(done.status.code(), Some(3), "{done:?}");
+    assert!(text(&done.stderr).contains("missed=0 does not hold: it was"), "{done:?}");
+    assert!(text(&done.stdout).contains("requests were never sent"), "{done:?}");
+    let allowed = load(&target, &[&args[..], &["--expect=missed<1M"]].concat());
+    assert!(allowed.status.success(), "{allowed:?}");
+}
+
 #[test]
 fn more_connections_than_descriptors_are_refused_with_what_to_do() {
     let (_server, target) = echo();
