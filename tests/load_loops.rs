@@ -125,6 +125,7 @@ fn an_open_loop_keeps_its_rate() {
         let slack = if arrivals == Arrivals::Constant { 1 } else { 45 * 6 };
         assert!(report.latency.count.abs_diff(2_000) <= slack, "{}", report.latency.count);
         assert_eq!(report.send_lag.count, report.latency.count, "each was sent");
+        assert_eq!(report.requests_due, report.latency.count, "and answered");
         let [sends, latency] = [report.send_lag.mean_ns, report.latency.mean_ns];
         assert!(latency > sends, "from the intended send to the answer: {latency}, to the send: {sends}");
     }
@@ -196,6 +197,7 @@ fn sends_that_no_connection_was_free_for_are_missed() {
     plan.warmup = Duration::ZERO;
     plan.reply_timeout = Duration::from_millis(400);
     let report = run(&plan, &EchoLoad::new(64, plan.seed)).unwrap();
+    assert_eq!(report.requests_due, 300);
     assert_eq!(report.missed_sends + report.errors.total(), 300, "each that fell due is accounted for");
     assert!(report.missed_sends >= 298, "{}", report.missed_sends);
 }

@@ -190,9 +190,9 @@ fn warnings(report: &Report) -> Vec<String> {
         ));
     }
     let (missed, unanswered) = (report.missed_sends, report.unanswered);
-    let due = (latency.count + missed + report.errors.total()) as f64;
+    let due = report.requests_due;
     // One more or less is a matter of where the span ends.
-    if matches!(report.configuration.pace, Pace::Open { .. }) && report.requests as f64 + 1.0 < 0.98 * due {
+    if report.requests as f64 + 1.0 < 0.98 * due as f64 {
         warnings.push(format!(
             "{} of {due} requests that fell due were answered in time: the rate asked for was not reached",
             report.requests
@@ -273,7 +273,7 @@ mod tests {
         let plan = crate::load::Plan::new("127.0.0.1:7".parse().unwrap());
         let mut report = Report::empty(plan.configuration("echo", 64));
         report.configuration.pace = Pace::Open { rate_per_second: 1e3, arrivals: Arrivals::Poisson };
-        (report.requests, report.latency.count, report.measured_ns) = (960, 990, 1_000_000_000);
+        (report.requests, report.requests_due, report.measured_ns) = (960, 990, 1_000_000_000);
         assert!(of(&report).contains("note: 960 of 990 requests that fell due"), "{}", of(&report));
         // Random arrivals may be fewer than the rate says.
         report.requests = 985;

@@ -276,6 +276,7 @@ impl<'a, W: Workload> Engine<'a, W> {
     }
 
     pub(super) fn dispatch(&mut self, intended_ns: u64) {
+        self.recorder.due(intended_ns);
         // Bounded: each pass takes one from the list of free ones.
         while let Some((index, generation)) = self.free.pop_front() {
             if self.slots[index as usize].generation != generation {

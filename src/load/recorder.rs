@@ -34,6 +34,7 @@ pub(super) struct Recorder {
     pub(super) errors: Errors,
     pub(super) errors_before: Errors,
     pub(super) first_error: Option<Class>,
+    pub(super) requests_due: u64,
     pub(super) missed_sends: u64,
     pub(super) unanswered: u64,
     /// Requests in flight or waiting for a connection.
@@ -72,6 +73,7 @@ impl Recorder {
             errors: Errors::default(),
             errors_before: Errors::default(),
             first_error: None,
+            requests_due: 0,
             missed_sends: 0,
             unanswered: 0,
             outstanding: 0,
@@ -101,6 +103,11 @@ impl Recorder {
         if self.is_measured(intended_ns) {
             self.latency.saturating_record(latency_ns);
         }
+    }
+
+    /// A request of the open loop falls due.
+    pub(super) fn due(&mut self, intended_ns: u64) {
+        self.requests_due += u64::from(self.is_measured(intended_ns));
     }
 
     /// A request of the open loop is sent.

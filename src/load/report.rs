@@ -29,6 +29,9 @@ pub struct Report {
     pub bytes_in: u64,
     /// Bytes of all active clients written within the measured span.
     pub bytes_out: u64,
+    /// Requests of the open loop that fell due within the measured span: as many were to be answered.
+    #[serde(default)]
+    pub requests_due: u64,
     /// Requests that fell due within the measured span but were never sent: no connection was free until the end.
     pub missed_sends: u64,
     /// Requests of the measured span that had no answer yet when an interrupted run ended.

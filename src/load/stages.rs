@@ -195,6 +195,7 @@ impl<W: Workload> Engine<'_, W> {
         let [latency, send_lag, connect_latency] = self.recorder.distributions();
         Report {
             wall_ns: self.now_ns,
+            requests_due: self.recorder.requests_due,
             missed_sends: self.recorder.missed_sends,
             unanswered: self.recorder.unanswered,
             latency,
@@ -226,6 +227,7 @@ impl Report {
             requests_per_second: 0.0,
             bytes_in: 0,
             bytes_out: 0,
+            requests_due: 0,
             missed_sends: 0,
             unanswered: 0,
             outstanding_mean: 0.0,
