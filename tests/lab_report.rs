@@ -63,6 +63,10 @@ fn plan(extent: Extent) -> Plan {
 }
 
 fn compared(directory: &Path, extent: Extent) -> (Results, Vec<Run>) {
+    compared_in(directory, plan(extent))
+}
+
+fn compared_in(directory: &Path, plan: Plan) -> (Results, Vec<Run>) {
     let mut executor = MockExecutor::meddling(trouble);
     let header = Header {
         format: FORMAT,
@@ -70,7 +74,7 @@ fn compared(directory: &Path, extent: Extent) -> (Results, Vec<Run>) {
         command: "oneloop compare --peer 'other <&> server=other --port {port}'".into(),
         started: "2026-01-02T03:04:05Z".into(),
         machine: executor.machine(),
-        plan: plan(extent),
+        plan,
     };
     let raw = directory.join(export::RAW);
     compare(&header, &mut executor, &raw, &|| false, &mut Unwatched).unwrap();
@@ -218,6 +222,30 @@ fn the_report_is_readable_in_light_in_dark_and_on_a_phone() {
         let (dim, bright) = if dark { (found.paper, found.ink) } else { (found.ink, found.paper) };
         assert!(dim < 60.0 && bright > 200.0, "{name}: {found:?}");
     }
+}
+
+#[test]
+fn classes_of_cores_are_told_apart_everywhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let classes = vec![CoreClass::OneCore, CoreClass::AllCores];
+    let plan = Plan { classes, cores_all: 4, ..plan(Extent::Full) };
+    let (results, _) = compared_in(directory.path(), plan);
+    let report = export::html::render(&results);
+    let mut ids: Vec<&str> =
+        report.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    for id in &ids {
+        assert!(["decide"].contains(id) || report.contains(&format!("href=\"#{id}\"")), "no link to {id}");
+    }
+    ids.sort_unstable();
+    let parts = ids.len();
+    ids.dedup();
+    assert_eq!((parts, ids.len()), (2 * 8 + 3, 2 * 8 + 3), "two parts share an id: {ids:?}");
+    let table = export::table::render(&results, None);
+    let (_, orders) = table.split_once("If this is your situation").unwrap();
+    let of = |class| orders.lines().filter(|line| line.contains(class) && line.contains(", by ")).count();
+    assert!(of("(one core)") > 20 && of("(one core)") == of("(all cores)"), "{orders}");
+    assert!(orders.lines().all(|line| !line.contains(", by ") || line.contains(" core")), "{orders}");
+    assert!(table.contains("idle client (all cores)") && orders.contains("reactor\u{d7}4"), "{table}");
 }
 
 #[test]

@@ -71,10 +71,28 @@ fn head(html: &mut String, results: &Results) {
         );
     }
     html.push_str("<nav aria-label=\"Experiments\">");
-    for experiment in &plan.experiments {
-        let _ = write!(html, "<a href=\"#{0}\">{0}</a>", experiment.name());
+    for &experiment in &plan.experiments {
+        for &class in &plan.classes {
+            let name = if plan.classes.len() > 1 {
+                format!("{} ({class})", experiment.name())
+            } else {
+                experiment.name().to_owned()
+            };
+            // An interrupted comparison has no part for what it did not reach.
+            if !results.of_experiment(experiment, class).is_empty() {
+                let _ = write!(html, "<a href=\"#{}\">{name}</a>", anchor(experiment, class));
+            }
+        }
     }
     html.push_str("<a href=\"#reading\">how to read</a><a href=\"#machine\">machine</a></nav></header>\n");
+}
+
+/// The id of an experiment's part, one for each class of cores.
+fn anchor(experiment: Experiment, class: CoreClass) -> String {
+    match class {
+        CoreClass::OneCore => experiment.name().to_owned(),
+        CoreClass::AllCores => format!("{}-all-cores", experiment.name()),
+    }
 }
 
 fn decisions(html: &mut String, results: &Results) {
@@ -163,7 +181,7 @@ fn section(html: &mut String, results: &Results, experiment: Experiment, class: 
     let _ = write!(
         html,
         "<section id=\"{}\"><p class=\"kicker\">{} \u{b7} {class}</p><h2>{}</h2><p class=\"method\">{}</p>",
-        experiment.name(),
+        anchor(experiment, class),
         experiment.name(),
         experiment.question(),
         experiment.method()

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{Cell as TableCell, CellAlignment, ContentArrangement, Table};
 
 use super::plots::{BELOW_NOISE, is_below_noise, told};
+use crate::lab::cell::CoreClass;
 use crate::lab::decision::decide;
 use crate::lab::experiments::{Experiment, Extent};
 use crate::lab::judge::Verdict;
@@ -109,11 +110,17 @@ fn differences(text: &mut String, cells: &[&CellResult]) {
     }
 }
 
+/// Which class of cores, where there is more than one.
+fn in_class(class: CoreClass, classes: usize) -> String {
+    if classes > 1 { format!(" ({class})") } else { String::new() }
+}
+
 fn slopes(text: &mut String, results: &Results, width: Option<u16>) {
     if results.slopes.is_empty() {
         return;
     }
     let mut table = new_table(width);
+    let classes = results.header.plan.classes.len();
     table.set_header(["one more costs", "server", "memory (PSS)", "kernel memory", "judgement"]);
     for slope in results.slopes.iter().filter(|slope| slope.metric == Metric::MemoryBytes) {
         let kernel = results.slopes.iter().find(|other| {
@@ -122,7 +129,7 @@ fn slopes(text: &mut String, results: &Results, width: Option<u16>) {
         });
         let each = if slope.experiment == Experiment::Many { "copy" } else { "idle client" };
         table.add_row(vec![
-            TableCell::new(each),
+            TableCell::new(format!("{each}{}", in_class(slope.class, classes))),
             TableCell::new(&slope.subject.name),
             right(Metric::MemoryBytes.format(slope.summary.median)),
             right(kernel.map_or("-".to_owned(), |kernel| Metric::KernelBytes.format(kernel.summary.median))),
@@ -142,6 +149,7 @@ fn decisions(text: &mut String, results: &Results) {
     if decisions.is_empty() {
         return;
     }
+    let classes = results.header.plan.classes.len();
     let _ = writeln!(
         text,
         "\nIf this is your situation (best first, VALID cells alone; > apart, ~ intervals meet):"
@@ -152,13 +160,20 @@ fn decisions(text: &mut String, results: &Results) {
             .iter()
             .map(|tier| tier.iter().map(|standing| standing.name.clone()).collect::<Vec<_>>().join(" ~ "))
             .collect();
-        let _ =
-            writeln!(text, "  {}, by {}: {}", decision.situation, decision.metric.label(), tiers.join(" > "));
+        let _ = writeln!(
+            text,
+            "  {}{}, by {}: {}",
+            decision.situation,
+            in_class(decision.class, classes),
+            decision.metric.label(),
+            tiers.join(" > ")
+        );
     }
     for crossover in &crossovers {
         let _ = writeln!(
             text,
-            "  crossover, by {}: {} up to {} clients, {} from {}",
+            "  crossover{}, by {}: {} up to {} clients, {} from {}",
+            in_class(crossover.class, classes),
             crossover.metric.label(),
             crossover.before,
             crossover.until,
