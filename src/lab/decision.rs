@@ -17,7 +17,8 @@ pub struct Decision {
     pub class: CoreClass,
     /// What is compared.
     pub metric: Metric,
-    /// The subjects, best first, in tiers: within a tier, intervals meet and the order says nothing.
+    /// The subjects, best first, in tiers: within a tier intervals meet, directly or through another's, and the order says
+    /// nothing; between two tiers all are apart.
     pub tiers: Vec<Vec<Standing>>,
     /// Who takes no part in the order, and why.
     pub left_out: Vec<(String, Verdict)>,
@@ -155,18 +156,26 @@ fn slope_orders(results: &Results, experiment: Experiment, class: CoreClass) -> 
     decisions
 }
 
-/// Sorts, best first, and opens a new tier where an interval is apart from that of the tier's first, and the medians
-/// by more than `negligible`.
+/// Sorts, best first, and opens a new tier where everybody before is apart from everybody behind.
+///
+/// To be apart from the first of a tier is not enough: of three in a row whose intervals meet from neighbour to
+/// neighbour the last may be apart from the first, and to put it behind the second as well would claim what was not
+/// found. Such a chain is one tier.
 pub fn tiers(metric: Metric, negligible: f64, mut standings: Vec<Standing>) -> Vec<Vec<Standing>> {
     // Stable: equals keep the order of the lecture.
     standings.sort_by(|a, b| match metric.better() {
         Better::Lower => a.summary.median.total_cmp(&b.summary.median),
         Better::Higher => b.summary.median.total_cmp(&a.summary.median),
     });
+    let opens = |at: usize| {
+        let (before, behind) = standings.split_at(at);
+        before.iter().all(|a| behind.iter().all(|b| apart(&a.summary, &b.summary, negligible)))
+    };
+    let opening: Vec<bool> = (0..standings.len()).map(opens).collect();
     let mut tiers: Vec<Vec<Standing>> = Vec::new();
-    for standing in standings {
+    for (standing, opens) in standings.into_iter().zip(opening) {
         match tiers.last_mut() {
-            Some(tier) if !apart(&tier[0].summary, &standing.summary, negligible) => tier.push(standing),
+            Some(tier) if !opens => tier.push(standing),
             _ => tiers.push(vec![standing]),
         }
     }
@@ -246,4 +255,37 @@ fn clear_orders<'a>(
     }
     orders.sort_by_key(|order| order.0);
     orders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(metric: Metric, negligible: f64, intervals: &[(&str, [f64; 3])]) -> Vec<Vec<String>> {
+        let standings = intervals.iter().map(|(name, values)| Standing {
+            name: (*name).to_owned(),
+            summary: Summary::of(values).unwrap_or_else(|| panic!("no summary")),
+        });
+        tiers(metric, negligible, standings.collect())
+            .into_iter()
+            .map(|tier| tier.into_iter().map(|standing| standing.name).collect())
+            .collect()
+    }
+
+    #[test]
+    fn between_two_tiers_every_interval_is_apart_from_every_other() {
+        let chain =
+            [("a", [1.0, 1.5, 2.0]), ("b", [1.9, 2.4, 3.0]), ("c", [2.5, 3.5, 4.0]), ("d", [5.0, 5.1, 5.2])];
+        assert_eq!(names(Metric::LatencyP99Us, 0.0, &chain), [vec!["a", "b", "c"], vec!["d"]]);
+        assert_eq!(names(Metric::RequestsPerS, 0.0, &chain), [vec!["d"], vec!["c", "b", "a"]]);
+        // One that is anywhere puts nobody behind another.
+        let wide = [("a", [1.0, 1.1, 1.2]), ("b", [0.5, 2.0, 9.0]), ("c", [5.0, 5.1, 5.2])];
+        assert_eq!(names(Metric::LatencyP99Us, 0.0, &wide), [vec!["a", "b", "c"]]);
+        let near = [("a", [1.0, 1.0, 1.0]), ("b", [2.5, 2.5, 2.5]), ("c", [9.0, 9.0, 9.0])];
+        assert_eq!(
+            names(Metric::WaitMs, 2.0, &near),
+            [vec!["a", "b"], vec!["c"]],
+            "2 ms are nobody's concern"
+        );
+    }
 }

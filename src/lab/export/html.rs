@@ -102,8 +102,9 @@ fn decisions(html: &mut String, results: &Results) {
     }
     html.push_str(
         "<section id=\"decide\"><p class=\"kicker\">decide</p><h2>If this is your situation</h2>\
-         <p class=\"method\">Best first, from VALID cells alone. Between the marks \u{203a} the intervals are apart; \
-         names joined by \u{2248} have intervals that meet, and their order says nothing. There is no winner: the \
+         <p class=\"method\">Best first, from VALID cells alone. Whoever stands before a mark \u{203a} has an interval \
+         apart from those of all behind it; names joined by \u{2248} have intervals that meet, directly or through \
+         another's, and their order says nothing. There is no winner: the \
          situations differ.</p><table class=\"decide\"><thead><tr><th>Situation</th><th>Order</th></tr></thead><tbody>",
     );
     for decision in &decisions {
