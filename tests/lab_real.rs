@@ -104,6 +104,78 @@ fn the_lectures_first_claim_is_measured_and_an_interruption_keeps_what_there_is(
     assert!(fs::read_to_string(output.join("report.html")).unwrap().contains("Interrupted: "));
 }
 
+/// What a comparison of one peer told on standard error, after it ended with a mistake in the arguments.
+fn refused(output: &Path, command: &str) -> String {
+    let program = env!("CARGO_BIN_EXE_oneloop");
+    let mut compare = Command::new(program);
+    compare.args(["compare", "--quick", "--experiments", "wait", "--models", "none", "--peer"]);
+    compare.arg(format!("other={command}")).arg("--output").arg(output).env("PROGRAM", program);
+    let ended = compare.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(2), "{said}");
+    assert!(!output.exists(), "nothing was measured, so nothing is left");
+    said
+}
+
+#[test]
+fn a_peer_that_does_not_serve_is_told_before_anything_is_measured() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("out");
+    let said = refused(&output, "echo broken {port} >&2; exit 3");
+    assert!(said.contains("--peer other: ") && said.contains("exit status: 3"), "{said}");
+    assert!(said.contains("broken "), "its own words: {said}");
+    let said = refused(&output, "exec 2>&-; exit 3 # {port}");
+    assert!(said.trim_end().ends_with("(exit status: 3)"), "nothing is made of no words: {said}");
+    let said = refused(&output, "exec \"$PROGRAM\" serve chargen@127.0.0.1:{port}");
+    assert!(said.contains("it is no echo server"), "{said}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_peer_that_goes_to_the_background_is_told_and_ended_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let port = directory.path().join("port");
+    // A session of its own is out of reach of what ends the peer's process group.
+    let command = format!(
+        "echo {{port}} >{}; setsid \"$PROGRAM\" serve echo@127.0.0.1:{{port}} &
+         until \"$PROGRAM\" load echo@127.0.0.1:{{port}} --clients 1 --warmup 0s --duration 9ms >/dev/null 2>&1; do :; done",
+        port.display()
+    );
+    let said = refused(&directory.path().join("out"), &command);
+    assert!(said.contains("background"), "{said}");
+    let port: u16 = fs::read_to_string(&port).unwrap().trim().parse().unwrap();
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err(), "it still listens");
+    // One that keeps standard error open is not waited for.
+    let began = Instant::now();
+    let said = refused(&directory.path().join("out"), "setsid sleep 100 & exit 3 # {port}");
+    assert!(said.contains("exit status: 3") && began.elapsed() < Duration::from_secs(50), "{said}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn whatever_ends_the_lab_ends_its_servers() {
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut compared = Compared::start(
+            &directory.path().join("out"),
+            &["--experiments", "steady", "--models", "thread"],
+        );
+        let lab = compared.0.id();
+        eventually("a server and its generator run", || children(lab).len() == 2);
+        let started = children(lab);
+        kill(Pid::from_raw(lab.cast_signed()), signal).unwrap();
+        compared.0.wait().unwrap();
+        let left = || started.iter().any(|pid| Path::new(&format!("/proc/{pid}")).exists());
+        eventually("nobody is left", || !left());
+    }
+}
+
+/// The children of a process.
+#[cfg(target_os = "linux")]
+fn children(parent: u32) -> Vec<u32> {
+    oneloop::lab::proc::children(parent)
+}
+
 #[test]
 #[ignore = "takes two minutes and the machine for itself: cargo test --test lab_real -- --ignored"]
 fn a_quick_look_keeps_its_promises_on_real_servers() {

@@ -167,6 +167,7 @@ fn compare_with(
 ) -> Result<(), Failure> {
     let now = jiff::Timestamp::now();
     let default = || PathBuf::from(format!("oneloop-compare-{}", now.strftime("%Y%m%dT%H%M%SZ")));
+    check(&plan, executor, stop)?;
     let directory = args.output.clone().unwrap_or_else(default);
     let raw = directory.join(export::RAW);
     fs::create_dir_all(&directory).map_err(|error| told(&directory, &error))?;
@@ -188,6 +189,20 @@ fn compare_with(
     if stop() {
         let what = format!("interrupted: {} of {} runs were made, and are reported", runs.len(), steps.len());
         return Err(Failure::System(what));
+    }
+    Ok(())
+}
+
+/// Each server is started once and must give the same bytes, before anything is measured or written.
+fn check(plan: &Plan, executor: &mut dyn Executor, stop: &dyn Fn() -> bool) -> Result<(), Failure> {
+    for subject in &plan.subjects {
+        if let Err(why) = executor.check(subject) {
+            return Err(match subject.as_model() {
+                _ if stop() => Failure::System("interrupted: nothing was measured yet".to_owned()),
+                Some(_) => Failure::System(format!("{}: {why}", subject.name)),
+                None => Failure::usage(format!("--peer {}: {why}", subject.name)),
+            });
+        }
     }
     Ok(())
 }

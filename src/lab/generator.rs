@@ -11,6 +11,7 @@ use super::place::Placement;
 use super::sample::{EVERY, SHARE, Sample};
 use super::server::Server;
 use crate::load::report::{Errors, Phase, Report};
+use crate::sys::process::end_with_parent;
 
 /// What a generator does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +77,7 @@ impl Load {
         let mut command = Command::new(program);
         command.args(self.arguments(&server.addr().to_string()));
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        end_with_parent(&mut command);
         let spawned = placement.on(placement.generator(), || command.spawn());
         let mut child = Running(spawned.map_err(|error| format!("generator not started: {error}"))?);
         let output = read_apart(child.0.stdout.take());

@@ -22,6 +22,7 @@ pub mod judge;
 pub mod machine;
 pub mod metric;
 pub mod mock;
+pub mod orphans;
 pub mod place;
 pub mod plan;
 pub mod proc;

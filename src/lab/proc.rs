@@ -27,10 +27,18 @@ fn parse_stat(text: &str) -> Option<Stat> {
     Some(Stat { parent: number(1)? as u32, own, reaped })
 }
 
+/// The children of a process that live, or ended and were not yet waited for; none where there is no `/proc`.
+pub fn children(parent: u32) -> Vec<u32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let parent_of =
+        |pid: &u32| Some(parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?.parent);
+    pids.filter(|pid| parent_of(pid) == Some(parent)).collect()
+}
+
 /// A process and all of its descendants that live, or ended and were not yet waited for.
 ///
-/// Those whose parent died belong to another tree by then, except in a process group of their own: servers are
-/// started in one, and those found by it count as well.
+/// Those whose parent died are not in it: they belong to another tree by then.
 fn tree(root: u32) -> Option<Vec<(u32, Stat)>> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     let mut stats: BTreeMap<u32, Stat> = BTreeMap::new();

@@ -2,8 +2,10 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
 
-use super::cell::{Cell, Evidence, Measurement, Metric, Model, Outcome, Subject};
+use super::cell::{Cell, CoreClass, Evidence, Measurement, Metric, Model, Outcome, Subject};
 use super::executor::Executor;
 use super::experiments::standing::{Crowd, memory, settle};
 use super::experiments::{
@@ -12,27 +14,33 @@ use super::experiments::{
 };
 use super::generator::{Load, Loaded};
 use super::machine::{Machine, look};
+use super::orphans::Orphans;
 use super::place::Placement;
 use super::proc::{kernel_memory_settled, listen_overflows};
 use super::sample::between;
 use super::server::{Options, Server};
+
+/// For how long a peer is watched before anything is measured.
+const PEER_WATCHED: Duration = Duration::from_secs(1);
 
 /// Measures on real servers.
 #[derive(Debug)]
 pub struct RealExecutor {
     program: PathBuf,
     placement: Placement,
+    /// `None` in a process that has other children as well.
+    orphans: Option<Orphans>,
 }
 
 impl RealExecutor {
     /// With this program as server and generator. The calling thread moves to the generator's cores.
     pub fn new(placement: Placement) -> io::Result<RealExecutor> {
-        Ok(RealExecutor { program: std::env::current_exe()?, placement })
+        Ok(RealExecutor { program: std::env::current_exe()?, placement, orphans: Some(Orphans::adopt()?) })
     }
 
     /// The same with another build of this program, for tests and benchmarks, whose own executable is another.
     pub fn with_program(program: PathBuf, placement: Placement) -> RealExecutor {
-        RealExecutor { program, placement }
+        RealExecutor { program, placement, orphans: None }
     }
 
     fn measure(&self, cell: &Cell, extent: Extent) -> Result<Measurement, String> {
@@ -40,26 +48,44 @@ impl RealExecutor {
         let kernel_before = if standing { kernel_memory_settled() } else { None };
         let (subject, options) = as_asked(cell);
         let cores = self.placement.server(cell.class);
-        let server = Server::start(&self.program, &subject, options, &self.placement, cores)?;
+        let mut server = Server::start(&self.program, &subject, options, &self.placement, cores)?;
+        let measured = self.measure_server(cell, extent, &server, kernel_before);
+        // Why it ended tells more than what its clients saw of it.
+        server.lives().and(measured)
+    }
+
+    fn measure_server(
+        &self,
+        cell: &Cell,
+        extent: Extent,
+        server: &Server,
+        kernel_before: Option<u64>,
+    ) -> Result<Measurement, String> {
         let measured_ms = cell.experiment.measured_ms(extent);
         match cell.experiment {
             Experiment::Wait => stalls::wait(server.addr()),
             Experiment::Few => stalls::few(server.addr(), cell.level),
-            Experiment::Many => standing::many(&server, kernel_before, measured_ms),
+            Experiment::Many => standing::many(server, kernel_before, measured_ms),
             Experiment::Idle => {
                 let crowd = Crowd::gather(server.addr(), cell.level)?;
                 settle(server.root());
                 // Before the active clients come: what they need is not the crowd's.
-                let silent = memory(Measurement::default(), &server, kernel_before);
-                let mut measurement = self.traffic(cell, extent, &server)?;
+                let silent = memory(Measurement::default(), server, kernel_before);
+                let mut measurement = self.traffic(cell, extent, server)?;
                 drop(crowd);
                 measurement.values.retain(|metric, _| cell.experiment.metrics().contains(metric));
                 measurement.values.extend(silent.values);
                 Ok(measurement)
             }
             Experiment::Churn | Experiment::Crowd | Experiment::Steady | Experiment::Bulk => {
-                self.traffic(cell, extent, &server)
+                self.traffic(cell, extent, server)
             }
+        }
+    }
+
+    fn end_orphans(&self) {
+        if let Some(orphans) = &self.orphans {
+            orphans.end();
         }
     }
 
@@ -79,8 +105,24 @@ impl Executor for RealExecutor {
         look(crate::sys::process::cores(), self.placement.told())
     }
 
+    fn check(&mut self, subject: &Subject) -> Result<(), String> {
+        let cores = self.placement.server(CoreClass::OneCore);
+        let started = Server::start(&self.program, subject, Options::default(), &self.placement, cores);
+        let checked = started.and_then(|mut server| {
+            // A command that leaves its server in the background ends soon after that one listens.
+            if subject.as_model().is_none() {
+                thread::sleep(PEER_WATCHED);
+            }
+            server.lives()
+        });
+        self.end_orphans();
+        checked
+    }
+
     fn run(&mut self, cell: &Cell, extent: Extent, _repeat: u32) -> Outcome {
-        match self.measure(cell, extent) {
+        let measured = self.measure(cell, extent);
+        self.end_orphans();
+        match measured {
             Ok(measurement) => Outcome::Measured(Box::new(measurement)),
             Err(why) => Outcome::Failed(why),
         }

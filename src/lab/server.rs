@@ -14,6 +14,8 @@ use nix::unistd::Pid;
 
 use super::cell::{Kind, Subject};
 use super::place::Placement;
+use crate::sys::process::end_with_parent;
+use crate::sys::signals::stops;
 
 /// How long a server may take until it listens.
 const START_MAX: Duration = Duration::from_secs(10);
@@ -23,6 +25,8 @@ const STOP_MAX: Duration = Duration::from_secs(3);
 const CHECK_MAX: Duration = Duration::from_secs(5);
 /// How often a state that nothing announces is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// How long is waited for a server's complaints, once it has ended.
+const COMPLAINTS_MAX: Duration = Duration::from_millis(500);
 /// What is kept of a server's complaints, in bytes, so that one that complains without end costs no memory.
 const COMPLAINTS_BYTES_MAX: u64 = 4096;
 
@@ -32,6 +36,7 @@ pub struct Server {
     child: Child,
     addr: SocketAddr,
     ending: Ending,
+    complaints: mpsc::Receiver<String>,
 }
 
 /// How a server is ended.
@@ -74,13 +79,15 @@ impl Server {
             }
             Kind::Peer { command } => Server::start_peer(command, placement, cores)?,
         };
-        server.check()?;
+        // One that ended tells why, better than its client can.
+        server.check().map_err(|why| server.lives().err().unwrap_or(why))?;
         Ok(server)
     }
 
     fn spawn(mut command: Command, placement: &Placement, cores: &[usize]) -> Result<Child, String> {
         // A group of its own: an interruption from the terminal is for the lab, which ends the run in order.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        end_with_parent(&mut command);
         placement.on(cores, || command.spawn()).map_err(|error| format!("not started: {error}"))
     }
 
@@ -88,15 +95,15 @@ impl Server {
         let mut child = Server::spawn(command, placement, cores)?;
         let complaints = keep_complaints(&mut child);
         let lines = listening_lines(&mut child);
-        let mut server =
-            Server { child, addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ending: Ending::Kill };
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut server = Server { child, addr, ending: Ending::Kill, complaints };
         // The channel ends with the server's output: a server that failed is not waited for.
         if let Ok(addr) = lines.recv_timeout(START_MAX) {
             server.addr = addr;
             return Ok(server);
         }
         server.kill();
-        Err(format!("does not listen: {}", complaints.recv().unwrap_or_default().trim()))
+        Err(server.complaining("does not listen"))
     }
 
     fn start_peer(command: &str, placement: &Placement, cores: &[usize]) -> Result<Server, String> {
@@ -106,18 +113,39 @@ impl Server {
         let mut child = Server::spawn(shell, placement, cores)?;
         let complaints = keep_complaints(&mut child);
         drain_output(&mut child);
-        let mut server = Server { child, addr, ending: Ending::Ask };
-        let deadline = Instant::now() + START_MAX;
+        let mut server = Server { child, addr, ending: Ending::Ask, complaints };
+        let (deadline, asked) = (Instant::now() + START_MAX, stops());
         while TcpStream::connect(addr).is_err() {
-            let ended = server.child.try_wait().ok().flatten();
-            if ended.is_some() || Instant::now() > deadline {
+            server.lives()?;
+            if stops() != asked {
+                return Err("interrupted".to_owned());
+            }
+            if Instant::now() > deadline {
                 server.kill();
-                let how = ended.map_or("does not listen".to_owned(), |status| status.to_string());
-                return Err(format!("{how}: {}", complaints.recv().unwrap_or_default().trim()));
+                return Err(server.complaining(&format!("does not listen after {} s", START_MAX.as_secs())));
             }
             thread::sleep(LOOK_EVERY);
         }
         Ok(server)
+    }
+
+    /// An error, for people, if what was started has ended.
+    pub fn lives(&mut self) -> Result<(), String> {
+        let Ok(Some(status)) = self.child.try_wait() else { return Ok(()) };
+        let background = match self.ending {
+            Ending::Ask if status.success() => "; a server that goes to the background cannot be measured",
+            _ => "",
+        };
+        Err(self.complaining(&format!("it ended ({status}){background}")))
+    }
+
+    /// What went wrong, and the last that it said itself. Whoever else holds its standard error is not waited for.
+    fn complaining(&self, what: &str) -> String {
+        let complaints = self.complaints.recv_timeout(COMPLAINTS_MAX).unwrap_or_default();
+        match complaints.trim() {
+            "" => what.to_owned(),
+            said => format!("{what}: {said}"),
+        }
     }
 
     /// Where it listens.

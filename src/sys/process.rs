@@ -173,6 +173,29 @@ pub fn tell(child: u32, what: Tell) -> io::Result<()> {
     }
 }
 
+/// Makes this process the parent of whoever below it loses its own (prctl(2), `PR_SET_CHILD_SUBREAPER`), so that one
+/// that goes to the background is still found. Elsewhere the system's first process gets them.
+#[cfg_attr(not(target_os = "linux"), allow(clippy::unnecessary_wraps))] // It can fail on Linux.
+pub fn adopt_orphans() -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    nix::sys::prctl::set_child_subreaper(true)?;
+    Ok(())
+}
+
+/// A program started by this command is sent SIGTERM when the thread that starts it ends, however that comes about: also by
+/// SIGKILL (prctl(2), `PR_SET_PDEATHSIG`). Elsewhere nothing tells it.
+pub fn end_with_parent(command: &mut std::process::Command) {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt;
+        let follow = || Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?);
+        // SAFETY: between fork and exec it makes one system call, and neither allocates nor locks.
+        unsafe { command.pre_exec(follow) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = command;
+}
+
 /// The cores on which this process may run, by number (`sched_getaffinity(2)`); empty where the system does not tell.
 #[cfg(target_os = "linux")]
 pub fn cores() -> Vec<usize> {
