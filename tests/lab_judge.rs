@@ -50,6 +50,20 @@ fn compared(
     Results::of(header, &runs)
 }
 
+/// What there is when a comparison is interrupted after so many repeats.
+fn interrupted(experiment: Experiment, extent: Extent, repeats: usize) -> Results {
+    let whole = compared(experiment, extent, |_, _, outcome| outcome);
+    let directory = tempfile::tempdir().unwrap();
+    let (cells, asked) = (whole.header.plan.cells().len(), std::cell::Cell::new(0));
+    // Asked before and after each run.
+    let stop = || asked.replace(asked.get() + 1) >= 2 * cells * repeats;
+    let mut executor = MockExecutor::default();
+    let raw = directory.path().join("raw.jsonl");
+    let runs = compare(&whole.header, &mut executor, &raw, &stop, &mut Unwatched).unwrap();
+    assert_eq!(runs.len(), cells * repeats);
+    Results::of(whole.header, &runs)
+}
+
 /// Compares with trouble in the reactor's cells alone.
 fn reactor_in_trouble(experiment: Experiment, trouble: fn(u32, &mut Measurement)) -> Results {
     compared(experiment, Extent::Full, move |cell, repeat, mut outcome| {
@@ -263,6 +277,80 @@ fn process_control_is_what_a_client_costs_beyond_the_iterative_server() {
     let process_control = |model| of(&results, model).summaries[&Metric::ProcessControlUs].median;
     assert!(process_control(Model::Iterative).abs() < 1e-9);
     assert!((process_control(Model::Fork) - 168.0).abs() < 8.0, "{}", process_control(Model::Fork));
+}
+
+#[test]
+fn a_difference_is_no_better_than_the_server_that_it_is_to() {
+    let results = compared(Experiment::Churn, Extent::Full, |cell, _, mut outcome| {
+        if let (Some(Model::Iterative), Outcome::Measured(measurement)) =
+            (cell.subject.as_model(), &mut outcome)
+        {
+            measurement.evidence.others_cpu = Some(0.5);
+        }
+        outcome
+    });
+    let fork = of(&results, Model::Fork);
+    assert_eq!(fork.verdict(Metric::ClientsPerS), Verdict::Valid);
+    assert_eq!(fork.verdict(Metric::ProcessControlUs), Verdict::Noisy, "{:?}", fork.doubted);
+    let table = oneloop::lab::export::table::render(&results, None);
+    assert!(
+        table.lines().any(|line| line.contains("fork") && line.contains(" NOISY ") && line.contains("VALID"))
+    );
+    assert!(table.contains("the iterative server, to which it is the difference, is NOISY"), "{table}");
+}
+
+#[test]
+fn beside_an_idle_crowd_a_busy_machine_spoils_times_and_not_memory() {
+    let results =
+        reactor_in_trouble(Experiment::Idle, |_, measurement| measurement.evidence.others_cpu = Some(1.4));
+    let reactor = of(&results, Model::Reactor);
+    assert_eq!(reactor.verdict(Metric::MemoryBytes), Verdict::Valid);
+    for metric in [Metric::CpuPerRequestUs, Metric::LatencyP99Us] {
+        assert_eq!(reactor.verdict(metric), Verdict::Noisy);
+        assert_eq!(of(&results, Model::Thread).verdict(metric), Verdict::Valid);
+    }
+    let report = oneloop::lab::export::html::render(&results);
+    assert!(report.contains("CPU per request is NOISY: other processes took 140 % of a core"));
+    let slope = results.slopes.iter().find(|slope| slope.subject.as_model() == Some(Model::Reactor)).unwrap();
+    assert_eq!(slope.judgement.verdict, Verdict::Valid);
+}
+
+#[test]
+fn a_full_comparison_believes_nothing_of_fewer_than_five_repeats() {
+    let results = compared(Experiment::Churn, Extent::Full, |cell, repeat, mut outcome| {
+        let unanswered_run = cell.subject.as_model() == Some(Model::Reactor) && repeat == 0;
+        if let (true, Outcome::Measured(measurement)) = (unanswered_run, &mut outcome) {
+            unanswered(measurement, 0.98);
+            measurement.evidence.others_cpu = Some(1.2);
+        }
+        outcome
+    });
+    assert_not_in_the_order(&results, "reactor");
+    for (extent, made, verdict) in [
+        (Extent::Full, 4, Verdict::Noisy),
+        (Extent::Full, 5, Verdict::Valid),
+        (Extent::Quick, 2, Verdict::Noisy),
+        (Extent::Quick, 3, Verdict::Valid),
+    ] {
+        let results = interrupted(Experiment::Churn, extent, made);
+        assert_eq!(of(&results, Model::Reactor).judgement.verdict, verdict, "{made} repeats of {extent:?}");
+    }
+}
+
+#[test]
+fn the_wait_of_a_client_that_gave_up_is_a_lower_bound() {
+    let results = reactor_in_trouble(Experiment::Few, |_, measurement| {
+        measurement.values.insert(Metric::WaitMaxMs, 2501.0);
+    });
+    let table = oneloop::lab::export::table::render(&results, None);
+    assert!(table.contains("\u{2265} 2.50 s"), "{table}");
+    assert!(
+        of(&results, Model::Reactor)
+            .judgement
+            .evidence
+            .join("; ")
+            .contains("listen queue overflowed 0 times")
+    );
 }
 
 #[test]

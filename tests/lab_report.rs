@@ -225,6 +225,40 @@ fn the_report_is_readable_in_light_in_dark_and_on_a_phone() {
 }
 
 #[test]
+fn raw_data_is_read_as_far_as_it_goes_and_never_guessed_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, runs) = compared(directory.path(), Extent::Quick);
+    let whole = fs::read(directory.path().join(export::RAW)).unwrap();
+    let cut = directory.path().join("cut.jsonl");
+    let read = |bytes: &[u8]| {
+        fs::write(&cut, bytes).unwrap();
+        raw::read(&cut).map(|(_, runs)| runs.len()).map_err(|error| error.to_string())
+    };
+    assert_eq!(read(&whole), Ok(runs.len()));
+    // Cut anywhere in the last line, also within a character that takes two bytes.
+    let last = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    let mut named = String::from_utf8(whole[last..].to_vec()).unwrap();
+    named = named.replace("\"name\":\"", "\"name\":\"\u{d7}");
+    let named = [&whole[..last], named.as_bytes()].concat();
+    assert_eq!(read(&named), Ok(runs.len()));
+    let cuts = (last..named.len() - 1).filter(|end| end.is_multiple_of(61) || named[*end] >= 0x80);
+    for end in cuts {
+        assert_eq!(read(&named[..end]), Ok(runs.len() - 1), "cut after {} bytes", end - last);
+    }
+    let header = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    for (bytes, why) in [
+        ([&whole[..last], b"{\"run\":\n", &whole[last..]].concat(), format!("line {}: ", runs.len() + 1)),
+        ([&whole[..], &whole[..]].concat(), format!("line {}: a second header", runs.len() + 2)),
+        (whole[header..].to_vec(), "no header".to_owned()),
+        (whole[..header / 2].to_vec(), "line 1: ".to_owned()),
+        (Vec::new(), "no header".to_owned()),
+        (b"\xff\xfe\n\n".to_vec(), "line 1: ".to_owned()),
+    ] {
+        assert!(read(&bytes).is_err_and(|error| error.contains(&why)), "{why}: {:?}", read(&bytes));
+    }
+}
+
+#[test]
 fn classes_of_cores_are_told_apart_everywhere() {
     let directory = tempfile::tempdir().unwrap();
     let classes = vec![CoreClass::OneCore, CoreClass::AllCores];

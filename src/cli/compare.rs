@@ -14,7 +14,7 @@ use crate::lab::executor::Executor;
 use crate::lab::experiments::{Experiment, Extent};
 use crate::lab::export;
 use crate::lab::place::Placement;
-use crate::lab::plan::{Plan, REPEATS_DEFAULT, REPEATS_QUICK, Step, subjects};
+use crate::lab::plan::{Plan, Step, subjects};
 use crate::lab::raw::{self, FORMAT, Header};
 use crate::lab::real::RealExecutor;
 use crate::lab::results::Results;
@@ -124,7 +124,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<(), Failure> {
 
 fn plan(args: &CompareArgs, placement: &Placement) -> Result<Plan, Failure> {
     let extent = if args.quick { Extent::Quick } else { Extent::Full };
-    let repeats_min = if args.quick { REPEATS_QUICK } else { REPEATS_DEFAULT };
+    let repeats_min = extent.repeats_min();
     let repeats = args.repeats.unwrap_or(repeats_min);
     if repeats < repeats_min {
         let quick = if args.quick { "" } else { "; with --quick, 3" };

@@ -122,6 +122,16 @@ pub struct Run {
     pub outcome: Outcome,
 }
 
+impl Run {
+    /// Its numbers, if it has any.
+    pub fn measured(&self) -> Option<&Measurement> {
+        match &self.outcome {
+            Outcome::Measured(measurement) => Some(measurement),
+            _ => None,
+        }
+    }
+}
+
 /// What came of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -114,7 +114,7 @@ fn orders(experiment: Experiment, class: CoreClass, metric: Metric, cells: &[&Ce
         let mut left_out = Vec::new();
         for result in cells.iter().filter(|result| result.cell.level == level) {
             let name = result.cell.subject.name.clone();
-            match (result.judgement.verdict, result.summaries.get(&metric)) {
+            match (result.verdict(metric), result.summaries.get(&metric)) {
                 (Verdict::Valid, Some(summary)) => standings.push(Standing { name, summary: *summary }),
                 (verdict, _) => left_out.push((name, verdict)),
             }
@@ -236,7 +236,7 @@ fn clear_orders<'a>(
     let valid = |name: &str, level: Option<u32>| {
         cells
             .iter()
-            .filter(|result| result.judgement.verdict == Verdict::Valid && result.cell.subject.name == name)
+            .filter(|result| result.verdict(metric) == Verdict::Valid && result.cell.subject.name == name)
             .filter(|result| level.is_none_or(|level| result.cell.level == level))
             .filter_map(|result| {
                 Some((result.cell.level, result.cell.subject.name.as_str(), *result.summaries.get(&metric)?))

@@ -5,26 +5,32 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, Errors, Evidence, Measurement, Metric, Outcome, Run};
-use super::experiments::Experiment;
+use super::experiments::{Experiment, PATIENCE_MS};
 use super::metric::{grouped, three_digits};
 use super::stats::{Summary, median};
 
-/// Repeats below which nothing is believed.
-pub const REPEATS_MIN: usize = 3;
-/// Half of the interval's width, relative to the median, above which a cell is noisy.
+/// Half of the interval's width, relative to the median, above which a cell is noisy: within it, two servers of which one
+/// is better by more than a third are told apart.
 pub const SPREAD_MAX: f64 = 0.15;
-/// Share of its cores from which a generator is taken to be the bound, if the server has cores to spare.
+/// Share of its cores from which a generator is taken to be the bound, if the server has cores to spare. Below 1 because
+/// the lab samples on the generator's core (up to 4 %), and interrupts are served there.
 pub const BUSY_FROM: f64 = 0.90;
-/// Share of the sends that an open loop may miss, or of the target that may remain unanswered.
+/// Share of the sends that an open loop may miss, or of the target that may remain unanswered: what is in flight at the
+/// end of a short run is less.
 pub const SHORTFALL_MAX: f64 = 0.03;
-/// How far throughput times latency may be from the requests in flight.
+/// How far throughput times latency may be from the requests in flight: requests across an end of the measured span count in
+/// one and not in the other, and with 10,000 clients they are some 5 % of all.
 pub const LITTLE_MAX: f64 = 0.10;
-/// Cores' worth of CPU that other processes may take.
+/// Cores' worth of CPU that other processes may take: were all of it taken from one side, repeats would still differ by less
+/// than [`SPREAD_MAX`].
 pub const OTHERS_MAX: f64 = 0.10;
 /// Threads that wait for a core, on average, from which the scheduler is why nothing was answered.
 pub const WAITED_FROM: f64 = 0.50;
-/// Share of the requests that may end in an error, and only make the cell noisy.
+/// Share of the requests that may end in an error, and only make the cell noisy: one client of a thousand.
 pub const ERRORS_MAX: f64 = 0.001;
+
+/// Runs with numbers below which runs that failed fail their cell.
+const MEASURED_MIN: usize = 3;
 
 /// What is said of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -68,8 +74,8 @@ pub struct Judgement {
 
 /// Judges a cell by all of its runs.
 ///
-/// `headline` is the summary of the experiment's first metric.
-pub fn judge(cell: &Cell, runs: &[&Run], headline: Option<&Summary>) -> Judgement {
+/// `headline` is the summary of the experiment's first metric; fewer repeats than `repeats_min` are not believed.
+pub fn judge(cell: &Cell, runs: &[&Run], headline: Option<&Summary>, repeats_min: u32) -> Judgement {
     let mut findings = Vec::new();
     let mut measured = Vec::new();
     for run in runs {
@@ -82,7 +88,7 @@ pub fn judge(cell: &Cell, runs: &[&Run], headline: Option<&Summary>) -> Judgemen
         }
     }
     let failed = findings.iter().filter(|(verdict, _)| *verdict == Verdict::Failed).count();
-    if failed > 0 && measured.len() >= REPEATS_MIN && failed * 2 < runs.len() {
+    if failed > 0 && measured.len() >= MEASURED_MIN && failed * 2 < runs.len() {
         // Enough is left to report, not enough to rank.
         for finding in &mut findings {
             finding.0 = Verdict::Noisy;
@@ -92,7 +98,7 @@ pub fn judge(cell: &Cell, runs: &[&Run], headline: Option<&Summary>) -> Judgemen
         findings.extend(measured.iter().filter_map(|measurement| unanswered(&measurement.evidence)));
         findings.extend(errors(cell.experiment, &measured));
         findings.extend(generator(cell.experiment, &measured));
-        findings.extend(quiet(cell.experiment, &measured, headline));
+        findings.extend(quiet(cell.experiment, &measured, headline, repeats_min));
     }
     conclude(cell.experiment, findings, &measured)
 }
@@ -217,10 +223,11 @@ fn quiet(
     experiment: Experiment,
     measured: &[&Measurement],
     headline: Option<&Summary>,
+    repeats_min: u32,
 ) -> Vec<(Verdict, String)> {
     let mut findings = Vec::new();
-    if measured.len() < REPEATS_MIN {
-        findings.push((Verdict::Noisy, format!("only {} of at least {REPEATS_MIN} repeats", measured.len())));
+    if measured.len() < repeats_min as usize {
+        findings.push((Verdict::Noisy, format!("only {} of at least {repeats_min} repeats", measured.len())));
     }
     if let Some(summary) = headline
         && summary.spread() > SPREAD_MAX
@@ -276,16 +283,20 @@ fn rates(measured: &[&Measurement]) -> String {
     format!("{} of {} per second", grouped(achieved), grouped(target))
 }
 
+/// Metrics of a cell that are to be believed less than the rest of it, and why. Beside an idle crowd memory is what it is,
+/// whatever other processes do; times are not.
+pub fn doubts(experiment: Experiment, runs: &[&Run]) -> Option<(&'static [Metric], String)> {
+    let measured: Vec<&Measurement> = runs.iter().filter_map(|run| run.measured()).collect();
+    let others = middle(&measured, |evidence| evidence.others_cpu).filter(|others| *others > OTHERS_MAX)?;
+    (experiment == Experiment::Idle).then(|| {
+        let times = &[Metric::CpuPerRequestUs, Metric::LatencyP99Us][..];
+        (times, format!("other processes took {} of a core", percent(others)))
+    })
+}
+
 /// What speaks for a cell that nothing speaks against.
 fn reassurance(experiment: Experiment, measured: &[&Measurement]) -> Vec<String> {
     let mut evidence = Vec::new();
-    let others = middle(measured, |evidence| evidence.others_cpu);
-    if let (Some(others), Experiment::Idle) = (others, experiment)
-        && others > OTHERS_MAX
-    {
-        // Memory is what it is; the rest of the row is not.
-        evidence.push(format!("for memory alone: other processes took {} of a core", percent(others)));
-    }
     if middle(measured, |evidence| evidence.target_per_s).is_some() {
         evidence.push(format!("achieved {}", rates(measured)));
     }
@@ -298,6 +309,11 @@ fn reassurance(experiment: Experiment, measured: &[&Measurement]) -> Vec<String>
     if let Some(ratio) = middle(measured, little) {
         evidence.push(format!("Little's law {}", three_digits(ratio)));
     }
+    let overflows: u64 =
+        measured.iter().filter_map(|measurement| measurement.evidence.listen_overflows).sum();
+    if overflows > 0 || experiment == Experiment::Few {
+        evidence.push(format!("listen queue overflowed {} times", grouped(overflows as f64)));
+    }
     evidence.push(format!("{} repeats", measured.len()));
     evidence
 }
@@ -306,7 +322,9 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
-/// The metrics of which a cell with this verdict tells only a lower bound.
-pub fn is_lower_bound(verdict: Verdict, metric: Metric) -> bool {
-    verdict == Verdict::GeneratorBound && metric.is_capacity()
+/// Whether a value of a cell with this verdict is only a lower bound: a capacity that the generator bounded, or the wait of
+/// a client that gave up.
+pub fn is_lower_bound(verdict: Verdict, metric: Metric, value: f64) -> bool {
+    (verdict == Verdict::GeneratorBound && metric.is_capacity())
+        || (metric == Metric::WaitMaxMs && value >= PATIENCE_MS as f64)
 }

@@ -10,13 +10,13 @@ pub enum Metric {
     WaitMs,
     /// Clients answered while all others still held their connections.
     ServedAtOnce,
-    /// Clients answered only after others had left.
+    /// Clients not answered while all others still held their connections: later, or never within their patience.
     KeptWaiting,
     /// Clients told no: refused, or closed without an answer.
     Refused,
     /// Clients whose connection the kernel dropped for want of room in the queue, so that it came late or never.
     Dropped,
-    /// The longest that a client waited for its answer.
+    /// The longest that a client waited for its answer; from its patience on a lower bound.
     WaitMaxMs,
     /// Clients per second, each with a connection of its own.
     ClientsPerS,

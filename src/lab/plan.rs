@@ -9,10 +9,6 @@ use super::experiments::{Experiment, Extent};
 
 /// Workers of the models that start them ahead, unless chosen: enough for every experiment but the bigger crowds.
 pub const WORKERS_DEFAULT: u32 = 64;
-/// Repeats of each cell, unless chosen: fewer give no interval worth the name.
-pub const REPEATS_DEFAULT: u32 = 5;
-/// Repeats of each cell in a quick look.
-pub const REPEATS_QUICK: u32 = 3;
 
 /// What is compared, and how thoroughly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -156,7 +152,7 @@ mod tests {
             classes: vec![CoreClass::OneCore],
             cores_all: 1,
             extent,
-            repeats: if extent == Extent::Quick { REPEATS_QUICK } else { REPEATS_DEFAULT },
+            repeats: extent.repeats_min(),
             seed,
         }
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 
 /// CPU time, in ns.
 pub type Nanos = u64;
@@ -140,14 +141,18 @@ pub fn tree_tasks(root: u32) -> Option<usize> {
     Some(tasks.sum())
 }
 
-/// Proportional set size of a process tree, in bytes: pages shared by n processes count as an n-th for each.
+/// Proportional set size of a process tree, in bytes: pages shared by n processes count as an n-th for each. `None` where
+/// one of its processes does not tell, as another user's: a part would pass for the whole.
 pub fn tree_memory_bytes(root: u32) -> Option<u64> {
     let sizes = tree(root)?.into_iter().map(|(pid, _)| {
-        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-        kib_of(&rollup, "Pss:").unwrap_or(0) << 10
+        match fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) {
+            Ok(rollup) => Some(kib_of(&rollup, "Pss:").unwrap_or(0) << 10),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+            // It has ended meanwhile, and has no memory any more.
+            Err(_) => Some(0),
+        }
     });
-    let bytes: u64 = sizes.sum();
-    (bytes > 0).then_some(bytes)
+    sizes.sum::<Option<u64>>().filter(|bytes| *bytes > 0)
 }
 
 /// Kernel memory of the whole machine that clients and servers can cost: slabs that are not just cache, stacks, page

@@ -74,27 +74,35 @@ impl Journal {
 
 /// Reads raw data. A last line that is cut is left out; any other wrong line is an error that names it.
 pub fn read(path: &Path) -> io::Result<(Header, Vec<Run>)> {
+    let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
     let mut header = None;
     let mut runs = Vec::new();
-    let mut wrong: Option<String> = None;
-    for (at, line) in BufReader::new(File::open(path)?).lines().enumerate() {
+    let mut unread: Option<String> = None;
+    // As bytes: a line may be cut within a character.
+    for (at, line) in BufReader::new(File::open(path)?).split(b'\n').enumerate() {
         let line = line?;
-        if let Some(wrong) = wrong {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, wrong));
+        if let Some(unread) = unread {
+            return Err(wrong(unread));
         }
-        match serde_json::from_str(&line) {
-            Ok(LineIn::Header(found)) if found.format == FORMAT => header = Some(*found),
-            Ok(LineIn::Header(found)) => {
-                let why = format!("format {} of raw data; this version reads {FORMAT}", found.format);
-                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        match serde_json::from_slice(&line) {
+            Ok(LineIn::Header(found)) if found.format != FORMAT => {
+                return Err(wrong(format!(
+                    "format {} of raw data; this version reads {FORMAT}",
+                    found.format
+                )));
+            }
+            Ok(LineIn::Header(found)) if header.is_none() && runs.is_empty() => header = Some(*found),
+            Ok(LineIn::Header(_)) => {
+                return Err(wrong(format!(
+                    "line {}: a second header; each comparison is read alone",
+                    at + 1
+                )));
             }
             Ok(LineIn::Run(run)) => runs.push(*run),
-            Err(error) => wrong = Some(format!("line {}: {error}", at + 1)),
+            Err(error) => unread = Some(format!("line {}: {error}", at + 1)),
         }
     }
-    let header = header.ok_or_else(|| {
-        let why = wrong.unwrap_or_else(|| "no header: this is no raw data of `oneloop compare`".to_owned());
-        io::Error::new(io::ErrorKind::InvalidData, why)
-    })?;
-    Ok((header, runs))
+    let none =
+        || wrong(unread.unwrap_or_else(|| "no header: this is no raw data of `oneloop compare`".to_owned()));
+    Ok((header.ok_or_else(none)?, runs))
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::cell::{Cell, CoreClass, Kind, Measurement, Metric, Model, Outcome, Run, Subject};
+use super::cell::{Cell, CoreClass, Kind, Metric, Model, Outcome, Run, Subject};
 use super::experiments::Experiment;
-use super::judge::{Judgement, SPREAD_MAX, Verdict, judge};
+use super::judge::{Judgement, SPREAD_MAX, Verdict, doubts, judge};
 use super::raw::Header;
 use super::stats::{Summary, slope};
 
@@ -34,6 +34,18 @@ pub struct CellResult {
     pub summaries: BTreeMap<Metric, Summary>,
     /// Whether to believe it.
     pub judgement: Judgement,
+    /// What of a cell that is VALID is not to be believed all the same, and why.
+    pub doubted: BTreeMap<Metric, String>,
+}
+
+impl CellResult {
+    /// Whether to believe one of its metrics.
+    pub fn verdict(&self, metric: Metric) -> Verdict {
+        match self.judgement.verdict {
+            Verdict::Valid if self.doubted.contains_key(&metric) => Verdict::Noisy,
+            verdict => verdict,
+        }
+    }
 }
 
 /// How a metric grows per unit of the level.
@@ -58,7 +70,10 @@ impl Results {
     pub fn of(header: Header, runs: &[Run]) -> Results {
         let runs = with_process_control(runs);
         let planned = header.plan.cells();
-        let cells: Vec<CellResult> = planned.iter().filter_map(|cell| summarize(cell, &runs)).collect();
+        let repeats_min = header.plan.extent.repeats_min();
+        let mut cells: Vec<CellResult> =
+            planned.iter().filter_map(|cell| summarize(cell, &runs, repeats_min)).collect();
+        doubt_process_control(&mut cells);
         let slopes = slopes(&planned, &runs, &cells);
         let runs_planned = planned.len() as u32 * header.plan.repeats;
         Results { header, cells, slopes, runs_planned, runs_made: runs.len() as u32 }
@@ -102,27 +117,41 @@ impl Results {
 }
 
 /// A cell without any run is not told: an interrupted comparison has such.
-fn summarize(cell: &Cell, runs: &[Run]) -> Option<CellResult> {
+fn summarize(cell: &Cell, runs: &[Run], repeats_min: u32) -> Option<CellResult> {
     let runs: Vec<&Run> = runs.iter().filter(|run| run.cell == *cell).collect();
     if runs.is_empty() {
         return None;
     }
     let mut values: BTreeMap<Metric, Vec<f64>> = BTreeMap::new();
-    for measurement in runs.iter().filter_map(|run| measured(run)) {
+    for measurement in runs.iter().filter_map(|run| run.measured()) {
         for (metric, value) in &measurement.values {
             values.entry(*metric).or_default().push(*value);
         }
     }
     let summaries: BTreeMap<Metric, Summary> =
         values.iter().filter_map(|(metric, values)| Some((*metric, Summary::of(values)?))).collect();
-    let judgement = judge(cell, &runs, summaries.get(&cell.experiment.headline()));
-    Some(CellResult { cell: cell.clone(), summaries, judgement })
+    let judgement = judge(cell, &runs, summaries.get(&cell.experiment.headline()), repeats_min);
+    let doubted = doubts(cell.experiment, &runs)
+        .map(|(metrics, why)| metrics.iter().map(|metric| (*metric, why.clone())).collect());
+    Some(CellResult { cell: cell.clone(), summaries, judgement, doubted: doubted.unwrap_or_default() })
 }
 
-fn measured(run: &Run) -> Option<&Measurement> {
-    match &run.outcome {
-        Outcome::Measured(measurement) => Some(measurement),
-        _ => None,
+/// A difference is as good as both of its sides.
+fn doubt_process_control(cells: &mut [CellResult]) {
+    let baselines: Vec<(CoreClass, u32, Verdict)> = cells
+        .iter()
+        .filter(|result| result.cell.experiment == Experiment::Churn)
+        .filter(|result| result.cell.subject.as_model() == Some(Model::Iterative))
+        .map(|result| (result.cell.class, result.cell.level, result.judgement.verdict))
+        .filter(|(.., verdict)| *verdict != Verdict::Valid)
+        .collect();
+    for (class, level, verdict) in baselines {
+        let beside =
+            cells.iter_mut().filter(|result| (result.cell.class, result.cell.level) == (class, level));
+        for result in beside.filter(|result| result.summaries.contains_key(&Metric::ProcessControlUs)) {
+            let why = format!("the iterative server, to which it is the difference, is {verdict}");
+            result.doubted.insert(Metric::ProcessControlUs, why);
+        }
     }
 }
 
@@ -134,7 +163,7 @@ fn with_process_control(runs: &[Run]) -> Vec<Run> {
         .filter(|run| run.cell.experiment == Experiment::Churn)
         .filter(|run| run.cell.subject.as_model() == Some(Model::Iterative))
         .filter_map(|run| {
-            let cpu_us = measured(run)?.values.get(&Metric::CpuPerClientUs)?;
+            let cpu_us = run.measured()?.values.get(&Metric::CpuPerClientUs)?;
             Some(((run.cell.class, run.cell.level, run.repeat), *cpu_us))
         })
         .collect();
@@ -180,7 +209,7 @@ fn slope_of(cell: &Cell, metric: Metric, runs: &[Run], cells: &[CellResult]) -> 
     };
     let mut points: BTreeMap<u32, Vec<(f64, f64)>> = BTreeMap::new();
     for run in runs.iter().filter(|run| same(&run.cell)) {
-        if let Some(value) = measured(run).and_then(|measurement| measurement.values.get(&metric)) {
+        if let Some(value) = run.measured().and_then(|measurement| measurement.values.get(&metric)) {
             points.entry(run.repeat).or_default().push((f64::from(run.cell.level), *value));
         }
     }

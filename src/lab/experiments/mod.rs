@@ -42,6 +42,22 @@ pub enum Extent {
     Quick,
 }
 
+/// Repeats of each cell below which it is not believed: the ranges of two servers that are alike are apart once in 126 times
+/// with five repeats each.
+pub const REPEATS_MIN: u32 = 5;
+/// The same of a quick look, which puts nobody in an order: with three it is once in 10.
+pub const REPEATS_MIN_QUICK: u32 = 3;
+
+impl Extent {
+    /// Repeats of each cell, unless more were chosen; with fewer nothing is believed.
+    pub fn repeats_min(self) -> u32 {
+        match self {
+            Extent::Full => REPEATS_MIN,
+            Extent::Quick => REPEATS_MIN_QUICK,
+        }
+    }
+}
+
 /// Clients that hold a connection each in `steady`; models with workers need as many.
 pub const STEADY_CLIENTS: u32 = 16;
 /// Clients at once in `churn`.
@@ -52,6 +68,9 @@ pub const FEW_COPIES: u32 = 4;
 pub const FEW_BACKLOG: u32 = 16;
 /// How long each client of `few` holds its connection, in ms.
 pub const FEW_HOLD_MS: u64 = 300;
+/// When a client of `wait` and `few` gives up, in ms: enough for a dropped connection's second attempt, which comes after a
+/// second (RFC 6298, section 2), to be answered.
+pub const PATIENCE_MS: u64 = 2500;
 /// How long the first client of `wait` stalls, in ms.
 pub const WAIT_STALL_MS: u64 = 500;
 /// The request of all experiments but `bulk`, in bytes.
@@ -126,7 +145,9 @@ impl Experiment {
             ),
             Experiment::Few => format!(
                 "Clients arrive at once; each sends {REQUEST_BYTES} bytes, reads its answer and holds the connection \
-                 for {FEW_HOLD_MS} ms. {FEW_COPIES} copies where there are copies; a listen queue of {FEW_BACKLOG}."
+                 for {FEW_HOLD_MS} ms; who has none after {PATIENCE_MS} ms gives up, so that a longer wait is told as \
+                 \u{2265}. Dropped are those whose connection was not made at the first attempt, for want of room in the \
+                 queue. {FEW_COPIES} copies where there are copies; a listen queue of {FEW_BACKLOG}."
             ),
             Experiment::Many => "Servers with that many copies, started and left alone: the proportional set size \
                  of the whole process tree, the kernel's memory apart, and CPU time over a second without a request."

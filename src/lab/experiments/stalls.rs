@@ -6,13 +6,10 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{FEW_HOLD_MS, REQUEST_BYTES, WAIT_STALL_MS};
+use super::{FEW_HOLD_MS, PATIENCE_MS, REQUEST_BYTES, WAIT_STALL_MS};
 use crate::lab::cell::{Errors, Evidence, Measurement, Metric};
 use crate::lab::proc::listen_overflows;
 
-/// When a client of these experiments gives up, in ms: enough for a dropped connection's second attempt, which comes
-/// after a second (RFC 6298, section 2), to be answered.
-const PATIENCE_MS: u64 = 2500;
 /// A connection that took as long as this was dropped at its first attempt.
 const DROPPED_FROM_MS: u64 = 900;
 /// An answer within this time came while all others held their connections.

@@ -1,5 +1,6 @@
 //! The report: one HTML file that needs nothing else, readable in light and dark, on a phone and in print.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::looks::Looks;
@@ -8,7 +9,7 @@ use super::svg::{escape, swatch};
 use crate::lab::cell::{CoreClass, Metric, Subject};
 use crate::lab::decision::{Crossover, Decision, decide};
 use crate::lab::experiments::{Experiment, Extent};
-use crate::lab::judge::{Judgement, Verdict};
+use crate::lab::judge::{self, Judgement, Verdict};
 use crate::lab::metric::bytes;
 use crate::lab::results::{CellResult, Results, Slope};
 use crate::lab::stats::Summary;
@@ -221,6 +222,7 @@ fn legend(html: &mut String, experiment: Experiment, cells: &[&CellResult], look
         ] {
             let _ = write!(html, "<li><span class=\"key {class}\"></span>{name}</li>");
         }
+        html.push_str("<li class=\"soft\">pale: not VALID</li>");
     } else {
         let mut told: Vec<&Subject> = Vec::new();
         for result in cells.iter().filter(|result| !result.summaries.is_empty()) {
@@ -239,12 +241,13 @@ fn legend(html: &mut String, experiment: Experiment, cells: &[&CellResult], look
     html.push_str("</ul>");
 }
 
-fn value_cell(html: &mut String, metric: Metric, summary: Option<&Summary>, judgement: &Judgement) {
+/// A value with its interval, in a row with this judgement.
+fn value_cell(html: &mut String, metric: Metric, summary: Option<&Summary>, verdict: Verdict, row: Verdict) {
     let Some(summary) = summary else {
         html.push_str("<td class=\"n\">\u{2013}</td>");
         return;
     };
-    let _ = write!(html, "<td class=\"n\">{}", plots::told(metric, summary, judgement.verdict));
+    let _ = write!(html, "<td class=\"n\">{}", plots::told(metric, summary, verdict));
     if summary.high > summary.low {
         let _ = write!(
             html,
@@ -252,6 +255,9 @@ fn value_cell(html: &mut String, metric: Metric, summary: Option<&Summary>, judg
             metric.format(summary.low),
             metric.format(summary.high)
         );
+    }
+    if verdict != row {
+        let _ = write!(html, "<span class=\"verdict {verdict}\">{verdict}</span>");
     }
     html.push_str("</td>");
 }
@@ -279,8 +285,10 @@ fn slope_table(html: &mut String, experiment: Experiment, slopes: &[&Slope]) {
         let kernel =
             slopes.iter().find(|other| other.metric == Metric::KernelBytes && other.subject == slope.subject);
         let _ = write!(html, "<tr><td>{}</td>", escape(&slope.subject.name));
-        value_cell(html, Metric::MemoryBytes, Some(&slope.summary), &slope.judgement);
-        value_cell(html, Metric::KernelBytes, kernel.map(|kernel| &kernel.summary), &slope.judgement);
+        let row = slope.judgement.verdict;
+        value_cell(html, Metric::MemoryBytes, Some(&slope.summary), row, row);
+        let verdict = kernel.map_or(row, |kernel| kernel.judgement.verdict);
+        value_cell(html, Metric::KernelBytes, kernel.map(|kernel| &kernel.summary), verdict, row);
         let mut judgement = slope.judgement.clone();
         if let Some(kernel) = kernel.filter(|kernel| kernel.judgement.verdict != judgement.verdict) {
             let why = kernel.judgement.evidence.join("; ");
@@ -317,30 +325,63 @@ fn cell_table(html: &mut String, experiment: Experiment, cells: &[&CellResult]) 
         }
         let _ = write!(html, "<tr><td>{}</td>", escape(&result.cell.subject.name));
         for metric in metrics {
-            value_cell(html, *metric, result.summaries.get(metric), &result.judgement);
+            let verdicts = (result.verdict(*metric), result.judgement.verdict);
+            value_cell(html, *metric, result.summaries.get(metric), verdicts.0, verdicts.1);
         }
-        judgement_cell(html, &result.judgement);
+        let mut judgement = result.judgement.clone();
+        for (metric, why) in result.doubted.iter().filter(|_| judgement.verdict == Verdict::Valid) {
+            judgement.evidence.push(format!("{} is NOISY: {why}", metric.label()));
+        }
+        judgement_cell(html, &judgement);
         html.push_str("</tr>");
     }
     html.push_str("</tbody></table></div>");
 }
 
+/// With what probability the intervals cover the true median, for each number of repeats that there is.
+fn coverages(results: &Results) -> String {
+    let summaries = results.cells.iter().flat_map(|result| result.summaries.values());
+    let by_repeats: BTreeMap<u32, f64> = summaries.map(|summary| (summary.n, summary.coverage)).collect();
+    let told: Vec<String> = by_repeats
+        .iter()
+        .rev()
+        .map(|(repeats, coverage)| format!("{:.1} % with {repeats} repeats", coverage * 100.0))
+        .collect();
+    if told.is_empty() {
+        return String::new();
+    }
+    format!(", between which the true median lies with a probability of {}", told.join(", "))
+}
+
 fn reading(html: &mut String, results: &Results) {
-    let coverage =
-        results.cells.iter().flat_map(|result| result.summaries.values()).map(|summary| summary.coverage);
-    let coverage = coverage.fold(0.0, f64::max) * 100.0;
     let _ = write!(
         html,
         "<section id=\"reading\"><p class=\"kicker\">how to read</p><h2>What the words mean</h2><p class=\"method\">\
          Each value is the median of the repeats; below it stand the ends of its interval, two of the repeats \
-         themselves, between which the true median lies with a probability of {coverage:.1} %, whatever the \
-         distribution. Servers were started afresh for each run, all cells once in a random order, then again in \
-         another.</p><dl>"
+         themselves{}, whatever the distribution. Servers were started afresh for each run, all cells once in a random \
+         order, then again in another.</p><dl>",
+        coverages(results)
+    );
+    let share = |limit: f64| format!("{:.0} %", limit * 100.0);
+    let noisy = format!(
+        "half of the interval is more than {} of the median, other processes took more than {} of a core, throughput \
+         \u{d7} latency is more than {} off the requests in flight (Little's law), there are fewer than {} repeats, or there \
+         were errors; beside a single value: that value alone",
+        share(judge::SPREAD_MAX),
+        share(judge::OTHERS_MAX),
+        share(judge::LITTLE_MAX),
+        results.header.plan.extent.repeats_min()
+    );
+    let bound = format!(
+        "the generator was the limit: its core was busy for {} or more and the server's was not, or it missed more than {} of \
+         its sends; a throughput is a lower bound, marked \u{2265}",
+        share(judge::BUSY_FROM),
+        share(judge::SHORTFALL_MAX)
     );
     let words = [
         ("VALID", "nothing speaks against it; the only one that takes part in an order"),
-        ("NOISY", "the repeats differ, or other processes were busy, or throughput and latency disagree"),
-        ("GENERATOR-BOUND", "the generator was the limit: a throughput is a lower bound, marked \u{2265}"),
+        ("NOISY", &noisy),
+        ("GENERATOR-BOUND", &bound),
         ("PORT-STARVED", "the generator ran out of local ports or descriptors"),
         ("UNSUPPORTED", "the server cannot do this, by its nature"),
         ("FAILED", "it should have worked and did not"),

@@ -5,7 +5,7 @@ use super::scale::Scale;
 use super::svg::{self, Bar, Point, Series};
 use crate::lab::cell::{Metric, Subject};
 use crate::lab::experiments::Experiment;
-use crate::lab::judge::{Judgement, Verdict, is_lower_bound};
+use crate::lab::judge::{Verdict, is_lower_bound};
 use crate::lab::results::{CellResult, Slope};
 use crate::lab::stats::Summary;
 
@@ -60,15 +60,14 @@ fn at_level<'a>(cells: &[&'a CellResult], level: u32) -> Vec<&'a CellResult> {
     cells.iter().copied().filter(|result| result.cell.level == level).collect()
 }
 
-fn point(x: f64, metric: Metric, summary: &Summary, judgement: &Judgement, name: &str) -> Point {
+fn point(x: f64, metric: Metric, summary: &Summary, verdict: Verdict, name: &str) -> Point {
     let title = format!(
-        "{name}: {} ({} \u{2013} {}), {}",
+        "{name}: {} ({} \u{2013} {}), {verdict}",
         metric.format(summary.median),
         metric.format(summary.low),
-        metric.format(summary.high),
-        judgement.verdict
+        metric.format(summary.high)
     );
-    let valid = judgement.verdict == Verdict::Valid;
+    let valid = verdict == Verdict::Valid;
     Point { x, y: summary.median, low: summary.low, high: summary.high, valid, title }
 }
 
@@ -86,7 +85,13 @@ fn over_levels(metric: Metric, cells: &[&CellResult], looks: &Looks<'_>, log: bo
             let mine = cells.iter().filter(|result| result.cell.subject == *subject);
             let points = mine.filter_map(|result| {
                 let summary = result.summaries.get(&metric)?;
-                Some(point(f64::from(result.cell.level), metric, summary, &result.judgement, &subject.name))
+                Some(point(
+                    f64::from(result.cell.level),
+                    metric,
+                    summary,
+                    result.verdict(metric),
+                    &subject.name,
+                ))
             });
             Series { name: subject.name.clone(), look: looks.look(subject), points: points.collect() }
         })
@@ -111,12 +116,12 @@ fn over_levels(metric: Metric, cells: &[&CellResult], looks: &Looks<'_>, log: bo
 
 /// A bar a subject.
 fn one_level(title: &str, metric: Metric, cells: &[&CellResult], looks: &Looks<'_>) -> Option<String> {
-    let rows: Vec<(&Subject, Option<&Summary>, &Judgement)> = cells
+    let rows: Vec<(&Subject, Option<&Summary>, Verdict)> = cells
         .iter()
-        .map(|result| (&result.cell.subject, result.summaries.get(&metric), &result.judgement))
-        .filter(|(_, _, judgement)| judgement.verdict != Verdict::Unsupported)
+        .map(|result| (&result.cell.subject, result.summaries.get(&metric), result.verdict(metric)))
+        .filter(|(_, _, verdict)| *verdict != Verdict::Unsupported)
         // A metric that only some subjects have by definition gets no empty rows.
-        .filter(|(_, summary, judgement)| summary.is_some() || judgement.verdict != Verdict::Valid)
+        .filter(|(_, summary, verdict)| summary.is_some() || *verdict != Verdict::Valid)
         .collect();
     bars(title, metric, &rows, looks)
 }
@@ -124,7 +129,7 @@ fn one_level(title: &str, metric: Metric, cells: &[&CellResult], looks: &Looks<'
 fn bars(
     title: &str,
     metric: Metric,
-    rows: &[(&Subject, Option<&Summary>, &Judgement)],
+    rows: &[(&Subject, Option<&Summary>, Verdict)],
     looks: &Looks<'_>,
 ) -> Option<String> {
     let values =
@@ -132,15 +137,15 @@ fn bars(
     let scale = Scale::of_metric(metric, values);
     let rows: Vec<Bar> = rows
         .iter()
-        .map(|(subject, summary, judgement)| {
+        .map(|(subject, summary, verdict)| {
             let told = match summary {
-                Some(summary) => told(metric, summary, judgement.verdict),
-                None => judgement.verdict.to_string(),
+                Some(summary) => told(metric, summary, *verdict),
+                None => verdict.to_string(),
             };
             Bar {
                 name: subject.name.clone(),
                 look: looks.look(subject),
-                point: summary.map(|summary| point(0.0, metric, summary, judgement, &subject.name)),
+                point: summary.map(|summary| point(0.0, metric, summary, *verdict, &subject.name)),
                 told,
             }
         })
@@ -164,7 +169,7 @@ pub fn told(metric: Metric, summary: &Summary, verdict: Verdict) -> String {
     if is_below_noise(metric, summary) {
         return BELOW_NOISE.to_owned();
     }
-    let bound = if is_lower_bound(verdict, metric) { "\u{2265} " } else { "" };
+    let bound = if is_lower_bound(verdict, metric, summary.median) { "\u{2265} " } else { "" };
     format!("{bound}{}", metric.format(summary.median))
 }
 
@@ -179,10 +184,10 @@ fn standing(
     let mut plots = Vec::new();
     plots.extend(over_levels(Metric::MemoryBytes, cells, looks, false));
     for (metric, what) in [(Metric::MemoryBytes, "Memory"), (Metric::KernelBytes, "Kernel memory")] {
-        let rows: Vec<(&Subject, Option<&Summary>, &Judgement)> = slopes
+        let rows: Vec<(&Subject, Option<&Summary>, Verdict)> = slopes
             .iter()
             .filter(|slope| slope.metric == metric)
-            .map(|slope| (&slope.subject, Some(&slope.summary), &slope.judgement))
+            .map(|slope| (&slope.subject, Some(&slope.summary), slope.judgement.verdict))
             .collect();
         plots.extend(bars(&format!("{what} per {each}"), metric, &rows, looks));
     }
@@ -204,13 +209,17 @@ fn few(cells: &[&CellResult]) -> Vec<String> {
     levels(cells)
         .into_iter()
         .filter_map(|level| {
-            let rows: Vec<(String, Vec<f64>)> = at_level(cells, level)
+            let rows: Vec<svg::StackedRow> = at_level(cells, level)
                 .into_iter()
                 .filter(|result| !result.summaries.is_empty())
                 .map(|result| {
                     let value =
                         |metric| result.summaries.get(metric).map_or(0.0, |summary: &Summary| summary.median);
-                    (result.cell.subject.name.clone(), metrics.iter().map(value).collect())
+                    svg::StackedRow {
+                        name: result.cell.subject.name.clone(),
+                        parts: metrics.iter().map(value).collect(),
+                        valid: result.judgement.verdict == Verdict::Valid,
+                    }
                 })
                 .collect();
             let title = format!("{level} clients arrive at once");

@@ -279,17 +279,28 @@ fn bar(
     svg.push_str("</g>");
 }
 
-/// A row of a stacked bar: the subject and its parts, in the order of `parts` of [`stacked`].
-pub type StackedRow = (String, Vec<f64>);
+/// A row of a stacked bar.
+#[derive(Clone, Debug)]
+pub struct StackedRow {
+    /// The subject.
+    pub name: String,
+    /// In the order of `parts` of [`stacked`].
+    pub parts: Vec<f64>,
+    /// Whether the cell is VALID; others are drawn pale.
+    pub valid: bool,
+}
 
-/// Bars whose parts add up to `total`; `parts` are names and CSS classes.
+/// Bars whose parts add up to `total`, or to more: medians of parts need not add up as the parts of one run do. `parts` are
+/// names and CSS classes.
 pub fn stacked(title: &str, total: f64, parts: &[(&str, &str)], rows: &[StackedRow]) -> String {
     const NAME: f64 = 118.0;
     let height = 24.0 + ROW * rows.len() as f64 + 4.0;
     let (left, right) = (NAME, WIDTH - 8.0);
     let mut svg = open(title, height);
     let _ = write!(svg, r#"<text class="t" x="0" y="12">{}</text>"#, escape(title));
-    for (at, (name, values)) in rows.iter().enumerate() {
+    let total = rows.iter().map(|row| row.parts.iter().sum()).fold(total, f64::max);
+    for (at, StackedRow { name, parts: values, valid }) in rows.iter().enumerate() {
+        let pale = if *valid { "" } else { " pale" };
         let top = 24.0 + ROW * at as f64 + 4.0;
         let _ = write!(
             svg,
@@ -306,13 +317,13 @@ pub fn stacked(title: &str, total: f64, parts: &[(&str, &str)], rows: &[StackedR
             }
             let _ = write!(
                 svg,
-                r#"<rect class="{class}" x="{from:.1}" y="{top:.1}" width="{:.1}" height="18"><title>{part}: {value:.0}</title></rect>"#,
+                r#"<rect class="{class}{pale}" x="{from:.1}" y="{top:.1}" width="{:.1}" height="18"><title>{part}: {value:.0}</title></rect>"#,
                 (width - 1.0).max(0.5)
             );
             if width > 20.0 {
                 let _ = write!(
                     svg,
-                    r#"<text class="in {class}-in m" x="{:.1}" y="{:.1}">{value:.0}</text>"#,
+                    r#"<text class="in {class}-in{pale}-in m" x="{:.1}" y="{:.1}">{value:.0}</text>"#,
                     from + width / 2.0,
                     top + 13.0
                 );

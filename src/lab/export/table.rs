@@ -11,6 +11,7 @@ use crate::lab::experiments::{Experiment, Extent};
 use crate::lab::judge::Verdict;
 use crate::lab::metric::Metric;
 use crate::lab::results::{CellResult, Results};
+use crate::lab::stats::Summary;
 
 /// Renders every experiment; `width` in characters, `None` for as wide as it needs.
 pub fn render(results: &Results, width: Option<u16>) -> String {
@@ -22,6 +23,8 @@ pub fn render(results: &Results, width: Option<u16>) -> String {
         "{quick}{} repeats, seed {}; {}",
         plan.repeats, plan.seed, results.header.machine.placement
     );
+    let _ =
+        writeln!(text, "medians; \u{b1} is half of the interval of the repeats: {}", interval(plan.repeats));
     for &experiment in &plan.experiments {
         for &class in &plan.classes {
             let cells = results.of_experiment(experiment, class);
@@ -30,7 +33,7 @@ pub fn render(results: &Results, width: Option<u16>) -> String {
                 if cells.iter().any(|result| result.judgement.verdict != Verdict::Unsupported) {
                     let _ = writeln!(text, "{}", cell_table(experiment, &cells, width));
                 }
-                differences(&mut text, &cells);
+                remarks(&mut text, &cells);
                 for line in results.unsupported(experiment, class) {
                     let _ = writeln!(text, "UNSUPPORTED: {line}");
                 }
@@ -47,6 +50,18 @@ pub fn render(results: &Results, width: Option<u16>) -> String {
             writeln!(text, "interrupted: {} of {} runs were made", results.runs_made, results.runs_planned);
     }
     text
+}
+
+/// What the interval of so many repeats is.
+fn interval(repeats: u32) -> String {
+    let places: Vec<f64> = (1..=repeats).map(f64::from).collect();
+    let Some(summary) = Summary::of(&places) else { return "there are none".to_owned() };
+    let ends = if summary.low <= 1.0 {
+        "the least and the greatest".to_owned()
+    } else {
+        format!("number {:.0} from below and from above", summary.low)
+    };
+    format!("{ends}, between which the true median lies with {:.1} %", summary.coverage * 100.0)
 }
 
 /// A line below the head and none between rows, so that a page holds an experiment.
@@ -87,7 +102,8 @@ fn cell_table(experiment: Experiment, cells: &[&CellResult], width: Option<u16>)
                     spread if spread >= 0.005 => format!(" \u{b1}{:.0}%", spread * 100.0),
                     _ => String::new(),
                 };
-                format!("{}{spread}", told(*metric, summary, verdict))
+                let alone = if result.verdict(*metric) == verdict { "" } else { " NOISY" };
+                format!("{}{spread}{alone}", told(*metric, summary, verdict))
             }))
         }));
         let why = result.judgement.evidence.first().filter(|_| verdict != Verdict::Valid);
@@ -97,16 +113,21 @@ fn cell_table(experiment: Experiment, cells: &[&CellResult], width: Option<u16>)
     table
 }
 
-/// What a difference means that is no number, or less than nothing.
-fn differences(text: &mut String, cells: &[&CellResult]) {
+/// What a difference means that is no number, or less than nothing; and what a value that is not to be believed alone.
+fn remarks(text: &mut String, cells: &[&CellResult]) {
     let metric = Metric::ProcessControlUs;
     let label = metric.label();
+    let believed = || cells.iter().filter(|result| result.verdict(metric) == Verdict::Valid);
     let summaries = || cells.iter().filter_map(|result| result.summaries.get(&metric));
     if summaries().any(|summary| is_below_noise(metric, summary)) {
         let _ = writeln!(text, "{BELOW_NOISE}: {label} is a difference, and its interval has 0 in it");
     }
-    if summaries().any(|summary| summary.high < 0.0) {
+    if believed().filter_map(|result| result.summaries.get(&metric)).any(|summary| summary.high < 0.0) {
         let _ = writeln!(text, "less than 0: {label} is a difference, and the iterative server takes more");
+    }
+    let doubted = cells.iter().filter(|result| result.judgement.verdict == Verdict::Valid);
+    if let Some((metric, why)) = doubted.flat_map(|result| &result.doubted).next() {
+        let _ = writeln!(text, "NOISY in a VALID row is that value alone; {}: {why}", metric.label());
     }
 }
 
