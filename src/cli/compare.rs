@@ -180,7 +180,7 @@ fn compare_with(
         plan,
     };
     let steps = header.plan.steps();
-    let estimate = header.plan.estimate(&steps, header.machine.processes_max);
+    let estimate = header.plan.estimate(&steps, header.machine.allowed());
     say(&forecast(&header, steps.len(), estimate, &directory));
     let mut bar = Bar::new(&header, estimate);
     let runs = compare(&header, executor, &raw, stop, &mut bar).map_err(|error| told(&raw, &error))?;

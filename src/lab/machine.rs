@@ -5,6 +5,8 @@ use std::fs;
 use nix::sys::resource::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 
+use super::experiments::Allowed;
+
 /// The machine, its kernel and its limits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
@@ -26,6 +28,13 @@ pub struct Machine {
     pub placement: String,
     /// What cannot be sampled here.
     pub not_sampled: Vec<String>,
+}
+
+impl Machine {
+    /// What it allows.
+    pub fn allowed(&self) -> Allowed {
+        Allowed { processes_max: self.processes_max, descriptors_max: self.descriptors_max.0 }
+    }
 }
 
 /// Looks at the machine. `placement` is told by who pins.

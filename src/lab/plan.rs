@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, CoreClass, Kind, Model, Subject};
-use super::experiments::{Experiment, Extent};
+use super::experiments::{Allowed, Experiment, Extent};
 
 /// Workers of the models that start them ahead, unless chosen: enough for every experiment but the bigger crowds.
 pub const WORKERS_DEFAULT: u32 = 64;
@@ -91,9 +91,9 @@ impl Plan {
     }
 
     /// How long these steps take, about. Cells that a subject cannot do take no time.
-    pub fn estimate(&self, steps: &[Step], processes_max: Option<u64>) -> Duration {
+    pub fn estimate(&self, steps: &[Step], allowed: Allowed) -> Duration {
         let measured = steps.iter().filter(|step| {
-            step.cell.experiment.unsupported(&step.cell.subject, step.cell.level, processes_max).is_none()
+            step.cell.experiment.unsupported(&step.cell.subject, step.cell.level, allowed).is_none()
         });
         let total_ms = measured.map(|step| {
             let experiment = step.cell.experiment;
@@ -188,7 +188,8 @@ mod tests {
         let mut plan = plan(Extent::Quick, 1);
         plan.subjects.pop();
         plan.experiments = Experiment::QUICK.to_vec();
-        let estimate = plan.estimate(&plan.steps(), Some(30_000));
+        let estimate =
+            plan.estimate(&plan.steps(), Allowed { processes_max: Some(30_000), descriptors_max: 20_000 });
         assert!(estimate < Duration::from_secs(105), "{estimate:?}");
     }
 

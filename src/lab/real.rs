@@ -188,10 +188,14 @@ fn measurement(
         // Of nothing there are no latencies; the judgement says why.
         return measurement;
     }
-    let mut measurement = measurement
-        .with(Metric::LatencyP50Us, loaded.latency_p50_us)
-        .with(Metric::LatencyP99Us, loaded.latency_p99_us)
-        .with(Metric::LatencyP999Us, loaded.latency_p999_us);
+    let mut measurement = measurement.with(Metric::LatencyP50Us, loaded.latency_p50_us);
+    // Of fewer requests it would be the greatest of them, under another name.
+    if loaded.requests >= 100 {
+        measurement = measurement.with(Metric::LatencyP99Us, loaded.latency_p99_us);
+    }
+    if loaded.requests >= 1000 {
+        measurement = measurement.with(Metric::LatencyP999Us, loaded.latency_p999_us);
+    }
     let (rate, cost) = match cell.experiment {
         Experiment::Churn => (Metric::ClientsPerS, Metric::CpuPerClientUs),
         _ => (Metric::RequestsPerS, Metric::CpuPerRequestUs),

@@ -34,8 +34,7 @@ pub fn compare(
         }
         watcher.begins(at, &step);
         let Step { cell, repeat } = step;
-        let unsupported =
-            cell.experiment.unsupported(&cell.subject, cell.level, header.machine.processes_max);
+        let unsupported = cell.experiment.unsupported(&cell.subject, cell.level, header.machine.allowed());
         let outcome = match unsupported {
             Some(why) => Outcome::Unsupported(why),
             None => executor.run(&cell, header.plan.extent, repeat),

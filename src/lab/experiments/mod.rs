@@ -275,8 +275,17 @@ impl Experiment {
         }
     }
 
-    /// Why the subject cannot take part at this level, by its nature; `None` if it can.
-    pub fn unsupported(self, subject: &Subject, level: u32, processes_max: Option<u64>) -> Option<String> {
+    /// Why the subject cannot take part at this level, by its nature or the system's; `None` if it can.
+    pub fn unsupported(self, subject: &Subject, level: u32, allowed: Allowed) -> Option<String> {
+        let processes_max = allowed.processes_max;
+        if matches!(self, Experiment::Crowd | Experiment::Idle)
+            && u64::from(level) > allowed.descriptors_max.saturating_sub(DESCRIPTORS_BESIDE)
+        {
+            return Some(format!(
+                "needs a descriptor per client, in the generator as well; this system allows {} for each process",
+                allowed.descriptors_max
+            ));
+        }
         if let (true, Some(processes_max)) =
             (subject.as_model().is_some_and(Model::makes_one_per_client), processes_max)
             && matches!(self, Experiment::Crowd | Experiment::Idle)
@@ -303,6 +312,19 @@ impl Experiment {
         })
     }
 }
+
+/// What the system allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowed {
+    /// Processes and threads, where that is known.
+    pub processes_max: Option<u64>,
+    /// Descriptors per process.
+    pub descriptors_max: u64,
+}
+
+/// Descriptors that a server or a generator needs beside one for each client: listeners, polls, pipes, standard streams, and
+/// what a server keeps in reserve.
+const DESCRIPTORS_BESIDE: u64 = 128;
 
 /// Over how long the clients of a crowd begin, in ms: 4000 in a second.
 pub fn ramp_ms(clients: u32) -> u64 {
@@ -335,16 +357,26 @@ mod tests {
 
     #[test]
     fn a_model_is_asked_for_no_more_clients_than_it_can_hold() {
+        const ANY: Allowed = Allowed { processes_max: None, descriptors_max: u64::MAX };
         let iterative = Subject::model(Model::Iterative, None);
         let prefork = Subject::model(Model::Prefork, Some(64));
         let fork = Subject::model(Model::Fork, None);
-        assert!(Experiment::Crowd.unsupported(&iterative, 1, None).is_none());
-        assert!(Experiment::Crowd.unsupported(&iterative, 4, None).is_some());
-        assert!(Experiment::Crowd.unsupported(&prefork, 64, None).is_none());
-        assert!(Experiment::Crowd.unsupported(&prefork, 65, None).is_some());
-        assert!(Experiment::Churn.unsupported(&iterative, 16, None).is_none());
-        assert!(Experiment::Crowd.unsupported(&fork, 10_000, Some(15_000)).is_some());
-        assert!(Experiment::Many.unsupported(&fork, 1, None).is_some());
-        assert!(Experiment::Few.unsupported(&iterative, 64, None).is_none());
+        assert!(Experiment::Crowd.unsupported(&iterative, 1, ANY).is_none());
+        assert!(Experiment::Crowd.unsupported(&iterative, 4, ANY).is_some());
+        assert!(Experiment::Crowd.unsupported(&prefork, 64, ANY).is_none());
+        assert!(Experiment::Crowd.unsupported(&prefork, 65, ANY).is_some());
+        assert!(Experiment::Churn.unsupported(&iterative, 16, ANY).is_none());
+        assert!(
+            Experiment::Crowd
+                .unsupported(&fork, 10_000, Allowed { processes_max: Some(15_000), ..ANY })
+                .is_some()
+        );
+        let reactor = Subject::model(Model::Reactor, None);
+        let few = Allowed { descriptors_max: 4096, ..ANY };
+        assert!(Experiment::Crowd.unsupported(&reactor, 4000, few).is_some());
+        assert!(Experiment::Idle.unsupported(&reactor, 10_000, few).is_some());
+        assert!(Experiment::Idle.unsupported(&reactor, 1000, few).is_none());
+        assert!(Experiment::Many.unsupported(&fork, 1, ANY).is_some());
+        assert!(Experiment::Few.unsupported(&iterative, 64, ANY).is_none());
     }
 }

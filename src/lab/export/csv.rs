@@ -1,8 +1,12 @@
-//! Raw data as CSV (RFC 4180): a line a run and metric.
+//! Raw data as CSV (RFC 4180): a line a run and metric, and one for each piece of evidence that the judgement rests on.
+//!
+//! Columns: `experiment`, `class` of cores, `level` (what the experiment varies), `server`, `repeat` (from 1), `at_s` (seconds
+//! from the start of the comparison to the end of the run), `outcome` (`measured`, or `unsupported` or `failed` with the reason,
+//! and then without the last two), `metric` (its unit last) and `value`. Evidence has the prefix `evidence_`.
 
 use std::fmt::Write as _;
 
-use crate::lab::cell::{Outcome, Run};
+use crate::lab::cell::{Evidence, Outcome, Run};
 
 /// Renders every run; what was not measured has one line with the reason.
 pub fn render(runs: &[Run]) -> String {
@@ -23,6 +27,9 @@ pub fn render(runs: &[Run]) -> String {
                 for (metric, value) in &measurement.values {
                     let _ = writeln!(csv, "{start},measured,{},{value}", metric.key());
                 }
+                for (name, value) in evidence(&measurement.evidence) {
+                    let _ = writeln!(csv, "{start},measured,evidence_{name},{value}");
+                }
             }
             Outcome::Unsupported(why) => {
                 let _ = writeln!(csv, "{start},{},,", quoted(&format!("unsupported: {why}")));
@@ -33,6 +40,28 @@ pub fn render(runs: &[Run]) -> String {
         }
     }
     csv
+}
+
+/// What was sampled, by name, the unit last.
+fn evidence(evidence: &Evidence) -> Vec<(&'static str, f64)> {
+    let Evidence { errors, .. } = evidence;
+    let sampled = [
+        ("generator_cpu_share", evidence.generator_cpu),
+        ("server_cpu_share", evidence.server_cpu),
+        ("others_cpu_cores", evidence.others_cpu),
+        ("server_waited_threads", evidence.server_waited),
+        ("generator_waited_threads", evidence.generator_waited),
+        ("target_per_s", evidence.target_per_s),
+        ("achieved_per_s", evidence.achieved_per_s),
+        ("in_flight_requests", evidence.in_flight),
+        ("latency_mean_us", evidence.latency_mean_us),
+        ("answered_requests", Some(evidence.requests as f64)),
+        ("missed_sends", Some(evidence.missed as f64)),
+        ("listen_overflows", evidence.listen_overflows.map(|count| count as f64)),
+        ("errors_of_server", Some(errors.of_server() as f64)),
+        ("errors_of_generator", Some(errors.of_generator() as f64)),
+    ];
+    sampled.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 fn quoted(field: &str) -> String {
