@@ -4,7 +4,7 @@
 mod common;
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::http::{Site, get};
 use common::server::Setup;
@@ -33,6 +33,7 @@ fn starve_wholly(server: &Server) {
 fn without_descriptors_it_neither_spins_nor_stalls_and_recovers_when_clients_leave() {
     let mut server = Server::serve(&["echo@127.0.0.1:0"]);
     starve(&server, LIMIT);
+    let began = Instant::now();
     let mut clients: Vec<Client> = (0..2 * LIMIT).map(|_| server.client("echo")).collect();
     server.told("accepting pauses", 1);
 
@@ -40,6 +41,9 @@ fn without_descriptors_it_neither_spins_nor_stalls_and_recovers_when_clients_lea
     pace(span);
     let used = server.cpu_time().saturating_sub(before).as_secs_f64() / span.as_secs_f64();
     assert!(used < STARVED_CPU_MAX, "it used {used:.2} of its core while it was starved");
+    // It tries ten times as often.
+    let (told, seconds) = (server.stderr().matches("accepting pauses").count(), began.elapsed().as_secs());
+    assert!(told as u64 <= seconds + 1, "told {told} times in {seconds} s");
 
     clients[0].expect_echo(b"those inside are served meanwhile");
     // The first in the backlog are the first inside: each that leaves makes room for the next.

@@ -126,6 +126,30 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
+fn two_signals_that_are_seen_together_end_at_once_as_well() {
+    let mut server = Server::serve(&["--drain=1h", "--rate-window=0", "chargen@127.0.0.1:0"]);
+    let mut client = server.client("chargen");
+    client.expect_exact(b" !\"#");
+    for signal in [Signal::SIGSTOP, Signal::SIGTERM, Signal::SIGINT, Signal::SIGCONT] {
+        server.signal(signal);
+    }
+    assert_eq!(server.exit().code(), Some(0));
+    assert!(server.stderr().contains("drain-cut=1"), "{}", server.stderr());
+}
+
+/// All was sent to it: it loses nothing.
+#[test]
+fn who_only_lingers_when_the_deadline_cuts_the_others_keeps_its_reason() {
+    let mut server = Server::serve(&["--drain=300ms", "--linger=1h", "message@127.0.0.1:0"]);
+    let mut client = server.client("message");
+    client.send(b"a message\n");
+    client.expect_exact(b"I got your message");
+    client.expect_end();
+    assert_eq!(server.stop().code(), Some(0));
+    assert!(server.stderr().contains(" cut=0 ended: finished=1"), "{}", server.stderr());
+}
+
+#[test]
 fn a_hangup_is_not_the_end() {
     let mut server = Server::serve(&["echo@127.0.0.1:0"]);
     let mut client = server.client("echo");

@@ -277,6 +277,34 @@ fn the_lines_for_a_reader_that_left_wait_for_the_next_one() {
     assert!(server.stop().success());
 }
 
+/// Which is opened again by each process for itself, when its parent has passed the signal on.
+#[test]
+fn after_a_rotation_children_write_to_the_new_file_in_the_midst_of_a_conversation() {
+    for (model, workers) in [(Model::Prefork, None), (Model::Fork, None), (Model::Reactor, Some("2"))] {
+        let site = Site::new();
+        site.file("a", "content");
+        let (log, rotated) = (site.beside("log"), site.beside("log.1"));
+        let read = |path| numbers(&std::fs::read_to_string(path).unwrap_or_default());
+        let workers = workers.into_iter().flat_map(|count| ["--workers", count].map(str::to_owned));
+        let args = args(&site, model, log.to_str().unwrap()).into_iter().chain(workers);
+        let mut server = Setup::oneloop(args).start().listening();
+        let mut client = server.client("http");
+        ask(&mut client, 1..2);
+        eventually("the first line", || read(&log) == [1]);
+        std::fs::rename(&log, &rotated).unwrap();
+        server.signal(Signal::SIGHUP);
+        let mut number = 1;
+        eventually("a line in the new file", || {
+            number += 1;
+            ask(&mut client, number..number + 1);
+            !read(&log).is_empty()
+        });
+        drop(client);
+        assert!(server.stop().success(), "{model}");
+        assert_eq!([read(&rotated), read(&log)].concat(), (1..=number).collect::<Vec<_>>(), "{model}");
+    }
+}
+
 /// Threads share one log: that of the thread that answers is opened again before it writes, not after.
 #[test]
 fn after_a_rotation_no_line_goes_to_the_old_file_and_an_idle_client_keeps_none_back() {

@@ -203,6 +203,36 @@ fn sends_that_the_generator_missed_are_its_own_limit() {
     );
 }
 
+/// Some are missed on every machine.
+#[test]
+fn few_sends_that_were_missed_change_nothing() {
+    let results = reactor_in_trouble(Experiment::Steady, |_, measurement| measurement.evidence.missed = 200);
+    assert_judged(&results, Model::Reactor, Verdict::Valid, "repeats");
+}
+
+/// It is what this experiment asks.
+#[test]
+fn who_was_refused_by_too_few_copies_is_no_error() {
+    let results =
+        reactor_in_trouble(Experiment::Few, |_, measurement| measurement.evidence.errors.refused = 20);
+    assert_judged(&results, Model::Reactor, Verdict::Valid, "repeats");
+}
+
+#[test]
+fn repeats_that_differ_by_next_to_nothing_are_quiet() {
+    for (step_ms, verdict) in [(0.5, Verdict::Valid), (5.0, Verdict::Noisy)] {
+        let results = compared(Experiment::Wait, Extent::Full, move |cell, repeat, mut outcome| {
+            if let (Some(Model::Reactor), Outcome::Measured(measurement)) =
+                (cell.subject.as_model(), &mut outcome)
+            {
+                measurement.values.insert(Metric::WaitMs, 0.1 + step_ms * f64::from(repeat));
+            }
+            outcome
+        });
+        assert_judged(&results, Model::Reactor, verdict, "");
+    }
+}
+
 #[test]
 fn a_generator_without_ports_is_said_to_be_starved() {
     let results = reactor_in_trouble(Experiment::Churn, |_, measurement| {

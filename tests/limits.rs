@@ -8,8 +8,9 @@ use std::net::Ipv6Addr;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use common::http::Site;
 use common::inside::Inside;
-use common::{Client, Server};
+use common::{Client, Server, eventually};
 use oneloop::journal::Reason;
 use oneloop::limits::Limits;
 use oneloop::services::Echo;
@@ -217,26 +218,29 @@ fn a_limit_may_be_the_largest_number_there_is() {
     }
 }
 
+/// Each of them waits for its client's close: for ever, if the client so wishes and nothing else is said.
 #[test]
-fn refused_clients_that_stay_are_bounded_and_the_next_are_closed_without_words() {
-    let limits = Limits {
-        clients_max: 1,
-        refusals_max: 2,
-        refusal_linger_ms: 3_600_000,
-        drain_ms: 100,
-        ..Limits::default()
-    };
-    let server = Inside::serve(limits, Polite);
-    let mut inside = server.client();
-    inside.expect_echo(b"inside");
-    let mut lingering = [server.client(), server.client()];
-    for client in &mut lingering {
-        assert_eq!(client.rest().0, b"full\n");
+fn few_refused_clients_have_last_words_at_once_and_the_others_are_closed_without_one() {
+    let site = Site::new();
+    site.file("index.html", "home");
+    for model in ["reactor", "fork", "thread"] {
+        let limits = ["--clients=1", "--refusals=2", "--refusal-linger=1h"];
+        let mut server = site.serve(&[&["--model", model], &limits[..]].concat());
+        let mut ask = || {
+            let mut client = server.client("http");
+            client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+            client
+        };
+        let mut inside = ask();
+        inside.expect_exact(b"HTTP/1.1 200");
+        let mut lingering = [ask(), ask()];
+        for client in &mut lingering {
+            client.expect_exact(b"HTTP/1.1 503");
+        }
+        for _ in 0..5 {
+            assert_eq!(ask().rest().0.escape_ascii().to_string(), "", "{model}");
+        }
+        drop(lingering);
+        eventually("one of them has gone", || ask().rest().0.starts_with(b"HTTP/1.1 503"));
     }
-    for _ in 0..5 {
-        assert_eq!(server.client().rest().0, b"");
-    }
-    inside.expect_echo(b"undisturbed");
-    drop(lingering);
-    common::eventually("there are words again", || server.client().rest().0 == b"full\n");
 }

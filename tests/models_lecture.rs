@@ -224,6 +224,19 @@ fn who_waits_in_the_queue_of_dead_workers_is_served_by_their_replacements() {
 }
 
 #[test]
+fn loops_divide_the_places_for_clients_among_them() {
+    let mut server = Server::serve(&["--workers=2", "--clients=2", "echo@127.0.0.1:0"]);
+    // So many that both loops have their share of them.
+    let mut clients: Vec<Client> = (0..60).map(|_| server.client("echo")).collect();
+    let is_inside = |client: &mut Client| {
+        let _ = client.try_send(b"x"); // who is refused may be gone
+        std::io::Read::read(&mut client.socket(), &mut [0]).is_ok_and(|len| len == 1)
+    };
+    assert_eq!(clients.iter_mut().map(is_inside).filter(|&inside| inside).count(), 2);
+    assert_eq!(server.stop().code(), Some(0));
+}
+
+#[test]
 fn workers_share_a_port_of_their_own_and_take_nobody_elses() {
     let mut server = Server::serve(&["--workers=3", "echo@127.0.0.1:0"]);
     let address = server.address("echo").tcp();

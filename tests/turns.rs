@@ -108,6 +108,19 @@ fn a_request_whose_bytes_never_end_has_a_deadline_too() {
     }
 }
 
+/// A listener is edge-triggered, too: no further event tells of those who are left in the queue.
+#[test]
+fn who_is_left_in_the_queue_of_a_listener_is_taken_by_the_next_turn() {
+    const QUEUED: usize = 5;
+    let (mut reactor, addr) = reactor(Limits { accepts_per_turn_max: 1, idle_ms: 0, ..Limits::default() });
+    let _clients: Vec<TcpStream> = (0..QUEUED).map(|_| TcpStream::connect(addr).unwrap()).collect();
+    for open in 1..=QUEUED {
+        assert_eq!(reactor.wait_max(), Some(Duration::ZERO));
+        reactor.turn(None).unwrap();
+        assert_eq!(reactor.summary().open, open);
+    }
+}
+
 #[test]
 fn a_turn_spends_no_more_on_one_client_than_its_budget() {
     let limits = Limits { read_bytes: 4096, reads_per_turn_max: 2, ..Limits::default() };

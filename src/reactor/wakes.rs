@@ -111,3 +111,27 @@ impl Handle {
         self.wakes.call(|calls| calls.stop = StopWish::Stop);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Else who is woken faster than the loop turns makes the queue grow without end.
+    #[test]
+    fn a_client_is_queued_once_however_often_it_is_woken_and_in_the_order_of_the_first_wakes() {
+        let poll = mio::Poll::new().unwrap();
+        let wakes = Wakes::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
+        let ids = [(7, 1), (3, 1), (7, 2)].map(|(slot, generation)| ConnId { slot, generation });
+        for round in 0..2 {
+            for _ in 0..100 {
+                for id in ids {
+                    wakes.wake(id.to_u64());
+                }
+            }
+            let mut woken = Vec::new();
+            assert_eq!(wakes.take(&mut woken), Some(StopWish::None));
+            assert_eq!(woken, ids, "round {round}");
+            assert_eq!(wakes.take(&mut woken), None, "nobody has called since");
+        }
+    }
+}

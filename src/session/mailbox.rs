@@ -72,3 +72,31 @@ impl<M> Mailbox<M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::session::WakeTarget;
+
+    #[derive(Default)]
+    struct Bell(AtomicU32);
+
+    impl WakeTarget for Bell {
+        fn wake(&self, _client: u64) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn what_is_left_over_the_bound_marks_the_mailbox_and_each_message_wakes() {
+        let bell = Arc::new(Bell::default());
+        let mailbox = Mailbox::new(Waker::new(Arc::clone(&bell) as Arc<_>, 7), 2);
+        assert_eq!((mailbox.post('a'), mailbox.post('b'), mailbox.take()), (Ok(()), Ok(()), Ok(Some('a'))));
+        assert_eq!((mailbox.post('c'), mailbox.post('d')), (Ok(()), Err(Overflowed)));
+        assert_eq!(mailbox.take(), Err(Overflowed), "one was lost, so none that came before it counts");
+        assert_eq!((mailbox.post('e'), mailbox.take()), (Err(Overflowed), Err(Overflowed)));
+        assert_eq!(bell.0.load(Ordering::Relaxed), 5);
+    }
+}

@@ -365,6 +365,21 @@ mod tests {
     }
 
     #[test]
+    fn pieces_are_bounded_however_few_bytes_they_have_and_a_record_has_room_still() {
+        let shared: Arc<[u8]> = Arc::from(&b"x"[..]);
+        let mut out = Outbox::new(1 << 20);
+        let put = (0..1000).take_while(|_| out.share(Arc::clone(&shared), 0..1).is_ok()).count();
+        assert_eq!((put, out.room()), (PIECES_MAX, 0));
+        let file = Arc::new(File::open("/dev/null").unwrap());
+        assert_eq!(out.file(FileRange { file, offset: 0, len: 1 }), Err(Full));
+        out.record(Record { line: String::new(), bytes_at: 0, head_bytes: 0 });
+        out.sent(1, |_, _| {});
+        assert_eq!(out.room(), 0, "the record took the place that has become free");
+        out.sent(1, |_, _| {});
+        assert!(out.room() > 0);
+    }
+
+    #[test]
     fn a_record_is_reached_behind_its_answer_or_told_as_unreached() {
         let record = |line: &str| Record { line: line.into(), bytes_at: 0, head_bytes: 0 };
         let mut out = Outbox::new(64);

@@ -103,6 +103,26 @@ fn a_stale_path_is_replaced_a_live_one_and_a_file_are_not() {
     assert_eq!(bind(&format!("{text}{}", "x".repeat(200))).unwrap_err().kind, BindErrorKind::PathTooLong);
 }
 
+/// Whose queue is full says `EAGAIN` to who would not wait (connect(2)); on macOS as a dead one does.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_live_server_whose_queue_is_full_keeps_its_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let text = format!("unix:{}", path.display());
+    let options = ListenOptions { backlog: 1, ..ListenOptions::default() };
+    let _live = Listener::bind(&text.parse().unwrap(), &options).unwrap();
+    let connected = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket.connect(&SockAddr::unix(&path).unwrap()).map(|()| socket)
+    };
+    let queue: Vec<Socket> = (0..10).map_while(|_| connected().ok()).collect();
+    assert_eq!(connected().unwrap_err().kind(), io::ErrorKind::WouldBlock, "{} fit", queue.len());
+    assert_eq!(bind(&text).unwrap_err().kind, BindErrorKind::InUse);
+    assert!(path.exists());
+}
+
 #[test]
 fn a_path_that_another_server_made_anew_is_left_to_it() {
     let dir = tempfile::tempdir().unwrap();

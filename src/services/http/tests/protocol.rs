@@ -235,6 +235,20 @@ fn a_stopping_server_answers_what_was_asked_and_says_that_it_closes() {
     assert_eq!((statuses(&with_body), field(&with_body, "Connection")), (vec![200], Some("close")));
 }
 
+#[test]
+fn requests_that_come_together_are_answered_in_parts_between_which_others_have_their_turn() {
+    use crate::session::{Input, Now, Outbox, Peer, Service, Session};
+    let (_dir, http) = site(|_| {});
+    let mut session = http.open(&Client::new(Peer::UNIX, Peer::UNIX));
+    let now = Now { monotonic_ms: 0, wall: SystemTime::UNIX_EPOCH };
+    let request = b"HEAD /hello.txt HTTP/1.1\r\nHost: h\r\n\r\n";
+    let bytes = request.repeat(1000);
+    let mut out = Outbox::new(1 << 20);
+    let progress = session.advance(Input { bytes: &bytes, ended: false, call: Call::Ready, now }, &mut out);
+    assert_eq!(progress.next, Next::Again);
+    assert!((1..=100).contains(&(progress.consumed / request.len())), "{progress:?}");
+}
+
 /// What is answered to `requests` that are there when the server stops.
 fn stopping(http: &Http, requests: &str) -> String {
     use crate::session::{Input, Now, Outbox, Peer, Service, Session};

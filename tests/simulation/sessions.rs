@@ -1,0 +1,273 @@
+//! Sessions that want too much, or what is not theirs, over a stream that does as it is told.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use oneloop::connection::{
+    Budget, Clock, Connection, Context, Got, Mode, Patience, Pumped, Put, Scratch, Transport,
+};
+use oneloop::journal::{Journal, Reason};
+use oneloop::limits::Limits;
+use oneloop::session::{Call, FileRange, Input, Outbox, Peer, Progress, Session, Wait};
+
+use super::world::at;
+
+/// What a connection did with its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Did {
+    Wrote { bytes: usize, more_follows: bool },
+    SentFile { bytes: u64 },
+    Shut,
+}
+
+/// A stream with room for so many bytes.
+struct Told {
+    arrived: VecDeque<u8>,
+    room_bytes: usize,
+    did: Vec<Did>,
+}
+
+impl Transport for Told {
+    fn read(&mut self, buf: &mut [u8], _patience: Patience) -> io::Result<Got> {
+        let len = self.arrived.len().min(buf.len());
+        buf.iter_mut().zip(self.arrived.drain(..len)).for_each(|(to, byte)| *to = byte);
+        Ok(if len == 0 { Got::NotNow } else { Got::Bytes(len) })
+    }
+
+    fn write(&mut self, slices: &[IoSlice<'_>], more_follows: bool) -> io::Result<Put> {
+        let bytes = slices.iter().map(|slice| slice.len()).sum::<usize>().min(self.room_bytes);
+        if bytes == 0 {
+            return Ok(Put::NotNow);
+        }
+        self.room_bytes -= bytes;
+        self.did.push(Did::Wrote { bytes, more_follows });
+        Ok(Put::Bytes(bytes))
+    }
+
+    fn send_file(&mut self, range: &FileRange, _bytes_max: usize) -> io::Result<Put> {
+        self.did.push(Did::SentFile { bytes: range.len });
+        Ok(Put::Bytes(range.len as usize))
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.did.push(Did::Shut);
+        Ok(())
+    }
+
+    fn may_read(&self) -> bool {
+        true
+    }
+
+    fn unacknowledged_bytes(&self) -> u64 {
+        0
+    }
+}
+
+/// A session that is what it does in a call.
+struct Does<F>(F);
+
+impl<F: FnMut(Input<'_>, &mut Outbox) -> Progress> Session for Does<F> {
+    fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
+        (self.0)(input, out)
+    }
+}
+
+/// A client of it, and the time.
+struct Stage<F> {
+    client: Connection<Does<F>, Told>,
+    limits: Limits,
+    scratch: Scratch,
+    journal: Journal,
+    now_ms: u64,
+}
+
+impl<F: FnMut(Input<'_>, &mut Outbox) -> Progress> Stage<F> {
+    fn new(limits: Limits, does: F) -> Self {
+        let told = Told { arrived: VecDeque::new(), room_bytes: 1 << 20, did: Vec::new() };
+        Stage {
+            client: Connection::new(told, Does(does), Peer::UNIX, at(0)),
+            scratch: Scratch::new(&limits),
+            journal: Journal::new(),
+            now_ms: 0,
+            limits,
+        }
+    }
+
+    fn stream(&mut self) -> &mut Told {
+        self.client.transport_mut()
+    }
+
+    fn pump_with(&mut self, budget: Budget) -> Pumped {
+        let mut context = Context {
+            clock: Clock::Turn(at(self.now_ms)),
+            limits: &self.limits,
+            request_ms: self.limits.request_ms,
+            scratch: &mut self.scratch,
+            journal: &mut self.journal,
+            mode: Mode::Serving,
+        };
+        self.client.pump(&mut context, budget)
+    }
+
+    fn pump(&mut self) -> Pumped {
+        self.pump_with(Budget::of_turn(&self.limits))
+    }
+
+    /// How it ended, within so many turns.
+    #[track_caller]
+    fn end_within(&mut self, turns: usize) -> Reason {
+        for _ in 0..turns {
+            if let Pumped::Ended(reason) = self.pump() {
+                return reason;
+            }
+        }
+        panic!("it goes on after {turns} turns")
+    }
+}
+
+#[test]
+fn a_session_that_asks_to_be_called_again_for_nothing_is_ended() {
+    let mut stage = Stage::new(Limits { again_max: 50, ..Limits::default() }, |_, _| Progress::again(0));
+    assert_eq!(stage.end_within(60), Reason::Contract);
+}
+
+#[test]
+fn a_session_that_takes_more_than_there_is_is_ended() {
+    let mut stage = Stage::new(Limits::default(), |input: Input<'_>, _: &mut Outbox| {
+        let wrong = usize::from(!input.bytes.is_empty());
+        Progress::need_input(input.bytes.len() + wrong, Wait::NextRequest)
+    });
+    assert_eq!(stage.pump(), Pumped::Waits);
+    stage.stream().arrived.extend(b"some bytes");
+    assert_eq!(stage.pump(), Pumped::Ended(Reason::Contract));
+}
+
+#[test]
+fn a_unit_that_does_not_fit_into_the_inbox_ends_its_client() {
+    let limits = Limits { inbox_bytes_max: 100, ..Limits::default() };
+    let mut stage = Stage::new(limits, |_, _| Progress::need_input(0, Wait::RestOf(0)));
+    stage.stream().arrived.extend([b'x'; 99]);
+    assert_eq!((stage.pump(), stage.client.held_bytes()), (Pumped::Waits, 99));
+    stage.stream().arrived.push_back(b'x');
+    assert_eq!(stage.pump(), Pumped::Waits);
+    assert_eq!(stage.client.lingers_for(), Some(Reason::InputTooLong));
+}
+
+/// It never waits for input. Unread, what its client sends would fill the window, and the client would wait for ever.
+#[test]
+fn what_is_sent_to_a_session_that_only_talks_is_read_all_the_same() {
+    let mut stage = Stage::new(Limits::default(), |input: Input<'_>, out: &mut Outbox| {
+        out.put_some(&[b'x'; 1000]);
+        Progress::need_room(input.bytes.len())
+    });
+    stage.stream().arrived.extend([b'y'; 1000]);
+    assert_eq!(stage.pump(), Pumped::More);
+    assert_eq!(stage.stream().arrived.len(), 0);
+}
+
+/// Says `W` when it was woken, and echoes.
+fn bell(input: Input<'_>, out: &mut Outbox) -> Progress {
+    if input.call == Call::Woken {
+        out.put_some(b"W");
+    }
+    let consumed = out.put_some(input.bytes);
+    // One that says it has more to do is called again.
+    if consumed > 0 { Progress::again(consumed) } else { Progress::need_input(0, Wait::NextRequest) }
+}
+
+#[test]
+fn a_wake_while_bytes_wait_for_room_comes_behind_them() {
+    let mut stage = Stage::new(Limits::default(), |input: Input<'_>, out: &mut Outbox| {
+        if input.call == Call::Woken {
+            out.put_some(b"W");
+        }
+        Progress::need_input(out.put_some(input.bytes), Wait::NextRequest)
+    });
+    stage.stream().room_bytes = 0;
+    stage.stream().arrived.extend(b"echo");
+    assert_eq!(stage.pump(), Pumped::Waits);
+    assert!(stage.client.is_flushing());
+    stage.client.wake();
+    stage.stream().room_bytes = 100;
+    assert_eq!(stage.pump(), Pumped::Waits);
+    let wrote = |bytes| Did::Wrote { bytes, more_follows: false };
+    assert_eq!(stage.stream().did, [wrote(4), wrote(1)]);
+}
+
+#[test]
+fn a_wake_of_a_client_that_is_to_be_called_anyway_is_told_to_its_session() {
+    let mut stage = Stage::new(Limits::default(), bell);
+    stage.stream().arrived.extend(b"echo");
+    assert_eq!(stage.pump(), Pumped::More);
+    stage.client.wake();
+    assert_eq!(stage.pump(), Pumped::Waits);
+    let wrote = |bytes| Did::Wrote { bytes, more_follows: false };
+    assert_eq!(stage.stream().did, [wrote(4), wrote(1)]);
+}
+
+#[test]
+fn the_parts_of_an_answer_leave_together_and_its_last_with_the_end() {
+    let file = Arc::new(File::open("/dev/null").unwrap());
+    let mut stage = Stage::new(Limits::default(), move |input: Input<'_>, out: &mut Outbox| {
+        if input.call != Call::Open {
+            out.put(b"bye").unwrap();
+            return Progress::finish(input.bytes.len());
+        }
+        out.put(b"head").unwrap();
+        out.file(FileRange { file: Arc::clone(&file), offset: 0, len: 5 }).unwrap();
+        out.put(b"tail").unwrap();
+        Progress::need_input(0, Wait::NextRequest)
+    });
+    assert_eq!(stage.pump(), Pumped::Waits);
+    let wrote = |bytes, more_follows| Did::Wrote { bytes, more_follows };
+    assert_eq!(stage.stream().did, [wrote(4, true), Did::SentFile { bytes: 5 }, wrote(4, false)]);
+    stage.stream().did.clear();
+    stage.stream().arrived.push_back(b'x');
+    assert_eq!(stage.pump(), Pumped::Waits);
+    assert_eq!(stage.stream().did, [wrote(3, true), Did::Shut]);
+}
+
+#[test]
+fn a_turn_writes_no_more_than_its_budget_and_what_was_put_at_once() {
+    let limits = Limits { outbox_bytes_max: 40, ..Limits::default() };
+    let mut stage = Stage::new(limits, |_: Input<'_>, out: &mut Outbox| {
+        out.put_some(&[b'x'; 40]);
+        Progress::need_room(0)
+    });
+    for _ in 0..3 {
+        stage.stream().did.clear();
+        assert_eq!(stage.pump_with(Budget { reads: 10, advances: 1000, write_bytes: 100 }), Pumped::More);
+        let wrote = stage.stream().did.iter().map(|did| match did {
+            Did::Wrote { bytes, .. } => *bytes,
+            other => panic!("{other:?}"),
+        });
+        assert!((100..140).contains(&wrote.sum::<usize>()));
+    }
+}
+
+/// It counts for up to six windows ahead; its duty, which it has done in each window, counts for nothing.
+#[test]
+fn what_a_client_took_beyond_its_duty_alone_counts_ahead() {
+    let echo = |input: Input<'_>, out: &mut Outbox| {
+        Progress::need_input(out.put_some(input.bytes), Wait::NextRequest)
+    };
+    let limits = Limits { idle_ms: 0, rate_window_ms: 1_000, rate_bytes_min: 100, ..Limits::default() };
+    for (taken_bytes, windows) in [(1_000, 1), (1_100, 1), (1_300, 3), (1_600, 6), (1 << 19, 6)] {
+        let mut stage = Stage::new(limits.clone(), echo);
+        stage.stream().arrived.extend(std::iter::repeat_n(b'x', taken_bytes));
+        while !stage.stream().arrived.is_empty() {
+            stage.pump();
+        }
+        stage.now_ms = 10_000;
+        stage.stream().room_bytes = 0;
+        stage.stream().arrived.push_back(b'x');
+        assert_eq!(stage.pump(), Pumped::Waits);
+        assert_eq!(
+            stage.client.deadline_ms(),
+            10_000 + windows * 1_000,
+            "{taken_bytes} bytes in ten windows"
+        );
+    }
+}
