@@ -25,7 +25,7 @@ const ADDRESS: &str = "ONELOOP_CROWD_ADDRESS";
 fn ten_thousand_clients_connected_before_the_first_byte_are_all_answered() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     if hard < CLIENTS as u64 + SPARE_DESCRIPTORS {
-        println!("SKIPPED: at most {hard} file descriptors are allowed here");
+        common::skipped(&format!("at most {hard} file descriptors are allowed here"));
         return;
     }
     let mut server =

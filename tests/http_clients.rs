@@ -193,6 +193,6 @@ fn h11_accepts_every_kind_of_answer_and_finds_the_next_where_it_begins() {
     if has_program("python3") && there() {
         python(H11);
     } else {
-        println!("SKIPPED: no h11 for python3; .ci/run installs it");
+        common::skipped("no h11 for python3; .ci/run installs it");
     }
 }

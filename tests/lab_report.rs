@@ -3,6 +3,8 @@
 //! Snapshots are renewed with `SNAPSHOTS=write cargo test --test lab_report`; read the difference before committing it.
 #![cfg(feature = "cli")]
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -207,7 +209,7 @@ fn shown(browser: &Path, report: &str, name: &str, width: u32, dark: bool) -> Fo
 #[test]
 fn the_report_is_readable_in_light_in_dark_and_on_a_phone() {
     let Some(browser) = chromium() else {
-        println!("SKIPPED: no Chromium here");
+        common::skipped("no Chromium here");
         return;
     };
     let directory = tempfile::tempdir().unwrap();

@@ -145,7 +145,7 @@ fn a_limit_per_address_counts_a_slash_64_as_one() {
         unshare
     };
     if !namespace("true").status().is_ok_and(|status| status.success()) {
-        println!("SKIPPED: no network namespace can be made here (unshare(1), ip(8))");
+        common::skipped("no network namespace can be made here (unshare(1), ip(8))");
         return;
     }
     let test = std::env::current_exe().unwrap();

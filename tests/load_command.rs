@@ -229,7 +229,7 @@ fn ports_that_run_out_are_the_generators_own_error_and_more_addresses_help() {
         command.args(["-Urn", "sh", "-c", script, env!("CARGO_BIN_EXE_oneloop"), args]).arg(&json);
         let done = command.output().unwrap();
         if done.stdout.is_empty() {
-            println!("SKIPPED: no network of its own here: {}", text(&done.stderr));
+            common::skipped(&format!("no network of its own here: {}", text(&done.stderr)));
             return None;
         }
         let report: Report = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();

@@ -153,7 +153,7 @@ fn a_child_has_no_descriptor_but_its_client_its_signals_and_the_standard_ones() 
 fn with_few_processes(model: &str, most: usize) -> Option<(common::server::Setup, tempfile::TempDir)> {
     if !nix::unistd::getuid().is_root() || !common::has_program("setpriv") || !common::has_program("prlimit")
     {
-        println!("SKIPPED: it takes root, setpriv and prlimit to limit a user's processes");
+        common::skipped("it takes root, setpriv and prlimit to limit a user's processes");
         return None;
     }
     // A copy where anybody may execute it, and a user that has no other process.

@@ -61,7 +61,7 @@ fn without_a_service_the_current_directory_is_there_to_open() {
     let mut server = setup.start();
     eventually("a listener or a complaint", || !(server.stdout() + &server.stderr()).is_empty());
     if server.stderr().contains("cannot listen on 127.0.0.1:8000: the port is in use") {
-        println!("SKIPPED: port 8000 is taken");
+        common::skipped("port 8000 is taken");
         assert_eq!(server.exit().code(), Some(1));
         return;
     }
@@ -150,7 +150,7 @@ fn first_free_port() -> u16 {
 #[test]
 fn a_port_that_needs_privileges_is_told_so() {
     if first_free_port() <= 1 || !has_program("setpriv") {
-        println!("SKIPPED: on this machine every port is for everybody");
+        common::skipped("on this machine every port is for everybody");
         return;
     }
     // Root keeps its rights to the program's file and loses those to the port.
@@ -161,7 +161,7 @@ fn a_port_that_needs_privileges_is_told_so() {
     let output = output.unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if said.contains("setpriv: ") {
-        println!("SKIPPED: setpriv cannot take the privilege away: {said}");
+        common::skipped(&format!("setpriv cannot take the privilege away: {said}"));
         return;
     }
     assert_eq!(output.status.code(), Some(1), "{said}");
@@ -296,7 +296,7 @@ fn a_supervisor_that_does_not_listen_holds_nothing_up() {
 #[cfg(target_os = "linux")] // it looks into /proc
 fn privileges_are_given_up_for_good_after_listening() {
     if !nix::unistd::Uid::effective().is_root() {
-        println!("SKIPPED: not root, so there is nothing to give up");
+        common::skipped("not root, so there is nothing to give up");
         let said = complaint(&["serve", "--user=nobody", "echo@0"], 2);
         assert!(said.contains("only root can change user"), "{said}");
         return;

@@ -37,7 +37,7 @@ fn counted(server: &Server, converse: impl FnOnce()) -> Option<HashMap<String, u
         denied || is_traced(server, strace.id())
     });
     if denied {
-        println!("SKIPPED: tracing a process is not allowed here");
+        common::skipped("tracing a process is not allowed here");
         return None;
     }
     converse();

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use super::has_program;
 use super::server::Setup;
+use super::{has_program, skipped};
 
 /// A system call that fails, or takes long.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Fault {
         }
         let can = Command::new("strace").args(self.args()).arg("true").output().unwrap().status.success();
         if !can {
-            println!("SKIPPED: tracing a process is not allowed here, or this strace injects nothing");
+            skipped("tracing a process is not allowed here, or this strace injects nothing");
         }
         can
     }

@@ -15,6 +15,7 @@ pub(crate) use client::Client;
 #[allow(unused_imports, reason = "each test uses its own part of this")]
 pub(crate) use server::{Address, Server};
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// How long a condition may take: far more than it needs, so that a slow machine is no failure.
@@ -83,12 +84,19 @@ impl Random {
     }
 }
 
+/// Tells that this test, or a part of it, cannot run here. Past the test harness, which keeps back what is printed where nothing
+/// fails: a test that does not test is to be seen.
+pub(crate) fn skipped(why: &str) {
+    let thread = std::thread::current();
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {}: {why}", thread.name().unwrap_or("a test"));
+}
+
 /// Whether an outside program is there; tells that its test is skipped if not.
 pub(crate) fn has_program(name: &str) -> bool {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()));
     if !found {
-        println!("SKIPPED: no `{name}` on this machine; .ci/run installs it");
+        skipped(&format!("no `{name}` on this machine; .ci/run installs it"));
     }
     found
 }
