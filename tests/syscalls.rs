@@ -200,3 +200,18 @@ fn a_client_lost_before_it_was_accepted_is_passed_over_and_the_next_is_served() 
         }
     }
 }
+
+/// accept4(2) is denied for good, as by a filter of system calls: a client stays in the queue, and the queue stays readable.
+const DENIED: Fault = Fault { call: "accept4", effect: "error=EPERM" };
+
+#[test]
+fn an_accept_that_is_always_denied_pauses() {
+    if !DENIED.can_be_injected() {
+        return;
+    }
+    let serve = [env!("CARGO_BIN_EXE_oneloop"), "serve", "--drain=0", "echo@127.0.0.1:0"];
+    let mut server = DENIED.injected_into(serve).start().listening();
+    let _waits = server.client("echo");
+    server.told("accepting pauses", 1);
+    assert_eq!(server.stop().code(), Some(0));
+}

@@ -316,6 +316,15 @@ fn why_it_cannot_listen_is_told_as_the_systems_kind_and_in_words() {
 }
 
 #[test]
+fn a_loop_that_drains_takes_no_more_listeners() {
+    let (mut reactor, addr) = reactor(Limits::default());
+    let client = connect(&mut reactor, addr);
+    reactor.handle().drain();
+    assert_eq!(reactor.turn(Some(Duration::ZERO)).unwrap(), Turn::GoesOn, "{client:?} has not ended");
+    assert_eq!(reactor.bind("127.0.0.1:0", Echo).unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
 fn a_handle_drains_or_stops_a_loop_from_another_thread() {
     for stop in [false, true] {
         let (mut reactor, addr) = reactor(Limits::default());

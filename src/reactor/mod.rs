@@ -46,7 +46,7 @@ use deadlines::Deadlines;
 pub use drain::Summary;
 use idle::IdleOrder;
 pub use lag::Lag;
-use token::{ConnId, Name};
+use token::{ConnId, LISTENERS_MAX, Name};
 pub use wakes::Handle;
 use wakes::{StopWish, Wakes};
 
@@ -80,6 +80,8 @@ pub struct Reactor<S: Service> {
     accept_first: usize,
     accepted: u64,
     accept_errors: u64,
+    /// Failures of accepting in a row that were passed over.
+    accept_failures: u32,
     accept_errors_told: Option<u64>,
     wakes: Arc<Wakes>,
     woken: Vec<ConnId>,
@@ -200,6 +202,7 @@ impl<S: Service> Reactor<S> {
             accept_first: 0,
             accepted: 0,
             accept_errors: 0,
+            accept_failures: 0,
             accept_errors_told: None,
             wakes: Arc::new(Wakes::new(waker)),
             woken: Vec::new(),
@@ -236,7 +239,14 @@ impl<S: Service> Reactor<S> {
     }
 
     /// Serves `service` to the clients of `listener`.
+    ///
+    /// # Errors
+    /// `InvalidInput` once the loop drains or has stopped, and beyond 32,768 listeners; else those of the system.
     pub fn listen(&mut self, listener: Listener, service: S) -> io::Result<()> {
+        if self.state != State::Serving || self.listeners.len() >= LISTENERS_MAX as usize {
+            let why = "the loop takes no more listeners: it drains, or has as many as it can name";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         let name = Name::Listener(self.listeners.len());
         listener.set_nonblocking(true)?;
         if service.client_speaks_first() {

@@ -22,7 +22,7 @@ pub(super) enum Name {
 /// Slots at and above this are no clients: the slab never grows so far.
 const SPECIAL: u32 = 0xffff_0000;
 pub(super) const CLIENTS_MAX: u32 = SPECIAL - 1;
-const LISTENERS_MAX: u32 = 0x8000;
+pub(super) const LISTENERS_MAX: u32 = 0x8000;
 
 impl ConnId {
     pub(super) fn to_u64(self) -> u64 {
