@@ -17,7 +17,7 @@ use crate::reactor::{ServerClock, Summary};
 use crate::session::{Peer, Service};
 use crate::sys::{AcceptError, wait};
 
-use super::blocking::{SLICE_ALONE_MS, SLICE_MS, Worker};
+use super::blocking::{INTERRUPT_EVERY_MS, SLICE_ALONE_MS, SLICE_MS, Worker};
 use super::{Entrance, Setup};
 
 /// How long a worker that can take no client, for want of descriptors, waits before it tries again, in ms.
@@ -26,6 +26,7 @@ const EXHAUSTED_PAUSE_MS: u64 = 100;
 /// Serves one client after the other, until a signal stops it.
 pub(super) fn run<S: Service>(mut setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
     let entrances = Entrance::all(setup.doors, &setup.limits);
+    setup.signals = setup.signals.alone(INTERRUPT_EVERY_MS as u32)?;
     let worker = Worker::new(&setup.limits, ServerClock::start(), setup.journal, SLICE_ALONE_MS);
     let mut worker = worker.that_reports();
     while !worker.is_stopping() {

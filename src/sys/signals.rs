@@ -44,6 +44,8 @@ static REOPENS: AtomicU32 = AtomicU32::new(0);
 static REPORTS: AtomicU32 = AtomicU32::new(0);
 /// Whether this process is somebody's child, to which SIGTERM means to drain however often it comes.
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
+/// How often a process that serves alone interrupts itself once it is to stop, in ms; 0 for all others.
+static ALONE_EVERY_MS: AtomicU32 = AtomicU32::new(0);
 /// Handlers at work: the pipe is closed only when there is none.
 static HANDLERS: AtomicU32 = AtomicU32::new(0);
 
@@ -105,6 +107,15 @@ impl Signals {
         self
     }
 
+    /// The same for a process that serves alone: from the signal on that stops it, its own blocked calls are interrupted every
+    /// so many ms (`ITIMER_REAL`, setitimer(2)), as a parent does that with its children's. A timeout of the socket is not
+    /// enough: sendfile(2) begins it anew whenever the client has read a little.
+    pub fn alone(self, every_ms: u32) -> io::Result<Self> {
+        set(Signal::SIGALRM, SigHandler::Handler(on_interrupt))?;
+        ALONE_EVERY_MS.store(every_ms, SeqCst);
+        Ok(self)
+    }
+
     /// What arrived since the last call. Empties the pipe: with edge-triggered polling too, the next signal is told.
     pub fn take(&mut self) -> Arrived {
         let mut bytes = [0; DRAIN_BYTES];
@@ -143,6 +154,9 @@ impl Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
+        if ALONE_EVERY_MS.swap(0, SeqCst) > 0 {
+            interrupt_every(0); // the handler stays for one that is on its way
+        }
         for signal in HANDLED.into_iter().filter(|_| self.at_end == AtEnd::Restore) {
             // Fails for no signal that could be set before.
             let _ = set(signal, SigHandler::SigDfl);
@@ -222,7 +236,13 @@ extern "C" fn on_signal(number: libc::c_int) {
     HANDLERS.fetch_add(1, SeqCst);
     match number {
         libc::SIGTERM if IS_CHILD.load(SeqCst) => STOPS.fetch_max(1, SeqCst),
-        libc::SIGTERM | libc::SIGINT => STOPS.fetch_add(1, SeqCst),
+        libc::SIGTERM | libc::SIGINT => {
+            let every_ms = ALONE_EVERY_MS.load(SeqCst);
+            if every_ms > 0 {
+                interrupt_every(every_ms);
+            }
+            STOPS.fetch_add(1, SeqCst)
+        }
         libc::SIGALRM => STOPS.fetch_max(2, SeqCst),
         libc::SIGHUP => {
             REOPENS.fetch_add(1, SeqCst);
@@ -246,9 +266,20 @@ extern "C" fn on_signal(number: libc::c_int) {
 
 extern "C" fn on_interrupt(_number: libc::c_int) {}
 
+/// Has SIGALRM come every so many ms from now on, or no more. It is called by a handler.
+fn interrupt_every(ms: u32) {
+    // Below a million, in 64 bits on Linux and 32 on macOS.
+    #[allow(clippy::cast_lossless, clippy::cast_possible_wrap)]
+    let tv_usec = ((ms % 1000) * 1000) as libc::suseconds_t;
+    let every = libc::timeval { tv_sec: (ms / 1000).into(), tv_usec };
+    let timer = libc::itimerval { it_interval: every, it_value: every };
+    // SAFETY: the timer is read, and nothing is written. It is a bare system call, so a handler may make it.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+}
+
 fn set(signal: Signal, handler: SigHandler) -> io::Result<()> {
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handlers do only what is async-signal-safe: atomics and write(2).
+    // SAFETY: the handlers do only what is async-signal-safe: atomics, write(2) and setitimer(2).
     unsafe { sigaction(signal, &action) }?;
     Ok(())
 }
