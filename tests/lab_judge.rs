@@ -120,6 +120,19 @@ fn a_machine_that_is_busy_with_others_is_noisy() {
     assert_judged(&results, Model::Reactor, Verdict::Noisy, "other processes took 40 % of a core");
 }
 
+#[test]
+fn a_run_whose_span_left_the_samples_is_noisy_and_says_why() {
+    let results = reactor_in_trouble(Experiment::Churn, |repeat, measurement| {
+        if repeat == 2 {
+            measurement.values.remove(&Metric::CpuPerClientUs);
+            measurement.evidence.not_sampled_ms = Some(12.0);
+        }
+    });
+    let why = "1 of 5 repeats have no CPU times: 12.0 ms of what was measured were not sampled";
+    assert_judged(&results, Model::Reactor, Verdict::Noisy, why);
+    assert_not_in_the_order(&results, "reactor");
+}
+
 /// A run in which nobody was answered, the server ready to run for this part of the time.
 fn unanswered(measurement: &mut Measurement, waited: f64) {
     measurement.values.clear();

@@ -12,10 +12,13 @@ use std::time::{Duration, Instant};
 use common::eventually;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use oneloop::lab::cell::{Metric, Model, Outcome};
-use oneloop::lab::experiments::Experiment;
+use oneloop::lab::cell::{Cell, CoreClass, Metric, Model, Outcome, Subject};
+use oneloop::lab::executor::Executor;
+use oneloop::lab::experiments::{Experiment, Extent};
 use oneloop::lab::judge::{OTHERS_MAX, Verdict};
+use oneloop::lab::place::Placement;
 use oneloop::lab::raw;
+use oneloop::lab::real::RealExecutor;
 use oneloop::lab::results::{CellResult, Results};
 use oneloop::lab::stats::median as median_of;
 
@@ -174,6 +177,33 @@ fn whatever_ends_the_lab_ends_its_servers() {
 #[cfg(target_os = "linux")]
 fn children(parent: u32) -> Vec<u32> {
     oneloop::lab::proc::children(parent)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_report_that_comes_late_does_not_move_the_span_in_which_the_server_is_sampled() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("late");
+    // A generator whose report comes long after it was measured; as a server it is the same as ever.
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = load ] || exec '{0}' \"$@\"\nreport=$('{0}' \"$@\")\nsleep 1\necho \"$report\"\n",
+        env!("CARGO_BIN_EXE_oneloop")
+    );
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut executor = RealExecutor::with_program(program, Placement::of(vec![]));
+    let cell = Cell {
+        experiment: Experiment::Crowd,
+        class: CoreClass::OneCore,
+        level: 4,
+        subject: Subject::model(Model::Reactor, None),
+    };
+    let outcome = executor.run(&cell, Extent::Quick, 0);
+    let Outcome::Measured(measurement) = outcome else { panic!("{outcome:?}") };
+    // A request takes some system calls, and a system call more than a hundred ns, on every machine.
+    let cpu_us = measurement.values.get(&Metric::CpuPerRequestUs);
+    assert!(cpu_us.is_some_and(|us| *us > 0.2), "{measurement:?}");
 }
 
 #[test]

@@ -190,6 +190,9 @@ pub struct Evidence {
     pub missed: u64,
     /// How often the kernel found a listen queue full, or dropped a connection for it.
     pub listen_overflows: Option<u64>,
+    /// How much of the measured span was not sampled, in ms; then there are no CPU times of this run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_sampled_ms: Option<f64>,
     /// Errors by class.
     pub errors: Errors,
 }

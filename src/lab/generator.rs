@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::place::Placement;
-use super::sample::{EVERY, SHARE, Sample};
+use super::sample::{EVERY, SHARE, Sample, Span};
 use super::server::Server;
 use crate::load::report::{Errors, Phase, Report};
 use crate::sys::process::end_with_parent;
@@ -35,13 +35,11 @@ pub struct Load {
 /// What came of it.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// Begin of what was measured.
-    pub from: Instant,
-    /// Its end.
-    pub to: Instant,
+    /// What was measured, by the generator's own clock.
+    pub span: Span,
     /// CPU times around it.
     pub samples: Vec<Sample>,
-    /// How long was measured, by the generator's own clock.
+    /// How long was measured.
     pub seconds: f64,
     /// Requests answered.
     pub requests: u64,
@@ -78,19 +76,21 @@ impl Load {
         command.args(self.arguments(&server.addr().to_string()));
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         end_with_parent(&mut command);
+        // Before there is a generator: whenever it begins, a sample was before.
+        let mut samples = vec![Sample::take(server.root(), None)];
         let spawned = placement.on(placement.generator(), || command.spawn());
         let mut child = Running(spawned.map_err(|error| format!("generator not started: {error}"))?);
         let output = read_apart(child.0.stdout.take());
         let complaints = read_apart(child.0.stderr.take());
-        let samples = self.sample_until_end(&mut child.0, server)?;
-        let (told_at, report) = output.join().map_err(|_| "the generator's output was not read")?;
+        self.sample_until_told(&mut samples, child.0.id(), &output, server)?;
+        let report = output.join().map_err(|_| "the generator's output was not read")?;
         let report: Report = serde_json::from_slice(&report).map_err(|error| {
-            let (_, complaints) = complaints.join().unwrap_or((Instant::now(), Vec::new()));
+            let complaints = complaints.join().unwrap_or_default();
             let complaints = String::from_utf8_lossy(&complaints);
             let last = complaints.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
             format!("the generator gave no report ({error}): {last}")
         })?;
-        loaded(&report, told_at, samples)
+        loaded(&report, samples)
     }
 
     fn arguments(&self, addr: &str) -> Vec<String> {
@@ -110,31 +110,36 @@ impl Load {
         arguments
     }
 
-    /// Samples until the generator has ended.
-    fn sample_until_end(&self, generator: &mut Child, server: &Server) -> Result<Vec<Sample>, String> {
+    /// Samples until the generator has told all, and once more then: what it measured lies between two samples. It ends
+    /// when it has told all, and is not waited for before the last sample, so that there it still has a CPU time.
+    fn sample_until_told(
+        &self,
+        samples: &mut Vec<Sample>,
+        generator: u32,
+        output: &thread::JoinHandle<Vec<u8>>,
+        server: &Server,
+    ) -> Result<(), String> {
         let deadline = Instant::now()
             + Duration::from_millis(self.ramp_ms + self.warmup_ms + self.measured_ms)
             + BEYOND_MAX;
-        let mut samples = Vec::new();
         let stops = crate::sys::signals::stops();
         loop {
             let began = Instant::now();
-            samples.push(Sample::take(server.root(), Some(generator.id())));
+            samples.push(Sample::take(server.root(), Some(generator)));
             let pause = EVERY.max(began.elapsed() * SHARE);
             // Asked often, as the next cell waits for it; sampled seldom, as that costs.
             while began.elapsed() < pause {
-                match generator.try_wait() {
-                    Ok(None) if crate::sys::signals::stops() != stops => return Err("interrupted".to_owned()),
-                    Ok(None) => thread::sleep(LOOK_EVERY),
-                    Ok(Some(_)) => {
-                        samples.push(Sample::take(server.root(), None));
-                        return Ok(samples);
-                    }
-                    Err(error) => return Err(format!("the generator was not waited for: {error}")),
+                if output.is_finished() {
+                    samples.push(Sample::take(server.root(), Some(generator)));
+                    return Ok(());
                 }
-            }
-            if Instant::now() > deadline {
-                return Err("the generator did not end in time".to_owned());
+                if crate::sys::signals::stops() != stops {
+                    return Err("interrupted".to_owned());
+                }
+                if Instant::now() > deadline {
+                    return Err("the generator did not end in time".to_owned());
+                }
+                thread::sleep(LOOK_EVERY);
             }
         }
     }
@@ -155,24 +160,21 @@ impl Drop for Running {
     }
 }
 
-/// Reads in a thread of its own, so that a full pipe stops nobody; with the moment of the first byte.
-fn read_apart(output: Option<impl Read + Send + 'static>) -> thread::JoinHandle<(Instant, Vec<u8>)> {
+/// Reads to the end in a thread of its own, so that a full pipe stops nobody.
+fn read_apart(output: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
-        let mut read = vec![0];
-        let Some(mut output) = output else { return (Instant::now(), Vec::new()) };
-        let first = output.read(&mut read).unwrap_or(0);
-        let at = Instant::now();
-        read.truncate(first);
-        if first > 0 {
+        let mut read = Vec::new();
+        if let Some(mut output) = output {
+            // What cannot be read is missing from the report, and that is said.
             let _ = output.read_to_end(&mut read);
         }
-        (at, read)
+        read
     })
 }
 
-/// What the report tells, on the lab's own clock: the report is written when the run ends, `wall_ns` after it began.
-fn loaded(report: &Report, told_at: Instant, samples: Vec<Sample>) -> Result<Loaded, String> {
-    let began = told_at.checked_sub(Duration::from_nanos(report.wall_ns)).unwrap_or(told_at);
+/// What the report tells. It says itself when it measured: a moment at which the lab comes to read it would be later by
+/// whatever keeps either of them from its core.
+fn loaded(report: &Report, samples: Vec<Sample>) -> Result<Loaded, String> {
     let measuring = || report.series.iter().filter(|interval| interval.phase == Phase::Measuring);
     let (Some(first), Some(last)) = (measuring().next(), measuring().next_back()) else {
         let before = report.errors_before.told();
@@ -183,8 +185,10 @@ fn loaded(report: &Report, told_at: Instant, samples: Vec<Sample>) -> Result<Loa
     };
     let us = |ns: u64| ns as f64 / 1e3;
     Ok(Loaded {
-        from: began + Duration::from_nanos(first.start_ns),
-        to: began + Duration::from_nanos(last.end_ns),
+        span: Span {
+            from_ns: report.began_monotonic_ns + first.start_ns,
+            to_ns: report.began_monotonic_ns + last.end_ns,
+        },
         samples,
         seconds: report.measured_ns as f64 / 1e9,
         requests: report.requests,

@@ -236,6 +236,17 @@ fn quiet(
         let why = format!("{} varies by \u{b1}{}", experiment.headline().label(), percent(summary.spread()));
         findings.push((Verdict::Noisy, why));
     }
+    let not_sampled: Vec<f64> =
+        measured.iter().filter_map(|measurement| measurement.evidence.not_sampled_ms).collect();
+    if let Some(ms) = median(&not_sampled) {
+        let why = format!(
+            "{} of {} repeats have no CPU times: {} ms of what was measured were not sampled",
+            not_sampled.len(),
+            measured.len(),
+            three_digits(ms)
+        );
+        findings.push((Verdict::Noisy, why));
+    }
     let little = middle(measured, little);
     if let Some(ratio) = little
         && (ratio - 1.0).abs() > LITTLE_MAX

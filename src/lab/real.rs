@@ -165,7 +165,7 @@ fn measurement(
     server_cores: usize,
     overflows: Option<u64>,
 ) -> Measurement {
-    let busy = between(&loaded.samples, loaded.from, loaded.to);
+    let busy = between(&loaded.samples, loaded.span);
     let per_s = loaded.requests as f64 / loaded.seconds;
     let evidence = Evidence {
         generator_cpu: Some(loaded.utilisation),
@@ -181,6 +181,7 @@ fn measurement(
         requests: loaded.requests,
         missed: loaded.missed,
         listen_overflows: overflows,
+        not_sampled_ms: Some(loaded.span.beyond_ns(&loaded.samples) as f64 / 1e6).filter(|ms| *ms > 0.0),
         errors: loaded.errors,
     };
     let measurement = Measurement { evidence, ..Measurement::default() };

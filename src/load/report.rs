@@ -17,6 +17,10 @@ pub struct Report {
     pub configuration: Configuration,
     /// Whether the run was ended before its time; what was measured until then is in the report.
     pub interrupted: bool,
+    /// When the run began, on the clock that all processes of the system share (`CLOCK_MONOTONIC`): the zero of all other
+    /// times here. By it others can tell what they saw meanwhile, whenever they come to read this.
+    #[serde(default)]
+    pub began_monotonic_ns: u64,
     /// From the beginning of the run to its end, setup and drain included.
     pub wall_ns: u64,
     /// How long was measured.

@@ -6,6 +6,7 @@ use super::Flow;
 use super::conversation::{Conversation, Ledger, Onward};
 use super::recorder::Recorder;
 use crate::connection::Polled;
+use crate::sys::clock::monotonic_ns;
 
 /// What a client is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,17 +101,19 @@ impl<C> Slot<C> {
     }
 }
 
-/// The clock of one run: ns since its beginning.
+/// The clock of one run: ns since its beginning, which is a moment of the clock that all processes share.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock(std::time::Instant);
+pub(super) struct Clock {
+    pub(super) began_ns: u64,
+}
 
 impl Clock {
     pub(super) fn start() -> Self {
-        Clock(std::time::Instant::now())
+        Clock { began_ns: monotonic_ns() }
     }
 
     pub(super) fn now_ns(self) -> u64 {
-        self.0.elapsed().as_nanos() as u64
+        monotonic_ns().saturating_sub(self.began_ns)
     }
 }
 

@@ -194,6 +194,7 @@ impl<W: Workload> Engine<'_, W> {
         self.now_ns = self.clock.now_ns();
         let [latency, send_lag, connect_latency] = self.recorder.distributions();
         Report {
+            began_monotonic_ns: self.clock.began_ns,
             wall_ns: self.now_ns,
             requests_due: self.recorder.requests_due,
             missed_sends: self.recorder.missed_sends,
@@ -221,6 +222,7 @@ impl Report {
             schema_version: SCHEMA_VERSION,
             configuration,
             interrupted: false,
+            began_monotonic_ns: 0,
             wall_ns: 0,
             measured_ns: 0,
             requests: 0,

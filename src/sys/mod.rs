@@ -5,6 +5,7 @@ pub mod address;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod alarm;
 mod bind_error;
+pub mod clock;
 #[cfg(feature = "http")]
 pub mod files;
 pub mod listener;

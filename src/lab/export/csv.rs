@@ -58,6 +58,7 @@ fn evidence(evidence: &Evidence) -> Vec<(&'static str, f64)> {
         ("answered_requests", Some(evidence.requests as f64)),
         ("missed_sends", Some(evidence.missed as f64)),
         ("listen_overflows", evidence.listen_overflows.map(|count| count as f64)),
+        ("not_sampled_ms", evidence.not_sampled_ms),
         ("errors_of_server", Some(errors.of_server() as f64)),
         ("errors_of_generator", Some(errors.of_generator() as f64)),
     ];
