@@ -46,7 +46,7 @@ fn compared(
         },
     };
     let raw = directory.path().join("raw.jsonl");
-    let runs = compare(&header, &mut executor, Path::new(&raw), &|| false, &mut Unwatched).unwrap();
+    let (runs, _) = compare(&header, &mut executor, Path::new(&raw), &|| false, &mut Unwatched);
     Results::of(header, &runs)
 }
 
@@ -59,7 +59,7 @@ fn interrupted(experiment: Experiment, extent: Extent, repeats: usize) -> Result
     let stop = || asked.replace(asked.get() + 1) >= 2 * cells * repeats;
     let mut executor = MockExecutor::default();
     let raw = directory.path().join("raw.jsonl");
-    let runs = compare(&whole.header, &mut executor, &raw, &stop, &mut Unwatched).unwrap();
+    let (runs, _) = compare(&whole.header, &mut executor, &raw, &stop, &mut Unwatched);
     assert_eq!(runs.len(), cells * repeats);
     Results::of(whole.header, &runs)
 }

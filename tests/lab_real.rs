@@ -107,6 +107,34 @@ fn the_lectures_first_claim_is_measured_and_an_interruption_keeps_what_there_is(
     assert!(fs::read_to_string(output.join("report.html")).unwrap().contains("Interrupted: "));
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn a_disk_that_is_full_ends_it_and_what_was_measured_is_shown() {
+    const ASKED: [&str; 7] = ["--quick", "--experiments", "wait", "--models", "reactor", "--seed", "5"];
+    if Command::new("prlimit").arg("--version").output().is_err() {
+        common::skipped("no prlimit here");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("whole");
+    assert_eq!(Compared::start(&output, &ASKED).end().0, Some(0));
+    let whole = fs::metadata(output.join("raw.jsonl")).unwrap().len();
+    // Room for all but the end of the last run. Beyond a limit on the size of files write(2) fails as on a full disk,
+    // if the signal is ignored.
+    let output = directory.path().join("limit");
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; exec prlimit --fsize=\"$0\" \"$@\""]);
+    limited.arg((whole - 100).to_string()).args([env!("CARGO_BIN_EXE_oneloop"), "compare"]);
+    let ended = limited.args(ASKED).arg("--output").arg(&output).stdin(Stdio::null()).output().unwrap();
+    let [told, said] = [ended.stdout, ended.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(told.contains("judgement") && told.contains("reactor "), "the table: {told}");
+    let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("oneloop: ")).collect();
+    assert_eq!(errors.len(), 1, "{said}");
+    assert!(errors[0].contains("raw.jsonl: ") && errors[0].contains("3 of 3 runs"), "{said}");
+    assert_eq!(raw::read(&output.join("raw.jsonl")).unwrap().1.len(), 2, "a cut line is left out");
+}
+
 /// What a comparison of one peer told on standard error, after it ended with a mistake in the arguments.
 fn refused(output: &Path, command: &str) -> String {
     let program = env!("CARGO_BIN_EXE_oneloop");

@@ -79,7 +79,7 @@ fn compared_in(directory: &Path, plan: Plan) -> (Results, Vec<Run>) {
         plan,
     };
     let raw = directory.join(export::RAW);
-    compare(&header, &mut executor, &raw, &|| false, &mut Unwatched).unwrap();
+    compare(&header, &mut executor, &raw, &|| false, &mut Unwatched).1.unwrap();
     let (header, mut runs) = raw::read(&raw).unwrap();
     // When a run ended is the only thing that a mock does not make up.
     for (at, run) in runs.iter_mut().enumerate() {

@@ -183,8 +183,17 @@ fn compare_with(
     let estimate = header.plan.estimate(&steps, header.machine.allowed());
     say(&forecast(&header, steps.len(), estimate, &directory));
     let mut bar = Bar::new(&header, estimate);
-    let runs = compare(&header, executor, &raw, stop, &mut bar).map_err(|error| told(&raw, &error))?;
+    let (runs, kept) = compare(&header, executor, &raw, stop, &mut bar);
     bar.shown.finish_and_clear();
+    if let Err(error) = kept {
+        if runs.is_empty() {
+            return Err(told(&raw, &error));
+        }
+        let made = format!("stopped after {} of {} runs, which are reported", runs.len(), steps.len());
+        // The other files are likely to fail for the same reason, which is told once.
+        let _ = finish(&directory, &raw, header, &runs);
+        return Err(Failure::System(format!("{}: {error}; {made}", raw.display())));
+    }
     finish(&directory, &raw, header, &runs)?;
     if stop() {
         let what = format!("interrupted: {} of {} runs were made, and are reported", runs.len(), steps.len());

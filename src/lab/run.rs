@@ -17,15 +17,19 @@ pub trait Watcher {
     fn done(&mut self, at: usize, run: &Run);
 }
 
-/// Runs all steps of the header's plan, or as many as `stop` allows, and keeps each run in `raw` at once.
+/// Runs all steps of the header's plan, or as many as `stop` allows, and keeps each run in `raw` at once. What cannot be
+/// kept any more ends it; the runs made until then are returned all the same, the last one too.
 pub fn compare(
     header: &Header,
     executor: &mut dyn Executor,
     raw: &Path,
     stop: &dyn Fn() -> bool,
     watcher: &mut dyn Watcher,
-) -> io::Result<Vec<Run>> {
-    let mut journal = Journal::create(raw, header)?;
+) -> (Vec<Run>, io::Result<()>) {
+    let mut journal = match Journal::create(raw, header) {
+        Ok(journal) => journal,
+        Err(error) => return (Vec::new(), Err(error)),
+    };
     let began = Instant::now();
     let mut runs = Vec::new();
     for (at, step) in header.plan.steps().into_iter().enumerate() {
@@ -44,9 +48,12 @@ pub fn compare(
             break;
         }
         let run = Run { cell, repeat, at_s: (began.elapsed().as_secs_f64() * 1e3).round() / 1e3, outcome };
-        journal.append(&run)?;
+        let kept = journal.append(&run);
         watcher.done(at, &run);
         runs.push(run);
+        if kept.is_err() {
+            return (runs, kept);
+        }
     }
-    Ok(runs)
+    (runs, Ok(()))
 }
