@@ -220,7 +220,7 @@ fn a_report_that_comes_late_does_not_move_the_span_in_which_the_server_is_sample
     );
     fs::write(&program, script).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let mut executor = RealExecutor::with_program(program, Placement::of(vec![]));
+    let mut executor = RealExecutor::with_program(program, Placement::of(&[], |core| core));
     let cell = Cell {
         experiment: Experiment::Crowd,
         class: CoreClass::OneCore,

@@ -13,7 +13,7 @@ use crate::lab::cell::{Model, Run};
 use crate::lab::executor::Executor;
 use crate::lab::experiments::{Experiment, Extent};
 use crate::lab::export;
-use crate::lab::place::Placement;
+use crate::lab::place::{Placement, physical_core};
 use crate::lab::plan::{Plan, Step, subjects};
 use crate::lab::raw::{self, FORMAT, Header};
 use crate::lab::real::RealExecutor;
@@ -113,7 +113,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<(), Failure> {
     if let Some(file) = &args.replay {
         return replay(file, args.output.as_deref());
     }
-    let placement = Placement::of(cores());
+    let placement = Placement::of(&cores(), physical_core);
     let plan = plan(args, &placement)?;
     raise_descriptors_max().map_err(Failure::system)?;
     let _signals = Signals::install().map_err(Failure::system)?;
@@ -340,7 +340,7 @@ mod tests {
     }
 
     fn two_cores() -> Placement {
-        Placement::of(vec![0, 1])
+        Placement::of(&[0, 1], |core| core)
     }
 
     fn files(directory: &Path) -> Vec<String> {
