@@ -118,6 +118,37 @@ fn every_exporter_tells_the_same_comparison_as_ever() {
     snapshot("full.html", &export::html::render(&results));
 }
 
+#[test]
+fn evidence_has_the_same_names_in_json_and_csv_and_older_ones_are_still_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, runs) = compared(directory.path(), Extent::Quick);
+    let whole = fs::read_to_string(directory.path().join(export::RAW)).unwrap();
+    let csv = export::csv::render(&runs);
+    let names = csv.lines().filter_map(|line| line.split_once(",evidence_")?.1.split(',').next());
+    // Errors are whole in JSON, class by class.
+    for name in names.filter(|name| !name.starts_with("errors_")) {
+        assert!(whole.contains(&format!("\"{name}\":")), "{name}");
+    }
+    let old = [
+        ("generator_cpu_share", "generator_cpu"),
+        ("server_cpu_share", "server_cpu"),
+        ("others_cpu_cores", "others_cpu"),
+        ("server_waited_threads", "server_waited"),
+        ("generator_waited_threads", "generator_waited"),
+        ("in_flight_requests", "in_flight"),
+        ("answered_requests", "requests"),
+        ("missed_sends", "missed"),
+    ];
+    let older = old.iter().fold(whole.clone(), |text, (new, old)| {
+        assert!(text.contains(new), "{new}");
+        text.replace(&format!("\"{new}\":"), &format!("\"{old}\":"))
+    });
+    let path = directory.path().join("older.jsonl");
+    fs::write(&path, older).unwrap();
+    let measured = |runs: Vec<Run>| runs.into_iter().map(|run| run.outcome).collect::<Vec<_>>();
+    assert_eq!(measured(raw::read(&path).unwrap().1), measured(runs));
+}
+
 fn chromium() -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
     let names = ["chromium", "chromium-browser", "google-chrome"];

@@ -161,32 +161,41 @@ impl Measurement {
     }
 }
 
-/// What tells whether to believe a run. `None` is "not sampled here".
+/// What tells whether to believe a run. `None` is "not sampled here". In raw data names end with their units, as in CSV; the
+/// names here are read as well, which older raw data has.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Evidence {
     /// CPU time of the generator, as a share of its cores, 0 to 1.
+    #[serde(rename = "generator_cpu_share", alias = "generator_cpu")]
     pub generator_cpu: Option<f64>,
     /// CPU time of the server, as a share of its cores, 0 to 1.
+    #[serde(rename = "server_cpu_share", alias = "server_cpu")]
     pub server_cpu: Option<f64>,
     /// CPU time of all other processes, in cores.
+    #[serde(rename = "others_cpu_cores", alias = "others_cpu")]
     pub others_cpu: Option<f64>,
     /// Threads of the server that were ready to run and had no core, on average. Those of one server also wait for each
     /// other.
+    #[serde(rename = "server_waited_threads", alias = "server_waited")]
     pub server_waited: Option<f64>,
     /// The same of the generator.
+    #[serde(rename = "generator_waited_threads", alias = "generator_waited")]
     pub generator_waited: Option<f64>,
     /// What really fell due, per second (open loop).
     pub target_per_s: Option<f64>,
     /// What was answered, per second.
     pub achieved_per_s: Option<f64>,
     /// Requests that were in flight by construction (closed loop).
+    #[serde(rename = "in_flight_requests", alias = "in_flight")]
     pub in_flight: Option<f64>,
     /// Mean latency, in µs: with the throughput it gives the requests in flight again (Little's law).
     pub latency_mean_us: Option<f64>,
     /// Requests answered.
+    #[serde(rename = "answered_requests", alias = "requests")]
     pub requests: u64,
     /// Sends that the generator missed.
+    #[serde(rename = "missed_sends", alias = "missed")]
     pub missed: u64,
     /// How often the kernel found a listen queue full, or dropped a connection for it.
     pub listen_overflows: Option<u64>,
