@@ -149,6 +149,26 @@ fn evidence_has_the_same_names_in_json_and_csv_and_older_ones_are_still_read() {
     assert_eq!(measured(raw::read(&path).unwrap().1), measured(runs));
 }
 
+#[test]
+fn a_terminal_of_80_columns_breaks_no_word() {
+    for extent in [Extent::Quick, Extent::Full] {
+        let directory = tempfile::tempdir().unwrap();
+        let (results, _) = compared(directory.path(), extent);
+        let [wide, narrow] = [None, Some(80)].map(|width| export::table::render(&results, width));
+        let words = |text: &str| {
+            let mut words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+            words.retain(|word| !word.starts_with('\u{2500}'));
+            words.sort_unstable();
+            words
+        };
+        assert_eq!(words(&wide), words(&narrow), "{narrow}");
+        let unchanged: std::collections::BTreeSet<&str> = wide.lines().collect();
+        for line in narrow.lines().filter(|line| !unchanged.contains(line)) {
+            assert!(line.trim_end().chars().count() <= 80, "{line}\n{narrow}");
+        }
+    }
+}
+
 fn chromium() -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
     let names = ["chromium", "chromium-browser", "google-chrome"];

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::{Cell as TableCell, CellAlignment, ContentArrangement, Table};
+use comfy_table::{Cell as TableCell, CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
 
 use super::plots::{BELOW_NOISE, is_below_noise, told};
 use crate::lab::cell::CoreClass;
@@ -31,7 +31,7 @@ pub fn render(results: &Results, width: Option<u16>) -> String {
             if !cells.is_empty() {
                 let _ = writeln!(text, "\n{} ({class}): {}", experiment.name(), experiment.question());
                 if cells.iter().any(|result| result.judgement.verdict != Verdict::Unsupported) {
-                    let _ = writeln!(text, "{}", cell_table(experiment, &cells, width));
+                    let _ = writeln!(text, "{}", shown(cell_table(experiment, &cells, width)));
                 }
                 remarks(&mut text, &cells);
                 for line in results.unsupported(experiment, class) {
@@ -65,7 +65,7 @@ fn interval(repeats: u32) -> String {
 }
 
 /// A line below the head and none between rows, so that a page holds an experiment.
-const HEAD_LINE_ONLY: &str = "     \u{2500}\u{2500}             ";
+const HEAD_LINE_ONLY: &str = "     \u{2500}              ";
 
 fn new_table(width: Option<u16>) -> Table {
     let mut table = Table::new();
@@ -73,6 +73,32 @@ fn new_table(width: Option<u16>) -> Table {
     // Without a width of its own the table would ask the terminal, and a snapshot would depend on it.
     table.set_width(width.unwrap_or(u16::MAX));
     table
+}
+
+/// The table with no column narrower than its longest word: a line may end between words, not within one.
+fn shown(mut table: Table) -> String {
+    let columns = table.column_count();
+    let rows = || table.header().into_iter().chain(table.row_iter());
+    let longest = |at: usize| {
+        let texts = rows().filter_map(|row| row.cell_iter().nth(at)).map(TableCell::content);
+        let words = texts.map(|text| text.split(' ').map(|word| word.chars().count()).max().unwrap_or(0));
+        words.max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(longest).collect();
+    for (at, (column, width)) in table.column_iter_mut().zip(widths).enumerate() {
+        let padding = (u16::from(at > 0), u16::from(at + 1 < columns));
+        column.set_padding(padding);
+        let least = u16::try_from(width).unwrap_or(u16::MAX).saturating_add(padding.0 + padding.1);
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
+    }
+    table.to_string().replace(UNBROKEN, " ")
+}
+
+/// Stands for a space at which no line ends, as between a number and its unit.
+const UNBROKEN: &str = "\u{a0}";
+
+fn unbroken(text: &str) -> String {
+    text.replace(' ', UNBROKEN)
 }
 
 fn right(text: String) -> TableCell {
@@ -97,13 +123,15 @@ fn cell_table(experiment: Experiment, cells: &[&CellResult], width: Option<u16>)
                 let spread = match summary.spread() {
                     // About nothing, as a difference may be: a share of the median would tell nothing.
                     spread if spread >= 1.0 || is_below_noise(*metric, summary) => {
-                        format!(" ({} \u{2013} {})", metric.format(summary.low), metric.format(summary.high))
+                        let [low, high] =
+                            [summary.low, summary.high].map(|value| unbroken(&metric.format(value)));
+                        format!(" ({low} \u{2013} {high})")
                     }
                     spread if spread >= 0.005 => format!(" \u{b1}{:.0}%", spread * 100.0),
                     _ => String::new(),
                 };
                 let alone = if result.verdict(*metric) == verdict { "" } else { " NOISY" };
-                format!("{}{spread}{alone}", told(*metric, summary, verdict))
+                format!("{}{spread}{alone}", unbroken(&told(*metric, summary, verdict)))
             }))
         }));
         let why = result.judgement.evidence.first().filter(|_| verdict != Verdict::Valid);
@@ -152,8 +180,10 @@ fn slopes(text: &mut String, results: &Results, width: Option<u16>) {
         table.add_row(vec![
             TableCell::new(format!("{each}{}", in_class(slope.class, classes))),
             TableCell::new(&slope.subject.name),
-            right(Metric::MemoryBytes.format(slope.summary.median)),
-            right(kernel.map_or("-".to_owned(), |kernel| Metric::KernelBytes.format(kernel.summary.median))),
+            right(unbroken(&Metric::MemoryBytes.format(slope.summary.median))),
+            right(kernel.map_or("-".to_owned(), |kernel| {
+                unbroken(&Metric::KernelBytes.format(kernel.summary.median))
+            })),
             TableCell::new(kernel.map_or(slope.judgement.verdict.to_string(), |kernel| {
                 match (slope.judgement.verdict, kernel.judgement.verdict) {
                     (memory, kernel) if memory == kernel => memory.to_string(),
@@ -162,7 +192,7 @@ fn slopes(text: &mut String, results: &Results, width: Option<u16>) {
             })),
         ]);
     }
-    let _ = writeln!(text, "\n{table}");
+    let _ = writeln!(text, "\n{}", shown(table));
 }
 
 fn decisions(text: &mut String, results: &Results) {
