@@ -209,7 +209,7 @@ fn children(parent: u32) -> Vec<u32> {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_report_that_comes_late_does_not_move_the_span_in_which_the_server_is_sampled() {
+fn the_span_that_was_measured_is_sampled_whenever_its_report_comes() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     let program = directory.path().join("late");
@@ -220,18 +220,24 @@ fn a_report_that_comes_late_does_not_move_the_span_in_which_the_server_is_sample
     );
     fs::write(&program, script).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let mut executor = RealExecutor::with_program(program, Placement::of(&[], |core| core));
     let cell = Cell {
         experiment: Experiment::Crowd,
         class: CoreClass::OneCore,
         level: 4,
         subject: Subject::model(Model::Reactor, None),
     };
-    let outcome = executor.run(&cell, Extent::Quick, 0);
-    let Outcome::Measured(measurement) = outcome else { panic!("{outcome:?}") };
-    // A request takes some system calls, and a system call more than a hundred ns, on every machine.
-    let cpu_us = measurement.values.get(&Metric::CpuPerRequestUs);
-    assert!(cpu_us.is_some_and(|us| *us > 0.2), "{measurement:?}");
+    for program in [program, env!("CARGO_BIN_EXE_oneloop").into()] {
+        let mut executor = RealExecutor::with_program(program, Placement::of(&[], |core| core));
+        let outcome = executor.run(&cell, Extent::Quick, 0);
+        let Outcome::Measured(measurement) = outcome else { panic!("{outcome:?}") };
+        // A request takes some system calls, and a system call more than a hundred ns, on every machine.
+        let cpu_us = measurement.values.get(&Metric::CpuPerRequestUs);
+        assert!(cpu_us.is_some_and(|us| *us > 0.2), "{measurement:?}");
+        // A generator that ends as soon as it has told is sampled to its end as well.
+        let evidence = &measurement.evidence;
+        assert!(evidence.others_cpu.is_some() && evidence.generator_waited.is_some(), "{evidence:?}");
+        assert_eq!(evidence.not_sampled_ms, None);
+    }
 }
 
 #[test]
