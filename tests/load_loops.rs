@@ -376,44 +376,6 @@ fn many_connections_come_from_many_addresses() {
 }
 
 #[test]
-fn a_unix_socket_is_a_target_too() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("echo.sock");
-    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            std::thread::spawn(move || {
-                let (mut stream, mut buf) = (stream.unwrap(), [0; 4096]);
-                while let Ok(len @ 1..) = stream.read(&mut buf) {
-                    if stream.write_all(&buf[..len]).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    let mut plan = plan(&format!("unix:{}", path.display()));
-    plan.clients = 8;
-    clean(&plan, &EchoLoad::new(64, plan.seed));
-}
-
-/// No event tells that a full queue of a Unix socket has room again; to ask all the time would take the server's processor.
-#[test]
-fn a_full_queue_of_a_unix_socket_is_asked_now_and_then() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("full.sock");
-    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
-    socket.listen(1).unwrap();
-    let mut plan = plan(&format!("unix:{}", path.display()));
-    (plan.clients, plan.churn, plan.reply_timeout) = (20, true, Duration::from_millis(600));
-    let report = run(&plan, &EchoLoad::new(64, plan.seed)).unwrap();
-    assert_eq!(report.errors.total(), 20, "those in the queue and those before it: {:?}", report.errors);
-    let (calls, run_ms) = (report.connections.attempted, report.wall_ns / 1_000_000);
-    assert!(calls <= 20 + run_ms, "{calls} calls of connect in {run_ms} ms");
-}
-
-#[test]
 fn a_connection_per_request_needs_no_warm_up() {
     let echo = Inside::serve(Limits::default(), Echo);
     for pace in [Pace::Closed, open_loop(500.0, Arrivals::Constant)] {

@@ -26,7 +26,7 @@ const BUSY_NS: u64 = 1_000_000;
 impl<W: Workload> Engine<'_, W> {
     /// Puts a client in the queue of those to connect.
     pub(super) fn queue(&mut self, index: u32, intended_ns: Option<u64>) {
-        self.slots[index as usize].state = State::Queued { intended_ns };
+        self.slots[index as usize].state = State::Queued { since_ns: self.now_ns, intended_ns };
         self.to_connect.push_back(index);
     }
 
@@ -43,7 +43,7 @@ impl<W: Workload> Engine<'_, W> {
             }
             let Some(index) = self.to_connect.pop_front() else { return };
             let slot = &mut self.slots[index as usize];
-            let State::Queued { intended_ns } = slot.state else { continue };
+            let State::Queued { since_ns, intended_ns } = slot.state else { continue };
             self.recorder.connections.attempted += 1;
             let began_ns = self.clock.now_ns();
             match self.connector.begin(slot.role == Role::SlowReader) {
@@ -62,6 +62,10 @@ impl<W: Workload> Engine<'_, W> {
                     if let Err(error) = registered {
                         self.fail(index, Class::of(&error));
                     }
+                }
+                // Whoever waited behind others in the queue wanted a connection all the time.
+                Ok(Connect::Busy) if began_ns >= since_ns + ns(self.plan.connect_timeout) => {
+                    self.fail(index, Class::ConnectTimeout);
                 }
                 Ok(Connect::Busy) => {
                     self.to_connect.push_front(index);
@@ -267,7 +271,7 @@ impl<W: Workload> Engine<'_, W> {
                 self.clients_open -= 1;
                 conversation.in_flight() as u64
             }
-            State::Queued { intended_ns } => u64::from(intended_ns.is_some()),
+            State::Queued { intended_ns, .. } => u64::from(intended_ns.is_some()),
             State::Open(_) | State::Held(_) | State::Closed | State::Pausing { .. } | State::Ended => 0,
         };
         self.open -= u64::from(had_stream);

@@ -36,7 +36,7 @@ pub struct Plan {
     pub warmup: Duration,
     /// How long is measured.
     pub duration: Duration,
-    /// How long a connection may take.
+    /// How long a connection may take; at a Unix socket whose queue is full, from when the client began to wait for room.
     pub connect_timeout: Duration,
     /// How long a client waits without getting a reply that is owed, and how long the end of the run waits for replies.
     pub reply_timeout: Duration,

@@ -37,8 +37,8 @@ impl Role {
 pub(super) enum State<C> {
     /// It waits for its beginning or, in the open loop with a connection per request, for its next request.
     Closed,
-    /// It is in the queue of those to connect, with the request that has to go first.
-    Queued { intended_ns: Option<u64> },
+    /// It is in the queue of those to connect since then, with the request that has to go first.
+    Queued { since_ns: u64, intended_ns: Option<u64> },
     /// It failed and tries again then.
     Pausing { until_ns: u64 },
     /// The kernel is connecting it.

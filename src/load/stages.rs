@@ -136,7 +136,7 @@ impl<W: Workload> Engine<'_, W> {
     fn drain(&mut self) {
         let slots = &self.slots;
         self.to_connect.retain(|&index| {
-            matches!(slots[index as usize].state, State::Queued { intended_ns: Some(_) })
+            matches!(slots[index as usize].state, State::Queued { intended_ns: Some(_), .. })
                 || !self.waiting.is_empty()
         });
     }
@@ -148,7 +148,7 @@ impl<W: Workload> Engine<'_, W> {
         }
         let owed = |slot: &Slot<W::Client>| match &slot.state {
             State::Open(conversation) if slot.role == Role::Active => conversation.in_flight() as u64,
-            State::Connecting { intended_ns: Some(_), .. } | State::Queued { intended_ns: Some(_) } => 1,
+            State::Connecting { intended_ns: Some(_), .. } | State::Queued { intended_ns: Some(_), .. } => 1,
             _ => 0,
         };
         let lost = self.slots.iter().map(owed).sum();
@@ -172,7 +172,9 @@ impl<W: Workload> Engine<'_, W> {
         let in_flight = self.slots.iter().filter(|slot| slot.role == Role::Active).flat_map(|slot| {
             let (asked, queued) = match &slot.state {
                 State::Open(conversation) => (Some(conversation.unanswered()), None),
-                State::Connecting { intended_ns, .. } | State::Queued { intended_ns } => (None, *intended_ns),
+                State::Connecting { intended_ns, .. } | State::Queued { intended_ns, .. } => {
+                    (None, *intended_ns)
+                }
                 _ => (None, None),
             };
             asked.into_iter().flatten().chain(queued)
