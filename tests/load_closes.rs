@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use oneloop::load::clients::{EchoLoad, HttpLoad};
+use oneloop::load::clients::{ChargenLoad, EchoLoad, HttpLoad};
 use oneloop::load::report::{Arrivals, Pace, Report};
 use oneloop::load::{Plan, run};
 
@@ -143,4 +143,54 @@ fn a_connection_that_ends_before_it_was_used_is_an_error() {
     let report = run(&plan, &EchoLoad::new(64, 1)).unwrap();
     let errors = report.errors.and(report.errors_before);
     assert!(errors.closed_early > 0 && report.connections.ended_by_server == 0, "{errors:?}");
+}
+
+/// The last reply is right, and a byte more comes with it.
+#[test]
+fn bytes_behind_a_last_reply_are_wrong() {
+    let chatty = serve(|mut stream| {
+        let (mut request, mut reply) = ([0; 64], [0; 65]);
+        while stream.read_exact(&mut request).is_ok() {
+            reply[..64].copy_from_slice(&request);
+            if stream.write_all(&reply).is_err() {
+                return;
+            }
+        }
+    });
+    let mut plan = plan(chatty);
+    plan.churn = true;
+    let report = run(&plan, &EchoLoad::new(64, 1)).unwrap();
+    let errors = report.errors.and(report.errors_before);
+    assert!(errors.wrong_bytes > 0 && errors.wrong_bytes == errors.total(), "{errors:?}");
+    let web = serve(|mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello!");
+        while let Ok(1..) = stream.read(&mut [0; 4096]) {}
+    });
+    plan = self::plan(web);
+    let report = run(&plan, &HttpLoad::new("h", "/", false)).unwrap();
+    let errors = report.errors.and(report.errors_before);
+    assert!(errors.wrong_bytes > 0 && errors.wrong_bytes == errors.total(), "{errors:?}");
+}
+
+/// It cannot know what the client takes for the last reply; but what it says is the pattern, or wrong.
+#[test]
+fn a_server_that_speaks_unasked_may_say_more() {
+    let pattern = || oneloop::services::Chargen::pattern().to_vec();
+    let speak = move |mut stream: TcpStream| {
+        let lines = pattern();
+        while stream.write_all(&lines).is_ok() {}
+    };
+    let mut plan = plan(serve(speak));
+    plan.churn = true;
+    without_error(&run(&plan, &ChargenLoad::new(100)).unwrap());
+    let wrong = move |mut stream: TcpStream| {
+        let said = [&pattern()[..100], b"\0"].concat();
+        let _ = stream.write_all(&said);
+        while let Ok(1..) = stream.read(&mut [0; 64]) {}
+    };
+    plan = self::plan(serve(wrong));
+    plan.churn = true;
+    let report = run(&plan, &ChargenLoad::new(100)).unwrap();
+    assert!(report.errors.wrong_bytes > 0, "{:?}", report.first_error);
 }

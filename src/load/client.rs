@@ -96,7 +96,7 @@ pub enum Verdict {
     More,
     /// The reply is whole and right; it took so many of the bytes.
     Done(usize),
-    /// The same, and the connection takes no further request.
+    /// The same, and the connection takes no further request: bytes behind it are wrong.
     Last(usize),
     /// Not what had to come, and what is wrong.
     Wrong(&'static str),

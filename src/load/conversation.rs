@@ -283,12 +283,25 @@ impl<C: Client> Conversation<C> {
             };
             self.is_sent(ledger)?;
             let rest = if is_last { self.complete_last(ledger) } else { self.complete(ledger) };
-            if rest == Rest::Over {
-                return Ok(Rest::Over);
-            }
             bytes = &bytes[taken.min(bytes.len())..];
+            if rest == Rest::Over {
+                return self.is_right_behind_last(bytes, is_last).map(|()| Rest::Over);
+            }
         }
         Ok(Rest::Waits)
+    }
+
+    /// Behind the last reply nothing may come, but from a server that speaks unasked: it may not know that this was the last.
+    fn is_right_behind_last(&mut self, bytes: &[u8], is_last: bool) -> Result<(), Class> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let is_unasked = !is_last && self.client.request(self.answered, 0).is_empty();
+        match is_unasked.then(|| self.client.reply(self.answered, bytes, false)) {
+            None => Err(Class::WrongBytes("bytes came behind the last reply")),
+            Some(Verdict::Wrong(what)) => Err(Class::WrongBytes(what)),
+            Some(_) => Ok(()),
+        }
     }
 
     /// A reply may not be whole before its request is.
