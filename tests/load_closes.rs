@@ -71,12 +71,11 @@ fn a_server_that_ends_each_connection_behind_its_reply_makes_no_error() {
     let web = web(1);
     for pace in [Pace::Closed, constant(50_000.0)] {
         let mut plan = plan(web);
-        (plan.pace, plan.reply_timeout) = (pace, Duration::from_millis(200));
-        let mut report = run(&plan, &HttpLoad::new("h", "/", false)).unwrap();
+        (plan.pace, plan.reply_timeout) = (pace, Duration::from_millis(600));
+        let report = run(&plan, &HttpLoad::new("h", "/", false)).unwrap();
         // The rate is more than two connections can do: requests wait for one all the time, up to the end of all patience.
-        assert!(report.errors.reply_timeout <= 2 && pace != Pace::Closed || report.errors.reply_timeout == 0);
-        report.errors.reply_timeout = 0;
-        assert!(report.send_lag.count <= report.latency.count + 2, "nothing is begun behind a last reply");
+        assert!(report.unanswered <= 2 && pace != Pace::Closed || report.unanswered == 0, "{report:?}");
+        assert!(report.send_lag.count <= report.latency.count, "nothing is begun behind a last reply");
         without_error(&report);
         assert!(report.connections.ended_by_server >= report.requests, "{:?}", report.connections);
     }

@@ -205,7 +205,7 @@ fn warnings(report: &Report) -> Vec<String> {
     }
     if unanswered > 0 {
         warnings.push(format!(
-            "{unanswered} requests waited when the run was interrupted: they count as long as they had waited"
+            "{unanswered} requests were not answered yet when the run ended: they count as long as they had waited"
         ));
     }
     for (name, crowd) in [("idle", &report.idle), ("slow", &report.slow)] {
@@ -281,7 +281,8 @@ mod tests {
         (report.missed_sends, report.unanswered) = (3, 7);
         let told = of(&report);
         assert!(
-            told.contains("note: 3 requests were never sent") && told.contains("note: 7 requests waited")
+            told.contains("note: 3 requests were never sent")
+                && told.contains("note: 7 requests were not answered yet")
         );
     }
 }

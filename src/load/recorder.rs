@@ -124,7 +124,7 @@ impl Recorder {
         }
     }
 
-    /// A request has no answer yet, and the run ends: it takes so long at least.
+    /// A request has no answer yet, and the run ends before that is late: it takes so long at least.
     pub(super) fn unanswered(&mut self, now_ns: u64, intended_ns: u64) {
         if self.is_measured(intended_ns) {
             self.unanswered += 1;

@@ -38,14 +38,16 @@ pub struct Report {
     pub requests_due: u64,
     /// Requests that fell due within the measured span but were never sent: no connection was free until the end.
     pub missed_sends: u64,
-    /// Requests of the measured span that had no answer yet when an interrupted run ended.
+    /// Requests of the measured span that had no answer yet when the run ended, and whose reply was not late: they were sent
+    /// less than [`Configuration::reply_timeout_ns`] before, having waited for a connection until then, or the run was
+    /// interrupted.
     #[serde(default)]
     pub unanswered: u64,
     /// Requests in flight or waiting for a connection, averaged over the measured span. Little's law says that this is
     /// `requests_per_second` times the mean latency.
     pub outstanding_mean: f64,
     /// From the intended send of a request to the last byte of its reply; requests whose intended send lies within the
-    /// measured span. Those that are `unanswered` count with the time that they had waited until the run was interrupted;
+    /// measured span. Those that are `unanswered` count with the time that they had waited until the run ended;
     /// those that failed or were missed do not count.
     pub latency: Latency,
     /// From the intended to the real send: how late the generator was, or how long a request waited for a connection.

@@ -5,7 +5,7 @@ use super::engine::{Engine, Stage, ns};
 use super::errors::Class;
 use super::report::{Connections, Fairness, Generator, Report};
 use super::schedule::Schedule;
-use super::slot::{Role, Share, Slot, State};
+use super::slot::{Role, Share, State};
 use super::usage::Usage;
 
 /// How long behind the timeout of a connection its failure is written down at the latest.
@@ -141,20 +141,12 @@ impl<W: Workload> Engine<'_, W> {
         });
     }
 
-    /// What is still owed at the end will not come.
+    /// What still waits for a connection at the end will not be sent.
     fn give_up(&mut self) {
         while let Some(intended_ns) = self.waiting.pop_front() {
             self.recorder.missed(intended_ns);
         }
-        let owed = |slot: &Slot<W::Client>| match &slot.state {
-            State::Open(conversation) if slot.role == Role::Active => conversation.in_flight() as u64,
-            State::Connecting { intended_ns: Some(_), .. } | State::Queued { intended_ns: Some(_), .. } => 1,
-            _ => 0,
-        };
-        let lost = self.slots.iter().map(owed).sum();
-        if lost > 0 {
-            self.recorder.failed(self.now_ns, Class::ReplyTimeout, lost);
-        }
+        self.count_unanswered();
     }
 
     /// Ends the run early: what was measured so far is kept.
@@ -162,25 +154,35 @@ impl<W: Workload> Engine<'_, W> {
         if matches!(self.stage, Stage::Measuring { .. }) {
             self.end_measuring();
         }
+        while let Some(intended_ns) = self.waiting.pop_front() {
+            self.recorder.unanswered(self.now_ns, intended_ns);
+        }
         self.count_unanswered();
         self.enter(Stage::Done);
     }
 
-    /// Requests that wait when a run is broken off have waited for so long at least, and that counts: a server that hangs
-    /// makes people press Ctrl-C.
+    /// Requests without an answer when the run ends have waited for so long at least, and that counts: a server that hangs
+    /// makes people press Ctrl-C. Only what was owed for all of its time is late: others were sent just now, and late
+    /// for want of a connection.
     fn count_unanswered(&mut self) {
-        let in_flight = self.slots.iter().filter(|slot| slot.role == Role::Active).flat_map(|slot| {
-            let (asked, queued) = match &slot.state {
-                State::Open(conversation) => (Some(conversation.unanswered()), None),
-                State::Connecting { intended_ns, .. } | State::Queued { intended_ns, .. } => {
-                    (None, *intended_ns)
+        let reply_timeout_ns = ns(self.plan.reply_timeout);
+        for slot in self.slots.iter().filter(|slot| slot.role == Role::Active) {
+            let (since_ns, asked, queued) = match &slot.state {
+                State::Open(conversation) => {
+                    (conversation.owed_since_ns, Some(conversation.unanswered()), None)
                 }
-                _ => (None, None),
+                State::Connecting { began_ns, intended_ns, .. } => (*began_ns, None, *intended_ns),
+                State::Queued { since_ns, intended_ns } => (*since_ns, None, *intended_ns),
+                _ => continue,
             };
-            asked.into_iter().flatten().chain(queued)
-        });
-        for intended_ns in in_flight.chain(self.waiting.iter().copied()) {
-            self.recorder.unanswered(self.now_ns, intended_ns);
+            let is_late = self.now_ns >= since_ns + reply_timeout_ns;
+            for intended_ns in asked.into_iter().flatten().chain(queued) {
+                if is_late {
+                    self.recorder.failed(self.now_ns, Class::ReplyTimeout, 1);
+                } else {
+                    self.recorder.unanswered(self.now_ns, intended_ns);
+                }
+            }
         }
     }
 
