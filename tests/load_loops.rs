@@ -206,6 +206,19 @@ fn sends_that_no_connection_was_free_for_are_missed() {
     assert_eq!(report.latency.count, unanswered, "it has waited for so long at least");
 }
 
+/// All that it owes was asked for in the warm-up: were those left out, nothing would tell that it hangs.
+#[test]
+fn a_server_that_hangs_since_the_warm_up_is_an_error_of_the_span() {
+    let silent = server(|stream| drop((std::thread::park(), stream)));
+    let mut plan = plan(&silent);
+    (plan.clients, plan.reply_timeout) = (3, Duration::from_millis(600));
+    // Nobody asks again in it.
+    plan.duration = plan.reply_timeout + Duration::from_millis(50);
+    let report = run(&plan, &EchoLoad::new(64, plan.seed)).unwrap();
+    assert_eq!((report.errors.reply_timeout, report.errors.total()), (3, 3), "{:?}", report.errors);
+    assert_eq!((report.errors_before.total(), report.requests), (0, 0));
+}
+
 /// At this rate most is overdue when the span ends, and falls due then.
 #[cfg(target_os = "linux")]
 #[test]

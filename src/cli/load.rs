@@ -124,7 +124,8 @@ Examples:
 
 Numbers: latencies count from the intended send (closed loop: the send) to the last byte of the reply. Discard has no \
 reply: its requests are done when the kernel has taken them. Requests that failed or were never sent are in no \
-percentile. Those that still wait when the run ends, and not for longer than --reply-timeout, count as long as they have waited.
+percentile; errors count by when they happen. Those that still wait when the run ends, for less than \
+--reply-timeout, count as long as they have waited.
 
 Exit codes: 0 all checks hold, 1 nobody answered or the system refused something, 2 a mistake in the arguments, \
 3 a check does not hold. Ctrl-C ends the run, and what was measured is reported.";

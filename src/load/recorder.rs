@@ -140,6 +140,7 @@ impl Recorder {
         self.connect_latency.saturating_record(now_ns.saturating_sub(began_ns));
     }
 
+    /// So many requests, or a connection without any, fail now: that they fell due before is no reason to leave them out.
     pub(super) fn failed(&mut self, now_ns: u64, class: Class, count: u64) {
         self.totals.errors += count;
         self.first_error.get_or_insert(class);

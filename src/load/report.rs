@@ -54,9 +54,11 @@ pub struct Report {
     pub send_lag: Latency,
     /// From the call of `connect` to the connection, of all connections of the run.
     pub connect_latency: Latency,
-    /// Errors of the measured span and of the requests that belong to it.
+    /// Errors from the beginning of the measured span on, by when they happened, as `requests` counts answers: a request of the
+    /// warm-up that fails within the span fails there, or a server that hangs since then would show no error at all.
+    /// Those behind the span are of requests that were sent within it, or before.
     pub errors: Errors,
-    /// Errors before the measured span: while connecting, in the ramp, in the warm-up.
+    /// Errors that happened before the measured span: while connecting, in the ramp, in the warm-up.
     pub errors_before: Errors,
     /// The first error of the run, in words.
     pub first_error: Option<String>,
