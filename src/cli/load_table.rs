@@ -10,6 +10,10 @@ use crate::load::report::{Arrivals, Pace};
 /// From here on the generator is no longer idle enough to be believed.
 const BUSY: f64 = 0.85;
 
+/// Share of the span without a core from which the generator was starved: a closed loop asks less by as much at most, and
+/// by less than this two runs of the same differ anyway.
+const STARVED: f64 = 0.05;
+
 /// What is shown of nothing: a 0 would be the best of all.
 const NOTHING: &str = "-";
 
@@ -189,6 +193,14 @@ fn warnings(report: &Report) -> Vec<String> {
             busy * 100.0
         ));
     }
+    let starved = report.generator.run_delay_s.unwrap_or(0.0) * 1e9 / (report.measured_ns as f64).max(1.0);
+    if starved > STARVED {
+        warnings.push(format!(
+            "for {:.0} % of the span the generator had work and no core, as others had it, or the server: the server may \
+             do more than this, and answers faster",
+            starved * 100.0
+        ));
+    }
     let (missed, unanswered) = (report.missed_sends, report.unanswered);
     let due = report.requests_due;
     // One more or less is a matter of where the span ends.
@@ -266,6 +278,22 @@ mod tests {
             assert!(told.contains(part), "`{part}` in:\n{told}");
         }
         assert!(!told.contains("note:"), "nothing fell due, so nothing is amiss:\n{told}");
+    }
+
+    #[test]
+    fn a_generator_without_a_core_is_told_where_that_matters() {
+        let plan = crate::load::Plan::new("127.0.0.1:7".parse().unwrap());
+        let mut report = Report::empty(plan.configuration("echo", 64));
+        report.measured_ns = 2_000_000_000;
+        for (run_delay_s, is_told) in [(None, false), (Some(0.09), false), (Some(0.24), true)] {
+            report.generator.run_delay_s = run_delay_s;
+            let told = of(&report);
+            assert_eq!(told.contains("note: for 12 % of the span the generator had work"), is_told, "{told}");
+        }
+        let mut old = serde_json::to_value(&report).unwrap();
+        old["generator"].as_object_mut().unwrap().remove("run_delay_s");
+        let read: Report = serde_json::from_value(old).unwrap();
+        assert_eq!(read.generator.run_delay_s, None, "reports of before can be read");
     }
 
     #[test]

@@ -313,6 +313,10 @@ pub struct Generator {
     pub utilisation: f64,
     /// Processor time per request, in µs; 0 if there was none.
     pub cpu_per_request_us: f64,
+    /// How long it was ready to run and had no core, in s: others had it, or the server did. Nothing where the system does not
+    /// tell (Linux does).
+    #[serde(default)]
+    pub run_delay_s: Option<f64>,
     /// The largest resident memory of the process so far.
     pub memory_max_bytes: u64,
 }
