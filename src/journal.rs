@@ -31,9 +31,9 @@ pub struct End {
 /// Where ends and answers are written down.
 #[derive(Debug, Default)]
 pub struct Journal {
-    /// Ends of clients by reason.
+    /// Clients that came, and ends by reason.
     pub counters: Counters,
-    /// Where ends are counted, too: shared with other processes or threads.
+    /// Where both are counted, too: shared with other processes or threads.
     tally: Option<Arc<Tally>>,
     access: Option<Access>,
 }
@@ -96,6 +96,22 @@ impl Journal {
     fn log(&self) -> Option<MutexGuard<'_, AccessLog>> {
         let access = self.access.as_ref()?;
         Some(access.log().lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A client was accepted: counted. It has one end, told to [`Journal::ended`].
+    pub fn accepted(&mut self) {
+        self.counters.accepted += 1;
+        if let Some(tally) = &self.tally {
+            tally.add(reason::ACCEPTED, 1);
+        }
+    }
+
+    /// A client was lost before it was accepted, or the system refused to accept: counted.
+    pub fn accept_failed(&mut self) {
+        self.counters.accept_errors += 1;
+        if let Some(tally) = &self.tally {
+            tally.add(reason::ACCEPT_ERRORS, 1);
+        }
     }
 
     /// A client ended: counted, and told at `debug`.

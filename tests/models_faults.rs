@@ -232,7 +232,40 @@ fn a_worker_that_is_killed_is_replaced_after_a_pause_that_grows() {
             server.client("faulty").expect_echo(b"served\n");
         }
         assert_eq!(server.stop().code(), Some(0));
-        assert!(server.stderr().contains("crashed=3"), "{model}: {}", server.stderr());
+        let told = server.stderr();
+        assert!(told.contains("accepted=10 open=0"), "{model}: {told}");
+        assert!(!told.contains("crashed="), "{model}: those who died had no clients:\n{told}");
+    }
+}
+
+#[test]
+fn clients_of_a_process_that_is_killed_end_with_it_and_each_is_counted() {
+    const CLIENTS: usize = 10;
+    for (model, count) in [("prefork", WORKERS), ("reactor", CLIENTS), ("fork", CLIENTS)] {
+        let workers = if model == "fork" { vec![] } else { vec!["--workers=3"] };
+        let mut server = faulty::start(&[vec!["--model", model], workers].concat());
+        let mut clients: Vec<Client> = (0..count).map(|_| server.client("faulty")).collect();
+        for client in &mut clients {
+            client.expect_echo(b"here\n");
+        }
+        clients[0].send(b"kill\n");
+        assert_eq!(clients[0].rest().0, b"", "{model}");
+        let lives = |client: &mut Client| {
+            let _ = client.try_send(b"x\n"); // who died with it is gone
+            std::io::Read::read(&mut client.socket(), &mut [0; 2]).is_ok_and(|len| len > 0)
+        };
+        let open = clients.iter_mut().filter_map(|client| lives(client).then_some(())).count();
+        let dead = count - open;
+        assert!(dead == 1 || model == "reactor", "{model}: {dead} died");
+        let told = format!("accepted={count} open={open} accept-errors=0 cut=0 ended: crashed={dead}\n");
+        eventually("all are counted", || {
+            server.signal(Signal::SIGUSR1);
+            server.stderr().contains(&told)
+        });
+        drop(clients);
+        assert_eq!(server.stop().code(), Some(0), "{model}");
+        let told = format!("ended: accepted={count} open=0 ");
+        assert!(server.stderr().contains(&told), "{model}:\n{}", server.stderr());
     }
 }
 

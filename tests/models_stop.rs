@@ -132,16 +132,34 @@ fn who_waits_for_a_place_waits_no_longer_than_the_drain() {
 }
 
 #[test]
-fn counters_are_told_while_a_client_converses() {
+fn counters_are_told_while_clients_converse() {
     for args in models(WORKERS) {
         let mut server = faulty::start(&texts(&args));
-        let mut client = server.client("faulty");
-        client.expect_echo(b"here\n");
-        server.signal(Signal::SIGUSR1);
-        server.told("accepted=", 1);
-        client.expect_echo(b"still here\n");
-        drop(client);
-        assert_eq!(server.stop().code(), Some(0), "{args:?}");
+        for _ in 0..2 {
+            server.client("faulty").expect_echo(b"and gone\n");
+        }
+        let count = if args[0].ends_with("iterative") { 1 } else { WORKERS };
+        let mut clients: Vec<Client> = (0..count).map(|_| server.client("faulty")).collect();
+        for client in &mut clients {
+            client.expect_echo(b"here\n");
+        }
+        let told = |open: usize, ended: &str| {
+            format!("accepted={} open={open} accept-errors=0 cut=0 ended: {ended}", count + 2)
+        };
+        eventually("two have left", || {
+            server.signal(Signal::SIGUSR1);
+            server.stderr().contains(&told(count, "peer-closed=2"))
+        });
+        for client in &mut clients {
+            client.expect_echo(b"still here\n");
+        }
+        server.signal(Signal::SIGTERM);
+        for mut client in clients {
+            client.expect_end();
+        }
+        assert_eq!(server.exit().code(), Some(0), "{args:?}");
+        let all = told(0, &format!("peer-closed=2 drained={count}"));
+        assert!(server.stderr().contains(&all), "{args:?}: not `{all}`:\n{}", server.stderr());
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::session::{Fault, Refusal, Wait};
-use crate::sys::tally::Tally;
+use crate::sys::tally::{COUNTERS, Tally};
 
 /// Why a client ended, or was refused. Log, counters, exit codes of children and reports share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,7 +52,7 @@ pub enum Reason {
     Contract,
     /// The session panicked.
     Panicked,
-    /// The process that served it was killed.
+    /// The process that served it died.
     Crashed,
 }
 
@@ -166,9 +166,19 @@ impl fmt::Display for Reason {
     }
 }
 
-/// How many clients ended for each reason.
+/// Where a tally counts clients that were accepted: behind the reasons, each of which has the place of its code.
+pub(super) const ACCEPTED: usize = Reason::ALL.len();
+/// Where it counts accepts that failed.
+pub(super) const ACCEPT_ERRORS: usize = ACCEPTED + 1;
+const _: () = assert!(ACCEPT_ERRORS < COUNTERS);
+
+/// How many clients came, and how many ended for each reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
+    /// Clients accepted, refused ones too.
+    pub accepted: u64,
+    /// Accepts that failed: clients lost in the queue, and attempts without descriptors.
+    pub accept_errors: u64,
     ends: [u64; Reason::ALL.len()],
 }
 
@@ -176,10 +186,23 @@ impl Counters {
     /// What processes or threads have counted together.
     pub fn of_tally(tally: &Tally) -> Self {
         let mut counters = Counters::default();
-        for reason in Reason::ALL {
-            counters.add(reason, tally.get(reason as usize));
-        }
+        counters.add_tally(tally);
         counters
+    }
+
+    /// Counts what processes or threads have counted, too.
+    pub fn add_tally(&mut self, tally: &Tally) {
+        // The ends first: whose end is seen here has been accepted below.
+        for reason in Reason::ALL {
+            self.add(reason, tally.get(reason as usize));
+        }
+        self.accepted += tally.get(ACCEPTED);
+        self.accept_errors += tally.get(ACCEPT_ERRORS);
+    }
+
+    /// How many have been accepted and have not ended.
+    pub fn open(&self) -> u64 {
+        self.accepted.saturating_sub(self.total())
     }
 
     /// How many ended for `reason`.

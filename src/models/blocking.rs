@@ -102,7 +102,7 @@ impl Worker {
         let asked = signals::reports();
         if self.reports.is_some_and(|given| given != asked) {
             self.reports = Some(asked);
-            log::info!("{}", Summary::of_blocking(self.journal.counters.clone()));
+            log::info!("{}", Summary::of_counters(self.journal.counters.clone()));
         }
     }
 

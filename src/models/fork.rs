@@ -46,7 +46,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
             log::info!(
                 "{} children: {}",
                 children.len(),
-                Summary::of_blocking(front.journal.counters.clone())
+                Summary::of_counters(front.journal.counters.clone())
             );
         }
         if arrived.stops > 0 {
@@ -127,7 +127,7 @@ fn drain<S: Service>(mut front: Front<S>, mut children: Children) -> io::Result<
         reap(&mut front, &mut children, ending.reason_of_killed())?;
         if children.is_empty() && !front.is_open() {
             front.let_go();
-            return Ok(Summary::of_blocking(front.journal.counters.clone()));
+            return Ok(Summary::of_counters(front.journal.counters.clone()));
         }
         front.wait(None, Some(Duration::from_millis(INTERRUPT_EVERY_MS)))?;
     }

@@ -138,6 +138,7 @@ impl<S: Service> Front<S> {
             let listener = &self.entrances[at].listener;
             let error = match listener.accept_blocking() {
                 Ok((fd, addr)) => {
+                    self.journal.accepted();
                     let peer = addr.map_or(Peer::UNIX, Peer::from);
                     match self.objection(peer) {
                         None => return Knock::Came(Guest { entrance: at, fd, peer }),
@@ -149,9 +150,11 @@ impl<S: Service> Front<S> {
             };
             match AcceptError::of(&error) {
                 AcceptError::WouldBlock => return Knock::Nobody,
-                AcceptError::Interrupted | AcceptError::Client => {}
+                AcceptError::Interrupted => {}
+                AcceptError::Client => self.journal.accept_failed(),
                 AcceptError::Exhausted | AcceptError::Fatal => {
                     log::warn!("{}: accepting pauses: {error}", listener.local_addr());
+                    self.journal.accept_failed();
                     let now_ms = self.clock.now().monotonic_ms;
                     let until_ms = now_ms + u64::from(self.limits.accept_pause_ms.max(1));
                     self.accepting = Accepting::Exhausted { until_ms };

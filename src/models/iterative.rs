@@ -36,7 +36,7 @@ pub(super) fn run<S: Service>(mut setup: Setup<S>, stopping: &mut dyn FnMut()) -
     }
     stopping();
     drain(&mut worker, entrances);
-    Ok(Summary::of_blocking(worker.journal.counters.clone()))
+    Ok(Summary::of_counters(worker.journal.counters.clone()))
 }
 
 /// How a worker waits for its next client.
@@ -106,6 +106,7 @@ fn take<S: Service>(
 ) -> io::Result<Taken> {
     let error = match entrance.listener.accept_blocking() {
         Ok((fd, addr)) => {
+            worker.journal.accepted();
             let peer = addr.map_or(Peer::UNIX, Peer::from);
             worker.serve(&entrance.service, entrance.request_ms, entrance.local, fd, peer);
             return Ok(Taken::Served);
@@ -114,9 +115,14 @@ fn take<S: Service>(
     };
     Ok(match AcceptError::of(&error) {
         AcceptError::WouldBlock => Taken::Nobody,
-        AcceptError::Interrupted | AcceptError::Client => Taken::Lost,
+        AcceptError::Interrupted => Taken::Lost,
+        AcceptError::Client => {
+            worker.journal.accept_failed();
+            Taken::Lost
+        }
         AcceptError::Exhausted | AcceptError::Fatal => {
             log::warn!("{}: accepting pauses: {error}", entrance.listener.local_addr());
+            worker.journal.accept_failed();
             let fds: Vec<BorrowedFd<'_>> = beside.into_iter().collect();
             wait::readable(&fds, Some(Duration::from_millis(EXHAUSTED_PAUSE_MS)))?;
             Taken::Nobody

@@ -67,7 +67,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
             journal.reopen_if_asked();
         }
         if arrived.report {
-            log::info!("{workers} threads: {}", Summary::of_blocking(Counters::of_tally(&tally)));
+            log::info!("{workers} threads: {}", Summary::of_counters(Counters::of_tally(&tally)));
         }
         if signals::stops() > 0 {
             if ends_at.is_none() {
@@ -77,8 +77,8 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
             threads.iter().filter(|thread| !thread.is_finished()).try_for_each(signals::interrupt)?;
         }
     }
+    let mut counters = Counters::of_tally(&tally);
     // Whose session computes and does not come back.
-    let stuck = threads.iter().filter(|thread| !thread.is_finished()).count();
-    tally.add(Reason::DrainCut as usize, stuck as u64);
-    Ok(Summary::of_blocking(Counters::of_tally(&tally)))
+    counters.add(Reason::DrainCut, counters.open());
+    Ok(Summary::of_counters(counters))
 }

@@ -95,9 +95,10 @@ impl Ending {
 pub(super) struct Crew {
     signals: Signals,
     journal: Journal,
-    tally: Arc<Tally>,
     drain_ms: u32,
     posts: Vec<Post>,
+    /// What the workers of each post have counted: of one that dies it tells how many clients went with it.
+    tallies: Vec<Arc<Tally>>,
 }
 
 /// A place for a worker.
@@ -127,8 +128,9 @@ impl Post {
 impl Crew {
     pub(super) fn new(signals: Signals, journal: Journal, drain_ms: u32, count: usize) -> io::Result<Self> {
         let vacant = Post::Vacant { until: Instant::now(), pause_ms: RESTART_PAUSE_MS.0 };
-        let tally = Arc::new(Tally::new()?);
-        Ok(Crew { signals, journal, tally, drain_ms, posts: vec![vacant; count.max(1)] })
+        let posts = vec![vacant; count.max(1)];
+        let tallies = posts.iter().map(|_| Tally::new().map(Arc::new)).collect::<io::Result<_>>()?;
+        Ok(Crew { signals, journal, drain_ms, posts, tallies })
     }
 
     /// Keeps the workers until a signal stops all. A child never returns from here.
@@ -161,7 +163,14 @@ impl Crew {
     }
 
     fn summary(&self) -> Summary {
-        Summary::of_blocking(Counters::of_tally(&self.tally))
+        let mut counters = Counters::default();
+        self.tallies.iter().for_each(|tally| counters.add_tally(tally));
+        Summary::of_counters(counters)
+    }
+
+    /// The clients that a worker still had when it died end for this reason.
+    fn end_clients(tally: &Tally, reason: Reason) {
+        tally.add(reason as usize, Counters::of_tally(tally).open());
     }
 
     /// How long until the next post is to be manned.
@@ -180,7 +189,7 @@ impl Crew {
         if until > now {
             return Ok(self);
         }
-        let journal = self.journal.sibling(Some(&self.tally))?;
+        let journal = self.journal.sibling(Some(&self.tallies[index]))?;
         match process::fork(&mut self.signals) {
             Ok(Forked::Parent(pid)) => {
                 log::debug!("worker {index} is process {pid}");
@@ -212,9 +221,7 @@ impl Crew {
                 "worker {index} (process {pid}) died: {}; replaced in {pause_ms} ms",
                 in_words(ended)
             );
-            if matches!(ended, Ended::Killed(_)) {
-                self.tally.add(Reason::Crashed as usize, 1);
-            }
+            Self::end_clients(&self.tallies[index], Reason::Crashed);
             *post = vacant(Instant::now(), pause_ms);
         }
         Ok(())
@@ -253,12 +260,12 @@ impl Crew {
     /// Takes leave of those who ended in the drain; who was killed counts for `killed`.
     fn close_posts(&mut self, killed: Reason) -> io::Result<()> {
         while let Some((pid, ended)) = process::reap()? {
-            for post in &mut self.posts {
+            for (post, tally) in self.posts.iter_mut().zip(&self.tallies) {
                 if matches!(*post, Post::Manned { pid: other, .. } if other == pid) {
                     *post = Post::Closed;
                     if ended != Ended::Exited(DRAINED) {
                         log::error!("process {pid} did not drain: {}", in_words(ended));
-                        self.tally.add(killed as usize, u64::from(matches!(ended, Ended::Killed(_))));
+                        Self::end_clients(tally, killed);
                     }
                 }
             }

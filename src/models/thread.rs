@@ -140,7 +140,7 @@ fn spawn<S: Service>(
 
 impl<S: Service> Threads<S> {
     fn summary(&self) -> Summary {
-        Summary::of_blocking(Counters::of_tally(&self.shared.tally))
+        Summary::of_counters(Counters::of_tally(&self.shared.tally))
     }
 
     /// Waits, and frees the places of those who left.
@@ -175,9 +175,10 @@ impl<S: Service> Threads<S> {
             }
             running.retain(|thread| !thread.is_finished());
             if (running.is_empty() && !front.is_open()) || end <= Instant::now() {
-                shared.tally.add(Reason::DrainCut as usize, running.len() as u64);
                 front.let_go();
-                return Ok(self.summary());
+                let mut counters = Counters::of_tally(&shared.tally);
+                counters.add(Reason::DrainCut, counters.open());
+                return Ok(Summary::of_counters(counters));
             }
             running.iter().try_for_each(signals::interrupt)?;
             self.wait(Some(Duration::from_millis(INTERRUPT_EVERY_MS)))?;

@@ -140,7 +140,7 @@ impl<S: Service> Reactor<S> {
         let slot = &mut self.listeners[index];
         let error = match slot.listener.accept() {
             Ok((fd, addr)) => {
-                self.accepted += 1;
+                self.journal.accepted();
                 self.accept_failures = 0;
                 return Accepted::Client(fd, addr.map_or(Peer::UNIX, Peer::from));
             }
@@ -156,7 +156,7 @@ impl<S: Service> Reactor<S> {
             }
             AcceptError::Interrupted => self.passed_over(index, &error, now),
             AcceptError::Client => {
-                self.accept_errors += 1;
+                self.journal.accept_failed();
                 log::debug!(
                     "{}: a client was lost before it was accepted: {error}",
                     slot.listener.local_addr()
@@ -164,7 +164,7 @@ impl<S: Service> Reactor<S> {
                 self.passed_over(index, &error, now)
             }
             AcceptError::Exhausted | AcceptError::Fatal => {
-                self.accept_errors += 1;
+                self.journal.accept_failed();
                 self.pause(index, &error, now)
             }
         }

@@ -35,10 +35,11 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Of a model without a loop, when nobody is open.
-    pub(crate) fn of_blocking(counters: Counters) -> Self {
-        let (accepted, cut) = (counters.total(), counters.of(Reason::DrainCut));
-        Summary { accepted, open: 0, accept_errors: 0, counters, cut, lag: None }
+    /// Of a server without a loop in this process: what its journal, or those of its workers, counted.
+    pub(crate) fn of_counters(counters: Counters) -> Self {
+        let Counters { accepted, accept_errors, .. } = counters;
+        let (open, cut) = (counters.open() as usize, counters.of(Reason::DrainCut));
+        Summary { accepted, open, accept_errors, counters, cut, lag: None }
     }
 }
 
@@ -60,9 +61,9 @@ impl<S: Service> Reactor<S> {
     /// What has happened so far.
     pub fn summary(&self) -> Summary {
         Summary {
-            accepted: self.accepted,
+            accepted: self.journal.counters.accepted,
             open: self.clients.len(),
-            accept_errors: self.accept_errors,
+            accept_errors: self.journal.counters.accept_errors,
             counters: self.journal.counters.clone(),
             cut: self.cut,
             lag: Some(self.lag.clone()),

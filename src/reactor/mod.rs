@@ -78,8 +78,6 @@ pub struct Reactor<S: Service> {
     accepting: Accepting,
     /// The listener whose clients are taken first.
     accept_first: usize,
-    accepted: u64,
-    accept_errors: u64,
     /// Failures of accepting in a row that were passed over.
     accept_failures: u32,
     accept_errors_told: Option<u64>,
@@ -200,8 +198,6 @@ impl<S: Service> Reactor<S> {
             refused: 0,
             accepting: Accepting::Open,
             accept_first: 0,
-            accepted: 0,
-            accept_errors: 0,
             accept_failures: 0,
             accept_errors_told: None,
             wakes: Arc::new(Wakes::new(waker)),

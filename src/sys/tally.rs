@@ -3,7 +3,10 @@
 
 use std::io;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Release},
+};
 
 /// How many counters there are.
 pub const COUNTERS: usize = 32;
@@ -40,14 +43,14 @@ impl Tally {
         unsafe { self.counters.as_ref() }
     }
 
-    /// Adds `n` to one counter.
+    /// Adds `n` to one counter. Whoever sees it there sees what was added to others before.
     pub fn add(&self, counter: usize, n: u64) {
-        self.counters()[counter].fetch_add(n, Relaxed);
+        self.counters()[counter].fetch_add(n, Release);
     }
 
     /// What one counter says.
     pub fn get(&self, counter: usize) -> u64 {
-        self.counters()[counter].load(Relaxed)
+        self.counters()[counter].load(Acquire)
     }
 }
 
