@@ -169,6 +169,23 @@ fn a_second_signal_ends_every_model_at_once_and_counts_who_was_cut() {
 }
 
 #[test]
+fn two_signals_that_are_seen_together_end_every_model_at_once() {
+    for args in models(3) {
+        let mut server = faulty::start(&[texts(&args), vec!["--drain-ms=3600000"]].concat());
+        let mut client = server.client("faulty");
+        client.expect_echo(b"a whole line\n");
+        client.send(b"a line that is never");
+        for signal in [Signal::SIGSTOP, Signal::SIGTERM, Signal::SIGINT, Signal::SIGCONT] {
+            server.signal(signal);
+        }
+        assert_eq!(server.exit().code(), Some(0), "{args:?}");
+        let told = server.stderr();
+        assert!(told.contains("accepted=1 open=0 accept-errors=0 cut=1 "), "{args:?}:\n{told}");
+        assert!(told.contains("drain-cut=1"), "{args:?}:\n{told}");
+    }
+}
+
+#[test]
 fn sessions_that_wake_each_other_run_where_clients_share_memory() {
     for model in ["reactor", "thread", "prethread"] {
         let mut server = faulty::start(&["--chat", "--model", model, "--idle-ms=0"]);
