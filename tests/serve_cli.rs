@@ -404,6 +404,18 @@ fn a_server_whose_output_nobody_takes_serves_all_the_same() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn an_explanation_that_cannot_be_written_is_a_failure() {
+    for args in [&["--help"][..], &["help", "serve"], &["--version"], &["man"], &["completions", "bash"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let done = Command::new(env!("CARGO_BIN_EXE_oneloop")).args(args).stdout(full).output().unwrap();
+        let told = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(1), "{args:?}: {told}");
+        assert!(told.starts_with("oneloop: cannot write to standard output: "), "{args:?}: {told}");
+    }
+}
+
+#[test]
 fn the_program_explains_itself() {
     let text = |args: &[&str]| {
         let output = run(args);

@@ -80,10 +80,14 @@ fn set(page: &str) -> String {
     text
 }
 
-/// A reader that has seen enough, such as `head`, is no failure.
 fn print(text: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match out.write_all(text).and_then(|()| out.flush()) {
+    printed(out.write_all(text).and_then(|()| out.flush()))
+}
+
+/// What came of printing. A reader that has seen enough, such as `head`, is no failure.
+pub(super) fn printed(done: io::Result<()>) -> Result<(), Failure> {
+    match done {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::System(format!("cannot write to standard output: {error}")))
         }

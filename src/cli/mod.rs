@@ -101,6 +101,11 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => documents::completions(&args),
         Command::Man(args) => documents::man(&args),
     };
+    exit_code(done)
+}
+
+/// Tells what went wrong, if anything did.
+fn exit_code(done: Result<(), Failure>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(what)) => {
@@ -121,9 +126,8 @@ pub fn main() -> ExitCode {
 fn not_parsed(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // A reader that has seen enough, such as `head`, is no error.
-            let _ = error.print();
-            ExitCode::SUCCESS
+            let printed = error.print().and_then(|()| std::io::stdout().flush());
+            exit_code(documents::printed(printed))
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();
