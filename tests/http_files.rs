@@ -178,6 +178,27 @@ fn special_files_neither_block_the_loop_nor_are_served() {
 }
 
 #[test]
+fn a_fallback_that_is_no_file_is_told_at_the_start_and_found_once_it_is_made() {
+    const WARNED: &str = "--fallback \"app.html\" is no file that can be served in ";
+    let site = Site::new();
+    std::fs::create_dir(site.root().join("app.html")).unwrap();
+    let server = site.serve(&["--fallback=app.html"]);
+    server.told(WARNED, 1);
+    drop(server);
+    std::fs::remove_dir(site.root().join("app.html")).unwrap();
+    let mut server = site.serve(&["--fallback=app.html"]);
+    server.told(WARNED, 1);
+    let mut client = server.client("http");
+    assert_eq!(get(&mut client, "/any/route", "").status, 404);
+    site.file("app.html", "the app");
+    eventually("it is found", || get(&mut client, "/any/route", "").text() == "the app");
+    let mut server = site.serve(&["--fallback=app.html"]);
+    assert_eq!(get(&mut server.client("http"), "/any/route", "").text(), "the app");
+    assert_eq!(server.stop().code(), Some(0));
+    assert!(!server.stderr().contains("--fallback"), "{}", server.stderr());
+}
+
+#[test]
 fn a_change_is_seen_within_a_second() {
     let site = Site::new();
     let small = site.file("small", "old");

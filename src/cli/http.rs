@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 
 use super::Failure;
+use crate::reactor::ServerClock;
 use crate::services::http::{AccessFormat, Config, Http};
 use crate::services::{AnyService, http::ConfigError};
 use crate::sys::files::Links;
@@ -79,7 +80,15 @@ impl HttpArgs {
             access: access_log.then_some(format),
             ..Config::new(root)
         };
-        Http::new(config).map(AnyService::Http).map_err(not_served)
+        let http = Http::new(config).map_err(not_served)?;
+        if http.lacks_fallback(ServerClock::start().now()) {
+            let (fallback, root) = (self.fallback.as_deref().unwrap_or_default(), root.display());
+            log::warn!(
+                "--fallback {fallback:?} is no file that can be served in {root}: until there is one, what does not exist is \
+                 answered with 404"
+            );
+        }
+        Ok(AnyService::Http(http))
     }
 }
 

@@ -75,6 +75,14 @@ impl Http {
         Ok(Http { shared: Arc::new(Shared { site, listings, hot }) })
     }
 
+    /// Whether [`Config::fallback`] is asked for and is no file that can be served now. One that is made later is found then.
+    pub fn lacks_fallback(&self, now: Now) -> bool {
+        let site = &self.shared.site;
+        // Not remembered: privileges may be given up between now and the first request.
+        let is_file = |path: &[u8]| matches!(resource::find(site, path, now), Found::File(_));
+        site.fallback.as_deref().is_some_and(|path| !is_file(path))
+    }
+
     /// How many files a service keeps open at most, beside those that are being sent, where a process may have so many
     /// descriptors. Who bounds the number of clients by the descriptors leaves room for them.
     pub fn open_files_max(descriptors: u64) -> usize {
