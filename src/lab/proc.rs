@@ -37,42 +37,80 @@ pub fn children(parent: u32) -> Vec<u32> {
     pids.filter(|pid| parent_of(pid) == Some(parent)).collect()
 }
 
-/// A process and all of its descendants that live, or ended and were not yet waited for.
-///
-/// Those whose parent died are not in it: they belong to another tree by then.
-fn tree(root: u32) -> Option<Vec<(u32, Stat)>> {
-    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    let mut stats: BTreeMap<u32, Stat> = BTreeMap::new();
-    for entry in fs::read_dir("/proc").ok()?.flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
-        let stat = pid.and_then(|pid| parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?));
-        if let (Some(pid), Some(stat)) = (pid, stat) {
-            children.entry(stat.parent).or_default().push(pid);
-            stats.insert(pid, stat);
-        }
-    }
-    let mut found = Vec::new();
-    let mut next = vec![root];
-    // Bounded by the processes that were there: each is visited once, as each has one parent.
-    while let Some(pid) = next.pop() {
-        if let Some(stat) = stats.remove(&pid) {
-            found.push((pid, stat));
-            next.extend(children.remove(&pid).unwrap_or_default());
-        }
-    }
-    (!found.is_empty()).then_some(found)
+/// All processes of the machine at one moment. Of thousands this takes tens of ms: who wants to know several things of one
+/// moment looks once.
+#[derive(Debug)]
+pub struct Processes {
+    stats: BTreeMap<u32, Stat>,
+    children: BTreeMap<u32, Vec<u32>>,
 }
 
-/// CPU time of a process tree: of all that live, and of all that lived and were waited for.
-///
-/// The living are asked for exact times; those that ended are known in ticks, 10 ms in all, not each.
+impl Processes {
+    /// Those that live, or ended and were not yet waited for.
+    pub fn now() -> Option<Processes> {
+        let mut processes = Processes { stats: BTreeMap::new(), children: BTreeMap::new() };
+        for entry in fs::read_dir("/proc").ok()?.flatten() {
+            let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+            let stat = pid.and_then(|pid| parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?));
+            if let (Some(pid), Some(stat)) = (pid, stat) {
+                processes.children.entry(stat.parent).or_default().push(pid);
+                processes.stats.insert(pid, stat);
+            }
+        }
+        Some(processes)
+    }
+
+    /// A process and all of its descendants. Those whose parent died are not in it: they belong to another tree by then.
+    fn tree(&self, root: u32) -> Vec<(u32, Stat)> {
+        let mut found = BTreeMap::new();
+        let mut next = vec![root];
+        // Bounded by the processes that were there: each is visited once.
+        while let Some(pid) = next.pop() {
+            if let Some(stat) = self.stats.get(&pid)
+                && found.insert(pid, *stat).is_none()
+            {
+                next.extend(self.children.get(&pid).into_iter().flatten());
+            }
+        }
+        found.into_iter().collect()
+    }
+
+    /// CPU time of a process tree: of all that live, and of all that lived and were waited for. `None` if there is none.
+    ///
+    /// The living are asked now, for exact times; those that ended are known in ticks, 10 ms in all, not each.
+    pub fn cpu(&self, root: u32) -> Option<Nanos> {
+        let (tick_ns, tree) = (1_000_000_000 / ticks_per_s(), self.tree(root));
+        let total = tree.iter().map(|(pid, stat)| {
+            let own = exact_cpu(*pid).unwrap_or(stat.own * tick_ns);
+            own + stat.reaped * tick_ns
+        });
+        (!tree.is_empty()).then(|| total.sum())
+    }
+
+    /// How long the threads of a process tree that live were ready to run and had no core, all together
+    /// (`/proc/PID/task/TID/schedstat`, second number: the kernel's Documentation/scheduler/sched-stats.rst).
+    pub fn waited(&self, root: u32) -> Option<Nanos> {
+        let mut waited = None;
+        for (pid, _) in self.tree(root) {
+            for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+                let schedstat = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+                if let Some(ns) = parse_waited(&schedstat) {
+                    waited = Some(waited.unwrap_or(0) + ns);
+                }
+            }
+        }
+        waited
+    }
+}
+
+/// A process and all of its descendants, now; `None` if it is not there.
+fn tree(root: u32) -> Option<Vec<(u32, Stat)>> {
+    Some(Processes::now()?.tree(root)).filter(|tree| !tree.is_empty())
+}
+
+/// CPU time of a process tree, as [`Processes::cpu`].
 pub fn tree_cpu(root: u32) -> Option<Nanos> {
-    let tick_ns = 1_000_000_000 / ticks_per_s();
-    let total = tree(root)?.into_iter().map(|(pid, stat)| {
-        let own = exact_cpu(pid).unwrap_or(stat.own * tick_ns);
-        own + stat.reaped * tick_ns
-    });
-    Some(total.sum())
+    Processes::now()?.cpu(root)
 }
 
 /// The CPU clock of one process (`clock_getcpuclockid(3)`).
@@ -96,21 +134,6 @@ pub fn own_cpu() -> Nanos {
     };
     getrusage(UsageWho::RUSAGE_SELF)
         .map_or(0, |usage| (micros(usage.user_time()) + micros(usage.system_time())) * 1000)
-}
-
-/// How long the threads of a process tree that live were ready to run and had no core, all together
-/// (`/proc/PID/task/TID/schedstat`, second number: the kernel's Documentation/scheduler/sched-stats.rst).
-pub fn tree_waited(root: u32) -> Option<Nanos> {
-    let mut waited = None;
-    for (pid, _) in tree(root)? {
-        for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-            let schedstat = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            if let Some(ns) = parse_waited(&schedstat) {
-                waited = Some(waited.unwrap_or(0) + ns);
-            }
-        }
-    }
-    waited
 }
 
 fn parse_waited(schedstat: &str) -> Option<Nanos> {

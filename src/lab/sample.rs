@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::proc::{Nanos, machine_cpu, own_cpu, tree_cpu, tree_waited};
+use super::proc::{Nanos, Processes, machine_cpu, own_cpu};
 use crate::sys::clock::monotonic_ns;
 
 /// How often is sampled, at most.
@@ -30,16 +30,24 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Samples now. `generator` is `None` while there is none.
+    /// Samples now. `generator` is `None` while there is none. Thousands of processes take tens of ms: the moment is the
+    /// midst of those in which they are asked for their times.
     pub fn take(server: u32, generator: Option<u32>) -> Sample {
+        let processes = Processes::now();
+        let cpu = |root| processes.as_ref()?.cpu(root);
+        let waited = |root| processes.as_ref()?.waited(root);
+        let began_ns = monotonic_ns();
+        let (server_cpu, generator_cpu) = (cpu(server), generator.and_then(cpu));
+        let (own, machine) = (own_cpu(), machine_cpu());
+        let at_ns = began_ns.midpoint(monotonic_ns());
         Sample {
-            at_ns: monotonic_ns(),
-            server: tree_cpu(server),
-            generator: generator.and_then(tree_cpu),
-            own: own_cpu(),
-            machine: machine_cpu(),
-            server_waited: tree_waited(server),
-            generator_waited: generator.and_then(tree_waited),
+            at_ns,
+            server: server_cpu,
+            generator: generator_cpu,
+            own,
+            machine,
+            server_waited: waited(server),
+            generator_waited: generator.and_then(waited),
         }
     }
 }
