@@ -59,6 +59,14 @@ fn the_report_is_a_table_json_csv_and_a_distribution() {
 }
 
 #[test]
+fn who_watches_is_told_when_each_part_of_the_run_begins() {
+    let (_server, target) = echo();
+    let done = load(&target, &["--tell-phases", "--json", "-"]);
+    assert_eq!(text(&done.stderr), "connecting\nwarm_up\nmeasuring\ndraining\n");
+    assert!(serde_json::from_slice::<Report>(&done.stdout).is_ok(), "the report is apart from it");
+}
+
+#[test]
 fn the_exit_code_tells_what_came_of_it() {
     let (_server, target) = echo();
     for (args, code, part) in [

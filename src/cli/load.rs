@@ -107,6 +107,10 @@ struct OutputArgs {
     /// several are all to hold. Without one about errors, errors=0 is checked; without one about missed sends, missed=0
     #[arg(long, value_name = "CHECK")]
     expect: Vec<Expectation>,
+    /// Write the name of each part of the run, as --csv has it, to standard error in a line of its own when it begins: for
+    /// programs that look at the server meanwhile
+    #[arg(long)]
+    tell_phases: bool,
     #[command(flatten)]
     files: FileArgs,
 }
@@ -187,12 +191,34 @@ impl LoadArgs {
     fn run(&self, plan: &Plan) -> Result<Report, Failure> {
         let bytes = |default: u64| self.load.bytes.map_or(default, |bytes| bytes.0.into());
         match &self.target.kind {
-            Kind::Echo => watched(plan, &EchoLoad::new(bytes(64), plan.seed)),
-            Kind::Message => watched(plan, &MessageLoad::new(bytes(64))),
-            Kind::Discard => watched(plan, &DiscardLoad::new(bytes(64), plan.seed)),
-            Kind::Chargen => watched(plan, &ChargenLoad::new(bytes(64 << 10))),
-            Kind::Http { host, target } => watched(plan, &HttpLoad::new(host, target, plan.churn)),
+            Kind::Echo => self.watched(plan, &EchoLoad::new(bytes(64), plan.seed)),
+            Kind::Message => self.watched(plan, &MessageLoad::new(bytes(64))),
+            Kind::Discard => self.watched(plan, &DiscardLoad::new(bytes(64), plan.seed)),
+            Kind::Chargen => self.watched(plan, &ChargenLoad::new(bytes(64 << 10))),
+            Kind::Http { host, target } => self.watched(plan, &HttpLoad::new(host, target, plan.churn)),
         }
+    }
+
+    /// With a live view on standard error, if that is a terminal.
+    fn watched(&self, plan: &Plan, workload: &impl Workload) -> Result<Report, Failure> {
+        let _signals = Signals::install().map_err(Failure::system)?;
+        let bar = ProgressBar::new((plan.warmup + plan.duration).as_millis() as u64);
+        let style =
+            ProgressStyle::with_template("{bar:12} {percent:>3} %  {wide_msg}").map_err(Failure::system)?;
+        bar.set_style(style);
+        let mut told = None;
+        let done = run_watched(plan, workload, |progress| {
+            show(&bar, progress);
+            if self.output.tell_phases && told.replace(progress.phase) != Some(progress.phase) {
+                eprintln!("{}", progress.phase.name());
+            }
+            if signals::stops() > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        bar.finish_and_clear();
+        done.map_err(|error| match error {
+            RunError::Plan(error) => Failure::usage(error),
+            error => Failure::system(error),
+        })
     }
 
     /// What was typed and cannot be meant.
@@ -254,24 +280,6 @@ pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
     let told: Vec<_> =
         broken.map(|check| format!("{check} does not hold: {}", check.seen(&report))).collect();
     if told.is_empty() { Ok(()) } else { Err(Failure::Check(told.join("; "))) }
-}
-
-/// With a live view on standard error, if that is a terminal.
-fn watched(plan: &Plan, workload: &impl Workload) -> Result<Report, Failure> {
-    let _signals = Signals::install().map_err(Failure::system)?;
-    let bar = ProgressBar::new((plan.warmup + plan.duration).as_millis() as u64);
-    let style =
-        ProgressStyle::with_template("{bar:12} {percent:>3} %  {wide_msg}").map_err(Failure::system)?;
-    bar.set_style(style);
-    let done = run_watched(plan, workload, |progress| {
-        show(&bar, progress);
-        if signals::stops() > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    bar.finish_and_clear();
-    done.map_err(|error| match error {
-        RunError::Plan(error) => Failure::usage(error),
-        error => Failure::system(error),
-    })
 }
 
 fn show(bar: &ProgressBar, progress: &Progress) {

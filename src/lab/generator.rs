@@ -1,9 +1,10 @@
 //! The generator beside a server: `oneloop load`, with CPU times sampled while it runs.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -81,20 +82,20 @@ impl Load {
         let spawned = placement.on(placement.generator(), || command.spawn());
         let mut child = Running(spawned.map_err(|error| format!("generator not started: {error}"))?);
         let output = read_apart(child.0.stdout.take());
-        let complaints = read_apart(child.0.stderr.take());
-        self.sample_until_told(&mut samples, child.0.id(), &output, server)?;
+        let (told, tells) = mpsc::channel();
+        let complaints = read_lines(child.0.stderr.take(), told);
+        self.sample_until_told(&mut samples, child.0.id(), (&output, &tells), server)?;
         let report = output.join().map_err(|_| "the generator's output was not read")?;
         let report: Report = serde_json::from_slice(&report).map_err(|error| {
-            let complaints = complaints.join().unwrap_or_default();
-            let complaints = String::from_utf8_lossy(&complaints);
-            let last = complaints.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+            let last = complaints.join().unwrap_or_default();
             format!("the generator gave no report ({error}): {last}")
         })?;
         loaded(&report, samples)
     }
 
     fn arguments(&self, addr: &str) -> Vec<String> {
-        let mut arguments: Vec<String> = ["load", "--json", "-", "--clients"].map(str::to_owned).to_vec();
+        let mut arguments: Vec<String> =
+            ["load", "--json", "-", "--tell-phases", "--clients"].map(str::to_owned).to_vec();
         arguments.push(self.clients.to_string());
         let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
         option("--bytes", self.bytes.to_string());
@@ -110,13 +111,14 @@ impl Load {
         arguments
     }
 
-    /// Samples until the generator has told all, and once more then: what it measured lies between two samples. It ends
-    /// when it has told all, and is not waited for before the last sample, so that there it still has a CPU time.
+    /// Samples until the generator has told all, when it says that a part of its run begins, and once more at the end: what it
+    /// measured lies between two samples, and each end of that has one beside it, however long the pauses are. It ends when it
+    /// has told all, and is not waited for before the last sample, so that there it still has a CPU time.
     fn sample_until_told(
         &self,
         samples: &mut Vec<Sample>,
         generator: u32,
-        output: &thread::JoinHandle<Vec<u8>>,
+        (output, tells): (&thread::JoinHandle<Vec<u8>>, &mpsc::Receiver<()>),
         server: &Server,
     ) -> Result<(), String> {
         let deadline = Instant::now()
@@ -128,7 +130,7 @@ impl Load {
             samples.push(Sample::take(server.root(), Some(generator)));
             let pause = EVERY.max(began.elapsed() * SHARE);
             // Asked often, as the next cell waits for it; sampled seldom, as that costs.
-            while began.elapsed() < pause {
+            while began.elapsed() < pause && tells.try_recv().is_err() {
                 if output.is_finished() {
                     samples.push(Sample::take(server.root(), Some(generator)));
                     return Ok(());
@@ -172,6 +174,30 @@ fn read_apart(output: Option<impl Read + Send + 'static>) -> thread::JoinHandle<
     })
 }
 
+/// Reads lines to the end in a thread of its own, and passes on that one names a part of the run; the last of the others is what
+/// the program complained of.
+fn read_lines(
+    output: Option<impl Read + Send + 'static>,
+    told: mpsc::Sender<()>,
+) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut last = String::new();
+        for line in output.into_iter().flat_map(|output| BufReader::new(output).split(b'\n')) {
+            let Ok(line) = line else { break };
+            let line = String::from_utf8_lossy(&line);
+            if PHASES.iter().any(|phase| phase.name() == line) {
+                let _ = told.send(()); // nobody listens once all was told
+            } else if !line.trim().is_empty() {
+                last = line.into_owned();
+            }
+        }
+        last
+    })
+}
+
+/// The parts of a run that change what a server does.
+const PHASES: [Phase; 4] = [Phase::Connecting, Phase::WarmUp, Phase::Measuring, Phase::Draining];
+
 /// What the report tells. It says itself when it measured: a moment at which the lab comes to read it would be later by
 /// whatever keeps either of them from its core.
 fn loaded(report: &Report, samples: Vec<Sample>) -> Result<Loaded, String> {
@@ -203,4 +229,18 @@ fn loaded(report: &Report, samples: Vec<Sample>) -> Result<Loaded, String> {
         errors: report.errors.and(report.errors_before),
         fairness: (report.fairness.clients > 0).then_some(report.fairness.jain_bytes),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_of_a_run_is_passed_on_when_it_begins_and_the_last_complaint_is_kept() {
+        let said = "connecting\nwarm_up\noneloop: one\n\nmeasuring\noneloop: two, while draining\ndraining\n";
+        let (told, tells) = mpsc::channel();
+        let last = read_lines(Some(said.as_bytes()), told).join().unwrap();
+        assert_eq!(last, "oneloop: two, while draining");
+        assert_eq!(tells.iter().count(), 4);
+    }
 }

@@ -37,7 +37,7 @@ pub(super) const WAITING_MAX: usize = 1 << 20;
 /// How often whoever watches is told.
 const WATCH_NS: u64 = 100_000_000;
 
-/// How far a run is, told ten times a second.
+/// How far a run is, told ten times a second and when another part begins.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     /// Which part of the run.
@@ -178,9 +178,12 @@ impl<'a, W: Workload> Engine<'a, W> {
         for index in self.plan.clients..self.plan.connections() as u32 {
             self.queue(index, None);
         }
+        let mut told = None;
         while self.stage != Stage::Done {
             self.turn(&mut events).map_err(RunError::System)?;
-            if self.now_ns >= self.watched_ns {
+            let phase = Some(self.phase());
+            if self.now_ns >= self.watched_ns || phase != told {
+                told = phase;
                 self.watched_ns = self.now_ns + WATCH_NS;
                 if watch(&self.progress()).is_break() {
                     self.report.interrupted = true;

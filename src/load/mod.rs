@@ -116,7 +116,7 @@ pub fn run<W: Workload>(plan: &Plan, workload: &W) -> Result<Report, RunError> {
     run_watched(plan, workload, |_| ControlFlow::Continue(()))
 }
 
-/// The same, and `watch` is told ten times a second how far it is; when it breaks, the run ends with what it has.
+/// The same, and `watch` is told how far it is, ten times a second and when another part of the run begins; when it breaks, the run ends with what it has.
 pub fn run_watched<W: Workload>(
     plan: &Plan,
     workload: &W,
