@@ -12,17 +12,14 @@ use std::time::{Duration, Instant};
 use common::eventually;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use oneloop::lab::cell::{Cell, CoreClass, Metric, Model, Outcome, Subject};
-use oneloop::lab::executor::Executor;
-use oneloop::lab::experiments::{Experiment, Extent};
+use oneloop::lab::cell::{Metric, Model, Outcome};
+use oneloop::lab::experiments::Experiment;
 use oneloop::lab::judge::{OTHERS_MAX, Verdict};
-use oneloop::lab::place::Placement;
 use oneloop::lab::raw;
-use oneloop::lab::real::RealExecutor;
 use oneloop::lab::results::{CellResult, Results};
 use oneloop::lab::stats::median as median_of;
 
-/// What the issue promises of a quick look.
+/// How long a quick look takes at most.
 const QUICK_MAX: Duration = Duration::from_secs(120);
 
 /// A comparison that is ended with its test.
@@ -211,6 +208,13 @@ fn children(parent: u32) -> Vec<u32> {
 #[cfg(target_os = "linux")]
 fn the_span_that_was_measured_is_sampled_whenever_its_report_comes() {
     use std::os::unix::fs::PermissionsExt;
+
+    use oneloop::lab::cell::{Cell, CoreClass, Subject};
+    use oneloop::lab::executor::Executor;
+    use oneloop::lab::experiments::Extent;
+    use oneloop::lab::place::Placement;
+    use oneloop::lab::real::RealExecutor;
+
     let directory = tempfile::tempdir().unwrap();
     let program = directory.path().join("late");
     // A generator whose report comes long after it was measured; as a server it is the same as ever.
