@@ -248,6 +248,7 @@ impl<S: Service> Entrance<S> {
         let entrance = |listener: Listener, service: &S| {
             if service.client_speaks_first() {
                 listener.defer_accept();
+                listener.delay_acks();
             }
             Entrance {
                 request_ms: service.request_ms().unwrap_or(limits.request_ms),

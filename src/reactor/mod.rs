@@ -247,6 +247,7 @@ impl<S: Service> Reactor<S> {
         listener.set_nonblocking(true)?;
         if service.client_speaks_first() {
             listener.defer_accept();
+            listener.delay_acks();
         }
         let fd = listener.as_raw_fd();
         self.poll.registry().register(&mut SourceFd(&fd), name.token(), Interest::READABLE)?;

@@ -41,8 +41,9 @@ pub trait Service: Clone + Send + 'static {
         None
     }
 
-    /// Whether clients always speak first. Then the system may hand a client over with its first bytes, or after a second
-    /// without any, and nobody is woken for one that has nothing to say yet.
+    /// Whether clients always speak first, and wait for an answer to what they say. Then the system may hand a client over with
+    /// its first bytes, or after a second without any, so that nobody is woken for one that has nothing to say yet; and it may
+    /// acknowledge those bytes with the answer.
     fn client_speaks_first(&self) -> bool {
         false
     }

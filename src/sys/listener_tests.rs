@@ -177,6 +177,23 @@ fn a_deferred_client_comes_with_its_first_bytes_and_a_silent_one_all_the_same() 
     assert_eq!(accept(&listener).1, silent.local_addr().ok());
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn the_acknowledgement_of_a_first_request_waits_for_its_answer_where_that_is_asked() {
+    use std::io::Write;
+    let accepted_of = |listener: &Listener| {
+        let mut client = TcpStream::connect(listener.local_socket_addr().unwrap()).unwrap();
+        client.write_all(b"x").unwrap();
+        (Socket::from(accept(listener).0), client)
+    };
+    let listener = bind("127.0.0.1:0").unwrap();
+    assert!(accepted_of(&listener).0.tcp_quickack().unwrap(), "the kernel's default has changed");
+    listener.delay_acks();
+    assert!(!accepted_of(&listener).0.tcp_quickack().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    bind(&format!("unix:{}", dir.path().join("s").display())).unwrap().delay_acks(); // nothing to do there
+}
+
 /// Servers that start in the same moment over what a dead one left: each may look while another is about to listen.
 #[test]
 fn of_servers_that_start_at_once_one_has_the_path_and_hears_its_clients() {
