@@ -7,6 +7,9 @@ use std::io;
 
 use nix::unistd::{Gid, Group, Uid, User};
 
+/// `(uid_t) -1`, and the same of a group.
+const UNCHANGED: u32 = u32::MAX;
+
 /// A user and a group to become.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -23,6 +26,8 @@ pub enum IdentityError {
     NoUser(String),
     /// There is no group of that name.
     NoGroup(String),
+    /// The number that tells setresuid(2) and its like to change nothing, as that of a user or a group.
+    Nobodys(&'static str),
     /// The user number has no entry, so no group is known for it.
     GroupNeeded(String),
     /// A group without a user: nothing would be given up, for root keeps every privilege in any group.
@@ -54,6 +59,9 @@ impl fmt::Display for IdentityError {
                     name.escape_debug()
                 )
             }
+            IdentityError::Nobodys(what) => {
+                write!(f, "{UNCHANGED} cannot be a {what}: to the system it means \"no change\"; take another number")
+            }
             IdentityError::GroupNeeded(uid) => {
                 write!(f, "user {uid} has no entry in /etc/passwd; say its group too, with --group")
             }
@@ -84,9 +92,15 @@ impl Identity {
             (None, Some(_)) => return Err(IdentityError::UserNeeded),
             (Some(user), _) => find_user(user)?,
         };
+        if user.as_raw() == UNCHANGED {
+            return Err(IdentityError::Nobodys("user"));
+        }
         let Some(group) = group.map(find_group).transpose()?.or(own) else {
             return Err(IdentityError::GroupNeeded(user.to_string()));
         };
+        if group.as_raw() == UNCHANGED {
+            return Err(IdentityError::Nobodys("group"));
+        }
         if user.is_root() {
             return Err(IdentityError::Root);
         }
