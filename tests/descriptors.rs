@@ -6,33 +6,35 @@ mod common;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use common::client::Ended;
 use common::http::{Site, get};
 use common::server::Setup;
 use common::{Client, Server, eventually, pace};
+use nix::sys::signal::Signal;
 
 const LIMIT: usize = 64;
 /// What a starved server may use of a second: a try every `accept_pause_ms` costs far less, a spin all of it.
 const STARVED_CPU_MAX: f64 = 0.1;
 
 /// Lowers the limit of a program that runs: it has adapted to another one at its start.
-fn starve(server: &Server, limit: usize) {
+fn starve(pid: i32, limit: usize) {
     let prlimit = Command::new("prlimit")
-        .args(["--pid", &server.pid().to_string(), &format!("--nofile={limit}:")])
+        .args(["--pid", &pid.to_string(), &format!("--nofile={limit}:")])
         .status()
         .expect("prlimit, which every Debian has");
     assert!(prlimit.success());
 }
 
 /// Lowers it so that not one more can be had.
-fn starve_wholly(server: &Server) {
-    let open = server.descriptors();
-    starve(server, (0..u32::MAX).find(|fd| !open.contains(fd)).unwrap() as usize);
+fn starve_wholly(pid: i32) {
+    let open = |fd: &usize| std::fs::symlink_metadata(format!("/proc/{pid}/fd/{fd}")).is_ok();
+    starve(pid, (0..usize::MAX).find(|fd| !open(fd)).unwrap());
 }
 
 #[test]
 fn without_descriptors_it_neither_spins_nor_stalls_and_recovers_when_clients_leave() {
     let mut server = Server::serve(&["echo@127.0.0.1:0"]);
-    starve(&server, LIMIT);
+    starve(server.pid().as_raw(), LIMIT);
     let began = Instant::now();
     let mut clients: Vec<Client> = (0..2 * LIMIT).map(|_| server.client("echo")).collect();
     server.told("accepting pauses", 1);
@@ -55,7 +57,7 @@ fn without_descriptors_it_neither_spins_nor_stalls_and_recovers_when_clients_lea
 #[test]
 fn a_client_that_leaves_ends_the_pause_however_long_it_is() {
     let mut server = Server::serve(&["echo@127.0.0.1:0", "--accept-pause", "1h"]);
-    starve(&server, LIMIT);
+    starve(server.pid().as_raw(), LIMIT);
     let clients: Vec<Client> = (0..LIMIT + 8).map(|_| server.client("echo")).collect();
     server.told("accepting pauses", 1);
     for mut client in clients {
@@ -68,13 +70,47 @@ fn it_recovers_without_a_client_that_leaves() {
     let mut server = Server::serve(&["echo@127.0.0.1:0"]);
     let mut inside = server.client("echo");
     inside.expect_echo(b"the loop has all that it needs itself");
-    starve_wholly(&server);
+    starve_wholly(server.pid().as_raw());
     let mut client = server.client("echo");
     client.send(b"let me in");
     client.expect_silence(Duration::from_millis(300));
-    starve(&server, LIMIT);
+    starve(server.pid().as_raw(), LIMIT);
     client.expect_exact(b"let me in");
     inside.expect_echo(b"nobody left");
+}
+
+/// Models whose first process accepts, so that its limit counts; a thread that waits in accept(2) has its descriptor already.
+const MODELS: [&str; 4] = ["reactor", "iterative", "fork", "thread"];
+
+/// It serves, and then not one more descriptor can be had.
+fn starved_wholly(model: &str) -> Server {
+    let mut server = Server::serve(&["echo@127.0.0.1:0", "--model", model, "--drain=1h"]);
+    let mut client = server.client("echo");
+    client.expect_echo(b"it is past its start");
+    client.half_close();
+    client.expect_end();
+    server.told(" ended: ", 1);
+    starve_wholly(server.pid().as_raw());
+    server
+}
+
+#[test]
+fn who_waits_in_a_drain_for_a_descriptor_is_answered_once_there_is_one() {
+    for model in MODELS {
+        let mut server = starved_wholly(model);
+        let mut client = server.client("echo");
+        let (began, before) = (Instant::now(), server.cpu_time());
+        client.send(b"asked in time");
+        client.expect_silence(Duration::from_millis(300));
+        server.signal(Signal::SIGTERM);
+        client.expect_silence(Duration::from_millis(300));
+        let used = server.cpu_time().saturating_sub(before).as_secs_f64() / began.elapsed().as_secs_f64();
+        assert!(used < STARVED_CPU_MAX, "{model} used {used:.2} of its core while it was starved");
+        starve(server.pid().as_raw(), LIMIT);
+        assert_eq!(client.rest(), (b"asked in time".to_vec(), Ended::Closed), "{model}");
+        drop(client); // it lingers
+        assert_eq!(server.exit().code(), Some(0), "{model}");
+    }
 }
 
 #[test]
@@ -104,7 +140,7 @@ fn files_without_a_descriptor_are_answered_with_503_until_there_is_one() {
     assert_eq!(get(&mut client, "/none", "").status, 404, "it is inside");
     let mut leaving = server.client("http");
     assert_eq!(get(&mut leaving, "/none", "").status, 404, "it is inside, too");
-    starve_wholly(&server);
+    starve_wholly(server.pid().as_raw());
     for target in ["/", "/big"] {
         let answer = get(&mut client, target, "");
         assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")), "{target}");
@@ -132,7 +168,7 @@ fn files_that_are_kept_open_give_way_to_others_and_to_clients() {
     }
     assert_eq!(get(&mut server.client("http"), "/0", "").status, 200, "another client comes in");
     // The same when all other descriptors are taken.
-    starve_wholly(&server);
+    starve_wholly(server.pid().as_raw());
     for n in 0..2 * LIMIT {
         assert_eq!(get(&mut client, &format!("/{n}"), "").status, 200, "file {n}");
     }

@@ -6,6 +6,7 @@ mod common;
 
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use common::fault::Fault;
 use common::server::Setup;
@@ -19,6 +20,8 @@ const EXTRA: usize = 40;
 const UNCOUNTED: usize = 1;
 /// Requests that are sent at once.
 const BATCH: usize = 16;
+/// Of models that have a number of workers, where it matters.
+const WORKERS: usize = 3;
 
 /// Counts the system calls of `server` while `converse` runs, `None` where tracing is not allowed.
 fn counted(server: &Server, converse: impl FnOnce()) -> Option<HashMap<String, usize>> {
@@ -207,13 +210,23 @@ fn a_client_lost_before_it_was_accepted_is_passed_over_and_the_next_is_served() 
 const DENIED: Fault = Fault { call: "accept4", effect: "error=EPERM" };
 
 #[test]
-fn an_accept_that_is_always_denied_pauses() {
+fn an_accept_that_is_always_denied_pauses_in_every_model_and_is_told_once_a_second() {
     if !DENIED.can_be_injected() {
         return;
     }
     let serve = [env!("CARGO_BIN_EXE_oneloop"), "serve", "--drain=0", "echo@127.0.0.1:0"];
-    let mut server = DENIED.injected_into(serve).start().listening();
-    let _waits = server.client("echo");
-    server.told("accepting pauses", 1);
-    assert_eq!(server.stop().code(), Some(0));
+    for args in common::faulty::models(WORKERS) {
+        let began = Instant::now();
+        let command = serve.into_iter().chain(args.iter().map(String::as_str));
+        let mut server = DENIED.injected_into(command).start().listening();
+        let _waits = server.client("echo");
+        server.told("accepting pauses", 1);
+        common::pace(Duration::from_secs(1));
+        assert_eq!(server.stop().code(), Some(0), "{args:?}");
+        // It pauses ten times as often.
+        let told = server.stderr().matches("accepting pauses").count();
+        let each = began.elapsed().as_secs() as usize + 1;
+        let who = if args.len() > 1 { WORKERS } else { 1 };
+        assert!(told <= who * each, "{args:?}: told {told} times in {each} s, by {who}");
+    }
 }

@@ -18,7 +18,7 @@ use crate::reactor::{ServerClock, Summary};
 use crate::session::{Client, Peer, Service, WakeTarget, Waker};
 use crate::sys::process::parent_lives;
 use crate::sys::stream::Stream;
-use crate::sys::{signals, wait};
+use crate::sys::{AcceptFailures, AfterFailure, Listener, signals, wait};
 
 /// How long a call may block before the flags are looked at, where somebody else interrupts it when they change.
 pub(super) const SLICE_MS: u64 = 1_000;
@@ -33,6 +33,7 @@ pub(super) struct Worker {
     clock: ServerClock,
     scratch: Scratch,
     pub(super) journal: Journal,
+    accept_failures: AcceptFailures,
     slice_ms: u64,
     stage: Stage,
     /// The process that is to be followed where the system does not tell of its end.
@@ -59,6 +60,7 @@ impl Worker {
             limits: limits.clone(),
             clock,
             journal,
+            accept_failures: AcceptFailures::default(),
             slice_ms,
             stage: Stage::Serving,
             parent: None,
@@ -110,6 +112,25 @@ impl Worker {
     pub(super) fn wait_max(&self) -> Option<Duration> {
         let now_ms = self.clock.now().monotonic_ms;
         self.journal.due_ms().map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now_ms)))
+    }
+
+    /// Takes the next client; counted, as a failure is.
+    pub(super) fn accept(&mut self, listener: &Listener) -> Result<(OwnedFd, Peer), AfterFailure> {
+        match listener.accept_blocking() {
+            Ok((fd, addr)) => {
+                self.journal.accepted();
+                self.accept_failures.none();
+                Ok((fd, addr.map_or(Peer::UNIX, Peer::from)))
+            }
+            Err(error) => {
+                let now_ms = self.clock.now().monotonic_ms;
+                let after = self.accept_failures.after(listener, &error, now_ms);
+                if matches!(after, AfterFailure::Lost | AfterFailure::Pause) {
+                    self.journal.accept_failed();
+                }
+                Err(after)
+            }
+        }
     }
 
     /// Serves one client to its end. Its socket blocks.

@@ -15,7 +15,7 @@ use crate::reactor::ServerClock;
 use crate::session::{Now, Peer, Refusal, Service};
 use crate::sys::signals::Arrived;
 use crate::sys::stream::Stream;
-use crate::sys::{AcceptError, Signals, wait};
+use crate::sys::{AcceptFailures, AfterFailure, Signals, wait};
 
 use super::{Entrance, Setup};
 
@@ -33,6 +33,7 @@ pub(super) struct Front<S: Service> {
     sites: HashMap<[u8; 9], u32>,
     clients: u32,
     accepting: Accepting,
+    accept_failures: AcceptFailures,
     refused: Vec<Connection<S::Session, Blocking>>,
     scratch: Scratch,
 }
@@ -76,6 +77,7 @@ impl<S: Service> Front<S> {
             sites: HashMap::new(),
             clients: 0,
             accepting: Accepting::Open,
+            accept_failures: AcceptFailures::default(),
             refused: Vec::new(),
             scratch: Scratch::new(&limits),
             limits,
@@ -139,6 +141,7 @@ impl<S: Service> Front<S> {
             let error = match listener.accept_blocking() {
                 Ok((fd, addr)) => {
                     self.journal.accepted();
+                    self.accept_failures.none();
                     let peer = addr.map_or(Peer::UNIX, Peer::from);
                     match self.objection(peer) {
                         None => return Knock::Came(Guest { entrance: at, fd, peer }),
@@ -148,14 +151,13 @@ impl<S: Service> Front<S> {
                 }
                 Err(error) => error,
             };
-            match AcceptError::of(&error) {
-                AcceptError::WouldBlock => return Knock::Nobody,
-                AcceptError::Interrupted => {}
-                AcceptError::Client => self.journal.accept_failed(),
-                AcceptError::Exhausted | AcceptError::Fatal => {
-                    log::warn!("{}: accepting pauses: {error}", listener.local_addr());
+            let now_ms = self.clock.now().monotonic_ms;
+            match self.accept_failures.after(listener, &error, now_ms) {
+                AfterFailure::Nobody => return Knock::Nobody,
+                AfterFailure::Interrupted => {}
+                AfterFailure::Lost => self.journal.accept_failed(),
+                AfterFailure::Pause => {
                     self.journal.accept_failed();
-                    let now_ms = self.clock.now().monotonic_ms;
                     let until_ms = now_ms + u64::from(self.limits.accept_pause_ms.max(1));
                     self.accepting = Accepting::Exhausted { until_ms };
                     return Knock::Later;

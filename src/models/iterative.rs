@@ -14,13 +14,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use crate::reactor::{ServerClock, Summary};
-use crate::session::{Peer, Service};
-use crate::sys::{AcceptError, wait};
+use crate::session::Service;
+use crate::sys::{AfterFailure, wait};
 
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_ALONE_MS, SLICE_MS, Worker};
 use super::{Entrance, Setup};
 
-/// How long a worker that can take no client, for want of descriptors, waits before it tries again, in ms.
+/// How long a worker that can take no client, for want of descriptors say, waits before it tries again, in ms.
 const EXHAUSTED_PAUSE_MS: u64 = 100;
 
 /// Serves one client after the other, until a signal stops it.
@@ -70,11 +70,11 @@ pub(super) fn serve_next<S: Service>(
     waiting: Waiting<'_>,
 ) -> io::Result<()> {
     let Waiting::Polls(beside) = waiting else {
-        if take(worker, &entrances[0], None)? == Taken::Nobody {
+        return match take(worker, &entrances[0], None)? {
             // Its time was over; or one worker drains alone and has set the listener, which all share, not to block.
-            entrances[0].listener.set_nonblocking(false)?;
-        }
-        return Ok(());
+            Some(AfterFailure::Nobody) => entrances[0].listener.set_nonblocking(false),
+            _ => Ok(()),
+        };
     };
     let listeners = entrances.iter().map(|entrance| entrance.listener.as_fd());
     let fds: Vec<BorrowedFd<'_>> = listeners.chain(beside).collect();
@@ -89,45 +89,30 @@ pub(super) fn serve_next<S: Service>(
     Ok(())
 }
 
-/// Whether a client was there.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Taken {
-    Served,
-    /// It was lost before it was accepted, or the call was interrupted; others may wait.
-    Lost,
-    Nobody,
-}
-
-/// Accepts one client and serves it to its end.
+/// Accepts one client and serves it to its end; or what follows if that failed, after its pause.
 fn take<S: Service>(
     worker: &mut Worker,
     entrance: &Entrance<S>,
     beside: Option<BorrowedFd<'_>>,
-) -> io::Result<Taken> {
-    let error = match entrance.listener.accept_blocking() {
-        Ok((fd, addr)) => {
-            worker.journal.accepted();
-            let peer = addr.map_or(Peer::UNIX, Peer::from);
+) -> io::Result<Option<AfterFailure>> {
+    match worker.accept(&entrance.listener) {
+        Ok((fd, peer)) => {
             worker.serve(&entrance.service, entrance.request_ms, entrance.local, fd, peer);
-            return Ok(Taken::Served);
+            Ok(None)
         }
-        Err(error) => error,
-    };
-    Ok(match AcceptError::of(&error) {
-        AcceptError::WouldBlock => Taken::Nobody,
-        AcceptError::Interrupted => Taken::Lost,
-        AcceptError::Client => {
-            worker.journal.accept_failed();
-            Taken::Lost
+        Err(after) => {
+            if after == AfterFailure::Pause {
+                pause(beside)?;
+            }
+            Ok(Some(after))
         }
-        AcceptError::Exhausted | AcceptError::Fatal => {
-            log::warn!("{}: accepting pauses: {error}", entrance.listener.local_addr());
-            worker.journal.accept_failed();
-            let fds: Vec<BorrowedFd<'_>> = beside.into_iter().collect();
-            wait::readable(&fds, Some(Duration::from_millis(EXHAUSTED_PAUSE_MS)))?;
-            Taken::Nobody
-        }
-    })
+    }
+}
+
+/// Until accepting is tried again, or something else is to be looked at.
+fn pause(beside: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let fds: Vec<BorrowedFd<'_>> = beside.into_iter().collect();
+    wait::readable(&fds, Some(Duration::from_millis(EXHAUSTED_PAUSE_MS))).map(|_| ())
 }
 
 /// Serves who waits in the backlog, as far as the drain's deadline allows, and closes the listeners. Who is still there
@@ -138,7 +123,9 @@ pub(super) fn drain<S: Service>(worker: &mut Worker, entrances: Vec<Entrance<S>>
             log::warn!("{}: who waits there is lost: {error}", entrance.listener.local_addr());
             continue;
         }
-        while !worker.is_over() && !matches!(take(worker, &entrance, None), Ok(Taken::Nobody) | Err(_)) {}
+        while !worker.is_over()
+            && !matches!(take(worker, &entrance, None), Ok(Some(AfterFailure::Nobody)) | Err(_))
+        {}
     }
     worker.journal.flush();
 }

@@ -4,7 +4,6 @@
 //! time has passed; with as many clients as allowed it waits, refuses or evicts.
 
 use std::collections::HashMap;
-use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
@@ -13,15 +12,11 @@ use crate::connection::{Budget, Connection, Polled, Pumped};
 use crate::journal::{End, Reason};
 use crate::limits::Overflow;
 use crate::session::{Client, Now, Peer, Refusal, Service, Waker};
-use crate::sys::{AcceptError, Listener, Stream};
+use crate::sys::{AfterFailure, Listener, Stream};
 
 use super::clients::{Did, SlotContext};
 use super::token::{CLIENTS_MAX, ConnId, Name};
 use super::{Place, Reactor, Slot, State, Tenant};
-
-/// So many failures that are passed over, one after the other, are none of clients that were lost: far more than ever happens by
-/// itself, and without a pause then a system that denies the call (a filter of system calls says EPERM) makes the loop spin.
-const FAILURES_IN_A_ROW_MAX: u32 = 1_000;
 
 /// One listener and the service of its clients.
 pub(super) struct ListenerSlot<S> {
@@ -141,54 +136,30 @@ impl<S: Service> Reactor<S> {
         let error = match slot.listener.accept() {
             Ok((fd, addr)) => {
                 self.journal.accepted();
-                self.accept_failures = 0;
+                self.accept_failures.none();
                 return Accepted::Client(fd, addr.map_or(Peer::UNIX, Peer::from));
             }
             Err(error) => error,
         };
-        match AcceptError::of(&error) {
-            AcceptError::WouldBlock => {
-                self.accept_failures = 0;
+        match self.accept_failures.after(&slot.listener, &error, now.monotonic_ms) {
+            AfterFailure::Nobody => {
                 slot.backlog = Backlog::Empty;
                 let fd = slot.listener.as_raw_fd();
                 self.renew(fd, Name::Listener(index));
                 Accepted::Stop
             }
-            AcceptError::Interrupted => self.passed_over(index, &error, now),
-            AcceptError::Client => {
+            AfterFailure::Interrupted => Accepted::Next,
+            AfterFailure::Lost => {
                 self.journal.accept_failed();
-                log::debug!(
-                    "{}: a client was lost before it was accepted: {error}",
-                    slot.listener.local_addr()
-                );
-                self.passed_over(index, &error, now)
+                Accepted::Next
             }
-            AcceptError::Exhausted | AcceptError::Fatal => {
+            AfterFailure::Pause => {
                 self.journal.accept_failed();
-                self.pause(index, &error, now)
+                let until_ms = now.monotonic_ms + u64::from(self.limits.accept_pause_ms.max(1));
+                self.accepting = Accepting::Exhausted { until_ms };
+                Accepted::Stop
             }
         }
-    }
-
-    /// The next call may bring a client, unless that was said too often in a row.
-    fn passed_over(&mut self, index: usize, error: &io::Error, now: Now) -> Accepted {
-        self.accept_failures += 1;
-        if self.accept_failures < FAILURES_IN_A_ROW_MAX {
-            Accepted::Next
-        } else {
-            self.pause(index, error, now)
-        }
-    }
-
-    fn pause(&mut self, index: usize, error: &io::Error, now: Now) -> Accepted {
-        if self.accept_errors_told.is_none_or(|told_ms| told_ms + 1_000 <= now.monotonic_ms) {
-            self.accept_errors_told = Some(now.monotonic_ms);
-            log::warn!("{}: accepting pauses: {error}", self.listeners[index].listener.local_addr());
-        }
-        self.accept_failures = 0;
-        let until_ms = now.monotonic_ms + u64::from(self.limits.accept_pause_ms.max(1));
-        self.accepting = Accepting::Exhausted { until_ms };
-        Accepted::Stop
     }
 
     /// A client has been accepted: it gets a slot, or last words.

@@ -39,7 +39,7 @@ use crate::journal::{Journal, Reason};
 use crate::limits::{Limits, Overflow};
 use crate::session::{Now, Service, Session};
 use crate::sys::signals::Signals;
-use crate::sys::{Address, ListenOptions, Listener};
+use crate::sys::{AcceptFailures, Address, ListenOptions, Listener};
 use accept::{Accepting, Backlog, ListenerSlot, Sites};
 pub use clock::ServerClock;
 use deadlines::Deadlines;
@@ -78,9 +78,7 @@ pub struct Reactor<S: Service> {
     accepting: Accepting,
     /// The listener whose clients are taken first.
     accept_first: usize,
-    /// Failures of accepting in a row that were passed over.
-    accept_failures: u32,
-    accept_errors_told: Option<u64>,
+    accept_failures: AcceptFailures,
     wakes: Arc<Wakes>,
     woken: Vec<ConnId>,
     wish_seen: StopWish,
@@ -198,8 +196,7 @@ impl<S: Service> Reactor<S> {
             refused: 0,
             accepting: Accepting::Open,
             accept_first: 0,
-            accept_failures: 0,
-            accept_errors_told: None,
+            accept_failures: AcceptFailures::default(),
             wakes: Arc::new(Wakes::new(waker)),
             woken: Vec::new(),
             wish_seen: StopWish::None,
