@@ -7,9 +7,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::client::Ended;
+use common::faulty::children;
 use common::http::{Site, get};
 use common::server::Setup;
-use common::{Client, Server, eventually, pace};
+use common::{Client, Server, eventually, eventually_some, pace};
 use nix::sys::signal::Signal;
 
 const LIMIT: usize = 64;
@@ -95,6 +96,16 @@ fn starved_wholly(model: &str) -> Server {
 }
 
 #[test]
+fn a_drain_without_descriptors_ends_at_once_when_nobody_waits() {
+    for model in MODELS {
+        let mut server = starved_wholly(model);
+        assert_eq!(server.stop().code(), Some(0), "{model}");
+        let said = server.stderr();
+        assert!(!said.contains("accepting pauses"), "{model}: nobody was there to be accepted:\n{said}");
+    }
+}
+
+#[test]
 fn who_waits_in_a_drain_for_a_descriptor_is_answered_once_there_is_one() {
     for model in MODELS {
         let mut server = starved_wholly(model);
@@ -111,6 +122,31 @@ fn who_waits_in_a_drain_for_a_descriptor_is_answered_once_there_is_one() {
         drop(client); // it lingers
         assert_eq!(server.exit().code(), Some(0), "{model}");
     }
+}
+
+/// Looks in a row at which who rests is asleep: who spins never is.
+const CALM_LOOKS: u32 = 10;
+
+#[test]
+fn copies_that_could_take_nobody_do_not_spin_though_accept_does_not_wait() {
+    let mut server = Server::serve(&["echo@127.0.0.1:0", "--model=prefork", "--workers=2"]);
+    let copies = eventually_some("two copies", || {
+        let copies = children(server.pid());
+        (copies.len() == 2).then_some(copies)
+    });
+    server.client("echo").expect_echo(b"they are past their start");
+    for &(pid, _) in &copies {
+        starve_wholly(pid);
+    }
+    // For up to a second more they wait in accept(2), with the descriptor that they had before.
+    pace(Duration::from_millis(1_500));
+    let mut calm = 0;
+    eventually("the copies rest", || {
+        let rest = children(server.pid()).iter().all(|&(_, state)| state == 'S');
+        calm = if rest { calm + 1 } else { 0 };
+        calm == CALM_LOOKS
+    });
+    assert_eq!(server.stop().code(), Some(0));
 }
 
 #[test]

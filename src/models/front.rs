@@ -153,7 +153,7 @@ impl<S: Service> Front<S> {
             };
             let now_ms = self.clock.now().monotonic_ms;
             match self.accept_failures.after(listener, &error, now_ms) {
-                AfterFailure::Nobody => return Knock::Nobody,
+                AfterFailure::Nobody | AfterFailure::NobodyCould => return Knock::Nobody,
                 AfterFailure::Interrupted => {}
                 AfterFailure::Lost => self.journal.accept_failed(),
                 AfterFailure::Pause => {

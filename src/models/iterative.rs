@@ -73,6 +73,7 @@ pub(super) fn serve_next<S: Service>(
         return match take(worker, &entrances[0], None)? {
             // Its time was over; or one worker drains alone and has set the listener, which all share, not to block.
             Some(AfterFailure::Nobody) => entrances[0].listener.set_nonblocking(false),
+            Some(AfterFailure::NobodyCould) => pause(None),
             _ => Ok(()),
         };
     };
@@ -123,9 +124,12 @@ pub(super) fn drain<S: Service>(worker: &mut Worker, entrances: Vec<Entrance<S>>
             log::warn!("{}: who waits there is lost: {error}", entrance.listener.local_addr());
             continue;
         }
-        while !worker.is_over()
-            && !matches!(take(worker, &entrance, None), Ok(Some(AfterFailure::Nobody)) | Err(_))
-        {}
+        while !worker.is_over() {
+            use AfterFailure::{Nobody, NobodyCould};
+            if matches!(take(worker, &entrance, None), Ok(Some(Nobody | NobodyCould)) | Err(_)) {
+                break;
+            }
+        }
     }
     worker.journal.flush();
 }

@@ -142,7 +142,7 @@ impl<S: Service> Reactor<S> {
             Err(error) => error,
         };
         match self.accept_failures.after(&slot.listener, &error, now.monotonic_ms) {
-            AfterFailure::Nobody => {
+            AfterFailure::Nobody | AfterFailure::NobodyCould => {
                 slot.backlog = Backlog::Empty;
                 let fd = slot.listener.as_raw_fd();
                 self.renew(fd, Name::Listener(index));

@@ -1,8 +1,10 @@
 //! What follows when `accept` fails, for every model: the next call, a wait for the next client, or a pause.
 
 use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
 
-use super::{AcceptError, Listener};
+use super::{AcceptError, Listener, wait};
 
 /// So many failures that are passed over, one after the other, are none of clients that were lost: far more than ever happens by
 /// itself, and without a pause then a system that denies the call (a filter of system calls says EPERM) makes its caller spin.
@@ -15,6 +17,8 @@ const TELL_EVERY_MS: u64 = 1_000;
 pub enum AfterFailure {
     /// Nobody waits.
     Nobody,
+    /// Nobody waits, and for want of descriptors or memory an `accept` that would wait comes back at once.
+    NobodyCould,
     /// A signal came between: call again.
     Interrupted,
     /// That one client is lost: others may wait.
@@ -49,6 +53,8 @@ impl AcceptFailures {
                 log::debug!("{}: a client was lost before it was accepted: {error}", listener.local_addr());
                 self.passed_over(AfterFailure::Lost, listener, error, now_ms)
             }
+            // Without a descriptor the call does not even look at the queue.
+            AcceptError::Exhausted if !may_hold(listener) => AfterFailure::NobodyCould,
             AcceptError::Exhausted | AcceptError::Fatal => self.pause(listener, error, now_ms),
         }
     }
@@ -72,4 +78,9 @@ impl AcceptFailures {
         }
         AfterFailure::Pause
     }
+}
+
+/// Whether somebody may be in its queue.
+fn may_hold(listener: &Listener) -> bool {
+    wait::readable(&[listener.as_fd()], Some(Duration::ZERO)).map_or(true, |ready| ready[0])
 }
