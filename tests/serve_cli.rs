@@ -246,6 +246,15 @@ fn sockets_named_for_services_need_no_argument_and_those_of_another_process_are_
     setup.start().listening().client("echo").expect_echo(b"not for us");
 }
 
+/// What the server tells its supervisor next.
+#[track_caller]
+fn heard(socket: &UnixDatagram) -> String {
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut text = [0; 64];
+    let len = socket.recv(&mut text).expect("a notice");
+    String::from_utf8_lossy(&text[..len]).into_owned()
+}
+
 #[test]
 fn a_supervisor_is_told_when_the_server_is_ready_and_when_it_stops() {
     let folder = tempfile::tempdir().unwrap();
@@ -261,17 +270,34 @@ fn a_supervisor_is_told_when_the_server_is_ready_and_when_it_stops() {
         sockets
     };
     for (socket, name) in sockets {
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let heard = || {
-            let mut text = [0; 64];
-            let len = socket.recv(&mut text).expect("a notice");
-            String::from_utf8_lossy(&text[..len]).into_owned()
-        };
         let mut server = Setup::oneloop(["serve", "echo@0"]).env("NOTIFY_SOCKET", &name).start();
-        assert_eq!(heard(), "READY=1");
+        assert_eq!(heard(&socket), "READY=1");
         server.client("echo").expect_echo(b"ready");
         assert_eq!(server.stop().code(), Some(0));
-        assert_eq!(heard(), "STOPPING=1");
+        assert_eq!(heard(&socket), "STOPPING=1");
+    }
+}
+
+#[test]
+fn a_supervisor_is_told_of_the_stop_when_it_begins_in_every_model() {
+    for model in ["reactor", "iterative", "fork", "thread", "prefork", "prethread"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let args = ["serve", "http@127.0.0.1:0", "--model", model, "--drain=1h", "--request=1h"];
+        let setup = Setup::oneloop(args).env("NOTIFY_SOCKET", path.to_str().unwrap());
+        let mut server = setup.current_dir(folder.path()).start().listening();
+        assert_eq!(heard(&socket), "READY=1");
+        let mut client = server.client("http");
+        client.send(b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\nHEAD / HTTP/1.1\r\n");
+        client.expect_exact(b"HTTP/1.1 ");
+        server.signal(Signal::SIGTERM);
+        assert_eq!(heard(&socket), "STOPPING=1", "{model}");
+        client.send(b"Host: h\r\n\r\n");
+        let answers = String::from_utf8(client.rest().0).unwrap();
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{model}: {answers}");
+        drop(client);
+        assert_eq!(server.exit().code(), Some(0), "{model}");
     }
 }
 

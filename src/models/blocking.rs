@@ -27,8 +27,9 @@ pub(super) const SLICE_ALONE_MS: u64 = 200;
 /// How often those who block are interrupted until each has noticed that it is to stop, in ms.
 pub(super) const INTERRUPT_EVERY_MS: u64 = 20;
 
-/// A process or thread that serves one client at a time, and what it needs for that.
-pub(super) struct Worker {
+/// A process or thread that serves one client at a time, and what it needs for that. One that is alone calls `H` when it notices
+/// that it is to stop: nobody else could while it serves.
+pub(super) struct Worker<H = fn()> {
     limits: Limits,
     clock: ServerClock,
     scratch: Scratch,
@@ -38,8 +39,15 @@ pub(super) struct Worker {
     stage: Stage,
     /// The process that is to be followed where the system does not tell of its end.
     parent: Option<u32>,
-    /// How many reports have been given, where nobody else gives them.
-    reports: Option<u32>,
+    alone: Option<Alone<H>>,
+}
+
+/// What is a worker's to do where nobody else is there who is free while it serves.
+struct Alone<H> {
+    /// How many reports have been given.
+    reports: u32,
+    /// What is to be done when a stop begins.
+    at_stop: H,
 }
 
 /// How far a worker is on its way to its end.
@@ -64,20 +72,24 @@ impl Worker {
             slice_ms,
             stage: Stage::Serving,
             parent: None,
-            reports: None,
+            alone: None,
         }
     }
 
-    /// The same, which tells its counters when it is asked to: where nobody does who is free while it serves.
-    pub(super) fn that_reports(self) -> Self {
-        Worker { reports: Some(signals::reports()), ..self }
+    /// The same without anybody beside it: it tells its counters when it is asked to, and calls `at_stop` once.
+    pub(super) fn alone<H: FnMut()>(self, at_stop: H) -> Worker<H> {
+        let Worker { limits, clock, scratch, journal, accept_failures, slice_ms, stage, parent, .. } = self;
+        let alone = Some(Alone { reports: signals::reports(), at_stop });
+        Worker { limits, clock, scratch, journal, accept_failures, slice_ms, stage, parent, alone }
     }
 
     /// The same in a child: it drains when its parent is gone.
     pub(super) fn of_parent(self, parent: u32) -> Self {
         Worker { parent: (!cfg!(target_os = "linux")).then_some(parent), ..self }
     }
+}
 
+impl<H: FnMut()> Worker<H> {
     /// Whether no new client is to be taken from the backlog by waiting for it.
     pub(super) fn is_stopping(&mut self) -> bool {
         self.look_at_flags();
@@ -94,16 +106,21 @@ impl Worker {
         let now_ms = self.clock.now().monotonic_ms;
         let orphan = self.parent.is_some_and(|parent| !parent_lives(parent));
         let stops = signals::stops().max(u32::from(orphan));
-        self.stage = match (self.stage, stops) {
+        let before = self.stage;
+        self.stage = match (before, stops) {
             (stage, 0) => stage,
             (Stage::Serving, 1) => Stage::Draining { due_ms: now_ms + u64::from(self.limits.drain_ms) },
             (Stage::Draining { due_ms }, 1) if now_ms < due_ms => Stage::Draining { due_ms },
             _ => Stage::Over,
         };
         self.journal.tick(now_ms);
+        let Some(alone) = &mut self.alone else { return };
+        if before == Stage::Serving && self.stage != Stage::Serving {
+            (alone.at_stop)();
+        }
         let asked = signals::reports();
-        if self.reports.is_some_and(|given| given != asked) {
-            self.reports = Some(asked);
+        if alone.reports != asked {
+            alone.reports = asked;
             log::info!("{}", Summary::of_counters(self.journal.counters.clone()));
         }
     }

@@ -28,13 +28,12 @@ pub(super) fn run<S: Service>(mut setup: Setup<S>, stopping: &mut dyn FnMut()) -
     let entrances = Entrance::all(setup.doors, &setup.limits);
     setup.signals = setup.signals.alone(INTERRUPT_EVERY_MS as u32)?;
     let worker = Worker::new(&setup.limits, ServerClock::start(), setup.journal, SLICE_ALONE_MS);
-    let mut worker = worker.that_reports();
+    let mut worker = worker.alone(stopping);
     while !worker.is_stopping() {
         // The pipe of the signals is waited for beside the listeners, so that none is missed.
         serve_next(&mut worker, &entrances, Waiting::Polls(Some(setup.signals.as_fd())))?;
         setup.signals.take(); // the worker looks at what they ask for
     }
-    stopping();
     drain(&mut worker, entrances);
     Ok(Summary::of_counters(worker.journal.counters.clone()))
 }
@@ -64,8 +63,8 @@ impl Waiting<'_> {
 }
 
 /// Waits for a client, or until something else is to be looked at, and serves whoever came.
-pub(super) fn serve_next<S: Service>(
-    worker: &mut Worker,
+pub(super) fn serve_next<S: Service, H: FnMut()>(
+    worker: &mut Worker<H>,
     entrances: &[Entrance<S>],
     waiting: Waiting<'_>,
 ) -> io::Result<()> {
@@ -91,8 +90,8 @@ pub(super) fn serve_next<S: Service>(
 }
 
 /// Accepts one client and serves it to its end; or what follows if that failed, after its pause.
-fn take<S: Service>(
-    worker: &mut Worker,
+fn take<S: Service, H: FnMut()>(
+    worker: &mut Worker<H>,
     entrance: &Entrance<S>,
     beside: Option<BorrowedFd<'_>>,
 ) -> io::Result<Option<AfterFailure>> {
@@ -118,7 +117,7 @@ fn pause(beside: Option<BorrowedFd<'_>>) -> io::Result<()> {
 
 /// Serves who waits in the backlog, as far as the drain's deadline allows, and closes the listeners. Who is still there
 /// then, or comes later, is reset by the kernel. Bound: the backlog, and the deadline.
-pub(super) fn drain<S: Service>(worker: &mut Worker, entrances: Vec<Entrance<S>>) {
+pub(super) fn drain<S: Service, H: FnMut()>(worker: &mut Worker<H>, entrances: Vec<Entrance<S>>) {
     for entrance in entrances {
         if let Err(error) = entrance.listener.set_nonblocking(true) {
             log::warn!("{}: who waits there is lost: {error}", entrance.listener.local_addr());
