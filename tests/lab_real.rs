@@ -129,7 +129,42 @@ fn a_disk_that_is_full_ends_it_and_what_was_measured_is_shown() {
     let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("oneloop: ")).collect();
     assert_eq!(errors.len(), 1, "{said}");
     assert!(errors[0].contains("raw.jsonl: ") && errors[0].contains("3 of 3 runs"), "{said}");
-    assert_eq!(raw::read(&output.join("raw.jsonl")).unwrap().1.len(), 2, "a cut line is left out");
+    let raw = fs::read_to_string(output.join("raw.jsonl")).unwrap();
+    assert_eq!((raw.lines().count(), raw.ends_with('\n')), (3, true), "no line is cut");
+    let names_there = names(&output);
+    let is_cut = |name: &String| name.starts_with('.') || name == "report.html";
+    assert!(!names_there.iter().any(is_cut), "whole or not at all: {names_there:?}");
+
+    // A replay where there is no room: what was reported before is as it was.
+    let output = directory.path().join("whole");
+    let before = ["raw.csv", "report.html", "results.json"].map(|name| fs::read(output.join(name)).unwrap());
+    let limited = |limit: &str, args: &[&str]| {
+        let mut limited = Command::new("prlimit");
+        limited.arg(format!("--fsize={limit}")).args([env!("CARGO_BIN_EXE_oneloop"), "compare"]).args(args);
+        let ended = limited.stdin(Stdio::null()).output().unwrap();
+        (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+    };
+    let (code, said) = limited("100", &["--replay", output.join("raw.jsonl").to_str().unwrap()]);
+    assert!(code == Some(1) && said.contains("report.html: "), "{code:?} {said}");
+    assert_eq!(
+        before,
+        ["raw.csv", "report.html", "results.json"].map(|name| fs::read(output.join(name)).unwrap())
+    );
+    assert_eq!(names(&output), ["raw.csv", "raw.jsonl", "report.html", "results.json"]);
+
+    // Not even the header fits: nothing is in the way of the next comparison.
+    let output = directory.path().join("nothing");
+    let (code, said) = limited("100", &[&ASKED[..], &["--output", output.to_str().unwrap()]].concat());
+    assert!(code == Some(1) && said.contains("raw.jsonl: "), "{code:?} {said}");
+    assert_eq!(names(&output), [""; 0]);
+}
+
+#[cfg(target_os = "linux")]
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 /// What a comparison of one peer told on standard error, after it ended with a mistake in the arguments.

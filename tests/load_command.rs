@@ -120,6 +120,32 @@ fn a_file_that_fails_at_the_end_is_lost_alone() {
     assert!(std::fs::read_to_string(csv).unwrap().starts_with("phase,"), "the other file");
 }
 
+/// Beyond a limit on the size of files write(2) fails as on a full disk.
+#[test]
+fn a_file_without_room_for_a_new_one_stays_as_it_was() {
+    let (_server, target) = echo();
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept");
+    std::fs::write(&kept, "kept").unwrap();
+    for name in ["kept", "absent"] {
+        let mut shell = Command::new("sh");
+        shell.args([
+            "-c",
+            "ulimit -f 1 && exec \"$@\"",
+            "sh",
+            env!("CARGO_BIN_EXE_oneloop"),
+            "load",
+            &target,
+        ]);
+        let done = shell.args(SHORT).arg("--json").arg(folder.path().join(name)).output().unwrap();
+        assert_eq!(done.status.code(), Some(1), "{done:?}");
+        let told = format!("oneloop: cannot write --json {}: ", folder.path().join(name).display());
+        assert!(text(&done.stderr).starts_with(&told), "{done:?}");
+    }
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "kept");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+}
+
 #[test]
 fn an_idle_crowd_that_is_gone_is_told_and_can_be_checked() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -9,6 +9,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
+use super::documents::print;
 use crate::lab::cell::{Model, Run};
 use crate::lab::executor::Executor;
 use crate::lab::experiments::{Experiment, Extent};
@@ -181,7 +182,8 @@ fn compare_with(
     };
     let steps = header.plan.steps();
     let estimate = header.plan.estimate(&steps, header.machine.allowed());
-    say(&forecast(&header, steps.len(), estimate, &directory));
+    // What cannot be printed is told of with the table: it is measured, and the files are written, all the same.
+    let _ = print(forecast(&header, steps.len(), estimate, &directory).as_bytes());
     let mut bar = Bar::new(&header, estimate);
     let (runs, kept) = compare(&header, executor, &raw, stop, &mut bar);
     bar.shown.finish_and_clear();
@@ -217,6 +219,7 @@ fn check(plan: &Plan, executor: &mut dyn Executor, stop: &dyn Fn() -> bool) -> R
 }
 
 fn replay(file: &Path, output: Option<&Path>) -> Result<(), Failure> {
+    signals::ignore_file_limit().map_err(Failure::system)?;
     let (header, runs) = raw::read(file).map_err(|error| told(file, &error))?;
     let beside = file.parent().unwrap_or(Path::new("."));
     let directory = output.unwrap_or(beside);
@@ -228,7 +231,7 @@ fn replay(file: &Path, output: Option<&Path>) -> Result<(), Failure> {
 fn finish(directory: &Path, raw: &Path, header: Header, runs: &[Run]) -> Result<(), Failure> {
     let results = Results::of(header, runs);
     let width = comfy_table::Table::new().width();
-    say(&export::table::render(&results, width));
+    let told = print(export::table::render(&results, width).as_bytes());
     export::write(directory, &results, runs).map_err(|(file, error)| {
         let hint = "the raw data is kept, and gives the report again";
         Failure::System(format!(
@@ -237,8 +240,7 @@ fn finish(directory: &Path, raw: &Path, header: Header, runs: &[Run]) -> Result<
             raw.display()
         ))
     })?;
-    say(&format!("report: {}\n", directory.join("report.html").display()));
-    Ok(())
+    told.and(print(format!("report: {}\n", directory.join("report.html").display()).as_bytes()))
 }
 
 fn forecast(header: &Header, steps: usize, estimate: Duration, directory: &Path) -> String {
@@ -256,11 +258,6 @@ fn forecast(header: &Header, steps: usize, estimate: Duration, directory: &Path)
         humantime::format_duration(Duration::from_secs(estimate.as_secs().max(1))),
         directory.join(export::RAW).display()
     )
-}
-
-/// Standard output; nobody may be listening there any more, and the files are written all the same.
-fn say(text: &str) {
-    let _ = write!(std::io::stdout(), "{text}");
 }
 
 fn told(path: &Path, error: &std::io::Error) -> Failure {

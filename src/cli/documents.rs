@@ -80,7 +80,8 @@ fn set(page: &str) -> String {
     text
 }
 
-fn print(text: &[u8]) -> Result<(), Failure> {
+/// Prints, and tells of what could not be printed.
+pub(super) fn print(text: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     printed(out.write_all(text).and_then(|()| out.flush()))
 }

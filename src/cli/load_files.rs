@@ -1,13 +1,15 @@
 //! Where the report of a load goes: the table to standard output, and behind it each file that was asked for.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::documents::print;
 use super::{Failure, load_table};
 use crate::load::Report;
+use crate::sys::atomic_file;
 
 #[derive(Debug, Args)]
 pub(super) struct FileArgs {
@@ -57,14 +59,14 @@ impl FileArgs {
     pub(super) fn write(&self, report: &Report, with_table: bool) -> Result<(), Failure> {
         let mut done = Ok(());
         if with_table && !self.asked().any(|(_, path, _)| is_standard_output(path)) {
-            done = say(&load_table::of(report));
+            done = print(load_table::of(report).as_bytes());
         }
         for (flag, path, form) in self.asked() {
             let text = form(report);
             let written = if is_standard_output(path) {
-                say(&text)
+                print(text.as_bytes())
             } else {
-                fs::write(path, text).map_err(|error| refused(flag, path, &error))
+                atomic_file::write(path, text.as_bytes()).map_err(|error| refused(flag, path, &error))
             };
             done = done.and(written);
         }
@@ -102,17 +104,6 @@ fn try_to_write(path: &Path) -> io::Result<()> {
 
 fn refused(flag: &str, path: &Path, error: &io::Error) -> Failure {
     Failure::System(format!("cannot write {flag} {}: {error}; take another path", path.display()))
-}
-
-fn say(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // A reader that has seen enough, such as `head`, is no failure.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::System(format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Raw data: one JSON object a line, the header first, then each run as it is made. An interruption loses nothing but
 //! the run that it interrupts, and a report can be made again from the file alone.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 
@@ -52,11 +52,15 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Creates the file; one that exists is left alone.
+    /// Creates the file; one that exists is left alone. Without room for the header there is none.
     pub fn create(path: &Path, header: &Header) -> io::Result<Journal> {
         let file = OpenOptions::new().append(true).create_new(true).open(path)?;
         let mut journal = Journal { file };
-        journal.line(&LineOut::Header(header))?;
+        if let Err(error) = journal.line(&LineOut::Header(header)) {
+            // Of nothing a report cannot be made, and it would be in the way of the next comparison.
+            let _ = fs::remove_file(path);
+            return Err(error);
+        }
         Ok(journal)
     }
 
@@ -68,7 +72,11 @@ impl Journal {
     fn line(&mut self, line: &LineOut<'_>) -> io::Result<()> {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
-        self.file.write_all(&text)
+        let whole_bytes = self.file.metadata()?.len();
+        self.file.write_all(&text).inspect_err(|_| {
+            // A line that is cut is read as none; the first error tells more.
+            let _ = self.file.set_len(whole_bytes);
+        })
     }
 }
 

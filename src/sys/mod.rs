@@ -5,6 +5,8 @@ pub mod accept;
 pub mod address;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod alarm;
+#[cfg(feature = "cli")]
+pub mod atomic_file;
 mod bind_error;
 pub mod clock;
 #[cfg(feature = "http")]

@@ -97,7 +97,7 @@ impl Signals {
         }
         set(INTERRUPT, SigHandler::Handler(on_interrupt))?;
         set(Signal::SIGPIPE, SigHandler::SigIgn)?;
-        set(Signal::SIGXFSZ, SigHandler::SigIgn)?;
+        ignore_file_limit()?;
         Ok(signals)
     }
 
@@ -181,6 +181,11 @@ impl AsRawFd for Signals {
     fn as_raw_fd(&self) -> RawFd {
         self.read.as_raw_fd()
     }
+}
+
+/// Ignores SIGXFSZ, as [`Signals::install`] does, for good.
+pub fn ignore_file_limit() -> io::Result<()> {
+    set(Signal::SIGXFSZ, SigHandler::SigIgn)
 }
 
 /// How often stopping was asked for, since [`Signals::install`] or [`Signals::reset_in_child`]: for code between two

@@ -1,11 +1,11 @@
 //! What is told of a comparison, and in which form.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::cell::Run;
 use super::results::Results;
+use crate::sys::atomic_file;
 
 pub mod csv;
 pub mod html;
@@ -19,8 +19,8 @@ pub mod table;
 /// Name of the raw data in the output directory; `--replay` takes it.
 pub const RAW: &str = "raw.jsonl";
 
-/// Writes `report.html`, `results.json` and `raw.csv` into the directory. Each is tried; the first that cannot be written is
-/// told.
+/// Writes `report.html`, `results.json` and `raw.csv` into the directory. Each is tried, and is there whole or as before; the
+/// first that cannot be written is told.
 pub fn write(directory: &Path, results: &Results, runs: &[Run]) -> Result<(), (PathBuf, io::Error)> {
     let texts = [
         ("report.html", html::render(results)),
@@ -30,7 +30,7 @@ pub fn write(directory: &Path, results: &Results, runs: &[Run]) -> Result<(), (P
     let mut done = Ok(());
     for (name, text) in texts {
         let path = directory.join(name);
-        done = done.and(fs::write(&path, text).map_err(|error| (path, error)));
+        done = done.and(atomic_file::write(&path, text.as_bytes()).map_err(|error| (path, error)));
     }
     done
 }
