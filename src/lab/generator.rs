@@ -53,6 +53,8 @@ pub struct Loaded {
     pub outstanding: f64,
     /// The generator's CPU time, in cores.
     pub utilisation: f64,
+    /// How much of the time it was ready to run and had no core, by its own account.
+    pub waited: Option<f64>,
     /// Mean latency.
     pub latency_mean_us: f64,
     /// Median latency.
@@ -210,18 +212,20 @@ fn loaded(report: &Report, samples: Vec<Sample>) -> Result<Loaded, String> {
         ));
     };
     let us = |ns: u64| ns as f64 / 1e3;
+    let seconds = report.measured_ns as f64 / 1e9;
     Ok(Loaded {
         span: Span {
             from_ns: report.began_monotonic_ns + first.start_ns,
             to_ns: report.began_monotonic_ns + last.end_ns,
         },
         samples,
-        seconds: report.measured_ns as f64 / 1e9,
+        seconds,
         requests: report.requests,
         due: report.latency.count + report.missed_sends + report.errors.total(),
         missed: report.missed_sends,
         outstanding: report.outstanding_mean,
         utilisation: report.generator.utilisation,
+        waited: report.generator.run_delay_s.map(|run_delay_s| run_delay_s / seconds),
         latency_mean_us: report.latency.mean_ns / 1e3,
         latency_p50_us: us(report.latency.p50_ns),
         latency_p99_us: us(report.latency.p99_ns),

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 
+use crate::sys::process::run_delay_ns;
+
 /// CPU time, in ns.
 pub type Nanos = u64;
 
@@ -87,14 +89,12 @@ impl Processes {
         (!tree.is_empty()).then(|| total.sum())
     }
 
-    /// How long the threads of a process tree that live were ready to run and had no core, all together
-    /// (`/proc/PID/task/TID/schedstat`, second number: the kernel's Documentation/scheduler/sched-stats.rst).
+    /// How long the threads of a process tree that live were ready to run and had no core, all together.
     pub fn waited(&self, root: u32) -> Option<Nanos> {
         let mut waited = None;
         for (pid, _) in self.tree(root) {
             for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-                let schedstat = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-                if let Some(ns) = parse_waited(&schedstat) {
+                if let Some(ns) = run_delay_ns(&task.path()) {
                     waited = Some(waited.unwrap_or(0) + ns);
                 }
             }
@@ -134,10 +134,6 @@ pub fn own_cpu() -> Nanos {
     };
     getrusage(UsageWho::RUSAGE_SELF)
         .map_or(0, |usage| (micros(usage.user_time()) + micros(usage.system_time())) * 1000)
-}
-
-fn parse_waited(schedstat: &str) -> Option<Nanos> {
-    schedstat.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn ticks_per_s() -> u64 {
@@ -256,12 +252,6 @@ mod tests {
         drop(child.stdin.take());
         child.wait().unwrap();
         assert_eq!(tree_cpu(child.id()), None, "nothing is left");
-    }
-
-    #[test]
-    fn the_wait_for_a_core_is_the_second_number() {
-        assert_eq!(parse_waited("4157892 392014749 71\n"), Some(392_014_749));
-        assert_eq!(parse_waited(""), None);
     }
 
     #[cfg(target_os = "linux")]

@@ -172,7 +172,7 @@ fn measurement(
         server_cpu: busy.server.map(|cores| cores / server_cores as f64),
         others_cpu: busy.others,
         server_waited: busy.server_waited,
-        generator_waited: busy.generator_waited,
+        generator_waited: loaded.waited,
         target_per_s: load.rate.map(|_| loaded.due as f64 / loaded.seconds),
         achieved_per_s: Some(per_s),
         // A few arrivals in flight, now none, now two, average too badly for a law of averages.

@@ -25,8 +25,6 @@ pub struct Sample {
     pub machine: Option<Nanos>,
     /// How long the server's threads had waited for a core.
     pub server_waited: Option<Nanos>,
-    /// How long the generator's had.
-    pub generator_waited: Option<Nanos>,
 }
 
 impl Sample {
@@ -35,7 +33,6 @@ impl Sample {
     pub fn take(server: u32, generator: Option<u32>) -> Sample {
         let processes = Processes::now();
         let cpu = |root| processes.as_ref()?.cpu(root);
-        let waited = |root| processes.as_ref()?.waited(root);
         let began_ns = monotonic_ns();
         let (server_cpu, generator_cpu) = (cpu(server), generator.and_then(cpu));
         let (own, machine) = (own_cpu(), machine_cpu());
@@ -46,8 +43,7 @@ impl Sample {
             generator: generator_cpu,
             own,
             machine,
-            server_waited: waited(server),
-            generator_waited: generator.and_then(waited),
+            server_waited: processes.as_ref().and_then(|processes| processes.waited(server)),
         }
     }
 }
@@ -83,8 +79,6 @@ pub struct Busy {
     pub others: Option<f64>,
     /// Threads of the server that were ready to run and had no core, on average.
     pub server_waited: Option<f64>,
-    /// The generator's.
-    pub generator_waited: Option<f64>,
 }
 
 /// What was busy in a span: the times at its ends are interpolated between the samples around them. Where an end has no
@@ -109,7 +103,6 @@ pub fn between(samples: &[Sample], span: Span) -> Busy {
         generator,
         others: machine.and_then(|machine| Some((machine - ours()?).max(0.0))),
         server_waited: share(&|sample| sample.server_waited),
-        generator_waited: share(&|sample| sample.generator_waited),
     }
 }
 
@@ -145,7 +138,6 @@ mod tests {
             own: 0,
             machine: Some(machine * MS),
             server_waited: Some(server * MS / 2),
-            generator_waited: None,
         };
         [sample(0, 0, 0), sample(100, 0, 50), sample(300, 200, 350)]
     }
@@ -159,7 +151,7 @@ mod tests {
         let busy = between(&samples(), span(150, 250));
         assert!((busy.server.unwrap() - 1.0).abs() < 1e-9);
         assert!((busy.others.unwrap() - 0.5).abs() < 1e-9);
-        assert!((busy.server_waited.unwrap() - 0.5).abs() < 1e-9 && busy.generator_waited.is_none());
+        assert!((busy.server_waited.unwrap() - 0.5).abs() < 1e-9);
         let whole = between(&samples(), span(0, 300));
         assert!((whole.server.unwrap() - 2.0 / 3.0).abs() < 1e-9);
         assert_eq!(span(0, 300).beyond_ns(&samples()), 0);

@@ -1,6 +1,7 @@
 //! What the generator itself uses, and how it sleeps.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use mio::{Events, Poll, Registry};
@@ -9,6 +10,10 @@ use nix::sys::time::TimeValLike;
 
 use super::recorder::Totals;
 use super::report::Generator;
+use crate::sys::process::run_delay_ns;
+
+/// This thread, where the system has it.
+const TASK: &str = "/proc/thread-self";
 
 /// What was used when measuring began.
 #[derive(Clone, Copy, Debug)]
@@ -34,35 +39,15 @@ fn cpu_us() -> (i64, i64) {
     })
 }
 
-/// How long this thread was ready to run and had no core, in ns (`/proc/thread-self/schedstat`, second number: the kernel's
-/// Documentation/scheduler/sched-stats.rst).
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn run_delay_ns() -> Option<u64> {
-    parse_run_delay(&std::fs::read_to_string("/proc/thread-self/schedstat").ok()?)
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn run_delay_ns() -> Option<u64> {
-    None
-}
-
-/// A kernel that does not count says that the thread never ran.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn parse_run_delay(schedstat: &str) -> Option<u64> {
-    let mut numbers = schedstat.split_whitespace().map(|number| number.parse().ok());
-    let ran_ns: u64 = numbers.next()??;
-    numbers.next()?.filter(|_| ran_ns > 0)
-}
-
 impl Usage {
     pub(super) fn begin(totals: Totals) -> Self {
-        Usage { cpu_us: cpu_us(), run_delay_ns: run_delay_ns(), totals }
+        Usage { cpu_us: cpu_us(), run_delay_ns: run_delay_ns(Path::new(TASK)), totals }
     }
 
     pub(super) fn end(self, measured_ns: u64, requests: u64) -> Generator {
         let now = cpu_us();
         let (user_s, system_s) = ((now.0 - self.cpu_us.0) as f64 / 1e6, (now.1 - self.cpu_us.1) as f64 / 1e6);
-        let run_delay_ns = run_delay_ns().zip(self.run_delay_ns);
+        let run_delay_ns = run_delay_ns(Path::new(TASK)).zip(self.run_delay_ns);
         let memory = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.max_rss());
         Generator {
             cpu_user_s: user_s,
@@ -136,19 +121,6 @@ impl Sleeper {
                 Ok(())
             }
             polled => polled,
-        }
-    }
-}
-
-#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernel_tells_how_long_a_thread_had_no_core_or_that_it_does_not_count() {
-        assert_eq!(parse_run_delay("123456789 4242 17\n"), Some(4242));
-        for nothing in ["0 0 0\n", "", "12", "x 4 1"] {
-            assert_eq!(parse_run_delay(nothing), None, "{nothing:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -228,7 +229,33 @@ pub fn pin(_cores: &[usize]) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// How long a thread was ready to run and had no core, in ns (`/proc/PID/task/TID/schedstat`, second number: the kernel's
+/// Documentation/scheduler/sched-stats.rst). `task` is its folder; `None` where the system does not tell.
+pub fn run_delay_ns(task: &Path) -> Option<u64> {
+    parse_run_delay(&std::fs::read_to_string(task.join("schedstat")).ok()?)
+}
+
+/// A kernel that does not count says that the thread never ran.
+fn parse_run_delay(schedstat: &str) -> Option<u64> {
+    let mut numbers = schedstat.split_whitespace().map(|number| number.parse().ok());
+    let ran_ns: u64 = numbers.next()??;
+    numbers.next()?.filter(|_| ran_ns > 0)
+}
+
 fn id_of(pid: Pid) -> u32 {
     // A process id is positive; 0 is the parent of a process whose parent lives in another namespace.
     pid.as_raw().unsigned_abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_tells_how_long_a_thread_had_no_core_or_that_it_does_not_count() {
+        assert_eq!(parse_run_delay("123456789 4242 17\n"), Some(4242));
+        for nothing in ["0 0 0\n", "", "12", "x 4 1"] {
+            assert_eq!(parse_run_delay(nothing), None, "{nothing:?}");
+        }
+    }
 }
