@@ -121,6 +121,62 @@ fn a_machine_that_is_busy_with_others_is_noisy() {
 }
 
 #[test]
+fn a_generator_that_was_kept_from_its_core_makes_its_cells_noisy() {
+    for (waited, verdict) in [(0.3, Verdict::Noisy), (0.05, Verdict::Valid)] {
+        for experiment in [Experiment::Churn, Experiment::Steady] {
+            let results = compared(experiment, Extent::Full, move |cell, _, mut outcome| {
+                if let (Some(Model::Reactor), Outcome::Measured(measurement)) =
+                    (cell.subject.as_model(), &mut outcome)
+                {
+                    measurement.evidence.generator_waited = Some(waited);
+                }
+                outcome
+            });
+            let why = if verdict == Verdict::Noisy {
+                "the generator waited for a core 30 % of the time"
+            } else {
+                ""
+            };
+            assert_judged(&results, Model::Reactor, verdict, why);
+        }
+    }
+    // Memory is what it is, whoever waits.
+    let results = reactor_in_trouble(Experiment::Idle, |_, measurement| {
+        measurement.evidence.generator_waited = Some(0.3);
+    });
+    let reactor = of(&results, Model::Reactor);
+    assert_eq!(reactor.verdict(Metric::MemoryBytes), Verdict::Valid);
+    assert_eq!(reactor.verdict(Metric::LatencyP99Us), Verdict::Noisy, "{:?}", reactor.doubted);
+}
+
+#[test]
+fn a_generator_that_wanted_its_core_all_the_time_gives_a_lower_bound() {
+    let starved = |_, measurement: &mut Measurement| {
+        let evidence = &mut measurement.evidence;
+        (evidence.generator_cpu, evidence.generator_waited, evidence.server_cpu) =
+            (Some(0.4), Some(0.55), Some(0.5));
+    };
+    let results = reactor_in_trouble(Experiment::Churn, starved);
+    let told = "generator's CPU 40 % and 55 % without a core, server's 50 %";
+    assert_judged(&results, Model::Reactor, Verdict::GeneratorBound, told);
+    // What it does at a given rate is no bound.
+    assert_judged(&reactor_in_trouble(Experiment::Steady, starved), Model::Reactor, Verdict::Noisy, "waited");
+    // On a core that they share the server is why, as it has to be.
+    let Results { mut header, .. } = results;
+    header.machine.cores = vec![0];
+    let directory = tempfile::tempdir().unwrap();
+    let mut executor = MockExecutor::meddling(move |_, repeat, mut outcome| {
+        if let Outcome::Measured(measurement) = &mut outcome {
+            starved(repeat, measurement);
+        }
+        outcome
+    });
+    let (runs, _) =
+        compare(&header, &mut executor, &directory.path().join("raw.jsonl"), &|| false, &mut Unwatched);
+    assert_judged(&Results::of(header, &runs), Model::Reactor, Verdict::Valid, "");
+}
+
+#[test]
 fn a_run_whose_span_left_the_samples_is_noisy_and_says_why() {
     let results = reactor_in_trouble(Experiment::Churn, |repeat, measurement| {
         if repeat == 2 {
@@ -300,6 +356,19 @@ fn a_rate_that_was_not_held_on_a_busy_machine_is_nobodys_failure() {
         measurement.evidence.others_cpu = Some(1.3);
     });
     assert_judged(&results, Model::Reactor, Verdict::Noisy, "other processes took 130 % of a core");
+    for (waited, verdict) in [(0.3, Verdict::Noisy), (0.9, Verdict::GeneratorBound)] {
+        let results = compared(Experiment::Steady, Extent::Full, move |cell, _, mut outcome| {
+            if let (Some(Model::Reactor), Outcome::Measured(measurement)) =
+                (cell.subject.as_model(), &mut outcome)
+            {
+                let evidence = &mut measurement.evidence;
+                (evidence.achieved_per_s, evidence.generator_cpu) = (Some(1500.0), Some(0.05));
+                evidence.generator_waited = Some(waited);
+            }
+            outcome
+        });
+        assert_judged(&results, Model::Reactor, verdict, "the offered rate was not held: 1,500 of 2,000");
+    }
 }
 
 #[test]

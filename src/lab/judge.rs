@@ -24,6 +24,9 @@ pub const LITTLE_MAX: f64 = 0.10;
 /// Cores' worth of CPU that other processes may take: were all of it taken from one side, repeats would still differ by less
 /// than [`SPREAD_MAX`].
 pub const OTHERS_MAX: f64 = 0.10;
+/// Share of the time that a generator may be without its core: a closed loop asks less by as much at most, and an open one is
+/// late. Undisturbed it is half of that, one wait of µs at each wake-up.
+pub const STARVED_MAX: f64 = 0.10;
 /// Threads that wait for a core, on average, from which the scheduler is why nothing was answered.
 pub const WAITED_FROM: f64 = 0.50;
 /// Share of the requests that may end in an error, and only make the cell noisy: one client of a thousand.
@@ -72,10 +75,19 @@ pub struct Judgement {
     pub evidence: Vec<String>,
 }
 
+/// By what the cells of a comparison are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Fewer repeats are not believed.
+    pub repeats_min: u32,
+    /// Server and generator have cores of their own: where they share one, each waits for the other, as it has to.
+    pub apart: bool,
+}
+
 /// Judges a cell by all of its runs.
 ///
-/// `headline` is the summary of the experiment's first metric; fewer repeats than `repeats_min` are not believed.
-pub fn judge(cell: &Cell, runs: &[&Run], headline: Option<&Summary>, repeats_min: u32) -> Judgement {
+/// `headline` is the summary of the experiment's first metric. `rules` are those of the whole comparison.
+pub fn judge(cell: &Cell, runs: &[&Run], headline: Option<&Summary>, rules: Rules) -> Judgement {
     let mut findings = Vec::new();
     let mut measured = Vec::new();
     for run in runs {
@@ -97,8 +109,8 @@ pub fn judge(cell: &Cell, runs: &[&Run], headline: Option<&Summary>, repeats_min
     if !measured.is_empty() {
         findings.extend(measured.iter().filter_map(|measurement| unanswered(&measurement.evidence)));
         findings.extend(errors(cell.experiment, &measured));
-        findings.extend(generator(cell.experiment, &measured));
-        findings.extend(quiet(cell.experiment, &measured, headline, repeats_min));
+        findings.extend(generator(cell.experiment, &measured, rules));
+        findings.extend(quiet(cell.experiment, &measured, headline, rules));
     }
     conclude(cell.experiment, findings, &measured)
 }
@@ -177,7 +189,7 @@ fn errors(experiment: Experiment, measured: &[&Measurement]) -> Vec<(Verdict, St
 }
 
 /// Whether the generator, not the server, was measured.
-fn generator(experiment: Experiment, measured: &[&Measurement]) -> Vec<(Verdict, String)> {
+fn generator(experiment: Experiment, measured: &[&Measurement], rules: Rules) -> Vec<(Verdict, String)> {
     let mut findings = Vec::new();
     let generator_cpu = middle(measured, |evidence| evidence.generator_cpu);
     let server_cpu = middle(measured, |evidence| evidence.server_cpu);
@@ -191,23 +203,28 @@ fn generator(experiment: Experiment, measured: &[&Measurement]) -> Vec<(Verdict,
         );
         findings.push((Verdict::GeneratorBound, why));
     }
-    if let (Some(busy), true) = (generator_cpu, experiment.headline().is_capacity())
-        && busy >= BUSY_FROM
+    // It had work all the time, whether or not it had the core for it.
+    let wanted = middle(measured, |evidence| {
+        Some(evidence.generator_cpu? + evidence.generator_waited.filter(|_| rules.apart).unwrap_or(0.0))
+    });
+    if let (Some(busy), Some(wanted), true) = (generator_cpu, wanted, experiment.headline().is_capacity())
+        && wanted >= BUSY_FROM
         && server_cpu.is_none_or(|server| server < BUSY_FROM)
     {
         let server = server_cpu.map_or("not sampled".to_owned(), percent);
-        findings
-            .push((Verdict::GeneratorBound, format!("generator's CPU {}, server's {server}", percent(busy))));
+        let waiting = starved(measured, rules).map(|share| format!(" and {} without a core", percent(share)));
+        let busy = percent(busy) + &waiting.unwrap_or_default();
+        let why = format!("generator's CPU {busy}, server's {server}");
+        findings.push((Verdict::GeneratorBound, why));
     }
     let short = middle(measured, |evidence| Some(1.0 - evidence.achieved_per_s? / evidence.target_per_s?));
     if let Some(short) = short
         && short > SHORTFALL_MAX
     {
         let told = rates(measured);
-        let others_cpu = middle(measured, |evidence| evidence.others_cpu);
-        let verdict = if generator_cpu.is_some_and(|busy| busy >= BUSY_FROM) {
+        let verdict = if wanted.is_some_and(|wanted| wanted >= BUSY_FROM) {
             Verdict::GeneratorBound
-        } else if others_cpu.is_some_and(|others| others > OTHERS_MAX) {
+        } else if !disturbed(measured, rules).is_empty() {
             // Who did not hold it cannot be told while others have the cores.
             Verdict::Noisy
         } else {
@@ -223,9 +240,10 @@ fn quiet(
     experiment: Experiment,
     measured: &[&Measurement],
     headline: Option<&Summary>,
-    repeats_min: u32,
+    rules: Rules,
 ) -> Vec<(Verdict, String)> {
     let mut findings = Vec::new();
+    let repeats_min = rules.repeats_min;
     if measured.len() < repeats_min as usize {
         findings.push((Verdict::Noisy, format!("only {} of at least {repeats_min} repeats", measured.len())));
     }
@@ -254,11 +272,8 @@ fn quiet(
         let why = format!("throughput \u{d7} latency is {} of the requests in flight", three_digits(ratio));
         findings.push((Verdict::Noisy, why));
     }
-    let others = middle(measured, |evidence| evidence.others_cpu);
-    if let (Some(others), true) = (others, sensitive(experiment))
-        && others > OTHERS_MAX
-    {
-        findings.push((Verdict::Noisy, format!("other processes took {} of a core", percent(others))));
+    if sensitive(experiment) {
+        findings.extend(disturbed(measured, rules).into_iter().map(|why| (Verdict::Noisy, why)));
     }
     let overflows: u64 =
         measured.iter().filter_map(|measurement| measurement.evidence.listen_overflows).sum();
@@ -270,6 +285,23 @@ fn quiet(
         findings.push((Verdict::Noisy, why));
     }
     findings
+}
+
+/// Share of the time without a core, if it is too much.
+fn starved(measured: &[&Measurement], rules: Rules) -> Option<f64> {
+    let waited = middle(measured, |evidence| evidence.generator_waited)?;
+    (rules.apart && waited > STARVED_MAX).then_some(waited)
+}
+
+/// What took cores away from what is measured.
+fn disturbed(measured: &[&Measurement], rules: Rules) -> Vec<String> {
+    let others = middle(measured, |evidence| evidence.others_cpu).filter(|others| *others > OTHERS_MAX);
+    let told = [
+        others.map(|others| format!("other processes took {} of a core", percent(others))),
+        starved(measured, rules)
+            .map(|starved| format!("the generator waited for a core {} of the time", percent(starved))),
+    ];
+    told.into_iter().flatten().collect()
 }
 
 /// Whether other processes' CPU time disturbs what is measured; memory and counts stay what they are.
@@ -296,13 +328,11 @@ fn rates(measured: &[&Measurement]) -> String {
 
 /// Metrics of a cell that are to be believed less than the rest of it, and why. Beside an idle crowd memory is what it is,
 /// whatever other processes do; times are not.
-pub fn doubts(experiment: Experiment, runs: &[&Run]) -> Option<(&'static [Metric], String)> {
+pub fn doubts(experiment: Experiment, runs: &[&Run], rules: Rules) -> Option<(&'static [Metric], String)> {
     let measured: Vec<&Measurement> = runs.iter().filter_map(|run| run.measured()).collect();
-    let others = middle(&measured, |evidence| evidence.others_cpu).filter(|others| *others > OTHERS_MAX)?;
-    (experiment == Experiment::Idle).then(|| {
-        let times = &[Metric::CpuPerRequestUs, Metric::LatencyP99Us][..];
-        (times, format!("other processes took {} of a core", percent(others)))
-    })
+    let disturbed = disturbed(&measured, rules);
+    let is_doubted = experiment == Experiment::Idle && !disturbed.is_empty();
+    is_doubted.then(|| (&[Metric::CpuPerRequestUs, Metric::LatencyP99Us][..], disturbed.join("; ")))
 }
 
 /// What speaks for a cell that nothing speaks against.

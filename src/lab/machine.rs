@@ -35,6 +35,11 @@ impl Machine {
     pub fn allowed(&self) -> Allowed {
         Allowed { processes_max: self.processes_max, descriptors_max: self.descriptors_max.0 }
     }
+
+    /// Whether server and generator have cores of their own.
+    pub fn keeps_apart(&self) -> bool {
+        self.cores.len() > 1
+    }
 }
 
 /// Looks at the machine. `placement` is told by who pins.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, CoreClass, Kind, Metric, Model, Outcome, Run, Subject};
 use super::experiments::Experiment;
-use super::judge::{Judgement, SPREAD_MAX, Verdict, doubts, judge};
+use super::judge::{Judgement, Rules, SPREAD_MAX, Verdict, doubts, judge};
 use super::raw::Header;
 use super::stats::{Summary, slope};
 
@@ -70,9 +70,10 @@ impl Results {
     pub fn of(header: Header, runs: &[Run]) -> Results {
         let runs = with_process_control(runs);
         let planned = header.plan.cells();
-        let repeats_min = header.plan.extent.repeats_min();
+        let apart = header.machine.keeps_apart();
+        let rules = Rules { repeats_min: header.plan.extent.repeats_min(), apart };
         let mut cells: Vec<CellResult> =
-            planned.iter().filter_map(|cell| summarize(cell, &runs, repeats_min)).collect();
+            planned.iter().filter_map(|cell| summarize(cell, &runs, rules)).collect();
         doubt_process_control(&mut cells);
         let slopes = slopes(&planned, &runs, &cells);
         let runs_planned = planned.len() as u32 * header.plan.repeats;
@@ -117,7 +118,7 @@ impl Results {
 }
 
 /// A cell without any run is not told: an interrupted comparison has such.
-fn summarize(cell: &Cell, runs: &[Run], repeats_min: u32) -> Option<CellResult> {
+fn summarize(cell: &Cell, runs: &[Run], rules: Rules) -> Option<CellResult> {
     let runs: Vec<&Run> = runs.iter().filter(|run| run.cell == *cell).collect();
     if runs.is_empty() {
         return None;
@@ -130,8 +131,8 @@ fn summarize(cell: &Cell, runs: &[Run], repeats_min: u32) -> Option<CellResult> 
     }
     let summaries: BTreeMap<Metric, Summary> =
         values.iter().filter_map(|(metric, values)| Some((*metric, Summary::of(values)?))).collect();
-    let judgement = judge(cell, &runs, summaries.get(&cell.experiment.headline()), repeats_min);
-    let doubted = doubts(cell.experiment, &runs)
+    let judgement = judge(cell, &runs, summaries.get(&cell.experiment.headline()), rules);
+    let doubted = doubts(cell.experiment, &runs, rules)
         .map(|(metrics, why)| metrics.iter().map(|metric| (*metric, why.clone())).collect());
     Some(CellResult { cell: cell.clone(), summaries, judgement, doubted: doubted.unwrap_or_default() })
 }

@@ -364,16 +364,18 @@ fn reading(html: &mut String, results: &Results) {
     );
     let share = |limit: f64| format!("{:.0} %", limit * 100.0);
     let noisy = format!(
-        "half of the interval is more than {} of the median, other processes took more than {} of a core, throughput \
+        "half of the interval is more than {} of the median, other processes took more than {} of a core, the generator \
+         waited for its own more than {} of the time, throughput \
          \u{d7} latency is more than {} off the requests in flight (Little's law), there are fewer than {} repeats, or there \
          were errors; beside a single value: that value alone",
         share(judge::SPREAD_MAX),
         share(judge::OTHERS_MAX),
+        share(judge::STARVED_MAX),
         share(judge::LITTLE_MAX),
         results.header.plan.extent.repeats_min()
     );
     let bound = format!(
-        "the generator was the limit: its core was busy for {} or more and the server's was not, or it missed more than {} of \
+        "the generator was the limit: its core was busy, or waited for, {} of the time or more and the server's was not busy, or it missed more than {} of \
          its sends; a throughput is a lower bound, marked \u{2265}",
         share(judge::BUSY_FROM),
         share(judge::SHORTFALL_MAX)
