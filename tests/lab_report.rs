@@ -150,20 +150,31 @@ fn evidence_has_the_same_names_in_json_and_csv_and_older_ones_are_still_read() {
 }
 
 #[test]
-fn a_terminal_of_80_columns_breaks_no_word() {
-    for extent in [Extent::Quick, Extent::Full] {
+fn a_terminal_of_80_columns_breaks_no_word_and_no_line() {
+    for (extent, factor) in [(Extent::Quick, 1.0), (Extent::Full, 1.0), (Extent::Full, 3.0)] {
         let directory = tempfile::tempdir().unwrap();
-        let (results, _) = compared(directory.path(), extent);
+        let (Results { header, .. }, mut runs) = compared(directory.path(), extent);
+        // A machine so busy that values are told with both ends of their interval.
+        for run in &mut runs {
+            if let (Outcome::Measured(measurement), true) =
+                (&mut run.outcome, run.repeat == 1 || run.repeat == 3)
+            {
+                measurement.values.values_mut().for_each(|value| *value *= factor);
+            }
+        }
+        let results = Results::of(header, &runs);
         let [wide, narrow] = [None, Some(80)].map(|width| export::table::render(&results, width));
         let words = |text: &str| {
-            let mut words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+            // A judgement may end a line at its hyphen.
+            let judged =
+                text.replace("GENERATOR-BOUND", "GENERATOR- BOUND").replace("PORT-STARVED", "PORT- STARVED");
+            let mut words: Vec<String> = judged.split_whitespace().map(str::to_owned).collect();
             words.retain(|word| !word.starts_with('\u{2500}'));
             words.sort_unstable();
             words
         };
         assert_eq!(words(&wide), words(&narrow), "{narrow}");
-        let unchanged: std::collections::BTreeSet<&str> = wide.lines().collect();
-        for line in narrow.lines().filter(|line| !unchanged.contains(line)) {
+        for line in narrow.lines() {
             assert!(line.trim_end().chars().count() <= 80, "{line}\n{narrow}");
         }
     }
