@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::place::Placement;
 use super::sample::{EVERY, SHARE, Sample, Span};
 use super::server::Server;
-use crate::load::report::{Errors, Phase, Report};
+use crate::load::report::{Phase, Report};
 use crate::sys::process::end_with_parent;
 
 /// What a generator does.
@@ -40,33 +40,8 @@ pub struct Loaded {
     pub span: Span,
     /// CPU times around it.
     pub samples: Vec<Sample>,
-    /// How long was measured.
-    pub seconds: f64,
-    /// Requests answered.
-    pub requests: u64,
-    /// Requests that fell due while it was measured, answered then, later or never. At random times they are not the
-    /// asked rate times the seconds: of 400 there are 20 more or fewer by chance.
-    pub due: u64,
-    /// Sends that the generator missed.
-    pub missed: u64,
-    /// Requests in flight, on average.
-    pub outstanding: f64,
-    /// The generator's CPU time, in cores.
-    pub utilisation: f64,
-    /// How much of the time it was ready to run and had no core, by its own account.
-    pub waited: Option<f64>,
-    /// Mean latency.
-    pub latency_mean_us: f64,
-    /// Median latency.
-    pub latency_p50_us: f64,
-    /// 99 of 100 are below.
-    pub latency_p99_us: f64,
-    /// 999 of 1000 are below.
-    pub latency_p999_us: f64,
-    /// Errors by class.
-    pub errors: Errors,
-    /// Jain's index of the clients' shares.
-    pub fairness: Option<f64>,
+    /// What the generator tells.
+    pub report: Report,
 }
 
 /// How long a generator may take beyond what it was asked for: connecting thousands of clients, and its drain.
@@ -92,7 +67,7 @@ impl Load {
             let last = complaints.join().unwrap_or_default();
             format!("the generator gave no report ({error}): {last}")
         })?;
-        loaded(&report, samples)
+        loaded(report, samples)
     }
 
     fn arguments(&self, addr: &str) -> Vec<String> {
@@ -202,7 +177,7 @@ const PHASES: [Phase; 4] = [Phase::Connecting, Phase::WarmUp, Phase::Measuring, 
 
 /// What the report tells. It says itself when it measured: a moment at which the lab comes to read it would be later by
 /// whatever keeps either of them from its core.
-fn loaded(report: &Report, samples: Vec<Sample>) -> Result<Loaded, String> {
+fn loaded(report: Report, samples: Vec<Sample>) -> Result<Loaded, String> {
     let measuring = || report.series.iter().filter(|interval| interval.phase == Phase::Measuring);
     let (Some(first), Some(last)) = (measuring().next(), measuring().next_back()) else {
         let before = report.errors_before.told();
@@ -211,28 +186,11 @@ fn loaded(report: &Report, samples: Vec<Sample>) -> Result<Loaded, String> {
             if before.is_empty() { "" } else { ": " }
         ));
     };
-    let us = |ns: u64| ns as f64 / 1e3;
-    let seconds = report.measured_ns as f64 / 1e9;
-    Ok(Loaded {
-        span: Span {
-            from_ns: report.began_monotonic_ns + first.start_ns,
-            to_ns: report.began_monotonic_ns + last.end_ns,
-        },
-        samples,
-        seconds,
-        requests: report.requests,
-        due: report.latency.count + report.missed_sends + report.errors.total(),
-        missed: report.missed_sends,
-        outstanding: report.outstanding_mean,
-        utilisation: report.generator.utilisation,
-        waited: report.generator.run_delay_s.map(|run_delay_s| run_delay_s / seconds),
-        latency_mean_us: report.latency.mean_ns / 1e3,
-        latency_p50_us: us(report.latency.p50_ns),
-        latency_p99_us: us(report.latency.p99_ns),
-        latency_p999_us: us(report.latency.p99_9_ns),
-        errors: report.errors.and(report.errors_before),
-        fairness: (report.fairness.clients > 0).then_some(report.fairness.jain_bytes),
-    })
+    let span = Span {
+        from_ns: report.began_monotonic_ns + first.start_ns,
+        to_ns: report.began_monotonic_ns + last.end_ns,
+    };
+    Ok(Loaded { span, samples, report })
 }
 
 #[cfg(test)]

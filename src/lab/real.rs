@@ -165,37 +165,40 @@ fn measurement(
     server_cores: usize,
     overflows: Option<u64>,
 ) -> Measurement {
-    let busy = between(&loaded.samples, loaded.span);
-    let per_s = loaded.requests as f64 / loaded.seconds;
+    let Loaded { span, samples, report } = loaded;
+    let busy = between(samples, *span);
+    let (seconds, per_s) = (report.measured_ns as f64 / 1e9, report.requests_per_second);
     let evidence = Evidence {
-        generator_cpu: Some(loaded.utilisation),
+        generator_cpu: Some(report.generator.utilisation),
         server_cpu: busy.server.map(|cores| cores / server_cores as f64),
         others_cpu: busy.others,
         server_waited: busy.server_waited,
-        generator_waited: loaded.waited,
-        target_per_s: load.rate.map(|_| loaded.due as f64 / loaded.seconds),
+        generator_waited: report.generator.run_delay_s.map(|run_delay_s| run_delay_s / seconds),
+        // At random times they are not the asked rate times the seconds: of 400 there are 20 more or fewer by chance.
+        target_per_s: load.rate.map(|_| report.requests_due as f64 / seconds),
         achieved_per_s: Some(per_s),
         // A few arrivals in flight, now none, now two, average too badly for a law of averages.
-        in_flight: load.rate.is_none().then_some(loaded.outstanding),
-        latency_mean_us: Some(loaded.latency_mean_us),
-        requests: loaded.requests,
-        missed: loaded.missed,
+        in_flight: load.rate.is_none().then_some(report.outstanding_mean),
+        latency_mean_us: Some(report.latency.mean_ns / 1e3),
+        requests: report.requests,
+        missed: report.missed_sends,
         listen_overflows: overflows,
-        not_sampled_ms: Some(loaded.span.beyond_ns(&loaded.samples) as f64 / 1e6).filter(|ms| *ms > 0.0),
-        errors: loaded.errors,
+        not_sampled_ms: Some(span.beyond_ns(samples) as f64 / 1e6).filter(|ms| *ms > 0.0),
+        errors: report.errors.and(report.errors_before),
     };
     let measurement = Measurement { evidence, ..Measurement::default() };
-    if loaded.requests == 0 {
+    if report.requests == 0 {
         // Of nothing there are no latencies; the judgement says why.
         return measurement;
     }
-    let mut measurement = measurement.with(Metric::LatencyP50Us, loaded.latency_p50_us);
+    let us = |ns: u64| ns as f64 / 1e3;
+    let mut measurement = measurement.with(Metric::LatencyP50Us, us(report.latency.p50_ns));
     // Of fewer requests it would be the greatest of them, under another name.
-    if loaded.requests >= 100 {
-        measurement = measurement.with(Metric::LatencyP99Us, loaded.latency_p99_us);
+    if report.requests >= 100 {
+        measurement = measurement.with(Metric::LatencyP99Us, us(report.latency.p99_ns));
     }
-    if loaded.requests >= 1000 {
-        measurement = measurement.with(Metric::LatencyP999Us, loaded.latency_p999_us);
+    if report.requests >= 1000 {
+        measurement = measurement.with(Metric::LatencyP999Us, us(report.latency.p99_9_ns));
     }
     let (rate, cost) = match cell.experiment {
         Experiment::Churn => (Metric::ClientsPerS, Metric::CpuPerClientUs),
@@ -207,8 +210,8 @@ fn measurement(
     }
     if cell.experiment == Experiment::Bulk {
         measurement = measurement.with(Metric::BytesPerS, per_s * f64::from(load.bytes));
-        if let Some(fairness) = loaded.fairness {
-            measurement = measurement.with(Metric::Fairness, fairness);
+        if report.fairness.clients > 0 {
+            measurement = measurement.with(Metric::Fairness, report.fairness.jain_bytes);
         }
     }
     measurement

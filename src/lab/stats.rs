@@ -93,13 +93,6 @@ pub fn slope(points: &[(f64, f64)]) -> Option<f64> {
     median(&slopes)
 }
 
-/// Jain's index of fairness: 1 when all shares are equal, 1/n when one has everything. `None` without shares.
-pub fn jain(shares: &[f64]) -> Option<f64> {
-    let sum: f64 = shares.iter().sum();
-    let squares: f64 = shares.iter().map(|share| share * share).sum();
-    (squares > 0.0).then(|| sum * sum / (shares.len() as f64 * squares))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,12 +140,5 @@ mod tests {
         points[3].1 = 1e9;
         assert!((slope(&points).unwrap() - 3.0).abs() < 1e-9);
         assert_eq!(slope(&[(1.0, 2.0), (1.0, 3.0)]), None);
-    }
-
-    #[test]
-    fn fairness_is_one_for_equal_shares_and_a_share_for_one_who_takes_all() {
-        assert!((jain(&[2.0; 8]).unwrap() - 1.0).abs() < 1e-12);
-        assert!((jain(&[1.0, 0.0, 0.0, 0.0]).unwrap() - 0.25).abs() < 1e-12);
-        assert_eq!(jain(&[]), None);
     }
 }
