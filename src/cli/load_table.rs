@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use crate::lab::metric::scaled;
 use crate::load::Report;
 use crate::load::report::{Arrivals, Pace};
 
@@ -28,15 +29,6 @@ pub(super) fn time(ns: f64) -> String {
 /// The same of a percentile, if there was anything.
 pub(super) fn time_of(ns: u64, count: u64) -> String {
     if count == 0 { NOTHING.to_owned() } else { time(ns as f64) }
-}
-
-/// Three digits in the largest unit that makes at least 1 of the value, as it is rounded.
-fn scaled(value: f64, units: &[(f64, &str)]) -> String {
-    let fits = |(factor, _): &&(f64, &str)| value / factor >= 0.9995;
-    let (factor, unit) = units.iter().find(fits).or(units.last()).copied().unwrap_or((1.0, ""));
-    let value = value / factor;
-    let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
-    format!("{value:.digits$} {unit}")
 }
 
 /// Bytes per second with three digits.

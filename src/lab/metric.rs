@@ -180,27 +180,22 @@ pub(super) fn three_digits(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
+/// Three significant digits in the largest unit that makes at least 1 of the value, as it is rounded; `units` with their
+/// factors, the largest first.
+pub(crate) fn scaled(value: f64, units: &[(f64, &str)]) -> String {
+    let fits = |(factor, _): &&(f64, &str)| value.abs() / factor >= 0.9995;
+    let (factor, unit) = units.iter().find(fits).or(units.last()).copied().unwrap_or((1.0, ""));
+    format!("{} {unit}", three_digits(value / factor))
+}
+
 fn time_us(us: f64) -> String {
-    match us.abs() {
-        v if v >= 999_500.0 => format!("{} s", three_digits(us / 1e6)),
-        v if v >= 999.5 => format!("{} ms", three_digits(us / 1e3)),
-        _ => format!("{} \u{b5}s", three_digits(us)),
-    }
+    scaled(us, &[(1e6, "s"), (1e3, "ms"), (1.0, "\u{b5}s")])
 }
 
 /// A number of bytes with a binary prefix.
 pub(super) fn bytes(value: f64) -> String {
-    const PREFIXES: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if value.abs() < 1024.0 {
-        return format!("{} B", three_digits(value));
-    }
-    let mut scaled = value / 1024.0;
-    let mut prefix = 0;
-    while scaled.abs() >= 1023.5 && prefix + 1 < PREFIXES.len() {
-        scaled /= 1024.0;
-        prefix += 1;
-    }
-    format!("{} {}", three_digits(scaled), PREFIXES[prefix])
+    let [kib, mib, gib, tib] = [10, 20, 30, 40].map(|bits| (1_u64 << bits) as f64);
+    scaled(value, &[(tib, "TiB"), (gib, "GiB"), (mib, "MiB"), (kib, "KiB"), (1.0, "B")])
 }
 
 /// A whole number with its thousands apart.

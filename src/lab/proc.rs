@@ -129,11 +129,9 @@ fn exact_cpu(_pid: u32) -> Option<Nanos> {
 /// CPU time of this process: exact, on every system.
 pub fn own_cpu() -> Nanos {
     use nix::sys::resource::{UsageWho, getrusage};
-    let micros = |time: nix::sys::time::TimeVal| {
-        u64::try_from(time.tv_sec()).unwrap_or(0) * 1_000_000 + u64::try_from(time.tv_usec()).unwrap_or(0)
-    };
-    getrusage(UsageWho::RUSAGE_SELF)
-        .map_or(0, |usage| (micros(usage.user_time()) + micros(usage.system_time())) * 1000)
+    use nix::sys::time::TimeValLike;
+    let used = getrusage(UsageWho::RUSAGE_SELF).map(|usage| usage.user_time() + usage.system_time());
+    used.map_or(0, |used| u64::try_from(used.num_nanoseconds()).unwrap_or(0))
 }
 
 fn ticks_per_s() -> u64 {
