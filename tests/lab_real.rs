@@ -90,6 +90,9 @@ fn the_lectures_first_claim_is_measured_and_an_interruption_keeps_what_there_is(
     let waits_ms = |model| median(&found, Experiment::Wait, model, Metric::WaitMs);
     assert!(waits_ms(Model::Iterative) > 400.0, "{told}");
     assert!(waits_ms(Model::Reactor) < 200.0, "{told}");
+    let mut cores = found.header.machine.cores;
+    cores.sort_unstable();
+    assert_eq!(cores, oneloop::sys::process::cores(), "both sides' cores");
 
     let output = directory.path().join("interrupted");
     let compared = Compared::start(&output, &["--experiments", "wait", "--models", "iterative,reactor"]);

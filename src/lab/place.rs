@@ -51,6 +51,11 @@ impl Placement {
         Placement { all, server_count, apart: cores.len() >= 2, one_physical }
     }
 
+    /// All of them: once this process is on the generator's, the system tells those alone.
+    pub fn cores(&self) -> &[usize] {
+        &self.all
+    }
+
     /// The generator's cores: half of them, the last ones; the lab itself stays there too.
     pub fn generator(&self) -> &[usize] {
         &self.all[self.server_count..]

@@ -102,7 +102,7 @@ impl RealExecutor {
 
 impl Executor for RealExecutor {
     fn machine(&mut self) -> Machine {
-        look(crate::sys::process::cores(), self.placement.told())
+        look(self.placement.cores().to_vec(), self.placement.told())
     }
 
     fn check(&mut self, subject: &Subject) -> Result<(), String> {
