@@ -10,10 +10,21 @@ use crate::sys::process::descriptors_max;
 /// What was found before, by path. Only what exists is kept, so clients cannot fill it with what they invent.
 #[derive(Debug)]
 pub(super) struct Cache {
-    entries: LruCache<Box<[u8]>, Arc<Resource>>,
+    /// What is in memory as a whole: giving it up would close no file.
+    in_memory: LruCache<Box<[u8]>, Kept>,
+    /// What keeps files open.
+    open: LruCache<Box<[u8]>, Kept>,
+    uses: u64,
     held_bytes: usize,
     open_files: usize,
     open_files_max: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    resource: Arc<Resource>,
+    /// The number of its last use, which tells the older one of two from the two lists.
+    used: u64,
 }
 
 /// How many files a service keeps open at most, where a process may have so many descriptors.
@@ -25,45 +36,64 @@ pub(super) fn open_files_max(descriptors: u64) -> usize {
 impl Cache {
     pub(super) fn new() -> Cache {
         let open_files_max = descriptors_max().map_or(CACHE_FILES_MAX, open_files_max);
-        Cache { entries: LruCache::unbounded(), held_bytes: 0, open_files: 0, open_files_max }
+        let (in_memory, open) = (LruCache::unbounded(), LruCache::unbounded());
+        Cache { in_memory, open, uses: 0, held_bytes: 0, open_files: 0, open_files_max }
     }
 
     pub(super) fn get(&mut self, path: &[u8]) -> Option<&Arc<Resource>> {
-        self.entries.get(path)
+        self.uses += 1;
+        let kept = match self.in_memory.get_mut(path) {
+            Some(kept) => kept,
+            None => self.open.get_mut(path)?,
+        };
+        kept.used = self.uses;
+        Some(&kept.resource)
     }
 
     pub(super) fn remove(&mut self, path: &[u8]) {
-        if let Some(old) = self.entries.pop(path) {
-            self.forget(&old);
+        if let Some(old) = self.in_memory.pop(path).or_else(|| self.open.pop(path)) {
+            self.forget(&old.resource);
         }
     }
 
-    /// Keeps `resource`, and gives up others where a bound demands it.
+    /// Keeps `resource`, and gives up others where a bound demands it: of what is over its bound, the least recently used. Each
+    /// round gives one up.
     pub(super) fn insert(&mut self, path: &[u8], resource: Arc<Resource>) {
         self.remove(path);
+        self.uses += 1;
         self.held_bytes += resource.held_bytes();
         self.open_files += resource.open_files();
-        self.entries.put(path.into(), resource);
-        while self.held_bytes > CACHE_BYTES_MAX
-            || self.open_files > self.open_files_max
-            || self.entries.len() > CACHE_ENTRIES_MAX
-        {
-            let Some((_, old)) = self.entries.pop_lru() else { break };
-            self.forget(&old);
+        let list = if resource.open_files() > 0 { &mut self.open } else { &mut self.in_memory };
+        list.put(path.into(), Kept { resource, used: self.uses });
+        loop {
+            let given_up = if self.open_files > self.open_files_max {
+                self.open.pop_lru()
+            } else if self.held_bytes > CACHE_BYTES_MAX || self.len() > CACHE_ENTRIES_MAX {
+                self.pop_least_recently_used()
+            } else {
+                None
+            };
+            let Some((_, old)) = given_up else { break };
+            self.forget(&old.resource);
         }
     }
 
     /// Gives up all that is kept open, because there are no descriptors; says whether there was anything.
     pub(super) fn give_up_files(&mut self) -> bool {
-        if self.open_files == 0 {
-            return false;
+        let any = !self.open.is_empty();
+        while let Some((_, old)) = self.open.pop_lru() {
+            self.forget(&old.resource);
         }
-        let open = self.entries.iter().filter(|(_, resource)| resource.open_files() > 0);
-        let paths: Vec<_> = open.map(|(path, _)| path.clone()).collect();
-        for path in paths {
-            self.remove(&path);
-        }
-        true
+        any
+    }
+
+    fn len(&self) -> usize {
+        self.in_memory.len() + self.open.len()
+    }
+
+    fn pop_least_recently_used(&mut self) -> Option<(Box<[u8]>, Kept)> {
+        let used = |list: &LruCache<_, Kept>| list.peek_lru().map_or(u64::MAX, |(_, kept)| kept.used);
+        if used(&self.open) < used(&self.in_memory) { self.open.pop_lru() } else { self.in_memory.pop_lru() }
     }
 
     fn forget(&mut self, old: &Resource) {
@@ -97,7 +127,7 @@ mod tests {
         for name in 0..names {
             cache.insert(name.to_string().as_bytes(), Arc::clone(resource));
         }
-        let kept = || cache.entries.iter().map(|(_, resource)| resource);
+        let kept = || cache.in_memory.iter().chain(&cache.open).map(|(_, kept)| &kept.resource);
         assert_eq!(cache.held_bytes, kept().map(|resource| resource.held_bytes()).sum::<usize>());
         assert_eq!(cache.open_files, kept().map(|resource| resource.open_files()).sum::<usize>());
     }
@@ -110,17 +140,41 @@ mod tests {
         assert!(cache.held_bytes <= CACHE_BYTES_MAX && cache.held_bytes > CACHE_BYTES_MAX - 10_000);
         assert!(cache.get(b"0").is_none() && cache.get(b"19999").is_some());
         fill(&mut cache, 20_000, &small);
-        assert_eq!(cache.entries.len(), CACHE_ENTRIES_MAX);
+        assert_eq!(cache.len(), CACHE_ENTRIES_MAX);
         cache.open_files_max = 10;
         assert!(cache.get(b"19000").is_some());
         fill(&mut cache, 20, &large);
         assert_eq!(cache.open_files, 10);
         assert!(cache.get(b"9").is_none() && cache.get(b"10").is_some());
-        cache.insert(b"19999", Arc::clone(&small));
         assert!(cache.give_up_files() && !cache.give_up_files());
         assert_eq!(
             (cache.open_files, cache.get(b"10").is_none(), cache.get(b"19999").is_some()),
             (0, true, true)
         );
+    }
+
+    #[test]
+    fn too_many_open_files_cost_none_that_is_in_memory() {
+        let (small, large) = (file_of(1), file_of(100_000));
+        let mut cache = Cache::new();
+        cache.open_files_max = 10;
+        cache.insert(b"small", small);
+        fill(&mut cache, 1_000, &large);
+        assert_eq!((cache.open_files, cache.len()), (10, 11));
+        assert!(cache.get(b"small").is_some() && cache.get(b"989").is_none() && cache.get(b"990").is_some());
+    }
+
+    #[test]
+    fn of_all_entries_the_least_recently_used_goes_first_whether_in_memory_or_open() {
+        let (small, large) = (file_of(1), file_of(100_000));
+        let mut cache = Cache::new();
+        cache.insert(b"open", Arc::clone(&large));
+        cache.insert(b"used", large);
+        fill(&mut cache, CACHE_ENTRIES_MAX - 2, &small);
+        assert!(cache.get(b"used").is_some() && cache.get(b"0").is_some());
+        cache.insert(b"another", Arc::clone(&small));
+        cache.insert(b"one more", small);
+        assert!(cache.get(b"open").is_none() && cache.get(b"1").is_none(), "in the order of their last uses");
+        assert!(cache.get(b"used").is_some() && cache.get(b"0").is_some() && cache.get(b"2").is_some());
     }
 }
