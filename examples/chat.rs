@@ -21,8 +21,11 @@ pub const LINE_BYTES_MAX: usize = 512;
 /// Lines that may wait for one reader; who is further behind is dropped.
 pub const MAILBOX_LINES: usize = 1024;
 /// Lines of one client that are passed on before the others may run: else who says much at once would overflow the
-/// mailboxes of those who read well.
+/// mailboxes of those who read well. Where one is so full that all together could, it is a single line.
 pub const LINES_PER_CALL: usize = 16;
+/// Turns of the loop until a reader who was woken has run: this one, and the next. With a line of each member in both, readers
+/// are safe from some five hundred who talk at once.
+const TURNS_UNTIL_RUN: usize = 2;
 
 /// The service: who is in the room.
 #[derive(Clone, Default)]
@@ -75,7 +78,9 @@ impl Session for Member {
             Err(Overflowed) => return Progress::abort(Fault::Overflow),
         }
         let mut consumed = 0;
-        for _ in 0..LINES_PER_CALL {
+        // Who is only woken to hear looks at nobody.
+        let lines_max = if input.bytes.is_empty() { 1 } else { self.lines_max() };
+        for _ in 0..lines_max {
             let rest = &input.bytes[consumed..];
             let Some(len) = rest.iter().take(LINE_BYTES_MAX).position(|&byte| byte == b'\n') else {
                 return self.without_a_line(consumed, rest, &input);
@@ -105,6 +110,16 @@ impl Member {
                 return Ok(Delivered::OutOfRoom);
             }
         }
+    }
+
+    /// How many lines may be said now.
+    fn lines_max(&self) -> usize {
+        let room = self.chat.room();
+        let reserve = LINES_PER_CALL + TURNS_UNTIL_RUN * room.members.len();
+        let is_filling = |(number, mailbox): (&u64, &Mailbox<_>)| {
+            *number != self.number && mailbox.room().is_ok_and(|left| left < reserve)
+        };
+        if room.members.iter().any(is_filling) { 1 } else { LINES_PER_CALL }
     }
 
     /// Leaves a line for all the others. One whose mailbox is full learns of it when it runs.

@@ -8,7 +8,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use chat::{Chat, MAILBOX_LINES};
+use chat::{Chat, LINES_PER_CALL, MAILBOX_LINES};
 use common::inside::Inside;
 use common::{Client, eventually};
 use oneloop::journal::Reason;
@@ -79,6 +79,33 @@ fn who_says_much_at_once_is_heard_whole_by_those_who_read() {
     members[0].send(&text);
     members[1].expect_exact(&text);
     members[2].expect_exact(&text);
+}
+
+/// Together they say more in a turn of the loop than a mailbox holds.
+#[test]
+fn who_reads_well_misses_nothing_though_all_the_others_talk_at_once() {
+    const LINES: usize = 100;
+    const TALKERS: usize = MAILBOX_LINES / LINES_PER_CALL + 16;
+    let chat = Chat::default();
+    let server = Inside::serve(Limits::default(), chat.clone());
+    let members = room(&server, TALKERS - 1);
+    let text = |number: usize| format!("from {number}\n").repeat(LINES);
+    let bytes: usize = (0..TALKERS).map(|number| text(number).len()).sum();
+    std::thread::scope(|scope| {
+        for (number, mut member) in members.into_iter().enumerate() {
+            scope.spawn(move || {
+                let own = text(number);
+                member.send(own.as_bytes());
+                let mut heard = vec![0; bytes - own.len()];
+                member.read_exact(&mut heard);
+                let heard = String::from_utf8(heard).unwrap();
+                assert_eq!(heard.lines().count(), (TALKERS - 1) * LINES);
+            });
+        }
+    });
+    eventually("the room is empty", || chat.len() == 0);
+    let counters = server.drain().counters;
+    assert_eq!(counters.of(Reason::MailboxOverflow), 0, "{counters}");
 }
 
 #[test]

@@ -64,6 +64,14 @@ impl<M> Mailbox<M> {
         posted
     }
 
+    /// How many messages more it takes before it overflows; an error if it has. Who posts much can let the reader run first.
+    pub fn room(&self) -> Result<usize, Overflowed> {
+        match &*self.shared.state.lock().unwrap_or_else(PoisonError::into_inner) {
+            State::Open(messages) => Ok(self.shared.messages_max - messages.len()),
+            State::Overflowed => Err(Overflowed),
+        }
+    }
+
     /// Takes the oldest message, `None` if there is none, an error if one was lost.
     pub fn take(&self) -> Result<Option<M>, Overflowed> {
         match &mut *self.shared.state.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -94,7 +102,8 @@ mod tests {
         let bell = Arc::new(Bell::default());
         let mailbox = Mailbox::new(Waker::new(Arc::clone(&bell) as Arc<_>, 7), 2);
         assert_eq!((mailbox.post('a'), mailbox.post('b'), mailbox.take()), (Ok(()), Ok(()), Ok(Some('a'))));
-        assert_eq!((mailbox.post('c'), mailbox.post('d')), (Ok(()), Err(Overflowed)));
+        assert_eq!((mailbox.room(), mailbox.post('c'), mailbox.room()), (Ok(1), Ok(()), Ok(0)));
+        assert_eq!((mailbox.post('d'), mailbox.room()), (Err(Overflowed), Err(Overflowed)));
         assert_eq!(mailbox.take(), Err(Overflowed), "one was lost, so none that came before it counts");
         assert_eq!((mailbox.post('e'), mailbox.take()), (Err(Overflowed), Err(Overflowed)));
         assert_eq!(bell.0.load(Ordering::Relaxed), 5);
