@@ -64,7 +64,11 @@ impl Said {
     fn hear(&mut self, element: &[u8]) {
         let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
         let name = parts.next().unwrap_or_default();
-        let weight = parts.find_map(|part| part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q=")));
+        let weight = parts.find_map(|part| {
+            let mut sides = part.splitn(2, |&byte| byte == b'=');
+            let is_weight = sides.next()?.trim_ascii().eq_ignore_ascii_case(b"q");
+            if is_weight { Some(sides.next().unwrap_or_default()) } else { None }
+        });
         let Some(quality) = weight.map_or(Some(1000), quality) else { return };
         if name == b"*" {
             self.others = Some(quality);
@@ -101,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_coding_with_the_highest_quality_is_chosen() {
-        let table: [(&str, &[Coding], Option<Coding>); 20] = [
+        let table: [(&str, &[Coding], Option<Coding>); 26] = [
             ("", &Coding::ALL, None),
             ("gzip, br, zstd", &Coding::ALL, Some(Coding::Brotli)),
             ("gzip, deflate", &Coding::ALL, Some(Coding::Gzip)),
@@ -122,6 +126,14 @@ mod tests {
             ("gzip;q=2", &Coding::ALL, None),
             ("gzip;q=1.5", &Coding::ALL, None),
             ("gzip;q=0.1234, br;q=0.1", &Coding::ALL, Some(Coding::Brotli)),
+            // Whatever a mistake means, it is not that the coding is wanted.
+            ("gzip;q = 0", &Coding::ALL, None),
+            ("gzip;q", &Coding::ALL, None),
+            ("gzip;x=1;Q=0", &Coding::ALL, None),
+            (",, gzip ,,", &Coding::ALL, Some(Coding::Gzip)),
+            // Nothing is acceptable: what is there is better than nothing (RFC 9110, section 12.1).
+            ("identity;q=0", &[], None),
+            ("identity;q=0, *;q=0", &Coding::ALL, None),
         ];
         for (accept, available, expected) in table {
             let chosen = choose([accept.as_bytes()].into_iter(), available.iter().copied());
