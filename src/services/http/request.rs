@@ -360,12 +360,18 @@ fn persistent(request: &Request<'_, '_>) -> bool {
     !says(b"close") && (request.version == Version::Http11 || says(b"keep-alive"))
 }
 
+/// RFC 9110, section 10.1.1. Empty elements of a list do not count (section 5.6.1.2).
 fn expects_continue(request: &Request<'_, '_>) -> Result<bool, Status> {
-    if !request.has(Field::Expect) || request.version == Version::Http10 {
-        return Ok(false);
+    let mut expects_continue = false;
+    if request.version == Version::Http10 {
+        return Ok(expects_continue);
     }
-    match request.value(Field::Expect) {
-        Some(value) if value.trim_ascii().eq_ignore_ascii_case(b"100-continue") => Ok(true),
-        _ => Err(Status::ExpectationFailed),
+    let members = request.values(Field::Expect).flat_map(|value| value.split(|&byte| byte == b','));
+    for member in members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty()) {
+        if !member.eq_ignore_ascii_case(b"100-continue") {
+            return Err(Status::ExpectationFailed);
+        }
+        expects_continue = true;
     }
+    Ok(expects_continue)
 }

@@ -51,12 +51,12 @@ fn oracle(text: &str) -> Option<Said> {
     };
     let connection = all("connection").join(",").to_ascii_lowercase();
     let says = |option| connection.split(',').any(|said| said.trim_matches([' ', '\t']) == option);
-    let expects_continue = match &all("expect")[..] {
-        _ if is_old => false,
-        [] => false,
-        [expected] if expected.eq_ignore_ascii_case("100-continue") => true,
-        _ => return None,
-    };
+    let expected = all("expect").join(",").to_ascii_lowercase();
+    let mut expected = expected.split(',').map(|it| it.trim_matches([' ', '\t'])).filter(|it| !it.is_empty());
+    let expects_continue = !is_old && expected.clone().next().is_some();
+    if !is_old && expected.any(|it| it != "100-continue") {
+        return None;
+    }
     let method = match method {
         "GET" => Method::Get,
         "HEAD" => Method::Head,
@@ -136,7 +136,7 @@ const LINES: [&str; 10] = [
     "GET  / HTTP/1.1",
 ];
 
-const FIELDS: [&str; 24] = [
+const FIELDS: [&str; 27] = [
     "Host: h",
     "host:h:80",
     "HOST:\t[::1]:8080 ",
@@ -155,6 +155,9 @@ const FIELDS: [&str; 24] = [
     "connection:x ,\tClose",
     "Expect: 100-continue",
     "Expect: 100-Continue ",
+    "Expect: , 100-continue,,",
+    "Expect: 100-continue, tea",
+    "Expect:",
     "Accept: */*",
     "X: a\u{80}b",
     "X-Empty:",

@@ -8,7 +8,7 @@ fn a_session_is_small_and_an_idle_one_owns_nothing() {
 }
 
 /// Requests, and the status that RFC 9110 gives each.
-const STATUSES: [(&str, u16); 65] = [
+const STATUSES: [(&str, u16); 67] = [
     ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", 200),
     ("\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", 200),
     ("GET http://h/hello.txt?x HTTP/1.1\r\nHost: h\r\n\r\n", 200),
@@ -72,6 +72,8 @@ const STATUSES: [(&str, u16); 65] = [
     ("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 9999999999999999999999\r\n\r\n", 413),
     ("GET / HTTP/1.1\r\nHost: h\r\nExpect: tea\r\n\r\n", 417),
     ("GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue, tea\r\n\r\n", 417),
+    ("GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue,\r\n\r\n", 200),
+    ("GET / HTTP/1.1\r\nHost: h\r\nExpect:\r\n\r\n", 200),
     ("GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nExpect: tea\r\n\r\n", 417),
     ("GET / HTTP/1.0\r\nExpect: tea\r\n\r\n", 200),
 ];
@@ -265,7 +267,7 @@ fn stopping(http: &Http, requests: &str) -> String {
 }
 
 #[test]
-fn an_answer_to_head_has_no_body_whatever_its_status() {
+fn an_answer_to_head_is_that_to_get_without_its_body_whatever_its_status() {
     let (_dir, http) = site(|config| config.listing = true);
     let table = [
         ("/hello.txt HTTP/1.1\r\nHost: h", 200),
@@ -280,5 +282,7 @@ fn an_answer_to_head_has_no_body_whatever_its_status() {
     for (rest, status) in table {
         let answer = ask(&http, &format!("HEAD {rest}\r\n\r\n"));
         assert_eq!((statuses(&answer), body(&answer)), (vec![status], ""), "HEAD {rest}");
+        let got = ask(&http, &format!("GET {rest}\r\n\r\n"));
+        assert_eq!(answer.strip_suffix("\r\n\r\n"), got.split_once("\r\n\r\n").map(|(head, _)| head));
     }
 }
