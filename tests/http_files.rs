@@ -178,6 +178,29 @@ fn special_files_neither_block_the_loop_nor_are_served() {
 }
 
 #[test]
+#[cfg(target_os = "linux")] // elsewhere the way leads only through what may be read
+fn a_directory_that_may_only_be_passed_through_has_its_page_and_its_redirect() {
+    let site = Site::new();
+    let folder = site.file("folder/index.html", "page").parent().unwrap().to_owned();
+    site.file("folder/file", "file");
+    let allow = |mode| {
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&folder, permissions).unwrap();
+    };
+    allow(0o311);
+    let is_root = nix::unistd::Uid::effective().is_root();
+    let mut server = site.serve(if is_root { &["--user", "nobody", "--listing"] } else { &["--listing"] });
+    let mut client = server.client("http");
+    let moved = get(&mut client, "/folder", "");
+    assert_eq!((moved.status, moved.field("location")), (301, Some("/folder/")));
+    assert_eq!(get(&mut client, "/folder/", "").text(), "page");
+    assert_eq!(get(&mut client, "/folder/file", "").text(), "file");
+    std::fs::remove_file(folder.join("index.html")).unwrap();
+    eventually("it is not listed", || get(&mut client, "/folder/", "").status == 403);
+    allow(0o755); // so that it can be removed
+}
+
+#[test]
 fn a_fallback_that_is_no_file_is_told_at_the_start_and_found_once_it_is_made() {
     const WARNED: &str = "--fallback \"app.html\" is no file that can be served in ";
     let site = Site::new();

@@ -115,6 +115,11 @@ impl Root {
         }
     }
 
+    /// Whether there is a directory at `path`, be it one that may not be read.
+    pub fn is_directory(&self, path: &[u8]) -> bool {
+        self.stat(path).is_ok_and(|stat| stat.kind == Kind::Directory)
+    }
+
     /// Opens the regular file or directory at `path` for reading. Anything else is an error of kind
     /// `PermissionDenied`; a path that leaves the root too.
     pub fn open_file(&self, path: &[u8]) -> io::Result<(File, Stat)> {

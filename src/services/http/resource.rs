@@ -172,7 +172,13 @@ fn in_directory(site: &Site, directory: &[u8], now: Now) -> Found {
 
 /// Opens a regular file, and reads it if it is small; `None` for a directory.
 fn open(site: &Site, path: &[u8]) -> io::Result<Option<Opened>> {
-    let (file, mut stat) = site.root.open_file(path)?;
+    let (file, mut stat) = match site.root.open_file(path) {
+        // It may be one that can only be passed through.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && site.root.is_directory(path) => {
+            return Ok(None);
+        }
+        opened => opened?,
+    };
     if stat.kind == Kind::Directory {
         return Ok(None);
     }
