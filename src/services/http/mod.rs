@@ -39,6 +39,7 @@ use self::cache::Cache;
 use self::clock::{Clock, OkPrefix};
 use self::config::Site;
 use self::listing::Budget;
+use self::request::{Field, Request};
 use self::resource::{Found, Resource};
 use self::status::Status;
 use crate::session::{Client, Now, Refusal, Service};
@@ -125,10 +126,13 @@ impl Shared {
     }
 
     /// What `path` leads to, looked at now.
-    fn looked_up(&self, path: &[u8], now: Now) -> Found {
+    fn looked_up(&self, path: &[u8], request: &Request<'_, '_>, now: Now) -> Found {
         let before = self.hot().cache.get(path).map(Arc::clone);
         if let Some(resource) = before {
-            if resource.is_believed(now) || resource.is_unchanged(&self.site.root, now) {
+            // Who asks for a part may put it to others: of a file that was written to since, it would be the part of no file.
+            let is_believed =
+                resource.is_believed(now) && (!request.has(Field::Range) || resource.is_intact());
+            if is_believed || resource.is_unchanged(&self.site.root, now) {
                 return Found::File(resource);
             }
             self.hot().cache.remove(path);

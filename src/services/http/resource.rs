@@ -52,6 +52,8 @@ pub(super) struct Variant {
     pub(super) whole: Arc<[u8]>,
     pub(super) body_at: usize,
     pub(super) content: Content,
+    /// The state of the file that all this is about.
+    stat: Stat,
 }
 
 /// Where the content is.
@@ -110,6 +112,14 @@ impl Resource {
             self.checked_ms.store(now.monotonic_ms, Ordering::Relaxed);
         }
         same
+    }
+
+    /// Whether what is kept open still is what was opened: a file that is written to in place is not.
+    pub(super) fn is_intact(&self) -> bool {
+        self.variants().all(|variant| match &variant.content {
+            Content::Memory => true,
+            Content::File(file) => stat_of(file).is_ok_and(|stat| stat == variant.stat),
+        })
     }
 
     pub(super) fn held_bytes(&self) -> usize {
@@ -278,8 +288,9 @@ fn variant(
     opened: Opened,
     now: Now,
 ) -> Variant {
-    let Identity { size_bytes, modified_s, .. } = opened.stat.identity;
-    let etag = etag(&opened.stat.identity);
+    let stat = opened.stat;
+    let Identity { size_bytes, modified_s, .. } = stat.identity;
+    let etag = etag(&opened);
     // Not later than the answer (RFC 9110, section 8.8.2.1); a time from the future is none to tell.
     let now_s = now.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let modified_s = u64::try_from(modified_s).ok().filter(|modified_s| *modified_s <= now_s);
@@ -312,14 +323,20 @@ fn variant(
         whole: whole.into(),
         body_at,
         content,
+        stat,
     }
 }
 
-/// From device, inode, size and time; hashed, because the numbers are nobody's business. The keys of this hasher are
-/// fixed, so that every process gives the same tag.
-fn etag(identity: &Identity) -> String {
+/// From device, inode, size and time; hashed, because the numbers are nobody's business. Of what is read anyway from the content,
+/// too: two contents may have one time, within a tick of the file's clock (4 ms before Linux 6.13) or because it was set. The
+/// keys of this hasher are fixed, so that every process gives the same tag.
+fn etag(opened: &Opened) -> String {
+    let Opened { stat: Stat { identity, .. }, content } = opened;
     let mut hasher = DefaultHasher::new();
     identity.hash(&mut hasher);
+    if let Loaded::Memory(bytes) = content {
+        bytes.hash(&mut hasher);
+    }
     format!("\"{:x}-{:016x}\"", identity.size_bytes, hasher.finish())
 }
 

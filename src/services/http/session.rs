@@ -369,7 +369,7 @@ fn compose(
         return missing(shared, scene, asked, input);
     }
     let Path { file, query, .. } = path;
-    match shared.looked_up(&file, input.now) {
+    match shared.looked_up(&file, request, input.now) {
         Found::File(resource) => scene.file(request, persistence, &resource),
         Found::Slash => scene.slash(persistence, &file, query),
         Found::Directory(dir) => match Listing::new(dir, &file, query, request.version, &shared.listings) {
@@ -384,7 +384,7 @@ fn compose(
 /// What does not exist: the site's fallback, its page for that, or ours.
 fn missing(shared: &Shared, scene: &Scene<'_>, asked: &Asked<'_, '_, '_>, input: Input<'_>) -> Answer {
     let (request, persistence) = (asked.request, asked.persistence());
-    let page = |path: &Option<Vec<u8>>| match shared.looked_up(path.as_deref()?, input.now) {
+    let page = |path: &Option<Vec<u8>>| match shared.looked_up(path.as_deref()?, request, input.now) {
         Found::File(page) => Some(page),
         Found::Slash | Found::Directory(_) | Found::Nothing(_) => None,
     };

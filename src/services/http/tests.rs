@@ -4,6 +4,7 @@ mod content;
 mod oracle;
 mod protocol;
 mod splits;
+mod validators;
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
