@@ -1,22 +1,25 @@
 #!/usr/bin/env python3
 """Measures `oneloop serve http=DIR` beside nginx, on one machine, in one run.
 
-    benches/nginx.py [--steer] [--rounds N] [--seconds S] [--only PART] [--json FILE] [--program PATH]
+    benches/nginx.py [--unsteered] [--bare] [--rounds N] [--seconds S] [--only PART] [--json FILE] [--program PATH]
 
 Server on one core, load (wrk) on another; nginx with one worker, sendfile and open_file_cache, no access log; oneloop
 as it is. Each case is measured in pairs, one server right after the other, the order turned round each time; what
 counts is the median of the pairs' ratios. Installs nginx and wrk where they are missing (Debian).
 
+What a side receives over loopback the kernel takes in on the core that sent it: the load's core does the server's
+receiving, and the server's core the load's, which on two machines they would not. So that each has its core, the
+script has each side receive where it reads (receive flow steering, RFS: the kernel's Documentation/networking/scaling).
+That needs root, holds for the machine's loopback as long as this runs, and is put back at the end. A packet then costs
+an interrupt of the other core: rates are lower for all. `--unsteered` leaves the kernel as it is.
+
 Requests per second say something about a server only while its core is the one that is full. Where wrk's core is full
 and oneloop's is not, the ratio is a lower bound (">="); where that holds for nginx as well, it says nothing ("load").
-What decides then is processor time, which a busy machine disturbs less, too: the server's own for each request, and that
-of server and load together. Together, because over loopback the kernel sends what the other side's acknowledgements
-make room for within the other side's calls, so that a small window moves the server's work into the load's bill.
-
-What a side receives over loopback the kernel takes in on the core that sent it: the load's core does the server's
-receiving, which on two machines it would not. `--steer` has each side receive on the core where it reads (receive flow
-steering, RFS: the kernel's Documentation/networking/scaling). It needs root, holds for the machine's loopback as long
-as this runs, and is put back at the end. A packet then costs an interrupt of the other core: rates are lower for all.
+`--bare` has a bare epoll loop that answers small files from memory measured beside both: what a server can get out of
+wrk at most. What decides then is processor time, which a busy machine disturbs less, too: the server's own for each
+request, and that of server and load together. Together, because over loopback the kernel sends what the other side's
+acknowledgements make room for within the other side's calls, so that a small window moves the server's work into the
+load's bill.
 """
 
 import argparse
@@ -73,7 +76,11 @@ def ensure(program, package):
 
 @contextlib.contextmanager
 def steered():
-    """Loopback receives on the core that reads, until the end."""
+    """Loopback receives on the core that reads, until the end. Whether that could be had."""
+    if os.geteuid() != 0:
+        print("not root: cannot have each side receive on its own core, as if --unsteered", file=sys.stderr)
+        yield False
+        return
     queue = pathlib.Path("/sys/class/net/lo/queues/rx-0")
     flows, mask = 1 << 15, 1 << int(SERVER_CORE) | 1 << int(LOAD_CORE)
     settings = {
@@ -82,11 +89,10 @@ def steered():
         queue / "rps_cpus": f"{mask:x}",
     }
     before = {path: path.read_text() for path in settings}
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     try:
         for path, value in settings.items():
             path.write_text(value)
-        yield
+        yield True
     finally:
         for path, value in before.items():
             path.write_text(value)
@@ -108,15 +114,24 @@ def wait_for(port):
     sys.exit("a server did not start")
 
 
-class Server:
-    """A started server: `pid` is the process that serves."""
+def built(kind, name):
+    """The program that cargo makes."""
+    command = ["cargo", "build", "--release", "--quiet", "--message-format", "json", f"--{kind}", name]
+    told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    made = [json.loads(line) for line in told.splitlines() if '"executable":"' in line]
+    return next(it["executable"] for it in made if it["target"]["kind"] == [kind] and it["target"]["name"] == name)
 
-    def __init__(self, name, command, port):
-        self.name, self.port = name, port
+
+class Server:
+    """A started server: `pid` is the process that serves. Without a port given, it tells where it listens."""
+
+    def __init__(self, name, command, port=None):
+        self.name = name
         self.process = subprocess.Popen(
-            ["taskset", "-c", SERVER_CORE, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["taskset", "-c", SERVER_CORE, *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
-        wait_for(port)
+        self.port = port or int(self.process.stdout.readline().rpartition(":")[2])
+        wait_for(self.port)
         self.pid = self.process.pid
         while name == "nginx" and self.pid == self.process.pid:
             children = pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
@@ -219,9 +234,9 @@ def cases(script):
     yield "pipelined", "128 B, pipelined by 16", "f128", 64, ("-s", script), "requests_per_s", 3.0
 
 
-def pairs_of(rounds, ours, theirs, run):
+def rounds_of(count, servers, run):
     """Runs one right after the other, the order turned round each time."""
-    orders = [(ours, theirs) if turn % 2 == 0 else (theirs, ours) for turn in range(rounds)]
+    orders = [servers if turn % 2 == 0 else servers[::-1] for turn in range(count)]
     return [{server.name: run(server) for server in order} for order in orders]
 
 
@@ -230,16 +245,15 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--only", choices=["small", "big", "rate", "close", "pipelined", "idle"])
-    parser.add_argument("--steer", action="store_true", help="each side receives on its own core; needs root")
+    parser.add_argument("--unsteered", action="store_true", help="leave where loopback receives as it is")
+    parser.add_argument("--bare", action="store_true", help="measure a bare loop beside both, where files are small")
     parser.add_argument("--json", type=pathlib.Path, help="write all runs to this file")
     parser.add_argument("--flag", action="append", default=[], help="another flag for oneloop serve, to try it")
     parser.add_argument("--program", type=pathlib.Path, help="an oneloop that is built already")
     args = parser.parse_args()
     ensure("nginx", "nginx-light")
     ensure("wrk", "wrk")
-    program = args.program or ROOT / "target/release/oneloop"
-    if not args.program:
-        subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT, check=True)
+    program = args.program or built("bin", "oneloop")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory() as folder:
@@ -249,23 +263,34 @@ def main():
         for size in SIZES.values():
             (folder / "site" / f"f{size}").write_bytes(os.urandom(1 << 20)[:size] * max(1, size >> 20))
         (folder / "pipeline.lua").write_text(PIPELINE)
-        ports = free_port(), free_port()
-        (folder / "nginx.conf").write_text(NGINX.format(dir=folder, port=ports[1]))
-        spec = f"http={folder}/site@127.0.0.1:{ports[0]}"
-        ours = Server("oneloop", [str(program), "-q", "serve", spec, *args.flag], ports[0])
-        theirs = Server("nginx", ["nginx", "-c", str(folder / "nginx.conf")], ports[1])
-        try:
-            with steered() if args.steer else contextlib.nullcontext():
-                measure(args, ours, theirs, program, folder)
-        finally:
-            ours.stop()
-            theirs.stop()
+        with contextlib.ExitStack() as stack:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
+            servers = list(started(args, program, folder, stack))
+            is_steered = not args.unsteered and stack.enter_context(steered())
+            measure(args, servers, program, folder, is_steered)
 
 
-def measure(args, ours, theirs, program, folder):
+def started(args, program, folder, stack):
+    """oneloop, nginx and perhaps the bare loop, until the stack is left."""
+    port = free_port()
+    (folder / "nginx.conf").write_text(NGINX.format(dir=folder, port=port))
+    commands = {
+        "oneloop": ([str(program), "-q", "serve", f"http={folder}/site@127.0.0.1:0", *args.flag], None),
+        "nginx": (["nginx", "-c", str(folder / "nginx.conf")], port),
+    }
+    if args.bare:
+        commands["bare"] = ([built("bench", "echo"), "--bare-http", str(folder / "site")], None)
+    for name, (command, port) in commands.items():
+        server = Server(name, command, port)
+        stack.callback(server.stop)
+        yield server
+
+
+def measure(args, servers, program, folder, is_steered):
     runs, kernel = [], os.uname()
-    print(f"{kernel.sysname} {kernel.release}, load average {os.getloadavg()[0]:.1f}, {args.rounds} pairs of {args.seconds} s")
-    print(f"what comes in over loopback is received on the core that {'reads' if args.steer else 'sent'} it")
+    congestion = pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
+    print(f"{kernel.sysname} {kernel.release}, {congestion}, load average {os.getloadavg()[0]:.1f}")
+    print(f"{args.rounds} pairs of {args.seconds} s; received on the core that {'reads' if is_steered else 'sent'}")
     print(f"{'':26} {'per second':^45}  {'processor time, us per request':^38}")
     print(
         f"{'case':26} {'oneloop':>10} {'nginx':>10}  {'ratio (least to most), goal':27} {'oneloop':>8} {'nginx':>8} {'ratio':>6}"
@@ -274,18 +299,25 @@ def measure(args, ours, theirs, program, folder):
     for part, name, target, clients, extra, unit, goal in cases(str(folder / "pipeline.lua")):
         if args.only not in (None, part):
             continue
-        pairs = pairs_of(args.rounds, ours, theirs, lambda s: wrk(s, target, clients, args.seconds, extra))
+        pairs = rounds_of(
+            args.rounds,
+            servers if part == "small" else servers[:2],
+            lambda s: wrk(s, target, clients, args.seconds, extra),
+        )
         runs.append({"case": name, "unit": unit, "goal": goal, "pairs": pairs})
         report(name, unit, goal, pairs)
     for size, rate in RATES.items() if args.only in (None, "rate") else ():
         target, name = f"f{SIZES[size]}", f"{size}, {rate} per second"
-        pairs = pairs_of(args.rounds, ours, theirs, lambda s: at_rate(s, target, rate, args.seconds, program, folder))
+        pairs = rounds_of(
+            args.rounds, servers[:2], lambda s: at_rate(s, target, rate, args.seconds, program, folder)
+        )
         runs.append({"case": name, "unit": "cpu_us_per_request", "goal": 1.0, "pairs": pairs})
         report(name, "requests_per_s", None, pairs)
     if args.only in (None, "idle"):
-        memory = {s.name: idle_bytes(s) for s in (ours, theirs)}
+        memory = {s.name: idle_bytes(s) for s in servers[:2]}
         runs.append({"case": "idle client", "unit": "bytes", "memory": memory})
-        print(f"an idle client: oneloop {memory['oneloop']:.0f} bytes, nginx {memory['nginx']:.0f} bytes; goal: at most half")
+        told = "; ".join(f"{name} {bytes_each:.0f} bytes" for name, bytes_each in memory.items())
+        print(f"an idle client: {told}; goal: at most half")
     if args.json:
         args.json.write_text(json.dumps(runs, indent=1))
 
@@ -306,6 +338,10 @@ def report(name, unit, goal, pairs):
         f" {cost('cpu_us_per_request'):6.2f} {cost('both_us_per_request'):10.2f}",
         flush=True,
     )
+    if "bare" in pairs[0]:
+        bare = [pair["bare"][unit] / pair["nginx"][unit] for pair in pairs]
+        ratio = f"{statistics.median(bare):.2f} ({min(bare):.2f} to {max(bare):.2f})"
+        print(f"{'':4}a bare loop {middle('bare', unit):21.0f} {'':10} {ratio}", flush=True)
 
 
 if __name__ == "__main__":

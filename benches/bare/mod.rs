@@ -1,4 +1,4 @@
-//! The yardstick: the leanest echo server loop and the leanest load for it, hand-written over epoll for the benchmarks.
+//! The yardstick: the leanest loop of a server and the leanest load for it, hand-written over epoll for the benchmarks.
 //!
 //! No timers, no limits, no log, no table of states: one read and one write per request, which `strace -c` confirms.
 //! Linux only.
@@ -11,8 +11,10 @@ pub(crate) mod server;
 
 /// A benchmark: it ends with code 1 when `measure` says that what the project promises is not kept.
 pub(crate) fn main(what: &str, measure: impl FnOnce(&pairs::Bench) -> bool) {
-    if process::is_bare_server() {
-        server::run();
+    match process::Role::of_arguments() {
+        process::Role::Benchmark => {}
+        process::Role::Echo => server::echo(),
+        process::Role::Http(dir) => server::http(&dir),
     }
     if !measure(&pairs::Bench::begin(what)) {
         std::process::exit(1);

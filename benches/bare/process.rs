@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -35,7 +36,7 @@ impl Server {
         Server::start(command, core)
     }
 
-    /// The bare loop: this very program, see `is_bare_server`.
+    /// The bare loop: this very program, see `Role`.
     pub(crate) fn bare(core: usize) -> Server {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.arg(BARE);
@@ -76,10 +77,29 @@ impl Drop for Server {
     }
 }
 
-/// The argument with which a benchmark, started again by itself, is the bare server.
+/// The argument with which a benchmark, started again by itself, is the bare echo server.
 const BARE: &str = "--bare-server";
+/// The same for the bare server of files; their directory follows. For `benches/nginx.py`.
+const BARE_HTTP: &str = "--bare-http";
 
-/// Whether this process was started as the bare server.
-pub(crate) fn is_bare_server() -> bool {
-    std::env::args().any(|arg| arg == BARE)
+/// What this process was started as.
+pub(crate) enum Role {
+    Benchmark,
+    Echo,
+    Http(PathBuf),
+}
+
+impl Role {
+    pub(crate) fn of_arguments() -> Role {
+        let mut arguments = std::env::args_os().skip(1);
+        while let Some(argument) = arguments.next() {
+            if argument == BARE {
+                return Role::Echo;
+            }
+            if argument == BARE_HTTP {
+                return Role::Http(arguments.next().expect("--bare-http DIR").into());
+            }
+        }
+        Role::Benchmark
+    }
 }
