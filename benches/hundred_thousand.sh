@@ -14,7 +14,7 @@
 # emulation does not change.
 #
 # Needs Debian or one of its children (apt-get, dpkg) with qemu-system-x86 installed, about 7 GiB of
-# free memory and about seven minutes. The guest's kernel, busybox and cpio are downloaded into a temporary
+# free memory and five to ten minutes. The guest's kernel, busybox and cpio are downloaded into a temporary
 # directory and never installed.
 #
 # Environment, each with a default:
