@@ -1,6 +1,9 @@
 //! Every judgement of the lab is reached, with its evidence, and only VALID cells are put in an order.
 #![cfg(feature = "cli")]
 
+mod generator;
+mod order;
+
 use std::path::Path;
 
 use oneloop::lab::cell::{Cell, CoreClass, Errors, Measurement, Metric, Model, Outcome, Run};
@@ -65,7 +68,10 @@ fn interrupted(experiment: Experiment, extent: Extent, repeats: usize) -> Result
 }
 
 /// Compares with trouble in the reactor's cells alone.
-fn reactor_in_trouble(experiment: Experiment, trouble: fn(u32, &mut Measurement)) -> Results {
+fn reactor_in_trouble(
+    experiment: Experiment,
+    mut trouble: impl FnMut(u32, &mut Measurement) + 'static,
+) -> Results {
     compared(experiment, Extent::Full, move |cell, repeat, mut outcome| {
         if let (Some(Model::Reactor), Outcome::Measured(measurement)) =
             (cell.subject.as_model(), &mut outcome)
@@ -118,62 +124,6 @@ fn a_machine_that_is_busy_with_others_is_noisy() {
     let results =
         reactor_in_trouble(Experiment::Churn, |_, measurement| measurement.evidence.others_cpu = Some(0.4));
     assert_judged(&results, Model::Reactor, Verdict::Noisy, "other processes took 40 % of a core");
-}
-
-#[test]
-fn a_generator_that_was_kept_from_its_core_makes_its_cells_noisy() {
-    for (waited, verdict) in [(0.3, Verdict::Noisy), (0.05, Verdict::Valid)] {
-        for experiment in [Experiment::Churn, Experiment::Steady] {
-            let results = compared(experiment, Extent::Full, move |cell, _, mut outcome| {
-                if let (Some(Model::Reactor), Outcome::Measured(measurement)) =
-                    (cell.subject.as_model(), &mut outcome)
-                {
-                    measurement.evidence.generator_waited = Some(waited);
-                }
-                outcome
-            });
-            let why = if verdict == Verdict::Noisy {
-                "the generator waited for a core 30 % of the time"
-            } else {
-                ""
-            };
-            assert_judged(&results, Model::Reactor, verdict, why);
-        }
-    }
-    // Memory is what it is, whoever waits.
-    let results = reactor_in_trouble(Experiment::Idle, |_, measurement| {
-        measurement.evidence.generator_waited = Some(0.3);
-    });
-    let reactor = of(&results, Model::Reactor);
-    assert_eq!(reactor.verdict(Metric::MemoryBytes), Verdict::Valid);
-    assert_eq!(reactor.verdict(Metric::LatencyP99Us), Verdict::Noisy, "{:?}", reactor.doubted);
-}
-
-#[test]
-fn a_generator_that_wanted_its_core_all_the_time_gives_a_lower_bound() {
-    let starved = |_, measurement: &mut Measurement| {
-        let evidence = &mut measurement.evidence;
-        (evidence.generator_cpu, evidence.generator_waited, evidence.server_cpu) =
-            (Some(0.4), Some(0.55), Some(0.5));
-    };
-    let results = reactor_in_trouble(Experiment::Churn, starved);
-    let told = "generator's CPU 40 % and 55 % without a core, server's 50 %";
-    assert_judged(&results, Model::Reactor, Verdict::GeneratorBound, told);
-    // What it does at a given rate is no bound.
-    assert_judged(&reactor_in_trouble(Experiment::Steady, starved), Model::Reactor, Verdict::Noisy, "waited");
-    // On a core that they share the server is why, as it has to be.
-    let Results { mut header, .. } = results;
-    header.machine.cores = vec![0];
-    let directory = tempfile::tempdir().unwrap();
-    let mut executor = MockExecutor::meddling(move |_, repeat, mut outcome| {
-        if let Outcome::Measured(measurement) = &mut outcome {
-            starved(repeat, measurement);
-        }
-        outcome
-    });
-    let (runs, _) =
-        compare(&header, &mut executor, &directory.path().join("raw.jsonl"), &|| false, &mut Unwatched);
-    assert_judged(&Results::of(header, &runs), Model::Reactor, Verdict::Valid, "");
 }
 
 #[test]
@@ -249,36 +199,6 @@ fn a_listen_queue_that_overflowed_makes_churn_noisy() {
     assert_judged(&results, Model::Reactor, Verdict::Noisy, "the listen queue overflowed 15 times");
 }
 
-#[test]
-fn a_generator_without_a_core_to_spare_gives_a_lower_bound() {
-    let results = reactor_in_trouble(Experiment::Churn, |_, measurement| {
-        measurement.evidence.generator_cpu = Some(0.99);
-        measurement.evidence.server_cpu = Some(0.6);
-    });
-    assert_judged(&results, Model::Reactor, Verdict::GeneratorBound, "generator's CPU 99 %, server's 60 %");
-    assert_not_in_the_order(&results, "reactor");
-    let table = oneloop::lab::export::table::render(&results, None);
-    assert!(table.contains("\u{2265} "), "{table}");
-}
-
-#[test]
-fn sends_that_the_generator_missed_are_its_own_limit() {
-    let results = reactor_in_trouble(Experiment::Steady, |_, measurement| measurement.evidence.missed = 900);
-    assert_judged(
-        &results,
-        Model::Reactor,
-        Verdict::GeneratorBound,
-        "the generator missed 4,500 of 54,500 sends",
-    );
-}
-
-/// Some are missed on every machine.
-#[test]
-fn few_sends_that_were_missed_change_nothing() {
-    let results = reactor_in_trouble(Experiment::Steady, |_, measurement| measurement.evidence.missed = 200);
-    assert_judged(&results, Model::Reactor, Verdict::Valid, "repeats");
-}
-
 /// It is what this experiment asks.
 #[test]
 fn who_was_refused_by_too_few_copies_is_no_error() {
@@ -300,16 +220,6 @@ fn repeats_that_differ_by_next_to_nothing_are_quiet() {
         });
         assert_judged(&results, Model::Reactor, verdict, "");
     }
-}
-
-#[test]
-fn a_generator_without_ports_is_said_to_be_starved() {
-    let results = reactor_in_trouble(Experiment::Churn, |_, measurement| {
-        measurement.evidence.errors = Errors { out_of_ports: 2, out_of_descriptors: 1, ..Errors::default() };
-    });
-    let told = "ran out: 10 without a local port, 5 without a descriptor";
-    assert_judged(&results, Model::Reactor, Verdict::PortStarved, told);
-    assert_not_in_the_order(&results, "reactor");
 }
 
 #[test]
@@ -347,28 +257,6 @@ fn a_rate_that_was_not_held_is_a_failure_of_the_server() {
         Verdict::Failed,
         "the offered rate was not held: 1,500 of 2,000 per second",
     );
-}
-
-#[test]
-fn a_rate_that_was_not_held_on_a_busy_machine_is_nobodys_failure() {
-    let results = reactor_in_trouble(Experiment::Steady, |_, measurement| {
-        measurement.evidence.achieved_per_s = Some(1500.0);
-        measurement.evidence.others_cpu = Some(1.3);
-    });
-    assert_judged(&results, Model::Reactor, Verdict::Noisy, "other processes took 130 % of a core");
-    for (waited, verdict) in [(0.3, Verdict::Noisy), (0.9, Verdict::GeneratorBound)] {
-        let results = compared(Experiment::Steady, Extent::Full, move |cell, _, mut outcome| {
-            if let (Some(Model::Reactor), Outcome::Measured(measurement)) =
-                (cell.subject.as_model(), &mut outcome)
-            {
-                let evidence = &mut measurement.evidence;
-                (evidence.achieved_per_s, evidence.generator_cpu) = (Some(1500.0), Some(0.05));
-                evidence.generator_waited = Some(waited);
-            }
-            outcome
-        });
-        assert_judged(&results, Model::Reactor, verdict, "the offered rate was not held: 1,500 of 2,000");
-    }
 }
 
 #[test]
@@ -463,59 +351,4 @@ fn the_wait_of_a_client_that_gave_up_is_a_lower_bound() {
             .join("; ")
             .contains("listen queue overflowed 0 times")
     );
-}
-
-#[test]
-fn memory_per_idle_client_is_the_slope_and_not_the_quotient() {
-    let results = compared(Experiment::Idle, Extent::Full, |_, _, outcome| outcome);
-    let slope = |model| {
-        let of = |metric| {
-            let mut slopes = results.slopes.iter();
-            slopes.find(|slope| slope.subject.as_model() == Some(model) && slope.metric == metric).unwrap()
-        };
-        (of(Metric::MemoryBytes).summary.median, of(Metric::KernelBytes).summary.median)
-    };
-    let (user, kernel) = slope(Model::Thread);
-    assert!(
-        (user / 14_000.0 - 1.0).abs() < 0.05 && (kernel / 26_000.0 - 1.0).abs() < 0.05,
-        "{user} {kernel}"
-    );
-}
-
-#[test]
-fn a_quick_look_decides_nothing() {
-    let results = compared(Experiment::Churn, Extent::Quick, |_, _, outcome| outcome);
-    assert_eq!(decide(&results), (vec![], vec![]));
-    assert!(oneloop::lab::export::html::render(&results).contains("QUICK"));
-}
-
-#[test]
-fn crossovers_are_found_between_levels_with_a_clear_order() {
-    let results = compared(Experiment::Crowd, Extent::Full, |cell, _, mut outcome| {
-        if let (Some(Model::Fork), Outcome::Measured(measurement)) = (cell.subject.as_model(), &mut outcome)
-            && cell.level <= 16
-        {
-            let rate = measurement.values.get_mut(&Metric::RequestsPerS).unwrap();
-            *rate *= 3.0;
-        }
-        outcome
-    });
-    let (_, crossovers) = decide(&results);
-    let found =
-        crossovers.iter().find(|crossover| crossover.before == "fork" && crossover.after == "reactor");
-    let found = found.unwrap_or_else(|| panic!("{crossovers:?}"));
-    assert_eq!((found.metric, found.until, found.from), (Metric::RequestsPerS, 16, 64));
-}
-
-#[test]
-fn equals_share_a_tier_and_the_order_has_no_winner() {
-    let results = compared(Experiment::Wait, Extent::Full, |_, _, outcome| outcome);
-    let (decisions, _) = decide(&results);
-    let names: Vec<Vec<&str>> = decisions[0]
-        .tiers
-        .iter()
-        .map(|tier| tier.iter().map(|standing| standing.name.as_str()).collect())
-        .collect();
-    assert_eq!(names.len(), 2, "{names:?}");
-    assert_eq!((names[0].len(), names[1].as_slice()), (5, &["iterative"][..]));
 }
