@@ -247,8 +247,7 @@ impl<S: Service> Entrance<S> {
     pub(crate) fn all(doors: Vec<Door<S>>, limits: &Limits) -> Vec<Self> {
         let entrance = |listener: Listener, service: &S| {
             if service.client_speaks_first() {
-                listener.defer_accept();
-                listener.delay_acks();
+                listener.clients_speak_first();
             }
             Entrance {
                 request_ms: service.request_ms().unwrap_or(limits.request_ms),

@@ -243,8 +243,7 @@ impl<S: Service> Reactor<S> {
         let name = Name::Listener(self.listeners.len());
         listener.set_nonblocking(true)?;
         if service.client_speaks_first() {
-            listener.defer_accept();
-            listener.delay_acks();
+            listener.clients_speak_first();
         }
         let fd = listener.as_raw_fd();
         self.poll.registry().register(&mut SourceFd(&fd), name.token(), Interest::READABLE)?;

@@ -244,42 +244,39 @@ impl Listener {
         Ok((accepted, peer.as_socket()))
     }
 
-    /// Has the kernel keep each client until its first bytes or its end have come, or a second has passed (`TCP_DEFER_ACCEPT`,
-    /// tcp(7)): a client for one request then costs one wake-up instead of two. Linux and TCP only, elsewhere nothing is
-    /// done, and nothing depends on it.
-    #[cfg_attr(not(target_os = "linux"), allow(clippy::unused_self))]
-    pub fn defer_accept(&self) {
+    /// Tells the kernel that clients speak first, and wait for an answer to what they say. It keeps each client until its first
+    /// bytes or its end have come, or a second has passed (`TCP_DEFER_ACCEPT`, tcp(7)): a client for one request then costs
+    /// one wake-up instead of two. And it holds the acknowledgement of those bytes for the answer, which carries it
+    /// (`TCP_QUICKACK` cleared; accepted sockets inherit it): a segment less. Without an answer that leaves after a delay as any
+    /// other, some 40 ms. Linux and TCP only, elsewhere nothing is done, and nothing depends on it.
+    #[cfg_attr(not(target_os = "linux"), allow(clippy::unused_self, reason = "nothing is to be had there"))]
+    pub fn clients_speak_first(&self) {
         #[cfg(target_os = "linux")]
         if matches!(self.address, Address::Tcp(_)) {
-            let seconds: libc::c_int = DEFER_ACCEPT_S;
-            // SAFETY: TCP_DEFER_ACCEPT reads one int, `seconds`, alive for the call, whose size is given; the descriptor is
-            // open because `self` owns it.
-            let done = unsafe {
-                libc::setsockopt(
-                    self.socket.as_raw_fd(),
-                    libc::IPPROTO_TCP,
-                    libc::TCP_DEFER_ACCEPT,
-                    (&raw const seconds).cast(),
-                    size_of::<libc::c_int>() as libc::socklen_t,
-                )
-            };
-            if done != 0 {
-                log::debug!("{}: TCP_DEFER_ACCEPT: {}", self.address, io::Error::last_os_error());
+            if let Err(error) = self.defer_accept() {
+                log::debug!("{}: TCP_DEFER_ACCEPT: {error}", self.address);
+            }
+            if let Err(error) = self.socket.set_tcp_quickack(false) {
+                log::debug!("{}: TCP_QUICKACK: {error}", self.address);
             }
         }
     }
 
-    /// Has the kernel hold the acknowledgement of a client's first bytes for the answer, which carries it (`TCP_QUICKACK` cleared,
-    /// tcp(7); accepted sockets inherit it): a client for one request then costs a segment less. Without an answer it leaves
-    /// after a delay as any other (some 40 ms). Linux and TCP only, elsewhere nothing is done, and nothing depends on it.
-    #[cfg_attr(not(target_os = "linux"), allow(clippy::unused_self))]
-    pub fn delay_acks(&self) {
-        #[cfg(target_os = "linux")]
-        if matches!(self.address, Address::Tcp(_))
-            && let Err(error) = self.socket.set_tcp_quickack(false)
-        {
-            log::debug!("{}: TCP_QUICKACK: {error}", self.address);
-        }
+    #[cfg(target_os = "linux")]
+    fn defer_accept(&self) -> io::Result<()> {
+        let seconds: libc::c_int = DEFER_ACCEPT_S;
+        // SAFETY: TCP_DEFER_ACCEPT reads one int, `seconds`, alive for the call, whose size is given; the descriptor is
+        // open because `self` owns it.
+        let done = unsafe {
+            libc::setsockopt(
+                self.socket.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_DEFER_ACCEPT,
+                (&raw const seconds).cast(),
+                size_of::<libc::c_int>() as libc::socklen_t,
+            )
+        };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
     /// How long an `accept` that waits may take (`SO_RCVTIMEO`, socket(7)): then it ends with `WouldBlock`. Kept on Linux

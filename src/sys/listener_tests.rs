@@ -167,7 +167,7 @@ fn accept_errors_are_states() {
 fn a_deferred_client_comes_with_its_first_bytes_and_a_silent_one_all_the_same() {
     use std::io::Write;
     let listener = bind("127.0.0.1:0").unwrap();
-    listener.defer_accept();
+    listener.clients_speak_first();
     let mut client = TcpStream::connect(listener.local_socket_addr().unwrap()).unwrap();
     let early = listener.accept().expect_err("it has said nothing yet");
     assert_eq!(AcceptError::of(&early), AcceptError::WouldBlock);
@@ -188,10 +188,8 @@ fn the_acknowledgement_of_a_first_request_waits_for_its_answer_where_that_is_ask
     };
     let listener = bind("127.0.0.1:0").unwrap();
     assert!(accepted_of(&listener).0.tcp_quickack().unwrap(), "the kernel's default has changed");
-    listener.delay_acks();
+    listener.clients_speak_first();
     assert!(!accepted_of(&listener).0.tcp_quickack().unwrap());
-    let dir = tempfile::tempdir().unwrap();
-    bind(&format!("unix:{}", dir.path().join("s").display())).unwrap().delay_acks(); // nothing to do there
 }
 
 /// Servers that start in the same moment over what a dead one left: each may look while another is about to listen.

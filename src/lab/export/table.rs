@@ -79,11 +79,10 @@ impl Text {
                 self.blank();
                 (gap, column) = (INDENT, 0);
             }
-            let _ = write!(self.text, "{gap}{word}");
+            let _ = write!(self.text, "{gap}{}", word.replace(UNBROKEN, " "));
             column += gap.len() + len;
             gap = " ";
         }
-        self.text = self.text.replace(UNBROKEN, " ");
         self.blank();
     }
 

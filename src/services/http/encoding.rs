@@ -67,7 +67,7 @@ impl Said {
         let weight = parts.find_map(|part| {
             let mut sides = part.splitn(2, |&byte| byte == b'=');
             let is_weight = sides.next()?.trim_ascii().eq_ignore_ascii_case(b"q");
-            if is_weight { Some(sides.next().unwrap_or_default()) } else { None }
+            is_weight.then(|| sides.next().unwrap_or_default())
         });
         let Some(quality) = weight.map_or(Some(1000), quality) else { return };
         if name == b"*" {

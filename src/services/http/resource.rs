@@ -52,8 +52,6 @@ pub(super) struct Variant {
     pub(super) whole: Arc<[u8]>,
     pub(super) body_at: usize,
     pub(super) content: Content,
-    /// The state of the file that all this is about.
-    stat: Stat,
 }
 
 /// Where the content is.
@@ -61,8 +59,8 @@ pub(super) struct Variant {
 pub(super) enum Content {
     /// In [`Variant::whole`].
     Memory,
-    /// In a file.
-    File(Arc<File>),
+    /// In a file, which was in this state when it was opened.
+    File(Arc<File>, Stat),
 }
 
 /// What a path leads to.
@@ -118,7 +116,7 @@ impl Resource {
     pub(super) fn is_intact(&self) -> bool {
         self.variants().all(|variant| match &variant.content {
             Content::Memory => true,
-            Content::File(file) => stat_of(file).is_ok_and(|stat| stat == variant.stat),
+            Content::File(file, before) => stat_of(file).is_ok_and(|stat| stat == *before),
         })
     }
 
@@ -128,7 +126,7 @@ impl Resource {
     }
 
     pub(super) fn open_files(&self) -> usize {
-        self.variants().filter(|variant| matches!(variant.content, Content::File(_))).count()
+        self.variants().filter(|variant| matches!(variant.content, Content::File(..))).count()
     }
 
     fn variants(&self) -> impl Iterator<Item = &Variant> {
@@ -288,8 +286,7 @@ fn variant(
     opened: Opened,
     now: Now,
 ) -> Variant {
-    let stat = opened.stat;
-    let Identity { size_bytes, modified_s, .. } = stat.identity;
+    let Identity { size_bytes, modified_s, .. } = opened.stat.identity;
     let etag = etag(&opened);
     // Not later than the answer (RFC 9110, section 8.8.2.1); a time from the future is none to tell.
     let now_s = now.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -311,7 +308,7 @@ fn variant(
             whole.extend_from_slice(&bytes);
             (whole, Content::Memory)
         }
-        Loaded::File(file) => (whole.into_bytes(), Content::File(Arc::new(file))),
+        Loaded::File(file) => (whole.into_bytes(), Content::File(Arc::new(file), opened.stat)),
     };
     Variant {
         validators: Validators { etag, modified_s },
@@ -323,7 +320,6 @@ fn variant(
         whole: whole.into(),
         body_at,
         content,
-        stat,
     }
 }
 

@@ -252,7 +252,7 @@ impl Variant {
     pub(super) fn part(&self, range: &Range<u64>) -> Part {
         match &self.content {
             Content::Memory => Part::Shared(Arc::clone(&self.whole), self.in_memory(range)),
-            Content::File(file) => {
+            Content::File(file, _) => {
                 let len = range.end - range.start;
                 Part::File(FileRange { file: Arc::clone(file), offset: range.start, len })
             }
