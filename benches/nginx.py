@@ -117,7 +117,7 @@ def wait_for(port):
 def built(kind, name):
     """The program that cargo makes."""
     command = ["cargo", "build", "--release", "--quiet", "--message-format", "json", f"--{kind}", name]
-    told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    told = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     made = [json.loads(line) for line in told.splitlines() if '"executable":"' in line]
     return next(it["executable"] for it in made if it["target"]["kind"] == [kind] and it["target"]["name"] == name)
 
@@ -130,8 +130,9 @@ class Server:
         self.process = subprocess.Popen(
             ["taskset", "-c", SERVER_CORE, *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
+        if port:
+            wait_for(port)
         self.port = port or int(self.process.stdout.readline().rpartition(":")[2])
-        wait_for(self.port)
         self.pid = self.process.pid
         while name == "nginx" and self.pid == self.process.pid:
             children = pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
