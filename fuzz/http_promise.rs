@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use oneloop::services::http::{AccessFormat, Config, Http};
 use oneloop::session::Record;
-use oneloop::session::rehearsal::{Rehearsal, answer};
+use oneloop::session::rehearsal::Rehearsal;
 
 /// Room of the outbox.
 const OUT: usize = 64 << 10;
@@ -29,20 +29,28 @@ fn site() -> &'static (tempfile::TempDir, Http) {
     })
 }
 
-/// The first byte says where the rest is split. No panic, no spin, nothing from outside; the answers are the same
-/// however the bytes come and whatever the room; each answer has one line of log and ends where its head says.
+/// What a client that sends these pieces and then ends its side gets, and the records of it.
+fn answered(http: &Http, pieces: &[&[u8]], room: usize) -> (Vec<u8>, Vec<(Record, u64)>) {
+    let mut client = Rehearsal::open(http, room);
+    for piece in pieces {
+        client.feed(piece);
+    }
+    client.end();
+    (client.answer, client.records)
+}
+
+/// The first byte says where the rest is split. No panic, no spin, nothing from outside; the answers and
+/// their lines of log are the same however the bytes come, the answers also whatever the room; each answer has one line of log and ends where its head says.
 pub(crate) fn check(data: &[u8]) {
     let Some((&piece, bytes)) = data.split_first() else { return };
     let http = &site().1;
-    let whole = answer(http, &[bytes], true, OUT);
+    let (whole, records) = answered(http, &[bytes], OUT);
     let pieces: Vec<&[u8]> = bytes.chunks(usize::from(piece % 31) + 1).collect();
-    assert!(answer(http, &pieces, true, OUT) == whole, "split by {}", piece % 31 + 1);
-    assert!(answer(http, &[bytes], true, 100 + usize::from(piece)) == whole, "with little room");
+    assert!(answered(http, &pieces, OUT) == (whole.clone(), records.clone()), "split by {}", piece % 31 + 1);
+    assert!(answered(http, &[bytes], 100 + usize::from(piece)).0 == whole, "with little room");
     assert!(!whole.windows(7).any(|window| window == b"OUTSIDE"), "from outside");
-    let mut client = Rehearsal::open(http, OUT);
-    client.feed(bytes);
-    let (mut rest, mut closed) = (&client.answer[..], false);
-    for (record, sent) in &client.records {
+    let (mut rest, mut closed) = (&whole[..], false);
+    for (record, sent) in &records {
         assert!(!closed, "an answer behind the last one");
         let (answer, behind) = rest.split_at(*sent as usize);
         closed = check_answer(record, answer);

@@ -17,30 +17,40 @@ pub(super) struct Scan {
     at: u16,
 }
 
+/// Bytes that do not begin a request, refused before the end of a head was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed {
+    pub(super) status: Status,
+    /// How many bytes decide it: always the same ones, so that the answer and its record do not depend on what arrived behind
+    /// them in the same read.
+    pub(super) bytes: usize,
+}
+
 impl Scan {
     /// Looks for the end of the head that `bytes` begin with: its length with the empty line, or `None` if more is
     /// needed. One empty line before the request line is passed over (RFC 9112, section 2.2).
-    pub(super) fn head_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Status> {
+    pub(super) fn head_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Malformed> {
         loop {
             let start = usize::from(self.line_start);
             let limit = (start + LINE_BYTES_MAX).min(HEAD_BYTES_MAX);
             let seen = &bytes[usize::from(self.at)..bytes.len().min(limit)];
             let Some(found) = memchr::memchr(b'\n', seen) else {
                 self.at = bytes.len().min(limit) as u16;
-                return match bytes.len() < limit {
-                    true => Ok(None),
-                    false if start <= 2 => Err(Status::UriTooLong),
-                    false => Err(Status::HeaderFieldsTooLarge),
-                };
+                if bytes.len() < limit {
+                    return Ok(None);
+                }
+                let status = if start <= 2 { Status::UriTooLong } else { Status::HeaderFieldsTooLarge };
+                return Err(Malformed { status, bytes: limit });
             };
             let newline = usize::from(self.at) + found;
+            let malformed = Malformed { status: Status::BadRequest, bytes: newline + 1 };
             if newline == start || bytes[newline - 1] != b'\r' {
-                return Err(Status::BadRequest);
+                return Err(malformed);
             }
             self.line_start = newline as u16 + 1;
             self.at = self.line_start;
             if newline - start == 1 && start > 0 {
-                return if start == 2 { Err(Status::BadRequest) } else { Ok(Some(newline + 1)) };
+                return if start == 2 { Err(malformed) } else { Ok(Some(newline + 1)) };
             }
         }
     }

@@ -137,8 +137,8 @@ impl HttpSession {
             }
             Ok(None) if input.call == Call::Stopping => return Err(Next::Finish),
             Ok(None) => return Err(Next::NeedInput(Wait::NextRequest)),
-            Err(status) => {
-                self.refuse(status, bytes, 0, input);
+            Err(malformed) => {
+                self.refuse(malformed.status, &bytes[..malformed.bytes], 0, input);
                 return Ok(());
             }
         };
@@ -255,11 +255,11 @@ impl HttpSession {
     fn refuse(&mut self, status: Status, head: &[u8], interim_bytes: usize, input: Input<'_>) {
         let shared = Arc::clone(&self.shared);
         let scene = Scene { site: &shared.site, prefix: shared.prefix(input.now) };
-        // An empty line may come before a request (RFC 9112, section 2.2).
-        let with_body = !head.trim_ascii_start().starts_with(b"HEAD ");
+        let line = line_of(head);
+        let with_body = !line.starts_with(b"HEAD ");
         let mut answer = scene.error(status, Persistence::Close, with_body);
         answer.head_bytes += interim_bytes;
-        self.begin(answer, None, line_of(head), input);
+        self.begin(answer, None, line, input);
     }
 
     /// Begins to put an answer, with its record behind it.
