@@ -120,15 +120,55 @@ fn is_clean(line: &[u8]) -> bool {
     line.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
 }
 
-/// `1*HEXDIG [ chunk-ext ]`; the extension is not looked at.
+/// `1*HEXDIG [ chunk-ext ]`; extensions are ignored, but one that is not by the grammar may be the sign of another's idea of
+/// where the line ends.
 fn chunk_size(line: &[u8]) -> Result<u64, Status> {
     let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
-    let extension = line[digits..].trim_ascii_start();
-    if digits == 0 || digits > 15 || !(line.len() == digits || extension.starts_with(b";")) {
+    if digits == 0 || digits > 15 || !are_extensions(&line[digits..]) {
         return Err(Status::BadRequest);
     }
     let digits = std::str::from_utf8(&line[..digits]).map_err(|_| Status::BadRequest)?;
     u64::from_str_radix(digits, 16).map_err(|_| Status::BadRequest)
+}
+
+/// `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )` (RFC 9112, section 7.1.1).
+fn are_extensions(mut rest: &[u8]) -> bool {
+    let space_bytes =
+        |bytes: &[u8]| bytes.iter().position(|byte| !b" \t".contains(byte)).unwrap_or(bytes.len());
+    let token_bytes = |bytes: &[u8]| bytes.iter().position(|&byte| !is_token(byte)).unwrap_or(bytes.len());
+    // Each round takes at least two bytes.
+    while !rest.is_empty() {
+        let Some(extension) = rest[space_bytes(rest)..].strip_prefix(b";") else { return false };
+        let name = &extension[space_bytes(extension)..];
+        let name_bytes = token_bytes(name);
+        if name_bytes == 0 {
+            return false;
+        }
+        rest = &name[name_bytes..];
+        let Some(value) = rest[space_bytes(rest)..].strip_prefix(b"=") else { continue };
+        let value = &value[space_bytes(value)..];
+        let value_bytes = if value.starts_with(b"\"") { quoted_bytes(value) } else { token_bytes(value) };
+        if value_bytes == 0 {
+            return false;
+        }
+        rest = &value[value_bytes..];
+    }
+    true
+}
+
+/// The length of the `quoted-string` at the front (RFC 9110, section 5.6.4), 0 if it has no end. That its characters are none of
+/// control was seen before.
+fn quoted_bytes(quoted: &[u8]) -> usize {
+    let mut escaped = false;
+    for (at, &byte) in quoted.iter().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return at + 1,
+            _ => {}
+        }
+    }
+    0
 }
 
 fn is_field(line: &[u8]) -> bool {
@@ -181,6 +221,45 @@ mod tests {
             for piece in 1..=bytes.len() {
                 assert_eq!(skip_all(framing, bytes.as_bytes(), piece), expected, "{bytes:?} by {piece}");
             }
+        }
+    }
+
+    #[test]
+    fn chunk_extensions_are_by_the_grammar() {
+        let is_size = |line: &str| chunk_size(line.as_bytes()) == Ok(5);
+        for right in [
+            "5",
+            "5;a",
+            "5;a=b",
+            "5;a=\"b\"",
+            "5 ; a = b",
+            "5\t;\ta\t=\t\"\"",
+            "5;a;b=c;d=\"e;f\"",
+            r#"5;a="b\"c\\""#,
+            "5;a=\"\u{e9}\"",
+            "5;a ;b",
+            "5; ieof",
+        ] {
+            assert!(is_size(right), "{right:?}");
+        }
+        for wrong in [
+            "5 ",
+            "5;",
+            "5;;a",
+            "5;=b",
+            "5;a=",
+            "5;a=b c",
+            "5;a b",
+            "5;a=\"b",
+            r#"5;a="b\""#,
+            "5;a=\"b\"c",
+            "5;\u{e9}",
+            "5;a=b ",
+            "5 a",
+            "5,a",
+            "5;a=b=c",
+        ] {
+            assert_eq!(chunk_size(wrong.as_bytes()), Err(Status::BadRequest), "{wrong:?}");
         }
     }
 
