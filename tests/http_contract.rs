@@ -19,7 +19,7 @@ use Then::{Closed, Open};
 /// Where it is said, what is sent, which statuses come back, and what becomes of the connection.
 type Conversation = (&'static str, &'static str, &'static [u16], Then);
 
-const CONVERSATIONS: [Conversation; 66] = [
+const CONVERSATIONS: [Conversation; 74] = [
     ("9110 9.3.1", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", &[200], Open),
     ("9110 9.3.2", "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", &[200], Open),
     ("9110 9.3.7", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", &[204], Open),
@@ -87,6 +87,14 @@ const CONVERSATIONS: [Conversation; 66] = [
     ("9112 3.2", "GET / HTTP/1.1\r\nHost: %zz\r\n\r\n", &[400], Closed),
     ("9112 3.2", "GET / HTTP/1.1\r\nHost: h:99999\r\n\r\n", &[400], Closed),
     ("9112 3.2", "GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", &[200], Open),
+    ("6874 4", "GET / HTTP/1.1\r\nHost: [fe80::1%25eth0.7]:80\r\n\r\n", &[200], Open),
+    ("6874 4", "GET / HTTP/1.1\r\nHost: [fe80::1%eth0]\r\n\r\n", &[200], Open),
+    ("6874 4", "GET / HTTP/1.1\r\nHost: [fe80::1%]\r\n\r\n", &[400], Closed),
+    ("6874 4", "GET / HTTP/1.1\r\nHost: [fe80::1%e/h]\r\n\r\n", &[400], Closed),
+    ("3986 3.2.2", "GET / HTTP/1.1\r\nHost: [v1.fe80::a+en1]:80\r\n\r\n", &[200], Open),
+    ("3986 3.2.2", "GET / HTTP/1.1\r\nHost: [v.a]\r\n\r\n", &[400], Closed),
+    ("3986 3.2.2", "GET / HTTP/1.1\r\nHost: [v1.]\r\n\r\n", &[400], Closed),
+    ("6874 4", "GET http://[fe80::1%25eth0]/ HTTP/1.1\r\nHost: h\r\n\r\n", &[200], Open),
     ("9112 3.2", "GET / HTTP/1.1\r\nHost: h%41:\r\n\r\n", &[200], Open),
     ("9112 3.2", "GET / HTTP/1.1\r\nHost:\r\n\r\n", &[200], Open),
     ("9110 4.2.1", "GET http://:80/ HTTP/1.1\r\nHost: h\r\n\r\n", &[400], Open),

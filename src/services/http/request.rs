@@ -239,7 +239,9 @@ fn parse<'a, 'h>(head: &'a [u8], headers: &'h mut [Header<'a>]) -> Result<Reques
     Ok(request)
 }
 
-/// `method SP request-target SP HTTP-version` (RFC 9112, section 3), with single spaces.
+/// `method SP request-target SP HTTP-version` (RFC 9112, section 3), with single spaces. The target may have printable
+/// characters and bytes above 0x7f that RFC 3986 has only as escapes: `curl` and scripts send a name as it was typed, and there
+/// is one way to read it.
 fn parse_line(line: &[u8]) -> Result<(Method, &[u8], Version), Status> {
     let method_end = line.iter().position(|&byte| !is_token(byte)).ok_or(Status::BadRequest)?;
     let version_start = line.len().saturating_sub(b"HTTP/1.1".len());
@@ -287,7 +289,8 @@ fn check_host(request: &Request<'_, '_>) -> Result<(), Status> {
     }
 }
 
-/// `uri-host [ ":" port ]` (RFC 3986, section 3.2); it may be empty.
+/// `uri-host [ ":" port ]` (RFC 3986, section 3.2); it may be empty. An IPv6 address may have a zone, although a client should
+/// not send it (RFC 6874, section 4): many do, and other servers accept it.
 pub(super) fn is_host(authority: &[u8]) -> bool {
     let is_port = |port: &[u8]| match port {
         [] | [b':'] => true,
@@ -299,12 +302,31 @@ pub(super) fn is_host(authority: &[u8]) -> bool {
     };
     if let Some(literal) = authority.strip_prefix(b"[") {
         let Some(end) = literal.iter().position(|&byte| byte == b']') else { return false };
-        let address = std::str::from_utf8(&literal[..end]).ok().map(str::parse::<Ipv6Addr>);
-        return matches!(address, Some(Ok(_))) && is_port(&literal[end + 1..]);
+        return is_ip_literal(&literal[..end]) && is_port(&literal[end + 1..]);
     }
     let end = authority.iter().position(|&byte| byte == b':').unwrap_or(authority.len());
     let (name, port) = authority.split_at(end);
     is_name(name) && is_port(port)
+}
+
+/// What is between the brackets: `IPv6address`, the same with a zone behind `%` or `%25` (RFC 6874, section 2), or `IPvFuture`
+/// (RFC 3986, section 3.2.2).
+fn is_ip_literal(literal: &[u8]) -> bool {
+    let is_unreserved = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+    if let [b'v' | b'V', future @ ..] = literal {
+        let Some(dot) = future.iter().position(|&byte| byte == b'.') else { return false };
+        let (version, address) = (&future[..dot], &future[dot + 1..]);
+        return !version.is_empty()
+            && version.iter().all(u8::is_ascii_hexdigit)
+            && !address.is_empty()
+            && address.iter().all(|byte| is_unreserved(byte) || b"!$&'()*+,;=:".contains(byte));
+    }
+    let percent = literal.iter().position(|&byte| byte == b'%');
+    let (address, zone) = literal.split_at(percent.unwrap_or(literal.len()));
+    let is_zone =
+        |zone: &[u8]| !zone.is_empty() && zone.iter().all(|byte| is_unreserved(byte) || *byte == b'%');
+    std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
+        && zone.strip_prefix(b"%").is_none_or(is_zone)
 }
 
 /// `reg-name`: an escape is a percent sign and two hexadecimal digits.

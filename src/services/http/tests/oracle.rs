@@ -91,7 +91,21 @@ fn is_host(text: &str) -> bool {
         port.is_empty() || port.chars().all(|it| it.is_ascii_digit()) && port.parse::<u16>().is_ok();
     let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
     let name_fits = match literal {
-        Some(literal) => literal.parse::<std::net::Ipv6Addr>().is_ok(),
+        Some(literal) if literal.starts_with(['v', 'V']) => {
+            let unreserved = |it: char| it.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:".contains(it);
+            literal[1..].split_once('.').is_some_and(|(version, rest)| {
+                !version.is_empty()
+                    && version.chars().all(|it| it.is_ascii_hexdigit())
+                    && !rest.is_empty()
+                    && rest.chars().all(unreserved)
+            })
+        }
+        Some(literal) => {
+            let (address, zone) = literal.split_once('%').unwrap_or((literal, "none"));
+            let zone_fits =
+                !zone.is_empty() && zone.chars().all(|it| it.is_ascii_alphanumeric() || "-._~%".contains(it));
+            address.parse::<std::net::Ipv6Addr>().is_ok() && zone_fits
+        }
         None => is_name(name),
     };
     port_fits && name_fits
@@ -136,10 +150,12 @@ const LINES: [&str; 10] = [
     "GET  / HTTP/1.1",
 ];
 
-const FIELDS: [&str; 27] = [
+const FIELDS: [&str; 29] = [
     "Host: h",
     "host:h:80",
     "HOST:\t[::1]:8080 ",
+    "Host: [fe80::1%25eth0]:80",
+    "Host: [v1.a:b]",
     "Host: a%41.example:",
     "Host:",
     "Host: h:65536",
