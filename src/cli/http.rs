@@ -27,7 +27,7 @@ pub(super) struct HttpArgs {
     /// The page for what does not exist, if the directory has it
     #[arg(long, value_name = "FILE", default_value = "404.html")]
     not_found: String,
-    /// Serve names that begin with a dot too
+    /// Serve names that begin with a dot too; without it only .well-known/ at the top is
     #[arg(long)]
     hidden: bool,
     /// Follow no symbolic links; without it, those that stay in the directory are followed

@@ -15,7 +15,7 @@ use super::range::{Wanted, wanted};
 use super::request::{Field, Method, Request, Version};
 use super::resource::{Content, Resource, Variant};
 use super::status::Status;
-use super::target::{encode_path, encode_query};
+use super::target::{encode_query, encode_segment};
 use crate::session::FileRange;
 
 /// What becomes of the connection after an answer, and how the client learns of it (RFC 9112, section 9).
@@ -105,11 +105,14 @@ impl Scene<'_> {
         self.answer(Status::NoContent, persistence, &[ALLOW])
     }
 
-    /// To the same directory with a slash, which is what links in its pages are relative to.
+    /// To the same directory with a slash, which is what links in its pages are relative to. The reference is relative (RFC 9110,
+    /// section 10.2.2): a reverse proxy may have removed the front of the path that the client asked for.
     pub(super) fn slash(&self, persistence: Persistence, file: &[u8], query: &[u8]) -> Answer {
         let mark = if query.is_empty() { "" } else { "?" };
-        let (path, query) = (encode_path(file), encode_query(query));
-        let location = format!("Location: /{path}/{mark}{query}\r\nContent-Length: 0\r\n");
+        let name = file.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        // Its colons are encoded, so that none ends a scheme (RFC 3986, section 4.2).
+        let (name, query) = (encode_segment(name), encode_query(query));
+        let location = format!("Location: {name}/{mark}{query}\r\nContent-Length: 0\r\n");
         self.answer(Status::MovedPermanently, persistence, &[&location])
     }
 

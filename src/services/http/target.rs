@@ -25,13 +25,12 @@ pub(super) struct Path<'a> {
     pub(super) file: Cow<'a, [u8]>,
     /// What follows the `?`.
     pub(super) query: &'a [u8],
-    /// Whether a segment begins with a dot.
+    /// Whether a segment begins with a dot, other than a first one of `.well-known`, which is there for all to see (RFC 8615).
     pub(super) hidden: bool,
 }
 
 /// What need not be encoded in a segment of a link: the unreserved characters (RFC 3986, section 2.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-const PATH: &AsciiSet = &SEGMENT.remove(b'/');
 /// What a query has not (RFC 3986, section 3.4), beside bytes that are no ASCII. Percent signs are the client's own escapes.
 const NO_QUERY: &AsciiSet = &CONTROLS
     .add(b' ')
@@ -59,11 +58,6 @@ pub(super) fn encode_segment(name: &[u8]) -> impl std::fmt::Display {
     percent_encode(name, SEGMENT)
 }
 
-/// A path as a link from the root.
-pub(super) fn encode_path(path: &[u8]) -> impl std::fmt::Display {
-    percent_encode(path, PATH)
-}
-
 /// A query, as it came, as a part of a link.
 pub(super) fn encode_query(query: &[u8]) -> impl std::fmt::Display {
     percent_encode(query, NO_QUERY)
@@ -86,7 +80,7 @@ pub(super) fn parse(target: &[u8]) -> Result<Target<'_>, Status> {
         return Ok(Target::Path(Path { file: Cow::Borrowed(&raw[1..]), query, hidden: false }));
     }
     let file = normalise(raw)?;
-    let hidden = file.split(|&byte| byte == b'/').any(|segment| segment.starts_with(b"."));
+    let hidden = is_hidden(&file);
     Ok(Target::Path(Path { file: Cow::Owned(file), query, hidden }))
 }
 
@@ -116,6 +110,13 @@ fn is_plain(raw: &[u8]) -> bool {
         previous = byte;
     }
     true
+}
+
+/// Whether a segment of a decoded path begins with a dot, other than a first one of `.well-known` (RFC 8615, section 3).
+fn is_hidden(file: &[u8]) -> bool {
+    let mut segments = file.split(|&byte| byte == b'/');
+    let first = segments.next().unwrap_or_default();
+    (first.starts_with(b".") && first != b".well-known") || segments.any(|segment| segment.starts_with(b"."))
 }
 
 fn normalise(raw: &[u8]) -> Result<Vec<u8>, Status> {
@@ -213,6 +214,24 @@ mod tests {
             |target: &str| matches!(parse(target.as_bytes()), Ok(Target::Path(Path { hidden: true, .. })));
         assert!(hidden("/.git/config") && hidden("/a/.b") && hidden("/%2egit/") && hidden("/..."));
         assert!(!hidden("/a.b") && !hidden("/./a") && !hidden("/a/../b"));
+        for shown in [
+            "/.well-known",
+            "/.well-known/",
+            "/.well-known/acme-challenge/x",
+            "/%2ewell-known/a",
+            "/x/../.well-known/a",
+        ] {
+            assert!(!hidden(shown), "{shown}");
+        }
+        for kept in [
+            "/.well-known/.secret",
+            "/.well-known/a/.b/c",
+            "/.well-known2/x",
+            "/a/.well-known/x",
+            "/.well-known/../.git/x",
+        ] {
+            assert!(hidden(kept), "{kept}");
+        }
     }
 
     proptest! {
@@ -226,7 +245,8 @@ mod tests {
                     prop_assert!(!matches!(segment, b"" | b"." | b".."), "{}", file.escape_ascii());
                 }
             }
-            let link = format!("/{}", encode_path(&path.file));
+            let segments = path.file.split(|&byte| byte == b'/').map(|segment| encode_segment(segment).to_string());
+            let link = format!("/{}", segments.collect::<Vec<_>>().join("/"));
             let Ok(Target::Path(again)) = parse(link.as_bytes()) else { panic!("{link}") };
             prop_assert_eq!(again.file, path.file);
         }

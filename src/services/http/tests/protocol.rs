@@ -101,8 +101,54 @@ fn each_request_gets_the_status_that_rfc_9110_gives_it() {
     let refused = ask(&http, "PUT / HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!(field(&refused, "Allow"), Some("GET, HEAD, OPTIONS"));
     let moved = get(&http, "/sub%20dir?q=1", "");
-    assert_eq!(field(&moved, "Location"), Some("/sub%20dir/?q=1"));
-    assert_eq!(field(&get(&http, "//sub%20dir", ""), "Location"), Some("/sub%20dir/"));
+    assert_eq!(field(&moved, "Location"), Some("sub%20dir/?q=1"));
+}
+
+/// Below whatever prefix a reverse proxy has put it, and whatever the name is: none of it is taken for a host or a scheme.
+#[test]
+fn a_redirect_to_a_directory_is_relative_to_the_path_that_was_asked_for() {
+    let (dir, http) = site(|_| {});
+    for below in ["a/deep", "http:x"] {
+        std::fs::create_dir_all(dir.path().join("root").join(below)).unwrap();
+    }
+    for (target, location) in [
+        ("/sub%20dir", "sub%20dir/"),
+        ("//sub%20dir", "sub%20dir/"),
+        ("http://h/sub%20dir", "sub%20dir/"),
+        ("/a/deep?x=1", "deep/?x=1"),
+        ("/empty/../a/./deep", "deep/"),
+        ("/http:x", "http%3Ax/"),
+    ] {
+        let moved = get(&http, target, "");
+        assert_eq!((statuses(&moved), field(&moved, "Location")), (vec![301], Some(location)), "{target}");
+    }
+}
+
+/// For certificates (ACME), app links, security.txt. What is beside it or below it stays as hidden as anywhere.
+#[test]
+fn well_known_files_are_served_and_other_names_with_a_dot_are_not() {
+    let (dir, http) = site(|_| {});
+    let root = dir.path().join("root");
+    for below in [".well-known", ".well-known/.git", "empty/.well-known"] {
+        std::fs::create_dir_all(root.join(below)).unwrap();
+        write(&root.join(below).join("file"), b"known");
+    }
+    write(&root.join(".well-known/.secret"), b"secret");
+    assert_eq!(body(&get(&http, "/.well-known/file", "")), "known");
+    assert_eq!(field(&get(&http, "/.well-known", ""), "Location"), Some(".well-known/"));
+    for hidden in ["/.well-known/.secret", "/.well-known/.git/file", "/empty/.well-known/file", "/.secret"] {
+        assert_eq!(statuses(&get(&http, hidden, "")), [404], "{hidden}");
+    }
+}
+
+/// As `curl` sends it when a name is typed.
+#[test]
+fn a_name_that_is_not_ascii_is_found_with_and_without_escapes() {
+    let (dir, http) = site(|_| {});
+    write(&dir.path().join("root/größe"), b"1.80 m");
+    for target in ["/größe", "/gr%C3%B6%C3%9Fe", "/gr\u{f6}%C3%9Fe?\u{e9}"] {
+        assert_eq!(body(&get(&http, target, "")), "1.80 m", "{target}");
+    }
 }
 
 /// A target may have what a URI has not (RFC 3986, section 3.4): nothing of a query is lost, and none of it is more than a query.
@@ -116,7 +162,7 @@ fn a_redirect_keeps_the_query_as_a_uri_has_it() {
         ("\"<>[\\]^`{|}", "%22%3C%3E%5B%5C%5D%5E%60%7B%7C%7D"),
     ] {
         let moved = get(&http, &format!("/sub%20dir?{query}"), "");
-        assert_eq!(field(&moved, "Location"), Some(format!("/sub%20dir/?{kept}").as_str()));
+        assert_eq!(field(&moved, "Location"), Some(format!("sub%20dir/?{kept}").as_str()));
     }
 }
 
