@@ -119,7 +119,8 @@ fn a_limit_per_address_is_each_addresses_own() {
 fn clients_of_a_unix_socket_have_no_address_to_count() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("echo.sock");
-    let mut server = Server::serve(&["--clients-per-address=1", &format!("echo@unix:{}", path.display())]);
+    let unix = format!("echo@unix:{}", path.display());
+    let mut server = Server::serve(&["--clients-per-address=1", &unix, "time@127.0.0.1:0"]);
     let mut clients: Vec<Client> = (0..5).map(|_| server.client("echo")).collect();
     for client in &mut clients {
         client.expect_echo(b"inside");

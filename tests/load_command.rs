@@ -74,7 +74,19 @@ fn the_exit_code_tells_what_came_of_it() {
         (&["--expect=p99<1ns"], 3, "p99<1ns does not hold: it was"),
         (&["--expect=requests>0", "--expect=rate>100M"], 3, "rate>100M does not hold"),
         (&["--expect=soon"], 2, "p99<5ms"),
-        (&["--depth=0"], 2, "the depth is"),
+        (
+            &["--depth=0"],
+            2,
+            "--depth \"0\": it must be at least 1; for example: oneloop load echo --depth 64",
+        ),
+        (
+            &["--slow", "lots"],
+            2,
+            "--slow \"lots\": not a whole number; write it as 64, 10k or 1M; for example: oneloop load",
+        ),
+        (&["--idle", "-5s"], 2, "--idle \"-5s\": not a whole number"),
+        (&["--slow-pause=1s"], 2, "--slow-pause has no effect without --slow"),
+        (&["--interval=1s"], 2, "--interval has no effect without --csv or --json"),
         (&["--source=203.0.113.9"], 1, "--source"),
     ] {
         let done = load(&target, args);
@@ -82,6 +94,13 @@ fn the_exit_code_tells_what_came_of_it() {
         assert_eq!(done.status.code(), Some(code), "{args:?}: {said}");
         assert!(said.contains(part) && said.lines().count() == usize::from(code != 0), "{args:?}: {said}");
     }
+    let unknown = load("http://no.such.name.invalid/", &[]);
+    let told = "oneloop: cannot find an address for the host \"no.such.name.invalid\": ";
+    assert_eq!(unknown.status.code(), Some(2), "{unknown:?}");
+    assert!(
+        text(&unknown.stderr).starts_with(told) && text(&unknown.stderr).lines().count() == 1,
+        "{unknown:?}"
+    );
     let nobody = load("echo@127.0.0.1:1", &[]);
     assert_eq!(nobody.status.code(), Some(1));
     assert!(text(&nobody.stderr).contains("127.0.0.1:1: refused"), "{nobody:?}");

@@ -75,12 +75,12 @@ fn without_a_service_the_current_directory_is_there_to_open() {
 #[test]
 fn a_mistake_is_one_line_and_exit_code_2() {
     for (args, part) in [
-        (&["serve", "ecko"][..], "there is no service \"ecko\"; there are message, echo"),
+        (&["serve", "ecko"][..], "unknown service \"ecko\"; did you mean echo? Write: oneloop serve echo"),
         (
             &["serve", "echo@127.0.0.1:65536"],
-            "the port behind the last colon must be a number from 0 to 65535",
+            "a port is a number from 0 to 65535; for example: oneloop serve echo@127.0.0.1:7007",
         ),
-        (&["serve", "echo@example.org:7"], "use 127.0.0.1:7007, [::1]:7007, *:7007"),
+        (&["serve", "echo@example.org:7"], "write it as 127.0.0.1:7007, '[::1]:7007', '*:7007'"),
         (
             &["serve", "http=/nowhere/at/all"],
             "cannot serve /nowhere/at/all: there is no such directory; say http=DIR",
@@ -88,11 +88,11 @@ fn a_mistake_is_one_line_and_exit_code_2() {
         (&["serve", "http=/etc/passwd"], "cannot serve /etc/passwd: it is no directory"),
         (&["serve", "--header=X"], "\"Name: value\""),
         (&["serve", "echo=x"], "the service echo takes no argument"),
-        (&["serve", "--idle=30"], "a unit is missing: write 30s or 30ms"),
-        (&["serve", "--inbox=64XB"], "write a size as 512, 64KiB or 1MiB"),
+        (&["serve", "--idle=30"], "--idle \"30\": the unit is missing; write 30s or 30ms"),
+        (&["serve", "--inbox=64XB"], "write it as 512, 64KiB or 1MiB"),
         (&["serve", "http", "--inbox=16383"], "take --inbox=16KiB or more"),
-        (&["serve", "--clients=0"], "'--clients <N>'"),
-        (&["serve", "--overflow=drop"], "refuse, wait, evict"),
+        (&["serve", "--clients=0"], "--clients \"0\": it must be at least 1"),
+        (&["serve", "--overflow=drop"], "--overflow \"drop\": the values are refuse, wait, evict"),
         (&["serve", "echo@0", "--workers=3", "--clients=2"], "3 loops cannot hold 2 clients at most"),
         (&["serve", "--unix-mode=999"], "permission bits in octal"),
         (&["serve", "--user=nobody-of-that-name"], "there is no user \"nobody-of-that-name\""),
@@ -102,7 +102,7 @@ fn a_mistake_is_one_line_and_exit_code_2() {
         (&["serve", "--user=nobody", "--group=4294967295"], "4294967295 cannot be a group: "),
         (&["serve", "--group=0"], "say the user to become too, with --user"),
         (&["serve", "--user=root", "--group=0"], "root cannot be the user to change to"),
-        (&["serve", "--clients", "-1"], "invalid value '-1' for '--clients <N>'"),
+        (&["serve", "--clients", "-1"], "--clients \"-1\": it must be at least 1"),
         (&["serve", "echo@7", "time@7"], "echo and time are both to listen at 127.0.0.1:7"),
         (&["serve", "echo", "echo"], "echo and echo are both to listen at 127.0.0.1:7007"),
         (
@@ -116,13 +116,102 @@ fn a_mistake_is_one_line_and_exit_code_2() {
         (&["serve", "echo@unix:./a", "time@unix:a"], "are both to listen at unix:./a and unix:a, which meet"),
         (&["serve", "echo@unix:@abstract"], "for a file of that name write unix:./@name"),
         (&["serve", "http=/no\nsuch"], "/no\\nsuch"),
-        (&["serve", "--idel=3s"], "a similar argument exists: '--idle'"),
-        (&["swerve"], "unrecognized subcommand 'swerve'"),
-        (&["man", "nothing"], "there is no command \"nothing\""),
+        (&["serve", "--idel=3s"], "--idel is not an option of serve; did you mean --idle?"),
+        (&["swerve"], "unknown command \"swerve\"; did you mean serve?"),
+        (&["man", "nothing"], "unknown command \"nothing\"; the commands are serve, load"),
     ] {
         let said = complaint(args, 2);
         assert!(said.starts_with("oneloop: ") && said.contains(part), "{args:?}: {said}");
     }
+}
+
+/// Whoever types an option relies on it: one that would do nothing is a mistake.
+#[test]
+fn an_option_without_effect_is_a_mistake_and_is_told_where_it_has_one() {
+    for (args, told) in [
+        (
+            &["echo@0", "--listing"][..],
+            "--listing has no effect without http; leave it out, or use it like this: oneloop serve http=. --listing",
+        ),
+        (
+            &["echo@0", "--access-log", "-"],
+            "--access-log has no effect without http; leave it out, or use it like this: oneloop serve http=. --access-log -",
+        ),
+        (&["echo@0", "--header=X: *"], "serve http=. --header 'X: *'"),
+        (&["message@0", "--request=1s"], "--request has no effect without http"),
+        (&["http@0", "--access-format=common"], "--access-format has no effect without --access-log"),
+        (&["daytime@0", "--idle=1s"], "--idle has no effect without one of http, echo, discard, message"),
+        (&["discard@0", "--rate-window=1s"], "--rate-window has no effect without one of"),
+        (
+            &["echo@0", "--unix-mode=660"],
+            "--unix-mode has no effect without a Unix socket; leave it out, or use it like this: oneloop serve echo@unix:./echo.sock --unix-mode 660",
+        ),
+        (
+            &["echo@unix:./e", "--clients-per-address=1"],
+            "--clients-per-address has no effect with Unix sockets alone",
+        ),
+        (
+            &["echo@0", "--model=thread", "--workers=2"],
+            "--workers has no effect with --model thread; leave it out, or use it like this: oneloop serve --model reactor --workers 2",
+        ),
+        (
+            &["echo@0", "--model=iterative", "--clients=5"],
+            "--clients has no effect with --model iterative; leave it out, or use it like this: oneloop serve echo --model reactor --clients 5",
+        ),
+        (
+            &["echo@0", "--model=prefork", "--clients-per-address=1"],
+            "--clients-per-address has no effect with --model prefork",
+        ),
+        (
+            &["echo@0", "--model=prethread", "--overflow=wait"],
+            "--overflow has no effect with --model prethread",
+        ),
+        (
+            &["echo@0", "--model=prefork", "--accept-pause=1s"],
+            "--accept-pause has no effect with --model prefork",
+        ),
+        (
+            &["echo@0", "--model=fork", "--events-per-turn=1"],
+            "--events-per-turn has no effect with --model fork",
+        ),
+        (
+            &["echo@0", "--model=thread", "--reads-per-turn=1"],
+            "--reads-per-turn has no effect with --model thread",
+        ),
+    ] {
+        let said = complaint(&[&["serve"], args].concat(), 2);
+        assert!(said.contains(told), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn what_was_meant_for_another_server_is_shown_as_it_is_typed_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().to_str().unwrap();
+    for (args, works) in [
+        (&["serve", dir][..], format!("serve http={dir}")),
+        (&["serve", "-p", "8080"], "serve http@127.0.0.1:8080 --listing".to_owned()),
+        (&["serve", "echo", "--host", "::1", "--port", "8080"], "serve 'echo@[::1]:8080'".to_owned()),
+        (&["serve", "8080"], "serve http@8080".to_owned()),
+        (&["load", "echo", "--connections=5"], "load echo --clients 64".to_owned()),
+        (&["compare", "--replay", "nofile"], "compare --replay DIR/raw.jsonl".to_owned()),
+    ] {
+        let said = complaint(args, 2);
+        assert!(said.ends_with(&format!(": oneloop {works}")), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn a_directory_with_an_at_sign_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("node_modules/@scope/pkg");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("hello.txt"), "hello").unwrap();
+    let args = ["serve", "http=node_modules/@scope/pkg@127.0.0.1:0"];
+    let mut server = Setup::oneloop(args).current_dir(folder.path()).start().listening();
+    let mut client = server.client("http");
+    client.send(b"GET /hello.txt HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    assert!(client.rest().0.ends_with(b"\r\n\r\nhello"));
 }
 
 #[test]
@@ -140,7 +229,7 @@ fn what_the_system_refuses_is_one_line_and_exit_code_1() {
     assert!(said.contains("no socket can have that address; write IPv4 as 127.0.0.1:7007"), "{said}");
     let said = complaint(&["serve", "-q", "echo@unix:/nowhere/at/all"], 1);
     assert!(said.contains("the directory does not exist"), "{said}");
-    let said = complaint(&["serve", "-q", "echo@0", "--access-log=/nowhere/access.log"], 1);
+    let said = complaint(&["serve", "-q", "http@0", "--access-log=/nowhere/access.log"], 1);
     assert!(said.contains("cannot open the access log /nowhere/access.log"), "{said}");
 }
 

@@ -1,7 +1,7 @@
 //! `oneloop compare`: from what was typed to a comparison and its report.
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
 use super::documents::print;
+use super::units::{count, in_words};
+use super::words::{command, did_you_mean, typed};
 use crate::lab::cell::{Model, Run};
 use crate::lab::executor::Executor;
 use crate::lab::experiments::{Experiment, Extent};
@@ -46,10 +48,10 @@ pub(super) struct CompareArgs {
     #[arg(long, value_name = "NAME=COMMAND", value_parser = peer)]
     peer: Vec<(String, String)>,
     /// Processes or threads of prefork and prethread; several numbers sweep them [default: 64]
-    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = count::<1, 4096>)]
     workers: Vec<u32>,
     /// How often each cell is measured: at least 5, with --quick at least 3
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<1, { u32::MAX }>)]
     repeats: Option<u32>,
     /// Repeats the order of another comparison [default: from the clock; it is told]
     #[arg(long, value_name = "N")]
@@ -87,24 +89,30 @@ fn experiments_help() -> String {
 }
 
 fn experiment(name: &str) -> Result<Experiment, String> {
-    let names = Experiment::ALL.map(Experiment::name).join(", ");
-    Experiment::named(name).ok_or_else(|| format!("there is no experiment {name:?}; there are {names}"))
+    let names = Experiment::ALL.map(Experiment::name);
+    let unknown = || {
+        let meant = did_you_mean(name, names);
+        format!("unknown experiment; the experiments are {}{meant}", names.join(", "))
+    };
+    Experiment::named(name).ok_or_else(unknown)
 }
 
 fn model(name: &str) -> Result<ModelChoice, String> {
     if name == "none" {
         return Ok(ModelChoice::None);
     }
-    name.parse().map(ModelChoice::One).map_err(|unknown: UnknownModel| unknown.to_string())
+    name.parse().map(ModelChoice::One).map_err(|unknown: UnknownModel| {
+        format!("{unknown}{}", did_you_mean(name, Model::ALL.map(Model::name)))
+    })
 }
 
 fn peer(text: &str) -> Result<(String, String), String> {
-    let (name, command) = text.split_once('=').ok_or("a peer is NAME=COMMAND")?;
+    let (name, command) = text.split_once('=').ok_or("a peer is written as NAME=COMMAND")?;
     if name.is_empty() || name.parse::<Model>().is_ok() {
-        return Err(format!("{name:?} is no name for a peer: it is empty, or that of a model"));
+        return Err(format!("{name:?} cannot be the name of a peer: it is empty, or the name of a model"));
     }
     if !command.contains("{port}") {
-        return Err("the command has no {port}, by which the peer would be told where to listen".to_owned());
+        return Err("the command needs {port}, in place of the port where the peer is to listen".to_owned());
     }
     Ok((name.to_owned(), command.to_owned()))
 }
@@ -137,6 +145,12 @@ fn plan(args: &CompareArgs, placement: &Placement) -> Result<Plan, Failure> {
         [] => Model::ALL.to_vec(),
         chosen => Model::ALL.into_iter().filter(|model| chosen.contains(&ModelChoice::One(*model))).collect(),
     };
+    if !args.workers.is_empty() && !models.iter().any(|model| model.starts_ahead()) {
+        return Err(Failure::usage(
+            "--workers has no effect without prefork or prethread; leave it out, or use it like this: oneloop compare \
+             --models prefork --workers 4,16",
+        ));
+    }
     let subjects = subjects(&models, &args.workers, &args.peer);
     if subjects.is_empty() {
         return Err(Failure::usage("nothing to compare: no model and no --peer"));
@@ -175,7 +189,7 @@ fn compare_with(
     let header = Header {
         format: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: command_line(),
+        command: typed(),
         started: now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         machine: executor.machine(),
         plan,
@@ -220,7 +234,7 @@ fn check(plan: &Plan, executor: &mut dyn Executor, stop: &dyn Fn() -> bool) -> R
 
 fn replay(file: &Path, output: Option<&Path>) -> Result<(), Failure> {
     signals::ignore_file_limit().map_err(Failure::system)?;
-    let (header, runs) = raw::read(file).map_err(|error| told(file, &error))?;
+    let (header, runs) = raw::read(file).map_err(|error| unread(file, &error))?;
     let beside = file.parent().unwrap_or(Path::new("."));
     let directory = output.unwrap_or(beside);
     fs::create_dir_all(directory).map_err(|error| told(directory, &error))?;
@@ -255,30 +269,37 @@ fn forecast(header: &Header, steps: usize, estimate: Duration, directory: &Path)
         header.machine.placement,
         plan.repeats,
         plan.seed,
-        humantime::format_duration(Duration::from_secs(estimate.as_secs().max(1))),
+        in_words(Duration::from_secs(estimate.as_secs().max(1))),
         directory.join(export::RAW).display()
     )
 }
 
+/// Why a report cannot be made again from this file.
+fn unread(file: &Path, error: &std::io::Error) -> Failure {
+    let word = file.display();
+    let replay = |raw: &Path| command(&["compare", "--replay", &raw.display().to_string()]);
+    let raw = Path::new("DIR").join(export::RAW);
+    match error.kind() {
+        ErrorKind::NotFound => Failure::Usage(format!(
+            "--replay {word}: there is no such file; give the raw data of a comparison: {}",
+            replay(&raw)
+        )),
+        ErrorKind::IsADirectory => {
+            let inside = file.join(export::RAW);
+            let raw = if inside.is_file() { &inside } else { &raw };
+            Failure::Usage(format!("--replay {word}: it is a directory; give the file: {}", replay(raw)))
+        }
+        ErrorKind::InvalidData => Failure::System(format!("--replay {word}: {error}")),
+        _ => Failure::System(format!("--replay {word}: cannot be read: {error}")),
+    }
+}
+
 fn told(path: &Path, error: &std::io::Error) -> Failure {
     let hint = match error.kind() {
-        std::io::ErrorKind::AlreadyExists => "; choose another --output, raw data is not written over",
+        ErrorKind::AlreadyExists => "; choose another --output, raw data is not written over",
         _ => "",
     };
     Failure::System(format!("{}: {error}{hint}", path.display()))
-}
-
-/// What was typed, so that it can be typed again.
-fn command_line() -> String {
-    let mut line = "oneloop".to_owned();
-    for argument in std::env::args().skip(1) {
-        let plain = !argument.is_empty()
-            && argument.chars().all(|c| c.is_ascii_alphanumeric() || "-_=,./:@".contains(c));
-        line.push(' ');
-        let told = if plain { argument } else { format!("'{}'", argument.replace('\'', r"'\''")) };
-        line.push_str(&told);
-    }
-    line
 }
 
 /// Progress on standard error; where that is no terminal, a line a repeat.
@@ -297,9 +318,7 @@ impl Bar {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        bar.set_prefix(
-            humantime::format_duration(Duration::from_secs(estimate.as_secs().max(1))).to_string(),
-        );
+        bar.set_prefix(in_words(Duration::from_secs(estimate.as_secs().max(1))));
         Bar { shown: bar, cells, repeats: header.plan.repeats }
     }
 }
@@ -332,7 +351,7 @@ mod tests {
         args: CompareArgs,
     }
 
-    fn typed(line: &[&str]) -> CompareArgs {
+    fn parsed(line: &[&str]) -> CompareArgs {
         Line::try_parse_from([&["compare"], line].concat()).unwrap().args
     }
 
@@ -353,7 +372,7 @@ mod tests {
     fn a_comparison_writes_its_report_and_a_replay_writes_the_same_again() {
         let directory = tempfile::tempdir().unwrap();
         let output = directory.path().join("first");
-        let args = typed(&["--quick", "--seed", "5", "--output", output.to_str().unwrap()]);
+        let args = parsed(&["--quick", "--seed", "5", "--output", output.to_str().unwrap()]);
         let plan = plan(&args, &two_cores()).unwrap_or_else(|_| panic!("no plan"));
         compare_with(&args, plan, &mut MockExecutor::default(), &|| false)
             .unwrap_or_else(|_| panic!("failed"));
@@ -361,7 +380,7 @@ mod tests {
 
         let again = directory.path().join("again");
         let raw = output.join("raw.jsonl");
-        let args = typed(&["--replay", raw.to_str().unwrap(), "--output", again.to_str().unwrap()]);
+        let args = parsed(&["--replay", raw.to_str().unwrap(), "--output", again.to_str().unwrap()]);
         run(&args).unwrap_or_else(|_| panic!("failed"));
         for name in ["raw.csv", "report.html", "results.json"] {
             assert!(
@@ -375,7 +394,7 @@ mod tests {
     fn an_interruption_keeps_and_reports_what_there_is() {
         let directory = tempfile::tempdir().unwrap();
         let args =
-            typed(&["--quick", "--experiments", "churn", "--output", directory.path().to_str().unwrap()]);
+            parsed(&["--quick", "--experiments", "churn", "--output", directory.path().to_str().unwrap()]);
         let plan = plan(&args, &two_cores()).unwrap_or_else(|_| panic!("no plan"));
         let asked = Cell::new(0);
         let stop = || asked.replace(asked.get() + 1) >= 10;
@@ -390,7 +409,7 @@ mod tests {
     fn raw_data_is_never_written_over() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("raw.jsonl"), "precious").unwrap();
-        let args = typed(&["--quick", "--output", directory.path().to_str().unwrap()]);
+        let args = parsed(&["--quick", "--output", directory.path().to_str().unwrap()]);
         let plan = plan(&args, &two_cores()).unwrap_or_else(|_| panic!("no plan"));
         let done = compare_with(&args, plan, &mut MockExecutor::default(), &|| false);
         assert!(matches!(done, Err(Failure::System(what)) if what.contains("another --output")));
@@ -400,27 +419,32 @@ mod tests {
     #[test]
     fn what_cannot_be_compared_is_said_in_a_line() {
         for (line, part) in [
-            (&["--experiments", "crwod"][..], "there is no experiment"),
-            (&["--models", "forks"], "is no model"),
+            (&["--experiments", "crwod"][..], "did you mean crowd?"),
+            (&["--models", "forks"], "did you mean fork?"),
             (&["--peer", "other"], "NAME=COMMAND"),
-            (&["--peer", "other=other 7007"], "no {port}"),
-            (&["--peer", "fork=x {port}"], "that of a model"),
+            (&["--peer", "other=other 7007"], "needs {port}"),
+            (&["--peer", "fork=x {port}"], "the name of a model"),
         ] {
             let error = Line::try_parse_from([&["compare"], line].concat()).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }
-        for line in [&["--repeats", "4"][..], &["--quick", "--repeats", "2"], &["--models", "none"]] {
-            assert!(matches!(plan(&typed(line), &two_cores()), Err(Failure::Usage(_))), "{line:?}");
+        for line in [
+            &["--repeats", "4"][..],
+            &["--quick", "--repeats", "2"],
+            &["--models", "none"],
+            &["--models", "reactor", "--workers", "4"],
+        ] {
+            assert!(matches!(plan(&parsed(line), &two_cores()), Err(Failure::Usage(_))), "{line:?}");
         }
     }
 
     #[test]
     fn copies_is_another_name_of_prefork_and_none_leaves_the_peers() {
-        let planned =
-            plan(&typed(&["--models", "copies,reactor"]), &two_cores()).unwrap_or_else(|_| panic!("no plan"));
+        let planned = plan(&parsed(&["--models", "copies,reactor"]), &two_cores())
+            .unwrap_or_else(|_| panic!("no plan"));
         let names: Vec<&str> = planned.subjects.iter().map(|subject| subject.name.as_str()).collect();
         assert_eq!(names, [format!("prefork\u{d7}{WORKERS_DEFAULT}").as_str(), "reactor"]);
-        let args = typed(&["--models", "none", "--peer", "a=b {port}"]);
+        let args = parsed(&["--models", "none", "--peer", "a=b {port}"]);
         assert_eq!(plan(&args, &two_cores()).unwrap_or_else(|_| panic!("no plan")).subjects.len(), 1);
     }
 }

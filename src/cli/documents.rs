@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
+use super::words::did_you_mean;
 use super::{Cli, Failure};
 
 /// Print the completions of a shell
@@ -50,9 +51,10 @@ pub(super) fn man(args: &ManArgs) -> Result<(), Failure> {
         Some(name) => program.find_subcommand(name).cloned().ok_or_else(|| {
             let names: Vec<_> = program.get_subcommands().map(clap::Command::get_name).collect();
             Failure::Usage(format!(
-                "there is no command \"{}\"; there are {}",
+                "unknown command \"{}\"; the commands are {}{}",
                 name.escape_debug(),
-                names.join(", ")
+                names.join(", "),
+                did_you_mean(name, names.iter().copied())
             ))
         })?,
     };

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::units::{Bytes, Ms};
+use super::units::{Bytes, Ms, count};
 use crate::limits::{Limits, Overflow};
 
 /// What happens to a client over `--clients`.
@@ -52,20 +52,22 @@ struct ClientArgs {
     /// Clients at once; lowered at start to what the limit of file descriptors (of each process) allows beside the open files
     /// of http
     #[arg(long, value_name = "N", default_value_t = Limits::default().clients_max,
-          value_parser = clap::value_parser!(u32).range(1..))]
+          value_parser = count::<1, { u32::MAX }>)]
     clients: u32,
     /// Clients at once from one address (for IPv6: from one /64); 0 is off
-    #[arg(long, value_name = "N", default_value_t = Limits::default().clients_per_address_max)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().clients_per_address_max,
+          value_parser = count::<0, { u32::MAX }>)]
     clients_per_address: u32,
     /// What happens to a client over --clients
     #[arg(long, value_enum, default_value = "refuse")]
     overflow: OverflowArg,
     /// Connections that wait in the kernel to be accepted; the kernel has its own maximum (net.core.somaxconn)
     #[arg(long, value_name = "N", default_value_t = Limits::default().backlog,
-          value_parser = clap::value_parser!(u32).range(1..))]
+          value_parser = count::<1, { u32::MAX }>)]
     backlog: u32,
     /// Refused clients that may linger at once; more are closed without last words
-    #[arg(long, value_name = "N", default_value_t = Limits::default().refusals_max, hide_short_help = true)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().refusals_max, hide_short_help = true,
+          value_parser = count::<0, { u32::MAX }>)]
     refusals: u32,
     /// What a lingering client may still send
     #[arg(long, value_name = "SIZE", default_value_t = Bytes(Limits::default().linger_bytes_max), hide_short_help = true)]
@@ -89,11 +91,11 @@ struct TurnArgs {
     read_bytes: Bytes,
     /// Reads of one client
     #[arg(long, value_name = "N", default_value_t = Limits::default().reads_per_turn_max, hide_short_help = true,
-          value_parser = clap::value_parser!(u32).range(1..))]
+          value_parser = count::<1, { u32::MAX }>)]
     reads_per_turn: u32,
     /// Calls of one session
     #[arg(long, value_name = "N", default_value_t = Limits::default().advances_per_turn_max, hide_short_help = true,
-          value_parser = clap::value_parser!(u32).range(1..))]
+          value_parser = count::<1, { u32::MAX }>)]
     advances_per_turn: u32,
     /// Bytes written to one client
     #[arg(long, value_name = "SIZE", default_value_t = Bytes(Limits::default().write_bytes_per_turn_max),
@@ -101,15 +103,15 @@ struct TurnArgs {
     write_per_turn: Bytes,
     /// New clients of one listener
     #[arg(long, value_name = "N", default_value_t = Limits::default().accepts_per_turn_max, hide_short_help = true,
-          value_parser = clap::value_parser!(u32).range(1..))]
+          value_parser = count::<1, { u32::MAX }>)]
     accepts_per_turn: u32,
     /// Events taken from one wait
     #[arg(long, value_name = "N", default_value_t = Limits::default().events_per_turn_max, hide_short_help = true,
-          value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+          value_parser = count::<1, { 1 << 20 }>)]
     events_per_turn: u32,
     /// Calls in a row in which a session neither takes nor gives a byte and asks to be called again
     #[arg(long, value_name = "N", default_value_t = Limits::default().again_max, hide_short_help = true,
-          value_parser = clap::value_parser!(u32).range(1..))]
+          value_parser = count::<1, { u32::MAX }>)]
     again: u32,
 }
 
@@ -127,7 +129,7 @@ pub(super) struct LimitArgs {
 /// A size without which nothing could be served.
 fn at_least<const LEAST: u32>(text: &str) -> Result<Bytes, String> {
     let bytes: Bytes = text.parse()?;
-    if bytes.0 < LEAST { Err(format!("it is at least {}", Bytes(LEAST))) } else { Ok(bytes) }
+    if bytes.0 < LEAST { Err(format!("it must be at least {}", Bytes(LEAST))) } else { Ok(bytes) }
 }
 
 impl From<&LimitArgs> for Limits {

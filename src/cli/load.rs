@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::load_files::FileArgs;
 use super::target::{Kind, Target};
-use super::units::{Bytes, Ms};
+use super::units::{Bytes, Ms, count};
 use super::{Failure, load_table};
 use crate::load::clients::{ChargenLoad, DiscardLoad, EchoLoad, HttpLoad, MessageLoad};
 use crate::load::report::{Arrivals, Pace, Phase};
@@ -38,10 +38,10 @@ pub(super) struct LoadArgs {
 #[command(next_help_heading = "Load")]
 struct ShapeArgs {
     /// Active clients, a connection each (10k is 10000)
-    #[arg(long, value_name = "N", default_value = "64", value_parser = count)]
+    #[arg(long, value_name = "N", default_value = "64", value_parser = count::<1, { u32::MAX }>)]
     clients: u32,
     /// Requests in flight on one connection
-    #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count::<1, 65_536>)]
     depth: u32,
     /// Bytes of a request: echo, discard; of message up to 255; of chargen, what is read [default: 64, of chargen 64KiB]
     #[arg(long, value_name = "SIZE")]
@@ -56,15 +56,15 @@ struct ShapeArgs {
     #[arg(long)]
     churn: bool,
     /// Clients that hold a connection and do nothing, beside the active ones; those that are lost are counted
-    #[arg(long, value_name = "N", default_value = "0", value_parser = count)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = count::<0, { u32::MAX }>)]
     idle: u32,
     /// Clients that send, or read, a byte every --slow-pause, beside the active ones: half of them each, where the service has
     /// both ways
-    #[arg(long, value_name = "N", default_value = "0", value_parser = count)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = count::<0, { u32::MAX }>)]
     slow: u32,
-    /// How long a slow client waits between two bytes
-    #[arg(long, value_name = "TIME", default_value = "100ms")]
-    slow_pause: Ms,
+    /// How long a slow client waits between two bytes [default: 100ms]
+    #[arg(long, value_name = "TIME")]
+    slow_pause: Option<Ms>,
     /// Source addresses or blocks, used in turn [default: for a server on 127.0.0.0/8 many of that block, else the
     /// system's choice]
     #[arg(long, value_name = "ADDR[/LEN],...", value_delimiter = ',')]
@@ -142,12 +142,6 @@ enum ArrivalsArg {
     Poisson,
 }
 
-fn count(text: &str) -> Result<u32, String> {
-    let value = rate(text).ok().filter(|value| value.fract() == 0.0 && *value <= f64::from(u32::MAX));
-    #[allow(clippy::cast_sign_loss)] // digits have no sign
-    value.map(|value| value as u32).ok_or_else(|| "write a number as 64, 10k or 1M".to_owned())
-}
-
 /// A number with an SI prefix, and "per second" if anything.
 fn rate(text: &str) -> Result<f64, String> {
     let number = text.trim_end_matches("/s");
@@ -157,7 +151,9 @@ fn rate(text: &str) -> Result<f64, String> {
     };
     let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let value = digits.parse::<f64>().ok().filter(|_| is_plain);
-    value.map(|value| value * factor).ok_or_else(|| "write a rate per second as 500, 10k or 1.5M".to_owned())
+    value
+        .map(|value| value * factor)
+        .ok_or_else(|| "not a rate; write requests per second as 500, 10k or 1.5M".to_owned())
 }
 
 impl LoadArgs {
@@ -170,7 +166,8 @@ impl LoadArgs {
         (plan.clients, plan.depth) = (load.clients, load.depth);
         // The message service ends each connection.
         plan.churn = load.churn || target.kind == Kind::Message;
-        (plan.idle, plan.slow, plan.slow_pause) = (load.idle, load.slow, span(load.slow_pause));
+        (plan.idle, plan.slow, plan.slow_pause) =
+            (load.idle, load.slow, load.slow_pause.map_or(plan.slow_pause, span));
         plan.pace = match (load.rate, load.arrivals) {
             (None, _) => Pace::Closed,
             (Some(rate_per_second), arrivals) => {
@@ -226,7 +223,19 @@ impl LoadArgs {
         plan.check().map_err(Failure::usage)?;
         let wrong = |what: &str| Err(Failure::Usage(what.to_owned()));
         if self.load.arrivals.is_some() && self.load.rate.is_none() {
-            return wrong("--arrivals is how the requests of --rate are spread; give a --rate");
+            return wrong(
+                "--arrivals has no effect without --rate; for example: oneloop load echo --rate 1k --arrivals poisson",
+            );
+        }
+        if self.load.slow_pause.is_some() && self.load.slow == 0 {
+            return wrong(
+                "--slow-pause has no effect without --slow; for example: oneloop load echo --slow 10 --slow-pause 1s",
+            );
+        }
+        if self.time.interval.is_some() && !self.output.files.has_series() {
+            return wrong(
+                "--interval has no effect without --csv or --json, which show the run over time; for example: oneloop load echo --interval 1s --csv run.csv",
+            );
         }
         match (&self.target.kind, self.load.bytes) {
             (Kind::Chargen, _) if self.load.rate.is_some() => {
@@ -337,13 +346,15 @@ mod tests {
             ("echo --clients 1.5", "64, 10k or 1M"),
             ("echo --rate fast", "500, 10k or 1.5M"),
             ("echo --rate 0", "more than 0"),
-            ("echo --clients 0", "at least one"),
+            ("echo --clients 0", "at least 1"),
             ("echo --churn --depth 2", "the depth is 1"),
             ("echo --churn --connect-first", "before it asks"),
             ("echo --bytes 0", "at least 1 byte"),
             ("message --bytes 256", "1 to 255"),
             ("chargen --rate 10", "cannot pace it"),
-            ("echo --arrivals poisson", "give a --rate"),
+            ("echo --arrivals poisson", "no effect without --rate"),
+            ("echo --slow-pause 1s", "no effect without --slow;"),
+            ("echo --interval 1s --hgrm x", "no effect without --csv or --json"),
             ("message --depth 2", "the depth is 1"),
             ("message --connect-first", "before it asks"),
             ("echo --source ::1", "as the server is"),

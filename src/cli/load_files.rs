@@ -39,6 +39,11 @@ impl FileArgs {
         all.into_iter().filter_map(|(flag, path, form)| Some((flag, path.as_deref()?, form)))
     }
 
+    /// Whether a file is asked for that shows the run over time.
+    pub(super) fn has_series(&self) -> bool {
+        self.json.is_some() || self.csv.is_some()
+    }
+
     /// Whether each file can be written, as far as can be told before there is something to write: what was measured in
     /// an hour is not to be lost to a letter in a path.
     pub(super) fn check(&self) -> Result<(), Failure> {

@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use super::Failure;
 use super::http::HttpArgs;
 use super::limits::{LimitArgs, fit};
+use super::no_effect::Served;
 use super::spec::{Spec, What};
+use super::units::count;
+use super::{Failure, Given};
 use crate::journal::{AccessTarget, Journal};
 use crate::limits::Limits;
 use crate::models::{self, Door, Model, Setup};
@@ -39,8 +41,8 @@ pub(super) struct ServeArgs {
     /// How many: copies of prefork, threads of prethread (default 8), loops of reactor (default 1). Copies and loops
     /// divide --clients among them, and --clients-per-address holds in each process, except with prethread (and
     /// iterative), where it does not count
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Model")]
-    workers: Option<u16>,
+    #[arg(long, value_name = "N", value_parser = count::<1, 1024>, help_heading = "Model")]
+    workers: Option<u32>,
 
     #[command(flatten)]
     http: HttpArgs,
@@ -70,11 +72,11 @@ const SERVICE_HELP: &str =
 const AFTER_HELP: &str = "\
 Examples:
   oneloop serve                            the files of this directory, with listings, on 127.0.0.1:8000
-  oneloop serve http=site@*:80 --user web  a site for everybody who reaches this machine
+  oneloop serve 'http=site@*:80'           a site for everybody who reaches this machine
   oneloop serve echo                       on 127.0.0.1:7007; try it with: nc 127.0.0.1 7007
   oneloop serve echo@0                     on any free port, which is told
   oneloop serve echo message@0.0.0.0:7000  message for everybody who reaches this machine
-  oneloop serve daytime@[::1]:7013         IPv6
+  oneloop serve 'daytime@[::1]:7013'       IPv6
   oneloop serve echo@unix:./echo.sock      a Unix socket; try it with: nc -U ./echo.sock
   oneloop serve 'echo@*:7' --user nobody   port 7 needs root, serving does not
 
@@ -119,7 +121,7 @@ fn unix_mode(text: &str) -> Result<u32, String> {
 }
 
 /// Serves until the server is stopped.
-pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     // First of all: nothing may open a descriptor before, and no signal may end the server unasked from here on.
     let mut supervisor = Supervisor::adopt().map_err(Failure::usage)?;
     let signals = Signals::install().map_err(Failure::system)?.for_good();
@@ -136,13 +138,23 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if has_http && limits.inbox_bytes_max < Http::INBOX_BYTES_MIN {
         return Err(Failure::Usage("--inbox is too small for http, whose requests have heads of up to 16 KiB; take --inbox=16KiB or more".into()));
     }
-    let services = services(&specs, &http, args.access_log.is_some())?;
     let workers = workers(args)?;
     let sockets = if args.model.splits_port(workers) { workers } else { 1 };
     if let Some(objection) = args.model.objection::<AnyService>(workers, &limits) {
         return Err(Failure::Usage(objection));
     }
-    let doors = bind(&specs, services, &mut supervisor, &options, sockets)?;
+    let inherited = inherited(&specs, &mut supervisor)?;
+    let addresses = addresses(&specs, &inherited)?;
+    if args.access_log.is_none() && given.has("access-format") {
+        return Err(Failure::Usage(
+            "--access-format has no effect without --access-log; use it like this: oneloop serve http=. --access-log FILE \
+             --access-format common"
+                .to_owned(),
+        ));
+    }
+    Served { model: args.model, specs: &specs, addresses: &addresses }.check(given)?;
+    let services = services(&specs, &http, args.access_log.is_some())?;
+    let doors = bind(services, inherited, &addresses, &options, sockets)?;
     let mut journal = Journal::new();
     if args.logs_to_stdout() {
         // A pipe or terminal is the starter's: another user may not open it once more.
@@ -174,10 +186,10 @@ impl ServeArgs {
 /// How many workers the model has; an error if it has none to count.
 fn workers(args: &ServeArgs) -> Result<usize, Failure> {
     match (args.workers, args.model.workers_default()) {
-        (Some(workers), Some(_)) => Ok(usize::from(workers)),
+        (Some(workers), Some(_)) => Ok(workers as usize),
         (None, default) => Ok(default.unwrap_or(1)),
-        (Some(_), None) => Err(Failure::Usage(format!(
-            "--workers has no meaning with --model {}: only prefork, prethread and reactor have a number of workers",
+        (Some(workers), None) => Err(Failure::Usage(format!(
+            "--workers has no effect with --model {}; leave it out, or use it like this: oneloop serve --model reactor --workers {workers}",
             args.model
         ))),
     }
@@ -211,22 +223,26 @@ fn services(specs: &[Spec], http: &HttpArgs, access_log: bool) -> Result<Vec<Any
     specs.iter().map(service).collect()
 }
 
-/// A socket for each service: the supervisor's for those without an address, as far as there are any.
-fn bind(
-    specs: &[Spec],
-    services: Vec<AnyService>,
-    supervisor: &mut Supervisor,
-    options: &ListenOptions,
-    sockets: usize,
-) -> Result<Vec<Door<AnyService>>, Failure> {
-    let inherited = inherited(specs, supervisor)?;
+/// Where each service listens: `None` at a socket of the supervisor. No two may have one address.
+fn addresses(specs: &[Spec], inherited: &[Option<Listener>]) -> Result<Vec<Option<Address>>, Failure> {
     let address = |(spec, own): (&Spec, &Option<Listener>)| match (&spec.address, own) {
         (Some(address), _) => Some(address.clone()),
         (None, Some(_)) => None,
         (None, None) => Some(spec.default_address()),
     };
-    let addresses: Vec<Option<Address>> = specs.iter().zip(&inherited).map(address).collect();
+    let addresses: Vec<Option<Address>> = specs.iter().zip(inherited).map(address).collect();
     twice(specs, &addresses)?;
+    Ok(addresses)
+}
+
+/// A socket for each service: the supervisor's for those without an address, as far as there are any.
+fn bind(
+    services: Vec<AnyService>,
+    inherited: Vec<Option<Listener>>,
+    addresses: &[Option<Address>],
+    options: &ListenOptions,
+    sockets: usize,
+) -> Result<Vec<Door<AnyService>>, Failure> {
     let listen = |address: &Address| match address {
         Address::Tcp(tcp) if sockets > 1 => Listener::bind_group(*tcp, options, sockets),
         address => Listener::bind(address, options).map(|listener| vec![listener]),

@@ -1,10 +1,11 @@
 //! What is to be served where: `SERVICE[=ARG][@ADDR]`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::services::{AnyService, NAMES};
+use super::words::{closest, command};
+use crate::services::{AnyService, NAMES, ServiceError};
 use crate::sys::Address;
 
 /// One service and where it listens.
@@ -33,7 +34,7 @@ impl What {
     }
 
     fn default_port(&self) -> u16 {
-        NAMES.iter().find(|known| known.name == self.name()).map_or(0, |known| known.port)
+        default_port(self.name())
     }
 }
 
@@ -41,26 +42,138 @@ impl FromStr for Spec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // The last one: the argument may be a path with an `@` in it. So may the path of a Unix socket.
-        let (service, address) = match text.rfind("@unix:").or_else(|| text.rfind('@')) {
-            Some(at) => (&text[..at], Some(&text[at + 1..])),
-            None => (text, None),
-        };
-        let (name, arg) = match service.split_once('=') {
-            Some((name, arg)) => (name, Some(arg)),
-            None => (service, None),
-        };
-        let what = match (name, arg) {
-            ("http", None) => What::Http(".".into()),
-            ("http", Some("")) => {
-                return Err("which directory? Say http=DIR, or http for this one".to_owned());
-            }
-            ("http", Some(dir)) => What::Http(dir.into()),
-            _ => What::Service(AnyService::parse(name, arg).map_err(|error| error.to_string())?),
-        };
-        let address = address.map(|text| address_of(text, what.default_port())).transpose()?;
-        Ok(Spec { what, address })
+        match text.strip_prefix("http=") {
+            Some(rest) => directory(rest),
+            None => service(text),
+        }
     }
+}
+
+/// `DIR[@ADDR]`, where DIR may have an `@` in it: what exists is a directory, and else the last `@` before a valid address counts.
+fn directory(text: &str) -> Result<Spec, String> {
+    let port = default_port("http");
+    let spec = |dir: &str, address| Spec { what: What::Http(dir.into()), address };
+    if text.is_empty() || text.starts_with('@') && !Path::new(text).exists() {
+        return Err(format!(
+            "the directory is missing behind http=; for example: {}",
+            command(&["serve", "http=site"])
+        ));
+    }
+    if Path::new(text).is_dir() {
+        return Ok(spec(text, None));
+    }
+    // The path of a Unix socket may have an `@` in it, too.
+    let unix = text.rfind("@unix:");
+    let splits = unix.into_iter().chain(text.rmatch_indices('@').map(|(at, _)| at));
+    let splits: Vec<_> = splits.map(|at| (&text[..at], &text[at + 1..])).collect();
+    let mut valid = splits.iter().filter_map(|(dir, address)| Some((*dir, address_of(address, port).ok()?)));
+    let first = valid.clone().next();
+    if let Some((dir, address)) = valid.find(|(dir, _)| Path::new(dir).is_dir()).or(first) {
+        return Ok(spec(dir, Some(address)));
+    }
+    match splits.first() {
+        // A path goes on behind this `@`.
+        None => Ok(spec(text, None)),
+        Some((_, address)) if address.contains('/') && !address.starts_with("unix:") => Ok(spec(text, None)),
+        Some((dir, address)) => {
+            let error = address_of(address, port).err().unwrap_or_default();
+            let example = command(&["serve", &format!("http={dir}@127.0.0.1:{port}")]);
+            Err(format!("{error}; for example: {example}"))
+        }
+    }
+}
+
+/// `SERVICE[=ARG][@ADDR]`.
+fn service(text: &str) -> Result<Spec, String> {
+    let (service, address) = match text.split_once('@') {
+        Some((service, address)) => (service, Some(address)),
+        None => (text, None),
+    };
+    let (name, arg) = match service.split_once('=') {
+        Some((name, arg)) => (name, Some(arg)),
+        None => (service, None),
+    };
+    let what = match name {
+        "http" => What::Http(".".into()),
+        _ => match AnyService::parse(name, arg) {
+            Ok(service) => What::Service(service),
+            Err(ServiceError::Unknown(_)) => return Err(meant(text, service, address)),
+            Err(error) => return Err(error.to_string()),
+        },
+    };
+    let port = default_port(name);
+    let address = address.map(|text| address_of(text, port)).transpose().map_err(|error| {
+        format!("{error}; for example: {}", command(&["serve", &format!("{name}@127.0.0.1:{port}")]))
+    })?;
+    Ok(Spec { what, address })
+}
+
+/// What is wrong with a word that names no service, and what was probably meant.
+fn meant(text: &str, service: &str, address: Option<&str>) -> String {
+    let name = service.split('=').next().unwrap_or(service);
+    let word = text.escape_debug();
+    let behind = address.map_or_else(String::new, |address| format!("@{address}"));
+    let serve = |spec: &str| command(&["serve", spec]);
+    if let Some((_, place)) = text.split_once("://") {
+        let host = place.split('/').next().unwrap_or(place);
+        let place = if address_of(host, default_port("http")).is_ok() { host } else { "127.0.0.1:8000" };
+        return format!("\"{word}\" is a URL, not a service; write: {}", serve(&format!("http@{place}")));
+    }
+    if let Some((known, rest)) = service.split_once(':').filter(|(name, _)| port_of(name).is_some()) {
+        let rest = if address_of(rest, 0).is_ok() {
+            format!("{known}@{rest}")
+        } else {
+            format!("{known}={rest}{behind}")
+        };
+        return format!("\"{word}\" is not a service; write: {}", serve(&rest));
+    }
+    let bare = text.strip_prefix(':').unwrap_or(text);
+    if address_of(bare, default_port("http")).is_ok() {
+        let serve = serve(&format!("http@{bare}"));
+        return format!("\"{word}\" is an address, not a service; write it behind the service: {serve}");
+    }
+    let path = Path::new(service);
+    if path.is_dir() {
+        let serve = serve(&format!("http={service}{behind}"));
+        return format!("\"{word}\" is a directory, not a service; write: {serve}");
+    }
+    if path.is_file() {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let serve = serve(&format!("http={}{behind}", parent.display()));
+        return format!("\"{word}\" is a file, not a service; serve its directory: {serve}");
+    }
+    let names = NAMES.iter().map(|known| known.name);
+    if name.eq_ignore_ascii_case("https") {
+        return format!(
+            "unknown service \"{word}\": there is no TLS; write: {}",
+            serve(&format!("http{behind}"))
+        );
+    }
+    if let Some(known) = closest(name, names.clone()) {
+        return format!(
+            "unknown service \"{word}\"; did you mean {known}? Write: {}",
+            serve(&format!("{known}{}", &text[name.len()..]))
+        );
+    }
+    if service.contains('/') {
+        return format!(
+            "unknown service \"{word}\", and there is no such directory; write: {}",
+            serve("http=DIR")
+        );
+    }
+    let names = names.collect::<Vec<_>>().join(", ");
+    format!(
+        "unknown service \"{word}\"; the services are {names}; to serve a directory: {}",
+        serve("http=DIR")
+    )
+}
+
+fn port_of(name: &str) -> Option<u16> {
+    NAMES.iter().find(|known| known.name == name).map(|known| known.port)
+}
+
+fn default_port(name: &str) -> u16 {
+    port_of(name).unwrap_or(0)
 }
 
 impl Spec {
@@ -117,19 +230,74 @@ mod tests {
         }
     }
 
+    /// As it is with `node_modules/@scope/pkg`.
     #[test]
-    fn a_mistake_says_which_part_is_wrong() {
-        for (text, part) in [
-            ("", "no service \"\""),
-            ("ecko", "no service \"ecko\""),
-            ("echo=x", "takes no argument"),
-            ("http=", "which directory?"),
-            ("echo@example.org", "\"example.org\" is no address"),
-            ("echo@127.0.0.1:x", "the port"),
-            ("echo@", "is no address"),
-            ("echo@unix:@x", "\"unix:@x\" is no address: "),
-        ] {
-            assert!(shown(text).unwrap_err().contains(part), "{text}: {:?}", shown(text));
+    fn a_directory_may_have_an_at_sign_in_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().display().to_string();
+        for name in ["@scope/pkg", "site@8080", "me@home"] {
+            std::fs::create_dir_all(folder.path().join(name)).unwrap();
         }
+        for (text, dir, address) in [
+            ("@scope/pkg", "@scope/pkg", None),
+            ("@scope/pkg@8080", "@scope/pkg", Some("127.0.0.1:8080")),
+            ("@scope/none", "@scope/none", None),
+            ("@scope/none@*:80", "@scope/none", Some("[::]:80")),
+            ("site@8080", "site@8080", None),
+            ("site@8080@81", "site@8080", Some("127.0.0.1:81")),
+            ("me@home", "me@home", None),
+            ("me@home@[::1]", "me@home", Some("[::1]:8000")),
+            ("me@home@unix:./a@b", "me@home", Some("unix:./a@b")),
+            ("other@8080", "other", Some("127.0.0.1:8080")),
+        ] {
+            let spec: Spec = format!("http={root}/{text}").parse().unwrap();
+            let What::Http(found) = &spec.what else { panic!("{text} is a directory") };
+            assert_eq!(found, &folder.path().join(dir), "{text}");
+            assert_eq!(spec.address.map(|address| address.to_string()).as_deref(), address, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_says_which_part_is_wrong_and_what_works() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().display().to_string();
+        std::fs::write(folder.path().join("page"), "").unwrap();
+        for (text, part, works) in [
+            ("", "unknown service \"\"; the services are message, echo", "serve http=DIR"),
+            ("ecko", "unknown service \"ecko\"; did you mean echo?", "serve echo"),
+            ("ecko@*:7", "unknown service \"ecko@*:7\"; did you mean echo?", "serve 'echo@*:7'"),
+            ("htpp=a@8080", "did you mean http?", "serve http=a@8080"),
+            ("HTTP", "did you mean http?", "serve http"),
+            ("https@443", "there is no TLS", "serve http@443"),
+            ("nginx", "the services are", "serve http=DIR"),
+            (dir.as_str(), "is a directory, not a service", &format!("serve http={dir}")),
+            (&format!("{dir}@*:80"), "is a directory, not a service", &format!("serve 'http={dir}@*:80'")),
+            (&format!("{dir}/page"), "is a file, not a service", &format!("serve http={dir}")),
+            ("no/such", "no such directory", "serve http=DIR"),
+            ("8080", "\"8080\" is an address", "serve http@8080"),
+            (":8080", "is an address", "serve http@8080"),
+            ("*:80", "is an address", "serve 'http@*:80'"),
+            ("http://127.0.0.1:81/x", "is a URL", "serve http@127.0.0.1:81"),
+            ("http://example.org", "is a URL", "serve http@127.0.0.1:8000"),
+            ("echo:7", "\"echo:7\" is not a service", "serve echo@7"),
+            ("http:site", "\"http:site\" is not a service", "serve http=site"),
+            ("http=", "the directory is missing", "serve http=site"),
+            ("http=@8080", "the directory is missing", "serve http=site"),
+            (
+                "http=site@127.0.0.1:99999",
+                "a port is a number from 0 to 65535",
+                "serve http=site@127.0.0.1:8000",
+            ),
+            ("http=site@", "\"\" is not a valid address", "serve http=site@127.0.0.1:8000"),
+            ("echo@example.org", "\"example.org\" is not a valid address", "serve echo@127.0.0.1:7007"),
+            ("echo@99999", "\"99999\" is not a valid address: a port is", "serve echo@127.0.0.1:7007"),
+            ("echo@127.0.0.1:x", "a port is a number", "serve echo@127.0.0.1:7007"),
+            ("echo@", "is not a valid address", "serve echo@127.0.0.1:7007"),
+            ("echo@unix:@x", "\"unix:@x\" is not a valid address: ", "serve echo@127.0.0.1:7007"),
+        ] {
+            let told = shown(text).unwrap_err();
+            assert!(told.contains(part) && told.ends_with(&format!(": oneloop {works}")), "{text}: {told}");
+        }
+        assert!(shown("echo=x").unwrap_err().contains("takes no argument"));
     }
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::spec::address_of;
+use super::words::{closest, command};
 use crate::services::NAMES;
 use crate::sys::Address;
 
@@ -30,8 +31,10 @@ pub(super) struct Target {
 }
 
 const HTTP_PORT: u16 = 80;
-const FORM: &str = "write SERVICE@ADDR, such as echo@127.0.0.1:7007, or a URL, such as http://127.0.0.1:8000/file; services: \
-                    echo, message, discard, chargen, http";
+/// The services that there is a client for.
+const CLIENTS: [&str; 5] = ["echo", "message", "discard", "chargen", "http"];
+const EXAMPLES: &str =
+    "for example: oneloop load echo@127.0.0.1:7007, or: oneloop load http://127.0.0.1:8000/";
 
 impl FromStr for Target {
     type Err = String;
@@ -41,7 +44,11 @@ impl FromStr for Target {
             return url(rest);
         }
         if text.starts_with("https://") {
-            return Err("there is no TLS here; put the load on http:// behind it".to_owned());
+            let http = command(&["load", &text.replacen("https", "http", 1)]);
+            return Err(format!(
+                "\"{}\": load does not speak TLS; load the server behind it: {http}",
+                text.escape_debug()
+            ));
         }
         let (name, address) = match text.split_once('@') {
             Some((name, address)) => (name, Some(address)),
@@ -56,9 +63,9 @@ impl FromStr for Target {
                 let host = address.filter(|address| !address.starts_with("unix:")).unwrap_or("localhost");
                 Kind::Http { host: host.to_owned(), target: "/".to_owned() }
             }
-            name => return Err(format!("there is no client for \"{}\"; {FORM}", name.escape_debug())),
+            name => return Err(meant(text, name, address)),
         };
-        let port = NAMES.iter().find(|known| known.name == name).map_or(HTTP_PORT, |known| known.port);
+        let port = default_port(name);
         let address = match address {
             Some(address) => reachable(address, port)?,
             None => Address::Tcp((Ipv4Addr::LOCALHOST, port).into()),
@@ -67,13 +74,60 @@ impl FromStr for Target {
     }
 }
 
+/// What is wrong with a word that names no client, and what was probably meant.
+fn meant(text: &str, name: &str, address: Option<&str>) -> String {
+    let word = text.escape_debug();
+    let served = NAMES.iter().any(|known| known.name == name);
+    if served {
+        return format!(
+            "there is no client for the service \"{name}\"; load can put a load on {}",
+            CLIENTS.join(", ")
+        );
+    }
+    if let Some(known) = closest(name, CLIENTS) {
+        let spec = format!("{known}{}", &text[name.len()..]);
+        return format!(
+            "unknown service \"{word}\"; did you mean {known}? Write: {}",
+            command(&["load", &spec])
+        );
+    }
+    // `localhost:8000`, `127.0.0.1/file`, `example.org`: what a browser takes.
+    let (host, path) = text.split_at(text.find('/').unwrap_or(text.len()));
+    let bare = host.trim_start_matches(':');
+    let is_port = bare.parse::<u16>().is_ok();
+    if address.is_none() && (is_port || bare == "localhost" || bare.contains([':', '.'])) {
+        let host = if is_port { format!("127.0.0.1:{bare}") } else { bare.to_owned() };
+        let url = format!("http://{host}{}", if path.is_empty() { "/" } else { path });
+        return format!(
+            "\"{word}\" does not name a service; write: {}, or: oneloop load SERVICE@ADDR with one of {}",
+            command(&["load", &url]),
+            CLIENTS.join(", ")
+        );
+    }
+    format!("unknown service \"{word}\"; the services are {}; {EXAMPLES}", CLIENTS.join(", "))
+}
+
+fn default_port(name: &str) -> u16 {
+    NAMES.iter().find(|known| known.name == name).map_or(HTTP_PORT, |known| known.port)
+}
+
 fn url(rest: &str) -> Result<Target, String> {
     // What follows a # is for browsers.
     let rest = rest.split('#').next().unwrap_or(rest);
     let at = rest.find(['/', '?']).unwrap_or(rest.len());
     let (host, target) = rest.split_at(at);
-    if host.is_empty() || host.contains('@') || rest.contains(|c: char| c.is_ascii_control() || c == ' ') {
-        return Err(format!("the URL has no usable host; {FORM}"));
+    let wrong = if host.is_empty() {
+        Some("the host is missing")
+    } else if host.contains('@') {
+        Some("a name and password before @ cannot be sent; leave them out")
+    } else if rest.contains(|c: char| c.is_ascii_control() || c == ' ') {
+        Some("a space or control character must be written as %XX")
+    } else {
+        None
+    };
+    if let Some(what) = wrong {
+        let url = rest.escape_debug();
+        return Err(format!("\"http://{url}\" is not a valid URL: {what}; {EXAMPLES}"));
     }
     let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
     let address = reachable(host, HTTP_PORT)?;
@@ -98,14 +152,23 @@ fn met(addresses: &[SocketAddr]) -> Option<SocketAddr> {
 /// An address as elsewhere, or a name that the system knows.
 fn reachable(text: &str, default_port: u16) -> Result<Address, String> {
     let named = |error: String| {
+        let error = format!("{error}; {EXAMPLES}");
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) => (host, port.parse().map_err(|_| error.clone())?),
             None => (text, default_port),
         };
-        let is_name =
-            !host.is_empty() && host.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._".contains(&c));
-        let found = Some(host).filter(|_| is_name).and_then(|host| (host, port).to_socket_addrs().ok());
-        found.and_then(|found| met(&found.collect::<Vec<_>>())).map(Address::Tcp).ok_or(error)
+        let is_name = host.bytes().any(|c| c.is_ascii_alphabetic())
+            && host.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._".contains(&c));
+        if !is_name {
+            return Err(error);
+        }
+        let unknown = |why: &str| {
+            format!(
+                "cannot find an address for the host \"{host}\": {why}; check the name, or give an IP address, {EXAMPLES}"
+            )
+        };
+        let found = (host, port).to_socket_addrs().map_err(|error| unknown(&reason(&error)))?;
+        met(&found.collect::<Vec<_>>()).map(Address::Tcp).ok_or_else(|| unknown("it has none"))
     };
     Ok(match address_of(text, default_port).or_else(named)? {
         // Whoever listens everywhere is met on loopback. A * takes clients of both kinds, or of IPv4 alone where there is no
@@ -117,6 +180,13 @@ fn reachable(text: &str, default_port: u16) -> Result<Address, String> {
         }
         address => address,
     })
+}
+
+/// Why a name was not found, without the words that every such error begins with.
+fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let why = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
+    why.to_owned()
 }
 
 #[cfg(test)]
@@ -166,15 +236,28 @@ mod tests {
     #[test]
     fn a_mistake_says_what_to_write() {
         for (text, part) in [
-            ("", "echo@127.0.0.1:7007"),
-            ("daytime@127.0.0.1:1", "no client for \"daytime\""),
-            ("https://127.0.0.1/", "no TLS"),
-            ("http:///x", "no usable host"),
-            ("http://127.0.0.1/a b", "no usable host"),
-            ("echo@127.0.0.1:x", "the port"),
-            ("echo@no.such.name.invalid:1", "is no address"),
+            ("", "oneloop load echo@127.0.0.1:7007"),
+            ("eco@127.0.0.1:7", "did you mean echo? Write: oneloop load echo@127.0.0.1:7"),
+            ("daytime@127.0.0.1:1", "no client for the service \"daytime\""),
+            (
+                "https://127.0.0.1/",
+                "does not speak TLS; load the server behind it: oneloop load http://127.0.0.1/",
+            ),
+            ("localhost:8000", "write: oneloop load http://localhost:8000/,"),
+            ("127.0.0.1/a", "write: oneloop load http://127.0.0.1/a,"),
+            ("8000", "write: oneloop load http://127.0.0.1:8000/,"),
+            ("nginx", "the services are echo, message"),
+            ("http:///x", "\"http:///x\" is not a valid URL: the host is missing"),
+            ("http://me:pw@127.0.0.1/", "leave them out"),
+            ("http://127.0.0.1/a b", "must be written as %XX"),
+            ("echo@127.0.0.1:x", "a port is a number"),
+            ("http://localhost:99999/", "\"localhost:99999\" is not a valid address: a port is a number"),
+            ("echo@127.0.0.256", "is not a valid address"),
+            ("echo@no.such.name.invalid:1", "cannot find an address for the host \"no.such.name.invalid\": "),
+            ("http://no.such.name.invalid/", "for example: oneloop load echo@127.0.0.1:7007"),
         ] {
-            assert!(shown(text).unwrap_err().contains(part), "{text}: {:?}", shown(text));
+            let told = shown(text).unwrap_err();
+            assert!(told.contains(part) && told.lines().count() == 1, "{text}: {told}");
         }
     }
 }

@@ -1,8 +1,45 @@
-//! Values with units, as they are typed and shown: `30s`, `200ms`, `64KiB`.
+//! Numbers and values with units, as they are typed and shown: `10k`, `30s`, `200ms`, `64KiB`.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
+
+/// A whole number from `MIN` to `MAX`; `10k` is 10,000.
+pub(super) fn count<const MIN: u32, const MAX: u32>(text: &str) -> Result<u32, String> {
+    let form = || "not a whole number; write it as 64, 10k or 1M".to_owned();
+    let (digits, factor) = match text.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1e3),
+        None => text.strip_suffix('M').map_or((text, 1.0), |digits| (digits, 1e6)),
+    };
+    let digits_max = 20; // of a number and its decimals: beyond, it is not in the range either
+    let is_plain =
+        digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') && digits.len() <= digits_max;
+    if text.starts_with('-') && text[1..].bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("it must be at least {MIN}"));
+    }
+    let number = digits.parse::<f64>().ok().filter(|_| is_plain).ok_or_else(form)? * factor;
+    if number.fract() != 0.0 {
+        return Err(form());
+    }
+    if number < f64::from(MIN) {
+        return Err(format!("it must be at least {MIN}"));
+    }
+    if number > f64::from(MAX) {
+        return Err(format!("it must be at most {MAX}"));
+    }
+    #[allow(clippy::cast_sign_loss)] // digits have no sign
+    Ok(number as u32)
+}
+
+/// A time in words, with the two largest units that it has: `23 min 4 s`.
+pub(super) fn in_words(time: Duration) -> String {
+    let (seconds, ms) = (time.as_secs(), time.subsec_millis());
+    let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s"), (ms.into(), "ms")];
+    let from = parts.iter().position(|(number, _)| *number > 0).unwrap_or(2).min(2);
+    let shown = parts[from..].iter().take(2).filter(|(number, _)| *number > 0);
+    let words = shown.map(|(number, unit)| format!("{number} {unit}")).collect::<Vec<_>>().join(" ");
+    if words.is_empty() { "0 s".to_owned() } else { words }
+}
 
 /// A time in ms: `200ms`, `30s`, `2min`, `1h`; `0` is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +57,15 @@ impl FromStr for Ms {
             return Ok(Ms(0));
         }
         if text.parse::<u64>().is_ok() {
-            return Err(format!("a unit is missing: write {text}s or {text}ms"));
+            return Err(format!("the unit is missing; write {text}s or {text}ms"));
         }
-        let time = humantime::parse_duration(text)
-            .map_err(|_| "write a time as 200ms, 30s, 2min or 1h, or 0 for off".to_owned())?;
+        if text.starts_with('-') {
+            return Err("a time cannot be negative; write 0 for off".to_owned());
+        }
+        let time = humantime::parse_duration(&text.replace(['µ', 'μ'], "u"))
+            .map_err(|_| "not a time; write it as 200ms, 30s, 2min or 1h, or 0 for off".to_owned())?;
         let ms = time.as_nanos().div_ceil(1_000_000);
-        u32::try_from(ms)
-            .map(Ms)
-            .map_err(|_| "that is longer than 49 days, the longest there can be".to_owned())
+        u32::try_from(ms).map(Ms).map_err(|_| "it must be at most 49 days".to_owned())
     }
 }
 
@@ -35,7 +73,10 @@ impl fmt::Display for Ms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             0 => f.write_str("0"),
-            ms => write!(f, "{}", humantime::format_duration(Duration::from_millis(ms.into()))),
+            ms if ms % 3_600_000 == 0 => write!(f, "{}h", ms / 3_600_000),
+            ms if ms % 60_000 == 0 && ms >= 120_000 => write!(f, "{}min", ms / 60_000),
+            ms if ms % 1_000 == 0 => write!(f, "{}s", ms / 1_000),
+            ms => write!(f, "{ms}ms"),
         }
     }
 }
@@ -63,11 +104,11 @@ impl FromStr for Bytes {
     fn from_str(text: &str) -> Result<Self, String> {
         let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, unit) = text.split_at(digits);
-        let form = || "write a size as 512, 64KiB or 1MiB".to_owned();
+        let form = || "not a size; write it as 512, 64KiB or 1MiB".to_owned();
         let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit.trim()).ok_or_else(form)?;
         let number: u64 = number.parse().map_err(|_| form())?;
         let bytes = number.checked_mul(*factor).and_then(|bytes| u32::try_from(bytes).ok());
-        bytes.map(Bytes).ok_or_else(|| "that is more than 4 GiB".to_owned())
+        bytes.map(Bytes).ok_or_else(|| "it must be less than 4GiB".to_owned())
     }
 }
 
@@ -91,7 +132,14 @@ mod tests {
             assert_eq!(text.parse(), Ok(Ms(ms)));
             assert_eq!(Ms(ms).to_string().parse(), Ok(Ms(ms)));
         }
-        assert_eq!("1us".parse(), Ok(Ms(1)), "never rounded to 0, which is off");
+        for text in ["1us", "1µs"] {
+            assert_eq!(text.parse(), Ok(Ms(1)), "never rounded to 0, which is off");
+        }
+        for (ms, text) in
+            [(60_000, "60s"), (90_000, "90s"), (600_000, "10min"), (7_200_000, "2h"), (1_500, "1500ms")]
+        {
+            assert_eq!(Ms(ms).to_string(), text);
+        }
         for (text, bytes) in [("0", 0), ("512", 512), ("64KiB", 65_536), ("1M", 1 << 20), ("10kB", 10_000)] {
             assert_eq!(text.parse(), Ok(Bytes(bytes)));
             assert_eq!(Bytes(bytes).to_string().parse(), Ok(Bytes(bytes)));
@@ -101,13 +149,41 @@ mod tests {
     #[test]
     fn a_value_without_sense_is_told_with_what_to_write() {
         let time = |text: &str| text.parse::<Ms>().unwrap_err();
-        assert_eq!(time("30"), "a unit is missing: write 30s or 30ms");
+        assert_eq!(time("30"), "the unit is missing; write 30s or 30ms");
         assert!(
-            time("-3s").contains("30s") && time("").contains("30s") && time("60days").contains("49 days")
+            time("-3s").contains("negative")
+                && time("").contains("30s")
+                && time("60days").contains("49 days")
         );
         let size = |text: &str| text.parse::<Bytes>().unwrap_err();
         assert!(
-            size("").contains("64KiB") && size("64XiB").contains("64KiB") && size("5GiB").contains("4 GiB")
+            size("").contains("64KiB") && size("64XiB").contains("64KiB") && size("5GiB").contains("4GiB")
+        );
+    }
+
+    #[test]
+    fn a_count_has_a_prefix_and_bounds_and_a_time_in_words_two_units() {
+        let clients = count::<1, { u32::MAX }>;
+        for (text, number) in [("1", 1), ("10k", 10_000), ("1.5K", 1_500), ("1M", 1_000_000)] {
+            assert_eq!(clients(text), Ok(number));
+        }
+        for (text, part) in [
+            ("lots", "write it as 64, 10k or 1M"),
+            ("", "write it as"),
+            ("1.5", "write it as"),
+            ("1e3", "write it as"),
+            ("+1", "write it as"),
+            ("0", "at least 1"),
+            ("-3", "at least 1"),
+            ("5000M", "at most 4294967295"),
+        ] {
+            assert!(clients(text).unwrap_err().contains(part), "{text}: {:?}", clients(text));
+        }
+        let words = |ms| in_words(Duration::from_millis(ms));
+        assert_eq!([words(0), words(1_500), words(59_000)], ["0 s", "1 s 500 ms", "59 s"]);
+        assert_eq!(
+            [words(1_384_000), words(3_600_000), words(7_260_000)],
+            ["23 min 4 s", "1 h", "2 h 1 min"]
         );
     }
 }

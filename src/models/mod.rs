@@ -157,14 +157,14 @@ impl fmt::Display for Model {
     }
 }
 
-/// A name that is no model.
+/// A name that no model has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownModel(String);
 
 impl fmt::Display for UnknownModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = Model::ALL.map(Model::name).join(", ");
-        write!(f, "\"{}\" is no model; take one of {names}", self.0.escape_debug())
+        write!(f, "unknown model \"{}\"; the models are {names}", self.0.escape_debug())
     }
 }
 

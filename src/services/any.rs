@@ -100,7 +100,7 @@ impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ServiceError::Unknown(name) => {
-                write!(f, "there is no service \"{}\"; there are", name.escape_debug())?;
+                write!(f, "unknown service \"{}\"; the services are", name.escape_debug())?;
                 for (n, known) in NAMES.iter().enumerate() {
                     write!(f, "{} {}", if n == 0 { "" } else { "," }, known.name)?;
                 }

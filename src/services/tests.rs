@@ -161,7 +161,7 @@ fn every_name_makes_its_service_and_the_session_stays_small() {
         assert_eq!((service.name(), service.default_port()), (known.name, known.port));
     }
     let unknown = AnyService::parse("ecko", None).unwrap_err().to_string();
-    assert!(unknown.starts_with("there is no service \"ecko\"; there are message, echo,"), "{unknown}");
+    assert!(unknown.starts_with("unknown service \"ecko\"; the services are message, echo,"), "{unknown}");
     assert!(AnyService::parse("echo", Some("x")).is_err());
     // A connection is bounded at 192 bytes with its session in it.
     assert!(size_of::<AnySession>() <= 40, "{}", size_of::<AnySession>());

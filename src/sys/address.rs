@@ -18,7 +18,7 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// The text is no address.
+/// The text is not an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressError {
     text: String,
@@ -27,13 +27,16 @@ pub struct AddressError {
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\" is no address: {}", self.text.escape_debug(), self.hint)
+        write!(f, "\"{}\" is not a valid address: {}", self.text.escape_debug(), self.hint)
     }
 }
 
 impl std::error::Error for AddressError {}
 
-const FORMS: &str = "use 127.0.0.1:7007, [::1]:7007, *:7007 (every address of this machine) or unix:/path";
+const FORMS: &str =
+    "write it as 127.0.0.1:7007, '[::1]:7007', '*:7007' (every address of this machine) or unix:/path";
+
+const PORTS: &str = "a port is a number from 0 to 65535";
 
 impl FromStr for Address {
     type Err = AddressError;
@@ -57,15 +60,18 @@ impl FromStr for Address {
             return Ok(Address::Tcp(addr));
         }
         let Some((host, port)) = text.rsplit_once(':') else {
+            if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+                return error(PORTS);
+            }
             return error(FORMS);
         };
         let Ok(port) = port.parse::<u16>() else {
-            return error("the port behind the last colon must be a number from 0 to 65535");
+            return error(PORTS);
         };
         match host {
             "*" => Ok(Address::Tcp((Ipv6Addr::UNSPECIFIED, port).into())),
             "localhost" => Ok(Address::Tcp((Ipv4Addr::LOCALHOST, port).into())),
-            host if host.contains(':') => error("write brackets around an IPv6 address, as in [::1]:7007"),
+            host if host.contains(':') => error("write brackets around an IPv6 address, as in '[::1]:7007'"),
             _ => error(FORMS),
         }
     }
@@ -97,9 +103,10 @@ mod tests {
     #[test]
     fn what_is_no_address_is_told_with_what_to_do() {
         for (text, hint) in [
-            ("", "use 127.0.0.1:7007"),
-            ("example.org:80", "use 127.0.0.1:7007"),
+            ("", "write it as 127.0.0.1:7007"),
+            ("example.org:80", "write it as 127.0.0.1:7007"),
             ("127.0.0.1:65536", "0 to 65535"),
+            ("99999", "0 to 65535"),
             ("127.0.0.1:", "0 to 65535"),
             ("::1:70000", "0 to 65535"),
             ("1::x:80", "brackets"),

@@ -1,0 +1,355 @@
+//! What is wrong with the arguments, in one line: what was typed, why it cannot be used, and a command that works.
+
+use std::error::Error as _;
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::foreign::{FOREIGN, Foreign, HOSTS, PORTS};
+use super::words::{closest, command, did_you_mean};
+use super::{in_one_line, spec};
+
+/// A value that each option takes, by the name of its value in the help; `None` where the reason says enough.
+fn example_value(value_name: &str) -> Option<&'static str> {
+    Some(match value_name {
+        "TIME" => "30s",
+        "SIZE" => "64KiB",
+        "N" => "64",
+        "R" => "10k",
+        "MODE" => "660",
+        "CHECK" => "p99<5ms",
+        "FIELD" => "X-Frame-Options: DENY",
+        "N,..." => "4,16,64",
+        "NAME=COMMAND" => "socat=socat TCP-LISTEN:{port},fork,reuseaddr EXEC:cat",
+        "ADDR[/LEN],..." => "127.0.0.0/24",
+        _ => return None,
+    })
+}
+
+/// The line for a mistake in `typed`, the arguments behind the program's name.
+pub(super) fn line(error: &clap::Error, typed: &[String], program: &clap::Command) -> String {
+    let named = typed.iter().find(|word| program.find_subcommand(word).is_some());
+    let name = named.map_or("", String::as_str);
+    let mistake = Mistake { error, typed, name, command: program.find_subcommand(name) };
+    match error.kind() {
+        ErrorKind::UnknownArgument => mistake.unknown_argument(),
+        ErrorKind::InvalidSubcommand => mistake.unknown_command(program),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => mistake.wrong_value(),
+        ErrorKind::MissingRequiredArgument if name == "load" => {
+            format!(
+                "load needs to know the server; for example: {}",
+                command(&["load", "echo@127.0.0.1:7007"])
+            )
+        }
+        _ => mistake.as_clap_says(),
+    }
+}
+
+struct Mistake<'a> {
+    error: &'a clap::Error,
+    typed: &'a [String],
+    /// The subcommand; empty if there is none.
+    name: &'a str,
+    command: Option<&'a clap::Command>,
+}
+
+impl Mistake<'_> {
+    fn context(&self, kind: ContextKind) -> Option<&str> {
+        match self.error.get(kind) {
+            Some(ContextValue::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn help(&self) -> String {
+        format!("see: {}", command(&[self.name, "--help"]))
+    }
+
+    /// What clap says in paragraphs, as one line: the mistake, its tips, and where to read on.
+    fn as_clap_says(&self) -> String {
+        let text = self.error.to_string();
+        let said = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let told =
+            said.filter(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
+        let line = told.collect::<Vec<_>>().join("; ").replace(":;", ":");
+        format!("{}; {}", line.strip_prefix("error: ").unwrap_or(&line), self.help())
+    }
+
+    fn unknown_argument(&self) -> String {
+        let argument = self.context(ContextKind::InvalidArg).unwrap_or_default();
+        if !argument.starts_with('-') {
+            let program = if self.name.is_empty() { "oneloop" } else { self.name };
+            let argument = argument.escape_debug();
+            return format!("{program} does not take the argument \"{argument}\"; {}", self.help());
+        }
+        let of = if self.name.is_empty() { String::new() } else { format!(" of {}", self.name) };
+        let unknown = format!("{} is not an option{of}", in_one_line(argument));
+        if self.name == "serve" && (HOSTS.contains(&argument) || PORTS.contains(&argument)) {
+            let serve = self.with_address();
+            return format!("{unknown}: the address is written behind the service; write: {serve}");
+        }
+        let is_meant = |known: &&Foreign| known.command == self.name && known.names.contains(&argument);
+        if let Some(known) = FOREIGN.iter().find(is_meant) {
+            let instead = command(&[&[self.name], known.instead].concat());
+            return format!("{unknown}: {}: {instead}", known.why);
+        }
+        let options: Vec<String> = self.options().map(|(long, _)| format!("--{long}")).collect();
+        let meant = did_you_mean(argument, options.iter().map(String::as_str));
+        format!("{unknown}{meant}; {}", self.help()).replace("?; see", "? See")
+    }
+
+    /// The long options of the subcommand, with the names of their values.
+    fn options(&self) -> impl Iterator<Item = (&str, &str)> {
+        let arguments = self.command.into_iter().flat_map(clap::Command::get_arguments);
+        arguments.filter_map(|argument| {
+            let value =
+                argument.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str());
+            Some((argument.get_long()?, value))
+        })
+    }
+
+    /// The value that was typed for one of these options.
+    fn typed_value(&self, names: &[&str]) -> Option<&str> {
+        self.typed.iter().enumerate().find_map(|(at, word)| {
+            names.iter().find_map(|name| match word.strip_prefix(name)? {
+                "" => self.typed.get(at + 1).filter(|next| !next.starts_with('-')).map(String::as_str),
+                joined if name.starts_with("--") => joined.strip_prefix('='),
+                joined => Some(joined.strip_prefix('=').unwrap_or(joined)),
+            })
+        })
+    }
+
+    /// `oneloop serve`, with the address where it belongs.
+    fn with_address(&self) -> String {
+        let (host, port) = (self.typed_value(HOSTS), self.typed_value(PORTS));
+        let is_host = |word: &&String| Some(word.as_str()) != host && Some(word.as_str()) != port;
+        let mut words =
+            self.typed.iter().filter(|word| !word.starts_with('-') && *word != self.name).filter(is_host);
+        let service = words.find(|word| word.parse::<spec::Spec>().is_ok_and(|spec| spec.address.is_none()));
+        let address = match (host, port) {
+            (None, None) => "127.0.0.1:8080".to_owned(),
+            (None, Some(port)) => format!("127.0.0.1:{port}"),
+            (Some(host), None) => host.to_owned(),
+            (Some(host), Some(port)) if host.contains(':') => {
+                format!("[{}]:{port}", host.trim_matches(['[', ']']))
+            }
+            (Some(host), Some(port)) => format!("{host}:{port}"),
+        };
+        // Without a service it serves this directory, with listings.
+        let (service, listing) = service.map_or(("http", "--listing"), |service| (service, ""));
+        let spec = format!("{service}@{address}");
+        let spec =
+            if spec.parse::<spec::Spec>().is_ok() { spec } else { format!("{service}@127.0.0.1:8080") };
+        command(&["serve", &spec, listing])
+    }
+
+    fn unknown_command(&self, program: &clap::Command) -> String {
+        let word = self.context(ContextKind::InvalidSubcommand).unwrap_or_default();
+        let commands: Vec<&str> = program.get_subcommands().map(clap::Command::get_name).collect();
+        let unknown = format!("unknown command \"{}\"", word.escape_debug());
+        if let Some(meant) = closest(word, commands.iter().copied()) {
+            return format!("{unknown}; did you mean {meant}? See: {}", command(&[meant, "--help"]));
+        }
+        if word.starts_with("http://") {
+            return format!("{unknown}; to put a load on that server: {}", command(&["load", word]));
+        }
+        let serve = match word.parse::<spec::Spec>() {
+            Ok(_) => word.to_owned(),
+            Err(_) if std::path::Path::new(word).is_dir() => format!("http={word}"),
+            Err(_) => {
+                return format!("{unknown}; the commands are {}; see: oneloop --help", commands.join(", "));
+            }
+        };
+        format!("{unknown}; to serve it: {}", command(&["serve", &serve]))
+    }
+
+    fn wrong_value(&self) -> String {
+        let argument = self.context(ContextKind::InvalidArg).unwrap_or_default();
+        let value = self.context(ContextKind::InvalidValue).unwrap_or_default();
+        let option = argument.split([' ', '=', '[']).next().unwrap_or(argument);
+        let reason = self.error.source().map(ToString::to_string);
+        if !option.starts_with('-') {
+            // What a word means that is no option's value its own reason tells.
+            return reason.unwrap_or_else(|| self.as_clap_says());
+        }
+        let valid: &[String] = match self.error.get(ContextKind::ValidValue) {
+            Some(ContextValue::Strings(names)) => names,
+            _ => &[],
+        };
+        let valid_names = || valid.iter().map(String::as_str);
+        let reason = match (reason, valid) {
+            (Some(reason), _) => reason,
+            (None, []) => "it needs a value".to_owned(),
+            (None, names) => {
+                format!("the values are {}{}", names.join(", "), did_you_mean(value, valid_names()))
+            }
+        };
+        let said = if value.is_empty() { String::new() } else { format!(" \"{}\"", value.escape_debug()) };
+        let example = valid_names().next().or_else(|| self.example_of(option));
+        let example = example.map(|example| {
+            let target = if self.name == "load" { "echo" } else { "" };
+            format!("; for example: {}", command(&[self.name, target, option, example]))
+        });
+        format!("{option}{said}: {reason}{}", example.unwrap_or_default())
+    }
+
+    fn example_of(&self, option: &str) -> Option<&'static str> {
+        let long = option.strip_prefix("--")?;
+        let (_, value) = self.options().find(|(name, _)| *name == long)?;
+        example_value(value)
+    }
+}
+
+/// The arguments with each word that looks like a negative number, such as `-5s`, joined to the option before it: clap takes
+/// it for an option, and the user meant a value.
+pub(super) fn joined(typed: &[OsString]) -> Vec<OsString> {
+    let mut words: Vec<OsString> = Vec::new();
+    for word in typed {
+        let text = word.to_string_lossy();
+        let is_number =
+            text.strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        let is_option = |before: &OsString| {
+            let before = before.to_string_lossy();
+            before.starts_with("--") && !before.contains('=')
+        };
+        match words.last_mut().filter(|before| is_number && is_option(before)) {
+            Some(option) => {
+                option.push("=");
+                option.push(word);
+            }
+            None => words.push(word.clone()),
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Cli;
+    use super::*;
+    use clap::CommandFactory;
+
+    fn told(args: &str) -> String {
+        let typed: Vec<String> = args.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect();
+        match super::super::parse(&typed.iter().map(Into::into).collect::<Vec<_>>()) {
+            Ok(_) => panic!("{args} is no mistake"),
+            Err(error) => line(&error, &typed, &Cli::command()),
+        }
+    }
+
+    #[test]
+    fn every_example_of_a_value_is_taken() {
+        let mut seen = 0;
+        for (name, target) in [("serve", "echo"), ("load", "echo"), ("compare", "")] {
+            let program = Cli::command();
+            let options = program.find_subcommand(name).unwrap().get_arguments();
+            for option in options.filter_map(|option| Some((option.get_long()?, option.get_value_names()?))) {
+                let Some(value) = example_value(&option.1[0]) else { continue };
+                let typed = ["oneloop", name, target, &format!("--{}", option.0), value];
+                let typed = typed.iter().filter(|word| !word.is_empty());
+                let parsed = Cli::command().try_get_matches_from(typed);
+                assert!(parsed.is_ok(), "--{} {value}: {}", option.0, parsed.unwrap_err());
+                seen += 1;
+            }
+        }
+        assert!(seen > 30, "{seen}");
+    }
+
+    #[test]
+    fn every_option_of_another_program_is_none_of_ours_and_has_one_meaning() {
+        for command in ["serve", "load", "compare"] {
+            let own = Cli::command();
+            let own: Vec<String> = own
+                .find_subcommand(command)
+                .unwrap()
+                .get_arguments()
+                .flat_map(|argument| {
+                    let long = argument.get_long().map(|long| format!("--{long}"));
+                    long.into_iter().chain(argument.get_short().map(|short| format!("-{short}")))
+                })
+                .collect();
+            let foreign = FOREIGN.iter().filter(|known| known.command == command);
+            let mut names: Vec<&str> = foreign.flat_map(|known| known.names).copied().collect();
+            if command == "serve" {
+                names.extend(HOSTS.iter().chain(PORTS));
+            }
+            for (at, name) in names.iter().enumerate() {
+                assert!(
+                    !own.iter().any(|own| own == name) && !names[..at].contains(name),
+                    "{command} {name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_option_of_another_server_leads_to_the_address_behind_the_service() {
+        for (args, works) in [
+            ("serve -p 8080", "serve http@127.0.0.1:8080 --listing"),
+            ("serve --port=8080", "serve http@127.0.0.1:8080 --listing"),
+            ("serve echo -p8080", "serve echo@127.0.0.1:8080"),
+            ("serve echo --port", "serve echo@127.0.0.1:8080"),
+            ("serve --host 0.0.0.0 --port 8080 echo", "serve echo@0.0.0.0:8080"),
+            ("serve echo --host ::1 --port 80", "serve 'echo@[::1]:80'"),
+            ("serve echo --bind 0.0.0.0:8080", "serve echo@0.0.0.0:8080"),
+            ("serve echo --bind *:80", "serve 'echo@*:80'"),
+            ("serve --host example.org http=.", "serve http=.@127.0.0.1:8080"),
+            ("serve http --port 99999", "serve http@127.0.0.1:8080"),
+        ] {
+            let told = told(args);
+            let part =
+                " is not an option of serve: the address is written behind the service; write: oneloop ";
+            assert!(told.contains(part) && told.ends_with(&format!(": oneloop {works}")), "{args}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_names_what_was_typed_and_shows_what_works() {
+        for (args, line) in [
+            (
+                "serve --idle -5s",
+                "--idle \"-5s\": a time cannot be negative; write 0 for off; for example: oneloop serve --idle 30s",
+            ),
+            (
+                "serve --idle=-5s",
+                "--idle \"-5s\": a time cannot be negative; write 0 for off; for example: oneloop serve --idle 30s",
+            ),
+            (
+                "serve --clients -1",
+                "--clients \"-1\": it must be at least 1; for example: oneloop serve --clients 64",
+            ),
+            (
+                "load echo --clients lots",
+                "--clients \"lots\": not a whole number; write it as 64, 10k or 1M; for example: oneloop load echo --clients 64",
+            ),
+            ("serve --idle", "--idle: it needs a value; for example: oneloop serve --idle 30s"),
+            (
+                "serve --model forks",
+                "--model \"forks\": the values are iterative, prefork, fork, thread, prethread, reactor; did you mean fork?; for example: oneloop serve --model iterative",
+            ),
+            (
+                "serve --idel 3s",
+                "--idel is not an option of serve; did you mean --idle? See: oneloop serve --help",
+            ),
+            ("serve --daemon", "--daemon is not an option of serve; see: oneloop serve --help"),
+            ("--nothing", "--nothing is not an option; see: oneloop --help"),
+            (
+                "load echo -c 5",
+                "-c is not an option of load: the number of connections is: oneloop load echo --clients 64",
+            ),
+            ("load echo 64", "load does not take the argument \"64\"; see: oneloop load --help"),
+            ("load", "load needs to know the server; for example: oneloop load echo@127.0.0.1:7007"),
+            ("sreve", "unknown command \"sreve\"; did you mean serve? See: oneloop serve --help"),
+            ("echo@8", "unknown command \"echo@8\"; to serve it: oneloop serve echo@8"),
+            (
+                "http://localhost/",
+                "unknown command \"http://localhost/\"; to put a load on that server: oneloop load http://localhost/",
+            ),
+        ] {
+            assert_eq!(told(args), line, "{args}");
+        }
+        assert!(
+            told("serve -v -q").contains("cannot be used with") && !told("serve -v -q").contains("Usage")
+        );
+    }
+}
