@@ -62,6 +62,9 @@ struct Head {
 
 /// The longest head that is kept while it comes in pieces.
 const HEAD_BYTES_MAX: usize = 64 << 10;
+/// A head that comes in pieces is parsed with each piece up to here, and with each end of a line beyond: with `HEADERS_MAX`
+/// lines that is a bounded number of times.
+const HEAD_BYTES_USUAL: usize = 1 << 10;
 const HEADERS_MAX: usize = 100;
 /// Bodies are compared byte for byte up to here, and by their length beyond it.
 const BODY_KEPT_BYTES_MAX: u64 = 64 << 20;
@@ -112,7 +115,7 @@ impl Client for HttpClient {
         loop {
             let rest = &bytes[at..];
             let taken = match &mut self.stage {
-                Stage::Head(kept) => match head_of(kept, rest) {
+                Stage::Head(kept) => match head_of(kept, rest, ended) {
                     Ok(None) => return Verdict::More,
                     Ok(Some((head, taken))) => match self.begin_body(head) {
                         Ok(()) => taken,
@@ -199,16 +202,16 @@ impl First {
     }
 
     fn has(&mut self, at: u64, bytes: &[u8]) -> Result<(), &'static str> {
-        let end = at + bytes.len() as u64;
-        if self.len.is_some_and(|len| end > len) {
-            return Err("the body is longer than the first one");
-        }
         let kept = self.body.len() as u64;
         // Before what is kept ends, it is compared; what comes behind that is new, as long as nobody saw the end.
         let compared = (kept.saturating_sub(at) as usize).min(bytes.len());
         let start = at.min(kept) as usize;
         if self.body[start..start + compared] != bytes[..compared] {
             return Err("the body is not that of the first reply");
+        }
+        // Behind the comparison, so that the verdict does not depend on how the body was split.
+        if self.len.is_some_and(|len| at + bytes.len() as u64 > len) {
+            return Err("the body is longer than the first one");
         }
         let room = BODY_KEPT_BYTES_MAX.saturating_sub(kept) as usize;
         if at <= kept && compared < bytes.len() {
@@ -247,28 +250,32 @@ impl Framing {
 }
 
 /// The head at the front of `kept` and `bytes`, and how much of `bytes` it took; `None` if it is not whole: then all of
-/// `bytes` is kept.
-fn head_of(kept: &mut Vec<u8>, bytes: &[u8]) -> Result<Option<(Head, usize)>, &'static str> {
+/// `bytes` is kept. The result is the same however the head was split; only what is malformed may be noticed later.
+fn head_of(kept: &mut Vec<u8>, bytes: &[u8], ended: bool) -> Result<Option<(Head, usize)>, &'static str> {
     let before = kept.len();
-    if before == 0
-        && let Some(head) = parse(bytes)?
-    {
-        let taken = head.bytes;
+    let new = &bytes[..bytes.len().min(HEAD_BYTES_MAX - before)];
+    let head = if before == 0 {
+        parse(new)?
+    } else {
+        kept.extend_from_slice(new);
+        // A parse begins at the front each time, so beyond a short head it is not worth one for each piece.
+        let is_due = kept.len() <= HEAD_BYTES_USUAL || new.contains(&b'\n') || kept.len() == HEAD_BYTES_MAX;
+        if is_due || ended { parse(kept)? } else { None }
+    };
+    if let Some(head) = head {
+        let taken = head.bytes - before;
         return Ok(Some((head, taken)));
     }
-    kept.extend_from_slice(&bytes[..bytes.len().min(HEAD_BYTES_MAX.saturating_sub(before))]);
-    let head = if before == 0 { None } else { parse(kept)? };
-    match head {
-        Some(head) => {
-            let taken = head.bytes - before;
-            Ok(Some((head, taken)))
-        }
-        None if kept.len() >= HEAD_BYTES_MAX => Err("the head has no end"),
-        None => Ok(None),
+    if before == 0 {
+        kept.extend_from_slice(new);
     }
+    if kept.len() == HEAD_BYTES_MAX { Err("the head has no end") } else { Ok(None) }
 }
 
 fn parse(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
+    if let Some(b'\r' | b'\n') = bytes.first() {
+        return Err("an empty line came before the head"); // only a server has to pass it over (RFC 9112, section 2.2)
+    }
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
     let len = match response.parse(bytes) {
@@ -335,6 +342,52 @@ mod tests {
             let more = [stream, b"HTTP"].concat();
             for step in 1..more.len() {
                 assert_eq!(verdict(&load, &more, step), Verdict::Done(stream.len()), "in steps of {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_verdict_on_a_head_does_not_depend_on_how_it_was_split() {
+        let load = HttpLoad::new("h", "/", false);
+        let head = |filler: usize, end: &str| format!("HTTP/1.1 204 No\r\nA: {}{end}", "x".repeat(filler));
+        let fits = HEAD_BYTES_MAX - head(0, "\r\n\r\n").len();
+        let table = [
+            (head(fits, "\r\n\r\n"), Verdict::Done(HEAD_BYTES_MAX)),
+            (head(fits + 1, "\r\n\r\n"), Verdict::Wrong("the head has no end")),
+            (head(5_000, "\x7f"), Verdict::Wrong("the head is no HTTP response")),
+            (head(5_000, "\r\nB : c\r\n\r\n"), Verdict::Wrong("the head is no HTTP response")),
+            (head(HEAD_BYTES_MAX, "\x7f"), Verdict::Wrong("the head has no end")),
+            (
+                format!("HTTP/1.1 204 No\r\n{}", "A:\r\n".repeat(101)),
+                Verdict::Wrong("the head is no HTTP response"),
+            ),
+            ("\r\n".to_owned() + &head(1, "\r\n\r\n"), Verdict::Wrong("an empty line came before the head")),
+            (head(5_000, ""), Verdict::More),
+        ];
+        for (stream, expected) in table {
+            for step in [1, 7, 1_000, 16_384, stream.len()] {
+                let seen = verdict(&load, stream.as_bytes(), step);
+                assert_eq!(seen, expected, "{} bytes in steps of {step}", stream.len());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_body_does_not_depend_on_how_it_was_split() {
+        let reply = |body: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        for (body, wrong) in [
+            ("hello!", "the body is longer than the first one"),
+            ("hallo!", "the body is not that of the first reply"),
+            ("hell", "the body is shorter than the first one"),
+        ] {
+            for step in [1, 2, 100] {
+                let load = HttpLoad::new("h", "/", false);
+                assert_eq!(verdict(&load, WHOLE, 100), Verdict::Done(WHOLE.len()));
+                assert_eq!(
+                    verdict(&load, reply(body).as_bytes(), step),
+                    Verdict::Wrong(wrong),
+                    "{body} by {step}"
+                );
             }
         }
     }
