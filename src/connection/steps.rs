@@ -113,14 +113,17 @@ impl<S: Session, T: Transport> Connection<S, T> {
             return Step::Return(Pumped::More);
         }
         match self.transport.read(&mut ctx.scratch.input, patience) {
-            Ok(Got::Bytes(len)) if len <= left_bytes as usize => {
+            Ok(Got::Bytes(len)) => {
                 budget.reads -= 1;
                 self.bytes_in += len as u64;
-                self.phase = Phase::Lingering { reason, due_ms, left_bytes: left_bytes - len as u32 };
+                self.phase = match left_bytes.checked_sub(len as u32) {
+                    Some(left_bytes) => Phase::Lingering { reason, due_ms, left_bytes },
+                    None => Phase::Ended(reason), // too much after the end
+                };
             }
             Ok(Got::NotNow) => return Step::Return(Pumped::Waits),
-            // The end awaited, too much after the end, or a reset: there is nothing left to protect.
-            Ok(Got::Bytes(_) | Got::End) | Err(_) => self.phase = Phase::Ended(reason),
+            // The end awaited, or a reset: there is nothing left to protect.
+            Ok(Got::End) | Err(_) => self.phase = Phase::Ended(reason),
         }
         Step::Go
     }

@@ -155,6 +155,21 @@ fn a_unit_that_does_not_fit_into_the_inbox_ends_its_client() {
     assert_eq!(stage.client.lingers_for(), Some(Reason::InputTooLong));
 }
 
+#[test]
+fn what_comes_behind_the_end_is_counted_and_ends_the_linger_when_it_is_too_much() {
+    let limits = Limits { linger_bytes_max: 100, ..Limits::default() };
+    let mut stage = Stage::new(limits, |input: Input<'_>, out: &mut Outbox| {
+        out.put_some(b"bye");
+        Progress::finish(input.bytes.len())
+    });
+    assert_eq!(stage.pump(), Pumped::Waits);
+    stage.stream().arrived.extend([b'x'; 100]);
+    assert_eq!((stage.pump(), stage.client.moved_bytes()), (Pumped::Waits, 3 + 100));
+    stage.stream().arrived.push_back(b'x');
+    assert_eq!(stage.pump(), Pumped::Ended(Reason::Finished));
+    assert_eq!(stage.client.end(Reason::Finished, at(0)).bytes_in, 101);
+}
+
 /// It never waits for input. Unread, what its client sends would fill the window, and the client would wait for ever.
 #[test]
 fn what_is_sent_to_a_session_that_only_talks_is_read_all_the_same() {
