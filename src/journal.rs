@@ -98,6 +98,11 @@ impl Journal {
         Some(access.log().lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether it has a file that can be opened again ([`Journal::reopen_if_asked`]).
+    pub fn has_file(&self) -> bool {
+        self.log().is_some_and(|log| log.has_file())
+    }
+
     /// A client was accepted: counted. It has one end, told to [`Journal::ended`].
     pub fn accepted(&mut self) {
         self.counters.accepted += 1;

@@ -11,8 +11,9 @@ use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use common::faulty::children;
 use common::http::{Site, get};
-use common::server::Setup;
+use common::server::{IN_A_TERMINAL, Setup};
 use common::{Address, Client, Server, eventually};
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
@@ -326,5 +327,33 @@ fn after_a_rotation_no_line_goes_to_the_old_file_and_an_idle_client_keeps_none_b
         ask(&mut client, 2..3);
         eventually("the line after it", || !read(&log).is_empty() || read(&rotated).len() > 1);
         assert_eq!((read(&log), read(&rotated)), (vec![2], vec![1]), "{model}");
+    }
+}
+
+#[test]
+fn a_server_whose_log_is_opened_again_outlives_its_terminal_as_one_that_ignores_hangups_opens_it_again() {
+    // Elsewhere no program starts another one with signals ignored, and no /proc tells of children.
+    if !cfg!(target_os = "linux") || !common::has_program("python3") {
+        return;
+    }
+    let site = Site::new();
+    site.file("a", "content");
+    for starter in [&["env"][..], &["env", "--ignore-signal=HUP"]] {
+        let log = site.beside("log");
+        let args = args(&site, Model::Reactor, log.to_str().unwrap());
+        let words = ["-c", IN_A_TERMINAL, ""].iter().chain(starter).copied();
+        let words = words.chain([env!("CARGO_BIN_EXE_oneloop")]).map(str::to_owned).chain(args);
+        let mut server = Setup::program("python3", words).start().listening();
+        let (pid, _) = children(server.pid())[0];
+        let signal = |signal| nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
+        server.signal(Signal::SIGUSR1);
+        server.told("SIGHUP: the access log is opened again", 1);
+        std::fs::remove_file(&log).unwrap();
+        signal(Signal::SIGHUP);
+        eventually("the log is opened again", || log.exists());
+        server.told("SIGHUP: the access log is opened again", 2);
+        assert_eq!(get(&mut server.client("http"), "/a", "").status, 200);
+        signal(Signal::SIGTERM);
+        assert_eq!(server.exit().code(), Some(0), "{starter:?}");
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use common::client::Ended;
 use common::faulty::{self, children, models};
-use common::{Client, Server, eventually, eventually_some};
+use common::server::{IN_A_TERMINAL, Setup};
+use common::{Client, Server, eventually, eventually_some, has_program};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -23,6 +24,14 @@ fn has_children(args: &[String]) -> bool {
     args[0].ends_with("fork")
         || args[0].ends_with("prefork")
         || args.len() > 1 && args[0].ends_with("reactor")
+}
+
+/// The example with these arguments, started by way of another program.
+fn by_way_of(starter: &[&str], args: &[String]) -> Setup {
+    let program = faulty::program();
+    let args = args.iter().flat_map(|arg| arg.split('='));
+    let words = starter[1..].iter().copied().chain([program.to_str().unwrap()]).chain(args);
+    Setup::program(starter[0], words)
 }
 
 /// Sends SIGTERM to a process, and waits until it has got it.
@@ -177,4 +186,113 @@ fn a_child_that_is_told_to_stop_alone_is_replaced() {
     });
     server.client("faulty").expect_echo(b"served\n");
     assert_eq!(server.stop().code(), Some(0));
+}
+
+#[test]
+fn an_inherited_signal_mask_and_inherited_ignored_signals_change_nothing() {
+    let starter = ["env", "--block-signal", "--ignore-signal=CHLD,PIPE,TERM,USR1,USR2,ALRM,XFSZ"];
+    for args in models(WORKERS) {
+        let mut server = by_way_of(&starter, &args).start().listening();
+        server.client("faulty").expect_echo(b"and gone\n");
+        if args[0].ends_with("=fork") {
+            eventually("no zombie is left", || children(server.pid()).is_empty());
+        }
+        let mut client = server.client("faulty");
+        client.expect_echo(b"here\n");
+        for pid in children(server.pid()).into_iter().map(|(pid, _)| pid).chain([server.pid().as_raw()]) {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+            assert!(status.contains("SigBlk:\t0000000000000000\n"), "{args:?}: {status}");
+        }
+        drop(client);
+        assert_eq!(server.stop().code(), Some(0), "{args:?}:\n{}", server.stderr());
+        assert!(server.stderr().contains("peer-closed="), "{args:?}:\n{}", server.stderr());
+    }
+}
+
+#[test]
+fn a_server_whose_terminal_closes_drains_and_ends() {
+    if !has_program("python3") {
+        return;
+    }
+    for args in models(WORKERS) {
+        let mut server = by_way_of(&["python3", "-c", IN_A_TERMINAL, ""], &args).start().listening();
+        let mut client = server.client("faulty");
+        client.expect_echo(b"a whole line\n");
+        client.send(b"a line ");
+        server.signal(Signal::SIGUSR1);
+        client.expect_silence(SILENCE);
+        client.send(b"in time\n");
+        assert_eq!(client.rest(), (b"a line in time\n".to_vec(), Ended::Closed), "{args:?}");
+        drop(client); // it lingers
+        assert_eq!(server.exit().code(), Some(0), "{args:?}");
+        let told = server.stderr();
+        assert_eq!(told.matches("SIGHUP: the terminal has closed").count(), 1, "{args:?}:\n{told}");
+        assert!(told.contains("cut=0") && !told.contains("ERROR"), "{args:?}:\n{told}");
+    }
+}
+
+#[test]
+fn a_shells_jobs_drain_and_end_when_its_terminal_closes() {
+    if !has_program("python3") || !has_program("bash") {
+        return;
+    }
+    for place in ["", " &"] {
+        let typed = format!("{} --model reactor{place}\n", faulty::program().display());
+        let shell = ["-c", IN_A_TERMINAL, &typed, "bash", "--norc", "-i"];
+        let mut server = Setup::program("python3", shell).start();
+        eventually("it listens", || server.stdout().contains("listening on faulty@"));
+        let address = server.stdout();
+        let address = address.split("listening on faulty@").nth(1).unwrap().lines().next().unwrap();
+        let mut client = Client::connect(&common::Address::parse(address).unwrap());
+        client.expect_echo(b"served\n");
+        server.signal(Signal::SIGUSR1);
+        client.expect_end();
+        drop(client);
+        server.exit();
+        assert!(server.stderr().contains("ended: accepted=1"), "{place:?}:\n{}", server.stderr());
+    }
+}
+
+#[test]
+fn a_server_that_ignores_hangups_outlives_its_terminal() {
+    if !has_program("python3") {
+        return;
+    }
+    let nohup = ["python3", "-c", IN_A_TERMINAL, "", "env", "--ignore-signal=HUP"];
+    for args in models(WORKERS) {
+        let mut server = by_way_of(&nohup, &args).start().listening();
+        let mut client = server.client("faulty");
+        client.expect_echo(b"before\n");
+        let (pid, _) = children(server.pid())[0];
+        server.signal(Signal::SIGUSR1);
+        client.expect_silence(SILENCE);
+        client.expect_echo(b"after\n");
+        drop(client);
+        server.client("faulty").expect_echo(b"another\n");
+        kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+        assert_eq!(server.exit().code(), Some(0), "{args:?}");
+        assert!(!server.stderr().contains("SIGHUP"), "{args:?}:\n{}", server.stderr());
+    }
+}
+
+#[test]
+fn an_operators_hangup_leaves_a_line_and_ends_nobody() {
+    for args in models(WORKERS) {
+        let mut server = faulty::start(&texts(&args));
+        let mut client = server.client("faulty");
+        client.expect_echo(b"before\n");
+        server.signal(Signal::SIGHUP);
+        if !args[0].ends_with("iterative") {
+            server.told("SIGHUP: there is no access log to open again", 1);
+        }
+        client.expect_echo(b"after\n");
+        drop(client);
+        assert_eq!(server.stop().code(), Some(0), "{args:?}");
+        let told = server.stderr();
+        assert_eq!(
+            told.matches("SIGHUP: there is no access log to open again").count(),
+            1,
+            "{args:?}:\n{told}"
+        );
+    }
 }

@@ -80,8 +80,8 @@ Examples:
   oneloop serve echo@unix:./echo.sock      a Unix socket; try it with: nc -U ./echo.sock
   oneloop serve 'echo@*:7' --user nobody   port 7 needs root, serving does not
 
-Signals: SIGTERM and SIGINT drain and end (twice: at once), SIGHUP opens the access log again, SIGUSR1 writes the \
-counters to the log.
+Signals: SIGTERM and SIGINT drain and end (twice: at once). SIGUSR1 writes the counters to the log. SIGHUP opens the \
+access log again. Without an access log in a file, the server drains and ends when its terminal closes; nohup keeps it.
 
 Sockets from a supervisor (systemd's LISTEN_FDS) go to the SERVICEs without @ADDR: to the one with the socket's name \
 (FileDescriptorName=echo) if there is one, else in the order of both. The supervisor is told when the server is ready \

@@ -114,6 +114,11 @@ impl AccessLog {
         Ok(AccessLog::new(self.target.clone(), self.sink.try_clone()?, self.reopens_seen))
     }
 
+    /// Whether it goes to a file, which can be opened again.
+    pub(super) fn has_file(&self) -> bool {
+        matches!(self.target, AccessTarget::File(_))
+    }
+
     pub(super) fn due_ms(&self) -> Option<u64> {
         self.due_ms
     }
@@ -223,7 +228,7 @@ impl AccessLog {
     /// with the rest of a line that it has begun, or that line is lost; the others go to the new one.
     pub(super) fn reopen(&mut self) {
         self.reopens_seen = signals::reopens();
-        if self.target == AccessTarget::Stdout {
+        if !self.has_file() {
             return;
         }
         let sink = match self.target.open() {

@@ -206,9 +206,12 @@ pub struct Setup<S> {
 ///
 /// # Errors
 /// `Unsupported` with [`Model::objection`]; else what the system refused: an error of a client is that client's.
-pub fn run<S: Service>(model: Model, setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
+pub fn run<S: Service>(model: Model, mut setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
     if let Some(objection) = model.objection::<S>(setup.workers, &setup.limits) {
         return Err(io::Error::new(io::ErrorKind::Unsupported, objection));
+    }
+    if setup.journal.has_file() {
+        setup.signals.reopen_on_hangup()?;
     }
     match model {
         Model::Iterative => iterative::run(setup, stopping),

@@ -273,8 +273,9 @@ impl<S: Service> Reactor<S> {
         self.journal = journal;
     }
 
-    /// Obeys signals: SIGTERM and SIGINT drain, and stop when they come again; SIGHUP reopens the access log; SIGUSR1
-    /// reports counters to the log.
+    /// Obeys signals: SIGTERM and SIGINT drain, and stop when they come again; SIGHUP reopens the access log, and drains
+    /// when the terminal closes ([`Signals::reopen_on_hangup`] is for a journal with a file); SIGUSR1 reports counters to the
+    /// log.
     pub fn watch_signals(&mut self, signals: Signals) -> io::Result<()> {
         let fd = signals.as_raw_fd();
         self.poll.registry().register(&mut SourceFd(&fd), Name::Signals.token(), Interest::READABLE)?;

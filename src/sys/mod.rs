@@ -19,6 +19,7 @@ pub mod sink;
 pub mod stream;
 pub mod supervisor;
 pub mod tally;
+mod terminal;
 mod unix_path;
 pub mod wait;
 

@@ -16,6 +16,8 @@ use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigaction,
 };
 
+use super::terminal::{Terminal, terminal};
+
 /// The signals that are read from the pipe.
 const HANDLED: [Signal; 5] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGCHLD];
@@ -31,6 +33,7 @@ const DRAIN_BYTES: usize = 256;
 const REOPEN: u32 = 1;
 const REPORT: u32 = 2;
 const CHILD: u32 = 4;
+const HANGUP: u32 = 8;
 
 /// Where the handlers write; -1 while there is no pipe.
 static PIPE: AtomicI32 = AtomicI32::new(-1);
@@ -46,6 +49,10 @@ static REPORTS: AtomicU32 = AtomicU32::new(0);
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
 /// How often a process that serves alone interrupts itself once it is to stop, in ms; 0 for all others.
 static ALONE_EVERY_MS: AtomicU32 = AtomicU32::new(0);
+/// Whether this process ends when its terminal closes: it has no log that SIGHUP opens again.
+static ENDS_WITH_TERMINAL: AtomicBool = AtomicBool::new(false);
+/// Whether this process had a controlling terminal when signals were installed.
+static HAD_TERMINAL: AtomicBool = AtomicBool::new(false);
 /// Handlers at work: the pipe is closed only when there is none.
 static HANDLERS: AtomicU32 = AtomicU32::new(0);
 
@@ -56,6 +63,18 @@ pub struct Signals {
     write: OwnedFd,
     stops_taken: u32,
     at_end: AtEnd,
+    hangup: Hangup,
+}
+
+/// What SIGHUP is to this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hangup {
+    /// It was ignored when this process was started (nohup(1)), and still is.
+    Ignored,
+    /// A closed terminal drains. There is no log to open again.
+    Drains,
+    /// The log is opened again. `was_ignored` is restored at the end.
+    Reopens { was_ignored: bool },
 }
 
 /// What becomes of the handlers when [`Signals`] is dropped.
@@ -70,7 +89,8 @@ enum AtEnd {
 /// What arrived since it was last asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Arrived {
-    /// How often to stop (SIGTERM, SIGINT): the first drains, one more ends at once.
+    /// How often to stop (SIGTERM, SIGINT, and SIGHUP when the terminal closes): the first drains, one more ends at once. A
+    /// closed terminal is never the second.
     pub stops: u32,
     /// To open log files again (SIGHUP).
     pub reopen: bool,
@@ -84,6 +104,12 @@ impl Signals {
     /// Installs the handlers of SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGCHLD, the interruption of threads
     /// ([`interrupt`]), and ignores SIGPIPE and SIGXFSZ: that a reader has left, or that a file is as long as it may be
     /// (setrlimit(2)), is an error of that write. An error of kind `AlreadyExists` if that was done before and not dropped.
+    ///
+    /// What was inherited does not matter, with one exception. The mask of the calling thread becomes empty, because a
+    /// process whose starter had blocked SIGTERM and SIGCHLD could neither be stopped nor reap its children. SIGHUP stays
+    /// ignored if it was (nohup(1)), until [`Signals::reopen_on_hangup`].
+    ///
+    /// When the controlling terminal closes, SIGHUP means to drain. Otherwise it asks to open log files again.
     pub fn install() -> io::Result<Self> {
         let (read, write) = pipe()?;
         if PIPE.compare_exchange(-1, write.as_raw_fd(), SeqCst, SeqCst).is_err() {
@@ -91,14 +117,34 @@ impl Signals {
         }
         ARRIVED.store(0, SeqCst);
         STOPS.store(0, SeqCst);
-        let signals = Signals { read, write, stops_taken: 0, at_end: AtEnd::Restore };
+        let hangup = if is_ignored(Signal::SIGHUP)? { Hangup::Ignored } else { Hangup::Drains };
+        let signals = Signals { read, write, stops_taken: 0, at_end: AtEnd::Restore, hangup };
+        HAD_TERMINAL.store(terminal() == Terminal::Open, SeqCst);
+        ENDS_WITH_TERMINAL.store(hangup == Hangup::Drains, SeqCst);
         for signal in HANDLED {
-            set(signal, SigHandler::Handler(on_signal))?;
+            match (signal, hangup) {
+                (Signal::SIGHUP, Hangup::Ignored) => {}
+                (Signal::SIGHUP, _) => set_hangup()?,
+                _ => set(signal, SigHandler::Handler(on_signal))?,
+            }
         }
         set(INTERRUPT, SigHandler::Handler(on_interrupt))?;
         set(Signal::SIGPIPE, SigHandler::SigIgn)?;
         ignore_file_limit()?;
+        // After the handlers: a signal that waited behind the inherited mask comes now.
+        pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
         Ok(signals)
+    }
+
+    /// SIGHUP asks to open log files again from now on, whoever sends it, also where it was inherited as ignored: such a
+    /// process outlives its terminal.
+    pub fn reopen_on_hangup(&mut self) -> io::Result<()> {
+        if !matches!(self.hangup, Hangup::Reopens { .. }) {
+            ENDS_WITH_TERMINAL.store(false, SeqCst);
+            set_hangup()?;
+            self.hangup = Hangup::Reopens { was_ignored: self.hangup == Hangup::Ignored };
+        }
+        Ok(())
     }
 
     /// The same for a program that ends soon after this is dropped: until then no signal kills it.
@@ -116,7 +162,7 @@ impl Signals {
         Ok(self)
     }
 
-    /// What arrived since the last call. Empties the pipe: with edge-triggered polling too, the next signal is told.
+    /// What arrived since the last call; a SIGHUP leaves a line in the log of the first process. Empties the pipe: with edge-triggered polling too, the next signal is told.
     pub fn take(&mut self) -> Arrived {
         let mut bytes = [0; DRAIN_BYTES];
         // Bounded by the size of the pipe, which only signals fill.
@@ -131,6 +177,18 @@ impl Signals {
             child: bits & CHILD != 0,
         };
         self.stops_taken = stops;
+        if bits & HANGUP != 0 {
+            log::info!("SIGHUP: the terminal has closed");
+        }
+        if arrived.reopen && !IS_CHILD.load(SeqCst) {
+            log::info!(
+                "SIGHUP: {}",
+                match self.hangup {
+                    Hangup::Reopens { .. } => "the access log is opened again",
+                    Hangup::Drains | Hangup::Ignored => "there is no access log to open again",
+                }
+            );
+        }
         arrived
     }
 
@@ -158,8 +216,11 @@ impl Drop for Signals {
             interrupt_every(0); // the handler stays for one that is on its way
         }
         for signal in HANDLED.into_iter().filter(|_| self.at_end == AtEnd::Restore) {
+            let ignored = matches!(self.hangup, Hangup::Ignored | Hangup::Reopens { was_ignored: true });
+            let before =
+                if signal == Signal::SIGHUP && ignored { SigHandler::SigIgn } else { SigHandler::SigDfl };
             // Fails for no signal that could be set before.
-            let _ = set(signal, SigHandler::SigDfl);
+            let _ = set(signal, before);
         }
         PIPE.store(-1, SeqCst);
         // A handler in another thread may be between reading PIPE and writing: it takes a few instructions.
@@ -242,23 +303,56 @@ extern "C" fn on_signal(number: libc::c_int) {
     match number {
         libc::SIGTERM if IS_CHILD.load(SeqCst) => STOPS.fetch_max(1, SeqCst),
         libc::SIGTERM | libc::SIGINT => {
-            let every_ms = ALONE_EVERY_MS.load(SeqCst);
-            if every_ms > 0 {
-                interrupt_every(every_ms);
-            }
+            interrupt_if_alone();
             STOPS.fetch_add(1, SeqCst)
         }
         libc::SIGALRM => STOPS.fetch_max(2, SeqCst),
-        libc::SIGHUP => {
-            REOPENS.fetch_add(1, SeqCst);
-            ARRIVED.fetch_or(REOPEN, SeqCst)
-        }
         libc::SIGUSR1 => {
             REPORTS.fetch_add(1, SeqCst);
             ARRIVED.fetch_or(REPORT, SeqCst)
         }
         _ => ARRIVED.fetch_or(CHILD, SeqCst),
     };
+    wake_reader();
+    HANDLERS.fetch_sub(1, SeqCst);
+}
+
+/// SIGHUP. The signal is sent by the kernel when a terminal closes, by a shell to its jobs when its own terminal closes, and
+/// by an operator to have logs opened again.
+extern "C" fn on_hangup(_number: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    HANDLERS.fetch_add(1, SeqCst);
+    let errno = Errno::last_raw();
+    // SAFETY: the handler is installed with SA_SIGINFO, so the system passes a valid siginfo_t.
+    let by_kernel = is_sent_by_kernel(unsafe { &*info });
+    let lost = || HAD_TERMINAL.load(SeqCst) && terminal() == Terminal::Gone;
+    if !ENDS_WITH_TERMINAL.load(SeqCst) || !(by_kernel || lost()) {
+        REOPENS.fetch_add(1, SeqCst);
+        ARRIVED.fetch_or(REOPEN, SeqCst);
+    } else if !IS_CHILD.load(SeqCst) {
+        // A shell and the kernel may both send one: together they are one wish. Children are stopped by their parent.
+        interrupt_if_alone();
+        STOPS.fetch_max(1, SeqCst);
+        ARRIVED.fetch_or(HANGUP, SeqCst);
+    }
+    Errno::set_raw(errno);
+    wake_reader();
+    HANDLERS.fetch_sub(1, SeqCst);
+}
+
+/// Whether no process sent the signal (sigaction(2), `si_code`).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_sent_by_kernel(info: &libc::siginfo_t) -> bool {
+    info.si_code > 0
+}
+
+/// Not known here: whether the terminal is gone decides.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn is_sent_by_kernel(_info: &libc::siginfo_t) -> bool {
+    false
+}
+
+/// Has the reader of the pipe look. Called by handlers.
+fn wake_reader() {
     let pipe = PIPE.load(SeqCst);
     if pipe >= 0 {
         let errno = Errno::last_raw();
@@ -266,10 +360,17 @@ extern "C" fn on_signal(number: libc::c_int) {
         unsafe { libc::write(pipe, [0_u8].as_ptr().cast(), 1) };
         Errno::set_raw(errno);
     }
-    HANDLERS.fetch_sub(1, SeqCst);
 }
 
 extern "C" fn on_interrupt(_number: libc::c_int) {}
+
+/// Has a process that serves alone interrupt itself from now on. Called by handlers.
+fn interrupt_if_alone() {
+    let every_ms = ALONE_EVERY_MS.load(SeqCst);
+    if every_ms > 0 {
+        interrupt_every(every_ms);
+    }
+}
 
 /// Has SIGALRM come every so many ms from now on, or no more. It is called by a handler.
 fn interrupt_every(ms: u32) {
@@ -283,10 +384,30 @@ fn interrupt_every(ms: u32) {
 }
 
 fn set(signal: Signal, handler: SigHandler) -> io::Result<()> {
-    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handlers do only what is async-signal-safe: atomics, write(2) and setitimer(2).
+    set_action(signal, handler, SaFlags::empty())
+}
+
+fn set_hangup() -> io::Result<()> {
+    set_action(Signal::SIGHUP, SigHandler::SigAction(on_hangup), SaFlags::SA_SIGINFO)
+}
+
+fn set_action(signal: Signal, handler: SigHandler, flags: SaFlags) -> io::Result<()> {
+    let action = SigAction::new(handler, flags, SigSet::empty());
+    // SAFETY: the handlers do only what is async-signal-safe: atomics, open(2), close(2), write(2) and setitimer(2).
     unsafe { sigaction(signal, &action) }?;
     Ok(())
+}
+
+/// Whether a signal is ignored now.
+fn is_ignored(signal: Signal) -> io::Result<bool> {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: without a new action nothing changes, and the old one is written to where it has room.
+    let done = unsafe { libc::sigaction(signal as libc::c_int, std::ptr::null(), action.as_mut_ptr()) };
+    if done != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call succeeded, so it wrote the whole of it.
+    Ok(unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN)
 }
 
 /// Both ends nonblocking and closed by exec.

@@ -38,6 +38,31 @@ impl Address {
     }
 }
 
+/// Runs a program in a terminal of its own, shows what it prints there, and closes the terminal on SIGUSR1. It ends as the program
+/// does. Standard error is not the terminal's, so that it can be read when that is closed. The first argument is
+/// typed there.
+pub(crate) const IN_A_TERMINAL: &str = r#"
+import os, pty, select, signal, sys
+typed = sys.argv.pop(1)
+kept = os.dup(2)
+closes, close = os.pipe()
+os.set_blocking(close, False)
+child, terminal = pty.fork()
+if child == 0:
+    os.dup2(kept, 2)
+    os.execvp(sys.argv[1], sys.argv[1:])
+signal.set_wakeup_fd(close)
+signal.signal(signal.SIGUSR1, lambda *_: None)
+os.write(terminal, typed.encode())
+while closes not in select.select([terminal, closes], [], [])[0]:
+    try:
+        os.write(1, os.read(terminal, 4096).replace(b"\r", b""))
+    except OSError:
+        break
+os.close(terminal)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"#;
+
 /// What is to be started, and how.
 pub(crate) struct Setup {
     program: PathBuf,
