@@ -79,12 +79,14 @@ impl Journal {
         self
     }
 
-    /// A journal for another process of the same server: it writes to the same file, in whole lines, and counts into
-    /// `tally`, too, where there is one.
-    pub fn sibling(&self, tally: Option<&Arc<Tally>>) -> io::Result<Journal> {
-        let log = self.log().map(|log| log.sibling()).transpose()?;
-        let access = log.map(|log| Access::Kept(Arc::new(Mutex::new(log))));
-        Ok(Journal { counters: Counters::default(), tally: tally.cloned(), access })
+    /// In a child after fork: its own journal, in place of its copy of the parent's. It goes on with the descriptor that it
+    /// inherited, so that a parent without descriptors can make children. It writes to the same file, in whole lines, leaves to the
+    /// parent the lines that wait there, and counts into `tally`, too, where there is one.
+    pub fn of_child(mut self, tally: Option<&Arc<Tally>>) -> Journal {
+        if let Some(mut log) = self.log() {
+            log.forget_all();
+        }
+        Journal { counters: Counters::default(), tally: tally.cloned(), access: self.access.take() }
     }
 
     /// A journal for another thread, which shares the access log, and counts into `tally`, too.

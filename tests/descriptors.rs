@@ -149,6 +149,47 @@ fn copies_that_could_take_nobody_do_not_spin_though_accept_does_not_wait() {
     assert_eq!(server.stop().code(), Some(0));
 }
 
+/// A parent that replaces its workers needs no descriptor for that, and goes on where the worker needs one.
+#[test]
+fn a_parent_without_descriptors_goes_on_and_replaces_its_workers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, site) = (folder.path().join("log"), common::http::spec(folder.path()));
+    for model in ["prefork", "reactor"] {
+        let log = ["--access-log", log.to_str().unwrap()];
+        let args = ["echo@127.0.0.1:0", &site, "--model", model, "--workers=2"];
+        let mut server = Server::serve(&[&args[..], &log].concat());
+        server.told(" is process ", 2);
+        starve_wholly(server.pid().as_raw());
+        let kill_all = || {
+            for (pid, _) in children(server.pid()) {
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+            }
+        };
+        kill_all();
+        server.told("died: killed by signal 9", 2);
+        server.told(" is process ", 4);
+        starve(server.pid().as_raw(), LIMIT);
+        kill_all();
+        server.client("echo").expect_echo(b"served");
+        assert_eq!(server.stop().code(), Some(0), "{model}");
+    }
+}
+
+#[test]
+fn a_child_is_made_for_a_client_that_has_its_parents_last_descriptor() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, site) = (folder.path().join("log"), common::http::spec(folder.path()));
+    let args = ["echo@127.0.0.1:0", &site, "--model=fork", "--access-log", log.to_str().unwrap()];
+    let mut server = Server::serve(&args);
+    let open = server.descriptors();
+    starve(server.pid().as_raw(), (0..).filter(|fd| !open.contains(fd)).nth(1).unwrap() as usize);
+    for _ in 0..3 {
+        server.client("echo").expect_echo(b"served");
+    }
+    assert_eq!(server.stop().code(), Some(0));
+    assert!(!server.stderr().contains("ERROR"), "{}", server.stderr());
+}
+
 #[test]
 fn started_with_few_descriptors_it_serves_whom_it_can() {
     let mut server = Setup::oneloop(["serve", "echo@127.0.0.1:0"]).nofile(LIMIT as u32).start().listening();

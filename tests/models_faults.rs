@@ -6,6 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::client::Ended;
+use common::fault::Fault;
 use common::faulty::{self, children, models};
 use common::{Client, eventually, eventually_some};
 use nix::sys::signal::{Signal, kill};
@@ -337,5 +338,35 @@ fn a_terminals_interrupt_to_all_of_a_group_is_one_drain_of_the_parent() {
         client.expect_end();
         drop(client);
         assert_eq!(server.exit().code(), Some(0), "{args:?}");
+    }
+}
+
+/// Some calls of each process and thread fail as they do where there is no memory.
+#[test]
+fn calls_that_fail_for_want_of_memory_end_no_server() {
+    for (fault, models) in [
+        (
+            Fault { call: "poll", effect: "error=ENOMEM:when=2+2" },
+            &["fork", "prefork", "thread", "prethread", "iterative"][..],
+        ),
+        (Fault { call: "clone", effect: "error=ENOMEM:when=1..2" }, &["fork", "prefork"]),
+    ] {
+        if !fault.can_be_injected() {
+            return;
+        }
+        for model in models {
+            let program = faulty::program();
+            let command = [program.to_str().unwrap(), "--model", model];
+            let mut server = fault.injected_into(command).start().listening();
+            for _ in 0..4 {
+                eventually("a client is served", || {
+                    let mut client = server.client("faulty");
+                    client.send(b"served\n");
+                    client.rest_after_half_close() == b"served\n"
+                });
+            }
+            server.signal(Signal::SIGTERM);
+            assert_eq!(server.exit().code(), Some(0), "{model} with {fault:?}:\n{}", server.stderr());
+        }
     }
 }

@@ -6,6 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::client::Ended;
+use common::fault::Fault;
 use common::faulty::{self, children, models};
 use common::server::{IN_A_TERMINAL, Setup};
 use common::{Client, Server, eventually, eventually_some, has_program};
@@ -64,7 +65,57 @@ fn a_supervisor_that_signals_every_process_asks_for_one_drain() {
         assert_eq!(client.rest(), (b"a line in time\n".to_vec(), Ended::Closed), "{args:?}");
         assert_eq!(server.exit().code(), Some(0), "{args:?}");
         assert!(server.stderr().contains("cut=0"), "{args:?}:\n{}", server.stderr());
+        assert!(!server.stderr().contains("ERROR"), "{args:?}:\n{}", server.stderr());
     }
+}
+
+/// As systemd does it with `KillMode=control-group`. The parent is stopped meanwhile, so that it learns of its own signal and of
+/// the ends of its children at once.
+#[test]
+fn a_signal_to_the_whole_group_is_no_error_and_replaces_nobody() {
+    for args in models(WORKERS).into_iter().filter(|args| has_children(args)) {
+        let mut server = by_way_of(&["setsid"], &args).start().listening();
+        let pid = server.pid();
+        let workers = || children(pid);
+        if args.len() > 1 {
+            eventually("all workers", || workers().len() == WORKERS);
+        }
+        server.client("faulty").expect_echo(b"served\n");
+        server.signal(Signal::SIGSTOP);
+        kill(Pid::from_raw(-server.pid().as_raw()), Signal::SIGTERM).unwrap();
+        eventually("all children have ended", || workers().iter().all(|&(_, state)| state == 'Z'));
+        server.signal(Signal::SIGCONT);
+        assert_eq!(server.exit().code(), Some(0), "{args:?}");
+        let told = server.stderr();
+        let started = told.matches(" is process ").count();
+        assert_eq!(started, if args.len() > 1 { WORKERS } else { 0 }, "{args:?}:\n{told}");
+        assert!(!told.contains("ERROR") && !told.contains("WARN"), "{args:?}:\n{told}");
+    }
+}
+
+#[test]
+fn a_child_whose_client_ended_normally_exits_with_0() {
+    let trace = tempfile::NamedTempFile::new().unwrap();
+    let path = trace.path().to_str().unwrap();
+    if !(Fault { call: "exit_group", effect: "delay_enter=1" }).can_be_injected() {
+        return;
+    }
+    let tracer = ["strace", "-D", "-f", "-e", "trace=exit_group", "-o", path];
+    let mut server = by_way_of(&tracer, &["--model=fork".to_owned()]).start().listening();
+    server.client("faulty").expect_echo(b"this one leaves\n");
+    let mut client = server.client("faulty");
+    client.send(b"this one half\n");
+    assert_eq!(client.rest_after_half_close(), b"this one half\n");
+    server.told("ended: peer-closed", 2);
+    let mut client = server.client("faulty");
+    client.expect_echo(b"this one drains\n");
+    server.signal(Signal::SIGTERM);
+    client.expect_end();
+    drop(client);
+    assert_eq!(server.exit().code(), Some(0));
+    let exits = || std::fs::read_to_string(trace.path()).unwrap();
+    eventually("all exits are written down", || exits().matches("+++ exited").count() == 4);
+    assert_eq!(exits().matches("+++ exited with 0 +++").count(), 4, "{}", exits());
 }
 
 #[test]

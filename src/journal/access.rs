@@ -109,9 +109,11 @@ impl AccessLog {
         }
     }
 
-    /// The same for another process, without the lines that wait.
-    pub(super) fn sibling(&self) -> io::Result<Self> {
-        Ok(AccessLog::new(self.target.clone(), self.sink.try_clone()?, self.reopens_seen))
+    /// Forgets the lines that wait, and what was lost: in a child, for they are its parent's.
+    pub(super) fn forget_all(&mut self) {
+        self.waiting.clear();
+        (self.begun_bytes, self.untried_bytes, self.due_ms) = (0, 0, None);
+        self.flow = Flow::Works;
     }
 
     /// Whether it goes to a file, which can be opened again.

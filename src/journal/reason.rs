@@ -1,4 +1,4 @@
-//! Why clients ended: one enum, which log, counters, exit codes of children and reports share.
+//! Why clients ended: one enum, which log, counters and reports share.
 
 use std::fmt;
 use std::io;
@@ -6,7 +6,7 @@ use std::io;
 use crate::session::{Fault, Refusal, Wait};
 use crate::sys::tally::{COUNTERS, Tally};
 
-/// Why a client ended, or was refused. Log, counters, exit codes of children and reports share it.
+/// Why a client ended, or was refused. Log, counters and reports share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Reason {
@@ -109,11 +109,6 @@ impl Reason {
             Reason::Panicked => "panicked",
             Reason::Crashed => "crashed",
         }
-    }
-
-    /// The reason with this code (`self as u8`), `None` if there is none.
-    pub fn from_code(code: u8) -> Option<Reason> {
-        Reason::ALL.get(usize::from(code)).copied()
     }
 
     /// The reason of an I/O error on a stream.
@@ -247,10 +242,9 @@ mod tests {
     #[test]
     fn every_reason_has_a_code_of_its_own_and_a_name_of_its_own() {
         for (code, reason) in Reason::ALL.into_iter().enumerate() {
-            assert_eq!(Reason::from_code(code as u8), Some(reason));
+            assert_eq!(reason as usize, code);
         }
         let names: std::collections::HashSet<_> = Reason::ALL.iter().map(|r| r.name()).collect();
         assert_eq!(names.len(), Reason::ALL.len());
-        assert_eq!(Reason::from_code(Reason::ALL.len() as u8), None);
     }
 }

@@ -9,30 +9,41 @@
 //! ```
 //!
 //! Nobody waits for another, and a child that crashes takes nobody along. Each client costs a fork and an exit, and a process as
-//! long as it stays. The parent counts clients and addresses, reaps its children, and counts the reason that each of them
-//! tells by its exit code; one that was killed counts as crashed.
+//! long as it stays. The parent counts clients and addresses, and reaps its children. Each of them counts the end of its client in
+//! memory that it shares with its parent, and exits with 0. One that did not, because it was killed say, is counted by its
+//! parent, as crashed.
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::journal::Reason;
+use crate::journal::{Counters, Reason};
 use crate::reactor::Summary;
 use crate::session::{Peer, Service};
 use crate::sys::process::{self, Ended, Forked, Tell};
+use crate::sys::tally::Tally;
 
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
 use super::front::{Front, Guest};
 use super::supervise::Ending;
 use super::{Entrance, Setup};
 
-/// The children: who is served by which.
-type Children = HashMap<u32, Peer>;
+/// The exit code of a child that has served its client to the end, whatever that was, and has counted it.
+const SERVED: u8 = 0;
+
+/// The children.
+struct Children {
+    /// Which client each serves.
+    peers: HashMap<u32, Peer>,
+    /// The ends that they have counted.
+    tally: Arc<Tally>,
+}
 
 /// Serves with a child per client, until a signal stops it.
 pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
     let mut front = Front::new(setup)?;
-    let mut children = Children::new();
+    let mut children = Children { peers: HashMap::new(), tally: Arc::new(Tally::new()?) };
     loop {
         let (arrived, knocked) = front.wait(None, None)?;
         if arrived.child {
@@ -43,11 +54,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
             tell_all(&children, Tell::Reopen);
         }
         if arrived.report {
-            log::info!(
-                "{} children: {}",
-                children.len(),
-                Summary::of_counters(front.journal.counters.clone())
-            );
+            log::info!("{} children: {}", children.peers.len(), summary(&front, &children));
         }
         if arrived.stops > 0 {
             stopping();
@@ -57,54 +64,61 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
     }
 }
 
+fn summary<S: Service>(front: &Front<S>, children: &Children) -> Summary {
+    let mut counters: Counters = front.journal.counters.clone();
+    counters.add_tally(&children.tally);
+    Summary::of_counters(counters)
+}
+
 /// Forks a child for this client; the child never returns.
 fn hand_over<S: Service>(
     front: &mut Front<S>,
     guest: Guest,
     children: &mut Children,
 ) -> Result<(), (Guest, io::Error)> {
-    // The child counts by its exit code; only its access log is shared.
-    let journal = match front.journal.sibling(None) {
-        Ok(journal) => journal,
-        Err(error) => return Err((guest, error)),
-    };
     match process::fork(&mut front.signals) {
         Ok(Forked::Parent(pid)) => {
-            children.insert(pid, guest.peer);
+            children.peers.insert(pid, guest.peer);
             Ok(())
         }
         Ok(Forked::Child(parent)) => {
             process::work_and_exit(|| {
+                let journal = std::mem::take(&mut front.journal).of_child(Some(&children.tally));
                 let entrance = front.become_child(guest.entrance);
                 let Entrance { listener, service, request_ms, local } = entrance;
                 drop(listener); // a child that lives on must not keep the port
                 let mut worker = Worker::new(&front.limits, front.clock, journal, SLICE_MS).of_parent(parent);
-                worker.serve(&service, request_ms, local, guest.fd, guest.peer) as u8
+                worker.serve(&service, request_ms, local, guest.fd, guest.peer);
+                SERVED
             })
         }
         Err(error) => Err((guest, error)),
     }
 }
 
-/// Takes leave of children that ended, and counts why: who was killed, for `killed`.
+/// Takes leave of children that ended. The client of one that was killed counts for `killed`. (A child that is killed after it
+/// has counted counts twice: it has nothing left to do there but to exit.)
 fn reap<S: Service>(front: &mut Front<S>, children: &mut Children, killed: Reason) -> io::Result<()> {
     while let Some((pid, ended)) = process::reap()? {
-        let Some(peer) = children.remove(&pid) else { continue };
-        let reason = match ended {
-            Ended::Exited(code) => Reason::from_code(code).unwrap_or(Reason::Crashed),
+        let Some(peer) = children.peers.remove(&pid) else { continue };
+        match ended {
+            Ended::Exited(SERVED) => {}
+            Ended::Exited(code) => {
+                log::error!("{peer}: the child that served it ended with exit code {code}");
+                front.journal.counters.count(Reason::Crashed);
+            }
             Ended::Killed(signal) => {
                 log::error!("{peer}: the child that served it was killed by signal {signal}");
-                killed
+                front.journal.counters.count(killed);
             }
-        };
-        front.journal.counters.count(reason);
+        }
         front.leave(peer);
     }
     Ok(())
 }
 
 fn tell_all(children: &Children, what: Tell) {
-    for &pid in children.keys() {
+    for &pid in children.peers.keys() {
         if let Err(error) = process::tell(pid, what) {
             log::error!("process {pid} cannot be told: {error}");
         }
@@ -114,7 +128,7 @@ fn tell_all(children: &Children, what: Tell) {
 /// Forks for whoever waits in the backlog, closes the listeners, has all children drain, and waits until they have ended.
 /// Bound: see [`Ending`].
 fn drain<S: Service>(mut front: Front<S>, mut children: Children) -> io::Result<Summary> {
-    log::info!("draining: {} clients have {} ms", children.len(), front.limits.drain_ms);
+    log::info!("draining: {} clients have {} ms", children.peers.len(), front.limits.drain_ms);
     let mut ending = Ending::new(front.limits.drain_ms);
     loop {
         let what = ending.next();
@@ -125,9 +139,9 @@ fn drain<S: Service>(mut front: Front<S>, mut children: Children) -> io::Result<
         }
         tell_all(&children, what);
         reap(&mut front, &mut children, ending.reason_of_killed())?;
-        if children.is_empty() && !front.is_open() {
+        if children.peers.is_empty() && !front.is_open() {
             front.let_go();
-            return Ok(Summary::of_counters(front.journal.counters.clone()));
+            return Ok(summary(&front, &children));
         }
         front.wait(None, Some(Duration::from_millis(INTERRUPT_EVERY_MS)))?;
     }

@@ -112,22 +112,39 @@ enum Post {
     Vacant {
         until: Instant,
         pause_ms: u64,
+        after: After,
     },
     /// Its worker ended in the drain, and is not replaced.
     Closed,
 }
 
+/// Why a post is vacant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// Its worker died, or there was none yet: somebody may wait in its queue.
+    Death,
+    /// Its worker drained by itself. An operator has sent it SIGTERM, or a supervisor has sent that to every process of the
+    /// server, and the signal for the parent is on its way.
+    Drain,
+}
+
 impl Post {
-    fn end_pause(&mut self) {
-        if let Post::Vacant { until, .. } = self {
-            *until = Instant::now();
+    /// Readies it for the drain of the server: who waits in the queue of a dead worker is served by one that drains at once. A
+    /// worker that has drained has emptied its queue, and is not replaced.
+    fn prepare_drain(&mut self) {
+        if let Post::Vacant { until, after, .. } = self {
+            match after {
+                After::Death => *until = Instant::now(),
+                After::Drain => *self = Post::Closed,
+            }
         }
     }
 }
 
 impl Crew {
     pub(super) fn new(signals: Signals, journal: Journal, drain_ms: u32, count: usize) -> io::Result<Self> {
-        let vacant = Post::Vacant { until: Instant::now(), pause_ms: RESTART_PAUSE_MS.0 };
+        let vacant =
+            Post::Vacant { until: Instant::now(), pause_ms: RESTART_PAUSE_MS.0, after: After::Death };
         let posts = vec![vacant; count.max(1)];
         let tallies = posts.iter().map(|_| Tally::new().map(Arc::new)).collect::<io::Result<_>>()?;
         Ok(Crew { signals, journal, drain_ms, posts, tallies })
@@ -151,8 +168,7 @@ impl Crew {
             }
             if arrived.stops > 0 {
                 stopping();
-                // Who waits in the queue of a dead worker is served by one that drains at once.
-                self.posts.iter_mut().for_each(Post::end_pause);
+                self.posts.iter_mut().for_each(Post::prepare_drain);
                 for index in 0..self.posts.len() {
                     self = self.man(index, &mut job)?;
                 }
@@ -184,12 +200,11 @@ impl Crew {
 
     /// Forks a worker for this post, if it is vacant and its pause is over.
     fn man(mut self, index: usize, job: &mut impl Job) -> io::Result<Self> {
-        let Post::Vacant { until, pause_ms } = self.posts[index] else { return Ok(self) };
+        let Post::Vacant { until, pause_ms, after } = self.posts[index] else { return Ok(self) };
         let now = Instant::now();
         if until > now {
             return Ok(self);
         }
-        let journal = self.journal.sibling(Some(&self.tallies[index]))?;
         match process::fork(&mut self.signals) {
             Ok(Forked::Parent(pid)) => {
                 log::debug!("worker {index} is process {pid}");
@@ -197,11 +212,12 @@ impl Crew {
                 Ok(self)
             }
             Ok(Forked::Child(parent)) => {
+                let journal = self.journal.of_child(Some(&self.tallies[index]));
                 process::work_and_exit(|| job.work(index, parent, self.signals, journal))
             }
             Err(error) => {
                 log::error!("worker {index} cannot be started: {error}; next attempt in {pause_ms} ms");
-                self.posts[index] = vacant(now, pause_ms);
+                self.posts[index] = vacant(now, pause_ms, after);
                 Ok(self)
             }
         }
@@ -217,12 +233,18 @@ impl Crew {
             let Post::Manned { since, pause_ms, .. } = *post else { continue };
             let settled = since.elapsed() >= Duration::from_millis(SETTLED_MS);
             let pause_ms = if settled { RESTART_PAUSE_MS.0 } else { pause_ms };
-            log::error!(
-                "worker {index} (process {pid}) died: {}; replaced in {pause_ms} ms",
-                in_words(ended)
-            );
+            let after = if ended == Ended::Exited(DRAINED) {
+                log::info!("worker {index} (process {pid}) drained by itself; replaced in {pause_ms} ms");
+                After::Drain
+            } else {
+                log::error!(
+                    "worker {index} (process {pid}) died: {}; replaced in {pause_ms} ms",
+                    in_words(ended)
+                );
+                After::Death
+            };
             Self::end_clients(&self.tallies[index], Reason::Crashed);
-            *post = vacant(Instant::now(), pause_ms);
+            *post = vacant(Instant::now(), pause_ms, after);
         }
         Ok(())
     }
@@ -274,9 +296,9 @@ impl Crew {
     }
 }
 
-fn vacant(now: Instant, pause_ms: u64) -> Post {
+fn vacant(now: Instant, pause_ms: u64, after: After) -> Post {
     let until = now + Duration::from_millis(pause_ms);
-    Post::Vacant { until, pause_ms: (pause_ms * 2).min(RESTART_PAUSE_MS.1) }
+    Post::Vacant { until, pause_ms: (pause_ms * 2).min(RESTART_PAUSE_MS.1), after }
 }
 
 fn in_words(ended: Ended) -> String {

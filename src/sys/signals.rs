@@ -196,14 +196,24 @@ impl Signals {
     /// the inherited handlers must never write into the parent's, and what arrived for the parent is forgotten.
     /// SIGINT is ignored from here on: the terminal sends it to all, and the child is stopped by its parent alone. SIGTERM
     /// drains however often it comes; what ends the child at once is [`super::process::Tell::Cut`].
-    pub fn reset_in_child(&mut self) -> io::Result<()> {
+    ///
+    /// After an error the process must end, as the pipe is gone.
+    pub(super) fn reset_in_child(&mut self) -> io::Result<()> {
         IS_CHILD.store(true, SeqCst);
         PIPE.store(-1, SeqCst);
         ARRIVED.store(0, SeqCst);
         STOPS.store(0, SeqCst);
         self.stops_taken = 0;
         self.at_end = AtEnd::Stay; // a child ends where its work does
-        (self.read, self.write) = pipe()?;
+        // The parent's ends first: a parent that has used all its descriptors can still make children.
+        for end in [&self.read, &self.write] {
+            // SAFETY: nobody uses the ends from here on: handlers see no pipe, both are replaced below, and are then
+            // forgotten rather than closed once more.
+            unsafe { libc::close(end.as_raw_fd()) };
+        }
+        let (read, write) = pipe()?;
+        std::mem::forget(std::mem::replace(&mut self.read, read));
+        std::mem::forget(std::mem::replace(&mut self.write, write));
         PIPE.store(self.write.as_raw_fd(), SeqCst);
         set(CUT, SigHandler::Handler(on_signal))?;
         set(Signal::SIGINT, SigHandler::SigIgn)

@@ -61,11 +61,6 @@ impl Sink {
         Ok(Sink { file, how })
     }
 
-    /// The same for another process.
-    pub fn try_clone(&self) -> io::Result<Sink> {
-        Ok(Sink { file: self.file.try_clone()?, how: self.how })
-    }
-
     /// Writes some of these lines, and says how many bytes: a regular file takes all at once, others as many whole lines as fit
     /// into one piece, which do not mix with what others write; a longer line goes in pieces. Never waits: an error of kind
     /// `WouldBlock` if nothing can be written now.

@@ -4,14 +4,34 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+/// How long a poll(2) that the system refuses is held to have waited, in ms: its caller tries again, and must not spin.
+const REFUSED_PAUSE_MS: u64 = 50;
+
+/// Whether poll(2) could do nothing for want of memory, or because more descriptors are open than may be now (`EINVAL`).
+fn is_starved(errno: Errno) -> bool {
+    matches!(errno, Errno::ENOMEM | Errno::EAGAIN | Errno::EINVAL)
+}
+
+/// A pause in place of a poll(2) that was refused.
+fn pause(max: Option<Duration>) {
+    let pause = Duration::from_millis(REFUSED_PAUSE_MS);
+    std::thread::sleep(max.map_or(pause, |max| max.min(pause)));
+}
+
 /// Waits until one of `fds` can be read or is at its end, a signal comes, or `timeout` has passed (`None`: for ever); says of
-/// each whether it is ready, in order. A signal is no error: nothing is ready then.
+/// each whether it is ready, in order. A signal is no error: nothing is ready then. Nor is a system without memory: nothing is
+/// ready, after a short pause.
 pub fn readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
     let mut polled: Vec<PollFd> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
     match poll(&mut polled, timeout.map_or(PollTimeout::NONE, rounded_up)) {
-        Err(nix::errno::Errno::EINTR) => return Ok(vec![false; fds.len()]),
+        Err(Errno::EINTR) => return Ok(vec![false; fds.len()]),
+        Err(errno) if is_starved(errno) => {
+            pause(timeout);
+            return Ok(vec![false; fds.len()]);
+        }
         Err(errno) => return Err(errno.into()),
         Ok(_) => {}
     }
@@ -23,7 +43,11 @@ pub fn readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result
 pub fn writable(fd: BorrowedFd<'_>, max: Duration) -> io::Result<bool> {
     match poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], rounded_up(max)) {
         Ok(ready) => Ok(ready > 0),
-        Err(nix::errno::Errno::EINTR) => Ok(false),
+        Err(Errno::EINTR) => Ok(false),
+        Err(errno) if is_starved(errno) => {
+            pause(Some(max));
+            Ok(false)
+        }
         Err(errno) => Err(errno.into()),
     }
 }
