@@ -97,21 +97,32 @@ fn add(to: &mut String, text: fmt::Arguments<'_>) {
 /// A name as text: what is not UTF-8, and control characters, as the replacement character; so are those that turn the
 /// direction of text, with which one name looks like another.
 fn escape(name: &[u8], to: &mut String) {
-    for char in String::from_utf8_lossy(name).chars() {
-        match char {
-            '&' => to.push_str("&amp;"),
-            '<' => to.push_str("&lt;"),
-            '>' => to.push_str("&gt;"),
-            '"' => to.push_str("&quot;"),
-            '\'' => to.push_str("&#39;"),
-            char if char.is_control()
-                || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
-            {
-                to.push(char::REPLACEMENT_CHARACTER);
+    for chunk in name.utf8_chunks() {
+        let mut rest = chunk.valid();
+        // Runs that need no escape are copied as one.
+        while let Some((at, char)) = rest.char_indices().find(|(_, char)| !is_text(*char)) {
+            to.push_str(&rest[..at]);
+            match char {
+                '&' => to.push_str("&amp;"),
+                '<' => to.push_str("&lt;"),
+                '>' => to.push_str("&gt;"),
+                '"' => to.push_str("&quot;"),
+                '\'' => to.push_str("&#39;"),
+                _ => to.push(char::REPLACEMENT_CHARACTER),
             }
-            char => to.push(char),
+            rest = &rest[at + char.len_utf8()..];
+        }
+        to.push_str(rest);
+        if !chunk.invalid().is_empty() {
+            to.push(char::REPLACEMENT_CHARACTER);
         }
     }
+}
+
+/// Whether a character is shown as it is.
+fn is_text(char: char) -> bool {
+    !matches!(char, '&' | '<' | '>' | '"' | '\'' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        && !char.is_control()
 }
 
 /// Bytes as people read them, in powers of 1024.
