@@ -377,3 +377,44 @@ fn a_file_of_the_report_that_cannot_be_written_is_lost_alone() {
         assert!(output.join(name).is_file(), "{name}");
     }
 }
+
+/// Makes the report again from a file with `old` replaced by `new` in each line.
+fn replayed(old: &str, new: &str) -> std::process::Output {
+    let directory = tempfile::tempdir().unwrap();
+    compared(directory.path(), Extent::Quick);
+    let raw = directory.path().join(export::RAW);
+    let text = fs::read_to_string(&raw).unwrap();
+    assert!(text.contains(old), "{old}");
+    fs::write(&raw, text.replace(old, new)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
+    command.args(["compare", "--replay"]).arg(&raw).env_remove("RUST_LOG").output().unwrap()
+}
+
+#[test]
+fn raw_data_from_elsewhere_commands_no_terminal() {
+    // In a peer's name, which is in tables and in reasons, and in what is told of the machine.
+    for old in ["other <&> server", "\"placement\":\""] {
+        let hostile = r"\u001b]0;title\u0007\u001b[2J\u009b2J\u202e\r\ncells: 1 VALID";
+        let done = replayed(old, &format!("{old}{hostile}"));
+        assert_eq!(done.status.code(), Some(0), "{done:?}");
+        let told = String::from_utf8(done.stdout).unwrap();
+        let commands = |char: char| (char.is_control() && char != '\n') || char == '\u{202e}';
+        assert!(!told.contains(commands), "{told:?}");
+        assert!(told.contains(r"\u{1b}[2J") && told.contains(r"\u{202e}"), "{told}");
+        assert!(!told.lines().any(|line| line.starts_with("cells: 1 VALID")), "a line of its own:\n{told}");
+    }
+}
+
+#[test]
+fn raw_data_from_elsewhere_does_not_decide_how_long_a_report_takes() {
+    for repeats in ["0", "10001", "4294967295"] {
+        let done = replayed("\"repeats\":3", &format!("\"repeats\":{repeats}"));
+        let said = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains(&format!("line 1: {repeats} repeats; a comparison has from 1 to 10000")),
+            "{said}"
+        );
+    }
+    assert_eq!(replayed("\"repeats\":3", "\"repeats\":10000").status.code(), Some(0));
+}

@@ -14,8 +14,8 @@ use super::units::{count, in_words};
 use super::words::{command, did_you_mean, typed};
 use crate::lab::cell::{Model, Run};
 use crate::lab::executor::Executor;
-use crate::lab::experiments::{Experiment, Extent};
-use crate::lab::export;
+use crate::lab::experiments::{Experiment, Extent, REPEATS_MAX};
+use crate::lab::export::{self, in_one_line};
 use crate::lab::place::{Placement, physical_core};
 use crate::lab::plan::{Plan, Step, subjects};
 use crate::lab::raw::{self, FORMAT, Header};
@@ -51,7 +51,7 @@ pub(super) struct CompareArgs {
     #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = count::<1, 4096>)]
     workers: Vec<u32>,
     /// How often each cell is measured: at least 5, with --quick at least 3
-    #[arg(long, value_name = "N", value_parser = count::<1, { u32::MAX }>)]
+    #[arg(long, value_name = "N", value_parser = count::<1, REPEATS_MAX>)]
     repeats: Option<u32>,
     /// Repeats the order of another comparison [default: from the clock; it is told]
     #[arg(long, value_name = "N")]
@@ -254,7 +254,8 @@ fn finish(directory: &Path, raw: &Path, header: Header, runs: &[Run]) -> Result<
             raw.display()
         ))
     })?;
-    told.and(print(format!("report: {}\n", directory.join("report.html").display()).as_bytes()))
+    let report = directory.join("report.html");
+    told.and(print((in_one_line(&format!("report: {}", report.display())) + "\n").as_bytes()))
 }
 
 fn forecast(header: &Header, steps: usize, estimate: Duration, directory: &Path) -> String {
@@ -262,7 +263,8 @@ fn forecast(header: &Header, steps: usize, estimate: Duration, directory: &Path)
     let quick = if plan.extent == Extent::Quick { "QUICK: " } else { "" };
     let experiments =
         plan.experiments.iter().map(|experiment| experiment.name()).collect::<Vec<_>>().join(", ");
-    let subjects = plan.subjects.iter().map(|subject| subject.name.as_str()).collect::<Vec<_>>().join(", ");
+    let subjects =
+        plan.subjects.iter().map(|subject| in_one_line(&subject.name)).collect::<Vec<_>>().join(", ");
     format!(
         "{quick}{experiments}\nservers: {subjects}\n{}\n{steps} runs in {} repeats, seed {}; it takes about {}; Ctrl-C \
          keeps what there is\nraw data: {}\n",
@@ -270,7 +272,7 @@ fn forecast(header: &Header, steps: usize, estimate: Duration, directory: &Path)
         plan.repeats,
         plan.seed,
         in_words(Duration::from_secs(estimate.as_secs().max(1))),
-        directory.join(export::RAW).display()
+        in_one_line(&directory.join(export::RAW).display().to_string())
     )
 }
 
@@ -326,7 +328,8 @@ impl Bar {
 impl Watcher for Bar {
     fn begins(&mut self, at: usize, step: &Step) {
         let cell = &step.cell;
-        self.shown.set_message(format!("{} {} {}", cell.experiment.name(), cell.subject.name, cell.level));
+        let shown = format!("{} {} {}", cell.experiment.name(), cell.subject.name, cell.level);
+        self.shown.set_message(in_one_line(&shown));
         if self.shown.is_hidden() && at.is_multiple_of(self.cells.max(1)) {
             let _ = writeln!(std::io::stderr(), "repeat {} of {}", step.repeat + 1, self.repeats);
         }

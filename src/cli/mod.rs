@@ -29,6 +29,8 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::lab::export::in_one_line;
+
 /// One process, one loop, many clients: a small server, and what other ways to serve cost.
 ///
 /// Share this directory, then try the server, then load it, then compare:
@@ -218,13 +220,6 @@ fn not_parsed(error: &clap::Error, typed: &[OsString]) -> ExitCode {
 /// otherwise than we do.
 fn complain(what: &str) {
     let _ = writeln!(std::io::stderr(), "oneloop: {}", in_one_line(what));
-}
-
-/// With control characters as escapes: a path may have a newline.
-fn in_one_line(text: &str) -> String {
-    let shown =
-        |char: char| if char.is_control() { char.escape_default().collect() } else { String::from(char) };
-    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]

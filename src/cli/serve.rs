@@ -14,6 +14,7 @@ use super::spec::{Spec, What};
 use super::units::count;
 use super::{Failure, Given};
 use crate::journal::{AccessTarget, Journal};
+use crate::lab::export::in_one_line;
 use crate::limits::Limits;
 use crate::models::{self, Door, Model, Setup};
 use crate::reactor::Summary;
@@ -359,7 +360,7 @@ fn tell_listeners(told: &[(&str, Address)]) {
         Address::Tcp(tcp) if *name == "http" => {
             format!("listening on http@{address}\nopen http://{}/\n", reachable(*tcp))
         }
-        _ => super::in_one_line(&format!("listening on {name}@{address}")) + "\n",
+        _ => in_one_line(&format!("listening on {name}@{address}")) + "\n",
     });
     let lines: String = lines.collect();
     // In one write: who has read the first line can have all.

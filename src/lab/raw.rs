@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::cell::Run;
+use super::experiments::REPEATS_MAX;
 use super::machine::Machine;
 use super::plan::Plan;
 
@@ -97,6 +98,13 @@ pub fn read(path: &Path) -> io::Result<(Header, Vec<Run>)> {
                 return Err(wrong(format!(
                     "format {} of raw data; this version reads {FORMAT}",
                     found.format
+                )));
+            }
+            Ok(LineIn::Header(found)) if !(1..=REPEATS_MAX).contains(&found.plan.repeats) => {
+                let repeats = found.plan.repeats;
+                return Err(wrong(format!(
+                    "line {}: {repeats} repeats; a comparison has from 1 to {REPEATS_MAX}",
+                    at + 1
                 )));
             }
             Ok(LineIn::Header(found)) if header.is_none() && runs.is_empty() => header = Some(*found),

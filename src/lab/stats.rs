@@ -31,7 +31,13 @@ impl Summary {
         sorted.sort_by(f64::total_cmp);
         let n = sorted.len();
         let mut cut = 0;
-        while 2 * (cut + 1) < n && coverage(n, cut + 1) >= 0.95 {
+        let mut tail = Tail::of(n);
+        // Bound: half of the values.
+        while 2 * (cut + 1) < n {
+            tail.grow();
+            if tail.coverage() < 0.95 {
+                break;
+            }
             cut += 1;
         }
         Some(Summary {
@@ -58,13 +64,48 @@ impl Summary {
 /// The probability that the interval from the `cut`th smallest to the `cut`th largest (from 0) of `n` values covers
 /// the median: 1 minus both tails of the binomial distribution.
 fn coverage(n: usize, cut: usize) -> f64 {
-    let mut tail = 0.0;
-    let mut term = 0.5_f64.powi(i32::try_from(n).unwrap_or(i32::MAX));
-    for k in 0..=cut {
-        tail += term;
-        term *= (n - k) as f64 / (k + 1) as f64;
+    let mut tail = Tail::of(n);
+    (0..cut).for_each(|_| tail.grow());
+    tail.coverage()
+}
+
+/// The lower tail of the binomial distribution of `n` throws of a coin: the probability of at most `k` heads.
+///
+/// `0.5^n` is below what an `f64` can hold from 1,075 throws on, so powers of two are kept apart; taking them out is exact.
+struct Tail {
+    n: usize,
+    k: usize,
+    /// The probability of exactly `k` heads, and of at most `k`; both times `2^(n - exponent)`.
+    term: f64,
+    sum: f64,
+    exponent: i32,
+}
+
+impl Tail {
+    /// What is taken out at a time: far from both ends of what an `f64` can hold.
+    const STEP: i32 = 512;
+
+    fn of(n: usize) -> Tail {
+        Tail { n, k: 0, term: 1.0, sum: 1.0, exponent: 0 }
     }
-    1.0 - 2.0 * tail
+
+    /// On to `k + 1`.
+    fn grow(&mut self) {
+        self.term *= (self.n - self.k) as f64 / (self.k + 1) as f64;
+        self.k += 1;
+        self.sum += self.term;
+        if self.sum > 2.0_f64.powi(Self::STEP) {
+            self.term *= 2.0_f64.powi(-Self::STEP);
+            self.sum *= 2.0_f64.powi(-Self::STEP);
+            self.exponent += Self::STEP;
+        }
+    }
+
+    /// The probability of neither this tail nor the other, which is as long.
+    fn coverage(&self) -> f64 {
+        let throws = i32::try_from(self.n).unwrap_or(i32::MAX);
+        1.0 - 2.0 * self.sum * 2.0_f64.powi(self.exponent.saturating_sub(throws))
+    }
 }
 
 /// The median; `None` without values.
@@ -113,6 +154,20 @@ mod tests {
         // Tables of the sign test: n = 15 gives the 4th and the 12th value, 96.5 %.
         assert_eq!((summary.low, summary.high), (4.0, 12.0));
         assert!((summary.coverage - 0.9648).abs() < 1e-4);
+    }
+
+    /// The same by the normal approximation with continuity correction, whose error is far below a place for so many values.
+    #[test]
+    fn thousands_of_repeats_give_an_interval_as_well() {
+        for n in [1_000, 1_074, 1_075, 2_000, 10_000_u32] {
+            let values: Vec<f64> = (1..=n).map(f64::from).collect();
+            let summary = Summary::of(&values).unwrap();
+            let half = 1.959_964 * f64::from(n).sqrt() / 2.0;
+            let (low, high) = (f64::from(n) / 2.0 + 0.5 - half, f64::from(n) / 2.0 + 0.5 + half);
+            assert!((summary.low - low).abs() <= 1.0, "{n}: {summary:?}, about {low}");
+            assert!((summary.high - high).abs() <= 1.0, "{n}: {summary:?}, about {high}");
+            assert!((0.95..0.96).contains(&summary.coverage), "{n}: {summary:?}");
+        }
     }
 
     #[test]

@@ -48,6 +48,10 @@ pub const REPEATS_MIN: u32 = 5;
 /// The same of a quick look, which puts nobody in an order: with three it is once in 10.
 pub const REPEATS_MIN_QUICK: u32 = 3;
 
+/// Repeats of each cell at most: far more than an interval needs. Without it raw data decides how much memory and time its
+/// report takes.
+pub const REPEATS_MAX: u32 = 10_000;
+
 impl Extent {
     /// Repeats of each cell, unless more were chosen; with fewer nothing is believed.
     pub fn repeats_min(self) -> u32 {

@@ -6,8 +6,9 @@ use comfy_table::{
     Cell as TableCell, CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, Width,
 };
 
+use super::in_one_line;
 use super::plots::{BELOW_NOISE, is_below_noise, told};
-use crate::lab::cell::CoreClass;
+use crate::lab::cell::{CoreClass, Subject};
 use crate::lab::decision::decide;
 use crate::lab::experiments::{Experiment, Extent};
 use crate::lab::judge::Verdict;
@@ -66,10 +67,10 @@ impl Text {
         self.text.push('\n');
     }
 
-    /// A line, or several, ended between words.
+    /// A line, or several, ended between words; `line` may have names and reasons from raw data in it.
     fn line(&mut self, line: &str) {
         let width = self.width.map_or(usize::MAX, usize::from);
-        let line = line.replace(" %", &format!("{UNBROKEN}%"));
+        let line = in_one_line(line).replace(" %", &format!("{UNBROKEN}%"));
         let words = line.trim_start();
         let mut gap = &line[..line.len() - words.len()];
         let mut column = 0;
@@ -196,6 +197,10 @@ fn right(text: String) -> TableCell {
     TableCell::new(text).set_alignment(CellAlignment::Right)
 }
 
+fn name_of(subject: &Subject) -> TableCell {
+    TableCell::new(in_one_line(&subject.name))
+}
+
 fn cell_table(experiment: Experiment, cells: &[&CellResult], gaps: Gaps) -> Table {
     let mut table = new_table();
     let metrics = experiment.metrics();
@@ -208,7 +213,7 @@ fn cell_table(experiment: Experiment, cells: &[&CellResult], gaps: Gaps) -> Tabl
         if verdict == Verdict::Unsupported {
             continue;
         }
-        let mut row = vec![right(result.cell.level.to_string()), TableCell::new(&result.cell.subject.name)];
+        let mut row = vec![right(result.cell.level.to_string()), name_of(&result.cell.subject)];
         row.extend(metrics.iter().map(|metric| {
             right(result.summaries.get(metric).map_or("-".to_owned(), |summary| {
                 let spread = match summary.spread() {
@@ -282,7 +287,7 @@ fn slopes(text: &mut Text, results: &Results) {
         let each = if slope.experiment == Experiment::Many { "copy" } else { "idle client" };
         table.add_row(vec![
             TableCell::new(format!("{each}{}", in_class(slope.class, classes))),
-            TableCell::new(&slope.subject.name),
+            name_of(&slope.subject),
             right(unbroken(&Metric::MemoryBytes.format(slope.summary.median))),
             right(kernel.map_or("-".to_owned(), |kernel| {
                 unbroken(&Metric::KernelBytes.format(kernel.summary.median))
