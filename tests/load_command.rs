@@ -67,6 +67,19 @@ fn who_watches_is_told_when_each_part_of_the_run_begins() {
 }
 
 #[test]
+fn a_watcher_that_has_left_costs_no_report() {
+    let (_server, target) = echo();
+    let (nobody, stderr) = std::io::pipe().unwrap();
+    drop(nobody);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
+    command.args(["load", &target, "--tell-phases", "--json", "-"]).args(SHORT).env_remove("RUST_LOG");
+    let done = command.stdout(std::process::Stdio::piped()).stderr(stderr).spawn().unwrap();
+    let done = done.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(0));
+    assert!(serde_json::from_slice::<Report>(&done.stdout).is_ok(), "{}", text(&done.stdout));
+}
+
+#[test]
 fn the_exit_code_tells_what_came_of_it() {
     let (_server, target) = echo();
     for (args, code, part) in [

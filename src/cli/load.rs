@@ -1,5 +1,6 @@
 //! `oneloop load`: from what was typed to a load and its report.
 
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
@@ -207,7 +208,8 @@ impl LoadArgs {
         let done = run_watched(plan, workload, |progress| {
             show(&bar, progress);
             if self.output.tell_phases && told.replace(progress.phase) != Some(progress.phase) {
-                eprintln!("{}", progress.phase.name());
+                // Nobody may be reading: the run goes on, and its report is not lost.
+                let _ = writeln!(std::io::stderr(), "{}", progress.phase.name());
             }
             if signals::stops() > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
