@@ -135,7 +135,10 @@ fn serve<S: Service>(asked: Asked, name: &str, service: S) -> Result<(), ExitCod
     if let Some(objection) = model.objection::<S>(workers, &limits) {
         return Err(fail(2)(&objection));
     }
-    let signals = Signals::install().map_err(|error| fail(1)(&error))?;
+    let mut signals = Signals::install().map_err(|error| fail(1)(&error))?;
+    if !model.makes_processes(workers) {
+        signals = signals.without_children().map_err(|error| fail(1)(&error))?;
+    }
     raise_descriptors_max().map_err(|error| fail(1)(&error))?;
     let options = ListenOptions::default();
     let any = "127.0.0.1:0".parse().expect("an address");

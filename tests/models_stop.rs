@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::process::Command;
 use std::time::Duration;
 
 use common::client::Ended;
@@ -345,5 +346,49 @@ fn an_operators_hangup_leaves_a_line_and_ends_nobody() {
             1,
             "{args:?}:\n{told}"
         );
+    }
+}
+
+/// Prints a line when the server may be looked at: by then a child of the shell has ended before the server began. The other one,
+/// and one whose parent has ended, end when standard input does.
+const LEAVES_PROCESSES: &str =
+    r#"true & exec 3<"$0"; (sh -c 'read line' <&3 &); sh -c 'read line' <&3 & exec 3<&-; exec "$@""#;
+
+/// A process whose parent has ended is given to the first process of its namespace. A child of the shell that became the server
+/// is the server's.
+#[test]
+fn processes_that_others_leave_to_the_server_are_reaped() {
+    let namespace = ["unshare", "--pid", "--fork", "--kill-child"];
+    let can = Command::new("unshare").args(&namespace[1..]).arg("true").status();
+    let is_first = can.is_ok_and(|status| status.success());
+    if !is_first {
+        common::skipped("no namespace of processes can be made here (unshare(1)): orphans are not tested");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for args in models(WORKERS) {
+        let shell = ["sh", "-c", LEAVES_PROCESSES, fifo.to_str().unwrap()];
+        let starter: Vec<&str> = namespace.into_iter().filter(|_| is_first).chain(shell).collect();
+        let setup = by_way_of(&starter, &args);
+        // Both ends, so that nobody waits for the other.
+        let holds = std::fs::OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+        let mut server = setup.start().listening();
+        let pid = if is_first { Pid::from_raw(children(server.pid())[0].0) } else { server.pid() };
+        let strangers = || {
+            let all = children(pid).into_iter();
+            let name = |pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            all.filter(|&(pid, _)| !name(pid).starts_with("faulty")).collect::<Vec<_>>()
+        };
+        let left = if is_first { 2 } else { 1 };
+        eventually("only those who wait are left", || {
+            let left_now = strangers();
+            left_now.len() == left && left_now.iter().all(|&(_, state)| state != 'Z')
+        });
+        drop(holds);
+        eventually("nobody is left", || strangers().is_empty());
+        server.client("faulty").expect_echo(b"served\n");
+        kill(pid, Signal::SIGTERM).unwrap();
+        assert_eq!(server.exit().code(), Some(0), "{args:?}");
     }
 }

@@ -155,6 +155,11 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     }
     Served { model: args.model, specs: &specs, addresses: &addresses }.check(given)?;
     let services = services(&specs, &http, args.access_log.is_some())?;
+    let signals = if args.model.makes_processes(workers) {
+        signals
+    } else {
+        signals.without_children().map_err(Failure::system)?
+    };
     let doors = bind(services, inherited, &addresses, &options, sockets)?;
     let mut journal = Journal::new();
     if args.logs_to_stdout() {

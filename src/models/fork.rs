@@ -44,6 +44,7 @@ struct Children {
 pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
     let mut front = Front::new(setup)?;
     let mut children = Children { peers: HashMap::new(), tally: Arc::new(Tally::new()?) };
+    reap(&mut front, &mut children, Reason::Crashed)?; // of the program that became this one: nobody tells of their end
     loop {
         let (arrived, knocked) = front.wait(None, None)?;
         if arrived.child {

@@ -108,6 +108,15 @@ impl Model {
         self == Model::Reactor && workers > 1 && cfg!(target_os = "linux")
     }
 
+    /// Whether its first process makes others.
+    pub fn makes_processes(self, workers: usize) -> bool {
+        match self {
+            Model::Prefork | Model::Fork => true,
+            Model::Reactor => workers > 1,
+            Model::Iterative | Model::Thread | Model::Prethread => false,
+        }
+    }
+
     /// Among how many processes its clients are divided; `None` if each client has one of its own.
     pub fn processes(self, workers: usize) -> Option<usize> {
         match self {

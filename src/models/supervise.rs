@@ -152,6 +152,7 @@ impl Crew {
 
     /// Keeps the workers until a signal stops all. A child never returns from here.
     pub(super) fn supervise(mut self, mut job: impl Job, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
+        self.reap()?; // children of the program that became this one, of whose end nobody tells
         loop {
             for index in 0..self.posts.len() {
                 self = self.man(index, &mut job)?;

@@ -162,6 +162,15 @@ impl Signals {
         Ok(self)
     }
 
+    /// The same for a program that makes no children of its own: the system takes leave of those that others leave to it, which
+    /// are orphans if it is the first process of its container, and what a shell had started before it became this program
+    /// (wait(2), `SIGCHLD` ignored).
+    pub fn without_children(self) -> io::Result<Self> {
+        set(Signal::SIGCHLD, SigHandler::SigIgn)?;
+        while super::process::reap()?.is_some() {} // those that ended before; bounded by their number
+        Ok(self)
+    }
+
     /// What arrived since the last call; a SIGHUP leaves a line in the log of the first process. Empties the pipe: with edge-triggered polling too, the next signal is told.
     pub fn take(&mut self) -> Arrived {
         let mut bytes = [0; DRAIN_BYTES];
