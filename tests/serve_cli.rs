@@ -2,6 +2,9 @@
 #![cfg(feature = "cli")]
 
 mod common;
+#[cfg(target_os = "linux")] // it looks into /proc
+#[path = "serve_cli/privileges.rs"]
+mod privileges;
 
 use std::fmt::Write;
 use std::os::fd::AsFd;
@@ -408,42 +411,6 @@ fn a_supervisor_that_does_not_listen_holds_nothing_up() {
     server.told("cannot tell the supervisor at NOTIFY_SOCKET=", 1);
     assert_eq!(server.stop().code(), Some(0));
     server.told("cannot tell the supervisor at NOTIFY_SOCKET=", 2);
-}
-
-#[test]
-#[cfg(target_os = "linux")] // it looks into /proc
-fn privileges_are_given_up_for_good_after_listening() {
-    if !nix::unistd::Uid::effective().is_root() {
-        common::skipped("not root, so there is nothing to give up");
-        let said = complaint(&["serve", "--user=nobody", "echo@0"], 2);
-        assert!(said.contains("only root can change user"), "{said}");
-        return;
-    }
-    let serve = [env!("CARGO_BIN_EXE_oneloop"), "serve", "echo@0", "--user=nobody"];
-    let mut server = if has_program("setpriv") {
-        // With groups to lose.
-        Setup::program("setpriv", ["--groups=4,5"].iter().chain(&serve)).start().listening()
-    } else {
-        Server::serve(&serve[2..])
-    };
-    server.client("echo").expect_echo(b"served by nobody");
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
-    for (name, id) in [("Uid:", nobody.uid.as_raw()), ("Gid:", nobody.gid.as_raw())] {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        assert!(
-            line.split_whitespace().all(|one| one == id.to_string()),
-            "{name}{line}: real, effective, saved"
-        );
-    }
-    let line =
-        |name| status.lines().find_map(|line: &str| line.strip_prefix(name)).unwrap().trim().to_owned();
-    assert!(
-        line("Groups:").split_whitespace().all(|one| one == nobody.gid.to_string()),
-        "{}",
-        line("Groups:")
-    );
-    assert_eq!(line("CapPrm:"), "0000000000000000");
 }
 
 #[test]

@@ -53,8 +53,10 @@ pub(super) struct ServeArgs {
     /// Who may connect to Unix sockets: permission bits of their paths, in octal, such as 660
     #[arg(long, value_name = "MODE", value_parser = unix_mode, help_heading = "Process")]
     unix_mode: Option<u32>,
-    /// After listening, become this user for good (name or number; for a server started as root). The path of a Unix socket in a
-    /// directory that this user may not write stays behind at the end; the next server replaces it
+    /// After listening, become this user for good (name or number; for a server started as root), with its groups alone and
+    /// without capabilities. A server that runs as this user already gives up those that it has. The path of a Unix socket
+    /// belongs to this user; in a directory that it may not write the path stays behind at the end, and the next server
+    /// replaces it
     #[arg(long, value_name = "USER", help_heading = "Process")]
     user: Option<String>,
     /// With --user: become this group in place of the user's own
@@ -133,8 +135,12 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
         if args.specs.is_empty() { default_specs(&supervisor, &mut http)? } else { args.specs.clone() };
     let descriptors = raise_descriptors_max()
         .map_err(|error| Failure::System(format!("cannot read the limit of file descriptors: {error}")))?;
-    let options =
-        ListenOptions { backlog: limits.backlog, unix_mode: args.unix_mode, ..ListenOptions::default() };
+    let options = ListenOptions {
+        backlog: limits.backlog,
+        unix_mode: args.unix_mode,
+        unix_owner: identity.as_ref().map(Identity::ids),
+        ..ListenOptions::default()
+    };
     let has_http = specs.iter().any(|spec| matches!(spec.what, What::Http(_)));
     if has_http && limits.inbox_bytes_max < Http::INBOX_BYTES_MIN {
         return Err(Failure::Usage("--inbox is too small for http, whose requests have heads of up to 16 KiB; take --inbox=16KiB or more".into()));

@@ -27,11 +27,13 @@ pub struct ListenOptions {
     pub reuse_port: bool,
     /// Permission bits of a Unix socket's path; `None` leaves them to the umask.
     pub unix_mode: Option<u32>,
+    /// The ids of the user and the group to which a Unix socket's path is given; `None` leaves it to this process's own.
+    pub unix_owner: Option<(u32, u32)>,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        ListenOptions { backlog: 4096, reuse_port: false, unix_mode: None }
+        ListenOptions { backlog: 4096, reuse_port: false, unix_mode: None, unix_owner: None }
     }
 }
 
@@ -194,6 +196,9 @@ impl Listener {
         if let Some(mode) = options.unix_mode {
             // Before listen(2), until which nobody can connect: the mode is in force for the first client too.
             path.set_mode(mode).map_err(other)?;
+        }
+        if let Some((user, group)) = options.unix_owner {
+            path.set_owner(user, group).map_err(other)?;
         }
         socket.listen(backlog(options)).map_err(other)?;
         Ok(Listener { socket, address, _path: Some(path) })

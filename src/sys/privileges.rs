@@ -36,6 +36,8 @@ pub enum IdentityError {
     NotRoot,
     /// It is root: nothing would be given up.
     Root,
+    /// The process has supplementary groups that are not the user's, and may not leave them.
+    GroupsStay,
     /// The system refused.
     Refused(&'static str, io::Error),
     /// Privileges could be taken back afterwards.
@@ -72,6 +74,10 @@ impl fmt::Display for IdentityError {
                 "only root can change user or group; start as root, or leave --user and --group out",
             ),
             IdentityError::Root => f.write_str("root cannot be the user to change to; take another"),
+            IdentityError::GroupsStay => f.write_str(
+                "cannot give up privileges: this process has groups that the user does not have, and only root can leave them; \
+                 start it without them, or leave --user out",
+            ),
             IdentityError::Refused(call, error) => write!(f, "cannot give up privileges: {call}: {error}"),
             IdentityError::NotForGood => {
                 f.write_str("cannot give up privileges: they could be taken back; refusing to run so")
@@ -83,7 +89,8 @@ impl fmt::Display for IdentityError {
 impl std::error::Error for IdentityError {}
 
 impl Identity {
-    /// Finds a user and a group by name or number. Without a group it is the user's own; a group needs a user.
+    /// Finds a user and a group by name or number. Without a group it is the user's own; a group needs a user. The user may be
+    /// that of this process already: it may still have groups and capabilities to give up.
     ///
     /// Done before anything is bound, so that a mistake is told at once. `None` if neither is asked for.
     pub fn find(user: Option<&str>, group: Option<&str>) -> Result<Option<Identity>, IdentityError> {
@@ -106,19 +113,41 @@ impl Identity {
         }
         if !Uid::effective().is_root() {
             let same = user == Uid::effective() && group == Gid::effective();
-            return if same { Ok(None) } else { Err(IdentityError::NotRoot) };
+            if !same {
+                return Err(IdentityError::NotRoot);
+            }
         }
         Ok(Some(Identity { user, name, group }))
     }
 
+    /// The ids of the user and the group.
+    pub fn ids(&self) -> (u32, u32) {
+        (self.user.as_raw(), self.group.as_raw())
+    }
+
     /// Becomes that user and group, in the order that works (groups, group, user), and proves that there is no way
-    /// back. For a process with one thread.
+    /// back. On Linux it also drops every capability, from the bounding set too where that is allowed, and has no program that it
+    /// executes gain privileges (prctl(2), `PR_SET_NO_NEW_PRIVS`). For a process with one thread.
     pub fn assume(&self) -> Result<(), IdentityError> {
         let refused = |call| move |error: io::Error| IdentityError::Refused(call, error);
-        set_groups(self.name.as_deref(), self.group).map_err(refused("supplementary groups"))?;
-        // With root's privileges setgid(2) and setuid(2) set the real, effective and saved id.
-        nix::unistd::setgid(self.group).map_err(|e| refused("setgid")(e.into()))?;
-        nix::unistd::setuid(self.user).map_err(|e| refused("setuid")(e.into()))?;
+        match set_groups(self.name.as_deref(), self.group) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                if !self.has_no_other_groups() {
+                    return Err(IdentityError::GroupsStay);
+                }
+            }
+            done => done.map_err(refused("supplementary groups"))?,
+        }
+        set_group(self.group).map_err(refused("setting the group"))?;
+        #[cfg(target_os = "linux")]
+        capabilities::drop_bounds();
+        set_user(self.user).map_err(refused("setting the user"))?;
+        #[cfg(target_os = "linux")]
+        {
+            // Those of a process that was not root stay with it, as some do that root was started with.
+            capabilities::drop_all().map_err(refused("capset"))?;
+            nix::sys::prctl::set_no_new_privs().map_err(|e| refused("no_new_privs")(e.into()))?;
+        }
         let changed = Uid::current() == self.user
             && Uid::effective() == self.user
             && Gid::current() == self.group
@@ -127,6 +156,26 @@ impl Identity {
             || nix::unistd::seteuid(Uid::from_raw(0)).is_ok()
             || (self.group.as_raw() != 0 && nix::unistd::setegid(Gid::from_raw(0)).is_ok());
         if changed && !back { Ok(()) } else { Err(IdentityError::NotForGood) }
+    }
+
+    /// Whether each supplementary group of this process is one of the user's.
+    #[cfg(target_os = "linux")]
+    fn has_no_other_groups(&self) -> bool {
+        let own = match &self.name {
+            Some(name) => nix::unistd::getgrouplist(name, self.group),
+            None => Ok(vec![self.group]),
+        };
+        match (own, nix::unistd::getgroups()) {
+            (Ok(own), Ok(groups)) => groups.iter().all(|group| own.contains(group)),
+            _ => false,
+        }
+    }
+
+    /// This system asks its directory of users for the groups of a process.
+    #[cfg(not(target_os = "linux"))]
+    #[allow(clippy::unused_self)] // It is used on Linux.
+    fn has_no_other_groups(&self) -> bool {
+        true
     }
 }
 
@@ -153,6 +202,73 @@ fn find_group(group: &str) -> Result<Gid, IdentityError> {
     match Group::from_name(group).map_err(lookup)? {
         Some(found) => Ok(found.gid),
         None => group.parse().map(Gid::from_raw).map_err(|_| IdentityError::NoGroup(group.to_owned())),
+    }
+}
+
+/// The real, effective and saved group.
+fn set_group(group: Gid) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    nix::unistd::setresgid(group, group, group)?;
+    #[cfg(not(target_os = "linux"))]
+    nix::unistd::setgid(group)?; // all three, with root's privileges
+    Ok(())
+}
+
+/// The real, effective and saved user.
+fn set_user(user: Uid) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    nix::unistd::setresuid(user, user, user)?;
+    #[cfg(not(target_os = "linux"))]
+    nix::unistd::setuid(user)?; // all three, with root's privileges
+    Ok(())
+}
+
+/// Capabilities (capabilities(7)).
+#[cfg(target_os = "linux")]
+mod capabilities {
+    use std::io;
+
+    /// `_LINUX_CAPABILITY_VERSION_3`: 64 bits in two parts.
+    const VERSION: u32 = 0x2008_0522;
+    /// More than the 64 that the version can name do not exist.
+    const CAPABILITIES_MAX: libc::c_ulong = 64;
+
+    /// `struct __user_cap_header_struct`
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: libc::c_int,
+    }
+
+    /// `struct __user_cap_data_struct`
+    #[repr(C)]
+    struct Part {
+        effective: u32,
+        permitted: u32,
+        inheritable: u32,
+    }
+
+    /// Empties the permitted, effective and inheritable set of this thread, and with them the ambient one.
+    pub(super) fn drop_all() -> io::Result<()> {
+        let header = Header { version: VERSION, pid: 0 };
+        let none = || Part { effective: 0, permitted: 0, inheritable: 0 };
+        let parts = [none(), none()];
+        // SAFETY: both are read in the form of the version given, which has two parts, and outlive the call.
+        match unsafe { libc::syscall(libc::SYS_capset, &raw const header, parts.as_ptr()) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Takes every capability from those that this process can ever get back by executing a program. Without
+    /// `CAP_SETPCAP` that is not allowed, and not needed: `no_new_privs` keeps them from it, too.
+    pub(super) fn drop_bounds() {
+        for capability in 0..CAPABILITIES_MAX {
+            // SAFETY: the call takes a number, and ends with an error for one that is none.
+            if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } != 0 {
+                break;
+            }
+        }
     }
 }
 

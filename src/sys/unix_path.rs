@@ -37,6 +37,11 @@ impl OwnedPath {
         fchmodat(nix::fcntl::AT_FDCWD, &self.path, mode, FchmodatFlags::NoFollowSymlink)?;
         Ok(())
     }
+
+    /// Gives it to this user and group. A link that took the place of the path is not followed.
+    pub(super) fn set_owner(&self, user: u32, group: u32) -> io::Result<()> {
+        std::os::unix::fs::lchown(&self.path, Some(user), Some(group))
+    }
 }
 
 impl Drop for OwnedPath {
