@@ -357,3 +357,61 @@ fn a_server_whose_log_is_opened_again_outlives_its_terminal_as_one_that_ignores_
         assert_eq!(server.exit().code(), Some(0), "{starter:?}");
     }
 }
+
+/// A program that ends with the test.
+struct Started(std::process::Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill(); // an error means that it has ended
+        let _ = self.0.wait();
+    }
+}
+
+/// As under systemd (sockets) and in containers (pipes).
+#[test]
+fn standard_output_and_error_may_be_sockets_and_pipes_and_those_of_another_user() {
+    use std::process::{Command, Stdio};
+    let site = Site::new();
+    let link = site.beside("link");
+    std::os::unix::fs::symlink("/dev/stdout", &link).unwrap();
+    let path = site.beside("socket");
+    let users: &[&[&str]] =
+        if nix::unistd::Uid::effective().is_root() { &[&[], &["--user=nobody"]] } else { &[&[]] };
+    for (log, fd) in [("/dev/stdout", 1), ("/dev/stderr", 2), ("/dev/fd/1", 1), (link.to_str().unwrap(), 1)] {
+        for (user, is_socket) in users.iter().flat_map(|user| [(user, true), (user, false)]) {
+            let (mut reader, writer): (Box<dyn Read + Send>, Stdio) = if is_socket {
+                let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+                ours.set_read_timeout(Some(common::PATIENCE)).unwrap();
+                (Box::new(ours), Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+            } else {
+                let (reader, writer) = std::io::pipe().unwrap();
+                (Box::new(reader), Stdio::from(writer))
+            };
+            let spec = format!("http={}@unix:{}", site.root().display(), path.display());
+            let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
+            command.args(["serve", "-q", &spec, "--access-log", log]).args(*user).stdin(Stdio::null());
+            match fd {
+                1 => command.stdout(writer).stderr(Stdio::null()),
+                _ => command.stderr(writer).stdout(Stdio::null()),
+            };
+            let mut server = Started(command.spawn().unwrap());
+            drop(command); // it holds the other end
+            eventually("it listens, or has ended", || {
+                let listens = std::os::unix::net::UnixStream::connect(&path).is_ok();
+                listens || server.0.try_wait().unwrap().is_some()
+            });
+            get(&mut Client::connect(&Address::Unix(path.clone())), "/asked", "");
+            let pid = nix::unistd::Pid::from_raw(server.0.id().cast_signed());
+            nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
+            let mut output = String::new();
+            reader.read_to_string(&mut output).unwrap();
+            assert!(
+                output.contains("\"GET /asked HTTP/1.1\" "),
+                "{log} {user:?} socket={is_socket}: {output}"
+            );
+            assert!(server.0.wait().unwrap().success(), "{log} {user:?} socket={is_socket}");
+            let _ = std::fs::remove_file(&path); // in a folder that the user may not write
+        }
+    }
+}

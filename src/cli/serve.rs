@@ -63,7 +63,8 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "GROUP", help_heading = "Process")]
     group: Option<String>,
 
-    /// Write a line for each answered request to this file, or to standard output with "-". SIGHUP opens it again. A pipe or
+    /// Write a line for each answered request to this file, or to standard output with "-"; /dev/stdout and /dev/stderr
+    /// may be sockets, as under systemd. SIGHUP opens a file again. A pipe or
     /// FIFO that nobody reads holds nothing up: 1 MiB of lines wait for its reader, more are lost, and counted in the log
     #[arg(long, value_name = "FILE", help_heading = "Log")]
     access_log: Option<PathBuf>,
@@ -168,17 +169,18 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     };
     let doors = bind(services, inherited, &addresses, &options, sockets)?;
     let mut journal = Journal::new();
-    if args.logs_to_stdout() {
+    let access = args.access_target();
+    if let Some(target) = access.as_ref().filter(|target| !target.is_file()) {
         // A pipe or terminal is the starter's: another user may not open it once more.
-        journal = open_journal(AccessTarget::Stdout)?;
+        journal = open_journal(target)?;
     }
     if let Some(identity) = identity {
         identity.assume().map_err(Failure::system)?;
         log::info!("privileges given up: {identity}");
     }
     // After giving up privileges: what can be opened now can be opened again when the log is rotated.
-    if let Some(path) = args.access_log.as_ref().filter(|_| !args.logs_to_stdout()) {
-        journal = open_journal(AccessTarget::File(path.clone()))?;
+    if let Some(target) = access.as_ref().filter(|target| target.is_file()) {
+        journal = open_journal(target)?;
     }
     let sites = specs.iter().filter(|spec| matches!(spec.what, What::Http(_))).count();
     let files = sites * Http::open_files_max(descriptors);
@@ -190,8 +192,9 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
 }
 
 impl ServeArgs {
-    fn logs_to_stdout(&self) -> bool {
-        self.access_log.as_ref().is_some_and(|path| path.as_os_str() == "-")
+    fn access_target(&self) -> Option<AccessTarget> {
+        let path = self.access_log.as_ref()?;
+        Some(if path.as_os_str() == "-" { AccessTarget::Stdout } else { AccessTarget::of_path(path) })
     }
 }
 
@@ -329,9 +332,9 @@ fn meet(one: &Address, other: &Address) -> bool {
     }
 }
 
-fn open_journal(target: AccessTarget) -> Result<Journal, Failure> {
+fn open_journal(target: &AccessTarget) -> Result<Journal, Failure> {
     let name = target.to_string();
-    Journal::with_access(target).map_err(|error| {
+    Journal::with_access(target.clone()).map_err(|error| {
         let advice = match error.kind() {
             ErrorKind::NotConnected => "start its reader first, or take a file",
             _ => "take a file that this user may write",

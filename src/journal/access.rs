@@ -5,11 +5,12 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::sys::signals;
-use crate::sys::sink::Sink;
+use crate::sys::sink::{Sink, descriptor_of};
 
 /// Lines are written when this many bytes came since that was last tried, or `AGE_MS` after the first of them.
 const BATCH_BYTES: usize = 32 << 10;
@@ -30,14 +31,32 @@ const FAREWELL_MS: u64 = 200;
 pub enum AccessTarget {
     /// Standard output.
     Stdout,
+    /// What this process was started with under this number: a file, pipe, socket or terminal. It is not opened again.
+    Descriptor(RawFd),
     /// A file or FIFO, appended to, and opened again by SIGHUP after it was rotated.
     File(PathBuf),
 }
 
 impl AccessTarget {
+    /// What a path names. `/dev/stdout`, `/dev/stderr`, `/dev/fd/N` and links to them are descriptors of this process: it writes
+    /// to them rather than opening them, which a socket or the pipe of another user would not allow.
+    pub fn of_path(path: &Path) -> AccessTarget {
+        match descriptor_of(path) {
+            Some(1) => AccessTarget::Stdout,
+            Some(fd) => AccessTarget::Descriptor(fd),
+            None => AccessTarget::File(path.to_owned()),
+        }
+    }
+
+    /// Whether it can be opened again by its path.
+    pub fn is_file(&self) -> bool {
+        matches!(self, AccessTarget::File(_))
+    }
+
     fn open(&self) -> io::Result<Sink> {
         match self {
-            AccessTarget::Stdout => Sink::stdout(),
+            AccessTarget::Stdout => Sink::inherited(1),
+            AccessTarget::Descriptor(fd) => Sink::inherited(*fd),
             AccessTarget::File(path) => Sink::open(path),
         }
     }
@@ -47,6 +66,8 @@ impl fmt::Display for AccessTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             AccessTarget::Stdout => f.write_str("standard output"),
+            AccessTarget::Descriptor(2) => f.write_str("standard error"),
+            AccessTarget::Descriptor(fd) => write!(f, "descriptor {fd}"),
             AccessTarget::File(path) => path.display().fmt(f),
         }
     }
@@ -118,7 +139,7 @@ impl AccessLog {
 
     /// Whether it goes to a file, which can be opened again.
     pub(super) fn has_file(&self) -> bool {
-        matches!(self.target, AccessTarget::File(_))
+        self.target.is_file()
     }
 
     pub(super) fn due_ms(&self) -> Option<u64> {

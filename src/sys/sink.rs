@@ -1,18 +1,21 @@
 //! Where lines are appended without ever waiting for whoever reads them.
+#![allow(unsafe_code)]
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use socket2::SockRef;
 
 use super::wait;
 
 /// Bytes that a pipe takes whole or not at all, unmixed with those of others who write to it (pipe(7), `PIPE_BUF`).
 const PIECE_BYTES_MAX: usize = libc::PIPE_BUF;
 
-/// A file, FIFO, pipe or terminal to which lines are appended, beside others who do the same.
+/// A file, FIFO, pipe, socket or terminal to which lines are appended, beside others who do the same.
 #[derive(Debug)]
 pub struct Sink {
     file: File,
@@ -24,6 +27,8 @@ pub struct Sink {
 enum How {
     /// A regular file: nobody has to read it.
     Regular,
+    /// Each call says that it does not wait (send(2), `MSG_DONTWAIT`).
+    Socket,
     /// An open file description of our own, with `O_NONBLOCK`.
     Nonblocking,
     /// One that is shared with other programs, the shell say, which `O_NONBLOCK` would take by surprise: poll(2) is asked
@@ -33,16 +38,26 @@ enum How {
 }
 
 impl Sink {
-    /// Standard output. On Linux a pipe or terminal is opened once more, through `/proc`: the new description can be set not to
-    /// block, as nobody shares it. Where that may not be done (a pipe made by another user), or is no pipe, poll(2) is asked.
-    pub fn stdout() -> io::Result<Sink> {
-        let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    /// What this process has open under this number, 1 for standard output say. On Linux a pipe or terminal is opened once more,
+    /// through `/proc`: the new description can be set not to block, as nobody shares it. Where that may not be done (a pipe made by
+    /// another user), or is no pipe, poll(2) is asked. A socket is never opened: it cannot be, and need not.
+    pub fn inherited(fd: RawFd) -> io::Result<Sink> {
+        // SAFETY: fcntl(2) takes any number.
+        let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
+        if copy == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the copy was just made and belongs to nobody else.
+        let file = File::from(unsafe { OwnedFd::from_raw_fd(copy) });
         let kind = file.metadata()?.file_type();
         if kind.is_file() {
             return Ok(Sink { file, how: How::Regular });
         }
+        if kind.is_socket() {
+            return Ok(Sink { file, how: How::Socket });
+        }
         let may_reopen = cfg!(target_os = "linux") && (kind.is_fifo() || file.is_terminal());
-        match may_reopen.then(|| options().open("/proc/self/fd/1")) {
+        match may_reopen.then(|| options().open(format!("/proc/self/fd/{fd}"))) {
             Some(Ok(own)) => Ok(Sink { file: own, how: How::Nonblocking }),
             Some(Err(_)) | None => Ok(Sink { file, how: How::Asks }),
         }
@@ -67,6 +82,7 @@ impl Sink {
     pub fn write_now(&self, lines: &[u8]) -> io::Result<usize> {
         match self.how {
             How::Regular => (&self.file).write(lines),
+            How::Socket => SockRef::from(&self.file).send_with_flags(piece(lines), libc::MSG_DONTWAIT),
             How::Asks if !self.wait(Duration::ZERO)? => Err(io::ErrorKind::WouldBlock.into()),
             How::Nonblocking | How::Asks => (&self.file).write(piece(lines)),
         }
@@ -101,6 +117,38 @@ impl Sink {
     }
 }
 
+/// Links that are followed at most, one behind the other, as by the kernel (`path_resolution(7)`).
+const LINKS_MAX: u32 = 40;
+
+/// The number under which this process has open what a path names: 1 for `/dev/stdout`, or for a link that leads there. What it
+/// is need not be something that can be opened by a path: a socket cannot, nor can the pipe of another user.
+pub fn descriptor_of(path: &Path) -> Option<RawFd> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        if let Some(fd) = descriptor_named(&path) {
+            return Some(fd);
+        }
+        let target = std::fs::read_link(&path).ok()?;
+        path = path.parent().map_or_else(|| target.clone(), |folder| folder.join(&target));
+    }
+    None
+}
+
+fn descriptor_named(path: &Path) -> Option<RawFd> {
+    // Without `.` and doubled slashes.
+    let path: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
+    match path.to_str()? {
+        "/dev/stdin" => return Some(0),
+        "/dev/stdout" => return Some(1),
+        "/dev/stderr" => return Some(2),
+        _ => {}
+    }
+    let own = format!("/proc/{}/fd", std::process::id());
+    let number =
+        ["/dev/fd", "/proc/self/fd", &own].into_iter().find_map(|all| path.strip_prefix(all).ok())?;
+    number.to_str()?.parse().ok().filter(|&fd: &RawFd| fd >= 0)
+}
+
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.append(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
@@ -125,6 +173,51 @@ mod tests {
         assert_eq!(piece(b"one\ntwo\n"), b"one\ntwo\n");
         assert_eq!(piece(&[b"one\ntwo\n", &long[..]].concat()), b"one\ntwo\n");
         assert_eq!(piece(&long), &long[..PIECE_BYTES_MAX]);
+    }
+
+    #[test]
+    fn paths_of_descriptors_are_known_and_links_to_them_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, other) = (folder.path().join("log"), folder.path().join("link"));
+        std::os::unix::fs::symlink("/dev/stdout", &link).unwrap();
+        std::os::unix::fs::symlink("./log", &other).unwrap();
+        let own = format!("/proc/{}/fd/2", std::process::id());
+        for (path, fd) in [
+            ("/dev/stdout", Some(1)),
+            ("/dev//./stderr", Some(2)),
+            ("/dev/fd/63", Some(63)),
+            ("/proc/self/fd/1", Some(1)),
+            (&own, Some(2)),
+            (link.to_str().unwrap(), Some(1)),
+            (other.to_str().unwrap(), Some(1)),
+            ("/dev/null", None),
+            ("/dev/fd", None),
+            ("/dev/fd/x", None),
+            ("access.log", None),
+        ] {
+            assert_eq!(descriptor_of(Path::new(path)), fd, "{path}");
+        }
+    }
+
+    /// A reader that stalls is not waited for, and each end is told what it is.
+    #[test]
+    fn a_full_socket_is_not_waited_for() {
+        let (ours, mut reader) = std::os::unix::net::UnixStream::pair().unwrap();
+        let sink = Sink::inherited(std::os::fd::AsRawFd::as_raw_fd(&ours)).unwrap();
+        drop(ours);
+        let lines = [&[b'a'; 99][..], b"\n"].concat().repeat(1_000);
+        let mut sent = 0;
+        let error = loop {
+            match sink.write_now(&lines) {
+                Ok(len) => sent += len,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "after {sent} bytes");
+        io::Read::read_exact(&mut reader, &mut vec![0; sent]).unwrap();
+        assert!(sink.write_now(&lines).unwrap() > 0);
+        drop(reader);
+        assert_eq!(sink.write_now(&lines).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 
     /// Asking poll(2) keeps a pipe from blocking that may not be set so; the test would hang.
