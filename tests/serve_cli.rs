@@ -5,6 +5,9 @@ mod common;
 #[cfg(target_os = "linux")] // it looks into /proc
 #[path = "serve_cli/privileges.rs"]
 mod privileges;
+#[cfg(target_os = "linux")] // it disables IPv6 in a namespace
+#[path = "serve_cli/without_ipv6.rs"]
+mod without_ipv6;
 
 use std::fmt::Write;
 use std::os::fd::AsFd;

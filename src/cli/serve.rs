@@ -1,7 +1,7 @@
 //! `oneloop serve`: from what was typed to a running server.
 
 use std::io::{ErrorKind, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -357,10 +357,8 @@ fn tell_numbers(limits: &Limits, descriptors: u64) {
 }
 
 fn serve(model: Model, setup: Setup<AnyService>, supervisor: &Supervisor) -> Result<(), Failure> {
-    let first = |door: &Door<AnyService>| door.listeners[0].local_addr().clone();
-    let told: Vec<_> = setup.doors.iter().map(|door| (door.service.name(), first(door))).collect();
     log::debug!("model: {model}, workers: {}", setup.workers);
-    tell_listeners(&told);
+    tell_listeners(&setup.doors);
     supervisor.tell(Notice::Ready);
     let summary = models::run(model, setup, &mut || supervisor.tell(Notice::Stopping))
         .map_err(|error| Failure::System(format!("cannot serve with --model {model}: {error}")))?;
@@ -369,31 +367,21 @@ fn serve(model: Model, setup: Setup<AnyService>, supervisor: &Supervisor) -> Res
 }
 
 /// One line for each listener, in a form that scripts read. Nobody has to be listening: the server works without.
-fn tell_listeners(told: &[(&str, Address)]) {
-    let lines = told.iter().map(|(name, address)| match address {
-        Address::Tcp(tcp) if *name == "http" => {
-            format!("listening on http@{address}\nopen http://{}/\n", reachable(*tcp))
+fn tell_listeners(doors: &[Door<AnyService>]) {
+    let line = |door: &Door<AnyService>| {
+        let (name, first) = (door.service.name(), &door.listeners[0]);
+        let line = in_one_line(&format!("listening on {name}@{}", first.local_addr())) + "\n";
+        match first.local_reachable_addr() {
+            Some(addr) if name == "http" => format!("{line}open http://{addr}/\n"),
+            _ => line,
         }
-        _ => in_one_line(&format!("listening on {name}@{address}")) + "\n",
-    });
-    let lines: String = lines.collect();
+    };
+    let lines: String = doors.iter().map(line).collect();
     // In one write: who has read the first line can have all.
     let mut out = std::io::stdout().lock();
     if let Err(error) = out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
         log::warn!("cannot write to standard output: {error}");
     }
-}
-
-/// An address that a browser on this machine can open: a server on all addresses is also on loopback.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() {
-            Ipv4Addr::LOCALHOST.into()
-        } else {
-            Ipv6Addr::LOCALHOST.into()
-        });
-    }
-    address
 }
 
 fn tell_end(summary: &Summary) {

@@ -96,6 +96,7 @@ impl BindErrorKind {
             _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
                 BindErrorKind::NoDescriptors
             }
+            _ if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => BindErrorKind::NotAvailable,
             io::ErrorKind::InvalidInput => BindErrorKind::Unusable,
             io::ErrorKind::AddrInUse => BindErrorKind::InUse,
             io::ErrorKind::PermissionDenied => BindErrorKind::Privileges,

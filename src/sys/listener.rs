@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
@@ -153,15 +153,22 @@ impl Listener {
     }
 
     fn bind_tcp(addr: SocketAddr, options: &ListenOptions, join: bool, share: bool) -> io::Result<Self> {
-        let everywhere = addr.is_ipv6() && addr.ip().is_unspecified();
-        let (socket, addr) = match stream_socket(Domain::for_address(addr), Some(Protocol::TCP)) {
-            // A machine without IPv6: all its addresses are IPv4.
-            Err(error) if everywhere && error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
-                let addr = SocketAddr::from(([0, 0, 0, 0], addr.port()));
-                (stream_socket(Domain::IPV4, Some(Protocol::TCP))?, addr)
+        if addr.is_ipv6() && addr.ip().is_unspecified() {
+            let ipv4 = SocketAddr::from(([0, 0, 0, 0], addr.port()));
+            if !has_ipv6() {
+                return Self::bind_one(ipv4, options, join, share);
             }
-            other => (other?, addr),
-        };
+            return match Self::bind_one(addr, options, join, share) {
+                Err(error) if is_without_ipv6(&error) => Self::bind_one(ipv4, options, join, share),
+                other => other,
+            };
+        }
+        Self::bind_one(addr, options, join, share)
+    }
+
+    fn bind_one(addr: SocketAddr, options: &ListenOptions, join: bool, share: bool) -> io::Result<Self> {
+        let everywhere = addr.is_ipv6() && addr.ip().is_unspecified();
+        let socket = stream_socket(Domain::for_address(addr), Some(Protocol::TCP))?;
         // A restarted server gets its port back while old connections are in TIME_WAIT.
         socket.set_reuse_address(true)?;
         if addr.is_ipv6() {
@@ -215,6 +222,17 @@ impl Listener {
             Address::Tcp(addr) => Some(addr),
             Address::Unix(_) => None,
         }
+    }
+
+    /// Where a program on this machine reaches it, `None` for a Unix socket: one that listens at every address also does on
+    /// loopback. That of IPv4 if it takes IPv4, as IPv6 may be disabled there.
+    pub fn local_reachable_addr(&self) -> Option<SocketAddr> {
+        let mut addr = self.local_socket_addr()?;
+        if addr.ip().is_unspecified() {
+            let ipv4 = addr.is_ipv4() || self.socket.only_v6().is_ok_and(|only| !only);
+            addr.set_ip(if ipv4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        }
+        Some(addr)
     }
 
     /// Takes the next client: its socket (nonblocking, closed by exec, `TCP_NODELAY`) and its address, `None` for a
@@ -334,6 +352,19 @@ fn accept_raw(
         -1 => Err(io::Error::last_os_error()),
         accepted => Ok(accepted),
     }
+}
+
+/// Whether an error says that the system, or a part of it that matters here, has no IPv6.
+fn is_without_ipv6(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
+}
+
+/// Whether this machine has an IPv6 address. Where IPv6 is disabled (`net.ipv6.conf.all.disable_ipv6`) a socket can be bound to
+/// all of none.
+fn has_ipv6() -> bool {
+    // It cannot be asked: binding tells.
+    let Ok(mut addresses) = nix::ifaddrs::getifaddrs() else { return true };
+    addresses.any(|interface| interface.address.is_some_and(|address| address.as_sockaddr_in6().is_some()))
 }
 
 /// Nonblocking and closed by exec.
