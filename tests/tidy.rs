@@ -28,7 +28,7 @@ const CLOCKLESS: [&str; 6] =
     ["src/session/", "src/services/", "src/connection/", "src/limits.rs", "src/journal.rs", "src/journal/"];
 
 /// Bounds of length, in lines. Tests tell a story from its beginning, so theirs are looser.
-const FILE_LINES_MAX: usize = 460;
+const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 75;
 const TEST_FILE_LINES_MAX: usize = 600;
 const TEST_FUNCTION_LINES_MAX: usize = 100;

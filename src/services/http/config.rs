@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::access::AccessFormat;
+use super::etag::Hashes;
 use super::request::is_token;
 use super::target::{self, Target};
 use crate::sys::files::{Links, Root};
@@ -114,6 +115,8 @@ pub(super) struct Site {
     pub(super) fields: String,
     /// Last words to a client that gets no session.
     pub(super) refusal: Vec<u8>,
+    /// What the contents of its files hash to.
+    pub(super) hashes: Hashes,
 }
 
 /// Fields that frame or describe each answer: a second one would contradict the first.
@@ -166,6 +169,7 @@ impl Site {
             cache_control: lines(cache_control.as_slice())?,
             refusal: refusal(&fields),
             fields,
+            hashes: Hashes::default(),
             root: Root::open(&root, links).map_err(|error| ConfigError::Root(root, error))?,
         })
     }

@@ -1,24 +1,62 @@
-//! Media types by file name.
+//! Media types by file name, and by content where the name does not decide.
 
-/// The media type of a file with this name, with the charset where the type has one; bytes of an unknown kind if the
-/// name says nothing.
-pub(super) fn type_of(path: &[u8], charset: &str) -> String {
-    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-    let extension = match name.iter().rposition(|&byte| byte == b'.') {
-        Some(dot) if dot > 0 => std::str::from_utf8(&name[dot + 1..]).unwrap_or(""),
-        _ => "",
-    };
-    let media_type = match extension.to_ascii_lowercase().as_str() {
+/// How much is read of the beginning of a file whose name does not decide, and of its end: installers are scripts with an archive
+/// behind them.
+pub(super) const SAMPLE_BYTES: u64 = 1 << 10;
+
+/// Extensions of source text that the table of types knows as something that browsers do not show: `.rs` is `text/x-rust`, which
+/// Firefox downloads, and `.mod` a video. A file with one of these whose content is no text has the type of the table.
+const SOURCES: [&str; 56] = [
+    "asc", "bat", "coffee", "csh", "cu", "dart", "dot", "f", "f77", "f90", "feature", "for", "fsx", "gv",
+    "hbs", "java", "json5", "latex", "less", "lua", "man", "me", "mod", "ms", "mts", "n3", "nfo", "org", "p",
+    "pas", "pde", "pem", "php", "pl", "pm", "pot", "roff", "rs", "sass", "scm", "scss", "sh", "sql", "srt",
+    "styl", "t", "tcl", "tex", "texi", "texinfo", "toml", "tr", "ts", "vhd", "yaml", "yml",
+];
+
+const PLAIN: &str = "text/plain";
+
+/// The media type of the file at `path`, with the charset where the type has one. `sample` gives the beginning and the end of its
+/// content, and is asked only where the name does not decide.
+pub(super) fn type_of(path: &[u8], charset: &str, sample: impl FnOnce() -> Vec<u8>) -> String {
+    let extension = extension(path);
+    let guess = match extension.as_str() {
         // RFC 9239: the only type for scripts that is not obsolete.
-        "mjs" => "text/javascript",
-        "zst" => "application/zstd",
-        _ => mime_guess::from_ext(extension).first_raw().unwrap_or("application/octet-stream"),
+        "mjs" => Some("text/javascript"),
+        "zst" => Some("application/zstd"),
+        "ts" | "mts" => Some("video/mp2t"),
+        extension => mime_guess::from_ext(extension).first_raw(),
+    };
+    let media_type = match guess {
+        Some(known) if !SOURCES.contains(&extension.as_str()) => known,
+        _ if is_text(&sample()) => PLAIN,
+        known => known.unwrap_or("application/octet-stream"),
     };
     if media_type.starts_with("text/") && !charset.is_empty() {
         format!("{media_type}; charset={charset}")
     } else {
         media_type.to_owned()
     }
+}
+
+/// Whether the file is compressed as a part of its format, which browsers know as a coding of it: SVG with gzip (SVG 2, section
+/// "Compressed SVG").
+pub(super) fn is_svgz(path: &[u8]) -> bool {
+    extension(path) == "svgz"
+}
+
+/// What is behind the last dot of the name, in small letters; empty for a name that only begins with a dot.
+fn extension(path: &[u8]) -> String {
+    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    match name.iter().rposition(|&byte| byte == b'.') {
+        Some(dot) if dot > 0 => std::str::from_utf8(&name[dot + 1..]).unwrap_or("").to_ascii_lowercase(),
+        _ => String::new(),
+    }
+}
+
+/// Whether there are none of the bytes that tell binary data from text (WHATWG MIME Sniffing, section 3): controls, other than
+/// white space and escape.
+fn is_text(sample: &[u8]) -> bool {
+    sample.iter().all(|byte| matches!(byte, b'\t' | b'\n' | 0x0c | b'\r' | 0x1b | b' '..))
 }
 
 #[cfg(test)]
@@ -41,14 +79,70 @@ mod tests {
             ("a.wasm", "application/wasm"),
             ("a.tar.gz", "application/gzip"),
             ("a.zst", "application/zstd"),
-            ("README", "application/octet-stream"),
-            (".html", "application/octet-stream"),
-            ("dir.html/file", "application/octet-stream"),
+            ("p.svgz", "image/svg+xml"),
+            ("a.exe", "application/octet-stream"),
         ];
         for (path, expected) in table {
-            assert_eq!(type_of(path.as_bytes(), "utf-8"), expected, "{path}");
+            let sampled = || panic!("{path}: the name decides");
+            assert_eq!(type_of(path.as_bytes(), "utf-8", sampled), expected, "{path}");
         }
-        assert_eq!(type_of(b"a.txt", ""), "text/plain");
-        assert_eq!(type_of(b"a.\xff", "utf-8"), "application/octet-stream");
+        assert_eq!(type_of(b"a.txt", "", Vec::new), "text/plain");
+    }
+
+    #[test]
+    fn what_is_text_opens_in_a_browser_whatever_it_is_called() {
+        let as_text =
+            |path: &str| type_of(path.as_bytes(), "utf-8", || b"Caf\xc3\xa9:\tx\r\n\x1b[1m".to_vec());
+        for path in [
+            "LICENSE",
+            "LICENSE-MIT",
+            "README",
+            "Makefile",
+            "Dockerfile",
+            "Dockerfile.dev",
+            "a/CHANGES",
+            ".gitignore",
+            ".html",
+            "dir.html/file",
+            "a.go",
+            "A.JAVA",
+            "a.rs",
+            "Cargo.toml",
+            "Cargo.lock",
+            "go.mod",
+            "a.diff",
+            "a.patch",
+            "a.log",
+            "a.log.1",
+            "a.kt",
+            "a.swift",
+            "a.ts",
+            "a.tsx",
+            "a.py",
+            "a.c",
+            "a.h",
+            "a.sh",
+            "a.yml",
+            "a.yaml",
+            "a.sql",
+            "a.ini",
+            "a.tex",
+            "a.pl",
+            "a.rb",
+            "a.\u{fc}",
+        ] {
+            assert_eq!(as_text(path), "text/plain; charset=utf-8", "{path}");
+        }
+        let as_bytes = |path: &str| type_of(path.as_bytes(), "utf-8", || b"\x7fELF\0".to_vec());
+        for (path, expected) in [
+            ("oneloop", "application/octet-stream"),
+            ("a.unheard-of", "application/octet-stream"),
+            ("segment.ts", "video/mp2t"),
+            ("disk.vhd", "application/x-virtualbox-vhd"),
+            ("installer.sh", "application/x-sh"),
+        ] {
+            assert_eq!(as_bytes(path), expected, "{path}");
+        }
+        assert_eq!(type_of(b"a.\xff", "utf-8", || vec![0]), "application/octet-stream");
     }
 }

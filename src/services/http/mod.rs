@@ -16,6 +16,7 @@ mod clock;
 mod conditional;
 mod config;
 mod encoding;
+mod etag;
 mod listing;
 mod media;
 mod parts;

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -15,13 +14,21 @@ use super::clock::http_date;
 use super::conditional::Validators;
 use super::config::Site;
 use super::encoding::Coding;
-use super::media::type_of;
+use super::etag::Name;
+use super::media::{SAMPLE_BYTES, is_svgz, type_of};
 use super::status::Status;
 use crate::session::Now;
 use crate::sys::files::{Identity, Kind, Root, Stat, stat_of};
 
 /// What an entry costs beside its bytes, roughly.
 const ENTRY_BYTES: usize = 512;
+/// Seconds since 1970 up to this are no time at which a file was modified: `ostree` gives all files 0, and Nix gives them 1, so that
+/// each build gives the same. One that replaces another would not be newer.
+const NO_TIME_S_MAX: u64 = 1;
+/// What gzip begins with (RFC 1952, section 2.3.1).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// Ticks of clocks that copies of a time are made with: seconds, milliseconds, microseconds, and 100 ns.
+const COARSE_CLOCKS_NS: [u32; 4] = [1_000_000_000, 1_000_000, 1_000, 100];
 
 /// A file as it is served: plain, and in the codings that lie beside it.
 #[derive(Debug)]
@@ -78,6 +85,7 @@ pub(super) enum Found {
 struct Opened {
     stat: Stat,
     content: Loaded,
+    name: Name,
 }
 
 enum Loaded {
@@ -138,12 +146,37 @@ fn stat_at(root: &Root, path: &[u8]) -> Option<Stat> {
     root.stat(path).ok()
 }
 
+impl Opened {
+    /// The beginning and the end of the content, or what can be read of them.
+    fn sample(&self) -> Vec<u8> {
+        let size_bytes = self.stat.identity.size_bytes;
+        let ends = [0, size_bytes.saturating_sub(SAMPLE_BYTES)];
+        ends.map(|offset| self.some_bytes(offset, SAMPLE_BYTES.min(size_bytes) as usize)).concat()
+    }
+
+    fn is_gzip(&self) -> bool {
+        self.some_bytes(0, GZIP_MAGIC.len()) == GZIP_MAGIC
+    }
+
+    fn some_bytes(&self, offset: u64, bytes_max: usize) -> Vec<u8> {
+        match &self.content {
+            Loaded::Memory(bytes) => bytes[offset as usize..].iter().copied().take(bytes_max).collect(),
+            Loaded::File(file) => {
+                let mut bytes = vec![0; bytes_max];
+                let len = read_at(file, &mut bytes, offset).unwrap_or(0);
+                bytes.truncate(len);
+                bytes
+            }
+        }
+    }
+}
+
 /// Finds what `path` (as in [`super::target::Path::file`]) leads to, without the cache.
 pub(super) fn find(site: &Site, path: &[u8], now: Now) -> Found {
     match path.strip_suffix(b"/") {
         Some(directory) => in_directory(site, directory, now),
         None if path.is_empty() => in_directory(site, path, now),
-        None => match open(site, path) {
+        None => match open(site, path, now) {
             Ok(Some(opened)) => Found::File(Arc::new(resource(site, path, opened, Vec::new(), now))),
             Ok(None) => Found::Slash,
             Err(error) => Found::Nothing((&error).into()),
@@ -158,7 +191,7 @@ fn in_directory(site: &Site, directory: &[u8], now: Now) -> Found {
         let path = if directory.is_empty() { index.clone() } else { [directory, b"/", index].concat() };
         // Looked at before: what comes in between is seen as a change.
         let there = stat_at(&site.root, &path);
-        match open(site, &path) {
+        match open(site, &path, now) {
             Ok(Some(opened)) => return Found::File(Arc::new(resource(site, &path, opened, watched, now))),
             Ok(None) => {}
             Err(error) => match Status::from(&error) {
@@ -178,8 +211,8 @@ fn in_directory(site: &Site, directory: &[u8], now: Now) -> Found {
     }
 }
 
-/// Opens a regular file, and reads it if it is small; `None` for a directory.
-fn open(site: &Site, path: &[u8]) -> io::Result<Option<Opened>> {
+/// Opens a regular file, reads it if it is small, and names its content; `None` for a directory.
+fn open(site: &Site, path: &[u8], now: Now) -> io::Result<Option<Opened>> {
     let (file, mut stat) = match site.root.open_file(path) {
         // It may be one that can only be passed through.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && site.root.is_directory(path) => {
@@ -190,48 +223,60 @@ fn open(site: &Site, path: &[u8]) -> io::Result<Option<Opened>> {
     if stat.kind == Kind::Directory {
         return Ok(None);
     }
-    let content = match in_one_state(&file, &mut stat, read_some)? {
-        Some(bytes) => Loaded::Memory(bytes),
-        None => Loaded::File(file),
-    };
-    Ok(Some(Opened { stat, content }))
+    let (content, name) =
+        if let Some(bytes) = in_one_state(&file, &mut stat, MEMORY_FILE_BYTES_MAX, read_some)? {
+            let name = Name::of_content(&bytes);
+            (Loaded::Memory(bytes), name)
+        } else {
+            let name = site.hashes.name(&file, &mut stat, now.wall)?;
+            (Loaded::File(file), name)
+        };
+    Ok(Some(Opened { stat, content, name }))
 }
 
-/// Reads a small file whole and in one state: it was the same before and after. `None` for one that is not small, or
-/// changes each time it is read; `stat` is the state that was seen last.
-fn in_one_state(
+/// Reads a file of up to `bytes_max` whole and in one state: it was the same before and after. `None` for one that is longer, or
+/// changes each time it is read; `stat` is the state that was seen last. `read` gets one byte more than there should be, and
+/// says how many there were.
+pub(super) fn in_one_state<T>(
     file: &File,
     stat: &mut Stat,
-    mut read: impl FnMut(&File, usize) -> io::Result<Vec<u8>>,
-) -> io::Result<Option<Vec<u8>>> {
+    bytes_max: u64,
+    mut read: impl FnMut(&File, u64) -> io::Result<(T, u64)>,
+) -> io::Result<Option<T>> {
     for _ in 0..READ_TRIES_MAX {
         let size_bytes = stat.identity.size_bytes;
-        if size_bytes > MEMORY_FILE_BYTES_MAX {
+        if size_bytes > bytes_max {
             break;
         }
-        let bytes = read(file, size_bytes as usize + 1)?;
+        let (read, len) = read(file, size_bytes + 1)?;
         let after = stat_of(file)?;
-        if after == *stat && bytes.len() as u64 == size_bytes {
-            return Ok(Some(bytes));
+        if after == *stat && len == size_bytes {
+            return Ok(Some(read));
         }
         *stat = after;
     }
     Ok(None)
 }
 
-fn read_some(file: &File, bytes_max: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; bytes_max];
+fn read_some(file: &File, bytes_max: u64) -> io::Result<(Vec<u8>, u64)> {
+    let mut bytes = vec![0; bytes_max as usize];
+    let len = read_at(file, &mut bytes, 0)?;
+    bytes.truncate(len);
+    Ok((bytes, len as u64))
+}
+
+/// Fills `bytes` from what is at `offset` of the file, as far as there is so much.
+pub(super) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut len = 0;
-    while len < bytes_max {
-        match file.read_at(&mut bytes[len..], len as u64) {
+    while len < bytes.len() {
+        match file.read_at(&mut bytes[len..], offset + len as u64) {
             Ok(0) => break,
             Ok(read) => len += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    bytes.truncate(len);
-    Ok(bytes)
+    Ok(len)
 }
 
 fn resource(
@@ -241,41 +286,57 @@ fn resource(
     mut watched: Vec<(Vec<u8>, Option<Stat>)>,
     now: Now,
 ) -> Resource {
-    let modified = |opened: &Opened| (opened.stat.identity.modified_s, opened.stat.identity.modified_ns);
     let mut settled = is_settled(&plain.stat, now.wall);
     watched.push((path.to_vec(), Some(plain.stat)));
+    // One that is compressed as it is has no neighbours: what would be in them is compressed twice.
+    let own_coding = (is_svgz(path) && plain.is_gzip()).then_some(Coding::Gzip);
+    let codings = if own_coding.is_some() { &[][..] } else { &Coding::ALL };
     let mut neighbours = Vec::new();
-    for coding in Coding::ALL {
+    for &coding in codings {
         let neighbour_path = [path, coding.suffix().as_bytes()].concat();
         // Looked at before: what comes in between is seen as a change.
         let there = stat_at(&site.root, &neighbour_path);
-        let Some(opened) = there.and_then(|_| open(site, &neighbour_path).ok().flatten()) else {
+        let Some(opened) = there.and_then(|_| open(site, &neighbour_path, now).ok().flatten()) else {
             watched.push((neighbour_path, there));
             continue;
         };
         settled &= is_settled(&opened.stat, now.wall);
         watched.push((neighbour_path, Some(opened.stat)));
-        // One that is older was made from an older state of the file.
-        if modified(&opened) >= modified(&plain) {
+        if is_current(&opened.stat, &plain.stat) {
             neighbours.push((coding, opened));
         }
     }
-    let media_type = type_of(path, &site.charset);
+    let media_type = type_of(path, &site.charset, || plain.sample());
     let vary = if neighbours.is_empty() { "" } else { "Vary: Accept-Encoding\r\n" };
     let variant = |coding, opened| variant(site, &media_type, vary, coding, opened, now);
     let encoded =
         neighbours.into_iter().map(|(coding, opened)| (coding, variant(Some(coding), opened))).collect();
     let checked_ms = AtomicU64::new(now.monotonic_ms);
-    Resource { plain: variant(None, plain), encoded, watched, settled, checked_ms }
+    Resource { plain: variant(own_coding, plain), encoded, watched, settled, checked_ms }
+}
+
+/// Whether a neighbour was made from the file as it is now: one that is older was made from an older state. Many tools and archives
+/// give the copy the time of the file with a coarser clock (`pigz -k` and `brotli -k` in whole seconds, NTFS in 100 ns): a time
+/// that is the file's own, cut off, counts as that, if the neighbour was made after the file.
+fn is_current(neighbour: &Stat, plain: &Stat) -> bool {
+    let modified = |stat: &Stat| (stat.identity.modified_s, stat.identity.modified_ns);
+    let (coded, own) = (modified(neighbour), modified(plain));
+    let is_cut_off =
+        coded.0 == own.0 && COARSE_CLOCKS_NS.iter().any(|tick_ns| coded.1 == own.1 - own.1 % tick_ns);
+    coded >= own || (is_cut_off && (neighbour.changed_s, neighbour.changed_ns) >= own)
 }
 
 /// Whether a change after now gives the file another time: times of files advance in ticks, on some file systems in seconds.
-fn is_settled(stat: &Stat, wall: SystemTime) -> bool {
-    let in_seconds = stat.changed_ns == 0 && stat.identity.modified_ns == 0;
-    let settled_ms = if in_seconds { SETTLED_SECONDS_MS } else { SETTLED_MS };
+pub(super) fn is_settled(stat: &Stat, wall: SystemTime) -> bool {
+    let settled_ms = if is_in_seconds(stat) { SETTLED_SECONDS_MS } else { SETTLED_MS };
     let Ok(changed_s) = u64::try_from(stat.changed_s) else { return true };
     let changed = UNIX_EPOCH + Duration::new(changed_s, stat.changed_ns);
     wall.duration_since(changed).is_ok_and(|age| age.as_millis() >= u128::from(settled_ms))
+}
+
+/// Whether the file system may keep times in whole seconds only.
+pub(super) fn is_in_seconds(stat: &Stat) -> bool {
+    stat.changed_ns == 0 && stat.identity.modified_ns == 0
 }
 
 fn variant(
@@ -287,10 +348,11 @@ fn variant(
     now: Now,
 ) -> Variant {
     let Identity { size_bytes, modified_s, .. } = opened.stat.identity;
-    let etag = etag(&opened);
+    let etag = opened.name.tag(coding);
     // Not later than the answer (RFC 9110, section 8.8.2.1); a time from the future is none to tell.
     let now_s = now.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let modified_s = u64::try_from(modified_s).ok().filter(|modified_s| *modified_s <= now_s);
+    let is_told = |modified_s: &u64| *modified_s > NO_TIME_S_MAX && *modified_s <= now_s;
+    let modified_s = u64::try_from(modified_s).ok().filter(is_told);
     let mut described = String::from("Accept-Ranges: bytes\r\n");
     if let Some(modified_s) = modified_s {
         write!(described, "Last-Modified: {}\r\n", http_date(modified_s)).expect("memory takes all");
@@ -323,19 +385,6 @@ fn variant(
     }
 }
 
-/// From device, inode, size and time; hashed, because the numbers are nobody's business. Of what is read anyway from the content,
-/// too: two contents may have one time, within a tick of the file's clock (4 ms before Linux 6.13) or because it was set. The
-/// keys of this hasher are fixed, so that every process gives the same tag.
-fn etag(opened: &Opened) -> String {
-    let Opened { stat: Stat { identity, .. }, content } = opened;
-    let mut hasher = DefaultHasher::new();
-    identity.hash(&mut hasher);
-    if let Loaded::Memory(bytes) = content {
-        bytes.hash(&mut hasher);
-    }
-    format!("\"{:x}-{:016x}\"", identity.size_bytes, hasher.finish())
-}
-
 impl Variant {
     /// Where a range of the content lies in [`Variant::whole`].
     pub(super) fn in_memory(&self, range: &Range<u64>) -> Range<usize> {
@@ -353,11 +402,12 @@ mod tests {
         file.write_all_at(b"old", 0).unwrap();
         let mut stat = stat_of(&file).unwrap();
         let mut reads = 0;
-        let found = in_one_state(&file, &mut stat, |file, bytes_max| {
-            let mut bytes = read_some(file, bytes_max)?;
+        let found = in_one_state(&file, &mut stat, 100, |file, bytes_max| {
+            let (mut bytes, _) = read_some(file, bytes_max)?;
             reads += 1;
             meddle(&mut bytes, file, reads);
-            Ok(bytes)
+            let len = bytes.len() as u64;
+            Ok((bytes, len))
         });
         assert_eq!(stat, stat_of(&file).unwrap(), "the state that was seen last");
         found.unwrap()

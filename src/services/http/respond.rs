@@ -210,7 +210,7 @@ impl Scene<'_> {
     fn ranges(&self, persistence: Persistence, variant: &Variant, ranges: &[Range<u64>]) -> Answer {
         let Variant { media_type, described, encoding, kept, len, validators, .. } = variant;
         let mut hasher = DefaultHasher::new();
-        (&validators.etag, ranges).hash(&mut hasher);
+        (&validators.etag.opaque, ranges).hash(&mut hasher);
         let boundary = format!("oneloop-{:016x}", hasher.finish());
         let heads = ranges.iter().map(|range| {
             let range_line = content_range(range, *len);

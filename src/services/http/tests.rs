@@ -47,8 +47,12 @@ fn write(path: &Path, bytes: &[u8]) {
 }
 
 fn set_modified(path: &Path, second: u64) {
+    set_modified_ns(path, second, 0);
+}
+
+fn set_modified_ns(path: &Path, second: u64, nanos: u32) {
     let file = std::fs::File::options().write(true).open(path).unwrap();
-    file.set_modified(UNIX_EPOCH + Duration::from_secs(second)).unwrap();
+    file.set_modified(UNIX_EPOCH + Duration::new(second, nanos)).unwrap();
 }
 
 fn ask(http: &Http, request: &str) -> String {

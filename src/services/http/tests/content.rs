@@ -140,12 +140,92 @@ fn a_neighbour_that_comes_changes_or_goes_is_seen_within_a_second() {
     // The file is newer by a nanosecond of the same second.
     let newer = || {
         write(&path, b"zipped");
-        let file = std::fs::File::options().write(true).open(dir.path().join("root/hello.txt")).unwrap();
-        file.set_modified(UNIX_EPOCH + Duration::new(1_600_000_000, 1)).unwrap();
+        set_modified_ns(&path, 1_600_000_000, 1);
+        set_modified_ns(&dir.path().join("root/hello.txt"), 1_600_000_000, 2);
     };
     assert_eq!(now(&newer), "0123456789");
     assert_eq!(now(&rezip), "ZIPPED");
     assert_eq!(now(&|| std::fs::remove_file(&path).unwrap()), "0123456789");
+}
+
+/// As `pigz -k`, `brotli -k`, archives and programs that reckon in floating point leave it.
+#[test]
+fn a_neighbour_with_the_time_of_its_file_cut_off_is_served_and_an_older_one_is_not() {
+    let (dir, http) = site(|_| {});
+    let (plain, coded) = (dir.path().join("root/hello.txt"), dir.path().join("root/hello.txt.gz"));
+    let mut client = Rehearsal::open(&http, OUT);
+    for (second, nanos, is_served) in [
+        (1_600_000_000, 123_456_789, true),
+        (1_600_000_000, 0, true),
+        (1_600_000_000, 123_000_000, true),
+        (1_600_000_000, 123_456_000, true),
+        (1_600_000_000, 123_456_700, true),
+        (1_600_000_001, 0, true),
+        (1_600_000_000, 123_456_788, false),
+        (1_600_000_000, 100_000_001, false),
+        (1_599_999_999, 0, false),
+        (1_599_999_999, 123_456_789, false),
+    ] {
+        std::fs::write(&coded, "zipped").unwrap();
+        set_modified_ns(&plain, 1_600_000_000, 123_456_789);
+        set_modified_ns(&coded, second, nanos);
+        client.pass(Duration::from_secs(1));
+        client.answer.clear();
+        client.feed(b"GET /hello.txt HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n");
+        let answer = String::from_utf8_lossy(&client.answer).into_owned();
+        assert_eq!(body(&answer) == "zipped", is_served, "{second}.{nanos:09}");
+    }
+    // The file is newer than the neighbour's last change: it was written again within the second.
+    set_modified_ns(&plain, 2_000_000_000, 1);
+    set_modified_ns(&coded, 2_000_000_000, 0);
+    let http = Http::new(Config::new(dir.path().join("root"))).unwrap();
+    assert_eq!(body(&get(&http, "/hello.txt", "Accept-Encoding: gzip\r\n")), "0123456789");
+}
+
+#[test]
+fn a_compressed_svg_says_so_and_has_no_neighbours() {
+    let (dir, http) = site(|_| {});
+    let gzipped = b"\x1f\x8bnot really";
+    write(&dir.path().join("root/a.svgz"), gzipped);
+    write(&dir.path().join("root/a.svgz.br"), b"twice");
+    write(&dir.path().join("root/plain.SVGZ"), b"<svg/>");
+    for accept in ["", "Accept-Encoding: gzip, br\r\n"] {
+        let answer = get(&http, "/a.svgz", accept);
+        let told =
+            (field(&answer, "Content-Type"), field(&answer, "Content-Encoding"), field(&answer, "Vary"));
+        assert_eq!(told, (Some("image/svg+xml"), Some("gzip"), None));
+        assert_eq!(body(&answer), String::from_utf8_lossy(gzipped));
+    }
+    // Somebody has named it so: it is not compressed.
+    let plain = get(&http, "/plain.SVGZ", "");
+    assert_eq!(
+        (field(&plain, "Content-Type"), field(&plain, "Content-Encoding")),
+        (Some("image/svg+xml"), None)
+    );
+}
+
+/// The end tells, too: an installer is a script with an archive behind it. Of long files a little is read, of short ones all is there.
+#[test]
+fn a_file_without_a_type_is_text_if_it_begins_and_ends_as_text() {
+    let (dir, http) = site(|_| {});
+    for (name, begin, end, media_type) in [
+        ("LICENSE", "Permission is hereby granted", "\n", "text/plain; charset=utf-8"),
+        ("main.rs", "fn main() {", "}\n", "text/plain; charset=utf-8"),
+        ("installer", "#!/bin/sh\n", "\0", "application/octet-stream"),
+        ("program", "\x7fELF\x02", "symbols", "application/octet-stream"),
+    ] {
+        for between in [0, 100_000] {
+            let content = [begin, &" ".repeat(between), end].concat();
+            let target = format!("{between}/{name}");
+            let path = dir.path().join("root").join(&target);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            write(&path, content.as_bytes());
+            let head = ask(&http, &format!("HEAD /{target} HTTP/1.1\r\nHost: h\r\n\r\n"));
+            assert_eq!(field(&head, "Content-Type"), Some(media_type), "{target}");
+        }
+    }
+    write(&dir.path().join("root/VERSION"), b"");
+    assert_eq!(field(&get(&http, "/VERSION", ""), "Content-Type"), Some("text/plain; charset=utf-8"));
 }
 
 #[test]
