@@ -1,5 +1,5 @@
-//! Echo of 64 bytes: `oneloop serve echo`, with all that is on by default, against the leanest hand-written epoll loop;
-//! and 64 active clients with 10,000 idle ones beside them against the same without.
+//! Echo of 64 bytes, 16 KiB and 64 KiB: `oneloop serve echo`, with all that is on by default, against the leanest hand-written
+//! epoll loop; and 64 active clients with 10,000 idle ones beside them against the same without.
 //!
 //! ```sh
 //! cargo bench --bench echo
@@ -19,7 +19,7 @@ fn main() {
 
 #[cfg(target_os = "linux")]
 fn main() {
-    bare::main("64 bytes per request", measure::all);
+    bare::main("64 bytes per request where nothing else is said", measure::all);
 }
 
 #[cfg(target_os = "linux")]
@@ -33,6 +33,9 @@ mod measure {
     const BYTES: usize = 64;
     const IDLE: usize = 10_000;
     const ECHO_RATIO_MIN: f64 = 0.95;
+    /// Whole powers of two, as programs send them: a buffer of exactly such a size costs a second read.
+    const LARGE_BYTES: [usize; 2] = [16 << 10, 64 << 10];
+    const LARGE_CPU_RATIO_MAX: f64 = 1.03;
     const IDLE_RATIO_MIN: f64 = 0.97;
 
     pub(super) fn all(bench: &Bench) -> bool {
@@ -40,29 +43,36 @@ mod measure {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
         let mut kept = true;
         for clients in [64, 1000] {
-            kept &= against_bare(bench, clients);
+            kept &= report_rate(
+                &format!("{clients} clients, oneloop / bare loop"),
+                &against_bare(bench, clients, BYTES),
+                ECHO_RATIO_MIN,
+            );
+        }
+        for bytes in LARGE_BYTES {
+            let what = format!("64 clients, {} KiB per request, oneloop / bare loop", bytes >> 10);
+            kept &= report_cpu(&what, &against_bare(bench, 64, bytes), LARGE_CPU_RATIO_MAX);
         }
         kept & beside_idle(bench)
     }
 
-    fn against_bare(bench: &Bench, clients: usize) -> bool {
-        let pairs = bench.interleaved(
-            || side(bench, &Server::oneloop(bench.server_core, &[]), clients, 0),
-            || side(bench, &Server::bare(bench.server_core), clients, 0),
-        );
-        report(&format!("{clients} clients, oneloop / bare loop"), &pairs, ECHO_RATIO_MIN)
+    fn against_bare(bench: &Bench, clients: usize, bytes: usize) -> Pairs<Cost> {
+        bench.interleaved(
+            || side(bench, &Server::oneloop(bench.server_core, &[]), clients, 0, bytes),
+            || side(bench, &Server::bare(bench.server_core), clients, 0, bytes),
+        )
     }
 
     fn beside_idle(bench: &Bench) -> bool {
         let pairs = bench.interleaved(
-            || side(bench, &Server::oneloop(bench.server_core, &[]), 64, IDLE),
-            || side(bench, &Server::oneloop(bench.server_core, &[]), 64, 0),
+            || side(bench, &Server::oneloop(bench.server_core, &[]), 64, IDLE, BYTES),
+            || side(bench, &Server::oneloop(bench.server_core, &[]), 64, 0, BYTES),
         );
-        report(&format!("64 clients beside {IDLE} idle / without"), &pairs, IDLE_RATIO_MIN)
+        report_rate(&format!("64 clients beside {IDLE} idle / without"), &pairs, IDLE_RATIO_MIN)
     }
 
-    fn side(bench: &Bench, server: &Server, active: usize, idle: usize) -> Cost {
-        let mut load = Load::connect(server.addr(), active, idle, BYTES);
+    fn side(bench: &Bench, server: &Server, active: usize, idle: usize, bytes: usize) -> Cost {
+        let mut load = Load::connect(server.addr(), active, idle, bytes);
         load.begin();
         load.run(bench.span / 4, false);
         let before = server.cpu_seconds();
@@ -71,19 +81,30 @@ mod measure {
         Cost::of(done.requests, done.seconds, cpu)
     }
 
-    fn report(what: &str, pairs: &Pairs<Cost>, ratio_min: f64) -> bool {
+    fn report_rate(what: &str, pairs: &Pairs<Cost>, ratio_min: f64) -> bool {
+        let rate = pairs.ratio(|side| side.requests_per_second).median;
+        let kept = rate >= ratio_min;
+        report(what, pairs, &format!("requests per second: at least {ratio_min}"), kept)
+    }
+
+    fn report_cpu(what: &str, pairs: &Pairs<Cost>, ratio_max: f64) -> bool {
+        let cpu = pairs.ratio(|side| side.cpu_per_request).median;
+        report(what, pairs, &format!("server CPU/request: at most {ratio_max}"), cpu <= ratio_max)
+    }
+
+    fn report(what: &str, pairs: &Pairs<Cost>, promise: &str, kept: bool) -> bool {
         let rate = pairs.ratio(|side| side.requests_per_second);
         let cpu = pairs.ratio(|side| side.cpu_per_request);
         let rates = pairs.medians(|side| side.requests_per_second);
         let costs = pairs.medians(|side| side.cpu_per_request);
-        let verdict = if rate.median >= ratio_min { "kept" } else { "NOT KEPT" };
         println!("{what}");
-        println!("  requests per second  {rate}, promised {ratio_min}: {verdict}");
+        println!("  requests per second  {rate}");
         println!("  server CPU/request   {cpu}");
+        println!("  {promise}: {}", if kept { "kept" } else { "NOT KEPT" });
         println!(
             "  medians: {:.0} and {:.0} requests/s, {:.2} and {:.2} µs of the server's CPU per request",
             rates.0, rates.1, costs.0, costs.1,
         );
-        rate.median >= ratio_min
+        kept
     }
 }

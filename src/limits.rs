@@ -43,7 +43,8 @@ pub struct Limits {
     pub inbox_bytes_max: u32,
     /// Unsent bytes kept for one client: what a client that does not read costs.
     pub outbox_bytes_max: u32,
-    /// Bytes asked of one read: the loop's scratch space.
+    /// Bytes asked of one read: the loop's scratch space. A read that brings so many is followed by another, which often
+    /// finds nothing: more than one message has is best.
     pub read_bytes: u32,
     /// Reads of one client per turn, while its session waits for input; else there is at most one for each of its calls.
     /// Without it a client that floods starves the others.
@@ -75,6 +76,10 @@ pub enum Overflow {
     Evict,
 }
 
+/// 64 KiB, as much as programs commonly write at once, and a page more: so the read that takes all of it is shorter than asked,
+/// which says without a further read that nothing is left.
+const MESSAGE_BYTES: u32 = (64 << 10) + (4 << 10);
+
 impl Default for Limits {
     fn default() -> Self {
         Limits {
@@ -91,9 +96,9 @@ impl Default for Limits {
             clients_per_address_max: 0,
             overflow: Overflow::Refuse,
             backlog: 4096,
-            inbox_bytes_max: 64 << 10,
-            outbox_bytes_max: 64 << 10,
-            read_bytes: 16 << 10,
+            inbox_bytes_max: MESSAGE_BYTES,
+            outbox_bytes_max: MESSAGE_BYTES,
+            read_bytes: MESSAGE_BYTES,
             reads_per_turn_max: 4,
             advances_per_turn_max: 16,
             write_bytes_per_turn_max: (1 << 20) + (4 << 10),

@@ -84,9 +84,8 @@ impl Transport for Counted {
 const READS_PER_REQUEST: u32 =
     if cfg!(all(target_os = "linux", not(mio_unsupported_force_poll_poll))) { 1 } else { 2 };
 
-#[test]
-fn a_request_of_an_open_client_costs_one_read_and_one_write() {
-    const REQUESTS: u32 = 100;
+/// Calls that answer `requests` of so many bytes each, one after the other.
+fn calls_for(requests: u32, bytes: usize) -> (u32, u32) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let stream = Stream::new(OwnedFd::from(listener.accept().unwrap().0));
@@ -100,9 +99,11 @@ fn a_request_of_an_open_client_costs_one_read_and_one_write() {
     let mut connection = Connection::new(transport, Echo, Peer::UNIX, now);
     let (limits, mut journal) = (Limits::default(), Journal::new());
     let mut scratch = Scratch::new(&limits);
-    for request in 1..=REQUESTS {
-        client.write_all(&[9; 64]).unwrap();
-        while connection.transport().writes < request {
+    let (request, mut answer) = (vec![9; bytes], vec![0; bytes]);
+    for _ in 0..requests {
+        client.write_all(&request).unwrap();
+        let before = connection.moved_bytes();
+        while connection.moved_bytes() - before < 2 * bytes as u64 {
             poll.poll(&mut events, Some(Duration::from_secs(10))).unwrap();
             assert!(!events.is_empty(), "an event for each request");
             events.iter().for_each(|event| connection.transport_mut().inner.latch(event));
@@ -116,11 +117,30 @@ fn a_request_of_an_open_client_costs_one_read_and_one_write() {
             };
             assert_eq!(connection.pump(&mut context, Budget::of_turn(&limits)), Pumped::Waits);
         }
-        client.read_exact(&mut [0; 64]).unwrap();
+        client.read_exact(&mut answer).unwrap();
         assert!(connection.is_idle() && connection.held_bytes() == 0);
     }
-    let Counted { reads, writes, .. } = *connection.transport();
-    assert_eq!((reads, writes), (REQUESTS * READS_PER_REQUEST, REQUESTS));
+    (connection.transport().reads, connection.transport().writes)
+}
+
+#[test]
+fn a_request_of_an_open_client_costs_one_read_and_one_write() {
+    assert_eq!(calls_for(100, 64), (100 * READS_PER_REQUEST, 100));
+}
+
+/// Sizes that buffers like to have, too: a read that fills its buffer is followed by one that finds nothing.
+#[test]
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))] // only epoll saves that read
+fn a_long_message_costs_one_read_and_one_write() {
+    const REQUESTS: u32 = 50;
+    /// Until the buffer has grown, and where the kernel has split a message.
+    const EXTRA: u32 = 10;
+    for bytes in [16 << 10, 64 << 10] {
+        let (reads, writes) = calls_for(REQUESTS, bytes);
+        let expected = REQUESTS..=REQUESTS + EXTRA;
+        assert!(expected.contains(&reads), "{reads} reads for {REQUESTS} messages of {bytes} bytes");
+        assert!(expected.contains(&writes), "{writes} writes for {REQUESTS} messages of {bytes} bytes");
+    }
 }
 
 #[test]

@@ -8,7 +8,8 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use socket2::{Domain, Socket, Type};
 
 const EVENTS: usize = 1024;
-const READ_BYTES: usize = 16 << 10;
+/// More than the longest message of a benchmark.
+const READ_BYTES: usize = 128 << 10;
 /// Connections from one source address: well under the range of local ports.
 const CLIENTS_PER_SOURCE: usize = 10_000;
 /// How long a wait may take before the clock is looked at.

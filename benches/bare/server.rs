@@ -10,7 +10,8 @@ use socket2::{Domain, Socket, Type};
 
 const BACKLOG: i32 = 16_384;
 const EVENTS: usize = 1024;
-const READ_BYTES: usize = 16 << 10;
+/// More than the longest message of a benchmark.
+const READ_BYTES: usize = 128 << 10;
 const LISTENER: u64 = u64::MAX;
 
 /// Sends back what it is sent.

@@ -71,15 +71,31 @@ impl Budget {
 /// Buffers that all clients of one loop, process or thread share: an idle client owns none.
 #[derive(Debug)]
 pub struct Scratch {
-    pub(super) input: Box<[u8]>,
+    pub(super) input: Vec<u8>,
+    input_bytes_max: usize,
     pub(super) outbox: Outbox,
 }
+
+/// What the input has at first. A process or thread for each client mostly needs no more; a read that fills it makes it
+/// grow to `read_bytes`, once.
+const INPUT_BYTES_FIRST: usize = 16 << 10;
 
 impl Scratch {
     /// Buffers of the sizes in `limits`.
     pub fn new(limits: &Limits) -> Self {
-        let input = vec![0; limits.read_bytes.max(1) as usize].into_boxed_slice();
-        Scratch { input, outbox: Outbox::new(limits.outbox_bytes_max.max(1) as usize) }
+        let input_bytes_max = limits.read_bytes.max(1) as usize;
+        Scratch {
+            input: vec![0; input_bytes_max.min(INPUT_BYTES_FIRST)],
+            input_bytes_max,
+            outbox: Outbox::new(limits.outbox_bytes_max.max(1) as usize),
+        }
+    }
+
+    /// A read has brought `len` bytes. If there was no room for more, the next read asks for all that it may.
+    pub(super) fn received(&mut self, len: usize) {
+        if len == self.input.len() && len < self.input_bytes_max {
+            self.input.resize(self.input_bytes_max, 0);
+        }
     }
 }
 

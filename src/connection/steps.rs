@@ -36,7 +36,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         {
             let room = self.inbox_room(ctx);
             match self.transport.read(&mut ctx.scratch.input[..room], Patience::Now) {
-                Ok(Got::Bytes(len)) => fresh = self.received(len),
+                Ok(Got::Bytes(len)) => fresh = self.received(len, ctx),
                 Ok(Got::End) => self.inflow = Inflow::Ended,
                 Ok(Got::NotNow) => {}
                 Err(error) => {
@@ -65,7 +65,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         match self.transport.read(&mut ctx.scratch.input[..room], patience) {
             Ok(Got::Bytes(len)) => {
                 budget.reads -= 1;
-                let fresh = self.received(len);
+                let fresh = self.received(len, ctx);
                 // Less than was asked for is the last of what has arrived: a session that knows can tell its client.
                 let call = if draining && len < room { Call::Stopping } else { Call::Ready };
                 self.call(call, fresh, ctx, budget)
@@ -135,7 +135,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
     }
 
     /// Counts what a read gave.
-    fn received(&mut self, len: usize) -> usize {
+    fn received(&mut self, len: usize, ctx: &mut Context<'_>) -> usize {
+        ctx.scratch.received(len);
         self.bytes_in += len as u64;
         len
     }
@@ -151,7 +152,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
     ) -> Step {
         let now = ctx.now();
         budget.advances = budget.advances.saturating_sub(1);
-        let Context { scratch: Scratch { input, outbox }, limits, .. } = ctx;
+        let Context { scratch: Scratch { input, outbox, .. }, limits, .. } = ctx;
         debug_assert!(outbox.is_empty() && self.outbox.is_none());
         if let Some(inbox) = &mut self.inbox
             && fresh > 0
