@@ -96,6 +96,25 @@ fn who_is_looked_at_and_asks_nothing_stays_the_longest_idle() {
     second.expect_echo(b"still here");
 }
 
+/// An empty line before a request is none (RFC 9112, section 2.2).
+#[test]
+fn who_sends_bytes_that_are_no_request_is_evicted_as_the_longest_idle() {
+    let site = Site::new();
+    site.file("index.html", "home");
+    let mut server = site.serve(&["--clients=2", "--overflow=evict"]);
+    let ask = |client: &mut Client| assert_eq!(common::http::get(client, "/", "").status, 200);
+    let (mut first, mut second) = (server.client("http"), server.client("http"));
+    ask(&mut first);
+    ask(&mut second);
+    for byte in [b"\r", b"\n"] {
+        first.send(byte);
+        server.quiet();
+    }
+    ask(&mut server.client("http"));
+    assert_eq!(first.rest().0, b"");
+    ask(&mut second);
+}
+
 #[test]
 fn a_limit_per_address_is_each_addresses_own() {
     let mut server = Server::serve(&["--clients-per-address=2", "echo@127.0.0.1:0", "echo@[::1]:0"]);

@@ -42,9 +42,10 @@ pub struct Connection<S, T> {
     inflow: Inflow,
     /// Calls in a row that neither took nor gave a byte.
     idle_calls: u32,
-    /// The request whose rest is awaited, or was last, and its deadline: same number, same deadline.
-    request: u32,
-    request_due_ms: u64,
+    /// What is awaited, or was last, and until when: the same wait has the same deadline. [`NEVER_MS`] after the client has
+    /// asked something: its next wait begins anew.
+    awaited: Wait,
+    awaited_due_ms: u64,
     inbox: Option<Box<Inbox>>,
     /// What could not be sent yet: there exactly while the phase is `Flushing` and `pump` is not at work.
     outbox: Option<Box<Outbox>>,
@@ -136,8 +137,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
             phase,
             inflow: Inflow::Open,
             idle_calls: 0,
-            request: 0,
-            request_due_ms: NEVER_MS,
+            awaited: Wait::NextRequest,
+            awaited_due_ms: NEVER_MS,
             inbox: None,
             outbox: None,
             opened_ms: now.monotonic_ms,
@@ -163,14 +164,14 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.peer
     }
 
-    /// Bytes read and written so far.
+    /// Bytes that its session has taken and bytes written, so far. Bytes that arrived and begin no request do not count.
     pub fn moved_bytes(&self) -> u64 {
-        self.bytes_in + self.bytes_out
+        self.bytes_in - self.inbox.as_ref().map_or(0, |inbox| inbox.len() as u64) + self.bytes_out
     }
 
-    /// Whether it waits for a request and owns no buffer: it may be evicted.
+    /// Whether it waits for a request: it may be evicted.
     pub fn is_idle(&self) -> bool {
-        matches!(self.phase, Phase::Awaiting { wait: Wait::NextRequest, .. }) && self.inbox.is_none()
+        matches!(self.phase, Phase::Awaiting { wait: Wait::NextRequest, .. })
     }
 
     /// Whether it waits for room to send: a blocking model's next call is a write.

@@ -90,20 +90,15 @@ impl<S: Session, T: Transport> Connection<S, T> {
 
     /// When a wait that begins, or goes on, now is over.
     fn wait_due_ms(&mut self, wait: Wait, ctx: &Context<'_>) -> u64 {
-        let now_ms = ctx.now().monotonic_ms;
-        match wait {
-            Wait::NextRequest => {
-                self.request_due_ms = NEVER_MS;
-                after_ms(now_ms, ctx.limits.idle_ms)
-            }
-            Wait::RestOf(number) => {
-                if self.request_due_ms == NEVER_MS || self.request != number {
-                    self.request = number;
-                    self.request_due_ms = after_ms(now_ms, ctx.request_ms);
-                }
-                self.request_due_ms
-            }
+        if self.awaited_due_ms == NEVER_MS || self.awaited != wait {
+            let wait_ms = match wait {
+                Wait::NextRequest => ctx.limits.idle_ms,
+                Wait::RestOf(_) => ctx.request_ms,
+            };
+            self.awaited = wait;
+            self.awaited_due_ms = after_ms(ctx.now().monotonic_ms, wait_ms);
         }
+        self.awaited_due_ms
     }
 
     /// The service is done, and all was sent, though the system may hold the last of it for our end.

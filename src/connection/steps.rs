@@ -9,7 +9,7 @@ use crate::session::{Call, Input, Next, Outbox, Session, Wait};
 use super::inbox::Inbox;
 use super::sending::Held;
 use super::{
-    Budget, Connection, Context, Got, Inflow, Mode, Patience, Phase, Pumped, Scratch, Step, Then, Transport,
+    Budget, Connection, Context, Got, Inflow, Mode, NEVER_MS, Patience, Phase, Pumped, Scratch, Step, Then, Transport,
 };
 
 /// What TCP sends to a client that has acknowledged nothing yet: ten segments of an Ethernet (RFC 6928).
@@ -168,8 +168,12 @@ impl<S: Session, T: Transport> Connection<S, T> {
             Ok(_) => return self.fail(Reason::Contract, ctx),
             Err(_) => return self.fail(Reason::Panicked, ctx),
         };
-        let idle = progress.consumed == 0 && outbox.is_empty() && progress.next == Next::Again;
+        let nothing_moved = progress.consumed == 0 && outbox.is_empty();
+        let idle = nothing_moved && progress.next == Next::Again;
         self.idle_calls = if idle { self.idle_calls.saturating_add(1) } else { 0 };
+        if !nothing_moved && self.awaited == Wait::NextRequest {
+            self.awaited_due_ms = NEVER_MS; // bytes that are no request leave a client as idle as it was
+        }
         if let Some(inbox) = &mut self.inbox {
             inbox.consume(progress.consumed);
             if inbox.len() == 0 {

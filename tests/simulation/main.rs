@@ -178,6 +178,40 @@ fn a_client_that_owes_nothing_is_idle_exactly_from_its_last_request() {
     );
 }
 
+/// As an empty line before a request of HTTP is none (RFC 9112, section 2.2).
+#[test]
+fn bytes_that_are_no_request_leave_a_client_as_idle_as_it_was() {
+    #[derive(Debug)]
+    struct WantsThree;
+    impl Session for WantsThree {
+        fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
+            let whole = input.bytes.len() / 3 * 3;
+            out.put_some(&input.bytes[..whole]);
+            Progress::need_input(whole, Wait::NextRequest)
+        }
+    }
+    let limits = limits(&mut Random(5));
+    let (mut scratch, mut journal) = (Scratch::new(&limits), Journal::new());
+    let mut client = Connection::new(Scripted::new(Random(5)), WantsThree, Peer::UNIX, at(0));
+    for (ms, byte, due_ms) in
+        [(0, None, 3_000), (1_000, Some(b'a'), 3_000), (2_000, Some(b'b'), 3_000), (2_900, Some(b'c'), 5_900)]
+    {
+        client.transport_mut().arrived.extend(byte);
+        let mut context = Context {
+            clock: Clock::Turn(at(ms)),
+            limits: &limits,
+            request_ms: limits.request_ms,
+            scratch: &mut scratch,
+            journal: &mut journal,
+            mode: Mode::Serving,
+        };
+        let budget = Budget { reads: 9, advances: 9, write_bytes: 999 };
+        assert_eq!(client.pump(&mut context, budget), Pumped::Waits);
+        assert!(client.is_idle(), "it may be evicted: {client:?}");
+        assert_eq!(client.deadline_ms(), due_ms, "{byte:?} at {ms} ms");
+    }
+}
+
 #[test]
 fn a_call_that_is_not_open_never_comes_first() {
     #[derive(Clone)]
