@@ -18,7 +18,8 @@ pub struct Limits {
     pub rate_window_ms: u32,
     /// What a client that must read takes at least per `rate_window_ms`, in bytes.
     pub rate_bytes_min: u32,
-    /// How long a closed connection waits for the client's own close, in ms, absolute. `0` closes at once.
+    /// How long a closed connection waits for the client's own close, in ms, absolute. `0` closes at once. A client that has
+    /// yet to take more than the kernel sends at once may go on at the minimum rate; then it is reset.
     /// Without lingering a reset may destroy the last reply on its way (RFC 9112, section 9.6).
     pub linger_ms: u32,
     /// What a lingering client may still send before it is cut, in bytes.

@@ -295,3 +295,36 @@ fn what_comes_behind_the_last_request_does_not_destroy_its_answer() {
         }
     }
 }
+
+/// Nagle's algorithm keeps the second piece until the first is acknowledged (RFC 9293, section 3.7.4), and a kernel delays that
+/// by at least 40 ms where it expects an answer to carry it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_head_in_two_pieces_is_answered_without_waiting_for_a_delayed_acknowledgement() {
+    use std::time::{Duration, Instant};
+    const ROUNDS: usize = 20;
+    let site = Site::new();
+    site.file("index.html", "home");
+    for model in ["reactor", "thread"] {
+        let mut server = site.serve(&["--model", model]);
+        let address = server.address("http");
+        let mut kept = common::Client::connect(&address);
+        kept.socket().set_tcp_nodelay(false).unwrap();
+        let ask = |client: &mut common::Client| {
+            let began = Instant::now();
+            client.send(b"GET / HTTP/1.1\r\n");
+            client.send(b"Host: h\r\n\r\n");
+            assert_eq!(receive(client, "GET").status, 200);
+            began.elapsed()
+        };
+        let fresh = (0..ROUNDS).map(|_| {
+            let mut client = common::Client::connect(&address);
+            client.socket().set_tcp_nodelay(false).unwrap();
+            ask(&mut client)
+        });
+        // The fastest: others may have kept the machine busy.
+        let (fresh, kept) = (fresh.min().unwrap(), (0..ROUNDS).map(|_| ask(&mut kept)).min().unwrap());
+        let delayed = Duration::from_millis(40);
+        assert!(fresh < delayed && kept < delayed, "{model}: {fresh:?} fresh, {kept:?} kept");
+    }
+}

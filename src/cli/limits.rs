@@ -32,7 +32,8 @@ struct DeadlineArgs {
     /// See --rate-window
     #[arg(long, value_name = "SIZE", default_value_t = Bytes(Limits::default().rate_bytes_min))]
     rate_bytes: Bytes,
-    /// How long a closed connection waits for the client's own close, so that it gets the last answer whole
+    /// How long a closed connection waits for the client's own close, so that it gets the last answer whole; longer while the
+    /// client takes it at the minimum rate
     #[arg(long, value_name = "TIME", default_value_t = Ms(Limits::default().linger_ms))]
     linger: Ms,
     /// The same for a client that was refused

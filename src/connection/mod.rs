@@ -67,7 +67,9 @@ enum Phase {
     /// Bytes wait to be sent. By `due_ms` the client must have taken `rate_bytes_min` beyond `taken_bytes`.
     Flushing { then: Then, due_ms: u64, taken_bytes: u64 },
     /// All was sent and our side is shut; the client's own close is awaited, so that no reset destroys what is on its way.
-    Lingering { reason: Reason, due_ms: u64, left_bytes: u32 },
+    /// If the system still has bytes for it at `due_ms`, the client must take them at the minimum rate, as while `Flushing`:
+    /// until `awaited_due_ms`, beyond `taken_bytes`; that is `None` in the time that every client has.
+    Lingering { reason: Reason, due_ms: u64, left_bytes: u32, taken_bytes: Option<u64> },
     /// To be dropped.
     Ended(Reason),
 }
@@ -184,12 +186,18 @@ impl<S: Session, T: Transport> Connection<S, T> {
         matches!(self.phase, Phase::Awaiting { .. } | Phase::Lingering { .. })
     }
 
-    /// Why it ends, if all was sent and only the client's own close is awaited.
+    /// Why it ends, if the client has taken all and only its own close is awaited.
     pub fn lingers_for(&self) -> Option<Reason> {
         match self.phase {
-            Phase::Lingering { reason, .. } => Some(reason),
+            Phase::Lingering { reason, .. } if self.untaken_bytes() == 0 => Some(reason),
             _ => None,
         }
+    }
+
+    /// Whether nothing is awaited but that the client takes what was sent, or its deadline: neither a read nor a write would
+    /// wait for that.
+    pub fn only_time_tells(&self) -> bool {
+        matches!(self.phase, Phase::Lingering { .. }) && self.inflow == Inflow::Ended
     }
 
     /// When [`Connection::expire`] is to be called, in ms of the server's clock; [`NEVER_MS`] if never.
@@ -228,13 +236,23 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    /// Ends it now: what waits to be sent is dropped.
+    /// Ends it now: what waits to be sent is dropped, here and by the system.
     pub fn cut(&mut self, reason: Reason, ctx: &mut Context<'_>) {
         if let Some(mut outbox) = self.outbox.take() {
             self.abandon(&mut outbox, ctx.now().monotonic_ms, ctx.journal);
         }
         self.inbox = None;
         self.end_session(ctx);
+        self.finish(reason);
+    }
+
+    /// The stream is to be dropped: with a reset, if the client has not taken all that was sent.
+    fn finish(&mut self, reason: Reason) {
+        if self.untaken_bytes() > 0 {
+            self.transport.reset_at_close();
+        } else {
+            self.transport.close_in_order();
+        }
         self.phase = Phase::Ended(reason);
     }
 
@@ -284,7 +302,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                 }
             }
             Phase::Flushing { then, taken_bytes, .. } => self.judge_rate(then, taken_bytes, ctx),
-            Phase::Lingering { reason, .. } => self.phase = Phase::Ended(reason),
+            Phase::Lingering { .. } => self.judge_linger(ctx),
             Phase::Calling(_) | Phase::Ended(_) => {}
         }
         self.go_on(Patience::Now, ctx, &mut budget)

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 
 use crate::journal::{Journal, Reason};
-use crate::session::{Call, Front, GATHER_MAX, Outbox, Record, Session, Wait};
+use crate::session::{Call, Front, GATHER_MAX, Outbox, Peer, Record, Session, Wait};
 
 use super::context::after_ms;
 use super::{Budget, Connection, Context, Inflow, Mode, NEVER_MS, Phase, Pumped, Put, Step, Then, Transport};
@@ -11,6 +11,12 @@ use super::{Budget, Connection, Context, Inflow, Mode, NEVER_MS, Phase, Pumped, 
 /// How many windows a client can have paid for ahead: at most so much longer does one hold its place that has read fast and
 /// then stops. With the default window a minute, as long as an idle one.
 const RATE_WINDOWS_AHEAD_MAX: u64 = 6;
+
+/// How often it is looked at whether a client that closes has taken all that was sent: the system does not tell.
+const LINGER_LOOK_MS: u64 = 1_000;
+
+/// What TCP sends to a client that has acknowledged nothing yet: ten segments of an Ethernet (RFC 6928).
+pub(super) const INITIAL_WINDOW_BYTES: u64 = 10 * 1460;
 
 /// How an attempt to flush ended.
 #[derive(Clone, Copy)]
@@ -108,13 +114,14 @@ impl<S: Session, T: Transport> Connection<S, T> {
         let now_ms = ctx.now().monotonic_ms;
         let linger_ms =
             if reason_of_refusal(reason) { ctx.limits.refusal_linger_ms } else { ctx.limits.linger_ms };
-        let lingers = self.inflow == Inflow::Open && linger_ms > 0;
+        let lingers = (self.inflow == Inflow::Open && linger_ms > 0) || self.is_behind();
         // A close alone ends our side, too, but should the client have sent more, it would destroy what is held.
         let shut = (lingers || held == Held::Perhaps) && self.transport.shutdown_write().is_ok();
         self.phase = if lingers && shut {
             let due_ms = now_ms + u64::from(linger_ms);
-            Phase::Lingering { reason, due_ms, left_bytes: ctx.limits.linger_bytes_max }
+            Phase::Lingering { reason, due_ms, left_bytes: ctx.limits.linger_bytes_max, taken_bytes: None }
         } else {
+            self.transport.close_in_order();
             Phase::Ended(reason) // the client is known to be done, or nothing can be done for it
         };
     }
@@ -184,23 +191,64 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.bytes_out.saturating_sub(self.transport.unacknowledged_bytes())
     }
 
-    /// The phase of a client that must read: a window begins. What it has taken beyond its duty since it came counts.
+    /// Bytes that the client has not taken and that a reset would destroy. On a Unix socket there is none.
+    pub(super) fn untaken_bytes(&self) -> u64 {
+        if self.peer == Peer::UNIX { 0 } else { self.transport.unacknowledged_bytes() }
+    }
+
+    /// Whether the client has not taken more than what leaves at once: a plain close would leave it to the system, for minutes.
+    pub(super) fn is_behind(&self) -> bool {
+        self.bytes_out > INITIAL_WINDOW_BYTES && self.untaken_bytes() > INITIAL_WINDOW_BYTES
+    }
+
+    /// The phase of a client that must read: a window begins.
     pub(super) fn flushing(&self, then: Then, ctx: &Context<'_>) -> Phase {
+        let (due_ms, taken_bytes) = self.first_window(ctx);
+        Phase::Flushing { then, due_ms, taken_bytes }
+    }
+
+    /// When the first window of a client that must read ends, and what it had taken before. What it has taken beyond its duty
+    /// since it came counts.
+    fn first_window(&self, ctx: &Context<'_>) -> (u64, u64) {
         let window_ms = u64::from(ctx.limits.rate_window_ms.max(1));
         let windows = ctx.now().monotonic_ms.saturating_sub(self.opened_ms) / window_ms;
         let duty_bytes = windows.saturating_mul(u64::from(ctx.limits.rate_bytes_min));
-        self.flushing_for(then, self.taken_bytes().saturating_sub(duty_bytes), ctx)
+        self.window(self.taken_bytes().saturating_sub(duty_bytes), ctx)
     }
 
     /// A window that is as much longer as `ahead_bytes` are worth. Why: once a client's buffer was full, its kernel tells of
     /// room in large steps only, a sixteenth of the buffer or a whole segment (on Linux; a Unix socket likewise), however
     /// steadily its program reads.
-    fn flushing_for(&self, then: Then, ahead_bytes: u64, ctx: &Context<'_>) -> Phase {
+    fn window(&self, ahead_bytes: u64, ctx: &Context<'_>) -> (u64, u64) {
         let paid = ahead_bytes / u64::from(ctx.limits.rate_bytes_min.max(1));
         let windows = paid.clamp(1, RATE_WINDOWS_AHEAD_MAX) as u32;
         let window_ms = ctx.limits.rate_window_ms.saturating_mul(windows);
-        let due_ms = after_ms(ctx.now().monotonic_ms, window_ms);
-        Phase::Flushing { then, due_ms, taken_bytes: self.taken_bytes() }
+        (after_ms(ctx.now().monotonic_ms, window_ms), self.taken_bytes())
+    }
+
+    /// The time is over in which the client could close, or take more of what was sent.
+    pub(super) fn judge_linger(&mut self, ctx: &Context<'_>) {
+        let Phase::Lingering { reason, left_bytes, taken_bytes, .. } = self.phase else {
+            unreachable!("phase of this step")
+        };
+        if reason_of_refusal(reason) || self.untaken_bytes() == 0 {
+            return self.finish(reason);
+        }
+        let now_ms = ctx.now().monotonic_ms;
+        let (window_due_ms, taken_bytes) = match taken_bytes {
+            None => self.first_window(ctx),
+            Some(before) if now_ms < self.awaited_due_ms => (self.awaited_due_ms, before),
+            Some(before) => {
+                let taken = self.taken_bytes().saturating_sub(before);
+                if taken < u64::from(ctx.limits.rate_bytes_min) {
+                    return self.finish(Reason::RateTooLow);
+                }
+                self.window(taken, ctx)
+            }
+        };
+        self.awaited_due_ms = window_due_ms;
+        let due_ms = window_due_ms.min(now_ms + LINGER_LOOK_MS);
+        self.phase = Phase::Lingering { reason, due_ms, left_bytes, taken_bytes: Some(taken_bytes) };
     }
 
     /// A window has passed in which the client had to read.
@@ -216,7 +264,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         if taken < u64::from(ctx.limits.rate_bytes_min) {
             self.cut(Reason::RateTooLow, ctx);
         } else {
-            self.phase = self.flushing_for(then, taken, ctx);
+            let (due_ms, taken_bytes) = self.window(taken, ctx);
+            self.phase = Phase::Flushing { then, due_ms, taken_bytes };
         }
     }
 }

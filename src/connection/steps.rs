@@ -7,13 +7,11 @@ use crate::limits::Limits;
 use crate::session::{Call, Input, Next, Outbox, Session, Wait};
 
 use super::inbox::Inbox;
-use super::sending::Held;
+use super::sending::{Held, INITIAL_WINDOW_BYTES};
 use super::{
-    Budget, Connection, Context, Got, Inflow, Mode, NEVER_MS, Patience, Phase, Pumped, Scratch, Step, Then, Transport,
+    Budget, Connection, Context, Got, Inflow, Mode, NEVER_MS, Patience, Phase, Pumped, Scratch, Step, Then,
+    Transport,
 };
-
-/// What TCP sends to a client that has acknowledged nothing yet: ten segments of an Ethernet (RFC 6928).
-const INITIAL_WINDOW_BYTES: u64 = 10 * 1460;
 
 impl<S: Session, T: Transport> Connection<S, T> {
     /// Whether all that was ever sent, `outbox` included, is on its way as soon as it is written. What waits in the kernel
@@ -106,7 +104,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         ctx: &mut Context<'_>,
         budget: &mut Budget,
     ) -> Step {
-        let Phase::Lingering { reason, due_ms, left_bytes } = self.phase else {
+        let Phase::Lingering { reason, due_ms, left_bytes, taken_bytes } = self.phase else {
             unreachable!("phase of this step")
         };
         if self.transport.may_read() && budget.reads == 0 {
@@ -116,14 +114,25 @@ impl<S: Session, T: Transport> Connection<S, T> {
             Ok(Got::Bytes(len)) => {
                 budget.reads -= 1;
                 self.bytes_in += len as u64;
-                self.phase = match left_bytes.checked_sub(len as u32) {
-                    Some(left_bytes) => Phase::Lingering { reason, due_ms, left_bytes },
-                    None => Phase::Ended(reason), // too much after the end
-                };
+                match left_bytes.checked_sub(len as u32) {
+                    Some(left_bytes) => {
+                        self.phase = Phase::Lingering { reason, due_ms, left_bytes, taken_bytes };
+                    }
+                    None => self.finish(reason), // too much after the end
+                }
             }
             Ok(Got::NotNow) => return Step::Return(Pumped::Waits),
+            // It sends nothing more, and has yet to take what was sent: until its deadline, or an error.
+            Ok(Got::End) if self.is_behind() => {
+                self.inflow = Inflow::Ended;
+                return Step::Return(Pumped::Waits);
+            }
             // The end awaited, or a reset: there is nothing left to protect.
-            Ok(Got::End) | Err(_) => self.phase = Phase::Ended(reason),
+            Ok(Got::End) => {
+                self.transport.close_in_order();
+                self.phase = Phase::Ended(reason);
+            }
+            Err(_) => self.finish(reason),
         }
         Step::Go
     }
@@ -181,6 +190,13 @@ impl<S: Session, T: Transport> Connection<S, T> {
             }
         } else if progress.consumed < len {
             self.inbox = Some(Box::new(Inbox::of(&input[progress.consumed..fresh])));
+        }
+        let incomplete = match progress.next {
+            Next::NeedInput(wait) => wait != Wait::NextRequest || self.inbox.is_some(),
+            _ => false,
+        };
+        if fresh > 0 && incomplete && outbox.is_empty() {
+            self.transport.acknowledge();
         }
         let full = self.inbox.as_ref().is_some_and(|inbox| inbox.len() >= inbox_bytes_max(limits));
         if progress.next == Next::Close && self.inbox.is_none() && self.leaves_at_once(outbox) {

@@ -59,6 +59,16 @@ pub trait Transport {
 
     /// Bytes taken by `write` that the client's side has not acknowledged; 0 where the system does not tell.
     fn unacknowledged_bytes(&self) -> u64;
+
+    /// Has what was read acknowledged at once: no answer follows that would carry the acknowledgement, and the client may wait
+    /// for it before it sends the rest (Nagle's algorithm, RFC 9293, section 3.7.4).
+    fn acknowledge(&mut self) {}
+
+    /// Has the stream reset when it is dropped, so that the system forgets what the client has not taken: the client is cut.
+    fn reset_at_close(&mut self) {}
+
+    /// The client has ended in good order: the system may send the rest when the stream is dropped.
+    fn close_in_order(&mut self) {}
 }
 
 /// A stream of the reactor: never blocks, and knows from latched events when a call is worth it.
@@ -232,6 +242,14 @@ impl Transport for Polled {
     fn unacknowledged_bytes(&self) -> u64 {
         self.stream.unacknowledged_bytes()
     }
+
+    fn acknowledge(&mut self) {
+        self.stream.acknowledge();
+    }
+
+    fn reset_at_close(&mut self) {
+        self.stream.reset_at_close(true);
+    }
 }
 
 impl Polled {
@@ -253,6 +271,16 @@ impl Polled {
 pub struct Blocking {
     stream: Stream,
     writes: Writes,
+    if_killed: IfKilled,
+}
+
+/// What becomes of the stream when its process is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IfKilled {
+    /// The system closes it, and goes on with what was written.
+    Close,
+    /// It is reset, unless the client has ended in good order before.
+    Reset,
 }
 
 /// What the next write of a blocking stream does.
@@ -267,7 +295,13 @@ enum Writes {
 impl Blocking {
     /// A stream set to block. (One that is not gives `NotNow` at once: a model may also poll it.)
     pub fn new(stream: Stream) -> Self {
-        Blocking { stream, writes: Writes::Call }
+        Blocking { stream, writes: Writes::Call, if_killed: IfKilled::Close }
+    }
+
+    /// The same in a process that may be killed while it serves this client: that resets it, too.
+    pub fn reset_if_killed(stream: Stream) -> Self {
+        stream.reset_at_close(true);
+        Blocking { if_killed: IfKilled::Reset, ..Blocking::new(stream) }
     }
 
     /// The stream, for its timeouts.
@@ -324,6 +358,20 @@ impl Transport for Blocking {
 
     fn unacknowledged_bytes(&self) -> u64 {
         self.stream.unacknowledged_bytes()
+    }
+
+    fn acknowledge(&mut self) {
+        self.stream.acknowledge();
+    }
+
+    fn reset_at_close(&mut self) {
+        self.stream.reset_at_close(true);
+    }
+
+    fn close_in_order(&mut self) {
+        if self.if_killed == IfKilled::Reset {
+            self.stream.reset_at_close(false);
+        }
     }
 }
 

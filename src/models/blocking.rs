@@ -39,6 +39,8 @@ pub(super) struct Worker<H = fn()> {
     stage: Stage,
     /// The process that is to be followed where the system does not tell of its end.
     parent: Option<u32>,
+    /// Whether it may be killed while it serves a client.
+    is_child: bool,
     alone: Option<Alone<H>>,
 }
 
@@ -72,20 +74,32 @@ impl Worker {
             slice_ms,
             stage: Stage::Serving,
             parent: None,
+            is_child: false,
             alone: None,
         }
     }
 
     /// The same without anybody beside it: it tells its counters when it is asked to, and calls `at_stop` once.
     pub(super) fn alone<H: FnMut()>(self, at_stop: H) -> Worker<H> {
-        let Worker { limits, clock, scratch, journal, accept_failures, slice_ms, stage, parent, .. } = self;
+        let Worker {
+            limits,
+            clock,
+            scratch,
+            journal,
+            accept_failures,
+            slice_ms,
+            stage,
+            parent,
+            is_child,
+            ..
+        } = self;
         let alone = Some(Alone { reports: signals::reports(), at_stop });
-        Worker { limits, clock, scratch, journal, accept_failures, slice_ms, stage, parent, alone }
+        Worker { limits, clock, scratch, journal, accept_failures, slice_ms, stage, parent, is_child, alone }
     }
 
     /// The same in a child: it drains when its parent is gone.
     pub(super) fn of_parent(self, parent: u32) -> Self {
-        Worker { parent: (!cfg!(target_os = "linux")).then_some(parent), ..self }
+        Worker { parent: (!cfg!(target_os = "linux")).then_some(parent), is_child: true, ..self }
     }
 }
 
@@ -177,7 +191,9 @@ impl<H: FnMut()> Worker<H> {
             self.journal.ended(&ended(Reason::Panicked));
             return Reason::Panicked;
         };
-        let mut connection = Connection::new(Blocking::new(Stream::new(fd)), session, peer, opened);
+        let stream = Stream::new(fd);
+        let transport = if self.is_child { Blocking::reset_if_killed(stream) } else { Blocking::new(stream) };
+        let mut connection = Connection::new(transport, session, peer, opened);
         let reason = self.converse(&mut connection, request_ms, pipe.as_ref());
         let end = connection.end(reason, clock.now());
         drop(connection); // the client is not to wait for the log
@@ -203,6 +219,10 @@ impl<H: FnMut()> Worker<H> {
             let left_ms = connection.deadline_ms().saturating_sub(now_ms).min(self.slice_ms).max(1);
             let serving = self.stage == Stage::Serving;
             let is_due = connection.deadline_ms() <= now_ms;
+            if connection.only_time_tells() && !is_due {
+                // A signal ends it, as it ends a call in which the process is blocked. An error of poll(2) ends it, too.
+                let _ = wait::readable(&[], Some(Duration::from_millis(left_ms)));
+            }
             let bytes_may_come = match wakes {
                 Some(wakes) if !is_due => wakes.wait(connection, serving, left_ms),
                 _ => true,

@@ -17,6 +17,16 @@ use super::unix_path::{self, OwnedPath};
 #[cfg(target_os = "linux")]
 const DEFER_ACCEPT_S: libc::c_int = 1;
 
+/// Bytes that the kernel takes for a client beyond those it has sent. Without it a client that does not read costs up to 4 MiB
+/// of the kernel's memory (`net.ipv4.tcp_wmem`). Enough for the time between the event of room and the next write.
+const UNSENT_BYTES_MAX: libc::c_int = 256 << 10;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const TCP_NOTSENT_LOWAT: libc::c_int = libc::TCP_NOTSENT_LOWAT;
+/// `<netinet/tcp.h>`
+#[cfg(target_os = "macos")]
+const TCP_NOTSENT_LOWAT: libc::c_int = 0x201;
+
 /// How to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenOptions {
@@ -148,7 +158,7 @@ impl Listener {
         if local.is_unix() {
             return Ok(Address::Unix(unix_path::shown(&local)));
         }
-        socket.set_tcp_nodelay(true)?;
+        set_options(&socket);
         local.as_socket().map(Address::Tcp).ok_or_else(not_listening)
     }
 
@@ -178,8 +188,7 @@ impl Listener {
         if join {
             socket.set_reuse_port(true)?;
         }
-        // Accepted sockets inherit it on Linux: no call for each.
-        socket.set_tcp_nodelay(true)?;
+        set_options(&socket);
         socket.bind(&addr.into())?;
         if share {
             socket.set_reuse_port(true)?;
@@ -260,7 +269,7 @@ impl Listener {
             // Elsewhere the socket inherits the listener's mode.
             socket.set_nonblocking(blocking == Blocking::No)?;
             if matches!(self.address, Address::Tcp(_)) {
-                socket.set_tcp_nodelay(true)?;
+                set_options(&socket);
             }
             OwnedFd::from(socket)
         };
@@ -313,6 +322,39 @@ impl Listener {
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         self.socket.set_nonblocking(nonblocking)
     }
+}
+
+/// Sets what clients of a TCP listener need; on Linux accepted sockets inherit it, without a call for each. Nothing depends on
+/// any of it, so that a system that refuses one is no error.
+fn set_options(socket: &Socket) {
+    if let Err(error) = socket.set_tcp_nodelay(true) {
+        log::debug!("TCP_NODELAY: {error}");
+    }
+    if let Err(error) = set_unsent_bytes_max(socket, UNSENT_BYTES_MAX) {
+        log::debug!("TCP_NOTSENT_LOWAT: {error}");
+    }
+}
+
+/// `TCP_NOTSENT_LOWAT`, tcp(7): with more bytes than that unsent, a socket has no room.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "macos"))]
+fn set_unsent_bytes_max(socket: &Socket, bytes: libc::c_int) -> io::Result<()> {
+    // SAFETY: TCP_NOTSENT_LOWAT reads one int, `bytes`, alive for the call, whose size is given; the descriptor is open
+    // because `socket` owns it.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            TCP_NOTSENT_LOWAT,
+            (&raw const bytes).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "macos")))]
+fn set_unsent_bytes_max(_socket: &Socket, _bytes: libc::c_int) -> io::Result<()> {
+    Ok(())
 }
 
 /// Whether calls on an accepted socket block.

@@ -39,6 +39,15 @@ impl Client {
         Client::tcp(address.tcp(), Some(source)).expect("a connection")
     }
 
+    /// Connects with a receive buffer so small that the kernel takes little that is not read.
+    pub(crate) fn connect_narrow(address: &Address) -> Client {
+        let addr = address.tcp();
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(16 << 10).unwrap();
+        socket.connect_timeout(&addr.into(), PATIENCE).expect("a connection");
+        Client::over(socket)
+    }
+
     fn tcp(addr: SocketAddr, source: Option<IpAddr>) -> std::io::Result<Client> {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
         if let Some(source) = source {
