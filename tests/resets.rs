@@ -112,7 +112,7 @@ fn a_stopped_and_continued_server_goes_on() {
     }
 }
 
-/// Bytes that the kernel still holds for clients of `server`: sent and not acknowledged, or not sent (proc_pid_net(5)).
+/// Bytes that the kernel still holds for clients of `server`: sent and not acknowledged, or not sent (`proc_pid_net(5)`).
 #[cfg(target_os = "linux")]
 fn kept_by_the_kernel(port: u16) -> u64 {
     let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
@@ -223,7 +223,7 @@ fn who_takes_the_last_answer_slowly_gets_it_whole() {
             pace(Duration::from_millis(300)); // the linger is over
             let (rest, end) = client.rest();
             assert_eq!(end, Ended::Closed, "{model}, ended {ended}");
-            assert!(rest.len() > MIDDLE_BYTES && rest.ends_with(&[b'm'; MIDDLE_BYTES]), "{}", rest.len());
+            assert!(rest.len() > MIDDLE_BYTES && rest.ends_with(&vec![b'm'; MIDDLE_BYTES]), "{}", rest.len());
             drop(client);
             eventually("it has ended", || server.stderr().contains(" ended: ") || model.contains("fork"));
         }

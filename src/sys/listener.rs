@@ -158,7 +158,7 @@ impl Listener {
         if local.is_unix() {
             return Ok(Address::Unix(unix_path::shown(&local)));
         }
-        set_options(&socket);
+        set_options(socket);
         local.as_socket().map(Address::Tcp).ok_or_else(not_listening)
     }
 
