@@ -1,6 +1,6 @@
 //! What is to be served where: `SERVICE[=ARG][@ADDR]`.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -191,6 +191,12 @@ pub(super) fn address_of(text: &str, default_port: u16) -> Result<Address, Strin
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     if let Ok(ip) = bare.parse::<IpAddr>() {
         return Ok(Address::Tcp((ip, default_port).into()));
+    }
+    // With an interface: fe80::1%eth0.
+    if bare.split_once('%').is_some_and(|(ip, _)| ip.parse::<Ipv6Addr>().is_ok()) {
+        return format!("[{bare}]:{default_port}")
+            .parse()
+            .map_err(|error: crate::sys::AddressError| error.to_string());
     }
     if text == "*" || text == "localhost" {
         return format!("{text}:{default_port}")

@@ -61,7 +61,7 @@ impl FromStr for Target {
             "chargen" => Kind::Chargen,
             "http" => {
                 let host = address.filter(|address| !address.starts_with("unix:")).unwrap_or("localhost");
-                Kind::Http { host: host.to_owned(), target: "/".to_owned() }
+                Kind::Http { host: host_field(host), target: "/".to_owned() }
             }
             name => return Err(meant(text, name, address)),
         };
@@ -130,8 +130,22 @@ fn url(rest: &str) -> Result<Target, String> {
         return Err(format!("\"http://{url}\" is not a valid URL: {what}; {EXAMPLES}"));
     }
     let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
-    let address = reachable(host, HTTP_PORT)?;
-    Ok(Target { kind: Kind::Http { host: host.to_owned(), target }, address })
+    // The zone of an IPv6 address: a URL has its percent sign as %25 (RFC 6874, section 2), users as it is.
+    let zoned = if host.starts_with('[') { host.replacen("%25", "%", 1) } else { host.to_owned() };
+    let address = reachable(&zoned, HTTP_PORT)?;
+    Ok(Target { kind: Kind::Http { host: host_field(host), target }, address })
+}
+
+/// `host` as it is sent: an IPv6 address in brackets, and without its zone, which means nothing to another machine (RFC 6874,
+/// section 4).
+fn host_field(host: &str) -> String {
+    if let Some((ip, behind)) = host.split_once('%')
+        && let Some(ip) = ip.strip_prefix('[').filter(|ip| ip.parse::<Ipv6Addr>().is_ok())
+    {
+        return format!("[{ip}]{}", behind.split_once(']').map_or("", |(_, port)| port));
+    }
+    let bare = host.split_once('%').map_or(host, |(ip, _)| ip);
+    if bare.parse::<Ipv6Addr>().is_ok() { format!("[{bare}]") } else { host.to_owned() }
 }
 
 /// Addresses of a name that are tried, and how long each.
@@ -221,6 +235,25 @@ mod tests {
         ] {
             assert_eq!(shown(text).as_deref(), Ok(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn the_zone_of_an_address_is_for_the_connection_and_not_sent() {
+        let loopback = if cfg!(target_os = "linux") { "lo" } else { "lo0" };
+        let number = nix::net::if_::if_nametoindex(loopback).unwrap();
+        let at = |port: u16| format!("at [fe80::1%{number}]:{port}");
+        for (text, host, port) in [
+            (format!("http://[fe80::1%25{loopback}]:81/x"), "[fe80::1]:81 /x", 81),
+            (format!("http://[fe80::1%{loopback}]/x"), "[fe80::1] /x", 80),
+            (format!("http@[fe80::1%{loopback}]:81"), "[fe80::1]:81 /", 81),
+            (format!("http@[fe80::1%{number}]:81"), "[fe80::1]:81 /", 81),
+            (format!("http@fe80::1%{loopback}"), "[fe80::1] /", 8000),
+        ] {
+            assert_eq!(shown(&text), Ok(format!("http {host} {}", at(port))), "{text}");
+        }
+        assert_eq!(shown("http@::1").as_deref(), Ok("http [::1] / at [::1]:8000"));
+        let unknown = shown("http://[fe80::1%25no-such-one]/").unwrap_err();
+        assert!(unknown.contains("no network interface"), "{unknown}");
     }
 
     #[test]

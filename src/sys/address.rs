@@ -1,14 +1,15 @@
 //! Where a server listens, in the form of the command line.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 /// An address to listen at.
 ///
 /// As text: `127.0.0.1:7007`, `[::1]:7007`, `localhost:7007` (which is `127.0.0.1`), `[::]:7007` or `*:7007` (every
-/// address of the machine, IPv4 too), `unix:/run/echo.sock`.
+/// address of the machine, IPv4 too), `[fe80::1%eth0]:7007` (a link-local address, with its interface or the number of that),
+/// `unix:/run/echo.sock`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// TCP. The unspecified IPv6 address takes IPv4 clients too; any other IPv6 address does not. Port 0 asks the
@@ -68,6 +69,14 @@ impl FromStr for Address {
         let Ok(port) = port.parse::<u16>() else {
             return error(PORTS);
         };
+        if let Some((ip, zone)) = zoned(host) {
+            return match nix::net::if_::if_nametoindex(zone) {
+                Ok(number) => Ok(Address::Tcp(SocketAddrV6::new(ip, port, 0, number).into())),
+                Err(_) => error(
+                    "this machine has no network interface of that name; `ip link` or `ifconfig` lists them",
+                ),
+            };
+        }
         match host {
             "*" => Ok(Address::Tcp((Ipv6Addr::UNSPECIFIED, port).into())),
             "localhost" => Ok(Address::Tcp((Ipv4Addr::LOCALHOST, port).into())),
@@ -75,6 +84,12 @@ impl FromStr for Address {
             _ => error(FORMS),
         }
     }
+}
+
+/// The address and the name of the interface in `[fe80::1%eth0]` (RFC 4007, section 11.2).
+fn zoned(host: &str) -> Option<(Ipv6Addr, &str)> {
+    let (ip, zone) = host.strip_prefix('[')?.strip_suffix(']')?.split_once('%')?;
+    Some((ip.parse().ok()?, zone))
 }
 
 /// In the form that [`Address::from_str`] reads.
@@ -101,6 +116,15 @@ mod tests {
     }
 
     #[test]
+    fn an_interface_is_known_by_its_name_or_its_number() {
+        let loopback = if cfg!(target_os = "linux") { "lo" } else { "lo0" };
+        let number = nix::net::if_::if_nametoindex(loopback).unwrap();
+        let named: Address = format!("[fe80::1%{loopback}]:80").parse().unwrap();
+        assert_eq!(named, Address::Tcp(SocketAddrV6::new("fe80::1".parse().unwrap(), 80, 0, number).into()));
+        assert_eq!(format!("[fe80::1%{number}]:80").parse(), Ok(named));
+    }
+
+    #[test]
     fn what_is_no_address_is_told_with_what_to_do() {
         for (text, hint) in [
             ("", "write it as 127.0.0.1:7007"),
@@ -110,6 +134,8 @@ mod tests {
             ("127.0.0.1:", "0 to 65535"),
             ("::1:70000", "0 to 65535"),
             ("1::x:80", "brackets"),
+            ("[fe80::1%no-such-one]:80", "no network interface"),
+            ("[fe80::1%]:80", "no network interface"),
             ("unix:", "must follow"),
             ("/run/x", "unix:"),
             ("unix:@x", "unix:./@name"),

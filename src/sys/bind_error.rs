@@ -73,8 +73,8 @@ impl fmt::Display for BindError {
                 f.write_str("the inherited descriptor is no listening stream socket; check the supervisor's setting")
             }
             BindErrorKind::Unusable => f.write_str(
-                "no socket can have that address; write IPv4 as 127.0.0.1:7007, and a link-local address with the number of \
-                 its interface, as in [fe80::1%2]:7007",
+                "no socket can have that address; write IPv4 as 127.0.0.1:7007, and a link-local address with its interface, \
+                 as in [fe80::1%eth0]:7007",
             ),
             BindErrorKind::NoDescriptors => {
                 f.write_str("there is no file descriptor left; raise their limit (ulimit -n)")
