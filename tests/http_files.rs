@@ -425,3 +425,69 @@ fn a_small_file_that_is_rewritten_all_the_time_is_always_one_state_of_it() {
     done.store(true, Ordering::Relaxed);
     writing.join().unwrap();
 }
+
+/// Whether sendfile(2) fails so for one file, or for all there are.
+const REFUSALS: [(Fault, bool); 4] = [
+    (Fault { call: "sendfile", effect: "error=EINVAL" }, false),
+    (Fault { call: "sendfile", effect: "error=EOPNOTSUPP" }, false),
+    (Fault { call: "sendfile", effect: "error=ENOSYS" }, true),
+    (Fault { call: "sendfile", effect: "error=EPERM" }, true),
+];
+
+#[test]
+fn a_file_that_the_system_does_not_send_is_read_and_written_instead() {
+    const WORKERS: usize = 2;
+    const CLIENTS: usize = 3;
+    let site = Site::new();
+    let content: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    site.file("big", &content);
+    let spec = spec(&site.root());
+    for (fault, is_for_all) in REFUSALS {
+        if !fault.can_be_injected() {
+            return;
+        }
+        for args in common::faulty::models(WORKERS) {
+            let calls = site.beside("calls");
+            let serve = [env!("CARGO_BIN_EXE_oneloop"), "serve", &spec];
+            let command = serve.into_iter().chain(args.iter().map(String::as_str));
+            let mut server = fault.recorded_into(&calls, command).start().listening();
+            for _ in 0..CLIENTS {
+                let mut client = server.client("http");
+                assert!(get(&mut client, "/big", "").body == content, "{args:?} with {fault:?}");
+                let part = get(&mut client, "/big", "Range: bytes=1000000-2999998\r\n");
+                assert!(part.status == 206 && part.body == content[1_000_000..2_999_999], "{args:?}");
+                client.send(b"GET /big HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+                assert!(client.rest().0.ends_with(&content), "{args:?} with {fault:?}");
+            }
+            assert_eq!(server.stop().code(), Some(0), "{args:?} with {fault:?}");
+            let tried = std::fs::read_to_string(&calls).unwrap().matches("sendfile(").count();
+            // Once for each client, whose next file may be on another file system, or for each process.
+            let most = if is_for_all && args.len() > 1 { WORKERS.min(CLIENTS) } else { CLIENTS };
+            let most = if is_for_all && args.len() == 1 && !args[0].ends_with("fork") { 1 } else { most };
+            assert!((1..=most).contains(&tried), "{args:?} with {fault:?}: tried {tried} times");
+        }
+    }
+}
+
+/// Only Linux tells how much memory a process had at most.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_file_that_is_read_and_written_is_not_in_memory_as_a_whole() {
+    const FILE_BYTES: u64 = 64 << 20;
+    let fault = &REFUSALS[0].0;
+    if !fault.can_be_injected() {
+        return;
+    }
+    let site = Site::new();
+    File::create(site.beside("root/big")).unwrap().set_len(FILE_BYTES).unwrap();
+    for model in ["reactor", "iterative"] {
+        let command = [env!("CARGO_BIN_EXE_oneloop"), "serve", &spec(&site.root()), "--model", model];
+        let mut server = fault.injected_into(command).start().listening();
+        let mut client = server.client("http");
+        assert_eq!(get(&mut client, "/big", "").body.len() as u64, FILE_BYTES);
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let most_kib: u64 = most.trim().trim_end_matches(" kB").parse().unwrap();
+        assert!(most_kib < FILE_BYTES / 2 / 1024, "{model}: {most_kib} KiB");
+    }
+}

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use mio::unix::SourceFd;
 
 use crate::session::FileRange;
-use crate::sys::stream::Stream;
+use crate::sys::stream::{COPY_BYTES_MAX, Stream, is_refused};
 
 /// Whether a call may wait. A transport that never blocks does not care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,7 @@ pub trait Transport {
 pub struct Polled {
     stream: Stream,
     ready: u8,
+    files: Files,
     #[cfg(mio_unsupported_force_poll_poll)]
     registration: Option<(mio::Registry, mio::Token)>,
 }
@@ -109,6 +110,7 @@ impl Polled {
         Polled {
             stream,
             ready,
+            files: Files::Sent,
             #[cfg(mio_unsupported_force_poll_poll)]
             registration: None,
         }
@@ -227,7 +229,7 @@ impl Transport for Polled {
         if self.ready & WRITE == 0 {
             return Ok(Put::NotNow);
         }
-        let sent = retry(|| send_file(&self.stream, range, bytes_max));
+        let sent = retry(|| self.files.send(&self.stream, range, bytes_max));
         self.not_now(sent)
     }
 
@@ -272,6 +274,7 @@ pub struct Blocking {
     stream: Stream,
     writes: Writes,
     if_killed: IfKilled,
+    files: Files,
 }
 
 /// What becomes of the stream when its process is killed.
@@ -295,7 +298,7 @@ enum Writes {
 impl Blocking {
     /// A stream set to block. (One that is not gives `NotNow` at once: a model may also poll it.)
     pub fn new(stream: Stream) -> Self {
-        Blocking { stream, writes: Writes::Call, if_killed: IfKilled::Close }
+        Blocking { stream, writes: Writes::Call, if_killed: IfKilled::Close, files: Files::Sent }
     }
 
     /// The same in a process that may be killed while it serves this client: that resets it, too.
@@ -309,12 +312,16 @@ impl Blocking {
         &self.stream
     }
 
-    fn put(&mut self, asked: u64, call: impl FnOnce(&Stream) -> io::Result<Put>) -> io::Result<Put> {
+    fn put(
+        &mut self,
+        asked: u64,
+        call: impl FnOnce(&Stream, &mut Files) -> io::Result<Put>,
+    ) -> io::Result<Put> {
         if self.writes == Writes::ComeBack {
             self.writes = Writes::Call;
             return Ok(Put::NotNow);
         }
-        match call(&self.stream) {
+        match call(&self.stream, &mut self.files) {
             Err(error) if came_back(&error) => Ok(Put::NotNow),
             Ok(Put::Bytes(len)) if (len as u64) < asked => {
                 self.writes = Writes::ComeBack;
@@ -341,11 +348,12 @@ impl Transport for Blocking {
 
     fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<Put> {
         let asked = slices.iter().map(|slice| slice.len() as u64).sum();
-        self.put(asked, |stream| stream.write(slices, more).map(Put::Bytes))
+        self.put(asked, |stream, _| stream.write(slices, more).map(Put::Bytes))
     }
 
     fn send_file(&mut self, range: &FileRange, bytes_max: usize) -> io::Result<Put> {
-        self.put(range.len.min(bytes_max as u64), |stream| send_file(stream, range, bytes_max))
+        let asked = range.len.min(self.files.at_once(bytes_max) as u64);
+        self.put(asked, |stream, files| files.send(stream, range, bytes_max))
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
@@ -375,10 +383,39 @@ impl Transport for Blocking {
     }
 }
 
-fn send_file(stream: &Stream, range: &FileRange, bytes_max: usize) -> io::Result<Put> {
-    let len = usize::try_from(range.len).unwrap_or(usize::MAX).min(bytes_max);
-    let sent = stream.send_file(&range.file, range.offset, len)?;
-    Ok(if sent == 0 { Put::FileShort } else { Put::Bytes(sent) })
+/// How the files of one client get to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Files {
+    /// By one call of the system.
+    Sent,
+    /// Read and written, since that call was refused once: its file system may not offer it.
+    Copied,
+}
+
+impl Files {
+    /// How many bytes one call moves, of so many.
+    fn at_once(self, bytes: usize) -> usize {
+        match self {
+            Files::Sent => bytes,
+            Files::Copied => bytes.min(COPY_BYTES_MAX),
+        }
+    }
+
+    fn send(&mut self, stream: &Stream, range: &FileRange, bytes_max: usize) -> io::Result<Put> {
+        let len = usize::try_from(range.len).unwrap_or(usize::MAX).min(bytes_max);
+        let sent = match self {
+            Files::Sent => stream.send_file(&range.file, range.offset, len),
+            Files::Copied => Err(io::ErrorKind::Unsupported.into()),
+        };
+        let sent = match sent {
+            Err(error) if is_refused(&error) => {
+                *self = Files::Copied;
+                stream.copy_file(&range.file, range.offset, len, (len as u64) < range.len)?
+            }
+            sent => sent?,
+        };
+        Ok(if sent == 0 { Put::FileShort } else { Put::Bytes(sent) })
+    }
 }
 
 /// A blocked call that came back without a result: by its timeout (`EAGAIN`, socket(7)) or by a signal. It is no end: the

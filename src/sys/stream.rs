@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use nix::sys::socket::MsgFlags;
@@ -19,6 +21,26 @@ pub struct Stream {
 const NO_SIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const NO_SIGNAL: MsgFlags = MsgFlags::empty(); // SIGPIPE is ignored: std does so before `main`
+
+/// Bytes of a file that are in memory at once where it is read and written: few calls per file, and little memory.
+pub const COPY_BYTES_MAX: usize = 64 << 10;
+
+/// sendfile(2) is missing, or forbidden to this process: no file can be sent by it.
+static SENDFILE_IS_REFUSED: AtomicBool = AtomicBool::new(false);
+
+/// Whether an error of [`Stream::send_file`] means that the system does not send this file in that way, though it may be
+/// readable: the call is missing or forbidden (a seccomp filter), or the file system does not offer it (GPFS, some FUSE).
+pub fn is_refused(error: &io::Error) -> bool {
+    // `Unsupported` is ENOTSUP, which Linux calls EOPNOTSUPP too, and ENOSYS.
+    error.kind() == io::ErrorKind::Unsupported
+        || is_refused_always(error)
+        || matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP))
+}
+
+/// Whether it means that for every file.
+fn is_refused_always(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM | libc::EACCES))
+}
 
 impl Stream {
     /// A stream socket that is connected.
@@ -52,12 +74,19 @@ impl Stream {
         }
     }
 
-    /// Sends up to `len` bytes of `file` from `offset`; 0 means that the file has no byte there.
-    ///
-    /// sendfile(2) on Linux and macOS; the bytes do not pass through the program.
+    /// Sends up to `len` bytes of `file` from `offset` in one call, in which the bytes do not pass through the program:
+    /// sendfile(2) on Linux and macOS. 0 means that the file has no byte there. Where [`is_refused`] holds for the error,
+    /// [`Stream::copy_file`] does the same.
     pub fn send_file(&self, file: &File, offset: u64, len: usize) -> io::Result<usize> {
+        if SENDFILE_IS_REFUSED.load(Relaxed) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let offset = i64::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
-        self.send_file_at(file, offset, len)
+        self.send_file_at(file, offset, len).inspect_err(|error| {
+            if is_refused_always(error) && !SENDFILE_IS_REFUSED.swap(true, Relaxed) {
+                log::debug!("sendfile(2) is refused here ({error}): files are read and written instead");
+            }
+        })
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -79,13 +108,19 @@ impl Stream {
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "macos")))]
-    fn send_file_at(&self, file: &File, offset: i64, len: usize) -> io::Result<usize> {
-        use std::os::unix::fs::FileExt;
-        let mut chunk = [0; 16 << 10];
-        let want = len.min(chunk.len());
-        match file.read_at(&mut chunk[..want], offset as u64)? {
+    #[allow(clippy::unused_self, reason = "there is no such call")]
+    fn send_file_at(&self, _file: &File, _offset: i64, _len: usize) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Reads up to `len` bytes of `file` from `offset`, at most [`COPY_BYTES_MAX`], and writes them: pread(2) and send(2). Returns
+    /// how many were written; 0 means that the file has no byte there. What was read and not written is read again by the
+    /// next call. `more` is as for [`Stream::write`].
+    pub fn copy_file(&self, file: &File, offset: u64, len: usize, more: bool) -> io::Result<usize> {
+        let mut bytes = vec![0; len.min(COPY_BYTES_MAX)];
+        match file.read_at(&mut bytes, offset)? {
             0 => Ok(0),
-            read => self.write(&[IoSlice::new(&chunk[..read])], false),
+            read => self.write(&[IoSlice::new(&bytes[..read])], more || read < len),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the system hardly ever does, injected by `strace`.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::server::Setup;
@@ -14,10 +15,10 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    fn args(&self) -> [String; 6] {
+    fn args(&self, calls: &Path) -> [String; 6] {
         let Fault { call, effect } = self;
         let inject = format!("inject={call}:{effect}");
-        ["-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject].map(str::to_owned)
+        ["-o", calls.to_str().unwrap(), "-e", &format!("trace={call}"), "-e", &inject].map(str::to_owned)
     }
 
     /// Whether `strace` is there, may trace, and can inject; tells that its test is skipped if not.
@@ -25,7 +26,13 @@ impl Fault {
         if !has_program("strace") {
             return false;
         }
-        let can = Command::new("strace").args(self.args()).arg("true").output().unwrap().status.success();
+        let can = Command::new("strace")
+            .args(self.args(Path::new("/dev/null")))
+            .arg("true")
+            .output()
+            .unwrap()
+            .status
+            .success();
         if !can {
             skipped("tracing a process is not allowed here, or this strace injects nothing");
         }
@@ -34,8 +41,17 @@ impl Fault {
 
     /// A command whose calls are like that, in all its threads and children. It is our child, and not that of `strace`.
     pub(crate) fn injected_into<A: AsRef<str>>(&self, command: impl IntoIterator<Item = A>) -> Setup {
+        self.recorded_into(Path::new("/dev/null"), command)
+    }
+
+    /// The same, with a line in the file `calls` for each of those calls.
+    pub(crate) fn recorded_into<A: AsRef<str>>(
+        &self,
+        calls: &Path,
+        command: impl IntoIterator<Item = A>,
+    ) -> Setup {
         let command = command.into_iter().map(|word| word.as_ref().to_owned());
-        let args = ["-D", "-f"].map(str::to_owned).into_iter().chain(self.args()).chain(command);
+        let args = ["-D", "-f"].map(str::to_owned).into_iter().chain(self.args(calls)).chain(command);
         Setup::program("strace", args)
     }
 }
