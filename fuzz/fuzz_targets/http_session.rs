@@ -1,7 +1,7 @@
 //! Any bytes, split anywhere, into a session of the HTTP service.
 #![no_main]
 
-#[path = "../http_promise.rs"]
-mod http_promise;
+#[path = "../properties/http_session.rs"]
+mod http_session;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| http_promise::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| http_session::check(data));

@@ -1,0 +1,317 @@
+//! What a connection and its outbox promise, whatever the session says and whatever the stream does; shared by the fuzz target
+//! and the replay of its corpus.
+//!
+//! One script of bytes decides everything: the limits, the order of events, each operation of the session and the result of
+//! each call of the stream. When it is used up, the session asks for input only, the client ends its side and reads all.
+
+mod session;
+mod stream;
+mod world;
+
+use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use oneloop::connection::{Budget, Clock, Connection, Context, Mode, NEVER_MS, Pumped, Scratch};
+use oneloop::journal::{AccessTarget, Journal, Reason};
+use oneloop::limits::Limits;
+use oneloop::session::{Fault, Next, Now, Peer};
+
+use session::Scripted;
+use stream::{Latches, Stream};
+use world::{Seen, World};
+
+/// Pumps from the end of the script to the end of the connection: one for the call under way, one for what waits, one for the
+/// end of input, and some to spare.
+const LAST_PUMPS_MAX: u32 = 8;
+
+type Client<'w, 'a> = Connection<Scripted<'w, 'a>, Stream<'w, 'a>>;
+
+/// A connection with what its model has.
+struct Stage<'w, 'a> {
+    world: &'w World<'a>,
+    client: Client<'w, 'a>,
+    is_refused: bool,
+    limits: Limits,
+    scratch: Scratch,
+    mode: Mode,
+    now_ms: u64,
+    /// Cut by its model.
+    cut: Option<Reason>,
+}
+
+fn limits(world: &World<'_>) -> Limits {
+    Limits {
+        idle_ms: world.below(3) as u32 * 700,
+        request_ms: world.below(3) as u32 * 300,
+        rate_window_ms: world.below(3) as u32 * 200,
+        rate_bytes_min: world.below(100) as u32,
+        linger_ms: world.below(3) as u32 * 100,
+        linger_bytes_max: world.below(200) as u32,
+        read_bytes: 1 + world.below(120) as u32,
+        inbox_bytes_max: 1 + world.below(200) as u32,
+        outbox_bytes_max: 1 + world.below(250) as u32,
+        reads_per_turn_max: 1 + world.below(4) as u32,
+        advances_per_turn_max: 1 + world.below(4) as u32,
+        write_bytes_per_turn_max: 1 + world.below(250) as u32 * 4,
+        again_max: world.again_max,
+        ..Limits::default()
+    }
+}
+
+fn at(ms: u64) -> Now {
+    Now { monotonic_ms: ms, wall: SystemTime::UNIX_EPOCH + Duration::from_millis(ms) }
+}
+
+impl<'w, 'a> Stage<'w, 'a> {
+    fn new(world: &'w World<'a>) -> Self {
+        let limits = limits(world);
+        let latches = if world.one_in(2) { Latches::Nothing } else { Latches::Readiness };
+        let stream = Stream { world, latches };
+        let is_refused = world.one_in(16);
+        let client = if is_refused {
+            let words: Vec<u8> = (0..world.below(40) as u8).collect();
+            let mut seen = world.seen.borrow_mut();
+            (seen.put, seen.put_memory) = (words.clone(), words.len());
+            Connection::refused(stream, &words, Reason::RefusedClients, Peer::UNIX, at(0), &limits)
+        } else {
+            Connection::new(stream, Scripted(world), Peer::UNIX, at(0))
+        };
+        let scratch = Scratch::new(&limits);
+        Stage { world, client, is_refused, limits, scratch, mode: Mode::Serving, now_ms: 0, cut: None }
+    }
+
+    fn with_context<R>(
+        &mut self,
+        journal: &mut Journal,
+        act: impl FnOnce(&mut Client<'w, 'a>, &mut Context<'_>) -> R,
+    ) -> R {
+        let mut context = Context {
+            clock: Clock::Turn(at(self.now_ms)),
+            limits: &self.limits,
+            request_ms: self.limits.request_ms,
+            scratch: &mut self.scratch,
+            journal,
+            mode: self.mode,
+        };
+        act(&mut self.client, &mut context)
+    }
+
+    /// Moves it on, and checks what holds behind every step.
+    fn step(&mut self, budget: Budget, is_expiry: bool, journal: &mut Journal) -> Pumped {
+        let counts = |seen: &Seen| (seen.advances, seen.reads, seen.writes, seen.taken.len());
+        let before = counts(&self.world.seen.borrow());
+        let was_flushing = self.client.is_flushing();
+        let pumped = self.with_context(journal, |client, context| {
+            if is_expiry { client.expire(context, budget) } else { client.pump(context, budget) }
+        });
+        let seen = self.world.seen.borrow();
+        let after = counts(&seen);
+        // An expiry and a drain have one call of the session each that no budget holds back.
+        let advances = after.0 - before.0;
+        assert!(advances <= budget.advances + 2, "{advances} calls of the session");
+        let reads = after.1 - before.1;
+        assert!(reads <= budget.reads + advances + 3, "{reads} reads");
+        let taken_max = budget.write_bytes + self.limits.outbox_bytes_max as usize;
+        assert!(self.is_refused || after.3 - before.3 <= taken_max, "{} bytes written", after.3 - before.3);
+        let client = &self.client;
+        // The rest of an outbox may be records only.
+        let reached_records = was_flushing && !client.is_flushing();
+        match pumped {
+            Pumped::More => {
+                assert!(after != before || reached_records, "nothing was done");
+                assert!(!client.is_flushing() || !seen.writes_block, "a write would block");
+                let is_latched = client.transport().latches == Latches::Readiness;
+                assert!(!client.is_reading() || !is_latched || !seen.reads_block, "a read would block");
+            }
+            Pumped::Waits if client.is_flushing() => assert!(seen.writes_block, "it could write"),
+            Pumped::Waits => assert!(client.is_reading() && seen.reads_block, "it could read"),
+            Pumped::Ended(_) => {}
+        }
+        let held_bytes = match pumped {
+            Pumped::Ended(_) => 0,
+            _ if client.lingers_for().is_some() || self.is_refused => seen.put_memory - seen.taken_memory,
+            _ => seen.read.len() - seen.consumed + seen.put_memory - seen.taken_memory,
+        };
+        assert_eq!(client.held_bytes(), held_bytes);
+        let bound = self.limits.inbox_bytes_max + self.limits.outbox_bytes_max;
+        assert!(self.is_refused || held_bytes <= bound as usize);
+        assert!(!client.is_idle() || held_bytes == 0, "an idle client owns no buffer");
+        assert!(
+            !client.is_idle() || self.mode == Mode::Serving || pumped != Pumped::Waits,
+            "it is not drained"
+        );
+        assert!(!client.is_reading() || !seen.is_held, "it waits, and the end of an answer is held back");
+        assert_eq!(client.moved_bytes(), (seen.read.len() + seen.taken.len()) as u64);
+        pumped
+    }
+
+    /// The limits of a turn, of a model that blocks, or the least that moves anything.
+    fn budget(&self) -> Budget {
+        match self.world.below(4) {
+            0 => Budget::of_call(&self.limits),
+            1 => Budget { reads: 1, advances: 1, write_bytes: 1 },
+            _ => Budget::of_turn(&self.limits),
+        }
+    }
+
+    /// One event and the step that it leads to.
+    fn event(&mut self, journal: &mut Journal) -> Pumped {
+        let (world, mut is_expiry) = (self.world, false);
+        match world.below(24) {
+            0..6 => world.seen.borrow_mut().reads_block = false,
+            6..12 => world.seen.borrow_mut().writes_block = false,
+            12..15 if self.client.deadline_ms() != NEVER_MS => {
+                self.now_ms = self.now_ms.max(self.client.deadline_ms());
+                is_expiry = true;
+            }
+            15 | 16 => {
+                self.client.wake();
+                // Nobody calls a session whose client is about to end.
+                world.seen.borrow_mut().is_woken = true;
+            }
+            17 if world.one_in(4) => {
+                let reason = if world.one_in(2) { Reason::Evicted } else { Reason::DrainCut };
+                self.cut = Some(reason);
+                self.with_context(journal, |client, context| client.cut(reason, context));
+            }
+            18 if world.one_in(4) => self.mode = Mode::Draining,
+            19 => self.now_ms += u64::from(world.next()),
+            _ => {}
+        }
+        let budget = self.budget();
+        self.step(budget, is_expiry, journal)
+    }
+
+    /// Until it has ended: by the script, or in bounded steps behind it.
+    fn run(&mut self, journal: &mut Journal) -> Reason {
+        while !self.world.is_over() {
+            if let Pumped::Ended(reason) = self.event(journal) {
+                return reason;
+            }
+        }
+        for _ in 0..LAST_PUMPS_MAX {
+            let mut seen = self.world.seen.borrow_mut();
+            (seen.reads_block, seen.writes_block) = (false, false);
+            drop(seen);
+            let budget = Budget { reads: 4, advances: 4, write_bytes: 1 << 20 };
+            match self.step(budget, false, journal) {
+                Pumped::Ended(reason) => return reason,
+                Pumped::Waits => panic!("it waits for a client that has ended and reads all"),
+                Pumped::More => {}
+            }
+        }
+        panic!("it goes on after {LAST_PUMPS_MAX} pumps");
+    }
+
+    /// What holds at the end.
+    fn check_end(&mut self, reason: Reason, journal: &mut Journal) {
+        let counts = |seen: &Seen| (seen.advances, seen.reads, seen.writes, seen.unfinished_calls);
+        let before = counts(&self.world.seen.borrow());
+        let budget = Budget::of_turn(&self.limits);
+        let again = self.with_context(journal, |client, context| client.pump(context, budget));
+        let seen = self.world.seen.borrow();
+        assert_eq!((again, counts(&seen)), (Pumped::Ended(reason), before), "an end is for good");
+        let is_orderly = match reason {
+            Reason::Finished => {
+                assert!(matches!(seen.said, Some(Next::Finish | Next::Close)));
+                true
+            }
+            Reason::PeerClosed => {
+                assert!(seen.has_input_ended);
+                true
+            }
+            Reason::Drained => {
+                assert_eq!(self.mode, Mode::Draining);
+                true
+            }
+            Reason::IdleTimeout | Reason::RequestTimeout | Reason::InputTooLong => true,
+            Reason::Reset | Reason::Failed => {
+                assert_eq!(Some(reason), seen.stream_error.map(|kind| Reason::of_error(&kind.into())));
+                false
+            }
+            Reason::FileShort => {
+                assert!(seen.was_file_short);
+                false
+            }
+            Reason::Protocol => {
+                assert_eq!(seen.said, Some(Next::Abort(Fault::Protocol)));
+                false
+            }
+            Reason::Contract => {
+                assert!(seen.is_at_fault);
+                false
+            }
+            Reason::RefusedClients => {
+                assert!(self.is_refused);
+                false
+            }
+            Reason::RateTooLow => false,
+            Reason::Evicted | Reason::DrainCut => {
+                assert_eq!(self.cut, Some(reason));
+                false
+            }
+            other => panic!("nothing here leads to {other}"),
+        };
+        assert!(!is_orderly || seen.taken == seen.put, "an orderly end sends all");
+        assert!(!is_orderly || !seen.is_held, "the end of an answer is held back for good");
+        let end = self.client.end(reason, at(self.now_ms));
+        assert_eq!((end.bytes_in, end.bytes_out), (seen.read.len() as u64, seen.taken.len() as u64));
+        assert_eq!(seen.unfinished_calls, u32::from(!self.is_refused), "asked for once what is unfinished");
+    }
+}
+
+/// A journal whose access log can be read, and the log.
+struct Log {
+    journal: Journal,
+    file: File,
+}
+
+impl Log {
+    fn shared() -> &'static Mutex<Log> {
+        static LOG: OnceLock<Mutex<Log>> = OnceLock::new();
+        LOG.get_or_init(|| {
+            let path = tempfile::NamedTempFile::new().unwrap();
+            let target = AccessTarget::File(path.path().to_owned());
+            let journal = Journal::with_access(target).unwrap();
+            Mutex::new(Log { journal, file: path.into_file() })
+        })
+    }
+
+    /// The counts of all lines since this was last asked.
+    fn take(&mut self) -> Vec<u64> {
+        self.journal.flush();
+        let mut lines = String::new();
+        self.file.read_to_string(&mut lines).unwrap();
+        self.file.set_len(0).unwrap();
+        self.file.rewind().unwrap();
+        let count = |line: &str| line.strip_prefix("unix ")?.strip_suffix("; ")?.parse().ok();
+        lines.lines().map(|line| count(line).expect(line)).collect()
+    }
+}
+
+/// What the log has to have: of each answer the bytes that were taken, without its head.
+fn logged(seen: &Seen) -> Vec<u64> {
+    let mut before = 0;
+    let counts = seen.records.iter().map(|&(at, head_bytes)| {
+        let at = at.min(seen.taken.len());
+        let sent = at - std::mem::replace(&mut before, at);
+        (sent as u64).saturating_sub(head_bytes.into())
+    });
+    counts.collect()
+}
+
+/// The script is followed to its end. Bytes leave in the order in which they were put, and none is lost before a cut; a record is
+/// written down once; `held_bytes` is what waits; no pump spends more than its budget, waits where it could go on, or goes on
+/// without doing anything; and the end comes in bounded steps.
+pub(crate) fn check(data: &[u8]) {
+    let world = World { script: Cell::new(data), seen: RefCell::default(), again_max: 3 };
+    let log = &mut *Log::shared().lock().unwrap();
+    let mut stage = Stage::new(&world);
+    let reason = stage.run(&mut log.journal);
+    stage.check_end(reason, &mut log.journal);
+    let seen = world.seen.borrow();
+    assert_eq!(log.take(), logged(&seen), "{reason}");
+}
