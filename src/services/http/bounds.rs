@@ -22,7 +22,7 @@ pub(super) const RANGES_MAX: usize = 16;
 /// Files up to this size are kept in memory. Longer ones cost less with sendfile(2): a copy of their bytes would be fresh in
 /// this core's cache, and whoever reads it over loopback would fetch it from there each time.
 pub(super) const MEMORY_FILE_BYTES_MAX: u64 = 8 << 10;
-/// The entity tag of a file up to this size is a hash of its content: reading and hashing it once takes 0.2 ms of a turn when it
+/// The entity tag of a file up to this size is a hash of its content: reading and hashing it once takes less than 0.1 ms of a turn (59 µs for 1 MiB) when it
 /// is in the page cache.
 pub(super) const HASHED_BYTES_MAX: u64 = 1 << 20;
 /// How much of a file is read at once to be hashed: little enough to stay in a core's cache in between.
