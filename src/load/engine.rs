@@ -144,7 +144,7 @@ impl<'a, W: Workload> Engine<'a, W> {
             slots: (0..plan.connections() as u32).map(|index| Slot::new(role(index))).collect(),
             scratch: vec![0; SCRATCH_BYTES],
             connector: Connector::new(&plan.target, &plan.sources).map_err(RunError::System)?,
-            deadlines: Deadlines::new(),
+            deadlines: Deadlines::with_capacity(plan.connections() as usize),
             schedule: None,
             waiting: VecDeque::new(),
             free: VecDeque::new(),

@@ -53,12 +53,17 @@ enum Accepted {
 }
 
 /// Clients per site, where that is limited.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sites {
     clients: HashMap<[u8; 9], u32>,
 }
 
 impl Sites {
+    /// With room for so many clients, each of a site of its own.
+    pub(super) fn with_capacity(clients: usize) -> Self {
+        Sites { clients: HashMap::with_capacity(clients) }
+    }
+
     fn count(&self, peer: Peer) -> u32 {
         peer.site().and_then(|site| self.clients.get(&site).copied()).unwrap_or(0)
     }

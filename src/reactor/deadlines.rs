@@ -35,8 +35,10 @@ pub(super) struct Link {
 }
 
 impl Deadlines {
-    pub(crate) fn new() -> Self {
-        let links = (0..FIRST).map(|head| Link { prev: head, next: head, filed_ms: UNFILED_MS }).collect();
+    /// With room for so many clients, which becomes memory as it is used.
+    pub(crate) fn with_capacity(clients: usize) -> Self {
+        let mut links = Vec::with_capacity(FIRST as usize + clients);
+        links.extend((0..FIRST).map(|head| Link { prev: head, next: head, filed_ms: UNFILED_MS }));
         Deadlines { links, occupied: [0; LEVELS], now_ms: 0 }
     }
 
@@ -180,7 +182,7 @@ mod tests {
         /// Against a map: nobody is early, nobody is late, `next_ms` never oversleeps, and the last earliest filing counts.
         #[test]
         fn each_is_due_exactly_at_the_earliest_time_it_was_filed_for(ops in prop::collection::vec(op(), 1..200)) {
-            let (mut wheel, mut model, mut now) = (Deadlines::new(), BTreeMap::<usize, u64>::new(), 0u64);
+            let (mut wheel, mut model, mut now) = (Deadlines::with_capacity(0), BTreeMap::<usize, u64>::new(), 0u64);
             for op in ops {
                 match op {
                     Op::File(slot, ms) => {
@@ -214,7 +216,7 @@ mod tests {
 
     #[test]
     fn filing_later_again_and_again_moves_nothing() {
-        let mut wheel = Deadlines::new();
+        let mut wheel = Deadlines::with_capacity(0);
         wheel.file(7, 1_000);
         for later in 1_001..2_000 {
             wheel.file(7, later);

@@ -19,8 +19,9 @@ enum Links {
 }
 
 impl IdleOrder {
-    pub(super) fn new() -> Self {
-        IdleOrder { links: Vec::new(), oldest: NONE, newest: NONE }
+    /// With room for so many clients, which becomes memory as it is used.
+    pub(super) fn with_capacity(clients: usize) -> Self {
+        IdleOrder { links: Vec::with_capacity(clients), oldest: NONE, newest: NONE }
     }
 
     /// The client in `slot` has become idle just now.
@@ -78,7 +79,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_oldest_is_the_one_a_plain_list_names(ops in prop::collection::vec((0..3, 0usize..12), 1..200)) {
-            let (mut order, mut model) = (IdleOrder::new(), Vec::new());
+            let (mut order, mut model) = (IdleOrder::with_capacity(0), Vec::new());
             for (op, slot) in ops {
                 if op == 2 {
                     order.remained_idle(slot);

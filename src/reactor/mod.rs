@@ -50,6 +50,10 @@ use token::{ConnId, LISTENERS_MAX, Name};
 pub use wakes::Handle;
 use wakes::{StopWish, Wakes};
 
+/// Clients for whom there is room in the tables from the start, so that no turn copies a table that has become too small. Of a
+/// table only what is used becomes memory; more clients than these make it grow.
+const CLIENTS_RESERVED_MAX: usize = 1 << 20;
+
 /// A turn that takes longer than this is told: every other client waited.
 const LAG_WARNING: Duration = Duration::from_millis(100);
 
@@ -180,25 +184,28 @@ impl<S: Service> Reactor<S> {
     pub fn new(limits: Limits) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), Name::Waker.token())?;
+        let room = Self::reserved(&limits);
+        let woken_room = if S::WAKES { room } else { 0 };
+        let sites_room = if limits.clients_per_address_max > 0 { room } else { 0 };
         Ok(Reactor {
             events: Events::with_capacity(limits.events_per_turn_max.max(1) as usize),
             told: Told::All,
             clock: ServerClock::start(),
             listeners: Vec::new(),
             request_ms: Vec::new(),
-            clients: Slab::new(),
+            clients: Slab::with_capacity(room),
             generation: 0,
-            runnable: VecDeque::new(),
-            deadlines: Deadlines::new(),
-            ended: Vec::new(),
-            idle: (limits.overflow == Overflow::Evict).then(IdleOrder::new),
-            sites: Sites::default(),
+            runnable: VecDeque::with_capacity(room),
+            deadlines: Deadlines::with_capacity(room),
+            ended: Vec::with_capacity(room),
+            idle: (limits.overflow == Overflow::Evict).then(|| IdleOrder::with_capacity(room)),
+            sites: Sites::with_capacity(sites_room),
             refused: 0,
             accepting: Accepting::Open,
             accept_first: 0,
             accept_failures: AcceptFailures::default(),
-            wakes: Arc::new(Wakes::new(waker)),
-            woken: Vec::new(),
+            wakes: Arc::new(Wakes::new(waker, woken_room)),
+            woken: Vec::with_capacity(woken_room),
             wish_seen: StopWish::None,
             signals: None,
             signals_latched: false,
@@ -210,6 +217,18 @@ impl<S: Service> Reactor<S> {
             poll,
             limits,
         })
+    }
+
+    /// For how many clients there is room from the start: all that the limits allow, as far as the system grants the space.
+    fn reserved(limits: &Limits) -> usize {
+        let clients = limits.clients_max.saturating_add(limits.refusals_max) as usize;
+        let mut room = clients.min(CLIENTS_RESERVED_MAX);
+        // Tables would abort the process where this only fails.
+        let client_bytes = 2 * slot_bytes::<S::Session>();
+        while room > 0 && Vec::<u8>::new().try_reserve_exact(room.saturating_mul(client_bytes)).is_err() {
+            room /= 2;
+        }
+        room
     }
 
     /// Listens at `address` (`127.0.0.1:7007`, `[::1]:0`, `unix:./echo.sock`) and serves `service` there; returns the

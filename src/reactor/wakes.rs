@@ -24,7 +24,7 @@ const WAITING: u8 = 1;
 /// Somebody has called since the loop last looked.
 const CALLED: u8 = 2;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Calls {
     /// Whom to run, each once, in the order of the first wake.
     queue: Vec<ConnId>,
@@ -42,8 +42,14 @@ pub(super) enum StopWish {
 }
 
 impl Wakes {
-    pub(super) fn new(waker: mio::Waker) -> Self {
-        Wakes { calls: Mutex::default(), at: AtomicU8::new(WAITING), waker }
+    /// With room for so many clients that are woken at once.
+    pub(super) fn new(waker: mio::Waker, clients: usize) -> Self {
+        let calls = Calls {
+            queue: Vec::with_capacity(clients),
+            queued: HashSet::with_capacity(clients),
+            stop: StopWish::None,
+        };
+        Wakes { calls: Mutex::new(calls), at: AtomicU8::new(WAITING), waker }
     }
 
     fn calls(&self) -> MutexGuard<'_, Calls> {
@@ -120,7 +126,7 @@ mod tests {
     #[test]
     fn a_client_is_queued_once_however_often_it_is_woken_and_in_the_order_of_the_first_wakes() {
         let poll = mio::Poll::new().unwrap();
-        let wakes = Wakes::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
+        let wakes = Wakes::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap(), 0);
         let ids = [(7, 1), (3, 1), (7, 2)].map(|(slot, generation)| ConnId { slot, generation });
         for round in 0..2 {
             for _ in 0..100 {
