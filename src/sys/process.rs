@@ -59,7 +59,7 @@ pub enum Forked {
 
 /// Makes a child process (fork(2)). The caller has one thread and no `mio::Poll`.
 ///
-/// Signals are blocked meanwhile; the child starts with a pipe of its own ([`Signals::reset_in_child`]) and, on Linux,
+/// Signals are blocked meanwhile; the child starts with a pipe of its own and, on Linux,
 /// is sent SIGTERM when its parent dies (prctl(2), `PR_SET_PDEATHSIG`; elsewhere it asks [`parent_lives`] now and
 /// then). It never returns into the parent's code: it ends with [`exit`].
 pub fn fork(signals: &mut Signals) -> io::Result<Forked> {

@@ -268,7 +268,7 @@ pub fn ignore_file_limit() -> io::Result<()> {
     set(Signal::SIGXFSZ, SigHandler::SigIgn)
 }
 
-/// How often stopping was asked for, since [`Signals::install`] or [`Signals::reset_in_child`]: for code between two
+/// How often stopping was asked for, since [`Signals::install`], or in a child since the fork: for code between two
 /// blocking calls.
 pub fn stops() -> u32 {
     STOPS.load(SeqCst)
