@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::client::Ended;
 use common::faulty::children;
-use common::http::{Site, get};
+use common::http::{Site, get, receive};
 use common::server::Setup;
 use common::{Client, Server, eventually, eventually_some, pace};
 use nix::sys::signal::Signal;
@@ -290,6 +290,60 @@ fn with_all_clients_inside_there_are_descriptors_left_for_files() {
         client.send(&request(n));
         client.expect_exact(b"HTTP/1.1 200");
     }
+}
+
+/// More than there are descriptors for files, whatever the model.
+const HOLDERS: usize = 140;
+
+/// The site with so few descriptors, and a client more than those who hold what `target` says for each.
+fn small_file_beside_holders(site: &Site, models: &[&str], target: impl Fn(usize) -> String) {
+    site.file("small", "small");
+    let spec = common::http::spec(&site.root());
+    for model in models {
+        let setup = Setup::oneloop(["serve", &spec, "--listing", "--model", model]).nofile(256);
+        let mut server = setup.start().listening();
+        let mut answered_200 = 0;
+        let holders = (0..HOLDERS).map(|n| {
+            let mut client = server.client("http");
+            client.send(&request(target(n)));
+            let mut status = *b"HTTP/1.1 ...";
+            client.read_exact(&mut status);
+            assert!([b"HTTP/1.1 200", b"HTTP/1.1 503"].contains(&&status), "{}", status.escape_ascii());
+            answered_200 += usize::from(status.ends_with(b"200"));
+            client
+        });
+        let holders: Vec<Client> = holders.collect();
+        assert!(answered_200 >= 256 / 8, "{model}: {answered_200} of {HOLDERS} are served");
+        let mut other = server.client("http");
+        assert_eq!(get(&mut other, "/small", "").text(), "small", "{model}");
+        let refused = server.stderr().contains("accepting pauses");
+        assert!(!refused, "{model}: {}", server.stderr());
+        drop(holders);
+        // What they held is free again.
+        eventually("the first is served again", || {
+            other.send(format!("HEAD /{} HTTP/1.1\r\nHost: h\r\n\r\n", target(0)).as_bytes());
+            receive(&mut other, "HEAD").status == 200
+        });
+    }
+}
+
+#[test]
+fn clients_that_read_no_big_file_keep_nobody_from_a_small_one() {
+    small_file_beside_holders(&site_of_big_files(HOLDERS), &["reactor", "thread", "fork"], |n| n.to_string());
+}
+
+/// Directories too large to be sorted, which stay open while their page is written.
+#[test]
+fn clients_that_read_no_long_listing_keep_nobody_from_a_small_file() {
+    let site = Site::new();
+    let folder = site.root().join("large");
+    std::fs::create_dir(&folder).unwrap();
+    // Each character is longer in a page, so that buffers hold little of it.
+    let name = "&".repeat(200);
+    for n in 0..10_500 {
+        std::fs::File::create(folder.join(format!("{name}{n}"))).unwrap();
+    }
+    small_file_beside_holders(&site, &["reactor", "thread"], |_| "large/".to_owned());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::http::HttpArgs;
-use super::limits::{LimitArgs, fit};
+use super::limits::{LimitArgs, Sharing, fit};
 use super::no_effect::Served;
 use super::spec::{Spec, What};
 use super::units::count;
@@ -185,7 +185,13 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     let sites = specs.iter().filter(|spec| matches!(spec.what, What::Http(_))).count();
     let files = sites * Http::open_files_max(descriptors);
     let listeners = doors.iter().map(|door| door.listeners.len()).sum();
-    fit(&mut limits, descriptors, listeners, files, args.model.processes(workers));
+    let processes = args.model.processes(workers);
+    let files = fit(&mut limits, Sharing { descriptors, listeners, files, processes });
+    for door in &doors {
+        if let AnyService::Http(http) = &door.service {
+            http.limit_open_files((files / sites.max(1)).max(1));
+        }
+    }
     tell_numbers(&limits, descriptors);
     let setup = Setup { doors, limits, workers, journal, signals };
     serve(args.model, setup, &supervisor)

@@ -38,8 +38,11 @@ pub(super) const CACHE_BYTES_MAX: usize = 64 << 20;
 pub(super) const CACHE_ENTRIES_MAX: usize = 16 << 10;
 /// Files kept open at once. Descriptors are for clients first.
 pub(super) const CACHE_FILES_MAX: usize = 1024;
-/// And no more than one of so many descriptors: where there are few, files kept open would keep clients out.
-pub(super) const DESCRIPTORS_PER_CACHE_FILE: u64 = 8;
+/// And no more than one of so many descriptors: half of what a service may have open, the rest is for what is sent and listed.
+pub(super) const DESCRIPTORS_PER_CACHE_FILE: u64 = 16;
+/// Files and directories that a service may have open, kept, sent or listed: one of so many descriptors, more where clients need
+/// fewer. Without it clients who ask for big files and read none take every descriptor.
+pub(super) const DESCRIPTORS_PER_OPEN_FILE: u64 = 8;
 /// How long a remembered file is believed to be unchanged, in ms. Half of the second that is promised.
 pub(super) const BELIEVED_MS: u64 = 500;
 /// A file that changed so shortly before it was read may change again within the same tick of its clock, in ms; it is read

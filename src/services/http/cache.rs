@@ -27,8 +27,8 @@ struct Kept {
     used: u64,
 }
 
-/// How many files a service keeps open at most, where a process may have so many descriptors.
-pub(super) fn open_files_max(descriptors: u64) -> usize {
+/// How many files are kept open at most, where a process may have so many descriptors.
+fn open_files_max(descriptors: u64) -> usize {
     let share = usize::try_from(descriptors / DESCRIPTORS_PER_CACHE_FILE).unwrap_or(CACHE_FILES_MAX);
     share.clamp(1, CACHE_FILES_MAX)
 }

@@ -3,12 +3,15 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::access::AccessFormat;
 use super::etag::Hashes;
+use super::open_files::{OpenFiles, open_files_max};
 use super::request::is_token;
 use super::target::{self, Target};
 use crate::sys::files::{Links, Root};
+use crate::sys::process::descriptors_max;
 
 /// How a directory is served. [`Config::new`] has what is right for most.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +105,8 @@ impl std::error::Error for ConfigError {
 #[derive(Debug)]
 pub(super) struct Site {
     pub(super) root: Root,
+    /// What of it is open.
+    pub(super) open_files: Arc<OpenFiles>,
     pub(super) index: Vec<Vec<u8>>,
     pub(super) listing: bool,
     pub(super) fallback: Option<Vec<u8>>,
@@ -158,7 +163,9 @@ impl Site {
         }
         let cache_control = config.cache_control.map(|value| (CACHE_CONTROL.to_owned(), value));
         let fields = lines(&config.headers)?;
+        let open_files = OpenFiles::new(descriptors_max().map_or(usize::MAX, open_files_max));
         Ok(Site {
+            open_files,
             index: index.into_iter().map(file).collect::<Result<_, _>>()?,
             listing,
             fallback: fallback.map(file).transpose()?,

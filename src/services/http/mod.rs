@@ -19,6 +19,7 @@ mod encoding;
 mod etag;
 mod listing;
 mod media;
+mod open_files;
 mod parts;
 mod range;
 mod request;
@@ -85,10 +86,15 @@ impl Http {
         site.fallback.as_deref().is_some_and(|path| !is_file(path))
     }
 
-    /// How many files a service keeps open at most, beside those that are being sent, where a process may have so many
-    /// descriptors. Who bounds the number of clients by the descriptors leaves room for them.
+    /// How many files and directories a service has open at most, kept, being sent or being listed, where a process may have so
+    /// many descriptors. Who bounds the number of clients by the descriptors leaves room for them.
     pub fn open_files_max(descriptors: u64) -> usize {
-        cache::open_files_max(descriptors)
+        open_files::open_files_max(descriptors)
+    }
+
+    /// Has it open at most so many files and directories at once. Whoever asks for one more is answered with 503.
+    pub fn limit_open_files(&self, max: usize) {
+        self.shared.site.open_files.limit(max);
     }
 }
 

@@ -16,6 +16,7 @@ use super::config::Site;
 use super::encoding::Coding;
 use super::etag::Name;
 use super::media::{SAMPLE_BYTES, is_svgz, type_of};
+use super::open_files::Place;
 use super::status::Status;
 use crate::session::Now;
 use crate::sys::files::{Identity, Kind, Root, Stat, stat_of};
@@ -76,7 +77,7 @@ pub(super) enum Found {
     /// A directory that was asked for as a file: redirect.
     Slash,
     /// A directory to list.
-    Directory(File),
+    Directory(File, Place),
     /// Nothing that can be served.
     Nothing(Status),
 }
@@ -90,7 +91,16 @@ struct Opened {
 
 enum Loaded {
     Memory(Vec<u8>),
-    File(File),
+    File(Arc<File>),
+}
+
+impl From<io::Result<Resource>> for Found {
+    fn from(opened: io::Result<Resource>) -> Found {
+        match opened {
+            Ok(resource) => Found::File(Arc::new(resource)),
+            Err(error) => Found::Nothing((&error).into()),
+        }
+    }
 }
 
 impl Resource {
@@ -177,7 +187,7 @@ pub(super) fn find(site: &Site, path: &[u8], now: Now) -> Found {
         Some(directory) => in_directory(site, directory, now),
         None if path.is_empty() => in_directory(site, path, now),
         None => match open(site, path, now) {
-            Ok(Some(opened)) => Found::File(Arc::new(resource(site, path, opened, Vec::new(), now))),
+            Ok(Some(opened)) => resource(site, path, opened, Vec::new(), now).into(),
             Ok(None) => Found::Slash,
             Err(error) => Found::Nothing((&error).into()),
         },
@@ -192,7 +202,7 @@ fn in_directory(site: &Site, directory: &[u8], now: Now) -> Found {
         // Looked at before: what comes in between is seen as a change.
         let there = stat_at(&site.root, &path);
         match open(site, &path, now) {
-            Ok(Some(opened)) => return Found::File(Arc::new(resource(site, &path, opened, watched, now))),
+            Ok(Some(opened)) => return resource(site, &path, opened, watched, now).into(),
             Ok(None) => {}
             Err(error) => match Status::from(&error) {
                 Status::NotFound => {}
@@ -203,7 +213,10 @@ fn in_directory(site: &Site, directory: &[u8], now: Now) -> Found {
     }
     match site.root.open_file(directory) {
         Ok((_, stat)) if stat.kind != Kind::Directory => Found::Nothing(Status::NotFound),
-        Ok((file, _)) if site.listing => Found::Directory(file),
+        Ok((file, _)) if site.listing => match site.open_files.directory() {
+            Ok(place) => Found::Directory(file, place),
+            Err(error) => Found::Nothing((&error).into()),
+        },
         // There is no page of it: the application has one.
         Ok(_) if site.fallback.is_some() => Found::Nothing(Status::NotFound),
         Ok(_) => Found::Nothing(Status::Forbidden),
@@ -228,6 +241,7 @@ fn open(site: &Site, path: &[u8], now: Now) -> io::Result<Option<Opened>> {
             let name = Name::of_content(&bytes);
             (Loaded::Memory(bytes), name)
         } else {
+            let file = site.open_files.keep(file)?;
             let name = site.hashes.name(&file, &mut stat, now.wall)?;
             (Loaded::File(file), name)
         };
@@ -285,7 +299,7 @@ fn resource(
     plain: Opened,
     mut watched: Vec<(Vec<u8>, Option<Stat>)>,
     now: Now,
-) -> Resource {
+) -> io::Result<Resource> {
     let mut settled = is_settled(&plain.stat, now.wall);
     watched.push((path.to_vec(), Some(plain.stat)));
     // One that is compressed as it is has no neighbours: what would be in them is compressed twice.
@@ -296,7 +310,12 @@ fn resource(
         let neighbour_path = [path, coding.suffix().as_bytes()].concat();
         // Looked at before: what comes in between is seen as a change.
         let there = stat_at(&site.root, &neighbour_path);
-        let Some(opened) = there.and_then(|_| open(site, &neighbour_path, now).ok().flatten()) else {
+        let opened = match there.map(|_| open(site, &neighbour_path, now)) {
+            // For want of a descriptor: what is found now would be believed as long as nothing changes.
+            Some(Err(error)) if Status::from(&error) == Status::Unavailable => return Err(error),
+            opened => opened.and_then(Result::ok).flatten(),
+        };
+        let Some(opened) = opened else {
             watched.push((neighbour_path, there));
             continue;
         };
@@ -312,7 +331,7 @@ fn resource(
     let encoded =
         neighbours.into_iter().map(|(coding, opened)| (coding, variant(Some(coding), opened))).collect();
     let checked_ms = AtomicU64::new(now.monotonic_ms);
-    Resource { plain: variant(own_coding, plain), encoded, watched, settled, checked_ms }
+    Ok(Resource { plain: variant(own_coding, plain), encoded, watched, settled, checked_ms })
 }
 
 /// Whether a neighbour was made from the file as it is now: one that is older was made from an older state. Many tools and archives
@@ -370,7 +389,7 @@ fn variant(
             whole.extend_from_slice(&bytes);
             (whole, Content::Memory)
         }
-        Loaded::File(file) => (whole.into_bytes(), Content::File(Arc::new(file), opened.stat)),
+        Loaded::File(file) => (whole.into_bytes(), Content::File(file, opened.stat)),
     };
     Variant {
         validators: Validators { etag, modified_s },

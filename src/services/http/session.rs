@@ -372,10 +372,12 @@ fn compose(
     match shared.looked_up(&file, request, input.now) {
         Found::File(resource) => scene.file(request, persistence, &resource),
         Found::Slash => scene.slash(persistence, &file, query),
-        Found::Directory(dir) => match Listing::new(dir, &file, query, request.version, &shared.listings) {
-            Ok(listing) => scene.listing(request, persistence, listing),
-            Err(failure) => error((&failure).into()),
-        },
+        Found::Directory(dir, place) => {
+            match Listing::new((dir, place), &file, query, request.version, &shared.listings) {
+                Ok(listing) => scene.listing(request, persistence, listing),
+                Err(failure) => error((&failure).into()),
+            }
+        }
         Found::Nothing(Status::NotFound) => missing(shared, scene, asked, input),
         Found::Nothing(status) => error(status),
     }
@@ -386,7 +388,7 @@ fn missing(shared: &Shared, scene: &Scene<'_>, asked: &Asked<'_, '_, '_>, input:
     let (request, persistence) = (asked.request, asked.persistence());
     let page = |path: &Option<Vec<u8>>| match shared.looked_up(path.as_deref()?, request, input.now) {
         Found::File(page) => Some(page),
-        Found::Slash | Found::Directory(_) | Found::Nothing(_) => None,
+        Found::Slash | Found::Directory(..) | Found::Nothing(_) => None,
     };
     if let Some(fallback) = page(&shared.site.fallback) {
         scene.file(request, persistence, &fallback)

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::bounds::{ENTRIES_PER_CALL_MAX, ENTRIES_SORTED_MAX, ENTRIES_UNSORTED_MAX, LISTING_PIECE_BYTES};
 use super::config::Site;
+use super::open_files::Place;
 use super::parts::Put;
 use super::request::Version;
 use crate::session::Outbox;
@@ -38,13 +39,20 @@ pub(super) struct Listing {
 #[derive(Debug)]
 enum Phase {
     /// Entries are looked at, to be sorted.
-    Collect(Entries),
+    Collect(Directory),
     /// All were: their rows are written.
     Sorted(Merge),
     /// The rows are written as the entries come, from this one of the table on. Behind them there may be more.
-    Unsorted(usize, Option<Entries>),
+    Unsorted(usize, Option<Directory>),
     End,
     Done,
+}
+
+/// A directory that is read, and its place among what the service has open.
+#[derive(Debug)]
+struct Directory {
+    entries: Entries,
+    _place: Place,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +62,9 @@ enum Behind {
 }
 
 impl Listing {
-    /// Begins a listing of `dir`, which was opened by [`Root::open_file`] as `directory`.
+    /// Begins a listing of `dir`, which was opened by [`Root::open_file`] as `directory`, and has this place.
     pub(super) fn new(
-        dir: File,
+        (dir, place): (File, Place),
         directory: &[u8],
         query: &[u8],
         framing: Version,
@@ -67,7 +75,7 @@ impl Listing {
             order: Order::asked(query),
             framing,
             table: Table::new(Arc::clone(budget)),
-            phase: Phase::Collect(Root::entries(dir)?),
+            phase: Phase::Collect(Directory { entries: Root::entries(dir)?, _place: place }),
             piece: Vec::new(),
             put_bytes: 0,
         })
@@ -132,7 +140,7 @@ impl Listing {
     }
 
     /// Looks at more entries while they can be sorted. Then the directory is closed, or the page comes unsorted.
-    fn collect(&mut self, mut entries: Entries, site: &Site) -> io::Result<Put> {
+    fn collect(&mut self, mut entries: Directory, site: &Site) -> io::Result<Put> {
         let sorting = if self.table.len() >= ENTRIES_SORTED_MAX {
             Sorting::TooMany
         } else if !self.table.make_room(ENTRIES_PER_CALL_MAX) {
@@ -156,7 +164,8 @@ impl Listing {
     }
 
     /// Looks at up to `max` more entries, and keeps those that would be served.
-    fn look(&mut self, entries: &mut Entries, site: &Site, max: usize) -> io::Result<Behind> {
+    fn look(&mut self, directory: &mut Directory, site: &Site, max: usize) -> io::Result<Behind> {
+        let entries = &mut directory.entries;
         for _ in 0..max {
             let Some(name) = entries.next() else { return Ok(Behind::Nothing) };
             let name = name?;
@@ -221,7 +230,8 @@ mod tests {
 
     fn begin(site: &Site, budget: &Arc<Budget>) -> Listing {
         let (dir, _) = site.root.open_file(b"").unwrap();
-        Listing::new(dir, b"", b"", Version::Http10, budget).unwrap()
+        let place = site.open_files.directory().unwrap();
+        Listing::new((dir, place), b"", b"", Version::Http10, budget).unwrap()
     }
 
     /// All that fits into an outbox.
@@ -297,8 +307,10 @@ mod tests {
         std::fs::create_dir(&small).unwrap();
         std::fs::write(small.join("file"), b"").unwrap();
         let (dir, _) = site.root.open_file(b"small").unwrap();
+        let place = site.open_files.directory().unwrap();
         let mut small =
-            Listing::new(dir, b"small", b"", Version::Http11, &Arc::new(Budget::new(1 << 20))).unwrap();
+            Listing::new((dir, place), b"small", b"", Version::Http11, &Arc::new(Budget::new(1 << 20)))
+                .unwrap();
         assert_eq!(small.put(site, &mut Outbox::new(32 << 10)), Put::Done);
     }
 

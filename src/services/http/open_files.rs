@@ -1,0 +1,141 @@
+//! How many files and directories a service has open at once, whoever holds them: the cache, an answer that a client does not
+//! read, a listing.
+//!
+//! Clients and files share the descriptors of a process. With a bound on each, clients that ask for big files and read none
+//! keep neither other clients out nor small files from being read, which need a descriptor for a moment only.
+
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::bounds::DESCRIPTORS_PER_OPEN_FILE;
+
+/// Files below which dropped ones are not looked for.
+const SWEEP_MIN: usize = 64;
+
+/// What is open, and how much may be.
+#[derive(Debug)]
+pub(super) struct OpenFiles {
+    max: AtomicUsize,
+    directories: AtomicUsize,
+    files: Mutex<Files>,
+    refused: AtomicUsize,
+}
+
+/// Every file that was handed out and, as far as is known, is open.
+#[derive(Debug, Default)]
+struct Files {
+    all: Vec<Weak<File>>,
+    /// How many there may be before those that were closed are taken out.
+    sweep_at: usize,
+}
+
+/// A place for one open directory, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place(Arc<OpenFiles>);
+
+/// How many files and directories a service has open at most, where a process may have so many descriptors.
+pub(super) fn open_files_max(descriptors: u64) -> usize {
+    usize::try_from(descriptors / DESCRIPTORS_PER_OPEN_FILE).unwrap_or(usize::MAX).max(1)
+}
+
+impl OpenFiles {
+    pub(super) fn new(max: usize) -> Arc<OpenFiles> {
+        Arc::new(OpenFiles {
+            max: AtomicUsize::new(max),
+            directories: AtomicUsize::new(0),
+            files: Mutex::default(),
+            refused: AtomicUsize::new(0),
+        })
+    }
+
+    pub(super) fn limit(&self, max: usize) {
+        self.max.store(max, Ordering::Relaxed);
+    }
+
+    /// Counts `file` for as long as it is open. Without a place for it, it is closed, with the error of a process that has no
+    /// descriptor left.
+    pub(super) fn keep(&self, file: File) -> io::Result<Arc<File>> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        self.reserve(&mut files)?;
+        let file = Arc::new(file);
+        files.all.push(Arc::downgrade(&file));
+        Ok(file)
+    }
+
+    /// A place for a directory that stays open.
+    pub(super) fn directory(self: &Arc<Self>) -> io::Result<Place> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        self.reserve(&mut files)?;
+        self.directories.fetch_add(1, Ordering::Relaxed);
+        Ok(Place(Arc::clone(self)))
+    }
+
+    /// Whether one more may be open. `files` is held by the caller until it is counted.
+    fn reserve(&self, files: &mut Files) -> io::Result<()> {
+        let max = self.max.load(Ordering::Relaxed);
+        let directories = self.directories.load(Ordering::Relaxed);
+        if files.all.len() >= files.sweep_at || files.all.len() + directories >= max {
+            files.all.retain(|file| file.strong_count() > 0);
+            files.sweep_at = (2 * files.all.len()).max(SWEEP_MIN);
+        }
+        if files.all.len() + directories < max {
+            return Ok(());
+        }
+        let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+        // Seldom enough for any number of them.
+        if refused.is_power_of_two() {
+            log::warn!(
+                "http: {max} files and directories are open, as many as the limit of file descriptors allows beside clients; \
+                 answered with 503 so far: {refused}; raise the limit (ulimit -n) for more"
+            );
+        }
+        Err(io::Error::from_raw_os_error(libc::EMFILE))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.directories.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file() -> File {
+        tempfile::tempfile().unwrap()
+    }
+
+    #[test]
+    fn files_and_directories_have_one_bound_and_count_until_the_last_holder_is_gone() {
+        let open = OpenFiles::new(3);
+        let first = open.keep(file()).unwrap();
+        let sent = Arc::clone(&first);
+        let second = open.keep(file()).unwrap();
+        let listed = open.directory().unwrap();
+        assert_eq!(open.keep(file()).unwrap_err().raw_os_error(), Some(libc::EMFILE));
+        assert!(open.directory().is_err());
+        drop(first);
+        assert!(open.keep(file()).is_err(), "it is still being sent");
+        drop(sent);
+        let third = open.keep(file()).unwrap();
+        assert!(open.directory().is_err());
+        drop(listed);
+        let _listed = open.directory().unwrap();
+        open.limit(4);
+        assert!(open.directory().is_ok());
+        drop((second, third));
+    }
+
+    #[test]
+    fn files_that_were_closed_are_forgotten() {
+        let open = OpenFiles::new(1 << 20);
+        for _ in 0..10 * SWEEP_MIN {
+            open.keep(file()).unwrap();
+        }
+        assert!(open.files.lock().unwrap().all.len() <= SWEEP_MIN);
+    }
+}
