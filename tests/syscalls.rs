@@ -206,6 +206,31 @@ fn a_client_lost_before_it_was_accepted_is_passed_over_and_the_next_is_served() 
     }
 }
 
+/// Calls that an old kernel, an emulator or a filter of system calls may not know.
+const MISSING: [Fault; 2] =
+    [Fault { call: "accept4", effect: "error=ENOSYS" }, Fault { call: "openat2", effect: "error=ENOSYS" }];
+
+#[test]
+fn where_a_newer_call_is_missing_the_older_one_serves() {
+    if !MISSING[0].can_be_injected() {
+        return;
+    }
+    let site = common::http::Site::new();
+    site.file("folder/page.html", "a page");
+    let spec = common::http::spec(&site.root());
+    for fault in MISSING {
+        for model in ["reactor", "thread"] {
+            let serve = [env!("CARGO_BIN_EXE_oneloop"), "serve", "--model", model, &spec];
+            let mut server = fault.injected_into(serve).start().listening();
+            let mut client = server.client("http");
+            for _ in 0..2 {
+                let answer = common::http::get(&mut client, "/folder/page.html", "");
+                assert_eq!((answer.status, answer.text().as_str()), (200, "a page"), "{model}, {fault:?}");
+            }
+        }
+    }
+}
+
 /// accept4(2) is denied for good, as by a filter of system calls: a client stays in the queue, and the queue stays readable.
 const DENIED: Fault = Fault { call: "accept4", effect: "error=EPERM" };
 

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -376,10 +376,24 @@ fn accept_raw(
         Blocking::Yes => libc::SOCK_CLOEXEC,
     };
     // SAFETY: `addr` and `len` are valid for writing, as SockAddr::try_init promises.
-    match unsafe { libc::accept4(fd, addr, len, flags) } {
-        -1 => Err(io::Error::last_os_error()),
-        accepted => Ok(accepted),
+    let accepted = unsafe { libc::accept4(fd, addr, len, flags) };
+    if accepted != -1 {
+        return Ok(accepted);
     }
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() != Some(libc::ENOSYS) {
+        return Err(error);
+    }
+    // SAFETY: `addr` and `len` are valid for writing still; a call that is missing has changed neither.
+    let accepted = unsafe { libc::accept(fd, addr, len) };
+    if accepted == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was just made by accept and belongs to nobody else.
+    let socket = Socket::from(unsafe { OwnedFd::from_raw_fd(accepted) });
+    socket.set_cloexec(true)?;
+    socket.set_nonblocking(blocking == Blocking::No)?;
+    Ok(socket.into_raw_fd())
 }
 
 #[cfg(not(target_os = "linux"))]
