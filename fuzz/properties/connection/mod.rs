@@ -130,21 +130,22 @@ impl<'w, 'a> Stage<'w, 'a> {
             Pumped::Waits => assert!(client.is_reading() && seen.reads_block, "it could read"),
             Pumped::Ended(_) => {}
         }
-        let held_bytes = match pumped {
-            Pumped::Ended(_) => 0,
-            _ if client.lingers_for().is_some() || self.is_refused => seen.put_memory - seen.taken_memory,
-            _ => seen.read.len() - seen.consumed + seen.put_memory - seen.taken_memory,
-        };
+        let is_ended = matches!(pumped, Pumped::Ended(_));
+        // A session that is done takes nothing more.
+        let inbox_bytes =
+            if is_ended || seen.is_shut || self.is_refused { 0 } else { seen.read.len() - seen.consumed };
+        let outbox_bytes = if is_ended { 0 } else { seen.put_memory - seen.taken_memory };
+        let held_bytes = inbox_bytes + outbox_bytes;
         assert_eq!(client.held_bytes(), held_bytes);
         let bound = self.limits.inbox_bytes_max + self.limits.outbox_bytes_max;
         assert!(self.is_refused || held_bytes <= bound as usize);
-        assert!(!client.is_idle() || held_bytes == 0, "an idle client owns no buffer");
+        assert!(!client.is_idle() || outbox_bytes == 0, "an idle client has got all");
         assert!(
             !client.is_idle() || self.mode == Mode::Serving || pumped != Pumped::Waits,
             "it is not drained"
         );
         assert!(!client.is_reading() || !seen.is_held, "it waits, and the end of an answer is held back");
-        assert_eq!(client.moved_bytes(), (seen.read.len() + seen.taken.len()) as u64);
+        assert_eq!(client.moved_bytes(), (seen.read.len() - inbox_bytes + seen.taken.len()) as u64);
         pumped
     }
 
