@@ -2,16 +2,18 @@
 
 mod access;
 mod reason;
+mod traffic;
 
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::session::{Peer, Record};
-use crate::sys::tally::Tally;
+use crate::session::{Answers, Peer, Record};
+use crate::sys::tally::{Lane, Tally};
 use access::AccessLog;
 pub use access::AccessTarget;
 pub use reason::{Counters, Reason};
+pub use traffic::Traffic;
 
 /// The end of one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +33,10 @@ pub struct End {
 /// Where ends and answers are written down.
 #[derive(Debug, Default)]
 pub struct Journal {
-    /// Clients that came, and ends by reason.
+    /// Clients that came, ends by reason, and what went through.
     pub counters: Counters,
-    /// Where both are counted, too: shared with other processes or threads.
-    tally: Option<Arc<Tally>>,
+    /// Where all is counted, too, for other processes or threads to see.
+    lane: Option<Lane>,
     access: Option<Access>,
 }
 
@@ -70,12 +72,12 @@ impl Journal {
     /// The target cannot be opened; of kind `NotConnected` if it is a FIFO that nobody reads.
     pub fn with_access(target: AccessTarget) -> io::Result<Self> {
         let access = Access::Kept(Arc::new(Mutex::new(AccessLog::open(target)?)));
-        Ok(Journal { counters: Counters::default(), tally: None, access: Some(access) })
+        Ok(Journal { counters: Counters::default(), lane: None, access: Some(access) })
     }
 
     /// The same, which counts into `tally`, too.
     pub fn counting(mut self, tally: &Arc<Tally>) -> Journal {
-        self.tally = Some(Arc::clone(tally));
+        self.lane = Some(Lane::of(tally));
         self
     }
 
@@ -86,13 +88,13 @@ impl Journal {
         if let Some(mut log) = self.log() {
             log.forget_all();
         }
-        Journal { counters: Counters::default(), tally: tally.cloned(), access: self.access.take() }
+        Journal { counters: Counters::default(), lane: tally.map(Lane::of), access: self.access.take() }
     }
 
     /// A journal for another thread, which shares the access log, and counts into `tally`, too.
     pub fn share(&self, tally: &Arc<Tally>) -> Journal {
         let access = self.access.as_ref().map(|access| Access::Lent(Arc::clone(access.log())));
-        Journal { counters: Counters::default(), tally: Some(Arc::clone(tally)), access }
+        Journal { counters: Counters::default(), lane: Some(Lane::of(tally)), access }
     }
 
     fn log(&self) -> Option<MutexGuard<'_, AccessLog>> {
@@ -105,28 +107,43 @@ impl Journal {
         self.log().is_some_and(|log| log.has_file())
     }
 
+    fn add_to_tally(&self, counter: usize) {
+        if let Some(lane) = &self.lane {
+            lane.tally().add(counter, 1);
+        }
+    }
+
     /// A client was accepted: counted. It has one end, told to [`Journal::ended`].
     pub fn accepted(&mut self) {
         self.counters.accepted += 1;
-        if let Some(tally) = &self.tally {
-            tally.add(reason::ACCEPTED, 1);
-        }
+        self.add_to_tally(reason::ACCEPTED);
     }
 
     /// A client was lost before it was accepted, or the system refused to accept: counted.
     pub fn accept_failed(&mut self) {
         self.counters.accept_errors += 1;
-        if let Some(tally) = &self.tally {
-            tally.add(reason::ACCEPT_ERRORS, 1);
-        }
+        self.add_to_tally(reason::ACCEPT_ERRORS);
+    }
+
+    /// Bytes came from a client: counted.
+    pub fn received(&mut self, bytes: u64) {
+        self.counters.traffic.received(bytes, self.lane.as_ref());
+    }
+
+    /// Bytes went to a client: counted.
+    pub fn sent(&mut self, bytes: u64) {
+        self.counters.traffic.sent(bytes, self.lane.as_ref());
+    }
+
+    /// Answers began: counted.
+    pub fn count_answers(&mut self, answers: &Answers) {
+        self.counters.traffic.answered(answers, self.lane.as_ref());
     }
 
     /// A client ended: counted, and told at `debug`.
     pub fn ended(&mut self, end: &End) {
         self.counters.count(end.reason);
-        if let Some(tally) = &self.tally {
-            tally.add(end.reason as usize, 1);
-        }
+        self.add_to_tally(end.reason as usize);
         let End { reason, peer, bytes_in, bytes_out, lasted_ms } = end;
         log::debug!("{peer} ended: {reason} in={bytes_in} out={bytes_out} lasted={lasted_ms}ms");
     }

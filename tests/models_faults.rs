@@ -262,7 +262,8 @@ fn clients_of_a_process_that_is_killed_end_with_it_and_each_is_counted() {
         let open = clients.iter_mut().filter_map(|client| lives(client).then_some(())).count();
         let dead = count - open;
         assert!(dead == 1 || model == "reactor", "{model}: {dead} died");
-        let told = format!("accepted={count} open={open} accept-errors=0 cut=0 ended: crashed={dead}\n");
+        let told =
+            format!("accepted={count} open={open} accept-errors=0 cut=0 ended: crashed={dead}; requests=0 ");
         eventually("all are counted", || {
             server.signal(Signal::SIGUSR1);
             server.stderr().contains(&told)

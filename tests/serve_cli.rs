@@ -427,7 +427,59 @@ fn counters_are_reported_on_request_and_at_the_end() {
     client.expect_end();
     server.told("ended: peer-closed in=7 out=7", 1);
     assert_eq!(server.stop().code(), Some(0));
-    server.told("ended: accepted=1 open=0 accept-errors=0 cut=0 ended: peer-closed=1", 1);
+    server.told("ended: accepted=1 open=0 accept-errors=0 cut=0 ended: peer-closed=1; requests=0 bytes-in=7 bytes-out=7; lag p99<=", 1);
+}
+
+/// Reads one head.
+fn head(client: &mut Client) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte);
+        head.extend(byte);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// In each model, whoever counted: requests, statuses and bytes, those of a client that is still there included.
+#[test]
+fn requests_statuses_and_bytes_are_counted_in_every_model() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("hello.txt"), "hello").unwrap();
+    let http = format!("http={}@127.0.0.1:0", folder.path().display());
+    let workers = |model: &'static str| vec!["--model", model, "--workers=2"];
+    let alone = |model: &'static str| vec!["--model", model];
+    let models = ["reactor", "iterative", "fork", "thread"].map(alone);
+    let models = models.into_iter().chain(["reactor", "prefork", "prethread"].map(workers));
+    for model in models {
+        let mut server = Server::serve(&[&[http.as_str(), "message@127.0.0.1:0"], &model[..]].concat());
+        let mut client = server.client("http");
+        let (mut sent, mut got) = (0, 0);
+        for (path, status) in [("hello.txt", "200 OK"), ("none", "404 Not Found"), ("void", "404 Not Found")]
+        {
+            let request = format!("HEAD /{path} HTTP/1.1\r\nHost: h\r\n\r\n");
+            client.send(request.as_bytes());
+            let head = head(&mut client);
+            assert!(head.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{head}");
+            (sent, got) = (sent + request.len(), got + head.len());
+        }
+        let counted = |server: &Server, told: &str| {
+            eventually(&format!("{model:?}: {told}"), || {
+                server.signal(Signal::SIGUSR1);
+                server.stderr().contains(told)
+            });
+        };
+        counted(&server, &format!("; requests=3 2xx=1 4xx=2 bytes-in={sent} bytes-out={got}"));
+        client.half_close();
+        client.expect_end();
+        let mut client = server.client("message");
+        client.send(b"hi\n");
+        got += client.rest().0.len();
+        let told = format!("; requests=4 2xx=1 4xx=2 bytes-in={} bytes-out={got}", sent + 3);
+        counted(&server, &told);
+        assert_eq!(server.stop().code(), Some(0));
+        server.told(&format!("peer-closed=1{told}"), 1);
+    }
 }
 
 /// Asks for one file and waits until the answer has ended.

@@ -149,6 +149,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                 Ok(Put::Bytes(len)) => {
                     let before = self.bytes_out;
                     self.bytes_out += len as u64;
+                    journal.sent(len as u64);
                     budget.write_bytes = budget.write_bytes.saturating_sub(len);
                     outbox.sent(len as u64, |record, sent| {
                         let at = before + sent;

@@ -113,7 +113,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         match self.transport.read(&mut ctx.scratch.input, patience) {
             Ok(Got::Bytes(len)) => {
                 budget.reads -= 1;
-                self.bytes_in += len as u64;
+                self.count_received(len, ctx);
                 match left_bytes.checked_sub(len as u32) {
                     Some(left_bytes) => {
                         self.phase = Phase::Lingering { reason, due_ms, left_bytes, taken_bytes };
@@ -146,8 +146,13 @@ impl<S: Session, T: Transport> Connection<S, T> {
     /// Counts what a read gave.
     fn received(&mut self, len: usize, ctx: &mut Context<'_>) -> usize {
         ctx.scratch.received(len);
-        self.bytes_in += len as u64;
+        self.count_received(len, ctx);
         len
+    }
+
+    fn count_received(&mut self, len: usize, ctx: &mut Context<'_>) {
+        self.bytes_in += len as u64;
+        ctx.journal.received(len as u64);
     }
 
     /// Calls the session with the unconsumed bytes, `fresh` of which lie at the front of the scratch input, and sends
@@ -161,7 +166,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
     ) -> Step {
         let now = ctx.now();
         budget.advances = budget.advances.saturating_sub(1);
-        let Context { scratch: Scratch { input, outbox, .. }, limits, .. } = ctx;
+        let Context { scratch: Scratch { input, outbox, .. }, limits, journal, .. } = ctx;
         debug_assert!(outbox.is_empty() && self.outbox.is_none());
         if let Some(inbox) = &mut self.inbox
             && fresh > 0
@@ -172,7 +177,11 @@ impl<S: Session, T: Transport> Connection<S, T> {
         let len = bytes.len();
         let session = self.session.as_mut().expect("a session while it is called");
         let given = Input { bytes, ended: self.inflow == Inflow::Ended, call, now };
-        let progress = match panic::catch_unwind(AssertUnwindSafe(|| session.advance(given, outbox))) {
+        let advanced = panic::catch_unwind(AssertUnwindSafe(|| session.advance(given, outbox)));
+        if let Some(answers) = outbox.take_answers() {
+            journal.count_answers(&answers);
+        }
+        let progress = match advanced {
             Ok(progress) if progress.consumed <= len => progress,
             Ok(_) => return self.fail(Reason::Contract, ctx),
             Err(_) => return self.fail(Reason::Panicked, ctx),

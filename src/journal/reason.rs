@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use super::Traffic;
 use crate::session::{Fault, Refusal, Wait};
 use crate::sys::tally::{COUNTERS, Tally};
 
@@ -174,6 +175,8 @@ pub struct Counters {
     pub accepted: u64,
     /// Accepts that failed: clients lost in the queue, and attempts without descriptors.
     pub accept_errors: u64,
+    /// Requests and bytes.
+    pub traffic: Traffic,
     ends: [u64; Reason::ALL.len()],
 }
 
@@ -191,6 +194,7 @@ impl Counters {
         for reason in Reason::ALL {
             self.add(reason, tally.get(reason as usize));
         }
+        self.traffic.add_tally(tally);
         self.accepted += tally.get(ACCEPTED);
         self.accept_errors += tally.get(ACCEPT_ERRORS);
     }

@@ -48,10 +48,11 @@ impl fmt::Display for Summary {
         let Summary { accepted, open, accept_errors, counters, cut, lag } = self;
         write!(
             f,
-            "accepted={accepted} open={open} accept-errors={accept_errors} cut={cut} ended: {counters}"
+            "accepted={accepted} open={open} accept-errors={accept_errors} cut={cut} ended: {counters}; {}",
+            counters.traffic
         )?;
         match lag {
-            Some(lag) => write!(f, "; lag p99<={}us max={}us", lag.p99().as_micros(), lag.max().as_micros()),
+            Some(lag) => write!(f, "; lag p99<={}µs max={}µs", lag.p99().as_micros(), lag.max().as_micros()),
             None => Ok(()),
         }
     }

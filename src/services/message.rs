@@ -56,6 +56,7 @@ impl Session for MessageSession {
                     return Progress::need_input(0, Wait::RestOf(0));
                 };
                 log::info!("message of {peer}: \"{}\"", Escaped(&input.bytes[..len]));
+                out.count_answer(None);
                 *self = MessageSession::Answering(0);
                 let mut said = 0;
                 let progress = say(Message::ANSWER, &mut said, len, out);

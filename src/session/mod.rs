@@ -11,7 +11,7 @@ mod outbox;
 pub mod rehearsal;
 
 pub use mailbox::{Mailbox, Overflowed};
-pub use outbox::{FileRange, Full, Outbox, Record};
+pub use outbox::{Answers, FileRange, Full, Outbox, Record};
 pub(crate) use outbox::{Front, GATHER_MAX};
 
 use std::fmt;

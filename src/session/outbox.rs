@@ -27,6 +27,21 @@ pub struct Outbox {
     /// Bytes that wait in memory: literal and shared ones; files are not in memory.
     held_bytes: usize,
     bytes_max: usize,
+    answers: Answers,
+}
+
+/// Answers that a session has begun, for the counters of the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answers([u32; Answers::KINDS]);
+
+impl Answers {
+    /// Answers without a status, then those of the classes 1xx to 5xx.
+    pub(crate) const KINDS: usize = 6;
+
+    /// How many there are of each kind.
+    pub(crate) fn counts(self) -> [u32; Answers::KINDS] {
+        self.0
+    }
 }
 
 #[derive(Debug)]
@@ -178,6 +193,20 @@ impl Outbox {
         self.push(Piece::Record(Box::new(record)));
     }
 
+    /// Counts an answer that begins, with the status that it has in HTTP or a protocol like it (from 100 to 599). What is
+    /// counted is a request that was understood or refused, whether or not all of its answer will be sent.
+    pub fn count_answer(&mut self, status: Option<u16>) {
+        let kind = status.map_or(0, |status| usize::from(status / 100));
+        if let Some(count) = self.answers.0.get_mut(kind) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// What was counted since this was last called.
+    pub(crate) fn take_answers(&mut self) -> Option<Answers> {
+        (self.answers != Answers::default()).then(|| std::mem::take(&mut self.answers))
+    }
+
     fn push(&mut self, piece: Piece) {
         if self.tail > 0 {
             self.pieces.push_back(Piece::Bytes(std::mem::take(&mut self.tail)));
@@ -281,6 +310,7 @@ impl Outbox {
             tail: self.tail,
             held_bytes: self.held_bytes,
             bytes_max: self.bytes_max,
+            answers: Answers::default(),
         };
         self.bytes.clear();
         (self.head, self.tail, self.held_bytes) = (0, 0, 0);

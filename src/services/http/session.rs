@@ -92,7 +92,7 @@ impl HttpSession {
                 }
                 Err(status) => {
                     let (head, interim_bytes) = (std::mem::take(&mut pending.head), pending.continue_bytes);
-                    self.refuse(status, &head, interim_bytes, input);
+                    self.refuse(status, &head, interim_bytes, input, out);
                     Ok(())
                 }
             },
@@ -118,7 +118,7 @@ impl HttpSession {
                 self.respond(&asked, input, out)
             }
             Err(status) => {
-                self.refuse(status, &pending.head, pending.continue_bytes, input);
+                self.refuse(status, &pending.head, pending.continue_bytes, input, out);
                 Ok(())
             }
         });
@@ -138,7 +138,7 @@ impl HttpSession {
             Ok(None) if input.call == Call::Stopping => return Err(Next::Finish),
             Ok(None) => return Err(Next::NeedInput(Wait::NextRequest)),
             Err(malformed) => {
-                self.refuse(malformed.status, &bytes[..malformed.bytes], 0, input);
+                self.refuse(malformed.status, &bytes[..malformed.bytes], 0, input, out);
                 return Ok(());
             }
         };
@@ -158,7 +158,7 @@ impl HttpSession {
                 self.respond(&Asked { request: &request, last, interim_bytes: 0 }, input, out)
             }
             Err(status) => {
-                self.refuse(status, head, 0, input);
+                self.refuse(status, head, 0, input, out);
                 Ok(())
             }
         });
@@ -179,7 +179,7 @@ impl HttpSession {
                 Method::Unknown => Some(Status::NotImplemented),
             };
             if let Some(status) = refused {
-                self.refuse(status, head, 0, input);
+                self.refuse(status, head, 0, input, out);
                 return;
             }
             // An outbox too small even for this would never have it; the client goes on by itself.
@@ -208,7 +208,7 @@ impl HttpSession {
         }
         let scene = Scene { site: &shared.site, prefix: shared.prefix(input.now) };
         let answer = compose(&shared, &scene, asked, target, input);
-        self.begin(answer, Some(asked), request.line, input);
+        self.begin(answer, Some(asked), request.line, input, out);
         Ok(())
     }
 
@@ -233,6 +233,7 @@ impl HttpSession {
         }
         let whole = if copied { &variant.whole[..] } else { &variant.whole[..variant.body_at] };
         out.put_all(&[prefix, connection, whole]).ok()?;
+        out.count_answer(Some(Status::Ok.code()));
         let record = self.record(Some(asked), asked.request.line, Status::Ok, head_bytes, input);
         if wants_body && !copied {
             let mut part = variant.part(&(0..variant.len));
@@ -252,19 +253,34 @@ impl HttpSession {
 
     /// Refuses what is not a request that can be answered, and ends: where the next one begins is in doubt. `interim_bytes`
     /// of `100 Continue` went before.
-    fn refuse(&mut self, status: Status, head: &[u8], interim_bytes: usize, input: Input<'_>) {
+    fn refuse(
+        &mut self,
+        status: Status,
+        head: &[u8],
+        interim_bytes: usize,
+        input: Input<'_>,
+        out: &mut Outbox,
+    ) {
         let shared = Arc::clone(&self.shared);
         let scene = Scene { site: &shared.site, prefix: shared.prefix(input.now) };
         let line = line_of(head);
         let with_body = !line.starts_with(b"HEAD ");
         let mut answer = scene.error(status, Persistence::Close, with_body);
         answer.head_bytes += interim_bytes;
-        self.begin(answer, None, line, input);
+        self.begin(answer, None, line, input, out);
     }
 
     /// Begins to put an answer, with its record behind it.
-    fn begin(&mut self, answer: Answer, asked: Option<&Asked<'_, '_, '_>>, line: &[u8], input: Input<'_>) {
+    fn begin(
+        &mut self,
+        answer: Answer,
+        asked: Option<&Asked<'_, '_, '_>>,
+        line: &[u8],
+        input: Input<'_>,
+        out: &mut Outbox,
+    ) {
         let Answer { status, head_bytes, mut parts, persistence } = answer;
+        out.count_answer(Some(status.code()));
         parts.extend(self.record(asked, line, status, head_bytes, input).map(Part::Record));
         self.state = State::Answering(Box::new(Rest { parts, persistence }));
     }
@@ -306,7 +322,7 @@ impl HttpSession {
             State::Head | State::Answering(_) => return Progress::need_input(0, wait),
         };
         // Nothing was promised: what does not fit is lost.
-        self.refuse(Status::RequestTimeout, &head, interim_bytes, input);
+        self.refuse(Status::RequestTimeout, &head, interim_bytes, input, out);
         if let State::Answering(rest) = &mut self.state {
             rest.parts.put(&self.shared.site, out);
         }
