@@ -87,6 +87,11 @@ Examples:
 Signals: SIGTERM and SIGINT drain and end (twice: at once). SIGUSR1 writes the counters to the log. SIGHUP opens the \
 access log again. Without an access log in a file, the server drains and ends when its terminal closes; nohup keeps it.
 
+Counters: accepted, open (clients), accept-errors (attempts that failed), cut (clients that the end of --drain cut), ended \
+(clients by reason), requests (answers begun, of http and message), 2xx to 5xx (those of http by status), bytes-in and \
+bytes-out (of all clients), lag (how long the loop's turns took, in which the other clients wait: 99 of 100 at most p99, \
+the longest max). They are logged at the end, too.
+
 Sockets from a supervisor (systemd's LISTEN_FDS) go to the SERVICEs without @ADDR: to the one with the socket's name \
 (FileDescriptorName=echo) if there is one, else in the order of both. The supervisor is told when the server is ready \
 (NOTIFY_SOCKET).

@@ -55,7 +55,7 @@ const RELATIONS: [(&str, Relation); 8] = [
     ("≥", Relation::AtLeast),
 ];
 
-const FORM: &str = "write a check as p99<5ms, p99.9<=20ms, max<1s, mean<500us, rate>=10k, requests>0, errors=0, \
+const FORM: &str = "write a check as p99<5ms, p99.9<=20ms, max<1s, mean<500µs, rate>=10k, requests>0, errors=0, \
                     errors<0.1%, missed=0, lost=0 or cpu<90%";
 
 impl FromStr for Expectation {
