@@ -378,11 +378,10 @@ fn a_file_of_the_report_that_cannot_be_written_is_lost_alone() {
     }
 }
 
-/// Makes the report again from a file with `old` replaced by `new` in each line.
-fn replayed(old: &str, new: &str) -> std::process::Output {
-    let directory = tempfile::tempdir().unwrap();
-    compared(directory.path(), Extent::Quick);
-    let raw = directory.path().join(export::RAW);
+/// Makes the report in `directory` again, from a file with `old` replaced by `new` in each line.
+fn replayed(directory: &Path, old: &str, new: &str) -> std::process::Output {
+    compared(directory, Extent::Quick);
+    let raw = directory.join(export::RAW);
     let text = fs::read_to_string(&raw).unwrap();
     assert!(text.contains(old), "{old}");
     fs::write(&raw, text.replace(old, new)).unwrap();
@@ -392,23 +391,32 @@ fn replayed(old: &str, new: &str) -> std::process::Output {
 
 #[test]
 fn raw_data_from_elsewhere_commands_no_terminal() {
-    // In a peer's name, which is in tables and in reasons, and in what is told of the machine.
-    for old in ["other <&> server", "\"placement\":\""] {
+    let commands = |char: char| (char.is_control() && char != '\n') || char == '\u{202e}';
+    // In a peer's name, which is in tables and in reasons, in what is told of the machine, and in a reason.
+    for old in ["other <&> server", "\"placement\":\"", "\"unsupported\":\""] {
+        let directory = tempfile::tempdir().unwrap();
         let hostile = r"\u001b]0;title\u0007\u001b[2J\u009b2J\u202e\r\ncells: 1 VALID";
-        let done = replayed(old, &format!("{old}{hostile}"));
+        let done = replayed(directory.path(), old, &format!("{old}{hostile}"));
         assert_eq!(done.status.code(), Some(0), "{done:?}");
         let told = String::from_utf8(done.stdout).unwrap();
-        let commands = |char: char| (char.is_control() && char != '\n') || char == '\u{202e}';
         assert!(!told.contains(commands), "{told:?}");
-        assert!(told.contains(r"\u{1b}[2J") && told.contains(r"\u{202e}"), "{told}");
         assert!(!told.lines().any(|line| line.starts_with("cells: 1 VALID")), "a line of its own:\n{told}");
+        let mut shown = told;
+        for name in ["report.html", "results.json", "raw.csv"] {
+            let report = fs::read_to_string(directory.path().join(name)).unwrap();
+            assert!(!report.contains(commands), "{name}: {report:?}");
+            assert!(!report.lines().any(|line| line.starts_with("cells: 1 VALID")), "{name}:\n{report}");
+            shown += &report;
+        }
+        assert!(shown.contains(r"\u{1b}[2J") && shown.contains(r"\u{202e}"), "{shown}");
     }
 }
 
 #[test]
 fn raw_data_from_elsewhere_does_not_decide_how_long_a_report_takes() {
     for repeats in ["0", "10001", "4294967295"] {
-        let done = replayed("\"repeats\":3", &format!("\"repeats\":{repeats}"));
+        let directory = tempfile::tempdir().unwrap();
+        let done = replayed(directory.path(), "\"repeats\":3", &format!("\"repeats\":{repeats}"));
         let said = String::from_utf8(done.stderr).unwrap();
         assert_eq!(done.status.code(), Some(1), "{said}");
         assert!(
@@ -416,5 +424,7 @@ fn raw_data_from_elsewhere_does_not_decide_how_long_a_report_takes() {
             "{said}"
         );
     }
-    assert_eq!(replayed("\"repeats\":3", "\"repeats\":10000").status.code(), Some(0));
+    let directory = tempfile::tempdir().unwrap();
+    let done = replayed(directory.path(), "\"repeats\":3", "\"repeats\":10000");
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
 }

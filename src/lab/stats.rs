@@ -156,17 +156,21 @@ mod tests {
         assert!((summary.coverage - 0.9648).abs() < 1e-4);
     }
 
-    /// The same by the normal approximation with continuity correction, whose error is far below a place for so many values.
+    /// Computed with integers of any length: the sum of binomial coefficients, over 2^n.
     #[test]
-    fn thousands_of_repeats_give_an_interval_as_well() {
-        for n in [1_000, 1_074, 1_075, 2_000, 10_000_u32] {
+    fn thousands_of_repeats_give_an_interval_as_exact() {
+        for (n, low, high, coverage) in [
+            (1_000, 469.0, 532.0, 0.953_708_802_639_501_9),
+            (1_074, 505.0, 570.0, 0.952_728_117_567_383),
+            (1_075, 505.0, 571.0, 0.955_933_520_620_151_4),
+            (2_000, 956.0, 1_045.0, 0.953_447_179_508_216_2),
+            (9_999, 4_902.0, 5_098.0, 0.950_021_089_528_205_7),
+            (10_000, 4_902.0, 5_099.0, 0.951_167_050_103_618_1),
+        ] {
             let values: Vec<f64> = (1..=n).map(f64::from).collect();
             let summary = Summary::of(&values).unwrap();
-            let half = 1.959_964 * f64::from(n).sqrt() / 2.0;
-            let (low, high) = (f64::from(n) / 2.0 + 0.5 - half, f64::from(n) / 2.0 + 0.5 + half);
-            assert!((summary.low - low).abs() <= 1.0, "{n}: {summary:?}, about {low}");
-            assert!((summary.high - high).abs() <= 1.0, "{n}: {summary:?}, about {high}");
-            assert!((0.95..0.96).contains(&summary.coverage), "{n}: {summary:?}");
+            assert_eq!((summary.low, summary.high), (low, high), "{n}: {summary:?}");
+            assert!((summary.coverage - coverage).abs() < 1e-10, "{n}: {summary:?}");
         }
     }
 

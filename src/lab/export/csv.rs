@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 
+use super::in_one_line;
 use crate::lab::cell::{Evidence, Outcome, Run};
 
 /// Renders every run; what was not measured has one line with the reason.
@@ -66,9 +67,6 @@ fn evidence(evidence: &Evidence) -> Vec<(&'static str, f64)> {
 }
 
 fn quoted(field: &str) -> String {
-    if field.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
-    }
+    let field = in_one_line(field);
+    if field.contains([',', '"']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
 }

@@ -22,13 +22,16 @@ pub const RAW: &str = "raw.jsonl";
 /// Text for a terminal, in one line: control characters, and those that turn the direction of text, as escapes. Names, reasons
 /// and paths may come from raw data that somebody else made.
 pub fn in_one_line(text: &str) -> String {
-    let is_command =
-        |char: char| char.is_control() || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut line = String::with_capacity(text.len());
     for char in text.chars() {
-        if is_command(char) { line.extend(char.escape_default()) } else { line.push(char) }
+        if commands_terminal(char) { line.extend(char.escape_default()) } else { line.push(char) }
     }
     line
+}
+
+/// Whether it does something to a terminal or to the text around it, beside being shown.
+fn commands_terminal(char: char) -> bool {
+    char.is_control() || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Writes `report.html`, `results.json` and `raw.csv` into the directory. Each is tried, and is there whole or as before; the

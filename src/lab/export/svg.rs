@@ -2,6 +2,7 @@
 //!
 //! Made by hand because plotting crates write fixed colours and fixed font sizes into the picture.
 
+use super::in_one_line;
 use std::fmt::Write as _;
 
 use super::scale::Scale;
@@ -351,5 +352,5 @@ fn clipped(name: &str) -> String {
 
 /// Text for HTML and SVG: names of peers and command lines are a user's.
 pub fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    in_one_line(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
