@@ -4,7 +4,7 @@
 mod common;
 
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use nix::sys::signal::Signal;
 use oneloop::load::Report;
@@ -67,16 +67,39 @@ fn who_watches_is_told_when_each_part_of_the_run_begins() {
 }
 
 #[test]
-fn a_watcher_that_has_left_costs_no_report() {
+fn a_watcher_that_has_left_or_does_not_read_costs_no_report() {
     let (_server, target) = echo();
+    let run = |stderr: std::io::PipeWriter| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
+        command.args(["load", &target, "--tell-phases", "--json", "-"]).args(SHORT).env_remove("RUST_LOG");
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        drop(command); // it has the other end
+        let mut stdout = child.stdout.take().unwrap();
+        let report = std::thread::spawn(move || std::io::read_to_string(&mut stdout).unwrap());
+        let mut status = None;
+        eventually("the run ends", || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        });
+        assert_eq!(status.unwrap().code(), Some(0));
+        assert!(serde_json::from_str::<Report>(&report.join().unwrap()).is_ok());
+    };
     let (nobody, stderr) = std::io::pipe().unwrap();
     drop(nobody);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
-    command.args(["load", &target, "--tell-phases", "--json", "-"]).args(SHORT).env_remove("RUST_LOG");
-    let done = command.stdout(std::process::Stdio::piped()).stderr(stderr).spawn().unwrap();
-    let done = done.wait_with_output().unwrap();
-    assert_eq!(done.status.code(), Some(0));
-    assert!(serde_json::from_slice::<Report>(&done.stdout).is_ok(), "{}", text(&done.stdout));
+    run(stderr);
+    let (_stalled, mut stderr) = std::io::pipe().unwrap();
+    fill(&mut stderr);
+    run(stderr);
+}
+
+/// Writes until there is no room; the pipe blocks afterwards as before.
+fn fill(pipe: &mut std::io::PipeWriter) {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    fcntl(&*pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    for piece in [4096, 1] {
+        while std::io::Write::write(pipe, &vec![b'x'; piece]).is_ok() {}
+    }
+    fcntl(&*pipe, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
 }
 
 #[test]

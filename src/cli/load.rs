@@ -1,6 +1,5 @@
 //! `oneloop load`: from what was typed to a load and its report.
 
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +13,7 @@ use super::{Failure, load_table};
 use crate::load::clients::{ChargenLoad, DiscardLoad, EchoLoad, HttpLoad, MessageLoad};
 use crate::load::report::{Arrivals, Pace, Phase};
 use crate::load::{Expectation, Plan, Progress, Report, RunError, SourceRange, Workload, run_watched};
+use crate::sys::sink::Sink;
 use crate::sys::{Signals, signals};
 
 /// Put a load on a server, and measure how it does
@@ -205,11 +205,14 @@ impl LoadArgs {
             ProgressStyle::with_template("{bar:12} {percent:>3} %  {wide_msg}").map_err(Failure::system)?;
         bar.set_style(style);
         let mut told = None;
+        let watcher = if self.output.tell_phases { Sink::inherited(2).ok() } else { None };
         let done = run_watched(plan, workload, |progress| {
             show(&bar, progress);
-            if self.output.tell_phases && told.replace(progress.phase) != Some(progress.phase) {
-                // Nobody may be reading: the run goes on, and its report is not lost.
-                let _ = writeln!(std::io::stderr(), "{}", progress.phase.name());
+            if let Some(watcher) = &watcher
+                && told.replace(progress.phase) != Some(progress.phase)
+            {
+                // Nobody may be reading: the run goes on without waiting, and its report is not lost.
+                let _ = watcher.write_now(format!("{}\n", progress.phase.name()).as_bytes());
             }
             if signals::stops() > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
