@@ -38,11 +38,20 @@ enum How {
 }
 
 impl Sink {
-    /// What this process has open under this number, 1 for standard output say. On Linux a pipe or terminal is opened once more,
+    /// What this process was started with under this number, 1 for standard output say. On Linux a pipe or terminal is opened once more,
     /// through `/proc`: the new description can be set not to block, as nobody shares it. Where that may not be done (a pipe made by
     /// another user), or is no pipe, poll(2) is asked. A socket is never opened: it cannot be, and need not.
     pub fn inherited(fd: RawFd) -> io::Result<Sink> {
         // SAFETY: fcntl(2) takes any number.
+        let (flags, mode) = unsafe { (libc::fcntl(fd, libc::F_GETFD), libc::fcntl(fd, libc::F_GETFL)) };
+        // All descriptors of its own are closed by exec; one that it was started with cannot have been.
+        if flags == -1 || flags & libc::FD_CLOEXEC != 0 {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the program was not started with it"));
+        }
+        if mode & libc::O_ACCMODE == libc::O_RDONLY {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is open for reading only"));
+        }
+        // SAFETY: as above.
         let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
         if copy == -1 {
             return Err(io::Error::last_os_error());
@@ -144,8 +153,9 @@ fn descriptor_named(path: &Path) -> Option<RawFd> {
         _ => {}
     }
     let own = format!("/proc/{}/fd", std::process::id());
-    let number =
-        ["/dev/fd", "/proc/self/fd", &own].into_iter().find_map(|all| path.strip_prefix(all).ok())?;
+    let number = ["/dev/fd", "/proc/self/fd", "/proc/thread-self/fd", &own]
+        .into_iter()
+        .find_map(|all| path.strip_prefix(all).ok())?;
     number.to_str()?.parse().ok().filter(|&fd: &RawFd| fd >= 0)
 }
 
@@ -164,6 +174,8 @@ fn piece(lines: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
     use super::*;
 
     #[test]
@@ -203,7 +215,8 @@ mod tests {
     #[test]
     fn a_full_socket_is_not_waited_for() {
         let (ours, mut reader) = std::os::unix::net::UnixStream::pair().unwrap();
-        let sink = Sink::inherited(std::os::fd::AsRawFd::as_raw_fd(&ours)).unwrap();
+        as_if_inherited(ours.as_fd());
+        let sink = Sink::inherited(ours.as_raw_fd()).unwrap();
         drop(ours);
         let lines = [&[b'a'; 99][..], b"\n"].concat().repeat(1_000);
         let mut sent = 0;
@@ -251,5 +264,21 @@ mod tests {
             assert!(sink.wait(Duration::ZERO).unwrap(), "there is an error to be learned");
             assert_eq!(sink.write_now(&lines).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         }
+    }
+
+    fn as_if_inherited(fd: std::os::fd::BorrowedFd<'_>) {
+        nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
+    }
+
+    #[test]
+    fn a_descriptor_that_is_not_the_starters_or_only_read_is_refused() {
+        let (reader, writer) = io::pipe().unwrap();
+        let number = |fd: &dyn AsRawFd| Sink::inherited(fd.as_raw_fd()).map_err(|error| error.kind());
+        assert_eq!(number(&writer).unwrap_err(), io::ErrorKind::NotFound);
+        as_if_inherited(reader.as_fd());
+        as_if_inherited(writer.as_fd());
+        assert_eq!(number(&reader).unwrap_err(), io::ErrorKind::PermissionDenied);
+        assert!(number(&writer).is_ok());
+        assert_eq!(Sink::inherited(RawFd::MAX).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }
