@@ -128,6 +128,12 @@ fn any_is_wrong(load: &HttpLoad, streams: [&[u8]; 2], turn: usize) -> bool {
             *rest = later;
         }
     }
+    for reader in &mut readers {
+        let is_between = reader.ends.last().copied().unwrap_or(0) == reader.at;
+        if !is_between {
+            reader.read(&[], true);
+        }
+    }
     readers.iter().any(|reader| matches!(reader.end, Some(End::Wrong(_))))
 }
 

@@ -21,7 +21,7 @@ use oneloop::session::{Fault, Next, Now, Peer};
 
 use session::Scripted;
 use stream::{Latches, Stream};
-use world::{Seen, World};
+use world::{Close, Seen, World};
 
 /// Pumps from the end of the script to the end of the connection: one for the call under way, one for what waits, one for the
 /// end of input, and some to spare.
@@ -71,13 +71,16 @@ impl<'w, 'a> Stage<'w, 'a> {
         let latches = if world.one_in(2) { Latches::Nothing } else { Latches::Readiness };
         let stream = Stream { world, latches };
         let is_refused = world.one_in(16);
+        // A Unix socket has no bytes that a reset would destroy.
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        let peer = if world.one_in(4) { Peer::UNIX } else { Peer::from(address) };
         let client = if is_refused {
             let words: Vec<u8> = (0..world.below(40) as u8).collect();
             let mut seen = world.seen.borrow_mut();
             (seen.put, seen.put_memory) = (words.clone(), words.len());
-            Connection::refused(stream, &words, Reason::RefusedClients, Peer::UNIX, at(0), &limits)
+            Connection::refused(stream, &words, Reason::RefusedClients, peer, at(0), &limits)
         } else {
-            Connection::new(stream, Scripted(world), Peer::UNIX, at(0))
+            Connection::new(stream, Scripted(world), peer, at(0))
         };
         let scratch = Scratch::new(&limits);
         Stage { world, client, is_refused, limits, scratch, mode: Mode::Serving, now_ms: 0, cut: None }
@@ -103,7 +106,7 @@ impl<'w, 'a> Stage<'w, 'a> {
     fn step(&mut self, budget: Budget, is_expiry: bool, journal: &mut Journal) -> Pumped {
         let counts = |seen: &Seen| (seen.advances, seen.reads, seen.writes, seen.taken.len());
         let before = counts(&self.world.seen.borrow());
-        let was_flushing = self.client.is_flushing();
+        let (was_flushing, has_taken_all) = (self.client.is_flushing(), self.client.lingers_for().is_some());
         let pumped = self.with_context(journal, |client, context| {
             if is_expiry { client.expire(context, budget) } else { client.pump(context, budget) }
         });
@@ -127,10 +130,12 @@ impl<'w, 'a> Stage<'w, 'a> {
                 assert!(!client.is_reading() || !is_latched || !seen.reads_block, "a read would block");
             }
             Pumped::Waits if client.is_flushing() => assert!(seen.writes_block, "it could write"),
+            Pumped::Waits if client.only_time_tells() => assert!(client.deadline_ms() != NEVER_MS),
             Pumped::Waits => assert!(client.is_reading() && seen.reads_block, "it could read"),
             Pumped::Ended(_) => {}
         }
         let is_ended = matches!(pumped, Pumped::Ended(_));
+        assert!(is_ended || !is_expiry || !has_taken_all, "it lingers beyond its deadline");
         // A session that is done takes nothing more.
         let inbox_bytes =
             if is_ended || seen.is_shut || self.is_refused { 0 } else { seen.read.len() - seen.consumed };
@@ -179,6 +184,11 @@ impl<'w, 'a> Stage<'w, 'a> {
                 self.with_context(journal, |client, context| client.cut(reason, context));
             }
             18 if world.one_in(4) => self.mode = Mode::Draining,
+            20..23 => {
+                let seen = &mut *world.seen.borrow_mut();
+                let untaken = seen.taken.len() - seen.acknowledged;
+                seen.acknowledged += untaken * world.below(256) / 255;
+            }
             19 => self.now_ms += u64::from(world.next()),
             _ => {}
         }
@@ -196,10 +206,13 @@ impl<'w, 'a> Stage<'w, 'a> {
         for _ in 0..LAST_PUMPS_MAX {
             let mut seen = self.world.seen.borrow_mut();
             (seen.reads_block, seen.writes_block) = (false, false);
+            seen.acknowledged = seen.taken.len();
             drop(seen);
             let budget = Budget { reads: 4, advances: 4, write_bytes: 1 << 20 };
             match self.step(budget, false, journal) {
                 Pumped::Ended(reason) => return reason,
+                // It was written in this pump, and is taken before the next.
+                Pumped::Waits if self.client.only_time_tells() => {}
                 Pumped::Waits => panic!("it waits for a client that has ended and reads all"),
                 Pumped::More => {}
             }
@@ -258,6 +271,15 @@ impl<'w, 'a> Stage<'w, 'a> {
         };
         assert!(!is_orderly || seen.taken == seen.put, "an orderly end sends all");
         assert!(!is_orderly || !seen.is_held, "the end of an answer is held back for good");
+        // What the client has not taken is forgotten with it when it is cut, and else left to the system.
+        let untaken = seen.taken.len() - seen.acknowledged;
+        let is_lost = untaken > 0 && self.client.peer() != Peer::UNIX;
+        match seen.close.expect("how the stream is closed") {
+            Close::Reset => assert!(is_lost, "reset, though the client has taken all"),
+            Close::InOrder => {
+                assert!(!is_lost || is_orderly || self.is_refused, "cut, and not reset: {reason}");
+            }
+        }
         let end = self.client.end(reason, at(self.now_ms));
         assert_eq!((end.bytes_in, end.bytes_out), (seen.read.len() as u64, seen.taken.len() as u64));
         assert_eq!(seen.unfinished_calls, u32::from(!self.is_refused), "asked for once what is unfinished");
@@ -288,7 +310,7 @@ impl Log {
         self.file.read_to_string(&mut lines).unwrap();
         self.file.set_len(0).unwrap();
         self.file.rewind().unwrap();
-        let count = |line: &str| line.strip_prefix("unix ")?.strip_suffix("; ")?.parse().ok();
+        let count = |line: &str| line.split_once(' ')?.1.strip_suffix("; ")?.parse().ok();
         lines.lines().map(|line| count(line).expect(line)).collect()
     }
 }

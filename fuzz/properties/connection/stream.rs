@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use oneloop::connection::{Got, Patience, Put, Transport};
 use oneloop::session::FileRange;
 
-use super::world::World;
+use super::world::{Close, World};
 
 /// A stream that does what the script says.
 pub(super) struct Stream<'w, 'a> {
@@ -63,10 +63,22 @@ impl Stream<'_, '_> {
     }
 }
 
+impl Stream<'_, '_> {
+    fn closes(&self, close: Close) {
+        let before = self.world.seen.borrow_mut().close.replace(close);
+        assert_eq!(before, None, "it is decided once how the stream is closed");
+    }
+}
+
 impl Transport for Stream<'_, '_> {
     fn read(&mut self, buf: &mut [u8], _patience: Patience) -> io::Result<Got> {
         let (world, mut seen) = (self.world, self.world.seen.borrow_mut());
-        assert!(!seen.has_input_ended && seen.stream_error.is_none(), "a read after the end");
+        assert!(seen.stream_error.is_none(), "a read after an error");
+        if seen.has_input_ended {
+            assert!(seen.is_shut, "a read after the end, though not to see whether the client has gone");
+            seen.reads += 1;
+            return Ok(Got::End);
+        }
         assert!(!buf.is_empty(), "a read into nothing looks like the end");
         seen.reads += 1;
         if self.latches == Latches::Readiness && seen.reads_block {
@@ -142,7 +154,15 @@ impl Transport for Stream<'_, '_> {
     }
 
     fn unacknowledged_bytes(&self) -> u64 {
-        let taken = self.world.seen.borrow().taken.len();
-        self.world.below(taken + 1) as u64
+        let seen = self.world.seen.borrow();
+        (seen.taken.len() - seen.acknowledged) as u64
+    }
+
+    fn reset_at_close(&mut self) {
+        self.closes(Close::Reset);
+    }
+
+    fn close_in_order(&mut self) {
+        self.closes(Close::InOrder);
     }
 }

@@ -50,6 +50,17 @@ pub(super) struct Seen {
     pub(super) is_shut: bool,
     /// The system may hold back what was written last, because more was announced.
     pub(super) is_held: bool,
+    /// How many of the bytes taken the client has acknowledged.
+    pub(super) acknowledged: usize,
+    /// How the stream is to be closed.
+    pub(super) close: Option<Close>,
+}
+
+/// How the stream is to be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Close {
+    InOrder,
+    Reset,
 }
 
 impl World<'_> {
