@@ -342,3 +342,45 @@ fn a_handle_drains_or_stops_a_loop_from_another_thread() {
         assert_eq!(server.join().unwrap().cut, u64::from(stop));
     }
 }
+
+/// Processor time that this thread has taken.
+#[cfg(feature = "http")]
+fn processor_time() -> Duration {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().into()
+}
+
+/// As shares of all that the listings take, so that it holds on any machine: all in one turn is 1.
+#[test]
+#[cfg(feature = "http")]
+fn listings_of_large_directories_share_their_turns_with_the_others() {
+    use oneloop::services::http::{Config, Http};
+    const CLIENTS: usize = 16;
+    let site = tempfile::tempdir().unwrap();
+    for name in 0..9_900 {
+        std::fs::File::create(site.path().join(format!("{name}"))).unwrap();
+    }
+    let http = Http::new(Config { listing: true, ..Config::new(site.path()) }).unwrap();
+    let mut reactor = Reactor::new(Limits::default()).unwrap();
+    let Address::Tcp(addr) = reactor.bind("127.0.0.1:0", http).unwrap() else { panic!("a TCP address") };
+    let clients = [(); CLIENTS].map(|()| {
+        std::thread::spawn(move || {
+            let mut client = TcpStream::connect(addr).unwrap();
+            client.set_read_timeout(Some(WAIT_MAX)).unwrap();
+            client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+            let mut page = Vec::new();
+            client.read_to_end(&mut page).unwrap();
+            assert!(page.ends_with(b"</html>\n"));
+        })
+    });
+    let (began, mut longest) = (processor_time(), Duration::ZERO);
+    while clients.iter().any(|client| !client.is_finished()) {
+        let before = processor_time();
+        reactor.turn(Some(Duration::from_millis(10))).unwrap();
+        longest = longest.max(processor_time().saturating_sub(before));
+    }
+    let all = processor_time().saturating_sub(began);
+    assert!(longest * 30 < all, "{longest:?} of {all:?} in one turn");
+    for client in clients {
+        client.join().unwrap();
+    }
+}

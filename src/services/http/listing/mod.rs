@@ -11,7 +11,10 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use super::bounds::{ENTRIES_PER_CALL_MAX, ENTRIES_SORTED_MAX, ENTRIES_UNSORTED_MAX, LISTING_PIECE_BYTES};
+use super::bounds::{
+    ENTRIES_PER_CALL_MAX, ENTRIES_SORTED_MAX, ENTRIES_UNSORTED_MAX, HIDDEN_PER_ENTRY, LISTING_PIECE_BYTES,
+    LISTING_PIECES_PER_CALL_MAX,
+};
 use super::config::Site;
 use super::open_files::Place;
 use super::parts::Put;
@@ -81,8 +84,9 @@ impl Listing {
         })
     }
 
-    /// Puts what there is room for.
+    /// Puts what there is room for, as far as a call goes: others have their turn before the rest.
     pub(super) fn put(&mut self, site: &Site, out: &mut Outbox) -> Put {
+        let mut pieces_of_rows = 0;
         loop {
             self.put_bytes += out.put_some(&self.piece[self.put_bytes..]);
             if self.put_bytes < self.piece.len() {
@@ -90,6 +94,12 @@ impl Listing {
             }
             self.piece.clear();
             self.put_bytes = 0;
+            if self.has_rows() {
+                if pieces_of_rows == LISTING_PIECES_PER_CALL_MAX {
+                    return Put::Again;
+                }
+                pieces_of_rows += 1;
+            }
             match self.step(site) {
                 Ok(Put::Done) if !self.piece.is_empty() => {}
                 Ok(put) => return put,
@@ -101,12 +111,21 @@ impl Listing {
         }
     }
 
+    /// Whether the next step writes rows.
+    fn has_rows(&self) -> bool {
+        match &self.phase {
+            Phase::Sorted(merge) => !merge.is_empty(),
+            Phase::Unsorted(next, _) => *next < self.table.len(),
+            Phase::Collect(_) | Phase::End | Phase::Done => false,
+        }
+    }
+
     /// Looks at some entries, or writes the next piece.
     fn step(&mut self, site: &Site) -> io::Result<Put> {
         match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Collect(entries) => return self.collect(entries, site),
             Phase::Sorted(mut merge) => {
-                let rows = rows(|| merge.next(&self.table));
+                let rows = rows(self.table.share(LISTING_PIECE_BYTES), || merge.next(&self.table));
                 if rows.is_empty() {
                     self.write_bottom();
                 } else {
@@ -115,7 +134,7 @@ impl Listing {
                 }
             }
             Phase::Unsorted(mut next, entries) => {
-                let rows = rows(|| {
+                let rows = rows(self.table.share(LISTING_PIECE_BYTES), || {
                     next += 1;
                     self.table.item(next - 1)
                 });
@@ -127,7 +146,8 @@ impl Listing {
                     None => self.write_bottom(),
                     Some(mut entries) => {
                         self.table.clear();
-                        let behind = self.look(&mut entries, site, ENTRIES_UNSORTED_MAX)?;
+                        let max = self.table.share(ENTRIES_PER_CALL_MAX).min(ENTRIES_UNSORTED_MAX);
+                        let behind = self.look(&mut entries, site, max)?;
                         self.phase = Phase::Unsorted(0, Some(entries).filter(|_| behind == Behind::More));
                         return Ok(Put::Again);
                     }
@@ -141,11 +161,12 @@ impl Listing {
 
     /// Looks at more entries while they can be sorted. Then the directory is closed, or the page comes unsorted.
     fn collect(&mut self, mut entries: Directory, site: &Site) -> io::Result<Put> {
+        let max = self.table.share(ENTRIES_PER_CALL_MAX);
         let sorting = if self.table.len() >= ENTRIES_SORTED_MAX {
             Sorting::TooMany
-        } else if !self.table.make_room(ENTRIES_PER_CALL_MAX) {
+        } else if !self.table.make_room(max) {
             Sorting::TooBusy
-        } else if self.look(&mut entries, site, ENTRIES_PER_CALL_MAX)? == Behind::More {
+        } else if self.look(&mut entries, site, max)? == Behind::More {
             self.table.sort_run(self.order, false);
             self.phase = Phase::Collect(entries);
             return Ok(Put::Again);
@@ -163,15 +184,19 @@ impl Listing {
         Ok(Put::Done)
     }
 
-    /// Looks at up to `max` more entries, and keeps those that would be served.
+    /// Looks at up to `max` more entries, and keeps those that would be served. Hidden ones cost less, and are many in some
+    /// directories.
     fn look(&mut self, directory: &mut Directory, site: &Site, max: usize) -> io::Result<Behind> {
         let entries = &mut directory.entries;
-        for _ in 0..max {
+        let mut left = max * HIDDEN_PER_ENTRY;
+        while left > 0 {
             let Some(name) = entries.next() else { return Ok(Behind::Nothing) };
             let name = name?;
             if name.starts_with(b".") && !site.hidden {
+                left -= 1;
                 continue;
             }
+            left = left.saturating_sub(HIDDEN_PER_ENTRY);
             let stat = match entries.stat(&name) {
                 // Where a link leads is asked of the root, which lets none lead outside.
                 Ok(Stat { kind: Kind::Link, .. }) => site.root.stat(&[&self.directory[..], &name].concat()),
@@ -200,11 +225,11 @@ impl Listing {
     }
 }
 
-/// The rows of a piece.
-fn rows<'a>(mut next: impl FnMut() -> Option<table::Item<'a>>) -> String {
+/// The rows of a piece of about so many bytes.
+fn rows<'a>(bytes: usize, mut next: impl FnMut() -> Option<table::Item<'a>>) -> String {
     let mut rows = String::new();
     // Bound: each row has some bytes.
-    while rows.len() < LISTING_PIECE_BYTES
+    while rows.len() < bytes
         && let Some(item) = next()
     {
         row(&item, &mut rows);
@@ -290,19 +315,23 @@ mod tests {
     }
 
     #[test]
-    fn a_small_page_takes_one_call_and_a_large_one_is_collected_and_sorted_a_bounded_part_in_each() {
+    fn a_small_page_takes_one_call_and_of_a_large_one_a_bounded_part_is_made_in_each() {
         let (dir, http) = site();
         let site = &http.shared.site;
         let mut large = begin(site, &Arc::new(Budget::new(1 << 20)));
         let mut out = Outbox::new(1 << 20);
-        let mut before = (0, 0);
+        let mut before = (0, 0, 0);
         while large.put(site, &mut out) == Put::Again {
-            let after = (large.table.len(), large.table.sorted_len());
+            let after = (large.table.len(), large.table.sorted_len(), out.held_bytes());
             assert!(after.0 - before.0 <= ENTRIES_PER_CALL_MAX, "{before:?} {after:?}");
             assert!(after.1 - before.1 <= 2 * ENTRIES_PER_CALL_MAX, "{before:?} {after:?}");
+            // The top of the page comes with its first rows, and a piece ends with a whole row.
+            let bytes_max = (LISTING_PIECES_PER_CALL_MAX + 1) * LISTING_PIECE_BYTES;
+            assert!(after.2 - before.2 <= bytes_max, "{before:?} {after:?}");
             before = after;
         }
-        assert!(before.1 >= FILES - 2 * ENTRIES_PER_CALL_MAX, "{before:?}");
+        assert_eq!((before.0, before.1), (FILES, FILES));
+        assert!(out.held_bytes() > 10 * LISTING_PIECE_BYTES, "{before:?}");
         let small = dir.path().join("small");
         std::fs::create_dir(&small).unwrap();
         std::fs::write(small.join("file"), b"").unwrap();

@@ -5,10 +5,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{self, AtomicUsize};
 
+use super::super::bounds::{ENTRIES_PER_CALL_MAX, ENTRIES_PER_CALL_MIN, ENTRIES_PER_TURN_MAX};
 use crate::sys::files::{Kind, Stat};
 
 /// Entries that are sorted at once. A longer run holds up the others, more runs cost more when they are merged.
-const RUN_ENTRIES: usize = 256;
+const RUN_ENTRIES: usize = 64;
+/// Entries for which room is made at once: for fewer the table would be moved too often.
+const ROOM_ENTRIES: usize = 256;
 /// What is set aside for the name of an entry that was not read yet: the longest there is on most file systems, `NAME_MAX`. A
 /// longer one is accounted for with the next.
 const NAME_BYTES_MAX: usize = 255;
@@ -73,16 +76,18 @@ fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
     name.iter().map(u8::to_ascii_lowercase)
 }
 
-/// Bytes that the entries of all listings may take together.
+/// What all listings may take together: bytes of memory, and of each turn.
 #[derive(Debug)]
 pub(in super::super) struct Budget {
     taken_bytes: AtomicUsize,
     bytes_max: usize,
+    /// Listings under way.
+    listings: AtomicUsize,
 }
 
 impl Budget {
     pub(in super::super) fn new(bytes_max: usize) -> Budget {
-        Budget { taken_bytes: AtomicUsize::new(0), bytes_max }
+        Budget { taken_bytes: AtomicUsize::new(0), bytes_max, listings: AtomicUsize::new(0) }
     }
 
     fn take(&self, bytes: usize) -> bool {
@@ -135,7 +140,15 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(budget: Arc<Budget>) -> Table {
+        budget.listings.fetch_add(1, atomic::Ordering::Relaxed);
         Table { budget, taken_bytes: 0, names: Vec::new(), entries: Vec::new(), sorted: Vec::new() }
+    }
+
+    /// How much of what one call may do at most, `most`, this listing may do, beside the others.
+    pub(super) fn share(&self, most: usize) -> usize {
+        let listings = self.budget.listings.load(atomic::Ordering::Relaxed).max(1);
+        let entries = (ENTRIES_PER_TURN_MAX / listings).clamp(ENTRIES_PER_CALL_MIN, ENTRIES_PER_CALL_MAX);
+        most * entries / ENTRIES_PER_CALL_MAX
     }
 
     pub(super) fn len(&self) -> usize {
@@ -147,10 +160,16 @@ impl Table {
         self.sorted.len()
     }
 
-    /// Makes room for so many entries more, if the budget has it.
+    /// Makes sure of room for so many entries more, at most [`ROOM_ENTRIES`], if the budget has it.
     pub(super) fn make_room(&mut self, entries: usize) -> bool {
-        let names_bytes = self.names.len() + entries * NAME_BYTES_MAX;
-        let entries = self.entries.len() + entries;
+        let has_room = self.names.capacity() - self.names.len() >= entries * NAME_BYTES_MAX
+            && self.entries.capacity() - self.entries.len() >= entries;
+        has_room || self.grow()
+    }
+
+    fn grow(&mut self) -> bool {
+        let names_bytes = self.names.len() + ROOM_ENTRIES * NAME_BYTES_MAX;
+        let entries = self.entries.len() + ROOM_ENTRIES;
         if !self.hold(names_bytes + entries * (size_of::<Entry>() + size_of::<u16>())) {
             return false;
         }
@@ -234,6 +253,7 @@ impl Table {
 impl Drop for Table {
     fn drop(&mut self) {
         self.hold(0);
+        self.budget.listings.fetch_sub(1, atomic::Ordering::Relaxed);
     }
 }
 
@@ -254,6 +274,11 @@ impl Merge {
             merge.insert(run, table);
         }
         merge
+    }
+
+    /// Whether all entries were taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
     }
 
     /// The next entry; it costs as many comparisons as the number of runs has binary digits.
@@ -360,7 +385,7 @@ mod tests {
 
     #[test]
     fn what_entries_take_is_of_one_budget_and_given_back() {
-        let budget = Arc::new(Budget::new(20_000));
+        let budget = Arc::new(Budget::new(100_000));
         let mut one = Table::new(Arc::clone(&budget));
         let mut other = Table::new(Arc::clone(&budget));
         assert!(one.make_room(60) && !other.make_room(60), "{budget:?}");
@@ -375,5 +400,19 @@ mod tests {
         assert!(other.make_room(60));
         drop(other);
         assert_eq!(budget.taken_bytes(), 0);
+    }
+
+    #[test]
+    fn the_more_listings_there_are_the_less_each_does_in_a_call() {
+        let budget = Arc::new(Budget::new(1 << 20));
+        let mut tables = Vec::new();
+        for listings in 1..=1_000 {
+            tables.push(Table::new(Arc::clone(&budget)));
+            let each = tables[0].share(ENTRIES_PER_CALL_MAX);
+            assert!((ENTRIES_PER_CALL_MIN..=ENTRIES_PER_CALL_MAX).contains(&each));
+            assert!(each == ENTRIES_PER_CALL_MIN || each * listings <= ENTRIES_PER_TURN_MAX, "{listings}");
+        }
+        tables.truncate(1);
+        assert_eq!(tables[0].share(ENTRIES_PER_CALL_MAX), ENTRIES_PER_CALL_MAX);
     }
 }
