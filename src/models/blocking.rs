@@ -15,7 +15,7 @@ use crate::connection::{Blocking, Budget, Clock, Connection, Context, Mode, Pump
 use crate::journal::{End, Journal, Reason};
 use crate::limits::Limits;
 use crate::reactor::{ServerClock, Summary};
-use crate::session::{Client, Peer, Service, WakeTarget, Waker};
+use crate::session::{Client, Peer, Service, Upkeep, WakeTarget, Waker};
 use crate::sys::process::parent_lives;
 use crate::sys::stream::Stream;
 use crate::sys::{AcceptFailures, AfterFailure, Listener, signals, wait};
@@ -29,7 +29,10 @@ pub(super) const INTERRUPT_EVERY_MS: u64 = 20;
 
 /// A process or thread that serves one client at a time, and what it needs for that. One that is alone calls `H` when it notices
 /// that it is to stop: nobody else could while it serves.
-pub(super) struct Worker<H = fn()> {
+pub(super) struct Worker<S, H = fn()> {
+    /// Those that it looks after, one client's or not.
+    services: Vec<S>,
+    upkeep: Upkeep,
     limits: Limits,
     clock: ServerClock,
     scratch: Scratch,
@@ -63,9 +66,17 @@ enum Stage {
     Over,
 }
 
-impl Worker {
-    pub(super) fn new(limits: &Limits, clock: ServerClock, journal: Journal, slice_ms: u64) -> Self {
+impl<S: Service> Worker<S> {
+    pub(super) fn new(
+        services: Vec<S>,
+        limits: &Limits,
+        clock: ServerClock,
+        journal: Journal,
+        slice_ms: u64,
+    ) -> Self {
         Worker {
+            services,
+            upkeep: Upkeep::default(),
             scratch: Scratch::new(limits),
             limits: limits.clone(),
             clock,
@@ -80,8 +91,13 @@ impl Worker {
     }
 
     /// The same without anybody beside it: it tells its counters when it is asked to, and calls `at_stop` once.
-    pub(super) fn alone<H: FnMut()>(self, at_stop: H) -> Worker<H> {
-        let Worker {
+    pub(super) fn alone<H: FnMut()>(self, at_stop: H) -> Worker<S, H> {
+        let Worker { services, upkeep, limits, clock, scratch, journal, accept_failures, .. } = self;
+        let Worker { slice_ms, stage, parent, is_child, .. } = self;
+        let alone = Some(Alone { reports: signals::reports(), at_stop });
+        Worker {
+            services,
+            upkeep,
             limits,
             clock,
             scratch,
@@ -91,10 +107,8 @@ impl Worker {
             stage,
             parent,
             is_child,
-            ..
-        } = self;
-        let alone = Some(Alone { reports: signals::reports(), at_stop });
-        Worker { limits, clock, scratch, journal, accept_failures, slice_ms, stage, parent, is_child, alone }
+            alone,
+        }
     }
 
     /// The same in a child: it drains when its parent is gone.
@@ -103,7 +117,7 @@ impl Worker {
     }
 }
 
-impl<H: FnMut()> Worker<H> {
+impl<S: Service, H: FnMut()> Worker<S, H> {
     /// Whether no new client is to be taken from the backlog by waiting for it.
     pub(super) fn is_stopping(&mut self) -> bool {
         self.look_at_flags();
@@ -117,7 +131,8 @@ impl<H: FnMut()> Worker<H> {
     }
 
     fn look_at_flags(&mut self) {
-        let now_ms = self.clock.now().monotonic_ms;
+        let now = self.clock.now();
+        let now_ms = now.monotonic_ms;
         let orphan = self.parent.is_some_and(|parent| !parent_lives(parent));
         let stops = signals::stops().max(u32::from(orphan));
         let before = self.stage;
@@ -128,6 +143,7 @@ impl<H: FnMut()> Worker<H> {
             _ => Stage::Over,
         };
         self.journal.tick(now_ms);
+        self.upkeep.tend(&self.services, now);
         let Some(alone) = &mut self.alone else { return };
         if before == Stage::Serving && self.stage != Stage::Serving {
             (alone.at_stop)();
@@ -139,10 +155,12 @@ impl<H: FnMut()> Worker<H> {
         }
     }
 
-    /// How long a wait for the next client may last, so that the journal is looked at in time.
+    /// How long a wait for the next client may last, so that the journal and the services are looked at in time.
     pub(super) fn wait_max(&self) -> Option<Duration> {
-        let now_ms = self.clock.now().monotonic_ms;
-        self.journal.due_ms().map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now_ms)))
+        let now = self.clock.now();
+        let journal = self.journal.due_ms();
+        let journal = journal.map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now.monotonic_ms)));
+        journal.into_iter().chain(self.upkeep.due_in(&self.services, now)).min()
     }
 
     /// Takes the next client; counted, as a failure is.
@@ -165,7 +183,7 @@ impl<H: FnMut()> Worker<H> {
     }
 
     /// Serves one client to its end. Its socket blocks.
-    pub(super) fn serve<S: Service>(
+    pub(super) fn serve(
         &mut self,
         service: &S,
         request_ms: u32,
@@ -204,9 +222,9 @@ impl<H: FnMut()> Worker<H> {
     }
 
     /// Pumps until the client has ended. Bound: its deadlines, and the drain's.
-    fn converse<S: crate::session::Session>(
+    fn converse(
         &mut self,
-        connection: &mut Connection<S, Blocking>,
+        connection: &mut Connection<S::Session, Blocking>,
         request_ms: u32,
         wakes: Option<&Wakes>,
     ) -> Reason {

@@ -88,7 +88,9 @@ fn hand_over<S: Service>(
                 let entrance = front.become_child(guest.entrance);
                 let Entrance { listener, service, request_ms, local } = entrance;
                 drop(listener); // a child that lives on must not keep the port
-                let mut worker = Worker::new(&front.limits, front.clock, journal, SLICE_MS).of_parent(parent);
+                let services = vec![service.clone()];
+                let worker = Worker::new(services, &front.limits, front.clock, journal, SLICE_MS);
+                let mut worker = worker.of_parent(parent);
                 worker.serve(&service, request_ms, local, guest.fd, guest.peer);
                 SERVED
             })

@@ -12,7 +12,7 @@ use crate::connection::{Blocking, Budget, Clock, Connection, Context, Mode, NEVE
 use crate::journal::{End, Journal, Reason};
 use crate::limits::{Limits, Overflow};
 use crate::reactor::ServerClock;
-use crate::session::{Now, Peer, Refusal, Service};
+use crate::session::{Now, Peer, Refusal, Service, Upkeep};
 use crate::sys::signals::Arrived;
 use crate::sys::stream::Stream;
 use crate::sys::{AcceptFailures, AfterFailure, Signals, wait};
@@ -30,6 +30,7 @@ pub(super) struct Front<S: Service> {
     pub(super) limits: Limits,
     pub(super) clock: ServerClock,
     pub(super) journal: Journal,
+    upkeep: Upkeep,
     sites: HashMap<[u8; 9], u32>,
     clients: u32,
     accepting: Accepting,
@@ -74,6 +75,7 @@ impl<S: Service> Front<S> {
             signals,
             clock: ServerClock::start(),
             journal,
+            upkeep: Upkeep::default(),
             sites: HashMap::new(),
             clients: 0,
             accepting: Accepting::Open,
@@ -113,7 +115,8 @@ impl<S: Service> Front<S> {
             Accepting::Open => NEVER_MS,
         };
         let due = self.refused.iter().map(Connection::deadline_ms).chain(self.journal.due_ms());
-        let due_ms = due.chain([pause_ms]).min().filter(|&due_ms| due_ms != NEVER_MS);
+        let upkeep_ms = self.upkeep.due_ms(self.entrances.iter().map(|entrance| &entrance.service));
+        let due_ms = due.chain(upkeep_ms).chain([pause_ms]).min().filter(|&due_ms| due_ms != NEVER_MS);
         let own = due_ms.map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now_ms)));
         let timeout = match (own, timeout) {
             (Some(own), Some(timeout)) => Some(own.min(timeout)),
@@ -126,6 +129,7 @@ impl<S: Service> Front<S> {
             self.accepting = Accepting::Open;
         }
         self.journal.tick(now.monotonic_ms);
+        self.upkeep.tend(self.entrances.iter().map(|entrance| &entrance.service), now);
         self.move_refused(now);
         Ok((self.signals.take(), knocked))
     }

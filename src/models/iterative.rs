@@ -27,7 +27,8 @@ const EXHAUSTED_PAUSE_MS: u64 = 100;
 pub(super) fn run<S: Service>(mut setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
     let entrances = Entrance::all(setup.doors, &setup.limits);
     setup.signals = setup.signals.alone(INTERRUPT_EVERY_MS as u32)?;
-    let worker = Worker::new(&setup.limits, ServerClock::start(), setup.journal, SLICE_ALONE_MS);
+    let (services, clock) = (Entrance::services(&entrances), ServerClock::start());
+    let worker = Worker::new(services, &setup.limits, clock, setup.journal, SLICE_ALONE_MS);
     let mut worker = worker.alone(stopping);
     while !worker.is_stopping() {
         // The pipe of the signals is waited for beside the listeners, so that none is missed.
@@ -64,7 +65,7 @@ impl Waiting<'_> {
 
 /// Waits for a client, or until something else is to be looked at, and serves whoever came.
 pub(super) fn serve_next<S: Service, H: FnMut()>(
-    worker: &mut Worker<H>,
+    worker: &mut Worker<S, H>,
     entrances: &[Entrance<S>],
     waiting: Waiting<'_>,
 ) -> io::Result<()> {
@@ -91,7 +92,7 @@ pub(super) fn serve_next<S: Service, H: FnMut()>(
 
 /// Accepts one client and serves it to its end; or what follows if that failed, after its pause.
 fn take<S: Service, H: FnMut()>(
-    worker: &mut Worker<H>,
+    worker: &mut Worker<S, H>,
     entrance: &Entrance<S>,
     beside: Option<BorrowedFd<'_>>,
 ) -> io::Result<Option<AfterFailure>> {
@@ -117,7 +118,7 @@ fn pause(beside: Option<BorrowedFd<'_>>) -> io::Result<()> {
 
 /// Serves who waits in the backlog, as far as the drain's deadline allows, and closes the listeners. Who is still there
 /// then, or comes later, is reset by the kernel. Bound: the backlog, and the deadline.
-pub(super) fn drain<S: Service, H: FnMut()>(worker: &mut Worker<H>, entrances: Vec<Entrance<S>>) {
+pub(super) fn drain<S: Service, H: FnMut()>(worker: &mut Worker<S, H>, entrances: Vec<Entrance<S>>) {
     for entrance in entrances {
         if let Err(error) = entrance.listener.set_nonblocking(true) {
             log::warn!("{}: who waits there is lost: {error}", entrance.listener.local_addr());

@@ -275,6 +275,11 @@ impl<S: Service> Entrance<S> {
         doors.into_iter().flat_map(entrances).collect()
     }
 
+    /// The services of all of them.
+    pub(crate) fn services(entrances: &[Self]) -> Vec<S> {
+        entrances.iter().map(|entrance| entrance.service.clone()).collect()
+    }
+
     /// The same for another thread.
     pub(crate) fn share(&self) -> Self {
         let Entrance { listener, service, request_ms, local } = self;

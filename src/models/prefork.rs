@@ -12,11 +12,12 @@
 //! `clients_max` bounds N and refuses nobody: who is too many waits. The limit per address is not kept: a copy has one client.
 
 use std::io;
+use std::time::Duration;
 
 use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::reactor::{ServerClock, Summary};
-use crate::session::Service;
+use crate::session::{Service, Upkeep};
 use crate::sys::signals::Signals;
 
 use super::blocking::{SLICE_MS, Worker};
@@ -31,6 +32,7 @@ struct Copies<S> {
     entrances: Vec<Entrance<S>>,
     limits: Limits,
     clock: ServerClock,
+    upkeep: Upkeep,
     waiting: Waiting<'static>,
 }
 
@@ -46,12 +48,15 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
     let crew = Crew::new(signals, journal, limits.drain_ms, workers)?;
     let entrances = Entrance::all(doors, &limits);
     let waiting = Waiting::for_all(&entrances)?;
-    crew.supervise(Copies { entrances, limits, clock: ServerClock::start(), waiting }, stopping)
+    let (clock, upkeep) = (ServerClock::start(), Upkeep::default());
+    crew.supervise(Copies { entrances, limits, clock, upkeep, waiting }, stopping)
 }
 
 impl<S: Service> Job for Copies<S> {
     fn work(&mut self, _index: usize, parent: u32, _signals: Signals, journal: Journal) -> u8 {
-        let mut worker = Worker::new(&self.limits, self.clock, journal, SLICE_MS).of_parent(parent);
+        let services = Entrance::services(&self.entrances);
+        let worker = Worker::new(services, &self.limits, self.clock, journal, SLICE_MS);
+        let mut worker = worker.of_parent(parent);
         while !worker.is_stopping() {
             if let Err(error) = serve_next(&mut worker, &self.entrances, self.waiting) {
                 log::error!("a copy ends: {error}");
@@ -64,5 +69,12 @@ impl<S: Service> Job for Copies<S> {
 
     fn let_go(&mut self) {
         self.entrances.clear();
+    }
+
+    fn tend(&mut self) -> Option<Duration> {
+        let services = || self.entrances.iter().map(|entrance| &entrance.service);
+        let now = self.clock.now();
+        self.upkeep.tend(services(), now);
+        self.upkeep.due_in(services(), now)
     }
 }

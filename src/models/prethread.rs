@@ -39,7 +39,8 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
         let waiting = Waiting::for_all(&shared)?;
         for number in 0..workers {
             let entrances: Vec<Entrance<S>> = shared.iter().map(Entrance::share).collect();
-            let mut worker = Worker::new(&limits, clock, journal.share(&tally), SLICE_MS);
+            let services = Entrance::services(&entrances);
+            let mut worker = Worker::new(services, &limits, clock, journal.share(&tally), SLICE_MS);
             let work = move || {
                 while !worker.is_stopping() {
                     if let Err(error) = serve_next(&mut worker, &entrances, waiting) {

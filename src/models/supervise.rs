@@ -33,6 +33,9 @@ pub(super) trait Job {
 
     /// In the parent, when draining begins: lets go of the listeners, so that nobody new queues there.
     fn let_go(&mut self);
+
+    /// In the parent: does what its own copies of the services have due, and says how long until the next call.
+    fn tend(&mut self) -> Option<Duration>;
 }
 
 /// The end of a drain, as a parent brings it about.
@@ -157,7 +160,8 @@ impl Crew {
             for index in 0..self.posts.len() {
                 self = self.man(index, &mut job)?;
             }
-            wait::readable(&[self.signals.as_fd()], self.next_restart())?;
+            let timeout = self.next_restart().into_iter().chain(job.tend()).min();
+            wait::readable(&[self.signals.as_fd()], timeout)?;
             let arrived = self.signals.take();
             self.reap()?;
             if arrived.reopen {

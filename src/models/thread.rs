@@ -119,7 +119,7 @@ fn spawn<S: Service>(
     let work = move || {
         let Some(guest) = taken.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let leaving = Leaving { shared, peer: guest.peer };
-        let mut worker = Worker::new(&limits, clock, journal, SLICE_MS);
+        let mut worker = Worker::new(vec![service.clone()], &limits, clock, journal, SLICE_MS);
         worker.serve(&service, request_ms, local, guest.fd, guest.peer);
         drop(worker);
         drop(leaving);

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use crate::journal::Journal;
 use crate::limits::Limits;
-use crate::reactor::{Reactor, Summary, Turn};
-use crate::session::Service;
+use crate::reactor::{Reactor, ServerClock, Summary, Turn};
+use crate::session::{Service, Upkeep};
 use crate::sys::Listener;
 use crate::sys::process::parent_lives;
 use crate::sys::signals::Signals;
@@ -31,6 +31,8 @@ struct Loops<S> {
     doors: Vec<Door<S>>,
     limits: Limits,
     workers: u32,
+    clock: ServerClock,
+    upkeep: Upkeep,
 }
 
 /// How many of `clients_max` the loop of this number holds: all shares together are `clients_max`.
@@ -47,7 +49,8 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
         "{workers} loops, of at most {} clients each; a limit per address holds in each",
         share(limits.clients_max, workers, 0)
     );
-    crew.supervise(Loops { doors, limits, workers }, stopping)
+    let (clock, upkeep) = (ServerClock::start(), Upkeep::default());
+    crew.supervise(Loops { doors, limits, workers, clock, upkeep }, stopping)
 }
 
 impl<S: Service> Job for Loops<S> {
@@ -63,6 +66,13 @@ impl<S: Service> Job for Loops<S> {
 
     fn let_go(&mut self) {
         self.doors.clear();
+    }
+
+    fn tend(&mut self) -> Option<Duration> {
+        let services = || self.doors.iter().map(|door| &door.service);
+        let now = self.clock.now();
+        self.upkeep.tend(services(), now);
+        self.upkeep.due_in(services(), now)
     }
 }
 

@@ -37,7 +37,7 @@ use slab::Slab;
 use crate::connection::{Connection, Polled, Scratch};
 use crate::journal::{Journal, Reason};
 use crate::limits::{Limits, Overflow};
-use crate::session::{Now, Service, Session};
+use crate::session::{Now, Service, Session, Upkeep};
 use crate::sys::signals::Signals;
 use crate::sys::{AcceptFailures, Address, ListenOptions, Listener};
 use accept::{Accepting, Backlog, ListenerSlot, Sites};
@@ -92,6 +92,7 @@ pub struct Reactor<S: Service> {
     cut: u64,
     scratch: Scratch,
     journal: Journal,
+    upkeep: Upkeep,
     lag: Lag,
 }
 
@@ -213,6 +214,7 @@ impl<S: Service> Reactor<S> {
             cut: 0,
             scratch: Scratch::new(&limits),
             journal: Journal::new(),
+            upkeep: Upkeep::default(),
             lag: Lag::default(),
             poll,
             limits,
@@ -346,6 +348,7 @@ impl<S: Service> Reactor<S> {
         self.accept(now);
         self.end_drain(now);
         self.journal.tick(now.monotonic_ms);
+        self.upkeep.tend(self.listeners.iter().map(|slot| &slot.service), now);
         let ended = Instant::now();
         self.note_lag(ended - woke);
         Ok((if self.state == State::Stopped { Turn::Stopped } else { Turn::GoesOn }, ended))
@@ -370,7 +373,8 @@ impl<S: Service> Reactor<S> {
             State::Draining { due_ms } => Some(due_ms),
             State::Serving | State::Stopped => None,
         };
-        let next_ms = [self.deadlines.next_ms(), self.journal.due_ms(), pause_ms, drain_ms]
+        let upkeep_ms = self.upkeep.due_ms(self.listeners.iter().map(|slot| &slot.service));
+        let next_ms = [self.deadlines.next_ms(), self.journal.due_ms(), upkeep_ms, pause_ms, drain_ms]
             .into_iter()
             .flatten()
             .min()?;

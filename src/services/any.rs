@@ -13,7 +13,7 @@ use super::{
     message::{Message, MessageSession},
     time::{Time, TimeSession},
 };
-use crate::session::{Client, Input, Outbox, Progress, Record, Refusal, Service, Session};
+use crate::session::{Client, Input, Now, Outbox, Progress, Record, Refusal, Service, Session};
 
 /// Any of the services that come with oneloop.
 #[derive(Clone, Debug)]
@@ -219,6 +219,34 @@ impl Service for AnyService {
             #[cfg(feature = "http")]
             AnyService::Http(service) => service.client_speaks_first(),
             AnyService::Time(service) => service.client_speaks_first(),
+        }
+    }
+
+    fn due_ms(&self) -> Option<u64> {
+        match self {
+            AnyService::Message(service) => service.due_ms(),
+            AnyService::Echo(service) => service.due_ms(),
+            AnyService::Discard(service) => service.due_ms(),
+            AnyService::Chargen(service) => service.due_ms(),
+            #[cfg(feature = "daytime")]
+            AnyService::Daytime(service) => service.due_ms(),
+            #[cfg(feature = "http")]
+            AnyService::Http(service) => service.due_ms(),
+            AnyService::Time(service) => service.due_ms(),
+        }
+    }
+
+    fn tend(&self, now: Now) {
+        match self {
+            AnyService::Message(service) => service.tend(now),
+            AnyService::Echo(service) => service.tend(now),
+            AnyService::Discard(service) => service.tend(now),
+            AnyService::Chargen(service) => service.tend(now),
+            #[cfg(feature = "daytime")]
+            AnyService::Daytime(service) => service.tend(now),
+            #[cfg(feature = "http")]
+            AnyService::Http(service) => service.tend(now),
+            AnyService::Time(service) => service.tend(now),
         }
     }
 }

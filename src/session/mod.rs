@@ -9,10 +9,12 @@
 mod mailbox;
 mod outbox;
 pub mod rehearsal;
+mod upkeep;
 
 pub use mailbox::{Mailbox, Overflowed};
 pub use outbox::{Answers, FileRange, Full, Outbox, Record};
 pub(crate) use outbox::{Front, GATHER_MAX};
+pub(crate) use upkeep::Upkeep;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -47,6 +49,16 @@ pub trait Service: Clone + Send + 'static {
     fn client_speaks_first(&self) -> bool {
         false
     }
+
+    /// When [`Service::tend`] is to be called, in ms of [`Now::monotonic_ms`]; `None` for never. Asked before each wait, so it
+    /// has to be cheap. Processes that block in a client's read ask at least once a second.
+    fn due_ms(&self) -> Option<u64> {
+        None
+    }
+
+    /// Does what is due and belongs to no client: closing what nobody has asked for lately, say. Every process and thread that
+    /// has a clone of the service may call it. Must not block for long; a panic here ends the process or thread.
+    fn tend(&self, _now: Now) {}
 }
 
 /// The work for one client.

@@ -1,0 +1,95 @@
+//! Calling services when they ask for it, whoever serves their clients.
+
+use std::time::Duration;
+
+use super::{Now, Service};
+
+/// The least time between two calls, in ms. Without it a service that is always due would keep the server from waiting.
+const PAUSE_MS: u64 = 10;
+
+/// When the services of one process or thread are called ([`Service::tend`]).
+#[derive(Debug, Default)]
+pub(crate) struct Upkeep {
+    /// Not before this.
+    next_ms: u64,
+}
+
+impl Upkeep {
+    /// When one of them is due, in ms of the server's clock.
+    pub(crate) fn due_ms<'a, S: Service>(&self, services: impl IntoIterator<Item = &'a S>) -> Option<u64> {
+        let due_ms = services.into_iter().filter_map(S::due_ms).min()?;
+        Some(due_ms.max(self.next_ms))
+    }
+
+    /// How long until one of them is due.
+    pub(crate) fn due_in<'a, S: Service>(
+        &self,
+        services: impl IntoIterator<Item = &'a S>,
+        now: Now,
+    ) -> Option<Duration> {
+        let due_ms = self.due_ms(services)?;
+        Some(Duration::from_millis(due_ms.saturating_sub(now.monotonic_ms)))
+    }
+
+    /// Calls those that are due.
+    pub(crate) fn tend<'a, S: Service>(&mut self, services: impl IntoIterator<Item = &'a S>, now: Now) {
+        let now_ms = now.monotonic_ms;
+        if now_ms < self.next_ms {
+            return;
+        }
+        for service in services {
+            if service.due_ms().is_some_and(|due_ms| due_ms <= now_ms) {
+                service.tend(now);
+                self.next_ms = now_ms + PAUSE_MS;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::session::{Client, Input, Outbox, Progress, Session, Wait};
+
+    /// A service that is always due.
+    #[derive(Clone, Default)]
+    struct Due(Arc<AtomicU32>);
+
+    impl Service for Due {
+        type Session = Silent;
+
+        fn open(&self, _client: &Client<'_>) -> Silent {
+            Silent
+        }
+
+        fn due_ms(&self) -> Option<u64> {
+            Some(0)
+        }
+
+        fn tend(&self, _now: Now) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    struct Silent;
+
+    impl Session for Silent {
+        fn advance(&mut self, input: Input<'_>, _out: &mut Outbox) -> Progress {
+            Progress::need_input(input.bytes.len(), Wait::NextRequest)
+        }
+    }
+
+    #[test]
+    fn a_service_that_is_always_due_is_called_after_a_pause_only() {
+        let (service, mut upkeep) = (Due::default(), Upkeep::default());
+        for monotonic_ms in 0..10 * PAUSE_MS {
+            upkeep.tend([&service], Now { monotonic_ms, wall: UNIX_EPOCH });
+        }
+        assert_eq!(service.0.load(Ordering::Relaxed), 10);
+        assert_eq!(upkeep.due_ms([&service]), Some(10 * PAUSE_MS));
+    }
+}
