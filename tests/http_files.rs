@@ -2,6 +2,8 @@
 #![cfg(feature = "cli")]
 
 mod common;
+#[path = "http_files/replaced.rs"]
+mod replaced;
 
 use std::fs::File;
 use std::io::Write;

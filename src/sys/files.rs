@@ -19,6 +19,8 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
+pub use super::root::{Renewal, Root};
+
 /// How often a path is resolved anew when a rename elsewhere disturbed it (`EAGAIN`, `openat2(2)`).
 #[cfg(target_os = "linux")]
 const RESOLVE_TRIES_MAX: u32 = 8;
@@ -38,12 +40,17 @@ pub enum Links {
     Never,
 }
 
-/// A directory whose inside can be opened.
+/// A directory that was opened once. What is resolved in it never leaves it, whatever becomes of its name.
 #[derive(Debug)]
-pub struct Root {
-    dir: OwnedFd,
+pub(super) struct OpenDir {
+    fd: OwnedFd,
+    pub(super) id: DirectoryId,
     resolver: Resolver,
 }
+
+/// Which directory it is: device and inode. No other directory has them while it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DirectoryId(u64, u64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Resolver {
@@ -94,20 +101,18 @@ pub struct Stat {
     pub changed_ns: u32,
 }
 
-impl Root {
-    /// Opens the directory at `path`; where it leads is decided once, here.
-    pub fn open(path: &Path, links: Links) -> io::Result<Root> {
+impl OpenDir {
+    pub(super) fn open(path: &Path, links: Links) -> io::Result<OpenDir> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let dir = nix::fcntl::open(path, flags, Mode::empty())?;
-        let resolver = Resolver::choose(&dir, links);
-        Ok(Root { dir, resolver })
+        let fd = nix::fcntl::open(path, flags, Mode::empty())?;
+        let (id, resolver) = (stat_of(&fd)?.directory_id(), Resolver::choose(&fd, links));
+        Ok(OpenDir { fd, id, resolver })
     }
 
-    /// What is at `path` (relative, components separated by `/`; empty for the root itself). Opens nothing for reading.
-    pub fn stat(&self, path: &[u8]) -> io::Result<Stat> {
+    pub(super) fn stat(&self, path: &[u8]) -> io::Result<Stat> {
         match self.resolver {
             #[cfg(target_os = "linux")]
-            Resolver::Kernel => stat_of(resolve(&self.dir, path, OFlag::O_PATH | OFlag::O_CLOEXEC)?),
+            Resolver::Kernel => stat_of(resolve(&self.fd, path, OFlag::O_PATH | OFlag::O_CLOEXEC)?),
             Resolver::Walk => self.walk(path, |dir, name| {
                 let stat = Stat::from(fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?);
                 if stat.kind == Kind::Link { Err(Errno::ELOOP.into()) } else { Ok(stat) }
@@ -115,19 +120,12 @@ impl Root {
         }
     }
 
-    /// Whether there is a directory at `path`, be it one that may not be read.
-    pub fn is_directory(&self, path: &[u8]) -> bool {
-        self.stat(path).is_ok_and(|stat| stat.kind == Kind::Directory)
-    }
-
-    /// Opens the regular file or directory at `path` for reading. Anything else is an error of kind
-    /// `PermissionDenied`; a path that leaves the root too.
-    pub fn open_file(&self, path: &[u8]) -> io::Result<(File, Stat)> {
+    pub(super) fn open_file(&self, path: &[u8]) -> io::Result<(File, Stat)> {
         // Opening a device for reading may already do something, so it is looked at first.
         self.stat(path)?.readable()?;
         let file = File::from(match self.resolver {
             #[cfg(target_os = "linux")]
-            Resolver::Kernel => resolve(&self.dir, path, READ)?,
+            Resolver::Kernel => resolve(&self.fd, path, READ)?,
             Resolver::Walk => self.walk(path, |dir, name| {
                 Ok(nix::fcntl::openat(dir, name, READ | OFlag::O_NOFOLLOW, Mode::empty())?)
             })?,
@@ -136,11 +134,6 @@ impl Root {
         let stat = stat_of(&file)?;
         stat.readable()?;
         Ok((file, stat))
-    }
-
-    /// The entries of a directory opened by [`Root::open_file`].
-    pub fn entries(dir: File) -> io::Result<Entries> {
-        Ok(Entries { names: Dir::from_fd(dir.into())?.into_iter() })
     }
 
     /// Opens all components of `path` but the last, following no link, and has `last` do the rest.
@@ -157,7 +150,7 @@ impl Root {
                 return Err(Errno::EACCES.into());
             }
             let c_name = CString::new(name).map_err(|_| Errno::EINVAL)?;
-            let dir = held.as_ref().unwrap_or(&self.dir);
+            let dir = held.as_ref().unwrap_or(&self.fd);
             let Some(next) = components.next() else { return last(dir, &c_name) };
             let flags = WALK | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             held = Some(nix::fcntl::openat(dir, c_name.as_c_str(), flags, Mode::empty())?);
@@ -214,6 +207,10 @@ pub fn stat_of(file: impl AsFd) -> io::Result<Stat> {
 }
 
 impl Stat {
+    pub(super) fn directory_id(&self) -> DirectoryId {
+        DirectoryId(self.identity.device, self.identity.inode)
+    }
+
     fn readable(&self) -> io::Result<()> {
         match self.kind {
             Kind::File | Kind::Directory => Ok(()),
@@ -258,6 +255,10 @@ impl std::fmt::Debug for Entries {
 }
 
 impl Entries {
+    pub(super) fn of(dir: File) -> io::Result<Entries> {
+        Ok(Entries { names: Dir::from_fd(dir.into())?.into_iter() })
+    }
+
     /// What the entry `name` itself is; a link is not followed.
     pub fn stat(&self, name: &[u8]) -> io::Result<Stat> {
         let name = CString::new(name).map_err(|_| Errno::EINVAL)?;

@@ -14,6 +14,8 @@ pub mod files;
 pub mod listener;
 pub mod privileges;
 pub mod process;
+#[cfg(feature = "http")]
+mod root;
 pub mod signals;
 pub mod sink;
 pub mod stream;

@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
 /// How many counters there are.
@@ -89,6 +89,11 @@ impl Tally {
     /// Adds `n` to one counter. Whoever sees it there sees what was added to others before.
     pub fn add(&self, counter: usize, n: u64) {
         self.mapped().counters[counter].fetch_add(n, Release);
+    }
+
+    /// Sets one counter, and returns what it was: of all processes that set it to the same, one sees that it was another.
+    pub fn replace(&self, counter: usize, n: u64) -> u64 {
+        self.mapped().counters[counter].swap(n, AcqRel)
     }
 
     /// What one counter says.

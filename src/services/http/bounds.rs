@@ -45,6 +45,18 @@ pub(super) const DESCRIPTORS_PER_CACHE_FILE: u64 = 16;
 pub(super) const DESCRIPTORS_PER_OPEN_FILE: u64 = 8;
 /// How long a remembered file is believed to be unchanged, in ms. Half of the second that is promised.
 pub(super) const BELIEVED_MS: u64 = 500;
+/// How long the root directory is believed to be the one at its path, in ms. With the time that a file is believed it is less than
+/// the two seconds that are promised, and a request costs no look at the root.
+pub(super) const ROOT_BELIEVED_MS: u64 = 1_000;
+/// How often the root directory is looked at without any request, in ms: one that was replaced is not kept open for longer, which
+/// would keep its file system from being unmounted.
+pub(super) const ROOT_LOOKED_AT_MS: u64 = 30_000;
+/// How long a file is kept open that nobody asks for, in ms. Without it the disk space of one that was deleted is not free, and
+/// its file system cannot be unmounted. Opening it again costs some microseconds.
+pub(super) const UNUSED_MS: u64 = 10_000;
+/// Files closed in one call; then the clients have their turn. Closing the last descriptor of a big file that was deleted frees
+/// its blocks, which takes long.
+pub(super) const CLOSES_PER_CALL_MAX: usize = 16;
 /// A file that changed so shortly before it was read may change again within the same tick of its clock, in ms; it is read
 /// again instead of compared.
 pub(super) const SETTLED_MS: u64 = 100;

@@ -2,8 +2,11 @@
 
 use lru::LruCache;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use super::bounds::{CACHE_BYTES_MAX, CACHE_ENTRIES_MAX, CACHE_FILES_MAX, DESCRIPTORS_PER_CACHE_FILE};
+use super::bounds::{
+    CACHE_BYTES_MAX, CACHE_ENTRIES_MAX, CACHE_FILES_MAX, DESCRIPTORS_PER_CACHE_FILE, UNUSED_MS,
+};
 use super::resource::Resource;
 use crate::sys::process::descriptors_max;
 
@@ -87,6 +90,22 @@ impl Cache {
         any
     }
 
+    /// When a file may be closed that nobody asks for, in ms; `None` if none is open.
+    pub(super) fn close_due_ms(&self) -> Option<u64> {
+        self.open.peek_lru().map(|(_, kept)| kept.resource.checked_ms.load(Ordering::Relaxed) + UNUSED_MS)
+    }
+
+    /// Gives up the file that nobody has asked for longest, if it is to be closed at `now_ms`. It is closed with the last use of
+    /// what is returned.
+    pub(super) fn pop_unused(&mut self, now_ms: u64) -> Option<Arc<Resource>> {
+        if self.close_due_ms()? > now_ms {
+            return None;
+        }
+        let (_, old) = self.open.pop_lru()?;
+        self.forget(&old.resource);
+        Some(old.resource)
+    }
+
     fn len(&self) -> usize {
         self.in_memory.len() + self.open.len()
     }
@@ -151,6 +170,18 @@ mod tests {
             (cache.open_files, cache.get(b"10").is_none(), cache.get(b"19999").is_some()),
             (0, true, true)
         );
+    }
+
+    #[test]
+    fn what_nobody_has_asked_for_is_closed_in_its_time_and_what_is_in_memory_stays() {
+        let (small, large) = (file_of(1), file_of(100_000));
+        let mut cache = Cache::new();
+        assert_eq!(cache.close_due_ms(), None);
+        cache.insert(b"small", small);
+        cache.insert(b"large", large);
+        assert_eq!(cache.close_due_ms(), Some(UNUSED_MS));
+        assert!(cache.pop_unused(UNUSED_MS - 1).is_none() && cache.pop_unused(UNUSED_MS).is_some());
+        assert_eq!((cache.open_files, cache.len(), cache.close_due_ms()), (0, 1, None));
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod range;
 mod request;
 mod resource;
 mod respond;
+mod root;
 mod session;
 mod status;
 mod target;
@@ -35,14 +36,17 @@ pub use access::AccessFormat;
 pub use config::{Config, ConfigError};
 pub use session::HttpSession;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::bounds::{CLOSES_PER_CALL_MAX, ROOT_LOOKED_AT_MS, UNUSED_MS};
 use self::cache::Cache;
 use self::clock::{Clock, OkPrefix};
 use self::config::Site;
 use self::listing::Budget;
 use self::request::{Field, Request};
 use self::resource::{Found, Resource};
+use self::root::RootWatch;
 use self::status::Status;
 use crate::session::{Client, Now, Refusal, Service};
 
@@ -56,6 +60,9 @@ pub struct Http {
 struct Shared {
     site: Site,
     listings: Arc<Budget>,
+    root: RootWatch,
+    /// When [`Shared::tend`] is to be called.
+    due_ms: AtomicU64,
     hot: Mutex<Hot>,
 }
 
@@ -75,7 +82,8 @@ impl Http {
     pub fn new(config: Config) -> Result<Http, ConfigError> {
         let hot = Mutex::new(Hot { clock: Clock::new(), cache: Cache::new() });
         let (site, listings) = (Site::new(config)?, Arc::new(Budget::new(bounds::LISTINGS_BYTES_MAX)));
-        Ok(Http { shared: Arc::new(Shared { site, listings, hot }) })
+        let due_ms = AtomicU64::new(bounds::ROOT_LOOKED_AT_MS);
+        Ok(Http { shared: Arc::new(Shared { site, listings, root: RootWatch::new(), due_ms, hot }) })
     }
 
     /// Whether [`Config::fallback`] is asked for and is no file that can be served now. One that is made later is found then.
@@ -112,6 +120,14 @@ impl Service for Http {
     fn client_speaks_first(&self) -> bool {
         true
     }
+
+    fn due_ms(&self) -> Option<u64> {
+        Some(self.shared.due_ms.load(Ordering::Relaxed))
+    }
+
+    fn tend(&self, now: Now) {
+        self.shared.tend(now);
+    }
 }
 
 impl Shared {
@@ -132,8 +148,36 @@ impl Shared {
         (prefix, resource)
     }
 
+    /// Looks where the root's path leads. What is remembered of another directory is forgotten.
+    fn look_at_root(&self, now: Now) {
+        if self.root.look(&self.site.root, now) {
+            let before = std::mem::replace(&mut self.hot().cache, Cache::new());
+            drop(before); // closed while nobody waits for the lock
+        }
+    }
+
+    /// Does what no request does: looks at the root, and closes files that nobody has asked for lately.
+    fn tend(&self, now: Now) {
+        self.look_at_root(now);
+        let unused: Vec<_> = {
+            let mut hot = self.hot();
+            let unused =
+                (0..CLOSES_PER_CALL_MAX).map_while(|_| hot.cache.pop_unused(now.monotonic_ms)).collect();
+            let root_ms = now.monotonic_ms + ROOT_LOOKED_AT_MS;
+            self.due_ms.store(
+                hot.cache.close_due_ms().map_or(root_ms, |due_ms| due_ms.min(root_ms)),
+                Ordering::Relaxed,
+            );
+            unused
+        };
+        drop(unused); // closed while nobody waits for the lock
+    }
+
     /// What `path` leads to, looked at now.
     fn looked_up(&self, path: &[u8], request: &Request<'_, '_>, now: Now) -> Found {
+        if self.root.is_due(now) {
+            self.look_at_root(now);
+        }
         let before = self.hot().cache.get(path).map(Arc::clone);
         if let Some(resource) = before {
             // Who asks for a part may put it to others: of a file that was written to since, it would be the part of no file.
@@ -149,7 +193,12 @@ impl Shared {
             found = resource::find(&self.site, path, now);
         }
         if let Found::File(resource) = &found {
-            self.hot().cache.insert(path, Arc::clone(resource));
+            let mut hot = self.hot();
+            hot.cache.insert(path, Arc::clone(resource));
+            if resource.open_files() > 0 {
+                // Behind the same lock as in `tend`: else that could miss this file.
+                self.due_ms.fetch_min(now.monotonic_ms + UNUSED_MS, Ordering::Relaxed);
+            }
         }
         found
     }

@@ -40,7 +40,8 @@ pub(super) struct Resource {
     watched: Vec<(Vec<u8>, Option<Stat>)>,
     /// Whether a later change is sure to show in the file's times.
     settled: bool,
-    checked_ms: AtomicU64,
+    /// When it was last compared with the directory, in ms: at most `BELIEVED_MS` before its last request.
+    pub(super) checked_ms: AtomicU64,
 }
 
 /// One file, ready to be sent.

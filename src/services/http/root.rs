@@ -1,0 +1,91 @@
+//! The served directory under its name: it may be replaced, mounted over, or missing for a while.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::bounds::ROOT_BELIEVED_MS;
+use crate::session::Now;
+use crate::sys::files::{DirectoryId, Renewal, Root};
+use crate::sys::tally::Tally;
+
+/// When the root was last looked at, and what was written to the log about it.
+#[derive(Debug)]
+pub(super) struct RootWatch {
+    looked_ms: AtomicU64,
+    /// The state that was last written to the log.
+    logged: AtomicU64,
+    /// The same in its first place, for all processes of the server together: they see the same change, and one of them logs it.
+    /// `None` if there is no memory for that; then each does.
+    logged_by_all: Option<Tally>,
+}
+
+/// What was not logged yet: the directory as it was opened at the start.
+const AT_START: u64 = 0;
+const MISSING: u64 = 1;
+const REFUSED: u64 = 2;
+
+impl RootWatch {
+    pub(super) fn new() -> RootWatch {
+        let (looked_ms, logged) = (AtomicU64::new(0), AtomicU64::new(AT_START));
+        RootWatch { looked_ms, logged, logged_by_all: Tally::new().ok() }
+    }
+
+    /// Whether it is time for [`RootWatch::look`]; of several threads one hears it.
+    pub(super) fn is_due(&self, now: Now) -> bool {
+        let (now_ms, before_ms) = (now.monotonic_ms, self.looked_ms.load(Ordering::Relaxed));
+        // A time to come was noted in another process, by its clock.
+        let due = now_ms.checked_sub(before_ms).is_none_or(|age_ms| age_ms >= ROOT_BELIEVED_MS);
+        let (claimed, as_before) = (Ordering::Relaxed, Ordering::Relaxed);
+        due && self.looked_ms.compare_exchange(before_ms, now_ms, claimed, as_before).is_ok()
+    }
+
+    /// Looks where the path leads now, and says whether that is no longer what it was.
+    pub(super) fn look(&self, root: &Root, now: Now) -> bool {
+        self.looked_ms.store(now.monotonic_ms, Ordering::Relaxed);
+        let renewal = root.renew();
+        self.log(root, &renewal);
+        matches!(renewal, Renewal::Replaced(_) | Renewal::Missing)
+    }
+
+    /// Logs a change, once for all processes.
+    fn log(&self, root: &Root, renewal: &Renewal) {
+        let state = match renewal {
+            Renewal::Same(id) | Renewal::Replaced(id) => state_of(*id),
+            Renewal::Missing => MISSING,
+            Renewal::Refused(_) => REFUSED,
+        };
+        let before = match &self.logged_by_all {
+            Some(logged) => logged.replace(0, state),
+            None => self.logged.swap(state, Ordering::Relaxed),
+        };
+        if before == state {
+            return;
+        }
+        let path = root.path().to_string_lossy();
+        let path = path.escape_debug();
+        match (renewal, before) {
+            (Renewal::Missing, _) => {
+                log::warn!(
+                    "the directory \"{path}\" does not exist any more; requests get 404 until it does"
+                );
+            }
+            (Renewal::Refused(error), _) => log::warn!(
+                "cannot check whether the directory \"{path}\" was replaced: {error}; the one that was opened before is still served. \
+                 Let the server's user read it and pass through the directories above it, or restart the server when it is replaced"
+            ),
+            (_, MISSING) => log::info!("the directory \"{path}\" exists again, and is served"),
+            (_, REFUSED) => {
+                log::info!("the directory \"{path}\" can be checked again, and is served as it is now");
+            }
+            (Renewal::Same(_), AT_START) => {}
+            _ => log::info!("the directory \"{path}\" was replaced; the new one is served"),
+        }
+    }
+}
+
+/// A number for each directory, which is none of the others.
+fn state_of(id: DirectoryId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish() | 1 << 63
+}
