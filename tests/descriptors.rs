@@ -316,8 +316,11 @@ fn small_file_beside_holders(site: &Site, models: &[&str], target: impl Fn(usize
         assert!(answered_200 >= 256 / 8, "{model}: {answered_200} of {HOLDERS} are served");
         let mut other = server.client("http");
         assert_eq!(get(&mut other, "/small", "").text(), "small", "{model}");
-        let refused = server.stderr().contains("accepting pauses");
-        assert!(!refused, "{model}: {}", server.stderr());
+        let said = server.stderr();
+        assert!(!said.contains("accepting pauses"), "{model}: {said}");
+        // The first, the tenth and the hundredth of them.
+        let told = said.matches("503 for want of file descriptors").count();
+        assert!(told <= 3 && (told > 0 || answered_200 == HOLDERS), "{model}: {said}");
         drop(holders);
         // What they held is free again.
         eventually("the first is served again", || {

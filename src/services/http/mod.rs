@@ -192,6 +192,9 @@ impl Shared {
         if matches!(found, Found::Nothing(Status::Unavailable)) && self.hot().cache.give_up_files() {
             found = resource::find(&self.site, path, now);
         }
+        if matches!(found, Found::Nothing(Status::Unavailable)) {
+            self.site.open_files.refused();
+        }
         if let Found::File(resource) = &found {
             let mut hot = self.hot();
             hot.cache.insert(path, Arc::clone(resource));

@@ -72,6 +72,18 @@ impl OpenFiles {
         Ok(Place(Arc::clone(self)))
     }
 
+    /// Counts an answer of 503 for want of a descriptor; the first, the tenth, the hundredth and so on is logged.
+    pub(super) fn refused(&self) {
+        let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+        if refused == 10_usize.pow(refused.ilog10()) {
+            log::warn!(
+                "http: answered with 503 for want of file descriptors, {refused} so far; {} files and directories may be open \
+                 beside clients; raise the limit (ulimit -n) for more",
+                self.max.load(Ordering::Relaxed)
+            );
+        }
+    }
+
     /// Whether one more may be open. `files` is held by the caller until it is counted.
     fn reserve(&self, files: &mut Files) -> io::Result<()> {
         let max = self.max.load(Ordering::Relaxed);
@@ -82,14 +94,6 @@ impl OpenFiles {
         }
         if files.all.len() + directories < max {
             return Ok(());
-        }
-        let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
-        // Seldom enough for any number of them.
-        if refused.is_power_of_two() {
-            log::warn!(
-                "http: {max} files and directories are open, as many as the limit of file descriptors allows beside clients; \
-                 answered with 503 so far: {refused}; raise the limit (ulimit -n) for more"
-            );
         }
         Err(io::Error::from_raw_os_error(libc::EMFILE))
     }
