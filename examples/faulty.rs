@@ -139,7 +139,7 @@ fn serve<S: Service>(asked: Asked, name: &str, service: S) -> Result<(), ExitCod
     if !model.makes_processes(workers) {
         signals = signals.without_children().map_err(|error| fail(1)(&error))?;
     }
-    raise_descriptors_max().map_err(|error| fail(1)(&error))?;
+    raise_descriptors_max();
     let options = ListenOptions::default();
     let any = "127.0.0.1:0".parse().expect("an address");
     let sockets = if model.splits_port(workers) { workers } else { 1 };

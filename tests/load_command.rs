@@ -11,6 +11,7 @@ use oneloop::load::Report;
 use oneloop::load::report::{Pace, SCHEMA_VERSION};
 
 use common::Server;
+use common::fault::Fault;
 use common::server::Setup;
 #[cfg(target_os = "linux")]
 use common::{eventually, has_program};
@@ -100,6 +101,27 @@ fn fill(pipe: &mut std::io::PipeWriter) {
         while std::io::Write::write(pipe, &vec![b'x'; piece]).is_ok() {}
     }
     fcntl(&*pipe, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+}
+
+/// Better clocks and choices of ports are taken where the system offers them.
+#[test]
+fn a_load_does_without_a_timer_or_options_that_the_system_refuses() {
+    let (_server, target) = echo();
+    for fault in [
+        Fault { call: "timerfd_create", effect: "error=ENOSYS" },
+        Fault { call: "setsockopt", effect: "error=ENOPROTOOPT" },
+        Fault { call: "prlimit64", effect: "error=EPERM" },
+    ] {
+        if !fault.can_be_injected() {
+            return;
+        }
+        let load =
+            [env!("CARGO_BIN_EXE_oneloop"), "load", &target, "--rate=100", "--source=127.0.0.1", "--json=-"];
+        let mut run = fault.injected_into(load.iter().chain(&SHORT)).start();
+        assert_eq!(run.exit().code(), Some(0), "{fault:?}: {}", run.stderr());
+        let report: Report = serde_json::from_str(&run.stdout()).unwrap();
+        assert!(report.requests > 0, "{fault:?}: {report:?}");
+    }
 }
 
 #[test]

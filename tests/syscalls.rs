@@ -206,33 +206,76 @@ fn a_client_lost_before_it_was_accepted_is_passed_over_and_the_next_is_served() 
     }
 }
 
-/// Calls that an old kernel, an emulator or a filter of system calls may not know.
-const MISSING: [Fault; 2] =
-    [Fault { call: "accept4", effect: "error=ENOSYS" }, Fault { call: "openat2", effect: "error=ENOSYS" }];
+/// Calls that an old kernel, an emulator or a filter of system calls may not know or deny, and that are not needed.
+const MISSING: [Fault; 8] = [
+    Fault { call: "accept4", effect: "error=ENOSYS" },
+    Fault { call: "accept4", effect: "error=EPERM" },
+    Fault { call: "openat2", effect: "error=ENOSYS" },
+    Fault { call: "openat2", effect: "error=EPERM" },
+    Fault { call: "statx", effect: "error=ENOSYS" },
+    Fault { call: "prlimit64", effect: "error=EPERM" },
+    Fault { call: "prctl", effect: "error=ENOSYS" },
+    Fault { call: "prctl", effect: "error=EPERM" },
+];
+/// Options of a socket; models whose calls block cannot do without those that bound the waiting.
+const NO_OPTIONS: [Fault; 2] = [
+    Fault { call: "setsockopt", effect: "error=ENOPROTOOPT" },
+    Fault { call: "setsockopt", effect: "error=EPERM" },
+];
 
 #[test]
-fn where_a_newer_call_is_missing_the_older_one_serves() {
+fn where_a_newer_call_is_missing_or_denied_the_older_one_serves() {
     if !MISSING[0].can_be_injected() {
         return;
     }
     let site = common::http::Site::new();
     site.file("folder/page.html", "a page");
     let spec = common::http::spec(&site.root());
-    for fault in MISSING {
-        for model in ["reactor", "thread"] {
-            let serve = [env!("CARGO_BIN_EXE_oneloop"), "serve", "--model", model, &spec];
-            let mut server = fault.injected_into(serve).start().listening();
+    let every = common::faulty::models(WORKERS);
+    let of_loops: Vec<_> = every.iter().filter(|args| args[0].ends_with("reactor")).collect();
+    let any = MISSING.iter().flat_map(|fault| every.iter().map(move |args| (fault, args)));
+    for (fault, args) in
+        any.chain(NO_OPTIONS.iter().flat_map(|fault| of_loops.iter().map(move |args| (fault, *args))))
+    {
+        let serve = [env!("CARGO_BIN_EXE_oneloop"), "serve", &spec];
+        let command = serve.into_iter().chain(args.iter().map(String::as_str));
+        let mut server = fault.injected_into(command).start().listening();
+        for _ in 0..2 {
             let mut client = server.client("http");
             for _ in 0..2 {
                 let answer = common::http::get(&mut client, "/folder/page.html", "");
-                assert_eq!((answer.status, answer.text().as_str()), (200, "a page"), "{model}, {fault:?}");
+                assert_eq!((answer.status, answer.text().as_str()), (200, "a page"), "{args:?}, {fault:?}");
             }
         }
+        assert_eq!(server.stop().code(), Some(0), "{args:?}, {fault:?}");
     }
 }
 
-/// accept4(2) is denied for good, as by a filter of system calls: a client stays in the queue, and the queue stays readable.
-const DENIED: Fault = Fault { call: "accept4", effect: "error=EPERM" };
+/// Without the signal that the system would send (prctl(2), `PR_SET_PDEATHSIG`) they ask now and then.
+#[test]
+fn children_that_are_not_told_of_their_parents_end_notice_it() {
+    let fault = Fault { call: "prctl", effect: "error=EPERM" };
+    if !fault.can_be_injected() {
+        return;
+    }
+    for args in ["--model=fork", "--model=prefork", "--workers=2"] {
+        let serve = [env!("CARGO_BIN_EXE_oneloop"), "serve", "--drain=0", "echo@127.0.0.1:0", args];
+        let mut server = fault.injected_into(serve).start().listening();
+        let mut client = server.client("echo");
+        client.expect_echo(b"before");
+        let orphans = common::faulty::children(server.pid());
+        assert!(!orphans.is_empty(), "{args}");
+        nix::sys::signal::kill(server.pid(), nix::sys::signal::Signal::SIGKILL).unwrap();
+        let gone = |pid: i32| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+            stat.map_or(true, |stat| stat.contains(") Z "))
+        };
+        eventually("the orphans are gone", || orphans.iter().all(|&(pid, _)| gone(pid)));
+    }
+}
+
+/// Every accept(2) and accept4(2) is denied for good, as by a filter of system calls: a client stays in the queue, and the queue stays readable.
+const DENIED: Fault = Fault { call: "accept,accept4", effect: "error=EPERM" };
 
 #[test]
 fn an_accept_that_is_always_denied_pauses_in_every_model_and_is_told_once_a_second() {

@@ -124,7 +124,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<(), Failure> {
     }
     let placement = Placement::of(&cores(), physical_core);
     let plan = plan(args, &placement)?;
-    raise_descriptors_max().map_err(Failure::system)?;
+    raise_descriptors_max();
     let _signals = Signals::install().map_err(Failure::system)?;
     let asked_before = signals::stops();
     let mut executor = RealExecutor::new(placement).map_err(Failure::system)?;

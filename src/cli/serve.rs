@@ -139,8 +139,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     let mut http = args.http.clone();
     let specs =
         if args.specs.is_empty() { default_specs(&supervisor, &mut http)? } else { args.specs.clone() };
-    let descriptors = raise_descriptors_max()
-        .map_err(|error| Failure::System(format!("cannot read the limit of file descriptors: {error}")))?;
+    let descriptors = raise_descriptors_max();
     let options = ListenOptions {
         backlog: limits.backlog,
         unix_mode: args.unix_mode,

@@ -64,10 +64,10 @@ impl Connector {
     fn begin_from(&self, source: Option<IpAddr>, is_slow: bool) -> Result<Polled, Class> {
         let socket = self.socket(is_slow).map_err(|error| Class::of(&error))?;
         if let Some(source) = source {
-            let bound = late_port(&socket).and_then(|()| socket.bind(&SocketAddr::new(source, 0).into()));
-            bound.map_err(|error| match Class::of(&error) {
+            let comes_late = late_port(&socket);
+            socket.bind(&SocketAddr::new(source, 0).into()).map_err(|error| match Class::of(&error) {
                 // The port comes later: it is the address that this machine does not have.
-                Class::OutOfPorts if PORTS_COME_LATE => Class::NoSuchSource,
+                Class::OutOfPorts if comes_late => Class::NoSuchSource,
                 class => class,
             })?;
         }
@@ -87,7 +87,7 @@ impl Connector {
             socket
         };
         if self.domain != Domain::UNIX {
-            socket.set_tcp_nodelay(true)?;
+            let _ = socket.set_tcp_nodelay(true); // refused, it costs time and is no error
         }
         if is_slow {
             socket.set_recv_buffer_size(SLOW_BUFFER_BYTES)?;
@@ -96,18 +96,14 @@ impl Connector {
     }
 }
 
-/// Whether bind(2) leaves the choice of the port to connect(2).
-const PORTS_COME_LATE: bool = cfg!(any(target_os = "linux", target_os = "android"));
-
-/// The kernel chooses the port when it connects, not when it binds: then a port serves again towards another server, and
-/// one that is about to be free is found (ip(7), `IP_BIND_ADDRESS_NO_PORT`).
+/// Leaves the choice of the port to connect(2), and says whether that is so: then a port serves again towards another server,
+/// and one that is about to be free is found (ip(7), `IP_BIND_ADDRESS_NO_PORT`). Where it is refused, bind(2) chooses.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn late_port(socket: &Socket) -> io::Result<()> {
-    Ok(nix::sys::socket::setsockopt(socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true)?)
+fn late_port(socket: &Socket) -> bool {
+    nix::sys::socket::setsockopt(socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true).is_ok()
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-#[allow(clippy::unnecessary_wraps)] // It can fail on Linux.
-fn late_port(_socket: &Socket) -> io::Result<()> {
-    Ok(())
+fn late_port(_socket: &Socket) -> bool {
+    false
 }

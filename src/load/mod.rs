@@ -123,7 +123,7 @@ pub fn run_watched<W: Workload>(
     watch: impl FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Report, RunError> {
     plan.check().map_err(RunError::Plan)?;
-    let allowed = raise_descriptors_max().map_err(RunError::System)?;
+    let allowed = raise_descriptors_max();
     let needed = plan.connections() + OWN_DESCRIPTORS;
     if needed > allowed {
         return Err(RunError::Descriptors { needed, allowed });

@@ -64,7 +64,8 @@ impl Usage {
 #[derive(Debug)]
 pub(super) struct Sleeper {
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    alarm: crate::sys::alarm::Alarm,
+    /// `None` where the system refuses it: the poll's own ms are all there is.
+    alarm: Option<crate::sys::alarm::Alarm>,
 }
 
 /// No client has this name.
@@ -80,9 +81,15 @@ impl Sleeper {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(super) fn new(registry: &Registry) -> io::Result<Self> {
         use std::os::fd::AsRawFd;
-        let alarm = crate::sys::alarm::Alarm::new()?;
+        let alarm = match crate::sys::alarm::Alarm::new() {
+            Ok(alarm) => alarm,
+            Err(error) => {
+                log::warn!("timerfd_create(2): {error}; requests may be sent up to 1 ms late");
+                return Ok(Sleeper { alarm: None });
+            }
+        };
         registry.register(&mut mio::unix::SourceFd(&alarm.as_raw_fd()), ALARM, mio::Interest::READABLE)?;
-        Ok(Sleeper { alarm })
+        Ok(Sleeper { alarm: Some(alarm) })
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -95,13 +102,14 @@ impl Sleeper {
     #[cfg_attr(not(any(target_os = "linux", target_os = "android")), allow(clippy::unused_self))]
     pub(super) fn sleep(&self, poll: &mut Poll, events: &mut Events, wait_ns: u64) -> io::Result<()> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        let wait = match wait_ns {
-            0 => Duration::ZERO,
-            1..=ALARM_NS_MAX => {
-                self.alarm.set(Duration::from_nanos(wait_ns))?;
+        let wait = match (wait_ns, &self.alarm) {
+            (0, _) => Duration::ZERO,
+            (_, None) => Duration::from_nanos(wait_ns),
+            (1..=ALARM_NS_MAX, Some(alarm)) => {
+                alarm.set(Duration::from_nanos(wait_ns))?;
                 if cfg!(mio_unsupported_force_poll_poll) {
                     // That selector forgets an interest with its event.
-                    let fd = std::os::fd::AsRawFd::as_raw_fd(&self.alarm);
+                    let fd = std::os::fd::AsRawFd::as_raw_fd(alarm);
                     poll.registry().reregister(
                         &mut mio::unix::SourceFd(&fd),
                         ALARM,

@@ -16,7 +16,7 @@ use crate::journal::{End, Journal, Reason};
 use crate::limits::Limits;
 use crate::reactor::{ServerClock, Summary};
 use crate::session::{Client, Peer, Service, Upkeep, WakeTarget, Waker};
-use crate::sys::process::parent_lives;
+use crate::sys::process::{must_ask_for_parent, parent_lives};
 use crate::sys::stream::Stream;
 use crate::sys::{AcceptFailures, AfterFailure, Listener, signals, wait};
 
@@ -113,7 +113,7 @@ impl<S: Service> Worker<S> {
 
     /// The same in a child: it drains when its parent is gone.
     pub(super) fn of_parent(self, parent: u32) -> Self {
-        Worker { parent: (!cfg!(target_os = "linux")).then_some(parent), is_child: true, ..self }
+        Worker { parent: must_ask_for_parent().then_some(parent), is_child: true, ..self }
     }
 }
 

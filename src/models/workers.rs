@@ -17,7 +17,7 @@ use crate::limits::Limits;
 use crate::reactor::{Reactor, ServerClock, Summary, Turn};
 use crate::session::{Service, Upkeep};
 use crate::sys::Listener;
-use crate::sys::process::parent_lives;
+use crate::sys::process::{must_ask_for_parent, parent_lives};
 use crate::sys::signals::Signals;
 
 use super::blocking::SLICE_MS;
@@ -95,8 +95,8 @@ impl<S: Service> Loops<S> {
             reactor.listen(own, door.service)?;
         }
         let handle = reactor.handle();
-        // Linux tells of the parent's death by a signal; elsewhere it is looked for.
-        let look = (!cfg!(target_os = "linux")).then_some(Duration::from_millis(SLICE_MS));
+        // Linux tells of the parent's death by a signal, unless it is refused; elsewhere it is looked for.
+        let look = must_ask_for_parent().then_some(Duration::from_millis(SLICE_MS));
         while reactor.turn(look)? == Turn::GoesOn {
             if look.is_some() && !parent_lives(parent) {
                 handle.drain();

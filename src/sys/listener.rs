@@ -3,8 +3,12 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+#[cfg(target_os = "linux")]
+use std::os::fd::IntoRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
+#[cfg(target_os = "linux")]
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -110,7 +114,8 @@ impl Listener {
         }
     }
 
-    /// `count` sockets at one TCP address, among which the kernel spreads the clients (`SO_REUSEPORT`).
+    /// `count` sockets at one TCP address, among which the kernel spreads the clients (`SO_REUSEPORT`). One for all, where the
+    /// system refuses that.
     ///
     /// The first is bound without the option, so that a port in use is an error and not a share; port 0 is the same
     /// port for all.
@@ -122,8 +127,15 @@ impl Listener {
         let mut group = Vec::with_capacity(count);
         let mut at = addr;
         for nth in 0..count {
-            let listener = Self::bind_tcp(at, options, nth > 0, true)
-                .map_err(|source| BindError::new(&Address::Tcp(at), source))?;
+            let listener = match Self::bind_tcp(at, options, nth > 0, true) {
+                Err(error) if nth > 0 && is_option_refused(&error) => {
+                    log::warn!(
+                        "{at}: SO_REUSEPORT is refused ({error}); all workers take clients from one queue"
+                    );
+                    break;
+                }
+                listener => listener.map_err(|source| BindError::new(&Address::Tcp(at), source))?,
+            };
             at = listener.local_socket_addr().unwrap_or(at);
             group.push(listener);
         }
@@ -179,19 +191,24 @@ impl Listener {
     fn bind_one(addr: SocketAddr, options: &ListenOptions, join: bool, share: bool) -> io::Result<Self> {
         let everywhere = addr.is_ipv6() && addr.ip().is_unspecified();
         let socket = stream_socket(Domain::for_address(addr), Some(Protocol::TCP))?;
-        // A restarted server gets its port back while old connections are in TIME_WAIT.
-        socket.set_reuse_address(true)?;
-        if addr.is_ipv6() {
-            // Explicit, because the default is the machine's (`net.ipv6.bindv6only`).
-            socket.set_only_v6(!everywhere)?;
+        // A restarted server gets its port back while old connections are in TIME_WAIT. Where that is refused it may have to wait.
+        if let Err(error) = socket.set_reuse_address(true) {
+            log::debug!("{addr}: SO_REUSEADDR: {error}");
+        }
+        if addr.is_ipv6()
+            // Explicit, because the default is the machine's (`net.ipv6.bindv6only`). Where it cannot be set it may be so already.
+            && let Err(error) = socket.set_only_v6(!everywhere)
+            && !socket.only_v6().is_ok_and(|only| only != everywhere)
+        {
+            return Err(error);
         }
         if join {
             socket.set_reuse_port(true)?;
         }
         set_options(&socket);
         socket.bind(&addr.into())?;
-        if share {
-            socket.set_reuse_port(true)?;
+        if share && let Err(error) = socket.set_reuse_port(true) {
+            log::debug!("{addr}: SO_REUSEPORT: {error}"); // the next to join is told so, too
         }
         socket.listen(backlog(options))?;
         let address = Address::Tcp(socket.local_addr()?.as_socket().unwrap_or(addr));
@@ -364,6 +381,10 @@ enum Blocking {
     Yes,
 }
 
+/// accept4(2) is missing, or forbidden to this process, and accept(2) is not: an emulator, a filter of system calls.
+#[cfg(target_os = "linux")]
+static ACCEPT4_IS_REFUSED: AtomicBool = AtomicBool::new(false);
+
 #[cfg(target_os = "linux")]
 fn accept_raw(
     fd: RawFd,
@@ -375,19 +396,25 @@ fn accept_raw(
         Blocking::No => libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
         Blocking::Yes => libc::SOCK_CLOEXEC,
     };
-    // SAFETY: `addr` and `len` are valid for writing, as SockAddr::try_init promises.
-    let accepted = unsafe { libc::accept4(fd, addr, len, flags) };
-    if accepted != -1 {
-        return Ok(accepted);
+    if !ACCEPT4_IS_REFUSED.load(Relaxed) {
+        // SAFETY: `addr` and `len` are valid for writing, as SockAddr::try_init promises.
+        let accepted = unsafe { libc::accept4(fd, addr, len, flags) };
+        if accepted != -1 {
+            return Ok(accepted);
+        }
+        let error = io::Error::last_os_error();
+        // EPERM may also be the word of a firewall about that one client: then accept(2) says it again.
+        if !matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) {
+            return Err(error);
+        }
     }
-    let error = io::Error::last_os_error();
-    if error.raw_os_error() != Some(libc::ENOSYS) {
-        return Err(error);
-    }
-    // SAFETY: `addr` and `len` are valid for writing still; a call that is missing has changed neither.
+    // SAFETY: `addr` and `len` are valid for writing still; a call that is missing or refused has changed neither.
     let accepted = unsafe { libc::accept(fd, addr, len) };
     if accepted == -1 {
         return Err(io::Error::last_os_error());
+    }
+    if !ACCEPT4_IS_REFUSED.swap(true, Relaxed) {
+        log::debug!("accept4(2) is refused here: accept(2) takes its place");
     }
     // SAFETY: the descriptor was just made by accept and belongs to nobody else.
     let socket = Socket::from(unsafe { OwnedFd::from_raw_fd(accepted) });
@@ -408,6 +435,14 @@ fn accept_raw(
         -1 => Err(io::Error::last_os_error()),
         accepted => Ok(accepted),
     }
+}
+
+/// Whether an error of setsockopt(2) says that the system does not have that option, or does not let this process set it.
+fn is_option_refused(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENOPROTOOPT | libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EINVAL)
+    )
 }
 
 /// Whether an error says that the system, or a part of it that matters here, has no IPv6.

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -13,16 +14,29 @@ use nix::unistd::{ForkResult, Pid};
 use super::signals::{Signals, block};
 
 /// Raises the number of descriptors that this process may have to the most that is allowed without privileges, and
-/// says how many that is (getrlimit(2), `RLIMIT_NOFILE`).
-pub fn raise_descriptors_max() -> io::Result<u64> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+/// says how many that is (getrlimit(2), `RLIMIT_NOFILE`). Where it may not be raised, it stays.
+pub fn raise_descriptors_max() -> u64 {
+    let (soft, hard) = match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok(limits) => limits,
+        Err(error) => {
+            log::debug!(
+                "the limit of file descriptors is not told: {error}; {DESCRIPTORS_USUAL} are assumed"
+            );
+            return DESCRIPTORS_USUAL;
+        }
+    };
     let most = hard.min(descriptors_kernel_max());
     if most > soft {
-        setrlimit(Resource::RLIMIT_NOFILE, most, hard)?;
-        return Ok(most);
+        match setrlimit(Resource::RLIMIT_NOFILE, most, hard) {
+            Ok(()) => return most,
+            Err(error) => log::debug!("the limit of file descriptors stays at {soft}, below {most}: {error}"),
+        }
     }
-    Ok(soft)
+    soft
 }
+
+/// Descriptors that a process may have nearly everywhere, unless somebody changed that.
+const DESCRIPTORS_USUAL: u64 = 1024;
 
 /// The number of descriptors that this process may have now (getrlimit(2), `RLIMIT_NOFILE`).
 pub fn descriptors_max() -> io::Result<u64> {
@@ -60,8 +74,8 @@ pub enum Forked {
 /// Makes a child process (fork(2)). The caller has one thread and no `mio::Poll`.
 ///
 /// Signals are blocked meanwhile; the child starts with a pipe of its own and, on Linux,
-/// is sent SIGTERM when its parent dies (prctl(2), `PR_SET_PDEATHSIG`; elsewhere it asks [`parent_lives`] now and
-/// then). It never returns into the parent's code: it ends with [`exit`].
+/// is sent SIGTERM when its parent dies (prctl(2), `PR_SET_PDEATHSIG`; where [`must_ask_for_parent`] holds
+/// it asks [`parent_lives`] now and then). It never returns into the parent's code: it ends with [`exit`].
 pub fn fork(signals: &mut Signals) -> io::Result<Forked> {
     let parent = std::process::id();
     let blocked = block()?;
@@ -82,9 +96,22 @@ pub fn fork(signals: &mut Signals) -> io::Result<Forked> {
     }
 }
 
+/// The system sends no signal when the parent of this process ends.
+static PARENT_ENDS_SILENTLY: AtomicBool = AtomicBool::new(!cfg!(target_os = "linux"));
+
+/// Whether a child must ask by itself whether its parent lives: no signal tells of its end.
+pub fn must_ask_for_parent() -> bool {
+    PARENT_ENDS_SILENTLY.load(Relaxed)
+}
+
 #[cfg(target_os = "linux")]
 fn follow_parent(parent: u32) -> io::Result<()> {
-    nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?;
+    if let Err(error) = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM) {
+        // A filter of system calls, say.
+        log::debug!("PR_SET_PDEATHSIG: {error}; a look now and then takes its place");
+        PARENT_ENDS_SILENTLY.store(true, Relaxed);
+        return Ok(());
+    }
     if !parent_lives(parent) {
         // It died before the call above: nobody will send the signal.
         nix::sys::signal::raise(Signal::SIGTERM)?;
@@ -189,7 +216,10 @@ pub fn end_with_parent(command: &mut std::process::Command) {
     #[cfg(target_os = "linux")]
     {
         use std::os::unix::process::CommandExt;
-        let follow = || Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?);
+        let follow = || {
+            let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM); // refused, nothing tells it
+            Ok(())
+        };
         // SAFETY: between fork and exec it makes one system call, and neither allocates nor locks.
         unsafe { command.pre_exec(follow) };
     }
@@ -197,11 +227,15 @@ pub fn end_with_parent(command: &mut std::process::Command) {
     let _ = command;
 }
 
-/// The cores on which this process may run, by number (`sched_getaffinity(2)`); empty where the system does not tell.
+/// The cores among which this process may choose, by number (`sched_getaffinity(2)`); empty where the system does not tell, or
+/// does not let it choose.
 #[cfg(target_os = "linux")]
 pub fn cores() -> Vec<usize> {
-    use nix::sched::{CpuSet, sched_getaffinity};
-    sched_getaffinity(Pid::from_raw(0)).map_or_else(
+    use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let own = Pid::from_raw(0);
+    // What it has already is refused only where everything is.
+    let set = sched_getaffinity(own).and_then(|set| sched_setaffinity(own, &set).map(|()| set));
+    set.map_or_else(
         |_| Vec::new(),
         |set| (0..CpuSet::count()).filter(|&core| set.is_set(core).unwrap_or(false)).collect(),
     )
