@@ -1,0 +1,15 @@
+//! The load generator: what it sends, counts and reports.
+//!
+//! Where a new test goes: `command` for flags and output, `loops` for schedules and counts, a file of its own for a fault of the
+//! server under load.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod closes;
+mod command;
+mod freeze;
+mod loops;
+mod ramp;
+mod starved;
+mod unix;

@@ -1,0 +1,48 @@
+//! A generator that shares its core with other programs tells it: what it measures is theirs as well.
+#![cfg(all(feature = "load", target_os = "linux"))]
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
+
+use oneloop::limits::Limits;
+use oneloop::load::clients::EchoLoad;
+use oneloop::load::{Plan, run};
+use oneloop::services::Echo;
+use oneloop::sys::process::{cores, pin};
+
+use crate::common::inside::Inside;
+
+/// Each takes the core for as long as the kernel lets it.
+const OTHERS: usize = 4;
+
+#[test]
+fn a_generator_that_others_keep_from_its_core_tells_how_long() {
+    let echo = Inside::serve(Limits::default(), Echo);
+    let mut plan = Plan::new(echo.addr().to_string().parse().unwrap());
+    (plan.clients, plan.warmup, plan.duration) = (64, Duration::ZERO, Duration::from_millis(500));
+    let (core, is_over) = (cores()[0], AtomicBool::new(false));
+    let report = std::thread::scope(|scope| {
+        for _ in 0..OTHERS {
+            scope.spawn(|| {
+                pin(&[core]).unwrap();
+                while !is_over.load(SeqCst) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        let load = scope.spawn(|| {
+            pin(&[core]).unwrap();
+            run(&plan, &EchoLoad::new(64, plan.seed)).unwrap()
+        });
+        let report = load.join().unwrap();
+        is_over.store(true, SeqCst);
+        report
+    });
+    let Some(run_delay_s) = report.generator.run_delay_s else {
+        crate::common::skipped("this kernel does not count how long a thread waits for a core");
+        return;
+    };
+    let span_s = report.measured_ns as f64 / 1e9;
+    // One of five, if it wants the core all the time; it sleeps when all have asked.
+    assert!(run_delay_s > 0.1 * span_s && run_delay_s <= span_s, "{run_delay_s} s of {span_s} s");
+}

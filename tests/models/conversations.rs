@@ -1,0 +1,186 @@
+//! One table of conversations, run against every model: a new service is one line of `TALKS`, a new model one of
+//! `crate::common::faulty::models`.
+#![cfg(all(feature = "cli", target_os = "linux"))]
+
+use std::time::Duration;
+
+use crate::common::client::Ended;
+use crate::common::faulty::models;
+use crate::common::{Client, Server};
+
+/// What a client says, and what it is answered to the end of the connection.
+struct Talk {
+    service: &'static str,
+    says: &'static [u8],
+    hears: Hears,
+}
+
+enum Hears {
+    Exactly(&'static [u8]),
+    /// A text that depends on the time of day: its length, and its end.
+    Text {
+        bytes: std::ops::RangeInclusive<usize>,
+        ends: &'static [u8],
+    },
+    /// No end: it begins like this, and the client leaves.
+    Begins(&'static [u8]),
+}
+
+const TALKS: [Talk; 9] = [
+    Talk { service: "echo", says: b"some bytes\0\xff\r\nand more", hears: Hears::Exactly(b"some bytes\0\xff\r\nand more") },
+    Talk { service: "echo", says: b"", hears: Hears::Exactly(b"") },
+    Talk { service: "discard", says: b"some bytes\0\xff\r\nand more", hears: Hears::Exactly(b"") },
+    Talk { service: "message", says: b"hello\n", hears: Hears::Exactly(b"I got your message") },
+    Talk { service: "message", says: b"without a newline", hears: Hears::Exactly(b"I got your message") },
+    Talk { service: "daytime", says: b"", hears: Hears::Text { bytes: 10..=80, ends: b"\r\n" } },
+    Talk { service: "time", says: b"", hears: Hears::Text { bytes: 4..=4, ends: b"" } },
+    Talk { service: "chargen", says: b"ignored", hears: Hears::Begins(b" !\"#$%&'()*+,-./0123456789") },
+    Talk {
+        service: "http",
+        says: b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\nGET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        hears: Hears::Text { bytes: 200..=4000, ends: b"" },
+    },
+];
+
+/// How what is said is split on its way.
+#[derive(Clone, Copy, Debug)]
+enum Split {
+    Whole,
+    Halves,
+    Bytes,
+    /// With pauses, as a slow client's network does.
+    Slow,
+}
+
+/// How the client leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaves {
+    /// It ends its side and hears all of the answer.
+    HalfCloses,
+    /// It closes without listening.
+    Early,
+    Resets,
+}
+
+fn say(client: &mut Client, says: &[u8], split: Split) {
+    let (piece, pause) = match split {
+        Split::Whole => (says.len().max(1), Duration::ZERO),
+        Split::Halves => (says.len().div_ceil(2).max(1), Duration::ZERO),
+        Split::Bytes => (1, Duration::ZERO),
+        Split::Slow => (says.len().div_ceil(4).max(1), Duration::from_millis(3)),
+    };
+    for piece in says.chunks(piece) {
+        // A service that speaks first and leaves may have left.
+        let _ = client.try_send(piece);
+        if !pause.is_zero() {
+            crate::common::pace(pause);
+        }
+    }
+}
+
+fn hear(client: &mut Client, hears: &Hears, of: &str) {
+    match hears {
+        Hears::Exactly(expected) => assert_eq!(client.rest(), (expected.to_vec(), Ended::Closed), "{of}"),
+        Hears::Text { bytes, ends } => {
+            let (got, _) = client.rest();
+            assert!(bytes.contains(&got.len()) && got.ends_with(ends), "{of}: {}", got.escape_ascii());
+        }
+        Hears::Begins(expected) => client.expect_exact(expected),
+    }
+}
+
+fn serve(args: &[String], more: &[&str]) -> (Server, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.txt"), "the file\n").unwrap();
+    let mut all: Vec<String> = args.to_vec();
+    all.extend(more.iter().map(ToString::to_string));
+    for service in ["echo", "discard", "message", "daytime", "time", "chargen"] {
+        all.push(format!("{service}@127.0.0.1:0"));
+    }
+    all.push(format!("http={}@127.0.0.1:0", folder.path().display()));
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    (Server::serve(&all), folder)
+}
+
+#[test]
+fn every_model_holds_every_conversation_however_it_is_split_and_however_the_client_leaves() {
+    for args in models(3) {
+        let (mut server, _folder) = serve(&args, &[]);
+        let mut clients = 0;
+        for talk in &TALKS {
+            for split in [Split::Whole, Split::Halves, Split::Bytes, Split::Slow] {
+                for leaves in [Leaves::HalfCloses, Leaves::Early, Leaves::Resets] {
+                    let of = format!("{args:?} {} {split:?} {leaves:?}", talk.service);
+                    let mut client = server.client(talk.service);
+                    clients += 1;
+                    say(&mut client, talk.says, split);
+                    match leaves {
+                        Leaves::HalfCloses => {
+                            if !matches!(talk.hears, Hears::Begins(_)) {
+                                let _ = client.socket().shutdown(std::net::Shutdown::Write);
+                            }
+                            hear(&mut client, &talk.hears, &of);
+                        }
+                        Leaves::Early => drop(client),
+                        Leaves::Resets => client.reset(),
+                    }
+                }
+            }
+        }
+        assert_eq!(server.stop().code(), Some(0), "{args:?}");
+        let told = server.stderr();
+        // Every client has one end, whoever left how, and none of them was a failure of the server.
+        assert!(told.contains(&format!("accepted={clients} open=0")), "{args:?}: {clients} in\n{told}");
+        for never in ["panicked=", "crashed=", "contract=", "drain-cut="] {
+            assert!(!told.contains(never), "{args:?}: {never} in\n{told}");
+        }
+    }
+}
+
+#[test]
+fn every_model_keeps_the_deadlines_and_has_the_same_reasons_for_them() {
+    for args in models(3) {
+        let (mut server, _folder) =
+            serve(&args, &["--idle=150ms", "--request=150ms", "--rate-window=150ms", "--rate-bytes=4KiB"]);
+        server.client("echo").expect_end();
+        let mut slow = server.client("http");
+        slow.send(b"GET / HT");
+        assert!(slow.rest().0.starts_with(b"HTTP/1.1 408"), "{args:?}");
+        drop(slow);
+        let deaf = server.client("chargen"); // reads nothing
+        server.told("ended: rate-too-low", 1);
+        drop(deaf);
+        assert_eq!(server.stop().code(), Some(0), "{args:?}");
+        let told = server.stderr();
+        for reason in ["idle-timeout=1", "rate-too-low=1"] {
+            assert!(told.contains(reason), "{args:?}: {reason} in\n{told}");
+        }
+    }
+}
+
+#[test]
+fn every_model_ends_a_drain_in_time_while_a_client_reads_a_big_file_slowly() {
+    for args in models(3) {
+        // With a share that the file does not use up only a call that comes back early ends it.
+        let (mut server, folder) = serve(&args, &["--drain=300ms", "--write-per-turn=1GiB"]);
+        let big = std::fs::File::create(folder.path().join("big")).unwrap();
+        big.set_len(256 << 20).unwrap();
+        let mut client = server.client("http");
+        client.send(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.expect_exact(b"HTTP/1.1 200 OK");
+        let reader = client.another_handle();
+        let trickle = std::thread::spawn(move || {
+            let mut some = [0; 16 << 10];
+            // It ends when the server has: a read of a cut connection fails, or says so.
+            while std::io::Read::read(&mut reader.socket(), &mut some).is_ok_and(|len| len > 0) {
+                crate::common::pace(Duration::from_millis(5));
+            }
+        });
+        let began = std::time::Instant::now();
+        assert_eq!(server.stop().code(), Some(0), "{args:?}");
+        assert!(began.elapsed() < Duration::from_secs(4), "{args:?}: {:?}", began.elapsed());
+        assert!(server.stderr().contains("drain-cut=1"), "{args:?}:\n{}", server.stderr());
+        drop(client);
+        drop(trickle); // it goes on with what is left in the kernel; nobody waits for it
+    }
+}

@@ -1,0 +1,11 @@
+//! What holds under every model: the same conversations, waiting, drains, crashes, limits.
+//!
+//! Where a new test goes: here if it loops over models (`common::faulty::models`).
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod conversations;
+mod faults;
+mod lecture;
+mod stop;

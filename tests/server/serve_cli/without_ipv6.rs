@@ -1,0 +1,62 @@
+//! Machines without IPv6: disabled, and not there at all.
+
+use std::process::Command;
+
+use super::complaint;
+use crate::common::fault::Fault;
+use crate::common::{Address, Client, Server};
+
+/// Waits for the address that is told to people, and talks to the server there.
+fn expect_reachable(mut server: Server) {
+    assert!(server.address("http").tcp().ip().is_ipv4(), "{}", server.stdout());
+    let told = server.stdout();
+    let open = told.lines().find_map(|line| line.strip_prefix("open http://")?.strip_suffix('/')).unwrap();
+    let mut client = Client::connect(&Address::parse(open).unwrap());
+    assert!(crate::common::http::get(&mut client, "/none", "").status == 404, "{told}");
+    drop(client);
+    assert_eq!(server.stop().code(), Some(0));
+}
+
+/// In a network namespace this very test is started again, where IPv6 can be disabled.
+#[test]
+fn where_ipv6_is_disabled_every_address_is_that_of_ipv4_and_one_that_works_is_told() {
+    const INSIDE: &str = "ONELOOP_TEST_IN_NAMESPACE";
+    if std::env::var_os(INSIDE).is_some() {
+        expect_reachable(Server::serve(&["http@*:0"]));
+        expect_reachable(Server::serve(&["http@[::]:0"]));
+        expect_reachable(Server::serve(&["http@*:0", "--workers=2"]));
+        let said = complaint(&["serve", "-q", "echo@[::1]:0"], 1);
+        assert!(said.contains("this machine does not have that address; take 127.0.0.1"), "{said}");
+        return;
+    }
+    let namespace = |command: &str| {
+        let mut unshare = Command::new("unshare");
+        let disable = "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6";
+        unshare.args(["--user", "--map-root-user", "--net", "sh", "-c"]);
+        unshare.arg(format!("ip link set lo up && {disable} && {command}"));
+        unshare
+    };
+    if !namespace("true").status().is_ok_and(|status| status.success()) {
+        crate::common::skipped("no network namespace without IPv6 can be made here (unshare(1), ip(8))");
+        return;
+    }
+    let thread = std::thread::current();
+    let output = namespace("exec \"$TEST\" --exact \"$NAME\" --nocapture")
+        .env("TEST", std::env::current_exe().unwrap())
+        .env("NAME", thread.name().unwrap())
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{output:?}");
+}
+
+/// A kernel without IPv6: the addresses of the machine cannot be asked for, the first socket is refused, the next is IPv4's.
+#[test]
+fn where_there_is_no_ipv6_every_address_is_that_of_ipv4() {
+    let fault = Fault { call: "socket", effect: "error=EAFNOSUPPORT:when=1..2" };
+    if fault.can_be_injected() {
+        let command = [env!("CARGO_BIN_EXE_oneloop"), "serve", "http@*:0"];
+        expect_reachable(fault.injected_into(command).start().listening());
+    }
+}
