@@ -27,6 +27,7 @@ use crate::limits::Limits;
 use crate::session::{Call, Now, Outbox, Peer, Session, Wait};
 pub use context::{Budget, Clock, Context, Mode, Scratch};
 use inbox::Inbox;
+use sending::INITIAL_WINDOW_BYTES;
 pub use transport::{Blocking, Got, Patience, Polled, Put, Transport};
 
 /// No deadline.
@@ -89,6 +90,13 @@ enum Then {
 enum Inflow {
     Open,
     Ended,
+}
+
+/// How much of what its session said the system was given, when a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    All,
+    Part,
 }
 
 /// How far a pump got.
@@ -176,6 +184,11 @@ impl<S: Session, T: Transport> Connection<S, T> {
         matches!(self.phase, Phase::Awaiting { wait: Wait::NextRequest, .. })
     }
 
+    /// Whether it waits for a request, and has taken what was sent but for what leaves at once: it may be ended without loss.
+    pub fn is_at_rest(&self) -> bool {
+        self.is_idle() && !self.is_behind()
+    }
+
     /// Whether it waits for room to send: a blocking model's next call is a write.
     pub fn is_flushing(&self) -> bool {
         matches!(self.phase, Phase::Flushing { .. })
@@ -236,19 +249,30 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    /// Ends it now: what waits to be sent is dropped, here and by the system.
+    /// Ends it now: what waits to be sent is dropped, here and by the system. A client that has been given all of its answers
+    /// gets the last of them, as far as that leaves at once.
     pub fn cut(&mut self, reason: Reason, ctx: &mut Context<'_>) {
+        let sent = match self.phase {
+            Phase::Awaiting { .. } | Phase::Lingering { .. } => Sent::All,
+            Phase::Calling(_) | Phase::Flushing { .. } | Phase::Ended(_) => Sent::Part,
+        };
+        self.cut_with(sent, reason, ctx);
+    }
+
+    fn cut_with(&mut self, sent: Sent, reason: Reason, ctx: &mut Context<'_>) {
         if let Some(mut outbox) = self.outbox.take() {
             self.abandon(&mut outbox, ctx.now().monotonic_ms, ctx.journal);
         }
         self.inbox = None;
         self.end_session(ctx);
-        self.finish(reason);
+        self.finish(reason, sent);
     }
 
-    /// The stream is to be dropped: with a reset, if the client has not taken all that was sent.
-    fn finish(&mut self, reason: Reason) {
-        if self.untaken_bytes() > 0 {
+    /// The stream is to be dropped: with a reset, if the client would miss bytes anyway, or the system would have to keep many for
+    /// it. A few that are on their way stay the system's to deliver: they may have been sent a moment ago.
+    fn finish(&mut self, reason: Reason, sent: Sent) {
+        let kept_bytes_max = if sent == Sent::All { INITIAL_WINDOW_BYTES } else { 0 };
+        if self.untaken_bytes() > kept_bytes_max {
             self.transport.reset_at_close();
         } else {
             self.transport.close_in_order();

@@ -6,7 +6,9 @@ use crate::journal::{Journal, Reason};
 use crate::session::{Call, Front, GATHER_MAX, Outbox, Peer, Record, Session, Wait};
 
 use super::context::after_ms;
-use super::{Budget, Connection, Context, Inflow, Mode, NEVER_MS, Phase, Pumped, Put, Step, Then, Transport};
+use super::{
+    Budget, Connection, Context, Inflow, Mode, NEVER_MS, Phase, Pumped, Put, Sent, Step, Then, Transport,
+};
 
 /// How many windows a client can have paid for ahead: at most so much longer does one hold its place that has read fast and
 /// then stops. With the default window a minute, as long as an idle one.
@@ -233,7 +235,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             unreachable!("phase of this step")
         };
         if reason_of_refusal(reason) || self.untaken_bytes() == 0 {
-            return self.finish(reason);
+            return self.finish(reason, Sent::All);
         }
         let now_ms = ctx.now().monotonic_ms;
         let (window_due_ms, taken_bytes) = match taken_bytes {
@@ -242,7 +244,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             Some(before) => {
                 let taken = self.taken_bytes().saturating_sub(before);
                 if taken < u64::from(ctx.limits.rate_bytes_min) {
-                    return self.finish(Reason::RateTooLow);
+                    return self.finish(Reason::RateTooLow, Sent::Part);
                 }
                 self.window(taken, ctx)
             }

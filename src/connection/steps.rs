@@ -9,8 +9,8 @@ use crate::session::{Call, Input, Next, Outbox, Session, Wait};
 use super::inbox::Inbox;
 use super::sending::{Held, INITIAL_WINDOW_BYTES};
 use super::{
-    Budget, Connection, Context, Got, Inflow, Mode, NEVER_MS, Patience, Phase, Pumped, Scratch, Step, Then,
-    Transport,
+    Budget, Connection, Context, Got, Inflow, Mode, NEVER_MS, Patience, Phase, Pumped, Scratch, Sent, Step,
+    Then, Transport,
 };
 
 impl<S: Session, T: Transport> Connection<S, T> {
@@ -118,7 +118,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                     Some(left_bytes) => {
                         self.phase = Phase::Lingering { reason, due_ms, left_bytes, taken_bytes };
                     }
-                    None => self.finish(reason), // too much after the end
+                    None => self.finish(reason, Sent::Part), // too much after the end
                 }
             }
             Ok(Got::NotNow) => return Step::Return(Pumped::Waits),
@@ -132,7 +132,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                 self.transport.close_in_order();
                 self.phase = Phase::Ended(reason);
             }
-            Err(_) => self.finish(reason),
+            Err(_) => self.finish(reason, Sent::Part),
         }
         Step::Go
     }
@@ -236,7 +236,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
         let now_ms = ctx.now().monotonic_ms;
         self.abandon(&mut ctx.scratch.outbox, now_ms, ctx.journal);
-        self.cut(reason, ctx);
+        self.cut_with(Sent::Part, reason, ctx);
         Step::Go
     }
 

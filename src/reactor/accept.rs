@@ -18,6 +18,9 @@ use super::clients::{Did, SlotContext};
 use super::token::{CLIENTS_MAX, ConnId, Name};
 use super::{Place, Reactor, Slot, State, Tenant};
 
+/// How many idle clients are looked at before one of them is evicted: a system call each, for every client that comes.
+const EVICT_LOOKS_MAX: usize = 16;
+
 /// One listener and the service of its clients.
 pub(super) struct ListenerSlot<S> {
     pub(super) listener: Listener,
@@ -200,9 +203,13 @@ impl<S: Service> Reactor<S> {
         self.settle(Connection::new(polled, session, peer, now), id, index, Tenant::Client, now);
     }
 
-    /// Makes room by ending the client that has been idle longest, where that is the policy.
+    /// Makes room by ending the client that has been idle longest, where that is the policy: of the first few, one that has
+    /// taken its answer, which loses nothing.
     fn evict(&mut self, now: Now) -> bool {
-        let Some(slot) = self.idle.as_ref().and_then(super::idle::IdleOrder::oldest) else { return false };
+        let Some(idle) = &self.idle else { return false };
+        let at_rest =
+            idle.oldest_first().take(EVICT_LOOKS_MAX).find(|&key| self.clients[key].connection.is_at_rest());
+        let Some(slot) = at_rest.or_else(|| idle.oldest()) else { return false };
         let mut ctx = self.context(slot, now);
         ctx.slot.connection.cut(Reason::Evicted, &mut ctx.context);
         self.free(slot, Reason::Evicted, now);

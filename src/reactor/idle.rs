@@ -59,6 +59,14 @@ impl IdleOrder {
         (self.oldest != NONE).then_some(self.oldest as usize)
     }
 
+    /// All of them, the one that has been idle longest first.
+    pub(super) fn oldest_first(&self) -> impl Iterator<Item = usize> {
+        std::iter::successors(self.oldest(), |&slot| match self.links[slot] {
+            Links::Present { newer, .. } if newer != NONE => Some(newer as usize),
+            _ => None,
+        })
+    }
+
     fn join(&mut self, left: u32, right: u32) {
         match self.links.get_mut(left as usize) {
             Some(Links::Present { newer, .. }) => *newer = right,
@@ -97,6 +105,7 @@ mod tests {
                     order.remove(slot);
                 }
                 prop_assert_eq!(order.oldest(), model.first().copied());
+                prop_assert_eq!(&order.oldest_first().collect::<Vec<_>>(), &model);
             }
         }
     }

@@ -205,6 +205,68 @@ fn the_kernel_keeps_nothing_for_a_client_that_does_not_take_the_last_answer() {
     }
 }
 
+/// A file of which a narrow client's kernel takes a part, and of which the rest leaves at once when there is room.
+const SMALL_BYTES: usize = 12 << 10;
+
+/// A site of which so many clients may be served at a time, and a narrow client that has asked for `file` and taken its beginning.
+#[cfg(target_os = "linux")]
+fn narrow(site: &common::http::Site, file: &str, places: u32) -> (Server, Client, u16) {
+    let mut server = site.serve(&["--overflow=evict", &format!("--clients={places}")]);
+    let port = server.address("http").tcp().port();
+    let mut client = Client::connect_narrow(&server.address("http"));
+    client.send(format!("GET /{file} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+    client.read_exact(&mut [0; 15]);
+    assert!(kept_by_the_kernel(port) > 0, "the client has taken it already");
+    (server, client, port)
+}
+
+/// One more client, which stays when it has been answered.
+#[cfg(target_os = "linux")]
+fn newcomer(server: &mut Server) -> Client {
+    let mut client = server.client("http");
+    assert_eq!(common::http::get(&mut client, "/none", "").status, 404);
+    client
+}
+
+/// The answer to its last request may have been sent a moment ago.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_client_that_is_evicted_gets_the_last_of_its_answer() {
+    let site = common::http::Site::new();
+    site.file("small", vec![b's'; SMALL_BYTES]);
+    let (mut server, mut client, _) = narrow(&site, "small", 1);
+    let _other = newcomer(&mut server);
+    let (rest, end) = client.rest();
+    assert_eq!(end, Ended::Closed);
+    assert!(rest.ends_with(&vec![b's'; SMALL_BYTES]), "{} bytes", rest.len());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn who_has_taken_the_answer_is_evicted_before_who_is_still_reading() {
+    let site = common::http::Site::new();
+    site.file("middle", vec![b'm'; MIDDLE_BYTES]);
+    let (mut server, mut client, port) = narrow(&site, "middle", 2);
+    for _ in 0..3 {
+        let _other = newcomer(&mut server);
+    }
+    assert!(kept_by_the_kernel(port) > 0);
+    let mut body = vec![0; MIDDLE_BYTES];
+    client.read_exact(&mut body);
+    assert!(body.ends_with(b"mmm"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_kernel_keeps_nothing_for_a_client_that_is_evicted_with_much_to_read() {
+    let site = common::http::Site::new();
+    site.file("middle", vec![b'm'; MIDDLE_BYTES]);
+    let (mut server, mut client, port) = narrow(&site, "middle", 1);
+    let _other = newcomer(&mut server);
+    eventually("it is forgotten", || kept_by_the_kernel(port) == 0);
+    assert_eq!(client.rest().1, Ended::Reset);
+}
+
 #[test]
 fn who_takes_the_last_answer_slowly_gets_it_whole() {
     let site = crate::common::http::Site::new();
