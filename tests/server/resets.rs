@@ -210,7 +210,7 @@ const SMALL_BYTES: usize = 12 << 10;
 
 /// A site of which so many clients may be served at a time, and a narrow client that has asked for `file` and taken its beginning.
 #[cfg(target_os = "linux")]
-fn narrow(site: &common::http::Site, file: &str, places: u32) -> (Server, Client, u16) {
+fn narrow(site: &crate::common::http::Site, file: &str, places: u32) -> (Server, Client, u16) {
     let mut server = site.serve(&["--overflow=evict", &format!("--clients={places}")]);
     let port = server.address("http").tcp().port();
     let mut client = Client::connect_narrow(&server.address("http"));
@@ -224,7 +224,7 @@ fn narrow(site: &common::http::Site, file: &str, places: u32) -> (Server, Client
 #[cfg(target_os = "linux")]
 fn newcomer(server: &mut Server) -> Client {
     let mut client = server.client("http");
-    assert_eq!(common::http::get(&mut client, "/none", "").status, 404);
+    assert_eq!(crate::common::http::get(&mut client, "/none", "").status, 404);
     client
 }
 
@@ -232,7 +232,7 @@ fn newcomer(server: &mut Server) -> Client {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_client_that_is_evicted_gets_the_last_of_its_answer() {
-    let site = common::http::Site::new();
+    let site = crate::common::http::Site::new();
     site.file("small", vec![b's'; SMALL_BYTES]);
     let (mut server, mut client, _) = narrow(&site, "small", 1);
     let _other = newcomer(&mut server);
@@ -244,7 +244,7 @@ fn a_client_that_is_evicted_gets_the_last_of_its_answer() {
 #[cfg(target_os = "linux")]
 #[test]
 fn who_has_taken_the_answer_is_evicted_before_who_is_still_reading() {
-    let site = common::http::Site::new();
+    let site = crate::common::http::Site::new();
     site.file("middle", vec![b'm'; MIDDLE_BYTES]);
     let (mut server, mut client, port) = narrow(&site, "middle", 2);
     for _ in 0..3 {
@@ -259,7 +259,7 @@ fn who_has_taken_the_answer_is_evicted_before_who_is_still_reading() {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_kernel_keeps_nothing_for_a_client_that_is_evicted_with_much_to_read() {
-    let site = common::http::Site::new();
+    let site = crate::common::http::Site::new();
     site.file("middle", vec![b'm'; MIDDLE_BYTES]);
     let (mut server, mut client, port) = narrow(&site, "middle", 1);
     let _other = newcomer(&mut server);
