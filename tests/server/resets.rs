@@ -151,9 +151,18 @@ fn the_kernel_keeps_nothing_for_a_client_that_is_cut() {
         assert_eq!(kept_by_the_kernel(port), 0, "{model}: the drain is over");
         drop(client);
 
-        let (server, client, port) = full(&["--model", model, "--rate-window=300ms"]);
-        eventually("a client that does not read is cut", || kept_by_the_kernel(port) == 0);
-        drop((server, client));
+        // It may be cut before anybody has seen that its buffers are full.
+        let mut server = Server::serve(&["chargen@127.0.0.1:0", "--model", model, "--rate-window=300ms"]);
+        let port = server.address("chargen").tcp().port();
+        let mut client = server.client("chargen");
+        client.read_exact(&mut [0; 16]);
+        let slow = "ended: rate-too-low";
+        eventually("a client that does not read is cut", || {
+            server.signal(Signal::SIGUSR1);
+            server.stderr().contains(slow)
+        });
+        eventually("the kernel has forgotten it", || kept_by_the_kernel(port) == 0);
+        drop(client);
     }
 }
 
