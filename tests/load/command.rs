@@ -8,11 +8,11 @@ use nix::sys::signal::Signal;
 use oneloop::load::Report;
 use oneloop::load::report::{Pace, SCHEMA_VERSION};
 
-use crate::common::Server;
 use crate::common::fault::Fault;
-use crate::common::server::Setup;
 #[cfg(target_os = "linux")]
-use crate::common::{eventually, has_program};
+use crate::common::has_program;
+use crate::common::server::Setup;
+use crate::common::{Server, eventually};
 
 const SHORT: [&str; 4] = ["--warmup=50ms", "--duration=200ms", "--clients=4", "--seed=5"];
 

@@ -123,6 +123,7 @@ fn kept_by_the_kernel(port: u16) -> u64 {
     sockets.lines().filter_map(of_port).sum()
 }
 
+#[cfg(target_os = "linux")]
 const MODELS: [&str; 6] = ["reactor", "iterative", "fork", "thread", "prefork", "prethread"];
 
 /// A server of `chargen`, and a client of it that reads nothing, whose buffers are full.
@@ -215,6 +216,7 @@ fn the_kernel_keeps_nothing_for_a_client_that_does_not_take_the_last_answer() {
 }
 
 /// A file of which a narrow client's kernel takes a part, and of which the rest leaves at once when there is room.
+#[cfg(target_os = "linux")]
 const SMALL_BYTES: usize = 12 << 10;
 
 /// A site of which so many clients may be served at a time, and a narrow client that has asked for `file` and taken its beginning.

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::common::http::{Site, get, spec};
+use crate::common::http::{Site, get};
 use crate::common::{Client, Server, eventually};
 
 /// Each model, and the loop in several processes.
@@ -143,7 +143,8 @@ fn a_mount_over_the_root_is_served_and_one_below_it_can_be_unmounted() {
     if !can {
         return crate::common::skipped("this user may mount nothing");
     }
-    let program = [env!("CARGO_BIN_EXE_oneloop"), "serve", &spec(&site.root())].map(str::to_owned);
+    let program =
+        [env!("CARGO_BIN_EXE_oneloop"), "serve", &crate::common::http::spec(&site.root())].map(str::to_owned);
     let args = unshare.map(str::to_owned).into_iter().chain(program);
     let mut server = crate::common::server::Setup::program("unshare", args).start().listening();
     let address = server.address("http");
