@@ -44,6 +44,10 @@ pub struct Limits {
     pub inbox_bytes_max: u32,
     /// Unsent bytes kept for one client: what a client that does not read costs.
     pub outbox_bytes_max: u32,
+    /// The buffers of all clients of one process together, in bytes: unconsumed input, unsent output with the records of its
+    /// answers, and what sessions keep for an answer. `0` is off. Over it, the clients with the largest buffers are reset.
+    /// Without it the bounds for one client, times the clients, are what a crowd that does not read can take.
+    pub buffers_bytes_max: u64,
     /// Bytes asked of one read: the loop's scratch space. A read that brings so many is followed by another, which often
     /// finds nothing: more than one message has is best.
     pub read_bytes: u32,
@@ -99,6 +103,7 @@ impl Default for Limits {
             backlog: 4096,
             inbox_bytes_max: MESSAGE_BYTES,
             outbox_bytes_max: MESSAGE_BYTES,
+            buffers_bytes_max: 256 << 20,
             read_bytes: MESSAGE_BYTES,
             reads_per_turn_max: 4,
             advances_per_turn_max: 16,

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::units::{Bytes, Ms, count};
+use super::units::{Bytes, Ms, Size, count};
 use crate::limits::{Limits, Overflow};
 
 /// What happens to a client over `--clients`.
@@ -81,6 +81,10 @@ struct ClientArgs {
     #[arg(long, value_name = "SIZE", default_value_t = Bytes(Limits::default().outbox_bytes_max), hide_short_help = true,
           value_parser = at_least::<1024>)]
     outbox: Bytes,
+    /// Input and output kept for all clients together; over it the clients for whom most is kept are reset; 0 is off. each of
+    /// --workers has its share
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().buffers_bytes_max))]
+    buffers: Size,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -156,6 +160,7 @@ impl From<&LimitArgs> for Limits {
             backlog: clients.backlog,
             inbox_bytes_max: clients.inbox.0,
             outbox_bytes_max: clients.outbox.0,
+            buffers_bytes_max: clients.buffers.0,
             read_bytes: turn.read_bytes.0,
             reads_per_turn_max: turn.reads_per_turn,
             advances_per_turn_max: turn.advances_per_turn,

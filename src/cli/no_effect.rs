@@ -47,6 +47,7 @@ fn needs(option: &Typed) -> Vec<Need> {
         "overflow" | "refusals" | "refusal-linger" | "accept-pause" | "accepts-per-turn" => {
             vec![Need::Model(ACCEPTING)]
         }
+        "buffers" => vec![Need::Model(&[Model::Reactor, Model::Thread, Model::Prethread])],
         "events-per-turn" | "reads-per-turn" => vec![Need::Model(&[Model::Reactor])],
         "unix-mode" => vec![Need::Unix],
         "backlog" => vec![Need::OwnSocket],

@@ -98,7 +98,11 @@ const UNITS: [(&str, u64); 12] = [
     ("GB", 1_000_000_000),
 ];
 
-impl FromStr for Bytes {
+/// As [`Bytes`], and may be more than 4 GiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size(pub(super) u64);
+
+impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -107,12 +111,26 @@ impl FromStr for Bytes {
         let form = || "not a size; write it as 512, 64KiB or 1MiB".to_owned();
         let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit.trim()).ok_or_else(form)?;
         let number: u64 = number.parse().map_err(|_| form())?;
-        let bytes = number.checked_mul(*factor).and_then(|bytes| u32::try_from(bytes).ok());
-        bytes.map(Bytes).ok_or_else(|| "it must be less than 4GiB".to_owned())
+        number.checked_mul(*factor).map(Size).ok_or_else(|| "it must be less than 16EiB".to_owned())
+    }
+}
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Size(bytes) = text.parse()?;
+        u32::try_from(bytes).map(Bytes).map_err(|_| "it must be less than 4GiB".to_owned())
     }
 }
 
 impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Size(self.0.into()).fmt(f)
+    }
+}
+
+impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             bytes if bytes != 0 && bytes % (1 << 20) == 0 => write!(f, "{}MiB", bytes >> 20),

@@ -19,6 +19,11 @@ impl Inbox {
         &self.bytes[self.start..]
     }
 
+    /// Memory that it takes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        size_of::<Inbox>() + self.bytes.capacity()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.bytes.len() - self.start
     }

@@ -22,6 +22,8 @@ mod sending;
 mod steps;
 mod transport;
 
+use std::panic::{self, AssertUnwindSafe};
+
 use crate::journal::{End, Reason};
 use crate::limits::Limits;
 use crate::session::{Call, Now, Outbox, Peer, Session, Wait};
@@ -227,6 +229,16 @@ impl<S: Session, T: Transport> Connection<S, T> {
     pub fn held_bytes(&self) -> usize {
         self.inbox.as_ref().map_or(0, |inbox| inbox.len())
             + self.outbox.as_ref().map_or(0, |out| out.held_bytes())
+    }
+
+    /// Memory that its buffers take, and that of its session: what `buffers_bytes_max` counts. It changes only while the
+    /// connection is pumped, expires or is cut.
+    pub fn memory_bytes(&self) -> usize {
+        // It should not panic, but a session is not ours.
+        let of = |session: &S| panic::catch_unwind(AssertUnwindSafe(|| session.held_bytes())).unwrap_or(0);
+        self.session.as_ref().map_or(0, of)
+            + self.inbox.as_ref().map_or(0, |inbox| inbox.memory_bytes())
+            + self.outbox.as_ref().map_or(0, |outbox| outbox.memory_bytes())
     }
 
     /// What is written down when it has ended.

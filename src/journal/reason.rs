@@ -45,6 +45,8 @@ pub enum Reason {
     InputTooLong,
     /// It did not read what others sent it.
     MailboxOverflow,
+    /// Its buffers were among the largest when those of all clients were more than `buffers_bytes_max`.
+    BuffersFull,
     /// A file or another resource failed while it was served.
     Resource,
     /// A file ended before the range that was promised.
@@ -59,7 +61,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their codes.
-    pub const ALL: [Reason; 22] = [
+    pub const ALL: [Reason; 23] = [
         Reason::Finished,
         Reason::PeerClosed,
         Reason::Reset,
@@ -77,6 +79,7 @@ impl Reason {
         Reason::Protocol,
         Reason::InputTooLong,
         Reason::MailboxOverflow,
+        Reason::BuffersFull,
         Reason::Resource,
         Reason::FileShort,
         Reason::Contract,
@@ -104,6 +107,7 @@ impl Reason {
             Reason::Protocol => "protocol",
             Reason::InputTooLong => "input-too-long",
             Reason::MailboxOverflow => "mailbox-overflow",
+            Reason::BuffersFull => "buffers-full",
             Reason::Resource => "resource",
             Reason::FileShort => "file-short",
             Reason::Contract => "contract",

@@ -20,6 +20,8 @@ use crate::sys::process::{must_ask_for_parent, parent_lives};
 use crate::sys::stream::Stream;
 use crate::sys::{AcceptFailures, AfterFailure, Listener, signals, wait};
 
+use super::buffers::{Buffers, Held};
+
 /// How long a call may block before the flags are looked at, where somebody else interrupts it when they change.
 pub(super) const SLICE_MS: u64 = 1_000;
 /// The same where nobody does: a signal may come just before the call.
@@ -42,6 +44,8 @@ pub(super) struct Worker<S, H = fn()> {
     stage: Stage,
     /// The process that is to be followed where the system does not tell of its end.
     parent: Option<u32>,
+    /// What its clients hold counts among these, if there are others beside it in this process.
+    buffers: Option<Arc<Buffers>>,
     /// Whether it may be killed while it serves a client.
     is_child: bool,
     alone: Option<Alone<H>>,
@@ -85,6 +89,7 @@ impl<S: Service> Worker<S> {
             slice_ms,
             stage: Stage::Serving,
             parent: None,
+            buffers: None,
             is_child: false,
             alone: None,
         }
@@ -106,9 +111,15 @@ impl<S: Service> Worker<S> {
             slice_ms,
             stage,
             parent,
+            buffers: None,
             is_child,
             alone,
         }
+    }
+
+    /// The same beside others in this process.
+    pub(super) fn beside_others(self, buffers: &Arc<Buffers>) -> Self {
+        Worker { buffers: Some(Arc::clone(buffers)), ..self }
     }
 
     /// The same in a child: it drains when its parent is gone.
@@ -231,6 +242,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
         let clock = self.clock;
         let live = || clock.now();
         let mut timeouts = Timeouts::default();
+        let mut held = Held::none(self.buffers.as_ref());
         loop {
             self.look_at_flags();
             let now_ms = clock.now().monotonic_ms;
@@ -275,6 +287,10 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
             };
             if let Pumped::Ended(reason) = pumped {
                 return reason;
+            }
+            if held.set(connection.memory_bytes()) {
+                connection.cut(Reason::BuffersFull, &mut context);
+                return Reason::BuffersFull;
             }
         }
     }

@@ -17,6 +17,7 @@
 //! `clients_max` refuses nobody there. Only the reactor can evict.
 
 pub mod blocking;
+mod buffers;
 pub mod fork;
 mod front;
 pub mod iterative;

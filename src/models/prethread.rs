@@ -21,6 +21,7 @@ use crate::sys::tally::Tally;
 use crate::sys::{signals, wait};
 
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
+use super::buffers::Buffers;
 use super::iterative::{Waiting, drain, serve_next};
 use super::thread::end_of_drain;
 use super::{Entrance, Setup};
@@ -32,6 +33,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
     log::info!("{workers} threads serve a client each; the others wait in the backlog");
     let tally = Arc::new(Tally::new()?);
     let clock = ServerClock::start();
+    let buffers = Arc::new(Buffers::new(limits.buffers_bytes_max));
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     {
         let _blocked = signals::block()?; // inherited by the threads: signals are the first one's
@@ -40,7 +42,8 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
         for number in 0..workers {
             let entrances: Vec<Entrance<S>> = shared.iter().map(Entrance::share).collect();
             let services = Entrance::services(&entrances);
-            let mut worker = Worker::new(services, &limits, clock, journal.share(&tally), SLICE_MS);
+            let mut worker = Worker::new(services, &limits, clock, journal.share(&tally), SLICE_MS)
+                .beside_others(&buffers);
             let work = move || {
                 while !worker.is_stopping() {
                     if let Err(error) = serve_next(&mut worker, &entrances, waiting) {

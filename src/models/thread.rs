@@ -24,6 +24,7 @@ use crate::sys::tally::Tally;
 
 use super::Setup;
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
+use super::buffers::Buffers;
 use super::front::{Front, Guest};
 
 /// How long after the drain's deadline, or a second signal, a thread is waited for, in ms.
@@ -42,6 +43,7 @@ const FINISHED_MAX: usize = 64;
 /// What the threads share with the first one.
 struct Shared {
     tally: Arc<Tally>,
+    buffers: Arc<Buffers>,
     /// Who has ended since the first thread last looked.
     left: Mutex<Vec<Peer>>,
     /// Tells the first thread, which may wait for a place to become free.
@@ -81,7 +83,12 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
     bell.set_nonblocking(true)?;
     far.set_nonblocking(true)?;
     let tally = Arc::new(Tally::new()?);
-    let shared = Arc::new(Shared { tally: Arc::clone(&tally), left: Mutex::default(), bell: far });
+    let shared = Arc::new(Shared {
+        tally: Arc::clone(&tally),
+        buffers: Arc::new(Buffers::new(setup.limits.buffers_bytes_max)),
+        left: Mutex::default(),
+        bell: far,
+    });
     let journal = setup.journal.counting(&tally); // refused clients count with the others
     let front = Front::new(Setup { journal, ..setup })?;
     let mut threads = Threads { front, shared, bell, running: Vec::new() };
@@ -119,7 +126,8 @@ fn spawn<S: Service>(
     let work = move || {
         let Some(guest) = taken.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let leaving = Leaving { shared, peer: guest.peer };
-        let mut worker = Worker::new(vec![service.clone()], &limits, clock, journal, SLICE_MS);
+        let mut worker = Worker::new(vec![service.clone()], &limits, clock, journal, SLICE_MS)
+            .beside_others(&leaving.shared.buffers);
         worker.serve(&service, request_ms, local, guest.fd, guest.peer);
         drop(worker);
         drop(leaving);

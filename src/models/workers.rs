@@ -6,7 +6,7 @@
 //! replacement. Unix sockets, sockets of a supervisor, and other systems: one socket, at which all loops are woken for each
 //! client.
 //!
-//! `clients_max` is divided; the limit per address holds in each process. One worker is exactly the single-process server,
+//! `clients_max` and `buffers_bytes_max` are divided; the limit per address holds in each process. One worker is exactly the single-process server,
 //! with no parent. Sessions that wake each other need one address space: they are served by one worker only.
 
 use std::io;
@@ -86,6 +86,9 @@ impl<S: Service> Loops<S> {
         journal: Journal,
     ) -> io::Result<Summary> {
         let mut limits = self.limits.clone();
+        if limits.buffers_bytes_max > 0 {
+            limits.buffers_bytes_max = (limits.buffers_bytes_max / u64::from(self.workers)).max(1);
+        }
         limits.clients_max = share(limits.clients_max, self.workers, index as u32);
         let mut reactor = Reactor::new(limits)?; // after fork: a poll must not be shared
         reactor.set_journal(journal);

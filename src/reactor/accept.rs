@@ -268,5 +268,6 @@ impl<S: Service> Reactor<S> {
             return self.free(key, Reason::Failed, now);
         }
         self.moved(key, id, pumped, Did::Something);
+        self.weigh(key, now);
     }
 }

@@ -149,6 +149,32 @@ impl<S: Service> Reactor<S> {
         };
         let did = if slot.connection.moved_bytes() == before_bytes { Did::Nothing } else { Did::Something };
         self.moved(key, id, pumped, did);
+        self.weigh(key, now);
+    }
+
+    /// Counts what a client that was moved on holds now. If that is too much for all together, who holds most ends.
+    pub(super) fn weigh(&mut self, key: usize, now: Now) {
+        if !self.buffers.are_bounded() {
+            return;
+        }
+        self.buffers.set(key, self.clients[key].connection.memory_bytes());
+        while let Some(key) = self.buffers.next_to_go() {
+            if self.buffers.is_to_warn(now.monotonic_ms) {
+                log::warn!(
+                    "the buffers of all clients take {} bytes, more than {}: the clients with the largest are reset",
+                    self.buffers.sum_bytes(),
+                    self.buffers.bytes_max()
+                );
+            }
+            self.buffers.set(key, 0);
+            if let Some(idle) = &mut self.idle {
+                idle.remove(key);
+            }
+            let SlotContext { slot, mut context } = self.context(key, now);
+            slot.connection.cut(Reason::BuffersFull, &mut context);
+            slot.place = Place::Ended(Reason::BuffersFull);
+            self.ended.push(key as u32);
+        }
     }
 
     /// A client has been moved on as far as it got: where is its place now?
@@ -191,6 +217,7 @@ impl<S: Service> Reactor<S> {
 
     pub(super) fn free(&mut self, key: usize, reason: Reason, now: Now) {
         self.deadlines.forget(key);
+        self.buffers.set(key, 0);
         if let Some(idle) = &mut self.idle {
             idle.remove(key);
         }

@@ -6,7 +6,8 @@
 //! wait    poll until the nearest deadline; zero if work is left over; EINTR is no error
 //! latch   events only set `ready` bits and enqueue: no I/O, nothing is freed here
 //! signal  stop, drain, reopen
-//! pump    each runnable connection within its budget; what is left goes to the back of the queue
+//! pump    each runnable connection within its budget; what is left goes to the back of the queue; if the buffers of all
+//!         have become too large, who has the largest ends
 //! expire  deadlines, after I/O: bytes that came in time win
 //! reap    deregister, drop, free slots
 //! accept  last, in a batch: it uses slots just freed, and no event of this batch can meet them; each is moved on at once,
@@ -14,6 +15,7 @@
 //! ```
 
 mod accept;
+mod buffers;
 mod clients;
 mod clock;
 pub(crate) mod deadlines;
@@ -41,6 +43,7 @@ use crate::session::{Now, Service, Session, Upkeep};
 use crate::sys::signals::Signals;
 use crate::sys::{AcceptFailures, Address, ListenOptions, Listener};
 use accept::{Accepting, Backlog, ListenerSlot, Sites};
+use buffers::Buffers;
 pub use clock::ServerClock;
 use deadlines::Deadlines;
 pub use drain::Summary;
@@ -76,6 +79,7 @@ pub struct Reactor<S: Service> {
     /// Who is to be freed.
     ended: Vec<u32>,
     idle: Option<IdleOrder>,
+    buffers: Buffers,
     sites: Sites,
     /// Refused clients that linger; they are in `clients`, too.
     refused: usize,
@@ -164,11 +168,11 @@ impl Place {
     }
 }
 
-/// What one slot of the slab costs with sessions of type `S`, in bytes, its links in the timer wheel included: what an idle
-/// client costs in this process.
+/// What one slot of the slab costs with sessions of type `S`, in bytes, its links in the timer wheel and the size of its
+/// buffers included: what an idle client costs in this process.
 pub const fn slot_bytes<S>() -> usize {
     // A slab entry is the slot or the number of the next vacant one.
-    size_of::<(Option<Slot<S>>, deadlines::Link)>()
+    size_of::<(Option<Slot<S>>, deadlines::Link)>() + size_of::<u32>()
 }
 
 /// Whether the loop goes on.
@@ -200,6 +204,7 @@ impl<S: Service> Reactor<S> {
             deadlines: Deadlines::with_capacity(room),
             ended: Vec::with_capacity(room),
             idle: (limits.overflow == Overflow::Evict).then(|| IdleOrder::with_capacity(room)),
+            buffers: Buffers::new(limits.buffers_bytes_max, room),
             sites: Sites::with_capacity(sites_room),
             refused: 0,
             accepting: Accepting::Open,
@@ -346,6 +351,8 @@ impl<S: Service> Reactor<S> {
         self.expire(now)?;
         self.reap(now);
         self.accept(now);
+        self.reap(now); // whose buffers were the largest when the accepted ones came
+        self.buffers.forget_candidates();
         self.end_drain(now);
         self.journal.tick(now.monotonic_ms);
         self.upkeep.tend(self.listeners.iter().map(|slot| &slot.service), now);

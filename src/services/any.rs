@@ -279,4 +279,18 @@ impl Session for AnySession {
             AnySession::Time(session) => session.unfinished(),
         }
     }
+
+    fn held_bytes(&self) -> usize {
+        match self {
+            AnySession::Message(session) => session.held_bytes(),
+            AnySession::Echo(session) => session.held_bytes(),
+            AnySession::Discard(session) => session.held_bytes(),
+            AnySession::Chargen(session) => session.held_bytes(),
+            #[cfg(feature = "daytime")]
+            AnySession::Daytime(session) => session.held_bytes(),
+            #[cfg(feature = "http")]
+            AnySession::Http(session) => session.held_bytes(),
+            AnySession::Time(session) => session.held_bytes(),
+        }
+    }
 }

@@ -75,6 +75,12 @@ pub trait Session {
     fn unfinished(&mut self) -> Option<Record> {
         None
     }
+
+    /// Bytes that it keeps on the heap for its client alone and that last from call to call: they count with the client's
+    /// buffers (`buffers_bytes_max`). Asked for after each turn of the client; it should be cheap.
+    fn held_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// What a session is given.

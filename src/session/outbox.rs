@@ -76,6 +76,13 @@ pub struct Record {
     pub head_bytes: u32,
 }
 
+impl Record {
+    /// Memory that it takes, where it lies on the heap.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of::<Record>() + self.line.capacity()
+    }
+}
+
 /// There was no room; nothing was put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
@@ -123,6 +130,18 @@ impl Outbox {
     /// Bytes that wait in memory (files apart).
     pub fn held_bytes(&self) -> usize {
         self.held_bytes
+    }
+
+    /// Memory that it takes: room for literal bytes, pieces and records. Shared bytes count for each client to whom they are
+    /// to be sent, as in [`Outbox::held_bytes`]: for some it may be the only outbox that keeps them.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let pieces = self.pieces.iter().map(|piece| match piece {
+            Piece::Shared(_, range) => range.len(),
+            Piece::Record(record) => record.memory_bytes(),
+            Piece::Bytes(_) | Piece::File(_) => 0,
+        });
+        let table = self.pieces.capacity() * size_of::<Piece>();
+        size_of::<Outbox>() + self.bytes.capacity() + table + pieces.sum::<usize>()
     }
 
     /// Puts all of `bytes`, or nothing.

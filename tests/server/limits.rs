@@ -113,6 +113,37 @@ fn who_sends_bytes_that_are_no_request_is_evicted_as_the_longest_idle() {
     ask(&mut second);
 }
 
+/// A crowd that asks for much and reads nothing fills the buffers; whoever holds little is none of the largest.
+#[test]
+fn over_the_limit_of_all_buffers_those_with_the_largest_are_reset_and_counted() {
+    const CROWD: usize = 40;
+    /// More than 17 full outboxes of 68 KiB are over the limit, so that many at least have to go.
+    const GONE: usize = CROWD - 17;
+    let site = Site::new();
+    site.file("index.html", "x".repeat(4 << 10));
+    let models: [&[&str]; 4] =
+        [&[], &["--workers=2"], &["--model=thread"], &["--model=prethread", "--workers=41"]];
+    for model in models {
+        let mut server =
+            site.serve(&[&["--buffers=1MiB", "--drain=0", "--rate-window=0", "--request=0"], model].concat());
+        let address = server.address("http");
+        let mut good = Client::connect(&address);
+        good.send(b"GET / HTTP/1.1\r\nHost: a\r\n");
+        let requests = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1_000);
+        let mut crowd: Vec<Client> = (0..CROWD).map(|_| Client::connect_narrow(&address)).collect();
+        for client in &mut crowd {
+            let _ = client.try_send(&requests); // it may be gone already
+        }
+        server.told("ended: buffers-full", GONE);
+        good.send(b"\r\n");
+        assert_eq!(crate::common::http::receive(&mut good, "GET").status, 200, "{model:?}");
+        server.stop();
+        let log = server.stderr();
+        let gone = log.matches("ended: buffers-full").count();
+        assert!(gone < CROWD && log.contains(&format!("buffers-full={gone}")), "{model:?}: {gone} of {log}");
+    }
+}
+
 #[test]
 fn a_limit_per_address_is_each_addresses_own() {
     let mut server = Server::serve(&["--clients-per-address=2", "echo@127.0.0.1:0", "echo@[::1]:0"]);

@@ -82,6 +82,8 @@ pub(super) const ENTRIES_UNSORTED_MAX: usize = 64;
 /// The entries of all listings together that were collected to be sorted: about a million of them. Without it clients who ask
 /// for large listings and read none take memory without end.
 pub(super) const LISTINGS_BYTES_MAX: usize = 64 << 20;
+/// What the system's library keeps for a directory that is read (glibc: 32 KiB).
+pub(super) const DIRECTORY_BUFFER_BYTES: usize = 32 << 10;
 /// A piece of a listing, where there are few of them.
 pub(super) const LISTING_PIECE_BYTES: usize = 8 << 10;
 /// Pieces of rows written in one call, about 0.1 ms of processor time where they are of `LISTING_PIECE_BYTES`; then the others have their turn. Without it a client that

@@ -53,6 +53,18 @@ impl Parts {
         }
     }
 
+    /// Memory that they take.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let parts = self.0.iter().map(|part| match part {
+            Part::Bytes(bytes, _) => bytes.capacity(),
+            Part::Shared(_, range) => range.len(), // for some it may be the only answer that keeps them
+            Part::File(_) => 0,
+            Part::Listing(listing) => listing.memory_bytes(),
+            Part::Record(record) => record.memory_bytes(),
+        });
+        self.0.capacity() * size_of::<Part>() + parts.sum::<usize>()
+    }
+
     /// Puts what there is room for, from the front.
     pub(super) fn put(&mut self, site: &Site, out: &mut Outbox) -> Put {
         while let Some(part) = self.0.front_mut() {

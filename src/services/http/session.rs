@@ -350,6 +350,14 @@ impl Session for HttpSession {
             State::Head | State::Body(_) => None,
         }
     }
+
+    fn held_bytes(&self) -> usize {
+        match &self.state {
+            State::Head => 0,
+            State::Body(pending) => size_of::<Pending>() + pending.head.capacity(),
+            State::Answering(rest) => size_of::<Rest>() + rest.parts.memory_bytes(),
+        }
+    }
 }
 
 /// The answer to a request, from whatever its target leads to.

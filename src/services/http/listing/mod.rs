@@ -12,8 +12,8 @@ use std::io;
 use std::sync::Arc;
 
 use super::bounds::{
-    ENTRIES_PER_CALL_MAX, ENTRIES_SORTED_MAX, ENTRIES_UNSORTED_MAX, HIDDEN_PER_ENTRY, LISTING_PIECE_BYTES,
-    LISTING_PIECES_PER_CALL_MAX,
+    DIRECTORY_BUFFER_BYTES, ENTRIES_PER_CALL_MAX, ENTRIES_SORTED_MAX, ENTRIES_UNSORTED_MAX, HIDDEN_PER_ENTRY,
+    LISTING_PIECE_BYTES, LISTING_PIECES_PER_CALL_MAX,
 };
 use super::config::Site;
 use super::open_files::Place;
@@ -82,6 +82,16 @@ impl Listing {
             piece: Vec::new(),
             put_bytes: 0,
         })
+    }
+
+    /// Memory that it takes outside the budget of all listings.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let open = matches!(self.phase, Phase::Collect(_) | Phase::Unsorted(_, Some(_)));
+        size_of::<Listing>()
+            + self.directory.capacity()
+            + self.piece.capacity()
+            + self.table.unbudgeted_bytes()
+            + if open { DIRECTORY_BUFFER_BYTES } else { 0 }
     }
 
     /// Puts what there is room for, as far as a call goes: others have their turn before the rest.

@@ -155,6 +155,17 @@ impl Table {
         self.entries.len()
     }
 
+    fn memory_bytes(&self) -> usize {
+        self.names.capacity()
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.sorted.capacity() * size_of::<u16>()
+    }
+
+    /// Memory that it takes and that was not taken from the budget.
+    pub(super) fn unbudgeted_bytes(&self) -> usize {
+        self.memory_bytes().saturating_sub(self.taken_bytes)
+    }
+
     #[cfg(test)]
     pub(super) fn sorted_len(&self) -> usize {
         self.sorted.len()
@@ -185,9 +196,7 @@ impl Table {
         self.names.shrink_to_fit();
         self.entries.shrink_to_fit();
         self.sorted.shrink_to_fit();
-        let entries_bytes = self.entries.capacity() * size_of::<Entry>();
-        let held =
-            self.hold(self.names.capacity() + entries_bytes + self.sorted.capacity() * size_of::<u16>());
+        let held = self.hold(self.memory_bytes());
         debug_assert!(held, "there is less of everything than before");
     }
 
