@@ -81,8 +81,8 @@ struct ClientArgs {
     #[arg(long, value_name = "SIZE", default_value_t = Bytes(Limits::default().outbox_bytes_max), hide_short_help = true,
           value_parser = at_least::<1024>)]
     outbox: Bytes,
-    /// Input and output kept for all clients together; over it the clients for whom most is kept are reset; 0 is off. each of
-    /// --workers has its share
+    /// Input and output kept for all clients together; over it the clients for whom most is kept are reset; 0 is off. With
+    /// --workers each loop has an equal share
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().buffers_bytes_max))]
     buffers: Size,
 }
