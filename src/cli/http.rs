@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 
-use super::Failure;
+use super::{Failure, words};
 use crate::reactor::ServerClock;
 use crate::services::http::{AccessFormat, Config, Http};
 use crate::services::{AnyService, http::ConfigError};
@@ -94,15 +94,19 @@ impl HttpArgs {
 
 /// What keeps a directory from being served, and what to do about it.
 fn not_served(error: ConfigError) -> Failure {
-    let ConfigError::Root(root, error) = error else { return Failure::usage(error) };
-    let root = root.display();
+    let ConfigError::Root(path, error) = error else { return Failure::usage(error) };
+    let root = path.display();
     match error.kind() {
         ErrorKind::NotFound => Failure::Usage(format!(
-            "cannot serve {root}: there is no such directory; say http=DIR with one that exists"
+            "cannot serve {root}: there is no such directory; write: oneloop serve http=DIR, with one that exists"
         )),
-        ErrorKind::NotADirectory => Failure::Usage(format!(
-            "cannot serve {root}: it is no directory; say http=DIR with the directory that it is in"
-        )),
+        ErrorKind::NotADirectory => {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let directory = words::quoted(&format!("http={}", parent.unwrap_or(Path::new(".")).display()));
+            Failure::Usage(format!(
+                "cannot serve {root}: it is not a directory; to serve the one it is in, write: oneloop serve {directory}"
+            ))
+        }
         ErrorKind::PermissionDenied => Failure::System(format!(
             "cannot serve {root}: no permission; let this user read the directory, or take another"
         )),

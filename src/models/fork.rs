@@ -131,7 +131,8 @@ fn tell_all(children: &Children, what: Tell) {
 /// Forks for whoever waits in the backlog, closes the listeners, has all children drain, and waits until they have ended.
 /// Bound: see [`Ending`].
 fn drain<S: Service>(mut front: Front<S>, mut children: Children) -> io::Result<Summary> {
-    log::info!("draining: {} clients have {} ms", children.peers.len(), front.limits.drain_ms);
+    let drain = Duration::from_millis(front.limits.drain_ms.into());
+    log::info!("draining: {} clients have {drain:?}", children.peers.len());
     let mut ending = Ending::new(front.limits.drain_ms);
     loop {
         let what = ending.next();

@@ -266,7 +266,8 @@ impl Crew {
 
     /// Has all workers drain, and waits until they have ended. Bound: see [`Ending`].
     fn drain(mut self) -> io::Result<Summary> {
-        log::info!("draining: {} workers have {} ms", self.posts.len(), self.drain_ms);
+        let drain = Duration::from_millis(self.drain_ms.into());
+        log::info!("draining: {} workers have {drain:?}", self.posts.len());
         let mut ending = Ending::new(self.drain_ms);
         self.posts
             .iter_mut()

@@ -170,7 +170,8 @@ impl<S: Service> Threads<S> {
     /// ended. Bound: the drain's deadline, which each of them keeps by itself, and a grace: a thread whose session computes
     /// without end cannot be ended, and counts as cut.
     fn drain(mut self) -> io::Result<Summary> {
-        log::info!("draining: {} clients have {} ms", self.front.clients(), self.front.limits.drain_ms);
+        let drain = Duration::from_millis(self.front.limits.drain_ms.into());
+        log::info!("draining: {} clients have {drain:?}", self.front.clients());
         let mut ends_at = None;
         loop {
             let end = end_of_drain(ends_at, self.front.limits.drain_ms);

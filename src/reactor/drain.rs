@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use mio::unix::SourceFd;
 
@@ -104,7 +105,8 @@ impl<S: Service> Reactor<S> {
     /// read once more. Listeners with somebody in the backlog for whom there is no place yet stay until there was.
     fn drain(&mut self, now: Now) {
         let due_ms = now.monotonic_ms + u64::from(self.limits.drain_ms);
-        log::info!("draining: {} clients have {} ms", self.clients.len(), self.limits.drain_ms);
+        let drain = Duration::from_millis(self.limits.drain_ms.into());
+        log::info!("draining: {} clients have {drain:?}", self.clients.len());
         self.state = State::Draining { due_ms };
         self.listeners.iter_mut().for_each(|listener| listener.backlog = Backlog::MayHold);
         for _ in 0..BACKLOG_BATCHES_MAX {
