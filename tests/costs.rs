@@ -54,6 +54,9 @@ fn a_request_of_an_open_client_allocates_nothing() {
 #[test]
 fn no_number_of_clients_makes_a_table_grow() {
     const CLIENTS: usize = 300;
+    if cfg!(mio_unsupported_force_poll_poll) {
+        return; // that selector has tables of its own, which grow
+    }
     let limits = Limits {
         clients_max: CLIENTS as u32,
         clients_per_address_max: CLIENTS as u32,
