@@ -159,7 +159,7 @@ fn a_mount_over_the_root_is_served_and_one_below_it_can_be_unmounted() {
     let mut clients = [Client::connect(&address)];
     assert_eq!(get(&mut clients[0], "/below/big", "").body.len(), 200_000);
     eventually("it can be unmounted", || {
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(100)); // each attempt starts a program
         inside("umount $ROOT/below").is_ok()
     });
     all_see(&mut clients, 200, "under the mount");
