@@ -11,12 +11,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, raise};
-use oneloop::journal::Journal;
 use oneloop::limits::{Limits, Overflow};
 use oneloop::models::{self, Door, Model, Setup};
 use oneloop::session::{Call, Client, Input, Outbox, Progress, Refusal, Service, Session, Wait};
 use oneloop::sys::process::raise_descriptors_max;
 use oneloop::sys::{Address, ListenOptions, Listener, Signals};
+use oneloop::telemetry::Journal;
 
 #[path = "chat.rs"]
 #[allow(unreachable_pub, reason = "it is an example of its own")]

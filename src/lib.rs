@@ -92,14 +92,14 @@
 //! 6. Without descriptors accepting pauses, and resumes when a client ends or after a short time: no spin, no stall.
 //! 7. A request's deadline is absolute from its first byte; an idle client's restarts with each request; a client that must
 //!    read owes a minimum of bytes per window.
-//! 8. Every ended or refused client has one [`journal::Reason`].
+//! 8. Every ended or refused client has one [`telemetry::Reason`].
 //! 9. An idle client owns no buffer.
 //! 10. A client is named by slot and generation: no stale event, deadline or waker reaches a slot's next tenant.
 //! 11. One client's error is that client's, a panic of its session included.
 //!
 //! # The house
 //!
-//! Imports point down only: `main → cli → lab → {load, models} → reactor → connection → journal → services → session →
+//! Imports point down only: `main → cli → lab → {load, models} → reactor → connection → telemetry → services → session →
 //! limits`; `sys` is a leaf, and the only place with `unsafe`. `tests/tidy.rs` checks it.
 //!
 //! # Features
@@ -119,7 +119,6 @@ pub struct Readme;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod connection;
-pub mod journal;
 #[cfg(feature = "cli")]
 pub mod lab;
 pub mod limits;
@@ -130,3 +129,5 @@ pub mod reactor;
 pub mod services;
 pub mod session;
 pub mod sys;
+pub mod telemetry;
+pub(crate) mod time;

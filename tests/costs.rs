@@ -9,12 +9,12 @@ use std::time::{Duration, SystemTime};
 use oneloop::connection::{
     Budget, Clock, Connection, Context, Got, Mode, Patience, Polled, Pumped, Put, Scratch, Transport,
 };
-use oneloop::journal::Journal;
 use oneloop::limits::{Limits, Overflow};
 use oneloop::reactor::{Reactor, slot_bytes};
 use oneloop::services::{AnyService, Echo};
 use oneloop::session::{FileRange, Now, Peer, Service};
 use oneloop::sys::{Address, Stream};
+use oneloop::telemetry::Journal;
 
 /// Turns in which a request on loopback has surely been answered.
 const TURNS_MAX: u32 = 1000;

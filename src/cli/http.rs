@@ -6,10 +6,10 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 
 use super::{Failure, words};
-use crate::reactor::ServerClock;
 use crate::services::http::{AccessFormat, Config, Http};
 use crate::services::{AnyService, http::ConfigError};
 use crate::sys::files::Links;
+use crate::time::ServerClock;
 
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "HTTP")]

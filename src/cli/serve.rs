@@ -13,7 +13,6 @@ use super::no_effect::Served;
 use super::spec::{Spec, What};
 use super::units::count;
 use super::{Failure, Given};
-use crate::journal::{AccessTarget, Journal};
 use crate::lab::export::in_one_line;
 use crate::limits::Limits;
 use crate::models::{self, Door, Model, Setup};
@@ -23,6 +22,7 @@ use crate::services::{AnyService, NAMES};
 use crate::sys::listener::backlog_max;
 use crate::sys::process::raise_descriptors_max;
 use crate::sys::{Address, Identity, ListenOptions, Listener, Notice, Signals, Supervisor};
+use crate::telemetry::{AccessTarget, Journal};
 
 /// Serve clients until it is stopped
 ///

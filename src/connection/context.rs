@@ -1,8 +1,8 @@
 //! What a connection is given for one pump: the time, the bounds, the loop's buffers, its share of the turn.
 
-use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::session::{Now, Outbox};
+use crate::telemetry::Journal;
 
 use super::NEVER_MS;
 

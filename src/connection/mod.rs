@@ -24,9 +24,9 @@ mod transport;
 
 use std::panic::{self, AssertUnwindSafe};
 
-use crate::journal::{End, Reason};
 use crate::limits::Limits;
 use crate::session::{Call, Now, Outbox, Peer, Session, Wait};
+use crate::telemetry::{End, Reason};
 pub use context::{Budget, Clock, Context, Mode, Scratch};
 use inbox::Inbox;
 use sending::INITIAL_WINDOW_BYTES;

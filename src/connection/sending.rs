@@ -2,8 +2,8 @@
 
 use std::io::{self, IoSlice};
 
-use crate::journal::{Journal, Reason};
 use crate::session::{Call, Front, GATHER_MAX, Outbox, Peer, Record, Session, Wait};
+use crate::telemetry::{Journal, Reason};
 
 use super::context::after_ms;
 use super::{

@@ -2,9 +2,9 @@
 
 use std::panic::{self, AssertUnwindSafe};
 
-use crate::journal::Reason;
 use crate::limits::Limits;
 use crate::session::{Call, Input, Next, Outbox, Session, Wait};
+use crate::telemetry::Reason;
 
 use super::inbox::Inbox;
 use super::sending::{Held, INITIAL_WINDOW_BYTES};

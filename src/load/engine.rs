@@ -24,7 +24,7 @@ use super::schedule::Schedule;
 use super::slot::{Clock, Role, Slot, State};
 use super::usage::{Sleeper, Usage};
 use super::{Plan, RunError, Workload};
-use crate::reactor::deadlines::Deadlines;
+use crate::time::Deadlines;
 
 /// Events of one wait: requests that fall due meanwhile wait at most as long as these take.
 const EVENTS_MAX: usize = 256;

@@ -12,13 +12,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::connection::{Blocking, Budget, Clock, Connection, Context, Mode, Pumped, Scratch};
-use crate::journal::{End, Journal, Reason};
 use crate::limits::Limits;
-use crate::reactor::{ServerClock, Summary};
+use crate::reactor::Summary;
 use crate::session::{Client, Peer, Service, Upkeep, WakeTarget, Waker};
 use crate::sys::process::{must_ask_for_parent, parent_lives};
 use crate::sys::stream::Stream;
 use crate::sys::{AcceptFailures, AfterFailure, Listener, signals, wait};
+use crate::telemetry::{End, Journal, Reason};
+use crate::time::ServerClock;
 
 use super::buffers::{Buffers, Held};
 

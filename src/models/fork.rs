@@ -18,11 +18,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::journal::{Counters, Reason};
 use crate::reactor::Summary;
 use crate::session::{Peer, Service};
 use crate::sys::process::{self, Ended, Forked, Tell};
 use crate::sys::tally::Tally;
+use crate::telemetry::{Counters, Reason};
 
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
 use super::front::{Front, Guest};

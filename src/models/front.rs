@@ -9,13 +9,13 @@ use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
 use crate::connection::{Blocking, Budget, Clock, Connection, Context, Mode, NEVER_MS, Pumped, Scratch};
-use crate::journal::{End, Journal, Reason};
 use crate::limits::{Limits, Overflow};
-use crate::reactor::ServerClock;
 use crate::session::{Now, Peer, Refusal, Service, Upkeep};
 use crate::sys::signals::Arrived;
 use crate::sys::stream::Stream;
 use crate::sys::{AcceptFailures, AfterFailure, Signals, wait};
+use crate::telemetry::{End, Journal, Reason};
+use crate::time::ServerClock;
 
 use super::{Entrance, Setup};
 

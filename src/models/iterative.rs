@@ -13,9 +13,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use crate::reactor::{ServerClock, Summary};
+use crate::reactor::Summary;
 use crate::session::Service;
 use crate::sys::{AfterFailure, wait};
+use crate::time::ServerClock;
 
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_ALONE_MS, SLICE_MS, Worker};
 use super::{Entrance, Setup};

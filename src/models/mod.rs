@@ -32,11 +32,11 @@ use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::journal::Journal;
 use crate::limits::{Limits, Overflow};
 use crate::reactor::{Reactor, Summary, Turn};
 use crate::session::{Peer, Service};
 use crate::sys::{Listener, Signals, signals};
+use crate::telemetry::Journal;
 
 /// Who runs the connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

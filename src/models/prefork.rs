@@ -14,11 +14,12 @@
 use std::io;
 use std::time::Duration;
 
-use crate::journal::Journal;
 use crate::limits::Limits;
-use crate::reactor::{ServerClock, Summary};
+use crate::reactor::Summary;
 use crate::session::{Service, Upkeep};
 use crate::sys::signals::Signals;
+use crate::telemetry::Journal;
+use crate::time::ServerClock;
 
 use super::blocking::{SLICE_MS, Worker};
 use super::iterative::{Waiting, drain, serve_next};

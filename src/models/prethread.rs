@@ -14,11 +14,12 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::journal::{Counters, Reason};
-use crate::reactor::{ServerClock, Summary};
+use crate::reactor::Summary;
 use crate::session::Service;
 use crate::sys::tally::Tally;
 use crate::sys::{signals, wait};
+use crate::telemetry::{Counters, Reason};
+use crate::time::ServerClock;
 
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
 use super::buffers::Buffers;

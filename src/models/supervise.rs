@@ -8,12 +8,12 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::journal::{Counters, Journal, Reason};
 use crate::reactor::Summary;
 use crate::sys::process::{self, Ended, Forked, Tell};
 use crate::sys::signals::{self, Signals};
 use crate::sys::tally::Tally;
 use crate::sys::wait;
+use crate::telemetry::{Counters, Journal, Reason};
 
 use super::blocking::INTERRUPT_EVERY_MS;
 

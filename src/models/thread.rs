@@ -16,11 +16,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::journal::{Counters, Reason};
 use crate::reactor::Summary;
 use crate::session::{Peer, Service};
 use crate::sys::signals;
 use crate::sys::tally::Tally;
+use crate::telemetry::{Counters, Reason};
 
 use super::Setup;
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};

@@ -12,13 +12,14 @@
 use std::io;
 use std::time::Duration;
 
-use crate::journal::Journal;
 use crate::limits::Limits;
-use crate::reactor::{Reactor, ServerClock, Summary, Turn};
+use crate::reactor::{Reactor, Summary, Turn};
 use crate::session::{Service, Upkeep};
 use crate::sys::Listener;
 use crate::sys::process::{must_ask_for_parent, parent_lives};
 use crate::sys::signals::Signals;
+use crate::telemetry::Journal;
+use crate::time::ServerClock;
 
 use super::blocking::SLICE_MS;
 use super::supervise::{Crew, DRAINED, Job};

@@ -9,10 +9,10 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
 use crate::connection::{Budget, Connection, Polled, Pumped};
-use crate::journal::{End, Reason};
 use crate::limits::Overflow;
 use crate::session::{Client, Now, Peer, Refusal, Service, Waker};
 use crate::sys::{AfterFailure, Listener, Stream};
+use crate::telemetry::{End, Reason};
 
 use super::clients::{Did, SlotContext};
 use super::token::{CLIENTS_MAX, ConnId, Name};

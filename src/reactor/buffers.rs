@@ -140,10 +140,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::journal::Reason;
     use crate::limits::Limits;
     use crate::reactor::Reactor;
     use crate::services::Echo;
+    use crate::telemetry::Reason;
 
     proptest! {
         /// Against a plain table: the sum is the sum, and whoever goes holds as much as anybody, newcomers included.

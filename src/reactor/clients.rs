@@ -4,8 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use crate::connection::{Budget, Clock, Context, Mode, Pumped};
-use crate::journal::{End, Reason};
 use crate::session::{Now, Service};
+use crate::telemetry::{End, Reason};
 
 use super::token::{ConnId, Name};
 use super::{Backlog, Place, Reactor, Slot, State, Tenant, Told};

@@ -7,8 +7,8 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 
 use crate::connection::NEVER_MS;
-use crate::journal::{Counters, Reason};
 use crate::session::{Now, Service};
+use crate::telemetry::{Counters, Reason};
 
 use super::accept::Backlog;
 use super::token::{ConnId, Name};

@@ -17,8 +17,7 @@
 mod accept;
 mod buffers;
 mod clients;
-mod clock;
-pub(crate) mod deadlines;
+
 mod drain;
 mod idle;
 mod lag;
@@ -37,15 +36,15 @@ use mio::{Events, Interest, Poll};
 use slab::Slab;
 
 use crate::connection::{Connection, Polled, Scratch};
-use crate::journal::{Journal, Reason};
 use crate::limits::{Limits, Overflow};
 use crate::session::{Now, Service, Session, Upkeep};
 use crate::sys::signals::Signals;
 use crate::sys::{AcceptFailures, Address, ListenOptions, Listener};
+use crate::telemetry::{Journal, Reason};
+use crate::time::{Deadlines, Link, ServerClock};
 use accept::{Accepting, Backlog, ListenerSlot, Sites};
 use buffers::Buffers;
-pub use clock::ServerClock;
-use deadlines::Deadlines;
+
 pub use drain::Summary;
 use idle::IdleOrder;
 pub use lag::Lag;
@@ -172,7 +171,7 @@ impl Place {
 /// buffers included: what an idle client costs in this process.
 pub const fn slot_bytes<S>() -> usize {
     // A slab entry is the slot or the number of the next vacant one.
-    size_of::<(Option<Slot<S>>, deadlines::Link)>() + size_of::<u32>()
+    size_of::<(Option<Slot<S>>, Link)>() + size_of::<u32>()
 }
 
 /// Whether the loop goes on.
@@ -294,7 +293,7 @@ impl<S: Service> Reactor<S> {
         Handle { wakes: Arc::clone(&self.wakes) }
     }
 
-    /// Writes ends and answers to `journal` from now on.
+    /// Writes ends and answers to `telemetry` from now on.
     pub fn set_journal(&mut self, journal: Journal) {
         self.journal = journal;
     }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crate::common::http::{Site, get, receive};
 use crate::common::{Address, Client, Server, eventually};
 use nix::sys::signal::Signal;
-use oneloop::journal::Reason;
 use oneloop::limits::Limits;
 use oneloop::reactor::Reactor;
 use oneloop::services::Echo;
+use oneloop::telemetry::Reason;
 
 #[test]
 fn either_signal_drains_and_ends_with_code_0() {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crate::common::inside::Inside;
 use crate::common::{Client, eventually};
 use chat::{Chat, LINES_PER_CALL, MAILBOX_LINES};
-use oneloop::journal::Reason;
 use oneloop::limits::Limits;
+use oneloop::telemetry::Reason;
 
 /// Clients that are surely in the room: each has heard the one that came after all of them.
 fn room(server: &Inside, count: usize) -> Vec<Client> {

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use crate::common::inside::Inside;
 use crate::common::{Random, pace};
 use lines::{LINE_BYTES_MAX, Lines};
-use oneloop::journal::Reason;
 use oneloop::limits::Limits;
 use oneloop::session::rehearsal::answer;
+use oneloop::telemetry::Reason;
 
 #[test]
 fn clients_share_the_dictionary_and_take_their_leave() {

@@ -9,10 +9,10 @@ use std::time::Duration;
 use crate::common::http::Site;
 use crate::common::inside::Inside;
 use crate::common::{Client, Server, eventually};
-use oneloop::journal::Reason;
 use oneloop::limits::Limits;
 use oneloop::services::Echo;
 use oneloop::session::{Refusal, Service};
+use oneloop::telemetry::Reason;
 
 #[test]
 fn over_the_limit_a_client_is_refused_and_counted_until_one_leaves() {

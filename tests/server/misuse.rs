@@ -5,12 +5,12 @@ use std::io::Write;
 use std::sync::Arc;
 
 use crate::common::inside::Inside;
-use oneloop::journal::Reason;
 use oneloop::limits::Limits;
 use oneloop::services::Echo;
 use oneloop::session::{
     Call, Client as Accepted, FileRange, Input, Outbox, Progress, Service, Session, Wait, Waker,
 };
+use oneloop::telemetry::Reason;
 
 /// A byte is a command; any other is echoed.
 #[derive(Clone)]

@@ -8,10 +8,10 @@ mod sessions;
 mod world;
 
 use oneloop::connection::{Budget, Clock, Connection, Context, Mode, Pumped, Scratch};
-use oneloop::journal::{Journal, Reason};
 use oneloop::limits::Limits;
 use oneloop::services::Echo;
 use oneloop::session::{Call, Input, Outbox, Peer, Progress, Session, Wait};
+use oneloop::telemetry::{Journal, Reason};
 
 use script::{Deed, Random, Script, Scripted, Tells, expected, limits};
 use world::{Run, World, at};

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use oneloop::connection::{Got, Patience, Put, Transport};
-use oneloop::journal::Reason;
 use oneloop::limits::Limits;
 use oneloop::session::{Client, Fault, FileRange, Input, Outbox, Progress, Service, Session, Wait};
+use oneloop::telemetry::Reason;
 
 /// A splitmix64 generator: small, and the same everywhere.
 #[derive(Debug)]

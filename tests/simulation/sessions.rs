@@ -8,9 +8,9 @@ use std::sync::Arc;
 use oneloop::connection::{
     Budget, Clock, Connection, Context, Got, Mode, Patience, Pumped, Put, Scratch, Transport,
 };
-use oneloop::journal::{Journal, Reason};
 use oneloop::limits::Limits;
 use oneloop::session::{Call, FileRange, Input, Outbox, Peer, Progress, Session, Wait};
+use oneloop::telemetry::{Journal, Reason};
 
 use super::world::at;
 

@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use oneloop::connection::{Budget, Clock, Connection, Context, Mode, NEVER_MS, Pumped, Scratch};
-use oneloop::journal::{Journal, Reason};
 use oneloop::limits::Limits;
 use oneloop::session::{Client, Now, Peer, Service};
+use oneloop::telemetry::{Journal, Reason};
 
 use super::script::{
     Deed, Frames, FramesSession, Random, SEND_BUFFER, Script, Scripted, Tells, limits, script,

@@ -15,9 +15,9 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use oneloop::connection::{Budget, Clock, Connection, Context, Mode, NEVER_MS, Pumped, Scratch};
-use oneloop::journal::{AccessTarget, Journal, Reason};
 use oneloop::limits::Limits;
 use oneloop::session::{Fault, Next, Now, Peer};
+use oneloop::telemetry::{AccessTarget, Journal, Reason};
 
 use session::Scripted;
 use stream::{Latches, Stream};

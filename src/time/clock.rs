@@ -6,7 +6,7 @@ use crate::session::Now;
 
 /// Milliseconds since the server started, and the time of day.
 #[derive(Clone, Copy, Debug)]
-pub struct ServerClock {
+pub(crate) struct ServerClock {
     started: Instant,
     /// What [`ServerClock::at`] gave last.
     last: Now,
@@ -14,17 +14,17 @@ pub struct ServerClock {
 
 impl ServerClock {
     /// A clock that starts now.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         ServerClock { started: Instant::now(), last: Now { monotonic_ms: 0, wall: SystemTime::now() } }
     }
 
     /// Reads it.
-    pub fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         Now { monotonic_ms: self.ms(Instant::now()), wall: SystemTime::now() }
     }
 
     /// The same, for an instant that was read already. The time of day is read at most once a millisecond.
-    pub(super) fn at(&mut self, instant: Instant) -> Now {
+    pub(crate) fn at(&mut self, instant: Instant) -> Now {
         let monotonic_ms = self.ms(instant);
         if monotonic_ms != self.last.monotonic_ms {
             self.last = Now { monotonic_ms, wall: SystemTime::now() };
@@ -33,7 +33,7 @@ impl ServerClock {
     }
 
     /// Milliseconds from the start to `instant`.
-    pub(super) fn ms(&self, instant: Instant) -> u64 {
+    pub(crate) fn ms(&self, instant: Instant) -> u64 {
         instant.saturating_duration_since(self.started).as_millis() as u64
     }
 }

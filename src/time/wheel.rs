@@ -28,7 +28,7 @@ pub(crate) struct Deadlines {
 
 /// A client's place: 16 bytes of what an idle client costs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Link {
+pub(crate) struct Link {
     prev: u32,
     next: u32,
     filed_ms: u64,
