@@ -7,7 +7,8 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime};
 
 use oneloop::connection::{
-    Budget, Clock, Connection, Context, Got, Mode, Patience, Polled, Pumped, Put, Scratch, Transport,
+    Connection, Context, Mode, Patience, Polled, Pumped, ReadOutcome, Scratch, TimeSource, Transport,
+    TurnBudget, WriteOutcome,
 };
 use oneloop::limits::{Limits, Overflow};
 use oneloop::reactor::{Reactor, slot_bytes};
@@ -99,15 +100,15 @@ struct Counted {
 }
 
 impl Transport for Counted {
-    fn read(&mut self, buf: &mut [u8], patience: Patience) -> io::Result<Got> {
+    fn read(&mut self, buf: &mut [u8], patience: Patience) -> io::Result<ReadOutcome> {
         self.reads += u32::from(self.inner.may_read());
         self.inner.read(buf, patience)
     }
-    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<Put> {
+    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<WriteOutcome> {
         self.writes += 1;
         self.inner.write(slices, more)
     }
-    fn send_file(&mut self, range: &FileRange, bytes_max: usize) -> io::Result<Put> {
+    fn send_file(&mut self, range: &FileRange, bytes_max: usize) -> io::Result<WriteOutcome> {
         self.inner.send_file(range, bytes_max)
     }
     fn shutdown_write(&mut self) -> io::Result<()> {
@@ -149,14 +150,14 @@ fn calls_for(requests: u32, bytes: usize) -> (u32, u32) {
             assert!(!events.is_empty(), "an event for each request");
             events.iter().for_each(|event| connection.transport_mut().inner.latch(event));
             let mut context = Context {
-                clock: Clock::Turn(now),
+                clock: TimeSource::Turn(now),
                 limits: &limits,
                 request_ms: 0,
                 scratch: &mut scratch,
                 journal: &mut journal,
                 mode: Mode::Serving,
             };
-            assert_eq!(connection.pump(&mut context, Budget::of_turn(&limits)), Pumped::Waits);
+            assert_eq!(connection.pump(&mut context, TurnBudget::of_turn(&limits)), Pumped::Waits);
         }
         client.read_exact(&mut answer).unwrap();
         assert!(connection.is_idle() && connection.held_bytes() == 0);

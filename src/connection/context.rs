@@ -9,7 +9,7 @@ use super::NEVER_MS;
 /// What a connection is given for one pump.
 pub struct Context<'a> {
     /// The time.
-    pub clock: Clock<'a>,
+    pub clock: TimeSource<'a>,
     /// The server's bounds.
     pub limits: &'a Limits,
     /// How long the rest of a request may take, in ms; 0 is off. The service may know better than the limit.
@@ -24,7 +24,7 @@ pub struct Context<'a> {
 
 /// Where the time comes from: nothing here reads a clock by itself.
 #[derive(Clone, Copy)]
-pub enum Clock<'a> {
+pub enum TimeSource<'a> {
     /// Read once a turn, before it.
     Turn(Now),
     /// Read when it is asked for: in models that block, a turn may last.
@@ -42,7 +42,7 @@ pub enum Mode {
 
 /// What one pump may spend on one client, so that the others get their turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
+pub struct TurnBudget {
     /// Reads of the stream.
     pub reads: u32,
     /// Calls of the session.
@@ -51,10 +51,10 @@ pub struct Budget {
     pub write_bytes: usize,
 }
 
-impl Budget {
+impl TurnBudget {
     /// The reactor's: from the limits per turn. With nothing at all to spend a client would be asked again for ever.
     pub fn of_turn(limits: &Limits) -> Self {
-        Budget {
+        TurnBudget {
             reads: limits.reads_per_turn_max.max(1),
             advances: limits.advances_per_turn_max.max(1),
             write_bytes: limits.write_bytes_per_turn_max.max(1) as usize,
@@ -64,7 +64,7 @@ impl Budget {
     /// For models in which the client has a process or thread of its own: one read that may block, then the model looks
     /// at its clock and flags. A write that comes back early ends the pump by itself.
     pub fn of_call(limits: &Limits) -> Self {
-        Budget { reads: 1, ..Budget::of_turn(limits) }
+        TurnBudget { reads: 1, ..TurnBudget::of_turn(limits) }
     }
 }
 
@@ -103,8 +103,8 @@ impl Context<'_> {
     /// The time.
     pub fn now(&self) -> Now {
         match self.clock {
-            Clock::Turn(now) => now,
-            Clock::Live(now) => now(),
+            TimeSource::Turn(now) => now,
+            TimeSource::Live(now) => now(),
         }
     }
 }

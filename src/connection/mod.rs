@@ -27,10 +27,10 @@ use std::panic::{self, AssertUnwindSafe};
 use crate::limits::Limits;
 use crate::session::{Call, Now, Outbox, Peer, Session, Wait};
 use crate::telemetry::{End, Reason};
-pub use context::{Budget, Clock, Context, Mode, Scratch};
+pub use context::{Context, Mode, Scratch, TimeSource, TurnBudget};
 use inbox::Inbox;
 use sending::INITIAL_WINDOW_BYTES;
-pub use transport::{Blocking, Got, Patience, Polled, Put, Transport};
+pub use transport::{Blocking, Patience, Polled, ReadOutcome, Transport, WriteOutcome};
 
 /// No deadline.
 pub const NEVER_MS: u64 = u64::MAX;
@@ -293,11 +293,11 @@ impl<S: Session, T: Transport> Connection<S, T> {
     }
 
     /// Moves the connection on as far as bytes, room and `budget` allow.
-    pub fn pump(&mut self, ctx: &mut Context<'_>, mut budget: Budget) -> Pumped {
+    pub fn pump(&mut self, ctx: &mut Context<'_>, mut budget: TurnBudget) -> Pumped {
         self.go_on(Patience::MayBlock, ctx, &mut budget)
     }
 
-    fn go_on(&mut self, patience: Patience, ctx: &mut Context<'_>, budget: &mut Budget) -> Pumped {
+    fn go_on(&mut self, patience: Patience, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Pumped {
         loop {
             let step = match self.phase {
                 Phase::Calling(call) => self.step_calling(call, ctx, budget),
@@ -319,7 +319,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
 
     /// Its deadline may have passed. Bytes that came in time win: a look at the stream, as far as `budget` goes, comes
     /// before the verdict. A client that is always ahead of it has had its time, too.
-    pub fn expire(&mut self, ctx: &mut Context<'_>, mut budget: Budget) -> Pumped {
+    pub fn expire(&mut self, ctx: &mut Context<'_>, mut budget: TurnBudget) -> Pumped {
         let now_ms = ctx.now().monotonic_ms;
         if now_ms < self.deadline_ms() {
             return Pumped::Waits;

@@ -7,7 +7,8 @@ use crate::telemetry::{Journal, Reason};
 
 use super::context::after_ms;
 use super::{
-    Budget, Connection, Context, Inflow, Mode, NEVER_MS, Phase, Pumped, Put, Sent, Step, Then, Transport,
+    Connection, Context, Inflow, Mode, NEVER_MS, Phase, Pumped, Sent, Step, Then, Transport, TurnBudget,
+    WriteOutcome,
 };
 
 /// How many windows a client can have paid for ahead: at most so much longer does one hold its place that has read fast and
@@ -38,7 +39,7 @@ pub(super) enum Held {
 
 impl<S: Session, T: Transport> Connection<S, T> {
     /// Sends what the session put into the scratch outbox; what cannot be sent now moves to an outbox of the client's own.
-    pub(super) fn send(&mut self, then: Then, ctx: &mut Context<'_>, budget: &mut Budget) -> Step {
+    pub(super) fn send(&mut self, then: Then, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
         if ctx.scratch.outbox.is_empty() {
             return self.follow(then, Held::Nothing, ctx);
         }
@@ -136,7 +137,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         then: Then,
         now_ms: u64,
         journal: &mut Journal,
-        budget: &mut Budget,
+        budget: &mut TurnBudget,
     ) -> Flushed {
         let end_follows = matches!(then, Then::Close(_));
         while !outbox.is_empty() {
@@ -148,7 +149,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                 None => self.put_front(outbox, end_follows, budget),
             };
             match put {
-                Ok(Put::Bytes(len)) => {
+                Ok(WriteOutcome::Bytes(len)) => {
                     let before = self.bytes_out;
                     self.bytes_out += len as u64;
                     journal.sent(len as u64);
@@ -159,18 +160,23 @@ impl<S: Session, T: Transport> Connection<S, T> {
                         journal.answered(self.peer, record, answer_bytes, now_ms);
                     });
                 }
-                Ok(Put::NotNow) => return Flushed::NotNow,
-                Ok(Put::FileShort) => return Flushed::Failed(Reason::FileShort),
+                Ok(WriteOutcome::NotNow) => return Flushed::NotNow,
+                Ok(WriteOutcome::FileShort) => return Flushed::Failed(Reason::FileShort),
                 Err(error) => return Flushed::Failed(Reason::of_error(&error)),
             }
         }
         Flushed::All
     }
 
-    fn put_front(&mut self, outbox: &Outbox, end_follows: bool, budget: &Budget) -> io::Result<Put> {
+    fn put_front(
+        &mut self,
+        outbox: &Outbox,
+        end_follows: bool,
+        budget: &TurnBudget,
+    ) -> io::Result<WriteOutcome> {
         let mut slices = [IoSlice::new(&[]); GATHER_MAX];
         match outbox.front(&mut slices) {
-            Front::Empty => Ok(Put::Bytes(0)), // records only
+            Front::Empty => Ok(WriteOutcome::Bytes(0)), // records only
             Front::Bytes { count, file_follows } => {
                 self.transport.write(&slices[..count], file_follows || end_follows)
             }

@@ -9,8 +9,8 @@ use crate::telemetry::Reason;
 use super::inbox::Inbox;
 use super::sending::{Held, INITIAL_WINDOW_BYTES};
 use super::{
-    Budget, Connection, Context, Got, Inflow, Mode, NEVER_MS, Patience, Phase, Pumped, Scratch, Sent, Step,
-    Then, Transport,
+    Connection, Context, Inflow, Mode, NEVER_MS, Patience, Phase, Pumped, ReadOutcome, Scratch, Sent, Step,
+    Then, Transport, TurnBudget,
 };
 
 impl<S: Session, T: Transport> Connection<S, T> {
@@ -20,7 +20,12 @@ impl<S: Session, T: Transport> Connection<S, T> {
         !outbox.has_file() && self.bytes_out + outbox.held_bytes() as u64 <= INITIAL_WINDOW_BYTES
     }
 
-    pub(super) fn step_calling(&mut self, call: Call, ctx: &mut Context<'_>, budget: &mut Budget) -> Step {
+    pub(super) fn step_calling(
+        &mut self,
+        call: Call,
+        ctx: &mut Context<'_>,
+        budget: &mut TurnBudget,
+    ) -> Step {
         if budget.advances == 0 {
             return Step::Return(Pumped::More);
         }
@@ -34,9 +39,9 @@ impl<S: Session, T: Transport> Connection<S, T> {
         {
             let room = self.inbox_room(ctx);
             match self.transport.read(&mut ctx.scratch.input[..room], Patience::Now) {
-                Ok(Got::Bytes(len)) => fresh = self.received(len, ctx),
-                Ok(Got::End) => self.inflow = Inflow::Ended,
-                Ok(Got::NotNow) => {}
+                Ok(ReadOutcome::Bytes(len)) => fresh = self.received(len, ctx),
+                Ok(ReadOutcome::End) => self.inflow = Inflow::Ended,
+                Ok(ReadOutcome::NotNow) => {}
                 Err(error) => {
                     self.cut(Reason::of_error(&error), ctx);
                     return Step::Go;
@@ -51,7 +56,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         wait: Wait,
         patience: Patience,
         ctx: &mut Context<'_>,
-        budget: &mut Budget,
+        budget: &mut TurnBudget,
     ) -> Step {
         let draining = ctx.mode == Mode::Draining;
         // A drain reads what has arrived; only the rest of a request that has begun is worth waiting for.
@@ -61,23 +66,23 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
         let room = self.inbox_room(ctx);
         match self.transport.read(&mut ctx.scratch.input[..room], patience) {
-            Ok(Got::Bytes(len)) => {
+            Ok(ReadOutcome::Bytes(len)) => {
                 budget.reads -= 1;
                 let fresh = self.received(len, ctx);
                 // Less than was asked for is the last of what has arrived: a session that knows can tell its client.
                 let call = if draining && len < room { Call::Stopping } else { Call::Ready };
                 self.call(call, fresh, ctx, budget)
             }
-            Ok(Got::End) => {
+            Ok(ReadOutcome::End) => {
                 self.inflow = Inflow::Ended;
                 self.call(Call::Ready, 0, ctx, budget)
             }
-            Ok(Got::NotNow) if draining && wait == Wait::NextRequest => {
+            Ok(ReadOutcome::NotNow) if draining && wait == Wait::NextRequest => {
                 let step = self.call(Call::Stopping, 0, ctx, budget);
                 self.begin_nothing_new(ctx);
                 step
             }
-            Ok(Got::NotNow) => Step::Return(Pumped::Waits),
+            Ok(ReadOutcome::NotNow) => Step::Return(Pumped::Waits),
             Err(error) => {
                 self.cut(Reason::of_error(&error), ctx);
                 Step::Go
@@ -102,7 +107,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         &mut self,
         patience: Patience,
         ctx: &mut Context<'_>,
-        budget: &mut Budget,
+        budget: &mut TurnBudget,
     ) -> Step {
         let Phase::Lingering { reason, due_ms, left_bytes, taken_bytes } = self.phase else {
             unreachable!("phase of this step")
@@ -111,7 +116,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             return Step::Return(Pumped::More);
         }
         match self.transport.read(&mut ctx.scratch.input, patience) {
-            Ok(Got::Bytes(len)) => {
+            Ok(ReadOutcome::Bytes(len)) => {
                 budget.reads -= 1;
                 self.count_received(len, ctx);
                 match left_bytes.checked_sub(len as u32) {
@@ -121,14 +126,14 @@ impl<S: Session, T: Transport> Connection<S, T> {
                     None => self.finish(reason, Sent::Part), // too much after the end
                 }
             }
-            Ok(Got::NotNow) => return Step::Return(Pumped::Waits),
+            Ok(ReadOutcome::NotNow) => return Step::Return(Pumped::Waits),
             // It sends nothing more, and has yet to take what was sent: until its deadline, or an error.
-            Ok(Got::End) if self.is_behind() => {
+            Ok(ReadOutcome::End) if self.is_behind() => {
                 self.inflow = Inflow::Ended;
                 return Step::Return(Pumped::Waits);
             }
             // The end awaited, or a reset: there is nothing left to protect.
-            Ok(Got::End) => {
+            Ok(ReadOutcome::End) => {
                 self.transport.close_in_order();
                 self.phase = Phase::Ended(reason);
             }
@@ -162,7 +167,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         call: Call,
         fresh: usize,
         ctx: &mut Context<'_>,
-        budget: &mut Budget,
+        budget: &mut TurnBudget,
     ) -> Step {
         let now = ctx.now();
         budget.advances = budget.advances.saturating_sub(1);

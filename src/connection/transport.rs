@@ -19,7 +19,7 @@ pub enum Patience {
 
 /// What a read gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Got {
+pub enum ReadOutcome {
     /// So many bytes, at least one.
     Bytes(usize),
     /// The client has ended its side.
@@ -30,7 +30,7 @@ pub enum Got {
 
 /// What a write did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Put {
+pub enum WriteOutcome {
     /// So many bytes were taken, at least one.
     Bytes(usize),
     /// Nothing now.
@@ -42,14 +42,14 @@ pub enum Put {
 /// A stream of bytes to one client.
 pub trait Transport {
     /// Reads up to `buf.len()` bytes.
-    fn read(&mut self, buf: &mut [u8], patience: Patience) -> io::Result<Got>;
+    fn read(&mut self, buf: &mut [u8], patience: Patience) -> io::Result<ReadOutcome>;
 
     /// Writes from `slices`; `more` says that a file or the end of our side follows at once, so that a last short segment may
     /// wait for it.
-    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<Put>;
+    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<WriteOutcome>;
 
     /// Sends up to `bytes_max` from the front of `range`.
-    fn send_file(&mut self, range: &FileRange, bytes_max: usize) -> io::Result<Put>;
+    fn send_file(&mut self, range: &FileRange, bytes_max: usize) -> io::Result<WriteOutcome>;
 
     /// Ends our side: the client reads the end after all that was written.
     fn shutdown_write(&mut self) -> io::Result<()>;
@@ -196,38 +196,38 @@ impl Drop for Polled {
 }
 
 impl Transport for Polled {
-    fn read(&mut self, buf: &mut [u8], _patience: Patience) -> io::Result<Got> {
+    fn read(&mut self, buf: &mut [u8], _patience: Patience) -> io::Result<ReadOutcome> {
         if !self.may_read() {
-            return Ok(Got::NotNow);
+            return Ok(ReadOutcome::NotNow);
         }
         match retry(|| self.stream.read(buf)) {
-            Ok(0) => Ok(Got::End),
+            Ok(0) => Ok(ReadOutcome::End),
             Ok(len) => {
                 if SHORT_READ_EMPTIES && len < buf.len() && self.ready & (READ_CLOSED | PRIORITY) == 0 {
                     self.ready &= !READ;
                 }
-                Ok(Got::Bytes(len))
+                Ok(ReadOutcome::Bytes(len))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.ready &= !(READ | PRIORITY);
                 self.renew();
-                Ok(Got::NotNow)
+                Ok(ReadOutcome::NotNow)
             }
             Err(error) => Err(error),
         }
     }
 
-    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<Put> {
+    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<WriteOutcome> {
         if self.ready & WRITE == 0 {
-            return Ok(Put::NotNow);
+            return Ok(WriteOutcome::NotNow);
         }
-        let written = retry(|| self.stream.write(slices, more)).map(Put::Bytes);
+        let written = retry(|| self.stream.write(slices, more)).map(WriteOutcome::Bytes);
         self.not_now(written)
     }
 
-    fn send_file(&mut self, range: &FileRange, bytes_max: usize) -> io::Result<Put> {
+    fn send_file(&mut self, range: &FileRange, bytes_max: usize) -> io::Result<WriteOutcome> {
         if self.ready & WRITE == 0 {
-            return Ok(Put::NotNow);
+            return Ok(WriteOutcome::NotNow);
         }
         let sent = retry(|| self.files.send(&self.stream, range, bytes_max));
         self.not_now(sent)
@@ -255,12 +255,12 @@ impl Transport for Polled {
 }
 
 impl Polled {
-    fn not_now(&mut self, put: io::Result<Put>) -> io::Result<Put> {
+    fn not_now(&mut self, put: io::Result<WriteOutcome>) -> io::Result<WriteOutcome> {
         match put {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.ready &= !WRITE;
                 self.renew();
-                Ok(Put::NotNow)
+                Ok(WriteOutcome::NotNow)
             }
             put => put,
         }
@@ -315,17 +315,17 @@ impl Blocking {
     fn put(
         &mut self,
         asked: u64,
-        call: impl FnOnce(&Stream, &mut Files) -> io::Result<Put>,
-    ) -> io::Result<Put> {
+        call: impl FnOnce(&Stream, &mut Files) -> io::Result<WriteOutcome>,
+    ) -> io::Result<WriteOutcome> {
         if self.writes == Writes::ComeBack {
             self.writes = Writes::Call;
-            return Ok(Put::NotNow);
+            return Ok(WriteOutcome::NotNow);
         }
         match call(&self.stream, &mut self.files) {
-            Err(error) if came_back(&error) => Ok(Put::NotNow),
-            Ok(Put::Bytes(len)) if (len as u64) < asked => {
+            Err(error) if came_back(&error) => Ok(WriteOutcome::NotNow),
+            Ok(WriteOutcome::Bytes(len)) if (len as u64) < asked => {
                 self.writes = Writes::ComeBack;
-                Ok(Put::Bytes(len))
+                Ok(WriteOutcome::Bytes(len))
             }
             put => put,
         }
@@ -333,25 +333,25 @@ impl Blocking {
 }
 
 impl Transport for Blocking {
-    fn read(&mut self, buf: &mut [u8], patience: Patience) -> io::Result<Got> {
+    fn read(&mut self, buf: &mut [u8], patience: Patience) -> io::Result<ReadOutcome> {
         let read = match patience {
             Patience::MayBlock => self.stream.read(buf),
             Patience::Now => self.stream.read_now(buf),
         };
         match read {
-            Ok(0) => Ok(Got::End),
-            Ok(len) => Ok(Got::Bytes(len)),
-            Err(error) if came_back(&error) => Ok(Got::NotNow),
+            Ok(0) => Ok(ReadOutcome::End),
+            Ok(len) => Ok(ReadOutcome::Bytes(len)),
+            Err(error) if came_back(&error) => Ok(ReadOutcome::NotNow),
             Err(error) => Err(error),
         }
     }
 
-    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<Put> {
+    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<WriteOutcome> {
         let asked = slices.iter().map(|slice| slice.len() as u64).sum();
-        self.put(asked, |stream, _| stream.write(slices, more).map(Put::Bytes))
+        self.put(asked, |stream, _| stream.write(slices, more).map(WriteOutcome::Bytes))
     }
 
-    fn send_file(&mut self, range: &FileRange, bytes_max: usize) -> io::Result<Put> {
+    fn send_file(&mut self, range: &FileRange, bytes_max: usize) -> io::Result<WriteOutcome> {
         let asked = range.len.min(self.files.at_once(bytes_max) as u64);
         self.put(asked, |stream, files| files.send(stream, range, bytes_max))
     }
@@ -401,7 +401,7 @@ impl Files {
         }
     }
 
-    fn send(&mut self, stream: &Stream, range: &FileRange, bytes_max: usize) -> io::Result<Put> {
+    fn send(&mut self, stream: &Stream, range: &FileRange, bytes_max: usize) -> io::Result<WriteOutcome> {
         let len = usize::try_from(range.len).unwrap_or(usize::MAX).min(bytes_max);
         let sent = match self {
             Files::Sent => stream.send_file(&range.file, range.offset, len),
@@ -414,7 +414,7 @@ impl Files {
             }
             sent => sent?,
         };
-        Ok(if sent == 0 { Put::FileShort } else { Put::Bytes(sent) })
+        Ok(if sent == 0 { WriteOutcome::FileShort } else { WriteOutcome::Bytes(sent) })
     }
 }
 

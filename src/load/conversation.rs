@@ -5,7 +5,7 @@ use std::io::IoSlice;
 
 use super::errors::Class;
 use super::{Client, Verdict};
-use crate::connection::{Got, Patience, Polled, Put, Transport};
+use crate::connection::{Patience, Polled, ReadOutcome, Transport, WriteOutcome};
 
 /// Requests that leave in one write at most.
 const SLICES_MAX: usize = 16;
@@ -133,20 +133,20 @@ impl<C: Client> Conversation<C> {
             calls += 1;
             let put = self.write(budget.bytes_max).map_err(|error| Class::of(&error))?;
             match put {
-                Put::Bytes(len) => {
+                WriteOutcome::Bytes(len) => {
                     ledger.moved(0, len);
                     if self.wrote(len, ledger)? == Rest::Over {
                         return Ok(Rest::Over);
                     }
                 }
-                Put::NotNow | Put::FileShort => return Ok(Rest::Waits),
+                WriteOutcome::NotNow | WriteOutcome::FileShort => return Ok(Rest::Waits),
             }
         }
         Ok(Rest::Waits)
     }
 
     /// One write of all that was begun, up to the bounds. Zero bytes if there are none: the client only listens.
-    fn write(&mut self, bytes_max: usize) -> std::io::Result<Put> {
+    fn write(&mut self, bytes_max: usize) -> std::io::Result<WriteOutcome> {
         let begun = self.begun();
         let part = self.client.request(self.sent, self.written);
         let is_all = self.sent + 1 == begun || part.len() >= bytes_max;
@@ -165,7 +165,7 @@ impl<C: Client> Conversation<C> {
             slices[count] = IoSlice::new(&part[..len]);
             (count, offset, room) = (count + 1, offset + len, room - len);
         }
-        if count == 0 { Ok(Put::Bytes(0)) } else { self.stream.write(&slices[..count], false) }
+        if count == 0 { Ok(WriteOutcome::Bytes(0)) } else { self.stream.write(&slices[..count], false) }
     }
 
     /// Takes note of `len` bytes written: whole requests are sent.
@@ -251,12 +251,12 @@ impl<C: Client> Conversation<C> {
             }
             let got = self.stream.read(&mut scratch[..scratch_len], Patience::Now);
             match got.map_err(|error| Class::of(&error))? {
-                Got::NotNow => return Ok(Rest::Waits),
-                Got::End => {
+                ReadOutcome::NotNow => return Ok(Rest::Waits),
+                ReadOutcome::End => {
                     ledger.read_clock();
                     return self.ended(ledger);
                 }
-                Got::Bytes(len) => {
+                ReadOutcome::Bytes(len) => {
                     ledger.read_clock();
                     ledger.moved(len, 0);
                     if self.take(&scratch[..len], ledger)? == Rest::Over {

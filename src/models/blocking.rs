@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::connection::{Blocking, Budget, Clock, Connection, Context, Mode, Pumped, Scratch};
+use crate::connection::{Blocking, Connection, Context, Mode, Pumped, Scratch, TimeSource, TurnBudget};
 use crate::limits::Limits;
 use crate::reactor::Summary;
 use crate::session::{Client, Peer, Service, Upkeep, WakeTarget, Waker};
@@ -261,7 +261,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
             // A phase that begins in this pump has a deadline of its own: its read is for the next round, with its timeout.
             let reads = u32::from(bytes_may_come && connection.is_reading());
             let mut context = Context {
-                clock: Clock::Live(&live),
+                clock: TimeSource::Live(&live),
                 limits: &self.limits,
                 request_ms,
                 scratch: &mut self.scratch,
@@ -273,12 +273,11 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
                 connection.cut(reason, &mut context);
                 Pumped::Ended(reason)
             } else if is_due {
-                connection.expire(&mut context, Budget::of_turn(&self.limits))
+                connection.expire(&mut context, TurnBudget::of_turn(&self.limits))
             } else {
                 match timeouts.set(connection, left_ms) {
-                    Ok(()) => {
-                        connection.pump(&mut context, Budget { reads, ..Budget::of_call(&self.limits) })
-                    }
+                    Ok(()) => connection
+                        .pump(&mut context, TurnBudget { reads, ..TurnBudget::of_call(&self.limits) }),
                     Err(error) => {
                         log::debug!("{}: no timeout: {error}", connection.peer());
                         connection.cut(Reason::Failed, &mut context);

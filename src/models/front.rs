@@ -8,7 +8,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
-use crate::connection::{Blocking, Budget, Clock, Connection, Context, Mode, NEVER_MS, Pumped, Scratch};
+use crate::connection::{
+    Blocking, Connection, Context, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget,
+};
 use crate::limits::{Limits, Overflow};
 use crate::session::{Now, Peer, Refusal, Service, Upkeep};
 use crate::sys::signals::Arrived;
@@ -309,7 +311,7 @@ impl<S: Service> Front<S> {
 
     fn move_refused(&mut self, now: Now) {
         let mut context = Context {
-            clock: Clock::Turn(now),
+            clock: TimeSource::Turn(now),
             limits: &self.limits,
             request_ms: 0,
             scratch: &mut self.scratch,
@@ -318,7 +320,7 @@ impl<S: Service> Front<S> {
         };
         let mut ends = Vec::new();
         self.refused.retain_mut(|client| {
-            let budget = Budget::of_turn(context.limits);
+            let budget = TurnBudget::of_turn(context.limits);
             let due = client.deadline_ms() <= now.monotonic_ms;
             let pumped =
                 if due { client.expire(&mut context, budget) } else { client.pump(&mut context, budget) };

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
-use crate::connection::{Budget, Connection, Polled, Pumped};
+use crate::connection::{Connection, Polled, Pumped, TurnBudget};
 use crate::limits::Overflow;
 use crate::session::{Client, Now, Peer, Refusal, Service, Waker};
 use crate::sys::{AfterFailure, Listener, Stream};
@@ -255,7 +255,7 @@ impl<S: Service> Reactor<S> {
             self.clients.insert(Slot { connection, generation, listener, tenant, place: Place::Waiting });
         debug_assert_eq!(key, id.slot as usize);
         let SlotContext { slot, mut context } = self.context(key, now);
-        let budget = Budget::of_turn(context.limits);
+        let budget = TurnBudget::of_turn(context.limits);
         let pumped = slot.connection.pump(&mut context, budget);
         if let Pumped::Ended(reason) = pumped {
             return self.free(key, reason, now);

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::connection::{Budget, Clock, Context, Mode, Pumped};
+use crate::connection::{Context, Mode, Pumped, TimeSource, TurnBudget};
 use crate::session::{Now, Service};
 use crate::telemetry::{End, Reason};
 
@@ -37,7 +37,7 @@ impl<S: Service> Reactor<S> {
     pub(super) fn context(&mut self, key: usize, now: Now) -> SlotContext<'_, S> {
         let slot = &mut self.clients[key];
         let context = Context {
-            clock: Clock::Turn(now),
+            clock: TimeSource::Turn(now),
             limits: &self.limits,
             request_ms: self.request_ms[usize::from(slot.listener)],
             scratch: &mut self.scratch,
@@ -141,7 +141,7 @@ impl<S: Service> Reactor<S> {
 
     fn move_on(&mut self, key: usize, id: ConnId, now: Now, how: Move) {
         let SlotContext { slot, mut context } = self.context(key, now);
-        let budget = Budget::of_turn(context.limits);
+        let budget = TurnBudget::of_turn(context.limits);
         let before_bytes = slot.connection.moved_bytes();
         let pumped = match how {
             Move::Pump => slot.connection.pump(&mut context, budget),

@@ -7,7 +7,7 @@ mod script;
 mod sessions;
 mod world;
 
-use oneloop::connection::{Budget, Clock, Connection, Context, Mode, Pumped, Scratch};
+use oneloop::connection::{Connection, Context, Mode, Pumped, Scratch, TimeSource, TurnBudget};
 use oneloop::limits::Limits;
 use oneloop::services::Echo;
 use oneloop::session::{Call, Input, Outbox, Peer, Progress, Session, Wait};
@@ -131,7 +131,7 @@ fn bytes_that_came_in_time_win_over_a_deadline_that_is_looked_at_late() {
     assert!(world.client.is_idle() && world.client.deadline_ms() > world.now_ms);
 }
 
-type Move = fn(&mut Connection<Echo, Scripted>, &mut Context<'_>, Budget) -> Pumped;
+type Move = fn(&mut Connection<Echo, Scripted>, &mut Context<'_>, TurnBudget) -> Pumped;
 
 /// The same with a session that waits for more at once, whatever the stream tells before it is read.
 #[test]
@@ -143,14 +143,14 @@ fn who_is_answered_at_a_late_look_is_not_ended_by_it() {
         let mut client = Connection::new(stream, Echo, Peer::UNIX, at(0));
         let mut move_on = |client: &mut Connection<Echo, Scripted>, ms, how: Move| {
             let mut context = Context {
-                clock: Clock::Turn(at(ms)),
+                clock: TimeSource::Turn(at(ms)),
                 limits: &limits,
                 request_ms: limits.request_ms,
                 scratch: &mut scratch,
                 journal: &mut journal,
                 mode: Mode::Serving,
             };
-            how(client, &mut context, Budget { reads: 9, advances: 9, write_bytes: 999 })
+            how(client, &mut context, TurnBudget { reads: 9, advances: 9, write_bytes: 999 })
         };
         assert_eq!(move_on(&mut client, 0, Connection::pump), Pumped::Waits);
         let late_ms = client.deadline_ms() + 5;
@@ -198,14 +198,14 @@ fn bytes_that_are_no_request_leave_a_client_as_idle_as_it_was() {
     {
         client.transport_mut().arrived.extend(byte);
         let mut context = Context {
-            clock: Clock::Turn(at(ms)),
+            clock: TimeSource::Turn(at(ms)),
             limits: &limits,
             request_ms: limits.request_ms,
             scratch: &mut scratch,
             journal: &mut journal,
             mode: Mode::Serving,
         };
-        let budget = Budget { reads: 9, advances: 9, write_bytes: 999 };
+        let budget = TurnBudget { reads: 9, advances: 9, write_bytes: 999 };
         assert_eq!(client.pump(&mut context, budget), Pumped::Waits);
         assert!(client.is_idle(), "it may be evicted: {client:?}");
         assert_eq!(client.deadline_ms(), due_ms, "{byte:?} at {ms} ms");
@@ -233,14 +233,14 @@ fn a_call_that_is_not_open_never_comes_first() {
         at(0),
     );
     let mut context = Context {
-        clock: Clock::Turn(at(0)),
+        clock: TimeSource::Turn(at(0)),
         limits: &world.limits,
         request_ms: 0,
         scratch: &mut scratch,
         journal: &mut world.journal,
         mode: Mode::Serving,
     };
-    let generous = Budget { reads: 100, advances: 100, write_bytes: 1000 };
+    let generous = TurnBudget { reads: 100, advances: 100, write_bytes: 1000 };
     assert_eq!(client.pump(&mut context, generous), Pumped::Ended(Reason::PeerClosed));
 }
 
@@ -259,14 +259,14 @@ fn what_comes_while_a_session_speaks_is_bounded_however_much_a_read_may_bring() 
     let mut client = Connection::new(stream, Speaks(200), Peer::UNIX, at(0));
     for _ in 0..1000 {
         let mut context = Context {
-            clock: Clock::Turn(at(0)),
+            clock: TimeSource::Turn(at(0)),
             limits: &limits,
             request_ms: 0,
             scratch: &mut scratch,
             journal: &mut journal,
             mode: Mode::Serving,
         };
-        let pumped = client.pump(&mut context, Budget::of_turn(&limits));
+        let pumped = client.pump(&mut context, TurnBudget::of_turn(&limits));
         assert!(client.held_bytes() <= 504, "holds {} bytes", client.held_bytes());
         if matches!(pumped, Pumped::Ended(_)) || client.lingers_for().is_some() {
             assert_eq!(client.lingers_for(), Some(Reason::InputTooLong));

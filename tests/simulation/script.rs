@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
-use oneloop::connection::{Got, Patience, Put, Transport};
+use oneloop::connection::{Patience, ReadOutcome, Transport, WriteOutcome};
 use oneloop::limits::Limits;
 use oneloop::session::{Client, Fault, FileRange, Input, Outbox, Progress, Service, Session, Wait};
 use oneloop::telemetry::Reason;
@@ -190,22 +190,22 @@ impl Scripted {
 pub(crate) const SEND_BUFFER: u64 = 900;
 
 impl Transport for Scripted {
-    fn read(&mut self, buf: &mut [u8], _patience: Patience) -> io::Result<Got> {
+    fn read(&mut self, buf: &mut [u8], _patience: Patience) -> io::Result<ReadOutcome> {
         self.reads += 1;
         if self.reset {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         if self.arrived.is_empty() {
-            return Ok(if self.ended { Got::End } else { Got::NotNow });
+            return Ok(if self.ended { ReadOutcome::End } else { ReadOutcome::NotNow });
         }
         let len = (1 + self.random.below(self.arrived.len() as u64) as usize).min(buf.len());
         for (to, byte) in buf.iter_mut().zip(self.arrived.drain(..len)) {
             *to = byte;
         }
-        Ok(Got::Bytes(len))
+        Ok(ReadOutcome::Bytes(len))
     }
 
-    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<Put> {
+    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<WriteOutcome> {
         self.writes += 1;
         assert!(!self.shut, "a write after shutdown");
         if self.reset {
@@ -215,16 +215,16 @@ impl Transport for Scripted {
         assert!(!bytes.is_empty(), "an empty write");
         let room = SEND_BUFFER.saturating_sub(self.in_flight);
         if room == 0 {
-            return Ok(Put::NotNow);
+            return Ok(WriteOutcome::NotNow);
         }
         let len = (1 + self.random.below(bytes.len() as u64)).min(room);
         self.in_flight += len;
         self.held_bytes = if more { len } else { 0 };
         self.got.extend_from_slice(&bytes[..len as usize]);
-        Ok(Put::Bytes(len as usize))
+        Ok(WriteOutcome::Bytes(len as usize))
     }
 
-    fn send_file(&mut self, _range: &FileRange, _max: usize) -> io::Result<Put> {
+    fn send_file(&mut self, _range: &FileRange, _max: usize) -> io::Result<WriteOutcome> {
         unreachable!("this service sends no files")
     }
 

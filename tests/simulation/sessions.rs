@@ -6,7 +6,8 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use oneloop::connection::{
-    Budget, Clock, Connection, Context, Got, Mode, Patience, Pumped, Put, Scratch, Transport,
+    Connection, Context, Mode, Patience, Pumped, ReadOutcome, Scratch, TimeSource, Transport, TurnBudget,
+    WriteOutcome,
 };
 use oneloop::limits::Limits;
 use oneloop::session::{Call, FileRange, Input, Outbox, Peer, Progress, Session, Wait};
@@ -30,25 +31,25 @@ struct Told {
 }
 
 impl Transport for Told {
-    fn read(&mut self, buf: &mut [u8], _patience: Patience) -> io::Result<Got> {
+    fn read(&mut self, buf: &mut [u8], _patience: Patience) -> io::Result<ReadOutcome> {
         let len = self.arrived.len().min(buf.len());
         buf.iter_mut().zip(self.arrived.drain(..len)).for_each(|(to, byte)| *to = byte);
-        Ok(if len == 0 { Got::NotNow } else { Got::Bytes(len) })
+        Ok(if len == 0 { ReadOutcome::NotNow } else { ReadOutcome::Bytes(len) })
     }
 
-    fn write(&mut self, slices: &[IoSlice<'_>], more_follows: bool) -> io::Result<Put> {
+    fn write(&mut self, slices: &[IoSlice<'_>], more_follows: bool) -> io::Result<WriteOutcome> {
         let bytes = slices.iter().map(|slice| slice.len()).sum::<usize>().min(self.room_bytes);
         if bytes == 0 {
-            return Ok(Put::NotNow);
+            return Ok(WriteOutcome::NotNow);
         }
         self.room_bytes -= bytes;
         self.did.push(Did::Wrote { bytes, more_follows });
-        Ok(Put::Bytes(bytes))
+        Ok(WriteOutcome::Bytes(bytes))
     }
 
-    fn send_file(&mut self, range: &FileRange, _bytes_max: usize) -> io::Result<Put> {
+    fn send_file(&mut self, range: &FileRange, _bytes_max: usize) -> io::Result<WriteOutcome> {
         self.did.push(Did::SentFile { bytes: range.len });
-        Ok(Put::Bytes(range.len as usize))
+        Ok(WriteOutcome::Bytes(range.len as usize))
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
@@ -99,9 +100,9 @@ impl<F: FnMut(Input<'_>, &mut Outbox) -> Progress> Stage<F> {
         self.client.transport_mut()
     }
 
-    fn pump_with(&mut self, budget: Budget) -> Pumped {
+    fn pump_with(&mut self, budget: TurnBudget) -> Pumped {
         let mut context = Context {
-            clock: Clock::Turn(at(self.now_ms)),
+            clock: TimeSource::Turn(at(self.now_ms)),
             limits: &self.limits,
             request_ms: self.limits.request_ms,
             scratch: &mut self.scratch,
@@ -112,7 +113,7 @@ impl<F: FnMut(Input<'_>, &mut Outbox) -> Progress> Stage<F> {
     }
 
     fn pump(&mut self) -> Pumped {
-        self.pump_with(Budget::of_turn(&self.limits))
+        self.pump_with(TurnBudget::of_turn(&self.limits))
     }
 
     /// How it ended, within so many turns.
@@ -253,7 +254,7 @@ fn a_turn_writes_no_more_than_its_budget_and_what_was_put_at_once() {
     });
     for _ in 0..3 {
         stage.stream().did.clear();
-        assert_eq!(stage.pump_with(Budget { reads: 10, advances: 1000, write_bytes: 100 }), Pumped::More);
+        assert_eq!(stage.pump_with(TurnBudget { reads: 10, advances: 1000, write_bytes: 100 }), Pumped::More);
         let wrote = stage.stream().did.iter().map(|did| match did {
             Did::Wrote { bytes, .. } => *bytes,
             other => panic!("{other:?}"),

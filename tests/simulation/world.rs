@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use oneloop::connection::{Budget, Clock, Connection, Context, Mode, NEVER_MS, Pumped, Scratch};
+use oneloop::connection::{Connection, Context, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget};
 use oneloop::limits::Limits;
 use oneloop::session::{Client, Now, Peer, Service};
 use oneloop::telemetry::{Journal, Reason};
@@ -85,14 +85,14 @@ impl World {
     pub(crate) fn step(&mut self, expire: bool) -> Pumped {
         let mode = self.mode();
         let mut context = Context {
-            clock: Clock::Turn(at(self.now_ms)),
+            clock: TimeSource::Turn(at(self.now_ms)),
             limits: &self.limits,
             request_ms: self.limits.request_ms,
             scratch: &mut self.scratch,
             journal: &mut self.journal,
             mode,
         };
-        let budget = Budget::of_turn(&self.limits);
+        let budget = TurnBudget::of_turn(&self.limits);
         let pumped = if expire {
             self.client.expire(&mut context, budget)
         } else {

@@ -14,7 +14,7 @@ use std::io::{Read, Seek};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use oneloop::connection::{Budget, Clock, Connection, Context, Mode, NEVER_MS, Pumped, Scratch};
+use oneloop::connection::{Connection, Context, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget};
 use oneloop::limits::Limits;
 use oneloop::session::{Fault, Next, Now, Peer};
 use oneloop::telemetry::{AccessTarget, Journal, Reason};
@@ -94,7 +94,7 @@ impl<'w, 'a> Stage<'w, 'a> {
         act: impl FnOnce(&mut Client<'w, 'a>, &mut Context<'_>) -> R,
     ) -> R {
         let mut context = Context {
-            clock: Clock::Turn(at(self.now_ms)),
+            clock: TimeSource::Turn(at(self.now_ms)),
             limits: &self.limits,
             request_ms: self.limits.request_ms,
             scratch: &mut self.scratch,
@@ -105,7 +105,7 @@ impl<'w, 'a> Stage<'w, 'a> {
     }
 
     /// Moves it on, and checks what holds behind every step.
-    fn step(&mut self, budget: Budget, is_expiry: bool, journal: &mut Journal) -> Pumped {
+    fn step(&mut self, budget: TurnBudget, is_expiry: bool, journal: &mut Journal) -> Pumped {
         let counts = |seen: &Seen| (seen.advances, seen.reads, seen.writes, seen.taken.len());
         let before = counts(&self.world.seen.borrow());
         let (was_flushing, has_taken_all) = (self.client.is_flushing(), self.client.lingers_for().is_some());
@@ -157,11 +157,11 @@ impl<'w, 'a> Stage<'w, 'a> {
     }
 
     /// The limits of a turn, of a model that blocks, or the least that moves anything.
-    fn budget(&self) -> Budget {
+    fn budget(&self) -> TurnBudget {
         match self.world.below(4) {
-            0 => Budget::of_call(&self.limits),
-            1 => Budget { reads: 1, advances: 1, write_bytes: 1 },
-            _ => Budget::of_turn(&self.limits),
+            0 => TurnBudget::of_call(&self.limits),
+            1 => TurnBudget { reads: 1, advances: 1, write_bytes: 1 },
+            _ => TurnBudget::of_turn(&self.limits),
         }
     }
 
@@ -210,7 +210,7 @@ impl<'w, 'a> Stage<'w, 'a> {
             (seen.reads_block, seen.writes_block) = (false, false);
             seen.acknowledged = seen.taken.len();
             drop(seen);
-            let budget = Budget { reads: 4, advances: 4, write_bytes: 1 << 20 };
+            let budget = TurnBudget { reads: 4, advances: 4, write_bytes: 1 << 20 };
             match self.step(budget, false, journal) {
                 Pumped::Ended(reason) => return reason,
                 // It was written in this pump, and is taken before the next.
@@ -226,7 +226,7 @@ impl<'w, 'a> Stage<'w, 'a> {
     fn check_end(&mut self, reason: Reason, journal: &mut Journal) {
         let counts = |seen: &Seen| (seen.advances, seen.reads, seen.writes, seen.unfinished_calls);
         let before = counts(&self.world.seen.borrow());
-        let budget = Budget::of_turn(&self.limits);
+        let budget = TurnBudget::of_turn(&self.limits);
         let again = self.with_context(journal, |client, context| client.pump(context, budget));
         let seen = self.world.seen.borrow();
         assert_eq!((again, counts(&seen)), (Pumped::Ended(reason), before), "an end is for good");

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 
-use oneloop::connection::{Got, Patience, Put, Transport};
+use oneloop::connection::{Patience, ReadOutcome, Transport, WriteOutcome};
 use oneloop::session::FileRange;
 
 use super::world::{Close, World};
@@ -30,7 +30,7 @@ const ERRORS: [io::ErrorKind; 4] = [
 
 impl Stream<'_, '_> {
     /// What a write, or a file, gives: a count from 1 to `len`, or what there is instead.
-    fn put(&self, len: usize, is_file: bool) -> io::Result<Put> {
+    fn put(&self, len: usize, is_file: bool) -> io::Result<WriteOutcome> {
         let (world, mut seen) = (self.world, self.world.seen.borrow_mut());
         assert!(
             !seen.is_shut && seen.stream_error.is_none() && !seen.was_file_short,
@@ -39,13 +39,13 @@ impl Stream<'_, '_> {
         assert!(len > 0, "a write of nothing");
         seen.writes += 1;
         if self.latches == Latches::Readiness && seen.writes_block {
-            return Ok(Put::NotNow);
+            return Ok(WriteOutcome::NotNow);
         }
         match world.below(32) {
             _ if world.is_over() => {}
             0..6 => {
                 seen.writes_block = true;
-                return Ok(Put::NotNow);
+                return Ok(WriteOutcome::NotNow);
             }
             6 => {
                 let kind = ERRORS[world.below(ERRORS.len())];
@@ -54,12 +54,12 @@ impl Stream<'_, '_> {
             }
             7 if is_file => {
                 seen.was_file_short = true;
-                return Ok(Put::FileShort);
+                return Ok(WriteOutcome::FileShort);
             }
             _ => {}
         }
         seen.writes_block = false;
-        Ok(Put::Bytes(world.part(len)))
+        Ok(WriteOutcome::Bytes(world.part(len)))
     }
 }
 
@@ -71,31 +71,31 @@ impl Stream<'_, '_> {
 }
 
 impl Transport for Stream<'_, '_> {
-    fn read(&mut self, buf: &mut [u8], _patience: Patience) -> io::Result<Got> {
+    fn read(&mut self, buf: &mut [u8], _patience: Patience) -> io::Result<ReadOutcome> {
         let (world, mut seen) = (self.world, self.world.seen.borrow_mut());
         assert!(seen.stream_error.is_none(), "a read after an error");
         if seen.has_input_ended {
             assert!(seen.is_shut, "a read after the end, though not to see whether the client has gone");
             seen.reads += 1;
-            return Ok(Got::End);
+            return Ok(ReadOutcome::End);
         }
         assert!(!buf.is_empty(), "a read into nothing looks like the end");
         seen.reads += 1;
         if self.latches == Latches::Readiness && seen.reads_block {
-            return Ok(Got::NotNow);
+            return Ok(ReadOutcome::NotNow);
         }
         match world.below(32) {
             _ if world.is_over() => {
                 seen.has_input_ended = true;
-                Ok(Got::End)
+                Ok(ReadOutcome::End)
             }
             0..8 => {
                 seen.reads_block = true;
-                Ok(Got::NotNow)
+                Ok(ReadOutcome::NotNow)
             }
             8 => {
                 seen.has_input_ended = true;
-                Ok(Got::End)
+                Ok(ReadOutcome::End)
             }
             9 => {
                 let kind = ERRORS[world.below(ERRORS.len())];
@@ -109,18 +109,18 @@ impl Transport for Stream<'_, '_> {
                     seen.read.push(*to);
                 }
                 seen.reads_block = self.latches == Latches::Readiness && len < buf.len();
-                Ok(Got::Bytes(len))
+                Ok(ReadOutcome::Bytes(len))
             }
         }
     }
 
-    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<Put> {
+    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<WriteOutcome> {
         let bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<u8>>();
         let put = self.put(bytes.len(), false);
         let mut seen = self.world.seen.borrow_mut();
         let rest = &seen.put[seen.taken.len()..];
         assert!(rest.starts_with(&bytes), "not what was put, or not in its order");
-        if let Ok(Put::Bytes(len)) = put {
+        if let Ok(WriteOutcome::Bytes(len)) = put {
             seen.taken.extend_from_slice(&bytes[..len]);
             seen.taken_memory += len;
             seen.is_held = more;
@@ -128,14 +128,14 @@ impl Transport for Stream<'_, '_> {
         put
     }
 
-    fn send_file(&mut self, range: &FileRange, bytes_max: usize) -> io::Result<Put> {
+    fn send_file(&mut self, range: &FileRange, bytes_max: usize) -> io::Result<WriteOutcome> {
         let mut bytes = vec![0; usize::try_from(range.len).unwrap().min(bytes_max)];
         let put = self.put(bytes.len(), true);
         range.file.read_exact_at(&mut bytes, range.offset).unwrap();
         let mut seen = self.world.seen.borrow_mut();
         let rest = &seen.put[seen.taken.len()..];
         assert!(rest.starts_with(&bytes), "not the range of the file that was put");
-        if let Ok(Put::Bytes(len)) = put {
+        if let Ok(WriteOutcome::Bytes(len)) = put {
             seen.taken.extend_from_slice(&bytes[..len]);
             seen.is_held = false;
         }
