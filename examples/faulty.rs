@@ -16,7 +16,7 @@ use oneloop::models::{self, Door, Model, Setup};
 use oneloop::session::{Call, Client, Input, Outbox, Progress, Refusal, Service, Session, Wait};
 use oneloop::sys::process::raise_descriptors_max;
 use oneloop::sys::{Address, ListenOptions, Listener, Signals};
-use oneloop::telemetry::Journal;
+use oneloop::telemetry::Telemetry;
 
 #[path = "chat.rs"]
 #[allow(unreachable_pub, reason = "it is an example of its own")]
@@ -150,7 +150,7 @@ fn serve<S: Service>(asked: Asked, name: &str, service: S) -> Result<(), ExitCod
     let listeners = listeners.map_err(|error| fail(1)(&error))?;
     println!("listening on {name}@{}", listeners[0].local_addr());
     let doors = vec![Door { service, listeners }];
-    let setup = Setup { doors, limits, workers, journal: Journal::new(), signals };
+    let setup = Setup { doors, limits, workers, telemetry: Telemetry::new(), signals };
     let summary = models::run(model, setup, &mut || {}).map_err(|error| fail(1)(&error))?;
     eprintln!("ended: {summary}");
     Ok(())

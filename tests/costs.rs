@@ -15,7 +15,7 @@ use oneloop::reactor::{Reactor, slot_bytes};
 use oneloop::services::{AnyService, Echo};
 use oneloop::session::{FileRange, Now, Peer, Service};
 use oneloop::sys::{Address, Stream};
-use oneloop::telemetry::Journal;
+use oneloop::telemetry::Telemetry;
 
 /// Turns in which a request on loopback has surely been answered.
 const TURNS_MAX: u32 = 1000;
@@ -139,7 +139,7 @@ fn calls_for(requests: u32, bytes: usize) -> (u32, u32) {
     let now = Now { monotonic_ms: 0, wall: SystemTime::UNIX_EPOCH };
     let transport = Counted { inner: polled, reads: 0, writes: 0 };
     let mut connection = Connection::new(transport, Echo, Peer::UNIX, now);
-    let (limits, mut journal) = (Limits::default(), Journal::new());
+    let (limits, mut telemetry) = (Limits::default(), Telemetry::new());
     let mut scratch = Scratch::new(&limits);
     let (request, mut answer) = (vec![9; bytes], vec![0; bytes]);
     for _ in 0..requests {
@@ -154,7 +154,7 @@ fn calls_for(requests: u32, bytes: usize) -> (u32, u32) {
                 limits: &limits,
                 request_ms: 0,
                 scratch: &mut scratch,
-                journal: &mut journal,
+                telemetry: &mut telemetry,
                 mode: Mode::Serving,
             };
             assert_eq!(connection.pump(&mut context, TurnBudget::of_turn(&limits)), Pumped::Waits);

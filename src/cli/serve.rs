@@ -22,7 +22,7 @@ use crate::services::{AnyService, NAMES};
 use crate::sys::listener::backlog_max;
 use crate::sys::process::raise_descriptors_max;
 use crate::sys::{Address, Identity, ListenOptions, Listener, Notice, Signals, Supervisor};
-use crate::telemetry::{AccessTarget, Journal};
+use crate::telemetry::{AccessTarget, Telemetry};
 
 /// Serve clients until it is stopped
 ///
@@ -172,11 +172,11 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
         signals.without_children().map_err(Failure::system)?
     };
     let doors = bind(services, inherited, &addresses, &options, sockets)?;
-    let mut journal = Journal::new();
+    let mut telemetry = Telemetry::new();
     let access = args.access_target();
     if let Some(target) = access.as_ref().filter(|target| !target.is_file()) {
         // A pipe or terminal is the starter's: another user may not open it once more.
-        journal = open_journal(target)?;
+        telemetry = open_telemetry(target)?;
     }
     if let Some(identity) = identity {
         identity.assume().map_err(Failure::system)?;
@@ -184,7 +184,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     }
     // After giving up privileges: what can be opened now can be opened again when the log is rotated.
     if let Some(target) = access.as_ref().filter(|target| target.is_file()) {
-        journal = open_journal(target)?;
+        telemetry = open_telemetry(target)?;
     }
     let sites = specs.iter().filter(|spec| matches!(spec.what, What::Http(_))).count();
     let files = sites * Http::open_files_max(descriptors);
@@ -197,7 +197,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
         }
     }
     tell_numbers(&limits, descriptors);
-    let setup = Setup { doors, limits, workers, journal, signals };
+    let setup = Setup { doors, limits, workers, telemetry, signals };
     serve(args.model, setup, &supervisor)
 }
 
@@ -342,9 +342,9 @@ fn meet(one: &Address, other: &Address) -> bool {
     }
 }
 
-fn open_journal(target: &AccessTarget) -> Result<Journal, Failure> {
+fn open_telemetry(target: &AccessTarget) -> Result<Telemetry, Failure> {
     let name = target.to_string();
-    Journal::with_access(target.clone()).map_err(|error| {
+    Telemetry::with_access(target.clone()).map_err(|error| {
         let advice = match error.kind() {
             ErrorKind::NotConnected => "start its reader first, or take a file",
             _ => "take a file that this user may write",

@@ -2,7 +2,7 @@
 
 use crate::limits::Limits;
 use crate::session::{Now, Outbox};
-use crate::telemetry::Journal;
+use crate::telemetry::Telemetry;
 
 use super::NEVER_MS;
 
@@ -17,7 +17,7 @@ pub struct Context<'a> {
     /// The loop's buffers.
     pub scratch: &'a mut Scratch,
     /// Where answers are written down.
-    pub journal: &'a mut Journal,
+    pub telemetry: &'a mut Telemetry,
     /// Whether the server drains.
     pub mode: Mode,
 }

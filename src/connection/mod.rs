@@ -273,7 +273,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
 
     fn cut_with(&mut self, sent: Sent, reason: Reason, ctx: &mut Context<'_>) {
         if let Some(mut outbox) = self.outbox.take() {
-            self.abandon(&mut outbox, ctx.now().monotonic_ms, ctx.journal);
+            self.abandon(&mut outbox, ctx.now().monotonic_ms, ctx.telemetry);
         }
         self.inbox = None;
         self.end_session(ctx);
@@ -305,7 +305,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                 Phase::Flushing { then, .. } => {
                     let mut outbox = self.outbox.take().unwrap_or_default();
                     let now_ms = ctx.now().monotonic_ms;
-                    let flushed = self.flush(&mut outbox, then, now_ms, ctx.journal, budget);
+                    let flushed = self.flush(&mut outbox, then, now_ms, ctx.telemetry, budget);
                     self.flushed(flushed, Some(outbox), ctx)
                 }
                 Phase::Lingering { .. } => self.step_lingering(patience, ctx, budget),

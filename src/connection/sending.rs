@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 
 use crate::session::{Call, Front, GATHER_MAX, Outbox, Peer, Record, Session, Wait};
-use crate::telemetry::{Journal, Reason};
+use crate::telemetry::{Reason, Telemetry};
 
 use super::context::after_ms;
 use super::{
@@ -44,7 +44,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             return self.follow(then, Held::Nothing, ctx);
         }
         let now_ms = ctx.now().monotonic_ms;
-        match self.flush(&mut ctx.scratch.outbox, then, now_ms, ctx.journal, budget) {
+        match self.flush(&mut ctx.scratch.outbox, then, now_ms, ctx.telemetry, budget) {
             Flushed::All => self.follow(then, Held::Perhaps, ctx),
             flushed => {
                 self.phase = self.flushing(then, ctx);
@@ -136,7 +136,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         outbox: &mut Outbox,
         then: Then,
         now_ms: u64,
-        journal: &mut Journal,
+        telemetry: &mut Telemetry,
         budget: &mut TurnBudget,
     ) -> Flushed {
         let end_follows = matches!(then, Then::Close(_));
@@ -152,12 +152,12 @@ impl<S: Session, T: Transport> Connection<S, T> {
                 Ok(WriteOutcome::Bytes(len)) => {
                     let before = self.bytes_out;
                     self.bytes_out += len as u64;
-                    journal.sent(len as u64);
+                    telemetry.sent(len as u64);
                     budget.write_bytes = budget.write_bytes.saturating_sub(len);
                     outbox.sent(len as u64, |record, sent| {
                         let at = before + sent;
                         let answer_bytes = at - std::mem::replace(&mut self.recorded_bytes, at);
-                        journal.answered(self.peer, record, answer_bytes, now_ms);
+                        telemetry.answered(self.peer, record, answer_bytes, now_ms);
                     });
                 }
                 Ok(WriteOutcome::NotNow) => return Flushed::NotNow,
@@ -185,14 +185,14 @@ impl<S: Session, T: Transport> Connection<S, T> {
     }
 
     /// Drops what was not sent; the records of its answers get the bytes that were.
-    pub(super) fn abandon(&mut self, outbox: &mut Outbox, now_ms: u64, journal: &mut Journal) {
-        outbox.abandon(|record| self.answered(record, now_ms, journal));
+    pub(super) fn abandon(&mut self, outbox: &mut Outbox, now_ms: u64, telemetry: &mut Telemetry) {
+        outbox.abandon(|record| self.answered(record, now_ms, telemetry));
     }
 
     /// Nothing more is sent of the answer with this record.
-    pub(super) fn answered(&mut self, record: &Record, now_ms: u64, journal: &mut Journal) {
+    pub(super) fn answered(&mut self, record: &Record, now_ms: u64, telemetry: &mut Telemetry) {
         let answer_bytes = self.bytes_out - std::mem::replace(&mut self.recorded_bytes, self.bytes_out);
-        journal.answered(self.peer, record, answer_bytes, now_ms);
+        telemetry.answered(self.peer, record, answer_bytes, now_ms);
     }
 
     /// Bytes the client's side has taken, as far as is known.

@@ -157,7 +157,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
 
     fn count_received(&mut self, len: usize, ctx: &mut Context<'_>) {
         self.bytes_in += len as u64;
-        ctx.journal.received(len as u64);
+        ctx.telemetry.received(len as u64);
     }
 
     /// Calls the session with the unconsumed bytes, `fresh` of which lie at the front of the scratch input, and sends
@@ -171,7 +171,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
     ) -> Step {
         let now = ctx.now();
         budget.advances = budget.advances.saturating_sub(1);
-        let Context { scratch: Scratch { input, outbox, .. }, limits, journal, .. } = ctx;
+        let Context { scratch: Scratch { input, outbox, .. }, limits, telemetry, .. } = ctx;
         debug_assert!(outbox.is_empty() && self.outbox.is_none());
         if let Some(inbox) = &mut self.inbox
             && fresh > 0
@@ -184,7 +184,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         let given = Input { bytes, ended: self.inflow == Inflow::Ended, call, now };
         let advanced = panic::catch_unwind(AssertUnwindSafe(|| session.advance(given, outbox)));
         if let Some(answers) = outbox.take_answers() {
-            journal.count_answers(&answers);
+            telemetry.count_answers(&answers);
         }
         let progress = match advanced {
             Ok(progress) if progress.consumed <= len => progress,
@@ -240,7 +240,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             log::error!("{}: the session panicked; its client ends", self.peer);
         }
         let now_ms = ctx.now().monotonic_ms;
-        self.abandon(&mut ctx.scratch.outbox, now_ms, ctx.journal);
+        self.abandon(&mut ctx.scratch.outbox, now_ms, ctx.telemetry);
         self.cut_with(Sent::Part, reason, ctx);
         Step::Go
     }
@@ -251,7 +251,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         // It may panic now, too, and when it is dropped.
         match panic::catch_unwind(AssertUnwindSafe(move || session.unfinished())) {
             Ok(None) => {}
-            Ok(Some(record)) => self.answered(&record, ctx.now().monotonic_ms, ctx.journal),
+            Ok(Some(record)) => self.answered(&record, ctx.now().monotonic_ms, ctx.telemetry),
             Err(_) => log::error!("{}: the session panicked when it ended", self.peer),
         }
     }

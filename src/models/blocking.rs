@@ -18,7 +18,7 @@ use crate::session::{Client, Peer, Service, Upkeep, WakeTarget, Waker};
 use crate::sys::process::{must_ask_for_parent, parent_lives};
 use crate::sys::stream::Stream;
 use crate::sys::{AcceptFailures, AfterFailure, Listener, signals, wait};
-use crate::telemetry::{End, Journal, Reason};
+use crate::telemetry::{End, Reason, Telemetry};
 use crate::time::ServerClock;
 
 use super::buffers::{Buffers, Held};
@@ -39,7 +39,7 @@ pub(super) struct Worker<S, H = fn()> {
     limits: Limits,
     clock: ServerClock,
     scratch: Scratch,
-    pub(super) journal: Journal,
+    pub(super) telemetry: Telemetry,
     accept_failures: AcceptFailures,
     slice_ms: u64,
     stage: Stage,
@@ -76,7 +76,7 @@ impl<S: Service> Worker<S> {
         services: Vec<S>,
         limits: &Limits,
         clock: ServerClock,
-        journal: Journal,
+        telemetry: Telemetry,
         slice_ms: u64,
     ) -> Self {
         Worker {
@@ -85,7 +85,7 @@ impl<S: Service> Worker<S> {
             scratch: Scratch::new(limits),
             limits: limits.clone(),
             clock,
-            journal,
+            telemetry,
             accept_failures: AcceptFailures::default(),
             slice_ms,
             stage: Stage::Serving,
@@ -98,7 +98,7 @@ impl<S: Service> Worker<S> {
 
     /// The same without anybody beside it: it tells its counters when it is asked to, and calls `at_stop` once.
     pub(super) fn alone<H: FnMut()>(self, at_stop: H) -> Worker<S, H> {
-        let Worker { services, upkeep, limits, clock, scratch, journal, accept_failures, .. } = self;
+        let Worker { services, upkeep, limits, clock, scratch, telemetry, accept_failures, .. } = self;
         let Worker { slice_ms, stage, parent, is_child, .. } = self;
         let alone = Some(Alone { reports: signals::reports(), at_stop });
         Worker {
@@ -107,7 +107,7 @@ impl<S: Service> Worker<S> {
             limits,
             clock,
             scratch,
-            journal,
+            telemetry,
             accept_failures,
             slice_ms,
             stage,
@@ -154,7 +154,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
             (Stage::Draining { due_ms }, 1) if now_ms < due_ms => Stage::Draining { due_ms },
             _ => Stage::Over,
         };
-        self.journal.tick(now_ms);
+        self.telemetry.tick(now_ms);
         self.upkeep.tend(&self.services, now);
         let Some(alone) = &mut self.alone else { return };
         if before == Stage::Serving && self.stage != Stage::Serving {
@@ -163,23 +163,24 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
         let asked = signals::reports();
         if alone.reports != asked {
             alone.reports = asked;
-            log::info!("{}", Summary::of_counters(self.journal.counters.clone()));
+            log::info!("{}", Summary::of_counters(self.telemetry.counters.clone()));
         }
     }
 
-    /// How long a wait for the next client may last, so that the journal and the services are looked at in time.
+    /// How long a wait for the next client may last, so that telemetry and services do what is due in time.
     pub(super) fn wait_max(&self) -> Option<Duration> {
         let now = self.clock.now();
-        let journal = self.journal.due_ms();
-        let journal = journal.map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now.monotonic_ms)));
-        journal.into_iter().chain(self.upkeep.due_in(&self.services, now)).min()
+        let telemetry = self.telemetry.due_ms();
+        let telemetry =
+            telemetry.map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now.monotonic_ms)));
+        telemetry.into_iter().chain(self.upkeep.due_in(&self.services, now)).min()
     }
 
     /// Takes the next client; counted, as a failure is.
     pub(super) fn accept(&mut self, listener: &Listener) -> Result<(OwnedFd, Peer), AfterFailure> {
         match listener.accept_blocking() {
             Ok((fd, addr)) => {
-                self.journal.accepted();
+                self.telemetry.accepted();
                 self.accept_failures.none();
                 Ok((fd, addr.map_or(Peer::UNIX, Peer::from)))
             }
@@ -187,7 +188,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
                 let now_ms = self.clock.now().monotonic_ms;
                 let after = self.accept_failures.after(listener, &error, now_ms);
                 if matches!(after, AfterFailure::Lost | AfterFailure::Pause) {
-                    self.journal.accept_failed();
+                    self.telemetry.accept_failed();
                 }
                 Err(after)
             }
@@ -210,7 +211,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
             Ok(pipe) => pipe,
             Err(error) => {
                 log::warn!("{peer}: no pipe for its wakers: {error}");
-                self.journal.ended(&ended(Reason::Failed));
+                self.telemetry.ended(&ended(Reason::Failed));
                 return Reason::Failed;
             }
         };
@@ -218,7 +219,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
         let client = Client { peer, local, waker: waker.as_ref() };
         let Ok(session) = panic::catch_unwind(AssertUnwindSafe(|| service.open(&client))) else {
             log::error!("{peer}: the service panicked when it was opened; the client ends");
-            self.journal.ended(&ended(Reason::Panicked));
+            self.telemetry.ended(&ended(Reason::Panicked));
             return Reason::Panicked;
         };
         let stream = Stream::new(fd);
@@ -227,9 +228,9 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
         let reason = self.converse(&mut connection, request_ms, pipe.as_ref());
         let end = connection.end(reason, clock.now());
         drop(connection); // the client is not to wait for the log
-        self.journal.ended(&end);
-        // The wait for the next client may be long, and nothing looks at the journal meanwhile.
-        self.journal.flush();
+        self.telemetry.ended(&end);
+        // The wait for the next client may be long, and nothing writes the access log meanwhile.
+        self.telemetry.flush();
         reason
     }
 
@@ -265,7 +266,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
                 limits: &self.limits,
                 request_ms,
                 scratch: &mut self.scratch,
-                journal: &mut self.journal,
+                telemetry: &mut self.telemetry,
                 mode: if serving { Mode::Serving } else { Mode::Draining },
             };
             let pumped = if self.stage == Stage::Over {

@@ -51,7 +51,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
             reap(&mut front, &mut children, Reason::Crashed)?;
         }
         if arrived.reopen {
-            front.journal.reopen_if_asked();
+            front.telemetry.reopen_if_asked();
             tell_all(&children, Tell::Reopen);
         }
         if arrived.report {
@@ -66,7 +66,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
 }
 
 fn summary<S: Service>(front: &Front<S>, children: &Children) -> Summary {
-    let mut counters: Counters = front.journal.counters.clone();
+    let mut counters: Counters = front.telemetry.counters.clone();
     counters.add_tally(&children.tally);
     Summary::of_counters(counters)
 }
@@ -84,12 +84,12 @@ fn hand_over<S: Service>(
         }
         Ok(Forked::Child(parent)) => {
             process::work_and_exit(|| {
-                let journal = std::mem::take(&mut front.journal).of_child(Some(&children.tally));
+                let telemetry = std::mem::take(&mut front.telemetry).of_child(Some(&children.tally));
                 let entrance = front.become_child(guest.entrance);
                 let Entrance { listener, service, request_ms, local } = entrance;
                 drop(listener); // a child that lives on must not keep the port
                 let services = vec![service.clone()];
-                let worker = Worker::new(services, &front.limits, front.clock, journal, SLICE_MS);
+                let worker = Worker::new(services, &front.limits, front.clock, telemetry, SLICE_MS);
                 let mut worker = worker.of_parent(parent);
                 worker.serve(&service, request_ms, local, guest.fd, guest.peer);
                 SERVED
@@ -108,11 +108,11 @@ fn reap<S: Service>(front: &mut Front<S>, children: &mut Children, killed: Reaso
             Ended::Exited(SERVED) => {}
             Ended::Exited(code) => {
                 log::error!("{peer}: the child that served it ended with exit code {code}");
-                front.journal.counters.count(Reason::Crashed);
+                front.telemetry.counters.count(Reason::Crashed);
             }
             Ended::Killed(signal) => {
                 log::error!("{peer}: the child that served it was killed by signal {signal}");
-                front.journal.counters.count(killed);
+                front.telemetry.counters.count(killed);
             }
         }
         front.leave(peer);

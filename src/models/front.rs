@@ -16,7 +16,7 @@ use crate::session::{Now, Peer, Refusal, Service, Upkeep};
 use crate::sys::signals::Arrived;
 use crate::sys::stream::Stream;
 use crate::sys::{AcceptFailures, AfterFailure, Signals, wait};
-use crate::telemetry::{End, Journal, Reason};
+use crate::telemetry::{End, Reason, Telemetry};
 use crate::time::ServerClock;
 
 use super::{Entrance, Setup};
@@ -31,7 +31,7 @@ pub(super) struct Front<S: Service> {
     pub(super) signals: Signals,
     pub(super) limits: Limits,
     pub(super) clock: ServerClock,
-    pub(super) journal: Journal,
+    pub(super) telemetry: Telemetry,
     upkeep: Upkeep,
     sites: HashMap<[u8; 9], u32>,
     clients: u32,
@@ -69,14 +69,14 @@ pub(super) struct Guest {
 
 impl<S: Service> Front<S> {
     pub(super) fn new(setup: Setup<S>) -> io::Result<Self> {
-        let Setup { doors, limits, journal, signals, .. } = setup;
+        let Setup { doors, limits, telemetry, signals, .. } = setup;
         let entrances = Entrance::all(doors, &limits);
         entrances.iter().try_for_each(|entrance| entrance.listener.set_nonblocking(true))?;
         Ok(Front {
             entrances,
             signals,
             clock: ServerClock::start(),
-            journal,
+            telemetry,
             upkeep: Upkeep::default(),
             sites: HashMap::new(),
             clients: 0,
@@ -116,7 +116,7 @@ impl<S: Service> Front<S> {
             Accepting::Exhausted { until_ms } => until_ms,
             Accepting::Open => NEVER_MS,
         };
-        let due = self.refused.iter().map(Connection::deadline_ms).chain(self.journal.due_ms());
+        let due = self.refused.iter().map(Connection::deadline_ms).chain(self.telemetry.due_ms());
         let upkeep_ms = self.upkeep.due_ms(self.entrances.iter().map(|entrance| &entrance.service));
         let due_ms = due.chain(upkeep_ms).chain([pause_ms]).min().filter(|&due_ms| due_ms != NEVER_MS);
         let own = due_ms.map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now_ms)));
@@ -130,7 +130,7 @@ impl<S: Service> Front<S> {
         if matches!(self.accepting, Accepting::Exhausted { until_ms } if until_ms <= now.monotonic_ms) {
             self.accepting = Accepting::Open;
         }
-        self.journal.tick(now.monotonic_ms);
+        self.telemetry.tick(now.monotonic_ms);
         self.upkeep.tend(self.entrances.iter().map(|entrance| &entrance.service), now);
         self.move_refused(now);
         Ok((self.signals.take(), knocked))
@@ -146,7 +146,7 @@ impl<S: Service> Front<S> {
             let listener = &self.entrances[at].listener;
             let error = match listener.accept_blocking() {
                 Ok((fd, addr)) => {
-                    self.journal.accepted();
+                    self.telemetry.accepted();
                     self.accept_failures.none();
                     let peer = addr.map_or(Peer::UNIX, Peer::from);
                     match self.objection(peer) {
@@ -161,9 +161,9 @@ impl<S: Service> Front<S> {
             match self.accept_failures.after(listener, &error, now_ms) {
                 AfterFailure::Nobody | AfterFailure::NobodyCould => return Knock::Nobody,
                 AfterFailure::Interrupted => {}
-                AfterFailure::Lost => self.journal.accept_failed(),
+                AfterFailure::Lost => self.telemetry.accept_failed(),
                 AfterFailure::Pause => {
-                    self.journal.accept_failed();
+                    self.telemetry.accept_failed();
                     let until_ms = now_ms + u64::from(self.limits.accept_pause_ms.max(1));
                     self.accepting = Accepting::Exhausted { until_ms };
                     return Knock::Later;
@@ -286,7 +286,7 @@ impl<S: Service> Front<S> {
         let now = self.clock.now();
         for client in std::mem::take(&mut self.refused) {
             let reason = client.lingers_for().unwrap_or(Reason::RefusedStopping);
-            self.journal.ended(&client.end(reason, now));
+            self.telemetry.ended(&client.end(reason, now));
         }
     }
 
@@ -297,12 +297,12 @@ impl<S: Service> Front<S> {
         let service = &self.entrances[guest.entrance].service;
         let Ok(words) = panic::catch_unwind(AssertUnwindSafe(|| service.refusal(why))) else {
             log::error!("{peer}: the service panicked when it refused; the client ends");
-            return self.journal.ended(&ended(Reason::Panicked));
+            return self.telemetry.ended(&ended(Reason::Panicked));
         };
         let stream = Stream::new(guest.fd);
         let silent = words.is_empty() || self.refused.len() >= self.limits.refusals_max as usize;
         if silent || stream.set_nonblocking(true).is_err() {
-            return self.journal.ended(&ended(reason));
+            return self.telemetry.ended(&ended(reason));
         }
         let transport = Blocking::new(stream);
         self.refused.push(Connection::refused(transport, words, reason, peer, now, &self.limits));
@@ -315,7 +315,7 @@ impl<S: Service> Front<S> {
             limits: &self.limits,
             request_ms: 0,
             scratch: &mut self.scratch,
-            journal: &mut self.journal,
+            telemetry: &mut self.telemetry,
             mode: Mode::Serving,
         };
         let mut ends = Vec::new();
@@ -330,7 +330,7 @@ impl<S: Service> Front<S> {
             !matches!(pumped, Pumped::Ended(_))
         });
         for end in &ends {
-            self.journal.ended(end);
+            self.telemetry.ended(end);
         }
     }
 }

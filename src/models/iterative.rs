@@ -29,7 +29,7 @@ pub(super) fn run<S: Service>(mut setup: Setup<S>, stopping: &mut dyn FnMut()) -
     let entrances = Entrance::all(setup.doors, &setup.limits);
     setup.signals = setup.signals.alone(INTERRUPT_EVERY_MS as u32)?;
     let (services, clock) = (Entrance::services(&entrances), ServerClock::start());
-    let worker = Worker::new(services, &setup.limits, clock, setup.journal, SLICE_ALONE_MS);
+    let worker = Worker::new(services, &setup.limits, clock, setup.telemetry, SLICE_ALONE_MS);
     let mut worker = worker.alone(stopping);
     while !worker.is_stopping() {
         // The pipe of the signals is waited for beside the listeners, so that none is missed.
@@ -37,7 +37,7 @@ pub(super) fn run<S: Service>(mut setup: Setup<S>, stopping: &mut dyn FnMut()) -
         setup.signals.take(); // the worker looks at what they ask for
     }
     drain(&mut worker, entrances);
-    Ok(Summary::of_counters(worker.journal.counters.clone()))
+    Ok(Summary::of_counters(worker.telemetry.counters.clone()))
 }
 
 /// How a worker waits for its next client.
@@ -132,5 +132,5 @@ pub(super) fn drain<S: Service, H: FnMut()>(worker: &mut Worker<S, H>, entrances
             }
         }
     }
-    worker.journal.flush();
+    worker.telemetry.flush();
 }

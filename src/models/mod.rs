@@ -36,7 +36,7 @@ use crate::limits::{Limits, Overflow};
 use crate::reactor::{Reactor, Summary, Turn};
 use crate::session::{Peer, Service};
 use crate::sys::{Listener, Signals, signals};
-use crate::telemetry::Journal;
+use crate::telemetry::Telemetry;
 
 /// Who runs the connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -206,7 +206,7 @@ pub struct Setup<S> {
     /// How many workers, for models that have them; at least 1.
     pub workers: usize,
     /// Where ends and answers are written down.
-    pub journal: Journal,
+    pub telemetry: Telemetry,
     /// Signals, installed: they drain, stop, reopen and report.
     pub signals: Signals,
 }
@@ -220,7 +220,7 @@ pub fn run<S: Service>(model: Model, mut setup: Setup<S>, stopping: &mut dyn FnM
     if let Some(objection) = model.objection::<S>(setup.workers, &setup.limits) {
         return Err(io::Error::new(io::ErrorKind::Unsupported, objection));
     }
-    if setup.journal.has_file() {
+    if setup.telemetry.has_file() {
         setup.signals.reopen_on_hangup()?;
     }
     match model {
@@ -232,7 +232,7 @@ pub fn run<S: Service>(model: Model, mut setup: Setup<S>, stopping: &mut dyn FnM
         Model::Reactor if setup.workers > 1 => workers::run(setup, stopping),
         Model::Reactor => {
             let mut reactor = Reactor::new(setup.limits)?;
-            reactor.set_journal(setup.journal);
+            reactor.set_telemetry(setup.telemetry);
             reactor.watch_signals(setup.signals)?;
             for door in setup.doors {
                 for listener in door.listeners {

@@ -18,7 +18,7 @@ use crate::limits::Limits;
 use crate::reactor::Summary;
 use crate::session::{Service, Upkeep};
 use crate::sys::signals::Signals;
-use crate::telemetry::Journal;
+use crate::telemetry::Telemetry;
 use crate::time::ServerClock;
 
 use super::blocking::{SLICE_MS, Worker};
@@ -39,14 +39,14 @@ struct Copies<S> {
 
 /// Serves with `workers` copies, until a signal stops it.
 pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    let Setup { doors, limits, workers, journal, signals } = setup;
+    let Setup { doors, limits, workers, telemetry, signals } = setup;
     let workers = workers.min(limits.clients_max as usize);
     log::info!(
         "{workers} copies serve a client each, of at most {} in all; the others wait in the backlog; a limit per address \
          holds in each copy, so it never refuses",
         limits.clients_max
     );
-    let crew = Crew::new(signals, journal, limits.drain_ms, workers)?;
+    let crew = Crew::new(signals, telemetry, limits.drain_ms, workers)?;
     let entrances = Entrance::all(doors, &limits);
     let waiting = Waiting::for_all(&entrances)?;
     let (clock, upkeep) = (ServerClock::start(), Upkeep::default());
@@ -54,9 +54,9 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
 }
 
 impl<S: Service> Job for Copies<S> {
-    fn work(&mut self, _index: usize, parent: u32, _signals: Signals, journal: Journal) -> u8 {
+    fn work(&mut self, _index: usize, parent: u32, _signals: Signals, telemetry: Telemetry) -> u8 {
         let services = Entrance::services(&self.entrances);
-        let worker = Worker::new(services, &self.limits, self.clock, journal, SLICE_MS);
+        let worker = Worker::new(services, &self.limits, self.clock, telemetry, SLICE_MS);
         let mut worker = worker.of_parent(parent);
         while !worker.is_stopping() {
             if let Err(error) = serve_next(&mut worker, &self.entrances, self.waiting) {

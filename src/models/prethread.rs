@@ -29,7 +29,7 @@ use super::{Entrance, Setup};
 
 /// Serves with `workers` threads, until a signal stops it.
 pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    let Setup { doors, limits, workers, mut journal, mut signals } = setup;
+    let Setup { doors, limits, workers, mut telemetry, mut signals } = setup;
     let workers = workers.min(limits.clients_max as usize);
     log::info!("{workers} threads serve a client each; the others wait in the backlog");
     let tally = Arc::new(Tally::new()?);
@@ -43,7 +43,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
         for number in 0..workers {
             let entrances: Vec<Entrance<S>> = shared.iter().map(Entrance::share).collect();
             let services = Entrance::services(&entrances);
-            let mut worker = Worker::new(services, &limits, clock, journal.share(&tally), SLICE_MS)
+            let mut worker = Worker::new(services, &limits, clock, telemetry.share(&tally), SLICE_MS)
                 .beside_others(&buffers);
             let work = move || {
                 while !worker.is_stopping() {
@@ -69,7 +69,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
         wait::readable(&[signals.as_fd()], timeout)?;
         let arrived = signals.take();
         if arrived.reopen {
-            journal.reopen_if_asked();
+            telemetry.reopen_if_asked();
         }
         if arrived.report {
             log::info!("{workers} threads: {}", Summary::of_counters(Counters::of_tally(&tally)));

@@ -13,7 +13,7 @@ use crate::sys::process::{self, Ended, Forked, Tell};
 use crate::sys::signals::{self, Signals};
 use crate::sys::tally::Tally;
 use crate::sys::wait;
-use crate::telemetry::{Counters, Journal, Reason};
+use crate::telemetry::{Counters, Reason, Telemetry};
 
 use super::blocking::INTERRUPT_EVERY_MS;
 
@@ -29,7 +29,7 @@ pub(super) const DRAINED: u8 = 0;
 /// What the workers do, and what their parent holds for them.
 pub(super) trait Job {
     /// In the child: serves until it is stopped; returns its exit code. `parent` is to be followed.
-    fn work(&mut self, index: usize, parent: u32, signals: Signals, journal: Journal) -> u8;
+    fn work(&mut self, index: usize, parent: u32, signals: Signals, telemetry: Telemetry) -> u8;
 
     /// In the parent, when draining begins: lets go of the listeners, so that nobody new queues there.
     fn let_go(&mut self);
@@ -97,7 +97,7 @@ impl Ending {
 /// The workers, seen by their parent.
 pub(super) struct Crew {
     signals: Signals,
-    journal: Journal,
+    telemetry: Telemetry,
     drain_ms: u32,
     posts: Vec<Post>,
     /// What the workers of each post have counted: of one that dies it tells how many clients went with it.
@@ -145,12 +145,17 @@ impl Post {
 }
 
 impl Crew {
-    pub(super) fn new(signals: Signals, journal: Journal, drain_ms: u32, count: usize) -> io::Result<Self> {
+    pub(super) fn new(
+        signals: Signals,
+        telemetry: Telemetry,
+        drain_ms: u32,
+        count: usize,
+    ) -> io::Result<Self> {
         let vacant =
             Post::Vacant { until: Instant::now(), pause_ms: RESTART_PAUSE_MS.0, after: After::Death };
         let posts = vec![vacant; count.max(1)];
         let tallies = posts.iter().map(|_| Tally::new().map(Arc::new)).collect::<io::Result<_>>()?;
-        Ok(Crew { signals, journal, drain_ms, posts, tallies })
+        Ok(Crew { signals, telemetry, drain_ms, posts, tallies })
     }
 
     /// Keeps the workers until a signal stops all. A child never returns from here.
@@ -165,7 +170,7 @@ impl Crew {
             let arrived = self.signals.take();
             self.reap()?;
             if arrived.reopen {
-                self.journal.reopen_if_asked();
+                self.telemetry.reopen_if_asked();
                 self.tell_all(Tell::Reopen);
             }
             if arrived.report {
@@ -217,8 +222,8 @@ impl Crew {
                 Ok(self)
             }
             Ok(Forked::Child(parent)) => {
-                let journal = self.journal.of_child(Some(&self.tallies[index]));
-                process::work_and_exit(|| job.work(index, parent, self.signals, journal))
+                let telemetry = self.telemetry.of_child(Some(&self.tallies[index]));
+                process::work_and_exit(|| job.work(index, parent, self.signals, telemetry))
             }
             Err(error) => {
                 log::error!("worker {index} cannot be started: {error}; next attempt in {pause_ms} ms");

@@ -89,13 +89,13 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
         left: Mutex::default(),
         bell: far,
     });
-    let journal = setup.journal.counting(&tally); // refused clients count with the others
-    let front = Front::new(Setup { journal, ..setup })?;
+    let telemetry = setup.telemetry.counting(&tally); // refused clients count with the others
+    let front = Front::new(Setup { telemetry, ..setup })?;
     let mut threads = Threads { front, shared, bell, running: Vec::new() };
     loop {
         let (arrived, knocked) = threads.wait(None)?;
         if arrived.reopen {
-            threads.front.journal.reopen_if_asked();
+            threads.front.telemetry.reopen_if_asked();
         }
         if arrived.report {
             log::info!("{} threads: {}", threads.front.clients(), threads.summary());
@@ -116,7 +116,7 @@ fn spawn<S: Service>(
     shared: &Arc<Shared>,
     running: &mut Vec<JoinHandle<()>>,
 ) -> Result<(), (Guest, io::Error)> {
-    let journal = front.journal.share(&shared.tally);
+    let telemetry = front.telemetry.share(&shared.tally);
     let entrance = &front.entrances[guest.entrance];
     let (service, request_ms, local) = (entrance.service.clone(), entrance.request_ms, entrance.local);
     let (limits, clock, shared) = (front.limits.clone(), front.clock, Arc::clone(shared));
@@ -126,7 +126,7 @@ fn spawn<S: Service>(
     let work = move || {
         let Some(guest) = taken.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let leaving = Leaving { shared, peer: guest.peer };
-        let mut worker = Worker::new(vec![service.clone()], &limits, clock, journal, SLICE_MS)
+        let mut worker = Worker::new(vec![service.clone()], &limits, clock, telemetry, SLICE_MS)
             .beside_others(&leaving.shared.buffers);
         worker.serve(&service, request_ms, local, guest.fd, guest.peer);
         drop(worker);

@@ -18,7 +18,7 @@ use crate::session::{Service, Upkeep};
 use crate::sys::Listener;
 use crate::sys::process::{must_ask_for_parent, parent_lives};
 use crate::sys::signals::Signals;
-use crate::telemetry::Journal;
+use crate::telemetry::Telemetry;
 use crate::time::ServerClock;
 
 use super::blocking::SLICE_MS;
@@ -43,8 +43,8 @@ fn share(clients_max: u32, workers: u32, index: u32) -> u32 {
 
 /// Serves with `workers` loops, until a signal stops it.
 pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    let Setup { doors, limits, workers, journal, signals } = setup;
-    let crew = Crew::new(signals, journal, limits.drain_ms, workers)?;
+    let Setup { doors, limits, workers, telemetry, signals } = setup;
+    let crew = Crew::new(signals, telemetry, limits.drain_ms, workers)?;
     let workers = workers as u32;
     log::info!(
         "{workers} loops, of at most {} clients each; a limit per address holds in each",
@@ -55,8 +55,8 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
 }
 
 impl<S: Service> Job for Loops<S> {
-    fn work(&mut self, index: usize, parent: u32, signals: Signals, journal: Journal) -> u8 {
-        match self.serve(index, parent, signals, journal) {
+    fn work(&mut self, index: usize, parent: u32, signals: Signals, telemetry: Telemetry) -> u8 {
+        match self.serve(index, parent, signals, telemetry) {
             Ok(_) => DRAINED,
             Err(error) => {
                 log::error!("loop {index} ends: {error}");
@@ -84,7 +84,7 @@ impl<S: Service> Loops<S> {
         index: usize,
         parent: u32,
         signals: Signals,
-        journal: Journal,
+        telemetry: Telemetry,
     ) -> io::Result<Summary> {
         let mut limits = self.limits.clone();
         if limits.buffers_bytes_max > 0 {
@@ -92,7 +92,7 @@ impl<S: Service> Loops<S> {
         }
         limits.clients_max = share(limits.clients_max, self.workers, index as u32);
         let mut reactor = Reactor::new(limits)?; // after fork: a poll must not be shared
-        reactor.set_journal(journal);
+        reactor.set_telemetry(telemetry);
         reactor.watch_signals(signals)?;
         for mut door in self.doors.drain(..) {
             let own: Listener = door.listeners.swap_remove(index % door.listeners.len());

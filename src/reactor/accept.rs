@@ -143,7 +143,7 @@ impl<S: Service> Reactor<S> {
         let slot = &mut self.listeners[index];
         let error = match slot.listener.accept() {
             Ok((fd, addr)) => {
-                self.journal.accepted();
+                self.telemetry.accepted();
                 self.accept_failures.none();
                 return Accepted::Client(fd, addr.map_or(Peer::UNIX, Peer::from));
             }
@@ -158,11 +158,11 @@ impl<S: Service> Reactor<S> {
             }
             AfterFailure::Interrupted => Accepted::Next,
             AfterFailure::Lost => {
-                self.journal.accept_failed();
+                self.telemetry.accept_failed();
                 Accepted::Next
             }
             AfterFailure::Pause => {
-                self.journal.accept_failed();
+                self.telemetry.accept_failed();
                 let until_ms = now.monotonic_ms + u64::from(self.limits.accept_pause_ms.max(1));
                 self.accepting = Accepting::Exhausted { until_ms };
                 Accepted::Stop

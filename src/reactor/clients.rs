@@ -41,7 +41,7 @@ impl<S: Service> Reactor<S> {
             limits: &self.limits,
             request_ms: self.request_ms[usize::from(slot.listener)],
             scratch: &mut self.scratch,
-            journal: &mut self.journal,
+            telemetry: &mut self.telemetry,
             mode: if matches!(self.state, State::Serving) { Mode::Serving } else { Mode::Draining },
         };
         SlotContext { slot, context }
@@ -236,7 +236,7 @@ impl<S: Service> Reactor<S> {
 
     /// Writes an end down. A descriptor has become free, so accepting may go on.
     pub(super) fn ended(&mut self, end: &End) {
-        self.journal.ended(end);
+        self.telemetry.ended(end);
         if end.reason == Reason::DrainCut {
             self.cut += 1;
         }

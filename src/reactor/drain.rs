@@ -36,7 +36,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Of a server without a loop in this process: what its journal, or those of its workers, counted.
+    /// Of a server without a loop in this process: what its `Telemetry`, or those of its workers, counted.
     pub(crate) fn of_counters(counters: Counters) -> Self {
         let Counters { accepted, accept_errors, .. } = counters;
         let (open, cut) = (counters.open() as usize, counters.of(Reason::DrainCut));
@@ -63,10 +63,10 @@ impl<S: Service> Reactor<S> {
     /// What has happened so far.
     pub fn summary(&self) -> Summary {
         Summary {
-            accepted: self.journal.counters.accepted,
+            accepted: self.telemetry.counters.accepted,
             open: self.clients.len(),
-            accept_errors: self.journal.counters.accept_errors,
-            counters: self.journal.counters.clone(),
+            accept_errors: self.telemetry.counters.accept_errors,
+            counters: self.telemetry.counters.clone(),
             cut: self.cut,
             lag: Some(self.lag.clone()),
         }
@@ -82,7 +82,7 @@ impl<S: Service> Reactor<S> {
             let (arrived, fd) = (signals.take(), signals.as_raw_fd());
             self.renew(fd, Name::Signals);
             if arrived.reopen {
-                self.journal.reopen_if_asked();
+                self.telemetry.reopen_if_asked();
             }
             if arrived.report {
                 log::info!("{}", self.summary());
@@ -155,7 +155,7 @@ impl<S: Service> Reactor<S> {
         self.close_listeners();
         self.cut_all(now);
         self.state = State::Stopped;
-        self.journal.flush();
+        self.telemetry.flush();
     }
 
     /// Cuts every client. One whose bytes were all sent, and that only lingers, loses nothing: it keeps its reason.

@@ -40,7 +40,7 @@ use crate::limits::{Limits, Overflow};
 use crate::session::{Now, Service, Session, Upkeep};
 use crate::sys::signals::Signals;
 use crate::sys::{AcceptFailures, Address, ListenOptions, Listener};
-use crate::telemetry::{Journal, Reason};
+use crate::telemetry::{Reason, Telemetry};
 use crate::time::{Deadlines, Link, ServerClock};
 use accept::{Accepting, Backlog, ListenerSlot, Sites};
 use buffers::Buffers;
@@ -94,7 +94,7 @@ pub struct Reactor<S: Service> {
     state: State,
     cut: u64,
     scratch: Scratch,
-    journal: Journal,
+    telemetry: Telemetry,
     upkeep: Upkeep,
     lag: Lag,
 }
@@ -217,7 +217,7 @@ impl<S: Service> Reactor<S> {
             state: State::Serving,
             cut: 0,
             scratch: Scratch::new(&limits),
-            journal: Journal::new(),
+            telemetry: Telemetry::new(),
             upkeep: Upkeep::default(),
             lag: Lag::default(),
             poll,
@@ -294,12 +294,12 @@ impl<S: Service> Reactor<S> {
     }
 
     /// Writes ends and answers to `telemetry` from now on.
-    pub fn set_journal(&mut self, journal: Journal) {
-        self.journal = journal;
+    pub fn set_telemetry(&mut self, telemetry: Telemetry) {
+        self.telemetry = telemetry;
     }
 
     /// Obeys signals: SIGTERM and SIGINT drain, and stop when they come again; SIGHUP reopens the access log, and drains
-    /// when the terminal closes ([`Signals::reopen_on_hangup`] is for a journal with a file); SIGUSR1 reports counters to the
+    /// when the terminal closes ([`Signals::reopen_on_hangup`] is for an access log in a file); SIGUSR1 reports counters to the
     /// log.
     pub fn watch_signals(&mut self, signals: Signals) -> io::Result<()> {
         let fd = signals.as_raw_fd();
@@ -353,7 +353,7 @@ impl<S: Service> Reactor<S> {
         self.reap(now); // whose buffers were the largest when the accepted ones came
         self.buffers.forget_candidates();
         self.end_drain(now);
-        self.journal.tick(now.monotonic_ms);
+        self.telemetry.tick(now.monotonic_ms);
         self.upkeep.tend(self.listeners.iter().map(|slot| &slot.service), now);
         let ended = Instant::now();
         self.note_lag(ended - woke);
@@ -380,7 +380,7 @@ impl<S: Service> Reactor<S> {
             State::Serving | State::Stopped => None,
         };
         let upkeep_ms = self.upkeep.due_ms(self.listeners.iter().map(|slot| &slot.service));
-        let next_ms = [self.deadlines.next_ms(), self.journal.due_ms(), upkeep_ms, pause_ms, drain_ms]
+        let next_ms = [self.deadlines.next_ms(), self.telemetry.due_ms(), upkeep_ms, pause_ms, drain_ms]
             .into_iter()
             .flatten()
             .min()?;
@@ -440,6 +440,6 @@ impl<S: Service> AsRawFd for Reactor<S> {
 impl<S: Service> Drop for Reactor<S> {
     fn drop(&mut self) {
         self.cut_all(self.clock.now());
-        self.journal.flush();
+        self.telemetry.flush();
     }
 }

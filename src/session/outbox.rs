@@ -63,7 +63,7 @@ pub struct FileRange {
     pub len: u64,
 }
 
-/// What the journal learns of one answer: put behind it, and handed on when it has been sent or its client ends.
+/// What telemetry gets of one answer: put behind it, and handed on when it has been sent or its client ends.
 ///
 /// The line of the access log is `PEER` + `line[..bytes_at]` + body bytes sent + `line[bytes_at..]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

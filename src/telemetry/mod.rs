@@ -32,7 +32,7 @@ pub struct End {
 
 /// Where ends and answers are written down.
 #[derive(Debug, Default)]
-pub struct Journal {
+pub struct Telemetry {
     /// Clients that came, ends by reason, and what went through.
     pub counters: Counters,
     /// Where all is counted, too, for other processes or threads to see.
@@ -43,7 +43,7 @@ pub struct Journal {
 /// The access log, which threads share.
 #[derive(Debug)]
 enum Access {
-    /// By the journal that began it: at its end, what can still be written is, and what is lost is told.
+    /// By the `Telemetry` that opened it: at its end, what can still be written is, and what is lost is told.
     Kept(Arc<Mutex<AccessLog>>),
     /// By that of another thread.
     Lent(Arc<Mutex<AccessLog>>),
@@ -57,13 +57,13 @@ impl Access {
     }
 }
 
-impl Journal {
-    /// A journal without an access log.
+impl Telemetry {
+    /// Counters only.
     pub fn new() -> Self {
-        Journal::default()
+        Telemetry::default()
     }
 
-    /// A journal that also writes an access log. Several processes may share the target: what is written is whole lines.
+    /// Counters and an access log. Several processes may share the target: what is written is whole lines.
     ///
     /// Nothing waits for whoever reads the log: what a FIFO, pipe or terminal does not take stays in memory, up to 1 MiB, and
     /// lines beyond that are lost, and counted in the log of diagnostics.
@@ -72,29 +72,29 @@ impl Journal {
     /// The target cannot be opened; of kind `NotConnected` if it is a FIFO that nobody reads.
     pub fn with_access(target: AccessTarget) -> io::Result<Self> {
         let access = Access::Kept(Arc::new(Mutex::new(AccessLog::open(target)?)));
-        Ok(Journal { counters: Counters::default(), lane: None, access: Some(access) })
+        Ok(Telemetry { counters: Counters::default(), lane: None, access: Some(access) })
     }
 
     /// The same, which counts into `tally`, too.
-    pub fn counting(mut self, tally: &Arc<Tally>) -> Journal {
+    pub fn counting(mut self, tally: &Arc<Tally>) -> Telemetry {
         self.lane = Some(Lane::of(tally));
         self
     }
 
-    /// In a child after fork: its own journal, in place of its copy of the parent's. It goes on with the descriptor that it
+    /// In a child after fork: its own one, in place of its copy of the parent's. It goes on with the descriptor that it
     /// inherited, so that a parent without descriptors can make children. It writes to the same file, in whole lines, leaves to the
     /// parent the lines that wait there, and counts into `tally`, too, where there is one.
-    pub fn of_child(mut self, tally: Option<&Arc<Tally>>) -> Journal {
+    pub fn of_child(mut self, tally: Option<&Arc<Tally>>) -> Telemetry {
         if let Some(mut log) = self.log() {
             log.forget_all();
         }
-        Journal { counters: Counters::default(), lane: tally.map(Lane::of), access: self.access.take() }
+        Telemetry { counters: Counters::default(), lane: tally.map(Lane::of), access: self.access.take() }
     }
 
-    /// A journal for another thread, which shares the access log, and counts into `tally`, too.
-    pub fn share(&self, tally: &Arc<Tally>) -> Journal {
+    /// One for another thread, which shares the access log, and counts into `tally`, too.
+    pub fn share(&self, tally: &Arc<Tally>) -> Telemetry {
         let access = self.access.as_ref().map(|access| Access::Lent(Arc::clone(access.log())));
-        Journal { counters: Counters::default(), lane: Some(Lane::of(tally)), access }
+        Telemetry { counters: Counters::default(), lane: Some(Lane::of(tally)), access }
     }
 
     fn log(&self) -> Option<MutexGuard<'_, AccessLog>> {
@@ -102,7 +102,7 @@ impl Journal {
         Some(access.log().lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether it has a file that can be opened again ([`Journal::reopen_if_asked`]).
+    /// Whether it has a file that can be opened again ([`Telemetry::reopen_if_asked`]).
     pub fn has_file(&self) -> bool {
         self.log().is_some_and(|log| log.has_file())
     }
@@ -113,7 +113,7 @@ impl Journal {
         }
     }
 
-    /// A client was accepted: counted. It has one end, told to [`Journal::ended`].
+    /// A client was accepted: counted. It has one end, told to [`Telemetry::ended`].
     pub fn accepted(&mut self) {
         self.counters.accepted += 1;
         self.add_to_tally(reason::ACCEPTED);
@@ -160,12 +160,12 @@ impl Journal {
         log.add(format_args!("{host}{before}{body_bytes}{after}"), now_ms);
     }
 
-    /// When the journal wants [`Journal::tick`] next, in ms of the server's clock.
+    /// When [`Telemetry::tick`] is due next, in ms of the server's clock.
     pub fn due_ms(&self) -> Option<u64> {
         self.log().and_then(|log| log.due_ms())
     }
 
-    /// Writes what has waited long enough, and does what [`Journal::reopen_if_asked`] does. Called once a turn.
+    /// Writes what has waited long enough, and does what [`Telemetry::reopen_if_asked`] does. Called once a turn.
     pub fn tick(&mut self, now_ms: u64) {
         if let Some(mut log) = self.log() {
             log.tick(now_ms);
@@ -188,7 +188,7 @@ impl Journal {
     }
 }
 
-impl Drop for Journal {
+impl Drop for Telemetry {
     fn drop(&mut self) {
         if matches!(self.access, Some(Access::Kept(_)))
             && let Some(mut log) = self.log()
@@ -206,17 +206,17 @@ mod tests {
     fn an_access_line_has_the_peer_and_the_body_bytes_sent_and_moves_with_rotation() {
         let dir = tempfile::tempdir().unwrap();
         let (path, rotated) = (dir.path().join("access.log"), dir.path().join("access.log.1"));
-        let mut journal = Journal::with_access(AccessTarget::File(path.clone())).unwrap();
+        let mut telemetry = Telemetry::with_access(AccessTarget::File(path.clone())).unwrap();
         let peer = Peer::from(std::net::SocketAddr::from(([192, 0, 2, 7], 1)));
         let record = Record { line: " - \"GET /\" 200  \"-\"".into(), bytes_at: 15, head_bytes: 10 };
-        journal.answered(peer, &record, 110, 0);
-        journal.tick(access::AGE_MS - 1);
+        telemetry.answered(peer, &record, 110, 0);
+        telemetry.tick(access::AGE_MS - 1);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "", "buffered until it is due");
-        journal.tick(access::AGE_MS);
+        telemetry.tick(access::AGE_MS);
         std::fs::rename(&path, &rotated).unwrap();
-        journal.log().unwrap().reopen();
-        journal.answered(peer, &record, 4, 0);
-        drop(journal);
+        telemetry.log().unwrap().reopen();
+        telemetry.answered(peer, &record, 4, 0);
+        drop(telemetry);
         assert_eq!(std::fs::read_to_string(&rotated).unwrap(), "192.0.2.7 - \"GET /\" 200 100 \"-\"\n");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "192.0.2.7 - \"GET /\" 200 0 \"-\"\n");
     }

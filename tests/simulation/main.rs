@@ -11,7 +11,7 @@ use oneloop::connection::{Connection, Context, Mode, Pumped, Scratch, TimeSource
 use oneloop::limits::Limits;
 use oneloop::services::Echo;
 use oneloop::session::{Call, Input, Outbox, Peer, Progress, Session, Wait};
-use oneloop::telemetry::{Journal, Reason};
+use oneloop::telemetry::{Reason, Telemetry};
 
 use script::{Deed, Random, Script, Scripted, Tells, expected, limits};
 use world::{Run, World, at};
@@ -138,7 +138,7 @@ type Move = fn(&mut Connection<Echo, Scripted>, &mut Context<'_>, TurnBudget) ->
 fn who_is_answered_at_a_late_look_is_not_ended_by_it() {
     for tells in [Tells::Nothing, Tells::Exactly] {
         let limits = limits(&mut Random(5));
-        let (mut scratch, mut journal) = (Scratch::new(&limits), Journal::new());
+        let (mut scratch, mut telemetry) = (Scratch::new(&limits), Telemetry::new());
         let stream = Scripted { tells, ..Scripted::new(Random(5)) };
         let mut client = Connection::new(stream, Echo, Peer::UNIX, at(0));
         let mut move_on = |client: &mut Connection<Echo, Scripted>, ms, how: Move| {
@@ -147,7 +147,7 @@ fn who_is_answered_at_a_late_look_is_not_ended_by_it() {
                 limits: &limits,
                 request_ms: limits.request_ms,
                 scratch: &mut scratch,
-                journal: &mut journal,
+                telemetry: &mut telemetry,
                 mode: Mode::Serving,
             };
             how(client, &mut context, TurnBudget { reads: 9, advances: 9, write_bytes: 999 })
@@ -191,7 +191,7 @@ fn bytes_that_are_no_request_leave_a_client_as_idle_as_it_was() {
         }
     }
     let limits = limits(&mut Random(5));
-    let (mut scratch, mut journal) = (Scratch::new(&limits), Journal::new());
+    let (mut scratch, mut telemetry) = (Scratch::new(&limits), Telemetry::new());
     let mut client = Connection::new(Scripted::new(Random(5)), WantsThree, Peer::UNIX, at(0));
     for (ms, byte, due_ms) in
         [(0, None, 3_000), (1_000, Some(b'a'), 3_000), (2_000, Some(b'b'), 3_000), (2_900, Some(b'c'), 5_900)]
@@ -202,7 +202,7 @@ fn bytes_that_are_no_request_leave_a_client_as_idle_as_it_was() {
             limits: &limits,
             request_ms: limits.request_ms,
             scratch: &mut scratch,
-            journal: &mut journal,
+            telemetry: &mut telemetry,
             mode: Mode::Serving,
         };
         let budget = TurnBudget { reads: 9, advances: 9, write_bytes: 999 };
@@ -237,7 +237,7 @@ fn a_call_that_is_not_open_never_comes_first() {
         limits: &world.limits,
         request_ms: 0,
         scratch: &mut scratch,
-        journal: &mut world.journal,
+        telemetry: &mut world.telemetry,
         mode: Mode::Serving,
     };
     let generous = TurnBudget { reads: 100, advances: 100, write_bytes: 1000 };
@@ -254,7 +254,7 @@ fn what_comes_while_a_session_speaks_is_bounded_however_much_a_read_may_bring() 
         }
     }
     let limits = Limits { inbox_bytes_max: 500, outbox_bytes_max: 4, read_bytes: 4096, ..Limits::default() };
-    let (mut scratch, mut journal) = (Scratch::new(&limits), Journal::new());
+    let (mut scratch, mut telemetry) = (Scratch::new(&limits), Telemetry::new());
     let stream = Scripted { arrived: vec![0; 5000].into(), ..Scripted::new(Random(1)) };
     let mut client = Connection::new(stream, Speaks(200), Peer::UNIX, at(0));
     for _ in 0..1000 {
@@ -263,7 +263,7 @@ fn what_comes_while_a_session_speaks_is_bounded_however_much_a_read_may_bring() 
             limits: &limits,
             request_ms: 0,
             scratch: &mut scratch,
-            journal: &mut journal,
+            telemetry: &mut telemetry,
             mode: Mode::Serving,
         };
         let pumped = client.pump(&mut context, TurnBudget::of_turn(&limits));

@@ -11,7 +11,7 @@ use oneloop::connection::{
 };
 use oneloop::limits::Limits;
 use oneloop::session::{Call, FileRange, Input, Outbox, Peer, Progress, Session, Wait};
-use oneloop::telemetry::{Journal, Reason};
+use oneloop::telemetry::{Reason, Telemetry};
 
 use super::world::at;
 
@@ -80,7 +80,7 @@ struct Stage<F> {
     client: Connection<Does<F>, Told>,
     limits: Limits,
     scratch: Scratch,
-    journal: Journal,
+    telemetry: Telemetry,
     now_ms: u64,
 }
 
@@ -90,7 +90,7 @@ impl<F: FnMut(Input<'_>, &mut Outbox) -> Progress> Stage<F> {
         Stage {
             client: Connection::new(told, Does(does), Peer::UNIX, at(0)),
             scratch: Scratch::new(&limits),
-            journal: Journal::new(),
+            telemetry: Telemetry::new(),
             now_ms: 0,
             limits,
         }
@@ -106,7 +106,7 @@ impl<F: FnMut(Input<'_>, &mut Outbox) -> Progress> Stage<F> {
             limits: &self.limits,
             request_ms: self.limits.request_ms,
             scratch: &mut self.scratch,
-            journal: &mut self.journal,
+            telemetry: &mut self.telemetry,
             mode: Mode::Serving,
         };
         self.client.pump(&mut context, budget)

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use oneloop::connection::{Connection, Context, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget};
 use oneloop::limits::Limits;
 use oneloop::session::{Client, Now, Peer, Service};
-use oneloop::telemetry::{Journal, Reason};
+use oneloop::telemetry::{Reason, Telemetry};
 
 use super::script::{
     Deed, Frames, FramesSession, Random, SEND_BUFFER, Script, Scripted, Tells, limits, script,
@@ -29,7 +29,7 @@ pub(crate) struct World {
     pub(crate) next_deed: usize,
     pub(crate) now_ms: u64,
     scratch: Scratch,
-    pub(crate) journal: Journal,
+    pub(crate) telemetry: Telemetry,
     pub(crate) client: Connection<FramesSession, Scripted>,
 }
 
@@ -42,7 +42,7 @@ impl World {
         let session = Frames.open(&Client::new(Peer::UNIX, Peer::UNIX));
         let client = Connection::new(transport, session, Peer::UNIX, at(0));
         let scratch = Scratch::new(&limits);
-        World { limits, script, next_deed: 0, now_ms: 0, scratch, journal: Journal::new(), client }
+        World { limits, script, next_deed: 0, now_ms: 0, scratch, telemetry: Telemetry::new(), client }
     }
 
     /// What the client does until now; whether the server would see an event.
@@ -89,7 +89,7 @@ impl World {
             limits: &self.limits,
             request_ms: self.limits.request_ms,
             scratch: &mut self.scratch,
-            journal: &mut self.journal,
+            telemetry: &mut self.telemetry,
             mode,
         };
         let budget = TurnBudget::of_turn(&self.limits);

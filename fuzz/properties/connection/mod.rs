@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use oneloop::connection::{Connection, Context, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget};
 use oneloop::limits::Limits;
 use oneloop::session::{Fault, Next, Now, Peer};
-use oneloop::telemetry::{AccessTarget, Journal, Reason};
+use oneloop::telemetry::{AccessTarget, Reason, Telemetry};
 
 use session::Scripted;
 use stream::{Latches, Stream};
@@ -90,7 +90,7 @@ impl<'w, 'a> Stage<'w, 'a> {
 
     fn with_context<R>(
         &mut self,
-        journal: &mut Journal,
+        telemetry: &mut Telemetry,
         act: impl FnOnce(&mut Client<'w, 'a>, &mut Context<'_>) -> R,
     ) -> R {
         let mut context = Context {
@@ -98,18 +98,18 @@ impl<'w, 'a> Stage<'w, 'a> {
             limits: &self.limits,
             request_ms: self.limits.request_ms,
             scratch: &mut self.scratch,
-            journal,
+            telemetry,
             mode: self.mode,
         };
         act(&mut self.client, &mut context)
     }
 
     /// Moves it on, and checks what holds behind every step.
-    fn step(&mut self, budget: TurnBudget, is_expiry: bool, journal: &mut Journal) -> Pumped {
+    fn step(&mut self, budget: TurnBudget, is_expiry: bool, telemetry: &mut Telemetry) -> Pumped {
         let counts = |seen: &Seen| (seen.advances, seen.reads, seen.writes, seen.taken.len());
         let before = counts(&self.world.seen.borrow());
         let (was_flushing, has_taken_all) = (self.client.is_flushing(), self.client.lingers_for().is_some());
-        let pumped = self.with_context(journal, |client, context| {
+        let pumped = self.with_context(telemetry, |client, context| {
             if is_expiry { client.expire(context, budget) } else { client.pump(context, budget) }
         });
         let seen = self.world.seen.borrow();
@@ -166,7 +166,7 @@ impl<'w, 'a> Stage<'w, 'a> {
     }
 
     /// One event and the step that it leads to.
-    fn event(&mut self, journal: &mut Journal) -> Pumped {
+    fn event(&mut self, telemetry: &mut Telemetry) -> Pumped {
         let (world, mut is_expiry) = (self.world, false);
         match world.below(24) {
             0..6 => world.seen.borrow_mut().reads_block = false,
@@ -183,7 +183,7 @@ impl<'w, 'a> Stage<'w, 'a> {
             17 if world.one_in(4) => {
                 let reason = if world.one_in(2) { Reason::Evicted } else { Reason::DrainCut };
                 self.cut = Some(reason);
-                self.with_context(journal, |client, context| client.cut(reason, context));
+                self.with_context(telemetry, |client, context| client.cut(reason, context));
             }
             18 if world.one_in(4) => self.mode = Mode::Draining,
             20..23 => {
@@ -195,13 +195,13 @@ impl<'w, 'a> Stage<'w, 'a> {
             _ => {}
         }
         let budget = self.budget();
-        self.step(budget, is_expiry, journal)
+        self.step(budget, is_expiry, telemetry)
     }
 
     /// Until it has ended: by the script, or in bounded steps behind it.
-    fn run(&mut self, journal: &mut Journal) -> Reason {
+    fn run(&mut self, telemetry: &mut Telemetry) -> Reason {
         while !self.world.is_over() {
-            if let Pumped::Ended(reason) = self.event(journal) {
+            if let Pumped::Ended(reason) = self.event(telemetry) {
                 return reason;
             }
         }
@@ -211,7 +211,7 @@ impl<'w, 'a> Stage<'w, 'a> {
             seen.acknowledged = seen.taken.len();
             drop(seen);
             let budget = TurnBudget { reads: 4, advances: 4, write_bytes: 1 << 20 };
-            match self.step(budget, false, journal) {
+            match self.step(budget, false, telemetry) {
                 Pumped::Ended(reason) => return reason,
                 // It was written in this pump, and is taken before the next.
                 Pumped::Waits if self.client.only_time_tells() => {}
@@ -223,11 +223,11 @@ impl<'w, 'a> Stage<'w, 'a> {
     }
 
     /// What holds at the end.
-    fn check_end(&mut self, reason: Reason, journal: &mut Journal) {
+    fn check_end(&mut self, reason: Reason, telemetry: &mut Telemetry) {
         let counts = |seen: &Seen| (seen.advances, seen.reads, seen.writes, seen.unfinished_calls);
         let before = counts(&self.world.seen.borrow());
         let budget = TurnBudget::of_turn(&self.limits);
-        let again = self.with_context(journal, |client, context| client.pump(context, budget));
+        let again = self.with_context(telemetry, |client, context| client.pump(context, budget));
         let seen = self.world.seen.borrow();
         assert_eq!((again, counts(&seen)), (Pumped::Ended(reason), before), "an end is for good");
         let is_orderly = match reason {
@@ -293,9 +293,9 @@ impl<'w, 'a> Stage<'w, 'a> {
     }
 }
 
-/// A journal whose access log can be read, and the log.
+/// Telemetry with an access log that the test reads.
 struct Log {
-    journal: Journal,
+    telemetry: Telemetry,
     file: File,
 }
 
@@ -305,14 +305,14 @@ impl Log {
         LOG.get_or_init(|| {
             let path = tempfile::NamedTempFile::new().unwrap();
             let target = AccessTarget::File(path.path().to_owned());
-            let journal = Journal::with_access(target).unwrap();
-            Mutex::new(Log { journal, file: path.into_file() })
+            let telemetry = Telemetry::with_access(target).unwrap();
+            Mutex::new(Log { telemetry, file: path.into_file() })
         })
     }
 
     /// The counts of all lines since this was last asked.
     fn take(&mut self) -> Vec<u64> {
-        self.journal.flush();
+        self.telemetry.flush();
         let mut lines = String::new();
         self.file.read_to_string(&mut lines).unwrap();
         self.file.set_len(0).unwrap();
@@ -340,8 +340,8 @@ pub(crate) fn check(data: &[u8]) {
     let world = World { script: Cell::new(data), seen: RefCell::default(), again_max: 3 };
     let log = &mut *Log::shared().lock().unwrap();
     let mut stage = Stage::new(&world);
-    let reason = stage.run(&mut log.journal);
-    stage.check_end(reason, &mut log.journal);
+    let reason = stage.run(&mut log.telemetry);
+    stage.check_end(reason, &mut log.telemetry);
     let seen = world.seen.borrow();
     assert_eq!(log.take(), logged(&seen), "{reason}");
 }

@@ -36,7 +36,7 @@ pub struct Config {
     pub cache_control: Option<String>,
     /// Header fields of every answer.
     pub headers: Vec<(String, String)>,
-    /// How answers are written down, if they are; the journal decides where.
+    /// How answers are written down, if they are; telemetry decides where.
     pub access: Option<AccessFormat>,
 }
 
