@@ -1,8 +1,8 @@
 //! Lines of the access log, in the formats that other programs read.
 
 use super::bounds::LOGGED_BYTES_MAX;
-use super::request::{Field, Request};
-use super::status::Status;
+use super::codec::request::{Field, Request};
+use super::codec::status::Status;
 use crate::session::Record;
 
 /// How an answer is written down.

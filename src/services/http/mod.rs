@@ -9,45 +9,30 @@
 //! no formatting: its head and content lie ready, the date is put into words once a second.
 
 mod access;
-mod body;
 mod bounds;
-mod cache;
-mod clock;
-mod conditional;
-mod config;
-mod encoding;
-mod etag;
-mod listing;
-mod media;
-mod open_files;
-mod parts;
-mod range;
-mod request;
-mod resource;
-mod respond;
-mod root;
+mod codec;
+mod files;
 mod session;
-mod status;
-mod target;
 #[cfg(test)]
 mod tests;
 
 pub use access::AccessFormat;
-pub use config::{Config, ConfigError};
+pub use files::config::{Config, ConfigError};
 pub use session::HttpSession;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::bounds::{CLOSES_PER_CALL_MAX, ROOT_LOOKED_AT_MS, UNUSED_MS};
-use self::cache::Cache;
-use self::clock::{Clock, OkPrefix};
-use self::config::Site;
-use self::listing::Budget;
-use self::request::{Field, Request};
-use self::resource::{Found, Resource};
-use self::root::RootWatch;
-use self::status::Status;
+use self::codec::date::{Clock, OkPrefix};
+use self::codec::request::{Field, Request};
+use self::codec::status::Status;
+use self::files::cache::Cache;
+use self::files::config::Site;
+use self::files::listing::Budget;
+use self::files::resource::{Found, Resource};
+use self::files::root::RootWatch;
+use self::files::{open_files, resource};
 use crate::session::{Client, Now, Refusal, Service};
 
 /// The service: one directory. Clones share what is in memory; a forked child has its own copy.

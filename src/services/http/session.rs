@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::access::Said;
-use super::body::Body;
 use super::bounds::{ANSWER_ROOM_BYTES, COPY_BYTES_MAX, REQUESTS_PER_CALL_MAX};
-use super::listing::Listing;
-use super::parts::{Part, Parts, Put};
-use super::request::{Framing, Method, Request, Scan, is_between_requests, line_of, parsed};
-use super::resource::{Content, Found, Variant};
-use super::respond::{Answer, Persistence, Scene, choose};
-use super::status::Status;
-use super::target::{self, Path, Target};
+use super::codec::body::Body;
+use super::codec::request::{Framing, Method, Request, Scan, is_between_requests, line_of, parsed};
+use super::codec::send::{Part, Parts, Put};
+use super::codec::status::Status;
+use super::codec::target::{self, Path, Target};
+use super::files::listing::Listing;
+use super::files::resource::{Content, Found, Variant};
+use super::files::respond::{Answer, Persistence, Scene, choose};
 use crate::session::{Call, Fault, Input, Next, Outbox, Progress, Record, Session, Wait};
 
 /// The state of one client. Idle, it owns nothing on the heap.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::super::bounds::BODY_BYTES_MAX;
-use super::super::request::{Framing, Method, Scan, parsed};
+use super::super::codec::request::{Framing, Method, Scan, parsed};
 
 /// What a request says; bytes are characters here.
 #[derive(Debug, PartialEq)]

@@ -27,7 +27,7 @@ fn requests() -> impl Strategy<Value = String> {
 #[test]
 fn the_end_of_a_head_is_found_without_looking_at_a_byte_again() {
     for head in [&b"GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n\r\n"[..], b"\r\nGET / HTTP/1.0\r\n\r\n"] {
-        let mut scan = request::Scan::default();
+        let mut scan = codec::request::Scan::default();
         let mut arrived = Vec::new();
         for &byte in head {
             if let Some(at) = arrived.len().checked_sub(2) {

@@ -3,7 +3,7 @@
 /// A status of an answer (RFC 9110, section 15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
-pub(super) enum Status {
+pub(crate) enum Status {
     Ok = 200,
     NoContent = 204,
     PartialContent = 206,
@@ -28,12 +28,12 @@ pub(super) enum Status {
 
 impl Status {
     /// The code, as in the access log.
-    pub(super) fn code(self) -> u16 {
+    pub(crate) fn code(self) -> u16 {
         self as u16
     }
 
     /// Code and reason, as in the status line.
-    pub(super) fn line(self) -> &'static str {
+    pub(crate) fn line(self) -> &'static str {
         match self {
             Status::Ok => "200 OK",
             Status::NoContent => "204 No Content",

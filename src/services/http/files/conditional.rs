@@ -2,20 +2,20 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::super::codec::request::{Field, Method, Request};
 use super::etag::EntityTag;
-use super::request::{Field, Method, Request};
 
 /// What tells a client's copy from ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Validators {
-    pub(super) etag: EntityTag,
+pub(crate) struct Validators {
+    pub(crate) etag: EntityTag,
     /// When the file was modified, in seconds since 1970; `None` where that is no date to tell.
-    pub(super) modified_s: Option<u64>,
+    pub(crate) modified_s: Option<u64>,
 }
 
 /// What the preconditions of a request come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Proceed,
     /// 304
     NotModified,
@@ -24,7 +24,7 @@ pub(super) enum Verdict {
 }
 
 /// The preconditions in their order of precedence (RFC 9110, section 13.2.2).
-pub(super) fn verdict(request: &Request<'_, '_>, ours: &Validators) -> Verdict {
+pub(crate) fn verdict(request: &Request<'_, '_>, ours: &Validators) -> Verdict {
     if request.has(Field::IfMatch) {
         if !lists(request.values(Field::IfMatch), &ours.etag, Comparison::Strong) {
             return Verdict::Failed;
@@ -51,7 +51,7 @@ pub(super) fn verdict(request: &Request<'_, '_>, ours: &Validators) -> Verdict {
 /// Whether the Range of a request counts: its If-Range names exactly our state (RFC 9110, section 13.1.5). A date never does: it
 /// would have to be a strong validator, and no server knows of a file that it did not change twice within the second (section
 /// 8.8.2.2), nor whether somebody has set its time. Clients that keep entity tags use those.
-pub(super) fn range_counts(request: &Request<'_, '_>, ours: &Validators) -> bool {
+pub(crate) fn range_counts(request: &Request<'_, '_>, ours: &Validators) -> bool {
     if !request.has(Field::IfRange) {
         return true;
     }
@@ -105,7 +105,7 @@ fn date(request: &Request<'_, '_>, field: Field) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::request::parsed;
+    use super::super::super::codec::request::parsed;
     use super::*;
 
     /// Strong comparison has no use for it (RFC 9110, section 8.8.3.2).

@@ -10,7 +10,7 @@ use super::status::Status;
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Target<'a> {
+pub(crate) enum Target<'a> {
     /// `*`: the server itself (only for OPTIONS).
     Server,
     /// A path.
@@ -19,14 +19,14 @@ pub(super) enum Target<'a> {
 
 /// A path beneath the root.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Path<'a> {
+pub(crate) struct Path<'a> {
     /// Decoded, relative, without empty or dot segments; with a slash at its end if it was asked for as a directory,
     /// empty for the root.
-    pub(super) file: Cow<'a, [u8]>,
+    pub(crate) file: Cow<'a, [u8]>,
     /// What follows the `?`.
-    pub(super) query: &'a [u8],
+    pub(crate) query: &'a [u8],
     /// Whether a segment begins with a dot, other than a first one of `.well-known`, which is there for all to see (RFC 8615).
-    pub(super) hidden: bool,
+    pub(crate) hidden: bool,
 }
 
 /// What need not be encoded in a segment of a link: the unreserved characters (RFC 3986, section 2.3).
@@ -48,23 +48,23 @@ const NO_QUERY: &AsciiSet = &CONTROLS
     .add(b'}');
 
 impl Path<'_> {
-    pub(super) fn is_directory(&self) -> bool {
+    pub(crate) fn is_directory(&self) -> bool {
         self.file.is_empty() || self.file.ends_with(b"/")
     }
 }
 
 /// One segment as a part of a link.
-pub(super) fn encode_segment(name: &[u8]) -> impl std::fmt::Display {
+pub(crate) fn encode_segment(name: &[u8]) -> impl std::fmt::Display {
     percent_encode(name, SEGMENT)
 }
 
 /// A query, as it came, as a part of a link.
-pub(super) fn encode_query(query: &[u8]) -> impl std::fmt::Display {
+pub(crate) fn encode_query(query: &[u8]) -> impl std::fmt::Display {
     percent_encode(query, NO_QUERY)
 }
 
 /// Understands a request target in origin, absolute or asterisk form.
-pub(super) fn parse(target: &[u8]) -> Result<Target<'_>, Status> {
+pub(crate) fn parse(target: &[u8]) -> Result<Target<'_>, Status> {
     if target == b"*" {
         return Ok(Target::Server);
     }

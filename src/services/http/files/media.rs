@@ -2,7 +2,7 @@
 
 /// How much is read of the beginning of a file whose name does not decide, and of its end: installers are scripts with an archive
 /// behind them.
-pub(super) const SAMPLE_BYTES: u64 = 1 << 10;
+pub(crate) const SAMPLE_BYTES: u64 = 1 << 10;
 
 /// Extensions of source text that the table of types knows as something that browsers do not show: `.rs` is `text/x-rust`, which
 /// Firefox downloads, and `.mod` a video. A file with one of these whose content is no text has the type of the table.
@@ -17,7 +17,7 @@ const PLAIN: &str = "text/plain";
 
 /// The media type of the file at `path`, with the charset where the type has one. `sample` gives the beginning and the end of its
 /// content, and is asked only where the name does not decide.
-pub(super) fn type_of(path: &[u8], charset: &str, sample: impl FnOnce() -> Vec<u8>) -> String {
+pub(crate) fn type_of(path: &[u8], charset: &str, sample: impl FnOnce() -> Vec<u8>) -> String {
     let extension = extension(path);
     let guess = match extension.as_str() {
         // RFC 9239: the only type for scripts that is not obsolete.
@@ -40,7 +40,7 @@ pub(super) fn type_of(path: &[u8], charset: &str, sample: impl FnOnce() -> Vec<u
 
 /// Whether the file is compressed as a part of its format, which browsers know as a coding of it: SVG with gzip (SVG 2, section
 /// "Compressed SVG").
-pub(super) fn is_svgz(path: &[u8]) -> bool {
+pub(crate) fn is_svgz(path: &[u8]) -> bool {
     extension(path) == "svgz"
 }
 

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::bounds::RANGES_MAX;
+use super::super::bounds::RANGES_MAX;
 
 /// What a Range field comes to for a representation of a certain length.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(crate) enum Wanted {
     /// All of it: there was no range that counts.
     Whole,
     /// These, in the order asked for, none overlapping or touching another; at least one.
@@ -17,7 +17,7 @@ pub(super) enum Wanted {
 
 /// Understands the value of a Range field. Another unit, a mistake, or more ranges than are allowed count as no range
 /// at all, as RFC 9110, section 14.2, permits. Overlapping and touching ranges are merged.
-pub(super) fn wanted(value: &[u8], len: u64) -> Wanted {
+pub(crate) fn wanted(value: &[u8], len: u64) -> Wanted {
     let Some(specs) =
         value.trim_ascii().split_at_checked(6).filter(|(unit, _)| unit.eq_ignore_ascii_case(b"bytes="))
     else {

@@ -8,23 +8,23 @@ const OK_PREFIX: &[u8; 23] = b"HTTP/1.1 200 OK\r\nDate: ";
 const DATE_BYTES: usize = 29;
 
 /// The beginning of a plain answer, up to the line after `Date`.
-pub(super) type OkPrefix = [u8; OK_PREFIX.len() + DATE_BYTES + 2];
+pub(crate) type OkPrefix = [u8; OK_PREFIX.len() + DATE_BYTES + 2];
 
 /// The second that was last put into words.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     second: Option<u64>,
     ok_prefix: OkPrefix,
     logged: String,
 }
 
 impl Clock {
-    pub(super) fn new() -> Clock {
+    pub(crate) fn new() -> Clock {
         Clock { second: None, ok_prefix: [b' '; _], logged: String::new() }
     }
 
     /// The beginning of an answer of 200 at `wall`.
-    pub(super) fn ok_prefix(&mut self, wall: SystemTime) -> &OkPrefix {
+    pub(crate) fn ok_prefix(&mut self, wall: SystemTime) -> &OkPrefix {
         let second = seconds(wall);
         if self.second != Some(second) {
             let prefix = [OK_PREFIX, http_date(second).as_bytes(), b"\r\n"].concat();
@@ -36,14 +36,14 @@ impl Clock {
     }
 
     /// The same time as in the access log, with its brackets.
-    pub(super) fn logged(&mut self, wall: SystemTime) -> &str {
+    pub(crate) fn logged(&mut self, wall: SystemTime) -> &str {
         self.ok_prefix(wall);
         &self.logged
     }
 }
 
 /// The date within a prefix.
-pub(super) fn date_of(prefix: &OkPrefix) -> &[u8] {
+pub(crate) fn date_of(prefix: &OkPrefix) -> &[u8] {
     &prefix[OK_PREFIX.len()..][..DATE_BYTES]
 }
 
@@ -52,7 +52,7 @@ fn seconds(wall: SystemTime) -> u64 {
 }
 
 /// As in HTTP (RFC 9110, section 5.6.7).
-pub(super) fn http_date(second: u64) -> String {
+pub(crate) fn http_date(second: u64) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second.min(SECONDS_MAX)))
 }
 
@@ -61,7 +61,7 @@ fn log_date(second: u64) -> String {
 }
 
 /// As people read it, in UTC.
-pub(super) fn calendar(second: u64, format: &str) -> String {
+pub(crate) fn calendar(second: u64, format: &str) -> String {
     let time = jiff::Timestamp::from_second(second.min(SECONDS_MAX).cast_signed()).unwrap_or_default();
     time.strftime(format).to_string()
 }

@@ -11,24 +11,24 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use super::bounds::{
+use super::super::bounds::{
     DIRECTORY_BUFFER_BYTES, ENTRIES_PER_CALL_MAX, ENTRIES_SORTED_MAX, ENTRIES_UNSORTED_MAX, HIDDEN_PER_ENTRY,
     LISTING_PIECE_BYTES, LISTING_PIECES_PER_CALL_MAX,
 };
+use super::super::codec::request::Version;
+use super::super::codec::send::Put;
 use super::config::Site;
 use super::open_files::Place;
-use super::parts::Put;
-use super::request::Version;
 use crate::session::Outbox;
 use crate::sys::files::{Entries, Kind, Root, Stat};
 use page::{PAGE_BOTTOM, Sorting, page_top, row};
-pub(super) use table::Budget;
+pub(crate) use table::Budget;
 use table::{Merge, Order, Table};
 
 /// A listing under way.
 #[derive(Debug)]
-pub(super) struct Listing {
-    /// Decoded, as in [`super::target::Path::file`].
+pub(crate) struct Listing {
+    /// Decoded, as in `codec::target::Path::file`.
     directory: Vec<u8>,
     order: Order,
     framing: Version,
@@ -66,7 +66,7 @@ enum Behind {
 
 impl Listing {
     /// Begins a listing of `dir`, which was opened by [`Root::open_file`] as `directory`, and has this place.
-    pub(super) fn new(
+    pub(crate) fn new(
         (dir, place): (File, Place),
         directory: &[u8],
         query: &[u8],
@@ -85,7 +85,7 @@ impl Listing {
     }
 
     /// Memory that it takes outside the budget of all listings.
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         let open = matches!(self.phase, Phase::Collect(_) | Phase::Unsorted(_, Some(_)));
         size_of::<Listing>()
             + self.directory.capacity()
@@ -95,7 +95,7 @@ impl Listing {
     }
 
     /// Puts what there is room for, as far as a call goes: others have their turn before the rest.
-    pub(super) fn put(&mut self, site: &Site, out: &mut Outbox) -> Put {
+    pub(crate) fn put(&mut self, site: &Site, out: &mut Outbox) -> Put {
         let mut pieces_of_rows = 0;
         loop {
             self.put_bytes += out.put_some(&self.piece[self.put_bytes..]);
@@ -249,7 +249,7 @@ fn rows<'a>(bytes: usize, mut next: impl FnMut() -> Option<table::Item<'a>>) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, Http};
+    use super::super::super::{Config, Http};
     use super::*;
 
     const FILES: usize = 1_500;

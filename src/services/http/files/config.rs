@@ -5,11 +5,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::access::AccessFormat;
+use super::super::access::AccessFormat;
+use super::super::codec::request::is_token;
+use super::super::codec::target::{self, Target};
 use super::etag::Hashes;
 use super::open_files::{OpenFiles, open_files_max};
-use super::request::is_token;
-use super::target::{self, Target};
 use crate::sys::files::{Links, Root};
 use crate::sys::process::descriptors_max;
 
@@ -103,25 +103,25 @@ impl std::error::Error for ConfigError {
 
 /// A configuration, checked and put into the bytes that are sent.
 #[derive(Debug)]
-pub(super) struct Site {
-    pub(super) root: Root,
+pub(crate) struct Site {
+    pub(crate) root: Root,
     /// What of it is open.
-    pub(super) open_files: Arc<OpenFiles>,
-    pub(super) index: Vec<Vec<u8>>,
-    pub(super) listing: bool,
-    pub(super) fallback: Option<Vec<u8>>,
-    pub(super) not_found: Option<Vec<u8>>,
-    pub(super) hidden: bool,
-    pub(super) charset: String,
-    pub(super) access: Option<AccessFormat>,
+    pub(crate) open_files: Arc<OpenFiles>,
+    pub(crate) index: Vec<Vec<u8>>,
+    pub(crate) listing: bool,
+    pub(crate) fallback: Option<Vec<u8>>,
+    pub(crate) not_found: Option<Vec<u8>>,
+    pub(crate) hidden: bool,
+    pub(crate) charset: String,
+    pub(crate) access: Option<AccessFormat>,
     /// The line `Cache-Control`, or nothing.
-    pub(super) cache_control: String,
+    pub(crate) cache_control: String,
     /// The lines of every answer.
-    pub(super) fields: String,
+    pub(crate) fields: String,
     /// Last words to a client that gets no session.
-    pub(super) refusal: Vec<u8>,
+    pub(crate) refusal: Vec<u8>,
     /// What the contents of its files hash to.
-    pub(super) hashes: Hashes,
+    pub(crate) hashes: Hashes,
 }
 
 /// Fields that frame or describe each answer: a second one would contradict the first.
@@ -144,7 +144,7 @@ const DECIDED_HERE: [&str; 13] = [
 const CACHE_CONTROL: &str = "Cache-Control";
 
 impl Site {
-    pub(super) fn new(config: Config) -> Result<Site, ConfigError> {
+    pub(crate) fn new(config: Config) -> Result<Site, ConfigError> {
         let Config { root, index, listing, fallback, not_found, hidden, links, charset, .. } = config;
         let file = |name: String| match target::parse(format!("/{name}").as_bytes()) {
             // As it stands: a name with a percent sign is that name.

@@ -4,7 +4,7 @@ use lru::LruCache;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::bounds::{
+use super::super::bounds::{
     CACHE_BYTES_MAX, CACHE_ENTRIES_MAX, CACHE_FILES_MAX, DESCRIPTORS_PER_CACHE_FILE, UNUSED_MS,
 };
 use super::resource::Resource;
@@ -12,7 +12,7 @@ use crate::sys::process::descriptors_max;
 
 /// What was found before, by path. Only what exists is kept, so clients cannot fill it with what they invent.
 #[derive(Debug)]
-pub(super) struct Cache {
+pub(crate) struct Cache {
     /// What is in memory as a whole: giving it up would close no file.
     in_memory: LruCache<Box<[u8]>, Kept>,
     /// What keeps files open.
@@ -37,13 +37,13 @@ fn open_files_max(descriptors: u64) -> usize {
 }
 
 impl Cache {
-    pub(super) fn new() -> Cache {
+    pub(crate) fn new() -> Cache {
         let open_files_max = descriptors_max().map_or(CACHE_FILES_MAX, open_files_max);
         let (in_memory, open) = (LruCache::unbounded(), LruCache::unbounded());
         Cache { in_memory, open, uses: 0, held_bytes: 0, open_files: 0, open_files_max }
     }
 
-    pub(super) fn get(&mut self, path: &[u8]) -> Option<&Arc<Resource>> {
+    pub(crate) fn get(&mut self, path: &[u8]) -> Option<&Arc<Resource>> {
         self.uses += 1;
         let kept = match self.in_memory.get_mut(path) {
             Some(kept) => kept,
@@ -53,7 +53,7 @@ impl Cache {
         Some(&kept.resource)
     }
 
-    pub(super) fn remove(&mut self, path: &[u8]) {
+    pub(crate) fn remove(&mut self, path: &[u8]) {
         if let Some(old) = self.in_memory.pop(path).or_else(|| self.open.pop(path)) {
             self.forget(&old.resource);
         }
@@ -61,7 +61,7 @@ impl Cache {
 
     /// Keeps `resource`, and gives up others where a bound demands it: of what is over its bound, the least recently used. Each
     /// round gives one up.
-    pub(super) fn insert(&mut self, path: &[u8], resource: Arc<Resource>) {
+    pub(crate) fn insert(&mut self, path: &[u8], resource: Arc<Resource>) {
         self.remove(path);
         self.uses += 1;
         self.held_bytes += resource.held_bytes();
@@ -82,7 +82,7 @@ impl Cache {
     }
 
     /// Gives up all that is kept open, because there are no descriptors; says whether there was anything.
-    pub(super) fn give_up_files(&mut self) -> bool {
+    pub(crate) fn give_up_files(&mut self) -> bool {
         let any = !self.open.is_empty();
         while let Some((_, old)) = self.open.pop_lru() {
             self.forget(&old.resource);
@@ -91,13 +91,13 @@ impl Cache {
     }
 
     /// When a file may be closed that nobody asks for, in ms; `None` if none is open.
-    pub(super) fn close_due_ms(&self) -> Option<u64> {
+    pub(crate) fn close_due_ms(&self) -> Option<u64> {
         self.open.peek_lru().map(|(_, kept)| kept.resource.checked_ms.load(Ordering::Relaxed) + UNUSED_MS)
     }
 
     /// Gives up the file that nobody has asked for longest, if it is to be closed at `now_ms`. It is closed with the last use of
     /// what is returned.
-    pub(super) fn pop_unused(&mut self, now_ms: u64) -> Option<Arc<Resource>> {
+    pub(crate) fn pop_unused(&mut self, now_ms: u64) -> Option<Arc<Resource>> {
         if self.close_due_ms()? > now_ms {
             return None;
         }
@@ -125,7 +125,7 @@ impl Cache {
 mod tests {
     use std::time::UNIX_EPOCH;
 
-    use super::super::Config;
+    use super::super::super::Config;
     use super::super::config::Site;
     use super::super::resource::{Found, find};
     use super::*;

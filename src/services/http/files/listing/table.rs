@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{self, AtomicUsize};
 
-use super::super::bounds::{ENTRIES_PER_CALL_MAX, ENTRIES_PER_CALL_MIN, ENTRIES_PER_TURN_MAX};
+use super::super::super::bounds::{ENTRIES_PER_CALL_MAX, ENTRIES_PER_CALL_MIN, ENTRIES_PER_TURN_MAX};
 use crate::sys::files::{Kind, Stat};
 
 /// Entries that are sorted at once. A longer run holds up the others, more runs cost more when they are merged.
@@ -18,27 +18,27 @@ const NAME_BYTES_MAX: usize = 255;
 
 /// What a listing is sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Order {
-    pub(super) column: Column,
-    pub(super) direction: Direction,
+pub(crate) struct Order {
+    pub(crate) column: Column,
+    pub(crate) direction: Direction,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Column {
+pub(crate) enum Column {
     Name,
     Size,
     Modified,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(crate) enum Direction {
     Up,
     Down,
 }
 
 impl Order {
     /// From a query such as `sort=-size`; by name if it says nothing.
-    pub(super) fn asked(query: &[u8]) -> Order {
+    pub(crate) fn asked(query: &[u8]) -> Order {
         let mut settings = query.split(|&byte| byte == b'&');
         let asked = settings.find_map(|setting| setting.strip_prefix(b"sort=")).unwrap_or_default();
         let (direction, column) = match asked.strip_prefix(b"-") {
@@ -78,7 +78,7 @@ fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
 
 /// What all listings may take together: bytes of memory, and of each turn.
 #[derive(Debug)]
-pub(in super::super) struct Budget {
+pub(crate) struct Budget {
     taken_bytes: AtomicUsize,
     bytes_max: usize,
     /// Listings under way.
@@ -86,7 +86,7 @@ pub(in super::super) struct Budget {
 }
 
 impl Budget {
-    pub(in super::super) fn new(bytes_max: usize) -> Budget {
+    pub(crate) fn new(bytes_max: usize) -> Budget {
         Budget { taken_bytes: AtomicUsize::new(0), bytes_max, listings: AtomicUsize::new(0) }
     }
 
@@ -100,19 +100,19 @@ impl Budget {
     }
 
     #[cfg(test)]
-    pub(super) fn taken_bytes(&self) -> usize {
+    pub(crate) fn taken_bytes(&self) -> usize {
         self.taken_bytes.load(atomic::Ordering::Relaxed)
     }
 }
 
 /// An entry as it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Item<'a> {
-    pub(super) name: &'a [u8],
-    pub(super) is_directory: bool,
-    pub(super) size_bytes: u64,
-    pub(super) modified_s: i64,
-    pub(super) modified_ns: u32,
+pub(crate) struct Item<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) is_directory: bool,
+    pub(crate) size_bytes: u64,
+    pub(crate) modified_s: i64,
+    pub(crate) modified_ns: u32,
 }
 
 /// An entry as it is kept.
@@ -128,7 +128,7 @@ struct Entry {
 
 /// The entries that were looked at, in the order of the directory.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     budget: Arc<Budget>,
     /// Of the budget: given back at the end of the table, whatever that is.
     taken_bytes: usize,
@@ -139,19 +139,19 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(budget: Arc<Budget>) -> Table {
+    pub(crate) fn new(budget: Arc<Budget>) -> Table {
         budget.listings.fetch_add(1, atomic::Ordering::Relaxed);
         Table { budget, taken_bytes: 0, names: Vec::new(), entries: Vec::new(), sorted: Vec::new() }
     }
 
     /// How much of what one call may do at most, `most`, this listing may do, beside the others.
-    pub(super) fn share(&self, most: usize) -> usize {
+    pub(crate) fn share(&self, most: usize) -> usize {
         let listings = self.budget.listings.load(atomic::Ordering::Relaxed).max(1);
         let entries = (ENTRIES_PER_TURN_MAX / listings).clamp(ENTRIES_PER_CALL_MIN, ENTRIES_PER_CALL_MAX);
         most * entries / ENTRIES_PER_CALL_MAX
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
@@ -162,17 +162,17 @@ impl Table {
     }
 
     /// Memory that it takes and that was not taken from the budget.
-    pub(super) fn unbudgeted_bytes(&self) -> usize {
+    pub(crate) fn unbudgeted_bytes(&self) -> usize {
         self.memory_bytes().saturating_sub(self.taken_bytes)
     }
 
     #[cfg(test)]
-    pub(super) fn sorted_len(&self) -> usize {
+    pub(crate) fn sorted_len(&self) -> usize {
         self.sorted.len()
     }
 
     /// Makes sure of room for so many entries more, at most [`ROOM_ENTRIES`], if the budget has it.
-    pub(super) fn make_room(&mut self, entries: usize) -> bool {
+    pub(crate) fn make_room(&mut self, entries: usize) -> bool {
         let has_room = self.names.capacity() - self.names.len() >= entries * NAME_BYTES_MAX
             && self.entries.capacity() - self.entries.len() >= entries;
         has_room || self.grow()
@@ -192,7 +192,7 @@ impl Table {
     }
 
     /// Gives back the room that no entry took.
-    pub(super) fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         self.names.shrink_to_fit();
         self.entries.shrink_to_fit();
         self.sorted.shrink_to_fit();
@@ -212,13 +212,13 @@ impl Table {
     }
 
     /// Forgets all entries.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         (self.names, self.entries, self.sorted) = Default::default();
         self.hold(0);
     }
 
     /// Keeps an entry, a regular file or a directory.
-    pub(super) fn push(&mut self, name: &[u8], stat: &Stat) {
+    pub(crate) fn push(&mut self, name: &[u8], stat: &Stat) {
         let name = &name[..name.len().min(u16::MAX.into())];
         self.entries.push(Entry {
             size_bytes: stat.identity.size_bytes,
@@ -231,7 +231,7 @@ impl Table {
         self.names.extend_from_slice(name);
     }
 
-    pub(super) fn item(&self, number: usize) -> Option<Item<'_>> {
+    pub(crate) fn item(&self, number: usize) -> Option<Item<'_>> {
         let entry = self.entries.get(number)?;
         let Entry { size_bytes, modified_s, modified_ns, is_directory, .. } = *entry;
         let name = &self.names[entry.name_at as usize..][..usize::from(entry.name_len)];
@@ -240,7 +240,7 @@ impl Table {
 
     /// Sorts the next run, if there are entries enough for one, or if these are the `last` ones. To be called at least once for
     /// each `RUN_ENTRIES` entries, of which there are at most 65,536.
-    pub(super) fn sort_run(&mut self, order: Order, last: bool) {
+    pub(crate) fn sort_run(&mut self, order: Order, last: bool) {
         let start = self.sorted.len();
         let end = self.entries.len().min(start + RUN_ENTRIES);
         if end - start == RUN_ENTRIES || last {
@@ -268,14 +268,14 @@ impl Drop for Table {
 
 /// All runs of a table as one, entry by entry.
 #[derive(Debug)]
-pub(super) struct Merge {
+pub(crate) struct Merge {
     order: Order,
     /// What is left of each run that is not at its end. The next entry of all is the first of the last one.
     runs: Vec<Range<u16>>,
 }
 
 impl Merge {
-    pub(super) fn new(table: &Table, order: Order) -> Merge {
+    pub(crate) fn new(table: &Table, order: Order) -> Merge {
         let starts = (0..table.sorted.len()).step_by(RUN_ENTRIES);
         let end = |start: usize| table.sorted.len().min(start + RUN_ENTRIES);
         let mut merge = Merge { order, runs: Vec::new() };
@@ -286,12 +286,12 @@ impl Merge {
     }
 
     /// Whether all entries were taken.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
 
     /// The next entry; it costs as many comparisons as the number of runs has binary digits.
-    pub(super) fn next<'a>(&mut self, table: &'a Table) -> Option<Item<'a>> {
+    pub(crate) fn next<'a>(&mut self, table: &'a Table) -> Option<Item<'a>> {
         let mut run = self.runs.pop()?;
         let number = table.sorted[usize::from(run.next()?)];
         self.insert(run, table);

@@ -5,22 +5,22 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::clock::{OkPrefix, date_of};
+use super::super::codec::date::{OkPrefix, date_of};
+use super::super::codec::request::{Field, Method, Request, Version};
+use super::super::codec::send::{Part, Parts};
+use super::super::codec::status::Status;
+use super::super::codec::target::{encode_query, encode_segment};
 use super::conditional::{Verdict, range_counts, verdict};
 use super::config::Site;
 use super::encoding;
 use super::listing::Listing;
-use super::parts::{Part, Parts};
 use super::range::{Wanted, wanted};
-use super::request::{Field, Method, Request, Version};
 use super::resource::{Content, Resource, Variant};
-use super::status::Status;
-use super::target::{encode_query, encode_segment};
 use crate::session::FileRange;
 
 /// What becomes of the connection after an answer, and how the client learns of it (RFC 9112, section 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Persistence {
+pub(crate) enum Persistence {
     /// HTTP/1.1 stays open unless told otherwise.
     Implied,
     /// HTTP/1.0 stays open only if told so.
@@ -32,7 +32,7 @@ pub(super) enum Persistence {
 }
 
 impl Persistence {
-    pub(super) fn of(request: &Request<'_, '_>) -> Persistence {
+    pub(crate) fn of(request: &Request<'_, '_>) -> Persistence {
         match (request.persistent, request.version) {
             (false, _) => Persistence::Asked,
             (true, Version::Http10) => Persistence::Told,
@@ -41,7 +41,7 @@ impl Persistence {
     }
 
     /// Its line.
-    pub(super) fn line(self) -> &'static str {
+    pub(crate) fn line(self) -> &'static str {
         match self {
             Persistence::Implied => "",
             Persistence::Told => "Connection: keep-alive\r\n",
@@ -51,17 +51,17 @@ impl Persistence {
 }
 
 /// What all answers of one moment have in common.
-pub(super) struct Scene<'a> {
-    pub(super) site: &'a Site,
-    pub(super) prefix: OkPrefix,
+pub(crate) struct Scene<'a> {
+    pub(crate) site: &'a Site,
+    pub(crate) prefix: OkPrefix,
 }
 
 /// An answer that is to be put.
-pub(super) struct Answer {
-    pub(super) status: Status,
-    pub(super) head_bytes: usize,
-    pub(super) parts: Parts,
-    pub(super) persistence: Persistence,
+pub(crate) struct Answer {
+    pub(crate) status: Status,
+    pub(crate) head_bytes: usize,
+    pub(crate) parts: Parts,
+    pub(crate) persistence: Persistence,
 }
 
 /// What methods there are for files.
@@ -81,7 +81,7 @@ impl Scene<'_> {
     }
 
     /// An answer with a page of its own that says the status.
-    pub(super) fn error(&self, status: Status, persistence: Persistence, with_body: bool) -> Answer {
+    pub(crate) fn error(&self, status: Status, persistence: Persistence, with_body: bool) -> Answer {
         let line = status.line();
         let page = format!(
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
@@ -101,13 +101,13 @@ impl Scene<'_> {
     }
 
     /// What a server or a file can be asked for.
-    pub(super) fn options(&self, persistence: Persistence) -> Answer {
+    pub(crate) fn options(&self, persistence: Persistence) -> Answer {
         self.answer(Status::NoContent, persistence, &[ALLOW])
     }
 
     /// To the same directory with a slash, which is what links in its pages are relative to. The reference is relative (RFC 9110,
     /// section 10.2.2): a reverse proxy may have removed the front of the path that the client asked for.
-    pub(super) fn slash(&self, persistence: Persistence, file: &[u8], query: &[u8]) -> Answer {
+    pub(crate) fn slash(&self, persistence: Persistence, file: &[u8], query: &[u8]) -> Answer {
         let mark = if query.is_empty() { "" } else { "?" };
         let name = file.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         // Its colons are encoded, so that none ends a scheme (RFC 3986, section 4.2).
@@ -117,7 +117,7 @@ impl Scene<'_> {
     }
 
     /// A directory's listing, whose length is not known before.
-    pub(super) fn listing(
+    pub(crate) fn listing(
         &self,
         request: &Request<'_, '_>,
         persistence: Persistence,
@@ -138,7 +138,7 @@ impl Scene<'_> {
     }
 
     /// A file: its conditions, its coding, its ranges.
-    pub(super) fn file(
+    pub(crate) fn file(
         &self,
         request: &Request<'_, '_>,
         persistence: Persistence,
@@ -175,7 +175,7 @@ impl Scene<'_> {
     }
 
     /// All of a file, with 200, or as the page of an error.
-    pub(super) fn whole(
+    pub(crate) fn whole(
         &self,
         status: Status,
         request: &Request<'_, '_>,
@@ -234,7 +234,7 @@ impl Scene<'_> {
 }
 
 /// The variant that this client would rather have.
-pub(super) fn choose<'r>(request: &Request<'_, '_>, resource: &'r Resource) -> &'r Variant {
+pub(crate) fn choose<'r>(request: &Request<'_, '_>, resource: &'r Resource) -> &'r Variant {
     let coding = if resource.is_encoded() && request.has(Field::AcceptEncoding) {
         encoding::choose(request.values(Field::AcceptEncoding), resource.codings())
     } else {
@@ -252,7 +252,7 @@ fn content_range(range: &Range<u64>, len: u64) -> String {
 
 impl Variant {
     /// A range of the content as a part of an answer.
-    pub(super) fn part(&self, range: &Range<u64>) -> Part {
+    pub(crate) fn part(&self, range: &Range<u64>) -> Part {
         match &self.content {
             Content::Memory => Part::Shared(Arc::clone(&self.whole), self.in_memory(range)),
             Content::File(file, _) => {

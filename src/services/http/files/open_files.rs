@@ -9,14 +9,14 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::bounds::DESCRIPTORS_PER_OPEN_FILE;
+use super::super::bounds::DESCRIPTORS_PER_OPEN_FILE;
 
 /// Files below which dropped ones are not looked for.
 const SWEEP_MIN: usize = 64;
 
 /// What is open, and how much may be.
 #[derive(Debug)]
-pub(super) struct OpenFiles {
+pub(crate) struct OpenFiles {
     max: AtomicUsize,
     directories: AtomicUsize,
     files: Mutex<Files>,
@@ -33,15 +33,15 @@ struct Files {
 
 /// A place for one open directory, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place(Arc<OpenFiles>);
+pub(crate) struct Place(Arc<OpenFiles>);
 
 /// How many files and directories a service has open at most, where a process may have so many descriptors.
-pub(super) fn open_files_max(descriptors: u64) -> usize {
+pub(crate) fn open_files_max(descriptors: u64) -> usize {
     usize::try_from(descriptors / DESCRIPTORS_PER_OPEN_FILE).unwrap_or(usize::MAX).max(1)
 }
 
 impl OpenFiles {
-    pub(super) fn new(max: usize) -> Arc<OpenFiles> {
+    pub(crate) fn new(max: usize) -> Arc<OpenFiles> {
         Arc::new(OpenFiles {
             max: AtomicUsize::new(max),
             directories: AtomicUsize::new(0),
@@ -50,13 +50,13 @@ impl OpenFiles {
         })
     }
 
-    pub(super) fn limit(&self, max: usize) {
+    pub(crate) fn limit(&self, max: usize) {
         self.max.store(max, Ordering::Relaxed);
     }
 
     /// Counts `file` for as long as it is open. Without a place for it, it is closed, with the error of a process that has no
     /// descriptor left.
-    pub(super) fn keep(&self, file: File) -> io::Result<Arc<File>> {
+    pub(crate) fn keep(&self, file: File) -> io::Result<Arc<File>> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         self.reserve(&mut files)?;
         let file = Arc::new(file);
@@ -65,7 +65,7 @@ impl OpenFiles {
     }
 
     /// A place for a directory that stays open.
-    pub(super) fn directory(self: &Arc<Self>) -> io::Result<Place> {
+    pub(crate) fn directory(self: &Arc<Self>) -> io::Result<Place> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         self.reserve(&mut files)?;
         self.directories.fetch_add(1, Ordering::Relaxed);
@@ -73,7 +73,7 @@ impl OpenFiles {
     }
 
     /// Counts an answer of 503 for want of a descriptor; the first, the tenth, the hundredth and so on is logged.
-    pub(super) fn refused(&self) {
+    pub(crate) fn refused(&self) {
         let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
         if refused == 10_usize.pow(refused.ilog10()) {
             log::warn!(

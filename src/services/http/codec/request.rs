@@ -7,29 +7,29 @@ use std::net::Ipv6Addr;
 
 use httparse::Header;
 
-use super::bounds::{BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, HEADERS_USUAL, LINE_BYTES_MAX};
+use super::super::bounds::{BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, HEADERS_USUAL, LINE_BYTES_MAX};
 use super::status::Status;
 
 /// How far the search for the end of a head got: each byte is looked at once, however it arrives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Scan {
+pub(crate) struct Scan {
     line_start: u16,
     at: u16,
 }
 
 /// Bytes that do not begin a request, refused before the end of a head was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed {
-    pub(super) status: Status,
+pub(crate) struct Malformed {
+    pub(crate) status: Status,
     /// How many bytes decide it: always the same ones, so that the answer and its record do not depend on what arrived behind
     /// them in the same read.
-    pub(super) bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 impl Scan {
     /// Looks for the end of the head that `bytes` begin with: its length with the empty line, or `None` if more is
     /// needed. One empty line before the request line is passed over (RFC 9112, section 2.2).
-    pub(super) fn head_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Malformed> {
+    pub(crate) fn head_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Malformed> {
         loop {
             let start = usize::from(self.line_start);
             let limit = (start + LINE_BYTES_MAX).min(HEAD_BYTES_MAX);
@@ -57,13 +57,13 @@ impl Scan {
 }
 
 /// Whether `bytes` are at most the beginning of the empty line that may come before a request.
-pub(super) fn is_between_requests(bytes: &[u8]) -> bool {
+pub(crate) fn is_between_requests(bytes: &[u8]) -> bool {
     matches!(bytes, b"" | b"\r" | b"\r\n")
 }
 
 /// The methods that are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Method {
+pub(crate) enum Method {
     Get,
     Head,
     Options,
@@ -75,14 +75,14 @@ pub(super) enum Method {
 
 /// The versions that are told apart; any later 1.x is answered as 1.1 (RFC 9110, section 2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Version {
+pub(crate) enum Version {
     Http10,
     Http11,
 }
 
 /// How a request's body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(crate) enum Framing {
     /// `Content-Length`, or none.
     Length(u64),
     /// `Transfer-Encoding: chunked`.
@@ -91,7 +91,7 @@ pub(super) enum Framing {
 
 /// The header fields that mean something here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Field {
+pub(crate) enum Field {
     AcceptEncoding,
     Connection,
     ContentLength,
@@ -137,17 +137,17 @@ impl Field {
 
 /// One request's head.
 #[derive(Debug)]
-pub(super) struct Request<'a, 'h> {
-    pub(super) method: Method,
-    pub(super) target: &'a [u8],
-    pub(super) version: Version,
-    pub(super) framing: Framing,
+pub(crate) struct Request<'a, 'h> {
+    pub(crate) method: Method,
+    pub(crate) target: &'a [u8],
+    pub(crate) version: Version,
+    pub(crate) framing: Framing,
     /// Whether the client wants to ask for more on this connection.
-    pub(super) persistent: bool,
+    pub(crate) persistent: bool,
     /// `Expect: 100-continue` (RFC 9110, section 10.1.1).
-    pub(super) expects_continue: bool,
+    pub(crate) expects_continue: bool,
     /// The line `method target version`.
-    pub(super) line: &'a [u8],
+    pub(crate) line: &'a [u8],
     headers: &'h [Header<'a>],
     first: [Option<&'a [u8]>; FIELDS],
     repeated: u16,
@@ -155,22 +155,22 @@ pub(super) struct Request<'a, 'h> {
 
 impl<'a> Request<'a, '_> {
     /// The value of a field that a request has once; `None` if it is absent or repeated.
-    pub(super) fn value(&self, field: Field) -> Option<&'a [u8]> {
+    pub(crate) fn value(&self, field: Field) -> Option<&'a [u8]> {
         if self.repeated & (1 << field as u16) == 0 { self.first[field as usize] } else { None }
     }
 
-    pub(super) fn has(&self, field: Field) -> bool {
+    pub(crate) fn has(&self, field: Field) -> bool {
         self.first[field as usize].is_some()
     }
 
     /// Whether anything but the whole file, whatever the client has of it, could be asked for.
-    pub(super) fn is_selective(&self) -> bool {
+    pub(crate) fn is_selective(&self) -> bool {
         use Field::{IfMatch, IfModifiedSince, IfNoneMatch, IfUnmodifiedSince, Range};
         [IfMatch, IfModifiedSince, IfNoneMatch, IfUnmodifiedSince, Range].iter().any(|field| self.has(*field))
     }
 
     /// All values of a field that is a list (RFC 9110, section 5.3).
-    pub(super) fn values(&self, field: Field) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn values(&self, field: Field) -> impl Iterator<Item = &'a [u8]> {
         let headers = if self.has(field) { self.headers } else { &[] };
         headers
             .iter()
@@ -180,7 +180,7 @@ impl<'a> Request<'a, '_> {
 }
 
 /// Parses `head` (with its empty line) and hands the request, or the status that refuses it, to `then`.
-pub(super) fn parsed<R>(head: &[u8], then: impl FnOnce(Result<Request<'_, '_>, Status>) -> R) -> R {
+pub(crate) fn parsed<R>(head: &[u8], then: impl FnOnce(Result<Request<'_, '_>, Status>) -> R) -> R {
     let mut few = [httparse::EMPTY_HEADER; HEADERS_USUAL];
     match parse(head, &mut few) {
         Err(Status::HeaderFieldsTooLarge) => {
@@ -192,7 +192,7 @@ pub(super) fn parsed<R>(head: &[u8], then: impl FnOnce(Result<Request<'_, '_>, S
 }
 
 /// The request line of `head`, whatever it is worth, for the access log.
-pub(super) fn line_of(head: &[u8]) -> &[u8] {
+pub(crate) fn line_of(head: &[u8]) -> &[u8] {
     let head = head.strip_prefix(b"\r\n").unwrap_or(head);
     let end = memchr::memchr2(b'\r', b'\n', head).unwrap_or(head.len());
     &head[..end]
@@ -276,7 +276,7 @@ fn parse_line(line: &[u8]) -> Result<(Method, &[u8], Version), Status> {
 }
 
 /// A character of a token (RFC 9110, section 5.6.2).
-pub(super) fn is_token(byte: u8) -> bool {
+pub(crate) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
@@ -291,7 +291,7 @@ fn check_host(request: &Request<'_, '_>) -> Result<(), Status> {
 
 /// `uri-host [ ":" port ]` (RFC 3986, section 3.2); it may be empty. An IPv6 address may have a zone, although a client should
 /// not send it (RFC 6874, section 4): many do, and other servers accept it.
-pub(super) fn is_host(authority: &[u8]) -> bool {
+pub(crate) fn is_host(authority: &[u8]) -> bool {
     let is_port = |port: &[u8]| match port {
         [] | [b':'] => true,
         [b':', digits @ ..] => {

@@ -21,17 +21,17 @@ use std::time::SystemTime;
 use lru::LruCache;
 use twox_hash::XxHash3_128;
 
-use super::bounds::{HASH_PIECE_BYTES, HASHED_BYTES_MAX, HASHES_MAX};
+use super::super::bounds::{HASH_PIECE_BYTES, HASHED_BYTES_MAX, HASHES_MAX};
 use super::encoding::Coding;
 use super::resource::{in_one_state, is_in_seconds, is_settled, read_at};
 use crate::sys::files::Stat;
 
 /// An entity tag as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct EntityTag {
+pub(crate) struct EntityTag {
     /// With its quotes.
-    pub(super) opaque: String,
-    pub(super) is_weak: bool,
+    pub(crate) opaque: String,
+    pub(crate) is_weak: bool,
 }
 
 impl fmt::Display for EntityTag {
@@ -43,7 +43,7 @@ impl fmt::Display for EntityTag {
 
 /// What a file is named by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Name {
+pub(crate) enum Name {
     /// The hash of its content.
     Content(u128),
     /// The hash of its state; weak if the content may have changed and the state not.
@@ -52,7 +52,7 @@ pub(super) enum Name {
 
 impl Name {
     /// Of a file whose content is in memory.
-    pub(super) fn of_content(bytes: &[u8]) -> Name {
+    pub(crate) fn of_content(bytes: &[u8]) -> Name {
         Name::Content(XxHash3_128::oneshot(bytes))
     }
 
@@ -73,7 +73,7 @@ impl Name {
     }
 
     /// The tag of the file in a coding, which no other coding shares, even if the bytes are the same.
-    pub(super) fn tag(self, coding: Option<Coding>) -> EntityTag {
+    pub(crate) fn tag(self, coding: Option<Coding>) -> EntityTag {
         let (dash, coding) = coding.map_or(("", ""), |coding| ("-", coding.name()));
         match self {
             Name::Content(hash) => {
@@ -89,7 +89,7 @@ impl Name {
 /// The hashes of contents that are not kept in memory, by the state in which they were read: of several that a client asks for in
 /// turn, none is read again because others have taken its place among the open files.
 #[derive(Debug)]
-pub(super) struct Hashes(Mutex<LruCache<Stat, u128>>);
+pub(crate) struct Hashes(Mutex<LruCache<Stat, u128>>);
 
 impl Default for Hashes {
     fn default() -> Self {
@@ -99,7 +99,7 @@ impl Default for Hashes {
 
 impl Hashes {
     /// The name of an open file, which is read if it has to be; `stat` is its state, and then the one that the name is of.
-    pub(super) fn name(&self, file: &File, stat: &mut Stat, wall: SystemTime) -> io::Result<Name> {
+    pub(crate) fn name(&self, file: &File, stat: &mut Stat, wall: SystemTime) -> io::Result<Name> {
         if let Some(hash) = self.with(|known| known.get(stat).copied()) {
             return Ok(Name::Content(hash));
         }
@@ -149,7 +149,7 @@ mod tests {
     use std::os::unix::fs::FileExt;
     use std::time::{Duration, UNIX_EPOCH};
 
-    use super::super::bounds::SETTLED_MS;
+    use super::super::super::bounds::SETTLED_MS;
     use super::*;
     use crate::sys::files::stat_of;
 

@@ -3,14 +3,14 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::bounds::ROOT_BELIEVED_MS;
+use super::super::bounds::ROOT_BELIEVED_MS;
 use crate::session::Now;
 use crate::sys::files::{DirectoryId, Renewal, Root};
 use crate::sys::tally::Tally;
 
 /// When the root was last looked at, and what was written to the log about it.
 #[derive(Debug)]
-pub(super) struct RootWatch {
+pub(crate) struct RootWatch {
     looked_ms: AtomicU64,
     /// The state that was last written to the log.
     logged: AtomicU64,
@@ -25,13 +25,13 @@ const MISSING: u64 = 1;
 const REFUSED: u64 = 2;
 
 impl RootWatch {
-    pub(super) fn new() -> RootWatch {
+    pub(crate) fn new() -> RootWatch {
         let (looked_ms, logged) = (AtomicU64::new(0), AtomicU64::new(AT_START));
         RootWatch { looked_ms, logged, logged_by_all: Tally::new().ok() }
     }
 
     /// Whether it is time for [`RootWatch::look`]; of several threads one hears it.
-    pub(super) fn is_due(&self, now: Now) -> bool {
+    pub(crate) fn is_due(&self, now: Now) -> bool {
         let (now_ms, before_ms) = (now.monotonic_ms, self.looked_ms.load(Ordering::Relaxed));
         // A time to come was noted in another process, by its clock.
         let due = now_ms.checked_sub(before_ms).is_none_or(|age_ms| age_ms >= ROOT_BELIEVED_MS);
@@ -40,7 +40,7 @@ impl RootWatch {
     }
 
     /// Looks where the path leads now, and says whether that is no longer what it was.
-    pub(super) fn look(&self, root: &Root, now: Now) -> bool {
+    pub(crate) fn look(&self, root: &Root, now: Now) -> bool {
         self.looked_ms.store(now.monotonic_ms, Ordering::Relaxed);
         let renewal = root.renew();
         self.log(root, &renewal);

@@ -1,12 +1,12 @@
 //! Request bodies, which no file wants: skipped, within a bound, so that the next request is found where it begins.
 
-use super::bounds::{BODY_BYTES_MAX, CHUNK_LINE_BYTES_MAX, LINE_BYTES_MAX};
+use super::super::bounds::{BODY_BYTES_MAX, CHUNK_LINE_BYTES_MAX, LINE_BYTES_MAX};
 use super::request::{Framing, is_token};
 use super::status::Status;
 
 /// A request body on its way to nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Body {
+pub(crate) struct Body {
     awaits: Awaits,
     /// Bytes that may still come, framing included.
     budget_bytes: u64,
@@ -30,7 +30,7 @@ enum Awaits {
 }
 
 impl Body {
-    pub(super) fn new(framing: Framing) -> Body {
+    pub(crate) fn new(framing: Framing) -> Body {
         let awaits = match framing {
             Framing::Length(0) => Awaits::End,
             Framing::Length(len) => Awaits::Length(len),
@@ -40,12 +40,12 @@ impl Body {
     }
 
     /// Whether all of it was skipped.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.awaits == Awaits::End
     }
 
     /// Skips what of `bytes` belongs to the body; says how much that was.
-    pub(super) fn skip(&mut self, bytes: &[u8]) -> Result<usize, Status> {
+    pub(crate) fn skip(&mut self, bytes: &[u8]) -> Result<usize, Status> {
         let mut at = 0;
         // Each round takes at least a byte, ends, or waits for more.
         while !self.is_over() {

@@ -9,15 +9,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::bounds::{BELIEVED_MS, MEMORY_FILE_BYTES_MAX, READ_TRIES_MAX, SETTLED_MS, SETTLED_SECONDS_MS};
-use super::clock::http_date;
+use super::super::bounds::{
+    BELIEVED_MS, MEMORY_FILE_BYTES_MAX, READ_TRIES_MAX, SETTLED_MS, SETTLED_SECONDS_MS,
+};
+use super::super::codec::date::http_date;
+use super::super::codec::status::Status;
 use super::conditional::Validators;
 use super::config::Site;
 use super::encoding::Coding;
 use super::etag::Name;
 use super::media::{SAMPLE_BYTES, is_svgz, type_of};
 use super::open_files::Place;
-use super::status::Status;
 use crate::session::Now;
 use crate::sys::files::{Identity, Kind, Root, Stat, stat_of};
 
@@ -33,7 +35,7 @@ const COARSE_CLOCKS_NS: [u32; 4] = [1_000_000_000, 1_000_000, 1_000, 100];
 
 /// A file as it is served: plain, and in the codings that lie beside it.
 #[derive(Debug)]
-pub(super) struct Resource {
+pub(crate) struct Resource {
     plain: Variant,
     encoded: Vec<(Coding, Variant)>,
     /// The paths that decided what was found, and what was there: as long as they are the same, so is the answer.
@@ -41,31 +43,31 @@ pub(super) struct Resource {
     /// Whether a later change is sure to show in the file's times.
     settled: bool,
     /// When it was last compared with the directory, in ms: at most `BELIEVED_MS` before its last request.
-    pub(super) checked_ms: AtomicU64,
+    pub(crate) checked_ms: AtomicU64,
 }
 
 /// One file, ready to be sent.
 #[derive(Debug)]
-pub(super) struct Variant {
-    pub(super) validators: Validators,
+pub(crate) struct Variant {
+    pub(crate) validators: Validators,
     /// The media type.
-    pub(super) media_type: String,
+    pub(crate) media_type: String,
     /// Lines about the file that come with its content.
-    pub(super) described: String,
+    pub(crate) described: String,
     /// The line that says how the content is encoded, or nothing.
-    pub(super) encoding: String,
+    pub(crate) encoding: String,
     /// Lines that come with 304 too (RFC 9110, section 15.4.5).
-    pub(super) kept: String,
-    pub(super) len: u64,
+    pub(crate) kept: String,
+    pub(crate) len: u64,
     /// The lines of an answer of 200 with the empty one, and behind them the content if it is in memory.
-    pub(super) whole: Arc<[u8]>,
-    pub(super) body_at: usize,
-    pub(super) content: Content,
+    pub(crate) whole: Arc<[u8]>,
+    pub(crate) body_at: usize,
+    pub(crate) content: Content,
 }
 
 /// Where the content is.
 #[derive(Clone, Debug)]
-pub(super) enum Content {
+pub(crate) enum Content {
     /// In [`Variant::whole`].
     Memory,
     /// In a file, which was in this state when it was opened.
@@ -73,7 +75,7 @@ pub(super) enum Content {
 }
 
 /// What a path leads to.
-pub(super) enum Found {
+pub(crate) enum Found {
     File(Arc<Resource>),
     /// A directory that was asked for as a file: redirect.
     Slash,
@@ -106,24 +108,24 @@ impl From<io::Result<Resource>> for Found {
 
 impl Resource {
     /// The file in the coding, if it lies beside it.
-    pub(super) fn variant(&self, coding: Option<Coding>) -> &Variant {
+    pub(crate) fn variant(&self, coding: Option<Coding>) -> &Variant {
         self.encoded.iter().find(|(has, _)| Some(*has) == coding).map_or(&self.plain, |(_, variant)| variant)
     }
 
-    pub(super) fn codings(&self) -> impl Iterator<Item = Coding> {
+    pub(crate) fn codings(&self) -> impl Iterator<Item = Coding> {
         self.encoded.iter().map(|(coding, _)| *coding)
     }
 
-    pub(super) fn is_encoded(&self) -> bool {
+    pub(crate) fn is_encoded(&self) -> bool {
         !self.encoded.is_empty()
     }
 
-    pub(super) fn is_believed(&self, now: Now) -> bool {
+    pub(crate) fn is_believed(&self, now: Now) -> bool {
         now.monotonic_ms.saturating_sub(self.checked_ms.load(Ordering::Relaxed)) < BELIEVED_MS
     }
 
     /// Looks at the files again; if nothing has changed the resource is believed for another moment.
-    pub(super) fn is_unchanged(&self, root: &Root, now: Now) -> bool {
+    pub(crate) fn is_unchanged(&self, root: &Root, now: Now) -> bool {
         let same = self.settled && self.watched.iter().all(|(path, before)| stat_at(root, path) == *before);
         if same {
             self.checked_ms.store(now.monotonic_ms, Ordering::Relaxed);
@@ -132,19 +134,19 @@ impl Resource {
     }
 
     /// Whether what is kept open still is what was opened: a file that is written to in place is not.
-    pub(super) fn is_intact(&self) -> bool {
+    pub(crate) fn is_intact(&self) -> bool {
         self.variants().all(|variant| match &variant.content {
             Content::Memory => true,
             Content::File(file, before) => stat_of(file).is_ok_and(|stat| stat == *before),
         })
     }
 
-    pub(super) fn held_bytes(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         let paths_bytes: usize = self.watched.iter().map(|(path, _)| path.len()).sum();
         paths_bytes + self.variants().map(|variant| variant.whole.len() + ENTRY_BYTES).sum::<usize>()
     }
 
-    pub(super) fn open_files(&self) -> usize {
+    pub(crate) fn open_files(&self) -> usize {
         self.variants().filter(|variant| matches!(variant.content, Content::File(..))).count()
     }
 
@@ -182,8 +184,8 @@ impl Opened {
     }
 }
 
-/// Finds what `path` (as in [`super::target::Path::file`]) leads to, without the cache.
-pub(super) fn find(site: &Site, path: &[u8], now: Now) -> Found {
+/// Finds what `path` (as in [`super::super::codec::target::Path::file`]) leads to, without the cache.
+pub(crate) fn find(site: &Site, path: &[u8], now: Now) -> Found {
     match path.strip_suffix(b"/") {
         Some(directory) => in_directory(site, directory, now),
         None if path.is_empty() => in_directory(site, path, now),
@@ -252,7 +254,7 @@ fn open(site: &Site, path: &[u8], now: Now) -> io::Result<Option<Opened>> {
 /// Reads a file of up to `bytes_max` whole and in one state: it was the same before and after. `None` for one that is longer, or
 /// changes each time it is read; `stat` is the state that was seen last. `read` gets one byte more than there should be, and
 /// says how many there were.
-pub(super) fn in_one_state<T>(
+pub(crate) fn in_one_state<T>(
     file: &File,
     stat: &mut Stat,
     bytes_max: u64,
@@ -281,7 +283,7 @@ fn read_some(file: &File, bytes_max: u64) -> io::Result<(Vec<u8>, u64)> {
 }
 
 /// Fills `bytes` from what is at `offset` of the file, as far as there is so much.
-pub(super) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut len = 0;
     while len < bytes.len() {
         match file.read_at(&mut bytes[len..], offset + len as u64) {
@@ -347,7 +349,7 @@ fn is_current(neighbour: &Stat, plain: &Stat) -> bool {
 }
 
 /// Whether a change after now gives the file another time: times of files advance in ticks, on some file systems in seconds.
-pub(super) fn is_settled(stat: &Stat, wall: SystemTime) -> bool {
+pub(crate) fn is_settled(stat: &Stat, wall: SystemTime) -> bool {
     let settled_ms = if is_in_seconds(stat) { SETTLED_SECONDS_MS } else { SETTLED_MS };
     let Ok(changed_s) = u64::try_from(stat.changed_s) else { return true };
     let changed = UNIX_EPOCH + Duration::new(changed_s, stat.changed_ns);
@@ -355,7 +357,7 @@ pub(super) fn is_settled(stat: &Stat, wall: SystemTime) -> bool {
 }
 
 /// Whether the file system may keep times in whole seconds only.
-pub(super) fn is_in_seconds(stat: &Stat) -> bool {
+pub(crate) fn is_in_seconds(stat: &Stat) -> bool {
     stat.changed_ns == 0 && stat.identity.modified_ns == 0
 }
 
@@ -407,7 +409,7 @@ fn variant(
 
 impl Variant {
     /// Where a range of the content lies in [`Variant::whole`].
-    pub(super) fn in_memory(&self, range: &Range<u64>) -> Range<usize> {
+    pub(crate) fn in_memory(&self, range: &Range<u64>) -> Range<usize> {
         self.body_at + range.start as usize..self.body_at + range.end as usize
     }
 }
@@ -481,7 +483,7 @@ mod tests {
         let name = "n".repeat(200);
         std::os::unix::fs::symlink(".", dir.path().join(&name)).unwrap();
         std::fs::write(dir.path().join("file"), b"").unwrap();
-        let site = Site::new(super::super::Config::new(dir.path())).unwrap();
+        let site = Site::new(super::super::super::Config::new(dir.path())).unwrap();
         let now = Now { monotonic_ms: 0, wall: UNIX_EPOCH };
         let held_bytes = |path: &str| match find(&site, path.as_bytes(), now) {
             Found::File(resource) => resource.held_bytes(),

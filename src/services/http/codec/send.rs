@@ -4,17 +4,17 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::config::Site;
-use super::listing::Listing;
+use super::super::files::config::Site;
+use super::super::files::listing::Listing;
 use crate::session::{FileRange, Outbox, Record};
 
 /// What is left of an answer.
 #[derive(Debug, Default)]
-pub(super) struct Parts(VecDeque<Part>);
+pub(crate) struct Parts(VecDeque<Part>);
 
 /// A part of an answer.
 #[derive(Debug)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// Bytes of its own, from the given one on.
     Bytes(Vec<u8>, usize),
     /// Bytes that others have too.
@@ -26,7 +26,7 @@ pub(super) enum Part {
 
 /// How far the putting came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Put {
+pub(crate) enum Put {
     Done,
     /// There is no room for the rest.
     Room,
@@ -37,16 +37,16 @@ pub(super) enum Put {
 }
 
 impl Parts {
-    pub(super) fn push(&mut self, part: Part) {
+    pub(crate) fn push(&mut self, part: Part) {
         self.0.push_back(part);
     }
 
-    pub(super) fn extend(&mut self, parts: impl IntoIterator<Item = Part>) {
+    pub(crate) fn extend(&mut self, parts: impl IntoIterator<Item = Part>) {
         self.0.extend(parts);
     }
 
     /// The record at the end, if it was not put.
-    pub(super) fn take_record(&mut self) -> Option<Record> {
+    pub(crate) fn take_record(&mut self) -> Option<Record> {
         match self.0.pop_back() {
             Some(Part::Record(record)) => Some(record),
             _ => None,
@@ -54,7 +54,7 @@ impl Parts {
     }
 
     /// Memory that they take.
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         let parts = self.0.iter().map(|part| match part {
             Part::Bytes(bytes, _) => bytes.capacity(),
             Part::Shared(_, range) => range.len(), // for some it may be the only answer that keeps them
@@ -66,7 +66,7 @@ impl Parts {
     }
 
     /// Puts what there is room for, from the front.
-    pub(super) fn put(&mut self, site: &Site, out: &mut Outbox) -> Put {
+    pub(crate) fn put(&mut self, site: &Site, out: &mut Outbox) -> Put {
         while let Some(part) = self.0.front_mut() {
             match part.put(site, out) {
                 Put::Done => {
@@ -82,12 +82,12 @@ impl Parts {
 }
 
 impl Part {
-    pub(super) fn bytes(bytes: impl Into<Vec<u8>>) -> Part {
+    pub(crate) fn bytes(bytes: impl Into<Vec<u8>>) -> Part {
         Part::Bytes(bytes.into(), 0)
     }
 
     /// Puts what there is room for.
-    pub(super) fn put(&mut self, site: &Site, out: &mut Outbox) -> Put {
+    pub(crate) fn put(&mut self, site: &Site, out: &mut Outbox) -> Put {
         match self {
             Part::Bytes(bytes, at) => {
                 *at += out.put_some(&bytes[*at..]);

@@ -2,17 +2,17 @@
 
 /// A coding that a file beside the plain one may have, in the order in which they are preferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(crate) enum Coding {
     Brotli,
     Zstandard,
     Gzip,
 }
 
 impl Coding {
-    pub(super) const ALL: [Coding; 3] = [Coding::Brotli, Coding::Zstandard, Coding::Gzip];
+    pub(crate) const ALL: [Coding; 3] = [Coding::Brotli, Coding::Zstandard, Coding::Gzip];
 
     /// What is added to the name of the plain file.
-    pub(super) fn suffix(self) -> &'static str {
+    pub(crate) fn suffix(self) -> &'static str {
         match self {
             Coding::Brotli => ".br",
             Coding::Zstandard => ".zst",
@@ -21,7 +21,7 @@ impl Coding {
     }
 
     /// The registered name.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Coding::Brotli => "br",
             Coding::Zstandard => "zstd",
@@ -37,7 +37,7 @@ impl Coding {
 
 /// Which of the `available` codings to send, `None` for the plain file. The highest quality wins, among equals the
 /// order of [`Coding::ALL`]; the plain file (`identity`, or else `*`) wins only if the client says that it would rather have it.
-pub(super) fn choose<'a>(
+pub(crate) fn choose<'a>(
     accept: impl Iterator<Item = &'a [u8]>,
     available: impl Iterator<Item = Coding>,
 ) -> Option<Coding> {

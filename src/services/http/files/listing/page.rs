@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
-use super::super::clock::calendar;
-use super::super::target::encode_segment;
+use super::super::super::codec::date::calendar;
+use super::super::super::codec::target::encode_segment;
 use super::table::{Column, Direction, Item, Order};
 
 const STYLE: &str = "\
@@ -20,18 +20,18 @@ tbody tr:hover{background:color-mix(in srgb,currentColor 6%,transparent)}\
 a{text-decoration:none}a:hover{text-decoration:underline}\
 @media(max-width:32rem){th:nth-child(3),td:nth-child(3){display:none}}";
 
-pub(super) const PAGE_BOTTOM: &str = "</tbody></table></body></html>\n";
+pub(crate) const PAGE_BOTTOM: &str = "</tbody></table></body></html>\n";
 
 /// Whether the rows come sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sorting {
+pub(crate) enum Sorting {
     Done,
     TooMany,
     /// Other listings have the memory that this would take.
     TooBusy,
 }
 
-pub(super) fn page_top(directory: &[u8], order: Order, sorting: Sorting) -> String {
+pub(crate) fn page_top(directory: &[u8], order: Order, sorting: Sorting) -> String {
     let mut title = String::from("/");
     escape(directory, &mut title);
     let mut crumbs = String::new();
@@ -80,7 +80,7 @@ fn sort_link(label: &str, column: Column, order: Order) -> String {
     format!("<th{aria}><a href=\"?sort={sign}{name}\">{label}{arrow}</a>")
 }
 
-pub(super) fn row(item: &Item<'_>, rows: &mut String) {
+pub(crate) fn row(item: &Item<'_>, rows: &mut String) {
     let slash = if item.is_directory { "/" } else { "" };
     // The leading dot keeps a name with a colon from being a scheme.
     add(rows, format_args!("<tr><td><a href=\"./{}{slash}\"><bdi>", encode_segment(item.name)));

@@ -1,0 +1,8 @@
+//! HTTP/1.1 on the wire (RFC 9112): how a request is parsed and framed, and how a response is sent.
+
+pub(crate) mod body;
+pub(crate) mod date;
+pub(crate) mod request;
+pub(crate) mod send;
+pub(crate) mod status;
+pub(crate) mod target;
