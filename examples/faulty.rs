@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, raise};
 use oneloop::limits::{Limits, Overflow};
-use oneloop::models::{self, Door, Model, Setup};
+use oneloop::models::{self, ListenerConfig, Model, Setup};
 use oneloop::session::{Call, Client, Input, Outbox, Progress, Refusal, Service, Session, Wait};
 use oneloop::sys::process::raise_descriptors_max;
 use oneloop::sys::{Address, ListenOptions, Listener, Signals};
@@ -147,10 +147,10 @@ fn serve<S: Service>(asked: Asked, name: &str, service: S) -> Result<(), ExitCod
         Address::Tcp(tcp) if sockets > 1 => Listener::bind_group(tcp, &options, sockets),
         any => Listener::bind(&any, &options).map(|listener| vec![listener]),
     };
-    let listeners = listeners.map_err(|error| fail(1)(&error))?;
-    println!("listening on {name}@{}", listeners[0].local_addr());
-    let doors = vec![Door { service, listeners }];
-    let setup = Setup { doors, limits, workers, telemetry: Telemetry::new(), signals };
+    let sockets = listeners.map_err(|error| fail(1)(&error))?;
+    println!("listening on {name}@{}", sockets[0].local_addr());
+    let listeners = vec![ListenerConfig { service, sockets }];
+    let setup = Setup { listeners, limits, workers, telemetry: Telemetry::new(), signals };
     let summary = models::run(model, setup, &mut || {}).map_err(|error| fail(1)(&error))?;
     eprintln!("ended: {summary}");
     Ok(())

@@ -15,7 +15,7 @@ use super::units::count;
 use super::{Failure, Given};
 use crate::lab::export::in_one_line;
 use crate::limits::Limits;
-use crate::models::{self, Door, Model, Setup};
+use crate::models::{self, ListenerConfig, Model, Setup};
 use crate::reactor::Summary;
 use crate::services::http::Http;
 use crate::services::{AnyService, NAMES};
@@ -171,12 +171,12 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     } else {
         signals.without_children().map_err(Failure::system)?
     };
-    let doors = bind(services, inherited, &addresses, &options, sockets)?;
+    let listeners = bind(services, inherited, &addresses, &options, sockets)?;
     let mut telemetry = Telemetry::new();
     let access = args.access_target();
     if let Some(target) = access.as_ref().filter(|target| !target.is_file()) {
         // A pipe or terminal is the starter's: another user may not open it once more.
-        telemetry = open_telemetry(target)?;
+        telemetry = open_journal(target)?;
     }
     if let Some(identity) = identity {
         identity.assume().map_err(Failure::system)?;
@@ -184,20 +184,20 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     }
     // After giving up privileges: what can be opened now can be opened again when the log is rotated.
     if let Some(target) = access.as_ref().filter(|target| target.is_file()) {
-        telemetry = open_telemetry(target)?;
+        telemetry = open_journal(target)?;
     }
     let sites = specs.iter().filter(|spec| matches!(spec.what, What::Http(_))).count();
     let files = sites * Http::open_files_max(descriptors);
-    let listeners = doors.iter().map(|door| door.listeners.len()).sum();
+    let sockets = listeners.iter().map(|listener| listener.sockets.len()).sum();
     let processes = args.model.processes(workers);
-    let files = fit(&mut limits, Sharing { descriptors, listeners, files, processes });
-    for door in &doors {
-        if let AnyService::Http(http) = &door.service {
+    let files = fit(&mut limits, Sharing { descriptors, listeners: sockets, files, processes });
+    for listener in &listeners {
+        if let AnyService::Http(http) = &listener.service {
             http.limit_open_files((files / sites.max(1)).max(1));
         }
     }
     tell_numbers(&limits, descriptors);
-    let setup = Setup { doors, limits, workers, telemetry, signals };
+    let setup = Setup { listeners, limits, workers, telemetry, signals };
     serve(args.model, setup, &supervisor)
 }
 
@@ -267,17 +267,18 @@ fn bind(
     addresses: &[Option<Address>],
     options: &ListenOptions,
     sockets: usize,
-) -> Result<Vec<Door<AnyService>>, Failure> {
+) -> Result<Vec<ListenerConfig<AnyService>>, Failure> {
     let listen = |address: &Address| match address {
         Address::Tcp(tcp) if sockets > 1 => Listener::bind_group(*tcp, options, sockets),
         address => Listener::bind(address, options).map(|listener| vec![listener]),
     };
-    let mut doors = Vec::new();
+    let mut listeners = Vec::new();
     for ((service, own), address) in services.into_iter().zip(inherited).zip(addresses) {
         let bound = address.as_ref().map(listen).transpose().map_err(Failure::system)?;
-        doors.push(Door { service, listeners: bound.unwrap_or_else(|| own.into_iter().collect()) });
+        listeners
+            .push(ListenerConfig { service, sockets: bound.unwrap_or_else(|| own.into_iter().collect()) });
     }
-    Ok(doors)
+    Ok(listeners)
 }
 
 /// The supervisor's sockets for those without an address: by name, then in the order of both. None may be left.
@@ -342,7 +343,7 @@ fn meet(one: &Address, other: &Address) -> bool {
     }
 }
 
-fn open_telemetry(target: &AccessTarget) -> Result<Telemetry, Failure> {
+fn open_journal(target: &AccessTarget) -> Result<Telemetry, Failure> {
     let name = target.to_string();
     Telemetry::with_access(target.clone()).map_err(|error| {
         let advice = match error.kind() {
@@ -368,7 +369,7 @@ fn tell_numbers(limits: &Limits, descriptors: u64) {
 
 fn serve(model: Model, setup: Setup<AnyService>, supervisor: &Supervisor) -> Result<(), Failure> {
     log::debug!("model: {model}, workers: {}", setup.workers);
-    tell_listeners(&setup.doors);
+    tell_listeners(&setup.listeners);
     supervisor.tell(Notice::Ready);
     let summary = models::run(model, setup, &mut || supervisor.tell(Notice::Stopping))
         .map_err(|error| Failure::System(format!("cannot serve with --model {model}: {error}")))?;
@@ -377,16 +378,16 @@ fn serve(model: Model, setup: Setup<AnyService>, supervisor: &Supervisor) -> Res
 }
 
 /// One line for each listener, in a form that scripts read. Nobody has to be listening: the server works without.
-fn tell_listeners(doors: &[Door<AnyService>]) {
-    let line = |door: &Door<AnyService>| {
-        let (name, first) = (door.service.name(), &door.listeners[0]);
+fn tell_listeners(listeners: &[ListenerConfig<AnyService>]) {
+    let line = |listener: &ListenerConfig<AnyService>| {
+        let (name, first) = (listener.service.name(), &listener.sockets[0]);
         let line = in_one_line(&format!("listening on {name}@{}", first.local_addr())) + "\n";
         match first.local_reachable_addr() {
             Some(addr) if name == "http" => format!("{line}open http://{addr}/\n"),
             _ => line,
         }
     };
-    let lines: String = doors.iter().map(line).collect();
+    let lines: String = listeners.iter().map(line).collect();
     // In one write: who has read the first line can have all.
     let mut out = std::io::stdout().lock();
     if let Err(error) = out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {

@@ -24,10 +24,10 @@ use crate::sys::process::{self, Ended, Forked, Tell};
 use crate::sys::tally::Tally;
 use crate::telemetry::{Counters, Reason};
 
+use super::acceptor::{Accepted, Acceptor};
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
-use super::front::{Front, Guest};
 use super::supervise::Ending;
-use super::{Entrance, Setup};
+use super::{BoundListener, Setup};
 
 /// The exit code of a child that has served its client to the end, whatever that was, and has counted it.
 const SERVED: u8 = 0;
@@ -42,80 +42,80 @@ struct Children {
 
 /// Serves with a child per client, until a signal stops it.
 pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    let mut front = Front::new(setup)?;
+    let mut acceptor = Acceptor::new(setup)?;
     let mut children = Children { peers: HashMap::new(), tally: Arc::new(Tally::new()?) };
-    reap(&mut front, &mut children, Reason::Crashed)?; // of the program that became this one: nobody tells of their end
+    reap(&mut acceptor, &mut children, Reason::Crashed)?; // of the program that became this one: nobody tells of their end
     loop {
-        let (arrived, knocked) = front.wait(None, None)?;
+        let (arrived, ready) = acceptor.wait(None, None)?;
         if arrived.child {
-            reap(&mut front, &mut children, Reason::Crashed)?;
+            reap(&mut acceptor, &mut children, Reason::Crashed)?;
         }
         if arrived.reopen {
-            front.telemetry.reopen_if_asked();
+            acceptor.telemetry.reopen_if_asked();
             tell_all(&children, Tell::Reopen);
         }
         if arrived.report {
-            log::info!("{} children: {}", children.peers.len(), summary(&front, &children));
+            log::info!("{} children: {}", children.peers.len(), summary(&acceptor, &children));
         }
         if arrived.stops > 0 {
             stopping();
-            return drain(front, children);
+            return drain(acceptor, children);
         }
-        front.welcome(&knocked, |front, guest| hand_over(front, guest, &mut children));
+        acceptor.accept_ready(&ready, |acceptor, accepted| hand_over(acceptor, accepted, &mut children));
     }
 }
 
-fn summary<S: Service>(front: &Front<S>, children: &Children) -> Summary {
-    let mut counters: Counters = front.telemetry.counters.clone();
+fn summary<S: Service>(acceptor: &Acceptor<S>, children: &Children) -> Summary {
+    let mut counters: Counters = acceptor.telemetry.counters.clone();
     counters.add_tally(&children.tally);
     Summary::of_counters(counters)
 }
 
 /// Forks a child for this client; the child never returns.
 fn hand_over<S: Service>(
-    front: &mut Front<S>,
-    guest: Guest,
+    acceptor: &mut Acceptor<S>,
+    accepted: Accepted,
     children: &mut Children,
-) -> Result<(), (Guest, io::Error)> {
-    match process::fork(&mut front.signals) {
+) -> Result<(), (Accepted, io::Error)> {
+    match process::fork(&mut acceptor.signals) {
         Ok(Forked::Parent(pid)) => {
-            children.peers.insert(pid, guest.peer);
+            children.peers.insert(pid, accepted.peer);
             Ok(())
         }
         Ok(Forked::Child(parent)) => {
             process::work_and_exit(|| {
-                let telemetry = std::mem::take(&mut front.telemetry).of_child(Some(&children.tally));
-                let entrance = front.become_child(guest.entrance);
-                let Entrance { listener, service, request_ms, local } = entrance;
-                drop(listener); // a child that lives on must not keep the port
+                let telemetry = std::mem::take(&mut acceptor.telemetry).of_child(Some(&children.tally));
+                let listener = acceptor.become_child(accepted.listener);
+                let BoundListener { socket, service, request_ms, local } = listener;
+                drop(socket); // a child that lives on must not keep the port
                 let services = vec![service.clone()];
-                let worker = Worker::new(services, &front.limits, front.clock, telemetry, SLICE_MS);
+                let worker = Worker::new(services, &acceptor.limits, acceptor.clock, telemetry, SLICE_MS);
                 let mut worker = worker.of_parent(parent);
-                worker.serve(&service, request_ms, local, guest.fd, guest.peer);
+                worker.serve(&service, request_ms, local, accepted.fd, accepted.peer);
                 SERVED
             })
         }
-        Err(error) => Err((guest, error)),
+        Err(error) => Err((accepted, error)),
     }
 }
 
 /// Takes leave of children that ended. The client of one that was killed counts for `killed`. (A child that is killed after it
 /// has counted counts twice: it has nothing left to do there but to exit.)
-fn reap<S: Service>(front: &mut Front<S>, children: &mut Children, killed: Reason) -> io::Result<()> {
+fn reap<S: Service>(acceptor: &mut Acceptor<S>, children: &mut Children, killed: Reason) -> io::Result<()> {
     while let Some((pid, ended)) = process::reap()? {
         let Some(peer) = children.peers.remove(&pid) else { continue };
         match ended {
             Ended::Exited(SERVED) => {}
             Ended::Exited(code) => {
                 log::error!("{peer}: the child that served it ended with exit code {code}");
-                front.telemetry.counters.count(Reason::Crashed);
+                acceptor.telemetry.counters.count(Reason::Crashed);
             }
             Ended::Killed(signal) => {
                 log::error!("{peer}: the child that served it was killed by signal {signal}");
-                front.telemetry.counters.count(killed);
+                acceptor.telemetry.counters.count(killed);
             }
         }
-        front.leave(peer);
+        acceptor.leave(peer);
     }
     Ok(())
 }
@@ -130,23 +130,23 @@ fn tell_all(children: &Children, what: Tell) {
 
 /// Forks for whoever waits in the backlog, closes the listeners, has all children drain, and waits until they have ended.
 /// Bound: see [`Ending`].
-fn drain<S: Service>(mut front: Front<S>, mut children: Children) -> io::Result<Summary> {
-    let drain = Duration::from_millis(front.limits.drain_ms.into());
+fn drain<S: Service>(mut acceptor: Acceptor<S>, mut children: Children) -> io::Result<Summary> {
+    let drain = Duration::from_millis(acceptor.limits.drain_ms.into());
     log::info!("draining: {} clients have {drain:?}", children.peers.len());
-    let mut ending = Ending::new(front.limits.drain_ms);
+    let mut ending = Ending::new(acceptor.limits.drain_ms);
     loop {
         let what = ending.next();
         if ending.may_take() {
-            front.take_backlog(|front, guest| hand_over(front, guest, &mut children));
+            acceptor.take_backlog(|acceptor, accepted| hand_over(acceptor, accepted, &mut children));
         } else {
-            front.close();
+            acceptor.close();
         }
         tell_all(&children, what);
-        reap(&mut front, &mut children, ending.reason_of_killed())?;
-        if children.peers.is_empty() && !front.is_open() {
-            front.let_go();
-            return Ok(summary(&front, &children));
+        reap(&mut acceptor, &mut children, ending.reason_of_killed())?;
+        if children.peers.is_empty() && !acceptor.is_open() {
+            acceptor.release();
+            return Ok(summary(&acceptor, &children));
         }
-        front.wait(None, Some(Duration::from_millis(INTERRUPT_EVERY_MS)))?;
+        acceptor.wait(None, Some(Duration::from_millis(INTERRUPT_EVERY_MS)))?;
     }
 }

@@ -19,24 +19,24 @@ use crate::sys::{AfterFailure, wait};
 use crate::time::ServerClock;
 
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_ALONE_MS, SLICE_MS, Worker};
-use super::{Entrance, Setup};
+use super::{BoundListener, Setup};
 
 /// How long a worker that can take no client, for want of descriptors say, waits before it tries again, in ms.
 const EXHAUSTED_PAUSE_MS: u64 = 100;
 
 /// Serves one client after the other, until a signal stops it.
 pub(super) fn run<S: Service>(mut setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    let entrances = Entrance::all(setup.doors, &setup.limits);
+    let listeners = BoundListener::all(setup.listeners, &setup.limits);
     setup.signals = setup.signals.alone(INTERRUPT_EVERY_MS as u32)?;
-    let (services, clock) = (Entrance::services(&entrances), ServerClock::start());
+    let (services, clock) = (BoundListener::services(&listeners), ServerClock::start());
     let worker = Worker::new(services, &setup.limits, clock, setup.telemetry, SLICE_ALONE_MS);
     let mut worker = worker.alone(stopping);
     while !worker.is_stopping() {
         // The pipe of the signals is waited for beside the listeners, so that none is missed.
-        serve_next(&mut worker, &entrances, Waiting::Polls(Some(setup.signals.as_fd())))?;
+        serve_next(&mut worker, &listeners, Waiting::Polls(Some(setup.signals.as_fd())))?;
         setup.signals.take(); // the worker looks at what they ask for
     }
-    drain(&mut worker, entrances);
+    drain(&mut worker, listeners);
     Ok(Summary::of_counters(worker.telemetry.counters.clone()))
 }
 
@@ -51,13 +51,13 @@ pub(super) enum Waiting<'a> {
 
 impl Waiting<'_> {
     /// The cheapest way for these listeners; sets them to block, or not to.
-    pub(super) fn for_all<S>(entrances: &[Entrance<S>]) -> io::Result<Self> {
+    pub(super) fn for_all<S>(listeners: &[BoundListener<S>]) -> io::Result<Self> {
         // Elsewhere than on Linux nothing ends a wait in accept(2) but a client.
-        let alone = cfg!(target_os = "linux") && entrances.len() == 1;
-        for entrance in entrances {
-            entrance.listener.set_nonblocking(!alone)?;
+        let alone = cfg!(target_os = "linux") && listeners.len() == 1;
+        for listener in listeners {
+            listener.socket.set_nonblocking(!alone)?;
             if alone {
-                entrance.listener.set_accept_timeout(Some(Duration::from_millis(SLICE_MS)))?;
+                listener.socket.set_accept_timeout(Some(Duration::from_millis(SLICE_MS)))?;
             }
         }
         Ok(if alone { Waiting::Accepts } else { Waiting::Polls(None) })
@@ -67,26 +67,26 @@ impl Waiting<'_> {
 /// Waits for a client, or until something else is to be looked at, and serves whoever came.
 pub(super) fn serve_next<S: Service, H: FnMut()>(
     worker: &mut Worker<S, H>,
-    entrances: &[Entrance<S>],
+    listeners: &[BoundListener<S>],
     waiting: Waiting<'_>,
 ) -> io::Result<()> {
     let Waiting::Polls(beside) = waiting else {
-        return match take(worker, &entrances[0], None)? {
+        return match take(worker, &listeners[0], None)? {
             // Its time was over; or one worker drains alone and has set the listener, which all share, not to block.
-            Some(AfterFailure::Nobody) => entrances[0].listener.set_nonblocking(false),
+            Some(AfterFailure::Nobody) => listeners[0].socket.set_nonblocking(false),
             Some(AfterFailure::NobodyCould) => pause(None),
             _ => Ok(()),
         };
     };
-    let listeners = entrances.iter().map(|entrance| entrance.listener.as_fd());
-    let fds: Vec<BorrowedFd<'_>> = listeners.chain(beside).collect();
+    let sockets = listeners.iter().map(|listener| listener.socket.as_fd());
+    let fds: Vec<BorrowedFd<'_>> = sockets.chain(beside).collect();
     let timeout = match beside {
         Some(_) => worker.wait_max(),
         None => Some(Duration::from_millis(SLICE_MS)),
     };
     let ready = wait::readable(&fds, timeout)?;
-    for (entrance, _) in entrances.iter().zip(ready).filter(|(_, ready)| *ready) {
-        take(worker, entrance, beside)?;
+    for (listener, _) in listeners.iter().zip(ready).filter(|(_, ready)| *ready) {
+        take(worker, listener, beside)?;
     }
     Ok(())
 }
@@ -94,12 +94,12 @@ pub(super) fn serve_next<S: Service, H: FnMut()>(
 /// Accepts one client and serves it to its end; or what follows if that failed, after its pause.
 fn take<S: Service, H: FnMut()>(
     worker: &mut Worker<S, H>,
-    entrance: &Entrance<S>,
+    listener: &BoundListener<S>,
     beside: Option<BorrowedFd<'_>>,
 ) -> io::Result<Option<AfterFailure>> {
-    match worker.accept(&entrance.listener) {
+    match worker.accept(&listener.socket) {
         Ok((fd, peer)) => {
-            worker.serve(&entrance.service, entrance.request_ms, entrance.local, fd, peer);
+            worker.serve(&listener.service, listener.request_ms, listener.local, fd, peer);
             Ok(None)
         }
         Err(after) => {
@@ -119,15 +119,15 @@ fn pause(beside: Option<BorrowedFd<'_>>) -> io::Result<()> {
 
 /// Serves who waits in the backlog, as far as the drain's deadline allows, and closes the listeners. Who is still there
 /// then, or comes later, is reset by the kernel. Bound: the backlog, and the deadline.
-pub(super) fn drain<S: Service, H: FnMut()>(worker: &mut Worker<S, H>, entrances: Vec<Entrance<S>>) {
-    for entrance in entrances {
-        if let Err(error) = entrance.listener.set_nonblocking(true) {
-            log::warn!("{}: who waits there is lost: {error}", entrance.listener.local_addr());
+pub(super) fn drain<S: Service, H: FnMut()>(worker: &mut Worker<S, H>, listeners: Vec<BoundListener<S>>) {
+    for listener in listeners {
+        if let Err(error) = listener.socket.set_nonblocking(true) {
+            log::warn!("{}: who waits there is lost: {error}", listener.socket.local_addr());
             continue;
         }
         while !worker.is_over() {
             use AfterFailure::{Nobody, NobodyCould};
-            if matches!(take(worker, &entrance, None), Ok(Some(Nobody | NobodyCould)) | Err(_)) {
+            if matches!(take(worker, &listener, None), Ok(Some(Nobody | NobodyCould)) | Err(_)) {
                 break;
             }
         }

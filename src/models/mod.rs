@@ -16,10 +16,11 @@
 //! Models that wait for one client at a time (`iterative`, `prefork`, `prethread`) leave the others in the kernel's backlog, so
 //! `clients_max` refuses nobody there. Only the reactor can evict.
 
+mod acceptor;
 pub mod blocking;
 mod buffers;
 pub mod fork;
-mod front;
+
 pub mod iterative;
 pub mod prefork;
 pub mod prethread;
@@ -189,18 +190,18 @@ impl FromStr for Model {
     }
 }
 
-/// A service and where it is served.
-pub struct Door<S> {
+/// A service and the sockets at which it is served.
+pub struct ListenerConfig<S> {
     /// What is done for clients.
     pub service: S,
-    /// Where they come in: one socket, or one per worker ([`Model::splits_port`]).
-    pub listeners: Vec<Listener>,
+    /// The listening sockets: one, or one per worker ([`Model::splits_port`]).
+    pub sockets: Vec<Listener>,
 }
 
 /// All that a model is given.
 pub struct Setup<S> {
     /// What is served, and where.
-    pub doors: Vec<Door<S>>,
+    pub listeners: Vec<ListenerConfig<S>>,
     /// The bounds.
     pub limits: Limits,
     /// How many workers, for models that have them; at least 1.
@@ -234,9 +235,9 @@ pub fn run<S: Service>(model: Model, mut setup: Setup<S>, stopping: &mut dyn FnM
             let mut reactor = Reactor::new(setup.limits)?;
             reactor.set_telemetry(setup.telemetry);
             reactor.watch_signals(setup.signals)?;
-            for door in setup.doors {
-                for listener in door.listeners {
-                    reactor.listen(listener, door.service.clone())?;
+            for config in setup.listeners {
+                for socket in config.sockets {
+                    reactor.listen(socket, config.service.clone())?;
                 }
             }
             while signals::stops() == 0 && reactor.turn(None)? == Turn::GoesOn {}
@@ -246,46 +247,46 @@ pub fn run<S: Service>(model: Model, mut setup: Setup<S>, stopping: &mut dyn FnM
     }
 }
 
-/// One listening socket and its service, as the models that block use it.
-pub(crate) struct Entrance<S> {
-    /// Shared by threads; closed when the last of them lets go.
-    pub(crate) listener: Arc<Listener>,
+/// One listening socket and its service, as the blocking models use it.
+pub(crate) struct BoundListener<S> {
+    /// Shared by threads; closed when the last of them drops it.
+    pub(crate) socket: Arc<Listener>,
     pub(crate) service: S,
     pub(crate) request_ms: u32,
     pub(crate) local: Peer,
 }
 
-impl<S: Service> Entrance<S> {
+impl<S: Service> BoundListener<S> {
     /// One for each socket.
-    pub(crate) fn all(doors: Vec<Door<S>>, limits: &Limits) -> Vec<Self> {
-        let entrance = |listener: Listener, service: &S| {
+    pub(crate) fn all(configs: Vec<ListenerConfig<S>>, limits: &Limits) -> Vec<Self> {
+        let bound = |socket: Listener, service: &S| {
             if service.client_speaks_first() {
-                listener.clients_speak_first();
+                socket.clients_speak_first();
             }
-            Entrance {
+            BoundListener {
                 request_ms: service.request_ms().unwrap_or(limits.request_ms),
-                local: listener.local_socket_addr().map_or(Peer::UNIX, Peer::from),
+                local: socket.local_socket_addr().map_or(Peer::UNIX, Peer::from),
                 service: service.clone(),
-                listener: Arc::new(listener),
+                socket: Arc::new(socket),
             }
         };
-        let entrances = |door: Door<S>| {
-            let service = door.service;
-            door.listeners.into_iter().map(|listener| entrance(listener, &service)).collect::<Vec<_>>()
+        let all_of = |config: ListenerConfig<S>| {
+            let service = config.service;
+            config.sockets.into_iter().map(|socket| bound(socket, &service)).collect::<Vec<_>>()
         };
-        doors.into_iter().flat_map(entrances).collect()
+        configs.into_iter().flat_map(all_of).collect()
     }
 
     /// The services of all of them.
-    pub(crate) fn services(entrances: &[Self]) -> Vec<S> {
-        entrances.iter().map(|entrance| entrance.service.clone()).collect()
+    pub(crate) fn services(listeners: &[Self]) -> Vec<S> {
+        listeners.iter().map(|listener| listener.service.clone()).collect()
     }
 
     /// The same for another thread.
     pub(crate) fn share(&self) -> Self {
-        let Entrance { listener, service, request_ms, local } = self;
-        Entrance {
-            listener: Arc::clone(listener),
+        let BoundListener { socket, service, request_ms, local } = self;
+        BoundListener {
+            socket: Arc::clone(socket),
             service: service.clone(),
             request_ms: *request_ms,
             local: *local,

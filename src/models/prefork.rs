@@ -24,13 +24,13 @@ use crate::time::ServerClock;
 use super::blocking::{SLICE_MS, Worker};
 use super::iterative::{Waiting, drain, serve_next};
 use super::supervise::{Crew, DRAINED, Job};
-use super::{Entrance, Setup};
+use super::{BoundListener, Setup};
 
 /// The exit code of a copy that could not go on.
 const FAILED: u8 = 1;
 
 struct Copies<S> {
-    entrances: Vec<Entrance<S>>,
+    listeners: Vec<BoundListener<S>>,
     limits: Limits,
     clock: ServerClock,
     upkeep: Upkeep,
@@ -39,7 +39,7 @@ struct Copies<S> {
 
 /// Serves with `workers` copies, until a signal stops it.
 pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    let Setup { doors, limits, workers, telemetry, signals } = setup;
+    let Setup { listeners, limits, workers, telemetry, signals } = setup;
     let workers = workers.min(limits.clients_max as usize);
     log::info!(
         "{workers} copies serve a client each, of at most {} in all; the others wait in the backlog; a limit per address \
@@ -47,33 +47,33 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
         limits.clients_max
     );
     let crew = Crew::new(signals, telemetry, limits.drain_ms, workers)?;
-    let entrances = Entrance::all(doors, &limits);
-    let waiting = Waiting::for_all(&entrances)?;
+    let listeners = BoundListener::all(listeners, &limits);
+    let waiting = Waiting::for_all(&listeners)?;
     let (clock, upkeep) = (ServerClock::start(), Upkeep::default());
-    crew.supervise(Copies { entrances, limits, clock, upkeep, waiting }, stopping)
+    crew.supervise(Copies { listeners, limits, clock, upkeep, waiting }, stopping)
 }
 
 impl<S: Service> Job for Copies<S> {
     fn work(&mut self, _index: usize, parent: u32, _signals: Signals, telemetry: Telemetry) -> u8 {
-        let services = Entrance::services(&self.entrances);
+        let services = BoundListener::services(&self.listeners);
         let worker = Worker::new(services, &self.limits, self.clock, telemetry, SLICE_MS);
         let mut worker = worker.of_parent(parent);
         while !worker.is_stopping() {
-            if let Err(error) = serve_next(&mut worker, &self.entrances, self.waiting) {
+            if let Err(error) = serve_next(&mut worker, &self.listeners, self.waiting) {
                 log::error!("a copy ends: {error}");
                 return FAILED;
             }
         }
-        drain(&mut worker, std::mem::take(&mut self.entrances));
+        drain(&mut worker, std::mem::take(&mut self.listeners));
         DRAINED
     }
 
-    fn let_go(&mut self) {
-        self.entrances.clear();
+    fn release(&mut self) {
+        self.listeners.clear();
     }
 
     fn tend(&mut self) -> Option<Duration> {
-        let services = || self.entrances.iter().map(|entrance| &entrance.service);
+        let services = || self.listeners.iter().map(|listener| &listener.service);
         let now = self.clock.now();
         self.upkeep.tend(services(), now);
         self.upkeep.due_in(services(), now)

@@ -25,11 +25,11 @@ use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
 use super::buffers::Buffers;
 use super::iterative::{Waiting, drain, serve_next};
 use super::thread::end_of_drain;
-use super::{Entrance, Setup};
+use super::{BoundListener, Setup};
 
 /// Serves with `workers` threads, until a signal stops it.
 pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    let Setup { doors, limits, workers, mut telemetry, mut signals } = setup;
+    let Setup { listeners, limits, workers, mut telemetry, mut signals } = setup;
     let workers = workers.min(limits.clients_max as usize);
     log::info!("{workers} threads serve a client each; the others wait in the backlog");
     let tally = Arc::new(Tally::new()?);
@@ -38,20 +38,20 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     {
         let _blocked = signals::block()?; // inherited by the threads: signals are the first one's
-        let shared = Entrance::all(doors, &limits);
+        let shared = BoundListener::all(listeners, &limits);
         let waiting = Waiting::for_all(&shared)?;
         for number in 0..workers {
-            let entrances: Vec<Entrance<S>> = shared.iter().map(Entrance::share).collect();
-            let services = Entrance::services(&entrances);
+            let listeners: Vec<BoundListener<S>> = shared.iter().map(BoundListener::share).collect();
+            let services = BoundListener::services(&listeners);
             let mut worker = Worker::new(services, &limits, clock, telemetry.share(&tally), SLICE_MS)
                 .beside_others(&buffers);
             let work = move || {
                 while !worker.is_stopping() {
-                    if let Err(error) = serve_next(&mut worker, &entrances, waiting) {
+                    if let Err(error) = serve_next(&mut worker, &listeners, waiting) {
                         return log::error!("thread {number} ends: {error}");
                     }
                 }
-                drain(&mut worker, entrances);
+                drain(&mut worker, listeners);
             };
             let spawned = thread::Builder::new().name(format!("prethread-{number}")).spawn(work);
             threads.push(spawned.map_err(|error| {

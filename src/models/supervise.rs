@@ -31,8 +31,8 @@ pub(super) trait Job {
     /// In the child: serves until it is stopped; returns its exit code. `parent` is to be followed.
     fn work(&mut self, index: usize, parent: u32, signals: Signals, telemetry: Telemetry) -> u8;
 
-    /// In the parent, when draining begins: lets go of the listeners, so that nobody new queues there.
-    fn let_go(&mut self);
+    /// In the parent, when draining begins: closes the listeners, so that no new client queues there.
+    fn release(&mut self);
 
     /// In the parent: does what its own copies of the services have due, and says how long until the next call.
     fn tend(&mut self) -> Option<Duration>;
@@ -182,7 +182,7 @@ impl Crew {
                 for index in 0..self.posts.len() {
                     self = self.man(index, &mut job)?;
                 }
-                job.let_go();
+                job.release();
                 return self.drain();
             }
         }

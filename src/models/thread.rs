@@ -23,9 +23,9 @@ use crate::sys::tally::Tally;
 use crate::telemetry::{Counters, Reason};
 
 use super::Setup;
+use super::acceptor::{Accepted, Acceptor};
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
 use super::buffers::Buffers;
-use super::front::{Front, Guest};
 
 /// How long after the drain's deadline, or a second signal, a thread is waited for, in ms.
 const GRACE_MS: u64 = 500;
@@ -71,7 +71,7 @@ impl Drop for Leaving {
 
 /// The first thread's side.
 struct Threads<S: Service> {
-    front: Front<S>,
+    acceptor: Acceptor<S>,
     shared: Arc<Shared>,
     bell: UnixStream,
     running: Vec<JoinHandle<()>>,
@@ -90,45 +90,45 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
         bell: far,
     });
     let telemetry = setup.telemetry.counting(&tally); // refused clients count with the others
-    let front = Front::new(Setup { telemetry, ..setup })?;
-    let mut threads = Threads { front, shared, bell, running: Vec::new() };
+    let acceptor = Acceptor::new(Setup { telemetry, ..setup })?;
+    let mut threads = Threads { acceptor, shared, bell, running: Vec::new() };
     loop {
-        let (arrived, knocked) = threads.wait(None)?;
+        let (arrived, ready) = threads.wait(None)?;
         if arrived.reopen {
-            threads.front.telemetry.reopen_if_asked();
+            threads.acceptor.telemetry.reopen_if_asked();
         }
         if arrived.report {
-            log::info!("{} threads: {}", threads.front.clients(), threads.summary());
+            log::info!("{} threads: {}", threads.acceptor.clients(), threads.summary());
         }
         if arrived.stops > 0 {
             stopping();
             return threads.drain();
         }
-        let Threads { front, shared, running, .. } = &mut threads;
-        front.welcome(&knocked, |front, guest| spawn(front, guest, shared, running));
+        let Threads { acceptor, shared, running, .. } = &mut threads;
+        acceptor.accept_ready(&ready, |acceptor, accepted| spawn(acceptor, accepted, shared, running));
     }
 }
 
 /// Starts a thread for this client.
 fn spawn<S: Service>(
-    front: &mut Front<S>,
-    guest: Guest,
+    acceptor: &mut Acceptor<S>,
+    accepted: Accepted,
     shared: &Arc<Shared>,
     running: &mut Vec<JoinHandle<()>>,
-) -> Result<(), (Guest, io::Error)> {
-    let telemetry = front.telemetry.share(&shared.tally);
-    let entrance = &front.entrances[guest.entrance];
-    let (service, request_ms, local) = (entrance.service.clone(), entrance.request_ms, entrance.local);
-    let (limits, clock, shared) = (front.limits.clone(), front.clock, Arc::clone(shared));
+) -> Result<(), (Accepted, io::Error)> {
+    let telemetry = acceptor.telemetry.share(&shared.tally);
+    let listener = &acceptor.listeners[accepted.listener];
+    let (service, request_ms, local) = (listener.service.clone(), listener.request_ms, listener.local);
+    let (limits, clock, shared) = (acceptor.limits.clone(), acceptor.clock, Arc::clone(shared));
     // The client goes with the thread only once there is one.
-    let place = Arc::new(Mutex::new(Some(guest)));
+    let place = Arc::new(Mutex::new(Some(accepted)));
     let taken = Arc::clone(&place);
     let work = move || {
-        let Some(guest) = taken.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
-        let leaving = Leaving { shared, peer: guest.peer };
+        let Some(accepted) = taken.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let leaving = Leaving { shared, peer: accepted.peer };
         let mut worker = Worker::new(vec![service.clone()], &limits, clock, telemetry, SLICE_MS)
             .beside_others(&leaving.shared.buffers);
-        worker.serve(&service, request_ms, local, guest.fd, guest.peer);
+        worker.serve(&service, request_ms, local, accepted.fd, accepted.peer);
         drop(worker);
         drop(leaving);
     };
@@ -140,7 +140,7 @@ fn spawn<S: Service>(
             Ok(())
         }
         Err(error) => match place.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(guest) => Err((guest, error)),
+            Some(accepted) => Err((accepted, error)),
             None => Ok(()),
         },
     }
@@ -153,14 +153,14 @@ impl<S: Service> Threads<S> {
 
     /// Waits, and frees the places of those who left.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<(signals::Arrived, Vec<usize>)> {
-        let heard = self.front.wait(Some(self.bell.as_fd()), timeout)?;
+        let heard = self.acceptor.wait(Some(self.bell.as_fd()), timeout)?;
         // Emptied before the list is taken: who leaves later rings again. It holds one byte at most.
         let _ = (&self.bell).read(&mut [0; 16]);
         let left = std::mem::take(&mut *self.shared.left.lock().unwrap_or_else(PoisonError::into_inner));
         for peer in left {
-            self.front.leave(peer);
+            self.acceptor.leave(peer);
         }
-        if self.running.len() > self.front.clients() as usize + FINISHED_MAX {
+        if self.running.len() > self.acceptor.clients() as usize + FINISHED_MAX {
             self.running.retain(|thread| !thread.is_finished());
         }
         Ok(heard)
@@ -170,21 +170,21 @@ impl<S: Service> Threads<S> {
     /// ended. Bound: the drain's deadline, which each of them keeps by itself, and a grace: a thread whose session computes
     /// without end cannot be ended, and counts as cut.
     fn drain(mut self) -> io::Result<Summary> {
-        let drain = Duration::from_millis(self.front.limits.drain_ms.into());
-        log::info!("draining: {} clients have {drain:?}", self.front.clients());
+        let drain = Duration::from_millis(self.acceptor.limits.drain_ms.into());
+        log::info!("draining: {} clients have {drain:?}", self.acceptor.clients());
         let mut ends_at = None;
         loop {
-            let end = end_of_drain(ends_at, self.front.limits.drain_ms);
+            let end = end_of_drain(ends_at, self.acceptor.limits.drain_ms);
             ends_at = Some(end);
-            let Threads { front, shared, running, .. } = &mut self;
+            let Threads { acceptor, shared, running, .. } = &mut self;
             if end <= Instant::now() + Duration::from_millis(GRACE_MS) {
-                front.close(); // the drain's own time is over
+                acceptor.close(); // the drain's own time is over
             } else {
-                front.take_backlog(|front, guest| spawn(front, guest, shared, running));
+                acceptor.take_backlog(|acceptor, accepted| spawn(acceptor, accepted, shared, running));
             }
             running.retain(|thread| !thread.is_finished());
-            if (running.is_empty() && !front.is_open()) || end <= Instant::now() {
-                front.let_go();
+            if (running.is_empty() && !acceptor.is_open()) || end <= Instant::now() {
+                acceptor.release();
                 let mut counters = Counters::of_tally(&shared.tally);
                 counters.add(Reason::DrainCut, counters.open());
                 return Ok(Summary::of_counters(counters));

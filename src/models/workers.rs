@@ -23,13 +23,13 @@ use crate::time::ServerClock;
 
 use super::blocking::SLICE_MS;
 use super::supervise::{Crew, DRAINED, Job};
-use super::{Door, Setup};
+use super::{ListenerConfig, Setup};
 
 /// The exit code of a loop that could not go on.
 const FAILED: u8 = 1;
 
 struct Loops<S> {
-    doors: Vec<Door<S>>,
+    listeners: Vec<ListenerConfig<S>>,
     limits: Limits,
     workers: u32,
     clock: ServerClock,
@@ -43,7 +43,7 @@ fn share(clients_max: u32, workers: u32, index: u32) -> u32 {
 
 /// Serves with `workers` loops, until a signal stops it.
 pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    let Setup { doors, limits, workers, telemetry, signals } = setup;
+    let Setup { listeners, limits, workers, telemetry, signals } = setup;
     let crew = Crew::new(signals, telemetry, limits.drain_ms, workers)?;
     let workers = workers as u32;
     log::info!(
@@ -51,7 +51,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
         share(limits.clients_max, workers, 0)
     );
     let (clock, upkeep) = (ServerClock::start(), Upkeep::default());
-    crew.supervise(Loops { doors, limits, workers, clock, upkeep }, stopping)
+    crew.supervise(Loops { listeners, limits, workers, clock, upkeep }, stopping)
 }
 
 impl<S: Service> Job for Loops<S> {
@@ -65,12 +65,12 @@ impl<S: Service> Job for Loops<S> {
         }
     }
 
-    fn let_go(&mut self) {
-        self.doors.clear();
+    fn release(&mut self) {
+        self.listeners.clear();
     }
 
     fn tend(&mut self) -> Option<Duration> {
-        let services = || self.doors.iter().map(|door| &door.service);
+        let services = || self.listeners.iter().map(|listener| &listener.service);
         let now = self.clock.now();
         self.upkeep.tend(services(), now);
         self.upkeep.due_in(services(), now)
@@ -94,9 +94,9 @@ impl<S: Service> Loops<S> {
         let mut reactor = Reactor::new(limits)?; // after fork: a poll must not be shared
         reactor.set_telemetry(telemetry);
         reactor.watch_signals(signals)?;
-        for mut door in self.doors.drain(..) {
-            let own: Listener = door.listeners.swap_remove(index % door.listeners.len());
-            reactor.listen(own, door.service)?;
+        for mut listener in self.listeners.drain(..) {
+            let own: Listener = listener.sockets.swap_remove(index % listener.sockets.len());
+            reactor.listen(own, listener.service)?;
         }
         let handle = reactor.handle();
         // Linux tells of the parent's death by a signal, unless it is refused; elsewhere it is looked for.

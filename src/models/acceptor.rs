@@ -19,15 +19,15 @@ use crate::sys::{AcceptFailures, AfterFailure, Signals, wait};
 use crate::telemetry::{End, Reason, Telemetry};
 use crate::time::ServerClock;
 
-use super::{Entrance, Setup};
+use super::{BoundListener, Setup};
 
 /// Clients that a drain takes from one backlog at a time: more than any backlog holds, and without it those who go on coming
 /// would keep the children from hearing of the drain.
 const BACKLOG_TAKEN_MAX: u32 = 65_536;
 
 /// Listeners, signals, and who was refused.
-pub(super) struct Front<S: Service> {
-    pub(super) entrances: Vec<Entrance<S>>,
+pub(super) struct Acceptor<S: Service> {
+    pub(super) listeners: Vec<BoundListener<S>>,
     pub(super) signals: Signals,
     pub(super) limits: Limits,
     pub(super) clock: ServerClock,
@@ -51,29 +51,29 @@ enum Accepting {
     },
 }
 
-/// What a look at the backlog of an entrance has brought.
-enum Knock {
-    Came(Guest),
-    Nobody,
+/// What a look at the backlog of a listener has brought.
+enum AcceptOutcome {
+    Accepted(Accepted),
+    Empty,
     /// Somebody may wait there for whom there is no place, or no descriptor, yet.
     Later,
 }
 
 /// A client that was accepted and may be served.
-pub(super) struct Guest {
-    /// Which entrance it came by.
-    pub(super) entrance: usize,
+pub(super) struct Accepted {
+    /// Which listener it came by.
+    pub(super) listener: usize,
     pub(super) fd: OwnedFd,
     pub(super) peer: Peer,
 }
 
-impl<S: Service> Front<S> {
+impl<S: Service> Acceptor<S> {
     pub(super) fn new(setup: Setup<S>) -> io::Result<Self> {
-        let Setup { doors, limits, telemetry, signals, .. } = setup;
-        let entrances = Entrance::all(doors, &limits);
-        entrances.iter().try_for_each(|entrance| entrance.listener.set_nonblocking(true))?;
-        Ok(Front {
-            entrances,
+        let Setup { listeners, limits, telemetry, signals, .. } = setup;
+        let listeners = BoundListener::all(listeners, &limits);
+        listeners.iter().try_for_each(|listener| listener.socket.set_nonblocking(true))?;
+        Ok(Acceptor {
+            listeners,
             signals,
             clock: ServerClock::start(),
             telemetry,
@@ -97,7 +97,7 @@ impl<S: Service> Front<S> {
         self.clients >= self.limits.clients_max
     }
 
-    /// Waits for something to do, at most `timeout`, also for `beside`; says what signals arrived and which entrances have
+    /// Waits for something to do, at most `timeout`, also for `beside`; says what signals arrived and which listeners have
     /// clients.
     pub(super) fn wait(
         &mut self,
@@ -107,8 +107,8 @@ impl<S: Service> Front<S> {
         let now_ms = self.clock.now().monotonic_ms;
         let listens =
             self.accepting == Accepting::Open && !(self.limits.overflow == Overflow::Wait && self.is_full());
-        let open = if listens { self.entrances.len() } else { 0 };
-        let listeners = self.entrances.iter().take(open).map(|entrance| entrance.listener.as_fd());
+        let open = if listens { self.listeners.len() } else { 0 };
+        let listeners = self.listeners.iter().take(open).map(|listener| listener.socket.as_fd());
         let refused = self.refused.iter().map(|client| client.transport().stream().as_fd());
         let signals = self.signals.as_fd();
         let fds: Vec<BorrowedFd<'_>> = listeners.chain([signals]).chain(beside).chain(refused).collect();
@@ -117,7 +117,7 @@ impl<S: Service> Front<S> {
             Accepting::Open => NEVER_MS,
         };
         let due = self.refused.iter().map(Connection::deadline_ms).chain(self.telemetry.due_ms());
-        let upkeep_ms = self.upkeep.due_ms(self.entrances.iter().map(|entrance| &entrance.service));
+        let upkeep_ms = self.upkeep.due_ms(self.listeners.iter().map(|listener| &listener.service));
         let due_ms = due.chain(upkeep_ms).chain([pause_ms]).min().filter(|&due_ms| due_ms != NEVER_MS);
         let own = due_ms.map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now_ms)));
         let timeout = match (own, timeout) {
@@ -125,33 +125,33 @@ impl<S: Service> Front<S> {
             (own, timeout) => own.or(timeout),
         };
         let ready = wait::readable(&fds, timeout)?;
-        let knocked: Vec<usize> = (0..open).filter(|&at| ready[at]).collect();
+        let ready: Vec<usize> = (0..open).filter(|&at| ready[at]).collect();
         let now = self.clock.now();
         if matches!(self.accepting, Accepting::Exhausted { until_ms } if until_ms <= now.monotonic_ms) {
             self.accepting = Accepting::Open;
         }
         self.telemetry.tick(now.monotonic_ms);
-        self.upkeep.tend(self.entrances.iter().map(|entrance| &entrance.service), now);
+        self.upkeep.tend(self.listeners.iter().map(|listener| &listener.service), now);
         self.move_refused(now);
-        Ok((self.signals.take(), knocked))
+        Ok((self.signals.take(), ready))
     }
 
-    /// Takes one client from an entrance; who may not be served is refused.
-    fn accept(&mut self, at: usize) -> Knock {
+    /// Takes one client from a listener; who may not be served is refused.
+    fn accept(&mut self, at: usize) -> AcceptOutcome {
         for _ in 0..self.limits.accepts_per_turn_max {
             if self.accepting != Accepting::Open || (self.limits.overflow == Overflow::Wait && self.is_full())
             {
-                return Knock::Later;
+                return AcceptOutcome::Later;
             }
-            let listener = &self.entrances[at].listener;
+            let listener = &self.listeners[at].socket;
             let error = match listener.accept_blocking() {
                 Ok((fd, addr)) => {
                     self.telemetry.accepted();
                     self.accept_failures.none();
                     let peer = addr.map_or(Peer::UNIX, Peer::from);
                     match self.objection(peer) {
-                        None => return Knock::Came(Guest { entrance: at, fd, peer }),
-                        Some(why) => self.refuse(Guest { entrance: at, fd, peer }, why),
+                        None => return AcceptOutcome::Accepted(Accepted { listener: at, fd, peer }),
+                        Some(why) => self.refuse(Accepted { listener: at, fd, peer }, why),
                     }
                     continue;
                 }
@@ -159,18 +159,18 @@ impl<S: Service> Front<S> {
             };
             let now_ms = self.clock.now().monotonic_ms;
             match self.accept_failures.after(listener, &error, now_ms) {
-                AfterFailure::Nobody | AfterFailure::NobodyCould => return Knock::Nobody,
+                AfterFailure::Nobody | AfterFailure::NobodyCould => return AcceptOutcome::Empty,
                 AfterFailure::Interrupted => {}
                 AfterFailure::Lost => self.telemetry.accept_failed(),
                 AfterFailure::Pause => {
                     self.telemetry.accept_failed();
                     let until_ms = now_ms + u64::from(self.limits.accept_pause_ms.max(1));
                     self.accepting = Accepting::Exhausted { until_ms };
-                    return Knock::Later;
+                    return AcceptOutcome::Later;
                 }
             }
         }
-        Knock::Later
+        AcceptOutcome::Later
     }
 
     fn objection(&self, peer: Peer) -> Option<Refusal> {
@@ -183,18 +183,18 @@ impl<S: Service> Front<S> {
         }
     }
 
-    /// Takes up to a batch of clients from these entrances, one of each in turn, and has `serve` take them over.
-    pub(super) fn welcome(
+    /// Takes up to a batch of clients from these listeners, one of each in turn, and has `serve` take them over.
+    pub(super) fn accept_ready(
         &mut self,
-        knocked: &[usize],
-        mut serve: impl FnMut(&mut Self, Guest) -> Result<(), (Guest, io::Error)>,
+        ready: &[usize],
+        mut serve: impl FnMut(&mut Self, Accepted) -> Result<(), (Accepted, io::Error)>,
     ) {
         for _ in 0..self.limits.accepts_per_turn_max {
             let mut any = false;
-            for &at in knocked {
-                if let Knock::Came(guest) = self.accept(at) {
+            for &at in ready {
+                if let AcceptOutcome::Accepted(accepted) = self.accept(at) {
                     any = true;
-                    self.hand_over(guest, &mut serve);
+                    self.hand_over(accepted, &mut serve);
                 }
             }
             if !any {
@@ -206,15 +206,15 @@ impl<S: Service> Front<S> {
     /// Has `serve` take this client over; who cannot be taken over is refused.
     fn hand_over(
         &mut self,
-        guest: Guest,
-        serve: &mut impl FnMut(&mut Self, Guest) -> Result<(), (Guest, io::Error)>,
+        accepted: Accepted,
+        serve: &mut impl FnMut(&mut Self, Accepted) -> Result<(), (Accepted, io::Error)>,
     ) {
-        let peer = guest.peer;
-        match serve(self, guest) {
+        let peer = accepted.peer;
+        match serve(self, accepted) {
             Ok(()) => self.enter(peer),
-            Err((guest, error)) => {
-                log::warn!("{}: cannot be served: {error}", guest.peer);
-                self.refuse(guest, Refusal::NoWorker);
+            Err((accepted, error)) => {
+                log::warn!("{}: cannot be served: {error}", accepted.peer);
+                self.refuse(accepted, Refusal::NoWorker);
             }
         }
     }
@@ -223,16 +223,16 @@ impl<S: Service> Front<S> {
     /// wait for a place, or for a descriptor, is taken by a later call.
     pub(super) fn take_backlog(
         &mut self,
-        mut serve: impl FnMut(&mut Self, Guest) -> Result<(), (Guest, io::Error)>,
+        mut serve: impl FnMut(&mut Self, Accepted) -> Result<(), (Accepted, io::Error)>,
     ) {
-        // From behind: what takes the place of an entrance that is closed was looked at before.
-        for at in (0..self.entrances.len()).rev() {
+        // From behind: what takes the place of a listener that is closed was looked at before.
+        for at in (0..self.listeners.len()).rev() {
             for _ in 0..BACKLOG_TAKEN_MAX {
                 match self.accept(at) {
-                    Knock::Came(guest) => self.hand_over(guest, &mut serve),
-                    Knock::Later => break,
-                    Knock::Nobody => {
-                        self.entrances.swap_remove(at);
+                    AcceptOutcome::Accepted(accepted) => self.hand_over(accepted, &mut serve),
+                    AcceptOutcome::Later => break,
+                    AcceptOutcome::Empty => {
+                        self.listeners.swap_remove(at);
                         break;
                     }
                 }
@@ -242,18 +242,18 @@ impl<S: Service> Front<S> {
 
     /// Whether somebody may still wait to be taken.
     pub(super) fn is_open(&self) -> bool {
-        !self.entrances.is_empty()
+        !self.listeners.is_empty()
     }
 
     /// Closes the listeners, whoever waits there.
     pub(super) fn close(&mut self) {
-        self.entrances.clear();
+        self.listeners.clear();
     }
 
-    /// In a child: keeps this entrance's service, and lets go of all that is the parent's.
-    pub(super) fn become_child(&mut self, entrance: usize) -> Entrance<S> {
-        let own = self.entrances.swap_remove(entrance);
-        self.entrances.clear();
+    /// In a child: keeps this listener's service, and closes all that is the parent's.
+    pub(super) fn become_child(&mut self, listener: usize) -> BoundListener<S> {
+        let own = self.listeners.swap_remove(listener);
+        self.listeners.clear();
         self.refused.clear();
         own
     }
@@ -281,8 +281,8 @@ impl<S: Service> Front<S> {
         }
     }
 
-    /// Lets go of refused clients that still linger: the server ends.
-    pub(super) fn let_go(&mut self) {
+    /// Closes refused clients that still linger: the server ends.
+    pub(super) fn release(&mut self) {
         let now = self.clock.now();
         for client in std::mem::take(&mut self.refused) {
             let reason = client.lingers_for().unwrap_or(Reason::RefusedStopping);
@@ -291,15 +291,15 @@ impl<S: Service> Front<S> {
     }
 
     /// Says last words, where there are any and somebody may still linger; else closes plainly.
-    fn refuse(&mut self, guest: Guest, why: Refusal) {
-        let (reason, peer, now) = (Reason::from(why), guest.peer, self.clock.now());
+    fn refuse(&mut self, accepted: Accepted, why: Refusal) {
+        let (reason, peer, now) = (Reason::from(why), accepted.peer, self.clock.now());
         let ended = |reason| End { reason, peer, bytes_in: 0, bytes_out: 0, lasted_ms: 0 };
-        let service = &self.entrances[guest.entrance].service;
+        let service = &self.listeners[accepted.listener].service;
         let Ok(words) = panic::catch_unwind(AssertUnwindSafe(|| service.refusal(why))) else {
             log::error!("{peer}: the service panicked when it refused; the client ends");
             return self.telemetry.ended(&ended(Reason::Panicked));
         };
-        let stream = Stream::new(guest.fd);
+        let stream = Stream::new(accepted.fd);
         let silent = words.is_empty() || self.refused.len() >= self.limits.refusals_max as usize;
         if silent || stream.set_nonblocking(true).is_err() {
             return self.telemetry.ended(&ended(reason));
