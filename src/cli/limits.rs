@@ -1,225 +1,119 @@
-//! Flags for every limit and deadline.
+//! The flags of `oneloop serve` for limits, made from the table of [`crate::limits`].
 
-use clap::{Args, ValueEnum};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParser};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
-use super::units::{Bytes, Ms, Size, count};
-use crate::limits::{Limits, Overflow};
+use super::units::{Ms, Size, number};
+use crate::limits::{Audience, Limits, SETTINGS, Setting, Unit};
 
-/// What happens to a client over `--clients`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum OverflowArg {
-    /// It is told so where the service has words for it, and closed
-    Refuse,
-    /// It waits in the queue of the kernel until another client ends
-    Wait,
-    /// The client that has been idle longest ends in its favour
-    Evict,
+/// The limits that were given as flags, with the defaults of the others.
+#[derive(Clone, Debug)]
+pub(super) struct LimitArgs(pub(super) Limits);
+
+impl Args for LimitArgs {
+    fn augment_args(command: Command) -> Command {
+        command.args(SETTINGS.iter().map(argument))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
 }
 
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Deadlines (0 is off; of --drain and --accept-pause: none)")]
-struct DeadlineArgs {
-    /// How long a client may be idle between requests
-    #[arg(long, value_name = "TIME", default_value_t = Ms(Limits::default().idle_ms))]
-    idle: Ms,
-    /// How long a request may take from its first byte to its last
-    #[arg(long, value_name = "TIME", default_value_t = Ms(Limits::default().request_ms))]
-    request: Ms,
-    /// A client that has something to read takes at least --rate-bytes in each such time; what it takes beyond that
-    /// counts for up to six of them ahead
-    #[arg(long, value_name = "TIME", default_value_t = Ms(Limits::default().rate_window_ms))]
-    rate_window: Ms,
-    /// See --rate-window
-    #[arg(long, value_name = "SIZE", default_value_t = Bytes(Limits::default().rate_bytes_min))]
-    rate_bytes: Bytes,
-    /// How long a closed connection waits for the client's own close, so that it gets the last answer whole; longer while the
-    /// client takes it at the minimum rate
-    #[arg(long, value_name = "TIME", default_value_t = Ms(Limits::default().linger_ms))]
-    linger: Ms,
-    /// The same for a client that was refused
-    #[arg(long, value_name = "TIME", default_value_t = Ms(Limits::default().refusal_linger_ms))]
-    refusal_linger: Ms,
-    /// How long open clients may take to finish when the server is stopped; 0 cuts them at once
-    #[arg(long, value_name = "TIME", default_value_t = Ms(Limits::default().drain_ms))]
-    drain: Ms,
-    /// How long accepting pauses when there are no file descriptors and no client ends
-    #[arg(long, value_name = "TIME", default_value_t = Ms(Limits::default().accept_pause_ms), hide_short_help = true)]
-    accept_pause: Ms,
-}
+impl FromArgMatches for LimitArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut args = LimitArgs(Limits::default());
+        args.update_from_arg_matches(matches)?;
+        Ok(args)
+    }
 
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Limits")]
-struct ClientArgs {
-    /// Clients at once; lowered at start to what the limit of file descriptors (of each process) allows beside a reserve for the
-    /// files and directories that http has open
-    #[arg(long, value_name = "N", default_value_t = Limits::default().clients_max,
-          value_parser = count::<1, { u32::MAX }>)]
-    clients: u32,
-    /// Clients at once from one address (for IPv6: from one /64); 0 is off
-    #[arg(long, value_name = "N", default_value_t = Limits::default().clients_per_address_max,
-          value_parser = count::<0, { u32::MAX }>)]
-    clients_per_address: u32,
-    /// What happens to a client over --clients
-    #[arg(long, value_enum, default_value = "refuse")]
-    overflow: OverflowArg,
-    /// Connections that wait in the kernel to be accepted; the kernel has its own maximum (net.core.somaxconn)
-    #[arg(long, value_name = "N", default_value_t = Limits::default().backlog,
-          value_parser = count::<1, { u32::MAX }>)]
-    backlog: u32,
-    /// Refused clients that may linger at once; more are closed without last words
-    #[arg(long, value_name = "N", default_value_t = Limits::default().refusals_max, hide_short_help = true,
-          value_parser = count::<0, { u32::MAX }>)]
-    refusals: u32,
-    /// What a lingering client may still send
-    #[arg(long, value_name = "SIZE", default_value_t = Bytes(Limits::default().linger_bytes_max), hide_short_help = true)]
-    linger_bytes: Bytes,
-    /// Input kept for one client; for http at least 16 KiB, the longest head of a request
-    #[arg(long, value_name = "SIZE", default_value_t = Bytes(Limits::default().inbox_bytes_max), hide_short_help = true,
-          value_parser = at_least::<512>)]
-    inbox: Bytes,
-    /// Output kept for one client: what one that does not read costs
-    #[arg(long, value_name = "SIZE", default_value_t = Bytes(Limits::default().outbox_bytes_max), hide_short_help = true,
-          value_parser = at_least::<1024>)]
-    outbox: Bytes,
-    /// Input and output kept for all clients together; over it the clients for whom most is kept are reset; 0 is off. With
-    /// --workers each loop has an equal share
-    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().buffers_bytes_max))]
-    buffers: Size,
-}
-
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Fairness: what one client may take before the others have their turn")]
-struct TurnArgs {
-    /// Bytes asked of one read
-    #[arg(long, value_name = "SIZE", default_value_t = Bytes(Limits::default().read_bytes), hide_short_help = true,
-          value_parser = at_least::<1>)]
-    read_bytes: Bytes,
-    /// Reads of one client
-    #[arg(long, value_name = "N", default_value_t = Limits::default().reads_per_turn_max, hide_short_help = true,
-          value_parser = count::<1, { u32::MAX }>)]
-    reads_per_turn: u32,
-    /// Calls of one session
-    #[arg(long, value_name = "N", default_value_t = Limits::default().advances_per_turn_max, hide_short_help = true,
-          value_parser = count::<1, { u32::MAX }>)]
-    advances_per_turn: u32,
-    /// Bytes written to one client
-    #[arg(long, value_name = "SIZE", default_value_t = Bytes(Limits::default().write_bytes_per_turn_max),
-          hide_short_help = true, value_parser = at_least::<1>)]
-    write_per_turn: Bytes,
-    /// New clients of one listener
-    #[arg(long, value_name = "N", default_value_t = Limits::default().accepts_per_turn_max, hide_short_help = true,
-          value_parser = count::<1, { u32::MAX }>)]
-    accepts_per_turn: u32,
-    /// Events taken from one wait
-    #[arg(long, value_name = "N", default_value_t = Limits::default().events_per_turn_max, hide_short_help = true,
-          value_parser = count::<1, { 1 << 20 }>)]
-    events_per_turn: u32,
-    /// Calls in a row in which a session neither takes nor gives a byte and asks to be called again
-    #[arg(long, value_name = "N", default_value_t = Limits::default().again_max, hide_short_help = true,
-          value_parser = count::<1, { u32::MAX }>)]
-    again: u32,
-}
-
-/// Flags for every limit and deadline.
-#[derive(Clone, Debug, Args)]
-pub(super) struct LimitArgs {
-    #[command(flatten)]
-    deadlines: DeadlineArgs,
-    #[command(flatten)]
-    clients: ClientArgs,
-    #[command(flatten)]
-    turn: TurnArgs,
-}
-
-/// A size without which nothing could be served.
-fn at_least<const LEAST: u32>(text: &str) -> Result<Bytes, String> {
-    let bytes: Bytes = text.parse()?;
-    if bytes.0 < LEAST { Err(format!("it must be at least {}", Bytes(LEAST))) } else { Ok(bytes) }
-}
-
-impl From<&LimitArgs> for Limits {
-    fn from(args: &LimitArgs) -> Self {
-        let LimitArgs { deadlines, clients, turn } = args;
-        Limits {
-            idle_ms: deadlines.idle.0,
-            request_ms: deadlines.request.0,
-            rate_window_ms: deadlines.rate_window.0,
-            rate_bytes_min: deadlines.rate_bytes.0,
-            linger_ms: deadlines.linger.0,
-            linger_bytes_max: clients.linger_bytes.0,
-            refusal_linger_ms: deadlines.refusal_linger.0,
-            refusals_max: clients.refusals,
-            drain_ms: deadlines.drain.0,
-            clients_max: clients.clients,
-            clients_per_address_max: clients.clients_per_address,
-            overflow: match clients.overflow {
-                OverflowArg::Refuse => Overflow::Refuse,
-                OverflowArg::Wait => Overflow::Wait,
-                OverflowArg::Evict => Overflow::Evict,
-            },
-            backlog: clients.backlog,
-            inbox_bytes_max: clients.inbox.0,
-            outbox_bytes_max: clients.outbox.0,
-            buffers_bytes_max: clients.buffers.0,
-            read_bytes: turn.read_bytes.0,
-            reads_per_turn_max: turn.reads_per_turn,
-            advances_per_turn_max: turn.advances_per_turn,
-            write_bytes_per_turn_max: turn.write_per_turn.0,
-            accepts_per_turn_max: turn.accepts_per_turn,
-            events_per_turn_max: turn.events_per_turn,
-            again_max: turn.again,
-            accept_pause_ms: deadlines.accept_pause.0,
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for setting in SETTINGS {
+            if let Some(value) = matches.get_one::<u64>(setting.flag) {
+                (setting.set)(&mut self.0, *value);
+            }
         }
+        Ok(())
     }
 }
 
-/// Descriptors that are no client's and no listener's: standard streams, poll, waker, signals, log, and some to spare, with
-/// which small files are read.
-const OWN_DESCRIPTORS: u32 = 16;
-
-/// Who shares the descriptors of a process.
-#[derive(Clone, Copy)]
-pub(super) struct Sharing {
-    /// Descriptors that a process may have.
-    pub(super) descriptors: u64,
-    pub(super) listeners: usize,
-    /// What the services have open at least, files and directories: without a reserve for them clients alone take all
-    /// descriptors, and then each of them is told that there is none for its file.
-    pub(super) files: usize,
-    /// Among how many processes the clients are divided; `None`: each client has one of its own.
-    pub(super) processes: Option<usize>,
+fn argument(setting: &'static Setting) -> Arg {
+    let (help, reason) = texts(setting);
+    let argument = Arg::new(setting.flag)
+        .long(setting.flag)
+        .action(ArgAction::Set)
+        .default_value(shown(setting, (setting.get)(&Limits::default())))
+        .value_parser(parser(setting))
+        .long_help(format!("{help}\n\n{reason}"))
+        .help(help)
+        .help_heading(setting.heading)
+        .hide_short_help(setting.audience == Audience::Advanced);
+    match setting.unit {
+        Unit::Time => argument.value_name("TIME"),
+        Unit::Bytes => argument.value_name("SIZE"),
+        Unit::Count => argument.value_name("N"),
+        Unit::Choice => argument,
+    }
 }
 
-/// Lowers what needs a descriptor each to what there is, and says so. The rest is for files: how many of them, and of
-/// directories, may be open, at least [`Sharing::files`] or half of all descriptors.
-pub(super) fn fit(limits: &mut Limits, sharing: Sharing) -> usize {
-    let descriptors = u32::try_from(sharing.descriptors).unwrap_or(u32::MAX);
-    limits.refusals_max = limits.refusals_max.min(descriptors / 8);
-    // However many services there are, half of all is for clients.
-    let files = u32::try_from(sharing.files).unwrap_or(u32::MAX).min(descriptors / 2);
-    let own = OWN_DESCRIPTORS + sharing.listeners as u32 + limits.refusals_max;
-    let Some(processes) = sharing.processes.map(|processes| processes.max(1) as u32) else {
-        return files as usize;
+fn parser(setting: &'static Setting) -> ValueParser {
+    if setting.unit == Unit::Choice {
+        let value = |(name, help): &(&'static str, &'static str)| PossibleValue::new(*name).help(*help);
+        let number = |name: String| {
+            setting.choices.iter().position(|(choice, _)| *choice == name).unwrap_or_default() as u64
+        };
+        return PossibleValuesParser::new(setting.choices.iter().map(value)).map(number).into();
+    }
+    let parse = move |text: &str| -> Result<u64, String> {
+        let (min, max) = setting.bounds;
+        let value = match setting.unit {
+            Unit::Time => text.parse::<Ms>()?.0.into(),
+            Unit::Bytes => text.parse::<Size>()?.0,
+            Unit::Count | Unit::Choice => return number(text, min, max),
+        };
+        if value < min {
+            return Err(format!("it must be at least {}", shown(setting, min)));
+        }
+        if value > max {
+            // Times have their own message; for sizes the next power of two is easier to read.
+            return Err(format!("it must be less than {}", shown(setting, max + 1)));
+        }
+        Ok(value)
     };
-    let most = descriptors.saturating_sub(own + files).max(1).saturating_mul(processes);
-    if limits.clients_max > most {
-        let each = if processes > 1 { format!(" in each of {processes} processes") } else { String::new() };
-        let beside = if files > 0 { format!(" beside {files} open files") } else { String::new() };
-        log::warn!(
-            "{descriptors} file descriptors{each} allow {most} clients at once{beside}, not {}; raise the limit (ulimit -n) \
-             for more",
-            limits.clients_max
-        );
-        limits.clients_max = most;
+    parse.into()
+}
+
+/// A value as it is typed.
+fn shown(setting: &Setting, value: u64) -> String {
+    match setting.unit {
+        Unit::Time => Ms(u32::try_from(value).unwrap_or(u32::MAX)).to_string(),
+        Unit::Bytes => Size(value).to_string(),
+        Unit::Count => value.to_string(),
+        Unit::Choice => setting.choices.get(value as usize).map_or("", |(name, _)| name).to_owned(),
     }
-    let clients = limits.clients_max.div_ceil(processes);
-    descriptors.saturating_sub(own.saturating_add(clients)).max(files) as usize
+}
+
+/// What a setting limits, and why, for the help: names of other limits are written as their flags.
+fn texts(setting: &Setting) -> (String, String) {
+    let text = setting.doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join("\n");
+    let text = SETTINGS
+        .iter()
+        .fold(text, |text, other| text.replace(&format!("`{}`", other.field), &format!("--{}", other.flag)));
+    let (help, reason) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let line = |paragraph: &str| paragraph.replace('\n', " ").replace('`', "");
+    (line(help).trim_end_matches('.').to_owned(), line(reason))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+    use std::path::Path;
+
+    use clap::{CommandFactory, Parser};
+
+    use super::super::Cli;
     use super::*;
-    use clap::Parser;
+    use crate::limits::Overflow;
 
     #[derive(Parser)]
     struct Alone {
@@ -229,7 +123,7 @@ mod tests {
 
     fn parsed(args: &[&str]) -> Limits {
         let alone = Alone::try_parse_from([&["x"], args].concat());
-        Limits::from(&alone.unwrap_or_else(|error| panic!("{error}")).args)
+        alone.unwrap_or_else(|error| panic!("{error}")).args.0
     }
 
     #[test]
@@ -246,43 +140,117 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_would_serve_nobody_is_refused() {
-        for flag in
-            ["--clients=0", "--backlog=0", "--inbox=1", "--outbox=1", "--read-bytes=0", "--reads-per-turn=0"]
-        {
-            assert!(Alone::try_parse_from(["x", flag]).is_err(), "{flag}");
+    fn every_limit_is_set_by_its_own_flag_and_takes_its_bounds_only() {
+        for setting in SETTINGS {
+            let (min, max) = setting.bounds;
+            let typed = |value| format!("--{}={}", setting.flag, shown(setting, value));
+            for value in [min, max].into_iter().filter(|value| *value < u64::from(u32::MAX)) {
+                let mut expected = Limits::default();
+                (setting.set)(&mut expected, value);
+                let limits = parsed(&[&typed(value)]);
+                assert_eq!((limits, (setting.get)(&expected)), (expected, value), "{}", typed(value));
+            }
+            let beyond = match setting.unit {
+                Unit::Time => "50days".to_owned(),
+                Unit::Bytes if max == u64::MAX => "16777216TiB".to_owned(),
+                Unit::Choice => "other".to_owned(),
+                _ => (max + 1).to_string(),
+            };
+            let wrong = [format!("--{}={beyond}", setting.flag), format!("--{}=-1", setting.flag)];
+            let below = (min > 0).then(|| format!("--{}={}", setting.flag, min - 1));
+            for typed in wrong.into_iter().chain(below) {
+                assert!(Alone::try_parse_from(["x", &typed]).is_err(), "{typed}");
+            }
         }
     }
 
     #[test]
-    fn clients_fit_into_the_descriptors_there_are() {
-        let fitted = |limits: Limits, descriptors, files, processes| {
-            let mut limits = limits;
-            let files = fit(&mut limits, Sharing { descriptors, listeners: 2, files, processes });
-            (limits.clients_max, files)
-        };
-        let one = |descriptors, files| fitted(Limits::default(), descriptors, files, Some(1));
-        let all = Limits::default().clients_max;
-        assert_eq!(one(64, 0), (64 - 8 - 16 - 2, 0));
-        assert_eq!(one(64, 5), (64 - 8 - 16 - 2 - 5, 5), "files have their own");
-        assert_eq!(one(64, 1_000), (64 - 8 - 16 - 2 - 32, 32), "but not more than half of all");
-        assert_eq!(one(4, 1).0, 1);
+    fn a_value_beyond_its_bounds_is_reported_with_the_bound() {
+        let reported = |flag: &str| Alone::try_parse_from(["x", flag]).err().unwrap().to_string();
+        for (flag, part) in [
+            ("--inbox=1", "it must be at least 512"),
+            ("--outbox=1023", "it must be at least 1KiB"),
+            ("--inbox=4GiB", "it must be less than 4GiB"),
+            ("--clients=0", "it must be at least 1"),
+            ("--events-per-turn=2M", "it must be at most 1048576"),
+            ("--idle=50days", "it must be at most 49 days"),
+        ] {
+            assert!(reported(flag).contains(part), "{flag}: {}", reported(flag));
+        }
+    }
+
+    #[test]
+    fn every_limit_is_in_help_manual_and_completions() {
+        let mut program = Cli::command();
+        program.build();
+        let serve = program.find_subcommand_mut("serve").unwrap();
+        let (short, long) = (serve.render_help().to_string(), serve.render_long_help().to_string());
+        let mut manual = Vec::new();
+        clap_mangen::Man::new(serve.clone()).render(&mut manual).unwrap();
+        let manual = String::from_utf8(manual).unwrap().replace("\\-", "-");
+        let mut completions = Vec::new();
+        clap_complete::generate(clap_complete::Shell::Bash, &mut program, "oneloop", &mut completions);
+        let completions = String::from_utf8(completions).unwrap();
+        let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let one_line_long = one_line(&long);
+        for setting in SETTINGS {
+            let flag = format!("--{}", setting.flag);
+            let (help, reason) = texts(setting);
+            assert!(
+                long.contains(&format!("{flag} <")) && manual.contains(&flag) && completions.contains(&flag),
+                "{flag}"
+            );
+            assert_eq!(short.contains(&format!("{flag} <")), setting.audience == Audience::Basic, "{flag}");
+            assert!(one_line_long.contains(&help) && one_line_long.contains(&reason), "{help} {reason}");
+            assert!(!help.is_empty() && !reason.is_empty() && help.len() <= 110, "{flag}: {help}");
+        }
+    }
+
+    #[test]
+    fn the_page_about_limits_is_up_to_date() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/limits.md");
+        if std::env::var_os("ONELOOP_UPDATE_DOCS").is_some() {
+            std::fs::write(&path, page()).unwrap();
+        }
         assert_eq!(
-            one(1 << 20, 128),
-            (all, (1 << 20) - 64 - 16 - 2 - all as usize),
-            "what is left is for files"
+            std::fs::read_to_string(&path).unwrap(),
+            page(),
+            "write it anew with ONELOOP_UPDATE_DOCS=1"
         );
-        let few = Limits { clients_max: 5, ..Limits::default() };
-        assert_eq!(
-            fitted(few, 64, 5, Some(1)),
-            (5, 64 - 8 - 16 - 2 - 5),
-            "fewer clients leave more for files"
+    }
+
+    /// The page `docs/limits.md`.
+    fn page() -> String {
+        let mut page = String::from(
+            "# Limits\n\n\
+             All limits of a server: flags of `oneloop serve`, and fields of `oneloop::limits::Limits`.\n\n\
+             This page is made from `src/limits.rs`: `ONELOOP_UPDATE_DOCS=1 cargo test --lib limits` writes it anew.\n",
         );
-        let most = 64 - 8 - 16 - 2;
-        assert_eq!(fitted(Limits::default(), 64, 0, Some(4)).0, 4 * most, "each process has its own");
-        assert_eq!(fitted(Limits::default(), 64, 5, None), (all, 5), "and so has each client's");
-        let mut limits = Limits::default();
-        fit(&mut limits, Sharing { descriptors: 64, listeners: 2, files: 0, processes: Some(1) });
-        assert_eq!(limits.refusals_max, 8);
+        let mut heading = "";
+        for setting in SETTINGS {
+            if heading != setting.heading {
+                heading = setting.heading;
+                let _ = write!(
+                    page,
+                    "\n## {heading}\n\n| flag | default | least | what | field |\n|---|---|---|---|---|\n"
+                );
+            }
+            let default = shown(setting, (setting.get)(&Limits::default()));
+            let least = match setting.unit {
+                Unit::Choice => String::new(),
+                _ => shown(setting, setting.bounds.0),
+            };
+            let (help, reason) = texts(setting);
+            let mut choices = String::new();
+            for (name, help) in setting.choices {
+                let _ = write!(choices, " `{name}`: {help}.");
+            }
+            let _ = writeln!(
+                page,
+                "| `--{}` | {default} | {least} | {help}.{choices} {reason} | `{}` |",
+                setting.flag, setting.field
+            );
+        }
+        page
     }
 }

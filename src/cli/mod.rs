@@ -4,6 +4,7 @@
 //! check of a load does not hold. A mistake is one line on standard error that says what, where and what to do.
 
 mod compare;
+mod descriptors;
 mod documents;
 mod foreign;
 mod http;

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
+use super::descriptors::{Sharing, fit};
 use super::http::HttpArgs;
-use super::limits::{LimitArgs, Sharing, fit};
+use super::limits::LimitArgs;
 use super::no_effect::Served;
 use super::spec::{Spec, What};
 use super::units::count;
@@ -135,7 +136,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     let mut supervisor = Supervisor::adopt().map_err(Failure::usage)?;
     let signals = Signals::install().map_err(Failure::system)?.for_good();
     let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
-    let mut limits = Limits::from(&args.limits);
+    let mut limits = args.limits.0.clone();
     let mut http = args.http.clone();
     let specs =
         if args.specs.is_empty() { default_specs(&supervisor, &mut http)? } else { args.specs.clone() };

@@ -6,29 +6,34 @@ use std::time::Duration;
 
 /// A whole number from `MIN` to `MAX`; `10k` is 10,000.
 pub(super) fn count<const MIN: u32, const MAX: u32>(text: &str) -> Result<u32, String> {
+    number(text, MIN.into(), MAX.into()).map(|number| number as u32)
+}
+
+/// A whole number from `min` to `max`; `10k` is 10,000.
+pub(super) fn number(text: &str, min: u64, max: u64) -> Result<u64, String> {
     let form = || "not a whole number; write it as 64, 10k or 1M".to_owned();
     let (digits, factor) = match text.strip_suffix(['k', 'K']) {
         Some(digits) => (digits, 1e3),
         None => text.strip_suffix('M').map_or((text, 1.0), |digits| (digits, 1e6)),
     };
-    let digits_max = 20; // of a number and its decimals: beyond, it is not in the range either
+    let digits_max = 20; // of a number and its decimals: longer ones are not in the range either
     let is_plain =
         digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') && digits.len() <= digits_max;
     if text.starts_with('-') && text[1..].bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(format!("it must be at least {MIN}"));
+        return Err(format!("it must be at least {min}"));
     }
     let number = digits.parse::<f64>().ok().filter(|_| is_plain).ok_or_else(form)? * factor;
     if number.fract() != 0.0 {
         return Err(form());
     }
-    if number < f64::from(MIN) {
-        return Err(format!("it must be at least {MIN}"));
+    if number < min as f64 {
+        return Err(format!("it must be at least {min}"));
     }
-    if number > f64::from(MAX) {
-        return Err(format!("it must be at most {MAX}"));
+    if number > max as f64 {
+        return Err(format!("it must be at most {max}"));
     }
     #[allow(clippy::cast_sign_loss)] // digits have no sign
-    Ok(number as u32)
+    Ok(number as u64)
 }
 
 /// A time in words, with the two largest units that it has: `23 min 4 s`.
@@ -133,6 +138,7 @@ impl fmt::Display for Bytes {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
+            bytes if bytes != 0 && bytes % (1 << 30) == 0 => write!(f, "{}GiB", bytes >> 30),
             bytes if bytes != 0 && bytes % (1 << 20) == 0 => write!(f, "{}MiB", bytes >> 20),
             bytes if bytes != 0 && bytes % (1 << 10) == 0 => write!(f, "{}KiB", bytes >> 10),
             bytes => write!(f, "{bytes}"),

@@ -154,7 +154,7 @@ fn an_option_without_effect_is_a_mistake_and_is_told_where_it_has_one() {
         ),
         (
             &["echo@unix:./e", "--clients-per-address=1"],
-            "--clients-per-address has no effect with Unix sockets alone",
+            "--clients-per-address has no effect with Unix sockets only",
         ),
         (
             &["echo@0", "--model=thread", "--workers=2"],
