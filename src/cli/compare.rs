@@ -125,10 +125,11 @@ pub(super) fn run(args: &CompareArgs) -> Result<(), Failure> {
     let placement = Placement::of(&cores(), physical_core);
     let plan = plan(args, &placement)?;
     raise_descriptors_max();
-    let _signals = Signals::install().map_err(Failure::system)?;
-    let asked_before = signals::stops();
-    let mut executor = RealExecutor::new(placement).map_err(Failure::system)?;
-    compare_with(args, plan, &mut executor, &|| signals::stops() != asked_before)
+    let signals = Signals::install().map_err(Failure::system)?;
+    let counts = signals.counts();
+    let stops_before = counts.stops();
+    let mut executor = RealExecutor::new(placement, counts).map_err(Failure::system)?;
+    compare_with(args, plan, &mut executor, &|| counts.stops() != stops_before)
 }
 
 fn plan(args: &CompareArgs, placement: &Placement) -> Result<Plan, Failure> {

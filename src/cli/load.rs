@@ -13,8 +13,8 @@ use super::{Failure, load_table};
 use crate::load::clients::{ChargenLoad, DiscardLoad, EchoLoad, HttpLoad, MessageLoad};
 use crate::load::report::{Arrivals, Pace, Phase};
 use crate::load::{Expectation, Plan, Progress, Report, RunError, SourceRange, Workload, run_watched};
+use crate::sys::Signals;
 use crate::sys::sink::Sink;
-use crate::sys::{Signals, signals};
 
 /// Put a load on a server, and measure how it does
 ///
@@ -199,7 +199,7 @@ impl LoadArgs {
 
     /// With a live view on standard error, if that is a terminal.
     fn watched(&self, plan: &Plan, workload: &impl Workload) -> Result<Report, Failure> {
-        let _signals = Signals::install().map_err(Failure::system)?;
+        let signals = Signals::install().map_err(Failure::system)?;
         let bar = ProgressBar::new((plan.warmup + plan.duration).as_millis() as u64);
         let style =
             ProgressStyle::with_template("{bar:12} {percent:>3} %  {wide_msg}").map_err(Failure::system)?;
@@ -214,7 +214,7 @@ impl LoadArgs {
                 // Nobody may be reading: the run goes on without waiting, and its report is not lost.
                 let _ = watcher.write_now(format!("{}\n", progress.phase.name()).as_bytes());
             }
-            if signals::stops() > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if signals.counts().stops() > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         bar.finish_and_clear();
         done.map_err(|error| match error {

@@ -101,7 +101,7 @@ impl Load {
         let deadline = Instant::now()
             + Duration::from_millis(self.ramp_ms + self.warmup_ms + self.measured_ms)
             + BEYOND_MAX;
-        let stops = crate::sys::signals::stops();
+        let stops = server.stops();
         loop {
             let began = Instant::now();
             samples.push(Sample::take(server.root(), Some(generator)));
@@ -112,7 +112,7 @@ impl Load {
                     samples.push(Sample::take(server.root(), Some(generator)));
                     return Ok(());
                 }
-                if crate::sys::signals::stops() != stops {
+                if server.stops() != stops {
                     return Err("interrupted".to_owned());
                 }
                 if Instant::now() > deadline {

@@ -19,6 +19,7 @@ use super::place::Placement;
 use super::proc::{kernel_memory_settled, listen_overflows};
 use super::sample::between;
 use super::server::{Options, Server};
+use crate::sys::signals::SignalCounts;
 
 /// For how long a peer is watched before anything is measured.
 const PEER_WATCHED: Duration = Duration::from_secs(1);
@@ -30,23 +31,27 @@ pub struct RealExecutor {
     placement: Placement,
     /// `None` in a process that has other children as well.
     orphans: Option<Orphans>,
+    signals: Option<SignalCounts>,
 }
 
 impl RealExecutor {
-    /// With this program as server and generator. The calling thread moves to the generator's cores.
-    pub fn new(placement: Placement) -> io::Result<RealExecutor> {
-        Ok(RealExecutor { program: std::env::current_exe()?, placement, orphans: Some(Orphans::adopt()?) })
+    /// With this program as server and generator. The calling thread moves to the generator's cores. `signals` interrupt a
+    /// run.
+    pub fn new(placement: Placement, signals: SignalCounts) -> io::Result<RealExecutor> {
+        let (program, orphans) = (std::env::current_exe()?, Some(Orphans::adopt()?));
+        Ok(RealExecutor { program, placement, orphans, signals: Some(signals) })
     }
 
     /// The same with another build of this program, for tests and benchmarks, whose own executable is another.
     pub fn with_program(program: PathBuf, placement: Placement) -> RealExecutor {
-        RealExecutor { program, placement, orphans: None }
+        RealExecutor { program, placement, orphans: None, signals: None }
     }
 
     fn measure(&self, cell: &Cell, extent: Extent) -> Result<Measurement, String> {
         let standing = matches!(cell.experiment, Experiment::Many | Experiment::Idle);
         let kernel_before = if standing { kernel_memory_settled() } else { None };
-        let (subject, options) = as_asked(cell);
+        let (subject, backlog) = as_asked(cell);
+        let options = Options { backlog, signals: self.signals };
         let cores = self.placement.server(cell.class);
         let mut server = Server::start(&self.program, &subject, options, &self.placement, cores)?;
         let measured = self.measure_server(cell, extent, &server, kernel_before);
@@ -107,7 +112,8 @@ impl Executor for RealExecutor {
 
     fn check(&mut self, subject: &Subject) -> Result<(), String> {
         let cores = self.placement.server(CoreClass::OneCore);
-        let started = Server::start(&self.program, subject, Options::default(), &self.placement, cores);
+        let options = Options { signals: self.signals, ..Options::default() };
+        let started = Server::start(&self.program, subject, options, &self.placement, cores);
         let checked = started.and_then(|mut server| {
             // A command that leaves its server in the background ends soon after that one listens.
             if subject.as_model().is_none() {
@@ -129,19 +135,18 @@ impl Executor for RealExecutor {
     }
 }
 
-/// The subject with the copies that the experiment asks for.
-fn as_asked(cell: &Cell) -> (Subject, Options) {
+/// The subject with the copies, and the listen queue, that the experiment asks for.
+fn as_asked(cell: &Cell) -> (Subject, Option<u32>) {
     let starts_ahead = cell.subject.as_model().is_some_and(Model::starts_ahead);
     match cell.experiment {
         Experiment::Few => {
             let copies = if starts_ahead { cell.subject.with_workers(FEW_COPIES) } else { None };
-            (copies.unwrap_or_else(|| cell.subject.clone()), Options { backlog: Some(FEW_BACKLOG) })
+            (copies.unwrap_or_else(|| cell.subject.clone()), Some(FEW_BACKLOG))
         }
-        Experiment::Many => (
-            cell.subject.with_workers(cell.level).unwrap_or_else(|| cell.subject.clone()),
-            Options::default(),
-        ),
-        _ => (cell.subject.clone(), Options::default()),
+        Experiment::Many => {
+            (cell.subject.with_workers(cell.level).unwrap_or_else(|| cell.subject.clone()), None)
+        }
+        _ => (cell.subject.clone(), None),
     }
 }
 

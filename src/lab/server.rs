@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use super::cell::{Kind, Subject};
 use super::place::Placement;
 use crate::sys::process::end_with_parent;
-use crate::sys::signals::stops;
+use crate::sys::signals::SignalCounts;
 
 /// How long a server may take until it listens.
 const START_MAX: Duration = Duration::from_secs(10);
@@ -37,6 +37,7 @@ pub struct Server {
     addr: SocketAddr,
     ending: Ending,
     complaints: mpsc::Receiver<String>,
+    signals: Option<SignalCounts>,
 }
 
 /// How a server is ended.
@@ -53,6 +54,8 @@ enum Ending {
 pub struct Options {
     /// The listen queue, if not as usual. Peers have their own.
     pub backlog: Option<u32>,
+    /// The signals that interrupt a wait for it, where they are installed.
+    pub signals: Option<SignalCounts>,
 }
 
 impl Server {
@@ -75,9 +78,9 @@ impl Server {
                     command.arg("--backlog").arg(backlog.to_string());
                 }
                 command.arg("echo@127.0.0.1:0");
-                Server::start_ours(command, placement, cores)?
+                Server::start_ours(command, options, placement, cores)?
             }
-            Kind::Peer { command } => Server::start_peer(command, placement, cores)?,
+            Kind::Peer { command } => Server::start_peer(command, options, placement, cores)?,
         };
         // One that ended tells why, better than its client can.
         server.check().map_err(|why| server.lives().err().unwrap_or(why))?;
@@ -91,12 +94,17 @@ impl Server {
         placement.on(cores, || command.spawn()).map_err(|error| format!("not started: {error}"))
     }
 
-    fn start_ours(command: Command, placement: &Placement, cores: &[usize]) -> Result<Server, String> {
+    fn start_ours(
+        command: Command,
+        options: Options,
+        placement: &Placement,
+        cores: &[usize],
+    ) -> Result<Server, String> {
         let mut child = Server::spawn(command, placement, cores)?;
         let complaints = keep_complaints(&mut child);
         let lines = listening_lines(&mut child);
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut server = Server { child, addr, ending: Ending::Kill, complaints };
+        let mut server = Server { child, addr, ending: Ending::Kill, complaints, signals: options.signals };
         // The channel ends with the server's output: a server that failed is not waited for.
         if let Ok(addr) = lines.recv_timeout(START_MAX) {
             server.addr = addr;
@@ -106,18 +114,23 @@ impl Server {
         Err(server.complaining("does not listen"))
     }
 
-    fn start_peer(command: &str, placement: &Placement, cores: &[usize]) -> Result<Server, String> {
+    fn start_peer(
+        command: &str,
+        options: Options,
+        placement: &Placement,
+        cores: &[usize],
+    ) -> Result<Server, String> {
         let addr = free_addr().map_err(|error| format!("no free port: {error}"))?;
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(command.replace("{port}", &addr.port().to_string()));
         let mut child = Server::spawn(shell, placement, cores)?;
         let complaints = keep_complaints(&mut child);
         drain_output(&mut child);
-        let mut server = Server { child, addr, ending: Ending::Ask, complaints };
-        let (deadline, asked) = (Instant::now() + START_MAX, stops());
+        let mut server = Server { child, addr, ending: Ending::Ask, complaints, signals: options.signals };
+        let (deadline, stops) = (Instant::now() + START_MAX, server.stops());
         while TcpStream::connect(addr).is_err() {
             server.lives()?;
-            if stops() != asked {
+            if server.stops() != stops {
                 return Err("interrupted".to_owned());
             }
             if Instant::now() > deadline {
@@ -127,6 +140,11 @@ impl Server {
             thread::sleep(LOOK_EVERY);
         }
         Ok(server)
+    }
+
+    /// How often the lab was asked to stop.
+    pub fn stops(&self) -> u32 {
+        self.signals.map_or(0, SignalCounts::stops)
     }
 
     /// An error, for people, if what was started has ended.

@@ -17,7 +17,7 @@ use crate::reactor::Summary;
 use crate::session::{Client, Peer, Service, Upkeep, WakeTarget, Waker};
 use crate::sys::process::{must_ask_for_parent, parent_lives};
 use crate::sys::stream::Stream;
-use crate::sys::{AcceptFailures, AfterFailure, Listener, signals, wait};
+use crate::sys::{AcceptFailures, AfterFailure, Listener, SignalCounts, wait};
 use crate::telemetry::{End, Reason, Telemetry};
 use crate::time::ServerClock;
 
@@ -40,6 +40,7 @@ pub(super) struct Worker<S, H = fn()> {
     clock: ServerClock,
     scratch: Scratch,
     pub(super) telemetry: Telemetry,
+    signals: SignalCounts,
     accept_failures: AcceptFailures,
     slice_ms: u64,
     stage: Stage,
@@ -77,6 +78,7 @@ impl<S: Service> Worker<S> {
         limits: &Limits,
         clock: ServerClock,
         telemetry: Telemetry,
+        signals: SignalCounts,
         slice_ms: u64,
     ) -> Self {
         Worker {
@@ -86,6 +88,7 @@ impl<S: Service> Worker<S> {
             limits: limits.clone(),
             clock,
             telemetry,
+            signals,
             accept_failures: AcceptFailures::default(),
             slice_ms,
             stage: Stage::Serving,
@@ -99,8 +102,8 @@ impl<S: Service> Worker<S> {
     /// The same without anybody beside it: it tells its counters when it is asked to, and calls `at_stop` once.
     pub(super) fn alone<H: FnMut()>(self, at_stop: H) -> Worker<S, H> {
         let Worker { services, upkeep, limits, clock, scratch, telemetry, accept_failures, .. } = self;
-        let Worker { slice_ms, stage, parent, is_child, .. } = self;
-        let alone = Some(Alone { reports: signals::reports(), at_stop });
+        let Worker { signals, slice_ms, stage, parent, is_child, .. } = self;
+        let alone = Some(Alone { reports: signals.reports(), at_stop });
         Worker {
             services,
             upkeep,
@@ -108,6 +111,7 @@ impl<S: Service> Worker<S> {
             clock,
             scratch,
             telemetry,
+            signals,
             accept_failures,
             slice_ms,
             stage,
@@ -146,7 +150,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
         let now = self.clock.now();
         let now_ms = now.monotonic_ms;
         let orphan = self.parent.is_some_and(|parent| !parent_lives(parent));
-        let stops = signals::stops().max(u32::from(orphan));
+        let stops = self.signals.stops().max(u32::from(orphan));
         let before = self.stage;
         self.stage = match (before, stops) {
             (stage, 0) => stage,
@@ -160,7 +164,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
         if before == Stage::Serving && self.stage != Stage::Serving {
             (alone.at_stop)();
         }
-        let asked = signals::reports();
+        let asked = self.signals.reports();
         if alone.reports != asked {
             alone.reports = asked;
             log::info!("{}", Summary::of_counters(self.telemetry.counters.clone()));

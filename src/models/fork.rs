@@ -89,7 +89,9 @@ fn hand_over<S: Service>(
                 let BoundListener { socket, service, request_ms, local } = listener;
                 drop(socket); // a child that lives on must not keep the port
                 let services = vec![service.clone()];
-                let worker = Worker::new(services, &acceptor.limits, acceptor.clock, telemetry, SLICE_MS);
+                let signals = acceptor.signals.counts();
+                let worker =
+                    Worker::new(services, &acceptor.limits, acceptor.clock, telemetry, signals, SLICE_MS);
                 let mut worker = worker.of_parent(parent);
                 worker.serve(&service, request_ms, local, accepted.fd, accepted.peer);
                 SERVED
@@ -133,7 +135,7 @@ fn tell_all(children: &Children, what: Tell) {
 fn drain<S: Service>(mut acceptor: Acceptor<S>, mut children: Children) -> io::Result<Summary> {
     let drain = Duration::from_millis(acceptor.limits.drain_ms.into());
     log::info!("draining: {} clients have {drain:?}", children.peers.len());
-    let mut ending = Ending::new(acceptor.limits.drain_ms);
+    let mut ending = Ending::new(acceptor.limits.drain_ms, acceptor.signals.counts());
     loop {
         let what = ending.next();
         if ending.may_take() {

@@ -29,7 +29,8 @@ pub(super) fn run<S: Service>(mut setup: Setup<S>, stopping: &mut dyn FnMut()) -
     let listeners = BoundListener::all(setup.listeners, &setup.limits);
     setup.signals = setup.signals.alone(INTERRUPT_EVERY_MS as u32)?;
     let (services, clock) = (BoundListener::services(&listeners), ServerClock::start());
-    let worker = Worker::new(services, &setup.limits, clock, setup.telemetry, SLICE_ALONE_MS);
+    let signals = setup.signals.counts();
+    let worker = Worker::new(services, &setup.limits, clock, setup.telemetry, signals, SLICE_ALONE_MS);
     let mut worker = worker.alone(stopping);
     while !worker.is_stopping() {
         // The pipe of the signals is waited for beside the listeners, so that none is missed.

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use crate::limits::{Limits, Overflow};
 use crate::reactor::{Reactor, Summary, Turn};
 use crate::session::{Peer, Service};
-use crate::sys::{Listener, Signals, signals};
+use crate::sys::{Listener, Signals};
 use crate::telemetry::Telemetry;
 
 /// Who runs the connections.
@@ -224,6 +224,7 @@ pub fn run<S: Service>(model: Model, mut setup: Setup<S>, stopping: &mut dyn FnM
     if setup.telemetry.has_file() {
         setup.signals.reopen_on_hangup()?;
     }
+    setup.telemetry.watch_signals(setup.signals.counts());
     match model {
         Model::Iterative => iterative::run(setup, stopping),
         Model::Prefork => prefork::run(setup, stopping),
@@ -234,13 +235,14 @@ pub fn run<S: Service>(model: Model, mut setup: Setup<S>, stopping: &mut dyn FnM
         Model::Reactor => {
             let mut reactor = Reactor::new(setup.limits)?;
             reactor.set_telemetry(setup.telemetry);
+            let signals = setup.signals.counts();
             reactor.watch_signals(setup.signals)?;
             for config in setup.listeners {
                 for socket in config.sockets {
                     reactor.listen(socket, config.service.clone())?;
                 }
             }
-            while signals::stops() == 0 && reactor.turn(None)? == Turn::GoesOn {}
+            while signals.stops() == 0 && reactor.turn(None)? == Turn::GoesOn {}
             stopping();
             reactor.run()
         }

@@ -54,9 +54,9 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
 }
 
 impl<S: Service> Job for Copies<S> {
-    fn work(&mut self, _index: usize, parent: u32, _signals: Signals, telemetry: Telemetry) -> u8 {
+    fn work(&mut self, _index: usize, parent: u32, signals: Signals, telemetry: Telemetry) -> u8 {
         let services = BoundListener::services(&self.listeners);
-        let worker = Worker::new(services, &self.limits, self.clock, telemetry, SLICE_MS);
+        let worker = Worker::new(services, &self.limits, self.clock, telemetry, signals.counts(), SLICE_MS);
         let mut worker = worker.of_parent(parent);
         while !worker.is_stopping() {
             if let Err(error) = serve_next(&mut worker, &self.listeners, self.waiting) {

@@ -33,7 +33,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
     let workers = workers.min(limits.clients_max as usize);
     log::info!("{workers} threads serve a client each; the others wait in the backlog");
     let tally = Arc::new(Tally::new()?);
-    let clock = ServerClock::start();
+    let (clock, counts) = (ServerClock::start(), signals.counts());
     let buffers = Arc::new(Buffers::new(limits.buffers_bytes_max));
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     {
@@ -43,7 +43,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
         for number in 0..workers {
             let listeners: Vec<BoundListener<S>> = shared.iter().map(BoundListener::share).collect();
             let services = BoundListener::services(&listeners);
-            let mut worker = Worker::new(services, &limits, clock, telemetry.share(&tally), SLICE_MS)
+            let mut worker = Worker::new(services, &limits, clock, telemetry.share(&tally), counts, SLICE_MS)
                 .beside_others(&buffers);
             let work = move || {
                 while !worker.is_stopping() {
@@ -74,11 +74,11 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
         if arrived.report {
             log::info!("{workers} threads: {}", Summary::of_counters(Counters::of_tally(&tally)));
         }
-        if signals::stops() > 0 {
+        if counts.stops() > 0 {
             if ends_at.is_none() {
                 stopping();
             }
-            ends_at = Some(end_of_drain(ends_at, limits.drain_ms));
+            ends_at = Some(end_of_drain(ends_at, limits.drain_ms, counts));
             threads.iter().filter(|thread| !thread.is_finished()).try_for_each(signals::interrupt)?;
         }
     }

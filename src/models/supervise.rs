@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::reactor::Summary;
 use crate::sys::process::{self, Ended, Forked, Tell};
-use crate::sys::signals::{self, Signals};
+use crate::sys::signals::{SignalCounts, Signals};
 use crate::sys::tally::Tally;
 use crate::sys::wait;
 use crate::telemetry::{Counters, Reason, Telemetry};
@@ -44,6 +44,7 @@ pub(super) trait Job {
 /// made only now: to drain; from the drain's deadline on, or after a second signal, to end at once; and who does not even do
 /// that in `GRACE_MS`, because its session computes without end, is killed.
 pub(super) struct Ending {
+    signals: SignalCounts,
     stage: Stage,
 }
 
@@ -56,15 +57,16 @@ enum Stage {
 }
 
 impl Ending {
-    pub(super) fn new(drain_ms: u32) -> Self {
-        Ending { stage: Stage::Drains { until: Instant::now() + Duration::from_millis(drain_ms.into()) } }
+    pub(super) fn new(drain_ms: u32, signals: SignalCounts) -> Self {
+        let until = Instant::now() + Duration::from_millis(drain_ms.into());
+        Ending { signals, stage: Stage::Drains { until } }
     }
 
     /// What the children are to be told now.
     pub(super) fn next(&mut self) -> Tell {
         let now = Instant::now();
         self.stage = match self.stage {
-            Stage::Drains { until } if until <= now || signals::stops() > 1 => {
+            Stage::Drains { until } if until <= now || self.signals.stops() > 1 => {
                 Stage::Cuts { until: now + Duration::from_millis(GRACE_MS) }
             }
             Stage::Cuts { until } if until <= now => {
@@ -273,7 +275,7 @@ impl Crew {
     fn drain(mut self) -> io::Result<Summary> {
         let drain = Duration::from_millis(self.drain_ms.into());
         log::info!("draining: {} workers have {drain:?}", self.posts.len());
-        let mut ending = Ending::new(self.drain_ms);
+        let mut ending = Ending::new(self.drain_ms, self.signals.counts());
         self.posts
             .iter_mut()
             .filter(|post| matches!(post, Post::Vacant { .. }))

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use crate::reactor::Summary;
 use crate::session::{Peer, Service};
-use crate::sys::signals;
 use crate::sys::tally::Tally;
+use crate::sys::{SignalCounts, signals};
 use crate::telemetry::{Counters, Reason};
 
 use super::Setup;
@@ -31,8 +31,8 @@ use super::buffers::Buffers;
 const GRACE_MS: u64 = 500;
 
 /// When a drain is over for threads that do not end by themselves, and no later than was said `before`.
-pub(super) fn end_of_drain(before: Option<Instant>, drain_ms: u32) -> Instant {
-    let drain_ms = if signals::stops() > 1 { 0 } else { drain_ms };
+pub(super) fn end_of_drain(before: Option<Instant>, drain_ms: u32, signals: SignalCounts) -> Instant {
+    let drain_ms = if signals.stops() > 1 { 0 } else { drain_ms };
     let end = Instant::now() + Duration::from_millis(u64::from(drain_ms) + GRACE_MS);
     before.map_or(end, |before| before.min(end))
 }
@@ -120,13 +120,14 @@ fn spawn<S: Service>(
     let listener = &acceptor.listeners[accepted.listener];
     let (service, request_ms, local) = (listener.service.clone(), listener.request_ms, listener.local);
     let (limits, clock, shared) = (acceptor.limits.clone(), acceptor.clock, Arc::clone(shared));
+    let signals = acceptor.signals.counts();
     // The client goes with the thread only once there is one.
     let place = Arc::new(Mutex::new(Some(accepted)));
     let taken = Arc::clone(&place);
     let work = move || {
         let Some(accepted) = taken.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let leaving = Leaving { shared, peer: accepted.peer };
-        let mut worker = Worker::new(vec![service.clone()], &limits, clock, telemetry, SLICE_MS)
+        let mut worker = Worker::new(vec![service.clone()], &limits, clock, telemetry, signals, SLICE_MS)
             .beside_others(&leaving.shared.buffers);
         worker.serve(&service, request_ms, local, accepted.fd, accepted.peer);
         drop(worker);
@@ -174,7 +175,7 @@ impl<S: Service> Threads<S> {
         log::info!("draining: {} clients have {drain:?}", self.acceptor.clients());
         let mut ends_at = None;
         loop {
-            let end = end_of_drain(ends_at, self.acceptor.limits.drain_ms);
+            let end = end_of_drain(ends_at, self.acceptor.limits.drain_ms, self.acceptor.signals.counts());
             ends_at = Some(end);
             let Threads { acceptor, shared, running, .. } = &mut self;
             if end <= Instant::now() + Duration::from_millis(GRACE_MS) {

@@ -296,6 +296,9 @@ impl<S: Service> Reactor<S> {
     /// Writes ends and answers to `telemetry` from now on.
     pub fn set_telemetry(&mut self, telemetry: Telemetry) {
         self.telemetry = telemetry;
+        if let Some(signals) = &self.signals {
+            self.telemetry.watch_signals(signals.counts());
+        }
     }
 
     /// Obeys signals: SIGTERM and SIGINT drain, and stop when they come again; SIGHUP reopens the access log, and drains
@@ -304,6 +307,7 @@ impl<S: Service> Reactor<S> {
     pub fn watch_signals(&mut self, signals: Signals) -> io::Result<()> {
         let fd = signals.as_raw_fd();
         self.poll.registry().register(&mut SourceFd(&fd), Name::Signals.token(), Interest::READABLE)?;
+        self.telemetry.watch_signals(signals.counts());
         self.signals = Some(signals);
         self.signals_latched = true; // one may have come before
         Ok(())

@@ -30,6 +30,6 @@ pub use address::{Address, AddressError};
 pub use bind_error::{BindError, BindErrorKind};
 pub use listener::{AcceptError, ListenOptions, Listener};
 pub use privileges::{Identity, IdentityError};
-pub use signals::{Arrived, Signals};
+pub use signals::{Arrived, SignalCounts, Signals};
 pub use stream::Stream;
 pub use supervisor::{Notice, Supervisor, SupervisorError};

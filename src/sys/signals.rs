@@ -30,31 +30,64 @@ pub(super) const CUT: Signal = Signal::SIGALRM;
 /// Bytes taken from the pipe at once.
 const DRAIN_BYTES: usize = 256;
 
+/// Bits of [`Shared::arrived`].
 const REOPEN: u32 = 1;
 const REPORT: u32 = 2;
 const CHILD: u32 = 4;
 const HANGUP: u32 = 8;
 
-/// Where the handlers write; -1 while there is no pipe.
-static PIPE: AtomicI32 = AtomicI32::new(-1);
-/// What arrived and was not taken yet.
-static ARRIVED: AtomicU32 = AtomicU32::new(0);
-/// How often stopping was asked for, since signals were installed.
-static STOPS: AtomicU32 = AtomicU32::new(0);
-/// How often log files were to be opened again, in all.
-static REOPENS: AtomicU32 = AtomicU32::new(0);
-/// How often counters were to be told, in all.
-static REPORTS: AtomicU32 = AtomicU32::new(0);
-/// Whether this process is somebody's child, to which SIGTERM means to drain however often it comes.
-static IS_CHILD: AtomicBool = AtomicBool::new(false);
-/// How often a process that serves alone interrupts itself once it is to stop, in ms; 0 for all others.
-static ALONE_EVERY_MS: AtomicU32 = AtomicU32::new(0);
-/// Whether this process ends when its terminal closes: it has no log that SIGHUP opens again.
-static ENDS_WITH_TERMINAL: AtomicBool = AtomicBool::new(false);
-/// Whether this process had a controlling terminal when signals were installed.
-static HAD_TERMINAL: AtomicBool = AtomicBool::new(false);
-/// Handlers at work: the pipe is closed only when there is none.
-static HANDLERS: AtomicU32 = AtomicU32::new(0);
+/// The one static of this crate that changes with signals. A handler is given no argument of ours, so it finds what it changes
+/// here. [`Signals`] owns it; all other code reads it through [`SignalCounts`].
+static SHARED: Shared = Shared::new();
+
+/// What the handlers share with the [`Signals`] of this process.
+#[derive(Debug)]
+struct Shared {
+    /// Where the handlers write; -1 while there is no pipe.
+    pipe: AtomicI32,
+    /// Bits of what arrived and was not taken yet.
+    arrived: AtomicU32,
+    /// Requests to stop, since the signals were installed.
+    stops: AtomicU32,
+    /// Requests to open log files again, since the signals were installed.
+    reopens: AtomicU32,
+    /// Requests to report the counters, since the signals were installed.
+    reports: AtomicU32,
+    /// Whether this process was forked by a parent that controls it: SIGTERM means to drain, however often it comes.
+    is_child: AtomicBool,
+    /// How often a process that serves alone interrupts itself once it is to stop, in ms; 0 for all others.
+    alone_every_ms: AtomicU32,
+    /// Whether this process ends when its terminal closes: it has no log that SIGHUP opens again.
+    ends_with_terminal: AtomicBool,
+    /// Whether this process had a controlling terminal when signals were installed.
+    had_terminal: AtomicBool,
+    /// Handlers at work: the pipe is closed only when there is none.
+    handlers: AtomicU32,
+}
+
+/// How often signals have asked for something since they were installed: for code between two blocking calls, in any thread. In a
+/// child the requests to stop are counted from its fork on.
+#[derive(Clone, Copy, Debug)]
+pub struct SignalCounts {
+    shared: &'static Shared,
+}
+
+impl SignalCounts {
+    /// Requests to stop: SIGTERM, SIGINT, and SIGHUP when the terminal closes.
+    pub fn stops(self) -> u32 {
+        self.shared.stops.load(SeqCst)
+    }
+
+    /// Requests to open log files again: SIGHUP.
+    pub fn reopens(self) -> u32 {
+        self.shared.reopens.load(SeqCst)
+    }
+
+    /// Requests to report the counters: SIGUSR1.
+    pub fn reports(self) -> u32 {
+        self.shared.reports.load(SeqCst)
+    }
+}
 
 /// The signals of this process: there is one such value at a time.
 #[derive(Debug)]
@@ -112,15 +145,16 @@ impl Signals {
     /// When the controlling terminal closes, SIGHUP means to drain. Otherwise it asks to open log files again.
     pub fn install() -> io::Result<Self> {
         let (read, write) = pipe()?;
-        if PIPE.compare_exchange(-1, write.as_raw_fd(), SeqCst, SeqCst).is_err() {
+        if SHARED.pipe.compare_exchange(-1, write.as_raw_fd(), SeqCst, SeqCst).is_err() {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "signals are installed already"));
         }
-        ARRIVED.store(0, SeqCst);
-        STOPS.store(0, SeqCst);
+        for count in [&SHARED.arrived, &SHARED.stops, &SHARED.reopens, &SHARED.reports] {
+            count.store(0, SeqCst);
+        }
         let hangup = if is_ignored(Signal::SIGHUP)? { Hangup::Ignored } else { Hangup::Drains };
         let signals = Signals { read, write, stops_taken: 0, at_end: AtEnd::Restore, hangup };
-        HAD_TERMINAL.store(terminal() == Terminal::Open, SeqCst);
-        ENDS_WITH_TERMINAL.store(hangup == Hangup::Drains, SeqCst);
+        SHARED.had_terminal.store(terminal() == Terminal::Open, SeqCst);
+        SHARED.ends_with_terminal.store(hangup == Hangup::Drains, SeqCst);
         for signal in HANDLED {
             match (signal, hangup) {
                 (Signal::SIGHUP, Hangup::Ignored) => {}
@@ -136,11 +170,16 @@ impl Signals {
         Ok(signals)
     }
 
+    /// How often signals have asked for something.
+    pub fn counts(&self) -> SignalCounts {
+        SignalCounts { shared: &SHARED }
+    }
+
     /// SIGHUP asks to open log files again from now on, whoever sends it, also where it was inherited as ignored: such a
     /// process outlives its terminal.
     pub fn reopen_on_hangup(&mut self) -> io::Result<()> {
         if !matches!(self.hangup, Hangup::Reopens { .. }) {
-            ENDS_WITH_TERMINAL.store(false, SeqCst);
+            SHARED.ends_with_terminal.store(false, SeqCst);
             set_hangup()?;
             self.hangup = Hangup::Reopens { was_ignored: self.hangup == Hangup::Ignored };
         }
@@ -158,7 +197,7 @@ impl Signals {
     /// enough: sendfile(2) begins it anew whenever the client has read a little.
     pub fn alone(self, every_ms: u32) -> io::Result<Self> {
         set(Signal::SIGALRM, SigHandler::Handler(on_interrupt))?;
-        ALONE_EVERY_MS.store(every_ms, SeqCst);
+        SHARED.alone_every_ms.store(every_ms, SeqCst);
         Ok(self)
     }
 
@@ -177,8 +216,8 @@ impl Signals {
         // Bounded by the size of the pipe, which only signals fill.
         while nix::unistd::read(&self.read, &mut bytes) == Ok(DRAIN_BYTES) {}
         // After the pipe: a signal between the two leaves a byte, and so is told.
-        let bits = ARRIVED.swap(0, SeqCst);
-        let stops = STOPS.load(SeqCst);
+        let bits = SHARED.arrived.swap(0, SeqCst);
+        let stops = SHARED.stops.load(SeqCst);
         let arrived = Arrived {
             stops: stops.wrapping_sub(self.stops_taken),
             reopen: bits & REOPEN != 0,
@@ -189,7 +228,7 @@ impl Signals {
         if bits & HANGUP != 0 {
             log::info!("SIGHUP: the terminal has closed");
         }
-        if arrived.reopen && !IS_CHILD.load(SeqCst) {
+        if arrived.reopen && !SHARED.is_child.load(SeqCst) {
             log::info!(
                 "SIGHUP: {}",
                 match self.hangup {
@@ -208,10 +247,10 @@ impl Signals {
     ///
     /// After an error the process must end, as the pipe is gone.
     pub(super) fn reset_in_child(&mut self) -> io::Result<()> {
-        IS_CHILD.store(true, SeqCst);
-        PIPE.store(-1, SeqCst);
-        ARRIVED.store(0, SeqCst);
-        STOPS.store(0, SeqCst);
+        SHARED.is_child.store(true, SeqCst);
+        SHARED.pipe.store(-1, SeqCst);
+        SHARED.arrived.store(0, SeqCst);
+        SHARED.stops.store(0, SeqCst);
         self.stops_taken = 0;
         self.at_end = AtEnd::Stay; // a child ends where its work does
         // The parent's ends first: a parent that has used all its descriptors can still make children.
@@ -223,7 +262,7 @@ impl Signals {
         let (read, write) = pipe()?;
         std::mem::forget(std::mem::replace(&mut self.read, read));
         std::mem::forget(std::mem::replace(&mut self.write, write));
-        PIPE.store(self.write.as_raw_fd(), SeqCst);
+        SHARED.pipe.store(self.write.as_raw_fd(), SeqCst);
         set(CUT, SigHandler::Handler(on_signal))?;
         set(Signal::SIGINT, SigHandler::SigIgn)
     }
@@ -231,7 +270,7 @@ impl Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        if ALONE_EVERY_MS.swap(0, SeqCst) > 0 {
+        if SHARED.alone_every_ms.swap(0, SeqCst) > 0 {
             interrupt_every(0); // the handler stays for one that is on its way
         }
         for signal in HANDLED.into_iter().filter(|_| self.at_end == AtEnd::Restore) {
@@ -241,9 +280,9 @@ impl Drop for Signals {
             // Fails for no signal that could be set before.
             let _ = set(signal, before);
         }
-        PIPE.store(-1, SeqCst);
-        // A handler in another thread may be between reading PIPE and writing: it takes a few instructions.
-        while HANDLERS.load(SeqCst) > 0 {
+        SHARED.pipe.store(-1, SeqCst);
+        // A handler in another thread may be between reading `pipe` and writing: it takes a few instructions.
+        while SHARED.handlers.load(SeqCst) > 0 {
             std::hint::spin_loop();
         }
     }
@@ -266,22 +305,6 @@ impl AsRawFd for Signals {
 /// Ignores SIGXFSZ, as [`Signals::install`] does, for good.
 pub fn ignore_file_limit() -> io::Result<()> {
     set(Signal::SIGXFSZ, SigHandler::SigIgn)
-}
-
-/// How often stopping was asked for, since [`Signals::install`], or in a child since the fork: for code between two
-/// blocking calls.
-pub fn stops() -> u32 {
-    STOPS.load(SeqCst)
-}
-
-/// How often log files were to be opened again: each thread compares it with what it has seen.
-pub fn reopens() -> u32 {
-    REOPENS.load(SeqCst)
-}
-
-/// How often counters were to be told: for code that serves one client and looks at nothing else meanwhile.
-pub fn reports() -> u32 {
-    REPORTS.load(SeqCst)
 }
 
 /// Blocks the handled signals in this thread until it is dropped. Around fork, until the child has its own pipe;
@@ -318,44 +341,86 @@ pub fn interrupt<T>(thread: &JoinHandle<T>) -> io::Result<()> {
 }
 
 extern "C" fn on_signal(number: libc::c_int) {
-    HANDLERS.fetch_add(1, SeqCst);
-    match number {
-        libc::SIGTERM if IS_CHILD.load(SeqCst) => STOPS.fetch_max(1, SeqCst),
-        libc::SIGTERM | libc::SIGINT => {
-            interrupt_if_alone();
-            STOPS.fetch_add(1, SeqCst)
-        }
-        libc::SIGALRM => STOPS.fetch_max(2, SeqCst),
-        libc::SIGUSR1 => {
-            REPORTS.fetch_add(1, SeqCst);
-            ARRIVED.fetch_or(REPORT, SeqCst)
-        }
-        _ => ARRIVED.fetch_or(CHILD, SeqCst),
-    };
-    wake_reader();
-    HANDLERS.fetch_sub(1, SeqCst);
+    SHARED.handle(|shared| shared.on_signal(number));
 }
 
 /// SIGHUP. The signal is sent by the kernel when a terminal closes, by a shell to its jobs when its own terminal closes, and
 /// by an operator to have logs opened again.
 extern "C" fn on_hangup(_number: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
-    HANDLERS.fetch_add(1, SeqCst);
-    let errno = Errno::last_raw();
     // SAFETY: the handler is installed with SA_SIGINFO, so the system passes a valid siginfo_t.
     let by_kernel = is_sent_by_kernel(unsafe { &*info });
-    let lost = || HAD_TERMINAL.load(SeqCst) && terminal() == Terminal::Gone;
-    if !ENDS_WITH_TERMINAL.load(SeqCst) || !(by_kernel || lost()) {
-        REOPENS.fetch_add(1, SeqCst);
-        ARRIVED.fetch_or(REOPEN, SeqCst);
-    } else if !IS_CHILD.load(SeqCst) {
-        // A shell and the kernel may both send one: together they are one wish. Children are stopped by their parent.
-        interrupt_if_alone();
-        STOPS.fetch_max(1, SeqCst);
-        ARRIVED.fetch_or(HANGUP, SeqCst);
+    SHARED.handle(|shared| shared.on_hangup(by_kernel));
+}
+
+extern "C" fn on_interrupt(_number: libc::c_int) {}
+
+/// What the handlers do. Only async-signal-safe calls.
+impl Shared {
+    const fn new() -> Self {
+        Shared {
+            pipe: AtomicI32::new(-1),
+            arrived: AtomicU32::new(0),
+            stops: AtomicU32::new(0),
+            reopens: AtomicU32::new(0),
+            reports: AtomicU32::new(0),
+            is_child: AtomicBool::new(false),
+            alone_every_ms: AtomicU32::new(0),
+            ends_with_terminal: AtomicBool::new(false),
+            had_terminal: AtomicBool::new(false),
+            handlers: AtomicU32::new(0),
+        }
     }
-    Errno::set_raw(errno);
-    wake_reader();
-    HANDLERS.fetch_sub(1, SeqCst);
+
+    /// Runs a handler: `errno` is kept, and the reader of the pipe is woken.
+    fn handle(&self, handler: impl FnOnce(&Self)) {
+        self.handlers.fetch_add(1, SeqCst);
+        let errno = Errno::last_raw();
+        handler(self);
+        let pipe = self.pipe.load(SeqCst);
+        if pipe >= 0 {
+            // SAFETY: the pipe is open while `handlers` counts this call. A full pipe is readable, so a lost byte is no loss.
+            unsafe { libc::write(pipe, [0_u8].as_ptr().cast(), 1) };
+        }
+        Errno::set_raw(errno);
+        self.handlers.fetch_sub(1, SeqCst);
+    }
+
+    fn on_signal(&self, number: libc::c_int) {
+        match number {
+            libc::SIGTERM if self.is_child.load(SeqCst) => self.stops.fetch_max(1, SeqCst),
+            libc::SIGTERM | libc::SIGINT => {
+                self.interrupt_if_alone();
+                self.stops.fetch_add(1, SeqCst)
+            }
+            libc::SIGALRM => self.stops.fetch_max(2, SeqCst),
+            libc::SIGUSR1 => {
+                self.reports.fetch_add(1, SeqCst);
+                self.arrived.fetch_or(REPORT, SeqCst)
+            }
+            _ => self.arrived.fetch_or(CHILD, SeqCst),
+        };
+    }
+
+    fn on_hangup(&self, by_kernel: bool) {
+        let is_terminal_lost = || self.had_terminal.load(SeqCst) && terminal() == Terminal::Gone;
+        if !self.ends_with_terminal.load(SeqCst) || !(by_kernel || is_terminal_lost()) {
+            self.reopens.fetch_add(1, SeqCst);
+            self.arrived.fetch_or(REOPEN, SeqCst);
+        } else if !self.is_child.load(SeqCst) {
+            // A shell and the kernel may both send one: together they are one request. Children are stopped by their parent.
+            self.interrupt_if_alone();
+            self.stops.fetch_max(1, SeqCst);
+            self.arrived.fetch_or(HANGUP, SeqCst);
+        }
+    }
+
+    /// Has a process that serves alone interrupt itself from now on.
+    fn interrupt_if_alone(&self) {
+        let every_ms = self.alone_every_ms.load(SeqCst);
+        if every_ms > 0 {
+            interrupt_every(every_ms);
+        }
+    }
 }
 
 /// Whether no process sent the signal (sigaction(2), `si_code`).
@@ -368,27 +433,6 @@ fn is_sent_by_kernel(info: &libc::siginfo_t) -> bool {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn is_sent_by_kernel(_info: &libc::siginfo_t) -> bool {
     false
-}
-
-/// Has the reader of the pipe look. Called by handlers.
-fn wake_reader() {
-    let pipe = PIPE.load(SeqCst);
-    if pipe >= 0 {
-        let errno = Errno::last_raw();
-        // SAFETY: the pipe is open while HANDLERS counts this call. A full pipe is readable, so a lost byte is no loss.
-        unsafe { libc::write(pipe, [0_u8].as_ptr().cast(), 1) };
-        Errno::set_raw(errno);
-    }
-}
-
-extern "C" fn on_interrupt(_number: libc::c_int) {}
-
-/// Has a process that serves alone interrupt itself from now on. Called by handlers.
-fn interrupt_if_alone() {
-    let every_ms = ALONE_EVERY_MS.load(SeqCst);
-    if every_ms > 0 {
-        interrupt_every(every_ms);
-    }
 }
 
 /// Has SIGALRM come every so many ms from now on, or no more. It is called by a handler.

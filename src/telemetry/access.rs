@@ -9,7 +9,7 @@ use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::sys::signals;
+use crate::sys::signals::SignalCounts;
 use crate::sys::sink::{Sink, descriptor_of};
 
 /// Lines are written when this many bytes came since that was last tried, or `AGE_MS` after the first of them.
@@ -89,7 +89,9 @@ pub(super) struct AccessLog {
     /// When writing must be tried.
     due_ms: Option<u64>,
     flow: Flow,
-    /// How often opening it again had been asked for when that was last done.
+    /// The signals that ask to open it again, where they are installed.
+    signals: Option<SignalCounts>,
+    /// How often they had asked for it when that was last done.
     reopens_seen: u32,
 }
 
@@ -111,12 +113,11 @@ pub(super) enum Tried {
 
 impl AccessLog {
     pub(super) fn open(target: AccessTarget) -> io::Result<Self> {
-        let reopens_seen = signals::reopens();
         let sink = target.open()?;
-        Ok(AccessLog::new(target, sink, reopens_seen))
+        Ok(AccessLog::new(target, sink))
     }
 
-    fn new(target: AccessTarget, sink: Sink, reopens_seen: u32) -> Self {
+    fn new(target: AccessTarget, sink: Sink) -> Self {
         AccessLog {
             target,
             sink,
@@ -126,8 +127,18 @@ impl AccessLog {
             now_ms: 0,
             due_ms: None,
             flow: Flow::Works,
-            reopens_seen,
+            signals: None,
+            reopens_seen: 0,
         }
+    }
+
+    /// SIGHUP asks to open it again from now on. One that has come since the signals were installed counts, too.
+    pub(super) fn watch_signals(&mut self, signals: SignalCounts) {
+        self.signals = Some(signals);
+    }
+
+    fn reopens(&self) -> u32 {
+        self.signals.map_or(0, SignalCounts::reopens)
     }
 
     /// Forgets the lines that wait, and what was lost: in a child, for they are its parent's.
@@ -175,7 +186,7 @@ impl AccessLog {
 
     /// Opens the file again if a signal asked for it since it was last opened.
     pub(super) fn reopen_if_asked(&mut self) {
-        if self.reopens_seen != signals::reopens() {
+        if self.reopens_seen != self.reopens() {
             self.reopen();
         }
     }
@@ -250,7 +261,7 @@ impl AccessLog {
     /// Opens the file again: it may have been renamed (rotation). What waits goes to the old one, as far as that takes it at once,
     /// with the rest of a line that it has begun, or that line is lost; the others go to the new one.
     pub(super) fn reopen(&mut self) {
-        self.reopens_seen = signals::reopens();
+        self.reopens_seen = self.reopens();
         if !self.has_file() {
             return;
         }

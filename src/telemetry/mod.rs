@@ -9,6 +9,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::session::{Answers, Peer, Record};
+use crate::sys::signals::SignalCounts;
 use crate::sys::tally::{Lane, Tally};
 use access::AccessLog;
 pub use access::AccessTarget;
@@ -107,6 +108,13 @@ impl Telemetry {
         self.log().is_some_and(|log| log.has_file())
     }
 
+    /// SIGHUP asks to open the access log's file again from now on.
+    pub fn watch_signals(&mut self, signals: SignalCounts) {
+        if let Some(mut log) = self.log() {
+            log.watch_signals(signals);
+        }
+    }
+
     fn add_to_tally(&self, counter: usize) {
         if let Some(lane) = &self.lane {
             lane.tally().add(counter, 1);
@@ -179,7 +187,7 @@ impl Telemetry {
         }
     }
 
-    /// Opens the access log's file again if SIGHUP asked for that since it was last done ([`crate::sys::signals::reopens`]): it
+    /// Opens the access log's file again if SIGHUP asked for that since it was last done ([`Telemetry::watch_signals`]): it
     /// was renamed (rotation). Lines that wait go to the old one, if that takes them. Threads that share the log need one of them to do this.
     pub fn reopen_if_asked(&mut self) {
         if let Some(mut log) = self.log() {

@@ -48,13 +48,13 @@ fn a_signal_is_read_from_the_pipe_and_taken_once() {
     let mut signals = Signals::install().unwrap();
     assert_eq!(Signals::install().unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
     assert_eq!(signals.take(), Arrived::default());
-    assert_eq!(signals::stops(), 0, "what was asked for before is forgotten");
+    assert_eq!(signals.counts().stops(), 0, "what was asked for before is forgotten");
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1] {
         raise(signal).unwrap();
     }
     assert!(readable(&signals, 10_000));
     assert_eq!(signals.take(), Arrived { stops: 2, reopen: true, report: true, child: false });
-    assert_eq!(signals::stops(), 2);
+    assert_eq!(signals.counts().stops(), 2);
     assert!(!readable(&signals, 0), "the pipe is empty again");
     assert_eq!(signals.take(), Arrived::default());
 }
@@ -82,11 +82,11 @@ fn a_child_has_its_own_pipe_and_the_parent_learns_of_its_end() {
         let _ = raise(Signal::SIGINT);
         let deaf = signals.take() == Arrived::default();
         let _ = raise(Signal::SIGTERM);
-        let hears = signals.take().stops == 1 && signals::stops() == 1;
+        let hears = signals.take().stops == 1 && signals.counts().stops() == 1;
         let _ = raise(Signal::SIGTERM);
-        let once = signals.take().stops == 0 && signals::stops() == 1;
+        let once = signals.take().stops == 0 && signals.counts().stops() == 1;
         let _ = raise(Signal::SIGALRM);
-        let cut = signals.take().stops == 1 && signals::stops() == 2;
+        let cut = signals.take().stops == 1 && signals.counts().stops() == 2;
         process::exit(if clean && deaf && hears && once && cut { 7 } else { 1 });
     };
     assert_eq!(reaped(), (child, Ended::Exited(7)));
