@@ -52,7 +52,10 @@ pub struct Member {
 
 impl Service for Chat {
     type Session = Member;
-    const WAKES: bool = true;
+
+    fn wakes(&self) -> bool {
+        true
+    }
 
     fn open(&self, client: &Client<'_>) -> Member {
         let mailbox = Mailbox::new(client.waker(), MAILBOX_LINES);

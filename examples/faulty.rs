@@ -124,7 +124,7 @@ fn asked(mut args: impl Iterator<Item = String>) -> Result<Asked, String> {
     Ok(asked)
 }
 
-fn serve<S: Service>(asked: Asked, name: &str, service: S) -> Result<(), ExitCode> {
+fn serve<S: Service + Send>(asked: Asked, name: &str, service: S) -> Result<(), ExitCode> {
     let Asked { model, workers, limits, .. } = asked;
     let fail = |code: u8| {
         move |error: &dyn std::fmt::Display| {
@@ -132,7 +132,8 @@ fn serve<S: Service>(asked: Asked, name: &str, service: S) -> Result<(), ExitCod
             ExitCode::from(code)
         }
     };
-    if let Some(objection) = model.objection::<S>(workers, &limits) {
+    let objection = model.objection(workers, &limits).or_else(|| model.objection_to(&service, workers));
+    if let Some(objection) = objection {
         return Err(fail(2)(&objection));
     }
     let mut signals = Signals::install().map_err(|error| fail(1)(&error))?;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use oneloop::connection::{
     Connection, Context, Mode, Patience, Polled, Pumped, ReadOutcome, Scratch, TimeSource, Transport,
-    TurnBudget, WriteOutcome,
+    TurnBudget, WaitTimeouts, WriteOutcome,
 };
 use oneloop::limits::{Limits, Overflow};
 use oneloop::reactor::{Reactor, slot_bytes};
@@ -152,7 +152,7 @@ fn calls_for(requests: u32, bytes: usize) -> (u32, u32) {
             let mut context = Context {
                 clock: TimeSource::Turn(now),
                 limits: &limits,
-                request_ms: 0,
+                timeouts: WaitTimeouts::of_limits(&limits),
                 scratch: &mut scratch,
                 telemetry: &mut telemetry,
                 mode: Mode::Serving,

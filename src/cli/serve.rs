@@ -153,7 +153,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     }
     let workers = workers(args)?;
     let sockets = if args.model.splits_port(workers) { workers } else { 1 };
-    if let Some(objection) = args.model.objection::<AnyService>(workers, &limits) {
+    if let Some(objection) = args.model.objection(workers, &limits) {
         return Err(Failure::Usage(objection));
     }
     let inherited = inherited(&specs, &mut supervisor)?;

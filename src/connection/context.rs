@@ -1,7 +1,9 @@
 //! What a connection is given for one pump: the time, the bounds, the loop's buffers, its share of the turn.
 
+use std::time::Duration;
+
 use crate::limits::Limits;
-use crate::session::{Now, Outbox};
+use crate::session::{Now, Outbox, Service};
 use crate::telemetry::Telemetry;
 
 use super::NEVER_MS;
@@ -12,14 +14,44 @@ pub struct Context<'a> {
     pub clock: TimeSource<'a>,
     /// The server's bounds.
     pub limits: &'a Limits,
-    /// How long the rest of a request may take, in ms; 0 is off. The service may know better than the limit.
-    pub request_ms: u32,
+    /// How long the client may be idle, or take for a request.
+    pub timeouts: WaitTimeouts,
     /// The loop's buffers.
     pub scratch: &'a mut Scratch,
     /// Where answers are written down.
     pub telemetry: &'a mut Telemetry,
     /// Whether the server drains.
     pub mode: Mode,
+}
+
+/// How long a service waits for its clients, in ms; `0` is no deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitTimeouts {
+    /// For a request: how long a client may be idle.
+    pub idle_ms: u32,
+    /// For the rest of a request, from its first byte.
+    pub request_ms: u32,
+}
+
+impl WaitTimeouts {
+    /// Those of `service`; what it leaves open, the limits decide.
+    pub fn new<S: Service>(service: &S, limits: &Limits) -> Self {
+        let ms = |timeout: Option<Duration>, limit_ms| timeout.map_or(limit_ms, whole_ms);
+        WaitTimeouts {
+            idle_ms: ms(service.idle_timeout(), limits.idle_ms),
+            request_ms: ms(service.request_timeout(), limits.request_ms),
+        }
+    }
+
+    /// Those of the limits.
+    pub fn of_limits(limits: &Limits) -> Self {
+        WaitTimeouts { idle_ms: limits.idle_ms, request_ms: limits.request_ms }
+    }
+}
+
+/// Milliseconds, rounded up: only a timeout of zero is none.
+fn whole_ms(timeout: Duration) -> u32 {
+    u32::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(u32::MAX)
 }
 
 /// Where the time comes from: nothing here reads a clock by itself.

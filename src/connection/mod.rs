@@ -27,7 +27,7 @@ use std::panic::{self, AssertUnwindSafe};
 use crate::limits::Limits;
 use crate::session::{Call, Now, Outbox, Peer, Session, Wait};
 use crate::telemetry::{End, Reason};
-pub use context::{Context, Mode, Scratch, TimeSource, TurnBudget};
+pub use context::{Context, Mode, Scratch, TimeSource, TurnBudget, WaitTimeouts};
 use inbox::Inbox;
 use sending::INITIAL_WINDOW_BYTES;
 pub use transport::{Blocking, Patience, Polled, ReadOutcome, Transport, WriteOutcome};

@@ -101,8 +101,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
     fn wait_due_ms(&mut self, wait: Wait, ctx: &Context<'_>) -> u64 {
         if self.awaited_due_ms == NEVER_MS || self.awaited != wait {
             let wait_ms = match wait {
-                Wait::NextRequest => ctx.limits.idle_ms,
-                Wait::RestOf(_) => ctx.request_ms,
+                Wait::NextRequest => ctx.timeouts.idle_ms,
+                Wait::RestOf(_) => ctx.timeouts.request_ms,
             };
             self.awaited = wait;
             self.awaited_due_ms = after_ms(ctx.now().monotonic_ms, wait_ms);

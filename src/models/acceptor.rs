@@ -9,10 +9,10 @@ use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
 use crate::connection::{
-    Blocking, Connection, Context, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget,
+    Blocking, Connection, Context, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts,
 };
 use crate::limits::{Limits, Overflow};
-use crate::session::{Now, Peer, Refusal, Service, Upkeep};
+use crate::session::{Maintenance, Now, Peer, Refusal, Service};
 use crate::sys::signals::Arrived;
 use crate::sys::stream::Stream;
 use crate::sys::{AcceptFailures, AfterFailure, Signals, wait};
@@ -32,7 +32,7 @@ pub(super) struct Acceptor<S: Service> {
     pub(super) limits: Limits,
     pub(super) clock: ServerClock,
     pub(super) telemetry: Telemetry,
-    upkeep: Upkeep,
+    maintenance: Maintenance,
     sites: HashMap<[u8; 9], u32>,
     clients: u32,
     accepting: Accepting,
@@ -77,7 +77,7 @@ impl<S: Service> Acceptor<S> {
             signals,
             clock: ServerClock::start(),
             telemetry,
-            upkeep: Upkeep::default(),
+            maintenance: Maintenance::default(),
             sites: HashMap::new(),
             clients: 0,
             accepting: Accepting::Open,
@@ -117,8 +117,8 @@ impl<S: Service> Acceptor<S> {
             Accepting::Open => NEVER_MS,
         };
         let due = self.refused.iter().map(Connection::deadline_ms).chain(self.telemetry.due_ms());
-        let upkeep_ms = self.upkeep.due_ms(self.listeners.iter().map(|listener| &listener.service));
-        let due_ms = due.chain(upkeep_ms).chain([pause_ms]).min().filter(|&due_ms| due_ms != NEVER_MS);
+        let maintenance_ms = self.maintenance.due_ms(self.listeners.iter().map(|listener| &listener.service));
+        let due_ms = due.chain(maintenance_ms).chain([pause_ms]).min().filter(|&due_ms| due_ms != NEVER_MS);
         let own = due_ms.map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now_ms)));
         let timeout = match (own, timeout) {
             (Some(own), Some(timeout)) => Some(own.min(timeout)),
@@ -131,7 +131,7 @@ impl<S: Service> Acceptor<S> {
             self.accepting = Accepting::Open;
         }
         self.telemetry.tick(now.monotonic_ms);
-        self.upkeep.tend(self.listeners.iter().map(|listener| &listener.service), now);
+        self.maintenance.run_due(self.listeners.iter().map(|listener| &listener.service), now);
         self.move_refused(now);
         Ok((self.signals.take(), ready))
     }
@@ -313,7 +313,7 @@ impl<S: Service> Acceptor<S> {
         let mut context = Context {
             clock: TimeSource::Turn(now),
             limits: &self.limits,
-            request_ms: 0,
+            timeouts: WaitTimeouts::of_limits(&self.limits),
             scratch: &mut self.scratch,
             telemetry: &mut self.telemetry,
             mode: Mode::Serving,

@@ -11,10 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::connection::{Blocking, Connection, Context, Mode, Pumped, Scratch, TimeSource, TurnBudget};
+use crate::connection::{
+    Blocking, Connection, Context, Mode, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts,
+};
 use crate::limits::Limits;
 use crate::reactor::Summary;
-use crate::session::{Client, Peer, Service, Upkeep, WakeTarget, Waker};
+use crate::session::{Client, Maintenance, Peer, Service, WakeTarget, Waker};
 use crate::sys::process::{must_ask_for_parent, parent_lives};
 use crate::sys::stream::Stream;
 use crate::sys::{AcceptFailures, AfterFailure, Listener, SignalCounts, wait};
@@ -35,7 +37,7 @@ pub(super) const INTERRUPT_EVERY_MS: u64 = 20;
 pub(super) struct Worker<S, H = fn()> {
     /// Those that it looks after, one client's or not.
     services: Vec<S>,
-    upkeep: Upkeep,
+    maintenance: Maintenance,
     limits: Limits,
     clock: ServerClock,
     scratch: Scratch,
@@ -83,7 +85,7 @@ impl<S: Service> Worker<S> {
     ) -> Self {
         Worker {
             services,
-            upkeep: Upkeep::default(),
+            maintenance: Maintenance::default(),
             scratch: Scratch::new(limits),
             limits: limits.clone(),
             clock,
@@ -101,12 +103,12 @@ impl<S: Service> Worker<S> {
 
     /// The same without anybody beside it: it tells its counters when it is asked to, and calls `at_stop` once.
     pub(super) fn alone<H: FnMut()>(self, at_stop: H) -> Worker<S, H> {
-        let Worker { services, upkeep, limits, clock, scratch, telemetry, accept_failures, .. } = self;
+        let Worker { services, maintenance, limits, clock, scratch, telemetry, accept_failures, .. } = self;
         let Worker { signals, slice_ms, stage, parent, is_child, .. } = self;
         let alone = Some(Alone { reports: signals.reports(), at_stop });
         Worker {
             services,
-            upkeep,
+            maintenance,
             limits,
             clock,
             scratch,
@@ -159,7 +161,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
             _ => Stage::Over,
         };
         self.telemetry.tick(now_ms);
-        self.upkeep.tend(&self.services, now);
+        self.maintenance.run_due(&self.services, now);
         let Some(alone) = &mut self.alone else { return };
         if before == Stage::Serving && self.stage != Stage::Serving {
             (alone.at_stop)();
@@ -177,7 +179,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
         let telemetry = self.telemetry.due_ms();
         let telemetry =
             telemetry.map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now.monotonic_ms)));
-        telemetry.into_iter().chain(self.upkeep.due_in(&self.services, now)).min()
+        telemetry.into_iter().chain(self.maintenance.due_in(&self.services, now)).min()
     }
 
     /// Takes the next client; counted, as a failure is.
@@ -203,7 +205,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
     pub(super) fn serve(
         &mut self,
         service: &S,
-        request_ms: u32,
+        timeouts: WaitTimeouts,
         local: Peer,
         fd: OwnedFd,
         peer: Peer,
@@ -211,7 +213,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
         let clock = self.clock;
         let opened = clock.now();
         let ended = |reason| End { reason, peer, bytes_in: 0, bytes_out: 0, lasted_ms: 0 };
-        let pipe = match S::WAKES.then(Wakes::new).transpose() {
+        let pipe = match service.wakes().then(Wakes::new).transpose() {
             Ok(pipe) => pipe,
             Err(error) => {
                 log::warn!("{peer}: no pipe for its wakers: {error}");
@@ -229,7 +231,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
         let stream = Stream::new(fd);
         let transport = if self.is_child { Blocking::reset_if_killed(stream) } else { Blocking::new(stream) };
         let mut connection = Connection::new(transport, session, peer, opened);
-        let reason = self.converse(&mut connection, request_ms, pipe.as_ref());
+        let reason = self.converse(&mut connection, timeouts, pipe.as_ref());
         let end = connection.end(reason, clock.now());
         drop(connection); // the client is not to wait for the log
         self.telemetry.ended(&end);
@@ -242,12 +244,12 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
     fn converse(
         &mut self,
         connection: &mut Connection<S::Session, Blocking>,
-        request_ms: u32,
+        timeouts: WaitTimeouts,
         wakes: Option<&Wakes>,
     ) -> Reason {
         let clock = self.clock;
         let live = || clock.now();
-        let mut timeouts = Timeouts::default();
+        let mut socket_timeouts = Timeouts::default();
         let mut held = Held::none(self.buffers.as_ref());
         loop {
             self.look_at_flags();
@@ -268,7 +270,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
             let mut context = Context {
                 clock: TimeSource::Live(&live),
                 limits: &self.limits,
-                request_ms,
+                timeouts,
                 scratch: &mut self.scratch,
                 telemetry: &mut self.telemetry,
                 mode: if serving { Mode::Serving } else { Mode::Draining },
@@ -280,7 +282,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
             } else if is_due {
                 connection.expire(&mut context, TurnBudget::of_turn(&self.limits))
             } else {
-                match timeouts.set(connection, left_ms) {
+                match socket_timeouts.set(connection, left_ms) {
                     Ok(()) => connection
                         .pump(&mut context, TurnBudget { reads, ..TurnBudget::of_call(&self.limits) }),
                     Err(error) => {

@@ -86,14 +86,14 @@ fn hand_over<S: Service>(
             process::work_and_exit(|| {
                 let telemetry = std::mem::take(&mut acceptor.telemetry).of_child(Some(&children.tally));
                 let listener = acceptor.become_child(accepted.listener);
-                let BoundListener { socket, service, request_ms, local } = listener;
+                let BoundListener { socket, service, timeouts, local } = listener;
                 drop(socket); // a child that lives on must not keep the port
                 let services = vec![service.clone()];
                 let signals = acceptor.signals.counts();
                 let worker =
                     Worker::new(services, &acceptor.limits, acceptor.clock, telemetry, signals, SLICE_MS);
                 let mut worker = worker.of_parent(parent);
-                worker.serve(&service, request_ms, local, accepted.fd, accepted.peer);
+                worker.serve(&service, timeouts, local, accepted.fd, accepted.peer);
                 SERVED
             })
         }

@@ -100,7 +100,7 @@ fn take<S: Service, H: FnMut()>(
 ) -> io::Result<Option<AfterFailure>> {
     match worker.accept(&listener.socket) {
         Ok((fd, peer)) => {
-            worker.serve(&listener.service, listener.request_ms, listener.local, fd, peer);
+            worker.serve(&listener.service, listener.timeouts, listener.local, fd, peer);
             Ok(None)
         }
         Err(after) => {

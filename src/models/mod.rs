@@ -33,6 +33,7 @@ use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::connection::WaitTimeouts;
 use crate::limits::{Limits, Overflow};
 use crate::reactor::{Reactor, Summary, Turn};
 use crate::session::{Peer, Service};
@@ -137,15 +138,20 @@ impl Model {
         }
     }
 
-    /// What keeps it from serving `S` with these limits, in one line that says what to do.
-    pub fn objection<S: Service>(self, workers: usize, limits: &Limits) -> Option<String> {
-        if S::WAKES && !self.shares_memory(workers) {
-            let few = if self == Model::Reactor { " with several workers" } else { "" };
-            return Some(format!(
-                "the sessions of this service wake each other, which {self}{few} cannot do: its clients share no memory; \
-                 take --model reactor (one worker), thread or prethread"
-            ));
+    /// Why it cannot serve `service`, in one line with what to do instead; `None` if it can.
+    pub fn objection_to<S: Service>(self, service: &S, workers: usize) -> Option<String> {
+        if !service.wakes() || self.shares_memory(workers) {
+            return None;
         }
+        let few = if self == Model::Reactor { " with several workers" } else { "" };
+        Some(format!(
+            "the sessions of this service wake each other, which {self}{few} cannot do: its clients share no memory; \
+             take --model reactor (one worker), thread or prethread"
+        ))
+    }
+
+    /// Why it cannot serve with these limits, in one line with what to do instead; `None` if it can.
+    pub fn objection(self, workers: usize, limits: &Limits) -> Option<String> {
         if self == Model::Reactor && workers > limits.clients_max as usize {
             return Some(format!(
                 "{workers} loops cannot hold {} clients at most, for each holds one at least; take more --clients or fewer \
@@ -216,9 +222,15 @@ pub struct Setup<S> {
 /// draining begins.
 ///
 /// # Errors
-/// `Unsupported` with [`Model::objection`]; else what the system refused: an error of a client is that client's.
-pub fn run<S: Service>(model: Model, mut setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    if let Some(objection) = model.objection::<S>(setup.workers, &setup.limits) {
+/// `Unsupported` with [`Model::objection`] or [`Model::objection_to`]; else what the system refused: an error of a client is that client's.
+pub fn run<S: Service + Send>(
+    model: Model,
+    mut setup: Setup<S>,
+    stopping: &mut dyn FnMut(),
+) -> io::Result<Summary> {
+    let to_service = |config: &ListenerConfig<S>| model.objection_to(&config.service, setup.workers);
+    let objection = model.objection(setup.workers, &setup.limits);
+    if let Some(objection) = objection.or_else(|| setup.listeners.iter().find_map(to_service)) {
         return Err(io::Error::new(io::ErrorKind::Unsupported, objection));
     }
     if setup.telemetry.has_file() {
@@ -254,7 +266,7 @@ pub(crate) struct BoundListener<S> {
     /// Shared by threads; closed when the last of them drops it.
     pub(crate) socket: Arc<Listener>,
     pub(crate) service: S,
-    pub(crate) request_ms: u32,
+    pub(crate) timeouts: WaitTimeouts,
     pub(crate) local: Peer,
 }
 
@@ -266,7 +278,7 @@ impl<S: Service> BoundListener<S> {
                 socket.clients_speak_first();
             }
             BoundListener {
-                request_ms: service.request_ms().unwrap_or(limits.request_ms),
+                timeouts: WaitTimeouts::new(service, limits),
                 local: socket.local_socket_addr().map_or(Peer::UNIX, Peer::from),
                 service: service.clone(),
                 socket: Arc::new(socket),
@@ -286,11 +298,11 @@ impl<S: Service> BoundListener<S> {
 
     /// The same for another thread.
     pub(crate) fn share(&self) -> Self {
-        let BoundListener { socket, service, request_ms, local } = self;
+        let BoundListener { socket, service, timeouts, local } = self;
         BoundListener {
             socket: Arc::clone(socket),
             service: service.clone(),
-            request_ms: *request_ms,
+            timeouts: *timeouts,
             local: *local,
         }
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::limits::Limits;
 use crate::reactor::Summary;
-use crate::session::{Service, Upkeep};
+use crate::session::{Maintenance, Service};
 use crate::sys::signals::Signals;
 use crate::telemetry::Telemetry;
 use crate::time::ServerClock;
@@ -33,7 +33,7 @@ struct Copies<S> {
     listeners: Vec<BoundListener<S>>,
     limits: Limits,
     clock: ServerClock,
-    upkeep: Upkeep,
+    maintenance: Maintenance,
     waiting: Waiting<'static>,
 }
 
@@ -49,8 +49,8 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
     let crew = Crew::new(signals, telemetry, limits.drain_ms, workers)?;
     let listeners = BoundListener::all(listeners, &limits);
     let waiting = Waiting::for_all(&listeners)?;
-    let (clock, upkeep) = (ServerClock::start(), Upkeep::default());
-    crew.supervise(Copies { listeners, limits, clock, upkeep, waiting }, stopping)
+    let (clock, maintenance) = (ServerClock::start(), Maintenance::default());
+    crew.supervise(Copies { listeners, limits, clock, maintenance, waiting }, stopping)
 }
 
 impl<S: Service> Job for Copies<S> {
@@ -75,7 +75,7 @@ impl<S: Service> Job for Copies<S> {
     fn tend(&mut self) -> Option<Duration> {
         let services = || self.listeners.iter().map(|listener| &listener.service);
         let now = self.clock.now();
-        self.upkeep.tend(services(), now);
-        self.upkeep.due_in(services(), now)
+        self.maintenance.run_due(services(), now);
+        self.maintenance.due_in(services(), now)
     }
 }

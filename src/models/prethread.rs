@@ -28,7 +28,7 @@ use super::thread::end_of_drain;
 use super::{BoundListener, Setup};
 
 /// Serves with `workers` threads, until a signal stops it.
-pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
+pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
     let Setup { listeners, limits, workers, mut telemetry, mut signals } = setup;
     let workers = workers.min(limits.clients_max as usize);
     log::info!("{workers} threads serve a client each; the others wait in the backlog");

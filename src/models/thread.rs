@@ -78,7 +78,7 @@ struct Threads<S: Service> {
 }
 
 /// Serves with a thread per client, until a signal stops it.
-pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
+pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
     let (bell, far) = UnixStream::pair()?;
     bell.set_nonblocking(true)?;
     far.set_nonblocking(true)?;
@@ -110,7 +110,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
 }
 
 /// Starts a thread for this client.
-fn spawn<S: Service>(
+fn spawn<S: Service + Send>(
     acceptor: &mut Acceptor<S>,
     accepted: Accepted,
     shared: &Arc<Shared>,
@@ -118,7 +118,7 @@ fn spawn<S: Service>(
 ) -> Result<(), (Accepted, io::Error)> {
     let telemetry = acceptor.telemetry.share(&shared.tally);
     let listener = &acceptor.listeners[accepted.listener];
-    let (service, request_ms, local) = (listener.service.clone(), listener.request_ms, listener.local);
+    let (service, timeouts, local) = (listener.service.clone(), listener.timeouts, listener.local);
     let (limits, clock, shared) = (acceptor.limits.clone(), acceptor.clock, Arc::clone(shared));
     let signals = acceptor.signals.counts();
     // The client goes with the thread only once there is one.
@@ -129,7 +129,7 @@ fn spawn<S: Service>(
         let leaving = Leaving { shared, peer: accepted.peer };
         let mut worker = Worker::new(vec![service.clone()], &limits, clock, telemetry, signals, SLICE_MS)
             .beside_others(&leaving.shared.buffers);
-        worker.serve(&service, request_ms, local, accepted.fd, accepted.peer);
+        worker.serve(&service, timeouts, local, accepted.fd, accepted.peer);
         drop(worker);
         drop(leaving);
     };
@@ -147,7 +147,7 @@ fn spawn<S: Service>(
     }
 }
 
-impl<S: Service> Threads<S> {
+impl<S: Service + Send> Threads<S> {
     fn summary(&self) -> Summary {
         Summary::of_counters(Counters::of_tally(&self.shared.tally))
     }

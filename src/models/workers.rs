@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::limits::Limits;
 use crate::reactor::{Reactor, Summary, Turn};
-use crate::session::{Service, Upkeep};
+use crate::session::{Maintenance, Service};
 use crate::sys::Listener;
 use crate::sys::process::{must_ask_for_parent, parent_lives};
 use crate::sys::signals::Signals;
@@ -33,7 +33,7 @@ struct Loops<S> {
     limits: Limits,
     workers: u32,
     clock: ServerClock,
-    upkeep: Upkeep,
+    maintenance: Maintenance,
 }
 
 /// How many of `clients_max` the loop of this number holds: all shares together are `clients_max`.
@@ -50,8 +50,8 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
         "{workers} loops, of at most {} clients each; a limit per address holds in each",
         share(limits.clients_max, workers, 0)
     );
-    let (clock, upkeep) = (ServerClock::start(), Upkeep::default());
-    crew.supervise(Loops { listeners, limits, workers, clock, upkeep }, stopping)
+    let (clock, maintenance) = (ServerClock::start(), Maintenance::default());
+    crew.supervise(Loops { listeners, limits, workers, clock, maintenance }, stopping)
 }
 
 impl<S: Service> Job for Loops<S> {
@@ -72,8 +72,8 @@ impl<S: Service> Job for Loops<S> {
     fn tend(&mut self) -> Option<Duration> {
         let services = || self.listeners.iter().map(|listener| &listener.service);
         let now = self.clock.now();
-        self.upkeep.tend(services(), now);
-        self.upkeep.due_in(services(), now)
+        self.maintenance.run_due(services(), now);
+        self.maintenance.due_in(services(), now)
     }
 }
 

@@ -181,7 +181,7 @@ impl<S: Service> Reactor<S> {
         }
         let id = self.next_id();
         let slot = &self.listeners[index];
-        let waker = S::WAKES.then(|| Waker::new(Arc::clone(&self.wakes) as Arc<_>, id.to_u64()));
+        let waker = slot.service.wakes().then(|| Waker::new(Arc::clone(&self.wakes) as Arc<_>, id.to_u64()));
         let client = Client { peer, local: slot.local, waker: waker.as_ref() };
         let Ok(session) = panic::catch_unwind(AssertUnwindSafe(|| slot.service.open(&client))) else {
             log::error!("{peer}: the service panicked when it was opened; the client ends");

@@ -39,7 +39,7 @@ impl<S: Service> Reactor<S> {
         let context = Context {
             clock: TimeSource::Turn(now),
             limits: &self.limits,
-            request_ms: self.request_ms[usize::from(slot.listener)],
+            timeouts: self.timeouts[usize::from(slot.listener)],
             scratch: &mut self.scratch,
             telemetry: &mut self.telemetry,
             mode: if matches!(self.state, State::Serving) { Mode::Serving } else { Mode::Draining },

@@ -35,9 +35,9 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 use slab::Slab;
 
-use crate::connection::{Connection, Polled, Scratch};
+use crate::connection::{Connection, Polled, Scratch, WaitTimeouts};
 use crate::limits::{Limits, Overflow};
-use crate::session::{Now, Service, Session, Upkeep};
+use crate::session::{Maintenance, Now, Service, Session};
 use crate::sys::signals::Signals;
 use crate::sys::{AcceptFailures, Address, ListenOptions, Listener};
 use crate::telemetry::{Reason, Telemetry};
@@ -69,7 +69,7 @@ pub struct Reactor<S: Service> {
     clock: ServerClock,
     listeners: Vec<ListenerSlot<S>>,
     /// By listener; it outlives the listener, because clients do.
-    request_ms: Vec<u32>,
+    timeouts: Vec<WaitTimeouts>,
     clients: Slab<Slot<S::Session>>,
     generation: u32,
     /// Who has something to do, in order.
@@ -95,7 +95,7 @@ pub struct Reactor<S: Service> {
     cut: u64,
     scratch: Scratch,
     telemetry: Telemetry,
-    upkeep: Upkeep,
+    maintenance: Maintenance,
     lag: Lag,
 }
 
@@ -189,14 +189,13 @@ impl<S: Service> Reactor<S> {
         let poll = Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), Name::Waker.token())?;
         let room = Self::reserved(&limits);
-        let woken_room = if S::WAKES { room } else { 0 };
         let sites_room = if limits.clients_per_address_max > 0 { room } else { 0 };
         Ok(Reactor {
             events: Events::with_capacity(limits.events_per_turn_max.max(1) as usize),
             told: Told::All,
             clock: ServerClock::start(),
             listeners: Vec::new(),
-            request_ms: Vec::new(),
+            timeouts: Vec::new(),
             clients: Slab::with_capacity(room),
             generation: 0,
             runnable: VecDeque::with_capacity(room),
@@ -209,8 +208,8 @@ impl<S: Service> Reactor<S> {
             accepting: Accepting::Open,
             accept_first: 0,
             accept_failures: AcceptFailures::default(),
-            wakes: Arc::new(Wakes::new(waker, woken_room)),
-            woken: Vec::with_capacity(woken_room),
+            wakes: Arc::new(Wakes::new(waker)),
+            woken: Vec::new(),
             wish_seen: StopWish::None,
             signals: None,
             signals_latched: false,
@@ -218,7 +217,7 @@ impl<S: Service> Reactor<S> {
             cut: 0,
             scratch: Scratch::new(&limits),
             telemetry: Telemetry::new(),
-            upkeep: Upkeep::default(),
+            maintenance: Maintenance::default(),
             lag: Lag::default(),
             poll,
             limits,
@@ -272,8 +271,12 @@ impl<S: Service> Reactor<S> {
         }
         let fd = listener.as_raw_fd();
         self.poll.registry().register(&mut SourceFd(&fd), name.token(), Interest::READABLE)?;
-        let request_ms = service.request_ms().unwrap_or(self.limits.request_ms);
-        self.request_ms.push(request_ms);
+        self.timeouts.push(WaitTimeouts::new(&service, &self.limits));
+        if service.wakes() {
+            let room = Self::reserved(&self.limits);
+            self.wakes.reserve(room);
+            self.woken.reserve(room);
+        }
         self.listeners.push(ListenerSlot::new(listener, service));
         Ok(())
     }
@@ -358,7 +361,7 @@ impl<S: Service> Reactor<S> {
         self.buffers.forget_candidates();
         self.end_drain(now);
         self.telemetry.tick(now.monotonic_ms);
-        self.upkeep.tend(self.listeners.iter().map(|slot| &slot.service), now);
+        self.maintenance.run_due(self.listeners.iter().map(|slot| &slot.service), now);
         let ended = Instant::now();
         self.note_lag(ended - woke);
         Ok((if self.state == State::Stopped { Turn::Stopped } else { Turn::GoesOn }, ended))
@@ -383,8 +386,8 @@ impl<S: Service> Reactor<S> {
             State::Draining { due_ms } => Some(due_ms),
             State::Serving | State::Stopped => None,
         };
-        let upkeep_ms = self.upkeep.due_ms(self.listeners.iter().map(|slot| &slot.service));
-        let next_ms = [self.deadlines.next_ms(), self.telemetry.due_ms(), upkeep_ms, pause_ms, drain_ms]
+        let maintenance_ms = self.maintenance.due_ms(self.listeners.iter().map(|slot| &slot.service));
+        let next_ms = [self.deadlines.next_ms(), self.telemetry.due_ms(), maintenance_ms, pause_ms, drain_ms]
             .into_iter()
             .flatten()
             .min()?;

@@ -42,14 +42,16 @@ pub(super) enum StopWish {
 }
 
 impl Wakes {
-    /// With room for so many clients that are woken at once.
-    pub(super) fn new(waker: mio::Waker, clients: usize) -> Self {
-        let calls = Calls {
-            queue: Vec::with_capacity(clients),
-            queued: HashSet::with_capacity(clients),
-            stop: StopWish::None,
-        };
+    pub(super) fn new(waker: mio::Waker) -> Self {
+        let calls = Calls { queue: Vec::new(), queued: HashSet::new(), stop: StopWish::None };
         Wakes { calls: Mutex::new(calls), at: AtomicU8::new(WAITING), waker }
+    }
+
+    /// Makes room for so many clients that are woken at once.
+    pub(super) fn reserve(&self, clients: usize) {
+        let mut calls = self.calls();
+        calls.queue.reserve(clients);
+        calls.queued.reserve(clients);
     }
 
     fn calls(&self) -> MutexGuard<'_, Calls> {
@@ -126,7 +128,7 @@ mod tests {
     #[test]
     fn a_client_is_queued_once_however_often_it_is_woken_and_in_the_order_of_the_first_wakes() {
         let poll = mio::Poll::new().unwrap();
-        let wakes = Wakes::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap(), 0);
+        let wakes = Wakes::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
         let ids = [(7, 1), (3, 1), (7, 2)].map(|(slot, generation)| ConnId { slot, generation });
         for round in 0..2 {
             for _ in 0..100 {

@@ -1,6 +1,7 @@
 //! All services in one enum: what the command line names, any model serves without dynamic dispatch.
 
 use std::fmt;
+use std::time::Duration;
 
 #[cfg(feature = "daytime")]
 use super::daytime::{Daytime, DaytimeSession};
@@ -194,17 +195,45 @@ impl Service for AnyService {
         }
     }
 
-    fn request_ms(&self) -> Option<u32> {
+    fn idle_timeout(&self) -> Option<Duration> {
         match self {
-            AnyService::Message(service) => service.request_ms(),
-            AnyService::Echo(service) => service.request_ms(),
-            AnyService::Discard(service) => service.request_ms(),
-            AnyService::Chargen(service) => service.request_ms(),
+            AnyService::Message(service) => service.idle_timeout(),
+            AnyService::Echo(service) => service.idle_timeout(),
+            AnyService::Discard(service) => service.idle_timeout(),
+            AnyService::Chargen(service) => service.idle_timeout(),
             #[cfg(feature = "daytime")]
-            AnyService::Daytime(service) => service.request_ms(),
+            AnyService::Daytime(service) => service.idle_timeout(),
             #[cfg(feature = "http")]
-            AnyService::Http(service) => service.request_ms(),
-            AnyService::Time(service) => service.request_ms(),
+            AnyService::Http(service) => service.idle_timeout(),
+            AnyService::Time(service) => service.idle_timeout(),
+        }
+    }
+
+    fn request_timeout(&self) -> Option<Duration> {
+        match self {
+            AnyService::Message(service) => service.request_timeout(),
+            AnyService::Echo(service) => service.request_timeout(),
+            AnyService::Discard(service) => service.request_timeout(),
+            AnyService::Chargen(service) => service.request_timeout(),
+            #[cfg(feature = "daytime")]
+            AnyService::Daytime(service) => service.request_timeout(),
+            #[cfg(feature = "http")]
+            AnyService::Http(service) => service.request_timeout(),
+            AnyService::Time(service) => service.request_timeout(),
+        }
+    }
+
+    fn wakes(&self) -> bool {
+        match self {
+            AnyService::Message(service) => service.wakes(),
+            AnyService::Echo(service) => service.wakes(),
+            AnyService::Discard(service) => service.wakes(),
+            AnyService::Chargen(service) => service.wakes(),
+            #[cfg(feature = "daytime")]
+            AnyService::Daytime(service) => service.wakes(),
+            #[cfg(feature = "http")]
+            AnyService::Http(service) => service.wakes(),
+            AnyService::Time(service) => service.wakes(),
         }
     }
 
@@ -222,31 +251,31 @@ impl Service for AnyService {
         }
     }
 
-    fn due_ms(&self) -> Option<u64> {
+    fn maintenance_due_ms(&self) -> Option<u64> {
         match self {
-            AnyService::Message(service) => service.due_ms(),
-            AnyService::Echo(service) => service.due_ms(),
-            AnyService::Discard(service) => service.due_ms(),
-            AnyService::Chargen(service) => service.due_ms(),
+            AnyService::Message(service) => service.maintenance_due_ms(),
+            AnyService::Echo(service) => service.maintenance_due_ms(),
+            AnyService::Discard(service) => service.maintenance_due_ms(),
+            AnyService::Chargen(service) => service.maintenance_due_ms(),
             #[cfg(feature = "daytime")]
-            AnyService::Daytime(service) => service.due_ms(),
+            AnyService::Daytime(service) => service.maintenance_due_ms(),
             #[cfg(feature = "http")]
-            AnyService::Http(service) => service.due_ms(),
-            AnyService::Time(service) => service.due_ms(),
+            AnyService::Http(service) => service.maintenance_due_ms(),
+            AnyService::Time(service) => service.maintenance_due_ms(),
         }
     }
 
-    fn tend(&self, now: Now) {
+    fn maintain(&self, now: Now) {
         match self {
-            AnyService::Message(service) => service.tend(now),
-            AnyService::Echo(service) => service.tend(now),
-            AnyService::Discard(service) => service.tend(now),
-            AnyService::Chargen(service) => service.tend(now),
+            AnyService::Message(service) => service.maintain(now),
+            AnyService::Echo(service) => service.maintain(now),
+            AnyService::Discard(service) => service.maintain(now),
+            AnyService::Chargen(service) => service.maintain(now),
             #[cfg(feature = "daytime")]
-            AnyService::Daytime(service) => service.tend(now),
+            AnyService::Daytime(service) => service.maintain(now),
             #[cfg(feature = "http")]
-            AnyService::Http(service) => service.tend(now),
-            AnyService::Time(service) => service.tend(now),
+            AnyService::Http(service) => service.maintain(now),
+            AnyService::Time(service) => service.maintain(now),
         }
     }
 }

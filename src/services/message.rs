@@ -1,13 +1,14 @@
 //! Message: the work for one client of the classic socket tutorial, its `dostuff`.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::say;
 use crate::session::{Call, Client, Input, Outbox, Peer, Progress, Service, Session, Wait};
 
 /// Reads one message, logs it, answers [`Message::ANSWER`] and closes.
 ///
-/// A message ends at a newline, at [`Message::BYTES_MAX`] bytes, at the end of input, or [`Message::REQUEST_MS`] after its first byte.
+/// A message ends at a newline, at [`Message::BYTES_MAX`] bytes, at the end of input, or [`Message::REQUEST_TIMEOUT`] after its first byte.
 /// A client that ends its side without a byte has sent none and gets no answer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Message;
@@ -15,9 +16,9 @@ pub struct Message;
 impl Message {
     /// The longest message, in bytes: the tutorial's buffer of 256 less its NUL.
     pub const BYTES_MAX: usize = 255;
-    /// How long after its first byte a message ends by itself, in ms: the tutorial reads once, and so takes what one
+    /// How long after its first byte a message ends by itself: the tutorial reads once, and so takes what one
     /// arrival brings; its clients wait for the answer without having sent a newline.
-    pub const REQUEST_MS: u32 = 200;
+    pub const REQUEST_TIMEOUT: Duration = Duration::from_millis(200);
     /// The answer, as in the tutorial without a newline.
     pub const ANSWER: &[u8] = b"I got your message";
 }
@@ -38,8 +39,8 @@ impl Service for Message {
         MessageSession::Reading(client.peer)
     }
 
-    fn request_ms(&self) -> Option<u32> {
-        Some(Message::REQUEST_MS)
+    fn request_timeout(&self) -> Option<Duration> {
+        Some(Message::REQUEST_TIMEOUT)
     }
 }
 

@@ -103,7 +103,7 @@ fn a_message_ends_at_a_newline_at_255_bytes_at_the_end_of_input_or_when_its_time
     assert_eq!(late.feed(b"hel").state(), State::Waits(Wait::RestOf(0)));
     late.call(Call::Expired(Wait::RestOf(0)));
     assert_eq!((late.state(), &late.answer), (State::Done(Next::Finish), &got));
-    assert_eq!(Message.request_ms(), Some(200));
+    assert_eq!(Message.request_timeout(), Some(Duration::from_millis(200)));
 }
 
 #[test]

@@ -7,39 +7,51 @@
 //! A result never depends on how the bytes were split on their way (time excluded).
 
 mod mailbox;
+mod maintenance;
 mod outbox;
 pub mod rehearsal;
-mod upkeep;
 
 pub use mailbox::{Mailbox, Overflowed};
+pub(crate) use maintenance::Maintenance;
 pub use outbox::{Answers, FileRange, Full, Outbox, Record};
 pub(crate) use outbox::{Front, GATHER_MAX};
-pub(crate) use upkeep::Upkeep;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-/// What is done for clients: the `dostuff` of the lecture. Cloned into children and threads.
-pub trait Service: Clone + Send + 'static {
+/// What is done for clients: the `dostuff` of the lecture.
+///
+/// Cloned for each listener, child process and thread. Only models with threads need it to be [`Send`]; a
+/// [`crate::reactor::Reactor`] also serves one that holds an [`std::rc::Rc`].
+pub trait Service: Clone + 'static {
     /// The state of one client.
     type Session: Session;
 
-    /// Whether its sessions wake each other: only models with one address space serve it.
-    const WAKES: bool = false;
-
     /// Begins the work for one client. Called after `accept`, before the first [`Session::advance`].
     fn open(&self, client: &Client<'_>) -> Self::Session;
+
+    /// Whether its sessions are woken ([`Client::waker`]) by each other or by other threads: only models whose clients share
+    /// memory can serve it. Must always return the same.
+    fn wakes(&self) -> bool {
+        false
+    }
 
     /// Last words to a client that gets no session. A panic here ends that client alone, without them.
     fn refusal(&self, _why: Refusal) -> &[u8] {
         b""
     }
 
-    /// How long the rest of a request may take, in ms, where the service knows better than the server's limit
-    /// (`request_ms`). `None` leaves it to the limit.
-    fn request_ms(&self) -> Option<u32> {
+    /// How long a client may be without a request, in place of the server's limit (`idle_ms`). `None`: the limit holds;
+    /// zero: no deadline.
+    fn idle_timeout(&self) -> Option<Duration> {
+        None
+    }
+
+    /// How long the rest of a request may take from its first byte, in place of the server's limit (`request_ms`).
+    /// `None`: the limit holds; zero: no deadline.
+    fn request_timeout(&self) -> Option<Duration> {
         None
     }
 
@@ -50,15 +62,15 @@ pub trait Service: Clone + Send + 'static {
         false
     }
 
-    /// When [`Service::tend`] is to be called, in ms of [`Now::monotonic_ms`]; `None` for never. Asked before each wait, so it
+    /// When [`Service::maintain`] is to be called, in ms of [`Now::monotonic_ms`]; `None` for never. Asked before each wait, so it
     /// has to be cheap. Processes that block in a client's read ask at least once a second.
-    fn due_ms(&self) -> Option<u64> {
+    fn maintenance_due_ms(&self) -> Option<u64> {
         None
     }
 
     /// Does what is due and belongs to no client: closing what nobody has asked for lately, say. Every process and thread that
     /// has a clone of the service may call it. Must not block for long; a panic here ends the process or thread.
-    fn tend(&self, _now: Now) {}
+    fn maintain(&self, _now: Now) {}
 }
 
 /// The work for one client.
@@ -207,9 +219,9 @@ impl<'a> Client<'a> {
     /// A handle with which other sessions, or other threads, call this client's session ([`Call::Woken`]).
     ///
     /// # Panics
-    /// If the service does not say [`Service::WAKES`].
+    /// If [`Service::wakes`] is false.
     pub fn waker(&self) -> Waker {
-        self.waker.expect("a service whose sessions wake each other says so: Service::WAKES").clone()
+        self.waker.expect("Service::wakes returns true where a waker is needed").clone()
     }
 }
 
@@ -288,7 +300,7 @@ pub struct Waker {
     client: u64,
 }
 
-/// Where wakes go: each model that serves [`Service::WAKES`] has one.
+/// Where wakes go: each model whose clients share memory has one.
 pub trait WakeTarget: Send + Sync {
     /// Queues the client with this identity (slot and generation) to run. Must not block for long.
     fn wake(&self, client: u64);

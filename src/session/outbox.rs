@@ -167,6 +167,16 @@ impl Outbox {
         Ok(())
     }
 
+    /// Puts all of a formatted text, or nothing: `out.put_fmt(format_args!("{len} bytes\n"))`. A value that cannot be
+    /// formatted counts as one for which there is no room.
+    pub fn put_fmt(&mut self, text: fmt::Arguments<'_>) -> Result<(), Full> {
+        let (start, room) = (self.bytes.len(), self.room());
+        let mut writer = Text { out: self, start, room };
+        fmt::write(&mut writer, text).map_err(|fmt::Error| Full)?;
+        writer.commit();
+        Ok(())
+    }
+
     /// Puts as much of `bytes` as there is room for; returns how much that was.
     pub fn put_some(&mut self, bytes: &[u8]) -> usize {
         let len = bytes.len().min(self.room());
@@ -362,14 +372,53 @@ impl Piece {
     }
 }
 
-/// All or nothing, as [`Outbox::put`]: an error of kind `StorageFull` means that there was no room.
+/// Each call puts all or nothing, as [`Outbox::put`] does: an error of kind `StorageFull` means that there was no room. That
+/// holds for `write!` too, whose text may come in many pieces.
 impl io::Write for Outbox {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.put(bytes).map(|()| bytes.len()).map_err(|full| io::Error::new(io::ErrorKind::StorageFull, full))
+        self.put(bytes).map(|()| bytes.len()).map_err(storage_full)
+    }
+
+    fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
+        self.put_fmt(text).map_err(storage_full)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+fn storage_full(full: Full) -> io::Error {
+    io::Error::new(io::ErrorKind::StorageFull, full)
+}
+
+/// Text on its way into an outbox: what was written is removed when this is dropped, unless it was committed.
+struct Text<'a> {
+    out: &'a mut Outbox,
+    /// Where in the literal bytes the text begins.
+    start: usize,
+    room: usize,
+}
+
+impl Text<'_> {
+    fn commit(self) {
+        let len = self.out.bytes.len() - self.start;
+        self.out.grew(len);
+        std::mem::forget(self);
+    }
+}
+
+impl fmt::Write for Text<'_> {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        self.room = self.room.checked_sub(piece.len()).ok_or(fmt::Error)?;
+        self.out.bytes.extend_from_slice(piece.as_bytes());
+        Ok(())
+    }
+}
+
+impl Drop for Text<'_> {
+    fn drop(&mut self) {
+        self.out.bytes.truncate(self.start);
     }
 }
 
@@ -411,6 +460,34 @@ mod tests {
         assert!(out.is_empty());
         assert_eq!(out.put_some(b"12345"), 4);
         assert_eq!((out.room(), out.put(b"x")), (0, Err(Full)));
+    }
+
+    #[test]
+    fn a_formatted_text_is_put_whole_or_not_at_all_however_it_is_written() {
+        use io::Write as _;
+        struct Panics;
+        impl fmt::Display for Panics {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("half")?;
+                panic!("as commanded")
+            }
+        }
+        let (mut out, [eight, nine]) = (Outbox::new(10), [8, 9]);
+        assert_eq!(out.put_fmt(format_args!("{}-{}", 123, 4567)), Ok(()));
+        assert_eq!(
+            out.put_fmt(format_args!("{eight}{nine}{eight}")),
+            Err(Full),
+            "two pieces alone have room"
+        );
+        let error = write!(out, "{eight}{nine}{eight}").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!((gathered(&out), out.room()), (b"123-4567".to_vec(), 2));
+        write!(out, "{nine}{eight}").unwrap();
+        out.sent(10, |_, _| {});
+        let panicked =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| out.put_fmt(format_args!("{Panics}"))));
+        assert!(panicked.is_err());
+        assert_eq!((gathered(&out), out.room()), (Vec::new(), 10));
     }
 
     #[test]

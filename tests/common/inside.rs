@@ -19,7 +19,7 @@ pub(crate) struct Inside {
 
 impl Inside {
     /// Serves `service` on a port of the kernel's choice.
-    pub(crate) fn serve<S: Service>(limits: Limits, service: S) -> Inside {
+    pub(crate) fn serve<S: Service + Send>(limits: Limits, service: S) -> Inside {
         let (told, learned) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let mut reactor = Reactor::new(limits).unwrap();

@@ -77,7 +77,7 @@ fn a_closed_loop_keeps_every_client_busy_and_its_numbers_agree() {
 
 #[test]
 fn every_service_has_a_client_that_finds_it_right() {
-    fn check<S: Service>(service: S, workload: &impl Workload, change: impl Fn(&mut Plan)) -> Report {
+    fn check<S: Service + Send>(service: S, workload: &impl Workload, change: impl Fn(&mut Plan)) -> Report {
         let inside = Inside::serve(Limits::default(), service);
         let mut plan = plan(&inside.addr());
         plan.clients = 3;
@@ -284,7 +284,7 @@ fn clients_of_the_crowds_that_are_gone_are_counted_by_what_happened() {
 
 #[test]
 fn slow_clients_are_slow_in_the_way_that_the_service_has() {
-    fn moved<S: Service>(service: S, workload: &impl Workload) -> (u64, u64) {
+    fn moved<S: Service + Send>(service: S, workload: &impl Workload) -> (u64, u64) {
         let inside = Inside::serve(Limits::default(), service);
         let mut plan = plan(&inside.addr());
         (plan.slow, plan.slow_pause) = (4, Duration::from_millis(5));

@@ -7,6 +7,7 @@
 mod common;
 
 mod classic;
+mod contract;
 mod deadlines;
 mod descriptors;
 mod drain;

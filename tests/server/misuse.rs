@@ -32,7 +32,10 @@ enum Does {
 
 impl Service for Wrong {
     type Session = WrongSession;
-    const WAKES: bool = true;
+
+    fn wakes(&self) -> bool {
+        true
+    }
 
     fn open(&self, client: &Accepted<'_>) -> WrongSession {
         WrongSession { waker: client.waker(), does: Does::Well }

@@ -35,7 +35,10 @@ enum Asks {
 
 impl Service for Bells {
     type Session = Bell;
-    const WAKES: bool = true;
+
+    fn wakes(&self) -> bool {
+        true
+    }
 
     fn open(&self, client: &Accepted<'_>) -> Bell {
         self.wakers.lock().unwrap().push(client.waker());

@@ -7,7 +7,7 @@ mod script;
 mod sessions;
 mod world;
 
-use oneloop::connection::{Connection, Context, Mode, Pumped, Scratch, TimeSource, TurnBudget};
+use oneloop::connection::{Connection, Context, Mode, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts};
 use oneloop::limits::Limits;
 use oneloop::services::Echo;
 use oneloop::session::{Call, Input, Outbox, Peer, Progress, Session, Wait};
@@ -145,7 +145,7 @@ fn who_is_answered_at_a_late_look_is_not_ended_by_it() {
             let mut context = Context {
                 clock: TimeSource::Turn(at(ms)),
                 limits: &limits,
-                request_ms: limits.request_ms,
+                timeouts: WaitTimeouts::of_limits(&limits),
                 scratch: &mut scratch,
                 telemetry: &mut telemetry,
                 mode: Mode::Serving,
@@ -200,7 +200,7 @@ fn bytes_that_are_no_request_leave_a_client_as_idle_as_it_was() {
         let mut context = Context {
             clock: TimeSource::Turn(at(ms)),
             limits: &limits,
-            request_ms: limits.request_ms,
+            timeouts: WaitTimeouts::of_limits(&limits),
             scratch: &mut scratch,
             telemetry: &mut telemetry,
             mode: Mode::Serving,
@@ -235,7 +235,7 @@ fn a_call_that_is_not_open_never_comes_first() {
     let mut context = Context {
         clock: TimeSource::Turn(at(0)),
         limits: &world.limits,
-        request_ms: 0,
+        timeouts: WaitTimeouts::of_limits(&world.limits),
         scratch: &mut scratch,
         telemetry: &mut world.telemetry,
         mode: Mode::Serving,
@@ -261,7 +261,7 @@ fn what_comes_while_a_session_speaks_is_bounded_however_much_a_read_may_bring() 
         let mut context = Context {
             clock: TimeSource::Turn(at(0)),
             limits: &limits,
-            request_ms: 0,
+            timeouts: WaitTimeouts::of_limits(&limits),
             scratch: &mut scratch,
             telemetry: &mut telemetry,
             mode: Mode::Serving,

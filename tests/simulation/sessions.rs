@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use oneloop::connection::{
     Connection, Context, Mode, Patience, Pumped, ReadOutcome, Scratch, TimeSource, Transport, TurnBudget,
-    WriteOutcome,
+    WaitTimeouts, WriteOutcome,
 };
 use oneloop::limits::Limits;
 use oneloop::session::{Call, FileRange, Input, Outbox, Peer, Progress, Session, Wait};
@@ -104,7 +104,7 @@ impl<F: FnMut(Input<'_>, &mut Outbox) -> Progress> Stage<F> {
         let mut context = Context {
             clock: TimeSource::Turn(at(self.now_ms)),
             limits: &self.limits,
-            request_ms: self.limits.request_ms,
+            timeouts: WaitTimeouts::of_limits(&self.limits),
             scratch: &mut self.scratch,
             telemetry: &mut self.telemetry,
             mode: Mode::Serving,

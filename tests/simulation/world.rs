@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use oneloop::connection::{Connection, Context, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget};
+use oneloop::connection::{
+    Connection, Context, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts,
+};
 use oneloop::limits::Limits;
 use oneloop::session::{Client, Now, Peer, Service};
 use oneloop::telemetry::{Reason, Telemetry};
@@ -87,7 +89,7 @@ impl World {
         let mut context = Context {
             clock: TimeSource::Turn(at(self.now_ms)),
             limits: &self.limits,
-            request_ms: self.limits.request_ms,
+            timeouts: WaitTimeouts::of_limits(&self.limits),
             scratch: &mut self.scratch,
             telemetry: &mut self.telemetry,
             mode,

@@ -14,7 +14,9 @@ use std::io::{Read, Seek};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use oneloop::connection::{Connection, Context, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget};
+use oneloop::connection::{
+    Connection, Context, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts,
+};
 use oneloop::limits::Limits;
 use oneloop::session::{Fault, Next, Now, Peer};
 use oneloop::telemetry::{AccessTarget, Reason, Telemetry};
@@ -96,7 +98,7 @@ impl<'w, 'a> Stage<'w, 'a> {
         let mut context = Context {
             clock: TimeSource::Turn(at(self.now_ms)),
             limits: &self.limits,
-            request_ms: self.limits.request_ms,
+            timeouts: WaitTimeouts::of_limits(&self.limits),
             scratch: &mut self.scratch,
             telemetry,
             mode: self.mode,

@@ -46,7 +46,7 @@ struct Shared {
     site: Site,
     listings: Arc<Budget>,
     root: RootWatch,
-    /// When [`Shared::tend`] is to be called.
+    /// When [`Shared::maintain`] is to be called.
     due_ms: AtomicU64,
     hot: Mutex<Hot>,
 }
@@ -106,12 +106,12 @@ impl Service for Http {
         true
     }
 
-    fn due_ms(&self) -> Option<u64> {
+    fn maintenance_due_ms(&self) -> Option<u64> {
         Some(self.shared.due_ms.load(Ordering::Relaxed))
     }
 
-    fn tend(&self, now: Now) {
-        self.shared.tend(now);
+    fn maintain(&self, now: Now) {
+        self.shared.maintain(now);
     }
 }
 
@@ -142,7 +142,7 @@ impl Shared {
     }
 
     /// Does what no request does: looks at the root, and closes files that nobody has asked for lately.
-    fn tend(&self, now: Now) {
+    fn maintain(&self, now: Now) {
         self.look_at_root(now);
         let unused: Vec<_> = {
             let mut hot = self.hot();
@@ -184,7 +184,7 @@ impl Shared {
             let mut hot = self.hot();
             hot.cache.insert(path, Arc::clone(resource));
             if resource.open_files() > 0 {
-                // Behind the same lock as in `tend`: else that could miss this file.
+                // Behind the same lock as in `maintain`: else that could miss this file.
                 self.due_ms.fetch_min(now.monotonic_ms + UNUSED_MS, Ordering::Relaxed);
             }
         }

@@ -1,4 +1,4 @@
-//! Calling services when they ask for it, whoever serves their clients.
+//! Calls services whose maintenance is due, for every model.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use super::{Now, Service};
 /// The least time between two calls, in ms. Without it a service that is always due would keep the server from waiting.
 const PAUSE_MS: u64 = 10;
 
-/// When the services of one process or thread are called ([`Service::tend`]).
+/// When the services of one process or thread are called ([`Service::maintain`]).
 #[derive(Debug, Default)]
-pub(crate) struct Upkeep {
+pub(crate) struct Maintenance {
     /// Not before this.
     next_ms: u64,
 }
 
-impl Upkeep {
+impl Maintenance {
     /// When one of them is due, in ms of the server's clock.
     pub(crate) fn due_ms<'a, S: Service>(&self, services: impl IntoIterator<Item = &'a S>) -> Option<u64> {
-        let due_ms = services.into_iter().filter_map(S::due_ms).min()?;
+        let due_ms = services.into_iter().filter_map(S::maintenance_due_ms).min()?;
         Some(due_ms.max(self.next_ms))
     }
 
@@ -32,14 +32,14 @@ impl Upkeep {
     }
 
     /// Calls those that are due.
-    pub(crate) fn tend<'a, S: Service>(&mut self, services: impl IntoIterator<Item = &'a S>, now: Now) {
+    pub(crate) fn run_due<'a, S: Service>(&mut self, services: impl IntoIterator<Item = &'a S>, now: Now) {
         let now_ms = now.monotonic_ms;
         if now_ms < self.next_ms {
             return;
         }
         for service in services {
-            if service.due_ms().is_some_and(|due_ms| due_ms <= now_ms) {
-                service.tend(now);
+            if service.maintenance_due_ms().is_some_and(|due_ms| due_ms <= now_ms) {
+                service.maintain(now);
                 self.next_ms = now_ms + PAUSE_MS;
             }
         }
@@ -66,11 +66,11 @@ mod tests {
             Silent
         }
 
-        fn due_ms(&self) -> Option<u64> {
+        fn maintenance_due_ms(&self) -> Option<u64> {
             Some(0)
         }
 
-        fn tend(&self, _now: Now) {
+        fn maintain(&self, _now: Now) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -85,11 +85,11 @@ mod tests {
 
     #[test]
     fn a_service_that_is_always_due_is_called_after_a_pause_only() {
-        let (service, mut upkeep) = (Due::default(), Upkeep::default());
+        let (service, mut maintenance) = (Due::default(), Maintenance::default());
         for monotonic_ms in 0..10 * PAUSE_MS {
-            upkeep.tend([&service], Now { monotonic_ms, wall: UNIX_EPOCH });
+            maintenance.run_due([&service], Now { monotonic_ms, wall: UNIX_EPOCH });
         }
         assert_eq!(service.0.load(Ordering::Relaxed), 10);
-        assert_eq!(upkeep.due_ms([&service]), Some(10 * PAUSE_MS));
+        assert_eq!(maintenance.due_ms([&service]), Some(10 * PAUSE_MS));
     }
 }
