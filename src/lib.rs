@@ -104,8 +104,9 @@
 //!
 //! # Features
 //!
-//! `default-features = false` builds the library with `mio`, `slab`, `log` and the crates for the operating system alone.
-//! `daytime`, `http` and `load` add the services and the load generator that need more; `cli` (default) is the program.
+//! By default this is the loop, the models and the small services, on `mio`, `slab`, `log` and the crates for the operating system: ten
+//! crates in all. `daytime` and `http` add the services that need more, `load` the load generator. The program `oneloop` is a package of its
+//! own, `oneloop-cli`; its command line is behind the feature `cli`.
 #![deny(unsafe_code)]
 
 #[cfg(not(target_pointer_width = "64"))]

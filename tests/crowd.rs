@@ -1,5 +1,5 @@
 //! Ten thousand clients at once, in a process of their own: all connected before the first byte, all answered.
-#![cfg(all(feature = "cli", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 
 mod common;
 

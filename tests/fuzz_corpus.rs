@@ -1,5 +1,4 @@
 //! What the fuzzers found worth keeping, replayed.
-#![cfg(all(feature = "http", feature = "load"))]
 
 #[path = "../fuzz/properties/connection/mod.rs"]
 mod connection;
@@ -14,7 +13,7 @@ use std::path::Path;
 const INPUTS_MIN: usize = 20;
 
 fn replay(target: &str, check: fn(&[u8])) {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let corpus = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join("fuzz/corpus").join(target);
     let mut count = 0;
     for entry in std::fs::read_dir(corpus).unwrap() {
         let path = entry.unwrap().path();

@@ -1,5 +1,4 @@
 //! `oneloop compare` on real servers: a quick look keeps its promises, and an interruption loses nothing.
-#![cfg(feature = "cli")]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! A thousand clients at once, in a `mio` poll loop of this test's own: a client of the server's own kind.
-#![cfg(feature = "cli")]
 
 mod common;
 

@@ -32,7 +32,7 @@ pub(crate) fn program() -> PathBuf {
         cargo.args(["build", "--quiet", "--offline", "--example", "faulty"]);
         cargo.args(["--profile", if name == "debug" { "dev" } else { name }]);
         cargo.arg("--target-dir").arg(profile_dir.parent().unwrap());
-        cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+        cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         assert!(cargo.status().unwrap().success(), "{cargo:?}");
         let built = profile_dir.join("examples/faulty");
         assert!(built.is_file(), "{}", built.display());

@@ -1,5 +1,4 @@
 //! Other people's HTTP clients understand our answers: curl, wget, Python's `http.client`, and h11 as a strict parser.
-#![cfg(feature = "cli")]
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,5 +1,4 @@
 //! Conversations over real sockets, each with the section of the RFC that it follows.
-#![cfg(feature = "cli")]
 
 use crate::common::Server;
 use crate::common::client::Ended;

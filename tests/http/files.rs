@@ -1,5 +1,4 @@
 //! What is served is what lies beneath the root, in one state, framed as promised, whatever happens to the files.
-#![cfg(feature = "cli")]
 
 mod replaced;
 

@@ -1,5 +1,4 @@
 //! Clients that mean harm: each costs a bounded amount, and the others are served.
-#![cfg(feature = "cli")]
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! The access log: lines that other programs read, with the bytes really sent.
-#![cfg(feature = "cli")]
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};

@@ -1,7 +1,6 @@
 //! The report of a comparison on made-up samples: every exporter by snapshot, and the HTML page in a real browser.
 //!
 //! Snapshots are renewed with `SNAPSHOTS=write cargo test --test lab report`; read the difference before committing it.
-#![cfg(feature = "cli")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -88,7 +87,7 @@ fn compared_in(directory: &Path, plan: Plan) -> (Results, Vec<Run>) {
 
 /// Compares with the stored snapshot, or stores it.
 fn snapshot(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(name);
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join("tests/snapshots").join(name);
     if std::env::var_os("SNAPSHOTS").is_some_and(|value| value == "write") {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();

@@ -1,5 +1,4 @@
 //! Servers that end connections as they may: the load goes on with others, and makes no error of it.
-#![cfg(feature = "load")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

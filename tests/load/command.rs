@@ -1,5 +1,4 @@
 //! `oneloop load` as it is typed: what it writes, and with which code it ends.
-#![cfg(feature = "cli")]
 
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};

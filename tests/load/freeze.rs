@@ -1,5 +1,4 @@
 //! A server that stops for a while: the open loop shows what that does to those who come meanwhile, as theory says.
-#![cfg(feature = "cli")]
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};

@@ -1,5 +1,4 @@
 //! The load generator against servers of the test: what it counts is what happened.
-#![cfg(feature = "load")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,5 +1,4 @@
 //! How a load begins: in what order its clients come, and that it begins though some never can.
-#![cfg(feature = "load")]
 
 use std::cell::Cell;
 use std::ops::ControlFlow;

@@ -1,5 +1,5 @@
 //! A generator that shares its core with other programs tells it: what it measures is theirs as well.
-#![cfg(all(feature = "load", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! The load generator at Unix sockets, whose queue lets clients wait without an event.
-#![cfg(feature = "load")]
 
 use std::io::{Read, Write};
 use std::time::Duration;

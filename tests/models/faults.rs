@@ -1,5 +1,5 @@
 //! A client that fails, under every model: it fails alone. What an operator does to processes, and what the system refuses.
-#![cfg(all(feature = "cli", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! What the lecture says of each model: who waits, who does not; limits, drains under load, and sessions that wake each other.
-#![cfg(all(feature = "cli", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Barrier};

@@ -1,5 +1,5 @@
 //! Stopping, under every model: who sends which signal to whom, how often, and what has become of the clients.
-#![cfg(all(feature = "cli", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 
 use std::process::Command;
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! The classic clients talk to the small services: `nc`, `telnet`, `rdate`.
-#![cfg(feature = "cli")]
 
 use std::io::Write;
 use std::net::SocketAddr;

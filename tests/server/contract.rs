@@ -1,5 +1,4 @@
 //! What a service of one's own can rely on under the reactor, beyond what any model gives (see `tests/models/contract.rs`).
-#![cfg(feature = "cli")]
 
 use std::cell::Cell;
 use std::io::{Read, Write};

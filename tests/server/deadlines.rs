@@ -1,6 +1,5 @@
 //! Deadlines: idle, the rest of a request, the minimum rate of a client that must read (design, rule 7). That of
 //! lingering is in `lingering.rs`, that of a drain in `drain.rs`.
-#![cfg(feature = "cli")]
 
 use std::time::{Duration, Instant};
 

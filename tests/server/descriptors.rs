@@ -1,5 +1,5 @@
 //! Out of file descriptors: no spin, no stall, and it recovers by itself (design, rule 6).
-#![cfg(all(feature = "cli", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -1,5 +1,4 @@
 //! SIGTERM and SIGINT drain: nothing that was asked in time stays unanswered, and the end comes within the deadline.
-#![cfg(feature = "cli")]
 
 use std::time::{Duration, Instant};
 

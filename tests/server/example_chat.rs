@@ -1,5 +1,4 @@
 //! `examples/chat.rs`: sessions that wake each other, readers who stop, and wakers that outlive their client.
-#![cfg(feature = "cli")]
 
 #[path = "../../examples/chat.rs"]
 #[allow(unreachable_pub, reason = "an example shows what a crate of its own would")]

@@ -1,5 +1,4 @@
 //! `examples/lines.rs`: a line protocol of one's own.
-#![cfg(feature = "cli")]
 
 #[path = "../../examples/lines.rs"]
 #[allow(unreachable_pub, reason = "an example shows what a crate of its own would")]

@@ -1,6 +1,5 @@
 //! A client that floods, or never reads, takes nothing from the others. How long they wait is measured in
 //! `benches/fairness.rs`; that they are served at all is tested here.
-#![cfg(feature = "cli")]
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;

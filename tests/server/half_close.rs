@@ -1,5 +1,4 @@
 //! A client that ends its side first still gets its whole answer (design, rule 2): data that comes with FIN is data.
-#![cfg(feature = "cli")]
 
 use crate::common::{Client, Server};
 

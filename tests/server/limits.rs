@@ -1,5 +1,4 @@
 //! How many clients there may be, in all and from one address, and what happens to the next one.
-#![cfg(feature = "cli")]
 
 #[cfg(target_os = "linux")]
 use std::net::Ipv6Addr;

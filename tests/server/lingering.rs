@@ -1,5 +1,4 @@
 //! The last answer is not lost to a reset: close is flush, shut down, discard within bounds (design, rule 4).
-#![cfg(feature = "cli")]
 
 use crate::common::client::Ended;
 use crate::common::{Server, eventually};

@@ -1,5 +1,4 @@
 //! A session that breaks the contract, or limits that make no sense, end in a reason: never in a spin, and never for others.
-#![cfg(feature = "cli")]
 
 use std::io::Write;
 use std::sync::Arc;

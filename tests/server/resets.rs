@@ -1,5 +1,4 @@
 //! A client's reset, at whatever moment, is that client's end and nobody else's; signals interrupt nothing.
-#![cfg(feature = "cli")]
 
 use crate::common::client::Ended;
 use crate::common::{Client, Random, Server, eventually, pace};

@@ -1,5 +1,4 @@
 //! `oneloop serve` as a user, a script and a supervisor meet it: what it prints, its exit codes, what it is given.
-#![cfg(feature = "cli")]
 
 #[cfg(target_os = "linux")] // it looks into /proc
 mod privileges;

@@ -1,6 +1,6 @@
 //! What a request costs in system calls, counted by `strace`: one read, one write, its share of one wait. mio's poll(2)
 //! selector costs more, and is not what people run. And what the system hardly ever answers, injected by `strace`.
-#![cfg(all(feature = "cli", target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+#![cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 
 use std::collections::HashMap;
 use std::process::{Command, Stdio};

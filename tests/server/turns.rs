@@ -344,14 +344,12 @@ fn a_handle_drains_or_stops_a_loop_from_another_thread() {
 }
 
 /// Processor time that this thread has taken.
-#[cfg(feature = "http")]
 fn processor_time() -> Duration {
     nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().into()
 }
 
 /// As shares of all that the listings take, so that it holds on any machine: all in one turn is 1.
 #[test]
-#[cfg(feature = "http")]
 fn listings_of_large_directories_share_their_turns_with_the_others() {
     use oneloop::services::http::{Config, Http};
     const CLIENTS: usize = 16;

@@ -1,6 +1,5 @@
 //! Urgent data (`MSG_OOB`): the byte itself is not part of the stream, and what is around it is answered whole. After it
 //! a short read does not mean that nothing is left, and no further edge comes (design, rule 1).
-#![cfg(feature = "cli")]
 
 use crate::common::{Random, Server, pace};
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! A waker does nothing once its client has ended: it never reaches the slot's next tenant (design, rule 10).
-#![cfg(feature = "cli")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

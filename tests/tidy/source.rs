@@ -44,6 +44,9 @@ impl Source {
 
     /// The room it belongs to, `None` outside `src` and for `lib.rs`, which only lists the rooms.
     pub(crate) fn room(&self) -> Option<&str> {
+        if self.path == "program/src/main.rs" {
+            return Some("main");
+        }
         let path = self.path.strip_prefix("src/")?;
         let room = path.split('/').next()?.trim_end_matches(".rs");
         (room != "lib").then_some(room)
@@ -53,7 +56,7 @@ impl Source {
     pub(crate) fn module(&self) -> Option<Vec<&str>> {
         let path = self.path.strip_prefix("src/")?.strip_suffix(".rs")?;
         let path = path.strip_suffix("/mod").unwrap_or(path);
-        (!matches!(path, "lib" | "main")).then(|| path.split('/').collect())
+        (path != "lib").then(|| path.split('/').collect())
     }
 
     /// How many modules deep it lies: 1 for `src/a.rs` and `src/a/mod.rs`, 2 for `src/a/b.rs`.

@@ -1,5 +1,4 @@
 //! Every judgement of the lab is reached, with its evidence, and only VALID cells are put in an order.
-#![cfg(feature = "cli")]
 
 mod generator;
 mod order;
