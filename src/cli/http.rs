@@ -6,8 +6,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 
 use super::{Failure, words};
-use crate::services::http::{AccessFormat, Config, Http};
-use crate::services::{AnyService, http::ConfigError};
+use crate::services::http::{AccessFormat, Config, ConfigError, Http};
 use crate::sys::files::Links;
 use crate::time::ServerClock;
 
@@ -62,7 +61,8 @@ fn field(text: &str) -> Result<(String, String), String> {
 
 impl HttpArgs {
     /// The service for the files in `root`.
-    pub(super) fn service(&self, root: &Path, access_log: bool) -> Result<AnyService, Failure> {
+    pub(super) fn open(&self, root: Option<&str>, has_access_log: bool) -> Result<Http, Failure> {
+        let root = Path::new(root.unwrap_or("."));
         let format = match self.access_format {
             Format::Common => AccessFormat::Common,
             Format::Combined => AccessFormat::Combined,
@@ -77,7 +77,7 @@ impl HttpArgs {
             charset: self.charset.clone(),
             cache_control: self.cache_control.clone(),
             headers: self.header.clone(),
-            access: access_log.then_some(format),
+            access: has_access_log.then_some(format),
             ..Config::new(root)
         };
         let http = Http::new(config).map_err(not_served)?;
@@ -88,7 +88,7 @@ impl HttpArgs {
                  answered with 404"
             );
         }
-        Ok(AnyService::Http(http))
+        Ok(http)
     }
 }
 

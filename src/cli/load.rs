@@ -7,12 +7,12 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::load_files::FileArgs;
-use super::target::{Kind, Target};
+use super::services::{Ask, UseWorkload, loadable, with_workload};
+use super::target::Target;
 use super::units::{Bytes, Ms, count};
 use super::{Failure, load_table};
-use crate::load::clients::{ChargenLoad, DiscardLoad, EchoLoad, HttpLoad, MessageLoad};
 use crate::load::report::{Arrivals, Pace, Phase};
-use crate::load::{Expectation, Plan, Progress, Report, RunError, SourceRange, Workload, run_watched};
+use crate::load::{Expectation, Flow, Plan, Progress, Report, RunError, SourceRange, Workload, run_watched};
 use crate::sys::Signals;
 use crate::sys::sink::Sink;
 
@@ -24,8 +24,7 @@ use crate::sys::sink::Sink;
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct LoadArgs {
-    /// What to load: SERVICE@ADDR, with SERVICE one of echo, message, discard, chargen, http; or a URL
-    #[arg(value_name = "SERVICE@ADDR|URL")]
+    #[arg(value_name = "SERVICE@ADDR|URL", help = target_help())]
     target: Target,
     #[command(flatten)]
     load: ShapeArgs,
@@ -157,16 +156,38 @@ fn rate(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "not a rate; write requests per second as 500, 10k or 1.5M".to_owned())
 }
 
+fn target_help() -> String {
+    format!("The server to load: a URL, or SERVICE@ADDR, with SERVICE one of {}", loadable())
+}
+
 impl LoadArgs {
-    fn plan(&self) -> Plan {
-        let LoadArgs { target, load, time, .. } = self;
-        let span = |ms: Ms| Duration::from_millis(ms.0.into());
+    /// What the workload is made of.
+    fn ask(&self) -> Ask<'_> {
         let from_clock =
             || SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| u64::from(since.subsec_nanos()) + 1);
+        Ask {
+            service: self.target.service,
+            bytes: self.load.bytes.map(|bytes| bytes.0.into()),
+            seed: self.load.seed.unwrap_or_else(from_clock),
+            churn: self.load.churn,
+            host: &self.target.host,
+            path: &self.target.path,
+        }
+    }
+
+    /// The plan, if it makes sense with this workload.
+    fn checked_plan(&self, seed: u64, workload: &impl Workload) -> Result<Plan, Failure> {
+        let plan = self.plan(seed, workload);
+        self.check(&plan, workload)?;
+        Ok(plan)
+    }
+
+    fn plan(&self, seed: u64, workload: &impl Workload) -> Plan {
+        let LoadArgs { target, load, time, .. } = self;
+        let span = |ms: Ms| Duration::from_millis(ms.0.into());
         let mut plan = Plan::new(target.address.clone());
         (plan.clients, plan.depth) = (load.clients, load.depth);
-        // The message service ends each connection.
-        plan.churn = load.churn || target.kind == Kind::Message;
+        plan.churn = load.churn || workload.one_shot();
         (plan.idle, plan.slow, plan.slow_pause) =
             (load.idle, load.slow, load.slow_pause.map_or(plan.slow_pause, span));
         plan.pace = match (load.rate, load.arrivals) {
@@ -182,19 +203,8 @@ impl LoadArgs {
         let tenth = (plan.duration / 10).clamp(Duration::from_millis(10), Duration::from_secs(1));
         plan.interval = time.interval.map_or(tenth, span);
         plan.sources.clone_from(&load.source);
-        plan.seed = load.seed.unwrap_or_else(from_clock);
+        plan.seed = seed;
         plan
-    }
-
-    fn run(&self, plan: &Plan) -> Result<Report, Failure> {
-        let bytes = |default: u64| self.load.bytes.map_or(default, |bytes| bytes.0.into());
-        match &self.target.kind {
-            Kind::Echo => self.watched(plan, &EchoLoad::new(bytes(64), plan.seed)),
-            Kind::Message => self.watched(plan, &MessageLoad::new(bytes(64))),
-            Kind::Discard => self.watched(plan, &DiscardLoad::new(bytes(64), plan.seed)),
-            Kind::Chargen => self.watched(plan, &ChargenLoad::new(bytes(64 << 10))),
-            Kind::Http { host, target } => self.watched(plan, &HttpLoad::new(host, target, plan.churn)),
-        }
     }
 
     /// With a live view on standard error, if that is a terminal.
@@ -224,7 +234,7 @@ impl LoadArgs {
     }
 
     /// What was typed and cannot be meant.
-    fn check(&self, plan: &Plan) -> Result<(), Failure> {
+    fn check(&self, plan: &Plan, workload: &impl Workload) -> Result<(), Failure> {
         plan.check().map_err(Failure::usage)?;
         let wrong = |what: &str| Err(Failure::Usage(what.to_owned()));
         if self.load.arrivals.is_some() && self.load.rate.is_none() {
@@ -242,19 +252,28 @@ impl LoadArgs {
                 "--interval has no effect without --csv or --json, which show the run over time; for example: oneloop load echo --interval 1s --csv run.csv",
             );
         }
-        match (&self.target.kind, self.load.bytes) {
-            (Kind::Chargen, _) if self.load.rate.is_some() => {
-                wrong("chargen sends as it likes: --rate cannot pace it; leave it out")
-            }
-            (Kind::Message, Some(bytes)) if !(1..=255).contains(&bytes.0) => {
-                wrong("a message has from 1 to 255 bytes; change --bytes")
-            }
-            (Kind::Http { .. }, Some(_)) => {
-                wrong("the size of an HTTP request is not for choosing; leave out --bytes")
-            }
-            (_, Some(Bytes(0))) => wrong("a request has at least 1 byte; change --bytes"),
-            _ => Ok(()),
+        if workload.flow() == Flow::ToClient && self.load.rate.is_some() {
+            return Err(Failure::Usage(format!(
+                "--rate has no effect with {}, which sends without requests; leave it out",
+                self.target.service
+            )));
         }
+        self.output.files.check()
+    }
+}
+
+/// Runs the load with its workload.
+struct Measure<'a> {
+    args: &'a LoadArgs,
+    seed: u64,
+}
+
+impl UseWorkload for Measure<'_> {
+    type Output = Result<Report, Failure>;
+
+    fn with(self, workload: &impl Workload) -> Self::Output {
+        let plan = self.args.checked_plan(self.seed, workload)?;
+        self.args.watched(&plan, workload)
     }
 }
 
@@ -269,10 +288,8 @@ impl From<ArrivalsArg> for Arrivals {
 
 /// Runs the load, writes what was asked for, and fails if a check does not hold.
 pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
-    let plan = args.plan();
-    args.check(&plan)?;
-    args.output.files.check()?;
-    let report = args.run(&plan)?;
+    let ask = args.ask();
+    let report = with_workload(&ask, Measure { args, seed: ask.seed })??;
     let nobody = report.connections.established == 0;
     args.output.files.write(&report, !nobody)?;
     if nobody {
@@ -327,18 +344,29 @@ mod tests {
         args: LoadArgs,
     }
 
-    fn parsed(args: &[&str]) -> Result<LoadArgs, String> {
+    struct Check<'a>(&'a LoadArgs, u64);
+
+    impl UseWorkload for Check<'_> {
+        type Output = Result<Plan, Failure>;
+
+        fn with(self, workload: &impl Workload) -> Self::Output {
+            self.0.checked_plan(self.1, workload)
+        }
+    }
+
+    fn parsed(args: &[&str]) -> Result<Plan, String> {
         let alone = Alone::try_parse_from([&["x"], args].concat());
         let args = alone.map_err(|error| error.to_string())?.args;
-        let checked = args.check(&args.plan()).and_then(|()| args.output.files.check());
-        checked.map(|()| args).map_err(|failure| format!("{failure:?}"))
+        let ask = args.ask();
+        let plan = with_workload(&ask, Check(&args, ask.seed)).and_then(|plan| plan);
+        plan.map_err(|failure| format!("{failure:?}"))
     }
 
     #[test]
     fn flags_become_a_plan_in_their_units() {
         let typed = "echo@127.0.0.1:7 --clients 10k --rate 1.5k/s --arrivals poisson --ramp 2s --duration 500ms \
                      --idle 1k --slow 4 --source 10.0.0.0/30,10.1.0.1 --seed 7 --depth 2";
-        let plan = parsed(&typed.split_whitespace().collect::<Vec<_>>()).unwrap().plan();
+        let plan = parsed(&typed.split_whitespace().collect::<Vec<_>>()).unwrap();
         assert_eq!((plan.clients, plan.idle, plan.slow, plan.depth, plan.seed), (10_000, 1_000, 4, 2, 7));
         assert_eq!(plan.pace, Pace::Open { rate_per_second: 1_500.0, arrivals: Arrivals::Poisson });
         assert_eq!((plan.ramp, plan.duration), (Duration::from_secs(2), Duration::from_millis(500)));
@@ -355,8 +383,8 @@ mod tests {
             ("echo --churn --depth 2", "the depth is 1"),
             ("echo --churn --connect-first", "before it asks"),
             ("echo --bytes 0", "at least 1 byte"),
-            ("message --bytes 256", "1 to 255"),
-            ("chargen --rate 10", "cannot pace it"),
+            ("message --bytes 256", "a request of message has at least 1 byte and at most 255"),
+            ("chargen --rate 10", "--rate has no effect with chargen"),
             ("echo --arrivals poisson", "no effect without --rate"),
             ("echo --slow-pause 1s", "no effect without --slow;"),
             ("echo --interval 1s --hgrm x", "no effect without --csv or --json"),
@@ -366,7 +394,7 @@ mod tests {
             ("echo@unix:x --source 127.0.0.1", "Unix socket has none"),
             ("echo --json - --csv -", "--json and --csv"),
             ("echo --csv x --hgrm x", "--csv and --hgrm"),
-            ("http://127.0.0.1/ --bytes 9", "leave out --bytes"),
+            ("http://127.0.0.1/ --bytes 9", "--bytes has no effect with http; leave it out"),
             ("echo --expect p99<5", "p99<5ms"),
             ("echo --duration 0", "at least 1 ms"),
             ("echo --source 10.0.0.0/99", "10.0.0.0/24"),

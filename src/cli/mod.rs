@@ -16,6 +16,7 @@ mod logging;
 mod mistake;
 mod no_effect;
 mod serve;
+mod services;
 mod spec;
 mod target;
 mod units;

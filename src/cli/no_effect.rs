@@ -5,6 +5,7 @@ use super::words::command;
 use super::{Failure, Given, Typed};
 use crate::limits::{Need, SETTINGS};
 use crate::models::Model;
+use crate::services::ServiceName;
 use crate::sys::Address;
 
 /// The server as it is going to run.
@@ -19,7 +20,7 @@ pub(super) struct Served<'a> {
 #[derive(Clone, Copy)]
 enum Requirement {
     Limit(Need),
-    Http,
+    Service(ServiceName),
     UnixSocket,
 }
 
@@ -31,20 +32,28 @@ fn requirements(option: &Typed) -> Vec<Requirement> {
         return setting.needs.iter().copied().map(Requirement::Limit).collect();
     }
     match option.long.as_str() {
-        _ if option.heading == "HTTP" => vec![Requirement::Http],
         // Other services have no requests to log.
-        "access-log" => vec![Requirement::Http],
+        "access-log" => vec![Requirement::Limit(Need::Requests)],
         "unix-mode" => vec![Requirement::UnixSocket],
-        _ => Vec::new(),
+        _ => {
+            let service = |service: &&ServiceName| service.as_str().eq_ignore_ascii_case(&option.heading);
+            ServiceName::ALL
+                .iter()
+                .find(service)
+                .map(|service| Requirement::Service(*service))
+                .into_iter()
+                .collect()
+        }
     }
 }
 
 /// The services that meet a requirement; `None` if it is not about services.
-fn services(requirement: Requirement) -> Option<&'static [&'static str]> {
+fn services(requirement: Requirement) -> Option<Vec<ServiceName>> {
     match requirement {
-        Requirement::Http | Requirement::Limit(Need::Requests) => Some(&["http"]),
-        Requirement::Limit(Need::IdleClients) => Some(&["http", "echo", "discard", "message"]),
-        Requirement::Limit(Need::Output) => Some(&["http", "echo", "message", "daytime", "chargen", "time"]),
+        Requirement::Service(service) => Some(vec![service]),
+        Requirement::Limit(need @ (Need::Requests | Need::IdleClients | Need::Output)) => {
+            Some(ServiceName::ALL.iter().copied().filter(|service| service.meets(need)).collect())
+        }
         _ => None,
     }
 }
@@ -83,8 +92,9 @@ impl Served<'_> {
             }
             Requirement::Limit(Need::OwnSocket) => addresses.any(Option::is_some),
             _ => {
-                let service =
-                    |names: &[&str]| self.specs.iter().any(|spec| names.contains(&spec.what.name()));
+                let service = |services: Vec<ServiceName>| {
+                    self.specs.iter().any(|spec| services.contains(&spec.service))
+                };
                 services(requirement).is_none_or(service)
                     && models(requirement).is_none_or(|models| models.contains(&self.model))
             }
@@ -97,7 +107,7 @@ impl Served<'_> {
             let model = if model.is_empty() { ["", ""] } else { ["--model", model] };
             command(&["serve", spec, model[0], model[1], &long, &option.value])
         };
-        let name = self.specs.first().map_or("echo", |spec| spec.what.name());
+        let name = self.specs.first().map_or("echo", |spec| spec.service.as_str());
         let (why, right) = match requirement {
             Requirement::UnixSocket => {
                 ("without a Unix socket".to_owned(), with(&format!("{name}@unix:./{name}.sock"), ""))
@@ -111,8 +121,11 @@ impl Served<'_> {
                 );
             }
             _ => match services(requirement) {
-                Some([only]) => (format!("without {only}"), with("http=.", "")),
-                Some(names) => (format!("without one of {}", names.join(", ")), with(names[0], "")),
+                Some(services) => {
+                    let names: Vec<_> = services.iter().map(|service| service.as_str()).collect();
+                    let one_of = if names.len() > 1 { "one of " } else { "" };
+                    (format!("without {one_of}{}", names.join(", ")), with(names[0], ""))
+                }
                 None => (format!("with --model {}", self.model), with(name, "reactor")),
             },
         };

@@ -8,10 +8,10 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::descriptors::{Sharing, fit};
-use super::http::HttpArgs;
 use super::limits::LimitArgs;
 use super::no_effect::Served;
-use super::spec::{Spec, What};
+use super::services::ServiceFlags;
+use super::spec::Spec;
 use super::units::count;
 use super::{Failure, Given};
 use crate::lab::export::in_one_line;
@@ -19,7 +19,7 @@ use crate::limits::Limits;
 use crate::models::{self, ListenerConfig, Model, Setup};
 use crate::reactor::Summary;
 use crate::services::http::Http;
-use crate::services::{AnyService, NAMES};
+use crate::services::{AnyService, ServiceName};
 use crate::sys::listener::backlog_max;
 use crate::sys::process::raise_descriptors_max;
 use crate::sys::{Address, Identity, ListenOptions, Listener, Notice, Signals, Supervisor};
@@ -47,7 +47,7 @@ pub(super) struct ServeArgs {
     workers: Option<u32>,
 
     #[command(flatten)]
-    http: HttpArgs,
+    services: ServiceFlags,
     #[command(flatten)]
     limits: LimitArgs,
 
@@ -102,7 +102,9 @@ arguments.";
 
 /// All services of this build, from their own list.
 fn services_help() -> String {
-    let list = NAMES.iter().map(|known| format!("\n  {:<9} {}  {}", known.name, known.port, known.about));
+    let list = ServiceName::ALL
+        .iter()
+        .map(|service| format!("\n  {service:<9} {}  {}", service.default_port(), service.about()));
     format!(
         "What to serve, and where: SERVICE[=ARG][@ADDR]. Without any: http, with --listing.\n\n\
          Services, with the port of each when no ADDR is given:{}\n\n\
@@ -137,9 +139,9 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     let signals = Signals::install().map_err(Failure::system)?.for_good();
     let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
     let mut limits = args.limits.0.clone();
-    let mut http = args.http.clone();
+    let mut flags = args.services.clone();
     let specs =
-        if args.specs.is_empty() { default_specs(&supervisor, &mut http)? } else { args.specs.clone() };
+        if args.specs.is_empty() { default_specs(&supervisor, &mut flags)? } else { args.specs.clone() };
     let descriptors = raise_descriptors_max();
     let options = ListenOptions {
         backlog: limits.backlog,
@@ -147,7 +149,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
         unix_owner: identity.as_ref().map(Identity::ids),
         ..ListenOptions::default()
     };
-    let has_http = specs.iter().any(|spec| matches!(spec.what, What::Http(_)));
+    let has_http = specs.iter().any(|spec| spec.service == ServiceName::Http);
     if has_http && limits.inbox_bytes_max < Http::INBOX_BYTES_MIN {
         return Err(Failure::Usage("--inbox is too small for http, whose requests have heads of up to 16 KiB; take --inbox=16KiB or more".into()));
     }
@@ -166,7 +168,9 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
         ));
     }
     Served { model: args.model, specs: &specs, addresses: &addresses }.check(given)?;
-    let services = services(&specs, &http, args.access_log.is_some())?;
+    let has_access_log = args.access_log.is_some();
+    let open = |spec: &Spec| flags.open(spec.service, spec.argument.as_deref(), has_access_log);
+    let services = specs.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let signals = if args.model.makes_processes(workers) {
         signals
     } else {
@@ -187,7 +191,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     if let Some(target) = access.as_ref().filter(|target| target.is_file()) {
         telemetry = open_journal(target)?;
     }
-    let sites = specs.iter().filter(|spec| matches!(spec.what, What::Http(_))).count();
+    let sites = specs.iter().filter(|spec| spec.service == ServiceName::Http).count();
     let files = sites * Http::open_files_max(descriptors);
     let sockets = listeners.iter().map(|listener| listener.sockets.len()).sum();
     let processes = args.model.processes(workers);
@@ -222,10 +226,10 @@ fn workers(args: &ServeArgs) -> Result<usize, Failure> {
 }
 
 /// With no SERVICE: what the supervisor's sockets are named for, or a friendly start.
-fn default_specs(supervisor: &Supervisor, http: &mut HttpArgs) -> Result<Vec<Spec>, Failure> {
+fn default_specs(supervisor: &Supervisor, flags: &mut ServiceFlags) -> Result<Vec<Spec>, Failure> {
     let parse = |name: &str| name.parse::<Spec>();
     if supervisor.listeners.is_empty() {
-        http.listing = true;
+        flags.http.listing = true;
         return Ok(vec![parse("http").map_err(Failure::Usage)?]);
     }
     let named = supervisor.listeners.iter().map(|(name, listener)| {
@@ -238,15 +242,6 @@ fn default_specs(supervisor: &Supervisor, http: &mut HttpArgs) -> Result<Vec<Spe
         })
     });
     named.collect()
-}
-
-/// The services themselves: what they need is opened here.
-fn services(specs: &[Spec], http: &HttpArgs, access_log: bool) -> Result<Vec<AnyService>, Failure> {
-    let service = |spec: &Spec| match &spec.what {
-        What::Service(service) => Ok(service.clone()),
-        What::Http(root) => http.service(root, access_log),
-    };
-    specs.iter().map(service).collect()
 }
 
 /// Where each service listens: `None` at a socket of the supervisor. No two may have one address.
@@ -287,7 +282,7 @@ fn inherited(specs: &[Spec], supervisor: &mut Supervisor) -> Result<Vec<Option<L
     let mut sockets = std::mem::take(&mut supervisor.listeners);
     let mut inherited = Vec::new();
     for spec in specs {
-        let named = |(name, _): &(String, Listener)| spec.address.is_none() && name == spec.what.name();
+        let named = |(name, _): &(String, Listener)| spec.address.is_none() && name == spec.service.as_str();
         inherited.push(sockets.iter().position(named).map(|place| sockets.remove(place).1));
     }
     let mut rest = sockets.into_iter().map(|(_, listener)| listener);
@@ -311,7 +306,7 @@ fn twice(specs: &[Spec], addresses: &[Option<Address>]) -> Result<(), Failure> {
         let Some(address) = address else { continue };
         for (spec, other) in specs.iter().zip(addresses).take(nth) {
             let Some(other) = other.as_ref().filter(|other| meet(other, address)) else { continue };
-            let (first, second) = (spec.what.name(), specs[nth].what.name());
+            let (first, second) = (spec.service, specs[nth].service);
             let place = if other == address {
                 address.to_string()
             } else {
@@ -384,7 +379,7 @@ fn tell_listeners(listeners: &[ListenerConfig<AnyService>]) {
         let (name, first) = (listener.service.name(), &listener.sockets[0]);
         let line = in_one_line(&format!("listening on {name}@{}", first.local_addr())) + "\n";
         match first.local_reachable_addr() {
-            Some(addr) if name == "http" => format!("{line}open http://{addr}/\n"),
+            Some(addr) if name == ServiceName::Http => format!("{line}open http://{addr}/\n"),
             _ => line,
         }
     };

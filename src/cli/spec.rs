@@ -1,62 +1,44 @@
 //! What is to be served where: `SERVICE[=ARG][@ADDR]`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use super::words::{closest, command};
-use crate::services::{AnyService, NAMES, ServiceError};
+use crate::services::{Argument, ServiceError, ServiceName};
 use crate::sys::Address;
 
 /// One service and where it listens.
 #[derive(Clone, Debug)]
 pub(super) struct Spec {
-    pub(super) what: What,
+    pub(super) service: ServiceName,
+    /// What follows the `=`.
+    pub(super) argument: Option<String>,
     /// `None`: a socket of the supervisor, or the service's own port on loopback.
     pub(super) address: Option<Address>,
-}
-
-/// A service, or what one is made of when all flags are known.
-#[derive(Clone, Debug)]
-pub(super) enum What {
-    Service(AnyService),
-    /// The files in this directory; opened later, when the inherited sockets have been taken.
-    Http(PathBuf),
-}
-
-impl What {
-    /// The service's name on the command line.
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            What::Service(service) => service.name(),
-            What::Http(_) => "http",
-        }
-    }
-
-    fn default_port(&self) -> u16 {
-        default_port(self.name())
-    }
 }
 
 impl FromStr for Spec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("http=") {
-            Some(rest) => directory(rest),
-            None => service(text),
+        let named =
+            text.split_once('=').and_then(|(name, rest)| Some((name.parse::<ServiceName>().ok()?, rest)));
+        match named {
+            Some((service, rest)) if service.argument() == Argument::Directory => directory(service, rest),
+            _ => plain(text),
         }
     }
 }
 
 /// `DIR[@ADDR]`, where DIR may have an `@` in it: what exists is a directory, and else the last `@` before a valid address counts.
-fn directory(text: &str) -> Result<Spec, String> {
-    let port = default_port("http");
-    let spec = |dir: &str, address| Spec { what: What::Http(dir.into()), address };
+fn directory(service: ServiceName, text: &str) -> Result<Spec, String> {
+    let port = service.default_port();
+    let spec = |dir: &str, address| Spec { service, argument: Some(dir.to_owned()), address };
     if text.is_empty() || text.starts_with('@') && !Path::new(text).exists() {
         return Err(format!(
-            "the directory is missing behind http=; for example: {}",
-            command(&["serve", "http=site"])
+            "the directory is missing after {service}=; for example: {}",
+            command(&["serve", &format!("{service}=site")])
         ));
     }
     if Path::new(text).is_dir() {
@@ -77,35 +59,31 @@ fn directory(text: &str) -> Result<Spec, String> {
         Some((_, address)) if address.contains('/') && !address.starts_with("unix:") => Ok(spec(text, None)),
         Some((dir, address)) => {
             let error = address_of(address, port).err().unwrap_or_default();
-            let example = command(&["serve", &format!("http={dir}@127.0.0.1:{port}")]);
+            let example = command(&["serve", &format!("{service}={dir}@127.0.0.1:{port}")]);
             Err(format!("{error}; for example: {example}"))
         }
     }
 }
 
-/// `SERVICE[=ARG][@ADDR]`.
-fn service(text: &str) -> Result<Spec, String> {
-    let (service, address) = match text.split_once('@') {
-        Some((service, address)) => (service, Some(address)),
+/// `SERVICE[=ARG][@ADDR]`, where the address begins at the first `@`.
+fn plain(text: &str) -> Result<Spec, String> {
+    let (word, address) = match text.split_once('@') {
+        Some((word, address)) => (word, Some(address)),
         None => (text, None),
     };
-    let (name, arg) = match service.split_once('=') {
-        Some((name, arg)) => (name, Some(arg)),
-        None => (service, None),
+    let (name, argument) = match word.split_once('=') {
+        Some((name, argument)) => (name, Some(argument)),
+        None => (word, None),
     };
-    let what = match name {
-        "http" => What::Http(".".into()),
-        _ => match AnyService::parse(name, arg) {
-            Ok(service) => What::Service(service),
-            Err(ServiceError::Unknown(_)) => return Err(meant(text, service, address)),
-            Err(error) => return Err(error.to_string()),
-        },
-    };
-    let port = default_port(name);
+    let Ok(service) = name.parse::<ServiceName>() else { return Err(meant(text, word, address)) };
+    if argument.is_some() && service.argument() == Argument::Nothing {
+        return Err(ServiceError::NoArgument(service).to_string());
+    }
+    let port = service.default_port();
     let address = address.map(|text| address_of(text, port)).transpose().map_err(|error| {
-        format!("{error}; for example: {}", command(&["serve", &format!("{name}@127.0.0.1:{port}")]))
+        format!("{error}; for example: {}", command(&["serve", &format!("{service}@127.0.0.1:{port}")]))
     })?;
-    Ok(Spec { what, address })
+    Ok(Spec { service, argument: argument.map(str::to_owned), address })
 }
 
 /// What is wrong with a word that names no service, and what was probably meant.
@@ -116,10 +94,13 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> String {
     let serve = |spec: &str| command(&["serve", spec]);
     if let Some((_, place)) = text.split_once("://") {
         let host = place.split('/').next().unwrap_or(place);
-        let place = if address_of(host, default_port("http")).is_ok() { host } else { "127.0.0.1:8000" };
+        let place =
+            if address_of(host, ServiceName::Http.default_port()).is_ok() { host } else { "127.0.0.1:8000" };
         return format!("\"{word}\" is a URL, not a service; write: {}", serve(&format!("http@{place}")));
     }
-    if let Some((known, rest)) = service.split_once(':').filter(|(name, _)| port_of(name).is_some()) {
+    if let Some((known, rest)) =
+        service.split_once(':').filter(|(name, _)| name.parse::<ServiceName>().is_ok())
+    {
         let rest = if address_of(rest, 0).is_ok() {
             format!("{known}@{rest}")
         } else {
@@ -128,7 +109,7 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> String {
         return format!("\"{word}\" is not a service; write: {}", serve(&rest));
     }
     let bare = text.strip_prefix(':').unwrap_or(text);
-    if address_of(bare, default_port("http")).is_ok() {
+    if address_of(bare, ServiceName::Http.default_port()).is_ok() {
         let serve = serve(&format!("http@{bare}"));
         return format!("\"{word}\" is an address, not a service; write it behind the service: {serve}");
     }
@@ -142,7 +123,7 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> String {
         let serve = serve(&format!("http={}{behind}", parent.display()));
         return format!("\"{word}\" is a file, not a service; serve its directory: {serve}");
     }
-    let names = NAMES.iter().map(|known| known.name);
+    let names = ServiceName::ALL.iter().map(|known| known.as_str());
     if name.eq_ignore_ascii_case("https") {
         return format!(
             "unknown service \"{word}\": there is no TLS; write: {}",
@@ -168,18 +149,10 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> String {
     )
 }
 
-fn port_of(name: &str) -> Option<u16> {
-    NAMES.iter().find(|known| known.name == name).map(|known| known.port)
-}
-
-fn default_port(name: &str) -> u16 {
-    port_of(name).unwrap_or(0)
-}
-
 impl Spec {
     /// The service at its own port on loopback.
     pub(super) fn default_address(&self) -> Address {
-        Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, self.what.default_port())))
+        Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, self.service.default_port())))
     }
 }
 
@@ -213,7 +186,7 @@ mod tests {
     fn shown(text: &str) -> Result<String, String> {
         let spec: Spec = text.parse()?;
         let address = spec.address.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
-        Ok(format!("{} {address} {}", spec.what.name(), spec.default_address()))
+        Ok(format!("{} {address} {}", spec.service, spec.default_address()))
     }
 
     #[test]
@@ -257,8 +230,8 @@ mod tests {
             ("other@8080", "other", Some("127.0.0.1:8080")),
         ] {
             let spec: Spec = format!("http={root}/{text}").parse().unwrap();
-            let What::Http(found) = &spec.what else { panic!("{text} is a directory") };
-            assert_eq!(found, &folder.path().join(dir), "{text}");
+            let found = spec.argument.as_deref().map(Path::new);
+            assert_eq!(found, Some(folder.path().join(dir).as_path()), "{text}");
             assert_eq!(spec.address.map(|address| address.to_string()).as_deref(), address, "{text}");
         }
     }

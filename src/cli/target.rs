@@ -4,35 +4,24 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs}
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::services::{LOADABLE, loadable, no_client};
 use super::spec::address_of;
 use super::words::{closest, command};
-use crate::services::NAMES;
+use crate::services::ServiceName;
 use crate::sys::Address;
 
-/// Which client is meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Echo,
-    Message,
-    Discard,
-    Chargen,
-    /// What to ask for, of whom.
-    Http {
-        host: String,
-        target: String,
-    },
-}
-
-/// A server, and what is spoken there.
+/// The server to load.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
-    pub(super) kind: Kind,
+    pub(super) service: ServiceName,
+    /// The host, for the field of this name in a request of HTTP.
+    pub(super) host: String,
+    /// The path of a URL, with its query.
+    pub(super) path: String,
     pub(super) address: Address,
 }
 
 const HTTP_PORT: u16 = 80;
-/// The services that there is a client for.
-const CLIENTS: [&str; 5] = ["echo", "message", "discard", "chargen", "http"];
 const EXAMPLES: &str =
     "for example: oneloop load echo@127.0.0.1:7007, or: oneloop load http://127.0.0.1:8000/";
 
@@ -54,37 +43,25 @@ impl FromStr for Target {
             Some((name, address)) => (name, Some(address)),
             None => (text, None),
         };
-        let kind = match name {
-            "echo" => Kind::Echo,
-            "message" => Kind::Message,
-            "discard" => Kind::Discard,
-            "chargen" => Kind::Chargen,
-            "http" => {
-                let host = address.filter(|address| !address.starts_with("unix:")).unwrap_or("localhost");
-                Kind::Http { host: host_field(host), target: "/".to_owned() }
-            }
-            name => return Err(meant(text, name, address)),
+        let service = match name.parse::<ServiceName>() {
+            Ok(service) if LOADABLE.contains(&service) => service,
+            Ok(service) => return Err(no_client(service)),
+            Err(_) => return Err(meant(text, name, address)),
         };
-        let port = default_port(name);
+        let host = host_field(address.filter(|address| !address.starts_with("unix:")).unwrap_or("localhost"));
+        let port = service.default_port();
         let address = match address {
             Some(address) => reachable(address, port)?,
             None => Address::Tcp((Ipv4Addr::LOCALHOST, port).into()),
         };
-        Ok(Target { kind, address })
+        Ok(Target { service, host, path: "/".to_owned(), address })
     }
 }
 
 /// What is wrong with a word that names no client, and what was probably meant.
 fn meant(text: &str, name: &str, address: Option<&str>) -> String {
     let word = text.escape_debug();
-    let served = NAMES.iter().any(|known| known.name == name);
-    if served {
-        return format!(
-            "there is no client for the service \"{name}\"; load can put a load on {}",
-            CLIENTS.join(", ")
-        );
-    }
-    if let Some(known) = closest(name, CLIENTS) {
+    if let Some(known) = closest(name, LOADABLE.iter().map(|known| known.as_str())) {
         let spec = format!("{known}{}", &text[name.len()..]);
         return format!(
             "unknown service \"{word}\"; did you mean {known}? Write: {}",
@@ -101,21 +78,17 @@ fn meant(text: &str, name: &str, address: Option<&str>) -> String {
         return format!(
             "\"{word}\" does not name a service; write: {}, or: oneloop load SERVICE@ADDR with one of {}",
             command(&["load", &url]),
-            CLIENTS.join(", ")
+            loadable()
         );
     }
-    format!("unknown service \"{word}\"; the services are {}; {EXAMPLES}", CLIENTS.join(", "))
-}
-
-fn default_port(name: &str) -> u16 {
-    NAMES.iter().find(|known| known.name == name).map_or(HTTP_PORT, |known| known.port)
+    format!("unknown service \"{word}\"; the services are {}; {EXAMPLES}", loadable())
 }
 
 fn url(rest: &str) -> Result<Target, String> {
     // What follows a # is for browsers.
     let rest = rest.split('#').next().unwrap_or(rest);
     let at = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (host, target) = rest.split_at(at);
+    let (host, path) = rest.split_at(at);
     let wrong = if host.is_empty() {
         Some("the host is missing")
     } else if host.contains('@') {
@@ -129,11 +102,11 @@ fn url(rest: &str) -> Result<Target, String> {
         let url = rest.escape_debug();
         return Err(format!("\"http://{url}\" is not a valid URL: {what}; {EXAMPLES}"));
     }
-    let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
     // The zone of an IPv6 address: a URL has its percent sign as %25 (RFC 6874, section 2), users as it is.
     let zoned = if host.starts_with('[') { host.replacen("%25", "%", 1) } else { host.to_owned() };
     let address = reachable(&zoned, HTTP_PORT)?;
-    Ok(Target { kind: Kind::Http { host: host_field(host), target }, address })
+    Ok(Target { service: ServiceName::Http, host: host_field(host), path, address })
 }
 
 /// `host` as it is sent: an IPv6 address in brackets, and without its zone, which means nothing to another machine (RFC 6874,
@@ -209,11 +182,11 @@ mod tests {
 
     fn shown(text: &str) -> Result<String, String> {
         let target: Target = text.parse()?;
-        let kind = match &target.kind {
-            Kind::Http { host, target } => format!("http {host} {target}"),
-            kind => format!("{kind:?}").to_lowercase(),
+        let resource = match target.service {
+            ServiceName::Http => format!(" {} {}", target.host, target.path),
+            _ => String::new(),
         };
-        Ok(format!("{kind} at {}", target.address))
+        Ok(format!("{}{resource} at {}", target.service, target.address))
     }
 
     #[test]
@@ -271,7 +244,7 @@ mod tests {
         for (text, part) in [
             ("", "oneloop load echo@127.0.0.1:7007"),
             ("eco@127.0.0.1:7", "did you mean echo? Write: oneloop load echo@127.0.0.1:7"),
-            ("daytime@127.0.0.1:1", "no client for the service \"daytime\""),
+            ("daytime@127.0.0.1:1", "no client for the service daytime"),
             (
                 "https://127.0.0.1/",
                 "does not speak TLS; load the server behind it: oneloop load http://127.0.0.1/",
@@ -279,7 +252,7 @@ mod tests {
             ("localhost:8000", "write: oneloop load http://localhost:8000/,"),
             ("127.0.0.1/a", "write: oneloop load http://127.0.0.1/a,"),
             ("8000", "write: oneloop load http://127.0.0.1:8000/,"),
-            ("nginx", "the services are echo, message"),
+            ("nginx", "the services are message, echo"),
             ("http:///x", "\"http:///x\" is not a valid URL: the host is missing"),
             ("http://me:pw@127.0.0.1/", "leave them out"),
             ("http://127.0.0.1/a b", "must be written as %XX"),

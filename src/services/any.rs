@@ -1,99 +1,285 @@
-//! All services in one enum: what the command line names, any model serves without dynamic dispatch.
+//! The table of services, and the closed enum of them all: whatever the command line names, every model serves it without
+//! dynamic dispatch.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 #[cfg(feature = "daytime")]
-use super::daytime::{Daytime, DaytimeSession};
+use super::Daytime;
+use super::{Chargen, Discard, Echo, Message, Time};
 #[cfg(feature = "http")]
-use super::http::{Config, Http, HttpSession};
-use super::{
-    chargen::{Chargen, ChargenSession},
-    discard::Discard,
-    echo::Echo,
-    message::{Message, MessageSession},
-    time::{Time, TimeSession},
-};
+use super::{Http, http::Config};
+#[cfg(feature = "cli")]
+use crate::limits::Need;
 use crate::session::{Client, Input, Now, Outbox, Progress, Record, Refusal, Service, Session};
 
-/// Any of the services that come with oneloop.
-#[derive(Clone, Debug)]
-pub enum AnyService {
-    /// See [`Message`].
-    Message(Message),
-    /// See [`Echo`].
-    Echo(Echo),
-    /// See [`Discard`].
-    Discard(Discard),
-    /// See [`Chargen`].
-    Chargen(Chargen),
-    /// See [`Daytime`].
-    #[cfg(feature = "daytime")]
-    Daytime(Daytime),
-    /// See [`Http`].
-    #[cfg(feature = "http")]
-    Http(Http),
-    /// See [`Time`].
-    Time(Time),
+/// Every service, once. It is given to a macro of this name, which makes of the rows what it needs: here the enums, in the
+/// program the flags and the clients of the load generator.
+///
+/// - `name`, `port`, `about`: as on the command line; the port of its RFC plus 7000. `about` completes "a service that …".
+/// - `argument`: what may follow `=` behind the name ([`Argument`]); `new` makes the service of it.
+/// - `meets`: limits that have an effect on it (`limits::Need`).
+/// - `flags`: a field and a type of the program with flags of its own, whose `open` is used in place of `new`. Their heading in
+///   the help is the service's name.
+/// - `load`: its client for the load generator, if there is one, made of what the user asks for (`cli::load::Ask`).
+macro_rules! for_each_service {
+    ($callback:ident) => {
+        $callback! {
+            Message {
+                name: "message", port: 7000,
+                about: "reads one message, answers \"I got your message\" and closes",
+                argument: Nothing, new: |_nothing| Ok(Message),
+                meets: [IdleClients, Output],
+                load: |ask| MessageLoad::new(ask.bytes(64, 1..=255)?),
+            }
+            Echo {
+                name: "echo", port: 7007,
+                about: "sends back what it receives (RFC 862)",
+                argument: Nothing, new: |_nothing| Ok(Echo),
+                meets: [IdleClients, Output],
+                load: |ask| EchoLoad::new(ask.bytes(64, 1..=u64::MAX)?, ask.seed),
+            }
+            Discard {
+                name: "discard", port: 7009,
+                about: "discards what it receives (RFC 863)",
+                argument: Nothing, new: |_nothing| Ok(Discard),
+                meets: [IdleClients],
+                load: |ask| DiscardLoad::new(ask.bytes(64, 1..=u64::MAX)?, ask.seed),
+            }
+            #[cfg(feature = "daytime")]
+            Daytime {
+                name: "daytime", port: 7013,
+                about: "sends the date and time as text (RFC 867)",
+                argument: Nothing, new: |_nothing| Ok(Daytime),
+                meets: [Output],
+            }
+            Chargen {
+                name: "chargen", port: 7019,
+                about: "sends characters without end (RFC 864)",
+                argument: Nothing, new: |_nothing| Ok(Chargen),
+                meets: [Output],
+                load: |ask| ChargenLoad::new(ask.bytes(64 << 10, 1..=u64::MAX)?),
+            }
+            #[cfg(feature = "http")]
+            Http {
+                name: "http", port: 8000,
+                about: "serves the files of directory ARG (default: this one) over HTTP/1.1 (RFC 9112)",
+                argument: Directory, new: |directory| {
+                    Http::new(Config::new(directory.unwrap_or("."))).map_err(|error| ServiceError::Argument(error.to_string()))
+                },
+                meets: [IdleClients, Requests, Output],
+                flags: http: HttpArgs,
+                load: |ask| HttpLoad::new(ask.without_bytes()?.host, ask.path, ask.churn),
+            }
+            Time {
+                name: "time", port: 7037,
+                about: "sends the seconds since 1900 as 4 bytes (RFC 868)",
+                argument: Nothing, new: |_nothing| Ok(Time),
+                meets: [Output],
+            }
+        }
+    };
 }
+#[cfg(feature = "cli")]
+pub(crate) use for_each_service;
 
-/// One client of [`AnyService`].
-#[derive(Debug)]
-pub enum AnySession {
-    /// Of [`Message`].
-    Message(MessageSession),
-    /// Of [`Echo`].
-    Echo(Echo),
-    /// Of [`Discard`].
-    Discard(Discard),
-    /// Of [`Chargen`].
-    Chargen(ChargenSession),
-    /// Of [`Daytime`].
-    #[cfg(feature = "daytime")]
-    Daytime(DaytimeSession),
-    /// Of [`Http`].
-    #[cfg(feature = "http")]
-    Http(HttpSession),
-    /// Of [`Time`].
-    Time(TimeSession),
-}
-
-/// A service by name.
+/// What may follow the `=` behind the name of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Name {
-    /// As on the command line.
-    pub name: &'static str,
-    /// Where it listens when nothing else is said: the number of its RFC's port plus 7000.
-    pub port: u16,
-    /// What it does, in a few words.
-    pub about: &'static str,
+pub(crate) enum Argument {
+    Nothing,
+    #[cfg_attr(not(feature = "http"), allow(dead_code))]
+    Directory,
 }
 
-/// The services of this build.
-pub const NAMES: &[Name] = &[
-    Name { name: "message", port: 7000, about: "reads one message, answers \"I got your message\", closes" },
-    Name { name: "echo", port: 7007, about: "sends back what it is sent (RFC 862)" },
-    Name { name: "discard", port: 7009, about: "throws away what it is sent (RFC 863)" },
-    #[cfg(feature = "daytime")]
-    Name { name: "daytime", port: 7013, about: "tells date and time as text (RFC 867)" },
-    Name { name: "chargen", port: 7019, about: "sends characters without end (RFC 864)" },
-    #[cfg(feature = "http")]
-    Name {
-        name: "http",
-        port: 8000,
-        about: "files of the directory ARG (without: this one) over HTTP/1.1 (RFC 9112)",
-    },
-    Name { name: "time", port: 7037, about: "tells the seconds since 1900 as 4 bytes (RFC 868)" },
-];
+macro_rules! define {
+    ($(
+        $(#[$cfg:meta])?
+        $service:ident {
+            name: $name:literal, port: $port:literal,
+            about: $about:literal,
+            argument: $argument:ident, new: |$value:ident| $new:expr,
+            meets: [$($need:ident),*],
+            $(flags: $field:ident: $flags:ty,)?
+            $(load: |$ask:ident| $load:expr,)?
+        }
+    )+) => {
+        /// The name of a service of this build.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum ServiceName {
+            $(
+                #[doc = concat!("`", $name, "` ", $about, ".")]
+                $(#[$cfg])?
+                $service,
+            )+
+        }
 
-/// No service can be made of that name and argument.
+        /// Any of the services that come with oneloop.
+        ///
+        /// ```
+        /// use oneloop::services::{AnyService, ServiceName};
+        ///
+        /// let name: ServiceName = "echo".parse()?;
+        /// let echo = AnyService::new(name, None)?;
+        /// assert_eq!((echo.name(), name.default_port()), (ServiceName::Echo, 7007));
+        /// # Ok::<(), oneloop::services::ServiceError>(())
+        /// ```
+        #[derive(Clone, Debug)]
+        #[non_exhaustive]
+        pub enum AnyService {
+            $(
+                #[doc = concat!("See [`", stringify!($service), "`].")]
+                $(#[$cfg])?
+                $service($service),
+            )+
+        }
+
+        /// One client of [`AnyService`].
+        #[derive(Debug)]
+        #[non_exhaustive]
+        pub enum AnySession {
+            $(
+                #[doc = concat!("Of [`", stringify!($service), "`].")]
+                $(#[$cfg])?
+                $service(<$service as Service>::Session),
+            )+
+        }
+
+        impl ServiceName {
+            /// All of them.
+            pub const ALL: &[ServiceName] = &[$($(#[$cfg])? ServiceName::$service),+];
+
+            /// The name on the command line.
+            pub const fn as_str(self) -> &'static str {
+                match self { $($(#[$cfg])? ServiceName::$service => $name,)+ }
+            }
+
+            /// The port when no address is given: the number of the RFC's port plus 7000.
+            pub const fn default_port(self) -> u16 {
+                match self { $($(#[$cfg])? ServiceName::$service => $port,)+ }
+            }
+
+            /// What it does, in one line.
+            pub const fn about(self) -> &'static str {
+                match self { $($(#[$cfg])? ServiceName::$service => $about,)+ }
+            }
+
+            /// What may follow the `=` behind the name.
+            pub(crate) const fn argument(self) -> Argument {
+                match self { $($(#[$cfg])? ServiceName::$service => Argument::$argument,)+ }
+            }
+
+            /// Whether limits with this need have an effect.
+            #[cfg(feature = "cli")]
+            pub(crate) fn meets(self, need: Need) -> bool {
+                let needs: &[Need] = match self { $($(#[$cfg])? ServiceName::$service => &[$(Need::$need),*],)+ };
+                needs.contains(&need)
+            }
+        }
+
+        impl AnyService {
+            /// The service of this name, with the argument behind its `=`.
+            ///
+            /// # Errors
+            /// The service takes no argument, or cannot be made of this one.
+            pub fn new(name: ServiceName, argument: Option<&str>) -> Result<Self, ServiceError> {
+                if argument.is_some() && name.argument() == Argument::Nothing {
+                    return Err(ServiceError::NoArgument(name));
+                }
+                match name {
+                    $($(#[$cfg])? ServiceName::$service => {
+                        let $value = argument;
+                        let service: Result<$service, ServiceError> = $new;
+                        service.map(AnyService::$service)
+                    })+
+                }
+            }
+
+            /// Its name.
+            pub const fn name(&self) -> ServiceName {
+                match self { $($(#[$cfg])? AnyService::$service(_) => ServiceName::$service,)+ }
+            }
+        }
+
+        impl Service for AnyService {
+            type Session = AnySession;
+
+            fn open(&self, client: &Client<'_>) -> AnySession {
+                match self { $($(#[$cfg])? AnyService::$service(service) => AnySession::$service(service.open(client)),)+ }
+            }
+
+            fn refusal(&self, why: Refusal) -> &[u8] {
+                match self { $($(#[$cfg])? AnyService::$service(service) => service.refusal(why),)+ }
+            }
+
+            fn idle_timeout(&self) -> Option<Duration> {
+                match self { $($(#[$cfg])? AnyService::$service(service) => service.idle_timeout(),)+ }
+            }
+
+            fn request_timeout(&self) -> Option<Duration> {
+                match self { $($(#[$cfg])? AnyService::$service(service) => service.request_timeout(),)+ }
+            }
+
+            fn wakes(&self) -> bool {
+                match self { $($(#[$cfg])? AnyService::$service(service) => service.wakes(),)+ }
+            }
+
+            fn client_speaks_first(&self) -> bool {
+                match self { $($(#[$cfg])? AnyService::$service(service) => service.client_speaks_first(),)+ }
+            }
+
+            fn maintenance_due_ms(&self) -> Option<u64> {
+                match self { $($(#[$cfg])? AnyService::$service(service) => service.maintenance_due_ms(),)+ }
+            }
+
+            fn maintain(&self, now: Now) {
+                match self { $($(#[$cfg])? AnyService::$service(service) => service.maintain(now),)+ }
+            }
+        }
+
+        impl Session for AnySession {
+            fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
+                match self { $($(#[$cfg])? AnySession::$service(session) => session.advance(input, out),)+ }
+            }
+
+            fn unfinished(&mut self) -> Option<Record> {
+                match self { $($(#[$cfg])? AnySession::$service(session) => session.unfinished(),)+ }
+            }
+
+            fn held_bytes(&self) -> usize {
+                match self { $($(#[$cfg])? AnySession::$service(session) => session.held_bytes(),)+ }
+            }
+        }
+    };
+}
+
+for_each_service!(define);
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for ServiceName {
+    type Err = ServiceError;
+
+    fn from_str(text: &str) -> Result<Self, ServiceError> {
+        let named = ServiceName::ALL.iter().copied().find(|name| name.as_str() == text);
+        named.ok_or_else(|| ServiceError::Unknown(text.to_owned()))
+    }
+}
+
+/// No service can be made of this name and argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ServiceError {
-    /// There is none of that name.
+    /// No service has this name.
     Unknown(String),
-    /// It takes no argument.
-    NoArgument(&'static str),
-    /// Its argument leads to nothing that it can serve.
+    /// The service takes no argument.
+    NoArgument(ServiceName),
+    /// The service cannot be made of its argument; the reason.
     Argument(String),
 }
 
@@ -101,225 +287,16 @@ impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ServiceError::Unknown(name) => {
-                write!(f, "unknown service \"{}\"; the services are", name.escape_debug())?;
-                for (n, known) in NAMES.iter().enumerate() {
-                    write!(f, "{} {}", if n == 0 { "" } else { "," }, known.name)?;
-                }
-                Ok(())
+                let names =
+                    ServiceName::ALL.iter().map(|known| known.as_str()).collect::<Vec<_>>().join(", ");
+                write!(f, "unknown service \"{}\"; the services are {names}", name.escape_debug())
             }
             ServiceError::NoArgument(name) => {
                 write!(f, "the service {name} takes no argument; leave out \"=\" and what follows it")
             }
-            ServiceError::Argument(why) => f.write_str(why),
+            ServiceError::Argument(reason) => f.write_str(reason),
         }
     }
 }
 
 impl std::error::Error for ServiceError {}
-
-impl AnyService {
-    /// The service of that name, with the argument behind its `=`.
-    pub fn parse(name: &str, arg: Option<&str>) -> Result<Self, ServiceError> {
-        let service = match name {
-            "message" => AnyService::Message(Message),
-            "echo" => AnyService::Echo(Echo),
-            "discard" => AnyService::Discard(Discard),
-            "chargen" => AnyService::Chargen(Chargen),
-            #[cfg(feature = "daytime")]
-            "daytime" => AnyService::Daytime(Daytime),
-            #[cfg(feature = "http")]
-            "http" => {
-                let config = Config::new(arg.unwrap_or("."));
-                let http = Http::new(config).map_err(|error| ServiceError::Argument(error.to_string()))?;
-                return Ok(AnyService::Http(http));
-            }
-            "time" => AnyService::Time(Time),
-            _ => return Err(ServiceError::Unknown(name.to_owned())),
-        };
-        match arg {
-            Some(_) => Err(ServiceError::NoArgument(service.name())),
-            None => Ok(service),
-        }
-    }
-
-    /// Its name on the command line.
-    pub fn name(&self) -> &'static str {
-        match self {
-            AnyService::Message(_) => "message",
-            AnyService::Echo(_) => "echo",
-            AnyService::Discard(_) => "discard",
-            AnyService::Chargen(_) => "chargen",
-            #[cfg(feature = "daytime")]
-            AnyService::Daytime(_) => "daytime",
-            #[cfg(feature = "http")]
-            AnyService::Http(_) => "http",
-            AnyService::Time(_) => "time",
-        }
-    }
-
-    /// Where it listens on loopback when nothing else is said.
-    pub fn default_port(&self) -> u16 {
-        let own = NAMES.iter().find(|known| known.name == self.name());
-        own.map_or(0, |known| known.port)
-    }
-}
-
-impl Service for AnyService {
-    type Session = AnySession;
-
-    fn open(&self, client: &Client<'_>) -> AnySession {
-        match self {
-            AnyService::Message(service) => AnySession::Message(service.open(client)),
-            AnyService::Echo(service) => AnySession::Echo(service.open(client)),
-            AnyService::Discard(service) => AnySession::Discard(service.open(client)),
-            AnyService::Chargen(service) => AnySession::Chargen(service.open(client)),
-            #[cfg(feature = "daytime")]
-            AnyService::Daytime(service) => AnySession::Daytime(service.open(client)),
-            #[cfg(feature = "http")]
-            AnyService::Http(service) => AnySession::Http(service.open(client)),
-            AnyService::Time(service) => AnySession::Time(service.open(client)),
-        }
-    }
-
-    fn refusal(&self, why: Refusal) -> &[u8] {
-        match self {
-            AnyService::Message(service) => service.refusal(why),
-            AnyService::Echo(service) => service.refusal(why),
-            AnyService::Discard(service) => service.refusal(why),
-            AnyService::Chargen(service) => service.refusal(why),
-            #[cfg(feature = "daytime")]
-            AnyService::Daytime(service) => service.refusal(why),
-            #[cfg(feature = "http")]
-            AnyService::Http(service) => service.refusal(why),
-            AnyService::Time(service) => service.refusal(why),
-        }
-    }
-
-    fn idle_timeout(&self) -> Option<Duration> {
-        match self {
-            AnyService::Message(service) => service.idle_timeout(),
-            AnyService::Echo(service) => service.idle_timeout(),
-            AnyService::Discard(service) => service.idle_timeout(),
-            AnyService::Chargen(service) => service.idle_timeout(),
-            #[cfg(feature = "daytime")]
-            AnyService::Daytime(service) => service.idle_timeout(),
-            #[cfg(feature = "http")]
-            AnyService::Http(service) => service.idle_timeout(),
-            AnyService::Time(service) => service.idle_timeout(),
-        }
-    }
-
-    fn request_timeout(&self) -> Option<Duration> {
-        match self {
-            AnyService::Message(service) => service.request_timeout(),
-            AnyService::Echo(service) => service.request_timeout(),
-            AnyService::Discard(service) => service.request_timeout(),
-            AnyService::Chargen(service) => service.request_timeout(),
-            #[cfg(feature = "daytime")]
-            AnyService::Daytime(service) => service.request_timeout(),
-            #[cfg(feature = "http")]
-            AnyService::Http(service) => service.request_timeout(),
-            AnyService::Time(service) => service.request_timeout(),
-        }
-    }
-
-    fn wakes(&self) -> bool {
-        match self {
-            AnyService::Message(service) => service.wakes(),
-            AnyService::Echo(service) => service.wakes(),
-            AnyService::Discard(service) => service.wakes(),
-            AnyService::Chargen(service) => service.wakes(),
-            #[cfg(feature = "daytime")]
-            AnyService::Daytime(service) => service.wakes(),
-            #[cfg(feature = "http")]
-            AnyService::Http(service) => service.wakes(),
-            AnyService::Time(service) => service.wakes(),
-        }
-    }
-
-    fn client_speaks_first(&self) -> bool {
-        match self {
-            AnyService::Message(service) => service.client_speaks_first(),
-            AnyService::Echo(service) => service.client_speaks_first(),
-            AnyService::Discard(service) => service.client_speaks_first(),
-            AnyService::Chargen(service) => service.client_speaks_first(),
-            #[cfg(feature = "daytime")]
-            AnyService::Daytime(service) => service.client_speaks_first(),
-            #[cfg(feature = "http")]
-            AnyService::Http(service) => service.client_speaks_first(),
-            AnyService::Time(service) => service.client_speaks_first(),
-        }
-    }
-
-    fn maintenance_due_ms(&self) -> Option<u64> {
-        match self {
-            AnyService::Message(service) => service.maintenance_due_ms(),
-            AnyService::Echo(service) => service.maintenance_due_ms(),
-            AnyService::Discard(service) => service.maintenance_due_ms(),
-            AnyService::Chargen(service) => service.maintenance_due_ms(),
-            #[cfg(feature = "daytime")]
-            AnyService::Daytime(service) => service.maintenance_due_ms(),
-            #[cfg(feature = "http")]
-            AnyService::Http(service) => service.maintenance_due_ms(),
-            AnyService::Time(service) => service.maintenance_due_ms(),
-        }
-    }
-
-    fn maintain(&self, now: Now) {
-        match self {
-            AnyService::Message(service) => service.maintain(now),
-            AnyService::Echo(service) => service.maintain(now),
-            AnyService::Discard(service) => service.maintain(now),
-            AnyService::Chargen(service) => service.maintain(now),
-            #[cfg(feature = "daytime")]
-            AnyService::Daytime(service) => service.maintain(now),
-            #[cfg(feature = "http")]
-            AnyService::Http(service) => service.maintain(now),
-            AnyService::Time(service) => service.maintain(now),
-        }
-    }
-}
-
-impl Session for AnySession {
-    fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
-        match self {
-            AnySession::Message(session) => session.advance(input, out),
-            AnySession::Echo(session) => session.advance(input, out),
-            AnySession::Discard(session) => session.advance(input, out),
-            AnySession::Chargen(session) => session.advance(input, out),
-            #[cfg(feature = "daytime")]
-            AnySession::Daytime(session) => session.advance(input, out),
-            #[cfg(feature = "http")]
-            AnySession::Http(session) => session.advance(input, out),
-            AnySession::Time(session) => session.advance(input, out),
-        }
-    }
-
-    fn unfinished(&mut self) -> Option<Record> {
-        match self {
-            AnySession::Message(session) => session.unfinished(),
-            AnySession::Echo(session) => session.unfinished(),
-            AnySession::Discard(session) => session.unfinished(),
-            AnySession::Chargen(session) => session.unfinished(),
-            #[cfg(feature = "daytime")]
-            AnySession::Daytime(session) => session.unfinished(),
-            #[cfg(feature = "http")]
-            AnySession::Http(session) => session.unfinished(),
-            AnySession::Time(session) => session.unfinished(),
-        }
-    }
-
-    fn held_bytes(&self) -> usize {
-        match self {
-            AnySession::Message(session) => session.held_bytes(),
-            AnySession::Echo(session) => session.held_bytes(),
-            AnySession::Discard(session) => session.held_bytes(),
-            AnySession::Chargen(session) => session.held_bytes(),
-            #[cfg(feature = "daytime")]
-            AnySession::Daytime(session) => session.held_bytes(),
-            #[cfg(feature = "http")]
-            AnySession::Http(session) => session.held_bytes(),
-            AnySession::Time(session) => session.held_bytes(),
-        }
-    }
-}

@@ -11,7 +11,9 @@ pub mod http;
 mod message;
 mod time;
 
-pub use any::{AnyService, AnySession, NAMES, Name, ServiceError};
+pub use any::{AnyService, AnySession, ServiceError, ServiceName};
+#[cfg(feature = "cli")]
+pub(crate) use any::{Argument, for_each_service};
 pub use chargen::Chargen;
 #[cfg(feature = "daytime")]
 pub use daytime::Daytime;

@@ -11,8 +11,8 @@ use crate::session::{Call, Client, Front, Input, Next, Now, Peer, Service, Sessi
 
 /// The services that answer once and for all what they are sent; chargen never ends and has a test of its own.
 fn ending_services() -> Vec<AnyService> {
-    let names = NAMES.iter().map(|known| known.name).filter(|&name| name != "chargen");
-    names.filter_map(|name| AnyService::parse(name, None).ok()).collect()
+    let names = ServiceName::ALL.iter().filter(|name| **name != ServiceName::Chargen);
+    names.filter_map(|name| AnyService::new(*name, None).ok()).collect()
 }
 
 /// `bytes` cut at `cuts`, each modulo what is left.
@@ -118,8 +118,8 @@ fn an_idle_client_of_message_gets_no_answer_and_a_drain_lets_a_begun_message_end
 
 #[test]
 fn echo_and_discard_take_all_and_finish_when_the_server_drains() {
-    for (service, answer) in [("echo", "some bytes"), ("discard", "")] {
-        let mut stage = Rehearsal::open(&AnyService::parse(service, None).unwrap(), 4);
+    for (service, answer) in [(AnyService::Echo(Echo), "some bytes"), (AnyService::Discard(Discard), "")] {
+        let mut stage = Rehearsal::open(&service, 4);
         stage.feed(b"some ").feed(b"bytes");
         assert_eq!(stage.state(), State::Waits(Wait::NextRequest));
         assert_eq!((stage.unconsumed(), stage.answer.as_slice()), (&b""[..], answer.as_bytes()));
@@ -156,13 +156,13 @@ fn time_is_the_number_of_rfc_868_and_begins_again_in_2036() {
 
 #[test]
 fn every_name_makes_its_service_and_the_session_stays_small() {
-    for known in NAMES {
-        let service = AnyService::parse(known.name, None).unwrap();
-        assert_eq!((service.name(), service.default_port()), (known.name, known.port));
+    for &name in ServiceName::ALL {
+        assert_eq!(name.as_str().parse(), Ok(name));
+        assert_eq!(AnyService::new(name, None).unwrap().name(), name);
     }
-    let unknown = AnyService::parse("ecko", None).unwrap_err().to_string();
+    let unknown = "ecko".parse::<ServiceName>().unwrap_err().to_string();
     assert!(unknown.starts_with("unknown service \"ecko\"; the services are message, echo,"), "{unknown}");
-    assert!(AnyService::parse("echo", Some("x")).is_err());
+    assert!(AnyService::new(ServiceName::Echo, Some("x")).is_err());
     // A connection is bounded at 192 bytes with its session in it.
     assert!(size_of::<AnySession>() <= 40, "{}", size_of::<AnySession>());
 }

@@ -136,16 +136,16 @@ fn an_option_without_effect_is_a_mistake_and_is_told_where_it_has_one() {
     for (args, told) in [
         (
             &["echo@0", "--listing"][..],
-            "--listing has no effect without http; leave it out, or use it like this: oneloop serve http=. --listing",
+            "--listing has no effect without http; leave it out, or use it like this: oneloop serve http --listing",
         ),
         (
             &["echo@0", "--access-log", "-"],
-            "--access-log has no effect without http; leave it out, or use it like this: oneloop serve http=. --access-log -",
+            "--access-log has no effect without http; leave it out, or use it like this: oneloop serve http --access-log -",
         ),
-        (&["echo@0", "--header=X: *"], "serve http=. --header 'X: *'"),
+        (&["echo@0", "--header=X: *"], "serve http --header 'X: *'"),
         (&["message@0", "--request=1s"], "--request has no effect without http"),
         (&["http@0", "--access-format=common"], "--access-format has no effect without --access-log"),
-        (&["daytime@0", "--idle=1s"], "--idle has no effect without one of http, echo, discard, message"),
+        (&["daytime@0", "--idle=1s"], "--idle has no effect without one of message, echo, discard, http"),
         (&["discard@0", "--rate-window=1s"], "--rate-window has no effect without one of"),
         (
             &["echo@0", "--unix-mode=660"],

@@ -1,0 +1,130 @@
+//! The services with their flags and their clients of the load generator, made from the table in [`crate::services`].
+
+use std::ops::RangeInclusive;
+
+use clap::Args;
+
+use super::Failure;
+use super::http::HttpArgs;
+use crate::load::Workload;
+use crate::load::clients::{ChargenLoad, DiscardLoad, EchoLoad, HttpLoad, MessageLoad};
+use crate::services::{AnyService, ServiceName, for_each_service};
+
+/// What the user asks of a workload.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask<'a> {
+    pub(super) service: ServiceName,
+    /// The size of a request.
+    pub(super) bytes: Option<u64>,
+    pub(super) seed: u64,
+    /// Whether each request has a connection of its own.
+    pub(super) churn: bool,
+    /// The host of a URL.
+    pub(super) host: &'a str,
+    /// The path of a URL.
+    pub(super) path: &'a str,
+}
+
+impl Ask<'_> {
+    /// The size of a request, if it is within `valid`.
+    fn bytes(&self, default: u64, valid: RangeInclusive<u64>) -> Result<u64, Failure> {
+        let bytes = self.bytes.unwrap_or(default);
+        if valid.contains(&bytes) {
+            return Ok(bytes);
+        }
+        let most =
+            if *valid.end() == u64::MAX { String::new() } else { format!(" and at most {}", valid.end()) };
+        let service = self.service;
+        Err(Failure::Usage(format!(
+            "--bytes {bytes}: a request of {service} has at least {} byte{most}",
+            valid.start()
+        )))
+    }
+
+    /// An error if a size was given: the service leaves no choice.
+    fn without_bytes(&self) -> Result<&Self, Failure> {
+        match self.bytes {
+            None => Ok(self),
+            Some(_) => {
+                Err(Failure::Usage(format!("--bytes has no effect with {}; leave it out", self.service)))
+            }
+        }
+    }
+}
+
+/// What is done with a workload, whatever its type.
+pub(super) trait UseWorkload {
+    type Output;
+
+    fn with(self, workload: &impl Workload) -> Self::Output;
+}
+
+macro_rules! define {
+    ($(
+        $(#[$cfg:meta])?
+        $service:ident {
+            name: $name:literal, port: $port:literal,
+            about: $about:literal,
+            argument: $argument:ident, new: |$value:ident| $new:expr,
+            meets: [$($need:ident),*],
+            $(flags: $field:ident: $flags:ty,)?
+            $(load: |$ask:ident| $load:expr,)?
+        }
+    )+) => {
+        /// The flags of all services that have some.
+        #[derive(Clone, Debug, Args)]
+        pub(super) struct ServiceFlags {
+            $($(
+                #[command(flatten)]
+                pub(super) $field: $flags,
+            )?)+
+        }
+
+        impl ServiceFlags {
+            /// The service of this name, with the argument behind its `=`.
+            #[allow(unreachable_code)] // `new` of a service with flags
+            pub(super) fn open(
+                &self,
+                service: ServiceName,
+                argument: Option<&str>,
+                has_access_log: bool,
+            ) -> Result<AnyService, Failure> {
+                match service {
+                    $(ServiceName::$service => {
+                        $(return self.$field.open(argument, has_access_log).map(AnyService::$service);)?
+                        AnyService::new(service, argument).map_err(Failure::usage)
+                    })+
+                }
+            }
+        }
+
+        /// The services that the load generator has a client for.
+        pub(super) const LOADABLE: &[ServiceName] = &[$($({
+            let _ = stringify!($ask);
+            ServiceName::$service
+        },)?)+];
+
+        /// Makes the workload that is asked for and uses it.
+        pub(super) fn with_workload<U: UseWorkload>(ask: &Ask<'_>, user: U) -> Result<U::Output, Failure> {
+            match ask.service {
+                $($(ServiceName::$service => {
+                    let $ask = ask;
+                    Ok(user.with(&$load))
+                })?)+
+                other => Err(Failure::Usage(no_client(other))),
+            }
+        }
+    };
+}
+
+for_each_service!(define);
+
+/// The message about a service that load has no client for.
+pub(super) fn no_client(service: ServiceName) -> String {
+    format!("load has no client for the service {service}; it has clients for {}", loadable())
+}
+
+/// The names of the services that load has a client for.
+pub(super) fn loadable() -> String {
+    LOADABLE.iter().map(|service| service.as_str()).collect::<Vec<_>>().join(", ")
+}
