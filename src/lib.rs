@@ -118,7 +118,7 @@ compile_error!("oneloop packs a slot and its generation into one mio::Token and 
 pub struct Readme;
 
 #[cfg(feature = "cli")]
-pub mod cli;
+mod cli;
 pub mod connection;
 #[cfg(feature = "cli")]
 pub mod lab;
@@ -132,3 +132,8 @@ pub mod session;
 pub mod sys;
 pub mod telemetry;
 pub(crate) mod time;
+
+/// The program `oneloop`: what its `main` calls, and no part of the library.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub use cli::main as program;

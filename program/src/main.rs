@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    oneloop::cli::main()
+    oneloop::program()
 }

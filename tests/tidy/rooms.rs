@@ -90,8 +90,8 @@ pub(crate) fn imports_point_down(source: &Source) -> Vec<Violation> {
             (name, _) if name == room => true,
             ("sys", _) => may_use_sys,
             (_, Some(named)) => room != "sys" && rank(room).is_some_and(|own| named < own),
-            // What lib.rs exports again has a room of its own; naming it there says which.
-            (name, None) => name.chars().next().is_some_and(char::is_uppercase) && room == "main",
+            // The one function that lib.rs exports for the program.
+            (name, None) => name == "program" && room == "main",
         };
         if !allowed {
             violations
