@@ -117,6 +117,7 @@ compile_error!("oneloop packs a slot and its generation into one mio::Token and 
 #[doc = include_str!("../README.md")]
 pub struct Readme;
 
+mod admission;
 #[cfg(feature = "cli")]
 mod cli;
 pub mod connection;

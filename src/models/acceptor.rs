@@ -1,31 +1,30 @@
-//! The process that accepts and hands clients over: to a child ([`super::fork`]) or a thread ([`super::thread`]).
+//! The accepting process of [`super::fork`] and [`super::thread`], which hands each client over to a child or a thread.
 //!
-//! It waits in poll(2) on listeners, the pipe of its signals, and the few refused clients that still linger.
+//! It waits in poll(2) for listeners, the pipe of its signals, and the few refused clients that linger.
 
-use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::panic::{self, AssertUnwindSafe};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+use crate::admission::{AcceptOutcome, Accepted, Admission, Decision, Refused, SocketMode, unserved};
 use crate::connection::{
     Blocking, Connection, Context, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts,
 };
-use crate::limits::{Limits, Overflow};
+use crate::limits::Limits;
 use crate::session::{Maintenance, Now, Peer, Refusal, Service};
 use crate::sys::signals::Arrived;
 use crate::sys::stream::Stream;
-use crate::sys::{AcceptFailures, AfterFailure, Signals, wait};
-use crate::telemetry::{End, Reason, Telemetry};
+use crate::sys::{Signals, wait};
+use crate::telemetry::{Reason, Telemetry};
 use crate::time::ServerClock;
 
 use super::{BoundListener, Setup};
 
-/// Clients that a drain takes from one backlog at a time: more than any backlog holds, and without it those who go on coming
-/// would keep the children from hearing of the drain.
+/// Clients that a drain takes from one backlog at a time: more than any backlog holds. Without this bound clients that go on
+/// coming would keep the children from noticing the drain.
 const BACKLOG_TAKEN_MAX: u32 = 65_536;
 
-/// Listeners, signals, and who was refused.
+/// Accepts clients, refuses those that may not be served, and hands over the others.
 pub(super) struct Acceptor<S: Service> {
     pub(super) listeners: Vec<BoundListener<S>>,
     pub(super) signals: Signals,
@@ -33,39 +32,22 @@ pub(super) struct Acceptor<S: Service> {
     pub(super) clock: ServerClock,
     pub(super) telemetry: Telemetry,
     maintenance: Maintenance,
-    sites: HashMap<[u8; 9], u32>,
-    clients: u32,
-    accepting: Accepting,
-    accept_failures: AcceptFailures,
+    admission: Admission,
     refused: Vec<Connection<S::Session, Blocking>>,
     scratch: Scratch,
 }
 
-/// Whether new clients are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Accepting {
-    Open,
-    /// Without descriptors or memory: until a client ends, or this time.
-    Exhausted {
-        until_ms: u64,
-    },
-}
-
-/// What a look at the backlog of a listener has brought.
-enum AcceptOutcome {
-    Accepted(Accepted),
-    Empty,
-    /// Somebody may wait there for whom there is no place, or no descriptor, yet.
+/// The next client of a listener.
+enum NextClient {
+    Admitted(Accepted),
+    /// No client waits.
+    None,
+    /// A client may wait for which there is no place, or no descriptor, yet.
     Later,
 }
 
-/// A client that was accepted and may be served.
-pub(super) struct Accepted {
-    /// Which listener it came by.
-    pub(super) listener: usize,
-    pub(super) fd: OwnedFd,
-    pub(super) peer: Peer,
-}
+/// A client that could not be handed over, and why.
+pub(super) type NotServed = (Accepted, io::Error);
 
 impl<S: Service> Acceptor<S> {
     pub(super) fn new(setup: Setup<S>) -> io::Result<Self> {
@@ -78,10 +60,7 @@ impl<S: Service> Acceptor<S> {
             clock: ServerClock::start(),
             telemetry,
             maintenance: Maintenance::default(),
-            sites: HashMap::new(),
-            clients: 0,
-            accepting: Accepting::Open,
-            accept_failures: AcceptFailures::default(),
+            admission: Admission::new(&limits, u32::MAX),
             refused: Vec::new(),
             scratch: Scratch::new(&limits),
             limits,
@@ -90,35 +69,29 @@ impl<S: Service> Acceptor<S> {
 
     /// Clients that are served now.
     pub(super) fn clients(&self) -> u32 {
-        self.clients
+        self.admission.clients()
     }
 
-    fn is_full(&self) -> bool {
-        self.clients >= self.limits.clients_max
-    }
-
-    /// Waits for something to do, at most `timeout`, also for `beside`; says what signals arrived and which listeners have
-    /// clients.
+    /// Waits for something to do, at most `timeout`, also for `beside`. Returns the signals that arrived and the listeners that
+    /// have clients.
     pub(super) fn wait(
         &mut self,
         beside: Option<BorrowedFd<'_>>,
         timeout: Option<Duration>,
     ) -> io::Result<(Arrived, Vec<usize>)> {
         let now_ms = self.clock.now().monotonic_ms;
-        let listens =
-            self.accepting == Accepting::Open && !(self.limits.overflow == Overflow::Wait && self.is_full());
-        let open = if listens { self.listeners.len() } else { 0 };
+        let open = if self.admission.is_open() { self.listeners.len() } else { 0 };
         let listeners = self.listeners.iter().take(open).map(|listener| listener.socket.as_fd());
         let refused = self.refused.iter().map(|client| client.transport().stream().as_fd());
         let signals = self.signals.as_fd();
         let fds: Vec<BorrowedFd<'_>> = listeners.chain([signals]).chain(beside).chain(refused).collect();
-        let pause_ms = match self.accepting {
-            Accepting::Exhausted { until_ms } => until_ms,
-            Accepting::Open => NEVER_MS,
-        };
         let due = self.refused.iter().map(Connection::deadline_ms).chain(self.telemetry.due_ms());
         let maintenance_ms = self.maintenance.due_ms(self.listeners.iter().map(|listener| &listener.service));
-        let due_ms = due.chain(maintenance_ms).chain([pause_ms]).min().filter(|&due_ms| due_ms != NEVER_MS);
+        let due_ms = due
+            .chain(maintenance_ms)
+            .chain(self.admission.resumes_at_ms())
+            .min()
+            .filter(|&due_ms| due_ms != NEVER_MS);
         let own = due_ms.map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now_ms)));
         let timeout = match (own, timeout) {
             (Some(own), Some(timeout)) => Some(own.min(timeout)),
@@ -127,74 +100,48 @@ impl<S: Service> Acceptor<S> {
         let ready = wait::readable(&fds, timeout)?;
         let ready: Vec<usize> = (0..open).filter(|&at| ready[at]).collect();
         let now = self.clock.now();
-        if matches!(self.accepting, Accepting::Exhausted { until_ms } if until_ms <= now.monotonic_ms) {
-            self.accepting = Accepting::Open;
-        }
+        self.admission.tick(now.monotonic_ms);
         self.telemetry.tick(now.monotonic_ms);
         self.maintenance.run_due(self.listeners.iter().map(|listener| &listener.service), now);
         self.move_refused(now);
         Ok((self.signals.take(), ready))
     }
 
-    /// Takes one client from a listener; who may not be served is refused.
-    fn accept(&mut self, at: usize) -> AcceptOutcome {
+    /// Accepts the next client of a listener that may be served; others are refused.
+    fn accept(&mut self, at: usize) -> NextClient {
         for _ in 0..self.limits.accepts_per_turn_max {
-            if self.accepting != Accepting::Open || (self.limits.overflow == Overflow::Wait && self.is_full())
-            {
-                return AcceptOutcome::Later;
+            if !self.admission.is_open() {
+                break;
             }
-            let listener = &self.listeners[at].socket;
-            let error = match listener.accept_blocking() {
-                Ok((fd, addr)) => {
-                    self.telemetry.accepted();
-                    self.accept_failures.none();
-                    let peer = addr.map_or(Peer::UNIX, Peer::from);
-                    match self.objection(peer) {
-                        None => return AcceptOutcome::Accepted(Accepted { listener: at, fd, peer }),
-                        Some(why) => self.refuse(Accepted { listener: at, fd, peer }, why),
-                    }
-                    continue;
-                }
-                Err(error) => error,
-            };
-            let now_ms = self.clock.now().monotonic_ms;
-            match self.accept_failures.after(listener, &error, now_ms) {
-                AfterFailure::Nobody | AfterFailure::NobodyCould => return AcceptOutcome::Empty,
-                AfterFailure::Interrupted => {}
-                AfterFailure::Lost => self.telemetry.accept_failed(),
-                AfterFailure::Pause => {
-                    self.telemetry.accept_failed();
-                    let until_ms = now_ms + u64::from(self.limits.accept_pause_ms.max(1));
-                    self.accepting = Accepting::Exhausted { until_ms };
-                    return AcceptOutcome::Later;
-                }
+            let (clock, listener) = (self.clock, &self.listeners[at].socket);
+            let now_ms = || clock.now().monotonic_ms;
+            match self.admission.accept(listener, SocketMode::Blocking, &mut self.telemetry, now_ms) {
+                AcceptOutcome::Accepted(accepted) => match self.admission.decide(accepted.peer) {
+                    Decision::Admit => return NextClient::Admitted(accepted),
+                    // No client of these models can be evicted: its process or thread alone may end it.
+                    Decision::AdmitAfterEviction => self.refuse(at, accepted, Refusal::TooManyClients),
+                    Decision::Refuse(why) => self.refuse(at, accepted, why),
+                },
+                AcceptOutcome::Retry => {}
+                AcceptOutcome::Empty | AcceptOutcome::EmptyWithoutWaiting => return NextClient::None,
+                AcceptOutcome::Paused => break,
             }
         }
-        AcceptOutcome::Later
+        NextClient::Later
     }
 
-    fn objection(&self, peer: Peer) -> Option<Refusal> {
-        let site_max = self.limits.clients_per_address_max;
-        let from_site = peer.site().and_then(|site| self.sites.get(&site).copied()).unwrap_or(0);
-        if site_max > 0 && from_site >= site_max {
-            Some(Refusal::TooManyFromAddress)
-        } else {
-            self.is_full().then_some(Refusal::TooManyClients)
-        }
-    }
-
-    /// Takes up to a batch of clients from these listeners, one of each in turn, and has `serve` take them over.
+    /// Accepts a batch of clients from these listeners, one of each in turn, and hands them over to `serve`.
     pub(super) fn accept_ready(
         &mut self,
         ready: &[usize],
-        mut serve: impl FnMut(&mut Self, Accepted) -> Result<(), (Accepted, io::Error)>,
+        mut serve: impl FnMut(&mut Self, usize, Accepted) -> Result<(), NotServed>,
     ) {
         for _ in 0..self.limits.accepts_per_turn_max {
             let mut any = false;
             for &at in ready {
-                if let AcceptOutcome::Accepted(accepted) = self.accept(at) {
+                if let NextClient::Admitted(accepted) = self.accept(at) {
                     any = true;
-                    self.hand_over(accepted, &mut serve);
+                    self.hand_over(at, accepted, &mut serve);
                 }
             }
             if !any {
@@ -203,35 +150,36 @@ impl<S: Service> Acceptor<S> {
         }
     }
 
-    /// Has `serve` take this client over; who cannot be taken over is refused.
+    /// Hands a client over to `serve`. One that cannot be taken over is refused.
     fn hand_over(
         &mut self,
+        at: usize,
         accepted: Accepted,
-        serve: &mut impl FnMut(&mut Self, Accepted) -> Result<(), (Accepted, io::Error)>,
+        serve: &mut impl FnMut(&mut Self, usize, Accepted) -> Result<(), NotServed>,
     ) {
         let peer = accepted.peer;
-        match serve(self, accepted) {
-            Ok(()) => self.enter(peer),
+        match serve(self, at, accepted) {
+            Ok(()) => self.admission.enter(peer),
             Err((accepted, error)) => {
-                log::warn!("{}: cannot be served: {error}", accepted.peer);
-                self.refuse(accepted, Refusal::NoWorker);
+                log::warn!("{peer}: cannot be served: {error}");
+                self.refuse(at, accepted, Refusal::NoWorker);
             }
         }
     }
 
-    /// In a drain: takes whoever waits in the backlogs, and closes each listener in whose backlog nobody is left. Who has to
-    /// wait for a place, or for a descriptor, is taken by a later call.
+    /// In a drain: accepts all clients that wait in the backlogs, and closes each listener whose backlog is empty. A client for
+    /// which there is no place or no descriptor yet is accepted by a later call.
     pub(super) fn take_backlog(
         &mut self,
-        mut serve: impl FnMut(&mut Self, Accepted) -> Result<(), (Accepted, io::Error)>,
+        mut serve: impl FnMut(&mut Self, usize, Accepted) -> Result<(), NotServed>,
     ) {
-        // From behind: what takes the place of a listener that is closed was looked at before.
+        // From the last: a listener that takes the place of a closed one was emptied before.
         for at in (0..self.listeners.len()).rev() {
             for _ in 0..BACKLOG_TAKEN_MAX {
                 match self.accept(at) {
-                    AcceptOutcome::Accepted(accepted) => self.hand_over(accepted, &mut serve),
-                    AcceptOutcome::Later => break,
-                    AcceptOutcome::Empty => {
+                    NextClient::Admitted(accepted) => self.hand_over(at, accepted, &mut serve),
+                    NextClient::Later => break,
+                    NextClient::None => {
                         self.listeners.swap_remove(at);
                         break;
                     }
@@ -240,12 +188,12 @@ impl<S: Service> Acceptor<S> {
         }
     }
 
-    /// Whether somebody may still wait to be taken.
+    /// Whether clients may still wait to be accepted.
     pub(super) fn is_open(&self) -> bool {
         !self.listeners.is_empty()
     }
 
-    /// Closes the listeners, whoever waits there.
+    /// Closes the listeners. Clients that wait there are reset.
     pub(super) fn close(&mut self) {
         self.listeners.clear();
     }
@@ -258,27 +206,9 @@ impl<S: Service> Acceptor<S> {
         own
     }
 
-    fn enter(&mut self, peer: Peer) {
-        self.clients += 1;
-        if self.limits.clients_per_address_max > 0
-            && let Some(site) = peer.site()
-        {
-            *self.sites.entry(site).or_insert(0) += 1;
-        }
-    }
-
     /// A client has ended: its place is free.
     pub(super) fn leave(&mut self, peer: Peer) {
-        self.clients -= 1;
-        self.accepting = Accepting::Open;
-        if let Some(site) = peer.site()
-            && let Some(count) = self.sites.get_mut(&site)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.sites.remove(&site);
-            }
-        }
+        self.admission.leave(peer);
     }
 
     /// Closes refused clients that still linger: the server ends.
@@ -290,20 +220,18 @@ impl<S: Service> Acceptor<S> {
         }
     }
 
-    /// Says last words, where there are any and somebody may still linger; else closes plainly.
-    fn refuse(&mut self, accepted: Accepted, why: Refusal) {
-        let (reason, peer, now) = (Reason::from(why), accepted.peer, self.clock.now());
-        let ended = |reason| End { reason, peer, bytes_in: 0, bytes_out: 0, lasted_ms: 0 };
-        let service = &self.listeners[accepted.listener].service;
-        let Ok(words) = panic::catch_unwind(AssertUnwindSafe(|| service.refusal(why))) else {
-            log::error!("{peer}: the service panicked when it refused; the client ends");
-            return self.telemetry.ended(&ended(Reason::Panicked));
+    fn refuse(&mut self, at: usize, accepted: Accepted, why: Refusal) {
+        let Accepted { fd, peer } = accepted;
+        let (words, reason) = match self.admission.refuse(&self.listeners[at].service, peer, why) {
+            Refused::LastWords(words, reason) => (words, reason),
+            Refused::Closed(end) => return self.telemetry.ended(&end),
         };
-        let stream = Stream::new(accepted.fd);
-        let silent = words.is_empty() || self.refused.len() >= self.limits.refusals_max as usize;
-        if silent || stream.set_nonblocking(true).is_err() {
-            return self.telemetry.ended(&ended(reason));
+        let stream = Stream::new(fd);
+        if stream.set_nonblocking(true).is_err() {
+            self.admission.refused_left();
+            return self.telemetry.ended(&unserved(reason, peer));
         }
+        let now = self.clock.now();
         let transport = Blocking::new(stream);
         self.refused.push(Connection::refused(transport, words, reason, peer, now, &self.limits));
         self.move_refused(now);
@@ -330,6 +258,7 @@ impl<S: Service> Acceptor<S> {
             !matches!(pumped, Pumped::Ended(_))
         });
         for end in &ends {
+            self.admission.refused_left();
             self.telemetry.ended(end);
         }
     }

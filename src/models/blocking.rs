@@ -6,11 +6,13 @@
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::admission::{
+    AcceptOutcome, Admission, BufferShare, SharedBuffers, SocketMode, open_session, unserved,
+};
 use crate::connection::{
     Blocking, Connection, Context, Mode, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts,
 };
@@ -19,11 +21,9 @@ use crate::reactor::Summary;
 use crate::session::{Client, Maintenance, Peer, Service, WakeTarget, Waker};
 use crate::sys::process::{must_ask_for_parent, parent_lives};
 use crate::sys::stream::Stream;
-use crate::sys::{AcceptFailures, AfterFailure, Listener, SignalCounts, wait};
-use crate::telemetry::{End, Reason, Telemetry};
+use crate::sys::{Listener, SignalCounts, wait};
+use crate::telemetry::{Reason, Telemetry};
 use crate::time::ServerClock;
-
-use super::buffers::{Buffers, Held};
 
 /// How long a call may block before the flags are looked at, where somebody else interrupts it when they change.
 pub(super) const SLICE_MS: u64 = 1_000;
@@ -43,13 +43,13 @@ pub(super) struct Worker<S, H = fn()> {
     scratch: Scratch,
     pub(super) telemetry: Telemetry,
     signals: SignalCounts,
-    accept_failures: AcceptFailures,
+    admission: Admission,
     slice_ms: u64,
     stage: Stage,
     /// The process that is to be followed where the system does not tell of its end.
     parent: Option<u32>,
     /// What its clients hold counts among these, if there are others beside it in this process.
-    buffers: Option<Arc<Buffers>>,
+    buffers: Option<Arc<SharedBuffers>>,
     /// Whether it may be killed while it serves a client.
     is_child: bool,
     alone: Option<Alone<H>>,
@@ -91,7 +91,7 @@ impl<S: Service> Worker<S> {
             clock,
             telemetry,
             signals,
-            accept_failures: AcceptFailures::default(),
+            admission: Admission::new(limits, u32::MAX),
             slice_ms,
             stage: Stage::Serving,
             parent: None,
@@ -103,7 +103,7 @@ impl<S: Service> Worker<S> {
 
     /// The same without anybody beside it: it tells its counters when it is asked to, and calls `at_stop` once.
     pub(super) fn alone<H: FnMut()>(self, at_stop: H) -> Worker<S, H> {
-        let Worker { services, maintenance, limits, clock, scratch, telemetry, accept_failures, .. } = self;
+        let Worker { services, maintenance, limits, clock, scratch, telemetry, admission, .. } = self;
         let Worker { signals, slice_ms, stage, parent, is_child, .. } = self;
         let alone = Some(Alone { reports: signals.reports(), at_stop });
         Worker {
@@ -114,7 +114,7 @@ impl<S: Service> Worker<S> {
             scratch,
             telemetry,
             signals,
-            accept_failures,
+            admission,
             slice_ms,
             stage,
             parent,
@@ -125,7 +125,7 @@ impl<S: Service> Worker<S> {
     }
 
     /// The same beside others in this process.
-    pub(super) fn beside_others(self, buffers: &Arc<Buffers>) -> Self {
+    pub(super) fn beside_others(self, buffers: &Arc<SharedBuffers>) -> Self {
         Worker { buffers: Some(Arc::clone(buffers)), ..self }
     }
 
@@ -182,23 +182,18 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
         telemetry.into_iter().chain(self.maintenance.due_in(&self.services, now)).min()
     }
 
-    /// Takes the next client; counted, as a failure is.
-    pub(super) fn accept(&mut self, listener: &Listener) -> Result<(OwnedFd, Peer), AfterFailure> {
-        match listener.accept_blocking() {
-            Ok((fd, addr)) => {
-                self.telemetry.accepted();
-                self.accept_failures.none();
-                Ok((fd, addr.map_or(Peer::UNIX, Peer::from)))
-            }
-            Err(error) => {
-                let now_ms = self.clock.now().monotonic_ms;
-                let after = self.accept_failures.after(listener, &error, now_ms);
-                if matches!(after, AfterFailure::Lost | AfterFailure::Pause) {
-                    self.telemetry.accept_failed();
-                }
-                Err(after)
-            }
-        }
+    /// Accepts the next client. Its socket blocks.
+    pub(super) fn accept(&mut self, listener: &Listener) -> AcceptOutcome {
+        let clock = self.clock;
+        let now_ms = || clock.now().monotonic_ms;
+        self.admission.tick(now_ms()); // the pause was waited for
+        self.admission.accept(listener, SocketMode::Blocking, &mut self.telemetry, now_ms)
+    }
+
+    /// How long accepting pauses from now on.
+    pub(super) fn accept_pause(&self) -> Option<Duration> {
+        let until_ms = self.admission.resumes_at_ms()?;
+        Some(Duration::from_millis(until_ms.saturating_sub(self.clock.now().monotonic_ms)))
     }
 
     /// Serves one client to its end. Its socket blocks.
@@ -212,20 +207,18 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
     ) -> Reason {
         let clock = self.clock;
         let opened = clock.now();
-        let ended = |reason| End { reason, peer, bytes_in: 0, bytes_out: 0, lasted_ms: 0 };
         let pipe = match service.wakes().then(Wakes::new).transpose() {
             Ok(pipe) => pipe,
             Err(error) => {
                 log::warn!("{peer}: no pipe for its wakers: {error}");
-                self.telemetry.ended(&ended(Reason::Failed));
+                self.telemetry.ended(&unserved(Reason::Failed, peer));
                 return Reason::Failed;
             }
         };
         let waker = pipe.as_ref().map(Wakes::waker);
         let client = Client { peer, local, waker: waker.as_ref() };
-        let Ok(session) = panic::catch_unwind(AssertUnwindSafe(|| service.open(&client))) else {
-            log::error!("{peer}: the service panicked when it was opened; the client ends");
-            self.telemetry.ended(&ended(Reason::Panicked));
+        let Some(session) = open_session(service, &client) else {
+            self.telemetry.ended(&unserved(Reason::Panicked, peer));
             return Reason::Panicked;
         };
         let stream = Stream::new(fd);
@@ -250,7 +243,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
         let clock = self.clock;
         let live = || clock.now();
         let mut socket_timeouts = Timeouts::default();
-        let mut held = Held::none(self.buffers.as_ref());
+        let mut held = BufferShare::of(self.buffers.as_ref());
         loop {
             self.look_at_flags();
             let now_ms = clock.now().monotonic_ms;

@@ -24,10 +24,11 @@ use crate::sys::process::{self, Ended, Forked, Tell};
 use crate::sys::tally::Tally;
 use crate::telemetry::{Counters, Reason};
 
-use super::acceptor::{Accepted, Acceptor};
+use super::acceptor::{Acceptor, NotServed};
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
 use super::supervise::Ending;
 use super::{BoundListener, Setup};
+use crate::admission::Accepted;
 
 /// The exit code of a child that has served its client to the end, whatever that was, and has counted it.
 const SERVED: u8 = 0;
@@ -61,7 +62,8 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
             stopping();
             return drain(acceptor, children);
         }
-        acceptor.accept_ready(&ready, |acceptor, accepted| hand_over(acceptor, accepted, &mut children));
+        acceptor
+            .accept_ready(&ready, |acceptor, at, accepted| hand_over(acceptor, at, accepted, &mut children));
     }
 }
 
@@ -74,9 +76,10 @@ fn summary<S: Service>(acceptor: &Acceptor<S>, children: &Children) -> Summary {
 /// Forks a child for this client; the child never returns.
 fn hand_over<S: Service>(
     acceptor: &mut Acceptor<S>,
+    at: usize,
     accepted: Accepted,
     children: &mut Children,
-) -> Result<(), (Accepted, io::Error)> {
+) -> Result<(), NotServed> {
     match process::fork(&mut acceptor.signals) {
         Ok(Forked::Parent(pid)) => {
             children.peers.insert(pid, accepted.peer);
@@ -85,7 +88,7 @@ fn hand_over<S: Service>(
         Ok(Forked::Child(parent)) => {
             process::work_and_exit(|| {
                 let telemetry = std::mem::take(&mut acceptor.telemetry).of_child(Some(&children.tally));
-                let listener = acceptor.become_child(accepted.listener);
+                let listener = acceptor.become_child(at);
                 let BoundListener { socket, service, timeouts, local } = listener;
                 drop(socket); // a child that lives on must not keep the port
                 let services = vec![service.clone()];
@@ -139,7 +142,7 @@ fn drain<S: Service>(mut acceptor: Acceptor<S>, mut children: Children) -> io::R
     loop {
         let what = ending.next();
         if ending.may_take() {
-            acceptor.take_backlog(|acceptor, accepted| hand_over(acceptor, accepted, &mut children));
+            acceptor.take_backlog(|acceptor, at, accepted| hand_over(acceptor, at, accepted, &mut children));
         } else {
             acceptor.close();
         }

@@ -13,16 +13,17 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+use crate::admission::{AcceptOutcome, Accepted};
 use crate::reactor::Summary;
 use crate::session::Service;
-use crate::sys::{AfterFailure, wait};
+use crate::sys::wait;
 use crate::time::ServerClock;
 
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_ALONE_MS, SLICE_MS, Worker};
 use super::{BoundListener, Setup};
 
-/// How long a worker that can take no client, for want of descriptors say, waits before it tries again, in ms.
-const EXHAUSTED_PAUSE_MS: u64 = 100;
+/// How long to wait where accept(2) should and does not, for want of descriptors, in ms.
+const UNWAITED_PAUSE_MS: u64 = 100;
 
 /// Serves one client after the other, until a signal stops it.
 pub(super) fn run<S: Service>(mut setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
@@ -73,10 +74,13 @@ pub(super) fn serve_next<S: Service, H: FnMut()>(
 ) -> io::Result<()> {
     let Waiting::Polls(beside) = waiting else {
         return match take(worker, &listeners[0], None)? {
-            // Its time was over; or one worker drains alone and has set the listener, which all share, not to block.
-            Some(AfterFailure::Nobody) => listeners[0].socket.set_nonblocking(false),
-            Some(AfterFailure::NobodyCould) => pause(None),
-            _ => Ok(()),
+            // The wait was over; or one worker drains alone and has set the listener, which all share, not to block.
+            Taken::None => listeners[0].socket.set_nonblocking(false),
+            Taken::NoneWithoutWaiting => {
+                wait::readable(&[], Some(Duration::from_millis(UNWAITED_PAUSE_MS)))?;
+                Ok(())
+            }
+            Taken::OneOrMore => Ok(()),
         };
     };
     let sockets = listeners.iter().map(|listener| listener.socket.as_fd());
@@ -92,30 +96,36 @@ pub(super) fn serve_next<S: Service, H: FnMut()>(
     Ok(())
 }
 
-/// Accepts one client and serves it to its end; or what follows if that failed, after its pause.
+/// The outcome of [`take`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    /// A client was served or lost, or accepting has paused: another may wait.
+    OneOrMore,
+    /// No client waits.
+    None,
+    /// No client waits, and accept(2) returns at once where it should wait.
+    NoneWithoutWaiting,
+}
+
+/// Accepts one client and serves it to its end. If accepting pauses, waits for the end of the pause, or for `beside`.
 fn take<S: Service, H: FnMut()>(
     worker: &mut Worker<S, H>,
     listener: &BoundListener<S>,
     beside: Option<BorrowedFd<'_>>,
-) -> io::Result<Option<AfterFailure>> {
+) -> io::Result<Taken> {
     match worker.accept(&listener.socket) {
-        Ok((fd, peer)) => {
+        AcceptOutcome::Accepted(Accepted { fd, peer }) => {
             worker.serve(&listener.service, listener.timeouts, listener.local, fd, peer);
-            Ok(None)
         }
-        Err(after) => {
-            if after == AfterFailure::Pause {
-                pause(beside)?;
-            }
-            Ok(Some(after))
+        AcceptOutcome::Paused => {
+            let fds: Vec<BorrowedFd<'_>> = beside.into_iter().collect();
+            wait::readable(&fds, worker.accept_pause())?;
         }
+        AcceptOutcome::Retry => {}
+        AcceptOutcome::Empty => return Ok(Taken::None),
+        AcceptOutcome::EmptyWithoutWaiting => return Ok(Taken::NoneWithoutWaiting),
     }
-}
-
-/// Until accepting is tried again, or something else is to be looked at.
-fn pause(beside: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    let fds: Vec<BorrowedFd<'_>> = beside.into_iter().collect();
-    wait::readable(&fds, Some(Duration::from_millis(EXHAUSTED_PAUSE_MS))).map(|_| ())
+    Ok(Taken::OneOrMore)
 }
 
 /// Serves who waits in the backlog, as far as the drain's deadline allows, and closes the listeners. Who is still there
@@ -127,8 +137,7 @@ pub(super) fn drain<S: Service, H: FnMut()>(worker: &mut Worker<S, H>, listeners
             continue;
         }
         while !worker.is_over() {
-            use AfterFailure::{Nobody, NobodyCould};
-            if matches!(take(worker, &listener, None), Ok(Some(Nobody | NobodyCould)) | Err(_)) {
+            if !matches!(take(worker, &listener, None), Ok(Taken::OneOrMore)) {
                 break;
             }
         }

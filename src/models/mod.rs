@@ -18,7 +18,6 @@
 
 mod acceptor;
 pub mod blocking;
-mod buffers;
 pub mod fork;
 
 pub mod iterative;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::admission::SharedBuffers;
 use crate::reactor::Summary;
 use crate::session::Service;
 use crate::sys::tally::Tally;
@@ -22,7 +23,6 @@ use crate::telemetry::{Counters, Reason};
 use crate::time::ServerClock;
 
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
-use super::buffers::Buffers;
 use super::iterative::{Waiting, drain, serve_next};
 use super::thread::end_of_drain;
 use super::{BoundListener, Setup};
@@ -34,7 +34,7 @@ pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()
     log::info!("{workers} threads serve a client each; the others wait in the backlog");
     let tally = Arc::new(Tally::new()?);
     let (clock, counts) = (ServerClock::start(), signals.counts());
-    let buffers = Arc::new(Buffers::new(limits.buffers_bytes_max));
+    let buffers = Arc::new(SharedBuffers::new(limits.buffers_bytes_max));
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     {
         let _blocked = signals::block()?; // inherited by the threads: signals are the first one's

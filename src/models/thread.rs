@@ -23,9 +23,9 @@ use crate::sys::{SignalCounts, signals};
 use crate::telemetry::{Counters, Reason};
 
 use super::Setup;
-use super::acceptor::{Accepted, Acceptor};
+use super::acceptor::{Acceptor, NotServed};
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
-use super::buffers::Buffers;
+use crate::admission::{Accepted, SharedBuffers};
 
 /// How long after the drain's deadline, or a second signal, a thread is waited for, in ms.
 const GRACE_MS: u64 = 500;
@@ -43,7 +43,7 @@ const FINISHED_MAX: usize = 64;
 /// What the threads share with the first one.
 struct Shared {
     tally: Arc<Tally>,
-    buffers: Arc<Buffers>,
+    buffers: Arc<SharedBuffers>,
     /// Who has ended since the first thread last looked.
     left: Mutex<Vec<Peer>>,
     /// Tells the first thread, which may wait for a place to become free.
@@ -85,7 +85,7 @@ pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()
     let tally = Arc::new(Tally::new()?);
     let shared = Arc::new(Shared {
         tally: Arc::clone(&tally),
-        buffers: Arc::new(Buffers::new(setup.limits.buffers_bytes_max)),
+        buffers: Arc::new(SharedBuffers::new(setup.limits.buffers_bytes_max)),
         left: Mutex::default(),
         bell: far,
     });
@@ -105,19 +105,21 @@ pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()
             return threads.drain();
         }
         let Threads { acceptor, shared, running, .. } = &mut threads;
-        acceptor.accept_ready(&ready, |acceptor, accepted| spawn(acceptor, accepted, shared, running));
+        acceptor
+            .accept_ready(&ready, |acceptor, at, accepted| spawn(acceptor, at, accepted, shared, running));
     }
 }
 
 /// Starts a thread for this client.
 fn spawn<S: Service + Send>(
     acceptor: &mut Acceptor<S>,
+    at: usize,
     accepted: Accepted,
     shared: &Arc<Shared>,
     running: &mut Vec<JoinHandle<()>>,
-) -> Result<(), (Accepted, io::Error)> {
+) -> Result<(), NotServed> {
     let telemetry = acceptor.telemetry.share(&shared.tally);
-    let listener = &acceptor.listeners[accepted.listener];
+    let listener = &acceptor.listeners[at];
     let (service, timeouts, local) = (listener.service.clone(), listener.timeouts, listener.local);
     let (limits, clock, shared) = (acceptor.limits.clone(), acceptor.clock, Arc::clone(shared));
     let signals = acceptor.signals.counts();
@@ -181,7 +183,8 @@ impl<S: Service + Send> Threads<S> {
             if end <= Instant::now() + Duration::from_millis(GRACE_MS) {
                 acceptor.close(); // the drain's own time is over
             } else {
-                acceptor.take_backlog(|acceptor, accepted| spawn(acceptor, accepted, shared, running));
+                acceptor
+                    .take_backlog(|acceptor, at, accepted| spawn(acceptor, at, accepted, shared, running));
             }
             running.retain(|thread| !thread.is_finished());
             if (running.is_empty() && !acceptor.is_open()) || end <= Instant::now() {

@@ -223,24 +223,20 @@ impl<S: Service> Reactor<S> {
         }
         let slot = self.clients.remove(key);
         match slot.tenant {
-            Tenant::Refused => self.refused -= 1,
-            Tenant::Client if self.limits.clients_per_address_max > 0 => {
-                self.sites.leave(slot.connection.peer());
-            }
-            Tenant::Client => {}
+            Tenant::Refused => self.admission.refused_left(),
+            Tenant::Client => self.admission.leave(slot.connection.peer()),
         }
         let end = slot.connection.end(reason, now);
         drop(slot);
         self.ended(&end);
     }
 
-    /// Writes an end down. A descriptor has become free, so accepting may go on.
+    /// Writes an end down.
     pub(super) fn ended(&mut self, end: &End) {
         self.telemetry.ended(end);
         if end.reason == Reason::DrainCut {
             self.cut += 1;
         }
-        self.accepting = super::accept::Accepting::Open;
     }
 }
 

@@ -15,11 +15,9 @@
 //! ```
 
 mod accept;
-mod buffers;
 mod clients;
 
 mod drain;
-mod idle;
 mod lag;
 mod token;
 mod wakes;
@@ -35,20 +33,19 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 use slab::Slab;
 
+use crate::admission::{Admission, IdleOrder, LoopBuffers};
 use crate::connection::{Connection, Polled, Scratch, WaitTimeouts};
 use crate::limits::{Limits, Overflow};
 use crate::session::{Maintenance, Now, Service, Session};
 use crate::sys::signals::Signals;
-use crate::sys::{AcceptFailures, Address, ListenOptions, Listener};
+use crate::sys::{Address, ListenOptions, Listener};
 use crate::telemetry::{Reason, Telemetry};
 use crate::time::{Deadlines, Link, ServerClock};
-use accept::{Accepting, Backlog, ListenerSlot, Sites};
-use buffers::Buffers;
+use accept::{Backlog, ListenerSlot};
 
 pub use drain::Summary;
-use idle::IdleOrder;
 pub use lag::Lag;
-use token::{ConnId, LISTENERS_MAX, Name};
+use token::{CLIENTS_MAX, ConnId, LISTENERS_MAX, Name};
 pub use wakes::Handle;
 use wakes::{StopWish, Wakes};
 
@@ -78,14 +75,10 @@ pub struct Reactor<S: Service> {
     /// Who is to be freed.
     ended: Vec<u32>,
     idle: Option<IdleOrder>,
-    buffers: Buffers,
-    sites: Sites,
-    /// Refused clients that linger; they are in `clients`, too.
-    refused: usize,
-    accepting: Accepting,
+    buffers: LoopBuffers,
+    admission: Admission,
     /// The listener whose clients are taken first.
     accept_first: usize,
-    accept_failures: AcceptFailures,
     wakes: Arc<Wakes>,
     woken: Vec<ConnId>,
     wish_seen: StopWish,
@@ -189,7 +182,8 @@ impl<S: Service> Reactor<S> {
         let poll = Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), Name::Waker.token())?;
         let room = Self::reserved(&limits);
-        let sites_room = if limits.clients_per_address_max > 0 { room } else { 0 };
+        let mut admission = Admission::new(&limits, CLIENTS_MAX);
+        admission.reserve(room);
         Ok(Reactor {
             events: Events::with_capacity(limits.events_per_turn_max.max(1) as usize),
             told: Told::All,
@@ -202,12 +196,9 @@ impl<S: Service> Reactor<S> {
             deadlines: Deadlines::with_capacity(room),
             ended: Vec::with_capacity(room),
             idle: (limits.overflow == Overflow::Evict).then(|| IdleOrder::with_capacity(room)),
-            buffers: Buffers::new(limits.buffers_bytes_max, room),
-            sites: Sites::with_capacity(sites_room),
-            refused: 0,
-            accepting: Accepting::Open,
+            buffers: LoopBuffers::new(limits.buffers_bytes_max, room),
+            admission,
             accept_first: 0,
-            accept_failures: AcceptFailures::default(),
             wakes: Arc::new(Wakes::new(waker)),
             woken: Vec::new(),
             wish_seen: StopWish::None,
@@ -378,10 +369,7 @@ impl<S: Service> Reactor<S> {
         if has_more || self.wants_accept() || self.state == State::Stopped {
             return Some(Duration::ZERO);
         }
-        let pause_ms = match self.accepting {
-            Accepting::Exhausted { until_ms } => Some(until_ms),
-            Accepting::Open => None,
-        };
+        let pause_ms = self.admission.resumes_at_ms();
         let drain_ms = match self.state {
             State::Draining { due_ms } => Some(due_ms),
             State::Serving | State::Stopped => None,
@@ -448,5 +436,47 @@ impl<S: Service> Drop for Reactor<S> {
     fn drop(&mut self) {
         self.cut_all(self.clock.now());
         self.telemetry.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::services::Echo;
+    use crate::telemetry::Reason;
+
+    #[test]
+    fn at_the_end_of_each_turn_the_buffers_are_within_the_bound_and_what_is_counted_is_what_is_held() {
+        const CLIENTS: usize = 60;
+        const BYTES_MAX: u64 = 128 << 10;
+        let limits = Limits { buffers_bytes_max: BYTES_MAX, ..Limits::default() };
+        let directory = tempfile::tempdir().unwrap();
+        let address = format!("unix:{}", directory.path().join("echo.sock").display());
+        let mut reactor = Reactor::new(limits).unwrap();
+        reactor.bind(&address, Echo).unwrap();
+        let connect = || {
+            let client = UnixStream::connect(&address["unix:".len()..]).unwrap();
+            client.set_nonblocking(true).unwrap();
+            client
+        };
+        let mut clients: Vec<UnixStream> = (0..CLIENTS).map(|_| connect()).collect();
+        let mut most_bytes = 0;
+        // Bound: the kernel takes about 200 KiB of what each sends and does not read.
+        for _ in 0..100 {
+            for client in &mut clients {
+                let _ = client.write(&[7; 8 << 10]);
+            }
+            reactor.turn(Some(Duration::ZERO)).unwrap();
+            let held = reactor.clients.iter().map(|(_, slot)| slot.connection.memory_bytes() as u64);
+            assert_eq!(reactor.buffers.sum_bytes(), held.sum::<u64>());
+            assert!(reactor.buffers.sum_bytes() <= BYTES_MAX, "{:?}", reactor.buffers);
+            most_bytes = most_bytes.max(reactor.buffers.sum_bytes());
+        }
+        let gone = reactor.summary().counters.of(Reason::BuffersFull);
+        assert!(most_bytes > BYTES_MAX / 2 && gone > 30, "{most_bytes} bytes, {gone} gone");
+        assert_eq!(reactor.clients.len() as u64 + gone, CLIENTS as u64);
     }
 }

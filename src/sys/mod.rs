@@ -1,7 +1,6 @@
 //! What the operating system is asked for beyond std and mio. The only place with `unsafe`; it imports nothing else of
 //! this crate.
 
-pub mod accept;
 pub mod address;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod alarm;
@@ -25,7 +24,6 @@ mod terminal;
 mod unix_path;
 pub mod wait;
 
-pub use accept::{AcceptFailures, AfterFailure};
 pub use address::{Address, AddressError};
 pub use bind_error::{BindError, BindErrorKind};
 pub use listener::{AcceptError, ListenOptions, Listener};

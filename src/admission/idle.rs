@@ -6,7 +6,7 @@ const NONE: u32 = u32::MAX;
 
 /// A list through slots of the slab, oldest first.
 #[derive(Debug)]
-pub(super) struct IdleOrder {
+pub(crate) struct IdleOrder {
     links: Vec<Links>,
     oldest: u32,
     newest: u32,
@@ -20,12 +20,12 @@ enum Links {
 
 impl IdleOrder {
     /// With room for so many clients, which becomes memory as it is used.
-    pub(super) fn with_capacity(clients: usize) -> Self {
+    pub(crate) fn with_capacity(clients: usize) -> Self {
         IdleOrder { links: Vec::with_capacity(clients), oldest: NONE, newest: NONE }
     }
 
     /// The client in `slot` has become idle just now.
-    pub(super) fn became_idle(&mut self, slot: usize) {
+    pub(crate) fn became_idle(&mut self, slot: usize) {
         self.remove(slot);
         if slot >= self.links.len() {
             self.links.resize(slot + 1, Links::Absent);
@@ -37,14 +37,14 @@ impl IdleOrder {
     }
 
     /// The client in `slot` is idle, and if it was before, has done nothing since: a look at it does not make it younger.
-    pub(super) fn remained_idle(&mut self, slot: usize) {
+    pub(crate) fn remained_idle(&mut self, slot: usize) {
         if !matches!(self.links.get(slot), Some(Links::Present { .. })) {
             self.became_idle(slot);
         }
     }
 
     /// The client in `slot` is no longer idle, or gone.
-    pub(super) fn remove(&mut self, slot: usize) {
+    pub(crate) fn remove(&mut self, slot: usize) {
         if let Some(&Links::Present { older, newer }) = self.links.get(slot) {
             self.links[slot] = Links::Absent;
             self.join(older, newer);
@@ -55,12 +55,12 @@ impl IdleOrder {
     }
 
     /// The one that has been idle longest.
-    pub(super) fn oldest(&self) -> Option<usize> {
+    pub(crate) fn oldest(&self) -> Option<usize> {
         (self.oldest != NONE).then_some(self.oldest as usize)
     }
 
     /// All of them, the one that has been idle longest first.
-    pub(super) fn oldest_first(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn oldest_first(&self) -> impl Iterator<Item = usize> {
         std::iter::successors(self.oldest(), |&slot| match self.links[slot] {
             Links::Present { newer, .. } if newer != NONE => Some(newer as usize),
             _ => None,

@@ -1,10 +1,13 @@
-//! How much memory the buffers of all clients take, and whose are the largest when that is too much.
+//! Memory that the buffers of all clients of one process take together, for `buffers_bytes_max`.
 //!
-//! A client that keeps nothing costs one comparison after its turn. Only when the sum is over the bound are the largest looked
-//! for, in one pass over all a turn, and one more for each [`CANDIDATES_MAX`] clients that go.
+//! A loop knows all of its clients: over the bound it ends those with the largest buffers ([`LoopBuffers`]). A thread knows only
+//! its own client, and no thread can end that of another: over the bound each of those that hold at least the average ends its own
+//! ([`SharedBuffers`]). The two have a bound in common and nothing else.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Clients that one pass picks to go first: so many that a pass over a million clients costs little for each of them.
 const CANDIDATES_MAX: usize = 64;
@@ -13,7 +16,7 @@ const WARN_EVERY_MS: u64 = 60_000;
 
 /// The buffers of all clients of one loop.
 #[derive(Debug)]
-pub(super) struct Buffers {
+pub(crate) struct LoopBuffers {
     /// `0`: without a bound, and nothing is counted.
     bytes_max: u64,
     sum_bytes: u64,
@@ -28,11 +31,11 @@ pub(super) struct Buffers {
 /// What a client held when it was picked, and its slot.
 type Candidate = (u32, u32);
 
-impl Buffers {
+impl LoopBuffers {
     /// With room for so many clients, which becomes memory as it is used.
-    pub(super) fn new(bytes_max: u64, clients: usize) -> Self {
+    pub(crate) fn new(bytes_max: u64, clients: usize) -> Self {
         let room = if bytes_max > 0 { clients } else { 0 };
-        Buffers {
+        LoopBuffers {
             bytes_max,
             sum_bytes: 0,
             held_bytes: Vec::with_capacity(room),
@@ -41,12 +44,12 @@ impl Buffers {
         }
     }
 
-    pub(super) fn are_bounded(&self) -> bool {
+    pub(crate) fn are_bounded(&self) -> bool {
         self.bytes_max > 0
     }
 
     /// The client in `slot` holds so much now.
-    pub(super) fn set(&mut self, slot: usize, bytes: usize) {
+    pub(crate) fn set(&mut self, slot: usize, bytes: usize) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         if self.candidates.first().is_some_and(|&(least, _)| bytes > least) {
             let place = self.candidates.partition_point(|&(other, _)| other < bytes);
@@ -71,7 +74,7 @@ impl Buffers {
     }
 
     /// Which client goes next: one of the largest, `None` if all together are within the bound.
-    pub(super) fn next_to_go(&mut self) -> Option<usize> {
+    pub(crate) fn next_to_go(&mut self) -> Option<usize> {
         if self.sum_bytes <= self.bytes_max || self.bytes_max == 0 {
             return None;
         }
@@ -108,12 +111,12 @@ impl Buffers {
     }
 
     /// The turn ends: others may hold more at the next.
-    pub(super) fn forget_candidates(&mut self) {
+    pub(crate) fn forget_candidates(&mut self) {
         self.candidates.clear();
     }
 
     /// Whether the log is to tell that clients go, which it does at most once in a time.
-    pub(super) fn is_to_warn(&mut self, now_ms: u64) -> bool {
+    pub(crate) fn is_to_warn(&mut self, now_ms: u64) -> bool {
         let warns = now_ms >= self.warn_from_ms;
         if warns {
             self.warn_from_ms = now_ms + WARN_EVERY_MS;
@@ -121,29 +124,79 @@ impl Buffers {
         warns
     }
 
-    pub(super) fn bytes_max(&self) -> u64 {
+    pub(crate) fn bytes_max(&self) -> u64 {
         self.bytes_max
     }
 
     /// What all clients hold.
-    pub(super) fn sum_bytes(&self) -> u64 {
+    pub(crate) fn sum_bytes(&self) -> u64 {
         self.sum_bytes
+    }
+}
+
+/// What the threads of one process count together.
+#[derive(Debug)]
+pub(crate) struct SharedBuffers {
+    /// `0`: without a bound, and nothing is counted.
+    bytes_max: u64,
+    sum_bytes: AtomicU64,
+    /// Clients that hold anything.
+    holders: AtomicU64,
+}
+
+/// What one client holds of it: given back at its end, whatever that is.
+#[derive(Debug)]
+pub(crate) struct BufferShare {
+    of: Option<Arc<SharedBuffers>>,
+    bytes: u64,
+}
+
+impl SharedBuffers {
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        SharedBuffers { bytes_max, sum_bytes: AtomicU64::new(0), holders: AtomicU64::new(0) }
+    }
+}
+
+impl BufferShare {
+    /// Nothing yet, of these; `None`: of one client alone, whose own bounds suffice.
+    pub(crate) fn of(of: Option<&Arc<SharedBuffers>>) -> Self {
+        BufferShare { of: of.filter(|of| of.bytes_max > 0).cloned(), bytes: 0 }
+    }
+
+    /// The client holds so much now; says whether it must go: all together are over the bound, and it holds no less than the
+    /// average of those who hold anything. At least one of them does, and each looks whenever its call returns, within a
+    /// second at the latest; a client that holds less than the others stays.
+    pub(crate) fn set(&mut self, bytes: usize) -> bool {
+        let Some(of) = &self.of else { return false };
+        let (before, bytes) = (std::mem::replace(&mut self.bytes, bytes as u64), bytes as u64);
+        if before != bytes {
+            // Wrapping: the difference may be negative, the sum never is.
+            of.sum_bytes.fetch_add(bytes.wrapping_sub(before), Relaxed);
+            match (before, bytes) {
+                (0, _) => of.holders.fetch_add(1, Relaxed),
+                (_, 0) => of.holders.fetch_sub(1, Relaxed),
+                (_, _) => 0,
+            };
+        }
+        if bytes == 0 {
+            return false;
+        }
+        let sum = of.sum_bytes.load(Relaxed);
+        sum > of.bytes_max && bytes >= sum / of.holders.load(Relaxed).max(1)
+    }
+}
+
+impl Drop for BufferShare {
+    fn drop(&mut self) {
+        self.set(0);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::os::unix::net::UnixStream;
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
-    use crate::limits::Limits;
-    use crate::reactor::Reactor;
-    use crate::services::Echo;
-    use crate::telemetry::Reason;
 
     proptest! {
         /// Against a plain table: the sum is the sum, and whoever goes holds as much as anybody, newcomers included.
@@ -152,7 +205,7 @@ mod tests {
             held in prop::collection::vec((0usize..300, 0usize..5_000, 0..20), 1..600),
             bytes_max in 1u64..400_000,
         ) {
-            let mut buffers = Buffers::new(bytes_max, 0);
+            let mut buffers = LoopBuffers::new(bytes_max, 0);
             let mut model = std::collections::BTreeMap::new();
             for (slot, bytes, turn) in held {
                 buffers.set(slot, bytes);
@@ -174,7 +227,7 @@ mod tests {
 
     #[test]
     fn who_has_sent_what_it_held_since_it_was_picked_stays() {
-        let mut buffers = Buffers::new(100, 0);
+        let mut buffers = LoopBuffers::new(100, 0);
         for slot in 0..10 {
             buffers.set(slot, 50 + slot);
         }
@@ -185,41 +238,23 @@ mod tests {
     }
 
     #[test]
-    fn at_the_end_of_each_turn_the_buffers_are_within_the_bound_and_what_is_counted_is_what_is_held() {
-        const CLIENTS: usize = 60;
-        const BYTES_MAX: u64 = 128 << 10;
-        let limits = Limits { buffers_bytes_max: BYTES_MAX, ..Limits::default() };
-        let directory = tempfile::tempdir().unwrap();
-        let address = format!("unix:{}", directory.path().join("echo.sock").display());
-        let mut reactor = Reactor::new(limits).unwrap();
-        reactor.bind(&address, Echo).unwrap();
-        let connect = || {
-            let client = UnixStream::connect(&address["unix:".len()..]).unwrap();
-            client.set_nonblocking(true).unwrap();
-            client
-        };
-        let mut clients: Vec<UnixStream> = (0..CLIENTS).map(|_| connect()).collect();
-        let mut most_bytes = 0;
-        // Bound: the kernel takes about 200 KiB of what each sends and does not read.
-        for _ in 0..100 {
-            for client in &mut clients {
-                let _ = client.write(&[7; 8 << 10]);
-            }
-            reactor.turn(Some(Duration::ZERO)).unwrap();
-            let held = reactor.clients.iter().map(|(_, slot)| slot.connection.memory_bytes() as u64);
-            assert_eq!(reactor.buffers.sum_bytes(), held.sum::<u64>());
-            assert!(reactor.buffers.sum_bytes() <= BYTES_MAX, "{:?}", reactor.buffers);
-            most_bytes = most_bytes.max(reactor.buffers.sum_bytes());
-        }
-        let gone = reactor.summary().counters.of(Reason::BuffersFull);
-        assert!(most_bytes > BYTES_MAX / 2 && gone > 30, "{most_bytes} bytes, {gone} gone");
-        assert_eq!(reactor.clients.len() as u64 + gone, CLIENTS as u64);
+    fn without_a_bound_nobody_goes() {
+        let mut buffers = LoopBuffers::new(0, 0);
+        buffers.set(3, usize::MAX);
+        assert!(buffers.next_to_go().is_none() && !buffers.are_bounded());
     }
 
     #[test]
-    fn without_a_bound_nobody_goes() {
-        let mut buffers = Buffers::new(0, 0);
-        buffers.set(3, usize::MAX);
-        assert!(buffers.next_to_go().is_none() && !buffers.are_bounded());
+    fn over_the_bound_who_holds_more_than_the_average_goes_and_who_holds_less_stays() {
+        let buffers = Arc::new(SharedBuffers::new(100));
+        let mut clients: Vec<BufferShare> = (0..3).map(|_| BufferShare::of(Some(&buffers))).collect();
+        assert!(!clients[0].set(10));
+        assert!(!clients[1].set(60));
+        assert!(clients[2].set(50), "120 of 100, 40 each");
+        assert!(!clients[0].set(10));
+        clients.pop();
+        assert!(!clients[1].set(60), "there is room again");
+        clients.clear();
+        assert_eq!((buffers.sum_bytes.load(Relaxed), buffers.holders.load(Relaxed)), (0, 0));
     }
 }
