@@ -47,7 +47,6 @@ pub struct Member {
     mailbox: Mailbox<Arc<[u8]>>,
     /// Taken from the mailbox, and there was no room for it.
     unsaid: Option<Arc<[u8]>>,
-    taken: u32,
 }
 
 impl Service for Chat {
@@ -63,7 +62,7 @@ impl Service for Chat {
         let number = room.seen;
         room.seen += 1;
         room.members.insert(number, mailbox.clone());
-        Member { chat: self.clone(), number, mailbox, unsaid: None, taken: 0 }
+        Member { chat: self.clone(), number, mailbox, unsaid: None }
     }
 }
 
@@ -86,9 +85,8 @@ impl Session for Member {
         for _ in 0..lines_max {
             let rest = &input.bytes[consumed..];
             let Some(len) = rest.iter().take(LINE_BYTES_MAX).position(|&byte| byte == b'\n') else {
-                return self.without_a_line(consumed, rest, &input);
+                return Self::without_a_line(consumed, rest, &input);
             };
-            self.taken = self.taken.wrapping_add(1);
             self.say(&rest[..=len]);
             consumed += len + 1;
         }
@@ -135,7 +133,7 @@ impl Member {
         }
     }
 
-    fn without_a_line(&self, consumed: usize, rest: &[u8], input: &Input<'_>) -> Progress {
+    fn without_a_line(consumed: usize, rest: &[u8], input: &Input<'_>) -> Progress {
         if rest.len() >= LINE_BYTES_MAX {
             Progress::abort(Fault::Protocol)
         } else if rest.is_empty() && input.call == Call::Stopping {
@@ -143,7 +141,7 @@ impl Member {
         } else if rest.is_empty() {
             Progress::need_input(consumed, Wait::NextRequest)
         } else {
-            Progress::need_input(consumed, Wait::RestOf(self.taken))
+            Progress::need_input(consumed, Wait::Rest)
         }
     }
 }

@@ -52,7 +52,7 @@ impl Session for Faulty {
             return match (input.bytes, input.call) {
                 ([], Call::Stopping) => Progress::finish(0),
                 ([], _) => Progress::need_input(0, Wait::NextRequest),
-                _ => Progress::need_input(0, Wait::RestOf(0)),
+                _ => Progress::need_input(0, Wait::Rest),
             };
         };
         let line = &input.bytes[..=end];

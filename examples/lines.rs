@@ -28,17 +28,16 @@ pub struct Lines {
     words: Arc<Mutex<HashMap<String, String>>>,
 }
 
-/// One client: the dictionary, and how many lines it has sent.
+/// One client.
 pub struct Conversation {
     lines: Lines,
-    taken: u32,
 }
 
 impl Service for Lines {
     type Session = Conversation;
 
     fn open(&self, _client: &Client<'_>) -> Conversation {
-        Conversation { lines: self.clone(), taken: 0 }
+        Conversation { lines: self.clone() }
     }
 
     fn refusal(&self, _why: Refusal) -> &[u8] {
@@ -52,14 +51,13 @@ impl Session for Conversation {
         loop {
             let rest = &input.bytes[consumed..];
             let Some(len) = rest.iter().take(LINE_BYTES_MAX).position(|&byte| byte == b'\n') else {
-                return self.without_a_line(consumed, rest, &input);
+                return Self::without_a_line(consumed, rest, &input);
             };
             // An answer is sent whole: what `put_some` has no room for would be lost.
             if out.room() < ANSWER_BYTES_MAX {
                 return Progress::need_room(consumed);
             }
             consumed += len + 1;
-            self.taken = self.taken.wrapping_add(1);
             let line = String::from_utf8_lossy(&rest[..len]);
             let Some(answer) = self.lines.answer(line.trim_end()) else {
                 return Progress::finish(consumed);
@@ -70,7 +68,7 @@ impl Session for Conversation {
 }
 
 impl Conversation {
-    fn without_a_line(&self, consumed: usize, rest: &[u8], input: &Input<'_>) -> Progress {
+    fn without_a_line(consumed: usize, rest: &[u8], input: &Input<'_>) -> Progress {
         if rest.len() >= LINE_BYTES_MAX {
             Progress::abort(Fault::Protocol)
         } else if rest.is_empty() && input.call == Call::Stopping {
@@ -78,8 +76,7 @@ impl Conversation {
         } else if rest.is_empty() {
             Progress::need_input(consumed, Wait::NextRequest)
         } else {
-            // The number of the line names its deadline: a byte now and then does not move it.
-            Progress::need_input(consumed, Wait::RestOf(self.taken))
+            Progress::need_input(consumed, Wait::Rest)
         }
     }
 }

@@ -48,13 +48,13 @@
 //!     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
 //!         let mut consumed = 0;
 //!         while let Some(len) = input.bytes[consumed..].iter().position(|&byte| byte == b'\n') {
-//!             if out.put(format!("{len}\n").as_bytes()).is_err() {
+//!             if out.put_fmt(format_args!("{len}\n")).is_err() {
 //!                 return Progress::need_room(consumed); // called again with the rest when there is room
 //!             }
 //!             consumed += len + 1;
 //!         }
 //!         // Between lines the client is idle; within one, the rest must come in time.
-//!         let wait = if consumed == input.bytes.len() { Wait::NextRequest } else { Wait::RestOf(0) };
+//!         let wait = if consumed == input.bytes.len() { Wait::NextRequest } else { Wait::Rest };
 //!         Progress::need_input(consumed, wait)
 //!     }
 //! }

@@ -49,6 +49,8 @@ pub struct Connection<S, T> {
     /// asked something: its next wait begins anew.
     awaited: Wait,
     awaited_due_ms: u64,
+    /// Whether the last bytes consumed belong to a request that has not ended.
+    is_inside_request: bool,
     inbox: Option<Box<Inbox>>,
     /// What could not be sent yet: there exactly while the phase is `Flushing` and `pump` is not at work.
     outbox: Option<Box<Outbox>>,
@@ -150,6 +152,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             inflow: Inflow::Open,
             idle_calls: 0,
             awaited: Wait::NextRequest,
+            is_inside_request: false,
             awaited_due_ms: NEVER_MS,
             inbox: None,
             outbox: None,

@@ -102,7 +102,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         if self.awaited_due_ms == NEVER_MS || self.awaited != wait {
             let wait_ms = match wait {
                 Wait::NextRequest => ctx.timeouts.idle_ms,
-                Wait::RestOf(_) => ctx.timeouts.request_ms,
+                Wait::Rest => ctx.timeouts.request_ms,
             };
             self.awaited = wait;
             self.awaited_due_ms = after_ms(ctx.now().monotonic_ms, wait_ms);

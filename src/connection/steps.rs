@@ -187,15 +187,22 @@ impl<S: Session, T: Transport> Connection<S, T> {
             telemetry.count_answers(&answers);
         }
         let progress = match advanced {
-            Ok(progress) if progress.consumed <= len => progress,
-            Ok(_) => return self.fail(Reason::Contract, ctx),
+            Ok(progress) if progress.consumed > len => {
+                return self.break_contract("it consumed more bytes than there were", ctx);
+            }
+            Ok(progress) if progress.unfinished > progress.consumed => {
+                return self.break_contract("it reported more unfinished bytes than it consumed", ctx);
+            }
+            Ok(progress) => progress,
             Err(_) => return self.fail(Reason::Panicked, ctx),
         };
-        let nothing_moved = progress.consumed == 0 && outbox.is_empty();
-        let idle = nothing_moved && progress.next == Next::Again;
-        self.idle_calls = if idle { self.idle_calls.saturating_add(1) } else { 0 };
-        if !nothing_moved && self.awaited == Wait::NextRequest {
-            self.awaited_due_ms = NEVER_MS; // bytes that are no request leave a client as idle as it was
+        let is_idle = progress.next == Next::Again && progress.consumed == 0 && !outbox.has_content();
+        self.idle_calls = if is_idle { self.idle_calls.saturating_add(1) } else { 0 };
+        if progress.consumed > 0 {
+            self.is_inside_request = progress.unfinished > 0;
+        }
+        if progress.consumed > progress.unfinished {
+            self.awaited_due_ms = NEVER_MS; // a request has ended: the next wait begins anew
         }
         if let Some(inbox) = &mut self.inbox {
             inbox.consume(progress.consumed);
@@ -218,20 +225,32 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
         let then = match progress.next {
             Next::Abort(fault) => return self.fail(fault.into(), ctx),
-            Next::NeedRoom if outbox.is_empty() => return self.fail(Reason::Contract, ctx),
-            Next::Again if self.idle_calls > limits.again_max => return self.fail(Reason::Contract, ctx),
+            Next::NeedRoom if !outbox.has_content() => {
+                return self.break_contract("it asked for room in an empty outbox", ctx);
+            }
+            Next::Again if self.idle_calls > limits.again_max => {
+                return self.break_contract("it asked to be called again and again, and did nothing", ctx);
+            }
             Next::Finish | Next::Close if call == Call::Stopping => Then::Close(Reason::Drained),
             Next::Finish | Next::Close => Then::Close(Reason::Finished),
             next => match (call, next) {
                 (Call::Expired(wait), _) => Then::Close(wait.into()),
                 (_, Next::NeedInput(_)) if self.inflow == Inflow::Ended => Then::Close(Reason::PeerClosed),
                 (_, Next::NeedInput(_)) if full => Then::Close(Reason::InputTooLong),
+                (_, Next::NeedInput(Wait::Rest)) if self.inbox.is_none() && !self.is_inside_request => {
+                    return self.break_contract("it waits for the rest of a request that has not begun", ctx);
+                }
                 (_, Next::NeedInput(wait)) => Then::Await(wait),
                 (_, Next::NeedRoom) => Then::Call(Call::Ready),
                 (_, _) => Then::Yield,
             },
         };
         self.send(then, ctx, budget)
+    }
+
+    fn break_contract(&mut self, how: &str, ctx: &mut Context<'_>) -> Step {
+        log::error!("{}: the session broke the contract: {how}; its client ends", self.peer);
+        self.fail(Reason::Contract, ctx)
     }
 
     /// The session is given up: nothing of what it said in this call is sent.

@@ -54,7 +54,7 @@ impl Session for MessageSession {
             },
             MessageSession::Reading(peer) => {
                 let Some(len) = message_len(&input) else {
-                    return Progress::need_input(0, Wait::RestOf(0));
+                    return Progress::need_input(0, Wait::Rest);
                 };
                 log::info!("message of {peer}: \"{}\"", Escaped(&input.bytes[..len]));
                 out.count_answer(None);

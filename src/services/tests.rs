@@ -100,8 +100,8 @@ fn a_message_ends_at_a_newline_at_255_bytes_at_the_end_of_input_or_when_its_time
     assert_eq!(answer(&Message, &[], true, 100), b"", "no message, no answer");
     let mut late = Rehearsal::open(&Message, 100);
     assert_eq!(late.state(), State::Waits(Wait::NextRequest));
-    assert_eq!(late.feed(b"hel").state(), State::Waits(Wait::RestOf(0)));
-    late.call(Call::Expired(Wait::RestOf(0)));
+    assert_eq!(late.feed(b"hel").state(), State::Waits(Wait::Rest));
+    late.call(Call::Expired(Wait::Rest));
     assert_eq!((late.state(), &late.answer), (State::Done(Next::Finish), &got));
     assert_eq!(Message.request_timeout(), Some(Duration::from_millis(200)));
 }
@@ -112,7 +112,7 @@ fn an_idle_client_of_message_gets_no_answer_and_a_drain_lets_a_begun_message_end
     assert!(idle.call(Call::Expired(Wait::NextRequest)).answer.is_empty());
     assert_eq!(Rehearsal::open(&Message, 100).call(Call::Stopping).state(), State::Done(Next::Finish));
     let mut begun = Rehearsal::open(&Message, 100);
-    assert_eq!(begun.feed(b"hel").call(Call::Stopping).state(), State::Waits(Wait::RestOf(0)));
+    assert_eq!(begun.feed(b"hel").call(Call::Stopping).state(), State::Waits(Wait::Rest));
     assert_eq!(begun.feed(b"lo\n").answer, b"I got your message");
 }
 

@@ -128,17 +128,24 @@ pub enum Call {
 pub struct Progress {
     /// How many of `input.bytes` were taken, from the front.
     pub consumed: usize,
+    /// How many of those, the last ones, belong to a request that has not ended. `0` for a session that leaves the bytes of an
+    /// incomplete request where they are. See [`Progress::with_unfinished`].
+    pub unfinished: usize,
     /// What is needed next.
     pub next: Next,
 }
 
 /// What a session waits for when it needs input; it decides the deadline.
+///
+/// Both deadlines begin anew when bytes of a complete request have been consumed, and only then: neither a byte now and then
+/// nor what others have sent to the client moves them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// The first byte of a request: the client is idle.
     NextRequest,
-    /// The rest of the request with this number: same number, same deadline.
-    RestOf(u32),
+    /// The rest of a request of which some bytes have come: they are unconsumed, or were reported as
+    /// [`Progress::unfinished`]. If there are none, the session is in error ([`Fault::Contract`]).
+    Rest,
 }
 
 /// What a session needs next.
@@ -168,8 +175,8 @@ pub enum Fault {
     Overflow,
     /// A file or another resource failed.
     Resource,
-    /// The session broke the contract: consumed more than there was, needed room in an empty outbox, or called for
-    /// itself without end.
+    /// The session broke the contract: it consumed more than there was, asked for room in an empty outbox, waited for the rest
+    /// of a request that has not begun, or asked for more calls without end.
     Contract,
 }
 
@@ -326,34 +333,46 @@ impl fmt::Debug for Waker {
 }
 
 impl Progress {
+    /// What is needed next, when `consumed` bytes have been taken.
+    pub fn new(consumed: usize, next: Next) -> Self {
+        Progress { consumed, unfinished: 0, next }
+    }
+
+    /// The same where the last `bytes` of those consumed belong to a request that goes on: a long body that is taken as it comes.
+    /// The request keeps its deadline, which began with its first byte.
+    #[must_use]
+    pub fn with_unfinished(self, bytes: usize) -> Self {
+        Progress { unfinished: bytes, ..self }
+    }
+
     /// All of it was `consumed`; more is needed.
     pub fn need_input(consumed: usize, wait: Wait) -> Self {
-        Progress { consumed, next: Next::NeedInput(wait) }
+        Progress { consumed, unfinished: 0, next: Next::NeedInput(wait) }
     }
 
     /// Room is needed.
     pub fn need_room(consumed: usize) -> Self {
-        Progress { consumed, next: Next::NeedRoom }
+        Progress { consumed, unfinished: 0, next: Next::NeedRoom }
     }
 
     /// Another call is needed, after others had their turn.
     pub fn again(consumed: usize) -> Self {
-        Progress { consumed, next: Next::Again }
+        Progress { consumed, unfinished: 0, next: Next::Again }
     }
 
     /// Nothing more is needed: flush and end.
     pub fn finish(consumed: usize) -> Self {
-        Progress { consumed, next: Next::Finish }
+        Progress { consumed, unfinished: 0, next: Next::Finish }
     }
 
     /// Nothing more is needed, and the client sends nothing more: flush and end.
     pub fn close(consumed: usize) -> Self {
-        Progress { consumed, next: Next::Close }
+        Progress { consumed, unfinished: 0, next: Next::Close }
     }
 
     /// The client ends at once.
     pub fn abort(fault: Fault) -> Self {
-        Progress { consumed: 0, next: Next::Abort(fault) }
+        Progress { consumed: 0, unfinished: 0, next: Next::Abort(fault) }
     }
 }
 

@@ -122,6 +122,11 @@ impl Outbox {
         self.tail == 0 && self.pieces.is_empty()
     }
 
+    /// Whether bytes or a file wait to be sent: records alone are nothing for the client.
+    pub(crate) fn has_content(&self) -> bool {
+        self.held_bytes > 0 || self.has_file()
+    }
+
     /// How many bytes it can hold when empty.
     pub fn bytes_max(&self) -> usize {
         self.bytes_max

@@ -155,7 +155,7 @@ impl From<Wait> for Reason {
     fn from(wait: Wait) -> Self {
         match wait {
             Wait::NextRequest => Reason::IdleTimeout,
-            Wait::RestOf(_) => Reason::RequestTimeout,
+            Wait::Rest => Reason::RequestTimeout,
         }
     }
 }

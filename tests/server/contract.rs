@@ -75,7 +75,7 @@ impl Service for Hasty {
 impl Session for Hasty {
     fn advance(&mut self, input: Input<'_>, _out: &mut Outbox) -> Progress {
         let lines = input.bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        let wait = if lines == input.bytes.len() { Wait::NextRequest } else { Wait::RestOf(0) };
+        let wait = if lines == input.bytes.len() { Wait::NextRequest } else { Wait::Rest };
         Progress::need_input(lines, wait)
     }
 }

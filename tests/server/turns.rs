@@ -87,8 +87,9 @@ impl Service for Upload {
 
 impl Session for Upload {
     fn advance(&mut self, input: Input<'_>, _out: &mut Outbox) -> Progress {
-        let wait = if input.call == Call::Open { Wait::NextRequest } else { Wait::RestOf(0) };
-        Progress::need_input(input.bytes.len(), wait)
+        let taken = input.bytes.len();
+        let wait = if input.call == Call::Open { Wait::NextRequest } else { Wait::Rest };
+        Progress::need_input(taken, wait).with_unfinished(taken)
     }
 }
 

@@ -250,7 +250,7 @@ fn what_comes_while_a_session_speaks_is_bounded_however_much_a_read_may_bring() 
     impl Session for Speaks {
         fn advance(&mut self, _input: Input<'_>, out: &mut Outbox) -> Progress {
             self.0 = self.0.saturating_sub(out.put_some(b"word") as u32);
-            if self.0 > 0 { Progress::need_room(0) } else { Progress::need_input(0, Wait::RestOf(0)) }
+            if self.0 > 0 { Progress::need_room(0) } else { Progress::need_input(0, Wait::Rest) }
         }
     }
     let limits = Limits { inbox_bytes_max: 500, outbox_bytes_max: 4, read_bytes: 4096, ..Limits::default() };

@@ -31,13 +31,12 @@ impl Random {
 }
 
 /// Frames of one length byte and so many bytes; each is answered by its bytes, three times, and a dot. It has all the ways
-/// of a session: it asks for the rest of numbered requests, for room, for turns, and finishes with a `!` at a frame of length 0.
+/// of a session: it asks for the rest of requests, for room, for turns, and finishes with a `!` at a frame of length 0.
 #[derive(Clone)]
 pub(crate) struct Frames;
 
 #[derive(Default)]
 pub(crate) struct FramesSession {
-    number: u32,
     /// What is left to say of the frame before.
     owed: VecDeque<u8>,
 }
@@ -63,9 +62,8 @@ impl Session for FramesSession {
             (0, _) if out.put_some(b"!") == 0 => Progress::need_room(0),
             (0, _) => Progress::finish(1),
             (255, _) => Progress::abort(Fault::Protocol),
-            (_, None) => Progress::need_input(0, Wait::RestOf(self.number)),
+            (_, None) => Progress::need_input(0, Wait::Rest),
             (_, Some(frame)) => {
-                self.number += 1;
                 self.owed.extend(answer(frame));
                 Progress::again(1 + frame.len())
             }

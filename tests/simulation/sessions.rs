@@ -10,7 +10,7 @@ use oneloop::connection::{
     WaitTimeouts, WriteOutcome,
 };
 use oneloop::limits::Limits;
-use oneloop::session::{Call, FileRange, Input, Outbox, Peer, Progress, Session, Wait};
+use oneloop::session::{Call, FileRange, Input, Outbox, Peer, Progress, Record, Session, Wait};
 use oneloop::telemetry::{Reason, Telemetry};
 
 use super::world::at;
@@ -134,6 +134,101 @@ fn a_session_that_asks_to_be_called_again_for_nothing_is_ended() {
     assert_eq!(stage.end_within(60), Reason::Contract);
 }
 
+/// Its records are nothing for its client, so nothing moves.
+#[test]
+fn a_session_that_puts_records_only_and_asks_for_more_calls_or_for_room_is_ended() {
+    let record = || Record { line: String::new(), bytes_at: 0, head_bytes: 0 };
+    let limits = Limits { again_max: 50, ..Limits::default() };
+    let mut stage = Stage::new(limits.clone(), |_: Input<'_>, out: &mut Outbox| {
+        out.record(record());
+        Progress::again(0)
+    });
+    assert_eq!(stage.end_within(60), Reason::Contract);
+    let mut stage = Stage::new(limits, |_: Input<'_>, out: &mut Outbox| {
+        out.record(record());
+        Progress::need_room(0)
+    });
+    assert_eq!(stage.end_within(1), Reason::Contract);
+}
+
+/// Takes whole lines.
+fn lines(input: Input<'_>, _: &mut Outbox) -> Progress {
+    let len = input.bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    Progress::need_input(len, if len == input.bytes.len() { Wait::NextRequest } else { Wait::Rest })
+}
+
+#[test]
+fn a_client_whose_reads_always_end_inside_a_request_has_the_time_of_each_request() {
+    let limits = Limits { idle_ms: 3_000, request_ms: 1_000, ..Limits::default() };
+    let mut stage = Stage::new(limits, lines);
+    stage.stream().arrived.extend(b"begins");
+    assert_eq!((stage.pump(), stage.client.deadline_ms()), (Pumped::Waits, 1_000));
+    for round in 1..100 {
+        stage.now_ms = round * 900;
+        stage.stream().arrived.extend(b" ends\nbegins");
+        assert_eq!((stage.pump(), stage.client.deadline_ms()), (Pumped::Waits, stage.now_ms + 1_000));
+    }
+    stage.now_ms += 900;
+    stage.stream().arrived.extend(b" and goes on");
+    assert_eq!(
+        (stage.pump(), stage.client.deadline_ms()),
+        (Pumped::Waits, 99 * 900 + 1_000),
+        "the same request"
+    );
+}
+
+#[test]
+fn a_request_that_is_taken_as_it_comes_keeps_the_deadline_that_began_with_its_first_byte() {
+    let limits = Limits { idle_ms: 3_000, request_ms: 1_000, ..Limits::default() };
+    // A request ends with a dot; its bytes are taken at once.
+    let mut stage = Stage::new(limits, |input: Input<'_>, _: &mut Outbox| {
+        let complete = input.bytes.iter().rposition(|&byte| byte == b'.').map_or(0, |at| at + 1);
+        let unfinished = input.bytes.len() - complete;
+        let wait = if unfinished == 0 && input.bytes.last() == Some(&b'.') || input.call == Call::Open {
+            Wait::NextRequest
+        } else {
+            Wait::Rest
+        };
+        Progress::need_input(input.bytes.len(), wait).with_unfinished(unfinished)
+    });
+    for (now_ms, arrives, due_ms) in [
+        (0, "", 3_000),
+        (100, "first", 1_100),
+        (900, "goes on", 1_100),
+        (1_000, "ends.second", 2_000),
+        (1_900, "goes on", 2_000),
+        (1_950, "ends.", 4_950),
+    ] {
+        stage.now_ms = now_ms;
+        stage.stream().arrived.extend(arrives.as_bytes());
+        assert_eq!((stage.pump(), stage.client.deadline_ms()), (Pumped::Waits, due_ms), "at {now_ms} ms");
+    }
+}
+
+#[test]
+fn a_session_that_waits_for_the_rest_of_nothing_is_ended() {
+    let mut stage = Stage::new(Limits::default(), |input: Input<'_>, _: &mut Outbox| {
+        let wait = if input.call == Call::Open { Wait::NextRequest } else { Wait::Rest };
+        Progress::need_input(input.bytes.len(), wait)
+    });
+    stage.stream().arrived.extend(b"it keeps what it takes, and does not report it as unfinished");
+    assert_eq!(stage.pump(), Pumped::Ended(Reason::Contract));
+}
+
+/// Else who is woken for what others say is never idle, and neither is a client that is sent a keep-alive.
+#[test]
+fn what_a_wake_puts_does_not_move_the_idle_deadline() {
+    let limits = Limits { idle_ms: 3_000, ..Limits::default() };
+    let mut stage = Stage::new(limits, bell);
+    assert_eq!((stage.pump(), stage.client.deadline_ms()), (Pumped::Waits, 3_000));
+    for now_ms in [1_000, 2_000, 2_900] {
+        stage.now_ms = now_ms;
+        stage.client.wake();
+        assert_eq!((stage.pump(), stage.client.deadline_ms()), (Pumped::Waits, 3_000));
+    }
+    assert_eq!(stage.stream().did.len(), 3, "each was answered");
+}
+
 #[test]
 fn a_session_that_takes_more_than_there_is_is_ended() {
     let mut stage = Stage::new(Limits::default(), |input: Input<'_>, _: &mut Outbox| {
@@ -148,7 +243,10 @@ fn a_session_that_takes_more_than_there_is_is_ended() {
 #[test]
 fn a_unit_that_does_not_fit_into_the_inbox_ends_its_client() {
     let limits = Limits { inbox_bytes_max: 100, ..Limits::default() };
-    let mut stage = Stage::new(limits, |_, _| Progress::need_input(0, Wait::RestOf(0)));
+    let mut stage = Stage::new(limits, |input: Input<'_>, _: &mut Outbox| {
+        let wait = if input.bytes.is_empty() { Wait::NextRequest } else { Wait::Rest };
+        Progress::need_input(0, wait)
+    });
     stage.stream().arrived.extend([b'x'; 99]);
     assert_eq!((stage.pump(), stage.client.held_bytes()), (Pumped::Waits, 99));
     stage.stream().arrived.push_back(b'x');

@@ -128,10 +128,18 @@ impl Session for Scripted<'_, '_> {
         let Putting { put, put_memory, records, .. } = putting;
         (seen.put, seen.put_memory, seen.records) = (put, put_memory, records);
         let progress = progress(world, input);
-        let is_idle = progress.consumed == 0 && out.is_empty() && progress.next == Next::Again;
+        let has_content = seen.put.len() > start;
+        let is_idle = progress.consumed == 0 && !has_content && progress.next == Next::Again;
         seen.idle_calls = if is_idle { seen.idle_calls + 1 } else { 0 };
+        if progress.consumed > 0 {
+            seen.is_inside_request = progress.unfinished > 0;
+        }
+        let waits_for_rest = progress.next == Next::NeedInput(Wait::Rest) && !input.ended && !seen.is_expired;
+        let has_begun = progress.consumed < input.bytes.len() || seen.is_inside_request;
         seen.is_at_fault = progress.consumed > input.bytes.len()
-            || (progress.next == Next::NeedRoom && out.is_empty())
+            || progress.unfinished > progress.consumed
+            || (progress.next == Next::NeedRoom && !has_content)
+            || (waits_for_rest && !has_begun)
             || seen.idle_calls > world.again_max;
         if seen.is_at_fault || matches!(progress.next, Next::Abort(_)) {
             // Nothing of this call is sent. Its records are not lost.
@@ -170,13 +178,19 @@ fn progress(world: &World<'_>, input: Input<'_>) -> Progress {
     let next = match world.below(40) {
         _ if world.is_over() => Next::NeedInput(Wait::NextRequest),
         0..12 => Next::NeedInput(Wait::NextRequest),
-        12..20 => Next::NeedInput(Wait::RestOf(world.below(3) as u32)),
         20..28 => Next::NeedRoom,
         28..36 => Next::Again,
         36 => Next::Finish,
         37 => Next::Close,
         38 => Next::Abort(Fault::Protocol),
-        _ => Next::NeedInput(Wait::RestOf(0)),
+        _ => Next::NeedInput(Wait::Rest),
     };
-    Progress { consumed, next }
+    let unfinished = match world.below(16) {
+        _ if world.is_over() => 0,
+        0..6 => consumed,
+        6 => consumed / 2,
+        7 if world.one_in(8) => consumed + 1,
+        _ => 0,
+    };
+    Progress::new(consumed, next).with_unfinished(unfinished)
 }

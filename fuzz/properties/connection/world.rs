@@ -32,6 +32,8 @@ pub(super) struct Seen {
     /// The session has broken the contract.
     pub(super) is_at_fault: bool,
     pub(super) idle_calls: u32,
+    /// The last bytes consumed belong to a request that has not ended.
+    pub(super) is_inside_request: bool,
     pub(super) is_expired: bool,
     pub(super) is_woken: bool,
     /// A record that the session still has when the client ends.

@@ -21,8 +21,6 @@ pub struct HttpSession {
     shared: Arc<Shared>,
     /// How far the head that is arriving was looked at.
     scan: Scan,
-    /// The number of the request that arrives or is answered.
-    number: u32,
     state: State,
 }
 
@@ -74,7 +72,12 @@ impl Asked<'_, '_, '_> {
 
 impl HttpSession {
     pub(super) fn new(shared: Arc<Shared>) -> HttpSession {
-        HttpSession { shared, scan: Scan::default(), number: 0, state: State::Head }
+        HttpSession { shared, scan: Scan::default(), state: State::Head }
+    }
+
+    /// Whether bytes of a request have been taken whose end has not come.
+    fn is_inside_request(&self) -> bool {
+        matches!(&self.state, State::Body(pending) if !pending.body.is_over())
     }
 
     /// Goes on from where the session is; `at` is moved past what was taken.
@@ -86,7 +89,7 @@ impl HttpSession {
                 Ok(skipped) => {
                     *at += skipped;
                     if !pending.body.is_over() {
-                        return Err(Next::NeedInput(Wait::RestOf(self.number)));
+                        return Err(Next::NeedInput(Wait::Rest));
                     }
                     self.behind_body(input.bytes.len() == *at, input, out)
                 }
@@ -133,7 +136,7 @@ impl HttpSession {
         let end = match self.scan.head_end(bytes) {
             Ok(Some(end)) => end,
             Ok(None) if !is_between_requests(bytes) => {
-                return Err(Next::NeedInput(Wait::RestOf(self.number)));
+                return Err(Next::NeedInput(Wait::Rest));
             }
             Ok(None) if input.call == Call::Stopping => return Err(Next::Finish),
             Ok(None) => return Err(Next::NeedInput(Wait::NextRequest)),
@@ -306,7 +309,6 @@ impl HttpSession {
     /// An answer was put whole.
     fn answered(&mut self, persistence: Persistence) -> Step {
         self.state = State::Head;
-        self.number = self.number.wrapping_add(1);
         match persistence {
             Persistence::Implied | Persistence::Told => Ok(()),
             Persistence::Asked => Err(Next::Close),
@@ -335,13 +337,17 @@ impl Session for HttpSession {
         if let Call::Expired(wait) = input.call {
             return self.expired(wait, input, out);
         }
-        let mut consumed = 0;
+        let (mut consumed, mut complete) = (0, 0);
         for _ in 0..REQUESTS_PER_CALL_MAX {
-            if let Err(next) = self.step(input, &mut consumed, out) {
-                return Progress { consumed, next };
+            let step = self.step(input, &mut consumed, out);
+            if !self.is_inside_request() {
+                complete = consumed;
+            }
+            if let Err(next) = step {
+                return Progress::new(consumed, next).with_unfinished(consumed - complete);
             }
         }
-        Progress::again(consumed)
+        Progress::again(consumed).with_unfinished(consumed - complete)
     }
 
     fn unfinished(&mut self) -> Option<Record> {

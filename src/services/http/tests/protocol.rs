@@ -252,8 +252,8 @@ fn a_slow_request_is_told_so_and_an_idle_client_is_not() {
     {
         let mut client = Rehearsal::open(&http, OUT);
         client.feed(partial.as_bytes());
-        assert_eq!(client.state(), State::Waits(Wait::RestOf(0)));
-        client.call(Call::Expired(Wait::RestOf(0)));
+        assert_eq!(client.state(), State::Waits(Wait::Rest));
+        client.call(Call::Expired(Wait::Rest));
         assert_eq!(statuses(&String::from_utf8_lossy(&client.answer)), [408]);
         assert!(matches!(client.state(), State::Done(Next::NeedInput(_))));
     }
@@ -274,7 +274,7 @@ fn a_stopping_server_answers_what_was_asked_and_says_that_it_closes() {
     let mut begun = Rehearsal::open(&http, OUT);
     begun.feed(&request.as_bytes()[..9]);
     begun.call(Call::Stopping);
-    assert_eq!(begun.state(), State::Waits(Wait::RestOf(0)));
+    assert_eq!(begun.state(), State::Waits(Wait::Rest));
     let service = stopping(&http, &[request, request].concat());
     assert_eq!(statuses(&service), [200, 200]);
     let (first, second) = service.split_at(service.rfind("HTTP/1.1").unwrap());
