@@ -121,8 +121,10 @@ mod admission;
 #[cfg(feature = "cli")]
 mod cli;
 pub mod connection;
+#[cfg(feature = "load")]
+mod judge;
 #[cfg(feature = "cli")]
-pub mod lab;
+mod lab;
 pub mod limits;
 #[cfg(feature = "load")]
 pub mod load;

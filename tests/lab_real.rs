@@ -11,13 +11,10 @@ use std::time::{Duration, Instant};
 use common::eventually;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use oneloop::lab::cell::{Metric, Model, Outcome};
-use oneloop::lab::experiments::Experiment;
-use oneloop::lab::judge::{OTHERS_MAX, Verdict};
-use oneloop::lab::raw;
-use oneloop::lab::results::{CellResult, Results};
-use oneloop::lab::stats::median as median_of;
+use serde_json::Value;
 
+/// CPU time that other processes may use, in cores, before a measurement is NOISY.
+const OTHERS_MAX: f64 = 0.10;
 /// How long a quick look takes at most.
 const QUICK_MAX: Duration = Duration::from_secs(120);
 
@@ -28,6 +25,10 @@ impl Compared {
     fn start(output: &Path, args: &[&str]) -> Compared {
         let program = std::env::var_os("ONELOOP_PROGRAM");
         let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_oneloop").into());
+        Compared::start_program(Path::new(&program), output, args)
+    }
+
+    fn start_program(program: &Path, output: &Path, args: &[&str]) -> Compared {
         let mut command = Command::new(program);
         command.arg("compare").args(args).arg("--output").arg(output).env_remove("RUST_LOG");
         Compared(
@@ -50,31 +51,51 @@ impl Drop for Compared {
     }
 }
 
-fn results(output: &Path) -> Results {
-    let (header, runs) = raw::read(&output.join("raw.jsonl")).unwrap();
-    Results::of(header, &runs)
+/// The results of a comparison, `results.json`.
+struct Results(Value);
+
+impl Results {
+    fn of(output: &Path) -> Results {
+        Results(serde_json::from_slice(&fs::read(output.join("results.json")).unwrap()).unwrap())
+    }
+
+    /// The first cell of an experiment and a model.
+    fn cell(&self, experiment: &str, model: &str) -> &Value {
+        let is_it = |result: &&Value| {
+            let cell = &result["cell"];
+            cell["experiment"] == experiment && cell["subject"]["kind"]["model"]["model"] == model
+        };
+        self.cells().iter().find(is_it).unwrap_or_else(|| panic!("no cell of {experiment} and {model}"))
+    }
+
+    fn cells(&self) -> &[Value] {
+        self.0["cells"].as_array().unwrap()
+    }
+
+    fn median(&self, experiment: &str, model: &str, metric: &str) -> f64 {
+        self.cell(experiment, model)["summaries"][metric]["median"].as_f64().unwrap()
+    }
+
+    fn runs(&self) -> (u64, u64) {
+        let [made, planned] = ["runs_made", "runs_planned"].map(|name| self.0[name].as_u64().unwrap());
+        (made, planned)
+    }
 }
 
-/// CPU time that other processes took meanwhile, in cores: the median of the runs that know.
+/// The measured runs of the raw data: values and evidence.
+fn measurements(output: &Path) -> Vec<Value> {
+    let raw = fs::read_to_string(output.join("raw.jsonl")).unwrap();
+    let runs =
+        raw.lines().filter_map(|line| serde_json::from_str::<Value>(line).unwrap().get("run").cloned());
+    runs.filter_map(|run| run["outcome"].get("measured").cloned()).collect()
+}
+
+/// CPU time that other processes took meanwhile, in cores: the median of the runs that know it.
 fn others_cpu(output: &Path) -> f64 {
-    let (_, runs) = raw::read(&output.join("raw.jsonl")).unwrap();
-    let known: Vec<f64> = runs
-        .iter()
-        .filter_map(|run| match &run.outcome {
-            Outcome::Measured(measurement) => measurement.evidence.others_cpu,
-            _ => None,
-        })
-        .collect();
-    median_of(&known).unwrap_or(0.0)
-}
-
-fn of(results: &Results, experiment: Experiment, model: Model) -> Vec<&CellResult> {
-    let cells = results.cells.iter().filter(|result| result.cell.experiment == experiment);
-    cells.filter(|result| result.cell.subject.as_model() == Some(model)).collect()
-}
-
-fn median(results: &Results, experiment: Experiment, model: Model, metric: Metric) -> f64 {
-    of(results, experiment, model)[0].summaries[&metric].median
+    let known = |measured: &Value| measured["evidence"]["others_cpu_cores"].as_f64();
+    let mut others: Vec<f64> = measurements(output).iter().filter_map(known).collect();
+    others.sort_by(f64::total_cmp);
+    others.get(others.len() / 2).copied().unwrap_or(0.0)
 }
 
 #[test]
@@ -85,13 +106,12 @@ fn the_lectures_first_claim_is_measured_and_an_interruption_keeps_what_there_is(
         Compared::start(&output, &["--quick", "--experiments", "wait", "--models", "iterative,reactor"])
             .end();
     assert_eq!(code, Some(0), "{told}");
-    let found = results(&output);
-    let waits_ms = |model| median(&found, Experiment::Wait, model, Metric::WaitMs);
-    assert!(waits_ms(Model::Iterative) > 400.0, "{told}");
-    assert!(waits_ms(Model::Reactor) < 200.0, "{told}");
-    let mut cores = found.header.machine.cores;
-    cores.sort_unstable();
-    assert_eq!(cores, oneloop::sys::process::cores(), "both sides' cores");
+    let found = Results::of(&output);
+    assert!(found.median("wait", "iterative", "wait_ms") > 400.0, "{told}");
+    assert!(found.median("wait", "reactor", "wait_ms") < 200.0, "{told}");
+    let cores = found.0["header"]["machine"]["cores"].as_array().unwrap();
+    let allowed = std::thread::available_parallelism().unwrap().get();
+    assert!(cores.is_empty() || cores.len() == allowed, "both sides' cores: {cores:?} of {allowed}");
 
     let output = directory.path().join("interrupted");
     let compared = Compared::start(&output, &["--experiments", "wait", "--models", "iterative,reactor"]);
@@ -101,8 +121,8 @@ fn the_lectures_first_claim_is_measured_and_an_interruption_keeps_what_there_is(
     kill(Pid::from_raw(compared.0.id().cast_signed()), Signal::SIGINT).unwrap();
     let (code, told) = compared.end();
     assert_eq!(code, Some(1), "{told}");
-    let found = results(&output);
-    assert!(found.runs_made >= 2 && found.runs_made < found.runs_planned, "{}", found.runs_made);
+    let (made, planned) = Results::of(&output).runs();
+    assert!(made >= 2 && made < planned, "{made}");
     assert!(fs::read_to_string(output.join("report.html")).unwrap().contains("Interrupted: "));
 }
 
@@ -238,46 +258,51 @@ fn whatever_ends_the_lab_ends_its_servers() {
 /// The children of a process.
 #[cfg(target_os = "linux")]
 fn children(parent: u32) -> Vec<u32> {
-    oneloop::lab::proc::children(parent)
+    let tasks = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+    let lists = tasks.map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
+    lists
+        .flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>())
+        .collect()
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn the_span_that_was_measured_is_sampled_whenever_its_report_comes() {
+fn the_measured_span_is_sampled_however_late_its_report_comes() {
     use std::os::unix::fs::PermissionsExt;
 
-    use oneloop::lab::cell::{Cell, CoreClass, Subject};
-    use oneloop::lab::executor::Executor;
-    use oneloop::lab::experiments::Extent;
-    use oneloop::lab::place::Placement;
-    use oneloop::lab::real::RealExecutor;
-
     let directory = tempfile::tempdir().unwrap();
-    let program = directory.path().join("late");
-    // A generator whose report comes long after it was measured; as a server it is the same as ever.
+    let [program, late, marker, output] =
+        ["oneloop", "late", "marker", "out"].map(|name| directory.path().join(name));
+    let bin = env!("CARGO_BIN_EXE_oneloop");
+    fs::hard_link(bin, &program).or_else(|_| fs::copy(bin, &program).map(drop)).unwrap();
+    // A generator whose report comes long after it was measured; as a server it is the program as ever.
     let script = format!(
-        "#!/bin/sh\n[ \"$1\" = load ] || exec '{0}' \"$@\"\nreport=$('{0}' \"$@\")\nsleep 1\necho \"$report\"\n",
-        env!("CARGO_BIN_EXE_oneloop")
+        "#!/bin/sh\n[ \"$1\" = load ] || exec '{bin}' \"$@\"\nreport=$('{bin}' \"$@\")\nsleep 1\n: >'{0}'\necho \"$report\"\n",
+        marker.display()
     );
-    fs::write(&program, script).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let cell = Cell {
-        experiment: Experiment::Crowd,
-        class: CoreClass::OneCore,
-        level: 4,
-        subject: Subject::model(Model::Reactor, None),
-    };
-    for program in [program, env!("CARGO_BIN_EXE_oneloop").into()] {
-        let mut executor = RealExecutor::with_program(program, Placement::of(&[], |core| core));
-        let outcome = executor.run(&cell, Extent::Quick, 0);
-        let Outcome::Measured(measurement) = outcome else { panic!("{outcome:?}") };
+    fs::write(&late, script).unwrap();
+    fs::set_permissions(&late, fs::Permissions::from_mode(0o755)).unwrap();
+    let args = ["--quick", "--experiments", "crowd", "--models", "reactor"];
+    let compared = Compared::start_program(&program, &output, &args);
+    let raw = output.join("raw.jsonl");
+    eventually("the comparison has begun", || raw.is_file());
+    // What it starts from now on is the script.
+    fs::rename(&late, &program).unwrap();
+    let (code, told) = compared.end();
+    assert_eq!(code, Some(0), "{told}");
+    assert!(marker.is_file(), "the late generator was used");
+    let measured = measurements(&output);
+    assert_eq!(measured.len(), 9, "{told}");
+    for run in measured {
         // A request takes some system calls, and a system call more than a hundred ns, on every machine.
-        let cpu_us = measurement.values.get(&Metric::CpuPerRequestUs);
-        assert!(cpu_us.is_some_and(|us| *us > 0.2), "{measurement:?}");
-        // A generator that ends as soon as it has told is sampled to its end as well.
-        let evidence = &measurement.evidence;
-        assert!(evidence.others_cpu.is_some() && evidence.generator_waited.is_some(), "{evidence:?}");
-        assert_eq!(evidence.not_sampled_ms, None);
+        assert!(run["values"]["cpu_per_request_us"].as_f64().is_some_and(|us| us > 0.2), "{run}");
+        let evidence = &run["evidence"];
+        // A generator that ends right after its report is sampled to its end as well.
+        assert!(
+            !evidence["others_cpu_cores"].is_null() && !evidence["generator_waited_threads"].is_null(),
+            "{run}"
+        );
+        assert!(evidence["not_sampled_ms"].is_null(), "{run}");
     }
 }
 
@@ -295,23 +320,26 @@ fn a_quick_look_keeps_its_promises_on_real_servers() {
     println!("other processes took {others:.2} cores");
     assert!(took <= QUICK_MAX || others > OTHERS_MAX, "it took {took:?}");
     assert!(told.contains("QUICK"));
-    let found = results(&output);
-    assert_eq!(found.runs_made, found.runs_planned);
+    let found = Results::of(&output);
+    let (made, planned) = found.runs();
+    assert_eq!(made, planned);
     // A machine that is busy elsewhere makes cells NOISY; none of these servers fails.
-    let failed = found.cells.iter().filter(|result| result.judgement.verdict == Verdict::Failed);
-    let failed: Vec<String> =
-        failed.map(|result| format!("{:?}: {:?}", result.cell, result.judgement)).collect();
+    let failed: Vec<&Value> =
+        found.cells().iter().filter(|result| result["judgement"]["verdict"] == "FAILED").collect();
     assert!(failed.is_empty(), "{failed:#?}");
     // What holds on every machine, however noisy.
-    assert!(median(&found, Experiment::Wait, Model::Iterative, Metric::WaitMs) > 400.0);
-    assert!(median(&found, Experiment::Few, Model::Prefork, Metric::ServedAtOnce) < 10.0);
-    assert!((median(&found, Experiment::Few, Model::Reactor, Metric::ServedAtOnce) - 10.0).abs() < 0.5);
-    assert!(median(&found, Experiment::Churn, Model::Fork, Metric::ProcessControlUs) > 0.0);
-    let per_idle_client = |model| {
-        let mut slopes = found.slopes.iter().filter(|slope| slope.metric == Metric::MemoryBytes);
-        slopes.find(|slope| slope.subject.as_model() == Some(model)).unwrap().summary.median
+    assert!(found.median("wait", "iterative", "wait_ms") > 400.0);
+    assert!(found.median("few", "prefork", "served_at_once") < 10.0);
+    assert!((found.median("few", "reactor", "served_at_once") - 10.0).abs() < 0.5);
+    assert!(found.median("churn", "fork", "process_control_us") > 0.0);
+    let per_idle_client = |model: &str| {
+        let slopes = found.0["slopes"].as_array().unwrap();
+        let is_it = |slope: &&Value| {
+            slope["metric"] == "memory_bytes" && slope["subject"]["kind"]["model"]["model"] == model
+        };
+        slopes.iter().find(is_it).unwrap()["summary"]["median"].as_f64().unwrap()
     };
-    assert!(per_idle_client(Model::Reactor) < per_idle_client(Model::Thread));
-    assert!(per_idle_client(Model::Thread) < per_idle_client(Model::Fork));
+    assert!(per_idle_client("reactor") < per_idle_client("thread"));
+    assert!(per_idle_client("thread") < per_idle_client("fork"));
     assert!(fs::read_to_string(output.join("report.html")).unwrap().contains("QUICK"));
 }

@@ -12,17 +12,18 @@ use super::Failure;
 use super::documents::print;
 use super::units::{count, in_words};
 use super::words::{command, did_you_mean, typed};
-use crate::lab::cell::{Model, Run};
-use crate::lab::executor::Executor;
-use crate::lab::experiments::{Experiment, Extent, REPEATS_MAX};
-use crate::lab::export::{self, in_one_line};
-use crate::lab::place::{Placement, physical_core};
-use crate::lab::plan::{Plan, Step, subjects};
-use crate::lab::raw::{self, FORMAT, Header};
-use crate::lab::real::RealExecutor;
-use crate::lab::results::Results;
-use crate::lab::run::{Watcher, compare};
-use crate::models::UnknownModel;
+use crate::lab::judge::results::Results;
+use crate::lab::plan::comparison::{ComparisonPlan, Step, subjects};
+use crate::lab::plan::experiment::{Experiment, Extent, REPEATS_MAX};
+use crate::lab::plan::subject::CoreClass;
+use crate::lab::report::{self, in_one_line};
+use crate::lab::run::executor::Executor;
+use crate::lab::run::outcome::Run;
+use crate::lab::run::placement::{Placement, physical_core};
+use crate::lab::run::raw::{self, FORMAT, Header};
+use crate::lab::run::real::RealExecutor;
+use crate::lab::run::steps::{Watcher, compare};
+use crate::models::{Model, UnknownModel};
 use crate::sys::process::{cores, raise_descriptors_max};
 use crate::sys::{Signals, signals};
 
@@ -132,7 +133,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<(), Failure> {
     compare_with(args, plan, &mut executor, &|| counts.stops() != stops_before)
 }
 
-fn plan(args: &CompareArgs, placement: &Placement) -> Result<Plan, Failure> {
+fn plan(args: &CompareArgs, placement: &Placement) -> Result<ComparisonPlan, Failure> {
     let extent = if args.quick { Extent::Quick } else { Extent::Full };
     let repeats_min = extent.repeats_min();
     let repeats = args.repeats.unwrap_or(repeats_min);
@@ -162,10 +163,10 @@ fn plan(args: &CompareArgs, placement: &Placement) -> Result<Plan, Failure> {
         chosen => Experiment::ALL.into_iter().filter(|experiment| chosen.contains(experiment)).collect(),
     };
     let classes = placement.classes();
-    Ok(Plan {
+    Ok(ComparisonPlan {
         experiments,
         subjects,
-        cores_all: placement.server(crate::lab::cell::CoreClass::AllCores).len() as u32,
+        cores_all: placement.server(CoreClass::AllCores).len() as u32,
         // A quick look has time for one class.
         classes: if args.quick { classes[..1].to_vec() } else { classes },
         extent,
@@ -177,7 +178,7 @@ fn plan(args: &CompareArgs, placement: &Placement) -> Result<Plan, Failure> {
 /// Compares with any executor.
 fn compare_with(
     args: &CompareArgs,
-    plan: Plan,
+    plan: ComparisonPlan,
     executor: &mut dyn Executor,
     stop: &dyn Fn() -> bool,
 ) -> Result<(), Failure> {
@@ -185,7 +186,7 @@ fn compare_with(
     let default = || PathBuf::from(format!("oneloop-compare-{}", now.strftime("%Y%m%dT%H%M%SZ")));
     check(&plan, executor, stop)?;
     let directory = args.output.clone().unwrap_or_else(default);
-    let raw = directory.join(export::RAW);
+    let raw = directory.join(report::RAW);
     fs::create_dir_all(&directory).map_err(|error| told(&directory, &error))?;
     let header = Header {
         format: FORMAT,
@@ -220,7 +221,7 @@ fn compare_with(
 }
 
 /// Each server is started once and must give the same bytes, before anything is measured or written.
-fn check(plan: &Plan, executor: &mut dyn Executor, stop: &dyn Fn() -> bool) -> Result<(), Failure> {
+fn check(plan: &ComparisonPlan, executor: &mut dyn Executor, stop: &dyn Fn() -> bool) -> Result<(), Failure> {
     for subject in &plan.subjects {
         if let Err(why) = executor.check(subject) {
             return Err(match subject.as_model() {
@@ -246,8 +247,8 @@ fn replay(file: &Path, output: Option<&Path>) -> Result<(), Failure> {
 fn finish(directory: &Path, raw: &Path, header: Header, runs: &[Run]) -> Result<(), Failure> {
     let results = Results::of(header, runs);
     let width = comfy_table::Table::new().width();
-    let told = print(export::table::render(&results, width).as_bytes());
-    export::write(directory, &results, runs).map_err(|(file, error)| {
+    let told = print(report::table::render(&results, width).as_bytes());
+    report::write(directory, &results, runs).map_err(|(file, error)| {
         let hint = "the raw data is kept, and gives the report again";
         Failure::System(format!(
             "{}: {error}; {hint}: oneloop compare --replay {} --output DIR",
@@ -273,7 +274,7 @@ fn forecast(header: &Header, steps: usize, estimate: Duration, directory: &Path)
         plan.repeats,
         plan.seed,
         in_words(Duration::from_secs(estimate.as_secs().max(1))),
-        in_one_line(&directory.join(export::RAW).display().to_string())
+        in_one_line(&directory.join(report::RAW).display().to_string())
     )
 }
 
@@ -281,14 +282,14 @@ fn forecast(header: &Header, steps: usize, estimate: Duration, directory: &Path)
 fn unread(file: &Path, error: &std::io::Error) -> Failure {
     let word = file.display();
     let replay = |raw: &Path| command(&["compare", "--replay", &raw.display().to_string()]);
-    let raw = Path::new("DIR").join(export::RAW);
+    let raw = Path::new("DIR").join(report::RAW);
     match error.kind() {
         ErrorKind::NotFound => Failure::Usage(format!(
             "--replay {word}: there is no such file; give the raw data of a comparison: {}",
             replay(&raw)
         )),
         ErrorKind::IsADirectory => {
-            let inside = file.join(export::RAW);
+            let inside = file.join(report::RAW);
             let raw = if inside.is_file() { &inside } else { &raw };
             Failure::Usage(format!("--replay {word}: it is a directory; give the file: {}", replay(raw)))
         }
@@ -345,7 +346,7 @@ impl Watcher for Bar {
 mod tests {
     use super::*;
     use crate::lab::mock::MockExecutor;
-    use crate::lab::plan::WORKERS_DEFAULT;
+    use crate::lab::plan::comparison::WORKERS_DEFAULT;
     use clap::Parser;
     use std::cell::Cell;
 

@@ -4,16 +4,9 @@ use std::fmt::Write;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::lab::metric::scaled;
+use crate::judge::figures::scaled;
 use crate::load::Report;
 use crate::load::report::{Arrivals, Pace};
-
-/// From here on the generator is no longer idle enough to be believed.
-const BUSY: f64 = 0.85;
-
-/// Share of the span without a core from which the generator was starved: a closed loop asks less by as much at most, and
-/// by less than this two runs of the same differ anyway.
-const STARVED: f64 = 0.05;
 
 /// What is shown of nothing: a 0 would be the best of all.
 const NOTHING: &str = "-";
@@ -44,8 +37,8 @@ pub(super) fn of(report: &Report) -> String {
     let mut text = headline(report);
     let (numbers, latencies) = (numbers(report), latencies(report));
     let _ = write!(text, "\n{}\n\n{}\n", numbers.trim_fmt(), latencies.trim_fmt());
-    for warning in warnings(report) {
-        let _ = writeln!(text, "note: {warning}");
+    for doubt in report.doubts() {
+        let _ = writeln!(text, "note: {doubt}");
     }
     text
 }
@@ -107,7 +100,7 @@ fn numbers(report: &Report) -> Table {
     for (name, crowd) in [("idle crowd", &report.idle), ("slow crowd", &report.slow)] {
         if crowd.clients > 0 {
             let (connected, left) = (crowd.connected, crowd.connected_at_end);
-            let lost = match crowd.lost.told() {
+            let lost = match crowd.lost.summary() {
                 lost if lost.is_empty() => lost,
                 lost => format!("; lost: {lost}"),
             };
@@ -175,62 +168,6 @@ fn latencies(report: &Report) -> Table {
     table
 }
 
-/// What makes the numbers doubtful.
-fn warnings(report: &Report) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let (busy, latency, lag) = (report.generator.utilisation, &report.latency, &report.send_lag);
-    if busy > BUSY {
-        warnings.push(format!(
-            "the generator used {:.0} % of its core: the server may do more than this, and answers faster",
-            busy * 100.0
-        ));
-    }
-    let starved = report.generator.run_delay_s.unwrap_or(0.0) * 1e9 / (report.measured_ns as f64).max(1.0);
-    if starved > STARVED {
-        warnings.push(format!(
-            "for {:.0} % of the span the generator had work and no core, as others had it, or the server: the server may \
-             do more than this, and answers faster",
-            starved * 100.0
-        ));
-    }
-    let (missed, unanswered) = (report.missed_sends, report.unanswered);
-    let due = report.requests_due;
-    // One more or less is a matter of where the span ends.
-    if report.requests as f64 + 1.0 < 0.98 * due as f64 {
-        warnings.push(format!(
-            "{} of {due} requests that fell due were answered in time: the rate asked for was not reached",
-            report.requests
-        ));
-    }
-    if missed > 0 {
-        warnings.push(format!(
-            "{missed} requests were never sent, as no connection was free: the latencies leave them out"
-        ));
-    }
-    if unanswered > 0 {
-        warnings.push(format!(
-            "{unanswered} requests were not answered yet when the run ended: they count as long as they had waited"
-        ));
-    }
-    for (name, crowd) in [("idle", &report.idle), ("slow", &report.slow)] {
-        if crowd.lost.total() > 0 {
-            let (lost, clients) = (crowd.lost.total(), crowd.clients);
-            let what = format!("{lost} of the {clients} {name} clients were lost: fewer were there");
-            warnings.push([vec![what], crowd.lost.advice()].concat().join("; "));
-        }
-    }
-    // Without a request waiting for a connection, lag is the generator's own.
-    if lag.count > 0 && report.outstanding_mean < 1.0 && lag.p99_ns * 2 > latency.p99_ns {
-        warnings.push(
-            "most of the p99 is the generator being late: this machine had other things to do".to_owned(),
-        );
-    }
-    if latency.count > 0 && latency.count < 10_000 {
-        warnings.push(format!("p99.99 of {} requests is little more than the maximum", latency.count));
-    }
-    warnings
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,7 +217,11 @@ mod tests {
         for (run_delay_s, is_told) in [(None, false), (Some(0.09), false), (Some(0.24), true)] {
             report.generator.run_delay_s = run_delay_s;
             let told = of(&report);
-            assert_eq!(told.contains("note: for 12 % of the span the generator had work"), is_told, "{told}");
+            assert_eq!(
+                told.contains("note: the generator waited for a core 12 % of the time"),
+                is_told,
+                "{told}"
+            );
         }
         let mut old = serde_json::to_value(&report).unwrap();
         old["generator"].as_object_mut().unwrap().remove("run_delay_s");
@@ -294,15 +235,19 @@ mod tests {
         let mut report = Report::empty(plan.configuration("echo", 64));
         report.configuration.pace = Pace::Open { rate_per_second: 1e3, arrivals: Arrivals::Poisson };
         (report.requests, report.requests_due, report.measured_ns) = (960, 990, 1_000_000_000);
-        assert!(of(&report).contains("note: 960 of 990 requests that fell due"), "{}", of(&report));
+        assert!(
+            of(&report).contains("note: the offered rate was not reached: 960 of 990"),
+            "{}",
+            of(&report)
+        );
         // Random arrivals may be fewer than the rate says.
         report.requests = 985;
-        assert!(!of(&report).contains("fell due"), "{}", of(&report));
+        assert!(!of(&report).contains("offered rate"), "{}", of(&report));
         (report.missed_sends, report.unanswered) = (3, 7);
         let told = of(&report);
         assert!(
-            told.contains("note: 3 requests were never sent")
-                && told.contains("note: 7 requests were not answered yet")
+            told.contains("note: 3 scheduled requests were never sent")
+                && told.contains("note: 7 requests had no answer")
         );
     }
 }

@@ -31,7 +31,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::lab::export::in_one_line;
+use crate::lab::report::in_one_line;
 
 /// One process, one loop, many clients: a small server, and what other ways to serve cost.
 ///

@@ -14,7 +14,7 @@ use super::services::ServiceFlags;
 use super::spec::Spec;
 use super::units::count;
 use super::{Failure, Given};
-use crate::lab::export::in_one_line;
+use crate::lab::report::in_one_line;
 use crate::limits::Limits;
 use crate::models::{self, ListenerConfig, Model, Setup};
 use crate::reactor::Summary;

@@ -1,15 +1,20 @@
 //! An executor with made-up samples: what the lab does with numbers is tested without measuring any.
 
-use super::cell::{Cell, Evidence, Kind, Measurement, Metric, Model, Outcome};
-use super::executor::Executor;
-use super::experiments::{Experiment, Extent, STEADY_CLIENTS};
-use super::machine::Machine;
+use super::plan::comparison::Cell;
+use super::plan::experiment::{Experiment, Extent, IDLE_ACTIVE_RATE, STEADY_CLIENTS};
+use super::plan::metric::Metric;
+use super::plan::subject::SubjectKind;
+use super::run::executor::Executor;
+use super::run::machine::Machine;
+use super::run::outcome::{Measurement, Outcome};
+use crate::judge::evidence::Evidence;
+use crate::models::Model;
 
 /// Changes an outcome before it is returned, to make up trouble.
-pub type Meddle = Box<dyn FnMut(&Cell, u32, Outcome) -> Outcome>;
+pub(crate) type Meddle = Box<dyn FnMut(&Cell, u32, Outcome) -> Outcome>;
 
 /// Makes numbers up: plausible ones, the same on every run and machine.
-pub struct MockExecutor {
+pub(crate) struct MockExecutor {
     meddle: Meddle,
 }
 
@@ -21,7 +26,7 @@ impl Default for MockExecutor {
 
 impl MockExecutor {
     /// One whose outcomes `meddle` changes.
-    pub fn meddling(meddle: impl FnMut(&Cell, u32, Outcome) -> Outcome + 'static) -> Self {
+    pub(crate) fn meddling(meddle: impl FnMut(&Cell, u32, Outcome) -> Outcome + 'static) -> Self {
         MockExecutor { meddle: Box::new(meddle) }
     }
 }
@@ -54,15 +59,15 @@ impl Executor for MockExecutor {
 }
 
 /// The µs of CPU that a request, and a client that comes and goes, costs a subject.
-fn costs_us(kind: &Kind) -> (f64, f64) {
+fn costs_us(kind: &SubjectKind) -> (f64, f64) {
     match kind {
-        Kind::Model { model: Model::Iterative, .. } => (9.0, 22.0),
-        Kind::Model { model: Model::Prefork, .. } => (10.0, 27.0),
-        Kind::Model { model: Model::Fork, .. } => (10.5, 190.0),
-        Kind::Model { model: Model::Thread, .. } => (10.2, 48.0),
-        Kind::Model { model: Model::Prethread, .. } => (10.1, 29.0),
-        Kind::Model { model: Model::Reactor, .. } => (7.0, 25.0),
-        Kind::Peer { .. } => (12.0, 60.0),
+        SubjectKind::Model { model: Model::Iterative, .. } => (9.0, 22.0),
+        SubjectKind::Model { model: Model::Prefork, .. } => (10.0, 27.0),
+        SubjectKind::Model { model: Model::Fork, .. } => (10.5, 190.0),
+        SubjectKind::Model { model: Model::Thread, .. } => (10.2, 48.0),
+        SubjectKind::Model { model: Model::Prethread, .. } => (10.1, 29.0),
+        SubjectKind::Model { model: Model::Reactor, .. } => (7.0, 25.0),
+        SubjectKind::Peer { .. } => (12.0, 60.0),
     }
 }
 
@@ -153,8 +158,7 @@ fn idle(cell: &Cell, measurement: Measurement, request_us: f64, wobble: f64) -> 
         _ => (200.0, 4_500.0),
     };
     let level = f64::from(cell.level);
-    let mut measurement =
-        steady(measurement, f64::from(super::experiments::IDLE_ACTIVE_RATE), request_us, wobble);
+    let mut measurement = steady(measurement, f64::from(IDLE_ACTIVE_RATE), request_us, wobble);
     measurement.values.retain(|metric, _| matches!(metric, Metric::CpuPerRequestUs | Metric::LatencyP99Us));
     measurement
         .with(Metric::MemoryBytes, (2.5e6 + user_bytes * (level + f64::from(STEADY_CLIENTS))) * wobble)

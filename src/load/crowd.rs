@@ -58,7 +58,7 @@ impl<W: Workload> Engine<'_, W> {
             return; // it was there for as long as it was needed
         }
         let crowd = if slot.role == Role::Idle { &mut self.idle } else { &mut self.slow };
-        crowd.lost.add(class, 1);
+        class.count(&mut crowd.lost, 1);
         self.recorder.totals.crowd_lost += 1;
         if is_wrong {
             crowd.wrong_bytes += 1;

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use super::report::Errors;
+use super::report::ErrorCounts;
 
-/// A class of errors; see [`Errors`].
+/// A class of errors; see [`ErrorCounts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     Refused,
@@ -60,62 +60,28 @@ impl Class {
     }
 }
 
-impl Errors {
-    pub(super) fn add(&mut self, class: Class, count: u64) {
-        let counter = match class {
-            Class::Refused => &mut self.refused,
-            Class::Reset => &mut self.reset,
-            Class::ConnectTimeout => &mut self.connect_timeout,
-            Class::ReplyTimeout => &mut self.reply_timeout,
-            Class::WrongBytes(_) => &mut self.wrong_bytes,
-            Class::ClosedEarly => &mut self.closed_early,
-            Class::OutOfPorts => &mut self.out_of_ports,
-            Class::OutOfDescriptors => &mut self.out_of_descriptors,
-            Class::NoSuchSource | Class::Other(_) => &mut self.other,
+impl Class {
+    /// Counts it so many times.
+    pub(super) fn count(self, errors: &mut ErrorCounts, times: u64) {
+        let counter = match self {
+            Class::Refused => &mut errors.refused,
+            Class::Reset => &mut errors.reset,
+            Class::ConnectTimeout => &mut errors.connect_timeout,
+            Class::ReplyTimeout => &mut errors.reply_timeout,
+            Class::WrongBytes(_) => &mut errors.wrong_bytes,
+            Class::ClosedEarly => &mut errors.closed_early,
+            Class::OutOfPorts => &mut errors.out_of_ports,
+            Class::OutOfDescriptors => &mut errors.out_of_descriptors,
+            Class::NoSuchSource | Class::Other(_) => &mut errors.other,
         };
-        *counter += count;
-    }
-}
-
-impl Errors {
-    /// Both together.
-    #[must_use]
-    pub fn and(self, more: Errors) -> Errors {
-        Errors {
-            refused: self.refused + more.refused,
-            reset: self.reset + more.reset,
-            connect_timeout: self.connect_timeout + more.connect_timeout,
-            reply_timeout: self.reply_timeout + more.reply_timeout,
-            wrong_bytes: self.wrong_bytes + more.wrong_bytes,
-            closed_early: self.closed_early + more.closed_early,
-            out_of_ports: self.out_of_ports + more.out_of_ports,
-            out_of_descriptors: self.out_of_descriptors + more.out_of_descriptors,
-            other: self.other + more.other,
-        }
+        *counter += times;
     }
 
-    /// What would help against those of the generator that occurred.
-    pub fn advice(&self) -> Vec<String> {
+    /// What helps against the errors of the generator that occurred.
+    pub(super) fn advice(errors: &ErrorCounts) -> Vec<String> {
         let own =
-            [(self.out_of_ports, Class::OutOfPorts), (self.out_of_descriptors, Class::OutOfDescriptors)];
+            [(errors.out_of_ports, Class::OutOfPorts), (errors.out_of_descriptors, Class::OutOfDescriptors)];
         own.into_iter().filter(|(count, _)| *count > 0).map(|(_, class)| class.describe()).collect()
-    }
-
-    /// The classes that occurred, for people; empty if there was no error.
-    pub fn told(&self) -> String {
-        let classes = [
-            (self.refused, "refused"),
-            (self.reset, "reset"),
-            (self.connect_timeout, "connect timeouts"),
-            (self.reply_timeout, "reply timeouts"),
-            (self.wrong_bytes, "wrong replies"),
-            (self.closed_early, "closed early"),
-            (self.other, "other errors"),
-            (self.out_of_ports, "without a local port"),
-            (self.out_of_descriptors, "without a descriptor"),
-        ];
-        let occurred = classes.iter().filter(|(count, _)| *count > 0);
-        occurred.map(|(count, class)| format!("{count} {class}")).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -153,8 +119,8 @@ mod tests {
             Class::Other(io::ErrorKind::Other),
         ];
         for (index, class) in classes.into_iter().enumerate() {
-            let mut errors = Errors::default();
-            errors.add(class, 3);
+            let mut errors = ErrorCounts::default();
+            class.count(&mut errors, 3);
             let counts = errors.named().map(|(_, count)| count);
             assert_eq!((counts[index], errors.total()), (3, 3), "{class:?}");
             assert!(!class.describe().is_empty());

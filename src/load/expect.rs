@@ -24,7 +24,7 @@ enum Metric {
     /// Requests per second.
     Rate,
     Requests,
-    Errors,
+    ErrorCounts,
     /// Of all requests, in percent.
     ErrorsPercent,
     Missed,
@@ -107,7 +107,7 @@ fn metric(name: &str, number: f64, unit: &str) -> Option<(Metric, f64)> {
         "rate" => (Metric::Rate, count()?),
         "requests" => (Metric::Requests, count()?),
         "errors" if unit == "%" => (Metric::ErrorsPercent, number),
-        "errors" => (Metric::Errors, count()?),
+        "errors" => (Metric::ErrorCounts, count()?),
         "missed" => (Metric::Missed, count()?),
         "lost" => (Metric::Lost, count()?),
         "cpu" if unit == "%" => (Metric::CpuPercent, number),
@@ -146,7 +146,7 @@ impl Expectation {
 
     /// Whether it says how many errors are allowed.
     pub fn is_about_errors(&self) -> bool {
-        matches!(self.metric, Metric::Errors | Metric::ErrorsPercent)
+        matches!(self.metric, Metric::ErrorCounts | Metric::ErrorsPercent)
     }
 
     /// Whether it says how many sends may be missed.
@@ -174,7 +174,7 @@ impl Metric {
             Metric::Max => of_latency(latency.max_ns as f64),
             Metric::Rate => Some(report.requests_per_second),
             Metric::Requests => Some(report.requests as f64),
-            Metric::Errors => Some(errors),
+            Metric::ErrorCounts => Some(errors),
             Metric::ErrorsPercent => {
                 let all = report.requests as f64 + errors;
                 (all > 0.0).then(|| errors * 100.0 / all)

@@ -41,6 +41,7 @@ pub mod clients;
 mod connector;
 mod conversation;
 mod crowd;
+mod doubts;
 mod engine;
 mod errors;
 mod expect;

@@ -3,7 +3,7 @@
 use hdrhistogram::Histogram;
 
 use super::errors::Class;
-use super::report::{Connections, Errors, Interval, Latency, Phase};
+use super::report::{Connections, ErrorCounts, Interval, Latency, Phase};
 
 /// Two days: no request waits longer, as neither the span nor the timeout of a reply is longer than one
 /// ([`super::Plan::check`]).
@@ -31,8 +31,8 @@ pub(super) struct Recorder {
     /// The measured span; `u64::MAX` until it is known.
     pub(super) start_ns: u64,
     pub(super) end_ns: u64,
-    pub(super) errors: Errors,
-    pub(super) errors_before: Errors,
+    pub(super) errors: ErrorCounts,
+    pub(super) errors_before: ErrorCounts,
     pub(super) first_error: Option<Class>,
     pub(super) requests_due: u64,
     pub(super) missed_sends: u64,
@@ -70,8 +70,8 @@ impl Recorder {
             totals: Totals::default(),
             start_ns: u64::MAX,
             end_ns: u64::MAX,
-            errors: Errors::default(),
-            errors_before: Errors::default(),
+            errors: ErrorCounts::default(),
+            errors_before: ErrorCounts::default(),
             first_error: None,
             requests_due: 0,
             missed_sends: 0,
@@ -145,7 +145,7 @@ impl Recorder {
         self.totals.errors += count;
         self.first_error.get_or_insert(class);
         let errors = if now_ns < self.start_ns { &mut self.errors_before } else { &mut self.errors };
-        errors.add(class, count);
+        class.count(errors, count);
     }
 
     /// A turn begins: what was outstanding since the last one counts for the mean.

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::judge::ErrorCounts;
+
 /// The version of this form: it grows when a field changes its meaning or goes away; new fields do not change it.
 pub const SCHEMA_VERSION: u32 = 1;
 
@@ -57,9 +59,9 @@ pub struct Report {
     /// Errors from the beginning of the measured span on, by when they happened, as `requests` counts answers: a request of the
     /// warm-up that fails within the span fails there, or a server that hangs since then would show no error at all.
     /// Those behind the span are of requests that were sent within it, or before.
-    pub errors: Errors,
+    pub errors: ErrorCounts,
     /// Errors that happened before the measured span: while connecting, in the ramp, in the warm-up.
-    pub errors_before: Errors,
+    pub errors_before: ErrorCounts,
     /// The first error of the run, in words.
     pub first_error: Option<String>,
     /// Connections of the whole run, of active clients, idle ones and slow ones.
@@ -182,65 +184,6 @@ pub struct Latency {
     pub buckets_ns_count: Vec<(u64, u64)>,
 }
 
-/// Errors by class. Each request that got no whole and right reply is counted once; so is each connection that failed
-/// with no request on it. A server that ends a connection behind a whole reply, and owes nothing on it, makes no error.
-///
-/// The same classes tell why clients of a [`Crowd`] are gone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Errors {
-    /// Nobody listens at the address.
-    pub refused: u64,
-    /// The server reset the connection.
-    pub reset: u64,
-    /// No connection in time.
-    pub connect_timeout: u64,
-    /// No whole reply in time.
-    pub reply_timeout: u64,
-    /// Other bytes than those that had to come.
-    pub wrong_bytes: u64,
-    /// The server ended the connection before the reply was whole.
-    pub closed_early: u64,
-    /// The generator's own: no local port was left.
-    pub out_of_ports: u64,
-    /// The generator's own: no file descriptor was left.
-    pub out_of_descriptors: u64,
-    /// Whatever else the system said.
-    pub other: u64,
-}
-
-impl Errors {
-    /// All of them.
-    pub fn total(&self) -> u64 {
-        self.named().iter().map(|(_, count)| count).sum()
-    }
-
-    /// The generator's own.
-    pub fn of_generator(&self) -> u64 {
-        self.out_of_ports + self.out_of_descriptors
-    }
-
-    /// All but the generator's own.
-    pub fn of_server(&self) -> u64 {
-        self.total() - self.of_generator()
-    }
-
-    /// Each class by its name.
-    pub fn named(&self) -> [(&'static str, u64); 9] {
-        [
-            ("refused", self.refused),
-            ("reset", self.reset),
-            ("connect_timeout", self.connect_timeout),
-            ("reply_timeout", self.reply_timeout),
-            ("wrong_bytes", self.wrong_bytes),
-            ("closed_early", self.closed_early),
-            ("out_of_ports", self.out_of_ports),
-            ("out_of_descriptors", self.out_of_descriptors),
-            ("other", self.other),
-        ]
-    }
-}
-
 /// Connections of the whole run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connections {
@@ -276,7 +219,7 @@ pub struct Crowd {
     /// Clients that got no connection, or lost theirs before measuring ended, by what happened. None tries again. They are no
     /// errors: a server may well close an idle connection.
     #[serde(default)]
-    pub lost: Errors,
+    pub lost: ErrorCounts,
 }
 
 /// How evenly active clients were served within the measured span.
@@ -419,11 +362,5 @@ mod tests {
         assert!((greedy.jain_requests - 0.25).abs() < 1e-12);
         assert_eq!((greedy.bytes_min, greedy.bytes_median, greedy.bytes_max), (1, 3, 10));
         assert_eq!(Fairness::of(vec![], vec![]), Fairness::default());
-    }
-
-    #[test]
-    fn a_class_of_errors_that_is_new_does_not_make_old_reports_unreadable() {
-        let errors: Errors = serde_json::from_str(r#"{"refused": 3, "reset": 1}"#).unwrap();
-        assert_eq!(errors.total(), 4);
     }
 }

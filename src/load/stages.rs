@@ -221,7 +221,7 @@ impl<W: Workload> Engine<'_, W> {
 impl Report {
     /// One in which nothing has happened.
     pub(crate) fn empty(configuration: super::report::Configuration) -> Self {
-        use super::report::{Crowd, Errors, Latency, SCHEMA_VERSION};
+        use super::report::{Crowd, ErrorCounts, Latency, SCHEMA_VERSION};
         Report {
             schema_version: SCHEMA_VERSION,
             configuration,
@@ -240,8 +240,8 @@ impl Report {
             latency: Latency::default(),
             send_lag: Latency::default(),
             connect_latency: Latency::default(),
-            errors: Errors::default(),
-            errors_before: Errors::default(),
+            errors: ErrorCounts::default(),
+            errors_before: ErrorCounts::default(),
             first_error: None,
             connections: Connections::default(),
             idle: Crowd::default(),

@@ -1,0 +1,118 @@
+//! Errors of a run, counted by class.
+
+use serde::{Deserialize, Serialize};
+
+/// Errors by class.
+///
+/// Each request without a complete and correct reply is counted once, and so is each connection that failed with no
+/// request on it. A server that closes a connection after a complete reply, and owes nothing on it, causes no error.
+///
+/// The same classes say why idle and slow clients lost their connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ErrorCounts {
+    /// Nothing listens at the address.
+    pub refused: u64,
+    /// The server reset the connection.
+    pub reset: u64,
+    /// The connection was not established in time.
+    pub connect_timeout: u64,
+    /// The reply was not complete in time.
+    pub reply_timeout: u64,
+    /// The reply had other bytes than expected.
+    pub wrong_bytes: u64,
+    /// The server closed the connection before the reply was complete.
+    pub closed_early: u64,
+    /// The generator ran out of local ports.
+    pub out_of_ports: u64,
+    /// The generator ran out of file descriptors.
+    pub out_of_descriptors: u64,
+    /// Any other error of the operating system.
+    pub other: u64,
+}
+
+impl ErrorCounts {
+    /// All errors.
+    pub fn total(&self) -> u64 {
+        self.named().iter().map(|(_, count)| count).sum()
+    }
+
+    /// Errors of the generator itself: it ran out of ports or descriptors.
+    pub fn of_generator(&self) -> u64 {
+        self.out_of_ports + self.out_of_descriptors
+    }
+
+    /// All errors but those of the generator itself.
+    pub fn of_server(&self) -> u64 {
+        self.total() - self.of_generator()
+    }
+
+    /// Each class with its name in JSON.
+    pub fn named(&self) -> [(&'static str, u64); 9] {
+        [
+            ("refused", self.refused),
+            ("reset", self.reset),
+            ("connect_timeout", self.connect_timeout),
+            ("reply_timeout", self.reply_timeout),
+            ("wrong_bytes", self.wrong_bytes),
+            ("closed_early", self.closed_early),
+            ("out_of_ports", self.out_of_ports),
+            ("out_of_descriptors", self.out_of_descriptors),
+            ("other", self.other),
+        ]
+    }
+
+    /// The sum of both, class by class.
+    #[must_use]
+    pub fn and(self, more: ErrorCounts) -> ErrorCounts {
+        ErrorCounts {
+            refused: self.refused + more.refused,
+            reset: self.reset + more.reset,
+            connect_timeout: self.connect_timeout + more.connect_timeout,
+            reply_timeout: self.reply_timeout + more.reply_timeout,
+            wrong_bytes: self.wrong_bytes + more.wrong_bytes,
+            closed_early: self.closed_early + more.closed_early,
+            out_of_ports: self.out_of_ports + more.out_of_ports,
+            out_of_descriptors: self.out_of_descriptors + more.out_of_descriptors,
+            other: self.other + more.other,
+        }
+    }
+
+    /// The classes that occurred, as text; empty without an error.
+    #[cfg(feature = "cli")]
+    pub(crate) fn summary(&self) -> String {
+        let classes = [
+            (self.refused, "refused"),
+            (self.reset, "reset"),
+            (self.connect_timeout, "connect timeouts"),
+            (self.reply_timeout, "reply timeouts"),
+            (self.wrong_bytes, "wrong replies"),
+            (self.closed_early, "closed early"),
+            (self.other, "other errors"),
+            (self.out_of_ports, "without a local port"),
+            (self.out_of_descriptors, "without a descriptor"),
+        ];
+        let occurred = classes.iter().filter(|(count, _)| *count > 0);
+        occurred.map(|(count, class)| format!("{count} {class}")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_without_a_newer_class_can_still_be_read() {
+        let errors: ErrorCounts = serde_json::from_str(r#"{"refused": 3, "reset": 1}"#).unwrap();
+        assert_eq!(errors.total(), 4);
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn the_summary_names_every_class_that_occurred() {
+        let counted = ErrorCounts { reset: 2, out_of_ports: 1, ..ErrorCounts::default() };
+        assert_eq!(counted.summary(), "2 reset, 1 without a local port");
+        assert_eq!((counted.of_server(), counted.of_generator()), (2, 1));
+        assert_eq!(ErrorCounts::default().summary(), "");
+    }
+}

@@ -1,0 +1,346 @@
+//! The verdict on all repeats of one measurement.
+
+use super::errors::ErrorCounts;
+use super::evidence::Evidence;
+use super::figures::{grouped, percent, three_digits};
+use super::statistics::{Summary, median};
+use super::verdict::{Judgement, Verdict};
+
+/// Half of the interval's width, relative to the median, above which repeats are noisy. Below it, two servers that differ
+/// by more than a third can be distinguished.
+pub(crate) const SPREAD_MAX: f64 = 0.15;
+/// Share of its cores from which a generator counts as the limit, if the server has CPU time to spare. Below 1 because
+/// sampling (up to 4 %) and interrupts share the generator's core.
+pub(crate) const BUSY_FROM: f64 = 0.90;
+/// Share of the scheduled requests that may be missed, or of the offered rate that may be unanswered: more than what is
+/// in flight at the end of a short run.
+pub(crate) const SHORTFALL_MAX: f64 = 0.03;
+/// How far throughput times latency may be from the requests in flight. Requests across an end of the measured span count
+/// in one and not in the other; with 10,000 clients they are some 5 %.
+pub(crate) const LITTLE_MAX: f64 = 0.10;
+/// Cores that other processes may use. Even if one side loses all of it, repeats differ by less than [`SPREAD_MAX`].
+pub(crate) const OTHERS_MAX: f64 = 0.10;
+/// Share of the time that a generator may wait for a core: a closed loop sends less by at most this share, and an open
+/// loop sends late. Undisturbed it is half of that, a wait of microseconds at each wake-up.
+pub(crate) const STARVED_MAX: f64 = 0.10;
+/// Threads waiting for a core, on average, from which the scheduler explains a run without answers.
+const WAITED_FROM: f64 = 0.50;
+/// Share of the requests that may end in an error and only make the repeats noisy: one client of a thousand.
+const ERRORS_MAX: f64 = 0.001;
+/// With fewer measured repeats, failed repeats fail the whole measurement.
+const MEASURED_MIN: usize = 3;
+
+/// How one repeat ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Repeat<'a> {
+    /// It was measured.
+    Measured(&'a Evidence),
+    /// The server cannot do this by design.
+    Unsupported(&'a str),
+    /// Which repeat failed, from 1, and why.
+    Failed(u32, &'a str),
+}
+
+/// What the verdict depends on beside the evidence.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Criteria {
+    /// With fewer repeats nothing is trusted.
+    pub(crate) repeats_min: u32,
+    /// Which cores server and generator run on.
+    pub(crate) cores: Cores,
+    /// The metric that the verdict is about.
+    pub(crate) headline: Headline,
+    /// What CPU time of other processes does to the measurement.
+    pub(crate) other_load: OtherLoad,
+    /// What a full listen queue means.
+    pub(crate) full_queue: FullQueue,
+}
+
+/// Which cores server and generator run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cores {
+    /// Each has its own.
+    Separate,
+    /// They share a core, so each waits for the other.
+    Shared,
+}
+
+/// The metric that the verdict is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Headline {
+    /// Its name in reasons.
+    pub(crate) label: &'static str,
+    /// Its repeats, if it was measured.
+    pub(crate) summary: Option<Summary>,
+    /// Differences below this do not matter, in the unit of the metric.
+    pub(crate) negligible: f64,
+    /// Whether a busy generator makes it a lower bound.
+    pub(crate) is_capacity: bool,
+}
+
+/// What CPU time of other processes does to a measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OtherLoad {
+    /// It changes what is measured, as with times and rates.
+    Disturbs,
+    /// It does not change what is measured, as with memory and counts.
+    Harmless,
+}
+
+/// What a full listen queue means for a measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FullQueue {
+    /// It is what is measured: clients that are refused or dropped are no errors.
+    IsMeasured,
+    /// It disturbs: each dropped client connects a second late.
+    Disturbs,
+    /// It does not matter.
+    Harmless,
+}
+
+/// A verdict that one finding asks for, and the reason.
+type Finding = (Verdict, String);
+
+/// Judges all repeats of one measurement.
+pub(crate) fn judge(repeats: &[Repeat<'_>], criteria: &Criteria) -> Judgement {
+    let mut findings: Vec<Finding> = Vec::new();
+    let mut measured: Vec<&Evidence> = Vec::new();
+    let mut failed = 0;
+    for repeat in repeats {
+        match *repeat {
+            Repeat::Measured(evidence) => measured.push(evidence),
+            Repeat::Unsupported(why) => findings.push((Verdict::Unsupported, why.to_owned())),
+            Repeat::Failed(number, why) => {
+                failed += 1;
+                findings.push((Verdict::Failed, format!("repeat {number}: {why}")));
+            }
+        }
+    }
+    if failed > 0 && measured.len() >= MEASURED_MIN && failed * 2 < repeats.len() {
+        // Enough is left to report, not enough to rank.
+        for finding in &mut findings {
+            finding.0 = Verdict::Noisy;
+        }
+    }
+    if !measured.is_empty() {
+        findings.extend(measured.iter().filter_map(|evidence| unanswered(evidence)));
+        findings.extend(errors(&measured, criteria));
+        findings.extend(generator(&measured, criteria));
+        findings.extend(noise(&measured, criteria));
+    }
+    conclude(findings, &measured, criteria)
+}
+
+/// The strongest finding decides.
+fn conclude(findings: Vec<Finding>, measured: &[&Evidence], criteria: &Criteria) -> Judgement {
+    let verdict = findings.iter().map(|(verdict, _)| *verdict).max();
+    let Some(verdict) = verdict else {
+        return Judgement { verdict: Verdict::Valid, evidence: support(measured, criteria) };
+    };
+    let (mut evidence, others): (Vec<_>, Vec<_>) =
+        findings.into_iter().partition(|finding| finding.0 == verdict);
+    evidence.extend(others);
+    let mut evidence: Vec<String> = evidence.into_iter().map(|(_, why)| why).collect();
+    evidence.dedup();
+    Judgement { verdict, evidence }
+}
+
+/// A run without a single answer is the server's failure, unless other processes took the cores: then a server may wait
+/// for its core longer than a short run lasts.
+fn unanswered(evidence: &Evidence) -> Option<Finding> {
+    if evidence.achieved_per_s.is_none() || evidence.requests > 0 {
+        return None;
+    }
+    let waits = [("server", evidence.server_waited), ("generator", evidence.generator_waited)];
+    let others = evidence.others_cpu.filter(|others| *others > OTHERS_MAX);
+    let waiting = waits.iter().find(|(_, waited)| waited.is_some_and(|waited| waited >= WAITED_FROM));
+    if let (Some(others), Some((side, Some(waited)))) = (others, waiting) {
+        let (others, waited) = (percent(others), percent(*waited));
+        let why = format!(
+            "a run without an answer: the {side} waited for a core {waited} of the time, while other processes used \
+             {others} of one"
+        );
+        return Some((Verdict::Noisy, why));
+    }
+    let details = [
+        evidence.server_cpu.map(|busy| format!("server CPU {}", percent(busy))),
+        evidence.server_waited.map(|waited| format!("waited for a core {} of the time", percent(waited))),
+        Some(evidence.errors.summary()).filter(|errors| !errors.is_empty()),
+    ];
+    let details: Vec<String> = details.into_iter().flatten().collect();
+    Some((Verdict::Failed, format!("no request was answered: {}", details.join(", "))))
+}
+
+/// Errors of the server, and ports and descriptors that the generator lacked.
+fn errors(measured: &[&Evidence], criteria: &Criteria) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut all = ErrorCounts::default();
+    let mut requests = 0;
+    for evidence in measured {
+        all = all.and(evidence.errors);
+        requests += evidence.requests;
+    }
+    if all.of_generator() > 0 {
+        let own = ErrorCounts {
+            out_of_ports: all.out_of_ports,
+            out_of_descriptors: all.out_of_descriptors,
+            ..ErrorCounts::default()
+        };
+        findings.push((Verdict::PortStarved, format!("connections of the generator: {}", own.summary())));
+    }
+    let of_server = ErrorCounts { out_of_ports: 0, out_of_descriptors: 0, ..all };
+    if of_server.wrong_bytes > 0 {
+        findings.push((Verdict::Failed, format!("wrong replies: {}", of_server.wrong_bytes)));
+    } else if of_server.of_server() > 0 && criteria.full_queue != FullQueue::IsMeasured {
+        let share = of_server.of_server() as f64 / (requests + of_server.of_server()) as f64;
+        let verdict = if share > ERRORS_MAX { Verdict::Failed } else { Verdict::Noisy };
+        let answers = grouped(requests as f64);
+        findings.push((verdict, format!("errors: {}, with {answers} answers", of_server.summary())));
+    }
+    findings
+}
+
+/// Whether the generator was measured instead of the server.
+fn generator(measured: &[&Evidence], criteria: &Criteria) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let generator_cpu = middle(measured, |evidence| evidence.generator_cpu);
+    let server_cpu = middle(measured, |evidence| evidence.server_cpu);
+    let missed: u64 = measured.iter().map(|evidence| evidence.missed).sum();
+    let requests: u64 = measured.iter().map(|evidence| evidence.requests).sum();
+    if missed as f64 > SHORTFALL_MAX * (missed + requests) as f64 {
+        let scheduled = grouped((missed + requests) as f64);
+        let why = format!("the generator did not send {} of {scheduled} requests", grouped(missed as f64));
+        findings.push((Verdict::GeneratorBound, why));
+    }
+    // With a core of its own, a generator that waits for it has as much work as one that runs.
+    let wanted = middle(measured, |evidence| {
+        let waited = evidence.generator_waited.filter(|_| criteria.cores == Cores::Separate);
+        Some(evidence.generator_cpu? + waited.unwrap_or(0.0))
+    });
+    if let (Some(busy), Some(wanted), true) = (generator_cpu, wanted, criteria.headline.is_capacity)
+        && wanted >= BUSY_FROM
+        && server_cpu.is_none_or(|server| server < BUSY_FROM)
+    {
+        let server = server_cpu.map_or("not sampled".to_owned(), percent);
+        let waiting = starved(measured, criteria.cores)
+            .map_or(String::new(), |share| format!(", waiting for a core {}", percent(share)));
+        let why = format!("generator CPU {}{waiting}; server CPU {server}", percent(busy));
+        findings.push((Verdict::GeneratorBound, why));
+    }
+    let short = middle(measured, |evidence| Some(1.0 - evidence.achieved_per_s? / evidence.target_per_s?));
+    if short.is_some_and(|short| short > SHORTFALL_MAX) {
+        let verdict = if wanted.is_some_and(|wanted| wanted >= BUSY_FROM) {
+            Verdict::GeneratorBound
+        } else if !disturbances(measured, criteria.cores).is_empty() {
+            // While other processes have the cores, either side may be the cause.
+            Verdict::Noisy
+        } else {
+            Verdict::Failed
+        };
+        findings.push((verdict, format!("the offered rate was not reached: {}", rates(measured))));
+    }
+    findings
+}
+
+/// Whether repeats and machine were quiet, and whether the numbers agree with each other.
+fn noise(measured: &[&Evidence], criteria: &Criteria) -> Vec<Finding> {
+    let mut reasons = Vec::new();
+    let (repeats_min, headline) = (criteria.repeats_min, &criteria.headline);
+    if measured.len() < repeats_min as usize {
+        reasons.push(format!("only {} repeats; at least {repeats_min} are needed", measured.len()));
+    }
+    if let Some(summary) = headline.summary
+        && summary.spread() > SPREAD_MAX
+        && (summary.high - summary.low) / 2.0 > headline.negligible
+    {
+        reasons.push(format!("{} varies by \u{b1}{}", headline.label, percent(summary.spread())));
+    }
+    let not_sampled: Vec<f64> = measured.iter().filter_map(|evidence| evidence.not_sampled_ms).collect();
+    if let Some(ms) = median(&not_sampled) {
+        reasons.push(format!(
+            "{} of {} repeats have no CPU times: {} ms of the measured span have no samples",
+            not_sampled.len(),
+            measured.len(),
+            three_digits(ms)
+        ));
+    }
+    let little = middle(measured, little);
+    if let Some(ratio) = little
+        && (ratio - 1.0).abs() > LITTLE_MAX
+    {
+        let ratio = three_digits(ratio);
+        reasons.push(format!("throughput \u{d7} latency is {ratio} times the requests in flight"));
+    }
+    if criteria.other_load == OtherLoad::Disturbs {
+        reasons.extend(disturbances(measured, criteria.cores));
+    }
+    let overflows = overflows(measured);
+    if overflows > 0 && criteria.full_queue == FullQueue::Disturbs {
+        let times = grouped(overflows as f64);
+        reasons.push(format!(
+            "the listen queue overflowed {times} times, and each dropped client connected a second late"
+        ));
+    }
+    reasons.into_iter().map(|why| (Verdict::Noisy, why)).collect()
+}
+
+/// What took CPU time away from server and generator; empty if nothing did.
+pub(crate) fn disturbances(measured: &[&Evidence], cores: Cores) -> Vec<String> {
+    let others = middle(measured, |evidence| evidence.others_cpu).filter(|others| *others > OTHERS_MAX);
+    let found = [
+        others.map(|others| format!("other processes used {} of a core", percent(others))),
+        starved(measured, cores)
+            .map(|share| format!("the generator waited for a core {} of the time", percent(share))),
+    ];
+    found.into_iter().flatten().collect()
+}
+
+/// Share of the time that the generator waited for its core, if that is too much.
+fn starved(measured: &[&Evidence], cores: Cores) -> Option<f64> {
+    let waited = middle(measured, |evidence| evidence.generator_waited)?;
+    (cores == Cores::Separate && waited > STARVED_MAX).then_some(waited)
+}
+
+/// Requests in flight by Little's law, relative to those that were in flight.
+fn little(evidence: &Evidence) -> Option<f64> {
+    let in_flight = evidence.in_flight.filter(|_| evidence.requests > 0)?;
+    Some(evidence.achieved_per_s? * evidence.latency_mean_us? / 1e6 / in_flight)
+}
+
+fn middle(measured: &[&Evidence], of: impl Fn(&Evidence) -> Option<f64>) -> Option<f64> {
+    let values: Vec<f64> = measured.iter().filter_map(|evidence| of(evidence)).collect();
+    median(&values)
+}
+
+fn overflows(measured: &[&Evidence]) -> u64 {
+    measured.iter().filter_map(|evidence| evidence.listen_overflows).sum()
+}
+
+fn rates(measured: &[&Evidence]) -> String {
+    let achieved = middle(measured, |evidence| evidence.achieved_per_s).unwrap_or(0.0);
+    let target = middle(measured, |evidence| evidence.target_per_s).unwrap_or(0.0);
+    format!("{} of {} per second", grouped(achieved), grouped(target))
+}
+
+/// What supports a VALID verdict.
+fn support(measured: &[&Evidence], criteria: &Criteria) -> Vec<String> {
+    let mut evidence = Vec::new();
+    if middle(measured, |evidence| evidence.target_per_s).is_some() {
+        evidence.push(format!("answered {}", rates(measured)));
+    }
+    if let Some(busy) = middle(measured, |evidence| evidence.generator_cpu) {
+        evidence.push(format!("generator CPU {}", percent(busy)));
+    }
+    if let Some(busy) = middle(measured, |evidence| evidence.server_cpu) {
+        evidence.push(format!("server CPU {}", percent(busy)));
+    }
+    if let Some(ratio) = middle(measured, little) {
+        evidence.push(format!("Little's law {}", three_digits(ratio)));
+    }
+    let overflows = overflows(measured);
+    if overflows > 0 || criteria.full_queue == FullQueue::IsMeasured {
+        evidence.push(format!("listen queue overflows: {}", grouped(overflows as f64)));
+    }
+    evidence.push(format!("{} repeats", measured.len()));
+    evidence
+}

@@ -1,0 +1,45 @@
+//! The verdict on a measurement.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Whether to trust a measurement. From weakest to strongest: the strongest finding decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING-KEBAB-CASE")]
+pub(crate) enum Verdict {
+    /// Trusted; only these are ranked.
+    Valid,
+    /// The repeats differ too much, or other processes disturbed them.
+    Noisy,
+    /// The generator was the limit: a throughput is a lower bound.
+    GeneratorBound,
+    /// The generator ran out of local ports or descriptors.
+    PortStarved,
+    /// The server cannot do this by design.
+    Unsupported,
+    /// The server should have done this and did not.
+    Failed,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Verdict::Valid => "VALID",
+            Verdict::Noisy => "NOISY",
+            Verdict::GeneratorBound => "GENERATOR-BOUND",
+            Verdict::PortStarved => "PORT-STARVED",
+            Verdict::Unsupported => "UNSUPPORTED",
+            Verdict::Failed => "FAILED",
+        })
+    }
+}
+
+/// A verdict and its reasons.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Judgement {
+    /// The verdict.
+    pub(crate) verdict: Verdict,
+    /// Why, strongest reason first; for VALID, what supports it.
+    pub(crate) evidence: Vec<String>,
+}

@@ -1,0 +1,292 @@
+//! What the evidence says to someone who must choose: orders and crossovers from VALID cells only, and no winner.
+
+use serde::{Deserialize, Serialize};
+
+use super::results::{CellResult, Results};
+use crate::judge::Verdict;
+use crate::judge::statistics::Summary;
+use crate::lab::plan::experiment::{Experiment, Extent};
+use crate::lab::plan::metric::{Better, Metric};
+use crate::lab::plan::subject::CoreClass;
+
+/// A row of the decision table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Decision {
+    /// The situation someone is in.
+    pub(crate) situation: String,
+    /// The server's cores.
+    pub(crate) class: CoreClass,
+    /// What is compared.
+    pub(crate) metric: Metric,
+    /// The subjects, best first, in tiers: within a tier intervals meet, directly or through another's, and the order says
+    /// nothing; between two tiers all are apart.
+    pub(crate) tiers: Vec<Vec<Standing>>,
+    /// Who takes no part in the order, and why.
+    pub(crate) left_out: Vec<(String, Verdict)>,
+}
+
+/// A subject's place in an order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Standing {
+    /// The subject.
+    pub(crate) name: String,
+    /// Its value.
+    pub(crate) summary: Summary,
+}
+
+/// Where two subjects change places as the level grows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Crossover {
+    /// The experiment.
+    pub(crate) experiment: Experiment,
+    /// The server's cores.
+    pub(crate) class: CoreClass,
+    /// What is compared.
+    pub(crate) metric: Metric,
+    /// The better one up to `until`.
+    pub(crate) before: String,
+    /// The last level at which it is better.
+    pub(crate) until: u32,
+    /// The better one from `from` on.
+    pub(crate) after: String,
+    /// The first level at which the other is better.
+    pub(crate) from: u32,
+}
+
+/// The decision table and the crossovers. Empty for a quick look: too few levels and repeats to decide by.
+pub(crate) fn decide(results: &Results) -> (Vec<Decision>, Vec<Crossover>) {
+    if results.header.plan.extent == Extent::Quick {
+        return (Vec::new(), Vec::new());
+    }
+    let mut decisions = Vec::new();
+    let mut crossovers = Vec::new();
+    for &class in &results.header.plan.classes {
+        for &experiment in &results.header.plan.experiments {
+            let cells = results.of_experiment(experiment, class);
+            for &metric in deciding(experiment) {
+                decisions.extend(orders(experiment, class, metric, &cells));
+            }
+            if experiment == Experiment::Crowd {
+                for metric in [Metric::RequestsPerS, Metric::LatencyP99Us] {
+                    crossovers.extend(crossings(experiment, class, metric, &cells));
+                }
+            }
+            decisions.extend(slope_orders(results, experiment, class));
+        }
+    }
+    (decisions, crossovers)
+}
+
+/// The metrics of an experiment by which someone decides.
+fn deciding(experiment: Experiment) -> &'static [Metric] {
+    match experiment {
+        Experiment::Wait => &[Metric::WaitMs],
+        Experiment::Few => &[Metric::ServedAtOnce],
+        Experiment::Churn => &[Metric::ClientsPerS, Metric::CpuPerClientUs],
+        Experiment::Crowd => &[Metric::RequestsPerS],
+        Experiment::Steady => &[Metric::CpuPerRequestUs, Metric::LatencyP99Us],
+        Experiment::Bulk => &[Metric::BytesPerS],
+        Experiment::Many | Experiment::Idle => &[],
+    }
+}
+
+fn situation(experiment: Experiment, level: u32) -> String {
+    match experiment {
+        Experiment::Wait => "clients may stall".to_owned(),
+        Experiment::Few => format!("{level} clients arrive at once"),
+        Experiment::Many => "capacity is kept ready while nobody asks (per copy)".to_owned(),
+        Experiment::Churn => "clients come, ask once and go".to_owned(),
+        Experiment::Crowd => {
+            format!("{level} {} at once", if level == 1 { "client converses" } else { "clients converse" })
+        }
+        Experiment::Steady => format!("{level} requests per second, always"),
+        Experiment::Idle => "clients stay and are silent (per client)".to_owned(),
+        Experiment::Bulk => "big messages".to_owned(),
+    }
+}
+
+/// One order per level.
+fn orders(experiment: Experiment, class: CoreClass, metric: Metric, cells: &[&CellResult]) -> Vec<Decision> {
+    let mut levels: Vec<u32> = cells.iter().map(|result| result.cell.level).collect();
+    levels.dedup();
+    let mut decisions = Vec::new();
+    for level in levels {
+        let mut standings = Vec::new();
+        let mut left_out = Vec::new();
+        for result in cells.iter().filter(|result| result.cell.level == level) {
+            let name = result.cell.subject.name.clone();
+            match (result.verdict(metric), result.summaries.get(&metric)) {
+                (Verdict::Valid, Some(summary)) => standings.push(Standing { name, summary: *summary }),
+                (verdict, _) => left_out.push((name, verdict)),
+            }
+        }
+        if !standings.is_empty() {
+            let tiers = tiers(metric, metric.negligible(), standings);
+            decisions.push(Decision {
+                situation: situation(experiment, level),
+                class,
+                metric,
+                tiers,
+                left_out,
+            });
+        }
+    }
+    decisions
+}
+
+fn slope_orders(results: &Results, experiment: Experiment, class: CoreClass) -> Vec<Decision> {
+    let mut decisions = Vec::new();
+    for metric in [Metric::MemoryBytes, Metric::KernelBytes] {
+        let mut standings = Vec::new();
+        let mut left_out = Vec::new();
+        for slope in &results.slopes {
+            if (slope.experiment, slope.class, slope.metric) == (experiment, class, metric) {
+                let name = slope.subject.name.clone();
+                match slope.judgement.verdict {
+                    Verdict::Valid => standings.push(Standing { name, summary: slope.summary }),
+                    verdict => left_out.push((name, verdict)),
+                }
+            }
+        }
+        if !standings.is_empty() {
+            // A byte per client matters, where a byte per server does not.
+            let tiers = tiers(metric, 0.0, standings);
+            decisions.push(Decision { situation: situation(experiment, 0), class, metric, tiers, left_out });
+        }
+    }
+    decisions
+}
+
+/// Sorts, best first, and opens a new tier where everybody before is apart from everybody behind.
+///
+/// To be apart from the first of a tier is not enough: of three in a row whose intervals meet from neighbour to
+/// neighbour the last may be apart from the first, and to put it behind the second as well would claim what was not
+/// found. Such a chain is one tier.
+pub(crate) fn tiers(metric: Metric, negligible: f64, mut standings: Vec<Standing>) -> Vec<Vec<Standing>> {
+    // Stable: equals keep the order of the lecture.
+    standings.sort_by(|a, b| match metric.better() {
+        Better::Lower => a.summary.median.total_cmp(&b.summary.median),
+        Better::Higher => b.summary.median.total_cmp(&a.summary.median),
+    });
+    let opens = |at: usize| {
+        let (before, behind) = standings.split_at(at);
+        before.iter().all(|a| behind.iter().all(|b| apart(&a.summary, &b.summary, negligible)))
+    };
+    let opening: Vec<bool> = (0..standings.len()).map(opens).collect();
+    let mut tiers: Vec<Vec<Standing>> = Vec::new();
+    for (standing, opens) in standings.into_iter().zip(opening) {
+        match tiers.last_mut() {
+            Some(tier) if !opens => tier.push(standing),
+            _ => tiers.push(vec![standing]),
+        }
+    }
+    tiers
+}
+
+/// Whether two summaries differ by more than chance and by more than anybody's concern.
+fn apart(a: &Summary, b: &Summary, negligible: f64) -> bool {
+    (a.is_below(b) || b.is_below(a)) && (a.median - b.median).abs() > negligible
+}
+
+/// Every pair that changes places between two levels at which the order is clear.
+fn crossings(
+    experiment: Experiment,
+    class: CoreClass,
+    metric: Metric,
+    cells: &[&CellResult],
+) -> Vec<Crossover> {
+    let mut names: Vec<&str> = Vec::new();
+    for result in cells {
+        if !names.contains(&result.cell.subject.name.as_str()) {
+            names.push(&result.cell.subject.name);
+        }
+    }
+    let mut crossovers = Vec::new();
+    for (at, first) in names.iter().enumerate() {
+        for second in &names[at + 1..] {
+            let mut last: Option<(&str, &str, u32)> = None;
+            for (level, better, worse) in clear_orders(metric, cells, first, second) {
+                if let Some((before, _, until)) = last
+                    && before != better
+                {
+                    let (before, after) = (before.to_owned(), better.to_owned());
+                    crossovers.push(Crossover {
+                        experiment,
+                        class,
+                        metric,
+                        before,
+                        until,
+                        after,
+                        from: level,
+                    });
+                }
+                last = Some((better, worse, level));
+            }
+        }
+    }
+    crossovers
+}
+
+/// The levels at which two subjects are VALID and apart, ascending, with the better one first.
+fn clear_orders<'a>(
+    metric: Metric,
+    cells: &[&'a CellResult],
+    first: &str,
+    second: &str,
+) -> Vec<(u32, &'a str, &'a str)> {
+    let valid = |name: &str, level: Option<u32>| {
+        cells
+            .iter()
+            .filter(|result| result.verdict(metric) == Verdict::Valid && result.cell.subject.name == name)
+            .filter(|result| level.is_none_or(|level| result.cell.level == level))
+            .filter_map(|result| {
+                Some((result.cell.level, result.cell.subject.name.as_str(), *result.summaries.get(&metric)?))
+            })
+            .collect::<Vec<_>>()
+    };
+    let mut orders = Vec::new();
+    for (level, name, summary) in valid(first, None) {
+        for (_, other, other_summary) in valid(second, Some(level)) {
+            if apart(&summary, &other_summary, metric.negligible()) {
+                let first_is_more = summary.median > other_summary.median;
+                let first_is_better = first_is_more == (metric.better() == Better::Higher);
+                orders.push(if first_is_better { (level, name, other) } else { (level, other, name) });
+            }
+        }
+    }
+    orders.sort_by_key(|order| order.0);
+    orders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(metric: Metric, negligible: f64, intervals: &[(&str, [f64; 3])]) -> Vec<Vec<String>> {
+        let standings = intervals.iter().map(|(name, values)| Standing {
+            name: (*name).to_owned(),
+            summary: Summary::of(values).unwrap_or_else(|| panic!("no summary")),
+        });
+        tiers(metric, negligible, standings.collect())
+            .into_iter()
+            .map(|tier| tier.into_iter().map(|standing| standing.name).collect())
+            .collect()
+    }
+
+    #[test]
+    fn between_two_tiers_every_interval_is_apart_from_every_other() {
+        let chain =
+            [("a", [1.0, 1.5, 2.0]), ("b", [1.9, 2.4, 3.0]), ("c", [2.5, 3.5, 4.0]), ("d", [5.0, 5.1, 5.2])];
+        assert_eq!(names(Metric::LatencyP99Us, 0.0, &chain), [vec!["a", "b", "c"], vec!["d"]]);
+        assert_eq!(names(Metric::RequestsPerS, 0.0, &chain), [vec!["d"], vec!["c", "b", "a"]]);
+        // One that is anywhere puts nobody behind another.
+        let wide = [("a", [1.0, 1.1, 1.2]), ("b", [0.5, 2.0, 9.0]), ("c", [5.0, 5.1, 5.2])];
+        assert_eq!(names(Metric::LatencyP99Us, 0.0, &wide), [vec!["a", "b", "c"]]);
+        let near = [("a", [1.0, 1.0, 1.0]), ("b", [2.5, 2.5, 2.5]), ("c", [9.0, 9.0, 9.0])];
+        assert_eq!(
+            names(Metric::WaitMs, 2.0, &near),
+            [vec!["a", "b"], vec!["c"]],
+            "2 ms are nobody's concern"
+        );
+    }
+}

@@ -1,0 +1,7 @@
+//! From raw data to results: summaries, verdicts and rankings. The rules are those of [`crate::judge`].
+
+mod criteria;
+pub(crate) mod decision;
+pub(crate) mod results;
+
+pub(crate) use criteria::is_lower_bound;

@@ -1,0 +1,248 @@
+//! From raw runs to summaries: every cell with its medians, intervals and judgement, and the slopes between cells.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::criteria::{Setup, criteria, doubts, repeat};
+use crate::judge::repeats::{Repeat, SPREAD_MAX, judge};
+use crate::judge::statistics::{Summary, slope};
+use crate::judge::{Judgement, Verdict};
+use crate::lab::plan::comparison::Cell;
+use crate::lab::plan::experiment::Experiment;
+use crate::lab::plan::metric::Metric;
+use crate::lab::plan::subject::{CoreClass, Subject, SubjectKind};
+use crate::lab::run::outcome::{Outcome, Run};
+use crate::lab::run::raw::Header;
+use crate::models::Model;
+
+/// Everything that a report tells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Results {
+    /// What was compared, where and how.
+    pub(crate) header: Header,
+    /// The cells, in the order of the report.
+    pub(crate) cells: Vec<CellResult>,
+    /// What one client or copy more costs.
+    pub(crate) slopes: Vec<Slope>,
+    /// Runs that were planned.
+    pub(crate) runs_planned: u32,
+    /// Runs that were made.
+    pub(crate) runs_made: u32,
+}
+
+/// A cell's summaries and judgement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CellResult {
+    /// What was measured.
+    pub(crate) cell: Cell,
+    /// Median and interval of each metric.
+    pub(crate) summaries: BTreeMap<Metric, Summary>,
+    /// Whether to believe it.
+    pub(crate) judgement: Judgement,
+    /// What of a cell that is VALID is not to be believed all the same, and why.
+    pub(crate) doubted: BTreeMap<Metric, String>,
+}
+
+impl CellResult {
+    /// Whether to believe one of its metrics.
+    pub(crate) fn verdict(&self, metric: Metric) -> Verdict {
+        match self.judgement.verdict {
+            Verdict::Valid if self.doubted.contains_key(&metric) => Verdict::Noisy,
+            verdict => verdict,
+        }
+    }
+}
+
+/// How a metric grows per unit of the level.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Slope {
+    /// Where: `many` or `idle`.
+    pub(crate) experiment: Experiment,
+    /// The server's cores.
+    pub(crate) class: CoreClass,
+    /// The server.
+    pub(crate) subject: Subject,
+    /// What grows.
+    pub(crate) metric: Metric,
+    /// The slopes of the repeats: per client, or per copy.
+    pub(crate) summary: Summary,
+    /// Whether to believe it.
+    pub(crate) judgement: Judgement,
+}
+
+impl Results {
+    /// Summarizes and judges the runs of a comparison, finished or not.
+    pub(crate) fn of(header: Header, runs: &[Run]) -> Results {
+        let runs = with_process_control(runs);
+        let planned = header.plan.cells();
+        let setup =
+            Setup { repeats_min: header.plan.extent.repeats_min(), cores: header.machine.core_sharing() };
+        let mut cells: Vec<CellResult> =
+            planned.iter().filter_map(|cell| summarize(cell, &runs, setup)).collect();
+        doubt_process_control(&mut cells);
+        let slopes = slopes(&planned, &runs, &cells);
+        let runs_planned = planned.len() as u32 * header.plan.repeats;
+        Results { header, cells, slopes, runs_planned, runs_made: runs.len() as u32 }
+    }
+
+    /// The cells of one experiment and class.
+    pub(crate) fn of_experiment(&self, experiment: Experiment, class: CoreClass) -> Vec<&CellResult> {
+        self.cells
+            .iter()
+            .filter(|result| result.cell.experiment == experiment && result.cell.class == class)
+            .collect()
+    }
+
+    /// What subjects cannot do in an experiment, by their nature, a line a subject and reason: its levels need no rows.
+    pub(crate) fn unsupported(&self, experiment: Experiment, class: CoreClass) -> Vec<String> {
+        let mut told: Vec<(String, Vec<String>, String)> = Vec::new();
+        for result in self.of_experiment(experiment, class) {
+            if result.judgement.verdict == Verdict::Unsupported {
+                let level = result.cell.level.to_string();
+                let name = &result.cell.subject.name;
+                match told.iter_mut().find(|(subject, ..)| subject == name) {
+                    Some((_, levels, _)) => levels.push(level),
+                    None => told.push((name.clone(), vec![level], result.judgement.evidence.join("; "))),
+                }
+            }
+        }
+        let label = experiment.level_label();
+        told.into_iter()
+            .map(|(name, levels, why)| format!("{name} at {} {label}: {why}", levels.join(", ")))
+            .collect()
+    }
+
+    /// How many cells have each judgement.
+    pub(crate) fn verdicts(&self) -> BTreeMap<Verdict, usize> {
+        let mut counts = BTreeMap::new();
+        for result in &self.cells {
+            *counts.entry(result.judgement.verdict).or_default() += 1;
+        }
+        counts
+    }
+}
+
+/// A cell without any run is not told: an interrupted comparison has such.
+fn summarize(cell: &Cell, runs: &[Run], setup: Setup) -> Option<CellResult> {
+    let runs: Vec<&Run> = runs.iter().filter(|run| run.cell == *cell).collect();
+    if runs.is_empty() {
+        return None;
+    }
+    let mut values: BTreeMap<Metric, Vec<f64>> = BTreeMap::new();
+    for measurement in runs.iter().filter_map(|run| run.measured()) {
+        for (metric, value) in &measurement.values {
+            values.entry(*metric).or_default().push(*value);
+        }
+    }
+    let summaries: BTreeMap<Metric, Summary> =
+        values.iter().filter_map(|(metric, values)| Some((*metric, Summary::of(values)?))).collect();
+    let headline = summaries.get(&cell.experiment.headline());
+    let repeats: Vec<Repeat<'_>> = runs.iter().map(|run| repeat(run)).collect();
+    let judgement = judge(&repeats, &criteria(cell.experiment, headline, setup));
+    let doubted = doubts(cell.experiment, &runs, setup)
+        .map(|(metrics, why)| metrics.iter().map(|metric| (*metric, why.clone())).collect());
+    Some(CellResult { cell: cell.clone(), summaries, judgement, doubted: doubted.unwrap_or_default() })
+}
+
+/// A difference is as good as both of its sides.
+fn doubt_process_control(cells: &mut [CellResult]) {
+    let baselines: Vec<(CoreClass, u32, Verdict)> = cells
+        .iter()
+        .filter(|result| result.cell.experiment == Experiment::Churn)
+        .filter(|result| result.cell.subject.as_model() == Some(Model::Iterative))
+        .map(|result| (result.cell.class, result.cell.level, result.judgement.verdict))
+        .filter(|(.., verdict)| *verdict != Verdict::Valid)
+        .collect();
+    for (class, level, verdict) in baselines {
+        let beside =
+            cells.iter_mut().filter(|result| (result.cell.class, result.cell.level) == (class, level));
+        for result in beside.filter(|result| result.summaries.contains_key(&Metric::ProcessControlUs)) {
+            let why = format!("the iterative server, to which it is the difference, is {verdict}");
+            result.doubted.insert(Metric::ProcessControlUs, why);
+        }
+    }
+}
+
+/// Adds process-control time, in Stevens' sense: CPU time per client beyond the iterative server's in the same repeat
+/// (UNP, chapter 30, subtracts the iterative server from all others).
+fn with_process_control(runs: &[Run]) -> Vec<Run> {
+    let baseline: BTreeMap<(CoreClass, u32, u32), f64> = runs
+        .iter()
+        .filter(|run| run.cell.experiment == Experiment::Churn)
+        .filter(|run| run.cell.subject.as_model() == Some(Model::Iterative))
+        .filter_map(|run| {
+            let cpu_us = run.measured()?.values.get(&Metric::CpuPerClientUs)?;
+            Some(((run.cell.class, run.cell.level, run.repeat), *cpu_us))
+        })
+        .collect();
+    let mut runs = runs.to_vec();
+    for run in &mut runs {
+        let key = (run.cell.class, run.cell.level, run.repeat);
+        // A peer's work for a client is its own, so the difference would not be process control.
+        let is_model = matches!(run.cell.subject.kind, SubjectKind::Model { .. });
+        if let (true, Some(baseline_us), Outcome::Measured(measurement)) =
+            (is_model, baseline.get(&key), &mut run.outcome)
+            && run.cell.experiment == Experiment::Churn
+            && let Some(cpu_us) = measurement.values.get(&Metric::CpuPerClientUs).copied()
+        {
+            measurement.values.insert(Metric::ProcessControlUs, cpu_us - baseline_us);
+        }
+    }
+    runs
+}
+
+fn slopes(planned: &[Cell], runs: &[Run], cells: &[CellResult]) -> Vec<Slope> {
+    let mut slopes: Vec<Slope> = Vec::new();
+    for cell in planned {
+        if !matches!(cell.experiment, Experiment::Many | Experiment::Idle) {
+            continue;
+        }
+        for metric in [Metric::MemoryBytes, Metric::KernelBytes] {
+            let told = slopes.iter().any(|slope| {
+                (slope.experiment, slope.class, &slope.subject, slope.metric)
+                    == (cell.experiment, cell.class, &cell.subject, metric)
+            });
+            if !told {
+                slopes.extend(slope_of(cell, metric, runs, cells));
+            }
+        }
+    }
+    slopes
+}
+
+/// The slope of a metric over the levels of a cell's experiment, for its subject.
+fn slope_of(cell: &Cell, metric: Metric, runs: &[Run], cells: &[CellResult]) -> Option<Slope> {
+    let same = |other: &Cell| {
+        (other.experiment, other.class, &other.subject) == (cell.experiment, cell.class, &cell.subject)
+    };
+    let mut points: BTreeMap<u32, Vec<(f64, f64)>> = BTreeMap::new();
+    for run in runs.iter().filter(|run| same(&run.cell)) {
+        if let Some(value) = run.measured().and_then(|measurement| measurement.values.get(&metric)) {
+            points.entry(run.repeat).or_default().push((f64::from(run.cell.level), *value));
+        }
+    }
+    let per_repeat: Vec<f64> = points.values().filter_map(|points| slope(points)).collect();
+    let summary = Summary::of(&per_repeat)?;
+    // Levels that the subject cannot do are not part of the line.
+    let parts =
+        cells.iter().filter(|result| same(&result.cell) && result.judgement.verdict != Verdict::Unsupported);
+    let worst = parts.max_by_key(|result| result.judgement.verdict)?;
+    let mut judgement =
+        Judgement { verdict: Verdict::Valid, evidence: vec![format!("{} repeats", summary.n)] };
+    if worst.judgement.verdict != Verdict::Valid {
+        judgement = worst.judgement.clone();
+        judgement.evidence.insert(0, format!("at {} {}", worst.cell.level, cell.experiment.level_label()));
+    } else if summary.spread() > SPREAD_MAX {
+        let evidence = vec![format!("the slope varies by \u{b1}{:.0} %", summary.spread() * 100.0)];
+        judgement = Judgement { verdict: Verdict::Noisy, evidence };
+    }
+    Some(Slope {
+        experiment: cell.experiment,
+        class: cell.class,
+        subject: cell.subject.clone(),
+        metric,
+        summary,
+        judgement,
+    })
+}

@@ -1,0 +1,218 @@
+//! From experiments and subjects to cells, in which order, and how long it takes.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::experiment::{Experiment, Extent, SystemLimits};
+use super::subject::{CoreClass, Subject, SubjectKind};
+use crate::models::Model;
+
+/// Workers of the models that start them ahead, unless chosen: enough for every experiment but the bigger crowds.
+pub(crate) const WORKERS_DEFAULT: u32 = 64;
+
+/// One thing to measure: a subject in an experiment at a level.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Cell {
+    /// The experiment.
+    pub(crate) experiment: Experiment,
+    /// The server's cores.
+    pub(crate) class: CoreClass,
+    /// What the experiment varies; see [`Experiment::level_label`].
+    pub(crate) level: u32,
+    /// The server.
+    pub(crate) subject: Subject,
+}
+
+/// What is compared, and how thoroughly.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ComparisonPlan {
+    /// The experiments, in the order of the report.
+    pub(crate) experiments: Vec<Experiment>,
+    /// The servers, in the order of the lecture, peers last.
+    pub(crate) subjects: Vec<Subject>,
+    /// Cores of the server.
+    pub(crate) classes: Vec<CoreClass>,
+    /// Cores of the server in the class of all cores: as many loops does the reactor get there.
+    pub(crate) cores_all: u32,
+    /// All of it or a look.
+    pub(crate) extent: Extent,
+    /// How often each cell is measured.
+    pub(crate) repeats: u32,
+    /// Decides the order of the cells within each repeat.
+    pub(crate) seed: u64,
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Step {
+    /// What is measured.
+    pub(crate) cell: Cell,
+    /// Which repeat, from 0.
+    pub(crate) repeat: u32,
+}
+
+impl ComparisonPlan {
+    /// Every cell once, in the order of the report.
+    pub(crate) fn cells(&self) -> Vec<Cell> {
+        let mut cells = Vec::new();
+        for &experiment in &self.experiments {
+            for &class in &self.classes {
+                for &level in experiment.levels(self.extent) {
+                    for subject in self.subjects_of(experiment, class) {
+                        cells.push(Cell { experiment, class, level, subject });
+                    }
+                }
+            }
+        }
+        cells
+    }
+
+    /// The subjects that take part: in experiments that choose the number of copies themselves, or have none to
+    /// choose, a sweep of workers would measure the same again.
+    fn subjects_of(&self, experiment: Experiment, class: CoreClass) -> Vec<Subject> {
+        let mut subjects: Vec<Subject> = Vec::new();
+        for subject in &self.subjects {
+            let taking_part = match (experiment, subject.as_model()) {
+                (Experiment::Few | Experiment::Many, Some(model)) => Subject::model(model, None),
+                (_, Some(Model::Reactor)) if class == CoreClass::AllCores => {
+                    Subject::model(Model::Reactor, Some(self.cores_all))
+                }
+                _ => subject.clone(),
+            };
+            let in_class = class == CoreClass::OneCore || subject.as_model() != Some(Model::Iterative);
+            if in_class && !subjects.contains(&taking_part) {
+                subjects.push(taking_part);
+            }
+        }
+        subjects
+    }
+
+    /// Every cell `repeats` times: all cells in a random order, then all again in another, so that a change of the
+    /// machine's mood during the comparison hits every cell alike.
+    pub(crate) fn steps(&self) -> Vec<Step> {
+        let mut random = SplitMix(self.seed);
+        let mut steps = Vec::new();
+        for repeat in 0..self.repeats {
+            let mut cells = self.cells();
+            // Fisher and Yates.
+            for last in (1..cells.len()).rev() {
+                cells.swap(last, random.below(last as u64 + 1) as usize);
+            }
+            steps.extend(cells.into_iter().map(|cell| Step { cell, repeat }));
+        }
+        steps
+    }
+
+    /// How long these steps take, about. Cells that a subject cannot do take no time.
+    pub(crate) fn estimate(&self, steps: &[Step], allowed: SystemLimits) -> Duration {
+        let measured = steps.iter().filter(|step| {
+            step.cell.experiment.unsupported(&step.cell.subject, step.cell.level, allowed).is_none()
+        });
+        let total_ms = measured.map(|step| {
+            let experiment = step.cell.experiment;
+            experiment.measured_ms(self.extent)
+                + experiment.overhead_ms(self.extent, &step.cell.subject, step.cell.level)
+        });
+        Duration::from_millis(total_ms.sum())
+    }
+}
+
+/// The subjects for these models: those that start workers ahead once for each number in `sweep`, or once with
+/// [`WORKERS_DEFAULT`].
+pub(crate) fn subjects(models: &[Model], sweep: &[u32], peers: &[(String, String)]) -> Vec<Subject> {
+    let mut subjects = Vec::new();
+    for &model in models {
+        if !model.starts_ahead() {
+            subjects.push(Subject::model(model, None));
+        } else if sweep.is_empty() {
+            subjects.push(Subject::model(model, Some(WORKERS_DEFAULT)));
+        } else {
+            subjects.extend(sweep.iter().map(|&workers| Subject::model(model, Some(workers))));
+        }
+    }
+    for (name, command) in peers {
+        subjects.push(Subject { name: name.clone(), kind: SubjectKind::Peer { command: command.clone() } });
+    }
+    subjects
+}
+
+/// A small generator of random numbers with a seed (Steele, Lea, Flood 2014: `SplitMix64`).
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Below `bound`; the bias is below 2^-40 for the few thousand cells of a plan.
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(extent: Extent, seed: u64) -> ComparisonPlan {
+        ComparisonPlan {
+            experiments: Experiment::ALL.to_vec(),
+            subjects: subjects(&Model::ALL, &[], &[("other".into(), "other {port}".into())]),
+            classes: vec![CoreClass::OneCore],
+            cores_all: 1,
+            extent,
+            repeats: extent.repeats_min(),
+            seed,
+        }
+    }
+
+    #[test]
+    fn repeats_are_interleaved_and_complete() {
+        let plan = plan(Extent::Full, 7);
+        let cells = plan.cells();
+        let steps = plan.steps();
+        assert_eq!(steps.len(), cells.len() * 5);
+        for (repeat, chunk) in steps.chunks(cells.len()).enumerate() {
+            assert!(chunk.iter().all(|step| step.repeat as usize == repeat));
+            let mut measured: Vec<Cell> = chunk.iter().map(|step| step.cell.clone()).collect();
+            let mut wanted = cells.clone();
+            measured.sort();
+            wanted.sort();
+            assert_eq!(measured, wanted, "each repeat has every cell once");
+        }
+    }
+
+    #[test]
+    fn the_seed_decides_the_order() {
+        assert_eq!(plan(Extent::Full, 1).steps(), plan(Extent::Full, 1).steps());
+        assert_ne!(plan(Extent::Full, 1).steps(), plan(Extent::Full, 2).steps());
+        let steps = plan(Extent::Full, 1).steps();
+        let half = steps.len() / 5;
+        let order = |steps: &[Step]| steps.iter().map(|step| step.cell.clone()).collect::<Vec<_>>();
+        assert_ne!(order(&steps[..half]), order(&steps[half..2 * half]), "another order in each repeat");
+    }
+
+    #[test]
+    fn a_quick_look_is_planned_within_two_minutes() {
+        let mut plan = plan(Extent::Quick, 1);
+        plan.subjects.pop();
+        plan.experiments = Experiment::QUICK.to_vec();
+        let estimate = plan
+            .estimate(&plan.steps(), SystemLimits { processes_max: Some(30_000), descriptors_max: 20_000 });
+        assert!(estimate < Duration::from_secs(105), "{estimate:?}");
+    }
+
+    #[test]
+    fn a_sweep_multiplies_only_what_it_changes() {
+        let mut plan = plan(Extent::Full, 1);
+        plan.subjects = subjects(&[Model::Prefork, Model::Thread], &[8, 32], &[]);
+        let count = |experiment| plan.cells().iter().filter(|cell| cell.experiment == experiment).count();
+        assert_eq!(count(Experiment::Churn), 3);
+        assert_eq!(count(Experiment::Few), 2 * Experiment::Few.levels(Extent::Full).len());
+    }
+}

@@ -1,0 +1,434 @@
+//! The report: one HTML file that needs nothing else, readable in light and dark, on a phone and in print.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::plots;
+use super::style::Styles;
+use super::svg::{escape, swatch};
+use crate::judge::figures::{bytes, percent};
+use crate::judge::repeats;
+use crate::judge::statistics::Summary;
+use crate::judge::{Judgement, Verdict};
+use crate::lab::judge::decision::{Crossover, Decision, decide};
+use crate::lab::judge::results::{CellResult, Results, Slope};
+use crate::lab::plan::experiment::{Experiment, Extent};
+use crate::lab::plan::metric::Metric;
+use crate::lab::plan::subject::{CoreClass, Subject, SubjectKind};
+
+/// Renders the report.
+pub(crate) fn render(results: &Results) -> String {
+    let mut html = String::new();
+    html.push_str("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
+    html.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">");
+    html.push_str("<meta name=\"color-scheme\" content=\"light dark\"><link rel=\"icon\" href=\"data:,\">");
+    let _ = write!(html, "<title>oneloop compare, {}</title><style>", escape(&results.header.started));
+    html.push_str(include_str!("report.css"));
+    html.push_str("</style></head><body><main>\n");
+    head(&mut html, results);
+    decisions(&mut html, results);
+    for &experiment in &results.header.plan.experiments {
+        for &class in &results.header.plan.classes {
+            section(&mut html, results, experiment, class);
+        }
+    }
+    reading(&mut html, results);
+    machine(&mut html, results);
+    html.push_str("</main></body></html>\n");
+    html
+}
+
+fn head(html: &mut String, results: &Results) {
+    let header = &results.header;
+    let plan = &header.plan;
+    html.push_str("<header><p class=\"kicker\">oneloop compare</p><h1>Which way should a server take?</h1>");
+    let _ = write!(
+        html,
+        "<p class=\"soft\">One service, one request, {} servers, measured on {} with {}. {} repeats, seed {}, {}.</p>",
+        plan.subjects.len(),
+        escape(&header.machine.processor),
+        escape(&header.machine.kernel),
+        plan.repeats,
+        plan.seed,
+        escape(&header.started),
+    );
+    html.push_str("<ul class=\"chips\">");
+    if plan.extent == Extent::Quick {
+        html.push_str("<li class=\"chip NOISY\">QUICK</li>");
+    }
+    for (verdict, count) in results.verdicts() {
+        let _ = write!(html, "<li class=\"chip {verdict}\">{count} {verdict}</li>");
+    }
+    html.push_str("</ul>");
+    if plan.extent == Extent::Quick {
+        html.push_str(
+            "<p class=\"banner\"><strong>QUICK</strong>: a look at a listed subset, with few levels, short runs and few \
+             repeats. No decision table: it would decide too much by too little.</p>",
+        );
+    }
+    if results.runs_made < results.runs_planned {
+        let _ = write!(
+            html,
+            "<p class=\"banner\">Interrupted: {} of {} runs were made. What is below is judged by these.</p>",
+            results.runs_made, results.runs_planned
+        );
+    }
+    html.push_str("<nav aria-label=\"Experiments\">");
+    for &experiment in &plan.experiments {
+        for &class in &plan.classes {
+            let name = if plan.classes.len() > 1 {
+                format!("{} ({class})", experiment.name())
+            } else {
+                experiment.name().to_owned()
+            };
+            // An interrupted comparison has no part for what it did not reach.
+            if !results.of_experiment(experiment, class).is_empty() {
+                let _ = write!(html, "<a href=\"#{}\">{name}</a>", anchor(experiment, class));
+            }
+        }
+    }
+    html.push_str("<a href=\"#reading\">how to read</a><a href=\"#machine\">machine</a></nav></header>\n");
+}
+
+/// The id of an experiment's part, one for each class of cores.
+fn anchor(experiment: Experiment, class: CoreClass) -> String {
+    match class {
+        CoreClass::OneCore => experiment.name().to_owned(),
+        CoreClass::AllCores => format!("{}-all-cores", experiment.name()),
+    }
+}
+
+fn decisions(html: &mut String, results: &Results) {
+    let (decisions, crossovers) = decide(results);
+    if decisions.is_empty() {
+        return;
+    }
+    html.push_str(
+        "<section id=\"decide\"><p class=\"kicker\">decide</p><h2>If this is your situation</h2>\
+         <p class=\"method\">Best first, from VALID cells alone. Whoever stands before a mark \u{203a} has an interval \
+         apart from those of all behind it; names joined by \u{2248} have intervals that meet, directly or through \
+         another's, and their order says nothing. There is no winner: the \
+         situations differ.</p><table class=\"decide\"><thead><tr><th>Situation</th><th>Order</th></tr></thead><tbody>",
+    );
+    for decision in &decisions {
+        decision_row(html, decision, results.header.plan.classes.len() > 1);
+    }
+    html.push_str("</tbody></table>");
+    crossings(html, &crossovers, &results.header.plan.experiments);
+    html.push_str("</section>\n");
+}
+
+fn decision_row(html: &mut String, decision: &Decision, with_class: bool) {
+    let class = if with_class { format!(", {}", decision.class) } else { String::new() };
+    let _ = write!(
+        html,
+        "<tr><td>{}<span class=\"range\">by {}{class}</span></td><td><ol class=\"order\">",
+        escape(&decision.situation),
+        decision.metric.label()
+    );
+    for (at, tier) in decision.tiers.iter().enumerate() {
+        for (within, standing) in tier.iter().enumerate() {
+            let mark = match (at, within) {
+                (0, 0) => "",
+                (_, 0) => "<span class=\"tier\" title=\"apart\">\u{203a}</span>",
+                _ => "<span class=\"tier\" title=\"intervals meet\">\u{2248}</span>",
+            };
+            let value = decision.metric.format(standing.summary.median);
+            let _ = write!(html, "<li>{mark}<b>{}</b> {value}</li>", escape(&standing.name));
+        }
+    }
+    html.push_str("</ol>");
+    if !decision.left_out.is_empty() {
+        let left_out: Vec<String> =
+            decision.left_out.iter().map(|(name, verdict)| format!("{} {verdict}", escape(name))).collect();
+        let _ = write!(html, "<span class=\"range\">not in the order: {}</span>", left_out.join(", "));
+    }
+    html.push_str("</td></tr>");
+}
+
+fn crossings(html: &mut String, crossovers: &[Crossover], experiments: &[Experiment]) {
+    if !experiments.contains(&Experiment::Crowd) {
+        return;
+    }
+    html.push_str("<h3>Crossovers as clients grow</h3>");
+    if crossovers.is_empty() {
+        html.push_str("<p class=\"method\">None found: no two servers change places between levels with a clear order.</p>");
+        return;
+    }
+    html.push_str("<div class=\"scroll\"><table><thead><tr><th>By</th><th>Up to</th><th>Better there</th><th>From</th><th>Better there</th></tr></thead><tbody>");
+    for crossover in crossovers {
+        let _ = write!(
+            html,
+            "<tr><td>{} ({})</td><td>{} clients</td><td><b>{}</b></td><td>{} clients</td><td><b>{}</b></td></tr>",
+            crossover.metric.label(),
+            crossover.class,
+            crossover.until,
+            escape(&crossover.before),
+            crossover.from,
+            escape(&crossover.after)
+        );
+    }
+    html.push_str("</tbody></table></div>");
+}
+
+fn section(html: &mut String, results: &Results, experiment: Experiment, class: CoreClass) {
+    let cells = results.of_experiment(experiment, class);
+    if cells.is_empty() {
+        return;
+    }
+    let styles = Styles::of(&results.header.plan.subjects);
+    let slopes: Vec<&Slope> = results
+        .slopes
+        .iter()
+        .filter(|slope| slope.experiment == experiment && slope.class == class)
+        .collect();
+    let _ = write!(
+        html,
+        "<section id=\"{}\"><p class=\"kicker\">{} \u{b7} {class}</p><h2>{}</h2><p class=\"method\">{}</p>",
+        anchor(experiment, class),
+        experiment.name(),
+        experiment.question(),
+        experiment.method()
+    );
+    let plots = plots::of(experiment, &cells, &slopes, &styles);
+    legend(html, experiment, &cells, &styles);
+    let _ = write!(html, "<div class=\"plots\">{}</div>", plots.join("\n"));
+    slope_table(html, experiment, &slopes);
+    cell_table(html, experiment, &cells);
+    unsupported(html, &results.unsupported(experiment, class));
+    html.push_str("</section>\n");
+}
+
+fn unsupported(html: &mut String, lines: &[String]) {
+    if !lines.is_empty() {
+        html.push_str("<ul class=\"cannot\">");
+        for line in lines {
+            let _ = write!(
+                html,
+                "<li><span class=\"verdict UNSUPPORTED\">UNSUPPORTED</span> {}</li>",
+                escape(line)
+            );
+        }
+        html.push_str("</ul>");
+    }
+}
+
+fn legend(html: &mut String, experiment: Experiment, cells: &[&CellResult], styles: &Styles<'_>) {
+    html.push_str("<ul class=\"legend\">");
+    if experiment == Experiment::Few {
+        for (class, name) in [
+            ("served", "served at once"),
+            ("waiting", "kept waiting"),
+            ("dropped", "dropped"),
+            ("refused", "refused"),
+        ] {
+            let _ = write!(html, "<li><span class=\"key {class}\"></span>{name}</li>");
+        }
+        html.push_str("<li class=\"soft\">pale: not VALID</li>");
+    } else {
+        let mut told: Vec<&Subject> = Vec::new();
+        for result in cells.iter().filter(|result| !result.summaries.is_empty()) {
+            if !told.contains(&&result.cell.subject) {
+                told.push(&result.cell.subject);
+                let _ = write!(
+                    html,
+                    "<li>{}{}</li>",
+                    swatch(styles.style(&result.cell.subject)),
+                    escape(&result.cell.subject.name)
+                );
+            }
+        }
+        html.push_str("<li class=\"soft\">hollow: not VALID</li>");
+    }
+    html.push_str("</ul>");
+}
+
+/// A value with its interval, in a row with this judgement.
+fn value_cell(html: &mut String, metric: Metric, summary: Option<&Summary>, verdict: Verdict, row: Verdict) {
+    let Some(summary) = summary else {
+        html.push_str("<td class=\"n\">\u{2013}</td>");
+        return;
+    };
+    let _ = write!(html, "<td class=\"n\">{}", plots::told(metric, summary, verdict));
+    if summary.high > summary.low {
+        let _ = write!(
+            html,
+            "<span class=\"range\">{} \u{2013} {}</span>",
+            metric.format(summary.low),
+            metric.format(summary.high)
+        );
+    }
+    if verdict != row {
+        let _ = write!(html, "<span class=\"verdict {verdict}\">{verdict}</span>");
+    }
+    html.push_str("</td>");
+}
+
+fn judgement_cell(html: &mut String, judgement: &Judgement) {
+    let _ = write!(
+        html,
+        "<td><span class=\"verdict {0}\">{0}</span><span class=\"why\">{1}</span></td>",
+        judgement.verdict,
+        escape(&judgement.evidence.join("; "))
+    );
+}
+
+fn slope_table(html: &mut String, experiment: Experiment, slopes: &[&Slope]) {
+    if slopes.is_empty() {
+        return;
+    }
+    let each = if experiment == Experiment::Many { "copy" } else { "idle client" };
+    let _ = write!(
+        html,
+        "<div class=\"scroll\"><table><caption>What one {each} more costs (slope over the levels)</caption><thead><tr>\
+         <th>Server</th><th class=\"n\">memory (PSS)</th><th class=\"n\">kernel memory</th><th>Judgement</th></tr></thead><tbody>"
+    );
+    for slope in slopes.iter().filter(|slope| slope.metric == Metric::MemoryBytes) {
+        let kernel =
+            slopes.iter().find(|other| other.metric == Metric::KernelBytes && other.subject == slope.subject);
+        let _ = write!(html, "<tr><td>{}</td>", escape(&slope.subject.name));
+        let row = slope.judgement.verdict;
+        value_cell(html, Metric::MemoryBytes, Some(&slope.summary), row, row);
+        let verdict = kernel.map_or(row, |kernel| kernel.judgement.verdict);
+        value_cell(html, Metric::KernelBytes, kernel.map(|kernel| &kernel.summary), verdict, row);
+        let mut judgement = slope.judgement.clone();
+        if let Some(kernel) = kernel.filter(|kernel| kernel.judgement.verdict != judgement.verdict) {
+            let why = kernel.judgement.evidence.join("; ");
+            judgement.evidence.push(format!("kernel memory {}: {why}", kernel.judgement.verdict));
+        }
+        judgement_cell(html, &judgement);
+        html.push_str("</tr>");
+    }
+    html.push_str("</tbody></table></div>");
+}
+
+fn cell_table(html: &mut String, experiment: Experiment, cells: &[&CellResult]) {
+    if cells.iter().all(|result| result.judgement.verdict == Verdict::Unsupported) {
+        return;
+    }
+    let metrics = experiment.metrics();
+    html.push_str("<div class=\"scroll\"><table><caption>Medians, with the interval of the repeats</caption><thead><tr><th>Server</th>");
+    for metric in metrics {
+        let _ = write!(html, "<th class=\"n\">{}</th>", metric.label());
+    }
+    html.push_str("<th>Judgement</th></tr></thead><tbody>");
+    let many_levels = cells.iter().any(|result| result.cell.level != cells[0].cell.level);
+    let mut level = None;
+    for result in cells.iter().filter(|result| result.judgement.verdict != Verdict::Unsupported) {
+        if many_levels && level != Some(result.cell.level) {
+            level = Some(result.cell.level);
+            let _ = write!(
+                html,
+                "<tr class=\"group\"><td colspan=\"{}\">{}: {}</td></tr>",
+                metrics.len() + 2,
+                experiment.level_label(),
+                result.cell.level
+            );
+        }
+        let _ = write!(html, "<tr><td>{}</td>", escape(&result.cell.subject.name));
+        for metric in metrics {
+            let verdicts = (result.verdict(*metric), result.judgement.verdict);
+            value_cell(html, *metric, result.summaries.get(metric), verdicts.0, verdicts.1);
+        }
+        let mut judgement = result.judgement.clone();
+        for (metric, why) in result.doubted.iter().filter(|_| judgement.verdict == Verdict::Valid) {
+            judgement.evidence.push(format!("{} is NOISY: {why}", metric.label()));
+        }
+        judgement_cell(html, &judgement);
+        html.push_str("</tr>");
+    }
+    html.push_str("</tbody></table></div>");
+}
+
+/// With what probability the intervals cover the true median, for each number of repeats that there is.
+fn coverages(results: &Results) -> String {
+    let summaries = results.cells.iter().flat_map(|result| result.summaries.values());
+    let by_repeats: BTreeMap<u32, f64> = summaries.map(|summary| (summary.n, summary.coverage)).collect();
+    let told: Vec<String> = by_repeats
+        .iter()
+        .rev()
+        .map(|(repeats, coverage)| format!("{:.1} % with {repeats} repeats", coverage * 100.0))
+        .collect();
+    if told.is_empty() {
+        return String::new();
+    }
+    format!(", between which the true median lies with a probability of {}", told.join(", "))
+}
+
+fn reading(html: &mut String, results: &Results) {
+    let _ = write!(
+        html,
+        "<section id=\"reading\"><p class=\"kicker\">how to read</p><h2>What the words mean</h2><p class=\"method\">\
+         Each value is the median of the repeats; below it stand the ends of its interval, two of the repeats \
+         themselves{}, whatever the distribution. Servers were started afresh for each run, all cells once in a random \
+         order, then again in another.</p><dl>",
+        coverages(results)
+    );
+    let noisy = format!(
+        "half of the interval is more than {} of the median, other processes took more than {} of a core, the generator \
+         waited for its own more than {} of the time, throughput \
+         \u{d7} latency is more than {} off the requests in flight (Little's law), there are fewer than {} repeats, or there \
+         were errors; beside a single value: that value alone",
+        percent(repeats::SPREAD_MAX),
+        percent(repeats::OTHERS_MAX),
+        percent(repeats::STARVED_MAX),
+        percent(repeats::LITTLE_MAX),
+        results.header.plan.extent.repeats_min()
+    );
+    let bound = format!(
+        "the generator was the limit: its core was busy, or waited for, {} of the time or more and the server's was not busy, or it missed more than {} of \
+         its sends; a throughput is a lower bound, marked \u{2265}",
+        percent(repeats::BUSY_FROM),
+        percent(repeats::SHORTFALL_MAX)
+    );
+    let words = [
+        ("VALID", "nothing speaks against it; the only one that takes part in an order"),
+        ("NOISY", &noisy),
+        ("GENERATOR-BOUND", &bound),
+        ("PORT-STARVED", "the generator ran out of local ports or descriptors"),
+        ("UNSUPPORTED", "the server cannot do this, by its nature"),
+        ("FAILED", "it should have worked and did not"),
+    ];
+    for (word, meaning) in words {
+        let _ = write!(html, "<dt><span class=\"verdict {word}\">{word}</span></dt><dd>{meaning}</dd>");
+    }
+    html.push_str("</dl></section>\n");
+}
+
+fn machine(html: &mut String, results: &Results) {
+    let header = &results.header;
+    let machine = &header.machine;
+    html.push_str(
+        "<section id=\"machine\"><p class=\"kicker\">machine</p><h2>Where and how it was measured</h2><dl>",
+    );
+    let mut row = |name: &str, value: &str| {
+        let _ = write!(html, "<dt>{}</dt><dd>{}</dd>", escape(name), escape(value));
+    };
+    row("Command", &header.command);
+    row("Version", &format!("oneloop {}", header.version));
+    row("Date", &header.started);
+    row("Seed", &header.plan.seed.to_string());
+    row("Processor", &machine.processor);
+    row("Cores", &format!("{}: {}", machine.cores.len(), machine.placement));
+    if let Some(memory) = machine.memory_bytes {
+        row("Memory", &bytes(memory as f64));
+    }
+    row("Kernel", &machine.kernel);
+    let (soft, hard) = machine.descriptors_max;
+    row("Descriptors", &format!("{soft} per process, {hard} at most"));
+    if let Some(processes) = machine.processes_max {
+        row("Processes", &format!("{processes} at most"));
+    }
+    for (name, value) in &machine.settings {
+        row(name, value);
+    }
+    for missing in &machine.not_sampled {
+        row("Not sampled", missing);
+    }
+    for subject in &header.plan.subjects {
+        if let SubjectKind::Peer { command } = &subject.kind {
+            row(&subject.name, command);
+        }
+    }
+    html.push_str("</dl></section>\n<footer>Made by <code>oneloop compare</code> from raw data; <code>--replay FILE</code> makes it again.</footer>\n");
+}

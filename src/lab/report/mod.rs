@@ -1,0 +1,39 @@
+//! The report of a comparison: a table, one HTML file, JSON, CSV.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::judge::results::Results;
+use super::run::outcome::Run;
+use crate::sys::atomic_file;
+
+pub(crate) mod csv;
+pub(crate) mod html;
+pub(crate) mod json;
+mod plots;
+mod scale;
+mod style;
+mod svg;
+pub(crate) mod table;
+mod text;
+
+pub(crate) use text::in_one_line;
+
+/// Name of the raw data in the output directory; `--replay` takes it.
+pub(crate) const RAW: &str = "raw.jsonl";
+
+/// Writes `report.html`, `results.json` and `raw.csv` into the directory. Each is tried, and is there whole or as before; the
+/// first that cannot be written is told.
+pub(crate) fn write(directory: &Path, results: &Results, runs: &[Run]) -> Result<(), (PathBuf, io::Error)> {
+    let texts = [
+        ("report.html", html::render(results)),
+        ("results.json", json::render(results)),
+        ("raw.csv", csv::render(runs)),
+    ];
+    let mut done = Ok(());
+    for (name, text) in texts {
+        let path = directory.join(name);
+        done = done.and(atomic_file::write(&path, text.as_bytes()).map_err(|error| (path, error)));
+    }
+    done
+}

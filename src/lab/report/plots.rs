@@ -1,0 +1,249 @@
+//! Which plots an experiment gets.
+
+use super::scale::Scale;
+use super::style::Styles;
+use super::svg::{self, Bar, Point, Series};
+use crate::judge::Verdict;
+use crate::judge::statistics::Summary;
+use crate::lab::judge::is_lower_bound;
+use crate::lab::judge::results::{CellResult, Slope};
+use crate::lab::plan::experiment::Experiment;
+use crate::lab::plan::metric::Metric;
+use crate::lab::plan::subject::Subject;
+
+/// The plots of an experiment's cells, all of one class of cores.
+pub(crate) fn of(
+    experiment: Experiment,
+    cells: &[&CellResult],
+    slopes: &[&Slope],
+    styles: &Styles<'_>,
+) -> Vec<String> {
+    match experiment {
+        Experiment::Few => few(cells),
+        Experiment::Crowd => {
+            [Metric::RequestsPerS, Metric::LatencyP50Us, Metric::LatencyP99Us, Metric::CpuPerRequestUs]
+                .into_iter()
+                .filter_map(|metric| over_levels(metric, cells, styles, true))
+                .collect()
+        }
+        Experiment::Many | Experiment::Idle => standing(experiment, cells, slopes, styles),
+        Experiment::Steady => {
+            let metrics = [Metric::CpuPerRequestUs, Metric::LatencyP99Us];
+            let levels = levels(cells);
+            let plots = levels.iter().flat_map(|level| metrics.map(|metric| (*level, metric)));
+            plots
+                .filter_map(|(level, metric)| {
+                    let title = format!("{}, at {level} requests per second", upper(metric.label()));
+                    one_level(&title, metric, &at_level(cells, level), styles)
+                })
+                .collect()
+        }
+        Experiment::Wait | Experiment::Churn | Experiment::Bulk => experiment
+            .metrics()
+            .iter()
+            .filter(|metric| **metric != Metric::LatencyP99Us)
+            .filter_map(|metric| one_level(&upper(metric.label()), *metric, cells, styles))
+            .collect(),
+    }
+}
+
+fn upper(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+fn levels(cells: &[&CellResult]) -> Vec<u32> {
+    let mut levels: Vec<u32> = cells.iter().map(|result| result.cell.level).collect();
+    levels.dedup();
+    levels
+}
+
+fn at_level<'a>(cells: &[&'a CellResult], level: u32) -> Vec<&'a CellResult> {
+    cells.iter().copied().filter(|result| result.cell.level == level).collect()
+}
+
+fn point(x: f64, metric: Metric, summary: &Summary, verdict: Verdict, name: &str) -> Point {
+    let title = format!(
+        "{name}: {} ({} \u{2013} {}), {verdict}",
+        metric.format(summary.median),
+        metric.format(summary.low),
+        metric.format(summary.high)
+    );
+    let valid = verdict == Verdict::Valid;
+    Point { x, y: summary.median, low: summary.low, high: summary.high, valid, title }
+}
+
+/// A line a subject over the levels; on a `log` axis where levels are ratios, not where a slope is to be seen.
+fn over_levels(metric: Metric, cells: &[&CellResult], styles: &Styles<'_>, log: bool) -> Option<String> {
+    let mut subjects: Vec<&Subject> = Vec::new();
+    for result in cells {
+        if !subjects.contains(&&result.cell.subject) {
+            subjects.push(&result.cell.subject);
+        }
+    }
+    let series: Vec<Series> = subjects
+        .into_iter()
+        .map(|subject| {
+            let mine = cells.iter().filter(|result| result.cell.subject == *subject);
+            let points = mine.filter_map(|result| {
+                let summary = result.summaries.get(&metric)?;
+                Some(point(
+                    f64::from(result.cell.level),
+                    metric,
+                    summary,
+                    result.verdict(metric),
+                    &subject.name,
+                ))
+            });
+            Series { name: subject.name.clone(), style: styles.style(subject), points: points.collect() }
+        })
+        .filter(|series| !series.points.is_empty())
+        .collect();
+    let points = || series.iter().flat_map(|one| &one.points);
+    let y = Scale::of_metric(metric, points().flat_map(|point| [point.low, point.y, point.high]));
+    let ticks: Vec<f64> = levels(cells).into_iter().map(f64::from).collect();
+    let (first, last) = (*ticks.first()?, *ticks.last()?);
+    let x = if log { Scale::log(first, last) } else { Scale::linear(first, last) };
+    let title = match (metric.unit(), y.is_log()) {
+        (_, true) => format!("{} (logarithmic)", upper(metric.label())),
+        _ => upper(metric.label()),
+    };
+    let x_label = format!(
+        "{}{}",
+        cells[0].cell.experiment.level_label(),
+        if x.is_log() { " (logarithmic)" } else { "" }
+    );
+    (!series.is_empty()).then(|| svg::lines(&title, &x_label, &x, &ticks, &y, &series))
+}
+
+/// A bar a subject.
+fn one_level(title: &str, metric: Metric, cells: &[&CellResult], styles: &Styles<'_>) -> Option<String> {
+    let rows: Vec<(&Subject, Option<&Summary>, Verdict)> = cells
+        .iter()
+        .map(|result| (&result.cell.subject, result.summaries.get(&metric), result.verdict(metric)))
+        .filter(|(_, _, verdict)| *verdict != Verdict::Unsupported)
+        // A metric that only some subjects have by definition gets no empty rows.
+        .filter(|(_, summary, verdict)| summary.is_some() || *verdict != Verdict::Valid)
+        .collect();
+    bars(title, metric, &rows, styles)
+}
+
+fn bars(
+    title: &str,
+    metric: Metric,
+    rows: &[(&Subject, Option<&Summary>, Verdict)],
+    styles: &Styles<'_>,
+) -> Option<String> {
+    let values =
+        rows.iter().filter_map(|row| row.1).flat_map(|summary| [summary.low, summary.median, summary.high]);
+    let scale = Scale::of_metric(metric, values);
+    let rows: Vec<Bar> = rows
+        .iter()
+        .map(|(subject, summary, verdict)| {
+            let told = match summary {
+                Some(summary) => told(metric, summary, *verdict),
+                None => verdict.to_string(),
+            };
+            Bar {
+                name: subject.name.clone(),
+                style: styles.style(subject),
+                point: summary.map(|summary| point(0.0, metric, summary, *verdict, &subject.name)),
+                told,
+            }
+        })
+        .collect();
+    let any = rows.iter().any(|row| row.point.is_some());
+    let title = if scale.is_log() { format!("{title} (logarithmic)") } else { title.to_owned() };
+    any.then(|| svg::bars(&title, &scale, &rows))
+}
+
+/// What is said of a difference that cannot be told from none.
+pub(crate) const BELOW_NOISE: &str = "below noise";
+
+/// Whether the interval of a difference has 0 in it: process control is one of two servers' CPU times.
+pub(crate) fn is_below_noise(metric: Metric, summary: &Summary) -> bool {
+    let has_zero = summary.low <= 0.0 && summary.high >= 0.0 && summary.low < summary.high;
+    metric == Metric::ProcessControlUs && has_zero
+}
+
+/// A value for people: `≥` where it is a lower bound, no number where that would be noise.
+pub(crate) fn told(metric: Metric, summary: &Summary, verdict: Verdict) -> String {
+    if is_below_noise(metric, summary) {
+        return BELOW_NOISE.to_owned();
+    }
+    let bound = if is_lower_bound(verdict, metric, summary.median) { "\u{2265} " } else { "" };
+    format!("{bound}{}", metric.format(summary.median))
+}
+
+/// Memory over the levels, and what one more costs.
+fn standing(
+    experiment: Experiment,
+    cells: &[&CellResult],
+    slopes: &[&Slope],
+    styles: &Styles<'_>,
+) -> Vec<String> {
+    let each = if experiment == Experiment::Many { "copy" } else { "idle client" };
+    let mut plots = Vec::new();
+    plots.extend(over_levels(Metric::MemoryBytes, cells, styles, false));
+    for (metric, what) in [(Metric::MemoryBytes, "Memory"), (Metric::KernelBytes, "Kernel memory")] {
+        let rows: Vec<(&Subject, Option<&Summary>, Verdict)> = slopes
+            .iter()
+            .filter(|slope| slope.metric == metric)
+            .map(|slope| (&slope.subject, Some(&slope.summary), slope.judgement.verdict))
+            .collect();
+        plots.extend(bars(&format!("{what} per {each}"), metric, &rows, styles));
+    }
+    if experiment == Experiment::Idle {
+        plots.extend(over_levels(Metric::CpuPerRequestUs, cells, styles, false));
+    }
+    plots
+}
+
+/// Who was served, kept waiting, dropped or refused: medians, one picture a level.
+fn few(cells: &[&CellResult]) -> Vec<String> {
+    let parts = [
+        ("served at once", "served"),
+        ("kept waiting", "waiting"),
+        ("dropped", "dropped"),
+        ("refused", "refused"),
+    ];
+    let metrics = [Metric::ServedAtOnce, Metric::KeptWaiting, Metric::Dropped, Metric::Refused];
+    levels(cells)
+        .into_iter()
+        .filter_map(|level| {
+            let rows: Vec<svg::StackedRow> = at_level(cells, level)
+                .into_iter()
+                .filter(|result| !result.summaries.is_empty())
+                .map(|result| {
+                    let value =
+                        |metric| result.summaries.get(metric).map_or(0.0, |summary: &Summary| summary.median);
+                    svg::StackedRow {
+                        name: result.cell.subject.name.clone(),
+                        parts: metrics.iter().map(value).collect(),
+                        valid: result.judgement.verdict == Verdict::Valid,
+                    }
+                })
+                .collect();
+            let title = format!("{level} clients arrive at once");
+            (!rows.is_empty()).then(|| svg::stacked(&title, f64::from(level), &parts, &rows))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_whose_interval_has_zero_in_it_is_no_number() {
+        let told = |metric, values: [f64; 3]| {
+            told(metric, &Summary::of(&values).unwrap_or_else(|| panic!("no summary")), Verdict::Valid)
+        };
+        assert_eq!(told(Metric::ProcessControlUs, [-2.0, -1.0, 3.0]), BELOW_NOISE);
+        assert_eq!(told(Metric::ProcessControlUs, [0.0, 1.0, 3.0]), BELOW_NOISE);
+        assert_eq!(told(Metric::ProcessControlUs, [0.0; 3]), "0 \u{b5}s", "the iterative server's own");
+        assert_eq!(told(Metric::ProcessControlUs, [-4.0, -3.0, -2.0]), "-3.00 \u{b5}s", "less, and clearly");
+        assert_eq!(told(Metric::ProcessControlUs, [2.0, 3.0, 4.0]), "3.00 \u{b5}s");
+        assert_eq!(told(Metric::CpuPerSecondUs, [0.0, 1.0, 3.0]), "1.00 \u{b5}s");
+    }
+}

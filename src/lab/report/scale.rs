@@ -1,0 +1,195 @@
+//! Axes: where a value stands, and which values have a label.
+
+use crate::judge::figures::{bytes, three_digits};
+use crate::lab::plan::metric::Metric;
+
+/// An axis.
+#[derive(Clone, Debug)]
+pub(crate) struct Scale {
+    low: f64,
+    high: f64,
+    kind: Kind,
+    unit: Unit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Linear,
+    Log,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Count,
+    Micros,
+    Millis,
+    Bytes,
+}
+
+/// Ratio of the greatest to the smallest value from which an axis is logarithmic.
+const LOG_FROM: f64 = 25.0;
+
+impl Scale {
+    /// For the values of a metric: from zero, or logarithmic where they are far apart.
+    pub(crate) fn of_metric(metric: Metric, values: impl Iterator<Item = f64>) -> Scale {
+        let unit = match metric.unit() {
+            "\u{b5}s" => Unit::Micros,
+            "ms" => Unit::Millis,
+            "B" | "B/s" => Unit::Bytes,
+            _ => Unit::Count,
+        };
+        let (low, high) = bounds(values);
+        let may_be_log = metric != Metric::Fairness && metric != Metric::ProcessControlUs;
+        if may_be_log && low > 0.0 && high / low >= LOG_FROM {
+            // A little room below, so that the smallest is not on the axis.
+            return Scale { low: low / 1.6, high: high * 1.15, kind: Kind::Log, unit };
+        }
+        Scale {
+            low: low.min(0.0),
+            high: if high > 0.0 { high * 1.05 } else { 1.0 },
+            kind: Kind::Linear,
+            unit,
+        }
+    }
+
+    /// A logarithmic axis over counts.
+    pub(crate) fn log(low: f64, high: f64) -> Scale {
+        Scale { low: low.max(f64::MIN_POSITIVE), high, kind: Kind::Log, unit: Unit::Count }
+    }
+
+    /// A linear axis over counts.
+    pub(crate) fn linear(low: f64, high: f64) -> Scale {
+        Scale { low, high, kind: Kind::Linear, unit: Unit::Count }
+    }
+
+    /// Whether equal distances are equal ratios.
+    pub(crate) fn is_log(&self) -> bool {
+        self.kind == Kind::Log
+    }
+
+    /// The place of a value between `from` (the low end) and `to`; values beyond are moved to the ends.
+    pub(crate) fn place(&self, value: f64, from: f64, to: f64) -> f64 {
+        let share = match self.kind {
+            Kind::Linear => (value - self.low) / (self.high - self.low),
+            Kind::Log => (value.max(self.low) / self.low).ln() / (self.high / self.low).ln(),
+        };
+        let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
+        from + share * (to - from)
+    }
+
+    /// Values with labels, ascending, about five.
+    pub(crate) fn ticks(&self) -> Vec<(f64, String)> {
+        let values = match (self.kind, self.unit) {
+            (Kind::Linear, Unit::Bytes) => {
+                self.linear_ticks(1024_f64.powf((self.high.ln() / 1024_f64.ln()).floor()))
+            }
+            (Kind::Linear, _) => self.linear_ticks(1.0),
+            (Kind::Log, Unit::Bytes) => self.powers(2.0),
+            (Kind::Log, _) => self.powers(10.0),
+        };
+        values.into_iter().map(|value| (value, self.label(value))).collect()
+    }
+
+    fn linear_ticks(&self, prefix: f64) -> Vec<f64> {
+        let rough = (self.high - self.low) / prefix / 5.0;
+        let power = 10_f64.powf(rough.log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0].into_iter().find(|step| step * power >= rough).unwrap_or(10.0)
+            * power
+            * prefix;
+        let first = (self.low / step).ceil() as i64;
+        let last = (self.high / step).floor() as i64;
+        (first..=last.min(first + 20)).map(|at| at as f64 * step).collect()
+    }
+
+    /// Powers of the base, thinned to about six; with few of them, what lies between as well.
+    fn powers(&self, base: f64) -> Vec<f64> {
+        let first = (self.low.ln() / base.ln()).ceil() as i32;
+        let last = (self.high.ln() / base.ln()).floor() as i32;
+        let every = ((last - first) / 6 + 1).max(1);
+        let mut values: Vec<f64> =
+            (first..=last).filter(|power| power % every == 0).map(|power| base.powi(power)).collect();
+        if base > 2.0 && values.len() < 3 {
+            let between = |power: i32| [1.0, 2.0, 5.0].map(|step| step * base.powi(power));
+            values = (first - 1..=last)
+                .flat_map(between)
+                .filter(|value| (self.low..=self.high).contains(value))
+                .collect();
+        }
+        values
+    }
+
+    fn label(&self, value: f64) -> String {
+        match self.unit {
+            Unit::Count => short(value),
+            Unit::Bytes => bytes(value).replace(".00 ", " ").replace(".0 ", " "),
+            Unit::Millis => time(value * 1e3),
+            Unit::Micros => time(value),
+        }
+    }
+}
+
+fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let finite = values.filter(|value| value.is_finite());
+    let (low, high) = finite
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    if low > high { (0.0, 1.0) } else { (low, high) }
+}
+
+/// A count for an axis: `4k`, `1.5M`.
+pub(crate) fn short(value: f64) -> String {
+    let (scaled, suffix) = match value.abs() {
+        v if v >= 1e6 => (value / 1e6, "M"),
+        v if v >= 1e3 => (value / 1e3, "k"),
+        _ => (value, ""),
+    };
+    format!("{}{suffix}", trimmed(scaled))
+}
+
+fn time(us: f64) -> String {
+    let (scaled, unit) = match us.abs() {
+        v if v >= 1e6 => (us / 1e6, "s"),
+        v if v >= 1e3 => (us / 1e3, "ms"),
+        _ => (us, "\u{b5}s"),
+    };
+    format!("{}\u{a0}{unit}", trimmed(scaled))
+}
+
+fn trimmed(value: f64) -> String {
+    let text = three_digits(value);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(scale: &Scale) -> Vec<String> {
+        scale.ticks().into_iter().map(|tick| tick.1.replace('\u{a0}', " ")).collect()
+    }
+
+    #[test]
+    fn values_far_apart_get_a_logarithmic_axis_and_others_start_at_zero() {
+        let near = Scale::of_metric(Metric::RequestsPerS, [50_000.0, 90_000.0].into_iter());
+        assert!(!near.is_log());
+        assert_eq!(labels(&near), ["0", "20k", "40k", "60k", "80k"]);
+        let far = Scale::of_metric(Metric::LatencyP99Us, [40.0, 300_000.0].into_iter());
+        assert!(far.is_log());
+        assert_eq!(labels(&far), ["100 \u{b5}s", "1 ms", "10 ms", "100 ms"]);
+    }
+
+    #[test]
+    fn bytes_have_binary_steps() {
+        let linear = Scale::of_metric(Metric::MemoryBytes, [1e6, 9e6].into_iter());
+        assert!(labels(&linear).contains(&"4 MiB".to_owned()), "{:?}", labels(&linear));
+        let log = Scale::of_metric(Metric::MemoryBytes, [300.0, 2e6].into_iter());
+        assert!(log.ticks().iter().all(|tick| tick.0.log2().fract() == 0.0));
+    }
+
+    #[test]
+    fn places_stay_within_the_plot() {
+        let scale = Scale::log(1.0, 100.0);
+        assert!((scale.place(10.0, 0.0, 200.0) - 100.0).abs() < 1e-9);
+        assert!((scale.place(0.0, 0.0, 200.0)).abs() < 1e-9);
+        assert!((scale.place(1e9, 0.0, 200.0) - 200.0).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,340 @@
+//! The table on the terminal.
+
+use std::fmt::Write as _;
+
+use comfy_table::{
+    Cell as TableCell, CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, Width,
+};
+
+use super::plots::{BELOW_NOISE, is_below_noise, told};
+use super::text::in_one_line;
+use crate::judge::Verdict;
+use crate::judge::statistics::Summary;
+use crate::lab::judge::decision::decide;
+use crate::lab::judge::results::{CellResult, Results};
+use crate::lab::plan::experiment::{Experiment, Extent};
+use crate::lab::plan::metric::Metric;
+use crate::lab::plan::subject::{CoreClass, Subject};
+
+/// Renders every experiment; `width` in characters, `None` for as wide as it needs.
+pub(crate) fn render(results: &Results, width: Option<u16>) -> String {
+    let mut text = Text { text: String::new(), width };
+    let plan = &results.header.plan;
+    let quick = if plan.extent == Extent::Quick { "QUICK, " } else { "" };
+    let placement = &results.header.machine.placement;
+    text.line(&format!("{quick}{} repeats, seed {}; {placement}", plan.repeats, plan.seed));
+    text.line(&format!("medians; \u{b1} is half of the interval of the repeats: {}", interval(plan.repeats)));
+    for &experiment in &plan.experiments {
+        for &class in &plan.classes {
+            let cells = results.of_experiment(experiment, class);
+            if !cells.is_empty() {
+                text.blank();
+                text.line(&format!("{} ({class}): {}", experiment.name(), experiment.question()));
+                if cells.iter().any(|result| result.judgement.verdict != Verdict::Unsupported) {
+                    text.table(|gaps| cell_table(experiment, &cells, gaps));
+                }
+                remarks(&mut text, &cells);
+                reasons(&mut text, &cells);
+                for line in results.unsupported(experiment, class) {
+                    text.line(&format!("UNSUPPORTED: {line}"));
+                }
+            }
+        }
+    }
+    slopes(&mut text, results);
+    decisions(&mut text, results);
+    let counts: Vec<String> =
+        results.verdicts().iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+    text.blank();
+    text.line(&format!("cells: {}", counts.join(", ")));
+    if results.runs_made < results.runs_planned {
+        text.line(&format!("interrupted: {} of {} runs were made", results.runs_made, results.runs_planned));
+    }
+    text.text
+}
+
+/// What is written, in lines of at most a width.
+struct Text {
+    text: String,
+    width: Option<u16>,
+}
+
+/// Before what continues a line.
+const INDENT: &str = "    ";
+
+impl Text {
+    fn blank(&mut self) {
+        self.text.push('\n');
+    }
+
+    /// A line, or several, ended between words; `line` may have names and reasons from raw data in it.
+    fn line(&mut self, line: &str) {
+        let width = self.width.map_or(usize::MAX, usize::from);
+        let line = in_one_line(line).replace(" %", &format!("{UNBROKEN}%"));
+        let words = line.trim_start();
+        let mut gap = &line[..line.len() - words.len()];
+        let mut column = 0;
+        for word in words.split(' ') {
+            let len = word.chars().count();
+            if column > 0 && column + gap.len() + len > width {
+                self.blank();
+                (gap, column) = (INDENT, 0);
+            }
+            let _ = write!(self.text, "{gap}{}", word.replace(UNBROKEN, " "));
+            column += gap.len() + len;
+            gap = " ";
+        }
+        self.blank();
+    }
+
+    /// A table with as few ends of lines within its values as the width allows.
+    fn table(&mut self, of: impl Fn(Gaps) -> Table) {
+        let width = self.width.unwrap_or(u16::MAX);
+        let fits = |gaps: &Gaps| least_widths(&of(*gaps)).into_iter().sum::<usize>() <= usize::from(width);
+        let gaps = Gaps::TRIED.into_iter().find(fits).unwrap_or(Gaps::ALL);
+        let _ = writeln!(self.text, "{}", shown(of(gaps), width));
+    }
+}
+
+/// What the interval of so many repeats is.
+fn interval(repeats: u32) -> String {
+    let places: Vec<f64> = (1..=repeats).map(f64::from).collect();
+    let Some(summary) = Summary::of(&places) else { return "there are none".to_owned() };
+    let ends = if summary.low <= 1.0 {
+        "the least and the greatest".to_owned()
+    } else {
+        format!("number {:.0} from below and from above", summary.low)
+    };
+    format!("{ends}, between which the true median lies with {:.1} %", summary.coverage * 100.0)
+}
+
+/// A line below the head and none between rows, so that a page holds an experiment.
+const HEAD_LINE_ONLY: &str = "     \u{2500}              ";
+
+fn new_table() -> Table {
+    let mut table = Table::new();
+    table.load_preset(HEAD_LINE_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+}
+
+/// A column's padding on both sides: none at the table's ends.
+fn padding(at: usize, columns: usize) -> (u16, u16) {
+    (u16::from(at > 0), u16::from(at + 1 < columns))
+}
+
+/// The longest word of each column, with its padding.
+fn least_widths(table: &Table) -> Vec<usize> {
+    let columns = table.header().map_or(0, Row::cell_count);
+    let rows = || table.header().into_iter().chain(table.row_iter());
+    let longest = |at: usize| {
+        let texts = rows().filter_map(|row| row.cell_iter().nth(at)).map(TableCell::content);
+        let words =
+            texts.map(|text| text.split([' ', '\n']).map(|word| word.chars().count()).max().unwrap_or(0));
+        let (before, behind) = padding(at, columns);
+        words.max().unwrap_or(0) + usize::from(before + behind)
+    };
+    (0..columns).map(longest).collect()
+}
+
+/// The table with no column narrower than its longest word: a line may end between words, not within one.
+fn shown(mut table: Table, width: u16) -> String {
+    // Without a width of its own the table would ask the terminal, and a snapshot would depend on it.
+    table.set_width(width);
+    let (columns, widths) = (table.column_count(), least_widths(&table));
+    for (at, (column, width)) in table.column_iter_mut().zip(widths).enumerate() {
+        column.set_padding(padding(at, columns));
+        let least = u16::try_from(width).unwrap_or(u16::MAX);
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
+    }
+    table.to_string().replace(UNBROKEN, " ")
+}
+
+/// Stands for a space at which no line ends, as between a number and its unit.
+const UNBROKEN: &str = "\u{a0}";
+
+/// Where a line may end within a cell: what stands there is a space, or one at which no line ends.
+#[derive(Clone, Copy)]
+struct Gaps {
+    before_interval: &'static str,
+    within_interval: &'static str,
+    before_spread: &'static str,
+    within_verdict: &'static str,
+}
+
+impl Gaps {
+    const NONE: Gaps = Gaps {
+        before_interval: UNBROKEN,
+        within_interval: UNBROKEN,
+        before_spread: UNBROKEN,
+        within_verdict: "-",
+    };
+    const ALL: Gaps =
+        Gaps { before_interval: " ", within_interval: " ", before_spread: " ", within_verdict: "-\n" };
+    /// The fewer the better.
+    const TRIED: [Gaps; 3] = [
+        Gaps::NONE,
+        Gaps { before_interval: " ", ..Gaps::NONE },
+        Gaps { before_interval: " ", within_interval: " ", ..Gaps::NONE },
+    ];
+}
+
+fn unbroken(text: &str) -> String {
+    text.replace(' ', UNBROKEN)
+}
+
+/// The ends of an interval, with their unit once if it is the same.
+fn range(metric: Metric, summary: &Summary, gaps: Gaps) -> String {
+    let ends = [summary.low, summary.high].map(|value| unbroken(&metric.format(value)));
+    let [low, high] = ends.each_ref().map(|end| {
+        let unit = end.rfind(|c: char| c.is_ascii_digit()).map_or(0, |last| last + 1);
+        end.split_at(unit)
+    });
+    let unit = if low.1 == high.1 { "" } else { low.1 };
+    format!("{}{unit}{UNBROKEN}\u{2013}{}{}{}", low.0, gaps.within_interval, high.0, high.1)
+}
+
+fn right(text: String) -> TableCell {
+    TableCell::new(text).set_alignment(CellAlignment::Right)
+}
+
+fn name_of(subject: &Subject) -> TableCell {
+    TableCell::new(in_one_line(&subject.name))
+}
+
+fn cell_table(experiment: Experiment, cells: &[&CellResult], gaps: Gaps) -> Table {
+    let mut table = new_table();
+    let metrics = experiment.metrics();
+    let mut head = vec![right(experiment.level_label().to_owned()), TableCell::new("server")];
+    head.extend(metrics.iter().map(|metric| right(metric.label().to_owned())));
+    head.push(TableCell::new("judgement"));
+    table.set_header(head);
+    for result in cells {
+        let verdict = result.judgement.verdict;
+        if verdict == Verdict::Unsupported {
+            continue;
+        }
+        let mut row = vec![right(result.cell.level.to_string()), name_of(&result.cell.subject)];
+        row.extend(metrics.iter().map(|metric| {
+            right(result.summaries.get(metric).map_or("-".to_owned(), |summary| {
+                let spread = match summary.spread() {
+                    // About nothing, as a difference may be: a share of the median would tell nothing.
+                    spread if spread >= 1.0 || is_below_noise(*metric, summary) => {
+                        format!("{}({})", gaps.before_interval, range(*metric, summary, gaps))
+                    }
+                    spread if spread >= 0.005 => {
+                        format!("{}\u{b1}{:.0}%", gaps.before_spread, spread * 100.0)
+                    }
+                    _ => String::new(),
+                };
+                let alone = if result.verdict(*metric) == verdict { "" } else { ALONE };
+                format!("{}{spread}{alone}", unbroken(&told(*metric, summary, verdict)))
+            }))
+        }));
+        row.push(TableCell::new(verdict.to_string().replace('-', gaps.within_verdict)));
+        table.add_row(row);
+    }
+    table
+}
+
+/// Behind a value that is NOISY in a row that is VALID.
+const ALONE: &str = "*";
+
+/// Why a cell is not VALID: in lines of their own, as in a column they would make the rows high.
+fn reasons(text: &mut Text, cells: &[&CellResult]) {
+    for CellResult { cell, judgement, .. } in cells {
+        if !matches!(judgement.verdict, Verdict::Valid | Verdict::Unsupported) {
+            let why = judgement.evidence.first().map_or("", String::as_str);
+            text.line(&format!("{}: {} at {}: {why}", judgement.verdict, cell.subject.name, cell.level));
+        }
+    }
+}
+
+/// What a difference means that is no number, or less than nothing; and what a value that is not to be believed alone.
+fn remarks(text: &mut Text, cells: &[&CellResult]) {
+    let metric = Metric::ProcessControlUs;
+    let label = metric.label();
+    let believed = || cells.iter().filter(|result| result.verdict(metric) == Verdict::Valid);
+    let summaries = || cells.iter().filter_map(|result| result.summaries.get(&metric));
+    if summaries().any(|summary| is_below_noise(metric, summary)) {
+        text.line(&format!("{BELOW_NOISE}: {label} is a difference, and its interval has 0 in it"));
+    }
+    if believed().filter_map(|result| result.summaries.get(&metric)).any(|summary| summary.high < 0.0) {
+        text.line(&format!("less than 0: {label} is a difference, and the iterative server takes more"));
+    }
+    let doubted = cells.iter().filter(|result| result.judgement.verdict == Verdict::Valid);
+    if let Some((metric, why)) = doubted.flat_map(|result| &result.doubted).next() {
+        text.line(&format!("{ALONE} NOISY, that value alone; {}: {why}", metric.label()));
+    }
+}
+
+/// Which class of cores, where there is more than one.
+fn in_class(class: CoreClass, classes: usize) -> String {
+    if classes > 1 { format!(" ({class})") } else { String::new() }
+}
+
+fn slopes(text: &mut Text, results: &Results) {
+    if results.slopes.is_empty() {
+        return;
+    }
+    let mut table = new_table();
+    let classes = results.header.plan.classes.len();
+    table.set_header(["one more costs", "server", "memory (PSS)", "kernel memory", "judgement"]);
+    for slope in results.slopes.iter().filter(|slope| slope.metric == Metric::MemoryBytes) {
+        let kernel = results.slopes.iter().find(|other| {
+            (other.experiment, other.class, &other.subject, other.metric)
+                == (slope.experiment, slope.class, &slope.subject, Metric::KernelBytes)
+        });
+        let each = if slope.experiment == Experiment::Many { "copy" } else { "idle client" };
+        table.add_row(vec![
+            TableCell::new(format!("{each}{}", in_class(slope.class, classes))),
+            name_of(&slope.subject),
+            right(unbroken(&Metric::MemoryBytes.format(slope.summary.median))),
+            right(kernel.map_or("-".to_owned(), |kernel| {
+                unbroken(&Metric::KernelBytes.format(kernel.summary.median))
+            })),
+            TableCell::new(kernel.map_or(slope.judgement.verdict.to_string(), |kernel| {
+                match (slope.judgement.verdict, kernel.judgement.verdict) {
+                    (memory, kernel) if memory == kernel => memory.to_string(),
+                    (memory, kernel) => format!("{memory}, kernel {kernel}"),
+                }
+            })),
+        ]);
+    }
+    text.blank();
+    text.table(|_| table.clone());
+}
+
+fn decisions(text: &mut Text, results: &Results) {
+    let (decisions, crossovers) = decide(results);
+    if decisions.is_empty() {
+        return;
+    }
+    let classes = results.header.plan.classes.len();
+    text.blank();
+    text.line("If this is your situation (best first, VALID cells alone; > apart, ~ intervals meet):");
+    for decision in &decisions {
+        let tiers: Vec<String> = decision
+            .tiers
+            .iter()
+            .map(|tier| tier.iter().map(|standing| standing.name.clone()).collect::<Vec<_>>().join(" ~ "))
+            .collect();
+        text.line(&format!(
+            "  {}{}, by {}: {}",
+            decision.situation,
+            in_class(decision.class, classes),
+            decision.metric.label(),
+            tiers.join(" > ")
+        ));
+    }
+    for crossover in &crossovers {
+        text.line(&format!(
+            "  crossover{}, by {}: {} up to {} clients, {} from {}",
+            in_class(crossover.class, classes),
+            crossover.metric.label(),
+            crossover.before,
+            crossover.until,
+            crossover.after,
+            crossover.from
+        ));
+    }
+}

@@ -1,0 +1,213 @@
+//! The generator beside a server: `oneloop load`, with CPU times sampled while it runs.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::placement::Placement;
+use super::server::Server;
+use crate::lab::sample::cpu::{EVERY, SHARE, Sample, Span};
+use crate::load::report::{Phase, Report};
+use crate::sys::process::end_with_parent;
+
+/// What a generator does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GeneratorTask {
+    /// Clients at once.
+    pub(crate) clients: u32,
+    /// The request, in bytes.
+    pub(crate) bytes: u32,
+    /// Requests per second on an absolute schedule (open loop); `None` is as fast as answers come (closed loop).
+    pub(crate) rate: Option<u32>,
+    /// A connection per request.
+    pub(crate) churn: bool,
+    /// Over how long the clients begin, in ms: a storm of connections is another question than a crowd.
+    pub(crate) ramp_ms: u64,
+    /// What is left out at the beginning, in ms.
+    pub(crate) warmup_ms: u64,
+    /// What is measured, in ms.
+    pub(crate) measured_ms: u64,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub(crate) struct GeneratorRun {
+    /// What was measured, by the generator's own clock.
+    pub(crate) span: Span,
+    /// CPU times around it.
+    pub(crate) samples: Vec<Sample>,
+    /// What the generator tells.
+    pub(crate) report: Report,
+}
+
+/// How long a generator may take beyond what it was asked for: connecting thousands of clients, and its drain.
+const BEYOND_MAX: Duration = Duration::from_secs(30);
+
+impl GeneratorTask {
+    /// Runs the generator against a server.
+    pub(crate) fn run(
+        &self,
+        program: &Path,
+        server: &Server,
+        placement: &Placement,
+    ) -> Result<GeneratorRun, String> {
+        let mut command = Command::new(program);
+        command.args(self.arguments(&server.addr().to_string()));
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        end_with_parent(&mut command);
+        // Before there is a generator: whenever it begins, a sample was before.
+        let mut samples = vec![Sample::take(server.root(), None)];
+        let spawned = placement.on(placement.generator(), || command.spawn());
+        let mut child = Running(spawned.map_err(|error| format!("generator not started: {error}"))?);
+        let output = read_apart(child.0.stdout.take());
+        let (told, tells) = mpsc::channel();
+        let complaints = read_lines(child.0.stderr.take(), told);
+        self.sample_until_told(&mut samples, child.0.id(), (&output, &tells), server)?;
+        let report = output.join().map_err(|_| "the generator's output was not read")?;
+        let report: Report = serde_json::from_slice(&report).map_err(|error| {
+            let last = complaints.join().unwrap_or_default();
+            format!("the generator gave no report ({error}): {last}")
+        })?;
+        finished(report, samples)
+    }
+
+    fn arguments(&self, addr: &str) -> Vec<String> {
+        let mut arguments: Vec<String> =
+            ["load", "--json", "-", "--tell-phases", "--clients"].map(str::to_owned).to_vec();
+        arguments.push(self.clients.to_string());
+        let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+        option("--bytes", self.bytes.to_string());
+        option("--ramp", format!("{}ms", self.ramp_ms));
+        option("--warmup", format!("{}ms", self.warmup_ms));
+        option("--duration", format!("{}ms", self.measured_ms));
+        if let Some(rate) = self.rate {
+            option("--rate", rate.to_string());
+            option("--arrivals", "poisson".to_owned());
+        }
+        arguments.push(if self.churn { "--churn" } else { "--connect-first" }.to_owned());
+        arguments.push(format!("echo@{addr}"));
+        arguments
+    }
+
+    /// Samples until the generator has told all, when it says that a part of its run begins, and once more at the end: what it
+    /// measured lies between two samples, and each end of that has one beside it, however long the pauses are. It ends when it
+    /// has told all, and is not waited for before the last sample, so that there it still has a CPU time.
+    fn sample_until_told(
+        &self,
+        samples: &mut Vec<Sample>,
+        generator: u32,
+        (output, tells): (&thread::JoinHandle<Vec<u8>>, &mpsc::Receiver<()>),
+        server: &Server,
+    ) -> Result<(), String> {
+        let deadline = Instant::now()
+            + Duration::from_millis(self.ramp_ms + self.warmup_ms + self.measured_ms)
+            + BEYOND_MAX;
+        let stops = server.stops();
+        loop {
+            let began = Instant::now();
+            samples.push(Sample::take(server.root(), Some(generator)));
+            let pause = EVERY.max(began.elapsed() * SHARE);
+            // Asked often, as the next cell waits for it; sampled seldom, as that costs.
+            while began.elapsed() < pause && tells.try_recv().is_err() {
+                if output.is_finished() {
+                    samples.push(Sample::take(server.root(), Some(generator)));
+                    return Ok(());
+                }
+                if server.stops() != stops {
+                    return Err("interrupted".to_owned());
+                }
+                if Instant::now() > deadline {
+                    return Err("the generator did not end in time".to_owned());
+                }
+                thread::sleep(LOOK_EVERY);
+            }
+        }
+    }
+}
+
+/// How often the end of a generator is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// A generator that ends with this value, whatever happens.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// Reads to the end in a thread of its own, so that a full pipe stops nobody.
+fn read_apart(output: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut read = Vec::new();
+        if let Some(mut output) = output {
+            // What cannot be read is missing from the report, and that is said.
+            let _ = output.read_to_end(&mut read);
+        }
+        read
+    })
+}
+
+/// Reads lines to the end in a thread of its own, and passes on that one names a part of the run; the last of the others is what
+/// the program complained of.
+fn read_lines(
+    output: Option<impl Read + Send + 'static>,
+    told: mpsc::Sender<()>,
+) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut last = String::new();
+        for line in output.into_iter().flat_map(|output| BufReader::new(output).split(b'\n')) {
+            let Ok(line) = line else { break };
+            let line = String::from_utf8_lossy(&line);
+            if PHASES.iter().any(|phase| phase.name() == line) {
+                let _ = told.send(()); // nobody listens once all was told
+            } else if !line.trim().is_empty() {
+                last = line.into_owned();
+            }
+        }
+        last
+    })
+}
+
+/// The parts of a run that change what a server does.
+const PHASES: [Phase; 4] = [Phase::Connecting, Phase::WarmUp, Phase::Measuring, Phase::Draining];
+
+/// What the report tells. It says itself when it measured: a moment at which the lab comes to read it would be later by
+/// whatever keeps either of them from its core.
+fn finished(report: Report, samples: Vec<Sample>) -> Result<GeneratorRun, String> {
+    let measuring = || report.series.iter().filter(|interval| interval.phase == Phase::Measuring);
+    let (Some(first), Some(last)) = (measuring().next(), measuring().next_back()) else {
+        let before = report.errors_before.summary();
+        return Err(format!(
+            "the generator measured nothing{}{before}",
+            if before.is_empty() { "" } else { ": " }
+        ));
+    };
+    let span = Span {
+        from_ns: report.began_monotonic_ns + first.start_ns,
+        to_ns: report.began_monotonic_ns + last.end_ns,
+    };
+    Ok(GeneratorRun { span, samples, report })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_of_a_run_is_passed_on_when_it_begins_and_the_last_complaint_is_kept() {
+        let said = "connecting\nwarm_up\noneloop: one\n\nmeasuring\noneloop: two, while draining\ndraining\n";
+        let (told, tells) = mpsc::channel();
+        let last = read_lines(Some(said.as_bytes()), told).join().unwrap();
+        assert_eq!(last, "oneloop: two, while draining");
+        assert_eq!(tells.iter().count(), 4);
+    }
+}

@@ -1,0 +1,124 @@
+//! Raw data: one JSON object a line, the header first, then each run as it is made. An interruption loses nothing but
+//! the run that it interrupts, and a report can be made again from the file alone.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::machine::Machine;
+use super::outcome::Run;
+use crate::lab::plan::comparison::ComparisonPlan;
+use crate::lab::plan::experiment::REPEATS_MAX;
+
+/// The version of the format of raw data.
+pub(crate) const FORMAT: u32 = 1;
+
+/// What was compared, where and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Header {
+    /// See [`FORMAT`].
+    pub(crate) format: u32,
+    /// The version of this program.
+    pub(crate) version: String,
+    /// The command line.
+    pub(crate) command: String,
+    /// When it began, UTC, RFC 3339.
+    pub(crate) started: String,
+    /// What it ran on.
+    pub(crate) machine: Machine,
+    /// What was to be measured.
+    pub(crate) plan: ComparisonPlan,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum LineOut<'a> {
+    Header(&'a Header),
+    Run(&'a Run),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum LineIn {
+    Header(Box<Header>),
+    Run(Box<Run>),
+}
+
+/// A file of raw data that grows.
+#[derive(Debug)]
+pub(crate) struct RawDataFile {
+    file: File,
+}
+
+impl RawDataFile {
+    /// Creates the file; one that exists is left alone. Without room for the header there is none.
+    pub(crate) fn create(path: &Path, header: &Header) -> io::Result<RawDataFile> {
+        let file = OpenOptions::new().append(true).create_new(true).open(path)?;
+        let mut file = RawDataFile { file };
+        if let Err(error) = file.line(&LineOut::Header(header)) {
+            // Of nothing a report cannot be made, and it would be in the way of the next comparison.
+            let _ = fs::remove_file(path);
+            return Err(error);
+        }
+        Ok(file)
+    }
+
+    /// Appends a run, in one write: a reader never sees half of it unless the system stops in between.
+    pub(crate) fn append(&mut self, run: &Run) -> io::Result<()> {
+        self.line(&LineOut::Run(run))
+    }
+
+    fn line(&mut self, line: &LineOut<'_>) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        let whole_bytes = self.file.metadata()?.len();
+        self.file.write_all(&text).inspect_err(|_| {
+            // A line that is cut is read as none; the first error tells more.
+            let _ = self.file.set_len(whole_bytes);
+        })
+    }
+}
+
+/// Reads raw data. A last line that is cut is left out; any other wrong line is an error that names it.
+pub(crate) fn read(path: &Path) -> io::Result<(Header, Vec<Run>)> {
+    let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
+    let mut header = None;
+    let mut runs = Vec::new();
+    let mut unread: Option<String> = None;
+    // As bytes: a line may be cut within a character.
+    for (at, line) in BufReader::new(File::open(path)?).split(b'\n').enumerate() {
+        let line = line?;
+        if let Some(unread) = unread {
+            return Err(wrong(unread));
+        }
+        match serde_json::from_slice(&line) {
+            Ok(LineIn::Header(found)) if found.format != FORMAT => {
+                return Err(wrong(format!(
+                    "format {} of raw data; this version reads {FORMAT}",
+                    found.format
+                )));
+            }
+            Ok(LineIn::Header(found)) if !(1..=REPEATS_MAX).contains(&found.plan.repeats) => {
+                let repeats = found.plan.repeats;
+                return Err(wrong(format!(
+                    "line {}: {repeats} repeats; a comparison has from 1 to {REPEATS_MAX}",
+                    at + 1
+                )));
+            }
+            Ok(LineIn::Header(found)) if header.is_none() && runs.is_empty() => header = Some(*found),
+            Ok(LineIn::Header(_)) => {
+                return Err(wrong(format!(
+                    "line {}: a second header; each comparison is read alone",
+                    at + 1
+                )));
+            }
+            Ok(LineIn::Run(run)) => runs.push(*run),
+            Err(error) => unread = Some(format!("line {}: {error}", at + 1)),
+        }
+    }
+    let none =
+        || wrong(unread.unwrap_or_else(|| "no header: this is no raw data of `oneloop compare`".to_owned()));
+    Ok((header.ok_or_else(none)?, runs))
+}

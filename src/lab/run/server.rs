@@ -1,0 +1,275 @@
+//! A server under comparison, from its start to its end.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::placement::Placement;
+use crate::lab::plan::subject::{Subject, SubjectKind};
+use crate::sys::process::end_with_parent;
+use crate::sys::signals::SignalCounts;
+
+/// How long a server may take until it listens.
+const START_MAX: Duration = Duration::from_secs(10);
+/// How long it may take to stop when asked, before it is killed.
+const STOP_MAX: Duration = Duration::from_secs(3);
+/// How long the answer to the check may take.
+const CHECK_MAX: Duration = Duration::from_secs(5);
+/// How often a state that nothing announces is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// How long is waited for a server's complaints, once it has ended.
+const COMPLAINTS_MAX: Duration = Duration::from_millis(500);
+/// What is kept of a server's complaints, in bytes, so that one that complains without end costs no memory.
+const COMPLAINTS_BYTES_MAX: u64 = 4096;
+
+/// A server that runs. Dropping it stops it, and everything that it started.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    addr: SocketAddr,
+    ending: Ending,
+    complaints: mpsc::Receiver<String>,
+    signals: SignalCounts,
+}
+
+/// How a server is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// At once: ours keeps all of its processes in its group and leaves nothing behind.
+    Kill,
+    /// Asked first: a peer may have processes elsewhere, which only it knows.
+    Ask,
+}
+
+/// What a server is started with, beside its model.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ServerOptions {
+    /// The listen queue, if not as usual. Peers have their own.
+    pub(crate) backlog: Option<u32>,
+    /// The signals that interrupt a wait for it.
+    pub(crate) signals: SignalCounts,
+}
+
+impl Server {
+    /// Starts a subject on these cores and waits until it listens and answers as it should. The error is for people.
+    pub(crate) fn start(
+        program: &Path,
+        subject: &Subject,
+        options: ServerOptions,
+        placement: &Placement,
+        cores: &[usize],
+    ) -> Result<Server, String> {
+        let mut server = match &subject.kind {
+            SubjectKind::Model { model, workers } => {
+                let mut command = Command::new(program);
+                command.args(["serve", "-qq", "--model", model.name(), "--drain", "0", "--idle", "10min"]);
+                if let Some(workers) = workers {
+                    command.arg("--workers").arg(workers.to_string());
+                }
+                if let Some(backlog) = options.backlog {
+                    command.arg("--backlog").arg(backlog.to_string());
+                }
+                command.arg("echo@127.0.0.1:0");
+                Server::start_ours(command, options, placement, cores)?
+            }
+            SubjectKind::Peer { command } => Server::start_peer(command, options, placement, cores)?,
+        };
+        // One that ended tells why, better than its client can.
+        server.check().map_err(|why| server.lives().err().unwrap_or(why))?;
+        Ok(server)
+    }
+
+    fn spawn(mut command: Command, placement: &Placement, cores: &[usize]) -> Result<Child, String> {
+        // A group of its own: an interruption from the terminal is for the lab, which ends the run in order.
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        end_with_parent(&mut command);
+        placement.on(cores, || command.spawn()).map_err(|error| format!("not started: {error}"))
+    }
+
+    fn start_ours(command: Command, options: ServerOptions, placement: &Placement, cores: &[usize]) -> Result<Server, String> {
+        let mut child = Server::spawn(command, placement, cores)?;
+        let complaints = keep_complaints(&mut child);
+        let lines = listening_lines(&mut child);
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut server = Server { child, addr, ending: Ending::Kill, complaints, signals: options.signals };
+        // The channel ends with the server's output: a server that failed is not waited for.
+        if let Ok(addr) = lines.recv_timeout(START_MAX) {
+            server.addr = addr;
+            return Ok(server);
+        }
+        server.kill();
+        Err(server.complaining("does not listen"))
+    }
+
+    fn start_peer(command: &str, options: ServerOptions, placement: &Placement, cores: &[usize]) -> Result<Server, String> {
+        let addr = free_addr().map_err(|error| format!("no free port: {error}"))?;
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(command.replace("{port}", &addr.port().to_string()));
+        let mut child = Server::spawn(shell, placement, cores)?;
+        let complaints = keep_complaints(&mut child);
+        drain_output(&mut child);
+        let mut server = Server { child, addr, ending: Ending::Ask, complaints, signals: options.signals };
+        let (deadline, stops) = (Instant::now() + START_MAX, server.stops());
+        while TcpStream::connect(addr).is_err() {
+            server.lives()?;
+            if server.stops() != stops {
+                return Err("interrupted".to_owned());
+            }
+            if Instant::now() > deadline {
+                server.kill();
+                return Err(server.complaining(&format!("does not listen after {} s", START_MAX.as_secs())));
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        Ok(server)
+    }
+
+    /// Stop signals that the lab has received.
+    pub(crate) fn stops(&self) -> u32 {
+        self.signals.stops()
+    }
+
+    /// An error, for people, if what was started has ended.
+    pub(crate) fn lives(&mut self) -> Result<(), String> {
+        let Ok(Some(status)) = self.child.try_wait() else { return Ok(()) };
+        let background = match self.ending {
+            Ending::Ask if status.success() => "; a server that goes to the background cannot be measured",
+            _ => "",
+        };
+        Err(self.complaining(&format!("it ended ({status}){background}")))
+    }
+
+    /// What went wrong, and the last that it said itself. Whoever else holds its standard error is not waited for.
+    fn complaining(&self, what: &str) -> String {
+        let complaints = self.complaints.recv_timeout(COMPLAINTS_MAX).unwrap_or_default();
+        match complaints.trim() {
+            "" => what.to_owned(),
+            said => format!("{what}: {said}"),
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The root of its process tree.
+    pub(crate) fn root(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// One client of the check: the same bytes must come back as from every other server.
+    fn check(&mut self) -> Result<(), String> {
+        let sent: Vec<u8> = (0..=255).chain(0..=255).collect();
+        let answer = || -> io::Result<Vec<u8>> {
+            let mut stream = TcpStream::connect_timeout(&self.addr, CHECK_MAX)?;
+            stream.set_read_timeout(Some(CHECK_MAX))?;
+            stream.write_all(&sent)?;
+            let mut answer = vec![0; sent.len()];
+            stream.read_exact(&mut answer)?;
+            Ok(answer)
+        };
+        match answer() {
+            Ok(answer) if answer == sent => Ok(()),
+            Ok(_) => Err("answers other bytes than were sent: it is no echo server".to_owned()),
+            Err(error) => Err(format!("does not answer: {error}")),
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Ok(group) = i32::try_from(self.child.id()) {
+            // Gone already is what is wanted.
+            let _ = killpg(Pid::from_raw(group), signal);
+        }
+    }
+
+    fn kill(&mut self) {
+        self.signal(Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
+
+    fn stop(&mut self) {
+        if self.ending == Ending::Ask && matches!(self.child.try_wait(), Ok(None)) {
+            let root = i32::try_from(self.child.id()).map(Pid::from_raw);
+            let _ = root.map(|root| nix::sys::signal::kill(root, Signal::SIGTERM));
+            let deadline = Instant::now() + STOP_MAX;
+            while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+                thread::sleep(LOOK_EVERY);
+            }
+        }
+        // Whatever is left of the group: a peer's own children, a server that does not stop.
+        self.kill();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// An address that was free a moment ago: a peer cannot be asked for the port that it got.
+fn free_addr() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+/// Collects the first of what the server writes to standard error, and reads on, so that it never blocks on it.
+fn keep_complaints(child: &mut Child) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    if let Some(mut output) = child.stderr.take() {
+        thread::spawn(move || {
+            let mut kept = Vec::new();
+            let _ = output.by_ref().take(COMPLAINTS_BYTES_MAX).read_to_end(&mut kept);
+            let _ = sender.send(String::from_utf8_lossy(&kept).into_owned());
+            let _ = io::copy(&mut output, &mut io::sink());
+        });
+    }
+    receiver
+}
+
+fn drain_output(child: &mut Child) {
+    if let Some(mut output) = child.stdout.take() {
+        thread::spawn(move || io::copy(&mut output, &mut io::sink()));
+    }
+}
+
+/// The addresses of `listening on NAME@ADDR` lines.
+fn listening_lines(child: &mut Child) -> mpsc::Receiver<SocketAddr> {
+    let (sender, receiver) = mpsc::channel();
+    if let Some(output) = child.stdout.take() {
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if let Some(addr) = listening_addr(&line) {
+                    let _ = sender.send(addr);
+                }
+            }
+        });
+    }
+    receiver
+}
+
+fn listening_addr(line: &str) -> Option<SocketAddr> {
+    line.strip_prefix("listening on ")?.split_once('@')?.1.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_found_in_the_line_that_tells_it() {
+        assert_eq!(
+            listening_addr("listening on echo@127.0.0.1:4242"),
+            Some("127.0.0.1:4242".parse().unwrap())
+        );
+        assert_eq!(listening_addr("open http://127.0.0.1:8000/"), None);
+    }
+}

@@ -1,0 +1,173 @@
+//! CPU times over a run, sampled beside it, and what they were between two moments.
+
+use std::time::Duration;
+
+use super::proc::{Nanos, Processes, machine_cpu, own_cpu};
+use crate::sys::clock::monotonic_ns;
+
+/// How often is sampled, at most.
+pub(crate) const EVERY: Duration = Duration::from_millis(25);
+/// Sampling takes at most one part in this many of a core: a tree of thousands of processes is asked less often.
+pub(crate) const SHARE: u32 = 25;
+
+/// CPU times at one moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Sample {
+    /// When, on the clock that all processes share.
+    pub(crate) at_ns: u64,
+    /// Of the server's process tree.
+    pub(crate) server: Option<Nanos>,
+    /// Of the generator's.
+    pub(crate) generator: Option<Nanos>,
+    /// Of this process.
+    pub(crate) own: Nanos,
+    /// Of all processes of the machine.
+    pub(crate) machine: Option<Nanos>,
+    /// How long the server's threads had waited for a core.
+    pub(crate) server_waited: Option<Nanos>,
+}
+
+impl Sample {
+    /// Samples now. `generator` is `None` while there is none. Thousands of processes take tens of ms: the moment is the
+    /// midst of those in which they are asked for their times.
+    pub(crate) fn take(server: u32, generator: Option<u32>) -> Sample {
+        let processes = Processes::now();
+        let cpu = |root| processes.as_ref()?.cpu(root);
+        let began_ns = monotonic_ns();
+        let (server_cpu, generator_cpu) = (cpu(server), generator.and_then(cpu));
+        let (own, machine) = (own_cpu(), machine_cpu());
+        let at_ns = began_ns.midpoint(monotonic_ns());
+        Sample {
+            at_ns,
+            server: server_cpu,
+            generator: generator_cpu,
+            own,
+            machine,
+            server_waited: processes.as_ref().and_then(|processes| processes.waited(server)),
+        }
+    }
+}
+
+/// From one moment to another, on the clock that all processes share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// Its beginning.
+    pub(crate) from_ns: u64,
+    /// Its end.
+    pub(crate) to_ns: u64,
+}
+
+impl Span {
+    /// How much of it lies before the first sample or after the last: there nothing is known.
+    pub(crate) fn beyond_ns(self, samples: &[Sample]) -> u64 {
+        let (first, last) = (samples.first(), samples.last());
+        let known = |sample: Option<&Sample>| sample.map_or(self.to_ns, |sample| sample.at_ns);
+        let before = known(first).clamp(self.from_ns, self.to_ns) - self.from_ns;
+        let after = self.to_ns - last.map_or(self.to_ns, |last| last.at_ns.clamp(self.from_ns, self.to_ns));
+        before + after
+    }
+}
+
+/// CPU times between two moments, in cores: 1 is one core all the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Busy {
+    /// The server.
+    pub(crate) server: Option<f64>,
+    /// The generator.
+    pub(crate) generator: Option<f64>,
+    /// Everybody else but this process.
+    pub(crate) others: Option<f64>,
+    /// Threads of the server that were ready to run and had no core, on average.
+    pub(crate) server_waited: Option<f64>,
+}
+
+/// What was busy in a span: the times at its ends are interpolated between the samples around them. Where an end has no
+/// sample on either side there is no value.
+pub(crate) fn between(samples: &[Sample], span: Span) -> Busy {
+    let seconds = span.to_ns.saturating_sub(span.from_ns) as f64 / 1e9;
+    if seconds <= 0.0 {
+        return Busy::default();
+    }
+    let share = |of: &dyn Fn(&Sample) -> Option<Nanos>| {
+        let spent = value_at(samples, span.to_ns, of)? - value_at(samples, span.from_ns, of)?;
+        Some((spent / 1e9 / seconds).max(0.0))
+    };
+    let server = share(&|sample| sample.server);
+    let generator = share(&|sample| sample.generator);
+    let machine = share(&|sample| sample.machine);
+    let own = share(&|sample| Some(sample.own));
+    // What is not known of one of ours would pass for others'.
+    let ours = || Some(server? + generator? + own?);
+    Busy {
+        server,
+        generator,
+        others: machine.and_then(|machine| Some((machine - ours()?).max(0.0))),
+        server_waited: share(&|sample| sample.server_waited),
+    }
+}
+
+/// The value at a moment, in ns; none before the first sample that has one, and none after the last.
+fn value_at(samples: &[Sample], at_ns: u64, of: &dyn Fn(&Sample) -> Option<Nanos>) -> Option<f64> {
+    let mut known = samples.iter().filter_map(|sample| Some((sample.at_ns, of(sample)? as f64)));
+    let (mut before_ns, mut low) = known.next().filter(|(first_ns, _)| *first_ns <= at_ns)?;
+    if before_ns == at_ns {
+        return Some(low);
+    }
+    for (after_ns, high) in known {
+        if after_ns >= at_ns {
+            let share = (at_ns - before_ns) as f64 / (after_ns - before_ns) as f64;
+            return Some(low + share * (high - low));
+        }
+        (before_ns, low) = (after_ns, high);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    /// The server is idle for 100 ms, then has a core for itself; others take half of a core throughout.
+    fn samples() -> [Sample; 3] {
+        let sample = |ms: u64, server: u64, machine: u64| Sample {
+            at_ns: 7 + ms * MS,
+            server: Some(server * MS),
+            generator: (ms > 0).then_some(0),
+            own: 0,
+            machine: Some(machine * MS),
+            server_waited: Some(server * MS / 2),
+        };
+        [sample(0, 0, 0), sample(100, 0, 50), sample(300, 200, 350)]
+    }
+
+    fn span(from_ms: u64, to_ms: u64) -> Span {
+        Span { from_ns: 7 + from_ms * MS, to_ns: 7 + to_ms * MS }
+    }
+
+    #[test]
+    fn times_are_interpolated_between_samples() {
+        let busy = between(&samples(), span(150, 250));
+        assert!((busy.server.unwrap() - 1.0).abs() < 1e-9);
+        assert!((busy.others.unwrap() - 0.5).abs() < 1e-9);
+        assert!((busy.server_waited.unwrap() - 0.5).abs() < 1e-9);
+        let whole = between(&samples(), span(0, 300));
+        assert!((whole.server.unwrap() - 2.0 / 3.0).abs() < 1e-9);
+        assert_eq!(span(0, 300).beyond_ns(&samples()), 0);
+    }
+
+    #[test]
+    fn beyond_the_samples_nothing_is_made_up() {
+        for (beyond, ms) in [(span(200, 301), 1), (span(400, 900), 500)] {
+            let busy = between(&samples(), beyond);
+            assert_eq!((busy.server, busy.server_waited, busy.others), (None, None, None), "{beyond:?}");
+            assert_eq!(beyond.beyond_ns(&samples()), ms * MS);
+        }
+        // The generator's first sample is the second.
+        assert_eq!(between(&samples(), span(50, 200)).generator, None);
+        let before = Span { from_ns: 0, to_ns: 7 + 100 * MS };
+        assert_eq!((between(&samples(), before).server, before.beyond_ns(&samples())), (None, 7));
+        assert_eq!((between(&[], span(0, 5)).server, span(0, 5).beyond_ns(&[])), (None, 5 * MS));
+    }
+}

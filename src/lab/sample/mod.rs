@@ -1,0 +1,4 @@
+//! What processes use while a cell is measured: CPU time over a span, memory, listen queues.
+
+pub(crate) mod cpu;
+pub(crate) mod proc;

@@ -1,0 +1,246 @@
+//! Every verdict is reached, with its reasons, and only VALID cells are ranked.
+
+use super::*;
+
+#[test]
+fn quiet_repeats_of_a_server_that_is_the_limit_are_valid() {
+    let results = reactor_in_trouble(Experiment::Churn, |_, _| {});
+    assert_judged(&results, Model::Reactor, Verdict::Valid, "generator CPU 55 %; server CPU 98 %");
+}
+
+#[test]
+fn repeats_that_differ_are_noisy() {
+    let results = reactor_in_trouble(Experiment::Churn, |repeat, measurement| {
+        *measurement.values.get_mut(&Metric::ClientsPerS).unwrap() *= 1.0 + 0.2 * f64::from(repeat);
+    });
+    assert_judged(&results, Model::Reactor, Verdict::Noisy, "clients per second varies by \u{b1}");
+    assert_not_in_the_order(&results, "reactor");
+}
+
+#[test]
+fn a_machine_that_is_busy_with_others_is_noisy() {
+    let results =
+        reactor_in_trouble(Experiment::Churn, |_, measurement| measurement.evidence.others_cpu = Some(0.4));
+    assert_judged(&results, Model::Reactor, Verdict::Noisy, "other processes used 40 % of a core");
+}
+
+#[test]
+fn a_run_whose_span_left_the_samples_is_noisy_and_says_why() {
+    let results = reactor_in_trouble(Experiment::Churn, |repeat, measurement| {
+        if repeat == 2 {
+            measurement.values.remove(&Metric::CpuPerClientUs);
+            measurement.evidence.not_sampled_ms = Some(12.0);
+        }
+    });
+    let why = "1 of 5 repeats have no CPU times: 12.0 ms of the measured span have no samples";
+    assert_judged(&results, Model::Reactor, Verdict::Noisy, why);
+    assert_not_in_the_order(&results, "reactor");
+}
+
+/// A run in which nobody was answered, the server ready to run for this part of the time.
+fn unanswered(measurement: &mut Measurement, waited: f64) {
+    measurement.values.clear();
+    let evidence = &mut measurement.evidence;
+    (evidence.requests, evidence.achieved_per_s, evidence.in_flight) = (0, Some(0.0), Some(16.0));
+    (evidence.latency_mean_us, evidence.server_cpu, evidence.server_waited) =
+        (Some(0.0), Some(0.01), Some(waited));
+}
+
+#[test]
+fn a_server_that_others_kept_from_its_core_has_not_failed() {
+    let results = reactor_in_trouble(Experiment::Churn, |repeat, measurement| {
+        if repeat < 3 {
+            unanswered(measurement, 0.98);
+            measurement.evidence.others_cpu = Some(1.2);
+        }
+    });
+    let why = "the server waited for a core 98 % of the time, while other processes used 120 % of one";
+    assert_judged(&results, Model::Reactor, Verdict::Noisy, why);
+    let summary = &of(&results, Model::Reactor).summaries[&Metric::ClientsPerS];
+    assert_eq!(summary.n, 2, "what was not measured is not in the median");
+    assert_not_in_the_order(&results, "reactor");
+}
+
+#[test]
+fn a_server_that_had_its_core_and_answered_nobody_has_failed() {
+    let results = reactor_in_trouble(Experiment::Churn, |_, measurement| unanswered(measurement, 0.02));
+    let why = "no request was answered: server CPU 1 %, waited for a core 2 % of the time";
+    assert_judged(&results, Model::Reactor, Verdict::Failed, why);
+    // Others that are busy elsewhere excuse nobody.
+    let results = reactor_in_trouble(Experiment::Churn, |_, measurement| {
+        unanswered(measurement, 0.02);
+        measurement.evidence.others_cpu = Some(0.9);
+    });
+    assert_judged(&results, Model::Reactor, Verdict::Failed, why);
+}
+
+#[test]
+fn numbers_that_break_littles_law_are_noisy() {
+    let results = reactor_in_trouble(Experiment::Bulk, |_, measurement| {
+        measurement.evidence.in_flight = Some(8.0);
+        measurement.evidence.achieved_per_s = Some(1000.0);
+        measurement.evidence.latency_mean_us = Some(4000.0);
+    });
+    assert_judged(
+        &results,
+        Model::Reactor,
+        Verdict::Noisy,
+        "throughput \u{d7} latency is 0.50 times the requests in flight",
+    );
+}
+
+#[test]
+fn a_listen_queue_that_overflowed_makes_churn_noisy() {
+    let results = reactor_in_trouble(Experiment::Churn, |_, measurement| {
+        measurement.evidence.listen_overflows = Some(3);
+    });
+    assert_judged(&results, Model::Reactor, Verdict::Noisy, "the listen queue overflowed 15 times");
+}
+
+/// It is what this experiment asks.
+#[test]
+fn who_was_refused_by_too_few_copies_is_no_error() {
+    let results =
+        reactor_in_trouble(Experiment::Few, |_, measurement| measurement.evidence.errors.refused = 20);
+    assert_judged(&results, Model::Reactor, Verdict::Valid, "repeats");
+}
+
+#[test]
+fn repeats_that_differ_by_next_to_nothing_are_quiet() {
+    for (step_ms, verdict) in [(0.5, Verdict::Valid), (5.0, Verdict::Noisy)] {
+        let results = compared(Experiment::Wait, Extent::Full, move |cell, repeat, mut outcome| {
+            if let (Some(Model::Reactor), Outcome::Measured(measurement)) =
+                (cell.subject.as_model(), &mut outcome)
+            {
+                measurement.values.insert(Metric::WaitMs, 0.1 + step_ms * f64::from(repeat));
+            }
+            outcome
+        });
+        assert_judged(&results, Model::Reactor, verdict, "");
+    }
+}
+
+#[test]
+fn what_a_model_cannot_do_is_unsupported_and_never_run() {
+    let results = compared(Experiment::Steady, Extent::Full, |cell, _, outcome| {
+        assert_ne!(cell.subject.as_model(), Some(Model::Iterative), "it was run");
+        outcome
+    });
+    assert_judged(&results, Model::Iterative, Verdict::Unsupported, "converses with 1 at once");
+    assert_not_in_the_order(&results, "iterative");
+}
+
+#[test]
+fn wrong_bytes_fail_and_so_do_many_errors() {
+    let results = reactor_in_trouble(Experiment::Churn, |repeat, measurement| {
+        measurement.evidence.errors.wrong_bytes = u64::from(repeat == 4);
+    });
+    assert_judged(&results, Model::Reactor, Verdict::Failed, "wrong replies: 1");
+    let results =
+        reactor_in_trouble(Experiment::Churn, |_, measurement| measurement.evidence.errors.reset = 50);
+    assert_judged(&results, Model::Reactor, Verdict::Failed, "errors: 250 reset, with 50,000 answers");
+    let results =
+        reactor_in_trouble(Experiment::Churn, |_, measurement| measurement.evidence.errors.reset = 1);
+    assert_judged(&results, Model::Reactor, Verdict::Noisy, "errors: 5 reset, with 50,000 answers");
+}
+
+#[test]
+fn a_rate_that_was_not_held_is_a_failure_of_the_server() {
+    let results = reactor_in_trouble(Experiment::Steady, |_, measurement| {
+        measurement.evidence.achieved_per_s = Some(1500.0);
+    });
+    assert_judged(
+        &results,
+        Model::Reactor,
+        Verdict::Failed,
+        "the offered rate was not reached: 1,500 of 2,000 per second",
+    );
+}
+
+#[test]
+fn runs_that_failed_fail_the_cell_and_few_of_them_make_it_noisy() {
+    for (failing, verdict) in [(5, Verdict::Failed), (3, Verdict::Failed), (1, Verdict::Noisy)] {
+        let results = compared(Experiment::Churn, Extent::Full, move |cell, repeat, outcome| {
+            let fails = cell.subject.as_model() == Some(Model::Reactor) && repeat < failing;
+            if fails { Outcome::Failed("does not listen".into()) } else { outcome }
+        });
+        assert_judged(&results, Model::Reactor, verdict, "repeat 1: does not listen");
+        assert_not_in_the_order(&results, "reactor");
+    }
+}
+
+#[test]
+fn process_control_is_what_a_client_costs_beyond_the_iterative_server() {
+    let results = compared(Experiment::Churn, Extent::Full, |_, _, outcome| outcome);
+    let process_control = |model| of(&results, model).summaries[&Metric::ProcessControlUs].median;
+    assert!(process_control(Model::Iterative).abs() < 1e-9);
+    assert!((process_control(Model::Fork) - 168.0).abs() < 8.0, "{}", process_control(Model::Fork));
+}
+
+#[test]
+fn a_difference_is_no_better_than_the_server_that_it_is_to() {
+    let results = compared(Experiment::Churn, Extent::Full, |cell, _, mut outcome| {
+        if let (Some(Model::Iterative), Outcome::Measured(measurement)) =
+            (cell.subject.as_model(), &mut outcome)
+        {
+            measurement.evidence.others_cpu = Some(0.5);
+        }
+        outcome
+    });
+    let fork = of(&results, Model::Fork);
+    assert_eq!(fork.verdict(Metric::ClientsPerS), Verdict::Valid);
+    assert_eq!(fork.verdict(Metric::ProcessControlUs), Verdict::Noisy, "{:?}", fork.doubted);
+    let table = reports::table::render(&results, None);
+    assert!(
+        table.lines().any(|line| line.contains("fork") && line.contains("%* ") && line.contains("VALID"))
+    );
+    assert!(table.contains("the iterative server, to which it is the difference, is NOISY"), "{table}");
+}
+
+#[test]
+fn beside_an_idle_crowd_a_busy_machine_spoils_times_and_not_memory() {
+    let results =
+        reactor_in_trouble(Experiment::Idle, |_, measurement| measurement.evidence.others_cpu = Some(1.4));
+    let reactor = of(&results, Model::Reactor);
+    assert_eq!(reactor.verdict(Metric::MemoryBytes), Verdict::Valid);
+    for metric in [Metric::CpuPerRequestUs, Metric::LatencyP99Us] {
+        assert_eq!(reactor.verdict(metric), Verdict::Noisy);
+        assert_eq!(of(&results, Model::Thread).verdict(metric), Verdict::Valid);
+    }
+    let report = reports::html::render(&results);
+    assert!(report.contains("CPU per request is NOISY: other processes used 140 % of a core"));
+    let slope = results.slopes.iter().find(|slope| slope.subject.as_model() == Some(Model::Reactor)).unwrap();
+    assert_eq!(slope.judgement.verdict, Verdict::Valid);
+}
+
+#[test]
+fn a_full_comparison_believes_nothing_of_fewer_than_five_repeats() {
+    let results = compared(Experiment::Churn, Extent::Full, |cell, repeat, mut outcome| {
+        let unanswered_run = cell.subject.as_model() == Some(Model::Reactor) && repeat == 0;
+        if let (true, Outcome::Measured(measurement)) = (unanswered_run, &mut outcome) {
+            unanswered(measurement, 0.98);
+            measurement.evidence.others_cpu = Some(1.2);
+        }
+        outcome
+    });
+    assert_not_in_the_order(&results, "reactor");
+    for (extent, made, verdict) in [
+        (Extent::Full, 4, Verdict::Noisy),
+        (Extent::Full, 5, Verdict::Valid),
+        (Extent::Quick, 2, Verdict::Noisy),
+        (Extent::Quick, 3, Verdict::Valid),
+    ] {
+        let results = interrupted(Experiment::Churn, extent, made);
+        assert_eq!(of(&results, Model::Reactor).judgement.verdict, verdict, "{made} repeats of {extent:?}");
+    }
+}
+
+#[test]
+fn the_wait_of_a_client_that_gave_up_is_a_lower_bound() {
+    let results = reactor_in_trouble(Experiment::Few, |_, measurement| {
+        measurement.values.insert(Metric::WaitMaxMs, 2501.0);
+    });
+    let table = reports::table::render(&results, None);
+    assert!(table.contains("\u{2265} 2.50 s"), "{table}");
+    assert!(of(&results, Model::Reactor).judgement.evidence.join("; ").contains("listen queue overflows: 0"));
+}
