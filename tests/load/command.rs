@@ -244,7 +244,9 @@ fn an_idle_crowd_that_is_gone_is_told_and_can_be_checked() {
     };
     let done = run(&[]);
     assert!(done.status.success(), "a server may close idle clients: {done:?}");
-    for part in ["1 at the end; lost: 2 closed early", "note: 2 of the 3 idle clients were lost"] {
+    for part in
+        ["1 at the end; lost: 2 closed early", "note: 2 of 3 idle clients were not connected throughout"]
+    {
         assert!(text(&done.stdout).contains(part), "`{part}` in:\n{}", text(&done.stdout));
     }
     let checked = run(&["--expect=lost=0"]);
@@ -351,7 +353,7 @@ fn ports_that_run_out_are_the_generators_own_error_and_more_addresses_help() {
     assert!(crowded.idle.lost.out_of_ports >= 10, "{:?}", crowded.idle);
     let missing = crowded.idle.clients - crowded.idle.connected;
     assert_eq!(crowded.idle.lost.out_of_ports, missing, "{:?}", crowded.idle);
-    let note = format!("note: {missing} of the 20 idle clients were lost");
+    let note = format!("note: {missing} of 20 idle clients were not connected throughout");
     let note = told.lines().find(|line| line.starts_with(&note));
     assert!(
         note.is_some_and(|note| note.contains("no local port is left") && note.contains("--source")),
