@@ -94,7 +94,12 @@ impl Server {
         placement.on(cores, || command.spawn()).map_err(|error| format!("not started: {error}"))
     }
 
-    fn start_ours(command: Command, options: ServerOptions, placement: &Placement, cores: &[usize]) -> Result<Server, String> {
+    fn start_ours(
+        command: Command,
+        options: ServerOptions,
+        placement: &Placement,
+        cores: &[usize],
+    ) -> Result<Server, String> {
         let mut child = Server::spawn(command, placement, cores)?;
         let complaints = keep_complaints(&mut child);
         let lines = listening_lines(&mut child);
@@ -109,7 +114,12 @@ impl Server {
         Err(server.complaining("does not listen"))
     }
 
-    fn start_peer(command: &str, options: ServerOptions, placement: &Placement, cores: &[usize]) -> Result<Server, String> {
+    fn start_peer(
+        command: &str,
+        options: ServerOptions,
+        placement: &Placement,
+        cores: &[usize],
+    ) -> Result<Server, String> {
         let addr = free_addr().map_err(|error| format!("no free port: {error}"))?;
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(command.replace("{port}", &addr.port().to_string()));
