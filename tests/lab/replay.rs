@@ -1,5 +1,4 @@
 //! `oneloop compare --replay`: a report made from raw data that may come from anywhere.
-#![cfg(feature = "cli")]
 
 use std::fs;
 use std::path::Path;
