@@ -14,7 +14,8 @@
 //! ```
 //!
 //! `Advanced` in place of `Basic` leaves it out of `-h`. The brackets list what a server must have for the limit to have an
-//! effect (`Need`); to set it on another server is reported as a mistake.
+//! effect (`Need`); to set it on another server is reported as a mistake. The limits under `library` have no flag, because
+//! no service of the program needs them yet.
 
 /// Declares [`Limits`] and, for the program, the table of [`Setting`]s.
 macro_rules! limits {
@@ -24,7 +25,10 @@ macro_rules! limits {
             $field:ident: $type:ty = $default:expr, $unit:ident($(min $min:literal $(, max $max:expr)?)?),
                 $flag:literal, $audience:ident, [$($need:ident),*];
         )+
-    })+) => {
+    })+
+    library {
+        $($(#[doc = $library_doc:literal])+ $library_field:ident: $library_type:ty = $library_default:expr;)+
+    }) => {
         /// The limits of one server. `Limits::default()` is meant for a hostile network.
         ///
         /// ```
@@ -43,11 +47,17 @@ macro_rules! limits {
                 )]
                 pub $field: $type,
             )+)+
+            $(
+                $(#[doc = $library_doc])+
+                #[doc = ""]
+                #[doc = concat!("Default: `", stringify!($library_default), "`.")]
+                pub $library_field: $library_type,
+            )+
         }
 
         impl Default for Limits {
             fn default() -> Self {
-                Limits { $($($field: $default,)+)+ }
+                Limits { $($($field: $default,)+)+ $($library_field: $library_default,)+ }
             }
         }
 
@@ -231,6 +241,13 @@ limits! {
         ///
         /// Without it, a faulty session is a busy loop.
         again_max: u32 = 1 << 16, Count(min 1), "again", Advanced, [];
+    }
+
+    library {
+        /// How long the handshakes of a client's layers may take, in ms; 0 is no limit.
+        ///
+        /// Absolute: no later byte extends it. Without it, a client that never completes one holds a slot forever.
+        handshake_ms: u32 = 10_000;
     }
 }
 

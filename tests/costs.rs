@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime};
 
 use oneloop::connection::{
-    Connection, Context, Mode, Patience, Polled, Pumped, ReadOutcome, Scratch, TimeSource, Transport,
+    Connection, Context, Layers, Mode, Patience, Polled, Pumped, ReadOutcome, Scratch, TimeSource, Transport,
     TurnBudget, WaitTimeouts, WriteOutcome,
 };
 use oneloop::limits::{Limits, Overflow};
@@ -138,8 +138,9 @@ fn calls_for(requests: u32, bytes: usize) -> (u32, u32) {
     polled.register(poll.registry(), mio::Token(0)).unwrap();
     let now = Now { monotonic_ms: 0, wall: SystemTime::UNIX_EPOCH };
     let transport = Counted { inner: polled, reads: 0, writes: 0 };
-    let mut connection = Connection::new(transport, Echo, Peer::UNIX, now);
     let (limits, mut telemetry) = (Limits::default(), Telemetry::new());
+    let mut connection = Connection::accepted(transport, Layers::none(), Peer::UNIX, now, &limits);
+    connection.open(Echo);
     let mut scratch = Scratch::new(&limits);
     let (request, mut answer) = (vec![9; bytes], vec![0; bytes]);
     for _ in 0..requests {

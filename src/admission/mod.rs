@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_panic_in_open_is_no_session() {
-        let client = Client { peer: peer(1), local: peer(2), waker: None };
+        let client = Client::new(peer(1), peer(2));
         assert!(open_session(&Refuses(b""), &client).is_none());
     }
 }

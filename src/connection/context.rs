@@ -6,7 +6,8 @@ use crate::limits::Limits;
 use crate::session::{Now, Outbox, Service};
 use crate::telemetry::Telemetry;
 
-use super::NEVER_MS;
+/// No deadline.
+pub const NEVER_MS: u64 = u64::MAX;
 
 /// What a connection is given for one pump.
 pub struct Context<'a> {

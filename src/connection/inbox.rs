@@ -19,9 +19,9 @@ impl Inbox {
         &self.bytes[self.start..]
     }
 
-    /// Memory that it takes.
+    /// Memory that its bytes take.
     pub(super) fn memory_bytes(&self) -> usize {
-        size_of::<Inbox>() + self.bytes.capacity()
+        self.bytes.capacity()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -22,6 +22,8 @@ pub enum Patience {
 pub enum ReadOutcome {
     /// So many bytes, at least one.
     Bytes(usize),
+    /// Only bytes of a layer's own were read, a header or a part of a record: another read may bring more.
+    Overhead,
     /// The client has ended its side.
     End,
     /// Nothing now: it would block, timed out or was interrupted.
@@ -39,6 +41,15 @@ pub enum WriteOutcome {
     FileShort,
 }
 
+/// Whether all that a layer held has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushOutcome {
+    /// It has.
+    All,
+    /// Room must come first.
+    NotNow,
+}
+
 /// A stream of bytes to one client.
 pub trait Transport {
     /// Reads up to `buf.len()` bytes.
@@ -50,6 +61,11 @@ pub trait Transport {
 
     /// Sends up to `bytes_max` from the front of `range`.
     fn send_file(&mut self, range: &FileRange, bytes_max: usize) -> io::Result<WriteOutcome>;
+
+    /// Sends what was taken by `write` and is still held by a layer ([`super::Layer::flush`]). A stream holds nothing.
+    fn flush(&mut self, _end_follows: bool) -> io::Result<FlushOutcome> {
+        Ok(FlushOutcome::All)
+    }
 
     /// Ends our side: the client reads the end after all that was written.
     fn shutdown_write(&mut self) -> io::Result<()>;

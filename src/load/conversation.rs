@@ -251,7 +251,7 @@ impl<C: Client> Conversation<C> {
             }
             let got = self.stream.read(&mut scratch[..scratch_len], Patience::Now);
             match got.map_err(|error| Class::of(&error))? {
-                ReadOutcome::NotNow => return Ok(Rest::Waits),
+                ReadOutcome::NotNow | ReadOutcome::Overhead => return Ok(Rest::Waits),
                 ReadOutcome::End => {
                     ledger.read_clock();
                     return self.ended(ledger);

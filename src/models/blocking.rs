@@ -14,7 +14,7 @@ use crate::admission::{
     AcceptOutcome, Admission, BufferShare, SharedBuffers, SocketMode, open_session, unserved,
 };
 use crate::connection::{
-    Blocking, Connection, Context, Mode, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts,
+    Blocking, Connection, Context, Layers, Mode, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts,
 };
 use crate::limits::Limits;
 use crate::reactor::Summary;
@@ -216,14 +216,15 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
             }
         };
         let waker = pipe.as_ref().map(Wakes::waker);
-        let client = Client { peer, local, waker: waker.as_ref() };
+        let client = Client { waker: waker.as_ref(), ..Client::new(peer, local) };
         let Some(session) = open_session(service, &client) else {
             self.telemetry.ended(&unserved(Reason::Panicked, peer));
             return Reason::Panicked;
         };
         let stream = Stream::new(fd);
         let transport = if self.is_child { Blocking::reset_if_killed(stream) } else { Blocking::new(stream) };
-        let mut connection = Connection::new(transport, session, peer, opened);
+        let mut connection = Connection::accepted(transport, Layers::none(), peer, opened, &self.limits);
+        connection.open(session);
         let reason = self.converse(&mut connection, timeouts, pipe.as_ref());
         let end = connection.end(reason, clock.now());
         drop(connection); // the client is not to wait for the log
@@ -250,7 +251,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
             let left_ms = connection.deadline_ms().saturating_sub(now_ms).min(self.slice_ms).max(1);
             let serving = self.stage == Stage::Serving;
             let is_due = connection.deadline_ms() <= now_ms;
-            if connection.only_time_tells() && !is_due {
+            if connection.waits_for_time() && !is_due {
                 // A signal ends it, as it ends a call in which the process is blocked. An error of poll(2) ends it, too.
                 let _ = wait::readable(&[], Some(Duration::from_millis(left_ms)));
             }

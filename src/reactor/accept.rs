@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use crate::admission::{AcceptOutcome, Accepted, Decision, Refused, SocketMode, open_session, unserved};
-use crate::connection::{Connection, Polled, Pumped, TurnBudget};
+use crate::connection::{Connection, Layers, Polled, Pumped, TurnBudget};
 use crate::session::{Client, Now, Peer, Refusal, Service, Waker};
 use crate::sys::{Listener, Stream};
 use crate::telemetry::Reason;
@@ -95,7 +95,7 @@ impl<S: Service> Reactor<S> {
         let id = self.next_id();
         let slot = &self.listeners[index];
         let waker = slot.service.wakes().then(|| Waker::new(Arc::clone(&self.wakes) as Arc<_>, id.to_u64()));
-        let client = Client { peer, local: slot.local, waker: waker.as_ref() };
+        let client = Client { waker: waker.as_ref(), ..Client::new(peer, slot.local) };
         let Some(session) = open_session(&slot.service, &client) else {
             return self.ended(&unserved(Reason::Panicked, peer));
         };
@@ -104,7 +104,9 @@ impl<S: Service> Reactor<S> {
         // A drain looks once at what has come.
         let look = slot.service.client_speaks_first() || self.state != State::Serving;
         let polled = if look { Polled::with_bytes(stream) } else { Polled::new(stream) };
-        self.settle(Connection::new(polled, session, peer, now), id, index, Tenant::Client, now);
+        let mut connection = Connection::accepted(polled, Layers::none(), peer, now, &self.limits);
+        connection.open(session);
+        self.settle(connection, id, index, Tenant::Client, now);
     }
 
     /// Makes room by ending the client that has been idle longest, where that is the policy: of the first few, one that has

@@ -181,7 +181,7 @@ impl<S: Service> Reactor<S> {
     pub(super) fn moved(&mut self, key: usize, id: ConnId, pumped: Pumped, did: Did) {
         let slot = &mut self.clients[key];
         match pumped {
-            Pumped::Waits => self.deadlines.file(key, slot.connection.deadline_ms()),
+            Pumped::Established | Pumped::Waits => self.deadlines.file(key, slot.connection.deadline_ms()),
             Pumped::More => {
                 // Also one whose bytes never end has a deadline for what it sends.
                 if slot.connection.is_reading() {

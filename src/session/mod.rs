@@ -209,13 +209,17 @@ pub struct Client<'a> {
     pub peer: Peer,
     /// The address it was accepted at.
     pub local: Peer,
+    /// The name of the server that the client asked for, where a layer knows it (TLS: SNI).
+    pub server_name: Option<&'a str>,
+    /// The application protocol that a layer has agreed on with the client (TLS: ALPN).
+    pub protocol: Option<&'a [u8]>,
     pub(crate) waker: Option<&'a Waker>,
 }
 
 impl<'a> Client<'a> {
     /// A client without a waker, for tests and models without a shared address space.
     pub fn new(peer: Peer, local: Peer) -> Self {
-        Client { peer, local, waker: None }
+        Client { peer, local, server_name: None, protocol: None, waker: None }
     }
 
     /// The same client with a waker.

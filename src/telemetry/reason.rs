@@ -23,6 +23,10 @@ pub enum Reason {
     IdleTimeout,
     /// The rest of a request did not come in time (`request_ms`).
     RequestTimeout,
+    /// The handshakes of its layers were not done in time (`handshake_ms`).
+    HandshakeTimeout,
+    /// The client broke the protocol of a layer before its session began.
+    HandshakeFailed,
     /// The client read too slowly (`rate_bytes_min` per `rate_window_ms`).
     RateTooLow,
     /// The server drained; nothing of the client's was cut.
@@ -61,13 +65,15 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their codes.
-    pub const ALL: [Reason; 23] = [
+    pub const ALL: [Reason; 25] = [
         Reason::Finished,
         Reason::PeerClosed,
         Reason::Reset,
         Reason::Failed,
         Reason::IdleTimeout,
         Reason::RequestTimeout,
+        Reason::HandshakeTimeout,
+        Reason::HandshakeFailed,
         Reason::RateTooLow,
         Reason::Drained,
         Reason::DrainCut,
@@ -96,6 +102,8 @@ impl Reason {
             Reason::Failed => "failed",
             Reason::IdleTimeout => "idle-timeout",
             Reason::RequestTimeout => "request-timeout",
+            Reason::HandshakeTimeout => "handshake-timeout",
+            Reason::HandshakeFailed => "handshake-failed",
             Reason::RateTooLow => "rate-too-low",
             Reason::Drained => "drained",
             Reason::DrainCut => "drain-cut",
@@ -124,6 +132,7 @@ impl Reason {
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::NotConnected
             | io::ErrorKind::TimedOut => Reason::Reset,
+            io::ErrorKind::InvalidData => Reason::Protocol, // only a layer finds that
             _ => Reason::Failed,
         }
     }

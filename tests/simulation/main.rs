@@ -10,11 +10,11 @@ mod world;
 use oneloop::connection::{Connection, Context, Mode, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts};
 use oneloop::limits::Limits;
 use oneloop::services::Echo;
-use oneloop::session::{Call, Input, Outbox, Peer, Progress, Session, Wait};
+use oneloop::session::{Call, Input, Outbox, Progress, Session, Wait};
 use oneloop::telemetry::{Reason, Telemetry};
 
 use script::{Deed, Random, Script, Scripted, Tells, expected, limits};
-use world::{Run, World, at};
+use world::{Run, World, at, opened};
 
 fn check(run: &Run, world: &World) {
     let (whole, verdict) = expected(&world.script.sent);
@@ -140,7 +140,7 @@ fn who_is_answered_at_a_late_look_is_not_ended_by_it() {
         let limits = limits(&mut Random(5));
         let (mut scratch, mut telemetry) = (Scratch::new(&limits), Telemetry::new());
         let stream = Scripted { tells, ..Scripted::new(Random(5)) };
-        let mut client = Connection::new(stream, Echo, Peer::UNIX, at(0));
+        let mut client = opened(stream, Echo);
         let mut move_on = |client: &mut Connection<Echo, Scripted>, ms, how: Move| {
             let mut context = Context {
                 clock: TimeSource::Turn(at(ms)),
@@ -192,7 +192,7 @@ fn bytes_that_are_no_request_leave_a_client_as_idle_as_it_was() {
     }
     let limits = limits(&mut Random(5));
     let (mut scratch, mut telemetry) = (Scratch::new(&limits), Telemetry::new());
-    let mut client = Connection::new(Scripted::new(Random(5)), WantsThree, Peer::UNIX, at(0));
+    let mut client = opened(Scripted::new(Random(5)), WantsThree);
     for (ms, byte, due_ms) in
         [(0, None, 3_000), (1_000, Some(b'a'), 3_000), (2_000, Some(b'b'), 3_000), (2_900, Some(b'c'), 5_900)]
     {
@@ -226,11 +226,9 @@ fn a_call_that_is_not_open_never_comes_first() {
     }
     let mut world = World::new(3);
     let mut scratch = Scratch::new(&world.limits);
-    let mut client = Connection::new(
+    let mut client = opened(
         Scripted { arrived: b"early".iter().copied().collect(), ended: true, ..Scripted::new(Random(1)) },
         First(std::cell::Cell::new(0)),
-        Peer::UNIX,
-        at(0),
     );
     let mut context = Context {
         clock: TimeSource::Turn(at(0)),
@@ -256,7 +254,7 @@ fn what_comes_while_a_session_speaks_is_bounded_however_much_a_read_may_bring() 
     let limits = Limits { inbox_bytes_max: 500, outbox_bytes_max: 4, read_bytes: 4096, ..Limits::default() };
     let (mut scratch, mut telemetry) = (Scratch::new(&limits), Telemetry::new());
     let stream = Scripted { arrived: vec![0; 5000].into(), ..Scripted::new(Random(1)) };
-    let mut client = Connection::new(stream, Speaks(200), Peer::UNIX, at(0));
+    let mut client = opened(stream, Speaks(200));
     for _ in 0..1000 {
         let mut context = Context {
             clock: TimeSource::Turn(at(0)),

@@ -10,10 +10,10 @@ use oneloop::connection::{
     WaitTimeouts, WriteOutcome,
 };
 use oneloop::limits::Limits;
-use oneloop::session::{Call, FileRange, Input, Outbox, Peer, Progress, Record, Session, Wait};
+use oneloop::session::{Call, FileRange, Input, Outbox, Progress, Record, Session, Wait};
 use oneloop::telemetry::{Reason, Telemetry};
 
-use super::world::at;
+use super::world::{at, opened};
 
 /// What a connection did with its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl<F: FnMut(Input<'_>, &mut Outbox) -> Progress> Stage<F> {
     fn new(limits: Limits, does: F) -> Self {
         let told = Told { arrived: VecDeque::new(), room_bytes: 1 << 20, did: Vec::new() };
         Stage {
-            client: Connection::new(told, Does(does), Peer::UNIX, at(0)),
+            client: opened(told, Does(does)),
             scratch: Scratch::new(&limits),
             telemetry: Telemetry::new(),
             now_ms: 0,

@@ -3,10 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use oneloop::connection::{
-    Connection, Context, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts,
+    Connection, Context, Layers, Mode, NEVER_MS, Pumped, Scratch, TimeSource, Transport, TurnBudget,
+    WaitTimeouts,
 };
 use oneloop::limits::Limits;
-use oneloop::session::{Client, Now, Peer, Service};
+use oneloop::session::{Client, Now, Peer, Service, Session};
 use oneloop::telemetry::{Reason, Telemetry};
 
 use super::script::{
@@ -42,7 +43,7 @@ impl World {
         let tells = if random.one_in(2) { Tells::Nothing } else { Tells::Exactly };
         let transport = Scripted { tells, ..Scripted::new(random) };
         let session = Frames.open(&Client::new(Peer::UNIX, Peer::UNIX));
-        let client = Connection::new(transport, session, Peer::UNIX, at(0));
+        let client = opened(transport, session);
         let scratch = Scratch::new(&limits);
         World { limits, script, next_deed: 0, now_ms: 0, scratch, telemetry: Telemetry::new(), client }
     }
@@ -124,6 +125,7 @@ impl World {
             let due = self.client.deadline_ms() <= self.now_ms;
             if runnable || due {
                 match self.step(!runnable && due) {
+                    Pumped::Established => panic!("it was open before"),
                     Pumped::Waits => runnable = false,
                     Pumped::More => runnable = true,
                     Pumped::Ended(reason) => {
@@ -148,6 +150,13 @@ impl World {
         }
         panic!("the run does not end: a spin");
     }
+}
+
+/// A client without layers, whose session is to be called.
+pub(crate) fn opened<S: Session, T: Transport>(transport: T, session: S) -> Connection<S, T> {
+    let mut client = Connection::accepted(transport, Layers::none(), Peer::UNIX, at(0), &Limits::default());
+    client.open(session);
+    client
 }
 
 pub(crate) fn at(ms: u64) -> Now {

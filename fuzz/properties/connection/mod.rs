@@ -15,7 +15,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use oneloop::connection::{
-    Connection, Context, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts,
+    Connection, Context, Layers, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts,
 };
 use oneloop::limits::Limits;
 use oneloop::session::{Fault, Next, Now, Peer};
@@ -84,7 +84,9 @@ impl<'w, 'a> Stage<'w, 'a> {
             (seen.put, seen.put_memory) = (words.clone(), words.len());
             Connection::refused(stream, &words, Reason::RefusedClients, peer, at(0), &limits)
         } else {
-            Connection::new(stream, Scripted(world), peer, at(0))
+            let mut client = Connection::accepted(stream, Layers::none(), peer, at(0), &limits);
+            client.open(Scripted(world));
+            client
         };
         let scratch = Scratch::new(&limits);
         Stage { world, client, is_refused, limits, scratch, mode: Mode::Serving, now_ms: 0, cut: None }
@@ -134,8 +136,9 @@ impl<'w, 'a> Stage<'w, 'a> {
                 assert!(!client.is_reading() || !is_latched || !seen.reads_block, "a read would block");
             }
             Pumped::Waits if client.is_flushing() => assert!(seen.writes_block, "it could write"),
-            Pumped::Waits if client.only_time_tells() => assert!(client.deadline_ms() != NEVER_MS),
+            Pumped::Waits if client.waits_for_time() => assert!(client.deadline_ms() != NEVER_MS),
             Pumped::Waits => assert!(client.is_reading() && seen.reads_block, "it could read"),
+            Pumped::Established => panic!("it was open before"),
             Pumped::Ended(_) => {}
         }
         let is_ended = matches!(pumped, Pumped::Ended(_));
@@ -214,9 +217,10 @@ impl<'w, 'a> Stage<'w, 'a> {
             drop(seen);
             let budget = TurnBudget { reads: 4, advances: 4, write_bytes: 1 << 20 };
             match self.step(budget, false, telemetry) {
+                Pumped::Established => panic!("it was open before"),
                 Pumped::Ended(reason) => return reason,
                 // It was written in this pump, and is taken before the next.
-                Pumped::Waits if self.client.only_time_tells() => {}
+                Pumped::Waits if self.client.waits_for_time() => {}
                 Pumped::Waits => panic!("it waits for a client that has ended and reads all"),
                 Pumped::More => {}
             }

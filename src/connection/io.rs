@@ -1,0 +1,341 @@
+//! The bytes of a connection: reading, writing, flushing, and what waits on either side.
+
+use std::io::{self, IoSlice};
+
+use crate::limits::Limits;
+use crate::session::{Front, GATHER_MAX, Outbox, Peer, Record};
+use crate::telemetry::{Reason, Telemetry};
+
+use super::context::{Context, TurnBudget};
+use super::inbox::Inbox;
+use super::layers::{Handshake, Layers};
+use super::transport::{FlushOutcome, Patience, ReadOutcome, Transport, WriteOutcome};
+
+/// What TCP sends to a client that has acknowledged nothing yet: ten segments of an Ethernet (RFC 6928).
+pub(super) const INITIAL_WINDOW_BYTES: u64 = 10 * 1460;
+
+/// The stream of one client, and what waits to be taken or sent.
+#[derive(Debug)]
+pub(super) struct Io<T> {
+    pub(super) transport: T,
+    pub(super) input_end: InputEnd,
+    extra: Option<Box<Extra>>,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+    /// What `bytes_out` was at the last record: the bytes since belong to the answer after it.
+    recorded_bytes: u64,
+    pub(super) peer: Peer,
+    family: Family,
+}
+
+/// What a client has beyond its slot: most clients have it only while bytes wait.
+#[derive(Debug)]
+struct Extra {
+    /// Bytes that the session has not consumed.
+    inbox: Inbox,
+    /// Bytes that could not be sent yet: there only while the connection flushes.
+    outbox: Option<Box<Outbox>>,
+    layers: Layers,
+}
+
+/// Whether the client may still send. Independent of the state, because a client may end its side in any state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InputEnd {
+    Open,
+    Seen,
+}
+
+/// What kind of socket the stream is, whatever address the layers have found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    Tcp,
+    Unix,
+}
+
+/// How an attempt to flush ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Flushed {
+    All,
+    NotNow,
+    Budget,
+    Failed(Reason),
+}
+
+impl<T: Transport> Io<T> {
+    pub(super) fn new(transport: T, layers: Layers, peer: Peer) -> Self {
+        let extra = Extra { inbox: Inbox::default(), outbox: None, layers };
+        Io {
+            transport,
+            input_end: InputEnd::Open,
+            extra: (!extra.layers.is_empty()).then(|| Box::new(extra)),
+            bytes_in: 0,
+            bytes_out: 0,
+            recorded_bytes: 0,
+            peer,
+            family: if peer == Peer::UNIX { Family::Unix } else { Family::Tcp },
+        }
+    }
+
+    fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_with(|| {
+            Box::new(Extra { inbox: Inbox::default(), outbox: None, layers: Layers::none() })
+        })
+    }
+
+    /// Gives the memory back if nothing is left in it.
+    fn release_extra(&mut self) {
+        if let Some(Extra { inbox, outbox: None, layers }) = self.extra.as_deref()
+            && inbox.len() == 0
+            && layers.is_empty()
+        {
+            self.extra = None;
+        }
+    }
+
+    /// `None` if there are no layers.
+    pub(super) fn layers(&self) -> Option<&Layers> {
+        self.extra.as_ref().map(|extra| &extra.layers).filter(|layers| !layers.is_empty())
+    }
+
+    /// Moves the handshakes of the layers on. When they are done, the client has the address that the layers have found.
+    pub(super) fn handshake(&mut self, patience: Patience) -> io::Result<Handshake> {
+        let Some(extra) = &mut self.extra else { return Ok(Handshake::Done) };
+        let handshake = extra.layers.handshake(&mut self.transport, patience)?;
+        if handshake == Handshake::Done {
+            self.peer = extra.layers.peer().unwrap_or(self.peer);
+        }
+        Ok(handshake)
+    }
+
+    /// Takes off the layers that would change nothing any more.
+    pub(super) fn drop_spent_layers(&mut self) {
+        if let Some(extra) = &mut self.extra {
+            extra.layers.drop_spent();
+            self.release_extra();
+        }
+    }
+
+    /// Whether a read may give something: the system has bytes, or a layer keeps some.
+    pub(super) fn may_read(&self) -> bool {
+        self.transport.may_read() || self.has_layer_input()
+    }
+
+    /// Whether a layer keeps bytes for a read.
+    pub(super) fn has_layer_input(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.layers.has_input())
+    }
+
+    /// How many bytes are unconsumed.
+    pub(super) fn inbox_len(&self) -> usize {
+        self.extra.as_ref().map_or(0, |extra| extra.inbox.len())
+    }
+
+    /// How many bytes a read may ask for: all of them may have to be kept.
+    pub(super) fn input_room(&self, ctx: &Context<'_>) -> usize {
+        inbox_bytes_max(ctx.limits).saturating_sub(self.inbox_len()).min(ctx.scratch.input.len())
+    }
+
+    /// Reads up to `room` bytes to the front of the scratch input, and counts them.
+    pub(super) fn read(
+        &mut self,
+        room: usize,
+        patience: Patience,
+        ctx: &mut Context<'_>,
+    ) -> io::Result<ReadOutcome> {
+        let buf = &mut ctx.scratch.input[..room];
+        let read = match &mut self.extra {
+            None => self.transport.read(buf, patience)?,
+            Some(extra) => extra.layers.read(&mut self.transport, buf, patience)?,
+        };
+        match read {
+            ReadOutcome::Bytes(len) => {
+                ctx.scratch.received(len);
+                self.bytes_in += len as u64;
+                ctx.telemetry.received(len as u64);
+            }
+            ReadOutcome::End => self.input_end = InputEnd::Seen,
+            ReadOutcome::Overhead | ReadOutcome::NotNow => {}
+        }
+        Ok(read)
+    }
+
+    /// All bytes that are unconsumed, with `fresh`, the bytes that were just read.
+    pub(super) fn unconsumed<'a>(&'a mut self, fresh: &'a [u8]) -> &'a [u8] {
+        match &mut self.extra {
+            Some(extra) if extra.inbox.len() > 0 => {
+                extra.inbox.append(fresh);
+                extra.inbox.bytes()
+            }
+            _ => fresh,
+        }
+    }
+
+    /// The session has taken `len` of what [`Io::unconsumed`] gave for `fresh`: the rest is kept.
+    pub(super) fn consume(&mut self, len: usize, fresh: &[u8]) {
+        match &mut self.extra {
+            Some(extra) if extra.inbox.len() > 0 => {
+                extra.inbox.consume(len);
+                if extra.inbox.len() == 0 {
+                    self.drop_inbox();
+                }
+            }
+            _ if len < fresh.len() => self.extra().inbox = Inbox::of(&fresh[len..]),
+            _ => {}
+        }
+    }
+
+    pub(super) fn drop_inbox(&mut self) {
+        if let Some(extra) = &mut self.extra {
+            extra.inbox = Inbox::default();
+            self.release_extra();
+        }
+    }
+
+    /// Keeps what could not be sent.
+    pub(super) fn keep_outbox(&mut self, outbox: Box<Outbox>) {
+        self.extra().outbox = Some(outbox);
+    }
+
+    pub(super) fn take_outbox(&mut self) -> Option<Box<Outbox>> {
+        let outbox = self.extra.as_mut()?.outbox.take();
+        self.release_extra();
+        outbox
+    }
+
+    /// Writes from `outbox` until it is empty, would block, or the budget is spent; then what the layers hold. What is sent
+    /// before our end may wait for it, so that both leave in one segment.
+    pub(super) fn flush(
+        &mut self,
+        outbox: &mut Outbox,
+        end_follows: bool,
+        now_ms: u64,
+        telemetry: &mut Telemetry,
+        budget: &mut TurnBudget,
+    ) -> Flushed {
+        while !outbox.is_empty() {
+            if budget.write_bytes == 0 {
+                return Flushed::Budget;
+            }
+            let written = match outbox.plain() {
+                Some(bytes) => self.write(&[IoSlice::new(bytes)], end_follows),
+                None => self.write_front(outbox, end_follows, budget),
+            };
+            match written {
+                Ok(WriteOutcome::Bytes(len)) => {
+                    let before = self.bytes_out;
+                    self.bytes_out += len as u64;
+                    telemetry.sent(len as u64);
+                    budget.write_bytes = budget.write_bytes.saturating_sub(len);
+                    outbox.sent(len as u64, |record, sent| {
+                        let at = before + sent;
+                        let answer_bytes = at - std::mem::replace(&mut self.recorded_bytes, at);
+                        telemetry.answered(self.peer, record, answer_bytes, now_ms);
+                    });
+                }
+                Ok(WriteOutcome::NotNow) => return Flushed::NotNow,
+                Ok(WriteOutcome::FileShort) => return Flushed::Failed(Reason::FileShort),
+                Err(error) => return Flushed::Failed(Reason::of_error(&error)),
+            }
+        }
+        let Some(extra) = &mut self.extra else { return Flushed::All };
+        match extra.layers.flush(&mut self.transport, end_follows) {
+            Ok(FlushOutcome::All) => Flushed::All,
+            Ok(FlushOutcome::NotNow) => Flushed::NotNow,
+            Err(error) => Flushed::Failed(Reason::of_error(&error)),
+        }
+    }
+
+    fn write_front(
+        &mut self,
+        outbox: &Outbox,
+        end_follows: bool,
+        budget: &TurnBudget,
+    ) -> io::Result<WriteOutcome> {
+        let mut slices = [IoSlice::new(&[]); GATHER_MAX];
+        match outbox.front(&mut slices) {
+            Front::Empty => Ok(WriteOutcome::Bytes(0)), // records only
+            Front::Bytes { count, file_follows } => self.write(&slices[..count], file_follows || end_follows),
+            Front::File(range) => match &mut self.extra {
+                None => self.transport.send_file(range, budget.write_bytes),
+                Some(extra) => extra.layers.send_file(&mut self.transport, range, budget.write_bytes),
+            },
+        }
+    }
+
+    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<WriteOutcome> {
+        match &mut self.extra {
+            None => self.transport.write(slices, more),
+            Some(extra) => extra.layers.write(&mut self.transport, slices, more),
+        }
+    }
+
+    /// Drops what was not sent; the records of its answers get the bytes that were.
+    pub(super) fn abandon(&mut self, outbox: &mut Outbox, now_ms: u64, telemetry: &mut Telemetry) {
+        outbox.abandon(|record| self.answered(record, now_ms, telemetry));
+    }
+
+    /// Nothing more is sent of the answer with this record.
+    pub(super) fn answered(&mut self, record: &Record, now_ms: u64, telemetry: &mut Telemetry) {
+        let answer_bytes = self.bytes_out - std::mem::replace(&mut self.recorded_bytes, self.bytes_out);
+        telemetry.answered(self.peer, record, answer_bytes, now_ms);
+    }
+
+    /// Ends our side. The layers are done, too: what comes now is only discarded.
+    pub(super) fn shutdown_write(&mut self) -> io::Result<()> {
+        if let Some(extra) = &mut self.extra {
+            extra.layers = Layers::none();
+            self.release_extra();
+        }
+        self.transport.shutdown_write()
+    }
+
+    /// Bytes the client's side has taken, as far as is known.
+    pub(super) fn taken_bytes(&self) -> u64 {
+        self.bytes_out.saturating_sub(self.unacknowledged_bytes())
+    }
+
+    /// Bytes that the client has not taken and that a reset would destroy. On a Unix socket there is none.
+    pub(super) fn untaken_bytes(&self) -> u64 {
+        match self.family {
+            Family::Unix => 0,
+            Family::Tcp => self.unacknowledged_bytes(),
+        }
+    }
+
+    fn unacknowledged_bytes(&self) -> u64 {
+        let held = self.extra.as_ref().map_or(0, |extra| extra.layers.output_bytes());
+        self.transport.unacknowledged_bytes() + held as u64
+    }
+
+    /// Whether the client has not taken more than what leaves at once: a plain close would leave it to the system, for
+    /// minutes.
+    pub(super) fn is_behind(&self) -> bool {
+        self.bytes_out > INITIAL_WINDOW_BYTES && self.untaken_bytes() > INITIAL_WINDOW_BYTES
+    }
+
+    /// Whether all that was ever sent, `outbox` included, is on its way as soon as it is written. What waits in the kernel
+    /// would be destroyed by a reset, should the client send anything after its end.
+    pub(super) fn leaves_at_once(&self, outbox: &Outbox) -> bool {
+        !outbox.has_file() && self.bytes_out + outbox.held_bytes() as u64 <= INITIAL_WINDOW_BYTES
+    }
+
+    /// Unconsumed and unsent bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        let Some(extra) = &self.extra else { return 0 };
+        extra.inbox.len() + extra.outbox.as_ref().map_or(0, |outbox| outbox.held_bytes())
+    }
+
+    /// Memory of the buffers and layers.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let Some(extra) = &self.extra else { return 0 };
+        size_of::<Extra>()
+            + extra.inbox.memory_bytes()
+            + extra.outbox.as_ref().map_or(0, |outbox| outbox.memory_bytes())
+            + extra.layers.memory_bytes()
+    }
+}
+
+/// A read of no bytes would look like the end of input.
+pub(super) fn inbox_bytes_max(limits: &Limits) -> usize {
+    limits.inbox_bytes_max.max(1) as usize
+}

@@ -1,0 +1,850 @@
+//! Every state of a connection, and every transition.
+//!
+//! ```text
+//! Handshaking -> Calling      the layers are done, and the model has opened the session
+//! Handshaking -> Refused      the layers are done, and the model refuses the client
+//! Handshaking -> Lingering    the client broke a layer's protocol; or a drain, and the client has sent nothing
+//! Handshaking -> Ended        the deadline passed; the stream failed; the client was cut
+//!
+//! Calling     -> Awaiting     all was sent, and the session needs input
+//! Calling     -> Flushing     bytes are left over
+//! Calling     -> Lingering    all was sent, and the session is done
+//! Calling     -> Ended        the same, and the client has ended, too; or the session failed, or the client was cut
+//!
+//! Awaiting    -> Calling      a wake; or input came, and the session needs room or another turn
+//! Awaiting    -> Flushing     input came, or the deadline passed, and bytes are left over
+//! Awaiting    -> Lingering    input or its end came, or the deadline passed, and the session is done
+//! Awaiting    -> Ended        the same, and the client has ended, too; or the stream or session failed; or a cut
+//!
+//! Flushing    -> Calling      all was sent, and the session needs room, another turn or to be woken
+//! Flushing    -> Awaiting     all was sent, and the session needs input
+//! Flushing    -> Lingering    all was sent, and the session is done
+//! Flushing    -> Ended        the client reads too slowly; the stream failed; the client was cut
+//!
+//! Refused     -> Lingering    the last words were sent
+//! Refused     -> Ended        the deadline passed; the stream failed; the client was cut
+//!
+//! Lingering   -> Delivering   the deadline passed, and the client has yet to take what was sent
+//! Lingering   -> Ended        the client has ended; the deadline passed; the client sent too much; a cut
+//!
+//! Delivering  -> Ended        the client has ended; it reads too slowly; it sent too much; a cut
+//! ```
+//!
+//! A connection begins as `Handshaking`, or as `Refused`. `tests/simulation` compares this table with the transitions that
+//! it has seen: `log` has each at the level `trace`.
+
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+
+use crate::limits::Limits;
+use crate::session::{Call, Client, Input, Next, Now, Outbox, Peer, Session, Wait, Waker};
+use crate::telemetry::{End, Reason};
+
+use super::context::{Context, Mode, NEVER_MS, Scratch, TurnBudget, after_ms};
+use super::io::{Flushed, INITIAL_WINDOW_BYTES, InputEnd, Io, inbox_bytes_max};
+use super::layers::{Handshake, Layers};
+use super::rate::Window;
+use super::transport::{Patience, ReadOutcome, Transport};
+
+/// How often a connection looks whether a client that closes has taken all that was sent: the system does not report it.
+const DELIVERY_LOOK_MS: u64 = 1_000;
+
+/// One client.
+#[derive(Debug)]
+pub struct Connection<S, T> {
+    state: State,
+    io: Io<T>,
+    /// There from [`Connection::open`] until the service is done.
+    session: Option<S>,
+    /// Calls in a row that neither took nor gave a byte.
+    idle_calls: u32,
+    /// What is awaited, or was last, and until when: the same wait has the same deadline. [`NEVER_MS`] after the client has
+    /// asked something: its next wait begins anew.
+    awaited: Wait,
+    awaited_due_ms: u64,
+    /// Whether the last bytes consumed belong to a request that has not ended.
+    is_inside_request: bool,
+    opened_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The layers have yet to agree with the client.
+    Handshaking { due_ms: u64, begun: bool },
+    /// The session is to be called; it does not wait for bytes.
+    Calling(Call),
+    /// The session waits for bytes.
+    Awaiting { wait: Wait, due_ms: u64 },
+    /// Bytes wait to be sent. The client must take them at the minimum rate.
+    Flushing { then: Then, window: Window },
+    /// The client gets no session. The last words of the service wait to be sent.
+    Refused { reason: Reason, due_ms: u64 },
+    /// All was sent and our side is shut; the client's own close is awaited, so that no reset destroys what is on its way.
+    Lingering { reason: Reason, due_ms: u64, left_bytes: u32, overtime: Overtime },
+    /// As `Lingering`, beyond its time: the system still has bytes for the client, which must take them at the minimum rate.
+    Delivering { reason: Reason, due_ms: u64, left_bytes: u32, window: Window },
+    /// To be dropped.
+    Ended(Reason),
+}
+
+/// What follows when all has been sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    Await(Wait),
+    Call(Call),
+    /// Call again, after others had their turn.
+    Yield,
+    Close(Reason),
+}
+
+/// Whether a client that lingers may stay longer while it takes what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Overtime {
+    Granted,
+    Denied,
+}
+
+/// How much of what its session has put the system was given, when a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    All,
+    Part,
+}
+
+/// Whether the system may hold the last bytes back until our end follows them (`more` of [`Transport::write`]).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Corked {
+    No,
+    Perhaps,
+}
+
+/// How far a pump got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pumped {
+    /// The layers are done: the model is to [`Connection::open`] a session, or to [`Connection::refuse`] the client.
+    Established,
+    /// Nothing can be done until bytes, room, a wake or the deadline come.
+    Waits,
+    /// There is more to do, after others had their turn.
+    More,
+    /// It ended; the connection is to be dropped.
+    Ended(Reason),
+}
+
+/// The end of one step of a pump.
+#[derive(Clone, Copy)]
+enum Step {
+    /// The next state; the pump goes on.
+    Go(State),
+    /// The next state, in which the pump returns.
+    Rest(State, Pumped),
+    /// The state stays, and the pump returns.
+    Stay(Pumped),
+}
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            State::Handshaking { .. } => "Handshaking",
+            State::Calling(_) => "Calling",
+            State::Awaiting { .. } => "Awaiting",
+            State::Flushing { .. } => "Flushing",
+            State::Refused { .. } => "Refused",
+            State::Lingering { .. } => "Lingering",
+            State::Delivering { .. } => "Delivering",
+            State::Ended(_) => "Ended",
+        }
+    }
+
+    /// The state after a wake: the session will be called, after what waits to be sent.
+    fn woken(self) -> State {
+        match self {
+            State::Awaiting { .. } | State::Calling(Call::Ready) => State::Calling(Call::Woken),
+            State::Flushing { then: Then::Await(_) | Then::Yield | Then::Call(Call::Ready), window } => {
+                State::Flushing { then: Then::Call(Call::Woken), window }
+            }
+            other => other,
+        }
+    }
+
+    /// The state after the client has sent some of the bytes that may come behind our end.
+    fn with_left_bytes(self, left: u32) -> State {
+        match self {
+            State::Lingering { reason, due_ms, overtime, .. } => {
+                State::Lingering { reason, due_ms, left_bytes: left, overtime }
+            }
+            State::Delivering { reason, due_ms, window, .. } => {
+                State::Delivering { reason, due_ms, left_bytes: left, window }
+            }
+            other => other,
+        }
+    }
+}
+
+impl<S: Session, T: Transport> Connection<S, T> {
+    /// A client that was just accepted. When its layers are done, a pump returns [`Pumped::Established`].
+    pub fn accepted(transport: T, layers: Layers, peer: Peer, now: Now, limits: &Limits) -> Self {
+        let due_ms = after_ms(now.monotonic_ms, limits.handshake_ms);
+        Self::in_state(State::Handshaking { due_ms, begun: false }, Io::new(transport, layers, peer), now)
+    }
+
+    /// A client that gets no session, only the last words of the service, and a brief linger.
+    pub fn refused(
+        transport: T,
+        words: &[u8],
+        reason: Reason,
+        peer: Peer,
+        now: Now,
+        limits: &Limits,
+    ) -> Self {
+        let mut connection = Self::accepted(transport, Layers::none(), peer, now, limits);
+        connection.refuse(words, reason, now, limits);
+        connection
+    }
+
+    fn in_state(state: State, io: Io<T>, now: Now) -> Self {
+        Connection {
+            state,
+            io,
+            session: None,
+            idle_calls: 0,
+            awaited: Wait::NextRequest,
+            awaited_due_ms: NEVER_MS,
+            is_inside_request: false,
+            opened_ms: now.monotonic_ms,
+        }
+    }
+
+    /// What a service learns of the client before it is opened. To be asked when the layers are done.
+    pub fn client<'a>(&'a self, local: Peer, waker: Option<&'a Waker>) -> Client<'a> {
+        let layers = self.io.layers();
+        Client {
+            peer: self.peer(),
+            local,
+            server_name: layers.and_then(Layers::server_name),
+            protocol: layers.and_then(Layers::protocol),
+            waker,
+        }
+    }
+
+    /// Gives the client its session, which is to be called for the first time ([`Call::Open`]). To be called when the
+    /// layers are done ([`Pumped::Established`]); else it does nothing.
+    pub fn open(&mut self, session: S) {
+        if let State::Handshaking { .. } = self.state {
+            self.session = Some(session);
+            self.io.drop_spent_layers();
+            self.enter(State::Calling(Call::Open));
+        }
+    }
+
+    /// The client gets no session, only the last words of the service. To be called in the place of [`Connection::open`].
+    pub fn refuse(&mut self, words: &[u8], reason: Reason, now: Now, limits: &Limits) {
+        if let State::Handshaking { .. } = self.state {
+            let mut outbox = Outbox::new(words.len());
+            outbox.put_some(words);
+            self.io.keep_outbox(Box::new(outbox));
+            self.io.drop_spent_layers();
+            let due_ms = now.monotonic_ms + u64::from(limits.refusal_linger_ms);
+            self.enter(State::Refused { reason, due_ms });
+        }
+    }
+
+    /// The transport, to latch events or set timeouts.
+    pub fn transport(&self) -> &T {
+        &self.io.transport
+    }
+
+    /// The transport, to latch events or set timeouts.
+    pub fn transport_mut(&mut self) -> &mut T {
+        &mut self.io.transport
+    }
+
+    /// The client's address: the real one, once the layers are done.
+    pub fn peer(&self) -> Peer {
+        self.io.peer
+    }
+
+    /// Bytes that the session has taken and bytes written, so far. Bytes that arrived and begin no request do not count.
+    pub fn moved_bytes(&self) -> u64 {
+        self.io.bytes_in - self.io.inbox_len() as u64 + self.io.bytes_out
+    }
+
+    /// Whether the layers have yet to agree with the client.
+    pub fn is_handshaking(&self) -> bool {
+        matches!(self.state, State::Handshaking { .. })
+    }
+
+    /// Whether the session waits for a request: the client may be evicted.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Awaiting { wait: Wait::NextRequest, .. })
+    }
+
+    /// Whether it waits for a request, and has taken what was sent but for what leaves at once: it may be ended without loss.
+    pub fn is_at_rest(&self) -> bool {
+        self.is_idle() && !self.io.is_behind()
+    }
+
+    /// Whether it waits for room to send: a blocking model's next call is a write.
+    pub fn is_flushing(&self) -> bool {
+        matches!(self.state, State::Flushing { .. } | State::Refused { .. })
+    }
+
+    /// Whether a blocking model's next call is a read.
+    pub fn is_reading(&self) -> bool {
+        matches!(
+            self.state,
+            State::Handshaking { .. }
+                | State::Awaiting { .. }
+                | State::Lingering { .. }
+                | State::Delivering { .. }
+        )
+    }
+
+    /// Whether a read would give bytes that a layer keeps: it would not wait for the stream.
+    pub fn has_input(&self) -> bool {
+        self.io.has_layer_input()
+    }
+
+    /// Why it ends, if the client has taken all and only its own close is awaited.
+    pub fn lingers_for(&self) -> Option<Reason> {
+        match self.state {
+            State::Lingering { reason, .. } | State::Delivering { reason, .. }
+                if self.io.untaken_bytes() == 0 =>
+            {
+                Some(reason)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether nothing is awaited but that the client takes what was sent, or its deadline: neither a read nor a write would
+    /// wait for that.
+    pub fn waits_for_time(&self) -> bool {
+        matches!(self.state, State::Lingering { .. } | State::Delivering { .. })
+            && self.io.input_end == InputEnd::Seen
+    }
+
+    /// When [`Connection::expire`] is to be called, in ms of the server's clock; [`NEVER_MS`] if never.
+    pub fn deadline_ms(&self) -> u64 {
+        match self.state {
+            State::Handshaking { due_ms, .. }
+            | State::Awaiting { due_ms, .. }
+            | State::Flushing { window: Window { due_ms, .. }, .. }
+            | State::Refused { due_ms, .. }
+            | State::Lingering { due_ms, .. }
+            | State::Delivering { due_ms, .. } => due_ms,
+            State::Calling(_) | State::Ended(_) => NEVER_MS,
+        }
+    }
+
+    /// Bytes kept for this client in memory.
+    pub fn held_bytes(&self) -> usize {
+        self.io.held_bytes()
+    }
+
+    /// Memory that its buffers and layers take, and that of its session: what `buffers_bytes_max` counts. It changes only
+    /// while the connection is pumped, opened, expires or is cut.
+    pub fn memory_bytes(&self) -> usize {
+        // It should not panic, but a session is not ours.
+        let of = |session: &S| panic::catch_unwind(AssertUnwindSafe(|| session.held_bytes())).unwrap_or(0);
+        self.session.as_ref().map_or(0, of) + self.io.memory_bytes()
+    }
+
+    /// What is written down when it has ended.
+    pub fn end(&self, reason: Reason, now: Now) -> End {
+        let lasted_ms = now.monotonic_ms.saturating_sub(self.opened_ms);
+        let Io { bytes_in, bytes_out, .. } = self.io;
+        End { reason, peer: self.peer(), bytes_in, bytes_out, lasted_ms }
+    }
+
+    /// A waker of the session was used.
+    pub fn wake(&mut self) {
+        self.enter(self.state.woken());
+    }
+
+    /// Ends the client now: what waits to be sent is dropped, here and by the system. A client that has been given all of its
+    /// answers gets the last of them, as far as that leaves at once.
+    pub fn cut(&mut self, reason: Reason, ctx: &mut Context<'_>) {
+        let sent = match self.state {
+            State::Awaiting { .. } | State::Lingering { .. } | State::Delivering { .. } => Sent::All,
+            _ => Sent::Part,
+        };
+        let ended = self.ended(sent, reason, ctx);
+        self.enter(ended);
+    }
+
+    /// Moves the connection on as far as bytes, room and `budget` allow.
+    pub fn pump(&mut self, ctx: &mut Context<'_>, mut budget: TurnBudget) -> Pumped {
+        self.run(Patience::MayBlock, ctx, &mut budget)
+    }
+
+    /// Its deadline may have passed. Bytes that came in time win: a look at the stream, as far as `budget` goes, comes
+    /// before the deadline. A client that is always ahead of it has had its time, too.
+    pub fn expire(&mut self, ctx: &mut Context<'_>, mut budget: TurnBudget) -> Pumped {
+        let now_ms = ctx.now().monotonic_ms;
+        if now_ms < self.deadline_ms() {
+            return Pumped::Waits;
+        }
+        let step = match self.state {
+            State::Handshaking { .. } | State::Awaiting { .. } => {
+                let pumped = self.run(Patience::Now, ctx, &mut budget);
+                match self.state {
+                    // It came, in part or not at all: a request that came whole has moved the deadline.
+                    State::Awaiting { wait, due_ms } if due_ms <= now_ms => {
+                        self.call(Call::Expired(wait), 0, ctx, &mut budget)
+                    }
+                    State::Handshaking { .. } if pumped != Pumped::Established => {
+                        Step::Go(self.ended(Sent::Part, Reason::HandshakeTimeout, ctx))
+                    }
+                    _ => return pumped,
+                }
+            }
+            State::Flushing { then, window } => {
+                match window.next(self.io.taken_bytes(), now_ms, ctx.limits) {
+                    Some(window) => Step::Go(State::Flushing { then, window }),
+                    None => Step::Go(self.ended(Sent::Part, Reason::RateTooLow, ctx)),
+                }
+            }
+            State::Refused { reason, .. } => Step::Go(self.ended(Sent::Part, reason, ctx)),
+            State::Lingering { reason, left_bytes, overtime, .. } => {
+                if overtime == Overtime::Denied || self.io.untaken_bytes() == 0 {
+                    Step::Go(self.closed(Sent::All, reason))
+                } else {
+                    let taken_bytes = self.io.taken_bytes();
+                    let window = Window::first(taken_bytes, self.opened_ms, now_ms, ctx.limits);
+                    Step::Go(delivering(reason, left_bytes, window, now_ms))
+                }
+            }
+            State::Delivering { reason, left_bytes, window, .. } => {
+                if self.io.untaken_bytes() == 0 {
+                    Step::Go(self.closed(Sent::All, reason))
+                } else if now_ms < window.due_ms {
+                    Step::Go(delivering(reason, left_bytes, window, now_ms))
+                } else {
+                    match window.next(self.io.taken_bytes(), now_ms, ctx.limits) {
+                        Some(window) => Step::Go(delivering(reason, left_bytes, window, now_ms)),
+                        None => Step::Go(self.closed(Sent::Part, Reason::RateTooLow)),
+                    }
+                }
+            }
+            State::Calling(_) | State::Ended(_) => Step::Go(self.state),
+        };
+        match self.take(step) {
+            Some(pumped) => pumped,
+            None => self.run(Patience::Now, ctx, &mut budget),
+        }
+    }
+
+    fn run(&mut self, patience: Patience, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Pumped {
+        loop {
+            let step = match self.state {
+                State::Handshaking { due_ms, begun } => {
+                    self.step_handshaking(due_ms, begun, patience, ctx, budget)
+                }
+                State::Calling(call) => self.step_calling(call, ctx, budget),
+                State::Awaiting { wait, .. } => self.step_awaiting(wait, patience, ctx, budget),
+                State::Flushing { then, .. } => match self.flush_outbox(then.is_close(), ctx, budget) {
+                    Flushed::All => self.follow(then, Corked::Perhaps, ctx),
+                    stopped => self.not_flushed(stopped, self.state, ctx),
+                },
+                State::Refused { reason, .. } => match self.flush_outbox(true, ctx, budget) {
+                    Flushed::All => {
+                        let linger_ms = ctx.limits.refusal_linger_ms;
+                        Step::Go(self.close(reason, Corked::Perhaps, (linger_ms, Overtime::Denied), ctx))
+                    }
+                    stopped => self.not_flushed(stopped, self.state, ctx),
+                },
+                State::Lingering { reason, left_bytes, .. }
+                | State::Delivering { reason, left_bytes, .. } => {
+                    self.step_discarding(reason, left_bytes, patience, ctx, budget)
+                }
+                State::Ended(reason) => return Pumped::Ended(reason),
+            };
+            if let Some(pumped) = self.take(step) {
+                return pumped;
+            }
+        }
+    }
+
+    /// Enters the state that a step leads to; returns what the pump returns, if it is to return there.
+    fn take(&mut self, step: Step) -> Option<Pumped> {
+        match step {
+            Step::Go(next) => {
+                self.enter(next);
+                None
+            }
+            Step::Rest(next, pumped) => {
+                self.enter(next);
+                Some(pumped)
+            }
+            Step::Stay(pumped) => Some(pumped),
+        }
+    }
+
+    /// The one place where the state is assigned.
+    fn enter(&mut self, next: State) {
+        if log::log_enabled!(log::Level::Trace) && self.state.name() != next.name() {
+            log::trace!("{}: {} -> {}", self.io.peer, self.state.name(), next.name());
+        }
+        self.state = next;
+    }
+
+    fn step_handshaking(
+        &mut self,
+        due_ms: u64,
+        begun: bool,
+        patience: Patience,
+        ctx: &mut Context<'_>,
+        budget: &mut TurnBudget,
+    ) -> Step {
+        if self.io.layers().is_none() {
+            return Step::Stay(Pumped::Established);
+        }
+        if budget.reads == 0 {
+            return Step::Stay(Pumped::More);
+        }
+        // A drain waits for the rest of a handshake, not for its beginning.
+        let drained = ctx.mode == Mode::Draining && !begun;
+        match self.io.handshake(if drained { Patience::Now } else { patience }) {
+            Ok(Handshake::Done) => Step::Stay(Pumped::Established),
+            Ok(Handshake::Progress) => {
+                budget.reads = budget.reads.saturating_sub(1);
+                Step::Go(State::Handshaking { due_ms, begun: true })
+            }
+            Ok(Handshake::NotNow) if drained => {
+                Step::Go(self.close(Reason::Drained, Corked::No, linger(ctx.limits), ctx))
+            }
+            Ok(Handshake::NotNow) => Step::Stay(Pumped::Waits),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                log::debug!("{}: the handshake failed: {error}", self.io.peer);
+                // What the layer has to say to that leaves if there is room for it.
+                self.flush_outbox(true, ctx, budget);
+                Step::Go(self.close(Reason::HandshakeFailed, Corked::Perhaps, linger(ctx.limits), ctx))
+            }
+            Err(error) => Step::Go(self.ended(Sent::Part, Reason::of_error(&error), ctx)),
+        }
+    }
+
+    fn step_calling(&mut self, call: Call, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
+        if budget.advances == 0 {
+            return Step::Stay(Pumped::More);
+        }
+        let call = if call == Call::Ready && ctx.mode == Mode::Draining { Call::Stopping } else { call };
+        // A session that streams does not wait for input, so its input is taken here, as far as it is there.
+        let mut fresh = 0;
+        if self.io.inbox_len() == 0
+            && self.io.input_end == InputEnd::Open
+            && call != Call::Open
+            && self.io.may_read()
+        {
+            let room = self.io.input_room(ctx);
+            match self.io.read(room, Patience::Now, ctx) {
+                Ok(ReadOutcome::Bytes(len)) => fresh = len,
+                Ok(ReadOutcome::End | ReadOutcome::Overhead | ReadOutcome::NotNow) => {}
+                Err(error) => return Step::Go(self.ended(Sent::Part, Reason::of_error(&error), ctx)),
+            }
+        }
+        self.call(call, fresh, ctx, budget)
+    }
+
+    fn step_awaiting(
+        &mut self,
+        wait: Wait,
+        patience: Patience,
+        ctx: &mut Context<'_>,
+        budget: &mut TurnBudget,
+    ) -> Step {
+        let draining = ctx.mode == Mode::Draining;
+        // A drain reads what has arrived; only the rest of a request that has begun is worth waiting for.
+        let patience = if draining && wait == Wait::NextRequest { Patience::Now } else { patience };
+        if (budget.reads == 0 || budget.advances == 0) && self.io.may_read() {
+            return Step::Stay(Pumped::More);
+        }
+        let room = self.io.input_room(ctx);
+        match self.io.read(room, patience, ctx) {
+            Ok(ReadOutcome::Bytes(len)) => {
+                budget.reads = budget.reads.saturating_sub(1);
+                // Less than was asked for is the last of what has arrived: a session can use that for its last answer.
+                let call = if draining && len < room { Call::Stopping } else { Call::Ready };
+                self.call(call, len, ctx, budget)
+            }
+            Ok(ReadOutcome::Overhead) => {
+                budget.reads = budget.reads.saturating_sub(1);
+                Step::Go(self.state)
+            }
+            Ok(ReadOutcome::End) => self.call(Call::Ready, 0, ctx, budget),
+            Ok(ReadOutcome::NotNow) if draining && wait == Wait::NextRequest => {
+                let step = self.call(Call::Stopping, 0, ctx, budget);
+                self.begin_nothing_new(step, ctx, budget)
+            }
+            Ok(ReadOutcome::NotNow) => Step::Stay(Pumped::Waits),
+            Err(error) => Step::Go(self.ended(Sent::All, Reason::of_error(&error), ctx)),
+        }
+    }
+
+    /// In a drain, when all that had arrived was answered: a session that would wait for another request is closed.
+    fn begin_nothing_new(&mut self, step: Step, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
+        match step {
+            Step::Go(State::Awaiting { wait: Wait::NextRequest, .. })
+            | Step::Rest(State::Awaiting { wait: Wait::NextRequest, .. }, _) => {
+                self.send(Then::Close(Reason::Drained), ctx, budget)
+            }
+            Step::Rest(State::Flushing { then: Then::Await(Wait::NextRequest), window }, pumped) => {
+                Step::Rest(State::Flushing { then: Then::Close(Reason::Drained), window }, pumped)
+            }
+            other => other,
+        }
+    }
+
+    /// Discards what comes behind our end.
+    fn step_discarding(
+        &mut self,
+        reason: Reason,
+        left_bytes: u32,
+        patience: Patience,
+        ctx: &mut Context<'_>,
+        budget: &mut TurnBudget,
+    ) -> Step {
+        if budget.reads == 0 && self.io.may_read() {
+            return Step::Stay(Pumped::More);
+        }
+        match self.io.read(ctx.scratch.input.len(), patience, ctx) {
+            Ok(ReadOutcome::Bytes(len)) => {
+                budget.reads = budget.reads.saturating_sub(1);
+                match left_bytes.checked_sub(len as u32) {
+                    Some(left_bytes) => Step::Go(self.state.with_left_bytes(left_bytes)),
+                    None => Step::Go(self.closed(Sent::Part, reason)), // too much after the end
+                }
+            }
+            Ok(ReadOutcome::NotNow | ReadOutcome::Overhead) => Step::Stay(Pumped::Waits),
+            // It sends nothing more, and has yet to take what was sent: until its deadline, or an error.
+            Ok(ReadOutcome::End) if self.io.is_behind() => Step::Stay(Pumped::Waits),
+            // The end awaited, or a reset: there is nothing left to protect.
+            Ok(ReadOutcome::End) => {
+                self.io.transport.close_in_order();
+                Step::Go(State::Ended(reason))
+            }
+            Err(_) => Step::Go(self.closed(Sent::Part, reason)),
+        }
+    }
+
+    /// Calls the session with the unconsumed bytes, `fresh` of which lie at the front of the scratch input, and sends
+    /// what it has put at once.
+    fn call(&mut self, call: Call, fresh: usize, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
+        let now = ctx.now();
+        budget.advances = budget.advances.saturating_sub(1);
+        let Context { scratch: Scratch { input, outbox, .. }, limits, telemetry, .. } = ctx;
+        debug_assert!(outbox.is_empty());
+        let (input, ended) = (&input[..fresh], self.io.input_end == InputEnd::Seen);
+        let bytes = self.io.unconsumed(input);
+        let len = bytes.len();
+        let session = self.session.as_mut().expect("a session while it is called");
+        let given = Input { bytes, ended, call, now };
+        let advanced = panic::catch_unwind(AssertUnwindSafe(|| session.advance(given, outbox)));
+        if let Some(answers) = outbox.take_answers() {
+            telemetry.count_answers(&answers);
+        }
+        let progress = match advanced {
+            Ok(progress) if progress.consumed > len => {
+                return self.contract_broken("it consumed more bytes than there were", ctx);
+            }
+            Ok(progress) if progress.unfinished > progress.consumed => {
+                return self.contract_broken("it reported more unfinished bytes than it consumed", ctx);
+            }
+            Ok(progress) => progress,
+            Err(_) => return self.failed(Reason::Panicked, ctx),
+        };
+        let is_idle = progress.next == Next::Again && progress.consumed == 0 && !outbox.has_content();
+        self.idle_calls = if is_idle { self.idle_calls.saturating_add(1) } else { 0 };
+        if progress.consumed > 0 {
+            self.is_inside_request = progress.unfinished > 0;
+        }
+        if progress.consumed > progress.unfinished {
+            self.awaited_due_ms = NEVER_MS; // a request has ended: the next wait begins anew
+        }
+        self.io.consume(progress.consumed, input);
+        let kept = len - progress.consumed;
+        let incomplete = match progress.next {
+            Next::NeedInput(wait) => wait != Wait::NextRequest || kept > 0,
+            _ => false,
+        };
+        if fresh > 0 && incomplete && outbox.is_empty() {
+            self.io.transport.acknowledge();
+        }
+        let full = kept >= inbox_bytes_max(limits);
+        if progress.next == Next::Close && kept == 0 && self.io.leaves_at_once(outbox) {
+            self.io.input_end = InputEnd::Seen; // nothing comes after this, as the client itself has said
+        }
+        let ended = self.io.input_end == InputEnd::Seen;
+        let then = match progress.next {
+            Next::Abort(fault) => return self.failed(fault.into(), ctx),
+            Next::NeedRoom if !outbox.has_content() => {
+                return self.contract_broken("it asked for room in an empty outbox", ctx);
+            }
+            Next::Again if self.idle_calls > limits.again_max => {
+                return self.contract_broken("it asked to be called again and again, and did nothing", ctx);
+            }
+            Next::Finish | Next::Close if call == Call::Stopping => Then::Close(Reason::Drained),
+            Next::Finish | Next::Close => Then::Close(Reason::Finished),
+            next => match (call, next) {
+                (Call::Expired(wait), _) => Then::Close(wait.into()),
+                (_, Next::NeedInput(_)) if ended => Then::Close(Reason::PeerClosed),
+                (_, Next::NeedInput(_)) if full => Then::Close(Reason::InputTooLong),
+                (_, Next::NeedInput(Wait::Rest)) if kept == 0 && !self.is_inside_request => {
+                    return self
+                        .contract_broken("it waits for the rest of a request that has not begun", ctx);
+                }
+                (_, Next::NeedInput(wait)) => Then::Await(wait),
+                (_, Next::NeedRoom) => Then::Call(Call::Ready),
+                (_, _) => Then::Yield,
+            },
+        };
+        self.send(then, ctx, budget)
+    }
+
+    /// Sends what the session has put into the scratch outbox; what cannot be sent now moves to an outbox of the client's own.
+    fn send(&mut self, then: Then, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
+        if ctx.scratch.outbox.is_empty() && self.io.layers().is_none() {
+            return self.follow(then, Corked::No, ctx);
+        }
+        let now_ms = ctx.now().monotonic_ms;
+        match self.io.flush(&mut ctx.scratch.outbox, then.is_close(), now_ms, ctx.telemetry, budget) {
+            Flushed::All => self.follow(then, Corked::Perhaps, ctx),
+            stopped => {
+                let window = Window::first(self.io.taken_bytes(), self.opened_ms, now_ms, ctx.limits);
+                self.io.keep_outbox(ctx.scratch.outbox.take_rest());
+                self.not_flushed(stopped, State::Flushing { then, window }, ctx)
+            }
+        }
+    }
+
+    /// Sends what waits in the client's own outbox.
+    fn flush_outbox(&mut self, end_follows: bool, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Flushed {
+        let mut outbox = self.io.take_outbox().unwrap_or_default();
+        let now_ms = ctx.now().monotonic_ms;
+        let flushed = self.io.flush(&mut outbox, end_follows, now_ms, ctx.telemetry, budget);
+        if !matches!(flushed, Flushed::All) {
+            self.io.keep_outbox(outbox);
+        }
+        flushed
+    }
+
+    /// Not all could be sent: what now, in `state`, which flushes?
+    fn not_flushed(&mut self, stopped: Flushed, state: State, ctx: &mut Context<'_>) -> Step {
+        match stopped {
+            Flushed::Failed(reason) => Step::Go(self.ended(Sent::Part, reason, ctx)),
+            Flushed::Budget => Step::Rest(state, Pumped::More),
+            Flushed::All | Flushed::NotNow => Step::Rest(state, Pumped::Waits),
+        }
+    }
+
+    /// All has been sent: what now?
+    fn follow(&mut self, then: Then, corked: Corked, ctx: &mut Context<'_>) -> Step {
+        match then {
+            Then::Await(wait) => {
+                if self.awaited_due_ms == NEVER_MS || self.awaited != wait {
+                    let wait_ms = match wait {
+                        Wait::NextRequest => ctx.timeouts.idle_ms,
+                        Wait::Rest => ctx.timeouts.request_ms,
+                    };
+                    self.awaited = wait;
+                    self.awaited_due_ms = after_ms(ctx.now().monotonic_ms, wait_ms);
+                }
+                let awaiting = State::Awaiting { wait, due_ms: self.awaited_due_ms };
+                if ctx.mode == Mode::Serving && !self.io.may_read() {
+                    Step::Rest(awaiting, Pumped::Waits)
+                } else {
+                    Step::Go(awaiting)
+                }
+            }
+            Then::Call(call) => Step::Go(State::Calling(call)),
+            Then::Yield => Step::Rest(State::Calling(Call::Ready), Pumped::More),
+            Then::Close(reason) => Step::Go(self.close(reason, corked, linger(ctx.limits), ctx)),
+        }
+    }
+
+    /// The state when the service is done and all was sent, though the system may hold the last of it for our end.
+    fn close(
+        &mut self,
+        reason: Reason,
+        corked: Corked,
+        (linger_ms, overtime): (u32, Overtime),
+        ctx: &mut Context<'_>,
+    ) -> State {
+        self.end_session(ctx);
+        self.io.drop_inbox();
+        let lingers = (self.io.input_end == InputEnd::Open && linger_ms > 0) || self.io.is_behind();
+        // A close alone ends our side, too, but should the client have sent more, it would destroy what is held.
+        let shut = (lingers || corked == Corked::Perhaps) && self.io.shutdown_write().is_ok();
+        if lingers && shut {
+            let due_ms = ctx.now().monotonic_ms + u64::from(linger_ms);
+            State::Lingering { reason, due_ms, left_bytes: ctx.limits.linger_bytes_max, overtime }
+        } else {
+            self.io.transport.close_in_order();
+            State::Ended(reason) // the client is known to be done, or nothing can be done for it
+        }
+    }
+
+    fn contract_broken(&mut self, how: &str, ctx: &mut Context<'_>) -> Step {
+        log::error!("{}: the session broke the contract: {how}; its client ends", self.io.peer);
+        self.failed(Reason::Contract, ctx)
+    }
+
+    /// The session has failed: nothing of what it has put in this call is sent.
+    fn failed(&mut self, reason: Reason, ctx: &mut Context<'_>) -> Step {
+        if reason == Reason::Panicked {
+            log::error!("{}: the session panicked; its client ends", self.io.peer);
+        }
+        let now_ms = ctx.now().monotonic_ms;
+        self.io.abandon(&mut ctx.scratch.outbox, now_ms, ctx.telemetry);
+        Step::Go(self.ended(Sent::Part, reason, ctx))
+    }
+
+    /// The end at once: what waits to be sent is dropped.
+    fn ended(&mut self, sent: Sent, reason: Reason, ctx: &mut Context<'_>) -> State {
+        if let Some(mut outbox) = self.io.take_outbox() {
+            self.io.abandon(&mut outbox, ctx.now().monotonic_ms, ctx.telemetry);
+        }
+        self.io.drop_inbox();
+        self.end_session(ctx);
+        self.closed(sent, reason)
+    }
+
+    /// The stream is to be dropped: with a reset, if the client would miss bytes anyway, or the system would have to keep
+    /// many for it. A few that are on their way stay the system's to deliver: they may have been sent a moment ago.
+    fn closed(&mut self, sent: Sent, reason: Reason) -> State {
+        let kept_bytes_max = if sent == Sent::All { INITIAL_WINDOW_BYTES } else { 0 };
+        if self.io.untaken_bytes() > kept_bytes_max {
+            self.io.transport.reset_at_close();
+        } else {
+            self.io.transport.close_in_order();
+        }
+        State::Ended(reason)
+    }
+
+    /// The session ends. The answer that it had begun is written down; all that will be sent of it was.
+    fn end_session(&mut self, ctx: &mut Context<'_>) {
+        let Some(mut session) = self.session.take() else { return };
+        // It may panic now, too, and when it is dropped.
+        match panic::catch_unwind(AssertUnwindSafe(move || session.unfinished())) {
+            Ok(None) => {}
+            Ok(Some(record)) => self.io.answered(&record, ctx.now().monotonic_ms, ctx.telemetry),
+            Err(_) => log::error!("{}: the session panicked when it ended", self.io.peer),
+        }
+    }
+}
+
+impl Then {
+    fn is_close(self) -> bool {
+        matches!(self, Then::Close(_))
+    }
+}
+
+/// How long a client lingers that had a session.
+fn linger(limits: &Limits) -> (u32, Overtime) {
+    (limits.linger_ms, Overtime::Granted)
+}
+
+fn delivering(reason: Reason, left_bytes: u32, window: Window, now_ms: u64) -> State {
+    State::Delivering { reason, due_ms: window.due_ms.min(now_ms + DELIVERY_LOOK_MS), left_bytes, window }
+}
