@@ -48,7 +48,7 @@ fn sources(folder: &Path, root: &Path, found: &mut Vec<Source>) {
             sources(&path, root, found);
         } else if let Ok(text) = fs::read_to_string(&path) {
             let path = path.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/");
-            found.push(Source { path, text });
+            found.push(Source::new(path, text));
         }
     }
 }
@@ -70,13 +70,13 @@ fn the_repository_keeps_every_rule() {
 
 /// Lines where `rule` finds a violation in a file of this path and text.
 fn lines_caught(rule: Rule, path: &str, text: &str) -> Vec<usize> {
-    let source = Source { path: path.to_owned(), text: text.to_owned() };
+    let source = Source::new(path, text);
     rule(&source).iter().map(|violation| violation.line).collect()
 }
 
 /// What `rule` finds in a repository of these files.
 fn whole_caught(rule: RuleOfTheWhole, files: &[(&str, &str)]) -> Vec<String> {
-    let source = |(path, text): &(&str, &str)| Source { path: (*path).to_owned(), text: (*text).to_owned() };
+    let source = |(path, text): &(&str, &str)| Source::new(*path, *text);
     let sources: Vec<Source> = files.iter().map(source).collect();
     rule(&sources).iter().map(ToString::to_string).collect()
 }

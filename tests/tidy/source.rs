@@ -1,12 +1,16 @@
 //! A file of the repository, and its tokens.
 
+use std::cell::OnceCell;
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 
 /// One file: its path from the root of the repository, with `/`, and its text.
 pub(crate) struct Source {
     pub(crate) path: String,
     pub(crate) text: String,
+    /// Where its tokens are, with their lines: several rules ask for them.
+    tokens: OnceCell<Vec<(Range<usize>, usize)>>,
 }
 
 #[derive(Debug)]
@@ -30,6 +34,10 @@ pub(crate) struct Token<'a> {
 }
 
 impl Source {
+    pub(crate) fn new(path: impl Into<String>, text: impl Into<String>) -> Source {
+        Source { path: path.into(), text: text.into(), tokens: OnceCell::new() }
+    }
+
     pub(crate) fn is_rust(&self) -> bool {
         Path::new(&self.path).extension().is_some_and(|extension| extension == "rs")
     }
@@ -66,23 +74,27 @@ impl Source {
     }
 
     pub(crate) fn tokens(&self) -> Vec<Token<'_>> {
+        let found = self.tokens.get_or_init(|| self.find_tokens());
+        found.iter().map(|(range, line)| Token { text: &self.text[range.clone()], line: *line }).collect()
+    }
+
+    fn find_tokens(&self) -> Vec<(Range<usize>, usize)> {
         let (text, mut tokens, mut at, mut line) = (self.text.as_str(), Vec::new(), 0, 1);
         while at < text.len() {
             let rest = &text[at..];
             let first = rest.chars().next().expect("a character boundary");
-            let skipped = skip_len(rest);
-            let len = if skipped > 0 {
-                skipped
-            } else if first.is_alphanumeric() || first == '_' {
-                let len = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
-                tokens.push(Token { text: &rest[..len], line });
-                len
-            } else {
-                if !first.is_whitespace() {
-                    tokens.push(Token { text: &rest[..first.len_utf8()], line });
+            let is_word = |c: char| c.is_alphanumeric() || c == '_';
+            let (len, is_token) = match skip_len(rest) {
+                0 if is_word(first) => (rest.find(|c| !is_word(c)).unwrap_or(rest.len()), true),
+                0 if first.is_whitespace() => {
+                    (rest.find(|c: char| !c.is_whitespace()).unwrap_or(rest.len()), false)
                 }
-                first.len_utf8()
+                0 => (first.len_utf8(), true),
+                skipped => (skipped, false),
             };
+            if is_token {
+                tokens.push((at..at + len, line));
+            }
             line += rest[..len].matches('\n').count();
             at += len;
         }
