@@ -23,7 +23,6 @@ mod misuse;
 mod panics;
 mod resets;
 mod serve_cli;
-mod signals;
 mod syscalls;
 mod turns;
 mod urgent;

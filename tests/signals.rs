@@ -1,4 +1,18 @@
-//! Promises of `sys::signals` and `sys::process`: one process, so one test at a time.
+//! Promises of `sys::signals` and `sys::process`. They reap whatever child ends and handle every signal, so they have a process of
+//! their own, and run one at a time.
+//!
+//! `sys` is a leaf and not for users of the library: this crate compiles it by itself, with its unit tests.
+
+#[path = "../src/sys/mod.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    unexpected_cfgs,
+    clippy::unused_self,
+    reason = "it is compiled for its tests alone"
+)]
+mod sys;
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -7,8 +21,8 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, raise};
-use oneloop::sys::process::{self, Ended, Forked, Tell};
-use oneloop::sys::{Address, Arrived, ListenOptions, Listener, Signals, signals};
+use sys::process::{self, Ended, Forked, Tell};
+use sys::{Address, Arrived, ListenOptions, Listener, Signals, signals};
 
 /// Longer than anything here takes, short enough to wait for.
 const PATIENCE: Duration = Duration::from_secs(10);
