@@ -246,14 +246,13 @@ pub fn run<S: Service + Send>(
         Model::Reactor => {
             let mut reactor = Reactor::new(setup.limits)?;
             reactor.set_telemetry(setup.telemetry);
-            let signals = setup.signals.counts();
             reactor.watch_signals(setup.signals)?;
             for config in setup.listeners {
                 for socket in config.sockets {
                     reactor.listen(socket, config.service.clone())?;
                 }
             }
-            while signals.stops() == 0 && reactor.turn(None)? == Turn::GoesOn {}
+            while reactor.turn(None)? == Turn::Serving {}
             stopping();
             reactor.run()
         }

@@ -101,7 +101,7 @@ impl<S: Service> Loops<S> {
         let handle = reactor.handle();
         // Linux tells of the parent's death by a signal, unless it is refused; elsewhere it is looked for.
         let look = must_ask_for_parent().then_some(Duration::from_millis(SLICE_MS));
-        while reactor.turn(look)? == Turn::GoesOn {
+        while reactor.turn(look)? != Turn::Stopped {
             if look.is_some() && !parent_lives(parent) {
                 handle.drain();
             }

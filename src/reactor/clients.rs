@@ -1,189 +1,275 @@
-//! What a turn does with open clients: latch, pump, expire, reap.
+//! The clients of the loop: a slab of connections, the queue of those that can go on, and the deadlines of those that wait.
 
-use std::io;
-use std::time::Duration;
+use std::collections::VecDeque;
 
-use crate::connection::{Context, Mode, Pumped, TimeSource, TurnBudget};
-use crate::session::{Now, Service};
-use crate::telemetry::{End, Reason};
+use mio::Registry;
+use mio::event::Event;
+use slab::Slab;
 
-use super::token::{ConnId, Name};
-use super::{Backlog, Place, Reactor, Slot, State, Tenant, Told};
+use crate::admission::{Admission, IdleOrder, LoopBuffers};
+use crate::connection::{
+    Connection, Context, Mode, NEVER_MS, Polled, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts,
+};
+use crate::limits::{Limits, Overflow};
+use crate::session::{Now, Session};
+use crate::telemetry::{Reason, Telemetry};
+use crate::time::{Deadlines, Link};
 
-/// A client and what its connection is given, borrowed apart from the rest of the reactor.
-pub(super) struct SlotContext<'a, S: Service> {
-    pub(super) slot: &'a mut Slot<S::Session>,
-    pub(super) context: Context<'a>,
+use super::token::{ConnId, Source};
+
+/// Clients for which there is room in the tables from the start, so that no turn copies a table that has become too small. Only
+/// the used part of a table becomes memory; with more clients than these the tables grow.
+const RESERVED_MAX: usize = 1 << 20;
+
+/// Idle clients that are looked at before one of them is evicted: a system call each, for every client that comes.
+const EVICT_LOOKS_MAX: usize = 16;
+
+/// The clients of one loop.
+pub(super) struct Clients<S> {
+    slots: Slab<Slot<S>>,
+    /// The number of the last client.
+    generation: u32,
+    /// Clients that can go on, in order.
+    runnable: VecDeque<ConnId>,
+    deadlines: Deadlines,
+    /// Slots to be freed.
+    ended: Vec<u32>,
+    /// Kept where idle clients may be evicted.
+    idle: Option<IdleOrder>,
+    buffers: LoopBuffers,
+    /// By listener. They outlive the listeners, as clients do.
+    timeouts: Vec<WaitTimeouts>,
+    scratch: Scratch,
 }
 
-/// Which way a client is moved on.
+/// What all clients are given in one turn.
+pub(super) struct TurnContext<'a> {
+    pub(super) now: Now,
+    pub(super) mode: Mode,
+    pub(super) limits: &'a Limits,
+    pub(super) admission: &'a mut Admission,
+    pub(super) telemetry: &'a mut Telemetry,
+}
+
+/// One slot of the slab.
+struct Slot<S> {
+    connection: Connection<S, Polled>,
+    generation: u32,
+    listener: u16,
+    tenant: Tenant,
+    place: Place,
+}
+
+/// What a slot counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tenant {
+    Client,
+    Refused,
+}
+
+/// Where a client is in the turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// It waits for an event, a wake or its deadline.
+    Waiting,
+    /// It is in the run queue.
+    Runnable,
+    /// It is to be freed.
+    Ended(Reason),
+}
+
+/// Why a connection is called.
 #[derive(Clone, Copy)]
-enum Move {
-    Pump,
-    Expire,
+enum Cause {
+    Runnable,
+    Deadline,
 }
 
-/// Whether bytes went in or out when a client was moved on.
+/// Whether bytes went in or out.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Did {
+enum Moved {
     Nothing,
     Something,
 }
 
-/// Rounds for what is watched beside clients and listeners, for the last one, which finds no more, and for interruptions.
-const REST_ROUNDS: usize = 8;
-
-impl<S: Service> Reactor<S> {
-    pub(super) fn context(&mut self, key: usize, now: Now) -> SlotContext<'_, S> {
-        let slot = &mut self.clients[key];
-        let context = Context {
-            clock: TimeSource::Turn(now),
-            limits: &self.limits,
-            timeouts: self.timeouts[usize::from(slot.listener)],
-            scratch: &mut self.scratch,
-            telemetry: &mut self.telemetry,
-            mode: if matches!(self.state, State::Serving) { Mode::Serving } else { Mode::Draining },
-        };
-        SlotContext { slot, context }
-    }
-
-    /// Keeps what the events say, and queues their clients: no I/O, and nothing is freed here.
-    pub(super) fn latch(&mut self) {
-        let mut events = 0;
-        for event in &self.events {
-            events += 1;
-            match Name::of(event.token()) {
-                Name::Client(id) => {
-                    let slot = self.clients.get_mut(id.slot as usize);
-                    if let Some(slot) = slot.filter(|slot| slot.generation == id.generation) {
-                        slot.connection.transport_mut().latch(event);
-                        slot.place.enqueue(id, &mut self.runnable);
-                    }
-                }
-                Name::Listener(index) => {
-                    if let Some(listener) = self.listeners.get_mut(index) {
-                        listener.backlog = Backlog::MayHold;
-                    }
-                }
-                Name::Signals => self.signals_latched = true,
-                Name::Waker => {} // wakes are taken each turn
-            }
+impl Place {
+    #[inline]
+    fn enqueue(&mut self, id: ConnId, runnable: &mut VecDeque<ConnId>) {
+        if *self == Place::Waiting {
+            *self = Place::Runnable;
+            runnable.push_back(id);
         }
-        if events >= self.events.capacity() {
-            self.told = Told::Part;
+    }
+}
+
+/// What one slot of the slab costs with sessions of type `S`, in bytes, its links in the timer wheel and the size of its
+/// buffers included: what an idle client costs in this process.
+pub const fn slot_bytes<S>() -> usize {
+    // A slab entry is the slot or the number of the next vacant one.
+    size_of::<(Option<Slot<S>>, Link)>() + size_of::<u32>()
+}
+
+impl<S: Session> Clients<S> {
+    /// With room for `reserved` clients.
+    pub(super) fn new(limits: &Limits, reserved: usize) -> Self {
+        Clients {
+            slots: Slab::with_capacity(reserved),
+            generation: 0,
+            runnable: VecDeque::with_capacity(reserved),
+            deadlines: Deadlines::with_capacity(reserved),
+            ended: Vec::with_capacity(reserved),
+            idle: (limits.overflow == Overflow::Evict).then(|| IdleOrder::with_capacity(reserved)),
+            buffers: LoopBuffers::new(limits.buffers_bytes_max, reserved),
+            timeouts: Vec::new(),
+            scratch: Scratch::new(limits),
         }
     }
 
-    /// Latches what the wait did not tell, and what came between it and the reading of the clock: the process may have been
-    /// stopped there. Bound: more rounds than the clients and all else that is watched could fill.
-    fn latch_rest(&mut self) -> io::Result<()> {
-        let rounds_max = (self.clients.len() + self.listeners.len()) / self.events.capacity() + REST_ROUNDS;
-        for _ in 0..rounds_max {
-            self.look(Some(Duration::ZERO))?;
-            self.latch();
-            if self.told == Told::All {
-                break;
-            }
+    /// For how many clients to make room from the start: as many as the limits allow, if the system grants the space.
+    pub(super) fn to_reserve(limits: &Limits) -> usize {
+        let clients = limits.clients_max.saturating_add(limits.refusals_max) as usize;
+        let mut room = clients.min(RESERVED_MAX);
+        // Tables would abort the process where this only fails.
+        let client_bytes = 2 * slot_bytes::<S>();
+        while room > 0 && Vec::<u8>::new().try_reserve_exact(room.saturating_mul(client_bytes)).is_err() {
+            room /= 2;
         }
-        Ok(())
+        room
     }
 
-    /// Queues who was woken, and hears what is wished of the loop.
-    pub(super) fn take_wakes(&mut self) {
-        if let Some(wish) = self.wakes.take(&mut self.woken) {
-            self.wish_seen = wish;
-        }
-        for id in self.woken.drain(..) {
-            let slot = self.clients.get_mut(id.slot as usize);
-            if let Some(slot) = slot.filter(|slot| slot.generation == id.generation) {
-                slot.connection.wake();
-                slot.place.enqueue(id, &mut self.runnable);
-            }
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Whether a client can go on without an event.
+    pub(super) fn has_runnable(&self) -> bool {
+        !self.runnable.is_empty()
+    }
+
+    /// When the next deadline is to be looked at.
+    pub(super) fn next_deadline_ms(&self) -> Option<u64> {
+        self.deadlines.next_ms()
+    }
+
+    /// The clients of the next listener have these timeouts.
+    pub(super) fn add_listener(&mut self, timeouts: WaitTimeouts) {
+        self.timeouts.push(timeouts);
+    }
+
+    /// Keeps what an event says, and queues its client: no I/O, and nothing is freed here.
+    #[inline]
+    pub(super) fn latch(&mut self, id: ConnId, event: &Event) {
+        if let Some(slot) = self.slots.get_mut(id.slot as usize)
+            && slot.generation == id.generation
+        {
+            slot.connection.transport_mut().latch(event);
+            slot.place.enqueue(id, &mut self.runnable);
         }
     }
 
-    /// Gives each client that can move its share. Bound: those who were in the queue before; the rest is for the next turn.
-    pub(super) fn pump(&mut self, now: Now) {
+    /// Queues a client whose waker was called.
+    pub(super) fn wake(&mut self, id: ConnId) {
+        if let Some(slot) = self.slots.get_mut(id.slot as usize)
+            && slot.generation == id.generation
+        {
+            slot.connection.wake();
+            slot.place.enqueue(id, &mut self.runnable);
+        }
+    }
+
+    /// Has every client read once more: a drain answers what has arrived.
+    pub(super) fn read_all_once_more(&mut self) {
+        for (key, slot) in &mut self.slots {
+            slot.connection.transport_mut().look_again();
+            slot.place.enqueue(ConnId { slot: key as u32, generation: slot.generation }, &mut self.runnable);
+        }
+    }
+
+    /// Gives each runnable client its share. Bound: those that were in the queue before; the rest is for the next turn.
+    pub(super) fn pump(&mut self, turn: &mut TurnContext<'_>) {
         for _ in 0..self.runnable.len() {
             let Some(id) = self.runnable.pop_front() else { break };
             let key = id.slot as usize;
-            if let Some(slot) = self.clients.get_mut(key)
+            if let Some(slot) = self.slots.get_mut(key)
                 && slot.generation == id.generation
                 && slot.place == Place::Runnable
             {
                 slot.place = Place::Waiting;
-                self.move_on(key, id, now, Move::Pump);
+                self.advance(key, id, Cause::Runnable, turn);
             }
         }
     }
 
-    /// Looks at those whose filed time has come. After I/O: bytes that came in time win, also those that the wait could not
-    /// tell of. One that is queued because it has more to write is filed again when that is done. Bound: those that are due
-    /// now.
-    ///
-    /// # Errors
-    /// Only those of the poll.
-    pub(super) fn expire(&mut self, now: Now) -> io::Result<()> {
+    /// Whether a filed deadline has come.
+    pub(super) fn has_due(&mut self, now: Now) -> bool {
         self.deadlines.advance(now.monotonic_ms);
-        if self.deadlines.has_due() {
-            self.latch_rest()?;
-        }
-        while let Some(key) = self.deadlines.pop_due() {
-            if let Some(slot) = self.clients.get(key)
-                && slot.is_to_be_judged(now)
-            {
-                let id = ConnId { slot: key as u32, generation: slot.generation };
-                self.move_on(key, id, now, Move::Expire);
-            }
-        }
-        Ok(())
+        self.deadlines.has_due()
     }
 
-    fn move_on(&mut self, key: usize, id: ConnId, now: Now, how: Move) {
-        let SlotContext { slot, mut context } = self.context(key, now);
+    /// Judges the clients whose filed deadline has come. A client that is queued because it has more to write is filed again when
+    /// that is done. Bound: those that are due now.
+    pub(super) fn expire(&mut self, turn: &mut TurnContext<'_>) {
+        while let Some(key) = self.deadlines.pop_due() {
+            let Some(slot) = self.slots.get(key) else { continue };
+            let is_judged = match slot.place {
+                Place::Waiting => true,
+                // Also one that has more to read.
+                Place::Runnable => {
+                    slot.connection.is_reading() && slot.connection.deadline_ms() <= turn.now.monotonic_ms
+                }
+                Place::Ended(_) => false,
+            };
+            if is_judged {
+                let id = ConnId { slot: key as u32, generation: slot.generation };
+                self.advance(key, id, Cause::Deadline, turn);
+            }
+        }
+    }
+
+    fn advance(&mut self, key: usize, id: ConnId, cause: Cause, turn: &mut TurnContext<'_>) {
+        let (slot, mut context) = self.context(key, turn);
         let budget = TurnBudget::of_turn(context.limits);
         let before_bytes = slot.connection.moved_bytes();
-        let pumped = match how {
-            Move::Pump => slot.connection.pump(&mut context, budget),
-            Move::Expire => slot.connection.expire(&mut context, budget),
+        let pumped = match cause {
+            Cause::Runnable => slot.connection.pump(&mut context, budget),
+            Cause::Deadline => slot.connection.expire(&mut context, budget),
         };
-        let did = if slot.connection.moved_bytes() == before_bytes { Did::Nothing } else { Did::Something };
-        self.moved(key, id, pumped, did);
-        self.weigh(key, now);
+        let moved =
+            if slot.connection.moved_bytes() == before_bytes { Moved::Nothing } else { Moved::Something };
+        self.file(key, id, pumped, moved);
+        self.bound_buffers(key, turn);
     }
 
-    /// Counts what a client that was moved on holds now. If that is too much for all together, who holds most ends.
-    pub(super) fn weigh(&mut self, key: usize, now: Now) {
-        if !self.buffers.are_bounded() {
-            return;
-        }
-        self.buffers.set(key, self.clients[key].connection.memory_bytes());
-        while let Some(key) = self.buffers.next_to_go() {
-            if self.buffers.is_to_warn(now.monotonic_ms) {
-                log::warn!(
-                    "the buffers of all clients take {} bytes, more than {}: the clients with the largest are reset",
-                    self.buffers.sum_bytes(),
-                    self.buffers.bytes_max()
-                );
-            }
-            self.buffers.set(key, 0);
-            if let Some(idle) = &mut self.idle {
-                idle.remove(key);
-            }
-            let SlotContext { slot, mut context } = self.context(key, now);
-            slot.connection.cut(Reason::BuffersFull, &mut context);
-            slot.place = Place::Ended(Reason::BuffersFull);
-            self.ended.push(key as u32);
-        }
+    /// The slot of a client and what its connection is given.
+    #[inline]
+    fn context<'a>(
+        &'a mut self,
+        key: usize,
+        turn: &'a mut TurnContext<'_>,
+    ) -> (&'a mut Slot<S>, Context<'a>) {
+        let slot = &mut self.slots[key];
+        let context = Context {
+            clock: TimeSource::Turn(turn.now),
+            limits: turn.limits,
+            timeouts: self.timeouts[usize::from(slot.listener)],
+            scratch: &mut self.scratch,
+            telemetry: turn.telemetry,
+            mode: turn.mode,
+        };
+        (slot, context)
     }
 
-    /// A client has been moved on as far as it got: where is its place now?
-    pub(super) fn moved(&mut self, key: usize, id: ConnId, pumped: Pumped, did: Did) {
-        let slot = &mut self.clients[key];
+    /// Files a client by how far it got: for an event, in the run queue, or to be freed.
+    fn file(&mut self, key: usize, id: ConnId, pumped: Pumped, moved: Moved) {
+        let slot = &mut self.slots[key];
         match pumped {
             Pumped::Established | Pumped::Waits => self.deadlines.file(key, slot.connection.deadline_ms()),
             Pumped::More => {
-                // Also one whose bytes never end has a deadline for what it sends.
+                // A client whose bytes never end has a deadline for what it sends, too.
                 if slot.connection.is_reading() {
                     self.deadlines.file(key, slot.connection.deadline_ms());
                 }
@@ -197,82 +283,141 @@ impl<S: Service> Reactor<S> {
         if let Some(idle) = &mut self.idle {
             let is_idle =
                 slot.tenant == Tenant::Client && pumped == Pumped::Waits && slot.connection.is_idle();
-            match (is_idle, did) {
-                (true, Did::Something) => idle.became_idle(key),
-                (true, Did::Nothing) => idle.remained_idle(key),
+            match (is_idle, moved) {
+                (true, Moved::Something) => idle.became_idle(key),
+                (true, Moved::Nothing) => idle.remained_idle(key),
                 (false, _) => idle.remove(key),
             }
         }
     }
 
-    /// Frees the slots of those who ended. Nothing names them any more but stale tokens, which their generation unmasks.
-    pub(super) fn reap(&mut self, now: Now) {
+    /// Counts the memory that a client's buffers take now. If that is too much for all together, the clients with the largest
+    /// buffers end.
+    fn bound_buffers(&mut self, key: usize, turn: &mut TurnContext<'_>) {
+        if !self.buffers.are_bounded() {
+            return;
+        }
+        self.buffers.set(key, self.slots[key].connection.memory_bytes());
+        while let Some(key) = self.buffers.next_to_go() {
+            if self.buffers.is_to_warn(turn.now.monotonic_ms) {
+                log::warn!(
+                    "the buffers of all clients take {} bytes, more than {}: the clients with the largest are reset",
+                    self.buffers.sum_bytes(),
+                    self.buffers.bytes_max()
+                );
+            }
+            self.buffers.set(key, 0);
+            if let Some(idle) = &mut self.idle {
+                idle.remove(key);
+            }
+            let (slot, mut context) = self.context(key, turn);
+            slot.connection.cut(Reason::BuffersFull, &mut context);
+            slot.place = Place::Ended(Reason::BuffersFull);
+            self.ended.push(key as u32);
+        }
+    }
+
+    /// The turn ends: the buffers that are the largest now need not be at the next.
+    pub(super) fn end_turn(&mut self) {
+        self.buffers.forget_candidates();
+    }
+
+    /// Frees the slots of clients that ended. Nothing names them any more but stale tokens, which their generation unmasks.
+    pub(super) fn reap(&mut self, turn: &mut TurnContext<'_>) {
         while let Some(key) = self.ended.pop() {
             let key = key as usize;
-            if let Some(Place::Ended(reason)) = self.clients.get(key).map(|slot| slot.place) {
-                self.free(key, reason, now);
+            if let Some(Place::Ended(reason)) = self.slots.get(key).map(|slot| slot.place) {
+                self.free(key, reason, turn);
             }
         }
     }
 
-    pub(super) fn free(&mut self, key: usize, reason: Reason, now: Now) {
+    fn free(&mut self, key: usize, reason: Reason, turn: &mut TurnContext<'_>) {
         self.deadlines.forget(key);
         self.buffers.set(key, 0);
         if let Some(idle) = &mut self.idle {
             idle.remove(key);
         }
-        let slot = self.clients.remove(key);
+        let slot = self.slots.remove(key);
         match slot.tenant {
-            Tenant::Refused => self.admission.refused_left(),
-            Tenant::Client => self.admission.leave(slot.connection.peer()),
+            Tenant::Refused => turn.admission.refused_left(),
+            Tenant::Client => turn.admission.leave(slot.connection.peer()),
         }
-        let end = slot.connection.end(reason, now);
+        let end = slot.connection.end(reason, turn.now);
         drop(slot);
-        self.ended(&end);
+        turn.telemetry.ended(&end);
     }
 
-    /// Writes an end down.
-    pub(super) fn ended(&mut self, end: &End) {
-        self.telemetry.ended(end);
-        if end.reason == Reason::DrainCut {
-            self.cut += 1;
+    /// The id of the client that will be added next.
+    pub(super) fn next_id(&mut self) -> ConnId {
+        self.generation = self.generation.wrapping_add(1);
+        ConnId { slot: self.slots.vacant_key() as u32, generation: self.generation }
+    }
+
+    /// Adds a client that was counted in `admission`, and calls it at once: a service that speaks first does so, and the first
+    /// bytes of a client that speaks first may be there. Only a client that wants more is watched. (Bytes that came before it is
+    /// registered give an event, too.)
+    pub(super) fn add(
+        &mut self,
+        id: ConnId,
+        connection: Connection<S, Polled>,
+        tenant: Tenant,
+        listener: usize,
+        registry: &Registry,
+        turn: &mut TurnContext<'_>,
+    ) {
+        let (generation, listener) = (id.generation, listener as u16);
+        let key = self.slots.insert(Slot { connection, generation, listener, tenant, place: Place::Waiting });
+        debug_assert_eq!(key, id.slot as usize);
+        let (slot, mut context) = self.context(key, turn);
+        let budget = TurnBudget::of_turn(context.limits);
+        let pumped = slot.connection.pump(&mut context, budget);
+        if let Pumped::Ended(reason) = pumped {
+            return self.free(key, reason, turn);
+        }
+        if let Err(error) = slot.connection.transport_mut().register(registry, Source::Client(id).token()) {
+            log::warn!("{}: cannot be watched: {error}", slot.connection.peer());
+            slot.connection.cut(Reason::Failed, &mut context);
+            return self.free(key, Reason::Failed, turn);
+        }
+        self.file(key, id, pumped, Moved::Something);
+        self.bound_buffers(key, turn);
+    }
+
+    /// Ends the client that has been idle longest, if any is idle; of the first few, preferably one that has taken its answer and
+    /// so loses nothing. Returns whether there was one.
+    pub(super) fn evict(&mut self, turn: &mut TurnContext<'_>) -> bool {
+        let Some(idle) = &self.idle else { return false };
+        let is_at_rest = |&key: &usize| self.slots[key].connection.is_at_rest();
+        let at_rest = idle.oldest_first().take(EVICT_LOOKS_MAX).find(is_at_rest);
+        let Some(key) = at_rest.or_else(|| idle.oldest()) else { return false };
+        let (slot, mut context) = self.context(key, turn);
+        slot.connection.cut(Reason::Evicted, &mut context);
+        self.free(key, Reason::Evicted, turn);
+        true
+    }
+
+    /// Cuts every client. One that has taken all of its bytes and only lingers loses nothing: it keeps its reason.
+    pub(super) fn cut_all(&mut self, turn: &mut TurnContext<'_>) {
+        let keys: Vec<usize> = self.slots.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            let (slot, mut context) = self.context(key, turn);
+            let reason = match (slot.place, slot.connection.lingers_for()) {
+                (Place::Ended(reason), _) | (_, Some(reason)) => reason,
+                _ => Reason::DrainCut,
+            };
+            slot.connection.cut(reason, &mut context);
+            debug_assert_eq!(slot.connection.deadline_ms(), NEVER_MS);
+            self.free(key, reason, turn);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{Read, Write};
-    use std::os::unix::net::UnixStream;
-    use std::time::{Duration, Instant};
-
-    use crate::reactor::{Limits, Reactor};
-    use crate::services::Echo;
-
-    /// A process that is stopped right behind its wait reads the clock when it goes on.
-    #[test]
-    fn bytes_that_come_between_the_wait_and_the_reading_of_the_clock_win() {
-        let directory = tempfile::tempdir().unwrap();
-        let address = format!("unix:{}", directory.path().join("echo.sock").display());
-        let mut reactor = Reactor::new(Limits { idle_ms: 60_000, ..Limits::default() }).unwrap();
-        reactor.bind(&address, Echo).unwrap();
-        let mut client = UnixStream::connect(&address["unix:".len()..]).unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        for _ in 0..3 {
-            reactor.turn(Some(Duration::ZERO)).unwrap();
-        }
-        assert_eq!(reactor.clients.len(), 1);
-
-        reactor.wait(Instant::now(), Some(Duration::ZERO)).unwrap();
-        client.write_all(b"in time").unwrap();
-        let goes_on = Instant::now() + Duration::from_secs(90);
-        reactor.go_on(goes_on).unwrap();
-        for _ in 0..3 {
-            reactor.wait(goes_on, Some(Duration::ZERO)).unwrap();
-            reactor.go_on(goes_on).unwrap();
-        }
-        let mut answer = [0; 7];
-        client.read_exact(&mut answer).expect("it is answered, not ended");
-        assert_eq!(&answer, b"in time");
+impl<S: Session> Clients<S> {
+    /// What the buffers of all clients take, as counted and as it is.
+    pub(super) fn buffers_bytes(&self) -> (u64, u64) {
+        let held = self.slots.iter().map(|(_, slot)| slot.connection.memory_bytes() as u64);
+        (self.buffers.sum_bytes(), held.sum())
     }
 }

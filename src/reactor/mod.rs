@@ -1,177 +1,110 @@
-//! The product's own way to serve: one thread, one [`mio::Poll`], a slab of connections.
+//! One loop for all clients: one thread, one [`mio::Poll`], a slab of connections.
 //!
 //! One turn of the loop, in this order:
 //!
 //! ```text
-//! wait    poll until the nearest deadline; zero if work is left over; EINTR is no error
-//! latch   events only set `ready` bits and enqueue: no I/O, nothing is freed here
+//! wait    poll until the nearest deadline; do not wait if work is left over; EINTR is no error
+//! latch   events only set ready bits and enqueue clients: no I/O, nothing is freed
 //! signal  stop, drain, reopen
-//! pump    each runnable connection within its budget; what is left goes to the back of the queue; if the buffers of all
-//!         have become too large, who has the largest ends
+//! pump    each runnable client within its budget; unfinished ones go to the back of the queue
 //! expire  deadlines, after I/O: bytes that came in time win
 //! reap    deregister, drop, free slots
-//! accept  last, in a batch: it uses slots just freed, and no event of this batch can meet them; each is moved on at once,
-//!         and watched if it wants more
+//! accept  last, in a batch: freed slots are reused, and no event of this turn can reach a new client
 //! ```
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `clients` | the slab, the run queue, deadlines: pump, expire, reap |
+//! | `endpoints` | listeners, signals and calls from other code: accept |
+//! | `control` | serving, draining, stopped |
+//! | `poller` | the poll and the events of its last wait |
 
-mod accept;
 mod clients;
-
-mod drain;
+mod control;
+mod endpoints;
 mod lag;
+mod poller;
+mod summary;
 mod token;
 mod wakes;
 
-use std::collections::VecDeque;
 use std::error::Error;
 use std::io;
+#[cfg(not(mio_unsupported_force_poll_poll))]
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll};
-use slab::Slab;
-
-use crate::admission::{Admission, IdleOrder, LoopBuffers};
-use crate::connection::{Connection, Polled, Scratch, WaitTimeouts};
-use crate::limits::{Limits, Overflow};
-use crate::session::{Maintenance, Now, Service, Session};
+use crate::admission::Admission;
+use crate::connection::WaitTimeouts;
+use crate::limits::Limits;
+use crate::session::{Maintenance, Now, Service};
 use crate::sys::signals::Signals;
 use crate::sys::{Address, ListenOptions, Listener};
-use crate::telemetry::{Reason, Telemetry};
-use crate::time::{Deadlines, Link, ServerClock};
-use accept::{Backlog, ListenerSlot};
-
-pub use drain::Summary;
+use crate::telemetry::Telemetry;
+use crate::time::ServerClock;
+pub use clients::slot_bytes;
+use clients::{Clients, TurnContext};
+use control::{Command, Control};
+use endpoints::Endpoints;
 pub use lag::Lag;
-use token::{CLIENTS_MAX, ConnId, LISTENERS_MAX, Name};
+use poller::Poller;
+pub use summary::Summary;
+use token::{CLIENTS_MAX, Source};
 pub use wakes::Handle;
-use wakes::{StopWish, Wakes};
 
-/// Clients for whom there is room in the tables from the start, so that no turn copies a table that has become too small. Of a
-/// table only what is used becomes memory; more clients than these make it grow.
-const CLIENTS_RESERVED_MAX: usize = 1 << 20;
-
-/// A turn that takes longer than this is told: every other client waited.
+/// A turn that takes longer than this is logged: every other client waited.
 const LAG_WARNING: Duration = Duration::from_millis(100);
 
+/// Waits for what is watched beside clients and listeners, for the last one, which finds no more, and for interruptions.
+const REST_WAITS: usize = 8;
+
 /// A server: listeners and clients of one service (or of a closed enum of services) in one loop.
+///
+/// ```
+/// use oneloop::limits::Limits;
+/// use oneloop::reactor::Reactor;
+/// use oneloop::services::Echo;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let mut reactor = Reactor::new(Limits::default())?;
+/// println!("listening on {}", reactor.bind("127.0.0.1:0", Echo)?);
+/// # reactor.handle().drain();
+/// let summary = reactor.run()?; // until a handle or a signal stops it
+/// println!("{summary}");
+/// # Ok(())
+/// # }
+/// ```
 pub struct Reactor<S: Service> {
-    poll: Poll,
-    events: Events,
     limits: Limits,
-    /// How much of it the last wait told.
-    told: Told,
     clock: ServerClock,
-    listeners: Vec<ListenerSlot<S>>,
-    /// By listener; it outlives the listener, because clients do.
-    timeouts: Vec<WaitTimeouts>,
-    clients: Slab<Slot<S::Session>>,
-    generation: u32,
-    /// Who has something to do, in order.
-    runnable: VecDeque<ConnId>,
-    deadlines: Deadlines,
-    /// Who is to be freed.
-    ended: Vec<u32>,
-    idle: Option<IdleOrder>,
-    buffers: LoopBuffers,
+    poller: Poller,
+    endpoints: Endpoints<S>,
+    clients: Clients<S::Session>,
     admission: Admission,
-    /// The listener whose clients are taken first.
-    accept_first: usize,
-    wakes: Arc<Wakes>,
-    woken: Vec<ConnId>,
-    wish_seen: StopWish,
-    signals: Option<Signals>,
-    signals_latched: bool,
-    state: State,
-    cut: u64,
-    scratch: Scratch,
+    control: Control,
     telemetry: Telemetry,
     maintenance: Maintenance,
     lag: Lag,
+    /// When the last turn ended.
+    turn_ended: Instant,
 }
 
-/// The life of the loop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Serving,
-    /// No listeners any more but for those who wait for a place; who is still there at the deadline is cut.
-    Draining {
-        due_ms: u64,
-    },
-    Stopped,
+/// What the phases of a turn work on, borrowed apart.
+struct Parts<'a, S: Service> {
+    endpoints: &'a mut Endpoints<S>,
+    clients: &'a mut Clients<S::Session>,
+    poller: &'a Poller,
+    turn: TurnContext<'a>,
 }
 
-/// How much of what is ready a wait told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    All,
-    /// It was interrupted, or there was no room for more events: before a client is judged by the clock, there is more to see.
-    Part,
-}
-
-/// One slot of the slab.
-pub(super) struct Slot<S> {
-    connection: Connection<S, Polled>,
-    generation: u32,
-    listener: u16,
-    tenant: Tenant,
-    place: Place,
-}
-
-impl<S: Session> Slot<S> {
-    /// Whether its deadline, which was filed, is to be looked at: that of one with more to read, too.
-    fn is_to_be_judged(&self, now: Now) -> bool {
-        match self.place {
-            Place::Waiting => true,
-            Place::Runnable => {
-                self.connection.is_reading() && self.connection.deadline_ms() <= now.monotonic_ms
-            }
-            Place::Ended(_) => false,
-        }
-    }
-}
-
-/// What a slot counts as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tenant {
-    Client,
-    Refused,
-}
-
-/// Where a client is in the turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// For an event, a wake or its deadline.
-    Waiting,
-    /// In the run queue.
-    Runnable,
-    /// To be freed.
-    Ended(Reason),
-}
-
-impl Place {
-    fn enqueue(&mut self, id: ConnId, runnable: &mut VecDeque<ConnId>) {
-        if *self == Place::Waiting {
-            *self = Place::Runnable;
-            runnable.push_back(id);
-        }
-    }
-}
-
-/// What one slot of the slab costs with sessions of type `S`, in bytes, its links in the timer wheel and the size of its
-/// buffers included: what an idle client costs in this process.
-pub const fn slot_bytes<S>() -> usize {
-    // A slab entry is the slot or the number of the next vacant one.
-    size_of::<(Option<Slot<S>>, Link)>() + size_of::<u32>()
-}
-
-/// Whether the loop goes on.
+/// Where the loop stands after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// It does: call [`Reactor::turn`] again.
-    GoesOn,
+    /// It takes new clients: call [`Reactor::turn`] again.
+    Serving,
+    /// It answers what has arrived, and ends: call [`Reactor::turn`] again.
+    Draining,
     /// It was stopped, or has drained.
     Stopped,
 }
@@ -179,59 +112,30 @@ pub enum Turn {
 impl<S: Service> Reactor<S> {
     /// A reactor without listeners. To be made after any fork: a poll must not be shared by processes.
     pub fn new(limits: Limits) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let waker = mio::Waker::new(poll.registry(), Name::Waker.token())?;
-        let room = Self::reserved(&limits);
+        let poller = Poller::new(limits.events_per_turn_max)?;
+        let reserved = Clients::<S::Session>::to_reserve(&limits);
         let mut admission = Admission::new(&limits, CLIENTS_MAX);
-        admission.reserve(room);
+        admission.reserve(reserved);
         Ok(Reactor {
-            events: Events::with_capacity(limits.events_per_turn_max.max(1) as usize),
-            told: Told::All,
             clock: ServerClock::start(),
-            listeners: Vec::new(),
-            timeouts: Vec::new(),
-            clients: Slab::with_capacity(room),
-            generation: 0,
-            runnable: VecDeque::with_capacity(room),
-            deadlines: Deadlines::with_capacity(room),
-            ended: Vec::with_capacity(room),
-            idle: (limits.overflow == Overflow::Evict).then(|| IdleOrder::with_capacity(room)),
-            buffers: LoopBuffers::new(limits.buffers_bytes_max, room),
+            endpoints: Endpoints::new(&poller)?,
+            poller,
+            clients: Clients::new(&limits, reserved),
             admission,
-            accept_first: 0,
-            wakes: Arc::new(Wakes::new(waker)),
-            woken: Vec::new(),
-            wish_seen: StopWish::None,
-            signals: None,
-            signals_latched: false,
-            state: State::Serving,
-            cut: 0,
-            scratch: Scratch::new(&limits),
+            control: Control::new(),
             telemetry: Telemetry::new(),
             maintenance: Maintenance::default(),
             lag: Lag::default(),
-            poll,
+            turn_ended: Instant::now(),
             limits,
         })
-    }
-
-    /// For how many clients there is room from the start: all that the limits allow, as far as the system grants the space.
-    fn reserved(limits: &Limits) -> usize {
-        let clients = limits.clients_max.saturating_add(limits.refusals_max) as usize;
-        let mut room = clients.min(CLIENTS_RESERVED_MAX);
-        // Tables would abort the process where this only fails.
-        let client_bytes = 2 * slot_bytes::<S::Session>();
-        while room > 0 && Vec::<u8>::new().try_reserve_exact(room.saturating_mul(client_bytes)).is_err() {
-            room /= 2;
-        }
-        room
     }
 
     /// Listens at `address` (`127.0.0.1:7007`, `[::1]:0`, `unix:./echo.sock`) and serves `service` there; returns the
     /// address with the real port.
     ///
     /// # Errors
-    /// `InvalidInput` if the address cannot be read; else what kept it from listening, in words and as the system's kind
+    /// `InvalidInput` if the address is not valid; otherwise the reason why it cannot listen, in words and as the system's kind
     /// (`AddrInUse`).
     pub fn bind(&mut self, address: &str, service: S) -> io::Result<Address> {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
@@ -249,32 +153,25 @@ impl<S: Service> Reactor<S> {
     /// Serves `service` to the clients of `listener`.
     ///
     /// # Errors
-    /// `InvalidInput` once the loop drains or has stopped, and beyond 32,768 listeners; else those of the system.
+    /// `InvalidInput` once the loop drains or has stopped, and beyond 32,768 listeners; otherwise those of the system.
     pub fn listen(&mut self, listener: Listener, service: S) -> io::Result<()> {
-        if self.state != State::Serving || self.listeners.len() >= LISTENERS_MAX as usize {
+        if !self.control.is_serving() || self.endpoints.is_full() {
             let why = "the loop takes no more listeners: it drains, or has as many as it can name";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
-        let name = Name::Listener(self.listeners.len());
-        listener.set_nonblocking(true)?;
-        if service.client_speaks_first() {
-            listener.clients_speak_first();
+        let timeouts = WaitTimeouts::new(&service, &self.limits);
+        let wakes = service.wakes();
+        self.endpoints.add_listener(listener, service, &self.poller)?;
+        self.clients.add_listener(timeouts);
+        if wakes {
+            self.endpoints.reserve_wakes(Clients::<S::Session>::to_reserve(&self.limits));
         }
-        let fd = listener.as_raw_fd();
-        self.poll.registry().register(&mut SourceFd(&fd), name.token(), Interest::READABLE)?;
-        self.timeouts.push(WaitTimeouts::new(&service, &self.limits));
-        if service.wakes() {
-            let room = Self::reserved(&self.limits);
-            self.wakes.reserve(room);
-            self.woken.reserve(room);
-        }
-        self.listeners.push(ListenerSlot::new(listener, service));
         Ok(())
     }
 
-    /// The addresses listened at, in the order in which they were added, with real ports.
+    /// The addresses of the listeners, in the order in which they were added, with real ports.
     pub fn local_addrs(&self) -> impl Iterator<Item = &Address> {
-        self.listeners.iter().map(|slot| slot.listener.local_addr())
+        self.endpoints.listeners().map(Listener::local_addr)
     }
 
     /// The address of the first listener, with the real port.
@@ -282,29 +179,34 @@ impl<S: Service> Reactor<S> {
         self.local_addrs().next()
     }
 
-    /// A handle that drains or stops the loop from elsewhere.
+    /// A handle that drains or stops the loop from other code.
     pub fn handle(&self) -> Handle {
-        Handle { wakes: Arc::clone(&self.wakes) }
+        Handle { wakes: Arc::clone(self.endpoints.wakes()) }
     }
 
-    /// Writes ends and answers to `telemetry` from now on.
+    /// Counts ends and answers in `telemetry` from now on.
     pub fn set_telemetry(&mut self, telemetry: Telemetry) {
         self.telemetry = telemetry;
-        if let Some(signals) = &self.signals {
+        if let Some(signals) = self.endpoints.signals() {
             self.telemetry.watch_signals(signals.counts());
         }
     }
 
-    /// Obeys signals: SIGTERM and SIGINT drain, and stop when they come again; SIGHUP reopens the access log, and drains
-    /// when the terminal closes ([`Signals::reopen_on_hangup`] is for an access log in a file); SIGUSR1 reports counters to the
+    /// Handles signals: SIGTERM and SIGINT drain, and stop when they come again; SIGHUP reopens the access log, and drains
+    /// when the terminal closes ([`Signals::reopen_on_hangup`] is for telemetry with a file); SIGUSR1 writes the counters to the
     /// log.
     pub fn watch_signals(&mut self, signals: Signals) -> io::Result<()> {
-        let fd = signals.as_raw_fd();
-        self.poll.registry().register(&mut SourceFd(&fd), Name::Signals.token(), Interest::READABLE)?;
         self.telemetry.watch_signals(signals.counts());
-        self.signals = Some(signals);
-        self.signals_latched = true; // one may have come before
-        Ok(())
+        self.endpoints.watch_signals(signals, &self.poller)
+    }
+
+    /// What has happened so far.
+    pub fn summary(&self) -> Summary {
+        Summary {
+            open: self.clients.len(),
+            lag: Some(self.lag.clone()),
+            ..Summary::of_counters(self.telemetry.counters.clone())
+        }
     }
 
     /// Turns until it is stopped, or has drained.
@@ -312,107 +214,214 @@ impl<S: Service> Reactor<S> {
     /// # Errors
     /// Only those of the poll itself: an error of a client is that client's.
     pub fn run(&mut self) -> io::Result<Summary> {
-        let mut ended = Instant::now();
-        loop {
-            let turn;
-            (turn, ended) = self.turn_from(ended, None)?;
-            if turn == Turn::Stopped {
-                return Ok(self.summary());
-            }
-        }
+        while self.turn_within(None)? != Turn::Stopped {}
+        Ok(self.summary())
     }
 
-    /// One turn. It waits at most `wait_max` (`None`: until something happens). To live inside another loop, watch the
-    /// reactor's descriptor there, and call this with a wait of zero when it is readable and after
-    /// [`Reactor::wait_max`].
+    /// One turn. It waits at most `wait_max` (`None`: until something happens).
+    ///
+    /// To live inside another loop, watch the reactor's descriptor there, and call this with a wait of zero when it is readable and
+    /// after [`Reactor::wait_max`]:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use oneloop::{limits::Limits, reactor::{Reactor, Turn}, services::Echo};
+    /// # fn main() -> std::io::Result<()> {
+    /// # let mut reactor = Reactor::new(Limits::default())?;
+    /// # reactor.bind("127.0.0.1:0", Echo)?;
+    /// # reactor.handle().drain();
+    /// while reactor.turn(Some(Duration::ZERO))? != Turn::Stopped {
+    ///     let wait_max = reactor.wait_max();
+    ///     // wait for the descriptor of the reactor, and for others, at most `wait_max`
+    /// #   assert_eq!(wait_max, Some(Duration::ZERO));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A turn that waits reckons from the end of the one before: time that passes between two turns makes deadlines late by as
+    /// much.
     pub fn turn(&mut self, wait_max: Option<Duration>) -> io::Result<Turn> {
-        let (turn, _) = self.turn_from(Instant::now(), wait_max)?;
-        // The wait may go on elsewhere: a call that comes before the next turn has to show at the descriptor.
-        self.wakes.may_wait();
+        let turn = self.turn_within(wait_max)?;
+        // The caller may wait elsewhere: a call that comes before the next turn has to show at the descriptor.
+        self.endpoints.wakes().may_wait();
         Ok(turn)
     }
 
-    /// A turn that begins at `begins`; also says when it ended. In steady state the clock is read twice a turn.
-    fn turn_from(&mut self, begins: Instant, wait_max: Option<Duration>) -> io::Result<(Turn, Instant)> {
-        self.wait(begins, wait_max)?;
-        self.go_on(Instant::now())
+    /// One turn. The clock is read twice: after the wait, and at the end.
+    fn turn_within(&mut self, wait_max: Option<Duration>) -> io::Result<Turn> {
+        self.wait(wait_max)?;
+        let woke = Instant::now();
+        let now = self.clock.at(woke);
+        self.work(now)?;
+        self.turn_ended = Instant::now();
+        self.note_lag(self.turn_ended - woke);
+        Ok(self.control.turn())
     }
 
-    /// What follows the wait, which ended at `woke`.
-    fn go_on(&mut self, woke: Instant) -> io::Result<(Turn, Instant)> {
-        let now = self.clock.at(woke);
+    /// What a turn does after its wait.
+    fn work(&mut self, now: Now) -> io::Result<()> {
         self.latch();
         self.take_wakes();
-        self.obey(now);
-        self.pump(now);
+        self.handle_signals(now);
+        let Parts { clients, mut turn, .. } = self.parts(now);
+        clients.pump(&mut turn);
         self.expire(now)?;
-        self.reap(now);
-        self.accept(now);
-        self.reap(now); // whose buffers were the largest when the accepted ones came
-        self.buffers.forget_candidates();
+        let Parts { endpoints, clients, poller, mut turn } = self.parts(now);
+        clients.reap(&mut turn);
+        endpoints.accept(clients, poller, &mut turn);
+        clients.reap(&mut turn); // clients with the largest buffers, after those of the accepted ones came
+        clients.end_turn();
         self.end_drain(now);
         self.telemetry.tick(now.monotonic_ms);
-        self.maintenance.run_due(self.listeners.iter().map(|slot| &slot.service), now);
-        let ended = Instant::now();
-        self.note_lag(ended - woke);
-        Ok((if self.state == State::Stopped { Turn::Stopped } else { Turn::GoesOn }, ended))
+        self.maintenance.run_due(self.endpoints.services(), now);
+        Ok(())
+    }
+
+    fn wait(&mut self, wait_max: Option<Duration>) -> io::Result<()> {
+        let own_max = if self.endpoints.wakes().may_wait() {
+            self.wait_max_at(self.turn_ended)
+        } else {
+            Some(Duration::ZERO)
+        };
+        let timeout = match (own_max, wait_max) {
+            (Some(own), Some(max)) => Some(own.min(max)),
+            (own, max) => own.or(max),
+        };
+        self.poller.wait(timeout)
     }
 
     /// How long the next turn may wait for events; zero if work is left over, `None` if only an event brings any.
     pub fn wait_max(&self) -> Option<Duration> {
-        if self.wakes.is_called() { Some(Duration::ZERO) } else { self.wait_max_at(Instant::now()) }
+        if self.endpoints.wakes().is_called() {
+            Some(Duration::ZERO)
+        } else {
+            self.wait_max_at(Instant::now())
+        }
     }
 
     fn wait_max_at(&self, now: Instant) -> Option<Duration> {
-        // Who watches the descriptor for edges is not told again of events that did not fit into the last turn.
-        let has_more = self.told == Told::Part || self.signals_latched || !self.runnable.is_empty();
-        if has_more || self.wants_accept() || self.state == State::Stopped {
+        // Who watches the descriptor for edges gets no second one for events that did not fit into the last turn.
+        let has_work = !self.poller.has_seen_all()
+            || self.endpoints.has_signals()
+            || self.clients.has_runnable()
+            || (self.admission.is_open() && self.endpoints.has_backlog());
+        if has_work || self.control.is_stopped() {
             return Some(Duration::ZERO);
         }
-        let pause_ms = self.admission.resumes_at_ms();
-        let drain_ms = match self.state {
-            State::Draining { due_ms } => Some(due_ms),
-            State::Serving | State::Stopped => None,
-        };
-        let maintenance_ms = self.maintenance.due_ms(self.listeners.iter().map(|slot| &slot.service));
-        let next_ms = [self.deadlines.next_ms(), self.telemetry.due_ms(), maintenance_ms, pause_ms, drain_ms]
-            .into_iter()
-            .flatten()
-            .min()?;
+        let next_ms = [
+            self.clients.next_deadline_ms(),
+            self.telemetry.due_ms(),
+            self.maintenance.due_ms(self.endpoints.services()),
+            self.admission.resumes_at_ms(),
+            self.control.drain_due_ms(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()?;
         Some(Duration::from_millis(next_ms.saturating_sub(self.clock.ms(now))))
     }
 
-    fn wait(&mut self, now: Instant, wait_max: Option<Duration>) -> io::Result<()> {
-        let own = if self.wakes.may_wait() { self.wait_max_at(now) } else { Some(Duration::ZERO) };
-        let timeout = match (own, wait_max) {
-            (Some(own), Some(max)) => Some(own.min(max)),
-            (own, max) => own.or(max),
-        };
-        self.look(timeout)
+    /// The parts of the reactor that the phases of a turn work on.
+    fn parts(&mut self, now: Now) -> Parts<'_, S> {
+        Parts {
+            endpoints: &mut self.endpoints,
+            clients: &mut self.clients,
+            poller: &self.poller,
+            turn: TurnContext {
+                now,
+                mode: self.control.mode(),
+                limits: &self.limits,
+                admission: &mut self.admission,
+                telemetry: &mut self.telemetry,
+            },
+        }
     }
 
-    /// Asks the poll who is ready.
-    fn look(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.told = Told::All; // until `latch` finds the events full
-        match self.poll.poll(&mut self.events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                self.events.clear();
-                self.told = Told::Part;
-                Ok(())
+    /// Keeps what the events say, and queues their clients: no I/O, and nothing is freed here.
+    fn latch(&mut self) {
+        let Reactor { poller, clients, endpoints, .. } = self;
+        poller.for_each_event(|source, event| match source {
+            Source::Client(id) => clients.latch(id, event),
+            Source::Listener(index) => endpoints.latch_listener(index),
+            Source::Signals => endpoints.latch_signals(),
+            Source::Waker => {} // wakes are taken in each turn
+        });
+    }
+
+    /// Queues the clients that were woken, and keeps what handles ask for.
+    fn take_wakes(&mut self) {
+        if let Some(request) = self.endpoints.take_wakes(&mut self.clients) {
+            self.control.request(request);
+        }
+    }
+
+    /// Does what signals and handles ask for.
+    fn handle_signals(&mut self, now: Now) {
+        let arrived = self.endpoints.take_signals(&self.poller);
+        if arrived.reopen {
+            self.telemetry.reopen_if_asked();
+        }
+        if arrived.report {
+            log::info!("{}", self.summary());
+        }
+        match self.control.command(arrived.stops) {
+            Command::Nothing => {}
+            Command::Drain => self.drain(now),
+            Command::Stop => self.stop(now),
+        }
+    }
+
+    /// Judges clients by their deadlines. After I/O: bytes that came in time win, also those that the wait did not return.
+    fn expire(&mut self, now: Now) -> io::Result<()> {
+        if self.clients.has_due(now) {
+            self.latch_rest()?;
+            let Parts { clients, mut turn, .. } = self.parts(now);
+            clients.expire(&mut turn);
+        }
+        Ok(())
+    }
+
+    /// Latches events that the wait did not return, and those that came between it and the reading of the clock: the process may
+    /// have been stopped there. Bound: more waits than all that is watched could fill.
+    fn latch_rest(&mut self) -> io::Result<()> {
+        let watched = self.clients.len() + self.endpoints.listeners().count();
+        for _ in 0..watched / self.poller.events_max() + REST_WAITS {
+            self.poller.wait(Some(Duration::ZERO))?;
+            self.latch();
+            if self.poller.has_seen_all() {
+                break;
             }
-            polled => polled,
+        }
+        Ok(())
+    }
+
+    /// Accepts all clients that wait in the backlogs, closes the listeners, and has every client read once more.
+    fn drain(&mut self, now: Now) {
+        let drain = Duration::from_millis(self.limits.drain_ms.into());
+        log::info!("draining: {} clients have {drain:?}", self.clients.len());
+        self.control.start_drain(now.monotonic_ms + u64::from(self.limits.drain_ms));
+        let Parts { endpoints, clients, poller, mut turn } = self.parts(now);
+        endpoints.drain_backlog(clients, poller, &mut turn);
+        clients.read_all_once_more();
+    }
+
+    /// Ends a drain: when all clients have ended and none waits to be accepted, or at its deadline.
+    fn end_drain(&mut self, now: Now) {
+        let Some(due_ms) = self.control.drain_due_ms() else { return };
+        self.endpoints.close_if_empty(&self.poller);
+        let all_done = self.clients.is_empty() && !self.endpoints.has_listeners();
+        if all_done || due_ms <= now.monotonic_ms {
+            self.stop(now);
         }
     }
 
-    /// Listeners and signals are read until nothing is left. mio's poll(2) selector forgets an interest with its event, and
-    /// is told again then.
-    fn renew(&self, fd: RawFd, name: Name) {
-        if cfg!(mio_unsupported_force_poll_poll)
-            && let Err(error) =
-                self.poll.registry().reregister(&mut SourceFd(&fd), name.token(), Interest::READABLE)
-        {
-            log::error!("{name:?} can no longer be watched: {error}");
-        }
+    fn stop(&mut self, now: Now) {
+        self.endpoints.close(&self.poller);
+        let Parts { clients, mut turn, .. } = self.parts(now);
+        clients.cut_all(&mut turn);
+        self.control.stop();
+        self.telemetry.flush();
     }
 
     fn note_lag(&mut self, turn: Duration) {
@@ -427,21 +436,23 @@ impl<S: Service> Reactor<S> {
 #[cfg(not(mio_unsupported_force_poll_poll))]
 impl<S: Service> AsRawFd for Reactor<S> {
     fn as_raw_fd(&self) -> RawFd {
-        self.poll.as_raw_fd()
+        self.poller.as_raw_fd()
     }
 }
 
-/// An unfinished access log is written, and clients that are still there are counted as cut.
+/// What waits for the access log is written, and clients that are still open are counted as cut.
 impl<S: Service> Drop for Reactor<S> {
     fn drop(&mut self) {
-        self.cut_all(self.clock.now());
+        let now = self.clock.now();
+        let Parts { clients, mut turn, .. } = self.parts(now);
+        clients.cut_all(&mut turn);
         self.telemetry.flush();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
     use super::*;
@@ -470,13 +481,40 @@ mod tests {
                 let _ = client.write(&[7; 8 << 10]);
             }
             reactor.turn(Some(Duration::ZERO)).unwrap();
-            let held = reactor.clients.iter().map(|(_, slot)| slot.connection.memory_bytes() as u64);
-            assert_eq!(reactor.buffers.sum_bytes(), held.sum::<u64>());
-            assert!(reactor.buffers.sum_bytes() <= BYTES_MAX, "{:?}", reactor.buffers);
-            most_bytes = most_bytes.max(reactor.buffers.sum_bytes());
+            let (counted, held) = reactor.clients.buffers_bytes();
+            assert_eq!(counted, held);
+            assert!(held <= BYTES_MAX, "{held} bytes");
+            most_bytes = most_bytes.max(held);
         }
         let gone = reactor.summary().counters.of(Reason::BuffersFull);
         assert!(most_bytes > BYTES_MAX / 2 && gone > 30, "{most_bytes} bytes, {gone} gone");
         assert_eq!(reactor.clients.len() as u64 + gone, CLIENTS as u64);
+    }
+
+    /// A process that is stopped right behind its wait reads the clock when it goes on.
+    #[test]
+    fn bytes_that_come_between_the_wait_and_the_reading_of_the_clock_win() {
+        let directory = tempfile::tempdir().unwrap();
+        let address = format!("unix:{}", directory.path().join("echo.sock").display());
+        let mut reactor = Reactor::new(Limits { idle_ms: 60_000, ..Limits::default() }).unwrap();
+        reactor.bind(&address, Echo).unwrap();
+        let mut client = UnixStream::connect(&address["unix:".len()..]).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        for _ in 0..3 {
+            reactor.turn(Some(Duration::ZERO)).unwrap();
+        }
+        assert_eq!(reactor.clients.len(), 1);
+
+        reactor.wait(Some(Duration::ZERO)).unwrap();
+        client.write_all(b"in time").unwrap();
+        let late = Instant::now() + Duration::from_secs(90);
+        for _ in 0..4 {
+            let now = reactor.clock.at(late);
+            reactor.work(now).unwrap();
+            reactor.wait(Some(Duration::ZERO)).unwrap();
+        }
+        let mut answer = [0; 7];
+        client.read_exact(&mut answer).expect("it is answered, not ended");
+        assert_eq!(&answer, b"in time");
     }
 }

@@ -1,4 +1,4 @@
-//! Names of what the poll watches: who an event is for.
+//! Tokens: which source an event belongs to.
 
 use mio::Token;
 
@@ -10,9 +10,9 @@ pub(super) struct ConnId {
     pub(super) generation: u32,
 }
 
-/// Who an event is for.
+/// What an event belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Name {
+pub(super) enum Source {
     Client(ConnId),
     Listener(usize),
     Signals,
@@ -34,24 +34,24 @@ impl ConnId {
     }
 }
 
-impl Name {
+impl Source {
     pub(super) fn token(self) -> Token {
         let special = |number: u32| Token((SPECIAL + number) as usize);
         match self {
-            Name::Client(id) => Token(id.to_u64() as usize),
-            Name::Signals => special(LISTENERS_MAX),
-            Name::Waker => special(LISTENERS_MAX + 1),
-            Name::Listener(index) => special(index as u32),
+            Source::Client(id) => Token(id.to_u64() as usize),
+            Source::Signals => special(LISTENERS_MAX),
+            Source::Waker => special(LISTENERS_MAX + 1),
+            Source::Listener(index) => special(index as u32),
         }
     }
 
     pub(super) fn of(token: Token) -> Self {
         let id = ConnId::from_u64(token.0 as u64);
         match id.slot.checked_sub(SPECIAL) {
-            None => Name::Client(id),
-            Some(LISTENERS_MAX) => Name::Signals,
-            Some(index) if index < LISTENERS_MAX => Name::Listener(index as usize),
-            Some(_) => Name::Waker,
+            None => Source::Client(id),
+            Some(LISTENERS_MAX) => Source::Signals,
+            Some(index) if index < LISTENERS_MAX => Source::Listener(index as usize),
+            Some(_) => Source::Waker,
         }
     }
 }
@@ -61,12 +61,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_survives_its_token() {
+    fn every_source_survives_its_token() {
         let ids = [(0, 0), (1, u32::MAX), (CLIENTS_MAX, 7)];
-        let clients = ids.map(|(slot, generation)| Name::Client(ConnId { slot, generation }));
-        let others = [Name::Listener(0), Name::Listener(0x7fff), Name::Signals, Name::Waker];
-        for name in clients.into_iter().chain(others) {
-            assert_eq!(Name::of(name.token()), name);
+        let clients = ids.map(|(slot, generation)| Source::Client(ConnId { slot, generation }));
+        let others = [Source::Listener(0), Source::Listener(0x7fff), Source::Signals, Source::Waker];
+        for source in clients.into_iter().chain(others) {
+            assert_eq!(Source::of(source.token()), source);
         }
     }
 }

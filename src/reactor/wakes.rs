@@ -1,4 +1,4 @@
-//! Calls into the loop from elsewhere: wakers of clients, and the handle that drains or stops it.
+//! Calls into the loop from other code: wakers of clients, and the handle that drains or stops it.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -8,33 +8,33 @@ use crate::session::WakeTarget;
 
 use super::token::ConnId;
 
-/// What is shared between the loop and those who call it.
+/// What the loop shares with its callers.
 #[derive(Debug)]
 pub(super) struct Wakes {
     calls: Mutex<Calls>,
-    /// One of [`WORKING`], [`WAITING`], [`CALLED`]: a turn to which nobody calls takes no lock.
+    /// One of [`WORKING`], [`WAITING`], [`CALLED`]: a turn without a call takes no lock.
     at: AtomicU8,
     waker: mio::Waker,
 }
 
-/// The loop looks here before it waits.
+/// The loop is at work, and checks for calls before it waits.
 const WORKING: u8 = 0;
 /// The loop waits, or is about to: a call must also end the wait.
 const WAITING: u8 = 1;
-/// Somebody has called since the loop last looked.
+/// There was a call since the loop last checked.
 const CALLED: u8 = 2;
 
 #[derive(Debug)]
 struct Calls {
-    /// Whom to run, each once, in the order of the first wake.
+    /// The clients to run, each once, in the order of their first wakes.
     queue: Vec<ConnId>,
     queued: HashSet<ConnId>,
-    stop: StopWish,
+    stop: StopRequest,
 }
 
-/// What somebody wants of the loop, the strongest wish so far.
+/// What a handle asks of the loop; the strongest request counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum StopWish {
+pub(super) enum StopRequest {
     #[default]
     None,
     Drain,
@@ -43,7 +43,7 @@ pub(super) enum StopWish {
 
 impl Wakes {
     pub(super) fn new(waker: mio::Waker) -> Self {
-        let calls = Calls { queue: Vec::new(), queued: HashSet::new(), stop: StopWish::None };
+        let calls = Calls { queue: Vec::new(), queued: HashSet::new(), stop: StopRequest::None };
         Wakes { calls: Mutex::new(calls), at: AtomicU8::new(WAITING), waker }
     }
 
@@ -58,20 +58,20 @@ impl Wakes {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The loop is about to wait, here or at its descriptor in another loop: whether it may, because nobody has called. From
+    /// The loop is about to wait, here or at its descriptor in another loop. Returns whether it may: not if there was a call. From
     /// here on a call ends the wait.
     pub(super) fn may_wait(&self) -> bool {
         self.at.compare_exchange(WORKING, WAITING, Ordering::SeqCst, Ordering::SeqCst) != Err(CALLED)
     }
 
-    /// Whether somebody has called since the loop last looked.
+    /// Whether there was a call since the loop last checked.
     pub(super) fn is_called(&self) -> bool {
         self.at.load(Ordering::SeqCst) == CALLED
     }
 
-    /// Moves who was woken to `woken`; says what is wished of the loop, if somebody has called since this was asked last.
-    pub(super) fn take(&self, woken: &mut Vec<ConnId>) -> Option<StopWish> {
-        // Looked at before what was called for is taken: a call that comes between the two is met by the next turn, too.
+    /// Moves the clients that were woken to `woken`. Returns what is asked of the loop, if there was a call since the last time.
+    pub(super) fn take(&self, woken: &mut Vec<ConnId>) -> Option<StopRequest> {
+        // Before the calls are taken: one that comes between the two is seen by the next turn as well.
         if self.at.swap(WORKING, Ordering::SeqCst) != CALLED {
             return None;
         }
@@ -111,12 +111,12 @@ pub struct Handle {
 impl Handle {
     /// Has the loop take no new clients, answer what has arrived, and end within `drain_ms`.
     pub fn drain(&self) {
-        self.wakes.call(|calls| calls.stop = calls.stop.max(StopWish::Drain));
+        self.wakes.call(|calls| calls.stop = calls.stop.max(StopRequest::Drain));
     }
 
     /// Has the loop end at once; open clients are cut.
     pub fn stop(&self) {
-        self.wakes.call(|calls| calls.stop = StopWish::Stop);
+        self.wakes.call(|calls| calls.stop = StopRequest::Stop);
     }
 }
 
@@ -124,7 +124,7 @@ impl Handle {
 mod tests {
     use super::*;
 
-    /// Else who is woken faster than the loop turns makes the queue grow without end.
+    /// Otherwise a client that is woken faster than the loop turns makes the queue grow without end.
     #[test]
     fn a_client_is_queued_once_however_often_it_is_woken_and_in_the_order_of_the_first_wakes() {
         let poll = mio::Poll::new().unwrap();
@@ -137,9 +137,9 @@ mod tests {
                 }
             }
             let mut woken = Vec::new();
-            assert_eq!(wakes.take(&mut woken), Some(StopWish::None));
+            assert_eq!(wakes.take(&mut woken), Some(StopRequest::None));
             assert_eq!(woken, ids, "round {round}");
-            assert_eq!(wakes.take(&mut woken), None, "nobody has called since");
+            assert_eq!(wakes.take(&mut woken), None, "there was no call since");
         }
     }
 }

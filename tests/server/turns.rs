@@ -246,7 +246,7 @@ fn a_reactor_lives_inside_another_loop_by_its_descriptor() {
         let wait = reactor.wait_max().unwrap_or(Duration::from_secs(5));
         outer.poll(&mut events, Some(wait)).unwrap();
         // Edge-triggered here, too: turn until there is nothing left to do at once.
-        while reactor.turn(Some(Duration::ZERO)).unwrap() == Turn::GoesOn {
+        while reactor.turn(Some(Duration::ZERO)).unwrap() != Turn::Stopped {
             if reactor.wait_max() != Some(Duration::ZERO) {
                 break;
             }
@@ -320,7 +320,7 @@ fn a_loop_that_drains_takes_no_more_listeners() {
     let (mut reactor, addr) = reactor(Limits::default());
     let client = connect(&mut reactor, addr);
     reactor.handle().drain();
-    assert_eq!(reactor.turn(Some(Duration::ZERO)).unwrap(), Turn::GoesOn, "{client:?} has not ended");
+    assert_eq!(reactor.turn(Some(Duration::ZERO)).unwrap(), Turn::Draining, "{client:?} has not ended");
     assert_eq!(reactor.bind("127.0.0.1:0", Echo).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 

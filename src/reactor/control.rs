@@ -1,0 +1,115 @@
+//! The life of the loop: serving, draining, stopped.
+
+use crate::connection::Mode;
+
+use super::Turn;
+use super::wakes::StopRequest;
+
+/// Where the loop stands, and what was asked of it.
+#[derive(Debug)]
+pub(super) struct Control {
+    state: State,
+    /// The strongest request of a [`super::Handle`] so far.
+    requested: StopRequest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Serving,
+    /// Listeners stay open only while clients wait there. Clients that are still open at the deadline are cut.
+    Draining {
+        due_ms: u64,
+    },
+    Stopped,
+}
+
+/// What the loop has to do now, on request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    Nothing,
+    Drain,
+    Stop,
+}
+
+impl Control {
+    pub(super) fn new() -> Self {
+        Control { state: State::Serving, requested: StopRequest::None }
+    }
+
+    pub(super) fn is_serving(&self) -> bool {
+        self.state == State::Serving
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.state == State::Stopped
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        if self.is_serving() { Mode::Serving } else { Mode::Draining }
+    }
+
+    pub(super) fn turn(&self) -> Turn {
+        match self.state {
+            State::Serving => Turn::Serving,
+            State::Draining { .. } => Turn::Draining,
+            State::Stopped => Turn::Stopped,
+        }
+    }
+
+    /// When a drain ends, if there is one.
+    pub(super) fn drain_due_ms(&self) -> Option<u64> {
+        match self.state {
+            State::Draining { due_ms } => Some(due_ms),
+            State::Serving | State::Stopped => None,
+        }
+    }
+
+    /// A handle has asked for something.
+    pub(super) fn request(&mut self, request: StopRequest) {
+        self.requested = request;
+    }
+
+    /// What to do after `stops` more signals to stop: the first of them drains, another one stops.
+    pub(super) fn command(&self, stops: u32) -> Command {
+        let by_signals = match stops {
+            0 => StopRequest::None,
+            1 if self.is_serving() => StopRequest::Drain,
+            _ => StopRequest::Stop,
+        };
+        match (self.requested.max(by_signals), self.state) {
+            (StopRequest::Stop, State::Serving | State::Draining { .. }) => Command::Stop,
+            (StopRequest::Drain, State::Serving) => Command::Drain,
+            _ => Command::Nothing,
+        }
+    }
+
+    pub(super) fn start_drain(&mut self, due_ms: u64) {
+        self.state = State::Draining { due_ms };
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.state = State::Stopped;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_signal_drains_and_the_next_stops_whatever_a_handle_has_asked_for() {
+        let mut control = Control::new();
+        assert_eq!(control.command(0), Command::Nothing);
+        assert_eq!(control.command(1), Command::Drain);
+        assert_eq!(control.command(2), Command::Stop);
+        control.request(StopRequest::Drain);
+        assert_eq!(control.command(0), Command::Drain);
+        control.start_drain(1_000);
+        assert_eq!(control.command(0), Command::Nothing, "it drains already");
+        assert_eq!(control.command(1), Command::Stop);
+        control.request(StopRequest::Stop);
+        assert_eq!(control.command(0), Command::Stop);
+        control.stop();
+        assert_eq!(control.command(1), Command::Nothing);
+    }
+}
