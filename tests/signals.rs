@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, raise};
-use sys::process::{self, Ended, Forked, Tell};
+use sys::process::{self, ChildRequest, Ended, Forked};
 use sys::{Address, Arrived, ListenOptions, Listener, Signals, signals};
 
 /// Longer than anything here takes, short enough to wait for.
@@ -158,15 +158,15 @@ fn a_child_is_stopped_by_its_parent() {
         let stopped = readable(&signals, 10_000) && signals.take().stops == 1;
         process::exit(u8::from(!stopped));
     };
-    process::tell(child, Tell::Stop).unwrap();
+    process::notify(child, ChildRequest::Drain).unwrap();
     assert_eq!(reaped(), (child, Ended::Exited(0)));
-    process::tell(child, Tell::Stop).expect("one that has ended is no error");
+    process::notify(child, ChildRequest::Drain).expect("one that has ended is no error");
     let Forked::Parent(child) = process::fork(&mut signals).unwrap() else {
         loop {
             std::thread::park();
         }
     };
-    process::tell(child, Tell::Kill).unwrap();
+    process::notify(child, ChildRequest::Kill).unwrap();
     assert_eq!(reaped(), (child, Ended::Killed(9)));
 }
 

@@ -20,13 +20,13 @@ use std::time::Duration;
 
 use crate::reactor::Summary;
 use crate::session::{Peer, Service};
-use crate::sys::process::{self, Ended, Forked, Tell};
+use crate::sys::process::{self, ChildRequest, Ended, Forked};
 use crate::sys::tally::Tally;
 use crate::telemetry::{Counters, Reason};
 
 use super::acceptor::{Acceptor, NotServed};
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
-use super::supervise::Ending;
+use super::supervise::Shutdown;
 use super::{BoundListener, Setup};
 use crate::admission::Accepted;
 
@@ -53,7 +53,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
         }
         if arrived.reopen {
             acceptor.telemetry.reopen_if_asked();
-            tell_all(&children, Tell::Reopen);
+            notify_all(&children, ChildRequest::ReopenLogs);
         }
         if arrived.report {
             log::info!("{} children: {}", children.peers.len(), summary(&acceptor, &children));
@@ -125,29 +125,29 @@ fn reap<S: Service>(acceptor: &mut Acceptor<S>, children: &mut Children, killed:
     Ok(())
 }
 
-fn tell_all(children: &Children, what: Tell) {
+fn notify_all(children: &Children, request: ChildRequest) {
     for &pid in children.peers.keys() {
-        if let Err(error) = process::tell(pid, what) {
-            log::error!("process {pid} cannot be told: {error}");
+        if let Err(error) = process::notify(pid, request) {
+            log::error!("process {pid} cannot be notified: {error}");
         }
     }
 }
 
 /// Forks for whoever waits in the backlog, closes the listeners, has all children drain, and waits until they have ended.
-/// Bound: see [`Ending`].
+/// Bound: see [`Shutdown`].
 fn drain<S: Service>(mut acceptor: Acceptor<S>, mut children: Children) -> io::Result<Summary> {
     let drain = Duration::from_millis(acceptor.limits.drain_ms.into());
     log::info!("draining: {} clients have {drain:?}", children.peers.len());
-    let mut ending = Ending::new(acceptor.limits.drain_ms, acceptor.signals.counts());
+    let mut shutdown = Shutdown::new(acceptor.limits.drain_ms, acceptor.signals.counts());
     loop {
-        let what = ending.next();
-        if ending.may_take() {
+        let request = shutdown.request();
+        if shutdown.may_accept() {
             acceptor.take_backlog(|acceptor, at, accepted| hand_over(acceptor, at, accepted, &mut children));
         } else {
             acceptor.close();
         }
-        tell_all(&children, what);
-        reap(&mut acceptor, &mut children, ending.reason_of_killed())?;
+        notify_all(&children, request);
+        reap(&mut acceptor, &mut children, shutdown.reason_of_killed())?;
         if children.peers.is_empty() && !acceptor.is_open() {
             acceptor.release();
             return Ok(summary(&acceptor, &children));

@@ -23,11 +23,8 @@ use crate::time::ServerClock;
 
 use super::blocking::{SLICE_MS, Worker};
 use super::iterative::{Waiting, drain, serve_next};
-use super::supervise::{Crew, DRAINED, Job};
+use super::supervise::{WorkerJob, WorkerPool};
 use super::{BoundListener, Setup};
-
-/// The exit code of a copy that could not go on.
-const FAILED: u8 = 1;
 
 struct Copies<S> {
     listeners: Vec<BoundListener<S>>,
@@ -46,33 +43,36 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
          holds in each copy, so it never refuses",
         limits.clients_max
     );
-    let crew = Crew::new(signals, telemetry, limits.drain_ms, workers)?;
+    let pool = WorkerPool::new(signals, telemetry, limits.drain_ms, workers)?;
     let listeners = BoundListener::all(listeners, &limits);
     let waiting = Waiting::for_all(&listeners)?;
     let (clock, maintenance) = (ServerClock::start(), Maintenance::default());
-    crew.supervise(Copies { listeners, limits, clock, maintenance, waiting }, stopping)
+    pool.supervise(Copies { listeners, limits, clock, maintenance, waiting }, stopping)
 }
 
-impl<S: Service> Job for Copies<S> {
-    fn work(&mut self, _index: usize, parent: u32, signals: Signals, telemetry: Telemetry) -> u8 {
+impl<S: Service> WorkerJob for Copies<S> {
+    fn serve(
+        &mut self,
+        _index: usize,
+        parent: u32,
+        signals: Signals,
+        telemetry: Telemetry,
+    ) -> io::Result<()> {
         let services = BoundListener::services(&self.listeners);
         let worker = Worker::new(services, &self.limits, self.clock, telemetry, signals.counts(), SLICE_MS);
         let mut worker = worker.of_parent(parent);
         while !worker.is_stopping() {
-            if let Err(error) = serve_next(&mut worker, &self.listeners, self.waiting) {
-                log::error!("a copy ends: {error}");
-                return FAILED;
-            }
+            serve_next(&mut worker, &self.listeners, self.waiting)?;
         }
         drain(&mut worker, std::mem::take(&mut self.listeners));
-        DRAINED
+        Ok(())
     }
 
     fn release(&mut self) {
         self.listeners.clear();
     }
 
-    fn tend(&mut self) -> Option<Duration> {
+    fn maintain(&mut self) -> Option<Duration> {
         let services = || self.listeners.iter().map(|listener| &listener.service);
         let now = self.clock.now();
         self.maintenance.run_due(services(), now);

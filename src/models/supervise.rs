@@ -1,7 +1,8 @@
-//! A parent of N processes: it starts them ahead, replaces those that die, passes signals on, and drains all.
+//! The parent of N worker processes, for [`super::prefork`] and [`super::workers`]: it forks them ahead, replaces those that die,
+//! passes signals on, and drains all.
 //!
-//! The parent has one thread and no `mio::Poll`; it waits in poll(2) on the pipe of its signals and reaps there. It keeps the
-//! listeners open, so that who waits in a dead worker's queue is served by its replacement.
+//! The parent has one thread and no `mio::Poll`. It waits in poll(2) for the pipe of its signals, and reaps there. It keeps the
+//! listeners open, so that clients in a dead worker's queue are served by its replacement.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::reactor::Summary;
-use crate::sys::process::{self, Ended, Forked, Tell};
+use crate::sys::process::{self, ChildRequest, Ended, Forked};
 use crate::sys::signals::{SignalCounts, Signals};
 use crate::sys::tally::Tally;
 use crate::sys::wait;
@@ -17,274 +18,328 @@ use crate::telemetry::{Counters, Reason, Telemetry};
 
 use super::blocking::INTERRUPT_EVERY_MS;
 
-/// The pause before a worker that died is replaced: the first, doubled each time up to the last, in ms.
+/// The pause before a worker that died is replaced, in ms: the first, doubled each time up to the last.
 const RESTART_PAUSE_MS: (u64, u64) = (100, 10_000);
-/// A worker that lived as long as this was no failure of the start: the pause begins anew, in ms.
+/// A worker that lived as long as this did not fail at its start: the pauses begin anew, in ms.
 const SETTLED_MS: u64 = 10_000;
 /// How long a child that is to end at once is given before it is killed, in ms.
 const GRACE_MS: u64 = 2_000;
-/// The exit code of a worker that drained as it was told.
-pub(super) const DRAINED: u8 = 0;
+/// The exit code of a worker that drained on request.
+const DRAINED: u8 = 0;
+/// The exit code of a worker that the system kept from serving. (`EX_OSERR`, sysexits.h)
+const FAILED: u8 = 71;
+/// Where in [`WorkerPool::failure`] the error of the last worker that failed is kept, as `errno`.
+const ERRNO: usize = 0;
 
-/// What the workers do, and what their parent holds for them.
-pub(super) trait Job {
-    /// In the child: serves until it is stopped; returns its exit code. `parent` is to be followed.
-    fn work(&mut self, index: usize, parent: u32, signals: Signals, telemetry: Telemetry) -> u8;
+/// The work of a worker process, and what its parent holds for it.
+pub(super) trait WorkerJob {
+    /// In the child: serves until it is stopped. `parent` is the process to follow.
+    ///
+    /// # Errors
+    /// It cannot serve, or go on to. An error of a client is not among them.
+    fn serve(&mut self, index: usize, parent: u32, signals: Signals, telemetry: Telemetry) -> io::Result<()>;
 
     /// In the parent, when draining begins: closes the listeners, so that no new client queues there.
     fn release(&mut self);
 
-    /// In the parent: does what its own copies of the services have due, and says how long until the next call.
-    fn tend(&mut self) -> Option<Duration>;
+    /// In the parent: runs the maintenance of its own copies of the services. Returns how long until it is due again.
+    fn maintain(&mut self) -> Option<Duration>;
 }
 
-/// The end of a drain, as a parent brings it about.
+/// The stages of a shutdown, which the parent of children enforces.
 ///
-/// Its children are told again and again, since a signal may come just before a child blocks, and a child may have been
-/// made only now: to drain; from the drain's deadline on, or after a second signal, to end at once; and who does not even do
-/// that in `GRACE_MS`, because its session computes without end, is killed.
-pub(super) struct Ending {
+/// The request is repeated until a child has ended: a signal may come just before the child blocks, and a child may have been
+/// forked only now. First children are to drain; from the drain's deadline on, or after a second signal, to end at once; a child
+/// that does not even do that within `GRACE_MS`, because its session computes without end, is killed.
+pub(super) struct Shutdown {
     signals: SignalCounts,
     stage: Stage,
 }
 
-/// How far it is.
 #[derive(Clone, Copy)]
 enum Stage {
-    Drains { until: Instant },
-    Cuts { until: Instant },
-    Kills,
+    Draining { until: Instant },
+    Cutting { until: Instant },
+    Killing,
 }
 
-impl Ending {
+impl Shutdown {
+    /// Begins now.
     pub(super) fn new(drain_ms: u32, signals: SignalCounts) -> Self {
         let until = Instant::now() + Duration::from_millis(drain_ms.into());
-        Ending { signals, stage: Stage::Drains { until } }
+        Shutdown { signals, stage: Stage::Draining { until } }
     }
 
-    /// What the children are to be told now.
-    pub(super) fn next(&mut self) -> Tell {
+    /// What to ask of the children now.
+    pub(super) fn request(&mut self) -> ChildRequest {
         let now = Instant::now();
         self.stage = match self.stage {
-            Stage::Drains { until } if until <= now || self.signals.stops() > 1 => {
-                Stage::Cuts { until: now + Duration::from_millis(GRACE_MS) }
+            Stage::Draining { until } if until <= now || self.signals.stops() > 1 => {
+                Stage::Cutting { until: now + Duration::from_millis(GRACE_MS) }
             }
-            Stage::Cuts { until } if until <= now => {
+            Stage::Cutting { until } if until <= now => {
                 log::error!("children that did not end in time are killed");
-                Stage::Kills
+                Stage::Killing
             }
             stage => stage,
         };
         match self.stage {
-            Stage::Drains { .. } => Tell::Stop,
-            Stage::Cuts { .. } => Tell::Cut,
-            Stage::Kills => Tell::Kill,
+            Stage::Draining { .. } => ChildRequest::Drain,
+            Stage::Cutting { .. } => ChildRequest::End,
+            Stage::Killing => ChildRequest::Kill,
         }
     }
 
-    /// Whether who waits in the backlog may still be taken.
-    pub(super) fn may_take(&self) -> bool {
-        matches!(self.stage, Stage::Drains { .. })
+    /// Whether clients in the backlog may still be accepted.
+    pub(super) fn may_accept(&self) -> bool {
+        matches!(self.stage, Stage::Draining { .. })
     }
 
-    /// What a child that was killed counts for.
+    /// The reason for the ends of clients whose child is killed now.
     pub(super) fn reason_of_killed(&self) -> Reason {
         match self.stage {
-            Stage::Drains { .. } | Stage::Cuts { .. } => Reason::Crashed,
-            Stage::Kills => Reason::DrainCut,
+            Stage::Draining { .. } | Stage::Cutting { .. } => Reason::Crashed,
+            Stage::Killing => Reason::DrainCut,
         }
     }
 }
 
-/// The workers, seen by their parent.
-pub(super) struct Crew {
+/// The workers, as their parent sees them.
+pub(super) struct WorkerPool {
     signals: Signals,
     telemetry: Telemetry,
     drain_ms: u32,
-    posts: Vec<Post>,
-    /// What the workers of each post have counted: of one that dies it tells how many clients went with it.
-    tallies: Vec<Arc<Tally>>,
+    workers: Vec<Worker>,
+    /// Written by a worker that fails.
+    failure: Tally,
 }
 
-/// A place for a worker.
+/// One worker, and what all processes that took its place have counted: of one that dies it shows how many clients went with it.
+struct Worker {
+    state: State,
+    tally: Arc<Tally>,
+}
+
 #[derive(Clone, Copy, Debug)]
-enum Post {
-    Manned {
+enum State {
+    Running {
         pid: u32,
         since: Instant,
         pause_ms: u64,
     },
+    /// To be started at `start_at`.
     Vacant {
-        until: Instant,
+        start_at: Instant,
         pause_ms: u64,
         after: After,
     },
-    /// Its worker ended in the drain, and is not replaced.
+    /// It ended in the drain, and is not replaced.
     Closed,
 }
 
-/// Why a post is vacant.
+/// Why there is no process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum After {
-    /// Its worker died, or there was none yet: somebody may wait in its queue.
+    /// It died, or there was none yet: clients may wait in its queue.
     Death,
-    /// Its worker drained by itself. An operator has sent it SIGTERM, or a supervisor has sent that to every process of the
-    /// server, and the signal for the parent is on its way.
+    /// It drained by itself: an operator has sent it SIGTERM, or a supervisor has sent that to every process of the server, and the
+    /// signal for the parent is on its way.
     Drain,
+    /// The system kept it from serving, soon after its start.
+    Failure,
 }
 
-impl Post {
-    /// Readies it for the drain of the server: who waits in the queue of a dead worker is served by one that drains at once. A
+impl State {
+    fn vacant(now: Instant, pause_ms: u64, after: After) -> State {
+        let start_at = now + Duration::from_millis(pause_ms);
+        State::Vacant { start_at, pause_ms: (pause_ms * 2).min(RESTART_PAUSE_MS.1), after }
+    }
+
+    fn pid(&self) -> Option<u32> {
+        match *self {
+            State::Running { pid, .. } => Some(pid),
+            State::Vacant { .. } | State::Closed => None,
+        }
+    }
+
+    /// Readies it for the drain of the server: clients in the queue of a dead worker are served by a process that drains at once. A
     /// worker that has drained has emptied its queue, and is not replaced.
     fn prepare_drain(&mut self) {
-        if let Post::Vacant { until, after, .. } = self {
+        if let State::Vacant { start_at, after, .. } = self {
             match after {
-                After::Death => *until = Instant::now(),
-                After::Drain => *self = Post::Closed,
+                After::Death | After::Failure => *start_at = Instant::now(),
+                After::Drain => *self = State::Closed,
             }
         }
     }
 }
 
-impl Crew {
+impl WorkerPool {
     pub(super) fn new(
         signals: Signals,
         telemetry: Telemetry,
         drain_ms: u32,
         count: usize,
     ) -> io::Result<Self> {
-        let vacant =
-            Post::Vacant { until: Instant::now(), pause_ms: RESTART_PAUSE_MS.0, after: After::Death };
-        let posts = vec![vacant; count.max(1)];
-        let tallies = posts.iter().map(|_| Tally::new().map(Arc::new)).collect::<io::Result<_>>()?;
-        Ok(Crew { signals, telemetry, drain_ms, posts, tallies })
+        let now = Instant::now();
+        let worker = || {
+            let pause_ms = RESTART_PAUSE_MS.0;
+            let state = State::Vacant { start_at: now, pause_ms, after: After::Death };
+            Ok(Worker { state, tally: Arc::new(Tally::new()?) })
+        };
+        let workers = (0..count.max(1)).map(|_| worker()).collect::<io::Result<_>>()?;
+        Ok(WorkerPool { signals, telemetry, drain_ms, workers, failure: Tally::new()? })
     }
 
-    /// Keeps the workers until a signal stops all. A child never returns from here.
-    pub(super) fn supervise(mut self, mut job: impl Job, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-        self.reap()?; // children of the program that became this one, of whose end nobody tells
+    /// Keeps the workers running until a signal stops all. A child never returns from here.
+    ///
+    /// # Errors
+    /// The system keeps every worker from serving.
+    pub(super) fn supervise(
+        mut self,
+        mut job: impl WorkerJob,
+        stopping: &mut dyn FnMut(),
+    ) -> io::Result<Summary> {
+        self.reap()?; // children of the program that became this one: no signal came for them
         loop {
-            for index in 0..self.posts.len() {
-                self = self.man(index, &mut job)?;
-            }
-            let timeout = self.next_restart().into_iter().chain(job.tend()).min();
+            self = self.start_vacant(&mut job);
+            let timeout = self.next_start().into_iter().chain(job.maintain()).min();
             wait::readable(&[self.signals.as_fd()], timeout)?;
             let arrived = self.signals.take();
             self.reap()?;
             if arrived.reopen {
                 self.telemetry.reopen_if_asked();
-                self.tell_all(Tell::Reopen);
+                self.notify_all(ChildRequest::ReopenLogs);
             }
             if arrived.report {
-                log::info!("{} workers: {}", self.posts.len(), self.summary());
+                log::info!("{} workers: {}", self.workers.len(), self.summary());
             }
             if arrived.stops > 0 {
                 stopping();
-                self.posts.iter_mut().for_each(Post::prepare_drain);
-                for index in 0..self.posts.len() {
-                    self = self.man(index, &mut job)?;
-                }
+                self.workers.iter_mut().for_each(|worker| worker.state.prepare_drain());
+                self = self.start_vacant(&mut job);
                 job.release();
                 return self.drain();
             }
+            self.check_failures()?;
         }
+    }
+
+    /// An error once every worker was kept from serving soon after its start: to start them again would be in vain.
+    fn check_failures(&self) -> io::Result<()> {
+        let has_failed =
+            |worker: &Worker| matches!(worker.state, State::Vacant { after: After::Failure, .. });
+        if !self.workers.iter().all(has_failed) {
+            return Ok(());
+        }
+        let error = match i32::try_from(self.failure.get(ERRNO)) {
+            Ok(errno) if errno > 0 => io::Error::from_raw_os_error(errno),
+            _ => io::Error::other("the log has the reason"),
+        };
+        let count = self.workers.len();
+        Err(io::Error::new(error.kind(), format!("none of {count} workers can serve: {error}")))
     }
 
     fn summary(&self) -> Summary {
         let mut counters = Counters::default();
-        self.tallies.iter().for_each(|tally| counters.add_tally(tally));
+        self.workers.iter().for_each(|worker| counters.add_tally(&worker.tally));
         Summary::of_counters(counters)
     }
 
-    /// The clients that a worker still had when it died end for this reason.
-    fn end_clients(tally: &Tally, reason: Reason) {
-        tally.add(reason as usize, Counters::of_tally(tally).open());
-    }
-
-    /// How long until the next post is to be manned.
-    fn next_restart(&self) -> Option<Duration> {
-        let vacant = |post: &Post| match post {
-            Post::Vacant { until, .. } => Some(until.saturating_duration_since(Instant::now())),
-            Post::Manned { .. } | Post::Closed => None,
-        };
-        self.posts.iter().filter_map(vacant).min()
-    }
-
-    /// Forks a worker for this post, if it is vacant and its pause is over.
-    fn man(mut self, index: usize, job: &mut impl Job) -> io::Result<Self> {
-        let Post::Vacant { until, pause_ms, after } = self.posts[index] else { return Ok(self) };
+    /// How long until the next worker is to be started.
+    fn next_start(&self) -> Option<Duration> {
         let now = Instant::now();
-        if until > now {
-            return Ok(self);
+        let start = |worker: &Worker| match worker.state {
+            State::Vacant { start_at, .. } => Some(start_at.saturating_duration_since(now)),
+            State::Running { .. } | State::Closed => None,
+        };
+        self.workers.iter().filter_map(start).min()
+    }
+
+    /// Forks a process for each vacant worker whose pause is over.
+    fn start_vacant(mut self, job: &mut impl WorkerJob) -> Self {
+        for index in 0..self.workers.len() {
+            let now = Instant::now();
+            let (pause_ms, after) = match self.workers[index].state {
+                State::Vacant { start_at, pause_ms, after } if start_at <= now => (pause_ms, after),
+                _ => continue,
+            };
+            self.workers[index].state = match process::fork(&mut self.signals) {
+                Ok(Forked::Parent(pid)) => {
+                    log::debug!("worker {index} is process {pid}");
+                    State::Running { pid, since: now, pause_ms }
+                }
+                Ok(Forked::Child(parent)) => process::work_and_exit(|| self.work(index, parent, job)),
+                Err(error) => {
+                    log::error!("worker {index} cannot be started: {error}; next attempt in {pause_ms} ms");
+                    State::vacant(now, pause_ms, after)
+                }
+            };
         }
-        match process::fork(&mut self.signals) {
-            Ok(Forked::Parent(pid)) => {
-                log::debug!("worker {index} is process {pid}");
-                self.posts[index] = Post::Manned { pid, since: now, pause_ms };
-                Ok(self)
-            }
-            Ok(Forked::Child(parent)) => {
-                let telemetry = self.telemetry.of_child(Some(&self.tallies[index]));
-                process::work_and_exit(|| job.work(index, parent, self.signals, telemetry))
-            }
+        self
+    }
+
+    /// The whole life of a child. Returns its exit code.
+    fn work(self, index: usize, parent: u32, job: &mut impl WorkerJob) -> u8 {
+        let telemetry = self.telemetry.of_child(Some(&self.workers[index].tally));
+        match job.serve(index, parent, self.signals, telemetry) {
+            Ok(()) => DRAINED,
             Err(error) => {
-                log::error!("worker {index} cannot be started: {error}; next attempt in {pause_ms} ms");
-                self.posts[index] = vacant(now, pause_ms, after);
-                Ok(self)
+                log::error!("worker {index} ends: {error}");
+                let errno = error.raw_os_error().unwrap_or(0);
+                self.failure.replace(ERRNO, u64::try_from(errno).unwrap_or(0));
+                FAILED
             }
         }
     }
 
-    /// Takes leave of those who died, and has their posts manned again after a pause that grows.
+    /// Reaps the workers that have ended. They are started again after a pause that grows.
     fn reap(&mut self) -> io::Result<()> {
         while let Some((pid, ended)) = process::reap()? {
-            let manned = |post: &Post| matches!(*post, Post::Manned { pid: other, .. } if other == pid);
-            let Some((index, post)) = self.posts.iter_mut().enumerate().find(|(_, post)| manned(post)) else {
+            let Some(index) = self.workers.iter().position(|worker| worker.state.pid() == Some(pid)) else {
                 continue;
             };
-            let Post::Manned { since, pause_ms, .. } = *post else { continue };
-            let settled = since.elapsed() >= Duration::from_millis(SETTLED_MS);
-            let pause_ms = if settled { RESTART_PAUSE_MS.0 } else { pause_ms };
+            let worker = &mut self.workers[index];
+            let State::Running { since, pause_ms, .. } = worker.state else { continue };
+            let has_settled = since.elapsed() >= Duration::from_millis(SETTLED_MS);
+            let pause_ms = if has_settled { RESTART_PAUSE_MS.0 } else { pause_ms };
             let after = if ended == Ended::Exited(DRAINED) {
                 log::info!("worker {index} (process {pid}) drained by itself; replaced in {pause_ms} ms");
                 After::Drain
             } else {
-                log::error!(
-                    "worker {index} (process {pid}) died: {}; replaced in {pause_ms} ms",
-                    in_words(ended)
-                );
-                After::Death
+                log::error!("worker {index} (process {pid}) died: {ended}; replaced in {pause_ms} ms");
+                let failed = ended == Ended::Exited(FAILED) && !has_settled;
+                if failed { After::Failure } else { After::Death }
             };
-            Self::end_clients(&self.tallies[index], Reason::Crashed);
-            *post = vacant(Instant::now(), pause_ms, after);
+            worker.end_clients(Reason::Crashed);
+            worker.state = State::vacant(Instant::now(), pause_ms, after);
         }
         Ok(())
     }
 
-    fn tell_all(&self, what: Tell) {
-        for post in &self.posts {
-            if let Post::Manned { pid, .. } = *post
-                && let Err(error) = process::tell(pid, what)
-            {
-                log::error!("process {pid} cannot be told: {error}");
+    fn notify_all(&self, request: ChildRequest) {
+        for pid in self.workers.iter().filter_map(|worker| worker.state.pid()) {
+            if let Err(error) = process::notify(pid, request) {
+                log::error!("process {pid} cannot be notified: {error}");
             }
         }
     }
 
-    /// Has all workers drain, and waits until they have ended. Bound: see [`Ending`].
+    /// Has all workers drain, and waits until they have ended. Bound: see [`Shutdown`].
     fn drain(mut self) -> io::Result<Summary> {
         let drain = Duration::from_millis(self.drain_ms.into());
-        log::info!("draining: {} workers have {drain:?}", self.posts.len());
-        let mut ending = Ending::new(self.drain_ms, self.signals.counts());
-        self.posts
-            .iter_mut()
-            .filter(|post| matches!(post, Post::Vacant { .. }))
-            .for_each(|post| *post = Post::Closed);
+        log::info!("draining: {} workers have {drain:?}", self.workers.len());
+        let mut shutdown = Shutdown::new(self.drain_ms, self.signals.counts());
+        for worker in &mut self.workers {
+            if worker.state.pid().is_none() {
+                worker.state = State::Closed;
+            }
+        }
         loop {
-            let what = ending.next();
-            self.tell_all(what);
-            self.close_posts(ending.reason_of_killed())?;
-            if self.posts.iter().all(|post| matches!(post, Post::Closed)) {
+            let request = shutdown.request();
+            self.notify_all(request);
+            self.reap_drained(shutdown.reason_of_killed())?;
+            if self.workers.iter().all(|worker| worker.state.pid().is_none()) {
                 return Ok(self.summary());
             }
             wait::readable(&[self.signals.as_fd()], Some(Duration::from_millis(INTERRUPT_EVERY_MS)))?;
@@ -292,16 +347,14 @@ impl Crew {
         }
     }
 
-    /// Takes leave of those who ended in the drain; who was killed counts for `killed`.
-    fn close_posts(&mut self, killed: Reason) -> io::Result<()> {
+    /// Reaps the workers that have ended in the drain. The clients of a worker that was killed end for the reason `killed`.
+    fn reap_drained(&mut self, killed: Reason) -> io::Result<()> {
         while let Some((pid, ended)) = process::reap()? {
-            for (post, tally) in self.posts.iter_mut().zip(&self.tallies) {
-                if matches!(*post, Post::Manned { pid: other, .. } if other == pid) {
-                    *post = Post::Closed;
-                    if ended != Ended::Exited(DRAINED) {
-                        log::error!("process {pid} did not drain: {}", in_words(ended));
-                        Self::end_clients(tally, killed);
-                    }
+            for worker in self.workers.iter_mut().filter(|worker| worker.state.pid() == Some(pid)) {
+                worker.state = State::Closed;
+                if ended != Ended::Exited(DRAINED) {
+                    log::error!("process {pid} did not drain: {ended}");
+                    worker.end_clients(killed);
                 }
             }
         }
@@ -309,14 +362,9 @@ impl Crew {
     }
 }
 
-fn vacant(now: Instant, pause_ms: u64, after: After) -> Post {
-    let until = now + Duration::from_millis(pause_ms);
-    Post::Vacant { until, pause_ms: (pause_ms * 2).min(RESTART_PAUSE_MS.1), after }
-}
-
-fn in_words(ended: Ended) -> String {
-    match ended {
-        Ended::Exited(code) => format!("exit code {code}"),
-        Ended::Killed(signal) => format!("killed by signal {signal}"),
+impl Worker {
+    /// The clients that its process still had when it died end for this reason.
+    fn end_clients(&self, reason: Reason) {
+        self.tally.add(reason as usize, Counters::of_tally(&self.tally).open());
     }
 }

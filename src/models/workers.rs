@@ -15,18 +15,14 @@ use std::time::Duration;
 use crate::limits::Limits;
 use crate::reactor::{Reactor, Summary, Turn};
 use crate::session::{Maintenance, Service};
-use crate::sys::Listener;
 use crate::sys::process::{must_ask_for_parent, parent_lives};
 use crate::sys::signals::Signals;
 use crate::telemetry::Telemetry;
 use crate::time::ServerClock;
 
 use super::blocking::SLICE_MS;
-use super::supervise::{Crew, DRAINED, Job};
+use super::supervise::{WorkerJob, WorkerPool};
 use super::{ListenerConfig, Setup};
-
-/// The exit code of a loop that could not go on.
-const FAILED: u8 = 1;
 
 struct Loops<S> {
     listeners: Vec<ListenerConfig<S>>,
@@ -44,48 +40,19 @@ fn share(clients_max: u32, workers: u32, index: u32) -> u32 {
 /// Serves with `workers` loops, until a signal stops it.
 pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
     let Setup { listeners, limits, workers, telemetry, signals } = setup;
-    let crew = Crew::new(signals, telemetry, limits.drain_ms, workers)?;
+    let pool = WorkerPool::new(signals, telemetry, limits.drain_ms, workers)?;
     let workers = workers as u32;
     log::info!(
         "{workers} loops, of at most {} clients each; a limit per address holds in each",
         share(limits.clients_max, workers, 0)
     );
     let (clock, maintenance) = (ServerClock::start(), Maintenance::default());
-    crew.supervise(Loops { listeners, limits, workers, clock, maintenance }, stopping)
+    pool.supervise(Loops { listeners, limits, workers, clock, maintenance }, stopping)
 }
 
-impl<S: Service> Job for Loops<S> {
-    fn work(&mut self, index: usize, parent: u32, signals: Signals, telemetry: Telemetry) -> u8 {
-        match self.serve(index, parent, signals, telemetry) {
-            Ok(_) => DRAINED,
-            Err(error) => {
-                log::error!("loop {index} ends: {error}");
-                FAILED
-            }
-        }
-    }
-
-    fn release(&mut self) {
-        self.listeners.clear();
-    }
-
-    fn tend(&mut self) -> Option<Duration> {
-        let services = || self.listeners.iter().map(|listener| &listener.service);
-        let now = self.clock.now();
-        self.maintenance.run_due(services(), now);
-        self.maintenance.due_in(services(), now)
-    }
-}
-
-impl<S: Service> Loops<S> {
-    /// In the child: its own sockets are served, those of the others closed.
-    fn serve(
-        &mut self,
-        index: usize,
-        parent: u32,
-        signals: Signals,
-        telemetry: Telemetry,
-    ) -> io::Result<Summary> {
+impl<S: Service> WorkerJob for Loops<S> {
+    /// Serves its own sockets, and closes those of the others.
+    fn serve(&mut self, index: usize, parent: u32, signals: Signals, telemetry: Telemetry) -> io::Result<()> {
         let mut limits = self.limits.clone();
         if limits.buffers_bytes_max > 0 {
             limits.buffers_bytes_max = (limits.buffers_bytes_max / u64::from(self.workers)).max(1);
@@ -94,19 +61,30 @@ impl<S: Service> Loops<S> {
         let mut reactor = Reactor::new(limits)?; // after fork: a poll must not be shared
         reactor.set_telemetry(telemetry);
         reactor.watch_signals(signals)?;
-        for mut listener in self.listeners.drain(..) {
-            let own: Listener = listener.sockets.swap_remove(index % listener.sockets.len());
-            reactor.listen(own, listener.service)?;
+        for mut config in self.listeners.drain(..) {
+            let own = config.sockets.swap_remove(index % config.sockets.len());
+            reactor.listen(own, config.service)?;
         }
         let handle = reactor.handle();
-        // Linux tells of the parent's death by a signal, unless it is refused; elsewhere it is looked for.
-        let look = must_ask_for_parent().then_some(Duration::from_millis(SLICE_MS));
-        while reactor.turn(look)? != Turn::Stopped {
-            if look.is_some() && !parent_lives(parent) {
+        // Linux reports the parent's death by a signal, unless it is refused; elsewhere it is looked for.
+        let look_every = must_ask_for_parent().then_some(Duration::from_millis(SLICE_MS));
+        while reactor.turn(look_every)? != Turn::Stopped {
+            if look_every.is_some() && !parent_lives(parent) {
                 handle.drain();
             }
         }
-        Ok(reactor.summary())
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        self.listeners.clear();
+    }
+
+    fn maintain(&mut self) -> Option<Duration> {
+        let services = || self.listeners.iter().map(|listener| &listener.service);
+        let now = self.clock.now();
+        self.maintenance.run_due(services(), now);
+        self.maintenance.due_in(services(), now)
     }
 }
 

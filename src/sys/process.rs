@@ -1,6 +1,7 @@
 //! Processes: limits, children, cores. Giving up privileges is in [`super::privileges`].
 #![allow(unsafe_code)]
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -155,8 +156,17 @@ pub enum Ended {
     Killed(i32),
 }
 
-/// Takes leave of one child that ended, without waiting: its id, and how it ended. `None` if none has ended, or there
-/// is none. Called until it says `None`, since signals of several ends coalesce.
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ended::Exited(code) => write!(f, "exit code {code}"),
+            Ended::Killed(signal) => write!(f, "killed by signal {signal}"),
+        }
+    }
+}
+
+/// Reaps one child that has ended, without waiting: its id, and how it ended. `None` if none has ended, or there is none. Called
+/// until it returns `None`, since signals of several ends coalesce.
 pub fn reap() -> io::Result<Option<(u32, Ended)>> {
     loop {
         return match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
@@ -170,27 +180,27 @@ pub fn reap() -> io::Result<Option<(u32, Ended)>> {
     }
 }
 
-/// What one process tells another.
+/// What a parent asks of its child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tell {
-    /// Drain and end (SIGTERM). Told again it is the same wish, and interrupts a call in which the child is blocked: so it is
-    /// told until the child has noticed.
-    Stop,
-    /// End at once (SIGALRM), whatever was told before.
-    Cut,
+pub enum ChildRequest {
+    /// Drain and end (SIGTERM). A repetition asks for the same, and interrupts a call in which the child is blocked: it is repeated
+    /// until the child has noticed.
+    Drain,
+    /// End at once (SIGALRM), whatever was asked before.
+    End,
     /// Open log files again (SIGHUP).
-    Reopen,
-    /// Nothing: it is ended (SIGKILL).
+    ReopenLogs,
+    /// The child is ended without being asked (SIGKILL).
     Kill,
 }
 
-/// Sends a signal to the child with this id. One that has ended is no error.
-pub fn tell(child: u32, what: Tell) -> io::Result<()> {
-    let signal = match what {
-        Tell::Stop => Signal::SIGTERM,
-        Tell::Cut => super::signals::CUT,
-        Tell::Reopen => Signal::SIGHUP,
-        Tell::Kill => Signal::SIGKILL,
+/// Sends a request to the child with this id. A child that has ended is not an error.
+pub fn notify(child: u32, request: ChildRequest) -> io::Result<()> {
+    let signal = match request {
+        ChildRequest::Drain => Signal::SIGTERM,
+        ChildRequest::End => super::signals::CUT,
+        ChildRequest::ReopenLogs => Signal::SIGHUP,
+        ChildRequest::Kill => Signal::SIGKILL,
     };
     let Some(pid) = i32::try_from(child).ok().filter(|&pid| pid > 0) else {
         return Err(io::ErrorKind::InvalidInput.into());

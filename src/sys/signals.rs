@@ -243,7 +243,7 @@ impl Signals {
     /// To be called in a child right after fork, while signals are [`block`]ed: the child gets a pipe of its own, as
     /// the inherited handlers must never write into the parent's, and what arrived for the parent is forgotten.
     /// SIGINT is ignored from here on: the terminal sends it to all, and the child is stopped by its parent alone. SIGTERM
-    /// drains however often it comes; what ends the child at once is [`super::process::Tell::Cut`].
+    /// drains however often it comes; what ends the child at once is [`super::process::ChildRequest::End`].
     ///
     /// After an error the process must end, as the pipe is gone.
     pub(super) fn reset_in_child(&mut self) -> io::Result<()> {

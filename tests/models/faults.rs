@@ -371,3 +371,19 @@ fn calls_that_fail_for_want_of_memory_end_no_server() {
         }
     }
 }
+
+/// A filter of system calls, say, refuses what a loop needs: to start it again and again would be in vain.
+#[test]
+fn loops_that_the_system_refuses_end_the_server_with_an_error() {
+    for (call, effect) in [("epoll_ctl", "error=EPERM"), ("eventfd2", "error=EPERM")] {
+        let fault = Fault { call, effect };
+        if !fault.can_be_injected() {
+            return;
+        }
+        let serve = [env!("CARGO_BIN_EXE_oneloop"), "serve", "echo@127.0.0.1:0", "--workers=2"];
+        let mut server = fault.injected_into(serve).start().listening();
+        assert_eq!(server.exit().code(), Some(1), "{fault:?}");
+        let log = server.stderr();
+        assert!(log.contains("none of 2 workers can serve: Operation not permitted"), "{fault:?}:\n{log}");
+    }
+}

@@ -276,7 +276,7 @@ fn children_that_are_not_told_of_their_parents_end_notice_it() {
 const DENIED: Fault = Fault { call: "accept,accept4", effect: "error=EPERM" };
 
 #[test]
-fn an_accept_that_is_always_denied_pauses_in_every_model_and_is_told_once_a_second() {
+fn an_accept_that_is_always_denied_pauses_in_every_model_and_warns_once_a_minute() {
     if !DENIED.can_be_injected() {
         return;
     }
@@ -289,10 +289,10 @@ fn an_accept_that_is_always_denied_pauses_in_every_model_and_is_told_once_a_seco
         server.told("accepting pauses", 1);
         crate::common::pace(Duration::from_secs(1));
         assert_eq!(server.stop().code(), Some(0), "{args:?}");
-        // It pauses ten times as often.
-        let told = server.stderr().matches("accepting pauses").count();
-        let each = began.elapsed().as_secs() as usize + 1;
-        let who = if args.len() > 1 { WORKERS } else { 1 };
-        assert!(told <= who * each, "{args:?}: told {told} times in {each} s, by {who}");
+        // It pauses several times a second.
+        let warnings = server.stderr().matches("accepting pauses").count();
+        let minutes = began.elapsed().as_secs() as usize / 60 + 1;
+        let workers = if args.len() > 1 { WORKERS } else { 1 };
+        assert!(warnings <= workers * minutes, "{args:?}: {warnings} warnings of {workers} in {minutes} min");
     }
 }

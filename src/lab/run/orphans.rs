@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::lab::sample::proc::children;
-use crate::sys::process::{Tell, adopt_orphans, reap, tell};
+use crate::sys::process::{ChildRequest, adopt_orphans, notify, reap};
 
 /// How long processes that were killed may take to be gone.
 const GONE_MAX: Duration = Duration::from_secs(3);
@@ -40,7 +40,7 @@ impl Orphans {
             }
             for pid in left {
                 // Gone already is what is wanted.
-                let _ = tell(pid, Tell::Kill);
+                let _ = notify(pid, ChildRequest::Kill);
             }
             thread::sleep(LOOK_EVERY);
         }
