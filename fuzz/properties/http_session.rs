@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::OnceLock;
 
-use oneloop::services::http::{AccessFormat, Config, Http};
+use oneloop::services::http::{AccessFormat, Files, FilesConfig, Http, HttpConfig};
 use oneloop::session::Record;
 use oneloop::session::rehearsal::Rehearsal;
 
@@ -24,8 +24,9 @@ fn site() -> &'static (tempfile::TempDir, Http) {
         fs::write(root.join("a.gz"), "zip").unwrap();
         fs::write(root.join("big"), vec![b'b'; 70_000]).unwrap();
         std::os::unix::fs::symlink("../outside", root.join("l")).unwrap();
-        let config = Config { listing: true, access: Some(AccessFormat::Combined), ..Config::new(root) };
-        (dir, Http::new(config).unwrap())
+        let files = Files::new(FilesConfig { listing: true, ..FilesConfig::new(root) }).unwrap();
+        let config = HttpConfig { access: Some(AccessFormat::Combined), ..HttpConfig::default() };
+        (dir, Http::with_config(files, &config).unwrap())
     })
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 
 use super::{Failure, words};
-use crate::services::http::{AccessFormat, Config, ConfigError, Http};
+use crate::services::http::{AccessFormat, ConfigError, Files, FilesConfig, Http, HttpConfig};
 use crate::sys::files::Links;
 use crate::time::ServerClock;
 
@@ -67,7 +67,7 @@ impl HttpArgs {
             Format::Common => AccessFormat::Common,
             Format::Combined => AccessFormat::Combined,
         };
-        let config = Config {
+        let files = FilesConfig {
             index: self.index.clone(),
             listing: self.listing,
             fallback: self.fallback.clone(),
@@ -76,12 +76,12 @@ impl HttpArgs {
             links: if self.no_links { Links::Never } else { Links::Beneath },
             charset: self.charset.clone(),
             cache_control: self.cache_control.clone(),
-            headers: self.header.clone(),
-            access: has_access_log.then_some(format),
-            ..Config::new(root)
+            ..FilesConfig::new(root)
         };
-        let http = Http::new(config).map_err(not_served)?;
-        if http.lacks_fallback(ServerClock::start().now()) {
+        let files = Files::new(files).map_err(not_served)?;
+        let config = HttpConfig { headers: self.header.clone(), access: has_access_log.then_some(format) };
+        let http = Http::with_config(files, &config).map_err(Failure::usage)?;
+        if http.handler().lacks_fallback(ServerClock::start().now()) {
             let (fallback, root) = (self.fallback.as_deref().unwrap_or_default(), root.display());
             log::warn!(
                 "--fallback {fallback:?} is no file that can be served in {root}: until there is one, what does not exist is \

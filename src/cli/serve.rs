@@ -18,7 +18,7 @@ use crate::lab::report::in_one_line;
 use crate::limits::Limits;
 use crate::models::{self, ListenerConfig, Model, Setup};
 use crate::reactor::Summary;
-use crate::services::http::Http;
+use crate::services::http::{Files, INBOX_BYTES_MIN};
 use crate::services::{AnyService, ServiceName};
 use crate::sys::listener::backlog_max;
 use crate::sys::process::raise_descriptors_max;
@@ -150,7 +150,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
         ..ListenOptions::default()
     };
     let has_http = specs.iter().any(|spec| spec.service == ServiceName::Http);
-    if has_http && limits.inbox_bytes_max < Http::INBOX_BYTES_MIN {
+    if has_http && limits.inbox_bytes_max < INBOX_BYTES_MIN {
         return Err(Failure::Usage("--inbox is too small for http, whose requests have heads of up to 16 KiB; take --inbox=16KiB or more".into()));
     }
     let workers = workers(args)?;
@@ -192,13 +192,13 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
         telemetry = open_journal(target)?;
     }
     let sites = specs.iter().filter(|spec| spec.service == ServiceName::Http).count();
-    let files = sites * Http::open_files_max(descriptors);
+    let files = sites * Files::open_files_max(descriptors);
     let sockets = listeners.iter().map(|listener| listener.sockets.len()).sum();
     let processes = args.model.processes(workers);
     let files = fit(&mut limits, Sharing { descriptors, listeners: sockets, files, processes });
     for listener in &listeners {
         if let AnyService::Http(http) = &listener.service {
-            http.limit_open_files((files / sites.max(1)).max(1));
+            http.handler().limit_open_files((files / sites.max(1)).max(1));
         }
     }
     tell_numbers(&limits, descriptors);

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 #[cfg(feature = "daytime")]
 use super::Daytime;
-use super::{Chargen, Discard, Echo, Message, Time};
 #[cfg(feature = "http")]
-use super::{Http, http::Config};
+use super::http::{Files, FilesConfig, Http};
+use super::{Chargen, Discard, Echo, Message, Time};
 #[cfg(feature = "cli")]
 use crate::limits::Need;
 use crate::session::{Client, Input, Now, Outbox, Progress, Record, Refusal, Service, Session};
@@ -66,7 +66,7 @@ macro_rules! for_each_service {
                 name: "http", port: 8000,
                 about: "serves the files of directory ARG (default: this one) over HTTP/1.1 (RFC 9112)",
                 argument: Directory, new: |directory| {
-                    Http::new(Config::new(directory.unwrap_or("."))).map_err(|error| ServiceError::Argument(error.to_string()))
+                    Files::new(FilesConfig::new(directory.unwrap_or("."))).map(Http::new).map_err(|error| ServiceError::Argument(error.to_string()))
                 },
                 meets: [IdleClients, Requests, Output],
                 flags: http: HttpArgs,

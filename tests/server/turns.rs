@@ -352,13 +352,14 @@ fn processor_time() -> Duration {
 /// As shares of all that the listings take, so that it holds on any machine: all in one turn is 1.
 #[test]
 fn listings_of_large_directories_share_their_turns_with_the_others() {
-    use oneloop::services::http::{Config, Http};
+    use oneloop::services::http::{Files, FilesConfig, Http};
     const CLIENTS: usize = 16;
     let site = tempfile::tempdir().unwrap();
     for name in 0..9_900 {
         std::fs::File::create(site.path().join(format!("{name}"))).unwrap();
     }
-    let http = Http::new(Config { listing: true, ..Config::new(site.path()) }).unwrap();
+    let config = FilesConfig { listing: true, ..FilesConfig::new(site.path()) };
+    let http = Http::new(Files::new(config).unwrap());
     let mut reactor = Reactor::new(Limits::default()).unwrap();
     let Address::Tcp(addr) = reactor.bind("127.0.0.1:0", http).unwrap() else { panic!("a TCP address") };
     let clients = [(); CLIENTS].map(|()| {

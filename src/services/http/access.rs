@@ -1,7 +1,7 @@
 //! Lines of the access log, in the formats that other programs read.
 
 use super::bounds::LOGGED_BYTES_MAX;
-use super::codec::request::{Field, Request};
+use super::codec::request::{Field, RequestHead};
 use super::codec::status::Status;
 use crate::session::Record;
 
@@ -23,7 +23,7 @@ pub(super) struct Said {
 
 impl Said {
     /// Of a request that was understood.
-    pub(super) fn of(format: AccessFormat, request: &Request<'_, '_>) -> Said {
+    pub(super) fn of(format: AccessFormat, request: &RequestHead<'_>) -> Said {
         let mut behind = String::new();
         if format == AccessFormat::Combined {
             for field in [Field::Referer, Field::UserAgent] {

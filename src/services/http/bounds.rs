@@ -8,7 +8,8 @@ pub(super) const LINE_BYTES_MAX: usize = 8 << 10;
 pub(super) const HEADERS_MAX: usize = 100;
 /// Header fields of the requests that most clients send; more cost a second pass.
 pub(super) const HEADERS_USUAL: usize = 16;
-/// A request's body, which nobody wants: skipped up to here, framing included, else the connection closes.
+/// A request's body that is discarded, framing included; and one that is kept for a handler that sets no other bound. Without it
+/// a client fills the memory, or sends without end.
 pub(super) const BODY_BYTES_MAX: u64 = 1 << 20;
 /// The line with a chunk's size. Extensions are skipped, not kept.
 pub(super) const CHUNK_LINE_BYTES_MAX: usize = 256;
@@ -86,8 +87,9 @@ pub(super) const LISTINGS_BYTES_MAX: usize = 64 << 20;
 pub(super) const DIRECTORY_BUFFER_BYTES: usize = 32 << 10;
 /// A piece of a listing, where there are few of them.
 pub(super) const LISTING_PIECE_BYTES: usize = 8 << 10;
-/// Pieces of rows written in one call, about 0.1 ms of processor time where they are of `LISTING_PIECE_BYTES`; then the others have their turn. Without it a client that
-/// reads as fast as rows are written has all of a page in one turn.
-pub(super) const LISTING_PIECES_PER_CALL_MAX: usize = 2;
+/// Pieces of a produced body made in one call, for a listing about 0.1 ms of processor time each where they are of
+/// `LISTING_PIECE_BYTES`; then the others have their turn. Without it a client that reads as fast as pieces are made has all of a
+/// body in one turn.
+pub(super) const PIECES_PER_CALL_MAX: usize = 2;
 /// A header value in the access log. Without it a client decides how long its lines are.
 pub(super) const LOGGED_BYTES_MAX: usize = 1 << 10;

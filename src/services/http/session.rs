@@ -1,24 +1,37 @@
-//! One client: requests in, answers out, one after the other.
+//! One client: requests in, responses out, one after the other.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Shared;
-use super::access::Said;
+use super::access::{AccessFormat, Said};
 use super::bounds::{ANSWER_ROOM_BYTES, COPY_BYTES_MAX, REQUESTS_PER_CALL_MAX};
-use super::codec::body::Body;
-use super::codec::request::{Framing, Method, Request, Scan, is_between_requests, line_of, parsed};
-use super::codec::send::{Part, Parts, Put};
+use super::codec::body::BodyReader;
+use super::codec::date::DateCache;
+use super::codec::head::{Framing, Head, Persistence};
+use super::codec::request::{self, Method, RequestHead, Scan, Version, is_between_requests, line_of, parsed};
+use super::codec::send::{Outgoing, Sending, Sent};
 use super::codec::status::Status;
-use super::codec::target::{self, Path, Target};
-use super::files::listing::Listing;
-use super::files::resource::{Content, Found, Variant};
-use super::files::respond::{Answer, Persistence, Scene, choose};
+use super::codec::target::Target;
+use super::files::Files;
+use super::handler::{BodyPolicy, Handler, Request};
+use super::response::{Built, Fixed, Kind, Response};
 use crate::session::{Call, Fault, Input, Next, Outbox, Progress, Record, Session, Wait};
+
+/// What all clients of a service share.
+#[derive(Debug)]
+pub(crate) struct Shared<H> {
+    pub(crate) handler: H,
+    /// The lines of every response.
+    pub(crate) fields: String,
+    pub(crate) access: Option<AccessFormat>,
+    /// What a client is answered with that gets no session.
+    pub(crate) refusal: Vec<u8>,
+    pub(crate) dates: Mutex<DateCache>,
+}
 
 /// The state of one client. Idle, it owns nothing on the heap.
 #[derive(Debug)]
-pub struct HttpSession {
-    shared: Arc<Shared>,
+pub struct HttpSession<H = Files> {
+    shared: Arc<Shared<H>>,
     /// How far the head that is arriving was looked at.
     scan: Scan,
     state: State,
@@ -28,50 +41,65 @@ pub struct HttpSession {
 enum State {
     /// The head of a request arrives.
     Head,
-    /// Its body arrives, and goes nowhere.
+    /// Its body arrives.
     Body(Box<Pending>),
-    /// Its answer waits for room.
-    Answering(Box<Rest>),
+    /// Its response waits for room.
+    Sending(Box<Sending>),
 }
 
-/// A request that is answered when its body has been skipped.
+/// A request whose body arrives.
 #[derive(Debug)]
 struct Pending {
     head: Vec<u8>,
-    body: Body,
-    /// Bytes of `100 Continue` that went before the answer.
-    continue_bytes: usize,
+    body: BodyReader,
+    /// Bytes of `100 Continue` that went before the response.
+    interim_bytes: usize,
 }
 
-/// What is left of an answer.
-#[derive(Debug)]
-struct Rest {
-    parts: Parts,
+/// What a response is sent for.
+#[derive(Clone, Copy)]
+struct Exchange<'a> {
+    subject: Subject<'a>,
+    version: Version,
+    wants_body: bool,
     persistence: Persistence,
+    /// Bytes of interim responses before it.
+    interim_bytes: usize,
 }
 
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+#[derive(Clone, Copy)]
+enum Subject<'a> {
+    Request(&'a RequestHead<'a>),
+    /// What could not be parsed: its first line.
+    Line(&'a [u8]),
+}
 
 /// One step of a session: on with the next, or what is needed before it.
 type Step = Result<(), Next>;
 
-/// A request with what is around it.
-struct Asked<'r, 'a, 'h> {
-    request: &'r Request<'a, 'h>,
-    /// Whether the server drains and nothing follows this request.
-    last: bool,
-    /// Bytes of interim answers.
-    interim_bytes: usize,
-}
-
-impl Asked<'_, '_, '_> {
-    fn persistence(&self) -> Persistence {
-        if self.last { Persistence::Close } else { Persistence::of(self.request) }
+impl<H> Shared<H> {
+    fn dates(&self) -> MutexGuard<'_, DateCache> {
+        self.dates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl HttpSession {
-    pub(super) fn new(shared: Arc<Shared>) -> HttpSession {
+impl<'a> Exchange<'a> {
+    /// `last`: nothing comes behind this request any more.
+    fn of(request: &'a RequestHead<'a>, last: bool, interim_bytes: usize) -> Exchange<'a> {
+        // Behind a CONNECT that is answered as any other request it is in doubt what the client sends.
+        let closes = last || request.method == Method::Connect;
+        Exchange {
+            subject: Subject::Request(request),
+            version: request.version,
+            wants_body: request.method != Method::Head,
+            persistence: if closes { Persistence::Close } else { Persistence::of(request) },
+            interim_bytes,
+        }
+    }
+}
+
+impl<H: Handler> HttpSession<H> {
+    pub(crate) fn new(shared: Arc<Shared<H>>) -> HttpSession<H> {
         HttpSession { shared, scan: Scan::default(), state: State::Head }
     }
 
@@ -85,50 +113,29 @@ impl HttpSession {
         let bytes = &input.bytes[*at..];
         match &mut self.state {
             State::Head => self.head(bytes, input, at, out),
-            State::Body(pending) => match pending.body.skip(bytes) {
-                Ok(skipped) => {
-                    *at += skipped;
-                    if !pending.body.is_over() {
-                        return Err(Next::NeedInput(Wait::Rest));
+            State::Body(pending) => {
+                let read = pending.body.read(bytes);
+                *at += read.unwrap_or(0);
+                match read {
+                    Ok(_) if !pending.body.is_over() => Err(Next::NeedInput(Wait::Rest)),
+                    Ok(_) => self.behind_body(input.bytes.len() == *at, input, out),
+                    Err(status) => {
+                        let (head, interim_bytes) =
+                            (std::mem::take(&mut pending.head), pending.interim_bytes);
+                        self.refuse(status, &head, interim_bytes, input, out)
                     }
-                    self.behind_body(input.bytes.len() == *at, input, out)
                 }
-                Err(status) => {
-                    let (head, interim_bytes) = (std::mem::take(&mut pending.head), pending.continue_bytes);
-                    self.refuse(status, &head, interim_bytes, input, out);
-                    Ok(())
-                }
-            },
-            State::Answering(rest) => match rest.parts.put(&self.shared.site, out) {
-                Put::Done => {
-                    let persistence = rest.persistence;
+            }
+            State::Sending(sending) => match sending.put(out) {
+                Sent::Done => {
+                    let persistence = sending.persistence;
                     self.answered(persistence)
                 }
-                Put::Room => Err(Next::NeedRoom),
-                Put::Again => Err(Next::Again),
-                Put::Failed => Err(Next::Abort(Fault::Resource)),
+                Sent::Full => Err(Next::NeedRoom),
+                Sent::Yield => Err(Next::Again),
+                Sent::Failed => Err(Next::Abort(Fault::Resource)),
             },
         }
-    }
-
-    /// Answers a request whose body has been skipped.
-    fn behind_body(&mut self, at_end: bool, input: Input<'_>, out: &mut Outbox) -> Step {
-        let State::Body(pending) = std::mem::replace(&mut self.state, State::Head) else { return Ok(()) };
-        let last = at_end && input.call == Call::Stopping;
-        let step = parsed(&pending.head, |request| match request {
-            Ok(request) => {
-                let asked = Asked { request: &request, last, interim_bytes: pending.continue_bytes };
-                self.respond(&asked, input, out)
-            }
-            Err(status) => {
-                self.refuse(status, &pending.head, pending.continue_bytes, input, out);
-                Ok(())
-            }
-        });
-        if step == Err(Next::NeedRoom) && matches!(self.state, State::Head) {
-            self.state = State::Body(pending);
-        }
-        step
     }
 
     /// Looks for the head of a request, and begins what it asks for.
@@ -141,8 +148,7 @@ impl HttpSession {
             Ok(None) if input.call == Call::Stopping => return Err(Next::Finish),
             Ok(None) => return Err(Next::NeedInput(Wait::NextRequest)),
             Err(malformed) => {
-                self.refuse(malformed.status, &bytes[..malformed.bytes], 0, input, out);
-                return Ok(());
+                return self.refuse(malformed.status, &bytes[..malformed.bytes], 0, input, out);
             }
         };
         self.scan = Scan::default();
@@ -150,112 +156,83 @@ impl HttpSession {
         if !out.is_empty() && (out.room() < ANSWER_ROOM_BYTES || out.has_file()) {
             return Err(Next::NeedRoom);
         }
+        *at += end;
         let head = &bytes[..end];
-        let step = parsed(head, |request| match request {
-            Ok(request) if request.framing != Framing::Length(0) => {
-                self.body(&request, head, input, out);
-                Ok(())
+        parsed(head, |request| match request {
+            Ok(request) if request.framing != request::Framing::Length(0) => {
+                self.body(&request, head, input, out)
             }
             Ok(request) => {
                 let last = input.call == Call::Stopping && bytes.len() == end;
-                self.respond(&Asked { request: &request, last, interim_bytes: 0 }, input, out)
+                self.respond(&request, &[], Exchange::of(&request, last, 0), input, out)
             }
-            Err(status) => {
-                self.refuse(status, head, 0, input, out);
-                Ok(())
-            }
-        });
-        if step != Err(Next::NeedRoom) || !matches!(self.state, State::Head) {
-            *at += end;
-        }
-        step
+            Err(status) => self.refuse(status, head, 0, input, out),
+        })
     }
 
-    /// Begins to skip a body; the head is kept until that is done.
-    fn body(&mut self, request: &Request<'_, '_>, head: &[u8], input: Input<'_>, out: &mut Outbox) {
-        let mut continue_bytes = 0;
-        if request.expects_continue {
-            // Where the answer is known, it comes at once, and nobody guesses whether the body comes after all.
-            let refused = match request.method {
-                Method::Get | Method::Head | Method::Options => None,
-                Method::Other => Some(Status::MethodNotAllowed),
-                Method::Unknown => Some(Status::NotImplemented),
-            };
-            if let Some(status) = refused {
-                self.refuse(status, head, 0, input, out);
-                return;
-            }
-            // An outbox too small even for this would never have it; the client goes on by itself.
-            continue_bytes = if out.put(CONTINUE).is_ok() { CONTINUE.len() } else { 0 };
-        }
-        let pending = Pending { head: head.to_vec(), body: Body::new(request.framing), continue_bytes };
-        self.state = State::Body(Box::new(pending));
-    }
-
-    /// Answers a whole request.
-    fn respond(&mut self, asked: &Asked<'_, '_, '_>, input: Input<'_>, out: &mut Outbox) -> Step {
+    /// Begins to read a body; the head is kept until that is done.
+    fn body(&mut self, head: &RequestHead<'_>, bytes: &[u8], input: Input<'_>, out: &mut Outbox) -> Step {
         let shared = Arc::clone(&self.shared);
-        let request = asked.request;
-        let target = target::parse(request.target);
-        if let (Method::Get | Method::Head, Ok(Target::Path(path))) = (request.method, &target)
-            && (!path.hidden || shared.site.hidden)
-            && !request.is_selective()
-        {
-            let (prefix, resource) = shared.remembered(&path.file, input.now);
-            if let Some(resource) = resource {
-                let variant = choose(request, &resource);
-                if let Some(step) = self.whole(asked, &prefix, variant, input, out) {
-                    return step;
-                }
+        let policy = match head.resource {
+            Ok(_) => shared.handler.body_policy(&Request { head, body: &[], now: input.now }),
+            Err(_) => BodyPolicy::Discard,
+        };
+        let body = match policy {
+            BodyPolicy::Keep { bytes_max } => BodyReader::keep(head.framing, bytes_max),
+            BodyPolicy::Discard => BodyReader::discard(head.framing),
+            // It comes at once, and nobody guesses whether the body comes after all.
+            BodyPolicy::Refuse(response) => {
+                return self.send(response, Exchange::of(head, true, 0), input, out);
+            }
+        };
+        let body = match body {
+            Ok(body) => body,
+            Err(status) => return self.refuse(status, bytes, 0, input, out),
+        };
+        let mut interim_bytes = 0;
+        if head.expects_continue {
+            let interim = Head::interim(Status::Continue).pieces(b"");
+            // If the outbox cannot hold the interim response, it is left out: the client goes on by itself.
+            if out.put_all(&interim).is_ok() {
+                interim_bytes = bytes_of(&interim);
             }
         }
-        let scene = Scene { site: &shared.site, prefix: shared.prefix(input.now) };
-        let answer = compose(&shared, &scene, asked, target, input);
-        self.begin(answer, Some(asked), request.line, input, out);
+        self.state = State::Body(Box::new(Pending { head: bytes.to_vec(), body, interim_bytes }));
         Ok(())
     }
 
-    /// The short way for a whole file that was seen a moment ago. `None` if its head does not fit into an empty outbox.
-    fn whole(
-        &mut self,
-        asked: &Asked<'_, '_, '_>,
-        prefix: &[u8],
-        variant: &Variant,
-        input: Input<'_>,
-        out: &mut Outbox,
-    ) -> Option<Step> {
-        let persistence = asked.persistence();
-        let connection = persistence.line().as_bytes();
-        let in_memory = matches!(variant.content, Content::Memory);
-        let wants_body = asked.request.method != Method::Head;
-        let copied = wants_body && in_memory && variant.len <= COPY_BYTES_MAX as u64;
-        let head_bytes = prefix.len() + connection.len() + variant.body_at;
-        let needed_room = head_bytes + if wants_body && in_memory { variant.len as usize } else { 0 };
-        if needed_room > out.room() && !out.is_empty() {
-            return Some(Err(Next::NeedRoom));
-        }
-        let whole = if copied { &variant.whole[..] } else { &variant.whole[..variant.body_at] };
-        out.put_all(&[prefix, connection, whole]).ok()?;
-        out.count_answer(Some(Status::Ok.code()));
-        let record = self.record(Some(asked), asked.request.line, Status::Ok, head_bytes, input);
-        if wants_body && !copied {
-            let mut part = variant.part(&(0..variant.len));
-            if part.put(&self.shared.site, out) != Put::Done {
-                let mut parts = Parts::default();
-                parts.push(part);
-                parts.extend(record.map(Part::Record));
-                self.state = State::Answering(Box::new(Rest { parts, persistence }));
-                return Some(Err(Next::NeedRoom));
+    /// Answers a request whose body has been read.
+    fn behind_body(&mut self, at_end: bool, input: Input<'_>, out: &mut Outbox) -> Step {
+        let State::Body(pending) = std::mem::replace(&mut self.state, State::Head) else { return Ok(()) };
+        let last = at_end && input.call == Call::Stopping;
+        let Pending { head, body, interim_bytes } = *pending;
+        parsed(&head, |request| match request {
+            Ok(request) => {
+                let exchange = Exchange::of(&request, last, interim_bytes);
+                self.respond(&request, body.content(), exchange, input, out)
             }
-        }
-        if let Some(record) = record {
-            out.record(record);
-        }
-        Some(self.answered(persistence))
+            Err(status) => self.refuse(status, &head, interim_bytes, input, out),
+        })
     }
 
-    /// Refuses what is not a request that can be answered, and ends: where the next one begins is in doubt. `interim_bytes`
-    /// of `100 Continue` went before.
+    /// Answers a whole request.
+    fn respond(
+        &mut self,
+        head: &RequestHead<'_>,
+        body: &[u8],
+        exchange: Exchange<'_>,
+        input: Input<'_>,
+        out: &mut Outbox,
+    ) -> Step {
+        let response = match &head.resource {
+            Ok(Target::Server) if head.method != Method::Options => Response::error(Status::BadRequest),
+            Ok(_) => self.shared.handler.respond(&Request { head, body, now: input.now }),
+            Err(status) => Response::error(*status),
+        };
+        self.send(response, exchange, input, out)
+    }
+
+    /// Refuses what is not a request that can be answered, and ends: where the next one begins is in doubt.
     fn refuse(
         &mut self,
         status: Status,
@@ -263,76 +240,163 @@ impl HttpSession {
         interim_bytes: usize,
         input: Input<'_>,
         out: &mut Outbox,
-    ) {
-        let shared = Arc::clone(&self.shared);
-        let scene = Scene { site: &shared.site, prefix: shared.prefix(input.now) };
+    ) -> Step {
         let line = line_of(head);
-        let with_body = !line.starts_with(b"HEAD ");
-        let mut answer = scene.error(status, Persistence::Close, with_body);
-        answer.head_bytes += interim_bytes;
-        self.begin(answer, None, line, input, out);
+        let exchange = Exchange {
+            subject: Subject::Line(line),
+            version: Version::Http11,
+            wants_body: !line.starts_with(b"HEAD "),
+            persistence: Persistence::Close,
+            interim_bytes,
+        };
+        self.send(Response::error(status), exchange, input, out)
     }
 
-    /// Begins to put an answer, with its record behind it.
-    fn begin(
+    /// Puts a response, or begins to.
+    fn send(
         &mut self,
-        answer: Answer,
-        asked: Option<&Asked<'_, '_, '_>>,
-        line: &[u8],
+        response: Response,
+        exchange: Exchange<'_>,
         input: Input<'_>,
         out: &mut Outbox,
-    ) {
-        let Answer { status, head_bytes, mut parts, persistence } = answer;
-        out.count_answer(Some(status.code()));
-        parts.extend(self.record(asked, line, status, head_bytes, input).map(Part::Record));
-        self.state = State::Answering(Box::new(Rest { parts, persistence }));
+    ) -> Step {
+        let date = *self.shared.dates().line(input.now.wall);
+        let head = Head {
+            status: Status::Ok,
+            date: &date,
+            persistence: exchange.persistence,
+            content_type: "",
+            framing: "",
+            fields: "",
+            service: &self.shared.fields,
+        };
+        let (persistence, rest) = match response.into_kind() {
+            Kind::Prepared(prepared) => {
+                let head = Head { fields: prepared.lines(), ..head };
+                // A few bytes are copied behind the head; for more a reference is cheaper.
+                let (copied, body) = match &prepared.body {
+                    _ if !exchange.wants_body => (&[][..], Outgoing::Nothing),
+                    Fixed::Bytes(bytes) if bytes.len() <= COPY_BYTES_MAX => (&bytes[..], Outgoing::Nothing),
+                    body => (&[][..], Outgoing::Piece(body.piece(&(0..body.len())))),
+                };
+                (head.persistence, self.put(&head, copied, body, exchange, input, out))
+            }
+            Kind::Built(mut built) => {
+                if built.status.code() < 200 {
+                    log::error!("http: a handler answered with the interim status {}", built.status.code());
+                    built = Built::from(Response::error(Status::InternalError));
+                }
+                let framing = framing_of(&built, exchange.version);
+                let line = framing.line();
+                let closes = framing == Framing::Close;
+                let persistence = if closes { Persistence::Close } else { head.persistence };
+                let head = Head {
+                    status: built.status,
+                    persistence,
+                    content_type: &built.content_type,
+                    framing: &line,
+                    fields: &built.fields,
+                    ..head
+                };
+                let has_body = exchange.wants_body && framing != Framing::None;
+                let body = if has_body { Outgoing::new(built.body, framing) } else { Outgoing::Nothing };
+                (persistence, self.put(&head, &[], body, exchange, input, out))
+            }
+        };
+        match rest {
+            None => self.answered(persistence),
+            Some(sending) => {
+                self.state = State::Sending(sending);
+                Ok(())
+            }
+        }
     }
 
-    /// The record of an answer, if there is a log.
+    /// Puts a head, the bytes that are copied behind it, and the rest of the body; returns what there is no room for.
+    fn put(
+        &self,
+        head: &Head<'_>,
+        copied: &[u8],
+        mut body: Outgoing,
+        exchange: Exchange<'_>,
+        input: Input<'_>,
+        out: &mut Outbox,
+    ) -> Option<Box<Sending>> {
+        let (pieces, persistence) = (head.pieces(copied), head.persistence);
+        out.count_answer(Some(head.status.code()));
+        let head_bytes = bytes_of(&pieces) - copied.len();
+        let record = self.record(exchange, head.status, head_bytes, input);
+        let head = if out.put_all(&pieces).is_err() {
+            pieces.concat()
+        } else if body.is_short() && body.put(out) == Sent::Done {
+            if let Some(record) = record {
+                out.record(record);
+            }
+            return None;
+        } else {
+            Vec::new()
+        };
+        Some(Box::new(Sending { head, head_at: 0, body, record, persistence }))
+    }
+
+    /// The record of a response, if there is a log.
     fn record(
         &self,
-        asked: Option<&Asked<'_, '_, '_>>,
-        line: &[u8],
+        exchange: Exchange<'_>,
         status: Status,
         head_bytes: usize,
         input: Input<'_>,
     ) -> Option<Record> {
-        let format = self.shared.site.access?;
-        let (said, interim_bytes) = match asked {
-            Some(asked) => (Said::of(format, asked.request), asked.interim_bytes),
-            None => (Said::nonsense(format, line), 0),
+        let format = self.shared.access?;
+        let said = match exchange.subject {
+            Subject::Request(request) => Said::of(format, request),
+            Subject::Line(line) => Said::nonsense(format, line),
         };
-        let mut hot = self.shared.hot();
-        Some(said.record(hot.clock.logged(input.now.wall), status, interim_bytes + head_bytes))
+        let mut dates = self.shared.dates();
+        Some(said.record(dates.logged(input.now.wall), status, exchange.interim_bytes + head_bytes))
     }
 
-    /// An answer was put whole.
+    /// A response was put whole.
     fn answered(&mut self, persistence: Persistence) -> Step {
         self.state = State::Head;
         match persistence {
-            Persistence::Implied | Persistence::Told => Ok(()),
+            Persistence::Implied | Persistence::Announced => Ok(()),
             Persistence::Asked => Err(Next::Close),
             Persistence::Close => Err(Next::Finish),
         }
     }
 
-    /// Last words to a client that was too slow.
+    /// The last response, to a client that was too slow.
     fn expired(&mut self, wait: Wait, input: Input<'_>, out: &mut Outbox) -> Progress {
         let (head, interim_bytes) = match &mut self.state {
             State::Head if wait != Wait::NextRequest => (input.bytes.to_vec(), 0),
-            State::Body(pending) => (std::mem::take(&mut pending.head), pending.continue_bytes),
-            State::Head | State::Answering(_) => return Progress::need_input(0, wait),
+            State::Body(pending) => (std::mem::take(&mut pending.head), pending.interim_bytes),
+            State::Head | State::Sending(_) => return Progress::need_input(0, wait),
         };
-        // Nothing was promised: what does not fit is lost.
-        self.refuse(Status::RequestTimeout, &head, interim_bytes, input, out);
-        if let State::Answering(rest) = &mut self.state {
-            rest.parts.put(&self.shared.site, out);
+        // This is the last call, so what does not fit is lost.
+        let _ = self.refuse(Status::RequestTimeout, &head, interim_bytes, input, out);
+        if let State::Sending(sending) = &mut self.state {
+            sending.put(out);
         }
         Progress::need_input(0, wait)
     }
 }
 
-impl Session for HttpSession {
+/// How the end of a response's body is known.
+fn framing_of(response: &Built, version: Version) -> Framing {
+    match (response.status, response.body.len(), version) {
+        (Status::NoContent | Status::NotModified, ..) => Framing::None,
+        (_, Some(len), _) => Framing::Length(len),
+        (_, None, Version::Http11) => Framing::Chunked,
+        (_, None, Version::Http10) => Framing::Close,
+    }
+}
+
+fn bytes_of(pieces: &[&[u8]]) -> usize {
+    pieces.iter().map(|piece| piece.len()).sum()
+}
+
+impl<H: Handler> Session for HttpSession<H> {
     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
         if let Call::Expired(wait) = input.call {
             return self.expired(wait, input, out);
@@ -352,7 +416,7 @@ impl Session for HttpSession {
 
     fn unfinished(&mut self) -> Option<Record> {
         match &mut self.state {
-            State::Answering(rest) => rest.parts.take_record(),
+            State::Sending(sending) => sending.record.take(),
             State::Head | State::Body(_) => None,
         }
     }
@@ -360,71 +424,10 @@ impl Session for HttpSession {
     fn held_bytes(&self) -> usize {
         match &self.state {
             State::Head => 0,
-            State::Body(pending) => size_of::<Pending>() + pending.head.capacity(),
-            State::Answering(rest) => size_of::<Rest>() + rest.parts.memory_bytes(),
-        }
-    }
-}
-
-/// The answer to a request, from whatever its target leads to.
-fn compose(
-    shared: &Shared,
-    scene: &Scene<'_>,
-    asked: &Asked<'_, '_, '_>,
-    target: Result<Target<'_>, Status>,
-    input: Input<'_>,
-) -> Answer {
-    let request = asked.request;
-    let persistence = asked.persistence();
-    let error = |status| scene.error(status, persistence, request.method != Method::Head);
-    match request.method {
-        Method::Get | Method::Head | Method::Options => {}
-        // After a CONNECT it is in doubt what the client sends.
-        Method::Other if request.line.starts_with(b"CONNECT ") => {
-            return scene.error(Status::MethodNotAllowed, Persistence::Close, true);
-        }
-        Method::Other => return error(Status::MethodNotAllowed),
-        Method::Unknown => return error(Status::NotImplemented),
-    }
-    let path = match target {
-        Ok(_) | Err(Status::NotFound) if request.method == Method::Options => {
-            return scene.options(persistence);
-        }
-        Ok(Target::Path(path)) => path,
-        Ok(Target::Server) => return error(Status::BadRequest),
-        Err(Status::NotFound) => return missing(shared, scene, asked, input),
-        Err(status) => return error(status),
-    };
-    if path.hidden && !shared.site.hidden {
-        return missing(shared, scene, asked, input);
-    }
-    let Path { file, query, .. } = path;
-    match shared.looked_up(&file, request, input.now) {
-        Found::File(resource) => scene.file(request, persistence, &resource),
-        Found::Slash => scene.slash(persistence, &file, query),
-        Found::Directory(dir, place) => {
-            match Listing::new((dir, place), &file, query, request.version, &shared.listings) {
-                Ok(listing) => scene.listing(request, persistence, listing),
-                Err(failure) => error((&failure).into()),
+            State::Body(pending) => {
+                size_of::<Pending>() + pending.head.capacity() + pending.body.memory_bytes()
             }
+            State::Sending(sending) => sending.memory_bytes(),
         }
-        Found::Nothing(Status::NotFound) => missing(shared, scene, asked, input),
-        Found::Nothing(status) => error(status),
-    }
-}
-
-/// What does not exist: the site's fallback, its page for that, or ours.
-fn missing(shared: &Shared, scene: &Scene<'_>, asked: &Asked<'_, '_, '_>, input: Input<'_>) -> Answer {
-    let (request, persistence) = (asked.request, asked.persistence());
-    let page = |path: &Option<Vec<u8>>| match shared.looked_up(path.as_deref()?, request, input.now) {
-        Found::File(page) => Some(page),
-        Found::Slash | Found::Directory(..) | Found::Nothing(_) => None,
-    };
-    if let Some(fallback) = page(&shared.site.fallback) {
-        scene.file(request, persistence, &fallback)
-    } else if let Some(page) = page(&shared.site.not_found) {
-        scene.whole(Status::NotFound, request, persistence, choose(request, &page))
-    } else {
-        scene.error(Status::NotFound, persistence, request.method != Method::Head)
     }
 }

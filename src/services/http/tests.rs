@@ -17,7 +17,16 @@ use crate::session::{Call, Next, Wait};
 const OUT: usize = 64 << 10;
 
 /// A site with a little of everything; files are from 2020, as the rehearsal's time is 2033.
-fn site(change: impl FnOnce(&mut Config)) -> (tempfile::TempDir, Http) {
+fn site(change: impl FnOnce(&mut FilesConfig)) -> (tempfile::TempDir, Http) {
+    site_with(&HttpConfig::default(), change)
+}
+
+/// The same with an access log.
+fn logged_site(format: AccessFormat) -> (tempfile::TempDir, Http) {
+    site_with(&HttpConfig { access: Some(format), ..HttpConfig::default() }, |_| {})
+}
+
+fn site_with(http: &HttpConfig, change: impl FnOnce(&mut FilesConfig)) -> (tempfile::TempDir, Http) {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("root");
     std::fs::create_dir_all(root.join("sub dir")).unwrap();
@@ -32,9 +41,14 @@ fn site(change: impl FnOnce(&mut Config)) -> (tempfile::TempDir, Http) {
     write(&root.join(".secret"), b"secret");
     write(&dir.path().join("outside"), b"outside");
     symlink("../outside", root.join("leak")).unwrap();
-    let mut config = Config::new(root);
+    let mut config = FilesConfig::new(root);
     change(&mut config);
-    (dir, Http::new(config).unwrap())
+    (dir, Http::with_config(Files::new(config).unwrap(), http).unwrap())
+}
+
+/// The service of a directory as it is.
+fn plain_site(root: std::path::PathBuf) -> Http {
+    Http::new(Files::new(FilesConfig::new(root)).unwrap())
 }
 
 fn big() -> Vec<u8> {

@@ -1,15 +1,20 @@
-//! Request bodies, which no file wants: skipped, within a bound, so that the next request is found where it begins.
+//! Request bodies: framing, within bounds, so that the next request is found where it begins.
 
 use super::super::bounds::{BODY_BYTES_MAX, CHUNK_LINE_BYTES_MAX, LINE_BYTES_MAX};
-use super::request::{Framing, is_token};
+use super::request::Framing;
 use super::status::Status;
+use super::syntax::is_token;
 
-/// A request body on its way to nowhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Body {
+/// How far a request body has been read.
+#[derive(Debug)]
+pub(crate) struct BodyReader {
     awaits: Awaits,
+    /// Bytes of content that may still come.
+    content_left: u64,
     /// Bytes that may still come, framing included.
-    budget_bytes: u64,
+    total_left: u64,
+    /// The content; `None` if it is discarded.
+    content: Option<Vec<u8>>,
 }
 
 /// What comes next of a body (RFC 9112, sections 6.2 and 7.1).
@@ -29,29 +34,56 @@ enum Awaits {
     End,
 }
 
-impl Body {
-    pub(crate) fn new(framing: Framing) -> Body {
+impl BodyReader {
+    /// Reads a body and discards it. `BODY_BYTES_MAX` is for content and framing together.
+    pub(crate) fn discard(framing: Framing) -> Result<BodyReader, Status> {
+        BodyReader::new(framing, BODY_BYTES_MAX, BODY_BYTES_MAX, None)
+    }
+
+    /// Reads a body of up to `bytes_max` bytes of content and keeps it. The framing of a chunked one may have as many as
+    /// any body that is discarded.
+    pub(crate) fn keep(framing: Framing, bytes_max: u64) -> Result<BodyReader, Status> {
+        BodyReader::new(framing, bytes_max, bytes_max.saturating_add(BODY_BYTES_MAX), Some(Vec::new()))
+    }
+
+    fn new(
+        framing: Framing,
+        content_left: u64,
+        total_left: u64,
+        content: Option<Vec<u8>>,
+    ) -> Result<BodyReader, Status> {
         let awaits = match framing {
             Framing::Length(0) => Awaits::End,
+            Framing::Length(len) if len > content_left => return Err(Status::ContentTooLarge),
             Framing::Length(len) => Awaits::Length(len),
             Framing::Chunked => Awaits::Size,
         };
-        Body { awaits, budget_bytes: BODY_BYTES_MAX }
+        Ok(BodyReader { awaits, content_left, total_left, content })
     }
 
-    /// Whether all of it was skipped.
+    /// Whether all of it was read.
     pub(crate) fn is_over(&self) -> bool {
         self.awaits == Awaits::End
     }
 
-    /// Skips what of `bytes` belongs to the body; says how much that was.
-    pub(crate) fn skip(&mut self, bytes: &[u8]) -> Result<usize, Status> {
+    /// The content that was kept.
+    pub(crate) fn content(&self) -> &[u8] {
+        self.content.as_deref().unwrap_or_default()
+    }
+
+    /// Memory that the content takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.content.as_ref().map_or(0, Vec::capacity)
+    }
+
+    /// Reads what of `bytes` belongs to the body; returns how much that was.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<usize, Status> {
         let mut at = 0;
         // Each round takes at least a byte, ends, or waits for more.
         while !self.is_over() {
             let rest = &bytes[at..];
             let Some(len) = self.step(rest)? else { break };
-            self.budget_bytes = self.budget_bytes.checked_sub(len as u64).ok_or(Status::ContentTooLarge)?;
+            self.total_left = self.total_left.checked_sub(len as u64).ok_or(Status::ContentTooLarge)?;
             at += len;
         }
         Ok(at)
@@ -65,6 +97,10 @@ impl Body {
         match self.awaits {
             Awaits::Length(left) | Awaits::Data(left) => {
                 let len = left.min(rest.len() as u64);
+                self.content_left = self.content_left.checked_sub(len).ok_or(Status::ContentTooLarge)?;
+                if let Some(content) = &mut self.content {
+                    content.extend_from_slice(&rest[..len as usize]);
+                }
                 self.awaits = match (self.awaits, left - len) {
                     (Awaits::Length(_), 0) => Awaits::End,
                     (Awaits::Length(_), left) => Awaits::Length(left),
@@ -85,7 +121,7 @@ impl Body {
                 let Some(line) = line(rest, CHUNK_LINE_BYTES_MAX)? else { return Ok(None) };
                 self.awaits = match chunk_size(line)? {
                     0 => Awaits::Trailer,
-                    size if size > BODY_BYTES_MAX => return Err(Status::ContentTooLarge),
+                    size if size > self.content_left => return Err(Status::ContentTooLarge),
                     size => Awaits::Data(size),
                 };
                 Ok(Some(line.len() + 2))
@@ -183,11 +219,11 @@ mod tests {
     type Skipped = Result<(usize, bool), Status>;
 
     fn skip_all(framing: Framing, bytes: &[u8], piece: usize) -> Skipped {
-        let mut body = Body::new(framing);
+        let mut body = BodyReader::discard(framing)?;
         let (mut from, mut to) = (0, 0);
         while to < bytes.len() && !body.is_over() {
             to = (to + piece).min(bytes.len());
-            from += body.skip(&bytes[from..to])?;
+            from += body.read(&bytes[from..to])?;
         }
         Ok((from, body.is_over()))
     }
@@ -270,5 +306,31 @@ mod tests {
         let trailers = [&b"0\r\n"[..], &b"A: b\r\n".repeat(200_000)].concat();
         assert_eq!(skip_all(Framing::Chunked, &trailers, 4096), Err(Status::ContentTooLarge));
         assert_eq!(skip_all(Framing::Chunked, &[b'1'; 300], 7), Err(Status::BadRequest));
+    }
+
+    #[test]
+    fn a_body_that_is_kept_is_its_content_alone_and_its_bound_is_of_the_content_alone() {
+        let kept = |framing, bytes: &[u8], bytes_max, piece| {
+            let mut body = BodyReader::keep(framing, bytes_max)?;
+            for piece in bytes.chunks(piece) {
+                assert_eq!(body.read(piece)?, piece.len());
+            }
+            assert!(body.is_over());
+            Ok(body.content().to_vec())
+        };
+        let chunks = b"1\r\na\r\n2;x=y\r\nbc\r\n1\r\nd\r\n0\r\nT: u\r\n\r\n";
+        for (framing, bytes, pieces) in
+            [(Framing::Length(4), &b"abcd"[..], &[1, 2, 4][..]), (Framing::Chunked, chunks, &[chunks.len()])]
+        {
+            for &piece in pieces {
+                assert_eq!(kept(framing, bytes, 4, piece).as_deref(), Ok(&b"abcd"[..]));
+                assert_eq!(kept(framing, bytes, 3, piece), Err(Status::ContentTooLarge));
+            }
+        }
+        let framing_alone = b"1;extension-of-a-chunk-of-one-byte\r\nx\r\n".repeat(40_000);
+        assert_eq!(
+            BodyReader::keep(Framing::Chunked, 100_000).unwrap().read(&framing_alone),
+            Err(Status::ContentTooLarge)
+        );
     }
 }

@@ -1,50 +1,45 @@
-//! The time of day as answers tell it, put into words once a second.
+//! The time of day in responses and in the access log, formatted once a second.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Seconds that have a date of four digits' year; a clock beyond them is told as their end.
+/// The last second with a year of four digits. A clock beyond it shows this one.
 const SECONDS_MAX: u64 = 253_402_300_799;
-const OK_PREFIX: &[u8; 23] = b"HTTP/1.1 200 OK\r\nDate: ";
+const NAME: &[u8; 6] = b"Date: ";
 const DATE_BYTES: usize = 29;
 
-/// The beginning of a plain answer, up to the line after `Date`.
-pub(crate) type OkPrefix = [u8; OK_PREFIX.len() + DATE_BYTES + 2];
+/// The line `Date` of a head.
+pub(crate) type DateLine = [u8; NAME.len() + DATE_BYTES + 2];
 
-/// The second that was last put into words.
+/// The second that was formatted last.
 #[derive(Debug)]
-pub(crate) struct Clock {
+pub(crate) struct DateCache {
     second: Option<u64>,
-    ok_prefix: OkPrefix,
+    line: DateLine,
     logged: String,
 }
 
-impl Clock {
-    pub(crate) fn new() -> Clock {
-        Clock { second: None, ok_prefix: [b' '; _], logged: String::new() }
+impl DateCache {
+    pub(crate) fn new() -> DateCache {
+        DateCache { second: None, line: [b' '; _], logged: String::new() }
     }
 
-    /// The beginning of an answer of 200 at `wall`.
-    pub(crate) fn ok_prefix(&mut self, wall: SystemTime) -> &OkPrefix {
+    /// The line `Date` at `wall`.
+    pub(crate) fn line(&mut self, wall: SystemTime) -> &DateLine {
         let second = seconds(wall);
         if self.second != Some(second) {
-            let prefix = [OK_PREFIX, http_date(second).as_bytes(), b"\r\n"].concat();
-            self.ok_prefix.copy_from_slice(&prefix);
+            let line = [NAME, http_date(second).as_bytes(), b"\r\n"].concat();
+            self.line.copy_from_slice(&line);
             self.logged = log_date(second);
             self.second = Some(second);
         }
-        &self.ok_prefix
+        &self.line
     }
 
     /// The same time as in the access log, with its brackets.
     pub(crate) fn logged(&mut self, wall: SystemTime) -> &str {
-        self.ok_prefix(wall);
+        self.line(wall);
         &self.logged
     }
-}
-
-/// The date within a prefix.
-pub(crate) fn date_of(prefix: &OkPrefix) -> &[u8] {
-    &prefix[OK_PREFIX.len()..][..DATE_BYTES]
 }
 
 fn seconds(wall: SystemTime) -> u64 {
@@ -72,12 +67,11 @@ mod tests {
 
     #[test]
     fn a_second_is_told_as_http_and_logs_do_whatever_the_clock_says() {
-        let mut clock = Clock::new();
-        let prefix = *clock.ok_prefix(UNIX_EPOCH + Duration::from_secs(784_111_777));
-        assert_eq!(date_of(&prefix), b"Sun, 06 Nov 1994 08:49:37 GMT");
-        assert!(prefix.starts_with(b"HTTP/1.1 200 OK\r\nDate: ") && prefix.ends_with(b" GMT\r\n"));
-        assert_eq!(clock.logged(UNIX_EPOCH), "[01/Jan/1970:00:00:00 +0000]");
-        clock.ok_prefix(UNIX_EPOCH - Duration::from_secs(9));
-        clock.ok_prefix(UNIX_EPOCH + Duration::from_secs(1 << 40));
+        let mut dates = DateCache::new();
+        let line = *dates.line(UNIX_EPOCH + Duration::from_secs(784_111_777));
+        assert_eq!(&line, b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
+        assert_eq!(dates.logged(UNIX_EPOCH), "[01/Jan/1970:00:00:00 +0000]");
+        dates.line(UNIX_EPOCH - Duration::from_secs(9));
+        dates.line(UNIX_EPOCH + Duration::from_secs(1 << 40));
     }
 }

@@ -3,12 +3,12 @@
 //! Wherever the end of a message could be seen differently by a proxy before us, the request is refused and the
 //! connection closed: a bare CR or LF, folded fields, spaces before colons, two lengths, unknown transfer codings.
 
-use std::net::Ipv6Addr;
-
 use httparse::Header;
 
-use super::super::bounds::{BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, HEADERS_USUAL, LINE_BYTES_MAX};
+use super::super::bounds::{HEAD_BYTES_MAX, HEADERS_MAX, HEADERS_USUAL, LINE_BYTES_MAX};
 use super::status::Status;
+use super::syntax::{is_host, is_token};
+use super::target::{self, Target};
 
 /// How far the search for the end of a head got: each byte is looked at once, however it arrives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,19 +61,50 @@ pub(crate) fn is_between_requests(bytes: &[u8]) -> bool {
     matches!(bytes, b"" | b"\r" | b"\r\n")
 }
 
-/// The methods that are told apart.
+/// The method of a request (RFC 9110, section 9; RFC 5789).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Method {
+#[non_exhaustive]
+pub enum Method {
+    /// `GET`
     Get,
+    /// `HEAD`: answered as `GET`, and the server leaves out the body.
     Head,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+    /// `DELETE`
+    Delete,
+    /// `CONNECT`
+    Connect,
+    /// `OPTIONS`
     Options,
-    /// Known, and not for files: 405.
+    /// `TRACE`
+    Trace,
+    /// `PATCH`
+    Patch,
+    /// Any other; its name is in the request line.
     Other,
-    /// Unknown: 501.
-    Unknown,
 }
 
-/// The versions that are told apart; any later 1.x is answered as 1.1 (RFC 9110, section 2.5).
+impl Method {
+    fn named(name: &[u8]) -> Method {
+        match name {
+            b"GET" => Method::Get,
+            b"HEAD" => Method::Head,
+            b"POST" => Method::Post,
+            b"PUT" => Method::Put,
+            b"DELETE" => Method::Delete,
+            b"CONNECT" => Method::Connect,
+            b"OPTIONS" => Method::Options,
+            b"TRACE" => Method::Trace,
+            b"PATCH" => Method::Patch,
+            _ => Method::Other,
+        }
+    }
+}
+
+/// The version of a request; any later 1.x is answered as 1.1 (RFC 9110, section 2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
     Http10,
@@ -135,11 +166,14 @@ impl Field {
     }
 }
 
-/// One request's head.
+/// The head of a request, parsed.
 #[derive(Debug)]
-pub(crate) struct Request<'a, 'h> {
+pub(crate) struct RequestHead<'a> {
     pub(crate) method: Method,
+    /// The request target as it was sent.
     pub(crate) target: &'a [u8],
+    /// The same, parsed; an error is what the request is answered with.
+    pub(crate) resource: Result<Target<'a>, Status>,
     pub(crate) version: Version,
     pub(crate) framing: Framing,
     /// Whether the client wants to ask for more on this connection.
@@ -148,15 +182,23 @@ pub(crate) struct Request<'a, 'h> {
     pub(crate) expects_continue: bool,
     /// The line `method target version`.
     pub(crate) line: &'a [u8],
-    headers: &'h [Header<'a>],
+    headers: &'a [Header<'a>],
     first: [Option<&'a [u8]>; FIELDS],
     repeated: u16,
 }
 
-impl<'a> Request<'a, '_> {
+impl<'a> RequestHead<'a> {
     /// The value of a field that a request has once; `None` if it is absent or repeated.
     pub(crate) fn value(&self, field: Field) -> Option<&'a [u8]> {
         if self.repeated & (1 << field as u16) == 0 { self.first[field as usize] } else { None }
+    }
+
+    /// The values of the fields with this name, in the order in which they were sent.
+    pub(crate) fn values_named(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.headers
+            .iter()
+            .filter(move |header| header.name.eq_ignore_ascii_case(name))
+            .map(|header| header.value)
     }
 
     pub(crate) fn has(&self, field: Field) -> bool {
@@ -179,8 +221,8 @@ impl<'a> Request<'a, '_> {
     }
 }
 
-/// Parses `head` (with its empty line) and hands the request, or the status that refuses it, to `then`.
-pub(crate) fn parsed<R>(head: &[u8], then: impl FnOnce(Result<Request<'_, '_>, Status>) -> R) -> R {
+/// Parses `head` (with its empty line) and calls `then` with it, or with the status that refuses it.
+pub(crate) fn parsed<R>(head: &[u8], then: impl FnOnce(Result<RequestHead<'_>, Status>) -> R) -> R {
     let mut few = [httparse::EMPTY_HEADER; HEADERS_USUAL];
     match parse(head, &mut few) {
         Err(Status::HeaderFieldsTooLarge) => {
@@ -198,20 +240,22 @@ pub(crate) fn line_of(head: &[u8]) -> &[u8] {
     &head[..end]
 }
 
-fn parse<'a, 'h>(head: &'a [u8], headers: &'h mut [Header<'a>]) -> Result<Request<'a, 'h>, Status> {
+fn parse<'h, 'a: 'h>(head: &'a [u8], headers: &'h mut [Header<'a>]) -> Result<RequestHead<'h>, Status> {
     let line = line_of(head);
     let head = head.strip_prefix(b"\r\n").unwrap_or(head);
     let fields = head.get(line.len()..).and_then(|rest| rest.strip_prefix(b"\r\n"));
     let fields = fields.ok_or(Status::BadRequest)?;
     let (method, target, version) = parse_line(line)?;
-    let headers: &'h [Header<'a>] = match httparse::parse_headers(fields, headers) {
+    let headers: &'h [Header<'h>] = match httparse::parse_headers(fields, headers) {
         Ok(httparse::Status::Complete((_, headers))) => headers,
         Err(httparse::Error::TooManyHeaders) => return Err(Status::HeaderFieldsTooLarge),
         Ok(httparse::Status::Partial) | Err(_) => return Err(Status::BadRequest),
     };
-    let mut request = Request {
+    let resource = if method == Method::Connect { Ok(Target::Authority) } else { target::parse(target) };
+    let mut request = RequestHead {
         method,
         target,
+        resource,
         version,
         framing: Framing::Length(0),
         persistent: version == Version::Http11,
@@ -265,23 +309,11 @@ fn parse_line(line: &[u8]) -> Result<(Method, &[u8], Version), Status> {
         }
         _ => return Err(Status::BadRequest),
     };
-    let method = match &line[..method_end] {
-        b"GET" => Method::Get,
-        b"HEAD" => Method::Head,
-        b"OPTIONS" => Method::Options,
-        b"POST" | b"PUT" | b"DELETE" | b"PATCH" | b"TRACE" | b"CONNECT" => Method::Other,
-        _ => Method::Unknown,
-    };
-    Ok((method, target, version))
-}
-
-/// A character of a token (RFC 9110, section 5.6.2).
-pub(crate) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    Ok((Method::named(&line[..method_end]), target, version))
 }
 
 /// Exactly one valid Host in HTTP/1.1 (RFC 9112, section 3.2), at most one before.
-fn check_host(request: &Request<'_, '_>) -> Result<(), Status> {
+fn check_host(request: &RequestHead<'_>) -> Result<(), Status> {
     match request.value(Field::Host) {
         Some(host) if is_host(host) => Ok(()),
         None if request.version == Version::Http10 && !request.has(Field::Host) => Ok(()),
@@ -289,63 +321,8 @@ fn check_host(request: &Request<'_, '_>) -> Result<(), Status> {
     }
 }
 
-/// `uri-host [ ":" port ]` (RFC 3986, section 3.2); it may be empty. An IPv6 address may have a zone, although a client should
-/// not send it (RFC 6874, section 4): many do, and other servers accept it.
-pub(crate) fn is_host(authority: &[u8]) -> bool {
-    let is_port = |port: &[u8]| match port {
-        [] | [b':'] => true,
-        [b':', digits @ ..] => {
-            digits.iter().all(u8::is_ascii_digit)
-                && std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
-        }
-        _ => false,
-    };
-    if let Some(literal) = authority.strip_prefix(b"[") {
-        let Some(end) = literal.iter().position(|&byte| byte == b']') else { return false };
-        return is_ip_literal(&literal[..end]) && is_port(&literal[end + 1..]);
-    }
-    let end = authority.iter().position(|&byte| byte == b':').unwrap_or(authority.len());
-    let (name, port) = authority.split_at(end);
-    is_name(name) && is_port(port)
-}
-
-/// What is between the brackets: `IPv6address`, the same with a zone behind `%` or `%25` (RFC 6874, section 2), or `IPvFuture`
-/// (RFC 3986, section 3.2.2).
-fn is_ip_literal(literal: &[u8]) -> bool {
-    let is_unreserved = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
-    if let [b'v' | b'V', future @ ..] = literal {
-        let Some(dot) = future.iter().position(|&byte| byte == b'.') else { return false };
-        let (version, address) = (&future[..dot], &future[dot + 1..]);
-        return !version.is_empty()
-            && version.iter().all(u8::is_ascii_hexdigit)
-            && !address.is_empty()
-            && address.iter().all(|byte| is_unreserved(byte) || b"!$&'()*+,;=:".contains(byte));
-    }
-    let percent = literal.iter().position(|&byte| byte == b'%');
-    let (address, zone) = literal.split_at(percent.unwrap_or(literal.len()));
-    let is_zone =
-        |zone: &[u8]| !zone.is_empty() && zone.iter().all(|byte| is_unreserved(byte) || *byte == b'%');
-    std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
-        && zone.strip_prefix(b"%").is_none_or(is_zone)
-}
-
-/// `reg-name`: an escape is a percent sign and two hexadecimal digits.
-fn is_name(name: &[u8]) -> bool {
-    let mut digits = 0;
-    for &byte in name {
-        match byte {
-            _ if digits > 0 && byte.is_ascii_hexdigit() => digits -= 1,
-            _ if digits > 0 => return false,
-            b'%' => digits = 2,
-            _ if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte) => {}
-            _ => return false,
-        }
-    }
-    digits == 0
-}
-
 /// RFC 9112, section 6.
-fn framing(request: &Request<'_, '_>) -> Result<Framing, Status> {
+fn framing(request: &RequestHead<'_>) -> Result<Framing, Status> {
     if request.has(Field::TransferEncoding) {
         if request.has(Field::ContentLength) || request.version == Version::Http10 {
             return Err(Status::BadRequest);
@@ -364,7 +341,7 @@ fn framing(request: &Request<'_, '_>) -> Result<Framing, Status> {
     }
     let length =
         digits.iter().fold(0u64, |n, digit| n.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
-    if length > BODY_BYTES_MAX { Err(Status::ContentTooLarge) } else { Ok(Framing::Length(length)) }
+    Ok(Framing::Length(length))
 }
 
 /// Why transfer codings other than `chunked` alone are refused. Where that comes last, and once, the others are just not known
@@ -383,7 +360,7 @@ fn refusal_of_codings<'a>(values: impl Iterator<Item = &'a [u8]>) -> Status {
 }
 
 /// RFC 9112, section 9.3.
-fn persistent(request: &Request<'_, '_>) -> bool {
+fn persistent(request: &RequestHead<'_>) -> bool {
     let says = |option: &[u8]| {
         let mut options =
             request.values(Field::Connection).flat_map(|value| value.split(|&byte| byte == b','));
@@ -393,7 +370,7 @@ fn persistent(request: &Request<'_, '_>) -> bool {
 }
 
 /// RFC 9110, section 10.1.1. Empty elements of a list do not count (section 5.6.1.2).
-fn expects_continue(request: &Request<'_, '_>) -> Result<bool, Status> {
+fn expects_continue(request: &RequestHead<'_>) -> Result<bool, Status> {
     let mut expects_continue = false;
     if request.version == Version::Http10 {
         return Ok(expects_continue);

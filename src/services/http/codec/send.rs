@@ -1,112 +1,220 @@
-//! An answer in parts, put into the outbox as there is room.
+//! A response on its way into the outbox, as there is room.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::Arc;
 
-use super::super::files::config::Site;
-use super::super::files::listing::Listing;
-use crate::session::{FileRange, Outbox, Record};
+use super::super::bounds::PIECES_PER_CALL_MAX;
+use super::super::response::{Content, Piece, Produced, Producer};
+use super::head::{Framing, Persistence};
+use crate::session::{Outbox, Record};
 
-/// What is left of an answer.
-#[derive(Debug, Default)]
-pub(crate) struct Parts(VecDeque<Part>);
-
-/// A part of an answer.
+/// What is left of a response.
 #[derive(Debug)]
-pub(crate) enum Part {
-    /// Bytes of its own, from the given one on.
-    Bytes(Vec<u8>, usize),
-    /// Bytes that others have too.
-    Shared(Arc<[u8]>, Range<usize>),
-    File(FileRange),
-    Listing(Box<Listing>),
-    Record(Record),
+pub(crate) struct Sending {
+    /// The head, of which the given number of bytes has been put.
+    pub(crate) head: Vec<u8>,
+    pub(crate) head_at: usize,
+    pub(crate) body: Outgoing,
+    /// Put behind the body.
+    pub(crate) record: Option<Record>,
+    pub(crate) persistence: Persistence,
 }
 
-/// How far the putting came.
+/// What is left of a body.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    Nothing,
+    Piece(Piece),
+    Pieces(VecDeque<Piece>),
+    Produced(Production),
+}
+
+/// How far a step of sending came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Put {
+pub(crate) enum Sent {
     Done,
     /// There is no room for the rest.
-    Room,
+    Full,
     /// Others should have their turn before the rest.
-    Again,
+    Yield,
     /// The rest cannot be had.
     Failed,
 }
 
-impl Parts {
-    pub(crate) fn push(&mut self, part: Part) {
-        self.0.push_back(part);
+impl Sending {
+    /// Puts what there is room for.
+    pub(crate) fn put(&mut self, out: &mut Outbox) -> Sent {
+        self.head_at += out.put_some(&self.head[self.head_at..]);
+        if self.head_at < self.head.len() {
+            return Sent::Full;
+        }
+        let sent = self.body.put(out);
+        if sent == Sent::Done
+            && let Some(record) = self.record.take()
+        {
+            out.record(record);
+        }
+        sent
     }
 
-    pub(crate) fn extend(&mut self, parts: impl IntoIterator<Item = Part>) {
-        self.0.extend(parts);
+    /// Memory that it takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let record_bytes = self.record.as_ref().map_or(0, Record::memory_bytes);
+        size_of::<Sending>() + self.head.capacity() + self.body.memory_bytes() + record_bytes
     }
+}
 
-    /// The record at the end, if it was not put.
-    pub(crate) fn take_record(&mut self) -> Option<Record> {
-        match self.0.pop_back() {
-            Some(Part::Record(record)) => Some(record),
-            _ => None,
+impl Outgoing {
+    pub(crate) fn new(body: Content, framing: Framing) -> Outgoing {
+        match body {
+            Content::Empty => Outgoing::Nothing,
+            Content::One(piece) => Outgoing::Piece(piece),
+            Content::Many(pieces) => Outgoing::Pieces(pieces),
+            Content::Producer(producer) => Outgoing::Produced(Production::new(producer, framing)),
         }
     }
 
-    /// Memory that they take.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        let parts = self.0.iter().map(|part| match part {
-            Part::Bytes(bytes, _) => bytes.capacity(),
-            Part::Shared(_, range) => range.len(), // for some it may be the only answer that keeps them
-            Part::File(_) => 0,
-            Part::Listing(listing) => listing.memory_bytes(),
-            Part::Record(record) => record.memory_bytes(),
-        });
-        self.0.capacity() * size_of::<Part>() + parts.sum::<usize>()
+    /// Whether it is put in one step.
+    pub(crate) fn is_short(&self) -> bool {
+        matches!(self, Outgoing::Nothing | Outgoing::Piece(_))
     }
 
     /// Puts what there is room for, from the front.
-    pub(crate) fn put(&mut self, site: &Site, out: &mut Outbox) -> Put {
-        while let Some(part) = self.0.front_mut() {
-            match part.put(site, out) {
-                Put::Done => {
-                    if let Some(Part::Record(record)) = self.0.pop_front() {
-                        out.record(record);
-                    }
-                }
-                put => return put,
-            }
-        }
-        Put::Done
-    }
-}
-
-impl Part {
-    pub(crate) fn bytes(bytes: impl Into<Vec<u8>>) -> Part {
-        Part::Bytes(bytes.into(), 0)
-    }
-
-    /// Puts what there is room for.
-    pub(crate) fn put(&mut self, site: &Site, out: &mut Outbox) -> Put {
+    pub(crate) fn put(&mut self, out: &mut Outbox) -> Sent {
         match self {
-            Part::Bytes(bytes, at) => {
-                *at += out.put_some(&bytes[*at..]);
-                done(*at == bytes.len())
-            }
-            Part::Shared(bytes, range) => {
-                let end = range.end.min(range.start + out.room());
-                if out.share(Arc::clone(bytes), range.start..end).is_ok() {
-                    range.start = end;
+            Outgoing::Nothing => Sent::Done,
+            Outgoing::Piece(piece) => put_piece(piece, out),
+            Outgoing::Pieces(pieces) => {
+                while let Some(piece) = pieces.front_mut() {
+                    if put_piece(piece, out) == Sent::Full {
+                        return Sent::Full;
+                    }
+                    pieces.pop_front();
                 }
-                done(range.start == range.end)
+                Sent::Done
             }
-            Part::File(range) => done(out.file(range.clone()).is_ok()),
-            Part::Listing(listing) => listing.put(site, out),
-            Part::Record(_) => Put::Done,
+            Outgoing::Produced(production) => production.put(out),
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        match self {
+            Outgoing::Nothing => 0,
+            Outgoing::Piece(piece) => piece.memory_bytes(),
+            Outgoing::Pieces(pieces) => {
+                let own_bytes = pieces.capacity() * size_of::<Piece>();
+                own_bytes + pieces.iter().map(Piece::memory_bytes).sum::<usize>()
+            }
+            Outgoing::Produced(production) => {
+                production.piece.capacity()
+                    + size_of_val(&*production.producer)
+                    + production.producer.held_bytes()
+            }
         }
     }
 }
 
-fn done(done: bool) -> Put {
-    if done { Put::Done } else { Put::Room }
+/// Puts what there is room for of a piece.
+fn put_piece(piece: &mut Piece, out: &mut Outbox) -> Sent {
+    let done = match piece {
+        Piece::Bytes(bytes, at) => {
+            *at += out.put_some(&bytes[*at..]);
+            *at == bytes.len()
+        }
+        Piece::Shared(bytes, range) => {
+            let end = range.end.min(range.start + out.room());
+            if out.share(Arc::clone(bytes), range.start..end).is_ok() {
+                range.start = end;
+            }
+            range.start == range.end
+        }
+        Piece::File(range) => out.file(range.clone()).is_ok(),
+    };
+    if done { Sent::Done } else { Sent::Full }
+}
+
+/// A body that is being produced.
+#[derive(Debug)]
+pub(crate) struct Production {
+    producer: Box<dyn Producer>,
+    framing: Framing,
+    /// The framed piece that is being put, and how much of it was.
+    piece: Vec<u8>,
+    put_bytes: usize,
+    /// What comes after the piece.
+    next: Produced,
+}
+
+impl Production {
+    fn new(producer: Box<dyn Producer>, framing: Framing) -> Production {
+        Production { producer, framing, piece: Vec::new(), put_bytes: 0, next: Produced::More }
+    }
+
+    fn put(&mut self, out: &mut Outbox) -> Sent {
+        let mut pieces = 0;
+        loop {
+            self.put_bytes += out.put_some(&self.piece[self.put_bytes..]);
+            if self.put_bytes < self.piece.len() {
+                return Sent::Full;
+            }
+            self.piece.clear();
+            self.put_bytes = 0;
+            match self.next {
+                Produced::End => return Sent::Done,
+                Produced::Yield => {
+                    self.next = Produced::More;
+                    return Sent::Yield;
+                }
+                Produced::More if pieces == PIECES_PER_CALL_MAX => return Sent::Yield,
+                Produced::More => {}
+            }
+            pieces += 1;
+            match self.producer.produce(&mut self.piece) {
+                Ok(next) => self.next = next,
+                Err(error) => {
+                    log::warn!("http: cannot produce the rest of a response: {error}");
+                    return Sent::Failed;
+                }
+            }
+            if !self.frame() {
+                return Sent::Failed;
+            }
+        }
+    }
+
+    /// Frames the piece as it was produced. `false` if the body has ended before its announced end.
+    fn frame(&mut self) -> bool {
+        match &mut self.framing {
+            Framing::None | Framing::Close => {}
+            Framing::Chunked => {
+                if !self.piece.is_empty() {
+                    let size = format!("{:x}\r\n", self.piece.len());
+                    self.piece.splice(..0, size.into_bytes());
+                    self.piece.extend_from_slice(b"\r\n");
+                }
+                if self.next == Produced::End {
+                    self.piece.extend_from_slice(b"0\r\n\r\n");
+                }
+            }
+            Framing::Length(left) => {
+                if self.piece.len() as u64 > *left {
+                    log::error!(
+                        "http: a response is longer than its handler announced; the rest is left out"
+                    );
+                    self.piece.truncate(*left as usize);
+                    self.next = Produced::End;
+                }
+                *left -= self.piece.len() as u64;
+                if *left == 0 {
+                    self.next = Produced::End;
+                } else if self.next == Produced::End {
+                    log::error!(
+                        "http: a response ends {left} bytes before the length that its handler announced"
+                    );
+                    return false;
+                }
+            }
+        }
+        true
+    }
 }

@@ -5,28 +5,34 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
-use super::request::is_host;
 use super::status::Status;
+use super::syntax::is_host;
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Target<'a> {
     /// `*`: the server itself (only for OPTIONS).
     Server,
+    /// A host and a port (only for CONNECT).
+    Authority,
     /// A path.
     Path(Path<'a>),
 }
 
-/// A path beneath the root.
+/// A path, and what the target has beside it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Path<'a> {
-    /// Decoded, relative, without empty or dot segments; with a slash at its end if it was asked for as a directory,
-    /// empty for the root.
-    pub(crate) file: Cow<'a, [u8]>,
+    /// Decoded, with the slash at its beginning, without empty or dot segments; with a slash at its end if it was asked
+    /// for as a directory. An escaped slash stays escaped.
+    pub(crate) decoded: Cow<'a, [u8]>,
     /// What follows the `?`.
     pub(crate) query: &'a [u8],
-    /// Whether a segment begins with a dot, other than a first one of `.well-known`, which is there for all to see (RFC 8615).
+    /// The host and port of a target in absolute form, which count instead of `Host` (RFC 9112, section 3.2.2).
+    pub(crate) authority: Option<&'a [u8]>,
+    /// Whether a segment begins with a dot, other than a first one of `.well-known`, which is public (RFC 8615).
     pub(crate) hidden: bool,
+    /// Whether a segment has an escaped slash in it.
+    pub(crate) escaped_slash: bool,
 }
 
 /// What need not be encoded in a segment of a link: the unreserved characters (RFC 3986, section 2.3).
@@ -48,8 +54,13 @@ const NO_QUERY: &AsciiSet = &CONTROLS
     .add(b'}');
 
 impl Path<'_> {
+    /// The path without the slash at its beginning: relative to a directory, and empty for the directory itself.
+    pub(crate) fn file(&self) -> &[u8] {
+        &self.decoded[1..]
+    }
+
     pub(crate) fn is_directory(&self) -> bool {
-        self.file.is_empty() || self.file.ends_with(b"/")
+        self.decoded.ends_with(b"/")
     }
 }
 
@@ -63,7 +74,7 @@ pub(crate) fn encode_query(query: &[u8]) -> impl std::fmt::Display {
     percent_encode(query, NO_QUERY)
 }
 
-/// Understands a request target in origin, absolute or asterisk form.
+/// Parses a request target in origin, absolute or asterisk form.
 pub(crate) fn parse(target: &[u8]) -> Result<Target<'_>, Status> {
     if target == b"*" {
         return Ok(Target::Server);
@@ -72,20 +83,22 @@ pub(crate) fn parse(target: &[u8]) -> Result<Target<'_>, Status> {
         Some(mark) => (&target[..mark], &target[mark + 1..]),
         None => (target, &[][..]),
     };
-    let raw = if raw.starts_with(b"/") { raw } else { after_authority(raw)? };
+    let (authority, raw) = if raw.starts_with(b"/") { (None, raw) } else { split_absolute(raw)? };
     if raw.contains(&b'#') {
         return Err(Status::BadRequest);
     }
-    if is_plain(raw) {
-        return Ok(Target::Path(Path { file: Cow::Borrowed(&raw[1..]), query, hidden: false }));
-    }
-    let file = normalise(raw)?;
-    let hidden = is_hidden(&file);
-    Ok(Target::Path(Path { file: Cow::Owned(file), query, hidden }))
+    let (decoded, escaped_slash) = if is_plain(raw) {
+        (Cow::Borrowed(raw), false)
+    } else {
+        let (decoded, escaped_slash) = normalise(raw)?;
+        (Cow::Owned(decoded), escaped_slash)
+    };
+    let hidden = matches!(decoded, Cow::Owned(_)) && is_hidden(&decoded[1..]);
+    Ok(Target::Path(Path { decoded, query, authority, hidden, escaped_slash }))
 }
 
-/// The path of `http://host/path`; the host is not compared: one root serves all names.
-fn after_authority(target: &[u8]) -> Result<&[u8], Status> {
+/// Splits `http://host/path` into host and path.
+fn split_absolute(target: &[u8]) -> Result<(Option<&[u8]>, &[u8]), Status> {
     let colon = target.iter().position(|&byte| byte == b':').ok_or(Status::BadRequest)?;
     let (scheme, rest) = target.split_at(colon);
     if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
@@ -97,7 +110,7 @@ fn after_authority(target: &[u8]) -> Result<&[u8], Status> {
     if host.is_empty() || host.starts_with(b":") || !is_host(host) {
         return Err(Status::BadRequest);
     }
-    Ok(if path.is_empty() { b"/" } else { path })
+    Ok((Some(host), if path.is_empty() { b"/" } else { path }))
 }
 
 /// Whether there is nothing to decode, remove or hide: no escape, no empty segment, none that begins with a dot.
@@ -119,31 +132,35 @@ fn is_hidden(file: &[u8]) -> bool {
     (first.starts_with(b".") && first != b".well-known") || segments.any(|segment| segment.starts_with(b"."))
 }
 
-fn normalise(raw: &[u8]) -> Result<Vec<u8>, Status> {
-    let mut file = Vec::with_capacity(raw.len());
-    // Where each segment in `file` begins.
+/// Decodes a path and removes its empty and dot segments. The flag: whether a segment has an escaped slash.
+fn normalise(raw: &[u8]) -> Result<(Vec<u8>, bool), Status> {
+    let mut path = Vec::with_capacity(raw.len() + 1);
+    path.push(b'/');
+    // Where each segment in `path` begins.
     let mut starts = Vec::new();
-    let mut directory = true;
+    let (mut directory, mut escaped_slash) = (true, false);
     for segment in raw.split(|&byte| byte == b'/').skip(1) {
-        let segment = decode(segment)?;
+        let (segment, has_slash) = decode(segment)?;
+        escaped_slash |= has_slash;
         directory = matches!(&segment[..], b"" | b"." | b"..");
         match &segment[..] {
             b"" | b"." => {}
-            b".." => file.truncate(starts.pop().ok_or(Status::BadRequest)?),
+            b".." => path.truncate(starts.pop().ok_or(Status::BadRequest)?),
             _ => {
-                starts.push(file.len());
-                file.extend_from_slice(&segment);
-                file.push(b'/');
+                starts.push(path.len());
+                path.extend_from_slice(&segment);
+                path.push(b'/');
             }
         }
     }
     if !directory {
-        file.pop();
+        path.pop();
     }
-    Ok(file)
+    Ok((path, escaped_slash))
 }
 
-fn decode(segment: &[u8]) -> Result<Cow<'_, [u8]>, Status> {
+/// Decodes one segment. A slash in it stays escaped, so that it divides no segments; the flag says that there is one.
+fn decode(segment: &[u8]) -> Result<(Cow<'_, [u8]>, bool), Status> {
     let is_hex = |at: usize| segment.get(at).is_some_and(u8::is_ascii_hexdigit);
     let escapes = segment.iter().enumerate().filter(|(_, byte)| **byte == b'%');
     if !escapes.map(|(at, _)| at).all(|at| is_hex(at + 1) && is_hex(at + 2)) {
@@ -151,13 +168,13 @@ fn decode(segment: &[u8]) -> Result<Cow<'_, [u8]>, Status> {
     }
     let decoded = Cow::from(percent_decode(segment));
     if decoded.contains(&0) {
-        Err(Status::BadRequest)
-    } else if decoded.contains(&b'/') {
-        // A name with a slash: there can be no such file.
-        Err(Status::NotFound)
-    } else {
-        Ok(decoded)
+        return Err(Status::BadRequest);
     }
+    if !decoded.contains(&b'/') {
+        return Ok((decoded, false));
+    }
+    let pieces: Vec<&[u8]> = decoded.split(|&byte| byte == b'/').collect();
+    Ok((Cow::Owned(pieces.join(&b"%2F"[..])), true))
 }
 
 #[cfg(test)]
@@ -168,8 +185,11 @@ mod tests {
 
     fn file(target: &str) -> Result<String, u16> {
         match parse(target.as_bytes()) {
-            Ok(Target::Path(path)) => Ok(String::from_utf8(path.file.into_owned()).unwrap()),
+            // No file has a slash in its name.
+            Ok(Target::Path(path)) if path.escaped_slash => Err(404),
+            Ok(Target::Path(path)) => Ok(String::from_utf8(path.file().to_vec()).unwrap()),
             Ok(Target::Server) => Ok("*".into()),
+            Ok(Target::Authority) => unreachable!("only of CONNECT"),
             Err(status) => Err(status.code()),
         }
     }
@@ -238,17 +258,17 @@ mod tests {
         #[test]
         fn whatever_is_asked_for_the_path_has_no_dots_and_encoding_it_leads_back(target in "/[a-c./%2eEF0]{0,40}") {
             let Ok(Target::Path(path)) = parse(target.as_bytes()) else { return Ok(()) };
-            let file = path.file.strip_suffix(b"/").unwrap_or(&path.file);
-            prop_assert!(!path.file.starts_with(b"/"));
+            let file = path.file().strip_suffix(b"/").unwrap_or(path.file());
+            prop_assert!(!path.file().starts_with(b"/"));
             if !file.is_empty() {
                 for segment in file.split(|&byte| byte == b'/') {
                     prop_assert!(!matches!(segment, b"" | b"." | b".."), "{}", file.escape_ascii());
                 }
             }
-            let segments = path.file.split(|&byte| byte == b'/').map(|segment| encode_segment(segment).to_string());
+            let segments = path.file().split(|&byte| byte == b'/').map(|segment| encode_segment(segment).to_string());
             let link = format!("/{}", segments.collect::<Vec<_>>().join("/"));
             let Ok(Target::Path(again)) = parse(link.as_bytes()) else { panic!("{link}") };
-            prop_assert_eq!(again.file, path.file);
+            prop_assert_eq!(again.decoded, path.decoded);
         }
     }
 }

@@ -125,7 +125,7 @@ impl Cache {
 mod tests {
     use std::time::UNIX_EPOCH;
 
-    use super::super::super::Config;
+    use super::super::FilesConfig;
     use super::super::config::Site;
     use super::super::resource::{Found, find};
     use super::*;
@@ -134,7 +134,7 @@ mod tests {
     fn file_of(bytes: usize) -> Arc<Resource> {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("file"), vec![b'x'; bytes]).unwrap();
-        let site = Site::new(Config::new(dir.path())).unwrap();
+        let site = Site::new(FilesConfig::new(dir.path())).unwrap();
         match find(&site, b"file", Now { monotonic_ms: 0, wall: UNIX_EPOCH }) {
             Found::File(resource) => resource,
             _ => panic!("no file"),

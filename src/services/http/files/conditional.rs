@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::super::codec::request::{Field, Method, Request};
+use super::super::codec::request::{Field, Method, RequestHead};
 use super::etag::EntityTag;
 
 /// What tells a client's copy from ours.
@@ -24,7 +24,7 @@ pub(crate) enum Verdict {
 }
 
 /// The preconditions in their order of precedence (RFC 9110, section 13.2.2).
-pub(crate) fn verdict(request: &Request<'_, '_>, ours: &Validators) -> Verdict {
+pub(crate) fn verdict(request: &RequestHead<'_>, ours: &Validators) -> Verdict {
     if request.has(Field::IfMatch) {
         if !lists(request.values(Field::IfMatch), &ours.etag, Comparison::Strong) {
             return Verdict::Failed;
@@ -51,7 +51,7 @@ pub(crate) fn verdict(request: &Request<'_, '_>, ours: &Validators) -> Verdict {
 /// Whether the Range of a request counts: its If-Range names exactly our state (RFC 9110, section 13.1.5). A date never does: it
 /// would have to be a strong validator, and no server knows of a file that it did not change twice within the second (section
 /// 8.8.2.2), nor whether somebody has set its time. Clients that keep entity tags use those.
-pub(crate) fn range_counts(request: &Request<'_, '_>, ours: &Validators) -> bool {
+pub(crate) fn range_counts(request: &RequestHead<'_>, ours: &Validators) -> bool {
     if !request.has(Field::IfRange) {
         return true;
     }
@@ -97,7 +97,7 @@ fn lists<'a>(mut values: impl Iterator<Item = &'a [u8]>, ours: &EntityTag, compa
 }
 
 /// A field with a date, in any of the three forms (RFC 9110, section 5.6.7); anything else is as if it were absent.
-fn date(request: &Request<'_, '_>, field: Field) -> Option<u64> {
+fn date(request: &RequestHead<'_>, field: Field) -> Option<u64> {
     let text = std::str::from_utf8(request.value(field)?).ok()?;
     let time: SystemTime = httpdate::parse_http_date(text.trim()).ok()?;
     time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())

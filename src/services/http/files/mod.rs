@@ -1,14 +1,213 @@
 //! The files of one directory: what a path leads to, what of it is sent, and what is kept between requests.
 
-pub(crate) mod cache;
-pub(crate) mod conditional;
-pub(crate) mod config;
-pub(crate) mod encoding;
-pub(crate) mod etag;
-pub(crate) mod listing;
-pub(crate) mod media;
-pub(crate) mod open_files;
-pub(crate) mod range;
-pub(crate) mod resource;
-pub(crate) mod respond;
-pub(crate) mod root;
+mod cache;
+mod conditional;
+mod config;
+mod encoding;
+mod etag;
+mod listing;
+mod media;
+mod open_files;
+mod range;
+mod resource;
+mod respond;
+mod root;
+
+pub use config::FilesConfig;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::bounds::{CLOSES_PER_CALL_MAX, LISTINGS_BYTES_MAX, ROOT_LOOKED_AT_MS, UNUSED_MS};
+use super::codec::request::{Field, Method, RequestHead};
+use super::codec::status::Status;
+use super::config::ConfigError;
+use super::handler::{BodyPolicy, Handler, Request};
+use super::response::Response;
+use crate::session::Now;
+use cache::Cache;
+use config::Site;
+use listing::{Listing, ListingBudget};
+use resource::Found;
+use root::RootWatch;
+
+/// A handler that serves the files of one directory, and nothing outside it: with validators, ranges, encoded neighbours
+/// (`page.html.gz` beside `page.html`), and listings if they are asked for.
+///
+/// ```no_run
+/// use oneloop::services::http::{Files, FilesConfig};
+///
+/// let mut config = FilesConfig::new("public");
+/// config.listing = true;
+/// let files = Files::new(config)?;
+/// # Ok::<(), oneloop::services::http::ConfigError>(())
+/// ```
+#[derive(Debug)]
+pub struct Files {
+    site: Arc<Site>,
+    listings: Arc<ListingBudget>,
+    root: RootWatch,
+    /// When [`Handler::maintain`] is to be called.
+    due_ms: AtomicU64,
+    /// Held for a look-up only, never while a file is opened or read.
+    cache: Mutex<Cache>,
+}
+
+impl Files {
+    /// Opens the directory and checks the rest of `config`.
+    pub fn new(config: FilesConfig) -> Result<Files, ConfigError> {
+        Ok(Files {
+            site: Arc::new(Site::new(config)?),
+            listings: Arc::new(ListingBudget::new(LISTINGS_BYTES_MAX)),
+            root: RootWatch::new(),
+            due_ms: AtomicU64::new(ROOT_LOOKED_AT_MS),
+            cache: Mutex::new(Cache::new()),
+        })
+    }
+
+    /// Whether [`FilesConfig::fallback`] is set and cannot be served now. A file that is made later is found then.
+    pub fn lacks_fallback(&self, now: Now) -> bool {
+        // Not remembered: privileges may be given up between now and the first request.
+        let is_file = |path: &[u8]| matches!(resource::find(&self.site, path, now), Found::File(_));
+        self.site.fallback.as_deref().is_some_and(|path| !is_file(path))
+    }
+
+    /// How many files and directories are open at most, kept, being sent or being listed, where a process may have so
+    /// many descriptors. A limit on clients that is computed from the descriptors has to leave room for them.
+    pub fn open_files_max(descriptors: u64) -> usize {
+        open_files::open_files_max(descriptors)
+    }
+
+    /// Opens at most so many files and directories at once. A request that needs one more is answered with 503.
+    pub fn limit_open_files(&self, max: usize) {
+        self.site.open_files.limit(max);
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The response with the whole file at `path`, if it was looked at a moment ago.
+    fn remembered(&self, path: &[u8], request: &RequestHead<'_>, now: Now) -> Option<Response> {
+        let mut cache = self.cache();
+        let resource = cache.get(path).filter(|resource| resource.is_believed(now))?;
+        Some(Response::prepared(Arc::clone(&respond::choose(request, resource).whole)))
+    }
+
+    /// Looks where the root's path leads. What is remembered of another directory is forgotten.
+    fn look_at_root(&self, now: Now) {
+        if self.root.look(&self.site.root, now) {
+            let before = std::mem::replace(&mut *self.cache(), Cache::new());
+            drop(before); // closed while nobody waits for the lock
+        }
+    }
+
+    /// What `path` leads to, looked at now.
+    fn looked_up(&self, path: &[u8], request: &RequestHead<'_>, now: Now) -> Found {
+        if self.root.is_due(now) {
+            self.look_at_root(now);
+        }
+        let before = self.cache().get(path).map(Arc::clone);
+        if let Some(resource) = before {
+            // Who asks for a part may put it to others: of a file that was written to since, it would be the part of no file.
+            let is_believed =
+                resource.is_believed(now) && (!request.has(Field::Range) || resource.is_intact());
+            if is_believed || resource.is_unchanged(&self.site.root, now) {
+                return Found::File(resource);
+            }
+            self.cache().remove(path);
+        }
+        let mut found = resource::find(&self.site, path, now);
+        if matches!(found, Found::Nothing(Status::Unavailable)) && self.cache().give_up_files() {
+            found = resource::find(&self.site, path, now);
+        }
+        if matches!(found, Found::Nothing(Status::Unavailable)) {
+            self.site.open_files.refused();
+        }
+        if let Found::File(resource) = &found {
+            let mut cache = self.cache();
+            cache.insert(path, Arc::clone(resource));
+            if resource.open_files() > 0 {
+                // Behind the same lock as in `maintain`: else that could miss this file.
+                self.due_ms.fetch_min(now.monotonic_ms + UNUSED_MS, Ordering::Relaxed);
+            }
+        }
+        found
+    }
+
+    /// The response to a request for a path that does not exist: the fallback of the site, its page for that, or ours.
+    fn missing(&self, request: &Request<'_>) -> Response {
+        let page = |path: &Option<Vec<u8>>| match self.looked_up(path.as_deref()?, request.head, request.now)
+        {
+            Found::File(page) => Some(page),
+            Found::Slash | Found::Directory(..) | Found::Nothing(_) => None,
+        };
+        if let Some(fallback) = page(&self.site.fallback) {
+            respond::file(&self.site, request.head, &fallback)
+        } else if let Some(page) = page(&self.site.not_found) {
+            respond::not_found(respond::choose(request.head, &page))
+        } else {
+            Response::error(Status::NotFound)
+        }
+    }
+}
+
+impl Handler for Files {
+    fn respond(&self, request: &Request<'_>) -> Response {
+        let head = request.head;
+        match head.method {
+            Method::Get | Method::Head => {}
+            Method::Options => return respond::options(),
+            method => return respond::refused(method),
+        }
+        let Some(path) = request.located() else { return Response::error(Status::BadRequest) };
+        if path.escaped_slash || (path.hidden && !self.site.hidden) {
+            return self.missing(request);
+        }
+        let file = path.file();
+        if !head.is_selective()
+            && let Some(whole) = self.remembered(file, head, request.now)
+        {
+            return whole;
+        }
+        match self.looked_up(file, head, request.now) {
+            Found::File(resource) => respond::file(&self.site, head, &resource),
+            Found::Slash => respond::slash(file, path.query),
+            Found::Directory(dir, place) => {
+                let (site, budget) = (Arc::clone(&self.site), Arc::clone(&self.listings));
+                match Listing::new(site, budget, (dir, place), file, path.query) {
+                    Ok(listing) => respond::listing(listing),
+                    Err(failure) => Response::error((&failure).into()),
+                }
+            }
+            Found::Nothing(Status::NotFound) => self.missing(request),
+            Found::Nothing(status) => Response::error(status),
+        }
+    }
+
+    fn body_policy(&self, request: &Request<'_>) -> BodyPolicy {
+        match request.method() {
+            Method::Get | Method::Head | Method::Options => BodyPolicy::Discard,
+            method if request.expects_continue() => BodyPolicy::Refuse(respond::refused(method)),
+            _ => BodyPolicy::Discard,
+        }
+    }
+
+    fn maintenance_due_ms(&self) -> Option<u64> {
+        Some(self.due_ms.load(Ordering::Relaxed))
+    }
+
+    /// Looks at the root, and closes files that were not asked for lately.
+    fn maintain(&self, now: Now) {
+        self.look_at_root(now);
+        let unused: Vec<_> = {
+            let mut cache = self.cache();
+            let unused = (0..CLOSES_PER_CALL_MAX).map_while(|_| cache.pop_unused(now.monotonic_ms)).collect();
+            let root_ms = now.monotonic_ms + ROOT_LOOKED_AT_MS;
+            self.due_ms
+                .store(cache.close_due_ms().map_or(root_ms, |due_ms| due_ms.min(root_ms)), Ordering::Relaxed);
+            unused
+        };
+        drop(unused); // closed while nobody waits for the lock
+    }
+}

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +13,7 @@ use super::super::bounds::{
 };
 use super::super::codec::date::http_date;
 use super::super::codec::status::Status;
+use super::super::response::{Fixed, Prepared};
 use super::conditional::Validators;
 use super::config::Site;
 use super::encoding::Coding;
@@ -58,20 +58,10 @@ pub(crate) struct Variant {
     pub(crate) encoding: String,
     /// Lines that come with 304 too (RFC 9110, section 15.4.5).
     pub(crate) kept: String,
-    pub(crate) len: u64,
-    /// The lines of an answer of 200 with the empty one, and behind them the content if it is in memory.
-    pub(crate) whole: Arc<[u8]>,
-    pub(crate) body_at: usize,
-    pub(crate) content: Content,
-}
-
-/// Where the content is.
-#[derive(Clone, Debug)]
-pub(crate) enum Content {
-    /// In [`Variant::whole`].
-    Memory,
-    /// In a file, which was in this state when it was opened.
-    File(Arc<File>, Stat),
+    /// The response with all of it, and the content.
+    pub(crate) whole: Arc<Prepared>,
+    /// The state of the file when it was opened; `None` if the content is in memory.
+    opened: Option<Stat>,
 }
 
 /// What a path leads to.
@@ -135,19 +125,19 @@ impl Resource {
 
     /// Whether what is kept open still is what was opened: a file that is written to in place is not.
     pub(crate) fn is_intact(&self) -> bool {
-        self.variants().all(|variant| match &variant.content {
-            Content::Memory => true,
-            Content::File(file, before) => stat_of(file).is_ok_and(|stat| stat == *before),
+        self.variants().all(|variant| match (&variant.whole.body, variant.opened) {
+            (Fixed::File(file, _), Some(before)) => stat_of(file).is_ok_and(|stat| stat == before),
+            _ => true,
         })
     }
 
     pub(crate) fn held_bytes(&self) -> usize {
         let paths_bytes: usize = self.watched.iter().map(|(path, _)| path.len()).sum();
-        paths_bytes + self.variants().map(|variant| variant.whole.len() + ENTRY_BYTES).sum::<usize>()
+        paths_bytes + self.variants().map(|variant| variant.whole.memory_bytes() + ENTRY_BYTES).sum::<usize>()
     }
 
     pub(crate) fn open_files(&self) -> usize {
-        self.variants().filter(|variant| matches!(variant.content, Content::File(..))).count()
+        self.variants().filter(|variant| variant.opened.is_some()).count()
     }
 
     fn variants(&self) -> impl Iterator<Item = &Variant> {
@@ -184,7 +174,7 @@ impl Opened {
     }
 }
 
-/// Finds what `path` (as in [`super::super::codec::target::Path::file`]) leads to, without the cache.
+/// Finds what `path` (as in `Path::file`) leads to, without the cache.
 pub(crate) fn find(site: &Site, path: &[u8], now: Now) -> Found {
     match path.strip_suffix(b"/") {
         Some(directory) => in_directory(site, directory, now),
@@ -381,36 +371,28 @@ fn variant(
     }
     let encoding = coding.map_or(String::new(), |coding| format!("Content-Encoding: {}\r\n", coding.name()));
     let kept = format!("ETag: {etag}\r\n{vary}");
-    let mut whole = format!(
-        "Content-Type: {media_type}\r\nContent-Length: {size_bytes}\r\n{described}{encoding}{kept}{}{}\r\n",
-        site.cache_control, site.fields
-    );
-    let body_at = whole.len();
-    let (whole, content) = match opened.content {
-        Loaded::Memory(bytes) => {
-            let mut whole = std::mem::take(&mut whole).into_bytes();
-            whole.extend_from_slice(&bytes);
-            (whole, Content::Memory)
-        }
-        Loaded::File(file) => (whole.into_bytes(), Content::File(file, opened.stat)),
+    let (body, opened) = match opened.content {
+        Loaded::Memory(bytes) => (Fixed::Bytes(bytes.into()), None),
+        Loaded::File(file) => (Fixed::File(file, size_bytes), Some(opened.stat)),
     };
+    let content_type = format!("Content-Type: {media_type}\r\n");
+    let fields = [described.as_str(), &encoding, &kept, &site.cache_control];
+    let whole = Arc::new(Prepared::new(&content_type, fields, body));
     Variant {
         validators: Validators { etag, modified_s },
         media_type: media_type.to_owned(),
         described,
         encoding,
         kept,
-        len: size_bytes,
-        whole: whole.into(),
-        body_at,
-        content,
+        whole,
+        opened,
     }
 }
 
 impl Variant {
-    /// Where a range of the content lies in [`Variant::whole`].
-    pub(crate) fn in_memory(&self, range: &Range<u64>) -> Range<usize> {
-        self.body_at + range.start as usize..self.body_at + range.end as usize
+    /// How long the content is, in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.whole.body.len()
     }
 }
 
@@ -483,7 +465,7 @@ mod tests {
         let name = "n".repeat(200);
         std::os::unix::fs::symlink(".", dir.path().join(&name)).unwrap();
         std::fs::write(dir.path().join("file"), b"").unwrap();
-        let site = Site::new(super::super::super::Config::new(dir.path())).unwrap();
+        let site = Site::new(super::super::super::FilesConfig::new(dir.path())).unwrap();
         let now = Now { monotonic_ms: 0, wall: UNIX_EPOCH };
         let held_bytes = |path: &str| match find(&site, path.as_bytes(), now) {
             Found::File(resource) => resource.held_bytes(),

@@ -178,7 +178,7 @@ fn a_neighbour_with_the_time_of_its_file_cut_off_is_served_and_an_older_one_is_n
     // The file is newer than the neighbour's last change: it was written again within the second.
     set_modified_ns(&plain, 2_000_000_000, 1);
     set_modified_ns(&coded, 2_000_000_000, 0);
-    let http = Http::new(Config::new(dir.path().join("root"))).unwrap();
+    let http = plain_site(dir.path().join("root"));
     assert_eq!(body(&get(&http, "/hello.txt", "Accept-Encoding: gzip\r\n")), "0123456789");
 }
 
@@ -308,9 +308,12 @@ fn missing_pages_are_the_sites_own_or_the_fallback() {
 
 #[test]
 fn what_the_operator_says_is_sent_and_what_he_may_not_say_is_refused() {
-    let (_dir, http) = site(|config| {
+    let with_header = |name: &str, value: &str| HttpConfig {
+        headers: vec![(name.into(), value.into())],
+        ..HttpConfig::default()
+    };
+    let (_dir, http) = site_with(&with_header("X-A", "b"), |config| {
         config.cache_control = Some("max-age=60".into());
-        config.headers = vec![("X-A".into(), "b".into())];
         config.hidden = true;
     });
     let whole = get(&http, "/.secret", "");
@@ -341,19 +344,19 @@ fn what_the_operator_says_is_sent_and_what_he_may_not_say_is_refused() {
         ("connection", "x"),
         ("cache-control", "x"),
     ] {
-        let mut config = Config::new(".");
-        config.headers = vec![(name.into(), value.into())];
-        assert!(matches!(Http::new(config), Err(ConfigError::Header(_))), "{name}: {value}");
+        let files = Files::new(FilesConfig::new(".")).unwrap();
+        let refused = Http::with_config(files, &with_header(name, value));
+        assert!(matches!(refused, Err(ConfigError::Header(_))), "{name}: {value}");
     }
-    let mut config = Config::new(".");
+    let mut config = FilesConfig::new(".");
     config.fallback = Some("../outside".into());
-    assert!(matches!(Http::new(config), Err(ConfigError::Path(_))));
-    assert!(matches!(Http::new(Config::new("/nonexistent")), Err(ConfigError::Root(..))));
+    assert!(matches!(Files::new(config), Err(ConfigError::Path(_))));
+    assert!(matches!(Files::new(FilesConfig::new("/nonexistent")), Err(ConfigError::Root(..))));
 }
 
 #[test]
 fn an_answer_is_written_down_with_the_bytes_of_its_body() {
-    let (_dir, http) = site(|config| config.access = Some(AccessFormat::Combined));
+    let (_dir, http) = logged_site(AccessFormat::Combined);
     let mut client = Rehearsal::open(&http, OUT);
     let fields = "Referer: r\r\nUser-Agent: u\"a\r\n";
     client.feed(format!("GET /hello.txt HTTP/1.1\r\nHost: h\r\n{fields}\r\n").as_bytes());
@@ -391,7 +394,7 @@ fn logged(client: &Rehearsal<HttpSession>) -> Vec<String> {
 
 #[test]
 fn the_bytes_of_an_answer_are_those_of_its_body_whatever_comes_before_it() {
-    let (_dir, http) = site(|config| config.access = Some(AccessFormat::Common));
+    let (_dir, http) = logged_site(AccessFormat::Common);
     let mut client = Rehearsal::open(&http, OUT);
     client.feed(b"GET /hello.txt HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx");
     // With a field of the connection's own: of an answer from the disk, and from memory.
@@ -406,7 +409,7 @@ fn the_bytes_of_an_answer_are_those_of_its_body_whatever_comes_before_it() {
 /// A request line that is understood may have quotes, backslashes and bytes that are no ASCII in its target.
 #[test]
 fn a_request_line_that_is_understood_is_escaped_as_well() {
-    let (_dir, http) = site(|config| config.access = Some(AccessFormat::Common));
+    let (_dir, http) = logged_site(AccessFormat::Common);
     let mut client = Rehearsal::open(&http, OUT);
     client.feed(b"GET /hello.txt?\"\\\xff HTTP/1.1\r\nHost: h\r\n\r\n");
     let (record, _) = &client.records[0];

@@ -4,7 +4,6 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::super::bounds::BODY_BYTES_MAX;
 use super::super::codec::request::{Framing, Method, Scan, parsed};
 
 /// What a request says; bytes are characters here.
@@ -44,8 +43,8 @@ fn oracle(text: &str) -> Option<Said> {
     let framing = match (&all("transfer-encoding")[..], &all("content-length")[..]) {
         ([], []) => Framing::Length(0),
         ([coding], []) if coding.eq_ignore_ascii_case("chunked") && !is_old => Framing::Chunked,
-        ([], [length]) if length.chars().all(|it| it.is_ascii_digit()) => {
-            Framing::Length(length.parse().ok().filter(|length| *length <= BODY_BYTES_MAX)?)
+        ([], [length]) if !length.is_empty() && length.chars().all(|it| it.is_ascii_digit()) => {
+            Framing::Length(length.parse().unwrap_or(u64::MAX))
         }
         _ => return None,
     };
@@ -61,8 +60,13 @@ fn oracle(text: &str) -> Option<Said> {
         "GET" => Method::Get,
         "HEAD" => Method::Head,
         "OPTIONS" => Method::Options,
-        "POST" | "PUT" | "DELETE" | "PATCH" | "TRACE" | "CONNECT" => Method::Other,
-        _ => Method::Unknown,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "DELETE" => Method::Delete,
+        "PATCH" => Method::Patch,
+        "TRACE" => Method::Trace,
+        "CONNECT" => Method::Connect,
+        _ => Method::Other,
     };
     let persistent = !says("close") && (!is_old || says("keep-alive"));
     Some(Said { method, target: target.to_owned(), framing, persistent, expects_continue })

@@ -285,7 +285,7 @@ fn a_stopping_server_answers_what_was_asked_and_says_that_it_closes() {
 
 #[test]
 fn requests_that_come_together_are_answered_in_parts_between_which_others_have_their_turn() {
-    use crate::session::{Input, Now, Outbox, Peer, Service, Session};
+    use crate::session::{Client, Input, Now, Outbox, Peer, Service, Session};
     let (_dir, http) = site(|_| {});
     let mut session = http.open(&Client::new(Peer::UNIX, Peer::UNIX));
     let now = Now { monotonic_ms: 0, wall: SystemTime::UNIX_EPOCH };
@@ -299,7 +299,7 @@ fn requests_that_come_together_are_answered_in_parts_between_which_others_have_t
 
 /// What is answered to `requests` that are there when the server stops.
 fn stopping(http: &Http, requests: &str) -> String {
-    use crate::session::{Input, Now, Outbox, Peer, Service, Session};
+    use crate::session::{Client, Input, Now, Outbox, Peer, Service, Session};
     let mut session = http.open(&Client::new(Peer::UNIX, Peer::UNIX));
     let now = Now { monotonic_ms: 0, wall: SystemTime::UNIX_EPOCH };
     let input = Input { bytes: requests.as_bytes(), ended: false, call: Call::Stopping, now };

@@ -43,7 +43,7 @@ fn the_end_of_a_head_is_found_without_looking_at_a_byte_again() {
 /// What arrives behind the byte that decides must change neither the body (`HEAD` gets none) nor the line of the log.
 #[test]
 fn a_refusal_and_its_record_do_not_depend_on_what_arrived_behind_the_byte_that_decides() {
-    let (_dir, http) = site(|config| config.access = Some(AccessFormat::Combined));
+    let (_dir, http) = logged_site(AccessFormat::Combined);
     let refused = |pieces: &mut dyn Iterator<Item = &[u8]>| {
         let mut client = Rehearsal::open(&http, OUT);
         for piece in pieces {

@@ -129,7 +129,7 @@ fn copies_have_one_tag_on_every_server_and_other_files_have_others() {
         assert_ne!(tag(&http, &target), tag(&http, &different), "{size} bytes");
         // Deployed again, at another time.
         set_modified(&other.path().join(format!("root/{size}")), 1_700_000_000);
-        let again = Http::new(Config::new(other.path().join("root"))).unwrap();
+        let again = plain_site(other.path().join("root"));
         assert_eq!(tag(&http, &target), tag(&again, &target), "{size} bytes");
     }
 }

@@ -78,16 +78,16 @@ fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
 
 /// What all listings may take together: bytes of memory, and of each turn.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub(crate) struct ListingBudget {
     taken_bytes: AtomicUsize,
     bytes_max: usize,
     /// Listings under way.
     listings: AtomicUsize,
 }
 
-impl Budget {
-    pub(crate) fn new(bytes_max: usize) -> Budget {
-        Budget { taken_bytes: AtomicUsize::new(0), bytes_max, listings: AtomicUsize::new(0) }
+impl ListingBudget {
+    pub(crate) fn new(bytes_max: usize) -> ListingBudget {
+        ListingBudget { taken_bytes: AtomicUsize::new(0), bytes_max, listings: AtomicUsize::new(0) }
     }
 
     fn take(&self, bytes: usize) -> bool {
@@ -129,7 +129,7 @@ struct Entry {
 /// The entries that were looked at, in the order of the directory.
 #[derive(Debug)]
 pub(crate) struct Table {
-    budget: Arc<Budget>,
+    budget: Arc<ListingBudget>,
     /// Of the budget: given back at the end of the table, whatever that is.
     taken_bytes: usize,
     names: Vec<u8>,
@@ -139,7 +139,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(budget: Arc<Budget>) -> Table {
+    pub(crate) fn new(budget: Arc<ListingBudget>) -> Table {
         budget.listings.fetch_add(1, atomic::Ordering::Relaxed);
         Table { budget, taken_bytes: 0, names: Vec::new(), entries: Vec::new(), sorted: Vec::new() }
     }
@@ -323,7 +323,7 @@ mod tests {
     /// The names as a table of them is merged.
     fn sorted(entries: &[(Vec<u8>, Stat)], query: &str) -> Vec<Vec<u8>> {
         let order = Order::asked(query.as_bytes());
-        let mut table = Table::new(Arc::new(Budget::new(1 << 20)));
+        let mut table = Table::new(Arc::new(ListingBudget::new(1 << 20)));
         for (name, stat) in entries {
             assert!(table.make_room(1));
             table.push(name, stat);
@@ -394,7 +394,7 @@ mod tests {
 
     #[test]
     fn what_entries_take_is_of_one_budget_and_given_back() {
-        let budget = Arc::new(Budget::new(100_000));
+        let budget = Arc::new(ListingBudget::new(100_000));
         let mut one = Table::new(Arc::clone(&budget));
         let mut other = Table::new(Arc::clone(&budget));
         assert!(one.make_room(60) && !other.make_room(60), "{budget:?}");
@@ -413,7 +413,7 @@ mod tests {
 
     #[test]
     fn the_more_listings_there_are_the_less_each_does_in_a_call() {
-        let budget = Arc::new(Budget::new(1 << 20));
+        let budget = Arc::new(ListingBudget::new(1 << 20));
         let mut tables = Vec::new();
         for listings in 1..=1_000 {
             tables.push(Table::new(Arc::clone(&budget)));

@@ -1,0 +1,120 @@
+//! Heads of responses: all of them are laid out by [`Head::pieces`].
+
+use std::borrow::Cow;
+
+use super::request::{RequestHead, Version};
+use super::status::Status;
+use super::syntax::is_token;
+
+/// What a head is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head<'a> {
+    pub(crate) status: Status,
+    /// The line `Date`, or nothing.
+    pub(crate) date: &'a [u8],
+    pub(crate) persistence: Persistence,
+    /// The line `Content-Type`, or nothing.
+    pub(crate) content_type: &'a str,
+    /// The line that frames the body, or nothing.
+    pub(crate) framing: &'a str,
+    /// The lines of the response's own fields.
+    pub(crate) fields: &'a str,
+    /// The lines that every response of the service has.
+    pub(crate) service: &'a str,
+}
+
+/// In how many pieces a head and what is copied behind it are put.
+pub(crate) const PIECES: usize = 9;
+
+impl<'a> Head<'a> {
+    /// The head on the wire and `content` behind it, as pieces one behind the other.
+    pub(crate) fn pieces(&self, content: &'a [u8]) -> [&'a [u8]; PIECES] {
+        [
+            self.status.line().as_bytes(),
+            self.date,
+            self.persistence.line().as_bytes(),
+            self.content_type.as_bytes(),
+            self.framing.as_bytes(),
+            self.fields.as_bytes(),
+            self.service.as_bytes(),
+            b"\r\n",
+            content,
+        ]
+    }
+
+    /// The head of an interim response.
+    pub(crate) fn interim(status: Status) -> Head<'static> {
+        let persistence = Persistence::Implied;
+        Head { status, date: b"", persistence, content_type: "", framing: "", fields: "", service: "" }
+    }
+}
+
+/// What becomes of the connection after a response, and how the client learns of it (RFC 9112, section 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Persistence {
+    /// It stays open, as is usual in HTTP/1.1.
+    Implied,
+    /// It stays open, which HTTP/1.0 has to be told.
+    Announced,
+    /// It ends, as the client asked, or as is usual in HTTP/1.0: the client sends nothing more.
+    Asked,
+    /// It ends, because where the next request begins is in doubt, or the server stops.
+    Close,
+}
+
+impl Persistence {
+    pub(crate) fn of(request: &RequestHead<'_>) -> Persistence {
+        match (request.persistent, request.version) {
+            (false, _) => Persistence::Asked,
+            (true, Version::Http10) => Persistence::Announced,
+            (true, Version::Http11) => Persistence::Implied,
+        }
+    }
+
+    fn line(self) -> &'static str {
+        match self {
+            Persistence::Implied => "",
+            Persistence::Announced => "Connection: keep-alive\r\n",
+            Persistence::Asked | Persistence::Close => "Connection: close\r\n",
+        }
+    }
+}
+
+/// Fields that the codec alone sends: a second one would contradict the first.
+const RESERVED: [&str; 5] = ["connection", "content-length", "date", "transfer-encoding", "upgrade"];
+
+/// Whether a field can be sent (RFC 9110, section 5), and is not one of those that the codec sends itself.
+pub(crate) fn is_sendable(name: &str, value: &str) -> bool {
+    let is_value = |char: char| char == '\t' || !char.is_ascii_control();
+    !name.is_empty()
+        && name.bytes().all(is_token)
+        && value.chars().all(is_value)
+        && !RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
+}
+
+/// Adds a field as a line.
+pub(crate) fn push_line(lines: &mut String, name: &str, value: &str) {
+    lines.extend([name, ": ", value.trim(), "\r\n"]);
+}
+
+/// How the end of a response's body is known to the client (RFC 9112, section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// By its status: there is no body.
+    None,
+    Length(u64),
+    Chunked,
+    /// By the end of the connection.
+    Close,
+}
+
+impl Framing {
+    /// Its line of the head.
+    pub(crate) fn line(self) -> Cow<'static, str> {
+        match self {
+            Framing::None | Framing::Close => "".into(),
+            Framing::Length(len) => format!("Content-Length: {len}\r\n").into(),
+            Framing::Chunked => "Transfer-Encoding: chunked\r\n".into(),
+        }
+    }
+}

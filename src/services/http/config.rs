@@ -1,0 +1,94 @@
+//! What a service is configured with beside its handler, and what can be wrong with a configuration.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use super::access::AccessFormat;
+use super::codec::head::{is_sendable, push_line};
+
+/// What is the same for all responses of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// Header fields of every response.
+    pub headers: Vec<(String, String)>,
+    /// How responses are written down, if they are; the telemetry decides where.
+    pub access: Option<AccessFormat>,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The directory cannot be opened.
+    Root(PathBuf, io::Error),
+    /// A header field that cannot be sent, or that the server itself decides on.
+    Header(String),
+    /// A file that is not beneath the root.
+    Path(String),
+    /// The name of a charset that is not valid.
+    Charset(String),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::Root(root, error) => write!(f, "cannot serve {}: {error}", root.display()),
+            ConfigError::Header(field) => {
+                write!(
+                    f,
+                    "cannot send the header field {field:?}: it is not valid, or the server decides on it (Cache-Control has a \
+                     flag of its own)"
+                )
+            }
+            ConfigError::Path(path) => {
+                write!(f, "{path:?} is not the name of a file in the served directory")
+            }
+            ConfigError::Charset(charset) => write!(f, "{charset:?} is not the name of a charset"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ConfigError::Root(_, error) => Some(error),
+            ConfigError::Header(_) | ConfigError::Path(_) | ConfigError::Charset(_) => None,
+        }
+    }
+}
+
+/// Fields that handlers decide on, beside those that the codec sends: a second one would contradict theirs.
+const DECIDED_BY_HANDLERS: [&str; 9] = [
+    "accept-ranges",
+    "allow",
+    "cache-control",
+    "content-encoding",
+    "content-range",
+    "content-type",
+    "etag",
+    "last-modified",
+    "location",
+];
+
+/// The fields of every response, as lines.
+pub(crate) fn service_lines(fields: &[(String, String)]) -> Result<String, ConfigError> {
+    let mut lines = String::new();
+    for (name, value) in fields {
+        if DECIDED_BY_HANDLERS.iter().any(|decided| decided.eq_ignore_ascii_case(name)) {
+            return Err(ConfigError::Header(format!("{name}: {}", value.trim())));
+        }
+        push_checked(&mut lines, name, value)?;
+    }
+    Ok(lines)
+}
+
+/// Adds a field as a line, if it can be sent.
+pub(crate) fn push_checked(lines: &mut String, name: &str, value: &str) -> Result<(), ConfigError> {
+    let value = value.trim();
+    if !is_sendable(name, value) {
+        return Err(ConfigError::Header(format!("{name}: {value}")));
+    }
+    push_line(lines, name, value);
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! What answers requests: the seam between the protocol and everything that is served.
+
+use super::bounds::BODY_BYTES_MAX;
+use super::codec::request::{Field, Method, RequestHead};
+use super::codec::target::{Path, Target};
+use super::response::Response;
+use crate::session::Now;
+
+/// Answers requests. [`super::Files`] and [`super::Router`] are handlers, and so is a function from a request to a response.
+///
+/// A handler is called in the loop that serves all clients, so it must not block. It is called once for each request, when all of
+/// the request has arrived; requests of one client are answered in their order. A panic ends the client, no other.
+///
+/// ```
+/// use oneloop::services::http::{Handler, Http, Method, Request, Response, Status};
+/// use oneloop::session::rehearsal;
+///
+/// struct Upper;
+///
+/// impl Handler for Upper {
+///     fn respond(&self, request: &Request<'_>) -> Response {
+///         match request.method() {
+///             Method::Post => Response::text(Status::Ok, request.body().to_ascii_uppercase()),
+///             _ => Response::error(Status::MethodNotAllowed).with_field("Allow", "POST"),
+///         }
+///     }
+/// }
+///
+/// let post = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc";
+/// let answer = rehearsal::answer(&Http::new(Upper), &[post], true, 64 << 10);
+/// assert!(answer.ends_with(b"\r\n\r\nABC"));
+/// ```
+pub trait Handler: Send + Sync + 'static {
+    /// Answers a request.
+    fn respond(&self, request: &Request<'_>) -> Response;
+
+    /// What becomes of the body of a request that has one. Asked when the head has arrived; [`Request::body`] is empty then.
+    fn body_policy(&self, request: &Request<'_>) -> BodyPolicy {
+        let _ = request;
+        BodyPolicy::default()
+    }
+
+    /// When [`Handler::maintain`] is to be called, in ms of [`Now::monotonic_ms`]; `None` for never. Asked before each wait.
+    fn maintenance_due_ms(&self) -> Option<u64> {
+        None
+    }
+
+    /// Does what is due and belongs to no request. Must not block for long.
+    fn maintain(&self, now: Now) {
+        let _ = now;
+    }
+}
+
+impl<F> Handler for F
+where
+    F: Fn(&Request<'_>) -> Response + Send + Sync + 'static,
+{
+    fn respond(&self, request: &Request<'_>) -> Response {
+        self(request)
+    }
+}
+
+/// What becomes of the body of a request.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BodyPolicy {
+    /// It is kept for [`Request::body`]. One of more than `bytes_max` bytes is answered with 413, and the connection closes.
+    Keep {
+        /// The most bytes of content.
+        bytes_max: u64,
+    },
+    /// It is read and discarded. One of more than 1 MiB, its framing included, is answered with 413, and the connection closes.
+    Discard,
+    /// It is not read: the request is answered with this, and the connection closes.
+    Refuse(Response),
+}
+
+impl BodyPolicy {
+    /// How much of a body is kept where a handler does not decide: 1 MiB.
+    pub const BYTES_MAX: u64 = BODY_BYTES_MAX;
+}
+
+impl Default for BodyPolicy {
+    fn default() -> Self {
+        BodyPolicy::Keep { bytes_max: BodyPolicy::BYTES_MAX }
+    }
+}
+
+/// A request: its head, parsed, and its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    pub(crate) head: &'a RequestHead<'a>,
+    pub(crate) body: &'a [u8],
+    pub(crate) now: Now,
+}
+
+impl<'a> Request<'a> {
+    /// The method.
+    pub fn method(&self) -> Method {
+        self.head.method
+    }
+
+    /// The target as it was sent, with its escapes and query.
+    pub fn target(&self) -> &'a [u8] {
+        self.head.target
+    }
+
+    /// The path, from its first slash on: decoded, without empty segments and dots (`/a//b/../%63` is `/a/c`). An escaped slash
+    /// (`%2F`) stays escaped, so that it divides no segments. It is not always UTF-8. `*` for the target of `OPTIONS *`; what
+    /// was sent for `CONNECT`.
+    pub fn path(&self) -> &'a [u8] {
+        match &self.head.resource {
+            Ok(Target::Path(path)) => &path.decoded,
+            _ => self.head.target,
+        }
+    }
+
+    /// What follows the `?` of the target, as it was sent; empty if there is none.
+    pub fn query(&self) -> &'a [u8] {
+        self.located().map_or(b"", |path| path.query)
+    }
+
+    /// The host that is asked for, without a port: of the target if it has one, else of the field `Host`. Empty if there is none.
+    pub fn host(&self) -> &'a str {
+        let authority = self.located().and_then(|path| path.authority);
+        let authority = authority.or_else(|| self.head.value(Field::Host)).unwrap_or_default();
+        // What was parsed as a host is ASCII.
+        let authority = std::str::from_utf8(authority).unwrap_or_default();
+        match authority.rfind(':') {
+            Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
+            _ => authority,
+        }
+    }
+
+    /// The value of a field that the request has once; `None` if it is absent or repeated. The case of `name` does not matter.
+    pub fn field(&self, name: &str) -> Option<&'a [u8]> {
+        let mut values = self.head.values_named(name);
+        values.next().filter(|_| values.next().is_none())
+    }
+
+    /// All values of a field, in the order in which they were sent.
+    pub fn fields(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.head.values_named(name)
+    }
+
+    /// The body, as [`Handler::body_policy`] has it kept; without chunks and trailers.
+    pub fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// Whether the client waits for `100 Continue`, or for a refusal, before it sends the body.
+    pub fn expects_continue(&self) -> bool {
+        self.head.expects_continue
+    }
+
+    /// The time at which the request is answered.
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    /// The path with what belongs to it; `None` for a target that has no path.
+    pub(crate) fn located(&self) -> Option<&'a Path<'a>> {
+        match &self.head.resource {
+            Ok(Target::Path(path)) => Some(path),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The service: a handler, and what is the same for all of its responses.
+
+use std::sync::{Arc, Mutex};
+
+use super::access::AccessFormat;
+use super::codec::date::DateCache;
+use super::codec::head::{Framing, Head, Persistence};
+use super::codec::status::Status;
+use super::config::{ConfigError, HttpConfig, service_lines};
+use super::files::Files;
+use super::handler::Handler;
+use super::session::{HttpSession, Shared};
+use crate::session::{Client, Now, Refusal, Service};
+
+/// HTTP/1.1 for a [`Handler`]: [`Files`], a [`super::Router`], or one of your own. Clones share the handler; a forked child has
+/// its own copy.
+///
+/// ```no_run
+/// use oneloop::limits::Limits;
+/// use oneloop::reactor::Reactor;
+/// use oneloop::services::http::{Files, FilesConfig, Http};
+///
+/// let files = Files::new(FilesConfig::new("public"))?;
+/// let mut reactor = Reactor::new(Limits::default())?;
+/// reactor.bind("127.0.0.1:8000", Http::new(files))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Http<H = Files> {
+    shared: Arc<Shared<H>>,
+}
+
+impl<H> Clone for Http<H> {
+    fn clone(&self) -> Self {
+        Http { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<H: Handler> Http<H> {
+    /// The service of `handler`, with no fields for every response and no access log.
+    pub fn new(handler: H) -> Http<H> {
+        Http::with_lines(handler, String::new(), None)
+    }
+
+    /// The same with a configuration.
+    pub fn with_config(handler: H, config: &HttpConfig) -> Result<Http<H>, ConfigError> {
+        Ok(Http::with_lines(handler, service_lines(&config.headers)?, config.access))
+    }
+
+    fn with_lines(handler: H, fields: String, access: Option<AccessFormat>) -> Http<H> {
+        let refusal = refusal(&fields);
+        let dates = Mutex::new(DateCache::new());
+        Http { shared: Arc::new(Shared { handler, fields, access, refusal, dates }) }
+    }
+
+    /// The handler.
+    pub fn handler(&self) -> &H {
+        &self.shared.handler
+    }
+}
+
+/// What a client is answered with that gets no session: the same for each, so without a date, which a 5xx may lack (RFC 9110,
+/// section 6.6.1).
+fn refusal(service_fields: &str) -> Vec<u8> {
+    const BODY: &str = "503 Service Unavailable\n";
+    let head = Head {
+        status: Status::Unavailable,
+        date: b"",
+        persistence: Persistence::Close,
+        content_type: "Content-Type: text/plain; charset=utf-8\r\n",
+        framing: &Framing::Length(BODY.len() as u64).line(),
+        fields: "Retry-After: 1\r\n",
+        service: service_fields,
+    };
+    head.pieces(BODY.as_bytes()).concat()
+}
+
+impl<H: Handler> Service for Http<H> {
+    type Session = HttpSession<H>;
+
+    fn open(&self, _client: &Client<'_>) -> HttpSession<H> {
+        HttpSession::new(Arc::clone(&self.shared))
+    }
+
+    fn refusal(&self, _why: Refusal) -> &[u8] {
+        &self.shared.refusal
+    }
+
+    fn client_speaks_first(&self) -> bool {
+        true
+    }
+
+    fn maintenance_due_ms(&self) -> Option<u64> {
+        self.shared.handler.maintenance_due_ms()
+    }
+
+    fn maintain(&self, now: Now) {
+        self.shared.handler.maintain(now);
+    }
+}
