@@ -2,7 +2,7 @@
 //! replay of its corpus.
 
 use oneloop::load::clients::{ChargenLoad, EchoLoad, HttpLoad, MessageLoad};
-use oneloop::load::{Client, Verdict, Workload};
+use oneloop::load::{Client, ReplyStatus, Workload};
 
 /// Bytes of one stream, repetitions included: more than the longest head that a client keeps.
 const STREAM_BYTES_MAX: usize = 160 << 10;
@@ -56,16 +56,16 @@ impl<C: Client> Reader<C> {
             is_called = false;
             let verdict = self.client.reply(self.number, bytes, ended);
             let taken = match verdict {
-                Verdict::More => {
+                ReplyStatus::Incomplete => {
                     self.at += bytes.len();
                     self.end = ended.then_some(End::CutShort);
                     return;
                 }
-                Verdict::Wrong(what) => {
+                ReplyStatus::Wrong(what) => {
                     self.end = Some(End::Wrong(what));
                     return;
                 }
-                Verdict::Done(taken) | Verdict::Last(taken) => taken,
+                ReplyStatus::Complete(taken) | ReplyStatus::Final(taken) => taken,
             };
             assert!(taken <= bytes.len(), "more was taken than had come");
             assert!(taken > 0 || ended, "a reply without bytes");
@@ -73,7 +73,7 @@ impl<C: Client> Reader<C> {
             self.ends.push(self.at);
             self.number += 1;
             bytes = &bytes[taken..];
-            if let Verdict::Last(_) = verdict {
+            if let ReplyStatus::Final(_) = verdict {
                 self.end = Some(End::Last);
             } else if bytes.is_empty() && ended {
                 self.end = Some(End::Complete);

@@ -12,7 +12,9 @@ use super::target::Target;
 use super::units::{Bytes, Ms, count};
 use super::{Failure, load_table};
 use crate::load::report::{Arrivals, Pace, Phase};
-use crate::load::{Expectation, Flow, Plan, Progress, Report, RunError, SourceRange, Workload, run_watched};
+use crate::load::{
+    Expectation, Flow, Plan, Report, RunError, RunProgress, SourceRange, Workload, run_watched,
+};
 use crate::sys::Signals;
 use crate::sys::sink::Sink;
 
@@ -313,7 +315,7 @@ pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
     if told.is_empty() { Ok(()) } else { Err(Failure::Check(told.join("; "))) }
 }
 
-fn show(bar: &ProgressBar, progress: &Progress) {
+fn show(bar: &ProgressBar, progress: &RunProgress) {
     if bar.is_hidden() {
         return;
     }
@@ -323,7 +325,7 @@ fn show(bar: &ProgressBar, progress: &Progress) {
         Phase::Measuring => "measuring",
         Phase::Draining => "last replies",
     };
-    bar.set_position(progress.passed.0.as_millis() as u64);
+    bar.set_position(progress.passed.as_millis() as u64);
     bar.set_message(format!(
         "{phase} {:.0}/s, p99 {}, {} connected, {} errors",
         progress.requests_per_second,

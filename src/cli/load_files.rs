@@ -33,8 +33,8 @@ impl FileArgs {
     fn asked(&self) -> impl Iterator<Item = (&'static str, &Path, Form)> {
         let all: [(_, _, Form); 3] = [
             ("--json", &self.json, json),
-            ("--csv", &self.csv, Report::to_csv),
-            ("--hgrm", &self.hgrm, Report::to_hgrm),
+            ("--csv", &self.csv, crate::load::csv),
+            ("--hgrm", &self.hgrm, crate::load::hgrm),
         ];
         all.into_iter().filter_map(|(flag, path, form)| Some((flag, path.as_deref()?, form)))
     }

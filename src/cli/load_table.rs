@@ -37,7 +37,7 @@ pub(super) fn of(report: &Report) -> String {
     let mut text = headline(report);
     let (numbers, latencies) = (numbers(report), latencies(report));
     let _ = write!(text, "\n{}\n\n{}\n", numbers.trim_fmt(), latencies.trim_fmt());
-    for doubt in report.doubts() {
+    for doubt in crate::load::doubts(report) {
         let _ = writeln!(text, "note: {doubt}");
     }
     text

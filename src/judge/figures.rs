@@ -1,7 +1,6 @@
 //! Numbers as text: three significant digits and a unit.
 
 /// Three significant digits.
-#[cfg(feature = "cli")]
 pub(crate) fn three_digits(value: f64) -> String {
     let digits = match value.abs() {
         v if v >= 99.95 || v == 0.0 => 0,
@@ -13,7 +12,6 @@ pub(crate) fn three_digits(value: f64) -> String {
 
 /// Three significant digits in the largest unit in which the rounded value is at least 1. `units` have their factors
 /// first and are sorted, largest first.
-#[cfg(feature = "cli")]
 pub(crate) fn scaled(value: f64, units: &[(f64, &str)]) -> String {
     let fits = |(factor, _): &&(f64, &str)| value.abs() / factor >= 0.9995;
     let (factor, unit) = units.iter().find(fits).or(units.last()).copied().unwrap_or((1.0, ""));
@@ -21,14 +19,12 @@ pub(crate) fn scaled(value: f64, units: &[(f64, &str)]) -> String {
 }
 
 /// A number of bytes with a binary prefix.
-#[cfg(feature = "cli")]
 pub(crate) fn bytes(value: f64) -> String {
     let [kib, mib, gib, tib] = [10, 20, 30, 40].map(|bits| (1_u64 << bits) as f64);
     scaled(value, &[(tib, "TiB"), (gib, "GiB"), (mib, "MiB"), (kib, "KiB"), (1.0, "B")])
 }
 
 /// A whole number with thousands separators.
-#[cfg(feature = "cli")]
 pub(crate) fn grouped(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let mut text = String::new();
@@ -46,7 +42,7 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
-#[cfg(all(test, feature = "cli"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

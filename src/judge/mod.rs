@@ -11,9 +11,11 @@
 mod errors;
 #[cfg(feature = "cli")]
 pub(crate) mod evidence;
+#[cfg(feature = "cli")]
 pub(crate) mod figures;
 #[cfg(feature = "cli")]
 pub(crate) mod repeats;
+#[cfg(feature = "cli")]
 pub(crate) mod single_run;
 #[cfg(feature = "cli")]
 pub(crate) mod statistics;

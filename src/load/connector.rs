@@ -1,4 +1,4 @@
-//! How a client connects.
+//! Connections to one server.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -6,21 +6,22 @@ use std::os::fd::OwnedFd;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::errors::Class;
+use super::client_error::ClientError;
 use super::sources::{SourceRange, Sources};
 use crate::connection::Polled;
 use crate::sys::{Address, Stream};
 
-/// Sources that are tried for one connection when ports run out; the next connection tries on.
+/// Source addresses that one connection tries when ports run out; the next connection continues from there.
 const SKIPS_MAX: u32 = 64;
-/// The receive buffer of a slow reader, in bytes: small, so that the server feels it soon.
+/// The receive buffer of a slow reader, in bytes: small, so that it soon fills up.
 const SLOW_BUFFER_BYTES: usize = 4 << 10;
 
-/// What came of a call of connect(2).
-pub(super) enum Connect {
-    /// The stream, connected or about to be: its first writability tells.
-    Begun(Polled),
-    /// The queue of a Unix socket is full: to be tried again.
+/// The result of connect(2).
+#[derive(Debug)]
+pub(super) enum Dialed {
+    /// A stream that is connected, or will be with its first writability.
+    Started(Polled),
+    /// The queue of a Unix socket is full: try again later.
     Busy,
 }
 
@@ -48,36 +49,38 @@ impl Connector {
         })
     }
 
-    pub(super) fn begin(&mut self, is_slow: bool) -> Result<Connect, Class> {
+    pub(super) fn connect(&mut self, is_slow_reader: bool) -> Result<Dialed, ClientError> {
         let mut skips = 0;
         // Bounded by SKIPS_MAX.
         loop {
             let source = self.sources.next();
-            match self.begin_from(source, is_slow) {
-                Err(Class::OutOfPorts) if skips < SKIPS_MAX && self.sources.skip() => skips += 1,
-                Err(Class::Other(io::ErrorKind::WouldBlock)) => return Ok(Connect::Busy),
-                begun => return begun.map(Connect::Begun),
+            match self.connect_from(source, is_slow_reader) {
+                Err(ClientError::OutOfPorts) if skips < SKIPS_MAX && self.sources.skip() => skips += 1,
+                Err(ClientError::Other(io::ErrorKind::WouldBlock)) => return Ok(Dialed::Busy),
+                started => return started.map(Dialed::Started),
             }
         }
     }
 
-    fn begin_from(&self, source: Option<IpAddr>, is_slow: bool) -> Result<Polled, Class> {
-        let socket = self.socket(is_slow).map_err(|error| Class::of(&error))?;
+    fn connect_from(&self, source: Option<IpAddr>, is_slow_reader: bool) -> Result<Polled, ClientError> {
+        let socket = self.socket(is_slow_reader).map_err(|error| ClientError::of(&error))?;
         if let Some(source) = source {
-            let comes_late = late_port(&socket);
-            socket.bind(&SocketAddr::new(source, 0).into()).map_err(|error| match Class::of(&error) {
-                // The port comes later: it is the address that this machine does not have.
-                Class::OutOfPorts if comes_late => Class::NoSuchSource,
-                class => class,
+            let is_chosen_later = choose_port_later(&socket);
+            socket.bind(&SocketAddr::new(source, 0).into()).map_err(|error| {
+                match ClientError::of(&error) {
+                    // The port is chosen later, so it is the address that this machine does not have.
+                    ClientError::OutOfPorts if is_chosen_later => ClientError::NoSuchSource,
+                    error => error,
+                }
             })?;
         }
         match socket.connect(&self.server) {
-            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(Class::of(&error)),
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(ClientError::of(&error)),
             _ => Ok(Polled::new(Stream::new(OwnedFd::from(socket)))),
         }
     }
 
-    fn socket(&self, is_slow: bool) -> io::Result<Socket> {
+    fn socket(&self, is_slow_reader: bool) -> io::Result<Socket> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let socket = Socket::new(self.domain, Type::STREAM.nonblocking(), None)?;
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -87,23 +90,23 @@ impl Connector {
             socket
         };
         if self.domain != Domain::UNIX {
-            let _ = socket.set_tcp_nodelay(true); // refused, it costs time and is no error
+            let _ = socket.set_tcp_nodelay(true); // without it replies take longer, and that is no error
         }
-        if is_slow {
+        if is_slow_reader {
             socket.set_recv_buffer_size(SLOW_BUFFER_BYTES)?;
         }
         Ok(socket)
     }
 }
 
-/// Leaves the choice of the port to connect(2), and says whether that is so: then a port serves again towards another server,
-/// and one that is about to be free is found (ip(7), `IP_BIND_ADDRESS_NO_PORT`). Where it is refused, bind(2) chooses.
+/// Leaves the choice of the port to connect(2), and returns whether that worked: then a port can be used towards several
+/// servers, and one in TIME-WAIT can be reused (ip(7), `IP_BIND_ADDRESS_NO_PORT`). Otherwise bind(2) chooses.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn late_port(socket: &Socket) -> bool {
+fn choose_port_later(socket: &Socket) -> bool {
     nix::sys::socket::setsockopt(socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true).is_ok()
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn late_port(_socket: &Socket) -> bool {
+fn choose_port_later(_socket: &Socket) -> bool {
     false
 }

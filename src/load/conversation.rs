@@ -3,24 +3,24 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use super::errors::Class;
-use super::{Client, Verdict};
+use super::client_error::ClientError;
+use super::workload::{Client, ReplyStatus};
 use crate::connection::{Patience, Polled, ReadOutcome, Transport, WriteOutcome};
 
-/// Requests that leave in one write at most.
+/// Requests in one write, at most.
 const SLICES_MAX: usize = 16;
 
-/// What a connection may do in one turn before the others have theirs.
+/// What a connection may do in one turn, before others have their turn.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Budget {
-    /// Reads, and writes, each.
+pub(super) struct IoLimits {
+    /// Reads, and writes.
     pub(super) calls_max: u32,
     /// Bytes of one call.
     pub(super) bytes_max: usize,
 }
 
-/// Requests of one connection that were begun and not answered: when each was to be sent. One of them, the common case,
-/// needs no memory of its own.
+/// When the requests that were begun and not answered were to be sent. A single one, the common case, needs no memory of
+/// its own.
 #[derive(Debug, Default)]
 struct InFlight {
     first: Option<u64>,
@@ -48,40 +48,40 @@ impl InFlight {
     }
 }
 
-/// Who is told what a conversation does, and says what comes next.
-pub(super) trait Ledger {
-    /// The time, read now.
-    fn read_clock(&mut self) -> u64;
-    /// The time as last read.
+/// Drives a conversation: it is notified of what happened, and decides what follows.
+pub(super) trait Driver {
+    /// Something arrived: the time is read.
+    fn read_clock(&mut self);
+    /// The time as it was read last.
     fn now_ns(&self) -> u64;
-    /// So many bytes came, so many went.
-    fn moved(&mut self, bytes_in: usize, bytes_out: usize);
+    /// Bytes were read and written.
+    fn transferred(&mut self, bytes_in: usize, bytes_out: usize);
     /// A request that was to be sent at `intended_ns` is answered.
-    fn answered(&mut self, intended_ns: u64) -> Onward;
+    fn answered(&mut self, intended_ns: u64) -> AfterReply;
     /// The same, and the connection takes no further request.
     fn answered_last(&mut self, intended_ns: u64);
 }
 
-/// What a connection does behind an answer.
+/// What a connection does after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Onward {
+pub(super) enum AfterReply {
     /// It begins a request that was to be sent then.
     Begin(u64),
     /// It stays open.
-    Stay,
-    /// It takes no further request, and ends behind the last answer that it owes.
+    KeepOpen,
+    /// It takes no further request, and closes after the last answer that is owed.
     Close,
 }
 
-/// Why a conversation rests.
+/// Why a turn of a conversation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rest {
-    /// Until the next event.
-    Waits,
-    /// For its next turn only: there is more to do.
-    Again,
-    /// For good: the reply was the last of this connection.
-    Over,
+pub(super) enum TurnEnd {
+    /// It waits for the next event.
+    Waiting,
+    /// Its limits are reached and there is more to do.
+    MoreToDo,
+    /// The connection takes no further request.
+    Finished,
 }
 
 /// One open connection.
@@ -94,7 +94,7 @@ pub(super) struct Conversation<C> {
     answered: u64,
     /// The number of the request that is being written.
     sent: u64,
-    /// Bytes of it that are written.
+    /// Bytes of it that were written.
     written: usize,
     /// Since when the reply that comes next is owed.
     pub(super) owed_since_ns: u64,
@@ -111,7 +111,7 @@ impl<C: Client> Conversation<C> {
         self.in_flight.len()
     }
 
-    /// Begins a request that was to be sent at `intended_ns`; [`Conversation::send`] writes it.
+    /// Begins a request that was to be sent at `intended_ns`; the next turn writes it.
     pub(super) fn begin(&mut self, intended_ns: u64, now_ns: u64) {
         if self.in_flight.first.is_none() {
             self.owed_since_ns = now_ns;
@@ -123,29 +123,46 @@ impl<C: Client> Conversation<C> {
         self.answered + self.in_flight.len() as u64
     }
 
-    /// Writes what was begun, as far as the kernel takes it.
-    pub(super) fn send(&mut self, budget: Budget, ledger: &mut impl Ledger) -> Result<Rest, Class> {
-        let mut calls = 0;
-        while self.sent < self.begun() {
-            if calls == budget.calls_max {
-                return Ok(Rest::Again);
-            }
-            calls += 1;
-            let put = self.write(budget.bytes_max).map_err(|error| Class::of(&error))?;
-            match put {
-                WriteOutcome::Bytes(len) => {
-                    ledger.moved(0, len);
-                    if self.wrote(len, ledger)? == Rest::Over {
-                        return Ok(Rest::Over);
-                    }
-                }
-                WriteOutcome::NotNow | WriteOutcome::FileShort => return Ok(Rest::Waits),
-            }
+    /// Reads, then writes what that caused; each within its limits.
+    pub(super) fn turn(
+        &mut self,
+        [reading, writing]: [IoLimits; 2],
+        scratch: &mut [u8],
+        driver: &mut impl Driver,
+    ) -> Result<TurnEnd, ClientError> {
+        let read = self.receive(reading, scratch, driver)?;
+        if read == TurnEnd::Finished {
+            return Ok(TurnEnd::Finished);
         }
-        Ok(Rest::Waits)
+        match self.send(writing, driver)? {
+            TurnEnd::Waiting => Ok(read),
+            written => Ok(written),
+        }
     }
 
-    /// One write of all that was begun, up to the bounds. Zero bytes if there are none: the client only listens.
+    /// Writes what was begun, as far as the kernel takes it.
+    fn send(&mut self, limits: IoLimits, driver: &mut impl Driver) -> Result<TurnEnd, ClientError> {
+        let mut calls = 0;
+        while self.sent < self.begun() {
+            if calls == limits.calls_max {
+                return Ok(TurnEnd::MoreToDo);
+            }
+            calls += 1;
+            let put = self.write(limits.bytes_max).map_err(|error| ClientError::of(&error))?;
+            match put {
+                WriteOutcome::Bytes(len) => {
+                    driver.transferred(0, len);
+                    if self.wrote(len, driver)? == TurnEnd::Finished {
+                        return Ok(TurnEnd::Finished);
+                    }
+                }
+                WriteOutcome::NotNow | WriteOutcome::FileShort => return Ok(TurnEnd::Waiting),
+            }
+        }
+        Ok(TurnEnd::Waiting)
+    }
+
+    /// Writes all that was begun, in one call within the bounds. Zero bytes if there are none: the client only reads.
     fn write(&mut self, bytes_max: usize) -> std::io::Result<WriteOutcome> {
         let begun = self.begun();
         let part = self.client.request(self.sent, self.written);
@@ -168,8 +185,8 @@ impl<C: Client> Conversation<C> {
         if count == 0 { Ok(WriteOutcome::Bytes(0)) } else { self.stream.write(&slices[..count], false) }
     }
 
-    /// Takes note of `len` bytes written: whole requests are sent.
-    fn wrote(&mut self, mut len: usize, ledger: &mut impl Ledger) -> Result<Rest, Class> {
+    /// `len` bytes were written: requests that are complete are sent.
+    fn wrote(&mut self, mut len: usize, driver: &mut impl Driver) -> Result<TurnEnd, ClientError> {
         let begun = self.begun();
         while self.sent < begun {
             let part = self.client.request(self.sent, self.written);
@@ -185,45 +202,45 @@ impl<C: Client> Conversation<C> {
             let number = self.sent;
             (self.sent, self.written) = (self.sent + 1, 0);
             match self.client.sent(number) {
-                Verdict::More => {}
-                Verdict::Done(_) => {
-                    ledger.read_clock();
-                    if self.complete(ledger) == Rest::Over {
-                        return Ok(Rest::Over);
+                ReplyStatus::Incomplete => {}
+                ReplyStatus::Complete(_) => {
+                    driver.read_clock();
+                    if self.complete(driver) == TurnEnd::Finished {
+                        return Ok(TurnEnd::Finished);
                     }
                 }
-                Verdict::Last(_) => {
-                    ledger.read_clock();
-                    return Ok(self.complete_last(ledger));
+                ReplyStatus::Final(_) => {
+                    driver.read_clock();
+                    return Ok(self.complete_last(driver));
                 }
-                Verdict::Wrong(what) => return Err(Class::WrongBytes(what)),
+                ReplyStatus::Wrong(what) => return Err(ClientError::WrongBytes(what)),
             }
         }
-        Ok(Rest::Waits)
+        Ok(TurnEnd::Waiting)
     }
 
-    fn complete(&mut self, ledger: &mut impl Ledger) -> Rest {
-        let Some(intended_ns) = self.in_flight.pop() else { return Rest::Waits };
+    fn complete(&mut self, driver: &mut impl Driver) -> TurnEnd {
+        let Some(intended_ns) = self.in_flight.pop() else { return TurnEnd::Waiting };
         self.answered += 1;
-        self.owed_since_ns = ledger.now_ns();
-        match ledger.answered(intended_ns) {
-            Onward::Begin(next_ns) => self.begin(next_ns, ledger.now_ns()),
-            Onward::Close if self.in_flight.first.is_none() => return Rest::Over,
-            Onward::Close | Onward::Stay => {}
+        self.owed_since_ns = driver.now_ns();
+        match driver.answered(intended_ns) {
+            AfterReply::Begin(next_ns) => self.begin(next_ns, driver.now_ns()),
+            AfterReply::Close if self.in_flight.first.is_none() => return TurnEnd::Finished,
+            AfterReply::Close | AfterReply::KeepOpen => {}
         }
-        Rest::Waits
+        TurnEnd::Waiting
     }
 
     /// Nothing new is begun on a connection that takes no further request.
-    fn complete_last(&mut self, ledger: &mut impl Ledger) -> Rest {
+    fn complete_last(&mut self, driver: &mut impl Driver) -> TurnEnd {
         if let Some(intended_ns) = self.in_flight.pop() {
             self.answered += 1;
-            ledger.answered_last(intended_ns);
+            driver.answered_last(intended_ns);
         }
-        Rest::Over
+        TurnEnd::Finished
     }
 
-    /// Takes the requests away that were begun and not answered: when each was to be sent, the oldest first.
+    /// Removes the requests that were begun and not answered: when each was to be sent, oldest first.
     pub(super) fn take_unanswered(&mut self) -> VecDeque<u64> {
         let mut unanswered = std::mem::take(&mut self.in_flight.rest);
         if let Some(first) = self.in_flight.first.take() {
@@ -232,103 +249,104 @@ impl<C: Client> Conversation<C> {
         unanswered
     }
 
-    /// When each request was to be sent that was begun and not answered.
+    /// When the requests that were begun and not answered were to be sent.
     pub(super) fn unanswered(&self) -> impl Iterator<Item = u64> {
         self.in_flight.first.iter().chain(&self.in_flight.rest).copied()
     }
 
-    /// Reads and checks what came.
-    pub(super) fn receive(
+    /// Reads and checks replies.
+    fn receive(
         &mut self,
-        budget: Budget,
+        limits: IoLimits,
         scratch: &mut [u8],
-        ledger: &mut impl Ledger,
-    ) -> Result<Rest, Class> {
-        let scratch_len = scratch.len().min(budget.bytes_max);
-        for _ in 0..budget.calls_max {
+        driver: &mut impl Driver,
+    ) -> Result<TurnEnd, ClientError> {
+        let scratch_len = scratch.len().min(limits.bytes_max);
+        for _ in 0..limits.calls_max {
             if !self.stream.may_read() {
-                return Ok(Rest::Waits);
+                return Ok(TurnEnd::Waiting);
             }
             let got = self.stream.read(&mut scratch[..scratch_len], Patience::Now);
-            match got.map_err(|error| Class::of(&error))? {
-                ReadOutcome::NotNow | ReadOutcome::Overhead => return Ok(Rest::Waits),
+            match got.map_err(|error| ClientError::of(&error))? {
+                ReadOutcome::NotNow | ReadOutcome::Overhead => return Ok(TurnEnd::Waiting),
                 ReadOutcome::End => {
-                    ledger.read_clock();
-                    return self.ended(ledger);
+                    driver.read_clock();
+                    return self.ended(driver);
                 }
                 ReadOutcome::Bytes(len) => {
-                    ledger.read_clock();
-                    ledger.moved(len, 0);
-                    if self.take(&scratch[..len], ledger)? == Rest::Over {
-                        return Ok(Rest::Over);
+                    driver.read_clock();
+                    driver.transferred(len, 0);
+                    if self.take(&scratch[..len], driver)? == TurnEnd::Finished {
+                        return Ok(TurnEnd::Finished);
                     }
                 }
             }
         }
-        Ok(if self.stream.may_read() { Rest::Again } else { Rest::Waits })
+        Ok(if self.stream.may_read() { TurnEnd::MoreToDo } else { TurnEnd::Waiting })
     }
 
-    fn take(&mut self, mut bytes: &[u8], ledger: &mut impl Ledger) -> Result<Rest, Class> {
+    fn take(&mut self, mut bytes: &[u8], driver: &mut impl Driver) -> Result<TurnEnd, ClientError> {
         // Bounded by the bytes: each reply takes some, or the connection is over.
         while !bytes.is_empty() {
             if self.in_flight.first.is_none() {
-                return Err(Class::WrongBytes("bytes came that no request had asked for"));
+                return Err(ClientError::WrongBytes("unsolicited bytes"));
             }
             let (taken, is_last) = match self.client.reply(self.answered, bytes, false) {
-                Verdict::More => return Ok(Rest::Waits),
-                Verdict::Done(0) => return Err(Class::WrongBytes("a reply without bytes")),
-                Verdict::Done(taken) => (taken, false),
-                Verdict::Last(taken) => (taken, true),
-                Verdict::Wrong(what) => return Err(Class::WrongBytes(what)),
+                ReplyStatus::Incomplete => return Ok(TurnEnd::Waiting),
+                ReplyStatus::Complete(0) => return Err(ClientError::WrongBytes("a reply without bytes")),
+                ReplyStatus::Complete(taken) => (taken, false),
+                ReplyStatus::Final(taken) => (taken, true),
+                ReplyStatus::Wrong(what) => return Err(ClientError::WrongBytes(what)),
             };
-            self.is_sent(ledger)?;
-            let rest = if is_last { self.complete_last(ledger) } else { self.complete(ledger) };
+            self.check_sent(driver)?;
+            let rest = if is_last { self.complete_last(driver) } else { self.complete(driver) };
             bytes = &bytes[taken.min(bytes.len())..];
-            if rest == Rest::Over {
-                return self.is_right_behind_last(bytes, is_last).map(|()| Rest::Over);
+            if rest == TurnEnd::Finished {
+                return self.check_after_last(bytes, is_last).map(|()| TurnEnd::Finished);
             }
         }
-        Ok(Rest::Waits)
+        Ok(TurnEnd::Waiting)
     }
 
-    /// Behind the last reply nothing may come, but from a server that speaks unasked: it may not know that this was the last.
-    fn is_right_behind_last(&mut self, bytes: &[u8], is_last: bool) -> Result<(), Class> {
+    /// After the last reply nothing may follow, except from a server that sends unasked: it may not know that this was the
+    /// last.
+    fn check_after_last(&mut self, bytes: &[u8], is_last: bool) -> Result<(), ClientError> {
         if bytes.is_empty() {
             return Ok(());
         }
         let is_unasked = !is_last && self.client.request(self.answered, 0).is_empty();
         match is_unasked.then(|| self.client.reply(self.answered, bytes, false)) {
-            None => Err(Class::WrongBytes("bytes came behind the last reply")),
-            Some(Verdict::Wrong(what)) => Err(Class::WrongBytes(what)),
+            None => Err(ClientError::WrongBytes("bytes after the last reply")),
+            Some(ReplyStatus::Wrong(what)) => Err(ClientError::WrongBytes(what)),
             Some(_) => Ok(()),
         }
     }
 
-    /// A reply may not be whole before its request is.
-    fn is_sent(&mut self, ledger: &mut impl Ledger) -> Result<(), Class> {
+    /// A reply may not be complete before its request is sent.
+    fn check_sent(&mut self, driver: &mut impl Driver) -> Result<(), ClientError> {
         if self.answered >= self.sent {
-            // A request without bytes is sent as soon as it was begun.
-            self.wrote(0, ledger)?;
+            // A request without bytes is sent as soon as it is begun.
+            self.wrote(0, driver)?;
         }
         if self.answered < self.sent {
             Ok(())
         } else {
-            Err(Class::WrongBytes("the reply came before the request"))
+            Err(ClientError::WrongBytes("the reply came before the request"))
         }
     }
 
-    fn ended(&mut self, ledger: &mut impl Ledger) -> Result<Rest, Class> {
+    fn ended(&mut self, driver: &mut impl Driver) -> Result<TurnEnd, ClientError> {
         if self.in_flight.first.is_none() {
-            // A server may end a connection on which nothing is owed, once it has served it.
-            return if self.answered > 0 { Ok(Rest::Over) } else { Err(Class::ClosedEarly) };
+            // A server may close a connection that it has served, if it owes nothing.
+            return if self.answered > 0 { Ok(TurnEnd::Finished) } else { Err(ClientError::ClosedEarly) };
         }
         match self.client.reply(self.answered, &[], true) {
-            Verdict::Done(_) | Verdict::Last(_) => {
-                self.is_sent(ledger)?;
-                Ok(self.complete_last(ledger))
+            ReplyStatus::Complete(_) | ReplyStatus::Final(_) => {
+                self.check_sent(driver)?;
+                Ok(self.complete_last(driver))
             }
-            Verdict::More => Err(Class::ClosedEarly),
-            Verdict::Wrong(what) => Err(Class::WrongBytes(what)),
+            ReplyStatus::Incomplete => Err(ClientError::ClosedEarly),
+            ReplyStatus::Wrong(what) => Err(ClientError::WrongBytes(what)),
         }
     }
 }

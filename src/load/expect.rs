@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Report;
+use super::report::Report;
 
 /// One check of a report.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Expectation {
+pub(crate) struct Expectation {
     text: String,
     metric: Metric,
     relation: Relation,
@@ -120,7 +120,7 @@ fn metric(name: &str, number: f64, unit: &str) -> Option<(Metric, f64)> {
 
 impl Expectation {
     /// Whether the report is as expected. Percentiles of nothing are never as expected.
-    pub fn is_met(&self, report: &Report) -> bool {
+    pub(crate) fn is_met(&self, report: &Report) -> bool {
         let Some(seen) = self.metric.of(report) else { return false };
         match self.relation {
             Relation::Less => seen < self.value,
@@ -132,7 +132,7 @@ impl Expectation {
     }
 
     /// What was seen instead, for a person.
-    pub fn seen(&self, report: &Report) -> String {
+    pub(crate) fn seen(&self, report: &Report) -> String {
         match (self.metric, self.metric.of(report)) {
             (_, None) => "nothing was measured".to_owned(),
             (Metric::Quantile(_) | Metric::Min | Metric::Mean | Metric::Max, Some(ns)) => {
@@ -145,12 +145,12 @@ impl Expectation {
     }
 
     /// Whether it says how many errors are allowed.
-    pub fn is_about_errors(&self) -> bool {
+    pub(crate) fn is_about_errors(&self) -> bool {
         matches!(self.metric, Metric::ErrorCounts | Metric::ErrorsPercent)
     }
 
     /// Whether it says how many sends may be missed.
-    pub fn is_about_missed(&self) -> bool {
+    pub(crate) fn is_about_missed(&self) -> bool {
         self.metric == Metric::Missed
     }
 }

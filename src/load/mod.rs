@@ -36,80 +36,74 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod client;
+mod client_error;
 pub mod clients;
+mod clock;
 mod connector;
+mod control;
 mod conversation;
-mod crowd;
+mod dialer;
+#[cfg(feature = "cli")]
 mod doubts;
+mod driver;
 mod engine;
-mod errors;
+mod error;
+#[cfg(feature = "cli")]
 mod expect;
+#[cfg(feature = "cli")]
 mod export;
-mod lifecycle;
+mod histograms;
 mod plan;
+mod pool;
+mod random;
 mod recorder;
 pub mod report;
 mod schedule;
+mod series;
+mod sleeper;
 mod slot;
 mod sources;
-mod stages;
+mod totals;
 mod usage;
+mod workload;
 
-use std::fmt;
-use std::io;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use crate::sys::process::raise_descriptors_max;
-pub use client::{Client, Flow, Verdict, Workload};
-pub use engine::Progress;
-pub use expect::Expectation;
+#[cfg(feature = "cli")]
+pub(crate) use doubts::doubts;
+pub use error::RunError;
+#[cfg(feature = "cli")]
+pub(crate) use expect::Expectation;
+#[cfg(feature = "cli")]
+pub(crate) use export::{csv, hgrm};
 pub use plan::{Plan, PlanError};
 pub use report::Report;
 pub use sources::SourceRange;
+pub use workload::{Client, Flow, ReplyStatus, Workload};
 
-/// Descriptors that are no client's: standard streams, poll, alarm, signals, files of the report, and some to spare.
-const OWN_DESCRIPTORS: u64 = 24;
+use report::Phase;
 
-/// Why there is no report.
-#[derive(Debug)]
-pub enum RunError {
-    /// The plan makes no sense.
-    Plan(PlanError),
-    /// There are fewer file descriptors than connections, though the limit was raised as far as it goes.
-    Descriptors {
-        /// As many as the plan takes.
-        needed: u64,
-        /// As many as this process may have.
-        allowed: u64,
-    },
-    /// The system refused.
-    System(io::Error),
-}
-
-impl fmt::Display for RunError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RunError::Plan(error) => error.fmt(f),
-            RunError::Descriptors { needed, allowed } => write!(
-                f,
-                "the load takes {needed} file descriptors, and this process may have {allowed}; raise the limit \
-                 (ulimit -Hn {needed}, as root; and on Linux fs.nr_open), or ask for at most {} connections",
-                allowed.saturating_sub(OWN_DESCRIPTORS)
-            ),
-            RunError::System(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for RunError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            RunError::Plan(error) => Some(error),
-            RunError::Descriptors { .. } => None,
-            RunError::System(error) => Some(error),
-        }
-    }
+/// How far a run is.
+#[derive(Clone, Copy, Debug)]
+pub struct RunProgress {
+    /// The part of the run.
+    pub phase: Phase,
+    /// How much of the warm-up and the measured span has passed.
+    pub passed: Duration,
+    /// How long both take together.
+    pub total: Duration,
+    /// Requests answered per second, in the present interval.
+    pub requests_per_second: f64,
+    /// The p99 latency of those answers.
+    pub p99_ns: u64,
+    /// Connections of active clients.
+    pub clients_open: u64,
+    /// Connections of all clients.
+    pub connections_open: u64,
+    /// Errors so far.
+    pub errors: u64,
 }
 
 /// Runs a load to its end and reports. Raises this process's limit of file descriptors as far as it is allowed.
@@ -121,11 +115,11 @@ pub fn run<W: Workload>(plan: &Plan, workload: &W) -> Result<Report, RunError> {
 pub fn run_watched<W: Workload>(
     plan: &Plan,
     workload: &W,
-    watch: impl FnMut(&Progress) -> ControlFlow<()>,
+    watch: impl FnMut(&RunProgress) -> ControlFlow<()>,
 ) -> Result<Report, RunError> {
     plan.check().map_err(RunError::Plan)?;
     let allowed = raise_descriptors_max();
-    let needed = plan.connections() + OWN_DESCRIPTORS;
+    let needed = plan.connections() + error::OWN_DESCRIPTORS;
     if needed > allowed {
         return Err(RunError::Descriptors { needed, allowed });
     }

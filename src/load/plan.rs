@@ -135,6 +135,11 @@ impl Plan {
         Ok(())
     }
 
+    /// Whether requests fall due on a schedule.
+    pub(super) fn is_open_loop(&self) -> bool {
+        matches!(self.pace, Pace::Open { .. })
+    }
+
     pub(crate) fn configuration(&self, service: &str, request_bytes: u64) -> Configuration {
         let ns = |span: Duration| span.as_nanos() as u64;
         Configuration {

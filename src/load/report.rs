@@ -184,6 +184,22 @@ pub struct Latency {
     pub buckets_ns_count: Vec<(u64, u64)>,
 }
 
+impl Latency {
+    /// The time that this share (0 to 1) of all values did not exceed, from the buckets; 0 without a value.
+    #[allow(clippy::cast_sign_loss)] // a share is not negative
+    pub fn quantile_ns(&self, quantile: f64) -> u64 {
+        let rank = ((quantile * self.count as f64).ceil() as u64).clamp(1, self.count.max(1));
+        let mut seen = 0;
+        for &(ns, count) in &self.buckets_ns_count {
+            seen += count;
+            if seen >= rank {
+                return ns.min(self.max_ns);
+            }
+        }
+        self.max_ns
+    }
+}
+
 /// Connections of the whole run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connections {
@@ -278,6 +294,18 @@ pub enum Phase {
     Draining,
 }
 
+impl Phase {
+    /// Its name in CSV and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Connecting => "connecting",
+            Phase::WarmUp => "warm_up",
+            Phase::Measuring => "measuring",
+            Phase::Draining => "draining",
+        }
+    }
+}
+
 /// A piece of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
@@ -311,6 +339,40 @@ pub struct Interval {
     /// Idle and slow clients that were lost in it.
     #[serde(default)]
     pub crowd_lost: u64,
+}
+
+impl Report {
+    /// The report of a run in which nothing happened.
+    pub(crate) fn empty(configuration: Configuration) -> Self {
+        Report {
+            schema_version: SCHEMA_VERSION,
+            configuration,
+            interrupted: false,
+            began_monotonic_ns: 0,
+            wall_ns: 0,
+            measured_ns: 0,
+            requests: 0,
+            requests_per_second: 0.0,
+            bytes_in: 0,
+            bytes_out: 0,
+            requests_due: 0,
+            missed_sends: 0,
+            unanswered: 0,
+            outstanding_mean: 0.0,
+            latency: Latency::default(),
+            send_lag: Latency::default(),
+            connect_latency: Latency::default(),
+            errors: ErrorCounts::default(),
+            errors_before: ErrorCounts::default(),
+            first_error: None,
+            connections: Connections::default(),
+            idle: Crowd::default(),
+            slow: Crowd::default(),
+            fairness: Fairness::default(),
+            generator: Generator::default(),
+            series: Vec::new(),
+        }
+    }
 }
 
 impl Fairness {

@@ -1,34 +1,13 @@
-//! When requests of the open loop fall due: an absolute schedule, which no slow reply moves.
+//! When requests of the open loop fall due: an absolute schedule, which slow replies do not change.
 
+use super::random::Random;
 use super::report::{Arrivals, Pace};
-
-/// Pseudo-random numbers from a seed (splitmix64, Steele, Lea, Flood 2014): no secret, only repeatable.
-#[derive(Clone, Debug)]
-pub(super) struct Random(u64);
-
-impl Random {
-    pub(super) fn new(seed: u64) -> Self {
-        Random(seed)
-    }
-
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// In (0, 1]: its logarithm exists.
-    fn unit(&mut self) -> f64 {
-        ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
-    }
-}
 
 /// The arrivals of one run.
 #[derive(Clone, Debug)]
 pub(super) struct Schedule {
     start_ns: u64,
-    /// From `start_ns` to the next arrival. A sum of distances, in `f64`: exact to 1 ns for three months.
+    /// From `start_ns` to the next arrival. A sum of distances in `f64`: exact to 1 ns for three months.
     offset_ns: f64,
     /// Arrivals so far: constant distances are multiples, so that no rounding adds up.
     count: u64,
@@ -61,8 +40,16 @@ impl Schedule {
         self.start_ns + self.offset_ns as u64
     }
 
-    /// Takes that arrival: the one after it is next.
-    pub(super) fn step(&mut self) {
+    /// Takes the next arrival if it is due by `now_ns`.
+    pub(super) fn pop(&mut self, now_ns: u64) -> Option<u64> {
+        let due_ns = self.next_ns();
+        (due_ns <= now_ns).then(|| {
+            self.step();
+            due_ns
+        })
+    }
+
+    fn step(&mut self) {
         self.count += 1;
         self.offset_ns = match self.arrivals {
             Arrivals::Constant => self.count as f64 * self.distance_ns,

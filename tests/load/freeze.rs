@@ -26,7 +26,7 @@ fn frozen(pace: Pace, clients: u32) -> (Report, Duration) {
     plan.seed = 11;
     let (mut stopped, mut freeze) = (None, None);
     let report = run_watched(&plan, &EchoLoad::new(64, plan.seed), |progress| {
-        let passed = progress.passed.0.saturating_sub(plan.warmup);
+        let passed = progress.passed.saturating_sub(plan.warmup);
         match (stopped, freeze) {
             (None, _) if progress.phase == Phase::Measuring && passed >= BEFORE => {
                 server.signal(Signal::SIGSTOP);
@@ -110,7 +110,7 @@ fn a_run_that_is_broken_off_in_a_freeze_shows_it() {
     plan.pace = Pace::Open { rate_per_second: RATE, arrivals: Arrivals::Constant };
     let mut stopped = None;
     let report = run_watched(&plan, &EchoLoad::new(64, plan.seed), |progress| {
-        if stopped.is_none() && progress.passed.0 >= BEFORE {
+        if stopped.is_none() && progress.passed >= BEFORE {
             server.signal(Signal::SIGSTOP);
             stopped = Some(Instant::now());
         }

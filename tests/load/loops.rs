@@ -332,7 +332,7 @@ fn a_run_that_is_broken_off_keeps_what_it_has() {
     plan.duration = Duration::from_secs(3_600);
     let workload = EchoLoad::new(64, plan.seed);
     let report = run_watched(&plan, &workload, |progress| match progress.phase {
-        Phase::Measuring if progress.passed.0 > Duration::from_millis(150) => ControlFlow::Break(()),
+        Phase::Measuring if progress.passed > Duration::from_millis(150) => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     })
     .unwrap();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use oneloop::limits::Limits;
 use oneloop::load::clients::EchoLoad;
-use oneloop::load::{Client, Plan, Report, Verdict, Workload, run, run_watched};
+use oneloop::load::{Client, Plan, ReplyStatus, Report, Workload, run, run_watched};
 use oneloop::services::Echo;
 
 use crate::common::full_queue::FullQueue;
@@ -51,7 +51,7 @@ impl Client for Counted<'_> {
         self.0.request(number, sent)
     }
 
-    fn reply(&mut self, number: u64, bytes: &[u8], ended: bool) -> Verdict {
+    fn reply(&mut self, number: u64, bytes: &[u8], ended: bool) -> ReplyStatus {
         self.0.reply(number, bytes, ended)
     }
 }

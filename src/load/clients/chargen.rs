@@ -1,6 +1,6 @@
 //! The client of chargen: it only reads.
 
-use crate::load::{Client, Flow, Verdict, Workload};
+use crate::load::{Client, Flow, ReplyStatus, Workload};
 use crate::services::Chargen;
 
 /// Reads the pattern of RFC 864; a request is done with every so many bytes of it.
@@ -50,7 +50,7 @@ impl Client for ChargenClient {
         &[]
     }
 
-    fn reply(&mut self, _number: u64, bytes: &[u8], _ended: bool) -> Verdict {
+    fn reply(&mut self, _number: u64, bytes: &[u8], _ended: bool) -> ReplyStatus {
         let cycle = Chargen::pattern();
         let mut taken = 0;
         // Bounded by the bytes that came: each piece is at least one of them.
@@ -58,17 +58,17 @@ impl Client for ChargenClient {
             let due = usize::try_from(self.bytes - self.received).unwrap_or(usize::MAX);
             let len = due.min(bytes.len() - taken).min(cycle.len() - self.at);
             if bytes[taken..taken + len] != cycle[self.at..self.at + len] {
-                return Verdict::Wrong("the characters are not the pattern of RFC 864");
+                return ReplyStatus::Wrong("the characters are not the pattern of RFC 864");
             }
             taken += len;
             self.received += len as u64;
             self.at = (self.at + len) % cycle.len();
         }
         if self.received < self.bytes {
-            return Verdict::More;
+            return ReplyStatus::Incomplete;
         }
         self.received = 0;
-        Verdict::Done(taken)
+        ReplyStatus::Complete(taken)
     }
 }
 
@@ -80,9 +80,12 @@ mod tests {
     fn the_pattern_goes_on_over_requests_and_around() {
         let stream: Vec<u8> = Chargen::pattern().iter().copied().cycle().take(20_000).collect();
         let mut client = ChargenLoad::new(9_000).open(0);
-        assert_eq!(client.reply(0, &stream[..5_000], false), Verdict::More);
-        assert_eq!(client.reply(0, &stream[5_000..], false), Verdict::Done(4_000));
-        assert_eq!(client.reply(1, &stream[9_000..], false), Verdict::Done(9_000));
-        assert!(matches!(client.reply(2, &stream[..10], false), Verdict::Wrong(_)), "it does not begin anew");
+        assert_eq!(client.reply(0, &stream[..5_000], false), ReplyStatus::Incomplete);
+        assert_eq!(client.reply(0, &stream[5_000..], false), ReplyStatus::Complete(4_000));
+        assert_eq!(client.reply(1, &stream[9_000..], false), ReplyStatus::Complete(9_000));
+        assert!(
+            matches!(client.reply(2, &stream[..10], false), ReplyStatus::Wrong(_)),
+            "it does not begin anew"
+        );
     }
 }

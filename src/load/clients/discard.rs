@@ -1,7 +1,7 @@
 //! The client of discard: it only sends.
 
 use super::pattern::Pattern;
-use crate::load::{Client, Flow, Verdict, Workload};
+use crate::load::{Client, Flow, ReplyStatus, Workload};
 
 /// Sends; a request is done when the kernel has taken all of it. Nothing may come back.
 #[derive(Clone, Debug)]
@@ -48,11 +48,11 @@ impl Client for DiscardClient {
         self.load.pattern.at(sent as u64, self.load.bytes - sent as u64)
     }
 
-    fn sent(&mut self, _number: u64) -> Verdict {
-        Verdict::Done(0)
+    fn sent(&mut self, _number: u64) -> ReplyStatus {
+        ReplyStatus::Complete(0)
     }
 
-    fn reply(&mut self, _number: u64, bytes: &[u8], _ended: bool) -> Verdict {
-        if bytes.is_empty() { Verdict::More } else { Verdict::Wrong("discard answered") }
+    fn reply(&mut self, _number: u64, bytes: &[u8], _ended: bool) -> ReplyStatus {
+        if bytes.is_empty() { ReplyStatus::Incomplete } else { ReplyStatus::Wrong("discard answered") }
     }
 }

@@ -1,7 +1,7 @@
 //! The client of echo: what goes comes back.
 
 use super::pattern::Pattern;
-use crate::load::{Client, Verdict, Workload};
+use crate::load::{Client, ReplyStatus, Workload};
 
 /// Sends pieces of a random pattern, each client its own, and expects each back.
 #[derive(Clone, Debug)]
@@ -52,23 +52,23 @@ impl Client for EchoClient {
         )
     }
 
-    fn reply(&mut self, number: u64, bytes: &[u8], _ended: bool) -> Verdict {
+    fn reply(&mut self, number: u64, bytes: &[u8], _ended: bool) -> ReplyStatus {
         let (mut taken, start) = (0, self.place.wrapping_add(number.wrapping_mul(self.bytes)));
         // Bounded by the bytes that came: each piece is at least one of them.
         while taken < bytes.len() && self.received < self.bytes {
             let due = (self.bytes - self.received).min((bytes.len() - taken) as u64);
             let expected = self.pattern.at(start.wrapping_add(self.received), due);
             if bytes[taken..taken + expected.len()] != *expected {
-                return Verdict::Wrong("the echo differs from what was sent");
+                return ReplyStatus::Wrong("the echo differs from what was sent");
             }
             taken += expected.len();
             self.received += expected.len() as u64;
         }
         if self.received < self.bytes {
-            return Verdict::More;
+            return ReplyStatus::Incomplete;
         }
         self.received = 0;
-        Verdict::Done(taken)
+        ReplyStatus::Complete(taken)
     }
 }
 
@@ -92,11 +92,11 @@ mod tests {
             let (first, second) = (whole(&client, 0), whole(&client, 1));
             assert_eq!(first.len() as u64, size);
             for piece in first[..first.len() - 1].chunks(10_000) {
-                assert_eq!(client.reply(0, piece, false), Verdict::More);
+                assert_eq!(client.reply(0, piece, false), ReplyStatus::Incomplete);
             }
             let tail = [&first[first.len() - 1..], &second[..]].concat();
-            assert_eq!(client.reply(0, &tail, false), Verdict::Done(1));
-            assert_eq!(client.reply(1, &second, false), Verdict::Done(second.len()));
+            assert_eq!(client.reply(0, &tail, false), ReplyStatus::Complete(1));
+            assert_eq!(client.reply(1, &second, false), ReplyStatus::Complete(second.len()));
         }
     }
 
@@ -107,7 +107,7 @@ mod tests {
         let mut changed = whole(&client, 0);
         changed[63] ^= 1;
         for wrong in [whole(&client, 1), whole(&other, 0), changed] {
-            assert!(matches!(client.reply(0, &wrong, false), Verdict::Wrong(_)));
+            assert!(matches!(client.reply(0, &wrong, false), ReplyStatus::Wrong(_)));
             client = load.open(0);
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::chunked::{Chunked, Met};
-use crate::load::{Client, Verdict, Workload};
+use crate::load::{Client, ReplyStatus, Workload};
 
 /// Asks with GET. Every reply has to have the status and the body of the first one, byte for byte, framed as its head
 /// says (RFC 9112, section 6.3); a first status other than 2xx is wrong.
@@ -109,30 +109,30 @@ impl Client for HttpClient {
         &self.shared.request[sent..]
     }
 
-    fn reply(&mut self, _number: u64, bytes: &[u8], ended: bool) -> Verdict {
+    fn reply(&mut self, _number: u64, bytes: &[u8], ended: bool) -> ReplyStatus {
         let mut at = 0;
         // Bounded: each pass takes a byte at least, or ends.
         loop {
             let rest = &bytes[at..];
             let taken = match &mut self.stage {
                 Stage::Head(kept) => match head_of(kept, rest, ended) {
-                    Ok(None) => return Verdict::More,
+                    Ok(None) => return ReplyStatus::Incomplete,
                     Ok(Some((head, taken))) => match self.begin_body(head) {
                         Ok(()) => taken,
-                        Err(what) => return Verdict::Wrong(what),
+                        Err(what) => return ReplyStatus::Wrong(what),
                     },
-                    Err(what) => return Verdict::Wrong(what),
+                    Err(what) => return ReplyStatus::Wrong(what),
                 },
                 Stage::Body(framing) => match framing.take(rest) {
                     Met::Framing(len) => len,
                     Met::Body(len) => {
                         if let Err(what) = self.shared.first().has(self.received, &rest[..len]) {
-                            return Verdict::Wrong(what);
+                            return ReplyStatus::Wrong(what);
                         }
                         self.received += len as u64;
                         len
                     }
-                    Met::Nonsense => return Verdict::Wrong("the chunked body is malformed"),
+                    Met::Nonsense => return ReplyStatus::Wrong("the chunked body is malformed"),
                 },
             };
             at += taken;
@@ -146,7 +146,7 @@ impl Client for HttpClient {
                 return self.done(at);
             }
             if at == bytes.len() {
-                return Verdict::More;
+                return ReplyStatus::Incomplete;
             }
         }
     }
@@ -165,13 +165,13 @@ impl HttpClient {
         Ok(())
     }
 
-    fn done(&mut self, taken: usize) -> Verdict {
+    fn done(&mut self, taken: usize) -> ReplyStatus {
         if let Err(what) = self.shared.first().ends_at(self.received) {
-            return Verdict::Wrong(what);
+            return ReplyStatus::Wrong(what);
         }
         self.received = 0;
         self.stage = Stage::Head(Vec::new());
-        if self.keep_alive { Verdict::Done(taken) } else { Verdict::Last(taken) }
+        if self.keep_alive { ReplyStatus::Complete(taken) } else { ReplyStatus::Final(taken) }
     }
 }
 
@@ -322,14 +322,14 @@ mod tests {
         b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n";
 
     /// The verdict on a stream read in pieces of `step`, as if the server then ended.
-    fn verdict(load: &HttpLoad, stream: &[u8], step: usize) -> Verdict {
+    fn verdict(load: &HttpLoad, stream: &[u8], step: usize) -> ReplyStatus {
         let (mut client, mut before) = (load.open(0), 0);
         for piece in stream.chunks(step) {
             match client.reply(0, piece, false) {
-                Verdict::More => before += piece.len(),
-                Verdict::Done(taken) => return Verdict::Done(before + taken),
-                Verdict::Last(taken) => return Verdict::Last(before + taken),
-                wrong @ Verdict::Wrong(_) => return wrong,
+                ReplyStatus::Incomplete => before += piece.len(),
+                ReplyStatus::Complete(taken) => return ReplyStatus::Complete(before + taken),
+                ReplyStatus::Final(taken) => return ReplyStatus::Final(before + taken),
+                wrong @ ReplyStatus::Wrong(_) => return wrong,
             }
         }
         client.reply(0, b"", true)
@@ -341,7 +341,11 @@ mod tests {
         for stream in [WHOLE, CHUNKED] {
             let more = [stream, b"HTTP"].concat();
             for step in 1..more.len() {
-                assert_eq!(verdict(&load, &more, step), Verdict::Done(stream.len()), "in steps of {step}");
+                assert_eq!(
+                    verdict(&load, &more, step),
+                    ReplyStatus::Complete(stream.len()),
+                    "in steps of {step}"
+                );
             }
         }
     }
@@ -352,17 +356,20 @@ mod tests {
         let head = |filler: usize, end: &str| format!("HTTP/1.1 204 No\r\nA: {}{end}", "x".repeat(filler));
         let fits = HEAD_BYTES_MAX - head(0, "\r\n\r\n").len();
         let table = [
-            (head(fits, "\r\n\r\n"), Verdict::Done(HEAD_BYTES_MAX)),
-            (head(fits + 1, "\r\n\r\n"), Verdict::Wrong("the head has no end")),
-            (head(5_000, "\x7f"), Verdict::Wrong("the head is no HTTP response")),
-            (head(5_000, "\r\nB : c\r\n\r\n"), Verdict::Wrong("the head is no HTTP response")),
-            (head(HEAD_BYTES_MAX, "\x7f"), Verdict::Wrong("the head has no end")),
+            (head(fits, "\r\n\r\n"), ReplyStatus::Complete(HEAD_BYTES_MAX)),
+            (head(fits + 1, "\r\n\r\n"), ReplyStatus::Wrong("the head has no end")),
+            (head(5_000, "\x7f"), ReplyStatus::Wrong("the head is no HTTP response")),
+            (head(5_000, "\r\nB : c\r\n\r\n"), ReplyStatus::Wrong("the head is no HTTP response")),
+            (head(HEAD_BYTES_MAX, "\x7f"), ReplyStatus::Wrong("the head has no end")),
             (
                 format!("HTTP/1.1 204 No\r\n{}", "A:\r\n".repeat(101)),
-                Verdict::Wrong("the head is no HTTP response"),
+                ReplyStatus::Wrong("the head is no HTTP response"),
             ),
-            ("\r\n".to_owned() + &head(1, "\r\n\r\n"), Verdict::Wrong("an empty line came before the head")),
-            (head(5_000, ""), Verdict::More),
+            (
+                "\r\n".to_owned() + &head(1, "\r\n\r\n"),
+                ReplyStatus::Wrong("an empty line came before the head"),
+            ),
+            (head(5_000, ""), ReplyStatus::Incomplete),
         ];
         for (stream, expected) in table {
             for step in [1, 7, 1_000, 16_384, stream.len()] {
@@ -382,10 +389,10 @@ mod tests {
         ] {
             for step in [1, 2, 100] {
                 let load = HttpLoad::new("h", "/", false);
-                assert_eq!(verdict(&load, WHOLE, 100), Verdict::Done(WHOLE.len()));
+                assert_eq!(verdict(&load, WHOLE, 100), ReplyStatus::Complete(WHOLE.len()));
                 assert_eq!(
                     verdict(&load, reply(body).as_bytes(), step),
-                    Verdict::Wrong(wrong),
+                    ReplyStatus::Wrong(wrong),
                     "{body} by {step}"
                 );
             }
@@ -396,16 +403,16 @@ mod tests {
     fn a_body_up_to_the_end_is_done_when_the_end_comes() {
         let load = HttpLoad::new("h", "/", false);
         for step in [1, 7, 100] {
-            assert_eq!(verdict(&load, b"HTTP/1.0 200 OK\r\n\r\nhello", step), Verdict::Last(0));
+            assert_eq!(verdict(&load, b"HTTP/1.0 200 OK\r\n\r\nhello", step), ReplyStatus::Final(0));
         }
         let close = b"HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 5\r\n\r\nhello";
-        assert_eq!(verdict(&load, close, 100), Verdict::Last(close.len()));
+        assert_eq!(verdict(&load, close, 100), ReplyStatus::Final(close.len()));
     }
 
     #[test]
     fn a_reply_that_differs_from_the_first_is_wrong() {
         let load = HttpLoad::new("h", "/", false);
-        assert_eq!(verdict(&load, WHOLE, 10), Verdict::Done(WHOLE.len()));
+        assert_eq!(verdict(&load, WHOLE, 10), ReplyStatus::Complete(WHOLE.len()));
         for different in [
             &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhallo"[..],
             b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhell",
@@ -417,11 +424,11 @@ mod tests {
         ] {
             for step in [1, 13, 100] {
                 let seen = verdict(&load, different, step);
-                assert!(matches!(seen, Verdict::Wrong(_)), "{seen:?}: {}", different.escape_ascii());
+                assert!(matches!(seen, ReplyStatus::Wrong(_)), "{seen:?}: {}", different.escape_ascii());
             }
         }
-        assert_eq!(verdict(&load, &WHOLE[..WHOLE.len() - 1], 9), Verdict::More, "cut short");
+        assert_eq!(verdict(&load, &WHOLE[..WHOLE.len() - 1], 9), ReplyStatus::Incomplete, "cut short");
         let missing = verdict(&HttpLoad::new("h", "/", false), b"HTTP/1.1 404 No\r\n\r\n", 50);
-        assert_eq!(missing, Verdict::Wrong("the status is 404, not found"));
+        assert_eq!(missing, ReplyStatus::Wrong("the status is 404, not found"));
     }
 }

@@ -1,6 +1,6 @@
 //! The client of message: the classic tutorial's.
 
-use crate::load::{Client, Verdict, Workload};
+use crate::load::{Client, ReplyStatus, Workload};
 use crate::services::Message;
 
 /// Sends one message that ends with a newline, and expects the tutorial's answer and the end.
@@ -54,13 +54,17 @@ impl Client for MessageClient {
         &self.load.text[sent..usize::from(self.load.len)]
     }
 
-    fn reply(&mut self, _number: u64, bytes: &[u8], ended: bool) -> Verdict {
+    fn reply(&mut self, _number: u64, bytes: &[u8], ended: bool) -> ReplyStatus {
         let due = &Message::ANSWER[usize::from(self.received)..];
         if !due.starts_with(bytes) {
-            return Verdict::Wrong("the answer is not the message service's");
+            return ReplyStatus::Wrong("the answer is not the message service's");
         }
         self.received += bytes.len() as u8;
-        if ended && bytes.len() == due.len() { Verdict::Last(bytes.len()) } else { Verdict::More }
+        if ended && bytes.len() == due.len() {
+            ReplyStatus::Final(bytes.len())
+        } else {
+            ReplyStatus::Incomplete
+        }
     }
 }
 
@@ -74,16 +78,16 @@ mod tests {
         assert_eq!(client.request(0, 0).len(), 64);
         assert_eq!(client.request(0, 63), b"\n");
         assert_eq!(client.request(0, 64), b"");
-        assert_eq!(client.reply(0, b"I got your", false), Verdict::More);
-        assert_eq!(client.reply(0, b" message", false), Verdict::More);
-        assert_eq!(client.reply(0, b"", true), Verdict::Last(0));
+        assert_eq!(client.reply(0, b"I got your", false), ReplyStatus::Incomplete);
+        assert_eq!(client.reply(0, b" message", false), ReplyStatus::Incomplete);
+        assert_eq!(client.reply(0, b"", true), ReplyStatus::Final(0));
     }
 
     #[test]
     fn too_much_too_little_and_something_else_are_wrong() {
         let reply = |bytes: &[u8], ended| MessageLoad::new(1).open(0).reply(0, bytes, ended);
-        assert!(matches!(reply(b"I got your message!", false), Verdict::Wrong(_)));
-        assert!(matches!(reply(b"go away", false), Verdict::Wrong(_)));
-        assert_eq!(reply(b"I got your messag", true), Verdict::More, "cut short");
+        assert!(matches!(reply(b"I got your message!", false), ReplyStatus::Wrong(_)));
+        assert!(matches!(reply(b"go away", false), ReplyStatus::Wrong(_)));
+        assert_eq!(reply(b"I got your messag", true), ReplyStatus::Incomplete, "cut short");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::load::schedule::Random;
+use crate::load::random::Random;
 
 /// The pattern repeats after this: a power of two, small enough to stay in a processor's cache.
 const PERIOD_BYTES: usize = 64 << 10;

@@ -50,7 +50,7 @@ pub enum Flow {
 /// the order of requests.
 ///
 /// ```
-/// use oneloop::load::{Client, Verdict};
+/// use oneloop::load::{Client, ReplyStatus};
 ///
 /// /// Asks PING, expects PONG and a newline.
 /// struct Ping {
@@ -62,14 +62,14 @@ pub enum Flow {
 ///         &b"PING\n"[sent..]
 ///     }
 ///
-///     fn reply(&mut self, _number: u64, bytes: &[u8], _ended: bool) -> Verdict {
+///     fn reply(&mut self, _number: u64, bytes: &[u8], _ended: bool) -> ReplyStatus {
 ///         let expected = &b"PONG\n"[self.received..];
 ///         let taken = bytes.len().min(expected.len());
 ///         if bytes[..taken] != expected[..taken] {
-///             return Verdict::Wrong("no PONG");
+///             return ReplyStatus::Wrong("no PONG");
 ///         }
 ///         self.received = (self.received + taken) % 5;
-///         if self.received == 0 && taken > 0 { Verdict::Done(taken) } else { Verdict::More }
+///         if self.received == 0 && taken > 0 { ReplyStatus::Complete(taken) } else { ReplyStatus::Incomplete }
 ///     }
 /// }
 /// ```
@@ -79,25 +79,25 @@ pub trait Client {
     /// It may give the rest in pieces. The same arguments give the same bytes: it may be asked again.
     fn request(&self, number: u64, sent: usize) -> &[u8];
 
-    /// All of the request `number` was taken by the kernel. [`Verdict::Done`] where no reply is to come.
-    fn sent(&mut self, _number: u64) -> Verdict {
-        Verdict::More
+    /// All of the request `number` was taken by the kernel. [`ReplyStatus::Complete`] where no reply is to come.
+    fn sent(&mut self, _number: u64) -> ReplyStatus {
+        ReplyStatus::Incomplete
     }
 
     /// These bytes came in reply to the request `number`; `ended` says that the server has ended its side and nothing
     /// follows them.
-    fn reply(&mut self, number: u64, bytes: &[u8], ended: bool) -> Verdict;
+    fn reply(&mut self, number: u64, bytes: &[u8], ended: bool) -> ReplyStatus;
 }
 
 /// What is to be thought of what came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ReplyStatus {
     /// All is right so far and taken; the reply goes on. At the end of input this is a reply that was cut short.
-    More,
+    Incomplete,
     /// The reply is whole and right; it took so many of the bytes.
-    Done(usize),
+    Complete(usize),
     /// The same, and the connection takes no further request: bytes behind it are wrong.
-    Last(usize),
+    Final(usize),
     /// Not what had to come, and what is wrong.
     Wrong(&'static str),
 }

@@ -1,0 +1,77 @@
+//! The clock of a run, and its timers.
+
+use std::time::Duration;
+
+use crate::sys::clock::monotonic_ns;
+use crate::time::Deadlines;
+
+/// A span in ns. Plans allow at most a day.
+pub(super) fn ns(span: Duration) -> u64 {
+    span.as_nanos() as u64
+}
+
+/// Nanoseconds since the run began, on the clock that all processes share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RunClock {
+    began_ns: u64,
+    now_ns: u64,
+}
+
+impl RunClock {
+    /// A clock that starts now.
+    pub(super) fn start() -> Self {
+        RunClock { began_ns: monotonic_ns(), now_ns: 0 }
+    }
+
+    /// When the run began, on the shared clock.
+    pub(super) fn began_ns(self) -> u64 {
+        self.began_ns
+    }
+
+    /// The time as it was read last.
+    pub(super) fn now_ns(self) -> u64 {
+        self.now_ns
+    }
+
+    /// Reads the time.
+    pub(super) fn read(&mut self) -> u64 {
+        self.now_ns = self.peek();
+        self.now_ns
+    }
+
+    /// Reads the time for one use; [`RunClock::now_ns`] stays as it was.
+    pub(super) fn peek(self) -> u64 {
+        monotonic_ns().saturating_sub(self.began_ns)
+    }
+}
+
+/// A timer for each client.
+#[derive(Debug)]
+pub(super) struct Timers {
+    wheel: Deadlines,
+}
+
+impl Timers {
+    pub(super) fn new(clients: usize) -> Self {
+        Timers { wheel: Deadlines::with_capacity(clients) }
+    }
+
+    /// The client's timer expires by `due_ns`; earlier if it was set to an earlier time before.
+    pub(super) fn set(&mut self, client: u32, due_ns: u64) {
+        self.wheel.file(client as usize, due_ns.div_ceil(1_000_000));
+    }
+
+    /// When the next timer may expire; `u64::MAX` without one.
+    pub(super) fn next_ns(&self) -> u64 {
+        self.wheel.next_ms().map_or(u64::MAX, |ms| ms * 1_000_000)
+    }
+
+    pub(super) fn advance(&mut self, now_ns: u64) {
+        self.wheel.advance(now_ns / 1_000_000);
+    }
+
+    /// A client whose timer has expired; it is not set any more.
+    pub(super) fn pop_expired(&mut self) -> Option<u32> {
+        self.wheel.pop_due().map(|client| client as u32)
+    }
+}

@@ -1,0 +1,293 @@
+//! The parts of a run, one after the other: connect the crowd, ramp, warm up, measure, drain.
+
+use std::time::Duration;
+
+use super::RunProgress;
+use super::client_error::ClientError;
+use super::clock::ns;
+use super::error::RunError;
+use super::plan::Plan;
+use super::pool::ClientPool;
+use super::recorder::Ledger;
+use super::report::{Phase, Report};
+use super::schedule::Schedule;
+use super::usage::Usage;
+use super::workload::Workload;
+
+/// Requests that fall due in one turn: replies wait at most as long as these take.
+const ARRIVALS_PER_TURN_MAX: u32 = 256;
+
+/// The part of a run, and when it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RunPart {
+    /// Idle and slow clients connect.
+    Crowd,
+    /// Active clients start, one after the other.
+    Ramp {
+        since_ns: u64,
+    },
+    WarmUp {
+        until_ns: u64,
+    },
+    Measuring {
+        until_ns: u64,
+    },
+    Draining {
+        until_ns: u64,
+    },
+    Done,
+}
+
+/// Leads a run through its parts. Every part begins and ends here.
+pub(super) struct Control<'a, W: Workload> {
+    plan: &'a Plan,
+    part: RunPart,
+    /// Active clients that have started.
+    started: u32,
+    /// When requests of the open loop fall due.
+    schedule: Option<Schedule>,
+    usage: Option<Usage>,
+    report: Report,
+    pub(super) pool: ClientPool<'a, W>,
+    pub(super) ledger: Ledger,
+}
+
+impl<'a, W: Workload> Control<'a, W> {
+    pub(super) fn new(plan: &'a Plan, workload: &'a W) -> Result<Self, RunError> {
+        let mut pool = ClientPool::new(plan, workload).map_err(RunError::System)?;
+        let mut configuration = plan.configuration(workload.name(), workload.request_bytes());
+        workload.resource().unwrap_or_default().clone_into(&mut configuration.resource);
+        (configuration.churn, configuration.depth) =
+            (pool.churn(), if pool.churn() { 1 } else { plan.depth });
+        let ledger = Ledger::start(plan);
+        pool.start_crowd(ledger.clock.now_ns());
+        Ok(Control {
+            plan,
+            part: RunPart::Crowd,
+            started: 0,
+            schedule: None,
+            usage: None,
+            report: Report::empty(configuration),
+            pool,
+            ledger,
+        })
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.part == RunPart::Done
+    }
+
+    /// When there is work without an event.
+    pub(super) fn next_ns(&self) -> u64 {
+        let part_is_over = match self.part {
+            RunPart::Crowd => self.pool.all_have_tried(),
+            RunPart::Ramp { .. } => self.started == self.plan.clients && self.pool.all_have_tried(),
+            RunPart::Draining { .. } => self.ledger.recorder.outstanding == 0,
+            _ => false,
+        };
+        if part_is_over {
+            return 0;
+        }
+        let part_ns = match self.part {
+            RunPart::Ramp { since_ns } => self.start_ns(since_ns, self.started),
+            RunPart::WarmUp { until_ns } | RunPart::Measuring { until_ns } => {
+                until_ns.min(self.schedule.as_ref().map_or(u64::MAX, Schedule::next_ns))
+            }
+            RunPart::Draining { until_ns } => until_ns,
+            RunPart::Crowd | RunPart::Done => u64::MAX,
+        };
+        let interval_ns = self.ledger.recorder.series.start_ns() + ns(self.plan.interval);
+        part_ns.min(interval_ns).min(self.pool.next_ns())
+    }
+
+    /// Ends what is over, and begins what follows.
+    pub(super) fn step(&mut self) {
+        let now_ns = self.ledger.clock.now_ns();
+        if now_ns >= self.ledger.recorder.series.start_ns() + ns(self.plan.interval) {
+            self.end_interval();
+        }
+        match self.part {
+            RunPart::Crowd if self.pool.has_settled(now_ns) => {
+                self.enter(RunPart::Ramp { since_ns: now_ns });
+            }
+            RunPart::Ramp { since_ns } => self.ramp(since_ns),
+            RunPart::WarmUp { until_ns } if now_ns >= until_ns => {
+                if self.ledger.recorder.nothing_listens() {
+                    self.enter(RunPart::Done);
+                } else {
+                    self.begin_measuring();
+                }
+            }
+            RunPart::Measuring { until_ns } if now_ns >= until_ns => self.end_measuring(),
+            RunPart::Draining { until_ns } if self.ledger.recorder.outstanding == 0 || now_ns >= until_ns => {
+                // What still waits for a connection will not be sent.
+                while let Some(intended_ns) = self.pool.pop_backlog() {
+                    self.ledger.recorder.missed(intended_ns);
+                }
+                self.pool.record_unanswered(&mut self.ledger);
+                self.enter(RunPart::Done);
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends requests of the open loop that have fallen due.
+    pub(super) fn send_due(&mut self) {
+        if !matches!(self.part, RunPart::WarmUp { .. } | RunPart::Measuring { .. }) {
+            return;
+        }
+        for _ in 0..ARRIVALS_PER_TURN_MAX {
+            let now_ns = self.ledger.clock.now_ns();
+            let Some(intended_ns) = self.schedule.as_mut().and_then(|schedule| schedule.pop(now_ns)) else {
+                return;
+            };
+            self.pool.dispatch(intended_ns, &mut self.ledger);
+        }
+    }
+
+    /// Ends the run early: what was measured so far is kept.
+    pub(super) fn interrupt(&mut self) {
+        self.report.interrupted = true;
+        if matches!(self.part, RunPart::Measuring { .. }) {
+            self.end_measuring();
+        }
+        let now_ns = self.ledger.clock.now_ns();
+        while let Some(intended_ns) = self.pool.pop_backlog() {
+            self.ledger.recorder.unanswered(now_ns, intended_ns);
+        }
+        self.pool.record_unanswered(&mut self.ledger);
+        self.enter(RunPart::Done);
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.part {
+            RunPart::Crowd | RunPart::Ramp { .. } => Phase::Connecting,
+            RunPart::WarmUp { .. } => Phase::WarmUp,
+            RunPart::Measuring { .. } => Phase::Measuring,
+            RunPart::Draining { .. } | RunPart::Done => Phase::Draining,
+        }
+    }
+
+    pub(super) fn progress(&self) -> RunProgress {
+        let now_ns = self.ledger.clock.now_ns();
+        let (warmup, duration) = (self.plan.warmup, self.plan.duration);
+        let left = |until_ns: u64| Duration::from_nanos(until_ns.saturating_sub(now_ns));
+        let passed = match self.part {
+            RunPart::Crowd | RunPart::Ramp { .. } => Duration::ZERO,
+            RunPart::WarmUp { until_ns } => warmup.saturating_sub(left(until_ns)),
+            RunPart::Measuring { until_ns } => warmup + duration.saturating_sub(left(until_ns)),
+            RunPart::Draining { .. } | RunPart::Done => warmup + duration,
+        };
+        let recorder = &self.ledger.recorder;
+        RunProgress {
+            phase: self.phase(),
+            passed,
+            total: warmup + duration,
+            requests_per_second: recorder.series.requests_per_second(now_ns, &recorder.totals),
+            p99_ns: recorder.series.p99_ns(),
+            clients_open: self.pool.open().active,
+            connections_open: self.pool.open().all,
+            errors: recorder.totals.errors,
+        }
+    }
+
+    /// The report, once the run is done.
+    pub(super) fn finish(mut self) -> Report {
+        let recorder = self.ledger.recorder;
+        let [latency, send_lag, connect_latency] = recorder.distributions();
+        Report {
+            began_monotonic_ns: self.ledger.clock.began_ns(),
+            wall_ns: self.ledger.clock.read(),
+            requests_due: recorder.requests_due,
+            missed_sends: recorder.missed_sends,
+            unanswered: recorder.unanswered,
+            latency,
+            send_lag,
+            connect_latency,
+            errors: recorder.errors,
+            errors_before: recorder.errors_before,
+            first_error: recorder.first_error.map(ClientError::describe),
+            connections: recorder.connections,
+            idle: recorder.idle,
+            slow: recorder.slow,
+            series: recorder.series.into_intervals(),
+            ..self.report
+        }
+    }
+
+    /// When the active client with this number starts; `u64::MAX` if there is none.
+    fn start_ns(&self, since_ns: u64, number: u32) -> u64 {
+        if number >= self.plan.clients {
+            return u64::MAX;
+        }
+        let share = u128::from(number) * self.plan.ramp.as_nanos() / u128::from(self.plan.clients);
+        since_ns + share as u64
+    }
+
+    fn end_interval(&mut self) {
+        let (now_ns, phase, active) = (self.ledger.clock.now_ns(), self.phase(), self.pool.open().active);
+        self.ledger.recorder.end_interval(now_ns, phase, active);
+    }
+
+    fn enter(&mut self, part: RunPart) {
+        self.end_interval();
+        self.part = part;
+    }
+
+    fn ramp(&mut self, since_ns: u64) {
+        let now_ns = self.ledger.clock.now_ns();
+        while self.start_ns(since_ns, self.started) <= now_ns {
+            self.pool.start(self.started, &mut self.ledger);
+            self.started += 1;
+        }
+        if self.started == self.plan.clients && (self.pool.churn() || self.pool.has_settled(now_ns)) {
+            self.schedule = Schedule::new(self.plan.pace, now_ns, self.plan.seed);
+            self.pool.release(&mut self.ledger);
+            self.enter(RunPart::WarmUp { until_ns: now_ns + ns(self.plan.warmup) });
+            if self.plan.warmup.is_zero() {
+                // Requests that fall due at once are measured, too.
+                self.step();
+            }
+        }
+    }
+
+    fn begin_measuring(&mut self) {
+        let now_ns = self.ledger.clock.now_ns();
+        let until_ns = now_ns + ns(self.plan.duration);
+        self.enter(RunPart::Measuring { until_ns });
+        let recorder = &mut self.ledger.recorder;
+        (recorder.start_ns, recorder.end_ns) = (now_ns, until_ns);
+        (recorder.idle.connected, recorder.slow.connected) = self.pool.crowds_connected();
+        self.pool.reset_shares();
+        self.usage = Some(Usage::begin(recorder.totals));
+    }
+
+    fn end_measuring(&mut self) {
+        let now_ns = self.ledger.clock.read();
+        let recorder = &mut self.ledger.recorder;
+        recorder.turn(now_ns);
+        recorder.end_ns = now_ns.min(recorder.end_ns);
+        let measured_ns = now_ns - recorder.start_ns;
+        // First of all: the work that follows, above all sending overdue requests, would count as used within the span.
+        if let Some(usage) = self.usage.take() {
+            usage.end(measured_ns, &recorder.totals, &mut self.report);
+        }
+        (recorder.idle.connected_at_end, recorder.slow.connected_at_end) = self.pool.crowds_connected();
+        self.report.fairness = self.pool.fairness();
+        self.end_interval();
+        self.send_due_before_end();
+        // Without `enter`: what was answered meanwhile belongs to the interval that has just begun.
+        let draining_ns = self.ledger.clock.now_ns() + ns(self.plan.reply_timeout);
+        self.part = RunPart::Draining { until_ns: draining_ns };
+        self.pool.drain();
+    }
+
+    /// Sends what fell due before the end, also where the generator was late: a late request is not missed.
+    fn send_due_before_end(&mut self) {
+        let last_ns = self.ledger.recorder.end_ns.saturating_sub(1);
+        // Bounded by the rate and the span; without a connection a request waits, and beyond that bound it is missed.
+        while let Some(intended_ns) = self.schedule.as_mut().and_then(|schedule| schedule.pop(last_ns)) {
+            self.pool.dispatch(intended_ns, &mut self.ledger);
+        }
+    }
+}
