@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, raise};
+use oneloop::connection::ListenerLayers;
 use oneloop::limits::{Limits, Overflow};
 use oneloop::models::{self, ListenerConfig, Model, Setup};
 use oneloop::session::{Call, Client, Input, Outbox, Progress, Refusal, Service, Session, Wait};
@@ -150,7 +151,7 @@ fn serve<S: Service + Send>(asked: Asked, name: &str, service: S) -> Result<(), 
     };
     let sockets = listeners.map_err(|error| fail(1)(&error))?;
     println!("listening on {name}@{}", sockets[0].local_addr());
-    let listeners = vec![ListenerConfig { service, sockets }];
+    let listeners = vec![ListenerConfig { service, sockets, layers: ListenerLayers::none() }];
     let setup = Setup { listeners, limits, workers, telemetry: Telemetry::new(), signals };
     let summary = models::run(model, setup, &mut || {}).map_err(|error| fail(1)(&error))?;
     eprintln!("ended: {summary}");

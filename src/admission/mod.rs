@@ -17,18 +17,20 @@ mod addresses;
 mod buffers;
 mod failures;
 mod idle;
+mod service;
 
 use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe};
 
 use crate::limits::{Limits, Overflow};
-use crate::session::{Client, Peer, Refusal, Service};
+use crate::session::{Peer, Refusal, Service};
 use crate::sys::Listener;
 use crate::telemetry::{End, Reason, Telemetry};
 use addresses::ClientsPerAddress;
 pub(crate) use buffers::{BufferShare, LoopBuffers, SharedBuffers};
 use failures::{AcceptFailures, AfterFailure};
 pub(crate) use idle::IdleOrder;
+pub(crate) use service::ListenerService;
 
 /// Decides about new clients, and counts those that were admitted.
 #[derive(Debug)]
@@ -215,6 +217,19 @@ impl Admission {
         }
     }
 
+    /// The address of a client is known that entered without one, as [`Peer::UNIX`]. Returns whether one more client from there
+    /// may stay.
+    pub(crate) fn learn_address(&mut self, peer: Peer) -> bool {
+        if self.per_address_max == 0 {
+            return true;
+        }
+        let may_stay = self.addresses.count(peer) < self.per_address_max;
+        if may_stay {
+            self.addresses.enter(peer);
+        }
+        may_stay
+    }
+
     /// A client that had entered has ended. Its descriptor is free, so accepting may go on.
     pub(crate) fn leave(&mut self, peer: Peer) {
         self.clients -= 1;
@@ -224,8 +239,28 @@ impl Admission {
         self.gate = Gate::Open;
     }
 
-    /// Refuses a client: with the service's last words, if there are any and one more refused client may linger.
-    pub(crate) fn refuse<'s, S: Service>(&mut self, service: &'s S, peer: Peer, why: Refusal) -> Refused<'s> {
+    /// Refuses a client: with the service's last words, if there are any and one more refused client may linger. A client of a
+    /// listener with layers is closed: it would not understand the words without a handshake, which is not worth its cost.
+    pub(crate) fn refuse<'s, S: Service>(
+        &mut self,
+        served: &'s ListenerService<S>,
+        peer: Peer,
+        why: Refusal,
+    ) -> Refused<'s> {
+        if served.layers.is_empty() {
+            self.last_words(&served.service, peer, why)
+        } else {
+            Refused::Closed(unserved(Reason::from(why), peer))
+        }
+    }
+
+    /// The same for a client whose layers are done.
+    pub(crate) fn last_words<'s, S: Service>(
+        &mut self,
+        service: &'s S,
+        peer: Peer,
+        why: Refusal,
+    ) -> Refused<'s> {
         let Ok(words) = panic::catch_unwind(AssertUnwindSafe(|| service.refusal(why))) else {
             log::error!("{peer}: the service panicked in its refusal; the client ends");
             return Refused::Closed(unserved(Reason::Panicked, peer));
@@ -244,12 +279,6 @@ impl Admission {
     }
 }
 
-/// Opens the session of an admitted client; `None` if the service panicked, which ends that client alone.
-pub(crate) fn open_session<S: Service>(service: &S, client: &Client<'_>) -> Option<S::Session> {
-    let opened = panic::catch_unwind(AssertUnwindSafe(|| service.open(client)));
-    opened.map_err(|_| log::error!("{}: the service panicked in open; the client ends", client.peer)).ok()
-}
-
 /// The end of a client that was accepted and got no session.
 pub(crate) fn unserved(reason: Reason, peer: Peer) -> End {
     End { reason, peer, bytes_in: 0, bytes_out: 0, lasted_ms: 0 }
@@ -258,7 +287,7 @@ pub(crate) fn unserved(reason: Reason, peer: Peer) -> End {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::{Input, Outbox, Progress, Session};
+    use crate::session::{Client, Input, Outbox, Progress, Session};
 
     fn admission(overflow: Overflow) -> Admission {
         let limits = Limits {
@@ -342,7 +371,8 @@ mod tests {
     #[test]
     fn at_most_refusals_max_clients_linger_for_last_words_and_a_service_without_words_closes() {
         let mut admission = admission(Overflow::Refuse);
-        let mut refuse = |words| match admission.refuse(&Refuses(words), peer(1), Refusal::TooManyClients) {
+        let mut refuse = |words| match admission.last_words(&Refuses(words), peer(1), Refusal::TooManyClients)
+        {
             Refused::LastWords(..) => "words",
             Refused::Closed(end) => {
                 assert_eq!(end.reason, Reason::from(Refusal::TooManyClients));
@@ -352,14 +382,8 @@ mod tests {
         assert_eq!([refuse(b""), refuse(b"full"), refuse(b"full")], ["closed", "words", "closed"]);
         admission.refused_left();
         assert!(matches!(
-            admission.refuse(&Refuses(b"full"), peer(1), Refusal::TooManyClients),
+            admission.last_words(&Refuses(b"full"), peer(1), Refusal::TooManyClients),
             Refused::LastWords(..)
         ));
-    }
-
-    #[test]
-    fn a_panic_in_open_is_no_session() {
-        let client = Client::new(peer(1), peer(2));
-        assert!(open_session(&Refuses(b""), &client).is_none());
     }
 }

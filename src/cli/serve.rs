@@ -14,6 +14,7 @@ use super::services::ServiceFlags;
 use super::spec::Spec;
 use super::units::count;
 use super::{Failure, Given};
+use crate::connection::ListenerLayers;
 use crate::lab::report::in_one_line;
 use crate::limits::Limits;
 use crate::models::{self, ListenerConfig, Model, Setup};
@@ -271,8 +272,11 @@ fn bind(
     let mut listeners = Vec::new();
     for ((service, own), address) in services.into_iter().zip(inherited).zip(addresses) {
         let bound = address.as_ref().map(listen).transpose().map_err(Failure::system)?;
-        listeners
-            .push(ListenerConfig { service, sockets: bound.unwrap_or_else(|| own.into_iter().collect()) });
+        listeners.push(ListenerConfig {
+            service,
+            sockets: bound.unwrap_or_else(|| own.into_iter().collect()),
+            layers: ListenerLayers::none(),
+        });
     }
     Ok(listeners)
 }

@@ -86,7 +86,8 @@ impl<S: Service> Acceptor<S> {
         let signals = self.signals.as_fd();
         let fds: Vec<BorrowedFd<'_>> = listeners.chain([signals]).chain(beside).chain(refused).collect();
         let due = self.refused.iter().map(Connection::deadline_ms).chain(self.telemetry.due_ms());
-        let maintenance_ms = self.maintenance.due_ms(self.listeners.iter().map(|listener| &listener.service));
+        let maintenance_ms =
+            self.maintenance.due_ms(self.listeners.iter().map(|listener| &listener.served.service));
         let due_ms = due
             .chain(maintenance_ms)
             .chain(self.admission.resumes_at_ms())
@@ -102,7 +103,7 @@ impl<S: Service> Acceptor<S> {
         let now = self.clock.now();
         self.admission.tick(now.monotonic_ms);
         self.telemetry.tick(now.monotonic_ms);
-        self.maintenance.run_due(self.listeners.iter().map(|listener| &listener.service), now);
+        self.maintenance.run_due(self.listeners.iter().map(|listener| &listener.served.service), now);
         self.move_refused(now);
         Ok((self.signals.take(), ready))
     }
@@ -222,7 +223,7 @@ impl<S: Service> Acceptor<S> {
 
     fn refuse(&mut self, at: usize, accepted: Accepted, why: Refusal) {
         let Accepted { fd, peer } = accepted;
-        let (words, reason) = match self.admission.refuse(&self.listeners[at].service, peer, why) {
+        let (words, reason) = match self.admission.refuse(&self.listeners[at].served, peer, why) {
             Refused::LastWords(words, reason) => (words, reason),
             Refused::Closed(end) => return self.telemetry.ended(&end),
         };

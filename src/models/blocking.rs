@@ -4,21 +4,19 @@
 //! signal interrupts it; that is no end: the connection is asked whether its deadline has passed, and the flags are looked at.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::admission::{
-    AcceptOutcome, Admission, BufferShare, SharedBuffers, SocketMode, open_session, unserved,
+    AcceptOutcome, Accepted, Admission, BufferShare, ListenerService, SharedBuffers, SocketMode, unserved,
 };
-use crate::connection::{
-    Blocking, Connection, Context, Layers, Mode, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts,
-};
+use crate::connection::{Blocking, Connection, Context, Mode, Pumped, Scratch, TimeSource, TurnBudget};
 use crate::limits::Limits;
 use crate::reactor::Summary;
-use crate::session::{Client, Maintenance, Peer, Service, WakeTarget, Waker};
+use crate::session::{Maintenance, Service, WakeTarget, Waker};
 use crate::sys::process::{must_ask_for_parent, parent_lives};
 use crate::sys::stream::Stream;
 use crate::sys::{Listener, SignalCounts, wait};
@@ -197,17 +195,11 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
     }
 
     /// Serves one client to its end. Its socket blocks.
-    pub(super) fn serve(
-        &mut self,
-        service: &S,
-        timeouts: WaitTimeouts,
-        local: Peer,
-        fd: OwnedFd,
-        peer: Peer,
-    ) -> Reason {
+    pub(super) fn serve(&mut self, served: &ListenerService<S>, accepted: Accepted) -> Reason {
+        let Accepted { fd, peer } = accepted;
         let clock = self.clock;
         let opened = clock.now();
-        let pipe = match service.wakes().then(Wakes::new).transpose() {
+        let pipe = match served.service.wakes().then(WakePipe::new).transpose() {
             Ok(pipe) => pipe,
             Err(error) => {
                 log::warn!("{peer}: no pipe for its wakers: {error}");
@@ -215,17 +207,11 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
                 return Reason::Failed;
             }
         };
-        let waker = pipe.as_ref().map(Wakes::waker);
-        let client = Client { waker: waker.as_ref(), ..Client::new(peer, local) };
-        let Some(session) = open_session(service, &client) else {
-            self.telemetry.ended(&unserved(Reason::Panicked, peer));
-            return Reason::Panicked;
-        };
         let stream = Stream::new(fd);
         let transport = if self.is_child { Blocking::reset_if_killed(stream) } else { Blocking::new(stream) };
-        let mut connection = Connection::accepted(transport, Layers::none(), peer, opened, &self.limits);
-        connection.open(session);
-        let reason = self.converse(&mut connection, timeouts, pipe.as_ref());
+        let mut connection =
+            Connection::accepted(transport, served.layers.make(), peer, opened, &self.limits);
+        let reason = self.converse(&mut connection, served, pipe.as_ref());
         let end = connection.end(reason, clock.now());
         drop(connection); // the client is not to wait for the log
         self.telemetry.ended(&end);
@@ -238,10 +224,11 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
     fn converse(
         &mut self,
         connection: &mut Connection<S::Session, Blocking>,
-        timeouts: WaitTimeouts,
-        wakes: Option<&Wakes>,
+        served: &ListenerService<S>,
+        pipe: Option<&WakePipe>,
     ) -> Reason {
         let clock = self.clock;
+        let waker = pipe.map(WakePipe::waker);
         let live = || clock.now();
         let mut socket_timeouts = Timeouts::default();
         let mut held = BufferShare::of(self.buffers.as_ref());
@@ -255,8 +242,8 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
                 // A signal ends it, as it ends a call in which the process is blocked. An error of poll(2) ends it, too.
                 let _ = wait::readable(&[], Some(Duration::from_millis(left_ms)));
             }
-            let bytes_may_come = match wakes {
-                Some(wakes) if !is_due => wakes.wait(connection, serving, left_ms),
+            let bytes_may_come = match pipe {
+                Some(pipe) if !is_due => pipe.wait(connection, serving, left_ms),
                 _ => true,
             };
             // A phase that begins in this pump has a deadline of its own: its read is for the next round, with its timeout.
@@ -264,12 +251,12 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
             let mut context = Context {
                 clock: TimeSource::Live(&live),
                 limits: &self.limits,
-                timeouts,
+                timeouts: served.timeouts,
                 scratch: &mut self.scratch,
                 telemetry: &mut self.telemetry,
                 mode: if serving { Mode::Serving } else { Mode::Draining },
             };
-            let pumped = if self.stage == Stage::Over {
+            let mut pumped = if self.stage == Stage::Over {
                 let reason = connection.lingers_for().unwrap_or(Reason::DrainCut);
                 connection.cut(reason, &mut context);
                 Pumped::Ended(reason)
@@ -286,6 +273,14 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
                     }
                 }
             };
+            if pumped == Pumped::Established {
+                if !served.open(connection, waker.as_ref()) {
+                    connection.cut(Reason::Panicked, &mut context);
+                    return Reason::Panicked;
+                }
+                let budget = TurnBudget { reads: 0, ..TurnBudget::of_call(&self.limits) };
+                pumped = connection.pump(&mut context, budget);
+            }
             if let Pumped::Ended(reason) = pumped {
                 return reason;
             }
@@ -312,7 +307,8 @@ impl Timeouts {
     ) -> io::Result<()> {
         let stream = connection.transport().stream();
         let timeout = Some(Duration::from_millis(left_ms));
-        if self.write_ms == 0 || (connection.is_flushing() && self.write_ms != left_ms) {
+        let may_write = connection.is_flushing() || connection.is_handshaking();
+        if self.write_ms == 0 || (may_write && self.write_ms != left_ms) {
             stream.set_write_timeout(timeout)?;
             self.write_ms = left_ms;
         }
@@ -325,23 +321,23 @@ impl Timeouts {
 }
 
 /// Wakes for a client whose thread may be blocked: a pipe beside its socket.
-struct Wakes {
+struct WakePipe {
     read: UnixStream,
-    shared: Arc<WakePipe>,
+    shared: Arc<WakePipeEnd>,
 }
 
-struct WakePipe {
+struct WakePipeEnd {
     write: UnixStream,
     /// A byte is on its way: further wakes are the same wake.
     pending: AtomicBool,
 }
 
-impl Wakes {
+impl WakePipe {
     fn new() -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
         read.set_nonblocking(true)?;
         write.set_nonblocking(true)?;
-        Ok(Wakes { read, shared: Arc::new(WakePipe { write, pending: AtomicBool::new(false) }) })
+        Ok(WakePipe { read, shared: Arc::new(WakePipeEnd { write, pending: AtomicBool::new(false) }) })
     }
 
     fn waker(&self) -> Waker {
@@ -356,7 +352,12 @@ impl Wakes {
         serving: bool,
         left_ms: u64,
     ) -> bool {
-        let wait_ms = if serving && connection.is_reading() { left_ms } else { 0 };
+        // A handshake may have to write first, and there is no session yet to be woken.
+        if connection.is_handshaking() {
+            return true;
+        }
+        let may_wait = serving && connection.is_reading() && !connection.has_input();
+        let wait_ms = if may_wait { left_ms } else { 0 };
         let fds = [connection.transport().stream().as_fd(), self.read.as_fd()];
         let ready = wait::readable(&fds, Some(Duration::from_millis(wait_ms))).unwrap_or_default();
         if ready.get(1) == Some(&true) {
@@ -365,11 +366,11 @@ impl Wakes {
             let _ = (&self.read).read(&mut [0; 64]);
             connection.wake();
         }
-        !serving || ready.first() == Some(&true)
+        !serving || ready.first() == Some(&true) || connection.has_input()
     }
 }
 
-impl WakeTarget for WakePipe {
+impl WakeTarget for WakePipeEnd {
     fn wake(&self, _client: u64) {
         if !self.pending.swap(true, Ordering::SeqCst) {
             // It fails when the client has ended, or when the pipe is full of wakes: both are as good.

@@ -89,14 +89,14 @@ fn hand_over<S: Service>(
             process::work_and_exit(|| {
                 let telemetry = std::mem::take(&mut acceptor.telemetry).of_child(Some(&children.tally));
                 let listener = acceptor.become_child(at);
-                let BoundListener { socket, service, timeouts, local } = listener;
+                let BoundListener { socket, served } = listener;
                 drop(socket); // a child that lives on must not keep the port
-                let services = vec![service.clone()];
+                let services = vec![served.service.clone()];
                 let signals = acceptor.signals.counts();
                 let worker =
                     Worker::new(services, &acceptor.limits, acceptor.clock, telemetry, signals, SLICE_MS);
                 let mut worker = worker.of_parent(parent);
-                worker.serve(&service, timeouts, local, accepted.fd, accepted.peer);
+                worker.serve(&served, accepted);
                 SERVED
             })
         }

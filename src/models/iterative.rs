@@ -13,7 +13,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use crate::admission::{AcceptOutcome, Accepted};
+use crate::admission::AcceptOutcome;
 use crate::reactor::Summary;
 use crate::session::Service;
 use crate::sys::wait;
@@ -114,8 +114,8 @@ fn take<S: Service, H: FnMut()>(
     beside: Option<BorrowedFd<'_>>,
 ) -> io::Result<Taken> {
     match worker.accept(&listener.socket) {
-        AcceptOutcome::Accepted(Accepted { fd, peer }) => {
-            worker.serve(&listener.service, listener.timeouts, listener.local, fd, peer);
+        AcceptOutcome::Accepted(accepted) => {
+            worker.serve(&listener.served, accepted);
         }
         AcceptOutcome::Paused => {
             let fds: Vec<BorrowedFd<'_>> = beside.into_iter().collect();

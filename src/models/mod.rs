@@ -32,10 +32,11 @@ use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::connection::WaitTimeouts;
+use crate::admission::ListenerService;
+use crate::connection::ListenerLayers;
 use crate::limits::{Limits, Overflow};
 use crate::reactor::{Reactor, Summary, Turn};
-use crate::session::{Peer, Service};
+use crate::session::Service;
 use crate::sys::{Listener, Signals};
 use crate::telemetry::Telemetry;
 
@@ -201,6 +202,8 @@ pub struct ListenerConfig<S> {
     pub service: S,
     /// The listening sockets: one, or one per worker ([`Model::splits_port`]).
     pub sockets: Vec<Listener>,
+    /// The byte layers between the service and the stream of each client.
+    pub layers: ListenerLayers,
 }
 
 /// All that a model is given.
@@ -249,7 +252,7 @@ pub fn run<S: Service + Send>(
             reactor.watch_signals(setup.signals)?;
             for config in setup.listeners {
                 for socket in config.sockets {
-                    reactor.listen(socket, config.service.clone())?;
+                    reactor.listen_with(socket, config.service.clone(), config.layers.clone())?;
                 }
             }
             while reactor.turn(None)? == Turn::Serving {}
@@ -259,50 +262,38 @@ pub fn run<S: Service + Send>(
     }
 }
 
-/// One listening socket and its service, as the blocking models use it.
+/// One listening socket and what is served there, as the blocking models use it.
 pub(crate) struct BoundListener<S> {
     /// Shared by threads; closed when the last of them drops it.
     pub(crate) socket: Arc<Listener>,
-    pub(crate) service: S,
-    pub(crate) timeouts: WaitTimeouts,
-    pub(crate) local: Peer,
+    pub(crate) served: ListenerService<S>,
 }
 
 impl<S: Service> BoundListener<S> {
     /// One for each socket.
     pub(crate) fn all(configs: Vec<ListenerConfig<S>>, limits: &Limits) -> Vec<Self> {
-        let bound = |socket: Listener, service: &S| {
-            if service.client_speaks_first() {
-                socket.clients_speak_first();
-            }
-            BoundListener {
-                timeouts: WaitTimeouts::new(service, limits),
-                local: socket.local_socket_addr().map_or(Peer::UNIX, Peer::from),
-                service: service.clone(),
-                socket: Arc::new(socket),
-            }
-        };
         let all_of = |config: ListenerConfig<S>| {
-            let service = config.service;
-            config.sockets.into_iter().map(|socket| bound(socket, &service)).collect::<Vec<_>>()
+            let ListenerConfig { service, sockets, layers } = config;
+            let bound = move |socket: Listener| {
+                if service.client_speaks_first() {
+                    socket.clients_speak_first();
+                }
+                let served = ListenerService::new(&socket, service.clone(), layers.clone(), limits);
+                BoundListener { socket: Arc::new(socket), served }
+            };
+            sockets.into_iter().map(bound).collect::<Vec<_>>()
         };
         configs.into_iter().flat_map(all_of).collect()
     }
 
     /// The services of all of them.
     pub(crate) fn services(listeners: &[Self]) -> Vec<S> {
-        listeners.iter().map(|listener| listener.service.clone()).collect()
+        listeners.iter().map(|listener| listener.served.service.clone()).collect()
     }
 
     /// The same for another thread.
     pub(crate) fn share(&self) -> Self {
-        let BoundListener { socket, service, timeouts, local } = self;
-        BoundListener {
-            socket: Arc::clone(socket),
-            service: service.clone(),
-            timeouts: *timeouts,
-            local: *local,
-        }
+        BoundListener { socket: Arc::clone(&self.socket), served: self.served.clone() }
     }
 }
 

@@ -73,7 +73,7 @@ impl<S: Service> WorkerJob for Copies<S> {
     }
 
     fn maintain(&mut self) -> Option<Duration> {
-        let services = || self.listeners.iter().map(|listener| &listener.service);
+        let services = || self.listeners.iter().map(|listener| &listener.served.service);
         let now = self.clock.now();
         self.maintenance.run_due(services(), now);
         self.maintenance.due_in(services(), now)

@@ -119,8 +119,7 @@ fn spawn<S: Service + Send>(
     running: &mut Vec<JoinHandle<()>>,
 ) -> Result<(), NotServed> {
     let telemetry = acceptor.telemetry.share(&shared.tally);
-    let listener = &acceptor.listeners[at];
-    let (service, timeouts, local) = (listener.service.clone(), listener.timeouts, listener.local);
+    let served = acceptor.listeners[at].served.clone();
     let (limits, clock, shared) = (acceptor.limits.clone(), acceptor.clock, Arc::clone(shared));
     let signals = acceptor.signals.counts();
     // The client goes with the thread only once there is one.
@@ -129,9 +128,10 @@ fn spawn<S: Service + Send>(
     let work = move || {
         let Some(accepted) = taken.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let leaving = Leaving { shared, peer: accepted.peer };
-        let mut worker = Worker::new(vec![service.clone()], &limits, clock, telemetry, signals, SLICE_MS)
-            .beside_others(&leaving.shared.buffers);
-        worker.serve(&service, timeouts, local, accepted.fd, accepted.peer);
+        let mut worker =
+            Worker::new(vec![served.service.clone()], &limits, clock, telemetry, signals, SLICE_MS)
+                .beside_others(&leaving.shared.buffers);
+        worker.serve(&served, accepted);
         drop(worker);
         drop(leaving);
     };

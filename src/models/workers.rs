@@ -63,7 +63,7 @@ impl<S: Service> WorkerJob for Loops<S> {
         reactor.watch_signals(signals)?;
         for mut config in self.listeners.drain(..) {
             let own = config.sockets.swap_remove(index % config.sockets.len());
-            reactor.listen(own, config.service)?;
+            reactor.listen_with(own, config.service, config.layers)?;
         }
         let handle = reactor.handle();
         // Linux reports the parent's death by a signal, unless it is refused; elsewhere it is looked for.

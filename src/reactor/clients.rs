@@ -1,21 +1,23 @@
 //! The clients of the loop: a slab of connections, the queue of those that can go on, and the deadlines of those that wait.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use mio::Registry;
 use mio::event::Event;
 use slab::Slab;
 
-use crate::admission::{Admission, IdleOrder, LoopBuffers};
+use crate::admission::{Admission, IdleOrder, ListenerService, LoopBuffers, Refused};
 use crate::connection::{
-    Connection, Context, Mode, NEVER_MS, Polled, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts,
+    Connection, Context, Mode, NEVER_MS, Polled, Pumped, Scratch, TimeSource, TurnBudget,
 };
 use crate::limits::{Limits, Overflow};
-use crate::session::{Now, Session};
+use crate::session::{Now, Peer, Refusal, Service, Waker};
 use crate::telemetry::{Reason, Telemetry};
 use crate::time::{Deadlines, Link};
 
 use super::token::{ConnId, Source};
+use super::wakes::Wakes;
 
 /// Clients for which there is room in the tables from the start, so that no turn copies a table that has become too small. Only
 /// the used part of a table becomes memory; with more clients than these the tables grow.
@@ -25,8 +27,8 @@ const RESERVED_MAX: usize = 1 << 20;
 const EVICT_LOOKS_MAX: usize = 16;
 
 /// The clients of one loop.
-pub(super) struct Clients<S> {
-    slots: Slab<Slot<S>>,
+pub(super) struct Clients<S: Service> {
+    slots: Slab<Slot<S::Session>>,
     /// The number of the last client.
     generation: u32,
     /// Clients that can go on, in order.
@@ -38,7 +40,8 @@ pub(super) struct Clients<S> {
     idle: Option<IdleOrder>,
     buffers: LoopBuffers,
     /// By listener. They outlive the listeners, as clients do.
-    timeouts: Vec<WaitTimeouts>,
+    served: Vec<ListenerService<S>>,
+    wakes: Arc<Wakes>,
     scratch: Scratch,
 }
 
@@ -64,6 +67,8 @@ struct Slot<S> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tenant {
     Client,
+    /// A client whose layers have yet to find its address: no address is counted for it.
+    Handshaking,
     Refused,
 }
 
@@ -109,9 +114,9 @@ pub const fn slot_bytes<S>() -> usize {
     size_of::<(Option<Slot<S>>, Link)>() + size_of::<u32>()
 }
 
-impl<S: Session> Clients<S> {
+impl<S: Service> Clients<S> {
     /// With room for `reserved` clients.
-    pub(super) fn new(limits: &Limits, reserved: usize) -> Self {
+    pub(super) fn new(limits: &Limits, reserved: usize, wakes: Arc<Wakes>) -> Self {
         Clients {
             slots: Slab::with_capacity(reserved),
             generation: 0,
@@ -120,7 +125,8 @@ impl<S: Session> Clients<S> {
             ended: Vec::with_capacity(reserved),
             idle: (limits.overflow == Overflow::Evict).then(|| IdleOrder::with_capacity(reserved)),
             buffers: LoopBuffers::new(limits.buffers_bytes_max, reserved),
-            timeouts: Vec::new(),
+            served: Vec::new(),
+            wakes,
             scratch: Scratch::new(limits),
         }
     }
@@ -130,7 +136,7 @@ impl<S: Session> Clients<S> {
         let clients = limits.clients_max.saturating_add(limits.refusals_max) as usize;
         let mut room = clients.min(RESERVED_MAX);
         // Tables would abort the process where this only fails.
-        let client_bytes = 2 * slot_bytes::<S>();
+        let client_bytes = 2 * slot_bytes::<S::Session>();
         while room > 0 && Vec::<u8>::new().try_reserve_exact(room.saturating_mul(client_bytes)).is_err() {
             room /= 2;
         }
@@ -155,9 +161,14 @@ impl<S: Session> Clients<S> {
         self.deadlines.next_ms()
     }
 
-    /// The clients of the next listener have these timeouts.
-    pub(super) fn add_listener(&mut self, timeouts: WaitTimeouts) {
-        self.timeouts.push(timeouts);
+    /// The clients of the next listener are served this.
+    pub(super) fn add_listener(&mut self, served: ListenerService<S>) {
+        self.served.push(served);
+    }
+
+    /// What the clients of a listener are served.
+    pub(super) fn served(&self, listener: usize) -> &ListenerService<S> {
+        &self.served[listener]
     }
 
     /// Keeps what an event says, and queues its client: no I/O, and nothing is freed here.
@@ -238,10 +249,45 @@ impl<S: Session> Clients<S> {
             Cause::Runnable => slot.connection.pump(&mut context, budget),
             Cause::Deadline => slot.connection.expire(&mut context, budget),
         };
-        let moved =
-            if slot.connection.moved_bytes() == before_bytes { Moved::Nothing } else { Moved::Something };
+        let pumped = if pumped == Pumped::Established { self.establish(key, id, turn) } else { pumped };
+        let is_same = self.slots[key].connection.moved_bytes() == before_bytes;
+        let moved = if is_same { Moved::Nothing } else { Moved::Something };
         self.file(key, id, pumped, moved);
         self.bound_buffers(key, turn);
+    }
+
+    /// The layers of a client are done. It gets its session, unless there are too many clients from its address.
+    fn establish(&mut self, key: usize, id: ConnId, turn: &mut TurnContext<'_>) -> Pumped {
+        let slot = &mut self.slots[key];
+        let served = &self.served[usize::from(slot.listener)];
+        let connection = &mut slot.connection;
+        if slot.tenant == Tenant::Handshaking && turn.admission.learn_address(connection.peer()) {
+            slot.tenant = Tenant::Client;
+        }
+        let mut cut = None;
+        if slot.tenant == Tenant::Handshaking {
+            let why = Refusal::TooManyFromAddress;
+            match turn.admission.last_words(&served.service, connection.peer(), why) {
+                Refused::LastWords(words, reason) => {
+                    turn.admission.leave(Peer::UNIX);
+                    slot.tenant = Tenant::Refused;
+                    connection.refuse(words, reason, turn.now, turn.limits);
+                }
+                Refused::Closed(end) => cut = Some(end.reason),
+            }
+        } else {
+            let waker = || Waker::new(Arc::clone(&self.wakes) as Arc<_>, id.to_u64());
+            let waker = served.service.wakes().then(waker);
+            if !served.open(connection, waker.as_ref()) {
+                cut = Some(Reason::Panicked);
+            }
+        }
+        let (slot, mut context) = self.context(key, turn);
+        if let Some(reason) = cut {
+            slot.connection.cut(reason, &mut context);
+        }
+        let budget = TurnBudget::of_turn(context.limits);
+        slot.connection.pump(&mut context, budget)
     }
 
     /// The slot of a client and what its connection is given.
@@ -250,12 +296,12 @@ impl<S: Session> Clients<S> {
         &'a mut self,
         key: usize,
         turn: &'a mut TurnContext<'_>,
-    ) -> (&'a mut Slot<S>, Context<'a>) {
+    ) -> (&'a mut Slot<S::Session>, Context<'a>) {
         let slot = &mut self.slots[key];
         let context = Context {
             clock: TimeSource::Turn(turn.now),
             limits: turn.limits,
-            timeouts: self.timeouts[usize::from(slot.listener)],
+            timeouts: self.served[usize::from(slot.listener)].timeouts,
             scratch: &mut self.scratch,
             telemetry: turn.telemetry,
             mode: turn.mode,
@@ -342,6 +388,7 @@ impl<S: Session> Clients<S> {
         match slot.tenant {
             Tenant::Refused => turn.admission.refused_left(),
             Tenant::Client => turn.admission.leave(slot.connection.peer()),
+            Tenant::Handshaking => turn.admission.leave(Peer::UNIX),
         }
         let end = slot.connection.end(reason, turn.now);
         drop(slot);
@@ -360,7 +407,7 @@ impl<S: Session> Clients<S> {
     pub(super) fn add(
         &mut self,
         id: ConnId,
-        connection: Connection<S, Polled>,
+        connection: Connection<S::Session, Polled>,
         tenant: Tenant,
         listener: usize,
         registry: &Registry,
@@ -371,10 +418,14 @@ impl<S: Session> Clients<S> {
         debug_assert_eq!(key, id.slot as usize);
         let (slot, mut context) = self.context(key, turn);
         let budget = TurnBudget::of_turn(context.limits);
-        let pumped = slot.connection.pump(&mut context, budget);
+        let mut pumped = slot.connection.pump(&mut context, budget);
+        if pumped == Pumped::Established {
+            pumped = self.establish(key, id, turn);
+        }
         if let Pumped::Ended(reason) = pumped {
             return self.free(key, reason, turn);
         }
+        let (slot, mut context) = self.context(key, turn);
         if let Err(error) = slot.connection.transport_mut().register(registry, Source::Client(id).token()) {
             log::warn!("{}: cannot be watched: {error}", slot.connection.peer());
             slot.connection.cut(Reason::Failed, &mut context);
@@ -414,7 +465,7 @@ impl<S: Session> Clients<S> {
 }
 
 #[cfg(test)]
-impl<S: Session> Clients<S> {
+impl<S: Service> Clients<S> {
     /// What the buffers of all clients take, as counted and as it is.
     pub(super) fn buffers_bytes(&self) -> (u64, u64) {
         let held = self.slots.iter().map(|(_, slot)| slot.connection.memory_bytes() as u64);

@@ -4,12 +4,11 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
-use crate::admission::{AcceptOutcome, Accepted, Decision, Refused, SocketMode, open_session, unserved};
-use crate::connection::{Connection, Layers, Mode, Polled};
-use crate::session::{Client, Peer, Refusal, Service, Waker};
+use crate::admission::{AcceptOutcome, Accepted, Decision, Refused, SocketMode};
+use crate::connection::{Connection, Mode, Polled};
+use crate::session::{Peer, Refusal, Service};
 use crate::sys::signals::Arrived;
 use crate::sys::{Listener, Signals, Stream};
-use crate::telemetry::Reason;
 
 use super::clients::{Clients, Tenant, TurnContext};
 use super::poller::Poller;
@@ -36,7 +35,6 @@ struct ListenerSlot<S> {
     listener: Listener,
     service: S,
     backlog: Backlog,
-    local: Peer,
 }
 
 /// Whether clients may wait in a listener's queue: listeners are edge-triggered, too.
@@ -72,8 +70,7 @@ impl<S: Service> Endpoints<S> {
             listener.clients_speak_first();
         }
         poller.watch(listener.as_raw_fd(), Source::Listener(self.listeners.len()))?;
-        let local = listener.local_socket_addr().map_or(Peer::UNIX, Peer::from);
-        self.listeners.push(ListenerSlot { listener, service, backlog: Backlog::MayHold, local });
+        self.listeners.push(ListenerSlot { listener, service, backlog: Backlog::MayHold });
         Ok(())
     }
 
@@ -140,7 +137,7 @@ impl<S: Service> Endpoints<S> {
     }
 
     /// Passes on the calls that came since the last time: wakes to their clients. Returns what is asked of the loop, if anything is.
-    pub(super) fn take_wakes(&mut self, clients: &mut Clients<S::Session>) -> Option<StopRequest> {
+    pub(super) fn take_wakes(&mut self, clients: &mut Clients<S>) -> Option<StopRequest> {
         let requested = self.wakes.take(&mut self.woken);
         self.woken.drain(..).for_each(|id| clients.wake(id));
         requested
@@ -153,12 +150,7 @@ impl<S: Service> Endpoints<S> {
 
     /// Accepts up to `accepts_per_turn_max` clients of each listener. The listener behind that of the last client comes first:
     /// otherwise, with few places or descriptors, a listener with a long queue would keep all others from being served.
-    pub(super) fn accept(
-        &mut self,
-        clients: &mut Clients<S::Session>,
-        poller: &Poller,
-        turn: &mut TurnContext<'_>,
-    ) {
+    pub(super) fn accept(&mut self, clients: &mut Clients<S>, poller: &Poller, turn: &mut TurnContext<'_>) {
         turn.admission.tick(turn.now.monotonic_ms);
         let (first, count) = (self.accept_first, self.listeners.len());
         for index in (first..count).chain(0..first.min(count)) {
@@ -170,7 +162,7 @@ impl<S: Service> Endpoints<S> {
                 match turn.admission.accept(listener, SocketMode::Nonblocking, turn.telemetry, || now_ms) {
                     AcceptOutcome::Accepted(accepted) => {
                         self.accept_first = (index + 1) % count;
-                        self.admit(index, accepted, clients, poller, turn);
+                        Self::admit(index, accepted, clients, poller, turn);
                     }
                     AcceptOutcome::Retry => {}
                     AcceptOutcome::Empty | AcceptOutcome::EmptyWithoutWaiting => {
@@ -185,24 +177,29 @@ impl<S: Service> Endpoints<S> {
 
     /// Gives an accepted client a slot, or refuses it.
     fn admit(
-        &self,
         index: usize,
         accepted: Accepted,
-        clients: &mut Clients<S::Session>,
+        clients: &mut Clients<S>,
         poller: &Poller,
         turn: &mut TurnContext<'_>,
     ) {
         let peer = accepted.peer;
-        let refusal = match turn.admission.decide(peer) {
+        // Layers may find another address than that of the socket.
+        let (known_peer, tenant) = if clients.served(index).layers.is_empty() {
+            (peer, Tenant::Client)
+        } else {
+            (Peer::UNIX, Tenant::Handshaking)
+        };
+        let refusal = match turn.admission.decide(known_peer) {
             Decision::Admit => None,
             Decision::AdmitAfterEviction if clients.evict(turn) => None,
             Decision::AdmitAfterEviction => Some(Refusal::TooManyClients),
             Decision::Refuse(why) => Some(why),
         };
-        let (slot, id) = (&self.listeners[index], clients.next_id());
-        let stream = Stream::new(accepted.fd);
+        let id = clients.next_id();
+        let (served, stream) = (clients.served(index), Stream::new(accepted.fd));
         if let Some(why) = refusal {
-            match turn.admission.refuse(&slot.service, peer, why) {
+            match turn.admission.refuse(served, peer, why) {
                 Refused::LastWords(words, reason) => {
                     let transport = Polled::new(stream);
                     let connection =
@@ -213,25 +210,20 @@ impl<S: Service> Endpoints<S> {
             }
             return;
         }
-        let waker = slot.service.wakes().then(|| Waker::new(Arc::clone(&self.wakes) as Arc<_>, id.to_u64()));
-        let client = Client { waker: waker.as_ref(), ..Client::new(peer, slot.local) };
-        let Some(session) = open_session(&slot.service, &client) else {
-            return turn.telemetry.ended(&unserved(Reason::Panicked, peer));
-        };
-        turn.admission.enter(peer);
+        turn.admission.enter(known_peer);
         // A drain looks once at what has arrived.
-        let may_have_bytes = slot.service.client_speaks_first() || turn.mode == Mode::Draining;
+        let may_have_bytes = served.service.client_speaks_first() || turn.mode == Mode::Draining;
         let transport = if may_have_bytes { Polled::with_bytes(stream) } else { Polled::new(stream) };
-        let mut connection = Connection::accepted(transport, Layers::none(), peer, turn.now, turn.limits);
-        connection.open(session);
-        clients.add(id, connection, Tenant::Client, index, poller.registry(), turn);
+        let layers = served.layers.make();
+        let connection = Connection::accepted(transport, layers, peer, turn.now, turn.limits);
+        clients.add(id, connection, tenant, index, poller.registry(), turn);
     }
 
     /// In a drain: accepts all clients that wait in the backlogs, and closes the listeners, which resets clients that come later. A
     /// listener stays open while a client waits there for which there is no place yet.
     pub(super) fn drain_backlog(
         &mut self,
-        clients: &mut Clients<S::Session>,
+        clients: &mut Clients<S>,
         poller: &Poller,
         turn: &mut TurnContext<'_>,
     ) {

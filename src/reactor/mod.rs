@@ -35,8 +35,8 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::admission::Admission;
-use crate::connection::WaitTimeouts;
+use crate::admission::{Admission, ListenerService};
+use crate::connection::ListenerLayers;
 use crate::limits::Limits;
 use crate::session::{Maintenance, Now, Service};
 use crate::sys::signals::Signals;
@@ -80,7 +80,7 @@ pub struct Reactor<S: Service> {
     clock: ServerClock,
     poller: Poller,
     endpoints: Endpoints<S>,
-    clients: Clients<S::Session>,
+    clients: Clients<S>,
     admission: Admission,
     control: Control,
     telemetry: Telemetry,
@@ -93,7 +93,7 @@ pub struct Reactor<S: Service> {
 /// What the phases of a turn work on, borrowed apart.
 struct Parts<'a, S: Service> {
     endpoints: &'a mut Endpoints<S>,
-    clients: &'a mut Clients<S::Session>,
+    clients: &'a mut Clients<S>,
     poller: &'a Poller,
     turn: TurnContext<'a>,
 }
@@ -113,14 +113,15 @@ impl<S: Service> Reactor<S> {
     /// A reactor without listeners. To be made after any fork: a poll must not be shared by processes.
     pub fn new(limits: Limits) -> io::Result<Self> {
         let poller = Poller::new(limits.events_per_turn_max)?;
-        let reserved = Clients::<S::Session>::to_reserve(&limits);
+        let reserved = Clients::<S>::to_reserve(&limits);
         let mut admission = Admission::new(&limits, CLIENTS_MAX);
         admission.reserve(reserved);
+        let endpoints = Endpoints::new(&poller)?;
         Ok(Reactor {
             clock: ServerClock::start(),
-            endpoints: Endpoints::new(&poller)?,
+            clients: Clients::new(&limits, reserved, Arc::clone(endpoints.wakes())),
+            endpoints,
             poller,
-            clients: Clients::new(&limits, reserved),
             admission,
             control: Control::new(),
             telemetry: Telemetry::new(),
@@ -155,16 +156,24 @@ impl<S: Service> Reactor<S> {
     /// # Errors
     /// `InvalidInput` once the loop drains or has stopped, and beyond 32,768 listeners; otherwise those of the system.
     pub fn listen(&mut self, listener: Listener, service: S) -> io::Result<()> {
+        self.listen_with(listener, service, ListenerLayers::none())
+    }
+
+    /// The same with byte layers between the service and the stream of each client.
+    ///
+    /// # Errors
+    /// As for [`Reactor::listen`].
+    pub fn listen_with(&mut self, listener: Listener, service: S, layers: ListenerLayers) -> io::Result<()> {
         if !self.control.is_serving() || self.endpoints.is_full() {
             let why = "the loop takes no more listeners: it drains, or has as many as it can name";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
-        let timeouts = WaitTimeouts::new(&service, &self.limits);
         let wakes = service.wakes();
+        let served = ListenerService::new(&listener, service.clone(), layers, &self.limits);
         self.endpoints.add_listener(listener, service, &self.poller)?;
-        self.clients.add_listener(timeouts);
+        self.clients.add_listener(served);
         if wakes {
-            self.endpoints.reserve_wakes(Clients::<S::Session>::to_reserve(&self.limits));
+            self.endpoints.reserve_wakes(Clients::<S>::to_reserve(&self.limits));
         }
         Ok(())
     }

@@ -131,7 +131,8 @@ impl Reason {
             | io::ErrorKind::BrokenPipe
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::NotConnected
-            | io::ErrorKind::TimedOut => Reason::Reset,
+            | io::ErrorKind::TimedOut
+            | io::ErrorKind::UnexpectedEof => Reason::Reset,
             io::ErrorKind::InvalidData => Reason::Protocol, // only a layer finds that
             _ => Reason::Failed,
         }

@@ -3,8 +3,11 @@
 //!
 //! `ONELOOP_SIM_SEEDS=N` runs N seeds (default 2,000), `ONELOOP_SEED=S` begins with, and repeats, seed S.
 
+mod layers;
 mod script;
 mod sessions;
+#[path = "../common/layers.rs"]
+mod toys;
 mod world;
 
 use oneloop::connection::{Connection, Context, Mode, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts};

@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 
 use oneloop::connection::{Patience, ReadOutcome, Transport, WriteOutcome};
 use oneloop::limits::Limits;
-use oneloop::session::{Client, Fault, FileRange, Input, Outbox, Progress, Service, Session, Wait};
+use oneloop::session::{Client, Fault, FileRange, Input, Next, Outbox, Progress, Service, Session, Wait};
 use oneloop::telemetry::Reason;
 
 /// A splitmix64 generator: small, and the same everywhere.
@@ -35,10 +35,12 @@ impl Random {
 #[derive(Clone)]
 pub(crate) struct Frames;
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct FramesSession {
     /// What is left to say of the frame before.
-    owed: VecDeque<u8>,
+    pub(crate) owed: VecDeque<u8>,
+    /// Whether it answers a frame in the call that brings it.
+    pub(crate) is_direct: bool,
 }
 
 impl Service for Frames {
@@ -65,6 +67,16 @@ impl Session for FramesSession {
             (_, None) => Progress::need_input(0, Wait::Rest),
             (_, Some(frame)) => {
                 self.owed.extend(answer(frame));
+                if self.is_direct && rest.len() == frame.len() {
+                    let len = out.put_some(self.owed.make_contiguous());
+                    self.owed.drain(..len);
+                    let next = if self.owed.is_empty() {
+                        Next::NeedInput(Wait::NextRequest)
+                    } else {
+                        Next::NeedRoom
+                    };
+                    return Progress::new(1 + frame.len(), next);
+                }
                 Progress::again(1 + frame.len())
             }
         }

@@ -1,0 +1,45 @@
+//! What the clients of a listener are served.
+
+use std::panic::{self, AssertUnwindSafe};
+
+use crate::connection::{Connection, ListenerLayers, Transport, WaitTimeouts};
+use crate::limits::Limits;
+use crate::session::{Peer, Service, Waker};
+use crate::sys::Listener;
+
+/// The service of a listener, and what else its clients get.
+#[derive(Clone)]
+pub(crate) struct ListenerService<S> {
+    pub(crate) service: S,
+    pub(crate) layers: ListenerLayers,
+    pub(crate) timeouts: WaitTimeouts,
+    /// The listener's address.
+    local: Peer,
+}
+
+impl<S: Service> ListenerService<S> {
+    pub(crate) fn new(listener: &Listener, service: S, layers: ListenerLayers, limits: &Limits) -> Self {
+        ListenerService {
+            timeouts: WaitTimeouts::new(&service, limits),
+            local: listener.local_socket_addr().map_or(Peer::UNIX, Peer::from),
+            service,
+            layers,
+        }
+    }
+
+    /// Opens the session of a client whose layers are done. Returns whether it could be opened: a panic of the service ends
+    /// that client alone.
+    pub(crate) fn open<T: Transport>(
+        &self,
+        connection: &mut Connection<S::Session, T>,
+        waker: Option<&Waker>,
+    ) -> bool {
+        let client = connection.client(self.local, waker);
+        let Ok(session) = panic::catch_unwind(AssertUnwindSafe(|| self.service.open(&client))) else {
+            log::error!("{}: the service panicked in open; the client ends", connection.peer());
+            return false;
+        };
+        connection.open(session);
+        true
+    }
+}
