@@ -1,4 +1,4 @@
-//! `oneloop compare`: from what was typed to a comparison and its report.
+//! `oneloop compare`: from arguments to a comparison and its report.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -27,66 +27,76 @@ use crate::models::{Model, UnknownModel};
 use crate::sys::process::{cores, raise_descriptors_max};
 use crate::sys::{Signals, signals};
 
-/// Compare server models, and other servers, on this machine
+/// Compare server models and other servers on this machine
 ///
-/// Every model serves the same bytes in the experiments of the lecture, one cell after the other in a random order,
-/// with a server started afresh for each. Every result is judged; what cannot be trusted says so itself. It says
-/// beforehand how long it takes. Ctrl-C ends it, and what was measured is kept and reported.
+/// All models serve the same bytes in the same experiments, in random order, each time with a freshly started server. Every
+/// result is judged, and those that cannot be trusted are marked. The expected duration is printed at the start. Ctrl-C
+/// stops the comparison and reports what was measured so far.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct CompareArgs {
-    /// A look within two minutes: wait, few, churn, crowd, steady and idle at few levels, three short repeats, no
-    /// decision table
+    /// Take about two minutes: fewer experiments and levels, three short repeats, no decision table
     #[arg(long)]
     quick: bool,
-    /// Which experiments, of: wait, few, many, churn, crowd, steady, idle, bulk [default: all]
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = experiment, long_help = experiments_help())]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = experiment, help = EXPERIMENTS_HELP,
+          long_help = experiments_help())]
     experiments: Vec<Experiment>,
-    /// Which models, of: iterative, prefork, fork, thread, prethread, reactor; none for peers alone [default: all]
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = model)]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = model, help = models_help())]
     models: Vec<ModelChoice>,
     /// Another echo server to compare with; {port} in its command is replaced by a free port
     #[arg(long, value_name = "NAME=COMMAND", value_parser = peer)]
     peer: Vec<(String, String)>,
-    /// Processes or threads of prefork and prethread; several numbers sweep them [default: 64]
+    /// Processes of prefork and threads of prethread; several numbers are compared [default: 64]
     #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = count::<1, 4096>)]
     workers: Vec<u32>,
-    /// How often each cell is measured: at least 5, with --quick at least 3
+    /// How often to repeat each measurement: at least 5, with --quick at least 3 [default: the least]
     #[arg(long, value_name = "N", value_parser = count::<1, REPEATS_MAX>)]
     repeats: Option<u32>,
-    /// Repeats the order of another comparison [default: from the clock; it is told]
+    /// Repeat the order of another comparison [default: from the clock, printed at the start]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Where report and raw data go [default: oneloop-compare-DATE; with --replay: beside FILE]
+    /// Directory for the report and the raw data [default: oneloop-compare-DATE; with --replay: that of FILE]
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Measure nothing: make the report again from this raw data (raw.jsonl)
+    /// Make the report again from this raw data (raw.jsonl), without measuring
     #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "experiments", "models", "peer", "workers", "repeats", "seed"])]
     replay: Option<PathBuf>,
 }
 
 const AFTER_HELP: &str = "\
 Examples:
-  oneloop compare --quick                               a look within two minutes
-  oneloop compare                                       all of it; says how long it takes
+  oneloop compare --quick
+      about two minutes
+  oneloop compare
+      all experiments with all models
   oneloop compare --experiments crowd,idle --models thread,reactor
   oneloop compare --peer 'socat=socat TCP-LISTEN:{port},fork,reuseaddr EXEC:cat'
-  oneloop compare --experiments churn --workers 4,16,64 sweeps the copies of prefork and prethread
-  oneloop compare --replay DIR/raw.jsonl                the report again
+      with another echo server
+  oneloop compare --experiments churn --workers 4,16,64
+      prefork and prethread with 4, 16 and 64 workers
+  oneloop compare --replay DIR/raw.jsonl
+      the report again
 
-Exit codes: 0 compared as asked, 1 interrupted or the system refused something, 2 a mistake in the arguments.";
+Exit codes: 0 success, 1 interrupted or a system error, 2 invalid arguments.";
 
-/// A model, or none of them.
+/// A model, or `none`, which compares peers only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ModelChoice {
     None,
     One(Model),
 }
 
+const EXPERIMENTS_HELP: &str = "Experiments to run [default: all]";
+
+fn models_help() -> String {
+    let names = Model::ALL.map(Model::name).join(", ");
+    format!("Models to compare, of: {names}; none for peers only [default: all]")
+}
+
 fn experiments_help() -> String {
     let list =
         Experiment::ALL.map(|experiment| format!("\n  {:<7} {}", experiment.name(), experiment.question()));
-    format!("Which experiments, separated by commas [default: all]{}", list.concat())
+    format!("{EXPERIMENTS_HELP}{}", list.concat())
 }
 
 fn experiment(name: &str) -> Result<Experiment, String> {
@@ -108,17 +118,19 @@ fn model(name: &str) -> Result<ModelChoice, String> {
 }
 
 fn peer(text: &str) -> Result<(String, String), String> {
-    let (name, command) = text.split_once('=').ok_or("a peer is written as NAME=COMMAND")?;
+    let (name, command) = text.split_once('=').ok_or("write a peer as NAME=COMMAND")?;
     if name.is_empty() || name.parse::<Model>().is_ok() {
-        return Err(format!("{name:?} cannot be the name of a peer: it is empty, or the name of a model"));
+        return Err(format!(
+            "{name:?} is not a valid name for a peer: it is empty or the name of a model; choose another"
+        ));
     }
     if !command.contains("{port}") {
-        return Err("the command needs {port}, in place of the port where the peer is to listen".to_owned());
+        return Err("the command needs {port} in place of the port on which the peer listens".to_owned());
     }
     Ok((name.to_owned(), command.to_owned()))
 }
 
-/// Compares, or makes a report again.
+/// Compares, or makes a report again from raw data.
 pub(super) fn run(args: &CompareArgs) -> Result<(), Failure> {
     if let Some(file) = &args.replay {
         return replay(file, args.output.as_deref());
@@ -140,7 +152,7 @@ fn plan(args: &CompareArgs, placement: &Placement) -> Result<ComparisonPlan, Fai
     if repeats < repeats_min {
         let quick = if args.quick { "" } else { "; with --quick, 3" };
         return Err(Failure::usage(format!(
-            "--repeats {repeats}: no interval without at least {repeats_min}{quick}"
+            "--repeats {repeats}: a confidence interval needs at least {repeats_min}{quick}"
         )));
     }
     let models: Vec<Model> = match args.models.as_slice() {
@@ -155,7 +167,7 @@ fn plan(args: &CompareArgs, placement: &Placement) -> Result<ComparisonPlan, Fai
     }
     let subjects = subjects(&models, &args.workers, &args.peer);
     if subjects.is_empty() {
-        return Err(Failure::usage("nothing to compare: no model and no --peer"));
+        return Err(Failure::usage("nothing to compare: there is no model and no --peer; name one"));
     }
     let experiments = match args.experiments.as_slice() {
         [] if args.quick => Experiment::QUICK.to_vec(),
@@ -167,7 +179,7 @@ fn plan(args: &CompareArgs, placement: &Placement) -> Result<ComparisonPlan, Fai
         experiments,
         subjects,
         cores_all: placement.server(CoreClass::AllCores).len() as u32,
-        // A quick look has time for one class.
+        // A quick comparison has time for one class.
         classes: if args.quick { classes[..1].to_vec() } else { classes },
         extent,
         repeats,
@@ -187,7 +199,7 @@ fn compare_with(
     check(&plan, executor, stop)?;
     let directory = args.output.clone().unwrap_or_else(default);
     let raw = directory.join(report::RAW);
-    fs::create_dir_all(&directory).map_err(|error| told(&directory, &error))?;
+    fs::create_dir_all(&directory).map_err(|error| not_written(&directory, &error))?;
     let header = Header {
         format: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -198,34 +210,34 @@ fn compare_with(
     };
     let steps = header.plan.steps();
     let estimate = header.plan.estimate(&steps, header.machine.allowed());
-    // What cannot be printed is told of with the table: it is measured, and the files are written, all the same.
+    // A failure to print is reported with the table, after the files are written.
     let _ = print(forecast(&header, steps.len(), estimate, &directory).as_bytes());
     let mut bar = Bar::new(&header, estimate);
     let (runs, kept) = compare(&header, executor, &raw, stop, &mut bar);
     bar.shown.finish_and_clear();
     if let Err(error) = kept {
         if runs.is_empty() {
-            return Err(told(&raw, &error));
+            return Err(not_written(&raw, &error));
         }
-        let made = format!("stopped after {} of {} runs, which are reported", runs.len(), steps.len());
-        // The other files are likely to fail for the same reason, which is told once.
+        let made = format!("stopped after {} of {} runs; the report has these", runs.len(), steps.len());
+        // Other files are likely to fail for the same reason, which is reported once.
         let _ = finish(&directory, &raw, header, &runs);
         return Err(Failure::System(format!("{}: {error}; {made}", raw.display())));
     }
     finish(&directory, &raw, header, &runs)?;
     if stop() {
-        let what = format!("interrupted: {} of {} runs were made, and are reported", runs.len(), steps.len());
+        let what = format!("interrupted after {} of {} runs; the report has these", runs.len(), steps.len());
         return Err(Failure::System(what));
     }
     Ok(())
 }
 
-/// Each server is started once and must give the same bytes, before anything is measured or written.
+/// Starts each server once, before anything is measured or written: all must serve the same bytes.
 fn check(plan: &ComparisonPlan, executor: &mut dyn Executor, stop: &dyn Fn() -> bool) -> Result<(), Failure> {
     for subject in &plan.subjects {
         if let Err(why) = executor.check(subject) {
             return Err(match subject.as_model() {
-                _ if stop() => Failure::System("interrupted: nothing was measured yet".to_owned()),
+                _ if stop() => Failure::System("interrupted before the first measurement".to_owned()),
                 Some(_) => Failure::System(format!("{}: {why}", subject.name)),
                 None => Failure::usage(format!("--peer {}: {why}", subject.name)),
             });
@@ -239,25 +251,24 @@ fn replay(file: &Path, output: Option<&Path>) -> Result<(), Failure> {
     let (header, runs) = raw::read(file).map_err(|error| unread(file, &error))?;
     let beside = file.parent().unwrap_or(Path::new("."));
     let directory = output.unwrap_or(beside);
-    fs::create_dir_all(directory).map_err(|error| told(directory, &error))?;
+    fs::create_dir_all(directory).map_err(|error| not_written(directory, &error))?;
     finish(directory, file, header, &runs)
 }
 
-/// Tells the table on the terminal, and writes the report: what cannot be written then is lost alone, and can be made again.
+/// Prints the table and writes the report. A file that cannot be written does not affect the others.
 fn finish(directory: &Path, raw: &Path, header: Header, runs: &[Run]) -> Result<(), Failure> {
     let results = Results::of(header, runs);
     let width = comfy_table::Table::new().width();
-    let told = print(report::table::render(&results, width).as_bytes());
+    let printed = print(report::table::render(&results, width).as_bytes());
     report::write(directory, &results, runs).map_err(|(file, error)| {
-        let hint = "the raw data is kept, and gives the report again";
         Failure::System(format!(
-            "{}: {error}; {hint}: oneloop compare --replay {} --output DIR",
+            "cannot write {}: {error}; make the report again from the raw data: oneloop compare --replay {} --output DIR",
             file.display(),
             raw.display()
         ))
     })?;
     let report = directory.join("report.html");
-    told.and(print((in_one_line(&format!("report: {}", report.display())) + "\n").as_bytes()))
+    printed.and(print((in_one_line(&format!("report: {}", report.display())) + "\n").as_bytes()))
 }
 
 fn forecast(header: &Header, steps: usize, estimate: Duration, directory: &Path) -> String {
@@ -268,8 +279,8 @@ fn forecast(header: &Header, steps: usize, estimate: Duration, directory: &Path)
     let subjects =
         plan.subjects.iter().map(|subject| in_one_line(&subject.name)).collect::<Vec<_>>().join(", ");
     format!(
-        "{quick}{experiments}\nservers: {subjects}\n{}\n{steps} runs in {} repeats, seed {}; it takes about {}; Ctrl-C \
-         keeps what there is\nraw data: {}\n",
+        "{quick}{experiments}\nservers: {subjects}\n{}\n{steps} runs in {} repeats, seed {}; takes about {}; Ctrl-C stops \
+         and reports\nraw data: {}\n",
         header.machine.placement,
         plan.repeats,
         plan.seed,
@@ -278,35 +289,35 @@ fn forecast(header: &Header, steps: usize, estimate: Duration, directory: &Path)
     )
 }
 
-/// Why a report cannot be made again from this file.
+/// Why a report cannot be made from this file.
 fn unread(file: &Path, error: &std::io::Error) -> Failure {
     let word = file.display();
     let replay = |raw: &Path| command(&["compare", "--replay", &raw.display().to_string()]);
     let raw = Path::new("DIR").join(report::RAW);
     match error.kind() {
         ErrorKind::NotFound => Failure::Usage(format!(
-            "--replay {word}: there is no such file; give the raw data of a comparison: {}",
+            "--replay {word}: no such file; name the raw data of a comparison: {}",
             replay(&raw)
         )),
         ErrorKind::IsADirectory => {
             let inside = file.join(report::RAW);
             let raw = if inside.is_file() { &inside } else { &raw };
-            Failure::Usage(format!("--replay {word}: it is a directory; give the file: {}", replay(raw)))
+            Failure::Usage(format!("--replay {word}: is a directory; name the file: {}", replay(raw)))
         }
         ErrorKind::InvalidData => Failure::System(format!("--replay {word}: {error}")),
-        _ => Failure::System(format!("--replay {word}: cannot be read: {error}")),
+        _ => Failure::System(format!("--replay {word}: cannot read it: {error}")),
     }
 }
 
-fn told(path: &Path, error: &std::io::Error) -> Failure {
+fn not_written(path: &Path, error: &std::io::Error) -> Failure {
     let hint = match error.kind() {
-        ErrorKind::AlreadyExists => "; choose another --output, raw data is not written over",
+        ErrorKind::AlreadyExists => "; choose another --output, raw data is never overwritten",
         _ => "",
     };
-    Failure::System(format!("{}: {error}{hint}", path.display()))
+    Failure::System(format!("cannot write {}: {error}{hint}", path.display()))
 }
 
-/// Progress on standard error; where that is no terminal, a line a repeat.
+/// Progress on standard error: a bar on a terminal, otherwise one line per repeat.
 struct Bar {
     shown: ProgressBar,
     cells: usize,

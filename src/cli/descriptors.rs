@@ -2,29 +2,29 @@
 
 use crate::limits::Limits;
 
-/// Descriptors that are no client's and no listener's: standard streams, poll, waker, signals, log, and some to spare, with
-/// which small files are read.
+/// Descriptors for neither clients nor listeners: standard streams, poll, waker, signals, log, and some spare ones, with which
+/// small files are read.
 const OWN_DESCRIPTORS: u32 = 16;
 
-/// Who shares the descriptors of a process.
+/// What shares the descriptors of a process.
 #[derive(Clone, Copy)]
 pub(super) struct Sharing {
-    /// Descriptors that a process may have.
+    /// Descriptors that a process may have open.
     pub(super) descriptors: u64,
     pub(super) listeners: usize,
-    /// What the services have open at least, files and directories: without a reserve for them clients alone take all
-    /// descriptors, and then each of them is told that there is none for its file.
+    /// A reserve for files and directories of the services. Without it, clients would take all descriptors, and none would be
+    /// left for the files that they request.
     pub(super) files: usize,
-    /// Among how many processes the clients are divided; `None`: each client has one of its own.
+    /// How many processes divide the clients among them; `None`: each client has its own process.
     pub(super) processes: Option<usize>,
 }
 
-/// Lowers what needs a descriptor each to what there is, and says so. The rest is for files: how many of them, and of
-/// directories, may be open, at least [`Sharing::files`] or half of all descriptors.
+/// Lowers the limits on what needs a descriptor each to what is available, with a warning. Returns how many files and
+/// directories may be open: what is left, but at least [`Sharing::files`], or half of all descriptors if that is less.
 pub(super) fn fit(limits: &mut Limits, sharing: Sharing) -> usize {
     let descriptors = u32::try_from(sharing.descriptors).unwrap_or(u32::MAX);
     limits.refusals_max = limits.refusals_max.min(descriptors / 8);
-    // However many services there are, half of all is for clients.
+    // However many services there are, half of the descriptors is for clients.
     let files = u32::try_from(sharing.files).unwrap_or(u32::MAX).min(descriptors / 2);
     let own = OWN_DESCRIPTORS + sharing.listeners as u32 + limits.refusals_max;
     let Some(processes) = sharing.processes.map(|processes| processes.max(1) as u32) else {
@@ -35,8 +35,7 @@ pub(super) fn fit(limits: &mut Limits, sharing: Sharing) -> usize {
         let each = if processes > 1 { format!(" in each of {processes} processes") } else { String::new() };
         let beside = if files > 0 { format!(" beside {files} open files") } else { String::new() };
         log::warn!(
-            "{descriptors} file descriptors{each} allow {most} clients at once{beside}, not {}; raise the limit (ulimit -n) \
-             for more",
+            "{descriptors} file descriptors{each} allow {most} clients at once{beside}, not {}; raise the limit (ulimit -n)",
             limits.clients_max
         );
         limits.clients_max = most;

@@ -1,4 +1,4 @@
-//! What the program writes about itself: shell completions and manual pages.
+//! Shell completions and manual pages.
 
 use std::io::{self, Write};
 
@@ -8,21 +8,21 @@ use clap_complete::Shell;
 use super::words::did_you_mean;
 use super::{Cli, Failure};
 
-/// Print the completions of a shell
+/// Print a shell completion script
 ///
-/// For example, for bash:
+/// To install it for bash:
 ///
 ///   oneloop completions bash > ~/.local/share/bash-completion/completions/oneloop
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct CompletionsArgs {
-    /// Which shell
+    /// The shell
     shell: Shell,
 }
 
 /// Print the manual page
 ///
-/// To read it at once:
+/// To read it:
 ///
 ///   oneloop man | man -l -
 ///
@@ -33,7 +33,7 @@ pub(super) struct CompletionsArgs {
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct ManArgs {
-    /// Of which command; without it, of the program
+    /// The command [default: the program as a whole]
     command: Option<String>,
 }
 
@@ -63,8 +63,8 @@ pub(super) fn man(args: &ManArgs) -> Result<(), Failure> {
     print(set(&String::from_utf8_lossy(&text)).as_bytes())
 }
 
-/// The page with what its maker leaves out: the version in its footer, and indented lines (examples, lists) kept as they are
-/// (`.nf`, man(7)), where else they would be filled and justified.
+/// Adds what `clap_mangen` leaves out: the version in the footer, and indented lines (examples, lists) as they are (`.nf`, see
+/// man(7)) instead of filled and justified.
 fn set(page: &str) -> String {
     let mut text = String::new();
     let mut kept = false;
@@ -82,13 +82,13 @@ fn set(page: &str) -> String {
     text
 }
 
-/// Prints, and tells of what could not be printed.
+/// Prints to standard output.
 pub(super) fn print(text: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     printed(out.write_all(text).and_then(|()| out.flush()))
 }
 
-/// What came of printing. A reader that has seen enough, such as `head`, is no failure.
+/// The result of printing. A reader that closes the pipe early, such as `head`, is not a failure.
 pub(super) fn printed(done: io::Result<()>) -> Result<(), Failure> {
     match done {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

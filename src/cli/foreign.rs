@@ -1,129 +1,94 @@
-//! Options that other servers and load generators have, and what does the same here.
+//! Options of other servers and load generators, and what does the same here.
 
-/// An option of another program, and what does the same here.
+/// The command here for options that users know from other programs.
 pub(super) struct Foreign {
-    /// The command that it was given to.
-    pub(super) command: &'static str,
-    pub(super) names: &'static [&'static str],
-    /// What to know.
-    pub(super) why: &'static str,
-    /// What to type behind the command.
-    pub(super) instead: &'static [&'static str],
+    /// The options, separated by spaces.
+    names: &'static str,
+    /// What the command is for.
+    pub(super) hint: &'static str,
+    /// The arguments of `oneloop`, quoted for a shell; the first is the subcommand that the options were given to.
+    pub(super) instead: &'static str,
 }
 
-/// Options that are typed out of habit.
-pub(super) const FOREIGN: &[Foreign] = &[
-    Foreign {
-        command: "serve",
-        names: &["-d", "--directory", "--dir", "--root", "--path", "--docroot", "--document-root"],
-        why: "the directory is written behind http=",
-        instead: &["http=DIR"],
-    },
-    Foreign {
-        command: "serve",
-        names: &["-t", "-j", "-w", "--threads", "--processes", "--jobs"],
-        why: "more than one core is used by",
-        instead: &["http", "--workers", "4"],
-    },
-    Foreign {
-        command: "serve",
-        names: &["--timeout", "--keepalive", "--keep-alive", "--keepalive-timeout", "--idle-timeout"],
-        why: "the time between requests is",
-        instead: &["http", "--idle", "30s"],
-    },
-    Foreign {
-        command: "serve",
-        names: &["-c", "--connections", "--max-connections", "--max-clients", "--limit"],
-        why: "the number of clients at once is",
-        instead: &["http", "--clients", "1000"],
-    },
-    Foreign {
-        command: "serve",
-        names: &["--cors"],
-        why: "header fields are added by",
-        instead: &["http", "--header", "Access-Control-Allow-Origin: *"],
-    },
-    Foreign {
-        command: "serve",
-        names: &["--log", "--log-file", "--log-path"],
-        why: "answered requests are logged by",
-        instead: &["http", "--access-log", "FILE"],
-    },
-    Foreign {
-        command: "serve",
-        names: &["--tls", "--ssl", "--https", "--cert", "--key", "-S"],
-        why: "there is no TLS: let a proxy with TLS pass requests on to",
-        instead: &["http@127.0.0.1:8000"],
-    },
-    Foreign {
-        command: "load",
-        names: &["-c", "--connections", "--concurrency", "--users", "-u"],
-        why: "the number of connections is",
-        instead: &["echo", "--clients", "64"],
-    },
-    Foreign {
-        command: "load",
-        names: &["-d", "-z", "--time", "--seconds"],
-        why: "how long is measured is",
-        instead: &["echo", "--duration", "10s"],
-    },
-    Foreign {
-        command: "load",
-        names: &["-r", "-R", "--rps", "--qps"],
-        why: "requests per second are",
-        instead: &["echo", "--rate", "1k"],
-    },
-    Foreign {
-        command: "load",
-        names: &["-n", "--requests", "-N", "--number"],
-        why: "a load lasts for a time, not for a number of requests",
-        instead: &["echo", "--duration", "10s"],
-    },
-    Foreign {
-        command: "load",
-        names: &["-t", "--threads", "--cpus"],
-        why: "one thread makes the whole load; more connections are",
-        instead: &["echo", "--clients", "1k"],
-    },
-    Foreign {
-        command: "load",
-        names: &["-k", "--keepalive", "--keep-alive", "--disable-keepalive", "--no-keepalive"],
-        why: "connections are kept; a connection for each request is",
-        instead: &["echo", "--churn"],
-    },
-    Foreign {
-        command: "load",
-        names: &["-T", "--timeout"],
-        why: "how long a reply may take is",
-        instead: &["echo", "--reply-timeout", "10s"],
-    },
-    Foreign {
-        command: "load",
-        names: &["-o", "--output", "--out"],
-        why: "the report is written to a file by",
-        instead: &["echo", "--json", "FILE"],
-    },
-    Foreign {
-        command: "load",
-        names: &["-p", "--port", "--host", "--url", "--target", "-a", "--address", "--addr"],
-        why: "the server is named by its service and address",
-        instead: &["echo@127.0.0.1:7007"],
-    },
-    Foreign {
-        command: "compare",
-        names: &["-n", "--runs", "--rounds", "--repetitions"],
-        why: "how often each cell is measured is",
-        instead: &["--repeats", "5"],
-    },
-    Foreign {
-        command: "compare",
-        names: &["-o", "--out", "--dir", "--directory"],
-        why: "the directory of the report is",
-        instead: &["--output", "DIR"],
-    },
+impl Foreign {
+    /// The entry for an option of a subcommand.
+    pub(super) fn find(subcommand: &str, option: &str) -> Option<&'static Foreign> {
+        FOREIGN
+            .iter()
+            .find(|entry| entry.subcommand() == subcommand && entry.names().any(|name| name == option))
+    }
+
+    fn subcommand(&self) -> &str {
+        self.instead.split(' ').next().unwrap_or_default()
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.split(' ')
+    }
+}
+
+const fn row(names: &'static str, hint: &'static str, instead: &'static str) -> Foreign {
+    Foreign { names, hint, instead }
+}
+
+const FOREIGN: &[Foreign] = &[
+    row(
+        "-d --directory --dir --root --path --docroot --document-root",
+        "the directory follows http=",
+        "serve http=DIR",
+    ),
+    row("-t -j -w --threads --processes --jobs", "to use several cores", "serve http --workers 4"),
+    row(
+        "--timeout --keepalive --keep-alive --keepalive-timeout --idle-timeout",
+        "for the time between requests",
+        "serve http --idle 30s",
+    ),
+    row(
+        "-c --connections --max-connections --max-clients --limit",
+        "for the number of clients at once",
+        "serve http --clients 1000",
+    ),
+    row("--cors", "to add header fields", "serve http --header 'Access-Control-Allow-Origin: *'"),
+    row("--log --log-file --log-path", "to log requests", "serve http --access-log FILE"),
+    row(
+        "--tls --ssl --https --cert --key -S",
+        "there is no TLS; let a proxy with TLS forward requests to",
+        "serve http@127.0.0.1:8000",
+    ),
+    row(
+        "-c --connections --concurrency --users -u",
+        "for the number of connections",
+        "load echo --clients 64",
+    ),
+    row("-d -z --time --seconds", "for the duration", "load echo --duration 10s"),
+    row("-r -R --rps --qps", "for requests per second", "load echo --rate 1k"),
+    row(
+        "-n --requests -N --number",
+        "a load has a duration, not a number of requests",
+        "load echo --duration 10s",
+    ),
+    row(
+        "-t --threads --cpus",
+        "one thread makes the whole load; for more connections",
+        "load echo --clients 1k",
+    ),
+    row(
+        "-k --keepalive --keep-alive --disable-keepalive --no-keepalive",
+        "connections are reused; for one connection per request",
+        "load echo --churn",
+    ),
+    row("-T --timeout", "for the time that a reply may take", "load echo --reply-timeout 10s"),
+    row("-o --output --out", "to write the report to a file", "load echo --json FILE"),
+    row(
+        "-p --port --host --url --target -a --address --addr",
+        "the server is named by its service and address",
+        "load echo@127.0.0.1:7007",
+    ),
+    row("-n --runs --rounds --repetitions", "for the number of repeats", "compare --repeats 5"),
+    row("-o --out --dir --directory", "for the directory of the report", "compare --output DIR"),
 ];
 
-/// Options of other servers for where to listen: here the address is written behind the service.
+/// Options of other servers for the address to listen on; here it follows the service.
 pub(super) const HOSTS: &[&str] = &[
     "--host",
     "--hostname",
@@ -138,5 +103,53 @@ pub(super) const HOSTS: &[&str] = &[
     "-i",
     "--ip",
 ];
-/// And the options for its port.
+
+/// Options of other servers for the port.
 pub(super) const PORTS: &[&str] = &["-p", "--port", "-P"];
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::super::{Cli, parse};
+    use super::*;
+
+    #[test]
+    fn no_option_of_another_program_is_an_option_here_or_has_two_meanings() {
+        let program = Cli::command();
+        for command in ["serve", "load", "compare"] {
+            let own = program.find_subcommand(command).unwrap().get_arguments().flat_map(|argument| {
+                let long = argument.get_long().map(|long| format!("--{long}"));
+                long.into_iter().chain(argument.get_short().map(|short| format!("-{short}")))
+            });
+            let own: Vec<String> = own.collect();
+            let entries = FOREIGN.iter().filter(|entry| entry.subcommand() == command);
+            let mut names: Vec<&str> = entries.flat_map(Foreign::names).collect();
+            if command == "serve" {
+                names.extend(HOSTS.iter().chain(PORTS));
+            }
+            for (at, name) in names.iter().enumerate() {
+                assert!(
+                    !own.iter().any(|own| own == name) && !names[..at].contains(name),
+                    "{command} {name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_in_place_of_an_option_of_another_program_is_valid() {
+        for entry in FOREIGN {
+            let mut words: Vec<std::ffi::OsString> = Vec::new();
+            for (at, part) in entry.instead.split('\'').enumerate() {
+                let is_quoted = at % 2 == 1;
+                if is_quoted {
+                    words.push(part.into());
+                } else {
+                    words.extend(part.split_whitespace().map(Into::into));
+                }
+            }
+            assert!(parse(&words).is_ok(), "{}", entry.instead);
+        }
+    }
+}

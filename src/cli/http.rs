@@ -1,4 +1,4 @@
-//! Flags of the HTTP service.
+//! The flags of the HTTP service.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -16,41 +16,40 @@ pub(super) struct HttpArgs {
     /// List directories that have no index file
     #[arg(long)]
     pub(super) listing: bool,
-    /// A file that stands for its directory; may be given several times, the first that exists is taken
+    /// The file to send for its directory; may be repeated, the first that exists is sent
     #[arg(long, value_name = "FILE", default_value = "index.html")]
     index: Vec<String>,
-    /// Answer what does not exist, and directories without a page of their own, with this file of the directory: the page of
-    /// a single-page application
+    /// The file to send for paths that do not exist and directories without a page: that of a single-page application
     #[arg(long, visible_alias = "spa", value_name = "FILE")]
     fallback: Option<String>,
-    /// The page for what does not exist, if the directory has it
+    /// The page to send for paths that do not exist, if the directory has it
     #[arg(long, value_name = "FILE", default_value = "404.html")]
     not_found: String,
-    /// Serve names that begin with a dot too; without it only .well-known/ at the top is
+    /// Also serve names that begin with a dot; without it, only .well-known/ at the top is served
     #[arg(long)]
     hidden: bool,
-    /// Follow no symbolic links; without it, those that stay in the directory are followed
+    /// Do not follow symbolic links; without it, links that stay inside the directory are followed
     #[arg(long)]
     no_links: bool,
     /// The charset of text files; empty for none
     #[arg(long, value_name = "NAME", default_value = "utf-8")]
     charset: String,
-    /// What to say about caching with each file, such as "max-age=3600"
+    /// The value of Cache-Control for files, such as "max-age=3600"
     #[arg(long, value_name = "VALUE")]
     cache_control: Option<String>,
-    /// A header field for every answer, as "Name: value"; may be given several times
+    /// A header field for every response, as "Name: value"; may be repeated
     #[arg(long, value_name = "FIELD", value_parser = field)]
     header: Vec<(String, String)>,
-    /// How lines of the access log look
+    /// The format of the access log
     #[arg(long, value_name = "FORMAT", default_value = "combined")]
     access_format: Format,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// Host, time, request, status and bytes
+    /// Client, time, request, status and bytes
     Common,
-    /// The same with referrer and user agent
+    /// The same, with referrer and user agent
     Combined,
 }
 
@@ -84,31 +83,30 @@ impl HttpArgs {
         if http.handler().lacks_fallback(ServerClock::start().now()) {
             let (fallback, root) = (self.fallback.as_deref().unwrap_or_default(), root.display());
             log::warn!(
-                "--fallback {fallback:?} is no file that can be served in {root}: until there is one, what does not exist is \
-                 answered with 404"
+                "--fallback {fallback:?} is not a file that can be served in {root}; paths that do not exist get 404 until it is"
             );
         }
         Ok(http)
     }
 }
 
-/// What keeps a directory from being served, and what to do about it.
+/// Why a directory cannot be served, and what to do.
 fn not_served(error: ConfigError) -> Failure {
     let ConfigError::Root(path, error) = error else { return Failure::usage(error) };
     let root = path.display();
     match error.kind() {
         ErrorKind::NotFound => Failure::Usage(format!(
-            "cannot serve {root}: there is no such directory; write: oneloop serve http=DIR, with one that exists"
+            "cannot serve {root}: no such directory; name one that exists: oneloop serve http=DIR"
         )),
         ErrorKind::NotADirectory => {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             let directory = words::quoted(&format!("http={}", parent.unwrap_or(Path::new(".")).display()));
             Failure::Usage(format!(
-                "cannot serve {root}: it is not a directory; to serve the one it is in, write: oneloop serve {directory}"
+                "cannot serve {root}: not a directory; to serve the directory it is in: oneloop serve {directory}"
             ))
         }
         ErrorKind::PermissionDenied => Failure::System(format!(
-            "cannot serve {root}: no permission; let this user read the directory, or take another"
+            "cannot serve {root}: permission denied; let this user read the directory, or use another"
         )),
         _ => Failure::System(format!("cannot serve {root}: {error}")),
     }

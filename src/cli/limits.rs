@@ -52,7 +52,7 @@ fn argument(setting: &'static Setting) -> Arg {
         Unit::Time => argument.value_name("TIME"),
         Unit::Bytes => argument.value_name("SIZE"),
         Unit::Count => argument.value_name("N"),
-        Unit::Choice => argument,
+        Unit::Choice => argument.value_name(setting.flag.to_uppercase()),
     }
 }
 

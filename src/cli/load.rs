@@ -1,4 +1,4 @@
-//! `oneloop load`: from what was typed to a load and its report.
+//! `oneloop load`: from arguments to a load and its report.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
@@ -18,11 +18,11 @@ use crate::load::{
 use crate::sys::Signals;
 use crate::sys::sink::Sink;
 
-/// Put a load on a server, and measure how it does
+/// Put load on a server and measure it
 ///
-/// Without --rate each client asks again when it has its answer (closed loop), which shows what the server can do. With
-/// --rate requests fall due on a schedule that no slow answer moves (open loop), and each is measured from when it was
-/// due: that is what users of a server with that much traffic would see. Replies are checked byte for byte.
+/// Without --rate, each client sends its next request when it has received a reply (closed loop): this shows what the server
+/// can do. With --rate, requests follow a schedule that slow replies do not delay (open loop), and latency counts from the
+/// scheduled time: this is what users see at that rate. Replies are checked byte for byte.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct LoadArgs {
@@ -39,39 +39,38 @@ pub(super) struct LoadArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Load")]
 struct ShapeArgs {
-    /// Active clients, a connection each (10k is 10000)
+    /// Active clients, one connection each (10k is 10000)
     #[arg(long, value_name = "N", default_value = "64", value_parser = count::<1, { u32::MAX }>)]
     clients: u32,
-    /// Requests in flight on one connection
+    /// Requests in flight per connection
     #[arg(long, value_name = "N", default_value = "1", value_parser = count::<1, 65_536>)]
     depth: u32,
-    /// Bytes of a request: echo, discard; of message up to 255; of chargen, what is read [default: 64, of chargen 64KiB]
+    /// Size of a request: for message at most 255, for chargen the bytes to read [default: 64; chargen: 64KiB]
     #[arg(long, value_name = "SIZE")]
     bytes: Option<Bytes>,
-    /// Requests per second in all: the open loop (10k is 10000)
+    /// Requests per second in total: the open loop (10k is 10000)
     #[arg(long, value_name = "R", value_parser = rate)]
     rate: Option<f64>,
-    /// How requests of the open loop are spread over time [default: constant]
+    /// How requests of the open loop are spaced [default: constant]
     #[arg(long, value_enum)]
     arrivals: Option<ArrivalsArg>,
-    /// A connection for each request; connecting is part of its latency
+    /// Use a new connection for each request; connecting is part of its latency
     #[arg(long)]
     churn: bool,
-    /// Clients that hold a connection and do nothing, beside the active ones; those that are lost are counted
+    /// Additional clients that only hold a connection; lost ones are counted
     #[arg(long, value_name = "N", default_value = "0", value_parser = count::<0, { u32::MAX }>)]
     idle: u32,
-    /// Clients that send, or read, a byte every --slow-pause, beside the active ones: half of them each, where the service has
-    /// both ways
+    /// Additional clients that send or read one byte per --slow-pause; half of them each where the service allows both
     #[arg(long, value_name = "N", default_value = "0", value_parser = count::<0, { u32::MAX }>)]
     slow: u32,
-    /// How long a slow client waits between two bytes [default: 100ms]
+    /// Time between two bytes of a slow client [default: 100ms]
     #[arg(long, value_name = "TIME")]
     slow_pause: Option<Ms>,
-    /// Source addresses or blocks, used in turn [default: for a server on 127.0.0.0/8 many of that block, else the
-    /// system's choice]
+    /// Source addresses or blocks, used in turn [default: many of 127.0.0.0/8 for a server there, otherwise the system's
+    /// choice]
     #[arg(long, value_name = "ADDR[/LEN],...", value_delimiter = ',')]
     source: Vec<SourceRange>,
-    /// Repeats the bytes and arrivals of another run [default: from the clock; it is told]
+    /// Repeat the bytes and arrivals of another run [default: from the clock, shown in the report]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }
@@ -79,25 +78,25 @@ struct ShapeArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Time")]
 struct TimeArgs {
-    /// How long is measured
+    /// How long to measure
     #[arg(long, value_name = "TIME", default_value = "10s")]
     duration: Ms,
-    /// How long the load runs before it is measured
+    /// How long to run before measuring
     #[arg(long, value_name = "TIME", default_value = "1s")]
     warmup: Ms,
-    /// Clients begin one after the other over this time, before the warm-up
+    /// Start the clients one after the other over this time, before the warm-up
     #[arg(long, value_name = "TIME", default_value = "0")]
     ramp: Ms,
-    /// No client asks before all have connected; with --rate that is always so
+    /// Send no request before all clients are connected; always so with --rate
     #[arg(long)]
     connect_first: bool,
-    /// How long a connection may take
+    /// How long connecting may take
     #[arg(long, value_name = "TIME", default_value = "5s")]
     connect_timeout: Ms,
-    /// How long a reply may take; the end of the run waits as long for those that are owed
+    /// How long a reply may take, and how long the end of the run waits for replies
     #[arg(long, value_name = "TIME", default_value = "10s")]
     reply_timeout: Ms,
-    /// The pieces of throughput over time [default: 1s, or a tenth of a short run]
+    /// Length of the intervals in --csv and --json [default: 1s, or a tenth of a short run]
     #[arg(long, value_name = "TIME")]
     interval: Option<Ms>,
 }
@@ -105,40 +104,44 @@ struct TimeArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 struct OutputArgs {
-    /// A check, such as p99<5ms, max<1s, rate>=10k, errors<0.1%, missed=0, cpu<90%, or lost=0, of idle and slow clients;
-    /// several are all to hold. Without one about errors, errors=0 is checked; without one about missed sends, missed=0
+    /// A check, such as p99<5ms, max<1s, rate>=10k, errors<0.1%, missed=0, cpu<90% or lost=0; may be repeated
+    ///
+    /// All checks must hold. lost counts idle and slow clients. Unless a check names errors, errors=0 is checked, and unless
+    /// one names missed, missed=0.
     #[arg(long, value_name = "CHECK")]
     expect: Vec<Expectation>,
-    /// Write the name of each part of the run, as --csv has it, to standard error in a line of its own when it begins: for
-    /// programs that look at the server meanwhile
+    /// Print the name of each phase, as in --csv, on standard error when it begins: for programs that observe the server
     #[arg(long)]
-    tell_phases: bool,
+    show_phases: bool,
     #[command(flatten)]
     files: FileArgs,
 }
 
 const AFTER_HELP: &str = "\
 Examples:
-  oneloop load echo@127.0.0.1:7007                     64 clients, as fast as they get answers
-  oneloop load http://127.0.0.1:8000/ --rate 5k        5000 requests per second, whatever the server does
-  oneloop load message --churn --clients 100           a connection for each message
+  oneloop load echo@127.0.0.1:7007
+      64 clients, each as fast as it gets replies
+  oneloop load http://127.0.0.1:8000/ --rate 5k
+      5000 requests per second, whatever the server does
+  oneloop load message --churn --clients 100
+      a new connection for each message
   oneloop load echo --idle 10k --rate 1k --arrivals poisson
-                                                       a crowd that holds connections beside the active ones
+      10,000 idle connections beside the active clients
   oneloop load echo --rate 2k --expect 'p99<5ms' --expect 'errors<0.1%'
-                                                       in a script: exit code 3 unless both hold
+      for scripts: exit code 3 unless both checks hold
   oneloop load echo@unix:./echo.sock --json run.json --hgrm run.hgrm
 
-Numbers: latencies count from the intended send (closed loop: the send) to the last byte of the reply. Discard has no \
-reply: its requests are done when the kernel has taken them. Requests that failed or were never sent are in no \
-percentile; errors count by when they happen. Those that still wait when the run ends, for less than \
---reply-timeout, count as long as they have waited.
+Latency counts from the scheduled time of a request (closed loop: from when it is sent) to the last byte of its reply. \
+discard sends no reply: its requests end when the kernel has taken them. Requests that failed or were never sent are in no \
+percentile. Requests without a reply at the end of the run, for less than --reply-timeout, count with the time they have \
+waited. Errors count in the phase in which they happen.
 
-Exit codes: 0 all checks hold, 1 nobody answered or the system refused something, 2 a mistake in the arguments, \
-3 a check does not hold. Ctrl-C ends the run, and what was measured is reported.";
+Exit codes: 0 all checks hold, 1 no reply or a system error, 2 invalid arguments, 3 a check failed. Ctrl-C ends the run early \
+and prints its report.";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ArrivalsArg {
-    /// At equal distances
+    /// At equal intervals
     Constant,
     /// At random, independently of each other
     Poisson,
@@ -217,7 +220,7 @@ impl LoadArgs {
             ProgressStyle::with_template("{bar:12} {percent:>3} %  {wide_msg}").map_err(Failure::system)?;
         bar.set_style(style);
         let mut told = None;
-        let watcher = if self.output.tell_phases { Sink::inherited(2).ok() } else { None };
+        let watcher = if self.output.show_phases { Sink::inherited(2).ok() } else { None };
         let done = run_watched(plan, workload, |progress| {
             show(&bar, progress);
             if let Some(watcher) = &watcher

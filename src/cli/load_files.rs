@@ -1,4 +1,4 @@
-//! Where the report of a load goes: the table to standard output, and behind it each file that was asked for.
+//! Where the report of a load goes: the table to standard output, then each requested file.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -13,14 +13,15 @@ use crate::sys::atomic_file;
 
 #[derive(Debug, Args)]
 pub(super) struct FileArgs {
-    /// Write everything as JSON to this file; "-" is standard output, in place of the table. Names end with their
-    /// units; the documentation of the library tells what each means
+    /// Write the report as JSON to this file; "-" is standard output, instead of the table
+    ///
+    /// Names end with their units. The documentation of the library (`oneloop::load::report`) explains each.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write throughput and latency over time as CSV to this file; "-" as above
+    /// Write throughput and latency over time as CSV to this file; "-" is standard output
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// Write the distribution of latencies, in the form of .hgrm files, to this file; "-" as above
+    /// Write the latency distribution in the .hgrm format (HDR histogram) to this file; "-" is standard output
     #[arg(long, value_name = "FILE")]
     hgrm: Option<PathBuf>,
 }

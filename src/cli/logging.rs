@@ -1,10 +1,10 @@
-//! The log: standard error, `RUST_LOG` as everywhere.
+//! The log: standard error, with levels by flags or `RUST_LOG`.
 
 use std::env;
 
 use super::Verbosity;
 
-/// Starts the log. What is typed wins over `RUST_LOG`, which wins over the default, `info`.
+/// Starts the log. A flag takes precedence over `RUST_LOG`, which takes precedence over the default, `info`.
 pub(super) fn start(verbosity: Verbosity) {
     let level = match verbosity {
         Verbosity { quiet: 1, .. } => Some("warn"),

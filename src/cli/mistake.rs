@@ -1,15 +1,15 @@
-//! What is wrong with the arguments, in one line: what was typed, why it cannot be used, and a command that works.
+//! Invalid arguments, each reported in one line: what the user wrote, why it is invalid, and a command that works.
 
 use std::error::Error as _;
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::foreign::{FOREIGN, Foreign, HOSTS, PORTS};
+use super::foreign::{Foreign, HOSTS, PORTS};
 use super::words::{closest, command, did_you_mean};
 use super::{in_one_line, spec};
 
-/// A value that each option takes, by the name of its value in the help; `None` where the reason says enough.
+/// A valid value for an option, by the name of its value in the help; `None` if the reason is clear without an example.
 fn example_value(value_name: &str) -> Option<&'static str> {
     Some(match value_name {
         "TIME" => "30s",
@@ -26,7 +26,7 @@ fn example_value(value_name: &str) -> Option<&'static str> {
     })
 }
 
-/// The line for a mistake in `typed`, the arguments behind the program's name.
+/// The message for an error in `typed`, the arguments after the program's name.
 pub(super) fn line(error: &clap::Error, typed: &[String], program: &clap::Command) -> String {
     let named = typed.iter().find(|word| program.find_subcommand(word).is_some());
     let name = named.map_or("", String::as_str);
@@ -36,12 +36,9 @@ pub(super) fn line(error: &clap::Error, typed: &[String], program: &clap::Comman
         ErrorKind::InvalidSubcommand => mistake.unknown_command(program),
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => mistake.wrong_value(),
         ErrorKind::MissingRequiredArgument if name == "load" => {
-            format!(
-                "load needs to know the server; for example: {}",
-                command(&["load", "echo@127.0.0.1:7007"])
-            )
+            format!("the server is missing; for example: {}", command(&["load", "echo@127.0.0.1:7007"]))
         }
-        _ => mistake.as_clap_says(),
+        _ => mistake.as_clap_reports(),
     }
 }
 
@@ -65,13 +62,13 @@ impl Mistake<'_> {
         format!("see: {}", command(&[self.name, "--help"]))
     }
 
-    /// What clap says in paragraphs, as one line: the mistake, its tips, and where to read on.
-    fn as_clap_says(&self) -> String {
+    /// The paragraphs of clap as one line: the error, its tips, and the command for help.
+    fn as_clap_reports(&self) -> String {
         let text = self.error.to_string();
-        let said = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        let told =
-            said.filter(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
-        let line = told.collect::<Vec<_>>().join("; ").replace(":;", ":");
+        let lines = text.lines().map(str::trim).filter(|line| {
+            !line.is_empty() && !line.starts_with("Usage:") && !line.starts_with("For more information")
+        });
+        let line = lines.collect::<Vec<_>>().join("; ").replace(":;", ":");
         format!("{}; {}", line.strip_prefix("error: ").unwrap_or(&line), self.help())
     }
 
@@ -86,12 +83,10 @@ impl Mistake<'_> {
         let unknown = format!("{} is not an option{of}", in_one_line(argument));
         if self.name == "serve" && (HOSTS.contains(&argument) || PORTS.contains(&argument)) {
             let serve = self.with_address();
-            return format!("{unknown}: the address is written behind the service; write: {serve}");
+            return format!("{unknown}; the address follows the service: {serve}");
         }
-        let is_meant = |known: &&Foreign| known.command == self.name && known.names.contains(&argument);
-        if let Some(known) = FOREIGN.iter().find(is_meant) {
-            let instead = command(&[&[self.name], known.instead].concat());
-            return format!("{unknown}: {}: {instead}", known.why);
+        if let Some(entry) = Foreign::find(self.name, argument) {
+            return format!("{unknown}; {}: oneloop {}", entry.hint, entry.instead);
         }
         let options: Vec<String> = self.options().map(|(long, _)| format!("--{long}")).collect();
         let meant = did_you_mean(argument, options.iter().map(String::as_str));
@@ -108,7 +103,7 @@ impl Mistake<'_> {
         })
     }
 
-    /// The value that was typed for one of these options.
+    /// The value that the user gave one of these options.
     fn typed_value(&self, names: &[&str]) -> Option<&str> {
         self.typed.iter().enumerate().find_map(|(at, word)| {
             names.iter().find_map(|name| match word.strip_prefix(name)? {
@@ -119,7 +114,7 @@ impl Mistake<'_> {
         })
     }
 
-    /// `oneloop serve`, with the address where it belongs.
+    /// `oneloop serve` with the address after the service.
     fn with_address(&self) -> String {
         let (host, port) = (self.typed_value(HOSTS), self.typed_value(PORTS));
         let is_host = |word: &&String| Some(word.as_str()) != host && Some(word.as_str()) != port;
@@ -135,7 +130,7 @@ impl Mistake<'_> {
             }
             (Some(host), Some(port)) => format!("{host}:{port}"),
         };
-        // Without a service it serves this directory, with listings.
+        // Without a service, the server lists this directory.
         let (service, listing) = service.map_or(("http", "--listing"), |service| (service, ""));
         let spec = format!("{service}@{address}");
         let spec =
@@ -151,7 +146,7 @@ impl Mistake<'_> {
             return format!("{unknown}; did you mean {meant}? See: {}", command(&[meant, "--help"]));
         }
         if word.starts_with("http://") {
-            return format!("{unknown}; to put a load on that server: {}", command(&["load", word]));
+            return format!("{unknown}; to put load on that server: {}", command(&["load", word]));
         }
         let serve = match word.parse::<spec::Spec>() {
             Ok(_) => word.to_owned(),
@@ -169,8 +164,8 @@ impl Mistake<'_> {
         let option = argument.split([' ', '=', '[']).next().unwrap_or(argument);
         let reason = self.error.source().map(ToString::to_string);
         if !option.starts_with('-') {
-            // What a word means that is no option's value its own reason tells.
-            return reason.unwrap_or_else(|| self.as_clap_says());
+            // The reason of a positional argument quotes it.
+            return reason.unwrap_or_else(|| self.as_clap_reports());
         }
         let valid: &[String] = match self.error.get(ContextKind::ValidValue) {
             Some(ContextValue::Strings(names)) => names,
@@ -184,13 +179,13 @@ impl Mistake<'_> {
                 format!("the values are {}{}", names.join(", "), did_you_mean(value, valid_names()))
             }
         };
-        let said = if value.is_empty() { String::new() } else { format!(" \"{}\"", value.escape_debug()) };
+        let quoted = if value.is_empty() { String::new() } else { format!(" \"{}\"", value.escape_debug()) };
         let example = valid_names().next().or_else(|| self.example_of(option));
         let example = example.map(|example| {
             let target = if self.name == "load" { "echo" } else { "" };
             format!("; for example: {}", command(&[self.name, target, option, example]))
         });
-        format!("{option}{said}: {reason}{}", example.unwrap_or_default())
+        format!("{option}{quoted}: {reason}{}", example.unwrap_or_default())
     }
 
     fn example_of(&self, option: &str) -> Option<&'static str> {
@@ -200,8 +195,8 @@ impl Mistake<'_> {
     }
 }
 
-/// The arguments with each word that looks like a negative number, such as `-5s`, joined to the option before it: clap takes
-/// it for an option, and the user meant a value.
+/// Joins each argument that looks like a negative number, such as `-5s`, to the option before it: clap would take it for an
+/// option, but the user meant a value.
 pub(super) fn joined(typed: &[OsString]) -> Vec<OsString> {
     let mut words: Vec<OsString> = Vec::new();
     for word in typed {
@@ -229,10 +224,10 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
 
-    fn told(args: &str) -> String {
+    fn reported(args: &str) -> String {
         let typed: Vec<String> = args.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect();
         match super::super::parse(&typed.iter().map(Into::into).collect::<Vec<_>>()) {
-            Ok(_) => panic!("{args} is no mistake"),
+            Ok(_) => panic!("{args} is valid"),
             Err(error) => line(&error, &typed, &Cli::command()),
         }
     }
@@ -256,34 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn every_option_of_another_program_is_none_of_ours_and_has_one_meaning() {
-        for command in ["serve", "load", "compare"] {
-            let own = Cli::command();
-            let own: Vec<String> = own
-                .find_subcommand(command)
-                .unwrap()
-                .get_arguments()
-                .flat_map(|argument| {
-                    let long = argument.get_long().map(|long| format!("--{long}"));
-                    long.into_iter().chain(argument.get_short().map(|short| format!("-{short}")))
-                })
-                .collect();
-            let foreign = FOREIGN.iter().filter(|known| known.command == command);
-            let mut names: Vec<&str> = foreign.flat_map(|known| known.names).copied().collect();
-            if command == "serve" {
-                names.extend(HOSTS.iter().chain(PORTS));
-            }
-            for (at, name) in names.iter().enumerate() {
-                assert!(
-                    !own.iter().any(|own| own == name) && !names[..at].contains(name),
-                    "{command} {name}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn an_option_of_another_server_leads_to_the_address_behind_the_service() {
+    fn an_option_of_another_server_leads_to_the_address_after_the_service() {
         for (args, works) in [
             ("serve -p 8080", "serve http@127.0.0.1:8080 --listing"),
             ("serve --port=8080", "serve http@127.0.0.1:8080 --listing"),
@@ -296,15 +264,14 @@ mod tests {
             ("serve --host example.org http=.", "serve http=.@127.0.0.1:8080"),
             ("serve http --port 99999", "serve http@127.0.0.1:8080"),
         ] {
-            let told = told(args);
-            let part =
-                " is not an option of serve: the address is written behind the service; write: oneloop ";
-            assert!(told.contains(part) && told.ends_with(&format!(": oneloop {works}")), "{args}: {told}");
+            let line = reported(args);
+            let part = " is not an option of serve; the address follows the service: oneloop ";
+            assert!(line.contains(part) && line.ends_with(&format!(": oneloop {works}")), "{args}: {line}");
         }
     }
 
     #[test]
-    fn a_mistake_names_what_was_typed_and_shows_what_works() {
+    fn an_error_quotes_the_argument_and_shows_what_works() {
         for (args, line) in [
             (
                 "serve --idle -5s",
@@ -335,21 +302,22 @@ mod tests {
             ("--nothing", "--nothing is not an option; see: oneloop --help"),
             (
                 "load echo -c 5",
-                "-c is not an option of load: the number of connections is: oneloop load echo --clients 64",
+                "-c is not an option of load; for the number of connections: oneloop load echo --clients 64",
             ),
             ("load echo 64", "load does not take the argument \"64\"; see: oneloop load --help"),
-            ("load", "load needs to know the server; for example: oneloop load echo@127.0.0.1:7007"),
+            ("load", "the server is missing; for example: oneloop load echo@127.0.0.1:7007"),
             ("sreve", "unknown command \"sreve\"; did you mean serve? See: oneloop serve --help"),
             ("echo@8", "unknown command \"echo@8\"; to serve it: oneloop serve echo@8"),
             (
                 "http://localhost/",
-                "unknown command \"http://localhost/\"; to put a load on that server: oneloop load http://localhost/",
+                "unknown command \"http://localhost/\"; to put load on that server: oneloop load http://localhost/",
             ),
         ] {
-            assert_eq!(told(args), line, "{args}");
+            assert_eq!(reported(args), line, "{args}");
         }
         assert!(
-            told("serve -v -q").contains("cannot be used with") && !told("serve -v -q").contains("Usage")
+            reported("serve -v -q").contains("cannot be used with")
+                && !reported("serve -v -q").contains("Usage")
         );
     }
 }

@@ -1,7 +1,7 @@
-//! The command line: flags to configuration, and every message to a user about what was typed.
+//! The command line: from arguments to configuration, and every message about the arguments.
 //!
-//! Exit codes: 0 all was well, 1 the system refused something, 2 what was typed is wrong, 3 a
-//! check of a load does not hold. A mistake is one line on standard error that says what, where and what to do.
+//! Exit codes: 0 success, 1 system error, 2 invalid arguments, 3 a failed check of `oneloop load`. An error is one line on
+//! standard error: what happened, to what, and what to do next.
 
 mod compare;
 mod descriptors;
@@ -33,9 +33,9 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 
 use crate::lab::report::in_one_line;
 
-/// One process, one loop, many clients: a small server, and what other ways to serve cost.
+/// One process, one loop, many clients: a server, a load generator, and a comparison of server models.
 ///
-/// Share this directory, then try the server, then load it, then compare:
+/// Serve this directory, try the server, put load on it, then compare server models:
 ///
 ///   oneloop serve http=. echo
 ///   curl 127.0.0.1:8000/
@@ -65,25 +65,24 @@ enum Command {
     Man(documents::ManArgs),
 }
 
-const QUIET_HELP: &str = "Tell less: -q warnings only, -qq errors only. RUST_LOG chooses more finely";
-
 #[derive(Clone, Copy, Debug, Args)]
 struct Verbosity {
-    /// Tell more: -v each end of a client, -vv everything
+    /// Log more: -v the end of each client, -vv everything
     #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet", help_heading = "Log")]
     verbose: u8,
-    #[arg(short, long, action = clap::ArgAction::Count, global = true, help_heading = "Log", help = QUIET_HELP)]
+    /// Log less: -q warnings and errors, -qq errors only; `RUST_LOG` selects levels per module
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, help_heading = "Log")]
     quiet: u8,
 }
 
-/// Why a command did not do what it was to do.
+/// Why a command failed.
 #[derive(Debug)]
 enum Failure {
-    /// What was typed is wrong: exit code 2.
+    /// Invalid arguments: exit code 2.
     Usage(String),
-    /// The system refused: exit code 1.
+    /// A system error: exit code 1.
     System(String),
-    /// All was done, and a check of the result does not hold: exit code 3.
+    /// The command succeeded, but a check of its result failed: exit code 3.
     Check(String),
 }
 
@@ -97,7 +96,7 @@ impl Failure {
     }
 }
 
-/// Runs the program: reads its arguments, does what they ask for, tells what went wrong.
+/// Runs the program: parses its arguments, runs the command, reports its error.
 pub fn main() -> ExitCode {
     let typed: Vec<OsString> = std::env::args_os().skip(1).collect();
     let (cli, matches) = match parse(&typed) {
@@ -115,7 +114,7 @@ pub fn main() -> ExitCode {
     exit_code(done)
 }
 
-/// Parses the arguments behind the program's name.
+/// Parses the arguments after the program's name.
 fn parse(typed: &[OsString]) -> Result<(Cli, ArgMatches), clap::Error> {
     let parse = |typed: &[OsString]| {
         let words = std::iter::once(OsString::from("oneloop")).chain(typed.iter().cloned());
@@ -132,18 +131,18 @@ fn parse(typed: &[OsString]) -> Result<(Cli, ArgMatches), clap::Error> {
     })
 }
 
-/// The options of a subcommand that were typed, and are not there by default.
+/// The options that the user gave to a subcommand, without those that have their default.
 struct Given {
     options: Vec<Typed>,
 }
 
-/// An option that was typed.
+/// An option that the user gave.
 struct Typed {
-    /// Its name, without the dashes.
+    /// The name, without dashes.
     long: String,
-    /// The heading that it stands under in the help.
+    /// The heading in the help.
     heading: String,
-    /// Its value, the first if there are several; empty if it has none.
+    /// The first value; empty if the option takes none.
     value: String,
 }
 
@@ -158,7 +157,7 @@ impl Given {
         let arguments = program.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
         let typed = arguments.filter(|argument| {
             let id = argument.get_id().as_str();
-            // The options that all subcommands share are not among these.
+            // Global options are not defined for the subcommand itself.
             matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine)
         });
         let options = typed.filter_map(|argument| {
@@ -175,20 +174,20 @@ impl Given {
     }
 }
 
-/// Tells what went wrong, if anything did.
+/// Reports the error, if there is one.
 fn exit_code(done: Result<(), Failure>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(what)) => {
-            complain(&what);
+            report(&what);
             ExitCode::from(2)
         }
         Err(Failure::System(what)) => {
-            complain(&what);
+            report(&what);
             ExitCode::FAILURE
         }
         Err(Failure::Check(what)) => {
-            complain(&what);
+            report(&what);
             ExitCode::from(3)
         }
     }
@@ -212,15 +211,14 @@ fn not_parsed(error: &clap::Error, typed: &[OsString]) -> ExitCode {
                 let typed: Vec<String> = typed.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
                 mistake::line(error, &typed, &Cli::command())
             };
-            complain(&line);
+            report(&line);
             ExitCode::from(2)
         }
     }
 }
 
-/// One line on standard error, whatever a path in it is made of. Nobody may be listening there: that is no reason to fail
-/// otherwise than we do.
-fn complain(what: &str) {
+/// Prints one line on standard error, whatever bytes a path in it has. If standard error is closed, the exit code is enough.
+fn report(what: &str) {
     let _ = writeln!(std::io::stderr(), "oneloop: {}", in_one_line(what));
 }
 
@@ -231,5 +229,27 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// The help fills paragraphs to the width of the terminal, but not lists and examples.
+    #[test]
+    fn lists_and_examples_of_the_help_fit_in_80_columns() {
+        let mut program = Cli::command();
+        program.build();
+        let commands: Vec<String> =
+            program.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        for name in &commands {
+            let command = program.find_subcommand(name).unwrap();
+            let mut texts: Vec<(usize, String)> = Vec::new();
+            texts.extend(command.get_long_about().map(|text| (0, text.to_string())));
+            texts.extend(command.get_after_long_help().map(|text| (0, text.to_string())));
+            let arguments = command.get_arguments().filter_map(|argument| argument.get_long_help());
+            texts.extend(arguments.map(|text| (10, text.to_string())));
+            for (indent, text) in texts {
+                for line in text.lines().filter(|line| line.starts_with("  ")) {
+                    assert!(indent + line.chars().count() <= 80, "{name}: {line}");
+                }
+            }
+        }
     }
 }

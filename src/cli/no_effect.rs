@@ -117,7 +117,7 @@ impl Served<'_> {
             }
             Requirement::Limit(Need::OwnSocket) => {
                 return format!(
-                    "{long} has no effect on sockets of a supervisor; leave it out, or set it there"
+                    "{long} has no effect on sockets of a supervisor; leave it out, or set it in the supervisor"
                 );
             }
             _ => match services(requirement) {

@@ -1,4 +1,4 @@
-//! `oneloop serve`: from what was typed to a running server.
+//! `oneloop serve`: from arguments to a running server.
 
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
@@ -26,24 +26,25 @@ use crate::sys::process::raise_descriptors_max;
 use crate::sys::{Address, Identity, ListenOptions, Listener, Notice, Signals, Supervisor};
 use crate::telemetry::{AccessTarget, Telemetry};
 
-/// Serve clients until it is stopped
+/// Serve clients until stopped
 ///
-/// Each SERVICE listens on the address behind its @, or on its own port of 127.0.0.1, where only programs on this
-/// machine reach it. Every listener is told on standard output as "listening on SERVICE@ADDR". Ctrl-C, or SIGTERM, lets
-/// open clients finish and ends; a second one ends at once.
+/// Each SERVICE listens on the address after its @, or on its own port of 127.0.0.1, which only programs on this machine
+/// can reach. Each listener is printed on standard output as "listening on SERVICE@ADDR". Ctrl-C or SIGTERM stops the
+/// server when its open clients have finished; a second one stops it at once.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct ServeArgs {
     #[arg(value_name = "SERVICE", help = SERVICE_HELP, long_help = services_help())]
     specs: Vec<Spec>,
 
-    /// Who runs the connections
-    #[arg(long, value_name = "MODEL", default_value = "reactor", value_parser = model(), long_help = models_help(),
-          help_heading = "Model")]
+    /// How clients are served
+    ///
+    /// Every service sends the same bytes under every model.
+    #[arg(long, value_name = "MODEL", default_value = "reactor", value_parser = model(), help_heading = "Model")]
     model: Model,
-    /// How many: copies of prefork, threads of prethread (default 8), loops of reactor (default 1). Copies and loops
-    /// divide --clients among them, and --clients-per-address holds in each process, except with prethread (and
-    /// iterative), where it does not count
+    /// Processes of prefork or threads of prethread (default 8), or event loops of reactor (default 1)
+    ///
+    /// Each event loop is a process. Processes divide --clients among them; --clients-per-address applies to each process.
     #[arg(long, value_name = "N", value_parser = count::<1, 1024>, help_heading = "Model")]
     workers: Option<u32>,
 
@@ -52,65 +53,66 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     limits: LimitArgs,
 
-    /// Who may connect to Unix sockets: permission bits of their paths, in octal, such as 660
+    /// Permissions of Unix sockets, in octal, such as 660
     #[arg(long, value_name = "MODE", value_parser = unix_mode, help_heading = "Process")]
     unix_mode: Option<u32>,
-    /// After listening, become this user for good (name or number; for a server started as root), with its groups alone and
-    /// without capabilities. A server that runs as this user already gives up those that it has. The path of a Unix socket
-    /// belongs to this user; in a directory that it may not write the path stays behind at the end, and the next server
-    /// replaces it
+    /// After binding, switch to this user (name or number) for good; for a server started as root
+    ///
+    /// The server keeps only the groups of this user and no capabilities, even if it already runs as this user. Unix
+    /// sockets belong to this user. If it may not write to the directory of a socket, the socket file remains at the end,
+    /// and the next server replaces it.
     #[arg(long, value_name = "USER", help_heading = "Process")]
     user: Option<String>,
-    /// With --user: become this group in place of the user's own
+    /// With --user: switch to this group instead of the user's own
     #[arg(long, value_name = "GROUP", help_heading = "Process")]
     group: Option<String>,
 
-    /// Write a line for each answered request to this file, or to standard output with "-"; /dev/stdout and /dev/stderr
-    /// may be sockets, as under systemd. SIGHUP opens a file again. A pipe or
-    /// FIFO that nobody reads holds nothing up: 1 MiB of lines wait for its reader, more are lost, and counted in the log
+    /// Write one line per answered request to this file; "-" is standard output
+    ///
+    /// SIGHUP reopens a file. /dev/stdout and /dev/stderr may be sockets, as under systemd. A slow reader of a pipe or FIFO
+    /// does not delay the server: up to 1 MiB of lines wait for it; further lines are dropped and counted in the log.
     #[arg(long, value_name = "FILE", help_heading = "Log")]
     access_log: Option<PathBuf>,
 }
 
 const SERVICE_HELP: &str =
-    "What to serve, and where: SERVICE[=ARG][@ADDR]. Without any: the files of this directory, with listings";
+    "What to serve, and where: SERVICE[=ARG][@ADDR] [default: the files of this directory, with listings]";
 
 const AFTER_HELP: &str = "\
 Examples:
-  oneloop serve                            the files of this directory, with listings, on 127.0.0.1:8000
-  oneloop serve 'http=site@*:80'           a site for everybody who reaches this machine
-  oneloop serve echo                       on 127.0.0.1:7007; try it with: nc 127.0.0.1 7007
-  oneloop serve echo@0                     on any free port, which is told
-  oneloop serve echo message@0.0.0.0:7000  message for everybody who reaches this machine
-  oneloop serve 'daytime@[::1]:7013'       IPv6
-  oneloop serve echo@unix:./echo.sock      a Unix socket; try it with: nc -U ./echo.sock
-  oneloop serve 'echo@*:7' --user nobody   port 7 needs root, serving does not
+  oneloop serve                            this directory, on 127.0.0.1:8000
+  oneloop serve 'http=site@*:80'           a site, on all addresses
+  oneloop serve echo                       on 127.0.0.1:7007 (nc 127.0.0.1 7007)
+  oneloop serve echo@0                     on any free port, printed at start
+  oneloop serve echo message@0.0.0.0:7000  two services, one on all addresses
+  oneloop serve 'daytime@[::1]:7013'       on IPv6
+  oneloop serve echo@unix:./echo.sock      on a Unix socket (nc -U ./echo.sock)
+  oneloop serve 'echo@*:7' --user nobody   bind as root, serve as nobody
 
-Signals: SIGTERM and SIGINT drain and end (twice: at once). SIGUSR1 writes the counters to the log. SIGHUP opens the \
-access log again. Without an access log in a file, the server drains and ends when its terminal closes; nohup keeps it.
+Signals: SIGTERM and SIGINT drain and stop the server, a second one stops it at once. SIGUSR1 logs the counters. SIGHUP \
+reopens the access log; if no access log is a file, it stops the server like SIGTERM, so use nohup to keep the server when \
+its terminal closes.
 
-Counters: accepted, open (clients), accept-errors (attempts that failed), cut (clients that the end of --drain cut), ended \
-(clients by reason), requests (answers begun, of http and message), 2xx to 5xx (those of http by status), bytes-in and \
-bytes-out (of all clients), lag (how long the loop's turns took, in which the other clients wait: 99 of 100 at most p99, \
-the longest max). They are logged at the end, too.
+Counters (also logged at the end): accepted; open, clients now; accept-errors, failed attempts to accept; cut, clients that were \
+disconnected at the end of --drain; ended, clients by reason; requests, answers begun by http and message; 2xx to 5xx, HTTP \
+responses by status; bytes-in and bytes-out; lag, how long the turns of the loop took, in which other clients wait: the 99th \
+percentile and the maximum.
 
-Sockets from a supervisor (systemd's LISTEN_FDS) go to the SERVICEs without @ADDR: to the one with the socket's name \
-(FileDescriptorName=echo) if there is one, else in the order of both. The supervisor is told when the server is ready \
-(NOTIFY_SOCKET).
+Sockets from a supervisor (LISTEN_FDS of systemd) go to the SERVICEs without @ADDR: to the service with the name of the socket \
+(FileDescriptorName=echo), otherwise in order. The supervisor is notified when the server is ready (NOTIFY_SOCKET).
 
-Exit codes: 0 stopped as asked, 1 the system refused something (a port in use, for example), 2 a mistake in the \
-arguments.";
+Exit codes: 0 stopped on request, 1 system error (such as a port in use), 2 invalid arguments.";
 
-/// All services of this build, from their own list.
+/// The services of this build, from their table.
 fn services_help() -> String {
     let list = ServiceName::ALL
         .iter()
         .map(|service| format!("\n  {service:<9} {}  {}", service.default_port(), service.about()));
     format!(
-        "What to serve, and where: SERVICE[=ARG][@ADDR]. Without any: http, with --listing.\n\n\
+        "{SERVICE_HELP}\n\n\
          Services, with the port of each when no ADDR is given:{}\n\n\
-         ADDR is 127.0.0.1:7007, [::1]:7007, *:7007 (every address of this machine), unix:/path, a port alone (on \
-         127.0.0.1; 0 is any free one) or an IP address alone (with the port above).",
+         ADDR is an address with a port (127.0.0.1:7007, [::1]:7007, *:7007 for all addresses of this machine), a port (on \
+         127.0.0.1; 0 is any free port), an IP address (with the port above), or unix:PATH.",
         list.collect::<String>()
     )
 }
@@ -119,11 +121,6 @@ fn model() -> impl TypedValueParser<Value = Model> {
     let names = Model::ALL.map(|model| PossibleValue::new(model.name()).help(model.about()));
     let names = names.map(|name| if name.get_name() == "prefork" { name.alias("copies") } else { name });
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Model>())
-}
-
-fn models_help() -> &'static str {
-    "Who runs the connections: the ways of the lecture, and the loop. Any service runs under any of them, byte for byte \
-     the same"
 }
 
 fn unix_mode(text: &str) -> Result<u32, String> {

@@ -1,4 +1,4 @@
-//! What is to be served where: `SERVICE[=ARG][@ADDR]`.
+//! The arguments of `oneloop serve`: `SERVICE[=ARG][@ADDR]`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -31,7 +31,8 @@ impl FromStr for Spec {
     }
 }
 
-/// `DIR[@ADDR]`, where DIR may have an `@` in it: what exists is a directory, and else the last `@` before a valid address counts.
+/// `DIR[@ADDR]`. DIR may contain `@`: if the whole or a part before an `@` is an existing directory, it is DIR; otherwise DIR ends
+/// at the last `@` before a valid address.
 fn directory(service: ServiceName, text: &str) -> Result<Spec, String> {
     let port = service.default_port();
     let spec = |dir: &str, address| Spec { service, argument: Some(dir.to_owned()), address };
@@ -44,7 +45,7 @@ fn directory(service: ServiceName, text: &str) -> Result<Spec, String> {
     if Path::new(text).is_dir() {
         return Ok(spec(text, None));
     }
-    // The path of a Unix socket may have an `@` in it, too.
+    // The path of a Unix socket may contain `@`, too.
     let unix = text.rfind("@unix:");
     let splits = unix.into_iter().chain(text.rmatch_indices('@').map(|(at, _)| at));
     let splits: Vec<_> = splits.map(|at| (&text[..at], &text[at + 1..])).collect();
@@ -54,7 +55,7 @@ fn directory(service: ServiceName, text: &str) -> Result<Spec, String> {
         return Ok(spec(dir, Some(address)));
     }
     match splits.first() {
-        // A path goes on behind this `@`.
+        // The `@` is part of a path.
         None => Ok(spec(text, None)),
         Some((_, address)) if address.contains('/') && !address.starts_with("unix:") => Ok(spec(text, None)),
         Some((dir, address)) => {
@@ -86,7 +87,7 @@ fn plain(text: &str) -> Result<Spec, String> {
     Ok(Spec { service, argument: argument.map(str::to_owned), address })
 }
 
-/// What is wrong with a word that names no service, and what was probably meant.
+/// The message for a word that does not name a service, with what the user probably meant.
 fn meant(text: &str, service: &str, address: Option<&str>) -> String {
     let name = service.split('=').next().unwrap_or(service);
     let word = text.escape_debug();
@@ -111,7 +112,7 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> String {
     let bare = text.strip_prefix(':').unwrap_or(text);
     if address_of(bare, ServiceName::Http.default_port()).is_ok() {
         let serve = serve(&format!("http@{bare}"));
-        return format!("\"{word}\" is an address, not a service; write it behind the service: {serve}");
+        return format!("\"{word}\" is an address, not a service; write it after the service: {serve}");
     }
     let path = Path::new(service);
     if path.is_dir() {
@@ -126,7 +127,7 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> String {
     let names = ServiceName::ALL.iter().map(|known| known.as_str());
     if name.eq_ignore_ascii_case("https") {
         return format!(
-            "unknown service \"{word}\": there is no TLS; write: {}",
+            "unknown service \"{word}\": oneloop has no TLS; write: {}",
             serve(&format!("http{behind}"))
         );
     }
@@ -138,7 +139,7 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> String {
     }
     if service.contains('/') {
         return format!(
-            "unknown service \"{word}\", and there is no such directory; write: {}",
+            "unknown service \"{word}\", and no such directory; to serve a directory: {}",
             serve("http=DIR")
         );
     }
@@ -156,7 +157,7 @@ impl Spec {
     }
 }
 
-/// A whole address, or a part of one: a port alone is on loopback, an IP address alone has the service's own port.
+/// An address; a port without an IP address is on loopback, and an IP address without a port has the service's own.
 pub(super) fn address_of(text: &str, default_port: u16) -> Result<Address, String> {
     if let Ok(port) = text.parse::<u16>() {
         return Ok(Address::Tcp((Ipv4Addr::LOCALHOST, port).into()));
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_says_which_part_is_wrong_and_what_works() {
+    fn an_error_quotes_the_wrong_part_and_shows_what_works() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().display().to_string();
         std::fs::write(folder.path().join("page"), "").unwrap();
@@ -247,7 +248,7 @@ mod tests {
             ("ecko@*:7", "unknown service \"ecko@*:7\"; did you mean echo?", "serve 'echo@*:7'"),
             ("htpp=a@8080", "did you mean http?", "serve http=a@8080"),
             ("HTTP", "did you mean http?", "serve http"),
-            ("https@443", "there is no TLS", "serve http@443"),
+            ("https@443", "oneloop has no TLS", "serve http@443"),
             ("nginx", "the services are", "serve http=DIR"),
             (dir.as_str(), "is a directory, not a service", &format!("serve http={dir}")),
             (&format!("{dir}@*:80"), "is a directory, not a service", &format!("serve 'http={dir}@*:80'")),
@@ -274,8 +275,11 @@ mod tests {
             ("echo@", "is not a valid address", "serve echo@127.0.0.1:7007"),
             ("echo@unix:@x", "\"unix:@x\" is not a valid address: ", "serve echo@127.0.0.1:7007"),
         ] {
-            let told = shown(text).unwrap_err();
-            assert!(told.contains(part) && told.ends_with(&format!(": oneloop {works}")), "{text}: {told}");
+            let error = shown(text).unwrap_err();
+            assert!(
+                error.contains(part) && error.ends_with(&format!(": oneloop {works}")),
+                "{text}: {error}"
+            );
         }
         assert!(shown("echo=x").unwrap_err().contains("takes no argument"));
     }

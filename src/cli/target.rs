@@ -1,4 +1,4 @@
-//! What a load is put on: `SERVICE@ADDR`, or a URL.
+//! The argument of `oneloop load`: `SERVICE@ADDR` or a URL.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::str::FromStr;
@@ -35,7 +35,7 @@ impl FromStr for Target {
         if text.starts_with("https://") {
             let http = command(&["load", &text.replacen("https", "http", 1)]);
             return Err(format!(
-                "\"{}\": load does not speak TLS; load the server behind it: {http}",
+                "\"{}\": load has no TLS; put load on the server behind it: {http}",
                 text.escape_debug()
             ));
         }
@@ -58,7 +58,7 @@ impl FromStr for Target {
     }
 }
 
-/// What is wrong with a word that names no client, and what was probably meant.
+/// The message for a word that does not name a service, with what the user probably meant.
 fn meant(text: &str, name: &str, address: Option<&str>) -> String {
     let word = text.escape_debug();
     if let Some(known) = closest(name, LOADABLE.iter().map(|known| known.as_str())) {
@@ -68,7 +68,7 @@ fn meant(text: &str, name: &str, address: Option<&str>) -> String {
             command(&["load", &spec])
         );
     }
-    // `localhost:8000`, `127.0.0.1/file`, `example.org`: what a browser takes.
+    // As typed into a browser: `localhost:8000`, `127.0.0.1/file`, `example.org`.
     let (host, path) = text.split_at(text.find('/').unwrap_or(text.len()));
     let bare = host.trim_start_matches(':');
     let is_port = bare.parse::<u16>().is_ok();
@@ -85,14 +85,14 @@ fn meant(text: &str, name: &str, address: Option<&str>) -> String {
 }
 
 fn url(rest: &str) -> Result<Target, String> {
-    // What follows a # is for browsers.
+    // A fragment is not sent.
     let rest = rest.split('#').next().unwrap_or(rest);
     let at = rest.find(['/', '?']).unwrap_or(rest.len());
     let (host, path) = rest.split_at(at);
     let wrong = if host.is_empty() {
         Some("the host is missing")
     } else if host.contains('@') {
-        Some("a name and password before @ cannot be sent; leave them out")
+        Some("user names and passwords are not supported; leave them out")
     } else if rest.contains(|c: char| c.is_ascii_control() || c == ' ') {
         Some("a space or control character must be written as %XX")
     } else {
@@ -103,13 +103,13 @@ fn url(rest: &str) -> Result<Target, String> {
         return Err(format!("\"http://{url}\" is not a valid URL: {what}; {EXAMPLES}"));
     }
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    // The zone of an IPv6 address: a URL has its percent sign as %25 (RFC 6874, section 2), users as it is.
+    // In a URL, the zone of an IPv6 address follows %25 (RFC 6874, section 2); users also write a bare percent sign.
     let zoned = if host.starts_with('[') { host.replacen("%25", "%", 1) } else { host.to_owned() };
     let address = reachable(&zoned, HTTP_PORT)?;
     Ok(Target { service: ServiceName::Http, host: host_field(host), path, address })
 }
 
-/// `host` as it is sent: an IPv6 address in brackets, and without its zone, which means nothing to another machine (RFC 6874,
+/// The field Host: an IPv6 address in brackets, and without its zone, which has no meaning on another machine (RFC 6874,
 /// section 4).
 fn host_field(host: &str) -> String {
     if let Some((ip, behind)) = host.split_once('%')
@@ -121,22 +121,22 @@ fn host_field(host: &str) -> String {
     if bare.parse::<Ipv6Addr>().is_ok() { format!("[{bare}]") } else { host.to_owned() }
 }
 
-/// Addresses of a name that are tried, and how long each.
+/// How many addresses of a name are tried, and for how long each.
 const TRIED_MAX: usize = 4;
 const TRY: Duration = Duration::from_secs(1);
 
-/// Of several addresses the first at which somebody listens (as RFC 8305 has it, one after the other), else the first:
-/// localhost is often IPv6 before it is 127.0.0.1, and many servers are at the latter alone.
-fn met(addresses: &[SocketAddr]) -> Option<SocketAddr> {
-    let listens = |addr: &&SocketAddr| TcpStream::connect_timeout(addr, TRY).is_ok();
+/// The first address that accepts a connection, trying one after the other (RFC 8305); otherwise the first of all. The name
+/// localhost often gives `::1` first, while many servers listen on 127.0.0.1 only.
+fn listening(addresses: &[SocketAddr]) -> Option<SocketAddr> {
+    let accepts = |addr: &&SocketAddr| TcpStream::connect_timeout(addr, TRY).is_ok();
     match addresses {
         [] | [_] => addresses.first(),
-        _ => addresses.iter().take(TRIED_MAX).find(listens).or(addresses.first()),
+        _ => addresses.iter().take(TRIED_MAX).find(accepts).or(addresses.first()),
     }
     .copied()
 }
 
-/// An address as elsewhere, or a name that the system knows.
+/// An address, or a name that the system resolves.
 fn reachable(text: &str, default_port: u16) -> Result<Address, String> {
     let named = |error: String| {
         let error = format!("{error}; {EXAMPLES}");
@@ -151,15 +151,15 @@ fn reachable(text: &str, default_port: u16) -> Result<Address, String> {
         }
         let unknown = |why: &str| {
             format!(
-                "cannot find an address for the host \"{host}\": {why}; check the name, or give an IP address, {EXAMPLES}"
+                "cannot resolve the host \"{host}\": {why}; check the name, or use an IP address, {EXAMPLES}"
             )
         };
         let found = (host, port).to_socket_addrs().map_err(|error| unknown(&reason(&error)))?;
-        met(&found.collect::<Vec<_>>()).map(Address::Tcp).ok_or_else(|| unknown("it has none"))
+        listening(&found.collect::<Vec<_>>()).map(Address::Tcp).ok_or_else(|| unknown("it has no address"))
     };
     Ok(match address_of(text, default_port).or_else(named)? {
-        // Whoever listens everywhere is met on loopback. A * takes clients of both kinds, or of IPv4 alone where there is no
-        // IPv6: so IPv4 meets it, and a server of IPv4 alone as well. Whoever writes [::] means IPv6.
+        // A server on all addresses is reached on loopback. For `*`, which is IPv6 and IPv4, or IPv4 where there is no IPv6,
+        // that is 127.0.0.1; `[::]` means IPv6.
         Address::Tcp(addr) if addr.ip().is_unspecified() => {
             let is_ipv4 = addr.is_ipv4() || text.starts_with('*');
             let here: IpAddr = if is_ipv4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
@@ -169,7 +169,7 @@ fn reachable(text: &str, default_port: u16) -> Result<Address, String> {
     })
 }
 
-/// Why a name was not found, without the words that every such error begins with.
+/// Why a name cannot be resolved, without the words that all these errors begin with.
 fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     let why = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
@@ -230,24 +230,24 @@ mod tests {
     }
 
     #[test]
-    fn of_several_addresses_the_one_is_met_that_listens() {
+    fn the_first_address_that_accepts_a_connection_is_used() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let here = listener.local_addr().unwrap();
-        let nobody = std::net::TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap();
-        assert_eq!(met(&[nobody, here]), Some(here));
-        assert_eq!(met(&[nobody, nobody]), Some(nobody), "who then is told that nobody listens there");
-        assert_eq!((met(&[nobody]), met(&[])), (Some(nobody), None));
+        let closed = std::net::TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap();
+        assert_eq!(listening(&[closed, here]), Some(here));
+        assert_eq!(listening(&[closed, closed]), Some(closed), "the load reports that it is closed");
+        assert_eq!((listening(&[closed]), listening(&[])), (Some(closed), None));
     }
 
     #[test]
-    fn a_mistake_says_what_to_write() {
+    fn an_error_shows_what_to_write() {
         for (text, part) in [
             ("", "oneloop load echo@127.0.0.1:7007"),
             ("eco@127.0.0.1:7", "did you mean echo? Write: oneloop load echo@127.0.0.1:7"),
             ("daytime@127.0.0.1:1", "no client for the service daytime"),
             (
                 "https://127.0.0.1/",
-                "does not speak TLS; load the server behind it: oneloop load http://127.0.0.1/",
+                "load has no TLS; put load on the server behind it: oneloop load http://127.0.0.1/",
             ),
             ("localhost:8000", "write: oneloop load http://localhost:8000/,"),
             ("127.0.0.1/a", "write: oneloop load http://127.0.0.1/a,"),
@@ -259,11 +259,11 @@ mod tests {
             ("echo@127.0.0.1:x", "a port is a number"),
             ("http://localhost:99999/", "\"localhost:99999\" is not a valid address: a port is a number"),
             ("echo@127.0.0.256", "is not a valid address"),
-            ("echo@no.such.name.invalid:1", "cannot find an address for the host \"no.such.name.invalid\": "),
+            ("echo@no.such.name.invalid:1", "cannot resolve the host \"no.such.name.invalid\": "),
             ("http://no.such.name.invalid/", "for example: oneloop load echo@127.0.0.1:7007"),
         ] {
-            let told = shown(text).unwrap_err();
-            assert!(told.contains(part) && told.lines().count() == 1, "{text}: {told}");
+            let error = shown(text).unwrap_err();
+            assert!(error.contains(part) && error.lines().count() == 1, "{text}: {error}");
         }
     }
 }

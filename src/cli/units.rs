@@ -1,4 +1,4 @@
-//! Numbers and values with units, as they are typed and shown: `10k`, `30s`, `200ms`, `64KiB`.
+//! Numbers and values with units, as users write and read them: `10k`, `30s`, `200ms`, `64KiB`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -36,7 +36,7 @@ pub(super) fn number(text: &str, min: u64, max: u64) -> Result<u64, String> {
     Ok(number as u64)
 }
 
-/// A time in words, with the two largest units that it has: `23 min 4 s`.
+/// A time in its two largest units: `23 min 4 s`.
 pub(super) fn in_words(time: Duration) -> String {
     let (seconds, ms) = (time.as_secs(), time.subsec_millis());
     let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s"), (ms.into(), "ms")];
@@ -86,8 +86,7 @@ impl fmt::Display for Ms {
     }
 }
 
-/// Units of bytes, and how many bytes each is. Those of two letters are powers of ten (SI), `K`, `M` and `G` alone are
-/// what most people mean by them: powers of two.
+/// Units of bytes. `kB`, `MB` and `GB` are powers of ten (SI); `K`, `M` and `G` are powers of two, as most users expect.
 const UNITS: [(&str, u64); 12] = [
     ("", 1),
     ("B", 1),
@@ -103,7 +102,7 @@ const UNITS: [(&str, u64); 12] = [
     ("GB", 1_000_000_000),
 ];
 
-/// As [`Bytes`], and may be more than 4 GiB.
+/// Like [`Bytes`], but may be more than 4 GiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size(pub(super) u64);
 
@@ -171,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_without_sense_is_told_with_what_to_write() {
+    fn an_invalid_value_is_reported_with_what_to_write() {
         let time = |text: &str| text.parse::<Ms>().unwrap_err();
         assert_eq!(time("30"), "the unit is missing; write 30s or 30ms");
         assert!(

@@ -1,11 +1,11 @@
-//! Words of the command line: quoted for a shell, and found again when they were misspelt.
+//! Words of the command line: quoting for a shell, and suggestions for misspelt names.
 
-/// Characters that neither bash nor zsh reads as anything but themselves.
+/// Characters without a special meaning in bash and zsh.
 fn is_plain(char: char) -> bool {
     char.is_ascii_alphanumeric() || "-_=,./:@%+".contains(char)
 }
 
-/// The word as it is to be typed in bash, zsh or another POSIX shell.
+/// The word, quoted if bash, zsh or another POSIX shell needs it.
 pub(super) fn quoted(word: &str) -> String {
     // zsh expands a leading `=` to the path of a command.
     if !word.is_empty() && !word.starts_with('=') && word.chars().all(is_plain) {
@@ -15,13 +15,13 @@ pub(super) fn quoted(word: &str) -> String {
     }
 }
 
-/// The command `oneloop` with these arguments, as it is to be typed.
+/// The command `oneloop` with these arguments, quoted for a shell.
 pub(super) fn command(arguments: &[&str]) -> String {
     let words = arguments.iter().filter(|word| !word.is_empty()).map(|word| quoted(word));
     std::iter::once("oneloop".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
-/// What was typed, so that it can be typed again.
+/// The command of this process, quoted for a shell.
 pub(super) fn typed() -> String {
     let words = std::env::args().skip(1).map(|word| quoted(&word));
     std::iter::once("oneloop".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
@@ -30,8 +30,8 @@ pub(super) fn typed() -> String {
 /// Words longer than this are not compared: the work grows with the square.
 const COMPARED_CHARS_MAX: usize = 40;
 
-/// The name that `word` is most likely a misspelling of: at most a third of its letters, and at most two if it is short, are
-/// wrong, missing, too many or swapped with their neighbour.
+/// The name that `word` probably misspells: at most a third of the letters, or one of a short word, are wrong, missing,
+/// superfluous or swapped with their neighbour.
 pub(super) fn closest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word.chars().take(COMPARED_CHARS_MAX + 1).flat_map(char::to_lowercase).collect();
     if word.len() > COMPARED_CHARS_MAX {
@@ -43,8 +43,8 @@ pub(super) fn closest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) 
     (distance <= (letters / 3).max(1) && distance < word.len()).then_some(name)
 }
 
-/// How many letters are to be replaced, left out, put in or swapped with their neighbour to make one word of the other
-/// (optimal string alignment).
+/// How many letters must be replaced, removed, inserted or swapped with their neighbour to turn one word into the other
+/// (optimal string alignment distance).
 fn distance(from: &[char], to: &[char]) -> usize {
     let mut rows: Vec<Vec<usize>> = vec![(0..=to.len()).collect()];
     for (row, a) in from.iter().enumerate() {

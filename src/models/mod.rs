@@ -78,12 +78,12 @@ impl Model {
     /// One line about it.
     pub fn about(self) -> &'static str {
         match self {
-            Model::Iterative => "one client at a time: the others wait",
-            Model::Prefork => "N processes started ahead (alias: copies), a client each",
-            Model::Fork => "a child process per client",
-            Model::Thread => "a thread per client",
-            Model::Prethread => "N threads started ahead, a client each",
-            Model::Reactor => "one loop for all clients; with --workers N, N loops",
+            Model::Iterative => "one client at a time; the others wait",
+            Model::Prefork => "N processes started in advance, one client each (alias: copies)",
+            Model::Fork => "one child process per client",
+            Model::Thread => "one thread per client",
+            Model::Prethread => "N threads started in advance, one client each",
+            Model::Reactor => "one event loop for all clients; with --workers N, N loops",
         }
     }
 

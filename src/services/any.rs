@@ -28,7 +28,7 @@ macro_rules! for_each_service {
         $callback! {
             Message {
                 name: "message", port: 7000,
-                about: "reads one message, answers \"I got your message\" and closes",
+                about: "answers one message with \"I got your message\"",
                 argument: Nothing, new: |_nothing| Ok(Message),
                 meets: [IdleClients, Output],
                 load: |ask| MessageLoad::new(ask.bytes(64, 1..=255)?),
@@ -64,7 +64,7 @@ macro_rules! for_each_service {
             #[cfg(feature = "http")]
             Http {
                 name: "http", port: 8000,
-                about: "serves the files of directory ARG (default: this one) over HTTP/1.1 (RFC 9112)",
+                about: "serves the files of directory ARG (default: .)",
                 argument: Directory, new: |directory| {
                     Files::new(FilesConfig::new(directory.unwrap_or("."))).map(Http::new).map_err(|error| ServiceError::Argument(error.to_string()))
                 },

@@ -201,7 +201,7 @@ fn a_directory_that_may_only_be_passed_through_has_its_page_and_its_redirect() {
 
 #[test]
 fn a_fallback_that_is_no_file_is_told_at_the_start_and_found_once_it_is_made() {
-    const WARNED: &str = "--fallback \"app.html\" is no file that can be served in ";
+    const WARNED: &str = "--fallback \"app.html\" is not a file that can be served in ";
     let site = Site::new();
     std::fs::create_dir(site.root().join("app.html")).unwrap();
     let server = site.serve(&["--fallback=app.html"]);

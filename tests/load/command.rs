@@ -59,7 +59,7 @@ fn the_report_is_a_table_json_csv_and_a_distribution() {
 #[test]
 fn who_watches_is_told_when_each_part_of_the_run_begins() {
     let (_server, target) = echo();
-    let done = load(&target, &["--tell-phases", "--json", "-"]);
+    let done = load(&target, &["--show-phases", "--json", "-"]);
     assert_eq!(text(&done.stderr), "connecting\nwarm_up\nmeasuring\ndraining\n");
     assert!(serde_json::from_slice::<Report>(&done.stdout).is_ok(), "the report is apart from it");
 }
@@ -69,7 +69,7 @@ fn a_watcher_that_has_left_or_does_not_read_costs_no_report() {
     let (_server, target) = echo();
     let run = |stderr: std::io::PipeWriter| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
-        command.args(["load", &target, "--tell-phases", "--json", "-"]).args(SHORT).env_remove("RUST_LOG");
+        command.args(["load", &target, "--show-phases", "--json", "-"]).args(SHORT).env_remove("RUST_LOG");
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         drop(command); // it has the other end
         let mut stdout = child.stdout.take().unwrap();
@@ -150,7 +150,7 @@ fn the_exit_code_tells_what_came_of_it() {
         assert!(said.contains(part) && said.lines().count() == usize::from(code != 0), "{args:?}: {said}");
     }
     let unknown = load("http://no.such.name.invalid/", &[]);
-    let told = "oneloop: cannot find an address for the host \"no.such.name.invalid\": ";
+    let told = "oneloop: cannot resolve the host \"no.such.name.invalid\": ";
     assert_eq!(unknown.status.code(), Some(2), "{unknown:?}");
     assert!(
         text(&unknown.stderr).starts_with(told) && text(&unknown.stderr).lines().count() == 1,

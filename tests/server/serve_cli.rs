@@ -85,11 +85,11 @@ fn a_mistake_is_one_line_and_exit_code_2() {
         (&["serve", "echo@example.org:7"], "write it as 127.0.0.1:7007, '[::1]:7007', '*:7007'"),
         (
             &["serve", "http=/nowhere/at/all"],
-            "cannot serve /nowhere/at/all: there is no such directory; write: oneloop serve http=DIR",
+            "cannot serve /nowhere/at/all: no such directory; name one that exists: oneloop serve http=DIR",
         ),
         (
             &["serve", "http=/etc/passwd"],
-            "cannot serve /etc/passwd: it is not a directory; to serve the one it is in, write: oneloop serve http=/etc",
+            "cannot serve /etc/passwd: not a directory; to serve the directory it is in: oneloop serve http=/etc",
         ),
         (&["serve", "--header=X"], "\"Name: value\""),
         (&["serve", "echo=x"], "the service echo takes no argument"),

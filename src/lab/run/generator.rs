@@ -77,7 +77,7 @@ impl GeneratorTask {
 
     fn arguments(&self, addr: &str) -> Vec<String> {
         let mut arguments: Vec<String> =
-            ["load", "--json", "-", "--tell-phases", "--clients"].map(str::to_owned).to_vec();
+            ["load", "--json", "-", "--show-phases", "--clients"].map(str::to_owned).to_vec();
         arguments.push(self.clients.to_string());
         let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
         option("--bytes", self.bytes.to_string());
