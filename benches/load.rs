@@ -52,7 +52,7 @@ mod measure {
     }
 
     fn ours(server: &Server, clients: usize, span: Duration) -> Cost {
-        let mut plan = Plan::new(oneloop::sys::Address::Tcp(server.addr()));
+        let mut plan = Plan::new(oneloop::Address::Tcp(server.addr()));
         (plan.clients, plan.warmup, plan.duration) = (clients as u32, span / 4, span);
         let report = run(&plan, &EchoLoad::new(BYTES as u64, plan.seed)).unwrap();
         assert_eq!(report.errors.total(), 0, "{:?}", report.first_error);

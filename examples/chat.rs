@@ -9,12 +9,12 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use oneloop::Signals;
 use oneloop::limits::Limits;
 use oneloop::reactor::Reactor;
 use oneloop::session::{
     Call, Client, Fault, Input, Mailbox, Outbox, Overflowed, Progress, Service, Session, Wait,
 };
-use oneloop::sys::signals::Signals;
 
 /// The longest line, with its newline.
 pub const LINE_BYTES_MAX: usize = 512;

@@ -15,9 +15,8 @@ use oneloop::connection::ListenerLayers;
 use oneloop::limits::{Limits, Overflow};
 use oneloop::models::{self, ListenerConfig, Model, Setup};
 use oneloop::session::{Call, Client, Input, Outbox, Progress, Refusal, Service, Session, Wait};
-use oneloop::sys::process::raise_descriptors_max;
-use oneloop::sys::{Address, ListenOptions, Listener, Signals};
 use oneloop::telemetry::Telemetry;
+use oneloop::{Address, ListenOptions, Listener, Signals};
 
 #[path = "chat.rs"]
 #[allow(unreachable_pub, reason = "it is an example of its own")]
@@ -141,7 +140,7 @@ fn serve<S: Service + Send>(asked: Asked, name: &str, service: S) -> Result<(), 
     if !model.makes_processes(workers) {
         signals = signals.without_children().map_err(|error| fail(1)(&error))?;
     }
-    raise_descriptors_max();
+    oneloop::raise_descriptors_max();
     let options = ListenOptions::default();
     let any = "127.0.0.1:0".parse().expect("an address");
     let sockets = if model.splits_port(workers) { workers } else { 1 };

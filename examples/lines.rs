@@ -9,10 +9,10 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use oneloop::Signals;
 use oneloop::limits::Limits;
 use oneloop::reactor::Reactor;
 use oneloop::session::{Call, Client, Fault, Input, Outbox, Progress, Refusal, Service, Session, Wait};
-use oneloop::sys::signals::Signals;
 
 /// The longest line, with its newline; a client that sends a longer one does not speak this protocol.
 pub const LINE_BYTES_MAX: usize = 512;

@@ -132,9 +132,14 @@ pub mod models;
 pub mod reactor;
 pub mod services;
 pub mod session;
-pub mod sys;
+mod sys;
 pub mod telemetry;
-pub(crate) mod time;
+mod time;
+
+pub use sys::{
+    Address, AddressError, BindError, BindErrorKind, ListenOptions, Listener, Signals, Stream,
+    raise_descriptors_max,
+};
 
 /// The program `oneloop`: what its `main` calls, and no part of the library.
 #[cfg(feature = "cli")]

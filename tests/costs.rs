@@ -14,8 +14,8 @@ use oneloop::limits::{Limits, Overflow};
 use oneloop::reactor::{Reactor, slot_bytes};
 use oneloop::services::{AnyService, Echo};
 use oneloop::session::{FileRange, Now, Peer, Service};
-use oneloop::sys::{Address, Stream};
 use oneloop::telemetry::Telemetry;
+use oneloop::{Address, Stream};
 
 /// Turns in which a request on loopback has surely been answered.
 const TURNS_MAX: u32 = 1000;

@@ -22,7 +22,8 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, raise};
 use sys::process::{self, ChildRequest, Ended, Forked};
-use sys::{Address, Arrived, ListenOptions, Listener, Signals, signals};
+use sys::signals::Arrived;
+use sys::{Address, ListenOptions, Listener, Signals, signals};
 
 /// Longer than anything here takes, short enough to wait for.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,31 +1,30 @@
-//! Who runs the connections: the ways of the lecture, and the loop.
+//! Who runs the connections: the models of the lecture, and the loop.
 //!
-//! Each way serves any [`Service`] byte for byte the same, because each runs the same [`crate::connection::Connection`]; what
-//! differs is who waits, and what a client costs. All of them are in W. R. Stevens, "UNIX Network Programming", volume 1,
-//! third edition, chapter 30, where they are measured against each other.
+//! Each model serves every [`Service`] with the same bytes on the wire, because each runs the same
+//! [`crate::connection::Connection`]. They differ in who waits, and in what a client costs. All of them are in W. R. Stevens, "UNIX
+//! Network Programming", volume 1, third edition, chapter 30, where they are measured against each other.
 //!
-//! | model | who serves a client | what it cannot do |
+//! | model | what serves a client | what it cannot do |
 //! |---|---|---|
-//! | [`iterative`] | the one process, one client after the other | the second client waits for the first |
-//! | [`prefork`] | one of N processes started ahead | client N + 1 waits |
-//! | [`fork`] | a process made for it | thousands of clients; sessions that wake each other |
-//! | [`thread`] | a thread made for it | thousands of clients, cheaply |
-//! | [`prethread`] | one of N threads started ahead | client N + 1 waits |
-//! | [`crate::reactor`] | the one loop, all clients at once | use more than one core: that is what [`workers`] is for |
+//! | `iterative` | the one process, one client after the other | the second client waits for the first |
+//! | `prefork` | one of N processes started ahead | client N + 1 waits |
+//! | `fork` | a process created for it | thousands of clients; sessions that wake each other |
+//! | `thread` | a thread created for it | thousands of clients, cheaply |
+//! | `prethread` | one of N threads started ahead | client N + 1 waits |
+//! | `reactor` | one loop for all clients ([`crate::reactor`]) | use more than one core, except as N loops in N processes |
 //!
-//! Models that wait for one client at a time (`iterative`, `prefork`, `prethread`) leave the others in the kernel's backlog, so
-//! `clients_max` refuses nobody there. Only the reactor can evict.
+//! Models that serve one client at a time per worker (`iterative`, `prefork`, `prethread`) leave the others in the kernel's backlog, so
+//! `clients_max` refuses no client there. Only the reactor can evict.
 
 mod acceptor;
-pub mod blocking;
-pub mod fork;
-
-pub mod iterative;
-pub mod prefork;
-pub mod prethread;
+mod blocking;
+mod fork;
+mod iterative;
+mod prefork;
+mod prethread;
 mod supervise;
-pub mod thread;
-pub mod workers;
+mod thread;
+mod workers;
 
 use std::fmt;
 use std::io;

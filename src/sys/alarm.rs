@@ -10,19 +10,19 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 /// A descriptor that becomes readable when its time has come (`timerfd_create(2)`). With edge-triggered polling it need
 /// not be read.
 #[derive(Debug)]
-pub struct Alarm {
+pub(crate) struct Alarm {
     timer: TimerFd,
 }
 
 impl Alarm {
     /// One that is not set.
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         Ok(Alarm { timer: TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)? })
     }
 
     /// Sets it to go off once, after this time; what it was set to before is forgotten.
-    pub fn set(&self, after: Duration) -> io::Result<()> {
+    pub(crate) fn set(&self, after: Duration) -> io::Result<()> {
         // Zero would switch it off.
         let after = after.max(Duration::from_nanos(1));
         let expiration = Expiration::OneShot(TimeSpec::from_duration(after));

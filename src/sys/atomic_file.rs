@@ -16,7 +16,7 @@ const OPEN_FILES: [&str; 2] = ["/proc", "/dev/fd"];
 /// its owner and links to it stay; a pipe, a terminal or a device is written to as it is.
 ///
 /// A file whose folder takes no neighbour, or that has to stay where it is (a mount point), is written over in place.
-pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let Some((target, old)) = regular(path)? else { return fs::write(path, bytes) };
     match replace(&target, old.as_ref(), bytes) {
         Err(error) if old.is_some() && must_stay(&error) => fs::write(target, bytes),

@@ -6,7 +6,7 @@ use nix::time::{ClockId, clock_gettime};
 
 /// ns since a moment that is the same for every process until the system starts again (`CLOCK_MONOTONIC`): what two
 /// processes date by it can be put in order, which `Instant` promises for one process alone.
-pub fn monotonic_ns() -> u64 {
+pub(crate) fn monotonic_ns() -> u64 {
     // Every system that this program is made for has this clock.
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |since| Duration::from(since).as_nanos() as u64)
 }

@@ -19,7 +19,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
-pub use super::root::{Renewal, Root};
+pub(crate) use super::root::{Renewal, Root};
 
 /// How often a path is resolved anew when a rename elsewhere disturbed it (`EAGAIN`, `openat2(2)`).
 #[cfg(target_os = "linux")]
@@ -50,7 +50,7 @@ pub(super) struct OpenDir {
 
 /// Which directory it is: device and inode. No other directory has them while it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct DirectoryId(u64, u64);
+pub(crate) struct DirectoryId(u64, u64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Resolver {
@@ -61,7 +61,7 @@ enum Resolver {
 
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A regular file.
     File,
     /// A directory.
@@ -74,7 +74,7 @@ pub enum Kind {
 
 /// What tells one content of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// The device it is on.
     pub device: u64,
     /// Its number there.
@@ -89,7 +89,7 @@ pub struct Identity {
 
 /// What a file is, and in which state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Stat {
+pub(crate) struct Stat {
     /// What it is.
     pub kind: Kind,
     /// Its content.
@@ -202,7 +202,7 @@ impl Resolver {
 }
 
 /// What an open file is, and in which state.
-pub fn stat_of(file: impl AsFd) -> io::Result<Stat> {
+pub(crate) fn stat_of(file: impl AsFd) -> io::Result<Stat> {
     Ok(fstat(file)?.into())
 }
 
@@ -244,7 +244,7 @@ impl From<FileStat> for Stat {
 }
 
 /// The names in a directory, in its own order, without `.` and `..`.
-pub struct Entries {
+pub(crate) struct Entries {
     names: OwningIter,
 }
 
@@ -260,7 +260,7 @@ impl Entries {
     }
 
     /// What the entry `name` itself is; a link is not followed.
-    pub fn stat(&self, name: &[u8]) -> io::Result<Stat> {
+    pub(crate) fn stat(&self, name: &[u8]) -> io::Result<Stat> {
         let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
         // SAFETY: the descriptor is that of `names`, which owns it and lives longer than this.
         let dir = unsafe { BorrowedFd::borrow_raw(self.names.as_raw_fd()) };

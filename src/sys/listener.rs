@@ -62,7 +62,7 @@ pub struct Listener {
 
 /// What an error of [`Listener::accept`] means (accept(2), "Error handling").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AcceptError {
+pub(crate) enum AcceptError {
     /// Nobody waits.
     WouldBlock,
     /// A signal came between; call again.
@@ -77,7 +77,7 @@ pub enum AcceptError {
 
 impl AcceptError {
     /// The meaning of an error that `accept` returned.
-    pub fn of(error: &io::Error) -> Self {
+    pub(crate) fn of(error: &io::Error) -> Self {
         match error.raw_os_error() {
             Some(code) if code == libc::EAGAIN || code == libc::EWOULDBLOCK => AcceptError::WouldBlock,
             Some(libc::EINTR) => AcceptError::Interrupted,
@@ -262,7 +262,7 @@ impl Listener {
     }
 
     /// Takes the next client: its socket (nonblocking, closed by exec, `TCP_NODELAY`) and its address, `None` for a
-    /// Unix client. [`AcceptError::of`] says what an error means.
+    /// Unix client. `AcceptError::of` says what an error means.
     pub fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
         self.accept_as(Blocking::No)
     }
@@ -466,7 +466,7 @@ fn stream_socket(domain: Domain, protocol: Option<Protocol>) -> io::Result<Socke
 }
 
 /// The most connections that the kernel queues for a listener whatever is asked, if it tells (listen(2), "Notes").
-pub fn backlog_max() -> Option<u32> {
+pub(crate) fn backlog_max() -> Option<u32> {
     std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()
 }
 

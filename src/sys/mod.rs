@@ -1,33 +1,36 @@
 //! What the operating system is asked for beyond std and mio. The only place with `unsafe`; it imports nothing else of
 //! this crate.
 
-pub mod address;
+pub(crate) mod address;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub mod alarm;
+pub(crate) mod alarm;
 #[cfg(feature = "cli")]
-pub mod atomic_file;
+pub(crate) mod atomic_file;
 mod bind_error;
-pub mod clock;
+pub(crate) mod clock;
 #[cfg(feature = "http")]
-pub mod files;
-pub mod listener;
-pub mod privileges;
-pub mod process;
+pub(crate) mod files;
+pub(crate) mod listener;
+pub(crate) mod privileges;
+pub(crate) mod process;
 #[cfg(feature = "http")]
 mod root;
-pub mod signals;
-pub mod sink;
-pub mod stream;
-pub mod supervisor;
-pub mod tally;
+pub(crate) mod signals;
+pub(crate) mod sink;
+pub(crate) mod stream;
+pub(crate) mod supervisor;
+pub(crate) mod tally;
 mod terminal;
 mod unix_path;
-pub mod wait;
+pub(crate) mod wait;
 
 pub use address::{Address, AddressError};
 pub use bind_error::{BindError, BindErrorKind};
-pub use listener::{AcceptError, ListenOptions, Listener};
-pub use privileges::{Identity, IdentityError};
-pub use signals::{Arrived, SignalCounts, Signals};
+pub(crate) use listener::AcceptError;
+pub use listener::{ListenOptions, Listener};
+pub(crate) use privileges::Identity;
+pub use process::raise_descriptors_max;
+pub(crate) use signals::SignalCounts;
+pub use signals::Signals;
 pub use stream::Stream;
-pub use supervisor::{Notice, Supervisor, SupervisorError};
+pub(crate) use supervisor::{Notice, Supervisor};

@@ -12,7 +12,7 @@ const UNCHANGED: u32 = u32::MAX;
 
 /// A user and a group to become.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     user: Uid,
     /// Of the user's entry, if it has one: for its supplementary groups.
     name: Option<CString>,
@@ -21,7 +21,7 @@ pub struct Identity {
 
 /// Why another user or group could not be taken: one line that says what to do.
 #[derive(Debug)]
-pub enum IdentityError {
+pub(crate) enum IdentityError {
     /// There is no user of that name.
     NoUser(String),
     /// There is no group of that name.
@@ -93,7 +93,7 @@ impl Identity {
     /// that of this process already: it may still have groups and capabilities to give up.
     ///
     /// Done before anything is bound, so that a mistake is told at once. `None` if neither is asked for.
-    pub fn find(user: Option<&str>, group: Option<&str>) -> Result<Option<Identity>, IdentityError> {
+    pub(crate) fn find(user: Option<&str>, group: Option<&str>) -> Result<Option<Identity>, IdentityError> {
         let (user, name, own) = match (user, group) {
             (None, None) => return Ok(None),
             (None, Some(_)) => return Err(IdentityError::UserNeeded),
@@ -121,14 +121,14 @@ impl Identity {
     }
 
     /// The ids of the user and the group.
-    pub fn ids(&self) -> (u32, u32) {
+    pub(crate) fn ids(&self) -> (u32, u32) {
         (self.user.as_raw(), self.group.as_raw())
     }
 
     /// Becomes that user and group, in the order that works (groups, group, user), and proves that there is no way
     /// back. On Linux it also drops every capability, from the bounding set too where that is allowed, and has no program that it
     /// executes gain privileges (prctl(2), `PR_SET_NO_NEW_PRIVS`). For a process with one thread.
-    pub fn assume(&self) -> Result<(), IdentityError> {
+    pub(crate) fn assume(&self) -> Result<(), IdentityError> {
         let refused = |call| move |error: io::Error| IdentityError::Refused(call, error);
         match set_groups(self.name.as_deref(), self.group) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {

@@ -14,8 +14,8 @@ use nix::unistd::{ForkResult, Pid};
 
 use super::signals::{Signals, block};
 
-/// Raises the number of descriptors that this process may have to the most that is allowed without privileges, and
-/// says how many that is (getrlimit(2), `RLIMIT_NOFILE`). Where it may not be raised, it stays.
+/// Raises the limit of descriptors of this process as far as is allowed without privileges, and returns the limit
+/// (`RLIMIT_NOFILE` of getrlimit(2)). A server of many clients calls it at start: each client needs a descriptor.
 pub fn raise_descriptors_max() -> u64 {
     let (soft, hard) = match getrlimit(Resource::RLIMIT_NOFILE) {
         Ok(limits) => limits,
@@ -40,7 +40,7 @@ pub fn raise_descriptors_max() -> u64 {
 const DESCRIPTORS_USUAL: u64 = 1024;
 
 /// The number of descriptors that this process may have now (getrlimit(2), `RLIMIT_NOFILE`).
-pub fn descriptors_max() -> io::Result<u64> {
+pub(crate) fn descriptors_max() -> io::Result<u64> {
     Ok(getrlimit(Resource::RLIMIT_NOFILE)?.0)
 }
 
@@ -65,7 +65,7 @@ fn descriptors_kernel_max() -> u64 {
 
 /// Who returns from [`fork`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forked {
+pub(crate) enum Forked {
     /// The parent, with the id of its new child.
     Parent(u32),
     /// The child, with the id of its parent.
@@ -77,7 +77,7 @@ pub enum Forked {
 /// Signals are blocked meanwhile; the child starts with a pipe of its own and, on Linux,
 /// is sent SIGTERM when its parent dies (prctl(2), `PR_SET_PDEATHSIG`; where [`must_ask_for_parent`] holds
 /// it asks [`parent_lives`] now and then). It never returns into the parent's code: it ends with [`exit`].
-pub fn fork(signals: &mut Signals) -> io::Result<Forked> {
+pub(crate) fn fork(signals: &mut Signals) -> io::Result<Forked> {
     let parent = std::process::id();
     let blocked = block()?;
     // SAFETY: the caller has one thread, so that no lock is left held in the child.
@@ -101,7 +101,7 @@ pub fn fork(signals: &mut Signals) -> io::Result<Forked> {
 static PARENT_ENDS_SILENTLY: AtomicBool = AtomicBool::new(!cfg!(target_os = "linux"));
 
 /// Whether a child must ask by itself whether its parent lives: no signal tells of its end.
-pub fn must_ask_for_parent() -> bool {
+pub(crate) fn must_ask_for_parent() -> bool {
     PARENT_ENDS_SILENTLY.load(Relaxed)
 }
 
@@ -127,7 +127,7 @@ fn follow_parent(_parent: u32) -> io::Result<()> {
 }
 
 /// Whether the parent of this process is still the one with this id: an orphan gets another.
-pub fn parent_lives(parent: u32) -> bool {
+pub(crate) fn parent_lives(parent: u32) -> bool {
     id_of(Pid::parent()) == parent
 }
 
@@ -136,20 +136,20 @@ const CHILD_FAILED: u8 = u8::MAX;
 
 /// Runs a child's work and ends the child with the code that it returns. A panic ends it, too: it must not unwind into the
 /// code of the parent.
-pub fn work_and_exit(work: impl FnOnce() -> u8) -> ! {
+pub(crate) fn work_and_exit(work: impl FnOnce() -> u8) -> ! {
     let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     exit(code.unwrap_or(CHILD_FAILED))
 }
 
 /// Ends this process at once: no destructor, no buffer flushed, nothing of the parent's undone (_exit(2)).
-pub fn exit(code: u8) -> ! {
+pub(crate) fn exit(code: u8) -> ! {
     // SAFETY: _exit only ends the process.
     unsafe { libc::_exit(code.into()) }
 }
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// By itself, with this exit code.
     Exited(u8),
     /// By a signal with this number.
@@ -167,7 +167,7 @@ impl fmt::Display for Ended {
 
 /// Reaps one child that has ended, without waiting: its id, and how it ended. `None` if none has ended, or there is none. Called
 /// until it returns `None`, since signals of several ends coalesce.
-pub fn reap() -> io::Result<Option<(u32, Ended)>> {
+pub(crate) fn reap() -> io::Result<Option<(u32, Ended)>> {
     loop {
         return match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(pid, code)) => Ok(Some((id_of(pid), Ended::Exited(code.to_le_bytes()[0])))),
@@ -182,7 +182,7 @@ pub fn reap() -> io::Result<Option<(u32, Ended)>> {
 
 /// What a parent asks of its child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChildRequest {
+pub(crate) enum ChildRequest {
     /// Drain and end (SIGTERM). A repetition asks for the same, and interrupts a call in which the child is blocked: it is repeated
     /// until the child has noticed.
     Drain,
@@ -195,7 +195,7 @@ pub enum ChildRequest {
 }
 
 /// Sends a request to the child with this id. A child that has ended is not an error.
-pub fn notify(child: u32, request: ChildRequest) -> io::Result<()> {
+pub(crate) fn notify(child: u32, request: ChildRequest) -> io::Result<()> {
     let signal = match request {
         ChildRequest::Drain => Signal::SIGTERM,
         ChildRequest::End => super::signals::CUT,
@@ -214,7 +214,7 @@ pub fn notify(child: u32, request: ChildRequest) -> io::Result<()> {
 /// Makes this process the parent of whoever below it loses its own (prctl(2), `PR_SET_CHILD_SUBREAPER`), so that one
 /// that goes to the background is still found. Elsewhere the system's first process gets them.
 #[cfg_attr(not(target_os = "linux"), allow(clippy::unnecessary_wraps))] // It can fail on Linux.
-pub fn adopt_orphans() -> io::Result<()> {
+pub(crate) fn adopt_orphans() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;
     Ok(())
@@ -222,7 +222,7 @@ pub fn adopt_orphans() -> io::Result<()> {
 
 /// A program started by this command is sent SIGTERM when the thread that starts it ends, however that comes about: also by
 /// SIGKILL (prctl(2), `PR_SET_PDEATHSIG`). Elsewhere nothing tells it.
-pub fn end_with_parent(command: &mut std::process::Command) {
+pub(crate) fn end_with_parent(command: &mut std::process::Command) {
     #[cfg(target_os = "linux")]
     {
         use std::os::unix::process::CommandExt;
@@ -240,7 +240,7 @@ pub fn end_with_parent(command: &mut std::process::Command) {
 /// The cores among which this process may choose, by number (`sched_getaffinity(2)`); empty where the system does not tell, or
 /// does not let it choose.
 #[cfg(target_os = "linux")]
-pub fn cores() -> Vec<usize> {
+pub(crate) fn cores() -> Vec<usize> {
     use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
     let own = Pid::from_raw(0);
     // What it has already is refused only where everything is.
@@ -259,7 +259,7 @@ pub fn cores() -> Vec<usize> {
 
 /// Keeps this thread, and the threads and children that it makes from now on, on these cores (`sched_setaffinity(2)`).
 #[cfg(target_os = "linux")]
-pub fn pin(cores: &[usize]) -> io::Result<()> {
+pub(crate) fn pin(cores: &[usize]) -> io::Result<()> {
     let mut set = nix::sched::CpuSet::new();
     for &core in cores {
         set.set(core)?;
@@ -275,7 +275,7 @@ pub fn pin(_cores: &[usize]) -> io::Result<()> {
 
 /// How long a thread was ready to run and had no core, in ns (`/proc/PID/task/TID/schedstat`, second number: the kernel's
 /// Documentation/scheduler/sched-stats.rst). `task` is its folder; `None` where the system does not tell.
-pub fn run_delay_ns(task: &Path) -> Option<u64> {
+pub(crate) fn run_delay_ns(task: &Path) -> Option<u64> {
     parse_run_delay(&std::fs::read_to_string(task.join("schedstat")).ok()?)
 }
 

@@ -12,7 +12,7 @@ use super::files::{DirectoryId, Entries, Kind, Links, OpenDir, Stat};
 
 /// A directory whose inside can be opened: whichever its path led to when it was last looked at.
 #[derive(Debug)]
-pub struct Root {
+pub(crate) struct Root {
     /// Absolute, so that the name counts: the working directory may be replaced, too.
     path: PathBuf,
     links: Links,
@@ -22,7 +22,7 @@ pub struct Root {
 
 /// What [`Root::renew`] has found.
 #[derive(Debug)]
-pub enum Renewal {
+pub(crate) enum Renewal {
     /// The path still leads to the directory that is open.
     Same(DirectoryId),
     /// It leads to another one, which is open now.
@@ -35,19 +35,19 @@ pub enum Renewal {
 
 impl Root {
     /// Opens the directory at `path`. Where it leads is decided here, and again by [`Root::renew`].
-    pub fn open(path: &Path, links: Links) -> io::Result<Root> {
+    pub(crate) fn open(path: &Path, links: Links) -> io::Result<Root> {
         let path = std::path::absolute(path)?;
         let dir = Mutex::new(Some(Arc::new(OpenDir::open(&path, links)?)));
         Ok(Root { path, links, dir })
     }
 
     /// The absolute path. Its symbolic links are as they were given.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Looks where the path leads now, and opens that directory if it is another one.
-    pub fn renew(&self) -> Renewal {
+    pub(crate) fn renew(&self) -> Renewal {
         let found = match nix::sys::stat::stat(&self.path).map(Stat::from) {
             Ok(found) if found.kind == Kind::Directory => Ok(found.directory_id()),
             Ok(_) => Err(Errno::ENOTDIR.into()),
@@ -87,23 +87,23 @@ impl Root {
     }
 
     /// What is at `path` (relative, components separated by `/`; empty for the root itself). Opens nothing for reading.
-    pub fn stat(&self, path: &[u8]) -> io::Result<Stat> {
+    pub(crate) fn stat(&self, path: &[u8]) -> io::Result<Stat> {
         self.current()?.stat(path)
     }
 
     /// Whether there is a directory at `path`, be it one that may not be read.
-    pub fn is_directory(&self, path: &[u8]) -> bool {
+    pub(crate) fn is_directory(&self, path: &[u8]) -> bool {
         self.stat(path).is_ok_and(|stat| stat.kind == Kind::Directory)
     }
 
     /// Opens the regular file or directory at `path` for reading. Anything else is an error of kind
     /// `PermissionDenied`; a path that leaves the root too.
-    pub fn open_file(&self, path: &[u8]) -> io::Result<(File, Stat)> {
+    pub(crate) fn open_file(&self, path: &[u8]) -> io::Result<(File, Stat)> {
         self.current()?.open_file(path)
     }
 
     /// The entries of a directory opened by [`Root::open_file`].
-    pub fn entries(dir: File) -> io::Result<Entries> {
+    pub(crate) fn entries(dir: File) -> io::Result<Entries> {
         Entries::of(dir)
     }
 }

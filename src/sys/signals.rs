@@ -135,7 +135,7 @@ pub struct Arrived {
 
 impl Signals {
     /// Installs the handlers of SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGCHLD, the interruption of threads
-    /// ([`interrupt`]), and ignores SIGPIPE and SIGXFSZ: that a reader has left, or that a file is as long as it may be
+    /// (`interrupt`), and ignores SIGPIPE and SIGXFSZ: that a reader has left, or that a file is as long as it may be
     /// (setrlimit(2)), is an error of that write. An error of kind `AlreadyExists` if that was done before and not dropped.
     ///
     /// What was inherited does not matter, with one exception. The mask of the calling thread becomes empty, because a
@@ -303,7 +303,7 @@ impl AsRawFd for Signals {
 }
 
 /// Ignores SIGXFSZ, as [`Signals::install`] does, for good.
-pub fn ignore_file_limit() -> io::Result<()> {
+pub(crate) fn ignore_file_limit() -> io::Result<()> {
     set(Signal::SIGXFSZ, SigHandler::SigIgn)
 }
 
@@ -311,12 +311,12 @@ pub fn ignore_file_limit() -> io::Result<()> {
 /// around the start of threads that leave signals to the first one.
 #[derive(Debug)]
 #[must_use = "signals are blocked only while it lives"]
-pub struct Blocked {
+pub(crate) struct Blocked {
     before: SigSet,
 }
 
 /// See [`Blocked`].
-pub fn block() -> io::Result<Blocked> {
+pub(crate) fn block() -> io::Result<Blocked> {
     let mut before = SigSet::empty();
     let handled: SigSet = HANDLED.into_iter().chain([CUT]).collect();
     pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&handled), Some(&mut before))?;
@@ -332,7 +332,7 @@ impl Drop for Blocked {
 
 /// Interrupts the call in which `thread` is blocked, if it is: the call fails with EINTR. A thread that is about to
 /// block is not interrupted, so this is repeated until the thread has noticed what it was to notice.
-pub fn interrupt<T>(thread: &JoinHandle<T>) -> io::Result<()> {
+pub(crate) fn interrupt<T>(thread: &JoinHandle<T>) -> io::Result<()> {
     // SAFETY: the handle is borrowed, so the thread was not joined and its id is valid (pthread_kill(3)).
     match unsafe { libc::pthread_kill(thread.as_pthread_t(), INTERRUPT as libc::c_int) } {
         0 | libc::ESRCH => Ok(()),

@@ -17,7 +17,7 @@ const PIECE_BYTES_MAX: usize = libc::PIPE_BUF;
 
 /// A file, FIFO, pipe, socket or terminal to which lines are appended, beside others who do the same.
 #[derive(Debug)]
-pub struct Sink {
+pub(crate) struct Sink {
     file: File,
     how: How,
 }
@@ -41,7 +41,7 @@ impl Sink {
     /// What this process was started with under this number, 1 for standard output say. On Linux a pipe or terminal is opened once more,
     /// through `/proc`: the new description can be set not to block, as nobody shares it. Where that may not be done (a pipe made by
     /// another user), or is no pipe, poll(2) is asked. A socket is never opened: it cannot be, and need not.
-    pub fn inherited(fd: RawFd) -> io::Result<Sink> {
+    pub(crate) fn inherited(fd: RawFd) -> io::Result<Sink> {
         // SAFETY: fcntl(2) takes any number.
         let (flags, mode) = unsafe { (libc::fcntl(fd, libc::F_GETFD), libc::fcntl(fd, libc::F_GETFL)) };
         // All descriptors of its own are closed by exec; one that it was started with cannot have been.
@@ -73,7 +73,7 @@ impl Sink {
     }
 
     /// A file, made if there is none. A FIFO that nobody has open for reading is an error, and not waited for.
-    pub fn open(path: &Path) -> io::Result<Sink> {
+    pub(crate) fn open(path: &Path) -> io::Result<Sink> {
         let file = options().create(true).open(path).map_err(|error| {
             let is_fifo = std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
             if error.raw_os_error() == Some(libc::ENXIO) && is_fifo {
@@ -88,7 +88,7 @@ impl Sink {
     /// Writes some of these lines, and says how many bytes: a regular file takes all at once, others as many whole lines as fit
     /// into one piece, which do not mix with what others write; a longer line goes in pieces. Never waits: an error of kind
     /// `WouldBlock` if nothing can be written now.
-    pub fn write_now(&self, lines: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write_now(&self, lines: &[u8]) -> io::Result<usize> {
         match self.how {
             How::Regular => (&self.file).write(lines),
             How::Socket => SockRef::from(&self.file).send_with_flags(piece(lines), libc::MSG_DONTWAIT),
@@ -98,7 +98,7 @@ impl Sink {
     }
 
     /// Writes what is taken within `max`: how many bytes that was. A signal does not end the waiting.
-    pub fn write_within(&self, lines: &[u8], max: Duration) -> usize {
+    pub(crate) fn write_within(&self, lines: &[u8], max: Duration) -> usize {
         let until = Instant::now() + max;
         let mut written = 0;
         // Bound: the bytes, and the time.
@@ -131,7 +131,7 @@ const LINKS_MAX: u32 = 40;
 
 /// The number under which this process has open what a path names: 1 for `/dev/stdout`, or for a link that leads there. What it
 /// is need not be something that can be opened by a path: a socket cannot, nor can the pipe of another user.
-pub fn descriptor_of(path: &Path) -> Option<RawFd> {
+pub(crate) fn descriptor_of(path: &Path) -> Option<RawFd> {
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {
         if let Some(fd) = descriptor_named(&path) {

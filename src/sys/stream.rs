@@ -23,14 +23,14 @@ const NO_SIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
 const NO_SIGNAL: MsgFlags = MsgFlags::empty(); // SIGPIPE is ignored: std does so before `main`
 
 /// Bytes of a file that are in memory at once where it is read and written: few calls per file, and little memory.
-pub const COPY_BYTES_MAX: usize = 64 << 10;
+pub(crate) const COPY_BYTES_MAX: usize = 64 << 10;
 
 /// sendfile(2) is missing, or forbidden to this process: no file can be sent by it.
 static SENDFILE_IS_REFUSED: AtomicBool = AtomicBool::new(false);
 
 /// Whether an error of [`Stream::send_file`] means that the system does not send this file in that way, though it may be
 /// readable: the call is missing or forbidden (a seccomp filter), or the file system does not offer it (GPFS, some FUSE).
-pub fn is_refused(error: &io::Error) -> bool {
+pub(crate) fn is_refused(error: &io::Error) -> bool {
     // `Unsupported` is ENOTSUP, which Linux calls EOPNOTSUPP too, and ENOSYS.
     error.kind() == io::ErrorKind::Unsupported
         || is_refused_always(error)
@@ -75,7 +75,7 @@ impl Stream {
     }
 
     /// Sends up to `len` bytes of `file` from `offset` in one call, in which the bytes do not pass through the program:
-    /// sendfile(2) on Linux and macOS. 0 means that the file has no byte there. Where [`is_refused`] holds for the error,
+    /// sendfile(2) on Linux and macOS. 0 means that the file has no byte there. Where `is_refused` holds for the error,
     /// [`Stream::copy_file`] does the same.
     pub fn send_file(&self, file: &File, offset: u64, len: usize) -> io::Result<usize> {
         if SENDFILE_IS_REFUSED.load(Relaxed) {
@@ -113,7 +113,7 @@ impl Stream {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Reads up to `len` bytes of `file` from `offset`, at most [`COPY_BYTES_MAX`], and writes them: pread(2) and send(2). Returns
+    /// Reads up to `len` bytes of `file` from `offset`, at most `COPY_BYTES_MAX`, and writes them: pread(2) and send(2). Returns
     /// how many were written; 0 means that the file has no byte there. What was read and not written is read again by the
     /// next call. `more` is as for [`Stream::write`].
     pub fn copy_file(&self, file: &File, offset: u64, len: usize, more: bool) -> io::Result<usize> {

@@ -20,7 +20,7 @@ const LISTEN_FDS_MAX: RawFd = 1024;
 
 /// What a supervisor gave to this process.
 #[derive(Debug)]
-pub struct Supervisor {
+pub(crate) struct Supervisor {
     /// The sockets it opened, in its order, each with its name (`FileDescriptorName=`), empty if it gave none.
     pub listeners: Vec<(String, Listener)>,
     notify: Option<OsString>,
@@ -28,7 +28,7 @@ pub struct Supervisor {
 
 /// What the supervisor gave cannot be used: one line that says what and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SupervisorError(String);
+pub(crate) struct SupervisorError(String);
 
 impl fmt::Display for SupervisorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,7 +40,7 @@ impl std::error::Error for SupervisorError {}
 
 /// What the supervisor is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub(crate) enum Notice {
     /// Clients are served from now on.
     Ready,
     /// The server drains.
@@ -50,7 +50,7 @@ pub enum Notice {
 impl Supervisor {
     /// Takes over what the supervisor gave, and removes its variables from the environment: they are for this process
     /// alone. Called once, at the start, by a process with one thread, before it opens descriptors of its own.
-    pub fn adopt() -> Result<Self, SupervisorError> {
+    pub(crate) fn adopt() -> Result<Self, SupervisorError> {
         let get = |name| env::var(name).unwrap_or_default();
         let (pid, fds, names) = (get("LISTEN_PID"), get("LISTEN_FDS"), get("LISTEN_FDNAMES"));
         let notify = env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty());
@@ -83,7 +83,7 @@ impl Supervisor {
 
     /// Tells the supervisor, if there is one that wants to know. An error is a warning in the log: the server works
     /// without being heard. It does not wait for a supervisor whose queue is full, either.
-    pub fn tell(&self, notice: Notice) {
+    pub(crate) fn tell(&self, notice: Notice) {
         let Some(path) = &self.notify else { return };
         let text: &[u8] = match notice {
             Notice::Ready => b"READY=1",

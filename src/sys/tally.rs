@@ -10,10 +10,10 @@ use std::sync::atomic::{
 };
 
 /// How many counters there are.
-pub const COUNTERS: usize = 32;
+pub(crate) const COUNTERS: usize = 32;
 
 /// How many counters a lane has: a cache line of them.
-pub const LANE: usize = 8;
+pub(crate) const LANE: usize = 8;
 
 /// How many lanes there are. Counters that change with every request are in lanes, so that threads rarely write to the cache
 /// line of another: with more threads than lanes some share one, and are right all the same.
@@ -36,26 +36,26 @@ struct Mapped {
 
 /// The counters of a tally that one process or thread adds to.
 #[derive(Clone, Debug)]
-pub struct Lane {
+pub(crate) struct Lane {
     tally: Arc<Tally>,
     index: usize,
 }
 
 impl Lane {
     /// The next lane of this tally, from the first again after the last.
-    pub fn of(tally: &Arc<Tally>) -> Lane {
+    pub(crate) fn of(tally: &Arc<Tally>) -> Lane {
         let given = tally.mapped().lanes_given.fetch_add(1, Relaxed);
         Lane { tally: Arc::clone(tally), index: given as usize % LANES }
     }
 
     /// Adds `n` to one counter, from 0 to [`LANE`].
     #[inline]
-    pub fn add(&self, counter: usize, n: u64) {
+    pub(crate) fn add(&self, counter: usize, n: u64) {
         self.tally.mapped().lanes[self.index][counter].fetch_add(n, Relaxed);
     }
 
     /// The tally that it belongs to.
-    pub fn tally(&self) -> &Tally {
+    pub(crate) fn tally(&self) -> &Tally {
         &self.tally
     }
 }

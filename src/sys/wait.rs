@@ -24,7 +24,7 @@ fn pause(max: Option<Duration>) {
 /// Waits until one of `fds` can be read or is at its end, a signal comes, or `timeout` has passed (`None`: for ever); says of
 /// each whether it is ready, in order. A signal is no error: nothing is ready then. Nor is a system without memory: nothing is
 /// ready, after a short pause.
-pub fn readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
+pub(crate) fn readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
     let mut polled: Vec<PollFd> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
     match poll(&mut polled, timeout.map_or(PollTimeout::NONE, rounded_up)) {
         Err(Errno::EINTR) => return Ok(vec![false; fds.len()]),
@@ -40,7 +40,7 @@ pub fn readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result
 
 /// Waits until `fd` can be written to, or an error is to be learned by writing, for `max` at most; whether it is so. A signal is
 /// no error: nothing is ready then.
-pub fn writable(fd: BorrowedFd<'_>, max: Duration) -> io::Result<bool> {
+pub(crate) fn writable(fd: BorrowedFd<'_>, max: Duration) -> io::Result<bool> {
     match poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], rounded_up(max)) {
         Ok(ready) => Ok(ready > 0),
         Err(Errno::EINTR) => Ok(false),

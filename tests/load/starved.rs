@@ -4,11 +4,12 @@
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use oneloop::limits::Limits;
 use oneloop::load::clients::EchoLoad;
 use oneloop::load::{Plan, run};
 use oneloop::services::Echo;
-use oneloop::sys::process::{cores, pin};
 
 use crate::common::inside::Inside;
 
@@ -20,18 +21,22 @@ fn a_generator_that_others_keep_from_its_core_tells_how_long() {
     let echo = Inside::serve(Limits::default(), Echo);
     let mut plan = Plan::new(echo.addr().to_string().parse().unwrap());
     (plan.clients, plan.warmup, plan.duration) = (64, Duration::ZERO, Duration::from_millis(500));
-    let (core, is_over) = (cores()[0], AtomicBool::new(false));
+    let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap();
+    let mut core = CpuSet::new();
+    core.set((0..CpuSet::count()).find(|&core| allowed.is_set(core).unwrap()).unwrap()).unwrap();
+    let is_over = AtomicBool::new(false);
+    let pin = || sched_setaffinity(Pid::from_raw(0), &core).unwrap(); // this thread
     let report = std::thread::scope(|scope| {
         for _ in 0..OTHERS {
             scope.spawn(|| {
-                pin(&[core]).unwrap();
+                pin();
                 while !is_over.load(SeqCst) {
                     std::hint::spin_loop();
                 }
             });
         }
         let load = scope.spawn(|| {
-            pin(&[core]).unwrap();
+            pin();
             run(&plan, &EchoLoad::new(64, plan.seed)).unwrap()
         });
         let report = load.join().unwrap();

@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::common::inside::Inside;
+use oneloop::Address;
 use oneloop::limits::Limits;
 use oneloop::reactor::Reactor;
 use oneloop::session::{Client, Input, Outbox, Progress, Service, Session, Wait};
-use oneloop::sys::Address;
 use oneloop::telemetry::Reason;
 
 /// Counts the bytes of all clients in memory that no thread may share.

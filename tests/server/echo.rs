@@ -3,10 +3,10 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use oneloop::Address;
 use oneloop::limits::Limits;
 use oneloop::reactor::Reactor;
 use oneloop::services::Echo;
-use oneloop::sys::Address;
 
 #[test]
 fn clients_get_back_what_they_send_and_a_half_close_is_answered_whole() {

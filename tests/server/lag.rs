@@ -4,10 +4,10 @@ use std::net::TcpStream;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use oneloop::Address;
 use oneloop::limits::Limits;
 use oneloop::reactor::Reactor;
 use oneloop::session::{Client, Input, Outbox, Progress, Service, Session};
-use oneloop::sys::Address;
 
 /// Holds the loop up with each of its clients.
 #[derive(Clone)]

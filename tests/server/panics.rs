@@ -3,10 +3,10 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use oneloop::Address;
 use oneloop::limits::Limits;
 use oneloop::reactor::Reactor;
 use oneloop::session::{Client, Input, Outbox, Progress, Refusal, Service, Session, Wait};
-use oneloop::sys::Address;
 use oneloop::telemetry::Reason;
 
 /// Echo that panics when it is told to: `!` at once, `~` when it is dropped; and every third client when it is opened; and

@@ -6,11 +6,11 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
+use oneloop::Address;
 use oneloop::limits::Limits;
 use oneloop::reactor::{Reactor, Turn};
 use oneloop::services::Echo;
 use oneloop::session::{Call, Client, Input, Outbox, Progress, Service, Session, Wait};
-use oneloop::sys::Address;
 use oneloop::telemetry::Reason;
 
 /// Turns until a loop on loopback has surely done what it can.
