@@ -6,6 +6,7 @@
 //! ```
 //!
 //! `--refusal panic` has it panic over its last words, too; `--chat` serves `examples/chat.rs` instead, whose sessions wake each other.
+//! `--layers frames`, or `origin` for one more below it, puts the toy layers of the tests between the service and its clients.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -21,6 +22,8 @@ use oneloop::{Address, ListenOptions, Listener, Signals};
 #[path = "chat.rs"]
 #[allow(unreachable_pub, reason = "it is an example of its own")]
 mod chat;
+#[path = "../tests/common/layers.rs"]
+mod layers;
 
 /// Each line is a command, or is echoed.
 #[derive(Clone, Copy)]
@@ -28,11 +31,17 @@ struct Faulty {
     refusal_panics: bool,
 }
 
-impl Service for Faulty {
-    type Session = Faulty;
+/// One client: what is known of it.
+struct FaultySession {
+    who: String,
+}
 
-    fn open(&self, _client: &Client<'_>) -> Faulty {
-        *self
+impl Service for Faulty {
+    type Session = FaultySession;
+
+    fn open(&self, client: &Client<'_>) -> FaultySession {
+        let (name, protocol) = (client.server_name.unwrap_or("-"), client.protocol.unwrap_or(b"-"));
+        FaultySession { who: format!("{} {name} {}\n", client.peer, protocol.escape_ascii()) }
     }
 
     fn refusal(&self, why: Refusal) -> &[u8] {
@@ -46,7 +55,7 @@ impl Service for Faulty {
     }
 }
 
-impl Session for Faulty {
+impl Session for FaultySession {
     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
         let Some(end) = input.bytes.iter().position(|&byte| byte == b'\n') else {
             return match (input.bytes, input.call) {
@@ -63,7 +72,7 @@ impl Session for Faulty {
             b"stall\n" => stall(),
             _ => {}
         }
-        match out.put(line) {
+        match out.put(if line == b"who\n" { self.who.as_bytes() } else { line }) {
             Ok(()) => Progress::again(line.len()),
             Err(_) => Progress::need_room(0),
         }
@@ -83,6 +92,7 @@ struct Asked {
     workers: usize,
     limits: Limits,
     serves: Serves,
+    layers: ListenerLayers,
 }
 
 #[derive(Clone, Copy)]
@@ -97,6 +107,7 @@ fn asked(mut args: impl Iterator<Item = String>) -> Result<Asked, String> {
         workers: 0,
         limits: Limits::default(),
         serves: Serves::Faulty(Faulty { refusal_panics: false }),
+        layers: ListenerLayers::none(),
     };
     while let Some(flag) = args.next() {
         if flag == "--chat" {
@@ -111,6 +122,14 @@ fn asked(mut args: impl Iterator<Item = String>) -> Result<Asked, String> {
             "--clients" => asked.limits.clients_max = number()?,
             "--per-address" => asked.limits.clients_per_address_max = number()?,
             "--drain-ms" => asked.limits.drain_ms = number()?,
+            "--handshake-ms" => asked.limits.handshake_ms = number()?,
+            "--layers" if value == "frames" => {
+                asked.layers = ListenerLayers::none().with(layers::Frames::default);
+            }
+            "--layers" if value == "origin" => {
+                asked.layers =
+                    ListenerLayers::none().with(layers::Origin::default).with(layers::Frames::default);
+            }
             "--idle-ms" => asked.limits.idle_ms = number()?,
             "--refusal" if value == "panic" => asked.serves = Serves::Faulty(Faulty { refusal_panics: true }),
             "--overflow" if value == "wait" => asked.limits.overflow = Overflow::Wait,
@@ -125,7 +144,7 @@ fn asked(mut args: impl Iterator<Item = String>) -> Result<Asked, String> {
 }
 
 fn serve<S: Service + Send>(asked: Asked, name: &str, service: S) -> Result<(), ExitCode> {
-    let Asked { model, workers, limits, .. } = asked;
+    let Asked { model, workers, limits, layers, .. } = asked;
     let fail = |code: u8| {
         move |error: &dyn std::fmt::Display| {
             eprintln!("faulty: {error}");
@@ -150,7 +169,7 @@ fn serve<S: Service + Send>(asked: Asked, name: &str, service: S) -> Result<(), 
     };
     let sockets = listeners.map_err(|error| fail(1)(&error))?;
     println!("listening on {name}@{}", sockets[0].local_addr());
-    let listeners = vec![ListenerConfig { service, sockets, layers: ListenerLayers::none() }];
+    let listeners = vec![ListenerConfig { service, sockets, layers }];
     let setup = Setup { listeners, limits, workers, telemetry: Telemetry::new(), signals };
     let summary = models::run(model, setup, &mut || {}).map_err(|error| fail(1)(&error))?;
     eprintln!("ended: {summary}");

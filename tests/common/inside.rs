@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
+use oneloop::connection::ListenerLayers;
 use oneloop::limits::Limits;
 use oneloop::reactor::{Handle, Reactor, Summary};
 use oneloop::session::Service;
+use oneloop::{ListenOptions, Listener};
 
 use super::{Address, Client, eventually};
 
@@ -20,10 +22,22 @@ pub(crate) struct Inside {
 impl Inside {
     /// Serves `service` on a port of the kernel's choice.
     pub(crate) fn serve<S: Service + Send>(limits: Limits, service: S) -> Inside {
+        Inside::serve_behind(ListenerLayers::none(), limits, service)
+    }
+
+    /// The same behind byte layers.
+    pub(crate) fn serve_behind<S: Service + Send>(
+        layers: ListenerLayers,
+        limits: Limits,
+        service: S,
+    ) -> Inside {
         let (told, learned) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let mut reactor = Reactor::new(limits).unwrap();
-            let address = reactor.bind("127.0.0.1:0", service).unwrap();
+            let address = "127.0.0.1:0".parse().unwrap();
+            let listener = Listener::bind(&address, &ListenOptions::default()).unwrap();
+            let address = listener.local_addr().clone();
+            reactor.listen_with(listener, service, layers).unwrap();
             told.send((address.to_string(), reactor.handle())).unwrap();
             reactor.run().unwrap()
         });

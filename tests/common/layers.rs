@@ -14,7 +14,8 @@ use oneloop::connection::layers::Handshake;
 use oneloop::connection::{FlushOutcome, Layer, Patience, ReadOutcome, Transport, WriteOutcome};
 use oneloop::session::Peer;
 
-/// What the client says in each round of the handshake; the server answers each with [`welcome`].
+/// What the client says in each round of the handshake; the server answers each with [`welcome`]. A number after the first
+/// asks it to fail after so many calls.
 pub(crate) const HELLOS: [&[u8]; 3] = [b"hello", b"to server.test", b"speak frames/1"];
 /// What the server says before it ends a client that broke the protocol.
 pub(crate) const ALERT: &[u8] = b"alert";
@@ -158,7 +159,10 @@ impl Layer for Frames {
             && self.raw.len() > len
         {
             let said: Vec<u8> = self.raw.drain(..=len).skip(1).collect();
-            if said != HELLOS[self.round] {
+            let wish = said.strip_prefix(HELLOS[self.round]);
+            if let (0, Some([b' ', calls @ ..])) = (self.round, wish) {
+                self.calls_left = std::str::from_utf8(calls).ok().and_then(|calls| calls.parse().ok());
+            } else if wish != Some(b"") {
                 self.held.extend(message(ALERT));
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "not the hello of this round"));
             }
@@ -339,9 +343,16 @@ pub(crate) struct FramesClient {
     waiting: Vec<u8>,
     has_begun: bool,
     ends: bool,
+    /// After how many calls the server is to fail.
+    fails_after: Option<u32>,
 }
 
 impl FramesClient {
+    /// A client that asks the server to fail after so many calls.
+    pub(crate) fn failing_after(calls: u32) -> Self {
+        FramesClient { fails_after: Some(calls), ..FramesClient::default() }
+    }
+
     /// Bytes came; returns those that are to be sent now.
     pub(crate) fn receive(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.raw.extend(bytes);
@@ -390,7 +401,8 @@ impl FramesClient {
         let mut bytes = Vec::new();
         if self.sent < HELLOS.len() {
             if self.has_begun && self.sent == self.answered {
-                bytes.extend(message(HELLOS[self.sent]));
+                let wish = self.fails_after.filter(|_| self.sent == 0).map(|calls| format!(" {calls}"));
+                bytes.extend(message(&[HELLOS[self.sent], wish.unwrap_or_default().as_bytes()].concat()));
                 self.sent += 1;
             }
         } else if self.is_established() {

@@ -9,7 +9,9 @@ pub(crate) mod faulty;
 pub(crate) mod full_queue;
 pub(crate) mod http;
 pub(crate) mod inside;
+pub(crate) mod layers;
 pub(crate) mod server;
+pub(crate) mod talker;
 
 pub(crate) use client::Client;
 #[allow(unused_imports, reason = "each test uses its own part of this")]

@@ -7,5 +7,6 @@ mod common;
 
 mod conversations;
 mod faults;
+mod layers;
 mod lecture;
 mod stop;

@@ -17,6 +17,7 @@ mod example_lines;
 mod fairness;
 mod half_close;
 mod lag;
+mod layers;
 mod limits;
 mod lingering;
 mod misuse;
