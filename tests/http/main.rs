@@ -10,5 +10,6 @@ mod browser;
 mod clients;
 mod contract;
 mod files;
+mod handlers;
 mod hostile;
 mod log;

@@ -1,6 +1,7 @@
 //! Conversations with a session, without sockets.
 
 mod content;
+mod handlers;
 mod oracle;
 mod protocol;
 mod splits;
