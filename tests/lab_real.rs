@@ -123,7 +123,7 @@ fn the_lectures_first_claim_is_measured_and_an_interruption_keeps_what_there_is(
     assert_eq!(code, Some(1), "{told}");
     let (made, planned) = Results::of(&output).runs();
     assert!(made >= 2 && made < planned, "{made}");
-    assert!(fs::read_to_string(output.join("report.html")).unwrap().contains("Interrupted: "));
+    assert!(fs::read_to_string(output.join("report.html")).unwrap().contains("Interrupted after "));
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_disk_that_is_full_ends_it_and_what_was_measured_is_shown() {
     let ended = limited.args(ASKED).arg("--output").arg(&output).stdin(Stdio::null()).output().unwrap();
     let [told, said] = [ended.stdout, ended.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     assert_eq!(ended.status.code(), Some(1), "{said}");
-    assert!(told.contains("judgement") && told.contains("reactor "), "the table: {told}");
+    assert!(told.contains("verdict") && told.contains("reactor "), "the table: {told}");
     let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("oneloop: ")).collect();
     assert_eq!(errors.len(), 1, "{said}");
     assert!(errors[0].contains("raw.jsonl: ") && errors[0].contains("3 of 3 runs"), "{said}");

@@ -418,7 +418,7 @@ mod tests {
         assert!(matches!(done, Err(Failure::System(what)) if what.contains("5 of 18 runs")));
         assert_eq!(raw::read(&directory.path().join("raw.jsonl")).unwrap().1.len(), 5);
         let report = fs::read_to_string(directory.path().join("report.html")).unwrap();
-        assert!(report.contains("Interrupted: 5 of 18 runs"));
+        assert!(report.contains("Interrupted after 5 of 18 runs"));
     }
 
     #[test]

@@ -186,7 +186,7 @@ fn errors(measured: &[&Evidence], criteria: &Criteria) -> Vec<Finding> {
             out_of_descriptors: all.out_of_descriptors,
             ..ErrorCounts::default()
         };
-        findings.push((Verdict::PortStarved, format!("connections of the generator: {}", own.summary())));
+        findings.push((Verdict::PortStarved, format!("the generator could not connect: {}", own.summary())));
     }
     let of_server = ErrorCounts { out_of_ports: 0, out_of_descriptors: 0, ..all };
     if of_server.wrong_bytes > 0 {

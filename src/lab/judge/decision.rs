@@ -1,4 +1,4 @@
-//! What the evidence says to someone who must choose: orders and crossovers from VALID cells only, and no winner.
+//! Rankings and crossovers, from VALID cells alone. There is no overall winner: situations differ.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,25 +9,25 @@ use crate::lab::plan::experiment::{Experiment, Extent};
 use crate::lab::plan::metric::{Better, Metric};
 use crate::lab::plan::subject::CoreClass;
 
-/// A row of the decision table.
+/// A row of the decision table: a ranking for one situation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Decision {
-    /// The situation someone is in.
+    /// The situation of a reader who has to choose.
     pub(crate) situation: String,
     /// The server's cores.
     pub(crate) class: CoreClass,
     /// What is compared.
     pub(crate) metric: Metric,
-    /// The subjects, best first, in tiers: within a tier intervals meet, directly or through another's, and the order says
-    /// nothing; between two tiers all are apart.
-    pub(crate) tiers: Vec<Vec<Standing>>,
-    /// Who takes no part in the order, and why.
+    /// The subjects in tiers, best first. Within a tier intervals overlap, directly or through another one, and the order
+    /// means nothing; intervals of different tiers do not overlap.
+    pub(crate) tiers: Vec<Vec<RankedSubject>>,
+    /// Subjects that are not ranked, and why.
     pub(crate) left_out: Vec<(String, Verdict)>,
 }
 
-/// A subject's place in an order.
+/// A subject in a ranking.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Standing {
+pub(crate) struct RankedSubject {
     /// The subject.
     pub(crate) name: String,
     /// Its value.
@@ -43,17 +43,17 @@ pub(crate) struct Crossover {
     pub(crate) class: CoreClass,
     /// What is compared.
     pub(crate) metric: Metric,
-    /// The better one up to `until`.
+    /// The subject that is better up to `until`.
     pub(crate) before: String,
-    /// The last level at which it is better.
+    /// The last level at which `before` is better.
     pub(crate) until: u32,
-    /// The better one from `from` on.
+    /// The subject that is better from `from` on.
     pub(crate) after: String,
-    /// The first level at which the other is better.
+    /// The first level at which `after` is better.
     pub(crate) from: u32,
 }
 
-/// The decision table and the crossovers. Empty for a quick look: too few levels and repeats to decide by.
+/// The decision table and the crossovers. Empty for a quick comparison, which has too few levels and repeats.
 pub(crate) fn decide(results: &Results) -> (Vec<Decision>, Vec<Crossover>) {
     if results.header.plan.extent == Extent::Quick {
         return (Vec::new(), Vec::new());
@@ -64,20 +64,20 @@ pub(crate) fn decide(results: &Results) -> (Vec<Decision>, Vec<Crossover>) {
         for &experiment in &results.header.plan.experiments {
             let cells = results.of_experiment(experiment, class);
             for &metric in deciding(experiment) {
-                decisions.extend(orders(experiment, class, metric, &cells));
+                decisions.extend(rankings(experiment, class, metric, &cells));
             }
             if experiment == Experiment::Crowd {
                 for metric in [Metric::RequestsPerS, Metric::LatencyP99Us] {
                     crossovers.extend(crossings(experiment, class, metric, &cells));
                 }
             }
-            decisions.extend(slope_orders(results, experiment, class));
+            decisions.extend(slope_rankings(results, experiment, class));
         }
     }
     (decisions, crossovers)
 }
 
-/// The metrics of an experiment by which someone decides.
+/// The metrics of an experiment that are ranked.
 fn deciding(experiment: Experiment) -> &'static [Metric] {
     match experiment {
         Experiment::Wait => &[Metric::WaitMs],
@@ -93,35 +93,40 @@ fn deciding(experiment: Experiment) -> &'static [Metric] {
 fn situation(experiment: Experiment, level: u32) -> String {
     match experiment {
         Experiment::Wait => "clients may stall".to_owned(),
-        Experiment::Few => format!("{level} clients arrive at once"),
-        Experiment::Many => "capacity is kept ready while nobody asks (per copy)".to_owned(),
-        Experiment::Churn => "clients come, ask once and go".to_owned(),
+        Experiment::Few => format!("{level} clients connect at the same time"),
+        Experiment::Many => "spare copies wait for clients (per copy)".to_owned(),
+        Experiment::Churn => "clients connect, send one request and close".to_owned(),
         Experiment::Crowd => {
-            format!("{level} {} at once", if level == 1 { "client converses" } else { "clients converse" })
+            format!("{level} {} sending without pause", if level == 1 { "client" } else { "clients" })
         }
-        Experiment::Steady => format!("{level} requests per second, always"),
-        Experiment::Idle => "clients stay and are silent (per client)".to_owned(),
-        Experiment::Bulk => "big messages".to_owned(),
+        Experiment::Steady => format!("{level} requests per second"),
+        Experiment::Idle => "clients stay connected and idle (per client)".to_owned(),
+        Experiment::Bulk => "large messages".to_owned(),
     }
 }
 
-/// One order per level.
-fn orders(experiment: Experiment, class: CoreClass, metric: Metric, cells: &[&CellResult]) -> Vec<Decision> {
+/// A ranking per level.
+fn rankings(
+    experiment: Experiment,
+    class: CoreClass,
+    metric: Metric,
+    cells: &[&CellResult],
+) -> Vec<Decision> {
     let mut levels: Vec<u32> = cells.iter().map(|result| result.cell.level).collect();
     levels.dedup();
     let mut decisions = Vec::new();
     for level in levels {
-        let mut standings = Vec::new();
+        let mut ranked = Vec::new();
         let mut left_out = Vec::new();
         for result in cells.iter().filter(|result| result.cell.level == level) {
             let name = result.cell.subject.name.clone();
             match (result.verdict(metric), result.summaries.get(&metric)) {
-                (Verdict::Valid, Some(summary)) => standings.push(Standing { name, summary: *summary }),
+                (Verdict::Valid, Some(summary)) => ranked.push(RankedSubject { name, summary: *summary }),
                 (verdict, _) => left_out.push((name, verdict)),
             }
         }
-        if !standings.is_empty() {
-            let tiers = tiers(metric, metric.negligible(), standings);
+        if !ranked.is_empty() {
+            let tiers = tiers(metric, metric.negligible(), ranked);
             decisions.push(Decision {
                 situation: situation(experiment, level),
                 class,
@@ -134,61 +139,64 @@ fn orders(experiment: Experiment, class: CoreClass, metric: Metric, cells: &[&Ce
     decisions
 }
 
-fn slope_orders(results: &Results, experiment: Experiment, class: CoreClass) -> Vec<Decision> {
+fn slope_rankings(results: &Results, experiment: Experiment, class: CoreClass) -> Vec<Decision> {
     let mut decisions = Vec::new();
     for metric in [Metric::MemoryBytes, Metric::KernelBytes] {
-        let mut standings = Vec::new();
+        let mut ranked = Vec::new();
         let mut left_out = Vec::new();
         for slope in &results.slopes {
             if (slope.experiment, slope.class, slope.metric) == (experiment, class, metric) {
                 let name = slope.subject.name.clone();
                 match slope.judgement.verdict {
-                    Verdict::Valid => standings.push(Standing { name, summary: slope.summary }),
+                    Verdict::Valid => ranked.push(RankedSubject { name, summary: slope.summary }),
                     verdict => left_out.push((name, verdict)),
                 }
             }
         }
-        if !standings.is_empty() {
-            // A byte per client matters, where a byte per server does not.
-            let tiers = tiers(metric, 0.0, standings);
+        if !ranked.is_empty() {
+            // A byte per client matters; a byte per server does not.
+            let tiers = tiers(metric, 0.0, ranked);
             decisions.push(Decision { situation: situation(experiment, 0), class, metric, tiers, left_out });
         }
     }
     decisions
 }
 
-/// Sorts, best first, and opens a new tier where everybody before is apart from everybody behind.
+/// Sorts, best first, and starts a new tier where every interval before is disjoint from every interval after.
 ///
-/// To be apart from the first of a tier is not enough: of three in a row whose intervals meet from neighbour to
-/// neighbour the last may be apart from the first, and to put it behind the second as well would claim what was not
-/// found. Such a chain is one tier.
-pub(crate) fn tiers(metric: Metric, negligible: f64, mut standings: Vec<Standing>) -> Vec<Vec<Standing>> {
-    // Stable: equals keep the order of the lecture.
-    standings.sort_by(|a, b| match metric.better() {
+/// It is not enough to be disjoint from the first of a tier. In a chain of three overlapping neighbours, the first and the
+/// last may be disjoint, but nothing separates the last from the second. Such a chain is one tier.
+pub(crate) fn tiers(
+    metric: Metric,
+    negligible: f64,
+    mut ranked: Vec<RankedSubject>,
+) -> Vec<Vec<RankedSubject>> {
+    // Stable: equal subjects keep the order of the lecture.
+    ranked.sort_by(|a, b| match metric.better() {
         Better::Lower => a.summary.median.total_cmp(&b.summary.median),
         Better::Higher => b.summary.median.total_cmp(&a.summary.median),
     });
     let opens = |at: usize| {
-        let (before, behind) = standings.split_at(at);
+        let (before, behind) = ranked.split_at(at);
         before.iter().all(|a| behind.iter().all(|b| apart(&a.summary, &b.summary, negligible)))
     };
-    let opening: Vec<bool> = (0..standings.len()).map(opens).collect();
-    let mut tiers: Vec<Vec<Standing>> = Vec::new();
-    for (standing, opens) in standings.into_iter().zip(opening) {
+    let opening: Vec<bool> = (0..ranked.len()).map(opens).collect();
+    let mut tiers: Vec<Vec<RankedSubject>> = Vec::new();
+    for (subject, opens) in ranked.into_iter().zip(opening) {
         match tiers.last_mut() {
-            Some(tier) if !opens => tier.push(standing),
-            _ => tiers.push(vec![standing]),
+            Some(tier) if !opens => tier.push(subject),
+            _ => tiers.push(vec![subject]),
         }
     }
     tiers
 }
 
-/// Whether two summaries differ by more than chance and by more than anybody's concern.
+/// Whether two summaries differ by more than chance and by more than is negligible.
 fn apart(a: &Summary, b: &Summary, negligible: f64) -> bool {
     (a.is_below(b) || b.is_below(a)) && (a.median - b.median).abs() > negligible
 }
 
-/// Every pair that changes places between two levels at which the order is clear.
+/// Every pair that changes places between two levels at which their order is clear.
 fn crossings(
     experiment: Experiment,
     class: CoreClass,
@@ -227,7 +235,7 @@ fn crossings(
     crossovers
 }
 
-/// The levels at which two subjects are VALID and apart, ascending, with the better one first.
+/// The levels at which two subjects are VALID and differ, ascending, with the better one first.
 fn clear_orders<'a>(
     metric: Metric,
     cells: &[&'a CellResult],
@@ -263,13 +271,13 @@ mod tests {
     use super::*;
 
     fn names(metric: Metric, negligible: f64, intervals: &[(&str, [f64; 3])]) -> Vec<Vec<String>> {
-        let standings = intervals.iter().map(|(name, values)| Standing {
+        let ranked = intervals.iter().map(|(name, values)| RankedSubject {
             name: (*name).to_owned(),
             summary: Summary::of(values).unwrap_or_else(|| panic!("no summary")),
         });
-        tiers(metric, negligible, standings.collect())
+        tiers(metric, negligible, ranked.collect())
             .into_iter()
-            .map(|tier| tier.into_iter().map(|standing| standing.name).collect())
+            .map(|tier| tier.into_iter().map(|subject| subject.name).collect())
             .collect()
     }
 
@@ -279,14 +287,10 @@ mod tests {
             [("a", [1.0, 1.5, 2.0]), ("b", [1.9, 2.4, 3.0]), ("c", [2.5, 3.5, 4.0]), ("d", [5.0, 5.1, 5.2])];
         assert_eq!(names(Metric::LatencyP99Us, 0.0, &chain), [vec!["a", "b", "c"], vec!["d"]]);
         assert_eq!(names(Metric::RequestsPerS, 0.0, &chain), [vec!["d"], vec!["c", "b", "a"]]);
-        // One that is anywhere puts nobody behind another.
+        // A very wide interval joins all into one tier.
         let wide = [("a", [1.0, 1.1, 1.2]), ("b", [0.5, 2.0, 9.0]), ("c", [5.0, 5.1, 5.2])];
         assert_eq!(names(Metric::LatencyP99Us, 0.0, &wide), [vec!["a", "b", "c"]]);
         let near = [("a", [1.0, 1.0, 1.0]), ("b", [2.5, 2.5, 2.5]), ("c", [9.0, 9.0, 9.0])];
-        assert_eq!(
-            names(Metric::WaitMs, 2.0, &near),
-            [vec!["a", "b"], vec!["c"]],
-            "2 ms are nobody's concern"
-        );
+        assert_eq!(names(Metric::WaitMs, 2.0, &near), [vec!["a", "b"], vec!["c"]], "2 ms are negligible");
     }
 }

@@ -1,4 +1,4 @@
-//! From raw runs to summaries: every cell with its medians, intervals and judgement, and the slopes between cells.
+//! From raw runs to results: medians, intervals and verdict of every cell, and slopes over the levels.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +16,14 @@ use crate::lab::run::outcome::{Outcome, Run};
 use crate::lab::run::raw::Header;
 use crate::models::Model;
 
-/// Everything that a report tells.
+/// The content of a report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Results {
     /// What was compared, where and how.
     pub(crate) header: Header,
     /// The cells, in the order of the report.
     pub(crate) cells: Vec<CellResult>,
-    /// What one client or copy more costs.
+    /// What one more client or copy costs.
     pub(crate) slopes: Vec<Slope>,
     /// Runs that were planned.
     pub(crate) runs_planned: u32,
@@ -38,14 +38,14 @@ pub(crate) struct CellResult {
     pub(crate) cell: Cell,
     /// Median and interval of each metric.
     pub(crate) summaries: BTreeMap<Metric, Summary>,
-    /// Whether to believe it.
+    /// Whether to trust it.
     pub(crate) judgement: Judgement,
-    /// What of a cell that is VALID is not to be believed all the same, and why.
+    /// Metrics that are not trusted although the cell is VALID, and why.
     pub(crate) doubted: BTreeMap<Metric, String>,
 }
 
 impl CellResult {
-    /// Whether to believe one of its metrics.
+    /// Whether to trust one of its metrics.
     pub(crate) fn verdict(&self, metric: Metric) -> Verdict {
         match self.judgement.verdict {
             Verdict::Valid if self.doubted.contains_key(&metric) => Verdict::Noisy,
@@ -57,7 +57,7 @@ impl CellResult {
 /// How a metric grows per unit of the level.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Slope {
-    /// Where: `many` or `idle`.
+    /// The experiment: `many` or `idle`.
     pub(crate) experiment: Experiment,
     /// The server's cores.
     pub(crate) class: CoreClass,
@@ -67,7 +67,7 @@ pub(crate) struct Slope {
     pub(crate) metric: Metric,
     /// The slopes of the repeats: per client, or per copy.
     pub(crate) summary: Summary,
-    /// Whether to believe it.
+    /// Whether to trust it.
     pub(crate) judgement: Judgement,
 }
 
@@ -94,26 +94,27 @@ impl Results {
             .collect()
     }
 
-    /// What subjects cannot do in an experiment, by their nature, a line a subject and reason: its levels need no rows.
+    /// Unsupported levels of an experiment, one line per subject: they need no rows in the table.
     pub(crate) fn unsupported(&self, experiment: Experiment, class: CoreClass) -> Vec<String> {
-        let mut told: Vec<(String, Vec<String>, String)> = Vec::new();
+        let mut lines: Vec<(String, Vec<String>, String)> = Vec::new();
         for result in self.of_experiment(experiment, class) {
             if result.judgement.verdict == Verdict::Unsupported {
                 let level = result.cell.level.to_string();
                 let name = &result.cell.subject.name;
-                match told.iter_mut().find(|(subject, ..)| subject == name) {
+                match lines.iter_mut().find(|(subject, ..)| subject == name) {
                     Some((_, levels, _)) => levels.push(level),
-                    None => told.push((name.clone(), vec![level], result.judgement.evidence.join("; "))),
+                    None => lines.push((name.clone(), vec![level], result.judgement.evidence.join("; "))),
                 }
             }
         }
         let label = experiment.level_label();
-        told.into_iter()
+        lines
+            .into_iter()
             .map(|(name, levels, why)| format!("{name} at {} {label}: {why}", levels.join(", ")))
             .collect()
     }
 
-    /// How many cells have each judgement.
+    /// How many cells have each verdict.
     pub(crate) fn verdicts(&self) -> BTreeMap<Verdict, usize> {
         let mut counts = BTreeMap::new();
         for result in &self.cells {
@@ -123,7 +124,7 @@ impl Results {
     }
 }
 
-/// A cell without any run is not told: an interrupted comparison has such.
+/// `None` for a cell without any run, as an interrupted comparison has.
 fn summarize(cell: &Cell, runs: &[Run], setup: Setup) -> Option<CellResult> {
     let runs: Vec<&Run> = runs.iter().filter(|run| run.cell == *cell).collect();
     if runs.is_empty() {
@@ -145,7 +146,7 @@ fn summarize(cell: &Cell, runs: &[Run], setup: Setup) -> Option<CellResult> {
     Some(CellResult { cell: cell.clone(), summaries, judgement, doubted: doubted.unwrap_or_default() })
 }
 
-/// A difference is as good as both of its sides.
+/// A difference is only as trustworthy as both of its sides.
 fn doubt_process_control(cells: &mut [CellResult]) {
     let baselines: Vec<(CoreClass, u32, Verdict)> = cells
         .iter()
@@ -158,14 +159,14 @@ fn doubt_process_control(cells: &mut [CellResult]) {
         let beside =
             cells.iter_mut().filter(|result| (result.cell.class, result.cell.level) == (class, level));
         for result in beside.filter(|result| result.summaries.contains_key(&Metric::ProcessControlUs)) {
-            let why = format!("the iterative server, to which it is the difference, is {verdict}");
+            let why = format!("it is the difference to the iterative server, which is {verdict}");
             result.doubted.insert(Metric::ProcessControlUs, why);
         }
     }
 }
 
-/// Adds process-control time, in Stevens' sense: CPU time per client beyond the iterative server's in the same repeat
-/// (UNP, chapter 30, subtracts the iterative server from all others).
+/// Adds process-control time in Stevens' sense: CPU time per client minus that of the iterative server in the same repeat
+/// (UNP, chapter 30).
 fn with_process_control(runs: &[Run]) -> Vec<Run> {
     let baseline: BTreeMap<(CoreClass, u32, u32), f64> = runs
         .iter()
@@ -179,7 +180,7 @@ fn with_process_control(runs: &[Run]) -> Vec<Run> {
     let mut runs = runs.to_vec();
     for run in &mut runs {
         let key = (run.cell.class, run.cell.level, run.repeat);
-        // A peer's work for a client is its own, so the difference would not be process control.
+        // A peer does other work per client, so the difference would not be process control.
         let is_model = matches!(run.cell.subject.kind, SubjectKind::Model { .. });
         if let (true, Some(baseline_us), Outcome::Measured(measurement)) =
             (is_model, baseline.get(&key), &mut run.outcome)
@@ -199,11 +200,11 @@ fn slopes(planned: &[Cell], runs: &[Run], cells: &[CellResult]) -> Vec<Slope> {
             continue;
         }
         for metric in [Metric::MemoryBytes, Metric::KernelBytes] {
-            let told = slopes.iter().any(|slope| {
+            let lines = slopes.iter().any(|slope| {
                 (slope.experiment, slope.class, &slope.subject, slope.metric)
                     == (cell.experiment, cell.class, &cell.subject, metric)
             });
-            if !told {
+            if !lines {
                 slopes.extend(slope_of(cell, metric, runs, cells));
             }
         }
@@ -224,7 +225,7 @@ fn slope_of(cell: &Cell, metric: Metric, runs: &[Run], cells: &[CellResult]) -> 
     }
     let per_repeat: Vec<f64> = points.values().filter_map(|points| slope(points)).collect();
     let summary = Summary::of(&per_repeat)?;
-    // Levels that the subject cannot do are not part of the line.
+    // Unsupported levels are not part of the line.
     let parts =
         cells.iter().filter(|result| same(&result.cell) && result.judgement.verdict != Verdict::Unsupported);
     let worst = parts.max_by_key(|result| result.judgement.verdict)?;

@@ -8,7 +8,7 @@ use super::experiment::{Experiment, Extent, SystemLimits};
 use super::subject::{CoreClass, Subject, SubjectKind};
 use crate::models::Model;
 
-/// Workers of the models that start them ahead, unless chosen: enough for every experiment but the bigger crowds.
+/// Workers of models that start them in advance, unless chosen: enough for every experiment but the larger crowds.
 pub(crate) const WORKERS_DEFAULT: u32 = 64;
 
 /// One thing to measure: a subject in an experiment at a level.
@@ -29,17 +29,17 @@ pub(crate) struct Cell {
 pub(crate) struct ComparisonPlan {
     /// The experiments, in the order of the report.
     pub(crate) experiments: Vec<Experiment>,
-    /// The servers, in the order of the lecture, peers last.
+    /// The servers: models in the order of the lecture, then peers.
     pub(crate) subjects: Vec<Subject>,
     /// Cores of the server.
     pub(crate) classes: Vec<CoreClass>,
-    /// Cores of the server in the class of all cores: as many loops does the reactor get there.
+    /// Cores of the server in the class of all cores; the reactor runs as many loops there.
     pub(crate) cores_all: u32,
-    /// All of it or a look.
+    /// All of it or a quick comparison.
     pub(crate) extent: Extent,
     /// How often each cell is measured.
     pub(crate) repeats: u32,
-    /// Decides the order of the cells within each repeat.
+    /// Determines the order of the cells within each repeat.
     pub(crate) seed: u64,
 }
 
@@ -68,8 +68,8 @@ impl ComparisonPlan {
         cells
     }
 
-    /// The subjects that take part: in experiments that choose the number of copies themselves, or have none to
-    /// choose, a sweep of workers would measure the same again.
+    /// The subjects that take part. In experiments that set the number of copies themselves, a sweep over workers would
+    /// measure the same thing again.
     fn subjects_of(&self, experiment: Experiment, class: CoreClass) -> Vec<Subject> {
         let mut subjects: Vec<Subject> = Vec::new();
         for subject in &self.subjects {
@@ -88,8 +88,8 @@ impl ComparisonPlan {
         subjects
     }
 
-    /// Every cell `repeats` times: all cells in a random order, then all again in another, so that a change of the
-    /// machine's mood during the comparison hits every cell alike.
+    /// Every cell `repeats` times: all cells in a random order, then all again in another order, so that slow changes of
+    /// the machine affect all cells alike.
     pub(crate) fn steps(&self) -> Vec<Step> {
         let mut random = SplitMix(self.seed);
         let mut steps = Vec::new();
@@ -104,7 +104,7 @@ impl ComparisonPlan {
         steps
     }
 
-    /// How long these steps take, about. Cells that a subject cannot do take no time.
+    /// About how long these steps take. Unsupported cells take no time.
     pub(crate) fn estimate(&self, steps: &[Step], allowed: SystemLimits) -> Duration {
         let measured = steps.iter().filter(|step| {
             step.cell.experiment.unsupported(&step.cell.subject, step.cell.level, allowed).is_none()
@@ -118,8 +118,8 @@ impl ComparisonPlan {
     }
 }
 
-/// The subjects for these models: those that start workers ahead once for each number in `sweep`, or once with
-/// [`WORKERS_DEFAULT`].
+/// The subjects for these models. A model that starts workers in advance takes part once for each number in `sweep`, or
+/// once with [`WORKERS_DEFAULT`].
 pub(crate) fn subjects(models: &[Model], sweep: &[u32], peers: &[(String, String)]) -> Vec<Subject> {
     let mut subjects = Vec::new();
     for &model in models {
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quick_look_is_planned_within_two_minutes() {
+    fn a_quick_comparison_is_planned_within_two_minutes() {
         let mut plan = plan(Extent::Quick, 1);
         plan.subjects.pop();
         plan.experiments = Experiment::QUICK.to_vec();

@@ -1,7 +1,6 @@
-//! The experiments of the lecture, each a claim to be measured: what is asked, what is varied, what is reported.
+//! The experiments of the lecture: the question of each, what it varies, and what it reports.
 //!
-//! How a cell is measured on real servers stands beside this file, one file a family: [`stalls`] (`wait`, `few`),
-//! [`standing`] (`many`, `idle`), `traffic` (`churn`, `crowd`, `steady`, `bulk`).
+//! How a cell is measured on real servers is in [`crate::lab::run`].
 
 use serde::{Deserialize, Serialize};
 
@@ -13,21 +12,21 @@ use crate::models::Model;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Experiment {
-    /// How long the second client waits behind a stalled first one.
+    /// How long a second client waits while the first one stalls.
     Wait,
-    /// Not enough copies: who is refused, dropped or kept waiting.
+    /// Fewer copies than clients: how many clients are refused, dropped or kept waiting.
     Few,
-    /// Too many copies: memory and CPU with no request at all.
+    /// More copies than clients: memory and CPU time without any request.
     Many,
     /// A connection per request.
     Churn,
-    /// Throughput and latency as clients grow.
+    /// Throughput and latency as the number of clients grows.
     Crowd,
-    /// The same offered rate for all.
+    /// CPU time and latency at the same offered rate for all servers.
     Steady,
-    /// Memory per idle client, and what an idle crowd costs the active.
+    /// Memory per idle client, and what idle clients cost the active ones.
     Idle,
-    /// Big messages.
+    /// Throughput with large messages.
     Bulk,
 }
 
@@ -37,22 +36,22 @@ pub(crate) enum Experiment {
 pub(crate) enum Extent {
     /// All of it.
     Full,
-    /// A look within two minutes: fewer levels, shorter runs.
+    /// What fits in two minutes: fewer levels, shorter runs.
     Quick,
 }
 
-/// Repeats of each cell below which it is not believed: the ranges of two servers that are alike are apart once in 126 times
-/// with five repeats each.
+/// With fewer repeats a cell is not trusted: with five repeats each, the ranges of two equal servers are disjoint once in
+/// 126 comparisons.
 pub(crate) const REPEATS_MIN: u32 = 5;
-/// The same of a quick look, which puts nobody in an order: with three it is once in 10.
+/// The same for a quick comparison, which ranks nothing: with three repeats it is once in 10.
 pub(crate) const REPEATS_MIN_QUICK: u32 = 3;
 
-/// Repeats of each cell at most: far more than an interval needs. Without it raw data decides how much memory and time its
-/// report takes.
+/// Repeats of each cell, at most: far more than an interval needs. Without a bound, raw data would decide how much memory
+/// and time its report takes.
 pub(crate) const REPEATS_MAX: u32 = 10_000;
 
 impl Extent {
-    /// Repeats of each cell, unless more were chosen; with fewer nothing is believed.
+    /// Repeats of each cell unless the user asks for more; with fewer nothing is trusted.
     pub(crate) fn repeats_min(self) -> u32 {
         match self {
             Extent::Full => REPEATS_MIN,
@@ -61,7 +60,7 @@ impl Extent {
     }
 }
 
-/// Clients that hold a connection each in `steady`; models with workers need as many.
+/// Connections in `steady`; models with workers need at least as many workers.
 pub(crate) const STEADY_CLIENTS: u32 = 16;
 /// Clients at once in `churn`.
 pub(crate) const CHURN_CLIENTS: u32 = 16;
@@ -71,8 +70,8 @@ pub(crate) const FEW_COPIES: u32 = 4;
 pub(crate) const FEW_BACKLOG: u32 = 16;
 /// How long each client of `few` holds its connection, in ms.
 pub(crate) const FEW_HOLD_MS: u64 = 300;
-/// When a client of `wait` and `few` gives up, in ms: enough for a dropped connection's second attempt, which comes after a
-/// second (RFC 6298, section 2), to be answered.
+/// When a client of `wait` and `few` gives up, in ms: enough for a dropped connection to be answered at its second
+/// attempt, which comes after a second (RFC 6298, section 2).
 pub(crate) const PATIENCE_MS: u64 = 2500;
 /// How long the first client of `wait` stalls, in ms.
 pub(crate) const WAIT_STALL_MS: u64 = 500;
@@ -96,7 +95,7 @@ impl Experiment {
         Experiment::Bulk,
     ];
 
-    /// The subset of a quick look.
+    /// The subset of a quick comparison.
     pub(crate) const QUICK: [Experiment; 6] = [
         Experiment::Wait,
         Experiment::Few,
@@ -128,14 +127,14 @@ impl Experiment {
     /// The question, as a heading.
     pub(crate) fn question(self) -> &'static str {
         match self {
-            Experiment::Wait => "How long does the second client wait behind a stalled one?",
-            Experiment::Few => "Not enough copies: who waits, who is dropped?",
-            Experiment::Many => "Too many copies: what do they cost while nobody asks?",
-            Experiment::Churn => "What does a client cost that comes, asks once and goes?",
-            Experiment::Crowd => "What happens as clients grow?",
-            Experiment::Steady => "At the same rate for all: how late, at what price?",
+            Experiment::Wait => "How long does a second client wait while the first one stalls?",
+            Experiment::Few => "Too few copies: how many clients wait, how many are dropped?",
+            Experiment::Many => "Too many copies: what do they cost while they are idle?",
+            Experiment::Churn => "What does a client cost that connects, sends one request and closes?",
+            Experiment::Crowd => "What happens as the number of clients grows?",
+            Experiment::Steady => "At the same request rate for all: what latency, at what CPU cost?",
             Experiment::Idle => "What does an idle client cost?",
-            Experiment::Bulk => "How many bytes, and are they shared fairly?",
+            Experiment::Bulk => "How many bytes per second, and are they shared fairly?",
         }
     }
 
@@ -143,40 +142,42 @@ impl Experiment {
     pub(crate) fn method(self) -> String {
         match self {
             Experiment::Wait => format!(
-                "One client connects and sends nothing for {WAIT_STALL_MS} ms, then leaves. A second connects and \
-                 sends {REQUEST_BYTES} bytes: the time from its send to its whole answer."
+                "One client connects, sends nothing for {WAIT_STALL_MS} ms and closes. Meanwhile a second client \
+                 connects and sends {REQUEST_BYTES} bytes. Measured is the time from its send to its complete reply."
             ),
             Experiment::Few => format!(
-                "Clients arrive at once; each sends {REQUEST_BYTES} bytes, reads its answer and holds the connection \
-                 for {FEW_HOLD_MS} ms; who has none after {PATIENCE_MS} ms gives up, so that a longer wait is told as \
-                 \u{2265}. Dropped are those whose connection was not made at the first attempt, for want of room in the \
-                 queue. {FEW_COPIES} copies where there are copies; a listen queue of {FEW_BACKLOG}."
+                "All clients connect at the same time. Each sends {REQUEST_BYTES} bytes, reads the reply and holds its \
+                 connection for {FEW_HOLD_MS} ms. A client without a reply after {PATIENCE_MS} ms gives up, so a longer \
+                 wait is shown as \u{2265}. Dropped are clients whose first connection attempt found the listen queue \
+                 full. Servers that start copies in advance have {FEW_COPIES}; the listen queue holds {FEW_BACKLOG}."
             ),
-            Experiment::Many => "Servers with that many copies, started and left alone: the proportional set size \
-                 of the whole process tree, the kernel's memory apart, and CPU time over a second without a request."
-                .to_owned(),
+            Experiment::Many => {
+                "Each server starts the given number of copies and gets no request. Measured are the \
+                 proportional set size (PSS) of its process tree, kernel memory, and CPU time per second."
+                    .to_owned()
+            }
             Experiment::Churn => format!(
-                "{CHURN_CLIENTS} clients at once; each connects, sends {REQUEST_BYTES} bytes, reads its answer, \
-                 closes and comes again. Process control, in Stevens' sense, is the CPU time per client beyond the \
-                 iterative server's in the same repeat: a difference, told as below noise where its interval has 0 in it, \
-                 and less than 0 where a server takes less time than the iterative one."
+                "{CHURN_CLIENTS} clients at the same time. Each connects, sends {REQUEST_BYTES} bytes, reads the reply, \
+                 closes and connects again. Process control (Stevens) is the CPU time per client minus that of the \
+                 iterative server in the same repeat. If the interval of this difference contains 0, it is shown as below \
+                 noise; if the server needs less time than the iterative one, it is negative."
             ),
             Experiment::Crowd => format!(
-                "Each client sends {REQUEST_BYTES} bytes, waits for its answer and sends again (closed loop). \
-                 Clients connect one after the other, 4000 in a second, and none asks before all are there."
+                "Each client sends {REQUEST_BYTES} bytes, waits for the reply and sends again (closed loop). Clients \
+                 connect one after the other, 4000 per second, and start to send when all are connected."
             ),
             Experiment::Steady => format!(
-                "{STEADY_CLIENTS} connections; requests of {REQUEST_BYTES} bytes at Poisson times on an absolute \
-                 schedule, latency from the intended send (open loop)."
+                "{STEADY_CLIENTS} connections. Requests of {REQUEST_BYTES} bytes follow a fixed schedule with Poisson \
+                 arrivals (open loop). Latency counts from the scheduled time of a request."
             ),
             Experiment::Idle => format!(
-                "That many clients connect and stay silent, while {STEADY_CLIENTS} others send {IDLE_ACTIVE_RATE} \
-                 requests per second. Memory per idle client is the slope of the process tree's proportional set \
-                 size; the kernel's memory is apart and counts both ends of each connection."
+                "The given number of clients connect and stay silent, while {STEADY_CLIENTS} others send \
+                 {IDLE_ACTIVE_RATE} requests per second. Memory per idle client is the slope of the proportional set size \
+                 (PSS) of the process tree. Kernel memory is shown separately and includes both ends of each connection."
             ),
             Experiment::Bulk => format!(
-                "Each client sends {} KiB, reads them back and sends again. Fairness is Jain's index of the clients' \
-                 shares.",
+                "Each client sends {} KiB, reads them back and sends again. Fairness is Jain's index of the bytes per \
+                 client: 1 is perfectly even.",
                 BULK_BYTES >> 10
             ),
         }
@@ -186,7 +187,7 @@ impl Experiment {
     pub(crate) fn level_label(self) -> &'static str {
         match self {
             Experiment::Wait => "stalled clients",
-            Experiment::Few => "clients arriving at once",
+            Experiment::Few => "clients at the same time",
             Experiment::Many => "copies",
             Experiment::Churn | Experiment::Crowd | Experiment::Bulk => "clients",
             Experiment::Steady => "offered requests per second",
@@ -213,7 +214,7 @@ impl Experiment {
         }
     }
 
-    /// What is reported; the first is the one that decides about noise and order.
+    /// What is reported. The first one is the headline: it decides whether a cell is noisy.
     pub(crate) fn metrics(self) -> &'static [Metric] {
         match self {
             Experiment::Wait => &[Metric::WaitMs],
@@ -241,7 +242,7 @@ impl Experiment {
         }
     }
 
-    /// The metric that decides about noise and order.
+    /// The metric that decides whether a cell is noisy.
     pub(crate) fn headline(self) -> Metric {
         self.metrics()[0]
     }
@@ -258,12 +259,12 @@ impl Experiment {
         }
     }
 
-    /// What a run costs beside its measured part (start, check, warm-up, stop), in ms. An estimate for the forecast.
+    /// How long a run takes beside its measured part (start, check, warm-up, stop), in ms. An estimate for the forecast.
     pub(crate) fn overhead_ms(self, extent: Extent, subject: &Subject, level: u32) -> u64 {
         let start_ms = 150;
         match self {
             Experiment::Wait => start_ms,
-            // As many rounds as it takes to serve them, until the clients' patience ends.
+            // As many rounds as it takes to serve all clients, until they give up.
             Experiment::Few => match subject.as_model() {
                 Some(Model::Iterative) => start_ms + (FEW_HOLD_MS * u64::from(level)).min(2500),
                 Some(model) if model.starts_ahead() => {
@@ -278,14 +279,14 @@ impl Experiment {
         }
     }
 
-    /// Why the subject cannot take part at this level, by its nature or the system's; `None` if it can.
+    /// Why the subject cannot take part at this level, by its design or by limits of the system; `None` if it can.
     pub(crate) fn unsupported(self, subject: &Subject, level: u32, allowed: SystemLimits) -> Option<String> {
         let processes_max = allowed.processes_max;
         if matches!(self, Experiment::Crowd | Experiment::Idle)
             && u64::from(level) > allowed.descriptors_max.saturating_sub(DESCRIPTORS_BESIDE)
         {
             return Some(format!(
-                "needs a descriptor per client, in the generator as well; this system allows {} for each process",
+                "needs a file descriptor per client in the generator, too; this system allows {} per process",
                 allowed.descriptors_max
             ));
         }
@@ -295,13 +296,13 @@ impl Experiment {
             && u64::from(level) * 2 > processes_max
         {
             return Some(format!(
-                "needs a process or thread per client; this system allows {processes_max}, and half of them are left \
-                 to others"
+                "needs a process or thread per client; this system allows {processes_max}, and this comparison uses at \
+                 most half of them"
             ));
         }
         if self == Experiment::Many {
             let has_copies = subject.with_workers(level).is_some();
-            return (!has_copies).then(|| "starts no copies ahead".to_owned());
+            return (!has_copies).then(|| "does not start copies in advance".to_owned());
         }
         let at_once = subject.clients_at_once()?;
         let asked = match self {
@@ -311,7 +312,8 @@ impl Experiment {
             _ => return None,
         };
         (asked > at_once).then(|| {
-            format!("converses with {at_once} at once; of {asked} that stay, the others would wait for ever")
+            let serves = if at_once == 1 { "one client".to_owned() } else { format!("{at_once} clients") };
+            format!("serves {serves} at a time; the others would wait forever")
         })
     }
 }
@@ -325,11 +327,11 @@ pub(crate) struct SystemLimits {
     pub(crate) descriptors_max: u64,
 }
 
-/// Descriptors that a server or a generator needs beside one for each client: listeners, polls, pipes, standard streams, and
-/// what a server keeps in reserve.
+/// Descriptors that a server or a generator needs beside one per client: listeners, polls, pipes, standard streams, and a
+/// server's reserve.
 const DESCRIPTORS_BESIDE: u64 = 128;
 
-/// Over how long the clients of a crowd begin, in ms: 4000 in a second.
+/// Over how long the clients of a crowd start, in ms: 4000 per second.
 pub(crate) fn ramp_ms(clients: u32) -> u64 {
     u64::from(clients) / 4
 }

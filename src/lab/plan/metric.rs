@@ -12,39 +12,40 @@ pub(crate) enum Metric {
     WaitMs,
     /// Clients answered while all others still held their connections.
     ServedAtOnce,
-    /// Clients not answered while all others still held their connections: later, or never within their patience.
+    /// Clients not answered while all others still held their connections: answered later, or not before they gave up.
     KeptWaiting,
-    /// Clients told no: refused, or closed without an answer.
+    /// Clients that were refused, or whose connection was closed without an answer.
     Refused,
-    /// Clients whose connection the kernel dropped for want of room in the queue, so that it came late or never.
+    /// Clients whose connection attempt the kernel dropped because the listen queue was full.
     Dropped,
-    /// The longest that a client waited for its answer; from its patience on a lower bound.
+    /// The longest wait for an answer; a lower bound once clients give up.
     WaitMaxMs,
     /// Clients per second, each with a connection of its own.
     ClientsPerS,
     /// Server CPU time per client.
     CpuPerClientUs,
-    /// Server CPU time per client beyond the iterative server's: what making and unmaking a child, thread or slot costs.
+    /// Server CPU time per client minus that of the iterative server: what creating and ending a process, thread or slot
+    /// costs.
     ProcessControlUs,
     /// Requests answered per second.
     RequestsPerS,
-    /// Half of the requests were answered within this time.
+    /// Median latency.
     LatencyP50Us,
-    /// 99 of 100 requests were answered within this time.
+    /// 99 % of the requests were answered within this time.
     LatencyP99Us,
-    /// 999 of 1000 requests were answered within this time.
+    /// 99.9 % of the requests were answered within this time.
     LatencyP999Us,
     /// Server CPU time per request.
     CpuPerRequestUs,
-    /// Proportional set size of the server's whole process tree.
+    /// Proportional set size (PSS) of the server's process tree.
     MemoryBytes,
-    /// Kernel memory (slab, stacks, page tables, socket buffers) beyond what there was before the server started.
+    /// Kernel memory (slab, stacks, page tables, socket buffers) in addition to what was used before the server started.
     KernelBytes,
     /// Server CPU time per second.
     CpuPerSecondUs,
     /// Bytes per second, one direction.
     BytesPerS,
-    /// Jain's index of the clients' shares: 1 is equal shares, 1/n is one client taking all.
+    /// Jain's index of the shares of all clients: 1 if all are equal, 1/n if one client gets everything.
     Fairness,
 }
 
@@ -58,10 +59,10 @@ pub(crate) enum Better {
 }
 
 impl Metric {
-    /// What it is, for a table's head.
+    /// The name in tables.
     pub(crate) fn label(self) -> &'static str {
         match self {
-            Metric::WaitMs => "second client waits",
+            Metric::WaitMs => "wait of second client",
             Metric::ServedAtOnce => "served at once",
             Metric::KeptWaiting => "kept waiting",
             Metric::Refused => "refused",
@@ -83,7 +84,7 @@ impl Metric {
         }
     }
 
-    /// The name in raw data and CSV: the unit last.
+    /// The name in raw data and CSV, which ends with the unit.
     pub(crate) fn key(self) -> &'static str {
         match self {
             Metric::WaitMs => "wait_ms",
@@ -139,12 +140,12 @@ impl Metric {
         }
     }
 
-    /// Whether a generator without a core to spare bounds it from below: what is measured is then "at least".
+    /// Whether a busy generator makes the measured value a lower bound.
     pub(crate) fn is_capacity(self) -> bool {
         matches!(self, Metric::ClientsPerS | Metric::RequestsPerS | Metric::BytesPerS)
     }
 
-    /// A difference that is nobody's concern, in the metric's unit: repeats that differ by less are not noise.
+    /// Differences below this do not matter, in the unit of the metric: repeats that differ by less are not noisy.
     pub(crate) fn negligible(self) -> f64 {
         match self {
             Metric::WaitMs => 2.0,
@@ -156,7 +157,7 @@ impl Metric {
         }
     }
 
-    /// A value with its unit, for people: three significant digits, SI or binary prefixes.
+    /// A value with its unit: three significant digits, SI or binary prefixes.
     pub(crate) fn format(self, value: f64) -> String {
         match self {
             Metric::MemoryBytes | Metric::KernelBytes => bytes(value),
@@ -181,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_told_with_three_digits_and_a_unit() {
+    fn values_have_three_digits_and_a_unit() {
         assert_eq!(Metric::LatencyP50Us.format(12.345), "12.3 \u{b5}s");
         assert_eq!(Metric::LatencyP50Us.format(12_345.0), "12.3 ms");
         assert_eq!(Metric::WaitMs.format(1500.0), "1.50 s");

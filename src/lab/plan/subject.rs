@@ -9,7 +9,7 @@ use crate::models::Model;
 /// A server under comparison.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Subject {
-    /// How tables and plots call it.
+    /// Its name in tables and plots.
     pub(crate) name: String,
     /// What is started.
     pub(crate) kind: SubjectKind,
@@ -23,7 +23,7 @@ pub(crate) enum SubjectKind {
     Model {
         /// The model's name, as `--model` takes it.
         model: Model,
-        /// Processes, threads or loops started ahead, for the models that have them.
+        /// Processes, threads or loops that are started in advance, for models that have them.
         workers: Option<u32>,
     },
     /// Another echo server.
@@ -34,7 +34,7 @@ pub(crate) enum SubjectKind {
 }
 
 impl Subject {
-    /// A model of this program; the name tells the workers where they were chosen.
+    /// A model of this program; the name includes the number of workers where it was chosen.
     pub(crate) fn model(model: Model, workers: Option<u32>) -> Subject {
         let name = match workers {
             Some(workers) if model.starts_ahead() || workers > 1 => {
@@ -53,7 +53,7 @@ impl Subject {
         }
     }
 
-    /// How many clients it can converse with at once, `None` without such a number.
+    /// How many clients it can serve at a time; `None` without such a limit.
     pub(crate) fn clients_at_once(&self) -> Option<u32> {
         match self.kind {
             SubjectKind::Model { model: Model::Iterative, .. } => Some(1),
@@ -82,7 +82,7 @@ impl Subject {
 pub(crate) enum CoreClass {
     /// The server has one core.
     OneCore,
-    /// The server has every core that the generator leaves.
+    /// The server has all cores but those of the generator.
     AllCores,
 }
 

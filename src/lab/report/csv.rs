@@ -1,8 +1,9 @@
-//! Raw data as CSV (RFC 4180): a line a run and metric, and one for each piece of evidence that the judgement rests on.
+//! Raw data as CSV (RFC 4180): a line for each metric of a run, and one for each number that the verdict rests on.
 //!
-//! Columns: `experiment`, `class` of cores, `level` (what the experiment varies), `server`, `repeat` (from 1), `at_s` (seconds
-//! from the start of the comparison to the end of the run), `outcome` (`measured`, or `unsupported` or `failed` with the reason,
-//! and then without the last two), `metric` (its unit last) and `value`. Evidence has the prefix `evidence_`.
+//! Columns: `experiment`, `class` of cores, `level` (what the experiment varies), `server`, `repeat` (from 1), `at_s`
+//! (seconds from the start of the comparison to the end of the run), `outcome` (`measured`; or `unsupported` or `failed`
+//! with the reason, and then the last two columns are empty), `metric` (ends with its unit) and `value`. Numbers that the
+//! verdict rests on have the prefix `evidence_`.
 
 use std::fmt::Write as _;
 
@@ -10,7 +11,7 @@ use super::text::in_one_line;
 use crate::judge::evidence::Evidence;
 use crate::lab::run::outcome::{Outcome, Run};
 
-/// Renders every run; what was not measured has one line with the reason.
+/// Renders every run; a run that was not measured has one line with the reason.
 pub(crate) fn render(runs: &[Run]) -> String {
     let mut csv = String::from("experiment,class,level,server,repeat,at_s,outcome,metric,value\n");
     for run in runs {
@@ -44,7 +45,7 @@ pub(crate) fn render(runs: &[Run]) -> String {
     csv
 }
 
-/// What was sampled, by name, the unit last.
+/// What was sampled, by a name that ends with the unit.
 fn evidence(evidence: &Evidence) -> Vec<(&'static str, f64)> {
     let Evidence { errors, .. } = evidence;
     let sampled = [

@@ -1,4 +1,4 @@
-//! The report: one HTML file that needs nothing else, readable in light and dark, on a phone and in print.
+//! The report as one self-contained HTML file, readable in light and dark, on a phone and in print.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -41,10 +41,13 @@ pub(crate) fn render(results: &Results) -> String {
 fn head(html: &mut String, results: &Results) {
     let header = &results.header;
     let plan = &header.plan;
-    html.push_str("<header><p class=\"kicker\">oneloop compare</p><h1>Which way should a server take?</h1>");
+    html.push_str(
+        "<header><p class=\"kicker\">oneloop compare</p><h1>How should a server handle many clients?</h1>",
+    );
     let _ = write!(
         html,
-        "<p class=\"soft\">One service, one request, {} servers, measured on {} with {}. {} repeats, seed {}, {}.</p>",
+        "<p class=\"soft\">{} servers with the same service and the same requests, measured on {} with {}. {} repeats, seed \
+         {}, {}.</p>",
         plan.subjects.len(),
         escape(&header.machine.processor),
         escape(&header.machine.kernel),
@@ -62,14 +65,14 @@ fn head(html: &mut String, results: &Results) {
     html.push_str("</ul>");
     if plan.extent == Extent::Quick {
         html.push_str(
-            "<p class=\"banner\"><strong>QUICK</strong>: a look at a listed subset, with few levels, short runs and few \
-             repeats. No decision table: it would decide too much by too little.</p>",
+            "<p class=\"banner\"><strong>QUICK</strong>: a subset of the experiments, with few levels, short runs and few \
+             repeats. There is no decision table, because so few measurements do not support one.</p>",
         );
     }
     if results.runs_made < results.runs_planned {
         let _ = write!(
             html,
-            "<p class=\"banner\">Interrupted: {} of {} runs were made. What is below is judged by these.</p>",
+            "<p class=\"banner\">Interrupted after {} of {} runs. The report shows these runs only.</p>",
             results.runs_made, results.runs_planned
         );
     }
@@ -81,7 +84,7 @@ fn head(html: &mut String, results: &Results) {
             } else {
                 experiment.name().to_owned()
             };
-            // An interrupted comparison has no part for what it did not reach.
+            // An interrupted comparison has no section for experiments that it did not reach.
             if !results.of_experiment(experiment, class).is_empty() {
                 let _ = write!(html, "<a href=\"#{}\">{name}</a>", anchor(experiment, class));
             }
@@ -90,7 +93,7 @@ fn head(html: &mut String, results: &Results) {
     html.push_str("<a href=\"#reading\">how to read</a><a href=\"#machine\">machine</a></nav></header>\n");
 }
 
-/// The id of an experiment's part, one for each class of cores.
+/// The id of an experiment's section, one for each class of cores.
 fn anchor(experiment: Experiment, class: CoreClass) -> String {
     match class {
         CoreClass::OneCore => experiment.name().to_owned(),
@@ -105,10 +108,10 @@ fn decisions(html: &mut String, results: &Results) {
     }
     html.push_str(
         "<section id=\"decide\"><p class=\"kicker\">decide</p><h2>If this is your situation</h2>\
-         <p class=\"method\">Best first, from VALID cells alone. Whoever stands before a mark \u{203a} has an interval \
-         apart from those of all behind it; names joined by \u{2248} have intervals that meet, directly or through \
-         another's, and their order says nothing. There is no winner: the \
-         situations differ.</p><table class=\"decide\"><thead><tr><th>Situation</th><th>Order</th></tr></thead><tbody>",
+         <p class=\"method\">Best first, from VALID cells alone. Servers before a mark \u{203a} are clearly better than all \
+         servers after it: their intervals do not overlap. Servers joined by \u{2248} have overlapping intervals, directly or \
+         through another server, and their order means nothing. There is no overall winner, because situations \
+         differ.</p><table class=\"decide\"><thead><tr><th>Situation</th><th>Order</th></tr></thead><tbody>",
     );
     for decision in &decisions {
         decision_row(html, decision, results.header.plan.classes.len() > 1);
@@ -127,21 +130,21 @@ fn decision_row(html: &mut String, decision: &Decision, with_class: bool) {
         decision.metric.label()
     );
     for (at, tier) in decision.tiers.iter().enumerate() {
-        for (within, standing) in tier.iter().enumerate() {
+        for (within, ranked) in tier.iter().enumerate() {
             let mark = match (at, within) {
                 (0, 0) => "",
-                (_, 0) => "<span class=\"tier\" title=\"apart\">\u{203a}</span>",
-                _ => "<span class=\"tier\" title=\"intervals meet\">\u{2248}</span>",
+                (_, 0) => "<span class=\"tier\" title=\"clearly better\">\u{203a}</span>",
+                _ => "<span class=\"tier\" title=\"intervals overlap\">\u{2248}</span>",
             };
-            let value = decision.metric.format(standing.summary.median);
-            let _ = write!(html, "<li>{mark}<b>{}</b> {value}</li>", escape(&standing.name));
+            let value = decision.metric.format(ranked.summary.median);
+            let _ = write!(html, "<li>{mark}<b>{}</b> {value}</li>", escape(&ranked.name));
         }
     }
     html.push_str("</ol>");
     if !decision.left_out.is_empty() {
         let left_out: Vec<String> =
             decision.left_out.iter().map(|(name, verdict)| format!("{} {verdict}", escape(name))).collect();
-        let _ = write!(html, "<span class=\"range\">not in the order: {}</span>", left_out.join(", "));
+        let _ = write!(html, "<span class=\"range\">not ranked: {}</span>", left_out.join(", "));
     }
     html.push_str("</td></tr>");
 }
@@ -150,9 +153,9 @@ fn crossings(html: &mut String, crossovers: &[Crossover], experiments: &[Experim
     if !experiments.contains(&Experiment::Crowd) {
         return;
     }
-    html.push_str("<h3>Crossovers as clients grow</h3>");
+    html.push_str("<h3>Crossovers as the number of clients grows</h3>");
     if crossovers.is_empty() {
-        html.push_str("<p class=\"method\">None found: no two servers change places between levels with a clear order.</p>");
+        html.push_str("<p class=\"method\">None found: no two servers change places between two levels at which their order is clear.</p>");
         return;
     }
     html.push_str("<div class=\"scroll\"><table><thead><tr><th>By</th><th>Up to</th><th>Better there</th><th>From</th><th>Better there</th></tr></thead><tbody>");
@@ -226,10 +229,10 @@ fn legend(html: &mut String, experiment: Experiment, cells: &[&CellResult], styl
         }
         html.push_str("<li class=\"soft\">pale: not VALID</li>");
     } else {
-        let mut told: Vec<&Subject> = Vec::new();
+        let mut shown: Vec<&Subject> = Vec::new();
         for result in cells.iter().filter(|result| !result.summaries.is_empty()) {
-            if !told.contains(&&result.cell.subject) {
-                told.push(&result.cell.subject);
+            if !shown.contains(&&result.cell.subject) {
+                shown.push(&result.cell.subject);
                 let _ = write!(
                     html,
                     "<li>{}{}</li>",
@@ -243,13 +246,13 @@ fn legend(html: &mut String, experiment: Experiment, cells: &[&CellResult], styl
     html.push_str("</ul>");
 }
 
-/// A value with its interval, in a row with this judgement.
+/// A value with its interval, in a row with this verdict.
 fn value_cell(html: &mut String, metric: Metric, summary: Option<&Summary>, verdict: Verdict, row: Verdict) {
     let Some(summary) = summary else {
         html.push_str("<td class=\"n\">\u{2013}</td>");
         return;
     };
-    let _ = write!(html, "<td class=\"n\">{}", plots::told(metric, summary, verdict));
+    let _ = write!(html, "<td class=\"n\">{}", plots::value_text(metric, summary, verdict));
     if summary.high > summary.low {
         let _ = write!(
             html,
@@ -280,8 +283,8 @@ fn slope_table(html: &mut String, experiment: Experiment, slopes: &[&Slope]) {
     let each = if experiment == Experiment::Many { "copy" } else { "idle client" };
     let _ = write!(
         html,
-        "<div class=\"scroll\"><table><caption>What one {each} more costs (slope over the levels)</caption><thead><tr>\
-         <th>Server</th><th class=\"n\">memory (PSS)</th><th class=\"n\">kernel memory</th><th>Judgement</th></tr></thead><tbody>"
+        "<div class=\"scroll\"><table><caption>Cost of one more {each} (slope over the levels)</caption><thead><tr>\
+         <th>Server</th><th class=\"n\">memory (PSS)</th><th class=\"n\">kernel memory</th><th>Verdict</th></tr></thead><tbody>"
     );
     for slope in slopes.iter().filter(|slope| slope.metric == Metric::MemoryBytes) {
         let kernel =
@@ -307,11 +310,11 @@ fn cell_table(html: &mut String, experiment: Experiment, cells: &[&CellResult]) 
         return;
     }
     let metrics = experiment.metrics();
-    html.push_str("<div class=\"scroll\"><table><caption>Medians, with the interval of the repeats</caption><thead><tr><th>Server</th>");
+    html.push_str("<div class=\"scroll\"><table><caption>Medians with their intervals</caption><thead><tr><th>Server</th>");
     for metric in metrics {
         let _ = write!(html, "<th class=\"n\">{}</th>", metric.label());
     }
-    html.push_str("<th>Judgement</th></tr></thead><tbody>");
+    html.push_str("<th>Verdict</th></tr></thead><tbody>");
     let many_levels = cells.iter().any(|result| result.cell.level != cells[0].cell.level);
     let mut level = None;
     for result in cells.iter().filter(|result| result.judgement.verdict != Verdict::Unsupported) {
@@ -340,35 +343,35 @@ fn cell_table(html: &mut String, experiment: Experiment, cells: &[&CellResult]) 
     html.push_str("</tbody></table></div>");
 }
 
-/// With what probability the intervals cover the true median, for each number of repeats that there is.
+/// The probability that an interval covers the true median, for each number of repeats that occurs.
 fn coverages(results: &Results) -> String {
     let summaries = results.cells.iter().flat_map(|result| result.summaries.values());
     let by_repeats: BTreeMap<u32, f64> = summaries.map(|summary| (summary.n, summary.coverage)).collect();
-    let told: Vec<String> = by_repeats
+    let shown: Vec<String> = by_repeats
         .iter()
         .rev()
         .map(|(repeats, coverage)| format!("{:.1} % with {repeats} repeats", coverage * 100.0))
         .collect();
-    if told.is_empty() {
+    if shown.is_empty() {
         return String::new();
     }
-    format!(", between which the true median lies with a probability of {}", told.join(", "))
+    format!("; it covers the true median with a probability of {}", shown.join(", "))
 }
 
 fn reading(html: &mut String, results: &Results) {
     let _ = write!(
         html,
-        "<section id=\"reading\"><p class=\"kicker\">how to read</p><h2>What the words mean</h2><p class=\"method\">\
-         Each value is the median of the repeats; below it stand the ends of its interval, two of the repeats \
-         themselves{}, whatever the distribution. Servers were started afresh for each run, all cells once in a random \
-         order, then again in another.</p><dl>",
+        "<section id=\"reading\"><p class=\"kicker\">how to read</p><h2>Values and verdicts</h2><p class=\"method\">\
+         Each value is the median of the repeats. The range below it is its confidence interval, whose ends are two of the \
+         repeats{}, whatever the distribution. Every run had a freshly started server. Each repeat measured all cells once, in \
+         a random order of its own.</p><dl>",
         coverages(results)
     );
     let noisy = format!(
-        "half of the interval is more than {} of the median, other processes took more than {} of a core, the generator \
-         waited for its own more than {} of the time, throughput \
-         \u{d7} latency is more than {} off the requests in flight (Little's law), there are fewer than {} repeats, or there \
-         were errors; beside a single value: that value alone",
+        "half of the interval is more than {} of the median, other processes used more than {} of a core, the generator \
+         waited for a core more than {} of the time, throughput \
+         \u{d7} latency differs by more than {} from the requests in flight (Little's law), there are fewer than {} repeats, or \
+         there were errors. Next to a single value, it applies to that value alone",
         percent(repeats::SPREAD_MAX),
         percent(repeats::OTHERS_MAX),
         percent(repeats::STARVED_MAX),
@@ -376,18 +379,18 @@ fn reading(html: &mut String, results: &Results) {
         results.header.plan.extent.repeats_min()
     );
     let bound = format!(
-        "the generator was the limit: its core was busy, or waited for, {} of the time or more and the server's was not busy, or it missed more than {} of \
-         its sends; a throughput is a lower bound, marked \u{2265}",
+        "the generator was the limit: it used its core, or waited for it, at least {} of the time while the server's core was \
+         not busy, or it did not send more than {} of its scheduled requests. Throughput is a lower bound, marked \u{2265}",
         percent(repeats::BUSY_FROM),
         percent(repeats::SHORTFALL_MAX)
     );
     let words = [
-        ("VALID", "nothing speaks against it; the only one that takes part in an order"),
+        ("VALID", "no reason for doubt; only VALID cells are ranked"),
         ("NOISY", &noisy),
         ("GENERATOR-BOUND", &bound),
         ("PORT-STARVED", "the generator ran out of local ports or descriptors"),
-        ("UNSUPPORTED", "the server cannot do this, by its nature"),
-        ("FAILED", "it should have worked and did not"),
+        ("UNSUPPORTED", "the server cannot do this by design"),
+        ("FAILED", "the server should have done this and did not"),
     ];
     for (word, meaning) in words {
         let _ = write!(html, "<dt><span class=\"verdict {word}\">{word}</span></dt><dd>{meaning}</dd>");
@@ -398,9 +401,7 @@ fn reading(html: &mut String, results: &Results) {
 fn machine(html: &mut String, results: &Results) {
     let header = &results.header;
     let machine = &header.machine;
-    html.push_str(
-        "<section id=\"machine\"><p class=\"kicker\">machine</p><h2>Where and how it was measured</h2><dl>",
-    );
+    html.push_str("<section id=\"machine\"><p class=\"kicker\">machine</p><h2>Machine and settings</h2><dl>");
     let mut row = |name: &str, value: &str| {
         let _ = write!(html, "<dt>{}</dt><dd>{}</dd>", escape(name), escape(value));
     };
@@ -415,9 +416,9 @@ fn machine(html: &mut String, results: &Results) {
     }
     row("Kernel", &machine.kernel);
     let (soft, hard) = machine.descriptors_max;
-    row("Descriptors", &format!("{soft} per process, {hard} at most"));
+    row("Descriptors", &format!("{soft} per process (hard limit {hard})"));
     if let Some(processes) = machine.processes_max {
-        row("Processes", &format!("{processes} at most"));
+        row("Processes", &format!("at most {processes}"));
     }
     for (name, value) in &machine.settings {
         row(name, value);
@@ -430,5 +431,5 @@ fn machine(html: &mut String, results: &Results) {
             row(&subject.name, command);
         }
     }
-    html.push_str("</dl></section>\n<footer>Made by <code>oneloop compare</code> from raw data; <code>--replay FILE</code> makes it again.</footer>\n");
+    html.push_str("</dl></section>\n<footer>Made by <code>oneloop compare</code> from its raw data; <code>--replay FILE</code> makes it again.</footer>\n");
 }

@@ -1,4 +1,4 @@
-//! What was found, as JSON: for scripts, and to keep beside the raw data.
+//! The results as JSON, for scripts.
 
 use std::fmt::Write as _;
 
@@ -16,17 +16,17 @@ struct Found<'a> {
     crossovers: Vec<Crossover>,
 }
 
-/// Renders summaries, judgements, slopes, decisions and crossovers.
+/// Renders summaries, verdicts, slopes, decisions and crossovers.
 pub(crate) fn render(results: &Results) -> String {
     let (decisions, crossovers) = decide(results);
     let found = Found { results, decisions, crossovers };
-    // A value that JSON cannot tell would be one that is not finite, and summaries leave those out.
+    // JSON has no numbers that are not finite; summaries leave those out.
     let json =
         serde_json::to_string_pretty(&found).unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"));
     without_commands(&json) + "\n"
 }
 
-/// With what a terminal obeys as escapes: it is in strings only, and JSON itself asks for that of ASCII alone.
+/// Escapes characters that control a terminal. They occur in strings only; JSON requires it for ASCII alone.
 fn without_commands(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for char in json.chars() {

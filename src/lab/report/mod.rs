@@ -19,11 +19,11 @@ mod text;
 
 pub(crate) use text::in_one_line;
 
-/// Name of the raw data in the output directory; `--replay` takes it.
+/// Name of the raw data file in the output directory.
 pub(crate) const RAW: &str = "raw.jsonl";
 
-/// Writes `report.html`, `results.json` and `raw.csv` into the directory. Each is tried, and is there whole or as before; the
-/// first that cannot be written is told.
+/// Writes `report.html`, `results.json` and `raw.csv` into the directory. Each is written, and replaced as a whole or not
+/// at all; the error is that of the first file that failed.
 pub(crate) fn write(directory: &Path, results: &Results, runs: &[Run]) -> Result<(), (PathBuf, io::Error)> {
     let texts = [
         ("report.html", html::render(results)),

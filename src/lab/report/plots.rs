@@ -1,4 +1,4 @@
-//! Which plots an experiment gets.
+//! The plots of each experiment.
 
 use super::scale::Scale;
 use super::style::Styles;
@@ -26,7 +26,7 @@ pub(crate) fn of(
                 .filter_map(|metric| over_levels(metric, cells, styles, true))
                 .collect()
         }
-        Experiment::Many | Experiment::Idle => standing(experiment, cells, slopes, styles),
+        Experiment::Many | Experiment::Idle => memory(experiment, cells, slopes, styles),
         Experiment::Steady => {
             let metrics = [Metric::CpuPerRequestUs, Metric::LatencyP99Us];
             let levels = levels(cells);
@@ -73,7 +73,7 @@ fn point(x: f64, metric: Metric, summary: &Summary, verdict: Verdict, name: &str
     Point { x, y: summary.median, low: summary.low, high: summary.high, valid, title }
 }
 
-/// A line a subject over the levels; on a `log` axis where levels are ratios, not where a slope is to be seen.
+/// A line per subject over the levels, on a logarithmic axis if `log`: not where a slope is to be seen.
 fn over_levels(metric: Metric, cells: &[&CellResult], styles: &Styles<'_>, log: bool) -> Option<String> {
     let mut subjects: Vec<&Subject> = Vec::new();
     for result in cells {
@@ -116,13 +116,13 @@ fn over_levels(metric: Metric, cells: &[&CellResult], styles: &Styles<'_>, log: 
     (!series.is_empty()).then(|| svg::lines(&title, &x_label, &x, &ticks, &y, &series))
 }
 
-/// A bar a subject.
+/// A bar per subject.
 fn one_level(title: &str, metric: Metric, cells: &[&CellResult], styles: &Styles<'_>) -> Option<String> {
     let rows: Vec<(&Subject, Option<&Summary>, Verdict)> = cells
         .iter()
         .map(|result| (&result.cell.subject, result.summaries.get(&metric), result.verdict(metric)))
         .filter(|(_, _, verdict)| *verdict != Verdict::Unsupported)
-        // A metric that only some subjects have by definition gets no empty rows.
+        // A metric that only some subjects have gets no empty rows.
         .filter(|(_, summary, verdict)| summary.is_some() || *verdict != Verdict::Valid)
         .collect();
     bars(title, metric, &rows, styles)
@@ -140,15 +140,15 @@ fn bars(
     let rows: Vec<Bar> = rows
         .iter()
         .map(|(subject, summary, verdict)| {
-            let told = match summary {
-                Some(summary) => told(metric, summary, *verdict),
+            let text = match summary {
+                Some(summary) => value_text(metric, summary, *verdict),
                 None => verdict.to_string(),
             };
             Bar {
                 name: subject.name.clone(),
                 style: styles.style(subject),
                 point: summary.map(|summary| point(0.0, metric, summary, *verdict, &subject.name)),
-                told,
+                text,
             }
         })
         .collect();
@@ -157,17 +157,17 @@ fn bars(
     any.then(|| svg::bars(&title, &scale, &rows))
 }
 
-/// What is said of a difference that cannot be told from none.
+/// Shown for a difference whose interval contains 0.
 pub(crate) const BELOW_NOISE: &str = "below noise";
 
-/// Whether the interval of a difference has 0 in it: process control is one of two servers' CPU times.
+/// Whether the interval of a difference contains 0: process control is the difference of two CPU times.
 pub(crate) fn is_below_noise(metric: Metric, summary: &Summary) -> bool {
     let has_zero = summary.low <= 0.0 && summary.high >= 0.0 && summary.low < summary.high;
     metric == Metric::ProcessControlUs && has_zero
 }
 
-/// A value for people: `≥` where it is a lower bound, no number where that would be noise.
-pub(crate) fn told(metric: Metric, summary: &Summary, verdict: Verdict) -> String {
+/// A value as text: with `≥` if it is a lower bound, and no number where that would be noise.
+pub(crate) fn value_text(metric: Metric, summary: &Summary, verdict: Verdict) -> String {
     if is_below_noise(metric, summary) {
         return BELOW_NOISE.to_owned();
     }
@@ -175,8 +175,8 @@ pub(crate) fn told(metric: Metric, summary: &Summary, verdict: Verdict) -> Strin
     format!("{bound}{}", metric.format(summary.median))
 }
 
-/// Memory over the levels, and what one more costs.
-fn standing(
+/// Memory over the levels, and the cost of one more.
+fn memory(
     experiment: Experiment,
     cells: &[&CellResult],
     slopes: &[&Slope],
@@ -199,7 +199,7 @@ fn standing(
     plots
 }
 
-/// Who was served, kept waiting, dropped or refused: medians, one picture a level.
+/// How many clients were served, kept waiting, dropped or refused: medians, one plot per level.
 fn few(cells: &[&CellResult]) -> Vec<String> {
     let parts = [
         ("served at once", "served"),
@@ -224,7 +224,7 @@ fn few(cells: &[&CellResult]) -> Vec<String> {
                     }
                 })
                 .collect();
-            let title = format!("{level} clients arrive at once");
+            let title = format!("{level} clients connect at the same time");
             (!rows.is_empty()).then(|| svg::stacked(&title, f64::from(level), &parts, &rows))
         })
         .collect()
@@ -235,15 +235,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_difference_whose_interval_has_zero_in_it_is_no_number() {
-        let told = |metric, values: [f64; 3]| {
-            told(metric, &Summary::of(&values).unwrap_or_else(|| panic!("no summary")), Verdict::Valid)
+    fn a_difference_whose_interval_contains_zero_is_not_shown_as_a_number() {
+        let shown = |metric, values: [f64; 3]| {
+            value_text(metric, &Summary::of(&values).unwrap_or_else(|| panic!("no summary")), Verdict::Valid)
         };
-        assert_eq!(told(Metric::ProcessControlUs, [-2.0, -1.0, 3.0]), BELOW_NOISE);
-        assert_eq!(told(Metric::ProcessControlUs, [0.0, 1.0, 3.0]), BELOW_NOISE);
-        assert_eq!(told(Metric::ProcessControlUs, [0.0; 3]), "0 \u{b5}s", "the iterative server's own");
-        assert_eq!(told(Metric::ProcessControlUs, [-4.0, -3.0, -2.0]), "-3.00 \u{b5}s", "less, and clearly");
-        assert_eq!(told(Metric::ProcessControlUs, [2.0, 3.0, 4.0]), "3.00 \u{b5}s");
-        assert_eq!(told(Metric::CpuPerSecondUs, [0.0, 1.0, 3.0]), "1.00 \u{b5}s");
+        assert_eq!(shown(Metric::ProcessControlUs, [-2.0, -1.0, 3.0]), BELOW_NOISE);
+        assert_eq!(shown(Metric::ProcessControlUs, [0.0, 1.0, 3.0]), BELOW_NOISE);
+        assert_eq!(shown(Metric::ProcessControlUs, [0.0; 3]), "0 \u{b5}s", "of the iterative server itself");
+        assert_eq!(shown(Metric::ProcessControlUs, [-4.0, -3.0, -2.0]), "-3.00 \u{b5}s", "less, and clearly");
+        assert_eq!(shown(Metric::ProcessControlUs, [2.0, 3.0, 4.0]), "3.00 \u{b5}s");
+        assert_eq!(shown(Metric::CpuPerSecondUs, [0.0, 1.0, 3.0]), "1.00 \u{b5}s");
     }
 }

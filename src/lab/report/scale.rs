@@ -1,4 +1,4 @@
-//! Axes: where a value stands, and which values have a label.
+//! Axes: the place of each value, and which values have a label.
 
 use crate::judge::figures::{bytes, three_digits};
 use crate::lab::plan::metric::Metric;
@@ -8,18 +8,18 @@ use crate::lab::plan::metric::Metric;
 pub(crate) struct Scale {
     low: f64,
     high: f64,
-    kind: Kind,
-    unit: Unit,
+    kind: ScaleKind,
+    unit: AxisUnit,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum ScaleKind {
     Linear,
     Log,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
+enum AxisUnit {
     Count,
     Micros,
     Millis,
@@ -30,48 +30,48 @@ enum Unit {
 const LOG_FROM: f64 = 25.0;
 
 impl Scale {
-    /// For the values of a metric: from zero, or logarithmic where they are far apart.
+    /// An axis for the values of a metric: from zero, or logarithmic if they are far apart.
     pub(crate) fn of_metric(metric: Metric, values: impl Iterator<Item = f64>) -> Scale {
         let unit = match metric.unit() {
-            "\u{b5}s" => Unit::Micros,
-            "ms" => Unit::Millis,
-            "B" | "B/s" => Unit::Bytes,
-            _ => Unit::Count,
+            "\u{b5}s" => AxisUnit::Micros,
+            "ms" => AxisUnit::Millis,
+            "B" | "B/s" => AxisUnit::Bytes,
+            _ => AxisUnit::Count,
         };
         let (low, high) = bounds(values);
         let may_be_log = metric != Metric::Fairness && metric != Metric::ProcessControlUs;
         if may_be_log && low > 0.0 && high / low >= LOG_FROM {
-            // A little room below, so that the smallest is not on the axis.
-            return Scale { low: low / 1.6, high: high * 1.15, kind: Kind::Log, unit };
+            // Some space below, so that the smallest value is not on the axis.
+            return Scale { low: low / 1.6, high: high * 1.15, kind: ScaleKind::Log, unit };
         }
         Scale {
             low: low.min(0.0),
             high: if high > 0.0 { high * 1.05 } else { 1.0 },
-            kind: Kind::Linear,
+            kind: ScaleKind::Linear,
             unit,
         }
     }
 
     /// A logarithmic axis over counts.
     pub(crate) fn log(low: f64, high: f64) -> Scale {
-        Scale { low: low.max(f64::MIN_POSITIVE), high, kind: Kind::Log, unit: Unit::Count }
+        Scale { low: low.max(f64::MIN_POSITIVE), high, kind: ScaleKind::Log, unit: AxisUnit::Count }
     }
 
     /// A linear axis over counts.
     pub(crate) fn linear(low: f64, high: f64) -> Scale {
-        Scale { low, high, kind: Kind::Linear, unit: Unit::Count }
+        Scale { low, high, kind: ScaleKind::Linear, unit: AxisUnit::Count }
     }
 
-    /// Whether equal distances are equal ratios.
+    /// Whether it is logarithmic.
     pub(crate) fn is_log(&self) -> bool {
-        self.kind == Kind::Log
+        self.kind == ScaleKind::Log
     }
 
-    /// The place of a value between `from` (the low end) and `to`; values beyond are moved to the ends.
+    /// The place of a value between `from` (the low end) and `to`; values outside are moved to the ends.
     pub(crate) fn place(&self, value: f64, from: f64, to: f64) -> f64 {
         let share = match self.kind {
-            Kind::Linear => (value - self.low) / (self.high - self.low),
-            Kind::Log => (value.max(self.low) / self.low).ln() / (self.high / self.low).ln(),
+            ScaleKind::Linear => (value - self.low) / (self.high - self.low),
+            ScaleKind::Log => (value.max(self.low) / self.low).ln() / (self.high / self.low).ln(),
         };
         let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
         from + share * (to - from)
@@ -80,12 +80,12 @@ impl Scale {
     /// Values with labels, ascending, about five.
     pub(crate) fn ticks(&self) -> Vec<(f64, String)> {
         let values = match (self.kind, self.unit) {
-            (Kind::Linear, Unit::Bytes) => {
+            (ScaleKind::Linear, AxisUnit::Bytes) => {
                 self.linear_ticks(1024_f64.powf((self.high.ln() / 1024_f64.ln()).floor()))
             }
-            (Kind::Linear, _) => self.linear_ticks(1.0),
-            (Kind::Log, Unit::Bytes) => self.powers(2.0),
-            (Kind::Log, _) => self.powers(10.0),
+            (ScaleKind::Linear, _) => self.linear_ticks(1.0),
+            (ScaleKind::Log, AxisUnit::Bytes) => self.powers(2.0),
+            (ScaleKind::Log, _) => self.powers(10.0),
         };
         values.into_iter().map(|value| (value, self.label(value))).collect()
     }
@@ -101,7 +101,7 @@ impl Scale {
         (first..=last.min(first + 20)).map(|at| at as f64 * step).collect()
     }
 
-    /// Powers of the base, thinned to about six; with few of them, what lies between as well.
+    /// Powers of the base, thinned to about six; if there are few, values between them as well.
     fn powers(&self, base: f64) -> Vec<f64> {
         let first = (self.low.ln() / base.ln()).ceil() as i32;
         let last = (self.high.ln() / base.ln()).floor() as i32;
@@ -120,10 +120,10 @@ impl Scale {
 
     fn label(&self, value: f64) -> String {
         match self.unit {
-            Unit::Count => short(value),
-            Unit::Bytes => bytes(value).replace(".00 ", " ").replace(".0 ", " "),
-            Unit::Millis => time(value * 1e3),
-            Unit::Micros => time(value),
+            AxisUnit::Count => short(value),
+            AxisUnit::Bytes => bytes(value).replace(".00 ", " ").replace(".0 ", " "),
+            AxisUnit::Millis => time(value * 1e3),
+            AxisUnit::Micros => time(value),
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Which subject has which colour and marker: the same in every plot of a report.
+//! Colour and marker of each subject: the same in every plot of a report.
 
 use super::svg::Style;
 use crate::lab::plan::subject::Subject;
 use crate::models::Model;
 
-/// The looks of a report's subjects.
+/// The styles of a report's subjects.
 #[derive(Debug)]
 pub(crate) struct Styles<'a> {
     subjects: &'a [Subject],
@@ -16,7 +16,7 @@ impl<'a> Styles<'a> {
         Styles { subjects }
     }
 
-    /// A model keeps its colour whatever its workers; a second number of workers is dashed, and has another marker.
+    /// A model keeps its colour for any number of workers; a second number of workers is dashed, with another marker.
     pub(crate) fn style(&self, subject: &Subject) -> Style {
         let variants = |model| self.subjects.iter().filter(move |other| other.as_model() == Some(model));
         if let Some(model) = subject.as_model() {

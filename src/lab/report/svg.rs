@@ -31,7 +31,7 @@ pub(crate) struct Point {
     pub(crate) high: f64,
     /// Whether the cell is VALID; others are drawn hollow.
     pub(crate) valid: bool,
-    /// What a pointer that rests on it tells.
+    /// Shown when a pointer rests on it.
     pub(crate) title: String,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Series {
     pub(crate) points: Vec<Point>,
 }
 
-/// How a subject is told from others: by colour and by shape, so that neither is needed.
+/// What distinguishes a subject: colour and shape, so that either one suffices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Style {
     /// Index of the colour: the class `sN`.
@@ -66,8 +66,8 @@ pub(crate) struct Bar {
     pub(crate) style: Style,
     /// Its value, `None` where nothing was measured.
     pub(crate) point: Option<Point>,
-    /// The value, or the judgement instead.
-    pub(crate) told: String,
+    /// The value, or the verdict instead.
+    pub(crate) text: String,
 }
 
 /// Lines over a common horizontal axis. `ticks` are the places on it that have a label.
@@ -141,7 +141,7 @@ fn line(svg: &mut String, series: &Series, x: &impl Fn(f64) -> f64, y: &impl Fn(
     svg.push_str("</g>");
 }
 
-/// Names at the ends of the lines that reach the right edge; the legend has the others.
+/// Names at the ends of lines that reach the right edge; the legend has the others.
 fn end_labels(
     svg: &mut String,
     series: &[Series],
@@ -160,7 +160,7 @@ fn end_labels(
     for at in 1..ends.len() {
         ends[at].0 = ends[at].0.max(ends[at - 1].0 + LABEL_GAP);
     }
-    // Pushed below the plot: push back up from its floor.
+    // Labels below the plot move back up from its bottom.
     let mut floor = bottom;
     for end in ends.iter_mut().rev() {
         end.0 = end.0.min(floor);
@@ -203,7 +203,7 @@ pub(crate) fn swatch(style: Style) -> String {
     svg
 }
 
-/// One horizontal bar a subject; on a logarithmic scale, where a bar's length means nothing, a dot on a thread.
+/// One horizontal bar per subject; on a logarithmic scale, where the length of a bar means nothing, a dot on a thread.
 pub(crate) fn bars(title: &str, scale: &Scale, rows: &[Bar]) -> String {
     const NAME: f64 = 118.0;
     const VALUE: f64 = 116.0;
@@ -211,7 +211,7 @@ pub(crate) fn bars(title: &str, scale: &Scale, rows: &[Bar]) -> String {
     let (left, right, bottom) = (NAME, WIDTH - VALUE, height - 20.0);
     let mut svg = open(title, height);
     let _ = write!(svg, r#"<text class="t" x="0" y="12">{}</text>"#, escape(title));
-    // Bars begin at zero, which is within the plot where a value is below it; a logarithmic scale has none.
+    // Bars begin at zero, which lies within the plot if a value is negative; a logarithmic scale has no zero.
     let zero = scale.place(0.0, left, right);
     let mut last_label = f64::NEG_INFINITY;
     for (value, label) in scale.ticks() {
@@ -244,7 +244,7 @@ pub(crate) fn bars(title: &str, scale: &Scale, rows: &[Bar]) -> String {
             svg,
             r#"<text class="{class}" x="{value_at:.1}" y="{:.1}">{}</text>"#,
             middle + 4.0,
-            escape(&row.told)
+            escape(&row.text)
         );
     }
     let _ = write!(svg, r#"<path class="axis" d="M{zero:.1} 22V{bottom:.1}"/></svg>"#);
@@ -298,8 +298,8 @@ pub(crate) struct StackedRow {
     pub(crate) valid: bool,
 }
 
-/// Bars whose parts add up to `total`, or to more: medians of parts need not add up as the parts of one run do. `parts` are
-/// names and CSS classes.
+/// Bars whose parts add up to `total`, or to more: medians of parts need not add up as the parts of one run do. `parts`
+/// are names and CSS classes.
 pub(crate) fn stacked(title: &str, total: f64, parts: &[(&str, &str)], rows: &[StackedRow]) -> String {
     const NAME: f64 = 118.0;
     let height = 24.0 + ROW * rows.len() as f64 + 4.0;
@@ -347,7 +347,7 @@ fn open(title: &str, height: f64) -> String {
     format!(r#"<svg class="plot" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{}">"#, escape(title))
 }
 
-/// A name cut to the room that plots have for it.
+/// A name, cut to the space that plots have for it.
 fn clipped(name: &str) -> String {
     const CHARS_MAX: usize = 12;
     if name.chars().count() <= CHARS_MAX {
@@ -357,7 +357,7 @@ fn clipped(name: &str) -> String {
     format!("{}\u{2026}<title>{}</title>", escape(&start), escape(name))
 }
 
-/// Text for HTML and SVG: names of peers and command lines are a user's.
+/// Text for HTML and SVG: names and command lines of peers come from the user.
 pub(crate) fn escape(text: &str) -> String {
     in_one_line(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -6,7 +6,7 @@ use comfy_table::{
     Cell as TableCell, CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, Width,
 };
 
-use super::plots::{BELOW_NOISE, is_below_noise, told};
+use super::plots::{BELOW_NOISE, is_below_noise, value_text};
 use super::text::in_one_line;
 use crate::judge::Verdict;
 use crate::judge::statistics::Summary;
@@ -16,14 +16,17 @@ use crate::lab::plan::experiment::{Experiment, Extent};
 use crate::lab::plan::metric::Metric;
 use crate::lab::plan::subject::{CoreClass, Subject};
 
-/// Renders every experiment; `width` in characters, `None` for as wide as it needs.
+/// Renders every experiment; `width` in characters, `None` for as wide as needed.
 pub(crate) fn render(results: &Results, width: Option<u16>) -> String {
     let mut text = Text { text: String::new(), width };
     let plan = &results.header.plan;
     let quick = if plan.extent == Extent::Quick { "QUICK, " } else { "" };
     let placement = &results.header.machine.placement;
     text.line(&format!("{quick}{} repeats, seed {}; {placement}", plan.repeats, plan.seed));
-    text.line(&format!("medians; \u{b1} is half of the interval of the repeats: {}", interval(plan.repeats)));
+    text.line(&format!(
+        "values are medians; \u{b1} is half of the confidence interval, which lies between {}",
+        interval(plan.repeats)
+    ));
     for &experiment in &plan.experiments {
         for &class in &plan.classes {
             let cells = results.of_experiment(experiment, class);
@@ -48,18 +51,18 @@ pub(crate) fn render(results: &Results, width: Option<u16>) -> String {
     text.blank();
     text.line(&format!("cells: {}", counts.join(", ")));
     if results.runs_made < results.runs_planned {
-        text.line(&format!("interrupted: {} of {} runs were made", results.runs_made, results.runs_planned));
+        text.line(&format!("interrupted after {} of {} runs", results.runs_made, results.runs_planned));
     }
     text.text
 }
 
-/// What is written, in lines of at most a width.
+/// Text in lines of at most a width.
 struct Text {
     text: String,
     width: Option<u16>,
 }
 
-/// Before what continues a line.
+/// Starts a continuation line.
 const INDENT: &str = "    ";
 
 impl Text {
@@ -67,7 +70,7 @@ impl Text {
         self.text.push('\n');
     }
 
-    /// A line, or several, ended between words; `line` may have names and reasons from raw data in it.
+    /// A line, wrapped between words; `line` may have names and reasons from raw data in it.
     fn line(&mut self, line: &str) {
         let width = self.width.map_or(usize::MAX, usize::from);
         let line = in_one_line(line).replace(" %", &format!("{UNBROKEN}%"));
@@ -87,7 +90,7 @@ impl Text {
         self.blank();
     }
 
-    /// A table with as few ends of lines within its values as the width allows.
+    /// A table with as few line breaks within its values as the width allows.
     fn table(&mut self, of: impl Fn(Gaps) -> Table) {
         let width = self.width.unwrap_or(u16::MAX);
         let fits = |gaps: &Gaps| least_widths(&of(*gaps)).into_iter().sum::<usize>() <= usize::from(width);
@@ -96,19 +99,19 @@ impl Text {
     }
 }
 
-/// What the interval of so many repeats is.
+/// What the confidence interval of so many repeats is.
 fn interval(repeats: u32) -> String {
     let places: Vec<f64> = (1..=repeats).map(f64::from).collect();
     let Some(summary) = Summary::of(&places) else { return "there are none".to_owned() };
     let ends = if summary.low <= 1.0 {
-        "the least and the greatest".to_owned()
+        "the least and the greatest repeat".to_owned()
     } else {
-        format!("number {:.0} from below and from above", summary.low)
+        format!("repeat {:.0} from below and from above", summary.low)
     };
-    format!("{ends}, between which the true median lies with {:.1} %", summary.coverage * 100.0)
+    format!("{ends} and covers the true median with a probability of {:.1} %", summary.coverage * 100.0)
 }
 
-/// A line below the head and none between rows, so that a page holds an experiment.
+/// A line below the head and none between rows, so that an experiment fits on a page.
 const HEAD_LINE_ONLY: &str = "     \u{2500}              ";
 
 fn new_table() -> Table {
@@ -136,9 +139,9 @@ fn least_widths(table: &Table) -> Vec<usize> {
     (0..columns).map(longest).collect()
 }
 
-/// The table with no column narrower than its longest word: a line may end between words, not within one.
+/// The table, with no column narrower than its longest word: lines break between words only.
 fn shown(mut table: Table, width: u16) -> String {
-    // Without a width of its own the table would ask the terminal, and a snapshot would depend on it.
+    // Without a width the table would ask the terminal, and a snapshot would depend on it.
     table.set_width(width);
     let (columns, widths) = (table.column_count(), least_widths(&table));
     for (at, (column, width)) in table.column_iter_mut().zip(widths).enumerate() {
@@ -149,10 +152,10 @@ fn shown(mut table: Table, width: u16) -> String {
     table.to_string().replace(UNBROKEN, " ")
 }
 
-/// Stands for a space at which no line ends, as between a number and its unit.
+/// A space at which no line breaks, as between a number and its unit.
 const UNBROKEN: &str = "\u{a0}";
 
-/// Where a line may end within a cell: what stands there is a space, or one at which no line ends.
+/// Where a line may break within a cell: each gap is a space, or one at which no line breaks.
 #[derive(Clone, Copy)]
 struct Gaps {
     before_interval: &'static str,
@@ -170,7 +173,7 @@ impl Gaps {
     };
     const ALL: Gaps =
         Gaps { before_interval: " ", within_interval: " ", before_spread: " ", within_verdict: "-\n" };
-    /// The fewer the better.
+    /// In order of preference: the fewer breaks, the better.
     const TRIED: [Gaps; 3] = [
         Gaps::NONE,
         Gaps { before_interval: " ", ..Gaps::NONE },
@@ -182,7 +185,7 @@ fn unbroken(text: &str) -> String {
     text.replace(' ', UNBROKEN)
 }
 
-/// The ends of an interval, with their unit once if it is the same.
+/// The ends of an interval; the unit only once if both have the same.
 fn range(metric: Metric, summary: &Summary, gaps: Gaps) -> String {
     let ends = [summary.low, summary.high].map(|value| unbroken(&metric.format(value)));
     let [low, high] = ends.each_ref().map(|end| {
@@ -206,7 +209,7 @@ fn cell_table(experiment: Experiment, cells: &[&CellResult], gaps: Gaps) -> Tabl
     let metrics = experiment.metrics();
     let mut head = vec![right(experiment.level_label().to_owned()), TableCell::new("server")];
     head.extend(metrics.iter().map(|metric| right(metric.label().to_owned())));
-    head.push(TableCell::new("judgement"));
+    head.push(TableCell::new("verdict"));
     table.set_header(head);
     for result in cells {
         let verdict = result.judgement.verdict;
@@ -217,7 +220,7 @@ fn cell_table(experiment: Experiment, cells: &[&CellResult], gaps: Gaps) -> Tabl
         row.extend(metrics.iter().map(|metric| {
             right(result.summaries.get(metric).map_or("-".to_owned(), |summary| {
                 let spread = match summary.spread() {
-                    // About nothing, as a difference may be: a share of the median would tell nothing.
+                    // The median is close to 0, as a difference may be: a share of it would mean nothing.
                     spread if spread >= 1.0 || is_below_noise(*metric, summary) => {
                         format!("{}({})", gaps.before_interval, range(*metric, summary, gaps))
                     }
@@ -227,7 +230,7 @@ fn cell_table(experiment: Experiment, cells: &[&CellResult], gaps: Gaps) -> Tabl
                     _ => String::new(),
                 };
                 let alone = if result.verdict(*metric) == verdict { "" } else { ALONE };
-                format!("{}{spread}{alone}", unbroken(&told(*metric, summary, verdict)))
+                format!("{}{spread}{alone}", unbroken(&value_text(*metric, summary, verdict)))
             }))
         }));
         row.push(TableCell::new(verdict.to_string().replace('-', gaps.within_verdict)));
@@ -236,10 +239,10 @@ fn cell_table(experiment: Experiment, cells: &[&CellResult], gaps: Gaps) -> Tabl
     table
 }
 
-/// Behind a value that is NOISY in a row that is VALID.
+/// After a value that is NOISY in a row that is VALID.
 const ALONE: &str = "*";
 
-/// Why a cell is not VALID: in lines of their own, as in a column they would make the rows high.
+/// Why cells are not VALID, in lines of their own: in a column the reasons would make rows high.
 fn reasons(text: &mut Text, cells: &[&CellResult]) {
     for CellResult { cell, judgement, .. } in cells {
         if !matches!(judgement.verdict, Verdict::Valid | Verdict::Unsupported) {
@@ -249,21 +252,21 @@ fn reasons(text: &mut Text, cells: &[&CellResult]) {
     }
 }
 
-/// What a difference means that is no number, or less than nothing; and what a value that is not to be believed alone.
+/// Explains differences that are below noise or negative, and values that are NOISY in a row that is VALID.
 fn remarks(text: &mut Text, cells: &[&CellResult]) {
     let metric = Metric::ProcessControlUs;
     let label = metric.label();
-    let believed = || cells.iter().filter(|result| result.verdict(metric) == Verdict::Valid);
+    let trusted = || cells.iter().filter(|result| result.verdict(metric) == Verdict::Valid);
     let summaries = || cells.iter().filter_map(|result| result.summaries.get(&metric));
     if summaries().any(|summary| is_below_noise(metric, summary)) {
-        text.line(&format!("{BELOW_NOISE}: {label} is a difference, and its interval has 0 in it"));
+        text.line(&format!("{BELOW_NOISE}: {label} is a difference, and its interval contains 0"));
     }
-    if believed().filter_map(|result| result.summaries.get(&metric)).any(|summary| summary.high < 0.0) {
-        text.line(&format!("less than 0: {label} is a difference, and the iterative server takes more"));
+    if trusted().filter_map(|result| result.summaries.get(&metric)).any(|summary| summary.high < 0.0) {
+        text.line(&format!("less than 0: {label} is a difference, and the iterative server needs more"));
     }
     let doubted = cells.iter().filter(|result| result.judgement.verdict == Verdict::Valid);
     if let Some((metric, why)) = doubted.flat_map(|result| &result.doubted).next() {
-        text.line(&format!("{ALONE} NOISY, that value alone; {}: {why}", metric.label()));
+        text.line(&format!("{ALONE} this value alone is NOISY; {}: {why}", metric.label()));
     }
 }
 
@@ -278,7 +281,7 @@ fn slopes(text: &mut Text, results: &Results) {
     }
     let mut table = new_table();
     let classes = results.header.plan.classes.len();
-    table.set_header(["one more costs", "server", "memory (PSS)", "kernel memory", "judgement"]);
+    table.set_header(["cost of one more", "server", "memory (PSS)", "kernel memory", "verdict"]);
     for slope in results.slopes.iter().filter(|slope| slope.metric == Metric::MemoryBytes) {
         let kernel = results.slopes.iter().find(|other| {
             (other.experiment, other.class, &other.subject, other.metric)
@@ -311,12 +314,14 @@ fn decisions(text: &mut Text, results: &Results) {
     }
     let classes = results.header.plan.classes.len();
     text.blank();
-    text.line("If this is your situation (best first, VALID cells alone; > apart, ~ intervals meet):");
+    text.line(
+        "If this is your situation (best first, VALID cells alone; > clearly better, ~ intervals overlap):",
+    );
     for decision in &decisions {
         let tiers: Vec<String> = decision
             .tiers
             .iter()
-            .map(|tier| tier.iter().map(|standing| standing.name.clone()).collect::<Vec<_>>().join(" ~ "))
+            .map(|tier| tier.iter().map(|ranked| ranked.name.clone()).collect::<Vec<_>>().join(" ~ "))
             .collect();
         text.line(&format!(
             "  {}{}, by {}: {}",

@@ -89,7 +89,7 @@ fn a_generator_without_ports_is_said_to_be_starved() {
         measurement.evidence.errors =
             ErrorCounts { out_of_ports: 2, out_of_descriptors: 1, ..ErrorCounts::default() };
     });
-    let told = "connections of the generator: 10 without a local port, 5 without a descriptor";
+    let told = "the generator could not connect: 10 without a local port, 5 without a descriptor";
     assert_judged(&results, Model::Reactor, Verdict::PortStarved, told);
     assert_not_in_the_order(&results, "reactor");
 }

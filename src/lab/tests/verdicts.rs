@@ -126,7 +126,7 @@ fn what_a_model_cannot_do_is_unsupported_and_never_run() {
         assert_ne!(cell.subject.as_model(), Some(Model::Iterative), "it was run");
         outcome
     });
-    assert_judged(&results, Model::Iterative, Verdict::Unsupported, "converses with 1 at once");
+    assert_judged(&results, Model::Iterative, Verdict::Unsupported, "serves one client at a time");
     assert_not_in_the_order(&results, "iterative");
 }
 
@@ -194,7 +194,7 @@ fn a_difference_is_no_better_than_the_server_that_it_is_to() {
     assert!(
         table.lines().any(|line| line.contains("fork") && line.contains("%* ") && line.contains("VALID"))
     );
-    assert!(table.contains("the iterative server, to which it is the difference, is NOISY"), "{table}");
+    assert!(table.contains("it is the difference to the iterative server, which is NOISY"), "{table}");
 }
 
 #[test]
