@@ -4,12 +4,12 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use oneloop::Address;
 use oneloop::limits::Limits;
 use oneloop::reactor::Reactor;
 use oneloop::services::http::{
     Body, BodyPolicy, Http, Produced, Producer, Request, Response, Router, Status,
 };
-use oneloop::sys::Address;
 
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
