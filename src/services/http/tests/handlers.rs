@@ -109,7 +109,7 @@ fn a_slow_body_is_told_so_and_its_memory_is_counted() {
     client.feed(format!("{LENGTH}100000\r\n\r\n").as_bytes());
     let before = client.session().held_bytes();
     assert!(before < 1000, "nothing is reserved for what was only announced: {before}");
-    client.feed(&[b'a'; 50_000]);
+    client.feed(&vec![b'a'; 50_000]);
     assert!(client.session().held_bytes() >= 50_000);
     assert_eq!(client.state(), State::Waits(Wait::Rest));
     client.call(Call::Expired(Wait::Rest));
