@@ -8,24 +8,25 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use oneloop::Signals;
 use oneloop::limits::Limits;
 use oneloop::reactor::Reactor;
 use oneloop::session::{
-    Call, Client, Fault, Input, Mailbox, Outbox, Overflowed, Progress, Service, Session, Wait,
+    Call, Client, Closed, Fault, Input, Mailbox, Now, Outbox, PostError, Progress, Sender, Service, Session,
+    Wait, Waker,
 };
 
 /// The longest line, with its newline.
 pub const LINE_BYTES_MAX: usize = 512;
-/// Lines that may wait for one reader; who is further behind is dropped.
-pub const MAILBOX_LINES: usize = 1024;
-/// Lines of one client that are passed on before the others may run: else who says much at once would overflow the
-/// mailboxes of those who read well. Where one is so full that all together could, it is a single line.
-pub const LINES_PER_CALL: usize = 16;
-/// Turns of the loop until a reader who was woken has run: this one, and the next. With a line of each member in both, readers
-/// are safe from some five hundred who talk at once.
-const TURNS_UNTIL_RUN: usize = 2;
+/// Bytes that may wait for one reader.
+pub const MAILBOX_BYTES: usize = 64 << 10;
+/// Lines of one client that are passed on before the others may run.
+const LINES_PER_CALL: usize = 16;
+/// How long a line waits for those whose mailboxes are full. Who is still behind then is dropped, so that one reader who stops
+/// does not stop all.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The service: who is in the room.
 #[derive(Clone, Default)]
@@ -35,7 +36,7 @@ pub struct Chat {
 
 #[derive(Default)]
 struct Room {
-    members: HashMap<u64, Mailbox<Arc<[u8]>>>,
+    members: HashMap<u64, Sender<Arc<[u8]>>>,
     /// How many have ever been there: the next one's number.
     seen: u64,
 }
@@ -44,9 +45,19 @@ struct Room {
 pub struct Member {
     chat: Chat,
     number: u64,
+    waker: Waker,
     mailbox: Mailbox<Arc<[u8]>>,
     /// Taken from the mailbox, and there was no room for it.
-    unsaid: Option<Arc<[u8]>>,
+    undelivered: Option<Arc<[u8]>>,
+    /// A line of this client that some of the others have not got.
+    unsaid: Option<Unsaid>,
+}
+
+struct Unsaid {
+    line: Arc<[u8]>,
+    /// Who have no room for it.
+    missing: Vec<u64>,
+    patience_due_ms: u64,
 }
 
 impl Service for Chat {
@@ -57,12 +68,13 @@ impl Service for Chat {
     }
 
     fn open(&self, client: &Client<'_>) -> Member {
-        let mailbox = Mailbox::new(client.waker(), MAILBOX_LINES);
+        let waker = client.waker();
+        let mailbox = Mailbox::new(waker.clone(), MAILBOX_BYTES);
         let mut room = self.room();
         let number = room.seen;
         room.seen += 1;
-        room.members.insert(number, mailbox.clone());
-        Member { chat: self.clone(), number, mailbox, unsaid: None }
+        room.members.insert(number, mailbox.sender());
+        Member { chat: self.clone(), number, waker, mailbox, undelivered: None, unsaid: None }
     }
 }
 
@@ -77,28 +89,39 @@ impl Session for Member {
         match self.deliver(out) {
             Ok(Delivered::All) => {}
             Ok(Delivered::OutOfRoom) => return Progress::need_room(0),
-            Err(Overflowed) => return Progress::abort(Fault::Overflow),
+            Err(Closed) => return Progress::abort(Fault::Overflow),
+        }
+        if !self.say_rest(input.now) {
+            return Progress::pause(0);
         }
         let mut consumed = 0;
-        // Who is only woken to hear looks at nobody.
-        let lines_max = if input.bytes.is_empty() { 1 } else { self.lines_max() };
-        for _ in 0..lines_max {
+        for _ in 0..LINES_PER_CALL {
             let rest = &input.bytes[consumed..];
             let Some(len) = rest.iter().take(LINE_BYTES_MAX).position(|&byte| byte == b'\n') else {
                 return Self::without_a_line(consumed, rest, &input);
             };
-            self.say(&rest[..=len]);
             consumed += len + 1;
+            if !self.say(&rest[..=len], input.now) {
+                return Progress::pause(consumed);
+            }
         }
         Progress::again(consumed)
+    }
+
+    fn timer_due_ms(&self) -> Option<u64> {
+        self.unsaid.as_ref().map(|unsaid| unsaid.patience_due_ms)
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.mailbox.held_bytes()
     }
 }
 
 impl Member {
     /// Moves what others said to the outbox. Bound: the outbox.
-    fn deliver(&mut self, out: &mut Outbox) -> Result<Delivered, Overflowed> {
+    fn deliver(&mut self, out: &mut Outbox) -> Result<Delivered, Closed> {
         loop {
-            let line = match self.unsaid.take() {
+            let line = match self.undelivered.take() {
                 Some(line) => line,
                 None => match self.mailbox.take()? {
                     Some(line) => line,
@@ -107,30 +130,41 @@ impl Member {
             };
             let len = line.len();
             if out.share(Arc::clone(&line), 0..len).is_err() {
-                self.unsaid = Some(line);
+                self.undelivered = Some(line);
                 return Ok(Delivered::OutOfRoom);
             }
         }
     }
 
-    /// How many lines may be said now.
-    fn lines_max(&self) -> usize {
-        let room = self.chat.room();
-        let reserve = LINES_PER_CALL + TURNS_UNTIL_RUN * room.members.len();
-        let is_filling = |(number, mailbox): (&u64, &Mailbox<_>)| {
-            *number != self.number && mailbox.room().is_ok_and(|left| left < reserve)
-        };
-        if room.members.iter().any(is_filling) { 1 } else { LINES_PER_CALL }
+    /// Leaves a line for all the others; false if some have no room for it yet.
+    fn say(&mut self, line: &[u8], now: Now) -> bool {
+        let others = self.chat.room().members.keys().copied().filter(|&other| other != self.number).collect();
+        let patience_due_ms = now.after_ms(PATIENCE);
+        self.unsaid = Some(Unsaid { line: line.into(), missing: others, patience_due_ms });
+        self.say_rest(now)
     }
 
-    /// Leaves a line for all the others. One whose mailbox is full learns of it when it runs.
-    fn say(&self, line: &[u8]) {
-        let line: Arc<[u8]> = line.into();
-        for (number, mailbox) in &self.chat.room().members {
-            if *number != self.number {
-                let _ = mailbox.post(Arc::clone(&line));
+    /// Leaves a line that was begun for those who have not got it; false if some have no room for it yet.
+    fn say_rest(&mut self, now: Now) -> bool {
+        let Some(unsaid) = &mut self.unsaid else { return true };
+        let room = self.chat.room();
+        unsaid.missing.retain(|number| {
+            let Some(other) = room.members.get(number) else { return false };
+            match other.post_or_wait(Arc::clone(&unsaid.line), &self.waker) {
+                Ok(()) | Err(PostError::Closed(_)) => false,
+                Err(PostError::Full(_)) if unsaid.patience_due_ms <= now.monotonic_ms => {
+                    other.close();
+                    false
+                }
+                Err(PostError::Full(_)) => true,
             }
+        });
+        let all = unsaid.missing.is_empty();
+        drop(room);
+        if all {
+            self.unsaid = None;
         }
+        all
     }
 
     fn without_a_line(consumed: usize, rest: &[u8], input: &Input<'_>) -> Progress {

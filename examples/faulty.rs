@@ -2,11 +2,12 @@
 //!
 //! ```sh
 //! cargo run --example faulty -- --model fork     # listening on faulty@127.0.0.1:…
-//! nc 127.0.0.1 PORT                              # say: panic, abort, kill, stall, or anything else, which is echoed
+//! nc 127.0.0.1 PORT                              # say: panic, abort, kill, stall, later, late, tick, sleep, or what is echoed
 //! ```
 //!
-//! `--refusal panic` has it panic over its last words, too; `--chat` serves `examples/chat.rs` instead, whose sessions wake each other.
-//! `--layers frames`, or `origin` for one more below it, puts the toy layers of the tests between the service and its clients.
+//! `--refusal panic` has it panic over its last words, too; `--chat` and `--backend` serve those examples instead, whose
+//! sessions are woken. `--layers frames`, or `origin` for one more below it, puts the toy layers of the tests between the
+//! service and its clients.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -25,15 +26,45 @@ mod chat;
 #[path = "../tests/common/layers.rs"]
 mod layers;
 
+#[path = "backend.rs"]
+#[allow(unreachable_pub, reason = "it is an example of its own")]
+mod backend;
+
 /// Each line is a command, or is echoed.
 #[derive(Clone, Copy)]
 struct Faulty {
     refusal_panics: bool,
 }
 
-/// One client: what is known of it.
+/// How long `later`, `late` and each tick of `tick` take.
+const WAIT: Duration = Duration::from_millis(30);
+
+/// One client.
 struct FaultySession {
+    /// What is known of it.
     who: String,
+    does: Does,
+}
+
+/// What a session does beside taking lines.
+#[derive(Clone, Copy)]
+enum Does {
+    Nothing,
+    /// It pauses, then says so.
+    Later {
+        due_ms: u64,
+    },
+    /// It pauses, and is timed out by itself.
+    Late {
+        due_ms: u64,
+    },
+    /// It says that it does, and pauses for ever.
+    Sleep,
+    /// It says so now and then, three times, while it waits for lines.
+    Tick {
+        due_ms: u64,
+        left: u8,
+    },
 }
 
 impl Service for Faulty {
@@ -41,7 +72,8 @@ impl Service for Faulty {
 
     fn open(&self, client: &Client<'_>) -> FaultySession {
         let (name, protocol) = (client.server_name.unwrap_or("-"), client.protocol.unwrap_or(b"-"));
-        FaultySession { who: format!("{} {name} {}\n", client.peer, protocol.escape_ascii()) }
+        let who = format!("{} {name} {}\n", client.peer, protocol.escape_ascii());
+        FaultySession { who, does: Does::Nothing }
     }
 
     fn refusal(&self, why: Refusal) -> &[u8] {
@@ -57,6 +89,27 @@ impl Service for Faulty {
 
 impl Session for FaultySession {
     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
+        let now_ms = input.now.monotonic_ms;
+        match self.does {
+            Does::Later { due_ms } | Does::Late { due_ms } if now_ms < due_ms => return Progress::pause(0),
+            Does::Sleep if input.call != Call::Stopping => return Progress::pause(0),
+            Does::Late { .. } => {
+                out.put_some(b"too late\n");
+                return Progress::timed_out(0);
+            }
+            Does::Later { .. } => {
+                out.put_some(b"later\n");
+                self.does = Does::Nothing;
+                return Progress::again(0);
+            }
+            Does::Tick { due_ms, left } if due_ms <= now_ms => {
+                out.put_some(b"tick\n");
+                let due_ms = input.now.after_ms(WAIT);
+                self.does = if left > 1 { Does::Tick { due_ms, left: left - 1 } } else { Does::Nothing };
+                return Progress::again(0);
+            }
+            Does::Sleep | Does::Tick { .. } | Does::Nothing => {}
+        }
         let Some(end) = input.bytes.iter().position(|&byte| byte == b'\n') else {
             return match (input.bytes, input.call) {
                 ([], Call::Stopping) => Progress::finish(0),
@@ -70,11 +123,31 @@ impl Session for FaultySession {
             b"abort\n" => std::process::abort(),
             b"kill\n" => raise(Signal::SIGKILL).expect("a process may end itself"),
             b"stall\n" => stall(),
+            b"later\n" | b"late\n" | b"sleep\n" | b"tick\n" => {
+                let due_ms = input.now.after_ms(WAIT);
+                self.does = match line {
+                    b"later\n" => Does::Later { due_ms },
+                    b"late\n" => Does::Late { due_ms },
+                    b"sleep\n" => {
+                        out.put_some(b"sleeping\n");
+                        Does::Sleep
+                    }
+                    _ => Does::Tick { due_ms, left: 3 },
+                };
+                return Progress::again(line.len());
+            }
             _ => {}
         }
         match out.put(if line == b"who\n" { self.who.as_bytes() } else { line }) {
             Ok(()) => Progress::again(line.len()),
             Err(_) => Progress::need_room(0),
+        }
+    }
+
+    fn timer_due_ms(&self) -> Option<u64> {
+        match self.does {
+            Does::Later { due_ms } | Does::Late { due_ms } | Does::Tick { due_ms, .. } => Some(due_ms),
+            Does::Nothing | Does::Sleep => None,
         }
     }
 }
@@ -99,6 +172,7 @@ struct Asked {
 enum Serves {
     Faulty(Faulty),
     Chat,
+    Backend,
 }
 
 fn asked(mut args: impl Iterator<Item = String>) -> Result<Asked, String> {
@@ -112,6 +186,10 @@ fn asked(mut args: impl Iterator<Item = String>) -> Result<Asked, String> {
     while let Some(flag) = args.next() {
         if flag == "--chat" {
             asked.serves = Serves::Chat;
+            continue;
+        }
+        if flag == "--backend" {
+            asked.serves = Serves::Backend;
             continue;
         }
         let value = args.next().ok_or_else(|| format!("{flag} needs a value"))?;
@@ -183,6 +261,7 @@ fn main() -> ExitCode {
         Ok(asked) => match asked.serves {
             Serves::Faulty(faulty) => serve(asked, "faulty", faulty),
             Serves::Chat => serve(asked, "chat", chat::Chat::default()),
+            Serves::Backend => serve(asked, "backend", backend::Backend::start()),
         },
         Err(mistake) => {
             eprintln!("faulty: {mistake}");

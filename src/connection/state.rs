@@ -7,17 +7,26 @@
 //! Handshaking -> Ended        the deadline passed; the stream failed; the client was cut
 //!
 //! Calling     -> Awaiting     all was sent, and the session needs input
+//! Calling     -> Paused       all was sent, and the session waits for a wake or its timer
 //! Calling     -> Flushing     bytes are left over
 //! Calling     -> Lingering    all was sent, and the session is done
 //! Calling     -> Ended        the same, and the client has ended, too; or the session failed, or the client was cut
 //!
-//! Awaiting    -> Calling      a wake; or input came, and the session needs room or another turn
-//! Awaiting    -> Flushing     input came, or the deadline passed, and bytes are left over
-//! Awaiting    -> Lingering    input or its end came, or the deadline passed, and the session is done
+//! Awaiting    -> Calling      a wake; or input came or a timer was due, and the session needs room or another turn
+//! Awaiting    -> Paused       input or its end came, or a timer was due, and the session waits for a wake or its timer
+//! Awaiting    -> Flushing     input came, or a timer was due, or the deadline passed, and bytes are left over
+//! Awaiting    -> Lingering    the same, and the session is done
 //! Awaiting    -> Ended        the same, and the client has ended, too; or the stream or session failed; or a cut
+//!
+//! Paused      -> Calling      a wake; or the timer was due, or a drain began, and the session needs room or another turn
+//! Paused      -> Awaiting     the timer was due, or a drain began, and the session needs input
+//! Paused      -> Flushing     the same, and bytes are left over
+//! Paused      -> Lingering    the same, and the session is done
+//! Paused      -> Ended        the same, and the client has ended, too; or the stream or session failed; or a cut
 //!
 //! Flushing    -> Calling      all was sent, and the session needs room, another turn or to be woken
 //! Flushing    -> Awaiting     all was sent, and the session needs input
+//! Flushing    -> Paused       all was sent, and the session waits for a wake or its timer
 //! Flushing    -> Lingering    all was sent, and the session is done
 //! Flushing    -> Ended        the client reads too slowly; the stream failed; the client was cut
 //!
@@ -73,8 +82,10 @@ enum State {
     Handshaking { due_ms: u64, begun: bool },
     /// The session is to be called; it does not wait for bytes.
     Calling(Call),
-    /// The session waits for bytes.
+    /// The session waits for bytes: until its deadline, or its timer if that is due before.
     Awaiting { wait: Wait, due_ms: u64 },
+    /// The session waits for a wake or its timer, and nothing is read. `told`: it has been called since the drain began.
+    Paused { due_ms: u64, told: bool },
     /// Bytes wait to be sent. The client must take them at the minimum rate.
     Flushing { then: Then, window: Window },
     /// The client gets no session. The last words of the service wait to be sent.
@@ -91,6 +102,9 @@ enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     Await(Wait),
+    Pause {
+        told: bool,
+    },
     Call(Call),
     /// Call again, after others had their turn.
     Yield,
@@ -148,6 +162,7 @@ impl State {
             State::Handshaking { .. } => "Handshaking",
             State::Calling(_) => "Calling",
             State::Awaiting { .. } => "Awaiting",
+            State::Paused { .. } => "Paused",
             State::Flushing { .. } => "Flushing",
             State::Refused { .. } => "Refused",
             State::Lingering { .. } => "Lingering",
@@ -159,10 +174,13 @@ impl State {
     /// The state after a wake: the session will be called, after what waits to be sent.
     fn woken(self) -> State {
         match self {
-            State::Awaiting { .. } | State::Calling(Call::Ready) => State::Calling(Call::Woken),
-            State::Flushing { then: Then::Await(_) | Then::Yield | Then::Call(Call::Ready), window } => {
-                State::Flushing { then: Then::Call(Call::Woken), window }
+            State::Awaiting { .. } | State::Paused { .. } | State::Calling(Call::Ready) => {
+                State::Calling(Call::Woken)
             }
+            State::Flushing {
+                then: Then::Await(_) | Then::Pause { .. } | Then::Yield | Then::Call(Call::Ready),
+                window,
+            } => State::Flushing { then: Then::Call(Call::Woken), window },
             other => other,
         }
     }
@@ -284,6 +302,11 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.is_idle() && !self.io.is_behind()
     }
 
+    /// Whether nothing is read because the session waits for a wake or its timer.
+    pub fn is_paused(&self) -> bool {
+        matches!(self.state, State::Paused { .. })
+    }
+
     /// Whether it waits for room to send: a blocking model's next call is a write.
     pub fn is_flushing(&self) -> bool {
         matches!(self.state, State::Flushing { .. } | State::Refused { .. })
@@ -329,6 +352,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         match self.state {
             State::Handshaking { due_ms, .. }
             | State::Awaiting { due_ms, .. }
+            | State::Paused { due_ms, .. }
             | State::Flushing { window: Window { due_ms, .. }, .. }
             | State::Refused { due_ms, .. }
             | State::Lingering { due_ms, .. }
@@ -391,7 +415,9 @@ impl<S: Session, T: Transport> Connection<S, T> {
                 match self.state {
                     // It came, in part or not at all: a request that came whole has moved the deadline.
                     State::Awaiting { wait, due_ms } if due_ms <= now_ms => {
-                        self.call(Call::Expired(wait), 0, ctx, &mut budget)
+                        let is_timer = now_ms < self.awaited_due_ms;
+                        let call = if is_timer { Call::Timer } else { Call::Expired(wait) };
+                        self.call(call, 0, ctx, &mut budget)
                     }
                     State::Handshaking { .. } if pumped != Pumped::Established => {
                         Step::Go(self.ended(Sent::Part, Reason::HandshakeTimeout, ctx))
@@ -399,6 +425,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                     _ => return pumped,
                 }
             }
+            State::Paused { .. } => self.call(Call::Timer, 0, ctx, &mut budget),
             State::Flushing { then, window } => {
                 match window.next(self.io.taken_bytes(), now_ms, ctx.limits) {
                     Some(window) => Step::Go(State::Flushing { then, window }),
@@ -443,6 +470,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                 }
                 State::Calling(call) => self.step_calling(call, ctx, budget),
                 State::Awaiting { wait, .. } => self.step_awaiting(wait, patience, ctx, budget),
+                State::Paused { told, .. } => self.step_paused(told, ctx, budget),
                 State::Flushing { then, .. } => match self.flush_outbox(then.is_close(), ctx, budget) {
                     Flushed::All => self.follow(then, Corked::Perhaps, ctx),
                     stopped => self.not_flushed(stopped, self.state, ctx),
@@ -582,6 +610,20 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
+    /// Reads nothing: what the client sends waits in the system, which bounds it.
+    fn step_paused(&mut self, told: bool, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
+        if let Some(error) = self.io.transport.failure() {
+            return Step::Go(self.ended(Sent::Part, Reason::of_error(&error), ctx));
+        }
+        if ctx.mode == Mode::Serving || told {
+            Step::Stay(Pumped::Waits)
+        } else if budget.advances == 0 {
+            Step::Stay(Pumped::More)
+        } else {
+            self.call(Call::Stopping, 0, ctx, budget)
+        }
+    }
+
     /// In a drain, when all that had arrived was answered: a session that would wait for another request is closed.
     fn begin_nothing_new(&mut self, step: Step, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
         match step {
@@ -654,7 +696,11 @@ impl<S: Session, T: Transport> Connection<S, T> {
             Ok(progress) => progress,
             Err(_) => return self.failed(Reason::Panicked, ctx),
         };
-        let is_idle = progress.next == Next::Again && progress.consumed == 0 && !outbox.has_content();
+        let asks_again = match call {
+            Call::Timer => self.timer_due_ms() <= now.monotonic_ms,
+            _ => progress.next == Next::Again,
+        };
+        let is_idle = asks_again && progress.consumed == 0 && !outbox.has_content();
         self.idle_calls = if is_idle { self.idle_calls.saturating_add(1) } else { 0 };
         if progress.consumed > 0 {
             self.is_inside_request = progress.unfinished > 0;
@@ -666,6 +712,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         let kept = len - progress.consumed;
         let incomplete = match progress.next {
             Next::NeedInput(wait) => wait != Wait::NextRequest || kept > 0,
+            Next::Pause => true,
             _ => false,
         };
         if fresh > 0 && incomplete && outbox.is_empty() {
@@ -681,13 +728,15 @@ impl<S: Session, T: Transport> Connection<S, T> {
             Next::NeedRoom if !outbox.has_content() => {
                 return self.contract_broken("it asked for room in an empty outbox", ctx);
             }
-            Next::Again if self.idle_calls > limits.again_max => {
+            _ if self.idle_calls > limits.again_max => {
                 return self.contract_broken("it asked to be called again and again, and did nothing", ctx);
             }
             Next::Finish | Next::Close if call == Call::Stopping => Then::Close(Reason::Drained),
             Next::Finish | Next::Close => Then::Close(Reason::Finished),
             next => match (call, next) {
                 (Call::Expired(wait), _) => Then::Close(wait.into()),
+                (_, Next::TimedOut) => Then::Close(Reason::ServiceTimeout),
+                (_, Next::Pause) => Then::Pause { told: call == Call::Stopping },
                 (_, Next::NeedInput(_)) if ended => Then::Close(Reason::PeerClosed),
                 (_, Next::NeedInput(_)) if full => Then::Close(Reason::InputTooLong),
                 (_, Next::NeedInput(Wait::Rest)) if kept == 0 && !self.is_inside_request => {
@@ -750,12 +799,17 @@ impl<S: Session, T: Transport> Connection<S, T> {
                     self.awaited = wait;
                     self.awaited_due_ms = after_ms(ctx.now().monotonic_ms, wait_ms);
                 }
-                let awaiting = State::Awaiting { wait, due_ms: self.awaited_due_ms };
+                let timer_ms = self.timer_due_ms().max(ctx.now().monotonic_ms + 1);
+                let awaiting = State::Awaiting { wait, due_ms: self.awaited_due_ms.min(timer_ms) };
                 if ctx.mode == Mode::Serving && !self.io.may_read() {
                     Step::Rest(awaiting, Pumped::Waits)
                 } else {
                     Step::Go(awaiting)
                 }
+            }
+            Then::Pause { told } => {
+                // The event of a reset may have come before: the stream is looked at once more.
+                Step::Go(State::Paused { due_ms: self.timer_due_ms().max(ctx.now().monotonic_ms + 1), told })
             }
             Then::Call(call) => Step::Go(State::Calling(call)),
             Then::Yield => Step::Rest(State::Calling(Call::Ready), Pumped::More),
@@ -783,6 +837,13 @@ impl<S: Session, T: Transport> Connection<S, T> {
             self.io.transport.close_in_order();
             State::Ended(reason) // the client is known to be done, or nothing can be done for it
         }
+    }
+
+    /// When the session's timer is due; [`NEVER_MS`] if it has none.
+    fn timer_due_ms(&self) -> u64 {
+        // It should not panic, but a session is not ours.
+        let of = |session: &S| panic::catch_unwind(AssertUnwindSafe(|| session.timer_due_ms())).ok()?;
+        self.session.as_ref().and_then(of).unwrap_or(NEVER_MS)
     }
 
     fn contract_broken(&mut self, how: &str, ctx: &mut Context<'_>) -> Step {

@@ -1,12 +1,13 @@
 //! How a connection's bytes move: one trait, two ways. Nothing else reads or writes a client's stream.
 
 use std::io::{self, IoSlice};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use mio::unix::SourceFd;
 
 use crate::session::FileRange;
 use crate::sys::stream::{COPY_BYTES_MAX, Stream, is_refused};
+use crate::sys::wait;
 
 /// Whether a call may wait. A transport that never blocks does not care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +74,12 @@ pub trait Transport {
     /// Whether a read is worth a system call.
     fn may_read(&self) -> bool;
 
+    /// What has ended the stream from outside, as far as that is known without a read: the client has reset it, say. Asked for
+    /// while nothing is read.
+    fn failure(&mut self) -> Option<io::Error> {
+        None
+    }
+
     /// Bytes taken by `write` that the client's side has not acknowledged; 0 where the system does not tell.
     fn unacknowledged_bytes(&self) -> u64;
 
@@ -106,6 +113,7 @@ const READ: u8 = 1;
 const WRITE: u8 = 2;
 const READ_CLOSED: u8 = 4;
 const PRIORITY: u8 = 8;
+const FAILED: u8 = 16;
 
 /// Whether a short read proves that the kernel's buffer is empty and that the next byte will make an edge.
 const SHORT_READ_EMPTIES: bool =
@@ -191,7 +199,7 @@ impl Polled {
             self.ready |= READ | READ_CLOSED;
         }
         if event.is_error() || event.is_write_closed() {
-            self.ready |= READ | WRITE | READ_CLOSED;
+            self.ready |= READ | WRITE | READ_CLOSED | FAILED;
         }
     }
 
@@ -255,6 +263,10 @@ impl Transport for Polled {
 
     fn may_read(&self) -> bool {
         self.ready & READ != 0
+    }
+
+    fn failure(&mut self) -> Option<io::Error> {
+        (self.ready & FAILED != 0).then(|| self.stream.failure())
     }
 
     fn unacknowledged_bytes(&self) -> u64 {
@@ -378,6 +390,10 @@ impl Transport for Blocking {
 
     fn may_read(&self) -> bool {
         true
+    }
+
+    fn failure(&mut self) -> Option<io::Error> {
+        wait::has_failed(self.stream.as_fd()).then(|| self.stream.failure())
     }
 
     fn unacknowledged_bytes(&self) -> u64 {

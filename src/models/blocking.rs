@@ -232,6 +232,8 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
         let live = || clock.now();
         let mut socket_timeouts = Timeouts::default();
         let mut held = BufferShare::of(self.buffers.as_ref());
+        // A drain calls a session that pauses before it goes on to wait.
+        let mut pumped_serving = true;
         loop {
             self.look_at_flags();
             let now_ms = clock.now().monotonic_ms;
@@ -242,8 +244,20 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
                 // A signal ends it, as it ends a call in which the process is blocked. An error of poll(2) ends it, too.
                 let _ = wait::readable(&[], Some(Duration::from_millis(left_ms)));
             }
+            let wait_ms = match (serving, connection.is_paused()) {
+                (_, true) if serving == pumped_serving => left_ms,
+                (true, false) if connection.is_reading() && !connection.has_input() => left_ms,
+                _ => 0,
+            };
+            pumped_serving = serving;
             let bytes_may_come = match pipe {
-                Some(pipe) if !is_due => pipe.wait(connection, serving, left_ms),
+                Some(pipe) if !is_due => pipe.wait(connection, wait_ms) || !serving || connection.has_input(),
+                None if connection.is_paused() && !is_due => {
+                    let (stream, wait) =
+                        (connection.transport().stream().as_fd(), Duration::from_millis(wait_ms));
+                    let _ = wait::readable_or_failed(stream, &[], wait);
+                    false
+                }
                 _ => true,
             };
             // A phase that begins in this pump has a deadline of its own: its read is for the next round, with its timeout.
@@ -344,29 +358,31 @@ impl WakePipe {
         Waker::new(Arc::clone(&self.shared) as Arc<_>, 0)
     }
 
-    /// Waits for bytes or wakes, if the connection does; passes wakes on; says whether to read: a read without bytes would
-    /// sleep through a wake. In a drain nothing is waited for but the rest of what has begun, and that by reading.
+    /// Waits for wakes, and for bytes unless the connection pauses; passes wakes on. Returns whether bytes have come: a read
+    /// without any would sleep through a wake.
     fn wait<S: crate::session::Session>(
         &self,
         connection: &mut Connection<S, Blocking>,
-        serving: bool,
-        left_ms: u64,
+        wait_ms: u64,
     ) -> bool {
         // A handshake may have to write first, and there is no session yet to be woken.
         if connection.is_handshaking() {
             return true;
         }
-        let may_wait = serving && connection.is_reading() && !connection.has_input();
-        let wait_ms = if may_wait { left_ms } else { 0 };
-        let fds = [connection.transport().stream().as_fd(), self.read.as_fd()];
-        let ready = wait::readable(&fds, Some(Duration::from_millis(wait_ms))).unwrap_or_default();
-        if ready.get(1) == Some(&true) {
+        let (stream, wait) = (connection.transport().stream().as_fd(), Duration::from_millis(wait_ms));
+        let ready = if connection.is_paused() {
+            wait::readable_or_failed(stream, &[self.read.as_fd()], wait)
+        } else {
+            wait::readable(&[self.read.as_fd(), stream], Some(wait))
+        };
+        let ready = ready.unwrap_or_default();
+        if ready.first() == Some(&true) {
             self.shared.pending.store(false, Ordering::SeqCst);
             // One read empties it: there is at most one byte per `pending`, and a late one is a wake too many.
             let _ = (&self.read).read(&mut [0; 64]);
             connection.wake();
         }
-        !serving || ready.first() == Some(&true) || connection.has_input()
+        ready.get(1) == Some(&true)
     }
 }
 

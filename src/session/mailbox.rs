@@ -1,111 +1,343 @@
-//! Messages from other sessions to one client: bounded, because the client may not read.
+//! Messages from other sessions or threads to one client's session, bounded by bytes.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Waker;
 
-/// A bounded queue of messages to one client's session, and the waker that has it called for them.
+/// A message whose memory can be counted.
+pub trait Message {
+    /// Bytes that it keeps on the heap.
+    fn heap_bytes(&self) -> usize;
+}
+
+/// The queue of messages to one client's session, and the waker that has the session called for them.
 ///
-/// The session keeps one clone and takes with [`Mailbox::take`]; others keep clones and [`Mailbox::post`].
+/// The session owns the mailbox and takes messages from it; others post through a [`Sender`]. Each message counts with its
+/// bytes and the place that it takes in the queue. A message for which there is no room is given back: the sender drops
+/// it, waits for room, or closes the mailbox of a client that reads too slowly. When the mailbox is dropped, senders are woken
+/// and can post no more.
+///
+/// ```
+/// use std::sync::Arc;
+/// use oneloop::session::{Client, Mailbox, Peer, PostError, WakeTarget, Waker};
+///
+/// struct Loop; // what has sessions called; a server brings its own
+/// impl WakeTarget for Loop {
+///     fn wake(&self, client: u64) {
+///         println!("client {client} has mail");
+///     }
+/// }
+///
+/// let reader = Waker::new(Arc::new(Loop), 7);
+/// let mailbox: Mailbox<String> = Mailbox::new(reader, 100);
+/// let sender = mailbox.sender();
+/// sender.post("hello".to_owned()).unwrap();
+/// assert_eq!(sender.post("x".repeat(100)), Err(PostError::Full("x".repeat(100))));
+/// assert_eq!(mailbox.take(), Ok(Some("hello".to_owned())));
+/// ```
 #[derive(Debug)]
-pub struct Mailbox<M> {
+pub struct Mailbox<M: Message> {
     shared: Arc<Shared<M>>,
 }
 
+/// Posts messages to one [`Mailbox`], from any session or thread.
+#[derive(Debug)]
+pub struct Sender<M: Message> {
+    shared: Arc<Shared<M>>,
+}
+
+/// Why a message was not posted; it is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PostError<M> {
+    /// There is no room now.
+    Full(M),
+    /// The mailbox was closed, or its client has ended.
+    Closed(M),
+}
+
+/// A sender has closed the mailbox: what was in it is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed;
+
 #[derive(Debug)]
 struct Shared<M> {
-    waker: Waker,
-    messages_max: usize,
+    reader: Waker,
+    bytes_max: usize,
     state: Mutex<State<M>>,
 }
 
 #[derive(Debug)]
-enum State<M> {
-    Open(VecDeque<M>),
-    /// A message did not fit: the reader is too slow and ends.
-    Overflowed,
+struct State<M> {
+    messages: VecDeque<M>,
+    held_bytes: usize,
+    is_closed: bool,
+    /// Senders that are woken when there is room, each once.
+    waiting: HashMap<(usize, u64), Waker>,
 }
 
-/// The mailbox was full once: its reader ends with [`super::Fault::Overflow`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overflowed;
+impl<M: Message> Mailbox<M> {
+    /// A mailbox of the client that `reader` wakes, for messages of `bytes_max` bytes together. An empty mailbox takes one
+    /// message of any size, so that no sender waits for room that there can never be.
+    pub fn new(reader: Waker, bytes_max: usize) -> Self {
+        let state =
+            State { messages: VecDeque::new(), held_bytes: 0, is_closed: false, waiting: HashMap::new() };
+        Mailbox { shared: Arc::new(Shared { reader, bytes_max, state: Mutex::new(state) }) }
+    }
 
-impl<M> Clone for Mailbox<M> {
-    fn clone(&self) -> Self {
-        Mailbox { shared: Arc::clone(&self.shared) }
+    /// A way to post to it.
+    pub fn sender(&self) -> Sender<M> {
+        Sender { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Takes the oldest message; `None` if there is none. When half of the room is free, senders that wait for it are woken.
+    pub fn take(&self) -> Result<Option<M>, Closed> {
+        let mut state = self.shared.state();
+        if state.is_closed {
+            return Err(Closed);
+        }
+        let Some(message) = state.messages.pop_front() else { return Ok(None) };
+        state.held_bytes -= weight(&message);
+        if !state.waiting.is_empty() && state.held_bytes <= self.shared.bytes_max / 2 {
+            let waiting = std::mem::take(&mut state.waiting);
+            drop(state);
+            wake_all(waiting);
+        }
+        Ok(Some(message))
+    }
+
+    /// Memory that the messages in it take: part of what its session reports as
+    /// [`held_bytes`](super::Session::held_bytes).
+    pub fn held_bytes(&self) -> usize {
+        self.shared.state().held_bytes
     }
 }
 
-impl<M> Mailbox<M> {
-    /// A mailbox of the client that `waker` wakes, for at most `messages_max` messages not yet taken.
-    pub fn new(waker: Waker, messages_max: usize) -> Self {
-        let state = Mutex::new(State::Open(VecDeque::new()));
-        Mailbox { shared: Arc::new(Shared { waker, messages_max, state }) }
+impl<M: Message> Drop for Mailbox<M> {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl<M: Message> Sender<M> {
+    /// Leaves a message and has the reader called ([`Call::Woken`](super::Call::Woken)).
+    pub fn post(&self, message: M) -> Result<(), PostError<M>> {
+        self.post_with(message, None)
     }
 
-    /// Leaves a message and wakes the reader. A message over the bound marks the mailbox as overflowed instead; what
-    /// was in it is dropped, and the reader is woken to learn of it. (While its client takes nothing of what waits in the
-    /// outbox no session is called: then the minimum rate is the client's end.)
-    pub fn post(&self, message: M) -> Result<(), Overflowed> {
-        let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let posted = match &mut *state {
-            State::Open(messages) if messages.len() < self.shared.messages_max => {
-                messages.push_back(message);
-                Ok(())
+    /// The same from a session that can wait: if there is no room now, `sender` is woken when there may be some, or when the
+    /// mailbox has been closed. Until then the session returns [`Next::Pause`](super::Next::Pause).
+    pub fn post_or_wait(&self, message: M, sender: &Waker) -> Result<(), PostError<M>> {
+        self.post_with(message, Some(sender))
+    }
+
+    /// Closes the mailbox: what waits in it is dropped, senders that wait are woken, and the reader is called and learns of it.
+    pub fn close(&self) {
+        self.shared.close();
+        self.shared.reader.wake();
+    }
+
+    fn post_with(&self, message: M, sender: Option<&Waker>) -> Result<(), PostError<M>> {
+        let mut state = self.shared.state();
+        if state.is_closed {
+            return Err(PostError::Closed(message));
+        }
+        let bytes = weight(&message);
+        if !state.messages.is_empty() && bytes > self.shared.bytes_max.saturating_sub(state.held_bytes) {
+            if let Some(sender) = sender {
+                state.waiting.entry(sender.key()).or_insert_with(|| sender.clone());
             }
-            State::Open(_) | State::Overflowed => {
-                *state = State::Overflowed;
-                Err(Overflowed)
-            }
-        };
+            return Err(PostError::Full(message));
+        }
+        state.held_bytes += bytes;
+        state.messages.push_back(message);
         drop(state);
-        self.shared.waker.wake();
-        posted
+        self.shared.reader.wake();
+        Ok(())
+    }
+}
+
+impl<M: Message> Clone for Sender<M> {
+    fn clone(&self) -> Self {
+        Sender { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<M> Shared<M> {
+    fn state(&self) -> MutexGuard<'_, State<M>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many messages more it takes before it overflows; an error if it has. Who posts much can let the reader run first.
-    pub fn room(&self) -> Result<usize, Overflowed> {
-        match &*self.shared.state.lock().unwrap_or_else(PoisonError::into_inner) {
-            State::Open(messages) => Ok(self.shared.messages_max - messages.len()),
-            State::Overflowed => Err(Overflowed),
-        }
+    fn close(&self) {
+        let mut state = self.state();
+        state.is_closed = true;
+        state.held_bytes = 0;
+        let (messages, waiting) = (std::mem::take(&mut state.messages), std::mem::take(&mut state.waiting));
+        drop(state);
+        drop(messages);
+        wake_all(waiting);
     }
+}
 
-    /// Takes the oldest message, `None` if there is none, an error if one was lost.
-    pub fn take(&self) -> Result<Option<M>, Overflowed> {
-        match &mut *self.shared.state.lock().unwrap_or_else(PoisonError::into_inner) {
-            State::Open(messages) => Ok(messages.pop_front()),
-            State::Overflowed => Err(Overflowed),
-        }
+fn wake_all(waiting: HashMap<(usize, u64), Waker>) {
+    for sender in waiting.into_values() {
+        sender.wake();
+    }
+}
+
+/// What a message counts: without its place in the queue, empty messages would be without a bound.
+fn weight<M: Message>(message: &M) -> usize {
+    size_of::<M>() + message.heap_bytes()
+}
+
+impl<M> fmt::Display for PostError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PostError::Full(_) => "no room in the mailbox",
+            PostError::Closed(_) => "the mailbox is closed",
+        })
+    }
+}
+
+impl<M: fmt::Debug> std::error::Error for PostError<M> {}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the mailbox was closed by a sender")
+    }
+}
+
+impl std::error::Error for Closed {}
+
+/// Shared bytes count in each mailbox: it may be the only one that keeps them.
+impl Message for Arc<[u8]> {
+    fn heap_bytes(&self) -> usize {
+        self.len()
+    }
+}
+
+impl Message for Arc<str> {
+    fn heap_bytes(&self) -> usize {
+        self.len()
+    }
+}
+
+impl Message for Vec<u8> {
+    fn heap_bytes(&self) -> usize {
+        self.capacity()
+    }
+}
+
+impl Message for String {
+    fn heap_bytes(&self) -> usize {
+        self.capacity()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
     use super::*;
     use crate::session::WakeTarget;
 
+    /// Keeps who was woken.
     #[derive(Default)]
-    struct Bell(AtomicU32);
+    struct Woken(Mutex<Vec<u64>>);
 
-    impl WakeTarget for Bell {
-        fn wake(&self, _client: u64) {
-            self.0.fetch_add(1, Ordering::Relaxed);
+    impl WakeTarget for Woken {
+        fn wake(&self, client: u64) {
+            self.0.lock().unwrap().push(client);
         }
     }
 
+    impl Woken {
+        fn waker(self: &Arc<Self>, client: u64) -> Waker {
+            Waker::new(Arc::clone(self) as Arc<_>, client)
+        }
+
+        fn take(&self) -> Vec<u64> {
+            let mut woken = std::mem::take(&mut *self.0.lock().unwrap());
+            woken.sort_unstable();
+            woken
+        }
+    }
+
+    const READER: u64 = 1;
+    /// Of a message of ten bytes.
+    const WEIGHT: usize = size_of::<Arc<[u8]>>() + 10;
+
+    fn message(byte: u8) -> Arc<[u8]> {
+        Arc::from([byte; 10])
+    }
+
+    fn for_messages(messages: usize, woken: &Arc<Woken>) -> Mailbox<Arc<[u8]>> {
+        Mailbox::new(woken.waker(READER), messages * WEIGHT)
+    }
+
     #[test]
-    fn what_is_left_over_the_bound_marks_the_mailbox_and_each_message_wakes() {
-        let bell = Arc::new(Bell::default());
-        let mailbox = Mailbox::new(Waker::new(Arc::clone(&bell) as Arc<_>, 7), 2);
-        assert_eq!((mailbox.post('a'), mailbox.post('b'), mailbox.take()), (Ok(()), Ok(()), Ok(Some('a'))));
-        assert_eq!((mailbox.room(), mailbox.post('c'), mailbox.room()), (Ok(1), Ok(()), Ok(0)));
-        assert_eq!((mailbox.post('d'), mailbox.room()), (Err(Overflowed), Err(Overflowed)));
-        assert_eq!(mailbox.take(), Err(Overflowed), "one was lost, so none that came before it counts");
-        assert_eq!((mailbox.post('e'), mailbox.take()), (Err(Overflowed), Err(Overflowed)));
-        assert_eq!(bell.0.load(Ordering::Relaxed), 5);
+    fn a_message_without_room_is_given_back_and_the_others_stay() {
+        let woken = Arc::new(Woken::default());
+        let mailbox = for_messages(2, &woken);
+        let sender = mailbox.sender();
+        assert_eq!((sender.post(message(0)), sender.post(message(1))), (Ok(()), Ok(())));
+        assert_eq!(sender.post(message(2)), Err(PostError::Full(message(2))));
+        assert_eq!(mailbox.held_bytes(), 2 * WEIGHT);
+        assert_eq!(mailbox.take(), Ok(Some(message(0))));
+        assert_eq!(sender.post(message(3)), Ok(()));
+        let rest = std::iter::from_fn(|| mailbox.take().unwrap()).collect::<Vec<_>>();
+        assert_eq!((rest, mailbox.held_bytes()), (vec![message(1), message(3)], 0));
+        assert_eq!(woken.take(), [READER; 3], "each that was posted wakes");
+    }
+
+    #[test]
+    fn messages_without_bytes_are_bounded_too_and_one_that_is_too_long_has_an_empty_mailbox() {
+        let woken = Arc::new(Woken::default());
+        let mailbox: Mailbox<Vec<u8>> = Mailbox::new(woken.waker(READER), 1000);
+        let sender = mailbox.sender();
+        let posted = (0..10_000).take_while(|_| sender.post(Vec::new()).is_ok()).count();
+        assert_eq!(posted, 1000 / size_of::<Vec<u8>>());
+        while mailbox.take().unwrap().is_some() {}
+        assert_eq!(sender.post(vec![0; 5000]), Ok(()));
+        assert_eq!(sender.post(Vec::new()), Err(PostError::Full(Vec::new())));
+    }
+
+    #[test]
+    fn senders_that_wait_are_woken_once_when_half_of_the_room_is_free() {
+        let woken = Arc::new(Woken::default());
+        let mailbox = for_messages(4, &woken);
+        let sender = mailbox.sender();
+        (0..4).for_each(|byte| sender.post(message(byte)).unwrap());
+        for waiting in [10, 11, 10, 11] {
+            let refused = sender.post_or_wait(message(9), &woken.waker(waiting));
+            assert_eq!(refused, Err(PostError::Full(message(9))));
+        }
+        woken.take();
+        mailbox.take().unwrap();
+        assert!(woken.take().is_empty(), "a quarter is free");
+        mailbox.take().unwrap();
+        assert_eq!(woken.take(), [10, 11]);
+        mailbox.take().unwrap();
+        assert!(woken.take().is_empty(), "once");
+    }
+
+    #[test]
+    fn senders_that_wait_are_woken_when_the_reader_has_ended_or_is_closed_by_another_sender() {
+        let woken = Arc::new(Woken::default());
+        for closes in [true, false] {
+            let mailbox = for_messages(1, &woken);
+            let sender = mailbox.sender();
+            sender.post(message(0)).unwrap();
+            assert!(sender.post_or_wait(message(1), &woken.waker(10)).is_err());
+            woken.take();
+            if closes {
+                sender.clone().close();
+                assert_eq!(woken.take(), [READER, 10]);
+                assert_eq!((mailbox.take(), mailbox.held_bytes()), (Err(Closed), 0));
+            } else {
+                drop(mailbox);
+                assert_eq!(woken.take(), [10]);
+            }
+            assert_eq!(sender.post_or_wait(message(1), &woken.waker(10)), Err(PostError::Closed(message(1))));
+        }
     }
 }

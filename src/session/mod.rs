@@ -11,7 +11,7 @@ mod maintenance;
 mod outbox;
 pub mod rehearsal;
 
-pub use mailbox::{Mailbox, Overflowed};
+pub use mailbox::{Closed, Mailbox, Message, PostError, Sender};
 pub(crate) use maintenance::Maintenance;
 pub use outbox::{Answers, FileRange, Full, Outbox, Record};
 pub(crate) use outbox::{Front, GATHER_MAX};
@@ -73,13 +73,35 @@ pub trait Service: Clone + 'static {
     fn maintain(&self, _now: Now) {}
 }
 
-/// The work for one client.
+/// The work for one client: a state machine that is called with what arrived, and answers into an outbox.
+///
+/// # The contract in ten sentences
+///
+/// 1. The server calls [`Session::advance`] with the bytes that have arrived and were not consumed, and with the reason of the
+///    call; the first call is [`Call::Open`] and has no bytes, so that a service may speak first.
+/// 2. The session consumes a prefix of the bytes, puts its answer into the outbox, and returns what it needs next; bytes that
+///    are not consumed come again, with more behind them, and no answer may depend on how they were split.
+/// 3. At each call the outbox is empty, because all that was put has been sent; a put for which there is no room has put
+///    nothing, and the session returns [`Next::NeedRoom`] and does it again in the next call.
+/// 4. A session that returns [`Next::NeedInput`] is called when bytes come; it says whether it waits for a request or for the rest
+///    of one, and so which of the server's deadlines holds ([`Wait`]); when that has passed, it is called once more
+///    ([`Call::Expired`]), for its last words.
+/// 5. Consumed bytes are complete requests, and begin both deadlines anew, unless the session reports how many of them belong
+///    to a request that goes on ([`Progress::with_unfinished`]).
+/// 6. A session that returns [`Next::NeedInput`] after the end of input is done: what it has put is sent, and the connection
+///    ends.
+/// 7. A session that owes an answer which others will bring (a thread, another session, a timer) returns [`Next::Pause`]: nothing
+///    is read until a [`Waker`] of the client is used or the timer is due, after the end of input, too; a client that
+///    resets the connection ends all the same.
+/// 8. A session has one timer, [`Session::timer_due_ms`], which calls it ([`Call::Timer`]) while it waits for input or pauses, and
+///    ends nothing; when what a session itself was waiting for did not come in time, it returns [`Next::TimedOut`].
+/// 9. When the server drains, the session is called with [`Call::Stopping`] as soon as there is nothing more to read, or at once
+///    if it pauses: it finishes what is begun, begins nothing new, and returns [`Next::Finish`] when it is done.
+/// 10. A session that panics, or breaks this contract ([`Fault::Contract`]), ends its own client and no other.
+///
+/// [`rehearsal`] runs a session without sockets and checks the contract. A session may be a `Box<dyn Session>`.
 pub trait Session {
-    /// Takes a prefix of `input.bytes`, appends to `out`, and says what is needed next.
-    ///
-    /// The first call ([`Call::Open`]) has no bytes, so a service may speak first; later calls may have nothing new.
-    /// Bytes that are not consumed come again, with more behind them. After [`Call::Expired`], and after
-    /// [`Next::NeedInput`] at the end of input, the outbox is flushed and the client ends.
+    /// Takes a prefix of `input.bytes`, appends to `out`, and returns what is needed next: see the contract above.
     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress;
 
     /// The record of an answer that was begun and whose end was not put. Asked for once, when the client ends, a panic of
@@ -88,10 +110,39 @@ pub trait Session {
         None
     }
 
+    /// When the session is to be called with [`Call::Timer`], in ms of [`Now::monotonic_ms`]; `None` for never. Asked for after
+    /// each call; it should be cheap. A timer that has been due stays due until this returns a later time, or `None`: a session
+    /// that leaves it there and does nothing breaks the contract.
+    ///
+    /// While what was put waits to be sent no session is called; a timer that is due then calls it afterwards.
+    fn timer_due_ms(&self) -> Option<u64> {
+        None
+    }
+
     /// Bytes that it keeps on the heap for its client alone and that last from call to call: they count with the client's
     /// buffers (`buffers_bytes_max`). Asked for after each turn of the client; it should be cheap.
     fn held_bytes(&self) -> usize {
         0
+    }
+}
+
+/// A boxed session, so that one service can have sessions of several types.
+impl<S: Session + ?Sized> Session for Box<S> {
+    fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
+        (**self).advance(input, out)
+    }
+
+    fn unfinished(&mut self) -> Option<Record> {
+        (**self).unfinished()
+    }
+
+    fn timer_due_ms(&self) -> Option<u64> {
+        (**self).timer_due_ms()
+    }
+
+    /// With the session itself, which is on the heap.
+    fn held_bytes(&self) -> usize {
+        size_of_val(&**self) + (**self).held_bytes()
     }
 }
 
@@ -110,14 +161,17 @@ pub struct Input<'a> {
 
 /// Why a session is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Call {
     /// The client has just been accepted; there are no bytes yet.
     Open,
     /// There are bytes, or the end of input, or room.
     Ready,
-    /// A [`Waker`] of this client was used.
+    /// A [`Waker`] of this client was used. There may be bytes, too.
     Woken,
-    /// What the session waited for did not come in time. Its last call.
+    /// The session's timer is due ([`Session::timer_due_ms`]).
+    Timer,
+    /// The input that the session waited for did not come in time. Its last call: what it puts is sent, then the client ends.
     Expired(Wait),
     /// Like `Ready`, while the server drains: finish what is begun, begin nothing new.
     Stopping,
@@ -148,17 +202,26 @@ pub enum Wait {
     Rest,
 }
 
-/// What a session needs next.
+/// What a session needs next. Whatever it is, what was put is sent first, but for `Abort`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Next {
-    /// More bytes than there were (or their end).
+    /// More bytes than there were, or their end.
     NeedInput(Wait),
-    /// Room in the outbox. With an outbox that is empty it is a fault.
+    /// Room in the outbox: to be called again when all that was put has been sent. With an empty outbox it is a fault.
     NeedRoom,
-    /// To be called again, after others had their turn. The outbox is flushed first.
+    /// To be called again, after others had their turn.
     Again,
-    /// Nothing: the outbox is flushed, then the client ends.
+    /// A wake or the session's timer. Nothing is read until then, and no deadline of the server holds: the session owes the
+    /// client something, not the other way round. The client's reset ends it, and a drain calls the session at once.
+    ///
+    /// Without a timer a session pauses as long as nobody wakes it: set one for an answer that may never come.
+    Pause,
+    /// Nothing: the client ends.
     Finish,
+    /// As `Finish`, because something that the session itself was waiting for did not come in time. The reason in logs and
+    /// counters is `service-timeout`.
+    TimedOut,
     /// As `Finish`, and the client has said that it sends nothing more: without lingering, if all that it sent was
     /// consumed. Saves what the waiting costs with a connection for each request.
     Close,
@@ -168,15 +231,16 @@ pub enum Next {
 
 /// Why a session gave up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fault {
     /// The client broke the protocol.
     Protocol,
-    /// The client did not read what others sent it: its [`Mailbox`] overflowed.
+    /// The client did not read what others sent to it: its [`Mailbox`] was closed.
     Overflow,
     /// A file or another resource failed.
     Resource,
     /// The session broke the contract: it consumed more than there was, asked for room in an empty outbox, waited for the rest
-    /// of a request that has not begun, or asked for more calls without end.
+    /// of a request that has not begun, or asked for calls without end and did nothing in them.
     Contract,
 }
 
@@ -200,6 +264,21 @@ pub struct Now {
     pub monotonic_ms: u64,
     /// The time of day.
     pub wall: SystemTime,
+}
+
+impl Now {
+    /// The time `span` from now, in ms of [`Now::monotonic_ms`]: for [`Session::timer_due_ms`].
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use oneloop::session::Now;
+    ///
+    /// let now = Now { monotonic_ms: 1_000, wall: SystemTime::now() };
+    /// assert_eq!(now.after_ms(Duration::from_secs(5)), 6_000);
+    /// ```
+    pub fn after_ms(self, span: Duration) -> u64 {
+        self.monotonic_ms.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+    }
 }
 
 /// What a service learns of a client.
@@ -236,7 +315,7 @@ impl<'a> Client<'a> {
     }
 }
 
-/// An address of a stream's end, in 20 bytes: a connection keeps it for its whole life.
+/// The address of one end of a stream, in 19 bytes: a connection keeps it for its whole life.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Peer(PeerInner);
 
@@ -323,6 +402,11 @@ impl Waker {
         Waker { target, client }
     }
 
+    /// Of two wakers with the same key, one is enough.
+    pub(crate) fn key(&self) -> (usize, u64) {
+        (Arc::as_ptr(&self.target).cast::<()>() as usize, self.client)
+    }
+
     /// Has the session called with [`Call::Woken`], once for any number of wakes before that call, when what waits in its
     /// outbox has been sent. A session that was not called yet need not get a call beside its first one.
     pub fn wake(&self) {
@@ -357,6 +441,16 @@ impl Progress {
     /// Room is needed.
     pub fn need_room(consumed: usize) -> Self {
         Progress { consumed, unfinished: 0, next: Next::NeedRoom }
+    }
+
+    /// A wake or the timer is needed, and nothing is to be read before.
+    pub fn pause(consumed: usize) -> Self {
+        Progress::new(consumed, Next::Pause)
+    }
+
+    /// Something that the session was waiting for did not come in time: flush and end.
+    pub fn timed_out(consumed: usize) -> Self {
+        Progress::new(consumed, Next::TimedOut)
     }
 
     /// Another call is needed, after others had their turn.

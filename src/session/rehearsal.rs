@@ -29,6 +29,8 @@ pub struct Rehearsal<S: Session> {
 pub enum State {
     /// The session waits for input.
     Waits(Wait),
+    /// The session waits for a wake or its timer.
+    Pauses,
     /// The session is done: the last `next` was `Finish`, `Close`, `Abort`, or needed input at its end.
     Done(Next),
 }
@@ -114,13 +116,19 @@ impl<S: Session> Rehearsal<S> {
             let expired = matches!(call, Call::Expired(_));
             call = if call == Call::Stopping { call } else { Call::Ready };
             match progress.next {
-                next @ (Next::Finish | Next::Close | Next::Abort(_)) => self.state = State::Done(next),
+                next @ (Next::Finish | Next::Close | Next::TimedOut | Next::Abort(_)) => {
+                    self.state = State::Done(next);
+                }
                 next @ Next::NeedInput(_) if self.input_ended || expired => self.state = State::Done(next),
                 Next::NeedInput(wait) => {
                     self.state = State::Waits(wait);
                     break;
                 }
                 next if expired => self.state = State::Done(next),
+                Next::Pause => {
+                    self.state = State::Pauses;
+                    break;
+                }
                 Next::NeedRoom | Next::Again => {}
             }
         }

@@ -48,6 +48,15 @@ impl Stream {
         Stream { fd }
     }
 
+    /// What has failed, of a stream of which poll(2) or epoll(7) reports an error or that the client is gone.
+    pub fn failure(&self) -> io::Error {
+        match nix::sys::socket::getsockopt(&self.fd, nix::sys::socket::sockopt::SocketError) {
+            Ok(0) => io::ErrorKind::ConnectionReset.into(), // both sides are closed
+            Ok(errno) => io::Error::from_raw_os_error(errno),
+            Err(errno) => errno.into(),
+        }
+    }
+
     /// Reads into `buf`: recv(2).
     pub fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         Ok(nix::sys::socket::recv(self.fd.as_raw_fd(), buf, MsgFlags::empty())?)

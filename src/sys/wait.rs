@@ -35,7 +35,38 @@ pub(crate) fn readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io:
         Err(errno) => return Err(errno.into()),
         Ok(_) => {}
     }
-    Ok(polled.iter().map(|fd| fd.revents().is_none_or(|events| !events.is_empty())).collect())
+    Ok(polled.iter().map(has_event).collect())
+}
+
+/// Waits until one of `fds` can be read, `stream` has failed or its client is gone, a signal comes, or `timeout` has passed; says
+/// of each of `fds` whether it is ready. Bytes that come for `stream` end no wait.
+pub(crate) fn readable_or_failed(
+    stream: BorrowedFd<'_>,
+    fds: &[BorrowedFd<'_>],
+    timeout: Duration,
+) -> io::Result<Vec<bool>> {
+    let readable = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
+    let mut polled: Vec<PollFd> = readable.chain([PollFd::new(stream, PollFlags::empty())]).collect();
+    match poll(&mut polled, rounded_up(timeout)) {
+        Err(Errno::EINTR) => return Ok(vec![false; fds.len()]),
+        Err(errno) if is_starved(errno) => {
+            pause(Some(timeout));
+            return Ok(vec![false; fds.len()]);
+        }
+        Err(errno) => return Err(errno.into()),
+        Ok(_) => {}
+    }
+    Ok(polled.iter().take(fds.len()).map(has_event).collect())
+}
+
+/// Whether `stream` has failed, or its client is gone.
+pub(crate) fn has_failed(stream: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::new(stream, PollFlags::empty())];
+    poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
+fn has_event(fd: &PollFd<'_>) -> bool {
+    fd.revents().is_none_or(|events| !events.is_empty())
 }
 
 /// Waits until `fd` can be written to, or an error is to be learned by writing, for `max` at most; whether it is so. A signal is

@@ -27,6 +27,8 @@ pub enum Reason {
     HandshakeTimeout,
     /// The client broke the protocol of a layer before its session began.
     HandshakeFailed,
+    /// Something that the session itself was waiting for did not come in time.
+    ServiceTimeout,
     /// The client read too slowly (`rate_bytes_min` per `rate_window_ms`).
     RateTooLow,
     /// The server drained; nothing of the client's was cut.
@@ -65,7 +67,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their codes.
-    pub const ALL: [Reason; 25] = [
+    pub const ALL: [Reason; 26] = [
         Reason::Finished,
         Reason::PeerClosed,
         Reason::Reset,
@@ -74,6 +76,7 @@ impl Reason {
         Reason::RequestTimeout,
         Reason::HandshakeTimeout,
         Reason::HandshakeFailed,
+        Reason::ServiceTimeout,
         Reason::RateTooLow,
         Reason::Drained,
         Reason::DrainCut,
@@ -104,6 +107,7 @@ impl Reason {
             Reason::RequestTimeout => "request-timeout",
             Reason::HandshakeTimeout => "handshake-timeout",
             Reason::HandshakeFailed => "handshake-failed",
+            Reason::ServiceTimeout => "service-timeout",
             Reason::RateTooLow => "rate-too-low",
             Reason::Drained => "drained",
             Reason::DrainCut => "drain-cut",

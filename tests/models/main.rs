@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod contract;
 mod conversations;
 mod faults;
 mod layers;

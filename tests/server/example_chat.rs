@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::inside::Inside;
 use crate::common::{Client, eventually};
-use chat::{Chat, LINES_PER_CALL, MAILBOX_LINES};
+use chat::{Chat, MAILBOX_BYTES};
 use oneloop::limits::Limits;
 use oneloop::telemetry::Reason;
 
@@ -54,7 +54,7 @@ fn a_reader_who_stops_is_bounded_then_dropped_and_the_others_miss_nothing() {
     let (mut speaker, mut listener) = (members.remove(0), members.remove(0));
     let line = [&[b'l'; 500][..], b"\n"].concat();
     // Far more than the kernel's buffers, the outbox and the mailbox hold.
-    let lines = 40 * MAILBOX_LINES;
+    let lines = 40_000;
     for _ in 0..lines {
         speaker.send(&line);
         listener.expect_exact(&line);
@@ -72,7 +72,7 @@ fn a_reader_who_stops_is_bounded_then_dropped_and_the_others_miss_nothing() {
 fn who_says_much_at_once_is_heard_whole_by_those_who_read() {
     let server = Inside::serve(Limits::default(), Chat::default());
     let mut members = room(&server, 2);
-    let text: Vec<u8> = (0..5000).flat_map(|number| format!("{number}\n").into_bytes()).collect();
+    let text: Vec<u8> = (0..20_000).flat_map(|number| format!("{number}\n").into_bytes()).collect();
     members[0].send(&text);
     members[1].expect_exact(&text);
     members[2].expect_exact(&text);
@@ -82,12 +82,13 @@ fn who_says_much_at_once_is_heard_whole_by_those_who_read() {
 #[test]
 fn who_reads_well_misses_nothing_though_all_the_others_talk_at_once() {
     const LINES: usize = 100;
-    const TALKERS: usize = MAILBOX_LINES / LINES_PER_CALL + 16;
+    const TALKERS: usize = 80;
     let chat = Chat::default();
     let server = Inside::serve(Limits::default(), chat.clone());
     let members = room(&server, TALKERS - 1);
     let text = |number: usize| format!("from {number}\n").repeat(LINES);
     let bytes: usize = (0..TALKERS).map(|number| text(number).len()).sum();
+    assert!(bytes + TALKERS * LINES * size_of::<std::sync::Arc<[u8]>>() > 2 * MAILBOX_BYTES);
     std::thread::scope(|scope| {
         for (number, mut member) in members.into_iter().enumerate() {
             scope.spawn(move || {

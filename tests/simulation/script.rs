@@ -5,7 +5,9 @@ use std::io::{self, IoSlice};
 
 use oneloop::connection::{Patience, ReadOutcome, Transport, WriteOutcome};
 use oneloop::limits::Limits;
-use oneloop::session::{Client, Fault, FileRange, Input, Next, Outbox, Progress, Service, Session, Wait};
+use oneloop::session::{
+    Call, Client, Fault, FileRange, Input, Next, Outbox, Progress, Service, Session, Wait,
+};
 use oneloop::telemetry::Reason;
 
 /// A splitmix64 generator: small, and the same everywhere.
@@ -31,7 +33,8 @@ impl Random {
 }
 
 /// Frames of one length byte and so many bytes; each is answered by its bytes, three times, and a dot. It has all the ways
-/// of a session: it asks for the rest of requests, for room, for turns, and finishes with a `!` at a frame of length 0.
+/// of a session: it asks for the rest of requests, for room, for turns, and finishes with a `!` at a frame of length 0. Before
+/// the end of its answer to a long frame it pauses until its timer is due.
 #[derive(Clone)]
 pub(crate) struct Frames;
 
@@ -41,7 +44,14 @@ pub(crate) struct FramesSession {
     pub(crate) owed: VecDeque<u8>,
     /// Whether it answers a frame in the call that brings it.
     pub(crate) is_direct: bool,
+    /// When it may be said.
+    pub(crate) owed_from_ms: Option<u64>,
 }
+
+/// Frames as long as this are answered after a pause.
+const PAUSE_BYTES_MIN: usize = 100;
+/// Of so many ms.
+const PAUSE_MS: u64 = 30;
 
 impl Service for Frames {
     type Session = FramesSession;
@@ -52,6 +62,21 @@ impl Service for Frames {
 
 impl Session for FramesSession {
     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
+        if let Some(from_ms) = self.owed_from_ms {
+            if input.now.monotonic_ms < from_ms && input.call != Call::Stopping {
+                assert_eq!(input.call, Call::Woken, "in a pause");
+                return Progress::pause(0);
+            }
+            self.owed_from_ms = None;
+            let len = out.put_some(self.owed.make_contiguous());
+            self.owed.drain(..len);
+            return match (self.owed.is_empty(), input.call) {
+                (true, Call::Stopping) => Progress::finish(0),
+                (true, _) if input.bytes.is_empty() => Progress::need_input(0, Wait::NextRequest),
+                (true, _) => Progress::again(0),
+                (false, _) => Progress::need_room(0),
+            };
+        }
         if !self.owed.is_empty() {
             let len = out.put_some(self.owed.make_contiguous());
             self.owed.drain(..len);
@@ -67,6 +92,12 @@ impl Session for FramesSession {
             (_, None) => Progress::need_input(0, Wait::Rest),
             (_, Some(frame)) => {
                 self.owed.extend(answer(frame));
+                if frame.len() >= PAUSE_BYTES_MIN && !self.is_direct {
+                    let len = out.put_some(&frame[..frame.len() / 2]);
+                    self.owed.drain(..len);
+                    self.owed_from_ms = Some(input.now.monotonic_ms + PAUSE_MS);
+                    return Progress::pause(1 + frame.len());
+                }
                 if self.is_direct && rest.len() == frame.len() {
                     let len = out.put_some(self.owed.make_contiguous());
                     self.owed.drain(..len);
@@ -80,6 +111,10 @@ impl Session for FramesSession {
                 Progress::again(1 + frame.len())
             }
         }
+    }
+
+    fn timer_due_ms(&self) -> Option<u64> {
+        self.owed_from_ms
     }
 }
 

@@ -6,8 +6,8 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use oneloop::connection::{
-    Connection, Context, Mode, Patience, Pumped, ReadOutcome, Scratch, TimeSource, Transport, TurnBudget,
-    WaitTimeouts, WriteOutcome,
+    Connection, Context, Mode, NEVER_MS, Patience, Pumped, ReadOutcome, Scratch, TimeSource, Transport,
+    TurnBudget, WaitTimeouts, WriteOutcome,
 };
 use oneloop::limits::Limits;
 use oneloop::session::{Call, FileRange, Input, Outbox, Progress, Record, Session, Wait};
@@ -26,6 +26,9 @@ enum Did {
 /// A stream with room for so many bytes.
 struct Told {
     arrived: VecDeque<u8>,
+    /// Nothing comes behind what has arrived.
+    ended: bool,
+    failed: bool,
     room_bytes: usize,
     did: Vec<Did>,
 }
@@ -34,7 +37,11 @@ impl Transport for Told {
     fn read(&mut self, buf: &mut [u8], _patience: Patience) -> io::Result<ReadOutcome> {
         let len = self.arrived.len().min(buf.len());
         buf.iter_mut().zip(self.arrived.drain(..len)).for_each(|(to, byte)| *to = byte);
-        Ok(if len == 0 { ReadOutcome::NotNow } else { ReadOutcome::Bytes(len) })
+        Ok(match len {
+            0 if self.ended => ReadOutcome::End,
+            0 => ReadOutcome::NotNow,
+            len => ReadOutcome::Bytes(len),
+        })
     }
 
     fn write(&mut self, slices: &[IoSlice<'_>], more_follows: bool) -> io::Result<WriteOutcome> {
@@ -61,6 +68,10 @@ impl Transport for Told {
         true
     }
 
+    fn failure(&mut self) -> Option<io::Error> {
+        self.failed.then(|| io::ErrorKind::ConnectionReset.into())
+    }
+
     fn unacknowledged_bytes(&self) -> u64 {
         0
     }
@@ -76,21 +87,30 @@ impl<F: FnMut(Input<'_>, &mut Outbox) -> Progress> Session for Does<F> {
 }
 
 /// A client of it, and the time.
-struct Stage<F> {
-    client: Connection<Does<F>, Told>,
+struct Stage<S> {
+    client: Connection<S, Told>,
     limits: Limits,
     scratch: Scratch,
     telemetry: Telemetry,
+    mode: Mode,
     now_ms: u64,
 }
 
-impl<F: FnMut(Input<'_>, &mut Outbox) -> Progress> Stage<F> {
+impl<F: FnMut(Input<'_>, &mut Outbox) -> Progress> Stage<Does<F>> {
     fn new(limits: Limits, does: F) -> Self {
-        let told = Told { arrived: VecDeque::new(), room_bytes: 1 << 20, did: Vec::new() };
+        Stage::of(limits, Does(does))
+    }
+}
+
+impl<S: Session> Stage<S> {
+    fn of(limits: Limits, session: S) -> Self {
+        let arrived = VecDeque::new();
+        let told = Told { arrived, ended: false, failed: false, room_bytes: 1 << 20, did: Vec::new() };
         Stage {
-            client: opened(told, Does(does)),
+            client: opened(told, session),
             scratch: Scratch::new(&limits),
             telemetry: Telemetry::new(),
+            mode: Mode::Serving,
             now_ms: 0,
             limits,
         }
@@ -100,16 +120,28 @@ impl<F: FnMut(Input<'_>, &mut Outbox) -> Progress> Stage<F> {
         self.client.transport_mut()
     }
 
-    fn pump_with(&mut self, budget: TurnBudget) -> Pumped {
+    fn with_context(
+        &mut self,
+        act: impl FnOnce(&mut Connection<S, Told>, &mut Context<'_>) -> Pumped,
+    ) -> Pumped {
         let mut context = Context {
             clock: TimeSource::Turn(at(self.now_ms)),
             limits: &self.limits,
             timeouts: WaitTimeouts::of_limits(&self.limits),
             scratch: &mut self.scratch,
             telemetry: &mut self.telemetry,
-            mode: Mode::Serving,
+            mode: self.mode,
         };
-        self.client.pump(&mut context, budget)
+        act(&mut self.client, &mut context)
+    }
+
+    fn pump_with(&mut self, budget: TurnBudget) -> Pumped {
+        self.with_context(|client, context| client.pump(context, budget))
+    }
+
+    fn expire(&mut self) -> Pumped {
+        let budget = TurnBudget::of_turn(&self.limits);
+        self.with_context(|client, context| client.expire(context, budget))
     }
 
     fn pump(&mut self) -> Pumped {
@@ -132,6 +164,197 @@ impl<F: FnMut(Input<'_>, &mut Outbox) -> Progress> Stage<F> {
 fn a_session_that_asks_to_be_called_again_for_nothing_is_ended() {
     let mut stage = Stage::new(Limits { again_max: 50, ..Limits::default() }, |_, _| Progress::again(0));
     assert_eq!(stage.end_within(60), Reason::Contract);
+}
+
+/// Answers each line, once it has been woken for it or its time has come; the timer is that of the line.
+fn answers_later(input: Input<'_>, out: &mut Outbox, line: &mut Option<Vec<u8>>) -> Progress {
+    if let (Some(answer), Call::Woken | Call::Timer) = (&line, input.call) {
+        out.put(answer).unwrap();
+        *line = None;
+    }
+    if line.is_some() {
+        return Progress::pause(0);
+    }
+    let Some(end) = input.bytes.iter().position(|&byte| byte == b'\n') else {
+        return Progress::need_input(0, if input.bytes.is_empty() { Wait::NextRequest } else { Wait::Rest });
+    };
+    *line = Some(input.bytes[..=end].to_vec());
+    Progress::pause(end + 1)
+}
+
+fn later() -> impl FnMut(Input<'_>, &mut Outbox) -> Progress {
+    let mut line = None;
+    move |input, out| answers_later(input, out, &mut line)
+}
+
+#[test]
+fn nothing_is_read_while_a_session_pauses_and_no_deadline_of_the_server_holds() {
+    let limits = Limits { inbox_bytes_max: 100, read_bytes: 100, ..Limits::default() };
+    let mut stage = Stage::new(limits, later());
+    stage.stream().arrived.extend(b"a line\n".repeat(200));
+    assert_eq!(stage.pump(), Pumped::Waits);
+    let unread = stage.stream().arrived.len();
+    assert!(stage.client.is_paused() && unread >= 200 * 7 - 100, "{unread} bytes unread");
+    for _ in 1..200 {
+        assert_eq!((stage.pump(), stage.client.deadline_ms()), (Pumped::Waits, NEVER_MS));
+        stage.now_ms += 1_000_000;
+        stage.client.wake();
+        assert_eq!(stage.pump(), Pumped::Waits);
+        assert!(stage.client.is_paused() && stage.client.held_bytes() <= 100);
+    }
+    stage.client.wake();
+    assert_eq!(stage.pump(), Pumped::Waits);
+    assert!(stage.client.is_idle(), "all were answered, and none was too long");
+    assert_eq!(stage.stream().did.len(), 200);
+}
+
+#[test]
+fn an_answer_that_a_wake_brings_after_the_end_of_input_is_sent() {
+    let mut stage = Stage::new(Limits::default(), later());
+    stage.stream().arrived.extend(b"a line\n");
+    stage.stream().ended = true;
+    for _ in 0..3 {
+        assert_eq!(stage.pump(), Pumped::Waits);
+    }
+    assert!(stage.client.is_paused());
+    stage.client.wake();
+    assert_eq!(stage.pump(), Pumped::Ended(Reason::PeerClosed));
+    assert_eq!(stage.stream().did, [Did::Wrote { bytes: 7, more_follows: true }, Did::Shut]);
+}
+
+#[test]
+fn a_paused_client_whose_stream_fails_ends_and_its_session_is_not_called() {
+    let mut stage = Stage::new(Limits::default(), later());
+    stage.stream().arrived.extend(b"a line\nunread");
+    assert_eq!(stage.pump(), Pumped::Waits);
+    stage.stream().failed = true;
+    assert_eq!(stage.pump(), Pumped::Ended(Reason::Reset));
+    assert_eq!(stage.stream().did, []);
+    // The event came while it was read, and there is no other.
+    let mut stage = Stage::new(Limits::default(), later());
+    stage.stream().arrived.extend(b"a line\n");
+    stage.stream().failed = true;
+    assert_eq!(stage.pump(), Pumped::Ended(Reason::Reset));
+}
+
+#[test]
+fn a_drain_calls_a_session_that_pauses_once_each_time_that_it_begins_to() {
+    let mut calls = Vec::new();
+    let mut stage = Stage::new(Limits::default(), |input: Input<'_>, _: &mut Outbox| {
+        calls.push(input.call);
+        if calls.len() < 5 { Progress::pause(0) } else { Progress::finish(0) }
+    });
+    assert_eq!(stage.pump(), Pumped::Waits);
+    stage.mode = Mode::Draining;
+    for _ in 0..3 {
+        assert_eq!(stage.pump(), Pumped::Waits);
+    }
+    stage.client.wake();
+    assert_eq!(stage.pump(), Pumped::Waits);
+    stage.client.wake();
+    assert_eq!(stage.pump(), Pumped::Waits, "it lingers");
+    assert_eq!(stage.client.lingers_for(), Some(Reason::Finished));
+    drop(stage);
+    assert_eq!(calls, [Call::Open, Call::Stopping, Call::Woken, Call::Stopping, Call::Woken]);
+}
+
+/// A session with a timer every 100 ms, which echoes.
+struct Ticks {
+    due_ms: u64,
+    calls: Vec<(u64, Call)>,
+}
+
+impl Session for Ticks {
+    fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
+        let now_ms = input.now.monotonic_ms;
+        self.calls.push((now_ms, input.call));
+        if input.call == Call::Timer {
+            self.due_ms = now_ms + 100;
+            out.put_some(b"tick");
+        }
+        Progress::need_input(out.put_some(input.bytes), Wait::NextRequest)
+    }
+
+    fn timer_due_ms(&self) -> Option<u64> {
+        Some(self.due_ms)
+    }
+}
+
+#[test]
+fn a_timer_calls_a_session_exactly_when_it_is_due_and_moves_no_deadline() {
+    let limits = Limits { idle_ms: 250, linger_ms: 0, ..Limits::default() };
+    let mut stage = Stage::of(limits, Ticks { due_ms: 100, calls: Vec::new() });
+    assert_eq!((stage.pump(), stage.client.deadline_ms()), (Pumped::Waits, 100));
+    for due_ms in [100, 200, 250] {
+        assert_eq!(stage.client.deadline_ms(), due_ms);
+        stage.now_ms = due_ms - 1;
+        assert_eq!(stage.expire(), Pumped::Waits, "not yet");
+        stage.now_ms = due_ms;
+        stage.expire();
+    }
+    assert_eq!(stage.pump(), Pumped::Ended(Reason::IdleTimeout));
+    let ticks = stage.stream().did.iter().filter(|did| matches!(did, Did::Wrote { bytes: 4, .. }));
+    assert_eq!(ticks.count(), 2);
+}
+
+#[test]
+fn a_timer_that_is_due_while_bytes_wait_for_room_calls_behind_them() {
+    let mut stage = Stage::of(Limits::default(), Ticks { due_ms: 100, calls: Vec::new() });
+    stage.stream().room_bytes = 0;
+    stage.stream().arrived.extend(b"echo");
+    assert_eq!(stage.pump(), Pumped::Waits);
+    assert!(stage.client.is_flushing());
+    stage.now_ms = 500;
+    stage.stream().room_bytes = 100;
+    assert_eq!((stage.pump(), stage.client.deadline_ms()), (Pumped::Waits, 501));
+    stage.now_ms = 501;
+    assert_eq!((stage.expire(), stage.client.deadline_ms()), (Pumped::Waits, 601));
+    let wrote = |bytes| Did::Wrote { bytes, more_follows: false };
+    assert_eq!(stage.stream().did, [wrote(4), wrote(4)]);
+}
+
+#[test]
+fn a_timer_that_stays_due_calls_at_most_once_a_millisecond_and_is_a_fault_in_the_end() {
+    struct StaysDue(u32);
+    impl Session for StaysDue {
+        fn advance(&mut self, _: Input<'_>, _: &mut Outbox) -> Progress {
+            self.0 += 1;
+            Progress::pause(0)
+        }
+
+        fn timer_due_ms(&self) -> Option<u64> {
+            Some(0)
+        }
+    }
+    let mut stage = Stage::of(Limits { again_max: 50, ..Limits::default() }, StaysDue(0));
+    assert_eq!((stage.pump(), stage.client.deadline_ms()), (Pumped::Waits, 1));
+    for now_ms in 1..=50 {
+        stage.now_ms = now_ms;
+        assert_eq!((stage.expire(), stage.client.deadline_ms()), (Pumped::Waits, now_ms + 1));
+    }
+    stage.now_ms = 51;
+    assert_eq!(stage.expire(), Pumped::Ended(Reason::Contract));
+}
+
+#[test]
+fn a_session_whose_own_time_is_over_sends_its_last_words_and_ends_for_that() {
+    let mut stage = Stage::new(Limits::default(), |_: Input<'_>, out: &mut Outbox| {
+        out.put_some(b"too late");
+        Progress::timed_out(0)
+    });
+    assert_eq!(stage.pump(), Pumped::Waits);
+    assert_eq!(stage.client.lingers_for(), Some(Reason::ServiceTimeout));
+    assert_eq!(stage.stream().did, [Did::Wrote { bytes: 8, more_follows: true }, Did::Shut]);
+}
+
+#[test]
+fn a_boxed_session_is_that_session() {
+    let boxed: Box<dyn Session> = Box::new(Ticks { due_ms: 100, calls: Vec::new() });
+    assert!(boxed.held_bytes() >= size_of::<Ticks>());
+    let mut stage = Stage::of(Limits::default(), boxed);
+    stage.stream().arrived.extend(b"echo");
+    assert_eq!((stage.pump(), stage.client.deadline_ms()), (Pumped::Waits, 100));
+    assert_eq!(stage.stream().did, [Did::Wrote { bytes: 4, more_follows: false }]);
 }
 
 /// Its records are nothing for its client, so nothing moves.

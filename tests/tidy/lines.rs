@@ -9,7 +9,7 @@ const CLOCKLESS: [&str; 5] =
     ["src/session/", "src/services/", "src/connection/", "src/limits.rs", "src/telemetry/"];
 /// Beyond these a review asks whether the file is two nouns, or the function two verbs. They are loose on purpose: a bound
 /// that pushes a type apart does more harm than a long file.
-const FILE_LINES_MAX: usize = 900;
+const FILE_LINES_MAX: usize = 1000;
 const FUNCTION_LINES_MAX: usize = 120;
 /// A `// SAFETY:` stands at most this many lines above its `unsafe`.
 const SAFETY_LINES_MAX: usize = 8;

@@ -18,7 +18,7 @@ use oneloop::connection::{
     Connection, Context, Layers, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts,
 };
 use oneloop::limits::Limits;
-use oneloop::session::{Fault, Next, Now, Peer};
+use oneloop::session::{Call, Fault, Next, Now, Peer};
 use oneloop::telemetry::{AccessTarget, Reason, Telemetry};
 
 use session::Scripted;
@@ -136,6 +136,10 @@ impl<'w, 'a> Stage<'w, 'a> {
                 assert!(!client.is_reading() || !is_latched || !seen.reads_block, "a read would block");
             }
             Pumped::Waits if client.is_flushing() => assert!(seen.writes_block, "it could write"),
+            Pumped::Waits if client.is_paused() => {
+                let is_told = seen.called == Some(Call::Stopping);
+                assert!(is_told || self.mode == Mode::Serving, "it is not told of the drain");
+            }
             Pumped::Waits if client.waits_for_time() => assert!(client.deadline_ms() != NEVER_MS),
             Pumped::Waits => assert!(client.is_reading() && seen.reads_block, "it could read"),
             Pumped::Established => panic!("it was open before"),
@@ -215,12 +219,16 @@ impl<'w, 'a> Stage<'w, 'a> {
             (seen.reads_block, seen.writes_block) = (false, false);
             seen.acknowledged = seen.taken.len();
             drop(seen);
+            if self.client.is_paused() {
+                self.client.wake();
+                self.world.seen.borrow_mut().is_woken = true;
+            }
             let budget = TurnBudget { reads: 4, advances: 4, write_bytes: 1 << 20 };
             match self.step(budget, false, telemetry) {
                 Pumped::Established => panic!("it was open before"),
                 Pumped::Ended(reason) => return reason,
                 // It was written in this pump, and is taken before the next.
-                Pumped::Waits if self.client.waits_for_time() => {}
+                Pumped::Waits if self.client.waits_for_time() || self.client.is_paused() => {}
                 Pumped::Waits => panic!("it waits for a client that has ended and reads all"),
                 Pumped::More => {}
             }
@@ -239,6 +247,10 @@ impl<'w, 'a> Stage<'w, 'a> {
         let is_orderly = match reason {
             Reason::Finished => {
                 assert!(matches!(seen.said, Some(Next::Finish | Next::Close)));
+                true
+            }
+            Reason::ServiceTimeout => {
+                assert_eq!(seen.said, Some(Next::TimedOut));
                 true
             }
             Reason::PeerClosed => {

@@ -103,10 +103,16 @@ impl Session for Scripted<'_, '_> {
     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
         let (world, mut seen) = (self.0, self.0.seen.borrow_mut());
         seen.advances += 1;
-        let said_last = matches!(seen.said, Some(Next::Finish | Next::Close | Next::Abort(_)));
+        let said_last =
+            matches!(seen.said, Some(Next::Finish | Next::Close | Next::TimedOut | Next::Abort(_)));
         assert!(!seen.is_at_fault && !said_last && !seen.is_expired, "it is called after its last call");
         seen.is_expired = matches!(input.call, Call::Expired(_));
         assert_eq!(input.call == Call::Open, seen.said.is_none());
+        let now_ms = input.now.monotonic_ms;
+        let is_due = seen.timer_due_ms.is_some_and(|due_ms| due_ms <= now_ms);
+        assert!(input.call != Call::Timer || is_due, "its timer is not due");
+        seen.called = Some(input.call);
+        seen.timer_due_ms = world.one_in(6).then(|| now_ms + world.below(60) as u64);
         let woken = std::mem::take(&mut seen.is_woken);
         assert!(!woken || matches!(input.call, Call::Open | Call::Woken), "{:?} for a wake", input.call);
         assert_eq!(input.bytes, &seen.read[seen.consumed..]);
@@ -129,7 +135,11 @@ impl Session for Scripted<'_, '_> {
         (seen.put, seen.put_memory, seen.records) = (put, put_memory, records);
         let progress = progress(world, input);
         let has_content = seen.put.len() > start;
-        let is_idle = progress.consumed == 0 && !has_content && progress.next == Next::Again;
+        let asks_again = match input.call {
+            Call::Timer => seen.timer_due_ms.is_some_and(|due_ms| due_ms <= now_ms),
+            _ => progress.next == Next::Again,
+        };
+        let is_idle = progress.consumed == 0 && !has_content && asks_again;
         seen.idle_calls = if is_idle { seen.idle_calls + 1 } else { 0 };
         if progress.consumed > 0 {
             seen.is_inside_request = progress.unfinished > 0;
@@ -153,6 +163,10 @@ impl Session for Scripted<'_, '_> {
         seen.said = Some(progress.next);
         seen.unfinished = world.one_in(4).then(|| record(world.below(30) as u32));
         progress
+    }
+
+    fn timer_due_ms(&self) -> Option<u64> {
+        self.0.seen.borrow().timer_due_ms
     }
 
     fn unfinished(&mut self) -> Option<Record> {
@@ -180,6 +194,8 @@ fn progress(world: &World<'_>, input: Input<'_>) -> Progress {
         0..12 => Next::NeedInput(Wait::NextRequest),
         20..28 => Next::NeedRoom,
         28..36 => Next::Again,
+        12..16 => Next::Pause,
+        16 => Next::TimedOut,
         36 => Next::Finish,
         37 => Next::Close,
         38 => Next::Abort(Fault::Protocol),

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 
-use oneloop::session::{Next, Record};
+use oneloop::session::{Call, Next, Record};
 
 /// The script, and all that was seen.
 pub(super) struct World<'a> {
@@ -36,6 +36,9 @@ pub(super) struct Seen {
     pub(super) is_inside_request: bool,
     pub(super) is_expired: bool,
     pub(super) is_woken: bool,
+    /// Why the session was called last, and its timer.
+    pub(super) called: Option<Call>,
+    pub(super) timer_due_ms: Option<u64>,
     /// A record that the session still has when the client ends.
     pub(super) unfinished: Option<Record>,
     pub(super) unfinished_calls: u32,
