@@ -9,9 +9,9 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Clients that one pass picks to go first: so many that a pass over a million clients costs little for each of them.
+/// Candidates that one pass over all clients finds: so many that the pass costs little for each client that ends.
 const CANDIDATES_MAX: usize = 64;
-/// The log warns at most so often, in ms: while a crowd attacks, clients go all the time.
+/// How often the log may warn, in ms: while a crowd attacks, clients are ended all the time.
 const WARN_EVERY_MS: u64 = 60_000;
 
 /// The buffers of all clients of one loop.
@@ -20,19 +20,19 @@ pub(crate) struct LoopBuffers {
     /// `0`: without a bound, and nothing is counted.
     bytes_max: u64,
     sum_bytes: u64,
-    /// By slot of the slab: apart from the slots, so that a pass over all of them reads 4 bytes each.
+    /// By slot of the slab. Apart from the slots, so that a pass over all of them reads 4 bytes for each.
     held_bytes: Vec<u32>,
-    /// The largest of this turn's last pass and those who have come to hold as much since, the largest last: nobody else
-    /// holds more than the first of them.
+    /// The clients with the largest buffers at this turn's last pass, and those that have come to hold as much since, the largest
+    /// last. No other client holds more than the first of them.
     candidates: Vec<Candidate>,
     warn_from_ms: u64,
 }
 
-/// What a client held when it was picked, and its slot.
+/// What a client held when it became a candidate, and its slot.
 type Candidate = (u32, u32);
 
 impl LoopBuffers {
-    /// With room for so many clients, which becomes memory as it is used.
+    /// With room for `clients`, which becomes memory as it is used.
     pub(crate) fn new(bytes_max: u64, clients: usize) -> Self {
         let room = if bytes_max > 0 { clients } else { 0 };
         LoopBuffers {
@@ -44,11 +44,12 @@ impl LoopBuffers {
         }
     }
 
+    /// Whether there is a bound at all.
     pub(crate) fn are_bounded(&self) -> bool {
         self.bytes_max > 0
     }
 
-    /// The client in `slot` holds so much now.
+    /// The client in `slot` holds `bytes` now.
     pub(crate) fn set(&mut self, slot: usize, bytes: usize) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         if self.candidates.first().is_some_and(|&(least, _)| bytes > least) {
@@ -73,15 +74,15 @@ impl LoopBuffers {
         }
     }
 
-    /// Which client goes next: one of the largest, `None` if all together are within the bound.
-    pub(crate) fn next_to_go(&mut self) -> Option<usize> {
+    /// The client to end next, one of those with the largest buffers; `None` if all together are within the bound.
+    pub(crate) fn next_to_end(&mut self) -> Option<usize> {
         if self.sum_bytes <= self.bytes_max || self.bytes_max == 0 {
             return None;
         }
-        // Bound: the first pass finds whoever holds something, and somebody does.
+        // Bound: over the bound some client holds something, and a pass finds it.
         for _ in 0..2 {
             while let Some((bytes, slot)) = self.candidates.pop() {
-                // One that was picked may have sent some of it since.
+                // A candidate may have sent some of it since.
                 if self.held_bytes[slot as usize] >= bytes {
                     return Some(slot as usize);
                 }
@@ -94,7 +95,7 @@ impl LoopBuffers {
     /// One pass over all clients.
     fn pick(&mut self) {
         let mut largest: BinaryHeap<Reverse<Candidate>> = BinaryHeap::with_capacity(CANDIDATES_MAX);
-        let mut least = 0; // whoever holds no more is none of the largest
+        let mut least = 0; // a client that holds no more is not among the largest
         for (slot, &bytes) in self.held_bytes.iter().enumerate() {
             if bytes > least {
                 if largest.len() == CANDIDATES_MAX {
@@ -110,13 +111,13 @@ impl LoopBuffers {
         self.candidates.reverse();
     }
 
-    /// The turn ends: others may hold more at the next.
+    /// Forgets the candidates at the end of a turn: other clients may hold more at the next.
     pub(crate) fn forget_candidates(&mut self) {
         self.candidates.clear();
     }
 
-    /// Whether the log is to tell that clients go, which it does at most once in a time.
-    pub(crate) fn is_to_warn(&mut self, now_ms: u64) -> bool {
+    /// Whether to warn that clients are ended: at most once in `WARN_EVERY_MS`.
+    pub(crate) fn should_warn(&mut self, now_ms: u64) -> bool {
         let warns = now_ms >= self.warn_from_ms;
         if warns {
             self.warn_from_ms = now_ms + WARN_EVERY_MS;
@@ -128,23 +129,23 @@ impl LoopBuffers {
         self.bytes_max
     }
 
-    /// What all clients hold.
+    /// What all clients hold together.
     pub(crate) fn sum_bytes(&self) -> u64 {
         self.sum_bytes
     }
 }
 
-/// What the threads of one process count together.
+/// The buffers of all clients of one process, each in a thread of its own.
 #[derive(Debug)]
 pub(crate) struct SharedBuffers {
     /// `0`: without a bound, and nothing is counted.
     bytes_max: u64,
     sum_bytes: AtomicU64,
-    /// Clients that hold anything.
+    /// The number of clients that hold anything.
     holders: AtomicU64,
 }
 
-/// What one client holds of it: given back at its end, whatever that is.
+/// What one client holds of it. Given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct BufferShare {
     of: Option<Arc<SharedBuffers>>,
@@ -158,14 +159,14 @@ impl SharedBuffers {
 }
 
 impl BufferShare {
-    /// Nothing yet, of these; `None`: of one client alone, whose own bounds suffice.
+    /// An empty share of these buffers; without any, nothing is counted: one client alone has its own bounds.
     pub(crate) fn of(of: Option<&Arc<SharedBuffers>>) -> Self {
         BufferShare { of: of.filter(|of| of.bytes_max > 0).cloned(), bytes: 0 }
     }
 
-    /// The client holds so much now; says whether it must go: all together are over the bound, and it holds no less than the
-    /// average of those who hold anything. At least one of them does, and each looks whenever its call returns, within a
-    /// second at the latest; a client that holds less than the others stays.
+    /// The client holds `bytes` now. Returns whether it must end: all together are over the bound, and it holds no less than the
+    /// average of those that hold anything. At least one of them does, and each is asked whenever its blocking call returns, within
+    /// a second at the latest. A client that holds less than the others stays.
     pub(crate) fn set(&mut self, bytes: usize) -> bool {
         let Some(of) = &self.of else { return false };
         let (before, bytes) = (std::mem::replace(&mut self.bytes, bytes as u64), bytes as u64);
@@ -199,7 +200,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Against a plain table: the sum is the sum, and whoever goes holds as much as anybody, newcomers included.
+        /// Against a plain table: the sum is right, and no client holds more than the one that is ended, new ones included.
         #[test]
         fn the_largest_go_until_the_sum_is_within_the_bound(
             held in prop::collection::vec((0usize..300, 0usize..5_000, 0..20), 1..600),
@@ -210,7 +211,7 @@ mod tests {
             for (slot, bytes, turn) in held {
                 buffers.set(slot, bytes);
                 model.insert(slot, bytes);
-                while let Some(slot) = buffers.next_to_go() {
+                while let Some(slot) = buffers.next_to_end() {
                     let gone = model.insert(slot, 0).unwrap();
                     prop_assert!(gone > 0 && gone >= *model.values().max().unwrap());
                     buffers.set(slot, 0);
@@ -226,26 +227,26 @@ mod tests {
     }
 
     #[test]
-    fn who_has_sent_what_it_held_since_it_was_picked_stays() {
+    fn a_candidate_that_has_sent_its_bytes_since_stays() {
         let mut buffers = LoopBuffers::new(100, 0);
         for slot in 0..10 {
             buffers.set(slot, 50 + slot);
         }
-        assert_eq!(buffers.next_to_go(), Some(9));
+        assert_eq!(buffers.next_to_end(), Some(9));
         buffers.set(9, 0);
         buffers.set(8, 1);
-        assert_eq!(buffers.next_to_go(), Some(7));
+        assert_eq!(buffers.next_to_end(), Some(7));
     }
 
     #[test]
-    fn without_a_bound_nobody_goes() {
+    fn without_a_bound_no_client_is_ended() {
         let mut buffers = LoopBuffers::new(0, 0);
         buffers.set(3, usize::MAX);
-        assert!(buffers.next_to_go().is_none() && !buffers.are_bounded());
+        assert!(buffers.next_to_end().is_none() && !buffers.are_bounded());
     }
 
     #[test]
-    fn over_the_bound_who_holds_more_than_the_average_goes_and_who_holds_less_stays() {
+    fn over_the_bound_a_client_with_more_than_the_average_is_ended_and_one_with_less_stays() {
         let buffers = Arc::new(SharedBuffers::new(100));
         let mut clients: Vec<BufferShare> = (0..3).map(|_| BufferShare::of(Some(&buffers))).collect();
         assert!(!clients[0].set(10));

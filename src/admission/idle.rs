@@ -1,6 +1,6 @@
-//! Idle clients in the order in which they became idle: who goes first when another needs the place.
+//! Idle clients in the order in which they became idle: the first of them is evicted when another client needs the place.
 //!
-//! Kept only where the policy is to evict: it costs two links per slot and a few writes per request.
+//! Kept only where idle clients may be evicted: it costs two links per slot and a few writes per request.
 
 const NONE: u32 = u32::MAX;
 
@@ -19,7 +19,7 @@ enum Links {
 }
 
 impl IdleOrder {
-    /// With room for so many clients, which becomes memory as it is used.
+    /// With room for `clients`, which becomes memory as it is used.
     pub(crate) fn with_capacity(clients: usize) -> Self {
         IdleOrder { links: Vec::with_capacity(clients), oldest: NONE, newest: NONE }
     }
@@ -36,14 +36,14 @@ impl IdleOrder {
         self.newest = slot as u32;
     }
 
-    /// The client in `slot` is idle, and if it was before, has done nothing since: a look at it does not make it younger.
+    /// The client in `slot` is idle and has moved no byte: if it was idle before, its place in the order stays.
     pub(crate) fn remained_idle(&mut self, slot: usize) {
         if !matches!(self.links.get(slot), Some(Links::Present { .. })) {
             self.became_idle(slot);
         }
     }
 
-    /// The client in `slot` is no longer idle, or gone.
+    /// The client in `slot` is no longer idle, or has ended.
     pub(crate) fn remove(&mut self, slot: usize) {
         if let Some(&Links::Present { older, newer }) = self.links.get(slot) {
             self.links[slot] = Links::Absent;

@@ -8,16 +8,17 @@
 //! }
 //! ```
 //!
-//! Nobody waits for another, and a child that crashes takes nobody along. Each client costs a fork and an exit, and a process as
-//! long as it stays. The parent counts clients and addresses, and reaps its children. Each of them counts the end of its client in
-//! memory that it shares with its parent, and exits with 0. One that did not, because it was killed say, is counted by its
-//! parent, as crashed.
+//! No client waits for another, and a child that crashes ends one client alone. Each client costs a fork and an exit, and a process
+//! for as long as it stays. The parent counts clients and addresses, and reaps its children. Each child counts the end of its client
+//! in memory that it shares with its parent, and exits with 0. For a child that did not, because it was killed, the parent counts its
+//! client as crashed.
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::admission::Accepted;
 use crate::reactor::Summary;
 use crate::session::{Peer, Service};
 use crate::sys::process::{self, ChildRequest, Ended, Forked};
@@ -26,16 +27,15 @@ use crate::telemetry::{Counters, Reason};
 
 use super::acceptor::{Acceptor, NotServed};
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
-use super::supervise::Shutdown;
+use super::shutdown::Shutdown;
 use super::{BoundListener, Setup};
-use crate::admission::Accepted;
 
-/// The exit code of a child that has served its client to the end, whatever that was, and has counted it.
+/// The exit code of a child that has served its client to its end, and has counted that.
 const SERVED: u8 = 0;
 
 /// The children.
 struct Children {
-    /// Which client each serves.
+    /// The client of each.
     peers: HashMap<u32, Peer>,
     /// The ends that they have counted.
     tally: Arc<Tally>,
@@ -45,7 +45,7 @@ struct Children {
 pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
     let mut acceptor = Acceptor::new(setup)?;
     let mut children = Children { peers: HashMap::new(), tally: Arc::new(Tally::new()?) };
-    reap(&mut acceptor, &mut children, Reason::Crashed)?; // of the program that became this one: nobody tells of their end
+    reap(&mut acceptor, &mut children, Reason::Crashed)?; // children of the program that became this one: no signal came
     loop {
         let (arrived, ready) = acceptor.wait(None, None)?;
         if arrived.child {
@@ -104,8 +104,8 @@ fn hand_over<S: Service>(
     }
 }
 
-/// Takes leave of children that ended. The client of one that was killed counts for `killed`. (A child that is killed after it
-/// has counted counts twice: it has nothing left to do there but to exit.)
+/// Reaps the children that have ended. The client of a child that was killed ends for the reason `killed`. (A child that is killed
+/// after it has counted its client counts twice; all that it had left to do was to exit.)
 fn reap<S: Service>(acceptor: &mut Acceptor<S>, children: &mut Children, killed: Reason) -> io::Result<()> {
     while let Some((pid, ended)) = process::reap()? {
         let Some(peer) = children.peers.remove(&pid) else { continue };
@@ -133,7 +133,7 @@ fn notify_all(children: &Children, request: ChildRequest) {
     }
 }
 
-/// Forks for whoever waits in the backlog, closes the listeners, has all children drain, and waits until they have ended.
+/// Forks for the clients in the backlogs, closes the listeners, has all children drain, and waits until they have ended.
 /// Bound: see [`Shutdown`].
 fn drain<S: Service>(mut acceptor: Acceptor<S>, mut children: Children) -> io::Result<Summary> {
     let drain = Duration::from_millis(acceptor.limits.drain_ms.into());

@@ -1,27 +1,37 @@
-//! Who runs the connections: the models of the lecture, and the loop.
+//! The models: how a server handles many clients.
 //!
-//! Each model serves every [`Service`] with the same bytes on the wire, because each runs the same
-//! [`crate::connection::Connection`]. They differ in who waits, and in what a client costs. All of them are in W. R. Stevens, "UNIX
-//! Network Programming", volume 1, third edition, chapter 30, where they are measured against each other.
+//! Every model serves any [`Service`] with the same bytes on the wire, because each runs the same connections; models differ in
+//! which clients wait, and in what a client costs. All but the reactor's workers are in W. R. Stevens, "UNIX Network Programming",
+//! volume 1, third edition, chapter 30, which measures them against each other.
 //!
-//! | model | what serves a client | what it cannot do |
+//! | model | a client is served by | limits of the model |
 //! |---|---|---|
-//! | `iterative` | the one process, one client after the other | the second client waits for the first |
-//! | `prefork` | one of N processes started ahead | client N + 1 waits |
-//! | `fork` | a process created for it | thousands of clients; sessions that wake each other |
-//! | `thread` | a thread created for it | thousands of clients, cheaply |
-//! | `prethread` | one of N threads started ahead | client N + 1 waits |
-//! | `reactor` | one loop for all clients ([`crate::reactor`]) | use more than one core, except as N loops in N processes |
+//! | `iterative` | the only process, one client after the other | the second client waits for the first |
+//! | `prefork` | one of N processes started in advance | client N + 1 waits |
+//! | `fork` | a process of its own | thousands of clients are expensive; sessions cannot wake each other |
+//! | `thread` | a thread of its own | thousands of clients are expensive |
+//! | `prethread` | one of N threads started in advance | client N + 1 waits |
+//! | `reactor` | one event loop, all clients at once | one core; with N workers, N loops in processes of their own |
 //!
-//! Models that serve one client at a time per worker (`iterative`, `prefork`, `prethread`) leave the others in the kernel's backlog, so
+//! Models that serve one client at a time (`iterative`, `prefork`, `prethread`) leave the others in the kernel's backlog:
 //! `clients_max` refuses no client there. Only the reactor can evict.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `accept_loop` | accept and serve one client at a time: `iterative`, `prefork`, `prethread` |
+//! | `acceptor` | accept and hand over: `fork`, `thread` |
+//! | `blocking` | one client, served to its end by calls that block: all but the reactor |
+//! | `supervise` | the parent of worker processes: `prefork`, `workers` |
+//! | `shutdown` | the end of children and threads |
 
+mod accept_loop;
 mod acceptor;
 mod blocking;
 mod fork;
 mod iterative;
 mod prefork;
 mod prethread;
+mod shutdown;
 mod supervise;
 mod thread;
 mod workers;
@@ -39,7 +49,7 @@ use crate::session::Service;
 use crate::sys::{Listener, Signals};
 use crate::telemetry::Telemetry;
 
-/// Who runs the connections.
+/// How a server handles many clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "load", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Model {
@@ -86,17 +96,17 @@ impl Model {
         }
     }
 
-    /// Whether workers are started ahead, each with one client at a time.
+    /// Whether workers are started in advance, each with one client at a time.
     pub fn starts_ahead(self) -> bool {
         matches!(self, Model::Prefork | Model::Prethread)
     }
 
-    /// Whether each client costs a process or a thread of its own, made when it comes.
+    /// Whether each client gets a process or a thread of its own.
     pub fn makes_one_per_client(self) -> bool {
         matches!(self, Model::Fork | Model::Thread)
     }
 
-    /// How many workers it has when nobody says: `None` if it has no workers to count.
+    /// The default number of workers; `None` if the model has no workers to count.
     pub fn workers_default(self) -> Option<usize> {
         match self {
             Model::Prefork | Model::Prethread => Some(8),
@@ -110,7 +120,7 @@ impl Model {
         self == Model::Reactor && workers > 1 && cfg!(target_os = "linux")
     }
 
-    /// Whether its first process makes others.
+    /// Whether its first process forks others.
     pub fn makes_processes(self, workers: usize) -> bool {
         match self {
             Model::Prefork | Model::Fork => true,
@@ -173,7 +183,7 @@ impl fmt::Display for Model {
     }
 }
 
-/// A name that no model has.
+/// The name of an unknown model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownModel(String);
 
@@ -205,7 +215,7 @@ pub struct ListenerConfig<S> {
     pub layers: ListenerLayers,
 }
 
-/// All that a model is given.
+/// What a model is given.
 pub struct Setup<S> {
     /// What is served, and where.
     pub listeners: Vec<ListenerConfig<S>>,
@@ -213,17 +223,17 @@ pub struct Setup<S> {
     pub limits: Limits,
     /// How many workers, for models that have them; at least 1.
     pub workers: usize,
-    /// Where ends and answers are written down.
+    /// Where ends and answers are counted.
     pub telemetry: Telemetry,
-    /// Signals, installed: they drain, stop, reopen and report.
+    /// The installed signals: they drain, stop, reopen and report.
     pub signals: Signals,
 }
 
-/// Serves until it is stopped by a signal. `stopping` is called once, by the process or thread that was started first, when
-/// draining begins.
+/// Serves until a signal stops it. `stopping` is called once, by the first process or thread, when draining begins.
 ///
 /// # Errors
-/// `Unsupported` with [`Model::objection`] or [`Model::objection_to`]; else what the system refused: an error of a client is that client's.
+/// `Unsupported` with [`Model::objection`] or [`Model::objection_to`]; otherwise what the system refused. An error of a client ends
+/// that client alone.
 pub fn run<S: Service + Send>(
     model: Model,
     mut setup: Setup<S>,

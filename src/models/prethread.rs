@@ -1,12 +1,17 @@
-//! N threads started ahead, each accepting for itself: UNP section 30.11 ("prethreaded server, per-thread `accept`").
+//! N threads started in advance, each accepting for itself: UNP section 30.11 ("prethreaded server, per-thread `accept`").
 //!
-//! As the copies of [`super::prefork`], in one address space: cheaper to start, nothing to share by hand, and one mistake in C
-//! would take all of them along. N clients are served at once; client N + 1 waits.
+//! ```text
+//! listenfd = listen();
+//! for (i = 0; i < N; i++) pthread_create(for (;;) { connfd = accept(listenfd); dostuff(connfd); });
+//! ```
 //!
-//! The first thread has the signals; when it is told to stop, it interrupts the others until each has noticed.
+//! Like the copies of [`super::prefork`], in one address space: cheaper to start, and sessions can wake each other; but a mistake that
+//! kills the process ends all clients. N clients are served at once; client N + 1 waits.
 //!
-//! `clients_max` bounds N and refuses nobody: who is too many waits. A session that computes without end keeps its thread
-//! until the process ends; it counts as cut. The limit per address is not kept.
+//! The first thread handles the signals. On a request to stop it interrupts the others until each has noticed. A session that
+//! computes without end keeps its thread until the process ends; its client counts as cut.
+//!
+//! `clients_max` bounds N and refuses no client: the others wait. The limit per address has no effect.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -22,9 +27,9 @@ use crate::sys::{signals, wait};
 use crate::telemetry::{Counters, Reason};
 use crate::time::ServerClock;
 
+use super::accept_loop::{Waiting, drain, serve_next};
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
-use super::iterative::{Waiting, drain, serve_next};
-use super::thread::end_of_drain;
+use super::shutdown::end_of_threads;
 use super::{BoundListener, Setup};
 
 /// Serves with `workers` threads, until a signal stops it.
@@ -37,7 +42,7 @@ pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()
     let buffers = Arc::new(SharedBuffers::new(limits.buffers_bytes_max));
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     {
-        let _blocked = signals::block()?; // inherited by the threads: signals are the first one's
+        let _blocked = signals::block()?; // inherited by the threads: the first thread handles signals
         let shared = BoundListener::all(listeners, &limits);
         let waiting = Waiting::for_all(&shared)?;
         for number in 0..workers {
@@ -78,12 +83,12 @@ pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()
             if ends_at.is_none() {
                 stopping();
             }
-            ends_at = Some(end_of_drain(ends_at, limits.drain_ms, counts));
+            ends_at = Some(end_of_threads(ends_at, limits.drain_ms, counts));
             threads.iter().filter(|thread| !thread.is_finished()).try_for_each(signals::interrupt)?;
         }
     }
     let mut counters = Counters::of_tally(&tally);
-    // Whose session computes and does not come back.
+    // Clients whose session computes without end.
     counters.add(Reason::DrainCut, counters.open());
     Ok(Summary::of_counters(counters))
 }

@@ -11,19 +11,18 @@ use std::time::{Duration, Instant};
 
 use crate::reactor::Summary;
 use crate::sys::process::{self, ChildRequest, Ended, Forked};
-use crate::sys::signals::{SignalCounts, Signals};
+use crate::sys::signals::Signals;
 use crate::sys::tally::Tally;
 use crate::sys::wait;
 use crate::telemetry::{Counters, Reason, Telemetry};
 
 use super::blocking::INTERRUPT_EVERY_MS;
+use super::shutdown::Shutdown;
 
 /// The pause before a worker that died is replaced, in ms: the first, doubled each time up to the last.
 const RESTART_PAUSE_MS: (u64, u64) = (100, 10_000);
 /// A worker that lived as long as this did not fail at its start: the pauses begin anew, in ms.
 const SETTLED_MS: u64 = 10_000;
-/// How long a child that is to end at once is given before it is killed, in ms.
-const GRACE_MS: u64 = 2_000;
 /// The exit code of a worker that drained on request.
 const DRAINED: u8 = 0;
 /// The exit code of a worker that the system kept from serving. (`EX_OSERR`, sysexits.h)
@@ -44,64 +43,6 @@ pub(super) trait WorkerJob {
 
     /// In the parent: runs the maintenance of its own copies of the services. Returns how long until it is due again.
     fn maintain(&mut self) -> Option<Duration>;
-}
-
-/// The stages of a shutdown, which the parent of children enforces.
-///
-/// The request is repeated until a child has ended: a signal may come just before the child blocks, and a child may have been
-/// forked only now. First children are to drain; from the drain's deadline on, or after a second signal, to end at once; a child
-/// that does not even do that within `GRACE_MS`, because its session computes without end, is killed.
-pub(super) struct Shutdown {
-    signals: SignalCounts,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy)]
-enum Stage {
-    Draining { until: Instant },
-    Cutting { until: Instant },
-    Killing,
-}
-
-impl Shutdown {
-    /// Begins now.
-    pub(super) fn new(drain_ms: u32, signals: SignalCounts) -> Self {
-        let until = Instant::now() + Duration::from_millis(drain_ms.into());
-        Shutdown { signals, stage: Stage::Draining { until } }
-    }
-
-    /// What to ask of the children now.
-    pub(super) fn request(&mut self) -> ChildRequest {
-        let now = Instant::now();
-        self.stage = match self.stage {
-            Stage::Draining { until } if until <= now || self.signals.stops() > 1 => {
-                Stage::Cutting { until: now + Duration::from_millis(GRACE_MS) }
-            }
-            Stage::Cutting { until } if until <= now => {
-                log::error!("children that did not end in time are killed");
-                Stage::Killing
-            }
-            stage => stage,
-        };
-        match self.stage {
-            Stage::Draining { .. } => ChildRequest::Drain,
-            Stage::Cutting { .. } => ChildRequest::End,
-            Stage::Killing => ChildRequest::Kill,
-        }
-    }
-
-    /// Whether clients in the backlog may still be accepted.
-    pub(super) fn may_accept(&self) -> bool {
-        matches!(self.stage, Stage::Draining { .. })
-    }
-
-    /// The reason for the ends of clients whose child is killed now.
-    pub(super) fn reason_of_killed(&self) -> Reason {
-        match self.stage {
-            Stage::Draining { .. } | Stage::Cutting { .. } => Reason::Crashed,
-            Stage::Killing => Reason::DrainCut,
-        }
-    }
 }
 
 /// The workers, as their parent sees them.

@@ -4,10 +4,10 @@
 //! for (;;) { connfd = accept(listenfd); pthread_create(dostuff, connfd); }
 //! ```
 //!
-//! Nobody waits for another, and a client costs less than a process: a stack, and the work of making and unmaking the thread.
-//! All share one address space, so sessions can wake each other; a mistake that kills the process takes all along.
+//! No client waits for another, and a client costs less than a process: a stack, and the start and end of a thread. All share one
+//! address space: sessions can wake each other, and a mistake that kills the process ends all clients.
 //!
-//! The first thread accepts, has the signals, and interrupts the others until each has noticed that it is to stop.
+//! The first thread accepts and handles the signals. On a request to stop it interrupts the others until each has noticed.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -16,41 +16,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::admission::{Accepted, SharedBuffers};
 use crate::reactor::Summary;
 use crate::session::{Peer, Service};
+use crate::sys::signals;
 use crate::sys::tally::Tally;
-use crate::sys::{SignalCounts, signals};
 use crate::telemetry::{Counters, Reason};
 
 use super::Setup;
 use super::acceptor::{Acceptor, NotServed};
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
-use crate::admission::{Accepted, SharedBuffers};
+use super::shutdown::{THREAD_GRACE_MS, end_of_threads};
 
-/// How long after the drain's deadline, or a second signal, a thread is waited for, in ms.
-const GRACE_MS: u64 = 500;
-
-/// When a drain is over for threads that do not end by themselves, and no later than was said `before`.
-pub(super) fn end_of_drain(before: Option<Instant>, drain_ms: u32, signals: SignalCounts) -> Instant {
-    let drain_ms = if signals.stops() > 1 { 0 } else { drain_ms };
-    let end = Instant::now() + Duration::from_millis(u64::from(drain_ms) + GRACE_MS);
-    before.map_or(end, |before| before.min(end))
-}
-
-/// Finished threads that are remembered before they are looked for: looking costs time for each.
+/// Finished threads that are kept before they are looked for: a look costs time for each.
 const FINISHED_MAX: usize = 64;
 
-/// What the threads share with the first one.
+/// What the threads of clients share with the first one.
 struct Shared {
     tally: Arc<Tally>,
     buffers: Arc<SharedBuffers>,
-    /// Who has ended since the first thread last looked.
+    /// Clients that have ended since the first thread last looked.
     left: Mutex<Vec<Peer>>,
-    /// Tells the first thread, which may wait for a place to become free.
+    /// Wakes the first thread, which may wait for a place to become free.
     bell: UnixStream,
 }
 
-/// A client's thread, at its end whatever ended it.
+/// Reports the end of a client's thread when it is dropped, whatever ended the thread.
 struct Leaving {
     shared: Arc<Shared>,
     peer: Peer,
@@ -63,7 +54,7 @@ impl Drop for Leaving {
         let first = left.len() == 1;
         drop(left);
         if first {
-            // It fails only when the bell rings already.
+            // It fails only when a byte is in the pipe already.
             let _ = (&self.shared.bell).write(&[0]);
         }
     }
@@ -122,7 +113,7 @@ fn spawn<S: Service + Send>(
     let served = acceptor.listeners[at].served.clone();
     let (limits, clock, shared) = (acceptor.limits.clone(), acceptor.clock, Arc::clone(shared));
     let signals = acceptor.signals.counts();
-    // The client goes with the thread only once there is one.
+    // The client moves to the thread only once there is one.
     let place = Arc::new(Mutex::new(Some(accepted)));
     let taken = Arc::clone(&place);
     let work = move || {
@@ -154,10 +145,10 @@ impl<S: Service + Send> Threads<S> {
         Summary::of_counters(Counters::of_tally(&self.shared.tally))
     }
 
-    /// Waits, and frees the places of those who left.
+    /// Waits, and frees the places of clients that have ended.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<(signals::Arrived, Vec<usize>)> {
         let heard = self.acceptor.wait(Some(self.bell.as_fd()), timeout)?;
-        // Emptied before the list is taken: who leaves later rings again. It holds one byte at most.
+        // Emptied before the list is taken: a client that ends later writes again. It holds one byte at most.
         let _ = (&self.bell).read(&mut [0; 16]);
         let left = std::mem::take(&mut *self.shared.left.lock().unwrap_or_else(PoisonError::into_inner));
         for peer in left {
@@ -169,18 +160,18 @@ impl<S: Service + Send> Threads<S> {
         Ok(heard)
     }
 
-    /// Starts threads for whoever waits in the backlog, closes the listeners, and interrupts all threads until they have
-    /// ended. Bound: the drain's deadline, which each of them keeps by itself, and a grace: a thread whose session computes
-    /// without end cannot be ended, and counts as cut.
+    /// Starts threads for the clients in the backlogs, closes the listeners, and interrupts all threads until they have ended. Bound:
+    /// the drain's deadline, which each of them keeps by itself, and a grace: a thread whose session computes without end cannot be
+    /// ended, and its client counts as cut.
     fn drain(mut self) -> io::Result<Summary> {
         let drain = Duration::from_millis(self.acceptor.limits.drain_ms.into());
         log::info!("draining: {} clients have {drain:?}", self.acceptor.clients());
         let mut ends_at = None;
         loop {
-            let end = end_of_drain(ends_at, self.acceptor.limits.drain_ms, self.acceptor.signals.counts());
+            let end = end_of_threads(ends_at, self.acceptor.limits.drain_ms, self.acceptor.signals.counts());
             ends_at = Some(end);
             let Threads { acceptor, shared, running, .. } = &mut self;
-            if end <= Instant::now() + Duration::from_millis(GRACE_MS) {
+            if end <= Instant::now() + Duration::from_millis(THREAD_GRACE_MS) {
                 acceptor.close(); // the drain's own time is over
             } else {
                 acceptor

@@ -1,13 +1,12 @@
 //! N loops in processes of their own: the reactor on several cores.
 //!
-//! One loop uses one core. Several of them share nothing: a parent forks them, replaces one that dies, passes signals on, and
-//! drains all. On Linux each has a listening socket of its own at the same port (`SO_REUSEPORT`), among which the kernel
-//! spreads the clients; the parent keeps them open, so that who waits in a dead worker's queue is served by its
-//! replacement. Unix sockets, sockets of a supervisor, and other systems: one socket, at which all loops are woken for each
-//! client.
+//! One loop uses one core. Several loops share nothing: a parent forks them, replaces one that dies, passes signals on, and drains
+//! all. On Linux each has a listening socket of its own at the same port (`SO_REUSEPORT`), and the kernel spreads the clients among
+//! them; the parent keeps all of them open, so that clients in a dead worker's queue are served by its replacement. With Unix
+//! sockets, sockets of a supervisor, and on other systems there is one socket, and all loops are woken for each client.
 //!
-//! `clients_max` and `buffers_bytes_max` are divided; the limit per address holds in each process. One worker is exactly the single-process server,
-//! with no parent. Sessions that wake each other need one address space: they are served by one worker only.
+//! `clients_max` and `buffers_bytes_max` are divided; the limit per address holds in each process. One worker is the single-process
+//! server, without a parent. Sessions that wake each other need one address space: they are served by one worker only.
 
 use std::io;
 use std::time::Duration;
@@ -24,6 +23,7 @@ use super::blocking::SLICE_MS;
 use super::supervise::{WorkerJob, WorkerPool};
 use super::{ListenerConfig, Setup};
 
+/// What the parent holds for its loops.
 struct Loops<S> {
     listeners: Vec<ListenerConfig<S>>,
     limits: Limits,
@@ -32,7 +32,7 @@ struct Loops<S> {
     maintenance: Maintenance,
 }
 
-/// How many of `clients_max` the loop of this number holds: all shares together are `clients_max`.
+/// How many of `clients_max` the loop with this number may have: all shares together are `clients_max`.
 fn share(clients_max: u32, workers: u32, index: u32) -> u32 {
     clients_max / workers + u32::from(index < clients_max % workers)
 }

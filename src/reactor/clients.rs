@@ -344,8 +344,8 @@ impl<S: Service> Clients<S> {
             return;
         }
         self.buffers.set(key, self.slots[key].connection.memory_bytes());
-        while let Some(key) = self.buffers.next_to_go() {
-            if self.buffers.is_to_warn(turn.now.monotonic_ms) {
+        while let Some(key) = self.buffers.next_to_end() {
+            if self.buffers.should_warn(turn.now.monotonic_ms) {
                 log::warn!(
                     "the buffers of all clients take {} bytes, more than {}: the clients with the largest are reset",
                     self.buffers.sum_bytes(),

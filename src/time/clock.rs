@@ -1,4 +1,4 @@
-//! The clock of a server: read once a turn, and passed on as a value.
+//! The clock of a server. It is read once a turn, and the time is passed on as a value.
 
 use std::time::{Instant, SystemTime};
 
@@ -8,7 +8,7 @@ use crate::session::Now;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ServerClock {
     started: Instant,
-    /// What [`ServerClock::at`] gave last.
+    /// The last result of [`ServerClock::at`].
     last: Now,
 }
 
@@ -18,12 +18,12 @@ impl ServerClock {
         ServerClock { started: Instant::now(), last: Now { monotonic_ms: 0, wall: SystemTime::now() } }
     }
 
-    /// Reads it.
+    /// The time now.
     pub(crate) fn now(&self) -> Now {
         Now { monotonic_ms: self.ms(Instant::now()), wall: SystemTime::now() }
     }
 
-    /// The same, for an instant that was read already. The time of day is read at most once a millisecond.
+    /// The time at an instant that was read already. The time of day is read at most once a millisecond.
     pub(crate) fn at(&mut self, instant: Instant) -> Now {
         let monotonic_ms = self.ms(instant);
         if monotonic_ms != self.last.monotonic_ms {

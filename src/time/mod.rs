@@ -1,4 +1,4 @@
-//! The clock of a server, and the timer wheel that files deadlines.
+//! The clock of a server, and a timer wheel for deadlines.
 
 mod clock;
 mod wheel;

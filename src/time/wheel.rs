@@ -1,8 +1,8 @@
-//! Deadlines of clients: a hierarchical timer wheel, filed lazily.
+//! Deadlines of clients: a hierarchical timer wheel with lazy updates.
 //!
-//! A deadline that moves later (an idle client that asks again) costs one comparison: the client stays filed at the earlier
-//! time, is looked at then, and filed again. One that moves earlier is filed at once. Filing is O(1); a client waits in at
-//! most [`LEVELS`] places on its way to its deadline, so a million idle clients cost nothing per turn.
+//! A deadline that moves later (an idle client asks again) costs one comparison: the client stays filed at the earlier time, is looked
+//! at then, and filed again. A deadline that moves earlier is filed at once. Filing is O(1); a client passes through at most
+//! [`LEVELS`] lists on its way to its deadline, so a million idle clients cost nothing per turn.
 
 /// A level has this many slots, each as wide as the whole level below; the lowest are 1 ms wide.
 const SLOTS: usize = 1 << SLOT_BITS;
@@ -16,7 +16,7 @@ const DUE: u32 = (LEVELS * SLOTS) as u32;
 const FIRST: u32 = DUE + 1;
 const UNFILED_MS: u64 = u64::MAX;
 
-/// Which slot of the slab is to be looked at when.
+/// When each slot of the slab is to be looked at.
 #[derive(Debug)]
 pub(crate) struct Deadlines {
     /// Heads of the lists, then a link per slot of the slab: circular, doubly linked.
@@ -26,7 +26,7 @@ pub(crate) struct Deadlines {
     now_ms: u64,
 }
 
-/// A client's place: 16 bytes of what an idle client costs.
+/// A client's place in a list: 16 bytes of what an idle client costs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Link {
     prev: u32,
@@ -35,14 +35,14 @@ pub(crate) struct Link {
 }
 
 impl Deadlines {
-    /// With room for so many clients, which becomes memory as it is used.
+    /// With room for `clients`, which becomes memory as it is used.
     pub(crate) fn with_capacity(clients: usize) -> Self {
         let mut links = Vec::with_capacity(FIRST as usize + clients);
         links.extend((0..FIRST).map(|head| Link { prev: head, next: head, filed_ms: UNFILED_MS }));
         Deadlines { links, occupied: [0; LEVELS], now_ms: 0 }
     }
 
-    /// Has the client in `slot` looked at by `due_ms`; nothing is done if it will be looked at sooner anyway.
+    /// Files the client in `slot` for `due_ms`. Does nothing if it is filed for an earlier time.
     pub(crate) fn file(&mut self, slot: usize, due_ms: u64) {
         let index = FIRST as usize + slot;
         if index >= self.links.len() {
@@ -63,7 +63,7 @@ impl Deadlines {
         }
     }
 
-    /// When [`Deadlines::advance`] has something to do, at the latest.
+    /// The latest time at which [`Deadlines::advance`] has to be called.
     pub(crate) fn next_ms(&self) -> Option<u64> {
         if self.has_due() {
             return Some(self.now_ms);
@@ -71,7 +71,7 @@ impl Deadlines {
         self.next_slot().map(|(_, _, starts_ms)| starts_ms)
     }
 
-    /// Time has passed: files what comes nearer, and makes due what is due.
+    /// Moves the wheel on to `now_ms`: clients that come near their time go to a lower level, or become due.
     pub(crate) fn advance(&mut self, now_ms: u64) {
         // Bound: each pass empties one slot of a level, and time moves over each at most once.
         while let Some((level, slot, starts_ms)) =
@@ -91,12 +91,12 @@ impl Deadlines {
         self.now_ms = self.now_ms.max(now_ms);
     }
 
-    /// Whether one is due.
+    /// Whether a client is due.
     pub(crate) fn has_due(&self) -> bool {
         self.links[DUE as usize].next != DUE
     }
 
-    /// Takes one that is due; it is no longer filed.
+    /// Takes a client that is due; it is no longer filed.
     pub(crate) fn pop_due(&mut self) -> Option<usize> {
         let index = self.links[DUE as usize].next;
         if index == DUE {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a map: nobody is early, nobody is late, `next_ms` never oversleeps, and the last earliest filing counts.
+        /// Against a map: no client is early or late, `next_ms` never oversleeps, and the earliest filing counts.
         #[test]
         fn each_is_due_exactly_at_the_earliest_time_it_was_filed_for(ops in prop::collection::vec(op(), 1..200)) {
             let (mut wheel, mut model, mut now) = (Deadlines::with_capacity(0), BTreeMap::<usize, u64>::new(), 0u64);
