@@ -5,19 +5,19 @@ use std::io;
 
 use super::plan::PlanError;
 
-/// Descriptors that are no client's: standard streams, poll, alarm, signals, files of the report, and some to spare.
+/// Descriptors beside those of clients: standard streams, poll, alarm, signals, report files, and a reserve.
 pub(super) const OWN_DESCRIPTORS: u64 = 24;
 
 /// Why there is no report.
 #[derive(Debug)]
 pub enum RunError {
-    /// The plan makes no sense.
+    /// The plan is not valid.
     Plan(PlanError),
-    /// There are fewer file descriptors than connections, though the limit was raised as far as it goes.
+    /// There are fewer file descriptors than connections, even with the limit raised as far as allowed.
     Descriptors {
-        /// As many as the plan takes.
+        /// How many the plan needs.
         needed: u64,
-        /// As many as this process may have.
+        /// How many this process may have.
         allowed: u64,
     },
     /// The system refused.
@@ -30,8 +30,8 @@ impl fmt::Display for RunError {
             RunError::Plan(error) => error.fmt(f),
             RunError::Descriptors { needed, allowed } => write!(
                 f,
-                "the load takes {needed} file descriptors, and this process may have {allowed}; raise the limit \
-                 (ulimit -Hn {needed}, as root; and on Linux fs.nr_open), or ask for at most {} connections",
+                "the load needs {needed} file descriptors, and this process may have {allowed}; raise the limit \
+                 (ulimit -Hn {needed}, as root; and on Linux fs.nr_open), or use at most {} connections",
                 allowed.saturating_sub(OWN_DESCRIPTORS)
             ),
             RunError::System(error) => error.fmt(f),

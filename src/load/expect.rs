@@ -1,4 +1,4 @@
-//! Checks of a report, as they are typed: `p99<5ms`, `errors=0`, `rate>=10k`.
+//! Checks of a report, as users type them: `p99<5ms`, `errors=0`, `rate>=10k`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -43,7 +43,7 @@ enum Relation {
     More,
 }
 
-/// The longest first: `<=` begins with `<`.
+/// The longer ones first: `<=` begins with `<`.
 const RELATIONS: [(&str, Relation); 8] = [
     ("<=", Relation::AtMost),
     (">=", Relation::AtLeast),
@@ -65,9 +65,9 @@ impl FromStr for Expectation {
         let wrong = |what: &str| format!("{what}; {FORM}");
         let found = RELATIONS.iter().filter_map(|&(sign, relation)| Some((text.find(sign)?, sign, relation)));
         let (at, sign, relation) =
-            found.min_by_key(|found| found.0).ok_or_else(|| wrong("there is no comparison"))?;
+            found.min_by_key(|found| found.0).ok_or_else(|| wrong("it has no comparison"))?;
         let (name, typed) = (text[..at].trim(), text[at + sign.len()..].trim());
-        let (number, unit) = split_unit(typed).ok_or_else(|| wrong("the value is no number"))?;
+        let (number, unit) = split_unit(typed).ok_or_else(|| wrong("its value is not a number"))?;
         let (metric, value) = metric(name, number, unit).ok_or_else(|| {
             wrong(&format!(
                 "\"{}\" cannot be compared with \"{}\"",
@@ -85,7 +85,7 @@ fn split_unit(text: &str) -> Option<(f64, &str)> {
     Some((number, text[digits..].trim()))
 }
 
-/// What is meant, and the value in its unit.
+/// The metric, and the value in its unit.
 fn metric(name: &str, number: f64, unit: &str) -> Option<(Metric, f64)> {
     let time = || match unit {
         "ns" => Some(number),
@@ -119,7 +119,7 @@ fn metric(name: &str, number: f64, unit: &str) -> Option<(Metric, f64)> {
 }
 
 impl Expectation {
-    /// Whether the report is as expected. Percentiles of nothing are never as expected.
+    /// Whether the report meets it. Without a measured request no percentile is met.
     pub(crate) fn is_met(&self, report: &Report) -> bool {
         let Some(seen) = self.metric.of(report) else { return false };
         match self.relation {
@@ -131,7 +131,7 @@ impl Expectation {
         }
     }
 
-    /// What was seen instead, for a person.
+    /// The measured value, as text.
     pub(crate) fn seen(&self, report: &Report) -> String {
         match (self.metric, self.metric.of(report)) {
             (_, None) => "nothing was measured".to_owned(),
@@ -144,12 +144,12 @@ impl Expectation {
         }
     }
 
-    /// Whether it says how many errors are allowed.
+    /// Whether it limits errors.
     pub(crate) fn is_about_errors(&self) -> bool {
         matches!(self.metric, Metric::ErrorCounts | Metric::ErrorsPercent)
     }
 
-    /// Whether it says how many sends may be missed.
+    /// Whether it limits missed sends.
     pub(crate) fn is_about_missed(&self) -> bool {
         self.metric == Metric::Missed
     }
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_without_sense_is_told_with_examples() {
+    fn a_malformed_check_is_rejected_with_examples() {
         for text in ["", "p99", "p99<5", "p99<fast", "p101<1s", "speed>3", "rate>3ms", "errors<3ms", "cpu<3"]
         {
             let said = text.parse::<Expectation>().unwrap_err();

@@ -1,13 +1,13 @@
 //! The load generator: clients as state machines in a loop of their own, for any server.
 //!
-//! A [`Plan`] says how many clients there are and what paces them, a [`Workload`] what they send and what has to come
-//! back; [`run`] gives a [`Report`]. One thread, one poll; a connection costs a slot, and no buffer.
+//! A [`Plan`] sets the number and the pace of clients, a [`Workload`] what they send and expect; [`run`] returns a
+//! [`Report`]. It uses one thread and one poll; a connection costs a slot and no buffer.
 //!
-//! - **Closed loop**: each client asks again when it has its answer. It shows what a server can do, and it is blind to
-//!   what a server that stops does to others: nobody asks meanwhile.
-//! - **Open loop**: requests fall due on an absolute schedule, at equal distances or at random (Poisson). Each is measured
-//!   from when it was to be sent, not from when it was: if no connection is free it waits, and its waiting counts.
-//!   So a server that stops for a second shows in the percentiles as what it is.
+//! - **Closed loop**: each client sends its next request when it has the reply. It shows the capacity of a server, and hides
+//!   its pauses: while the server stops, no client sends (coordinated omission).
+//! - **Open loop**: requests fall due on an absolute schedule, at equal distances or at random (Poisson). Latency counts from
+//!   the scheduled time: a request that waits for a free connection waits within its latency. A server that stops for a
+//!   second shows it in the percentiles.
 //!
 //! Replies are checked byte for byte. Connecting, the ramp and the warm-up are not measured.
 //!
@@ -106,12 +106,13 @@ pub struct RunProgress {
     pub errors: u64,
 }
 
-/// Runs a load to its end and reports. Raises this process's limit of file descriptors as far as it is allowed.
+/// Runs a load to its end. Raises the limit of file descriptors of this process as far as allowed.
 pub fn run<W: Workload>(plan: &Plan, workload: &W) -> Result<Report, RunError> {
     run_watched(plan, workload, |_| ControlFlow::Continue(()))
 }
 
-/// The same, and `watch` is told how far it is, ten times a second and when another part of the run begins; when it breaks, the run ends with what it has.
+/// The same with a callback: `watch` is called ten times per second and when the next part of the run begins. When it
+/// breaks, the run ends, and reports what it has measured so far.
 pub fn run_watched<W: Workload>(
     plan: &Plan,
     workload: &W,

@@ -1,4 +1,4 @@
-//! What a run of load is to do.
+//! What a run of the load generator does.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,57 +7,70 @@ use super::report::{Configuration, Pace};
 use super::sources::SourceRange;
 use crate::sys::Address;
 
-/// What a run of load is to do. Begin with [`Plan::new`] and change what differs.
+/// What a run does. Start with [`Plan::new`] and set what differs.
+///
+/// ```
+/// use std::time::Duration;
+/// use oneloop::load::Plan;
+/// use oneloop::load::report::{Arrivals, Pace};
+///
+/// let mut plan = Plan::new("127.0.0.1:7007".parse()?);
+/// plan.clients = 64;
+/// plan.pace = Pace::Open { rate_per_second: 5_000.0, arrivals: Arrivals::Poisson };
+/// plan.duration = Duration::from_secs(30);
+/// assert!(plan.check().is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The server.
     pub target: Address,
     /// Active clients: connections in the closed loop, the most connections in the open loop.
     pub clients: u32,
-    /// Requests in flight on one connection, at most; 1 when each request has its own.
+    /// Requests in flight on one connection, at most; 1 if each request has its own connection.
     pub depth: u32,
     /// What paces the requests.
     pub pace: Pace,
-    /// Whether each request has a connection of its own. Then connecting counts as part of the request.
+    /// Whether each request has its own connection. Then connecting is part of the request's latency.
     pub churn: bool,
     /// Clients that hold a connection and do nothing.
     pub idle: u32,
-    /// Slow clients: those with an even number send a byte at a time, the others read a byte at a time. Where bytes go only one
-    /// way ([`super::Workload::flow`]), all are slow in that.
+    /// Slow clients. Every other one sends a byte at a time, the rest read a byte at a time. If bytes flow in one direction
+    /// only ([`super::Workload::flow`]), all are slow in that direction.
     pub slow: u32,
     /// How long a slow client waits between two bytes.
     pub slow_pause: Duration,
-    /// Over how long active clients begin, one after the other.
+    /// The time over which active clients start, one after the other.
     pub ramp: Duration,
-    /// Whether all of them are connected before the first asks: else a crowd that already asks keeps the server from
-    /// letting the others in. The open loop always waits for that.
+    /// Whether all active clients are connected before the first one sends. Otherwise clients that already send may keep the
+    /// server from accepting the rest. The open loop always waits for all.
     pub connect_first: bool,
     /// How long the load runs before it is measured.
     pub warmup: Duration,
     /// How long is measured.
     pub duration: Duration,
-    /// How long a connection may take; at a Unix socket whose queue is full, from when the client began to wait for room.
+    /// How long connecting may take. If the queue of a Unix socket is full, this includes the wait for room in it.
     pub connect_timeout: Duration,
-    /// How long a client waits without getting a reply that is owed, and how long the end of the run waits for replies.
+    /// How long a client waits for a reply, and how long the end of the run waits for replies.
     pub reply_timeout: Duration,
-    /// The pieces of [`super::Report::series`].
+    /// The length of an interval of [`super::Report::series`].
     pub interval: Duration,
-    /// Source addresses, used in turn. Empty: the kernel's choice, and on Linux many of 127.0.0.0/8 for a server there,
-    /// so that ports do not run out.
+    /// Source addresses, used in turn. If empty, the kernel chooses; for a server in 127.0.0.0/8, on Linux many addresses of
+    /// that block are used, so that ports do not run out.
     pub sources: Vec<SourceRange>,
-    /// Where randomness begins: the same seed gives the same bytes and the same arrivals.
+    /// The same seed gives the same bytes and the same arrivals.
     pub seed: u64,
 }
 
-/// Slots are numbered in 32 bits, and the wheel of deadlines has as many links.
+/// Slots and timers are numbered in 32 bits.
 const CLIENTS_MAX: u32 = 1 << 24;
-/// Intended times are kept per request in flight.
+/// Each request in flight keeps its scheduled time.
 const DEPTH_MAX: u32 = 1 << 16;
-/// A day: more is rather a mistake.
+/// A day: a longer span is probably a mistake.
 const SPAN_MAX: Duration = Duration::from_secs(86_400);
-/// Requests per second: one per ns of the clock would be the end.
+/// Requests per second: the clock counts in ns.
 const RATE_MAX: f64 = 1e8;
-/// The shortest piece of the series.
+/// The shortest interval of the series.
 pub(super) const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
 impl Plan {
@@ -89,28 +102,28 @@ impl Plan {
         u64::from(self.clients) + u64::from(self.idle) + u64::from(self.slow)
     }
 
-    /// Whether it can be run at all.
+    /// Checks whether the plan is valid.
     pub fn check(&self) -> Result<(), PlanError> {
         let wrong = |what| Err(PlanError(what));
         if self.clients == 0 {
-            return wrong("at least one client has to be active");
+            return wrong("at least one client must be active");
         }
         if self.connections() > u64::from(CLIENTS_MAX) {
             return wrong("more than 16 million connections are not possible");
         }
         if self.depth == 0 || self.depth > DEPTH_MAX {
-            return wrong("the depth is from 1 to 65536");
+            return wrong("the depth must be from 1 to 65536");
         }
         if self.churn && self.depth > 1 {
-            return wrong("with a connection per request the depth is 1");
+            return wrong("with a connection per request the depth must be 1");
         }
         if self.churn && self.connect_first {
-            return wrong("with a connection per request nobody connects before it asks");
+            return wrong("with a connection per request, clients cannot connect before they send");
         }
         if let Pace::Open { rate_per_second, .. } = self.pace
             && !(rate_per_second > 0.0 && rate_per_second <= RATE_MAX)
         {
-            return wrong("the rate is more than 0 and at most 100 million per second");
+            return wrong("the rate must be more than 0 and at most 100 million per second");
         }
         let is_meant = |source: &SourceRange| match self.target {
             Address::Tcp(server) => source.is_ipv4() == server.is_ipv4(),
@@ -118,19 +131,19 @@ impl Plan {
         };
         if !self.sources.iter().all(is_meant) {
             return wrong(
-                "a source address is IPv4 or IPv6 as the server is, and a Unix socket has none; change --source",
+                "source addresses must be of the same family (IPv4 or IPv6) as the server, and a Unix socket has none; change --source",
             );
         }
         let spans = [self.ramp, self.warmup, self.duration, self.connect_timeout, self.reply_timeout];
         if spans.iter().any(|&span| span > SPAN_MAX) {
-            return wrong("no span may be longer than a day");
+            return wrong("no time may be longer than a day");
         }
         let positive = [self.duration, self.connect_timeout, self.reply_timeout, self.slow_pause];
         if positive.iter().any(|&span| span < Duration::from_millis(1)) {
-            return wrong("duration, timeouts and the pause of slow clients are at least 1 ms");
+            return wrong("duration, timeouts and the pause of slow clients must be at least 1 ms");
         }
         if self.interval < INTERVAL_MIN {
-            return wrong("an interval of the series is at least 10 ms");
+            return wrong("the interval of the series must be at least 10 ms");
         }
         Ok(())
     }
@@ -167,7 +180,7 @@ impl Plan {
     }
 }
 
-/// Why a plan cannot be run.
+/// Why a plan is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanError(&'static str);
 

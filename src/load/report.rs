@@ -1,33 +1,33 @@
-//! What a run of load showed: the numbers, with everything needed to doubt them. Written as JSON, read by the comparison.
+//! The result of a run: the numbers, and what is needed to judge them. Written as JSON, which the comparison reads.
 //!
-//! Times are in ns of one monotonic clock whose zero is the beginning of the run. "Measured" is what belongs to the
-//! measured span alone: connecting, ramp and warm-up are left out, except in [`Report::series`], which marks its phases.
+//! Times are in ns since the beginning of the run, on a monotonic clock. "Measured" means within the measured span: it
+//! excludes connecting, ramp and warm-up. [`Report::series`] covers all, and marks the phases.
 
 use serde::{Deserialize, Serialize};
 
 pub use crate::judge::ErrorCounts;
 
-/// The version of this form: it grows when a field changes its meaning or goes away; new fields do not change it.
+/// The version of this format. It grows when a field changes its meaning or is removed, and not with new fields.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// One run of load.
+/// The result of one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// [`SCHEMA_VERSION`] of the writer.
     pub schema_version: u32,
-    /// What was asked for.
+    /// The settings of the run.
     pub configuration: Configuration,
-    /// Whether the run was ended before its time; what was measured until then is in the report.
+    /// Whether the run was ended early; the report has what was measured until then.
     pub interrupted: bool,
-    /// When the run began, on the clock that all processes of the system share (`CLOCK_MONOTONIC`): the zero of all other
-    /// times here. By it others can tell what they saw meanwhile, whenever they come to read this.
+    /// When the run began, on the clock that all processes of the system share (`CLOCK_MONOTONIC`). All other times here
+    /// count from then, so other programs can relate what they saw to the run.
     #[serde(default)]
     pub began_monotonic_ns: u64,
-    /// From the beginning of the run to its end, setup and drain included.
+    /// The duration of the whole run, including setup and drain.
     pub wall_ns: u64,
-    /// How long was measured.
+    /// The duration of the measured span.
     pub measured_ns: u64,
-    /// Requests answered whole and right within the measured span.
+    /// Requests with a complete and correct reply within the measured span.
     pub requests: u64,
     /// `requests` per second of the measured span.
     pub requests_per_second: f64,
@@ -35,68 +35,67 @@ pub struct Report {
     pub bytes_in: u64,
     /// Bytes of all active clients written within the measured span.
     pub bytes_out: u64,
-    /// Requests of the open loop that fell due within the measured span: as many were to be answered.
+    /// Requests of the open loop that fell due within the measured span.
     #[serde(default)]
     pub requests_due: u64,
-    /// Requests that fell due within the measured span but were never sent: no connection was free until the end.
+    /// Requests that fell due within the measured span and were never sent, because no connection was free.
     pub missed_sends: u64,
-    /// Requests of the measured span that had no answer yet when the run ended, and whose reply was not late: they were sent
-    /// less than [`Configuration::reply_timeout_ns`] before, having waited for a connection until then, or the run was
-    /// interrupted.
+    /// Requests of the measured span without a reply when the run ended, whose reply was not late yet: they were sent less
+    /// than [`Configuration::reply_timeout_ns`] before, after they had waited for a connection, or the run was interrupted.
     #[serde(default)]
     pub unanswered: u64,
-    /// Requests in flight or waiting for a connection, averaged over the measured span. Little's law says that this is
+    /// Requests in flight or waiting for a connection, on average over the measured span. By Little's law this is
     /// `requests_per_second` times the mean latency.
     pub outstanding_mean: f64,
-    /// From the intended send of a request to the last byte of its reply; requests whose intended send lies within the
-    /// measured span. Those that are `unanswered` count with the time that they had waited until the run ended;
-    /// those that failed or were missed do not count.
+    /// From the scheduled send of a request (closed loop: the send) to the last byte of its reply, for requests scheduled
+    /// within the measured span. `unanswered` requests count with the time that they had waited when the run ended.
+    /// Requests that failed or were missed do not count.
     pub latency: Latency,
-    /// From the intended to the real send: how late the generator was, or how long a request waited for a connection.
+    /// From the scheduled to the actual send: how late the generator was, or how long a request waited for a connection.
     pub send_lag: Latency,
-    /// From the call of `connect` to the connection, of all connections of the run.
+    /// From the call of `connect` to the established connection, for all connections of the run.
     pub connect_latency: Latency,
-    /// Errors from the beginning of the measured span on, by when they happened, as `requests` counts answers: a request of the
-    /// warm-up that fails within the span fails there, or a server that hangs since then would show no error at all.
-    /// Those behind the span are of requests that were sent within it, or before.
+    /// Errors from the beginning of the measured span on, by the time when they happened, as `requests` counts answers. A
+    /// request of the warm-up that fails within the span counts: otherwise a server that hangs since the warm-up would show
+    /// no error. Errors after the span are of requests that were sent before its end.
     pub errors: ErrorCounts,
-    /// Errors that happened before the measured span: while connecting, in the ramp, in the warm-up.
+    /// Errors before the measured span: while connecting, in the ramp, in the warm-up.
     pub errors_before: ErrorCounts,
-    /// The first error of the run, in words.
+    /// The first error of the run, as text.
     pub first_error: Option<String>,
-    /// Connections of the whole run, of active clients, idle ones and slow ones.
+    /// Connections of the whole run, of active, idle and slow clients.
     pub connections: Connections,
-    /// The clients that hold a connection and do nothing.
+    /// The idle clients, which hold a connection and do nothing.
     pub idle: Crowd,
-    /// The clients that read or send slowly.
+    /// The slow clients, which read or send a byte at a time.
     pub slow: Crowd,
-    /// How the work was shared between active clients within the measured span.
+    /// How evenly active clients were served within the measured span.
     pub fairness: Fairness,
-    /// What the generator itself used within the measured span.
+    /// What the generator used within the measured span.
     pub generator: Generator,
-    /// The run in intervals, from its beginning.
+    /// The whole run in intervals.
     pub series: Vec<Interval>,
 }
 
-/// What was asked for, with every default filled in.
+/// The settings of a run, defaults included.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Configuration {
-    /// The service, or the name of a user's own workload.
+    /// The service, or the name of another workload.
     pub service: String,
     /// The server's address.
     pub target: String,
-    /// What is asked for there, such as the target of an HTTP request; empty where there is nothing to choose.
+    /// What is requested there, such as the target of an HTTP request; empty if there is nothing to choose.
     #[serde(default)]
     pub resource: String,
     /// Active clients.
     pub clients: u32,
     /// Requests in flight on one connection, at most.
     pub depth: u32,
-    /// Bytes of one request, where the service lets the client choose.
+    /// Bytes of one request; 0 if that has no meaning for the service.
     pub request_bytes: u64,
     /// What paces the requests.
     pub pace: Pace,
-    /// Whether each request has a connection of its own.
+    /// Whether each request has its own connection.
     pub churn: bool,
     /// Clients that hold a connection and do nothing.
     pub idle_clients: u32,
@@ -105,25 +104,25 @@ pub struct Configuration {
     /// How long a slow client waits between two bytes.
     #[serde(default)]
     pub slow_pause_ns: u64,
-    /// Over how long the active clients begin, one after the other.
+    /// The time over which active clients start, one after the other.
     pub ramp_ns: u64,
-    /// Whether all of them connected before the first asked.
+    /// Whether all active clients connected before the first one sent.
     #[serde(default)]
     pub connect_first: bool,
     /// How long the load runs before it is measured.
     pub warmup_ns: u64,
-    /// How long is to be measured.
+    /// How long the run is measured, as planned.
     pub duration_ns: u64,
-    /// The pieces of [`Report::series`].
+    /// The length of an interval of [`Report::series`].
     #[serde(default)]
     pub interval_ns: u64,
-    /// How long a connection may take.
+    /// How long connecting may take.
     pub connect_timeout_ns: u64,
     /// How long a reply may take.
     pub reply_timeout_ns: u64,
-    /// Source addresses; empty if the kernel chose.
+    /// Source addresses; empty if the kernel chooses.
     pub sources: Vec<String>,
-    /// Where randomness (bytes sent, arrivals) began.
+    /// The seed of bytes and arrivals.
     pub seed: u64,
 }
 
@@ -131,34 +130,34 @@ pub struct Configuration {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "loop", rename_all = "snake_case")]
 pub enum Pace {
-    /// A client sends its next request when it has the reply: shows capacity, and is blind to the waiting of requests
-    /// that a slow server kept from being sent.
+    /// A client sends its next request when it has the reply. It shows capacity, and hides the waiting of requests that a
+    /// slow server keeps from being sent.
     Closed,
-    /// Requests fall due on an absolute schedule, whatever the server does.
+    /// Requests fall due on an absolute schedule, independently of the server.
     Open {
         /// Requests per second.
         rate_per_second: f64,
-        /// How they are spread.
+        /// How they are spread over time.
         arrivals: Arrivals,
     },
 }
 
-/// How requests of the open loop are spread over time.
+/// The arrival process of the open loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Arrivals {
-    /// At equal distances.
+    /// Equal distances.
     Constant,
-    /// At random, independently of each other: exponential distances.
+    /// Independent arrivals at random: exponential distances.
     Poisson,
 }
 
-/// A distribution of times. All zero, and no buckets, if there was none.
+/// A distribution of times. Without a value all fields are zero, and there are no buckets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
-    /// How many.
+    /// Number of values.
     pub count: u64,
-    /// The shortest.
+    /// The minimum.
     pub min_ns: u64,
     /// The mean.
     pub mean_ns: f64,
@@ -178,9 +177,9 @@ pub struct Latency {
     pub p99_9_ns: u64,
     /// 99.99 %.
     pub p99_99_ns: u64,
-    /// The longest.
+    /// The maximum.
     pub max_ns: u64,
-    /// The whole histogram: the highest time of each bucket with a count, and the count. A bucket is at most 0.1 % wide.
+    /// The histogram: the upper bound and the count of each bucket that is not empty. A bucket is at most 0.1 % wide.
     pub buckets_ns_count: Vec<(u64, u64)>,
 }
 
@@ -205,35 +204,35 @@ impl Latency {
 pub struct Connections {
     /// Calls of `connect`.
     pub attempted: u64,
-    /// Those that led to a connection.
+    /// Established connections.
     pub established: u64,
-    /// Those of active clients made within the measured span.
+    /// Connections of active clients established within the measured span.
     pub established_measured: u64,
-    /// The most that were open at once.
+    /// The most connections open at the same time.
     pub open_max: u64,
-    /// Those of active clients that the server ended behind a whole reply, where not each request has its own: the client
-    /// connects again.
+    /// Connections of active clients that the server closed after a complete reply, if a connection is for several requests.
+    /// The client connects again.
     #[serde(default)]
     pub ended_by_server: u64,
 }
 
-/// Clients beside the active ones.
+/// Idle or slow clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crowd {
-    /// How many were asked for.
+    /// How many the plan has.
     pub clients: u64,
     /// How many were connected when measuring began.
     pub connected: u64,
     /// How many were still connected when it ended.
     pub connected_at_end: u64,
-    /// Bytes read from them in the whole run.
+    /// Bytes that they read in the whole run.
     pub bytes_in: u64,
-    /// Bytes written to them in the whole run.
+    /// Bytes that they wrote in the whole run.
     pub bytes_out: u64,
-    /// Clients that read wrong bytes; these are errors as well.
+    /// Clients that read wrong bytes; these count as errors, too.
     pub wrong_bytes: u64,
-    /// Clients that got no connection, or lost theirs before measuring ended, by what happened. None tries again. They are no
-    /// errors: a server may well close an idle connection.
+    /// Clients that got no connection, or lost it before measuring ended, by cause. They do not try again. They are no
+    /// errors: a server may close an idle connection.
     #[serde(default)]
     pub lost: ErrorCounts,
 }
@@ -241,7 +240,7 @@ pub struct Crowd {
 /// How evenly active clients were served within the measured span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Fairness {
-    /// Active clients that were compared.
+    /// Number of active clients.
     pub clients: u64,
     /// Requests of the client with the fewest.
     pub requests_min: u64,
@@ -261,36 +260,35 @@ pub struct Fairness {
     pub jain_bytes: f64,
 }
 
-/// What the generator itself used within the measured span.
+/// What the generator used within the measured span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
-    /// Processor time in the program (getrusage(2)).
+    /// CPU time in user mode, in s (getrusage(2)).
     pub cpu_user_s: f64,
-    /// Processor time in the kernel for the program.
+    /// CPU time in the kernel, in s.
     pub cpu_system_s: f64,
-    /// Processor time per second of the measured span; near 1 the generator, one thread, is at its own limit.
+    /// CPU time per second of the measured span. Near 1 the generator, which is one thread, is at its limit.
     pub utilisation: f64,
-    /// Processor time per request, in µs; 0 if there was none.
+    /// CPU time per request, in µs; 0 without a request.
     pub cpu_per_request_us: f64,
-    /// How long it was ready to run and had no core, in s: others had it, or the server did. Nothing where the system does not
-    /// tell (Linux does).
+    /// How long the generator was runnable without a core, in s. `None` where the system does not measure it (Linux does).
     #[serde(default)]
     pub run_delay_s: Option<f64>,
-    /// The largest resident memory of the process so far.
+    /// The largest resident set size of the process so far.
     pub memory_max_bytes: u64,
 }
 
-/// Which part of a run an interval belongs to.
+/// The part of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Clients connect, at once or over the ramp.
     Connecting,
-    /// The load runs and is not measured.
+    /// The load runs, and is not measured.
     WarmUp,
-    /// The load runs and is measured.
+    /// The load is measured.
     Measuring,
-    /// No request is sent any more; replies are awaited.
+    /// No more requests fall due; replies are awaited.
     Draining,
 }
 
@@ -306,10 +304,10 @@ impl Phase {
     }
 }
 
-/// A piece of the run.
+/// An interval of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// Its part of the run; an interval never spans two.
+    /// The part of the run; an interval never spans two.
     pub phase: Phase,
     /// When it began.
     pub start_ns: u64,
@@ -323,9 +321,9 @@ pub struct Interval {
     pub bytes_out: u64,
     /// Median latency of those requests.
     pub p50_ns: u64,
-    /// 99 % of them were faster.
+    /// p99 latency of those requests.
     pub p99_ns: u64,
-    /// The slowest of them.
+    /// Maximum latency of those requests.
     pub max_ns: u64,
     /// Errors in it.
     pub errors: u64,
@@ -376,7 +374,7 @@ impl Report {
 }
 
 impl Fairness {
-    /// Of each active client's requests and bytes.
+    /// From the requests and the bytes of each active client.
     pub fn of(requests: Vec<u64>, bytes: Vec<u64>) -> Self {
         let clients = requests.len() as u64;
         let (jain_requests, jain_bytes) = (jain(&requests), jain(&bytes));
@@ -396,7 +394,7 @@ impl Fairness {
     }
 }
 
-/// Minimum, median and maximum; zero of nothing.
+/// Minimum, median and maximum; zero without a value.
 fn spread(mut values: Vec<u64>) -> [u64; 3] {
     values.sort_unstable();
     match values[..] {
@@ -405,7 +403,7 @@ fn spread(mut values: Vec<u64>) -> [u64; 3] {
     }
 }
 
-/// (Σx)² / (n Σx²); 0 where nobody got anything.
+/// (Σx)² / (n Σx²); 0 if all values are 0.
 fn jain(values: &[u64]) -> f64 {
     let sum: f64 = values.iter().map(|&value| value as f64).sum();
     let squares: f64 = values.iter().map(|&value| (value as f64).powi(2)).sum();

@@ -1,20 +1,20 @@
-//! Source addresses: one address has some 28,000 ports towards one server, so a large crowd needs several.
+//! Source addresses. One address has some 28,000 ports towards one server, so many clients need several addresses.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// Addresses in a row: one, or a block in CIDR notation (RFC 4632).
+/// One source address, or a block in CIDR notation (RFC 4632).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceRange {
     first: IpAddr,
     count: u64,
 }
 
-/// Connections in a row from one address before the next takes its turn: far from the end of its ports, where the
-/// kernel's search for a free one gets slow, and ports in TIME-WAIT get their minute until the address comes again.
+/// Connections from one address before the next is used: well below its number of ports, near which the kernel searches
+/// long for a free one. Ports in TIME-WAIT get their minute before the address is used again.
 const CONNECTIONS_IN_A_ROW: u64 = 4_000;
-/// Addresses of 127.0.0.0/8 taken by default: 16 million connections until the first comes again.
+/// Addresses of 127.0.0.0/8 used by default: 16 million connections before the first is used again.
 const LOOPBACK_SOURCES: u64 = 4_096;
 
 impl SourceRange {
@@ -54,13 +54,13 @@ impl FromStr for SourceRange {
         if prefix > bits {
             return Err(form());
         }
-        // More than 2^32 addresses of a block nobody uses up.
+        // 2^32 addresses of a block are more than a run can use.
         let count = 1_u64 << (bits - prefix).min(32);
         let first = match address {
             IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & !((count - 1) as u32))),
             IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(count - 1))),
         };
-        // The first and the last address of an IPv4 block are those of the network and of its broadcast.
+        // The first and the last address of an IPv4 block are the network and the broadcast address.
         match address {
             IpAddr::V4(_) if count > 2 && !first.is_loopback() => {
                 let range = SourceRange { first, count };
@@ -71,7 +71,7 @@ impl FromStr for SourceRange {
     }
 }
 
-/// Which source address comes next.
+/// Chooses the source address of each connection.
 #[derive(Debug)]
 pub(super) struct Sources {
     ranges: Vec<SourceRange>,
@@ -80,7 +80,7 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Those given or, for a server on 127.0.0.0/8, many of that block where the system has all of it.
+    /// The given addresses or, for a server in 127.0.0.0/8, many of that block if the system has all of it.
     pub(super) fn new(given: &[SourceRange], server: Option<IpAddr>) -> Self {
         let mut ranges = given.to_vec();
         let loopback = matches!(server, Some(IpAddr::V4(v4)) if v4.is_loopback());
@@ -91,7 +91,7 @@ impl Sources {
         Sources { ranges, count, made: 0 }
     }
 
-    /// The address for the next connection; `None`: the kernel's choice.
+    /// The address for the next connection; `None` if the kernel chooses.
     pub(super) fn next(&mut self) -> Option<IpAddr> {
         if self.count == 0 {
             return None;
@@ -107,7 +107,7 @@ impl Sources {
         None
     }
 
-    /// The address that was given last has no port left: the next has its turn. Whether there is one.
+    /// The last address has no port left: skips to the next one. Returns whether there is one.
     pub(super) fn skip(&mut self) -> bool {
         self.made = (self.made / CONNECTIONS_IN_A_ROW + 1) * CONNECTIONS_IN_A_ROW;
         self.count > 1
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_server_on_loopback_is_met_from_many_addresses_unasked() {
+    fn only_a_server_on_loopback_has_many_source_addresses_by_default() {
         let next = |server: &str| Sources::new(&[], server.parse().ok()).next();
         assert_eq!((next("10.0.0.1"), next("::1"), Sources::new(&[], None).next()), (None, None, None));
         #[cfg(target_os = "linux")]

@@ -29,7 +29,7 @@ const WHO: UsageWho = UsageWho::RUSAGE_SELF;
 /// getrusage(2) counts memory in KiB on Linux and in bytes on macOS.
 const MEMORY_UNIT_BYTES: u64 = if cfg!(target_os = "macos") { 1 } else { 1 << 10 };
 
-/// Processor time in the program and in the kernel, in µs; zero if the system refuses.
+/// CPU time in user mode and in the kernel, in µs; zero if the system refuses.
 fn cpu_us() -> (i64, i64) {
     getrusage(WHO).map_or((0, 0), |usage| {
         (usage.user_time().num_microseconds(), usage.system_time().num_microseconds())

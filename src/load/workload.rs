@@ -1,6 +1,6 @@
-//! What a client of the load does: the counterpart of [`crate::session`]. It knows no socket, no clock, no rate.
+//! What clients of the load send and expect: the counterpart of [`crate::session`]. It knows no socket, clock or rate.
 
-/// What clients do: the counterpart of [`crate::session::Service`].
+/// What all clients of a run have in common: the counterpart of [`crate::session::Service`].
 pub trait Workload {
     /// One connection's state.
     type Client: Client;
@@ -8,32 +8,32 @@ pub trait Workload {
     /// The name in reports.
     fn name(&self) -> &str;
 
-    /// What is asked for, as reports tell, such as the target of an HTTP request, where there is something to choose.
+    /// What is requested, for reports, such as the target of an HTTP request; `None` where there is nothing to choose.
     fn resource(&self) -> Option<&str> {
         None
     }
 
-    /// Bytes of one request, as reports tell; 0 where that has no meaning.
+    /// The size of one request in bytes, for reports; 0 if that has no meaning.
     fn request_bytes(&self) -> u64 {
         0
     }
 
-    /// A new connection of the active client with this number. A client that connects again keeps its number.
+    /// Opens a connection of the client with this number. A client that connects again keeps its number.
     fn open(&self, number: u32) -> Self::Client;
 
-    /// Whether the server ends each connection after one reply, as the message service does: then each request has a
-    /// connection of its own.
+    /// Whether the server closes each connection after one reply, as the message service does. Then each request has its
+    /// own connection.
     fn one_shot(&self) -> bool {
         false
     }
 
-    /// Which ways bytes go: a slow client can be slow only where there are some.
+    /// In which directions bytes flow: a slow client is slow in one of them.
     fn flow(&self) -> Flow {
         Flow::BothWays
     }
 }
 
-/// Which ways the bytes of a service go.
+/// In which directions the bytes of a service flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// Requests and replies.
@@ -44,15 +44,15 @@ pub enum Flow {
     ToClient,
 }
 
-/// One connection of a [`Workload`]: what to send, and of what came back: more, done, or wrong.
+/// One connection of a [`Workload`]: what it sends, and whether the replies are right.
 ///
-/// Requests of a connection have numbers, from 0. Several may be under way at once (`Plan::depth`); replies come in
-/// the order of requests.
+/// Requests of a connection are numbered from 0. Several may be in flight ([`super::Plan::depth`]); replies come in the
+/// order of the requests.
 ///
 /// ```
 /// use oneloop::load::{Client, ReplyStatus};
 ///
-/// /// Asks PING, expects PONG and a newline.
+/// /// Sends PING, expects PONG; a newline ends both.
 /// struct Ping {
 ///     received: usize,
 /// }
@@ -74,30 +74,30 @@ pub enum Flow {
 /// }
 /// ```
 pub trait Client {
-    /// What is to be sent of the request `number` after its first `sent` bytes; nothing if those were all.
+    /// The bytes of request `number` that follow its first `sent` bytes; empty once all are sent.
     ///
-    /// It may give the rest in pieces. The same arguments give the same bytes: it may be asked again.
+    /// It may return the rest in pieces. It may be called again, and returns the same bytes for the same arguments.
     fn request(&self, number: u64, sent: usize) -> &[u8];
 
-    /// All of the request `number` was taken by the kernel. [`ReplyStatus::Complete`] where no reply is to come.
+    /// Request `number` was written completely. Returns [`ReplyStatus::Complete`] if there is no reply to it.
     fn sent(&mut self, _number: u64) -> ReplyStatus {
         ReplyStatus::Incomplete
     }
 
-    /// These bytes came in reply to the request `number`; `ended` says that the server has ended its side and nothing
-    /// follows them.
+    /// Checks bytes of the reply to request `number`. `ended` is true if the server has closed its side, so that nothing
+    /// follows.
     fn reply(&mut self, number: u64, bytes: &[u8], ended: bool) -> ReplyStatus;
 }
 
-/// What is to be thought of what came.
+/// The state of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyStatus {
-    /// All is right so far and taken; the reply goes on. At the end of input this is a reply that was cut short.
+    /// All bytes are right so far, and the reply continues. At the end of input such a reply was cut short.
     Incomplete,
-    /// The reply is whole and right; it took so many of the bytes.
+    /// The reply is complete and right, and consists of so many of the bytes.
     Complete(usize),
-    /// The same, and the connection takes no further request: bytes behind it are wrong.
+    /// The same, and the connection takes no further request: bytes after the reply are wrong.
     Final(usize),
-    /// Not what had to come, and what is wrong.
+    /// The bytes are wrong, and why.
     Wrong(&'static str),
 }

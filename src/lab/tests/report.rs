@@ -186,9 +186,10 @@ fn a_terminal_of_80_columns_breaks_no_word_and_no_line() {
     }
 }
 
-/// Where pictures of the report are kept for people to look at.
+/// The folder for pictures of the report, to look at: `tmp/report` in cargo's target directory of this build.
 fn pictures() -> PathBuf {
-    let folder = std::env::temp_dir().join("oneloop-report");
+    let program = std::env::current_exe().unwrap();
+    let folder = program.ancestors().nth(3).unwrap().join("tmp/report");
     fs::create_dir_all(&folder).unwrap();
     folder
 }
