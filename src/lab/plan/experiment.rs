@@ -127,12 +127,12 @@ impl Experiment {
     /// The question, as a heading.
     pub(crate) fn question(self) -> &'static str {
         match self {
-            Experiment::Wait => "How long does a second client wait while the first one stalls?",
-            Experiment::Few => "Too few copies: how many clients wait, how many are dropped?",
+            Experiment::Wait => "How long does a second client wait behind a stalled one?",
+            Experiment::Few => "Too few copies: how many clients wait or are dropped?",
             Experiment::Many => "Too many copies: what do they cost while they are idle?",
-            Experiment::Churn => "What does a client cost that connects, sends one request and closes?",
+            Experiment::Churn => "What does a client with a single request cost?",
             Experiment::Crowd => "What happens as the number of clients grows?",
-            Experiment::Steady => "At the same request rate for all: what latency, at what CPU cost?",
+            Experiment::Steady => "At the same request rate: what latency, at what CPU cost?",
             Experiment::Idle => "What does an idle client cost?",
             Experiment::Bulk => "How many bytes per second, and are they shared fairly?",
         }
