@@ -229,17 +229,6 @@ fn descriptors_are_raised_to_the_hard_limit() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
-fn a_process_is_pinned_to_a_core_it_has() {
-    // The affinity is the calling thread's; threads of the other tests keep theirs.
-    let cores = process::cores();
-    process::pin(&cores[..1]).unwrap();
-    assert_eq!(process::cores(), &cores[..1]);
-    process::pin(&cores).unwrap();
-    assert_eq!(process::cores(), cores);
-}
-
-#[test]
 fn a_child_does_not_remove_the_path_of_its_parents_socket() {
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();

@@ -19,8 +19,6 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
-pub(crate) use super::root::{Renewal, Root};
-
 /// How often a path is resolved anew when a rename elsewhere disturbed it (`EAGAIN`, `openat2(2)`).
 #[cfg(target_os = "linux")]
 const RESOLVE_TRIES_MAX: u32 = 8;
@@ -286,6 +284,7 @@ impl Iterator for Entries {
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use super::super::root::Root;
     use super::*;
 
     const BOTH: [Links; 2] = [Links::Beneath, Links::Never];

@@ -466,6 +466,7 @@ fn stream_socket(domain: Domain, protocol: Option<Protocol>) -> io::Result<Socke
 }
 
 /// The most connections that the kernel queues for a listener whatever is asked, if it tells (listen(2), "Notes").
+#[cfg(feature = "cli")]
 pub(crate) fn backlog_max() -> Option<u32> {
     std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()
 }

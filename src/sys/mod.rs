@@ -2,22 +2,25 @@
 //! this crate.
 
 pub(crate) mod address;
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(feature = "load", any(target_os = "linux", target_os = "android")))]
 pub(crate) mod alarm;
 #[cfg(feature = "cli")]
 pub(crate) mod atomic_file;
 mod bind_error;
+#[cfg(feature = "load")]
 pub(crate) mod clock;
 #[cfg(feature = "http")]
 pub(crate) mod files;
 pub(crate) mod listener;
+#[cfg(feature = "cli")]
 pub(crate) mod privileges;
 pub(crate) mod process;
 #[cfg(feature = "http")]
-mod root;
+pub(crate) mod root;
 pub(crate) mod signals;
 pub(crate) mod sink;
 pub(crate) mod stream;
+#[cfg(feature = "cli")]
 pub(crate) mod supervisor;
 pub(crate) mod tally;
 mod terminal;
@@ -28,9 +31,11 @@ pub use address::{Address, AddressError};
 pub use bind_error::{BindError, BindErrorKind};
 pub(crate) use listener::AcceptError;
 pub use listener::{ListenOptions, Listener};
+#[cfg(feature = "cli")]
 pub(crate) use privileges::Identity;
 pub use process::raise_descriptors_max;
 pub(crate) use signals::SignalCounts;
 pub use signals::Signals;
 pub use stream::Stream;
+#[cfg(feature = "cli")]
 pub(crate) use supervisor::{Notice, Supervisor};

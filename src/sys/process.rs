@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use nix::errno::Errno;
@@ -40,6 +39,7 @@ pub fn raise_descriptors_max() -> u64 {
 const DESCRIPTORS_USUAL: u64 = 1024;
 
 /// The number of descriptors that this process may have now (getrlimit(2), `RLIMIT_NOFILE`).
+#[cfg(feature = "http")]
 pub(crate) fn descriptors_max() -> io::Result<u64> {
     Ok(getrlimit(Resource::RLIMIT_NOFILE)?.0)
 }
@@ -214,6 +214,7 @@ pub(crate) fn notify(child: u32, request: ChildRequest) -> io::Result<()> {
 /// Makes this process the parent of whoever below it loses its own (prctl(2), `PR_SET_CHILD_SUBREAPER`), so that one
 /// that goes to the background is still found. Elsewhere the system's first process gets them.
 #[cfg_attr(not(target_os = "linux"), allow(clippy::unnecessary_wraps))] // It can fail on Linux.
+#[cfg(feature = "cli")]
 pub(crate) fn adopt_orphans() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;
@@ -222,6 +223,7 @@ pub(crate) fn adopt_orphans() -> io::Result<()> {
 
 /// A program started by this command is sent SIGTERM when the thread that starts it ends, however that comes about: also by
 /// SIGKILL (prctl(2), `PR_SET_PDEATHSIG`). Elsewhere nothing tells it.
+#[cfg(feature = "cli")]
 pub(crate) fn end_with_parent(command: &mut std::process::Command) {
     #[cfg(target_os = "linux")]
     {
@@ -239,6 +241,7 @@ pub(crate) fn end_with_parent(command: &mut std::process::Command) {
 
 /// The cores among which this process may choose, by number (`sched_getaffinity(2)`); empty where the system does not tell, or
 /// does not let it choose.
+#[cfg(feature = "cli")]
 #[cfg(target_os = "linux")]
 pub(crate) fn cores() -> Vec<usize> {
     use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -258,6 +261,7 @@ pub fn cores() -> Vec<usize> {
 }
 
 /// Keeps this thread, and the threads and children that it makes from now on, on these cores (`sched_setaffinity(2)`).
+#[cfg(feature = "cli")]
 #[cfg(target_os = "linux")]
 pub(crate) fn pin(cores: &[usize]) -> io::Result<()> {
     let mut set = nix::sched::CpuSet::new();
@@ -275,11 +279,13 @@ pub fn pin(_cores: &[usize]) -> io::Result<()> {
 
 /// How long a thread was ready to run and had no core, in ns (`/proc/PID/task/TID/schedstat`, second number: the kernel's
 /// Documentation/scheduler/sched-stats.rst). `task` is its folder; `None` where the system does not tell.
-pub(crate) fn run_delay_ns(task: &Path) -> Option<u64> {
+#[cfg(feature = "load")]
+pub(crate) fn run_delay_ns(task: &std::path::Path) -> Option<u64> {
     parse_run_delay(&std::fs::read_to_string(task.join("schedstat")).ok()?)
 }
 
 /// A kernel that does not count says that the thread never ran.
+#[cfg(feature = "load")]
 fn parse_run_delay(schedstat: &str) -> Option<u64> {
     let mut numbers = schedstat.split_whitespace().map(|number| number.parse().ok());
     let ran_ns: u64 = numbers.next()??;
@@ -291,9 +297,20 @@ fn id_of(pid: Pid) -> u32 {
     pid.as_raw().unsigned_abs()
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cli"))]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_process_is_pinned_to_a_core_it_has() {
+        // The affinity is the calling thread's; threads of the other tests keep theirs.
+        let before = cores();
+        pin(&before[..1]).unwrap();
+        assert_eq!(cores(), &before[..1]);
+        pin(&before).unwrap();
+        assert_eq!(cores(), before);
+    }
 
     #[test]
     fn the_kernel_tells_how_long_a_thread_had_no_core_or_that_it_does_not_count() {

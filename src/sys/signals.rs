@@ -15,6 +15,7 @@ use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigaction,
 };
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
 use super::terminal::{Terminal, terminal};
 
@@ -206,7 +207,9 @@ impl Signals {
     /// (wait(2), `SIGCHLD` ignored).
     pub fn without_children(self) -> io::Result<Self> {
         set(Signal::SIGCHLD, SigHandler::SigIgn)?;
-        while super::process::reap()?.is_some() {} // those that ended before; bounded by their number
+        // Those that ended before, bounded by their number.
+        while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {
+        }
         Ok(self)
     }
 

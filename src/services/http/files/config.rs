@@ -8,8 +8,9 @@ use super::super::codec::target::{self, Target};
 use super::super::config::{ConfigError, push_checked};
 use super::etag::Hashes;
 use super::open_files::{OpenFiles, open_files_max};
-use crate::sys::files::{Links, Root};
+use crate::sys::files::Links;
 use crate::sys::process::descriptors_max;
+use crate::sys::root::Root;
 
 /// How a directory is served. [`FilesConfig::new`] has what is right for most.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,7 +21,8 @@ use super::etag::Name;
 use super::media::{SAMPLE_BYTES, is_svgz, type_of};
 use super::open_files::Place;
 use crate::session::Now;
-use crate::sys::files::{Identity, Kind, Root, Stat, stat_of};
+use crate::sys::files::{Identity, Kind, Stat, stat_of};
+use crate::sys::root::Root;
 
 /// What an entry costs beside its bytes, roughly.
 const ENTRY_BYTES: usize = 512;

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::bounds::ROOT_BELIEVED_MS;
 use crate::session::Now;
-use crate::sys::files::{DirectoryId, Renewal, Root};
+use crate::sys::files::DirectoryId;
+use crate::sys::root::{Renewal, Root};
 use crate::sys::tally::Tally;
 
 /// When the root was last looked at, and what was written to the log about it.

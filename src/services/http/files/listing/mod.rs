@@ -18,7 +18,8 @@ use super::super::bounds::{
 use super::super::response::{Produced, Producer};
 use super::config::Site;
 use super::open_files::Place;
-use crate::sys::files::{Entries, Kind, Root, Stat};
+use crate::sys::files::{Entries, Kind, Stat};
+use crate::sys::root::Root;
 use page::{PAGE_BOTTOM, Sorting, page_top, row};
 pub(crate) use table::ListingBudget;
 use table::{Merge, Order, Table};
