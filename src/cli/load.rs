@@ -147,7 +147,7 @@ enum ArrivalsArg {
     Poisson,
 }
 
-/// A number with an SI prefix, and "per second" if anything.
+/// A number with an SI prefix, optionally followed by `/s`.
 fn rate(text: &str) -> Result<f64, String> {
     let number = text.trim_end_matches("/s");
     let (digits, factor) = match number.strip_suffix(['k', 'K']) {
@@ -219,14 +219,14 @@ impl LoadArgs {
         let style =
             ProgressStyle::with_template("{bar:12} {percent:>3} %  {wide_msg}").map_err(Failure::system)?;
         bar.set_style(style);
-        let mut told = None;
+        let mut printed = None;
         let watcher = if self.output.show_phases { Sink::inherited(2).ok() } else { None };
         let done = run_watched(plan, workload, |progress| {
             show(&bar, progress);
             if let Some(watcher) = &watcher
-                && told.replace(progress.phase) != Some(progress.phase)
+                && printed.replace(progress.phase) != Some(progress.phase)
             {
-                // Nobody may be reading: the run goes on without waiting, and its report is not lost.
+                // Without a reader the run continues and its report is not lost.
                 let _ = watcher.write_now(format!("{}\n", progress.phase.name()).as_bytes());
             }
             if signals.counts().stops() > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -238,7 +238,7 @@ impl LoadArgs {
         })
     }
 
-    /// What was typed and cannot be meant.
+    /// Rejects options that contradict each other or have no effect.
     fn check(&self, plan: &Plan, workload: &impl Workload) -> Result<(), Failure> {
         plan.check().map_err(Failure::usage)?;
         let wrong = |what: &str| Err(Failure::Usage(what.to_owned()));
@@ -291,21 +291,21 @@ impl From<ArrivalsArg> for Arrivals {
     }
 }
 
-/// Runs the load, writes what was asked for, and fails if a check does not hold.
+/// Runs the load, writes its report, and fails if a check does not hold.
 pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
     let ask = args.ask();
     let report = with_workload(&ask, Measure { args, seed: ask.seed })??;
-    let nobody = report.connections.established == 0;
-    args.output.files.write(&report, !nobody)?;
-    if nobody {
+    let has_connected = report.connections.established > 0;
+    args.output.files.write(&report, has_connected)?;
+    if !has_connected {
         let why = report.first_error.as_deref().unwrap_or("no connection");
-        // What the generator lacks a server cannot give.
+        // A server does not help against an error of the generator.
         let is_own = report.errors.and(report.errors_before).of_generator() > 0;
-        let help = if is_own { "" } else { "; start a server there, or give its address" };
+        let help = if is_own { "" } else { "; start a server there, or use the address of one" };
         return Err(Failure::System(format!("{}: {why}{help}", report.configuration.target)));
     }
     let mut checks = args.output.expect.clone();
-    // What failed or was not sent is in no percentile: it has to be allowed.
+    // Requests that failed or were not sent are in no percentile, so they must be allowed explicitly.
     if !checks.iter().any(Expectation::is_about_errors) {
         checks.extend("errors=0".parse::<Expectation>());
     }
@@ -313,9 +313,9 @@ pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
         checks.extend("missed=0".parse::<Expectation>());
     }
     let broken = checks.iter().filter(|check| !check.is_met(&report));
-    let told: Vec<_> =
+    let failed: Vec<_> =
         broken.map(|check| format!("{check} does not hold: {}", check.seen(&report))).collect();
-    if told.is_empty() { Ok(()) } else { Err(Failure::Check(told.join("; "))) }
+    if failed.is_empty() { Ok(()) } else { Err(Failure::Check(failed.join("; "))) }
 }
 
 fn show(bar: &ProgressBar, progress: &RunProgress) {
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_told() {
+    fn contradictory_options_are_reported() {
         for (typed, part) in [
             ("echo --clients 1.5", "64, 10k or 1M"),
             ("echo --rate fast", "500, 10k or 1.5M"),
@@ -404,8 +404,8 @@ mod tests {
             ("echo --duration 0", "at least 1 ms"),
             ("echo --source 10.0.0.0/99", "10.0.0.0/24"),
         ] {
-            let told = parsed(&typed.split_whitespace().collect::<Vec<_>>()).unwrap_err();
-            assert!(told.contains(part), "{typed}: {told}");
+            let error = parsed(&typed.split_whitespace().collect::<Vec<_>>()).unwrap_err();
+            assert!(error.contains(part), "{typed}: {error}");
         }
     }
 }

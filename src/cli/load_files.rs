@@ -30,7 +30,7 @@ pub(super) struct FileArgs {
 type Form = fn(&Report) -> String;
 
 impl FileArgs {
-    /// Each that was asked for, by its flag.
+    /// The requested files, with their flags.
     fn asked(&self) -> impl Iterator<Item = (&'static str, &Path, Form)> {
         let all: [(_, _, Form); 3] = [
             ("--json", &self.json, json),
@@ -40,18 +40,17 @@ impl FileArgs {
         all.into_iter().filter_map(|(flag, path, form)| Some((flag, path.as_deref()?, form)))
     }
 
-    /// Whether a file is asked for that shows the run over time.
+    /// Whether a requested file shows the run over time.
     pub(super) fn has_series(&self) -> bool {
         self.json.is_some() || self.csv.is_some()
     }
 
-    /// Whether each file can be written, as far as can be told before there is something to write: what was measured in
-    /// an hour is not to be lost to a letter in a path.
+    /// Tries whether each file can be written, so that a wrong path does not lose the results of a long run.
     pub(super) fn check(&self) -> Result<(), Failure> {
         let asked: Vec<_> = self.asked().collect();
         for (at, (flag, path, _)) in asked.iter().enumerate() {
             if let Some((other, ..)) = asked[..at].iter().find(|(_, other, _)| other == path) {
-                let what = format!("{other} and {flag} have the same path: each needs its own");
+                let what = format!("{other} and {flag} have the same path; give each its own");
                 return Err(Failure::Usage(what));
             }
         }
@@ -61,7 +60,7 @@ impl FileArgs {
         Ok(())
     }
 
-    /// The table first: what cannot be written then is lost alone. Each file is tried; the first that fails is told.
+    /// Prints the table first, then writes each file, whatever happens to the others; returns the first error.
     pub(super) fn write(&self, report: &Report, with_table: bool) -> Result<(), Failure> {
         let mut done = Ok(());
         if with_table && !self.asked().any(|(_, path, _)| is_standard_output(path)) {
@@ -85,11 +84,11 @@ fn is_standard_output(path: &Path) -> bool {
 }
 
 fn json(report: &Report) -> String {
-    // Numbers, texts and lists: there is nothing in it that JSON could refuse.
+    // It has numbers, texts and lists only, which JSON can always represent.
     serde_json::to_string_pretty(report).map_or_else(|error| error.to_string(), |json| json + "\n")
 }
 
-/// Leaves everything as it was. A pipe or a device is left alone: to open it may wait for its reader, or end him.
+/// Changes nothing. A pipe or a device is not opened: that could wait for its reader, or end the reader.
 fn try_to_write(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(found) if found.is_file() || found.is_dir() => {
@@ -99,7 +98,7 @@ fn try_to_write(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             match OpenOptions::new().write(true).create_new(true).open(path) {
                 Ok(_) => fs::remove_file(path),
-                // A link to a file that is yet to come.
+                // A link to a file that does not exist yet.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
                 Err(error) => Err(error),
             }
@@ -109,7 +108,7 @@ fn try_to_write(path: &Path) -> io::Result<()> {
 }
 
 fn refused(flag: &str, path: &Path, error: &io::Error) -> Failure {
-    Failure::System(format!("cannot write {flag} {}: {error}; take another path", path.display()))
+    Failure::System(format!("cannot write {flag} {}: {error}; use another path", path.display()))
 }
 
 #[cfg(test)]

@@ -128,19 +128,19 @@ fn numbers(report: &Report) -> Table {
 fn errors(report: &Report) -> String {
     let named = report.errors.named();
     let classes = named.iter().filter(|(_, count)| *count > 0);
-    let mut told =
+    let mut text =
         classes.map(|(name, count)| format!("{count} {}", name.replace('_', " "))).collect::<Vec<_>>();
-    if told.is_empty() {
-        told.push("0".to_owned());
+    if text.is_empty() {
+        text.push("0".to_owned());
     }
-    let mut told = told.join(", ");
+    let mut text = text.join(", ");
     if report.errors_before.total() > 0 {
-        let _ = write!(told, " (and {} before measuring)", report.errors_before.total());
+        let _ = write!(text, " (and {} before measuring)", report.errors_before.total());
     }
     if let Some(first) = &report.first_error {
-        let _ = write!(told, "; first: {first}");
+        let _ = write!(text, "; first: {first}");
     }
-    told
+    text
 }
 
 fn latencies(report: &Report) -> Table {
@@ -197,16 +197,16 @@ mod tests {
         let mut report = Report::empty(plan.configuration("echo", 64));
         report.configuration.pace = Pace::Open { rate_per_second: 1.0, arrivals: Arrivals::Constant };
         (report.measured_ns, report.configuration.resource) = (500_000_000, "/file".to_owned());
-        let told = of(&report);
+        let text = of(&report);
         for part in [
             "127.0.0.1:7/file: open",
             "late by  p50 -, p99 -, max -",
             "core, - per request",
             "request      -     -     -",
         ] {
-            assert!(told.contains(part), "`{part}` in:\n{told}");
+            assert!(text.contains(part), "`{part}` in:\n{text}");
         }
-        assert!(!told.contains("note:"), "nothing fell due, so nothing is amiss:\n{told}");
+        assert!(!text.contains("note:"), "nothing fell due, so nothing is amiss:\n{text}");
     }
 
     #[test]
@@ -216,11 +216,11 @@ mod tests {
         report.measured_ns = 2_000_000_000;
         for (run_delay_s, is_told) in [(None, false), (Some(0.09), false), (Some(0.24), true)] {
             report.generator.run_delay_s = run_delay_s;
-            let told = of(&report);
+            let text = of(&report);
             assert_eq!(
-                told.contains("note: the generator waited for a core 12 % of the time"),
+                text.contains("note: the generator waited for a core 12 % of the time"),
                 is_told,
-                "{told}"
+                "{text}"
             );
         }
         let mut old = serde_json::to_value(&report).unwrap();
@@ -244,10 +244,10 @@ mod tests {
         report.requests = 985;
         assert!(!of(&report).contains("offered rate"), "{}", of(&report));
         (report.missed_sends, report.unanswered) = (3, 7);
-        let told = of(&report);
+        let text = of(&report);
         assert!(
-            told.contains("note: 3 scheduled requests were never sent")
-                && told.contains("note: 7 requests had no answer")
+            text.contains("note: 3 scheduled requests were never sent")
+                && text.contains("note: 7 requests had no answer")
         );
     }
 }

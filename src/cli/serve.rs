@@ -132,7 +132,7 @@ fn unix_mode(text: &str) -> Result<u32, String> {
 
 /// Serves until the server is stopped.
 pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
-    // First of all: nothing may open a descriptor before, and no signal may end the server unasked from here on.
+    // First: nothing may open a descriptor before, and from here on no signal may end the server without a drain.
     let mut supervisor = Supervisor::adopt().map_err(Failure::usage)?;
     let signals = Signals::install().map_err(Failure::system)?.for_good();
     let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
@@ -149,7 +149,9 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     };
     let has_http = specs.iter().any(|spec| spec.service == ServiceName::Http);
     if has_http && limits.inbox_bytes_max < INBOX_BYTES_MIN {
-        return Err(Failure::Usage("--inbox is too small for http, whose requests have heads of up to 16 KiB; take --inbox=16KiB or more".into()));
+        return Err(Failure::Usage(
+            "--inbox is too small for http, which needs room for a request head of 16 KiB; use --inbox 16KiB or more".into(),
+        ));
     }
     let workers = workers(args)?;
     let sockets = if args.model.splits_port(workers) { workers } else { 1 };
@@ -178,12 +180,12 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     let mut telemetry = Telemetry::new();
     let access = args.access_target();
     if let Some(target) = access.as_ref().filter(|target| !target.is_file()) {
-        // A pipe or terminal is the starter's: another user may not open it once more.
+        // A pipe or terminal belongs to the user who started the server: another user may not open it.
         telemetry = open_journal(target)?;
     }
     if let Some(identity) = identity {
         identity.assume().map_err(Failure::system)?;
-        log::info!("privileges given up: {identity}");
+        log::info!("privileges given up; running as {identity}");
     }
     // After giving up privileges: what can be opened now can be opened again when the log is rotated.
     if let Some(target) = access.as_ref().filter(|target| target.is_file()) {
@@ -199,7 +201,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
             http.handler().limit_open_files((files / sites.max(1)).max(1));
         }
     }
-    tell_numbers(&limits, descriptors);
+    log_limits(&limits, descriptors);
     let setup = Setup { listeners, limits, workers, telemetry, signals };
     serve(args.model, setup, &supervisor)
 }
@@ -211,19 +213,20 @@ impl ServeArgs {
     }
 }
 
-/// How many workers the model has; an error if it has none to count.
+/// The number of workers; an error if it was given for a model without workers.
 fn workers(args: &ServeArgs) -> Result<usize, Failure> {
     match (args.workers, args.model.workers_default()) {
         (Some(workers), Some(_)) => Ok(workers as usize),
         (None, default) => Ok(default.unwrap_or(1)),
         (Some(workers), None) => Err(Failure::Usage(format!(
-            "--workers has no effect with --model {}; leave it out, or use it like this: oneloop serve --model reactor --workers {workers}",
+            "--workers has no effect with --model {}; leave it out, or use it like this: oneloop serve --model reactor \
+             --workers {workers}",
             args.model
         ))),
     }
 }
 
-/// With no SERVICE: what the supervisor's sockets are named for, or a friendly start.
+/// Without a SERVICE: the services that the supervisor's sockets are named after, or this directory with listings.
 fn default_specs(supervisor: &Supervisor, flags: &mut ServiceFlags) -> Result<Vec<Spec>, Failure> {
     let parse = |name: &str| name.parse::<Spec>();
     if supervisor.listeners.is_empty() {
@@ -233,7 +236,7 @@ fn default_specs(supervisor: &Supervisor, flags: &mut ServiceFlags) -> Result<Ve
     let named = supervisor.listeners.iter().map(|(name, listener)| {
         parse(name).map_err(|_| {
             Failure::Usage(format!(
-                "which service is for the inherited socket {} (named \"{}\")? Say the SERVICEs, in the order of the sockets",
+                "the inherited socket {} (named \"{}\") does not name a service; list the SERVICEs in the order of the sockets",
                 listener.local_addr(),
                 name.escape_debug()
             ))
@@ -242,7 +245,7 @@ fn default_specs(supervisor: &Supervisor, flags: &mut ServiceFlags) -> Result<Ve
     named.collect()
 }
 
-/// Where each service listens: `None` at a socket of the supervisor. No two may have one address.
+/// The address of each service; `None`: a socket of the supervisor. No two services may have the same address.
 fn addresses(specs: &[Spec], inherited: &[Option<Listener>]) -> Result<Vec<Option<Address>>, Failure> {
     let address = |(spec, own): (&Spec, &Option<Listener>)| match (&spec.address, own) {
         (Some(address), _) => Some(address.clone()),
@@ -250,11 +253,11 @@ fn addresses(specs: &[Spec], inherited: &[Option<Listener>]) -> Result<Vec<Optio
         (None, None) => Some(spec.default_address()),
     };
     let addresses: Vec<Option<Address>> = specs.iter().zip(inherited).map(address).collect();
-    twice(specs, &addresses)?;
+    reject_shared(specs, &addresses)?;
     Ok(addresses)
 }
 
-/// A socket for each service: the supervisor's for those without an address, as far as there are any.
+/// The sockets of each service: those of the supervisor for services without an address, as far as there are some.
 fn bind(
     services: Vec<AnyService>,
     inherited: Vec<Option<Listener>>,
@@ -278,7 +281,7 @@ fn bind(
     Ok(listeners)
 }
 
-/// The supervisor's sockets for those without an address: by name, then in the order of both. None may be left.
+/// The supervisor's sockets for services without an address: by name, then in order. No socket may be left over.
 fn inherited(specs: &[Spec], supervisor: &mut Supervisor) -> Result<Vec<Option<Listener>>, Failure> {
     let mut sockets = std::mem::take(&mut supervisor.listeners);
     let mut inherited = Vec::new();
@@ -295,34 +298,32 @@ fn inherited(specs: &[Spec], supervisor: &mut Supervisor) -> Result<Vec<Option<L
     match rest.next() {
         None => Ok(inherited),
         Some(listener) => Err(Failure::Usage(format!(
-            "the inherited socket {} has no service; say one SERVICE without @ADDR for each socket",
+            "the inherited socket {} has no service; list one SERVICE without @ADDR for each socket",
             listener.local_addr()
         ))),
     }
 }
 
-/// Two services cannot have one address: told as what it is, and not as a port that somebody else has.
-fn twice(specs: &[Spec], addresses: &[Option<Address>]) -> Result<(), Failure> {
+/// An error if two services have the same address: better than a port in use by an unknown program.
+fn reject_shared(specs: &[Spec], addresses: &[Option<Address>]) -> Result<(), Failure> {
     for (nth, address) in addresses.iter().enumerate() {
         let Some(address) = address else { continue };
         for (spec, other) in specs.iter().zip(addresses).take(nth) {
-            let Some(other) = other.as_ref().filter(|other| meet(other, address)) else { continue };
+            let Some(other) = other.as_ref().filter(|other| overlap(other, address)) else { continue };
             let (first, second) = (spec.service, specs[nth].service);
-            let place = if other == address {
-                address.to_string()
+            let clash = if other == address {
+                format!("{first} and {second} cannot both listen on {address}")
             } else {
-                format!("{other} and {address}, which meet")
+                format!("{first} cannot listen on {other} and {second} on {address}: the addresses overlap")
             };
-            return Err(Failure::Usage(format!(
-                "{first} and {second} are both to listen at {place}; give each an address of its own"
-            )));
+            return Err(Failure::Usage(format!("{clash}; give each service its own address")));
         }
     }
     Ok(())
 }
 
-/// Whether a socket at the one address leaves no room for one at the other.
-fn meet(one: &Address, other: &Address) -> bool {
+/// Whether two sockets cannot listen on these addresses at the same time.
+fn overlap(one: &Address, other: &Address) -> bool {
     match (one, other) {
         (Address::Tcp(one), Address::Tcp(other)) => {
             let holds = |all: &SocketAddr, one: &SocketAddr| {
@@ -344,15 +345,15 @@ fn open_journal(target: &AccessTarget) -> Result<Telemetry, Failure> {
     let name = target.to_string();
     Telemetry::with_access(target.clone()).map_err(|error| {
         let advice = match error.kind() {
-            ErrorKind::NotConnected => "start its reader first, or take a file",
-            _ => "take a file that this user may write",
+            ErrorKind::NotConnected => "start its reader first, or use a file",
+            _ => "use a file that this user may write",
         };
         Failure::System(format!("cannot open the access log {name}: {error}; {advice}"))
     })
 }
 
-/// What is in force, after the system's own limits.
-fn tell_numbers(limits: &Limits, descriptors: u64) {
+/// Logs the limits in force, after those of the system.
+fn log_limits(limits: &Limits, descriptors: u64) {
     let per_address = match limits.clients_per_address_max {
         0 => "any number".to_owned(),
         max => max.to_string(),
@@ -366,16 +367,16 @@ fn tell_numbers(limits: &Limits, descriptors: u64) {
 
 fn serve(model: Model, setup: Setup<AnyService>, supervisor: &Supervisor) -> Result<(), Failure> {
     log::debug!("model: {model}, workers: {}", setup.workers);
-    tell_listeners(&setup.listeners);
+    print_listeners(&setup.listeners);
     supervisor.tell(Notice::Ready);
     let summary = models::run(model, setup, &mut || supervisor.tell(Notice::Stopping))
         .map_err(|error| Failure::System(format!("cannot serve with --model {model}: {error}")))?;
-    tell_end(&summary);
+    log_end(&summary);
     Ok(())
 }
 
-/// One line for each listener, in a form that scripts read. Nobody has to be listening: the server works without.
-fn tell_listeners(listeners: &[ListenerConfig<AnyService>]) {
+/// Prints one line per listener, in a form that scripts can read. A closed standard output does not stop the server.
+fn print_listeners(listeners: &[ListenerConfig<AnyService>]) {
     let line = |listener: &ListenerConfig<AnyService>| {
         let (name, first) = (listener.service.name(), &listener.sockets[0]);
         let line = in_one_line(&format!("listening on {name}@{}", first.local_addr())) + "\n";
@@ -385,16 +386,16 @@ fn tell_listeners(listeners: &[ListenerConfig<AnyService>]) {
         }
     };
     let lines: String = listeners.iter().map(line).collect();
-    // In one write: who has read the first line can have all.
+    // In one write: a script that has read the first line can read the others without waiting.
     let mut out = std::io::stdout().lock();
     if let Err(error) = out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
         log::warn!("cannot write to standard output: {error}");
     }
 }
 
-fn tell_end(summary: &Summary) {
+fn log_end(summary: &Summary) {
     if summary.cut > 0 {
-        log::warn!("{} clients did not end in time and were cut", summary.cut);
+        log::warn!("{} clients did not finish in time and were disconnected", summary.cut);
     }
     log::info!("ended: {summary}");
 }

@@ -162,7 +162,7 @@ impl<S: Service> Acceptor<S> {
         match serve(self, at, accepted) {
             Ok(()) => self.admission.enter(peer),
             Err((accepted, error)) => {
-                log::warn!("{peer}: cannot be served: {error}");
+                log::warn!("cannot serve {peer}: {error}");
                 self.refuse(at, accepted, Refusal::NoWorker);
             }
         }

@@ -202,7 +202,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
         let pipe = match served.service.wakes().then(WakePipe::new).transpose() {
             Ok(pipe) => pipe,
             Err(error) => {
-                log::warn!("{peer}: no pipe for its wakers: {error}");
+                log::warn!("{peer}: cannot create a pipe for its wakers: {error}");
                 self.telemetry.ended(&unserved(Reason::Failed, peer));
                 return Reason::Failed;
             }

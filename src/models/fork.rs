@@ -112,11 +112,11 @@ fn reap<S: Service>(acceptor: &mut Acceptor<S>, children: &mut Children, killed:
         match ended {
             Ended::Exited(SERVED) => {}
             Ended::Exited(code) => {
-                log::error!("{peer}: the child that served it ended with exit code {code}");
+                log::error!("{peer}: its child process ended with exit code {code}");
                 acceptor.telemetry.counters.count(Reason::Crashed);
             }
             Ended::Killed(signal) => {
-                log::error!("{peer}: the child that served it was killed by signal {signal}");
+                log::error!("{peer}: its child process was killed by signal {signal}");
                 acceptor.telemetry.counters.count(killed);
             }
         }
@@ -128,7 +128,7 @@ fn reap<S: Service>(acceptor: &mut Acceptor<S>, children: &mut Children, killed:
 fn notify_all(children: &Children, request: ChildRequest) {
     for &pid in children.peers.keys() {
         if let Err(error) = process::notify(pid, request) {
-            log::error!("process {pid} cannot be notified: {error}");
+            log::error!("cannot signal process {pid}: {error}");
         }
     }
 }
@@ -137,7 +137,7 @@ fn notify_all(children: &Children, request: ChildRequest) {
 /// Bound: see [`Shutdown`].
 fn drain<S: Service>(mut acceptor: Acceptor<S>, mut children: Children) -> io::Result<Summary> {
     let drain = Duration::from_millis(acceptor.limits.drain_ms.into());
-    log::info!("draining: {} clients have {drain:?}", children.peers.len());
+    log::info!("draining: {} clients have up to {drain:?} to finish", children.peers.len());
     let mut shutdown = Shutdown::new(acceptor.limits.drain_ms, acceptor.signals.counts());
     loop {
         let request = shutdown.request();

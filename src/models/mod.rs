@@ -154,8 +154,8 @@ impl Model {
         }
         let few = if self == Model::Reactor { " with several workers" } else { "" };
         Some(format!(
-            "the sessions of this service wake each other, which {self}{few} cannot do: its clients share no memory; \
-             take --model reactor (one worker), thread or prethread"
+            "sessions of this service wake each other, but clients of {self}{few} share no memory; use --model reactor (with \
+             one worker), thread or prethread"
         ))
     }
 
@@ -163,14 +163,13 @@ impl Model {
     pub fn objection(self, workers: usize, limits: &Limits) -> Option<String> {
         if self == Model::Reactor && workers > limits.clients_max as usize {
             return Some(format!(
-                "{workers} loops cannot hold {} clients at most, for each holds one at least; take more --clients or fewer \
-                 --workers",
+                "{workers} event loops need at least {workers} clients, not {}; raise --clients or lower --workers",
                 limits.clients_max
             ));
         }
         if limits.overflow == Overflow::Evict && self != Model::Reactor {
             return Some(format!(
-                "{self} cannot evict a client; take --overflow refuse or wait, or --model reactor"
+                "--model {self} cannot evict a client; use --overflow refuse or wait, or --model reactor"
             ));
         }
         None

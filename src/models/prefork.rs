@@ -39,11 +39,7 @@ struct Copies<S> {
 pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
     let Setup { listeners, limits, workers, telemetry, signals } = setup;
     let workers = workers.min(limits.clients_max as usize);
-    log::info!(
-        "{workers} copies serve a client each, of at most {} in all; the others wait in the backlog; a limit per address \
-         holds in each copy, so it never refuses",
-        limits.clients_max
-    );
+    log::info!("{workers} processes serve one client each; further clients wait in the backlog");
     let pool = WorkerPool::new(signals, telemetry, limits.drain_ms, workers)?;
     let listeners = BoundListener::all(listeners, &limits);
     let waiting = Waiting::for_all(&listeners)?;

@@ -36,7 +36,7 @@ use super::{BoundListener, Setup};
 pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
     let Setup { listeners, limits, workers, mut telemetry, mut signals } = setup;
     let workers = workers.min(limits.clients_max as usize);
-    log::info!("{workers} threads serve a client each; the others wait in the backlog");
+    log::info!("{workers} threads serve one client each; further clients wait in the backlog");
     let tally = Arc::new(Tally::new()?);
     let (clock, counts) = (ServerClock::start(), signals.counts());
     let buffers = Arc::new(SharedBuffers::new(limits.buffers_bytes_max));
@@ -53,15 +53,15 @@ pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()
             let work = move || {
                 while !worker.is_stopping() {
                     if let Err(error) = serve_next(&mut worker, &listeners, waiting) {
-                        return log::error!("thread {number} ends: {error}");
+                        return log::error!("thread {number} failed: {error}");
                     }
                 }
                 drain(&mut worker, listeners);
             };
             let spawned = thread::Builder::new().name(format!("prethread-{number}")).spawn(work);
             threads.push(spawned.map_err(|error| {
-                let advice = "take fewer workers, or raise the limit of processes (ulimit -u)";
-                io::Error::new(error.kind(), format!("thread {number} cannot be started: {error}; {advice}"))
+                let advice = "use fewer workers, or raise the limit of processes (ulimit -u)";
+                io::Error::new(error.kind(), format!("cannot start thread {number}: {error}; {advice}"))
             })?);
         }
     }

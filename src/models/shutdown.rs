@@ -43,7 +43,7 @@ impl Shutdown {
                 Stage::Cutting { until: now + Duration::from_millis(CHILD_GRACE_MS) }
             }
             Stage::Cutting { until } if until <= now => {
-                log::error!("children that did not end in time are killed");
+                log::error!("killing children that did not end in time");
                 Stage::Killing
             }
             stage => stage,

@@ -175,7 +175,7 @@ impl WorkerPool {
         }
         let error = match i32::try_from(self.failure.get(ERRNO)) {
             Ok(errno) if errno > 0 => io::Error::from_raw_os_error(errno),
-            _ => io::Error::other("the log has the reason"),
+            _ => io::Error::other("see the log for the reason"),
         };
         let count = self.workers.len();
         Err(io::Error::new(error.kind(), format!("none of {count} workers can serve: {error}")))
@@ -212,7 +212,7 @@ impl WorkerPool {
                 }
                 Ok(Forked::Child(parent)) => process::work_and_exit(|| self.work(index, parent, job)),
                 Err(error) => {
-                    log::error!("worker {index} cannot be started: {error}; next attempt in {pause_ms} ms");
+                    log::error!("cannot start worker {index}: {error}; trying again in {pause_ms} ms");
                     State::vacant(now, pause_ms, after)
                 }
             };
@@ -226,7 +226,7 @@ impl WorkerPool {
         match job.serve(index, parent, self.signals, telemetry) {
             Ok(()) => DRAINED,
             Err(error) => {
-                log::error!("worker {index} ends: {error}");
+                log::error!("worker {index} failed: {error}");
                 let errno = error.raw_os_error().unwrap_or(0);
                 self.failure.replace(ERRNO, u64::try_from(errno).unwrap_or(0));
                 FAILED
@@ -245,10 +245,12 @@ impl WorkerPool {
             let has_settled = since.elapsed() >= Duration::from_millis(SETTLED_MS);
             let pause_ms = if has_settled { RESTART_PAUSE_MS.0 } else { pause_ms };
             let after = if ended == Ended::Exited(DRAINED) {
-                log::info!("worker {index} (process {pid}) drained by itself; replaced in {pause_ms} ms");
+                log::info!(
+                    "worker {index} (process {pid}) was drained by a signal; replacing it in {pause_ms} ms"
+                );
                 After::Drain
             } else {
-                log::error!("worker {index} (process {pid}) died: {ended}; replaced in {pause_ms} ms");
+                log::error!("worker {index} (process {pid}) died: {ended}; replacing it in {pause_ms} ms");
                 let failed = ended == Ended::Exited(FAILED) && !has_settled;
                 if failed { After::Failure } else { After::Death }
             };
@@ -261,7 +263,7 @@ impl WorkerPool {
     fn notify_all(&self, request: ChildRequest) {
         for pid in self.workers.iter().filter_map(|worker| worker.state.pid()) {
             if let Err(error) = process::notify(pid, request) {
-                log::error!("process {pid} cannot be notified: {error}");
+                log::error!("cannot signal process {pid}: {error}");
             }
         }
     }
@@ -269,7 +271,7 @@ impl WorkerPool {
     /// Has all workers drain, and waits until they have ended. Bound: see [`Shutdown`].
     fn drain(mut self) -> io::Result<Summary> {
         let drain = Duration::from_millis(self.drain_ms.into());
-        log::info!("draining: {} workers have {drain:?}", self.workers.len());
+        log::info!("draining: {} workers have up to {drain:?} to finish", self.workers.len());
         let mut shutdown = Shutdown::new(self.drain_ms, self.signals.counts());
         for worker in &mut self.workers {
             if worker.state.pid().is_none() {

@@ -165,7 +165,7 @@ impl<S: Service + Send> Threads<S> {
     /// ended, and its client counts as cut.
     fn drain(mut self) -> io::Result<Summary> {
         let drain = Duration::from_millis(self.acceptor.limits.drain_ms.into());
-        log::info!("draining: {} clients have {drain:?}", self.acceptor.clients());
+        log::info!("draining: {} clients have up to {drain:?} to finish", self.acceptor.clients());
         let mut ends_at = None;
         loop {
             let end = end_of_threads(ends_at, self.acceptor.limits.drain_ms, self.acceptor.signals.counts());

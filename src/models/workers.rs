@@ -43,7 +43,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
     let pool = WorkerPool::new(signals, telemetry, limits.drain_ms, workers)?;
     let workers = workers as u32;
     log::info!(
-        "{workers} loops, of at most {} clients each; a limit per address holds in each",
+        "{workers} event loops with at most {} clients each; limits per address apply to each loop",
         share(limits.clients_max, workers, 0)
     );
     let (clock, maintenance) = (ServerClock::start(), Maintenance::default());

@@ -347,7 +347,7 @@ impl<S: Service> Clients<S> {
         while let Some(key) = self.buffers.next_to_end() {
             if self.buffers.should_warn(turn.now.monotonic_ms) {
                 log::warn!(
-                    "the buffers of all clients take {} bytes, more than {}: the clients with the largest are reset",
+                    "the buffers of all clients take {} bytes, more than the limit of {}; the clients with the largest are reset",
                     self.buffers.sum_bytes(),
                     self.buffers.bytes_max()
                 );
@@ -427,7 +427,7 @@ impl<S: Service> Clients<S> {
         }
         let (slot, mut context) = self.context(key, turn);
         if let Err(error) = slot.connection.transport_mut().register(registry, Source::Client(id).token()) {
-            log::warn!("{}: cannot be watched: {error}", slot.connection.peer());
+            log::warn!("{}: cannot be added to the event loop: {error}", slot.connection.peer());
             slot.connection.cut(Reason::Failed, &mut context);
             return self.free(key, Reason::Failed, turn);
         }

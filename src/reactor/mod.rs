@@ -408,7 +408,7 @@ impl<S: Service> Reactor<S> {
     /// Accepts all clients that wait in the backlogs, closes the listeners, and has every client read once more.
     fn drain(&mut self, now: Now) {
         let drain = Duration::from_millis(self.limits.drain_ms.into());
-        log::info!("draining: {} clients have {drain:?}", self.clients.len());
+        log::info!("draining: {} clients have up to {drain:?} to finish", self.clients.len());
         self.control.start_drain(now.monotonic_ms + u64::from(self.limits.drain_ms));
         let Parts { endpoints, clients, poller, mut turn } = self.parts(now);
         endpoints.drain_backlog(clients, poller, &mut turn);
@@ -436,7 +436,11 @@ impl<S: Service> Reactor<S> {
     fn note_lag(&mut self, turn: Duration) {
         self.lag.record(turn);
         if turn > LAG_WARNING {
-            log::warn!("a turn took {} ms, in which {} clients waited", turn.as_millis(), self.clients.len());
+            log::warn!(
+                "a turn of the loop took {} ms, while {} clients waited",
+                turn.as_millis(),
+                self.clients.len()
+            );
         }
     }
 }

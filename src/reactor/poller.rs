@@ -83,7 +83,7 @@ impl Poller {
             && let Err(error) =
                 self.registry().reregister(&mut SourceFd(&fd), source.token(), Interest::READABLE)
         {
-            log::error!("{source:?} can no longer be watched: {error}");
+            log::error!("{source:?} is no longer watched for events: {error}");
         }
     }
 

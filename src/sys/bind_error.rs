@@ -46,38 +46,38 @@ impl fmt::Display for BindError {
         let unix = self.place.starts_with("unix:");
         match self.kind {
             BindErrorKind::InUse if unix => {
-                f.write_str("a server is listening there; stop it or take another path")
+                f.write_str("a server is listening there; stop it, or use another path")
             }
             BindErrorKind::InUse => {
-                f.write_str("the port is in use; take another port (0 for any free one) or stop who has it")
+                f.write_str("the port is in use; use another (0 is any free port), or stop the program that uses it")
             }
             BindErrorKind::Privileges if unix => {
-                f.write_str("no permission; take a path in a directory that you may write to")
+                f.write_str("permission denied; use a path in a directory that you may write to")
             }
             BindErrorKind::Privileges => f.write_str(
-                "the port needs privileges; take one from 1024 up, or start as root and give them up with --user",
+                "the port needs privileges; use one from 1024 on, or start as root with --user",
             ),
             BindErrorKind::NotAvailable => {
-                f.write_str("this machine does not have that address; take 127.0.0.1, or * for all it has")
+                f.write_str("this machine does not have that address; use one of its own, or * for all")
             }
             BindErrorKind::PathTooLong => {
-                f.write_str("the path is too long for a socket (about 100 bytes); take a shorter one")
+                f.write_str("the path is too long for a socket (about 100 bytes); use a shorter one")
             }
             BindErrorKind::NotASocket => {
-                f.write_str("there is a file at that path, and it is no socket; move it or take another path")
+                f.write_str("the file at that path is not a socket; move it, or use another path")
             }
             BindErrorKind::NoDirectory => {
-                f.write_str("the directory does not exist; make it or take another path")
+                f.write_str("the directory does not exist; create it, or use another path")
             }
             BindErrorKind::NotListening => {
-                f.write_str("the inherited descriptor is no listening stream socket; check the supervisor's setting")
+                f.write_str("the inherited descriptor is not a listening stream socket; check the supervisor's configuration")
             }
             BindErrorKind::Unusable => f.write_str(
-                "no socket can have that address; write IPv4 as 127.0.0.1:7007, and a link-local address with its interface, \
+                "a socket cannot have that address; write IPv4 as 127.0.0.1:7007, and a link-local address with its interface, \
                  as in [fe80::1%eth0]:7007",
             ),
             BindErrorKind::NoDescriptors => {
-                f.write_str("there is no file descriptor left; raise their limit (ulimit -n)")
+                f.write_str("no file descriptor is free; raise the limit (ulimit -n)")
             }
             BindErrorKind::Other => self.source.fmt(f),
         }

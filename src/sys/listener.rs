@@ -130,7 +130,7 @@ impl Listener {
             let listener = match Self::bind_tcp(at, options, nth > 0, true) {
                 Err(error) if nth > 0 && is_option_refused(&error) => {
                     log::warn!(
-                        "{at}: SO_REUSEPORT is refused ({error}); all workers take clients from one queue"
+                        "{at}: SO_REUSEPORT is not available ({error}); all workers accept from one queue"
                     );
                     break;
                 }
@@ -414,7 +414,7 @@ fn accept_raw(
         return Err(io::Error::last_os_error());
     }
     if !ACCEPT4_IS_REFUSED.swap(true, Relaxed) {
-        log::debug!("accept4(2) is refused here: accept(2) takes its place");
+        log::debug!("accept4(2) is not available; using accept(2)");
     }
     // SAFETY: the descriptor was just made by accept and belongs to nobody else.
     let socket = Socket::from(unsafe { OwnedFd::from_raw_fd(accepted) });

@@ -50,37 +50,37 @@ impl fmt::Display for IdentityError {
             IdentityError::NoUser(name) => {
                 write!(
                     f,
-                    "there is no user \"{}\"; take a name or number of /etc/passwd",
+                    "there is no user \"{}\"; use a name or number of /etc/passwd",
                     name.escape_debug()
                 )
             }
             IdentityError::NoGroup(name) => {
                 write!(
                     f,
-                    "there is no group \"{}\"; take a name or number of /etc/group",
+                    "there is no group \"{}\"; use a name or number of /etc/group",
                     name.escape_debug()
                 )
             }
             IdentityError::Nobodys(what) => {
-                write!(f, "{UNCHANGED} cannot be a {what}: to the system it means \"no change\"; take another number")
+                write!(f, "{UNCHANGED} is not a valid {what}: the system reads it as \"no change\"; use another number")
             }
             IdentityError::GroupNeeded(uid) => {
-                write!(f, "user {uid} has no entry in /etc/passwd; say its group too, with --group")
+                write!(f, "user {uid} has no entry in /etc/passwd; name its group with --group")
             }
             IdentityError::UserNeeded => f.write_str(
-                "--group alone gives no privileges up, root keeps them in any group; say the user to become too, with --user",
+                "--group alone does not give up privileges: root keeps them in any group; name a user with --user",
             ),
             IdentityError::NotRoot => f.write_str(
-                "only root can change user or group; start as root, or leave --user and --group out",
+                "only root can change user or group; start as root, or leave out --user and --group",
             ),
-            IdentityError::Root => f.write_str("root cannot be the user to change to; take another"),
+            IdentityError::Root => f.write_str("--user cannot be root; name another user"),
             IdentityError::GroupsStay => f.write_str(
-                "cannot give up privileges: this process has groups that the user does not have, and only root can leave them; \
+                "cannot give up privileges: this process has groups that the user does not have, and only root can drop them; \
                  start it without them, or leave --user out",
             ),
             IdentityError::Refused(call, error) => write!(f, "cannot give up privileges: {call}: {error}"),
             IdentityError::NotForGood => {
-                f.write_str("cannot give up privileges: they could be taken back; refusing to run so")
+                f.write_str("cannot give up privileges: the process could regain them; the server does not start")
             }
         }
     }

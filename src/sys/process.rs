@@ -19,9 +19,7 @@ pub fn raise_descriptors_max() -> u64 {
     let (soft, hard) = match getrlimit(Resource::RLIMIT_NOFILE) {
         Ok(limits) => limits,
         Err(error) => {
-            log::debug!(
-                "the limit of file descriptors is not told: {error}; {DESCRIPTORS_USUAL} are assumed"
-            );
+            log::debug!("cannot read the limit of file descriptors: {error}; assuming {DESCRIPTORS_USUAL}");
             return DESCRIPTORS_USUAL;
         }
     };
@@ -109,7 +107,7 @@ pub(crate) fn must_ask_for_parent() -> bool {
 fn follow_parent(parent: u32) -> io::Result<()> {
     if let Err(error) = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM) {
         // A filter of system calls, say.
-        log::debug!("PR_SET_PDEATHSIG: {error}; a look now and then takes its place");
+        log::debug!("PR_SET_PDEATHSIG: {error}; checking for the parent from time to time");
         PARENT_ENDS_SILENTLY.store(true, Relaxed);
         return Ok(());
     }

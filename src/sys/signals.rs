@@ -147,7 +147,10 @@ impl Signals {
     pub fn install() -> io::Result<Self> {
         let (read, write) = pipe()?;
         if SHARED.pipe.compare_exchange(-1, write.as_raw_fd(), SeqCst, SeqCst).is_err() {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "signals are installed already"));
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "signal handlers are already installed",
+            ));
         }
         for count in [&SHARED.arrived, &SHARED.stops, &SHARED.reopens, &SHARED.reports] {
             count.store(0, SeqCst);
@@ -235,7 +238,7 @@ impl Signals {
             log::info!(
                 "SIGHUP: {}",
                 match self.hangup {
-                    Hangup::Reopens { .. } => "the access log is opened again",
+                    Hangup::Reopens { .. } => "reopening the access log",
                     Hangup::Drains | Hangup::Ignored => "there is no access log to open again",
                 }
             );

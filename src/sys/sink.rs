@@ -46,7 +46,10 @@ impl Sink {
         let (flags, mode) = unsafe { (libc::fcntl(fd, libc::F_GETFD), libc::fcntl(fd, libc::F_GETFL)) };
         // All descriptors of its own are closed by exec; one that it was started with cannot have been.
         if flags == -1 || flags & libc::FD_CLOEXEC != 0 {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the program was not started with it"));
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the program was not started with this descriptor",
+            ));
         }
         if mode & libc::O_ACCMODE == libc::O_RDONLY {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is open for reading only"));
@@ -77,7 +80,7 @@ impl Sink {
         let file = options().create(true).open(path).map_err(|error| {
             let is_fifo = std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
             if error.raw_os_error() == Some(libc::ENXIO) && is_fifo {
-                return io::Error::new(io::ErrorKind::NotConnected, "nobody reads this FIFO");
+                return io::Error::new(io::ErrorKind::NotConnected, "this FIFO has no reader");
             }
             error
         })?;

@@ -93,7 +93,7 @@ impl Stream {
         let offset = i64::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
         self.send_file_at(file, offset, len).inspect_err(|error| {
             if is_refused_always(error) && !SENDFILE_IS_REFUSED.swap(true, Relaxed) {
-                log::debug!("sendfile(2) is refused here ({error}): files are read and written instead");
+                log::debug!("sendfile(2) is not available ({error}); reading and writing files instead");
             }
         })
     }

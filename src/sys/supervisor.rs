@@ -90,7 +90,7 @@ impl Supervisor {
             Notice::Stopping => b"STOPPING=1",
         };
         if let Err(error) = send(path, text) {
-            log::warn!("cannot tell the supervisor at NOTIFY_SOCKET={}: {error}", path.to_string_lossy());
+            log::warn!("cannot notify the supervisor at NOTIFY_SOCKET={}: {error}", path.to_string_lossy());
         }
     }
 }
@@ -110,7 +110,12 @@ fn send(path: &OsString, text: &[u8]) -> io::Result<()> {
     let addr = match path.as_bytes().split_first() {
         Some((b'@', name)) => SockAddr::unix(OsString::from_vec([b"\0", name].concat()))?,
         Some((b'/', _)) => SockAddr::unix(path)?,
-        _ => return Err(io::Error::new(io::ErrorKind::Unsupported, "neither a path nor an abstract name")),
+        _ => {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "it is neither a path nor an abstract name",
+            ));
+        }
     };
     Socket::new(Domain::UNIX, Type::DGRAM, None)?.send_to_with_flags(text, &addr, libc::MSG_DONTWAIT)?;
     Ok(())

@@ -212,7 +212,7 @@ impl AccessLog {
             Ok(()) => {
                 self.waiting.shrink_to(2 * BATCH_BYTES); // after a stall; else it is no larger
                 if let Flow::Fails { lost_lines } = self.flow {
-                    log::warn!("access log: works again; {lost_lines} lines were lost");
+                    log::warn!("access log: writing again; {lost_lines} lines were lost");
                     self.flow = Flow::Works;
                 }
                 Tried::AllWritten
@@ -223,7 +223,7 @@ impl AccessLog {
             Err(error) => {
                 if self.flow == Flow::Works {
                     log::error!(
-                        "access log: cannot write to {}: {error}; {} KiB of lines wait, more are lost until it works again",
+                        "access log: cannot write to {}: {error}; {} KiB of lines wait, further lines are lost",
                         self.target,
                         WAITING_BYTES_MAX >> 10
                     );
@@ -249,7 +249,7 @@ impl AccessLog {
             Flow::Fails { lost_lines } => *lost_lines += lines,
             Flow::Works => {
                 log::error!(
-                    "access log: nobody reads {}; {} KiB of lines wait, more are lost until it works again",
+                    "access log: {} has no reader; {} KiB of lines wait, further lines are lost",
                     self.target,
                     WAITING_BYTES_MAX >> 10
                 );
@@ -268,7 +268,10 @@ impl AccessLog {
         let sink = match self.target.open() {
             Ok(sink) => sink,
             Err(error) => {
-                log::error!("access log: cannot reopen {}: {error}; writing on to the old file", self.target);
+                log::error!(
+                    "access log: cannot reopen {}: {error}; still writing to the old file",
+                    self.target
+                );
                 return;
             }
         };
@@ -293,7 +296,7 @@ impl AccessLog {
             Flow::Works => 0,
         };
         if lost_before + left_lines > 0 {
-            log::warn!("access log: ends, and {} lines were lost", lost_before + left_lines);
+            log::warn!("access log: closed; {} lines were lost", lost_before + left_lines);
         }
         self.waiting.clear();
         self.flow = Flow::Works;

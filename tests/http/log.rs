@@ -123,7 +123,7 @@ fn a_file_that_may_not_grow_is_told_and_ends_nobody() {
     server.told("access log: cannot write to", 1);
     visit(&server.address("http"), 13..14);
     File::options().write(true).open(&log).unwrap().set_len(0).unwrap();
-    server.told("access log: works again; 0 lines were lost", 1);
+    server.told("access log: writing again; 0 lines were lost", 1);
     assert!(server.stop().success());
 }
 
@@ -211,9 +211,9 @@ fn what_waits_for_a_reader_comes_out_whole_and_in_order_when_it_reads_again() {
     assert_eq!(lost(&server), 0);
     let stalled = reader.lock().unwrap();
     visit(&address, few..3 * CROWD);
-    server.told("access log: nobody reads standard output", 1);
+    server.told("access log: standard output has no reader", 1);
     drop(stalled);
-    server.told("access log: works again", 1);
+    server.told("access log: writing again", 1);
     visit(&address, 3 * CROWD..3 * CROWD + 1);
     eventually("the last line", || server.stdout().contains(&format!("0{} HTTP", 3 * CROWD)));
     let came = numbers(&server.stdout());
@@ -236,7 +236,7 @@ fn a_fifo_needs_a_reader_at_the_start_and_waits_for_nobody_later() {
         let args = args(&site, model, fifo.to_str().unwrap());
         let mut unread = Setup::oneloop(&args).start();
         assert_eq!(unread.exit().code(), Some(1));
-        assert!(unread.stderr().contains("nobody reads this FIFO"), "{}", unread.stderr());
+        assert!(unread.stderr().contains("this FIFO has no reader"), "{}", unread.stderr());
 
         let mut reader = reader_of(&fifo);
         let mut server = Setup::oneloop(&args).start().listening();
@@ -264,7 +264,7 @@ fn the_lines_for_a_reader_that_left_wait_for_the_next_one() {
     server.signal(Signal::SIGHUP);
     server.told("access log: cannot reopen", 1);
     let mut next = reader_of(&fifo);
-    server.told("access log: works again; 0 lines were lost", 1);
+    server.told("access log: writing again; 0 lines were lost", 1);
     let (mut log, mut piece) = (Vec::new(), [0; 1 << 14]);
     eventually("all lines", || {
         let len = next.read(&mut piece).unwrap_or(0);
@@ -344,11 +344,11 @@ fn a_server_whose_log_is_opened_again_outlives_its_terminal_as_one_that_ignores_
         let (pid, _) = children(server.pid())[0];
         let signal = |signal| nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
         server.signal(Signal::SIGUSR1);
-        server.told("SIGHUP: the access log is opened again", 1);
+        server.told("SIGHUP: reopening the access log", 1);
         std::fs::remove_file(&log).unwrap();
         signal(Signal::SIGHUP);
         eventually("the log is opened again", || log.exists());
-        server.told("SIGHUP: the access log is opened again", 2);
+        server.told("SIGHUP: reopening the access log", 2);
         assert_eq!(get(&mut server.client("http"), "/a", "").status, 200);
         signal(Signal::SIGTERM);
         assert_eq!(server.exit().code(), Some(0), "{starter:?}");

@@ -215,8 +215,8 @@ fn threads_that_cannot_be_started_ahead_are_told_with_what_to_do() {
     let Some((setup, _folder)) = with_few_processes("prethread", 5) else { return };
     let mut server = setup.start();
     assert_eq!(server.exit().code(), Some(1));
-    assert!(server.stderr().contains(" cannot be started: "), "{}", server.stderr());
-    assert!(server.stderr().contains("take fewer workers"), "{}", server.stderr());
+    assert!(server.stderr().contains("cannot start thread "), "{}", server.stderr());
+    assert!(server.stderr().contains("use fewer workers"), "{}", server.stderr());
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn a_worker_that_is_killed_is_replaced_after_a_pause_that_grows() {
             server.told("died: killed by signal 9", death);
         }
         eventually_some("two workers", || found(2));
-        for pause in ["replaced in 100 ms", "replaced in 200 ms"] {
+        for pause in ["replacing it in 100 ms", "replacing it in 200 ms"] {
             assert!(server.stderr().contains(pause), "{model}: {}", server.stderr());
         }
         for _ in 0..10 {
@@ -284,7 +284,7 @@ fn one_copy_that_is_told_to_stop_does_not_make_the_others_spin() {
             (workers.len() == 2).then_some(workers)
         });
         kill_one(both[0].0, Signal::SIGTERM);
-        server.told("replaced in", 1);
+        server.told("replacing it in", 1);
         server.client("faulty").expect_echo(b"served\n");
         let ticks = |pid: i32| {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap();

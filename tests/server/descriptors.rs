@@ -318,7 +318,7 @@ fn small_file_beside_holders(site: &Site, models: &[&str], target: impl Fn(usize
         let said = server.stderr();
         assert!(!said.contains("accepting pauses"), "{model}: {said}");
         // The first, the tenth and the hundredth of them.
-        let told = said.matches("503 for want of file descriptors").count();
+        let told = said.matches("no file descriptor is free").count();
         assert!(told <= 3 && (told > 0 || answered_200 == HOLDERS), "{model}: {said}");
         drop(holders);
         // What they held is free again.

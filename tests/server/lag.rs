@@ -59,6 +59,7 @@ fn a_turn_that_held_everybody_up_is_counted_and_warned_of() {
     }
     let lag = reactor.summary().lag.unwrap();
     assert!(lag.max() >= SLOW && lag.p99() >= SLOW, "{lag:?}");
-    let warned = |text: &String| text.starts_with("a turn took ") && text.ends_with(" clients waited");
+    let warned =
+        |text: &String| text.starts_with("a turn of the loop took ") && text.ends_with(" clients waited");
     assert!(WARNINGS.0.lock().unwrap().iter().any(warned));
 }

@@ -95,30 +95,33 @@ fn a_mistake_is_one_line_and_exit_code_2() {
         (&["serve", "echo=x"], "the service echo takes no argument"),
         (&["serve", "--idle=30"], "--idle \"30\": the unit is missing; write 30s or 30ms"),
         (&["serve", "--inbox=64XB"], "write it as 512, 64KiB or 1MiB"),
-        (&["serve", "http", "--inbox=16383"], "take --inbox=16KiB or more"),
+        (&["serve", "http", "--inbox=16383"], "use --inbox 16KiB or more"),
         (&["serve", "--clients=0"], "--clients \"0\": it must be at least 1"),
         (&["serve", "--overflow=drop"], "--overflow \"drop\": the values are refuse, wait, evict"),
-        (&["serve", "echo@0", "--workers=3", "--clients=2"], "3 loops cannot hold 2 clients at most"),
+        (&["serve", "echo@0", "--workers=3", "--clients=2"], "3 event loops need at least 3 clients, not 2"),
         (&["serve", "--unix-mode=999"], "permission bits in octal"),
         (&["serve", "--user=nobody-of-that-name"], "there is no user \"nobody-of-that-name\""),
         (&["serve", "--user=nobody", "--group=no-such-group"], "there is no group \"no-such-group\""),
-        (&["serve", "--user=4294967295"], "4294967295 cannot be a user: "),
-        (&["serve", "--user=4294967295", "--group=0"], "4294967295 cannot be a user: "),
-        (&["serve", "--user=nobody", "--group=4294967295"], "4294967295 cannot be a group: "),
-        (&["serve", "--group=0"], "say the user to become too, with --user"),
-        (&["serve", "--user=root", "--group=0"], "root cannot be the user to change to"),
+        (&["serve", "--user=4294967295"], "4294967295 is not a valid user: "),
+        (&["serve", "--user=4294967295", "--group=0"], "4294967295 is not a valid user: "),
+        (&["serve", "--user=nobody", "--group=4294967295"], "4294967295 is not a valid group: "),
+        (&["serve", "--group=0"], "name a user with --user"),
+        (&["serve", "--user=root", "--group=0"], "--user cannot be root; name another user"),
         (&["serve", "--clients", "-1"], "--clients \"-1\": it must be at least 1"),
-        (&["serve", "echo@7", "time@7"], "echo and time are both to listen at 127.0.0.1:7"),
-        (&["serve", "echo", "echo"], "echo and echo are both to listen at 127.0.0.1:7007"),
+        (&["serve", "echo@7", "time@7"], "echo and time cannot both listen on 127.0.0.1:7"),
+        (&["serve", "echo", "echo"], "echo and echo cannot both listen on 127.0.0.1:7007"),
         (
             &["serve", "echo", "message@*:7007"],
-            "are both to listen at 127.0.0.1:7007 and [::]:7007, which meet",
+            "echo cannot listen on 127.0.0.1:7007 and message on [::]:7007: the addresses overlap",
         ),
         (
             &["serve", "echo@0.0.0.0:9", "time@9"],
-            "are both to listen at 0.0.0.0:9 and 127.0.0.1:9, which meet",
+            "echo cannot listen on 0.0.0.0:9 and time on 127.0.0.1:9: the addresses overlap",
         ),
-        (&["serve", "echo@unix:./a", "time@unix:a"], "are both to listen at unix:./a and unix:a, which meet"),
+        (
+            &["serve", "echo@unix:./a", "time@unix:a"],
+            "echo cannot listen on unix:./a and time on unix:a: the addresses overlap",
+        ),
         (&["serve", "echo@unix:@abstract"], "for a file of that name write unix:./@name"),
         (&["serve", "http=/no\nsuch"], "/no\\nsuch"),
         (&["serve", "--idel=3s"], "--idel is not an option of serve; did you mean --idle?"),
@@ -224,14 +227,11 @@ fn what_the_system_refuses_is_one_line_and_exit_code_1() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap();
     let said = complaint(&["serve", "-q", &format!("echo@{addr}")], 1);
-    assert!(
-        said.contains(&format!("cannot listen on {addr}: the port is in use; take another port")),
-        "{said}"
-    );
+    assert!(said.contains(&format!("cannot listen on {addr}: the port is in use; use another")), "{said}");
     let said = complaint(&["serve", "-q", "echo@192.0.2.1:0"], 1);
     assert!(said.contains("this machine does not have that address"), "{said}");
     let said = complaint(&["serve", "-q", "echo@[::ffff:127.0.0.1]:0"], 1);
-    assert!(said.contains("no socket can have that address; write IPv4 as 127.0.0.1:7007"), "{said}");
+    assert!(said.contains("a socket cannot have that address; write IPv4 as 127.0.0.1:7007"), "{said}");
     let said = complaint(&["serve", "-q", "echo@unix:/nowhere/at/all"], 1);
     assert!(said.contains("the directory does not exist"), "{said}");
     let said = complaint(&["serve", "-q", "http@0", "--access-log=/nowhere/access.log"], 1);
@@ -281,7 +281,7 @@ fn a_unix_socket_replaces_a_dead_one_and_not_a_live_one_and_goes_with_its_server
     assert!(!path.exists(), "the owner removes its path");
     std::fs::write(&path, "precious").unwrap();
     let said = complaint(&["serve", "-q", &spec], 1);
-    assert!(said.contains("it is no socket"), "{said}");
+    assert!(said.contains("is not a socket"), "{said}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
 }
 
@@ -328,7 +328,7 @@ fn a_socket_of_a_supervisor_that_nobody_asked_for_is_a_mistake() {
     let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut server = supervised(&[&udp], "", &["echo"]);
     assert_eq!(server.exit().code(), Some(2));
-    assert!(server.stderr().contains("is no listening stream socket"), "{}", server.stderr());
+    assert!(server.stderr().contains("is not a listening stream socket"), "{}", server.stderr());
 }
 
 #[test]
@@ -410,9 +410,9 @@ fn a_supervisor_that_does_not_listen_holds_nothing_up() {
     let setup = Setup::oneloop(["serve", "echo@0"]).env("NOTIFY_SOCKET", path.to_str().unwrap());
     let mut server = setup.start().listening();
     server.client("echo").expect_echo(b"unheard");
-    server.told("cannot tell the supervisor at NOTIFY_SOCKET=", 1);
+    server.told("cannot notify the supervisor at NOTIFY_SOCKET=", 1);
     assert_eq!(server.stop().code(), Some(0));
-    server.told("cannot tell the supervisor at NOTIFY_SOCKET=", 2);
+    server.told("cannot notify the supervisor at NOTIFY_SOCKET=", 2);
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn a_root_that_is_replaced_is_served_and_a_missing_one_is_404_and_logged_once() 
                     all_see(&mut clients, 404, "");
                     !cfg!(target_os = "linux") || open_on(&server, "/gone") <= kept
                 });
-                assert_eq!(server.stderr().matches("does not exist any more").count(), 1, "{args:?}");
+                assert_eq!(server.stderr().matches("no longer exists").count(), 1, "{args:?}");
                 folder_with(&root, "made again");
                 slowest = slowest.max(all_see(&mut clients, 200, "made again"));
                 std::fs::rename(&root, &other).unwrap();

@@ -199,7 +199,7 @@ impl Production {
             Framing::Length(left) => {
                 if self.piece.len() as u64 > *left {
                     log::error!(
-                        "http: a response is longer than its handler announced; the rest is left out"
+                        "http: a response is longer than its handler announced; the rest is not sent"
                     );
                     self.piece.truncate(*left as usize);
                     self.next = Produced::End;

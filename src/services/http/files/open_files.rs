@@ -77,8 +77,8 @@ impl OpenFiles {
         let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
         if refused == 10_usize.pow(refused.ilog10()) {
             log::warn!(
-                "http: answered with 503 for want of file descriptors, {refused} so far; {} files and directories may be open \
-                 beside clients; raise the limit (ulimit -n) for more",
+                "http: no file descriptor is free; {refused} requests got 503 so far; at most {} files and directories may \
+                 be open; raise the limit (ulimit -n)",
                 self.max.load(Ordering::Relaxed)
             );
         }

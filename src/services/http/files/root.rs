@@ -67,16 +67,16 @@ impl RootWatch {
         match (renewal, before) {
             (Renewal::Missing, _) => {
                 log::warn!(
-                    "the directory \"{path}\" does not exist any more; requests get 404 until it does"
+                    "the directory \"{path}\" no longer exists; requests get 404 until it exists again"
                 );
             }
             (Renewal::Refused(error), _) => log::warn!(
-                "cannot check whether the directory \"{path}\" was replaced: {error}; the one that was opened before is still served. \
-                 Let the server's user read it and pass through the directories above it, or restart the server when it is replaced"
+                "cannot check whether the directory \"{path}\" was replaced: {error}; still serving the one that was opened before. \
+                 Let the server's user read it and search the directories above it, or restart the server when it is replaced"
             ),
-            (_, MISSING) => log::info!("the directory \"{path}\" exists again, and is served"),
+            (_, MISSING) => log::info!("the directory \"{path}\" exists again and is served"),
             (_, REFUSED) => {
-                log::info!("the directory \"{path}\" can be checked again, and is served as it is now");
+                log::info!("the directory \"{path}\" can be checked again and is served as it is now");
             }
             (Renewal::Same(_), AT_START) => {}
             _ => log::info!("the directory \"{path}\" was replaced; the new one is served"),
