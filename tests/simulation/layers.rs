@@ -331,7 +331,17 @@ impl Stage {
             }
             Reason::Reset => assert!(case.script.deeds.iter().any(|(_, deed)| matches!(deed, Deed::Reset))),
             Reason::RefusedAddress => assert!(case.refuses),
-            Reason::IdleTimeout | Reason::RequestTimeout => assert!(!case.refuses),
+            Reason::IdleTimeout | Reason::RequestTimeout => {
+                assert!(!case.refuses);
+                // What comes while it lingers comes too late.
+                let late_ms = self.now_ms.saturating_sub(case.limits.linger_ms.into());
+                let mut deeds = case.script.deeds.iter();
+                if case.begins_ms.max(deeds.clone().map(|(at, _)| *at).max().unwrap_or(0)) < late_ms {
+                    assert_eq!(self.got(), whole, "it has got all that it asked for");
+                    let ends = deeds.any(|(_, deed)| matches!(deed, Deed::End));
+                    assert!(!ends, "its end was seen before the deadline");
+                }
+            }
             Reason::RateTooLow => assert!(self.is_slow()),
             Reason::Drained => assert!(self.is_drained),
             Reason::Evicted => assert!(case.cut_at_ms.is_some()),
