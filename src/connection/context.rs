@@ -19,7 +19,7 @@ pub struct Context<'a> {
     pub timeouts: WaitTimeouts,
     /// The loop's buffers.
     pub scratch: &'a mut Scratch,
-    /// Where answers are written down.
+    /// Where bytes and answers are counted and logged.
     pub telemetry: &'a mut Telemetry,
     /// Whether the server drains.
     pub mode: Mode,
@@ -60,14 +60,14 @@ fn whole_ms(timeout: Duration) -> u32 {
 pub enum TimeSource<'a> {
     /// Read once a turn, before it.
     Turn(Now),
-    /// Read when it is asked for: in models that block, a turn may last.
+    /// Read on each use: in models that block, a call may take long.
     Live(&'a dyn Fn() -> Now),
 }
 
 /// Whether the server takes new work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// It does.
+    /// It serves.
     Serving,
     /// It answers what has arrived, then ends.
     Draining,
@@ -85,7 +85,7 @@ pub struct TurnBudget {
 }
 
 impl TurnBudget {
-    /// The reactor's: from the limits per turn. With nothing at all to spend a client would be asked again for ever.
+    /// The reactor's budget: the limits per turn, at least 1 each. With 0 a client could never move on.
     pub fn of_turn(limits: &Limits) -> Self {
         TurnBudget {
             reads: limits.reads_per_turn_max.max(1),
@@ -94,8 +94,8 @@ impl TurnBudget {
         }
     }
 
-    /// For models in which the client has a process or thread of its own: one read that may block, then the model looks
-    /// at its clock and flags. A write that comes back early ends the pump by itself.
+    /// For models in which the client has a process or thread of its own: after one read, which may block, the model
+    /// checks its clock and signals. A write that returns early ends the pump by itself.
     pub fn of_call(limits: &Limits) -> Self {
         TurnBudget { reads: 1, ..TurnBudget::of_turn(limits) }
     }
@@ -109,8 +109,8 @@ pub struct Scratch {
     pub(super) outbox: Outbox,
 }
 
-/// What the input has at first. A process or thread for each client mostly needs no more; a read that fills it makes it
-/// grow to `read_bytes`, once.
+/// The size of the input buffer at first. A process or thread that serves a single client rarely needs more; the first
+/// read that fills the buffer makes it grow to `read_bytes`.
 const INPUT_BYTES_FIRST: usize = 16 << 10;
 
 impl Scratch {
@@ -124,7 +124,7 @@ impl Scratch {
         }
     }
 
-    /// A read has brought `len` bytes. If there was no room for more, the next read asks for all that it may.
+    /// A read has given `len` bytes. If they filled the buffer, it grows.
     pub(super) fn received(&mut self, len: usize) {
         if len == self.input.len() && len < self.input_bytes_max {
             self.input.resize(self.input_bytes_max, 0);
@@ -142,7 +142,7 @@ impl Context<'_> {
     }
 }
 
-/// `now_ms + wait_ms`, where a wait of 0 is none at all.
+/// `now_ms + wait_ms`; a wait of 0 is no deadline.
 pub(super) fn after_ms(now_ms: u64, wait_ms: u32) -> u64 {
     if wait_ms == 0 { NEVER_MS } else { now_ms + u64::from(wait_ms) }
 }

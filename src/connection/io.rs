@@ -97,7 +97,7 @@ impl<T: Transport> Io<T> {
         self.extra.as_ref().map(|extra| &extra.layers).filter(|layers| !layers.is_empty())
     }
 
-    /// Moves the handshakes of the layers on. When they are done, the client has the address that the layers have found.
+    /// Moves the handshakes of the layers on. When they are done, the peer is the address that the layers have found.
     pub(super) fn handshake(&mut self, patience: Patience) -> io::Result<Handshake> {
         let Some(extra) = &mut self.extra else { return Ok(Handshake::Done) };
         let handshake = extra.layers.handshake(&mut self.transport, patience)?;
@@ -115,7 +115,7 @@ impl<T: Transport> Io<T> {
         }
     }
 
-    /// Whether a read may give something: the system has bytes, or a layer keeps some.
+    /// Whether a read may give bytes: the system has some, or a layer keeps some.
     pub(super) fn may_read(&self) -> bool {
         self.transport.may_read() || self.has_layer_input()
     }
@@ -202,8 +202,8 @@ impl<T: Transport> Io<T> {
         outbox
     }
 
-    /// Writes from `outbox` until it is empty, would block, or the budget is spent; then what the layers hold. What is sent
-    /// before our end may wait for it, so that both leave in one segment.
+    /// Writes from `outbox` until it is empty, the write would block, or the budget is spent; then flushes the layers. If
+    /// our end follows, the system may hold the last bytes for it, so that both leave in one segment.
     pub(super) fn flush(
         &mut self,
         outbox: &mut Outbox,
@@ -280,7 +280,7 @@ impl<T: Transport> Io<T> {
         telemetry.answered(self.peer, record, answer_bytes, now_ms);
     }
 
-    /// Ends our side. The layers are done, too: what comes now is only discarded.
+    /// Ends our side, and drops the layers: bytes that still come are discarded as they are.
     pub(super) fn shutdown_write(&mut self) -> io::Result<()> {
         if let Some(extra) = &mut self.extra {
             extra.layers = Layers::none();
@@ -307,14 +307,14 @@ impl<T: Transport> Io<T> {
         self.transport.unacknowledged_bytes() + held as u64
     }
 
-    /// Whether the client has not taken more than what leaves at once: a plain close would leave it to the system, for
+    /// Whether more is unacknowledged than TCP sends at once. After a plain close the system would try to deliver it for
     /// minutes.
     pub(super) fn is_behind(&self) -> bool {
         self.bytes_out > INITIAL_WINDOW_BYTES && self.untaken_bytes() > INITIAL_WINDOW_BYTES
     }
 
-    /// Whether all that was ever sent, `outbox` included, is on its way as soon as it is written. What waits in the kernel
-    /// would be destroyed by a reset, should the client send anything after its end.
+    /// Whether all that was ever sent, with `outbox`, leaves the kernel as soon as it is written. Bytes that wait in the
+    /// kernel would be destroyed by a reset, should the client send anything after its end.
     pub(super) fn leaves_at_once(&self, outbox: &Outbox) -> bool {
         !outbox.has_file() && self.bytes_out + outbox.held_bytes() as u64 <= INITIAL_WINDOW_BYTES
     }

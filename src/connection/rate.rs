@@ -4,8 +4,8 @@ use crate::limits::Limits;
 
 use super::context::after_ms;
 
-/// How many windows a client can have paid for ahead: at most so much longer does a client hold its place that has read fast
-/// and then stops. With the default window a minute, as long as an idle client.
+/// How many windows a client can earn ahead by reading fast: the longest time for which it may then stop. With the
+/// default window it is a minute, as for an idle client.
 const WINDOWS_AHEAD_MAX: u64 = 6;
 
 /// A span of time in which a client has to take `rate_bytes_min`.
@@ -32,12 +32,12 @@ impl Window {
         (taken >= u64::from(limits.rate_bytes_min)).then(|| Window::ahead(taken_bytes, taken, now_ms, limits))
     }
 
-    /// A window that is as much longer as `ahead_bytes` are worth. The reason: once a client's buffer was full, its kernel
-    /// announces room in large steps only, a sixteenth of the buffer or a whole segment (on Linux; a Unix socket likewise),
-    /// however steadily its program reads.
+    /// A window that is longer by what `ahead_bytes` are worth at the minimum rate. Once a client's buffer was full, its
+    /// kernel announces free space in large steps only, a sixteenth of the buffer or a whole segment (on Linux; a Unix
+    /// socket likewise), however steadily its program reads.
     fn ahead(taken_bytes: u64, ahead_bytes: u64, now_ms: u64, limits: &Limits) -> Window {
-        let paid = ahead_bytes / u64::from(limits.rate_bytes_min.max(1));
-        let windows = paid.clamp(1, WINDOWS_AHEAD_MAX) as u32;
+        let earned = ahead_bytes / u64::from(limits.rate_bytes_min.max(1));
+        let windows = earned.clamp(1, WINDOWS_AHEAD_MAX) as u32;
         Window { due_ms: after_ms(now_ms, limits.rate_window_ms.saturating_mul(windows)), taken_bytes }
     }
 }

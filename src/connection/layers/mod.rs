@@ -1,10 +1,13 @@
 //! Byte layers between a connection and its transport: a proxy's header, say, or TLS.
 //!
-//! A [`Layer`] sees the stream below it as a [`Transport`], and is asked for the same by what lies above: reads, writes,
-//! files. Before the first byte of the service it may need several reads and writes of its own, its handshake. It does not
-//! know whether calls below it block, so that one layer serves every model.
+//! A [`Layer`] sees what is below it as a [`Transport`], and does the same for what is above it: it reads, writes and
+//! sends files. Before the first byte of the service it may need several reads and writes of its own: its handshake.
+//! It does not know whether the calls below it block, so one layer works under every model.
 //!
-//! Most clients have no layers. That costs them one branch for each call of the transport.
+//! Most clients have no layers, and pay one branch per call of the transport for that.
+//!
+//! A new layer is a file here that implements [`Layer`]; a listener gets it through [`ListenerLayers`]. Neither the state
+//! machine nor a model changes. `tests/common/layers.rs` has two examples.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -31,17 +34,17 @@ pub enum Handshake {
 
 /// One layer of one client's stream.
 ///
-/// What it keeps in memory has to be bounded in both directions, and each call does at most one read below, so that the
-/// budget of reads bounds the work for one client. An error of kind `InvalidData` says that the client broke the protocol
-/// of the layer.
+/// What a layer keeps in memory must be bounded in both directions. Each call does at most one read below, so that the
+/// budget of reads bounds the work for one client. An error of kind `InvalidData` means that the client broke the
+/// protocol of the layer; `UnexpectedEof`, that its bytes ended too early.
 pub trait Layer: fmt::Debug + Send {
     /// Moves the handshake on: called again, with bytes or room that may have come, until it is done.
     ///
     /// # Errors
-    /// The client ends. With `InvalidData` what the layer holds (an alert) is sent to it before.
+    /// The client ends. With `InvalidData` the output that the layer holds (an alert) is sent first, if there is room.
     fn handshake(&mut self, below: &mut dyn Transport, patience: Patience) -> io::Result<Handshake>;
 
-    /// Reads, as [`Transport::read`]. What the layer holds for the client is written first, as far as there is room.
+    /// Reads, as [`Transport::read`]. Output that the layer holds is written first, if there is room.
     ///
     /// # Errors
     /// The client ends.
@@ -52,8 +55,8 @@ pub trait Layer: fmt::Debug + Send {
         patience: Patience,
     ) -> io::Result<ReadOutcome>;
 
-    /// Takes bytes to be sent, as [`Transport::write`]. The layer may hold them back until [`Layer::flush`], but takes none
-    /// while it holds more than its bound.
+    /// Takes bytes to be sent, as [`Transport::write`]. The layer may hold them back until [`Layer::flush`]; it takes none
+    /// while it holds its maximum.
     ///
     /// # Errors
     /// The client ends.
@@ -64,14 +67,14 @@ pub trait Layer: fmt::Debug + Send {
         more: bool,
     ) -> io::Result<WriteOutcome>;
 
-    /// Writes all that the layer holds, then flushes what is below. With `end_follows` nothing more comes to be sent: the
-    /// layer adds its own end first, once, however often it is called.
+    /// Writes all that the layer holds, then flushes what is below. With `end_follows` no more bytes come, and the layer
+    /// adds its own end first; it must do so once, although it may be called again.
     ///
     /// # Errors
     /// The client ends.
     fn flush(&mut self, below: &mut dyn Transport, end_follows: bool) -> io::Result<FlushOutcome>;
 
-    /// Sends from a file. Without a way of its own the layer reads from it and writes that.
+    /// Sends bytes of a file. By default they are read, and written with [`Layer::write`].
     ///
     /// # Errors
     /// The client ends.
@@ -89,7 +92,7 @@ pub trait Layer: fmt::Debug + Send {
         }
     }
 
-    /// Whether a read gives bytes, or the end, without a read below.
+    /// Whether a read would give bytes, or the end, without a read below.
     fn has_input(&self) -> bool;
 
     /// Bytes that the layer holds to be written.
@@ -98,12 +101,12 @@ pub trait Layer: fmt::Debug + Send {
     /// Memory that the layer takes.
     fn memory_bytes(&self) -> usize;
 
-    /// Whether the layer is done for good: it holds nothing, and would change nothing. It is taken off the stream.
+    /// Whether the layer holds nothing and will change nothing: then it is dropped.
     fn is_spent(&self) -> bool {
         false
     }
 
-    /// The client's real address, if the layer has found another than that of the socket. Known when the handshake is done.
+    /// The client's real address, if it is not that of the socket. Known when the handshake is done.
     fn peer(&self) -> Option<Peer> {
         None
     }
@@ -120,6 +123,18 @@ pub trait Layer: fmt::Debug + Send {
 }
 
 /// The layers that each client of a listener gets.
+///
+/// The first is next to the stream. Where an address is found by a layer, the reactor limits clients by that address
+/// (`clients_per_address_max`); the models that accept in another process or thread than they serve in limit them by the
+/// address of the socket. A refused client is closed without a handshake.
+///
+/// ```
+/// use oneloop::connection::{Layer, ListenerLayers};
+///
+/// fn with_header<L: Layer + Default + 'static>() -> ListenerLayers {
+///     ListenerLayers::none().with(L::default)
+/// }
+/// ```
 #[derive(Clone, Default)]
 pub struct ListenerLayers {
     /// From the stream up.
@@ -129,12 +144,12 @@ pub struct ListenerLayers {
 type MakeLayer = dyn Fn() -> Box<dyn Layer> + Send + Sync;
 
 impl ListenerLayers {
-    /// No layers: the service's bytes are those of the stream.
+    /// No layers: the bytes of the service are those of the stream.
     pub fn none() -> Self {
         ListenerLayers::default()
     }
 
-    /// One more layer, above those that are there.
+    /// Adds a layer above the others.
     #[must_use]
     pub fn with<L: Layer + 'static>(mut self, make: impl Fn() -> L + Send + Sync + 'static) -> Self {
         self.makers.push(Arc::new(move || Box::new(make())));
