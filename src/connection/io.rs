@@ -202,8 +202,8 @@ impl<T: Transport> Io<T> {
         outbox
     }
 
-    /// Writes from `outbox` until it is empty, the write would block, or the budget is spent; then flushes the layers. If
-    /// our end follows, the system may hold the last bytes for it, so that both leave in one segment.
+    /// Writes from `outbox` until it is empty, the write would block, or the budget is spent; then flushes the
+    /// layers. If our end follows, the system may hold the last bytes for it, so that both leave in one segment.
     pub(super) fn flush(
         &mut self,
         outbox: &mut Outbox,
@@ -307,14 +307,14 @@ impl<T: Transport> Io<T> {
         self.transport.unacknowledged_bytes() + held as u64
     }
 
-    /// Whether more is unacknowledged than TCP sends at once. After a plain close the system would try to deliver it for
-    /// minutes.
+    /// Whether more is unacknowledged than TCP sends at once. After a plain close the system would try to deliver it
+    /// for minutes.
     pub(super) fn is_behind(&self) -> bool {
         self.bytes_out > INITIAL_WINDOW_BYTES && self.untaken_bytes() > INITIAL_WINDOW_BYTES
     }
 
-    /// Whether all that was ever sent, with `outbox`, leaves the kernel as soon as it is written. Bytes that wait in the
-    /// kernel would be destroyed by a reset, should the client send anything after its end.
+    /// Whether all that was ever sent, with `outbox`, leaves the kernel as soon as it is written. Bytes that wait in
+    /// the kernel would be destroyed by a reset, should the client send anything after its end.
     pub(super) fn leaves_at_once(&self, outbox: &Outbox) -> bool {
         !outbox.has_file() && self.bytes_out + outbox.held_bytes() as u64 <= INITIAL_WINDOW_BYTES
     }

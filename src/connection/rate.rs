@@ -32,9 +32,9 @@ impl Window {
         (taken >= u64::from(limits.rate_bytes_min)).then(|| Window::ahead(taken_bytes, taken, now_ms, limits))
     }
 
-    /// A window that is longer by what `ahead_bytes` are worth at the minimum rate. Once a client's buffer was full, its
-    /// kernel announces free space in large steps only, a sixteenth of the buffer or a whole segment (on Linux; a Unix
-    /// socket likewise), however steadily its program reads.
+    /// A window that is longer by what `ahead_bytes` are worth at the minimum rate. Once a client's buffer was full,
+    /// its kernel announces free space in large steps only, a sixteenth of the buffer or a whole segment (on Linux; a
+    /// Unix socket likewise), however steadily its program reads.
     fn ahead(taken_bytes: u64, ahead_bytes: u64, now_ms: u64, limits: &Limits) -> Window {
         let earned = ahead_bytes / u64::from(limits.rate_bytes_min.max(1));
         let windows = earned.clamp(1, WINDOWS_AHEAD_MAX) as u32;

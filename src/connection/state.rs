@@ -39,8 +39,8 @@
 //! Delivering  -> Ended        the client has ended; it reads too slowly; it sent too much; a cut
 //! ```
 //!
-//! A connection begins as `Handshaking`, or as `Refused`. `tests/simulation` compares this table with the transitions that
-//! it has seen: `log` has each at the level `trace`.
+//! A connection begins as `Handshaking`, or as `Refused`. `tests/simulation` compares this table with the transitions
+//! that it has seen: `log` has each at the level `trace`.
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
@@ -55,7 +55,8 @@ use super::layers::{Handshake, Layers};
 use super::rate::Window;
 use super::transport::{Patience, ReadOutcome, Transport};
 
-/// How often a connection looks whether a client that closes has taken all that was sent: the system does not report it.
+/// How often a connection looks whether a client that closes has taken all that was sent: the system does not report
+/// it.
 const DELIVERY_LOOK_MS: u64 = 1_000;
 
 /// One client.
@@ -67,8 +68,8 @@ pub struct Connection<S, T> {
     session: Option<S>,
     /// Calls in a row that neither took nor gave a byte.
     idle_calls: u32,
-    /// What is awaited, or was last, and until when: the same wait has the same deadline. [`NEVER_MS`] after the client has
-    /// asked something: its next wait begins anew.
+    /// What is awaited, or was last, and until when: the same wait has the same deadline. [`NEVER_MS`] after the
+    /// client has asked something: its next wait begins anew.
     awaited: Wait,
     awaited_due_ms: u64,
     /// Whether the last bytes consumed belong to a request that has not ended.
@@ -84,15 +85,18 @@ enum State {
     Calling(Call),
     /// The session waits for bytes: until its deadline, or its timer if that is due before.
     Awaiting { wait: Wait, due_ms: u64 },
-    /// The session waits for a wake or its timer, and nothing is read. `told`: it has been called since the drain began.
+    /// The session waits for a wake or its timer, and nothing is read. `told`: it has been called since the drain
+    /// began.
     Paused { due_ms: u64, told: bool },
     /// Bytes wait to be sent. The client must take them at the minimum rate.
     Flushing { then: Then, window: Window },
     /// The client gets no session. The last words of the service wait to be sent.
     Refused { reason: Reason, due_ms: u64 },
-    /// All was sent and our side is shut; the client's own close is awaited, so that no reset destroys what is on its way.
+    /// All was sent and our side is shut; the client's own close is awaited, so that no reset destroys what is on its
+    /// way.
     Lingering { reason: Reason, due_ms: u64, left_bytes: u32, overtime: Overtime },
-    /// As `Lingering`, beyond its time: the system still has bytes for the client, which must take them at the minimum rate.
+    /// As `Lingering`, beyond its time: the system still has bytes for the client, which must take them at the
+    /// minimum rate.
     Delivering { reason: Reason, due_ms: u64, left_bytes: u32, window: Window },
     /// To be dropped.
     Ended(Reason),
@@ -255,7 +259,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    /// The client gets no session, only the last words of the service. To be called in the place of [`Connection::open`].
+    /// The client gets no session, only the last words of the service. To be called in the place of
+    /// [`Connection::open`].
     pub fn refuse(&mut self, words: &[u8], reason: Reason, now: Now, limits: &Limits) {
         if let State::Handshaking { .. } = self.state {
             let mut outbox = Outbox::new(words.len());
@@ -282,7 +287,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.io.peer
     }
 
-    /// Bytes that the session has taken and bytes written, so far. Bytes that arrived and begin no request do not count.
+    /// Bytes that the session has taken and bytes written, so far. Bytes that arrived and begin no request do not
+    /// count.
     pub fn moved_bytes(&self) -> u64 {
         self.io.bytes_in - self.io.inbox_len() as u64 + self.io.bytes_out
     }
@@ -297,7 +303,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         matches!(self.state, State::Awaiting { wait: Wait::NextRequest, .. })
     }
 
-    /// Whether it waits for a request, and has taken what was sent but for what leaves at once: it may be ended without loss.
+    /// Whether it waits for a request, and has taken what was sent but for what leaves at once: it may be ended
+    /// without loss.
     pub fn is_at_rest(&self) -> bool {
         self.is_idle() && !self.io.is_behind()
     }
@@ -340,8 +347,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    /// Whether nothing is awaited but that the client takes what was sent, or its deadline: neither a read nor a write would
-    /// wait for that.
+    /// Whether nothing is awaited but that the client takes what was sent, or its deadline: neither a read nor a
+    /// write would wait for that.
     pub fn waits_for_time(&self) -> bool {
         matches!(self.state, State::Lingering { .. } | State::Delivering { .. })
             && self.io.input_end == InputEnd::Seen
@@ -366,8 +373,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.io.held_bytes()
     }
 
-    /// Memory that its buffers and layers take, and that of its session: what `buffers_bytes_max` counts. It changes only
-    /// while the connection is pumped, opened, expires or is cut.
+    /// Memory that its buffers and layers take, and that of its session: what `buffers_bytes_max` counts. It changes
+    /// only while the connection is pumped, opened, expires or is cut.
     pub fn memory_bytes(&self) -> usize {
         // It should not panic, but a session is not ours.
         let of = |session: &S| panic::catch_unwind(AssertUnwindSafe(|| session.held_bytes())).unwrap_or(0);
@@ -386,8 +393,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.enter(self.state.woken());
     }
 
-    /// Ends the client now: what waits to be sent is dropped, here and by the system. A client that has been given all of its
-    /// answers gets the last of them, as far as that leaves at once.
+    /// Ends the client now: what waits to be sent is dropped, here and by the system. A client that has been given
+    /// all of its answers gets the last of them, as far as that leaves at once.
     pub fn cut(&mut self, reason: Reason, ctx: &mut Context<'_>) {
         let sent = match self.state {
             State::Awaiting { .. } | State::Lingering { .. } | State::Delivering { .. } => Sent::All,
@@ -751,7 +758,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.send(then, ctx, budget)
     }
 
-    /// Sends what the session has put into the scratch outbox; what cannot be sent now moves to an outbox of the client's own.
+    /// Sends what the session has put into the scratch outbox; what cannot be sent now moves to an outbox of the
+    /// client's own.
     fn send(&mut self, then: Then, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
         if ctx.scratch.outbox.is_empty() && self.io.layers().is_none() {
             return self.follow(then, Corked::No, ctx);
@@ -871,8 +879,9 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.closed(sent, reason)
     }
 
-    /// The stream is to be dropped: with a reset, if the client would miss bytes anyway, or the system would have to keep
-    /// many for it. A few that are on their way stay the system's to deliver: they may have been sent a moment ago.
+    /// The stream is to be dropped: with a reset, if the client would miss bytes anyway, or the system would have to
+    /// keep many for it. A few that are on their way stay the system's to deliver: they may have been sent a moment
+    /// ago.
     fn closed(&mut self, sent: Sent, reason: Reason) -> State {
         let kept_bytes_max = if sent == Sent::All { INITIAL_WINDOW_BYTES } else { 0 };
         if self.io.untaken_bytes() > kept_bytes_max {

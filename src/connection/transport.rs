@@ -56,8 +56,8 @@ pub trait Transport {
     /// Reads up to `buf.len()` bytes.
     fn read(&mut self, buf: &mut [u8], patience: Patience) -> io::Result<ReadOutcome>;
 
-    /// Writes from `slices`; `more` says that a file or the end of our side follows at once, so that a last short segment may
-    /// wait for it.
+    /// Writes from `slices`; `more` says that a file or the end of our side follows at once, so that a last short
+    /// segment may wait for it.
     fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<WriteOutcome>;
 
     /// Sends up to `bytes_max` from the front of `range`.
@@ -74,8 +74,8 @@ pub trait Transport {
     /// Whether a read is worth a system call.
     fn may_read(&self) -> bool;
 
-    /// What has ended the stream from outside, as far as that is known without a read: the client has reset it, say. Asked for
-    /// while nothing is read.
+    /// What has ended the stream from outside, as far as that is known without a read: the client has reset it, say.
+    /// Asked for while nothing is read.
     fn failure(&mut self) -> Option<io::Error> {
         None
     }
@@ -83,11 +83,12 @@ pub trait Transport {
     /// Bytes taken by `write` that the client's side has not acknowledged; 0 where the system does not tell.
     fn unacknowledged_bytes(&self) -> u64;
 
-    /// Has what was read acknowledged at once: no answer follows that would carry the acknowledgement, and the client may wait
-    /// for it before it sends the rest (Nagle's algorithm, RFC 9293, section 3.7.4).
+    /// Has what was read acknowledged at once: no answer follows that would carry the acknowledgement, and the client
+    /// may wait for it before it sends the rest (Nagle's algorithm, RFC 9293, section 3.7.4).
     fn acknowledge(&mut self) {}
 
-    /// Has the stream reset when it is dropped, so that the system forgets what the client has not taken: the client is cut.
+    /// Has the stream reset when it is dropped, so that the system forgets what the client has not taken: the client
+    /// is cut.
     fn reset_at_close(&mut self) {}
 
     /// The client has ended in good order: the system may send the rest when the stream is dropped.
@@ -96,10 +97,10 @@ pub trait Transport {
 
 /// A stream of the reactor: never blocks, and knows from latched events when a call is worth it.
 ///
-/// Registered once ([`Polled::register`]), edge-triggered. Readiness is forgotten when a call would block or, with epoll, after
-/// a read shorter than asked: no byte was left then, and the next one makes an edge. That does not hold when the
-/// client's end or urgent data has been seen (a read stops short at the urgent mark, and the end makes no further edge):
-/// then reads go on until one would block or gives the end.
+/// Registered once ([`Polled::register`]), edge-triggered. Readiness is forgotten when a call would block or, with
+/// epoll, after a read shorter than asked: no byte was left then, and the next one makes an edge. That does not hold
+/// when the client's end or urgent data has been seen (a read stops short at the urgent mark, and the end makes no
+/// further edge): then reads go on until one would block or gives the end.
 #[derive(Debug)]
 pub struct Polled {
     stream: Stream,
@@ -450,8 +451,8 @@ impl Files {
     }
 }
 
-/// A blocked call that came back without a result: by its timeout (`EAGAIN`, socket(7)) or by a signal. It is no end: the
-/// connection is asked again.
+/// A blocked call that came back without a result: by its timeout (`EAGAIN`, socket(7)) or by a signal. It is no end:
+/// the connection is asked again.
 fn came_back(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
         && error.raw_os_error() != Some(libc::ETIMEDOUT)

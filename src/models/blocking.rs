@@ -1,7 +1,8 @@
 //! One client, served to its end by a process or thread that does nothing else meanwhile.
 //!
-//! One blocking read and one write per request. A blocked call comes back after a slice of time at the latest, or when a
-//! signal interrupts it; that is no end: the connection is asked whether its deadline has passed, and the flags are looked at.
+//! One blocking read and one write per request. A blocked call comes back after a slice of time at the latest, or
+//! when a signal interrupts it; that is no end: the connection is asked whether its deadline has passed, and the
+//! flags are looked at.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -30,8 +31,8 @@ pub(super) const SLICE_ALONE_MS: u64 = 200;
 /// How often those who block are interrupted until each has noticed that it is to stop, in ms.
 pub(super) const INTERRUPT_EVERY_MS: u64 = 20;
 
-/// A process or thread that serves one client at a time, and what it needs for that. One that is alone calls `H` when it notices
-/// that it is to stop: nobody else could while it serves.
+/// A process or thread that serves one client at a time, and what it needs for that. One that is alone calls `H` when
+/// it notices that it is to stop: nobody else could while it serves.
 pub(super) struct Worker<S, H = fn()> {
     /// Those that it looks after, one client's or not.
     services: Vec<S>,
@@ -241,7 +242,8 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
             let serving = self.stage == Stage::Serving;
             let is_due = connection.deadline_ms() <= now_ms;
             if connection.waits_for_time() && !is_due {
-                // A signal ends it, as it ends a call in which the process is blocked. An error of poll(2) ends it, too.
+                // A signal ends it, as it ends a call in which the process is blocked. An error of poll(2) ends it,
+                // too.
                 let _ = wait::readable(&[], Some(Duration::from_millis(left_ms)));
             }
             let wait_ms = match (serving, connection.is_paused()) {
@@ -260,7 +262,8 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
                 }
                 _ => true,
             };
-            // A phase that begins in this pump has a deadline of its own: its read is for the next round, with its timeout.
+            // A phase that begins in this pump has a deadline of its own: its read is for the next round, with its
+            // timeout.
             let reads = u32::from(bytes_may_come && connection.is_reading());
             let mut context = Context {
                 clock: TimeSource::Live(&live),
@@ -358,8 +361,8 @@ impl WakePipe {
         Waker::new(Arc::clone(&self.shared) as Arc<_>, 0)
     }
 
-    /// Waits for wakes, and for bytes unless the connection pauses; passes wakes on. Returns whether bytes have come: a read
-    /// without any would sleep through a wake.
+    /// Waits for wakes, and for bytes unless the connection pauses; passes wakes on. Returns whether bytes have come:
+    /// a read without any would sleep through a wake.
     fn wait<S: crate::session::Session>(
         &self,
         connection: &mut Connection<S, Blocking>,

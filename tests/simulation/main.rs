@@ -1,5 +1,6 @@
-//! A seeded simulation of connections over a scripted transport, in virtual time: short reads and writes, calls that would
-//! block, half-closes, resets, stalls and slow readers, with every deadline on. The same seed gives the same run.
+//! A seeded simulation of connections over a scripted transport, in virtual time: short reads and writes, calls that
+//! would block, half-closes, resets, stalls and slow readers, with every deadline on. The same seed gives the same
+//! run.
 //!
 //! `ONELOOP_SIM_SEEDS=N` runs N seeds (default 2,000), `ONELOOP_SEED=S` begins with, and repeats, seed S.
 

@@ -6,8 +6,8 @@
 //!
 //! Most clients have no layers, and pay one branch per call of the transport for that.
 //!
-//! A new layer is a file here that implements [`Layer`]; a listener gets it through [`ListenerLayers`]. Neither the state
-//! machine nor a model changes. `tests/common/layers.rs` has two examples.
+//! A new layer is a file here that implements [`Layer`]; a listener gets it through [`ListenerLayers`]. Neither the
+//! state machine nor a model changes. `tests/common/layers.rs` has two examples.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -55,8 +55,8 @@ pub trait Layer: fmt::Debug + Send {
         patience: Patience,
     ) -> io::Result<ReadOutcome>;
 
-    /// Takes bytes to be sent, as [`Transport::write`]. The layer may hold them back until [`Layer::flush`]; it takes none
-    /// while it holds its maximum.
+    /// Takes bytes to be sent, as [`Transport::write`]. The layer may hold them back until [`Layer::flush`]; it takes
+    /// none while it holds its maximum.
     ///
     /// # Errors
     /// The client ends.
@@ -67,8 +67,8 @@ pub trait Layer: fmt::Debug + Send {
         more: bool,
     ) -> io::Result<WriteOutcome>;
 
-    /// Writes all that the layer holds, then flushes what is below. With `end_follows` no more bytes come, and the layer
-    /// adds its own end first; it must do so once, although it may be called again.
+    /// Writes all that the layer holds, then flushes what is below. With `end_follows` no more bytes come, and the
+    /// layer adds its own end first; it must do so once, although it may be called again.
     ///
     /// # Errors
     /// The client ends.
@@ -125,8 +125,8 @@ pub trait Layer: fmt::Debug + Send {
 /// The layers that each client of a listener gets.
 ///
 /// The first is next to the stream. Where an address is found by a layer, the reactor limits clients by that address
-/// (`clients_per_address_max`); the models that accept in another process or thread than they serve in limit them by the
-/// address of the socket. A refused client is closed without a handshake.
+/// (`clients_per_address_max`); the models that accept in another process or thread than they serve in limit them by
+/// the address of the socket. A refused client is closed without a handshake.
 ///
 /// ```
 /// use oneloop::connection::{Layer, ListenerLayers};
