@@ -102,7 +102,7 @@ enum State {
     Ended(Reason),
 }
 
-/// What follows when all has been sent.
+/// What follows when all was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     Await(Wait),
@@ -210,7 +210,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         Self::in_state(State::Handshaking { due_ms, begun: false }, Io::new(transport, layers, peer), now)
     }
 
-    /// A client that gets no session, only the last words of the service, and a brief linger.
+    /// A client without a session: it gets the last words of the service, and a brief linger.
     pub fn refused(
         transport: T,
         words: &[u8],
@@ -250,7 +250,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
     }
 
     /// Gives the client its session, which is to be called for the first time ([`Call::Open`]). To be called when the
-    /// layers are done ([`Pumped::Established`]); else it does nothing.
+    /// layers are done ([`Pumped::Established`]); at other times it does nothing.
     pub fn open(&mut self, session: S) {
         if let State::Handshaking { .. } = self.state {
             self.session = Some(session);
@@ -259,8 +259,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    /// The client gets no session, only the last words of the service. To be called in the place of
-    /// [`Connection::open`].
+    /// Sends the last words of the service, without a session. To be called in place of [`Connection::open`].
     pub fn refuse(&mut self, words: &[u8], reason: Reason, now: Now, limits: &Limits) {
         if let State::Handshaking { .. } = self.state {
             let mut outbox = Outbox::new(words.len());
@@ -303,8 +302,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         matches!(self.state, State::Awaiting { wait: Wait::NextRequest, .. })
     }
 
-    /// Whether it waits for a request, and has taken what was sent but for what leaves at once: it may be ended
-    /// without loss.
+    /// Whether it is idle and has taken all but what leaves at once: it can be ended without loss.
     pub fn is_at_rest(&self) -> bool {
         self.is_idle() && !self.io.is_behind()
     }
@@ -335,7 +333,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.io.has_layer_input()
     }
 
-    /// Why it ends, if the client has taken all and only its own close is awaited.
+    /// Why the client ends, if it has taken all and only its own close is awaited.
     pub fn lingers_for(&self) -> Option<Reason> {
         match self.state {
             State::Lingering { reason, .. } | State::Delivering { reason, .. }
@@ -347,8 +345,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    /// Whether nothing is awaited but that the client takes what was sent, or its deadline: neither a read nor a
-    /// write would wait for that.
+    /// Whether only the deadline is awaited, or that the client takes what was sent: no read or write waits for that.
     pub fn waits_for_time(&self) -> bool {
         matches!(self.state, State::Lingering { .. } | State::Delivering { .. })
             && self.io.input_end == InputEnd::Seen
@@ -376,12 +373,12 @@ impl<S: Session, T: Transport> Connection<S, T> {
     /// Memory that its buffers and layers take, and that of its session: what `buffers_bytes_max` counts. It changes
     /// only while the connection is pumped, opened, expires or is cut.
     pub fn memory_bytes(&self) -> usize {
-        // It should not panic, but a session is not ours.
+        // A session is foreign code: it may panic.
         let of = |session: &S| panic::catch_unwind(AssertUnwindSafe(|| session.held_bytes())).unwrap_or(0);
         self.session.as_ref().map_or(0, of) + self.io.memory_bytes()
     }
 
-    /// What is written down when it has ended.
+    /// What telemetry is given when it has ended.
     pub fn end(&self, reason: Reason, now: Now) -> End {
         let lasted_ms = now.monotonic_ms.saturating_sub(self.opened_ms);
         let Io { bytes_in, bytes_out, .. } = self.io;
@@ -409,8 +406,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.run(Patience::MayBlock, ctx, &mut budget)
     }
 
-    /// Its deadline may have passed. Bytes that came in time win: a look at the stream, as far as `budget` goes, comes
-    /// before the deadline. A client that is always ahead of it has had its time, too.
+    /// Acts on a deadline that has passed. Bytes that came in time win: what has arrived is read first, as far as `budget`
+    /// goes.
     pub fn expire(&mut self, ctx: &mut Context<'_>, mut budget: TurnBudget) -> Pumped {
         let now_ms = ctx.now().monotonic_ms;
         if now_ms < self.deadline_ms() {
@@ -420,7 +417,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             State::Handshaking { .. } | State::Awaiting { .. } => {
                 let pumped = self.run(Patience::Now, ctx, &mut budget);
                 match self.state {
-                    // It came, in part or not at all: a request that came whole has moved the deadline.
+                    // A request that has arrived whole would have moved the deadline.
                     State::Awaiting { wait, due_ms } if due_ms <= now_ms => {
                         let is_timer = now_ms < self.awaited_due_ms;
                         let call = if is_timer { Call::Timer } else { Call::Expired(wait) };
@@ -552,7 +549,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             Ok(Handshake::NotNow) => Step::Stay(Pumped::Waits),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 log::debug!("{}: the handshake failed: {error}", self.io.peer);
-                // What the layer has to say to that leaves if there is room for it.
+                // The layer's alert is sent if there is room for it.
                 self.flush_outbox(true, ctx, budget);
                 Step::Go(self.close(Reason::HandshakeFailed, Corked::Perhaps, linger(ctx.limits), ctx))
             }
@@ -565,7 +562,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             return Step::Stay(Pumped::More);
         }
         let call = if call == Call::Ready && ctx.mode == Mode::Draining { Call::Stopping } else { call };
-        // A session that streams does not wait for input, so its input is taken here, as far as it is there.
+        // A session that streams never waits for input, so what has arrived is read here.
         let mut fresh = 0;
         if self.io.inbox_len() == 0
             && self.io.input_end == InputEnd::Open
@@ -666,7 +663,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                 }
             }
             Ok(ReadOutcome::NotNow | ReadOutcome::Overhead) => Step::Stay(Pumped::Waits),
-            // It sends nothing more, and has yet to take what was sent: until its deadline, or an error.
+            // The client sends nothing more, but has yet to take what was sent: until its deadline, or an error.
             Ok(ReadOutcome::End) if self.io.is_behind() => Step::Stay(Pumped::Waits),
             // The end awaited, or a reset: there is nothing left to protect.
             Ok(ReadOutcome::End) => {
@@ -727,7 +724,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
         let full = kept >= inbox_bytes_max(limits);
         if progress.next == Next::Close && kept == 0 && self.io.leaves_at_once(outbox) {
-            self.io.input_end = InputEnd::Seen; // nothing comes after this, as the client itself has said
+            self.io.input_end = InputEnd::Seen; // the client has announced that it sends nothing more
         }
         let ended = self.io.input_end == InputEnd::Seen;
         let then = match progress.next {
@@ -786,7 +783,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         flushed
     }
 
-    /// Not all could be sent: what now, in `state`, which flushes?
+    /// The step after an incomplete flush, in `state`.
     fn not_flushed(&mut self, stopped: Flushed, state: State, ctx: &mut Context<'_>) -> Step {
         match stopped {
             Flushed::Failed(reason) => Step::Go(self.ended(Sent::Part, reason, ctx)),
@@ -795,7 +792,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    /// All has been sent: what now?
+    /// The step after all was sent.
     fn follow(&mut self, then: Then, corked: Corked, ctx: &mut Context<'_>) -> Step {
         match then {
             Then::Await(wait) => {
@@ -825,7 +822,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    /// The state when the service is done and all was sent, though the system may hold the last of it for our end.
+    /// The state when the service is done and all was sent; `corked` bytes may still wait for our end.
     fn close(
         &mut self,
         reason: Reason,
@@ -836,20 +833,20 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.end_session(ctx);
         self.io.drop_inbox();
         let lingers = (self.io.input_end == InputEnd::Open && linger_ms > 0) || self.io.is_behind();
-        // A close alone ends our side, too, but should the client have sent more, it would destroy what is held.
+        // A close alone would end our side, too; but if the client has sent more, it would destroy corked bytes.
         let shut = (lingers || corked == Corked::Perhaps) && self.io.shutdown_write().is_ok();
         if lingers && shut {
             let due_ms = ctx.now().monotonic_ms + u64::from(linger_ms);
             State::Lingering { reason, due_ms, left_bytes: ctx.limits.linger_bytes_max, overtime }
         } else {
             self.io.transport.close_in_order();
-            State::Ended(reason) // the client is known to be done, or nothing can be done for it
+            State::Ended(reason) // the client has ended, or the stream is broken
         }
     }
 
     /// When the session's timer is due; [`NEVER_MS`] if it has none.
     fn timer_due_ms(&self) -> u64 {
-        // It should not panic, but a session is not ours.
+        // A session is foreign code: it may panic.
         let of = |session: &S| panic::catch_unwind(AssertUnwindSafe(|| session.timer_due_ms())).ok()?;
         self.session.as_ref().and_then(of).unwrap_or(NEVER_MS)
     }
@@ -892,10 +889,10 @@ impl<S: Session, T: Transport> Connection<S, T> {
         State::Ended(reason)
     }
 
-    /// The session ends. The answer that it had begun is written down; all that will be sent of it was.
+    /// Drops the session. An answer that it had begun is reported as far as it was sent.
     fn end_session(&mut self, ctx: &mut Context<'_>) {
         let Some(mut session) = self.session.take() else { return };
-        // It may panic now, too, and when it is dropped.
+        // This may panic, and so may its drop.
         match panic::catch_unwind(AssertUnwindSafe(move || session.unfinished())) {
             Ok(None) => {}
             Ok(Some(record)) => self.io.answered(&record, ctx.now().monotonic_ms, ctx.telemetry),
@@ -910,7 +907,7 @@ impl Then {
     }
 }
 
-/// How long a client lingers that had a session.
+/// How long a client with a session lingers.
 fn linger(limits: &Limits) -> (u32, Overtime) {
     (limits.linger_ms, Overtime::Granted)
 }

@@ -1,4 +1,5 @@
-//! How a connection's bytes move: one trait, two ways. Nothing else reads or writes a client's stream.
+//! The streams of clients: one trait, and its implementations for readiness ([`Polled`]) and for blocking calls
+//! ([`Blocking`]). Nothing else reads or writes a client's stream.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd};
@@ -9,7 +10,7 @@ use crate::session::FileRange;
 use crate::sys::stream::{COPY_BYTES_MAX, Stream, is_refused};
 use crate::sys::wait;
 
-/// Whether a call may wait. A transport that never blocks does not care.
+/// Whether a call may block. A transport that never blocks ignores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
     /// It may block, up to the transport's own timeout.
@@ -18,10 +19,10 @@ pub enum Patience {
     Now,
 }
 
-/// What a read gave.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadOutcome {
-    /// So many bytes, at least one.
+    /// This many bytes, at least one.
     Bytes(usize),
     /// Only bytes of a layer's own were read, a header or a part of a record: another read may bring more.
     Overhead,
@@ -31,10 +32,10 @@ pub enum ReadOutcome {
     NotNow,
 }
 
-/// What a write did.
+/// The result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteOutcome {
-    /// So many bytes were taken, at least one.
+    /// This many bytes were taken, at least one.
     Bytes(usize),
     /// Nothing now.
     NotNow,
@@ -80,7 +81,7 @@ pub trait Transport {
         None
     }
 
-    /// Bytes taken by `write` that the client's side has not acknowledged; 0 where the system does not tell.
+    /// Bytes taken by `write` that the client's side has not acknowledged; 0 where the system does not report it.
     fn unacknowledged_bytes(&self) -> u64;
 
     /// Has what was read acknowledged at once: no answer follows that would carry the acknowledgement, and the client
@@ -121,7 +122,7 @@ const SHORT_READ_EMPTIES: bool =
     cfg!(any(target_os = "linux", target_os = "android")) && !cfg!(mio_unsupported_force_poll_poll);
 
 impl Polled {
-    /// A stream that was just accepted: it can be written to; what can be read, the first event tells.
+    /// A stream that was just accepted: it can be written to; the first event reports what can be read.
     pub fn new(stream: Stream) -> Self {
         Self::ready_for(stream, WRITE)
     }
@@ -184,8 +185,8 @@ impl Polled {
     #[allow(clippy::unused_self)]
     fn renew(&self) {}
 
-    /// Keeps what an event says; it does no I/O. A flag of closing or error makes both sides worth a call, which then
-    /// tells what happened: events are hints, only `read` and `write` decide.
+    /// Latches an event; it does no I/O. A flag of closing or error makes a read and a write worth a call, which then
+    /// gives the cause: events are hints, only `read` and `write` decide.
     pub fn latch(&mut self, event: &mio::event::Event) {
         if event.is_readable() {
             self.ready |= READ;
@@ -204,13 +205,13 @@ impl Polled {
         }
     }
 
-    /// Makes the next read happen whatever was latched: the last look before a drain.
+    /// Makes the next read call the system, whatever was latched: a drain answers what has arrived.
     pub fn look_again(&mut self) {
         self.ready |= READ;
     }
 }
 
-/// epoll and kqueue forget a descriptor that is closed (nobody else has a duplicate of it); poll(2) must be told.
+/// epoll and kqueue forget a closed descriptor that has no duplicate; from poll(2) it must be removed.
 #[cfg(mio_unsupported_force_poll_poll)]
 impl Drop for Polled {
     fn drop(&mut self) {
@@ -247,7 +248,7 @@ impl Transport for Polled {
             return Ok(WriteOutcome::NotNow);
         }
         let written = retry(|| self.stream.write(slices, more)).map(WriteOutcome::Bytes);
-        self.not_now(written)
+        self.clear_if_blocked(written)
     }
 
     fn send_file(&mut self, range: &FileRange, bytes_max: usize) -> io::Result<WriteOutcome> {
@@ -255,7 +256,7 @@ impl Transport for Polled {
             return Ok(WriteOutcome::NotNow);
         }
         let sent = retry(|| self.files.send(&self.stream, range, bytes_max));
-        self.not_now(sent)
+        self.clear_if_blocked(sent)
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
@@ -284,14 +285,14 @@ impl Transport for Polled {
 }
 
 impl Polled {
-    fn not_now(&mut self, put: io::Result<WriteOutcome>) -> io::Result<WriteOutcome> {
-        match put {
+    fn clear_if_blocked(&mut self, written: io::Result<WriteOutcome>) -> io::Result<WriteOutcome> {
+        match written {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.ready &= !WRITE;
                 self.renew();
                 Ok(WriteOutcome::NotNow)
             }
-            put => put,
+            written => written,
         }
     }
 }
@@ -319,18 +320,18 @@ enum IfKilled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Writes {
     Call,
-    /// Nothing, once: the call before took only a part, so a timeout or a signal has ended it, and the model is to look
-    /// at its clock and flags first. Else a client that reads a little in each slice would keep it from them.
-    ComeBack,
+    /// Return `NotNow`, once: the last call took only a part, so a timeout or a signal has ended it. The model checks its
+    /// clock and signals first; otherwise a client that reads a little in each time slice would keep it from that.
+    ReturnOnce,
 }
 
 impl Blocking {
-    /// A stream set to block. (One that is not gives `NotNow` at once: a model may also poll it.)
+    /// A stream that blocks. (One that does not gives `NotNow` at once: a model may also poll it.)
     pub fn new(stream: Stream) -> Self {
         Blocking { stream, writes: Writes::Call, if_killed: IfKilled::Close, files: Files::Sent }
     }
 
-    /// The same in a process that may be killed while it serves this client: that resets it, too.
+    /// The same in a process that may be killed while it serves the client: then the stream is reset.
     pub fn reset_if_killed(stream: Stream) -> Self {
         stream.reset_at_close(true);
         Blocking { if_killed: IfKilled::Reset, ..Blocking::new(stream) }
@@ -341,19 +342,19 @@ impl Blocking {
         &self.stream
     }
 
-    fn put(
+    fn write_with(
         &mut self,
         asked: u64,
         call: impl FnOnce(&Stream, &mut Files) -> io::Result<WriteOutcome>,
     ) -> io::Result<WriteOutcome> {
-        if self.writes == Writes::ComeBack {
+        if self.writes == Writes::ReturnOnce {
             self.writes = Writes::Call;
             return Ok(WriteOutcome::NotNow);
         }
         match call(&self.stream, &mut self.files) {
-            Err(error) if came_back(&error) => Ok(WriteOutcome::NotNow),
+            Err(error) if returned_early(&error) => Ok(WriteOutcome::NotNow),
             Ok(WriteOutcome::Bytes(len)) if (len as u64) < asked => {
-                self.writes = Writes::ComeBack;
+                self.writes = Writes::ReturnOnce;
                 Ok(WriteOutcome::Bytes(len))
             }
             put => put,
@@ -370,19 +371,19 @@ impl Transport for Blocking {
         match read {
             Ok(0) => Ok(ReadOutcome::End),
             Ok(len) => Ok(ReadOutcome::Bytes(len)),
-            Err(error) if came_back(&error) => Ok(ReadOutcome::NotNow),
+            Err(error) if returned_early(&error) => Ok(ReadOutcome::NotNow),
             Err(error) => Err(error),
         }
     }
 
     fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<WriteOutcome> {
         let asked = slices.iter().map(|slice| slice.len() as u64).sum();
-        self.put(asked, |stream, _| stream.write(slices, more).map(WriteOutcome::Bytes))
+        self.write_with(asked, |stream, _| stream.write(slices, more).map(WriteOutcome::Bytes))
     }
 
     fn send_file(&mut self, range: &FileRange, bytes_max: usize) -> io::Result<WriteOutcome> {
         let asked = range.len.min(self.files.at_once(bytes_max) as u64);
-        self.put(asked, |stream, files| files.send(stream, range, bytes_max))
+        self.write_with(asked, |stream, files| files.send(stream, range, bytes_max))
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
@@ -416,7 +417,7 @@ impl Transport for Blocking {
     }
 }
 
-/// How the files of one client get to it.
+/// How files are sent to one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Files {
     /// By one call of the system.
@@ -451,14 +452,13 @@ impl Files {
     }
 }
 
-/// A blocked call that came back without a result: by its timeout (`EAGAIN`, socket(7)) or by a signal. It is no end:
-/// the connection is asked again.
-fn came_back(error: &io::Error) -> bool {
+/// Whether a blocked call returned without a result: by its timeout (`EAGAIN`, socket(7)) or by a signal.
+fn returned_early(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
         && error.raw_os_error() != Some(libc::ETIMEDOUT)
 }
 
-/// How often a call that does not block may be interrupted before that is an error: it hardly ever is.
+/// How often a call that does not block is repeated after a signal: it is rarely interrupted once.
 const INTERRUPTS_MAX: u32 = 1000;
 
 fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {

@@ -1,8 +1,7 @@
-//! One client, served to its end by a process or thread that does nothing else meanwhile.
+//! The worker of the blocking models: it serves one client at a time.
 //!
-//! One blocking read and one write per request. A blocked call comes back after a slice of time at the latest, or
-//! when a signal interrupts it; that is no end: the connection is asked whether its deadline has passed, and the
-//! flags are looked at.
+//! A request costs one blocking read and one write. A blocked call returns after a time slice at the latest, or when a
+//! signal interrupts it; then the worker checks the client's deadline and the signals, and goes on.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -24,17 +23,17 @@ use crate::sys::{Listener, SignalCounts, wait};
 use crate::telemetry::{Reason, Telemetry};
 use crate::time::ServerClock;
 
-/// How long a call may block before the flags are looked at, where somebody else interrupts it when they change.
+/// The longest time for which a call blocks before signals are checked, in models that interrupt their workers.
 pub(super) const SLICE_MS: u64 = 1_000;
-/// The same where nobody does: a signal may come just before the call.
+/// The same where no other process or thread interrupts the worker: a signal may come just before the call.
 pub(super) const SLICE_ALONE_MS: u64 = 200;
-/// How often those who block are interrupted until each has noticed that it is to stop, in ms.
+/// How often blocked workers are interrupted until each has noticed that it is to stop, in ms.
 pub(super) const INTERRUPT_EVERY_MS: u64 = 20;
 
-/// A process or thread that serves one client at a time, and what it needs for that. One that is alone calls `H` when
-/// it notices that it is to stop: nobody else could while it serves.
+/// A process or thread that serves one client at a time. A worker that is the whole server calls `H` when a stop
+/// begins.
 pub(super) struct Worker<S, H = fn()> {
-    /// Those that it looks after, one client's or not.
+    /// The services whose maintenance it does.
     services: Vec<S>,
     maintenance: Maintenance,
     limits: Limits,
@@ -44,27 +43,27 @@ pub(super) struct Worker<S, H = fn()> {
     signals: SignalCounts,
     admission: Admission,
     slice_ms: u64,
-    stage: Stage,
-    /// The process that is to be followed where the system does not tell of its end.
+    stop_state: StopState,
+    /// The process whose end is to be looked for, where the system does not report it.
     parent: Option<u32>,
-    /// What its clients hold counts among these, if there are others beside it in this process.
+    /// The buffers of all workers of this process, if there are several.
     buffers: Option<Arc<SharedBuffers>>,
     /// Whether it may be killed while it serves a client.
     is_child: bool,
     alone: Option<Alone<H>>,
 }
 
-/// What is a worker's to do where nobody else is there who is free while it serves.
+/// What a worker that is the whole server does besides serving.
 struct Alone<H> {
-    /// How many reports have been given.
+    /// How many reports were asked for and given.
     reports: u32,
-    /// What is to be done when a stop begins.
+    /// Called when a stop begins.
     at_stop: H,
 }
 
-/// How far a worker is on its way to its end.
+/// Whether a worker goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum StopState {
     Serving,
     Draining {
         due_ms: u64,
@@ -92,7 +91,7 @@ impl<S: Service> Worker<S> {
             signals,
             admission: Admission::new(limits, u32::MAX),
             slice_ms,
-            stage: Stage::Serving,
+            stop_state: StopState::Serving,
             parent: None,
             buffers: None,
             is_child: false,
@@ -100,10 +99,10 @@ impl<S: Service> Worker<S> {
         }
     }
 
-    /// The same without anybody beside it: it tells its counters when it is asked to, and calls `at_stop` once.
+    /// The same as the whole server: it logs its counters on request, and calls `at_stop` once.
     pub(super) fn alone<H: FnMut()>(self, at_stop: H) -> Worker<S, H> {
         let Worker { services, maintenance, limits, clock, scratch, telemetry, admission, .. } = self;
-        let Worker { signals, slice_ms, stage, parent, is_child, .. } = self;
+        let Worker { signals, slice_ms, stop_state, parent, is_child, .. } = self;
         let alone = Some(Alone { reports: signals.reports(), at_stop });
         Worker {
             services,
@@ -115,7 +114,7 @@ impl<S: Service> Worker<S> {
             signals,
             admission,
             slice_ms,
-            stage,
+            stop_state,
             parent,
             buffers: None,
             is_child,
@@ -123,7 +122,7 @@ impl<S: Service> Worker<S> {
         }
     }
 
-    /// The same beside others in this process.
+    /// The same as one of several workers in this process.
     pub(super) fn beside_others(self, buffers: &Arc<SharedBuffers>) -> Self {
         Worker { buffers: Some(Arc::clone(buffers)), ..self }
     }
@@ -135,34 +134,36 @@ impl<S: Service> Worker<S> {
 }
 
 impl<S: Service, H: FnMut()> Worker<S, H> {
-    /// Whether no new client is to be taken from the backlog by waiting for it.
+    /// Whether it is to wait for no further client.
     pub(super) fn is_stopping(&mut self) -> bool {
-        self.look_at_flags();
-        self.stage != Stage::Serving
+        self.check_signals();
+        self.stop_state != StopState::Serving
     }
 
-    /// Whether not even those who wait in the backlog can be served any more.
+    /// Whether it is to end at once, even if clients wait in the backlog.
     pub(super) fn is_over(&mut self) -> bool {
-        self.look_at_flags();
-        self.stage == Stage::Over
+        self.check_signals();
+        self.stop_state == StopState::Over
     }
 
-    fn look_at_flags(&mut self) {
+    fn check_signals(&mut self) {
         let now = self.clock.now();
         let now_ms = now.monotonic_ms;
         let orphan = self.parent.is_some_and(|parent| !parent_lives(parent));
         let stops = self.signals.stops().max(u32::from(orphan));
-        let before = self.stage;
-        self.stage = match (before, stops) {
-            (stage, 0) => stage,
-            (Stage::Serving, 1) => Stage::Draining { due_ms: now_ms + u64::from(self.limits.drain_ms) },
-            (Stage::Draining { due_ms }, 1) if now_ms < due_ms => Stage::Draining { due_ms },
-            _ => Stage::Over,
+        let before = self.stop_state;
+        self.stop_state = match (before, stops) {
+            (state, 0) => state,
+            (StopState::Serving, 1) => {
+                StopState::Draining { due_ms: now_ms + u64::from(self.limits.drain_ms) }
+            }
+            (StopState::Draining { due_ms }, 1) if now_ms < due_ms => StopState::Draining { due_ms },
+            _ => StopState::Over,
         };
         self.telemetry.tick(now_ms);
         self.maintenance.run_due(&self.services, now);
         let Some(alone) = &mut self.alone else { return };
-        if before == Stage::Serving && self.stage != Stage::Serving {
+        if before == StopState::Serving && self.stop_state != StopState::Serving {
             (alone.at_stop)();
         }
         let asked = self.signals.reports();
@@ -212,17 +213,17 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
         let transport = if self.is_child { Blocking::reset_if_killed(stream) } else { Blocking::new(stream) };
         let mut connection =
             Connection::accepted(transport, served.layers.make(), peer, opened, &self.limits);
-        let reason = self.converse(&mut connection, served, pipe.as_ref());
+        let reason = self.serve_connection(&mut connection, served, pipe.as_ref());
         let end = connection.end(reason, clock.now());
-        drop(connection); // the client is not to wait for the log
+        drop(connection); // the client does not wait for the log
         self.telemetry.ended(&end);
         // The wait for the next client may be long, and nothing writes the access log meanwhile.
         self.telemetry.flush();
         reason
     }
 
-    /// Pumps until the client has ended. Bound: its deadlines, and the drain's.
-    fn converse(
+    /// Pumps a connection until it has ended. Bound: its deadlines, and that of the drain.
+    fn serve_connection(
         &mut self,
         connection: &mut Connection<S::Session, Blocking>,
         served: &ListenerService<S>,
@@ -236,14 +237,13 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
         // A drain calls a session that pauses before it goes on to wait.
         let mut pumped_serving = true;
         loop {
-            self.look_at_flags();
+            self.check_signals();
             let now_ms = clock.now().monotonic_ms;
             let left_ms = connection.deadline_ms().saturating_sub(now_ms).min(self.slice_ms).max(1);
-            let serving = self.stage == Stage::Serving;
+            let serving = self.stop_state == StopState::Serving;
             let is_due = connection.deadline_ms() <= now_ms;
             if connection.waits_for_time() && !is_due {
-                // A signal ends it, as it ends a call in which the process is blocked. An error of poll(2) ends it,
-                // too.
+                // A signal ends the wait, as does an error of poll(2).
                 let _ = wait::readable(&[], Some(Duration::from_millis(left_ms)));
             }
             let wait_ms = match (serving, connection.is_paused()) {
@@ -262,8 +262,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
                 }
                 _ => true,
             };
-            // A phase that begins in this pump has a deadline of its own: its read is for the next round, with its
-            // timeout.
+            // A state that is entered in this pump has its own deadline: its read waits for the next round.
             let reads = u32::from(bytes_may_come && connection.is_reading());
             let mut context = Context {
                 clock: TimeSource::Live(&live),
@@ -273,7 +272,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
                 telemetry: &mut self.telemetry,
                 mode: if serving { Mode::Serving } else { Mode::Draining },
             };
-            let mut pumped = if self.stage == Stage::Over {
+            let mut pumped = if self.stop_state == StopState::Over {
                 let reason = connection.lingers_for().unwrap_or(Reason::DrainCut);
                 connection.cut(reason, &mut context);
                 Pumped::Ended(reason)
