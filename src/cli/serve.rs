@@ -368,8 +368,8 @@ fn log_limits(limits: &Limits, descriptors: u64) {
 fn serve(model: Model, setup: Setup<AnyService>, supervisor: &Supervisor) -> Result<(), Failure> {
     log::debug!("model: {model}, workers: {}", setup.workers);
     print_listeners(&setup.listeners);
-    supervisor.tell(Notice::Ready);
-    let summary = models::run(model, setup, &mut || supervisor.tell(Notice::Stopping))
+    supervisor.notify(Notice::Ready);
+    let summary = models::run(model, setup, &mut || supervisor.notify(Notice::Stopping))
         .map_err(|error| Failure::System(format!("cannot serve with --model {model}: {error}")))?;
     log_end(&summary);
     Ok(())

@@ -5,7 +5,7 @@ use std::io;
 
 use super::Address;
 
-/// Why it was not possible to listen: one line that says what, where and what to do.
+/// Why it was not possible to listen: one line with the reason, the address and what to do.
 #[derive(Debug)]
 pub struct BindError {
     /// Where: an [`Address`] as text, or the number of an inherited descriptor.
@@ -36,7 +36,7 @@ pub enum BindErrorKind {
     Unusable,
     /// There is no file descriptor for it.
     NoDescriptors,
-    /// Anything else, as the system says.
+    /// Anything else, in the system's words.
     Other,
 }
 

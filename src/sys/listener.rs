@@ -1,4 +1,4 @@
-//! Listening sockets: bound as asked, with errors that say what to do, and `accept` in one call.
+//! Listening sockets: bound with options and helpful errors, and `accept` in one call.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -16,8 +16,8 @@ use super::Address;
 use super::bind_error::{BindError, BindErrorKind};
 use super::unix_path::{self, OwnedPath};
 
-/// How long the kernel keeps a client that says nothing: the shortest time that there is, so that a silent client still
-/// meets the server's own deadlines.
+/// How long the kernel keeps a client that sends nothing: the shortest possible time, so that the server's own deadlines apply to a
+/// silent client.
 #[cfg(target_os = "linux")]
 const DEFER_ACCEPT_S: libc::c_int = 1;
 
@@ -60,10 +60,10 @@ pub struct Listener {
     _path: Option<OwnedPath>,
 }
 
-/// What an error of [`Listener::accept`] means (accept(2), "Error handling").
+/// The meaning of an error of [`Listener::accept`] (accept(2), "Error handling").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AcceptError {
-    /// Nobody waits.
+    /// No client waits.
     WouldBlock,
     /// A signal came between; call again.
     Interrupted,
@@ -208,7 +208,7 @@ impl Listener {
         set_options(&socket);
         socket.bind(&addr.into())?;
         if share && let Err(error) = socket.set_reuse_port(true) {
-            log::debug!("{addr}: SO_REUSEPORT: {error}"); // the next to join is told so, too
+            log::debug!("{addr}: SO_REUSEPORT: {error}"); // the next socket to join meets the same error
         }
         socket.listen(backlog(options))?;
         let address = Address::Tcp(socket.local_addr()?.as_socket().unwrap_or(addr));
@@ -220,14 +220,14 @@ impl Listener {
         let fail = |kind, source| BindError { place: address.to_string(), kind, source };
         let other = |source| BindError::new(&address, source);
         let sock_addr = SockAddr::unix(path).map_err(|error| fail(BindErrorKind::PathTooLong, error))?;
-        // From the look at the path until somebody can connect to it.
+        // From the look at the path until clients can connect to it.
         let _turn = unix_path::Turn::take(path);
         unix_path::make_free(path, &sock_addr).map_err(|(kind, source)| fail(kind, source))?;
         let socket = stream_socket(Domain::UNIX, None).map_err(other)?;
         socket.bind(&sock_addr).map_err(other)?;
         let path = OwnedPath::of(path).map_err(other)?;
         if let Some(mode) = options.unix_mode {
-            // Before listen(2), until which nobody can connect: the mode is in force for the first client too.
+            // Before listen(2), until which no client can connect: the mode is in force for the first client too.
             path.set_mode(mode).map_err(other)?;
         }
         if let Some((user, group)) = options.unix_owner {
@@ -262,7 +262,7 @@ impl Listener {
     }
 
     /// Takes the next client: its socket (nonblocking, closed by exec, `TCP_NODELAY`) and its address, `None` for a
-    /// Unix client. `AcceptError::of` says what an error means.
+    /// Unix client. `AcceptError::of` gives the meaning of an error.
     pub fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
         self.accept_as(Blocking::No)
     }
@@ -274,10 +274,10 @@ impl Listener {
 
     fn accept_as(&self, blocking: Blocking) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
         let fd = self.socket.as_raw_fd();
-        // SAFETY: accept_raw writes an address of the length it says into the storage, which is large enough for any.
+        // SAFETY: accept_raw writes an address and its length into the storage, which is large enough for any.
         let (accepted, peer) =
             unsafe { SockAddr::try_init(|storage, len| accept_raw(fd, storage.cast(), len, blocking)) }?;
-        // SAFETY: the descriptor was just made by accept and belongs to nobody else.
+        // SAFETY: the descriptor was just made by accept and has no other owner.
         let accepted = unsafe { OwnedFd::from_raw_fd(accepted) };
         #[cfg(not(target_os = "linux"))]
         let accepted = {
@@ -293,11 +293,11 @@ impl Listener {
         Ok((accepted, peer.as_socket()))
     }
 
-    /// Tells the kernel that clients speak first, and wait for an answer to what they say. It keeps each client until its first
-    /// bytes or its end have come, or a second has passed (`TCP_DEFER_ACCEPT`, tcp(7)): a client for one request then costs
-    /// one wake-up instead of two. And it holds the acknowledgement of those bytes for the answer, which carries it
-    /// (`TCP_QUICKACK` cleared; accepted sockets inherit it): a segment less. Without an answer that leaves after a delay as any
-    /// other, some 40 ms. Linux and TCP only, elsewhere nothing is done, and nothing depends on it.
+    /// Tells the kernel that clients send first and then wait for an answer. The kernel keeps each client until its first bytes or its
+    /// end have come, or a second has passed (`TCP_DEFER_ACCEPT`, tcp(7)): a client with one request then costs one wake-up instead
+    /// of two. It also delays the acknowledgement of those bytes until the answer, which carries it (`TCP_QUICKACK` cleared;
+    /// accepted sockets inherit it): one segment less. Without an answer the acknowledgement is sent after the usual delay of about
+    /// 40 ms. On Linux and for TCP only; nothing depends on it.
     #[cfg_attr(not(target_os = "linux"), allow(clippy::unused_self, reason = "nothing is to be had there"))]
     pub fn clients_speak_first(&self) {
         #[cfg(target_os = "linux")]
@@ -403,7 +403,7 @@ fn accept_raw(
             return Ok(accepted);
         }
         let error = io::Error::last_os_error();
-        // EPERM may also be the word of a firewall about that one client: then accept(2) says it again.
+        // EPERM may also come from a firewall, for that one client: then accept(2) fails with it as well.
         if !matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) {
             return Err(error);
         }
@@ -416,7 +416,7 @@ fn accept_raw(
     if !ACCEPT4_IS_REFUSED.swap(true, Relaxed) {
         log::debug!("accept4(2) is not available; using accept(2)");
     }
-    // SAFETY: the descriptor was just made by accept and belongs to nobody else.
+    // SAFETY: the descriptor was just made by accept and has no other owner.
     let socket = Socket::from(unsafe { OwnedFd::from_raw_fd(accepted) });
     socket.set_cloexec(true)?;
     socket.set_nonblocking(blocking == Blocking::No)?;
@@ -437,7 +437,7 @@ fn accept_raw(
     }
 }
 
-/// Whether an error of setsockopt(2) says that the system does not have that option, or does not let this process set it.
+/// Whether an error of setsockopt(2) means that the system does not have the option, or does not let this process set it.
 fn is_option_refused(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -445,7 +445,7 @@ fn is_option_refused(error: &io::Error) -> bool {
     )
 }
 
-/// Whether an error says that the system, or a part of it that matters here, has no IPv6.
+/// Whether an error means that the system, or a part of it that matters here, has no IPv6.
 fn is_without_ipv6(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
@@ -453,7 +453,7 @@ fn is_without_ipv6(error: &io::Error) -> bool {
 /// Whether this machine has an IPv6 address. Where IPv6 is disabled (`net.ipv6.conf.all.disable_ipv6`) a socket can be bound to
 /// all of none.
 fn has_ipv6() -> bool {
-    // It cannot be asked: binding tells.
+    // Unknown: binding will show it.
     let Ok(mut addresses) = nix::ifaddrs::getifaddrs() else { return true };
     addresses.any(|interface| interface.address.is_some_and(|address| address.as_sockaddr_in6().is_some()))
 }

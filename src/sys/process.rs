@@ -33,7 +33,7 @@ pub fn raise_descriptors_max() -> u64 {
     soft
 }
 
-/// Descriptors that a process may have nearly everywhere, unless somebody changed that.
+/// The limit of file descriptors on most systems, if it was not changed.
 const DESCRIPTORS_USUAL: u64 = 1024;
 
 /// The number of descriptors that this process may have now (getrlimit(2), `RLIMIT_NOFILE`).
@@ -42,12 +42,12 @@ pub(crate) fn descriptors_max() -> io::Result<u64> {
     Ok(getrlimit(Resource::RLIMIT_NOFILE)?.0)
 }
 
-/// macOS says "unlimited" and then refuses more than this.
+/// macOS reports "unlimited" and then refuses more than this.
 #[cfg(target_os = "macos")]
 fn descriptors_kernel_max() -> u64 {
     let mut most: libc::c_int = 0;
     let mut len = size_of_val(&most);
-    // SAFETY: the name is a C string, and the value has the length that is told.
+    // SAFETY: the name is a C string, and the value has the given length.
     let result = unsafe {
         let value = (&raw mut most).cast();
         libc::sysctlbyname(c"kern.maxfilesperproc".as_ptr(), value, &raw mut len, std::ptr::null_mut(), 0)
@@ -61,7 +61,7 @@ fn descriptors_kernel_max() -> u64 {
     u64::MAX
 }
 
-/// Who returns from [`fork`].
+/// The process that returns from [`fork`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Forked {
     /// The parent, with the id of its new child.
@@ -98,7 +98,7 @@ pub(crate) fn fork(signals: &mut Signals) -> io::Result<Forked> {
 /// The system sends no signal when the parent of this process ends.
 static PARENT_ENDS_SILENTLY: AtomicBool = AtomicBool::new(!cfg!(target_os = "linux"));
 
-/// Whether a child must ask by itself whether its parent lives: no signal tells of its end.
+/// Whether a child must check by itself that its parent lives: no signal reports the parent's end.
 pub(crate) fn must_ask_for_parent() -> bool {
     PARENT_ENDS_SILENTLY.load(Relaxed)
 }
@@ -112,7 +112,7 @@ fn follow_parent(parent: u32) -> io::Result<()> {
         return Ok(());
     }
     if !parent_lives(parent) {
-        // It died before the call above: nobody will send the signal.
+        // It died before the call above: the signal will not come.
         nix::sys::signal::raise(Signal::SIGTERM)?;
     }
     Ok(())
@@ -209,8 +209,8 @@ pub(crate) fn notify(child: u32, request: ChildRequest) -> io::Result<()> {
     }
 }
 
-/// Makes this process the parent of whoever below it loses its own (prctl(2), `PR_SET_CHILD_SUBREAPER`), so that one
-/// that goes to the background is still found. Elsewhere the system's first process gets them.
+/// Makes this process the parent of descendants that lose their own (prctl(2), `PR_SET_CHILD_SUBREAPER`), so that one that goes to
+/// the background is still found. Elsewhere the system's first process gets them.
 #[cfg_attr(not(target_os = "linux"), allow(clippy::unnecessary_wraps))] // It can fail on Linux.
 #[cfg(feature = "cli")]
 pub(crate) fn adopt_orphans() -> io::Result<()> {
@@ -227,7 +227,7 @@ pub(crate) fn end_with_parent(command: &mut std::process::Command) {
     {
         use std::os::unix::process::CommandExt;
         let follow = || {
-            let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM); // refused, nothing tells it
+            let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM); // refused: it is not notified
             Ok(())
         };
         // SAFETY: between fork and exec it makes one system call, and neither allocates nor locks.
@@ -252,7 +252,7 @@ pub(crate) fn cores() -> Vec<usize> {
     )
 }
 
-/// The cores on which this process may run: this system does not tell.
+/// The cores on which this process may run: this system does not report them.
 #[cfg(not(target_os = "linux"))]
 pub fn cores() -> Vec<usize> {
     Vec::new()

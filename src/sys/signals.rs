@@ -1,4 +1,4 @@
-//! Signals as something to read: the handlers do no more than set bits and write a byte into a pipe.
+//! Signals as readable events: the handlers only set bits and write a byte into a pipe.
 //!
 //! The handlers are installed without `SA_RESTART`, so that a signal also interrupts a blocked call (signal(7)). Only
 //! what is async-signal-safe happens in them (signal-safety(7)), and `errno` is kept.
@@ -24,11 +24,11 @@ const HANDLED: [Signal; 5] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGCHLD];
 /// Interrupts a blocked call of one thread, and does nothing else.
 const INTERRUPT: Signal = Signal::SIGUSR2;
-/// Ends a child at once. A signal of its own, which nobody sends but its parent: supervisors send SIGTERM to every process of
-/// a server (`KillMode=control-group`, systemd.kill(5)), a parent sends it, too, and so does the system when the parent dies.
-/// To a child all of them are one wish to drain.
+/// Ends a child at once. A signal that only its parent sends: supervisors send SIGTERM to every process of a server
+/// (`KillMode=control-group`, systemd.kill(5)), a parent sends it, too, and so does the system when the parent dies. To a child all
+/// of them are one request to drain.
 pub(super) const CUT: Signal = Signal::SIGALRM;
-/// Bytes taken from the pipe at once.
+/// Bytes read from the pipe at once.
 const DRAIN_BYTES: usize = 256;
 
 /// Bits of [`Shared::arrived`].
@@ -100,12 +100,12 @@ pub struct Signals {
     hangup: Hangup,
 }
 
-/// What SIGHUP is to this process.
+/// The meaning of SIGHUP to this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hangup {
     /// It was ignored when this process was started (nohup(1)), and still is.
     Ignored,
-    /// A closed terminal drains. There is no log to open again.
+    /// A closed terminal drains. There is no log to reopen.
     Drains,
     /// The log is opened again. `was_ignored` is restored at the end.
     Reopens { was_ignored: bool },
@@ -120,17 +120,17 @@ enum AtEnd {
     Stay,
 }
 
-/// What arrived since it was last asked.
+/// The signals that arrived since the last look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Arrived {
     /// How often to stop (SIGTERM, SIGINT, and SIGHUP when the terminal closes): the first drains, one more ends at once. A
     /// closed terminal is never the second.
     pub stops: u32,
-    /// To open log files again (SIGHUP).
+    /// Whether to open log files again (SIGHUP).
     pub reopen: bool,
-    /// To report counters (SIGUSR1).
+    /// Whether to report the counters (SIGUSR1).
     pub report: bool,
-    /// That a child ended (SIGCHLD).
+    /// Whether a child has ended (SIGCHLD).
     pub child: bool,
 }
 
@@ -179,8 +179,8 @@ impl Signals {
         SignalCounts { shared: &SHARED }
     }
 
-    /// SIGHUP asks to open log files again from now on, whoever sends it, also where it was inherited as ignored: such a
-    /// process outlives its terminal.
+    /// SIGHUP asks to open log files again from now on, also where it was inherited as ignored: such a process outlives its
+    /// terminal.
     pub fn reopen_on_hangup(&mut self) -> io::Result<()> {
         if !matches!(self.hangup, Hangup::Reopens { .. }) {
             SHARED.ends_with_terminal.store(false, SeqCst);
@@ -190,24 +190,23 @@ impl Signals {
         Ok(())
     }
 
-    /// The same for a program that ends soon after this is dropped: until then no signal kills it.
+    /// Keeps the handlers when this is dropped: the program ends soon after, and until then no signal kills it.
     pub fn for_good(mut self) -> Self {
         self.at_end = AtEnd::Stay;
         self
     }
 
-    /// The same for a process that serves alone: from the signal on that stops it, its own blocked calls are interrupted every
-    /// so many ms (`ITIMER_REAL`, setitimer(2)), as a parent does that with its children's. A timeout of the socket is not
-    /// enough: sendfile(2) begins it anew whenever the client has read a little.
+    /// For a process without parent or children that serves by blocking calls: from the request to stop on, its own calls are
+    /// interrupted every `every_ms` (`ITIMER_REAL`, setitimer(2)), as a parent interrupts those of its children. A timeout of the
+    /// socket is not enough: sendfile(2) starts it again whenever the client has read a little.
     pub fn alone(self, every_ms: u32) -> io::Result<Self> {
         set(Signal::SIGALRM, SigHandler::Handler(on_interrupt))?;
         SHARED.alone_every_ms.store(every_ms, SeqCst);
         Ok(self)
     }
 
-    /// The same for a program that makes no children of its own: the system takes leave of those that others leave to it, which
-    /// are orphans if it is the first process of its container, and what a shell had started before it became this program
-    /// (wait(2), `SIGCHLD` ignored).
+    /// For a program that forks no children: the system reaps those that it gets from others (wait(2), `SIGCHLD` ignored), which are
+    /// orphans if it is the first process of its container, and what a shell had started before it became this program.
     pub fn without_children(self) -> io::Result<Self> {
         set(Signal::SIGCHLD, SigHandler::SigIgn)?;
         // Those that ended before, bounded by their number.
@@ -216,12 +215,13 @@ impl Signals {
         Ok(self)
     }
 
-    /// What arrived since the last call; a SIGHUP leaves a line in the log of the first process. Empties the pipe: with edge-triggered polling too, the next signal is told.
+    /// The signals that arrived since the last call. SIGHUP leaves a line in the log of the first process. Empties the pipe, so that
+    /// also with edge-triggered polling the next signal gives an event.
     pub fn take(&mut self) -> Arrived {
         let mut bytes = [0; DRAIN_BYTES];
         // Bounded by the size of the pipe, which only signals fill.
         while nix::unistd::read(&self.read, &mut bytes) == Ok(DRAIN_BYTES) {}
-        // After the pipe: a signal between the two leaves a byte, and so is told.
+        // After the pipe: a signal between the two leaves a byte, and so an event.
         let bits = SHARED.arrived.swap(0, SeqCst);
         let stops = SHARED.stops.load(SeqCst);
         let arrived = Arrived {
@@ -261,7 +261,7 @@ impl Signals {
         self.at_end = AtEnd::Stay; // a child ends where its work does
         // The parent's ends first: a parent that has used all its descriptors can still make children.
         for end in [&self.read, &self.write] {
-            // SAFETY: nobody uses the ends from here on: handlers see no pipe, both are replaced below, and are then
+            // SAFETY: the ends are not used from here on: handlers see no pipe, both are replaced below, and are then
             // forgotten rather than closed once more.
             unsafe { libc::close(end.as_raw_fd()) };
         }

@@ -1,4 +1,4 @@
-//! Under a supervisor such as systemd: sockets that it opened, and telling it that the server is ready
+//! A supervisor such as systemd: sockets that it opened, and the notification that the server is ready
 //! (`sd_listen_fds(3)`, `sd_notify(3)`).
 #![allow(unsafe_code)]
 
@@ -18,7 +18,7 @@ const LISTEN_FDS_START: RawFd = 3;
 /// More than any supervisor passes; a number above it is a mistake and not a reason for a long loop.
 const LISTEN_FDS_MAX: RawFd = 1024;
 
-/// What a supervisor gave to this process.
+/// What a supervisor passed to this process.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     /// The sockets it opened, in its order, each with its name (`FileDescriptorName=`), empty if it gave none.
@@ -26,7 +26,7 @@ pub(crate) struct Supervisor {
     notify: Option<OsString>,
 }
 
-/// What the supervisor gave cannot be used: one line that says what and what to do.
+/// Why what the supervisor passed cannot be used: one line, with what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SupervisorError(String);
 
@@ -38,7 +38,7 @@ impl fmt::Display for SupervisorError {
 
 impl std::error::Error for SupervisorError {}
 
-/// What the supervisor is told.
+/// A notification to the supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// Clients are served from now on.
@@ -48,17 +48,17 @@ pub(crate) enum Notice {
 }
 
 impl Supervisor {
-    /// Takes over what the supervisor gave, and removes its variables from the environment: they are for this process
+    /// Takes over what the supervisor passed, and removes its variables from the environment: they are for this process
     /// alone. Called once, at the start, by a process with one thread, before it opens descriptors of its own.
     pub(crate) fn adopt() -> Result<Self, SupervisorError> {
         let get = |name| env::var(name).unwrap_or_default();
         let (pid, fds, names) = (get("LISTEN_PID"), get("LISTEN_FDS"), get("LISTEN_FDNAMES"));
         let notify = env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty());
         for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET"] {
-            // SAFETY: the process has one thread, so nobody reads the environment meanwhile.
+            // SAFETY: the process has one thread, so no other code reads the environment meanwhile.
             unsafe { env::remove_var(name) };
         }
-        // Variables meant for another process, such as the shell that started this one, are none of ours.
+        // Variables for another process, such as the shell that started this one, are ignored.
         if pid != std::process::id().to_string() {
             return Ok(Supervisor { listeners: Vec::new(), notify });
         }
@@ -81,9 +81,9 @@ impl Supervisor {
         Ok(Supervisor { listeners, notify })
     }
 
-    /// Tells the supervisor, if there is one that wants to know. An error is a warning in the log: the server works
-    /// without being heard. It does not wait for a supervisor whose queue is full, either.
-    pub(crate) fn tell(&self, notice: Notice) {
+    /// Notifies the supervisor, if it has asked for that. An error is only a warning in the log, and a supervisor whose queue is full
+    /// is not waited for: the server works without.
+    pub(crate) fn notify(&self, notice: Notice) {
         let Some(path) = &self.notify else { return };
         let text: &[u8] = match notice {
             Notice::Ready => b"READY=1",
@@ -99,7 +99,7 @@ fn count(fds: &str) -> Result<RawFd, SupervisorError> {
     match fds.parse() {
         Ok(count @ 0..=LISTEN_FDS_MAX) => Ok(count),
         _ => Err(SupervisorError(format!(
-            "LISTEN_FDS=\"{}\" is no number from 0 to {LISTEN_FDS_MAX}; check the supervisor's setting",
+            "LISTEN_FDS=\"{}\" is not a number from 0 to {LISTEN_FDS_MAX}; check the supervisor's setting",
             fds.escape_debug()
         ))),
     }

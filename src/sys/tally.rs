@@ -1,4 +1,4 @@
-//! Counters that processes share: what a child counted stays counted when it is killed.
+//! Counters in shared memory: what a child has counted stays counted when it is killed.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -86,22 +86,22 @@ impl Tally {
         unsafe { self.mapped.as_ref() }
     }
 
-    /// Adds `n` to one counter. Whoever sees it there sees what was added to others before.
+    /// Adds `n` to one counter. A reader that sees it also sees what was added to other counters before.
     pub fn add(&self, counter: usize, n: u64) {
         self.mapped().counters[counter].fetch_add(n, Release);
     }
 
-    /// Sets one counter, and returns what it was: of all processes that set it to the same, one sees that it was another.
+    /// Sets one counter, and returns its old value: of several processes that set it to the same value, one sees another old value.
     pub fn replace(&self, counter: usize, n: u64) -> u64 {
         self.mapped().counters[counter].swap(n, AcqRel)
     }
 
-    /// What one counter says.
+    /// The value of one counter.
     pub fn get(&self, counter: usize) -> u64 {
         self.mapped().counters[counter].load(Acquire)
     }
 
-    /// What all lanes together have counted in this place.
+    /// The sum of this counter over all lanes.
     pub fn lanes_sum(&self, counter: usize) -> u64 {
         self.mapped().lanes.iter().map(|lane| lane[counter].load(Relaxed)).sum()
     }
