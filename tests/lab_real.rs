@@ -212,7 +212,7 @@ fn a_peer_that_does_not_serve_is_told_before_anything_is_measured() {
     let said = refused(&output, "exec 2>&-; exit 3 # {port}");
     assert!(said.trim_end().ends_with("(exit status: 3)"), "nothing is made of no words: {said}");
     let said = refused(&output, "exec \"$PROGRAM\" serve chargen@127.0.0.1:{port}");
-    assert!(said.contains("it is no echo server"), "{said}");
+    assert!(said.contains("it is not an echo server"), "{said}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Who measures a cell: the real one on real servers, or the mock one of the tests.
+//! The interface of whatever measures a cell: real servers, or made-up numbers in tests.
 
 use super::machine::Machine;
 use super::outcome::Outcome;
@@ -8,16 +8,16 @@ use crate::lab::plan::subject::Subject;
 
 /// Measures cells.
 pub(crate) trait Executor {
-    /// What it measures on. Asked once, before the first run.
+    /// The machine. Called once, before the first run.
     fn machine(&mut self) -> Machine;
 
-    /// Whether a server starts and gives the same bytes as every other. Asked of each before the first run: a mistake in a
-    /// peer's command is told at once, not by an hour of failed runs. The error is for people.
+    /// Checks that a server starts and returns the same bytes as every other. Called for each before the first run, so that a
+    /// mistake in a peer's command is reported at once, and not by an hour of failed runs. The error is a message.
     fn check(&mut self, _subject: &Subject) -> Result<(), String> {
         Ok(())
     }
 
-    /// One run of a cell, with a server started afresh. What goes wrong is an outcome, not an error: the comparison
-    /// goes on. An executor that was told to stop may return early with anything; the run is then left out.
+    /// Runs a cell once, with a freshly started server. A failure is an outcome, not an error: the comparison continues.
+    /// After a stop signal an executor may return any outcome early; the run is then discarded.
     fn run(&mut self, cell: &Cell, extent: Extent, repeat: u32) -> Outcome;
 }

@@ -1,4 +1,4 @@
-//! The generator beside a server: `oneloop load`, with CPU times sampled while it runs.
+//! The load generator: `oneloop load` as a process of its own, with CPU times sampled while it runs.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -14,37 +14,37 @@ use crate::lab::sample::cpu::{EVERY, SHARE, Sample, Span};
 use crate::load::report::{Phase, Report};
 use crate::sys::process::end_with_parent;
 
-/// What a generator does.
+/// What the generator does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GeneratorTask {
-    /// Clients at once.
+    /// Number of clients.
     pub(crate) clients: u32,
     /// The request, in bytes.
     pub(crate) bytes: u32,
-    /// Requests per second on an absolute schedule (open loop); `None` is as fast as answers come (closed loop).
+    /// Requests per second on an absolute schedule (open loop); `None` for the closed loop.
     pub(crate) rate: Option<u32>,
     /// A connection per request.
     pub(crate) churn: bool,
-    /// Over how long the clients begin, in ms: a storm of connections is another question than a crowd.
+    /// The time over which clients start, in ms, so that a crowd does not begin with a storm of connections.
     pub(crate) ramp_ms: u64,
-    /// What is left out at the beginning, in ms.
+    /// How long the load runs before it is measured, in ms.
     pub(crate) warmup_ms: u64,
-    /// What is measured, in ms.
+    /// How long it is measured, in ms.
     pub(crate) measured_ms: u64,
 }
 
-/// What came of it.
+/// The result of the generator.
 #[derive(Clone, Debug)]
 pub(crate) struct GeneratorRun {
-    /// What was measured, by the generator's own clock.
+    /// The measured span.
     pub(crate) span: Span,
-    /// CPU times around it.
+    /// CPU times before, during and after it.
     pub(crate) samples: Vec<Sample>,
-    /// What the generator tells.
+    /// The generator's report.
     pub(crate) report: Report,
 }
 
-/// How long a generator may take beyond what it was asked for: connecting thousands of clients, and its drain.
+/// How long the generator may take beyond its times: connecting thousands of clients, and the drain.
 const BEYOND_MAX: Duration = Duration::from_secs(30);
 
 impl GeneratorTask {
@@ -59,14 +59,14 @@ impl GeneratorTask {
         command.args(self.arguments(&server.addr().to_string()));
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         end_with_parent(&mut command);
-        // Before there is a generator: whenever it begins, a sample was before.
+        // Before the generator starts, so that there is a sample before whatever it does.
         let mut samples = vec![Sample::take(server.root(), None)];
         let spawned = placement.on(placement.generator(), || command.spawn());
         let mut child = Running(spawned.map_err(|error| format!("generator not started: {error}"))?);
         let output = read_apart(child.0.stdout.take());
-        let (told, tells) = mpsc::channel();
-        let complaints = read_lines(child.0.stderr.take(), told);
-        self.sample_until_told(&mut samples, child.0.id(), (&output, &tells), server)?;
+        let (phase_began, phases) = mpsc::channel();
+        let complaints = read_lines(child.0.stderr.take(), phase_began);
+        self.sample_until_reported(&mut samples, child.0.id(), (&output, &phases), server)?;
         let report = output.join().map_err(|_| "the generator's output was not read")?;
         let report: Report = serde_json::from_slice(&report).map_err(|error| {
             let last = complaints.join().unwrap_or_default();
@@ -93,14 +93,14 @@ impl GeneratorTask {
         arguments
     }
 
-    /// Samples until the generator has told all, when it says that a part of its run begins, and once more at the end: what it
-    /// measured lies between two samples, and each end of that has one beside it, however long the pauses are. It ends when it
-    /// has told all, and is not waited for before the last sample, so that there it still has a CPU time.
-    fn sample_until_told(
+    /// Samples until the report is complete: regularly, whenever a part of the run begins, and once at the end. So the measured
+    /// span lies between two samples, with one close to each of its ends. The generator is reaped after the last sample only,
+    /// so that it still has a CPU time then.
+    fn sample_until_reported(
         &self,
         samples: &mut Vec<Sample>,
         generator: u32,
-        (output, tells): (&thread::JoinHandle<Vec<u8>>, &mpsc::Receiver<()>),
+        (output, phases): (&thread::JoinHandle<Vec<u8>>, &mpsc::Receiver<()>),
         server: &Server,
     ) -> Result<(), String> {
         let deadline = Instant::now()
@@ -111,8 +111,8 @@ impl GeneratorTask {
             let began = Instant::now();
             samples.push(Sample::take(server.root(), Some(generator)));
             let pause = EVERY.max(began.elapsed() * SHARE);
-            // Asked often, as the next cell waits for it; sampled seldom, as that costs.
-            while began.elapsed() < pause && tells.try_recv().is_err() {
+            // The end is looked for often, because the next cell waits for it; samples are rare, because they cost time.
+            while began.elapsed() < pause && phases.try_recv().is_err() {
                 if output.is_finished() {
                     samples.push(Sample::take(server.root(), Some(generator)));
                     return Ok(());
@@ -129,10 +129,10 @@ impl GeneratorTask {
     }
 }
 
-/// How often the end of a generator is looked for.
+/// How often the end of the generator is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// A generator that ends with this value, whatever happens.
+/// A generator process that is killed when this is dropped.
 struct Running(Child);
 
 impl Drop for Running {
@@ -144,23 +144,23 @@ impl Drop for Running {
     }
 }
 
-/// Reads to the end in a thread of its own, so that a full pipe stops nobody.
+/// Reads to the end in a thread of its own, so that the pipe never fills up.
 fn read_apart(output: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut read = Vec::new();
         if let Some(mut output) = output {
-            // What cannot be read is missing from the report, and that is said.
+            // Without its end the report cannot be parsed, which is reported.
             let _ = output.read_to_end(&mut read);
         }
         read
     })
 }
 
-/// Reads lines to the end in a thread of its own, and passes on that one names a part of the run; the last of the others is what
-/// the program complained of.
+/// Reads lines to the end in a thread of its own. Notifies of each line that names a part of the run, and returns the last of
+/// the other lines: the error message.
 fn read_lines(
     output: Option<impl Read + Send + 'static>,
-    told: mpsc::Sender<()>,
+    phase_began: mpsc::Sender<()>,
 ) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let mut last = String::new();
@@ -168,7 +168,7 @@ fn read_lines(
             let Ok(line) = line else { break };
             let line = String::from_utf8_lossy(&line);
             if PHASES.iter().any(|phase| phase.name() == line) {
-                let _ = told.send(()); // nobody listens once all was told
+                let _ = phase_began.send(()); // no receiver is left after the last sample
             } else if !line.trim().is_empty() {
                 last = line.into_owned();
             }
@@ -177,11 +177,11 @@ fn read_lines(
     })
 }
 
-/// The parts of a run that change what a server does.
+/// The parts of a run.
 const PHASES: [Phase; 4] = [Phase::Connecting, Phase::WarmUp, Phase::Measuring, Phase::Draining];
 
-/// What the report tells. It says itself when it measured: a moment at which the lab comes to read it would be later by
-/// whatever keeps either of them from its core.
+/// Combines report and samples. The span is that of the report itself: the time at which this process reads the report
+/// depends on the scheduler.
 fn finished(report: Report, samples: Vec<Sample>) -> Result<GeneratorRun, String> {
     let measuring = || report.series.iter().filter(|interval| interval.phase == Phase::Measuring);
     let (Some(first), Some(last)) = (measuring().next(), measuring().next_back()) else {
@@ -205,9 +205,9 @@ mod tests {
     #[test]
     fn each_part_of_a_run_is_passed_on_when_it_begins_and_the_last_complaint_is_kept() {
         let said = "connecting\nwarm_up\noneloop: one\n\nmeasuring\noneloop: two, while draining\ndraining\n";
-        let (told, tells) = mpsc::channel();
-        let last = read_lines(Some(said.as_bytes()), told).join().unwrap();
+        let (phase_began, phases) = mpsc::channel();
+        let last = read_lines(Some(said.as_bytes()), phase_began).join().unwrap();
         assert_eq!(last, "oneloop: two, while draining");
-        assert_eq!(tells.iter().count(), 4);
+        assert_eq!(phases.iter().count(), 4);
     }
 }

@@ -1,4 +1,4 @@
-//! What the comparison runs on, as far as the system tells.
+//! The machine, as far as the system describes it.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use crate::lab::plan::experiment::SystemLimits;
 pub(crate) struct Machine {
     /// Operating system and version of its kernel.
     pub(crate) kernel: String,
-    /// The processor, as it calls itself.
+    /// The name of the processor.
     pub(crate) processor: String,
     /// Cores that this process may use.
     pub(crate) cores: Vec<usize>,
@@ -25,7 +25,7 @@ pub(crate) struct Machine {
     pub(crate) processes_max: Option<u64>,
     /// Settings of the kernel that matter here, by name.
     pub(crate) settings: Vec<(String, String)>,
-    /// Which cores server and generator have, and whether that was enforced.
+    /// The cores of server and generator, and whether they are pinned.
     pub(crate) placement: String,
     /// What cannot be sampled here.
     pub(crate) not_sampled: Vec<String>,
@@ -43,12 +43,12 @@ impl Machine {
     }
 }
 
-/// Looks at the machine. `placement` is told by who pins.
+/// Inspects the machine. `placement` is the text for [`Machine::placement`].
 pub(crate) fn inspect(cores: Vec<usize>, placement: String) -> Machine {
     let mut not_sampled = Vec::new();
     if !cfg!(target_os = "linux") {
         not_sampled.push(
-            "CPU time, memory and listen queues of servers are read from /proc, which this system does not have: \
+            "CPU time, memory and listen queues of servers are read from /proc, which this system does not have; \
              only what the generator sees is measured"
                 .to_owned(),
         );

@@ -1,4 +1,4 @@
-//! What a server leaves behind: processes in no group and no tree of its own, which nobody else would end.
+//! Processes that a server leaves behind, outside its group and its tree.
 
 use std::io;
 use std::thread;
@@ -7,31 +7,31 @@ use std::time::{Duration, Instant};
 use crate::lab::sample::proc::children;
 use crate::sys::process::{ChildRequest, adopt_orphans, notify, reap};
 
-/// How long processes that were killed may take to be gone.
+/// How long killed processes may take to end.
 const GONE_MAX: Duration = Duration::from_secs(3);
-/// How often is looked whether they are.
+/// How often their end is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-/// Who ends the processes that servers leave behind. There is one such value in a process, which has no other children
-/// while [`Orphans::end`] is at work.
+/// Ends the processes that servers leave behind. A process has one such value, and no other children while [`Orphans::end`]
+/// runs.
 #[derive(Debug)]
 pub(crate) struct Orphans {
-    /// Children that this process had before, as one has whose program was replaced (execve(2)): they are not ours.
+    /// Children that this process inherited through execve(2): they are left alone.
     before: Vec<u32>,
 }
 
 impl Orphans {
-    /// Whoever below this process loses its parent is this process's child from now on, where the system can do that.
+    /// Descendants that lose their parent become children of this process from now on, where the system supports it.
     pub(crate) fn adopt() -> io::Result<Orphans> {
         adopt_orphans()?;
         Ok(Orphans { before: children(std::process::id()) })
     }
 
-    /// Ends all that were left behind, and waits until they are gone: the next server has the machine for itself.
+    /// Ends all of them, and waits until they are gone, so that the next server has the machine for itself.
     pub(crate) fn end(&self) {
         let deadline = Instant::now() + GONE_MAX;
         loop {
-            // Those of one that died come to us in turn, and are found by the next look.
+            // Children of a process that died become ours, and are found in the next round.
             while let Ok(Some(_)) = reap() {}
             let mut left = children(std::process::id());
             left.retain(|pid| !self.before.contains(pid));
@@ -39,7 +39,7 @@ impl Orphans {
                 return;
             }
             for pid in left {
-                // Gone already is what is wanted.
+                // An error means that it is gone already.
                 let _ = notify(pid, ChildRequest::Kill);
             }
             thread::sleep(LOOK_EVERY);

@@ -1,4 +1,4 @@
-//! Which cores the server and the generator have.
+//! The cores of server and generator.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,32 +10,32 @@ use crate::sys::process::pin;
 /// Cores of the server and of the generator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Placement {
-    /// All that this process may use, the server's first.
+    /// All cores that this process may use, the server's first.
     all: Vec<usize>,
     /// How many of them are the server's.
     server_count: usize,
-    /// Cores are kept apart.
+    /// Server and generator are pinned to separate cores.
     apart: bool,
-    /// Server and generator have hardware threads of one physical core, for want of another.
+    /// Server and generator share one physical core, because there is no other.
     one_physical: bool,
 }
 
-/// The physical core that this core is a hardware thread of, by the least of its threads; itself where the system does not
-/// tell.
+/// The physical core of this hardware thread, named by its lowest thread; the core itself where the system does not expose
+/// it.
 pub(crate) fn physical_core(core: usize) -> usize {
     let path = format!("/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list");
     let siblings = fs::read_to_string(path).unwrap_or_default();
     least_of(&siblings).unwrap_or(core)
 }
 
-/// The first of a list as `0,4` or `0-1`, which is in order.
+/// The first number of a list such as `0,4` or `0-1`.
 fn least_of(list: &str) -> Option<usize> {
     list.split([',', '-']).next()?.trim().parse().ok()
 }
 
 impl Placement {
-    /// For these cores; empty where the system does not tell, and then nobody is pinned. Hardware threads of one
-    /// physical core slow each other down, and go to one side if there is more than one such core.
+    /// For these cores; without any, no process is pinned. Hardware threads of one physical core slow each other down, so
+    /// they are all given to the same side if there is more than one physical core.
     pub(crate) fn of(cores: &[usize], physical: impl Fn(usize) -> usize) -> Placement {
         let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for &core in cores {
@@ -51,12 +51,12 @@ impl Placement {
         Placement { all, server_count, apart: cores.len() >= 2, one_physical }
     }
 
-    /// All of them: once this process is on the generator's, the system tells those alone.
+    /// All cores. The system itself reports only those of the generator once this process is pinned there.
     pub(crate) fn cores(&self) -> &[usize] {
         &self.all
     }
 
-    /// The generator's cores: half of them, the last ones; the lab itself stays there too.
+    /// The generator's cores: the last half. This process runs there, too.
     pub(crate) fn generator(&self) -> &[usize] {
         &self.all[self.server_count..]
     }
@@ -70,7 +70,7 @@ impl Placement {
         }
     }
 
-    /// The classes that differ here: with one core left to the server, all are one.
+    /// The classes that differ on this machine: there is one class if the server has one core.
     pub(crate) fn classes(&self) -> Vec<CoreClass> {
         if self.apart && self.server(CoreClass::AllCores).len() > 1 {
             vec![CoreClass::OneCore, CoreClass::AllCores]
@@ -79,8 +79,8 @@ impl Placement {
         }
     }
 
-    /// Does something with the current thread on these cores, so that what it starts begins there, and returns it to
-    /// the generator's half.
+    /// Runs `start` with the current thread on these cores, so that processes it starts run there. Then the thread moves back
+    /// to the generator's cores.
     pub(crate) fn on<T>(&self, cores: &[usize], start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         if !self.apart {
             return start();
@@ -91,25 +91,25 @@ impl Placement {
         started
     }
 
-    /// What is told of it.
-    pub(crate) fn told(&self) -> String {
+    /// The placement as text, for reports.
+    pub(crate) fn describe(&self) -> String {
         if !self.apart {
             return match self.all.len() {
-                0 => "not pinned: this system does not let a program choose its cores, so that server and generator \
-                      may share them"
+                0 => "not pinned: this system does not let a program choose its cores, so server and generator may share \
+                      them"
                     .to_owned(),
-                _ => "one core, shared by server and generator: each disturbs the other".to_owned(),
+                _ => "one core, shared by server and generator: they disturb each other".to_owned(),
             };
         }
         let list = |cores: &[usize]| cores.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let more = match self.server(CoreClass::AllCores).len() {
-            1 => "the server's class of all cores would be the same one".to_owned(),
+            1 => "the class of all cores is the same here".to_owned(),
             _ => {
                 format!("in the class of all cores the server has {}", list(self.server(CoreClass::AllCores)))
             }
         };
         let shared = if self.one_physical {
-            "; they are threads of one physical core, so that each slows the other down"
+            "; these are threads of one physical core and slow each other down"
         } else {
             ""
         };
@@ -138,8 +138,8 @@ mod tests {
         let of = |cores| Placement::of(cores, |core| core);
         assert_eq!(of(&[0, 1]).classes(), [CoreClass::OneCore]);
         assert_eq!(of(&[0, 1, 2, 3]).classes(), [CoreClass::OneCore, CoreClass::AllCores]);
-        assert!(of(&[5]).told().contains("shared"));
-        assert!(of(&[]).told().contains("not pinned"));
+        assert!(of(&[5]).describe().contains("shared"));
+        assert!(of(&[]).describe().contains("not pinned"));
     }
 
     #[test]
@@ -156,11 +156,11 @@ mod tests {
         let uneven = Placement::of(&[1, 2, 3], |core| core / 2 * 2);
         assert_eq!((uneven.server(CoreClass::AllCores), uneven.generator()), (&[1][..], &[2, 3][..]));
         for apart in [side_by_side, far_apart, uneven] {
-            assert!(!apart.told().contains("physical"), "{}", apart.told());
+            assert!(!apart.describe().contains("physical"), "{}", apart.describe());
         }
         let one = Placement::of(&[0, 1], |_| 0);
         assert_eq!((one.server(CoreClass::OneCore), one.generator()), (&[0][..], &[1][..]));
-        assert!(one.told().contains("threads of one physical core"), "{}", one.told());
+        assert!(one.describe().contains("threads of one physical core"), "{}", one.describe());
         assert_eq!([least_of("0,4\n"), least_of("2-3\n"), least_of("")], [Some(0), Some(2), None]);
     }
 }

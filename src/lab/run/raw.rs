@@ -1,5 +1,5 @@
-//! Raw data: one JSON object a line, the header first, then each run as it is made. An interruption loses nothing but
-//! the run that it interrupts, and a report can be made again from the file alone.
+//! Raw data: one JSON object per line, first the header, then each run. An interruption loses only the run that it
+//! interrupts, and a report can be made again from the file alone.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -26,9 +26,9 @@ pub(crate) struct Header {
     pub(crate) command: String,
     /// When it began, UTC, RFC 3339.
     pub(crate) started: String,
-    /// What it ran on.
+    /// The machine.
     pub(crate) machine: Machine,
-    /// What was to be measured.
+    /// The plan.
     pub(crate) plan: ComparisonPlan,
 }
 
@@ -46,26 +46,26 @@ enum LineIn {
     Run(Box<Run>),
 }
 
-/// A file of raw data that grows.
+/// A file of raw data, to which runs are appended.
 #[derive(Debug)]
 pub(crate) struct RawDataFile {
     file: File,
 }
 
 impl RawDataFile {
-    /// Creates the file; one that exists is left alone. Without room for the header there is none.
+    /// Creates the file. An existing file is an error. If the header cannot be written, no file is left.
     pub(crate) fn create(path: &Path, header: &Header) -> io::Result<RawDataFile> {
         let file = OpenOptions::new().append(true).create_new(true).open(path)?;
         let mut file = RawDataFile { file };
         if let Err(error) = file.line(&LineOut::Header(header)) {
-            // Of nothing a report cannot be made, and it would be in the way of the next comparison.
+            // An empty file is of no use, and would be in the way of the next comparison.
             let _ = fs::remove_file(path);
             return Err(error);
         }
         Ok(file)
     }
 
-    /// Appends a run, in one write: a reader never sees half of it unless the system stops in between.
+    /// Appends a run with one write, so that a reader sees all of it or nothing.
     pub(crate) fn append(&mut self, run: &Run) -> io::Result<()> {
         self.line(&LineOut::Run(run))
     }
@@ -75,19 +75,19 @@ impl RawDataFile {
         text.push(b'\n');
         let whole_bytes = self.file.metadata()?.len();
         self.file.write_all(&text).inspect_err(|_| {
-            // A line that is cut is read as none; the first error tells more.
+            // Removes an incomplete line; the first error is the one to report.
             let _ = self.file.set_len(whole_bytes);
         })
     }
 }
 
-/// Reads raw data. A last line that is cut is left out; any other wrong line is an error that names it.
+/// Reads raw data. An incomplete last line is ignored; any other malformed line is an error that names it.
 pub(crate) fn read(path: &Path) -> io::Result<(Header, Vec<Run>)> {
     let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
     let mut header = None;
     let mut runs = Vec::new();
     let mut unread: Option<String> = None;
-    // As bytes: a line may be cut within a character.
+    // As bytes, because a line may end within a character.
     for (at, line) in BufReader::new(File::open(path)?).split(b'\n').enumerate() {
         let line = line?;
         if let Some(unread) = unread {
@@ -96,7 +96,7 @@ pub(crate) fn read(path: &Path) -> io::Result<(Header, Vec<Run>)> {
         match serde_json::from_slice(&line) {
             Ok(LineIn::Header(found)) if found.format != FORMAT => {
                 return Err(wrong(format!(
-                    "format {} of raw data; this version reads {FORMAT}",
+                    "the raw data has format {}; this version reads format {FORMAT}",
                     found.format
                 )));
             }
@@ -109,16 +109,13 @@ pub(crate) fn read(path: &Path) -> io::Result<(Header, Vec<Run>)> {
             }
             Ok(LineIn::Header(found)) if header.is_none() && runs.is_empty() => header = Some(*found),
             Ok(LineIn::Header(_)) => {
-                return Err(wrong(format!(
-                    "line {}: a second header; each comparison is read alone",
-                    at + 1
-                )));
+                return Err(wrong(format!("line {}: a second header; a file has one comparison", at + 1)));
             }
             Ok(LineIn::Run(run)) => runs.push(*run),
             Err(error) => unread = Some(format!("line {}: {error}", at + 1)),
         }
     }
     let none =
-        || wrong(unread.unwrap_or_else(|| "no header: this is no raw data of `oneloop compare`".to_owned()));
+        || wrong(unread.unwrap_or_else(|| "no header: this is not raw data of `oneloop compare`".to_owned()));
     Ok((header.ok_or_else(none)?, runs))
 }

@@ -1,4 +1,4 @@
-//! The executor that measures: a server and a generator, each this program started anew, on cores of their own.
+//! Measures real servers: server and generator are this program, started anew, each on its own cores.
 
 use std::io;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ use crate::lab::sample::proc::{kernel_memory_settled, listen_overflows};
 use crate::models::Model;
 use crate::sys::signals::SignalCounts;
 
-/// For how long a peer is watched before anything is measured.
+/// How long a peer must keep running before anything is measured.
 const PEER_WATCHED: Duration = Duration::from_secs(1);
 
 /// Measures on real servers.
@@ -55,7 +55,7 @@ impl RealExecutor {
         let cores = self.placement.server(cell.class);
         let mut server = Server::start(&self.program, &subject, options, &self.placement, cores)?;
         let measured = self.measure_server(cell, extent, &server, kernel_before);
-        // Why it ended tells more than what its clients saw of it.
+        // If the server ended, the reason says more than what its clients saw.
         server.lives().and(measured)
     }
 
@@ -74,7 +74,7 @@ impl RealExecutor {
             Experiment::Idle => {
                 let crowd = IdleClients::gather(server.addr(), cell.level)?;
                 settle(server.root());
-                // Before the active clients come: what they need is not the crowd's.
+                // Before the active clients connect: what they need does not count for the idle ones.
                 let silent = memory(Measurement::default(), server, kernel_before);
                 let mut measurement = self.traffic(cell, extent, server)?;
                 drop(crowd);
@@ -88,9 +88,9 @@ impl RealExecutor {
         }
     }
 
-    /// Runs the generator against the server, and makes a measurement of what both say.
+    /// Runs the generator against the server, and combines its report with the samples.
     fn traffic(&self, cell: &Cell, extent: Extent, server: &Server) -> Result<Measurement, String> {
-        let load = load_of(cell, extent);
+        let load = task_of(cell, extent);
         let overflows = listen_overflows();
         let loaded = load.run(&self.program, server, &self.placement)?;
         let overflows = overflows.and_then(|before| Some(listen_overflows()? - before));
@@ -101,7 +101,7 @@ impl RealExecutor {
 
 impl Executor for RealExecutor {
     fn machine(&mut self) -> Machine {
-        inspect(self.placement.cores().to_vec(), self.placement.told())
+        inspect(self.placement.cores().to_vec(), self.placement.describe())
     }
 
     fn check(&mut self, subject: &Subject) -> Result<(), String> {
@@ -109,7 +109,7 @@ impl Executor for RealExecutor {
         let options = ServerOptions { backlog: None, signals: self.signals };
         let started = Server::start(&self.program, subject, options, &self.placement, cores);
         let checked = started.and_then(|mut server| {
-            // A command that leaves its server in the background ends soon after that one listens.
+            // A command that starts its server in the background ends soon after the server listens.
             if subject.as_model().is_none() {
                 thread::sleep(PEER_WATCHED);
             }
@@ -144,7 +144,7 @@ fn as_asked(cell: &Cell) -> (Subject, Option<u32>) {
     }
 }
 
-fn load_of(cell: &Cell, extent: Extent) -> GeneratorTask {
+fn task_of(cell: &Cell, extent: Extent) -> GeneratorTask {
     let (clients, bytes, rate, churn) = match cell.experiment {
         Experiment::Churn => (CHURN_CLIENTS, REQUEST_BYTES, None, true),
         Experiment::Steady => (STEADY_CLIENTS, REQUEST_BYTES, Some(cell.level), false),
@@ -173,10 +173,10 @@ fn measurement(
         others_cpu: busy.others,
         server_waited: busy.server_waited,
         generator_waited: report.generator.run_delay_s.map(|run_delay_s| run_delay_s / seconds),
-        // At random times they are not the asked rate times the seconds: of 400 there are 20 more or fewer by chance.
+        // Arrivals at random are not exactly the rate times the seconds: 400 vary by some 20.
         target_per_s: task.rate.map(|_| report.requests_due as f64 / seconds),
         achieved_per_s: Some(per_s),
-        // A few arrivals in flight, now none, now two, average too badly for a law of averages.
+        // In the open loop too few requests are in flight for Little's law to be a check.
         in_flight: task.rate.is_none().then_some(report.outstanding_mean),
         latency_mean_us: Some(report.latency.mean_ns / 1e3),
         requests: report.requests,
@@ -187,12 +187,12 @@ fn measurement(
     };
     let measurement = Measurement { evidence, ..Measurement::default() };
     if report.requests == 0 {
-        // Of nothing there are no latencies; the judgement says why.
+        // There are no latencies; the verdict says why.
         return measurement;
     }
     let us = |ns: u64| ns as f64 / 1e3;
     let mut measurement = measurement.with(Metric::LatencyP50Us, us(report.latency.p50_ns));
-    // Of fewer requests it would be the greatest of them, under another name.
+    // With fewer requests this would be the maximum under another name.
     if report.requests >= 100 {
         measurement = measurement.with(Metric::LatencyP99Us, us(report.latency.p99_ns));
     }

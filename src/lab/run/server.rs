@@ -21,45 +21,45 @@ use crate::sys::signals::SignalCounts;
 const START_MAX: Duration = Duration::from_secs(10);
 /// How long it may take to stop when asked, before it is killed.
 const STOP_MAX: Duration = Duration::from_secs(3);
-/// How long the answer to the check may take.
+/// How long the reply to the check may take.
 const CHECK_MAX: Duration = Duration::from_secs(5);
-/// How often a state that nothing announces is looked at.
+/// How often a state is polled that no event announces.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
-/// How long is waited for a server's complaints, once it has ended.
-const COMPLAINTS_MAX: Duration = Duration::from_millis(500);
-/// What is kept of a server's complaints, in bytes, so that one that complains without end costs no memory.
-const COMPLAINTS_BYTES_MAX: u64 = 4096;
+/// How long to wait for the error output of a server that has ended.
+const ERROR_OUTPUT_MAX: Duration = Duration::from_millis(500);
+/// How much of a server's error output is kept, in bytes, so that endless output costs no memory.
+const ERROR_OUTPUT_BYTES_MAX: u64 = 4096;
 
-/// A server that runs. Dropping it stops it, and everything that it started.
+/// A running server. Dropping it stops it, and all processes of its group.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
     addr: SocketAddr,
-    ending: Ending,
-    complaints: mpsc::Receiver<String>,
+    stop_method: StopMethod,
+    error_output: mpsc::Receiver<String>,
     signals: SignalCounts,
 }
 
-/// How a server is ended.
+/// How a server is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    /// At once: ours keeps all of its processes in its group and leaves nothing behind.
+enum StopMethod {
+    /// At once: this program keeps all of its processes in its group.
     Kill,
-    /// Asked first: a peer may have processes elsewhere, which only it knows.
-    Ask,
+    /// With SIGTERM first: a peer may have processes elsewhere that only it can end.
+    Terminate,
 }
 
-/// What a server is started with, beside its model.
+/// Options of a server beside its model.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ServerOptions {
-    /// The listen queue, if not as usual. Peers have their own.
+    /// The length of the listen queue, if not the default. Peers set their own.
     pub(crate) backlog: Option<u32>,
     /// The signals that interrupt a wait for it.
     pub(crate) signals: SignalCounts,
 }
 
 impl Server {
-    /// Starts a subject on these cores and waits until it listens and answers as it should. The error is for people.
+    /// Starts a subject on these cores, and waits until it listens and passes the check. The error is a message.
     pub(crate) fn start(
         program: &Path,
         subject: &Subject,
@@ -82,13 +82,13 @@ impl Server {
             }
             SubjectKind::Peer { command } => Server::start_peer(command, options, placement, cores)?,
         };
-        // One that ended tells why, better than its client can.
+        // If the server ended, the reason says more than what its client saw.
         server.check().map_err(|why| server.lives().err().unwrap_or(why))?;
         Ok(server)
     }
 
     fn spawn(mut command: Command, placement: &Placement, cores: &[usize]) -> Result<Child, String> {
-        // A group of its own: an interruption from the terminal is for the lab, which ends the run in order.
+        // A group of its own: Ctrl-C on the terminal reaches this process alone, which then stops the server.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         end_with_parent(&mut command);
         placement.on(cores, || command.spawn()).map_err(|error| format!("not started: {error}"))
@@ -101,17 +101,18 @@ impl Server {
         cores: &[usize],
     ) -> Result<Server, String> {
         let mut child = Server::spawn(command, placement, cores)?;
-        let complaints = keep_complaints(&mut child);
+        let error_output = keep_error_output(&mut child);
         let lines = listening_lines(&mut child);
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut server = Server { child, addr, ending: Ending::Kill, complaints, signals: options.signals };
-        // The channel ends with the server's output: a server that failed is not waited for.
+        let mut server =
+            Server { child, addr, stop_method: StopMethod::Kill, error_output, signals: options.signals };
+        // The channel closes with the server's output, so a server that failed is not waited for.
         if let Ok(addr) = lines.recv_timeout(START_MAX) {
             server.addr = addr;
             return Ok(server);
         }
         server.kill();
-        Err(server.complaining("does not listen"))
+        Err(server.with_output("does not listen"))
     }
 
     fn start_peer(
@@ -124,9 +125,15 @@ impl Server {
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(command.replace("{port}", &addr.port().to_string()));
         let mut child = Server::spawn(shell, placement, cores)?;
-        let complaints = keep_complaints(&mut child);
+        let error_output = keep_error_output(&mut child);
         drain_output(&mut child);
-        let mut server = Server { child, addr, ending: Ending::Ask, complaints, signals: options.signals };
+        let mut server = Server {
+            child,
+            addr,
+            stop_method: StopMethod::Terminate,
+            error_output,
+            signals: options.signals,
+        };
         let (deadline, stops) = (Instant::now() + START_MAX, server.stops());
         while TcpStream::connect(addr).is_err() {
             server.lives()?;
@@ -135,7 +142,7 @@ impl Server {
             }
             if Instant::now() > deadline {
                 server.kill();
-                return Err(server.complaining(&format!("does not listen after {} s", START_MAX.as_secs())));
+                return Err(server.with_output(&format!("does not listen after {} s", START_MAX.as_secs())));
             }
             thread::sleep(LOOK_EVERY);
         }
@@ -147,22 +154,24 @@ impl Server {
         self.signals.stops()
     }
 
-    /// An error, for people, if what was started has ended.
+    /// An error message if the server has ended.
     pub(crate) fn lives(&mut self) -> Result<(), String> {
         let Ok(Some(status)) = self.child.try_wait() else { return Ok(()) };
-        let background = match self.ending {
-            Ending::Ask if status.success() => "; a server that goes to the background cannot be measured",
+        let background = match self.stop_method {
+            StopMethod::Terminate if status.success() => {
+                "; a server that goes to the background cannot be measured"
+            }
             _ => "",
         };
-        Err(self.complaining(&format!("it ended ({status}){background}")))
+        Err(self.with_output(&format!("it ended ({status}){background}")))
     }
 
-    /// What went wrong, and the last that it said itself. Whoever else holds its standard error is not waited for.
-    fn complaining(&self, what: &str) -> String {
-        let complaints = self.complaints.recv_timeout(COMPLAINTS_MAX).unwrap_or_default();
-        match complaints.trim() {
+    /// What went wrong, with the error output of the server. Other processes that hold its standard error are not waited for.
+    fn with_output(&self, what: &str) -> String {
+        let error_output = self.error_output.recv_timeout(ERROR_OUTPUT_MAX).unwrap_or_default();
+        match error_output.trim() {
             "" => what.to_owned(),
-            said => format!("{what}: {said}"),
+            output => format!("{what}: {output}"),
         }
     }
 
@@ -176,7 +185,7 @@ impl Server {
         self.child.id()
     }
 
-    /// One client of the check: the same bytes must come back as from every other server.
+    /// Checks that the server echoes: the same bytes must come back as from every other server.
     fn check(&mut self) -> Result<(), String> {
         let sent: Vec<u8> = (0..=255).chain(0..=255).collect();
         let answer = || -> io::Result<Vec<u8>> {
@@ -189,14 +198,14 @@ impl Server {
         };
         match answer() {
             Ok(answer) if answer == sent => Ok(()),
-            Ok(_) => Err("answers other bytes than were sent: it is no echo server".to_owned()),
-            Err(error) => Err(format!("does not answer: {error}")),
+            Ok(_) => Err("replies with other bytes than were sent: it is not an echo server".to_owned()),
+            Err(error) => Err(format!("does not reply: {error}")),
         }
     }
 
     fn signal(&self, signal: Signal) {
         if let Ok(group) = i32::try_from(self.child.id()) {
-            // Gone already is what is wanted.
+            // An error means that the group is gone already.
             let _ = killpg(Pid::from_raw(group), signal);
         }
     }
@@ -207,7 +216,7 @@ impl Server {
     }
 
     fn stop(&mut self) {
-        if self.ending == Ending::Ask && matches!(self.child.try_wait(), Ok(None)) {
+        if self.stop_method == StopMethod::Terminate && matches!(self.child.try_wait(), Ok(None)) {
             let root = i32::try_from(self.child.id()).map(Pid::from_raw);
             let _ = root.map(|root| nix::sys::signal::kill(root, Signal::SIGTERM));
             let deadline = Instant::now() + STOP_MAX;
@@ -215,7 +224,7 @@ impl Server {
                 thread::sleep(LOOK_EVERY);
             }
         }
-        // Whatever is left of the group: a peer's own children, a server that does not stop.
+        // What is left of the group: children of a peer, a server that did not stop.
         self.kill();
     }
 }
@@ -226,18 +235,18 @@ impl Drop for Server {
     }
 }
 
-/// An address that was free a moment ago: a peer cannot be asked for the port that it got.
+/// An address that was free a moment ago: there is no way to ask a peer for its port.
 fn free_addr() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
-/// Collects the first of what the server writes to standard error, and reads on, so that it never blocks on it.
-fn keep_complaints(child: &mut Child) -> mpsc::Receiver<String> {
+/// Keeps the first part of the server's error output, and reads on, so that the server never blocks on it.
+fn keep_error_output(child: &mut Child) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     if let Some(mut output) = child.stderr.take() {
         thread::spawn(move || {
             let mut kept = Vec::new();
-            let _ = output.by_ref().take(COMPLAINTS_BYTES_MAX).read_to_end(&mut kept);
+            let _ = output.by_ref().take(ERROR_OUTPUT_BYTES_MAX).read_to_end(&mut kept);
             let _ = sender.send(String::from_utf8_lossy(&kept).into_owned());
             let _ = io::copy(&mut output, &mut io::sink());
         });
@@ -275,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_is_found_in_the_line_that_tells_it() {
+    fn the_address_is_found_in_its_line() {
         assert_eq!(
             listening_addr("listening on echo@127.0.0.1:4242"),
             Some("127.0.0.1:4242".parse().unwrap())

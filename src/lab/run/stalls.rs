@@ -1,4 +1,5 @@
-//! `wait` and `few`: clients that hold their connections, and those behind them. Few enough for threads.
+//! `wait` and `few`: clients that hold their connections, and clients that wait behind them. They are few enough for
+//! threads.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,9 +14,9 @@ use crate::lab::plan::experiment::{FEW_HOLD_MS, PATIENCE_MS, REQUEST_BYTES, WAIT
 use crate::lab::plan::metric::Metric;
 use crate::lab::sample::proc::listen_overflows;
 
-/// A connection that took as long as this was dropped at its first attempt.
+/// A connection that took this long was dropped at its first attempt.
 const DROPPED_FROM_MS: u64 = 900;
-/// An answer within this time came while all others held their connections.
+/// A reply within this time came while all other clients held their connections.
 const AT_ONCE_MS: u64 = FEW_HOLD_MS / 2;
 
 /// How long the second client waits behind a stalled one.
@@ -36,9 +37,9 @@ pub(crate) fn wait(addr: SocketAddr) -> Result<Measurement, String> {
     Ok(Measurement { evidence, ..Measurement::default() }.with(Metric::WaitMs, waited.as_secs_f64() * 1e3))
 }
 
-/// What became of a client of `few`.
+/// The result of a client of `few`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum ClientFate {
     AtOnce,
     Waited,
     Dropped,
@@ -49,7 +50,7 @@ enum Fate {
 pub(crate) fn few(addr: SocketAddr, clients: u32) -> Measurement {
     let overflows = listen_overflows();
     let barrier = Barrier::new(clients as usize);
-    let fates: Vec<(Fate, Duration)> = thread::scope(|scope| {
+    let fates: Vec<(ClientFate, Duration)> = thread::scope(|scope| {
         let arrive = || {
             barrier.wait();
             one_of_few(addr)
@@ -62,43 +63,43 @@ pub(crate) fn few(addr: SocketAddr, clients: u32) -> Measurement {
     let evidence = Evidence {
         requests: fates.len() as u64,
         listen_overflows: overflows.and_then(|before| Some(listen_overflows()? - before)),
-        errors: ErrorCounts { refused: count(Fate::Refused) as u64, ..ErrorCounts::default() },
+        errors: ErrorCounts { refused: count(ClientFate::Refused) as u64, ..ErrorCounts::default() },
         ..Evidence::default()
     };
     Measurement { evidence, ..Measurement::default() }
-        .with(Metric::ServedAtOnce, count(Fate::AtOnce) as f64)
-        .with(Metric::KeptWaiting, count(Fate::Waited) as f64)
-        .with(Metric::Dropped, count(Fate::Dropped) as f64)
-        .with(Metric::Refused, count(Fate::Refused) as f64)
+        .with(Metric::ServedAtOnce, count(ClientFate::AtOnce) as f64)
+        .with(Metric::KeptWaiting, count(ClientFate::Waited) as f64)
+        .with(Metric::Dropped, count(ClientFate::Dropped) as f64)
+        .with(Metric::Refused, count(ClientFate::Refused) as f64)
         .with(Metric::WaitMaxMs, longest)
 }
 
-fn one_of_few(addr: SocketAddr) -> (Fate, Duration) {
+fn one_of_few(addr: SocketAddr) -> (ClientFate, Duration) {
     let began = Instant::now();
     let connected = connect(addr);
     let connecting = began.elapsed();
     let mut stream = match connected {
         Ok(stream) => stream,
-        Err(error) => return (fate_of(&error, Fate::Dropped), connecting),
+        Err(error) => return (fate_of(&error, ClientFate::Dropped), connecting),
     };
     let exchanged = exchange(&mut stream);
     let waited = began.elapsed();
     let fate = match exchanged {
-        _ if connecting >= Duration::from_millis(DROPPED_FROM_MS) => Fate::Dropped,
-        Ok(()) if waited <= Duration::from_millis(AT_ONCE_MS) => Fate::AtOnce,
-        Ok(()) => Fate::Waited,
-        Err(error) => fate_of(&error, Fate::Waited),
+        _ if connecting >= Duration::from_millis(DROPPED_FROM_MS) => ClientFate::Dropped,
+        Ok(()) if waited <= Duration::from_millis(AT_ONCE_MS) => ClientFate::AtOnce,
+        Ok(()) => ClientFate::Waited,
+        Err(error) => fate_of(&error, ClientFate::Waited),
     };
     thread::sleep(Duration::from_millis(FEW_HOLD_MS));
     (fate, waited)
 }
 
-/// Out of patience is `late`; whatever else ends a client was the server's doing.
-fn fate_of(error: &io::Error, late: Fate) -> Fate {
+/// A timeout is `late`; any other error was caused by the server.
+fn fate_of(error: &io::Error, late: ClientFate) -> ClientFate {
     if matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) {
         late
     } else {
-        Fate::Refused
+        ClientFate::Refused
     }
 }
 
@@ -109,7 +110,7 @@ fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// One request and its whole answer.
+/// One request and its complete reply.
 fn exchange(stream: &mut TcpStream) -> io::Result<()> {
     let request = [b'x'; REQUEST_BYTES as usize];
     let mut answer = [0; REQUEST_BYTES as usize];

@@ -1,4 +1,4 @@
-//! `many` and the crowd of `idle`: what servers and silent clients cost by being there.
+//! `many`, and the idle clients of `idle`: what servers and clients cost that do nothing.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,16 +13,16 @@ use crate::judge::evidence::Evidence;
 use crate::lab::plan::metric::Metric;
 use crate::lab::sample::proc::{kernel_memory_bytes, tree_cpu, tree_memory_bytes, tree_tasks};
 
-/// How long a server may take until nothing changes any more.
+/// How long to wait until a server has settled.
 const SETTLE_MAX: Duration = Duration::from_secs(3);
-/// For how long nothing must have changed.
+/// A server has settled when nothing changed for this long.
 const SETTLED_FOR: Duration = Duration::from_millis(60);
-/// What an idle server may use of a core while it counts as settled: timers.
+/// The share of a core that a settled server may use, for timers.
 const SETTLED_SHARE: f64 = 0.02;
-/// How long one of the crowd may take to be served.
+/// How long connecting and the first reply may take for an idle client.
 const JOIN_MAX: Duration = Duration::from_secs(5);
 
-/// Memory and CPU of a server that nobody asks.
+/// Memory and CPU time of a server without requests.
 pub(crate) fn many(
     server: &Server,
     kernel_before: Option<u64>,
@@ -38,12 +38,12 @@ pub(crate) fn many(
     }
     measurement.evidence = Evidence::default();
     if measurement.values.is_empty() {
-        return Err("this system does not tell what memory and CPU time processes use".to_owned());
+        return Err("this system does not report memory and CPU time of processes".to_owned());
     }
     Ok(measurement)
 }
 
-/// Adds the memory of a server, and of the kernel beyond what there was before.
+/// Adds the memory of a server, and of the kernel in addition to what was used before.
 pub(crate) fn memory(
     mut measurement: Measurement,
     server: &Server,
@@ -58,7 +58,7 @@ pub(crate) fn memory(
     measurement
 }
 
-/// Waits until the tree neither grows nor works.
+/// Waits until the process tree neither grows nor uses CPU time.
 pub(crate) fn settle(root: u32) {
     let deadline = Instant::now() + SETTLE_MAX;
     let mut last = (tree_tasks(root), tree_cpu(root));
@@ -73,14 +73,14 @@ pub(crate) fn settle(root: u32) {
     }
 }
 
-/// Clients that said one byte, heard it, and are silent since.
+/// Clients that sent one byte, received it, and are silent since.
 #[derive(Debug)]
 pub(crate) struct IdleClients {
     clients: Vec<TcpStream>,
 }
 
 impl IdleClients {
-    /// Connects as many clients, one after the other, each known to be served.
+    /// Connects so many clients, one after the other; each is served before the next one connects.
     pub(crate) fn gather(addr: SocketAddr, count: u32) -> Result<IdleClients, String> {
         let mut crowd = IdleClients { clients: Vec::with_capacity(count as usize) };
         for number in 1..=count {
@@ -93,7 +93,7 @@ impl IdleClients {
 
 fn join(addr: SocketAddr) -> io::Result<TcpStream> {
     let mut client = TcpStream::connect_timeout(&addr, JOIN_MAX)?;
-    // Reset at the end: thousands of ports in TIME-WAIT would starve the next cells.
+    // Reset at the end: thousands of ports in TIME-WAIT would be missing in the next cells.
     SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
     client.set_read_timeout(Some(JOIN_MAX))?;
     client.write_all(b"x")?;

@@ -1,4 +1,4 @@
-//! The comparison itself: step by step, each run kept as soon as it is made.
+//! The comparison, step by step; each run is kept at once.
 
 use std::io;
 use std::path::Path;
@@ -9,16 +9,16 @@ use super::outcome::{Outcome, Run};
 use super::raw::{Header, RawDataFile};
 use crate::lab::plan::comparison::Step;
 
-/// Who watches a comparison.
+/// Is notified of the progress of a comparison.
 pub(crate) trait Watcher {
     /// Step `at` (from 0) begins.
     fn begins(&mut self, at: usize, step: &Step);
-    /// It is done.
+    /// The step is done.
     fn done(&mut self, at: usize, run: &Run);
 }
 
-/// Runs all steps of the header's plan, or as many as `stop` allows, and keeps each run in `raw` at once. What cannot be
-/// kept any more ends it; the runs made until then are returned all the same, the last one too.
+/// Runs the steps of the header's plan until `stop` returns true, and appends each run to the file `raw` at once. A run that
+/// cannot be written ends the comparison; all runs so far are returned, including that one.
 pub(crate) fn compare(
     header: &Header,
     executor: &mut dyn Executor,
@@ -44,7 +44,7 @@ pub(crate) fn compare(
             None => executor.run(&cell, header.plan.extent, repeat),
         };
         if stop() {
-            // What was interrupted is no measurement.
+            // An interrupted run is not a measurement.
             break;
         }
         let run = Run { cell, repeat, at_s: (began.elapsed().as_secs_f64() * 1e3).round() / 1e3, outcome };

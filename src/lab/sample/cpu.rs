@@ -1,13 +1,13 @@
-//! CPU times over a run, sampled beside it, and what they were between two moments.
+//! CPU times sampled during a run, and the CPU used between two moments.
 
 use std::time::Duration;
 
 use super::proc::{Nanos, Processes, machine_cpu, own_cpu};
 use crate::sys::clock::monotonic_ns;
 
-/// How often is sampled, at most.
+/// The shortest time between two samples.
 pub(crate) const EVERY: Duration = Duration::from_millis(25);
-/// Sampling takes at most one part in this many of a core: a tree of thousands of processes is asked less often.
+/// Sampling uses at most one part in this many of a core: a tree of thousands of processes is sampled less often.
 pub(crate) const SHARE: u32 = 25;
 
 /// CPU times at one moment.
@@ -23,13 +23,13 @@ pub(crate) struct Sample {
     pub(crate) own: Nanos,
     /// Of all processes of the machine.
     pub(crate) machine: Option<Nanos>,
-    /// How long the server's threads had waited for a core.
+    /// How long the server's threads have waited for a core.
     pub(crate) server_waited: Option<Nanos>,
 }
 
 impl Sample {
-    /// Samples now. `generator` is `None` while there is none. Thousands of processes take tens of ms: the moment is the
-    /// midst of those in which they are asked for their times.
+    /// Samples now. `generator` is `None` before it is started. Reading thousands of processes takes tens of ms; the sample
+    /// counts for the middle of that time.
     pub(crate) fn take(server: u32, generator: Option<u32>) -> Sample {
         let processes = Processes::now();
         let cpu = |root| processes.as_ref()?.cpu(root);
@@ -58,7 +58,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// How much of it lies before the first sample or after the last: there nothing is known.
+    /// How much of it lies before the first or after the last sample.
     pub(crate) fn beyond_ns(self, samples: &[Sample]) -> u64 {
         let (first, last) = (samples.first(), samples.last());
         let known = |sample: Option<&Sample>| sample.map_or(self.to_ns, |sample| sample.at_ns);
@@ -75,14 +75,14 @@ pub(crate) struct Busy {
     pub(crate) server: Option<f64>,
     /// The generator.
     pub(crate) generator: Option<f64>,
-    /// Everybody else but this process.
+    /// All other processes except this one.
     pub(crate) others: Option<f64>,
-    /// Threads of the server that were ready to run and had no core, on average.
+    /// Threads of the server that were runnable without a core, on average.
     pub(crate) server_waited: Option<f64>,
 }
 
-/// What was busy in a span: the times at its ends are interpolated between the samples around them. Where an end has no
-/// sample on either side there is no value.
+/// The CPU used in a span: times at its ends are interpolated between the samples around them. Without a sample on both
+/// sides of each end there is no value.
 pub(crate) fn between(samples: &[Sample], span: Span) -> Busy {
     let seconds = span.to_ns.saturating_sub(span.from_ns) as f64 / 1e9;
     if seconds <= 0.0 {
@@ -96,7 +96,7 @@ pub(crate) fn between(samples: &[Sample], span: Span) -> Busy {
     let generator = share(&|sample| sample.generator);
     let machine = share(&|sample| sample.machine);
     let own = share(&|sample| Some(sample.own));
-    // What is not known of one of ours would pass for others'.
+    // If one of ours is unknown, it would count as CPU time of others.
     let ours = || Some(server? + generator? + own?);
     Busy {
         server,
@@ -106,7 +106,7 @@ pub(crate) fn between(samples: &[Sample], span: Span) -> Busy {
     }
 }
 
-/// The value at a moment, in ns; none before the first sample that has one, and none after the last.
+/// The value at a moment, in ns; `None` before the first and after the last sample that has one.
 fn value_at(samples: &[Sample], at_ns: u64, of: &dyn Fn(&Sample) -> Option<Nanos>) -> Option<f64> {
     let mut known = samples.iter().filter_map(|sample| Some((sample.at_ns, of(sample)? as f64)));
     let (mut before_ns, mut low) = known.next().filter(|(first_ns, _)| *first_ns <= at_ns)?;
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_samples_nothing_is_made_up() {
+    fn there_are_no_values_beyond_the_samples() {
         for (beyond, ms) in [(span(200, 301), 1), (span(400, 900), 500)] {
             let busy = between(&samples(), beyond);
             assert_eq!((busy.server, busy.server_waited, busy.others), (None, None, None), "{beyond:?}");

@@ -1,5 +1,5 @@
-//! What `/proc` tells of processes and the kernel (proc(5)). On systems without it every answer is `None`, and the
-//! report says so.
+//! Processes and kernel as `/proc` shows them (proc(5)). On systems without it every result is `None`, and the report says
+//! so.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,7 +30,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
     Some(Stat { parent: number(1)? as u32, own, reaped })
 }
 
-/// The children of a process that live, or ended and were not yet waited for; none where there is no `/proc`.
+/// The children of a process that run, or ended and were not yet waited for; none without `/proc`.
 pub(crate) fn children(parent: u32) -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -39,8 +39,8 @@ pub(crate) fn children(parent: u32) -> Vec<u32> {
     pids.filter(|pid| parent_of(pid) == Some(parent)).collect()
 }
 
-/// All processes of the machine at one moment. Of thousands this takes tens of ms: who wants to know several things of one
-/// moment looks once.
+/// All processes of the machine at one moment. With thousands of processes this takes tens of ms: for several values of one
+/// moment, read it once.
 #[derive(Debug)]
 pub(crate) struct Processes {
     stats: BTreeMap<u32, Stat>,
@@ -48,7 +48,7 @@ pub(crate) struct Processes {
 }
 
 impl Processes {
-    /// Those that live, or ended and were not yet waited for.
+    /// The processes that run, or ended and were not yet waited for.
     pub(crate) fn now() -> Option<Processes> {
         let mut processes = Processes { stats: BTreeMap::new(), children: BTreeMap::new() };
         for entry in fs::read_dir("/proc").ok()?.flatten() {
@@ -62,7 +62,7 @@ impl Processes {
         Some(processes)
     }
 
-    /// A process and all of its descendants. Those whose parent died are not in it: they belong to another tree by then.
+    /// A process and all of its descendants. Processes whose parent died belong to another tree.
     fn tree(&self, root: u32) -> Vec<(u32, Stat)> {
         let mut found = BTreeMap::new();
         let mut next = vec![root];
@@ -77,9 +77,9 @@ impl Processes {
         found.into_iter().collect()
     }
 
-    /// CPU time of a process tree: of all that live, and of all that lived and were waited for. `None` if there is none.
+    /// CPU time of a process tree: of all running processes, and of all that ended and were waited for. `None` without any.
     ///
-    /// The living are asked now, for exact times; those that ended are known in ticks, 10 ms in all, not each.
+    /// Running processes have exact times; the total of those that ended is exact to a tick of 10 ms.
     pub(crate) fn cpu(&self, root: u32) -> Option<Nanos> {
         let (tick_ns, tree) = (1_000_000_000 / ticks_per_s(), self.tree(root));
         let total = tree.iter().map(|(pid, stat)| {
@@ -89,7 +89,7 @@ impl Processes {
         (!tree.is_empty()).then(|| total.sum())
     }
 
-    /// How long the threads of a process tree that live were ready to run and had no core, all together.
+    /// How long the running threads of a process tree were runnable without a core, in total.
     pub(crate) fn waited(&self, root: u32) -> Option<Nanos> {
         let mut waited = None;
         for (pid, _) in self.tree(root) {
@@ -103,7 +103,7 @@ impl Processes {
     }
 }
 
-/// A process and all of its descendants, now; `None` if it is not there.
+/// A process and all of its descendants, now; `None` if it does not exist.
 fn tree(root: u32) -> Option<Vec<(u32, Stat)>> {
     Some(Processes::now()?.tree(root)).filter(|tree| !tree.is_empty())
 }
@@ -139,8 +139,8 @@ fn ticks_per_s() -> u64 {
     ticks.ok().flatten().and_then(|ticks| u64::try_from(ticks).ok()).filter(|ticks| *ticks > 0).unwrap_or(100)
 }
 
-/// CPU time that processes, and the machine's host, took on all cores together. Interrupts are not in it: much of
-/// their work is ours and cannot be told apart.
+/// CPU time that processes, and the host of a virtual machine, used on all cores. It excludes interrupts: much of their work
+/// is for the measured processes, and cannot be separated.
 pub(crate) fn machine_cpu() -> Option<Nanos> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     let fields: Vec<u64> =
@@ -158,22 +158,22 @@ pub(crate) fn tree_tasks(root: u32) -> Option<usize> {
     Some(tasks.sum())
 }
 
-/// Proportional set size of a process tree, in bytes: pages shared by n processes count as an n-th for each. `None` where
-/// one of its processes does not tell, as another user's: a part would pass for the whole.
+/// Proportional set size of a process tree, in bytes: a page shared by n processes counts as 1/n for each. `None` if one of
+/// the processes cannot be read, as one of another user: the rest would pass for the whole.
 pub(crate) fn tree_memory_bytes(root: u32) -> Option<u64> {
     let sizes = tree(root)?.into_iter().map(|(pid, _)| {
         match fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) {
             Ok(rollup) => Some(kib_of(&rollup, "Pss:").unwrap_or(0) << 10),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
-            // It has ended meanwhile, and has no memory any more.
+            // It has ended meanwhile.
             Err(_) => Some(0),
         }
     });
     sizes.sum::<Option<u64>>().filter(|bytes| *bytes > 0)
 }
 
-/// Kernel memory of the whole machine that clients and servers can cost: slabs that are not just cache, stacks, page
-/// tables, socket buffers. In bytes.
+/// Kernel memory of the whole machine that clients and servers can cause, in bytes: slabs that are not reclaimable, stacks,
+/// page tables, socket buffers.
 pub(crate) fn kernel_memory_bytes() -> Option<u64> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
     let kib: u64 =
@@ -187,8 +187,8 @@ pub(crate) fn kernel_memory_bytes() -> Option<u64> {
     Some((kib << 10) + pages * u64::try_from(page_bytes).unwrap_or(4096))
 }
 
-/// Waits, not for long, until the kernel has freed what servers and clients before left behind, and says what remains.
-/// Much is freed only after a grace period of read-copy-update.
+/// Waits shortly until the kernel has freed the memory of earlier servers and clients, and returns what remains. Much is
+/// freed only after a grace period of read-copy-update.
 pub(crate) fn kernel_memory_settled() -> Option<u64> {
     const LOOKS_MAX: u32 = 10;
     const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(40);
@@ -254,7 +254,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn this_machine_tells_what_is_sampled() {
+    fn this_machine_has_what_is_sampled() {
         assert!(machine_cpu().is_some_and(|ns| ns > 0));
         assert!(tree_memory_bytes(std::process::id()).is_some_and(|bytes| bytes > 100_000));
         assert!(kernel_memory_bytes().is_some_and(|bytes| bytes > 1_000_000));
