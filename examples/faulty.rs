@@ -83,6 +83,7 @@ impl Service for Faulty {
             Refusal::TooManyClients => b"too many clients\n",
             Refusal::TooManyFromAddress => b"too many from your address\n",
             Refusal::Stopping => b"stopping\n",
+            _ => b"refused\n",
         }
     }
 }

@@ -10,6 +10,7 @@ pub(super) const OWN_DESCRIPTORS: u64 = 24;
 
 /// Why there is no report.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum RunError {
     /// The plan is not valid.
     Plan(PlanError),

@@ -52,6 +52,7 @@ use crate::telemetry::Telemetry;
 /// How a server handles many clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "load", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum Model {
     /// One client at a time.
     Iterative,

@@ -246,6 +246,7 @@ pub enum Fault {
 
 /// Why a client gets no session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Refusal {
     /// There are `clients_max` clients.
     TooManyClients,

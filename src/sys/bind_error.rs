@@ -17,6 +17,7 @@ pub struct BindError {
 
 /// What kept a socket from listening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BindErrorKind {
     /// Another socket listens there.
     InUse,

@@ -28,6 +28,7 @@ const FAREWELL_MS: u64 = 200;
 
 /// Where the access log goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AccessTarget {
     /// Standard output.
     Stdout,

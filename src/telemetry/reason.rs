@@ -10,6 +10,7 @@ use crate::sys::tally::{COUNTERS, Tally};
 /// Why a client ended, or was refused. Log, counters and reports share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Reason {
     /// The service was done, and all was sent.
     Finished,

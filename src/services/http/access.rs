@@ -7,6 +7,7 @@ use crate::session::Record;
 
 /// How an answer is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AccessFormat {
     /// `host - - [time] "request" status bytes`, the format of the first web servers.
     Common,
