@@ -156,6 +156,7 @@ impl<T: Transport> Io<T> {
             ReadOutcome::End => self.input_end = InputEnd::Seen,
             ReadOutcome::Overhead | ReadOutcome::NotNow => {}
         }
+        self.release_extra(); // the last layer may have been dropped
         Ok(read)
     }
 

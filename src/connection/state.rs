@@ -547,13 +547,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                 Step::Go(self.close(Reason::Drained, Corked::No, linger(ctx.limits), ctx))
             }
             Ok(Handshake::NotNow) => Step::Stay(Pumped::Waits),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                log::debug!("{}: the handshake failed: {error}", self.io.peer);
-                // The layer's alert is sent if there is room for it.
-                self.flush_outbox(true, ctx, budget);
-                Step::Go(self.close(Reason::HandshakeFailed, Corked::Perhaps, linger(ctx.limits), ctx))
-            }
-            Err(error) => Step::Go(self.ended(Sent::Part, Reason::of_error(&error), ctx)),
+            Err(error) => self.stream_failed(&error, Reason::HandshakeFailed, Sent::Part, ctx, budget),
         }
     }
 
@@ -573,7 +567,9 @@ impl<S: Session, T: Transport> Connection<S, T> {
             match self.io.read(room, Patience::Now, ctx) {
                 Ok(ReadOutcome::Bytes(len)) => fresh = len,
                 Ok(ReadOutcome::End | ReadOutcome::Overhead | ReadOutcome::NotNow) => {}
-                Err(error) => return Step::Go(self.ended(Sent::Part, Reason::of_error(&error), ctx)),
+                Err(error) => {
+                    return self.stream_failed(&error, Reason::Protocol, Sent::Part, ctx, budget);
+                }
             }
         }
         self.call(call, fresh, ctx, budget)
@@ -610,7 +606,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                 self.begin_nothing_new(step, ctx, budget)
             }
             Ok(ReadOutcome::NotNow) => Step::Stay(Pumped::Waits),
-            Err(error) => Step::Go(self.ended(Sent::All, Reason::of_error(&error), ctx)),
+            Err(error) => self.stream_failed(&error, Reason::Protocol, Sent::All, ctx, budget),
         }
     }
 
@@ -864,6 +860,25 @@ impl<S: Session, T: Transport> Connection<S, T> {
         let now_ms = ctx.now().monotonic_ms;
         self.io.abandon(&mut ctx.scratch.outbox, now_ms, ctx.telemetry);
         Step::Go(self.ended(Sent::Part, reason, ctx))
+    }
+
+    /// Reading has failed. If the client broke the protocol of a layer, for the reason `broken`, it gets the layer's alert,
+    /// if there is room for it.
+    fn stream_failed(
+        &mut self,
+        error: &io::Error,
+        broken: Reason,
+        sent: Sent,
+        ctx: &mut Context<'_>,
+        budget: &mut TurnBudget,
+    ) -> Step {
+        if error.kind() != io::ErrorKind::InvalidData {
+            return Step::Go(self.ended(sent, Reason::of_error(error), ctx));
+        }
+        log::debug!("{}: {broken}: {error}", self.io.peer);
+        self.flush_outbox(true, ctx, budget);
+        self.io.take_outbox();
+        Step::Go(self.close(broken, Corked::Perhaps, linger(ctx.limits), ctx))
     }
 
     /// The end at once: what waits to be sent is dropped.

@@ -47,7 +47,7 @@ pub trait Layer: fmt::Debug + Send {
     /// Reads, as [`Transport::read`]. Output that the layer holds is written first, if there is room.
     ///
     /// # Errors
-    /// The client ends.
+    /// As for [`Layer::handshake`].
     fn read(
         &mut self,
         below: &mut dyn Transport,
