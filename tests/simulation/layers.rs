@@ -13,7 +13,7 @@ use oneloop::session::Peer;
 use oneloop::telemetry::{Reason, Telemetry};
 
 use super::script::{
-    Deed, FramesSession, Random, SEND_BUFFER, Script, Scripted, Tells, expected, limits, script,
+    Action, FramesSession, Random, Readiness, SEND_BUFFER, Script, Scripted, expected, limits, script,
 };
 use super::toys::{self, FramesClient, Origin};
 use super::world::at;
@@ -26,7 +26,7 @@ const WORDS: &[u8] = b"too many";
 const HANDSHAKE_MS: u32 = 1_500;
 /// What the layers of one client may keep, and its buffers.
 const MEMORY_BYTES_MAX: usize = 12 << 10;
-/// The address that a client of [`Origin`] says it has.
+/// The address that a client sends to [`Origin`].
 const ORIGIN: &str = "192.0.2.7:1234";
 
 /// What lies between the stream and the service.
@@ -44,7 +44,7 @@ enum Manners {
     Right,
     /// It never begins.
     Silent,
-    /// It says something else in this round.
+    /// It sends another message than is due.
     Wrong,
 }
 
@@ -111,7 +111,7 @@ struct Stage {
     has_begun: bool,
     /// How much of what the stream took the client has seen.
     seen: usize,
-    next_deed: usize,
+    next_action: usize,
     now_ms: u64,
     is_drained: bool,
     scratch: Scratch,
@@ -123,14 +123,14 @@ impl Stage {
     fn new(seed: u64) -> Stage {
         let mut random = Random(seed);
         let case = Case::new(&mut random);
-        let tells = if random.one_in(2) { Tells::Nothing } else { Tells::Exactly };
-        let transport = Scripted { tells, ..Scripted::new(random) };
+        let readiness = if random.one_in(2) { Readiness::Unknown } else { Readiness::Latched };
+        let transport = Scripted { readiness, ..Scripted::new(random) };
         let layers = case.layers().make();
         Stage {
             toy: FramesClient::default(),
             has_begun: false,
             seen: 0,
-            next_deed: 0,
+            next_action: 0,
             now_ms: 0,
             is_drained: false,
             scratch: Scratch::new(&case.limits),
@@ -172,30 +172,30 @@ impl Stage {
             let bytes = self.toy.receive(&new);
             event |= self.arrive(&bytes);
         }
-        while let Some((_, deed)) =
-            self.case.script.deeds.get(self.next_deed).filter(|(at, _)| *at <= self.now_ms)
+        while let Some((_, action)) =
+            self.case.script.actions.get(self.next_action).filter(|(at, _)| *at <= self.now_ms)
         {
-            self.next_deed += 1;
-            let (plain, deed) = (self.case.wire == Wire::Plain, deed.clone());
-            match deed {
-                Deed::Send(bytes) if plain => event |= self.arrive(&bytes),
-                Deed::Send(bytes) => {
+            self.next_action += 1;
+            let (plain, action) = (self.case.wire == Wire::Plain, action.clone());
+            match action {
+                Action::Send(bytes) if plain => event |= self.arrive(&bytes),
+                Action::Send(bytes) => {
                     let bytes = self.toy.send(&bytes);
                     event |= self.arrive(&bytes);
                 }
-                Deed::End if plain => {
+                Action::End if plain => {
                     self.connection.transport_mut().ended = true;
                     event = true;
                 }
-                Deed::End => {
+                Action::End => {
                     let bytes = self.toy.end();
                     event |= self.arrive(&bytes);
                 }
-                Deed::Reset => {
+                Action::Reset => {
                     self.connection.transport_mut().reset = true;
                     event = true;
                 }
-                Deed::Read(taken_per_ms) => self.connection.transport_mut().taken_per_ms = taken_per_ms,
+                Action::Read(taken_per_ms) => self.connection.transport_mut().taken_per_ms = taken_per_ms,
             }
         }
         event
@@ -288,7 +288,7 @@ impl Stage {
         let transport = self.connection.transport();
         let is_full = transport.in_flight >= SEND_BUFFER;
         let next_ms = [
-            case.script.deeds.get(self.next_deed).map(|(at, _)| *at),
+            case.script.actions.get(self.next_action).map(|(at, _)| *at),
             case.script.drain_at_ms.filter(|_| !self.is_drained),
             case.cut_at_ms,
             case.wake_at_ms,
@@ -329,16 +329,18 @@ impl Stage {
                 assert!(self.now_ms >= u64::from(HANDSHAKE_MS));
                 assert!(!shakes_hands || case.begins_ms >= u64::from(HANDSHAKE_MS) || self.is_slow());
             }
-            Reason::Reset => assert!(case.script.deeds.iter().any(|(_, deed)| matches!(deed, Deed::Reset))),
+            Reason::Reset => {
+                assert!(case.script.actions.iter().any(|(_, action)| matches!(action, Action::Reset)));
+            }
             Reason::RefusedAddress => assert!(case.refuses),
             Reason::IdleTimeout | Reason::RequestTimeout => {
                 assert!(!case.refuses);
                 // What comes while it lingers comes too late.
                 let late_ms = self.now_ms.saturating_sub(case.limits.linger_ms.into());
-                let mut deeds = case.script.deeds.iter();
-                if case.begins_ms.max(deeds.clone().map(|(at, _)| *at).max().unwrap_or(0)) < late_ms {
+                let mut actions = case.script.actions.iter();
+                if case.begins_ms.max(actions.clone().map(|(at, _)| *at).max().unwrap_or(0)) < late_ms {
                     assert_eq!(self.got(), whole, "it has got all that it asked for");
-                    let ends = deeds.any(|(_, deed)| matches!(deed, Deed::End));
+                    let ends = actions.any(|(_, action)| matches!(action, Action::End));
                     assert!(!ends, "its end was seen before the deadline");
                 }
             }
@@ -350,7 +352,7 @@ impl Stage {
     }
 
     fn is_slow(&self) -> bool {
-        self.case.script.deeds.iter().any(|(_, deed)| matches!(deed, Deed::Read(0..=200)))
+        self.case.script.actions.iter().any(|(_, action)| matches!(action, Action::Read(0..=200)))
     }
 }
 

@@ -17,34 +17,38 @@ use oneloop::services::Echo;
 use oneloop::session::{Call, Input, Outbox, Progress, Session, Wait};
 use oneloop::telemetry::{Reason, Telemetry};
 
-use script::{Deed, Random, Script, Scripted, Tells, expected, limits};
+use script::{Action, Random, Readiness, Script, Scripted, expected, limits};
 use world::{Run, World, at, opened};
 
 fn check(run: &Run, world: &World) {
     let (whole, verdict) = expected(&world.script.sent);
     let script = &world.script;
     assert!(whole.starts_with(&run.got), "what was sent is a prefix of the answer");
-    let did =
-        |wanted: fn(&Deed) -> bool| script.deeds[..world.next_deed].iter().any(|(_, deed)| wanted(deed));
-    let all_done = world.next_deed == script.deeds.len();
+    let calls = |wanted: fn(&Action) -> bool| {
+        script.actions[..world.next_action].iter().any(|(_, action)| wanted(action))
+    };
+    let all_done = world.next_action == script.actions.len();
     match run.reason {
         Reason::Finished => assert!(verdict == Some(Reason::Finished) && run.got == whole),
         Reason::Protocol => assert_eq!(verdict, Some(Reason::Protocol)),
         Reason::PeerClosed => {
             assert!(
-                all_done && did(|deed| matches!(deed, Deed::End)) && verdict.is_none() && run.got == whole
+                all_done
+                    && calls(|action| matches!(action, Action::End))
+                    && verdict.is_none()
+                    && run.got == whole
             );
         }
-        Reason::Reset => assert!(did(|deed| matches!(deed, Deed::Reset))),
+        Reason::Reset => assert!(calls(|action| matches!(action, Action::Reset))),
         Reason::IdleTimeout | Reason::RequestTimeout => {
             assert!(run.ended_ms >= 1_000, "no deadline is shorter");
         }
-        Reason::RateTooLow => assert!(did(|deed| matches!(deed, Deed::Read(0..=100)))),
+        Reason::RateTooLow => assert!(calls(|action| matches!(action, Action::Read(0..=100)))),
         Reason::Drained => assert_eq!(world.mode(), Mode::Draining),
         other => panic!("no script leads to {other}"),
     }
     // What comes while it lingers comes too late.
-    let in_time = script.deeds.iter().all(|(at, _)| at + u64::from(world.limits.linger_ms) < run.ended_ms);
+    let in_time = script.actions.iter().all(|(at, _)| at + u64::from(world.limits.linger_ms) < run.ended_ms);
     if run.reason == Reason::IdleTimeout && in_time {
         assert!(run.got == whole, "an idle client has got all that it asked for");
     }
@@ -98,8 +102,8 @@ fn a_request_that_trickles_ends_exactly_at_its_deadline() {
     let mut world = World::new(7);
     world.limits =
         Limits { linger_ms: 400, read_bytes: 64, outbox_bytes_max: 4096, ..limits(&mut Random(7)) };
-    let trickle = (0..100).map(|i| (500 + i * 30, Deed::Send(vec![200]))).collect();
-    world.script = Script { deeds: trickle, sent: vec![200; 100], drain_at_ms: None };
+    let trickle = (0..100).map(|i| (500 + i * 30, Action::Send(vec![200]))).collect();
+    world.script = Script { actions: trickle, sent: vec![200; 100], drain_at_ms: None };
     let (run, _) = world.run();
     assert_eq!(
         (run.reason, run.ended_ms),
@@ -112,7 +116,7 @@ fn a_request_that_trickles_ends_exactly_at_its_deadline() {
 fn a_session_that_asks_for_another_turn_lets_the_others_go_first() {
     let mut world = World::new(5);
     world.limits = Limits { read_bytes: 64, outbox_bytes_max: 4096, ..Limits::default() };
-    world.script = Script { deeds: Vec::new(), sent: Vec::new(), drain_at_ms: None };
+    world.script = Script { actions: Vec::new(), sent: Vec::new(), drain_at_ms: None };
     world.client.transport_mut().arrived.extend([1, b'x']);
     let pumps = (1..20).find(|_| world.step(false) == Pumped::Waits).expect("it comes to rest");
     assert!(pumps >= 3, "a frame and its answer end with Again, so {pumps} turns are too few");
@@ -123,7 +127,7 @@ fn a_session_that_asks_for_another_turn_lets_the_others_go_first() {
 fn bytes_that_came_in_time_win_over_a_deadline_that_is_looked_at_late() {
     let mut world = World::new(5);
     world.limits = Limits { read_bytes: 64, outbox_bytes_max: 4096, ..limits(&mut Random(5)) };
-    world.script = Script { deeds: Vec::new(), sent: Vec::new(), drain_at_ms: None };
+    world.script = Script { actions: Vec::new(), sent: Vec::new(), drain_at_ms: None };
     assert_eq!(world.step(false), Pumped::Waits);
     world.client.transport_mut().arrived.extend([1, b'x']);
     world.pass(world.client.deadline_ms());
@@ -137,13 +141,13 @@ fn bytes_that_came_in_time_win_over_a_deadline_that_is_looked_at_late() {
 
 type Move = fn(&mut Connection<Echo, Scripted>, &mut Context<'_>, TurnBudget) -> Pumped;
 
-/// The same with a session that waits for more at once, whatever the stream tells before it is read.
+/// The same with a session that needs input after each answer, for both kinds of readiness.
 #[test]
-fn who_is_answered_at_a_late_look_is_not_ended_by_it() {
-    for tells in [Tells::Nothing, Tells::Exactly] {
+fn a_client_that_is_answered_at_a_late_look_is_not_ended_by_it() {
+    for readiness in [Readiness::Unknown, Readiness::Latched] {
         let limits = limits(&mut Random(5));
         let (mut scratch, mut telemetry) = (Scratch::new(&limits), Telemetry::new());
-        let stream = Scripted { tells, ..Scripted::new(Random(5)) };
+        let stream = Scripted { readiness, ..Scripted::new(Random(5)) };
         let mut client = opened(stream, Echo);
         let mut move_on = |client: &mut Connection<Echo, Scripted>, ms, how: Move| {
             let mut context = Context {
@@ -173,8 +177,8 @@ fn a_client_that_owes_nothing_is_idle_exactly_from_its_last_request() {
     let mut world = World::new(9);
     world.limits =
         Limits { linger_ms: 400, read_bytes: 64, outbox_bytes_max: 4096, ..limits(&mut Random(9)) };
-    let deeds = vec![(100, Deed::Send(vec![1, b'x'])), (2_900, Deed::Send(vec![1, b'y']))];
-    world.script = Script { deeds, sent: vec![1, b'x', 1, b'y'], drain_at_ms: None };
+    let actions = vec![(100, Action::Send(vec![1, b'x'])), (2_900, Action::Send(vec![1, b'y']))];
+    world.script = Script { actions, sent: vec![1, b'x', 1, b'y'], drain_at_ms: None };
     let (run, _) = world.run();
     assert_eq!(
         (run.reason, run.ended_ms, &run.got[..]),

@@ -40,7 +40,7 @@ pub(crate) struct Frames;
 
 #[derive(Debug, Default)]
 pub(crate) struct FramesSession {
-    /// What is left to say of the frame before.
+    /// The rest of the answer to the last frame.
     pub(crate) owed: VecDeque<u8>,
     /// Whether it answers a frame in the call that brings it.
     pub(crate) is_direct: bool,
@@ -124,7 +124,7 @@ pub(crate) fn answer(frame: &[u8]) -> Vec<u8> {
 
 /// What the client does, and when.
 #[derive(Clone, Debug)]
-pub(crate) enum Deed {
+pub(crate) enum Action {
     Send(Vec<u8>),
     End,
     Reset,
@@ -134,16 +134,16 @@ pub(crate) enum Deed {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
-    pub(crate) deeds: Vec<(u64, Deed)>,
+    pub(crate) actions: Vec<(u64, Action)>,
     /// All that is sent, in order.
     pub(crate) sent: Vec<u8>,
     pub(crate) drain_at_ms: Option<u64>,
 }
 
 pub(crate) fn script(random: &mut Random) -> Script {
-    let (mut at, mut deeds, mut sent) = (0, Vec::new(), Vec::new());
+    let (mut at, mut actions, mut sent) = (0, Vec::new(), Vec::new());
     if random.one_in(3) {
-        deeds.push((0, Deed::Read([0, 1, 3, 50][random.below(4) as usize])));
+        actions.push((0, Action::Read([0, 1, 3, 50][random.below(4) as usize])));
     }
     for _ in 0..random.below(12) {
         at += [0, 0, 1, 40, 700, 2_500][random.below(6) as usize];
@@ -164,23 +164,23 @@ pub(crate) fn script(random: &mut Random) -> Script {
         let mut rest = &bytes[..];
         while !rest.is_empty() {
             let (now, later) = rest.split_at(1 + random.below(rest.len() as u64) as usize);
-            deeds.push((at, Deed::Send(now.to_vec())));
+            actions.push((at, Action::Send(now.to_vec())));
             at += if random.one_in(3) { random.below(300) } else { 0 };
             rest = later;
         }
         sent.extend(bytes);
         if random.one_in(8) {
-            deeds.push((at, Deed::Read(random.below(200))));
+            actions.push((at, Action::Read(random.below(200))));
         }
     }
     at += random.below(900);
     match random.below(5) {
-        0 => deeds.push((at, Deed::Reset)),
-        1 | 2 => deeds.push((at, Deed::End)),
+        0 => actions.push((at, Action::Reset)),
+        1 | 2 => actions.push((at, Action::End)),
         _ => {}
     }
     let drain_at_ms = random.one_in(4).then(|| random.below(at + 2_000));
-    Script { deeds, sent, drain_at_ms }
+    Script { actions, sent, drain_at_ms }
 }
 
 /// The client's end of the stream, as the kernel shows it.
@@ -199,16 +199,16 @@ pub(crate) struct Scripted {
     pub(crate) held_bytes: u64,
     pub(crate) reads: u64,
     pub(crate) writes: u64,
-    pub(crate) tells: Tells,
+    pub(crate) readiness: Readiness,
 }
 
-/// What the stream says when it is asked whether a read is worth a call.
+/// What `may_read` of the stream depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tells {
-    /// Always yes, as a stream that blocks.
-    Nothing,
-    /// Whether there is something, as one whose readiness is latched.
-    Exactly,
+pub(crate) enum Readiness {
+    /// Nothing: it is always true, as for a stream that blocks.
+    Unknown,
+    /// Whether there is something to read, as for a stream whose readiness is latched.
+    Latched,
 }
 
 impl Scripted {
@@ -226,7 +226,7 @@ impl Scripted {
             held_bytes: 0,
             reads: 0,
             writes: 0,
-            tells: Tells::Nothing,
+            readiness: Readiness::Unknown,
         }
     }
 }
@@ -279,7 +279,7 @@ impl Transport for Scripted {
     }
 
     fn may_read(&self) -> bool {
-        self.tells == Tells::Nothing || !self.arrived.is_empty() || self.ended || self.reset
+        self.readiness == Readiness::Unknown || !self.arrived.is_empty() || self.ended || self.reset
     }
 
     fn unacknowledged_bytes(&self) -> u64 {

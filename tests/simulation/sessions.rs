@@ -1,4 +1,4 @@
-//! Sessions that want too much, or what is not theirs, over a stream that does as it is told.
+//! Sessions at the edges of the contract and beyond, over a stream with as much room as a test gives it.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -15,25 +15,25 @@ use oneloop::telemetry::{Reason, Telemetry};
 
 use super::world::{at, opened};
 
-/// What a connection did with its stream.
+/// A call of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Did {
+enum StreamCall {
     Wrote { bytes: usize, more_follows: bool },
     SentFile { bytes: u64 },
     Shut,
 }
 
-/// A stream with room for so many bytes.
-struct Told {
+/// A stream that takes as many bytes as it has room for.
+struct TestStream {
     arrived: VecDeque<u8>,
     /// Nothing comes behind what has arrived.
     ended: bool,
     failed: bool,
     room_bytes: usize,
-    did: Vec<Did>,
+    calls: Vec<StreamCall>,
 }
 
-impl Transport for Told {
+impl Transport for TestStream {
     fn read(&mut self, buf: &mut [u8], _patience: Patience) -> io::Result<ReadOutcome> {
         let len = self.arrived.len().min(buf.len());
         buf.iter_mut().zip(self.arrived.drain(..len)).for_each(|(to, byte)| *to = byte);
@@ -50,17 +50,17 @@ impl Transport for Told {
             return Ok(WriteOutcome::NotNow);
         }
         self.room_bytes -= bytes;
-        self.did.push(Did::Wrote { bytes, more_follows });
+        self.calls.push(StreamCall::Wrote { bytes, more_follows });
         Ok(WriteOutcome::Bytes(bytes))
     }
 
     fn send_file(&mut self, range: &FileRange, _bytes_max: usize) -> io::Result<WriteOutcome> {
-        self.did.push(Did::SentFile { bytes: range.len });
+        self.calls.push(StreamCall::SentFile { bytes: range.len });
         Ok(WriteOutcome::Bytes(range.len as usize))
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
-        self.did.push(Did::Shut);
+        self.calls.push(StreamCall::Shut);
         Ok(())
     }
 
@@ -78,9 +78,9 @@ impl Transport for Told {
 }
 
 /// A session that is what it does in a call.
-struct Does<F>(F);
+struct FnSession<F>(F);
 
-impl<F: FnMut(Input<'_>, &mut Outbox) -> Progress> Session for Does<F> {
+impl<F: FnMut(Input<'_>, &mut Outbox) -> Progress> Session for FnSession<F> {
     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
         (self.0)(input, out)
     }
@@ -88,7 +88,7 @@ impl<F: FnMut(Input<'_>, &mut Outbox) -> Progress> Session for Does<F> {
 
 /// A client of it, and the time.
 struct Stage<S> {
-    client: Connection<S, Told>,
+    client: Connection<S, TestStream>,
     limits: Limits,
     scratch: Scratch,
     telemetry: Telemetry,
@@ -96,18 +96,19 @@ struct Stage<S> {
     now_ms: u64,
 }
 
-impl<F: FnMut(Input<'_>, &mut Outbox) -> Progress> Stage<Does<F>> {
+impl<F: FnMut(Input<'_>, &mut Outbox) -> Progress> Stage<FnSession<F>> {
     fn new(limits: Limits, does: F) -> Self {
-        Stage::of(limits, Does(does))
+        Stage::of(limits, FnSession(does))
     }
 }
 
 impl<S: Session> Stage<S> {
     fn of(limits: Limits, session: S) -> Self {
         let arrived = VecDeque::new();
-        let told = Told { arrived, ended: false, failed: false, room_bytes: 1 << 20, did: Vec::new() };
+        let stream =
+            TestStream { arrived, ended: false, failed: false, room_bytes: 1 << 20, calls: Vec::new() };
         Stage {
-            client: opened(told, session),
+            client: opened(stream, session),
             scratch: Scratch::new(&limits),
             telemetry: Telemetry::new(),
             mode: Mode::Serving,
@@ -116,13 +117,13 @@ impl<S: Session> Stage<S> {
         }
     }
 
-    fn stream(&mut self) -> &mut Told {
+    fn stream(&mut self) -> &mut TestStream {
         self.client.transport_mut()
     }
 
     fn with_context(
         &mut self,
-        act: impl FnOnce(&mut Connection<S, Told>, &mut Context<'_>) -> Pumped,
+        act: impl FnOnce(&mut Connection<S, TestStream>, &mut Context<'_>) -> Pumped,
     ) -> Pumped {
         let mut context = Context {
             clock: TimeSource::Turn(at(self.now_ms)),
@@ -205,7 +206,7 @@ fn nothing_is_read_while_a_session_pauses_and_no_deadline_of_the_server_holds() 
     stage.client.wake();
     assert_eq!(stage.pump(), Pumped::Waits);
     assert!(stage.client.is_idle(), "all were answered, and none was too long");
-    assert_eq!(stage.stream().did.len(), 200);
+    assert_eq!(stage.stream().calls.len(), 200);
 }
 
 #[test]
@@ -219,7 +220,7 @@ fn an_answer_that_a_wake_brings_after_the_end_of_input_is_sent() {
     assert!(stage.client.is_paused());
     stage.client.wake();
     assert_eq!(stage.pump(), Pumped::Ended(Reason::PeerClosed));
-    assert_eq!(stage.stream().did, [Did::Wrote { bytes: 7, more_follows: true }, Did::Shut]);
+    assert_eq!(stage.stream().calls, [StreamCall::Wrote { bytes: 7, more_follows: true }, StreamCall::Shut]);
 }
 
 #[test]
@@ -229,7 +230,7 @@ fn a_paused_client_whose_stream_fails_ends_and_its_session_is_not_called() {
     assert_eq!(stage.pump(), Pumped::Waits);
     stage.stream().failed = true;
     assert_eq!(stage.pump(), Pumped::Ended(Reason::Reset));
-    assert_eq!(stage.stream().did, []);
+    assert_eq!(stage.stream().calls, []);
     // The event came while it was read, and there is no other.
     let mut stage = Stage::new(Limits::default(), later());
     stage.stream().arrived.extend(b"a line\n");
@@ -293,7 +294,8 @@ fn a_timer_calls_a_session_exactly_when_it_is_due_and_moves_no_deadline() {
         stage.expire();
     }
     assert_eq!(stage.pump(), Pumped::Ended(Reason::IdleTimeout));
-    let ticks = stage.stream().did.iter().filter(|did| matches!(did, Did::Wrote { bytes: 4, .. }));
+    let ticks =
+        stage.stream().calls.iter().filter(|calls| matches!(calls, StreamCall::Wrote { bytes: 4, .. }));
     assert_eq!(ticks.count(), 2);
 }
 
@@ -309,8 +311,8 @@ fn a_timer_that_is_due_while_bytes_wait_for_room_calls_behind_them() {
     assert_eq!((stage.pump(), stage.client.deadline_ms()), (Pumped::Waits, 501));
     stage.now_ms = 501;
     assert_eq!((stage.expire(), stage.client.deadline_ms()), (Pumped::Waits, 601));
-    let wrote = |bytes| Did::Wrote { bytes, more_follows: false };
-    assert_eq!(stage.stream().did, [wrote(4), wrote(4)]);
+    let wrote = |bytes| StreamCall::Wrote { bytes, more_follows: false };
+    assert_eq!(stage.stream().calls, [wrote(4), wrote(4)]);
 }
 
 #[test]
@@ -344,7 +346,7 @@ fn a_session_whose_own_time_is_over_sends_its_last_words_and_ends_for_that() {
     });
     assert_eq!(stage.pump(), Pumped::Waits);
     assert_eq!(stage.client.lingers_for(), Some(Reason::ServiceTimeout));
-    assert_eq!(stage.stream().did, [Did::Wrote { bytes: 8, more_follows: true }, Did::Shut]);
+    assert_eq!(stage.stream().calls, [StreamCall::Wrote { bytes: 8, more_follows: true }, StreamCall::Shut]);
 }
 
 #[test]
@@ -354,7 +356,7 @@ fn a_boxed_session_is_that_session() {
     let mut stage = Stage::of(Limits::default(), boxed);
     stage.stream().arrived.extend(b"echo");
     assert_eq!((stage.pump(), stage.client.deadline_ms()), (Pumped::Waits, 100));
-    assert_eq!(stage.stream().did, [Did::Wrote { bytes: 4, more_follows: false }]);
+    assert_eq!(stage.stream().calls, [StreamCall::Wrote { bytes: 4, more_follows: false }]);
 }
 
 /// Its records are nothing for its client, so nothing moves.
@@ -438,7 +440,7 @@ fn a_session_that_waits_for_the_rest_of_nothing_is_ended() {
     assert_eq!(stage.pump(), Pumped::Ended(Reason::Contract));
 }
 
-/// Else who is woken for what others say is never idle, and neither is a client that is sent a keep-alive.
+/// Otherwise a client that is woken for the messages of others, or sent a keep-alive, would never be idle.
 #[test]
 fn what_a_wake_puts_does_not_move_the_idle_deadline() {
     let limits = Limits { idle_ms: 3_000, ..Limits::default() };
@@ -449,7 +451,7 @@ fn what_a_wake_puts_does_not_move_the_idle_deadline() {
         stage.client.wake();
         assert_eq!((stage.pump(), stage.client.deadline_ms()), (Pumped::Waits, 3_000));
     }
-    assert_eq!(stage.stream().did.len(), 3, "each was answered");
+    assert_eq!(stage.stream().calls.len(), 3, "each was answered");
 }
 
 #[test]
@@ -492,7 +494,7 @@ fn what_comes_behind_the_end_is_counted_and_ends_the_linger_when_it_is_too_much(
     assert_eq!(stage.client.end(Reason::Finished, at(0)).bytes_in, 101);
 }
 
-/// It never waits for input. Unread, what its client sends would fill the window, and the client would wait for ever.
+/// The session never waits for input. If its client's bytes were not read, they would fill the window and block the client.
 #[test]
 fn what_is_sent_to_a_session_that_only_talks_is_read_all_the_same() {
     let mut stage = Stage::new(Limits::default(), |input: Input<'_>, out: &mut Outbox| {
@@ -510,7 +512,7 @@ fn bell(input: Input<'_>, out: &mut Outbox) -> Progress {
         out.put_some(b"W");
     }
     let consumed = out.put_some(input.bytes);
-    // One that says it has more to do is called again.
+    // After `again` it is called again.
     if consumed > 0 { Progress::again(consumed) } else { Progress::need_input(0, Wait::NextRequest) }
 }
 
@@ -529,19 +531,19 @@ fn a_wake_while_bytes_wait_for_room_comes_behind_them() {
     stage.client.wake();
     stage.stream().room_bytes = 100;
     assert_eq!(stage.pump(), Pumped::Waits);
-    let wrote = |bytes| Did::Wrote { bytes, more_follows: false };
-    assert_eq!(stage.stream().did, [wrote(4), wrote(1)]);
+    let wrote = |bytes| StreamCall::Wrote { bytes, more_follows: false };
+    assert_eq!(stage.stream().calls, [wrote(4), wrote(1)]);
 }
 
 #[test]
-fn a_wake_of_a_client_that_is_to_be_called_anyway_is_told_to_its_session() {
+fn a_wake_of_a_client_that_is_to_be_called_anyway_reaches_its_session_as_a_wake() {
     let mut stage = Stage::new(Limits::default(), bell);
     stage.stream().arrived.extend(b"echo");
     assert_eq!(stage.pump(), Pumped::More);
     stage.client.wake();
     assert_eq!(stage.pump(), Pumped::Waits);
-    let wrote = |bytes| Did::Wrote { bytes, more_follows: false };
-    assert_eq!(stage.stream().did, [wrote(4), wrote(1)]);
+    let wrote = |bytes| StreamCall::Wrote { bytes, more_follows: false };
+    assert_eq!(stage.stream().calls, [wrote(4), wrote(1)]);
 }
 
 #[test]
@@ -558,12 +560,12 @@ fn the_parts_of_an_answer_leave_together_and_its_last_with_the_end() {
         Progress::need_input(0, Wait::NextRequest)
     });
     assert_eq!(stage.pump(), Pumped::Waits);
-    let wrote = |bytes, more_follows| Did::Wrote { bytes, more_follows };
-    assert_eq!(stage.stream().did, [wrote(4, true), Did::SentFile { bytes: 5 }, wrote(4, false)]);
-    stage.stream().did.clear();
+    let wrote = |bytes, more_follows| StreamCall::Wrote { bytes, more_follows };
+    assert_eq!(stage.stream().calls, [wrote(4, true), StreamCall::SentFile { bytes: 5 }, wrote(4, false)]);
+    stage.stream().calls.clear();
     stage.stream().arrived.push_back(b'x');
     assert_eq!(stage.pump(), Pumped::Waits);
-    assert_eq!(stage.stream().did, [wrote(3, true), Did::Shut]);
+    assert_eq!(stage.stream().calls, [wrote(3, true), StreamCall::Shut]);
 }
 
 #[test]
@@ -574,10 +576,10 @@ fn a_turn_writes_no_more_than_its_budget_and_what_was_put_at_once() {
         Progress::need_room(0)
     });
     for _ in 0..3 {
-        stage.stream().did.clear();
+        stage.stream().calls.clear();
         assert_eq!(stage.pump_with(TurnBudget { reads: 10, advances: 1000, write_bytes: 100 }), Pumped::More);
-        let wrote = stage.stream().did.iter().map(|did| match did {
-            Did::Wrote { bytes, .. } => *bytes,
+        let wrote = stage.stream().calls.iter().map(|calls| match calls {
+            StreamCall::Wrote { bytes, .. } => *bytes,
             other => panic!("{other:?}"),
         });
         assert!((100..140).contains(&wrote.sum::<usize>()));

@@ -11,7 +11,7 @@ use oneloop::session::{Client, Now, Peer, Service, Session};
 use oneloop::telemetry::{Reason, Telemetry};
 
 use super::script::{
-    Deed, Frames, FramesSession, Random, SEND_BUFFER, Script, Scripted, Tells, limits, script,
+    Action, Frames, FramesSession, Random, Readiness, SEND_BUFFER, Script, Scripted, limits, script,
 };
 
 /// Steps of one run: far more than any script needs. A run that needs more spins.
@@ -29,7 +29,7 @@ pub(crate) struct Run {
 pub(crate) struct World {
     pub(crate) limits: Limits,
     pub(crate) script: Script,
-    pub(crate) next_deed: usize,
+    pub(crate) next_action: usize,
     pub(crate) now_ms: u64,
     scratch: Scratch,
     pub(crate) telemetry: Telemetry,
@@ -40,29 +40,29 @@ impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random(seed);
         let (limits, script) = (limits(&mut random), script(&mut random));
-        let tells = if random.one_in(2) { Tells::Nothing } else { Tells::Exactly };
-        let transport = Scripted { tells, ..Scripted::new(random) };
+        let readiness = if random.one_in(2) { Readiness::Unknown } else { Readiness::Latched };
+        let transport = Scripted { readiness, ..Scripted::new(random) };
         let session = Frames.open(&Client::new(Peer::UNIX, Peer::UNIX));
         let client = opened(transport, session);
         let scratch = Scratch::new(&limits);
-        World { limits, script, next_deed: 0, now_ms: 0, scratch, telemetry: Telemetry::new(), client }
+        World { limits, script, next_action: 0, now_ms: 0, scratch, telemetry: Telemetry::new(), client }
     }
 
     /// What the client does until now; whether the server would see an event.
-    fn deeds(&mut self) -> bool {
+    fn actions(&mut self) -> bool {
         let mut event = false;
-        while let Some((at, deed)) =
-            self.script.deeds.get(self.next_deed).filter(|(at, _)| *at <= self.now_ms)
+        while let Some((at, action)) =
+            self.script.actions.get(self.next_action).filter(|(at, _)| *at <= self.now_ms)
         {
             let (transport, _) = (self.client.transport_mut(), at);
-            match deed {
-                Deed::Send(bytes) => transport.arrived.extend(bytes),
-                Deed::End => transport.ended = true,
-                Deed::Reset => transport.reset = true,
-                Deed::Read(taken_per_ms) => transport.taken_per_ms = *taken_per_ms,
+            match action {
+                Action::Send(bytes) => transport.arrived.extend(bytes),
+                Action::End => transport.ended = true,
+                Action::Reset => transport.reset = true,
+                Action::Read(taken_per_ms) => transport.taken_per_ms = *taken_per_ms,
             }
-            event |= !matches!(deed, Deed::Read(_));
-            self.next_deed += 1;
+            event |= !matches!(action, Action::Read(_));
+            self.next_action += 1;
         }
         event
     }
@@ -118,7 +118,7 @@ impl World {
     pub(crate) fn run(mut self) -> (Run, World) {
         let (mut runnable, mut drained) = (true, false);
         for _ in 0..STEPS_MAX {
-            runnable |= self.deeds();
+            runnable |= self.actions();
             if self.mode() == Mode::Draining && !drained {
                 (drained, runnable) = (true, true);
             }
@@ -136,7 +136,7 @@ impl World {
                 }
                 continue;
             }
-            let deed_ms = self.script.deeds.get(self.next_deed).map_or(NEVER_MS, |(at, _)| *at);
+            let action_ms = self.script.actions.get(self.next_action).map_or(NEVER_MS, |(at, _)| *at);
             let drain_ms = self.script.drain_at_ms.filter(|_| !drained).unwrap_or(NEVER_MS);
             let transport = self.client.transport();
             let room_ms = if transport.taken_per_ms > 0 && transport.in_flight >= SEND_BUFFER {
@@ -144,7 +144,7 @@ impl World {
             } else {
                 NEVER_MS
             };
-            let next_ms = deed_ms.min(self.client.deadline_ms()).min(room_ms).min(drain_ms);
+            let next_ms = action_ms.min(self.client.deadline_ms()).min(room_ms).min(drain_ms);
             assert_ne!(next_ms, NEVER_MS, "a client that waits for ever: {:?}", self.client.deadline_ms());
             runnable |= self.pass(next_ms);
         }
