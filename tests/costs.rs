@@ -4,6 +4,7 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use oneloop::connection::{
@@ -13,14 +14,16 @@ use oneloop::connection::{
 use oneloop::limits::{Limits, Overflow};
 use oneloop::reactor::{Reactor, slot_bytes};
 use oneloop::services::{AnyService, Echo};
-use oneloop::session::{FileRange, Now, Peer, Service};
-use oneloop::telemetry::Telemetry;
+use oneloop::session::{
+    AnswerInfo, Client, FileRange, Input, Now, Outbox, Peer, Progress, Service, Session, Wait,
+};
+use oneloop::telemetry::{Metrics, Telemetry};
 use oneloop::{Address, Stream};
 
 /// Turns in which a request on loopback has surely been answered.
 const TURNS_MAX: u32 = 1000;
 
-fn ask(reactor: &mut Reactor<Echo>, client: &mut TcpStream) {
+fn ask<S: Service>(reactor: &mut Reactor<S>, client: &mut TcpStream) {
     let mut back = [0; 64];
     client.write_all(&[7; 64]).unwrap();
     client.set_nonblocking(true).unwrap();
@@ -49,6 +52,41 @@ fn a_request_of_an_open_client_allocates_nothing() {
         }
     });
     assert_eq!(seen.count_total, 0, "allocations in 1,600 requests");
+}
+
+/// Echoes, and reports each answer.
+#[derive(Clone)]
+struct Reporting;
+
+impl Service for Reporting {
+    type Session = Reporting;
+
+    fn open(&self, _client: &Client<'_>) -> Reporting {
+        Reporting
+    }
+}
+
+impl Session for Reporting {
+    fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
+        if !input.bytes.is_empty() && out.put(input.bytes).is_ok() {
+            out.count_answer(Some(200));
+            let (status, began_ms) = (Some(200), input.arrived_ms);
+            out.answered(AnswerInfo { status, head_bytes: 0, began_ms, request: None });
+        }
+        Progress::need_input(input.bytes.len(), Wait::NextRequest)
+    }
+}
+
+#[test]
+fn an_answer_that_metrics_count_allocates_nothing() {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let mut reactor = Reactor::new(Limits::default()).unwrap();
+    reactor.set_telemetry(Telemetry::new().with_observer(metrics.clone()));
+    let Address::Tcp(addr) = reactor.bind("127.0.0.1:0", Reporting).unwrap() else { panic!("a TCP address") };
+    let mut client = TcpStream::connect(addr).unwrap();
+    (0..3).for_each(|_| ask(&mut reactor, &mut client));
+    let seen = allocation_counter::measure(|| (0..200).for_each(|_| ask(&mut reactor, &mut client)));
+    assert_eq!((seen.count_total, metrics.snapshot().with_status(200)), (0, 203));
 }
 
 /// Tables that grow are copied: at a million clients 168 MB in one turn.

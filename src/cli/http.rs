@@ -6,8 +6,9 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 
 use super::{Failure, words};
-use crate::services::http::{AccessFormat, ConfigError, Files, FilesConfig, Http, HttpConfig};
+use crate::services::http::{ConfigError, Files, FilesConfig, Http, HttpConfig};
 use crate::sys::files::Links;
+use crate::telemetry::AccessFormat;
 use crate::time::ServerClock;
 
 #[derive(Clone, Debug, Args)]
@@ -59,13 +60,17 @@ fn field(text: &str) -> Result<(String, String), String> {
 }
 
 impl HttpArgs {
-    /// The service for the files in `root`.
-    pub(super) fn open(&self, root: Option<&str>, has_access_log: bool) -> Result<Http, Failure> {
-        let root = Path::new(root.unwrap_or("."));
-        let format = match self.access_format {
+    /// How lines of the access log look.
+    pub(super) fn access_format(&self) -> AccessFormat {
+        match self.access_format {
             Format::Common => AccessFormat::Common,
             Format::Combined => AccessFormat::Combined,
-        };
+        }
+    }
+
+    /// The service for the files in `root`.
+    pub(super) fn open(&self, root: Option<&str>) -> Result<Http, Failure> {
+        let root = Path::new(root.unwrap_or("."));
         let files = FilesConfig {
             index: self.index.clone(),
             listing: self.listing,
@@ -78,7 +83,7 @@ impl HttpArgs {
             ..FilesConfig::new(root)
         };
         let files = Files::new(files).map_err(not_served)?;
-        let config = HttpConfig { headers: self.header.clone(), access: has_access_log.then_some(format) };
+        let config = HttpConfig { headers: self.header.clone() };
         let http = Http::with_config(files, &config).map_err(Failure::usage)?;
         if http.handler().lacks_fallback(ServerClock::start().now()) {
             let (fallback, root) = (self.fallback.as_deref().unwrap_or_default(), root.display());

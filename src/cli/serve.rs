@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -24,7 +25,7 @@ use crate::services::{AnyService, ServiceName};
 use crate::sys::listener::backlog_max;
 use crate::sys::process::raise_descriptors_max;
 use crate::sys::{Address, Identity, ListenOptions, Listener, Notice, Signals, Supervisor};
-use crate::telemetry::{AccessTarget, Telemetry};
+use crate::telemetry::{AccessFormat, AccessLog, AccessTarget, Telemetry};
 
 /// Serve clients until stopped
 ///
@@ -168,8 +169,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
         ));
     }
     Served { model: args.model, specs: &specs, addresses: &addresses }.check(given)?;
-    let has_access_log = args.access_log.is_some();
-    let open = |spec: &Spec| flags.open(spec.service, spec.argument.as_deref(), has_access_log);
+    let open = |spec: &Spec| flags.open(spec.service, spec.argument.as_deref());
     let services = specs.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let signals = if args.model.makes_processes(workers) {
         signals
@@ -181,7 +181,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     let access = args.access_target();
     if let Some(target) = access.as_ref().filter(|target| !target.is_file()) {
         // A pipe or terminal belongs to the user who started the server: another user may not open it.
-        telemetry = open_journal(target)?;
+        telemetry = with_access_log(telemetry, target, flags.http.access_format())?;
     }
     if let Some(identity) = identity {
         identity.assume().map_err(Failure::system)?;
@@ -189,7 +189,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     }
     // After giving up privileges: what can be opened now can be opened again when the log is rotated.
     if let Some(target) = access.as_ref().filter(|target| target.is_file()) {
-        telemetry = open_journal(target)?;
+        telemetry = with_access_log(telemetry, target, flags.http.access_format())?;
     }
     let sites = specs.iter().filter(|spec| spec.service == ServiceName::Http).count();
     let files = sites * Files::open_files_max(descriptors);
@@ -341,15 +341,19 @@ fn overlap(one: &Address, other: &Address) -> bool {
     }
 }
 
-fn open_journal(target: &AccessTarget) -> Result<Telemetry, Failure> {
-    let name = target.to_string();
-    Telemetry::with_access(target.clone()).map_err(|error| {
+fn with_access_log(
+    telemetry: Telemetry,
+    target: &AccessTarget,
+    format: AccessFormat,
+) -> Result<Telemetry, Failure> {
+    let log = AccessLog::open(target.clone(), format).map_err(|error| {
         let advice = match error.kind() {
             ErrorKind::NotConnected => "start its reader first, or use a file",
             _ => "use a file that this user may write",
         };
-        Failure::System(format!("cannot open the access log {name}: {error}; {advice}"))
-    })
+        Failure::System(format!("cannot open the access log {target}: {error}; {advice}"))
+    })?;
+    Ok(telemetry.with_observer(Arc::new(log)))
 }
 
 /// Logs the limits in force, after those of the system.

@@ -87,11 +87,10 @@ macro_rules! define {
                 &self,
                 service: ServiceName,
                 argument: Option<&str>,
-                has_access_log: bool,
             ) -> Result<AnyService, Failure> {
                 match service {
                     $(ServiceName::$service => {
-                        $(return self.$field.open(argument, has_access_log).map(AnyService::$service);)?
+                        $(return self.$field.open(argument).map(AnyService::$service);)?
                         AnyService::new(service, argument).map_err(Failure::usage)
                     })+
                 }

@@ -3,8 +3,8 @@
 use std::io::{self, IoSlice};
 
 use crate::limits::Limits;
-use crate::session::{Front, GATHER_MAX, Outbox, Peer, Record};
-use crate::telemetry::{Reason, Telemetry};
+use crate::session::{AnswerInfo, Front, GATHER_MAX, Outbox, Peer};
+use crate::telemetry::{Answer, Reason, Telemetry};
 
 use super::context::{Context, TurnBudget};
 use super::inbox::Inbox;
@@ -22,8 +22,8 @@ pub(super) struct Io<T> {
     extra: Option<Box<Extra>>,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
-    /// What `bytes_out` was at the last record: the bytes since belong to the answer after it.
-    recorded_bytes: u64,
+    /// What `bytes_out` was when the last reported answer ended: the bytes since belong to the next one.
+    answered_bytes: u64,
     pub(super) peer: Peer,
     family: Family,
 }
@@ -70,7 +70,7 @@ impl<T: Transport> Io<T> {
             extra: (!extra.layers.is_empty()).then(|| Box::new(extra)),
             bytes_in: 0,
             bytes_out: 0,
-            recorded_bytes: 0,
+            answered_bytes: 0,
             peer,
             family: if peer == Peer::UNIX { Family::Unix } else { Family::Tcp },
         }
@@ -160,19 +160,20 @@ impl<T: Transport> Io<T> {
         Ok(read)
     }
 
-    /// All bytes that are unconsumed, with `fresh`, the bytes that were just read.
-    pub(super) fn unconsumed<'a>(&'a mut self, fresh: &'a [u8]) -> &'a [u8] {
+    /// All bytes that are unconsumed, with `fresh`, the bytes that were just read; and when the first and the last arrived.
+    pub(super) fn unconsumed<'a>(&'a mut self, fresh: &'a [u8], now_ms: u64) -> (&'a [u8], u64, u64) {
         match &mut self.extra {
             Some(extra) if extra.inbox.len() > 0 => {
-                extra.inbox.append(fresh);
-                extra.inbox.bytes()
+                extra.inbox.append(fresh, now_ms);
+                let (first_ms, last_ms) = extra.inbox.arrived_ms();
+                (extra.inbox.bytes(), first_ms, last_ms)
             }
-            _ => fresh,
+            _ => (fresh, now_ms, now_ms),
         }
     }
 
     /// The session has taken `len` of what [`Io::unconsumed`] gave for `fresh`: the rest is kept.
-    pub(super) fn consume(&mut self, len: usize, fresh: &[u8]) {
+    pub(super) fn consume(&mut self, len: usize, fresh: &[u8], now_ms: u64) {
         match &mut self.extra {
             Some(extra) if extra.inbox.len() > 0 => {
                 extra.inbox.consume(len);
@@ -180,7 +181,7 @@ impl<T: Transport> Io<T> {
                     self.drop_inbox();
                 }
             }
-            _ if len < fresh.len() => self.extra().inbox = Inbox::of(&fresh[len..]),
+            _ if len < fresh.len() => self.extra().inbox = Inbox::of(&fresh[len..], now_ms),
             _ => {}
         }
     }
@@ -223,14 +224,19 @@ impl<T: Transport> Io<T> {
             };
             match written {
                 Ok(WriteOutcome::Bytes(len)) => {
-                    let before = self.bytes_out;
+                    let (peer, before) = (self.peer, self.bytes_out);
                     self.bytes_out += len as u64;
                     telemetry.sent(len as u64);
                     budget.write_bytes = budget.write_bytes.saturating_sub(len);
-                    outbox.sent(len as u64, |record, sent| {
-                        let at = before + sent;
-                        let answer_bytes = at - std::mem::replace(&mut self.recorded_bytes, at);
-                        telemetry.answered(self.peer, record, answer_bytes, now_ms);
+                    outbox.sent(len as u64, |info, sent| {
+                        let sent_bytes = self.answer_ends_at(before + sent);
+                        telemetry.answered(&Answer {
+                            peer,
+                            info,
+                            sent_bytes,
+                            is_complete: true,
+                            ended_ms: now_ms,
+                        });
                     });
                 }
                 Ok(WriteOutcome::NotNow) => return Flushed::NotNow,
@@ -254,7 +260,7 @@ impl<T: Transport> Io<T> {
     ) -> io::Result<WriteOutcome> {
         let mut slices = [IoSlice::new(&[]); GATHER_MAX];
         match outbox.front(&mut slices) {
-            Front::Empty => Ok(WriteOutcome::Bytes(0)), // records only
+            Front::Empty => Ok(WriteOutcome::Bytes(0)), // reports of answers only
             Front::Bytes { count, file_follows } => self.write(&slices[..count], file_follows || end_follows),
             Front::File(range) => match &mut self.extra {
                 None => self.transport.send_file(range, budget.write_bytes),
@@ -270,15 +276,20 @@ impl<T: Transport> Io<T> {
         }
     }
 
-    /// Drops what was not sent; the records of its answers get the bytes that were.
+    /// Drops what was not sent, and reports its answers with the bytes that were.
     pub(super) fn abandon(&mut self, outbox: &mut Outbox, now_ms: u64, telemetry: &mut Telemetry) {
-        outbox.abandon(|record| self.answered(record, now_ms, telemetry));
+        outbox.abandon(|info| self.cut_answer(info, now_ms, telemetry));
     }
 
-    /// Nothing more is sent of the answer with this record.
-    pub(super) fn answered(&mut self, record: &Record, now_ms: u64, telemetry: &mut Telemetry) {
-        let answer_bytes = self.bytes_out - std::mem::replace(&mut self.recorded_bytes, self.bytes_out);
-        telemetry.answered(self.peer, record, answer_bytes, now_ms);
+    /// Reports an answer of which nothing more is sent.
+    pub(super) fn cut_answer(&mut self, info: &AnswerInfo, now_ms: u64, telemetry: &mut Telemetry) {
+        let (peer, sent_bytes) = (self.peer, self.answer_ends_at(self.bytes_out));
+        telemetry.answered(&Answer { peer, info, sent_bytes, is_complete: false, ended_ms: now_ms });
+    }
+
+    /// The bytes of the answer that ends when so many bytes of all answers have been sent.
+    fn answer_ends_at(&mut self, bytes_out: u64) -> u64 {
+        bytes_out - std::mem::replace(&mut self.answered_bytes, bytes_out)
     }
 
     /// Ends our side, and drops the layers: bytes that still come are discarded as they are.

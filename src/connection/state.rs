@@ -678,10 +678,11 @@ impl<S: Session, T: Transport> Connection<S, T> {
         let Context { scratch: Scratch { input, outbox, .. }, limits, telemetry, .. } = ctx;
         debug_assert!(outbox.is_empty());
         let (input, ended) = (&input[..fresh], self.io.input_end == InputEnd::Seen);
-        let bytes = self.io.unconsumed(input);
+        let (bytes, arrived_ms, last_arrived_ms) = self.io.unconsumed(input, now.monotonic_ms);
         let len = bytes.len();
         let session = self.session.as_mut().expect("a session while it is called");
-        let given = Input { bytes, ended, call, now };
+        let given = Input { bytes, ended, call, arrived_ms, last_arrived_ms, now };
+        outbox.set_answer_detail(telemetry.answer_detail());
         let advanced = panic::catch_unwind(AssertUnwindSafe(|| session.advance(given, outbox)));
         if let Some(answers) = outbox.take_answers() {
             telemetry.count_answers(&answers);
@@ -708,7 +709,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         if progress.consumed > progress.unfinished {
             self.awaited_due_ms = NEVER_MS; // a request has ended: the next wait begins anew
         }
-        self.io.consume(progress.consumed, input);
+        self.io.consume(progress.consumed, input, now.monotonic_ms);
         let kept = len - progress.consumed;
         let incomplete = match progress.next {
             Next::NeedInput(wait) => wait != Wait::NextRequest || kept > 0,
@@ -910,7 +911,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         // This may panic, and so may its drop.
         match panic::catch_unwind(AssertUnwindSafe(move || session.unfinished())) {
             Ok(None) => {}
-            Ok(Some(record)) => self.io.answered(&record, ctx.now().monotonic_ms, ctx.telemetry),
+            Ok(Some(info)) => self.io.cut_answer(&info, ctx.now().monotonic_ms, ctx.telemetry),
             Err(_) => log::error!("{}: the session panicked when it ended", self.io.peer),
         }
     }

@@ -22,8 +22,7 @@ use crate::admission::Accepted;
 use crate::reactor::Summary;
 use crate::session::{Peer, Service};
 use crate::sys::process::{self, ChildRequest, Ended, Forked};
-use crate::sys::tally::Tally;
-use crate::telemetry::{Counters, Reason};
+use crate::telemetry::{Counters, Reason, Tally};
 
 use super::acceptor::{Acceptor, NotServed};
 use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};

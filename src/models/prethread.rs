@@ -22,9 +22,8 @@ use std::time::{Duration, Instant};
 use crate::admission::SharedBuffers;
 use crate::reactor::Summary;
 use crate::session::Service;
-use crate::sys::tally::Tally;
 use crate::sys::{signals, wait};
-use crate::telemetry::{Counters, Reason};
+use crate::telemetry::{Counters, Reason, Tally};
 use crate::time::ServerClock;
 
 use super::accept_loop::{Waiting, drain, serve_next};

@@ -7,14 +7,14 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::reactor::Summary;
 use crate::sys::process::{self, ChildRequest, Ended, Forked};
 use crate::sys::signals::Signals;
-use crate::sys::tally::Tally;
-use crate::sys::wait;
-use crate::telemetry::{Counters, Reason, Telemetry};
+use crate::sys::{SharedCounters, wait};
+use crate::telemetry::{Counters, Reason, Tally, Telemetry};
 
 use super::blocking::INTERRUPT_EVERY_MS;
 use super::shutdown::Shutdown;
@@ -27,8 +27,6 @@ const SETTLED_MS: u64 = 10_000;
 const DRAINED: u8 = 0;
 /// The exit code of a worker that the system kept from serving. (`EX_OSERR`, sysexits.h)
 const FAILED: u8 = 71;
-/// Where in [`WorkerPool::failure`] the error of the last worker that failed is kept, as `errno`.
-const ERRNO: usize = 0;
 
 /// The work of a worker process, and what its parent holds for it.
 pub(super) trait WorkerJob {
@@ -51,8 +49,8 @@ pub(super) struct WorkerPool {
     telemetry: Telemetry,
     drain_ms: u32,
     workers: Vec<Worker>,
-    /// Written by a worker that fails.
-    failure: Tally,
+    /// The error of the last worker that failed, as `errno`, written by that worker.
+    failure: SharedCounters,
 }
 
 /// One worker, and what all processes that took its place have counted: of one that dies it shows how many clients went with it.
@@ -129,7 +127,7 @@ impl WorkerPool {
             Ok(Worker { state, tally: Arc::new(Tally::new()?) })
         };
         let workers = (0..count.max(1)).map(|_| worker()).collect::<io::Result<_>>()?;
-        Ok(WorkerPool { signals, telemetry, drain_ms, workers, failure: Tally::new()? })
+        Ok(WorkerPool { signals, telemetry, drain_ms, workers, failure: SharedCounters::new(1)? })
     }
 
     /// Keeps the workers running until a signal stops all. A child never returns from here.
@@ -173,7 +171,7 @@ impl WorkerPool {
         if !self.workers.iter().all(has_failed) {
             return Ok(());
         }
-        let error = match i32::try_from(self.failure.get(ERRNO)) {
+        let error = match i32::try_from(self.failure[0].load(Ordering::Acquire)) {
             Ok(errno) if errno > 0 => io::Error::from_raw_os_error(errno),
             _ => io::Error::other("see the log for the reason"),
         };
@@ -228,7 +226,7 @@ impl WorkerPool {
             Err(error) => {
                 log::error!("worker {index} failed: {error}");
                 let errno = error.raw_os_error().unwrap_or(0);
-                self.failure.replace(ERRNO, u64::try_from(errno).unwrap_or(0));
+                self.failure[0].store(u64::try_from(errno).unwrap_or(0), Ordering::Release);
                 FAILED
             }
         }

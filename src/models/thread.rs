@@ -20,8 +20,7 @@ use crate::admission::{Accepted, SharedBuffers};
 use crate::reactor::Summary;
 use crate::session::{Peer, Service};
 use crate::sys::signals;
-use crate::sys::tally::Tally;
-use crate::telemetry::{Counters, Reason};
+use crate::telemetry::{Counters, Reason, Tally};
 
 use super::Setup;
 use super::acceptor::{Acceptor, NotServed};

@@ -12,7 +12,7 @@ use super::http::{Files, FilesConfig, Http};
 use super::{Chargen, Discard, Echo, Message, Time};
 #[cfg(feature = "cli")]
 use crate::limits::Need;
-use crate::session::{Client, Input, Now, Outbox, Progress, Record, Refusal, Service, Session};
+use crate::session::{AnswerInfo, Client, Input, Now, Outbox, Progress, Refusal, Service, Session};
 
 /// Every service, once. It is given to a macro of this name, which makes of the rows what it needs: here the enums, in the
 /// program the flags and the clients of the load generator.
@@ -243,7 +243,7 @@ macro_rules! define {
                 match self { $($(#[$cfg])? AnySession::$service(session) => session.advance(input, out),)+ }
             }
 
-            fn unfinished(&mut self) -> Option<Record> {
+            fn unfinished(&mut self) -> Option<AnswerInfo> {
                 match self { $($(#[$cfg])? AnySession::$service(session) => session.unfinished(),)+ }
             }
 

@@ -52,7 +52,7 @@ proptest! {
         let mut said = Vec::new();
         for room in &rooms {
             let mut out = Outbox::new(*room);
-            let progress = session.advance(Input { bytes: &input, ended, call: Call::Ready, now: now(0) }, &mut out);
+            let progress = session.advance(Input { ended, ..Input::new(&input, Call::Ready, now(0)) }, &mut out);
             prop_assert_eq!(progress, Progress::need_room(input.len()));
             prop_assert_eq!(out.room(), 0, "it fills what room there is");
             said.extend(bytes_of(&out));
@@ -85,7 +85,7 @@ fn bytes_of(out: &Outbox) -> Vec<u8> {
 /// What a service that speaks at once says at this time.
 fn said_at(service: &AnyService, unix_s: u64) -> (Vec<u8>, Next) {
     let mut out = Outbox::new(100);
-    let input = Input { bytes: b"", ended: false, call: Call::Open, now: now(unix_s) };
+    let input = Input::new(b"", Call::Open, now(unix_s));
     let progress = service.open(&client()).advance(input, &mut out);
     (bytes_of(&out), progress.next)
 }
@@ -130,7 +130,7 @@ fn echo_and_discard_take_all_and_finish_when_the_server_drains() {
 #[test]
 fn chargen_finishes_when_the_server_drains() {
     let mut out = Outbox::new(100);
-    let input = Input { bytes: b"ab", ended: false, call: Call::Stopping, now: now(0) };
+    let input = Input::new(b"ab", Call::Stopping, now(0));
     assert_eq!(Chargen.open(&client()).advance(input, &mut out), Progress::finish(2));
 }
 

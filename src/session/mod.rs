@@ -6,14 +6,17 @@
 //!
 //! A result never depends on how the bytes were split on their way (time excluded).
 
+mod answer;
 mod mailbox;
 mod maintenance;
 mod outbox;
 pub mod rehearsal;
 
+pub use answer::{AnswerDetail, AnswerInfo, RequestInfo};
 pub use mailbox::{Closed, Mailbox, Message, PostError, Sender};
 pub(crate) use maintenance::Maintenance;
-pub use outbox::{Answers, FileRange, Full, Outbox, Record};
+pub(crate) use outbox::Answers;
+pub use outbox::{FileRange, Full, Outbox};
 pub(crate) use outbox::{Front, GATHER_MAX};
 
 use std::fmt;
@@ -104,9 +107,9 @@ pub trait Session {
     /// Takes a prefix of `input.bytes`, appends to `out`, and returns what is needed next: see the contract above.
     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress;
 
-    /// The record of an answer that was begun and whose end was not put. Asked for once, when the client ends, a panic of
+    /// The answer that was begun and whose end was not put. Asked for once, when the client ends, a panic of
     /// [`Session::advance`] included.
-    fn unfinished(&mut self) -> Option<Record> {
+    fn unfinished(&mut self) -> Option<AnswerInfo> {
         None
     }
 
@@ -132,7 +135,7 @@ impl<S: Session + ?Sized> Session for Box<S> {
         (**self).advance(input, out)
     }
 
-    fn unfinished(&mut self) -> Option<Record> {
+    fn unfinished(&mut self) -> Option<AnswerInfo> {
         (**self).unfinished()
     }
 
@@ -155,8 +158,21 @@ pub struct Input<'a> {
     pub ended: bool,
     /// Why the session is called.
     pub call: Call,
+    /// When the first of `bytes` arrived, in ms of [`Now::monotonic_ms`]; now if there are none. After a part of them was
+    /// consumed, the rest counts as arrived with the last.
+    pub arrived_ms: u64,
+    /// When the last of `bytes` arrived.
+    pub last_arrived_ms: u64,
     /// The time, read once a turn.
     pub now: Now,
+}
+
+impl<'a> Input<'a> {
+    /// Bytes that have just arrived, and not their end.
+    pub fn new(bytes: &'a [u8], call: Call, now: Now) -> Self {
+        let now_ms = now.monotonic_ms;
+        Input { bytes, ended: false, call, arrived_ms: now_ms, last_arrived_ms: now_ms, now }
+    }
 }
 
 /// Why a session is called.

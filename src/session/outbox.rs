@@ -10,6 +10,8 @@ use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::{AnswerDetail, AnswerInfo};
+
 /// Pieces beyond plain bytes that may wait at once: each costs a few words, so the count is bounded as the bytes are.
 const PIECES_MAX: usize = 64;
 /// Slices of one vectored write: what one call can gather without an allocation.
@@ -28,11 +30,12 @@ pub struct Outbox {
     held_bytes: usize,
     bytes_max: usize,
     answers: Answers,
+    answer_detail: AnswerDetail,
 }
 
 /// Answers that a session has begun, for the counters of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Answers([u32; Answers::KINDS]);
+pub(crate) struct Answers([u32; Answers::KINDS]);
 
 impl Answers {
     /// Answers without a status, then those of the classes 1xx to 5xx.
@@ -49,7 +52,7 @@ enum Piece {
     Bytes(usize),
     Shared(Arc<[u8]>, Range<usize>),
     File(FileRange),
-    Record(Box<Record>),
+    Answered(AnswerInfo),
 }
 
 /// A range of an open file, sent without passing through memory where the transport can.
@@ -61,26 +64,6 @@ pub struct FileRange {
     pub offset: u64,
     /// How long it is, in bytes. A file that ends sooner ends the connection: the promise can no longer be kept.
     pub len: u64,
-}
-
-/// What telemetry gets of one answer: put behind it, and handed on when it has been sent or its client ends.
-///
-/// The line of the access log is `PEER` + `line[..bytes_at]` + body bytes sent + `line[bytes_at..]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The line, without the peer before it, the count in its midst and the newline after it.
-    pub line: String,
-    /// Where in `line` the count of body bytes goes.
-    pub bytes_at: usize,
-    /// How many of the answer's bytes are its head, which the count leaves out.
-    pub head_bytes: u32,
-}
-
-impl Record {
-    /// Memory that it takes, where it lies on the heap.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        size_of::<Record>() + self.line.capacity()
-    }
 }
 
 /// There was no room; nothing was put.
@@ -122,7 +105,7 @@ impl Outbox {
         self.tail == 0 && self.pieces.is_empty()
     }
 
-    /// Whether bytes or a file wait to be sent: records alone are nothing for the client.
+    /// Whether bytes or a file wait to be sent: reports of answers alone are nothing for the client.
     pub(crate) fn has_content(&self) -> bool {
         self.held_bytes > 0 || self.has_file()
     }
@@ -137,12 +120,12 @@ impl Outbox {
         self.held_bytes
     }
 
-    /// Memory that it takes: room for literal bytes, pieces and records. Shared bytes count for each client to whom they are
+    /// Memory that it takes: room for literal bytes and pieces, and the requests of answers. Shared bytes count for each client to whom they are
     /// to be sent, as in [`Outbox::held_bytes`]: for some it may be the only outbox that keeps them.
     pub(crate) fn memory_bytes(&self) -> usize {
         let pieces = self.pieces.iter().map(|piece| match piece {
             Piece::Shared(_, range) => range.len(),
-            Piece::Record(record) => record.memory_bytes(),
+            Piece::Answered(info) => info.heap_bytes(),
             Piece::Bytes(_) | Piece::File(_) => 0,
         });
         let table = self.pieces.capacity() * size_of::<Piece>();
@@ -222,9 +205,22 @@ impl Outbox {
         self.pieces.iter().any(|piece| matches!(piece, Piece::File(_)))
     }
 
-    /// Puts a record behind the answer that was put since the last one. It always has room: an answer has one.
-    pub fn record(&mut self, record: Record) {
-        self.push(Piece::Record(Box::new(record)));
+    /// How much is to be reported of each answer with [`Outbox::answered`].
+    pub fn answer_detail(&self) -> AnswerDetail {
+        self.answer_detail
+    }
+
+    /// Asks the session for this much of each answer.
+    pub(crate) fn set_answer_detail(&mut self, detail: AnswerDetail) {
+        self.answer_detail = detail;
+    }
+
+    /// Reports the answer that ends here, behind the bytes that were put since the last such report. It always has room: an
+    /// answer has one. Nothing is kept if nobody wants it ([`AnswerDetail::Count`]).
+    pub fn answered(&mut self, info: AnswerInfo) {
+        if self.answer_detail > AnswerDetail::Count {
+            self.push(Piece::Answered(info));
+        }
     }
 
     /// Counts an answer that begins, with the status that it has in HTTP or a protocol like it (from 100 to 599). What is
@@ -258,14 +254,14 @@ impl Outbox {
         (self.tail > 0 && self.pieces.is_empty()).then(|| &self.bytes[self.head..])
     }
 
-    /// What is to be sent next. Slices are gathered past records, up to the next file.
+    /// What is to be sent next. Slices are gathered past reports of answers, up to the next file.
     pub(crate) fn front<'a>(&'a self, slices: &mut [IoSlice<'a>; GATHER_MAX]) -> Front<'a> {
         let (mut count, mut at) = (0, self.head);
         for piece in &self.pieces {
             match piece {
                 Piece::File(range) if count == 0 => return Front::File(range),
                 Piece::File(_) => return Front::Bytes { count, file_follows: true },
-                Piece::Record(_) => {}
+                Piece::Answered(_) => {}
                 Piece::Bytes(len) => {
                     slices[count] = IoSlice::new(&self.bytes[at..at + len]);
                     at += len;
@@ -287,14 +283,14 @@ impl Outbox {
         if count == 0 { Front::Empty } else { Front::Bytes { count, file_follows: false } }
     }
 
-    /// Takes note that `len` bytes of the front were sent, and hands on each record that was reached, with how many of
-    /// them came before it.
-    pub(crate) fn sent(&mut self, len: u64, mut reached: impl FnMut(&Record, u64)) {
+    /// Notes that `len` bytes of the front were sent. Passes each answer that ends within them to `ended`, with how many of
+    /// the bytes came before its end.
+    pub(crate) fn sent(&mut self, len: u64, mut ended: impl FnMut(&AnswerInfo, u64)) {
         let mut left = len;
         // Bound: each pass drops a piece, or is the last.
         while let Some(piece) = self.pieces.front_mut() {
-            if let Piece::Record(record) = piece {
-                reached(record, len - left);
+            if let Piece::Answered(info) = piece {
+                ended(info, len - left);
             } else if left == 0 {
                 break;
             } else {
@@ -306,7 +302,7 @@ impl Outbox {
                         self.held_bytes -= part as usize;
                     }
                     Piece::Shared(..) => self.held_bytes -= part as usize,
-                    Piece::File(_) | Piece::Record(_) => {}
+                    Piece::File(_) | Piece::Answered(_) => {}
                 }
                 if !whole {
                     break;
@@ -324,11 +320,11 @@ impl Outbox {
         }
     }
 
-    /// Drops all that was not sent; says which records will not be reached.
-    pub(crate) fn abandon(&mut self, mut unreached: impl FnMut(&Record)) {
+    /// Drops all that was not sent. Passes the answers that will not be sent in full to `cut`.
+    pub(crate) fn abandon(&mut self, mut cut: impl FnMut(&AnswerInfo)) {
         for piece in self.pieces.drain(..) {
-            if let Piece::Record(record) = piece {
-                unreached(&record);
+            if let Piece::Answered(info) = piece {
+                cut(&info);
             }
         }
         self.bytes.clear();
@@ -345,6 +341,7 @@ impl Outbox {
             held_bytes: self.held_bytes,
             bytes_max: self.bytes_max,
             answers: Answers::default(),
+            answer_detail: self.answer_detail,
         };
         self.bytes.clear();
         (self.head, self.tail, self.held_bytes) = (0, 0, 0);
@@ -372,7 +369,7 @@ impl Piece {
                 range.len -= part;
                 (part, range.len == 0)
             }
-            Piece::Record(_) => (0, false),
+            Piece::Answered(_) => (0, false),
         }
     }
 }
@@ -467,6 +464,10 @@ mod tests {
         assert_eq!((out.room(), out.put(b"x")), (0, Err(Full)));
     }
 
+    fn info(status: u16) -> AnswerInfo {
+        AnswerInfo { status: Some(status), head_bytes: 0, began_ms: 0, request: None }
+    }
+
     #[test]
     fn a_formatted_text_is_put_whole_or_not_at_all_however_it_is_written() {
         use io::Write as _;
@@ -496,37 +497,46 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_bounded_however_few_bytes_they_have_and_a_record_has_room_still() {
+    fn pieces_are_bounded_however_few_bytes_they_have_and_a_report_has_room_still() {
         let shared: Arc<[u8]> = Arc::from(&b"x"[..]);
         let mut out = Outbox::new(1 << 20);
+        out.set_answer_detail(AnswerDetail::Outcome);
         let put = (0..1000).take_while(|_| out.share(Arc::clone(&shared), 0..1).is_ok()).count();
         assert_eq!((put, out.room()), (PIECES_MAX, 0));
         let file = Arc::new(File::open("/dev/null").unwrap());
         assert_eq!(out.file(FileRange { file, offset: 0, len: 1 }), Err(Full));
-        out.record(Record { line: String::new(), bytes_at: 0, head_bytes: 0 });
+        out.answered(info(200));
         out.sent(1, |_, _| {});
-        assert_eq!(out.room(), 0, "the record took the place that has become free");
+        assert_eq!(out.room(), 0, "the report took the place that has become free");
         out.sent(1, |_, _| {});
         assert!(out.room() > 0);
     }
 
     #[test]
-    fn a_record_is_reached_behind_its_answer_or_told_as_unreached() {
-        let record = |line: &str| Record { line: line.into(), bytes_at: 0, head_bytes: 0 };
+    fn an_answer_has_ended_with_its_last_byte_or_is_cut() {
         let mut out = Outbox::new(64);
+        out.set_answer_detail(AnswerDetail::Outcome);
         out.put(b"first").unwrap();
-        out.record(record("a"));
+        out.answered(info(200));
         out.put(b"second!").unwrap();
-        out.record(record("b"));
+        out.answered(info(404));
         let mut seen = Vec::new();
-        out.sent(8, |record, before| seen.push((record.line.clone(), before)));
-        assert_eq!(seen, [("a".into(), 5)]);
+        out.sent(8, |info, before| seen.push((info.status, before)));
+        assert_eq!(seen, [(Some(200), 5)]);
         let mut rest = out.take_rest();
         assert!(out.is_empty());
         assert_eq!(gathered(&rest), b"ond!");
-        let mut unreached = Vec::new();
-        rest.abandon(|record| unreached.push(record.line.clone()));
-        assert_eq!(unreached, ["b"]);
+        let mut cut = Vec::new();
+        rest.abandon(|info| cut.push(info.status));
+        assert_eq!(cut, [Some(404)]);
         assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn a_report_that_nobody_wants_is_not_kept() {
+        let mut out = Outbox::new(64);
+        out.put(b"answer").unwrap();
+        out.answered(info(200));
+        assert_eq!(out.plain(), Some(&b"answer"[..]));
     }
 }

@@ -3,7 +3,9 @@
 use std::io::{IoSlice, Read, Seek, SeekFrom};
 use std::time::{Duration, SystemTime};
 
-use super::{Call, Client, Front, Input, Next, Now, Outbox, Peer, Record, Service, Session, Wait};
+use super::{
+    AnswerDetail, AnswerInfo, Call, Client, Front, Input, Next, Now, Outbox, Peer, Service, Session, Wait,
+};
 
 /// Calls without a byte taken or given before a rehearsal says that the session spins.
 const IDLE_CALLS_MAX: usize = 10_000;
@@ -18,10 +20,12 @@ pub struct Rehearsal<S: Session> {
     state: State,
     /// All that was answered so far.
     pub answer: Vec<u8>,
-    /// The records put so far, with the bytes of their answers.
-    pub records: Vec<(Record, u64)>,
-    /// Where in the answer the last record stands.
-    recorded_at: u64,
+    /// The answers reported so far, with the bytes of each ([`Rehearsal::reporting`]).
+    pub answers: Vec<(AnswerInfo, u64)>,
+    /// Where the last of them ends in `answer`.
+    answered_at: u64,
+    /// When the first of `unconsumed` arrived, and when the last of them did.
+    arrived_ms: (u64, u64),
 }
 
 /// Where a rehearsal stands.
@@ -50,11 +54,18 @@ impl<S: Session> Rehearsal<S> {
             now,
             state: State::Waits(Wait::NextRequest),
             answer: Vec::new(),
-            records: Vec::new(),
-            recorded_at: 0,
+            answers: Vec::new(),
+            answered_at: 0,
+            arrived_ms: (0, 0),
         };
         rehearsal.call(Call::Open);
         rehearsal
+    }
+
+    /// The same with an observer that wants to know this much of each answer.
+    pub fn reporting(mut self, detail: AnswerDetail) -> Self {
+        self.out.set_answer_detail(detail);
+        self
     }
 
     /// Where it stands.
@@ -84,6 +95,8 @@ impl<S: Session> Rehearsal<S> {
     /// After [`Rehearsal::end`].
     pub fn feed(&mut self, bytes: &[u8]) -> &mut Self {
         assert!(!self.input_ended, "nothing comes after the end of input");
+        let first_ms = if self.unconsumed.is_empty() { self.now.monotonic_ms } else { self.arrived_ms.0 };
+        self.arrived_ms = (first_ms, self.now.monotonic_ms);
         self.unconsumed.extend_from_slice(bytes);
         self.call(Call::Ready)
     }
@@ -101,7 +114,11 @@ impl<S: Session> Rehearsal<S> {
     pub fn call(&mut self, call: Call) -> &mut Self {
         let (mut call, mut idle_calls) = (call, 0);
         while !matches!(self.state, State::Done(_)) {
-            let input = Input { bytes: &self.unconsumed, ended: self.input_ended, call, now: self.now };
+            let now = self.now;
+            let (bytes, ended) = (&self.unconsumed[..], self.input_ended);
+            let (arrived_ms, last_arrived_ms) =
+                if bytes.is_empty() { (now.monotonic_ms, now.monotonic_ms) } else { self.arrived_ms };
+            let input = Input { bytes, ended, call, arrived_ms, last_arrived_ms, now };
             let progress = self.session.advance(input, &mut self.out);
             assert!(progress.consumed <= self.unconsumed.len(), "consumed more than there was");
             let idle = progress.consumed == 0 && self.out.is_empty();
@@ -109,6 +126,9 @@ impl<S: Session> Rehearsal<S> {
             assert!(idle_calls < IDLE_CALLS_MAX, "the session spins");
             assert!(progress.next != Next::NeedRoom || !self.out.is_empty(), "needs room in an empty outbox");
             self.unconsumed.drain(..progress.consumed);
+            if progress.consumed > 0 {
+                self.arrived_ms.0 = self.arrived_ms.1;
+            }
             if let Next::Abort(_) = progress.next {
                 self.out.abandon(|_| {});
             }
@@ -153,9 +173,9 @@ impl<S: Session> Rehearsal<S> {
                     range.len
                 }
             };
-            self.out.sent(len, |record, before| {
+            self.out.sent(len, |info, before| {
                 let at = begins_at + before;
-                self.records.push((record.clone(), at - std::mem::replace(&mut self.recorded_at, at)));
+                self.answers.push((info.clone(), at - std::mem::replace(&mut self.answered_at, at)));
             });
             if self.out.is_empty() {
                 return;

@@ -17,12 +17,12 @@ pub(crate) mod privileges;
 pub(crate) mod process;
 #[cfg(feature = "http")]
 pub(crate) mod root;
+mod shared;
 pub(crate) mod signals;
 pub(crate) mod sink;
 pub(crate) mod stream;
 #[cfg(feature = "cli")]
 pub(crate) mod supervisor;
-pub(crate) mod tally;
 mod terminal;
 mod unix_path;
 pub(crate) mod wait;
@@ -34,6 +34,7 @@ pub use listener::{ListenOptions, Listener};
 #[cfg(feature = "cli")]
 pub(crate) use privileges::Identity;
 pub use process::raise_descriptors_max;
+pub(crate) use shared::SharedCounters;
 pub(crate) use signals::SignalCounts;
 pub use signals::Signals;
 pub use stream::Stream;

@@ -1,61 +1,46 @@
-//! What happened, as whole lines: ends of clients (with one reason each), and answers given (the access log).
+//! What happened in a server, and who learns of it.
+//!
+//! A client that comes, its [`End`] with one [`Reason`], and each [`Answer`] are events. [`Telemetry`] counts them and
+//! passes them to its observers: the access log ([`AccessLog`]), [`Metrics`], or any other [`Observer`]. Text is made by
+//! the observer that wants text; no session knows how a line of a log looks.
 
 mod access;
+mod diagnostics;
+mod event;
+mod histogram;
+mod metrics;
+mod observer;
 mod reason;
+mod tally;
 mod traffic;
 
 use std::fmt;
-use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use crate::session::{Answers, Peer, Record};
-use crate::sys::signals::SignalCounts;
-use crate::sys::tally::{Lane, Tally};
-use access::AccessLog;
-pub use access::AccessTarget;
+use crate::session::{AnswerDetail, Answers};
+use crate::sys::SignalCounts;
+pub use access::{AccessFormat, AccessLog, AccessTarget};
+pub use event::{Answer, End};
+pub use histogram::Histogram;
+pub use metrics::{Metrics, MetricsSnapshot};
+pub use observer::{Observer, ReopenRequests};
 pub use reason::{Counters, Reason};
+use tally::Lane;
+pub(crate) use tally::Tally;
 pub use traffic::Traffic;
 
-/// The end of one client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
-    /// Why.
-    pub reason: Reason,
-    /// Who.
-    pub peer: Peer,
-    /// Bytes received from it.
-    pub bytes_in: u64,
-    /// Bytes sent to it.
-    pub bytes_out: u64,
-    /// From `accept` to now, in ms.
-    pub lasted_ms: u64,
-}
-
-/// Where ends and answers are written down.
-#[derive(Debug, Default)]
+/// Counts what happens to the clients of one process or thread, and passes it to the observers.
+#[derive(Default)]
 pub struct Telemetry {
     /// Clients that came, ends by reason, and what went through.
-    pub counters: Counters,
+    pub(crate) counters: Counters,
     /// Where all is counted, too, for other processes or threads to see.
     lane: Option<Lane>,
-    access: Option<Access>,
-}
-
-/// The access log, which threads share.
-#[derive(Debug)]
-enum Access {
-    /// By the `Telemetry` that opened it: at its end, what can still be written is, and what is lost is told.
-    Kept(Arc<Mutex<AccessLog>>),
-    /// By that of another thread.
-    Lent(Arc<Mutex<AccessLog>>),
-}
-
-impl Access {
-    fn log(&self) -> &Arc<Mutex<AccessLog>> {
-        match self {
-            Access::Kept(log) | Access::Lent(log) => log,
-        }
-    }
+    observers: Vec<Arc<dyn Observer>>,
+    /// The most that one of them wants to know of an answer.
+    answer_detail: AnswerDetail,
+    /// Whether the observers are those of another thread, which closes them.
+    is_shared: bool,
 }
 
 impl Telemetry {
@@ -64,55 +49,56 @@ impl Telemetry {
         Telemetry::default()
     }
 
-    /// Counters and an access log. Several processes may share the target: what is written is whole lines.
-    ///
-    /// Nothing waits for whoever reads the log: what a FIFO, pipe or terminal does not take stays in memory, up to 1 MiB, and
-    /// lines beyond that are lost, and counted in the log of diagnostics.
-    ///
-    /// # Errors
-    /// The target cannot be opened; of kind `NotConnected` if it is a FIFO that nobody reads.
-    pub fn with_access(target: AccessTarget) -> io::Result<Self> {
-        let access = Access::Kept(Arc::new(Mutex::new(AccessLog::open(target)?)));
-        Ok(Telemetry { counters: Counters::default(), lane: None, access: Some(access) })
+    /// With one more observer. When the server ends, observers are closed.
+    pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.answer_detail = self.answer_detail.max(observer.answer_detail());
+        self.observers.push(observer);
+        self
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// The same, which counts into `tally`, too.
-    pub fn counting(mut self, tally: &Arc<Tally>) -> Telemetry {
+    pub(crate) fn counting(mut self, tally: &Arc<Tally>) -> Telemetry {
         self.lane = Some(Lane::of(tally));
         self
     }
 
-    /// In a child after fork: its own one, in place of its copy of the parent's. It goes on with the descriptor that it
-    /// inherited, so that a parent without descriptors can make children. It writes to the same file, in whole lines, leaves to the
-    /// parent the lines that wait there, and counts into `tally`, too, where there is one.
-    pub fn of_child(mut self, tally: Option<&Arc<Tally>>) -> Telemetry {
-        if let Some(mut log) = self.log() {
-            log.forget_all();
+    /// In a child after fork: its own one, in place of its copy of the parent's. It keeps the observers with the descriptors that it
+    /// inherited, so that a parent without free descriptors can make children, and counts into `tally`, too, where there is one.
+    pub(crate) fn of_child(mut self, tally: Option<&Arc<Tally>>) -> Telemetry {
+        self.observers.iter().for_each(|observer| observer.forked());
+        Telemetry {
+            lane: tally.map(Lane::of),
+            observers: std::mem::take(&mut self.observers),
+            answer_detail: self.answer_detail,
+            counters: Counters::default(),
+            is_shared: false,
         }
-        Telemetry { counters: Counters::default(), lane: tally.map(Lane::of), access: self.access.take() }
     }
 
-    /// One for another thread, which shares the access log, and counts into `tally`, too.
-    pub fn share(&self, tally: &Arc<Tally>) -> Telemetry {
-        let access = self.access.as_ref().map(|access| Access::Lent(Arc::clone(access.log())));
-        Telemetry { counters: Counters::default(), lane: Some(Lane::of(tally)), access }
-    }
-
-    fn log(&self) -> Option<MutexGuard<'_, AccessLog>> {
-        let access = self.access.as_ref()?;
-        Some(access.log().lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Whether it has a file that can be opened again ([`Telemetry::reopen_if_asked`]).
-    pub fn has_file(&self) -> bool {
-        self.log().is_some_and(|log| log.has_file())
-    }
-
-    /// SIGHUP asks to open the access log's file again from now on.
-    pub fn watch_signals(&mut self, signals: SignalCounts) {
-        if let Some(mut log) = self.log() {
-            log.watch_signals(signals);
+    /// One for another thread, with the same observers, which counts into `tally`, too.
+    pub(crate) fn share(&self, tally: &Arc<Tally>) -> Telemetry {
+        Telemetry {
+            counters: Counters::default(),
+            lane: Some(Lane::of(tally)),
+            observers: self.observers.clone(),
+            answer_detail: self.answer_detail,
+            is_shared: true,
         }
+    }
+
+    /// Whether an observer has a file that SIGHUP reopens.
+    pub(crate) fn has_file(&self) -> bool {
+        self.observers.iter().any(|observer| observer.has_file())
+    }
+
+    /// SIGHUP asks to reopen files from now on.
+    pub(crate) fn watch_signals(&mut self, signals: SignalCounts) {
+        self.observers.iter().for_each(|observer| observer.watch_reopen(ReopenRequests(signals)));
     }
 
     fn add_to_tally(&self, counter: usize) {
@@ -121,111 +107,173 @@ impl Telemetry {
         }
     }
 
-    /// A client was accepted: counted. It has one end, told to [`Telemetry::ended`].
-    pub fn accepted(&mut self) {
+    /// A client was accepted. It has one end, reported by [`Telemetry::ended`].
+    pub(crate) fn accepted(&mut self) {
         self.counters.accepted += 1;
         self.add_to_tally(reason::ACCEPTED);
     }
 
-    /// A client was lost before it was accepted, or the system refused to accept: counted.
-    pub fn accept_failed(&mut self) {
+    /// A client was lost before it was accepted, or the system refused to accept.
+    pub(crate) fn accept_failed(&mut self) {
         self.counters.accept_errors += 1;
         self.add_to_tally(reason::ACCEPT_ERRORS);
     }
 
-    /// Bytes came from a client: counted.
-    pub fn received(&mut self, bytes: u64) {
+    /// Bytes came from a client.
+    pub(crate) fn received(&mut self, bytes: u64) {
         self.counters.traffic.received(bytes, self.lane.as_ref());
     }
 
-    /// Bytes went to a client: counted.
-    pub fn sent(&mut self, bytes: u64) {
+    /// Bytes went to a client.
+    pub(crate) fn sent(&mut self, bytes: u64) {
         self.counters.traffic.sent(bytes, self.lane.as_ref());
     }
 
-    /// Answers began: counted.
-    pub fn count_answers(&mut self, answers: &Answers) {
+    /// Answers began.
+    pub(crate) fn count_answers(&mut self, answers: &Answers) {
         self.counters.traffic.answered(answers, self.lane.as_ref());
     }
 
-    /// A client ended: counted, and told at `debug`.
-    pub fn ended(&mut self, end: &End) {
+    /// How much sessions are to report of each answer.
+    pub(crate) fn answer_detail(&self) -> AnswerDetail {
+        self.answer_detail
+    }
+
+    /// Nothing more is sent of an answer.
+    pub(crate) fn answered(&mut self, answer: &Answer<'_>) {
+        self.observers.iter().for_each(|observer| observer.answered(answer));
+    }
+
+    /// A client ended.
+    pub(crate) fn ended(&mut self, end: &End) {
         self.counters.count(end.reason);
         self.add_to_tally(end.reason as usize);
-        let End { reason, peer, bytes_in, bytes_out, lasted_ms } = end;
-        log::debug!("{peer} ended: {reason} in={bytes_in} out={bytes_out} lasted={lasted_ms}ms");
+        diagnostics::ended(end);
+        self.observers.iter().for_each(|observer| observer.ended(end));
     }
 
-    /// An answer was sent, or its client ended before all of it was; `sent_bytes` counts its head too.
-    pub fn answered(&mut self, peer: Peer, record: &Record, sent_bytes: u64, now_ms: u64) {
-        let Some(mut log) = self.log() else { return };
-        let body_bytes = sent_bytes.saturating_sub(record.head_bytes.into());
-        let (before, after) = record.line.split_at(record.bytes_at);
-        let host: &dyn fmt::Display = match &peer.socket_addr() {
-            Some(addr) => &addr.ip().to_string(),
-            None => &peer,
-        };
-        log.add(format_args!("{host}{before}{body_bytes}{after}"), now_ms);
+    /// When [`Telemetry::tick`] is due, in ms of the server's clock.
+    pub(crate) fn due_ms(&self) -> Option<u64> {
+        self.observers.iter().filter_map(|observer| observer.due_ms()).min()
     }
 
-    /// When [`Telemetry::tick`] is due next, in ms of the server's clock.
-    pub fn due_ms(&self) -> Option<u64> {
-        self.log().and_then(|log| log.due_ms())
+    /// Lets observers do what is due. Called once a turn.
+    pub(crate) fn tick(&mut self, now_ms: u64) {
+        self.observers.iter().for_each(|observer| observer.tick(now_ms));
     }
 
-    /// Writes what has waited long enough, and does what [`Telemetry::reopen_if_asked`] does. Called once a turn.
-    pub fn tick(&mut self, now_ms: u64) {
-        if let Some(mut log) = self.log() {
-            log.tick(now_ms);
-        }
+    /// Has observers write what waits, as far as that does not block.
+    pub(crate) fn flush(&mut self) {
+        self.observers.iter().for_each(|observer| observer.flush());
     }
 
-    /// Writes all that waits, as far as it is taken at once.
-    pub fn flush(&mut self) {
-        if let Some(mut log) = self.log() {
-            log.write();
-        }
+    /// Has files reopened if SIGHUP asked for that since it was last done: they were renamed (rotation). Of threads that share
+    /// the observers, one has to do this.
+    pub(crate) fn reopen_if_asked(&mut self) {
+        self.observers.iter().for_each(|observer| observer.reopen_if_asked());
     }
+}
 
-    /// Opens the access log's file again if SIGHUP asked for that since it was last done ([`Telemetry::watch_signals`]): it
-    /// was renamed (rotation). Lines that wait go to the old one, if that takes them. Threads that share the log need one of them to do this.
-    pub fn reopen_if_asked(&mut self) {
-        if let Some(mut log) = self.log() {
-            log.reopen_if_asked();
-        }
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telemetry")
+            .field("counters", &self.counters)
+            .field("observers", &self.observers.len())
+            .finish_non_exhaustive()
     }
 }
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        if matches!(self.access, Some(Access::Kept(_)))
-            && let Some(mut log) = self.log()
-        {
-            log.end();
+        if !self.is_shared {
+            self.observers.iter().for_each(|observer| observer.close());
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+    use crate::session::{AnswerInfo, Peer};
+
+    /// Writes down what it is called with.
+    #[derive(Default)]
+    struct Diary {
+        detail: AnswerDetail,
+        calls: Mutex<Vec<&'static str>>,
+    }
+
+    impl Diary {
+        fn note(&self, call: &'static str) {
+            self.calls.lock().unwrap().push(call);
+        }
+
+        fn take(&self) -> Vec<&'static str> {
+            std::mem::take(&mut self.calls.lock().unwrap())
+        }
+    }
+
+    impl Observer for Diary {
+        fn answer_detail(&self) -> AnswerDetail {
+            self.detail
+        }
+        fn answered(&self, _answer: &Answer<'_>) {
+            self.note("answered");
+        }
+        fn ended(&self, _end: &End) {
+            self.note("ended");
+        }
+        fn forked(&self) {
+            self.note("forked");
+        }
+        fn close(&self) {
+            self.note("closed");
+        }
+    }
+
+    fn happen(telemetry: &mut Telemetry) {
+        let info = AnswerInfo { status: None, head_bytes: 0, began_ms: 0, request: None };
+        let (peer, sent_bytes) = (Peer::UNIX, 0);
+        telemetry.answered(&Answer { peer, info: &info, sent_bytes, is_complete: true, ended_ms: 0 });
+        telemetry.ended(&End { reason: Reason::Finished, peer, bytes_in: 0, bytes_out: 0, lasted_ms: 0 });
+    }
 
     #[test]
-    fn an_access_line_has_the_peer_and_the_body_bytes_sent_and_moves_with_rotation() {
-        let dir = tempfile::tempdir().unwrap();
-        let (path, rotated) = (dir.path().join("access.log"), dir.path().join("access.log.1"));
-        let mut telemetry = Telemetry::with_access(AccessTarget::File(path.clone())).unwrap();
-        let peer = Peer::from(std::net::SocketAddr::from(([192, 0, 2, 7], 1)));
-        let record = Record { line: " - \"GET /\" 200  \"-\"".into(), bytes_at: 15, head_bytes: 10 };
-        telemetry.answered(peer, &record, 110, 0);
-        telemetry.tick(access::AGE_MS - 1);
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "", "buffered until it is due");
-        telemetry.tick(access::AGE_MS);
-        std::fs::rename(&path, &rotated).unwrap();
-        telemetry.log().unwrap().reopen();
-        telemetry.answered(peer, &record, 4, 0);
+    fn the_most_that_an_observer_wants_decides_what_sessions_report() {
+        let mut telemetry = Telemetry::new();
+        assert_eq!(telemetry.answer_detail(), AnswerDetail::Count);
+        for detail in [AnswerDetail::Outcome, AnswerDetail::Request, AnswerDetail::Count] {
+            telemetry = telemetry.with_observer(Arc::new(Diary { detail, ..Diary::default() }));
+        }
+        let tally = Arc::new(Tally::new().unwrap());
+        assert_eq!(telemetry.share(&tally).answer_detail(), AnswerDetail::Request);
+        assert_eq!(telemetry.of_child(None).answer_detail(), AnswerDetail::Request);
+    }
+
+    #[test]
+    fn threads_share_the_observers_and_only_the_one_that_has_them_closes_them() {
+        let (diary, tally) = (Arc::new(Diary::default()), Arc::new(Tally::new().unwrap()));
+        let telemetry = Telemetry::new().with_observer(diary.clone()).counting(&tally);
+        let mut shared = telemetry.share(&tally);
+        happen(&mut shared);
+        drop(shared);
+        assert_eq!(diary.take(), ["answered", "ended"]);
+        assert_eq!(Counters::of_tally(&tally).of(Reason::Finished), 1);
         drop(telemetry);
-        assert_eq!(std::fs::read_to_string(&rotated).unwrap(), "192.0.2.7 - \"GET /\" 200 100 \"-\"\n");
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "192.0.2.7 - \"GET /\" 200 0 \"-\"\n");
+        assert_eq!(diary.take(), ["closed"]);
+    }
+
+    #[test]
+    fn a_child_keeps_the_observers_and_begins_with_counters_of_its_own() {
+        let diary = Arc::new(Diary::default());
+        let mut telemetry = Telemetry::new().with_observer(diary.clone());
+        happen(&mut telemetry);
+        let mut child = telemetry.of_child(None);
+        assert_eq!((child.counters().total(), diary.take()), (0, vec!["answered", "ended", "forked"]));
+        happen(&mut child);
+        drop(child);
+        assert_eq!(diary.take(), ["answered", "ended", "closed"]);
     }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 
 use super::Traffic;
+use super::tally::{COUNTERS, Tally};
 use crate::session::{Fault, Refusal, Wait};
-use crate::sys::tally::{COUNTERS, Tally};
 
 /// Why a client ended, or was refused. Log, counters and reports share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -201,14 +201,14 @@ pub struct Counters {
 
 impl Counters {
     /// What processes or threads have counted together.
-    pub fn of_tally(tally: &Tally) -> Self {
+    pub(crate) fn of_tally(tally: &Tally) -> Self {
         let mut counters = Counters::default();
         counters.add_tally(tally);
         counters
     }
 
     /// Counts what processes or threads have counted, too.
-    pub fn add_tally(&mut self, tally: &Tally) {
+    pub(crate) fn add_tally(&mut self, tally: &Tally) {
         // The ends first: whose end is seen here has been accepted below.
         for reason in Reason::ALL {
             self.add(reason, tally.get(reason as usize));
@@ -234,12 +234,12 @@ impl Counters {
     }
 
     /// Counts one more.
-    pub fn count(&mut self, reason: Reason) {
+    pub(crate) fn count(&mut self, reason: Reason) {
         self.add(reason, 1);
     }
 
     /// Counts `n` more.
-    pub fn add(&mut self, reason: Reason, n: u64) {
+    pub(crate) fn add(&mut self, reason: Reason, n: u64) {
         self.ends[reason as usize] += n;
     }
 }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use super::tally::{LANE, Lane, Tally};
 use crate::session::Answers;
-use crate::sys::tally::{LANE, Lane, Tally};
 
 /// The place of bytes received in a [`Lane`], then of bytes sent; behind them one for each kind of answer.
 const BYTES_IN: usize = 0;
@@ -56,7 +56,7 @@ impl Traffic {
     }
 
     /// Adds what processes or threads have counted.
-    pub fn add_tally(&mut self, tally: &Tally) {
+    pub(super) fn add_tally(&mut self, tally: &Tally) {
         self.bytes_in += tally.lanes_sum(BYTES_IN);
         self.bytes_out += tally.lanes_sum(BYTES_OUT);
         for (kind, count) in self.answers.iter_mut().enumerate() {

@@ -10,8 +10,8 @@ use oneloop::connection::{
     TurnBudget, WaitTimeouts, WriteOutcome,
 };
 use oneloop::limits::Limits;
-use oneloop::session::{Call, FileRange, Input, Outbox, Progress, Record, Session, Wait};
-use oneloop::telemetry::{Reason, Telemetry};
+use oneloop::session::{AnswerInfo, Call, FileRange, Input, Outbox, Progress, Session, Wait};
+use oneloop::telemetry::{Metrics, Reason, Telemetry};
 
 use super::world::{at, opened};
 
@@ -110,7 +110,7 @@ impl<S: Session> Stage<S> {
         Stage {
             client: opened(stream, session),
             scratch: Scratch::new(&limits),
-            telemetry: Telemetry::new(),
+            telemetry: Telemetry::new().with_observer(Arc::new(Metrics::new().unwrap())), // so that reports of answers are kept
             mode: Mode::Serving,
             now_ms: 0,
             limits,
@@ -359,18 +359,18 @@ fn a_boxed_session_is_that_session() {
     assert_eq!(stage.stream().calls, [StreamCall::Wrote { bytes: 4, more_follows: false }]);
 }
 
-/// Its records are nothing for its client, so nothing moves.
+/// Its reports are nothing for its client, so nothing moves.
 #[test]
-fn a_session_that_puts_records_only_and_asks_for_more_calls_or_for_room_is_ended() {
-    let record = || Record { line: String::new(), bytes_at: 0, head_bytes: 0 };
+fn a_session_that_only_reports_answers_and_asks_for_more_calls_or_for_room_is_ended() {
+    let answer = || AnswerInfo { status: None, head_bytes: 0, began_ms: 0, request: None };
     let limits = Limits { again_max: 50, ..Limits::default() };
     let mut stage = Stage::new(limits.clone(), |_: Input<'_>, out: &mut Outbox| {
-        out.record(record());
+        out.answered(answer());
         Progress::again(0)
     });
     assert_eq!(stage.end_within(60), Reason::Contract);
     let mut stage = Stage::new(limits, |_: Input<'_>, out: &mut Outbox| {
-        out.record(record());
+        out.answered(answer());
         Progress::need_room(0)
     });
     assert_eq!(stage.end_within(1), Reason::Contract);

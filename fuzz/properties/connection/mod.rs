@@ -10,17 +10,15 @@ mod stream;
 mod world;
 
 use std::cell::{Cell, RefCell};
-use std::fs::File;
-use std::io::{Read, Seek};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use oneloop::connection::{
     Connection, Context, Layers, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts,
 };
 use oneloop::limits::Limits;
-use oneloop::session::{Call, Fault, Next, Now, Peer};
-use oneloop::telemetry::{AccessTarget, Reason, Telemetry};
+use oneloop::session::{AnswerDetail, Call, Fault, Next, Now, Peer};
+use oneloop::telemetry::{Answer, Observer, Reason, Telemetry};
 
 use session::Scripted;
 use stream::{Latches, Stream};
@@ -126,11 +124,11 @@ impl<'w, 'a> Stage<'w, 'a> {
         let taken_max = budget.write_bytes + self.limits.outbox_bytes_max as usize;
         assert!(self.is_refused || after.3 - before.3 <= taken_max, "{} bytes written", after.3 - before.3);
         let client = &self.client;
-        // The rest of an outbox may be records only.
-        let reached_records = was_flushing && !client.is_flushing();
+        // The rest of an outbox may be reports of answers only.
+        let reached_reports = was_flushing && !client.is_flushing();
         match pumped {
             Pumped::More => {
-                assert!(after != before || reached_records, "nothing was done");
+                assert!(after != before || reached_reports, "nothing was done");
                 assert!(!client.is_flushing() || !seen.writes_block, "a write would block");
                 let is_latched = client.transport().latches == Latches::Readiness;
                 assert!(!client.is_reading() || !is_latched || !seen.reads_block, "a read would block");
@@ -311,39 +309,24 @@ impl<'w, 'a> Stage<'w, 'a> {
     }
 }
 
-/// Telemetry with an access log that the test reads.
-struct Log {
-    telemetry: Telemetry,
-    file: File,
-}
+/// Keeps the bytes of each answer's content.
+#[derive(Default)]
+struct Reported(Mutex<Vec<u64>>);
 
-impl Log {
-    fn shared() -> &'static Mutex<Log> {
-        static LOG: OnceLock<Mutex<Log>> = OnceLock::new();
-        LOG.get_or_init(|| {
-            let path = tempfile::NamedTempFile::new().unwrap();
-            let target = AccessTarget::File(path.path().to_owned());
-            let telemetry = Telemetry::with_access(target).unwrap();
-            Mutex::new(Log { telemetry, file: path.into_file() })
-        })
+impl Observer for Reported {
+    fn answer_detail(&self) -> AnswerDetail {
+        AnswerDetail::Outcome
     }
 
-    /// The counts of all lines since this was last asked.
-    fn take(&mut self) -> Vec<u64> {
-        self.telemetry.flush();
-        let mut lines = String::new();
-        self.file.read_to_string(&mut lines).unwrap();
-        self.file.set_len(0).unwrap();
-        self.file.rewind().unwrap();
-        let count = |line: &str| line.split_once(' ')?.1.strip_suffix("; ")?.parse().ok();
-        lines.lines().map(|line| count(line).expect(line)).collect()
+    fn answered(&self, answer: &Answer<'_>) {
+        self.0.lock().unwrap().push(answer.content_bytes());
     }
 }
 
-/// What the log has to have: of each answer the bytes that were taken, without its head.
-fn logged(seen: &Seen) -> Vec<u64> {
+/// What has to be reported: of each answer the bytes that were taken, without its head.
+fn expected(seen: &Seen) -> Vec<u64> {
     let mut before = 0;
-    let counts = seen.records.iter().map(|&(at, head_bytes)| {
+    let counts = seen.answers.iter().map(|&(at, head_bytes)| {
         let at = at.min(seen.taken.len());
         let sent = at - std::mem::replace(&mut before, at);
         (sent as u64).saturating_sub(head_bytes.into())
@@ -352,14 +335,15 @@ fn logged(seen: &Seen) -> Vec<u64> {
 }
 
 /// The script is followed to its end. Bytes leave in the order in which they were put, and none is lost before a cut;
-/// a record is written down once; `held_bytes` is what waits; no pump spends more than its budget, waits where it
+/// an answer is reported once; `held_bytes` is what waits; no pump spends more than its budget, waits where it
 /// could go on, or goes on without doing anything; and the end comes in bounded steps.
 pub(crate) fn check(data: &[u8]) {
     let world = World { script: Cell::new(data), seen: RefCell::default(), again_max: 3 };
-    let log = &mut *Log::shared().lock().unwrap();
+    let reported = Arc::new(Reported::default());
+    let mut telemetry = Telemetry::new().with_observer(reported.clone());
     let mut stage = Stage::new(&world);
-    let reason = stage.run(&mut log.telemetry);
-    stage.check_end(reason, &mut log.telemetry);
+    let reason = stage.run(&mut telemetry);
+    stage.check_end(reason, &mut telemetry);
     let seen = world.seen.borrow();
-    assert_eq!(log.take(), logged(&seen), "{reason}");
+    assert_eq!(*reported.0.lock().unwrap(), expected(&seen), "{reason}");
 }

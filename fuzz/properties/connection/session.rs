@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::Write;
 use std::sync::{Arc, OnceLock};
 
-use oneloop::session::{Call, Fault, FileRange, Full, Input, Next, Outbox, Progress, Record, Session, Wait};
+use oneloop::session::{
+    AnswerInfo, Call, Fault, FileRange, Full, Input, Next, Outbox, Progress, Session, Wait,
+};
 
 use super::world::World;
 
@@ -32,7 +34,7 @@ struct Putting<'o> {
     out: &'o mut Outbox,
     put: Vec<u8>,
     put_memory: usize,
-    records: Vec<(usize, u32)>,
+    answers: Vec<(usize, u32)>,
 }
 
 impl Putting<'_> {
@@ -88,15 +90,15 @@ impl Putting<'_> {
             }
             _ => {
                 let head_bytes = world.below(30) as u32;
-                self.out.record(record(head_bytes));
-                self.records.push((self.put.len(), head_bytes));
+                self.out.answered(info(head_bytes));
+                self.answers.push((self.put.len(), head_bytes));
             }
         }
     }
 }
 
-fn record(head_bytes: u32) -> Record {
-    Record { line: " ; ".into(), bytes_at: 1, head_bytes }
+fn info(head_bytes: u32) -> AnswerInfo {
+    AnswerInfo { status: None, head_bytes, began_ms: 0, request: None }
 }
 
 impl Session for Scripted<'_, '_> {
@@ -119,8 +121,8 @@ impl Session for Scripted<'_, '_> {
         assert_eq!(input.ended, seen.has_input_ended);
         assert!(out.is_empty() && out.held_bytes() == 0 && out.room() == out.bytes_max());
         let start = seen.put.len();
-        let (put, records) = (std::mem::take(&mut seen.put), std::mem::take(&mut seen.records));
-        let mut putting = Putting { out, put, put_memory: seen.put_memory, records };
+        let (put, answers) = (std::mem::take(&mut seen.put), std::mem::take(&mut seen.answers));
+        let mut putting = Putting { out, put, put_memory: seen.put_memory, answers };
         let memory_before = putting.put_memory;
         for _ in 0..world.below(usize::from(OPERATIONS_MAX)) {
             let (operation, times) = (world.below(7), if world.one_in(8) { world.below(90) } else { 1 });
@@ -131,8 +133,8 @@ impl Session for Scripted<'_, '_> {
                 assert!(held_bytes <= putting.out.bytes_max());
             }
         }
-        let Putting { put, put_memory, records, .. } = putting;
-        (seen.put, seen.put_memory, seen.records) = (put, put_memory, records);
+        let Putting { put, put_memory, answers, .. } = putting;
+        (seen.put, seen.put_memory, seen.answers) = (put, put_memory, answers);
         let progress = progress(world, input);
         let has_content = seen.put.len() > start;
         let asks_again = match input.call {
@@ -152,16 +154,16 @@ impl Session for Scripted<'_, '_> {
             || (waits_for_rest && !has_begun)
             || seen.idle_calls > world.again_max;
         if seen.is_at_fault || matches!(progress.next, Next::Abort(_)) {
-            // Nothing of this call is sent. Its records are not lost.
+            // Nothing of this call is sent. Its answers are reported all the same.
             seen.put.truncate(start);
             seen.put_memory = memory_before;
-            for record in &mut seen.records {
-                record.0 = record.0.min(start);
+            for answer in &mut seen.answers {
+                answer.0 = answer.0.min(start);
             }
         }
         seen.consumed += progress.consumed.min(input.bytes.len());
         seen.said = Some(progress.next);
-        seen.unfinished = world.one_in(4).then(|| record(world.below(30) as u32));
+        seen.unfinished = world.one_in(4).then(|| info(world.below(30) as u32));
         progress
     }
 
@@ -169,12 +171,12 @@ impl Session for Scripted<'_, '_> {
         self.0.seen.borrow().timer_due_ms
     }
 
-    fn unfinished(&mut self) -> Option<Record> {
+    fn unfinished(&mut self) -> Option<AnswerInfo> {
         let mut seen = self.0.seen.borrow_mut();
         seen.unfinished_calls += 1;
         let unfinished = seen.unfinished.take();
-        // Its answer has what was sent since the last record, and nothing follows.
-        seen.records.extend(unfinished.iter().map(|record| (usize::MAX, record.head_bytes)));
+        // It has what was sent since the last answer, and nothing follows.
+        seen.answers.extend(unfinished.iter().map(|info| (usize::MAX, info.head_bytes)));
         unfinished
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 
-use oneloop::session::{Call, Next, Record};
+use oneloop::session::{AnswerInfo, Call, Next};
 
 /// The script, and all that was seen.
 pub(super) struct World<'a> {
@@ -25,8 +25,8 @@ pub(super) struct Seen {
     /// How many bytes of either are of memory, not of files.
     pub(super) put_memory: usize,
     pub(super) taken_memory: usize,
-    /// For each record where in `put` it stands, and the bytes of its answer's head.
-    pub(super) records: Vec<(usize, u32)>,
+    /// For each answer where in `put` it ends, and the bytes of its head.
+    pub(super) answers: Vec<(usize, u32)>,
     /// What the session said last.
     pub(super) said: Option<Next>,
     /// The session has broken the contract.
@@ -39,8 +39,8 @@ pub(super) struct Seen {
     /// Why the session was called last, and its timer.
     pub(super) called: Option<Call>,
     pub(super) timer_due_ms: Option<u64>,
-    /// A record that the session still has when the client ends.
-    pub(super) unfinished: Option<Record>,
+    /// An answer that the session still has when the client ends.
+    pub(super) unfinished: Option<AnswerInfo>,
     pub(super) unfinished_calls: u32,
     /// Calls of the session and of the stream.
     pub(super) advances: u32,

@@ -91,5 +91,3 @@ pub(super) const LISTING_PIECE_BYTES: usize = 8 << 10;
 /// `LISTING_PIECE_BYTES`; then the others have their turn. Without it a client that reads as fast as pieces are made has all of a
 /// body in one turn.
 pub(super) const PIECES_PER_CALL_MAX: usize = 2;
-/// A header value in the access log. Without it a client decides how long its lines are.
-pub(super) const LOGGED_BYTES_MAX: usize = 1 << 10;

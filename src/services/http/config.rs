@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::access::AccessFormat;
 use super::codec::head::{is_sendable, push_line};
 
 /// What is the same for all responses of a service.
@@ -12,8 +11,6 @@ use super::codec::head::{is_sendable, push_line};
 pub struct HttpConfig {
     /// Header fields of every response.
     pub headers: Vec<(String, String)>,
-    /// How responses are written down, if they are; the telemetry decides where.
-    pub access: Option<AccessFormat>,
 }
 
 /// Why a configuration cannot be used.

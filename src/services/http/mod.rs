@@ -12,12 +12,12 @@
 //! a connection stays open. A request for a small file that was seen within the last half second costs no system call, no
 //! allocation and no formatting: the lines of its head and its content are kept, and the date is formatted once a second.
 
-mod access;
 mod bounds;
 mod codec;
 mod config;
 mod files;
 mod handler;
+mod report;
 mod response;
 mod router;
 mod service;
@@ -25,7 +25,6 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-pub use access::AccessFormat;
 pub use codec::request::Method;
 pub use codec::status::Status;
 pub use config::{ConfigError, HttpConfig};

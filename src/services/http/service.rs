@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::access::AccessFormat;
 use super::codec::date::DateCache;
 use super::codec::head::{Framing, Head, Persistence};
 use super::codec::status::Status;
@@ -37,20 +36,20 @@ impl<H> Clone for Http<H> {
 }
 
 impl<H: Handler> Http<H> {
-    /// The service of `handler`, with no fields for every response and no access log.
+    /// The service of `handler`, with no fields for every response.
     pub fn new(handler: H) -> Http<H> {
-        Http::with_lines(handler, String::new(), None)
+        Http::with_lines(handler, String::new())
     }
 
     /// The same with a configuration.
     pub fn with_config(handler: H, config: &HttpConfig) -> Result<Http<H>, ConfigError> {
-        Ok(Http::with_lines(handler, service_lines(&config.headers)?, config.access))
+        Ok(Http::with_lines(handler, service_lines(&config.headers)?))
     }
 
-    fn with_lines(handler: H, fields: String, access: Option<AccessFormat>) -> Http<H> {
+    fn with_lines(handler: H, fields: String) -> Http<H> {
         let refusal = refusal(&fields);
         let dates = Mutex::new(DateCache::new());
-        Http { shared: Arc::new(Shared { handler, fields, access, refusal, dates }) }
+        Http { shared: Arc::new(Shared { handler, fields, refusal, dates }) }
     }
 
     /// The handler.

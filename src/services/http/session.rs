@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::access::{AccessFormat, Said};
 use super::bounds::{ANSWER_ROOM_BYTES, COPY_BYTES_MAX, REQUESTS_PER_CALL_MAX};
 use super::codec::body::BodyReader;
 use super::codec::date::DateCache;
@@ -13,8 +12,9 @@ use super::codec::status::Status;
 use super::codec::target::Target;
 use super::files::Files;
 use super::handler::{BodyPolicy, Handler, Request};
+use super::report::{Start, Subject, answer_info};
 use super::response::{Built, Fixed, Kind, Response};
-use crate::session::{Call, Fault, Input, Next, Outbox, Progress, Record, Session, Wait};
+use crate::session::{AnswerInfo, Call, Fault, Input, Next, Outbox, Progress, Session, Wait};
 
 /// What all clients of a service share.
 #[derive(Debug)]
@@ -22,7 +22,6 @@ pub(crate) struct Shared<H> {
     pub(crate) handler: H,
     /// The lines of every response.
     pub(crate) fields: String,
-    pub(crate) access: Option<AccessFormat>,
     /// What a client is answered with that gets no session.
     pub(crate) refusal: Vec<u8>,
     pub(crate) dates: Mutex<DateCache>,
@@ -52,8 +51,7 @@ enum State {
 struct Pending {
     head: Vec<u8>,
     body: BodyReader,
-    /// Bytes of `100 Continue` that went before the response.
-    interim_bytes: usize,
+    start: Start,
 }
 
 /// What a response is sent for.
@@ -63,15 +61,7 @@ struct Exchange<'a> {
     version: Version,
     wants_body: bool,
     persistence: Persistence,
-    /// Bytes of interim responses before it.
-    interim_bytes: usize,
-}
-
-#[derive(Clone, Copy)]
-enum Subject<'a> {
-    Request(&'a RequestHead<'a>),
-    /// What could not be parsed: its first line.
-    Line(&'a [u8]),
+    start: Start,
 }
 
 /// One step of a session: on with the next, or what is needed before it.
@@ -85,7 +75,7 @@ impl<H> Shared<H> {
 
 impl<'a> Exchange<'a> {
     /// `last`: nothing comes behind this request any more.
-    fn of(request: &'a RequestHead<'a>, last: bool, interim_bytes: usize) -> Exchange<'a> {
+    fn of(request: &'a RequestHead<'a>, last: bool, start: Start) -> Exchange<'a> {
         // Behind a CONNECT that is answered as any other request it is in doubt what the client sends.
         let closes = last || request.method == Method::Connect;
         Exchange {
@@ -93,7 +83,7 @@ impl<'a> Exchange<'a> {
             version: request.version,
             wants_body: request.method != Method::Head,
             persistence: if closes { Persistence::Close } else { Persistence::of(request) },
-            interim_bytes,
+            start,
         }
     }
 }
@@ -120,9 +110,8 @@ impl<H: Handler> HttpSession<H> {
                     Ok(_) if !pending.body.is_over() => Err(Next::NeedInput(Wait::Rest)),
                     Ok(_) => self.behind_body(input.bytes.len() == *at, input, out),
                     Err(status) => {
-                        let (head, interim_bytes) =
-                            (std::mem::take(&mut pending.head), pending.interim_bytes);
-                        self.refuse(status, &head, interim_bytes, input, out)
+                        let (head, start) = (std::mem::take(&mut pending.head), pending.start);
+                        self.refuse(status, &head, start, input, out)
                     }
                 }
             }
@@ -140,6 +129,7 @@ impl<H: Handler> HttpSession<H> {
 
     /// Looks for the head of a request, and begins what it asks for.
     fn head(&mut self, bytes: &[u8], input: Input<'_>, at: &mut usize, out: &mut Outbox) -> Step {
+        let start = Start { arrived_ms: input.arrived_ms, interim_bytes: 0 };
         let end = match self.scan.head_end(bytes) {
             Ok(Some(end)) => end,
             Ok(None) if !is_between_requests(bytes) => {
@@ -148,7 +138,7 @@ impl<H: Handler> HttpSession<H> {
             Ok(None) if input.call == Call::Stopping => return Err(Next::Finish),
             Ok(None) => return Err(Next::NeedInput(Wait::NextRequest)),
             Err(malformed) => {
-                return self.refuse(malformed.status, &bytes[..malformed.bytes], 0, input, out);
+                return self.refuse(malformed.status, &bytes[..malformed.bytes], start, input, out);
             }
         };
         self.scan = Scan::default();
@@ -160,18 +150,25 @@ impl<H: Handler> HttpSession<H> {
         let head = &bytes[..end];
         parsed(head, |request| match request {
             Ok(request) if request.framing != request::Framing::Length(0) => {
-                self.body(&request, head, input, out)
+                self.body(&request, head, start, input, out)
             }
             Ok(request) => {
                 let last = input.call == Call::Stopping && bytes.len() == end;
-                self.respond(&request, &[], Exchange::of(&request, last, 0), input, out)
+                self.respond(&request, &[], Exchange::of(&request, last, start), input, out)
             }
-            Err(status) => self.refuse(status, head, 0, input, out),
+            Err(status) => self.refuse(status, head, start, input, out),
         })
     }
 
     /// Begins to read a body; the head is kept until that is done.
-    fn body(&mut self, head: &RequestHead<'_>, bytes: &[u8], input: Input<'_>, out: &mut Outbox) -> Step {
+    fn body(
+        &mut self,
+        head: &RequestHead<'_>,
+        bytes: &[u8],
+        mut start: Start,
+        input: Input<'_>,
+        out: &mut Outbox,
+    ) -> Step {
         let shared = Arc::clone(&self.shared);
         let policy = match head.resource {
             Ok(_) => shared.handler.body_policy(&Request { head, body: &[], now: input.now }),
@@ -182,22 +179,21 @@ impl<H: Handler> HttpSession<H> {
             BodyPolicy::Discard => BodyReader::discard(head.framing),
             // It comes at once, and nobody guesses whether the body comes after all.
             BodyPolicy::Refuse(response) => {
-                return self.send(response, Exchange::of(head, true, 0), input, out);
+                return self.send(response, Exchange::of(head, true, start), input, out);
             }
         };
         let body = match body {
             Ok(body) => body,
-            Err(status) => return self.refuse(status, bytes, 0, input, out),
+            Err(status) => return self.refuse(status, bytes, start, input, out),
         };
-        let mut interim_bytes = 0;
         if head.expects_continue {
             let interim = Head::interim(Status::Continue).pieces(b"");
             // If the outbox cannot hold the interim response, it is left out: the client goes on by itself.
             if out.put_all(&interim).is_ok() {
-                interim_bytes = bytes_of(&interim);
+                start.interim_bytes = bytes_of(&interim);
             }
         }
-        self.state = State::Body(Box::new(Pending { head: bytes.to_vec(), body, interim_bytes }));
+        self.state = State::Body(Box::new(Pending { head: bytes.to_vec(), body, start }));
         Ok(())
     }
 
@@ -205,13 +201,13 @@ impl<H: Handler> HttpSession<H> {
     fn behind_body(&mut self, at_end: bool, input: Input<'_>, out: &mut Outbox) -> Step {
         let State::Body(pending) = std::mem::replace(&mut self.state, State::Head) else { return Ok(()) };
         let last = at_end && input.call == Call::Stopping;
-        let Pending { head, body, interim_bytes } = *pending;
+        let Pending { head, body, start } = *pending;
         parsed(&head, |request| match request {
             Ok(request) => {
-                let exchange = Exchange::of(&request, last, interim_bytes);
+                let exchange = Exchange::of(&request, last, start);
                 self.respond(&request, body.content(), exchange, input, out)
             }
-            Err(status) => self.refuse(status, &head, interim_bytes, input, out),
+            Err(status) => self.refuse(status, &head, start, input, out),
         })
     }
 
@@ -237,7 +233,7 @@ impl<H: Handler> HttpSession<H> {
         &mut self,
         status: Status,
         head: &[u8],
-        interim_bytes: usize,
+        start: Start,
         input: Input<'_>,
         out: &mut Outbox,
     ) -> Step {
@@ -247,7 +243,7 @@ impl<H: Handler> HttpSession<H> {
             version: Version::Http11,
             wants_body: !line.starts_with(b"HEAD "),
             persistence: Persistence::Close,
-            interim_bytes,
+            start,
         };
         self.send(Response::error(status), exchange, input, out)
     }
@@ -279,7 +275,7 @@ impl<H: Handler> HttpSession<H> {
                     Fixed::Bytes(bytes) if bytes.len() <= COPY_BYTES_MAX => (&bytes[..], Outgoing::Nothing),
                     body => (&[][..], Outgoing::Piece(body.piece(&(0..body.len())))),
                 };
-                (head.persistence, self.put(&head, copied, body, exchange, input, out))
+                (head.persistence, put(&head, copied, body, exchange, input, out))
             }
             Kind::Built(mut built) => {
                 if built.status.code() < 200 {
@@ -300,7 +296,7 @@ impl<H: Handler> HttpSession<H> {
                 };
                 let has_body = exchange.wants_body && framing != Framing::None;
                 let body = if has_body { Outgoing::new(built.body, framing) } else { Outgoing::Nothing };
-                (persistence, self.put(&head, &[], body, exchange, input, out))
+                (persistence, put(&head, &[], body, exchange, input, out))
             }
         };
         match rest {
@@ -310,50 +306,6 @@ impl<H: Handler> HttpSession<H> {
                 Ok(())
             }
         }
-    }
-
-    /// Puts a head, the bytes that are copied behind it, and the rest of the body; returns what there is no room for.
-    fn put(
-        &self,
-        head: &Head<'_>,
-        copied: &[u8],
-        mut body: Outgoing,
-        exchange: Exchange<'_>,
-        input: Input<'_>,
-        out: &mut Outbox,
-    ) -> Option<Box<Sending>> {
-        let (pieces, persistence) = (head.pieces(copied), head.persistence);
-        out.count_answer(Some(head.status.code()));
-        let head_bytes = bytes_of(&pieces) - copied.len();
-        let record = self.record(exchange, head.status, head_bytes, input);
-        let head = if out.put_all(&pieces).is_err() {
-            pieces.concat()
-        } else if body.is_short() && body.put(out) == Sent::Done {
-            if let Some(record) = record {
-                out.record(record);
-            }
-            return None;
-        } else {
-            Vec::new()
-        };
-        Some(Box::new(Sending { head, head_at: 0, body, record, persistence }))
-    }
-
-    /// The record of a response, if there is a log.
-    fn record(
-        &self,
-        exchange: Exchange<'_>,
-        status: Status,
-        head_bytes: usize,
-        input: Input<'_>,
-    ) -> Option<Record> {
-        let format = self.shared.access?;
-        let said = match exchange.subject {
-            Subject::Request(request) => Said::of(format, request),
-            Subject::Line(line) => Said::nonsense(format, line),
-        };
-        let mut dates = self.shared.dates();
-        Some(said.record(dates.logged(input.now.wall), status, exchange.interim_bytes + head_bytes))
     }
 
     /// A response was put whole.
@@ -368,18 +320,47 @@ impl<H: Handler> HttpSession<H> {
 
     /// The last response, to a client that was too slow.
     fn expired(&mut self, wait: Wait, input: Input<'_>, out: &mut Outbox) -> Progress {
-        let (head, interim_bytes) = match &mut self.state {
-            State::Head if wait != Wait::NextRequest => (input.bytes.to_vec(), 0),
-            State::Body(pending) => (std::mem::take(&mut pending.head), pending.interim_bytes),
+        let (head, start) = match &mut self.state {
+            State::Head if wait != Wait::NextRequest => {
+                (input.bytes.to_vec(), Start { arrived_ms: input.arrived_ms, interim_bytes: 0 })
+            }
+            State::Body(pending) => (std::mem::take(&mut pending.head), pending.start),
             State::Head | State::Sending(_) => return Progress::need_input(0, wait),
         };
         // This is the last call, so what does not fit is lost.
-        let _ = self.refuse(Status::RequestTimeout, &head, interim_bytes, input, out);
+        let _ = self.refuse(Status::RequestTimeout, &head, start, input, out);
         if let State::Sending(sending) = &mut self.state {
             sending.put(out);
         }
         Progress::need_input(0, wait)
     }
+}
+
+/// Puts a head, the bytes that are copied behind it, and the rest of the body; returns what there is no room for.
+fn put(
+    head: &Head<'_>,
+    copied: &[u8],
+    mut body: Outgoing,
+    exchange: Exchange<'_>,
+    input: Input<'_>,
+    out: &mut Outbox,
+) -> Option<Box<Sending>> {
+    let (pieces, persistence) = (head.pieces(copied), head.persistence);
+    out.count_answer(Some(head.status.code()));
+    let head_bytes = bytes_of(&pieces) - copied.len();
+    let Exchange { subject, start, .. } = exchange;
+    let info = answer_info(out.answer_detail(), subject, start, head.status, head_bytes, input.now.wall);
+    let head = if out.put_all(&pieces).is_err() {
+        pieces.concat()
+    } else if body.is_short() && body.put(out) == Sent::Done {
+        if let Some(info) = info {
+            out.answered(info);
+        }
+        return None;
+    } else {
+        Vec::new()
+    };
+    Some(Box::new(Sending { head, head_at: 0, body, info, persistence }))
 }
 
 /// How the end of a response's body is known.
@@ -397,7 +378,7 @@ fn bytes_of(pieces: &[&[u8]]) -> usize {
 }
 
 impl<H: Handler> Session for HttpSession<H> {
-    fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
+    fn advance(&mut self, mut input: Input<'_>, out: &mut Outbox) -> Progress {
         if let Call::Expired(wait) = input.call {
             return self.expired(wait, input, out);
         }
@@ -410,13 +391,16 @@ impl<H: Handler> Session for HttpSession<H> {
             if let Err(next) = step {
                 return Progress::new(consumed, next).with_unfinished(consumed - complete);
             }
+            if consumed > 0 {
+                input.arrived_ms = input.last_arrived_ms; // of the next request
+            }
         }
         Progress::again(consumed).with_unfinished(consumed - complete)
     }
 
-    fn unfinished(&mut self) -> Option<Record> {
+    fn unfinished(&mut self) -> Option<AnswerInfo> {
         match &mut self.state {
-            State::Sending(sending) => sending.record.take(),
+            State::Sending(sending) => sending.info.take(),
             State::Head | State::Body(_) => None,
         }
     }

@@ -13,18 +13,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::*;
 use crate::session::rehearsal::{self, Rehearsal, State};
-use crate::session::{Call, Next, Wait};
+use crate::session::{AnswerDetail, AnswerInfo, Call, Next, RequestInfo, Wait};
 
 const OUT: usize = 64 << 10;
 
 /// A site with a little of everything; files are from 2020, as the rehearsal's time is 2033.
 fn site(change: impl FnOnce(&mut FilesConfig)) -> (tempfile::TempDir, Http) {
     site_with(&HttpConfig::default(), change)
-}
-
-/// The same with an access log.
-fn logged_site(format: AccessFormat) -> (tempfile::TempDir, Http) {
-    site_with(&HttpConfig { access: Some(format), ..HttpConfig::default() }, |_| {})
 }
 
 fn site_with(http: &HttpConfig, change: impl FnOnce(&mut FilesConfig)) -> (tempfile::TempDir, Http) {

@@ -1,4 +1,4 @@
-//! The time of day in responses and in the access log, formatted once a second.
+//! The time of day in responses, formatted once a second.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,12 +15,11 @@ pub(crate) type DateLine = [u8; NAME.len() + DATE_BYTES + 2];
 pub(crate) struct DateCache {
     second: Option<u64>,
     line: DateLine,
-    logged: String,
 }
 
 impl DateCache {
     pub(crate) fn new() -> DateCache {
-        DateCache { second: None, line: [b' '; _], logged: String::new() }
+        DateCache { second: None, line: [b' '; _] }
     }
 
     /// The line `Date` at `wall`.
@@ -29,16 +28,9 @@ impl DateCache {
         if self.second != Some(second) {
             let line = [NAME, http_date(second).as_bytes(), b"\r\n"].concat();
             self.line.copy_from_slice(&line);
-            self.logged = log_date(second);
             self.second = Some(second);
         }
         &self.line
-    }
-
-    /// The same time as in the access log, with its brackets.
-    pub(crate) fn logged(&mut self, wall: SystemTime) -> &str {
-        self.line(wall);
-        &self.logged
     }
 }
 
@@ -49,10 +41,6 @@ fn seconds(wall: SystemTime) -> u64 {
 /// As in HTTP (RFC 9110, section 5.6.7).
 pub(crate) fn http_date(second: u64) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second.min(SECONDS_MAX)))
-}
-
-fn log_date(second: u64) -> String {
-    calendar(second, "[%d/%b/%Y:%H:%M:%S +0000]")
 }
 
 /// As people read it, in UTC.
@@ -66,11 +54,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_is_told_as_http_and_logs_do_whatever_the_clock_says() {
+    fn a_second_is_formatted_as_in_http_whatever_the_clock_shows() {
         let mut dates = DateCache::new();
         let line = *dates.line(UNIX_EPOCH + Duration::from_secs(784_111_777));
         assert_eq!(&line, b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
-        assert_eq!(dates.logged(UNIX_EPOCH), "[01/Jan/1970:00:00:00 +0000]");
+        assert_eq!(dates.line(UNIX_EPOCH), b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n");
         dates.line(UNIX_EPOCH - Duration::from_secs(9));
         dates.line(UNIX_EPOCH + Duration::from_secs(1 << 40));
     }

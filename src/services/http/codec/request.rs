@@ -21,7 +21,7 @@ pub(crate) struct Scan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed {
     pub(crate) status: Status,
-    /// How many bytes decide it: always the same ones, so that the answer and its record do not depend on what arrived behind
+    /// How many bytes decide it: always the same ones, so that the answer and its report do not depend on what arrived behind
     /// them in the same read.
     pub(crate) bytes: usize,
 }
@@ -233,7 +233,7 @@ pub(crate) fn parsed<R>(head: &[u8], then: impl FnOnce(Result<RequestHead<'_>, S
     }
 }
 
-/// The request line of `head`, whatever it is worth, for the access log.
+/// The request line of `head`, whatever it is worth.
 pub(crate) fn line_of(head: &[u8]) -> &[u8] {
     let head = head.strip_prefix(b"\r\n").unwrap_or(head);
     let end = memchr::memchr2(b'\r', b'\n', head).unwrap_or(head.len());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::bounds::PIECES_PER_CALL_MAX;
 use super::super::response::{Content, Piece, Produced, Producer};
 use super::head::{Framing, Persistence};
-use crate::session::{Outbox, Record};
+use crate::session::{AnswerInfo, Outbox};
 
 /// What is left of a response.
 #[derive(Debug)]
@@ -15,8 +15,8 @@ pub(crate) struct Sending {
     pub(crate) head: Vec<u8>,
     pub(crate) head_at: usize,
     pub(crate) body: Outgoing,
-    /// Put behind the body.
-    pub(crate) record: Option<Record>,
+    /// Reported behind the body.
+    pub(crate) info: Option<AnswerInfo>,
     pub(crate) persistence: Persistence,
 }
 
@@ -50,17 +50,17 @@ impl Sending {
         }
         let sent = self.body.put(out);
         if sent == Sent::Done
-            && let Some(record) = self.record.take()
+            && let Some(info) = self.info.take()
         {
-            out.record(record);
+            out.answered(info);
         }
         sent
     }
 
     /// Memory that it takes.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let record_bytes = self.record.as_ref().map_or(0, Record::memory_bytes);
-        size_of::<Sending>() + self.head.capacity() + self.body.memory_bytes() + record_bytes
+        let info_bytes = self.info.as_ref().map_or(0, AnswerInfo::heap_bytes);
+        size_of::<Sending>() + self.head.capacity() + self.body.memory_bytes() + info_bytes
     }
 }
 

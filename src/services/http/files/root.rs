@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::bounds::ROOT_BELIEVED_MS;
 use crate::session::Now;
+use crate::sys::SharedCounters;
 use crate::sys::files::DirectoryId;
 use crate::sys::root::{Renewal, Root};
-use crate::sys::tally::Tally;
 
 /// When the root was last looked at, and what was written to the log about it.
 #[derive(Debug)]
@@ -15,9 +15,9 @@ pub(crate) struct RootWatch {
     looked_ms: AtomicU64,
     /// The state that was last written to the log.
     logged: AtomicU64,
-    /// The same in its first place, for all processes of the server together: they see the same change, and one of them logs it.
+    /// The same for all processes of the server together: they see the same change, and one of them logs it.
     /// `None` if there is no memory for that; then each does.
-    logged_by_all: Option<Tally>,
+    logged_by_all: Option<SharedCounters>,
 }
 
 /// What was not logged yet: the directory as it was opened at the start.
@@ -28,7 +28,7 @@ const REFUSED: u64 = 2;
 impl RootWatch {
     pub(crate) fn new() -> RootWatch {
         let (looked_ms, logged) = (AtomicU64::new(0), AtomicU64::new(AT_START));
-        RootWatch { looked_ms, logged, logged_by_all: Tally::new().ok() }
+        RootWatch { looked_ms, logged, logged_by_all: SharedCounters::new(1).ok() }
     }
 
     /// Whether it is time for [`RootWatch::look`]; of several threads one hears it.
@@ -56,7 +56,7 @@ impl RootWatch {
             Renewal::Refused(_) => REFUSED,
         };
         let before = match &self.logged_by_all {
-            Some(logged) => logged.replace(0, state),
+            Some(logged) => logged[0].swap(state, Ordering::AcqRel),
             None => self.logged.swap(state, Ordering::Relaxed),
         };
         if before == state {

@@ -308,10 +308,7 @@ fn missing_pages_are_the_sites_own_or_the_fallback() {
 
 #[test]
 fn what_the_operator_says_is_sent_and_what_he_may_not_say_is_refused() {
-    let with_header = |name: &str, value: &str| HttpConfig {
-        headers: vec![(name.into(), value.into())],
-        ..HttpConfig::default()
-    };
+    let with_header = |name: &str, value: &str| HttpConfig { headers: vec![(name.into(), value.into())] };
     let (_dir, http) = site_with(&with_header("X-A", "b"), |config| {
         config.cache_control = Some("max-age=60".into());
         config.hidden = true;
@@ -354,64 +351,92 @@ fn what_the_operator_says_is_sent_and_what_he_may_not_say_is_refused() {
     assert!(matches!(Files::new(FilesConfig::new("/nonexistent")), Err(ConfigError::Root(..))));
 }
 
-#[test]
-fn an_answer_is_written_down_with_the_bytes_of_its_body() {
-    let (_dir, http) = logged_site(AccessFormat::Combined);
-    let mut client = Rehearsal::open(&http, OUT);
-    let fields = "Referer: r\r\nUser-Agent: u\"a\r\n";
-    client.feed(format!("GET /hello.txt HTTP/1.1\r\nHost: h\r\n{fields}\r\n").as_bytes());
-    client.feed(format!("GET /hello.txt HTTP/1.1\r\nHost: h\r\n{fields}\r\n").as_bytes());
-    client.feed(b"HEAD /big.bin HTTP/1.1\r\nHost: h\r\n\r\nnonsense\x1b\r\n\r\n");
-    let lines: Vec<_> = client
-        .records
-        .iter()
-        .map(|(record, sent)| {
-            let (before, after) = record.line.split_at(record.bytes_at);
-            format!("{before}{}{after}", sent - u64::from(record.head_bytes))
-        })
-        .collect();
-    let error_bytes = lines[3].split(' ').nth(7).unwrap();
-    let time = "[18/May/2033:03:33:20 +0000]";
-    assert_eq!(
-        lines,
-        [
-            format!(" - - {time} \"GET /hello.txt HTTP/1.1\" 200 10 \"r\" \"u\\x22a\""),
-            format!(" - - {time} \"GET /hello.txt HTTP/1.1\" 200 10 \"r\" \"u\\x22a\""),
-            format!(" - - {time} \"HEAD /big.bin HTTP/1.1\" 200 0 \"-\" \"-\""),
-            format!(" - - {time} \"nonsense\\x1B\" 400 {error_bytes} \"-\" \"-\""),
-        ]
-    );
+/// A client whose answers are reported in full.
+fn observed(http: &Http) -> Rehearsal<HttpSession> {
+    Rehearsal::open(http, OUT).reporting(AnswerDetail::Request)
 }
 
-/// What is written down of the answers in `client`, from the status on.
-fn logged(client: &Rehearsal<HttpSession>) -> Vec<String> {
-    let written = client.records.iter().map(|(record, sent)| {
-        let status = record.line[..record.bytes_at].trim_end().rsplit(' ').next().unwrap();
-        format!("{status} {}", sent - u64::from(record.head_bytes))
-    });
-    written.collect()
+/// What is reported of the answers to `client`: status and bytes of the content.
+fn outcomes(client: &Rehearsal<HttpSession>) -> Vec<(u16, u64)> {
+    let outcome =
+        |(info, sent): &(AnswerInfo, u64)| (info.status.unwrap(), sent - u64::from(info.head_bytes));
+    client.answers.iter().map(outcome).collect()
+}
+
+#[test]
+fn an_answer_is_reported_with_its_request_and_the_bytes_of_its_body() {
+    let (_dir, http) = site(|_| {});
+    let mut client = observed(&http);
+    let request = "GET /hello.txt?\"\\\u{e9} HTTP/1.1\r\nHost: h\r\nReferer: r\r\nUser-Agent: u\"a\r\n\r\n";
+    // From the disk, then from memory.
+    client.feed(request.as_bytes()).feed(request.as_bytes());
+    client.feed(b"HEAD /big.bin HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\n\r\nnonsense\x1b\r\n\r\n");
+    let seconds = |info: &AnswerInfo| {
+        let at = info.request.as_ref().unwrap().answered_at;
+        at.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+    };
+    assert!(client.answers.iter().all(|(info, _)| seconds(info) == 2_000_000_000));
+    let fields = |at: usize| -> Vec<_> {
+        let fields = client.answers[at].0.request.as_ref().unwrap().fields();
+        fields.map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value))).collect()
+    };
+    let of_file = [
+        "method: GET",
+        "target: /hello.txt?\"\\\u{e9}",
+        "version: HTTP/1.1",
+        "referer: r",
+        "user-agent: u\"a",
+    ];
+    assert_eq!(
+        (fields(0), fields(1)),
+        (of_file.map(String::from).to_vec(), of_file.map(String::from).to_vec())
+    );
+    assert_eq!(fields(2), ["method: HEAD", "target: /big.bin", "version: HTTP/1.0"]);
+    assert_eq!(fields(3), ["line: nonsense\x1b"]);
+    let outcomes = outcomes(&client);
+    assert_eq!(outcomes[..3], [(200, 10), (200, 10), (200, 0)]);
+    assert!(outcomes[3].0 == 400 && outcomes[3].1 > 0);
 }
 
 #[test]
 fn the_bytes_of_an_answer_are_those_of_its_body_whatever_comes_before_it() {
-    let (_dir, http) = logged_site(AccessFormat::Common);
-    let mut client = Rehearsal::open(&http, OUT);
+    let (_dir, http) = site(|_| {});
+    let mut client = observed(&http);
     client.feed(b"GET /hello.txt HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx");
     // With a field of the connection's own: of an answer from the disk, and from memory.
     let close = "Host: h\r\nConnection: close\r\n\r\n";
     client.feed(format!("GET /hello.txt HTTP/1.1\r\n{close}").as_bytes());
-    assert_eq!(logged(&client), ["200 10", "200 10"]);
-    let mut client = Rehearsal::open(&http, OUT);
+    assert_eq!(outcomes(&client), [(200, 10), (200, 10)]);
+    let mut client = observed(&http);
     client.feed(format!("GET /code.js HTTP/1.1\r\n{close}").as_bytes());
-    assert_eq!(logged(&client), ["200 17"]);
+    assert_eq!(outcomes(&client), [(200, 17)]);
 }
 
-/// A request line that is understood may have quotes, backslashes and bytes that are no ASCII in its target.
+/// A request that waits for its rest begins with its first byte, one behind it with the read that brought it.
 #[test]
-fn a_request_line_that_is_understood_is_escaped_as_well() {
-    let (_dir, http) = logged_site(AccessFormat::Common);
-    let mut client = Rehearsal::open(&http, OUT);
-    client.feed(b"GET /hello.txt?\"\\\xff HTTP/1.1\r\nHost: h\r\n\r\n");
-    let (record, _) = &client.records[0];
-    assert!(record.line.contains(r#" "GET /hello.txt?\x22\x5C\xFF HTTP/1.1" 200 "#), "{}", record.line);
+fn an_answer_is_reported_with_the_time_of_the_first_byte_of_its_request() {
+    let (_dir, http) = site(|_| {});
+    let mut client = observed(&http);
+    let second = Duration::from_secs(1);
+    client.pass(second);
+    client.feed(b"GET /hello.txt HTTP/1.1\r\n").pass(second);
+    client.feed(b"Host: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\nPUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n1");
+    client.pass(second);
+    client.feed(b"2GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let began: Vec<_> =
+        client.answers.iter().map(|(info, _)| (info.status.unwrap(), info.began_ms)).collect();
+    assert_eq!(began, [(200, 1_000), (200, 2_000), (405, 2_000), (200, 3_000)]);
+}
+
+#[test]
+fn what_nobody_wants_to_know_is_not_reported() {
+    let (_dir, http) = site(|_| {});
+    let ask = |detail| {
+        let mut client = Rehearsal::open(&http, OUT).reporting(detail);
+        client.feed(b"GET /hello.txt HTTP/1.1\r\nHost: h\r\n\r\n");
+        client.answers
+    };
+    assert_eq!(ask(AnswerDetail::Count), []);
+    let outcome = ask(AnswerDetail::Outcome);
+    assert_eq!((outcome.len(), outcome[0].0.status, &outcome[0].0.request), (1, Some(200), &None));
 }

@@ -292,7 +292,7 @@ fn requests_that_come_together_are_answered_in_parts_between_which_others_have_t
     let request = b"HEAD /hello.txt HTTP/1.1\r\nHost: h\r\n\r\n";
     let bytes = request.repeat(1000);
     let mut out = Outbox::new(1 << 20);
-    let progress = session.advance(Input { bytes: &bytes, ended: false, call: Call::Ready, now }, &mut out);
+    let progress = session.advance(Input::new(&bytes, Call::Ready, now), &mut out);
     assert_eq!(progress.next, Next::Again);
     assert!((1..=100).contains(&(progress.consumed / request.len())), "{progress:?}");
 }
@@ -302,7 +302,7 @@ fn stopping(http: &Http, requests: &str) -> String {
     use crate::session::{Client, Input, Now, Outbox, Peer, Service, Session};
     let mut session = http.open(&Client::new(Peer::UNIX, Peer::UNIX));
     let now = Now { monotonic_ms: 0, wall: SystemTime::UNIX_EPOCH };
-    let input = Input { bytes: requests.as_bytes(), ended: false, call: Call::Stopping, now };
+    let input = Input::new(requests.as_bytes(), Call::Stopping, now);
     let mut out = Outbox::new(OUT);
     assert_eq!(session.advance(input, &mut out).next, Next::Finish);
     let mut slices = [std::io::IoSlice::new(&[]); 16];

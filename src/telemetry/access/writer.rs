@@ -1,16 +1,14 @@
-//! The access log: whole lines, on their way to a file, or to a program that may read slowly, stall or leave.
+//! Whole lines, on their way to a file, or to a program that may read slowly, stall or exit.
 //!
-//! Nothing here waits for that reader but, for a moment, the end of the log. What is not taken stays in memory, up to a bound;
-//! lines beyond it are lost and counted, and the log of diagnostics tells how many.
+//! Nothing here waits for that reader, except for a moment at the end. What is not taken stays in memory, up to a bound; lines
+//! beyond it are lost, and the log of diagnostics has their number.
 
-use std::fmt;
-use std::io::{self, Write};
-use std::os::fd::RawFd;
-use std::path::{Path, PathBuf};
+use std::io;
 use std::time::Duration;
 
-use crate::sys::signals::SignalCounts;
-use crate::sys::sink::{Sink, descriptor_of};
+use super::AccessTarget;
+use crate::sys::sink::Sink;
+use crate::telemetry::ReopenRequests;
 
 /// Lines are written when this many bytes came since that was last tried, or `AGE_MS` after the first of them.
 const BATCH_BYTES: usize = 32 << 10;
@@ -26,57 +24,9 @@ const WAITING_BYTES_MAX: usize = 1 << 20;
 /// short to be taken for a program that does not end.
 const FAREWELL_MS: u64 = 200;
 
-/// Where the access log goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum AccessTarget {
-    /// Standard output.
-    Stdout,
-    /// What this process was started with under this number: a file, pipe, socket or terminal. It is not opened again.
-    Descriptor(RawFd),
-    /// A file or FIFO, appended to, and opened again by SIGHUP after it was rotated.
-    File(PathBuf),
-}
-
-impl AccessTarget {
-    /// What a path names. `/dev/stdout`, `/dev/stderr`, `/dev/fd/N` and links to them are descriptors of this process: it writes
-    /// to them rather than opening them, which a socket or the pipe of another user would not allow.
-    pub fn of_path(path: &Path) -> AccessTarget {
-        match descriptor_of(path) {
-            Some(1) => AccessTarget::Stdout,
-            Some(fd) => AccessTarget::Descriptor(fd),
-            None => AccessTarget::File(path.to_owned()),
-        }
-    }
-
-    /// Whether it can be opened again by its path.
-    pub fn is_file(&self) -> bool {
-        matches!(self, AccessTarget::File(_))
-    }
-
-    fn open(&self) -> io::Result<Sink> {
-        match self {
-            AccessTarget::Stdout => Sink::inherited(1),
-            AccessTarget::Descriptor(fd) => Sink::inherited(*fd),
-            AccessTarget::File(path) => Sink::open(path),
-        }
-    }
-}
-
-impl fmt::Display for AccessTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            AccessTarget::Stdout => f.write_str("standard output"),
-            AccessTarget::Descriptor(2) => f.write_str("standard error"),
-            AccessTarget::Descriptor(fd) => write!(f, "descriptor {fd}"),
-            AccessTarget::File(path) => path.display().fmt(f),
-        }
-    }
-}
-
 /// Lines that wait, and where they go.
 #[derive(Debug)]
-pub(super) struct AccessLog {
+pub(super) struct LineWriter {
     target: AccessTarget,
     sink: Sink,
     /// Whole lines, but for the first: of that, `begun_bytes` are left.
@@ -90,8 +40,8 @@ pub(super) struct AccessLog {
     /// When writing must be tried.
     due_ms: Option<u64>,
     flow: Flow,
-    /// The signals that ask to open it again, where they are installed.
-    signals: Option<SignalCounts>,
+    /// Requests to reopen the file, where signals are installed.
+    requests: Option<ReopenRequests>,
     /// How often they had asked for it when that was last done.
     reopens_seen: u32,
 }
@@ -112,14 +62,14 @@ pub(super) enum Tried {
     Failed,
 }
 
-impl AccessLog {
+impl LineWriter {
     pub(super) fn open(target: AccessTarget) -> io::Result<Self> {
-        let sink = target.open()?;
-        Ok(AccessLog::new(target, sink))
+        let sink = target.open_sink()?;
+        Ok(LineWriter::new(target, sink))
     }
 
     fn new(target: AccessTarget, sink: Sink) -> Self {
-        AccessLog {
+        LineWriter {
             target,
             sink,
             waiting: Vec::new(),
@@ -128,18 +78,18 @@ impl AccessLog {
             now_ms: 0,
             due_ms: None,
             flow: Flow::Works,
-            signals: None,
+            requests: None,
             reopens_seen: 0,
         }
     }
 
-    /// SIGHUP asks to open it again from now on. One that has come since the signals were installed counts, too.
-    pub(super) fn watch_signals(&mut self, signals: SignalCounts) {
-        self.signals = Some(signals);
+    /// SIGHUP asks to reopen the file from now on. One that has come since the signals were installed counts, too.
+    pub(super) fn watch_reopen(&mut self, requests: ReopenRequests) {
+        self.requests = Some(requests);
     }
 
     fn reopens(&self) -> u32 {
-        self.signals.map_or(0, SignalCounts::reopens)
+        self.requests.map_or(0, ReopenRequests::count)
     }
 
     /// Forgets the lines that wait, and what was lost: in a child, for they are its parent's.
@@ -149,21 +99,17 @@ impl AccessLog {
         self.flow = Flow::Works;
     }
 
-    /// Whether it goes to a file, which can be opened again.
-    pub(super) fn has_file(&self) -> bool {
-        self.target.is_file()
-    }
-
     pub(super) fn due_ms(&self) -> Option<u64> {
         self.due_ms
     }
 
-    /// Adds a line; `line` has no end of line. First opens the file again if a signal asked for it: no line of an answer given
-    /// after the signal goes to the old file.
-    pub(super) fn add(&mut self, line: fmt::Arguments<'_>, now_ms: u64) {
+    /// Adds the line that `append` appends, without its end of line. First reopens the file if a signal asked for it: no line of
+    /// an answer given after the signal goes to the old file.
+    pub(super) fn add(&mut self, append: impl FnOnce(&mut Vec<u8>), now_ms: u64) {
         self.reopen_if_asked();
         let before = self.waiting.len();
-        writeln!(self.waiting, "{line}").expect("memory takes all");
+        append(&mut self.waiting);
+        self.waiting.push(b'\n');
         self.untried_bytes += self.waiting.len() - before;
         self.now_ms = now_ms;
         self.due_ms.get_or_insert(now_ms + AGE_MS);
@@ -263,10 +209,10 @@ impl AccessLog {
     /// with the rest of a line that it has begun, or that line is lost; the others go to the new one.
     pub(super) fn reopen(&mut self) {
         self.reopens_seen = self.reopens();
-        if !self.has_file() {
+        if !self.target.is_file() {
             return;
         }
-        let sink = match self.target.open() {
+        let sink = match self.target.open_sink() {
             Ok(sink) => sink,
             Err(error) => {
                 log::error!(

@@ -1,0 +1,89 @@
+//! What processes and threads count together.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use crate::sys::SharedCounters;
+
+/// How many counters there are that change with clients, not with requests.
+pub(super) const COUNTERS: usize = 32;
+
+/// How many counters a lane has: a cache line of them.
+pub(super) const LANE: usize = 8;
+
+/// How many lanes there are. Counters that change with every request are in lanes, so that threads rarely write to the cache
+/// line of another; with more threads than lanes some share one, which is only slower.
+const LANES: usize = 16;
+
+/// Where the lanes begin, at a cache line, and where the count of lanes given out is.
+const LANES_AT: usize = COUNTERS;
+const LANES_GIVEN: usize = LANES_AT + LANES * LANE;
+const _: () = assert!(LANES_AT.is_multiple_of(LANE));
+
+/// Counters that children share with the parent that forked them, and threads with each other.
+#[derive(Debug)]
+pub(crate) struct Tally(SharedCounters);
+
+impl Tally {
+    /// All at zero.
+    pub(crate) fn new() -> io::Result<Self> {
+        SharedCounters::new(LANES_GIVEN + 1).map(Tally)
+    }
+
+    /// Adds `n` to one counter. A thread that reads the new value also sees what was added to others before.
+    pub(crate) fn add(&self, counter: usize, n: u64) {
+        self.0[counter].fetch_add(n, Release);
+    }
+
+    /// The value of one counter.
+    pub(super) fn get(&self, counter: usize) -> u64 {
+        self.0[counter].load(Acquire)
+    }
+
+    /// The sum of one counter over all lanes.
+    pub(super) fn lanes_sum(&self, counter: usize) -> u64 {
+        (0..LANES).map(|lane| self.0[LANES_AT + lane * LANE + counter].load(Relaxed)).sum()
+    }
+}
+
+/// The counters of a tally that one process or thread adds to.
+#[derive(Clone, Debug)]
+pub(super) struct Lane {
+    tally: Arc<Tally>,
+    first: usize,
+}
+
+impl Lane {
+    /// The next lane of this tally, from the first again after the last.
+    pub(super) fn of(tally: &Arc<Tally>) -> Lane {
+        let given = tally.0[LANES_GIVEN].fetch_add(1, Relaxed) as usize;
+        Lane { tally: Arc::clone(tally), first: LANES_AT + given % LANES * LANE }
+    }
+
+    /// Adds `n` to one counter of the lane, from 0 to [`LANE`].
+    #[inline]
+    pub(super) fn add(&self, counter: usize, n: u64) {
+        self.tally.0[self.first + counter].fetch_add(n, Relaxed);
+    }
+
+    /// The tally that it belongs to.
+    pub(super) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_are_counted_together_however_many_share_one() {
+        let tally = Arc::new(Tally::new().unwrap());
+        for n in 0..3 * LANES as u64 {
+            Lane::of(&tally).add(LANE - 1, n);
+        }
+        assert_eq!(tally.lanes_sum(LANE - 1), (0..3 * LANES as u64).sum::<u64>());
+        assert_eq!((tally.lanes_sum(0), tally.get(COUNTERS - 1)), (0, 0));
+    }
+}
