@@ -1,4 +1,4 @@
-//! The report of a load, for a person.
+//! The report of `oneloop load` as a table.
 
 use std::fmt::Write;
 
@@ -89,15 +89,16 @@ fn numbers(report: &Report) -> Table {
         row("missed sends", report.missed_sends.to_string());
         let lag = &report.send_lag;
         let [p50, p99, max] = [lag.p50_ns, lag.p99_ns, lag.max_ns].map(|ns| time_of(ns, lag.count));
-        row("sent late by", format!("p50 {p50}, p99 {p99}, max {max} (part of the latency)"));
+        row("send lag", format!("p50 {p50}, p99 {p99}, max {max} (included in the latency)"));
     }
     let connections = &report.connections;
-    let mut made = format!("{} made, {} at once at most", connections.established, connections.open_max);
+    let mut made =
+        format!("{} established, at most {} at the same time", connections.established, connections.open_max);
     if connections.ended_by_server > 0 {
-        let _ = write!(made, ", {} ended by the server", connections.ended_by_server);
+        let _ = write!(made, ", {} closed by the server", connections.ended_by_server);
     }
     row("connections", made);
-    for (name, crowd) in [("idle crowd", &report.idle), ("slow crowd", &report.slow)] {
+    for (name, crowd) in [("idle clients", &report.idle), ("slow clients", &report.slow)] {
         if crowd.clients > 0 {
             let (connected, left) = (crowd.connected, crowd.connected_at_end);
             let lost = match crowd.lost.summary() {
@@ -112,7 +113,10 @@ fn numbers(report: &Report) -> Table {
         let (min, median, max) = (fair.requests_min, fair.requests_median, fair.requests_max);
         row(
             "per client",
-            format!("{min} to {max} requests, median {median}; Jain's index {:.3}", fair.jain_requests),
+            format!(
+                "{min} to {max} requests, median {median}; Jain's fairness index {:.3}",
+                fair.jain_requests
+            ),
         );
     }
     let generator = &report.generator;
@@ -200,7 +204,7 @@ mod tests {
         let text = of(&report);
         for part in [
             "127.0.0.1:7/file: open",
-            "late by  p50 -, p99 -, max -",
+            "send lag      p50 -, p99 -, max -",
             "core, - per request",
             "request      -     -     -",
         ] {

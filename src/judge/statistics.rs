@@ -71,8 +71,8 @@ fn coverage(n: usize, cut: usize) -> f64 {
 
 /// The lower tail of the binomial distribution of `n` coin tosses: the probability of at most `k` heads.
 ///
-/// From 1,075 tosses on, `0.5^n` is below the range of `f64`, so a power of two is kept in `exponent`. Scaling by powers
-/// of two is exact.
+/// From 1,075 tosses on, `0.5^n` is below the range of `f64`, so a power of two is kept in `exponent`. Scaling by
+/// powers of two is exact.
 struct Tail {
     n: usize,
     k: usize,

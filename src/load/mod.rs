@@ -3,13 +3,13 @@
 //! A [`Plan`] sets the number and the pace of clients, a [`Workload`] what they send and expect; [`run`] returns a
 //! [`Report`]. It uses one thread and one poll; a connection costs a slot and no buffer.
 //!
-//! - **Closed loop**: each client sends its next request when it has the reply. It shows the capacity of a server, and hides
-//!   its pauses: while the server stops, no client sends (coordinated omission).
-//! - **Open loop**: requests fall due on an absolute schedule, at equal distances or at random (Poisson). Latency counts from
-//!   the scheduled time: a request that waits for a free connection waits within its latency. A server that stops for a
-//!   second shows it in the percentiles.
+//! - **Closed loop**: each client sends its next request when it has the reply. It shows the capacity of a server, and
+//!   hides its pauses: while the server stops, no client sends (coordinated omission).
+//! - **Open loop**: requests fall due on an absolute schedule, at equal distances or at random (Poisson). Latency counts
+//!   from the scheduled time: a request that waits for a free connection waits within its latency. A server that stops
+//!   for a second shows it in the percentiles.
 //!
-//! Replies are checked byte for byte. Connecting, the ramp and the warm-up are not measured.
+//! Replies are checked byte by byte. Connecting, the ramp and the warm-up are not measured.
 //!
 //! ```
 //! use oneloop::load::{Plan, clients::EchoLoad, run};

@@ -314,9 +314,9 @@ impl<'a, W: Workload> ClientPool<'a, W> {
         self.backlog.pop_front()
     }
 
-    /// Records requests without an answer at the end of the run. They have waited for at least this long, which counts: a
-    /// server that hangs makes users press Ctrl-C. A request is late only if it was owed for the whole reply timeout: others
-    /// were sent just now, after they had waited for a connection.
+    /// Records requests without an answer at the end of the run. They have waited for at least this long, which counts:
+    /// a server that hangs makes users press Ctrl-C. A request is late only if it was owed for the whole reply timeout:
+    /// others were sent just now, after they had waited for a connection.
     pub(super) fn record_unanswered(&self, ledger: &mut Ledger) {
         let (now_ns, reply_timeout_ns) = (ledger.clock.now_ns(), ns(self.plan.reply_timeout));
         for slot in self.slots.iter().filter(|slot| slot.role == Role::Active) {
@@ -501,8 +501,8 @@ impl<'a, W: Workload> ClientPool<'a, W> {
             if self.traffic != Traffic::Draining {
                 ledger.recorder.connections.ended_by_server += 1;
             }
-            // Requests behind the last reply are not lost: the server announced that it would not take them. Scheduled ones
-            // go to another connection and keep their time; a client of the closed loop asks again.
+            // Requests behind the last reply are not lost: the server announced that it would not take them. Scheduled
+            // ones go to another connection and keep their time; a client of the closed loop sends a new one.
             if self.plan.is_open_loop() {
                 for intended_ns in conversation.take_unanswered().into_iter().rev() {
                     self.backlog.push_front(intended_ns);
@@ -526,8 +526,8 @@ impl<'a, W: Workload> ClientPool<'a, W> {
             self.continue_client(index, Some(now_ns + PAUSE_NS), ledger);
             return;
         }
-        // The number of idle and slow clients was asked for, so a lost one is counted. It is no error of a request, but wrong
-        // bytes are wrong whatever client reads them.
+        // The plan sets the number of idle and slow clients, so a lost one is counted. It is no error of a request, but
+        // wrong bytes are wrong whatever client reads them.
         log::debug!("idle or slow client {index}: {}", error.describe());
         slot.state = SlotState::Ended;
         let is_wrong = matches!(error, ClientError::WrongBytes(_));

@@ -21,8 +21,8 @@ pub trait Workload {
     /// Opens a connection of the client with this number. A client that connects again keeps its number.
     fn open(&self, number: u32) -> Self::Client;
 
-    /// Whether the server closes each connection after one reply, as the message service does. Then each request has its
-    /// own connection.
+    /// Whether the server closes each connection after one reply, as the message service does. Then each request has
+    /// its own connection.
     fn one_shot(&self) -> bool {
         false
     }
@@ -84,8 +84,8 @@ pub trait Client {
         ReplyStatus::Incomplete
     }
 
-    /// Checks bytes of the reply to request `number`. `ended` is true if the server has closed its side, so that nothing
-    /// follows.
+    /// Checks bytes of the reply to request `number`. `ended` is true if the server has closed its side, so that
+    /// nothing follows.
     fn reply(&mut self, number: u64, bytes: &[u8], ended: bool) -> ReplyStatus;
 }
 

@@ -47,8 +47,8 @@ pub(super) fn repeat(run: &Run) -> Repeat<'_> {
     }
 }
 
-/// Metrics of a cell that are less trustworthy than the cell, and why: beside an idle crowd other processes change times,
-/// and leave memory as it is.
+/// Metrics of a cell that are less trustworthy than the cell, and why: beside an idle crowd other processes change
+/// times, and leave memory as it is.
 pub(super) fn doubts(
     experiment: Experiment,
     runs: &[&Run],

@@ -88,8 +88,8 @@ impl ComparisonPlan {
         subjects
     }
 
-    /// Every cell `repeats` times: all cells in a random order, then all again in another order, so that slow changes of
-    /// the machine affect all cells alike.
+    /// Every cell `repeats` times: all cells in a random order, then all again in another order, so that slow changes
+    /// of the machine affect all cells alike.
     pub(crate) fn steps(&self) -> Vec<Step> {
         let mut random = SplitMix(self.seed);
         let mut steps = Vec::new();

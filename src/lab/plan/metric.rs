@@ -24,8 +24,8 @@ pub(crate) enum Metric {
     ClientsPerS,
     /// Server CPU time per client.
     CpuPerClientUs,
-    /// Server CPU time per client minus that of the iterative server: what creating and ending a process, thread or slot
-    /// costs.
+    /// Server CPU time per client minus that of the iterative server: what creating and ending a process, thread or
+    /// slot costs.
     ProcessControlUs,
     /// Requests answered per second.
     RequestsPerS,
@@ -39,7 +39,8 @@ pub(crate) enum Metric {
     CpuPerRequestUs,
     /// Proportional set size (PSS) of the server's process tree.
     MemoryBytes,
-    /// Kernel memory (slab, stacks, page tables, socket buffers) in addition to what was used before the server started.
+    /// Kernel memory (slab, stacks, page tables, socket buffers) in addition to what was used before the server
+    /// started.
     KernelBytes,
     /// Server CPU time per second.
     CpuPerSecondUs,

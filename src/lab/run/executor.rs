@@ -11,13 +11,14 @@ pub(crate) trait Executor {
     /// The machine. Called once, before the first run.
     fn machine(&mut self) -> Machine;
 
-    /// Checks that a server starts and returns the same bytes as every other. Called for each before the first run, so that a
-    /// mistake in a peer's command is reported at once, and not by an hour of failed runs. The error is a message.
+    /// Checks that a server starts and returns the same bytes as every other. Called for each before the first run, so
+    /// that a mistake in a peer's command is reported at once, and not by an hour of failed runs. The error is a
+    /// message.
     fn check(&mut self, _subject: &Subject) -> Result<(), String> {
         Ok(())
     }
 
-    /// Runs a cell once, with a freshly started server. A failure is an outcome, not an error: the comparison continues.
-    /// After a stop signal an executor may return any outcome early; the run is then discarded.
+    /// Runs a cell once, with a freshly started server. A failure is an outcome, not an error: the comparison
+    /// continues. After a stop signal an executor may return any outcome early; the run is then discarded.
     fn run(&mut self, cell: &Cell, extent: Extent, repeat: u32) -> Outcome;
 }

@@ -12,8 +12,8 @@ const GONE_MAX: Duration = Duration::from_secs(3);
 /// How often their end is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-/// Ends the processes that servers leave behind. A process has one such value, and no other children while [`Orphans::end`]
-/// runs.
+/// Ends the processes that servers leave behind. A process has one such value, and no other children while
+/// [`Orphans::end`] runs.
 #[derive(Debug)]
 pub(crate) struct Orphans {
     /// Children that this process inherited through execve(2): they are left alone.

@@ -166,7 +166,8 @@ impl Server {
         Err(self.with_output(&format!("it ended ({status}){background}")))
     }
 
-    /// What went wrong, with the error output of the server. Other processes that hold its standard error are not waited for.
+    /// What went wrong, with the error output of the server. Other processes that hold its standard error are not
+    /// waited for.
     fn with_output(&self, what: &str) -> String {
         let error_output = self.error_output.recv_timeout(ERROR_OUTPUT_MAX).unwrap_or_default();
         match error_output.trim() {

@@ -3,7 +3,7 @@
 use crate::load::{Client, Flow, ReplyStatus, Workload};
 use crate::services::Chargen;
 
-/// Reads the pattern of RFC 864; a request is done with every so many bytes of it.
+/// Reads the pattern of RFC 864. A request is complete after a fixed number of bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct ChargenLoad {
     bytes: u64,
@@ -19,7 +19,7 @@ pub struct ChargenClient {
 }
 
 impl ChargenLoad {
-    /// A request is done with `bytes` (at least 1).
+    /// A request is complete after `bytes` bytes (at least 1).
     pub fn new(bytes: u64) -> Self {
         ChargenLoad { bytes: bytes.max(1) }
     }

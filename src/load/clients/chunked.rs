@@ -1,6 +1,6 @@
-//! Chunked bodies (RFC 9112, section 7.1), read in whatever pieces they come.
+//! Chunked bodies (RFC 9112, section 7.1), read in pieces of any size.
 
-/// Where in a chunked body the stream is.
+/// The position of the stream in a chunked body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Chunked {
     /// In the digits of a size.
@@ -10,32 +10,32 @@ pub(super) enum Chunked {
         /// How many there were.
         digits: u8,
     },
-    /// Behind the digits, up to the end of the line; extensions are passed over.
+    /// After the digits, up to the end of the line; extensions are skipped.
     Extension { size: u64 },
     /// In a chunk.
     Data { left: u64 },
-    /// Behind a chunk: CR LF.
+    /// After a chunk: CR LF.
     DataEnd { seen: u8 },
-    /// In the trailer; how much of its line there was.
+    /// In the trailer; the length of its line so far.
     Trailer { line: u16 },
-    /// Behind it.
+    /// After the body.
     End,
 }
 
-/// What was met.
+/// A piece of the stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Met {
-    /// So many bytes of framing.
+    /// Bytes of framing.
     Framing(usize),
-    /// So many bytes of the body.
+    /// Bytes of the body.
     Body(usize),
-    /// Something that is no chunked body.
+    /// Not a chunked body.
     Nonsense,
 }
 
-/// 16 digits are all of 64 bits.
+/// 16 hexadecimal digits are 64 bits.
 const DIGITS_MAX: u8 = 16;
-/// A longer line of a trailer is rather an attack.
+/// A longer line of a trailer is probably an attack.
 const TRAILER_LINE_MAX: u16 = 8 << 10;
 
 impl Chunked {

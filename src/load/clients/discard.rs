@@ -3,7 +3,7 @@
 use super::pattern::Pattern;
 use crate::load::{Client, Flow, ReplyStatus, Workload};
 
-/// Sends; a request is done when the kernel has taken all of it. Nothing may come back.
+/// Sends requests without a reply. A request is complete when the kernel has taken all of it; any reply is wrong.
 #[derive(Clone, Debug)]
 pub struct DiscardLoad {
     pattern: Pattern,

@@ -1,4 +1,4 @@
-//! The client of echo: what goes comes back.
+//! The client of echo: expects the bytes that it sent.
 
 use super::pattern::Pattern;
 use crate::load::{Client, ReplyStatus, Workload};

@@ -1,4 +1,4 @@
-//! The client of HTTP/1.1: asks for one target again and again, and expects the same each time.
+//! The client of HTTP/1.1: requests one target again and again, and expects the same reply each time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,7 +19,8 @@ struct Shared {
     first: Mutex<First>,
 }
 
-/// What the first reply was, as far as it came: whoever reads a byte first says what it has to be.
+/// The first reply, as far as it is known: the connection that reads a byte of the body first determines what that byte
+/// must be.
 #[derive(Debug, Default)]
 struct First {
     status: Option<u16>,
@@ -52,7 +53,7 @@ enum Framing {
     UntilEnd,
 }
 
-/// What a head says.
+/// The relevant part of a response head.
 struct Head {
     bytes: usize,
     status: u16,
@@ -62,8 +63,8 @@ struct Head {
 
 /// The longest head that is kept while it comes in pieces.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-/// A head that comes in pieces is parsed with each piece up to here, and with each end of a line beyond: with `HEADERS_MAX`
-/// lines that is a bounded number of times.
+/// A head that comes in pieces is parsed with each piece up to here, and with each end of a line beyond: with
+/// `HEADERS_MAX` lines that is a bounded number of times.
 const HEAD_BYTES_USUAL: usize = 1 << 10;
 const HEADERS_MAX: usize = 100;
 /// Bodies are compared byte for byte up to here, and by their length beyond it.
@@ -203,7 +204,7 @@ impl First {
 
     fn has(&mut self, at: u64, bytes: &[u8]) -> Result<(), &'static str> {
         let kept = self.body.len() as u64;
-        // Before what is kept ends, it is compared; what comes behind that is new, as long as nobody saw the end.
+        // Bytes within the kept body are compared; bytes after it are new, unless the end of the body is known.
         let compared = (kept.saturating_sub(at) as usize).min(bytes.len());
         let start = at.min(kept) as usize;
         if self.body[start..start + compared] != bytes[..compared] {

@@ -1,9 +1,9 @@
-//! The client of message: the classic tutorial's.
+//! The client of message, the service of the classic tutorial.
 
 use crate::load::{Client, ReplyStatus, Workload};
 use crate::services::Message;
 
-/// Sends one message that ends with a newline, and expects the tutorial's answer and the end.
+/// Sends one message that ends with a newline, and expects the answer of the tutorial and the end of the connection.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageLoad {
     text: [u8; Message::BYTES_MAX],
@@ -18,7 +18,7 @@ pub struct MessageClient {
 }
 
 impl MessageLoad {
-    /// Messages of `bytes`, from 1 to [`Message::BYTES_MAX`]; other sizes are the nearest of those.
+    /// Messages of `bytes` bytes, clamped to 1..=[`Message::BYTES_MAX`].
     pub fn new(bytes: u64) -> Self {
         let len = bytes.clamp(1, Message::BYTES_MAX as u64) as u8;
         let mut text = [0; Message::BYTES_MAX];

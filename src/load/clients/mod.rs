@@ -1,4 +1,4 @@
-//! The clients that come with oneloop, one for each service that a load makes sense for.
+//! Ready-made clients for the services of this crate.
 
 mod chargen;
 mod chunked;

@@ -1,18 +1,18 @@
-//! Bytes to send: one pattern that all clients share, each from an offset of its own.
+//! Bytes to send: one pattern for all clients, each at its own offset.
 
 use std::sync::Arc;
 
 use crate::load::random::Random;
 
-/// The pattern repeats after this: a power of two, small enough to stay in a processor's cache.
+/// The period of the pattern: a power of two, small enough for the cache of a processor.
 const PERIOD_BYTES: usize = 64 << 10;
-/// From one client's place in the pattern to the next one's: odd, so that all places are used.
+/// The distance between the offsets of two clients: odd, so that all offsets are used.
 const STRIDE: u64 = 40_503;
 
-/// Random bytes without end. What was sent to another client, or at another time, does not look right.
+/// Random bytes without end. Bytes of another client, or of another time, do not match.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
-    /// Twice the period, so that any piece of up to a period is in a row.
+    /// Two periods, so that any piece of up to one period is contiguous.
     bytes: Arc<[u8]>,
 }
 
@@ -24,12 +24,12 @@ impl Pattern {
         Pattern { bytes: bytes.into() }
     }
 
-    /// Where the client with this number begins.
+    /// The offset of the client with this number.
     pub(super) fn place(number: u32) -> u64 {
         u64::from(number) * STRIDE
     }
 
-    /// Up to `len` bytes at `offset`, as many as are in a row.
+    /// Up to `len` bytes at `offset`.
     pub(super) fn at(&self, offset: u64, len: u64) -> &[u8] {
         let start = offset as usize & (PERIOD_BYTES - 1);
         let len = usize::try_from(len).unwrap_or(usize::MAX).min(PERIOD_BYTES);
