@@ -10,14 +10,15 @@
 //! service and its clients.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, raise};
 use oneloop::connection::ListenerLayers;
 use oneloop::limits::{Limits, Overflow};
 use oneloop::models::{self, ListenerConfig, Model, Setup};
-use oneloop::session::{Call, Client, Input, Outbox, Progress, Refusal, Service, Session, Wait};
-use oneloop::telemetry::Telemetry;
+use oneloop::session::{AnswerInfo, Call, Client, Input, Outbox, Progress, Refusal, Service, Session, Wait};
+use oneloop::telemetry::{Metrics, Telemetry};
 use oneloop::{Address, ListenOptions, Listener, Signals};
 
 #[path = "chat.rs"]
@@ -140,7 +141,11 @@ impl Session for FaultySession {
             _ => {}
         }
         match out.put(if line == b"who\n" { self.who.as_bytes() } else { line }) {
-            Ok(()) => Progress::again(line.len()),
+            Ok(()) => {
+                let began_ms = input.arrived_ms;
+                out.answered(AnswerInfo { status: None, head_bytes: 0, began_ms, request: None });
+                Progress::again(line.len())
+            }
             Err(_) => Progress::need_room(0),
         }
     }
@@ -249,9 +254,15 @@ fn serve<S: Service + Send>(asked: Asked, name: &str, service: S) -> Result<(), 
     let sockets = listeners.map_err(|error| fail(1)(&error))?;
     println!("listening on {name}@{}", sockets[0].local_addr());
     let listeners = vec![ListenerConfig { service, sockets, layers }];
-    let setup = Setup { listeners, limits, workers, telemetry: Telemetry::new(), signals };
+    let metrics = Arc::new(Metrics::new().map_err(|error| fail(1)(&error))?);
+    let telemetry = Telemetry::new().with_observer(metrics.clone());
+    let setup = Setup { listeners, limits, workers, telemetry, signals };
     let summary = models::run(model, setup, &mut || {}).map_err(|error| fail(1)(&error))?;
     eprintln!("ended: {summary}");
+    let seen = metrics.snapshot();
+    let (answers, latencies) = (seen.answers(), seen.latencies_ms.count());
+    let (bytes, incomplete) = (seen.sent_bytes, seen.incomplete);
+    eprintln!("metrics: answers={answers} bytes={bytes} incomplete={incomplete} latencies={latencies}");
     Ok(())
 }
 

@@ -40,8 +40,8 @@ impl Histogram {
         self.counts.iter().sum()
     }
 
-    /// A value that this share of all values (0 to 1) does not exceed: the largest that is counted in the same bucket as the
-    /// exact one. `None` without a value.
+    /// A value that this share of all values (0 to 1) does not exceed: the largest that is counted in the same bucket
+    /// as the exact one. `None` without a value.
     pub fn quantile(&self, share: f64) -> Option<u64> {
         let count = self.count();
         let rank = rank(share, count);

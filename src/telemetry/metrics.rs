@@ -18,8 +18,8 @@ const LATENCY_SUM: usize = INCOMPLETE + 1;
 const LATENCIES: usize = LATENCY_SUM + 1;
 const COUNTERS: usize = LATENCIES + Histogram::BUCKETS;
 
-/// An [`Observer`] that counts answers by status, the bytes of all, and their latencies, over all processes and threads of a
-/// server. It takes 14 KiB, and per answer no allocation and no lock.
+/// An [`Observer`] that counts answers by status, the bytes of all, and their latencies, over all processes and threads
+/// of a server. It takes 14 KiB, and per answer no allocation and no lock.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -94,8 +94,8 @@ pub struct MetricsSnapshot {
     pub incomplete: u64,
     /// The sum of `latencies_ms`.
     pub latency_sum_ms: u64,
-    /// From the first byte of a request to the last byte of its answer handed to the system ([`Answer::latency_ms`]), of
-    /// those that were sent in full.
+    /// From the first byte of a request to the last byte of its answer handed to the system ([`Answer::latency_ms`]),
+    /// of those that were sent in full.
     pub latencies_ms: Histogram,
 }
 

@@ -17,9 +17,9 @@ impl ReopenRequests {
 
 /// Gets what happens in a server: a log, a counter, an exporter.
 ///
-/// Every thread that serves clients calls it, each for the clients that it serves. A child process has its own copy: what is to be
-/// counted over all processes lies in memory that they share, as that of [`Metrics`](super::Metrics). Called on the
-/// path of each request, so no function may block. A panic ends the process or thread.
+/// Every thread that serves clients calls it, each for the clients that it serves. A child process has its own copy:
+/// what is to be counted over all processes lies in memory that they share, as that of [`Metrics`](super::Metrics).
+/// Called on the path of each request, so no function may block. A panic ends the process or thread.
 ///
 /// ```
 /// use std::sync::Arc;

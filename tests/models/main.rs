@@ -10,4 +10,5 @@ mod conversations;
 mod faults;
 mod layers;
 mod lecture;
+mod metrics;
 mod stop;
