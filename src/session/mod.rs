@@ -16,7 +16,7 @@ pub use answer::{AnswerDetail, AnswerInfo, RequestInfo};
 pub use mailbox::{Closed, Mailbox, Message, PostError, Sender};
 pub(crate) use maintenance::Maintenance;
 pub(crate) use outbox::Answers;
-pub use outbox::{FileRange, Full, Outbox};
+pub use outbox::{Content, FileRange, Full, Outbox};
 pub(crate) use outbox::{Front, GATHER_MAX};
 
 use std::fmt;

@@ -66,6 +66,18 @@ pub struct FileRange {
     pub len: u64,
 }
 
+/// One run of what waits in an outbox: see [`Outbox::content`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Content<'a> {
+    /// Bytes in memory.
+    Bytes(&'a [u8]),
+    /// A range of a file.
+    File(&'a FileRange),
+    /// The answer of the bytes before it ends here.
+    Answered(&'a AnswerInfo),
+}
+
 /// There was no room; nothing was put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
@@ -130,6 +142,66 @@ impl Outbox {
         });
         let table = self.pieces.capacity() * size_of::<Piece>();
         size_of::<Outbox>() + self.bytes.capacity() + table + pieces.sum::<usize>()
+    }
+
+    /// What waits to be sent, in order. For sessions that call other sessions: such an adapter gives the inner session an outbox of
+    /// its own ([`Outbox::inner`]), and passes on what it finds there.
+    ///
+    /// ```
+    /// use oneloop::session::{Content, Full, Input, Outbox, Progress, Session};
+    ///
+    /// /// Sends what another session sends, in capitals.
+    /// struct Capitals<S>(S);
+    ///
+    /// impl<S: Session> Session for Capitals<S> {
+    ///     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
+    ///         let mut inner = out.inner();
+    ///         let progress = self.0.advance(input, &mut inner);
+    ///         for content in inner.content() {
+    ///             let put = match content {
+    ///                 Content::Bytes(bytes) => out.put(&bytes.to_ascii_uppercase()),
+    ///                 Content::File(range) => out.file(range.clone()),
+    ///                 Content::Answered(info) => Ok(out.answered(info.clone())),
+    ///                 _ => Ok(()),
+    ///             };
+    ///             put.expect("an inner outbox holds no more than the outer one");
+    ///         }
+    ///         out.count_answers_of(&mut inner);
+    ///         progress
+    ///     }
+    ///
+    ///     fn timer_due_ms(&self) -> Option<u64> {
+    ///         self.0.timer_due_ms()
+    ///     }
+    /// }
+    /// ```
+    pub fn content(&self) -> impl Iterator<Item = Content<'_>> {
+        let (mut at, end) = (self.head, self.bytes.len());
+        let pieces = self.pieces.iter().map(move |piece| match piece {
+            Piece::Bytes(len) => {
+                at += len;
+                Content::Bytes(&self.bytes[at - len..at])
+            }
+            Piece::Shared(bytes, range) => Content::Bytes(&bytes[range.clone()]),
+            Piece::File(range) => Content::File(range),
+            Piece::Answered(info) => Content::Answered(info),
+        });
+        let tail = (self.tail > 0).then(|| Content::Bytes(&self.bytes[end - self.tail..]));
+        pieces.chain(tail)
+    }
+
+    /// An empty outbox for a session inside this one's: it holds what there is room for here, and asks for the same detail of
+    /// answers. It takes no memory before something is put.
+    pub fn inner(&self) -> Outbox {
+        Outbox { answer_detail: self.answer_detail, ..Outbox::new(self.room()) }
+    }
+
+    /// Counts the answers that were counted in an inner outbox ([`Outbox::count_answer`]).
+    pub fn count_answers_of(&mut self, inner: &mut Outbox) {
+        let counted = std::mem::take(&mut inner.answers);
+        for (count, more) in self.answers.0.iter_mut().zip(counted.0) {
+            *count = count.saturating_add(more);
+        }
     }
 
     /// Puts all of `bytes`, or nothing.
@@ -466,6 +538,41 @@ mod tests {
 
     fn info(status: u16) -> AnswerInfo {
         AnswerInfo { status: Some(status), head_bytes: 0, began_ms: 0, request: None }
+    }
+
+    #[test]
+    fn the_content_is_all_that_waits_in_its_order_though_a_part_was_sent() {
+        let mut out = Outbox::new(64);
+        out.set_answer_detail(AnswerDetail::Outcome);
+        out.put(b"head ").unwrap();
+        out.share(Arc::from(&b"..shared.."[..]), 2..8).unwrap();
+        out.answered(info(200));
+        let file = Arc::new(File::open("/dev/null").unwrap());
+        out.file(FileRange { file, offset: 0, len: 7 }).unwrap();
+        out.put(b"tail").unwrap();
+        out.sent(2, |_, _| {});
+        let content = out.content().map(|content| match content {
+            Content::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Content::File(range) => format!("{} of a file", range.len),
+            Content::Answered(info) => format!("{:?}", info.status),
+        });
+        assert_eq!(content.collect::<Vec<_>>(), ["ad ", "shared", "Some(200)", "7 of a file", "tail"]);
+        assert_eq!(Outbox::new(8).content().count(), 0);
+    }
+
+    #[test]
+    fn an_inner_outbox_has_the_room_that_is_left_and_its_counts_are_passed_on() {
+        let mut out = Outbox::new(10);
+        out.set_answer_detail(AnswerDetail::Request);
+        out.put(b"four").unwrap();
+        let mut inner = out.inner();
+        assert_eq!((inner.room(), inner.answer_detail()), (6, AnswerDetail::Request));
+        out.count_answer(Some(200));
+        inner.count_answer(Some(200));
+        inner.count_answer(None);
+        out.count_answers_of(&mut inner);
+        assert_eq!(out.take_answers().map(Answers::counts), Some([1, 0, 2, 0, 0, 0]));
+        assert_eq!(inner.take_answers(), None);
     }
 
     #[test]
