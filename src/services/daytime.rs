@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 
-use super::say;
+use super::put_rest;
 use crate::session::{Client, Input, Outbox, Progress, Service, Session};
 
 /// The daytime service (RFC 867): one line in the first form that the RFC recommends, such as
@@ -17,8 +17,8 @@ pub struct Daytime;
 pub enum DaytimeSession {
     /// The time is not read yet.
     Opened,
-    /// The line of this time (seconds since 1970), of which this much was said.
-    Saying(i64, u8),
+    /// The line of this time (seconds since 1970), of which so many bytes were sent.
+    Sending(i64, u8),
 }
 
 impl Service for Daytime {
@@ -31,12 +31,12 @@ impl Service for Daytime {
 
 impl Session for DaytimeSession {
     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
-        let (unix_s, mut said) = match *self {
+        let (unix_s, mut sent) = match *self {
             DaytimeSession::Opened => (unix_s(input.now.wall), 0),
-            DaytimeSession::Saying(unix_s, said) => (unix_s, said),
+            DaytimeSession::Sending(unix_s, sent) => (unix_s, sent),
         };
-        let progress = say(line(unix_s).as_bytes(), &mut said, 0, out);
-        *self = DaytimeSession::Saying(unix_s, said);
+        let progress = put_rest(line(unix_s).as_bytes(), &mut sent, 0, out);
+        *self = DaytimeSession::Sending(unix_s, sent);
         progress
     }
 }

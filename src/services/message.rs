@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::say;
+use super::put_rest;
 use crate::session::{Call, Client, Input, Outbox, Peer, Progress, Service, Session, Wait};
 
 /// Reads one message, logs it, answers [`Message::ANSWER`] and closes.
@@ -28,7 +28,7 @@ impl Message {
 pub enum MessageSession {
     /// The message has not ended yet.
     Reading(Peer),
-    /// The answer, of which this much was said.
+    /// The answer, of which so many bytes were sent.
     Answering(u8),
 }
 
@@ -47,7 +47,7 @@ impl Service for Message {
 impl Session for MessageSession {
     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
         match self {
-            MessageSession::Answering(said) => say(Message::ANSWER, said, 0, out),
+            MessageSession::Answering(sent) => put_rest(Message::ANSWER, sent, 0, out),
             MessageSession::Reading(_) if input.bytes.is_empty() => match input.call {
                 Call::Stopping => Progress::finish(0),
                 _ => Progress::need_input(0, Wait::NextRequest),
@@ -59,9 +59,9 @@ impl Session for MessageSession {
                 log::info!("message of {peer}: \"{}\"", Escaped(&input.bytes[..len]));
                 out.count_answer(None);
                 *self = MessageSession::Answering(0);
-                let mut said = 0;
-                let progress = say(Message::ANSWER, &mut said, len, out);
-                *self = MessageSession::Answering(said);
+                let mut sent = 0;
+                let progress = put_rest(Message::ANSWER, &mut sent, len, out);
+                *self = MessageSession::Answering(sent);
                 progress
             }
         }

@@ -26,12 +26,12 @@ pub use time::Time;
 
 use crate::session::{Outbox, Progress};
 
-/// Says `text` from `said` on, as far as there is room, and finishes with its last byte. Whatever the client sends
+/// Puts `text` from `sent` on, as far as there is room, and finishes with its last byte. Whatever the client sends
 /// meanwhile is not read: lingering discards it.
-fn say(text: &[u8], said: &mut u8, consumed: usize, out: &mut Outbox) -> Progress {
-    let put = out.put_some(&text[usize::from(*said)..]);
-    *said += put as u8;
-    if usize::from(*said) == text.len() { Progress::finish(consumed) } else { Progress::need_room(consumed) }
+fn put_rest(text: &[u8], sent: &mut u8, consumed: usize, out: &mut Outbox) -> Progress {
+    let put = out.put_some(&text[usize::from(*sent)..]);
+    *sent += put as u8;
+    if usize::from(*sent) == text.len() { Progress::finish(consumed) } else { Progress::need_room(consumed) }
 }
 
 #[cfg(test)]

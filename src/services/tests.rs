@@ -49,15 +49,15 @@ proptest! {
         ended: bool,
     ) {
         let mut session = Chargen.open(&client());
-        let mut said = Vec::new();
+        let mut sent = Vec::new();
         for room in &rooms {
             let mut out = Outbox::new(*room);
             let progress = session.advance(Input { ended, ..Input::new(&input, Call::Ready, now(0)) }, &mut out);
             prop_assert_eq!(progress, Progress::need_room(input.len()));
             prop_assert_eq!(out.room(), 0, "it fills what room there is");
-            said.extend(bytes_of(&out));
+            sent.extend(bytes_of(&out));
         }
-        for (n, line) in said.chunks(74).enumerate() {
+        for (n, line) in sent.chunks(74).enumerate() {
             let expected = (0..72).map(|c| b' ' + ((n + c) % 95) as u8).chain(*b"\r\n");
             prop_assert!(expected.take(line.len()).eq(line.iter().copied()), "line {n}: {}", line.escape_ascii());
         }
@@ -82,8 +82,8 @@ fn bytes_of(out: &Outbox) -> Vec<u8> {
     }
 }
 
-/// What a service that speaks at once says at this time.
-fn said_at(service: &AnyService, unix_s: u64) -> (Vec<u8>, Next) {
+/// What a service that speaks at once sends at this time.
+fn sent_at(service: &AnyService, unix_s: u64) -> (Vec<u8>, Next) {
     let mut out = Outbox::new(100);
     let input = Input::new(b"", Call::Open, now(unix_s));
     let progress = service.open(&client()).advance(input, &mut out);
@@ -140,8 +140,8 @@ fn daytime_is_the_first_form_of_rfc_867_in_utc() {
     let daytime = AnyService::Daytime(Daytime);
     // The RFC's own example, whose day of the week is wrong.
     let line = b"Monday, February 22, 1982 17:37:43-UTC\r\n".to_vec();
-    assert_eq!(said_at(&daytime, 383_247_463), (line, Next::Finish));
-    assert_eq!(said_at(&daytime, 2_000_000_000).0, b"Wednesday, May 18, 2033 03:33:20-UTC\r\n");
+    assert_eq!(sent_at(&daytime, 383_247_463), (line, Next::Finish));
+    assert_eq!(sent_at(&daytime, 2_000_000_000).0, b"Wednesday, May 18, 2033 03:33:20-UTC\r\n");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn time_is_the_number_of_rfc_868_and_begins_again_in_2036() {
     for (unix_s, number) in
         [(0, 2_208_988_800), (189_302_400, 2_398_291_200), (2_085_978_495, u32::MAX), (2_085_978_496, 0)]
     {
-        assert_eq!(said_at(&AnyService::Time(Time), unix_s), (number.to_be_bytes().to_vec(), Next::Finish));
+        assert_eq!(sent_at(&AnyService::Time(Time), unix_s), (number.to_be_bytes().to_vec(), Next::Finish));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::say;
+use super::put_rest;
 use crate::session::{Client, Input, Outbox, Progress, Service, Session};
 
 /// From 1900-01-01 to 1970-01-01, in seconds (RFC 868 gives the number).
@@ -20,8 +20,8 @@ pub struct Time;
 pub enum TimeSession {
     /// The time is not read yet.
     Opened,
-    /// These bytes, of which this much was said.
-    Saying([u8; 4], u8),
+    /// These bytes, of which so many bytes were sent.
+    Sending([u8; 4], u8),
 }
 
 impl Service for Time {
@@ -34,12 +34,12 @@ impl Service for Time {
 
 impl Session for TimeSession {
     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
-        let (bytes, mut said) = match *self {
+        let (bytes, mut sent) = match *self {
             TimeSession::Opened => (seconds(input.now.wall).to_be_bytes(), 0),
-            TimeSession::Saying(bytes, said) => (bytes, said),
+            TimeSession::Sending(bytes, sent) => (bytes, sent),
         };
-        let progress = say(&bytes, &mut said, 0, out);
-        *self = TimeSession::Saying(bytes, said);
+        let progress = put_rest(&bytes, &mut sent, 0, out);
+        *self = TimeSession::Sending(bytes, sent);
         progress
     }
 }

@@ -1,7 +1,7 @@
 //! The contract: what is done for a client, as a state machine of bytes in and bytes out.
 //!
 //! A [`Service`] makes a [`Session`] for each client. A session knows no socket, no clock and no thread: it is given
-//! what arrived and the time, and says what it needs next. That is why the same session runs in a loop, in a child
+//! what arrived and the time, and returns what it needs next. That is why the same session runs in a loop, in a child
 //! process or in a thread, and why it can be tested without any of them (see [`rehearsal`]).
 //!
 //! A result never depends on how the bytes were split on their way (time excluded).
@@ -58,8 +58,8 @@ pub trait Service: Clone + 'static {
         None
     }
 
-    /// Whether clients always speak first, and wait for an answer to what they say. Then the system may hand a client over with
-    /// its first bytes, or after a second without any, so that nobody is woken for one that has nothing to say yet; and it may
+    /// Whether clients always send first, and wait for an answer to it. Then the system may hand a client over with its first
+    /// bytes, or after a second without any, so that no process is woken for a client that has sent nothing yet; and it may
     /// acknowledge those bytes with the answer.
     fn client_speaks_first(&self) -> bool {
         false
@@ -71,7 +71,7 @@ pub trait Service: Clone + 'static {
         None
     }
 
-    /// Does what is due and belongs to no client: closing what nobody has asked for lately, say. Every process and thread that
+    /// Does what is due and belongs to no client: closing files that were not asked for lately, for example. Every process and thread that
     /// has a clone of the service may call it. Must not block for long; a panic here ends the process or thread.
     fn maintain(&self, _now: Now) {}
 }
@@ -86,8 +86,8 @@ pub trait Service: Clone + 'static {
 ///    are not consumed come again, with more behind them, and no answer may depend on how they were split.
 /// 3. At each call the outbox is empty, because all that was put has been sent; a put for which there is no room has put
 ///    nothing, and the session returns [`Next::NeedRoom`] and does it again in the next call.
-/// 4. A session that returns [`Next::NeedInput`] is called when bytes come; it says whether it waits for a request or for the rest
-///    of one, and so which of the server's deadlines holds ([`Wait`]); when that has passed, it is called once more
+/// 4. A session that returns [`Next::NeedInput`] is called when bytes come; whether it waits for a request or for the rest
+///    of one decides which of the server's deadlines holds ([`Wait`]); when that has passed, it is called once more
 ///    ([`Call::Expired`]), for its last words.
 /// 5. Consumed bytes are complete requests, and begin both deadlines anew, unless the session reports how many of them belong
 ///    to a request that goes on ([`Progress::with_unfinished`]).
@@ -193,7 +193,7 @@ pub enum Call {
     Stopping,
 }
 
-/// What a session says at the end of a call.
+/// What a session returns from a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// How many of `input.bytes` were taken, from the front.
@@ -231,14 +231,14 @@ pub enum Next {
     /// A wake or the session's timer. Nothing is read until then, and no deadline of the server holds: the session owes the
     /// client something, not the other way round. The client's reset ends it, and a drain calls the session at once.
     ///
-    /// Without a timer a session pauses as long as nobody wakes it: set one for an answer that may never come.
+    /// Without a timer a session pauses until it is woken: set one for an answer that may never come.
     Pause,
     /// Nothing: the client ends.
     Finish,
     /// As `Finish`, because something that the session itself was waiting for did not come in time. The reason in logs and
     /// counters is `service-timeout`.
     TimedOut,
-    /// As `Finish`, and the client has said that it sends nothing more: without lingering, if all that it sent was
+    /// As `Finish`, and the client has announced that it sends nothing more: without lingering, if all that it sent was
     /// consumed. Saves what the waiting costs with a connection for each request.
     Close,
     /// Nothing: the client ends at once, the outbox is dropped.

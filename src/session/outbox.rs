@@ -1,4 +1,4 @@
-//! What a session has to say: bytes, shared bytes and file ranges, bounded, in order.
+//! What a session sends: bytes, shared bytes and file ranges, bounded, in order.
 //!
 //! The bytes of small answers lie in one buffer, so that an answer (or a batch of them) leaves in one write; answers of plain
 //! bytes, the most frequent, are nothing else than that buffer.
@@ -93,7 +93,7 @@ impl std::error::Error for Full {}
 /// The front of an outbox, as the connection sends it.
 pub(crate) enum Front<'a> {
     Empty,
-    /// `count` slices are filled; `file_follows` says that a file range comes right behind them.
+    /// `count` slices are filled; with `file_follows` a file range comes right behind them.
     Bytes {
         count: usize,
         file_follows: bool,
@@ -288,7 +288,7 @@ impl Outbox {
     }
 
     /// Reports the answer that ends here, behind the bytes that were put since the last such report. It always has room: an
-    /// answer has one. Nothing is kept if nobody wants it ([`AnswerDetail::Count`]).
+    /// answer has one. Nothing is kept if no observer wants it ([`AnswerDetail::Count`]).
     pub fn answered(&mut self, info: AnswerInfo) {
         if self.answer_detail > AnswerDetail::Count {
             self.push(Piece::Answered(info));
@@ -422,7 +422,7 @@ impl Outbox {
 }
 
 impl Piece {
-    /// Shortens the piece by at most `len` bytes from its front; says by how many, and whether that was all of it.
+    /// Shortens the piece by at most `len` bytes from its front; returns by how many, and whether that was all of it.
     fn took(&mut self, len: u64) -> (u64, bool) {
         match self {
             Piece::Bytes(left) => {
