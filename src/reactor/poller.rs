@@ -1,7 +1,9 @@
 //! The poll, the events of its last wait, and what is registered beside clients.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+#[cfg(not(mio_unsupported_force_poll_poll))]
+use std::os::fd::AsRawFd;
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 use mio::event::Event;
