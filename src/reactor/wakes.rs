@@ -103,6 +103,19 @@ impl WakeTarget for Wakes {
 }
 
 /// Drains or stops a [`super::Reactor`], from any thread.
+///
+/// ```
+/// # use oneloop::{limits::Limits, reactor::Reactor, services::Echo};
+/// # fn main() -> std::io::Result<()> {
+/// let mut reactor = Reactor::new(Limits::default())?;
+/// reactor.bind("127.0.0.1:0", Echo)?;
+/// let handle = reactor.handle();
+/// let other = std::thread::spawn(move || handle.drain()); // clients get what they asked for, then `run` returns
+/// reactor.run()?;
+/// # other.join().unwrap();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(super) wakes: Arc<Wakes>,

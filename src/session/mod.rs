@@ -28,6 +28,38 @@ use std::time::{Duration, SystemTime};
 ///
 /// Cloned for each listener, child process and thread. Only models with threads need it to be [`Send`]; a
 /// [`crate::reactor::Reactor`] also serves one that holds an [`std::rc::Rc`].
+///
+/// ```
+/// use std::time::Duration;
+/// use oneloop::session::{Client, Input, Outbox, Progress, Service, Session};
+///
+/// /// Sends a greeting and closes.
+/// #[derive(Clone)]
+/// struct Greeter(&'static str);
+///
+/// impl Service for Greeter {
+///     type Session = Greeter;
+///
+///     fn open(&self, _client: &Client<'_>) -> Greeter {
+///         self.clone()
+///     }
+///
+///     fn idle_timeout(&self) -> Option<Duration> {
+///         Some(Duration::from_secs(5))
+///     }
+/// }
+///
+/// impl Session for Greeter {
+///     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
+///         match out.put(self.0.as_bytes()) {
+///             Ok(()) => Progress::finish(input.bytes.len()),
+///             Err(_) => Progress::need_room(0),
+///         }
+///     }
+/// }
+///
+/// assert_eq!(oneloop::session::rehearsal::answer(&Greeter("hello\n"), &[], true, 4096), b"hello\n");
+/// ```
 pub trait Service: Clone + 'static {
     /// The state of one client.
     type Session: Session;
@@ -102,7 +134,8 @@ pub trait Service: Clone + 'static {
 ///    if it pauses: it finishes what is begun, begins nothing new, and returns [`Next::Finish`] when it is done.
 /// 10. A session that panics, or breaks this contract ([`Fault::Contract`]), ends its own client and no other.
 ///
-/// [`rehearsal`] runs a session without sockets and checks the contract. A session may be a `Box<dyn Session>`.
+/// [`rehearsal`] runs a session without sockets and checks the contract. A session may be a `Box<dyn Session>`. The page of
+/// [`Service`] and the first page of this crate have examples.
 pub trait Session {
     /// Takes a prefix of `input.bytes`, appends to `out`, and returns what is needed next: see the contract above.
     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress;

@@ -18,6 +18,19 @@ const PIECES_MAX: usize = 64;
 pub(crate) const GATHER_MAX: usize = 16;
 
 /// The outbox of one client, seen by its session.
+///
+/// Its room is bounded, and each of its writes puts all or nothing, except [`Outbox::put_some`]. A session that finds no room
+/// returns [`Progress::need_room`](super::Progress::need_room), and is called again when the client has read.
+///
+/// ```
+/// use oneloop::session::{Full, Outbox};
+///
+/// let mut out = Outbox::new(16);
+/// assert_eq!(out.put(b"HELLO "), Ok(()));
+/// assert_eq!(out.put_fmt(format_args!("{} {}\n", 2, 3)), Ok(()));
+/// assert_eq!(out.put(b"too long for it"), Err(Full));
+/// assert_eq!(out.room(), 6);
+/// ```
 #[derive(Debug, Default)]
 pub struct Outbox {
     /// Literal bytes of all [`Piece::Bytes`], in order, then the last `tail`; those before `head` have been sent.
