@@ -70,7 +70,7 @@ Examples:
   oneloop compare
       all experiments with all models
   oneloop compare --experiments crowd,idle --models thread,reactor
-  oneloop compare --peer 'socat=socat TCP-LISTEN:{port},fork,reuseaddr EXEC:cat'
+  oneloop compare --peer 'socat=socat TCP-LISTEN:{port},fork EXEC:cat'
       with another echo server
   oneloop compare --experiments churn --workers 4,16,64
       prefork and prethread with 4, 16 and 64 workers

@@ -12,7 +12,8 @@ use super::{Cli, Failure};
 ///
 /// To install it for bash:
 ///
-///   oneloop completions bash > ~/.local/share/bash-completion/completions/oneloop
+///   oneloop completions bash \
+///     > ~/.local/share/bash-completion/completions/oneloop
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct CompletionsArgs {

@@ -231,7 +231,7 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    /// The help fills paragraphs to the width of the terminal, but not lists and examples.
+    /// Help and manual fill paragraphs to the width of the terminal, but not lists and examples. The manual indents a text by 7.
     #[test]
     fn lists_and_examples_of_the_help_fit_in_80_columns() {
         let mut program = Cli::command();
@@ -241,8 +241,8 @@ mod tests {
         for name in &commands {
             let command = program.find_subcommand(name).unwrap();
             let mut texts: Vec<(usize, String)> = Vec::new();
-            texts.extend(command.get_long_about().map(|text| (0, text.to_string())));
-            texts.extend(command.get_after_long_help().map(|text| (0, text.to_string())));
+            texts.extend(command.get_long_about().map(|text| (7, text.to_string())));
+            texts.extend(command.get_after_long_help().map(|text| (7, text.to_string())));
             let arguments = command.get_arguments().filter_map(|argument| argument.get_long_help());
             texts.extend(arguments.map(|text| (10, text.to_string())));
             for (indent, text) in texts {

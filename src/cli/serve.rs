@@ -81,14 +81,14 @@ const SERVICE_HELP: &str =
 
 const AFTER_HELP: &str = "\
 Examples:
-  oneloop serve                            this directory, on 127.0.0.1:8000
-  oneloop serve 'http=site@*:80'           a site, on all addresses
-  oneloop serve echo                       on 127.0.0.1:7007 (nc 127.0.0.1 7007)
-  oneloop serve echo@0                     on any free port, printed at start
-  oneloop serve echo message@0.0.0.0:7000  two services, one on all addresses
-  oneloop serve 'daytime@[::1]:7013'       on IPv6
-  oneloop serve echo@unix:./echo.sock      on a Unix socket (nc -U ./echo.sock)
-  oneloop serve 'echo@*:7' --user nobody   bind as root, serve as nobody
+  oneloop serve                           this directory on port 8000
+  oneloop serve 'http=site@*:80'          a site, on all addresses
+  oneloop serve echo                      on port 7007 of 127.0.0.1
+  oneloop serve echo@0                    on any free port
+  oneloop serve echo@9000 message         two services
+  oneloop serve 'daytime@[::1]:7013'      on IPv6
+  oneloop serve echo@unix:./echo.sock     on a Unix socket
+  oneloop serve 'echo@*:7' --user nobody  bind as root, serve as nobody
 
 Signals: SIGTERM and SIGINT drain and stop the server, a second one stops it at once. SIGUSR1 logs the counters. SIGHUP \
 reopens the access log; if no access log is a file, it stops the server like SIGTERM, so use nohup to keep the server when \

@@ -74,7 +74,7 @@ macro_rules! for_each_service {
             }
             Time {
                 name: "time", port: 7037,
-                about: "sends the seconds since 1900 as 4 bytes (RFC 868)",
+                about: "sends the time as 4 bytes (RFC 868)",
                 argument: Nothing, new: |_nothing| Ok(Time),
                 meets: [Output],
             }
