@@ -46,10 +46,11 @@ impl<H: Handler> Http<H> {
         Ok(Http::with_lines(handler, service_lines(&config.headers)?))
     }
 
-    fn with_lines(handler: H, fields: String) -> Http<H> {
-        let refusal = refusal(&fields);
+    fn with_lines(handler: H, lines: String) -> Http<H> {
+        let head_end = lines + "\r\n";
+        let refusal = refusal(&head_end);
         let dates = Mutex::new(DateCache::new());
-        Http { shared: Arc::new(Shared { handler, fields, refusal, dates }) }
+        Http { shared: Arc::new(Shared { handler, head_end, refusal, dates }) }
     }
 
     /// The handler.
@@ -60,16 +61,16 @@ impl<H: Handler> Http<H> {
 
 /// What a client is answered with that gets no session: the same for each, so without a date, which a 5xx may lack (RFC 9110,
 /// section 6.6.1).
-fn refusal(service_fields: &str) -> Vec<u8> {
+fn refusal(head_end: &str) -> Vec<u8> {
     const BODY: &str = "503 Service Unavailable\n";
+    let framing = Framing::Length(BODY.len() as u64).line();
+    let lines = format!("Content-Type: text/plain; charset=utf-8\r\n{framing}Retry-After: 1\r\n");
     let head = Head {
         status: Status::Unavailable,
         date: b"",
         persistence: Persistence::Close,
-        content_type: "Content-Type: text/plain; charset=utf-8\r\n",
-        framing: &Framing::Length(BODY.len() as u64).line(),
-        fields: "Retry-After: 1\r\n",
-        service: service_fields,
+        lines: &lines,
+        end: head_end,
     };
     head.pieces(BODY.as_bytes()).concat()
 }

@@ -20,8 +20,8 @@ use crate::session::{AnswerInfo, Call, Fault, Input, Next, Outbox, Progress, Ses
 #[derive(Debug)]
 pub(crate) struct Shared<H> {
     pub(crate) handler: H,
-    /// The lines of every response.
-    pub(crate) fields: String,
+    /// How the head of every response ends: the lines of the service, and the empty one.
+    pub(crate) head_end: String,
     /// What a client is answered with that gets no session.
     pub(crate) refusal: Vec<u8>,
     pub(crate) dates: Mutex<DateCache>,
@@ -150,11 +150,11 @@ impl<H: Handler> HttpSession<H> {
         let head = &bytes[..end];
         parsed(head, |request| match request {
             Ok(request) if request.framing != request::Framing::Length(0) => {
-                self.body(&request, head, start, input, out)
+                self.body(request, head, start, input, out)
             }
             Ok(request) => {
                 let last = input.call == Call::Stopping && bytes.len() == end;
-                self.respond(&request, &[], Exchange::of(&request, last, start), input, out)
+                self.respond(request, &[], Exchange::of(request, last, start), input, out)
             }
             Err(status) => self.refuse(status, head, start, input, out),
         })
@@ -204,8 +204,8 @@ impl<H: Handler> HttpSession<H> {
         let Pending { head, body, start } = *pending;
         parsed(&head, |request| match request {
             Ok(request) => {
-                let exchange = Exchange::of(&request, last, start);
-                self.respond(&request, body.content(), exchange, input, out)
+                let exchange = Exchange::of(request, last, start);
+                self.respond(request, body.content(), exchange, input, out)
             }
             Err(status) => self.refuse(status, &head, start, input, out),
         })
@@ -257,45 +257,32 @@ impl<H: Handler> HttpSession<H> {
         out: &mut Outbox,
     ) -> Step {
         let date = *self.shared.dates().line(input.now.wall);
-        let head = Head {
-            status: Status::Ok,
-            date: &date,
-            persistence: exchange.persistence,
-            content_type: "",
-            framing: "",
-            fields: "",
-            service: &self.shared.fields,
-        };
+        let Exchange { persistence, wants_body, version, .. } = exchange;
+        let end = &self.shared.head_end;
         let (persistence, rest) = match response.into_kind() {
             Kind::Prepared(prepared) => {
-                let head = Head { fields: prepared.lines(), ..head };
+                let head =
+                    Head { status: Status::Ok, date: &date, persistence, lines: prepared.lines(), end };
                 // A few bytes are copied behind the head; for more a reference is cheaper.
                 let (copied, body) = match &prepared.body {
-                    _ if !exchange.wants_body => (&[][..], Outgoing::Nothing),
+                    _ if !wants_body => (&[][..], Outgoing::Nothing),
                     Fixed::Bytes(bytes) if bytes.len() <= COPY_BYTES_MAX => (&bytes[..], Outgoing::Nothing),
                     body => (&[][..], Outgoing::Piece(body.piece(&(0..body.len())))),
                 };
-                (head.persistence, put(&head, copied, body, exchange, input, out))
+                (persistence, put(&head, copied, body, exchange, input, out))
             }
             Kind::Built(mut built) => {
                 if built.status.code() < 200 {
                     log::error!("http: a handler answered with the interim status {}", built.status.code());
                     built = Built::from(Response::error(Status::InternalError));
                 }
-                let framing = framing_of(&built, exchange.version);
-                let line = framing.line();
-                let closes = framing == Framing::Close;
-                let persistence = if closes { Persistence::Close } else { head.persistence };
-                let head = Head {
-                    status: built.status,
-                    persistence,
-                    content_type: &built.content_type,
-                    framing: &line,
-                    fields: &built.fields,
-                    ..head
-                };
-                let has_body = exchange.wants_body && framing != Framing::None;
-                let body = if has_body { Outgoing::new(built.body, framing) } else { Outgoing::Nothing };
+                let framing = framing_of(&built, version);
+                let Built { status, content_type, fields, body } = built;
+                let lines = [&content_type, &*framing.line(), &fields].concat();
+                let persistence = if framing == Framing::Close { Persistence::Close } else { persistence };
+                let head = Head { status, date: &date, persistence, lines: &lines, end };
+                let has_body = wants_body && framing != Framing::None;
+                let body = if has_body { Outgoing::new(body, framing) } else { Outgoing::Nothing };
                 (persistence, put(&head, &[], body, exchange, input, out))
             }
         };

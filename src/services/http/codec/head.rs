@@ -13,18 +13,14 @@ pub(crate) struct Head<'a> {
     /// The line `Date`, or nothing.
     pub(crate) date: &'a [u8],
     pub(crate) persistence: Persistence,
-    /// The line `Content-Type`, or nothing.
-    pub(crate) content_type: &'a str,
-    /// The line that frames the body, or nothing.
-    pub(crate) framing: &'a str,
-    /// The lines of the response's own fields.
-    pub(crate) fields: &'a str,
-    /// The lines that every response of the service has.
-    pub(crate) service: &'a str,
+    /// The lines of the response's own fields, and the one that frames its body.
+    pub(crate) lines: &'a str,
+    /// The lines that every response of the service has, and the empty one at the end.
+    pub(crate) end: &'a str,
 }
 
 /// In how many pieces a head and what is copied behind it are put.
-pub(crate) const PIECES: usize = 9;
+pub(crate) const PIECES: usize = 6;
 
 impl<'a> Head<'a> {
     /// The head on the wire and `content` behind it, as pieces one behind the other.
@@ -33,19 +29,15 @@ impl<'a> Head<'a> {
             self.status.line().as_bytes(),
             self.date,
             self.persistence.line().as_bytes(),
-            self.content_type.as_bytes(),
-            self.framing.as_bytes(),
-            self.fields.as_bytes(),
-            self.service.as_bytes(),
-            b"\r\n",
+            self.lines.as_bytes(),
+            self.end.as_bytes(),
             content,
         ]
     }
 
     /// The head of an interim response.
     pub(crate) fn interim(status: Status) -> Head<'static> {
-        let persistence = Persistence::Implied;
-        Head { status, date: b"", persistence, content_type: "", framing: "", fields: "", service: "" }
+        Head { status, date: b"", persistence: Persistence::Implied, lines: "", end: "\r\n" }
     }
 }
 

@@ -222,14 +222,15 @@ impl<'a> RequestHead<'a> {
 }
 
 /// Parses `head` (with its empty line) and calls `then` with it, or with the status that refuses it.
-pub(crate) fn parsed<R>(head: &[u8], then: impl FnOnce(Result<RequestHead<'_>, Status>) -> R) -> R {
+pub(crate) fn parsed<R>(head: &[u8], then: impl FnOnce(Result<&RequestHead<'_>, Status>) -> R) -> R {
     let mut few = [httparse::EMPTY_HEADER; HEADERS_USUAL];
     match parse(head, &mut few) {
         Err(Status::HeaderFieldsTooLarge) => {
             let mut many = [httparse::EMPTY_HEADER; HEADERS_MAX];
-            then(parse(head, &mut many))
+            then(parse(head, &mut many).as_ref().map_err(|status| *status))
         }
-        result => then(result),
+        Err(status) => then(Err(status)),
+        Ok(request) => then(Ok(&request)),
     }
 }
 

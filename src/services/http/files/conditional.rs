@@ -125,7 +125,7 @@ mod tests {
             let head = format!("GET / HTTP/1.1\r\nHost: h\r\n{field}\r\n\r\n");
             let came_to = parsed(head.as_bytes(), |request| {
                 let request = request.unwrap();
-                (verdict(&request, &ours), range_counts(&request, &ours))
+                (verdict(request, &ours), range_counts(request, &ours))
             });
             assert_eq!(came_to, expected, "{field}");
         }
