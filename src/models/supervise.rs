@@ -27,6 +27,8 @@ const SETTLED_MS: u64 = 10_000;
 const DRAINED: u8 = 0;
 /// The exit code of a worker that the system kept from serving. (`EX_OSERR`, sysexits.h)
 const FAILED: u8 = 71;
+/// The exit code of a worker for which descriptors or memory were short: later there may be enough. (`EX_TEMPFAIL`)
+const SHORT: u8 = 75;
 
 /// The work of a worker process, and what its parent holds for it.
 pub(super) trait WorkerJob {
@@ -111,6 +113,12 @@ impl State {
             }
         }
     }
+}
+
+/// Whether the system lacks something that others may give back, as in the errors of accept(2).
+fn is_shortage(error: &io::Error) -> bool {
+    let errno = error.raw_os_error();
+    matches!(errno, Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS | libc::EAGAIN))
 }
 
 impl WorkerPool {
@@ -225,6 +233,9 @@ impl WorkerPool {
             Ok(()) => DRAINED,
             Err(error) => {
                 log::error!("worker {index} failed: {error}");
+                if is_shortage(&error) {
+                    return SHORT;
+                }
                 let errno = error.raw_os_error().unwrap_or(0);
                 self.failure[0].store(u64::try_from(errno).unwrap_or(0), Ordering::Release);
                 FAILED
