@@ -42,6 +42,9 @@
 //! A connection begins as `Handshaking`, or as `Refused`. `tests/simulation` compares this table with the transitions
 //! that it has seen: `log` has each at the level `trace`.
 
+// What each request passes is inlined into one function: calls and copies of `Step` were a fifth of its instructions.
+#![allow(clippy::inline_always)]
+
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 
@@ -421,7 +424,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                     State::Awaiting { wait, due_ms } if due_ms <= now_ms => {
                         let is_timer = now_ms < self.awaited_due_ms;
                         let call = if is_timer { Call::Timer } else { Call::Expired(wait) };
-                        self.call(call, 0, ctx, &mut budget)
+                        self.call_aside(call, 0, ctx, &mut budget)
                     }
                     State::Handshaking { .. } if pumped != Pumped::Established => {
                         Step::Go(self.ended(Sent::Part, Reason::HandshakeTimeout, ctx))
@@ -429,7 +432,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                     _ => return pumped,
                 }
             }
-            State::Paused { .. } => self.call(Call::Timer, 0, ctx, &mut budget),
+            State::Paused { .. } => self.call_aside(Call::Timer, 0, ctx, &mut budget),
             State::Flushing { then, window } => {
                 match window.next(self.io.taken_bytes(), now_ms, ctx.limits) {
                     Some(window) => Step::Go(State::Flushing { then, window }),
@@ -499,6 +502,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
     }
 
     /// Enters the state that a step leads to; returns what the pump returns, if it is to return there.
+    #[inline]
     fn take(&mut self, step: Step) -> Option<Pumped> {
         match step {
             Step::Go(next) => {
@@ -514,6 +518,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
     }
 
     /// The one place where the state is assigned.
+    #[inline]
     fn enter(&mut self, next: State) {
         if log::log_enabled!(log::Level::Trace) && self.state.name() != next.name() {
             log::trace!("{}: {} -> {}", self.io.peer, self.state.name(), next.name());
@@ -521,6 +526,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.state = next;
     }
 
+    #[cold]
     fn step_handshaking(
         &mut self,
         due_ms: u64,
@@ -572,9 +578,10 @@ impl<S: Session, T: Transport> Connection<S, T> {
                 }
             }
         }
-        self.call(call, fresh, ctx, budget)
+        self.call_aside(call, fresh, ctx, budget)
     }
 
+    #[inline(always)]
     fn step_awaiting(
         &mut self,
         wait: Wait,
@@ -589,25 +596,24 @@ impl<S: Session, T: Transport> Connection<S, T> {
             return Step::Stay(Pumped::More);
         }
         let room = self.io.input_room(ctx);
-        match self.io.read(room, patience, ctx) {
+        let (call, fresh) = match self.io.read(room, patience, ctx) {
             Ok(ReadOutcome::Bytes(len)) => {
                 budget.reads = budget.reads.saturating_sub(1);
                 // Less than was asked for is the last of what has arrived: a session can use that for its last answer.
-                let call = if draining && len < room { Call::Stopping } else { Call::Ready };
-                self.call(call, len, ctx, budget)
+                (if draining && len < room { Call::Stopping } else { Call::Ready }, len)
             }
             Ok(ReadOutcome::Overhead) => {
                 budget.reads = budget.reads.saturating_sub(1);
-                Step::Go(self.state)
+                return Step::Go(self.state);
             }
-            Ok(ReadOutcome::End) => self.call(Call::Ready, 0, ctx, budget),
+            Ok(ReadOutcome::End) => (Call::Ready, 0),
             Ok(ReadOutcome::NotNow) if draining && wait == Wait::NextRequest => {
-                let step = self.call(Call::Stopping, 0, ctx, budget);
-                self.begin_nothing_new(step, ctx, budget)
+                return self.begin_nothing_new(ctx, budget);
             }
-            Ok(ReadOutcome::NotNow) => Step::Stay(Pumped::Waits),
-            Err(error) => self.stream_failed(&error, Reason::Protocol, Sent::All, ctx, budget),
-        }
+            Ok(ReadOutcome::NotNow) => return Step::Stay(Pumped::Waits),
+            Err(error) => return self.stream_failed(&error, Reason::Protocol, Sent::All, ctx, budget),
+        };
+        self.call(call, fresh, ctx, budget)
     }
 
     /// Reads nothing: what the client sends waits in the system, which bounds it.
@@ -620,13 +626,14 @@ impl<S: Session, T: Transport> Connection<S, T> {
         } else if budget.advances == 0 {
             Step::Stay(Pumped::More)
         } else {
-            self.call(Call::Stopping, 0, ctx, budget)
+            self.call_aside(Call::Stopping, 0, ctx, budget)
         }
     }
 
     /// In a drain, when all that had arrived was answered: a session that would wait for another request is closed.
-    fn begin_nothing_new(&mut self, step: Step, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
-        match step {
+    #[cold]
+    fn begin_nothing_new(&mut self, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
+        match self.call_aside(Call::Stopping, 0, ctx, budget) {
             Step::Go(State::Awaiting { wait: Wait::NextRequest, .. })
             | Step::Rest(State::Awaiting { wait: Wait::NextRequest, .. }, _) => {
                 self.send(Then::Close(Reason::Drained), ctx, budget)
@@ -670,8 +677,21 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
+    /// [`Connection::call`] off the path of a request.
+    #[inline(never)]
+    fn call_aside(
+        &mut self,
+        call: Call,
+        fresh: usize,
+        ctx: &mut Context<'_>,
+        budget: &mut TurnBudget,
+    ) -> Step {
+        self.call(call, fresh, ctx, budget)
+    }
+
     /// Calls the session with the unconsumed bytes, `fresh` of which lie at the front of the scratch input, and sends
     /// what it has put at once.
+    #[inline(always)] // into the pump, where a request passes it
     fn call(&mut self, call: Call, fresh: usize, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
         let now = ctx.now();
         budget.advances = budget.advances.saturating_sub(1);
@@ -754,19 +774,22 @@ impl<S: Session, T: Transport> Connection<S, T> {
 
     /// Sends what the session has put into the scratch outbox; what cannot be sent now moves to an outbox of the
     /// client's own.
+    #[inline(always)]
     fn send(&mut self, then: Then, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
-        if ctx.scratch.outbox.is_empty() && self.io.layers().is_none() {
-            return self.follow(then, Corked::No, ctx);
-        }
-        let now_ms = ctx.now().monotonic_ms;
-        match self.io.flush(&mut ctx.scratch.outbox, then.is_close(), now_ms, ctx.telemetry, budget) {
-            Flushed::All => self.follow(then, Corked::Perhaps, ctx),
-            stopped => {
-                let window = Window::first(self.io.taken_bytes(), self.opened_ms, now_ms, ctx.limits);
-                self.io.keep_outbox(ctx.scratch.outbox.take_rest());
-                self.not_flushed(stopped, State::Flushing { then, window }, ctx)
+        let corked = if ctx.scratch.outbox.is_empty() && self.io.layers().is_none() {
+            Corked::No
+        } else {
+            let now_ms = ctx.now().monotonic_ms;
+            match self.io.flush(&mut ctx.scratch.outbox, then.is_close(), now_ms, ctx.telemetry, budget) {
+                Flushed::All => Corked::Perhaps,
+                stopped => {
+                    let window = Window::first(self.io.taken_bytes(), self.opened_ms, now_ms, ctx.limits);
+                    self.io.keep_outbox(ctx.scratch.outbox.take_rest());
+                    return self.not_flushed(stopped, State::Flushing { then, window }, ctx);
+                }
             }
-        }
+        };
+        self.follow(then, corked, ctx)
     }
 
     /// Sends what waits in the client's own outbox.
@@ -790,6 +813,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
     }
 
     /// The step after all was sent.
+    #[inline(always)]
     fn follow(&mut self, then: Then, corked: Corked, ctx: &mut Context<'_>) -> Step {
         match then {
             Then::Await(wait) => {
@@ -848,12 +872,14 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.session.as_ref().and_then(of).unwrap_or(NEVER_MS)
     }
 
+    #[cold]
     fn contract_broken(&mut self, how: &str, ctx: &mut Context<'_>) -> Step {
         log::error!("{}: the session broke the contract: {how}; its client ends", self.io.peer);
         self.failed(Reason::Contract, ctx)
     }
 
     /// The session has failed: nothing of what it has put in this call is sent.
+    #[cold]
     fn failed(&mut self, reason: Reason, ctx: &mut Context<'_>) -> Step {
         if reason == Reason::Panicked {
             log::error!("{}: the session panicked; its client ends", self.io.peer);
@@ -865,6 +891,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
 
     /// Reading has failed. If the client broke the protocol of a layer, for the reason `broken`, it gets the layer's alert,
     /// if there is room for it.
+    #[cold]
     fn stream_failed(
         &mut self,
         error: &io::Error,

@@ -417,22 +417,11 @@ impl<S: Session> Rehearsal<S> {
     fn flush(&mut self, left: &mut u64) -> bool {
         while !self.out.is_empty() {
             let begins_at = self.answer.len() as u64;
-            let mut slices = [IoSlice::new(&[]); super::outbox::GATHER_MAX];
-            match self.out.front(&mut slices) {
-                Front::Empty => {}
-                Front::Bytes { count, .. } => {
-                    for slice in &slices[..count] {
-                        let read = self.answer.len() as u64 - begins_at;
-                        let part = (slice.len() as u64).min(*left - read) as usize;
-                        self.answer.extend_from_slice(&slice[..part]);
-                    }
-                }
-                Front::File(range) => {
-                    let (mut file, part) = (&*range.file, range.len.min(*left));
-                    file.seek(SeekFrom::Start(range.offset)).expect("a file to seek in");
-                    let copied = file.take(part).read_to_end(&mut self.answer).expect("a file to read");
-                    assert_eq!(copied as u64, part, "the file ended short");
-                }
+            if let Some(bytes) = self.out.plain() {
+                let part = (bytes.len() as u64).min(*left) as usize;
+                self.answer.extend_from_slice(&bytes[..part]);
+            } else {
+                self.read_front(*left);
             }
             let read = self.answer.len() as u64 - begins_at;
             if read == 0 && self.out.has_content() {
@@ -445,6 +434,28 @@ impl<S: Session> Rehearsal<S> {
             });
         }
         true
+    }
+
+    /// The client reads up to `left` bytes of the pieces at the front.
+    fn read_front(&mut self, left: u64) {
+        let begins_at = self.answer.len() as u64;
+        let mut slices = [IoSlice::new(&[]); super::outbox::GATHER_MAX];
+        match self.out.front(&mut slices) {
+            Front::Empty => {}
+            Front::Bytes { count, .. } => {
+                for slice in &slices[..count] {
+                    let read = self.answer.len() as u64 - begins_at;
+                    let part = (slice.len() as u64).min(left - read) as usize;
+                    self.answer.extend_from_slice(&slice[..part]);
+                }
+            }
+            Front::File(range) => {
+                let (mut file, part) = (&*range.file, range.len.min(left));
+                file.seek(SeekFrom::Start(range.offset)).expect("a file to seek in");
+                let copied = file.take(part).read_to_end(&mut self.answer).expect("a file to read");
+                assert_eq!(copied as u64, part, "the file ended short");
+            }
+        }
     }
 }
 
