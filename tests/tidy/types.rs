@@ -22,8 +22,8 @@ const SURFACE: [&str; 13] = [
     "session::rehearsal",
     "telemetry",
 ];
-/// Types whose `impl` stands in several files today and shall not.
-const NOT_YET_WHOLE: [&str; 1] = ["Variant"];
+/// Types whose `impl` stands in several files today and shall not. The aim is none.
+const NOT_YET_WHOLE: [&str; 0] = [];
 
 /// The name of the type whose inherent `impl` begins at `at`; `None` if it is another `impl`.
 fn inherent_impl<'a>(tokens: &[Token<'a>], at: usize) -> Option<&'a str> {

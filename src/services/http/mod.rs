@@ -12,6 +12,7 @@
 //! a connection stays open. A request for a small file that was seen within the last half second costs no system call, no
 //! allocation and no formatting: the lines of its head and its content are kept, and the date is formatted once a second.
 
+mod body;
 mod bounds;
 mod codec;
 mod config;
@@ -25,12 +26,13 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+pub use body::{Body, Produced, Producer};
 pub use codec::request::Method;
 pub use codec::status::Status;
 pub use config::{ConfigError, HttpConfig};
 pub use files::{Files, FilesConfig};
 pub use handler::{BodyPolicy, Handler, Request};
-pub use response::{Body, Produced, Producer, Response};
+pub use response::Response;
 pub use router::Router;
 pub use service::Http;
 pub use session::HttpSession;

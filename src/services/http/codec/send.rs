@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::super::body::{Content, Piece, Produced, Producer};
 use super::super::bounds::PIECES_PER_CALL_MAX;
-use super::super::response::{Content, Piece, Produced, Producer};
 use super::head::{Framing, Persistence};
 use crate::session::{AnswerInfo, Outbox};
 

@@ -23,7 +23,7 @@ use twox_hash::XxHash3_128;
 
 use super::super::bounds::{HASH_PIECE_BYTES, HASHED_BYTES_MAX, HASHES_MAX};
 use super::encoding::Coding;
-use super::resource::{in_one_state, is_in_seconds, is_settled, read_at};
+use super::snapshot::{in_one_state, is_in_seconds, is_settled, read_at};
 use crate::sys::files::Stat;
 
 /// An entity tag as it is sent.

@@ -12,6 +12,7 @@ mod range;
 mod resource;
 mod respond;
 mod root;
+mod snapshot;
 
 pub use config::FilesConfig;
 

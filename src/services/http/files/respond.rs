@@ -5,10 +5,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::super::body::{Body, Piece};
 use super::super::codec::request::{Field, Method, RequestHead};
 use super::super::codec::status::Status;
 use super::super::codec::target::{encode_query, encode_segment};
-use super::super::response::{Body, Piece, Response};
+use super::super::response::Response;
 use super::conditional::{Verdict, range_counts, verdict};
 use super::config::Site;
 use super::encoding;
@@ -135,11 +136,4 @@ fn content_range(range: &Range<u64>, len: u64) -> String {
     write!(line, "Content-Range: bytes {}-{}/{len}\r\n", range.start, range.end - 1)
         .expect("memory takes all");
     line
-}
-
-impl Variant {
-    /// A range of the content as a piece of a response.
-    fn piece(&self, range: &Range<u64>) -> Piece {
-        self.whole.body.piece(range)
-    }
 }

@@ -11,11 +11,11 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
+use super::super::body::{Produced, Producer};
 use super::super::bounds::{
     DIRECTORY_BUFFER_BYTES, ENTRIES_PER_CALL_MAX, ENTRIES_SORTED_MAX, ENTRIES_UNSORTED_MAX, HIDDEN_PER_ENTRY,
     LISTING_PIECE_BYTES,
 };
-use super::super::response::{Produced, Producer};
 use super::config::Site;
 use super::open_files::Place;
 use crate::sys::files::{Entries, Kind, Stat};

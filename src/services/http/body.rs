@@ -1,0 +1,186 @@
+//! The body of a response: pieces whose length is known, or a producer that makes them while the response is sent.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::session::FileRange;
+
+/// The body of a response: bytes, bytes that others share, ranges of files, or what a [`Producer`] makes while it is sent.
+///
+/// Bytes and strings become bodies by [`From`].
+///
+/// ```
+/// use std::sync::Arc;
+/// use oneloop::services::http::Body;
+///
+/// let fixed = Body::from("never copied");
+/// let made = Body::from(format!("{} bytes", 7));
+/// let logo: Arc<[u8]> = Arc::from(&b"<svg/>"[..]);
+/// let shared = Body::shared(Arc::clone(&logo), 0..logo.len());
+/// ```
+#[derive(Debug)]
+pub struct Body(Content);
+
+#[derive(Debug)]
+pub(crate) enum Content {
+    Empty,
+    One(Piece),
+    Many(VecDeque<Piece>),
+    Producer(Box<dyn Producer>),
+}
+
+/// A piece of a body whose length is known.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// Bytes, of which the given number has been put.
+    Bytes(Cow<'static, [u8]>, usize),
+    /// A range of bytes that others have too.
+    Shared(Arc<[u8]>, Range<usize>),
+    File(FileRange),
+}
+
+impl Body {
+    /// No bytes.
+    pub fn empty() -> Body {
+        Body(Content::Empty)
+    }
+
+    /// A range of bytes that others hold too; long ones are sent without a copy.
+    ///
+    /// # Panics
+    /// If `range` is not within `bytes`.
+    pub fn shared(bytes: Arc<[u8]>, range: Range<usize>) -> Body {
+        assert!(range.start <= range.end && range.end <= bytes.len(), "{range:?} of {} bytes", bytes.len());
+        Body(Content::One(Piece::Shared(bytes, range)))
+    }
+
+    /// A range of an open file. The response ends its connection if the file ends sooner.
+    pub fn file(range: FileRange) -> Body {
+        Body(Content::One(Piece::File(range)))
+    }
+
+    /// A body that is made while it is sent.
+    pub fn producer(producer: impl Producer + 'static) -> Body {
+        Body(Content::Producer(Box::new(producer)))
+    }
+
+    /// Pieces that are sent one after another.
+    pub(crate) fn pieces(pieces: impl IntoIterator<Item = Piece>) -> Body {
+        Body(Content::Many(pieces.into_iter().collect()))
+    }
+
+    pub(crate) fn into_content(self) -> Content {
+        self.0
+    }
+}
+
+impl Content {
+    /// How long it is, `None` if that is not known before its end.
+    pub(crate) fn len(&self) -> Option<u64> {
+        match self {
+            Content::Empty => Some(0),
+            Content::One(piece) => Some(piece.len()),
+            Content::Many(pieces) => Some(pieces.iter().map(Piece::len).sum()),
+            Content::Producer(producer) => producer.len_bytes(),
+        }
+    }
+}
+
+impl Piece {
+    pub(crate) fn bytes(bytes: impl Into<Vec<u8>>) -> Piece {
+        Piece::Bytes(Cow::Owned(bytes.into()), 0)
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Piece::Bytes(bytes, at) => (bytes.len() - at) as u64,
+            Piece::Shared(_, range) => range.len() as u64,
+            Piece::File(range) => range.len,
+        }
+    }
+
+    /// Memory that it takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        match self {
+            Piece::Bytes(bytes, _) => bytes.len(),
+            Piece::Shared(_, range) => range.len(), // it may be the only response that keeps them
+            Piece::File(_) => 0,
+        }
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Body {
+        Body(Content::One(Piece::bytes(bytes)))
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Body {
+        text.into_bytes().into()
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Body {
+        Body(Content::One(Piece::Bytes(Cow::Borrowed(bytes), 0)))
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Body {
+        text.as_bytes().into()
+    }
+}
+
+/// Makes a body piece by piece, when there is room for the next one.
+///
+/// ```
+/// use std::io::{self, Write};
+/// use oneloop::services::http::{Body, Produced, Producer, Response, Status};
+///
+/// #[derive(Debug)]
+/// struct Countdown(u32);
+///
+/// impl Producer for Countdown {
+///     fn produce(&mut self, piece: &mut Vec<u8>) -> io::Result<Produced> {
+///         writeln!(piece, "{}", self.0)?;
+///         self.0 -= 1;
+///         Ok(if self.0 == 0 { Produced::End } else { Produced::More })
+///     }
+/// }
+///
+/// let response = Response::text(Status::Ok, Body::producer(Countdown(1_000_000)));
+/// ```
+pub trait Producer: fmt::Debug {
+    /// Appends the next piece of the body to `piece`, which is empty. It should be some KiB at most and must not take long: other
+    /// clients wait. After an error the connection is cut, so that the client does not take what it has for the whole.
+    fn produce(&mut self, piece: &mut Vec<u8>) -> io::Result<Produced>;
+
+    /// The length of the whole body in bytes, if it is known before. A body that turns out longer is cut there; for one that ends
+    /// sooner the connection is cut.
+    fn len_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    /// Memory that it keeps on the heap for this response, in bytes; it counts with the client's buffers.
+    fn held_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// What a [`Producer`] has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Produced {
+    /// There is more; it is called again when there is room.
+    More,
+    /// There is more, and other clients have their turn before it.
+    Yield,
+    /// That was the last piece.
+    End,
+}
