@@ -46,8 +46,8 @@ mod measure {
     /// The argument with which this program, started again by itself, is the flood.
     pub(super) const FLOOD: &str = "--flood";
 
-    /// A client that sends as fast as it can, and takes what comes back: a process, until its standard input ends. Then it
-    /// tells how many bytes it has sent.
+    /// A client process that sends as fast as it can and reads what comes back, until its standard input ends. Then it
+    /// prints the number of bytes that it has sent.
     pub(super) fn flood(addr: SocketAddr) {
         let stream = TcpStream::connect(addr).unwrap();
         let (mut out, mut back) = (stream.try_clone().unwrap(), stream.try_clone().unwrap());

@@ -48,7 +48,7 @@ pub struct Asker {
 }
 
 impl Backend {
-    /// Starts the thread. It ends when nobody can ask any more.
+    /// Starts the thread. It ends when the last sender of jobs is dropped.
     pub fn start() -> Backend {
         let (jobs, taken) = mpsc::channel::<Job>();
         std::thread::spawn(move || {

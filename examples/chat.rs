@@ -24,11 +24,11 @@ pub const LINE_BYTES_MAX: usize = 512;
 pub const MAILBOX_BYTES: usize = 64 << 10;
 /// Lines of one client that are passed on before the others may run.
 const LINES_PER_CALL: usize = 16;
-/// How long a line waits for those whose mailboxes are full. Who is still behind then is dropped, so that one reader who stops
-/// does not stop all.
+/// How long a line waits for members with a full mailbox. A member whose mailbox is still full then is dropped, so that one
+/// stalled reader does not stop all.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The service: who is in the room.
+/// The service, with the members in the room.
 #[derive(Clone, Default)]
 pub struct Chat {
     room: Arc<Mutex<Room>>,
@@ -118,7 +118,7 @@ impl Session for Member {
 }
 
 impl Member {
-    /// Moves what others said to the outbox. Bound: the outbox.
+    /// Moves lines of other members to the outbox. Bound: the outbox.
     fn deliver(&mut self, out: &mut Outbox) -> Result<Delivered, Closed> {
         loop {
             let line = match self.undelivered.take() {
@@ -136,7 +136,7 @@ impl Member {
         }
     }
 
-    /// Leaves a line for all the others; false if some have no room for it yet.
+    /// Posts a line to all other members; false if some mailboxes have no room for it yet.
     fn say(&mut self, line: &[u8], now: Now) -> bool {
         let others = self.chat.room().members.keys().copied().filter(|&other| other != self.number).collect();
         let patience_due_ms = now.after_ms(PATIENCE);
@@ -144,7 +144,7 @@ impl Member {
         self.say_rest(now)
     }
 
-    /// Leaves a line that was begun for those who have not got it; false if some have no room for it yet.
+    /// Posts the line to the members that are still missing it; false if some mailboxes have no room for it yet.
     fn say_rest(&mut self, now: Now) -> bool {
         let Some(unsaid) = &mut self.unsaid else { return true };
         let room = self.chat.room();
@@ -201,7 +201,7 @@ impl Drop for Member {
 
 #[allow(dead_code, reason = "the tests include this file for its service")]
 fn main() -> io::Result<()> {
-    // Those who only listen are silent for long.
+    // Members may read for hours without sending a line.
     let mut reactor = Reactor::new(Limits { idle_ms: 0, ..Limits::default() })?;
     println!("listening on chat@{}", reactor.bind("127.0.0.1:7002", Chat::default())?);
     reactor.watch_signals(Signals::install()?)?;

@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --example faulty -- --model fork     # listening on faulty@127.0.0.1:…
-//! nc 127.0.0.1 PORT                              # say: panic, abort, kill, stall, later, late, tick, sleep, or what is echoed
+//! nc 127.0.0.1 PORT                              # send: panic, abort, kill, stall, later, late, tick, sleep, or a line to be echoed
 //! ```
 //!
 //! `--refusal panic` has it panic over its last words, too; `--chat` and `--backend` serve those examples instead, whose
@@ -51,7 +51,7 @@ struct FaultySession {
 #[derive(Clone, Copy)]
 enum Does {
     Nothing,
-    /// It pauses, then says so.
+    /// It pauses, then sends `later`.
     Later {
         due_ms: u64,
     },
@@ -59,9 +59,9 @@ enum Does {
     Late {
         due_ms: u64,
     },
-    /// It says that it does, and pauses for ever.
+    /// It sends `sleeping`, and pauses for ever.
     Sleep,
-    /// It says so now and then, three times, while it waits for lines.
+    /// It sends `tick` three times, at intervals, while it waits for lines.
     Tick {
         due_ms: u64,
         left: u8,

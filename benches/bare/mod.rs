@@ -9,7 +9,7 @@ pub(crate) mod pairs;
 pub(crate) mod process;
 pub(crate) mod server;
 
-/// A benchmark: it ends with code 1 when `measure` says that what the project promises is not kept.
+/// A benchmark. It exits with code 1 when `measure` returns that a guarantee of the project is not kept.
 pub(crate) fn main(what: &str, measure: impl FnOnce(&pairs::Bench) -> bool) {
     match process::Role::of_arguments() {
         process::Role::Benchmark => {}

@@ -244,7 +244,7 @@ mod tests {
             "{}",
             of(&report)
         );
-        // Random arrivals may be fewer than the rate says.
+        // Random arrivals may be fewer than the rate times the duration.
         report.requests = 985;
         assert!(!of(&report).contains("offered rate"), "{}", of(&report));
         (report.missed_sends, report.unanswered) = (3, 7);

@@ -180,7 +180,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     let mut telemetry = Telemetry::new();
     let access = args.access_target();
     if let Some(target) = access.as_ref().filter(|target| !target.is_file()) {
-        // A pipe or terminal belongs to the user who started the server: another user may not open it.
+        // A pipe or terminal belongs to the starting user: after the change of user it may not be opened.
         telemetry = with_access_log(telemetry, target, flags.http.access_format())?;
     }
     if let Some(identity) = identity {

@@ -88,9 +88,9 @@ enum State {
     Calling(Call),
     /// The session waits for bytes: until its deadline, or its timer if that is due before.
     Awaiting { wait: Wait, due_ms: u64 },
-    /// The session waits for a wake or its timer, and nothing is read. `told`: it has been called since the drain
-    /// began.
-    Paused { due_ms: u64, told: bool },
+    /// The session waits for a wake or its timer, and nothing is read. `is_stopping_sent`: it has been called with
+    /// [`Call::Stopping`].
+    Paused { due_ms: u64, is_stopping_sent: bool },
     /// Bytes wait to be sent. The client must take them at the minimum rate.
     Flushing { then: Then, window: Window },
     /// The client gets no session. The last words of the service wait to be sent.
@@ -110,7 +110,7 @@ enum State {
 enum Then {
     Await(Wait),
     Pause {
-        told: bool,
+        is_stopping_sent: bool,
     },
     Call(Call),
     /// Call again, after others had their turn.
@@ -477,7 +477,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                 }
                 State::Calling(call) => self.step_calling(call, ctx, budget),
                 State::Awaiting { wait, .. } => self.step_awaiting(wait, patience, ctx, budget),
-                State::Paused { told, .. } => self.step_paused(told, ctx, budget),
+                State::Paused { is_stopping_sent, .. } => self.step_paused(is_stopping_sent, ctx, budget),
                 State::Flushing { then, .. } => match self.flush_outbox(then.is_close(), ctx, budget) {
                     Flushed::All => self.follow(then, Corked::Perhaps, ctx),
                     stopped => self.not_flushed(stopped, self.state, ctx),
@@ -617,11 +617,16 @@ impl<S: Session, T: Transport> Connection<S, T> {
     }
 
     /// Reads nothing: what the client sends waits in the system, which bounds it.
-    fn step_paused(&mut self, told: bool, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
+    fn step_paused(
+        &mut self,
+        is_stopping_sent: bool,
+        ctx: &mut Context<'_>,
+        budget: &mut TurnBudget,
+    ) -> Step {
         if let Some(error) = self.io.transport.failure() {
             return Step::Go(self.ended(Sent::Part, Reason::of_error(&error), ctx));
         }
-        if ctx.mode == Mode::Serving || told {
+        if ctx.mode == Mode::Serving || is_stopping_sent {
             Step::Stay(Pumped::Waits)
         } else if budget.advances == 0 {
             Step::Stay(Pumped::More)
@@ -757,7 +762,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             next => match (call, next) {
                 (Call::Expired(wait), _) => Then::Close(wait.into()),
                 (_, Next::TimedOut) => Then::Close(Reason::ServiceTimeout),
-                (_, Next::Pause) => Then::Pause { told: call == Call::Stopping },
+                (_, Next::Pause) => Then::Pause { is_stopping_sent: call == Call::Stopping },
                 (_, Next::NeedInput(_)) if ended => Then::Close(Reason::PeerClosed),
                 (_, Next::NeedInput(_)) if full => Then::Close(Reason::InputTooLong),
                 (_, Next::NeedInput(Wait::Rest)) if kept == 0 && !self.is_inside_request => {
@@ -833,9 +838,12 @@ impl<S: Session, T: Transport> Connection<S, T> {
                     Step::Go(awaiting)
                 }
             }
-            Then::Pause { told } => {
+            Then::Pause { is_stopping_sent } => {
                 // The event of a reset may have come before: the stream is looked at once more.
-                Step::Go(State::Paused { due_ms: self.timer_due_ms().max(ctx.now().monotonic_ms + 1), told })
+                Step::Go(State::Paused {
+                    due_ms: self.timer_due_ms().max(ctx.now().monotonic_ms + 1),
+                    is_stopping_sent,
+                })
             }
             Then::Call(call) => Step::Go(State::Calling(call)),
             Then::Yield => Step::Rest(State::Calling(Call::Ready), Pumped::More),

@@ -57,8 +57,8 @@ pub trait Transport {
     /// Reads up to `buf.len()` bytes.
     fn read(&mut self, buf: &mut [u8], patience: Patience) -> io::Result<ReadOutcome>;
 
-    /// Writes from `slices`; `more` says that a file or the end of our side follows at once, so that a last short
-    /// segment may wait for it.
+    /// Writes from `slices`. `more`: a file or the end of our side follows at once, so a last short segment may wait
+    /// for it.
     fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<WriteOutcome>;
 
     /// Sends up to `bytes_max` from the front of `range`.
@@ -75,8 +75,8 @@ pub trait Transport {
     /// Whether a read is worth a system call.
     fn may_read(&self) -> bool;
 
-    /// What has ended the stream from outside, as far as that is known without a read: the client has reset it, say.
-    /// Asked for while nothing is read.
+    /// The error that has ended the stream, such as a reset by the client, if it is known without a read. Called while
+    /// nothing is read.
     fn failure(&mut self) -> Option<io::Error> {
         None
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Each request without a complete and correct reply is counted once, and so is each connection that failed with no
 /// request on it. A server that closes a connection after a complete reply, and owes nothing on it, causes no error.
 ///
-/// The same classes say why idle and slow clients lost their connections.
+/// The same classes give the reasons why idle and slow clients lost their connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ErrorCounts {

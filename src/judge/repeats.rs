@@ -21,7 +21,7 @@ pub(crate) const LITTLE_MAX: f64 = 0.10;
 /// Cores that other processes may use. Even if one side loses all of it, repeats differ by less than [`SPREAD_MAX`].
 pub(crate) const OTHERS_MAX: f64 = 0.10;
 /// Share of the time that a generator may wait for a core: a closed loop sends less by at most this share, and an open
-/// loop sends late. Undisturbed it is half of that, a wait of microseconds at each wake-up.
+/// loop sends late. Undisturbed it is half of this share, a wait of microseconds at each wake-up.
 pub(crate) const STARVED_MAX: f64 = 0.10;
 /// Threads waiting for a core, on average, from which the scheduler explains a run without answers.
 const WAITED_FROM: f64 = 0.50;

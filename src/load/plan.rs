@@ -56,7 +56,7 @@ pub struct Plan {
     /// The length of an interval of [`super::Report::series`].
     pub interval: Duration,
     /// Source addresses, used in turn. If empty, the kernel chooses; for a server in 127.0.0.0/8, on Linux many
-    /// addresses of that block are used, so that ports do not run out.
+    /// addresses of this block are used, so that ports do not run out.
     pub sources: Vec<SourceRange>,
     /// The same seed gives the same bytes and the same arrivals.
     pub seed: u64,

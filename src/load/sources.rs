@@ -80,7 +80,7 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// The given addresses or, for a server in 127.0.0.0/8, many of that block if the system has all of it.
+    /// The given addresses or, for a server in 127.0.0.0/8, many addresses of this block if the system has all of it.
     pub(super) fn new(given: &[SourceRange], server: Option<IpAddr>) -> Self {
         let mut ranges = given.to_vec();
         let loopback = matches!(server, Some(IpAddr::V4(v4)) if v4.is_loopback());

@@ -171,7 +171,7 @@ impl<S: Service> Clients<S> {
         &self.served[listener]
     }
 
-    /// Keeps what an event says, and queues its client: no I/O, and nothing is freed here.
+    /// Records the readiness from an event and queues the client: no I/O, and nothing is freed here.
     #[inline]
     pub(super) fn latch(&mut self, id: ConnId, event: &Event) {
         if let Some(slot) = self.slots.get_mut(id.slot as usize)

@@ -347,7 +347,7 @@ impl<S: Service> Reactor<S> {
         }
     }
 
-    /// Keeps what the events say, and queues their clients: no I/O, and nothing is freed here.
+    /// Records the readiness from all events and queues their clients: no I/O, and nothing is freed here.
     fn latch(&mut self) {
         let Reactor { poller, clients, endpoints, .. } = self;
         poller.for_each_event(|source, event| match source {

@@ -23,7 +23,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// What these counters say. Clients that came and did not end are open.
+    /// The summary of these counters. Clients that were accepted and have not ended are open.
     pub(crate) fn of_counters(counters: Counters) -> Self {
         let Counters { accepted, accept_errors, .. } = counters;
         let (open, cut) = (counters.open() as usize, counters.of(Reason::DrainCut));

@@ -240,7 +240,7 @@ mod tests {
     use super::*;
     use crate::session::WakeTarget;
 
-    /// Keeps who was woken.
+    /// Records the clients that were woken.
     #[derive(Default)]
     struct Woken(Mutex<Vec<u64>>);
 

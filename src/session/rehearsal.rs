@@ -127,8 +127,8 @@ struct Then {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Drain {
     No,
-    Untold,
-    Told,
+    Begun,
+    StoppingSent,
 }
 
 /// Keeps that the client was woken.
@@ -306,7 +306,7 @@ impl<S: Session> Rehearsal<S> {
     /// The server drains from now on. A session that waits for a request or pauses is called at once, another one when it comes to
     /// that.
     pub fn drain(&mut self) -> &mut Self {
-        self.drain = Drain::Untold;
+        self.drain = Drain::Begun;
         self.drain_if_idle();
         self
     }
@@ -320,7 +320,7 @@ impl<S: Session> Rehearsal<S> {
                     self.state = State::Done(Next::NeedInput(Wait::NextRequest));
                 }
             }
-            State::Pauses if self.drain == Drain::Untold => self.run(Call::Stopping, self.reads_per_step),
+            State::Pauses if self.drain == Drain::Begun => self.run(Call::Stopping, self.reads_per_step),
             _ => {}
         }
     }
@@ -394,8 +394,8 @@ impl<S: Session> Rehearsal<S> {
         self.then = Then { next: progress.next, is_last };
         self.drain = match (self.drain, call) {
             (Drain::No, _) => Drain::No,
-            (_, Call::Stopping) => Drain::Told,
-            _ => Drain::Untold,
+            (_, Call::Stopping) => Drain::StoppingSent,
+            _ => Drain::Begun,
         };
     }
 

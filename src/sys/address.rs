@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// An address to listen at.
 ///
 /// As text: `127.0.0.1:7007`, `[::1]:7007`, `localhost:7007` (which is `127.0.0.1`), `[::]:7007` or `*:7007` (every
-/// address of the machine, IPv4 too), `[fe80::1%eth0]:7007` (a link-local address, with its interface or the number of that),
+/// address of the machine, IPv4 too), `[fe80::1%eth0]:7007` (a link-local address, with the name or number of its interface),
 /// `unix:/run/echo.sock`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {

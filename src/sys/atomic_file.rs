@@ -12,8 +12,8 @@ const NAMES_MAX: u32 = 16;
 /// Here a path stands for what a process has open: a file that took its place would be another.
 const OPEN_FILES: [&str; 2] = ["/proc", "/dev/fd"];
 
-/// Writes a file. When that fails, on a full disk say, the one that was there is as before, or there is none. Its permissions,
-/// its owner and links to it stay; a pipe, a terminal or a device is written to as it is.
+/// Writes a file. On failure (a full disk, for instance) an existing file is unchanged, and no new file is left. Permissions,
+/// owner and links are kept; a pipe, a terminal or a device is written to as it is.
 ///
 /// A file whose folder takes no neighbour, or that has to stay where it is (a mount point), is written over in place.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -47,7 +47,7 @@ fn regular(path: &Path) -> io::Result<Option<(PathBuf, Option<Metadata>)>> {
             Err(error) => return Err(error),
         }
     }
-    Ok(None) // writing meets the same links, and tells
+    Ok(None) // the write follows the same links and returns the error
 }
 
 fn replace(target: &Path, old: Option<&Metadata>, bytes: &[u8]) -> io::Result<()> {
@@ -58,7 +58,7 @@ fn replace(target: &Path, old: Option<&Metadata>, bytes: &[u8]) -> io::Result<()
     let (path, file) = neighbour(target)?;
     let done = fill(file, old, bytes).and_then(|()| fs::rename(&path, target));
     if done.is_err() {
-        // The first error tells more.
+        // The first error is the one to report.
         let _ = fs::remove_file(path);
     }
     done
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(names(folder.path()), ["dangling", "link", "new", "old", "plain", "to link"]);
     }
 
-    /// An own open file is written to, not renamed over: whoever else has it open reads what was written.
+    /// An open file of this process is written in place and not replaced: its other readers see the new content.
     #[test]
     fn what_a_process_has_open_and_what_is_no_file_is_written_to_as_it_is() {
         use std::os::fd::AsRawFd;

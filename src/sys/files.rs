@@ -70,7 +70,7 @@ pub(crate) enum Kind {
     Special,
 }
 
-/// What tells one content of a file from another.
+/// Identifies one version of a file's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
     /// The device it is on.

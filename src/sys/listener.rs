@@ -465,7 +465,7 @@ fn stream_socket(domain: Domain, protocol: Option<Protocol>) -> io::Result<Socke
     Ok(socket)
 }
 
-/// The most connections that the kernel queues for a listener whatever is asked, if it tells (listen(2), "Notes").
+/// The kernel's upper bound for the backlog of a listener, where it can be read (listen(2), "Notes").
 #[cfg(feature = "cli")]
 pub(crate) fn backlog_max() -> Option<u32> {
     std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()

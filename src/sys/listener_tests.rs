@@ -103,7 +103,7 @@ fn a_stale_path_is_replaced_a_live_one_and_a_file_are_not() {
     assert_eq!(bind(&format!("{text}{}", "x".repeat(200))).unwrap_err().kind, BindErrorKind::PathTooLong);
 }
 
-/// Whose queue is full says `EAGAIN` to who would not wait (connect(2)); on macOS as a dead one does.
+/// If the queue is full, a nonblocking connect(2) fails with `EAGAIN`; on macOS with the error of a dead server.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_live_server_whose_queue_is_full_keeps_its_path() {

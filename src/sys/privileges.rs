@@ -19,15 +19,15 @@ pub(crate) struct Identity {
     group: Gid,
 }
 
-/// Why another user or group could not be taken: one line that says what to do.
+/// Why the user or group could not be changed, as one line with the remedy.
 #[derive(Debug)]
 pub(crate) enum IdentityError {
-    /// There is no user of that name.
+    /// There is no user with this name.
     NoUser(String),
-    /// There is no group of that name.
+    /// There is no group with this name.
     NoGroup(String),
-    /// The number that tells setresuid(2) and its like to change nothing, as that of a user or a group.
-    Nobodys(&'static str),
+    /// The number -1 as a user or a group: for setresuid(2) and setresgid(2) it means "no change".
+    NoChange(&'static str),
     /// The user number has no entry, so no group is known for it.
     GroupNeeded(String),
     /// A group without a user: nothing would be given up, for root keeps every privilege in any group.
@@ -61,7 +61,7 @@ impl fmt::Display for IdentityError {
                     name.escape_debug()
                 )
             }
-            IdentityError::Nobodys(what) => {
+            IdentityError::NoChange(what) => {
                 write!(f, "{UNCHANGED} is not a valid {what}: the system reads it as \"no change\"; use another number")
             }
             IdentityError::GroupNeeded(uid) => {
@@ -89,10 +89,10 @@ impl fmt::Display for IdentityError {
 impl std::error::Error for IdentityError {}
 
 impl Identity {
-    /// Finds a user and a group by name or number. Without a group it is the user's own; a group needs a user. The user may be
-    /// that of this process already: it may still have groups and capabilities to give up.
+    /// Finds a user and a group by name or number. The default group is the user's primary group; a group needs a user. The user
+    /// may already be the user of this process, which may still have groups and capabilities to give up.
     ///
-    /// Done before anything is bound, so that a mistake is told at once. `None` if neither is asked for.
+    /// Called before any listener is bound, so that a mistake is reported at once. `None` if neither is requested.
     pub(crate) fn find(user: Option<&str>, group: Option<&str>) -> Result<Option<Identity>, IdentityError> {
         let (user, name, own) = match (user, group) {
             (None, None) => return Ok(None),
@@ -100,13 +100,13 @@ impl Identity {
             (Some(user), _) => find_user(user)?,
         };
         if user.as_raw() == UNCHANGED {
-            return Err(IdentityError::Nobodys("user"));
+            return Err(IdentityError::NoChange("user"));
         }
         let Some(group) = group.map(find_group).transpose()?.or(own) else {
             return Err(IdentityError::GroupNeeded(user.to_string()));
         };
         if group.as_raw() == UNCHANGED {
-            return Err(IdentityError::Nobodys("group"));
+            return Err(IdentityError::NoChange("group"));
         }
         if user.is_root() {
             return Err(IdentityError::Root);

@@ -106,7 +106,7 @@ pub(crate) fn must_ask_for_parent() -> bool {
 #[cfg(target_os = "linux")]
 fn follow_parent(parent: u32) -> io::Result<()> {
     if let Err(error) = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM) {
-        // A filter of system calls, say.
+        // For instance by a filter of system calls.
         log::debug!("PR_SET_PDEATHSIG: {error}; checking for the parent from time to time");
         PARENT_ENDS_SILENTLY.store(true, Relaxed);
         return Ok(());
@@ -219,8 +219,8 @@ pub(crate) fn adopt_orphans() -> io::Result<()> {
     Ok(())
 }
 
-/// A program started by this command is sent SIGTERM when the thread that starts it ends, however that comes about: also by
-/// SIGKILL (prctl(2), `PR_SET_PDEATHSIG`). Elsewhere nothing tells it.
+/// On Linux, a program started by this command is sent SIGTERM when the thread that started it ends for any reason, SIGKILL
+/// included (prctl(2), `PR_SET_PDEATHSIG`). Elsewhere it is not notified.
 #[cfg(feature = "cli")]
 pub(crate) fn end_with_parent(command: &mut std::process::Command) {
     #[cfg(target_os = "linux")]
@@ -237,8 +237,8 @@ pub(crate) fn end_with_parent(command: &mut std::process::Command) {
     let _ = command;
 }
 
-/// The cores among which this process may choose, by number (`sched_getaffinity(2)`); empty where the system does not tell, or
-/// does not let it choose.
+/// The numbers of the cores on which this process may run (`sched_getaffinity(2)`); empty where the system has no such call or
+/// it fails.
 #[cfg(feature = "cli")]
 #[cfg(target_os = "linux")]
 pub(crate) fn cores() -> Vec<usize> {
@@ -276,13 +276,13 @@ pub fn pin(_cores: &[usize]) -> io::Result<()> {
 }
 
 /// How long a thread was ready to run and had no core, in ns (`/proc/PID/task/TID/schedstat`, second number: the kernel's
-/// Documentation/scheduler/sched-stats.rst). `task` is its folder; `None` where the system does not tell.
+/// Documentation/scheduler/sched-stats.rst). `task` is the folder of the thread; `None` where the system does not provide the value.
 #[cfg(feature = "load")]
 pub(crate) fn run_delay_ns(task: &std::path::Path) -> Option<u64> {
     parse_run_delay(&std::fs::read_to_string(task.join("schedstat")).ok()?)
 }
 
-/// A kernel that does not count says that the thread never ran.
+/// A kernel without these counters shows 0 runs of the thread.
 #[cfg(feature = "load")]
 fn parse_run_delay(schedstat: &str) -> Option<u64> {
     let mut numbers = schedstat.split_whitespace().map(|number| number.parse().ok());

@@ -78,7 +78,7 @@ impl Root {
 
     fn set(&self, dir: Option<Arc<OpenDir>>) {
         let before = mem::replace(&mut *self.dir.lock().unwrap_or_else(PoisonError::into_inner), dir);
-        drop(before); // closed while nobody waits for the lock
+        drop(before); // closed after the lock is released
     }
 
     fn current(&self) -> io::Result<Arc<OpenDir>> {
@@ -114,7 +114,7 @@ mod tests {
 
     use super::*;
 
-    /// What `file` says in the root.
+    /// The content of `file` in the root.
     fn content(root: &Root) -> Option<String> {
         root.open_file(b"file").ok().map(|(file, _)| io::read_to_string(file).unwrap())
     }

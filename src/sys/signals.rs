@@ -136,8 +136,10 @@ pub struct Arrived {
 
 impl Signals {
     /// Installs the handlers of SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGCHLD, the interruption of threads
-    /// (`interrupt`), and ignores SIGPIPE and SIGXFSZ: that a reader has left, or that a file is as long as it may be
-    /// (setrlimit(2)), is an error of that write. An error of kind `AlreadyExists` if that was done before and not dropped.
+    /// (`interrupt`), and ignores SIGPIPE and SIGXFSZ: a write to a pipe without a
+    /// reader, or beyond the limit of the file size (setrlimit(2)), fails with an error instead.
+    ///
+    /// An error of kind `AlreadyExists` if another `Signals` exists.
     ///
     /// What was inherited does not matter, with one exception. The mask of the calling thread becomes empty, because a
     /// process whose starter had blocked SIGTERM and SIGCHLD could neither be stopped nor reap its children. SIGHUP stays

@@ -1,4 +1,4 @@
-//! Where lines are appended without ever waiting for whoever reads them.
+//! Appends lines to a file, pipe, socket or terminal without ever waiting for its reader.
 #![allow(unsafe_code)]
 
 use std::fs::{File, OpenOptions};
@@ -12,10 +12,10 @@ use socket2::SockRef;
 
 use super::wait;
 
-/// Bytes that a pipe takes whole or not at all, unmixed with those of others who write to it (pipe(7), `PIPE_BUF`).
+/// Bytes that a write to a pipe transfers as a whole or not at all, not interleaved with other writers (pipe(7), `PIPE_BUF`).
 const PIECE_BYTES_MAX: usize = libc::PIPE_BUF;
 
-/// A file, FIFO, pipe, socket or terminal to which lines are appended, beside others who do the same.
+/// A file, FIFO, pipe, socket or terminal to which lines are appended. Other processes may append to it, too.
 #[derive(Debug)]
 pub(crate) struct Sink {
     file: File,
@@ -25,22 +25,22 @@ pub(crate) struct Sink {
 /// What keeps a write from waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum How {
-    /// A regular file: nobody has to read it.
+    /// A regular file: a write does not depend on a reader.
     Regular,
-    /// Each call says that it does not wait (send(2), `MSG_DONTWAIT`).
+    /// Each call is nonblocking by a flag (send(2), `MSG_DONTWAIT`).
     Socket,
     /// An open file description of our own, with `O_NONBLOCK`.
     Nonblocking,
-    /// One that is shared with other programs, the shell say, which `O_NONBLOCK` would take by surprise: poll(2) is asked
-    /// before each write. Of a pipe it says that a piece has room; between the asking and the writing another process may
-    /// take that room.
+    /// An open file description shared with other programs, such as the shell, which do not expect `O_NONBLOCK`: poll(2) is
+    /// called before each write. For a pipe it reports room for a piece; between poll and write another process may take
+    /// this room.
     Asks,
 }
 
 impl Sink {
-    /// What this process was started with under this number, 1 for standard output say. On Linux a pipe or terminal is opened once more,
-    /// through `/proc`: the new description can be set not to block, as nobody shares it. Where that may not be done (a pipe made by
-    /// another user), or is no pipe, poll(2) is asked. A socket is never opened: it cannot be, and need not.
+    /// The descriptor with this number that the process inherited: 1 for standard output. On Linux a pipe or terminal is opened again
+    /// through `/proc`: the new open file description is not shared, so `O_NONBLOCK` can be set. Where this is not permitted (a pipe of
+    /// another user) or not possible, poll(2) is called before each write. A socket cannot be opened again, and need not be.
     pub(crate) fn inherited(fd: RawFd) -> io::Result<Sink> {
         // SAFETY: fcntl(2) takes any number.
         let (flags, mode) = unsafe { (libc::fcntl(fd, libc::F_GETFD), libc::fcntl(fd, libc::F_GETFL)) };
@@ -59,7 +59,7 @@ impl Sink {
         if copy == -1 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the copy was just made and belongs to nobody else.
+        // SAFETY: the copy was just made and has no other owner.
         let file = File::from(unsafe { OwnedFd::from_raw_fd(copy) });
         let kind = file.metadata()?.file_type();
         if kind.is_file() {
@@ -75,7 +75,7 @@ impl Sink {
         }
     }
 
-    /// A file, made if there is none. A FIFO that nobody has open for reading is an error, and not waited for.
+    /// Opens a file, and creates it if it does not exist. A FIFO without a reader is an error: the call does not wait for one.
     pub(crate) fn open(path: &Path) -> io::Result<Sink> {
         let file = options().create(true).open(path).map_err(|error| {
             let is_fifo = std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
@@ -88,9 +88,9 @@ impl Sink {
         Ok(Sink { file, how })
     }
 
-    /// Writes some of these lines, and says how many bytes: a regular file takes all at once, others as many whole lines as fit
-    /// into one piece, which do not mix with what others write; a longer line goes in pieces. Never waits: an error of kind
-    /// `WouldBlock` if nothing can be written now.
+    /// Writes some of these lines and returns the number of bytes: all for a regular file, otherwise as many whole lines as fit
+    /// into one piece, which is not interleaved with other writers. A longer line goes in pieces. Never waits: an error of
+    /// kind `WouldBlock` if nothing can be written now.
     pub(crate) fn write_now(&self, lines: &[u8]) -> io::Result<usize> {
         match self.how {
             How::Regular => (&self.file).write(lines),
@@ -214,7 +214,7 @@ mod tests {
         }
     }
 
-    /// A reader that stalls is not waited for, and each end is told what it is.
+    /// A write never waits for a stalled reader; a full socket and a closed socket are different errors.
     #[test]
     fn a_full_socket_is_not_waited_for() {
         let (ours, mut reader) = std::os::unix::net::UnixStream::pair().unwrap();

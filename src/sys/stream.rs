@@ -16,7 +16,7 @@ pub struct Stream {
     fd: OwnedFd,
 }
 
-/// A client that is gone is an error of that client, never a signal (send(2)).
+/// A write to a closed connection is an error, never a signal (send(2)).
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const NO_SIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

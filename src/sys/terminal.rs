@@ -9,7 +9,7 @@ pub(super) enum Terminal {
     Open,
     /// There is none: there was never one, or it was closed.
     Gone,
-    /// It could not be looked at, for want of a descriptor say.
+    /// It could not be opened for another reason, such as a lack of descriptors.
     Unknown,
 }
 
@@ -21,7 +21,7 @@ pub(super) fn terminal() -> Terminal {
         -1 if matches!(Errno::last_raw(), libc::ENXIO | libc::EIO) => Terminal::Gone,
         -1 => Terminal::Unknown,
         fd => {
-            // SAFETY: the descriptor was opened above and belongs to nobody else.
+            // SAFETY: the descriptor was opened above and has no other owner.
             unsafe { libc::close(fd) };
             Terminal::Open
         }

@@ -73,8 +73,8 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// Waits for it, within a bound: where the directory cannot be locked, or somebody else locks it for long, there is none,
-    /// and only servers that start in the same moment can meet.
+    /// Waits for the lock of the directory, within a bound. If it cannot be had (no permission, or another process holds it for
+    /// too long), the server goes on without: a conflict needs two servers that start at the same moment.
     pub(super) fn take(path: &Path) -> Turn {
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -115,13 +115,13 @@ pub(super) fn make_free(path: &Path, addr: &SockAddr) -> Result<(), (BindErrorKi
             _ => Ok(()),
         },
         Ok(_) => Err((BindErrorKind::InUse, io::ErrorKind::AddrInUse.into())),
-        // Nothing there, or an error that bind(2) meets again and tells better.
+        // The path is free, or bind(2) meets the same error and reports it better.
         Err(_) => Ok(()),
     }
 }
 
-/// Whether nobody listens: only a refused connection says so. One that may not connect, or finds the queue full, has
-/// met a server.
+/// Whether no server listens, which only a refused connection shows. If the connect is not permitted, or the queue is
+/// full, there is a server.
 fn is_dead(addr: &SockAddr) -> bool {
     let probe = || {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;

@@ -1,4 +1,4 @@
-//! What an operator who looks for a fault reads in the log of diagnostics.
+//! The diagnostics log: lines for an operator looking for a fault.
 
 use super::End;
 

@@ -3,12 +3,12 @@
 /// Values below this have a bucket each; each power of two above has half as many.
 const EXACT: u64 = 64;
 const HALF: usize = EXACT as usize / 2;
-/// The least value that is no longer told apart from larger ones: 2^40, a million seconds in microseconds.
+/// Values from 2^40 (a million seconds in microseconds) share the last bucket.
 const POWERS: u32 = 40;
 
 /// Integer values, counted in 1,152 buckets. A quantile is at most 1/32 above the exact one.
 ///
-/// The values have no unit: whoever records them decides on one.
+/// The values have no unit: the caller chooses one.
 ///
 /// ```
 /// let mut histogram = oneloop::telemetry::Histogram::new();

@@ -1,4 +1,4 @@
-//! What happened in a server, and who learns of it.
+//! Events of a server, and their observers.
 //!
 //! A client that comes, its [`End`] with one [`Reason`], and each [`Answer`] are events. [`Telemetry`] counts them and
 //! passes them to its observers: the access log ([`AccessLog`]), [`Metrics`], or any other [`Observer`]. Text is made

@@ -1,4 +1,4 @@
-//! The seam for whoever wants to know what a server does.
+//! The trait for receivers of a server's events.
 
 use super::{Answer, End};
 use crate::session::AnswerDetail;

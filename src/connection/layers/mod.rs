@@ -1,4 +1,4 @@
-//! Byte layers between a connection and its transport: a proxy's header, say, or TLS.
+//! Byte layers between a connection and its transport: the header of a proxy, or TLS.
 //!
 //! A [`Layer`] sees what is below it as a [`Transport`], and does the same for what is above it: it reads, writes and
 //! sends files. Before the first byte of the service it may need several reads and writes of its own: its handshake.

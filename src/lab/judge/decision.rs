@@ -12,7 +12,7 @@ use crate::lab::plan::subject::CoreClass;
 /// A row of the decision table: a ranking for one situation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Decision {
-    /// The situation of a reader who has to choose.
+    /// The situation in which the reader has to choose.
     pub(crate) situation: String,
     /// The server's cores.
     pub(crate) class: CoreClass,

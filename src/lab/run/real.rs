@@ -55,7 +55,7 @@ impl RealExecutor {
         let cores = self.placement.server(cell.class);
         let mut server = Server::start(&self.program, &subject, options, &self.placement, cores)?;
         let measured = self.measure_server(cell, extent, &server, kernel_before);
-        // If the server ended, the reason says more than what its clients saw.
+        // If the server ended, its exit explains more than the clients' errors.
         server.lives().and(measured)
     }
 
@@ -187,7 +187,7 @@ fn measurement(
     };
     let measurement = Measurement { evidence, ..Measurement::default() };
     if report.requests == 0 {
-        // There are no latencies; the verdict says why.
+        // There are no latencies; the verdict gives the reason.
         return measurement;
     }
     let us = |ns: u64| ns as f64 / 1e3;

@@ -82,7 +82,7 @@ impl Server {
             }
             SubjectKind::Peer { command } => Server::start_peer(command, options, placement, cores)?,
         };
-        // If the server ended, the reason says more than what its client saw.
+        // If the server ended, its exit explains more than the client's error.
         server.check().map_err(|why| server.lives().err().unwrap_or(why))?;
         Ok(server)
     }

@@ -29,7 +29,7 @@ pub(crate) struct Sample {
 
 impl Sample {
     /// Samples now. `generator` is `None` before it is started. Reading thousands of processes takes tens of ms; the
-    /// sample counts for the middle of that time.
+    /// sample counts for the middle of this interval.
     pub(crate) fn take(server: u32, generator: Option<u32>) -> Sample {
         let processes = Processes::now();
         let cpu = |root| processes.as_ref()?.cpu(root);

@@ -1,5 +1,5 @@
 //! Processes and kernel as `/proc` shows them (proc(5)). On systems without it every result is `None`, and the report
-//! says so.
+//! shows that the value is missing.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What was the generator's doing, or that of who kept it from its core, is not put down to the server.
+//! Effects of the generator, or of processes that kept the generator from its core, are not blamed on the server.
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn a_generator_that_was_kept_from_its_core_makes_its_cells_noisy() {
             assert_judged(&results, Model::Reactor, verdict, why);
         }
     }
-    // Memory is what it is, whoever waits.
+    // A generator that waits for a core does not change the server's memory.
     let results = reactor_in_trouble(Experiment::Idle, |_, measurement| {
         measurement.evidence.generator_waited = Some(0.3);
     });

@@ -160,7 +160,7 @@ fn a_terminal_of_80_columns_breaks_no_word_and_no_line() {
     for (extent, factor) in [(Extent::Quick, 1.0), (Extent::Full, 1.0), (Extent::Full, 3.0)] {
         let directory = tempfile::tempdir().unwrap();
         let (Results { header, .. }, mut runs) = compared(directory.path(), extent);
-        // A machine so busy that values are told with both ends of their interval.
+        // A machine so busy that values are shown with both ends of their interval.
         for run in &mut runs {
             if let (Outcome::Measured(measurement), true) =
                 (&mut run.outcome, run.repeat == 1 || run.repeat == 3)
@@ -247,7 +247,7 @@ const found = { beyond: page.documentElement.scrollWidth - page.documentElement.
 document.body.append(Object.assign(document.createElement('pre'), { id: 'found', textContent: JSON.stringify(found) }));
 ";
 
-/// Shows the report in a frame of that width and measures it there; keeps a picture as well.
+/// Shows the report in a frame of this width and measures it there; keeps a picture as well.
 fn shown(browser: &Path, report: &str, name: &str, width: u32, dark: bool) -> Found {
     let folder = pictures();
     let page = folder.join(format!("report-{name}.html"));

@@ -37,7 +37,7 @@ fn a_run_whose_span_left_the_samples_is_noisy_and_says_why() {
     assert_not_in_the_order(&results, "reactor");
 }
 
-/// A run in which nobody was answered, the server ready to run for this part of the time.
+/// A run without answers. The server waited for a core for this part of the time.
 fn unanswered(measurement: &mut Measurement, waited: f64) {
     measurement.values.clear();
     let evidence = &mut measurement.evidence;
@@ -66,7 +66,7 @@ fn a_server_that_had_its_core_and_answered_nobody_has_failed() {
     let results = reactor_in_trouble(Experiment::Churn, |_, measurement| unanswered(measurement, 0.02));
     let why = "no request was answered: server CPU 1 %, waited for a core 2 % of the time";
     assert_judged(&results, Model::Reactor, Verdict::Failed, why);
-    // Others that are busy elsewhere excuse nobody.
+    // Load by other processes on other cores is no excuse.
     let results = reactor_in_trouble(Experiment::Churn, |_, measurement| {
         unanswered(measurement, 0.02);
         measurement.evidence.others_cpu = Some(0.9);

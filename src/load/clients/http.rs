@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::chunked::{Chunked, Met};
 use crate::load::{Client, ReplyStatus, Workload};
 
-/// Asks with GET. Every reply has to have the status and the body of the first one, byte for byte, framed as its head
-/// says (RFC 9112, section 6.3); a first status other than 2xx is wrong.
+/// Sends GET requests. Every reply must have the status and the body of the first reply, byte for byte, and the framing
+/// that its head declares (RFC 9112, section 6.3). A first status other than 2xx is wrong.
 #[derive(Clone, Debug)]
 pub struct HttpLoad {
     shared: Arc<Shared>,

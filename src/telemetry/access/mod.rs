@@ -48,7 +48,7 @@ impl AccessLog {
     /// Opens the target, and creates a file that does not exist.
     ///
     /// # Errors
-    /// The target cannot be opened; of kind `NotConnected` if it is a FIFO that nobody reads.
+    /// The target cannot be opened; of kind `NotConnected` if it is a FIFO without a reader.
     pub fn open(target: AccessTarget, format: AccessFormat) -> io::Result<Self> {
         let has_file = target.is_file();
         let log = Log { format: LineFormat::new(format), writer: LineWriter::open(target)? };

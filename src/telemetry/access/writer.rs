@@ -17,8 +17,8 @@ pub(super) const AGE_MS: u64 = 1_000;
 /// Lines that were not taken are tried again after this time, in ms: a reader that is only slow empties a pipe in less,
 /// and ten looks a second cost nothing.
 const RETRY_MS: u64 = 100;
-/// Bytes that wait for whoever reads them: a few seconds of a busy server, some thousand lines. Without it a reader
-/// that stalls takes the memory of the server.
+/// The most bytes that wait for the reader of the log: a few seconds of a busy server, some thousand lines. Without
+/// this bound a stalled reader would exhaust the memory of the server.
 const WAITING_BYTES_MAX: usize = 1 << 20;
 /// How long the end of the log waits, in all, for a reader that still reads, in ms: time enough for
 /// `WAITING_BYTES_MAX`, too short to be taken for a program that does not end.
@@ -29,13 +29,13 @@ const FAREWELL_MS: u64 = 200;
 pub(super) struct LineWriter {
     target: AccessTarget,
     sink: Sink,
-    /// Whole lines, but for the first: of that, `begun_bytes` are left.
+    /// Whole lines. Of the first line only the last `begun_bytes` may be left.
     waiting: Vec<u8>,
     /// What is left of a line whose beginning was written; 0 if there is none.
     begun_bytes: usize,
     /// What came since writing was last tried, lost lines too.
     untried_bytes: usize,
-    /// The time that was told last.
+    /// The time of the last call.
     now_ms: u64,
     /// When writing must be tried.
     due_ms: Option<u64>,
@@ -46,7 +46,7 @@ pub(super) struct LineWriter {
     reopens_seen: u32,
 }
 
-/// Whether lines are taken, as the log of diagnostics has told it.
+/// Whether lines are written, as last reported in the diagnostics log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flow {
     Works,
@@ -57,7 +57,7 @@ enum Flow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tried {
     AllWritten,
-    /// Nobody reads, or not fast enough.
+    /// The reader is absent or too slow.
     Blocked,
     Failed,
 }
