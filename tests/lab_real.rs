@@ -36,7 +36,7 @@ impl Compared {
         )
     }
 
-    /// Waits for its end; its exit code and what it told.
+    /// Waits for its end; returns its exit code and what it printed.
     fn end(mut self) -> (Option<i32>, String) {
         let mut told = String::new();
         self.0.stdout.take().unwrap().read_to_string(&mut told).unwrap();
@@ -189,7 +189,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// What a comparison of one peer told on standard error, after it ended with a mistake in the arguments.
+/// The standard error of a comparison of one peer that ended because of a mistake in the arguments.
 fn refused(output: &Path, command: &str) -> String {
     let program = env!("CARGO_BIN_EXE_oneloop");
     let mut compare = Command::new(program);

@@ -180,7 +180,7 @@ fn a_grandchild_is_told_when_its_parent_dies() {
     let mut signals = Signals::install().unwrap();
     let Forked::Parent(child) = process::fork(&mut signals).unwrap() else {
         if let Ok(Forked::Parent(_)) = process::fork(&mut signals) {
-            // It lives until the grandchild is set up: whoever dies before that is another case.
+            // It lives until the grandchild is set up: an earlier death is another case.
             let _ = nix::unistd::read(&ready, &mut [0]);
             process::exit(0);
         }

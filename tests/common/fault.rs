@@ -21,7 +21,7 @@ impl Fault {
         ["-o", calls.to_str().unwrap(), "-e", &format!("trace={call}"), "-e", &inject].map(str::to_owned)
     }
 
-    /// Whether `strace` is there, may trace, and can inject; tells that its test is skipped if not.
+    /// Whether `strace` is installed, may trace, and can inject; if not, prints that its test is skipped.
     pub(crate) fn can_be_injected(&self) -> bool {
         if !has_program("strace") {
             return false;

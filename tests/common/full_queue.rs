@@ -1,10 +1,10 @@
-//! A server that lets nobody in.
+//! A server that accepts no connection.
 
 use std::net::{SocketAddr, TcpStream};
 
 use socket2::{Domain, Socket, Type};
 
-/// A listener from which nobody accepts, with its queue full: on Linux further SYNs are dropped.
+/// A listener that accepts no connection, with its queue full: on Linux further SYNs are dropped.
 pub(crate) struct FullQueue {
     pub(crate) addr: SocketAddr,
     _listener: Socket,

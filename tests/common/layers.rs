@@ -14,10 +14,10 @@ use oneloop::connection::layers::Handshake;
 use oneloop::connection::{FlushOutcome, Layer, Patience, ReadOutcome, Transport, WriteOutcome};
 use oneloop::session::Peer;
 
-/// What the client says in each round of the handshake; the server answers each with [`welcome`]. A number after the
+/// What the client sends in each round of the handshake; the server answers each with [`welcome`]. A number after the
 /// first asks it to fail after so many calls.
 pub(crate) const HELLOS: [&[u8]; 3] = [b"hello", b"to server.test", b"speak frames/1"];
-/// What the server says before it ends a client that broke the protocol.
+/// What the server sends before it closes a connection that broke the protocol.
 pub(crate) const ALERT: &[u8] = b"alert";
 
 const READ_BYTES: usize = 64;

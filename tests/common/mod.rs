@@ -93,7 +93,7 @@ pub(crate) fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {}: {why}", thread.name().unwrap_or("a test"));
 }
 
-/// Whether an outside program is there; tells that its test is skipped if not.
+/// Whether an external program is installed; if not, prints that its test is skipped.
 pub(crate) fn has_program(name: &str) -> bool {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()));

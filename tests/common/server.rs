@@ -81,13 +81,13 @@ pub(crate) struct Server {
 }
 
 impl Setup {
-    /// `oneloop ARGS…`; `ONELOOP_PROGRAM` names another build of it, the released one say.
+    /// `oneloop ARGS…`; `ONELOOP_PROGRAM` names another build of it, such as a release.
     pub(crate) fn oneloop<A: AsRef<str>>(args: impl IntoIterator<Item = A>) -> Setup {
         let program = std::env::var_os("ONELOOP_PROGRAM");
         Setup::program(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_oneloop").into()), args)
     }
 
-    /// Another program that tells its listeners the same way.
+    /// Another program that prints its listeners in the same form.
     pub(crate) fn program<A: AsRef<str>>(
         program: impl Into<PathBuf>,
         args: impl IntoIterator<Item = A>,
@@ -95,7 +95,7 @@ impl Setup {
         Setup {
             program: program.into(),
             args: args.into_iter().map(|arg| arg.as_ref().into()).collect(),
-            // Every end of a client is told at debug: tests read the reasons.
+            // Every end of a client is logged at debug: tests read the reasons.
             envs: vec![("RUST_LOG".into(), "debug".into())],
             folder: None,
             nofile: None,
@@ -154,12 +154,12 @@ fn collect(from: impl Read + Send + 'static) -> (Arc<Mutex<String>>, JoinHandle<
 }
 
 impl Server {
-    /// `oneloop serve ARGS…`; returns when its first listener is told.
+    /// `oneloop serve ARGS…`; returns when its first listener is printed.
     pub(crate) fn serve(args: &[&str]) -> Server {
         Setup::oneloop(["serve"].iter().chain(args)).start().listening()
     }
 
-    /// Returns when the first listener is told.
+    /// Returns when the first listener is printed.
     pub(crate) fn listening(mut self) -> Server {
         self.until("a listener", |stdout| stdout.contains("listening on ").then_some(()));
         self
@@ -170,7 +170,7 @@ impl Server {
         self.addresses(name, 1).remove(0)
     }
 
-    /// Where the service of this name listens, when it has told `count` addresses.
+    /// Where the service of this name listens, when it has printed `count` addresses.
     pub(crate) fn addresses(&mut self, name: &str, count: usize) -> Vec<Address> {
         let prefix = format!("listening on {name}@");
         self.until(&format!("{count} of `{prefix}…`"), |stdout| {
@@ -209,7 +209,7 @@ impl Server {
         self.stdout.lock().unwrap().clone()
     }
 
-    /// What it prints on standard output. While this is locked, nobody reads from that pipe.
+    /// What it prints on standard output. While this is locked, the pipe is not read.
     pub(crate) fn stdout_reader(&self) -> Arc<Mutex<String>> {
         Arc::clone(&self.stdout)
     }
@@ -249,7 +249,7 @@ impl Server {
         self.exit()
     }
 
-    /// The processor time it has used: on Linux only, where /proc tells it to the nanosecond.
+    /// The processor time it has used: on Linux only, where /proc has it in nanoseconds.
     pub(crate) fn cpu_time(&self) -> Duration {
         let schedstat = std::fs::read_to_string(format!("/proc/{}/schedstat", self.pid())).unwrap();
         Duration::from_nanos(schedstat.split(' ').next().unwrap().parse().unwrap())

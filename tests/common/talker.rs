@@ -19,7 +19,7 @@ impl Talker {
     pub(crate) fn try_send(&mut self, bytes: &[u8], piece: usize) {
         for piece in bytes.chunks(piece) {
             if self.client.try_send(piece).is_err() {
-                return; // the next read tells why
+                return; // the next read returns the reason
             }
         }
     }

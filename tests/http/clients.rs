@@ -23,7 +23,7 @@ fn site() -> Site {
     let site = Site::new();
     site.file("big", bytes());
     site.file("page.html", "plain");
-    // Not gzip data: only to be told apart when curl does not decode it.
+    // Not gzip data: its content shows whether curl decodes it.
     site.file("folder/a b", "with a space");
     site
 }
@@ -49,7 +49,7 @@ fn curl_continues_takes_ranges_and_decodes() {
     let head = curl(&["-I", "--compressed", &format!("{base}/text.txt")]);
     assert!(String::from_utf8_lossy(&head).contains("Content-Encoding: gzip"));
     assert_eq!(curl(&["--compressed", &format!("{base}/text.txt")]), "some text ".repeat(100).as_bytes());
-    // It decodes what it is told is encoded: parts of that, with lines between them, are not.
+    // curl decodes what the head declares as encoded; a multipart body of encoded parts cannot be decoded.
     let parts = curl(&["--compressed", "--range", "0-3,-4", &format!("{base}/text.txt")]);
     assert!(String::from_utf8_lossy(&parts).contains("Content-Encoding: gzip"));
     assert_eq!(curl(&[&format!("{base}/folder/a%20b")]), b"with a space");

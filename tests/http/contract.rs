@@ -13,7 +13,7 @@ enum Then {
 }
 use Then::{Closed, Open};
 
-/// Where it is said, what is sent, which statuses come back, and what becomes of the connection.
+/// The section of the RFC, what is sent, which statuses come back, and what becomes of the connection.
 type Conversation = (&'static str, &'static str, &'static [u16], Then);
 
 const CONVERSATIONS: [Conversation; 74] = [
@@ -258,7 +258,7 @@ fn others_are_served_while_a_big_file_waits_for_its_reader() {
 }
 
 /// What a client sends behind its last request stays unread, and closing over it would be a reset.
-/// It said that it would send no more; the empty line is one that careless clients send all the same.
+/// The client announced its last request; careless clients send an empty line all the same.
 #[test]
 fn what_comes_after_the_last_request_does_not_destroy_what_is_still_on_its_way() {
     let site = site();

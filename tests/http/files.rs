@@ -311,7 +311,7 @@ fn what_comes_while_a_file_is_looked_up_is_seen() {
     seen("all pages that come first", &|n| format!("/{n}/"), "index", "first.html", "first");
 }
 
-/// Only the time of the change itself (`st_ctime`), which nobody can set, tells that the file is another one.
+/// Only the time of the change itself (`st_ctime`), which no user can set, shows that the content is new.
 #[test]
 fn a_change_is_seen_though_size_and_time_of_modification_stay() {
     let site = Site::new();
@@ -325,7 +325,7 @@ fn a_change_is_seen_though_size_and_time_of_modification_stay() {
     rewrite(b"old");
     let mut server = site.serve(&[]);
     let mut client = server.client("http");
-    // Until then it is read again each time, whatever its times say.
+    // Until then it is read again each time, whatever its times are.
     let changed_s = std::fs::metadata(&path).unwrap().ctime();
     eventually("its last change is long enough ago to be told from the next", || {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
@@ -468,7 +468,7 @@ fn a_file_that_the_system_does_not_send_is_read_and_written_instead() {
     }
 }
 
-/// Only Linux tells how much memory a process had at most.
+/// Only Linux shows the peak memory of a process.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_file_that_is_read_and_written_is_not_in_memory_as_a_whole() {

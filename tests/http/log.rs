@@ -54,7 +54,7 @@ fn answers_are_written_down_with_the_bytes_really_sent_and_the_file_is_reopened(
     assert_eq!(read(&rotated).lines().count(), 1);
 }
 
-/// A listing, say: the session still has its end, and the record behind it, when the client leaves.
+/// Here a listing: the session still holds the rest of it, with the record, when the client leaves.
 #[test]
 fn an_answer_that_is_cut_while_it_is_made_has_its_line_with_the_bytes_really_sent() {
     let site = Site::new();
@@ -143,7 +143,7 @@ fn visit(address: &Address, numbers: Range<u32>) {
     ask(&mut Client::connect(address), numbers);
 }
 
-/// Says that every answer has a line that came, once, or that the server says it lost, and that it lost some.
+/// Asserts that every answer has exactly one line, written or reported as lost, and that some were lost.
 #[track_caller]
 fn all_accounted_for(server: &Server, log: &str, answers: u32, model: Model) {
     let (came, lost) = (numbers(log), lost(server));
@@ -165,7 +165,7 @@ fn numbers(log: &str) -> Vec<u32> {
     log.lines().filter(told).map(|line| number(line).unwrap_or_else(|| panic!("no line: {line}"))).collect()
 }
 
-/// How many lines the server says it lost.
+/// The number of lines that the server reported as lost.
 fn lost(server: &Server) -> usize {
     let stderr = server.stderr();
     let told = stderr.match_indices(" lines were lost");
@@ -329,7 +329,7 @@ fn after_a_rotation_no_line_goes_to_the_old_file_and_an_idle_client_keeps_none_b
 
 #[test]
 fn a_server_whose_log_is_opened_again_outlives_its_terminal_as_one_that_ignores_hangups_opens_it_again() {
-    // Elsewhere no program starts another one with signals ignored, and no /proc tells of children.
+    // Elsewhere there is no program to start the server with signals ignored, and no /proc that lists children.
     if !cfg!(target_os = "linux") || !crate::common::has_program("python3") {
         return;
     }

@@ -11,8 +11,8 @@ use oneloop::load::{Plan, run};
 
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
-/// A server of HTTP that answers each of up to `requests_max` requests of a connection, says with the last that it is the
-/// last, and passes over what comes behind it.
+/// An HTTP server that answers up to `requests_max` requests of a connection, the last one with `Connection: close`, and
+/// ignores what follows.
 fn web(requests_max: u32) -> SocketAddr {
     serve(move |mut stream| {
         let (mut seen, mut buf, mut answered) = (Vec::new(), [0; 4096], 0);
@@ -132,7 +132,7 @@ fn a_connection_that_is_new_takes_no_more_than_the_depth() {
     assert_eq!(MOST.load(SeqCst), 2 * 64);
 }
 
-/// It has answered nothing: nobody is served there.
+/// The server has answered nothing: it serves no client.
 #[test]
 fn a_connection_that_ends_before_it_was_used_is_an_error() {
     let server = serve(drop);
@@ -171,7 +171,7 @@ fn bytes_behind_a_last_reply_are_wrong() {
     assert!(errors.wrong_bytes > 0 && errors.wrong_bytes == errors.total(), "{errors:?}");
 }
 
-/// It cannot know what the client takes for the last reply; but what it says is the pattern, or wrong.
+/// The server cannot know which reply the client takes for the last one, but any bytes other than the pattern are wrong.
 #[test]
 fn a_server_that_speaks_unasked_may_say_more() {
     let pattern = || oneloop::services::Chargen::pattern().to_vec();

@@ -161,9 +161,9 @@ fn the_exit_code_tells_what_came_of_it() {
     assert!(text(&nobody.stderr).contains("127.0.0.1:1: refused"), "{nobody:?}");
 }
 
-/// The run is not even begun: nothing is said but the mistake.
+/// The run does not begin: the mistake is the only output.
 #[test]
-fn a_file_that_cannot_be_written_is_told_before_the_run() {
+fn a_file_that_cannot_be_written_is_reported_before_the_run() {
     let (_server, target) = echo();
     let folder = tempfile::tempdir().unwrap();
     let kept = folder.path().join("kept");
@@ -266,7 +266,7 @@ fn a_server_of_every_address_and_one_of_ipv4_alone_are_met_at_a_star() {
 
 #[test]
 fn wrong_replies_fail_the_run_unless_errors_are_allowed() {
-    // A server of another service: what it says is no echo.
+    // A server of another service: its output is not an echo.
     let mut server = Server::serve(&["chargen@127.0.0.1:0"]);
     let target = format!("echo@{}", server.address("chargen").tcp());
     let done = load(&target, &[]);

@@ -1,4 +1,4 @@
-//! A server that stops for a while: the open loop shows what that does to those who come meanwhile, as theory says.
+//! A server that stops for a while: the open loop shows the delay of the requests that arrive meanwhile, as theory predicts.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -62,7 +62,7 @@ const LOOKS_MAX: u32 = 3;
 fn deviations(arrivals: Arrivals) -> Vec<String> {
     let (report, freeze) = frozen(Pace::Open { rate_per_second: RATE, arrivals }, 8);
     let latency = &report.latency;
-    // Random arrivals may come more or less often within the freeze: 3 standard deviations of that, in time.
+    // Random arrivals may come more or less often within the freeze: 3 standard deviations of their number, in time.
     let slack_ns = match arrivals {
         Arrivals::Constant => SLACK_NS,
         Arrivals::Poisson => SLACK_NS + 3.0 * (RATE * FREEZE.as_secs_f64()).sqrt() / RATE * 1e9,

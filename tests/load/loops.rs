@@ -205,12 +205,12 @@ fn sends_that_no_connection_was_free_for_are_missed() {
     assert_eq!(report.latency.count, unanswered, "it has waited for so long at least");
 }
 
-/// All that it owes was asked for in the warm-up: were those left out, nothing would tell that it hangs.
+/// All unanswered requests are from the warm-up: if they were left out, the hang would not show.
 #[test]
 fn a_server_that_hangs_since_the_warm_up_shows_errors() {
     let silent = server(|stream| drop((std::thread::park(), stream)));
     let mut plan = plan(&silent);
-    // All ask when the warm-up begins, and nobody asks again: the span is over before the first has waited for long enough.
+    // All clients send when the warm-up begins, and never again: the measured span is over before the first timeout.
     (plan.clients, plan.connect_first, plan.reply_timeout) = (3, true, Duration::from_millis(800));
     let report = run(&plan, &EchoLoad::new(64, plan.seed)).unwrap();
     assert_eq!((report.errors.reply_timeout, report.errors.total()), (3, 3), "{:?}", report.errors);

@@ -1,4 +1,4 @@
-//! A generator that shares its core with other programs tells it: what it measures is theirs as well.
+//! A generator that shares its core with other programs reports it: they distort what it measures.
 #![cfg(target_os = "linux")]
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};

@@ -36,7 +36,7 @@ fn a_unix_socket_is_a_target_too() {
     assert!(report.requests > 0);
 }
 
-/// A Unix socket at which nobody is accepted. Its queue takes a client or two, and lets the others wait.
+/// A Unix socket that accepts no connection. Its queue takes one or two clients; the others wait.
 struct FullUnix {
     target: String,
     _held: (tempfile::TempDir, socket2::Socket),
@@ -71,7 +71,7 @@ fn a_client_that_a_unix_socket_has_no_room_for_gives_up_in_its_time() {
     assert!(errors.connect_timeout >= 20 && errors.connect_timeout == errors.total(), "{errors:?}");
 }
 
-/// No event tells that a full queue of a Unix socket has room again; to ask all the time would take the server's processor.
+/// There is no event when a full queue of a Unix socket has room again; to retry without a pause would take the server's CPU.
 #[test]
 fn a_full_queue_of_a_unix_socket_is_asked_now_and_then() {
     let full = FullUnix::new();

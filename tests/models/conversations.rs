@@ -8,7 +8,7 @@ use crate::common::client::Ended;
 use crate::common::faulty::models;
 use crate::common::{Client, Server};
 
-/// What a client says, and what it is answered to the end of the connection.
+/// What a client sends, and what it receives up to the end of the connection.
 struct Talk {
     service: &'static str,
     says: &'static [u8],
@@ -42,7 +42,7 @@ const TALKS: [Talk; 9] = [
     },
 ];
 
-/// How what is said is split on its way.
+/// How the bytes sent are split on their way.
 #[derive(Clone, Copy, Debug)]
 enum Split {
     Whole,
@@ -129,7 +129,7 @@ fn every_model_holds_every_conversation_however_it_is_split_and_however_the_clie
         }
         assert_eq!(server.stop().code(), Some(0), "{args:?}");
         let told = server.stderr();
-        // Every client has one end, whoever left how, and none of them was a failure of the server.
+        // Every client has one end, however it left, and no end was a failure of the server.
         assert!(told.contains(&format!("accepted={clients} open=0")), "{args:?}: {clients} in\n{told}");
         for never in ["panicked=", "crashed=", "contract=", "drain-cut="] {
             assert!(!told.contains(never), "{args:?}: {never} in\n{told}");
@@ -171,7 +171,7 @@ fn every_model_ends_a_drain_in_time_while_a_client_reads_a_big_file_slowly() {
         let reader = client.another_handle();
         let trickle = std::thread::spawn(move || {
             let mut some = [0; 16 << 10];
-            // It ends when the server has: a read of a cut connection fails, or says so.
+            // It ends after the server: a read of a cut connection fails or returns 0.
             while std::io::Read::read(&mut reader.socket(), &mut some).is_ok_and(|len| len > 0) {
                 crate::common::pace(Duration::from_millis(5));
             }
@@ -181,6 +181,6 @@ fn every_model_ends_a_drain_in_time_while_a_client_reads_a_big_file_slowly() {
         assert!(began.elapsed() < Duration::from_secs(4), "{args:?}: {:?}", began.elapsed());
         assert!(server.stderr().contains("drain-cut=1"), "{args:?}:\n{}", server.stderr());
         drop(client);
-        drop(trickle); // it goes on with what is left in the kernel; nobody waits for it
+        drop(trickle); // it still reads what is left in the kernel, and is not joined
     }
 }

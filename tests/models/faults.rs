@@ -92,7 +92,7 @@ fn a_panic_in_last_words_ends_its_client_alone_in_every_model_that_has_them() {
 fn a_session_that_never_comes_back_holds_up_neither_others_nor_the_end() {
     for args in models(WORKERS) {
         if ["reactor", "iterative"].iter().any(|model| args[0].ends_with(model)) {
-            continue; // one thread for all clients: said in the documentation
+            continue; // one thread for all clients, as documented
         }
         let mut server = faulty::start(&[texts(&args), vec!["--drain-ms=200"]].concat());
         let mut stalled = server.client("faulty");
@@ -133,7 +133,7 @@ fn a_child_has_no_descriptor_but_its_client_its_signals_and_the_standard_ones() 
             .collect::<Vec<_>>()
     };
     let sockets = |links: &[String]| links.iter().filter(|link| link.starts_with("socket:")).count();
-    // A child may have answered before its parent lets go of the client.
+    // A child may have answered before its parent closes its copy of the client's socket.
     let of_parent = eventually_some("the parent has no socket but its listener", || {
         let links = open(server.pid().as_raw());
         (sockets(&links) == 1).then_some(links)
@@ -256,7 +256,7 @@ fn clients_of_a_process_that_is_killed_end_with_it_and_each_is_counted() {
         clients[0].send(b"kill\n");
         assert_eq!(clients[0].rest().0, b"", "{model}");
         let lives = |client: &mut Client| {
-            let _ = client.try_send(b"x\n"); // who died with it is gone
+            let _ = client.try_send(b"x\n"); // clients of the dead process are gone
             std::io::Read::read(&mut client.socket(), &mut [0; 2]).is_ok_and(|len| len > 0)
         };
         let open = clients.iter_mut().filter_map(|client| lives(client).then_some(())).count();
@@ -372,7 +372,7 @@ fn calls_that_fail_for_want_of_memory_end_no_server() {
     }
 }
 
-/// A filter of system calls, say, refuses what a loop needs: to start it again and again would be in vain.
+/// If a filter of system calls, for instance, refuses what a loop needs, restarting the loop again and again is useless.
 #[test]
 fn loops_that_the_system_refuses_end_the_server_with_an_error() {
     for (call, effect) in [("epoll_ctl", "error=EPERM"), ("eventfd2", "error=EPERM")] {

@@ -1,4 +1,4 @@
-//! What the lecture says of each model: who waits, who does not; limits, drains under load, and sessions that wake each other.
+//! The textbook properties of each model: which clients wait; limits, drains under load, and sessions that wake each other.
 #![cfg(target_os = "linux")]
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -11,7 +11,7 @@ use crate::common::{Client, Server, eventually, eventually_some};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// How long somebody who must wait is seen waiting.
+/// How long a client that must wait is observed without an answer.
 const SILENCE: Duration = Duration::from_millis(150);
 
 fn texts(args: &[String]) -> Vec<&str> {
@@ -197,7 +197,7 @@ fn sessions_that_wake_each_other_run_where_clients_share_memory() {
                 heard
             })
         });
-        server.quiet(); // who waits for a wake does not spin
+        server.quiet(); // a session that waits for a wake does not spin
         assert_eq!(server.stop().code(), Some(0), "{model}");
         assert!(server.stderr().contains("cut=0"), "{model}: {}", server.stderr());
 
@@ -244,7 +244,7 @@ fn loops_divide_the_places_for_clients_among_them() {
     // So many that both loops have their share of them.
     let mut clients: Vec<Client> = (0..60).map(|_| server.client("echo")).collect();
     let is_inside = |client: &mut Client| {
-        let _ = client.try_send(b"x"); // who is refused may be gone
+        let _ = client.try_send(b"x"); // a refused client may be closed already
         std::io::Read::read(&mut client.socket(), &mut [0]).is_ok_and(|len| len == 1)
     };
     assert_eq!(clients.iter_mut().map(is_inside).filter(|&inside| inside).count(), 2);

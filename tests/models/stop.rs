@@ -1,4 +1,4 @@
-//! Stopping, under every model: who sends which signal to whom, how often, and what has become of the clients.
+//! Stopping, under every model: which signal is sent to which process, how often, and what becomes of the clients.
 #![cfg(target_os = "linux")]
 
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::common::{Client, Server, eventually, eventually_some, has_program};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// How long somebody who must wait is seen waiting.
+/// How long a client that must wait is observed without an answer.
 const SILENCE: Duration = Duration::from_millis(150);
 const WORKERS: usize = 3;
 
@@ -137,7 +137,7 @@ fn children_that_drain_go_on_draining_when_their_parent_dies() {
 fn a_second_signal_ends_the_server_though_a_session_never_comes_back() {
     for args in models(WORKERS) {
         if ["reactor", "iterative"].iter().any(|model| args[0].ends_with(model)) && args.len() == 1 {
-            continue; // one thread for all clients: said in the documentation
+            continue; // one thread for all clients, as documented
         }
         let mut server = faulty::start(&[texts(&args), vec!["--drain-ms=3600000"]].concat());
         let mut stalled = server.client("faulty");
@@ -151,7 +151,7 @@ fn a_second_signal_ends_the_server_though_a_session_never_comes_back() {
     }
 }
 
-/// One client inside, and one who waits for the only place, with a request.
+/// One client with the only place, and a second client that waits for it, with a request.
 fn one_in_and_one_who_waits(model: &str, drain_ms: u32) -> (Server, Client, Client) {
     let drain = format!("--drain-ms={drain_ms}");
     let mut server = faulty::start(&["--model", model, "--clients=1", "--overflow=wait", &drain]);
@@ -371,7 +371,7 @@ fn processes_that_others_leave_to_the_server_are_reaped() {
         let shell = ["sh", "-c", LEAVES_PROCESSES, fifo.to_str().unwrap()];
         let starter: Vec<&str> = namespace.into_iter().filter(|_| is_first).chain(shell).collect();
         let setup = by_way_of(&starter, &args);
-        // Both ends, so that nobody waits for the other.
+        // Opened for both directions: the open waits for no other end.
         let holds = std::fs::OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
         let mut server = setup.start().listening();
         let pid = if is_first { Pid::from_raw(children(server.pid())[0].0) } else { server.pid() };

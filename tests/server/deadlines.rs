@@ -25,8 +25,8 @@ fn an_idle_client_is_ended_and_one_that_converses_is_not() {
     server.told("ended: idle-timeout", 2);
 }
 
-/// The wait is interrupted when the process goes on, and has room for one event of three: nobody is judged before all that has
-/// come is seen.
+/// The wait is interrupted when the process continues, and has room for one event of three: no deadline is checked before all
+/// ready events are seen.
 #[test]
 fn bytes_that_came_in_time_win_though_the_process_was_stopped_beyond_the_deadline() {
     let idle = Duration::from_secs(1);
@@ -96,7 +96,7 @@ fn a_client_that_reads_slowly_but_enough_is_not_ended() {
     assert!(!server.stderr().contains("rate-too-low"));
 }
 
-/// Once its buffer was full, a kernel tells of room in steps of a sixteenth of the buffer, however steadily it is read.
+/// Once its buffer was full, a kernel reports room in steps of a sixteenth of the buffer, however steadily it is read.
 #[test]
 fn a_client_that_read_fast_and_then_steadily_is_not_ended_between_two_steps_of_its_window() {
     let mut server = Server::serve(&["--rate-window=100ms", "chargen@127.0.0.1:0"]);

@@ -123,7 +123,7 @@ fn who_waits_in_a_drain_for_a_descriptor_is_answered_once_there_is_one() {
     }
 }
 
-/// Looks in a row at which who rests is asleep: who spins never is.
+/// Samples in a row at which an idle process is asleep: a spinning process never is.
 const CALM_LOOKS: u32 = 10;
 
 #[test]
@@ -196,7 +196,7 @@ fn started_with_few_descriptors_it_serves_whom_it_can() {
         let mut crowd: Vec<Client> = (0..2 * LIMIT).map(|_| server.client("echo")).collect();
         crowd[0].expect_echo(b"inside");
         drop(crowd);
-        // All of them, those who were still in the backlog when they left as well: they take places, too.
+        // All clients, including those that left while still in the backlog: they take places, too.
         server.told(" ended: ", round * 2 * LIMIT);
     }
     server.client("echo").expect_echo(b"still serving");
@@ -294,7 +294,7 @@ fn with_all_clients_inside_there_are_descriptors_left_for_files() {
 /// More than there are descriptors for files, whatever the model.
 const HOLDERS: usize = 140;
 
-/// The site with so few descriptors, and a client more than those who hold what `target` says for each.
+/// The site with so few descriptors: many clients each hold the file that `target` names, and one more client asks.
 fn small_file_beside_holders(site: &Site, models: &[&str], target: impl Fn(usize) -> String) {
     site.file("small", "small");
     let spec = crate::common::http::spec(&site.root());

@@ -63,7 +63,7 @@ fn who_waits_for_a_place_is_taken_and_answered_once_there_is_one() {
     assert_eq!(server.exit().code(), Some(0));
 }
 
-/// Whoever is not told sends the next request into a connection that is about to close (RFC 9112, section 9.6).
+/// Without `Connection: close` a client would send its next request into a closing connection (RFC 9112, section 9.6).
 #[test]
 fn the_last_answer_before_a_drain_closes_the_connection_says_so() {
     let site = Site::new();

@@ -1,4 +1,4 @@
-//! `examples/chat.rs`: sessions that wake each other, readers who stop, and wakers that outlive their client.
+//! `examples/chat.rs`: sessions that wake each other, stalled readers, and wakers that outlive their client.
 
 #[path = "../../examples/chat.rs"]
 #[allow(unreachable_pub, reason = "an example shows what a crate of its own would")]
@@ -78,9 +78,9 @@ fn who_says_much_at_once_is_heard_whole_by_those_who_read() {
     members[2].expect_exact(&text);
 }
 
-/// Together they say more in a turn of the loop than a mailbox holds.
+/// In one turn of the loop all members together send more than a mailbox holds.
 #[test]
-fn who_reads_well_misses_nothing_though_all_the_others_talk_at_once() {
+fn a_steady_reader_misses_no_line_though_all_other_members_send_at_once() {
     const LINES: usize = 100;
     const TALKERS: usize = 80;
     let chat = Chat::default();

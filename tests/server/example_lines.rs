@@ -53,7 +53,7 @@ fn answers_do_not_depend_on_how_lines_are_split() {
         // How full the outbox is when a long answer comes depends on its size, too.
         let out_bytes_max = (4 << 10) + random.below(4 << 10);
         let split = answer(&Lines::default(), &chunks, true, out_bytes_max);
-        // Not told with both of them: they are long.
+        // Not `assert_eq!`, which would print both: they are long.
         assert!(split == whole, "cut at {cuts:?}, with an outbox of {out_bytes_max}");
     }
 }

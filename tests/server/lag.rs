@@ -27,7 +27,7 @@ impl Session for Slow {
     }
 }
 
-/// More than the 100 ms of which a warning tells.
+/// More than the 100 ms that cause a warning.
 const SLOW: Duration = Duration::from_millis(110);
 
 /// Keeps the warnings of this process.

@@ -112,7 +112,7 @@ fn who_sends_bytes_that_are_no_request_is_evicted_as_the_longest_idle() {
     ask(&mut second);
 }
 
-/// A crowd that asks for much and reads nothing fills the buffers; whoever holds little is none of the largest.
+/// A crowd that requests much and reads nothing fills the buffers; a client with small buffers is not reset.
 #[test]
 fn over_the_limit_of_all_buffers_those_with_the_largest_are_reset_and_counted() {
     const CROWD: usize = 40;
@@ -234,7 +234,7 @@ fn sites_of_ipv6() {
     from(SITES[1]).expect_echo(b"there is room again");
 }
 
-/// Echo with last words for those who find no room.
+/// Echo with last words for refused clients.
 #[derive(Clone)]
 struct Polite;
 
@@ -267,7 +267,7 @@ fn a_limit_may_be_the_largest_number_there_is() {
     }
 }
 
-/// Each of them waits for its client's close: for ever, if the client so wishes and nothing else is said.
+/// Each refused connection waits for its client's close: without a bound, for ever.
 #[test]
 fn few_refused_clients_have_last_words_at_once_and_the_others_are_closed_without_one() {
     let site = Site::new();

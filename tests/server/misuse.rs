@@ -20,7 +20,7 @@ struct WrongSession {
     does: Does,
 }
 
-/// What a session goes on to do once it was told.
+/// The misbehaviour of a session, selected by its client.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Does {
     Well,

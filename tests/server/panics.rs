@@ -9,8 +9,8 @@ use oneloop::reactor::Reactor;
 use oneloop::session::{Client, Input, Outbox, Progress, Refusal, Service, Session, Wait};
 use oneloop::telemetry::Reason;
 
-/// Echo that panics when it is told to: `!` at once, `~` when it is dropped; and every third client when it is opened; and
-/// every other one when it is refused.
+/// Echo that panics on request: `!` at once, `~` when the session is dropped. It also panics when every third client is
+/// opened, and when every second client is refused.
 #[derive(Clone, Default)]
 struct Brittle {
     opened: std::sync::Arc<std::sync::atomic::AtomicU32>,

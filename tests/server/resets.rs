@@ -1,4 +1,4 @@
-//! A client's reset, at whatever moment, is that client's end and nobody else's; signals interrupt nothing.
+//! A reset, at any moment, ends only the connection it belongs to; signals interrupt nothing.
 
 use crate::common::client::Ended;
 use crate::common::{Client, Random, Server, eventually, pace};

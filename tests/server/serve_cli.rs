@@ -24,7 +24,7 @@ fn run(args: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-/// What it says about a mistake: one line, on standard error only, with this exit code.
+/// The message about a mistake: one line, on standard error only, with this exit code.
 #[track_caller]
 fn complaint(args: &[&str], code: i32) -> String {
     let output = run(args);
@@ -340,7 +340,7 @@ fn sockets_named_for_services_need_no_argument_and_those_of_another_process_are_
     setup.start().listening().client("echo").expect_echo(b"not for us");
 }
 
-/// What the server tells its supervisor next.
+/// The next message from the server to its supervisor.
 #[track_caller]
 fn heard(socket: &UnixDatagram) -> String {
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -400,7 +400,7 @@ fn a_supervisor_that_does_not_listen_holds_nothing_up() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");
     let _deaf = UnixDatagram::bind(&path).unwrap();
-    // A socket of its own for each: the queue is to be full, not the buffer of who sends.
+    // A new socket for each message: the receiver's queue is to be full, not a sender's buffer.
     let another = || {
         let sender = UnixDatagram::unbound().unwrap();
         sender.set_nonblocking(true).unwrap();
@@ -440,7 +440,7 @@ fn head(client: &mut Client) -> String {
     String::from_utf8(head).unwrap()
 }
 
-/// In each model, whoever counted: requests, statuses and bytes, those of a client that is still there included.
+/// In each model, whichever process counts: requests, statuses and bytes, with those of open connections.
 #[test]
 fn requests_statuses_and_bytes_are_counted_in_every_model() {
     let folder = tempfile::tempdir().unwrap();

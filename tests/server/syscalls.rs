@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 const REQUESTS: usize = 2000;
 /// Calls of a kind that may come on top: the first read of a client, the wait before it, a timer now and then.
 const EXTRA: usize = 40;
-/// A call is counted when it returns: the last may still be on its way back when strace is told to stop.
+/// A call is counted when it returns: the last may not have returned when strace is stopped.
 const UNCOUNTED: usize = 1;
 /// Requests that are sent at once.
 const BATCH: usize = 16;

@@ -109,9 +109,9 @@ fn a_request_whose_bytes_never_end_has_a_deadline_too() {
     }
 }
 
-/// A listener is edge-triggered, too: no further event tells of those who are left in the queue.
+/// A listener is edge-triggered, too: there is no further event for connections left in the queue.
 #[test]
-fn who_is_left_in_the_queue_of_a_listener_is_taken_by_the_next_turn() {
+fn connections_left_in_the_queue_of_a_listener_are_accepted_by_the_next_turn() {
     const QUEUED: usize = 5;
     let (mut reactor, addr) = reactor(Limits { accepts_per_turn_max: 1, idle_ms: 0, ..Limits::default() });
     let _clients: Vec<TcpStream> = (0..QUEUED).map(|_| TcpStream::connect(addr).unwrap()).collect();
@@ -165,7 +165,7 @@ impl Outer {
         Outer { poll, events: mio::Events::with_capacity(4) }
     }
 
-    /// Waits as the documentation says; whether there is something to do.
+    /// Waits as documented; returns whether there is something to do.
     fn wait(&mut self, reactor: &Reactor<Echo>, most: Duration) -> bool {
         let own = reactor.wait_max();
         self.poll.poll(&mut self.events, Some(own.map_or(most, |own| own.min(most)))).unwrap();
@@ -211,7 +211,7 @@ fn a_call_between_two_turns_shows_at_the_descriptor_or_in_the_wait() {
     }
 }
 
-/// An edge of the descriptor tells once of all that is ready, and a turn takes only so much of it.
+/// The descriptor has one edge for all ready events, and a turn takes only a bounded number of them.
 #[test]
 #[cfg(not(mio_unsupported_force_poll_poll))]
 fn events_that_do_not_fit_into_a_turn_are_not_left_for_the_next_edge() {

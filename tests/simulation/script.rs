@@ -44,7 +44,7 @@ pub(crate) struct FramesSession {
     pub(crate) owed: VecDeque<u8>,
     /// Whether it answers a frame in the call that brings it.
     pub(crate) is_direct: bool,
-    /// When it may be said.
+    /// When the answer may be sent.
     pub(crate) owed_from_ms: Option<u64>,
 }
 

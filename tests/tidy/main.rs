@@ -1,4 +1,4 @@
-//! The rules of the house as an ordinary test: who may import whom, who may name mio, slab and the clock, where `unsafe`
+//! The rules of the crate as an ordinary test: which room may import which, and name mio, slab and the clock, where `unsafe`
 //! stands, where the `impl` of a type is, what is public, and what is suspiciously long.
 //!
 //! Where a new rule goes: into the module of its kind (`rooms`: between rooms; `circles`: inside a room; `types`: about one type

@@ -1,4 +1,4 @@
-//! The root directory is the one at its path, and files that nobody asks for are closed.
+//! The root directory is the one at its path, and files without requests are closed.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -18,7 +18,7 @@ const MODELS: [&[&str]; 7] = [
     &["--model", "reactor", "--workers", "3"],
 ];
 
-/// Waits until each client is answered with this status, and content if any; says how long that took.
+/// Waits until each client is answered with this status, and content if any; returns how long it took.
 #[track_caller]
 fn all_see(clients: &mut [Client], status: u16, content: &str) -> Duration {
     let begin = Instant::now();
@@ -51,7 +51,7 @@ fn a_root_that_is_replaced_is_served_and_a_missing_one_is_404_and_logged_once() 
                 all_see(&mut clients, 200, "first");
                 std::fs::rename(&root, site.beside("gone")).unwrap();
                 let mut slowest = all_see(&mut clients, 404, "");
-                // Each process that is asked lets go of the old one. Parents and loops without a client do so by and by.
+                // Each process with a request closes the old directory. Parents and loops without a client close it later.
                 let kept = match args {
                     [_, "reactor", _, loops] => loops.parse().unwrap(),
                     [_, "prefork" | "fork", ..] => 1,

@@ -28,7 +28,7 @@ fn privileges_are_given_up_for_good_after_listening() {
 
 const NO_CAPABILITY: &str = "0000000000000000";
 
-/// What the kernel says about a process that has given up its privileges.
+/// The kernel's status of a process that has given up its privileges.
 struct GivenUp(String);
 
 impl GivenUp {
@@ -40,7 +40,7 @@ impl GivenUp {
         self.0.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned()
     }
 
-    /// It is the user nobody for good, in no other group, and has no capability.
+    /// It runs as the user `nobody` in all its user ids, is in no other group, and has no capability.
     #[track_caller]
     fn expect_nobody(&self) {
         let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();

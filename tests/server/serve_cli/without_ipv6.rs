@@ -6,7 +6,7 @@ use super::complaint;
 use crate::common::fault::Fault;
 use crate::common::{Address, Client, Server};
 
-/// Waits for the address that is told to people, and talks to the server there.
+/// Waits for the printed address, and talks to the server there.
 fn expect_reachable(mut server: Server) {
     assert!(server.address("http").tcp().ip().is_ipv4(), "{}", server.stdout());
     let told = server.stdout();
