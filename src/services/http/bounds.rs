@@ -15,18 +15,18 @@ pub(super) const BODY_BYTES_MAX: u64 = 1 << 20;
 pub(super) const CHUNK_LINE_BYTES_MAX: usize = 256;
 /// Requests of one client answered in one call; then the others have their turn.
 pub(super) const REQUESTS_PER_CALL_MAX: u32 = 64;
-/// Room that a new answer wants before it is begun behind others.
+/// Free space in the outbox that is required to begin a pipelined response behind others.
 pub(super) const ANSWER_ROOM_BYTES: usize = 1 << 10;
 /// Ranges of one request; a request with more gets the whole file. Without it a few bytes of request ask for
 /// thousands of parts.
 pub(super) const RANGES_MAX: usize = 16;
-/// Files up to this size are kept in memory. Longer ones cost less with sendfile(2): a copy of their bytes would be fresh in
-/// this core's cache, and whoever reads it over loopback would fetch it from there each time.
+/// Files up to this size are kept in memory. Longer ones cost less with sendfile(2): a copy of their bytes would be in
+/// the cache of this core, and a client on loopback would have to fetch it from there each time.
 pub(super) const MEMORY_FILE_BYTES_MAX: u64 = 8 << 10;
 /// The entity tag of a file up to this size is a hash of its content: reading and hashing it once takes less than 0.1 ms of a turn (59 µs for 1 MiB) when it
 /// is in the page cache.
 pub(super) const HASHED_BYTES_MAX: u64 = 1 << 20;
-/// How much of a file is read at once to be hashed: little enough to stay in a core's cache in between.
+/// Bytes of a file that are read and hashed at a time: they fit a core's cache.
 pub(super) const HASH_PIECE_BYTES: usize = 64 << 10;
 /// Hashes remembered at once, about 4 MiB. More than [`CACHE_ENTRIES_MAX`]: a file that is asked for after others have taken its
 /// place there is opened again and not hashed again.
@@ -39,10 +39,10 @@ pub(super) const CACHE_BYTES_MAX: usize = 64 << 20;
 pub(super) const CACHE_ENTRIES_MAX: usize = 16 << 10;
 /// Files kept open at once. Descriptors are for clients first.
 pub(super) const CACHE_FILES_MAX: usize = 1024;
-/// And no more than one of so many descriptors: half of what a service may have open, the rest is for what is sent and listed.
+/// The cache may hold one in so many of the process's descriptors: half of the service's share; the rest is for files that are sent and listed.
 pub(super) const DESCRIPTORS_PER_CACHE_FILE: u64 = 16;
-/// Files and directories that a service may have open, kept, sent or listed: one of so many descriptors, more where clients need
-/// fewer. Without it clients who ask for big files and read none take every descriptor.
+/// A service may use one in so many of the process's descriptors for files and directories (kept, sent or listed), and more where clients need
+/// fewer. Without it clients that ask for big files and read none take every descriptor.
 pub(super) const DESCRIPTORS_PER_OPEN_FILE: u64 = 8;
 /// How long a remembered file is believed to be unchanged, in ms. Half of the second that is promised.
 pub(super) const BELIEVED_MS: u64 = 500;
@@ -52,8 +52,8 @@ pub(super) const ROOT_BELIEVED_MS: u64 = 1_000;
 /// How often the root directory is looked at without any request, in ms: one that was replaced is not kept open for longer, which
 /// would keep its file system from being unmounted.
 pub(super) const ROOT_LOOKED_AT_MS: u64 = 30_000;
-/// How long a file is kept open that nobody asks for, in ms. Without it the disk space of one that was deleted is not free, and
-/// its file system cannot be unmounted. Opening it again costs some microseconds.
+/// How long an unused file is kept open, in ms. Without it the disk space of a deleted file is not freed, and its file system
+/// cannot be unmounted. Opening it again costs some microseconds.
 pub(super) const UNUSED_MS: u64 = 10_000;
 /// Files closed in one call; then the clients have their turn. Closing the last descriptor of a big file that was deleted frees
 /// its blocks, which takes long.
@@ -61,18 +61,18 @@ pub(super) const CLOSES_PER_CALL_MAX: usize = 16;
 /// A file that changed so shortly before it was read may change again within the same tick of its clock, in ms; it is read
 /// again instead of compared.
 pub(super) const SETTLED_MS: u64 = 100;
-/// The same for a file whose times are whole seconds: its file system may have no others, FAT has only every second one of them.
+/// The same for a file whose times are whole seconds: its file system may keep no fractions, and FAT has a resolution of two seconds.
 pub(super) const SETTLED_SECONDS_MS: u64 = 2_100;
 /// How often a file that changes while it is read is tried again.
 pub(super) const READ_TRIES_MAX: u32 = 3;
 /// Directory entries looked at in one call, about 0.1 ms of processor time; then the others have their turn.
 pub(super) const ENTRIES_PER_CALL_MAX: usize = 64;
-/// And of all listings in one turn of the loop, in which each is called once: about 2 ms, however many there are, until each has
+/// Entries that all listings together look at in one turn of the loop, about 2 ms: they share it, but each gets at least
 /// `ENTRIES_PER_CALL_MIN`.
 pub(super) const ENTRIES_PER_TURN_MAX: usize = 512;
-/// With fewer the calls themselves would cost more than what is done in them.
+/// With fewer entries per call, the calls would cost more than the entries.
 pub(super) const ENTRIES_PER_CALL_MIN: usize = 4;
-/// Of hidden entries, which are passed over, so many count as one that is looked at.
+/// So many hidden entries, which are skipped, count as one entry.
 pub(super) const HIDDEN_PER_ENTRY: usize = 8;
 /// Entries sorted for a listing; a larger directory comes in its own order, piece by piece, so that it costs no more
 /// memory than this.
@@ -80,8 +80,8 @@ pub(super) const ENTRIES_SORTED_MAX: usize = 10_000;
 /// Entries looked at in one call for a listing that comes unsorted. They wait for a client that may not read, outside the
 /// budget of the sorted ones: some KiB of memory, less than the client's outbox.
 pub(super) const ENTRIES_UNSORTED_MAX: usize = 64;
-/// The entries of all listings together that were collected to be sorted: about a million of them. Without it clients who ask
-/// for large listings and read none take memory without end.
+/// The entries of all listings together that were collected to be sorted: about a million of them. Without it clients that ask
+/// for large listings and read none take unbounded memory.
 pub(super) const LISTINGS_BYTES_MAX: usize = 64 << 20;
 /// What the system's library keeps for a directory that is read (glibc: 32 KiB).
 pub(super) const DIRECTORY_BUFFER_BYTES: usize = 32 << 10;

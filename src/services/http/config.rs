@@ -1,4 +1,4 @@
-//! What a service is configured with beside its handler, and what can be wrong with a configuration.
+//! The configuration of a service beside its handler, and its errors.
 
 use std::fmt;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::codec::head::{is_sendable, push_line};
 
-/// What is the same for all responses of a service.
+/// Settings that hold for all responses of a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpConfig {
     /// Header fields of every response.
@@ -55,7 +55,7 @@ impl std::error::Error for ConfigError {
     }
 }
 
-/// Fields that handlers decide on, beside those that the codec sends: a second one would contradict theirs.
+/// Fields that handlers set, so the configuration cannot: a second one would contradict the first.
 const DECIDED_BY_HANDLERS: [&str; 9] = [
     "accept-ranges",
     "allow",

@@ -23,7 +23,7 @@ pub(super) struct Start {
     pub(super) interim_bytes: usize,
 }
 
-/// The report of a response with this status, whose head has so many bytes; `None` if nobody wants it.
+/// The report of a response with this status, whose head has so many bytes; `None` if no report is wanted.
 pub(super) fn answer_info(
     detail: AnswerDetail,
     subject: Subject<'_>,

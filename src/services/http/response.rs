@@ -48,7 +48,7 @@ pub(crate) struct Built {
 pub(crate) struct Prepared {
     /// All lines of the head but those that differ from one response to the next.
     lines: String,
-    /// Where in them the line is that frames the body.
+    /// The range of `lines` with the line that frames the body.
     framing: Range<usize>,
     pub(crate) body: Fixed,
 }

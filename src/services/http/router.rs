@@ -7,11 +7,11 @@ use super::handler::{BodyPolicy, Handler, Request};
 use super::response::Response;
 use crate::session::Now;
 
-/// A handler that has others answer, by the host and the path that a request asks for.
+/// A handler that passes requests to other handlers, by host and path.
 ///
 /// A route has a path whose segments a request's path begins with: `/api` and `/api/` both are for `/api`, `/api/` and `/api/notes`,
-/// and not for `/apiary`. The longest counts. Routes of the host that is asked for come first, then those without a host. What no
-/// route is for is answered with 404. Paths are compared as [`Request::path`] has them, decoded, so that no spelling of a path leads
+/// and not for `/apiary`. The longest matching path wins. Routes of the requested host come first, then those without a host. A request without
+/// a matching route is answered with 404. Paths are compared as [`Request::path`] has them, decoded, so that no spelling of a path leads
 /// around its route; and they are not changed.
 ///
 /// ```
@@ -75,7 +75,7 @@ impl Router {
         let is_for = |route: &&Route| {
             let host_fits = route.host.as_ref().is_none_or(|its| its.eq_ignore_ascii_case(host));
             let below = path.strip_prefix(route.path.as_bytes());
-            // What has no path, such as `OPTIONS *`, is for the routes of everything.
+            // A target without a path, such as `OPTIONS *`, goes to the routes of `/`.
             host_fits && below.is_some_and(|below| matches!(below, [] | [b'/', ..]) || route.path.is_empty())
         };
         let best =

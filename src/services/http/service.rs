@@ -59,7 +59,7 @@ impl<H: Handler> Http<H> {
     }
 }
 
-/// What a client is answered with that gets no session: the same for each, so without a date, which a 5xx may lack (RFC 9110,
+/// The response to a client that gets no session. It is the same for all, so it has no date, which a 5xx may lack (RFC 9110,
 /// section 6.6.1).
 fn refusal(head_end: &str) -> Vec<u8> {
     const BODY: &str = "503 Service Unavailable\n";

@@ -22,7 +22,7 @@ pub(crate) struct Shared<H> {
     pub(crate) handler: H,
     /// How the head of every response ends: the lines of the service, and the empty one.
     pub(crate) head_end: String,
-    /// What a client is answered with that gets no session.
+    /// The response to a client that gets no session.
     pub(crate) refusal: Vec<u8>,
     pub(crate) dates: Mutex<DateCache>,
 }
@@ -31,7 +31,7 @@ pub(crate) struct Shared<H> {
 #[derive(Debug)]
 pub struct HttpSession<H = Files> {
     shared: Arc<Shared<H>>,
-    /// How far the head that is arriving was looked at.
+    /// How far the arriving head has been scanned.
     scan: Scan,
     state: State,
 }
@@ -74,9 +74,9 @@ impl<H> Shared<H> {
 }
 
 impl<'a> Exchange<'a> {
-    /// `last`: nothing comes behind this request any more.
+    /// `last`: this is the last request of the connection.
     fn of(request: &'a RequestHead<'a>, last: bool, start: Start) -> Exchange<'a> {
-        // Behind a CONNECT that is answered as any other request it is in doubt what the client sends.
+        // A CONNECT is answered like any other request; what the client sends behind it need not be HTTP.
         let closes = last || request.method == Method::Connect;
         Exchange {
             subject: Subject::Request(request),
@@ -93,7 +93,7 @@ impl<H: Handler> HttpSession<H> {
         HttpSession { shared, scan: Scan::default(), state: State::Head }
     }
 
-    /// Whether bytes of a request have been taken whose end has not come.
+    /// Whether a request has been read in part.
     fn is_inside_request(&self) -> bool {
         matches!(&self.state, State::Body(pending) if !pending.body.is_over())
     }
@@ -142,7 +142,7 @@ impl<H: Handler> HttpSession<H> {
             }
         };
         self.scan = Scan::default();
-        // Behind a file nothing is begun: else a client that asks for many and reads none holds them all open.
+        // No response is begun behind a queued file: else a client that asks for many files and reads none holds all of them open.
         if !out.is_empty() && (out.room() < ANSWER_ROOM_BYTES || out.has_file()) {
             return Err(Next::NeedRoom);
         }
@@ -177,7 +177,7 @@ impl<H: Handler> HttpSession<H> {
         let body = match policy {
             BodyPolicy::Keep { bytes_max } => BodyReader::keep(head.framing, bytes_max),
             BodyPolicy::Discard => BodyReader::discard(head.framing),
-            // It comes at once, and nobody guesses whether the body comes after all.
+            // Sent at once; the connection closes, because it is not known whether the body follows.
             BodyPolicy::Refuse(response) => {
                 return self.send(response, Exchange::of(head, true, start), input, out);
             }
@@ -228,7 +228,7 @@ impl<H: Handler> HttpSession<H> {
         self.send(response, exchange, input, out)
     }
 
-    /// Refuses what is not a request that can be answered, and ends: where the next one begins is in doubt.
+    /// Refuses a request that is malformed or too large and closes the connection, because it is not known where the next request begins.
     fn refuse(
         &mut self,
         status: Status,

@@ -46,7 +46,7 @@ impl<'a> Head<'a> {
 pub(crate) enum Persistence {
     /// It stays open, as is usual in HTTP/1.1.
     Implied,
-    /// It stays open, which HTTP/1.0 has to be told.
+    /// It stays open, which has to be announced to HTTP/1.0 clients.
     Announced,
     /// It ends, as the client asked, or as is usual in HTTP/1.0: the client sends nothing more.
     Asked,

@@ -365,7 +365,7 @@ fn persistent(request: &RequestHead<'_>) -> bool {
     let says = |option: &[u8]| {
         let mut options =
             request.values(Field::Connection).flat_map(|value| value.split(|&byte| byte == b','));
-        options.any(|said| said.trim_ascii().eq_ignore_ascii_case(option))
+        options.any(|listed| listed.trim_ascii().eq_ignore_ascii_case(option))
     };
     !says(b"close") && (request.version == Version::Http11 || says(b"keep-alive"))
 }

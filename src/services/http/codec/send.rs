@@ -35,9 +35,9 @@ pub(crate) enum Sent {
     Done,
     /// There is no room for the rest.
     Full,
-    /// Others should have their turn before the rest.
+    /// Other clients have their turn before the rest.
     Yield,
-    /// The rest cannot be had.
+    /// The rest cannot be produced.
     Failed,
 }
 

@@ -159,7 +159,7 @@ fn normalise(raw: &[u8]) -> Result<(Vec<u8>, bool), Status> {
     Ok((path, escaped_slash))
 }
 
-/// Decodes one segment. A slash in it stays escaped, so that it divides no segments; the flag says that there is one.
+/// Decodes one segment. An escaped slash stays escaped, so that it does not separate segments; the flag is whether there is one.
 fn decode(segment: &[u8]) -> Result<(Cow<'_, [u8]>, bool), Status> {
     let is_hex = |at: usize| segment.get(at).is_some_and(u8::is_ascii_hexdigit);
     let escapes = segment.iter().enumerate().filter(|(_, byte)| **byte == b'%');

@@ -26,7 +26,7 @@ pub(crate) struct Cache {
 #[derive(Debug)]
 struct Kept {
     resource: Arc<Resource>,
-    /// The number of its last use, which tells the older one of two from the two lists.
+    /// The number of its last use, by which entries of the two lists are compared.
     used: u64,
 }
 
@@ -81,7 +81,7 @@ impl Cache {
         }
     }
 
-    /// Gives up all that is kept open, because there are no descriptors; says whether there was anything.
+    /// Closes all open files, because there are no descriptors left. Returns whether there were any.
     pub(crate) fn give_up_files(&mut self) -> bool {
         let any = !self.open.is_empty();
         while let Some((_, old)) = self.open.pop_lru() {
@@ -90,13 +90,13 @@ impl Cache {
         any
     }
 
-    /// When a file may be closed that nobody asks for, in ms; `None` if none is open.
+    /// When the least recently used file may be closed, in ms; `None` if none is open.
     pub(crate) fn close_due_ms(&self) -> Option<u64> {
         self.open.peek_lru().map(|(_, kept)| kept.resource.checked_ms.load(Ordering::Relaxed) + UNUSED_MS)
     }
 
-    /// Gives up the file that nobody has asked for longest, if it is to be closed at `now_ms`. It is closed with the last use of
-    /// what is returned.
+    /// Removes the least recently used file, if it is to be closed at `now_ms`. It is closed when the last reference is
+    /// dropped.
     pub(crate) fn pop_unused(&mut self, now_ms: u64) -> Option<Arc<Resource>> {
         if self.close_due_ms()? > now_ms {
             return None;

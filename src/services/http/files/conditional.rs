@@ -5,11 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::super::codec::request::{Field, Method, RequestHead};
 use super::etag::EntityTag;
 
-/// What tells a client's copy from ours.
+/// The validators of a representation (RFC 9110, section 8.8).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Validators {
     pub(crate) etag: EntityTag,
-    /// When the file was modified, in seconds since 1970; `None` where that is no date to tell.
+    /// When the file was modified, in seconds since 1970; `None` if that time is not usable as `Last-Modified`.
     pub(crate) modified_s: Option<u64>,
 }
 
@@ -49,8 +49,8 @@ pub(crate) fn verdict(request: &RequestHead<'_>, ours: &Validators) -> Verdict {
 }
 
 /// Whether the Range of a request counts: its If-Range names exactly our state (RFC 9110, section 13.1.5). A date never does: it
-/// would have to be a strong validator, and no server knows of a file that it did not change twice within the second (section
-/// 8.8.2.2), nor whether somebody has set its time. Clients that keep entity tags use those.
+/// would have to be a strong validator, but a file can change twice within a second (section 8.8.2.2), and its time can be set
+/// at will. Clients can use the entity tag.
 pub(crate) fn range_counts(request: &RequestHead<'_>, ours: &Validators) -> bool {
     if !request.has(Field::IfRange) {
         return true;

@@ -1,4 +1,4 @@
-//! What a site is told by whoever runs it, and what is made of that before the first client comes.
+//! The configuration of a site, and its checked form, which is made before the first client connects.
 
 use std::path::PathBuf;
 use std::sync::Arc;

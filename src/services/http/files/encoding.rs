@@ -1,4 +1,4 @@
-//! Content codings: which of the files beside a file a client may and would rather have (RFC 9110, section 12.5.3).
+//! Content codings: which of the encoded files beside a file the client accepts and prefers (RFC 9110, section 12.5.3).
 
 /// A coding that a file beside the plain one may have, in the order in which they are preferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,32 +36,33 @@ impl Coding {
 }
 
 /// Which of the `available` codings to send, `None` for the plain file. The highest quality wins, among equals the
-/// order of [`Coding::ALL`]; the plain file (`identity`, or else `*`) wins only if the client says that it would rather have it.
+/// order of [`Coding::ALL`]; the plain file (`identity`, or else `*`) wins only if the client gives it a higher quality.
 pub(crate) fn choose<'a>(
     accept: impl Iterator<Item = &'a [u8]>,
     available: impl Iterator<Item = Coding>,
 ) -> Option<Coding> {
-    let mut said = Said::default();
+    let mut preferences = Preferences::default();
     for element in accept.flat_map(|value| value.split(|&byte| byte == b',')) {
-        said.hear(element);
+        preferences.add(element);
     }
-    let best = available.map(|coding| (said.quality(coding), coding)).filter(|(quality, _)| *quality > 0);
+    let best =
+        available.map(|coding| (preferences.quality(coding), coding)).filter(|(quality, _)| *quality > 0);
     // The first of the best: `max_by_key` would take the last.
     let best = best.reduce(|best, next| if next.0 > best.0 { next } else { best });
-    let plain = said.plain.or(said.others);
+    let plain = preferences.plain.or(preferences.others);
     best.filter(|(quality, _)| plain.is_none_or(|plain| *quality >= plain)).map(|(_, coding)| coding)
 }
 
-/// Qualities in thousandths; `None` where nothing was said.
+/// Qualities from `Accept-Encoding`, in thousandths; `None` where the client gives none.
 #[derive(Default)]
-struct Said {
+struct Preferences {
     codings: [Option<u16>; Coding::ALL.len()],
     plain: Option<u16>,
     others: Option<u16>,
 }
 
-impl Said {
-    fn hear(&mut self, element: &[u8]) {
+impl Preferences {
+    fn add(&mut self, element: &[u8]) {
         let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
         let name = parts.next().unwrap_or_default();
         let weight = parts.find_map(|part| {
@@ -126,7 +127,7 @@ mod tests {
             ("gzip;q=2", &Coding::ALL, None),
             ("gzip;q=1.5", &Coding::ALL, None),
             ("gzip;q=0.1234, br;q=0.1", &Coding::ALL, Some(Coding::Brotli)),
-            // Whatever a mistake means, it is not that the coding is wanted.
+            // A malformed weight never selects the coding.
             ("gzip;q = 0", &Coding::ALL, None),
             ("gzip;q", &Coding::ALL, None),
             ("gzip;x=1;Q=0", &Coding::ALL, None),

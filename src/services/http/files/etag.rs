@@ -9,8 +9,8 @@
 //! write and at each setting of the other times, so the tag is strong; copies have others. While a further change could leave
 //! the state as it is, and on file systems that keep whole seconds (FAT has no time of change at all), the tag is weak.
 //!
-//! The hash is XXH3 with 128 bits. It is not cryptographic: whoever may write a file could make two contents with one tag, and
-//! would deceive caches about that file alone.
+//! The hash is XXH3 with 128 bits. It is not cryptographic: a user with write access to a file could make two contents with one tag,
+//! which would deceive caches about that file alone.
 
 use std::fmt;
 use std::fs::File;
@@ -41,7 +41,7 @@ impl fmt::Display for EntityTag {
     }
 }
 
-/// What a file is named by.
+/// What the entity tag of a file is made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Name {
     /// The hash of its content.
@@ -206,7 +206,7 @@ mod tests {
         assert!(soon.is_weak && !settled.is_weak);
         assert_ne!(soon.opaque, settled.opaque, "the weak one is of content that may have changed since");
         assert_eq!(tag(stat, 10 * SETTLED_MS), settled);
-        // The time of change alone, which nobody can set; the number of the file, which two of one directory never share.
+        // The time of change, which no user can set, and the inode, which no other file has.
         let mut rewritten = stat;
         rewritten.changed_ns ^= 1;
         let mut another = stat;

@@ -53,8 +53,7 @@ fn extension(path: &[u8]) -> String {
     }
 }
 
-/// Whether there are none of the bytes that tell binary data from text (WHATWG MIME Sniffing, section 3): controls, other than
-/// white space and escape.
+/// Whether no byte is a binary data byte (WHATWG MIME Sniffing, section 3): a control, other than white space and escape.
 fn is_text(sample: &[u8]) -> bool {
     sample.iter().all(|byte| matches!(byte, b'\t' | b'\n' | 0x0c | b'\r' | 0x1b | b' '..))
 }

@@ -99,7 +99,7 @@ impl Files {
     fn look_at_root(&self, now: Now) {
         if self.root.look(&self.site.root, now) {
             let before = std::mem::replace(&mut *self.cache(), Cache::new());
-            drop(before); // closed while nobody waits for the lock
+            drop(before); // closed without the lock
         }
     }
 
@@ -110,7 +110,7 @@ impl Files {
         }
         let before = self.cache().get(path).map(Arc::clone);
         if let Some(resource) = before {
-            // Who asks for a part may put it to others: of a file that was written to since, it would be the part of no file.
+            // A client may join a part to parts that it has: those must not be of a file that was written to since.
             let is_believed =
                 resource.is_believed(now) && (!request.has(Field::Range) || resource.is_intact());
             if is_believed || resource.is_unchanged(&self.site.root, now) {
@@ -209,6 +209,6 @@ impl Handler for Files {
                 .store(cache.close_due_ms().map_or(root_ms, |due_ms| due_ms.min(root_ms)), Ordering::Relaxed);
             unused
         };
-        drop(unused); // closed while nobody waits for the lock
+        drop(unused); // closed without the lock
     }
 }

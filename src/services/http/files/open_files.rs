@@ -1,5 +1,5 @@
-//! How many files and directories a service has open at once, whoever holds them: the cache, an answer that a client does not
-//! read, a listing.
+//! How many files and directories a service has open at once: in the cache, in responses that clients have not read yet, and in
+//! listings.
 //!
 //! Clients and files share the descriptors of a process. With a bound on each, clients that ask for big files and read none
 //! keep neither other clients out nor small files from being read, which need a descriptor for a moment only.

@@ -46,8 +46,8 @@ pub(crate) fn wanted(value: &[u8], len: u64) -> Wanted {
     }
 }
 
-/// One `first-last`, `first-` or `-suffix`; empty if it is not there; `None` if it is a mistake, or the end of nothing: that is
-/// there, by RFC 9110, section 14.1.2, and no Content-Range can tell it.
+/// Parses one `first-last`, `first-` or `-suffix`. The range is empty if it lies beyond the content. `None` if it is malformed,
+/// or a suffix of an empty file: RFC 9110, section 14.1.2, calls that satisfiable, but no Content-Range can express it.
 fn one(spec: &[u8], len: u64) -> Option<Range<u64>> {
     let dash = spec.iter().position(|&byte| byte == b'-')?;
     let (first, last) = (&spec[..dash], &spec[dash + 1..]);

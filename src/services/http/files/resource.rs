@@ -26,12 +26,12 @@ use crate::sys::root::Root;
 
 /// What an entry costs beside its bytes, roughly.
 const ENTRY_BYTES: usize = 512;
-/// Seconds since 1970 up to this are no time at which a file was modified: `ostree` gives all files 0, and Nix gives them 1, so that
-/// each build gives the same. One that replaces another would not be newer.
+/// Modification times up to this, in seconds since 1970, are placeholders: for reproducible builds `ostree` sets the times of all
+/// files to 0, and Nix to 1. A file that replaces another would not be newer.
 const NO_TIME_S_MAX: u64 = 1;
 /// What gzip begins with (RFC 1952, section 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-/// Ticks of clocks that copies of a time are made with: seconds, milliseconds, microseconds, and 100 ns.
+/// Resolutions to which tools cut off a time when they copy it: seconds, milliseconds, microseconds, and 100 ns.
 const COARSE_CLOCKS_NS: [u32; 4] = [1_000_000_000, 1_000_000, 1_000, 100];
 
 /// A file as it is served: plain, and in the codings that lie beside it.
@@ -55,7 +55,7 @@ pub(crate) struct Variant {
     pub(crate) media_type: String,
     /// Lines about the file that come with its content.
     pub(crate) described: String,
-    /// The line that says how the content is encoded, or nothing.
+    /// The line `Content-Encoding`, or nothing.
     pub(crate) encoding: String,
     /// Lines that come with 304 too (RFC 9110, section 15.4.5).
     pub(crate) kept: String,
@@ -211,7 +211,7 @@ fn in_directory(site: &Site, directory: &[u8], now: Now) -> Found {
             Ok(place) => Found::Directory(file, place),
             Err(error) => Found::Nothing((&error).into()),
         },
-        // There is no page of it: the application has one.
+        // The fallback of the application takes the place of a listing.
         Ok(_) if site.fallback.is_some() => Found::Nothing(Status::NotFound),
         Ok(_) => Found::Nothing(Status::Forbidden),
         Err(error) => Found::Nothing((&error).into()),
@@ -221,7 +221,7 @@ fn in_directory(site: &Site, directory: &[u8], now: Now) -> Found {
 /// Opens a regular file, reads it if it is small, and names its content; `None` for a directory.
 fn open(site: &Site, path: &[u8], now: Now) -> io::Result<Option<Opened>> {
     let (file, mut stat) = match site.root.open_file(path) {
-        // It may be one that can only be passed through.
+        // It may be a directory with search permission only.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && site.root.is_directory(path) => {
             return Ok(None);
         }
@@ -251,7 +251,7 @@ fn resource(
 ) -> io::Result<Resource> {
     let mut settled = is_settled(&plain.stat, now.wall);
     watched.push((path.to_vec(), Some(plain.stat)));
-    // One that is compressed as it is has no neighbours: what would be in them is compressed twice.
+    // A file that is compressed itself has no encoded neighbours: their content would be compressed twice.
     let own_coding = (is_svgz(path) && plain.is_gzip()).then_some(Coding::Gzip);
     let codings = if own_coding.is_some() { &[][..] } else { &Coding::ALL };
     let mut neighbours = Vec::new();
@@ -260,7 +260,7 @@ fn resource(
         // Looked at before: what comes in between is seen as a change.
         let there = stat_at(&site.root, &neighbour_path);
         let opened = match there.map(|_| open(site, &neighbour_path, now)) {
-            // For want of a descriptor: what is found now would be believed as long as nothing changes.
+            // Out of descriptors: without this error, the neighbour would be taken as absent until something changes.
             Some(Err(error)) if Status::from(&error) == Status::Unavailable => return Err(error),
             opened => opened.and_then(Result::ok).flatten(),
         };
@@ -304,10 +304,10 @@ fn variant(
 ) -> Variant {
     let Identity { size_bytes, modified_s, .. } = opened.stat.identity;
     let etag = opened.name.tag(coding);
-    // Not later than the answer (RFC 9110, section 8.8.2.1); a time from the future is none to tell.
+    // A time in the future is not sent (RFC 9110, section 8.8.2.1).
     let now_s = now.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let is_told = |modified_s: &u64| *modified_s > NO_TIME_S_MAX && *modified_s <= now_s;
-    let modified_s = u64::try_from(modified_s).ok().filter(is_told);
+    let is_usable = |modified_s: &u64| *modified_s > NO_TIME_S_MAX && *modified_s <= now_s;
+    let modified_s = u64::try_from(modified_s).ok().filter(is_usable);
     let mut described = String::from("Accept-Ranges: bytes\r\n");
     if let Some(modified_s) = modified_s {
         write!(described, "Last-Modified: {}\r\n", http_date(modified_s)).expect("memory takes all");

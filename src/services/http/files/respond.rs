@@ -17,7 +17,7 @@ use super::listing::Listing;
 use super::range::{Wanted, wanted};
 use super::resource::{Resource, Variant};
 
-/// What methods there are for files.
+/// The methods that files allow.
 const ALLOW: &str = "Allow: GET, HEAD, OPTIONS\r\n";
 
 /// The response to OPTIONS: what a server or a file can be asked for.
@@ -53,8 +53,7 @@ pub(crate) fn listing(listing: Listing) -> Response {
         .with_body(Body::producer(listing))
 }
 
-/// The page of the site for what does not exist. How long a file may be kept does not say how long it is missing, so it has no
-/// `Cache-Control`.
+/// The page of the site for what does not exist. It has no `Cache-Control`: the configured value is for files that exist.
 pub(crate) fn not_found(page: &Variant) -> Response {
     let body = Body::pieces([page.piece(&(0..page.len()))]);
     Response::new(Status::NotFound)
@@ -101,8 +100,8 @@ fn one_range(site: &Site, variant: &Variant, range: &Range<u64>) -> Response {
         .with_body(Body::pieces([variant.piece(range)]))
 }
 
-/// Several ranges in one response (RFC 9110, section 14.6). What is encoded is in the parts, so they say it: a client that decodes
-/// what the response says is encoded would decode the lines between them, too.
+/// Several ranges in one response (RFC 9110, section 14.6). Each part has its own
+/// `Content-Encoding`: with one in the head of the response, a client would decode the lines between the parts, too.
 fn several_ranges(site: &Site, variant: &Variant, ranges: &[Range<u64>]) -> Response {
     let Variant { media_type, described, encoding, kept, validators, .. } = variant;
     let mut hasher = DefaultHasher::new();

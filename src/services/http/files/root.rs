@@ -40,7 +40,7 @@ impl RootWatch {
         due && self.looked_ms.compare_exchange(before_ms, now_ms, claimed, as_before).is_ok()
     }
 
-    /// Looks where the path leads now, and says whether that is no longer what it was.
+    /// Looks where the path leads now, and returns whether that has changed.
     pub(crate) fn look(&self, root: &Root, now: Now) -> bool {
         self.looked_ms.store(now.monotonic_ms, Ordering::Relaxed);
         let renewal = root.renew();

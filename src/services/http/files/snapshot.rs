@@ -9,8 +9,8 @@ use super::super::bounds::{READ_TRIES_MAX, SETTLED_MS, SETTLED_SECONDS_MS};
 use crate::sys::files::{Stat, stat_of};
 
 /// Reads a file of up to `bytes_max` whole and in one state: it was the same before and after. `None` for one that is longer, or
-/// changes each time it is read; `stat` is the state that was seen last. `read` gets one byte more than there should be, and
-/// says how many there were.
+/// changes each time it is read; `stat` is the state that was seen last. `read` is asked for one byte more than the size, and
+/// returns how many bytes there were.
 pub(crate) fn in_one_state<T>(
     file: &File,
     stat: &mut Stat,
@@ -40,7 +40,7 @@ pub(crate) fn read_some(file: &File, bytes_max: u64) -> io::Result<(Vec<u8>, u64
     Ok((bytes, len as u64))
 }
 
-/// Fills `bytes` from what is at `offset` of the file, as far as there is so much.
+/// Fills `bytes` from `offset` of the file on, up to its end; returns how many bytes were read.
 pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut len = 0;
     while len < bytes.len() {
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_file_that_changes_while_it_is_read_is_read_again() {
-        // In place, with the same size: only its time tells, by a nanosecond of it if need be.
+        // In place, with the same size: only the time shows it, here by a nanosecond.
         let rewritten = read_while(|_, file, reads| {
             if reads == 1 {
                 let before = file.metadata().unwrap().modified().unwrap();
@@ -126,7 +126,7 @@ mod tests {
             )
         };
         assert!(!age_ms(50, 1) && age_ms(150, 1));
-        // As on a stick for cameras and the like: FAT tells every second second only.
+        // As on FAT, whose times have a resolution of two seconds.
         assert!(!age_ms(150, 0) && !age_ms(2_000, 0) && age_ms(2_200, 0));
     }
 

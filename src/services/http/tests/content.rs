@@ -1,4 +1,4 @@
-//! What is served: whole, in part, in another coding, changed, or not at all; and what the log says of it.
+//! What is served: whole, in part, in another coding, changed, or not at all; and how it is logged.
 
 use super::*;
 
@@ -204,7 +204,7 @@ fn a_compressed_svg_says_so_and_has_no_neighbours() {
     );
 }
 
-/// The end tells, too: an installer is a script with an archive behind it. Of long files a little is read, of short ones all is there.
+/// The end counts, too: an installer is a script with an archive appended. Long files are sampled, short ones are read whole.
 #[test]
 fn a_file_without_a_type_is_text_if_it_begins_and_ends_as_text() {
     let (dir, http) = site(|_| {});
@@ -261,7 +261,7 @@ fn a_change_is_seen_within_a_second() {
     assert_eq!(now(&mut client), "by rename!");
     std::fs::remove_file(&path).unwrap();
     assert!(now(&mut client).contains("404"));
-    // Twice within one tick of the file's clock: the times cannot tell, so the file is read again.
+    // Twice within one tick of the file's clock: the times do not show it, so the file is read again.
     let soon = 2_000_000_005;
     std::fs::write(&path, b"same").unwrap();
     set_modified(&path, soon);
@@ -272,7 +272,7 @@ fn a_change_is_seen_within_a_second() {
     assert_eq!(now(&mut client), "SAME");
 }
 
-/// The file has long been as it is, its neighbour was written just now: its times cannot tell what follows.
+/// The file has not changed for long, but its encoded neighbour was written just now: its times may not show the next change.
 #[test]
 fn a_neighbour_written_twice_within_a_tick_is_read_again() {
     let (dir, http) = site(|_| {});
@@ -317,7 +317,7 @@ fn what_the_operator_says_is_sent_and_what_he_may_not_say_is_refused() {
     assert_eq!((field(&whole, "Cache-Control"), field(&whole, "X-A")), (Some("max-age=60"), Some("b")));
     let missing = get(&http, "/nothing", "");
     assert_eq!((field(&missing, "Cache-Control"), field(&missing, "X-A")), (None, Some("b")));
-    // A cache that keeps them would give them to clients who ask for something else.
+    // A cache that keeps them would send them in response to other requests.
     for (asked, status) in [("Range: bytes=10-20", 416), ("If-Match: \"x\"", 412)] {
         let refused = get(&http, "/hello.txt", &format!("{asked}\r\n"));
         assert_eq!((statuses(&refused), field(&refused, "Cache-Control")), (vec![status], None));

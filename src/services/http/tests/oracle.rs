@@ -6,9 +6,9 @@ use proptest::sample::select;
 
 use super::super::codec::request::{Framing, Method, Scan, parsed};
 
-/// What a request says; bytes are characters here.
+/// What a request contains; bytes are characters here.
 #[derive(Debug, PartialEq)]
-struct Said {
+struct Summary {
     method: Method,
     target: String,
     framing: Framing,
@@ -17,7 +17,7 @@ struct Said {
 }
 
 /// `None`: no request, or one that is refused whatever it asks for.
-fn oracle(text: &str) -> Option<Said> {
+fn oracle(text: &str) -> Option<Summary> {
     let head = text.strip_prefix("\r\n").unwrap_or(text).strip_suffix("\r\n\r\n")?;
     let mut lines = head.split("\r\n");
     let [method, target, version] = lines.next()?.split(' ').collect::<Vec<_>>().try_into().ok()?;
@@ -49,7 +49,7 @@ fn oracle(text: &str) -> Option<Said> {
         _ => return None,
     };
     let connection = all("connection").join(",").to_ascii_lowercase();
-    let says = |option| connection.split(',').any(|said| said.trim_matches([' ', '\t']) == option);
+    let lists = |option| connection.split(',').any(|listed| listed.trim_matches([' ', '\t']) == option);
     let expected = all("expect").join(",").to_ascii_lowercase();
     let mut expected = expected.split(',').map(|it| it.trim_matches([' ', '\t'])).filter(|it| !it.is_empty());
     let expects_continue = !is_old && expected.clone().next().is_some();
@@ -68,8 +68,8 @@ fn oracle(text: &str) -> Option<Said> {
         "CONNECT" => Method::Connect,
         _ => Method::Other,
     };
-    let persistent = !says("close") && (!is_old || says("keep-alive"));
-    Some(Said { method, target: target.to_owned(), framing, persistent, expects_continue })
+    let persistent = !lists("close") && (!is_old || lists("keep-alive"));
+    Some(Summary { method, target: target.to_owned(), framing, persistent, expects_continue })
 }
 
 /// `field-name ":" OWS field-value OWS`
@@ -123,11 +123,11 @@ fn is_name(name: &str) -> bool {
         && letters.chars().all(|it| it.is_ascii_alphanumeric() || "-._~!$&'()*+,;=".contains(it))
 }
 
-/// What the parser says, `None` where it refuses.
-fn ours(bytes: &[u8]) -> Option<Said> {
+/// The result of the parser; `None` if it refuses the request.
+fn ours(bytes: &[u8]) -> Option<Summary> {
     parsed(bytes, |request| {
         let request = request.ok()?;
-        Some(Said {
+        Some(Summary {
             method: request.method,
             target: as_text(request.target),
             framing: request.framing,

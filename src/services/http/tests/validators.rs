@@ -1,4 +1,4 @@
-//! What tells a client's copy from ours, and what is answered to a client that has one.
+//! Validators, and conditional requests of clients that have a copy.
 
 use super::*;
 
@@ -45,7 +45,7 @@ fn conditions_are_evaluated_in_their_order() {
     }
 }
 
-/// It has no date to tell (RFC 9110, section 8.8.2.1), so nothing that a client says of dates is about it.
+/// It has no usable date (RFC 9110, section 8.8.2.1), so conditions with dates do not apply.
 #[test]
 fn a_file_from_the_future_is_known_by_its_tag_alone() {
     let (dir, http) = site(|_| {});
@@ -65,7 +65,7 @@ fn a_file_from_the_future_is_known_by_its_tag_alone() {
     assert_eq!(field(&get(&http, "/code.js", ""), "Last-Modified"), Some("Wed, 18 May 2033 03:33:20 GMT"));
 }
 
-/// `ostree` sets all times to 0 and Nix to 1: they say nothing of a change.
+/// `ostree` sets all times to 0 and Nix to 1: they do not show a change.
 #[test]
 fn a_file_without_a_time_is_known_by_its_tag_alone() {
     let (dir, http) = site(|_| {});
@@ -134,7 +134,7 @@ fn copies_have_one_tag_on_every_server_and_other_files_have_others() {
     }
 }
 
-/// A cache that has one of them must not put it to a client that reads the other, even where somebody made them the same.
+/// A cache must not send one of them to a client that accepts only the other, even if their bytes are the same.
 #[test]
 fn two_codings_never_share_a_tag_though_they_be_links_to_one_file() {
     let (dir, http) = site(|_| {});

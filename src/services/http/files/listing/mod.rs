@@ -1,8 +1,8 @@
-//! Directory listings, made in pieces, so that a huge directory costs bounded memory and holds up nobody.
+//! Directory listings, made in pieces, so that a huge directory costs bounded memory and does not delay other clients.
 //!
-//! Entries are collected, a bounded number in a call, and sorted by runs of them. From then on nothing is open any more: who
-//! reads the page slowly holds a little memory, out of a budget that all listings share. What is too large to be sorted, or
-//! comes when the budget is used up, is written in the order of the directory, some entries at a time.
+//! Entries are collected, a bounded number in a call, and sorted in runs. Then the directory is closed: a client that reads the
+//! page slowly holds only memory, out of a budget that all listings share. A directory that is too large to be sorted, or is
+//! asked for when the budget is used up, is written in the order of the directory, some entries at a time.
 
 mod page;
 mod table;

@@ -37,7 +37,7 @@ pub(crate) enum Direction {
 }
 
 impl Order {
-    /// From a query such as `sort=-size`; by name if it says nothing.
+    /// From a query such as `sort=-size`; by name if the query has no order.
     pub(crate) fn asked(query: &[u8]) -> Order {
         let mut settings = query.split(|&byte| byte == b'&');
         let asked = settings.find_map(|setting| setting.strip_prefix(b"sort=")).unwrap_or_default();
