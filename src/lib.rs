@@ -3,7 +3,7 @@
 //! - A **service** is the work for a client: a state machine of bytes in, bytes out ([`session`]). It knows no socket, clock or
 //!   thread. [`services`] has echo, files over HTTP and others.
 //! - A **connection** is one client of a service: the only code that reads and writes a stream ([`connection`]).
-//! - A **model** decides what runs the connections: the **reactor**, one thread with one [`mio::Poll`] and a slab of connections
+//! - A **model** decides what runs the connections: the **reactor**, one thread with one `mio::Poll` and a slab of connections
 //!   ([`reactor`]), or one of the classic models: iterative, prefork, fork, thread, prethread ([`models`]).
 //!
 //! Every service runs under every model with the same bytes on the wire.

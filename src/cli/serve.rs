@@ -112,7 +112,7 @@ fn services_help() -> String {
     format!(
         "{SERVICE_HELP}\n\n\
          Services, with the port of each when no ADDR is given:{}\n\n\
-         ADDR is an address with a port (127.0.0.1:7007, [::1]:7007, *:7007 for all addresses of this machine), a port (on \
+         ADDR is an address with a port (127.0.0.1:7007, '[::1]:7007', '*:7007' for all addresses of this machine), a port (on \
          127.0.0.1; 0 is any free port), an IP address (with the port above), or unix:PATH.",
         list.collect::<String>()
     )

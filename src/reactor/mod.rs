@@ -1,4 +1,4 @@
-//! One loop for all clients: one thread, one [`mio::Poll`], a slab of connections.
+//! One loop for all clients: one thread, one `mio::Poll`, a slab of connections.
 //!
 //! One turn of the loop, in this order:
 //!

@@ -24,7 +24,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// What is done for clients: the `dostuff` of the lecture.
+/// The work for the clients of a listener: it opens a [`Session`] for each.
 ///
 /// Cloned for each listener, child process and thread. Only models with threads need it to be [`Send`]; a
 /// [`crate::reactor::Reactor`] also serves one that holds an [`std::rc::Rc`].
@@ -483,7 +483,7 @@ impl Progress {
         Progress { unfinished: bytes, ..self }
     }
 
-    /// All of it was `consumed`; more is needed.
+    /// More input is needed: another request, or the rest of one.
     pub fn need_input(consumed: usize, wait: Wait) -> Self {
         Progress { consumed, unfinished: 0, next: Next::NeedInput(wait) }
     }

@@ -19,7 +19,7 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// The text is not an address.
+/// The text is not a valid address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressError {
     text: String,
