@@ -254,7 +254,7 @@ pub(crate) fn cores() -> Vec<usize> {
 
 /// The cores on which this process may run: this system does not report them.
 #[cfg(not(target_os = "linux"))]
-pub fn cores() -> Vec<usize> {
+pub(crate) fn cores() -> Vec<usize> {
     Vec::new()
 }
 
@@ -271,7 +271,7 @@ pub(crate) fn pin(cores: &[usize]) -> io::Result<()> {
 
 /// Keeps this thread on these cores: this system has no way to.
 #[cfg(not(target_os = "linux"))]
-pub fn pin(_cores: &[usize]) -> io::Result<()> {
+pub(crate) fn pin(_cores: &[usize]) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
