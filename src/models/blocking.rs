@@ -379,12 +379,22 @@ impl WakePipe {
         };
         let ready = ready.unwrap_or_default();
         if ready.first() == Some(&true) {
-            self.shared.pending.store(false, Ordering::SeqCst);
-            // One read empties it: there is at most one byte per `pending`, and a late one is a wake too many.
-            let _ = (&self.read).read(&mut [0; 64]);
+            self.clear();
             connection.wake();
         }
         ready.get(1) == Some(&true)
+    }
+
+    /// Empties the pipe. The session is to be called after it: a wake before the end of this need not write a byte.
+    fn clear(&self) {
+        self.clear_by(|mut pipe| pipe.read(&mut [0; 64]));
+    }
+
+    /// The byte is read before the mark is cleared. In the other order a wake between the two would lose its byte to the
+    /// read and leave the mark, and no later wake would write one.
+    fn clear_by(&self, read: impl FnOnce(&UnixStream) -> io::Result<usize>) {
+        let _ = read(&self.read); // at most one byte is there; none is as good
+        self.shared.pending.swap(false, Ordering::SeqCst);
     }
 }
 
@@ -394,5 +404,25 @@ impl WakeTarget for WakePipeEnd {
             // It fails when the client has ended, or when the pipe is full of wakes: both are as good.
             let _ = (&self.write).write(&[0]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_while_the_pipe_is_emptied_does_not_silence_later_ones() {
+        let pipe = WakePipe::new().unwrap();
+        let waker = pipe.waker();
+        let is_readable = || wait::readable(&[pipe.read.as_fd()], Some(Duration::ZERO)).unwrap()[0];
+        waker.wake();
+        pipe.clear_by(|mut read| {
+            waker.wake();
+            read.read(&mut [0; 64])
+        });
+        assert!(!is_readable());
+        waker.wake();
+        assert!(is_readable());
     }
 }
