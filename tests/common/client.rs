@@ -148,6 +148,18 @@ impl Client {
         assert_eq!((excerpt(&rest).as_str(), ended), ("", Ended::Closed));
     }
 
+    /// Nothing has come, and the connection is open: for a server of which a condition shows that it has done its work.
+    #[track_caller]
+    pub(crate) fn expect_nothing_yet(&mut self) {
+        self.socket.set_nonblocking(true).unwrap();
+        let got = self.socket.read(&mut [0; 64]);
+        self.socket.set_nonblocking(false).unwrap();
+        assert!(
+            matches!(&got, Err(error) if error.kind() == ErrorKind::WouldBlock),
+            "nothing was expected, not {got:?}"
+        );
+    }
+
     /// Nothing comes for `pause`, and the connection stays open.
     #[track_caller]
     pub(crate) fn expect_silence(&mut self, pause: Duration) {

@@ -65,6 +65,7 @@ fn a_client_that_leaves_ends_the_pause_however_long_it_is() {
     }
 }
 
+/// Descriptors are the kernel's, so that this and the others here need the real loop.
 #[test]
 fn it_recovers_without_a_client_that_leaves() {
     let mut server = Server::serve(&["echo@127.0.0.1:0"]);
@@ -73,7 +74,8 @@ fn it_recovers_without_a_client_that_leaves() {
     starve_wholly(server.pid().as_raw());
     let mut client = server.client("echo");
     client.send(b"let me in");
-    client.expect_silence(Duration::from_millis(300));
+    server.told("accepting pauses", 1);
+    client.expect_nothing_yet();
     starve(server.pid().as_raw(), LIMIT);
     client.expect_exact(b"let me in");
     inside.expect_echo(b"nobody left");
@@ -109,8 +111,10 @@ fn who_waits_in_a_drain_for_a_descriptor_is_answered_once_there_is_one() {
     for model in MODELS {
         let mut server = starved_wholly(model);
         let mut client = server.client("echo");
+        // What it uses of a span is measured, before the signal and after it: only this needs the time to pass.
         let (began, before) = (Instant::now(), server.cpu_time());
         client.send(b"asked in time");
+        server.told("accepting pauses", 1);
         client.expect_silence(Duration::from_millis(300));
         server.signal(Signal::SIGTERM);
         client.expect_silence(Duration::from_millis(300));

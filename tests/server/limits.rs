@@ -3,7 +3,6 @@
 #[cfg(target_os = "linux")]
 use std::net::Ipv6Addr;
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
 
 use crate::common::http::Site;
 use crate::common::inside::Inside;
@@ -29,6 +28,7 @@ fn over_the_limit_a_client_is_refused_and_counted_until_one_leaves() {
     second.expect_echo(b"and I was not disturbed");
 }
 
+/// It is about the listener of the real loop. Once the loop rests, an answer to the third would have come.
 #[test]
 fn with_wait_a_client_over_the_limit_waits_for_its_turn() {
     let mut server = Server::serve(&["--clients=2", "--overflow=wait", "echo@127.0.0.1:0"]);
@@ -37,8 +37,10 @@ fn with_wait_a_client_over_the_limit_waits_for_its_turn() {
     second.expect_echo(b"two");
     let mut third = server.client("echo");
     third.send(b"three");
-    third.expect_silence(Duration::from_millis(300));
     second.expect_echo(b"those inside are served");
+    #[cfg(target_os = "linux")]
+    server.quiet();
+    third.expect_nothing_yet();
     drop(first);
     third.expect_exact(b"three");
 }

@@ -1,7 +1,6 @@
 //! A waker does nothing once its client has ended: it never reaches the slot's next tenant (design, rule 10).
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use crate::common::inside::Inside;
 use crate::common::{Client, eventually};
@@ -125,7 +124,12 @@ fn wakes_before_the_same_call_are_one() {
     woken.expect_echo(b"open");
     ringer.expect_echo(b"*");
     woken.expect_exact(b"W");
-    woken.expect_silence(Duration::from_millis(50));
+    // A second `W` would come before one of these, or before the end.
+    woken.expect_echo(b"once");
+    ringer.expect_echo(b"the loop has had more turns");
+    woken.expect_echo(b"and not again");
+    woken.half_close();
+    woken.expect_end();
 }
 
 #[test]
@@ -152,7 +156,10 @@ fn a_wake_ends_a_wait_of_any_length() {
         bells.wake(0);
         client.expect_exact(b"W");
     }
-    client.expect_silence(Duration::from_millis(20));
+    // One `W` too many would come before one of these, or before the end.
+    client.expect_echo(b"as often as it was woken");
+    client.half_close();
+    client.expect_end();
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //!
 //! `ONELOOP_SIM_SEEDS=N` runs N seeds (default 2,000), `ONELOOP_SEED=S` begins with, and repeats, seed S.
 
+mod deadlines;
 mod layers;
 mod script;
 mod sessions;
