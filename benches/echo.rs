@@ -1,13 +1,14 @@
-//! Echo of 64 bytes, 16 KiB and 64 KiB: `oneloop serve echo`, with all that is on by default, against the leanest hand-written
-//! epoll loop; and 64 active clients with 10,000 idle ones beside them against the same without.
+//! Echo of 64 bytes, 16 KiB and 64 KiB: `oneloop serve echo`, with all that is on by default, against the
+//! leanest hand-written epoll loop; and 64 active clients with 10,000 idle ones beside them against the same
+//! without.
 //!
 //! ```sh
 //! cargo bench --bench echo
 //! ```
 //!
-//! Server and load have a core each. Each pair is measured anew, in turns; the median ratio and its interval are shown.
-//! `ONELOOP_PAIRS` and `ONELOOP_SPAN_MS` change the number of pairs and how long each side is measured.
-//! It ends with code 1 when a ratio is below what the project promises.
+//! Server and load have a core each. Each pair is measured anew, in turns; the median ratio and its interval
+//! are shown. `ONELOOP_PAIRS` and `ONELOOP_SPAN_MS` change the number of pairs and how long each side is
+//! measured. It ends with code 1 when a ratio is below what the project promises.
 
 #[cfg(target_os = "linux")]
 mod bare;

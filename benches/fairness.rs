@@ -1,14 +1,15 @@
-//! What a client that floods costs the others: 50 clients ping, with and without one that sends as fast as it can.
+//! What a client that floods costs the others: 50 clients ping, with and without one that sends as fast as it
+//! can.
 //!
 //! ```sh
 //! cargo bench --bench fairness
 //! ```
 //!
-//! The server has a core of its own; the pinging clients and the flood share another, where the flood is a process of the
-//! idle class (`chrt --idle`, sched(7)): it takes what the pings leave, so that what they wait for is the server and not
-//! their own scheduler. The 99th percentile of the pings
-//! beside the flood is to stay within twice the undisturbed one: median of interleaved pairs, interval shown. It ends
-//! with code 1 when it does not. `ONELOOP_PAIRS` and `ONELOOP_SPAN_MS` change the number of pairs and their length.
+//! The server has a core of its own; the pinging clients and the flood share another, where the flood is a
+//! process of the idle class (`chrt --idle`, sched(7)): it takes what the pings leave, so that what they wait
+//! for is the server and not their own scheduler. The 99th percentile of the pings beside the flood is to
+//! stay within twice the undisturbed one: median of interleaved pairs, interval shown. It ends with code 1
+//! when it does not. `ONELOOP_PAIRS` and `ONELOOP_SPAN_MS` change the number of pairs and their length.
 
 #[cfg(target_os = "linux")]
 mod bare;
@@ -46,8 +47,8 @@ mod measure {
     /// The argument with which this program, started again by itself, is the flood.
     pub(super) const FLOOD: &str = "--flood";
 
-    /// A client process that sends as fast as it can and reads what comes back, until its standard input ends. Then it
-    /// prints the number of bytes that it has sent.
+    /// A client process that sends as fast as it can and reads what comes back, until its standard input
+    /// ends. Then it prints the number of bytes that it has sent.
     pub(super) fn flood(addr: SocketAddr) {
         let stream = TcpStream::connect(addr).unwrap();
         let (mut out, mut back) = (stream.try_clone().unwrap(), stream.try_clone().unwrap());

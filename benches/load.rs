@@ -1,14 +1,14 @@
-//! What the load generator itself costs: processor time per request of `oneloop::load`, which checks every byte, keeps
-//! every latency and watches its deadlines, against the leanest hand-written epoll client, which does nothing but send
-//! and receive.
+//! What the load generator itself costs: processor time per request of `oneloop::load`, which checks every
+//! byte, keeps every latency and watches its deadlines, against the leanest hand-written epoll client, which
+//! does nothing but send and receive.
 //!
 //! ```sh
 //! cargo bench --bench load
 //! ```
 //!
-//! The server is the bare loop, with a core of its own; both clients run on the other, in turns. The median ratio and its
-//! interval are shown. `ONELOOP_PAIRS` and `ONELOOP_SPAN_MS` change the number of pairs and how long each side is measured.
-//! It ends with code 1 when a ratio is above what the project promises.
+//! The server is the bare loop, with a core of its own; both clients run on the other, in turns. The median
+//! ratio and its interval are shown. `ONELOOP_PAIRS` and `ONELOOP_SPAN_MS` change the number of pairs and how
+//! long each side is measured. It ends with code 1 when a ratio is above what the project promises.
 
 #[cfg(target_os = "linux")]
 mod bare;

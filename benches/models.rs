@@ -1,5 +1,5 @@
-//! `cargo bench --bench models`: a short run of the lab, as released: every model with a client per connection and at one
-//! rate for all. The whole comparison is `oneloop compare`.
+//! `cargo bench --bench models`: a short run of the lab, as released: every model with a client per
+//! connection and at one rate for all. The whole comparison is `oneloop compare`.
 
 use std::process::{Command, ExitCode};
 

@@ -1,5 +1,6 @@
-//! The cost of one turn of the loop, system calls included: 1, 64 and 1000 clients that each have a request of 64 bytes
-//! ready, alone and beside a crowd of idle clients. Unix sockets, so that the network costs little.
+//! The cost of one turn of the loop, system calls included: 1, 64 and 1000 clients that each have a request
+//! of 64 bytes ready, alone and beside a crowd of idle clients. Unix sockets, so that the network costs
+//! little.
 //!
 //! ```sh
 //! cargo bench --bench turn

@@ -1,4 +1,5 @@
-//! Answers that a thread computes: a session pauses until its answer has come, or for as long as it is willing to wait.
+//! Answers that a thread computes: a session pauses until its answer has come, or for as long as it is
+//! willing to wait.
 //!
 //! ```sh
 //! cargo run --example backend      # listening on backend@127.0.0.1:7003

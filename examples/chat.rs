@@ -1,4 +1,5 @@
-//! A chat: one client's line reaches all the others at once. Sessions wake each other; each has a bounded mailbox.
+//! A chat: one client's line reaches all the others at once. Sessions wake each other; each has a bounded
+//! mailbox.
 //!
 //! ```sh
 //! cargo run --example chat         # listening on chat@127.0.0.1:7002
@@ -24,8 +25,8 @@ pub const LINE_BYTES_MAX: usize = 512;
 pub const MAILBOX_BYTES: usize = 64 << 10;
 /// Lines of one client that are passed on before the others may run.
 const LINES_PER_CALL: usize = 16;
-/// How long a line waits for members with a full mailbox. A member whose mailbox is still full then is dropped, so that one
-/// stalled reader does not stop all.
+/// How long a line waits for members with a full mailbox. A member whose mailbox is still full then is
+/// dropped, so that one stalled reader does not stop all.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The service, with the members in the room.
@@ -144,7 +145,8 @@ impl Member {
         self.say_rest(now)
     }
 
-    /// Posts the line to the members that are still missing it; false if some mailboxes have no room for it yet.
+    /// Posts the line to the members that are still missing it; false if some mailboxes have no room for it
+    /// yet.
     fn say_rest(&mut self, now: Now) -> bool {
         let Some(unsaid) = &mut self.unsaid else { return true };
         let room = self.chat.room();

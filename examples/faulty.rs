@@ -5,9 +5,9 @@
 //! nc 127.0.0.1 PORT                              # send: panic, abort, kill, stall, later, late, tick, sleep, or a line to be echoed
 //! ```
 //!
-//! `--refusal panic` has it panic over its last words, too; `--chat` and `--backend` serve those examples instead, whose
-//! sessions are woken. `--layers frames`, or `origin` for one more below it, puts the toy layers of the tests between the
-//! service and its clients.
+//! `--refusal panic` has it panic over its last words, too; `--chat` and `--backend` serve those examples
+//! instead, whose sessions are woken. `--layers frames`, or `origin` for one more below it, puts the toy
+//! layers of the tests between the service and its clients.
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -1,10 +1,12 @@
 //! One process, one thread, one loop, many clients.
 //!
-//! - A **service** is the work for a client: a state machine of bytes in, bytes out ([`session`]). It knows no socket, clock or
-//!   thread. [`services`] has echo, files over HTTP and others.
-//! - A **connection** is one client of a service: the only code that reads and writes a stream ([`connection`]).
-//! - A **model** decides what runs the connections: the **reactor**, one thread with one `mio::Poll` and a slab of connections
-//!   ([`reactor`]), or one of the classic models: iterative, prefork, fork, thread, prethread ([`models`]).
+//! - A **service** is the work for a client: a state machine of bytes in, bytes out ([`session`]). It knows
+//!   no socket, clock or thread. [`services`] has echo, files over HTTP and others.
+//! - A **connection** is one client of a service: the only code that reads and writes a stream
+//!   ([`connection`]).
+//! - A **model** decides what runs the connections: the **reactor**, one thread with one `mio::Poll` and a
+//!   slab of connections ([`reactor`]), or one of the classic models: iterative, prefork, fork, thread,
+//!   prethread ([`models`]).
 //!
 //! Every service runs under every model with the same bytes on the wire.
 //!
@@ -26,8 +28,9 @@
 //!
 //! # A protocol of your own
 //!
-//! Implement [`session::Service`] and [`session::Session`]. A session is called with the bytes that have arrived. It consumes a
-//! prefix of them, puts its answer into the outbox, and returns what it needs next. This one answers each line with its length:
+//! Implement [`session::Service`] and [`session::Session`]. A session is called with the bytes that have
+//! arrived. It consumes a prefix of them, puts its answer into the outbox, and returns what it needs next.
+//! This one answers each line with its length:
 //!
 //! ```
 //! use oneloop::session::{Client, Input, Outbox, Progress, Service, Session, Wait, rehearsal};
@@ -66,15 +69,17 @@
 //! - A client has [`limits`]: deadlines, bounds of memory, a share of each turn. All are on by default.
 //! - Bytes that came before the end of input are answered, and the last answer is not lost to a reset.
 //! - A client that does not read costs a bounded amount of memory; an idle client owns no buffer.
-//! - An error of one client, or a panic of its session, ends that client only, with one [`telemetry::Reason`].
+//! - An error of one client, or a panic of its session, ends that client only, with one
+//!   [`telemetry::Reason`].
 //!
 //! `ARCHITECTURE.md` in the repository has the map of the code, all invariants, and the walk of one request.
 //!
 //! # Features
 //!
-//! By default this is the loop, the models and the small services, on `mio`, `slab`, `log`, `libc`, `nix` and `socket2`: ten crates
-//! in all. `daytime` and `http` add the services that need more, and `load` adds the load generator (`oneloop::load`). The program
-//! `oneloop` is the package `oneloop-cli`; the feature `cli` is for it alone.
+//! By default this is the loop, the models and the small services, on `mio`, `slab`, `log`, `libc`, `nix` and
+//! `socket2`: ten crates in all. `daytime` and `http` add the services that need more, and `load` adds the
+//! load generator (`oneloop::load`). The program `oneloop` is the package `oneloop-cli`; the feature `cli` is
+//! for it alone.
 #![deny(unsafe_code)]
 
 #[cfg(not(target_pointer_width = "64"))]

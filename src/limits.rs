@@ -1,10 +1,11 @@
 //! The limits of a server: deadlines, sizes and counts, each declared once.
 //!
-//! An entry of the table below is the only place that names a limit. From it follow the field of [`Limits`] with its
-//! default and documentation, and, for the program, the flag of `oneloop serve` with its help, its validation, the manual
-//! page, the shell completions and `docs/limits.md`.
+//! An entry of the table below is the only place that names a limit. From it follow the field of [`Limits`]
+//! with its default and documentation, and, for the program, the flag of `oneloop serve` with its help, its
+//! validation, the manual page, the shell completions and `docs/limits.md`.
 //!
-//! To add a limit, add an entry and run `ONELOOP_UPDATE_DOCS=1 cargo test --lib limits`, which rewrites `docs/limits.md`:
+//! To add a limit, add an entry and run `ONELOOP_UPDATE_DOCS=1 cargo test --lib limits`, which rewrites
+//! `docs/limits.md`:
 //!
 //! ```text
 //! /// What it limits, in one paragraph: the text of `-h`. `other_limit` is shown as that limit's flag.
@@ -13,9 +14,9 @@
 //! field_unit: u32 = DEFAULT, Unit(min MIN), "flag", Basic, [];
 //! ```
 //!
-//! `Advanced` in place of `Basic` leaves it out of `-h`. The brackets list what a server must have for the limit to have an
-//! effect (`Need`); to set it on another server is reported as a mistake. The limits under `library` have no flag, because
-//! no service of the program needs them yet.
+//! `Advanced` in place of `Basic` leaves it out of `-h`. The brackets list what a server must have for the
+//! limit to have an effect (`Need`); to set it on another server is reported as a mistake. The limits under
+//! `library` have no flag, because no service of the program needs them yet.
 
 /// Declares [`Limits`] and, for the program, the table of [`Setting`]s.
 macro_rules! limits {
@@ -110,20 +111,21 @@ limits! {
     "Deadlines" {
         /// How long a client may be idle between requests; 0 is no limit.
         ///
-        /// Each request restarts it, other bytes do not. Without it, idle clients hold slots and descriptors forever.
+        /// Each request restarts it, other bytes do not. Without it, idle clients hold slots and descriptors
+        /// forever.
         idle_ms: u32 = 60_000, Time(min 0), "idle", Basic, [IdleClients];
 
         /// How long a request may take from its first byte to its last; 0 is no limit.
         ///
-        /// Absolute: no later byte extends it. Without it, a client that sends one byte per second holds a slot forever
-        /// (the "slowloris" attack).
+        /// Absolute: no later byte extends it. Without it, a client that sends one byte per second holds a
+        /// slot forever (the "slowloris" attack).
         request_ms: u32 = 30_000, Time(min 0), "request", Basic, [Requests];
 
         /// A client must read at least `rate_bytes_min` in each period of this length; 0 is no limit.
         ///
-        /// It applies while output waits for the client. What a client reads beyond the minimum counts for up to six
-        /// periods ahead, because kernels report free space in large steps, however steadily the client reads. Without it,
-        /// a client that does not read holds an output buffer and a file forever.
+        /// It applies while output waits for the client. What a client reads beyond the minimum counts for up
+        /// to six periods ahead, because kernels report free space in large steps, however steadily the
+        /// client reads. Without it, a client that does not read holds an output buffer and a file forever.
         rate_window_ms: u32 = 10_000, Time(min 0), "rate-window", Basic, [Output];
 
         /// What a client must read at least in each `rate_window_ms`.
@@ -133,8 +135,8 @@ limits! {
 
         /// How long a closed connection waits for the client to close its side; 0 closes at once.
         ///
-        /// It lasts longer while the client still reads at the minimum rate; then the connection is reset. Without it, a
-        /// reset may destroy the last answer on its way (RFC 9112, section 9.6).
+        /// It lasts longer while the client still reads at the minimum rate; then the connection is reset.
+        /// Without it, a reset may destroy the last answer on its way (RFC 9112, section 9.6).
         linger_ms: u32 = 2_000, Time(min 0), "linger", Basic, [];
 
         /// The same as `linger_ms`, for a client that was refused.
@@ -156,13 +158,15 @@ limits! {
     "Limits" {
         /// Clients at once, without refused ones.
         ///
-        /// `oneloop serve` lowers it at start to what the limit of file descriptors of each process allows, after a reserve
-        /// for the files and directories that http opens. Without it, a crowd takes all descriptors and memory.
+        /// `oneloop serve` lowers it at start to what the limit of file descriptors of each process allows,
+        /// after a reserve for the files and directories that http opens. Without it, a crowd takes all
+        /// descriptors and memory.
         clients_max: u32 = 16_384, Count(min 1), "clients", Basic, [SeveralClients];
 
         /// Clients at once from one address (for IPv6: from one /64); 0 is no limit.
         ///
-        /// It is off by default: many clients share an address behind a NAT or proxy, and only the operator can know.
+        /// It is off by default: many clients share an address behind a NAT or proxy, and only the operator
+        /// can know.
         clients_per_address_max: u32 = 0, Count(min 0), "clients-per-address", Basic, [EarlyAccept, TcpSocket];
 
         /// What happens to a client beyond `clients_max`.
@@ -172,7 +176,8 @@ limits! {
 
         /// Connections that wait in the kernel to be accepted, as passed to `listen(2)`.
         ///
-        /// The kernel has its own maximum (Linux: `net.core.somaxconn`). Without a queue, connections of a burst are dropped.
+        /// The kernel has its own maximum (Linux: `net.core.somaxconn`). Without a queue, connections of a
+        /// burst are dropped.
         backlog: u32 = 4096, Count(min 1), "backlog", Basic, [OwnSocket];
 
         /// Refused clients that may linger at once; others are closed without a last answer.
@@ -187,8 +192,8 @@ limits! {
 
         /// Unconsumed input kept for one client; http needs at least 16 KiB, its longest request head.
         ///
-        /// It is the longest unit that a session can ask for whole. The default is 64 KiB, as much as programs commonly write
-        /// at once, and a page.
+        /// It is the longest unit that a session can ask for whole. The default is 64 KiB, as much as
+        /// programs commonly write at once, and a page.
         inbox_bytes_max: u32 = 68 << 10, Bytes(min 512), "inbox", Advanced, [];
 
         /// Unsent output kept for one client.
@@ -198,17 +203,18 @@ limits! {
 
         /// Memory for input and output of all clients of one process together; 0 is no limit.
         ///
-        /// It covers unconsumed input, unsent output with the log lines of its answers, and what sessions keep for an answer.
-        /// Beyond it, the clients with the largest buffers are reset; each of several workers has an equal share. Without it,
-        /// many clients that do not read could take the limit of one client, times their number.
+        /// It covers unconsumed input, unsent output with the log lines of its answers, and what sessions
+        /// keep for an answer. Beyond it, the clients with the largest buffers are reset; each of several
+        /// workers has an equal share. Without it, many clients that do not read could take the limit of one
+        /// client, times their number.
         buffers_bytes_max: u64 = 256 << 20, Bytes(min 0), "buffers", Basic, [SharedBuffers];
     }
 
     "Fairness: what one client may take before the others have their turn" {
         /// Bytes asked of one read.
         ///
-        /// A full read is followed by another, which often finds nothing; so it should be more than one message. The default
-        /// is 64 KiB, as much as programs commonly write at once, and a page.
+        /// A full read is followed by another, which often finds nothing; so it should be more than one
+        /// message. The default is 64 KiB, as much as programs commonly write at once, and a page.
         read_bytes: u32 = 68 << 10, Bytes(min 1), "read-bytes", Advanced, [];
 
         /// Reads of one client per turn, while its session waits for input.
@@ -223,8 +229,8 @@ limits! {
 
         /// Bytes written to one client per turn.
         ///
-        /// The default is a file of 1 MiB with its head, which takes the kernel about 0.1 ms. Without it, a big file starves
-        /// the others.
+        /// The default is a file of 1 MiB with its head, which takes the kernel about 0.1 ms. Without it, a
+        /// big file starves the others.
         write_bytes_per_turn_max: u32 = (1 << 20) + (4 << 10), Bytes(min 1), "write-per-turn", Advanced, [];
 
         /// New clients of one listener per turn.
@@ -237,7 +243,8 @@ limits! {
         /// It bounds the memory for events and how long a turn lasts.
         events_per_turn_max: u32 = 1024, Count(min 1, max 1 << 20), "events-per-turn", Advanced, [EventLoop];
 
-        /// Calls in a row in which a session asks to be called again, although it neither consumes nor produces a byte.
+        /// Calls in a row in which a session asks to be called again, although it neither consumes nor
+        /// produces a byte.
         ///
         /// Without it, a faulty session is a busy loop.
         again_max: u32 = 1 << 16, Count(min 1), "again", Advanced, [];
@@ -246,7 +253,8 @@ limits! {
     library {
         /// How long the handshakes of a client's layers may take, in ms; 0 is no limit.
         ///
-        /// Absolute: no later byte extends it. Without it, a client that never completes one holds a slot forever.
+        /// Absolute: no later byte extends it. Without it, a client that never completes one holds a slot
+        /// forever.
         handshake_ms: u32 = 10_000;
     }
 }
@@ -258,7 +266,8 @@ pub enum Overflow {
     Refuse,
     /// It waits in the kernel's backlog until a client ends.
     Wait,
-    /// The client that has been idle longest is closed to make room; if none is idle, the new client is refused.
+    /// The client that has been idle longest is closed to make room; if none is idle, the new client is
+    /// refused.
     Evict,
 }
 

@@ -1,5 +1,5 @@
-//! What a client costs: no allocation and no more than one read and one write per request of an open client, no buffer
-//! while it is idle, and a slot of at most 192 bytes.
+//! What a client costs: no allocation and no more than one read and one write per request of an open client,
+//! no buffer while it is idle, and a slot of at most 192 bytes.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -130,7 +130,8 @@ fn no_number_of_clients_makes_a_table_grow() {
     assert_eq!(seen.count_total, 0, "allocations for {CLIENTS} clients");
 }
 
-/// The reactor's transport, with its calls counted: a call that would be refused from what is latched costs nothing.
+/// The reactor's transport, with its calls counted: a call that would be refused from what is latched costs
+/// nothing.
 struct Counted {
     inner: Polled,
     reads: u32,

@@ -1,4 +1,5 @@
-//! Ten thousand clients at once, in a process of their own: all connected before the first byte, all answered.
+//! Ten thousand clients at once, in a process of their own: all connected before the first byte, all
+//! answered.
 #![cfg(target_os = "linux")]
 
 mod common;

@@ -138,8 +138,8 @@ fn a_disk_that_is_full_ends_it_and_what_was_measured_is_shown() {
     let output = directory.path().join("whole");
     assert_eq!(Compared::start(&output, &ASKED).end().0, Some(0));
     let whole = fs::metadata(output.join("raw.jsonl")).unwrap().len();
-    // Room for all but the end of the last run. Beyond a limit on the size of files write(2) fails as on a full disk,
-    // if the signal is ignored.
+    // Room for all but the end of the last run. Beyond a limit on the size of files write(2) fails as on a
+    // full disk, if the signal is ignored.
     let output = directory.path().join("limit");
     let mut limited = Command::new("sh");
     limited.args(["-c", "trap '' XFSZ; exec prlimit --fsize=\"$0\" \"$@\""]);

@@ -1,5 +1,5 @@
-//! Promises of `sys::signals` and `sys::process`. They reap whatever child ends and handle every signal, so they have a process of
-//! their own, and run one at a time.
+//! Promises of `sys::signals` and `sys::process`. They reap whatever child ends and handle every signal, so
+//! they have a process of their own, and run one at a time.
 //!
 //! `sys` is a leaf and not for users of the library: this crate compiles it by itself, with its unit tests.
 
@@ -91,8 +91,8 @@ fn a_child_has_its_own_pipe_and_the_parent_learns_of_its_end() {
     let mut signals = Signals::install().unwrap();
     raise(Signal::SIGHUP).unwrap();
     let Forked::Parent(child) = process::fork(&mut signals).unwrap() else {
-        // In the child: nothing of the parent's is seen, SIGINT is nothing, SIGTERM is read, once however often, and
-        // what ends it at once is a signal of its own.
+        // In the child: nothing of the parent's is seen, SIGINT is nothing, SIGTERM is read, once however
+        // often, and what ends it at once is a signal of its own.
         let clean = signals.take() == Arrived::default();
         let _ = raise(Signal::SIGINT);
         let deaf = signals.take() == Arrived::default();

@@ -1,7 +1,8 @@
-//! The yardstick: the leanest loop of a server and the leanest load for it, hand-written over epoll for the benchmarks.
+//! The yardstick: the leanest loop of a server and the leanest load for it, hand-written over epoll for the
+//! benchmarks.
 //!
-//! No timers, no limits, no log, no table of states: one read and one write per request, which `strace -c` confirms.
-//! Linux only.
+//! No timers, no limits, no log, no table of states: one read and one write per request, which `strace -c`
+//! confirms. Linux only.
 #![allow(dead_code, reason = "each benchmark uses its own part of this")]
 
 pub(crate) mod load;

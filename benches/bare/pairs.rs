@@ -16,8 +16,8 @@ pub(crate) struct Ratio {
 }
 
 impl Ratio {
-    /// Of `ratios`, one a pair. The interval's ends are order statistics (of 15 pairs the 4th and the 12th: 96.5 %), which
-    /// needs no assumption about how the ratios are spread.
+    /// Of `ratios`, one a pair. The interval's ends are order statistics (of 15 pairs the 4th and the 12th:
+    /// 96.5 %), which needs no assumption about how the ratios are spread.
     pub(crate) fn of(mut ratios: Vec<f64>) -> Ratio {
         ratios.sort_by(f64::total_cmp);
         let pairs = ratios.len();
@@ -74,8 +74,8 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// Pins this process, which is the load, to a core of its own; `ONELOOP_PAIRS` and `ONELOOP_SPAN_MS` may ask for more or
-    /// less than 15 pairs of a second.
+    /// Pins this process, which is the load, to a core of its own; `ONELOOP_PAIRS` and `ONELOOP_SPAN_MS` may
+    /// ask for more or less than 15 pairs of a second.
     pub(crate) fn begin(what: &str) -> Bench {
         let cores = cores();
         let (server_core, load_core) = (cores[0], cores[cores.len() - 1]);

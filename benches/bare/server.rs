@@ -19,8 +19,9 @@ pub(crate) fn echo() -> ! {
     run("echo", |client, asked| client.write(asked).is_ok_and(|written| written == asked.len()))
 }
 
-/// Answers each request for `/fN`, whatever its other fields are, with the file `fN` of `dir` from memory, behind the shortest
-/// head that frames it. Requests come whole and one by one; a file fits into the socket's buffer.
+/// Answers each request for `/fN`, whatever its other fields are, with the file `fN` of `dir` from memory,
+/// behind the shortest head that frames it. Requests come whole and one by one; a file fits into the socket's
+/// buffer.
 pub(crate) fn http(dir: &Path) -> ! {
     let answers = [128, 1 << 10, 16 << 10].map(|bytes: usize| {
         let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n").into_bytes();
@@ -33,8 +34,8 @@ pub(crate) fn http(dir: &Path) -> ! {
     })
 }
 
-/// Serves with `answer`, which returns whether to keep the connection, on a port of the kernel's choice, which it prints as
-/// `oneloop serve` does, until it is killed.
+/// Serves with `answer`, which returns whether to keep the connection, on a port of the kernel's choice,
+/// which it prints as `oneloop serve` does, until it is killed.
 fn run(service: &str, mut answer: impl FnMut(&mut TcpStream, &[u8]) -> bool) -> ! {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();

@@ -39,8 +39,9 @@ fn answered(http: &Http, pieces: &[&[u8]], room: usize) -> (Vec<u8>, Vec<(Answer
     (client.answer, client.answers)
 }
 
-/// The first byte decides where the rest is split. No panic, no spin, nothing from outside; the answers and their reports are
-/// the same however the bytes come, the answers also whatever the room; each answer is reported once and ends where its head says.
+/// The first byte decides where the rest is split. No panic, no spin, nothing from outside; the answers and
+/// their reports are the same however the bytes come, the answers also whatever the room; each answer is
+/// reported once and ends where its head says.
 pub(crate) fn check(data: &[u8]) {
     let Some((&piece, bytes)) = data.split_first() else { return };
     let http = &site().1;
@@ -59,7 +60,8 @@ pub(crate) fn check(data: &[u8]) {
     assert!(rest.is_empty() || rest == CONTINUE, "{}", rest.escape_ascii());
 }
 
-/// The framing of one answer, told by its head alone (RFC 9112, section 6.3); whether it says that it is the last.
+/// The framing of one answer, told by its head alone (RFC 9112, section 6.3); whether it says that it is the
+/// last.
 fn check_answer(info: &AnswerInfo, answer: &[u8]) -> bool {
     let request = info.request.as_ref().expect("a request, as was asked for");
     let (head, body) = answer.split_at(info.head_bytes as usize);

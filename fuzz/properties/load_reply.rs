@@ -1,5 +1,5 @@
-//! What the clients of the load generator promise for any bytes that a server sends; shared by the fuzz target and the
-//! replay of its corpus.
+//! What the clients of the load generator promise for any bytes that a server sends; shared by the fuzz
+//! target and the replay of its corpus.
 
 use oneloop::load::clients::{ChargenLoad, EchoLoad, HttpLoad, MessageLoad};
 use oneloop::load::{Client, ReplyStatus, Workload};
@@ -49,7 +49,8 @@ impl<C: Client> Reader<C> {
         Reader { client, number: 0, at: 0, ends: Vec::new(), end: None }
     }
 
-    /// Hands on what one read gave, as a conversation does: what a whole reply leaves belongs to the next one.
+    /// Hands on what one read gave, as a conversation does: what a whole reply leaves belongs to the next
+    /// one.
     fn read(&mut self, mut bytes: &[u8], ended: bool) {
         let mut is_called = bytes.is_empty() && ended;
         while self.end.is_none() && (!bytes.is_empty() || is_called) {
@@ -116,7 +117,8 @@ fn check_splits<W: Workload>(load: impl Fn() -> W, stream: &[u8], piece: usize) 
     }
 }
 
-/// Whether any of two connections of one load gets a wrong reply, when they read their streams in turns of `turn` bytes.
+/// Whether any of two connections of one load gets a wrong reply, when they read their streams in turns of
+/// `turn` bytes.
 fn any_is_wrong(load: &HttpLoad, streams: [&[u8]; 2], turn: usize) -> bool {
     let mut readers = [Reader::new(load.open(0)), Reader::new(load.open(1))];
     let mut rests = streams;
@@ -137,8 +139,8 @@ fn any_is_wrong(load: &HttpLoad, streams: [&[u8]; 2], turn: usize) -> bool {
     readers.iter().any(|reader| matches!(reader.end, Some(End::Wrong(_))))
 }
 
-/// Which reply of a load comes first does not decide whether the load is right: bodies have to be equal, whoever has read more
-/// of his.
+/// Which reply of a load comes first does not decide whether the load is right: bodies have to be equal,
+/// whoever has read more of his.
 fn check_order(stream: &[u8], cut: usize, turn: usize) {
     let (one, other) = stream.split_at(cut.min(stream.len()));
     let load = || HttpLoad::new("h", "/", false);
@@ -147,8 +149,9 @@ fn check_order(stream: &[u8], cut: usize, turn: usize) {
     assert_eq!(any_is_wrong(&load(), [one, other], turn), wrong, "in turns of {turn} bytes");
 }
 
-/// Five bytes, then the stream: which client, the size of pieces, and which part of the stream is repeated how often, so that a
-/// short input can reach the bounds. No panic; the same verdict however the bytes are split.
+/// Five bytes, then the stream: which client, the size of pieces, and which part of the stream is repeated
+/// how often, so that a short input can reach the bounds. No panic; the same verdict however the bytes are
+/// split.
 pub(crate) fn check(data: &[u8]) {
     let Some((&[kind, piece, from, len, times], rest)) = data.split_first_chunk() else { return };
     let (from, piece) = (usize::from(from).min(rest.len()), usize::from(piece) + 1);

@@ -1,15 +1,17 @@
 //! Memory that the buffers of all clients of one process take together, for `buffers_bytes_max`.
 //!
-//! A loop knows all of its clients: over the bound it ends those with the largest buffers ([`LoopBuffers`]). A thread knows only
-//! its own client, and no thread can end that of another: over the bound each of those that hold at least the average ends its own
-//! ([`SharedBuffers`]). The two have a bound in common and nothing else.
+//! A loop knows all of its clients: over the bound it ends those with the largest buffers ([`LoopBuffers`]).
+//! A thread knows only its own client, and no thread can end that of another: over the bound each of those
+//! that hold at least the average ends its own ([`SharedBuffers`]). The two have a bound in common and
+//! nothing else.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Candidates that one pass over all clients finds: so many that the pass costs little for each client that ends.
+/// Candidates that one pass over all clients finds: so many that the pass costs little for each client that
+/// ends.
 const CANDIDATES_MAX: usize = 64;
 /// How often the log may warn, in ms: while a crowd attacks, clients are ended all the time.
 const WARN_EVERY_MS: u64 = 60_000;
@@ -22,8 +24,8 @@ pub(crate) struct LoopBuffers {
     sum_bytes: u64,
     /// By slot of the slab. Apart from the slots, so that a pass over all of them reads 4 bytes for each.
     held_bytes: Vec<u32>,
-    /// The clients with the largest buffers at this turn's last pass, and those that have come to hold as much since, the largest
-    /// last. No other client holds more than the first of them.
+    /// The clients with the largest buffers at this turn's last pass, and those that have come to hold as
+    /// much since, the largest last. No other client holds more than the first of them.
     candidates: Vec<Candidate>,
     warn_from_ms: u64,
 }
@@ -74,7 +76,8 @@ impl LoopBuffers {
         }
     }
 
-    /// The client to end next, one of those with the largest buffers; `None` if all together are within the bound.
+    /// The client to end next, one of those with the largest buffers; `None` if all together are within the
+    /// bound.
     pub(crate) fn next_to_end(&mut self) -> Option<usize> {
         if self.sum_bytes <= self.bytes_max || self.bytes_max == 0 {
             return None;
@@ -164,9 +167,10 @@ impl BufferShare {
         BufferShare { of: of.filter(|of| of.bytes_max > 0).cloned(), bytes: 0 }
     }
 
-    /// The client holds `bytes` now. Returns whether it must end: all together are over the bound, and it holds no less than the
-    /// average of those that hold anything. At least one of them does, and each is asked whenever its blocking call returns, within
-    /// a second at the latest. A client that holds less than the others stays.
+    /// The client holds `bytes` now. Returns whether it must end: all together are over the bound, and it
+    /// holds no less than the average of those that hold anything. At least one of them does, and each is
+    /// asked whenever its blocking call returns, within a second at the latest. A client that holds less than
+    /// the others stays.
     pub(crate) fn set(&mut self, bytes: usize) -> bool {
         let Some(of) = &self.of else { return false };
         let (before, bytes) = (std::mem::replace(&mut self.bytes, bytes as u64), bytes as u64);
@@ -200,7 +204,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Against a plain table: the sum is right, and no client holds more than the one that is ended, new ones included.
+        /// Against a plain table: the sum is right, and no client holds more than the one that is ended, new
+        /// ones included.
         #[test]
         fn the_largest_go_until_the_sum_is_within_the_bound(
             held in prop::collection::vec((0usize..300, 0usize..5_000, 0..20), 1..600),

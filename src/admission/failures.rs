@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use crate::sys::{AcceptError, Listener, wait};
 
-/// After so many failures in a row that concern one client each, accepting pauses. Lost clients never come in such numbers;
-/// without this bound a system that denies accept(2) altogether (a seccomp filter answers EPERM) makes the caller spin.
+/// After so many failures in a row that concern one client each, accepting pauses. Lost clients never come in
+/// such numbers; without this bound a system that denies accept(2) altogether (a seccomp filter answers
+/// EPERM) makes the caller spin.
 const FAILURES_IN_A_ROW_MAX: u32 = 1_000;
-/// How often the log may warn that accepting pauses, in ms. A server without descriptors pauses several times a second.
+/// How often the log may warn that accepting pauses, in ms. A server without descriptors pauses several times
+/// a second.
 const WARN_EVERY_MS: u64 = 60_000;
 
 /// What follows from a failed `accept`.
@@ -52,7 +54,8 @@ impl AcceptFailures {
         self.pauses = 0;
     }
 
-    /// What follows from this error of [`Listener::accept`]. Pauses are logged at `warn`, lost clients at `debug`.
+    /// What follows from this error of [`Listener::accept`]. Pauses are logged at `warn`, lost clients at
+    /// `debug`.
     pub(super) fn after(&mut self, listener: &Listener, error: &io::Error, now_ms: u64) -> AfterFailure {
         match AcceptError::of(error) {
             AcceptError::WouldBlock => {

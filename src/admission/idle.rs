@@ -1,4 +1,5 @@
-//! Idle clients in the order in which they became idle: the first of them is evicted when another client needs the place.
+//! Idle clients in the order in which they became idle: the first of them is evicted when another client
+//! needs the place.
 //!
 //! Kept only where idle clients may be evicted: it costs two links per slot and a few writes per request.
 
@@ -36,7 +37,8 @@ impl IdleOrder {
         self.newest = slot as u32;
     }
 
-    /// The client in `slot` is idle and has moved no byte: if it was idle before, its place in the order stays.
+    /// The client in `slot` is idle and has moved no byte: if it was idle before, its place in the order
+    /// stays.
     pub(crate) fn remained_idle(&mut self, slot: usize) {
         if !matches!(self.links.get(slot), Some(Links::Present { .. })) {
             self.became_idle(slot);

@@ -11,7 +11,8 @@
 //!
 //! With `--overflow wait` a full server does not accept: clients wait in the kernel's backlog.
 //!
-//! One [`Admission`] belongs to each loop, accepting process or accepting thread. It holds no client: it counts them.
+//! One [`Admission`] belongs to each loop, accepting process or accepting thread. It holds no client: it
+//! counts them.
 
 mod addresses;
 mod buffers;
@@ -122,7 +123,8 @@ impl Admission {
         }
     }
 
-    /// Makes room for the addresses of so many clients, so that no turn copies a table that has become too small.
+    /// Makes room for the addresses of so many clients, so that no turn copies a table that has become too
+    /// small.
     pub(crate) fn reserve(&mut self, clients: usize) {
         if self.per_address_max > 0 {
             self.addresses.reserve(clients);
@@ -158,8 +160,8 @@ impl Admission {
         }
     }
 
-    /// Accepts one client. It is counted in `telemetry`, as a failure is. `now_ms` is asked after a failure only: the call may
-    /// have waited.
+    /// Accepts one client. It is counted in `telemetry`, as a failure is. `now_ms` is asked after a failure
+    /// only: the call may have waited.
     pub(crate) fn accept(
         &mut self,
         listener: &Listener,
@@ -217,8 +219,8 @@ impl Admission {
         }
     }
 
-    /// The address of a client is known that entered without one, as [`Peer::UNIX`]. Returns whether one more client from there
-    /// may stay.
+    /// The address of a client is known that entered without one, as [`Peer::UNIX`]. Returns whether one more
+    /// client from there may stay.
     pub(crate) fn learn_address(&mut self, peer: Peer) -> bool {
         if self.per_address_max == 0 {
             return true;
@@ -239,8 +241,9 @@ impl Admission {
         self.gate = Gate::Open;
     }
 
-    /// Refuses a client: with the service's last words, if there are any and one more refused client may linger. A client of a
-    /// listener with layers is closed: it would not understand the words without a handshake, which is not worth its cost.
+    /// Refuses a client: with the service's last words, if there are any and one more refused client may
+    /// linger. A client of a listener with layers is closed: it would not understand the words without a
+    /// handshake, which is not worth its cost.
     pub(crate) fn refuse<'s, S: Service>(
         &mut self,
         served: &'s ListenerService<S>,

@@ -29,9 +29,9 @@ use crate::sys::{Signals, signals};
 
 /// Compare server models and other servers on this machine
 ///
-/// All models serve the same bytes in the same experiments, in random order, each time with a freshly started server. Every
-/// result is judged, and those that cannot be trusted are marked. The expected duration is printed at the start. Ctrl-C
-/// stops the comparison and reports what was measured so far.
+/// All models serve the same bytes in the same experiments, in random order, each time with a freshly started
+/// server. Every result is judged, and those that cannot be trusted are marked. The expected duration is
+/// printed at the start. Ctrl-C stops the comparison and reports what was measured so far.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct CompareArgs {

@@ -2,8 +2,8 @@
 
 use crate::limits::Limits;
 
-/// Descriptors for neither clients nor listeners: standard streams, poll, waker, signals, log, and some spare ones, with which
-/// small files are read.
+/// Descriptors for neither clients nor listeners: standard streams, poll, waker, signals, log, and some spare
+/// ones, with which small files are read.
 const OWN_DESCRIPTORS: u32 = 16;
 
 /// What shares the descriptors of a process.
@@ -12,15 +12,16 @@ pub(super) struct Sharing {
     /// Descriptors that a process may have open.
     pub(super) descriptors: u64,
     pub(super) listeners: usize,
-    /// A reserve for files and directories of the services. Without it, clients would take all descriptors, and none would be
-    /// left for the files that they request.
+    /// A reserve for files and directories of the services. Without it, clients would take all descriptors,
+    /// and none would be left for the files that they request.
     pub(super) files: usize,
     /// How many processes divide the clients among them; `None`: each client has its own process.
     pub(super) processes: Option<usize>,
 }
 
-/// Lowers the limits on what needs a descriptor each to what is available, with a warning. Returns how many files and
-/// directories may be open: what is left, but at least [`Sharing::files`], or half of all descriptors if that is less.
+/// Lowers the limits on what needs a descriptor each to what is available, with a warning. Returns how many
+/// files and directories may be open: what is left, but at least [`Sharing::files`], or half of all
+/// descriptors if that is less.
 pub(super) fn fit(limits: &mut Limits, sharing: Sharing) -> usize {
     let descriptors = u32::try_from(sharing.descriptors).unwrap_or(u32::MAX);
     limits.refusals_max = limits.refusals_max.min(descriptors / 8);

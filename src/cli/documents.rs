@@ -64,8 +64,8 @@ pub(super) fn man(args: &ManArgs) -> Result<(), Failure> {
     print(set(&String::from_utf8_lossy(&text)).as_bytes())
 }
 
-/// Adds what `clap_mangen` leaves out: the version in the footer, and indented lines (examples, lists) as they are (`.nf`, see
-/// man(7)) instead of filled and justified.
+/// Adds what `clap_mangen` leaves out: the version in the footer, and indented lines (examples, lists) as
+/// they are (`.nf`, see man(7)) instead of filled and justified.
 fn set(page: &str) -> String {
     let mut text = String::new();
     let mut kept = false;

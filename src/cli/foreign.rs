@@ -6,7 +6,8 @@ pub(super) struct Foreign {
     names: &'static str,
     /// What the command is for.
     pub(super) hint: &'static str,
-    /// The arguments of `oneloop`, quoted for a shell; the first is the subcommand that the options were given to.
+    /// The arguments of `oneloop`, quoted for a shell; the first is the subcommand that the options were
+    /// given to.
     pub(super) instead: &'static str,
 }
 

@@ -20,7 +20,8 @@ pub(super) struct HttpArgs {
     /// The file to send for its directory; may be repeated, the first that exists is sent
     #[arg(long, value_name = "FILE", default_value = "index.html")]
     index: Vec<String>,
-    /// The file to send for paths that do not exist and directories without a page: that of a single-page application
+    /// The file to send for paths that do not exist and directories without a page: that of a single-page
+    /// application
     #[arg(long, visible_alias = "spa", value_name = "FILE")]
     fallback: Option<String>,
     /// The page to send for paths that do not exist, if the directory has it

@@ -20,9 +20,10 @@ use crate::sys::sink::Sink;
 
 /// Put load on a server and measure it
 ///
-/// Without --rate, each client sends its next request when it has received a reply (closed loop): this shows what the server
-/// can do. With --rate, requests follow a schedule that slow replies do not delay (open loop), and latency counts from the
-/// scheduled time: this is what users see at that rate. Replies are checked byte for byte.
+/// Without --rate, each client sends its next request when it has received a reply (closed loop): this shows
+/// what the server can do. With --rate, requests follow a schedule that slow replies do not delay (open
+/// loop), and latency counts from the scheduled time: this is what users see at that rate. Replies are
+/// checked byte for byte.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct LoadArgs {
@@ -45,7 +46,8 @@ struct ShapeArgs {
     /// Requests in flight per connection
     #[arg(long, value_name = "N", default_value = "1", value_parser = count::<1, 65_536>)]
     depth: u32,
-    /// Size of a request: for message at most 255, for chargen the bytes to read [default: 64; chargen: 64KiB]
+    /// Size of a request: for message at most 255, for chargen the bytes to read [default: 64; chargen:
+    /// 64KiB]
     #[arg(long, value_name = "SIZE")]
     bytes: Option<Bytes>,
     /// Requests per second in total: the open loop (10k is 10000)
@@ -60,14 +62,15 @@ struct ShapeArgs {
     /// Additional clients that only hold a connection; lost ones are counted
     #[arg(long, value_name = "N", default_value = "0", value_parser = count::<0, { u32::MAX }>)]
     idle: u32,
-    /// Additional clients that send or read one byte per --slow-pause; half of them each where the service allows both
+    /// Additional clients that send or read one byte per --slow-pause; half of them each where the service
+    /// allows both
     #[arg(long, value_name = "N", default_value = "0", value_parser = count::<0, { u32::MAX }>)]
     slow: u32,
     /// Time between two bytes of a slow client [default: 100ms]
     #[arg(long, value_name = "TIME")]
     slow_pause: Option<Ms>,
-    /// Source addresses or blocks, used in turn [default: many of 127.0.0.0/8 for a server there, otherwise the system's
-    /// choice]
+    /// Source addresses or blocks, used in turn [default: many of 127.0.0.0/8 for a server there, otherwise
+    /// the system's choice]
     #[arg(long, value_name = "ADDR[/LEN],...", value_delimiter = ',')]
     source: Vec<SourceRange>,
     /// Repeat the bytes and arrivals of another run [default: from the clock, shown in the report]
@@ -106,11 +109,12 @@ struct TimeArgs {
 struct OutputArgs {
     /// A check, such as p99<5ms, max<1s, rate>=10k, errors<0.1%, missed=0, cpu<90% or lost=0; may be repeated
     ///
-    /// All checks must hold. lost counts idle and slow clients. Unless a check names errors, errors=0 is checked, and unless
-    /// one names missed, missed=0.
+    /// All checks must hold. lost counts idle and slow clients. Unless a check names errors, errors=0 is
+    /// checked, and unless one names missed, missed=0.
     #[arg(long, value_name = "CHECK")]
     expect: Vec<Expectation>,
-    /// Print the name of each phase, as in --csv, on standard error when it begins: for programs that observe the server
+    /// Print the name of each phase, as in --csv, on standard error when it begins: for programs that observe
+    /// the server
     #[arg(long)]
     show_phases: bool,
     #[command(flatten)]

@@ -21,7 +21,8 @@ pub(super) struct FileArgs {
     /// Write throughput and latency over time as CSV to this file; "-" is standard output
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// Write the latency distribution in the .hgrm format (HDR histogram) to this file; "-" is standard output
+    /// Write the latency distribution in the .hgrm format (HDR histogram) to this file; "-" is standard
+    /// output
     #[arg(long, value_name = "FILE")]
     hgrm: Option<PathBuf>,
 }
@@ -60,7 +61,8 @@ impl FileArgs {
         Ok(())
     }
 
-    /// Prints the table first, then writes each file, whatever happens to the others; returns the first error.
+    /// Prints the table first, then writes each file, whatever happens to the others; returns the first
+    /// error.
     pub(super) fn write(&self, report: &Report, with_table: bool) -> Result<(), Failure> {
         let mut done = Ok(());
         if with_table && !self.asked().any(|(_, path, _)| is_standard_output(path)) {

@@ -1,4 +1,5 @@
-//! Invalid arguments, each reported in one line: what the user wrote, why it is invalid, and a command that works.
+//! Invalid arguments, each reported in one line: what the user wrote, why it is invalid, and a command that
+//! works.
 
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -9,7 +10,8 @@ use super::foreign::{Foreign, HOSTS, PORTS};
 use super::words::{closest, command, did_you_mean};
 use super::{in_one_line, spec};
 
-/// A valid value for an option, by the name of its value in the help; `None` if the reason is clear without an example.
+/// A valid value for an option, by the name of its value in the help; `None` if the reason is clear without
+/// an example.
 fn example_value(value_name: &str) -> Option<&'static str> {
     Some(match value_name {
         "TIME" => "30s",
@@ -195,8 +197,8 @@ impl Mistake<'_> {
     }
 }
 
-/// Joins each argument that looks like a negative number, such as `-5s`, to the option before it: clap would take it for an
-/// option, but the user meant a value.
+/// Joins each argument that looks like a negative number, such as `-5s`, to the option before it: clap would
+/// take it for an option, but the user meant a value.
 pub(super) fn joined(typed: &[OsString]) -> Vec<OsString> {
     let mut words: Vec<OsString> = Vec::new();
     for word in typed {

@@ -1,7 +1,7 @@
 //! The command line: from arguments to configuration, and every message about the arguments.
 //!
-//! Exit codes: 0 success, 1 system error, 2 invalid arguments, 3 a failed check of `oneloop load`. An error is one line on
-//! standard error: what happened, to what, and what to do next.
+//! Exit codes: 0 success, 1 system error, 2 invalid arguments, 3 a failed check of `oneloop load`. An error
+//! is one line on standard error: what happened, to what, and what to do next.
 
 mod compare;
 mod descriptors;
@@ -217,7 +217,8 @@ fn not_parsed(error: &clap::Error, typed: &[OsString]) -> ExitCode {
     }
 }
 
-/// Prints one line on standard error, whatever bytes a path in it has. If standard error is closed, the exit code is enough.
+/// Prints one line on standard error, whatever bytes a path in it has. If standard error is closed, the exit
+/// code is enough.
 fn report(what: &str) {
     let _ = writeln!(std::io::stderr(), "oneloop: {}", in_one_line(what));
 }
@@ -231,7 +232,8 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    /// Help and manual fill paragraphs to the width of the terminal, but not lists and examples. The manual indents a text by 7.
+    /// Help and manual fill paragraphs to the width of the terminal, but not lists and examples. The manual
+    /// indents a text by 7.
     #[test]
     fn lists_and_examples_of_the_help_fit_in_80_columns() {
         let mut program = Cli::command();

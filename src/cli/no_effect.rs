@@ -1,4 +1,5 @@
-//! Options of `oneloop serve` that would have no effect in this server are reported as mistakes: their user relies on them.
+//! Options of `oneloop serve` that would have no effect in this server are reported as mistakes: their user
+//! relies on them.
 
 use super::spec::Spec;
 use super::words::command;
@@ -24,7 +25,8 @@ enum Requirement {
     UnixSocket,
 }
 
-/// Models that accept a client before they can serve it: only these can refuse clients, pause, or count them by address.
+/// Models that accept a client before they can serve it: only these can refuse clients, pause, or count them
+/// by address.
 const EARLY_ACCEPT: &[Model] = &[Model::Reactor, Model::Fork, Model::Thread];
 
 fn requirements(option: &Typed) -> Vec<Requirement> {

@@ -29,9 +29,9 @@ use crate::telemetry::{AccessFormat, AccessLog, AccessTarget, Telemetry};
 
 /// Serve clients until stopped
 ///
-/// Each SERVICE listens on the address after its @, or on its own port of 127.0.0.1, which only programs on this machine
-/// can reach. Each listener is printed on standard output as "listening on SERVICE@ADDR". Ctrl-C or SIGTERM stops the
-/// server when its open clients have finished; a second one stops it at once.
+/// Each SERVICE listens on the address after its @, or on its own port of 127.0.0.1, which only programs on
+/// this machine can reach. Each listener is printed on standard output as "listening on SERVICE@ADDR". Ctrl-C
+/// or SIGTERM stops the server when its open clients have finished; a second one stops it at once.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct ServeArgs {
@@ -45,7 +45,8 @@ pub(super) struct ServeArgs {
     model: Model,
     /// Processes of prefork or threads of prethread (default 8), or event loops of reactor (default 1)
     ///
-    /// Each event loop is a process. Processes divide --clients among them; --clients-per-address applies to each process.
+    /// Each event loop is a process. Processes divide --clients among them; --clients-per-address applies to
+    /// each process.
     #[arg(long, value_name = "N", value_parser = count::<1, 1024>, help_heading = "Model")]
     workers: Option<u32>,
 
@@ -59,9 +60,9 @@ pub(super) struct ServeArgs {
     unix_mode: Option<u32>,
     /// After binding, switch to this user (name or number) for good; for a server started as root
     ///
-    /// The server keeps only the groups of this user and no capabilities, even if it already runs as this user. Unix
-    /// sockets belong to this user. If it may not write to the directory of a socket, the socket file remains at the end,
-    /// and the next server replaces it.
+    /// The server keeps only the groups of this user and no capabilities, even if it already runs as this
+    /// user. Unix sockets belong to this user. If it may not write to the directory of a socket, the socket
+    /// file remains at the end, and the next server replaces it.
     #[arg(long, value_name = "USER", help_heading = "Process")]
     user: Option<String>,
     /// With --user: switch to this group instead of the user's own
@@ -70,8 +71,9 @@ pub(super) struct ServeArgs {
 
     /// Write one line per answered request to this file; "-" is standard output
     ///
-    /// SIGHUP reopens a file. /dev/stdout and /dev/stderr may be sockets, as under systemd. A slow reader of a pipe or FIFO
-    /// does not delay the server: up to 1 MiB of lines wait for it; further lines are dropped and counted in the log.
+    /// SIGHUP reopens a file. /dev/stdout and /dev/stderr may be sockets, as under systemd. A slow reader of
+    /// a pipe or FIFO does not delay the server: up to 1 MiB of lines wait for it; further lines are dropped
+    /// and counted in the log.
     #[arg(long, value_name = "FILE", help_heading = "Log")]
     access_log: Option<PathBuf>,
 }
@@ -133,7 +135,8 @@ fn unix_mode(text: &str) -> Result<u32, String> {
 
 /// Serves until the server is stopped.
 pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
-    // First: nothing may open a descriptor before, and from here on no signal may end the server without a drain.
+    // First: nothing may open a descriptor before, and from here on no signal may end the server without a
+    // drain.
     let mut supervisor = Supervisor::adopt().map_err(Failure::usage)?;
     let signals = Signals::install().map_err(Failure::system)?.for_good();
     let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
@@ -226,7 +229,8 @@ fn workers(args: &ServeArgs) -> Result<usize, Failure> {
     }
 }
 
-/// Without a SERVICE: the services that the supervisor's sockets are named after, or this directory with listings.
+/// Without a SERVICE: the services that the supervisor's sockets are named after, or this directory with
+/// listings.
 fn default_specs(supervisor: &Supervisor, flags: &mut ServiceFlags) -> Result<Vec<Spec>, Failure> {
     let parse = |name: &str| name.parse::<Spec>();
     if supervisor.listeners.is_empty() {
@@ -245,7 +249,8 @@ fn default_specs(supervisor: &Supervisor, flags: &mut ServiceFlags) -> Result<Ve
     named.collect()
 }
 
-/// The address of each service; `None`: a socket of the supervisor. No two services may have the same address.
+/// The address of each service; `None`: a socket of the supervisor. No two services may have the same
+/// address.
 fn addresses(specs: &[Spec], inherited: &[Option<Listener>]) -> Result<Vec<Option<Address>>, Failure> {
     let address = |(spec, own): (&Spec, &Option<Listener>)| match (&spec.address, own) {
         (Some(address), _) => Some(address.clone()),
@@ -257,7 +262,8 @@ fn addresses(specs: &[Spec], inherited: &[Option<Listener>]) -> Result<Vec<Optio
     Ok(addresses)
 }
 
-/// The sockets of each service: those of the supervisor for services without an address, as far as there are some.
+/// The sockets of each service: those of the supervisor for services without an address, as far as there are
+/// some.
 fn bind(
     services: Vec<AnyService>,
     inherited: Vec<Option<Listener>>,
@@ -281,7 +287,8 @@ fn bind(
     Ok(listeners)
 }
 
-/// The supervisor's sockets for services without an address: by name, then in order. No socket may be left over.
+/// The supervisor's sockets for services without an address: by name, then in order. No socket may be left
+/// over.
 fn inherited(specs: &[Spec], supervisor: &mut Supervisor) -> Result<Vec<Option<Listener>>, Failure> {
     let mut sockets = std::mem::take(&mut supervisor.listeners);
     let mut inherited = Vec::new();
@@ -383,7 +390,8 @@ fn serve(model: Model, mut setup: Setup<AnyService>, supervisor: &Supervisor) ->
     Ok(())
 }
 
-/// Prints one line per listener, in a form that scripts can read. A closed standard output does not stop the server.
+/// Prints one line per listener, in a form that scripts can read. A closed standard output does not stop the
+/// server.
 fn print_listeners(listeners: &[ListenerConfig<AnyService>]) {
     let line = |listener: &ListenerConfig<AnyService>| {
         let (name, first) = (listener.service.name(), &listener.sockets[0]);

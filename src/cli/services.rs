@@ -1,4 +1,5 @@
-//! The services with their flags and their clients of the load generator, made from the table in [`crate::services`].
+//! The services with their flags and their clients of the load generator, made from the table in
+//! [`crate::services`].
 
 use std::ops::RangeInclusive;
 

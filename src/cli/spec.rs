@@ -31,8 +31,8 @@ impl FromStr for Spec {
     }
 }
 
-/// `DIR[@ADDR]`. DIR may contain `@`: if the whole or a part before an `@` is an existing directory, it is DIR; otherwise DIR ends
-/// at the last `@` before a valid address.
+/// `DIR[@ADDR]`. DIR may contain `@`: if the whole or a part before an `@` is an existing directory, it is
+/// DIR; otherwise DIR ends at the last `@` before a valid address.
 fn directory(service: ServiceName, text: &str) -> Result<Spec, String> {
     let port = service.default_port();
     let spec = |dir: &str, address| Spec { service, argument: Some(dir.to_owned()), address };
@@ -157,7 +157,8 @@ impl Spec {
     }
 }
 
-/// An address; a port without an IP address is on loopback, and an IP address without a port has the service's own.
+/// An address; a port without an IP address is on loopback, and an IP address without a port has the
+/// service's own.
 pub(super) fn address_of(text: &str, default_port: u16) -> Result<Address, String> {
     if let Ok(port) = text.parse::<u16>() {
         return Ok(Address::Tcp((Ipv4Addr::LOCALHOST, port).into()));

@@ -103,14 +103,15 @@ fn url(rest: &str) -> Result<Target, String> {
         return Err(format!("\"http://{url}\" is not a valid URL: {what}; {EXAMPLES}"));
     }
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    // In a URL, the zone of an IPv6 address follows %25 (RFC 6874, section 2); users also write a bare percent sign.
+    // In a URL, the zone of an IPv6 address follows %25 (RFC 6874, section 2); users also write a bare
+    // percent sign.
     let zoned = if host.starts_with('[') { host.replacen("%25", "%", 1) } else { host.to_owned() };
     let address = reachable(&zoned, HTTP_PORT)?;
     Ok(Target { service: ServiceName::Http, host: host_field(host), path, address })
 }
 
-/// The field Host: an IPv6 address in brackets, and without its zone, which has no meaning on another machine (RFC 6874,
-/// section 4).
+/// The field Host: an IPv6 address in brackets, and without its zone, which has no meaning on another machine
+/// (RFC 6874, section 4).
 fn host_field(host: &str) -> String {
     if let Some((ip, behind)) = host.split_once('%')
         && let Some(ip) = ip.strip_prefix('[').filter(|ip| ip.parse::<Ipv6Addr>().is_ok())
@@ -125,8 +126,8 @@ fn host_field(host: &str) -> String {
 const TRIED_MAX: usize = 4;
 const TRY: Duration = Duration::from_secs(1);
 
-/// The first address that accepts a connection, trying one after the other (RFC 8305); otherwise the first of all. The name
-/// localhost often gives `::1` first, while many servers listen on 127.0.0.1 only.
+/// The first address that accepts a connection, trying one after the other (RFC 8305); otherwise the first of
+/// all. The name localhost often gives `::1` first, while many servers listen on 127.0.0.1 only.
 fn listening(addresses: &[SocketAddr]) -> Option<SocketAddr> {
     let accepts = |addr: &&SocketAddr| TcpStream::connect_timeout(addr, TRY).is_ok();
     match addresses {
@@ -158,8 +159,8 @@ fn reachable(text: &str, default_port: u16) -> Result<Address, String> {
         listening(&found.collect::<Vec<_>>()).map(Address::Tcp).ok_or_else(|| unknown("it has no address"))
     };
     Ok(match address_of(text, default_port).or_else(named)? {
-        // A server on all addresses is reached on loopback. For `*`, which is IPv6 and IPv4, or IPv4 where there is no IPv6,
-        // that is 127.0.0.1; `[::]` means IPv6.
+        // A server on all addresses is reached on loopback. For `*`, which is IPv6 and IPv4, or IPv4 where
+        // there is no IPv6, that is 127.0.0.1; `[::]` means IPv6.
         Address::Tcp(addr) if addr.ip().is_unspecified() => {
             let is_ipv4 = addr.is_ipv4() || text.starts_with('*');
             let here: IpAddr = if is_ipv4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };

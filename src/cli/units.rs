@@ -86,7 +86,8 @@ impl fmt::Display for Ms {
     }
 }
 
-/// Units of bytes. `kB`, `MB` and `GB` are powers of ten (SI); `K`, `M` and `G` are powers of two, as most users expect.
+/// Units of bytes. `kB`, `MB` and `GB` are powers of ten (SI); `K`, `M` and `G` are powers of two, as most
+/// users expect.
 const UNITS: [(&str, u64); 12] = [
     ("", 1),
     ("B", 1),

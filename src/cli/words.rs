@@ -30,8 +30,8 @@ pub(super) fn typed() -> String {
 /// Words longer than this are not compared: the work grows with the square.
 const COMPARED_CHARS_MAX: usize = 40;
 
-/// The name that `word` probably misspells: at most a third of the letters, or one of a short word, are wrong, missing,
-/// superfluous or swapped with their neighbour.
+/// The name that `word` probably misspells: at most a third of the letters, or one of a short word, are
+/// wrong, missing, superfluous or swapped with their neighbour.
 pub(super) fn closest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word.chars().take(COMPARED_CHARS_MAX + 1).flat_map(char::to_lowercase).collect();
     if word.len() > COMPARED_CHARS_MAX {
@@ -43,8 +43,8 @@ pub(super) fn closest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) 
     (distance <= (letters / 3).max(1) && distance < word.len()).then_some(name)
 }
 
-/// How many letters must be replaced, removed, inserted or swapped with their neighbour to turn one word into the other
-/// (optimal string alignment distance).
+/// How many letters must be replaced, removed, inserted or swapped with their neighbour to turn one word into
+/// the other (optimal string alignment distance).
 fn distance(from: &[char], to: &[char]) -> usize {
     let mut rows: Vec<Vec<usize>> = vec![(0..=to.len()).collect()];
     for (row, a) in from.iter().enumerate() {

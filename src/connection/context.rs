@@ -94,8 +94,8 @@ impl TurnBudget {
         }
     }
 
-    /// For models in which the client has a process or thread of its own: after one read, which may block, the model
-    /// checks its clock and signals. A write that returns early ends the pump by itself.
+    /// For models in which the client has a process or thread of its own: after one read, which may block,
+    /// the model checks its clock and signals. A write that returns early ends the pump by itself.
     pub fn of_call(limits: &Limits) -> Self {
         TurnBudget { reads: 1, ..TurnBudget::of_turn(limits) }
     }
@@ -109,8 +109,8 @@ pub struct Scratch {
     pub(super) outbox: Outbox,
 }
 
-/// The size of the input buffer at first. A process or thread that serves a single client rarely needs more; the first
-/// read that fills the buffer makes it grow to `read_bytes`.
+/// The size of the input buffer at first. A process or thread that serves a single client rarely needs more;
+/// the first read that fills the buffer makes it grow to `read_bytes`.
 const INPUT_BYTES_FIRST: usize = 16 << 10;
 
 impl Scratch {

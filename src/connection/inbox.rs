@@ -36,8 +36,8 @@ impl Inbox {
         self.bytes.len() - self.start
     }
 
-    /// Adds what arrived. Consumed bytes are dropped when they are most of the buffer, so each byte moves a bounded
-    /// number of times, however few arrive or are consumed at once.
+    /// Adds what arrived. Consumed bytes are dropped when they are most of the buffer, so each byte moves a
+    /// bounded number of times, however few arrive or are consumed at once.
     pub(super) fn append(&mut self, bytes: &[u8], now_ms: u64) {
         if !bytes.is_empty() {
             self.last_ms = now_ms;

@@ -1,6 +1,7 @@
 //! The bytes of a connection: reading, writing, flushing, and what waits on either side.
 
-// What each request passes is inlined into one function: calls and copies of `Step` were a fifth of its instructions.
+// What each request passes is inlined into one function: calls and copies of `Step` were a fifth of its
+// instructions.
 #![allow(clippy::inline_always)]
 
 use std::io::{self, IoSlice};
@@ -41,7 +42,8 @@ struct Extra {
     layers: Layers,
 }
 
-/// Whether the client may still send. Independent of the state, because a client may end its side in any state.
+/// Whether the client may still send. Independent of the state, because a client may end its side in any
+/// state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InputEnd {
     Open,
@@ -101,7 +103,8 @@ impl<T: Transport> Io<T> {
         self.extra.as_ref().map(|extra| &extra.layers).filter(|layers| !layers.is_empty())
     }
 
-    /// Moves the handshakes of the layers on. When they are done, the peer is the address that the layers have found.
+    /// Moves the handshakes of the layers on. When they are done, the peer is the address that the layers
+    /// have found.
     pub(super) fn handshake(&mut self, patience: Patience) -> io::Result<Handshake> {
         let Some(extra) = &mut self.extra else { return Ok(Handshake::Done) };
         let handshake = extra.layers.handshake(&mut self.transport, patience)?;
@@ -168,7 +171,8 @@ impl<T: Transport> Io<T> {
         Ok(read)
     }
 
-    /// All bytes that are unconsumed, with `fresh`, the bytes that were just read; and when the first and the last arrived.
+    /// All bytes that are unconsumed, with `fresh`, the bytes that were just read; and when the first and the
+    /// last arrived.
     pub(super) fn unconsumed<'a>(&'a mut self, fresh: &'a [u8], now_ms: u64) -> (&'a [u8], u64, u64) {
         match &mut self.extra {
             Some(extra) if extra.inbox.len() > 0 => {
@@ -212,8 +216,9 @@ impl<T: Transport> Io<T> {
         outbox
     }
 
-    /// Writes from `outbox` until it is empty, the write would block, or the budget is spent; then flushes the
-    /// layers. If our end follows, the system may hold the last bytes for it, so that both leave in one segment.
+    /// Writes from `outbox` until it is empty, the write would block, or the budget is spent; then flushes
+    /// the layers. If our end follows, the system may hold the last bytes for it, so that both leave in one
+    /// segment.
     pub(super) fn flush(
         &mut self,
         outbox: &mut Outbox,
@@ -327,14 +332,14 @@ impl<T: Transport> Io<T> {
         self.transport.unacknowledged_bytes() + held as u64
     }
 
-    /// Whether more is unacknowledged than TCP sends at once. After a plain close the system would try to deliver it
-    /// for minutes.
+    /// Whether more is unacknowledged than TCP sends at once. After a plain close the system would try to
+    /// deliver it for minutes.
     pub(super) fn is_behind(&self) -> bool {
         self.bytes_out > INITIAL_WINDOW_BYTES && self.untaken_bytes() > INITIAL_WINDOW_BYTES
     }
 
-    /// Whether all that was ever sent, with `outbox`, leaves the kernel as soon as it is written. Bytes that wait in
-    /// the kernel would be destroyed by a reset, should the client send anything after its end.
+    /// Whether all that was ever sent, with `outbox`, leaves the kernel as soon as it is written. Bytes that
+    /// wait in the kernel would be destroyed by a reset, should the client send anything after its end.
     pub(super) fn leaves_at_once(&self, outbox: &Outbox) -> bool {
         !outbox.has_file() && self.bytes_out + outbox.held_bytes() as u64 <= INITIAL_WINDOW_BYTES
     }

@@ -1,9 +1,9 @@
 //! One client of a service: the only code that reads and writes a stream.
 //!
-//! A [`Connection`] is a state machine (`state.rs`) over the bytes of a stream (`io.rs`): a [`Transport`], and the
-//! [`layers`] on it. [`Connection::pump`] moves it as far as bytes, room and budget allow; [`Connection::expire`] acts
-//! on a deadline that has passed. A model calls them: the reactor with a transport that never blocks, the other models
-//! with a transport that does. A connection reads no clock.
+//! A [`Connection`] is a state machine (`state.rs`) over the bytes of a stream (`io.rs`): a [`Transport`],
+//! and the [`layers`] on it. [`Connection::pump`] moves it as far as bytes, room and budget allow;
+//! [`Connection::expire`] acts on a deadline that has passed. A model calls them: the reactor with a
+//! transport that never blocks, the other models with a transport that does. A connection reads no clock.
 
 mod context;
 mod inbox;

@@ -4,8 +4,8 @@ use crate::limits::Limits;
 
 use super::context::after_ms;
 
-/// How many windows a client can earn ahead by reading fast: the longest time for which it may then stop. With the
-/// default window it is a minute, as for an idle client.
+/// How many windows a client can earn ahead by reading fast: the longest time for which it may then stop.
+/// With the default window it is a minute, as for an idle client.
 const WINDOWS_AHEAD_MAX: u64 = 6;
 
 /// A span of time in which a client has to take `rate_bytes_min`.
@@ -18,7 +18,8 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// The first window of a client that must read. What the client has taken since `opened_ms` beyond its duty counts.
+    /// The first window of a client that must read. What the client has taken since `opened_ms` beyond its
+    /// duty counts.
     pub(super) fn first(taken_bytes: u64, opened_ms: u64, now_ms: u64, limits: &Limits) -> Window {
         let window_ms = u64::from(limits.rate_window_ms.max(1));
         let windows = now_ms.saturating_sub(opened_ms) / window_ms;
@@ -32,9 +33,9 @@ impl Window {
         (taken >= u64::from(limits.rate_bytes_min)).then(|| Window::ahead(taken_bytes, taken, now_ms, limits))
     }
 
-    /// A window that is longer by what `ahead_bytes` are worth at the minimum rate. Once a client's buffer was full,
-    /// its kernel announces free space in large steps only, a sixteenth of the buffer or a whole segment (on Linux; a
-    /// Unix socket likewise), however steadily its program reads.
+    /// A window that is longer by what `ahead_bytes` are worth at the minimum rate. Once a client's buffer
+    /// was full, its kernel announces free space in large steps only, a sixteenth of the buffer or a whole
+    /// segment (on Linux; a Unix socket likewise), however steadily its program reads.
     fn ahead(taken_bytes: u64, ahead_bytes: u64, now_ms: u64, limits: &Limits) -> Window {
         let earned = ahead_bytes / u64::from(limits.rate_bytes_min.max(1));
         let windows = earned.clamp(1, WINDOWS_AHEAD_MAX) as u32;

@@ -39,10 +39,11 @@
 //! Delivering  -> Ended        the client has ended; it reads too slowly; it sent too much; a cut
 //! ```
 //!
-//! A connection begins as `Handshaking`, or as `Refused`. `tests/simulation` compares this table with the transitions
-//! that it has seen: `log` has each at the level `trace`.
+//! A connection begins as `Handshaking`, or as `Refused`. `tests/simulation` compares this table with the
+//! transitions that it has seen: `log` has each at the level `trace`.
 
-// What each request passes is inlined into one function: calls and copies of `Step` were a fifth of its instructions.
+// What each request passes is inlined into one function: calls and copies of `Step` were a fifth of its
+// instructions.
 #![allow(clippy::inline_always)]
 
 use std::io;
@@ -58,8 +59,8 @@ use super::layers::{Handshake, Layers};
 use super::rate::Window;
 use super::transport::{Patience, ReadOutcome, Transport};
 
-/// How often a connection looks whether a client that closes has taken all that was sent: the system does not report
-/// it.
+/// How often a connection looks whether a client that closes has taken all that was sent: the system does not
+/// report it.
 const DELIVERY_LOOK_MS: u64 = 1_000;
 
 /// One client.
@@ -71,8 +72,8 @@ pub struct Connection<S, T> {
     session: Option<S>,
     /// Calls in a row that neither took nor gave a byte.
     idle_calls: u32,
-    /// What is awaited, or was last, and until when: the same wait has the same deadline. [`NEVER_MS`] after the
-    /// client has asked something: its next wait begins anew.
+    /// What is awaited, or was last, and until when: the same wait has the same deadline. [`NEVER_MS`] after
+    /// the client has asked something: its next wait begins anew.
     awaited: Wait,
     awaited_due_ms: u64,
     /// Whether the last bytes consumed belong to a request that has not ended.
@@ -88,18 +89,18 @@ enum State {
     Calling(Call),
     /// The session waits for bytes: until its deadline, or its timer if that is due before.
     Awaiting { wait: Wait, due_ms: u64 },
-    /// The session waits for a wake or its timer, and nothing is read. `is_stopping_sent`: it has been called with
-    /// [`Call::Stopping`].
+    /// The session waits for a wake or its timer, and nothing is read. `is_stopping_sent`: it has been called
+    /// with [`Call::Stopping`].
     Paused { due_ms: u64, is_stopping_sent: bool },
     /// Bytes wait to be sent. The client must take them at the minimum rate.
     Flushing { then: Then, window: Window },
     /// The client gets no session. The last words of the service wait to be sent.
     Refused { reason: Reason, due_ms: u64 },
-    /// All was sent and our side is shut; the client's own close is awaited, so that no reset destroys what is on its
-    /// way.
+    /// All was sent and our side is shut; the client's own close is awaited, so that no reset destroys what
+    /// is on its way.
     Lingering { reason: Reason, due_ms: u64, left_bytes: u32, overtime: Overtime },
-    /// As `Lingering`, beyond its time: the system still has bytes for the client, which must take them at the
-    /// minimum rate.
+    /// As `Lingering`, beyond its time: the system still has bytes for the client, which must take them at
+    /// the minimum rate.
     Delivering { reason: Reason, due_ms: u64, left_bytes: u32, window: Window },
     /// To be dropped.
     Ended(Reason),
@@ -132,7 +133,8 @@ enum Sent {
     Part,
 }
 
-/// Whether the system may hold the last bytes back until our end follows them (`more` of [`Transport::write`]).
+/// Whether the system may hold the last bytes back until our end follows them (`more` of
+/// [`Transport::write`]).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Corked {
     No,
@@ -142,7 +144,8 @@ enum Corked {
 /// How far a pump got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pumped {
-    /// The layers are done: the model is to [`Connection::open`] a session, or to [`Connection::refuse`] the client.
+    /// The layers are done: the model is to [`Connection::open`] a session, or to [`Connection::refuse`] the
+    /// client.
     Established,
     /// Nothing can be done until bytes, room, a wake or the deadline come.
     Waits,
@@ -252,8 +255,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    /// Gives the client its session, which is to be called for the first time ([`Call::Open`]). To be called when the
-    /// layers are done ([`Pumped::Established`]); at other times it does nothing.
+    /// Gives the client its session, which is to be called for the first time ([`Call::Open`]). To be called
+    /// when the layers are done ([`Pumped::Established`]); at other times it does nothing.
     pub fn open(&mut self, session: S) {
         if let State::Handshaking { .. } = self.state {
             self.session = Some(session);
@@ -289,8 +292,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.io.peer
     }
 
-    /// Bytes that the session has taken and bytes written, so far. Bytes that arrived and begin no request do not
-    /// count.
+    /// Bytes that the session has taken and bytes written, so far. Bytes that arrived and begin no request do
+    /// not count.
     pub fn moved_bytes(&self) -> u64 {
         self.io.bytes_in - self.io.inbox_len() as u64 + self.io.bytes_out
     }
@@ -348,7 +351,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    /// Whether only the deadline is awaited, or that the client takes what was sent: no read or write waits for that.
+    /// Whether only the deadline is awaited, or that the client takes what was sent: no read or write waits
+    /// for that.
     pub fn waits_for_time(&self) -> bool {
         matches!(self.state, State::Lingering { .. } | State::Delivering { .. })
             && self.io.input_end == InputEnd::Seen
@@ -373,8 +377,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.io.held_bytes()
     }
 
-    /// Memory that its buffers and layers take, and that of its session: what `buffers_bytes_max` counts. It changes
-    /// only while the connection is pumped, opened, expires or is cut.
+    /// Memory that its buffers and layers take, and that of its session: what `buffers_bytes_max` counts. It
+    /// changes only while the connection is pumped, opened, expires or is cut.
     pub fn memory_bytes(&self) -> usize {
         // A session is foreign code: it may panic.
         let of = |session: &S| panic::catch_unwind(AssertUnwindSafe(|| session.held_bytes())).unwrap_or(0);
@@ -393,8 +397,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.enter(self.state.woken());
     }
 
-    /// Ends the client now: what waits to be sent is dropped, here and by the system. A client that has been given
-    /// all of its answers gets the last of them, as far as that leaves at once.
+    /// Ends the client now: what waits to be sent is dropped, here and by the system. A client that has been
+    /// given all of its answers gets the last of them, as far as that leaves at once.
     pub fn cut(&mut self, reason: Reason, ctx: &mut Context<'_>) {
         let sent = match self.state {
             State::Awaiting { .. } | State::Lingering { .. } | State::Delivering { .. } => Sent::All,
@@ -409,8 +413,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.run(Patience::MayBlock, ctx, &mut budget)
     }
 
-    /// Acts on a deadline that has passed. Bytes that came in time win: what has arrived is read first, as far as `budget`
-    /// goes.
+    /// Acts on a deadline that has passed. Bytes that came in time win: what has arrived is read first, as
+    /// far as `budget` goes.
     pub fn expire(&mut self, ctx: &mut Context<'_>, mut budget: TurnBudget) -> Pumped {
         let now_ms = ctx.now().monotonic_ms;
         if now_ms < self.deadline_ms() {
@@ -599,7 +603,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         let (call, fresh) = match self.io.read(room, patience, ctx) {
             Ok(ReadOutcome::Bytes(len)) => {
                 budget.reads = budget.reads.saturating_sub(1);
-                // Less than was asked for is the last of what has arrived: a session can use that for its last answer.
+                // Less than was asked for is the last of what has arrived: a session can use that for its
+                // last answer.
                 (if draining && len < room { Call::Stopping } else { Call::Ready }, len)
             }
             Ok(ReadOutcome::Overhead) => {
@@ -635,7 +640,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    /// In a drain, when all that had arrived was answered: a session that would wait for another request is closed.
+    /// In a drain, when all that had arrived was answered: a session that would wait for another request is
+    /// closed.
     #[cold]
     fn begin_nothing_new(&mut self, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
         match self.call_aside(Call::Stopping, 0, ctx, budget) {
@@ -671,7 +677,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
                 }
             }
             Ok(ReadOutcome::NotNow | ReadOutcome::Overhead) => Step::Stay(Pumped::Waits),
-            // The client sends nothing more, but has yet to take what was sent: until its deadline, or an error.
+            // The client sends nothing more, but has yet to take what was sent: until its deadline, or an
+            // error.
             Ok(ReadOutcome::End) if self.io.is_behind() => Step::Stay(Pumped::Waits),
             // The end awaited, or a reset: there is nothing left to protect.
             Ok(ReadOutcome::End) => {
@@ -694,8 +701,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.call(call, fresh, ctx, budget)
     }
 
-    /// Calls the session with the unconsumed bytes, `fresh` of which lie at the front of the scratch input, and sends
-    /// what it has put at once.
+    /// Calls the session with the unconsumed bytes, `fresh` of which lie at the front of the scratch input,
+    /// and sends what it has put at once.
     #[inline(always)] // into the pump, where a request passes it
     fn call(&mut self, call: Call, fresh: usize, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
         let now = ctx.now();
@@ -777,8 +784,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.send(then, ctx, budget)
     }
 
-    /// Sends what the session has put into the scratch outbox; what cannot be sent now moves to an outbox of the
-    /// client's own.
+    /// Sends what the session has put into the scratch outbox; what cannot be sent now moves to an outbox of
+    /// the client's own.
     #[inline(always)]
     fn send(&mut self, then: Then, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
         let corked = if ctx.scratch.outbox.is_empty() && self.io.layers().is_none() {
@@ -862,7 +869,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.end_session(ctx);
         self.io.drop_inbox();
         let lingers = (self.io.input_end == InputEnd::Open && linger_ms > 0) || self.io.is_behind();
-        // A close alone would end our side, too; but if the client has sent more, it would destroy corked bytes.
+        // A close alone would end our side, too; but if the client has sent more, it would destroy corked
+        // bytes.
         let shut = (lingers || corked == Corked::Perhaps) && self.io.shutdown_write().is_ok();
         if lingers && shut {
             let due_ms = ctx.now().monotonic_ms + u64::from(linger_ms);
@@ -897,8 +905,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         Step::Go(self.ended(Sent::Part, reason, ctx))
     }
 
-    /// Reading has failed. If the client broke the protocol of a layer, for the reason `broken`, it gets the layer's alert,
-    /// if there is room for it.
+    /// Reading has failed. If the client broke the protocol of a layer, for the reason `broken`, it gets the
+    /// layer's alert, if there is room for it.
     #[cold]
     fn stream_failed(
         &mut self,
@@ -927,9 +935,9 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.closed(sent, reason)
     }
 
-    /// The stream is to be dropped: with a reset, if the client would miss bytes anyway, or the system would have to
-    /// keep many for it. A few that are on their way stay the system's to deliver: they may have been sent a moment
-    /// ago.
+    /// The stream is to be dropped: with a reset, if the client would miss bytes anyway, or the system would
+    /// have to keep many for it. A few that are on their way stay the system's to deliver: they may have been
+    /// sent a moment ago.
     fn closed(&mut self, sent: Sent, reason: Reason) -> State {
         let kept_bytes_max = if sent == Sent::All { INITIAL_WINDOW_BYTES } else { 0 };
         if self.io.untaken_bytes() > kept_bytes_max {

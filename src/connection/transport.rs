@@ -1,5 +1,5 @@
-//! The streams of clients: one trait, and its implementations for readiness ([`Polled`]) and for blocking calls
-//! ([`Blocking`]). Nothing else reads or writes a client's stream.
+//! The streams of clients: one trait, and its implementations for readiness ([`Polled`]) and for blocking
+//! calls ([`Blocking`]). Nothing else reads or writes a client's stream.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd};
@@ -57,14 +57,15 @@ pub trait Transport {
     /// Reads up to `buf.len()` bytes.
     fn read(&mut self, buf: &mut [u8], patience: Patience) -> io::Result<ReadOutcome>;
 
-    /// Writes from `slices`. `more`: a file or the end of our side follows at once, so a last short segment may wait
-    /// for it.
+    /// Writes from `slices`. `more`: a file or the end of our side follows at once, so a last short segment
+    /// may wait for it.
     fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<WriteOutcome>;
 
     /// Sends up to `bytes_max` from the front of `range`.
     fn send_file(&mut self, range: &FileRange, bytes_max: usize) -> io::Result<WriteOutcome>;
 
-    /// Sends what was taken by `write` and is still held by a layer ([`super::Layer::flush`]). A stream holds nothing.
+    /// Sends what was taken by `write` and is still held by a layer ([`super::Layer::flush`]). A stream holds
+    /// nothing.
     fn flush(&mut self, _end_follows: bool) -> io::Result<FlushOutcome> {
         Ok(FlushOutcome::All)
     }
@@ -75,21 +76,22 @@ pub trait Transport {
     /// Whether a read is worth a system call.
     fn may_read(&self) -> bool;
 
-    /// The error that has ended the stream, such as a reset by the client, if it is known without a read. Called while
-    /// nothing is read.
+    /// The error that has ended the stream, such as a reset by the client, if it is known without a read.
+    /// Called while nothing is read.
     fn failure(&mut self) -> Option<io::Error> {
         None
     }
 
-    /// Bytes taken by `write` that the client's side has not acknowledged; 0 where the system does not report it.
+    /// Bytes taken by `write` that the client's side has not acknowledged; 0 where the system does not report
+    /// it.
     fn unacknowledged_bytes(&self) -> u64;
 
-    /// Has what was read acknowledged at once: no answer follows that would carry the acknowledgement, and the client
-    /// may wait for it before it sends the rest (Nagle's algorithm, RFC 9293, section 3.7.4).
+    /// Has what was read acknowledged at once: no answer follows that would carry the acknowledgement, and
+    /// the client may wait for it before it sends the rest (Nagle's algorithm, RFC 9293, section 3.7.4).
     fn acknowledge(&mut self) {}
 
-    /// Has the stream reset when it is dropped, so that the system forgets what the client has not taken: the client
-    /// is cut.
+    /// Has the stream reset when it is dropped, so that the system forgets what the client has not taken: the
+    /// client is cut.
     fn reset_at_close(&mut self) {}
 
     /// The client has ended in good order: the system may send the rest when the stream is dropped.
@@ -98,10 +100,10 @@ pub trait Transport {
 
 /// A stream of the reactor: never blocks, and knows from latched events when a call is worth it.
 ///
-/// Registered once ([`Polled::register`]), edge-triggered. Readiness is forgotten when a call would block or, with
-/// epoll, after a read shorter than asked: no byte was left then, and the next one makes an edge. That does not hold
-/// when the client's end or urgent data has been seen (a read stops short at the urgent mark, and the end makes no
-/// further edge): then reads go on until one would block or gives the end.
+/// Registered once ([`Polled::register`]), edge-triggered. Readiness is forgotten when a call would block or,
+/// with epoll, after a read shorter than asked: no byte was left then, and the next one makes an edge. That
+/// does not hold when the client's end or urgent data has been seen (a read stops short at the urgent mark,
+/// and the end makes no further edge): then reads go on until one would block or gives the end.
 #[derive(Debug)]
 pub struct Polled {
     stream: Stream,
@@ -164,8 +166,8 @@ impl Polled {
         interest
     }
 
-    /// Renews the interest in what is not ready: mio's poll(2) selector forgets an interest with its event. One that it
-    /// has dropped by itself, because both sides are closed, needs no event any more.
+    /// Renews the interest in what is not ready: mio's poll(2) selector forgets an interest with its event.
+    /// One that it has dropped by itself, because both sides are closed, needs no event any more.
     #[cfg(mio_unsupported_force_poll_poll)]
     fn renew(&self) {
         let missing = [(READ, mio::Interest::READABLE), (WRITE, mio::Interest::WRITABLE)]
@@ -185,8 +187,8 @@ impl Polled {
     #[allow(clippy::unused_self)]
     fn renew(&self) {}
 
-    /// Latches an event; it does no I/O. A flag of closing or error makes a read and a write worth a call, which then
-    /// gives the cause: events are hints, only `read` and `write` decide.
+    /// Latches an event; it does no I/O. A flag of closing or error makes a read and a write worth a call,
+    /// which then gives the cause: events are hints, only `read` and `write` decide.
     pub fn latch(&mut self, event: &mio::event::Event) {
         if event.is_readable() {
             self.ready |= READ;
@@ -297,8 +299,8 @@ impl Polled {
     }
 }
 
-/// A stream of the models in which a process or thread waits for its own client: calls block, up to the timeouts that
-/// the model sets on the socket.
+/// A stream of the models in which a process or thread waits for its own client: calls block, up to the
+/// timeouts that the model sets on the socket.
 #[derive(Debug)]
 pub struct Blocking {
     stream: Stream,
@@ -320,8 +322,9 @@ enum IfKilled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Writes {
     Call,
-    /// Return `NotNow`, once: the last call took only a part, so a timeout or a signal has ended it. The model checks its
-    /// clock and signals first; otherwise a client that reads a little in each time slice would keep it from that.
+    /// Return `NotNow`, once: the last call took only a part, so a timeout or a signal has ended it. The
+    /// model checks its clock and signals first; otherwise a client that reads a little in each time slice
+    /// would keep it from that.
     ReturnOnce,
 }
 

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// Errors by class.
 ///
-/// Each request without a complete and correct reply is counted once, and so is each connection that failed with no
-/// request on it. A server that closes a connection after a complete reply, and owes nothing on it, causes no error.
+/// Each request without a complete and correct reply is counted once, and so is each connection that failed
+/// with no request on it. A server that closes a connection after a complete reply, and owes nothing on it,
+/// causes no error.
 ///
 /// The same classes give the reasons why idle and slow clients lost their connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

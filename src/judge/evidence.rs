@@ -19,8 +19,8 @@ pub(crate) struct Evidence {
     /// CPU time of all other processes, in cores.
     #[serde(rename = "others_cpu_cores", alias = "others_cpu")]
     pub(crate) others_cpu: Option<f64>,
-    /// Threads of the server that were runnable without a core, on average. Threads of one server also wait for each
-    /// other.
+    /// Threads of the server that were runnable without a core, on average. Threads of one server also wait
+    /// for each other.
     #[serde(rename = "server_waited_threads", alias = "server_waited")]
     pub(crate) server_waited: Option<f64>,
     /// The same for the generator.

@@ -10,8 +10,8 @@ pub(crate) fn three_digits(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
-/// Three significant digits in the largest unit in which the rounded value is at least 1. `units` have their factors
-/// first and are sorted, largest first.
+/// Three significant digits in the largest unit in which the rounded value is at least 1. `units` have their
+/// factors first and are sorted, largest first.
 pub(crate) fn scaled(value: f64, units: &[(f64, &str)]) -> String {
     let fits = |(factor, _): &&(f64, &str)| value.abs() / factor >= 0.9995;
     let (factor, unit) = units.iter().find(fits).or(units.last()).copied().unwrap_or((1.0, ""));

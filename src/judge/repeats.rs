@@ -6,22 +6,23 @@ use super::figures::{grouped, percent, three_digits};
 use super::statistics::{Summary, median};
 use super::verdict::{Judgement, Verdict};
 
-/// Half of the interval's width, relative to the median, above which repeats are noisy. Below it, two servers that
-/// differ by more than a third can be distinguished.
+/// Half of the interval's width, relative to the median, above which repeats are noisy. Below it, two servers
+/// that differ by more than a third can be distinguished.
 pub(crate) const SPREAD_MAX: f64 = 0.15;
-/// Share of its cores from which a generator counts as the limit, if the server has CPU time to spare. Below 1 because
-/// sampling (up to 4 %) and interrupts share the generator's core.
+/// Share of its cores from which a generator counts as the limit, if the server has CPU time to spare. Below
+/// 1 because sampling (up to 4 %) and interrupts share the generator's core.
 pub(crate) const BUSY_FROM: f64 = 0.90;
-/// Share of the scheduled requests that may be missed, or of the offered rate that may be unanswered: more than what is
-/// in flight at the end of a short run.
+/// Share of the scheduled requests that may be missed, or of the offered rate that may be unanswered: more
+/// than what is in flight at the end of a short run.
 pub(crate) const SHORTFALL_MAX: f64 = 0.03;
-/// How far throughput times latency may be from the requests in flight. Requests across an end of the measured span
-/// count in one and not in the other; with 10,000 clients they are some 5 %.
+/// How far throughput times latency may be from the requests in flight. Requests across an end of the
+/// measured span count in one and not in the other; with 10,000 clients they are some 5 %.
 pub(crate) const LITTLE_MAX: f64 = 0.10;
-/// Cores that other processes may use. Even if one side loses all of it, repeats differ by less than [`SPREAD_MAX`].
+/// Cores that other processes may use. Even if one side loses all of it, repeats differ by less than
+/// [`SPREAD_MAX`].
 pub(crate) const OTHERS_MAX: f64 = 0.10;
-/// Share of the time that a generator may wait for a core: a closed loop sends less by at most this share, and an open
-/// loop sends late. Undisturbed it is half of this share, a wait of microseconds at each wake-up.
+/// Share of the time that a generator may wait for a core: a closed loop sends less by at most this share,
+/// and an open loop sends late. Undisturbed it is half of this share, a wait of microseconds at each wake-up.
 pub(crate) const STARVED_MAX: f64 = 0.10;
 /// Threads waiting for a core, on average, from which the scheduler explains a run without answers.
 const WAITED_FROM: f64 = 0.50;
@@ -145,8 +146,8 @@ fn conclude(findings: Vec<Finding>, measured: &[&Evidence], criteria: &Criteria)
     Judgement { verdict, evidence }
 }
 
-/// A run without a single answer is the server's failure, unless other processes took the cores: then a server may wait
-/// for its core longer than a short run lasts.
+/// A run without a single answer is the server's failure, unless other processes took the cores: then a
+/// server may wait for its core longer than a short run lasts.
 fn unanswered(evidence: &Evidence) -> Option<Finding> {
     if evidence.achieved_per_s.is_none() || evidence.requests > 0 {
         return None;

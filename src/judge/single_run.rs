@@ -5,8 +5,9 @@ use super::figures::percent;
 /// CPU time of the generator, as a share of a core, above which it may be the limit. Lower than
 /// [`super::repeats::BUSY_FROM`]: one run gets a note for it, and is not rejected.
 const GENERATOR_BUSY_FROM: f64 = 0.85;
-/// Share of the span in which the generator waited for a core. A closed loop sends less by at most this share, and two
-/// equal runs differ by this much anyway. Lower than [`super::repeats::STARVED_MAX`] for the same reason.
+/// Share of the span in which the generator waited for a core. A closed loop sends less by at most this
+/// share, and two equal runs differ by this much anyway. Lower than [`super::repeats::STARVED_MAX`] for the
+/// same reason.
 const GENERATOR_STARVED_FROM: f64 = 0.05;
 /// Share of the scheduled requests that must be answered: the rest may be in flight when the span ends.
 const RATE_REACHED_FROM: f64 = 0.98;

@@ -21,8 +21,8 @@ impl Summary {
     /// The summary of the repeats' values; `None` without any.
     ///
     /// The interval lies between two order statistics and covers the true median with exactly the probability
-    /// `coverage`, whatever the distribution. It is the narrowest that reaches 95 %, or the whole range where there are
-    /// too few repeats for that (five give 93.8 %, three 75 %).
+    /// `coverage`, whatever the distribution. It is the narrowest that reaches 95 %, or the whole range where
+    /// there are too few repeats for that (five give 93.8 %, three 75 %).
     pub(crate) fn of(values: &[f64]) -> Option<Summary> {
         let mut sorted: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
         if sorted.is_empty() {
@@ -61,8 +61,8 @@ impl Summary {
     }
 }
 
-/// The probability that the interval from the `cut`th smallest to the `cut`th largest (from 0) of `n` values covers
-/// the median: 1 minus both tails of the binomial distribution.
+/// The probability that the interval from the `cut`th smallest to the `cut`th largest (from 0) of `n` values
+/// covers the median: 1 minus both tails of the binomial distribution.
 fn coverage(n: usize, cut: usize) -> f64 {
     let mut tail = Tail::of(n);
     (0..cut).for_each(|_| tail.grow());
@@ -71,8 +71,8 @@ fn coverage(n: usize, cut: usize) -> f64 {
 
 /// The lower tail of the binomial distribution of `n` coin tosses: the probability of at most `k` heads.
 ///
-/// From 1,075 tosses on, `0.5^n` is below the range of `f64`, so a power of two is kept in `exponent`. Scaling by
-/// powers of two is exact.
+/// From 1,075 tosses on, `0.5^n` is below the range of `f64`, so a power of two is kept in `exponent`.
+/// Scaling by powers of two is exact.
 struct Tail {
     n: usize,
     k: usize,
@@ -121,8 +121,8 @@ fn median_of_sorted(sorted: &[f64]) -> f64 {
     if n % 2 == 1 { sorted[n / 2] } else { f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]) }
 }
 
-/// The slope of the points by Theil and Sen: the median of the slopes of all pairs, which a single outlier does not
-/// move. `None` without two different `x`.
+/// The slope of the points by Theil and Sen: the median of the slopes of all pairs, which a single outlier
+/// does not move. `None` without two different `x`.
 pub(crate) fn slope(points: &[(f64, f64)]) -> Option<f64> {
     let mut slopes = Vec::new();
     for (at, (x, y)) in points.iter().enumerate() {

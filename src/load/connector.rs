@@ -99,8 +99,9 @@ impl Connector {
     }
 }
 
-/// Leaves the choice of the port to connect(2), and returns whether that worked: then a port can be used towards
-/// several servers, and one in TIME-WAIT can be reused (ip(7), `IP_BIND_ADDRESS_NO_PORT`). Otherwise bind(2) chooses.
+/// Leaves the choice of the port to connect(2), and returns whether that worked: then a port can be used
+/// towards several servers, and one in TIME-WAIT can be reused (ip(7), `IP_BIND_ADDRESS_NO_PORT`). Otherwise
+/// bind(2) chooses.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn choose_port_later(socket: &Socket) -> bool {
     nix::sys::socket::setsockopt(socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true).is_ok()

@@ -268,7 +268,8 @@ impl<'a, W: Workload> Control<'a, W> {
         recorder.turn(now_ns);
         recorder.end_ns = now_ns.min(recorder.end_ns);
         let measured_ns = now_ns - recorder.start_ns;
-        // First of all: the work that follows, above all sending overdue requests, would count as used within the span.
+        // First of all: the work that follows, above all sending overdue requests, would count as used within
+        // the span.
         if let Some(usage) = self.usage.take() {
             usage.end(measured_ns, &recorder.totals, &mut self.report);
         }
@@ -285,7 +286,8 @@ impl<'a, W: Workload> Control<'a, W> {
     /// Sends what fell due before the end, also where the generator was late: a late request is not missed.
     fn send_due_before_end(&mut self) {
         let last_ns = self.ledger.recorder.end_ns.saturating_sub(1);
-        // Bounded by the rate and the span; without a connection a request waits, and beyond that bound it is missed.
+        // Bounded by the rate and the span; without a connection a request waits, and beyond that bound it is
+        // missed.
         while let Some(intended_ns) = self.schedule.as_mut().and_then(|schedule| schedule.pop(last_ns)) {
             self.pool.dispatch(intended_ns, &mut self.ledger);
         }

@@ -19,8 +19,8 @@ pub(super) struct IoLimits {
     pub(super) bytes_max: usize,
 }
 
-/// When the requests that were begun and not answered were to be sent. A single one, the common case, needs no memory
-/// of its own.
+/// When the requests that were begun and not answered were to be sent. A single one, the common case, needs
+/// no memory of its own.
 #[derive(Debug, Default)]
 struct InFlight {
     first: Option<u64>,
@@ -162,7 +162,8 @@ impl<C: Client> Conversation<C> {
         Ok(TurnEnd::Waiting)
     }
 
-    /// Writes all that was begun, in one call within the bounds. Zero bytes if there are none: the client only reads.
+    /// Writes all that was begun, in one call within the bounds. Zero bytes if there are none: the client
+    /// only reads.
     fn write(&mut self, bytes_max: usize) -> std::io::Result<WriteOutcome> {
         let begun = self.begun();
         let part = self.client.request(self.sent, self.written);
@@ -308,8 +309,8 @@ impl<C: Client> Conversation<C> {
         Ok(TurnEnd::Waiting)
     }
 
-    /// After the last reply nothing may follow, except from a server that sends unasked: it may not know that this was
-    /// the last.
+    /// After the last reply nothing may follow, except from a server that sends unasked: it may not know that
+    /// this was the last.
     fn check_after_last(&mut self, bytes: &[u8], is_last: bool) -> Result<(), ClientError> {
         if bytes.is_empty() {
             return Ok(());

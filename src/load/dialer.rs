@@ -7,9 +7,11 @@ use super::client_error::ClientError;
 use super::connector::{Connector, Dialed};
 use super::plan::Plan;
 
-/// Connections under way at once: more would overflow queues of the server that are not the subject of the test.
+/// Connections under way at once: more would overflow queues of the server that are not the subject of the
+/// test.
 const CONNECTING_MAX: u32 = 512;
-/// How long no client connects after the queue of a Unix socket was full. No event reports that it has room again.
+/// How long no client connects after the queue of a Unix socket was full. No event reports that it has room
+/// again.
 const BUSY_NS: u64 = 1_000_000;
 
 /// The queue of clients that wait to connect, and the connections under way.

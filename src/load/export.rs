@@ -36,7 +36,8 @@ pub(crate) fn csv(report: &Report) -> String {
     csv
 }
 
-/// The distribution of latencies in ms, in the form that `HdrHistogram` prints and its plotters read (`.hgrm`).
+/// The distribution of latencies in ms, in the form that `HdrHistogram` prints and its plotters read
+/// (`.hgrm`).
 pub(crate) fn hgrm(report: &Report) -> String {
     let latency = &report.latency;
     let mut text =

@@ -4,7 +4,8 @@ use hdrhistogram::Histogram;
 
 use super::report::Latency;
 
-/// Two days: neither the measured span nor the timeout of a reply is longer than one ([`super::Plan::check`]).
+/// Two days: neither the measured span nor the timeout of a reply is longer than one
+/// ([`super::Plan::check`]).
 const LATENCY_MAX_NS: u64 = 2 * 86_400_000_000_000;
 
 /// An empty histogram that keeps so many decimal digits of a time.

@@ -1,13 +1,13 @@
 //! The load generator: clients as state machines in a loop of their own, for any server.
 //!
-//! A [`Plan`] sets the number and the pace of clients, a [`Workload`] what they send and expect; [`run`] returns a
-//! [`Report`]. It uses one thread and one poll; a connection costs a slot and no buffer.
+//! A [`Plan`] sets the number and the pace of clients, a [`Workload`] what they send and expect; [`run`]
+//! returns a [`Report`]. It uses one thread and one poll; a connection costs a slot and no buffer.
 //!
-//! - **Closed loop**: each client sends its next request when it has the reply. It shows the capacity of a server, and
-//!   hides its pauses: while the server stops, no client sends (coordinated omission).
-//! - **Open loop**: requests fall due on an absolute schedule, at equal distances or at random (Poisson). Latency counts
-//!   from the scheduled time: a request that waits for a free connection waits within its latency. A server that stops
-//!   for a second shows it in the percentiles.
+//! - **Closed loop**: each client sends its next request when it has the reply. It shows the capacity of a
+//!   server, and hides its pauses: while the server stops, no client sends (coordinated omission).
+//! - **Open loop**: requests fall due on an absolute schedule, at equal distances or at random (Poisson).
+//!   Latency counts from the scheduled time: a request that waits for a free connection waits within its
+//!   latency. A server that stops for a second shows it in the percentiles.
 //!
 //! Replies are checked byte by byte. Connecting, the ramp and the warm-up are not measured.
 //!
@@ -111,8 +111,8 @@ pub fn run<W: Workload>(plan: &Plan, workload: &W) -> Result<Report, RunError> {
     run_watched(plan, workload, |_| ControlFlow::Continue(()))
 }
 
-/// The same with a callback: `watch` is called ten times per second and when the next part of the run begins. When it
-/// breaks, the run ends, and reports what it has measured so far.
+/// The same with a callback: `watch` is called ten times per second and when the next part of the run begins.
+/// When it breaks, the run ends, and reports what it has measured so far.
 pub fn run_watched<W: Workload>(
     plan: &Plan,
     workload: &W,

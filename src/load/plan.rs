@@ -35,28 +35,29 @@ pub struct Plan {
     pub churn: bool,
     /// Clients that hold a connection and do nothing.
     pub idle: u32,
-    /// Slow clients. Every other one sends a byte at a time, the rest read a byte at a time. If bytes flow in one
-    /// direction only ([`super::Workload::flow`]), all are slow in that direction.
+    /// Slow clients. Every other one sends a byte at a time, the rest read a byte at a time. If bytes flow in
+    /// one direction only ([`super::Workload::flow`]), all are slow in that direction.
     pub slow: u32,
     /// How long a slow client waits between two bytes.
     pub slow_pause: Duration,
     /// The time over which active clients start, one after the other.
     pub ramp: Duration,
-    /// Whether all active clients are connected before the first one sends. Otherwise clients that already send may
-    /// keep the server from accepting the rest. The open loop always waits for all.
+    /// Whether all active clients are connected before the first one sends. Otherwise clients that already
+    /// send may keep the server from accepting the rest. The open loop always waits for all.
     pub connect_first: bool,
     /// How long the load runs before it is measured.
     pub warmup: Duration,
     /// How long is measured.
     pub duration: Duration,
-    /// How long connecting may take. If the queue of a Unix socket is full, this includes the wait for room in it.
+    /// How long connecting may take. If the queue of a Unix socket is full, this includes the wait for room
+    /// in it.
     pub connect_timeout: Duration,
     /// How long a client waits for a reply, and how long the end of the run waits for replies.
     pub reply_timeout: Duration,
     /// The length of an interval of [`super::Report::series`].
     pub interval: Duration,
-    /// Source addresses, used in turn. If empty, the kernel chooses; for a server in 127.0.0.0/8, on Linux many
-    /// addresses of this block are used, so that ports do not run out.
+    /// Source addresses, used in turn. If empty, the kernel chooses; for a server in 127.0.0.0/8, on Linux
+    /// many addresses of this block are used, so that ports do not run out.
     pub sources: Vec<SourceRange>,
     /// The same seed gives the same bytes and the same arrivals.
     pub seed: u64,

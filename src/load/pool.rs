@@ -31,7 +31,8 @@ const SCRATCH_BYTES: usize = 64 << 10;
 const ACTIVE: IoLimits = IoLimits { calls_max: 8, bytes_max: 64 << 10 };
 /// What a slow client does in its turn, in its slow direction.
 const SLOW: IoLimits = IoLimits { calls_max: 1, bytes_max: 1 };
-/// Requests that a slow reader has in flight: enough for the server to have more to send than the kernel buffers.
+/// Requests that a slow reader has in flight: enough for the server to have more to send than the kernel
+/// buffers.
 const SLOW_READER_DEPTH: usize = 64;
 /// Connections started in one turn.
 const CONNECTS_PER_TURN_MAX: u32 = 32;
@@ -283,7 +284,8 @@ impl<'a, W: Workload> ClientPool<'a, W> {
         }
     }
 
-    /// Active clients may send from now on. All of them begin in this turn, so that none waits for the first answer.
+    /// Active clients may send from now on. All of them begin in this turn, so that none waits for the first
+    /// answer.
     pub(super) fn release(&mut self, ledger: &mut Ledger) {
         let was_held = std::mem::replace(&mut self.traffic, Traffic::Flowing) == Traffic::Held;
         if !was_held || self.churn || self.plan.is_open_loop() {
@@ -314,9 +316,9 @@ impl<'a, W: Workload> ClientPool<'a, W> {
         self.backlog.pop_front()
     }
 
-    /// Records requests without an answer at the end of the run. They have waited for at least this long, which counts:
-    /// a server that hangs makes users press Ctrl-C. A request is late only if it was owed for the whole reply timeout:
-    /// others were sent just now, after they had waited for a connection.
+    /// Records requests without an answer at the end of the run. They have waited for at least this long,
+    /// which counts: a server that hangs makes users press Ctrl-C. A request is late only if it was owed for
+    /// the whole reply timeout: others were sent just now, after they had waited for a connection.
     pub(super) fn record_unanswered(&self, ledger: &mut Ledger) {
         let (now_ns, reply_timeout_ns) = (ledger.clock.now_ns(), ns(self.plan.reply_timeout));
         for slot in self.slots.iter().filter(|slot| slot.role == Role::Active) {
@@ -481,7 +483,8 @@ impl<'a, W: Workload> ClientPool<'a, W> {
         }
     }
 
-    /// An idle client whose connection the server closed is lost. That may come with the event that it is connected.
+    /// An idle client whose connection the server closed is lost. That may come with the event that it is
+    /// connected.
     fn check_held(&mut self, index: u32, event: &Event, ledger: &mut Ledger) {
         let SlotState::Held(stream) = &self.slots[index as usize].state else { return };
         if event.is_read_closed() || event.is_error() {
@@ -501,8 +504,9 @@ impl<'a, W: Workload> ClientPool<'a, W> {
             if self.traffic != Traffic::Draining {
                 ledger.recorder.connections.ended_by_server += 1;
             }
-            // Requests behind the last reply are not lost: the server announced that it would not take them. Scheduled
-            // ones go to another connection and keep their time; a client of the closed loop sends a new one.
+            // Requests behind the last reply are not lost: the server announced that it would not take them.
+            // Scheduled ones go to another connection and keep their time; a client of the closed loop sends
+            // a new one.
             if self.plan.is_open_loop() {
                 for intended_ns in conversation.take_unanswered().into_iter().rev() {
                     self.backlog.push_front(intended_ns);
@@ -526,8 +530,8 @@ impl<'a, W: Workload> ClientPool<'a, W> {
             self.continue_client(index, Some(now_ns + PAUSE_NS), ledger);
             return;
         }
-        // The plan sets the number of idle and slow clients, so a lost one is counted. It is no error of a request, but
-        // wrong bytes are wrong whatever client reads them.
+        // The plan sets the number of idle and slow clients, so a lost one is counted. It is no error of a
+        // request, but wrong bytes are wrong whatever client reads them.
         log::debug!("idle or slow client {index}: {}", error.describe());
         slot.state = SlotState::Ended;
         let is_wrong = matches!(error, ClientError::WrongBytes(_));

@@ -133,8 +133,8 @@ impl Recorder {
         self.connect_latency.saturating_record(now_ns.saturating_sub(began_ns));
     }
 
-    /// Whether connecting failed only: there is nothing to measure. Without an error nothing has been tried for long
-    /// enough.
+    /// Whether connecting failed only: there is nothing to measure. Without an error nothing has been tried
+    /// for long enough.
     pub(super) fn nothing_listens(&self) -> bool {
         self.connections.established == 0 && self.errors_before.total() > 0
     }

@@ -1,13 +1,15 @@
-//! The result of a run: the numbers, and what is needed to judge them. Written as JSON, which the comparison reads.
+//! The result of a run: the numbers, and what is needed to judge them. Written as JSON, which the comparison
+//! reads.
 //!
-//! Times are in ns since the beginning of the run, on a monotonic clock. "Measured" means within the measured span: it
-//! excludes connecting, ramp and warm-up. [`Report::series`] covers all, and marks the phases.
+//! Times are in ns since the beginning of the run, on a monotonic clock. "Measured" means within the measured
+//! span: it excludes connecting, ramp and warm-up. [`Report::series`] covers all, and marks the phases.
 
 use serde::{Deserialize, Serialize};
 
 pub use crate::judge::ErrorCounts;
 
-/// The version of this format. It grows when a field changes its meaning or is removed, and not with new fields.
+/// The version of this format. It grows when a field changes its meaning or is removed, and not with new
+/// fields.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// The result of one run.
@@ -19,8 +21,8 @@ pub struct Report {
     pub configuration: Configuration,
     /// Whether the run was ended early; the report has what was measured until then.
     pub interrupted: bool,
-    /// When the run began, on the clock that all processes of the system share (`CLOCK_MONOTONIC`). All other times
-    /// here count from then, so other programs can relate what they saw to the run.
+    /// When the run began, on the clock that all processes of the system share (`CLOCK_MONOTONIC`). All other
+    /// times here count from then, so other programs can relate what they saw to the run.
     #[serde(default)]
     pub began_monotonic_ns: u64,
     /// The duration of the whole run, including setup and drain.
@@ -40,26 +42,27 @@ pub struct Report {
     pub requests_due: u64,
     /// Requests that fell due within the measured span and were never sent, because no connection was free.
     pub missed_sends: u64,
-    /// Requests of the measured span without a reply when the run ended, whose reply was not late yet: they were sent
-    /// less than [`Configuration::reply_timeout_ns`] before, after they had waited for a connection, or the run was
-    /// interrupted.
+    /// Requests of the measured span without a reply when the run ended, whose reply was not late yet: they
+    /// were sent less than [`Configuration::reply_timeout_ns`] before, after they had waited for a
+    /// connection, or the run was interrupted.
     #[serde(default)]
     pub unanswered: u64,
-    /// Requests in flight or waiting for a connection, on average over the measured span. By Little's law this is
-    /// `requests_per_second` times the mean latency.
+    /// Requests in flight or waiting for a connection, on average over the measured span. By Little's law
+    /// this is `requests_per_second` times the mean latency.
     pub outstanding_mean: f64,
-    /// From the scheduled send of a request (closed loop: the send) to the last byte of its reply, for requests
-    /// scheduled within the measured span. `unanswered` requests count with the time that they had waited when the run
-    /// ended. Requests that failed or were missed do not count.
+    /// From the scheduled send of a request (closed loop: the send) to the last byte of its reply, for
+    /// requests scheduled within the measured span. `unanswered` requests count with the time that they had
+    /// waited when the run ended. Requests that failed or were missed do not count.
     pub latency: Latency,
     /// From the scheduled to the actual send: how late the generator was, or how long a request waited for a
     /// connection.
     pub send_lag: Latency,
     /// From the call of `connect` to the established connection, for all connections of the run.
     pub connect_latency: Latency,
-    /// Errors from the beginning of the measured span on, by the time when they happened, as `requests` counts answers.
-    /// A request of the warm-up that fails within the span counts: otherwise a server that hangs since the warm-up
-    /// would show no error. Errors after the span are of requests that were sent before its end.
+    /// Errors from the beginning of the measured span on, by the time when they happened, as `requests`
+    /// counts answers. A request of the warm-up that fails within the span counts: otherwise a server that
+    /// hangs since the warm-up would show no error. Errors after the span are of requests that were sent
+    /// before its end.
     pub errors: ErrorCounts,
     /// Errors before the measured span: while connecting, in the ramp, in the warm-up.
     pub errors_before: ErrorCounts,
@@ -132,8 +135,8 @@ pub struct Configuration {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "loop", rename_all = "snake_case")]
 pub enum Pace {
-    /// A client sends its next request when it has the reply. It shows capacity, and hides the waiting of requests that
-    /// a slow server keeps from being sent.
+    /// A client sends its next request when it has the reply. It shows capacity, and hides the waiting of
+    /// requests that a slow server keeps from being sent.
     Closed,
     /// Requests fall due on an absolute schedule, independently of the server.
     Open {
@@ -181,7 +184,8 @@ pub struct Latency {
     pub p99_99_ns: u64,
     /// The maximum.
     pub max_ns: u64,
-    /// The histogram: the upper bound and the count of each bucket that is not empty. A bucket is at most 0.1 % wide.
+    /// The histogram: the upper bound and the count of each bucket that is not empty. A bucket is at most 0.1
+    /// % wide.
     pub buckets_ns_count: Vec<(u64, u64)>,
 }
 
@@ -212,8 +216,8 @@ pub struct Connections {
     pub established_measured: u64,
     /// The most connections open at the same time.
     pub open_max: u64,
-    /// Connections of active clients that the server closed after a complete reply, if a connection is for several
-    /// requests. The client connects again.
+    /// Connections of active clients that the server closed after a complete reply, if a connection is for
+    /// several requests. The client connects again.
     #[serde(default)]
     pub ended_by_server: u64,
 }
@@ -233,8 +237,8 @@ pub struct Crowd {
     pub bytes_out: u64,
     /// Clients that read wrong bytes; these count as errors, too.
     pub wrong_bytes: u64,
-    /// Clients that got no connection, or lost it before measuring ended, by cause. They do not try again. They are no
-    /// errors: a server may close an idle connection.
+    /// Clients that got no connection, or lost it before measuring ended, by cause. They do not try again.
+    /// They are no errors: a server may close an idle connection.
     #[serde(default)]
     pub lost: ErrorCounts,
 }
@@ -273,8 +277,8 @@ pub struct Generator {
     pub utilisation: f64,
     /// CPU time per request, in µs; 0 without a request.
     pub cpu_per_request_us: f64,
-    /// How long the generator was runnable without a core, in s. `None` where the system does not measure it (Linux
-    /// does).
+    /// How long the generator was runnable without a core, in s. `None` where the system does not measure it
+    /// (Linux does).
     #[serde(default)]
     pub run_delay_s: Option<f64>,
     /// The largest resident set size of the process so far.

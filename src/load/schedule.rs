@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn poisson_arrivals_have_exponential_distances() {
-        // Of an exponential distribution the standard deviation is the mean, and exp(-1) of all are longer than it.
+        // Of an exponential distribution the standard deviation is the mean, and exp(-1) of all are longer
+        // than it.
         let seen = distances(Arrivals::Poisson, 10_000.0, 200_000);
         let mean = seen.iter().sum::<f64>() / seen.len() as f64;
         let variance = seen.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / seen.len() as f64;

@@ -20,7 +20,8 @@ pub(super) enum Role {
 }
 
 impl Role {
-    /// The role of the slow client with this number. Where bytes flow both ways, every other client is a sender.
+    /// The role of the slow client with this number. Where bytes flow both ways, every other client is a
+    /// sender.
     pub(super) fn slow(number: u32, flow: Flow) -> Role {
         let sends = match flow {
             Flow::ToServer => true,

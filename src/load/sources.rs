@@ -1,4 +1,5 @@
-//! Source addresses. One address has some 28,000 ports towards one server, so many clients need several addresses.
+//! Source addresses. One address has some 28,000 ports towards one server, so many clients need several
+//! addresses.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -11,8 +12,8 @@ pub struct SourceRange {
     count: u64,
 }
 
-/// Connections from one address before the next is used: well below its number of ports, near which the kernel searches
-/// long for a free one. Ports in TIME-WAIT get their minute before the address is used again.
+/// Connections from one address before the next is used: well below its number of ports, near which the
+/// kernel searches long for a free one. Ports in TIME-WAIT get their minute before the address is used again.
 const CONNECTIONS_IN_A_ROW: u64 = 4_000;
 /// Addresses of 127.0.0.0/8 used by default: 16 million connections before the first is used again.
 const LOOPBACK_SOURCES: u64 = 4_096;
@@ -80,7 +81,8 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// The given addresses or, for a server in 127.0.0.0/8, many addresses of this block if the system has all of it.
+    /// The given addresses or, for a server in 127.0.0.0/8, many addresses of this block if the system has
+    /// all of it.
     pub(super) fn new(given: &[SourceRange], server: Option<IpAddr>) -> Self {
         let mut ranges = given.to_vec();
         let loopback = matches!(server, Some(IpAddr::V4(v4)) if v4.is_loopback());

@@ -1,4 +1,5 @@
-//! What clients of the load send and expect: the counterpart of [`crate::session`]. It knows no socket, clock or rate.
+//! What clients of the load send and expect: the counterpart of [`crate::session`]. It knows no socket, clock
+//! or rate.
 
 /// What all clients of a run have in common: the counterpart of [`crate::session::Service`].
 pub trait Workload {
@@ -8,7 +9,8 @@ pub trait Workload {
     /// The name in reports.
     fn name(&self) -> &str;
 
-    /// What is requested, for reports, such as the target of an HTTP request; `None` where there is nothing to choose.
+    /// What is requested, for reports, such as the target of an HTTP request; `None` where there is nothing
+    /// to choose.
     fn resource(&self) -> Option<&str> {
         None
     }
@@ -21,8 +23,8 @@ pub trait Workload {
     /// Opens a connection of the client with this number. A client that connects again keeps its number.
     fn open(&self, number: u32) -> Self::Client;
 
-    /// Whether the server closes each connection after one reply, as the message service does. Then each request has
-    /// its own connection.
+    /// Whether the server closes each connection after one reply, as the message service does. Then each
+    /// request has its own connection.
     fn one_shot(&self) -> bool {
         false
     }
@@ -46,8 +48,8 @@ pub enum Flow {
 
 /// One connection of a [`Workload`]: what it sends, and whether the replies are right.
 ///
-/// Requests of a connection are numbered from 0. Several may be in flight ([`super::Plan::depth`]); replies come in the
-/// order of the requests.
+/// Requests of a connection are numbered from 0. Several may be in flight ([`super::Plan::depth`]); replies
+/// come in the order of the requests.
 ///
 /// ```
 /// use oneloop::load::{Client, ReplyStatus};
@@ -76,7 +78,8 @@ pub enum Flow {
 pub trait Client {
     /// The bytes of request `number` that follow its first `sent` bytes; empty once all are sent.
     ///
-    /// It may return the rest in pieces. It may be called again, and returns the same bytes for the same arguments.
+    /// It may return the rest in pieces. It may be called again, and returns the same bytes for the same
+    /// arguments.
     fn request(&self, number: u64, sent: usize) -> &[u8];
 
     /// Request `number` was written completely. Returns [`ReplyStatus::Complete`] if there is no reply to it.
@@ -84,8 +87,8 @@ pub trait Client {
         ReplyStatus::Incomplete
     }
 
-    /// Checks bytes of the reply to request `number`. `ended` is true if the server has closed its side, so that
-    /// nothing follows.
+    /// Checks bytes of the reply to request `number`. `ended` is true if the server has closed its side, so
+    /// that nothing follows.
     fn reply(&mut self, number: u64, bytes: &[u8], ended: bool) -> ReplyStatus;
 }
 

@@ -1,5 +1,5 @@
-//! The accept loop of the models in which a worker serves one client at a time: [`super::iterative`], [`super::prefork`] and
-//! [`super::prethread`].
+//! The accept loop of the models in which a worker serves one client at a time: [`super::iterative`],
+//! [`super::prefork`] and [`super::prethread`].
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -20,7 +20,8 @@ const UNWAITED_PAUSE_MS: u64 = 100;
 pub(super) enum Waiting<'a> {
     /// In accept(2), for the one listener: the kernel wakes one of the workers that wait there.
     Accepts,
-    /// In poll(2), for any of several listeners, or for this descriptor. All workers that wait are woken, all but one in vain.
+    /// In poll(2), for any of several listeners, or for this descriptor. All workers that wait are woken, all
+    /// but one in vain.
     Polls(Option<BorrowedFd<'a>>),
 }
 
@@ -39,7 +40,8 @@ impl Waiting<'_> {
     }
 }
 
-/// Waits for a client and serves it to its end. Returns without one when the worker has to look at its clock and flags.
+/// Waits for a client and serves it to its end. Returns without one when the worker has to look at its clock
+/// and flags.
 pub(super) fn serve_next<S: Service, H: FnMut()>(
     worker: &mut Worker<S, H>,
     listeners: &[BoundListener<S>],
@@ -47,7 +49,8 @@ pub(super) fn serve_next<S: Service, H: FnMut()>(
 ) -> io::Result<()> {
     let Waiting::Polls(beside) = waiting else {
         return match take(worker, &listeners[0], None)? {
-            // The wait timed out; or a worker that drains alone has set the listener, which all share, not to block.
+            // The wait timed out; or a worker that drains alone has set the listener, which all share, not to
+            // block.
             Taken::None => listeners[0].socket.set_nonblocking(false),
             Taken::NoneWithoutWaiting => {
                 wait::readable(&[], Some(Duration::from_millis(UNWAITED_PAUSE_MS)))?;
@@ -80,7 +83,8 @@ enum Taken {
     NoneWithoutWaiting,
 }
 
-/// Accepts one client and serves it to its end. If accepting pauses, waits for the end of the pause, or for `beside`.
+/// Accepts one client and serves it to its end. If accepting pauses, waits for the end of the pause, or for
+/// `beside`.
 fn take<S: Service, H: FnMut()>(
     worker: &mut Worker<S, H>,
     listener: &BoundListener<S>,
@@ -101,8 +105,9 @@ fn take<S: Service, H: FnMut()>(
     Ok(Taken::OneOrMore)
 }
 
-/// Serves the clients in the backlogs, as far as the drain's deadline allows, and closes the listeners. Clients that still wait
-/// then, or come later, are reset by the kernel. Bound: the backlog, and the deadline.
+/// Serves the clients in the backlogs, as far as the drain's deadline allows, and closes the listeners.
+/// Clients that still wait then, or come later, are reset by the kernel. Bound: the backlog, and the
+/// deadline.
 pub(super) fn drain<S: Service, H: FnMut()>(worker: &mut Worker<S, H>, listeners: Vec<BoundListener<S>>) {
     for listener in listeners {
         if let Err(error) = listener.socket.set_nonblocking(true) {

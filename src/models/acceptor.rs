@@ -1,4 +1,5 @@
-//! The accepting process of [`super::fork`] and [`super::thread`], which hands each client over to a child or a thread.
+//! The accepting process of [`super::fork`] and [`super::thread`], which hands each client over to a child or
+//! a thread.
 //!
 //! It waits in poll(2) for listeners, the pipe of its signals, and the few refused clients that linger.
 
@@ -20,8 +21,8 @@ use crate::time::ServerClock;
 
 use super::{BoundListener, Setup};
 
-/// Clients that a drain takes from one backlog at a time: more than any backlog holds. Without this bound clients that go on
-/// coming would keep the children from noticing the drain.
+/// Clients that a drain takes from one backlog at a time: more than any backlog holds. Without this bound
+/// clients that go on coming would keep the children from noticing the drain.
 const BACKLOG_TAKEN_MAX: u32 = 65_536;
 
 /// Accepts clients, refuses those that may not be served, and hands over the others.
@@ -72,8 +73,8 @@ impl<S: Service> Acceptor<S> {
         self.admission.clients()
     }
 
-    /// Waits for something to do, at most `timeout`, also for `beside`. Returns the signals that arrived and the listeners that
-    /// have clients.
+    /// Waits for something to do, at most `timeout`, also for `beside`. Returns the signals that arrived and
+    /// the listeners that have clients.
     pub(super) fn wait(
         &mut self,
         beside: Option<BorrowedFd<'_>>,
@@ -168,8 +169,8 @@ impl<S: Service> Acceptor<S> {
         }
     }
 
-    /// In a drain: accepts all clients that wait in the backlogs, and closes each listener whose backlog is empty. A client for
-    /// which there is no place or no descriptor yet is accepted by a later call.
+    /// In a drain: accepts all clients that wait in the backlogs, and closes each listener whose backlog is
+    /// empty. A client for which there is no place or no descriptor yet is accepted by a later call.
     pub(super) fn take_backlog(
         &mut self,
         mut serve: impl FnMut(&mut Self, usize, Accepted) -> Result<(), NotServed>,

@@ -1,7 +1,7 @@
 //! The worker of the blocking models: it serves one client at a time.
 //!
-//! A request costs one blocking read and one write. A blocked call returns after a time slice at the latest, or when a
-//! signal interrupts it; then the worker checks the client's deadline and the signals, and goes on.
+//! A request costs one blocking read and one write. A blocked call returns after a time slice at the latest,
+//! or when a signal interrupts it; then the worker checks the client's deadline and the signals, and goes on.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -23,15 +23,16 @@ use crate::sys::{Listener, SignalCounts, wait};
 use crate::telemetry::{Reason, Telemetry};
 use crate::time::ServerClock;
 
-/// The longest time for which a call blocks before signals are checked, in models that interrupt their workers.
+/// The longest time for which a call blocks before signals are checked, in models that interrupt their
+/// workers.
 pub(super) const SLICE_MS: u64 = 1_000;
 /// The same where no other process or thread interrupts the worker: a signal may come just before the call.
 pub(super) const SLICE_ALONE_MS: u64 = 200;
 /// How often blocked workers are interrupted until each has noticed that it is to stop, in ms.
 pub(super) const INTERRUPT_EVERY_MS: u64 = 20;
 
-/// A process or thread that serves one client at a time. A worker that is the whole server calls `H` when a stop
-/// begins.
+/// A process or thread that serves one client at a time. A worker that is the whole server calls `H` when a
+/// stop begins.
 pub(super) struct Worker<S, H = fn()> {
     /// The services whose maintenance it does.
     services: Vec<S>,
@@ -360,8 +361,8 @@ impl WakePipe {
         Waker::new(Arc::clone(&self.shared) as Arc<_>, 0)
     }
 
-    /// Waits for wakes, and for bytes unless the connection pauses; passes wakes on. Returns whether bytes have come:
-    /// a read without any would sleep through a wake.
+    /// Waits for wakes, and for bytes unless the connection pauses; passes wakes on. Returns whether bytes
+    /// have come: a read without any would sleep through a wake.
     fn wait<S: crate::session::Session>(
         &self,
         connection: &mut Connection<S, Blocking>,
@@ -385,13 +386,14 @@ impl WakePipe {
         ready.get(1) == Some(&true)
     }
 
-    /// Empties the pipe. The session is to be called after it: a wake before the end of this need not write a byte.
+    /// Empties the pipe. The session is to be called after it: a wake before the end of this need not write a
+    /// byte.
     fn clear(&self) {
         self.clear_by(|mut pipe| pipe.read(&mut [0; 64]));
     }
 
-    /// The byte is read before the mark is cleared. In the other order a wake between the two would lose its byte to the
-    /// read and leave the mark, and no later wake would write one.
+    /// The byte is read before the mark is cleared. In the other order a wake between the two would lose its
+    /// byte to the read and leave the mark, and no later wake would write one.
     fn clear_by(&self, read: impl FnOnce(&UnixStream) -> io::Result<usize>) {
         let _ = read(&self.read); // at most one byte is there; none is as good
         self.shared.pending.swap(false, Ordering::SeqCst);

@@ -1,4 +1,5 @@
-//! A child per client: the concurrent server of the lecture, and UNP section 30.5 ("concurrent server, one child per client").
+//! A child per client: the concurrent server of the lecture, and UNP section 30.5 ("concurrent server, one
+//! child per client").
 //!
 //! ```text
 //! for (;;) {
@@ -8,10 +9,10 @@
 //! }
 //! ```
 //!
-//! No client waits for another, and a child that crashes ends one client alone. Each client costs a fork and an exit, and a process
-//! for as long as it stays. The parent counts clients and addresses, and reaps its children. Each child counts the end of its client
-//! in memory that it shares with its parent, and exits with 0. For a child that did not, because it was killed, the parent counts its
-//! client as crashed.
+//! No client waits for another, and a child that crashes ends one client alone. Each client costs a fork and
+//! an exit, and a process for as long as it stays. The parent counts clients and addresses, and reaps its
+//! children. Each child counts the end of its client in memory that it shares with its parent, and exits
+//! with 0. For a child that did not, because it was killed, the parent counts its client as crashed.
 
 use std::collections::HashMap;
 use std::io;
@@ -103,8 +104,9 @@ fn hand_over<S: Service>(
     }
 }
 
-/// Reaps the children that have ended. The client of a child that was killed ends for the reason `killed`. (A child that is killed
-/// after it has counted its client counts twice; all that it had left to do was to exit.)
+/// Reaps the children that have ended. The client of a child that was killed ends for the reason `killed`. (A
+/// child that is killed after it has counted its client counts twice; all that it had left to do was to
+/// exit.)
 fn reap<S: Service>(acceptor: &mut Acceptor<S>, children: &mut Children, killed: Reason) -> io::Result<()> {
     while let Some((pid, ended)) = process::reap()? {
         let Some(peer) = children.peers.remove(&pid) else { continue };
@@ -132,8 +134,8 @@ fn notify_all(children: &Children, request: ChildRequest) {
     }
 }
 
-/// Forks for the clients in the backlogs, closes the listeners, has all children drain, and waits until they have ended.
-/// Bound: see [`Shutdown`].
+/// Forks for the clients in the backlogs, closes the listeners, has all children drain, and waits until they
+/// have ended. Bound: see [`Shutdown`].
 fn drain<S: Service>(mut acceptor: Acceptor<S>, mut children: Children) -> io::Result<Summary> {
     let drain = Duration::from_millis(acceptor.limits.drain_ms.into());
     log::info!("draining: {} clients have up to {drain:?} to finish", children.peers.len());

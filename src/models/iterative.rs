@@ -1,11 +1,12 @@
-//! One client at a time: the first server of the lecture, and of UNP chapter 30 ("iterative server", section 30.5).
+//! One client at a time: the first server of the lecture, and of UNP chapter 30 ("iterative server", section
+//! 30.5).
 //!
 //! ```text
 //! for (;;) { connfd = accept(listenfd); dostuff(connfd); close(connfd); }
 //! ```
 //!
-//! Nothing is simpler, and nothing costs less per client. The second client waits in the kernel's backlog until the first has
-//! ended: a client that stalls stops the server for as long as its deadlines allow.
+//! Nothing is simpler, and nothing costs less per client. The second client waits in the kernel's backlog
+//! until the first has ended: a client that stalls stops the server for as long as its deadlines allow.
 
 use std::io;
 use std::os::fd::AsFd;

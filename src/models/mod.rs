@@ -1,8 +1,9 @@
 //! The models: how a server handles many clients.
 //!
-//! Every model serves any [`Service`] with the same bytes on the wire, because each runs the same connections; models differ in
-//! which clients wait, and in what a client costs. All but the reactor's workers are in W. R. Stevens, "UNIX Network Programming",
-//! volume 1, third edition, chapter 30, which measures them against each other.
+//! Every model serves any [`Service`] with the same bytes on the wire, because each runs the same
+//! connections; models differ in which clients wait, and in what a client costs. All but the reactor's
+//! workers are in W. R. Stevens, "UNIX Network Programming", volume 1, third edition, chapter 30, which
+//! measures them against each other.
 //!
 //! | model | a client is served by | limits of the model |
 //! |---|---|---|
@@ -13,8 +14,8 @@
 //! | `prethread` | one of N threads started in advance | client N + 1 waits |
 //! | `reactor` | one event loop, all clients at once | one core; with N workers, N loops in processes of their own |
 //!
-//! Models that serve one client at a time (`iterative`, `prefork`, `prethread`) leave the others in the kernel's backlog:
-//! `clients_max` refuses no client there. Only the reactor can evict.
+//! Models that serve one client at a time (`iterative`, `prefork`, `prethread`) leave the others in the
+//! kernel's backlog: `clients_max` refuses no client there. Only the reactor can evict.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -116,7 +117,8 @@ impl Model {
         }
     }
 
-    /// Whether each worker has a listening socket of its own where the system can share a port (`SO_REUSEPORT`).
+    /// Whether each worker has a listening socket of its own where the system can share a port
+    /// (`SO_REUSEPORT`).
     pub fn splits_port(self, workers: usize) -> bool {
         self == Model::Reactor && workers > 1 && cfg!(target_os = "linux")
     }
@@ -229,11 +231,12 @@ pub struct Setup<S> {
     pub signals: Signals,
 }
 
-/// Serves until a signal stops it. `stopping` is called once, by the first process or thread, when draining begins.
+/// Serves until a signal stops it. `stopping` is called once, by the first process or thread, when draining
+/// begins.
 ///
 /// # Errors
-/// `Unsupported` with [`Model::objection`] or [`Model::objection_to`]; otherwise what the system refused. An error of a client ends
-/// that client alone.
+/// `Unsupported` with [`Model::objection`] or [`Model::objection_to`]; otherwise what the system refused. An
+/// error of a client ends that client alone.
 pub fn run<S: Service + Send>(
     model: Model,
     mut setup: Setup<S>,

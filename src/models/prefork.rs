@@ -1,15 +1,16 @@
-//! N copies of the iterative server, forked in advance, all accepting on one socket: the lecture's "several copies", and UNP
-//! section 30.6 ("preforked server, no locking around `accept`").
+//! N copies of the iterative server, forked in advance, all accepting on one socket: the lecture's "several
+//! copies", and UNP section 30.6 ("preforked server, no locking around `accept`").
 //!
 //! ```text
 //! listenfd = listen(); for (i = 0; i < N; i++) if (fork() == 0) for (;;) { connfd = accept(listenfd); dostuff(connfd); }
 //! ```
 //!
-//! A client costs no fork. N clients are served at once; client N + 1 waits until one of them ends. Too few copies make clients
-//! wait, too many waste memory. With one listener the copies wait in accept(2), where the kernel wakes one of them; with several
-//! they wait in poll(2), and all of them wake up for each client.
+//! A client costs no fork. N clients are served at once; client N + 1 waits until one of them ends. Too few
+//! copies make clients wait, too many waste memory. With one listener the copies wait in accept(2), where the
+//! kernel wakes one of them; with several they wait in poll(2), and all of them wake up for each client.
 //!
-//! `clients_max` bounds N and refuses no client: the others wait. The limit per address has no effect: a copy has one client.
+//! `clients_max` bounds N and refuses no client: the others wait. The limit per address has no effect: a copy
+//! has one client.
 
 use std::io;
 use std::time::Duration;

@@ -1,15 +1,18 @@
-//! N threads started in advance, each accepting for itself: UNP section 30.11 ("prethreaded server, per-thread `accept`").
+//! N threads started in advance, each accepting for itself: UNP section 30.11 ("prethreaded server,
+//! per-thread `accept`").
 //!
 //! ```text
 //! listenfd = listen();
 //! for (i = 0; i < N; i++) pthread_create(for (;;) { connfd = accept(listenfd); dostuff(connfd); });
 //! ```
 //!
-//! Like the copies of [`super::prefork`], in one address space: cheaper to start, and sessions can wake each other; but a mistake that
-//! kills the process ends all clients. N clients are served at once; client N + 1 waits.
+//! Like the copies of [`super::prefork`], in one address space: cheaper to start, and sessions can wake each
+//! other; but a mistake that kills the process ends all clients. N clients are served at once; client N + 1
+//! waits.
 //!
-//! The first thread handles the signals. On a request to stop it interrupts the others until each has noticed. A session that
-//! computes without end keeps its thread until the process ends; its client counts as cut.
+//! The first thread handles the signals. On a request to stop it interrupts the others until each has
+//! noticed. A session that computes without end keeps its thread until the process ends; its client counts as
+//! cut.
 //!
 //! `clients_max` bounds N and refuses no client: the others wait. The limit per address has no effect.
 

@@ -1,4 +1,5 @@
-//! The end of children and threads that serve clients, as the process or thread that started them enforces it.
+//! The end of children and threads that serve clients, as the process or thread that started them enforces
+//! it.
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +9,16 @@ use crate::telemetry::Reason;
 
 /// How long a child that is to end at once is given before it is killed, in ms.
 const CHILD_GRACE_MS: u64 = 2_000;
-/// How long after the drain's deadline, or a second signal, a thread is waited for, in ms. It cannot be killed.
+/// How long after the drain's deadline, or a second signal, a thread is waited for, in ms. It cannot be
+/// killed.
 pub(super) const THREAD_GRACE_MS: u64 = 500;
 
 /// The stages of a shutdown, which the parent of children enforces.
 ///
-/// The request is repeated until a child has ended: a signal may come just before the child blocks, and a child may have been
-/// forked only now. First children are to drain; from the drain's deadline on, or after a second signal, to end at once; a child
-/// that does not even do that within `CHILD_GRACE_MS`, because its session computes without end, is killed.
+/// The request is repeated until a child has ended: a signal may come just before the child blocks, and a
+/// child may have been forked only now. First children are to drain; from the drain's deadline on, or after a
+/// second signal, to end at once; a child that does not even do that within `CHILD_GRACE_MS`, because its
+/// session computes without end, is killed.
 pub(super) struct Shutdown {
     signals: SignalCounts,
     stage: Stage,
@@ -69,7 +72,8 @@ impl Shutdown {
     }
 }
 
-/// When to stop waiting for threads that do not end by themselves: no later than decided before, and soon after a second signal.
+/// When to stop waiting for threads that do not end by themselves: no later than decided before, and soon
+/// after a second signal.
 pub(super) fn end_of_threads(before: Option<Instant>, drain_ms: u32, signals: SignalCounts) -> Instant {
     let drain_ms = if signals.stops() > 1 { 0 } else { drain_ms };
     let end = Instant::now() + Duration::from_millis(u64::from(drain_ms) + THREAD_GRACE_MS);

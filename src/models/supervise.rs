@@ -1,8 +1,9 @@
-//! The parent of N worker processes, for [`super::prefork`] and [`super::workers`]: it forks them ahead, replaces those that die,
-//! passes signals on, and drains all.
+//! The parent of N worker processes, for [`super::prefork`] and [`super::workers`]: it forks them ahead,
+//! replaces those that die, passes signals on, and drains all.
 //!
-//! The parent has one thread and no `mio::Poll`. It waits in poll(2) for the pipe of its signals, and reaps there. It keeps the
-//! listeners open, so that clients in a dead worker's queue are served by its replacement.
+//! The parent has one thread and no `mio::Poll`. It waits in poll(2) for the pipe of its signals, and reaps
+//! there. It keeps the listeners open, so that clients in a dead worker's queue are served by its
+//! replacement.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -27,7 +28,8 @@ const SETTLED_MS: u64 = 10_000;
 const DRAINED: u8 = 0;
 /// The exit code of a worker that the system kept from serving. (`EX_OSERR`, sysexits.h)
 const FAILED: u8 = 71;
-/// The exit code of a worker for which descriptors or memory were short: later there may be enough. (`EX_TEMPFAIL`)
+/// The exit code of a worker for which descriptors or memory were short: later there may be enough.
+/// (`EX_TEMPFAIL`)
 const SHORT: u8 = 75;
 
 /// The work of a worker process, and what its parent holds for it.
@@ -41,7 +43,8 @@ pub(super) trait WorkerJob {
     /// In the parent, when draining begins: closes the listeners, so that no new client queues there.
     fn release(&mut self);
 
-    /// In the parent: runs the maintenance of its own copies of the services. Returns how long until it is due again.
+    /// In the parent: runs the maintenance of its own copies of the services. Returns how long until it is
+    /// due again.
     fn maintain(&mut self) -> Option<Duration>;
 }
 
@@ -55,7 +58,8 @@ pub(super) struct WorkerPool {
     failure: SharedCounters,
 }
 
-/// One worker, and what all processes that took its place have counted: of one that dies it shows how many clients went with it.
+/// One worker, and what all processes that took its place have counted: of one that dies it shows how many
+/// clients went with it.
 struct Worker {
     state: State,
     tally: Arc<Tally>,
@@ -83,8 +87,8 @@ enum State {
 enum After {
     /// It died, or there was none yet: clients may wait in its queue.
     Death,
-    /// It drained by itself: an operator has sent it SIGTERM, or a supervisor has sent that to every process of the server, and the
-    /// signal for the parent is on its way.
+    /// It drained by itself: an operator has sent it SIGTERM, or a supervisor has sent that to every process
+    /// of the server, and the signal for the parent is on its way.
     Drain,
     /// The system kept it from serving, soon after its start.
     Failure,
@@ -103,8 +107,8 @@ impl State {
         }
     }
 
-    /// Readies it for the drain of the server: clients in the queue of a dead worker are served by a process that drains at once. A
-    /// worker that has drained has emptied its queue, and is not replaced.
+    /// Readies it for the drain of the server: clients in the queue of a dead worker are served by a process
+    /// that drains at once. A worker that has drained has emptied its queue, and is not replaced.
     fn prepare_drain(&mut self) {
         if let State::Vacant { start_at, after, .. } = self {
             match after {
@@ -172,7 +176,8 @@ impl WorkerPool {
         }
     }
 
-    /// An error once every worker was kept from serving soon after its start: to start them again would be in vain.
+    /// An error once every worker was kept from serving soon after its start: to start them again would be in
+    /// vain.
     fn check_failures(&self) -> io::Result<()> {
         let has_failed =
             |worker: &Worker| matches!(worker.state, State::Vacant { after: After::Failure, .. });
@@ -299,7 +304,8 @@ impl WorkerPool {
         }
     }
 
-    /// Reaps the workers that have ended in the drain. The clients of a worker that was killed end for the reason `killed`.
+    /// Reaps the workers that have ended in the drain. The clients of a worker that was killed end for the
+    /// reason `killed`.
     fn reap_drained(&mut self, killed: Reason) -> io::Result<()> {
         while let Some((pid, ended)) = process::reap()? {
             for worker in self.workers.iter_mut().filter(|worker| worker.state.pid() == Some(pid)) {

@@ -1,13 +1,16 @@
-//! A thread per client: UNP section 26.4, and the concurrent server of section 30.10 with `pthread_create` in place of `fork`.
+//! A thread per client: UNP section 26.4, and the concurrent server of section 30.10 with `pthread_create` in
+//! place of `fork`.
 //!
 //! ```text
 //! for (;;) { connfd = accept(listenfd); pthread_create(dostuff, connfd); }
 //! ```
 //!
-//! No client waits for another, and a client costs less than a process: a stack, and the start and end of a thread. All share one
-//! address space: sessions can wake each other, and a mistake that kills the process ends all clients.
+//! No client waits for another, and a client costs less than a process: a stack, and the start and end of a
+//! thread. All share one address space: sessions can wake each other, and a mistake that kills the process
+//! ends all clients.
 //!
-//! The first thread accepts and handles the signals. On a request to stop it interrupts the others until each has noticed.
+//! The first thread accepts and handles the signals. On a request to stop it interrupts the others until each
+//! has noticed.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -159,9 +162,9 @@ impl<S: Service + Send> Threads<S> {
         Ok(heard)
     }
 
-    /// Starts threads for the clients in the backlogs, closes the listeners, and interrupts all threads until they have ended. Bound:
-    /// the drain's deadline, which each of them keeps by itself, and a grace: a thread whose session computes without end cannot be
-    /// ended, and its client counts as cut.
+    /// Starts threads for the clients in the backlogs, closes the listeners, and interrupts all threads until
+    /// they have ended. Bound: the drain's deadline, which each of them keeps by itself, and a grace: a
+    /// thread whose session computes without end cannot be ended, and its client counts as cut.
     fn drain(mut self) -> io::Result<Summary> {
         let drain = Duration::from_millis(self.acceptor.limits.drain_ms.into());
         log::info!("draining: {} clients have up to {drain:?} to finish", self.acceptor.clients());

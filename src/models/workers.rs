@@ -1,12 +1,14 @@
 //! N loops in processes of their own: the reactor on several cores.
 //!
-//! One loop uses one core. Several loops share nothing: a parent forks them, replaces one that dies, passes signals on, and drains
-//! all. On Linux each has a listening socket of its own at the same port (`SO_REUSEPORT`), and the kernel spreads the clients among
-//! them; the parent keeps all of them open, so that clients in a dead worker's queue are served by its replacement. With Unix
-//! sockets, sockets of a supervisor, and on other systems there is one socket, and all loops are woken for each client.
+//! One loop uses one core. Several loops share nothing: a parent forks them, replaces one that dies, passes
+//! signals on, and drains all. On Linux each has a listening socket of its own at the same port
+//! (`SO_REUSEPORT`), and the kernel spreads the clients among them; the parent keeps all of them open, so
+//! that clients in a dead worker's queue are served by its replacement. With Unix sockets, sockets of a
+//! supervisor, and on other systems there is one socket, and all loops are woken for each client.
 //!
-//! `clients_max` and `buffers_bytes_max` are divided; the limit per address holds in each process. One worker is the single-process
-//! server, without a parent. Sessions that wake each other need one address space: they are served by one worker only.
+//! `clients_max` and `buffers_bytes_max` are divided; the limit per address holds in each process. One worker
+//! is the single-process server, without a parent. Sessions that wake each other need one address space: they
+//! are served by one worker only.
 
 use std::io;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! The clients of the loop: a slab of connections, the queue of those that can go on, and the deadlines of those that wait.
+//! The clients of the loop: a slab of connections, the queue of those that can go on, and the deadlines of
+//! those that wait.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,11 +20,13 @@ use crate::time::{Deadlines, Link};
 use super::token::{ConnId, Source};
 use super::wakes::Wakes;
 
-/// Clients for which there is room in the tables from the start, so that no turn copies a table that has become too small. Only
-/// the used part of a table becomes memory; with more clients than these the tables grow.
+/// Clients for which there is room in the tables from the start, so that no turn copies a table that has
+/// become too small. Only the used part of a table becomes memory; with more clients than these the tables
+/// grow.
 const RESERVED_MAX: usize = 1 << 20;
 
-/// Idle clients that are looked at before one of them is evicted: a system call each, for every client that comes.
+/// Idle clients that are looked at before one of them is evicted: a system call each, for every client that
+/// comes.
 const EVICT_LOOKS_MAX: usize = 16;
 
 /// The clients of one loop.
@@ -107,8 +110,8 @@ impl Place {
     }
 }
 
-/// What one slot of the slab costs with sessions of type `S`, in bytes, its links in the timer wheel and the size of its
-/// buffers included: what an idle client costs in this process.
+/// What one slot of the slab costs with sessions of type `S`, in bytes, its links in the timer wheel and the
+/// size of its buffers included: what an idle client costs in this process.
 pub const fn slot_bytes<S>() -> usize {
     // A slab entry is the slot or the number of the next vacant one.
     size_of::<(Option<Slot<S>>, Link)>() + size_of::<u32>()
@@ -131,7 +134,8 @@ impl<S: Service> Clients<S> {
         }
     }
 
-    /// For how many clients to make room from the start: as many as the limits allow, if the system grants the space.
+    /// For how many clients to make room from the start: as many as the limits allow, if the system grants
+    /// the space.
     pub(super) fn to_reserve(limits: &Limits) -> usize {
         let clients = limits.clients_max.saturating_add(limits.refusals_max) as usize;
         let mut room = clients.min(RESERVED_MAX);
@@ -200,7 +204,8 @@ impl<S: Service> Clients<S> {
         }
     }
 
-    /// Gives each runnable client its share. Bound: those that were in the queue before; the rest is for the next turn.
+    /// Gives each runnable client its share. Bound: those that were in the queue before; the rest is for the
+    /// next turn.
     pub(super) fn pump(&mut self, turn: &mut TurnContext<'_>) {
         for _ in 0..self.runnable.len() {
             let Some(id) = self.runnable.pop_front() else { break };
@@ -221,8 +226,8 @@ impl<S: Service> Clients<S> {
         self.deadlines.has_due()
     }
 
-    /// Judges the clients whose filed deadline has come. A client that is queued because it has more to write is filed again when
-    /// that is done. Bound: those that are due now.
+    /// Judges the clients whose filed deadline has come. A client that is queued because it has more to write
+    /// is filed again when that is done. Bound: those that are due now.
     pub(super) fn expire(&mut self, turn: &mut TurnContext<'_>) {
         while let Some(key) = self.deadlines.pop_due() {
             let Some(slot) = self.slots.get(key) else { continue };
@@ -256,7 +261,8 @@ impl<S: Service> Clients<S> {
         self.bound_buffers(key, turn);
     }
 
-    /// The layers of a client are done. It gets its session, unless there are too many clients from its address.
+    /// The layers of a client are done. It gets its session, unless there are too many clients from its
+    /// address.
     fn establish(&mut self, key: usize, id: ConnId, turn: &mut TurnContext<'_>) -> Pumped {
         let slot = &mut self.slots[key];
         let served = &self.served[usize::from(slot.listener)];
@@ -337,8 +343,8 @@ impl<S: Service> Clients<S> {
         }
     }
 
-    /// Counts the memory that a client's buffers take now. If that is too much for all together, the clients with the largest
-    /// buffers end.
+    /// Counts the memory that a client's buffers take now. If that is too much for all together, the clients
+    /// with the largest buffers end.
     fn bound_buffers(&mut self, key: usize, turn: &mut TurnContext<'_>) {
         if !self.buffers.are_bounded() {
             return;
@@ -368,7 +374,8 @@ impl<S: Service> Clients<S> {
         self.buffers.forget_candidates();
     }
 
-    /// Frees the slots of clients that ended. Nothing names them any more but stale tokens, which their generation unmasks.
+    /// Frees the slots of clients that ended. Nothing names them any more but stale tokens, which their
+    /// generation unmasks.
     pub(super) fn reap(&mut self, turn: &mut TurnContext<'_>) {
         while let Some(key) = self.ended.pop() {
             let key = key as usize;
@@ -401,9 +408,9 @@ impl<S: Service> Clients<S> {
         ConnId { slot: self.slots.vacant_key() as u32, generation: self.generation }
     }
 
-    /// Adds a client that was counted in `admission`, and calls it at once: a service that speaks first does so, and the first
-    /// bytes of a client that speaks first may be there. Only a client that wants more is watched. (Bytes that came before it is
-    /// registered give an event, too.)
+    /// Adds a client that was counted in `admission`, and calls it at once: a service that speaks first does
+    /// so, and the first bytes of a client that speaks first may be there. Only a client that wants more is
+    /// watched. (Bytes that came before it is registered give an event, too.)
     pub(super) fn add(
         &mut self,
         id: ConnId,
@@ -435,8 +442,8 @@ impl<S: Service> Clients<S> {
         self.bound_buffers(key, turn);
     }
 
-    /// Ends the client that has been idle longest, if any is idle; of the first few, preferably one that has taken its answer and
-    /// so loses nothing. Returns whether there was one.
+    /// Ends the client that has been idle longest, if any is idle; of the first few, preferably one that has
+    /// taken its answer and so loses nothing. Returns whether there was one.
     pub(super) fn evict(&mut self, turn: &mut TurnContext<'_>) -> bool {
         let Some(idle) = &self.idle else { return false };
         let is_at_rest = |&key: &usize| self.slots[key].connection.is_at_rest();
@@ -448,7 +455,8 @@ impl<S: Service> Clients<S> {
         true
     }
 
-    /// Cuts every client. One that has taken all of its bytes and only lingers loses nothing: it keeps its reason.
+    /// Cuts every client. One that has taken all of its bytes and only lingers loses nothing: it keeps its
+    /// reason.
     pub(super) fn cut_all(&mut self, turn: &mut TurnContext<'_>) {
         let keys: Vec<usize> = self.slots.iter().map(|(key, _)| key).collect();
         for key in keys {

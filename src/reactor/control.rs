@@ -16,7 +16,8 @@ pub(super) struct Control {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Serving,
-    /// Listeners stay open only while clients wait there. Clients that are still open at the deadline are cut.
+    /// Listeners stay open only while clients wait there. Clients that are still open at the deadline are
+    /// cut.
     Draining {
         due_ms: u64,
     },

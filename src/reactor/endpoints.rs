@@ -15,7 +15,8 @@ use super::poller::Poller;
 use super::token::{ConnId, LISTENERS_MAX, Source};
 use super::wakes::{StopRequest, Wakes};
 
-/// Batches of accepting in which a drain empties the backlogs: at the default batch, more than any backlog holds.
+/// Batches of accepting in which a drain empties the backlogs: at the default batch, more than any backlog
+/// holds.
 const BACKLOG_BATCHES_MAX: u32 = 1024;
 
 /// Listeners, signals, and calls from other code.
@@ -136,7 +137,8 @@ impl<S: Service> Endpoints<S> {
         }
     }
 
-    /// Passes on the calls that came since the last time: wakes to their clients. Returns what is asked of the loop, if anything is.
+    /// Passes on the calls that came since the last time: wakes to their clients. Returns what is asked of
+    /// the loop, if anything is.
     pub(super) fn take_wakes(&mut self, clients: &mut Clients<S>) -> Option<StopRequest> {
         let requested = self.wakes.take(&mut self.woken);
         self.woken.drain(..).for_each(|id| clients.wake(id));
@@ -148,8 +150,9 @@ impl<S: Service> Endpoints<S> {
         self.listeners.iter().any(|slot| slot.backlog == Backlog::MayHold)
     }
 
-    /// Accepts up to `accepts_per_turn_max` clients of each listener. The listener behind that of the last client comes first:
-    /// otherwise, with few places or descriptors, a listener with a long queue would keep all others from being served.
+    /// Accepts up to `accepts_per_turn_max` clients of each listener. The listener behind that of the last
+    /// client comes first: otherwise, with few places or descriptors, a listener with a long queue would keep
+    /// all others from being served.
     pub(super) fn accept(&mut self, clients: &mut Clients<S>, poller: &Poller, turn: &mut TurnContext<'_>) {
         turn.admission.tick(turn.now.monotonic_ms);
         let (first, count) = (self.accept_first, self.listeners.len());
@@ -219,8 +222,9 @@ impl<S: Service> Endpoints<S> {
         clients.add(id, connection, tenant, index, poller.registry(), turn);
     }
 
-    /// In a drain: accepts all clients that wait in the backlogs, and closes the listeners, which resets clients that come later. A
-    /// listener stays open while a client waits there for which there is no place yet.
+    /// In a drain: accepts all clients that wait in the backlogs, and closes the listeners, which resets
+    /// clients that come later. A listener stays open while a client waits there for which there is no place
+    /// yet.
     pub(super) fn drain_backlog(
         &mut self,
         clients: &mut Clients<S>,
@@ -244,8 +248,8 @@ impl<S: Service> Endpoints<S> {
         }
     }
 
-    /// Closes the listeners. They are taken out of the poll as well: a supervisor's duplicate of a listener would go on to wake the
-    /// loop, and poll(2) reports a closed descriptor for ever.
+    /// Closes the listeners. They are taken out of the poll as well: a supervisor's duplicate of a listener
+    /// would go on to wake the loop, and poll(2) reports a closed descriptor for ever.
     pub(super) fn close(&mut self, poller: &Poller) {
         for slot in self.listeners.drain(..) {
             poller.unwatch(slot.listener.as_raw_fd());

@@ -56,7 +56,8 @@ pub use wakes::Handle;
 /// A turn that takes longer than this is logged: every other client waited.
 const LAG_WARNING: Duration = Duration::from_millis(100);
 
-/// Waits for what is watched beside clients and listeners, for the last one, which finds no more, and for interruptions.
+/// Waits for what is watched beside clients and listeners, for the last one, which finds no more, and for
+/// interruptions.
 const REST_WAITS: usize = 8;
 
 /// A server: listeners and clients of one service (or of a closed enum of services) in one loop.
@@ -132,12 +133,12 @@ impl<S: Service> Reactor<S> {
         })
     }
 
-    /// Listens at `address` (`127.0.0.1:7007`, `[::1]:0`, `unix:./echo.sock`) and serves `service` there; returns the
-    /// address with the real port.
+    /// Listens at `address` (`127.0.0.1:7007`, `[::1]:0`, `unix:./echo.sock`) and serves `service` there;
+    /// returns the address with the real port.
     ///
     /// # Errors
-    /// `InvalidInput` if the address is not valid; otherwise the reason why it cannot listen, in words and as the system's kind
-    /// (`AddrInUse`).
+    /// `InvalidInput` if the address is not valid; otherwise the reason why it cannot listen, in words and as
+    /// the system's kind (`AddrInUse`).
     pub fn bind(&mut self, address: &str, service: S) -> io::Result<Address> {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
         let address: Address = address.parse().map_err(invalid)?;
@@ -154,7 +155,8 @@ impl<S: Service> Reactor<S> {
     /// Serves `service` to the clients of `listener`.
     ///
     /// # Errors
-    /// `InvalidInput` once the loop drains or has stopped, and beyond 32,768 listeners; otherwise those of the system.
+    /// `InvalidInput` once the loop drains or has stopped, and beyond 32,768 listeners; otherwise those of
+    /// the system.
     pub fn listen(&mut self, listener: Listener, service: S) -> io::Result<()> {
         self.listen_with(listener, service, ListenerLayers::none())
     }
@@ -201,9 +203,9 @@ impl<S: Service> Reactor<S> {
         }
     }
 
-    /// Handles signals: SIGTERM and SIGINT drain, and stop when they come again; SIGHUP reopens the access log, and drains
-    /// when the terminal closes ([`Signals::reopen_on_hangup`] is for telemetry with a file); SIGUSR1 writes the counters to the
-    /// log.
+    /// Handles signals: SIGTERM and SIGINT drain, and stop when they come again; SIGHUP reopens the access
+    /// log, and drains when the terminal closes ([`Signals::reopen_on_hangup`] is for telemetry with a file);
+    /// SIGUSR1 writes the counters to the log.
     pub fn watch_signals(&mut self, signals: Signals) -> io::Result<()> {
         self.telemetry.watch_signals(signals.counts());
         self.endpoints.watch_signals(signals, &self.poller)
@@ -229,8 +231,8 @@ impl<S: Service> Reactor<S> {
 
     /// One turn. It waits at most `wait_max` (`None`: until something happens).
     ///
-    /// To live inside another loop, watch the reactor's descriptor there, and call this with a wait of zero when it is readable and
-    /// after [`Reactor::wait_max`]:
+    /// To live inside another loop, watch the reactor's descriptor there, and call this with a wait of zero
+    /// when it is readable and after [`Reactor::wait_max`]:
     ///
     /// ```
     /// # use std::time::Duration;
@@ -248,11 +250,12 @@ impl<S: Service> Reactor<S> {
     /// # }
     /// ```
     ///
-    /// A turn that waits reckons from the end of the one before: time that passes between two turns makes deadlines late by as
-    /// much.
+    /// A turn that waits reckons from the end of the one before: time that passes between two turns makes
+    /// deadlines late by as much.
     pub fn turn(&mut self, wait_max: Option<Duration>) -> io::Result<Turn> {
         let turn = self.turn_within(wait_max)?;
-        // The caller may wait elsewhere: a call that comes before the next turn has to show at the descriptor.
+        // The caller may wait elsewhere: a call that comes before the next turn has to show at the
+        // descriptor.
         self.endpoints.wakes().may_wait();
         Ok(turn)
     }
@@ -300,7 +303,8 @@ impl<S: Service> Reactor<S> {
         self.poller.wait(timeout)
     }
 
-    /// How long the next turn may wait for events; zero if work is left over, `None` if only an event brings any.
+    /// How long the next turn may wait for events; zero if work is left over, `None` if only an event brings
+    /// any.
     pub fn wait_max(&self) -> Option<Duration> {
         if self.endpoints.wakes().is_called() {
             Some(Duration::ZERO)
@@ -310,7 +314,8 @@ impl<S: Service> Reactor<S> {
     }
 
     fn wait_max_at(&self, now: Instant) -> Option<Duration> {
-        // Who watches the descriptor for edges gets no second one for events that did not fit into the last turn.
+        // Who watches the descriptor for edges gets no second one for events that did not fit into the last
+        // turn.
         let has_work = !self.poller.has_seen_all()
             || self.endpoints.has_signals()
             || self.clients.has_runnable()
@@ -381,7 +386,8 @@ impl<S: Service> Reactor<S> {
         }
     }
 
-    /// Judges clients by their deadlines. After I/O: bytes that came in time win, also those that the wait did not return.
+    /// Judges clients by their deadlines. After I/O: bytes that came in time win, also those that the wait
+    /// did not return.
     fn expire(&mut self, now: Now) -> io::Result<()> {
         if self.clients.has_due(now) {
             self.latch_rest()?;
@@ -391,8 +397,8 @@ impl<S: Service> Reactor<S> {
         Ok(())
     }
 
-    /// Latches events that the wait did not return, and those that came between it and the reading of the clock: the process may
-    /// have been stopped there. Bound: more waits than all that is watched could fill.
+    /// Latches events that the wait did not return, and those that came between it and the reading of the
+    /// clock: the process may have been stopped there. Bound: more waits than all that is watched could fill.
     fn latch_rest(&mut self) -> io::Result<()> {
         let watched = self.clients.len() + self.endpoints.listeners().count();
         for _ in 0..watched / self.poller.events_max() + REST_WAITS {
@@ -405,7 +411,8 @@ impl<S: Service> Reactor<S> {
         Ok(())
     }
 
-    /// Accepts all clients that wait in the backlogs, closes the listeners, and has every client read once more.
+    /// Accepts all clients that wait in the backlogs, closes the listeners, and has every client read once
+    /// more.
     fn drain(&mut self, now: Now) {
         let drain = Duration::from_millis(self.limits.drain_ms.into());
         log::info!("draining: {} clients have up to {drain:?} to finish", self.clients.len());

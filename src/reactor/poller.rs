@@ -37,7 +37,8 @@ impl Poller {
         self.poll.registry()
     }
 
-    /// Whether the last wait returned all ready events, as far as they were looked at with [`Poller::for_each_event`].
+    /// Whether the last wait returned all ready events, as far as they were looked at with
+    /// [`Poller::for_each_event`].
     pub(super) fn has_seen_all(&self) -> bool {
         self.seen == EventsSeen::All
     }
@@ -78,8 +79,8 @@ impl Poller {
         self.registry().register(&mut SourceFd(&fd), source.token(), Interest::READABLE)
     }
 
-    /// Nothing more can be read from this descriptor for now. mio's poll(2) selector forgets an interest with its event, and must be
-    /// given it again.
+    /// Nothing more can be read from this descriptor for now. mio's poll(2) selector forgets an interest with
+    /// its event, and must be given it again.
     pub(super) fn renew(&self, fd: RawFd, source: Source) {
         if cfg!(mio_unsupported_force_poll_poll)
             && let Err(error) =

@@ -2,8 +2,8 @@
 
 use mio::Token;
 
-/// One client, for good: a slot of the slab and its tenant's number. A slot's next tenant has another number, so no stale
-/// event, deadline, place in the queue or waker meets it.
+/// One client, for good: a slot of the slab and its tenant's number. A slot's next tenant has another number,
+/// so no stale event, deadline, place in the queue or waker meets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ConnId {
     pub(super) slot: u32,

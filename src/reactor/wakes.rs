@@ -58,8 +58,8 @@ impl Wakes {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The loop is about to wait, here or at its descriptor in another loop. Returns whether it may: not if there was a call. From
-    /// here on a call ends the wait.
+    /// The loop is about to wait, here or at its descriptor in another loop. Returns whether it may: not if
+    /// there was a call. From here on a call ends the wait.
     pub(super) fn may_wait(&self) -> bool {
         self.at.compare_exchange(WORKING, WAITING, Ordering::SeqCst, Ordering::SeqCst) != Err(CALLED)
     }
@@ -69,7 +69,8 @@ impl Wakes {
         self.at.load(Ordering::SeqCst) == CALLED
     }
 
-    /// Moves the clients that were woken to `woken`. Returns what is asked of the loop, if there was a call since the last time.
+    /// Moves the clients that were woken to `woken`. Returns what is asked of the loop, if there was a call
+    /// since the last time.
     pub(super) fn take(&self, woken: &mut Vec<ConnId>) -> Option<StopRequest> {
         // Before the calls are taken: one that comes between the two is seen by the next turn as well.
         if self.at.swap(WORKING, Ordering::SeqCst) != CALLED {

@@ -1,5 +1,5 @@
-//! The table of services, and the closed enum of them all: whatever the command line names, every model serves it without
-//! dynamic dispatch.
+//! The table of services, and the closed enum of them all: whatever the command line names, every model
+//! serves it without dynamic dispatch.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,15 +14,17 @@ use super::{Chargen, Discard, Echo, Message, Time};
 use crate::limits::Need;
 use crate::session::{AnswerInfo, Client, Input, Now, Outbox, Progress, Refusal, Service, Session};
 
-/// Every service, once. It is given to a macro of this name, which makes of the rows what it needs: here the enums, in the
-/// program the flags and the clients of the load generator.
+/// Every service, once. It is given to a macro of this name, which makes of the rows what it needs: here the
+/// enums, in the program the flags and the clients of the load generator.
 ///
-/// - `name`, `port`, `about`: as on the command line; the port of its RFC plus 7000. `about` completes "a service that …".
+/// - `name`, `port`, `about`: as on the command line; the port of its RFC plus 7000. `about` completes "a
+///   service that …".
 /// - `argument`: what may follow `=` behind the name ([`Argument`]); `new` makes the service of it.
 /// - `meets`: limits that have an effect on it (`limits::Need`).
-/// - `flags`: a field and a type of the program with flags of its own, whose `open` is used in place of `new`. Their heading in
-///   the help is the service's name.
-/// - `load`: its client for the load generator, if there is one, made of what the user asks for (`cli::load::Ask`).
+/// - `flags`: a field and a type of the program with flags of its own, whose `open` is used in place of
+///   `new`. Their heading in the help is the service's name.
+/// - `load`: its client for the load generator, if there is one, made of what the user asks for
+///   (`cli::load::Ask`).
 macro_rules! for_each_service {
     ($callback:ident) => {
         $callback! {

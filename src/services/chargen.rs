@@ -10,9 +10,9 @@ const LINE: usize = 72;
 const CYCLE_BYTES: usize = CHARACTERS * (LINE + 2);
 static CYCLE: [u8; CYCLE_BYTES] = cycle();
 
-/// The character generator (RFC 864): lines of 72 characters, each line begun with the character after the one with
-/// which the line before began; until the client closes. What the client sends is thrown away; that it ends its side
-/// ends nothing, since it may still read.
+/// The character generator (RFC 864): lines of 72 characters, each line begun with the character after the
+/// one with which the line before began; until the client closes. What the client sends is thrown away; that
+/// it ends its side ends nothing, since it may still read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Chargen;
 

@@ -8,8 +8,9 @@ use crate::session::{Call, Client, Input, Outbox, Peer, Progress, Service, Sessi
 
 /// Reads one message, logs it, answers [`Message::ANSWER`] and closes.
 ///
-/// A message ends at a newline, at [`Message::BYTES_MAX`] bytes, at the end of input, or [`Message::REQUEST_TIMEOUT`] after its first byte.
-/// A client that ends its side without a byte has sent none and gets no answer.
+/// A message ends at a newline, at [`Message::BYTES_MAX`] bytes, at the end of input, or
+/// [`Message::REQUEST_TIMEOUT`] after its first byte. A client that ends its side without a byte has sent
+/// none and gets no answer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Message;
 
@@ -79,8 +80,8 @@ fn message_len(input: &Input<'_>) -> Option<usize> {
     }
 }
 
-/// Bytes of a stranger on one line of the log: text stays readable, the line end is left out, and nothing can pretend
-/// to be another line or command the terminal.
+/// Bytes of a stranger on one line of the log: text stays readable, the line end is left out, and nothing can
+/// pretend to be another line or command the terminal.
 struct Escaped<'a>(&'a [u8]);
 
 impl fmt::Display for Escaped<'_> {

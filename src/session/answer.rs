@@ -1,9 +1,10 @@
-//! What a session reports of its answers. Who makes use of it, a log or a counter, is not the session's business.
+//! What a session reports of its answers. Who makes use of it, a log or a counter, is not the session's
+//! business.
 
 use std::time::SystemTime;
 
-/// How much the observers of a server want to know of each answer ([`Outbox::answer_detail`]). Each level includes
-/// those before it.
+/// How much the observers of a server want to know of each answer ([`Outbox::answer_detail`]). Each level
+/// includes those before it.
 ///
 /// [`Outbox::answer_detail`]: super::Outbox::answer_detail
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,8 +18,8 @@ pub enum AnswerDetail {
     Request,
 }
 
-/// One answer: put into the outbox behind the answer's bytes ([`Outbox::answered`](super::Outbox::answered)), and
-/// passed to the observers when these have been handed to the system or the client has ended.
+/// One answer: put into the outbox behind the answer's bytes ([`Outbox::answered`](super::Outbox::answered)),
+/// and passed to the observers when these have been handed to the system or the client has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnswerInfo {
     /// The status, in HTTP or a protocol with the same numbers (100 to 599); `None` in others.
@@ -38,8 +39,8 @@ impl AnswerInfo {
     }
 }
 
-/// A request: its named fields, as the client sent them. Which names there are is between a service and the observers;
-/// those that the access log knows are constants here.
+/// A request: its named fields, as the client sent them. Which names there are is between a service and the
+/// observers; those that the access log knows are constants here.
 ///
 /// ```
 /// use std::time::UNIX_EPOCH;
@@ -79,7 +80,8 @@ impl RequestInfo {
     /// The client's program (HTTP's `User-Agent`).
     pub const USER_AGENT: &'static str = "user-agent";
 
-    /// A request with these fields; of more than [`RequestInfo::FIELDS_MAX`] the last are left out. One allocation.
+    /// A request with these fields; of more than [`RequestInfo::FIELDS_MAX`] the last are left out. One
+    /// allocation.
     pub fn new<'a>(
         answered_at: SystemTime,
         fields: impl IntoIterator<Item = (&'static str, &'a [u8]), IntoIter: Clone>,

@@ -14,10 +14,10 @@ pub trait Message {
 
 /// The queue of messages to one client's session, and the waker that has the session called for them.
 ///
-/// The session owns the mailbox and takes messages from it; others post through a [`Sender`]. Each message counts with its
-/// bytes and the place that it takes in the queue. A message for which there is no room is given back: the sender drops
-/// it, waits for room, or closes the mailbox of a client that reads too slowly. When the mailbox is dropped, senders are woken
-/// and can post no more.
+/// The session owns the mailbox and takes messages from it; others post through a [`Sender`]. Each message
+/// counts with its bytes and the place that it takes in the queue. A message for which there is no room is
+/// given back: the sender drops it, waits for room, or closes the mailbox of a client that reads too slowly.
+/// When the mailbox is dropped, senders are woken and can post no more.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -78,8 +78,8 @@ struct State<M> {
 }
 
 impl<M: Message> Mailbox<M> {
-    /// A mailbox of the client that `reader` wakes, for messages of `bytes_max` bytes together. An empty mailbox takes one
-    /// message of any size, so that no sender waits for room that there can never be.
+    /// A mailbox of the client that `reader` wakes, for messages of `bytes_max` bytes together. An empty
+    /// mailbox takes one message of any size, so that no sender waits for room that there can never be.
     pub fn new(reader: Waker, bytes_max: usize) -> Self {
         let state =
             State { messages: VecDeque::new(), held_bytes: 0, is_closed: false, waiting: HashMap::new() };
@@ -91,7 +91,8 @@ impl<M: Message> Mailbox<M> {
         Sender { shared: Arc::clone(&self.shared) }
     }
 
-    /// Takes the oldest message; `None` if there is none. When half of the room is free, senders that wait for it are woken.
+    /// Takes the oldest message; `None` if there is none. When half of the room is free, senders that wait
+    /// for it are woken.
     pub fn take(&self) -> Result<Option<M>, Closed> {
         let mut state = self.shared.state();
         if state.is_closed {
@@ -126,13 +127,15 @@ impl<M: Message> Sender<M> {
         self.post_with(message, None)
     }
 
-    /// The same from a session that can wait: if there is no room now, `sender` is woken when there may be some, or when the
-    /// mailbox has been closed. Until then the session returns [`Next::Pause`](super::Next::Pause).
+    /// The same from a session that can wait: if there is no room now, `sender` is woken when there may be
+    /// some, or when the mailbox has been closed. Until then the session returns
+    /// [`Next::Pause`](super::Next::Pause).
     pub fn post_or_wait(&self, message: M, sender: &Waker) -> Result<(), PostError<M>> {
         self.post_with(message, Some(sender))
     }
 
-    /// Closes the mailbox: what waits in it is dropped, senders that wait are woken, and the reader is called and learns of it.
+    /// Closes the mailbox: what waits in it is dropped, senders that wait are woken, and the reader is called
+    /// and learns of it.
     pub fn close(&self) {
         self.shared.close();
         self.shared.reader.wake();

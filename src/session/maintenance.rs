@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{Now, Service};
 
-/// The least time between two calls, in ms. Without it a service that is always due would keep the server from waiting.
+/// The least time between two calls, in ms. Without it a service that is always due would keep the server
+/// from waiting.
 const PAUSE_MS: u64 = 10;
 
 /// When the services of one process or thread are called ([`Service::maintain`]).

@@ -1,8 +1,8 @@
 //! The contract: what is done for a client, as a state machine of bytes in and bytes out.
 //!
-//! A [`Service`] makes a [`Session`] for each client. A session knows no socket, no clock and no thread: it is given
-//! what arrived and the time, and returns what it needs next. That is why the same session runs in a loop, in a child
-//! process or in a thread, and why it can be tested without any of them (see [`rehearsal`]).
+//! A [`Service`] makes a [`Session`] for each client. A session knows no socket, no clock and no thread: it
+//! is given what arrived and the time, and returns what it needs next. That is why the same session runs in a
+//! loop, in a child process or in a thread, and why it can be tested without any of them (see [`rehearsal`]).
 //!
 //! A result never depends on how the bytes were split on their way (time excluded).
 
@@ -67,8 +67,8 @@ pub trait Service: Clone + 'static {
     /// Begins the work for one client. Called after `accept`, before the first [`Session::advance`].
     fn open(&self, client: &Client<'_>) -> Self::Session;
 
-    /// Whether its sessions are woken ([`Client::waker`]) by each other or by other threads: only models whose clients share
-    /// memory can serve it. Must always return the same.
+    /// Whether its sessions are woken ([`Client::waker`]) by each other or by other threads: only models
+    /// whose clients share memory can serve it. Must always return the same.
     fn wakes(&self) -> bool {
         false
     }
@@ -78,33 +78,35 @@ pub trait Service: Clone + 'static {
         b""
     }
 
-    /// How long a client may be without a request, in place of the server's limit (`idle_ms`). `None`: the limit holds;
-    /// zero: no deadline.
+    /// How long a client may be without a request, in place of the server's limit (`idle_ms`). `None`: the
+    /// limit holds; zero: no deadline.
     fn idle_timeout(&self) -> Option<Duration> {
         None
     }
 
-    /// How long the rest of a request may take from its first byte, in place of the server's limit (`request_ms`).
-    /// `None`: the limit holds; zero: no deadline.
+    /// How long the rest of a request may take from its first byte, in place of the server's limit
+    /// (`request_ms`). `None`: the limit holds; zero: no deadline.
     fn request_timeout(&self) -> Option<Duration> {
         None
     }
 
-    /// Whether clients always send first, and wait for an answer to it. Then the system may hand a client over with its first
-    /// bytes, or after a second without any, so that no process is woken for a client that has sent nothing yet; and it may
-    /// acknowledge those bytes with the answer.
+    /// Whether clients always send first, and wait for an answer to it. Then the system may hand a client
+    /// over with its first bytes, or after a second without any, so that no process is woken for a client
+    /// that has sent nothing yet; and it may acknowledge those bytes with the answer.
     fn client_speaks_first(&self) -> bool {
         false
     }
 
-    /// When [`Service::maintain`] is to be called, in ms of [`Now::monotonic_ms`]; `None` for never. Asked before each wait, so it
-    /// has to be cheap. Processes that block in a client's read ask at least once a second.
+    /// When [`Service::maintain`] is to be called, in ms of [`Now::monotonic_ms`]; `None` for never. Asked
+    /// before each wait, so it has to be cheap. Processes that block in a client's read ask at least once a
+    /// second.
     fn maintenance_due_ms(&self) -> Option<u64> {
         None
     }
 
-    /// Does what is due and belongs to no client: closing files that were not asked for lately, for example. Every process and thread that
-    /// has a clone of the service may call it. Must not block for long; a panic here ends the process or thread.
+    /// Does what is due and belongs to no client: closing files that were not asked for lately, for example.
+    /// Every process and thread that has a clone of the service may call it. Must not block for long; a panic
+    /// here ends the process or thread.
     fn maintain(&self, _now: Now) {}
 }
 
@@ -112,32 +114,38 @@ pub trait Service: Clone + 'static {
 ///
 /// # The contract in ten sentences
 ///
-/// 1. The server calls [`Session::advance`] with the bytes that have arrived and were not consumed, and with the reason of the
-///    call; the first call is [`Call::Open`] and has no bytes, so that a service may speak first.
-/// 2. The session consumes a prefix of the bytes, puts its answer into the outbox, and returns what it needs next; bytes that
-///    are not consumed come again, with more behind them, and no answer may depend on how they were split.
-/// 3. At each call the outbox is empty, because all that was put has been sent; a put for which there is no room has put
-///    nothing, and the session returns [`Next::NeedRoom`] and does it again in the next call.
-/// 4. A session that returns [`Next::NeedInput`] is called when bytes come; whether it waits for a request or for the rest
-///    of one decides which of the server's deadlines holds ([`Wait`]); when that has passed, it is called once more
-///    ([`Call::Expired`]), for its last words.
-/// 5. Consumed bytes are complete requests, and begin both deadlines anew, unless the session reports how many of them belong
-///    to a request that goes on ([`Progress::with_unfinished`]).
-/// 6. A session that returns [`Next::NeedInput`] after the end of input is done: what it has put is sent, and the connection
-///    ends.
-/// 7. A session that owes an answer which others will bring (a thread, another session, a timer) returns [`Next::Pause`]: nothing
-///    is read until a [`Waker`] of the client is used or the timer is due, after the end of input, too; a client that
-///    resets the connection ends all the same.
-/// 8. A session has one timer, [`Session::timer_due_ms`], which calls it ([`Call::Timer`]) while it waits for input or pauses, and
-///    ends nothing; when what a session itself was waiting for did not come in time, it returns [`Next::TimedOut`].
-/// 9. When the server drains, the session is called with [`Call::Stopping`] as soon as there is nothing more to read, or at once
-///    if it pauses: it finishes what is begun, begins nothing new, and returns [`Next::Finish`] when it is done.
-/// 10. A session that panics, or breaks this contract ([`Fault::Contract`]), ends its own client and no other.
+/// 1. The server calls [`Session::advance`] with the bytes that have arrived and were not consumed, and with
+///    the reason of the call; the first call is [`Call::Open`] and has no bytes, so that a service may speak
+///    first.
+/// 2. The session consumes a prefix of the bytes, puts its answer into the outbox, and returns what it needs
+///    next; bytes that are not consumed come again, with more behind them, and no answer may depend on how
+///    they were split.
+/// 3. At each call the outbox is empty, because all that was put has been sent; a put for which there is no
+///    room has put nothing, and the session returns [`Next::NeedRoom`] and does it again in the next call.
+/// 4. A session that returns [`Next::NeedInput`] is called when bytes come; whether it waits for a request or
+///    for the rest of one decides which of the server's deadlines holds ([`Wait`]); when that has passed, it
+///    is called once more ([`Call::Expired`]), for its last words.
+/// 5. Consumed bytes are complete requests, and begin both deadlines anew, unless the session reports how
+///    many of them belong to a request that goes on ([`Progress::with_unfinished`]).
+/// 6. A session that returns [`Next::NeedInput`] after the end of input is done: what it has put is sent, and
+///    the connection ends.
+/// 7. A session that owes an answer which others will bring (a thread, another session, a timer) returns
+///    [`Next::Pause`]: nothing is read until a [`Waker`] of the client is used or the timer is due, after the
+///    end of input, too; a client that resets the connection ends all the same.
+/// 8. A session has one timer, [`Session::timer_due_ms`], which calls it ([`Call::Timer`]) while it waits for
+///    input or pauses, and ends nothing; when what a session itself was waiting for did not come in time, it
+///    returns [`Next::TimedOut`].
+/// 9. When the server drains, the session is called with [`Call::Stopping`] as soon as there is nothing more
+///    to read, or at once if it pauses: it finishes what is begun, begins nothing new, and returns
+///    [`Next::Finish`] when it is done.
+/// 10. A session that panics, or breaks this contract ([`Fault::Contract`]), ends its own client and no
+///     other.
 ///
-/// [`rehearsal`] runs a session without sockets and checks the contract. A session may be a `Box<dyn Session>`. The page of
-/// [`Service`] and the first page of this crate have examples.
+/// [`rehearsal`] runs a session without sockets and checks the contract. A session may be a `Box<dyn
+/// Session>`. The page of [`Service`] and the first page of this crate have examples.
 pub trait Session {
-    /// Takes a prefix of `input.bytes`, appends to `out`, and returns what is needed next: see the contract above.
+    /// Takes a prefix of `input.bytes`, appends to `out`, and returns what is needed next: see the contract
+    /// above.
     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress;
 
     /// The answer that was begun and whose end was not put. Asked for once, when the client ends, a panic of
@@ -146,17 +154,19 @@ pub trait Session {
         None
     }
 
-    /// When the session is to be called with [`Call::Timer`], in ms of [`Now::monotonic_ms`]; `None` for never. Asked for after
-    /// each call; it should be cheap. A timer that has been due stays due until this returns a later time, or `None`: a session
-    /// that leaves it there and does nothing breaks the contract.
+    /// When the session is to be called with [`Call::Timer`], in ms of [`Now::monotonic_ms`]; `None` for
+    /// never. Asked for after each call; it should be cheap. A timer that has been due stays due until this
+    /// returns a later time, or `None`: a session that leaves it there and does nothing breaks the contract.
     ///
-    /// While what was put waits to be sent no session is called; a timer that is due then calls it afterwards.
+    /// While what was put waits to be sent no session is called; a timer that is due then calls it
+    /// afterwards.
     fn timer_due_ms(&self) -> Option<u64> {
         None
     }
 
-    /// Bytes that it keeps on the heap for its client alone and that last from call to call: they count with the client's
-    /// buffers (`buffers_bytes_max`). Asked for after each turn of the client; it should be cheap.
+    /// Bytes that it keeps on the heap for its client alone and that last from call to call: they count with
+    /// the client's buffers (`buffers_bytes_max`). Asked for after each turn of the client; it should be
+    /// cheap.
     fn held_bytes(&self) -> usize {
         0
     }
@@ -191,8 +201,8 @@ pub struct Input<'a> {
     pub ended: bool,
     /// Why the session is called.
     pub call: Call,
-    /// When the first of `bytes` arrived, in ms of [`Now::monotonic_ms`]; now if there are none. After a part of them was
-    /// consumed, the rest counts as arrived with the last.
+    /// When the first of `bytes` arrived, in ms of [`Now::monotonic_ms`]; now if there are none. After a part
+    /// of them was consumed, the rest counts as arrived with the last.
     pub arrived_ms: u64,
     /// When the last of `bytes` arrived.
     pub last_arrived_ms: u64,
@@ -220,7 +230,8 @@ pub enum Call {
     Woken,
     /// The session's timer is due ([`Session::timer_due_ms`]).
     Timer,
-    /// The input that the session waited for did not come in time. Its last call: what it puts is sent, then the client ends.
+    /// The input that the session waited for did not come in time. Its last call: what it puts is sent, then
+    /// the client ends.
     Expired(Wait),
     /// Like `Ready`, while the server drains: finish what is begun, begin nothing new.
     Stopping,
@@ -231,8 +242,8 @@ pub enum Call {
 pub struct Progress {
     /// How many of `input.bytes` were taken, from the front.
     pub consumed: usize,
-    /// How many of those, the last ones, belong to a request that has not ended. `0` for a session that leaves the bytes of an
-    /// incomplete request where they are. See [`Progress::with_unfinished`].
+    /// How many of those, the last ones, belong to a request that has not ended. `0` for a session that
+    /// leaves the bytes of an incomplete request where they are. See [`Progress::with_unfinished`].
     pub unfinished: usize,
     /// What is needed next.
     pub next: Next,
@@ -240,8 +251,8 @@ pub struct Progress {
 
 /// What a session waits for when it needs input; it decides the deadline.
 ///
-/// Both deadlines begin anew when bytes of a complete request have been consumed, and only then: neither a byte now and then
-/// nor what others have sent to the client moves them.
+/// Both deadlines begin anew when bytes of a complete request have been consumed, and only then: neither a
+/// byte now and then nor what others have sent to the client moves them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// The first byte of a request: the client is idle.
@@ -257,22 +268,24 @@ pub enum Wait {
 pub enum Next {
     /// More bytes than there were, or their end.
     NeedInput(Wait),
-    /// Room in the outbox: to be called again when all that was put has been sent. With an empty outbox it is a fault.
+    /// Room in the outbox: to be called again when all that was put has been sent. With an empty outbox it is
+    /// a fault.
     NeedRoom,
     /// To be called again, after others had their turn.
     Again,
-    /// A wake or the session's timer. Nothing is read until then, and no deadline of the server holds: the session owes the
-    /// client something, not the other way round. The client's reset ends it, and a drain calls the session at once.
+    /// A wake or the session's timer. Nothing is read until then, and no deadline of the server holds: the
+    /// session owes the client something, not the other way round. The client's reset ends it, and a drain
+    /// calls the session at once.
     ///
     /// Without a timer a session pauses until it is woken: set one for an answer that may never come.
     Pause,
     /// Nothing: the client ends.
     Finish,
-    /// As `Finish`, because something that the session itself was waiting for did not come in time. The reason in logs and
-    /// counters is `service-timeout`.
+    /// As `Finish`, because something that the session itself was waiting for did not come in time. The
+    /// reason in logs and counters is `service-timeout`.
     TimedOut,
-    /// As `Finish`, and the client has announced that it sends nothing more: without lingering, if all that it sent was
-    /// consumed. Saves what the waiting costs with a connection for each request.
+    /// As `Finish`, and the client has announced that it sends nothing more: without lingering, if all that
+    /// it sent was consumed. Saves what the waiting costs with a connection for each request.
     Close,
     /// Nothing: the client ends at once, the outbox is dropped.
     Abort(Fault),
@@ -288,8 +301,9 @@ pub enum Fault {
     Overflow,
     /// A file or another resource failed.
     Resource,
-    /// The session broke the contract: it consumed more than there was, asked for room in an empty outbox, waited for the rest
-    /// of a request that has not begun, or asked for calls without end and did nothing in them.
+    /// The session broke the contract: it consumed more than there was, asked for room in an empty outbox,
+    /// waited for the rest of a request that has not begun, or asked for calls without end and did nothing in
+    /// them.
     Contract,
 }
 
@@ -307,7 +321,8 @@ pub enum Refusal {
     Stopping,
 }
 
-/// The time, read once a turn and passed in: nothing under `session`, `services` and `connection` reads a clock.
+/// The time, read once a turn and passed in: nothing under `session`, `services` and `connection` reads a
+/// clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
     /// Milliseconds since the server started; never goes back.
@@ -389,8 +404,8 @@ impl Peer {
         }
     }
 
-    /// What limits per address count as one client: the IPv4 address, or the IPv6 /64 (RFC 6177: a site's smallest
-    /// assignment); `None` for a Unix socket.
+    /// What limits per address count as one client: the IPv4 address, or the IPv6 /64 (RFC 6177: a site's
+    /// smallest assignment); `None` for a Unix socket.
     pub fn site(&self) -> Option<[u8; 9]> {
         let mut site = [0; 9];
         match self.0 {
@@ -432,8 +447,8 @@ impl fmt::Debug for Peer {
 
 /// Calls one client's session, from any session or thread.
 ///
-/// Wakes coalesce until the session has been called; a wake of a client that has ended does nothing, even when another
-/// client has its slot.
+/// Wakes coalesce until the session has been called; a wake of a client that has ended does nothing, even
+/// when another client has its slot.
 #[derive(Clone)]
 pub struct Waker {
     target: Arc<dyn WakeTarget>,
@@ -457,8 +472,9 @@ impl Waker {
         (Arc::as_ptr(&self.target).cast::<()>() as usize, self.client)
     }
 
-    /// Has the session called with [`Call::Woken`], once for any number of wakes before that call, when what waits in its
-    /// outbox has been sent. A session that was not called yet need not get a call beside its first one.
+    /// Has the session called with [`Call::Woken`], once for any number of wakes before that call, when what
+    /// waits in its outbox has been sent. A session that was not called yet need not get a call beside its
+    /// first one.
     pub fn wake(&self) {
         self.target.wake(self.client);
     }
@@ -476,8 +492,8 @@ impl Progress {
         Progress { consumed, unfinished: 0, next }
     }
 
-    /// The same where the last `bytes` of those consumed belong to a request that goes on: a long body that is taken as it comes.
-    /// The request keeps its deadline, which began with its first byte.
+    /// The same where the last `bytes` of those consumed belong to a request that goes on: a long body that
+    /// is taken as it comes. The request keeps its deadline, which began with its first byte.
     #[must_use]
     pub fn with_unfinished(self, bytes: usize) -> Self {
         Progress { unfinished: bytes, ..self }

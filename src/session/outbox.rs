@@ -1,7 +1,7 @@
 //! What a session sends: bytes, shared bytes and file ranges, bounded, in order.
 //!
-//! The bytes of small answers lie in one buffer, so that an answer (or a batch of them) leaves in one write; answers of plain
-//! bytes, the most frequent, are nothing else than that buffer.
+//! The bytes of small answers lie in one buffer, so that an answer (or a batch of them) leaves in one write;
+//! answers of plain bytes, the most frequent, are nothing else than that buffer.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,15 +12,17 @@ use std::sync::Arc;
 
 use super::{AnswerDetail, AnswerInfo};
 
-/// Pieces beyond plain bytes that may wait at once: each costs a few words, so the count is bounded as the bytes are.
+/// Pieces beyond plain bytes that may wait at once: each costs a few words, so the count is bounded as the
+/// bytes are.
 const PIECES_MAX: usize = 64;
 /// Slices of one vectored write: what one call can gather without an allocation.
 pub(crate) const GATHER_MAX: usize = 16;
 
 /// The outbox of one client, seen by its session.
 ///
-/// Its room is bounded, and each of its writes puts all or nothing, except [`Outbox::put_some`]. A session that finds no room
-/// returns [`Progress::need_room`](super::Progress::need_room), and is called again when the client has read.
+/// Its room is bounded, and each of its writes puts all or nothing, except [`Outbox::put_some`]. A session
+/// that finds no room returns [`Progress::need_room`](super::Progress::need_room), and is called again when
+/// the client has read.
 ///
 /// ```
 /// use oneloop::session::{Full, Outbox};
@@ -33,7 +35,8 @@ pub(crate) const GATHER_MAX: usize = 16;
 /// ```
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// Literal bytes of all [`Piece::Bytes`], in order, then the last `tail`; those before `head` have been sent.
+    /// Literal bytes of all [`Piece::Bytes`], in order, then the last `tail`; those before `head` have been
+    /// sent.
     bytes: Vec<u8>,
     head: usize,
     pieces: VecDeque<Piece>,
@@ -75,7 +78,8 @@ pub struct FileRange {
     pub file: Arc<File>,
     /// Where the range begins, in bytes.
     pub offset: u64,
-    /// How long it is, in bytes. A file that ends sooner ends the connection: the promise can no longer be kept.
+    /// How long it is, in bytes. A file that ends sooner ends the connection: the promise can no longer be
+    /// kept.
     pub len: u64,
 }
 
@@ -145,8 +149,9 @@ impl Outbox {
         self.held_bytes
     }
 
-    /// Memory that it takes: room for literal bytes and pieces, and the requests of answers. Shared bytes count for each client to whom they are
-    /// to be sent, as in [`Outbox::held_bytes`]: for some it may be the only outbox that keeps them.
+    /// Memory that it takes: room for literal bytes and pieces, and the requests of answers. Shared bytes
+    /// count for each client to whom they are to be sent, as in [`Outbox::held_bytes`]: for some it may be
+    /// the only outbox that keeps them.
     pub(crate) fn memory_bytes(&self) -> usize {
         let pieces = self.pieces.iter().map(|piece| match piece {
             Piece::Shared(_, range) => range.len(),
@@ -157,8 +162,8 @@ impl Outbox {
         size_of::<Outbox>() + self.bytes.capacity() + table + pieces.sum::<usize>()
     }
 
-    /// What waits to be sent, in order. For sessions that call other sessions: such an adapter gives the inner session an outbox of
-    /// its own ([`Outbox::inner`]), and passes on what it finds there.
+    /// What waits to be sent, in order. For sessions that call other sessions: such an adapter gives the
+    /// inner session an outbox of its own ([`Outbox::inner`]), and passes on what it finds there.
     ///
     /// ```
     /// use oneloop::session::{Content, Full, Input, Outbox, Progress, Session};
@@ -203,8 +208,8 @@ impl Outbox {
         pieces.chain(tail)
     }
 
-    /// An empty outbox for a session inside this one's: it holds what there is room for here, and asks for the same detail of
-    /// answers. It takes no memory before something is put.
+    /// An empty outbox for a session inside this one's: it holds what there is room for here, and asks for
+    /// the same detail of answers. It takes no memory before something is put.
     pub fn inner(&self) -> Outbox {
         Outbox { answer_detail: self.answer_detail, ..Outbox::new(self.room()) }
     }
@@ -240,8 +245,8 @@ impl Outbox {
         Ok(())
     }
 
-    /// Puts all of a formatted text, or nothing: `out.put_fmt(format_args!("{len} bytes\n"))`. A value that cannot be
-    /// formatted counts as one for which there is no room.
+    /// Puts all of a formatted text, or nothing: `out.put_fmt(format_args!("{len} bytes\n"))`. A value that
+    /// cannot be formatted counts as one for which there is no room.
     pub fn put_fmt(&mut self, text: fmt::Arguments<'_>) -> Result<(), Full> {
         let (start, room) = (self.bytes.len(), self.room());
         let mut writer = Text { out: self, start, room };
@@ -300,16 +305,17 @@ impl Outbox {
         self.answer_detail = detail;
     }
 
-    /// Reports the answer that ends here, behind the bytes that were put since the last such report. It always has room: an
-    /// answer has one. Nothing is kept if no observer wants it ([`AnswerDetail::Count`]).
+    /// Reports the answer that ends here, behind the bytes that were put since the last such report. It
+    /// always has room: an answer has one. Nothing is kept if no observer wants it ([`AnswerDetail::Count`]).
     pub fn answered(&mut self, info: AnswerInfo) {
         if self.answer_detail > AnswerDetail::Count {
             self.push(Piece::Answered(info));
         }
     }
 
-    /// Counts an answer that begins, with the status that it has in HTTP or a protocol like it (from 100 to 599). What is
-    /// counted is a request that was understood or refused, whether or not all of its answer will be sent.
+    /// Counts an answer that begins, with the status that it has in HTTP or a protocol like it (from 100 to
+    /// 599). What is counted is a request that was understood or refused, whether or not all of its answer
+    /// will be sent.
     pub fn count_answer(&mut self, status: Option<u16>) {
         let kind = status.map_or(0, |status| usize::from(status / 100));
         if let Some(count) = self.answers.0.get_mut(kind) {
@@ -368,8 +374,8 @@ impl Outbox {
         if count == 0 { Front::Empty } else { Front::Bytes { count, file_follows: false } }
     }
 
-    /// Notes that `len` bytes of the front were sent. Passes each answer that ends within them to `ended`, with how many of
-    /// the bytes came before its end.
+    /// Notes that `len` bytes of the front were sent. Passes each answer that ends within them to `ended`,
+    /// with how many of the bytes came before its end.
     pub(crate) fn sent(&mut self, len: u64, mut ended: impl FnMut(&AnswerInfo, u64)) {
         let mut left = len;
         // Bound: each pass drops a piece, or is the last.
@@ -416,7 +422,8 @@ impl Outbox {
         (self.head, self.tail, self.held_bytes) = (0, 0, 0);
     }
 
-    /// Moves what was not sent into an outbox of its own, no larger than that: the scratch outbox stays with the loop.
+    /// Moves what was not sent into an outbox of its own, no larger than that: the scratch outbox stays with
+    /// the loop.
     pub(crate) fn take_rest(&mut self) -> Box<Outbox> {
         let rest = Outbox {
             bytes: self.bytes[self.head..].to_vec(),
@@ -435,7 +442,8 @@ impl Outbox {
 }
 
 impl Piece {
-    /// Shortens the piece by at most `len` bytes from its front; returns by how many, and whether that was all of it.
+    /// Shortens the piece by at most `len` bytes from its front; returns by how many, and whether that was
+    /// all of it.
     fn took(&mut self, len: u64) -> (u64, bool) {
         match self {
             Piece::Bytes(left) => {
@@ -459,8 +467,8 @@ impl Piece {
     }
 }
 
-/// Each call puts all or nothing, as [`Outbox::put`] does: an error of kind `StorageFull` means that there was no room. That
-/// holds for `write!` too, whose text may come in many pieces.
+/// Each call puts all or nothing, as [`Outbox::put`] does: an error of kind `StorageFull` means that there
+/// was no room. That holds for `write!` too, whose text may come in many pieces.
 impl io::Write for Outbox {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.put(bytes).map(|()| bytes.len()).map_err(storage_full)

@@ -1,8 +1,8 @@
 //! A test kit for sessions: a client, virtual time and wakes, without sockets or threads.
 //!
-//! A [`Rehearsal`] is one client of a service. It feeds the session with bytes, split as the test likes, collects what the
-//! client reads, and checks the contract on the way: a session that breaks it panics here. Every step is bounded, also for a session
-//! that streams without end or waits for ever.
+//! A [`Rehearsal`] is one client of a service. It feeds the session with bytes, split as the test likes,
+//! collects what the client reads, and checks the contract on the way: a session that breaks it panics here.
+//! Every step is bounded, also for a session that streams without end or waits for ever.
 //!
 //! ```
 //! use std::time::Duration;
@@ -51,8 +51,8 @@
 //! assert_eq!((client.state(), &client.answer[..]), (State::Done(Next::NeedInput(Wait::NextRequest)), &b"one\ntwo\n"[..]));
 //! ```
 //!
-//! A service whose sessions wake each other is tested with one rehearsal for each client, opened from the same service:
-//! [`settle`] calls those that were woken.
+//! A service whose sessions wake each other is tested with one rehearsal for each client, opened from the
+//! same service: [`settle`] calls those that were woken.
 
 use std::io::{IoSlice, Read, Seek, SeekFrom};
 use std::sync::Arc;
@@ -142,8 +142,8 @@ impl WakeTarget for Bell {
 }
 
 impl<S: Session> Rehearsal<S> {
-    /// Opens a session of `service` for a client at `127.0.0.1:40000`, with an outbox of `out_bytes_max`, at a time of
-    /// day of 2,000,000,000 s (2033-05-18T03:33:20Z).
+    /// Opens a session of `service` for a client at `127.0.0.1:40000`, with an outbox of `out_bytes_max`, at
+    /// a time of day of 2,000,000,000 s (2033-05-18T03:33:20Z).
     ///
     /// # Panics
     /// As every step, if the session breaks the contract.
@@ -203,8 +203,8 @@ impl<S: Session> Rehearsal<S> {
         self.now
     }
 
-    /// Feeds bytes as one arrival. The session is called until it waits, unless it pauses or sends: then it gets them with its next
-    /// call.
+    /// Feeds bytes as one arrival. The session is called until it waits, unless it pauses or sends: then it
+    /// gets them with its next call.
     ///
     /// # Panics
     /// After [`Rehearsal::end`].
@@ -230,7 +230,8 @@ impl<S: Session> Rehearsal<S> {
         self
     }
 
-    /// From now on the client reads so many bytes in each step; with 0 none, until [`Rehearsal::read`] is called.
+    /// From now on the client reads so many bytes in each step; with 0 none, until [`Rehearsal::read`] is
+    /// called.
     pub fn reads(&mut self, bytes_per_step: u64) -> &mut Self {
         self.reads_per_step = bytes_per_step.min(READ_BYTES_MAX);
         self
@@ -250,8 +251,8 @@ impl<S: Session> Rehearsal<S> {
         self
     }
 
-    /// Lets time pass. A timer that comes to be due calls the session at its time; deadlines of the server have no effect here
-    /// ([`Rehearsal::expire`]).
+    /// Lets time pass. A timer that comes to be due calls the session at its time; deadlines of the server
+    /// have no effect here ([`Rehearsal::expire`]).
     pub fn pass(&mut self, time: Duration) -> &mut Self {
         let until_ms = self.now.after_ms(time);
         let mut earliest_ms = self.now.monotonic_ms;
@@ -303,8 +304,8 @@ impl<S: Session> Rehearsal<S> {
         is_called
     }
 
-    /// The server drains from now on. A session that waits for a request or pauses is called at once, another one when it comes to
-    /// that.
+    /// The server drains from now on. A session that waits for a request or pauses is called at once, another
+    /// one when it comes to that.
     pub fn drain(&mut self) -> &mut Self {
         self.drain = Drain::Begun;
         self.drain_if_idle();
@@ -476,7 +477,8 @@ pub fn settle<S: Session>(clients: &mut [&mut Rehearsal<S>]) {
     panic!("they wake each other without end");
 }
 
-/// What `service` answers to `chunks`, each one arrival, with an outbox of `out_bytes_max`; `end` ends the input.
+/// What `service` answers to `chunks`, each one arrival, with an outbox of `out_bytes_max`; `end` ends the
+/// input.
 ///
 /// # Panics
 /// If the answer has no end.
@@ -500,8 +502,8 @@ pub fn answer<V: Service>(service: &V, chunks: &[&[u8]], end: bool, out_bytes_ma
     rehearsal.answer
 }
 
-/// What a new service answers to `bytes` and their end, after checks that it is the same however they are split: byte by byte, in
-/// pieces of a few bytes, and in two at many places. Meant for inputs of some KiB.
+/// What a new service answers to `bytes` and their end, after checks that it is the same however they are
+/// split: byte by byte, in pieces of a few bytes, and in two at many places. Meant for inputs of some KiB.
 ///
 /// # Panics
 /// If an answer differs.

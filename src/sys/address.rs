@@ -7,13 +7,13 @@ use std::str::FromStr;
 
 /// An address to listen at.
 ///
-/// As text: `127.0.0.1:7007`, `[::1]:7007`, `localhost:7007` (which is `127.0.0.1`), `[::]:7007` or `*:7007` (every
-/// address of the machine, IPv4 too), `[fe80::1%eth0]:7007` (a link-local address, with the name or number of its interface),
-/// `unix:/run/echo.sock`.
+/// As text: `127.0.0.1:7007`, `[::1]:7007`, `localhost:7007` (which is `127.0.0.1`), `[::]:7007` or `*:7007`
+/// (every address of the machine, IPv4 too), `[fe80::1%eth0]:7007` (a link-local address, with the name or
+/// number of its interface), `unix:/run/echo.sock`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
-    /// TCP. The unspecified IPv6 address takes IPv4 clients too; any other IPv6 address does not. Port 0 asks the
-    /// kernel for a free one.
+    /// TCP. The unspecified IPv6 address takes IPv4 clients too; any other IPv6 address does not. Port 0 asks
+    /// the kernel for a free one.
     Tcp(SocketAddr),
     /// A Unix stream socket at this path.
     Unix(PathBuf),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-/// A descriptor that becomes readable when its time has come (`timerfd_create(2)`). With edge-triggered polling it need
-/// not be read.
+/// A descriptor that becomes readable when its time has come (`timerfd_create(2)`). With edge-triggered
+/// polling it need not be read.
 #[derive(Debug)]
 pub(crate) struct Alarm {
     timer: TimerFd,

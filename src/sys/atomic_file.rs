@@ -1,4 +1,5 @@
-//! Files that are there whole or not at all: what is written goes to a temporary neighbour, which then takes the name.
+//! Files that are there whole or not at all: what is written goes to a temporary neighbour, which then takes
+//! the name.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -7,15 +8,17 @@ use std::path::{Path, PathBuf};
 
 /// Links that are followed at most, one behind the other, as by the kernel (`path_resolution(7)`).
 const LINKS_MAX: u32 = 40;
-/// Names that are tried at most for a neighbour: others are taken by what a killed process with this id left behind.
+/// Names that are tried at most for a neighbour: others are taken by what a killed process with this id left
+/// behind.
 const NAMES_MAX: u32 = 16;
 /// Here a path stands for what a process has open: a file that took its place would be another.
 const OPEN_FILES: [&str; 2] = ["/proc", "/dev/fd"];
 
-/// Writes a file. On failure (a full disk, for instance) an existing file is unchanged, and no new file is left. Permissions,
-/// owner and links are kept; a pipe, a terminal or a device is written to as it is.
+/// Writes a file. On failure (a full disk, for instance) an existing file is unchanged, and no new file is
+/// left. Permissions, owner and links are kept; a pipe, a terminal or a device is written to as it is.
 ///
-/// A file whose folder takes no neighbour, or that has to stay where it is (a mount point), is written over in place.
+/// A file whose folder takes no neighbour, or that has to stay where it is (a mount point), is written over
+/// in place.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let Some((target, old)) = regular(path)? else { return fs::write(path, bytes) };
     match replace(&target, old.as_ref(), bytes) {
@@ -121,7 +124,8 @@ mod tests {
         assert_eq!(names(folder.path()), ["dangling", "link", "new", "old", "plain", "to link"]);
     }
 
-    /// An open file of this process is written in place and not replaced: its other readers see the new content.
+    /// An open file of this process is written in place and not replaced: its other readers see the new
+    /// content.
     #[test]
     fn what_a_process_has_open_and_what_is_no_file_is_written_to_as_it_is() {
         use std::os::fd::AsRawFd;

@@ -1,10 +1,10 @@
 //! Files beneath one directory, and nothing outside it: the containment of the HTTP service.
 //!
-//! On Linux the kernel resolves each path in one call that cannot leave the root (`openat2(2)` with `RESOLVE_BENEATH`):
-//! links are followed as long as they stay inside. Where that call is missing or denied (a sandbox, macOS), each
-//! component is opened by itself and no link is followed. Only regular files and directories are ever opened for
-//! reading: what something is is asked of a handle that cannot block or read (`O_PATH`), so a FIFO or a device is never
-//! touched.
+//! On Linux the kernel resolves each path in one call that cannot leave the root (`openat2(2)` with
+//! `RESOLVE_BENEATH`): links are followed as long as they stay inside. Where that call is missing or denied
+//! (a sandbox, macOS), each component is opened by itself and no link is followed. Only regular files and
+//! directories are ever opened for reading: what something is is asked of a handle that cannot block or read
+//! (`O_PATH`), so a FIFO or a device is never touched.
 // One call: nix lends no descriptor of a directory that is read.
 #![allow(unsafe_code)]
 
@@ -92,8 +92,8 @@ pub(crate) struct Stat {
     pub kind: Kind,
     /// Its content.
     pub identity: Identity,
-    /// When anything of it last changed, content, permissions or times: seconds since 1970. No user can set this
-    /// (`st_ctime`, stat(2)).
+    /// When anything of it last changed, content, permissions or times: seconds since 1970. No user can set
+    /// this (`st_ctime`, stat(2)).
     pub changed_s: i64,
     /// And the nanoseconds.
     pub changed_ns: u32,

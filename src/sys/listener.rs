@@ -16,13 +16,14 @@ use super::Address;
 use super::bind_error::{BindError, BindErrorKind};
 use super::unix_path::{self, OwnedPath};
 
-/// How long the kernel keeps a client that sends nothing: the shortest possible time, so that the server's own deadlines apply to a
-/// silent client.
+/// How long the kernel keeps a client that sends nothing: the shortest possible time, so that the server's
+/// own deadlines apply to a silent client.
 #[cfg(target_os = "linux")]
 const DEFER_ACCEPT_S: libc::c_int = 1;
 
-/// Bytes that the kernel takes for a client beyond those it has sent. Without it a client that does not read costs up to 4 MiB
-/// of the kernel's memory (`net.ipv4.tcp_wmem`). Enough for the time between the event of room and the next write.
+/// Bytes that the kernel takes for a client beyond those it has sent. Without it a client that does not read
+/// costs up to 4 MiB of the kernel's memory (`net.ipv4.tcp_wmem`). Enough for the time between the event of
+/// room and the next write.
 const UNSENT_BYTES_MAX: libc::c_int = 256 << 10;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -37,11 +38,13 @@ pub struct ListenOptions {
     /// Connections the kernel queues before `accept`, as asked of listen(2); the kernel has its own maximum
     /// (`net.core.somaxconn`).
     pub backlog: u32,
-    /// Whether the socket joins others that are bound to the same address with the same option (`SO_REUSEPORT`).
+    /// Whether the socket joins others that are bound to the same address with the same option
+    /// (`SO_REUSEPORT`).
     pub reuse_port: bool,
     /// Permission bits of a Unix socket's path; `None` leaves them to the umask.
     pub unix_mode: Option<u32>,
-    /// The ids of the user and the group to which a Unix socket's path is given; `None` leaves it to this process's own.
+    /// The ids of the user and the group to which a Unix socket's path is given; `None` leaves it to this
+    /// process's own.
     pub unix_owner: Option<(u32, u32)>,
 }
 
@@ -51,8 +54,8 @@ impl Default for ListenOptions {
     }
 }
 
-/// A listening stream socket, TCP or Unix: nonblocking, closed by exec. Dropped, it removes the path that it made, if
-/// that is still its own and the process still the one that bound it.
+/// A listening stream socket, TCP or Unix: nonblocking, closed by exec. Dropped, it removes the path that it
+/// made, if that is still its own and the process still the one that bound it.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
@@ -67,7 +70,8 @@ pub(crate) enum AcceptError {
     WouldBlock,
     /// A signal came between; call again.
     Interrupted,
-    /// That one client is lost (reset while it was queued, or a network error of its connection); others may wait.
+    /// That one client is lost (reset while it was queued, or a network error of its connection); others may
+    /// wait.
     Client,
     /// No descriptors or memory: accepting must pause until some are free.
     Exhausted,
@@ -105,7 +109,8 @@ impl AcceptError {
 impl Listener {
     /// Listens at `address`.
     ///
-    /// A Unix path that a dead server left is replaced; one where a server answers, or that is no socket, is an error.
+    /// A Unix path that a dead server left is replaced; one where a server answers, or that is no socket, is
+    /// an error.
     pub fn bind(address: &Address, options: &ListenOptions) -> Result<Self, BindError> {
         match address {
             Address::Tcp(addr) => Self::bind_tcp(*addr, options, options.reuse_port, false)
@@ -114,11 +119,11 @@ impl Listener {
         }
     }
 
-    /// `count` sockets at one TCP address, among which the kernel spreads the clients (`SO_REUSEPORT`). One for all, where the
-    /// system refuses that.
+    /// `count` sockets at one TCP address, among which the kernel spreads the clients (`SO_REUSEPORT`). One
+    /// for all, where the system refuses that.
     ///
-    /// The first is bound without the option, so that a port in use is an error and not a share; port 0 is the same
-    /// port for all.
+    /// The first is bound without the option, so that a port in use is an error and not a share; port 0 is
+    /// the same port for all.
     pub fn bind_group(
         addr: SocketAddr,
         options: &ListenOptions,
@@ -142,7 +147,8 @@ impl Listener {
         Ok(group)
     }
 
-    /// Takes a listening stream socket that was inherited. Its path, if it has one, is not removed at the end.
+    /// Takes a listening stream socket that was inherited. Its path, if it has one, is not removed at the
+    /// end.
     pub fn from_fd(fd: OwnedFd) -> Result<Self, BindError> {
         let number = fd.as_raw_fd();
         let socket = Socket::from(fd);
@@ -191,12 +197,14 @@ impl Listener {
     fn bind_one(addr: SocketAddr, options: &ListenOptions, join: bool, share: bool) -> io::Result<Self> {
         let everywhere = addr.is_ipv6() && addr.ip().is_unspecified();
         let socket = stream_socket(Domain::for_address(addr), Some(Protocol::TCP))?;
-        // A restarted server gets its port back while old connections are in TIME_WAIT. Where that is refused it may have to wait.
+        // A restarted server gets its port back while old connections are in TIME_WAIT. Where that is refused
+        // it may have to wait.
         if let Err(error) = socket.set_reuse_address(true) {
             log::debug!("{addr}: SO_REUSEADDR: {error}");
         }
         if addr.is_ipv6()
-            // Explicit, because the default is the machine's (`net.ipv6.bindv6only`). Where it cannot be set it may be so already.
+            // Explicit, because the default is the machine's (`net.ipv6.bindv6only`). Where it cannot be set
+            // it may be so already.
             && let Err(error) = socket.set_only_v6(!everywhere)
             && !socket.only_v6().is_ok_and(|only| only != everywhere)
         {
@@ -227,7 +235,8 @@ impl Listener {
         socket.bind(&sock_addr).map_err(other)?;
         let path = OwnedPath::of(path).map_err(other)?;
         if let Some(mode) = options.unix_mode {
-            // Before listen(2), until which no client can connect: the mode is in force for the first client too.
+            // Before listen(2), until which no client can connect: the mode is in force for the first client
+            // too.
             path.set_mode(mode).map_err(other)?;
         }
         if let Some((user, group)) = options.unix_owner {
@@ -250,8 +259,8 @@ impl Listener {
         }
     }
 
-    /// Where a program on this machine reaches it, `None` for a Unix socket: one that listens at every address also does on
-    /// loopback. That of IPv4 if it takes IPv4, as IPv6 may be disabled there.
+    /// Where a program on this machine reaches it, `None` for a Unix socket: one that listens at every
+    /// address also does on loopback. That of IPv4 if it takes IPv4, as IPv6 may be disabled there.
     pub fn local_reachable_addr(&self) -> Option<SocketAddr> {
         let mut addr = self.local_socket_addr()?;
         if addr.ip().is_unspecified() {
@@ -261,8 +270,8 @@ impl Listener {
         Some(addr)
     }
 
-    /// Takes the next client: its socket (nonblocking, closed by exec, `TCP_NODELAY`) and its address, `None` for a
-    /// Unix client. `AcceptError::of` gives the meaning of an error.
+    /// Takes the next client: its socket (nonblocking, closed by exec, `TCP_NODELAY`) and its address, `None`
+    /// for a Unix client. `AcceptError::of` gives the meaning of an error.
     pub fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
         self.accept_as(Blocking::No)
     }
@@ -274,7 +283,8 @@ impl Listener {
 
     fn accept_as(&self, blocking: Blocking) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
         let fd = self.socket.as_raw_fd();
-        // SAFETY: accept_raw writes an address and its length into the storage, which is large enough for any.
+        // SAFETY: accept_raw writes an address and its length into the storage, which is large enough for
+        // any.
         let (accepted, peer) =
             unsafe { SockAddr::try_init(|storage, len| accept_raw(fd, storage.cast(), len, blocking)) }?;
         // SAFETY: the descriptor was just made by accept and has no other owner.
@@ -293,11 +303,12 @@ impl Listener {
         Ok((accepted, peer.as_socket()))
     }
 
-    /// Tells the kernel that clients send first and then wait for an answer. The kernel keeps each client until its first bytes or its
-    /// end have come, or a second has passed (`TCP_DEFER_ACCEPT`, tcp(7)): a client with one request then costs one wake-up instead
-    /// of two. It also delays the acknowledgement of those bytes until the answer, which carries it (`TCP_QUICKACK` cleared;
-    /// accepted sockets inherit it): one segment less. Without an answer the acknowledgement is sent after the usual delay of about
-    /// 40 ms. On Linux and for TCP only; nothing depends on it.
+    /// Tells the kernel that clients send first and then wait for an answer. The kernel keeps each client
+    /// until its first bytes or its end have come, or a second has passed (`TCP_DEFER_ACCEPT`, tcp(7)): a
+    /// client with one request then costs one wake-up instead of two. It also delays the acknowledgement of
+    /// those bytes until the answer, which carries it (`TCP_QUICKACK` cleared; accepted sockets inherit it):
+    /// one segment less. Without an answer the acknowledgement is sent after the usual delay of about 40 ms.
+    /// On Linux and for TCP only; nothing depends on it.
     #[cfg_attr(not(target_os = "linux"), allow(clippy::unused_self, reason = "nothing is to be had there"))]
     pub fn clients_speak_first(&self) {
         #[cfg(target_os = "linux")]
@@ -314,8 +325,8 @@ impl Listener {
     #[cfg(target_os = "linux")]
     fn defer_accept(&self) -> io::Result<()> {
         let seconds: libc::c_int = DEFER_ACCEPT_S;
-        // SAFETY: TCP_DEFER_ACCEPT reads one int, `seconds`, alive for the call, whose size is given; the descriptor is
-        // open because `self` owns it.
+        // SAFETY: TCP_DEFER_ACCEPT reads one int, `seconds`, alive for the call, whose size is given; the
+        // descriptor is open because `self` owns it.
         let done = unsafe {
             libc::setsockopt(
                 self.socket.as_raw_fd(),
@@ -328,21 +339,22 @@ impl Listener {
         if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// How long an `accept` that waits may take (`SO_RCVTIMEO`, socket(7)): then it ends with `WouldBlock`. Kept on Linux
-    /// only. The setting is shared as that of [`Listener::set_nonblocking`]; accepted sockets inherit it.
+    /// How long an `accept` that waits may take (`SO_RCVTIMEO`, socket(7)): then it ends with `WouldBlock`.
+    /// Kept on Linux only. The setting is shared as that of [`Listener::set_nonblocking`]; accepted sockets
+    /// inherit it.
     pub fn set_accept_timeout(&self, timeout: Option<std::time::Duration>) -> io::Result<()> {
         self.socket.set_read_timeout(timeout)
     }
 
-    /// Makes `accept` wait for a client (`false`) or not (`true`, as it was bound). The setting is shared with every
-    /// process that has the socket.
+    /// Makes `accept` wait for a client (`false`) or not (`true`, as it was bound). The setting is shared
+    /// with every process that has the socket.
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         self.socket.set_nonblocking(nonblocking)
     }
 }
 
-/// Sets what clients of a TCP listener need; on Linux accepted sockets inherit it, without a call for each. Nothing depends on
-/// any of it, so that a system that refuses one is no error.
+/// Sets what clients of a TCP listener need; on Linux accepted sockets inherit it, without a call for each.
+/// Nothing depends on any of it, so that a system that refuses one is no error.
 fn set_options(socket: &Socket) {
     if let Err(error) = socket.set_tcp_nodelay(true) {
         log::debug!("TCP_NODELAY: {error}");
@@ -355,8 +367,8 @@ fn set_options(socket: &Socket) {
 /// `TCP_NOTSENT_LOWAT`, tcp(7): with more bytes than that unsent, a socket has no room.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "macos"))]
 fn set_unsent_bytes_max(socket: &Socket, bytes: libc::c_int) -> io::Result<()> {
-    // SAFETY: TCP_NOTSENT_LOWAT reads one int, `bytes`, alive for the call, whose size is given; the descriptor is open
-    // because `socket` owns it.
+    // SAFETY: TCP_NOTSENT_LOWAT reads one int, `bytes`, alive for the call, whose size is given; the
+    // descriptor is open because `socket` owns it.
     let done = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
@@ -381,7 +393,8 @@ enum Blocking {
     Yes,
 }
 
-/// accept4(2) is missing, or forbidden to this process, and accept(2) is not: an emulator, a filter of system calls.
+/// accept4(2) is missing, or forbidden to this process, and accept(2) is not: an emulator, a filter of system
+/// calls.
 #[cfg(target_os = "linux")]
 static ACCEPT4_IS_REFUSED: AtomicBool = AtomicBool::new(false);
 
@@ -408,7 +421,8 @@ fn accept_raw(
             return Err(error);
         }
     }
-    // SAFETY: `addr` and `len` are valid for writing still; a call that is missing or refused has changed neither.
+    // SAFETY: `addr` and `len` are valid for writing still; a call that is missing or refused has changed
+    // neither.
     let accepted = unsafe { libc::accept(fd, addr, len) };
     if accepted == -1 {
         return Err(io::Error::last_os_error());
@@ -437,7 +451,8 @@ fn accept_raw(
     }
 }
 
-/// Whether an error of setsockopt(2) means that the system does not have the option, or does not let this process set it.
+/// Whether an error of setsockopt(2) means that the system does not have the option, or does not let this
+/// process set it.
 fn is_option_refused(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -450,8 +465,8 @@ fn is_without_ipv6(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
 
-/// Whether this machine has an IPv6 address. Where IPv6 is disabled (`net.ipv6.conf.all.disable_ipv6`) a socket can be bound to
-/// all of none.
+/// Whether this machine has an IPv6 address. Where IPv6 is disabled (`net.ipv6.conf.all.disable_ipv6`) a
+/// socket can be bound to all of none.
 fn has_ipv6() -> bool {
     // Unknown: binding will show it.
     let Ok(mut addresses) = nix::ifaddrs::getifaddrs() else { return true };

@@ -103,7 +103,8 @@ fn a_stale_path_is_replaced_a_live_one_and_a_file_are_not() {
     assert_eq!(bind(&format!("{text}{}", "x".repeat(200))).unwrap_err().kind, BindErrorKind::PathTooLong);
 }
 
-/// If the queue is full, a nonblocking connect(2) fails with `EAGAIN`; on macOS with the error of a dead server.
+/// If the queue is full, a nonblocking connect(2) fails with `EAGAIN`; on macOS with the error of a dead
+/// server.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_live_server_whose_queue_is_full_keeps_its_path() {
@@ -192,7 +193,8 @@ fn the_acknowledgement_of_a_first_request_waits_for_its_answer_where_that_is_ask
     assert!(!accepted_of(&listener).0.tcp_quickack().unwrap());
 }
 
-/// Servers that start in the same moment over what a dead one left: each may look while another is about to listen.
+/// Servers that start in the same moment over what a dead one left: each may look while another is about to
+/// listen.
 #[test]
 fn of_servers_that_start_at_once_one_has_the_path_and_hears_its_clients() {
     const SERVERS: usize = 4;

@@ -1,5 +1,5 @@
-//! What the operating system is asked for beyond std and mio. The only place with `unsafe`; it imports nothing else of
-//! this crate.
+//! What the operating system is asked for beyond std and mio. The only place with `unsafe`; it imports
+//! nothing else of this crate.
 
 pub(crate) mod address;
 #[cfg(all(feature = "load", any(target_os = "linux", target_os = "android")))]

@@ -89,10 +89,12 @@ impl fmt::Display for IdentityError {
 impl std::error::Error for IdentityError {}
 
 impl Identity {
-    /// Finds a user and a group by name or number. The default group is the user's primary group; a group needs a user. The user
-    /// may already be the user of this process, which may still have groups and capabilities to give up.
+    /// Finds a user and a group by name or number. The default group is the user's primary group; a group
+    /// needs a user. The user may already be the user of this process, which may still have groups and
+    /// capabilities to give up.
     ///
-    /// Called before any listener is bound, so that a mistake is reported at once. `None` if neither is requested.
+    /// Called before any listener is bound, so that a mistake is reported at once. `None` if neither is
+    /// requested.
     pub(crate) fn find(user: Option<&str>, group: Option<&str>) -> Result<Option<Identity>, IdentityError> {
         let (user, name, own) = match (user, group) {
             (None, None) => return Ok(None),
@@ -125,9 +127,10 @@ impl Identity {
         (self.user.as_raw(), self.group.as_raw())
     }
 
-    /// Becomes that user and group, in the order that works (groups, group, user), and proves that there is no way
-    /// back. On Linux it also drops every capability, from the bounding set too where that is allowed, and has no program that it
-    /// executes gain privileges (prctl(2), `PR_SET_NO_NEW_PRIVS`). For a process with one thread.
+    /// Becomes that user and group, in the order that works (groups, group, user), and proves that there is
+    /// no way back. On Linux it also drops every capability, from the bounding set too where that is allowed,
+    /// and has no program that it executes gain privileges (prctl(2), `PR_SET_NO_NEW_PRIVS`). For a process
+    /// with one thread.
     pub(crate) fn assume(&self) -> Result<(), IdentityError> {
         let refused = |call| move |error: io::Error| IdentityError::Refused(call, error);
         match set_groups(self.name.as_deref(), self.group) {

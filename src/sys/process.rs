@@ -13,8 +13,9 @@ use nix::unistd::{ForkResult, Pid};
 
 use super::signals::{Signals, block};
 
-/// Raises the limit of descriptors of this process as far as is allowed without privileges, and returns the limit
-/// (`RLIMIT_NOFILE` of getrlimit(2)). A server of many clients calls it at start: each client needs a descriptor.
+/// Raises the limit of descriptors of this process as far as is allowed without privileges, and returns the
+/// limit (`RLIMIT_NOFILE` of getrlimit(2)). A server of many clients calls it at start: each client needs a
+/// descriptor.
 pub fn raise_descriptors_max() -> u64 {
     let (soft, hard) = match getrlimit(Resource::RLIMIT_NOFILE) {
         Ok(limits) => limits,
@@ -129,11 +130,12 @@ pub(crate) fn parent_lives(parent: u32) -> bool {
     id_of(Pid::parent()) == parent
 }
 
-/// The exit code of a child that went wrong outside what it was made for: none that a server gives a meaning to.
+/// The exit code of a child that went wrong outside what it was made for: none that a server gives a meaning
+/// to.
 const CHILD_FAILED: u8 = u8::MAX;
 
-/// Runs a child's work and ends the child with the code that it returns. A panic ends it, too: it must not unwind into the
-/// code of the parent.
+/// Runs a child's work and ends the child with the code that it returns. A panic ends it, too: it must not
+/// unwind into the code of the parent.
 pub(crate) fn work_and_exit(work: impl FnOnce() -> u8) -> ! {
     let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     exit(code.unwrap_or(CHILD_FAILED))
@@ -163,8 +165,8 @@ impl fmt::Display for Ended {
     }
 }
 
-/// Reaps one child that has ended, without waiting: its id, and how it ended. `None` if none has ended, or there is none. Called
-/// until it returns `None`, since signals of several ends coalesce.
+/// Reaps one child that has ended, without waiting: its id, and how it ended. `None` if none has ended, or
+/// there is none. Called until it returns `None`, since signals of several ends coalesce.
 pub(crate) fn reap() -> io::Result<Option<(u32, Ended)>> {
     loop {
         return match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
@@ -181,8 +183,8 @@ pub(crate) fn reap() -> io::Result<Option<(u32, Ended)>> {
 /// What a parent asks of its child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChildRequest {
-    /// Drain and end (SIGTERM). A repetition asks for the same, and interrupts a call in which the child is blocked: it is repeated
-    /// until the child has noticed.
+    /// Drain and end (SIGTERM). A repetition asks for the same, and interrupts a call in which the child is
+    /// blocked: it is repeated until the child has noticed.
     Drain,
     /// End at once (SIGALRM), whatever was asked before.
     End,
@@ -209,8 +211,8 @@ pub(crate) fn notify(child: u32, request: ChildRequest) -> io::Result<()> {
     }
 }
 
-/// Makes this process the parent of descendants that lose their own (prctl(2), `PR_SET_CHILD_SUBREAPER`), so that one that goes to
-/// the background is still found. Elsewhere the system's first process gets them.
+/// Makes this process the parent of descendants that lose their own (prctl(2), `PR_SET_CHILD_SUBREAPER`), so
+/// that one that goes to the background is still found. Elsewhere the system's first process gets them.
 #[cfg_attr(not(target_os = "linux"), allow(clippy::unnecessary_wraps))] // It can fail on Linux.
 #[cfg(feature = "cli")]
 pub(crate) fn adopt_orphans() -> io::Result<()> {
@@ -219,8 +221,8 @@ pub(crate) fn adopt_orphans() -> io::Result<()> {
     Ok(())
 }
 
-/// On Linux, a program started by this command is sent SIGTERM when the thread that started it ends for any reason, SIGKILL
-/// included (prctl(2), `PR_SET_PDEATHSIG`). Elsewhere it is not notified.
+/// On Linux, a program started by this command is sent SIGTERM when the thread that started it ends for any
+/// reason, SIGKILL included (prctl(2), `PR_SET_PDEATHSIG`). Elsewhere it is not notified.
 #[cfg(feature = "cli")]
 pub(crate) fn end_with_parent(command: &mut std::process::Command) {
     #[cfg(target_os = "linux")]
@@ -237,8 +239,8 @@ pub(crate) fn end_with_parent(command: &mut std::process::Command) {
     let _ = command;
 }
 
-/// The numbers of the cores on which this process may run (`sched_getaffinity(2)`); empty where the system has no such call or
-/// it fails.
+/// The numbers of the cores on which this process may run (`sched_getaffinity(2)`); empty where the system
+/// has no such call or it fails.
 #[cfg(feature = "cli")]
 #[cfg(target_os = "linux")]
 pub(crate) fn cores() -> Vec<usize> {
@@ -258,7 +260,8 @@ pub(crate) fn cores() -> Vec<usize> {
     Vec::new()
 }
 
-/// Keeps this thread, and the threads and children that it makes from now on, on these cores (`sched_setaffinity(2)`).
+/// Keeps this thread, and the threads and children that it makes from now on, on these cores
+/// (`sched_setaffinity(2)`).
 #[cfg(feature = "cli")]
 #[cfg(target_os = "linux")]
 pub(crate) fn pin(cores: &[usize]) -> io::Result<()> {
@@ -275,8 +278,9 @@ pub(crate) fn pin(_cores: &[usize]) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// How long a thread was ready to run and had no core, in ns (`/proc/PID/task/TID/schedstat`, second number: the kernel's
-/// Documentation/scheduler/sched-stats.rst). `task` is the folder of the thread; `None` where the system does not provide the value.
+/// How long a thread was ready to run and had no core, in ns (`/proc/PID/task/TID/schedstat`, second number:
+/// the kernel's Documentation/scheduler/sched-stats.rst). `task` is the folder of the thread; `None` where
+/// the system does not provide the value.
 #[cfg(feature = "load")]
 pub(crate) fn run_delay_ns(task: &std::path::Path) -> Option<u64> {
     parse_run_delay(&std::fs::read_to_string(task.join("schedstat")).ok()?)

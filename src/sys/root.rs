@@ -86,7 +86,8 @@ impl Root {
         dir.clone().ok_or_else(|| Errno::ENOENT.into())
     }
 
-    /// What is at `path` (relative, components separated by `/`; empty for the root itself). Opens nothing for reading.
+    /// What is at `path` (relative, components separated by `/`; empty for the root itself). Opens nothing
+    /// for reading.
     pub(crate) fn stat(&self, path: &[u8]) -> io::Result<Stat> {
         self.current()?.stat(path)
     }

@@ -6,8 +6,8 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
-/// Counters that forked children share with their parent, and threads with each other. A child inherits the mapping, so
-/// the parent makes it before it forks.
+/// Counters that forked children share with their parent, and threads with each other. A child inherits the
+/// mapping, so the parent makes it before it forks.
 #[derive(Debug)]
 pub(crate) struct SharedCounters {
     counters: NonNull<AtomicU64>,
@@ -39,8 +39,8 @@ impl Deref for SharedCounters {
     type Target = [AtomicU64];
 
     fn deref(&self) -> &[AtomicU64] {
-        // SAFETY: the mapping lives as long as `self`, begins at a page, is large enough, and its bytes were zero at
-        // first: all that AtomicU64 asks for.
+        // SAFETY: the mapping lives as long as `self`, begins at a page, is large enough, and its bytes were
+        // zero at first: all that AtomicU64 asks for.
         unsafe { std::slice::from_raw_parts(self.counters.as_ptr(), self.len) }
     }
 }

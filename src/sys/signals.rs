@@ -1,7 +1,7 @@
 //! Signals as readable events: the handlers only set bits and write a byte into a pipe.
 //!
-//! The handlers are installed without `SA_RESTART`, so that a signal also interrupts a blocked call (signal(7)). Only
-//! what is async-signal-safe happens in them (signal-safety(7)), and `errno` is kept.
+//! The handlers are installed without `SA_RESTART`, so that a signal also interrupts a blocked call
+//! (signal(7)). Only what is async-signal-safe happens in them (signal-safety(7)), and `errno` is kept.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -24,9 +24,9 @@ const HANDLED: [Signal; 5] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGCHLD];
 /// Interrupts a blocked call of one thread, and does nothing else.
 const INTERRUPT: Signal = Signal::SIGUSR2;
-/// Ends a child at once. A signal that only its parent sends: supervisors send SIGTERM to every process of a server
-/// (`KillMode=control-group`, systemd.kill(5)), a parent sends it, too, and so does the system when the parent dies. To a child all
-/// of them are one request to drain.
+/// Ends a child at once. A signal that only its parent sends: supervisors send SIGTERM to every process of a
+/// server (`KillMode=control-group`, systemd.kill(5)), a parent sends it, too, and so does the system when
+/// the parent dies. To a child all of them are one request to drain.
 pub(super) const CUT: Signal = Signal::SIGALRM;
 /// Bytes read from the pipe at once.
 const DRAIN_BYTES: usize = 256;
@@ -37,8 +37,8 @@ const REPORT: u32 = 2;
 const CHILD: u32 = 4;
 const HANGUP: u32 = 8;
 
-/// The one static of this crate that changes with signals. A handler is given no argument of ours, so it finds what it changes
-/// here. [`Signals`] owns it; all other code reads it through [`SignalCounts`].
+/// The one static of this crate that changes with signals. A handler is given no argument of ours, so it
+/// finds what it changes here. [`Signals`] owns it; all other code reads it through [`SignalCounts`].
 static SHARED: Shared = Shared::new();
 
 /// What the handlers share with the [`Signals`] of this process.
@@ -54,7 +54,8 @@ struct Shared {
     reopens: AtomicU32,
     /// Requests to report the counters, since the signals were installed.
     reports: AtomicU32,
-    /// Whether this process was forked by a parent that controls it: SIGTERM means to drain, however often it comes.
+    /// Whether this process was forked by a parent that controls it: SIGTERM means to drain, however often it
+    /// comes.
     is_child: AtomicBool,
     /// How often a process that serves alone interrupts itself once it is to stop, in ms; 0 for all others.
     alone_every_ms: AtomicU32,
@@ -66,8 +67,8 @@ struct Shared {
     handlers: AtomicU32,
 }
 
-/// How often signals have asked for something since they were installed: for code between two blocking calls, in any thread. In a
-/// child the requests to stop are counted from its fork on.
+/// How often signals have asked for something since they were installed: for code between two blocking calls,
+/// in any thread. In a child the requests to stop are counted from its fork on.
 #[derive(Clone, Copy, Debug)]
 pub struct SignalCounts {
     shared: &'static Shared,
@@ -116,15 +117,16 @@ enum Hangup {
 enum AtEnd {
     /// Signals do again what they do by default: the process lives on without them.
     Restore,
-    /// They stay: the process is about to end, and a signal that comes meanwhile must not end it in another way.
+    /// They stay: the process is about to end, and a signal that comes meanwhile must not end it in another
+    /// way.
     Stay,
 }
 
 /// The signals that arrived since the last look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Arrived {
-    /// How often to stop (SIGTERM, SIGINT, and SIGHUP when the terminal closes): the first drains, one more ends at once. A
-    /// closed terminal is never the second.
+    /// How often to stop (SIGTERM, SIGINT, and SIGHUP when the terminal closes): the first drains, one more
+    /// ends at once. A closed terminal is never the second.
     pub stops: u32,
     /// Whether to open log files again (SIGHUP).
     pub reopen: bool,
@@ -141,11 +143,12 @@ impl Signals {
     ///
     /// An error of kind `AlreadyExists` if another `Signals` exists.
     ///
-    /// What was inherited does not matter, with one exception. The mask of the calling thread becomes empty, because a
-    /// process whose starter had blocked SIGTERM and SIGCHLD could neither be stopped nor reap its children. SIGHUP stays
-    /// ignored if it was (nohup(1)), until [`Signals::reopen_on_hangup`].
+    /// What was inherited does not matter, with one exception. The mask of the calling thread becomes empty,
+    /// because a process whose starter had blocked SIGTERM and SIGCHLD could neither be stopped nor reap its
+    /// children. SIGHUP stays ignored if it was (nohup(1)), until [`Signals::reopen_on_hangup`].
     ///
-    /// When the controlling terminal closes, SIGHUP means to drain. Otherwise it asks to open log files again.
+    /// When the controlling terminal closes, SIGHUP means to drain. Otherwise it asks to open log files
+    /// again.
     pub fn install() -> io::Result<Self> {
         let (read, write) = pipe()?;
         if SHARED.pipe.compare_exchange(-1, write.as_raw_fd(), SeqCst, SeqCst).is_err() {
@@ -181,8 +184,8 @@ impl Signals {
         SignalCounts { shared: &SHARED }
     }
 
-    /// SIGHUP asks to open log files again from now on, also where it was inherited as ignored: such a process outlives its
-    /// terminal.
+    /// SIGHUP asks to open log files again from now on, also where it was inherited as ignored: such a
+    /// process outlives its terminal.
     pub fn reopen_on_hangup(&mut self) -> io::Result<()> {
         if !matches!(self.hangup, Hangup::Reopens { .. }) {
             SHARED.ends_with_terminal.store(false, SeqCst);
@@ -192,23 +195,26 @@ impl Signals {
         Ok(())
     }
 
-    /// Keeps the handlers when this is dropped: the program ends soon after, and until then no signal kills it.
+    /// Keeps the handlers when this is dropped: the program ends soon after, and until then no signal kills
+    /// it.
     pub fn for_good(mut self) -> Self {
         self.at_end = AtEnd::Stay;
         self
     }
 
-    /// For a process without parent or children that serves by blocking calls: from the request to stop on, its own calls are
-    /// interrupted every `every_ms` (`ITIMER_REAL`, setitimer(2)), as a parent interrupts those of its children. A timeout of the
-    /// socket is not enough: sendfile(2) starts it again whenever the client has read a little.
+    /// For a process without parent or children that serves by blocking calls: from the request to stop on,
+    /// its own calls are interrupted every `every_ms` (`ITIMER_REAL`, setitimer(2)), as a parent interrupts
+    /// those of its children. A timeout of the socket is not enough: sendfile(2) starts it again whenever the
+    /// client has read a little.
     pub fn alone(self, every_ms: u32) -> io::Result<Self> {
         set(Signal::SIGALRM, SigHandler::Handler(on_interrupt))?;
         SHARED.alone_every_ms.store(every_ms, SeqCst);
         Ok(self)
     }
 
-    /// For a program that forks no children: the system reaps those that it gets from others (wait(2), `SIGCHLD` ignored), which are
-    /// orphans if it is the first process of its container, and what a shell had started before it became this program.
+    /// For a program that forks no children: the system reaps those that it gets from others (wait(2),
+    /// `SIGCHLD` ignored), which are orphans if it is the first process of its container, and what a shell
+    /// had started before it became this program.
     pub fn without_children(self) -> io::Result<Self> {
         set(Signal::SIGCHLD, SigHandler::SigIgn)?;
         // Those that ended before, bounded by their number.
@@ -217,8 +223,8 @@ impl Signals {
         Ok(self)
     }
 
-    /// The signals that arrived since the last call. SIGHUP leaves a line in the log of the first process. Empties the pipe, so that
-    /// also with edge-triggered polling the next signal gives an event.
+    /// The signals that arrived since the last call. SIGHUP leaves a line in the log of the first process.
+    /// Empties the pipe, so that also with edge-triggered polling the next signal gives an event.
     pub fn take(&mut self) -> Arrived {
         let mut bytes = [0; DRAIN_BYTES];
         // Bounded by the size of the pipe, which only signals fill.
@@ -248,10 +254,11 @@ impl Signals {
         arrived
     }
 
-    /// To be called in a child right after fork, while signals are [`block`]ed: the child gets a pipe of its own, as
-    /// the inherited handlers must never write into the parent's, and what arrived for the parent is forgotten.
-    /// SIGINT is ignored from here on: the terminal sends it to all, and the child is stopped by its parent alone. SIGTERM
-    /// drains however often it comes; what ends the child at once is [`super::process::ChildRequest::End`].
+    /// To be called in a child right after fork, while signals are [`block`]ed: the child gets a pipe of its
+    /// own, as the inherited handlers must never write into the parent's, and what arrived for the parent is
+    /// forgotten. SIGINT is ignored from here on: the terminal sends it to all, and the child is stopped by
+    /// its parent alone. SIGTERM drains however often it comes; what ends the child at once is
+    /// [`super::process::ChildRequest::End`].
     ///
     /// After an error the process must end, as the pipe is gone.
     pub(super) fn reset_in_child(&mut self) -> io::Result<()> {
@@ -263,8 +270,8 @@ impl Signals {
         self.at_end = AtEnd::Stay; // a child ends where its work does
         // The parent's ends first: a parent that has used all its descriptors can still make children.
         for end in [&self.read, &self.write] {
-            // SAFETY: the ends are not used from here on: handlers see no pipe, both are replaced below, and are then
-            // forgotten rather than closed once more.
+            // SAFETY: the ends are not used from here on: handlers see no pipe, both are replaced below, and
+            // are then forgotten rather than closed once more.
             unsafe { libc::close(end.as_raw_fd()) };
         }
         let (read, write) = pipe()?;
@@ -315,8 +322,8 @@ pub(crate) fn ignore_file_limit() -> io::Result<()> {
     set(Signal::SIGXFSZ, SigHandler::SigIgn)
 }
 
-/// Blocks the handled signals in this thread until it is dropped. Around fork, until the child has its own pipe;
-/// around the start of threads that leave signals to the first one.
+/// Blocks the handled signals in this thread until it is dropped. Around fork, until the child has its own
+/// pipe; around the start of threads that leave signals to the first one.
 #[derive(Debug)]
 #[must_use = "signals are blocked only while it lives"]
 pub(crate) struct Blocked {
@@ -338,8 +345,8 @@ impl Drop for Blocked {
     }
 }
 
-/// Interrupts the call in which `thread` is blocked, if it is: the call fails with EINTR. A thread that is about to
-/// block is not interrupted, so this is repeated until the thread has noticed what it was to notice.
+/// Interrupts the call in which `thread` is blocked, if it is: the call fails with EINTR. A thread that is
+/// about to block is not interrupted, so this is repeated until the thread has noticed what it was to notice.
 pub(crate) fn interrupt<T>(thread: &JoinHandle<T>) -> io::Result<()> {
     // SAFETY: the handle is borrowed, so the thread was not joined and its id is valid (pthread_kill(3)).
     match unsafe { libc::pthread_kill(thread.as_pthread_t(), INTERRUPT as libc::c_int) } {
@@ -352,8 +359,8 @@ extern "C" fn on_signal(number: libc::c_int) {
     SHARED.handle(|shared| shared.on_signal(number));
 }
 
-/// SIGHUP. The signal is sent by the kernel when a terminal closes, by a shell to its jobs when its own terminal closes, and
-/// by an operator to have logs opened again.
+/// SIGHUP. The signal is sent by the kernel when a terminal closes, by a shell to its jobs when its own
+/// terminal closes, and by an operator to have logs opened again.
 extern "C" fn on_hangup(_number: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
     // SAFETY: the handler is installed with SA_SIGINFO, so the system passes a valid siginfo_t.
     let by_kernel = is_sent_by_kernel(unsafe { &*info });
@@ -386,7 +393,8 @@ impl Shared {
         handler(self);
         let pipe = self.pipe.load(SeqCst);
         if pipe >= 0 {
-            // SAFETY: the pipe is open while `handlers` counts this call. A full pipe is readable, so a lost byte is no loss.
+            // SAFETY: the pipe is open while `handlers` counts this call. A full pipe is readable, so a lost
+            // byte is no loss.
             unsafe { libc::write(pipe, [0_u8].as_ptr().cast(), 1) };
         }
         Errno::set_raw(errno);
@@ -415,7 +423,8 @@ impl Shared {
             self.reopens.fetch_add(1, SeqCst);
             self.arrived.fetch_or(REOPEN, SeqCst);
         } else if !self.is_child.load(SeqCst) {
-            // A shell and the kernel may both send one: together they are one request. Children are stopped by their parent.
+            // A shell and the kernel may both send one: together they are one request. Children are stopped
+            // by their parent.
             self.interrupt_if_alone();
             self.stops.fetch_max(1, SeqCst);
             self.arrived.fetch_or(HANGUP, SeqCst);
@@ -464,7 +473,8 @@ fn set_hangup() -> io::Result<()> {
 
 fn set_action(signal: Signal, handler: SigHandler, flags: SaFlags) -> io::Result<()> {
     let action = SigAction::new(handler, flags, SigSet::empty());
-    // SAFETY: the handlers do only what is async-signal-safe: atomics, open(2), close(2), write(2) and setitimer(2).
+    // SAFETY: the handlers do only what is async-signal-safe: atomics, open(2), close(2), write(2) and
+    // setitimer(2).
     unsafe { sigaction(signal, &action) }?;
     Ok(())
 }

@@ -12,7 +12,8 @@ use socket2::SockRef;
 
 use super::wait;
 
-/// Bytes that a write to a pipe transfers as a whole or not at all, not interleaved with other writers (pipe(7), `PIPE_BUF`).
+/// Bytes that a write to a pipe transfers as a whole or not at all, not interleaved with other writers
+/// (pipe(7), `PIPE_BUF`).
 const PIECE_BYTES_MAX: usize = libc::PIPE_BUF;
 
 /// A file, FIFO, pipe, socket or terminal to which lines are appended. Other processes may append to it, too.
@@ -31,16 +32,17 @@ enum How {
     Socket,
     /// An open file description of our own, with `O_NONBLOCK`.
     Nonblocking,
-    /// An open file description shared with other programs, such as the shell, which do not expect `O_NONBLOCK`: poll(2) is
-    /// called before each write. For a pipe it reports room for a piece; between poll and write another process may take
-    /// this room.
+    /// An open file description shared with other programs, such as the shell, which do not expect
+    /// `O_NONBLOCK`: poll(2) is called before each write. For a pipe it reports room for a piece; between
+    /// poll and write another process may take this room.
     Asks,
 }
 
 impl Sink {
-    /// The descriptor with this number that the process inherited: 1 for standard output. On Linux a pipe or terminal is opened again
-    /// through `/proc`: the new open file description is not shared, so `O_NONBLOCK` can be set. Where this is not permitted (a pipe of
-    /// another user) or not possible, poll(2) is called before each write. A socket cannot be opened again, and need not be.
+    /// The descriptor with this number that the process inherited: 1 for standard output. On Linux a pipe or
+    /// terminal is opened again through `/proc`: the new open file description is not shared, so `O_NONBLOCK`
+    /// can be set. Where this is not permitted (a pipe of another user) or not possible, poll(2) is called
+    /// before each write. A socket cannot be opened again, and need not be.
     pub(crate) fn inherited(fd: RawFd) -> io::Result<Sink> {
         // SAFETY: fcntl(2) takes any number.
         let (flags, mode) = unsafe { (libc::fcntl(fd, libc::F_GETFD), libc::fcntl(fd, libc::F_GETFL)) };
@@ -75,7 +77,8 @@ impl Sink {
         }
     }
 
-    /// Opens a file, and creates it if it does not exist. A FIFO without a reader is an error: the call does not wait for one.
+    /// Opens a file, and creates it if it does not exist. A FIFO without a reader is an error: the call does
+    /// not wait for one.
     pub(crate) fn open(path: &Path) -> io::Result<Sink> {
         let file = options().create(true).open(path).map_err(|error| {
             let is_fifo = std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
@@ -88,9 +91,9 @@ impl Sink {
         Ok(Sink { file, how })
     }
 
-    /// Writes some of these lines and returns the number of bytes: all for a regular file, otherwise as many whole lines as fit
-    /// into one piece, which is not interleaved with other writers. A longer line goes in pieces. Never waits: an error of
-    /// kind `WouldBlock` if nothing can be written now.
+    /// Writes some of these lines and returns the number of bytes: all for a regular file, otherwise as many
+    /// whole lines as fit into one piece, which is not interleaved with other writers. A longer line goes in
+    /// pieces. Never waits: an error of kind `WouldBlock` if nothing can be written now.
     pub(crate) fn write_now(&self, lines: &[u8]) -> io::Result<usize> {
         match self.how {
             How::Regular => (&self.file).write(lines),
@@ -123,7 +126,8 @@ impl Sink {
         written
     }
 
-    /// Waits until something can be written, or an error be learned by writing, for `max` at most; whether it is so.
+    /// Waits until something can be written, or an error be learned by writing, for `max` at most; whether it
+    /// is so.
     fn wait(&self, max: Duration) -> io::Result<bool> {
         wait::writable(self.file.as_fd(), max)
     }
@@ -132,8 +136,9 @@ impl Sink {
 /// Links that are followed at most, one behind the other, as by the kernel (`path_resolution(7)`).
 const LINKS_MAX: u32 = 40;
 
-/// The number under which this process has open what a path names: 1 for `/dev/stdout`, or for a link that leads there. What it
-/// is need not be something that can be opened by a path: a socket cannot, nor can the pipe of another user.
+/// The number under which this process has open what a path names: 1 for `/dev/stdout`, or for a link that
+/// leads there. What it is need not be something that can be opened by a path: a socket cannot, nor can the
+/// pipe of another user.
 pub(crate) fn descriptor_of(path: &Path) -> Option<RawFd> {
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {

@@ -1,4 +1,5 @@
-//! An accepted socket: TCP or Unix, read and written with the calls that the connection needs and std does not offer.
+//! An accepted socket: TCP or Unix, read and written with the calls that the connection needs and std does
+//! not offer.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -22,14 +23,16 @@ const NO_SIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const NO_SIGNAL: MsgFlags = MsgFlags::empty(); // SIGPIPE is ignored: std does so before `main`
 
-/// Bytes of a file that are in memory at once where it is read and written: few calls per file, and little memory.
+/// Bytes of a file that are in memory at once where it is read and written: few calls per file, and little
+/// memory.
 pub(crate) const COPY_BYTES_MAX: usize = 64 << 10;
 
 /// sendfile(2) is missing, or forbidden to this process: no file can be sent by it.
 static SENDFILE_IS_REFUSED: AtomicBool = AtomicBool::new(false);
 
-/// Whether an error of [`Stream::send_file`] means that the system does not send this file in that way, though it may be
-/// readable: the call is missing or forbidden (a seccomp filter), or the file system does not offer it (GPFS, some FUSE).
+/// Whether an error of [`Stream::send_file`] means that the system does not send this file in that way,
+/// though it may be readable: the call is missing or forbidden (a seccomp filter), or the file system does
+/// not offer it (GPFS, some FUSE).
 pub(crate) fn is_refused(error: &io::Error) -> bool {
     // `Unsupported` is ENOTSUP, which Linux calls EOPNOTSUPP too, and ENOSYS.
     error.kind() == io::ErrorKind::Unsupported
@@ -67,8 +70,8 @@ impl Stream {
         Ok(nix::sys::socket::recv(self.fd.as_raw_fd(), buf, MsgFlags::MSG_DONTWAIT)?)
     }
 
-    /// Writes from `slices`: send(2), or sendmsg(2) for several. With `more`, a last short segment waits for what follows
-    /// (`MSG_MORE`, where there is one).
+    /// Writes from `slices`: send(2), or sendmsg(2) for several. With `more`, a last short segment waits for
+    /// what follows (`MSG_MORE`, where there is one).
     pub fn write(&self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let flags = if more { NO_SIGNAL | MsgFlags::from_bits_retain(libc::MSG_MORE) } else { NO_SIGNAL };
@@ -83,9 +86,9 @@ impl Stream {
         }
     }
 
-    /// Sends up to `len` bytes of `file` from `offset` in one call, in which the bytes do not pass through the program:
-    /// sendfile(2) on Linux and macOS. 0 means that the file has no byte there. Where `is_refused` holds for the error,
-    /// [`Stream::copy_file`] does the same.
+    /// Sends up to `len` bytes of `file` from `offset` in one call, in which the bytes do not pass through
+    /// the program: sendfile(2) on Linux and macOS. 0 means that the file has no byte there. Where
+    /// `is_refused` holds for the error, [`Stream::copy_file`] does the same.
     pub fn send_file(&self, file: &File, offset: u64, len: usize) -> io::Result<usize> {
         if SENDFILE_IS_REFUSED.load(Relaxed) {
             return Err(io::ErrorKind::Unsupported.into());
@@ -109,7 +112,8 @@ impl Stream {
         let (result, sent) =
             nix::sys::sendfile::sendfile(file.as_fd(), self.fd.as_fd(), offset, len, None, None);
         match result {
-            // It reports an interrupted or partial send as an error beside the count of bytes that did go out.
+            // It reports an interrupted or partial send as an error beside the count of bytes that did go
+            // out.
             Err(_) if sent > 0 => Ok(usize::try_from(sent).unwrap_or(0)),
             Err(error) => Err(error.into()),
             Ok(()) => Ok(usize::try_from(sent).unwrap_or(0)),
@@ -122,9 +126,9 @@ impl Stream {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Reads up to `len` bytes of `file` from `offset`, at most `COPY_BYTES_MAX`, and writes them: pread(2) and send(2). Returns
-    /// how many were written; 0 means that the file has no byte there. What was read and not written is read again by the
-    /// next call. `more` is as for [`Stream::write`].
+    /// Reads up to `len` bytes of `file` from `offset`, at most `COPY_BYTES_MAX`, and writes them: pread(2)
+    /// and send(2). Returns how many were written; 0 means that the file has no byte there. What was read and
+    /// not written is read again by the next call. `more` is as for [`Stream::write`].
     pub fn copy_file(&self, file: &File, offset: u64, len: usize, more: bool) -> io::Result<usize> {
         let mut bytes = vec![0; len.min(COPY_BYTES_MAX)];
         match file.read_at(&mut bytes, offset)? {
@@ -138,25 +142,27 @@ impl Stream {
         Ok(nix::sys::socket::shutdown(self.fd.as_raw_fd(), nix::sys::socket::Shutdown::Write)?)
     }
 
-    /// Bytes written that the other side has not acknowledged (tcp(7), `SIOCOUTQ`; macOS `SO_NWRITE`); 0 if unknown.
+    /// Bytes written that the other side has not acknowledged (tcp(7), `SIOCOUTQ`; macOS `SO_NWRITE`); 0 if
+    /// unknown.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub fn unacknowledged_bytes(&self) -> u64 {
         let mut queued: libc::c_int = 0;
-        // SAFETY: TIOCOUTQ (the same number as SIOCOUTQ) writes one int to the address given, which is `queued`, alive
-        // for the call; the descriptor is open because `self` owns it.
+        // SAFETY: TIOCOUTQ (the same number as SIOCOUTQ) writes one int to the address given, which is
+        // `queued`, alive for the call; the descriptor is open because `self` owns it.
         let done = unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut queued) };
         if done == 0 { u64::try_from(queued).unwrap_or(0) } else { 0 }
     }
 
-    /// Bytes written that the other side has not acknowledged (tcp(7), `SIOCOUTQ`; macOS `SO_NWRITE`); 0 if unknown.
+    /// Bytes written that the other side has not acknowledged (tcp(7), `SIOCOUTQ`; macOS `SO_NWRITE`); 0 if
+    /// unknown.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     pub fn unacknowledged_bytes(&self) -> u64 {
         #[cfg(target_os = "macos")]
         {
             let mut queued: libc::c_int = 0;
             let mut len = size_of::<libc::c_int>() as libc::socklen_t;
-            // SAFETY: SO_NWRITE writes at most `len` bytes, one int, to the address given, which is `queued`, alive for
-            // the call as is `len`; the descriptor is open because `self` owns it.
+            // SAFETY: SO_NWRITE writes at most `len` bytes, one int, to the address given, which is `queued`,
+            // alive for the call as is `len`; the descriptor is open because `self` owns it.
             let done = unsafe {
                 libc::getsockopt(
                     self.fd.as_raw_fd(),
@@ -173,8 +179,8 @@ impl Stream {
         0
     }
 
-    /// Has the system acknowledge at once what was received (`TCP_QUICKACK`, tcp(7)), where it is delayed and may be asked for.
-    /// On Linux only; a Unix socket acknowledges nothing.
+    /// Has the system acknowledge at once what was received (`TCP_QUICKACK`, tcp(7)), where it is delayed and
+    /// may be asked for. On Linux only; a Unix socket acknowledges nothing.
     #[cfg_attr(not(target_os = "linux"), allow(clippy::unused_self, reason = "nothing is to be had there"))]
     pub fn acknowledge(&self) {
         // Nothing depends on it: without it the acknowledgement leaves some 40 ms later.
@@ -182,9 +188,10 @@ impl Stream {
         let _ = socket2::SockRef::from(&self.fd).set_tcp_quickack(true);
     }
 
-    /// Sets whether closing resets the connection (`SO_LINGER` with no time, socket(7)): then the system drops what was not
-    /// sent or not acknowledged, else it goes on trying for minutes, even after this process has ended. A Unix socket knows no
-    /// reset: what waits there, at most its send buffer, is the client's to read or drop.
+    /// Sets whether closing resets the connection (`SO_LINGER` with no time, socket(7)): then the system
+    /// drops what was not sent or not acknowledged, else it goes on trying for minutes, even after this
+    /// process has ended. A Unix socket knows no reset: what waits there, at most its send buffer, is the
+    /// client's to read or drop.
     pub fn reset_at_close(&self, reset: bool) {
         // Nothing depends on it but how long the system remembers the client.
         let _ = socket2::SockRef::from(&self.fd).set_linger(reset.then_some(Duration::ZERO));

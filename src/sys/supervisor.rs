@@ -21,7 +21,8 @@ const LISTEN_FDS_MAX: RawFd = 1024;
 /// What a supervisor passed to this process.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
-    /// The sockets it opened, in its order, each with its name (`FileDescriptorName=`), empty if it gave none.
+    /// The sockets it opened, in its order, each with its name (`FileDescriptorName=`), empty if it gave
+    /// none.
     pub listeners: Vec<(String, Listener)>,
     notify: Option<OsString>,
 }
@@ -48,8 +49,9 @@ pub(crate) enum Notice {
 }
 
 impl Supervisor {
-    /// Takes over what the supervisor passed, and removes its variables from the environment: they are for this process
-    /// alone. Called once, at the start, by a process with one thread, before it opens descriptors of its own.
+    /// Takes over what the supervisor passed, and removes its variables from the environment: they are for
+    /// this process alone. Called once, at the start, by a process with one thread, before it opens
+    /// descriptors of its own.
     pub(crate) fn adopt() -> Result<Self, SupervisorError> {
         let get = |name| env::var(name).unwrap_or_default();
         let (pid, fds, names) = (get("LISTEN_PID"), get("LISTEN_FDS"), get("LISTEN_FDNAMES"));
@@ -73,7 +75,8 @@ impl Supervisor {
                     "LISTEN_FDS={count}, but descriptor {fd} is not open; check the supervisor's setting"
                 )));
             }
-            // SAFETY: it is open, and the supervisor passed it to this process, which has opened none of its own yet.
+            // SAFETY: it is open, and the supervisor passed it to this process, which has opened none of its
+            // own yet.
             let owned = unsafe { OwnedFd::from_raw_fd(fd) };
             let listener = Listener::from_fd(owned).map_err(|error| SupervisorError(error.to_string()))?;
             listeners.push((name, listener));
@@ -81,8 +84,8 @@ impl Supervisor {
         Ok(Supervisor { listeners, notify })
     }
 
-    /// Notifies the supervisor, if it has asked for that. An error is only a warning in the log, and a supervisor whose queue is full
-    /// is not waited for: the server works without.
+    /// Notifies the supervisor, if it has asked for that. An error is only a warning in the log, and a
+    /// supervisor whose queue is full is not waited for: the server works without.
     pub(crate) fn notify(&self, notice: Notice) {
         let Some(path) = &self.notify else { return };
         let text: &[u8] = match notice {

@@ -13,7 +13,8 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::BindErrorKind;
 
-/// A path that this process made; removed at the end, if it is still the same file and the process still the same.
+/// A path that this process made; removed at the end, if it is still the same file and the process still the
+/// same.
 #[derive(Debug)]
 pub(super) struct OwnedPath {
     /// Absolute: the working directory may change.
@@ -60,21 +61,23 @@ fn identity(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// How often another server's turn is waited for, and how long each time, in ms. It takes a few calls of the system.
+/// How often another server's turn is waited for, and how long each time, in ms. It takes a few calls of the
+/// system.
 const TURN_TRIES_MAX: u32 = 100;
 /// See `TURN_TRIES_MAX`.
 const TURN_PAUSE_MS: u64 = 10;
 
-/// While it lives no other server of this kind makes a socket in the same directory: between bind(2) and listen(2) a living
-/// server looks like a dead one, whose path would be taken.
+/// While it lives no other server of this kind makes a socket in the same directory: between bind(2) and
+/// listen(2) a living server looks like a dead one, whose path would be taken.
 #[derive(Debug)]
 pub(super) struct Turn {
     _lock: Option<Flock<fs::File>>,
 }
 
 impl Turn {
-    /// Waits for the lock of the directory, within a bound. If it cannot be had (no permission, or another process holds it for
-    /// too long), the server goes on without: a conflict needs two servers that start at the same moment.
+    /// Waits for the lock of the directory, within a bound. If it cannot be had (no permission, or another
+    /// process holds it for too long), the server goes on without: a conflict needs two servers that start at
+    /// the same moment.
     pub(super) fn take(path: &Path) -> Turn {
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -103,8 +106,8 @@ pub(super) fn shown(addr: &SockAddr) -> PathBuf {
     addr.as_pathname().map(Into::into).unwrap_or_default()
 }
 
-/// Removes the socket that a dead server left at `path`. An error if a server answers there, or if what is there is no
-/// socket.
+/// Removes the socket that a dead server left at `path`. An error if a server answers there, or if what is
+/// there is no socket.
 pub(super) fn make_free(path: &Path, addr: &SockAddr) -> Result<(), (BindErrorKind, io::Error)> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
@@ -120,8 +123,8 @@ pub(super) fn make_free(path: &Path, addr: &SockAddr) -> Result<(), (BindErrorKi
     }
 }
 
-/// Whether no server listens, which only a refused connection shows. If the connect is not permitted, or the queue is
-/// full, there is a server.
+/// Whether no server listens, which only a refused connection shows. If the connect is not permitted, or the
+/// queue is full, there is a server.
 fn is_dead(addr: &SockAddr) -> bool {
     let probe = || {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;

@@ -7,10 +7,12 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// How long to pause in place of a poll(2) that the system refuses, in ms: its caller tries again, and must not spin.
+/// How long to pause in place of a poll(2) that the system refuses, in ms: its caller tries again, and must
+/// not spin.
 const REFUSED_PAUSE_MS: u64 = 50;
 
-/// Whether poll(2) could do nothing for want of memory, or because more descriptors are open than may be now (`EINVAL`).
+/// Whether poll(2) could do nothing for want of memory, or because more descriptors are open than may be now
+/// (`EINVAL`).
 fn is_starved(errno: Errno) -> bool {
     matches!(errno, Errno::ENOMEM | Errno::EAGAIN | Errno::EINVAL)
 }
@@ -21,9 +23,9 @@ fn pause(max: Option<Duration>) {
     std::thread::sleep(max.map_or(pause, |max| max.min(pause)));
 }
 
-/// Waits until one of `fds` can be read or is at its end, a signal comes, or `timeout` has passed (`None`: no timeout). Returns for
-/// each whether it is ready, in order. A signal is not an error: nothing is ready then. Neither is a system without memory: nothing
-/// is ready, after a short pause.
+/// Waits until one of `fds` can be read or is at its end, a signal comes, or `timeout` has passed (`None`: no
+/// timeout). Returns for each whether it is ready, in order. A signal is not an error: nothing is ready then.
+/// Neither is a system without memory: nothing is ready, after a short pause.
 pub(crate) fn readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
     let mut polled: Vec<PollFd> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
     match poll(&mut polled, timeout.map_or(PollTimeout::NONE, rounded_up)) {
@@ -38,8 +40,9 @@ pub(crate) fn readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io:
     Ok(polled.iter().map(has_event).collect())
 }
 
-/// Waits until one of `fds` can be read, `stream` has failed or its client is gone, a signal comes, or `timeout` has passed. Returns
-/// for each of `fds` whether it is ready. Bytes that come for `stream` do not end the wait.
+/// Waits until one of `fds` can be read, `stream` has failed or its client is gone, a signal comes, or
+/// `timeout` has passed. Returns for each of `fds` whether it is ready. Bytes that come for `stream` do not
+/// end the wait.
 pub(crate) fn readable_or_failed(
     stream: BorrowedFd<'_>,
     fds: &[BorrowedFd<'_>],
@@ -69,8 +72,8 @@ fn has_event(fd: &PollFd<'_>) -> bool {
     fd.revents().is_none_or(|events| !events.is_empty())
 }
 
-/// Waits until `fd` can be written to, or a write would fail, for `max` at most. Returns whether it is ready. A signal is not an
-/// error: nothing is ready then.
+/// Waits until `fd` can be written to, or a write would fail, for `max` at most. Returns whether it is ready.
+/// A signal is not an error: nothing is ready then.
 pub(crate) fn writable(fd: BorrowedFd<'_>, max: Duration) -> io::Result<bool> {
     match poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], rounded_up(max)) {
         Ok(ready) => Ok(ready > 0),

@@ -40,9 +40,9 @@ impl Answer<'_> {
         self.sent_bytes.saturating_sub(self.info.head_bytes.into())
     }
 
-    /// From the first byte of the request to the last byte handed to the system, in ms. Both times are those of the
-    /// server's clock, which the reactor reads once a turn: an answer within the turn that received its request took 0
-    /// ms.
+    /// From the first byte of the request to the last byte handed to the system, in ms. Both times are those
+    /// of the server's clock, which the reactor reads once a turn: an answer within the turn that received
+    /// its request took 0 ms.
     pub fn latency_ms(&self) -> u64 {
         self.ended_ms.saturating_sub(self.info.began_ms)
     }

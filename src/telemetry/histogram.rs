@@ -1,4 +1,5 @@
-//! Counts of values in buckets that are narrow where values are small: bounded memory, bounded relative error.
+//! Counts of values in buckets that are narrow where values are small: bounded memory, bounded relative
+//! error.
 
 /// Values below this have a bucket each; each power of two above has half as many.
 const EXACT: u64 = 64;
@@ -40,8 +41,8 @@ impl Histogram {
         self.counts.iter().sum()
     }
 
-    /// A value that this share of all values (0 to 1) does not exceed: the largest that is counted in the same bucket
-    /// as the exact one. `None` without a value.
+    /// A value that this share of all values (0 to 1) does not exceed: the largest that is counted in the
+    /// same bucket as the exact one. `None` without a value.
     pub fn quantile(&self, share: f64) -> Option<u64> {
         let count = self.count();
         let rank = rank(share, count);

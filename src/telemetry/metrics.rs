@@ -10,7 +10,8 @@ use crate::sys::SharedCounters;
 /// Statuses have three digits, the first of which is 1 to 5.
 const STATUSES: std::ops::RangeInclusive<u16> = 100..=599;
 
-/// The places of the counters: one for each status, behind one for answers without; then bytes; then latencies.
+/// The places of the counters: one for each status, behind one for answers without; then bytes; then
+/// latencies.
 const WITHOUT_STATUS: usize = 0;
 const SENT_BYTES: usize = *STATUSES.end() as usize - *STATUSES.start() as usize + 2;
 const INCOMPLETE: usize = SENT_BYTES + 1;
@@ -18,8 +19,8 @@ const LATENCY_SUM: usize = INCOMPLETE + 1;
 const LATENCIES: usize = LATENCY_SUM + 1;
 const COUNTERS: usize = LATENCIES + Histogram::BUCKETS;
 
-/// An [`Observer`] that counts answers by status, the bytes of all, and their latencies, over all processes and threads
-/// of a server. It takes 14 KiB, and per answer no allocation and no lock.
+/// An [`Observer`] that counts answers by status, the bytes of all, and their latencies, over all processes
+/// and threads of a server. It takes 14 KiB, and per answer no allocation and no lock.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -44,7 +45,8 @@ impl Metrics {
         SharedCounters::new(COUNTERS).map(Metrics)
     }
 
-    /// What has been counted until now. An answer that is being counted meanwhile may be in some of the numbers only.
+    /// What has been counted until now. An answer that is being counted meanwhile may be in some of the
+    /// numbers only.
     pub fn snapshot(&self) -> MetricsSnapshot {
         let get = |place: usize| self.0[place].load(Relaxed);
         let mut latencies_ms = Histogram::new();
@@ -94,8 +96,8 @@ pub struct MetricsSnapshot {
     pub incomplete: u64,
     /// The sum of `latencies_ms`.
     pub latency_sum_ms: u64,
-    /// From the first byte of a request to the last byte of its answer handed to the system ([`Answer::latency_ms`]),
-    /// of those that were sent in full.
+    /// From the first byte of a request to the last byte of its answer handed to the system
+    /// ([`Answer::latency_ms`]), of those that were sent in full.
     pub latencies_ms: Histogram,
 }
 

@@ -1,8 +1,8 @@
 //! Events of a server, and their observers.
 //!
-//! A client that comes, its [`End`] with one [`Reason`], and each [`Answer`] are events. [`Telemetry`] counts them and
-//! passes them to its observers: the access log ([`AccessLog`]), [`Metrics`], or any other [`Observer`]. Text is made
-//! by the observer that wants text; no session knows how a line of a log looks.
+//! A client that comes, its [`End`] with one [`Reason`], and each [`Answer`] are events. [`Telemetry`] counts
+//! them and passes them to its observers: the access log ([`AccessLog`]), [`Metrics`], or any other
+//! [`Observer`]. Text is made by the observer that wants text; no session knows how a line of a log looks.
 
 mod access;
 mod diagnostics;
@@ -67,9 +67,9 @@ impl Telemetry {
         self
     }
 
-    /// In a child after fork: its own one, in place of its copy of the parent's. It keeps the observers with the
-    /// descriptors that it inherited, so that a parent without free descriptors can make children, and counts into
-    /// `tally`, too, where there is one.
+    /// In a child after fork: its own one, in place of its copy of the parent's. It keeps the observers with
+    /// the descriptors that it inherited, so that a parent without free descriptors can make children, and
+    /// counts into `tally`, too, where there is one.
     pub(crate) fn of_child(mut self, tally: Option<&Arc<Tally>>) -> Telemetry {
         self.observers.iter().for_each(|observer| observer.forked());
         Telemetry {
@@ -168,8 +168,8 @@ impl Telemetry {
         self.observers.iter().for_each(|observer| observer.flush());
     }
 
-    /// Has files reopened if SIGHUP asked for that since it was last done: they were renamed (rotation). Of threads
-    /// that share the observers, one has to do this.
+    /// Has files reopened if SIGHUP asked for that since it was last done: they were renamed (rotation). Of
+    /// threads that share the observers, one has to do this.
     pub(crate) fn reopen_if_asked(&mut self) {
         self.observers.iter().for_each(|observer| observer.reopen_if_asked());
     }

@@ -17,9 +17,10 @@ impl ReopenRequests {
 
 /// Gets what happens in a server: a log, a counter, an exporter.
 ///
-/// Every thread that serves clients calls it, each for the clients that it serves. A child process has its own copy:
-/// what is to be counted over all processes lies in memory that they share, as that of [`Metrics`](super::Metrics).
-/// Called on the path of each request, so no function may block. A panic ends the process or thread.
+/// Every thread that serves clients calls it, each for the clients that it serves. A child process has its
+/// own copy: what is to be counted over all processes lies in memory that they share, as that of
+/// [`Metrics`](super::Metrics). Called on the path of each request, so no function may block. A panic ends
+/// the process or thread.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -52,14 +53,15 @@ pub trait Observer: Send + Sync {
         AnswerDetail::Count
     }
 
-    /// An answer was sent, or its client ended before that. Called if [`Observer::answer_detail`] is more than
-    /// [`AnswerDetail::Count`].
+    /// An answer was sent, or its client ended before that. Called if [`Observer::answer_detail`] is more
+    /// than [`AnswerDetail::Count`].
     fn answered(&self, _answer: &Answer<'_>) {}
 
     /// A client ended, or was refused.
     fn ended(&self, _end: &End) {}
 
-    /// When [`Observer::tick`] is to be called, in ms of the server's clock; `None` for never. Asked before each wait.
+    /// When [`Observer::tick`] is to be called, in ms of the server's clock; `None` for never. Asked before
+    /// each wait.
     fn due_ms(&self) -> Option<u64> {
         None
     }
@@ -75,7 +77,8 @@ pub trait Observer: Send + Sync {
         false
     }
 
-    /// From now on `requests` has how often SIGHUP has asked to reopen files. Called before the server starts.
+    /// From now on `requests` has how often SIGHUP has asked to reopen files. Called before the server
+    /// starts.
     fn watch_reopen(&self, _requests: ReopenRequests) {}
 
     /// Reopens its file if SIGHUP has asked for that since it was last opened: it was renamed (rotation).

@@ -181,7 +181,8 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Where a tally counts clients that were accepted: behind the reasons, each of which has the place of its code.
+/// Where a tally counts clients that were accepted: behind the reasons, each of which has the place of its
+/// code.
 pub(super) const ACCEPTED: usize = Reason::ALL.len();
 /// Where it counts accepts that failed.
 pub(super) const ACCEPT_ERRORS: usize = ACCEPTED + 1;

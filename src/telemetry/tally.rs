@@ -12,8 +12,8 @@ pub(super) const COUNTERS: usize = 32;
 /// How many counters a lane has: a cache line of them.
 pub(super) const LANE: usize = 8;
 
-/// How many lanes there are. Counters that change with every request are in lanes, so that threads rarely write to the
-/// cache line of another; with more threads than lanes some share one, which is only slower.
+/// How many lanes there are. Counters that change with every request are in lanes, so that threads rarely
+/// write to the cache line of another; with more threads than lanes some share one, which is only slower.
 const LANES: usize = 16;
 
 /// Where the lanes begin, at a cache line, and where the count of lanes given out is.

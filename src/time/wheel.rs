@@ -1,8 +1,9 @@
 //! Deadlines of clients: a hierarchical timer wheel with lazy updates.
 //!
-//! A deadline that moves later (an idle client asks again) costs one comparison: the client stays filed at the earlier time, is looked
-//! at then, and filed again. A deadline that moves earlier is filed at once. Filing is O(1); a client passes through at most
-//! [`LEVELS`] lists on its way to its deadline, so a million idle clients cost nothing per turn.
+//! A deadline that moves later (an idle client asks again) costs one comparison: the client stays filed at
+//! the earlier time, is looked at then, and filed again. A deadline that moves earlier is filed at once.
+//! Filing is O(1); a client passes through at most [`LEVELS`] lists on its way to its deadline, so a million
+//! idle clients cost nothing per turn.
 
 /// A level has this many slots, each as wide as the whole level below; the lowest are 1 ms wide.
 const SLOTS: usize = 1 << SLOT_BITS;
@@ -132,7 +133,8 @@ impl Deadlines {
         let head = if due_ms <= self.now_ms {
             DUE
         } else {
-            // The level is that of the highest digit in which the due time differs from now, so no list mixes rounds.
+            // The level is that of the highest digit in which the due time differs from now, so no list mixes
+            // rounds.
             let level = ((due_ms ^ self.now_ms).ilog2() / SLOT_BITS) as usize;
             let slot = (due_ms >> (SLOT_BITS * level as u32)) as usize & (SLOTS - 1);
             self.occupied[level] |= 1 << slot;
@@ -179,7 +181,8 @@ mod tests {
     }
 
     proptest! {
-        /// Against a map: no client is early or late, `next_ms` never oversleeps, and the earliest filing counts.
+        /// Against a map: no client is early or late, `next_ms` never oversleeps, and the earliest filing
+        /// counts.
         #[test]
         fn each_is_due_exactly_at_the_earliest_time_it_was_filed_for(ops in prop::collection::vec(op(), 1..200)) {
             let (mut wheel, mut model, mut now) = (Deadlines::with_capacity(0), BTreeMap::<usize, u64>::new(), 0u64);

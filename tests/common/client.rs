@@ -148,7 +148,8 @@ impl Client {
         assert_eq!((excerpt(&rest).as_str(), ended), ("", Ended::Closed));
     }
 
-    /// Nothing has come, and the connection is open: for a server of which a condition shows that it has done its work.
+    /// Nothing has come, and the connection is open: for a server of which a condition shows that it has done
+    /// its work.
     #[track_caller]
     pub(crate) fn expect_nothing_yet(&mut self) {
         self.socket.set_nonblocking(true).unwrap();

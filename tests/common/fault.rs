@@ -39,7 +39,8 @@ impl Fault {
         can
     }
 
-    /// A command whose calls are like that, in all its threads and children. It is our child, and not that of `strace`.
+    /// A command whose calls are like that, in all its threads and children. It is our child, and not that of
+    /// `strace`.
     pub(crate) fn injected_into<A: AsRef<str>>(&self, command: impl IntoIterator<Item = A>) -> Setup {
         self.recorded_into(Path::new("/dev/null"), command)
     }

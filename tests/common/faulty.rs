@@ -21,7 +21,8 @@ pub(crate) fn models(workers: usize) -> Vec<Vec<String>> {
     ]
 }
 
-/// The example as a program. `cargo test --test NAME` builds no examples and would test an old one: built here, once.
+/// The example as a program. `cargo test --test NAME` builds no examples and would test an old one: built
+/// here, once.
 pub(crate) fn program() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let build = || {

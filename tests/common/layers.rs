@@ -1,9 +1,9 @@
 //! Two byte layers for tests, and the client's side of them.
 //!
-//! [`Frames`] is a toy with all that makes a layer hard: a handshake of three round trips, bytes that change with
-//! their place in the stream, records that split and coalesce what is sent, output that is held back, an end of its
-//! own, and, where asked for, a failure at any of its calls. [`Origin`] is one line before all else, with the
-//! client's address; then it is spent.
+//! [`Frames`] is a toy with all that makes a layer hard: a handshake of three round trips, bytes that change
+//! with their place in the stream, records that split and coalesce what is sent, output that is held back, an
+//! end of its own, and, where asked for, a failure at any of its calls. [`Origin`] is one line before all
+//! else, with the client's address; then it is spent.
 #![allow(dead_code, reason = "each program uses its own part of this")]
 
 use std::collections::VecDeque;
@@ -14,8 +14,8 @@ use oneloop::connection::layers::Handshake;
 use oneloop::connection::{FlushOutcome, Layer, Patience, ReadOutcome, Transport, WriteOutcome};
 use oneloop::session::Peer;
 
-/// What the client sends in each round of the handshake; the server answers each with [`welcome`]. A number after the
-/// first asks it to fail after so many calls.
+/// What the client sends in each round of the handshake; the server answers each with [`welcome`]. A number
+/// after the first asks it to fail after so many calls.
 pub(crate) const HELLOS: [&[u8]; 3] = [b"hello", b"to server.test", b"speak frames/1"];
 /// What the server sends before it closes a connection that broke the protocol.
 pub(crate) const ALERT: &[u8] = b"alert";

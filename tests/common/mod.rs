@@ -1,6 +1,7 @@
 //! What the integration tests share: the program under guard, a raw client, and waiting for conditions.
 //!
-//! Ports are given by the kernel, waits have a bound and end with their condition, randomness has a printed seed.
+//! Ports are given by the kernel, waits have a bound and end with their condition, randomness has a printed
+//! seed.
 #![allow(dead_code, reason = "each test uses its own part of this")]
 
 pub(crate) mod client;
@@ -86,8 +87,8 @@ impl Random {
     }
 }
 
-/// Tells that this test, or a part of it, cannot run here. Past the test harness, which keeps back what is printed where nothing
-/// fails: a test that does not test is to be seen.
+/// Tells that this test, or a part of it, cannot run here. Past the test harness, which keeps back what is
+/// printed where nothing fails: a test that does not test is to be seen.
 pub(crate) fn skipped(why: &str) {
     let thread = std::thread::current();
     let _ = writeln!(std::io::stderr(), "SKIPPED: {}: {why}", thread.name().unwrap_or("a test"));

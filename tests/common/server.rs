@@ -38,9 +38,9 @@ impl Address {
     }
 }
 
-/// Runs a program in a terminal of its own, shows what it prints there, and closes the terminal on SIGUSR1. It ends as the program
-/// does. Standard error is not the terminal's, so that it can be read when that is closed. The first argument is
-/// typed there.
+/// Runs a program in a terminal of its own, shows what it prints there, and closes the terminal on SIGUSR1.
+/// It ends as the program does. Standard error is not the terminal's, so that it can be read when that is
+/// closed. The first argument is typed there.
 pub(crate) const IN_A_TERMINAL: &str = r#"
 import os, pty, select, signal, sys
 typed = sys.argv.pop(1)
@@ -255,8 +255,8 @@ impl Server {
         Duration::from_nanos(schedstat.split(' ').next().unwrap().parse().unwrap())
     }
 
-    /// Waits until it neither works nor is about to: on Linux only. Who uses no time may be kept from it by others: all its
-    /// threads must sleep, too.
+    /// Waits until it neither works nor is about to: on Linux only. Who uses no time may be kept from it by
+    /// others: all its threads must sleep, too.
     pub(crate) fn quiet(&self) {
         const CALM_LOOKS: u32 = 25;
         let (mut last, mut calm) = (Duration::ZERO, 0);
@@ -268,7 +268,8 @@ impl Server {
         });
     }
 
-    /// None of its threads runs or waits for a processor: the state after the name in `/proc/PID/task/TID/stat`, proc(5).
+    /// None of its threads runs or waits for a processor: the state after the name in
+    /// `/proc/PID/task/TID/stat`, proc(5).
     fn sleeps(&self) -> bool {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
         tasks.flatten().all(|task| {

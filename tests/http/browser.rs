@@ -1,5 +1,5 @@
-//! A browser shows a page of ours with images, a script and a video, seeks in it, and goes on with a broken download.
-//! What it found it reports by asking for `/report?…`, which is read in the access log.
+//! A browser shows a page of ours with images, a script and a video, seeks in it, and goes on with a broken
+//! download. What it found it reports by asking for `/report?…`, which is read in the access log.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -103,8 +103,8 @@ fn a_page_with_images_a_script_and_a_video_works_and_seeks() {
         Some(report.split(' ').next().unwrap().to_owned())
     });
     assert_eq!(report, "images=1,1&video=20,20,15&long=3600,3600,3000");
-    // To the last ten minutes of the hour in one leap: not by loading all before. A browser may also ask whether what it has
-    // is still so.
+    // To the last ten minutes of the hour in one leap: not by loading all before. A browser may also ask
+    // whether what it has is still so.
     let log = server.stdout();
     let sound: Vec<_> = log.lines().filter(|line| line.contains("GET /long.wav")).collect();
     let with = |status: &str| sound.iter().filter(|line| line.contains(status)).count();

@@ -1,4 +1,5 @@
-//! Other people's HTTP clients understand our answers: curl, wget, Python's `http.client`, and h11 as a strict parser.
+//! Other people's HTTP clients understand our answers: curl, wget, Python's `http.client`, and h11 as a
+//! strict parser.
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -293,8 +293,8 @@ fn what_comes_behind_the_last_request_does_not_destroy_its_answer() {
     }
 }
 
-/// Nagle's algorithm keeps the second piece until the first is acknowledged (RFC 9293, section 3.7.4), and a kernel delays that
-/// by at least 40 ms where it expects an answer to carry it.
+/// Nagle's algorithm keeps the second piece until the first is acknowledged (RFC 9293, section 3.7.4), and a
+/// kernel delays that by at least 40 ms where it expects an answer to carry it.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_head_in_two_pieces_is_answered_without_waiting_for_a_delayed_acknowledgement() {

@@ -1,4 +1,5 @@
-//! What is served is what lies beneath the root, in one state, framed as promised, whatever happens to the files.
+//! What is served is what lies beneath the root, in one state, framed as promised, whatever happens to the
+//! files.
 
 mod replaced;
 
@@ -407,7 +408,8 @@ fn a_small_file_that_is_rewritten_all_the_time_is_always_one_state_of_it() {
     let mut server = site.serve(&[]);
     let mut client = server.client("http");
     for n in 0..500 {
-        // Another name each time for the same file: none is remembered. One that shrinks on the way ends the connection.
+        // Another name each time for the same file: none is remembered. One that shrinks on the way ends the
+        // connection.
         std::fs::hard_link(site.root().join("small"), site.root().join(format!("{n}"))).unwrap();
         client.send(format!("GET /{n} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").as_bytes());
         let (answer, ended) = client.rest();

@@ -74,8 +74,8 @@ fn a_flood_of_pipelined_requests_leaves_the_others_their_turns() {
     assert!(sending.join().unwrap());
 }
 
-/// Long heads cost the time of looking at each byte once: a hundred of the longest, byte by byte in one segment each
-/// would be minutes otherwise.
+/// Long heads cost the time of looking at each byte once: a hundred of the longest, byte by byte in one
+/// segment each would be minutes otherwise.
 #[test]
 #[cfg(target_os = "linux")]
 fn the_longest_head_costs_no_quadratic_time() {

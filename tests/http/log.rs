@@ -127,7 +127,8 @@ fn a_file_that_may_not_grow_is_told_and_ends_nobody() {
     assert!(server.stop().success());
 }
 
-/// Twice as many requests have more lines than a pipe and the bytes that wait for its reader hold: each is about 3 KiB.
+/// Twice as many requests have more lines than a pipe and the bytes that wait for its reader hold: each is
+/// about 3 KiB.
 const CROWD: u32 = 600;
 
 /// Asks for a file, once with each of these numbers, and has every answer.
@@ -329,7 +330,8 @@ fn after_a_rotation_no_line_goes_to_the_old_file_and_an_idle_client_keeps_none_b
 
 #[test]
 fn a_server_whose_log_is_opened_again_outlives_its_terminal_as_one_that_ignores_hangups_opens_it_again() {
-    // Elsewhere there is no program to start the server with signals ignored, and no /proc that lists children.
+    // Elsewhere there is no program to start the server with signals ignored, and no /proc that lists
+    // children.
     if !cfg!(target_os = "linux") || !crate::common::has_program("python3") {
         return;
     }

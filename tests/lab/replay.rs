@@ -39,7 +39,8 @@ fn replayed(directory: &Path, old: &str, new: &str) -> std::process::Output {
 #[test]
 fn raw_data_from_elsewhere_commands_no_terminal() {
     let commands = |char: char| (char.is_control() && char != '\n') || char == '\u{202e}';
-    // In a peer's name, which is in tables and in reasons, in the description of the machine, and in a reason.
+    // In a peer's name, which is in tables and in reasons, in the description of the machine, and in a
+    // reason.
     for old in ["other <&> server", "\"placement\":\"", "\"unsupported\":\""] {
         let directory = tempfile::tempdir().unwrap();
         let hostile = r"\u001b]0;title\u0007\u001b[2J\u009b2J\u202e\r\ncells: 1 VALID";

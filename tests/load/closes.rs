@@ -11,8 +11,8 @@ use oneloop::load::{Plan, run};
 
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
-/// An HTTP server that answers up to `requests_max` requests of a connection, the last one with `Connection: close`, and
-/// ignores what follows.
+/// An HTTP server that answers up to `requests_max` requests of a connection, the last one with `Connection:
+/// close`, and ignores what follows.
 fn web(requests_max: u32) -> SocketAddr {
     serve(move |mut stream| {
         let (mut seen, mut buf, mut answered) = (Vec::new(), [0; 4096], 0);
@@ -72,7 +72,8 @@ fn a_server_that_ends_each_connection_behind_its_reply_makes_no_error() {
         let mut plan = plan(web);
         (plan.pace, plan.reply_timeout) = (pace, Duration::from_millis(600));
         let report = run(&plan, &HttpLoad::new("h", "/", false)).unwrap();
-        // The rate is more than two connections can do: requests wait for one all the time, up to the end of all patience.
+        // The rate is more than two connections can do: requests wait for one all the time, up to the end of
+        // all patience.
         assert!(report.unanswered <= 2 && pace != Pace::Closed || report.unanswered == 0, "{report:?}");
         assert!(report.send_lag.count <= report.latency.count, "nothing is begun behind a last reply");
         without_error(&report);
@@ -171,7 +172,8 @@ fn bytes_behind_a_last_reply_are_wrong() {
     assert!(errors.wrong_bytes > 0 && errors.wrong_bytes == errors.total(), "{errors:?}");
 }
 
-/// The server cannot know which reply the client takes for the last one, but any bytes other than the pattern are wrong.
+/// The server cannot know which reply the client takes for the last one, but any bytes other than the pattern
+/// are wrong.
 #[test]
 fn a_server_that_speaks_unasked_may_say_more() {
     let pattern = || oneloop::services::Chargen::pattern().to_vec();

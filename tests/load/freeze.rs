@@ -1,4 +1,5 @@
-//! A server that stops for a while: the open loop shows the delay of the requests that arrive meanwhile, as theory predicts.
+//! A server that stops for a while: the open loop shows the delay of the requests that arrive meanwhile, as
+//! theory predicts.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -45,8 +46,9 @@ fn frozen(pace: Pace, clients: u32) -> (Report, Duration) {
     (report, freeze.expect("the server was stopped and went on"))
 }
 
-/// Of requests that come at a steady rate over a span D, those that come within a freeze F wait for the rest of it: the
-/// part (F - x) / D of all waits longer than x. So the quantile q is F - (1 - q) D, for q > 1 - F / D.
+/// Of requests that come at a steady rate over a span D, those that come within a freeze F wait for the rest
+/// of it: the part (F - x) / D of all waits longer than x. So the quantile q is F - (1 - q) D, for q > 1 - F
+/// / D.
 fn theory_ns(quantile: f64, freeze: Duration) -> f64 {
     freeze.as_nanos() as f64 - (1.0 - quantile) * MEASURED.as_nanos() as f64
 }
@@ -54,15 +56,16 @@ fn theory_ns(quantile: f64, freeze: Duration) -> f64 {
 /// A machine with other things to do stops and starts the server late, and lets it catch up slowly.
 const SLACK_NS: f64 = 120e6;
 
-/// A machine that is full may stop server or generator for longer than that: a second and a third look are allowed. A
-/// generator that measures wrongly is wrong in each.
+/// A machine that is full may stop server or generator for longer than that: a second and a third look are
+/// allowed. A generator that measures wrongly is wrong in each.
 const LOOKS_MAX: u32 = 3;
 
 /// How far each quantile is from theory, where that is too far.
 fn deviations(arrivals: Arrivals) -> Vec<String> {
     let (report, freeze) = frozen(Pace::Open { rate_per_second: RATE, arrivals }, 8);
     let latency = &report.latency;
-    // Random arrivals may come more or less often within the freeze: 3 standard deviations of their number, in time.
+    // Random arrivals may come more or less often within the freeze: 3 standard deviations of their number,
+    // in time.
     let slack_ns = match arrivals {
         Arrivals::Constant => SLACK_NS,
         Arrivals::Poisson => SLACK_NS + 3.0 * (RATE * FREEZE.as_secs_f64()).sqrt() / RATE * 1e9,
@@ -125,7 +128,8 @@ fn a_run_that_is_broken_off_in_a_freeze_shows_it() {
     assert!((latency.count as f64 - due).abs() <= 1.5, "{} of {due} that fell due", latency.count);
     let waiting = RATE * FREEZE.as_secs_f64();
     assert!(report.unanswered as f64 >= waiting - 1.0, "{} of {waiting}", report.unanswered);
-    // Whoever came first in the freeze waited through all of it. Nobody waited longer, but for a machine that is full.
+    // Whoever came first in the freeze waited through all of it. Nobody waited longer, but for a machine that
+    // is full.
     let (seen, frozen) = (Duration::from_nanos(latency.max_ns), FREEZE.mul_f64(0.9));
     assert!(seen >= frozen, "{seen:?}, frozen for {freeze:?}");
     assert!(Duration::from_nanos(latency.p75_ns) > FREEZE / 3, "{}", latency.p75_ns);

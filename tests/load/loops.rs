@@ -200,7 +200,8 @@ fn sends_that_no_connection_was_free_for_are_missed() {
     let (missed, errors, unanswered) = (report.missed_sends, report.errors, report.unanswered);
     assert_eq!(missed + errors.total() + unanswered, 300, "each that fell due is accounted for");
     assert!(missed >= 298, "{missed}");
-    // The first is owed for all of its time; the one behind it, sent when the first was given up, only until the run ends.
+    // The first is owed for all of its time; the one behind it, sent when the first was given up, only until
+    // the run ends.
     assert_eq!((errors.reply_timeout, errors.total(), unanswered), (1, 1, 1));
     assert_eq!(report.latency.count, unanswered, "it has waited for so long at least");
 }
@@ -210,7 +211,8 @@ fn sends_that_no_connection_was_free_for_are_missed() {
 fn a_server_that_hangs_since_the_warm_up_shows_errors() {
     let silent = server(|stream| drop((std::thread::park(), stream)));
     let mut plan = plan(&silent);
-    // All clients send when the warm-up begins, and never again: the measured span is over before the first timeout.
+    // All clients send when the warm-up begins, and never again: the measured span is over before the first
+    // timeout.
     (plan.clients, plan.connect_first, plan.reply_timeout) = (3, true, Duration::from_millis(800));
     let report = run(&plan, &EchoLoad::new(64, plan.seed)).unwrap();
     assert_eq!((report.errors.reply_timeout, report.errors.total()), (3, 3), "{:?}", report.errors);
@@ -244,7 +246,8 @@ fn idle_and_slow_crowds_are_there_and_do_not_count() {
     assert_eq!((report.connections.established, report.fairness.clients), (56, 2));
 }
 
-/// Connections come in the order in which they were begun: the crowd first, its idle clients before the slow ones.
+/// Connections come in the order in which they were begun: the crowd first, its idle clients before the slow
+/// ones.
 #[test]
 fn clients_of_the_crowds_that_are_gone_are_counted_by_what_happened() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,7 +1,7 @@
 //! The load generator: what it sends, counts and reports.
 //!
-//! Where a new test goes: `command` for flags and output, `loops` for schedules and counts, a file of its own for a fault of the
-//! server under load.
+//! Where a new test goes: `command` for flags and output, `loops` for schedules and counts, a file of its own
+//! for a fault of the server under load.
 
 #[path = "../common/mod.rs"]
 mod common;

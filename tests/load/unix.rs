@@ -71,7 +71,8 @@ fn a_client_that_a_unix_socket_has_no_room_for_gives_up_in_its_time() {
     assert!(errors.connect_timeout >= 20 && errors.connect_timeout == errors.total(), "{errors:?}");
 }
 
-/// There is no event when a full queue of a Unix socket has room again; to retry without a pause would take the server's CPU.
+/// There is no event when a full queue of a Unix socket has room again; to retry without a pause would take
+/// the server's CPU.
 #[test]
 fn a_full_queue_of_a_unix_socket_is_asked_now_and_then() {
     let full = FullUnix::new();

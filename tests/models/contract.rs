@@ -1,4 +1,5 @@
-//! What a session can ask for works the same under every model: pauses, timers, wakes, and what a drain and a reset make of them.
+//! What a session can ask for works the same under every model: pauses, timers, wakes, and what a drain and a
+//! reset make of them.
 #![cfg(target_os = "linux")]
 
 use crate::common::faulty::{self, models};

@@ -1,5 +1,5 @@
-//! One table of conversations, run against every model: a new service is one line of `TALKS`, a new model one of
-//! `crate::common::faulty::models`.
+//! One table of conversations, run against every model: a new service is one line of `TALKS`, a new model one
+//! of `crate::common::faulty::models`.
 #![cfg(target_os = "linux")]
 
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! A client that fails, under every model: it fails alone. What an operator does to processes, and what the system refuses.
+//! A client that fails, under every model: it fails alone. What an operator does to processes, and what the
+//! system refuses.
 #![cfg(target_os = "linux")]
 
 use std::time::Duration;
@@ -142,7 +143,8 @@ fn a_child_has_no_descriptor_but_its_client_its_signals_and_the_standard_ones() 
     for (pid, _) in children(server.pid()) {
         let own = open(pid);
         assert_eq!(sockets(&own), 1, "its client alone: {own:?}");
-        // The parent has a listener and the two ends of its signals in place of the child's client and the child's own.
+        // The parent has a listener and the two ends of its signals in place of the child's client and the
+        // child's own.
         assert_eq!(own.len(), of_parent.len(), "{own:?} and {of_parent:?}");
         assert!(
             !own.iter().any(|link| link.starts_with("pipe:") && times(link) == 2),
@@ -152,7 +154,8 @@ fn a_child_has_no_descriptor_but_its_client_its_signals_and_the_standard_ones() 
     assert_eq!(children(server.pid()).len(), 20);
 }
 
-/// It, where a user may have few processes or threads, and the folder in which it is; `None` where that cannot be arranged.
+/// It, where a user may have few processes or threads, and the folder in which it is; `None` where that
+/// cannot be arranged.
 fn with_few_processes(model: &str, most: usize) -> Option<(crate::common::server::Setup, tempfile::TempDir)> {
     if !nix::unistd::getuid().is_root()
         || !crate::common::has_program("setpriv")
@@ -372,7 +375,8 @@ fn calls_that_fail_for_want_of_memory_end_no_server() {
     }
 }
 
-/// If a filter of system calls, for instance, refuses what a loop needs, restarting the loop again and again is useless.
+/// If a filter of system calls, for instance, refuses what a loop needs, restarting the loop again and again
+/// is useless.
 #[test]
 fn loops_that_the_system_refuses_end_the_server_with_an_error() {
     for (call, effect) in [("epoll_ctl", "error=EPERM"), ("eventfd2", "error=EPERM")] {

@@ -1,4 +1,5 @@
-//! Byte layers over real sockets, under every model: the toy of `common::layers`, which no model and no state knows.
+//! Byte layers over real sockets, under every model: the toy of `common::layers`, which no model and no state
+//! knows.
 #![cfg(target_os = "linux")]
 
 use crate::common::Server;

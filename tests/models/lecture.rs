@@ -1,4 +1,5 @@
-//! The textbook properties of each model: which clients wait; limits, drains under load, and sessions that wake each other.
+//! The textbook properties of each model: which clients wait; limits, drains under load, and sessions that
+//! wake each other.
 #![cfg(target_os = "linux")]
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};

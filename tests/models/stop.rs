@@ -1,4 +1,5 @@
-//! Stopping, under every model: which signal is sent to which process, how often, and what becomes of the clients.
+//! Stopping, under every model: which signal is sent to which process, how often, and what becomes of the
+//! clients.
 #![cfg(target_os = "linux")]
 
 use std::process::Command;
@@ -68,8 +69,8 @@ fn a_supervisor_that_signals_every_process_asks_for_one_drain() {
     }
 }
 
-/// As systemd does it with `KillMode=control-group`. The parent is stopped meanwhile, so that it learns of its own signal and of
-/// the ends of its children at once.
+/// As systemd does it with `KillMode=control-group`. The parent is stopped meanwhile, so that it learns of
+/// its own signal and of the ends of its children at once.
 #[test]
 fn a_signal_to_the_whole_group_is_no_error_and_replaces_nobody() {
     for args in models(WORKERS).into_iter().filter(|args| has_children(args)) {
@@ -347,13 +348,13 @@ fn an_operators_hangup_leaves_a_line_and_ends_nobody() {
     }
 }
 
-/// Prints a line when the server may be looked at: by then a child of the shell has ended before the server began. The other one,
-/// and one whose parent has ended, end when standard input does.
+/// Prints a line when the server may be looked at: by then a child of the shell has ended before the server
+/// began. The other one, and one whose parent has ended, end when standard input does.
 const LEAVES_PROCESSES: &str =
     r#"true & exec 3<"$0"; (sh -c 'read line' <&3 &); sh -c 'read line' <&3 & exec 3<&-; exec "$@""#;
 
-/// A process whose parent has ended is given to the first process of its namespace. A child of the shell that became the server
-/// is the server's.
+/// A process whose parent has ended is given to the first process of its namespace. A child of the shell that
+/// became the server is the server's.
 #[test]
 fn processes_that_others_leave_to_the_server_are_reaped() {
     let namespace = ["unshare", "--pid", "--fork", "--kill-child"];

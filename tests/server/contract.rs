@@ -1,4 +1,5 @@
-//! What a service of one's own can rely on under the reactor, beyond what any model gives (see `tests/models/contract.rs`).
+//! What a service of one's own can rely on under the reactor, beyond what any model gives (see
+//! `tests/models/contract.rs`).
 
 use std::cell::Cell;
 use std::io::{Read, Write};

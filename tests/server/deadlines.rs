@@ -1,5 +1,6 @@
-//! Deadlines: idle, the rest of a request, the minimum rate of a client that must read (design, rule 7). That of
-//! lingering is in `lingering.rs`, that of a drain in `drain.rs`; what needs no socket is in `tests/simulation`.
+//! Deadlines: idle, the rest of a request, the minimum rate of a client that must read (design, rule 7). That
+//! of lingering is in `lingering.rs`, that of a drain in `drain.rs`; what needs no socket is in
+//! `tests/simulation`.
 
 use std::time::Duration;
 
@@ -7,8 +8,9 @@ use crate::common::client::Ended;
 use crate::common::{Server, pace};
 use nix::sys::signal::Signal;
 
-/// The exact times are those of the simulation. This is about the real loop: the deadlines of two clients are looked at
-/// apart. If requests did not begin the time anew, the one that converses would be ended before the other.
+/// The exact times are those of the simulation. This is about the real loop: the deadlines of two clients are
+/// looked at apart. If requests did not begin the time anew, the one that converses would be ended before the
+/// other.
 #[test]
 fn an_idle_client_is_ended_and_one_that_converses_is_not() {
     let mut server = Server::serve(&["--idle=400ms", "echo@127.0.0.1:0"]);
@@ -26,8 +28,8 @@ fn an_idle_client_is_ended_and_one_that_converses_is_not() {
     server.told("ended: idle-timeout", 2);
 }
 
-/// The wait is interrupted when the process continues, and has room for one event of three: no deadline is checked before all
-/// ready events are seen.
+/// The wait is interrupted when the process continues, and has room for one event of three: no deadline is
+/// checked before all ready events are seen.
 #[test]
 fn bytes_that_came_in_time_win_though_the_process_was_stopped_beyond_the_deadline() {
     let idle = Duration::from_secs(1);
@@ -47,8 +49,9 @@ fn bytes_that_came_in_time_win_though_the_process_was_stopped_beyond_the_deadlin
     }
 }
 
-/// That the client may be idle for any time is shown in the simulation. This is about the argument and the real loop, whose
-/// wait has no end then: a client with a deadline that is ended beside it proves that time has passed.
+/// That the client may be idle for any time is shown in the simulation. This is about the argument and the
+/// real loop, whose wait has no end then: a client with a deadline that is ended beside it proves that time
+/// has passed.
 #[test]
 fn no_idle_deadline_means_none() {
     let mut server = Server::serve(&["--idle=0", "echo@127.0.0.1:0", "message@127.0.0.1:0"]);
@@ -69,10 +72,11 @@ fn a_client_that_must_read_and_does_not_is_ended() {
     assert!(matches!(ended, Ended::Closed | Ended::Reset));
 }
 
-/// It stays here and takes its time: the steps are those of a real kernel. A client that reads at an even pace is in the
-/// simulation.
+/// It stays here and takes its time: the steps are those of a real kernel. A client that reads at an even
+/// pace is in the simulation.
 ///
-/// Once its buffer was full, a kernel reports room in steps of a sixteenth of the buffer, however steadily it is read.
+/// Once its buffer was full, a kernel reports room in steps of a sixteenth of the buffer, however steadily it
+/// is read.
 #[test]
 fn a_client_that_read_fast_and_then_steadily_is_not_ended_between_two_steps_of_its_window() {
     let mut server = Server::serve(&["--rate-window=100ms", "chargen@127.0.0.1:0"]);

@@ -81,7 +81,8 @@ fn it_recovers_without_a_client_that_leaves() {
     inside.expect_echo(b"nobody left");
 }
 
-/// Models whose first process accepts, so that its limit counts; a thread that waits in accept(2) has its descriptor already.
+/// Models whose first process accepts, so that its limit counts; a thread that waits in accept(2) has its
+/// descriptor already.
 const MODELS: [&str; 4] = ["reactor", "iterative", "fork", "thread"];
 
 /// It serves, and then not one more descriptor can be had.
@@ -111,7 +112,8 @@ fn who_waits_in_a_drain_for_a_descriptor_is_answered_once_there_is_one() {
     for model in MODELS {
         let mut server = starved_wholly(model);
         let mut client = server.client("echo");
-        // What it uses of a span is measured, before the signal and after it: only this needs the time to pass.
+        // What it uses of a span is measured, before the signal and after it: only this needs the time to
+        // pass.
         let (began, before) = (Instant::now(), server.cpu_time());
         client.send(b"asked in time");
         server.told("accepting pauses", 1);
@@ -298,7 +300,8 @@ fn with_all_clients_inside_there_are_descriptors_left_for_files() {
 /// More than there are descriptors for files, whatever the model.
 const HOLDERS: usize = 140;
 
-/// The site with so few descriptors: many clients each hold the file that `target` names, and one more client asks.
+/// The site with so few descriptors: many clients each hold the file that `target` names, and one more client
+/// asks.
 fn small_file_beside_holders(site: &Site, models: &[&str], target: impl Fn(usize) -> String) {
     site.file("small", "small");
     let spec = crate::common::http::spec(&site.root());

@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT drain: nothing that was asked in time stays unanswered, and the end comes within the deadline.
+//! SIGTERM and SIGINT drain: nothing that was asked in time stays unanswered, and the end comes within the
+//! deadline.
 
 use std::time::{Duration, Instant};
 
@@ -63,7 +64,8 @@ fn who_waits_for_a_place_is_taken_and_answered_once_there_is_one() {
     assert_eq!(server.exit().code(), Some(0));
 }
 
-/// Without `Connection: close` a client would send its next request into a closing connection (RFC 9112, section 9.6).
+/// Without `Connection: close` a client would send its next request into a closing connection (RFC 9112,
+/// section 9.6).
 #[test]
 fn the_last_answer_before_a_drain_closes_the_connection_says_so() {
     let site = Site::new();

@@ -30,7 +30,8 @@ fn clients_share_the_dictionary_and_take_their_leave() {
 
 #[test]
 fn answers_do_not_depend_on_how_lines_are_split() {
-    // Bytes that are no UTF-8 make the longest answers, three bytes for each; asked for in one burst, they fill the outbox.
+    // Bytes that are no UTF-8 make the longest answers, three bytes for each; asked for in one burst, they
+    // fill the outbox.
     let (long, many) = ([0xff; 500], 100);
     let text = [
         b"SET a b\nSET c d e f\nGET a\nGET c\nnonsense\nGET nothing\nGET a\nSET l ",

@@ -1,4 +1,5 @@
-//! A client that ends its side first still gets its whole answer (design, rule 2): data that comes with FIN is data.
+//! A client that ends its side first still gets its whole answer (design, rule 2): data that comes with FIN
+//! is data.
 
 use crate::common::{Client, Server};
 

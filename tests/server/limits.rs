@@ -178,8 +178,8 @@ fn clients_of_a_unix_socket_have_no_address_to_count() {
     assert!(!path.exists(), "the socket's path is removed at the end");
 }
 
-/// A machine has one loopback address of IPv6, so the addresses are those of a network namespace: this very test, started again
-/// in one by `unshare(1)`, makes them on its own loopback.
+/// A machine has one loopback address of IPv6, so the addresses are those of a network namespace: this very
+/// test, started again in one by `unshare(1)`, makes them on its own loopback.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_limit_per_address_counts_a_slash_64_as_one() {

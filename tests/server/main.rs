@@ -1,7 +1,9 @@
-//! The program and the loop as their clients and operators see them: `oneloop serve`, deadlines, limits, signals, drains.
+//! The program and the loop as their clients and operators see them: `oneloop serve`, deadlines, limits,
+//! signals, drains.
 //!
-//! Where a new test goes: here if it holds for any service under the reactor; `http` if it is about HTTP or files, `models` if it
-//! holds for every model. One file per promise or subject; what several files need stands in `common`.
+//! Where a new test goes: here if it holds for any service under the reactor; `http` if it is about HTTP or
+//! files, `models` if it holds for every model. One file per promise or subject; what several files need
+//! stands in `common`.
 
 #[path = "../common/mod.rs"]
 mod common;

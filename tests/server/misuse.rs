@@ -1,4 +1,5 @@
-//! A session that breaks the contract, or limits that make no sense, end in a reason: never in a spin, and never for others.
+//! A session that breaks the contract, or limits that make no sense, end in a reason: never in a spin, and
+//! never for others.
 
 use std::io::Write;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! One client's error is that client's: a panic of its session, its service or its destructor ends that client alone.
+//! One client's error is that client's: a panic of its session, its service or its destructor ends that
+//! client alone.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,8 +10,8 @@ use oneloop::reactor::Reactor;
 use oneloop::session::{Client, Input, Outbox, Progress, Refusal, Service, Session, Wait};
 use oneloop::telemetry::Reason;
 
-/// Echo that panics on request: `!` at once, `~` when the session is dropped. It also panics when every third client is
-/// opened, and when every second client is refused.
+/// Echo that panics on request: `!` at once, `~` when the session is dropped. It also panics when every third
+/// client is opened, and when every second client is refused.
 #[derive(Clone, Default)]
 struct Brittle {
     opened: std::sync::Arc<std::sync::atomic::AtomicU32>,

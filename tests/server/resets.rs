@@ -30,8 +30,8 @@ fn a_reset_while_the_server_writes_is_no_sigpipe() {
     server.client("chargen").expect_exact(b" !\"#");
 }
 
-/// A reset that meets a half-closed socket makes the next write fail with EPIPE, and only that raises the signal; sendfile(2)
-/// has no flag to suppress it.
+/// A reset that meets a half-closed socket makes the next write fail with EPIPE, and only that raises the
+/// signal; sendfile(2) has no flag to suppress it.
 #[test]
 fn a_reset_after_a_half_close_while_the_server_writes_is_no_sigpipe() {
     let site = crate::common::http::Site::new();
@@ -109,7 +109,8 @@ fn a_stopped_and_continued_server_goes_on() {
     }
 }
 
-/// Bytes that the kernel still holds for clients of `server`: sent and not acknowledged, or not sent (`proc_pid_net(5)`).
+/// Bytes that the kernel still holds for clients of `server`: sent and not acknowledged, or not sent
+/// (`proc_pid_net(5)`).
 #[cfg(target_os = "linux")]
 fn kept_by_the_kernel(port: u16) -> u64 {
     let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
@@ -214,11 +215,13 @@ fn the_kernel_keeps_nothing_for_a_client_that_does_not_take_the_last_answer() {
     }
 }
 
-/// A file of which a narrow client's kernel takes a part, and of which the rest leaves at once when there is room.
+/// A file of which a narrow client's kernel takes a part, and of which the rest leaves at once when there is
+/// room.
 #[cfg(target_os = "linux")]
 const SMALL_BYTES: usize = 12 << 10;
 
-/// A site of which so many clients may be served at a time, and a narrow client that has asked for `file` and taken its beginning.
+/// A site of which so many clients may be served at a time, and a narrow client that has asked for `file` and
+/// taken its beginning.
 #[cfg(target_os = "linux")]
 fn narrow(site: &crate::common::http::Site, file: &str, places: u32) -> (Server, Client, u16) {
     let mut server = site.serve(&["--overflow=evict", &format!("--clients={places}")]);

@@ -1,4 +1,5 @@
-//! `oneloop serve` as a user, a script and a supervisor meet it: what it prints, its exit codes, what it is given.
+//! `oneloop serve` as a user, a script and a supervisor meet it: what it prints, its exit codes, what it is
+//! given.
 
 #[cfg(target_os = "linux")] // it looks into /proc
 mod privileges;

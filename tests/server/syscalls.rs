@@ -1,5 +1,6 @@
-//! What a request costs in system calls, counted by `strace`: one read, one write, its share of one wait. mio's poll(2)
-//! selector costs more, and is not what people run. And what the system hardly ever answers, injected by `strace`.
+//! What a request costs in system calls, counted by `strace`: one read, one write, its share of one wait.
+//! mio's poll(2) selector costs more, and is not what people run. And what the system hardly ever answers,
+//! injected by `strace`.
 #![cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 
 use std::collections::HashMap;
@@ -12,7 +13,8 @@ use crate::common::{Address, Client, Server, eventually, has_program};
 use nix::fcntl::{FcntlArg, fcntl};
 
 const REQUESTS: usize = 2000;
-/// Calls of a kind that may come on top: the first read of a client, the wait before it, a timer now and then.
+/// Calls of a kind that may come on top: the first read of a client, the wait before it, a timer now and
+/// then.
 const EXTRA: usize = 40;
 /// A call is counted when it returns: the last may not have returned when strace is stopped.
 const UNCOUNTED: usize = 1;
@@ -165,7 +167,8 @@ fn a_request_costs_a_blocking_model_one_read_and_one_write_and_nothing_else() {
         let (reads, writes) = (of(&["recvfrom", "recvmsg"]), of(&["sendto", "sendmsg"]));
         assert!(expected.contains(&reads), "{model}: {reads} reads for {REQUESTS} requests");
         assert!(expected.contains(&writes), "{model}: {writes} writes for {REQUESTS} requests");
-        // What comes on top is by the client, and by the second: accept, fork or clone, timeouts, and slices of waits.
+        // What comes on top is by the client, and by the second: accept, fork or clone, timeouts, and slices
+        // of waits.
         let total = of(&["total"]);
         assert!(total <= 2 * REQUESTS + 10 * EXTRA, "{model}: {total} calls in all for {REQUESTS} requests");
     }
@@ -180,7 +183,8 @@ fn a_client_lost_before_it_was_accepted_is_passed_over_and_the_next_is_served() 
         return;
     }
     for model in ["reactor", "iterative", "fork", "thread", "prefork", "prethread"] {
-        // An inherited socket, so that a client is in the queue already when the server accepts for the first time.
+        // An inherited socket, so that a client is in the queue already when the server accepts for the first
+        // time.
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let mut client = Client::connect(&Address::Tcp(socket.local_addr().unwrap()));
         let copy = fcntl(&socket, FcntlArg::F_DUPFD(100)).unwrap(); // it survives exec
@@ -204,7 +208,8 @@ fn a_client_lost_before_it_was_accepted_is_passed_over_and_the_next_is_served() 
     }
 }
 
-/// Calls that an old kernel, an emulator or a filter of system calls may not know or deny, and that are not needed.
+/// Calls that an old kernel, an emulator or a filter of system calls may not know or deny, and that are not
+/// needed.
 const MISSING: [Fault; 8] = [
     Fault { call: "accept4", effect: "error=ENOSYS" },
     Fault { call: "accept4", effect: "error=EPERM" },
@@ -272,7 +277,8 @@ fn children_that_are_not_told_of_their_parents_end_notice_it() {
     }
 }
 
-/// Every accept(2) and accept4(2) is denied for good, as by a filter of system calls: a client stays in the queue, and the queue stays readable.
+/// Every accept(2) and accept4(2) is denied for good, as by a filter of system calls: a client stays in the
+/// queue, and the queue stays readable.
 const DENIED: Fault = Fault { call: "accept,accept4", effect: "error=EPERM" };
 
 #[test]

@@ -1,4 +1,5 @@
-//! What one turn of the loop promises: everyone has a share, whatever one of them does; and the loop can live in another.
+//! What one turn of the loop promises: everyone has a share, whatever one of them does; and the loop can live
+//! in another.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};

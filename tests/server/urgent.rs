@@ -1,5 +1,6 @@
-//! Urgent data (`MSG_OOB`): the byte itself is not part of the stream, and what is around it is answered whole. After it
-//! a short read does not mean that nothing is left, and no further edge comes (design, rule 1).
+//! Urgent data (`MSG_OOB`): the byte itself is not part of the stream, and what is around it is answered
+//! whole. After it a short read does not mean that nothing is left, and no further edge comes (design, rule
+//! 1).
 
 use crate::common::{Random, Server, pace};
 use std::time::Duration;
@@ -23,7 +24,8 @@ fn urgent_bytes_at_any_moment_lose_nothing() {
     let mut random = Random::new();
     let mut client = server.client("echo");
     for _ in 0..200 {
-        // One at a time: an urgent byte that comes while another is unread makes that one plain data (tcp(7)).
+        // One at a time: an urgent byte that comes while another is unread makes that one plain data
+        // (tcp(7)).
         let pieces: Vec<Vec<u8>> = (0..2)
             .map(|_| {
                 let len = 1 + random.below(4000);

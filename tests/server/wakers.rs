@@ -17,7 +17,8 @@ const LONG_BYTES: usize = 64 << 20;
 
 /// Says `W` for each call by a wake, and echoes; keeps the wakers of all clients that there ever were.
 ///
-/// `*` wakes the first client, `#` is answered at length, and after `@` a client asks for turns until it is woken.
+/// `*` wakes the first client, `#` is answered at length, and after `@` a client asks for turns until it is
+/// woken.
 #[derive(Clone, Default)]
 struct Bells {
     wakers: Arc<Mutex<Vec<Waker>>>,

@@ -77,7 +77,8 @@ impl<V: Service> Timeline<V> {
         panic!("the client never waits: {:?}", self.client.deadline_ms());
     }
 
-    /// Passes to `to_ms`, with turns whenever a deadline is due or the client has made room. Why it ended, if it did.
+    /// Passes to `to_ms`, with turns whenever a deadline is due or the client has made room. Why it ended, if
+    /// it did.
     fn pass_to(&mut self, to_ms: u64) -> Option<Reason> {
         while self.now_ms < to_ms {
             let transport = self.client.transport_mut();

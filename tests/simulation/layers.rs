@@ -1,5 +1,6 @@
-//! Clients whose bytes pass through layers, under models that open, refuse and cut: the same promises hold, whatever
-//! the layers do to the bytes, and the table of transitions in `src/connection/state.rs` is what happens.
+//! Clients whose bytes pass through layers, under models that open, refuse and cut: the same promises hold,
+//! whatever the layers do to the bytes, and the table of transitions in `src/connection/state.rs` is what
+//! happens.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, Once};

@@ -1,6 +1,6 @@
-//! A seeded simulation of connections over a scripted transport, in virtual time: short reads and writes, calls that
-//! would block, half-closes, resets, stalls and slow readers, with every deadline on. The same seed gives the same
-//! run.
+//! A seeded simulation of connections over a scripted transport, in virtual time: short reads and writes,
+//! calls that would block, half-closes, resets, stalls and slow readers, with every deadline on. The same
+//! seed gives the same run.
 //!
 //! `ONELOOP_SIM_SEEDS=N` runs N seeds (default 2,000), `ONELOOP_SEED=S` begins with, and repeats, seed S.
 
@@ -97,7 +97,8 @@ fn no_script_of_a_client_breaks_a_promise() {
     }
 }
 
-/// The deadline of a request is absolute: a byte now and then does not extend it, and neither does the number of calls.
+/// The deadline of a request is absolute: a byte now and then does not extend it, and neither does the number
+/// of calls.
 #[test]
 fn a_request_that_trickles_ends_exactly_at_its_deadline() {
     let mut world = World::new(7);

@@ -32,9 +32,9 @@ impl Random {
     }
 }
 
-/// Frames of one length byte and so many bytes; each is answered by its bytes, three times, and a dot. It has all the
-/// ways of a session: it asks for the rest of requests, for room, for turns, and finishes with a `!` at a frame of
-/// length 0. Before the end of its answer to a long frame it pauses until its timer is due.
+/// Frames of one length byte and so many bytes; each is answered by its bytes, three times, and a dot. It has
+/// all the ways of a session: it asks for the rest of requests, for room, for turns, and finishes with a `!`
+/// at a frame of length 0. Before the end of its answer to a long frame it pauses until its timer is due.
 #[derive(Clone)]
 pub(crate) struct Frames;
 

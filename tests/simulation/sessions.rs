@@ -494,7 +494,8 @@ fn what_comes_behind_the_end_is_counted_and_ends_the_linger_when_it_is_too_much(
     assert_eq!(stage.client.end(Reason::Finished, at(0)).bytes_in, 101);
 }
 
-/// The session never waits for input. If its client's bytes were not read, they would fill the window and block the client.
+/// The session never waits for input. If its client's bytes were not read, they would fill the window and
+/// block the client.
 #[test]
 fn what_is_sent_to_a_session_that_only_talks_is_read_all_the_same() {
     let mut stage = Stage::new(Limits::default(), |input: Input<'_>, out: &mut Outbox| {

@@ -1,8 +1,8 @@
 //! No circle of imports among the modules of a folder.
 //!
-//! A node is a file, or a folder with all that it holds. A folder's `mod.rs` is its page: it may name every module of the
-//! folder, and these may name what it defines; a name that it only exports again counts as the module that defines it.
-//! Tests (`mod tests`, `tests.rs`) may look anywhere.
+//! A node is a file, or a folder with all that it holds. A folder's `mod.rs` is its page: it may name every
+//! module of the folder, and these may name what it defines; a name that it only exports again counts as the
+//! module that defines it. Tests (`mod tests`, `tests.rs`) may look anywhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,8 @@ const REEXPORTS_DEEP_MAX: usize = 8;
 
 type Module<'a> = Vec<&'a str>;
 
-/// A path that a file names: its segments from the root of the crate, the name that it is given there, and where.
+/// A path that a file names: its segments from the root of the crate, the name that it is given there, and
+/// where.
 struct Named<'a> {
     path: Vec<&'a str>,
     alias: &'a str,
@@ -182,7 +183,8 @@ fn edges(sources: &[Source]) -> Edges<'_> {
     for (source, module, named) in names {
         let target = modules.defining(&named.path, 0);
         let shared = module.iter().zip(&target).take_while(|(a, b)| a == b).count();
-        // Nothing shared: another room, for which `rooms` has the order. One is the page of the other: see above.
+        // Nothing shared: another room, for which `rooms` has the order. One is the page of the other: see
+        // above.
         if shared > 0 && shared < module.len() && shared < target.len() {
             let edge = (module[..shared].to_vec(), module[shared], target[shared]);
             edges.entry(edge).or_insert((source, named.line));

@@ -1,5 +1,5 @@
-//! Rules for one file: no clock where time is an argument, `unsafe` only under `src/sys`, no path of a machine, and lengths
-//! that a review should ask about.
+//! Rules for one file: no clock where time is an argument, `unsafe` only under `src/sys`, no path of a
+//! machine, and lengths that a review should ask about.
 
 use crate::lines_caught;
 use crate::source::{Source, Token, Violation, reads};
@@ -7,10 +7,12 @@ use crate::source::{Source, Token, Violation, reads};
 /// Time is an argument here: nothing reads a clock or sleeps.
 const CLOCKLESS: [&str; 5] =
     ["src/session/", "src/services/", "src/connection/", "src/limits.rs", "src/telemetry/"];
-/// Beyond these a review asks whether the file is two nouns, or the function two verbs. They are loose on purpose: a bound
-/// that pushes a type apart does more harm than a long file.
+/// Beyond these a review asks whether the file is two nouns, or the function two verbs. They are loose on
+/// purpose: a bound that pushes a type apart does more harm than a long file.
 const FILE_LINES_MAX: usize = 1000;
 const FUNCTION_LINES_MAX: usize = 120;
+/// `max_width` of rustfmt.toml, which rustfmt itself does not ask of comments.
+const COMMENT_WIDTH_MAX: usize = 110;
 /// A `// SAFETY:` stands at most this many lines above its `unsafe`.
 const SAFETY_LINES_MAX: usize = 8;
 
@@ -81,7 +83,8 @@ pub(crate) fn lengths_have_bounds(source: &Source) -> Vec<Violation> {
     violations
 }
 
-/// The name of the function whose `fn` is at `at`, and its lines; `None` for a type or a function without a body.
+/// The name of the function whose `fn` is at `at`, and its lines; `None` for a type or a function without a
+/// body.
 fn function_at<'a>(tokens: &[Token<'a>], at: usize) -> Option<(&'a str, usize)> {
     let name = tokens.get(at + 1).filter(|token| token.text != "(")?;
     let open = (at..tokens.len()).find(|&i| matches!(tokens[i].text, "{" | ";"))?;
@@ -98,6 +101,28 @@ fn function_at<'a>(tokens: &[Token<'a>], at: usize) -> Option<(&'a str, usize)> 
         }
     }
     None
+}
+
+/// Comments are as wide as code may be. Diagrams, tables and code in comments are left out.
+pub(crate) fn comments_keep_their_width(source: &Source) -> Vec<Violation> {
+    if !source.is_rust() {
+        return Vec::new();
+    }
+    let (mut violations, mut is_code) = (Vec::new(), false);
+    for (at, line) in source.text.lines().enumerate() {
+        let comment = line.trim_start();
+        if !comment.starts_with("//") {
+            is_code = false;
+            continue;
+        }
+        is_code ^= comment.contains("```");
+        let is_drawn = is_code || comment.contains("   ") || comment.contains("| ");
+        if !is_drawn && line.chars().count() > COMMENT_WIDTH_MAX {
+            violations
+                .push(source.violation(at + 1, format!("a comment wider than {COMMENT_WIDTH_MAX} columns")));
+        }
+    }
+    violations
 }
 
 pub(crate) fn no_path_of_a_machine(source: &Source) -> Vec<Violation> {
@@ -144,6 +169,14 @@ fn a_file_or_a_function_that_is_too_long_is_caught() {
         |lines: usize| format!("fn a() {{\n{}'}}' }}\n", "';' '{' \"{\" r#\"}\"#;\n".repeat(lines - 2));
     assert_eq!(caught("src/limits.rs", &function(FUNCTION_LINES_MAX + 1)), [1]);
     assert_eq!(caught("src/limits.rs", &function(FUNCTION_LINES_MAX)), [] as [usize; 0]);
+}
+
+#[test]
+fn a_comment_that_is_too_wide_is_caught() {
+    let wide = "w".repeat(COMMENT_WIDTH_MAX);
+    let text =
+        format!("    // {wide}\n//! ```text\n//! {wide}\n//! ```\n/// {wide}\nlet a = \"// {wide}\";\n");
+    assert_eq!(lines_caught(comments_keep_their_width, "src/limits.rs", &text), [1, 5]);
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! The rules of the crate as an ordinary test: which room may import which, and name mio, slab and the clock, where `unsafe`
-//! stands, where the `impl` of a type is, what is public, and what is suspiciously long.
+//! The rules of the crate as an ordinary test: which room may import which, and name mio, slab and the clock,
+//! where `unsafe` stands, where the `impl` of a type is, what is public, and what is suspiciously long.
 //!
-//! Where a new rule goes: into the module of its kind (`rooms`: between rooms; `circles`: inside a room; `types`: about one type
-//! or its visibility; `lines`: about the text of one file), and into `RULES` or `RULES_OF_THE_WHOLE`. Each rule has a test beside it
-//! that plants a violation.
+//! Where a new rule goes: into the module of its kind (`rooms`: between rooms; `circles`: inside a room;
+//! `types`: about one type or its visibility; `lines`: about the text of one file), and into `RULES` or
+//! `RULES_OF_THE_WHOLE`. Each rule has a test beside it that plants a violation.
 
 mod circles;
 mod lines;
@@ -21,12 +21,13 @@ type Rule = fn(&Source) -> Vec<Violation>;
 type RuleOfTheWhole = fn(&[Source]) -> Vec<Violation>;
 
 /// Rules for each file by itself.
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 8] = [
     rooms::imports_point_down,
     rooms::crates_stay_in_their_rooms,
     lines::time_is_an_argument,
     lines::unsafe_stays_in_sys,
     lines::lengths_have_bounds,
+    lines::comments_keep_their_width,
     lines::no_path_of_a_machine,
     types::an_impl_stands_beside_its_type,
 ];

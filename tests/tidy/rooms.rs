@@ -3,7 +3,8 @@
 use crate::lines_caught;
 use crate::source::{Source, Token, Violation, reads};
 
-/// Rooms of the house, lowest first; a room may import lower ones only. Rooms of one row do not import each other.
+/// Rooms of the house, lowest first; a room may import lower ones only. Rooms of one row do not import each
+/// other.
 const ROOMS: [&[&str]; 11] = [
     &["limits", "judge"],
     &["session"],

@@ -60,7 +60,8 @@ impl Source {
         (room != "lib").then_some(room)
     }
 
-    /// The module that it is, from the root of the crate: `a`, `b` for `src/a/b.rs`, and `a` for `src/a/mod.rs`.
+    /// The module that it is, from the root of the crate: `a`, `b` for `src/a/b.rs`, and `a` for
+    /// `src/a/mod.rs`.
     pub(crate) fn module(&self) -> Option<Vec<&str>> {
         let path = self.path.strip_prefix("src/")?.strip_suffix(".rs")?;
         let path = path.strip_suffix("/mod").unwrap_or(path);

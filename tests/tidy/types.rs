@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::source::{Source, Token, Violation, reads};
 use crate::{lines_caught, whole_caught};
 
-/// The public modules: what a user of the library needs. What is `pub` in another module must be exported by one of these, else
-/// rustc's `unreachable_pub` finds it, which Cargo.toml turns on.
+/// The public modules: what a user of the library needs. What is `pub` in another module must be exported by
+/// one of these, else rustc's `unreachable_pub` finds it, which Cargo.toml turns on.
 const SURFACE: [&str; 13] = [
     "connection",
     "connection::layers",

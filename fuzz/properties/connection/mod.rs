@@ -1,9 +1,9 @@
-//! What a connection and its outbox promise, whatever the session says and whatever the stream does; shared by the
-//! fuzz target and the replay of its corpus.
+//! What a connection and its outbox promise, whatever the session says and whatever the stream does; shared
+//! by the fuzz target and the replay of its corpus.
 //!
-//! One script of bytes decides everything: the limits, the order of events, each operation of the session and the
-//! result of each call of the stream. When it is used up, the session asks for input only, the client ends its side
-//! and reads all.
+//! One script of bytes decides everything: the limits, the order of events, each operation of the session and
+//! the result of each call of the stream. When it is used up, the session asks for input only, the client
+//! ends its side and reads all.
 
 mod session;
 mod stream;
@@ -24,8 +24,9 @@ use session::Scripted;
 use stream::{Latches, Stream};
 use world::{Close, Seen, World};
 
-/// Pumps from the end of the script to the end of the connection: one for the call under way, one for what waits, one
-/// for the end of input, and some to spare. What TCP sends at once: ten segments of an Ethernet (RFC 6928).
+/// Pumps from the end of the script to the end of the connection: one for the call under way, one for what
+/// waits, one for the end of input, and some to spare. What TCP sends at once: ten segments of an Ethernet
+/// (RFC 6928).
 const INITIAL_WINDOW_BYTES: usize = 10 * 1460;
 const LAST_PUMPS_MAX: u32 = 8;
 
@@ -289,8 +290,8 @@ impl<'w, 'a> Stage<'w, 'a> {
         };
         assert!(!is_orderly || seen.taken == seen.put, "an orderly end sends all");
         assert!(!is_orderly || !seen.is_held, "the end of an answer is held back for good");
-        // What the client has not taken is forgotten with it when it is cut, and else left to the system, as are a
-        // few bytes that are the last of all.
+        // What the client has not taken is forgotten with it when it is cut, and else left to the system, as
+        // are a few bytes that are the last of all.
         let untaken = seen.taken.len() - seen.acknowledged;
         let is_lost = untaken > 0 && self.client.peer() != Peer::UNIX;
         match seen.close.expect("how the stream is closed") {
@@ -334,9 +335,9 @@ fn expected(seen: &Seen) -> Vec<u64> {
     counts.collect()
 }
 
-/// The script is followed to its end. Bytes leave in the order in which they were put, and none is lost before a cut;
-/// an answer is reported once; `held_bytes` is what waits; no pump spends more than its budget, waits where it
-/// could go on, or goes on without doing anything; and the end comes in bounded steps.
+/// The script is followed to its end. Bytes leave in the order in which they were put, and none is lost
+/// before a cut; an answer is reported once; `held_bytes` is what waits; no pump spends more than its budget,
+/// waits where it could go on, or goes on without doing anything; and the end comes in bounded steps.
 pub(crate) fn check(data: &[u8]) {
     let world = World { script: Cell::new(data), seen: RefCell::default(), again_max: 3 };
     let reported = Arc::new(Reported::default());

@@ -1,13 +1,14 @@
 //! Byte layers between a connection and its transport: the header of a proxy, or TLS.
 //!
-//! A [`Layer`] sees what is below it as a [`Transport`], and does the same for what is above it: it reads, writes and
-//! sends files. Before the first byte of the service it may need several reads and writes of its own: its handshake.
-//! It does not know whether the calls below it block, so one layer works under every model.
+//! A [`Layer`] sees what is below it as a [`Transport`], and does the same for what is above it: it reads,
+//! writes and sends files. Before the first byte of the service it may need several reads and writes of its
+//! own: its handshake. It does not know whether the calls below it block, so one layer works under every
+//! model.
 //!
 //! Most clients have no layers, and pay one branch per call of the transport for that.
 //!
-//! A new layer is a file here that implements [`Layer`]; a listener gets it through [`ListenerLayers`]. Neither the
-//! state machine nor a model changes. `tests/common/layers.rs` has two examples.
+//! A new layer is a file here that implements [`Layer`]; a listener gets it through [`ListenerLayers`].
+//! Neither the state machine nor a model changes. `tests/common/layers.rs` has two examples.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -34,14 +35,15 @@ pub enum Handshake {
 
 /// One layer of one client's stream.
 ///
-/// What a layer keeps in memory must be bounded in both directions. Each call does at most one read below, so that the
-/// budget of reads bounds the work for one client. An error of kind `InvalidData` means that the client broke the
-/// protocol of the layer; `UnexpectedEof`, that its bytes ended too early.
+/// What a layer keeps in memory must be bounded in both directions. Each call does at most one read below, so
+/// that the budget of reads bounds the work for one client. An error of kind `InvalidData` means that the
+/// client broke the protocol of the layer; `UnexpectedEof`, that its bytes ended too early.
 pub trait Layer: fmt::Debug + Send {
     /// Moves the handshake on: called again, with bytes or room that may have come, until it is done.
     ///
     /// # Errors
-    /// The client ends. With `InvalidData` the output that the layer holds (an alert) is sent first, if there is room.
+    /// The client ends. With `InvalidData` the output that the layer holds (an alert) is sent first, if there
+    /// is room.
     fn handshake(&mut self, below: &mut dyn Transport, patience: Patience) -> io::Result<Handshake>;
 
     /// Reads, as [`Transport::read`]. Output that the layer holds is written first, if there is room.
@@ -55,8 +57,8 @@ pub trait Layer: fmt::Debug + Send {
         patience: Patience,
     ) -> io::Result<ReadOutcome>;
 
-    /// Takes bytes to be sent, as [`Transport::write`]. The layer may hold them back until [`Layer::flush`]; it takes
-    /// none while it holds its maximum.
+    /// Takes bytes to be sent, as [`Transport::write`]. The layer may hold them back until [`Layer::flush`];
+    /// it takes none while it holds its maximum.
     ///
     /// # Errors
     /// The client ends.
@@ -67,8 +69,8 @@ pub trait Layer: fmt::Debug + Send {
         more: bool,
     ) -> io::Result<WriteOutcome>;
 
-    /// Writes all that the layer holds, then flushes what is below. With `end_follows` no more bytes come, and the
-    /// layer adds its own end first; it must do so once, although it may be called again.
+    /// Writes all that the layer holds, then flushes what is below. With `end_follows` no more bytes come,
+    /// and the layer adds its own end first; it must do so once, although it may be called again.
     ///
     /// # Errors
     /// The client ends.
@@ -124,9 +126,9 @@ pub trait Layer: fmt::Debug + Send {
 
 /// The layers that each client of a listener gets.
 ///
-/// The first is next to the stream. Where an address is found by a layer, the reactor limits clients by that address
-/// (`clients_per_address_max`); the models that accept in another process or thread than they serve in limit them by
-/// the address of the socket. A refused client is closed without a handshake.
+/// The first is next to the stream. Where an address is found by a layer, the reactor limits clients by that
+/// address (`clients_per_address_max`); the models that accept in another process or thread than they serve
+/// in limit them by the address of the socket. A refused client is closed without a handshake.
 ///
 /// ```
 /// use oneloop::connection::{Layer, ListenerLayers};

@@ -47,8 +47,8 @@ pub(super) fn repeat(run: &Run) -> Repeat<'_> {
     }
 }
 
-/// Metrics of a cell that are less trustworthy than the cell, and why: beside an idle crowd other processes change
-/// times, and leave memory as it is.
+/// Metrics of a cell that are less trustworthy than the cell, and why: beside an idle crowd other processes
+/// change times, and leave memory as it is.
 pub(super) fn doubts(
     experiment: Experiment,
     runs: &[&Run],
@@ -63,7 +63,8 @@ pub(super) fn doubts(
     (!found.is_empty()).then(|| (&[Metric::CpuPerRequestUs, Metric::LatencyP99Us][..], found.join("; ")))
 }
 
-/// Whether a value is only a lower bound: a capacity that the generator limited, or the wait of a client that gave up.
+/// Whether a value is only a lower bound: a capacity that the generator limited, or the wait of a client that
+/// gave up.
 pub(crate) fn is_lower_bound(verdict: Verdict, metric: Metric, value: f64) -> bool {
     (verdict == Verdict::GeneratorBound && metric.is_capacity())
         || (metric == Metric::WaitMaxMs && value >= PATIENCE_MS as f64)

@@ -18,8 +18,8 @@ pub(crate) struct Decision {
     pub(crate) class: CoreClass,
     /// What is compared.
     pub(crate) metric: Metric,
-    /// The subjects in tiers, best first. Within a tier intervals overlap, directly or through another one, and the
-    /// order means nothing; intervals of different tiers do not overlap.
+    /// The subjects in tiers, best first. Within a tier intervals overlap, directly or through another one,
+    /// and the order means nothing; intervals of different tiers do not overlap.
     pub(crate) tiers: Vec<Vec<RankedSubject>>,
     /// Subjects that are not ranked, and why.
     pub(crate) left_out: Vec<(String, Verdict)>,
@@ -162,10 +162,12 @@ fn slope_rankings(results: &Results, experiment: Experiment, class: CoreClass) -
     decisions
 }
 
-/// Sorts, best first, and starts a new tier where every interval before is disjoint from every interval after.
+/// Sorts, best first, and starts a new tier where every interval before is disjoint from every interval
+/// after.
 ///
-/// It is not enough to be disjoint from the first of a tier. In a chain of three overlapping neighbours, the first and
-/// the last may be disjoint, but nothing separates the last from the second. Such a chain is one tier.
+/// It is not enough to be disjoint from the first of a tier. In a chain of three overlapping neighbours, the
+/// first and the last may be disjoint, but nothing separates the last from the second. Such a chain is one
+/// tier.
 pub(crate) fn tiers(
     metric: Metric,
     negligible: f64,

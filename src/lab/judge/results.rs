@@ -165,8 +165,8 @@ fn doubt_process_control(cells: &mut [CellResult]) {
     }
 }
 
-/// Adds process-control time in Stevens' sense: CPU time per client minus that of the iterative server in the same
-/// repeat (UNP, chapter 30).
+/// Adds process-control time in Stevens' sense: CPU time per client minus that of the iterative server in the
+/// same repeat (UNP, chapter 30).
 fn with_process_control(runs: &[Run]) -> Vec<Run> {
     let baseline: BTreeMap<(CoreClass, u32, u32), f64> = runs
         .iter()

@@ -8,7 +8,8 @@ use super::experiment::{Experiment, Extent, SystemLimits};
 use super::subject::{CoreClass, Subject, SubjectKind};
 use crate::models::Model;
 
-/// Workers of models that start them in advance, unless chosen: enough for every experiment but the larger crowds.
+/// Workers of models that start them in advance, unless chosen: enough for every experiment but the larger
+/// crowds.
 pub(crate) const WORKERS_DEFAULT: u32 = 64;
 
 /// One thing to measure: a subject in an experiment at a level.
@@ -68,8 +69,8 @@ impl ComparisonPlan {
         cells
     }
 
-    /// The subjects that take part. In experiments that set the number of copies themselves, a sweep over workers would
-    /// measure the same thing again.
+    /// The subjects that take part. In experiments that set the number of copies themselves, a sweep over
+    /// workers would measure the same thing again.
     fn subjects_of(&self, experiment: Experiment, class: CoreClass) -> Vec<Subject> {
         let mut subjects: Vec<Subject> = Vec::new();
         for subject in &self.subjects {
@@ -88,8 +89,8 @@ impl ComparisonPlan {
         subjects
     }
 
-    /// Every cell `repeats` times: all cells in a random order, then all again in another order, so that slow changes
-    /// of the machine affect all cells alike.
+    /// Every cell `repeats` times: all cells in a random order, then all again in another order, so that slow
+    /// changes of the machine affect all cells alike.
     pub(crate) fn steps(&self) -> Vec<Step> {
         let mut random = SplitMix(self.seed);
         let mut steps = Vec::new();
@@ -118,8 +119,8 @@ impl ComparisonPlan {
     }
 }
 
-/// The subjects for these models. A model that starts workers in advance takes part once for each number in `sweep`, or
-/// once with [`WORKERS_DEFAULT`].
+/// The subjects for these models. A model that starts workers in advance takes part once for each number in
+/// `sweep`, or once with [`WORKERS_DEFAULT`].
 pub(crate) fn subjects(models: &[Model], sweep: &[u32], peers: &[(String, String)]) -> Vec<Subject> {
     let mut subjects = Vec::new();
     for &model in models {

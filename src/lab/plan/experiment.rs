@@ -40,14 +40,14 @@ pub(crate) enum Extent {
     Quick,
 }
 
-/// With fewer repeats a cell is not trusted: with five repeats each, the ranges of two equal servers are disjoint once
-/// in 126 comparisons.
+/// With fewer repeats a cell is not trusted: with five repeats each, the ranges of two equal servers are
+/// disjoint once in 126 comparisons.
 pub(crate) const REPEATS_MIN: u32 = 5;
 /// The same for a quick comparison, which ranks nothing: with three repeats it is once in 10.
 pub(crate) const REPEATS_MIN_QUICK: u32 = 3;
 
-/// Repeats of each cell, at most: far more than an interval needs. Without a bound, raw data would decide how much
-/// memory and time its report takes.
+/// Repeats of each cell, at most: far more than an interval needs. Without a bound, raw data would decide how
+/// much memory and time its report takes.
 pub(crate) const REPEATS_MAX: u32 = 10_000;
 
 impl Extent {
@@ -70,8 +70,8 @@ pub(crate) const FEW_COPIES: u32 = 4;
 pub(crate) const FEW_BACKLOG: u32 = 16;
 /// How long each client of `few` holds its connection, in ms.
 pub(crate) const FEW_HOLD_MS: u64 = 300;
-/// When a client of `wait` and `few` gives up, in ms: enough for a dropped connection to be answered at its second
-/// attempt, which comes after a second (RFC 6298, section 2).
+/// When a client of `wait` and `few` gives up, in ms: enough for a dropped connection to be answered at its
+/// second attempt, which comes after a second (RFC 6298, section 2).
 pub(crate) const PATIENCE_MS: u64 = 2500;
 /// How long the first client of `wait` stalls, in ms.
 pub(crate) const WAIT_STALL_MS: u64 = 500;
@@ -259,8 +259,8 @@ impl Experiment {
         }
     }
 
-    /// How long a run takes beside its measured part (start, check, warm-up, stop), in ms. An estimate for the
-    /// forecast.
+    /// How long a run takes beside its measured part (start, check, warm-up, stop), in ms. An estimate for
+    /// the forecast.
     pub(crate) fn overhead_ms(self, extent: Extent, subject: &Subject, level: u32) -> u64 {
         let start_ms = 150;
         match self {
@@ -280,7 +280,8 @@ impl Experiment {
         }
     }
 
-    /// Why the subject cannot take part at this level, by its design or by limits of the system; `None` if it can.
+    /// Why the subject cannot take part at this level, by its design or by limits of the system; `None` if it
+    /// can.
     pub(crate) fn unsupported(self, subject: &Subject, level: u32, allowed: SystemLimits) -> Option<String> {
         let processes_max = allowed.processes_max;
         if matches!(self, Experiment::Crowd | Experiment::Idle)
@@ -328,8 +329,8 @@ pub(crate) struct SystemLimits {
     pub(crate) descriptors_max: u64,
 }
 
-/// Descriptors that a server or a generator needs beside one per client: listeners, polls, pipes, standard streams, and
-/// a server's reserve.
+/// Descriptors that a server or a generator needs beside one per client: listeners, polls, pipes, standard
+/// streams, and a server's reserve.
 const DESCRIPTORS_BESIDE: u64 = 128;
 
 /// Over how long the clients of a crowd start, in ms: 4000 per second.

@@ -12,7 +12,8 @@ pub(crate) enum Metric {
     WaitMs,
     /// Clients answered while all others still held their connections.
     ServedAtOnce,
-    /// Clients not answered while all others still held their connections: answered later, or not before they gave up.
+    /// Clients not answered while all others still held their connections: answered later, or not before they
+    /// gave up.
     KeptWaiting,
     /// Clients that were refused, or whose connection was closed without an answer.
     Refused,
@@ -24,8 +25,8 @@ pub(crate) enum Metric {
     ClientsPerS,
     /// Server CPU time per client.
     CpuPerClientUs,
-    /// Server CPU time per client minus that of the iterative server: what creating and ending a process, thread or
-    /// slot costs.
+    /// Server CPU time per client minus that of the iterative server: what creating and ending a process,
+    /// thread or slot costs.
     ProcessControlUs,
     /// Requests answered per second.
     RequestsPerS,
@@ -39,8 +40,8 @@ pub(crate) enum Metric {
     CpuPerRequestUs,
     /// Proportional set size (PSS) of the server's process tree.
     MemoryBytes,
-    /// Kernel memory (slab, stacks, page tables, socket buffers) in addition to what was used before the server
-    /// started.
+    /// Kernel memory (slab, stacks, page tables, socket buffers) in addition to what was used before the
+    /// server started.
     KernelBytes,
     /// Server CPU time per second.
     CpuPerSecondUs,
@@ -146,7 +147,8 @@ impl Metric {
         matches!(self, Metric::ClientsPerS | Metric::RequestsPerS | Metric::BytesPerS)
     }
 
-    /// Differences below this do not matter, in the unit of the metric: repeats that differ by less are not noisy.
+    /// Differences below this do not matter, in the unit of the metric: repeats that differ by less are not
+    /// noisy.
     pub(crate) fn negligible(self) -> f64 {
         match self {
             Metric::WaitMs => 2.0,

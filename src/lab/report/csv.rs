@@ -1,9 +1,10 @@
-//! Raw data as CSV (RFC 4180): a line for each metric of a run, and one for each number that the verdict rests on.
+//! Raw data as CSV (RFC 4180): a line for each metric of a run, and one for each number that the verdict
+//! rests on.
 //!
-//! Columns: `experiment`, `class` of cores, `level` (what the experiment varies), `server`, `repeat` (from 1), `at_s`
-//! (seconds from the start of the comparison to the end of the run), `outcome` (`measured`; or `unsupported` or
-//! `failed` with the reason, and then the last two columns are empty), `metric` (ends with its unit) and `value`.
-//! Numbers that the verdict rests on have the prefix `evidence_`.
+//! Columns: `experiment`, `class` of cores, `level` (what the experiment varies), `server`, `repeat` (from
+//! 1), `at_s` (seconds from the start of the comparison to the end of the run), `outcome` (`measured`; or
+//! `unsupported` or `failed` with the reason, and then the last two columns are empty), `metric` (ends with
+//! its unit) and `value`. Numbers that the verdict rests on have the prefix `evidence_`.
 
 use std::fmt::Write as _;
 

@@ -22,8 +22,8 @@ pub(crate) use text::in_one_line;
 /// Name of the raw data file in the output directory.
 pub(crate) const RAW: &str = "raw.jsonl";
 
-/// Writes `report.html`, `results.json` and `raw.csv` into the directory. Each is written, and replaced as a whole or
-/// not at all; the error is that of the first file that failed.
+/// Writes `report.html`, `results.json` and `raw.csv` into the directory. Each is written, and replaced as a
+/// whole or not at all; the error is that of the first file that failed.
 pub(crate) fn write(directory: &Path, results: &Results, runs: &[Run]) -> Result<(), (PathBuf, io::Error)> {
     let texts = [
         ("report.html", html::render(results)),

@@ -16,7 +16,8 @@ impl<'a> Styles<'a> {
         Styles { subjects }
     }
 
-    /// A model keeps its colour for any number of workers; a second number of workers is dashed, with another marker.
+    /// A model keeps its colour for any number of workers; a second number of workers is dashed, with another
+    /// marker.
     pub(crate) fn style(&self, subject: &Subject) -> Style {
         let variants = |model| self.subjects.iter().filter(move |other| other.as_model() == Some(model));
         if let Some(model) = subject.as_model() {

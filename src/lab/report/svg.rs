@@ -203,7 +203,8 @@ pub(crate) fn swatch(style: Style) -> String {
     svg
 }
 
-/// One horizontal bar per subject; on a logarithmic scale, where the length of a bar means nothing, a dot on a thread.
+/// One horizontal bar per subject; on a logarithmic scale, where the length of a bar means nothing, a dot on
+/// a thread.
 pub(crate) fn bars(title: &str, scale: &Scale, rows: &[Bar]) -> String {
     const NAME: f64 = 118.0;
     const VALUE: f64 = 116.0;
@@ -298,8 +299,8 @@ pub(crate) struct StackedRow {
     pub(crate) valid: bool,
 }
 
-/// Bars whose parts add up to `total`, or to more: medians of parts need not add up as the parts of one run do. `parts`
-/// are names and CSS classes.
+/// Bars whose parts add up to `total`, or to more: medians of parts need not add up as the parts of one run
+/// do. `parts` are names and CSS classes.
 pub(crate) fn stacked(title: &str, total: f64, parts: &[(&str, &str)], rows: &[StackedRow]) -> String {
     const NAME: f64 = 118.0;
     let height = 24.0 + ROW * rows.len() as f64 + 4.0;

@@ -1,7 +1,7 @@
 //! Text that is safe to print.
 
-/// Text for a terminal, in one line. Control characters, and those that change the direction of text, are escaped:
-/// names, reasons and paths may come from raw data of another origin.
+/// Text for a terminal, in one line. Control characters, and those that change the direction of text, are
+/// escaped: names, reasons and paths may come from raw data of another origin.
 pub(crate) fn in_one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for char in text.chars() {

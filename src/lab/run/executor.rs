@@ -11,9 +11,9 @@ pub(crate) trait Executor {
     /// The machine. Called once, before the first run.
     fn machine(&mut self) -> Machine;
 
-    /// Checks that a server starts and returns the same bytes as every other. Called for each before the first run, so
-    /// that a mistake in a peer's command is reported at once, and not by an hour of failed runs. The error is a
-    /// message.
+    /// Checks that a server starts and returns the same bytes as every other. Called for each before the
+    /// first run, so that a mistake in a peer's command is reported at once, and not by an hour of failed
+    /// runs. The error is a message.
     fn check(&mut self, _subject: &Subject) -> Result<(), String> {
         Ok(())
     }

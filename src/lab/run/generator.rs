@@ -93,9 +93,9 @@ impl GeneratorTask {
         arguments
     }
 
-    /// Samples until the report is complete: regularly, whenever a part of the run begins, and once at the end. So the
-    /// measured span lies between two samples, with one close to each of its ends. The generator is reaped after the
-    /// last sample only, so that it still has a CPU time then.
+    /// Samples until the report is complete: regularly, whenever a part of the run begins, and once at the
+    /// end. So the measured span lies between two samples, with one close to each of its ends. The generator
+    /// is reaped after the last sample only, so that it still has a CPU time then.
     fn sample_until_reported(
         &self,
         samples: &mut Vec<Sample>,
@@ -111,8 +111,8 @@ impl GeneratorTask {
             let began = Instant::now();
             samples.push(Sample::take(server.root(), Some(generator)));
             let pause = EVERY.max(began.elapsed() * SHARE);
-            // The end is looked for often, because the next cell waits for it; samples are rare, because they cost
-            // time.
+            // The end is looked for often, because the next cell waits for it; samples are rare, because they
+            // cost time.
             while began.elapsed() < pause && phases.try_recv().is_err() {
                 if output.is_finished() {
                     samples.push(Sample::take(server.root(), Some(generator)));
@@ -157,8 +157,8 @@ fn read_apart(output: Option<impl Read + Send + 'static>) -> thread::JoinHandle<
     })
 }
 
-/// Reads lines to the end in a thread of its own. Notifies of each line that names a part of the run, and returns the
-/// last of the other lines: the error message.
+/// Reads lines to the end in a thread of its own. Notifies of each line that names a part of the run, and
+/// returns the last of the other lines: the error message.
 fn read_lines(
     output: Option<impl Read + Send + 'static>,
     phase_began: mpsc::Sender<()>,
@@ -181,8 +181,8 @@ fn read_lines(
 /// The parts of a run.
 const PHASES: [Phase; 4] = [Phase::Connecting, Phase::WarmUp, Phase::Measuring, Phase::Draining];
 
-/// Combines report and samples. The span is that of the report itself: the time at which this process reads the report
-/// depends on the scheduler.
+/// Combines report and samples. The span is that of the report itself: the time at which this process reads
+/// the report depends on the scheduler.
 fn finished(report: Report, samples: Vec<Sample>) -> Result<GeneratorRun, String> {
     let measuring = || report.series.iter().filter(|interval| interval.phase == Phase::Measuring);
     let (Some(first), Some(last)) = (measuring().next(), measuring().next_back()) else {

@@ -21,7 +21,8 @@ pub(crate) struct Orphans {
 }
 
 impl Orphans {
-    /// Descendants that lose their parent become children of this process from now on, where the system supports it.
+    /// Descendants that lose their parent become children of this process from now on, where the system
+    /// supports it.
     pub(crate) fn adopt() -> io::Result<Orphans> {
         adopt_orphans()?;
         Ok(Orphans { before: children(std::process::id()) })

@@ -20,8 +20,8 @@ pub(crate) struct Placement {
     one_physical: bool,
 }
 
-/// The physical core of this hardware thread, named by its lowest thread; the core itself where the system does not
-/// expose it.
+/// The physical core of this hardware thread, named by its lowest thread; the core itself where the system
+/// does not expose it.
 pub(crate) fn physical_core(core: usize) -> usize {
     let path = format!("/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list");
     let siblings = fs::read_to_string(path).unwrap_or_default();
@@ -34,8 +34,8 @@ fn least_of(list: &str) -> Option<usize> {
 }
 
 impl Placement {
-    /// For these cores; without any, no process is pinned. Hardware threads of one physical core slow each other down,
-    /// so they are all given to the same side if there is more than one physical core.
+    /// For these cores; without any, no process is pinned. Hardware threads of one physical core slow each
+    /// other down, so they are all given to the same side if there is more than one physical core.
     pub(crate) fn of(cores: &[usize], physical: impl Fn(usize) -> usize) -> Placement {
         let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for &core in cores {
@@ -79,8 +79,8 @@ impl Placement {
         }
     }
 
-    /// Runs `start` with the current thread on these cores, so that processes it starts run there. Then the thread
-    /// moves back to the generator's cores.
+    /// Runs `start` with the current thread on these cores, so that processes it starts run there. Then the
+    /// thread moves back to the generator's cores.
     pub(crate) fn on<T>(&self, cores: &[usize], start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         if !self.apart {
             return start();

@@ -1,5 +1,5 @@
-//! Raw data: one JSON object per line, first the header, then each run. An interruption loses only the run that it
-//! interrupts, and a report can be made again from the file alone.
+//! Raw data: one JSON object per line, first the header, then each run. An interruption loses only the run
+//! that it interrupts, and a report can be made again from the file alone.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};

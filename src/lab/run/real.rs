@@ -40,8 +40,8 @@ pub(crate) struct RealExecutor {
 }
 
 impl RealExecutor {
-    /// With this program as server and generator. The calling thread moves to the generator's cores. A stop signal
-    /// interrupts a run.
+    /// With this program as server and generator. The calling thread moves to the generator's cores. A stop
+    /// signal interrupts a run.
     pub(crate) fn new(placement: Placement, signals: SignalCounts) -> io::Result<RealExecutor> {
         let (program, orphans) = (std::env::current_exe()?, Orphans::adopt()?);
         Ok(RealExecutor { program, placement, orphans, signals })

@@ -59,7 +59,8 @@ pub(crate) struct ServerOptions {
 }
 
 impl Server {
-    /// Starts a subject on these cores, and waits until it listens and passes the check. The error is a message.
+    /// Starts a subject on these cores, and waits until it listens and passes the check. The error is a
+    /// message.
     pub(crate) fn start(
         program: &Path,
         subject: &Subject,
@@ -166,8 +167,8 @@ impl Server {
         Err(self.with_output(&format!("it ended ({status}){background}")))
     }
 
-    /// What went wrong, with the error output of the server. Other processes that hold its standard error are not
-    /// waited for.
+    /// What went wrong, with the error output of the server. Other processes that hold its standard error are
+    /// not waited for.
     fn with_output(&self, what: &str) -> String {
         let error_output = self.error_output.recv_timeout(ERROR_OUTPUT_MAX).unwrap_or_default();
         match error_output.trim() {

@@ -1,5 +1,5 @@
-//! `wait` and `few`: clients that hold their connections, and clients that wait behind them. They are few enough for
-//! threads.
+//! `wait` and `few`: clients that hold their connections, and clients that wait behind them. They are few
+//! enough for threads.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

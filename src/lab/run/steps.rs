@@ -17,8 +17,8 @@ pub(crate) trait Watcher {
     fn done(&mut self, at: usize, run: &Run);
 }
 
-/// Runs the steps of the header's plan until `stop` returns true, and appends each run to the file `raw` at once. A run
-/// that cannot be written ends the comparison; all runs so far are returned, including that one.
+/// Runs the steps of the header's plan until `stop` returns true, and appends each run to the file `raw` at
+/// once. A run that cannot be written ends the comparison; all runs so far are returned, including that one.
 pub(crate) fn compare(
     header: &Header,
     executor: &mut dyn Executor,

@@ -7,7 +7,8 @@ use crate::sys::clock::monotonic_ns;
 
 /// The shortest time between two samples.
 pub(crate) const EVERY: Duration = Duration::from_millis(25);
-/// Sampling uses at most one part in this many of a core: a tree of thousands of processes is sampled less often.
+/// Sampling uses at most one part in this many of a core: a tree of thousands of processes is sampled less
+/// often.
 pub(crate) const SHARE: u32 = 25;
 
 /// CPU times at one moment.
@@ -28,8 +29,8 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Samples now. `generator` is `None` before it is started. Reading thousands of processes takes tens of ms; the
-    /// sample counts for the middle of this interval.
+    /// Samples now. `generator` is `None` before it is started. Reading thousands of processes takes tens of
+    /// ms; the sample counts for the middle of this interval.
     pub(crate) fn take(server: u32, generator: Option<u32>) -> Sample {
         let processes = Processes::now();
         let cpu = |root| processes.as_ref()?.cpu(root);
@@ -81,8 +82,8 @@ pub(crate) struct Busy {
     pub(crate) server_waited: Option<f64>,
 }
 
-/// The CPU used in a span: times at its ends are interpolated between the samples around them. Without a sample on both
-/// sides of each end there is no value.
+/// The CPU used in a span: times at its ends are interpolated between the samples around them. Without a
+/// sample on both sides of each end there is no value.
 pub(crate) fn between(samples: &[Sample], span: Span) -> Busy {
     let seconds = span.to_ns.saturating_sub(span.from_ns) as f64 / 1e9;
     if seconds <= 0.0 {

@@ -1,5 +1,5 @@
-//! Processes and kernel as `/proc` shows them (proc(5)). On systems without it every result is `None`, and the report
-//! shows that the value is missing.
+//! Processes and kernel as `/proc` shows them (proc(5)). On systems without it every result is `None`, and
+//! the report shows that the value is missing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -39,8 +39,8 @@ pub(crate) fn children(parent: u32) -> Vec<u32> {
     pids.filter(|pid| parent_of(pid) == Some(parent)).collect()
 }
 
-/// All processes of the machine at one moment. With thousands of processes this takes tens of ms: for several values of
-/// one moment, read it once.
+/// All processes of the machine at one moment. With thousands of processes this takes tens of ms: for several
+/// values of one moment, read it once.
 #[derive(Debug)]
 pub(crate) struct Processes {
     stats: BTreeMap<u32, Stat>,
@@ -77,8 +77,8 @@ impl Processes {
         found.into_iter().collect()
     }
 
-    /// CPU time of a process tree: of all running processes, and of all that ended and were waited for. `None` without
-    /// any.
+    /// CPU time of a process tree: of all running processes, and of all that ended and were waited for.
+    /// `None` without any.
     ///
     /// Running processes have exact times; the total of those that ended is exact to a tick of 10 ms.
     pub(crate) fn cpu(&self, root: u32) -> Option<Nanos> {
@@ -140,8 +140,8 @@ fn ticks_per_s() -> u64 {
     ticks.ok().flatten().and_then(|ticks| u64::try_from(ticks).ok()).filter(|ticks| *ticks > 0).unwrap_or(100)
 }
 
-/// CPU time that processes, and the host of a virtual machine, used on all cores. It excludes interrupts: much of their
-/// work is for the measured processes, and cannot be separated.
+/// CPU time that processes, and the host of a virtual machine, used on all cores. It excludes interrupts:
+/// much of their work is for the measured processes, and cannot be separated.
 pub(crate) fn machine_cpu() -> Option<Nanos> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     let fields: Vec<u64> =
@@ -159,8 +159,8 @@ pub(crate) fn tree_tasks(root: u32) -> Option<usize> {
     Some(tasks.sum())
 }
 
-/// Proportional set size of a process tree, in bytes: a page shared by n processes counts as 1/n for each. `None` if
-/// one of the processes cannot be read, as one of another user: the rest would pass for the whole.
+/// Proportional set size of a process tree, in bytes: a page shared by n processes counts as 1/n for each.
+/// `None` if one of the processes cannot be read, as one of another user: the rest would pass for the whole.
 pub(crate) fn tree_memory_bytes(root: u32) -> Option<u64> {
     let sizes = tree(root)?.into_iter().map(|(pid, _)| {
         match fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) {
@@ -173,8 +173,8 @@ pub(crate) fn tree_memory_bytes(root: u32) -> Option<u64> {
     sizes.sum::<Option<u64>>().filter(|bytes| *bytes > 0)
 }
 
-/// Kernel memory of the whole machine that clients and servers can cause, in bytes: slabs that are not reclaimable,
-/// stacks, page tables, socket buffers.
+/// Kernel memory of the whole machine that clients and servers can cause, in bytes: slabs that are not
+/// reclaimable, stacks, page tables, socket buffers.
 pub(crate) fn kernel_memory_bytes() -> Option<u64> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
     let kib: u64 =
@@ -188,8 +188,8 @@ pub(crate) fn kernel_memory_bytes() -> Option<u64> {
     Some((kib << 10) + pages * u64::try_from(page_bytes).unwrap_or(4096))
 }
 
-/// Waits shortly until the kernel has freed the memory of earlier servers and clients, and returns what remains. Much
-/// is freed only after a grace period of read-copy-update.
+/// Waits shortly until the kernel has freed the memory of earlier servers and clients, and returns what
+/// remains. Much is freed only after a grace period of read-copy-update.
 pub(crate) fn kernel_memory_settled() -> Option<u64> {
     const LOOKS_MAX: u32 = 10;
     const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(40);

@@ -1,4 +1,5 @@
-//! Effects of the generator, or of processes that kept the generator from its core, are not blamed on the server.
+//! Effects of the generator, or of processes that kept the generator from its core, are not blamed on the
+//! server.
 
 use super::*;
 

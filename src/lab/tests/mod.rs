@@ -1,7 +1,7 @@
 //! Comparisons of made-up samples: every verdict is reached with its reasons, and every report is as it was.
 //!
-//! Where a new test goes: `verdicts` for a rule of the judge, `generator` for what the generator caused, `order` for
-//! slopes, rankings and crossovers, `report` for what a reader sees.
+//! Where a new test goes: `verdicts` for a rule of the judge, `generator` for what the generator caused,
+//! `order` for slopes, rankings and crossovers, `report` for what a reader sees.
 
 mod generator;
 mod order;

@@ -1,6 +1,8 @@
-//! The report of a comparison of made-up samples: every format by snapshot, and the HTML page in a real browser.
+//! The report of a comparison of made-up samples: every format by snapshot, and the HTML page in a real
+//! browser.
 //!
-//! Snapshots are renewed with `SNAPSHOTS=write cargo test --lib lab`; read the difference before committing it.
+//! Snapshots are renewed with `SNAPSHOTS=write cargo test --lib lab`; read the difference before committing
+//! it.
 
 use std::fs;
 use std::io::Write as _;

@@ -3,7 +3,8 @@
 use super::pattern::Pattern;
 use crate::load::{Client, Flow, ReplyStatus, Workload};
 
-/// Sends requests without a reply. A request is complete when the kernel has taken all of it; any reply is wrong.
+/// Sends requests without a reply. A request is complete when the kernel has taken all of it; any reply is
+/// wrong.
 #[derive(Clone, Debug)]
 pub struct DiscardLoad {
     pattern: Pattern,

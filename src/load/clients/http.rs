@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::chunked::{Chunked, Met};
 use crate::load::{Client, ReplyStatus, Workload};
 
-/// Sends GET requests. Every reply must have the status and the body of the first reply, byte for byte, and the framing
-/// that its head declares (RFC 9112, section 6.3). A first status other than 2xx is wrong.
+/// Sends GET requests. Every reply must have the status and the body of the first reply, byte for byte, and
+/// the framing that its head declares (RFC 9112, section 6.3). A first status other than 2xx is wrong.
 #[derive(Clone, Debug)]
 pub struct HttpLoad {
     shared: Arc<Shared>,
@@ -19,8 +19,8 @@ struct Shared {
     first: Mutex<First>,
 }
 
-/// The first reply, as far as it is known: the connection that reads a byte of the body first determines what that byte
-/// must be.
+/// The first reply, as far as it is known: the connection that reads a byte of the body first determines what
+/// that byte must be.
 #[derive(Debug, Default)]
 struct First {
     status: Option<u16>,
@@ -71,7 +71,8 @@ const HEADERS_MAX: usize = 100;
 const BODY_KEPT_BYTES_MAX: u64 = 64 << 20;
 
 impl HttpLoad {
-    /// Asks `host` (for the field Host) for `target`, such as `/file?x=1`; with `close` each reply ends its connection.
+    /// Asks `host` (for the field Host) for `target`, such as `/file?x=1`; with `close` each reply ends its
+    /// connection.
     pub fn new(host: &str, target: &str, close: bool) -> Self {
         let close = if close { "Connection: close\r\n" } else { "" };
         let agent = concat!("oneloop/", env!("CARGO_PKG_VERSION"));
@@ -204,7 +205,8 @@ impl First {
 
     fn has(&mut self, at: u64, bytes: &[u8]) -> Result<(), &'static str> {
         let kept = self.body.len() as u64;
-        // Bytes within the kept body are compared; bytes after it are new, unless the end of the body is known.
+        // Bytes within the kept body are compared; bytes after it are new, unless the end of the body is
+        // known.
         let compared = (kept.saturating_sub(at) as usize).min(bytes.len());
         let start = at.min(kept) as usize;
         if self.body[start..start + compared] != bytes[..compared] {
@@ -250,8 +252,9 @@ impl Framing {
     }
 }
 
-/// The head at the front of `kept` and `bytes`, and how much of `bytes` it took; `None` if it is not whole: then all of
-/// `bytes` is kept. The result is the same however the head was split; only what is malformed may be noticed later.
+/// The head at the front of `kept` and `bytes`, and how much of `bytes` it took; `None` if it is not whole:
+/// then all of `bytes` is kept. The result is the same however the head was split; only what is malformed may
+/// be noticed later.
 fn head_of(kept: &mut Vec<u8>, bytes: &[u8], ended: bool) -> Result<Option<(Head, usize)>, &'static str> {
     let before = kept.len();
     let new = &bytes[..bytes.len().min(HEAD_BYTES_MAX - before)];

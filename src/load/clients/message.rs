@@ -3,7 +3,8 @@
 use crate::load::{Client, ReplyStatus, Workload};
 use crate::services::Message;
 
-/// Sends one message that ends with a newline, and expects the answer of the tutorial and the end of the connection.
+/// Sends one message that ends with a newline, and expects the answer of the tutorial and the end of the
+/// connection.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageLoad {
     text: [u8; Message::BYTES_MAX],

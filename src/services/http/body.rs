@@ -1,4 +1,5 @@
-//! The body of a response: pieces whose length is known, or a producer that makes them while the response is sent.
+//! The body of a response: pieces whose length is known, or a producer that makes them while the response is
+//! sent.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -9,7 +10,8 @@ use std::sync::Arc;
 
 use crate::session::FileRange;
 
-/// The body of a response: bytes, bytes that others share, ranges of files, or what a [`Producer`] makes while it is sent.
+/// The body of a response: bytes, bytes that others share, ranges of files, or what a [`Producer`] makes
+/// while it is sent.
 ///
 /// Bytes and strings become bodies by [`From`].
 ///
@@ -157,12 +159,13 @@ impl From<&'static str> for Body {
 /// let response = Response::text(Status::Ok, Body::producer(Countdown(1_000_000)));
 /// ```
 pub trait Producer: fmt::Debug {
-    /// Appends the next piece of the body to `piece`, which is empty. It should be some KiB at most and must not take long: other
-    /// clients wait. After an error the connection is cut, so that the client does not take what it has for the whole.
+    /// Appends the next piece of the body to `piece`, which is empty. It should be some KiB at most and must
+    /// not take long: other clients wait. After an error the connection is cut, so that the client does not
+    /// take what it has for the whole.
     fn produce(&mut self, piece: &mut Vec<u8>) -> io::Result<Produced>;
 
-    /// The length of the whole body in bytes, if it is known before. A body that turns out longer is cut there; for one that ends
-    /// sooner the connection is cut.
+    /// The length of the whole body in bytes, if it is known before. A body that turns out longer is cut
+    /// there; for one that ends sooner the connection is cut.
     fn len_bytes(&self) -> Option<u64> {
         None
     }

@@ -1,6 +1,7 @@
 //! Every bound of the HTTP service: the unit in the name, the reason beside it.
 
-/// A request's head. Without it a client that never ends its head fills the memory. Fits the scan's 16-bit offsets.
+/// A request's head. Without it a client that never ends its head fills the memory. Fits the scan's 16-bit
+/// offsets.
 pub(super) const HEAD_BYTES_MAX: usize = 16 << 10;
 /// One line of a head, the request line too (RFC 9112, section 3, asks for at least 8,000).
 pub(super) const LINE_BYTES_MAX: usize = 8 << 10;
@@ -8,8 +9,8 @@ pub(super) const LINE_BYTES_MAX: usize = 8 << 10;
 pub(super) const HEADERS_MAX: usize = 100;
 /// Header fields of the requests that most clients send; more cost a second pass.
 pub(super) const HEADERS_USUAL: usize = 16;
-/// A request's body that is discarded, framing included; and one that is kept for a handler that sets no other bound. Without it
-/// a client fills the memory, or sends without end.
+/// A request's body that is discarded, framing included; and one that is kept for a handler that sets no
+/// other bound. Without it a client fills the memory, or sends without end.
 pub(super) const BODY_BYTES_MAX: u64 = 1 << 20;
 /// The line with a chunk's size. Extensions are skipped, not kept.
 pub(super) const CHUNK_LINE_BYTES_MAX: usize = 256;
@@ -20,16 +21,16 @@ pub(super) const ANSWER_ROOM_BYTES: usize = 1 << 10;
 /// Ranges of one request; a request with more gets the whole file. Without it a few bytes of request ask for
 /// thousands of parts.
 pub(super) const RANGES_MAX: usize = 16;
-/// Files up to this size are kept in memory. Longer ones cost less with sendfile(2): a copy of their bytes would be in
-/// the cache of this core, and a client on loopback would have to fetch it from there each time.
+/// Files up to this size are kept in memory. Longer ones cost less with sendfile(2): a copy of their bytes
+/// would be in the cache of this core, and a client on loopback would have to fetch it from there each time.
 pub(super) const MEMORY_FILE_BYTES_MAX: u64 = 8 << 10;
-/// The entity tag of a file up to this size is a hash of its content: reading and hashing it once takes less than 0.1 ms of a turn (59 µs for 1 MiB) when it
-/// is in the page cache.
+/// The entity tag of a file up to this size is a hash of its content: reading and hashing it once takes less
+/// than 0.1 ms of a turn (59 µs for 1 MiB) when it is in the page cache.
 pub(super) const HASHED_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a file that are read and hashed at a time: they fit a core's cache.
 pub(super) const HASH_PIECE_BYTES: usize = 64 << 10;
-/// Hashes remembered at once, about 4 MiB. More than [`CACHE_ENTRIES_MAX`]: a file that is asked for after others have taken its
-/// place there is opened again and not hashed again.
+/// Hashes remembered at once, about 4 MiB. More than [`CACHE_ENTRIES_MAX`]: a file that is asked for after
+/// others have taken its place there is opened again and not hashed again.
 pub(super) const HASHES_MAX: usize = 32 << 10;
 /// Bodies up to this size are copied behind their head; for longer ones a reference is cheaper.
 pub(super) const COPY_BYTES_MAX: usize = 4 << 10;
@@ -39,55 +40,58 @@ pub(super) const CACHE_BYTES_MAX: usize = 64 << 20;
 pub(super) const CACHE_ENTRIES_MAX: usize = 16 << 10;
 /// Files kept open at once. Descriptors are for clients first.
 pub(super) const CACHE_FILES_MAX: usize = 1024;
-/// The cache may hold one in so many of the process's descriptors: half of the service's share; the rest is for files that are sent and listed.
+/// The cache may hold one in so many of the process's descriptors: half of the service's share; the rest is
+/// for files that are sent and listed.
 pub(super) const DESCRIPTORS_PER_CACHE_FILE: u64 = 16;
-/// A service may use one in so many of the process's descriptors for files and directories (kept, sent or listed), and more where clients need
-/// fewer. Without it clients that ask for big files and read none take every descriptor.
+/// A service may use one in so many of the process's descriptors for files and directories (kept, sent or
+/// listed), and more where clients need fewer. Without it clients that ask for big files and read none take
+/// every descriptor.
 pub(super) const DESCRIPTORS_PER_OPEN_FILE: u64 = 8;
 /// How long a remembered file is believed to be unchanged, in ms. Half of the second that is promised.
 pub(super) const BELIEVED_MS: u64 = 500;
-/// How long the root directory is believed to be the one at its path, in ms. With the time that a file is believed it is less than
-/// the two seconds that are promised, and a request costs no look at the root.
+/// How long the root directory is believed to be the one at its path, in ms. With the time that a file is
+/// believed it is less than the two seconds that are promised, and a request costs no look at the root.
 pub(super) const ROOT_BELIEVED_MS: u64 = 1_000;
-/// How often the root directory is looked at without any request, in ms: one that was replaced is not kept open for longer, which
-/// would keep its file system from being unmounted.
+/// How often the root directory is looked at without any request, in ms: one that was replaced is not kept
+/// open for longer, which would keep its file system from being unmounted.
 pub(super) const ROOT_LOOKED_AT_MS: u64 = 30_000;
-/// How long an unused file is kept open, in ms. Without it the disk space of a deleted file is not freed, and its file system
-/// cannot be unmounted. Opening it again costs some microseconds.
+/// How long an unused file is kept open, in ms. Without it the disk space of a deleted file is not freed, and
+/// its file system cannot be unmounted. Opening it again costs some microseconds.
 pub(super) const UNUSED_MS: u64 = 10_000;
-/// Files closed in one call; then the clients have their turn. Closing the last descriptor of a big file that was deleted frees
-/// its blocks, which takes long.
+/// Files closed in one call; then the clients have their turn. Closing the last descriptor of a big file that
+/// was deleted frees its blocks, which takes long.
 pub(super) const CLOSES_PER_CALL_MAX: usize = 16;
-/// A file that changed so shortly before it was read may change again within the same tick of its clock, in ms; it is read
-/// again instead of compared.
+/// A file that changed so shortly before it was read may change again within the same tick of its clock, in
+/// ms; it is read again instead of compared.
 pub(super) const SETTLED_MS: u64 = 100;
-/// The same for a file whose times are whole seconds: its file system may keep no fractions, and FAT has a resolution of two seconds.
+/// The same for a file whose times are whole seconds: its file system may keep no fractions, and FAT has a
+/// resolution of two seconds.
 pub(super) const SETTLED_SECONDS_MS: u64 = 2_100;
 /// How often a file that changes while it is read is tried again.
 pub(super) const READ_TRIES_MAX: u32 = 3;
 /// Directory entries looked at in one call, about 0.1 ms of processor time; then the others have their turn.
 pub(super) const ENTRIES_PER_CALL_MAX: usize = 64;
-/// Entries that all listings together look at in one turn of the loop, about 2 ms: they share it, but each gets at least
-/// `ENTRIES_PER_CALL_MIN`.
+/// Entries that all listings together look at in one turn of the loop, about 2 ms: they share it, but each
+/// gets at least `ENTRIES_PER_CALL_MIN`.
 pub(super) const ENTRIES_PER_TURN_MAX: usize = 512;
 /// With fewer entries per call, the calls would cost more than the entries.
 pub(super) const ENTRIES_PER_CALL_MIN: usize = 4;
 /// So many hidden entries, which are skipped, count as one entry.
 pub(super) const HIDDEN_PER_ENTRY: usize = 8;
-/// Entries sorted for a listing; a larger directory comes in its own order, piece by piece, so that it costs no more
-/// memory than this.
+/// Entries sorted for a listing; a larger directory comes in its own order, piece by piece, so that it costs
+/// no more memory than this.
 pub(super) const ENTRIES_SORTED_MAX: usize = 10_000;
-/// Entries looked at in one call for a listing that comes unsorted. They wait for a client that may not read, outside the
-/// budget of the sorted ones: some KiB of memory, less than the client's outbox.
+/// Entries looked at in one call for a listing that comes unsorted. They wait for a client that may not read,
+/// outside the budget of the sorted ones: some KiB of memory, less than the client's outbox.
 pub(super) const ENTRIES_UNSORTED_MAX: usize = 64;
-/// The entries of all listings together that were collected to be sorted: about a million of them. Without it clients that ask
-/// for large listings and read none take unbounded memory.
+/// The entries of all listings together that were collected to be sorted: about a million of them. Without it
+/// clients that ask for large listings and read none take unbounded memory.
 pub(super) const LISTINGS_BYTES_MAX: usize = 64 << 20;
 /// What the system's library keeps for a directory that is read (glibc: 32 KiB).
 pub(super) const DIRECTORY_BUFFER_BYTES: usize = 32 << 10;
 /// A piece of a listing, where there are few of them.
 pub(super) const LISTING_PIECE_BYTES: usize = 8 << 10;
-/// Pieces of a produced body made in one call, for a listing about 0.1 ms of processor time each where they are of
-/// `LISTING_PIECE_BYTES`; then the others have their turn. Without it a client that reads as fast as pieces are made has all of a
-/// body in one turn.
+/// Pieces of a produced body made in one call, for a listing about 0.1 ms of processor time each where they
+/// are of `LISTING_PIECE_BYTES`; then the others have their turn. Without it a client that reads as fast as
+/// pieces are made has all of a body in one turn.
 pub(super) const PIECES_PER_CALL_MAX: usize = 2;

@@ -6,10 +6,12 @@ use super::codec::target::{Path, Target};
 use super::response::Response;
 use crate::session::Now;
 
-/// Answers requests. [`super::Files`] and [`super::Router`] are handlers, and so is a function from a request to a response.
+/// Answers requests. [`super::Files`] and [`super::Router`] are handlers, and so is a function from a request
+/// to a response.
 ///
-/// A handler is called in the loop that serves all clients, so it must not block. It is called once for each request, when all of
-/// the request has arrived; requests of one client are answered in their order. A panic ends the client, no other.
+/// A handler is called in the loop that serves all clients, so it must not block. It is called once for each
+/// request, when all of the request has arrived; requests of one client are answered in their order. A panic
+/// ends the client, no other.
 ///
 /// ```
 /// use oneloop::services::http::{Handler, Http, Method, Request, Response, Status};
@@ -34,13 +36,15 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers a request.
     fn respond(&self, request: &Request<'_>) -> Response;
 
-    /// What becomes of the body of a request that has one. Asked when the head has arrived; [`Request::body`] is empty then.
+    /// What becomes of the body of a request that has one. Asked when the head has arrived; [`Request::body`]
+    /// is empty then.
     fn body_policy(&self, request: &Request<'_>) -> BodyPolicy {
         let _ = request;
         BodyPolicy::default()
     }
 
-    /// When [`Handler::maintain`] is to be called, in ms of [`Now::monotonic_ms`]; `None` for never. Asked before each wait.
+    /// When [`Handler::maintain`] is to be called, in ms of [`Now::monotonic_ms`]; `None` for never. Asked
+    /// before each wait.
     fn maintenance_due_ms(&self) -> Option<u64> {
         None
     }
@@ -64,12 +68,14 @@ where
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BodyPolicy {
-    /// It is kept for [`Request::body`]. One of more than `bytes_max` bytes is answered with 413, and the connection closes.
+    /// It is kept for [`Request::body`]. One of more than `bytes_max` bytes is answered with 413, and the
+    /// connection closes.
     Keep {
         /// The most bytes of content.
         bytes_max: u64,
     },
-    /// It is read and discarded. One of more than 1 MiB, its framing included, is answered with 413, and the connection closes.
+    /// It is read and discarded. One of more than 1 MiB, its framing included, is answered with 413, and the
+    /// connection closes.
     Discard,
     /// It is not read: the request is answered with this, and the connection closes.
     Refuse(Response),
@@ -105,9 +111,9 @@ impl<'a> Request<'a> {
         self.head.target
     }
 
-    /// The path, from its first slash on: decoded, without empty segments and dots (`/a//b/../%63` is `/a/c`). An escaped slash
-    /// (`%2F`) stays escaped, so that it divides no segments. It is not always UTF-8. `*` for the target of `OPTIONS *`; what
-    /// was sent for `CONNECT`.
+    /// The path, from its first slash on: decoded, without empty segments and dots (`/a//b/../%63` is
+    /// `/a/c`). An escaped slash (`%2F`) stays escaped, so that it divides no segments. It is not always
+    /// UTF-8. `*` for the target of `OPTIONS *`; what was sent for `CONNECT`.
     pub fn path(&self) -> &'a [u8] {
         match &self.head.resource {
             Ok(Target::Path(path)) => &path.decoded,
@@ -120,7 +126,8 @@ impl<'a> Request<'a> {
         self.located().map_or(b"", |path| path.query)
     }
 
-    /// The host that is asked for, without a port: of the target if it has one, else of the field `Host`. Empty if there is none.
+    /// The host that is asked for, without a port: of the target if it has one, else of the field `Host`.
+    /// Empty if there is none.
     pub fn host(&self) -> &'a str {
         let authority = self.located().and_then(|path| path.authority);
         let authority = authority.or_else(|| self.head.value(Field::Host)).unwrap_or_default();
@@ -132,7 +139,8 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The value of a field that the request has once; `None` if it is absent or repeated. The case of `name` does not matter.
+    /// The value of a field that the request has once; `None` if it is absent or repeated. The case of `name`
+    /// does not matter.
     pub fn field(&self, name: &str) -> Option<&'a [u8]> {
         let mut values = self.head.values_named(name);
         values.next().filter(|_| values.next().is_none())

@@ -1,5 +1,5 @@
-//! HTTP/1.1 (RFC 9110, RFC 9112): a service whose [`Handler`] answers requests. [`Files`] serves a directory, a [`Router`] chooses
-//! between handlers, and a handler of your own is a type or a function.
+//! HTTP/1.1 (RFC 9110, RFC 9112): a service whose [`Handler`] answers requests. [`Files`] serves a directory,
+//! a [`Router`] chooses between handlers, and a handler of your own is a type or a function.
 //!
 //! ```text
 //! bytes ─ codec/request (head, framing) ─ codec/target (path) ─┐
@@ -8,9 +8,10 @@
 //!                                                session ──────┘              └ Files
 //! ```
 //!
-//! A handler gets a parsed request and returns a structured response. The codec alone writes heads, frames bodies and decides when
-//! a connection stays open. A request for a small file that was seen within the last half second costs no system call, no
-//! allocation and no formatting: the lines of its head and its content are kept, and the date is formatted once a second.
+//! A handler gets a parsed request and returns a structured response. The codec alone writes heads, frames
+//! bodies and decides when a connection stays open. A request for a small file that was seen within the last
+//! half second costs no system call, no allocation and no formatting: the lines of its head and its content
+//! are kept, and the date is formatted once a second.
 
 mod body;
 mod bounds;
@@ -37,6 +38,6 @@ pub use router::Router;
 pub use service::Http;
 pub use session::HttpSession;
 
-/// The smallest inbox, in bytes, in which a head that is too long is answered (414, 431). In a smaller one the client would
-/// be closed without a word.
+/// The smallest inbox, in bytes, in which a head that is too long is answered (414, 431). In a smaller one
+/// the client would be closed without a word.
 pub const INBOX_BYTES_MIN: u32 = bounds::HEAD_BYTES_MAX as u32;

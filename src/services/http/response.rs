@@ -78,8 +78,8 @@ impl Response {
         Response::new(status).with_field("Content-Type", "text/plain; charset=utf-8").with_body(text)
     }
 
-    /// A response with a small page that shows the status, as the server itself answers with. One of 503 asks the client to
-    /// come again after a second.
+    /// A response with a small page that shows the status, as the server itself answers with. One of 503 asks
+    /// the client to come again after a second.
     pub fn error(status: Status) -> Response {
         let (code, reason) = (status.code(), status.reason());
         let page = format!(
@@ -98,9 +98,10 @@ impl Response {
 
     /// Adds a field. A second `Content-Type` replaces the first.
     ///
-    /// A field that cannot be sent makes the response one of 500 and is logged, so that no value that came from a client can
-    /// end a line: the name must be a token and the value must not have control characters. The same holds for those that
-    /// the server sends itself: `Connection`, `Content-Length`, `Date`, `Transfer-Encoding` and `Upgrade`.
+    /// A field that cannot be sent makes the response one of 500 and is logged, so that no value that came
+    /// from a client can end a line: the name must be a token and the value must not have control characters.
+    /// The same holds for those that the server sends itself: `Connection`, `Content-Length`, `Date`,
+    /// `Transfer-Encoding` and `Upgrade`.
     pub fn with_field(self, name: &str, value: impl AsRef<str>) -> Response {
         let value = value.as_ref();
         if !is_sendable(name, value) {

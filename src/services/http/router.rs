@@ -9,10 +9,11 @@ use crate::session::Now;
 
 /// A handler that passes requests to other handlers, by host and path.
 ///
-/// A route has a path whose segments a request's path begins with: `/api` and `/api/` both are for `/api`, `/api/` and `/api/notes`,
-/// and not for `/apiary`. The longest matching path wins. Routes of the requested host come first, then those without a host. A request without
-/// a matching route is answered with 404. Paths are compared as [`Request::path`] has them, decoded, so that no spelling of a path leads
-/// around its route; and they are not changed.
+/// A route has a path whose segments a request's path begins with: `/api` and `/api/` both are for `/api`,
+/// `/api/` and `/api/notes`, and not for `/apiary`. The longest matching path wins. Routes of the requested
+/// host come first, then those without a host. A request without a matching route is answered with 404. Paths
+/// are compared as [`Request::path`] has them, decoded, so that no spelling of a path leads around its route;
+/// and they are not changed.
 ///
 /// ```
 /// use oneloop::services::http::{Http, Request, Response, Router, Status};

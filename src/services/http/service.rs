@@ -11,8 +11,8 @@ use super::handler::Handler;
 use super::session::{HttpSession, Shared};
 use crate::session::{Client, Now, Refusal, Service};
 
-/// HTTP/1.1 for a [`Handler`]: [`Files`], a [`super::Router`], or one of your own. Clones share the handler; a forked child has
-/// its own copy.
+/// HTTP/1.1 for a [`Handler`]: [`Files`], a [`super::Router`], or one of your own. Clones share the handler;
+/// a forked child has its own copy.
 ///
 /// ```no_run
 /// use oneloop::limits::Limits;
@@ -59,8 +59,8 @@ impl<H: Handler> Http<H> {
     }
 }
 
-/// The response to a client that gets no session. It is the same for all, so it has no date, which a 5xx may lack (RFC 9110,
-/// section 6.6.1).
+/// The response to a client that gets no session. It is the same for all, so it has no date, which a 5xx may
+/// lack (RFC 9110, section 6.6.1).
 fn refusal(head_end: &str) -> Vec<u8> {
     const BODY: &str = "503 Service Unavailable\n";
     let framing = Framing::Length(BODY.len() as u64).line();

@@ -142,7 +142,8 @@ impl<H: Handler> HttpSession<H> {
             }
         };
         self.scan = Scan::default();
-        // No response is begun behind a queued file: else a client that asks for many files and reads none holds all of them open.
+        // No response is begun behind a queued file: else a client that asks for many files and reads none
+        // holds all of them open.
         if !out.is_empty() && (out.room() < ANSWER_ROOM_BYTES || out.has_file()) {
             return Err(Next::NeedRoom);
         }
@@ -228,7 +229,8 @@ impl<H: Handler> HttpSession<H> {
         self.send(response, exchange, input, out)
     }
 
-    /// Refuses a request that is malformed or too large and closes the connection, because it is not known where the next request begins.
+    /// Refuses a request that is malformed or too large and closes the connection, because it is not known
+    /// where the next request begins.
     fn refuse(
         &mut self,
         status: Status,
@@ -323,7 +325,8 @@ impl<H: Handler> HttpSession<H> {
     }
 }
 
-/// Puts a head, the bytes that are copied behind it, and the rest of the body; returns what there is no room for.
+/// Puts a head, the bytes that are copied behind it, and the rest of the body; returns what there is no room
+/// for.
 fn put(
     head: &Head<'_>,
     copied: &[u8],

@@ -16,8 +16,8 @@ pub enum AccessFormat {
     Combined,
 }
 
-/// A value in the line, as it is written. Without it a client decides how long its lines are. With three of these a
-/// line stays below what a pipe takes whole (`PIPE_BUF`, 4,096 bytes on Linux).
+/// A value in the line, as it is written. Without it a client decides how long its lines are. With three of
+/// these a line stays below what a pipe takes whole (`PIPE_BUF`, 4,096 bytes on Linux).
 const VALUE_BYTES_MAX: usize = 1 << 10;
 // A value that was cut before is cut here, too, visibly.
 const _: () = assert!(VALUE_BYTES_MAX < RequestInfo::VALUE_BYTES_MAX);
@@ -82,8 +82,8 @@ fn append_request(request: &RequestInfo, line: &mut Vec<u8>) {
     }
 }
 
-/// Appends a value in quotes. Whatever could end the line or the quotes, or control a terminal, is written as `\xHH`.
-/// Cut where that, too, is as long as it may be.
+/// Appends a value in quotes. Whatever could end the line or the quotes, or control a terminal, is written as
+/// `\xHH`. Cut where that, too, is as long as it may be.
 fn append_quoted(parts: &[&[u8]], line: &mut Vec<u8>) {
     line.push(b'"');
     let max = line.len() + VALUE_BYTES_MAX;

@@ -16,12 +16,12 @@ pub use line::AccessFormat;
 use line::LineFormat;
 use writer::LineWriter;
 
-/// An [`Observer`] that writes a line for each answer to a request. Answers of services that report no request have
-/// none.
+/// An [`Observer`] that writes a line for each answer to a request. Answers of services that report no
+/// request have none.
 ///
-/// Several processes may share the target: only whole lines are written. Nothing waits for the reader of the log: what
-/// a FIFO, pipe or terminal does not take stays in memory, up to 1 MiB, and lines beyond that are lost, and counted in
-/// the log of diagnostics.
+/// Several processes may share the target: only whole lines are written. Nothing waits for the reader of the
+/// log: what a FIFO, pipe or terminal does not take stays in memory, up to 1 MiB, and lines beyond that are
+/// lost, and counted in the log of diagnostics.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -109,15 +109,17 @@ impl Observer for AccessLog {
 pub enum AccessTarget {
     /// Standard output.
     Stdout,
-    /// What this process was started with under this number: a file, pipe, socket or terminal. It is not opened again.
+    /// What this process was started with under this number: a file, pipe, socket or terminal. It is not
+    /// opened again.
     Descriptor(RawFd),
     /// A file or FIFO, appended to, and opened again by SIGHUP after it was rotated.
     File(PathBuf),
 }
 
 impl AccessTarget {
-    /// What a path names. `/dev/stdout`, `/dev/stderr`, `/dev/fd/N` and links to them are descriptors of this process:
-    /// it writes to them rather than opening them, which a socket or the pipe of another user would not allow.
+    /// What a path names. `/dev/stdout`, `/dev/stderr`, `/dev/fd/N` and links to them are descriptors of this
+    /// process: it writes to them rather than opening them, which a socket or the pipe of another user would
+    /// not allow.
     pub fn of_path(path: &Path) -> AccessTarget {
         match descriptor_of(path) {
             Some(1) => AccessTarget::Stdout,

@@ -1,7 +1,7 @@
 //! Whole lines, on their way to a file, or to a program that may read slowly, stall or exit.
 //!
-//! Nothing here waits for that reader, except for a moment at the end. What is not taken stays in memory, up to a
-//! bound; lines beyond it are lost, and the log of diagnostics has their number.
+//! Nothing here waits for that reader, except for a moment at the end. What is not taken stays in memory, up
+//! to a bound; lines beyond it are lost, and the log of diagnostics has their number.
 
 use std::io;
 use std::time::Duration;
@@ -10,15 +10,16 @@ use super::AccessTarget;
 use crate::sys::sink::Sink;
 use crate::telemetry::ReopenRequests;
 
-/// Lines are written when this many bytes came since that was last tried, or `AGE_MS` after the first of them.
+/// Lines are written when this many bytes came since that was last tried, or `AGE_MS` after the first of
+/// them.
 const BATCH_BYTES: usize = 32 << 10;
 /// See `BATCH_BYTES`: a reader of the log sees an answer at most this long after it was given, in ms.
 pub(super) const AGE_MS: u64 = 1_000;
-/// Lines that were not taken are tried again after this time, in ms: a reader that is only slow empties a pipe in less,
-/// and ten looks a second cost nothing.
+/// Lines that were not taken are tried again after this time, in ms: a reader that is only slow empties a
+/// pipe in less, and ten looks a second cost nothing.
 const RETRY_MS: u64 = 100;
-/// The most bytes that wait for the reader of the log: a few seconds of a busy server, some thousand lines. Without
-/// this bound a stalled reader would exhaust the memory of the server.
+/// The most bytes that wait for the reader of the log: a few seconds of a busy server, some thousand lines.
+/// Without this bound a stalled reader would exhaust the memory of the server.
 const WAITING_BYTES_MAX: usize = 1 << 20;
 /// How long the end of the log waits, in all, for a reader that still reads, in ms: time enough for
 /// `WAITING_BYTES_MAX`, too short to be taken for a program that does not end.
@@ -83,7 +84,8 @@ impl LineWriter {
         }
     }
 
-    /// SIGHUP asks to reopen the file from now on. One that has come since the signals were installed counts, too.
+    /// SIGHUP asks to reopen the file from now on. One that has come since the signals were installed counts,
+    /// too.
     pub(super) fn watch_reopen(&mut self, requests: ReopenRequests) {
         self.requests = Some(requests);
     }
@@ -103,8 +105,8 @@ impl LineWriter {
         self.due_ms
     }
 
-    /// Adds the line that `append` appends, without its end of line. First reopens the file if a signal asked for it:
-    /// no line of an answer given after the signal goes to the old file.
+    /// Adds the line that `append` appends, without its end of line. First reopens the file if a signal asked
+    /// for it: no line of an answer given after the signal goes to the old file.
     pub(super) fn add(&mut self, append: impl FnOnce(&mut Vec<u8>), now_ms: u64) {
         self.reopen_if_asked();
         let before = self.waiting.len();
@@ -205,8 +207,9 @@ impl LineWriter {
         }
     }
 
-    /// Opens the file again: it may have been renamed (rotation). What waits goes to the old one, as far as that takes
-    /// it at once, with the rest of a line that it has begun, or that line is lost; the others go to the new one.
+    /// Opens the file again: it may have been renamed (rotation). What waits goes to the old one, as far as
+    /// that takes it at once, with the rest of a line that it has begun, or that line is lost; the others go
+    /// to the new one.
     pub(super) fn reopen(&mut self) {
         self.reopens_seen = self.reopens();
         if !self.target.is_file() {

@@ -51,7 +51,8 @@ fn a_root_that_is_replaced_is_served_and_a_missing_one_is_404_and_logged_once() 
                 all_see(&mut clients, 200, "first");
                 std::fs::rename(&root, site.beside("gone")).unwrap();
                 let mut slowest = all_see(&mut clients, 404, "");
-                // Each process with a request closes the old directory. Parents and loops without a client close it later.
+                // Each process with a request closes the old directory. Parents and loops without a client
+                // close it later.
                 let kept = match args {
                     [_, "reactor", _, loops] => loops.parse().unwrap(),
                     [_, "prefork" | "fork", ..] => 1,
@@ -82,7 +83,8 @@ fn a_root_that_is_replaced_is_served_and_a_missing_one_is_404_and_logged_once() 
     });
 }
 
-/// How many descriptors the server and its children have open on files whose path ends with this. On Linux only.
+/// How many descriptors the server and its children have open on files whose path ends with this. On Linux
+/// only.
 fn open_on(server: &Server, end: &str) -> usize {
     let parent = server.pid().to_string();
     let mut pids = vec![parent.clone()];

@@ -57,7 +57,8 @@ impl GivenUp {
     }
 }
 
-/// The program as `setpriv ARGS…` starts it, and the folder of a copy that any user may execute; `None` if it cannot.
+/// The program as `setpriv ARGS…` starts it, and the folder of a copy that any user may execute; `None` if it
+/// cannot.
 fn set_privileges(args: &[&str], serve: &[&str]) -> Option<(Setup, tempfile::TempDir)> {
     if !nix::unistd::Uid::effective().is_root() || !has_program("setpriv") {
         crate::common::skipped("it takes root and setpriv to start a server as another user");

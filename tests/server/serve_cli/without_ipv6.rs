@@ -51,7 +51,8 @@ fn where_ipv6_is_disabled_every_address_is_that_of_ipv4_and_one_that_works_is_to
     assert!(output.status.success() && said.contains("1 passed"), "{said}{output:?}");
 }
 
-/// A kernel without IPv6: the addresses of the machine cannot be asked for, the first socket is refused, the next is IPv4's.
+/// A kernel without IPv6: the addresses of the machine cannot be asked for, the first socket is refused, the
+/// next is IPv4's.
 #[test]
 fn where_there_is_no_ipv6_every_address_is_that_of_ipv4() {
     let fault = Fault { call: "socket", effect: "error=EAFNOSUPPORT:when=1..2" };

@@ -40,8 +40,8 @@ impl BodyReader {
         BodyReader::new(framing, BODY_BYTES_MAX, BODY_BYTES_MAX, None)
     }
 
-    /// Reads a body of up to `bytes_max` bytes of content and keeps it. The framing of a chunked one may have as many as
-    /// any body that is discarded.
+    /// Reads a body of up to `bytes_max` bytes of content and keeps it. The framing of a chunked one may have
+    /// as many as any body that is discarded.
     pub(crate) fn keep(framing: Framing, bytes_max: u64) -> Result<BodyReader, Status> {
         BodyReader::new(framing, bytes_max, bytes_max.saturating_add(BODY_BYTES_MAX), Some(Vec::new()))
     }
@@ -156,8 +156,8 @@ fn is_clean(line: &[u8]) -> bool {
     line.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
 }
 
-/// `1*HEXDIG [ chunk-ext ]`; extensions are ignored, but one that is not by the grammar may be the sign of another's idea of
-/// where the line ends.
+/// `1*HEXDIG [ chunk-ext ]`; extensions are ignored, but one that is not by the grammar may be the sign of
+/// another's idea of where the line ends.
 fn chunk_size(line: &[u8]) -> Result<u64, Status> {
     let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
     if digits == 0 || digits > 15 || !are_extensions(&line[digits..]) {
@@ -192,8 +192,8 @@ fn are_extensions(mut rest: &[u8]) -> bool {
     true
 }
 
-/// The length of the `quoted-string` at the front (RFC 9110, section 5.6.4), 0 if it has no end. That its characters are none of
-/// control was seen before.
+/// The length of the `quoted-string` at the front (RFC 9110, section 5.6.4), 0 if it has no end. That its
+/// characters are none of control was seen before.
 fn quoted_bytes(quoted: &[u8]) -> usize {
     let mut escaped = false;
     for (at, &byte) in quoted.iter().enumerate().skip(1) {

@@ -1,4 +1,5 @@
-//! HTTP/1.1 on the wire (RFC 9112): how a request is parsed and framed, and how a response is framed and sent.
+//! HTTP/1.1 on the wire (RFC 9112): how a request is parsed and framed, and how a response is framed and
+//! sent.
 
 pub(crate) mod body;
 pub(crate) mod date;

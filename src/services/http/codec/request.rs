@@ -1,7 +1,8 @@
 //! From bytes to a request: where its head ends, what it asks for, how its body is framed (RFC 9112).
 //!
-//! Wherever the end of a message could be seen differently by a proxy before us, the request is refused and the
-//! connection closed: a bare CR or LF, folded fields, spaces before colons, two lengths, unknown transfer codings.
+//! Wherever the end of a message could be seen differently by a proxy before us, the request is refused and
+//! the connection closed: a bare CR or LF, folded fields, spaces before colons, two lengths, unknown transfer
+//! codings.
 
 use httparse::Header;
 
@@ -21,14 +22,14 @@ pub(crate) struct Scan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed {
     pub(crate) status: Status,
-    /// How many bytes decide it: always the same ones, so that the answer and its report do not depend on what arrived behind
-    /// them in the same read.
+    /// How many bytes decide it: always the same ones, so that the answer and its report do not depend on
+    /// what arrived behind them in the same read.
     pub(crate) bytes: usize,
 }
 
 impl Scan {
-    /// Looks for the end of the head that `bytes` begin with: its length with the empty line, or `None` if more is
-    /// needed. One empty line before the request line is passed over (RFC 9112, section 2.2).
+    /// Looks for the end of the head that `bytes` begin with: its length with the empty line, or `None` if
+    /// more is needed. One empty line before the request line is passed over (RFC 9112, section 2.2).
     pub(crate) fn head_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Malformed> {
         loop {
             let start = usize::from(self.line_start);
@@ -284,9 +285,9 @@ fn parse<'h, 'a: 'h>(head: &'a [u8], headers: &'h mut [Header<'a>]) -> Result<Re
     Ok(request)
 }
 
-/// `method SP request-target SP HTTP-version` (RFC 9112, section 3), with single spaces. The target may have printable
-/// characters and bytes above 0x7f that RFC 3986 has only as escapes: `curl` and scripts send a name as it was typed, and there
-/// is one way to read it.
+/// `method SP request-target SP HTTP-version` (RFC 9112, section 3), with single spaces. The target may have
+/// printable characters and bytes above 0x7f that RFC 3986 has only as escapes: `curl` and scripts send a
+/// name as it was typed, and there is one way to read it.
 fn parse_line(line: &[u8]) -> Result<(Method, &[u8], Version), Status> {
     let method_end = line.iter().position(|&byte| !is_token(byte)).ok_or(Status::BadRequest)?;
     let version_start = line.len().saturating_sub(b"HTTP/1.1".len());
@@ -345,8 +346,9 @@ fn framing(request: &RequestHead<'_>) -> Result<Framing, Status> {
     Ok(Framing::Length(length))
 }
 
-/// Why transfer codings other than `chunked` alone are refused. Where that comes last, and once, the others are just not known
-/// here (501, RFC 9112, section 6.1); else the body has no end that all would agree on (400, section 6.3).
+/// Why transfer codings other than `chunked` alone are refused. Where that comes last, and once, the others
+/// are just not known here (501, RFC 9112, section 6.1); else the body has no end that all would agree on
+/// (400, section 6.3).
 fn refusal_of_codings<'a>(values: impl Iterator<Item = &'a [u8]>) -> Status {
     let (mut chunked, mut chunked_last) = (0, false);
     for coding in values.flat_map(|value| value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii) {

@@ -7,8 +7,8 @@ pub(crate) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// `uri-host [ ":" port ]` (RFC 3986, section 3.2); it may be empty. An IPv6 address may have a zone, although a client should
-/// not send it (RFC 6874, section 4): many do, and other servers accept it.
+/// `uri-host [ ":" port ]` (RFC 3986, section 3.2); it may be empty. An IPv6 address may have a zone,
+/// although a client should not send it (RFC 6874, section 4): many do, and other servers accept it.
 pub(crate) fn is_host(authority: &[u8]) -> bool {
     let is_port = |port: &[u8]| match port {
         [] | [b':'] => true,
@@ -27,8 +27,8 @@ pub(crate) fn is_host(authority: &[u8]) -> bool {
     is_name(name) && is_port(port)
 }
 
-/// What is between the brackets: `IPv6address`, the same with a zone behind `%` or `%25` (RFC 6874, section 2), or `IPvFuture`
-/// (RFC 3986, section 3.2.2).
+/// What is between the brackets: `IPv6address`, the same with a zone behind `%` or `%25` (RFC 6874, section
+/// 2), or `IPvFuture` (RFC 3986, section 3.2.2).
 fn is_ip_literal(literal: &[u8]) -> bool {
     let is_unreserved = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
     if let [b'v' | b'V', future @ ..] = literal {

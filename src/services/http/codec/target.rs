@@ -1,5 +1,5 @@
-//! From a request target to the path of a file: decoded once, without dots, and never above the root (RFC 9112,
-//! section 3.2; RFC 3986, section 5.2.4).
+//! From a request target to the path of a file: decoded once, without dots, and never above the root (RFC
+//! 9112, section 3.2; RFC 3986, section 5.2.4).
 
 use std::borrow::Cow;
 
@@ -22,14 +22,16 @@ pub(crate) enum Target<'a> {
 /// A path, and what the target has beside it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Path<'a> {
-    /// Decoded, with the slash at its beginning, without empty or dot segments; with a slash at its end if it was asked
-    /// for as a directory. An escaped slash stays escaped.
+    /// Decoded, with the slash at its beginning, without empty or dot segments; with a slash at its end if it
+    /// was asked for as a directory. An escaped slash stays escaped.
     pub(crate) decoded: Cow<'a, [u8]>,
     /// What follows the `?`.
     pub(crate) query: &'a [u8],
-    /// The host and port of a target in absolute form, which count instead of `Host` (RFC 9112, section 3.2.2).
+    /// The host and port of a target in absolute form, which count instead of `Host` (RFC 9112, section
+    /// 3.2.2).
     pub(crate) authority: Option<&'a [u8]>,
-    /// Whether a segment begins with a dot, other than a first one of `.well-known`, which is public (RFC 8615).
+    /// Whether a segment begins with a dot, other than a first one of `.well-known`, which is public (RFC
+    /// 8615).
     pub(crate) hidden: bool,
     /// Whether a segment has an escaped slash in it.
     pub(crate) escaped_slash: bool,
@@ -37,7 +39,8 @@ pub(crate) struct Path<'a> {
 
 /// What need not be encoded in a segment of a link: the unreserved characters (RFC 3986, section 2.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// What a query has not (RFC 3986, section 3.4), beside bytes that are no ASCII. Percent signs are the client's own escapes.
+/// What a query has not (RFC 3986, section 3.4), beside bytes that are no ASCII. Percent signs are the
+/// client's own escapes.
 const NO_QUERY: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -54,7 +57,8 @@ const NO_QUERY: &AsciiSet = &CONTROLS
     .add(b'}');
 
 impl Path<'_> {
-    /// The path without the slash at its beginning: relative to a directory, and empty for the directory itself.
+    /// The path without the slash at its beginning: relative to a directory, and empty for the directory
+    /// itself.
     pub(crate) fn file(&self) -> &[u8] {
         &self.decoded[1..]
     }
@@ -113,7 +117,8 @@ fn split_absolute(target: &[u8]) -> Result<(Option<&[u8]>, &[u8]), Status> {
     Ok((Some(host), if path.is_empty() { b"/" } else { path }))
 }
 
-/// Whether there is nothing to decode, remove or hide: no escape, no empty segment, none that begins with a dot.
+/// Whether there is nothing to decode, remove or hide: no escape, no empty segment, none that begins with a
+/// dot.
 fn is_plain(raw: &[u8]) -> bool {
     let mut previous = 0;
     for &byte in raw {
@@ -125,7 +130,8 @@ fn is_plain(raw: &[u8]) -> bool {
     true
 }
 
-/// Whether a segment of a decoded path begins with a dot, other than a first one of `.well-known` (RFC 8615, section 3).
+/// Whether a segment of a decoded path begins with a dot, other than a first one of `.well-known` (RFC 8615,
+/// section 3).
 fn is_hidden(file: &[u8]) -> bool {
     let mut segments = file.split(|&byte| byte == b'/');
     let first = segments.next().unwrap_or_default();
@@ -159,7 +165,8 @@ fn normalise(raw: &[u8]) -> Result<(Vec<u8>, bool), Status> {
     Ok((path, escaped_slash))
 }
 
-/// Decodes one segment. An escaped slash stays escaped, so that it does not separate segments; the flag is whether there is one.
+/// Decodes one segment. An escaped slash stays escaped, so that it does not separate segments; the flag is
+/// whether there is one.
 fn decode(segment: &[u8]) -> Result<(Cow<'_, [u8]>, bool), Status> {
     let is_hex = |at: usize| segment.get(at).is_some_and(u8::is_ascii_hexdigit);
     let escapes = segment.iter().enumerate().filter(|(_, byte)| **byte == b'%');

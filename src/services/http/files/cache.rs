@@ -59,8 +59,8 @@ impl Cache {
         }
     }
 
-    /// Keeps `resource`, and gives up others where a bound demands it: of what is over its bound, the least recently used. Each
-    /// round gives one up.
+    /// Keeps `resource`, and gives up others where a bound demands it: of what is over its bound, the least
+    /// recently used. Each round gives one up.
     pub(crate) fn insert(&mut self, path: &[u8], resource: Arc<Resource>) {
         self.remove(path);
         self.uses += 1;
@@ -95,8 +95,8 @@ impl Cache {
         self.open.peek_lru().map(|(_, kept)| kept.resource.checked_ms.load(Ordering::Relaxed) + UNUSED_MS)
     }
 
-    /// Removes the least recently used file, if it is to be closed at `now_ms`. It is closed when the last reference is
-    /// dropped.
+    /// Removes the least recently used file, if it is to be closed at `now_ms`. It is closed when the last
+    /// reference is dropped.
     pub(crate) fn pop_unused(&mut self, now_ms: u64) -> Option<Arc<Resource>> {
         if self.close_due_ms()? > now_ms {
             return None;

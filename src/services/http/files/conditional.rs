@@ -9,7 +9,8 @@ use super::etag::EntityTag;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Validators {
     pub(crate) etag: EntityTag,
-    /// When the file was modified, in seconds since 1970; `None` if that time is not usable as `Last-Modified`.
+    /// When the file was modified, in seconds since 1970; `None` if that time is not usable as
+    /// `Last-Modified`.
     pub(crate) modified_s: Option<u64>,
 }
 
@@ -48,9 +49,9 @@ pub(crate) fn verdict(request: &RequestHead<'_>, ours: &Validators) -> Verdict {
     Verdict::Proceed
 }
 
-/// Whether the Range of a request counts: its If-Range names exactly our state (RFC 9110, section 13.1.5). A date never does: it
-/// would have to be a strong validator, but a file can change twice within a second (section 8.8.2.2), and its time can be set
-/// at will. Clients can use the entity tag.
+/// Whether the Range of a request counts: its If-Range names exactly our state (RFC 9110, section 13.1.5). A
+/// date never does: it would have to be a strong validator, but a file can change twice within a second
+/// (section 8.8.2.2), and its time can be set at will. Clients can use the entity tag.
 pub(crate) fn range_counts(request: &RequestHead<'_>, ours: &Validators) -> bool {
     if !request.has(Field::IfRange) {
         return true;
@@ -96,7 +97,8 @@ fn lists<'a>(mut values: impl Iterator<Item = &'a [u8]>, ours: &EntityTag, compa
     })
 }
 
-/// A field with a date, in any of the three forms (RFC 9110, section 5.6.7); anything else is as if it were absent.
+/// A field with a date, in any of the three forms (RFC 9110, section 5.6.7); anything else is as if it were
+/// absent.
 fn date(request: &RequestHead<'_>, field: Field) -> Option<u64> {
     let text = std::str::from_utf8(request.value(field)?).ok()?;
     let time: SystemTime = httpdate::parse_http_date(text.trim()).ok()?;

@@ -25,7 +25,8 @@ pub struct FilesConfig {
     pub fallback: Option<String>,
     /// The page for paths that do not exist, with status 404, if it exists.
     pub not_found: Option<String>,
-    /// Whether names that begin with a dot are served; else they do not exist (404), but for `.well-known` at the top (RFC 8615).
+    /// Whether names that begin with a dot are served; else they do not exist (404), but for `.well-known` at
+    /// the top (RFC 8615).
     pub hidden: bool,
     /// What is done with symbolic links.
     pub links: Links,
@@ -36,8 +37,8 @@ pub struct FilesConfig {
 }
 
 impl FilesConfig {
-    /// The files in `root`: `index.html` stands for its directory, `404.html` for what is missing; no listings, no
-    /// names with a dot but `.well-known`, no log.
+    /// The files in `root`: `index.html` stands for its directory, `404.html` for what is missing; no
+    /// listings, no names with a dot but `.well-known`, no log.
     pub fn new(root: impl Into<PathBuf>) -> FilesConfig {
         FilesConfig {
             root: root.into(),

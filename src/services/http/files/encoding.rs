@@ -1,4 +1,5 @@
-//! Content codings: which of the encoded files beside a file the client accepts and prefers (RFC 9110, section 12.5.3).
+//! Content codings: which of the encoded files beside a file the client accepts and prefers (RFC 9110,
+//! section 12.5.3).
 
 /// A coding that a file beside the plain one may have, in the order in which they are preferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +36,9 @@ impl Coding {
     }
 }
 
-/// Which of the `available` codings to send, `None` for the plain file. The highest quality wins, among equals the
-/// order of [`Coding::ALL`]; the plain file (`identity`, or else `*`) wins only if the client gives it a higher quality.
+/// Which of the `available` codings to send, `None` for the plain file. The highest quality wins, among
+/// equals the order of [`Coding::ALL`]; the plain file (`identity`, or else `*`) wins only if the client
+/// gives it a higher quality.
 pub(crate) fn choose<'a>(
     accept: impl Iterator<Item = &'a [u8]>,
     available: impl Iterator<Item = Coding>,

@@ -1,16 +1,18 @@
 //! Entity tags (RFC 9110, section 8.8.3): what names one content of a file.
 //!
-//! Up to [`HASHED_BYTES_MAX`] the tag is a hash of the content, and of nothing else: it changes with every change, whatever
-//! becomes of the file's times, and copies have the same tag on every server and after every deployment. A file is hashed when
-//! it is looked at in a new state (device, inode, size, times of modification and change), and at each look while it changed so
-//! shortly before that a further change could leave that state as it is.
+//! Up to [`HASHED_BYTES_MAX`] the tag is a hash of the content, and of nothing else: it changes with every
+//! change, whatever becomes of the file's times, and copies have the same tag on every server and after every
+//! deployment. A file is hashed when it is looked at in a new state (device, inode, size, times of
+//! modification and change), and at each look while it changed so shortly before that a further change could
+//! leave that state as it is.
 //!
-//! A longer file is named by its state: inode, size, and both times. The time of change is set by the kernel alone, at each
-//! write and at each setting of the other times, so the tag is strong; copies have others. While a further change could leave
-//! the state as it is, and on file systems that keep whole seconds (FAT has no time of change at all), the tag is weak.
+//! A longer file is named by its state: inode, size, and both times. The time of change is set by the kernel
+//! alone, at each write and at each setting of the other times, so the tag is strong; copies have others.
+//! While a further change could leave the state as it is, and on file systems that keep whole seconds (FAT
+//! has no time of change at all), the tag is weak.
 //!
-//! The hash is XXH3 with 128 bits. It is not cryptographic: a user with write access to a file could make two contents with one tag,
-//! which would deceive caches about that file alone.
+//! The hash is XXH3 with 128 bits. It is not cryptographic: a user with write access to a file could make two
+//! contents with one tag, which would deceive caches about that file alone.
 
 use std::fmt;
 use std::fs::File;
@@ -86,8 +88,8 @@ impl Name {
     }
 }
 
-/// The hashes of contents that are not kept in memory, by the state in which they were read: of several that a client asks for in
-/// turn, none is read again because others have taken its place among the open files.
+/// The hashes of contents that are not kept in memory, by the state in which they were read: of several that
+/// a client asks for in turn, none is read again because others have taken its place among the open files.
 #[derive(Debug)]
 pub(crate) struct Hashes(Mutex<LruCache<Stat, u128>>);
 
@@ -98,7 +100,8 @@ impl Default for Hashes {
 }
 
 impl Hashes {
-    /// The name of an open file, which is read if it has to be; `stat` is its state, and then the one that the name is of.
+    /// The name of an open file, which is read if it has to be; `stat` is its state, and then the one that
+    /// the name is of.
     pub(crate) fn name(&self, file: &File, stat: &mut Stat, wall: SystemTime) -> io::Result<Name> {
         if let Some(hash) = self.with(|known| known.get(stat).copied()) {
             return Ok(Name::Content(hash));

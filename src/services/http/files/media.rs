@@ -1,11 +1,12 @@
 //! Media types by file name, and by content where the name does not decide.
 
-/// How much is read of the beginning of a file whose name does not decide, and of its end: installers are scripts with an archive
-/// behind them.
+/// How much is read of the beginning of a file whose name does not decide, and of its end: installers are
+/// scripts with an archive behind them.
 pub(crate) const SAMPLE_BYTES: u64 = 1 << 10;
 
-/// Extensions of source text that the table of types knows as something that browsers do not show: `.rs` is `text/x-rust`, which
-/// Firefox downloads, and `.mod` a video. A file with one of these whose content is no text has the type of the table.
+/// Extensions of source text that the table of types knows as something that browsers do not show: `.rs` is
+/// `text/x-rust`, which Firefox downloads, and `.mod` a video. A file with one of these whose content is no
+/// text has the type of the table.
 const SOURCES: [&str; 56] = [
     "asc", "bat", "coffee", "csh", "cu", "dart", "dot", "f", "f77", "f90", "feature", "for", "fsx", "gv",
     "hbs", "java", "json5", "latex", "less", "lua", "man", "me", "mod", "ms", "mts", "n3", "nfo", "org", "p",
@@ -15,8 +16,8 @@ const SOURCES: [&str; 56] = [
 
 const PLAIN: &str = "text/plain";
 
-/// The media type of the file at `path`, with the charset where the type has one. `sample` gives the beginning and the end of its
-/// content, and is asked only where the name does not decide.
+/// The media type of the file at `path`, with the charset where the type has one. `sample` gives the
+/// beginning and the end of its content, and is asked only where the name does not decide.
 pub(crate) fn type_of(path: &[u8], charset: &str, sample: impl FnOnce() -> Vec<u8>) -> String {
     let extension = extension(path);
     let guess = match extension.as_str() {
@@ -38,8 +39,8 @@ pub(crate) fn type_of(path: &[u8], charset: &str, sample: impl FnOnce() -> Vec<u
     }
 }
 
-/// Whether the file is compressed as a part of its format, which browsers know as a coding of it: SVG with gzip (SVG 2, section
-/// "Compressed SVG").
+/// Whether the file is compressed as a part of its format, which browsers know as a coding of it: SVG with
+/// gzip (SVG 2, section "Compressed SVG").
 pub(crate) fn is_svgz(path: &[u8]) -> bool {
     extension(path) == "svgz"
 }
@@ -53,7 +54,8 @@ fn extension(path: &[u8]) -> String {
     }
 }
 
-/// Whether no byte is a binary data byte (WHATWG MIME Sniffing, section 3): a control, other than white space and escape.
+/// Whether no byte is a binary data byte (WHATWG MIME Sniffing, section 3): a control, other than white space
+/// and escape.
 fn is_text(sample: &[u8]) -> bool {
     sample.iter().all(|byte| matches!(byte, b'\t' | b'\n' | 0x0c | b'\r' | 0x1b | b' '..))
 }

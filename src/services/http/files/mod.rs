@@ -32,8 +32,8 @@ use listing::{Listing, ListingBudget};
 use resource::Found;
 use root::RootWatch;
 
-/// A handler that serves the files of one directory, and nothing outside it: with validators, ranges, encoded neighbours
-/// (`page.html.gz` beside `page.html`), and listings if they are asked for.
+/// A handler that serves the files of one directory, and nothing outside it: with validators, ranges, encoded
+/// neighbours (`page.html.gz` beside `page.html`), and listings if they are asked for.
 ///
 /// ```no_run
 /// use oneloop::services::http::{Files, FilesConfig};
@@ -66,20 +66,23 @@ impl Files {
         })
     }
 
-    /// Whether [`FilesConfig::fallback`] is set and cannot be served now. A file that is made later is found then.
+    /// Whether [`FilesConfig::fallback`] is set and cannot be served now. A file that is made later is found
+    /// then.
     pub fn lacks_fallback(&self, now: Now) -> bool {
         // Not remembered: privileges may be given up between now and the first request.
         let is_file = |path: &[u8]| matches!(resource::find(&self.site, path, now), Found::File(_));
         self.site.fallback.as_deref().is_some_and(|path| !is_file(path))
     }
 
-    /// How many files and directories are open at most, kept, being sent or being listed, where a process may have so
-    /// many descriptors. A limit on clients that is computed from the descriptors has to leave room for them.
+    /// How many files and directories are open at most, kept, being sent or being listed, where a process may
+    /// have so many descriptors. A limit on clients that is computed from the descriptors has to leave room
+    /// for them.
     pub fn open_files_max(descriptors: u64) -> usize {
         open_files::open_files_max(descriptors)
     }
 
-    /// Opens at most so many files and directories at once. A request that needs one more is answered with 503.
+    /// Opens at most so many files and directories at once. A request that needs one more is answered
+    /// with 503.
     pub fn limit_open_files(&self, max: usize) {
         self.site.open_files.limit(max);
     }
@@ -110,7 +113,8 @@ impl Files {
         }
         let before = self.cache().get(path).map(Arc::clone);
         if let Some(resource) = before {
-            // A client may join a part to parts that it has: those must not be of a file that was written to since.
+            // A client may join a part to parts that it has: those must not be of a file that was written to
+            // since.
             let is_believed =
                 resource.is_believed(now) && (!request.has(Field::Range) || resource.is_intact());
             if is_believed || resource.is_unchanged(&self.site.root, now) {
@@ -136,7 +140,8 @@ impl Files {
         found
     }
 
-    /// The response to a request for a path that does not exist: the fallback of the site, its page for that, or ours.
+    /// The response to a request for a path that does not exist: the fallback of the site, its page for that,
+    /// or ours.
     fn missing(&self, request: &Request<'_>) -> Response {
         let page = |path: &Option<Vec<u8>>| match self.looked_up(path.as_deref()?, request.head, request.now)
         {

@@ -1,8 +1,9 @@
-//! How many files and directories a service has open at once: in the cache, in responses that clients have not read yet, and in
-//! listings.
+//! How many files and directories a service has open at once: in the cache, in responses that clients have
+//! not read yet, and in listings.
 //!
-//! Clients and files share the descriptors of a process. With a bound on each, clients that ask for big files and read none
-//! keep neither other clients out nor small files from being read, which need a descriptor for a moment only.
+//! Clients and files share the descriptors of a process. With a bound on each, clients that ask for big files
+//! and read none keep neither other clients out nor small files from being read, which need a descriptor for
+//! a moment only.
 
 use std::fs::File;
 use std::io;
@@ -54,8 +55,8 @@ impl OpenFiles {
         self.max.store(max, Ordering::Relaxed);
     }
 
-    /// Counts `file` for as long as it is open. Without a place for it, it is closed, with the error of a process that has no
-    /// descriptor left.
+    /// Counts `file` for as long as it is open. Without a place for it, it is closed, with the error of a
+    /// process that has no descriptor left.
     pub(crate) fn keep(&self, file: File) -> io::Result<Arc<File>> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         self.reserve(&mut files)?;
@@ -72,7 +73,8 @@ impl OpenFiles {
         Ok(Place(Arc::clone(self)))
     }
 
-    /// Counts an answer of 503 for want of a descriptor; the first, the tenth, the hundredth and so on is logged.
+    /// Counts an answer of 503 for want of a descriptor; the first, the tenth, the hundredth and so on is
+    /// logged.
     pub(crate) fn refused(&self) {
         let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
         if refused == 10_usize.pow(refused.ilog10()) {

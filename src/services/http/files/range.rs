@@ -15,8 +15,8 @@ pub(crate) enum Wanted {
     Nothing,
 }
 
-/// Understands the value of a Range field. Another unit, a mistake, or more ranges than are allowed count as no range
-/// at all, as RFC 9110, section 14.2, permits. Overlapping and touching ranges are merged.
+/// Understands the value of a Range field. Another unit, a mistake, or more ranges than are allowed count as
+/// no range at all, as RFC 9110, section 14.2, permits. Overlapping and touching ranges are merged.
 pub(crate) fn wanted(value: &[u8], len: u64) -> Wanted {
     let Some(specs) =
         value.trim_ascii().split_at_checked(6).filter(|(unit, _)| unit.eq_ignore_ascii_case(b"bytes="))
@@ -46,8 +46,9 @@ pub(crate) fn wanted(value: &[u8], len: u64) -> Wanted {
     }
 }
 
-/// Parses one `first-last`, `first-` or `-suffix`. The range is empty if it lies beyond the content. `None` if it is malformed,
-/// or a suffix of an empty file: RFC 9110, section 14.1.2, calls that satisfiable, but no Content-Range can express it.
+/// Parses one `first-last`, `first-` or `-suffix`. The range is empty if it lies beyond the content. `None`
+/// if it is malformed, or a suffix of an empty file: RFC 9110, section 14.1.2, calls that satisfiable, but no
+/// Content-Range can express it.
 fn one(spec: &[u8], len: u64) -> Option<Range<u64>> {
     let dash = spec.iter().position(|&byte| byte == b'-')?;
     let (first, last) = (&spec[..dash], &spec[dash + 1..]);

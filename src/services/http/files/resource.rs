@@ -26,12 +26,13 @@ use crate::sys::root::Root;
 
 /// What an entry costs beside its bytes, roughly.
 const ENTRY_BYTES: usize = 512;
-/// Modification times up to this, in seconds since 1970, are placeholders: for reproducible builds `ostree` sets the times of all
-/// files to 0, and Nix to 1. A file that replaces another would not be newer.
+/// Modification times up to this, in seconds since 1970, are placeholders: for reproducible builds `ostree`
+/// sets the times of all files to 0, and Nix to 1. A file that replaces another would not be newer.
 const NO_TIME_S_MAX: u64 = 1;
 /// What gzip begins with (RFC 1952, section 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-/// Resolutions to which tools cut off a time when they copy it: seconds, milliseconds, microseconds, and 100 ns.
+/// Resolutions to which tools cut off a time when they copy it: seconds, milliseconds, microseconds, and 100
+/// ns.
 const COARSE_CLOCKS_NS: [u32; 4] = [1_000_000_000, 1_000_000, 1_000, 100];
 
 /// A file as it is served: plain, and in the codings that lie beside it.
@@ -39,7 +40,8 @@ const COARSE_CLOCKS_NS: [u32; 4] = [1_000_000_000, 1_000_000, 1_000, 100];
 pub(crate) struct Resource {
     plain: Variant,
     encoded: Vec<(Coding, Variant)>,
-    /// The paths that decided what was found, and what was there: as long as they are the same, so is the answer.
+    /// The paths that decided what was found, and what was there: as long as they are the same, so is the
+    /// answer.
     watched: Vec<(Vec<u8>, Option<Stat>)>,
     /// Whether a later change is sure to show in the file's times.
     settled: bool,
@@ -260,7 +262,8 @@ fn resource(
         // Looked at before: what comes in between is seen as a change.
         let there = stat_at(&site.root, &neighbour_path);
         let opened = match there.map(|_| open(site, &neighbour_path, now)) {
-            // Out of descriptors: without this error, the neighbour would be taken as absent until something changes.
+            // Out of descriptors: without this error, the neighbour would be taken as absent until something
+            // changes.
             Some(Err(error)) if Status::from(&error) == Status::Unavailable => return Err(error),
             opened => opened.and_then(Result::ok).flatten(),
         };
@@ -283,9 +286,10 @@ fn resource(
     Ok(Resource { plain: variant(own_coding, plain), encoded, watched, settled, checked_ms })
 }
 
-/// Whether a neighbour was made from the file as it is now: one that is older was made from an older state. Many tools and archives
-/// give the copy the time of the file with a coarser clock (`pigz -k` and `brotli -k` in whole seconds, NTFS in 100 ns): a time
-/// that is the file's own, cut off, counts as that, if the neighbour was made after the file.
+/// Whether a neighbour was made from the file as it is now: one that is older was made from an older state.
+/// Many tools and archives give the copy the time of the file with a coarser clock (`pigz -k` and `brotli -k`
+/// in whole seconds, NTFS in 100 ns): a time that is the file's own, cut off, counts as that, if the
+/// neighbour was made after the file.
 fn is_current(neighbour: &Stat, plain: &Stat) -> bool {
     let modified = |stat: &Stat| (stat.identity.modified_s, stat.identity.modified_ns);
     let (coded, own) = (modified(neighbour), modified(plain));

@@ -33,8 +33,9 @@ pub(crate) fn refused(method: Method) -> Response {
     }
 }
 
-/// To the same directory with a slash, which is what links in its pages are relative to. The reference is relative (RFC 9110,
-/// section 10.2.2): a reverse proxy may have removed the front of the path that the client asked for.
+/// To the same directory with a slash, which is what links in its pages are relative to. The reference is
+/// relative (RFC 9110, section 10.2.2): a reverse proxy may have removed the front of the path that the
+/// client asked for.
 pub(crate) fn slash(file: &[u8], query: &[u8]) -> Response {
     let mark = if query.is_empty() { "" } else { "?" };
     let name = file.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
@@ -53,7 +54,8 @@ pub(crate) fn listing(listing: Listing) -> Response {
         .with_body(Body::producer(listing))
 }
 
-/// The page of the site for what does not exist. It has no `Cache-Control`: the configured value is for files that exist.
+/// The page of the site for what does not exist. It has no `Cache-Control`: the configured value is for files
+/// that exist.
 pub(crate) fn not_found(page: &Variant) -> Response {
     let body = Body::pieces([page.piece(&(0..page.len()))]);
     Response::new(Status::NotFound)
@@ -100,8 +102,8 @@ fn one_range(site: &Site, variant: &Variant, range: &Range<u64>) -> Response {
         .with_body(Body::pieces([variant.piece(range)]))
 }
 
-/// Several ranges in one response (RFC 9110, section 14.6). Each part has its own
-/// `Content-Encoding`: with one in the head of the response, a client would decode the lines between the parts, too.
+/// Several ranges in one response (RFC 9110, section 14.6). Each part has its own `Content-Encoding`: with
+/// one in the head of the response, a client would decode the lines between the parts, too.
 fn several_ranges(site: &Site, variant: &Variant, ranges: &[Range<u64>]) -> Response {
     let Variant { media_type, described, encoding, kept, validators, .. } = variant;
     let mut hasher = DefaultHasher::new();

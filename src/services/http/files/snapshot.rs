@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::super::bounds::{READ_TRIES_MAX, SETTLED_MS, SETTLED_SECONDS_MS};
 use crate::sys::files::{Stat, stat_of};
 
-/// Reads a file of up to `bytes_max` whole and in one state: it was the same before and after. `None` for one that is longer, or
-/// changes each time it is read; `stat` is the state that was seen last. `read` is asked for one byte more than the size, and
-/// returns how many bytes there were.
+/// Reads a file of up to `bytes_max` whole and in one state: it was the same before and after. `None` for one
+/// that is longer, or changes each time it is read; `stat` is the state that was seen last. `read` is asked
+/// for one byte more than the size, and returns how many bytes there were.
 pub(crate) fn in_one_state<T>(
     file: &File,
     stat: &mut Stat,
@@ -54,7 +54,8 @@ pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<
     Ok(len)
 }
 
-/// Whether a change after now gives the file another time: times of files advance in ticks, on some file systems in seconds.
+/// Whether a change after now gives the file another time: times of files advance in ticks, on some file
+/// systems in seconds.
 pub(crate) fn is_settled(stat: &Stat, wall: SystemTime) -> bool {
     let settled_ms = if is_in_seconds(stat) { SETTLED_SECONDS_MS } else { SETTLED_MS };
     let Ok(changed_s) = u64::try_from(stat.changed_s) else { return true };

@@ -83,7 +83,8 @@ fn the_neighbour_in_the_best_coding_is_served_unless_it_is_stale() {
     assert_eq!(body(&String::from_utf8_lossy(&client.answer)), "plain plain plain");
 }
 
-/// What is in the parts is encoded, the answer around them is not: a client that decodes what it gets would decode boundaries.
+/// What is in the parts is encoded, the answer around them is not: a client that decodes what it gets would
+/// decode boundaries.
 #[test]
 fn each_part_of_an_encoded_file_says_its_coding_and_the_answer_around_them_none() {
     let (_dir, http) = site(|_| {});
@@ -97,7 +98,8 @@ fn each_part_of_an_encoded_file_says_its_coding_and_the_answer_around_them_none(
     assert!(!plain.contains("Content-Encoding"), "{plain}");
 }
 
-/// A cache that learns of a state by these answers keeps what it has for other clients, too (RFC 9110, section 15.4.5).
+/// A cache that learns of a state by these answers keeps what it has for other clients, too (RFC 9110,
+/// section 15.4.5).
 #[test]
 fn answers_without_the_whole_file_vary_as_it_does() {
     let (_dir, http) = site(|_| {});
@@ -204,7 +206,8 @@ fn a_compressed_svg_says_so_and_has_no_neighbours() {
     );
 }
 
-/// The end counts, too: an installer is a script with an archive appended. Long files are sampled, short ones are read whole.
+/// The end counts, too: an installer is a script with an archive appended. Long files are sampled, short ones
+/// are read whole.
 #[test]
 fn a_file_without_a_type_is_text_if_it_begins_and_ends_as_text() {
     let (dir, http) = site(|_| {});
@@ -272,7 +275,8 @@ fn a_change_is_seen_within_a_second() {
     assert_eq!(now(&mut client), "SAME");
 }
 
-/// The file has not changed for long, but its encoded neighbour was written just now: its times may not show the next change.
+/// The file has not changed for long, but its encoded neighbour was written just now: its times may not show
+/// the next change.
 #[test]
 fn a_neighbour_written_twice_within_a_tick_is_read_again() {
     let (dir, http) = site(|_| {});

@@ -1,5 +1,5 @@
-//! The parser against a simple one: lines and words of a text, as the grammar of RFC 9112 has them, without a thought for
-//! speed.
+//! The parser against a simple one: lines and words of a text, as the grammar of RFC 9112 has them, without a
+//! thought for speed.
 
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -104,7 +104,8 @@ fn each_request_gets_the_status_that_rfc_9110_gives_it() {
     assert_eq!(field(&moved, "Location"), Some("sub%20dir/?q=1"));
 }
 
-/// Below whatever prefix a reverse proxy has put it, and whatever the name is: none of it is taken for a host or a scheme.
+/// Below whatever prefix a reverse proxy has put it, and whatever the name is: none of it is taken for a host
+/// or a scheme.
 #[test]
 fn a_redirect_to_a_directory_is_relative_to_the_path_that_was_asked_for() {
     let (dir, http) = site(|_| {});
@@ -124,7 +125,8 @@ fn a_redirect_to_a_directory_is_relative_to_the_path_that_was_asked_for() {
     }
 }
 
-/// For certificates (ACME), app links, security.txt. What is beside it or below it stays as hidden as anywhere.
+/// For certificates (ACME), app links, security.txt. What is beside it or below it stays as hidden as
+/// anywhere.
 #[test]
 fn well_known_files_are_served_and_other_names_with_a_dot_are_not() {
     let (dir, http) = site(|_| {});
@@ -151,7 +153,8 @@ fn a_name_that_is_not_ascii_is_found_with_and_without_escapes() {
     }
 }
 
-/// A target may have what a URI has not (RFC 3986, section 3.4): nothing of a query is lost, and none of it is more than a query.
+/// A target may have what a URI has not (RFC 3986, section 3.4): nothing of a query is lost, and none of it
+/// is more than a query.
 #[test]
 fn a_redirect_keeps_the_query_as_a_uri_has_it() {
     let (_dir, http) = site(|_| {});

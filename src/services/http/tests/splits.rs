@@ -81,7 +81,8 @@ fn a_refusal_and_its_report_do_not_depend_on_what_arrived_behind_the_byte_that_d
     }
 }
 
-/// Files in memory, copied behind their heads or shared; the second answer finds some room behind the first, and not enough.
+/// Files in memory, copied behind their heads or shared; the second answer finds some room behind the first,
+/// and not enough.
 #[test]
 fn an_answer_without_room_behind_another_waits_for_it_whatever_came_before_it() {
     let (dir, http) = site(|_| {});

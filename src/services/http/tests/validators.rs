@@ -134,7 +134,8 @@ fn copies_have_one_tag_on_every_server_and_other_files_have_others() {
     }
 }
 
-/// A cache must not send one of them to a client that accepts only the other, even if their bytes are the same.
+/// A cache must not send one of them to a client that accepts only the other, even if their bytes are the
+/// same.
 #[test]
 fn two_codings_never_share_a_tag_though_they_be_links_to_one_file() {
     let (dir, http) = site(|_| {});

@@ -1,8 +1,10 @@
-//! Directory listings, made in pieces, so that a huge directory costs bounded memory and does not delay other clients.
+//! Directory listings, made in pieces, so that a huge directory costs bounded memory and does not delay other
+//! clients.
 //!
-//! Entries are collected, a bounded number in a call, and sorted in runs. Then the directory is closed: a client that reads the
-//! page slowly holds only memory, out of a budget that all listings share. A directory that is too large to be sorted, or is
-//! asked for when the budget is used up, is written in the order of the directory, some entries at a time.
+//! Entries are collected, a bounded number in a call, and sorted in runs. Then the directory is closed: a
+//! client that reads the page slowly holds only memory, out of a budget that all listings share. A directory
+//! that is too large to be sorted, or is asked for when the budget is used up, is written in the order of the
+//! directory, some entries at a time.
 
 mod page;
 mod table;
@@ -41,7 +43,8 @@ enum Phase {
     Collect(Directory),
     /// All were: their rows are written.
     Sorted(Merge),
-    /// The rows are written as the entries come, from this one of the table on. Behind them there may be more.
+    /// The rows are written as the entries come, from this one of the table on. Behind them there may be
+    /// more.
     Unsorted(usize, Option<Directory>),
     Done,
 }
@@ -115,8 +118,8 @@ impl Listing {
         Ok(Produced::End)
     }
 
-    /// Looks at more entries while they can be sorted. Then the directory is closed, or the page comes unsorted; its top is
-    /// written.
+    /// Looks at more entries while they can be sorted. Then the directory is closed, or the page comes
+    /// unsorted; its top is written.
     fn collect(&mut self, piece: &mut String) -> io::Result<Produced> {
         let Phase::Collect(mut entries) = std::mem::replace(&mut self.phase, Phase::Done) else {
             return Ok(Produced::More);
@@ -144,8 +147,8 @@ impl Listing {
         Ok(Produced::More)
     }
 
-    /// Looks at up to `max` more entries, and keeps those that would be served. Hidden ones cost less, and are many in some
-    /// directories.
+    /// Looks at up to `max` more entries, and keeps those that would be served. Hidden ones cost less, and
+    /// are many in some directories.
     fn look(&mut self, directory: &mut Directory, max: usize) -> io::Result<Behind> {
         let entries = &mut directory.entries;
         let mut left = max * HIDDEN_PER_ENTRY;

@@ -94,8 +94,8 @@ fn add(to: &mut String, text: fmt::Arguments<'_>) {
     to.write_fmt(text).expect("memory takes all");
 }
 
-/// A name as text: what is not UTF-8, and control characters, as the replacement character; so are those that turn the
-/// direction of text, with which one name looks like another.
+/// A name as text: what is not UTF-8, and control characters, as the replacement character; so are those that
+/// turn the direction of text, with which one name looks like another.
 fn escape(name: &[u8], to: &mut String) {
     for chunk in name.utf8_chunks() {
         let mut rest = chunk.valid();

@@ -8,12 +8,13 @@ use std::sync::atomic::{self, AtomicUsize};
 use super::super::super::bounds::{ENTRIES_PER_CALL_MAX, ENTRIES_PER_CALL_MIN, ENTRIES_PER_TURN_MAX};
 use crate::sys::files::{Kind, Stat};
 
-/// Entries that are sorted at once. A longer run holds up the others, more runs cost more when they are merged.
+/// Entries that are sorted at once. A longer run holds up the others, more runs cost more when they are
+/// merged.
 const RUN_ENTRIES: usize = 64;
 /// Entries for which room is made at once: for fewer the table would be moved too often.
 const ROOM_ENTRIES: usize = 256;
-/// What is set aside for the name of an entry that was not read yet: the longest there is on most file systems, `NAME_MAX`. A
-/// longer one is accounted for with the next.
+/// What is set aside for the name of an entry that was not read yet: the longest there is on most file
+/// systems, `NAME_MAX`. A longer one is accounted for with the next.
 const NAME_BYTES_MAX: usize = 255;
 
 /// What a listing is sorted by.
@@ -238,8 +239,8 @@ impl Table {
         Some(Item { name, is_directory, size_bytes, modified_s, modified_ns })
     }
 
-    /// Sorts the next run, if there are entries enough for one, or if these are the `last` ones. To be called at least once for
-    /// each `RUN_ENTRIES` entries, of which there are at most 65,536.
+    /// Sorts the next run, if there are entries enough for one, or if these are the `last` ones. To be called
+    /// at least once for each `RUN_ENTRIES` entries, of which there are at most 65,536.
     pub(crate) fn sort_run(&mut self, order: Order, last: bool) {
         let start = self.sorted.len();
         let end = self.entries.len().min(start + RUN_ENTRIES);
