@@ -141,8 +141,42 @@ pub trait Service: Clone + 'static {
 /// 10. A session that panics, or breaks this contract ([`Fault::Contract`]), ends its own client and no
 ///     other.
 ///
-/// [`rehearsal`] runs a session without sockets and checks the contract. A session may be a `Box<dyn
-/// Session>`. The page of [`Service`] and the first page of this crate have examples.
+/// [`rehearsal`] runs a session without sockets and checks the contract. A boxed session is a session, too.
+///
+/// A protocol of numbers, four bytes each in network byte order: each is answered with the next one. A part
+/// of a number is left where it is until the rest has come.
+///
+/// ```
+/// use oneloop::session::{Client, Input, Outbox, Progress, Service, Session, Wait, rehearsal};
+///
+/// #[derive(Clone)]
+/// struct Successor;
+///
+/// impl Session for Successor {
+///     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
+///         let (numbers, rest) = input.bytes.as_chunks::<4>();
+///         for (answered, number) in numbers.iter().enumerate() {
+///             let next = u32::from_be_bytes(*number).wrapping_add(1);
+///             if out.put(&next.to_be_bytes()).is_err() {
+///                 return Progress::need_room(4 * answered); // called again with the rest
+///             }
+///         }
+///         let wait = if rest.is_empty() { Wait::NextRequest } else { Wait::Rest };
+///         Progress::need_input(4 * numbers.len(), wait)
+///     }
+/// }
+///
+/// impl Service for Successor {
+///     type Session = Successor;
+///
+///     fn open(&self, _client: &Client<'_>) -> Successor {
+///         Successor
+///     }
+/// }
+///
+/// let split = [&[0, 0][..], &[0, 6, 0, 0, 1], &[255]];
+/// assert_eq!(rehearsal::answer(&Successor, &split, true, 4096), [0, 0, 0, 7, 0, 0, 2, 0]);
+/// ```
 pub trait Session {
     /// Takes a prefix of `input.bytes`, appends to `out`, and returns what is needed next: see the contract
     /// above.
