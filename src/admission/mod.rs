@@ -89,7 +89,7 @@ pub(crate) enum SocketMode {
 
 /// What becomes of an accepted client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Decision {
+pub(crate) enum AdmissionDecision {
     Admit,
     /// Admit it once an idle client was ended in its favour; refuse it if none is idle.
     AdmitAfterEviction,
@@ -199,15 +199,15 @@ impl Admission {
     }
 
     /// Decides about a client from this address.
-    pub(crate) fn decide(&self, peer: Peer) -> Decision {
+    pub(crate) fn decide(&self, peer: Peer) -> AdmissionDecision {
         if self.per_address_max > 0 && self.addresses.count(peer) >= self.per_address_max {
-            Decision::Refuse(Refusal::TooManyFromAddress)
+            AdmissionDecision::Refuse(Refusal::TooManyFromAddress)
         } else if !self.is_full() {
-            Decision::Admit
+            AdmissionDecision::Admit
         } else if self.overflow == Overflow::Evict {
-            Decision::AdmitAfterEviction
+            AdmissionDecision::AdmitAfterEviction
         } else {
-            Decision::Refuse(Refusal::TooManyClients)
+            AdmissionDecision::Refuse(Refusal::TooManyClients)
         }
     }
 
@@ -312,13 +312,13 @@ mod tests {
         let mut admission = admission(Overflow::Refuse);
         admission.enter(peer(1));
         admission.enter(peer(1));
-        assert_eq!(admission.decide(peer(1)), Decision::Refuse(Refusal::TooManyFromAddress));
-        assert_eq!(admission.decide(peer(2)), Decision::Admit);
+        assert_eq!(admission.decide(peer(1)), AdmissionDecision::Refuse(Refusal::TooManyFromAddress));
+        assert_eq!(admission.decide(peer(2)), AdmissionDecision::Admit);
         admission.enter(peer(2));
-        assert_eq!(admission.decide(peer(1)), Decision::Refuse(Refusal::TooManyFromAddress));
-        assert_eq!(admission.decide(peer(3)), Decision::Refuse(Refusal::TooManyClients));
+        assert_eq!(admission.decide(peer(1)), AdmissionDecision::Refuse(Refusal::TooManyFromAddress));
+        assert_eq!(admission.decide(peer(3)), AdmissionDecision::Refuse(Refusal::TooManyClients));
         admission.leave(peer(1));
-        assert_eq!(admission.decide(peer(1)), Decision::Admit);
+        assert_eq!(admission.decide(peer(1)), AdmissionDecision::Admit);
     }
 
     #[test]
@@ -328,8 +328,8 @@ mod tests {
             (1..=3).for_each(|host| admission.enter(peer(host)));
             (admission.is_open(), admission.decide(peer(4)))
         };
-        assert_eq!(full(Overflow::Refuse), (true, Decision::Refuse(Refusal::TooManyClients)));
-        assert_eq!(full(Overflow::Evict), (true, Decision::AdmitAfterEviction));
+        assert_eq!(full(Overflow::Refuse), (true, AdmissionDecision::Refuse(Refusal::TooManyClients)));
+        assert_eq!(full(Overflow::Evict), (true, AdmissionDecision::AdmitAfterEviction));
         assert!(!full(Overflow::Wait).0, "the others wait in the backlog");
     }
 

@@ -9,13 +9,13 @@ use super::report::Report;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Expectation {
     text: String,
-    metric: Metric,
+    metric: Quantity,
     relation: Relation,
     value: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Metric {
+enum Quantity {
     /// In ns.
     Quantile(f64),
     Min,
@@ -24,7 +24,7 @@ enum Metric {
     /// Requests per second.
     Rate,
     Requests,
-    ErrorCounts,
+    Errors,
     /// Of all requests, in percent.
     ErrorsPercent,
     Missed,
@@ -86,7 +86,7 @@ fn split_unit(text: &str) -> Option<(f64, &str)> {
 }
 
 /// The metric, and the value in its unit.
-fn metric(name: &str, number: f64, unit: &str) -> Option<(Metric, f64)> {
+fn metric(name: &str, number: f64, unit: &str) -> Option<(Quantity, f64)> {
     let time = || match unit {
         "ns" => Some(number),
         "us" | "µs" => Some(number * 1e3),
@@ -101,19 +101,19 @@ fn metric(name: &str, number: f64, unit: &str) -> Option<(Metric, f64)> {
         _ => None,
     };
     Some(match name {
-        "min" => (Metric::Min, time()?),
-        "mean" => (Metric::Mean, time()?),
-        "max" => (Metric::Max, time()?),
-        "rate" => (Metric::Rate, count()?),
-        "requests" => (Metric::Requests, count()?),
-        "errors" if unit == "%" => (Metric::ErrorsPercent, number),
-        "errors" => (Metric::ErrorCounts, count()?),
-        "missed" => (Metric::Missed, count()?),
-        "lost" => (Metric::Lost, count()?),
-        "cpu" if unit == "%" => (Metric::CpuPercent, number),
+        "min" => (Quantity::Min, time()?),
+        "mean" => (Quantity::Mean, time()?),
+        "max" => (Quantity::Max, time()?),
+        "rate" => (Quantity::Rate, count()?),
+        "requests" => (Quantity::Requests, count()?),
+        "errors" if unit == "%" => (Quantity::ErrorsPercent, number),
+        "errors" => (Quantity::Errors, count()?),
+        "missed" => (Quantity::Missed, count()?),
+        "lost" => (Quantity::Lost, count()?),
+        "cpu" if unit == "%" => (Quantity::CpuPercent, number),
         _ => {
             let percent = name.strip_prefix('p')?.parse::<f64>().ok()?;
-            (0.0..=100.0).contains(&percent).then_some((Metric::Quantile(percent / 100.0), time()?))?
+            (0.0..=100.0).contains(&percent).then_some((Quantity::Quantile(percent / 100.0), time()?))?
         }
     })
 }
@@ -135,23 +135,25 @@ impl Expectation {
     pub(crate) fn seen(&self, report: &Report) -> String {
         match (self.metric, self.metric.of(report)) {
             (_, None) => "nothing was measured".to_owned(),
-            (Metric::Quantile(_) | Metric::Min | Metric::Mean | Metric::Max, Some(ns)) => {
+            (Quantity::Quantile(_) | Quantity::Min | Quantity::Mean | Quantity::Max, Some(ns)) => {
                 format!("it was {:.3} ms", ns / 1e6)
             }
-            (Metric::ErrorsPercent | Metric::CpuPercent, Some(percent)) => format!("it was {percent:.3} %"),
-            (Metric::Rate, Some(rate)) => format!("it was {rate:.1} per second"),
+            (Quantity::ErrorsPercent | Quantity::CpuPercent, Some(percent)) => {
+                format!("it was {percent:.3} %")
+            }
+            (Quantity::Rate, Some(rate)) => format!("it was {rate:.1} per second"),
             (_, Some(count)) => format!("it was {count}"),
         }
     }
 
     /// Whether it limits errors.
     pub(crate) fn is_about_errors(&self) -> bool {
-        matches!(self.metric, Metric::ErrorCounts | Metric::ErrorsPercent)
+        matches!(self.metric, Quantity::Errors | Quantity::ErrorsPercent)
     }
 
     /// Whether it limits missed sends.
     pub(crate) fn is_about_missed(&self) -> bool {
-        self.metric == Metric::Missed
+        self.metric == Quantity::Missed
     }
 }
 
@@ -162,26 +164,26 @@ impl fmt::Display for Expectation {
     }
 }
 
-impl Metric {
+impl Quantity {
     fn of(self, report: &Report) -> Option<f64> {
         let latency = &report.latency;
         let of_latency = |ns: f64| (latency.count > 0).then_some(ns);
         let errors = report.errors.total() as f64;
         match self {
-            Metric::Quantile(quantile) => of_latency(latency.quantile_ns(quantile) as f64),
-            Metric::Min => of_latency(latency.min_ns as f64),
-            Metric::Mean => of_latency(latency.mean_ns),
-            Metric::Max => of_latency(latency.max_ns as f64),
-            Metric::Rate => Some(report.requests_per_second),
-            Metric::Requests => Some(report.requests as f64),
-            Metric::ErrorCounts => Some(errors),
-            Metric::ErrorsPercent => {
+            Quantity::Quantile(quantile) => of_latency(latency.quantile_ns(quantile) as f64),
+            Quantity::Min => of_latency(latency.min_ns as f64),
+            Quantity::Mean => of_latency(latency.mean_ns),
+            Quantity::Max => of_latency(latency.max_ns as f64),
+            Quantity::Rate => Some(report.requests_per_second),
+            Quantity::Requests => Some(report.requests as f64),
+            Quantity::Errors => Some(errors),
+            Quantity::ErrorsPercent => {
                 let all = report.requests as f64 + errors;
                 (all > 0.0).then(|| errors * 100.0 / all)
             }
-            Metric::Missed => Some(report.missed_sends as f64),
-            Metric::Lost => Some((report.idle.lost.total() + report.slow.lost.total()) as f64),
-            Metric::CpuPercent => Some(report.generator.utilisation * 100.0),
+            Quantity::Missed => Some(report.missed_sends as f64),
+            Quantity::Lost => Some((report.idle.lost.total() + report.slow.lost.total()) as f64),
+            Quantity::CpuPercent => Some(report.generator.utilisation * 100.0),
         }
     }
 }

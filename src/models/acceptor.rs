@@ -7,7 +7,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use crate::admission::{AcceptOutcome, Accepted, Admission, Decision, Refused, SocketMode, unserved};
+use crate::admission::{
+    AcceptOutcome, Accepted, Admission, AdmissionDecision, Refused, SocketMode, unserved,
+};
 use crate::connection::{
     Blocking, Connection, Context, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts,
 };
@@ -119,10 +121,12 @@ impl<S: Service> Acceptor<S> {
             let now_ms = || clock.now().monotonic_ms;
             match self.admission.accept(listener, SocketMode::Blocking, &mut self.telemetry, now_ms) {
                 AcceptOutcome::Accepted(accepted) => match self.admission.decide(accepted.peer) {
-                    Decision::Admit => return NextClient::Admitted(accepted),
+                    AdmissionDecision::Admit => return NextClient::Admitted(accepted),
                     // No client of these models can be evicted: its process or thread alone may end it.
-                    Decision::AdmitAfterEviction => self.refuse(at, accepted, Refusal::TooManyClients),
-                    Decision::Refuse(why) => self.refuse(at, accepted, why),
+                    AdmissionDecision::AdmitAfterEviction => {
+                        self.refuse(at, accepted, Refusal::TooManyClients)
+                    }
+                    AdmissionDecision::Refuse(why) => self.refuse(at, accepted, why),
                 },
                 AcceptOutcome::Retry => {}
                 AcceptOutcome::Empty | AcceptOutcome::EmptyWithoutWaiting => return NextClient::None,

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
-use crate::admission::{AcceptOutcome, Accepted, Decision, Refused, SocketMode};
+use crate::admission::{AcceptOutcome, Accepted, AdmissionDecision, Refused, SocketMode};
 use crate::connection::{Connection, Mode, Polled};
 use crate::session::{Peer, Refusal, Service};
 use crate::sys::signals::Arrived;
@@ -194,10 +194,10 @@ impl<S: Service> Endpoints<S> {
             (Peer::UNIX, Tenant::Handshaking)
         };
         let refusal = match turn.admission.decide(known_peer) {
-            Decision::Admit => None,
-            Decision::AdmitAfterEviction if clients.evict(turn) => None,
-            Decision::AdmitAfterEviction => Some(Refusal::TooManyClients),
-            Decision::Refuse(why) => Some(why),
+            AdmissionDecision::Admit => None,
+            AdmissionDecision::AdmitAfterEviction if clients.evict(turn) => None,
+            AdmissionDecision::AdmitAfterEviction => Some(Refusal::TooManyClients),
+            AdmissionDecision::Refuse(why) => Some(why),
         };
         let id = clients.next_id();
         let (served, stream) = (clients.served(index), Stream::new(accepted.fd));

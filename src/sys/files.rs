@@ -59,7 +59,7 @@ enum Resolver {
 
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
+pub(crate) enum FileKind {
     /// A regular file.
     File,
     /// A directory.
@@ -72,7 +72,7 @@ pub(crate) enum Kind {
 
 /// Identifies one version of a file's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Identity {
+pub(crate) struct FileIdentity {
     /// The device it is on.
     pub device: u64,
     /// Its number there.
@@ -89,9 +89,9 @@ pub(crate) struct Identity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Stat {
     /// What it is.
-    pub kind: Kind,
+    pub kind: FileKind,
     /// Its content.
-    pub identity: Identity,
+    pub identity: FileIdentity,
     /// When anything of it last changed, content, permissions or times: seconds since 1970. No user can set
     /// this (`st_ctime`, stat(2)).
     pub changed_s: i64,
@@ -113,7 +113,7 @@ impl OpenDir {
             Resolver::Kernel => stat_of(resolve(&self.fd, path, OFlag::O_PATH | OFlag::O_CLOEXEC)?),
             Resolver::Walk => self.walk(path, |dir, name| {
                 let stat = Stat::from(fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?);
-                if stat.kind == Kind::Link { Err(Errno::ELOOP.into()) } else { Ok(stat) }
+                if stat.kind == FileKind::Link { Err(Errno::ELOOP.into()) } else { Ok(stat) }
             }),
         }
     }
@@ -211,8 +211,8 @@ impl Stat {
 
     fn readable(&self) -> io::Result<()> {
         match self.kind {
-            Kind::File | Kind::Directory => Ok(()),
-            Kind::Link | Kind::Special => Err(Errno::EACCES.into()),
+            FileKind::File | FileKind::Directory => Ok(()),
+            FileKind::Link | FileKind::Special => Err(Errno::EACCES.into()),
         }
     }
 }
@@ -221,14 +221,14 @@ impl From<FileStat> for Stat {
     #[allow(clippy::cast_sign_loss, clippy::cast_lossless, clippy::unnecessary_cast)] // widths differ by system
     fn from(stat: FileStat) -> Stat {
         let kind = match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
-            SFlag::S_IFREG => Kind::File,
-            SFlag::S_IFDIR => Kind::Directory,
-            SFlag::S_IFLNK => Kind::Link,
-            _ => Kind::Special,
+            SFlag::S_IFREG => FileKind::File,
+            SFlag::S_IFDIR => FileKind::Directory,
+            SFlag::S_IFLNK => FileKind::Link,
+            _ => FileKind::Special,
         };
         Stat {
             kind,
-            identity: Identity {
+            identity: FileIdentity {
                 device: stat.st_dev as u64,
                 inode: stat.st_ino as u64,
                 size_bytes: stat.st_size.max(0) as u64,
@@ -310,8 +310,8 @@ mod tests {
         for links in BOTH {
             let root = Root::open(&top.path().join("root"), links).unwrap();
             let (_, stat) = root.open_file(b"a/b/file").unwrap();
-            assert_eq!((stat.kind, stat.identity.size_bytes), (Kind::File, 6));
-            assert_eq!(root.open_file(b"").unwrap().1.kind, Kind::Directory);
+            assert_eq!((stat.kind, stat.identity.size_bytes), (FileKind::File, 6));
+            assert_eq!(root.open_file(b"").unwrap().1.kind, FileKind::Directory);
             let hostile: [&[u8]; 8] = [
                 b"out",
                 b"up/secret",
@@ -379,7 +379,7 @@ mod tests {
         for links in BOTH {
             let root = Root::open(&dir, links).unwrap();
             for name in [&b"fifo"[..], b"socket"] {
-                assert_eq!(root.stat(name).unwrap().kind, Kind::Special);
+                assert_eq!(root.stat(name).unwrap().kind, FileKind::Special);
                 assert_eq!(root.open_file(name).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
             }
         }
@@ -395,7 +395,7 @@ mod tests {
         let mut names: Vec<_> = entries.by_ref().map(Result::unwrap).collect();
         names.sort();
         assert_eq!(names.join(&b' '), b"a absolute in loop magic out up");
-        assert_eq!(entries.stat(b"a").unwrap().kind, Kind::Directory);
-        assert_eq!(entries.stat(b"out").unwrap().kind, Kind::Link);
+        assert_eq!(entries.stat(b"a").unwrap().kind, FileKind::Directory);
+        assert_eq!(entries.stat(b"out").unwrap().kind, FileKind::Link);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 
-use super::files::{DirectoryId, Entries, Kind, Links, OpenDir, Stat};
+use super::files::{DirectoryId, Entries, FileKind, Links, OpenDir, Stat};
 
 /// A directory whose inside can be opened: whichever its path led to when it was last looked at.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Root {
     /// Looks where the path leads now, and opens that directory if it is another one.
     pub(crate) fn renew(&self) -> Renewal {
         let found = match nix::sys::stat::stat(&self.path).map(Stat::from) {
-            Ok(found) if found.kind == Kind::Directory => Ok(found.directory_id()),
+            Ok(found) if found.kind == FileKind::Directory => Ok(found.directory_id()),
             Ok(_) => Err(Errno::ENOTDIR.into()),
             Err(errno) => Err(errno.into()),
         };
@@ -94,7 +94,7 @@ impl Root {
 
     /// Whether there is a directory at `path`, be it one that may not be read.
     pub(crate) fn is_directory(&self, path: &[u8]) -> bool {
-        self.stat(path).is_ok_and(|stat| stat.kind == Kind::Directory)
+        self.stat(path).is_ok_and(|stat| stat.kind == FileKind::Directory)
     }
 
     /// Opens the regular file or directory at `path` for reading. Anything else is an error of kind

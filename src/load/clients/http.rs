@@ -33,14 +33,14 @@ struct First {
 #[derive(Debug)]
 pub struct HttpClient {
     shared: Arc<Shared>,
-    stage: Stage,
+    stage: ReplyPart,
     keep_alive: bool,
     /// How much of the body came.
     received: u64,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum ReplyPart {
     /// What came of the head so far; nothing is kept when it comes whole.
     Head(Vec<u8>),
     Body(Framing),
@@ -102,7 +102,7 @@ impl Workload for HttpLoad {
 
     fn open(&self, _number: u32) -> HttpClient {
         let shared = Arc::clone(&self.shared);
-        HttpClient { shared, stage: Stage::Head(Vec::new()), keep_alive: true, received: 0 }
+        HttpClient { shared, stage: ReplyPart::Head(Vec::new()), keep_alive: true, received: 0 }
     }
 }
 
@@ -117,7 +117,7 @@ impl Client for HttpClient {
         loop {
             let rest = &bytes[at..];
             let taken = match &mut self.stage {
-                Stage::Head(kept) => match head_of(kept, rest, ended) {
+                ReplyPart::Head(kept) => match head_of(kept, rest, ended) {
                     Ok(None) => return ReplyStatus::Incomplete,
                     Ok(Some((head, taken))) => match self.begin_body(head) {
                         Ok(()) => taken,
@@ -125,7 +125,7 @@ impl Client for HttpClient {
                     },
                     Err(what) => return ReplyStatus::Wrong(what),
                 },
-                Stage::Body(framing) => match framing.take(rest) {
+                ReplyPart::Body(framing) => match framing.take(rest) {
                     Met::Framing(len) => len,
                     Met::Body(len) => {
                         if let Err(what) = self.shared.first().has(self.received, &rest[..len]) {
@@ -138,7 +138,7 @@ impl Client for HttpClient {
                 },
             };
             at += taken;
-            let Stage::Body(framing) = &self.stage else { continue };
+            let ReplyPart::Body(framing) = &self.stage else { continue };
             let is_whole = match framing {
                 Framing::Length { left } => *left == 0,
                 Framing::Chunked(chunked) => *chunked == Chunked::End,
@@ -158,12 +158,12 @@ impl HttpClient {
     fn begin_body(&mut self, head: Head) -> Result<(), &'static str> {
         if head.status / 100 == 1 {
             // An interim reply (RFC 9110, section 15.2): the real one follows.
-            self.stage = Stage::Head(Vec::new());
+            self.stage = ReplyPart::Head(Vec::new());
             return Ok(());
         }
         self.shared.first().has_status(head.status)?;
         self.keep_alive = head.keep_alive && !matches!(head.framing, Framing::UntilEnd);
-        self.stage = Stage::Body(head.framing);
+        self.stage = ReplyPart::Body(head.framing);
         Ok(())
     }
 
@@ -172,7 +172,7 @@ impl HttpClient {
             return ReplyStatus::Wrong(what);
         }
         self.received = 0;
-        self.stage = Stage::Head(Vec::new());
+        self.stage = ReplyPart::Head(Vec::new());
         if self.keep_alive { ReplyStatus::Complete(taken) } else { ReplyStatus::Final(taken) }
     }
 }

@@ -8,7 +8,7 @@ use crate::session::{AnswerDetail, AnswerInfo, RequestInfo};
 
 /// What a response answers.
 #[derive(Clone, Copy)]
-pub(super) enum Subject<'a> {
+pub(super) enum ReportSubject<'a> {
     Request(&'a RequestHead<'a>),
     /// What could not be parsed: its first line.
     Line(&'a [u8]),
@@ -26,7 +26,7 @@ pub(super) struct Start {
 /// The report of a response with this status, whose head has so many bytes; `None` if no report is wanted.
 pub(super) fn answer_info(
     detail: AnswerDetail,
-    subject: Subject<'_>,
+    subject: ReportSubject<'_>,
     start: Start,
     status: Status,
     head_bytes: usize,
@@ -41,10 +41,10 @@ pub(super) fn answer_info(
     Some(AnswerInfo { status: Some(status.code()), head_bytes, began_ms: start.arrived_ms, request })
 }
 
-fn request_info(subject: Subject<'_>, now: SystemTime) -> RequestInfo {
+fn request_info(subject: ReportSubject<'_>, now: SystemTime) -> RequestInfo {
     let request = match subject {
-        Subject::Request(request) => request,
-        Subject::Line(line) => return RequestInfo::new(now, [(RequestInfo::LINE, line)]),
+        ReportSubject::Request(request) => request,
+        ReportSubject::Line(line) => return RequestInfo::new(now, [(RequestInfo::LINE, line)]),
     };
     let mut words = request.line.splitn(3, |&byte| byte == b' ');
     let mut word = || words.next();

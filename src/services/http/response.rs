@@ -24,10 +24,10 @@ use crate::session::FileRange;
 /// assert_eq!(response.status(), Status::Created);
 /// ```
 #[derive(Debug)]
-pub struct Response(Kind);
+pub struct Response(ResponseKind);
 
 #[derive(Debug)]
-pub(crate) enum Kind {
+pub(crate) enum ResponseKind {
     Built(Built),
     Prepared(Arc<Prepared>),
 }
@@ -64,7 +64,7 @@ impl Response {
     /// A response without fields and body.
     pub fn new(status: Status) -> Response {
         let (content_type, fields) = (String::new(), String::new());
-        Response(Kind::Built(Built { status, content_type, fields, body: Content::Empty }))
+        Response(ResponseKind::Built(Built { status, content_type, fields, body: Content::Empty }))
     }
 
     /// A response of plain text.
@@ -93,7 +93,7 @@ impl Response {
 
     /// A response of 200 that was made before.
     pub(crate) fn prepared(prepared: Arc<Prepared>) -> Response {
-        Response(Kind::Prepared(prepared))
+        Response(ResponseKind::Prepared(prepared))
     }
 
     /// Adds a field. A second `Content-Type` replaces the first.
@@ -115,30 +115,30 @@ impl Response {
         } else {
             push_line(&mut built.fields, name, value);
         }
-        Response(Kind::Built(built))
+        Response(ResponseKind::Built(built))
     }
 
     /// Adds fields that are lines already, each with its end.
     pub(crate) fn with_lines<'l>(self, lines: impl IntoIterator<Item = &'l str>) -> Response {
         let mut built = Built::from(self);
         built.fields.extend(lines);
-        Response(Kind::Built(built))
+        Response(ResponseKind::Built(built))
     }
 
     /// Sets the body.
     pub fn with_body(self, body: impl Into<Body>) -> Response {
-        Response(Kind::Built(Built { body: body.into().into_content(), ..Built::from(self) }))
+        Response(ResponseKind::Built(Built { body: body.into().into_content(), ..Built::from(self) }))
     }
 
     /// The status.
     pub fn status(&self) -> Status {
         match &self.0 {
-            Kind::Built(built) => built.status,
-            Kind::Prepared(_) => Status::Ok,
+            ResponseKind::Built(built) => built.status,
+            ResponseKind::Prepared(_) => Status::Ok,
         }
     }
 
-    pub(crate) fn into_kind(self) -> Kind {
+    pub(crate) fn into_kind(self) -> ResponseKind {
         self.0
     }
 }
@@ -146,8 +146,8 @@ impl Response {
 impl From<Response> for Built {
     fn from(response: Response) -> Built {
         match response.0 {
-            Kind::Built(built) => built,
-            Kind::Prepared(prepared) => Built {
+            ResponseKind::Built(built) => built,
+            ResponseKind::Prepared(prepared) => Built {
                 status: Status::Ok,
                 content_type: prepared.lines[..prepared.framing.start].to_owned(),
                 fields: prepared.lines[prepared.framing.end..].to_owned(),

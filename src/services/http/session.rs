@@ -12,8 +12,8 @@ use super::codec::status::Status;
 use super::codec::target::Target;
 use super::files::Files;
 use super::handler::{BodyPolicy, Handler, Request};
-use super::report::{Start, Subject, answer_info};
-use super::response::{Built, Fixed, Kind, Response};
+use super::report::{ReportSubject, Start, answer_info};
+use super::response::{Built, Fixed, Response, ResponseKind};
 use crate::session::{AnswerInfo, Call, Fault, Input, Next, Outbox, Progress, Session, Wait};
 
 /// What all clients of a service share.
@@ -57,7 +57,7 @@ struct Pending {
 /// What a response is sent for.
 #[derive(Clone, Copy)]
 struct Exchange<'a> {
-    subject: Subject<'a>,
+    subject: ReportSubject<'a>,
     version: Version,
     wants_body: bool,
     persistence: Persistence,
@@ -79,7 +79,7 @@ impl<'a> Exchange<'a> {
         // A CONNECT is answered like any other request; what the client sends behind it need not be HTTP.
         let closes = last || request.method == Method::Connect;
         Exchange {
-            subject: Subject::Request(request),
+            subject: ReportSubject::Request(request),
             version: request.version,
             wants_body: request.method != Method::Head,
             persistence: if closes { Persistence::Close } else { Persistence::of(request) },
@@ -241,7 +241,7 @@ impl<H: Handler> HttpSession<H> {
     ) -> Step {
         let line = line_of(head);
         let exchange = Exchange {
-            subject: Subject::Line(line),
+            subject: ReportSubject::Line(line),
             version: Version::Http11,
             wants_body: !line.starts_with(b"HEAD "),
             persistence: Persistence::Close,
@@ -262,7 +262,7 @@ impl<H: Handler> HttpSession<H> {
         let Exchange { persistence, wants_body, version, .. } = exchange;
         let end = &self.shared.head_end;
         let (persistence, rest) = match response.into_kind() {
-            Kind::Prepared(prepared) => {
+            ResponseKind::Prepared(prepared) => {
                 let head =
                     Head { status: Status::Ok, date: &date, persistence, lines: prepared.lines(), end };
                 // A few bytes are copied behind the head; for more a reference is cheaper.
@@ -273,7 +273,7 @@ impl<H: Handler> HttpSession<H> {
                 };
                 (persistence, put(&head, copied, body, exchange, input, out))
             }
-            Kind::Built(mut built) => {
+            ResponseKind::Built(mut built) => {
                 if built.status.code() < 200 {
                     log::error!("http: a handler answered with the interim status {}", built.status.code());
                     built = Built::from(Response::error(Status::InternalError));

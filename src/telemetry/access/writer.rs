@@ -40,7 +40,7 @@ pub(super) struct LineWriter {
     now_ms: u64,
     /// When writing must be tried.
     due_ms: Option<u64>,
-    flow: Flow,
+    health: WriterHealth,
     /// Requests to reopen the file, where signals are installed.
     requests: Option<ReopenRequests>,
     /// How often they had asked for it when that was last done.
@@ -49,7 +49,7 @@ pub(super) struct LineWriter {
 
 /// Whether lines are written, as last reported in the diagnostics log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flow {
+enum WriterHealth {
     Works,
     Fails { lost_lines: u64 },
 }
@@ -78,7 +78,7 @@ impl LineWriter {
             untried_bytes: 0,
             now_ms: 0,
             due_ms: None,
-            flow: Flow::Works,
+            health: WriterHealth::Works,
             requests: None,
             reopens_seen: 0,
         }
@@ -98,7 +98,7 @@ impl LineWriter {
     pub(super) fn forget_all(&mut self) {
         self.waiting.clear();
         (self.begun_bytes, self.untried_bytes, self.due_ms) = (0, 0, None);
-        self.flow = Flow::Works;
+        self.health = WriterHealth::Works;
     }
 
     pub(super) fn due_ms(&self) -> Option<u64> {
@@ -160,9 +160,9 @@ impl LineWriter {
         match outcome {
             Ok(()) => {
                 self.waiting.shrink_to(2 * BATCH_BYTES); // after a stall; else it is no larger
-                if let Flow::Fails { lost_lines } = self.flow {
+                if let WriterHealth::Fails { lost_lines } = self.health {
                     log::warn!("access log: writing again; {lost_lines} lines were lost");
-                    self.flow = Flow::Works;
+                    self.health = WriterHealth::Works;
                 }
                 Tried::AllWritten
             }
@@ -170,13 +170,13 @@ impl LineWriter {
                 Tried::Blocked
             }
             Err(error) => {
-                if self.flow == Flow::Works {
+                if self.health == WriterHealth::Works {
                     log::error!(
                         "access log: cannot write to {}: {error}; {} KiB of lines wait, further lines are lost",
                         self.target,
                         WAITING_BYTES_MAX >> 10
                     );
-                    self.flow = Flow::Fails { lost_lines: 0 };
+                    self.health = WriterHealth::Fails { lost_lines: 0 };
                 }
                 Tried::Failed
             }
@@ -194,15 +194,15 @@ impl LineWriter {
     }
 
     fn lose(&mut self, lines: u64) {
-        match &mut self.flow {
-            Flow::Fails { lost_lines } => *lost_lines += lines,
-            Flow::Works => {
+        match &mut self.health {
+            WriterHealth::Fails { lost_lines } => *lost_lines += lines,
+            WriterHealth::Works => {
                 log::error!(
                     "access log: {} has no reader; {} KiB of lines wait, further lines are lost",
                     self.target,
                     WAITING_BYTES_MAX >> 10
                 );
-                self.flow = Flow::Fails { lost_lines: lines };
+                self.health = WriterHealth::Fails { lost_lines: lines };
             }
         }
     }
@@ -241,15 +241,15 @@ impl LineWriter {
             self.forget(written);
         }
         let left_lines = self.waiting.iter().filter(|&&byte| byte == b'\n').count() as u64;
-        let lost_before = match self.flow {
-            Flow::Fails { lost_lines } => lost_lines,
-            Flow::Works => 0,
+        let lost_before = match self.health {
+            WriterHealth::Fails { lost_lines } => lost_lines,
+            WriterHealth::Works => 0,
         };
         if lost_before + left_lines > 0 {
             log::warn!("access log: closed; {} lines were lost", lost_before + left_lines);
         }
         self.waiting.clear();
-        self.flow = Flow::Works;
+        self.health = WriterHealth::Works;
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct Validators {
 
 /// What the preconditions of a request come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Precondition {
     Proceed,
     /// 304
     NotModified,
@@ -25,28 +25,28 @@ pub(crate) enum Verdict {
 }
 
 /// The preconditions in their order of precedence (RFC 9110, section 13.2.2).
-pub(crate) fn verdict(request: &RequestHead<'_>, ours: &Validators) -> Verdict {
+pub(crate) fn precondition(request: &RequestHead<'_>, ours: &Validators) -> Precondition {
     if request.has(Field::IfMatch) {
         if !lists(request.values(Field::IfMatch), &ours.etag, Comparison::Strong) {
-            return Verdict::Failed;
+            return Precondition::Failed;
         }
     } else if let (Some(unless_since), Some(modified)) =
         (date(request, Field::IfUnmodifiedSince), ours.modified_s)
         && modified > unless_since
     {
-        return Verdict::Failed;
+        return Precondition::Failed;
     }
     if request.has(Field::IfNoneMatch) {
         if lists(request.values(Field::IfNoneMatch), &ours.etag, Comparison::Weak) {
-            return Verdict::NotModified;
+            return Precondition::NotModified;
         }
     } else if matches!(request.method, Method::Get | Method::Head)
         && let (Some(since), Some(modified)) = (date(request, Field::IfModifiedSince), ours.modified_s)
         && modified <= since
     {
-        return Verdict::NotModified;
+        return Precondition::NotModified;
     }
-    Verdict::Proceed
+    Precondition::Proceed
 }
 
 /// Whether the Range of a request counts: its If-Range names exactly our state (RFC 9110, section 13.1.5). A
@@ -116,18 +116,18 @@ mod tests {
         let etag = EntityTag { opaque: "\"x\"".into(), is_weak: true };
         let ours = Validators { etag, modified_s: None };
         for (field, expected) in [
-            ("If-None-Match: W/\"x\"", (Verdict::NotModified, true)),
-            ("If-None-Match: \"x\"", (Verdict::NotModified, true)),
-            ("If-Match: W/\"x\"", (Verdict::Failed, true)),
-            ("If-Match: \"x\"", (Verdict::Failed, true)),
-            ("If-Match: *", (Verdict::Proceed, true)),
-            ("If-Range: W/\"x\"", (Verdict::Proceed, false)),
-            ("If-Range: \"x\"", (Verdict::Proceed, false)),
+            ("If-None-Match: W/\"x\"", (Precondition::NotModified, true)),
+            ("If-None-Match: \"x\"", (Precondition::NotModified, true)),
+            ("If-Match: W/\"x\"", (Precondition::Failed, true)),
+            ("If-Match: \"x\"", (Precondition::Failed, true)),
+            ("If-Match: *", (Precondition::Proceed, true)),
+            ("If-Range: W/\"x\"", (Precondition::Proceed, false)),
+            ("If-Range: \"x\"", (Precondition::Proceed, false)),
         ] {
             let head = format!("GET / HTTP/1.1\r\nHost: h\r\n{field}\r\n\r\n");
             let came_to = parsed(head.as_bytes(), |request| {
                 let request = request.unwrap();
-                (verdict(request, &ours), range_counts(request, &ours))
+                (precondition(request, &ours), range_counts(request, &ours))
             });
             assert_eq!(came_to, expected, "{field}");
         }

@@ -21,7 +21,7 @@ use super::media::{SAMPLE_BYTES, is_svgz, type_of};
 use super::open_files::Place;
 use super::snapshot::{in_one_state, is_settled, read_at, read_some};
 use crate::session::Now;
-use crate::sys::files::{Identity, Kind, Stat, stat_of};
+use crate::sys::files::{FileIdentity, FileKind, Stat, stat_of};
 use crate::sys::root::Root;
 
 /// What an entry costs beside its bytes, roughly.
@@ -208,7 +208,7 @@ fn in_directory(site: &Site, directory: &[u8], now: Now) -> Found {
         watched.push((path, there));
     }
     match site.root.open_file(directory) {
-        Ok((_, stat)) if stat.kind != Kind::Directory => Found::Nothing(Status::NotFound),
+        Ok((_, stat)) if stat.kind != FileKind::Directory => Found::Nothing(Status::NotFound),
         Ok((file, _)) if site.listing => match site.open_files.directory() {
             Ok(place) => Found::Directory(file, place),
             Err(error) => Found::Nothing((&error).into()),
@@ -229,7 +229,7 @@ fn open(site: &Site, path: &[u8], now: Now) -> io::Result<Option<Opened>> {
         }
         opened => opened?,
     };
-    if stat.kind == Kind::Directory {
+    if stat.kind == FileKind::Directory {
         return Ok(None);
     }
     let (content, name) =
@@ -306,7 +306,7 @@ fn variant(
     opened: Opened,
     now: Now,
 ) -> Variant {
-    let Identity { size_bytes, modified_s, .. } = opened.stat.identity;
+    let FileIdentity { size_bytes, modified_s, .. } = opened.stat.identity;
     let etag = opened.name.tag(coding);
     // A time in the future is not sent (RFC 9110, section 8.8.2.1).
     let now_s = now.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());

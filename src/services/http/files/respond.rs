@@ -10,7 +10,7 @@ use super::super::codec::request::{Field, Method, RequestHead};
 use super::super::codec::status::Status;
 use super::super::codec::target::{encode_query, encode_segment};
 use super::super::response::Response;
-use super::conditional::{Verdict, range_counts, verdict};
+use super::conditional::{Precondition, precondition, range_counts};
 use super::config::Site;
 use super::encoding;
 use super::listing::Listing;
@@ -67,13 +67,13 @@ pub(crate) fn not_found(page: &Variant) -> Response {
 /// A file: its conditions, its coding, its ranges.
 pub(crate) fn file(site: &Site, request: &RequestHead<'_>, resource: &Resource) -> Response {
     let variant = choose(request, resource);
-    match verdict(request, &variant.validators) {
-        Verdict::NotModified => {
+    match precondition(request, &variant.validators) {
+        Precondition::NotModified => {
             return Response::new(Status::NotModified)
                 .with_lines([variant.kept.as_str(), &site.cache_control]);
         }
-        Verdict::Failed => return Response::error(Status::PreconditionFailed),
-        Verdict::Proceed => {}
+        Precondition::Failed => return Response::error(Status::PreconditionFailed),
+        Precondition::Proceed => {}
     }
     let wanted = match request.value(Field::Range) {
         Some(range) if request.method == Method::Get && range_counts(request, &variant.validators) => {

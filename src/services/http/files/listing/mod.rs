@@ -20,7 +20,7 @@ use super::super::bounds::{
 };
 use super::config::Site;
 use super::open_files::Place;
-use crate::sys::files::{Entries, Kind, Stat};
+use crate::sys::files::{Entries, FileKind, Stat};
 use crate::sys::root::Root;
 use page::{PAGE_BOTTOM, Sorting, page_top, row};
 pub(crate) use table::ListingBudget;
@@ -34,11 +34,11 @@ pub(crate) struct Listing {
     directory: Vec<u8>,
     order: Order,
     table: Table,
-    phase: Phase,
+    phase: ListingPhase,
 }
 
 #[derive(Debug)]
-enum Phase {
+enum ListingPhase {
     /// Entries are looked at, to be sorted.
     Collect(Directory),
     /// All were: their rows are written.
@@ -76,42 +76,42 @@ impl Listing {
             directory: directory.to_vec(),
             order: Order::asked(query),
             table: Table::new(budget),
-            phase: Phase::Collect(Directory { entries: Root::entries(dir)?, _place: place }),
+            phase: ListingPhase::Collect(Directory { entries: Root::entries(dir)?, _place: place }),
         })
     }
 
     /// Looks at some entries, or writes at most one piece of rows with what belongs before and behind them.
     fn step(&mut self, piece: &mut String) -> io::Result<Produced> {
-        if let Phase::Collect(_) = self.phase
+        if let ListingPhase::Collect(_) = self.phase
             && self.collect(piece)? == Produced::Yield
         {
             return Ok(Produced::Yield);
         }
         let bytes = self.table.share(LISTING_PIECE_BYTES);
-        match std::mem::replace(&mut self.phase, Phase::Done) {
-            Phase::Sorted(mut merge) => {
+        match std::mem::replace(&mut self.phase, ListingPhase::Done) {
+            ListingPhase::Sorted(mut merge) => {
                 write_rows(piece, bytes, || merge.next(&self.table));
                 if !merge.is_empty() {
-                    self.phase = Phase::Sorted(merge);
+                    self.phase = ListingPhase::Sorted(merge);
                     return Ok(Produced::More);
                 }
             }
-            Phase::Unsorted(mut next, entries) if next < self.table.len() => {
+            ListingPhase::Unsorted(mut next, entries) if next < self.table.len() => {
                 write_rows(piece, bytes, || {
                     next += 1;
                     self.table.item(next - 1)
                 });
-                self.phase = Phase::Unsorted(next, entries);
+                self.phase = ListingPhase::Unsorted(next, entries);
                 return Ok(Produced::More);
             }
-            Phase::Unsorted(_, Some(mut entries)) => {
+            ListingPhase::Unsorted(_, Some(mut entries)) => {
                 self.table.clear();
                 let max = self.table.share(ENTRIES_PER_CALL_MAX).min(ENTRIES_UNSORTED_MAX);
                 let behind = self.look(&mut entries, max)?;
-                self.phase = Phase::Unsorted(0, Some(entries).filter(|_| behind == Behind::More));
+                self.phase = ListingPhase::Unsorted(0, Some(entries).filter(|_| behind == Behind::More));
                 return Ok(Produced::Yield);
             }
-            Phase::Unsorted(_, None) | Phase::Collect(_) | Phase::Done => {}
+            ListingPhase::Unsorted(_, None) | ListingPhase::Collect(_) | ListingPhase::Done => {}
         }
         self.table.clear();
         piece.push_str(PAGE_BOTTOM);
@@ -121,7 +121,8 @@ impl Listing {
     /// Looks at more entries while they can be sorted. Then the directory is closed, or the page comes
     /// unsorted; its top is written.
     fn collect(&mut self, piece: &mut String) -> io::Result<Produced> {
-        let Phase::Collect(mut entries) = std::mem::replace(&mut self.phase, Phase::Done) else {
+        let ListingPhase::Collect(mut entries) = std::mem::replace(&mut self.phase, ListingPhase::Done)
+        else {
             return Ok(Produced::More);
         };
         let max = self.table.share(ENTRIES_PER_CALL_MAX);
@@ -131,7 +132,7 @@ impl Listing {
             Sorting::TooBusy
         } else if self.look(&mut entries, max)? == Behind::More {
             self.table.sort_run(self.order, false);
-            self.phase = Phase::Collect(entries);
+            self.phase = ListingPhase::Collect(entries);
             return Ok(Produced::Yield);
         } else {
             self.table.sort_run(self.order, false);
@@ -140,8 +141,8 @@ impl Listing {
         };
         self.table.shrink();
         self.phase = match sorting {
-            Sorting::Done => Phase::Sorted(Merge::new(&self.table, self.order)),
-            Sorting::TooMany | Sorting::TooBusy => Phase::Unsorted(0, Some(entries)),
+            Sorting::Done => ListingPhase::Sorted(Merge::new(&self.table, self.order)),
+            Sorting::TooMany | Sorting::TooBusy => ListingPhase::Unsorted(0, Some(entries)),
         };
         piece.push_str(&page_top(&self.directory, self.order, sorting));
         Ok(Produced::More)
@@ -162,13 +163,13 @@ impl Listing {
             left = left.saturating_sub(HIDDEN_PER_ENTRY);
             let stat = match entries.stat(&name) {
                 // Where a link leads is asked of the root, which lets none lead outside.
-                Ok(Stat { kind: Kind::Link, .. }) => {
+                Ok(Stat { kind: FileKind::Link, .. }) => {
                     self.site.root.stat(&[&self.directory[..], &name].concat())
                 }
                 stat => stat,
             };
             // What is gone since, or is never served, is left out.
-            if let Ok(stat @ Stat { kind: Kind::File | Kind::Directory, .. }) = stat {
+            if let Ok(stat @ Stat { kind: FileKind::File | FileKind::Directory, .. }) = stat {
                 self.table.push(&name, &stat);
             }
         }
@@ -189,7 +190,7 @@ impl Producer for Listing {
 
     /// What it takes outside the budget of all listings.
     fn held_bytes(&self) -> usize {
-        let open = matches!(self.phase, Phase::Collect(_) | Phase::Unsorted(_, Some(_)));
+        let open = matches!(self.phase, ListingPhase::Collect(_) | ListingPhase::Unsorted(_, Some(_)));
         self.directory.capacity()
             + self.table.unbudgeted_bytes()
             + if open { DIRECTORY_BUFFER_BYTES } else { 0 }
@@ -349,6 +350,6 @@ mod tests {
         let (_dir, site) = site();
         let mut unread = begin(&site, &Arc::new(ListingBudget::new(1 << 20)));
         some(&mut unread);
-        assert!(matches!(unread.phase, Phase::Sorted(_)), "{:?}", unread.phase);
+        assert!(matches!(unread.phase, ListingPhase::Sorted(_)), "{:?}", unread.phase);
     }
 }

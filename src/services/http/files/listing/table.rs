@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{self, AtomicUsize};
 
 use super::super::super::bounds::{ENTRIES_PER_CALL_MAX, ENTRIES_PER_CALL_MIN, ENTRIES_PER_TURN_MAX};
-use crate::sys::files::{Kind, Stat};
+use crate::sys::files::{FileKind, Stat};
 
 /// Entries that are sorted at once. A longer run holds up the others, more runs cost more when they are
 /// merged.
@@ -227,7 +227,7 @@ impl Table {
             modified_ns: stat.identity.modified_ns,
             name_at: self.names.len() as u32,
             name_len: name.len() as u16,
-            is_directory: stat.kind == Kind::Directory,
+            is_directory: stat.kind == FileKind::Directory,
         });
         self.names.extend_from_slice(name);
     }
@@ -314,10 +314,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::sys::files::Identity;
+    use crate::sys::files::FileIdentity;
 
-    fn stat(kind: Kind, size_bytes: u64, modified_s: i64) -> Stat {
-        let identity = Identity { device: 0, inode: 0, size_bytes, modified_s, modified_ns: 0 };
+    fn stat(kind: FileKind, size_bytes: u64, modified_s: i64) -> Stat {
+        let identity = FileIdentity { device: 0, inode: 0, size_bytes, modified_s, modified_ns: 0 };
         Stat { kind, identity, changed_s: modified_s, changed_ns: 0 }
     }
 
@@ -338,11 +338,11 @@ mod tests {
     #[test]
     fn directories_come_first_and_the_rest_as_asked() {
         let entries = [
-            (b"b".to_vec(), stat(Kind::File, 10, 3)),
-            (b"A".to_vec(), stat(Kind::File, 30, 1)),
-            (b"c".to_vec(), stat(Kind::File, 20, 2)),
-            (b"y".to_vec(), stat(Kind::Directory, 1, 9)),
-            (b"x".to_vec(), stat(Kind::Directory, 2, 8)),
+            (b"b".to_vec(), stat(FileKind::File, 10, 3)),
+            (b"A".to_vec(), stat(FileKind::File, 30, 1)),
+            (b"c".to_vec(), stat(FileKind::File, 20, 2)),
+            (b"y".to_vec(), stat(FileKind::Directory, 1, 9)),
+            (b"x".to_vec(), stat(FileKind::Directory, 2, 8)),
         ];
         for (query, expected) in [
             ("", "x y A b c"),
@@ -370,7 +370,7 @@ mod tests {
                 let mixed = (number as u32).wrapping_mul(2_654_435_761) ^ seed;
                 format!("{}{number}", if mixed & 1 == 0 { "a" } else { "B" }).into_bytes()
             };
-            let kind = |is_directory| if is_directory { Kind::Directory } else { Kind::File };
+            let kind = |is_directory| if is_directory { FileKind::Directory } else { FileKind::File };
             let entries: Vec<_> = kinds.iter().enumerate()
                 .map(|(number, (is_directory, size, modified))| (name(number), stat(kind(*is_directory), *size, *modified)))
                 .collect();
@@ -378,7 +378,7 @@ mod tests {
             let by_name = |(name, _): &(Vec<u8>, Stat)| (name.to_ascii_lowercase(), name.clone());
             expected.sort_by_key(by_name);
             let value = |(_, stat): &(Vec<u8>, Stat)| match (query.trim_start_matches("sort=").trim_start_matches('-'), stat.kind) {
-                ("size", Kind::Directory) | ("" | "name", _) => 0,
+                ("size", FileKind::Directory) | ("" | "name", _) => 0,
                 ("size", _) => stat.identity.size_bytes.cast_signed(),
                 _ => stat.identity.modified_s,
             };
@@ -387,7 +387,7 @@ mod tests {
                 expected.reverse();
             }
             expected.sort_by_key(|entry| if down { -value(entry) } else { value(entry) });
-            expected.sort_by_key(|(_, stat)| stat.kind != Kind::Directory);
+            expected.sort_by_key(|(_, stat)| stat.kind != FileKind::Directory);
             let expected: Vec<Vec<u8>> = expected.into_iter().map(|(name, _)| name).collect();
             prop_assert_eq!(sorted(&entries, query), expected);
         }
@@ -399,7 +399,7 @@ mod tests {
         let mut one = Table::new(Arc::clone(&budget));
         let mut other = Table::new(Arc::clone(&budget));
         assert!(one.make_room(60) && !other.make_room(60), "{budget:?}");
-        one.push(b"name", &stat(Kind::File, 1, 1));
+        one.push(b"name", &stat(FileKind::File, 1, 1));
         one.sort_run(Order::asked(b""), true);
         one.shrink();
         assert_eq!(budget.taken_bytes(), 4 + size_of::<Entry>() + 2);
