@@ -50,7 +50,10 @@ use std::io;
 use std::panic::{self, AssertUnwindSafe};
 
 use crate::limits::Limits;
-use crate::session::{Call, Client, Input, Next, Now, Outbox, Peer, Session, Wait, Waker};
+use crate::session::{
+    ASKS_WITHOUT_END, Call, Client, Input, Next, Now, Outbox, Peer, Session, WAITS_FOR_NO_REQUEST, Wait,
+    Waker,
+};
 use crate::telemetry::{End, Reason};
 
 use super::context::{Context, Mode, NEVER_MS, Scratch, TurnBudget, after_ms};
@@ -720,13 +723,10 @@ impl<S: Session, T: Transport> Connection<S, T> {
             telemetry.count_answers(&answers);
         }
         let progress = match advanced {
-            Ok(progress) if progress.consumed > len => {
-                return self.contract_broken("it consumed more bytes than there were", ctx);
-            }
-            Ok(progress) if progress.unfinished > progress.consumed => {
-                return self.contract_broken("it reported more unfinished bytes than it consumed", ctx);
-            }
-            Ok(progress) => progress,
+            Ok(progress) => match progress.broken_rule(len, outbox) {
+                Some(how) => return self.contract_broken(how, ctx),
+                None => progress,
+            },
             Err(_) => return self.failed(Reason::Panicked, ctx),
         };
         let asks_again = match call {
@@ -758,11 +758,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         let ended = self.io.input_end == InputEnd::Seen;
         let then = match progress.next {
             Next::Abort(fault) => return self.failed(fault.into(), ctx),
-            Next::NeedRoom if !outbox.has_content() => {
-                return self.contract_broken("it asked for room in an empty outbox", ctx);
-            }
             _ if self.idle_calls > limits.again_max => {
-                return self.contract_broken("it asked to be called again and again, and did nothing", ctx);
+                return self.contract_broken(ASKS_WITHOUT_END, ctx);
             }
             Next::Finish | Next::Close if call == Call::Stopping => Then::Close(Reason::Drained),
             Next::Finish | Next::Close => Then::Close(Reason::Finished),
@@ -773,8 +770,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                 (_, Next::NeedInput(_)) if ended => Then::Close(Reason::PeerClosed),
                 (_, Next::NeedInput(_)) if full => Then::Close(Reason::InputTooLong),
                 (_, Next::NeedInput(Wait::Rest)) if kept == 0 && !self.is_inside_request => {
-                    return self
-                        .contract_broken("it waits for the rest of a request that has not begun", ctx);
+                    return self.contract_broken(WAITS_FOR_NO_REQUEST, ctx);
                 }
                 (_, Next::NeedInput(wait)) => Then::Await(wait),
                 (_, Next::NeedRoom) => Then::Call(Call::Ready),

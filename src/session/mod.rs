@@ -283,6 +283,10 @@ pub struct Progress {
     pub next: Next,
 }
 
+/// Broken rules that more than one call shows, or that depend on what was to be awaited.
+pub(crate) const WAITS_FOR_NO_REQUEST: &str = "it waits for the rest of a request that has not begun";
+pub(crate) const ASKS_WITHOUT_END: &str = "it asked to be called again and again, and did nothing";
+
 /// What a session waits for when it needs input; it decides the deadline.
 ///
 /// Both deadlines begin anew when bytes of a complete request have been consumed, and only then: neither a
@@ -521,6 +525,20 @@ impl fmt::Debug for Waker {
 }
 
 impl Progress {
+    /// How this breaks the contract, as the return of a call that had `len` bytes and put what `out` holds.
+    #[inline]
+    pub(crate) fn broken_rule(&self, len: usize, out: &Outbox) -> Option<&'static str> {
+        if self.consumed > len {
+            Some("it consumed more bytes than there were")
+        } else if self.unfinished > self.consumed {
+            Some("it reported more unfinished bytes than it consumed")
+        } else if self.next == Next::NeedRoom && !out.has_content() {
+            Some("it asked for room in an empty outbox")
+        } else {
+            None
+        }
+    }
+
     /// What is needed next, when `consumed` bytes have been taken.
     pub fn new(consumed: usize, next: Next) -> Self {
         Progress { consumed, unfinished: 0, next }

@@ -60,8 +60,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::{
-    AnswerDetail, AnswerInfo, Call, Client, Front, Input, Next, Now, Outbox, Peer, Service, Session, Wait,
-    WakeTarget, Waker,
+    ASKS_WITHOUT_END, AnswerDetail, AnswerInfo, Call, Client, Front, Input, Next, Now, Outbox, Peer, Service,
+    Session, WAITS_FOR_NO_REQUEST, Wait, WakeTarget, Waker,
 };
 
 /// Calls in a row that move nothing before a rehearsal fails.
@@ -362,20 +362,16 @@ impl<S: Session> Rehearsal<S> {
         let input = Input { bytes: &self.unconsumed, ended, call, arrived_ms, last_arrived_ms, now };
         let progress = self.session.advance(input, &mut self.out);
         let is_last = matches!(call, Call::Expired(_));
-        assert!(progress.consumed <= len, "it consumed more bytes than there were");
-        assert!(
-            progress.unfinished <= progress.consumed,
-            "it reported more unfinished bytes than it consumed"
-        );
-        let has_content = self.out.has_content();
-        assert!(progress.next != Next::NeedRoom || has_content, "it asked for room in an empty outbox");
+        if let Some(broken) = progress.broken_rule(len, &self.out) {
+            panic!("{broken}");
+        }
         let asks_again = match call {
             Call::Timer => self.session.timer_due_ms().is_some_and(|due_ms| due_ms <= now.monotonic_ms),
             _ => progress.next == Next::Again,
         };
-        let is_idle = asks_again && progress.consumed == 0 && !has_content;
+        let is_idle = asks_again && progress.consumed == 0 && !self.out.has_content();
         self.idle_calls = if is_idle { self.idle_calls + 1 } else { 0 };
-        assert!(self.idle_calls < IDLE_CALLS_MAX, "it asked to be called again and again, and did nothing");
+        assert!(self.idle_calls < IDLE_CALLS_MAX, "{ASKS_WITHOUT_END}");
         if progress.consumed > 0 {
             self.is_inside_request = progress.unfinished > 0;
             self.arrived_ms.0 = self.arrived_ms.1;
@@ -383,7 +379,7 @@ impl<S: Session> Rehearsal<S> {
         self.unconsumed.drain(..progress.consumed);
         let has_begun = self.is_inside_request || !self.unconsumed.is_empty();
         let waits_for_rest = progress.next == Next::NeedInput(Wait::Rest) && !ended && !is_last;
-        assert!(has_begun || !waits_for_rest, "it waits for the rest of a request that has not begun");
+        assert!(has_begun || !waits_for_rest, "{WAITS_FOR_NO_REQUEST}");
         let can_go_on = self.can_be_woken || self.session.timer_due_ms().is_some();
         assert!(
             progress.next != Next::Pause || is_last || can_go_on || call == Call::Open,
