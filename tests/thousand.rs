@@ -88,5 +88,5 @@ fn a_thousand_clients_in_one_loop_each_have_their_own_bytes_back() {
         }
     }
     drop(clients);
-    server.told("ended: peer-closed", CLIENTS);
+    server.expect_log("ended: peer-closed", CLIENTS);
 }

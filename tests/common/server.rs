@@ -220,7 +220,7 @@ impl Server {
 
     /// Waits until standard error has `part`, at least `count` times.
     #[track_caller]
-    pub(crate) fn told(&self, part: &str, count: usize) {
+    pub(crate) fn expect_log(&self, part: &str, count: usize) {
         let enough = || (self.stderr.lock().unwrap().matches(part).count() >= count).then_some(());
         eventually_or(enough, || format!("{count} times `{part}` in:\n{}", self.stderr()));
     }

@@ -206,11 +206,11 @@ fn a_fallback_that_is_no_file_is_told_at_the_start_and_found_once_it_is_made() {
     let site = Site::new();
     std::fs::create_dir(site.root().join("app.html")).unwrap();
     let server = site.serve(&["--fallback=app.html"]);
-    server.told(WARNED, 1);
+    server.expect_log(WARNED, 1);
     drop(server);
     std::fs::remove_dir(site.root().join("app.html")).unwrap();
     let mut server = site.serve(&["--fallback=app.html"]);
-    server.told(WARNED, 1);
+    server.expect_log(WARNED, 1);
     let mut client = server.client("http");
     assert_eq!(get(&mut client, "/any/route", "").status, 404);
     site.file("app.html", "the app");
@@ -351,7 +351,7 @@ fn a_file_that_shrinks_while_it_is_sent_ends_the_connection_short() {
     let (rest, _) = client.rest();
     assert!(rest.len() < 30_000_000, "{} bytes came", rest.len());
     assert!(!rest.windows(9).any(|bytes| bytes == b"HTTP/1.1 "), "an answer inside of another's body");
-    server.told("file-short", 1);
+    server.expect_log("file-short", 1);
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn a_head_that_comes_byte_by_byte_has_an_absolute_deadline() {
     }
     let answer = receive(&mut slow, "GET");
     assert_eq!((answer.status, answer.field("connection")), (408, Some("close")));
-    server.told("request-timeout", 1);
+    server.expect_log("request-timeout", 1);
     assert_eq!(get(&mut other, "/", "").text(), "home");
 }
 
@@ -40,7 +40,7 @@ fn a_client_that_must_read_and_does_not_is_ended() {
     let mut server = site.serve(&["--rate-window", "300ms"]);
     let mut deaf = server.client("http");
     deaf.send(&b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n".repeat(20));
-    server.told("rate-too-low", 1);
+    server.expect_log("rate-too-low", 1);
     assert_eq!(get(&mut server.client("http"), "/", "").text(), "home");
 }
 
@@ -51,7 +51,7 @@ fn an_idle_client_is_closed_without_a_word() {
     let mut idle = server.client("http");
     assert_eq!(get(&mut idle, "/", "").status, 200);
     idle.expect_end();
-    server.told("idle-timeout", 1);
+    server.expect_log("idle-timeout", 1);
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn an_answer_that_is_cut_while_it_is_made_has_its_line_with_the_bytes_really_sen
         leaving.read_exact(&mut [0; 10_000]);
         leaving.socket().shutdown(Shutdown::Both).unwrap();
         drop(leaving);
-        server.told(" ended: reset ", 1);
+        server.expect_log(" ended: reset ", 1);
         let read = || std::fs::read_to_string(&log).unwrap_or_default();
         eventually("the line of the cut listing", || read().ends_with('\n'));
         let line = read();
@@ -120,10 +120,10 @@ fn a_file_that_may_not_grow_is_told_and_ends_nobody() {
     let serve = args(&site, Model::Reactor, log.to_str().unwrap());
     let mut server = Setup::program("sh", shell.into_iter().chain(serve)).start().listening();
     visit(&server.address("http"), 0..13); // more than the 32 KiB that it may have
-    server.told("access log: cannot write to", 1);
+    server.expect_log("access log: cannot write to", 1);
     visit(&server.address("http"), 13..14);
     File::options().write(true).open(&log).unwrap().set_len(0).unwrap();
-    server.told("access log: writing again; 0 lines were lost", 1);
+    server.expect_log("access log: writing again; 0 lines were lost", 1);
     assert!(server.stop().success());
 }
 
@@ -212,9 +212,9 @@ fn what_waits_for_a_reader_comes_out_whole_and_in_order_when_it_reads_again() {
     assert_eq!(lost(&server), 0);
     let stalled = reader.lock().unwrap();
     visit(&address, few..3 * CROWD);
-    server.told("access log: standard output has no reader", 1);
+    server.expect_log("access log: standard output has no reader", 1);
     drop(stalled);
-    server.told("access log: writing again", 1);
+    server.expect_log("access log: writing again", 1);
     visit(&address, 3 * CROWD..3 * CROWD + 1);
     eventually("the last line", || server.stdout().contains(&format!("0{} HTTP", 3 * CROWD)));
     let came = numbers(&server.stdout());
@@ -261,11 +261,11 @@ fn the_lines_for_a_reader_that_left_wait_for_the_next_one() {
     let mut server = Setup::oneloop(args(&site, Model::Reactor, fifo.to_str().unwrap())).start().listening();
     drop(leaving);
     visit(&server.address("http"), 0..12); // enough to be written at once, and less than the FIFO holds
-    server.told("access log: cannot write to", 1);
+    server.expect_log("access log: cannot write to", 1);
     server.signal(Signal::SIGHUP);
-    server.told("access log: cannot reopen", 1);
+    server.expect_log("access log: cannot reopen", 1);
     let mut next = reader_of(&fifo);
-    server.told("access log: writing again; 0 lines were lost", 1);
+    server.expect_log("access log: writing again; 0 lines were lost", 1);
     let (mut log, mut piece) = (Vec::new(), [0; 1 << 14]);
     eventually("all lines", || {
         let len = next.read(&mut piece).unwrap_or(0);
@@ -346,11 +346,11 @@ fn a_server_whose_log_is_opened_again_outlives_its_terminal_as_one_that_ignores_
         let (pid, _) = children(server.pid())[0];
         let signal = |signal| nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
         server.signal(Signal::SIGUSR1);
-        server.told("SIGHUP: reopening the access log", 1);
+        server.expect_log("SIGHUP: reopening the access log", 1);
         std::fs::remove_file(&log).unwrap();
         signal(Signal::SIGHUP);
         eventually("the log is opened again", || log.exists());
-        server.told("SIGHUP: reopening the access log", 2);
+        server.expect_log("SIGHUP: reopening the access log", 2);
         assert_eq!(get(&mut server.client("http"), "/a", "").status, 200);
         signal(Signal::SIGTERM);
         assert_eq!(server.exit().code(), Some(0), "{starter:?}");

@@ -70,7 +70,7 @@ fn the_reset_of_a_client_is_noticed_though_nothing_is_read_while_its_session_pau
         client.send(b"sleep\nunread\n");
         client.expect_exact(b"sleeping\n");
         client.reset();
-        server.told("ended: reset", 1);
+        server.expect_log("ended: reset", 1);
         ends_with(server, "reset=1", &format!("{args:?}"));
     }
 }

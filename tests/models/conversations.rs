@@ -148,7 +148,7 @@ fn every_model_keeps_the_deadlines_and_has_the_same_reasons_for_them() {
         assert!(slow.rest().0.starts_with(b"HTTP/1.1 408"), "{args:?}");
         drop(slow);
         let deaf = server.client("chargen"); // reads nothing
-        server.told("ended: rate-too-low", 1);
+        server.expect_log("ended: rate-too-low", 1);
         drop(deaf);
         assert_eq!(server.stop().code(), Some(0), "{args:?}");
         let told = server.stderr();

@@ -230,7 +230,7 @@ fn a_worker_that_is_killed_is_replaced_after_a_pause_that_grows() {
         for death in 1..=3 {
             let (pid, _) = eventually_some("two workers", || found(2))[0];
             kill_one(pid, Signal::SIGKILL);
-            server.told("died: killed by signal 9", death);
+            server.expect_log("died: killed by signal 9", death);
         }
         eventually_some("two workers", || found(2));
         for pause in ["replacing it in 100 ms", "replacing it in 200 ms"] {
@@ -287,7 +287,7 @@ fn one_copy_that_is_told_to_stop_does_not_make_the_others_spin() {
             (workers.len() == 2).then_some(workers)
         });
         kill_one(both[0].0, Signal::SIGTERM);
-        server.told("replacing it in", 1);
+        server.expect_log("replacing it in", 1);
         server.client("faulty").expect_echo(b"served\n");
         let ticks = |pid: i32| {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap();

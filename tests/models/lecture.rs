@@ -227,7 +227,7 @@ fn who_waits_in_the_queue_of_dead_workers_is_served_by_their_replacements() {
         for (pid, _) in workers {
             kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
         }
-        server.told("died: killed", 2);
+        server.expect_log("died: killed", 2);
         let mut queued: Vec<Client> = (0..20).map(|_| server.client("faulty")).collect();
         for client in &mut queued {
             client.send(b"anybody there?\n");

@@ -59,7 +59,7 @@ fn a_supervisor_that_signals_every_process_asks_for_one_drain() {
             terminate(pid);
         }
         server.signal(Signal::SIGTERM);
-        server.told(if args[0].ends_with("=fork") { "draining: 1 " } else { "draining: 3 workers" }, 1);
+        server.expect_log(if args[0].ends_with("=fork") { "draining: 1 " } else { "draining: 3 workers" }, 1);
         client.expect_silence(SILENCE);
         client.send(b"in time\n");
         assert_eq!(client.rest(), (b"a line in time\n".to_vec(), Ended::Closed), "{args:?}");
@@ -106,7 +106,7 @@ fn a_child_whose_client_ended_normally_exits_with_0() {
     let mut client = server.client("faulty");
     client.send(b"this one half\n");
     assert_eq!(client.rest_after_half_close(), b"this one half\n");
-    server.told("ended: peer-closed", 2);
+    server.expect_log("ended: peer-closed", 2);
     let mut client = server.client("faulty");
     client.expect_echo(b"this one drains\n");
     server.signal(Signal::SIGTERM);
@@ -169,7 +169,7 @@ fn who_waits_for_a_place_when_a_drain_begins_is_answered_once_there_is_one() {
         let (mut server, mut inside, mut waiting) = one_in_and_one_who_waits(model, 60_000);
         inside.send(b"and ");
         server.signal(Signal::SIGTERM);
-        server.told("draining: 1 clients", 1);
+        server.expect_log("draining: 1 clients", 1);
         waiting.expect_silence(SILENCE);
         inside.send(b"done\n");
         assert_eq!(inside.rest().0, b"and done\n", "{model}");
@@ -334,7 +334,7 @@ fn an_operators_hangup_leaves_a_line_and_ends_nobody() {
         client.expect_echo(b"before\n");
         server.signal(Signal::SIGHUP);
         if !args[0].ends_with("iterative") {
-            server.told("SIGHUP: there is no access log to open again", 1);
+            server.expect_log("SIGHUP: there is no access log to open again", 1);
         }
         client.expect_echo(b"after\n");
         drop(client);

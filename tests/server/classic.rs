@@ -48,7 +48,7 @@ fn netcat_sends_a_message_and_is_answered() {
     let mut server = Server::serve(&["message@127.0.0.1:0"]);
     let [host, port] = host_and_port(server.address("message").tcp());
     assert_eq!(talk("nc", &[&host, &port], b"Hello\n").stdout, b"I got your message");
-    server.told("Hello", 1);
+    server.expect_log("Hello", 1);
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn telnet_sends_a_message_and_is_answered() {
     let said = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
     child.wait().unwrap();
     assert!(said.contains("I got your message"), "{said}");
-    server.told("Hello", 1);
+    server.expect_log("Hello", 1);
 }
 
 #[test]

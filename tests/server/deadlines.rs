@@ -25,7 +25,7 @@ fn an_idle_client_is_ended_and_one_that_converses_is_not() {
     busy.expect_echo(b"each request began the time anew");
     busy.expect_end();
     drop(busy);
-    server.told("ended: idle-timeout", 2);
+    server.expect_log("ended: idle-timeout", 2);
 }
 
 /// The wait is interrupted when the process continues, and has room for one event of three: no deadline is
@@ -67,7 +67,7 @@ fn no_idle_deadline_means_none() {
 fn a_client_that_must_read_and_does_not_is_ended() {
     let mut server = Server::serve(&["--rate-window=300ms", "chargen@127.0.0.1:0"]);
     let mut client = server.client("chargen");
-    server.told("ended: rate-too-low", 1);
+    server.expect_log("ended: rate-too-low", 1);
     let (_, ended) = client.rest();
     assert!(matches!(ended, Ended::Closed | Ended::Reset));
 }

@@ -36,7 +36,7 @@ fn without_descriptors_it_neither_spins_nor_stalls_and_recovers_when_clients_lea
     starve(server.pid().as_raw(), LIMIT);
     let began = Instant::now();
     let mut clients: Vec<Client> = (0..2 * LIMIT).map(|_| server.client("echo")).collect();
-    server.told("accepting pauses", 1);
+    server.expect_log("accepting pauses", 1);
 
     let (span, before) = (Duration::from_secs(1), server.cpu_time());
     pace(span);
@@ -59,7 +59,7 @@ fn a_client_that_leaves_ends_the_pause_however_long_it_is() {
     let mut server = Server::serve(&["echo@127.0.0.1:0", "--accept-pause", "1h"]);
     starve(server.pid().as_raw(), LIMIT);
     let clients: Vec<Client> = (0..LIMIT + 8).map(|_| server.client("echo")).collect();
-    server.told("accepting pauses", 1);
+    server.expect_log("accepting pauses", 1);
     for mut client in clients {
         client.expect_echo(b"my turn");
     }
@@ -74,7 +74,7 @@ fn it_recovers_without_a_client_that_leaves() {
     starve_wholly(server.pid().as_raw());
     let mut client = server.client("echo");
     client.send(b"let me in");
-    server.told("accepting pauses", 1);
+    server.expect_log("accepting pauses", 1);
     client.expect_nothing_yet();
     starve(server.pid().as_raw(), LIMIT);
     client.expect_exact(b"let me in");
@@ -92,7 +92,7 @@ fn starved_wholly(model: &str) -> Server {
     client.expect_echo(b"it is past its start");
     client.half_close();
     client.expect_end();
-    server.told(" ended: ", 1);
+    server.expect_log(" ended: ", 1);
     starve_wholly(server.pid().as_raw());
     server
 }
@@ -116,7 +116,7 @@ fn who_waits_in_a_drain_for_a_descriptor_is_answered_once_there_is_one() {
         // pass.
         let (began, before) = (Instant::now(), server.cpu_time());
         client.send(b"asked in time");
-        server.told("accepting pauses", 1);
+        server.expect_log("accepting pauses", 1);
         client.expect_silence(Duration::from_millis(300));
         server.signal(Signal::SIGTERM);
         client.expect_silence(Duration::from_millis(300));
@@ -163,7 +163,7 @@ fn a_parent_without_descriptors_goes_on_and_replaces_its_workers() {
         let log = ["--access-log", log.to_str().unwrap()];
         let args = ["echo@127.0.0.1:0", &site, "--model", model, "--workers=2"];
         let mut server = Server::serve(&[&args[..], &log].concat());
-        server.told(" is process ", 2);
+        server.expect_log(" is process ", 2);
         starve_wholly(server.pid().as_raw());
         let kill_all = || {
             for (pid, _) in children(server.pid()) {
@@ -171,8 +171,8 @@ fn a_parent_without_descriptors_goes_on_and_replaces_its_workers() {
             }
         };
         kill_all();
-        server.told("died: killed by signal 9", 2);
-        server.told(" is process ", 4);
+        server.expect_log("died: killed by signal 9", 2);
+        server.expect_log(" is process ", 4);
         starve(server.pid().as_raw(), LIMIT);
         kill_all();
         server.client("echo").expect_echo(b"served");
@@ -203,7 +203,7 @@ fn started_with_few_descriptors_it_serves_whom_it_can() {
         crowd[0].expect_echo(b"inside");
         drop(crowd);
         // All clients, including those that left while still in the backlog: they take places, too.
-        server.told(" ended: ", round * 2 * LIMIT);
+        server.expect_log(" ended: ", round * 2 * LIMIT);
     }
     server.client("echo").expect_echo(b"still serving");
     assert!(server.stop().success());
@@ -280,7 +280,7 @@ fn with_all_clients_inside_there_are_descriptors_left_for_files() {
     let spec = crate::common::http::spec(&site.root());
     let setup = Setup::oneloop(["serve", &spec, "--refusal-linger", "1h"]).nofile(limit);
     let mut server = setup.start().listening();
-    server.told("clients at once: ", 1);
+    server.expect_log("clients at once: ", 1);
     let told = server.stderr();
     let count = told.split("clients at once: ").nth(1).unwrap().split(',').next().unwrap();
     let mut clients: Vec<Client> = (0..count.parse().unwrap()).map(|_| server.client("http")).collect();

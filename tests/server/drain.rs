@@ -56,7 +56,7 @@ fn who_waits_for_a_place_is_taken_and_answered_once_there_is_one() {
     let mut waits = server.client("echo");
     waits.send(b"asked in time");
     server.signal(Signal::SIGTERM);
-    server.told("draining", 1);
+    server.expect_log("draining", 1);
     drop(inside);
     waits.expect_exact(b"asked in time");
     waits.expect_end();
@@ -75,7 +75,7 @@ fn the_last_answer_before_a_drain_closes_the_connection_says_so() {
     assert_eq!(get(&mut client, "/a", "").field("connection"), None, "it stays open");
     client.send(b"GET /a HTTP/1.1\r\nHost: h\r\n");
     server.signal(Signal::SIGTERM);
-    server.told("draining", 1);
+    server.expect_log("draining", 1);
     client.send(b"\r\n");
     let answer = receive(&mut client, "GET");
     assert_eq!((answer.status, answer.field("connection")), (200, Some("close")), "{answer:?}");

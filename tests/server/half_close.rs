@@ -13,7 +13,7 @@ fn a_client_that_ends_its_side_with_its_request_gets_the_whole_answer() {
         client.expect_exact(b"the last words");
         client.expect_end();
     }
-    server.told("peer-closed", 2);
+    server.expect_log("peer-closed", 2);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_client_that_only_ends_its_side_is_closed() {
     let mut client = server.client("echo");
     client.half_close();
     client.expect_end();
-    server.told("peer-closed in=0 out=0", 1);
+    server.expect_log("peer-closed in=0 out=0", 1);
 }
 
 #[test]

@@ -21,9 +21,9 @@ fn over_the_limit_a_client_is_refused_and_counted_until_one_leaves() {
     for _ in 0..10 {
         server.client("echo").expect_end();
     }
-    server.told("ended: refused-clients", 10);
+    server.expect_log("ended: refused-clients", 10);
     drop(first);
-    server.told("ended: peer-closed", 1);
+    server.expect_log("ended: peer-closed", 1);
     server.client("echo").expect_echo(b"there is room again");
     second.expect_echo(b"and I was not disturbed");
 }
@@ -77,7 +77,7 @@ fn with_evict_the_longest_idle_leaves() {
     third.expect_echo(b"three");
     second.expect_end();
     first.expect_echo(b"still here");
-    server.told("ended: evicted", 1);
+    server.expect_log("ended: evicted", 1);
 }
 
 /// An urgent byte wakes the loop and brings nothing.
@@ -135,7 +135,7 @@ fn over_the_limit_of_all_buffers_those_with_the_largest_are_reset_and_counted() 
         for client in &mut crowd {
             let _ = client.try_send(&requests); // it may be gone already
         }
-        server.told("ended: buffers-full", GONE);
+        server.expect_log("ended: buffers-full", GONE);
         good.send(b"\r\n");
         assert_eq!(crate::common::http::receive(&mut good, "GET").status, 200, "{model:?}");
         server.stop();
@@ -158,9 +158,9 @@ fn a_limit_per_address_is_each_addresses_own() {
     from(7).expect_end();
     from(8).expect_end();
     Client::connect(&addresses[1]).expect_end();
-    server.told("ended: refused-address", 3);
+    server.expect_log("ended: refused-address", 3);
     drop(inside.remove(0));
-    server.told("ended: peer-closed", 1);
+    server.expect_log("ended: peer-closed", 1);
     from(7).expect_echo(b"one place was free");
 }
 
@@ -229,10 +229,10 @@ fn sites_of_ipv6() {
     other.expect_echo(b"another address of the same site");
     from(SITES[0]).expect_end();
     from(SITES[1]).expect_end();
-    server.told("ended: refused-address", 2);
+    server.expect_log("ended: refused-address", 2);
     from(SITES[2]).expect_echo(b"the next /64 is somebody else");
     drop(one);
-    server.told("ended: peer-closed", 2);
+    server.expect_log("ended: peer-closed", 2);
     from(SITES[1]).expect_echo(b"there is room again");
 }
 

@@ -35,7 +35,7 @@ fn a_client_that_never_closes_is_ended_by_the_deadline() {
     client.send(b"a message\n");
     client.expect_exact(ANSWER);
     client.expect_end();
-    server.told("ended: finished", 1);
+    server.expect_log("ended: finished", 1);
 }
 
 #[test]
@@ -46,5 +46,5 @@ fn a_client_that_sends_without_end_after_the_answer_is_cut_by_bytes() {
     client.expect_exact(ANSWER);
     let piece = [b'x'; 16 << 10];
     eventually("a client that sends without end is reset", || client.try_send(&piece).is_err());
-    server.told("ended: finished", 1);
+    server.expect_log("ended: finished", 1);
 }

@@ -15,7 +15,7 @@ fn a_reset_ends_its_client_alone() {
         client.reset();
         steady.expect_echo(b"still here");
     }
-    server.told("ended: reset", 20);
+    server.expect_log("ended: reset", 20);
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn a_reset_while_the_server_writes_is_no_sigpipe() {
         client.expect_exact(b" !\"#$%&'()*+,-./");
         client.reset();
     }
-    server.told("ended: reset", 20);
+    server.expect_log("ended: reset", 20);
     server.client("chargen").expect_exact(b" !\"#");
 }
 
@@ -49,7 +49,7 @@ fn a_reset_after_a_half_close_while_the_server_writes_is_no_sigpipe() {
             client.reset();
         }
     }
-    server.told("ended: reset", 40);
+    server.expect_log("ended: reset", 40);
     server.client("chargen").expect_exact(b" !\"#");
 }
 
@@ -66,7 +66,7 @@ fn a_reset_with_unsent_answers_and_unread_bytes_ends_its_client_alone() {
         client.reset();
         steady.expect_echo(b"still here");
     }
-    server.told(" ended: ", 50);
+    server.expect_log(" ended: ", 50);
 }
 
 #[test]

@@ -411,9 +411,9 @@ fn a_supervisor_that_does_not_listen_holds_nothing_up() {
     let setup = Setup::oneloop(["serve", "echo@0"]).env("NOTIFY_SOCKET", path.to_str().unwrap());
     let mut server = setup.start().listening();
     server.client("echo").expect_echo(b"unheard");
-    server.told("cannot notify the supervisor at NOTIFY_SOCKET=", 1);
+    server.expect_log("cannot notify the supervisor at NOTIFY_SOCKET=", 1);
     assert_eq!(server.stop().code(), Some(0));
-    server.told("cannot notify the supervisor at NOTIFY_SOCKET=", 2);
+    server.expect_log("cannot notify the supervisor at NOTIFY_SOCKET=", 2);
 }
 
 #[test]
@@ -422,12 +422,12 @@ fn counters_are_reported_on_request_and_at_the_end() {
     let mut client = server.client("echo");
     client.expect_echo(b"counted");
     server.signal(Signal::SIGUSR1);
-    server.told("accepted=1 open=1", 1);
+    server.expect_log("accepted=1 open=1", 1);
     client.half_close();
     client.expect_end();
-    server.told("ended: peer-closed in=7 out=7", 1);
+    server.expect_log("ended: peer-closed in=7 out=7", 1);
     assert_eq!(server.stop().code(), Some(0));
-    server.told("ended: accepted=1 open=0 accept-errors=0 cut=0 ended: peer-closed=1; requests=0 bytes-in=7 bytes-out=7; lag p99<=", 1);
+    server.expect_log("ended: accepted=1 open=0 accept-errors=0 cut=0 ended: peer-closed=1; requests=0 bytes-in=7 bytes-out=7; lag p99<=", 1);
 }
 
 /// Reads one head.
@@ -478,7 +478,7 @@ fn requests_statuses_and_bytes_are_counted_in_every_model() {
         let told = format!("; requests=4 2xx=1 4xx=2 bytes-in={} bytes-out={got}", sent + 3);
         counted(&server, &told);
         assert_eq!(server.stop().code(), Some(0));
-        server.told(&format!("peer-closed=1{told}"), 1);
+        server.expect_log(&format!("peer-closed=1{told}"), 1);
     }
 }
 
@@ -523,10 +523,10 @@ fn limits_of_the_system_are_raised_and_respected() {
     let setup = Setup::program("sh", ["-c", "ulimit -S -n 100 && exec \"$0\" serve echo@0", program]);
     let mut server = setup.start().listening();
     let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
-    server.told(&format!("file descriptors: {hard}"), 1);
+    server.expect_log(&format!("file descriptors: {hard}"), 1);
     server.client("echo").expect_echo(b"raised");
     let mut server = Setup::oneloop(["serve", "echo@0"]).nofile(64).start().listening();
-    server.told("64 file descriptors allow 39 clients at once, not 16384", 1);
+    server.expect_log("64 file descriptors allow 39 clients at once, not 16384", 1);
     server.client("echo").expect_echo(b"few");
 }
 

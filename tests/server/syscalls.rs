@@ -292,7 +292,7 @@ fn an_accept_that_is_always_denied_pauses_in_every_model_and_warns_once_a_minute
         let command = serve.into_iter().chain(args.iter().map(String::as_str));
         let mut server = DENIED.injected_into(command).start().listening();
         let _waits = server.client("echo");
-        server.told("accepting pauses", 1);
+        server.expect_log("accepting pauses", 1);
         crate::common::pace(Duration::from_secs(1));
         assert_eq!(server.stop().code(), Some(0), "{args:?}");
         // It pauses several times a second.
