@@ -378,10 +378,7 @@ fn log_limits(limits: &Limits, descriptors: u64) {
 
 fn serve(model: Model, mut setup: Setup<AnyService>, supervisor: &Supervisor) -> Result<(), Failure> {
     log::debug!("model: {model}, workers: {}", setup.workers);
-    // Before anybody can know that the server runs: a log rotation may follow at once.
-    if setup.telemetry.has_file() {
-        setup.signals.reopen_on_hangup().map_err(Failure::system)?;
-    }
+    setup.reopen_on_hangup().map_err(Failure::system)?;
     print_listeners(&setup.listeners);
     supervisor.notify(Notice::Ready);
     let summary = models::run(model, setup, &mut || supervisor.notify(Notice::Stopping))

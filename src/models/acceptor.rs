@@ -124,7 +124,7 @@ impl<S: Service> Acceptor<S> {
                     AdmissionDecision::Admit => return NextClient::Admitted(accepted),
                     // No client of these models can be evicted: its process or thread alone may end it.
                     AdmissionDecision::AdmitAfterEviction => {
-                        self.refuse(at, accepted, Refusal::TooManyClients)
+                        self.refuse(at, accepted, Refusal::TooManyClients);
                     }
                     AdmissionDecision::Refuse(why) => self.refuse(at, accepted, why),
                 },

@@ -231,6 +231,14 @@ pub struct Setup<S> {
     pub signals: Signals,
 }
 
+impl<S> Setup<S> {
+    /// From here on SIGHUP rotates the log files, if there are any. To be called before anybody can know that
+    /// the server runs; [`run`] does it, too.
+    pub(crate) fn reopen_on_hangup(&mut self) -> io::Result<()> {
+        if self.telemetry.has_file() { self.signals.reopen_on_hangup() } else { Ok(()) }
+    }
+}
+
 /// Serves until a signal stops it. `stopping` is called once, by the first process or thread, when draining
 /// begins.
 ///
@@ -247,9 +255,7 @@ pub fn run<S: Service + Send>(
     if let Some(objection) = objection.or_else(|| setup.listeners.iter().find_map(to_service)) {
         return Err(io::Error::new(io::ErrorKind::Unsupported, objection));
     }
-    if setup.telemetry.has_file() {
-        setup.signals.reopen_on_hangup()?;
-    }
+    setup.reopen_on_hangup()?;
     setup.telemetry.watch_signals(setup.signals.counts());
     match model {
         Model::Iterative => iterative::run(setup, stopping),

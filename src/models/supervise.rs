@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::reactor::Summary;
+use crate::sys::listener::is_shortage;
 use crate::sys::process::{self, ChildRequest, Ended, Forked};
 use crate::sys::signals::Signals;
 use crate::sys::{SharedCounters, wait};
@@ -117,12 +118,6 @@ impl State {
             }
         }
     }
-}
-
-/// Whether the system lacks something that others may give back, as in the errors of accept(2).
-fn is_shortage(error: &io::Error) -> bool {
-    let errno = error.raw_os_error();
-    matches!(errno, Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS | libc::EAGAIN))
 }
 
 impl WorkerPool {
@@ -238,7 +233,8 @@ impl WorkerPool {
             Ok(()) => DRAINED,
             Err(error) => {
                 log::error!("worker {index} failed: {error}");
-                if is_shortage(&error) {
+                // EAGAIN is a shortage, too, where nothing is waited for.
+                if is_shortage(&error) || error.kind() == io::ErrorKind::WouldBlock {
                     return SHORT;
                 }
                 let errno = error.raw_os_error().unwrap_or(0);

@@ -79,13 +79,18 @@ pub(crate) enum AcceptError {
     Fatal,
 }
 
+/// Whether descriptors or memory are short: later there may be enough.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
 impl AcceptError {
     /// The meaning of an error that `accept` returned.
     pub(crate) fn of(error: &io::Error) -> Self {
         match error.raw_os_error() {
             Some(code) if code == libc::EAGAIN || code == libc::EWOULDBLOCK => AcceptError::WouldBlock,
             Some(libc::EINTR) => AcceptError::Interrupted,
-            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => AcceptError::Exhausted,
+            _ if is_shortage(error) => AcceptError::Exhausted,
             Some(
                 libc::ECONNABORTED
                 | libc::EPROTO
