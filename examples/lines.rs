@@ -16,8 +16,8 @@ use oneloop::session::{Call, Client, Fault, Input, Outbox, Progress, Refusal, Se
 
 /// The longest line, with its newline; a client that sends a longer one does not speak this protocol.
 pub const LINE_BYTES_MAX: usize = 512;
-/// The longest answer: a meaning, whose bytes that are no UTF-8 are three each once they are replaced, and
-/// its newline; or a few words.
+/// The longest answer: a meaning and its newline, or a few words. Each byte of a meaning that is not UTF-8 is
+/// replaced by three.
 const ANSWER_BYTES_MAX: usize = 3 * LINE_BYTES_MAX + 64;
 /// Words that may be kept: strangers fill the dictionary.
 pub const WORDS_MAX: usize = 1000;

@@ -60,8 +60,8 @@ pub(crate) fn check(data: &[u8]) {
     assert!(rest.is_empty() || rest == CONTINUE, "{}", rest.escape_ascii());
 }
 
-/// The framing of one answer, told by its head alone (RFC 9112, section 6.3); whether it says that it is the
-/// last.
+/// Checks the framing of one answer by its head alone (RFC 9112, section 6.3). Returns whether the head
+/// announces that the answer is the last.
 fn check_answer(info: &AnswerInfo, answer: &[u8]) -> bool {
     let request = info.request.as_ref().expect("a request, as was asked for");
     let (head, body) = answer.split_at(info.head_bytes as usize);

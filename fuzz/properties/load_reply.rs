@@ -139,8 +139,7 @@ fn any_is_wrong(load: &HttpLoad, streams: [&[u8]; 2], turn: usize) -> bool {
     readers.iter().any(|reader| matches!(reader.end, Some(End::Wrong(_))))
 }
 
-/// Which reply of a load comes first does not decide whether the load is right: bodies have to be equal,
-/// whoever has read more of his.
+/// The order in which the replies of a load arrive does not change the verdict: all bodies have to be equal.
 fn check_order(stream: &[u8], cut: usize, turn: usize) {
     let (one, other) = stream.split_at(cut.min(stream.len()));
     let load = || HttpLoad::new("h", "/", false);

@@ -53,7 +53,7 @@ const FOREIGN: &[Foreign] = &[
     row("--log --log-file --log-path", "to log requests", "serve http --access-log FILE"),
     row(
         "--tls --ssl --https --cert --key -S",
-        "there is no TLS; let a proxy with TLS forward requests to",
+        "TLS is not supported; let a proxy with TLS forward requests to",
         "serve http@127.0.0.1:8000",
     ),
     row(

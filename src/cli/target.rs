@@ -159,8 +159,8 @@ fn reachable(text: &str, default_port: u16) -> Result<Address, String> {
         listening(&found.collect::<Vec<_>>()).map(Address::Tcp).ok_or_else(|| unknown("it has no address"))
     };
     Ok(match address_of(text, default_port).or_else(named)? {
-        // A server on all addresses is reached on loopback. For `*`, which is IPv6 and IPv4, or IPv4 where
-        // there is no IPv6, that is 127.0.0.1; `[::]` means IPv6.
+        // A server on all addresses is reached on loopback: on 127.0.0.1 for `*`, which always includes IPv4,
+        // and on ::1 for `[::]`.
         Address::Tcp(addr) if addr.ip().is_unspecified() => {
             let is_ipv4 = addr.is_ipv4() || text.starts_with('*');
             let here: IpAddr = if is_ipv4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };

@@ -87,7 +87,7 @@ impl<T: Transport> Io<T> {
         })
     }
 
-    /// Gives the memory back if nothing is left in it.
+    /// Gives the memory back if nothing is left in it. Off the path of a request, which has none.
     #[inline(never)]
     fn release_extra(&mut self) {
         if let Some(Extra { inbox, outbox: None, layers }) = self.extra.as_deref()

@@ -136,8 +136,8 @@ impl<'w, 'a> Stage<'w, 'a> {
             }
             Pumped::Waits if client.is_flushing() => assert!(seen.writes_block, "it could write"),
             Pumped::Waits if client.is_paused() => {
-                let is_told = seen.called == Some(Call::Stopping);
-                assert!(is_told || self.mode == Mode::Serving, "it is not told of the drain");
+                let is_stopping_sent = seen.called == Some(Call::Stopping);
+                assert!(is_stopping_sent || self.mode == Mode::Serving, "no call for the drain");
             }
             Pumped::Waits if client.waits_for_time() => assert!(client.deadline_ms() != NEVER_MS),
             Pumped::Waits => assert!(client.is_reading() && seen.reads_block, "it could read"),
