@@ -1,5 +1,6 @@
 //! A server under measurement: a process of its own, on a core of its own.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,13 +33,21 @@ impl Server {
     /// it.
     pub(crate) fn oneloop(core: usize, more: &[&str]) -> Server {
         let program = std::env::var_os("ONELOOP_PROGRAM");
-        let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_oneloop").into()));
+        Server::build(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_oneloop").into()), core, more)
+    }
+
+    fn build(program: OsString, core: usize, more: &[&str]) -> Server {
+        let mut command = Command::new(program);
         command.args(["serve", "echo@127.0.0.1:0"]).args(more).env_remove("RUST_LOG");
         Server::start(command, core)
     }
 
-    /// The bare loop: this very program, see `Role`.
+    /// The bare loop: this very program, see `Role`. `ONELOOP_AGAINST` names a build of oneloop to measure
+    /// against instead.
     pub(crate) fn bare(core: usize) -> Server {
+        if let Some(program) = std::env::var_os("ONELOOP_AGAINST") {
+            return Server::build(program, core, &[]);
+        }
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.arg(BARE);
         Server::start(command, core)
