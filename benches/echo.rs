@@ -8,8 +8,8 @@
 //!
 //! Server and load have a core each. Each pair is measured anew, in turns; the median ratio and its interval
 //! are shown. `ONELOOP_PAIRS` and `ONELOOP_SPAN_MS` change the number of pairs and how long each side is
-//! measured; `ONELOOP_AGAINST=PROGRAM` measures against another build of oneloop in place of the bare loop. It
-//! ends with code 1 when a ratio is below what the project promises.
+//! measured; `ONELOOP_AGAINST=PROGRAM` measures against another build of oneloop in place of the bare loop.
+//! It ends with code 1 when a ratio is below what the project promises.
 
 #[cfg(target_os = "linux")]
 mod bare;

@@ -108,7 +108,7 @@ pub trait Transport {
 pub struct Polled {
     stream: Stream,
     ready: u8,
-    files: Files,
+    files: FileSending,
     #[cfg(mio_unsupported_force_poll_poll)]
     registration: Option<(mio::Registry, mio::Token)>,
 }
@@ -138,7 +138,7 @@ impl Polled {
         Polled {
             stream,
             ready,
-            files: Files::Sent,
+            files: FileSending::Sent,
             #[cfg(mio_unsupported_force_poll_poll)]
             registration: None,
         }
@@ -306,7 +306,7 @@ pub struct Blocking {
     stream: Stream,
     writes: Writes,
     if_killed: IfKilled,
-    files: Files,
+    files: FileSending,
 }
 
 /// What becomes of the stream when its process is killed.
@@ -331,7 +331,7 @@ enum Writes {
 impl Blocking {
     /// A stream that blocks. (One that does not gives `NotNow` at once: a model may also poll it.)
     pub fn new(stream: Stream) -> Self {
-        Blocking { stream, writes: Writes::Call, if_killed: IfKilled::Close, files: Files::Sent }
+        Blocking { stream, writes: Writes::Call, if_killed: IfKilled::Close, files: FileSending::Sent }
     }
 
     /// The same in a process that may be killed while it serves the client: then the stream is reset.
@@ -348,7 +348,7 @@ impl Blocking {
     fn write_with(
         &mut self,
         asked: u64,
-        call: impl FnOnce(&Stream, &mut Files) -> io::Result<WriteOutcome>,
+        call: impl FnOnce(&Stream, &mut FileSending) -> io::Result<WriteOutcome>,
     ) -> io::Result<WriteOutcome> {
         if self.writes == Writes::ReturnOnce {
             self.writes = Writes::Call;
@@ -422,31 +422,31 @@ impl Transport for Blocking {
 
 /// How files are sent to one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Files {
+enum FileSending {
     /// By one call of the system.
     Sent,
     /// Read and written, since that call was refused once: its file system may not offer it.
     Copied,
 }
 
-impl Files {
+impl FileSending {
     /// How many bytes one call moves, of so many.
     fn at_once(self, bytes: usize) -> usize {
         match self {
-            Files::Sent => bytes,
-            Files::Copied => bytes.min(COPY_BYTES_MAX),
+            FileSending::Sent => bytes,
+            FileSending::Copied => bytes.min(COPY_BYTES_MAX),
         }
     }
 
     fn send(&mut self, stream: &Stream, range: &FileRange, bytes_max: usize) -> io::Result<WriteOutcome> {
         let len = usize::try_from(range.len).unwrap_or(usize::MAX).min(bytes_max);
         let sent = match self {
-            Files::Sent => stream.send_file(&range.file, range.offset, len),
-            Files::Copied => Err(io::ErrorKind::Unsupported.into()),
+            FileSending::Sent => stream.send_file(&range.file, range.offset, len),
+            FileSending::Copied => Err(io::ErrorKind::Unsupported.into()),
         };
         let sent = match sent {
             Err(error) if is_refused(&error) => {
-                *self = Files::Copied;
+                *self = FileSending::Copied;
                 stream.copy_file(&range.file, range.offset, len, (len as u64) < range.len)?
             }
             sent => sent?,

@@ -3,7 +3,7 @@
 use super::errors::ErrorCounts;
 use super::evidence::Evidence;
 use super::figures::{grouped, percent, three_digits};
-use super::statistics::{Summary, median};
+use super::statistics::{MedianInterval, median};
 use super::verdict::{Judgement, Verdict};
 
 /// Half of the interval's width, relative to the median, above which repeats are noisy. Below it, two servers
@@ -72,7 +72,7 @@ pub(crate) struct Headline {
     /// Its name in reasons.
     pub(crate) label: &'static str,
     /// Its repeats, if it was measured.
-    pub(crate) summary: Option<Summary>,
+    pub(crate) summary: Option<MedianInterval>,
     /// Differences below this do not matter, in the unit of the metric.
     pub(crate) negligible: f64,
     /// Whether a busy generator makes it a lower bound.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A median with its confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Summary {
+pub(crate) struct MedianInterval {
     /// The median of the repeats.
     pub(crate) median: f64,
     /// Lower end of the interval.
@@ -17,13 +17,13 @@ pub(crate) struct Summary {
     pub(crate) n: u32,
 }
 
-impl Summary {
+impl MedianInterval {
     /// The summary of the repeats' values; `None` without any.
     ///
     /// The interval lies between two order statistics and covers the true median with exactly the probability
     /// `coverage`, whatever the distribution. It is the narrowest that reaches 95 %, or the whole range where
     /// there are too few repeats for that (five give 93.8 %, three 75 %).
-    pub(crate) fn of(values: &[f64]) -> Option<Summary> {
+    pub(crate) fn of(values: &[f64]) -> Option<MedianInterval> {
         let mut sorted: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
         if sorted.is_empty() {
             return None;
@@ -40,7 +40,7 @@ impl Summary {
             }
             cut += 1;
         }
-        Some(Summary {
+        Some(MedianInterval {
             median: median_of_sorted(&sorted),
             low: sorted[cut],
             high: sorted[n - 1 - cut],
@@ -56,7 +56,7 @@ impl Summary {
     }
 
     /// Whether every value of this interval is below every value of the other.
-    pub(crate) fn is_below(&self, other: &Summary) -> bool {
+    pub(crate) fn is_below(&self, other: &MedianInterval) -> bool {
         self.high < other.low
     }
 }
@@ -141,17 +141,17 @@ mod tests {
 
     #[test]
     fn few_repeats_give_their_range_and_say_how_sure_it_is() {
-        let five = Summary::of(&[5.0, 1.0, 4.0, 2.0, 3.0]).unwrap();
+        let five = MedianInterval::of(&[5.0, 1.0, 4.0, 2.0, 3.0]).unwrap();
         assert_eq!((five.median, five.low, five.high), (3.0, 1.0, 5.0));
         assert!((five.coverage - 0.9375).abs() < 1e-12);
-        let three = Summary::of(&[1.0, 2.0, 9.0]).unwrap();
+        let three = MedianInterval::of(&[1.0, 2.0, 9.0]).unwrap();
         assert!((three.coverage - 0.75).abs() < 1e-12);
     }
 
     #[test]
     fn many_repeats_give_the_narrowest_interval_that_reaches_95_percent() {
         let values: Vec<f64> = (1..=15).map(f64::from).collect();
-        let summary = Summary::of(&values).unwrap();
+        let summary = MedianInterval::of(&values).unwrap();
         // Tables of the sign test: n = 15 gives the 4th and the 12th value, 96.5 %.
         assert_eq!((summary.low, summary.high), (4.0, 12.0));
         assert!((summary.coverage - 0.9648).abs() < 1e-4);
@@ -169,7 +169,7 @@ mod tests {
             (10_000, 4_902.0, 5_099.0, 0.951_167_050_103_618_1),
         ] {
             let values: Vec<f64> = (1..=n).map(f64::from).collect();
-            let summary = Summary::of(&values).unwrap();
+            let summary = MedianInterval::of(&values).unwrap();
             assert_eq!((summary.low, summary.high), (low, high), "{n}: {summary:?}");
             assert!((summary.coverage - coverage).abs() < 1e-10, "{n}: {summary:?}");
         }
@@ -186,7 +186,7 @@ mod tests {
         let covered = (0..trials)
             .filter(|_| {
                 let values: Vec<f64> = (0..5).map(|_| next()).collect();
-                let summary = Summary::of(&values).unwrap();
+                let summary = MedianInterval::of(&values).unwrap();
                 summary.low <= 0.5 && 0.5 <= summary.high
             })
             .count();

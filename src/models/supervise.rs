@@ -62,12 +62,12 @@ pub(super) struct WorkerPool {
 /// One worker, and what all processes that took its place have counted: of one that dies it shows how many
 /// clients went with it.
 struct Worker {
-    state: State,
+    state: WorkerState,
     tally: Arc<Tally>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum State {
+enum WorkerState {
     Running {
         pid: u32,
         since: Instant,
@@ -95,26 +95,26 @@ enum After {
     Failure,
 }
 
-impl State {
-    fn vacant(now: Instant, pause_ms: u64, after: After) -> State {
+impl WorkerState {
+    fn vacant(now: Instant, pause_ms: u64, after: After) -> WorkerState {
         let start_at = now + Duration::from_millis(pause_ms);
-        State::Vacant { start_at, pause_ms: (pause_ms * 2).min(RESTART_PAUSE_MS.1), after }
+        WorkerState::Vacant { start_at, pause_ms: (pause_ms * 2).min(RESTART_PAUSE_MS.1), after }
     }
 
     fn pid(&self) -> Option<u32> {
         match *self {
-            State::Running { pid, .. } => Some(pid),
-            State::Vacant { .. } | State::Closed => None,
+            WorkerState::Running { pid, .. } => Some(pid),
+            WorkerState::Vacant { .. } | WorkerState::Closed => None,
         }
     }
 
     /// Readies it for the drain of the server: clients in the queue of a dead worker are served by a process
     /// that drains at once. A worker that has drained has emptied its queue, and is not replaced.
     fn prepare_drain(&mut self) {
-        if let State::Vacant { start_at, after, .. } = self {
+        if let WorkerState::Vacant { start_at, after, .. } = self {
             match after {
                 After::Death | After::Failure => *start_at = Instant::now(),
-                After::Drain => *self = State::Closed,
+                After::Drain => *self = WorkerState::Closed,
             }
         }
     }
@@ -130,7 +130,7 @@ impl WorkerPool {
         let now = Instant::now();
         let worker = || {
             let pause_ms = RESTART_PAUSE_MS.0;
-            let state = State::Vacant { start_at: now, pause_ms, after: After::Death };
+            let state = WorkerState::Vacant { start_at: now, pause_ms, after: After::Death };
             Ok(Worker { state, tally: Arc::new(Tally::new()?) })
         };
         let workers = (0..count.max(1)).map(|_| worker()).collect::<io::Result<_>>()?;
@@ -175,7 +175,7 @@ impl WorkerPool {
     /// vain.
     fn check_failures(&self) -> io::Result<()> {
         let has_failed =
-            |worker: &Worker| matches!(worker.state, State::Vacant { after: After::Failure, .. });
+            |worker: &Worker| matches!(worker.state, WorkerState::Vacant { after: After::Failure, .. });
         if !self.workers.iter().all(has_failed) {
             return Ok(());
         }
@@ -197,8 +197,8 @@ impl WorkerPool {
     fn next_start(&self) -> Option<Duration> {
         let now = Instant::now();
         let start = |worker: &Worker| match worker.state {
-            State::Vacant { start_at, .. } => Some(start_at.saturating_duration_since(now)),
-            State::Running { .. } | State::Closed => None,
+            WorkerState::Vacant { start_at, .. } => Some(start_at.saturating_duration_since(now)),
+            WorkerState::Running { .. } | WorkerState::Closed => None,
         };
         self.workers.iter().filter_map(start).min()
     }
@@ -208,18 +208,18 @@ impl WorkerPool {
         for index in 0..self.workers.len() {
             let now = Instant::now();
             let (pause_ms, after) = match self.workers[index].state {
-                State::Vacant { start_at, pause_ms, after } if start_at <= now => (pause_ms, after),
+                WorkerState::Vacant { start_at, pause_ms, after } if start_at <= now => (pause_ms, after),
                 _ => continue,
             };
             self.workers[index].state = match process::fork(&mut self.signals) {
                 Ok(Forked::Parent(pid)) => {
                     log::debug!("worker {index} is process {pid}");
-                    State::Running { pid, since: now, pause_ms }
+                    WorkerState::Running { pid, since: now, pause_ms }
                 }
                 Ok(Forked::Child(parent)) => process::work_and_exit(|| self.work(index, parent, job)),
                 Err(error) => {
                     log::error!("cannot start worker {index}: {error}; trying again in {pause_ms} ms");
-                    State::vacant(now, pause_ms, after)
+                    WorkerState::vacant(now, pause_ms, after)
                 }
             };
         }
@@ -251,7 +251,7 @@ impl WorkerPool {
                 continue;
             };
             let worker = &mut self.workers[index];
-            let State::Running { since, pause_ms, .. } = worker.state else { continue };
+            let WorkerState::Running { since, pause_ms, .. } = worker.state else { continue };
             let has_settled = since.elapsed() >= Duration::from_millis(SETTLED_MS);
             let pause_ms = if has_settled { RESTART_PAUSE_MS.0 } else { pause_ms };
             let after = if ended == Ended::Exited(DRAINED) {
@@ -265,7 +265,7 @@ impl WorkerPool {
                 if failed { After::Failure } else { After::Death }
             };
             worker.end_clients(Reason::Crashed);
-            worker.state = State::vacant(Instant::now(), pause_ms, after);
+            worker.state = WorkerState::vacant(Instant::now(), pause_ms, after);
         }
         Ok(())
     }
@@ -285,7 +285,7 @@ impl WorkerPool {
         let mut shutdown = Shutdown::new(self.drain_ms, self.signals.counts());
         for worker in &mut self.workers {
             if worker.state.pid().is_none() {
-                worker.state = State::Closed;
+                worker.state = WorkerState::Closed;
             }
         }
         loop {
@@ -305,7 +305,7 @@ impl WorkerPool {
     fn reap_drained(&mut self, killed: Reason) -> io::Result<()> {
         while let Some((pid, ended)) = process::reap()? {
             for worker in self.workers.iter_mut().filter(|worker| worker.state.pid() == Some(pid)) {
-                worker.state = State::Closed;
+                worker.state = WorkerState::Closed;
                 if ended != Ended::Exited(DRAINED) {
                     log::error!("process {pid} did not drain: {ended}");
                     worker.end_clients(killed);

@@ -8,13 +8,13 @@ use super::wakes::StopRequest;
 /// Where the loop stands, and what was asked of it.
 #[derive(Debug)]
 pub(super) struct Control {
-    state: State,
+    state: ControlState,
     /// The strongest request of a [`super::Handle`] so far.
     requested: StopRequest,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ControlState {
     Serving,
     /// Listeners stay open only while clients wait there. Clients that are still open at the deadline are
     /// cut.
@@ -34,15 +34,15 @@ pub(super) enum Command {
 
 impl Control {
     pub(super) fn new() -> Self {
-        Control { state: State::Serving, requested: StopRequest::None }
+        Control { state: ControlState::Serving, requested: StopRequest::None }
     }
 
     pub(super) fn is_serving(&self) -> bool {
-        self.state == State::Serving
+        self.state == ControlState::Serving
     }
 
     pub(super) fn is_stopped(&self) -> bool {
-        self.state == State::Stopped
+        self.state == ControlState::Stopped
     }
 
     pub(super) fn mode(&self) -> Mode {
@@ -51,17 +51,17 @@ impl Control {
 
     pub(super) fn turn(&self) -> Turn {
         match self.state {
-            State::Serving => Turn::Serving,
-            State::Draining { .. } => Turn::Draining,
-            State::Stopped => Turn::Stopped,
+            ControlState::Serving => Turn::Serving,
+            ControlState::Draining { .. } => Turn::Draining,
+            ControlState::Stopped => Turn::Stopped,
         }
     }
 
     /// When a drain ends, if there is one.
     pub(super) fn drain_due_ms(&self) -> Option<u64> {
         match self.state {
-            State::Draining { due_ms } => Some(due_ms),
-            State::Serving | State::Stopped => None,
+            ControlState::Draining { due_ms } => Some(due_ms),
+            ControlState::Serving | ControlState::Stopped => None,
         }
     }
 
@@ -78,18 +78,18 @@ impl Control {
             _ => StopRequest::Stop,
         };
         match (self.requested.max(by_signals), self.state) {
-            (StopRequest::Stop, State::Serving | State::Draining { .. }) => Command::Stop,
-            (StopRequest::Drain, State::Serving) => Command::Drain,
+            (StopRequest::Stop, ControlState::Serving | ControlState::Draining { .. }) => Command::Stop,
+            (StopRequest::Drain, ControlState::Serving) => Command::Drain,
             _ => Command::Nothing,
         }
     }
 
     pub(super) fn start_drain(&mut self, due_ms: u64) {
-        self.state = State::Draining { due_ms };
+        self.state = ControlState::Draining { due_ms };
     }
 
     pub(super) fn stop(&mut self) {
-        self.state = State::Stopped;
+        self.state = ControlState::Stopped;
     }
 }
 

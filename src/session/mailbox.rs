@@ -39,13 +39,13 @@ pub trait Message {
 /// ```
 #[derive(Debug)]
 pub struct Mailbox<M: Message> {
-    shared: Arc<Shared<M>>,
+    shared: Arc<MailboxShared<M>>,
 }
 
 /// Posts messages to one [`Mailbox`], from any session or thread.
 #[derive(Debug)]
 pub struct Sender<M: Message> {
-    shared: Arc<Shared<M>>,
+    shared: Arc<MailboxShared<M>>,
 }
 
 /// Why a message was not posted; it is given back.
@@ -62,14 +62,14 @@ pub enum PostError<M> {
 pub struct Closed;
 
 #[derive(Debug)]
-struct Shared<M> {
+struct MailboxShared<M> {
     reader: Waker,
     bytes_max: usize,
-    state: Mutex<State<M>>,
+    state: Mutex<MailboxState<M>>,
 }
 
 #[derive(Debug)]
-struct State<M> {
+struct MailboxState<M> {
     messages: VecDeque<M>,
     held_bytes: usize,
     is_closed: bool,
@@ -81,9 +81,13 @@ impl<M: Message> Mailbox<M> {
     /// A mailbox of the client that `reader` wakes, for messages of `bytes_max` bytes together. An empty
     /// mailbox takes one message of any size, so that no sender waits for room that there can never be.
     pub fn new(reader: Waker, bytes_max: usize) -> Self {
-        let state =
-            State { messages: VecDeque::new(), held_bytes: 0, is_closed: false, waiting: HashMap::new() };
-        Mailbox { shared: Arc::new(Shared { reader, bytes_max, state: Mutex::new(state) }) }
+        let state = MailboxState {
+            messages: VecDeque::new(),
+            held_bytes: 0,
+            is_closed: false,
+            waiting: HashMap::new(),
+        };
+        Mailbox { shared: Arc::new(MailboxShared { reader, bytes_max, state: Mutex::new(state) }) }
     }
 
     /// A way to post to it.
@@ -167,8 +171,8 @@ impl<M: Message> Clone for Sender<M> {
     }
 }
 
-impl<M> Shared<M> {
-    fn state(&self) -> MutexGuard<'_, State<M>> {
+impl<M> MailboxShared<M> {
+    fn state(&self) -> MutexGuard<'_, MailboxState<M>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

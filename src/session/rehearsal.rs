@@ -86,7 +86,7 @@ pub struct Rehearsal<S: Session> {
     now: Now,
     state: State,
     /// What the session needs when all that it has put was read.
-    then: Then,
+    then: AfterSend,
     idle_calls: u32,
     drain: Drain,
     bell: Arc<Bell>,
@@ -117,7 +117,7 @@ pub enum State {
 }
 
 #[derive(Clone, Copy)]
-struct Then {
+struct AfterSend {
     next: Next,
     /// The call was the last one, whatever it needs.
     is_last: bool,
@@ -162,7 +162,7 @@ impl<S: Session> Rehearsal<S> {
             input_ended: false,
             now,
             state: State::Waits(Wait::NextRequest),
-            then: Then { next: Next::NeedInput(Wait::NextRequest), is_last: false },
+            then: AfterSend { next: Next::NeedInput(Wait::NextRequest), is_last: false },
             idle_calls: 0,
             drain: Drain::No,
             bell,
@@ -388,7 +388,7 @@ impl<S: Session> Rehearsal<S> {
         if let Next::Abort(_) = progress.next {
             self.out.abandon(|_| {});
         }
-        self.then = Then { next: progress.next, is_last };
+        self.then = AfterSend { next: progress.next, is_last };
         self.drain = match (self.drain, call) {
             (Drain::No, _) => Drain::No,
             (_, Call::Stopping) => Drain::StoppingSent,
@@ -398,7 +398,7 @@ impl<S: Session> Rehearsal<S> {
 
     /// All that was put has been read: the next call, or `None` if the session waits or is done.
     fn follow(&mut self) -> Option<Call> {
-        let Then { next, is_last } = self.then;
+        let AfterSend { next, is_last } = self.then;
         self.state = match next {
             Next::Finish | Next::Close | Next::TimedOut | Next::Abort(_) => State::Done(next),
             _ if is_last => State::Done(next),

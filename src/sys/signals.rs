@@ -31,7 +31,7 @@ pub(super) const CUT: Signal = Signal::SIGALRM;
 /// Bytes read from the pipe at once.
 const DRAIN_BYTES: usize = 256;
 
-/// Bits of [`Shared::arrived`].
+/// Bits of [`SignalState::arrived`].
 const REOPEN: u32 = 1;
 const REPORT: u32 = 2;
 const CHILD: u32 = 4;
@@ -39,11 +39,11 @@ const HANGUP: u32 = 8;
 
 /// The one static of this crate that changes with signals. A handler is given no argument of ours, so it
 /// finds what it changes here. [`Signals`] owns it; all other code reads it through [`SignalCounts`].
-static SHARED: Shared = Shared::new();
+static SHARED: SignalState = SignalState::new();
 
 /// What the handlers share with the [`Signals`] of this process.
 #[derive(Debug)]
-struct Shared {
+struct SignalState {
     /// Where the handlers write; -1 while there is no pipe.
     pipe: AtomicI32,
     /// Bits of what arrived and was not taken yet.
@@ -71,7 +71,7 @@ struct Shared {
 /// in any thread. In a child the requests to stop are counted from its fork on.
 #[derive(Clone, Copy, Debug)]
 pub struct SignalCounts {
-    shared: &'static Shared,
+    shared: &'static SignalState,
 }
 
 impl SignalCounts {
@@ -370,9 +370,9 @@ extern "C" fn on_hangup(_number: libc::c_int, info: *mut libc::siginfo_t, _conte
 extern "C" fn on_interrupt(_number: libc::c_int) {}
 
 /// What the handlers do. Only async-signal-safe calls.
-impl Shared {
+impl SignalState {
     const fn new() -> Self {
-        Shared {
+        SignalState {
             pipe: AtomicI32::new(-1),
             arrived: AtomicU32::new(0),
             stops: AtomicU32::new(0),

@@ -2,7 +2,7 @@
 
 use crate::judge::Verdict;
 use crate::judge::repeats::{Cores, Criteria, FullQueue, Headline, OtherLoad, Repeat, disturbances};
-use crate::judge::statistics::Summary;
+use crate::judge::statistics::MedianInterval;
 use crate::lab::plan::experiment::{Experiment, PATIENCE_MS};
 use crate::lab::plan::metric::Metric;
 use crate::lab::run::outcome::{Outcome, Run};
@@ -15,7 +15,7 @@ pub(super) struct Setup {
 }
 
 /// The criteria for a cell of this experiment.
-pub(super) fn criteria(experiment: Experiment, headline: Option<&Summary>, setup: Setup) -> Criteria {
+pub(super) fn criteria(experiment: Experiment, headline: Option<&MedianInterval>, setup: Setup) -> Criteria {
     let metric = experiment.headline();
     Criteria {
         repeats_min: setup.repeats_min,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::results::{CellResult, Results};
 use crate::judge::Verdict;
-use crate::judge::statistics::Summary;
+use crate::judge::statistics::MedianInterval;
 use crate::lab::plan::experiment::{Experiment, Extent};
 use crate::lab::plan::metric::{Better, Metric};
 use crate::lab::plan::subject::CoreClass;
@@ -31,7 +31,7 @@ pub(crate) struct RankedSubject {
     /// The subject.
     pub(crate) name: String,
     /// Its value.
-    pub(crate) summary: Summary,
+    pub(crate) summary: MedianInterval,
 }
 
 /// Where two subjects change places as the level grows.
@@ -194,7 +194,7 @@ pub(crate) fn tiers(
 }
 
 /// Whether two summaries differ by more than chance and by more than is negligible.
-fn apart(a: &Summary, b: &Summary, negligible: f64) -> bool {
+fn apart(a: &MedianInterval, b: &MedianInterval, negligible: f64) -> bool {
     (a.is_below(b) || b.is_below(a)) && (a.median - b.median).abs() > negligible
 }
 
@@ -275,7 +275,7 @@ mod tests {
     fn names(metric: Metric, negligible: f64, intervals: &[(&str, [f64; 3])]) -> Vec<Vec<String>> {
         let ranked = intervals.iter().map(|(name, values)| RankedSubject {
             name: (*name).to_owned(),
-            summary: Summary::of(values).unwrap_or_else(|| panic!("no summary")),
+            summary: MedianInterval::of(values).unwrap_or_else(|| panic!("no summary")),
         });
         tiers(metric, negligible, ranked.collect())
             .into_iter()

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::criteria::{Setup, criteria, doubts, repeat};
 use crate::judge::repeats::{Repeat, SPREAD_MAX, judge};
-use crate::judge::statistics::{Summary, slope};
+use crate::judge::statistics::{MedianInterval, slope};
 use crate::judge::{Judgement, Verdict};
 use crate::lab::plan::comparison::Cell;
 use crate::lab::plan::experiment::Experiment;
@@ -37,7 +37,7 @@ pub(crate) struct CellResult {
     /// What was measured.
     pub(crate) cell: Cell,
     /// Median and interval of each metric.
-    pub(crate) summaries: BTreeMap<Metric, Summary>,
+    pub(crate) summaries: BTreeMap<Metric, MedianInterval>,
     /// Whether to trust it.
     pub(crate) judgement: Judgement,
     /// Metrics that are not trusted although the cell is VALID, and why.
@@ -66,7 +66,7 @@ pub(crate) struct Slope {
     /// What grows.
     pub(crate) metric: Metric,
     /// The slopes of the repeats: per client, or per copy.
-    pub(crate) summary: Summary,
+    pub(crate) summary: MedianInterval,
     /// Whether to trust it.
     pub(crate) judgement: Judgement,
 }
@@ -136,8 +136,8 @@ fn summarize(cell: &Cell, runs: &[Run], setup: Setup) -> Option<CellResult> {
             values.entry(*metric).or_default().push(*value);
         }
     }
-    let summaries: BTreeMap<Metric, Summary> =
-        values.iter().filter_map(|(metric, values)| Some((*metric, Summary::of(values)?))).collect();
+    let summaries: BTreeMap<Metric, MedianInterval> =
+        values.iter().filter_map(|(metric, values)| Some((*metric, MedianInterval::of(values)?))).collect();
     let headline = summaries.get(&cell.experiment.headline());
     let repeats: Vec<Repeat<'_>> = runs.iter().map(|run| repeat(run)).collect();
     let judgement = judge(&repeats, &criteria(cell.experiment, headline, setup));
@@ -224,7 +224,7 @@ fn slope_of(cell: &Cell, metric: Metric, runs: &[Run], cells: &[CellResult]) -> 
         }
     }
     let per_repeat: Vec<f64> = points.values().filter_map(|points| slope(points)).collect();
-    let summary = Summary::of(&per_repeat)?;
+    let summary = MedianInterval::of(&per_repeat)?;
     // Unsupported levels are not part of the line.
     let parts =
         cells.iter().filter(|result| same(&result.cell) && result.judgement.verdict != Verdict::Unsupported);

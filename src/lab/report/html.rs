@@ -8,7 +8,7 @@ use super::style::Styles;
 use super::svg::{escape, swatch};
 use crate::judge::figures::{bytes, percent};
 use crate::judge::repeats;
-use crate::judge::statistics::Summary;
+use crate::judge::statistics::MedianInterval;
 use crate::judge::{Judgement, Verdict};
 use crate::lab::judge::decision::{Crossover, Decision, decide};
 use crate::lab::judge::results::{CellResult, Results, Slope};
@@ -247,7 +247,13 @@ fn legend(html: &mut String, experiment: Experiment, cells: &[&CellResult], styl
 }
 
 /// A value with its interval, in a row with this verdict.
-fn value_cell(html: &mut String, metric: Metric, summary: Option<&Summary>, verdict: Verdict, row: Verdict) {
+fn value_cell(
+    html: &mut String,
+    metric: Metric,
+    summary: Option<&MedianInterval>,
+    verdict: Verdict,
+    row: Verdict,
+) {
     let Some(summary) = summary else {
         html.push_str("<td class=\"n\">\u{2013}</td>");
         return;

@@ -9,7 +9,7 @@ use crate::lab::judge::decision::{Crossover, Decision, decide};
 use crate::lab::judge::results::Results;
 
 #[derive(Serialize)]
-struct Found<'a> {
+struct JsonReport<'a> {
     #[serde(flatten)]
     results: &'a Results,
     decisions: Vec<Decision>,
@@ -19,7 +19,7 @@ struct Found<'a> {
 /// Renders summaries, verdicts, slopes, decisions and crossovers.
 pub(crate) fn render(results: &Results) -> String {
     let (decisions, crossovers) = decide(results);
-    let found = Found { results, decisions, crossovers };
+    let found = JsonReport { results, decisions, crossovers };
     // JSON has no numbers that are not finite; summaries leave those out.
     let json =
         serde_json::to_string_pretty(&found).unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"));

@@ -4,7 +4,7 @@ use super::scale::Scale;
 use super::style::Styles;
 use super::svg::{self, Bar, Point, Series};
 use crate::judge::Verdict;
-use crate::judge::statistics::Summary;
+use crate::judge::statistics::MedianInterval;
 use crate::lab::judge::is_lower_bound;
 use crate::lab::judge::results::{CellResult, Slope};
 use crate::lab::plan::experiment::Experiment;
@@ -62,7 +62,7 @@ fn at_level<'a>(cells: &[&'a CellResult], level: u32) -> Vec<&'a CellResult> {
     cells.iter().copied().filter(|result| result.cell.level == level).collect()
 }
 
-fn point(x: f64, metric: Metric, summary: &Summary, verdict: Verdict, name: &str) -> Point {
+fn point(x: f64, metric: Metric, summary: &MedianInterval, verdict: Verdict, name: &str) -> Point {
     let title = format!(
         "{name}: {} ({} \u{2013} {}), {verdict}",
         metric.format(summary.median),
@@ -118,7 +118,7 @@ fn over_levels(metric: Metric, cells: &[&CellResult], styles: &Styles<'_>, log: 
 
 /// A bar per subject.
 fn one_level(title: &str, metric: Metric, cells: &[&CellResult], styles: &Styles<'_>) -> Option<String> {
-    let rows: Vec<(&Subject, Option<&Summary>, Verdict)> = cells
+    let rows: Vec<(&Subject, Option<&MedianInterval>, Verdict)> = cells
         .iter()
         .map(|result| (&result.cell.subject, result.summaries.get(&metric), result.verdict(metric)))
         .filter(|(_, _, verdict)| *verdict != Verdict::Unsupported)
@@ -131,7 +131,7 @@ fn one_level(title: &str, metric: Metric, cells: &[&CellResult], styles: &Styles
 fn bars(
     title: &str,
     metric: Metric,
-    rows: &[(&Subject, Option<&Summary>, Verdict)],
+    rows: &[(&Subject, Option<&MedianInterval>, Verdict)],
     styles: &Styles<'_>,
 ) -> Option<String> {
     let values =
@@ -161,13 +161,13 @@ fn bars(
 pub(crate) const BELOW_NOISE: &str = "below noise";
 
 /// Whether the interval of a difference contains 0: process control is the difference of two CPU times.
-pub(crate) fn is_below_noise(metric: Metric, summary: &Summary) -> bool {
+pub(crate) fn is_below_noise(metric: Metric, summary: &MedianInterval) -> bool {
     let has_zero = summary.low <= 0.0 && summary.high >= 0.0 && summary.low < summary.high;
     metric == Metric::ProcessControlUs && has_zero
 }
 
 /// A value as text: with `≥` if it is a lower bound, and no number where that would be noise.
-pub(crate) fn value_text(metric: Metric, summary: &Summary, verdict: Verdict) -> String {
+pub(crate) fn value_text(metric: Metric, summary: &MedianInterval, verdict: Verdict) -> String {
     if is_below_noise(metric, summary) {
         return BELOW_NOISE.to_owned();
     }
@@ -186,7 +186,7 @@ fn memory(
     let mut plots = Vec::new();
     plots.extend(over_levels(Metric::MemoryBytes, cells, styles, false));
     for (metric, what) in [(Metric::MemoryBytes, "Memory"), (Metric::KernelBytes, "Kernel memory")] {
-        let rows: Vec<(&Subject, Option<&Summary>, Verdict)> = slopes
+        let rows: Vec<(&Subject, Option<&MedianInterval>, Verdict)> = slopes
             .iter()
             .filter(|slope| slope.metric == metric)
             .map(|slope| (&slope.subject, Some(&slope.summary), slope.judgement.verdict))
@@ -215,8 +215,9 @@ fn few(cells: &[&CellResult]) -> Vec<String> {
                 .into_iter()
                 .filter(|result| !result.summaries.is_empty())
                 .map(|result| {
-                    let value =
-                        |metric| result.summaries.get(metric).map_or(0.0, |summary: &Summary| summary.median);
+                    let value = |metric| {
+                        result.summaries.get(metric).map_or(0.0, |summary: &MedianInterval| summary.median)
+                    };
                     svg::StackedRow {
                         name: result.cell.subject.name.clone(),
                         parts: metrics.iter().map(value).collect(),
@@ -237,7 +238,11 @@ mod tests {
     #[test]
     fn a_difference_whose_interval_contains_zero_is_not_shown_as_a_number() {
         let shown = |metric, values: [f64; 3]| {
-            value_text(metric, &Summary::of(&values).unwrap_or_else(|| panic!("no summary")), Verdict::Valid)
+            value_text(
+                metric,
+                &MedianInterval::of(&values).unwrap_or_else(|| panic!("no summary")),
+                Verdict::Valid,
+            )
         };
         assert_eq!(shown(Metric::ProcessControlUs, [-2.0, -1.0, 3.0]), BELOW_NOISE);
         assert_eq!(shown(Metric::ProcessControlUs, [0.0, 1.0, 3.0]), BELOW_NOISE);

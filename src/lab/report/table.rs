@@ -9,7 +9,7 @@ use comfy_table::{
 use super::plots::{BELOW_NOISE, is_below_noise, value_text};
 use super::text::in_one_line;
 use crate::judge::Verdict;
-use crate::judge::statistics::Summary;
+use crate::judge::statistics::MedianInterval;
 use crate::lab::judge::decision::decide;
 use crate::lab::judge::results::{CellResult, Results};
 use crate::lab::plan::experiment::{Experiment, Extent};
@@ -102,7 +102,7 @@ impl Text {
 /// What the confidence interval of so many repeats is.
 fn interval(repeats: u32) -> String {
     let places: Vec<f64> = (1..=repeats).map(f64::from).collect();
-    let Some(summary) = Summary::of(&places) else { return "there are none".to_owned() };
+    let Some(summary) = MedianInterval::of(&places) else { return "there are none".to_owned() };
     let ends = if summary.low <= 1.0 {
         "the least and the greatest repeat".to_owned()
     } else {
@@ -186,7 +186,7 @@ fn unbroken(text: &str) -> String {
 }
 
 /// The ends of an interval; the unit only once if both have the same.
-fn range(metric: Metric, summary: &Summary, gaps: Gaps) -> String {
+fn range(metric: Metric, summary: &MedianInterval, gaps: Gaps) -> String {
     let ends = [summary.low, summary.high].map(|value| unbroken(&metric.format(value)));
     let [low, high] = ends.each_ref().map(|end| {
         let unit = end.rfind(|c: char| c.is_ascii_digit()).map_or(0, |last| last + 1);

@@ -9,11 +9,11 @@ use crate::load::{Client, ReplyStatus, Workload};
 /// the framing that its head declares (RFC 9112, section 6.3). A first status other than 2xx is wrong.
 #[derive(Clone, Debug)]
 pub struct HttpLoad {
-    shared: Arc<Shared>,
+    shared: Arc<SharedRequest>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SharedRequest {
     target: String,
     request: Vec<u8>,
     first: Mutex<First>,
@@ -32,7 +32,7 @@ struct First {
 /// One connection of [`HttpLoad`].
 #[derive(Debug)]
 pub struct HttpClient {
-    shared: Arc<Shared>,
+    shared: Arc<SharedRequest>,
     stage: ReplyPart,
     keep_alive: bool,
     /// How much of the body came.
@@ -43,11 +43,11 @@ pub struct HttpClient {
 enum ReplyPart {
     /// What came of the head so far; nothing is kept when it comes whole.
     Head(Vec<u8>),
-    Body(Framing),
+    Body(ReplyFraming),
 }
 
 #[derive(Debug)]
-enum Framing {
+enum ReplyFraming {
     Length { left: u64 },
     Chunked(Chunked),
     UntilEnd,
@@ -58,7 +58,7 @@ struct Head {
     bytes: usize,
     status: u16,
     keep_alive: bool,
-    framing: Framing,
+    framing: ReplyFraming,
 }
 
 /// The longest head that is kept while it comes in pieces.
@@ -79,8 +79,11 @@ impl HttpLoad {
         let request = format!(
             "GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n{close}\r\n"
         );
-        let shared =
-            Shared { target: target.to_owned(), request: request.into_bytes(), first: Mutex::default() };
+        let shared = SharedRequest {
+            target: target.to_owned(),
+            request: request.into_bytes(),
+            first: Mutex::default(),
+        };
         HttpLoad { shared: Arc::new(shared) }
     }
 }
@@ -140,9 +143,9 @@ impl Client for HttpClient {
             at += taken;
             let ReplyPart::Body(framing) = &self.stage else { continue };
             let is_whole = match framing {
-                Framing::Length { left } => *left == 0,
-                Framing::Chunked(chunked) => *chunked == Chunked::End,
-                Framing::UntilEnd => ended && at == bytes.len(),
+                ReplyFraming::Length { left } => *left == 0,
+                ReplyFraming::Chunked(chunked) => *chunked == Chunked::End,
+                ReplyFraming::UntilEnd => ended && at == bytes.len(),
             };
             if is_whole {
                 return self.done(at);
@@ -162,7 +165,7 @@ impl HttpClient {
             return Ok(());
         }
         self.shared.first().has_status(head.status)?;
-        self.keep_alive = head.keep_alive && !matches!(head.framing, Framing::UntilEnd);
+        self.keep_alive = head.keep_alive && !matches!(head.framing, ReplyFraming::UntilEnd);
         self.stage = ReplyPart::Body(head.framing);
         Ok(())
     }
@@ -177,7 +180,7 @@ impl HttpClient {
     }
 }
 
-impl Shared {
+impl SharedRequest {
     fn first(&self) -> MutexGuard<'_, First> {
         // What it holds is whole after every step, so a panic elsewhere has not spoilt it.
         self.first.lock().unwrap_or_else(PoisonError::into_inner)
@@ -236,18 +239,18 @@ impl First {
     }
 }
 
-impl Framing {
+impl ReplyFraming {
     /// Takes a piece of a body from the front of `bytes`, which may be empty.
     fn take(&mut self, bytes: &[u8]) -> Met {
         match self {
-            Framing::Length { left } => {
+            ReplyFraming::Length { left } => {
                 let len = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= len as u64;
                 Met::Body(len)
             }
-            Framing::Chunked(chunked) if !bytes.is_empty() => chunked.take(bytes),
-            Framing::Chunked(_) => Met::Framing(0),
-            Framing::UntilEnd => Met::Body(bytes.len()),
+            ReplyFraming::Chunked(chunked) if !bytes.is_empty() => chunked.take(bytes),
+            ReplyFraming::Chunked(_) => Met::Framing(0),
+            ReplyFraming::UntilEnd => Met::Body(bytes.len()),
         }
     }
 }
@@ -309,10 +312,10 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
         }
     }
     let framing = match length {
-        _ if matches!(status, 100..=199 | 204 | 304) => Framing::Length { left: 0 },
-        _ if chunked => Framing::Chunked(Chunked::start()),
-        Some(left) if !coded => Framing::Length { left },
-        _ => Framing::UntilEnd,
+        _ if matches!(status, 100..=199 | 204 | 304) => ReplyFraming::Length { left: 0 },
+        _ if chunked => ReplyFraming::Chunked(Chunked::start()),
+        Some(left) if !coded => ReplyFraming::Length { left },
+        _ => ReplyFraming::UntilEnd,
     };
     Ok(Some(Head { bytes: len, status, keep_alive, framing }))
 }

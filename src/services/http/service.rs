@@ -8,7 +8,7 @@ use super::codec::status::Status;
 use super::config::{ConfigError, HttpConfig, service_lines};
 use super::files::Files;
 use super::handler::Handler;
-use super::session::{HttpSession, Shared};
+use super::session::{HttpSession, HttpShared};
 use crate::session::{Client, Now, Refusal, Service};
 
 /// HTTP/1.1 for a [`Handler`]: [`Files`], a [`super::Router`], or one of your own. Clones share the handler;
@@ -26,7 +26,7 @@ use crate::session::{Client, Now, Refusal, Service};
 /// ```
 #[derive(Debug)]
 pub struct Http<H = Files> {
-    shared: Arc<Shared<H>>,
+    shared: Arc<HttpShared<H>>,
 }
 
 impl<H> Clone for Http<H> {
@@ -50,7 +50,7 @@ impl<H: Handler> Http<H> {
         let head_end = lines + "\r\n";
         let refusal = refusal(&head_end);
         let dates = Mutex::new(DateCache::new());
-        Http { shared: Arc::new(Shared { handler, head_end, refusal, dates }) }
+        Http { shared: Arc::new(HttpShared { handler, head_end, refusal, dates }) }
     }
 
     /// The handler.

@@ -18,7 +18,7 @@ use crate::session::{AnswerInfo, Call, Fault, Input, Next, Outbox, Progress, Ses
 
 /// What all clients of a service share.
 #[derive(Debug)]
-pub(crate) struct Shared<H> {
+pub(crate) struct HttpShared<H> {
     pub(crate) handler: H,
     /// How the head of every response ends: the lines of the service, and the empty one.
     pub(crate) head_end: String,
@@ -30,14 +30,14 @@ pub(crate) struct Shared<H> {
 /// The state of one client. Idle, it owns nothing on the heap.
 #[derive(Debug)]
 pub struct HttpSession<H = Files> {
-    shared: Arc<Shared<H>>,
+    shared: Arc<HttpShared<H>>,
     /// How far the arriving head has been scanned.
     scan: Scan,
-    state: State,
+    state: RequestState,
 }
 
 #[derive(Debug)]
-enum State {
+enum RequestState {
     /// The head of a request arrives.
     Head,
     /// Its body arrives.
@@ -67,7 +67,7 @@ struct Exchange<'a> {
 /// One step of a session: on with the next, or what is needed before it.
 type Step = Result<(), Next>;
 
-impl<H> Shared<H> {
+impl<H> HttpShared<H> {
     fn dates(&self) -> MutexGuard<'_, DateCache> {
         self.dates.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,21 +89,21 @@ impl<'a> Exchange<'a> {
 }
 
 impl<H: Handler> HttpSession<H> {
-    pub(crate) fn new(shared: Arc<Shared<H>>) -> HttpSession<H> {
-        HttpSession { shared, scan: Scan::default(), state: State::Head }
+    pub(crate) fn new(shared: Arc<HttpShared<H>>) -> HttpSession<H> {
+        HttpSession { shared, scan: Scan::default(), state: RequestState::Head }
     }
 
     /// Whether a request has been read in part.
     fn is_inside_request(&self) -> bool {
-        matches!(&self.state, State::Body(pending) if !pending.body.is_over())
+        matches!(&self.state, RequestState::Body(pending) if !pending.body.is_over())
     }
 
     /// Goes on from where the session is; `at` is moved past what was taken.
     fn step(&mut self, input: Input<'_>, at: &mut usize, out: &mut Outbox) -> Step {
         let bytes = &input.bytes[*at..];
         match &mut self.state {
-            State::Head => self.head(bytes, input, at, out),
-            State::Body(pending) => {
+            RequestState::Head => self.head(bytes, input, at, out),
+            RequestState::Body(pending) => {
                 let read = pending.body.read(bytes);
                 *at += read.unwrap_or(0);
                 match read {
@@ -115,7 +115,7 @@ impl<H: Handler> HttpSession<H> {
                     }
                 }
             }
-            State::Sending(sending) => match sending.put(out) {
+            RequestState::Sending(sending) => match sending.put(out) {
                 Sent::Done => {
                     let persistence = sending.persistence;
                     self.answered(persistence)
@@ -150,7 +150,7 @@ impl<H: Handler> HttpSession<H> {
         *at += end;
         let head = &bytes[..end];
         parsed(head, |request| match request {
-            Ok(request) if request.framing != request::Framing::Length(0) => {
+            Ok(request) if request.framing != request::RequestFraming::Length(0) => {
                 self.body(request, head, start, input, out)
             }
             Ok(request) => {
@@ -194,13 +194,15 @@ impl<H: Handler> HttpSession<H> {
                 start.interim_bytes = bytes_of(&interim);
             }
         }
-        self.state = State::Body(Box::new(Pending { head: bytes.to_vec(), body, start }));
+        self.state = RequestState::Body(Box::new(Pending { head: bytes.to_vec(), body, start }));
         Ok(())
     }
 
     /// Answers a request whose body has been read.
     fn behind_body(&mut self, at_end: bool, input: Input<'_>, out: &mut Outbox) -> Step {
-        let State::Body(pending) = std::mem::replace(&mut self.state, State::Head) else { return Ok(()) };
+        let RequestState::Body(pending) = std::mem::replace(&mut self.state, RequestState::Head) else {
+            return Ok(());
+        };
         let last = at_end && input.call == Call::Stopping;
         let Pending { head, body, start } = *pending;
         parsed(&head, |request| match request {
@@ -291,7 +293,7 @@ impl<H: Handler> HttpSession<H> {
         match rest {
             None => self.answered(persistence),
             Some(sending) => {
-                self.state = State::Sending(sending);
+                self.state = RequestState::Sending(sending);
                 Ok(())
             }
         }
@@ -299,7 +301,7 @@ impl<H: Handler> HttpSession<H> {
 
     /// A response was put whole.
     fn answered(&mut self, persistence: Persistence) -> Step {
-        self.state = State::Head;
+        self.state = RequestState::Head;
         match persistence {
             Persistence::Implied | Persistence::Announced => Ok(()),
             Persistence::Asked => Err(Next::Close),
@@ -310,15 +312,15 @@ impl<H: Handler> HttpSession<H> {
     /// The last response, to a client that was too slow.
     fn expired(&mut self, wait: Wait, input: Input<'_>, out: &mut Outbox) -> Progress {
         let (head, start) = match &mut self.state {
-            State::Head if wait != Wait::NextRequest => {
+            RequestState::Head if wait != Wait::NextRequest => {
                 (input.bytes.to_vec(), Start { arrived_ms: input.arrived_ms, interim_bytes: 0 })
             }
-            State::Body(pending) => (std::mem::take(&mut pending.head), pending.start),
-            State::Head | State::Sending(_) => return Progress::need_input(0, wait),
+            RequestState::Body(pending) => (std::mem::take(&mut pending.head), pending.start),
+            RequestState::Head | RequestState::Sending(_) => return Progress::need_input(0, wait),
         };
         // This is the last call, so what does not fit is lost.
         let _ = self.refuse(Status::RequestTimeout, &head, start, input, out);
-        if let State::Sending(sending) = &mut self.state {
+        if let RequestState::Sending(sending) = &mut self.state {
             sending.put(out);
         }
         Progress::need_input(0, wait)
@@ -390,18 +392,18 @@ impl<H: Handler> Session for HttpSession<H> {
 
     fn unfinished(&mut self) -> Option<AnswerInfo> {
         match &mut self.state {
-            State::Sending(sending) => sending.info.take(),
-            State::Head | State::Body(_) => None,
+            RequestState::Sending(sending) => sending.info.take(),
+            RequestState::Head | RequestState::Body(_) => None,
         }
     }
 
     fn held_bytes(&self) -> usize {
         match &self.state {
-            State::Head => 0,
-            State::Body(pending) => {
+            RequestState::Head => 0,
+            RequestState::Body(pending) => {
                 size_of::<Pending>() + pending.head.capacity() + pending.body.memory_bytes()
             }
-            State::Sending(sending) => sending.memory_bytes(),
+            RequestState::Sending(sending) => sending.memory_bytes(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Request bodies: framing, within bounds, so that the next request is found where it begins.
 
 use super::super::bounds::{BODY_BYTES_MAX, CHUNK_LINE_BYTES_MAX, LINE_BYTES_MAX};
-use super::request::Framing;
+use super::request::RequestFraming;
 use super::status::Status;
 use super::syntax::is_token;
 
@@ -36,27 +36,27 @@ enum Awaits {
 
 impl BodyReader {
     /// Reads a body and discards it. `BODY_BYTES_MAX` is for content and framing together.
-    pub(crate) fn discard(framing: Framing) -> Result<BodyReader, Status> {
+    pub(crate) fn discard(framing: RequestFraming) -> Result<BodyReader, Status> {
         BodyReader::new(framing, BODY_BYTES_MAX, BODY_BYTES_MAX, None)
     }
 
     /// Reads a body of up to `bytes_max` bytes of content and keeps it. The framing of a chunked one may have
     /// as many as any body that is discarded.
-    pub(crate) fn keep(framing: Framing, bytes_max: u64) -> Result<BodyReader, Status> {
+    pub(crate) fn keep(framing: RequestFraming, bytes_max: u64) -> Result<BodyReader, Status> {
         BodyReader::new(framing, bytes_max, bytes_max.saturating_add(BODY_BYTES_MAX), Some(Vec::new()))
     }
 
     fn new(
-        framing: Framing,
+        framing: RequestFraming,
         content_left: u64,
         total_left: u64,
         content: Option<Vec<u8>>,
     ) -> Result<BodyReader, Status> {
         let awaits = match framing {
-            Framing::Length(0) => Awaits::End,
-            Framing::Length(len) if len > content_left => return Err(Status::ContentTooLarge),
-            Framing::Length(len) => Awaits::Length(len),
-            Framing::Chunked => Awaits::Size,
+            RequestFraming::Length(0) => Awaits::End,
+            RequestFraming::Length(len) if len > content_left => return Err(Status::ContentTooLarge),
+            RequestFraming::Length(len) => Awaits::Length(len),
+            RequestFraming::Chunked => Awaits::Size,
         };
         Ok(BodyReader { awaits, content_left, total_left, content })
     }
@@ -218,7 +218,7 @@ mod tests {
 
     type Skipped = Result<(usize, bool), Status>;
 
-    fn skip_all(framing: Framing, bytes: &[u8], piece: usize) -> Skipped {
+    fn skip_all(framing: RequestFraming, bytes: &[u8], piece: usize) -> Skipped {
         let mut body = BodyReader::discard(framing)?;
         let (mut from, mut to) = (0, 0);
         while to < bytes.len() && !body.is_over() {
@@ -230,28 +230,32 @@ mod tests {
 
     #[test]
     fn a_body_ends_where_its_framing_says_however_it_arrives() {
-        let table: [(Framing, &str, Skipped); 21] = [
-            (Framing::Length(0), "GET", Ok((0, true))),
-            (Framing::Length(3), "abcGET", Ok((3, true))),
-            (Framing::Length(9), "abc", Ok((3, false))),
-            (Framing::Chunked, "0\r\n\r\nGET", Ok((5, true))),
-            (Framing::Chunked, "3\r\nabc\r\n00\r\n\r\nGET", Ok((14, true))),
-            (Framing::Chunked, "a;x=\"y\"\r\n0123456789\r\n0 ;z\r\nA: b\r\nC:\r\n\r\nX", Ok((39, true))),
-            (Framing::Chunked, "3\r\nabcd\r\n", Err(Status::BadRequest)),
-            (Framing::Chunked, "3\nabc\r\n", Err(Status::BadRequest)),
-            (Framing::Chunked, "+3\r\nabc\r\n", Err(Status::BadRequest)),
-            (Framing::Chunked, "0x3\r\nabc\r\n", Err(Status::BadRequest)),
-            (Framing::Chunked, "3 3\r\nabc\r\n", Err(Status::BadRequest)),
-            (Framing::Chunked, "3\rX\r\nabc\r\n", Err(Status::BadRequest)),
-            (Framing::Chunked, "fffffffffffffffff\r\n", Err(Status::BadRequest)),
-            (Framing::Chunked, "fffffff\r\n", Err(Status::ContentTooLarge)),
-            (Framing::Chunked, "0\r\n folded\r\n\r\n", Err(Status::BadRequest)),
-            (Framing::Chunked, "3;\0\r\nabc\r\n", Err(Status::BadRequest)),
-            (Framing::Chunked, "0\r\nA: \x7f\r\n\r\n", Err(Status::BadRequest)),
-            (Framing::Chunked, "0\r\nA : b\r\n\r\n", Err(Status::BadRequest)),
-            (Framing::Chunked, "0\r\n: b\r\n\r\n", Err(Status::BadRequest)),
-            (Framing::Chunked, "0\r\nA: b\n\r\n", Err(Status::BadRequest)),
-            (Framing::Chunked, "0\r\n\n", Err(Status::BadRequest)),
+        let table: [(RequestFraming, &str, Skipped); 21] = [
+            (RequestFraming::Length(0), "GET", Ok((0, true))),
+            (RequestFraming::Length(3), "abcGET", Ok((3, true))),
+            (RequestFraming::Length(9), "abc", Ok((3, false))),
+            (RequestFraming::Chunked, "0\r\n\r\nGET", Ok((5, true))),
+            (RequestFraming::Chunked, "3\r\nabc\r\n00\r\n\r\nGET", Ok((14, true))),
+            (
+                RequestFraming::Chunked,
+                "a;x=\"y\"\r\n0123456789\r\n0 ;z\r\nA: b\r\nC:\r\n\r\nX",
+                Ok((39, true)),
+            ),
+            (RequestFraming::Chunked, "3\r\nabcd\r\n", Err(Status::BadRequest)),
+            (RequestFraming::Chunked, "3\nabc\r\n", Err(Status::BadRequest)),
+            (RequestFraming::Chunked, "+3\r\nabc\r\n", Err(Status::BadRequest)),
+            (RequestFraming::Chunked, "0x3\r\nabc\r\n", Err(Status::BadRequest)),
+            (RequestFraming::Chunked, "3 3\r\nabc\r\n", Err(Status::BadRequest)),
+            (RequestFraming::Chunked, "3\rX\r\nabc\r\n", Err(Status::BadRequest)),
+            (RequestFraming::Chunked, "fffffffffffffffff\r\n", Err(Status::BadRequest)),
+            (RequestFraming::Chunked, "fffffff\r\n", Err(Status::ContentTooLarge)),
+            (RequestFraming::Chunked, "0\r\n folded\r\n\r\n", Err(Status::BadRequest)),
+            (RequestFraming::Chunked, "3;\0\r\nabc\r\n", Err(Status::BadRequest)),
+            (RequestFraming::Chunked, "0\r\nA: \x7f\r\n\r\n", Err(Status::BadRequest)),
+            (RequestFraming::Chunked, "0\r\nA : b\r\n\r\n", Err(Status::BadRequest)),
+            (RequestFraming::Chunked, "0\r\n: b\r\n\r\n", Err(Status::BadRequest)),
+            (RequestFraming::Chunked, "0\r\nA: b\n\r\n", Err(Status::BadRequest)),
+            (RequestFraming::Chunked, "0\r\n\n", Err(Status::BadRequest)),
         ];
         for (framing, bytes, expected) in table {
             for piece in 1..=bytes.len() {
@@ -302,10 +306,10 @@ mod tests {
     #[test]
     fn framing_counts_towards_the_bound_so_that_no_body_is_endless() {
         let tiny = b"1;extension-of-a-chunk-of-one-byte\r\nx\r\n".repeat(40_000);
-        assert_eq!(skip_all(Framing::Chunked, &tiny, 4096), Err(Status::ContentTooLarge));
+        assert_eq!(skip_all(RequestFraming::Chunked, &tiny, 4096), Err(Status::ContentTooLarge));
         let trailers = [&b"0\r\n"[..], &b"A: b\r\n".repeat(200_000)].concat();
-        assert_eq!(skip_all(Framing::Chunked, &trailers, 4096), Err(Status::ContentTooLarge));
-        assert_eq!(skip_all(Framing::Chunked, &[b'1'; 300], 7), Err(Status::BadRequest));
+        assert_eq!(skip_all(RequestFraming::Chunked, &trailers, 4096), Err(Status::ContentTooLarge));
+        assert_eq!(skip_all(RequestFraming::Chunked, &[b'1'; 300], 7), Err(Status::BadRequest));
     }
 
     #[test]
@@ -319,9 +323,10 @@ mod tests {
             Ok(body.content().to_vec())
         };
         let chunks = b"1\r\na\r\n2;x=y\r\nbc\r\n1\r\nd\r\n0\r\nT: u\r\n\r\n";
-        for (framing, bytes, pieces) in
-            [(Framing::Length(4), &b"abcd"[..], &[1, 2, 4][..]), (Framing::Chunked, chunks, &[chunks.len()])]
-        {
+        for (framing, bytes, pieces) in [
+            (RequestFraming::Length(4), &b"abcd"[..], &[1, 2, 4][..]),
+            (RequestFraming::Chunked, chunks, &[chunks.len()]),
+        ] {
             for &piece in pieces {
                 assert_eq!(kept(framing, bytes, 4, piece).as_deref(), Ok(&b"abcd"[..]));
                 assert_eq!(kept(framing, bytes, 3, piece), Err(Status::ContentTooLarge));
@@ -329,7 +334,7 @@ mod tests {
         }
         let framing_alone = b"1;extension-of-a-chunk-of-one-byte\r\nx\r\n".repeat(40_000);
         assert_eq!(
-            BodyReader::keep(Framing::Chunked, 100_000).unwrap().read(&framing_alone),
+            BodyReader::keep(RequestFraming::Chunked, 100_000).unwrap().read(&framing_alone),
             Err(Status::ContentTooLarge)
         );
     }

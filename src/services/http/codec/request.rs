@@ -114,7 +114,7 @@ pub(crate) enum Version {
 
 /// How a request's body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Framing {
+pub(crate) enum RequestFraming {
     /// `Content-Length`, or none.
     Length(u64),
     /// `Transfer-Encoding: chunked`.
@@ -176,7 +176,7 @@ pub(crate) struct RequestHead<'a> {
     /// The same, parsed; an error is what the request is answered with.
     pub(crate) resource: Result<Target<'a>, Status>,
     pub(crate) version: Version,
-    pub(crate) framing: Framing,
+    pub(crate) framing: RequestFraming,
     /// Whether the client wants to ask for more on this connection.
     pub(crate) persistent: bool,
     /// `Expect: 100-continue` (RFC 9110, section 10.1.1).
@@ -259,7 +259,7 @@ fn parse<'h, 'a: 'h>(head: &'a [u8], headers: &'h mut [Header<'a>]) -> Result<Re
         target,
         resource,
         version,
-        framing: Framing::Length(0),
+        framing: RequestFraming::Length(0),
         persistent: version == Version::Http11,
         expects_continue: false,
         line,
@@ -324,18 +324,20 @@ fn check_host(request: &RequestHead<'_>) -> Result<(), Status> {
 }
 
 /// RFC 9112, section 6.
-fn framing(request: &RequestHead<'_>) -> Result<Framing, Status> {
+fn framing(request: &RequestHead<'_>) -> Result<RequestFraming, Status> {
     if request.has(Field::TransferEncoding) {
         if request.has(Field::ContentLength) || request.version == Version::Http10 {
             return Err(Status::BadRequest);
         }
         return match request.value(Field::TransferEncoding) {
-            Some(coding) if coding.trim_ascii().eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
+            Some(coding) if coding.trim_ascii().eq_ignore_ascii_case(b"chunked") => {
+                Ok(RequestFraming::Chunked)
+            }
             _ => Err(refusal_of_codings(request.values(Field::TransferEncoding))),
         };
     }
     if !request.has(Field::ContentLength) {
-        return Ok(Framing::Length(0));
+        return Ok(RequestFraming::Length(0));
     }
     let Some(digits) = request.value(Field::ContentLength) else { return Err(Status::BadRequest) };
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
@@ -343,7 +345,7 @@ fn framing(request: &RequestHead<'_>) -> Result<Framing, Status> {
     }
     let length =
         digits.iter().fold(0u64, |n, digit| n.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
-    Ok(Framing::Length(length))
+    Ok(RequestFraming::Length(length))
 }
 
 /// Why transfer codings other than `chunked` alone are refused. Where that comes last, and once, the others

@@ -20,13 +20,13 @@ const SWEEP_MIN: usize = 64;
 pub(crate) struct OpenFiles {
     max: AtomicUsize,
     directories: AtomicUsize,
-    files: Mutex<Files>,
+    files: Mutex<OpenList>,
     refused: AtomicUsize,
 }
 
 /// Every file that was handed out and, as far as is known, is open.
 #[derive(Debug, Default)]
-struct Files {
+struct OpenList {
     all: Vec<Weak<File>>,
     /// How many there may be before those that were closed are taken out.
     sweep_at: usize,
@@ -87,7 +87,7 @@ impl OpenFiles {
     }
 
     /// Whether one more may be open. `files` is held by the caller until it is counted.
-    fn reserve(&self, files: &mut Files) -> io::Result<()> {
+    fn reserve(&self, files: &mut OpenList) -> io::Result<()> {
         let max = self.max.load(Ordering::Relaxed);
         let directories = self.directories.load(Ordering::Relaxed);
         if files.all.len() >= files.sweep_at || files.all.len() + directories >= max {

@@ -4,14 +4,14 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::super::codec::request::{Framing, Method, Scan, parsed};
+use super::super::codec::request::{Method, RequestFraming, Scan, parsed};
 
 /// What a request contains; bytes are characters here.
 #[derive(Debug, PartialEq)]
 struct Summary {
     method: Method,
     target: String,
-    framing: Framing,
+    framing: RequestFraming,
     persistent: bool,
     expects_continue: bool,
 }
@@ -41,10 +41,10 @@ fn oracle(text: &str) -> Option<Summary> {
         _ => return None,
     }
     let framing = match (&all("transfer-encoding")[..], &all("content-length")[..]) {
-        ([], []) => Framing::Length(0),
-        ([coding], []) if coding.eq_ignore_ascii_case("chunked") && !is_old => Framing::Chunked,
+        ([], []) => RequestFraming::Length(0),
+        ([coding], []) if coding.eq_ignore_ascii_case("chunked") && !is_old => RequestFraming::Chunked,
         ([], [length]) if !length.is_empty() && length.chars().all(|it| it.is_ascii_digit()) => {
-            Framing::Length(length.parse().unwrap_or(u64::MAX))
+            RequestFraming::Length(length.parse().unwrap_or(u64::MAX))
         }
         _ => return None,
     };
