@@ -11,9 +11,24 @@ use crate::sys::files::Links;
 use crate::telemetry::AccessFormat;
 use crate::time::ServerClock;
 
+/// What holds for all sites of the server.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "HTTP")]
 pub(super) struct HttpArgs {
+    #[command(flatten)]
+    pub(super) site: SiteArgs,
+    /// A header field for every response, as "Name: value"; may be repeated
+    #[arg(long, value_name = "FIELD", value_parser = field)]
+    header: Vec<(String, String)>,
+    /// The format of the access log
+    #[arg(long, value_name = "FORMAT", default_value = "combined")]
+    access_format: Format,
+}
+
+/// What may differ from one site to the next: each flag is also an option of a site.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "HTTP")]
+pub(super) struct SiteArgs {
     /// List directories that have no index file
     #[arg(long)]
     pub(super) listing: bool,
@@ -39,12 +54,6 @@ pub(super) struct HttpArgs {
     /// The value of Cache-Control for files, such as "max-age=3600"
     #[arg(long, value_name = "VALUE")]
     cache_control: Option<String>,
-    /// A header field for every response, as "Name: value"; may be repeated
-    #[arg(long, value_name = "FIELD", value_parser = field)]
-    header: Vec<(String, String)>,
-    /// The format of the access log
-    #[arg(long, value_name = "FORMAT", default_value = "combined")]
-    access_format: Format,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -72,7 +81,23 @@ impl HttpArgs {
     /// The service for the files in `root`.
     pub(super) fn open(&self, root: Option<&str>) -> Result<Http, Failure> {
         let root = Path::new(root.unwrap_or("."));
-        let files = FilesConfig {
+        let files = Files::new(self.site.config(root)).map_err(not_served)?;
+        let config = HttpConfig { headers: self.header.clone() };
+        let http = Http::with_config(files, &config).map_err(Failure::usage)?;
+        if http.handler().lacks_fallback(ServerClock::start().now()) {
+            let (fallback, root) = (self.site.fallback.as_deref().unwrap_or_default(), root.display());
+            log::warn!(
+                "--fallback {fallback:?} is not a file that can be served in {root}; paths that do not exist get 404 until it is"
+            );
+        }
+        Ok(http)
+    }
+}
+
+impl SiteArgs {
+    /// The configuration of the site in `root`.
+    fn config(&self, root: &Path) -> FilesConfig {
+        FilesConfig {
             index: self.index.clone(),
             listing: self.listing,
             fallback: self.fallback.clone(),
@@ -82,17 +107,7 @@ impl HttpArgs {
             charset: self.charset.clone(),
             cache_control: self.cache_control.clone(),
             ..FilesConfig::new(root)
-        };
-        let files = Files::new(files).map_err(not_served)?;
-        let config = HttpConfig { headers: self.header.clone() };
-        let http = Http::with_config(files, &config).map_err(Failure::usage)?;
-        if http.handler().lacks_fallback(ServerClock::start().now()) {
-            let (fallback, root) = (self.fallback.as_deref().unwrap_or_default(), root.display());
-            log::warn!(
-                "--fallback {fallback:?} is not a file that can be served in {root}; paths that do not exist get 404 until it is"
-            );
         }
-        Ok(http)
     }
 }
 

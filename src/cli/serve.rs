@@ -234,7 +234,7 @@ fn workers(args: &ServeArgs) -> Result<usize, Failure> {
 fn default_specs(supervisor: &Supervisor, flags: &mut ServiceFlags) -> Result<Vec<Spec>, Failure> {
     let parse = |name: &str| name.parse::<Spec>();
     if supervisor.listeners.is_empty() {
-        flags.http.listing = true;
+        flags.http.site.listing = true;
         return Ok(vec![parse("http").map_err(Failure::Usage)?]);
     }
     let named = supervisor.listeners.iter().map(|(name, listener)| {
