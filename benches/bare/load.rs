@@ -14,6 +14,8 @@ const READ_BYTES: usize = 128 << 10;
 const CLIENTS_PER_SOURCE: usize = 10_000;
 /// How long a wait may take before the clock is looked at.
 const WAIT_MS: u16 = 100;
+/// How long the last answers may take.
+const REST_MAX: Duration = Duration::from_secs(10);
 
 /// A crowd of clients of one echo server: some converse, the others only hold their connection.
 pub(crate) struct Load {
@@ -94,6 +96,29 @@ impl Load {
         }
         done.seconds = began.elapsed().as_secs_f64();
         done
+    }
+}
+
+impl Load {
+    /// Takes the answers that are still due, and asks for no more: all conversations rest, until they begin
+    /// again. Returns how many answers came.
+    pub(crate) fn rest(&mut self) -> u64 {
+        let (began, mut due) = (Instant::now(), self.active.len());
+        while due > 0 {
+            assert!(began.elapsed() < REST_MAX, "{due} answers did not come");
+            let ready = self.epoll.wait(&mut self.events, EpollTimeout::from(WAIT_MS)).unwrap_or(0);
+            for event in &self.events[..ready] {
+                let conversation = &mut self.active[event.data() as usize];
+                match conversation.stream.read(&mut self.scratch) {
+                    Ok(0) => panic!("the server ended a conversation"),
+                    Ok(len) => conversation.received += len,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                    Err(error) => panic!("a conversation: {error}"),
+                }
+                due -= usize::from(conversation.received == self.request.len());
+            }
+        }
+        self.active.len() as u64
     }
 }
 

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each benchmark uses its own part of this")]
 
 pub(crate) mod load;
+pub(crate) mod once;
 pub(crate) mod pairs;
 pub(crate) mod process;
 pub(crate) mod server;

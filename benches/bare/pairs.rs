@@ -71,6 +71,7 @@ pub(crate) struct Bench {
     /// How long each side of a pair is measured.
     pub(crate) span: Duration,
     pub(crate) server_core: usize,
+    pub(crate) load_core: usize,
 }
 
 impl Bench {
@@ -83,7 +84,7 @@ impl Bench {
         let pairs = setting("ONELOOP_PAIRS", 15) as usize;
         let span = Duration::from_millis(setting("ONELOOP_SPAN_MS", 1000));
         println!("server on core {server_core}, load on core {load_core}; {what}");
-        Bench { pairs, span, server_core }
+        Bench { pairs, span, server_core, load_core }
     }
 
     /// Runs both sides `pairs` times; which one is first alternates.
@@ -102,6 +103,11 @@ impl Bench {
             }
         };
         Pairs((0..self.pairs).map(pair).collect())
+    }
+
+    /// Runs `pair`, which measures both sides by itself, `pairs` times.
+    pub(crate) fn each<T>(&self, mut pair: impl FnMut() -> (T, T)) -> Pairs<T> {
+        Pairs((0..self.pairs).map(|_| pair()).collect())
     }
 }
 

@@ -88,7 +88,7 @@ impl Drop for Server {
 }
 
 /// The argument with which a benchmark, started again by itself, is the bare echo server.
-const BARE: &str = "--bare-server";
+pub(crate) const BARE: &str = "--bare-server";
 /// The same for the bare server of files; their directory follows. For `benches/nginx.py`.
 const BARE_HTTP: &str = "--bare-http";
 
