@@ -1,7 +1,6 @@
 //! The program of `examples/faulty.rs`, and what tests of models look at from outside.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::OnceLock;
 
 use super::server::{Server, Setup};
@@ -21,25 +20,10 @@ pub(crate) fn models(workers: usize) -> Vec<Vec<String>> {
     ]
 }
 
-/// The example as a program. `cargo test --test NAME` builds no examples and would test an old one: built
-/// here, once.
+/// The example as a program.
 pub(crate) fn program() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let build = || {
-        let own = std::env::current_exe().unwrap();
-        let profile_dir = own.parent().unwrap().parent().unwrap(); // …/target/debug/deps/NAME
-        let name = profile_dir.file_name().unwrap().to_str().unwrap();
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--offline", "--example", "faulty"]);
-        cargo.args(["--profile", if name == "debug" { "dev" } else { name }]);
-        cargo.arg("--target-dir").arg(profile_dir.parent().unwrap());
-        cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-        assert!(cargo.status().unwrap().success(), "{cargo:?}");
-        let built = profile_dir.join("examples/faulty");
-        assert!(built.is_file(), "{}", built.display());
-        built
-    };
-    BUILT.get_or_init(build).clone()
+    BUILT.get_or_init(|| super::examples::build(&["faulty"]).join("faulty")).clone()
 }
 
 /// `faulty ARGS…`, listening.

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test uses its own part of this")]
 
 pub(crate) mod client;
+pub(crate) mod examples;
 pub(crate) mod fault;
 pub(crate) mod faulty;
 pub(crate) mod full_queue;

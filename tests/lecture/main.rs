@@ -1,0 +1,10 @@
+//! The lecture: the servers of `examples/lecture/`, in Rust and in C.
+//!
+//! Where a new test goes: here if it is about what the lecture shows, and not about the library.
+#![cfg(target_os = "linux")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod calls;
+mod servers;
