@@ -35,8 +35,14 @@ const fn row(names: &'static str, hint: &'static str, instead: &'static str) -> 
 const FOREIGN: &[Foreign] = &[
     row(
         "-d --directory --dir --root --path --docroot --document-root",
-        "the directory follows http=",
-        "serve http=DIR",
+        "the directory is an argument",
+        "serve DIR",
+    ),
+    row("--listing --list --browse --index-of --autoindex", "directories are listed already", "serve ."),
+    row(
+        "-A --allow-all --allow-upload --upload -u --upload-files --overwrite-files --mkdir",
+        "nothing is ever written (dufs and miniserve take uploads); to share files",
+        "serve .",
     ),
     row("-t -j -w --threads --processes --jobs", "to use several cores", "serve http --workers 4"),
     row(
@@ -89,24 +95,12 @@ const FOREIGN: &[Foreign] = &[
     row("-o --out --dir --directory", "for the directory of the report", "compare --output DIR"),
 ];
 
-/// Options of other servers for the address to listen on; here it follows the service.
-pub(super) const HOSTS: &[&str] = &[
-    "--host",
-    "--hostname",
-    "--bind",
-    "-b",
-    "--address",
-    "--addr",
-    "-a",
-    "--listen",
-    "-l",
-    "--interface",
-    "-i",
-    "--ip",
-];
+/// Options of other servers for the address to listen on.
+pub(super) const HOSTS: &[&str] =
+    &["--host", "--hostname", "--bind", "-b", "--addr", "--listen", "-l", "--interface", "-i", "--ip"];
 
 /// Options of other servers for the port.
-pub(super) const PORTS: &[&str] = &["-p", "--port", "-P"];
+pub(super) const PORTS: &[&str] = &["-P"];
 
 #[cfg(test)]
 mod tests {
@@ -147,7 +141,7 @@ mod tests {
                 if is_quoted {
                     words.push(part.into());
                 } else {
-                    words.extend(part.split_whitespace().map(Into::into));
+                    words.extend(part.replace("DIR", ".").split_whitespace().map(Into::into));
                 }
             }
             assert!(parse(&words).is_ok(), "{}", entry.instead);

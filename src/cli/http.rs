@@ -29,9 +29,9 @@ pub(super) struct HttpArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "HTTP")]
 pub(super) struct SiteArgs {
-    /// List directories that have no index file
+    /// Do not list directories that have no index file; answer 403 Forbidden. With --fallback none is listed
     #[arg(long)]
-    pub(super) listing: bool,
+    no_listing: bool,
     /// The file to send for its directory; may be repeated, the first that exists is sent
     #[arg(long, value_name = "FILE", default_value = "index.html")]
     index: Vec<String>,
@@ -95,11 +95,16 @@ impl HttpArgs {
 }
 
 impl SiteArgs {
+    /// Whether directories are listed. The page of a single-page application takes the place of listings.
+    pub(super) fn lists(&self) -> bool {
+        !self.no_listing && self.fallback.is_none()
+    }
+
     /// The configuration of the site in `root`.
     fn config(&self, root: &Path) -> FilesConfig {
         FilesConfig {
             index: self.index.clone(),
-            listing: self.listing,
+            listing: self.lists(),
             fallback: self.fallback.clone(),
             not_found: Some(self.not_found.clone()),
             hidden: self.hidden,
@@ -117,13 +122,13 @@ fn not_served(error: ConfigError) -> Failure {
     let root = path.display();
     match error.kind() {
         ErrorKind::NotFound => Failure::Usage(format!(
-            "cannot serve {root}: no such directory; name one that exists: oneloop serve http=DIR"
+            "cannot serve {root}: no such directory; name one that exists: oneloop serve DIR"
         )),
         ErrorKind::NotADirectory => {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let directory = words::quoted(&format!("http={}", parent.unwrap_or(Path::new(".")).display()));
+            let directory = words::quoted(&parent.unwrap_or(Path::new(".")).display().to_string());
             Failure::Usage(format!(
-                "cannot serve {root}: not a directory; to serve the directory it is in: oneloop serve {directory}"
+                "cannot serve {root}: not a directory; to share the directory that it is in: oneloop serve {directory}"
             ))
         }
         ErrorKind::PermissionDenied => Failure::System(format!(

@@ -19,6 +19,8 @@ fn example_value(value_name: &str) -> Option<&'static str> {
         "N" => "64",
         "R" => "10k",
         "MODE" => "660",
+        "PORT" => "8080",
+        "ADDR" => "0.0.0.0",
         "CHECK" => "p99<5ms",
         "FIELD" => "X-Frame-Options: DENY",
         "N,..." => "4,16,64",
@@ -84,8 +86,7 @@ impl Mistake<'_> {
         let of = if self.name.is_empty() { String::new() } else { format!(" of {}", self.name) };
         let unknown = format!("{} is not an option{of}", in_one_line(argument));
         if self.name == "serve" && (HOSTS.contains(&argument) || PORTS.contains(&argument)) {
-            let serve = self.with_address();
-            return format!("{unknown}; the address follows the service: {serve}");
+            return format!("{unknown}; write: {}", self.with_own_options());
         }
         if let Some(entry) = Foreign::find(self.name, argument) {
             return format!("{unknown}; {}: oneloop {}", entry.hint, entry.instead);
@@ -105,39 +106,25 @@ impl Mistake<'_> {
         })
     }
 
-    /// The value that the user gave one of these options.
-    fn typed_value(&self, names: &[&str]) -> Option<&str> {
-        self.typed.iter().enumerate().find_map(|(at, word)| {
-            names.iter().find_map(|name| match word.strip_prefix(name)? {
-                "" => self.typed.get(at + 1).filter(|next| !next.starts_with('-')).map(String::as_str),
-                joined if name.starts_with("--") => joined.strip_prefix('='),
-                joined => Some(joined.strip_prefix('=').unwrap_or(joined)),
-            })
-        })
-    }
-
-    /// `oneloop serve` with the address after the service.
-    fn with_address(&self) -> String {
-        let (host, port) = (self.typed_value(HOSTS), self.typed_value(PORTS));
-        let is_host = |word: &&String| Some(word.as_str()) != host && Some(word.as_str()) != port;
-        let mut words =
-            self.typed.iter().filter(|word| !word.starts_with('-') && *word != self.name).filter(is_host);
-        let service = words.find(|word| word.parse::<spec::Spec>().is_ok_and(|spec| spec.address.is_none()));
-        let address = match (host, port) {
-            (None, None) => "127.0.0.1:8080".to_owned(),
-            (None, Some(port)) => format!("127.0.0.1:{port}"),
-            (Some(host), None) => host.to_owned(),
-            (Some(host), Some(port)) if host.contains(':') => {
-                format!("[{}]:{port}", host.trim_matches(['[', ']']))
+    /// The command as it was typed, with `--address` and `--port` in place of the options of other servers.
+    fn with_own_options(&self) -> String {
+        let mut words: Vec<String> = Vec::new();
+        let mut typed = self.typed.iter().map(String::as_str).peekable();
+        // Bound: the words typed.
+        while let Some(word) = typed.next() {
+            match ForeignAddress::of(word) {
+                None => words.push(word.to_owned()),
+                Some(option) => {
+                    let value = option.joined.or_else(|| typed.next_if(|next| !next.starts_with('-')));
+                    words.extend(option.own(value));
+                }
             }
-            (Some(host), Some(port)) => format!("{host}:{port}"),
-        };
-        // Without a service, the server lists this directory.
-        let (service, listing) = service.map_or(("http", "--listing"), |service| (service, ""));
-        let spec = format!("{service}@{address}");
-        let spec =
-            if spec.parse::<spec::Spec>().is_ok() { spec } else { format!("{service}@127.0.0.1:8080") };
-        command(&["serve", &spec, listing])
+        }
+        let arguments: Vec<OsString> = words.iter().map(Into::into).collect();
+        match super::parse(&arguments) {
+            Ok(_) => command(&words.iter().map(String::as_str).collect::<Vec<_>>()),
+            Err(_) => command(&["serve", "--address", "127.0.0.1", "--port", "8080"]),
+        }
     }
 
     fn unknown_command(&self, program: &clap::Command) -> String {
@@ -152,7 +139,6 @@ impl Mistake<'_> {
         }
         let serve = match word.parse::<spec::Spec>() {
             Ok(_) => word.to_owned(),
-            Err(_) if std::path::Path::new(word).is_dir() => format!("http={word}"),
             Err(_) => {
                 return format!("{unknown}; the commands are {}; see: oneloop --help", commands.join(", "));
             }
@@ -194,6 +180,42 @@ impl Mistake<'_> {
         let long = option.strip_prefix("--")?;
         let (_, value) = self.options().find(|(name, _)| *name == long)?;
         example_value(value)
+    }
+}
+
+/// An option of another server for the address or port.
+struct ForeignAddress<'a> {
+    is_port: bool,
+    /// The value in the same word.
+    joined: Option<&'a str>,
+}
+
+impl<'a> ForeignAddress<'a> {
+    fn of(word: &'a str) -> Option<Self> {
+        let joined = |name: &&str| match word.strip_prefix(name)? {
+            "" => Some(None),
+            joined if name.starts_with("--") => joined.strip_prefix('=').map(Some),
+            joined => Some(Some(joined.strip_prefix('=').unwrap_or(joined))),
+        };
+        let find = |names: &[&str], is_port| {
+            names.iter().find_map(joined).map(|joined| ForeignAddress { is_port, joined })
+        };
+        find(HOSTS, false).or_else(|| find(PORTS, true))
+    }
+
+    /// The option here for this value; for one that is not valid, an example.
+    fn own(&self, value: Option<&str>) -> [String; 2] {
+        let is_port = |text: &str| text.parse::<u16>().is_ok();
+        let port = |value: &str| ["--port".to_owned(), value.to_owned()];
+        let address = |value: &str| ["--address".to_owned(), value.to_owned()];
+        match value {
+            Some(value) if is_port(value) => port(value),
+            _ if self.is_port => port("8080"),
+            // As in `caddy file-server --listen :8080`.
+            Some(value) if value.strip_prefix(':').is_some_and(is_port) => address(&format!("*{value}")),
+            Some(value) if spec::address_of(value, 0).is_ok() => address(value),
+            _ => address("127.0.0.1"),
+        }
     }
 }
 
@@ -253,21 +275,23 @@ mod tests {
     }
 
     #[test]
-    fn an_option_of_another_server_leads_to_the_address_after_the_service() {
+    fn an_option_of_another_server_leads_to_the_one_here() {
         for (args, works) in [
-            ("serve -p 8080", "serve http@127.0.0.1:8080 --listing"),
-            ("serve --port=8080", "serve http@127.0.0.1:8080 --listing"),
-            ("serve echo -p8080", "serve echo@127.0.0.1:8080"),
-            ("serve echo --port", "serve echo@127.0.0.1:8080"),
-            ("serve --host 0.0.0.0 --port 8080 echo", "serve echo@0.0.0.0:8080"),
-            ("serve echo --host ::1 --port 80", "serve 'echo@[::1]:80'"),
-            ("serve echo --bind 0.0.0.0:8080", "serve echo@0.0.0.0:8080"),
-            ("serve echo --bind *:80", "serve 'echo@*:80'"),
-            ("serve --host example.org http=.", "serve http=.@127.0.0.1:8080"),
-            ("serve http --port 99999", "serve http@127.0.0.1:8080"),
+            ("serve -P 8080", "serve --port 8080"),
+            ("serve echo -P8080", "serve echo --port 8080"),
+            ("serve echo -P", "serve echo --port 8080"),
+            ("serve echo -P 99999", "serve echo --port 8080"),
+            ("serve --host 0.0.0.0 --port 8080 echo", "serve --address 0.0.0.0 --port 8080 echo"),
+            ("serve . --host=::1 -p 80", "serve . --address ::1 -p 80"),
+            ("serve echo --bind 0.0.0.0:8080", "serve echo --address 0.0.0.0:8080"),
+            ("serve echo --bind *:80 --idle 3s", "serve echo --address '*:80' --idle 3s"),
+            ("serve --listen :8080", "serve --address '*:8080'"),
+            ("serve --listen 8080", "serve --port 8080"),
+            ("serve --host example.org .", "serve --address 127.0.0.1 ."),
+            ("serve --host ::1 --nonsense", "serve --address 127.0.0.1 --port 8080"),
         ] {
             let line = reported(args);
-            let part = " is not an option of serve; the address follows the service: oneloop ";
+            let part = " is not an option of serve; write: oneloop ";
             assert!(line.contains(part) && line.ends_with(&format!(": oneloop {works}")), "{args}: {line}");
         }
     }
@@ -299,6 +323,22 @@ mod tests {
             (
                 "serve --idel 3s",
                 "--idel is not an option of serve; did you mean --idle? See: oneloop serve --help",
+            ),
+            (
+                "serve -p 99999",
+                "--port \"99999\": a port is a number from 0 to 65535; for example: oneloop serve --port 8080",
+            ),
+            (
+                "serve -a 80",
+                "--address \"80\": it is a port; write: oneloop serve --port 80; for example: oneloop serve --address 0.0.0.0",
+            ),
+            (
+                "serve --listing",
+                "--listing is not an option of serve; directories are listed already: oneloop serve .",
+            ),
+            (
+                "serve --upload",
+                "--upload is not an option of serve; nothing is ever written (dufs and miniserve take uploads); to share files: oneloop serve .",
             ),
             ("serve --daemon", "--daemon is not an option of serve; see: oneloop serve --help"),
             ("--nothing", "--nothing is not an option; see: oneloop --help"),

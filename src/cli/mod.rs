@@ -3,12 +3,14 @@
 //! Exit codes: 0 success, 1 system error, 2 invalid arguments, 3 a failed check of `oneloop load`. An error
 //! is one line on standard error: what happened, to what, and what to do next.
 
+mod announce;
 mod compare;
 mod descriptors;
 mod documents;
 mod foreign;
 mod http;
 mod limits;
+mod listen;
 mod load;
 mod load_files;
 mod load_table;
@@ -35,11 +37,11 @@ use crate::lab::report::in_one_line;
 
 /// One process, one loop, many clients: a server, a load generator, and a comparison of server models.
 ///
-/// Serve this directory, try the server, put load on it, then compare server models:
+/// Share this directory, look at it, put load on the server, then compare server models:
 ///
-///   oneloop serve http=. echo
+///   oneloop serve
 ///   curl 127.0.0.1:8000/
-///   oneloop load echo@127.0.0.1:7007
+///   oneloop load http@127.0.0.1:8000
 ///   oneloop compare --quick
 #[derive(Debug, Parser)]
 #[command(

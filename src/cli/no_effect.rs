@@ -23,6 +23,8 @@ enum Requirement {
     Limit(Need),
     Service(ServiceName),
     UnixSocket,
+    /// A service that listens where `--port` and `--address` say.
+    OpenAddress,
 }
 
 /// Models that accept a client before they can serve it: only these can refuse clients, pause, or count them
@@ -37,6 +39,7 @@ fn requirements(option: &Typed) -> Vec<Requirement> {
         // Other services have no requests to log.
         "access-log" => vec![Requirement::Limit(Need::Requests)],
         "unix-mode" => vec![Requirement::UnixSocket],
+        "port" | "address" => vec![Requirement::OpenAddress],
         _ => {
             let service = |service: &&ServiceName| service.as_str().eq_ignore_ascii_case(&option.heading);
             ServiceName::ALL
@@ -93,6 +96,11 @@ impl Served<'_> {
                 addresses.any(|address| matches!(address, None | Some(Address::Tcp(_))))
             }
             Requirement::Limit(Need::OwnSocket) => addresses.any(Option::is_some),
+            Requirement::OpenAddress => self
+                .specs
+                .iter()
+                .zip(addresses)
+                .any(|(spec, address)| spec.address.is_none() && address.is_some()),
             _ => {
                 let service = |services: Vec<ServiceName>| {
                     self.specs.iter().any(|spec| services.contains(&spec.service))
@@ -116,6 +124,10 @@ impl Served<'_> {
             }
             Requirement::Limit(Need::TcpSocket) => {
                 ("with Unix sockets only".to_owned(), with(&format!("{name}@127.0.0.1"), ""))
+            }
+            Requirement::OpenAddress => {
+                let spec = if name == "http" { "." } else { name };
+                ("because each service has an address of its own".to_owned(), with(spec, ""))
             }
             Requirement::Limit(Need::OwnSocket) => {
                 return format!(

@@ -1,6 +1,6 @@
 //! `oneloop serve`: from arguments to a running server.
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,15 +8,16 @@ use std::sync::Arc;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
+use super::announce::{Share, announce};
 use super::descriptors::{Sharing, fit};
 use super::limits::LimitArgs;
+use super::listen::ListenArgs;
 use super::no_effect::Served;
 use super::services::ServiceFlags;
 use super::spec::Spec;
 use super::units::count;
 use super::{Failure, Given};
 use crate::connection::ListenerLayers;
-use crate::lab::report::in_one_line;
 use crate::limits::Limits;
 use crate::models::{self, ListenerConfig, Model, Setup};
 use crate::reactor::Summary;
@@ -27,16 +28,20 @@ use crate::sys::process::raise_descriptors_max;
 use crate::sys::{Address, Identity, ListenOptions, Listener, Notice, Signals, Supervisor};
 use crate::telemetry::{AccessFormat, AccessLog, AccessTarget, Telemetry};
 
-/// Serve clients until stopped
+/// Share a directory over HTTP, or serve other services, until stopped
 ///
-/// Each SERVICE listens on the address after its @, or on its own port of 127.0.0.1, which only programs on
-/// this machine can reach. Each listener is printed on standard output as "listening on SERVICE@ADDR". Ctrl-C
-/// or SIGTERM stops the server when its open clients have finished; a second one stops it at once.
+/// Nothing is ever written to a directory. Each DIR and SERVICE listens on the address after its @, or on its
+/// own port of 127.0.0.1, which only programs on this machine can reach; --port and --address change that.
+/// Each listener is printed on standard output as "listening on SERVICE@ADDR". Ctrl-C or SIGTERM stops the
+/// server when its open clients have finished; a second one stops it at once.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct ServeArgs {
-    #[arg(value_name = "SERVICE", help = SERVICE_HELP, long_help = services_help())]
+    #[arg(value_name = "DIR|SERVICE", help = SERVICE_HELP, long_help = services_help())]
     specs: Vec<Spec>,
+
+    #[command(flatten)]
+    listen: ListenArgs,
 
     /// How clients are served
     ///
@@ -79,12 +84,13 @@ pub(super) struct ServeArgs {
 }
 
 const SERVICE_HELP: &str =
-    "What to serve, and where: SERVICE[=ARG][@ADDR] [default: the files of this directory, with listings]";
+    "What to serve, and where: DIR[@ADDR] or SERVICE[=ARG][@ADDR] [default: this directory]";
 
 const AFTER_HELP: &str = "\
 Examples:
   oneloop serve                           this directory on port 8000
-  oneloop serve 'http=site@*:80'          a site, on all addresses
+  oneloop serve ~/Music --port 8080       another directory and port
+  oneloop serve 'site@*:80' --no-listing  a site, on all addresses
   oneloop serve echo                      on port 7007 of 127.0.0.1
   oneloop serve echo@0                    on any free port
   oneloop serve echo@9000 message         two services
@@ -113,6 +119,7 @@ fn services_help() -> String {
         .map(|service| format!("\n  {service:<9} {}  {}", service.default_port(), service.about()));
     format!(
         "{SERVICE_HELP}\n\n\
+         DIR is shared over HTTP, like http=DIR. Write ./NAME for a directory that has the name of a service.\n\n\
          Services, with the port of each when no ADDR is given:{}\n\n\
          ADDR is an address with a port (127.0.0.1:7007, '[::1]:7007', '*:7007' for all addresses of this machine), a port (on \
          127.0.0.1; 0 is any free port), an IP address (with the port above), or unix:PATH.",
@@ -141,9 +148,8 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     let signals = Signals::install().map_err(Failure::system)?.for_good();
     let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
     let mut limits = args.limits.0.clone();
-    let mut flags = args.services.clone();
-    let specs =
-        if args.specs.is_empty() { default_specs(&supervisor, &mut flags)? } else { args.specs.clone() };
+    let flags = &args.services;
+    let specs = if args.specs.is_empty() { default_specs(&supervisor)? } else { args.specs.clone() };
     let descriptors = raise_descriptors_max();
     let options = ListenOptions {
         backlog: limits.backlog,
@@ -163,7 +169,8 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
         return Err(Failure::Usage(objection));
     }
     let inherited = inherited(&specs, &mut supervisor)?;
-    let addresses = addresses(&specs, &inherited)?;
+    args.listen.check()?;
+    let addresses = addresses(&specs, &inherited, &args.listen)?;
     if args.access_log.is_none() && given.has("access-format") {
         return Err(Failure::Usage(
             "--access-format has no effect without --access-log; use it like this: oneloop serve http=. --access-log FILE \
@@ -172,6 +179,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
         ));
     }
     Served { model: args.model, specs: &specs, addresses: &addresses }.check(given)?;
+    let shares: Vec<_> = specs.iter().map(|spec| Share::of(spec, &flags.http.site)).collect();
     let open = |spec: &Spec| flags.open(spec.service, spec.argument.as_deref());
     let services = specs.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let signals = if args.model.makes_processes(workers) {
@@ -206,7 +214,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     }
     log_limits(&limits, descriptors);
     let setup = Setup { listeners, limits, workers, telemetry, signals };
-    serve(args.model, setup, &supervisor)
+    serve(args.model, setup, &shares, &supervisor)
 }
 
 impl ServeArgs {
@@ -229,12 +237,10 @@ fn workers(args: &ServeArgs) -> Result<usize, Failure> {
     }
 }
 
-/// Without a SERVICE: the services that the supervisor's sockets are named after, or this directory with
-/// listings.
-fn default_specs(supervisor: &Supervisor, flags: &mut ServiceFlags) -> Result<Vec<Spec>, Failure> {
+/// Without a SERVICE: the services that the supervisor's sockets are named after, or this directory.
+fn default_specs(supervisor: &Supervisor) -> Result<Vec<Spec>, Failure> {
     let parse = |name: &str| name.parse::<Spec>();
     if supervisor.listeners.is_empty() {
-        flags.http.site.listing = true;
         return Ok(vec![parse("http").map_err(Failure::Usage)?]);
     }
     let named = supervisor.listeners.iter().map(|(name, listener)| {
@@ -251,13 +257,18 @@ fn default_specs(supervisor: &Supervisor, flags: &mut ServiceFlags) -> Result<Ve
 
 /// The address of each service; `None`: a socket of the supervisor. No two services may have the same
 /// address.
-fn addresses(specs: &[Spec], inherited: &[Option<Listener>]) -> Result<Vec<Option<Address>>, Failure> {
+fn addresses(
+    specs: &[Spec],
+    inherited: &[Option<Listener>],
+    listen: &ListenArgs,
+) -> Result<Vec<Option<Address>>, Failure> {
     let address = |(spec, own): (&Spec, &Option<Listener>)| match (&spec.address, own) {
-        (Some(address), _) => Some(address.clone()),
-        (None, Some(_)) => None,
-        (None, None) => Some(spec.default_address()),
+        (Some(address), _) => Ok(Some(address.clone())),
+        (None, Some(_)) => Ok(None),
+        (None, None) => listen.address_of(spec).map(Some),
     };
-    let addresses: Vec<Option<Address>> = specs.iter().zip(inherited).map(address).collect();
+    let addresses: Vec<Option<Address>> =
+        specs.iter().zip(inherited).map(address).collect::<Result<_, _>>()?;
     reject_shared(specs, &addresses)?;
     Ok(addresses)
 }
@@ -376,34 +387,20 @@ fn log_limits(limits: &Limits, descriptors: u64) {
     );
 }
 
-fn serve(model: Model, mut setup: Setup<AnyService>, supervisor: &Supervisor) -> Result<(), Failure> {
+fn serve(
+    model: Model,
+    mut setup: Setup<AnyService>,
+    shares: &[Option<Share>],
+    supervisor: &Supervisor,
+) -> Result<(), Failure> {
     log::debug!("model: {model}, workers: {}", setup.workers);
     setup.reopen_on_hangup().map_err(Failure::system)?;
-    print_listeners(&setup.listeners);
+    announce(&setup.listeners, shares);
     supervisor.notify(Notice::Ready);
     let summary = models::run(model, setup, &mut || supervisor.notify(Notice::Stopping))
         .map_err(|error| Failure::System(format!("cannot serve with --model {model}: {error}")))?;
     log_end(&summary);
     Ok(())
-}
-
-/// Prints one line per listener, in a form that scripts can read. A closed standard output does not stop the
-/// server.
-fn print_listeners(listeners: &[ListenerConfig<AnyService>]) {
-    let line = |listener: &ListenerConfig<AnyService>| {
-        let (name, first) = (listener.service.name(), &listener.sockets[0]);
-        let line = in_one_line(&format!("listening on {name}@{}", first.local_addr())) + "\n";
-        match first.local_reachable_addr() {
-            Some(addr) if name == ServiceName::Http => format!("{line}open http://{addr}/\n"),
-            _ => line,
-        }
-    };
-    let lines: String = listeners.iter().map(line).collect();
-    // In one write: a script that has read the first line can read the others without waiting.
-    let mut out = std::io::stdout().lock();
-    if let Err(error) = out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
-        log::warn!("cannot write to standard output: {error}");
-    }
 }
 
 fn log_end(summary: &Summary) {

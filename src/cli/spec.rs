@@ -1,6 +1,6 @@
-//! The arguments of `oneloop serve`: `SERVICE[=ARG][@ADDR]`.
+//! The arguments of `oneloop serve`: `DIR[@ADDR]` or `SERVICE[=ARG][@ADDR]`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -12,9 +12,9 @@ use crate::sys::Address;
 #[derive(Clone, Debug)]
 pub(super) struct Spec {
     pub(super) service: ServiceName,
-    /// What follows the `=`.
+    /// What follows the `=`, or the directory alone.
     pub(super) argument: Option<String>,
-    /// `None`: a socket of the supervisor, or the service's own port on loopback.
+    /// `None`: a socket of the supervisor, or what `--address`, `--port` and `--lan` give.
     pub(super) address: Option<Address>,
 }
 
@@ -22,46 +22,69 @@ impl FromStr for Spec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let named =
-            text.split_once('=').and_then(|(name, rest)| Some((name.parse::<ServiceName>().ok()?, rest)));
-        match named {
-            Some((service, rest)) if service.argument() == Argument::Directory => directory(service, rest),
+        let name = text.split(['=', '@']).next().unwrap_or_default().parse::<ServiceName>();
+        match (name, text.split_once('=')) {
+            (Ok(service), Some((_, rest))) if service.argument() == Argument::Directory => {
+                Form { prefix: &format!("{service}="), service }.parse(rest)
+            }
+            // A directory with the name of a service is written ./NAME.
+            (Err(_), _) if begins_with_directory(text) => {
+                Form { prefix: "", service: ServiceName::Http }.parse(text)
+            }
             _ => plain(text),
         }
     }
 }
 
-/// `DIR[@ADDR]`. DIR may contain `@`: if the whole or a part before an `@` is an existing directory, it is
-/// DIR; otherwise DIR ends at the last `@` before a valid address.
-fn directory(service: ServiceName, text: &str) -> Result<Spec, String> {
-    let port = service.default_port();
-    let spec = |dir: &str, address| Spec { service, argument: Some(dir.to_owned()), address };
-    if text.is_empty() || text.starts_with('@') && !Path::new(text).exists() {
-        return Err(format!(
-            "the directory is missing after {service}=; for example: {}",
-            command(&["serve", &format!("{service}=site")])
-        ));
-    }
-    if Path::new(text).is_dir() {
-        return Ok(spec(text, None));
-    }
-    // The path of a Unix socket may contain `@`, too.
-    let unix = text.rfind("@unix:");
-    let splits = unix.into_iter().chain(text.rmatch_indices('@').map(|(at, _)| at));
-    let splits: Vec<_> = splits.map(|at| (&text[..at], &text[at + 1..])).collect();
-    let mut valid = splits.iter().filter_map(|(dir, address)| Some((*dir, address_of(address, port).ok()?)));
-    let first = valid.clone().next();
-    if let Some((dir, address)) = valid.find(|(dir, _)| Path::new(dir).is_dir()).or(first) {
-        return Ok(spec(dir, Some(address)));
-    }
-    match splits.first() {
-        // The `@` is part of a path.
-        None => Ok(spec(text, None)),
-        Some((_, address)) if address.contains('/') && !address.starts_with("unix:") => Ok(spec(text, None)),
-        Some((dir, address)) => {
-            let error = address_of(address, port).err().unwrap_or_default();
-            let example = command(&["serve", &format!("{service}={dir}@127.0.0.1:{port}")]);
-            Err(format!("{error}; for example: {example}"))
+/// Whether the text, or a part of it before an `@`, is an existing directory.
+fn begins_with_directory(text: &str) -> bool {
+    let parts = text.match_indices('@').map(|(at, _)| &text[..at]);
+    parts.chain([text]).any(|part| Path::new(part).is_dir())
+}
+
+/// How a directory is written: behind `http=`, or alone.
+struct Form<'a> {
+    prefix: &'a str,
+    service: ServiceName,
+}
+
+impl Form<'_> {
+    /// `DIR[@ADDR]`. DIR may contain `@`: if the whole or a part before an `@` is an existing directory, it
+    /// is DIR; otherwise DIR ends at the last `@` before a valid address.
+    fn parse(&self, text: &str) -> Result<Spec, String> {
+        let (service, port) = (self.service, self.service.default_port());
+        let spec = |dir: &str, address| Spec { service, argument: Some(dir.to_owned()), address };
+        if text.is_empty() || text.starts_with('@') && !Path::new(text).exists() {
+            return Err(format!(
+                "the directory is missing after {}; for example: {}",
+                self.prefix,
+                command(&["serve", &format!("{}site", self.prefix)])
+            ));
+        }
+        if Path::new(text).is_dir() {
+            return Ok(spec(text, None));
+        }
+        // The path of a Unix socket may contain `@`, too.
+        let unix = text.rfind("@unix:");
+        let splits = unix.into_iter().chain(text.rmatch_indices('@').map(|(at, _)| at));
+        let splits: Vec<_> = splits.map(|at| (&text[..at], &text[at + 1..])).collect();
+        let mut valid =
+            splits.iter().filter_map(|(dir, address)| Some((*dir, address_of(address, port).ok()?)));
+        let first = valid.clone().next();
+        if let Some((dir, address)) = valid.find(|(dir, _)| Path::new(dir).is_dir()).or(first) {
+            return Ok(spec(dir, Some(address)));
+        }
+        match splits.first() {
+            // The `@` is part of a path.
+            None => Ok(spec(text, None)),
+            Some((_, address)) if address.contains('/') && !address.starts_with("unix:") => {
+                Ok(spec(text, None))
+            }
+            Some((dir, address)) => {
+                let error = address_of(address, port).err().unwrap_or_default();
+                let example = command(&["serve", &format!("{}{dir}@127.0.0.1:{port}", self.prefix)]);
+                Err(format!("{error}; for example: {example}"))
+            }
         }
     }
 }
@@ -111,18 +134,19 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> String {
     }
     let bare = text.strip_prefix(':').unwrap_or(text);
     if address_of(bare, ServiceName::Http.default_port()).is_ok() {
-        let serve = serve(&format!("http@{bare}"));
-        return format!("\"{word}\" is an address, not a service; write it after the service: {serve}");
+        let serve = match bare.parse::<u16>() {
+            Ok(_) => command(&["serve", "--port", bare]),
+            Err(_) => serve(&format!("http@{bare}")),
+        };
+        return format!(
+            "\"{word}\" is an address, not a directory or service; to share this directory there: {serve}"
+        );
     }
     let path = Path::new(service);
-    if path.is_dir() {
-        let serve = serve(&format!("http={service}{behind}"));
-        return format!("\"{word}\" is a directory, not a service; write: {serve}");
-    }
     if path.is_file() {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let serve = serve(&format!("http={}{behind}", parent.display()));
-        return format!("\"{word}\" is a file, not a service; serve its directory: {serve}");
+        let serve = serve(&format!("{}{behind}", parent.display()));
+        return format!("\"{word}\" is a file; to share the directory that it is in: {serve}");
     }
     let names = ServiceName::ALL.iter().map(|known| known.as_str());
     if name.eq_ignore_ascii_case("https") {
@@ -138,23 +162,13 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> String {
         );
     }
     if service.contains('/') {
-        return format!(
-            "unknown service \"{word}\", and no such directory; to serve a directory: {}",
-            serve("http=DIR")
-        );
+        return format!("cannot serve {word}: no such directory; name one that exists: oneloop serve DIR");
     }
     let names = names.collect::<Vec<_>>().join(", ");
     format!(
-        "unknown service \"{word}\"; the services are {names}; to serve a directory: {}",
-        serve("http=DIR")
+        "\"{word}\" is not a directory here, and no service has that name; the services are {names}; to share this directory: {}",
+        serve(".")
     )
-}
-
-impl Spec {
-    /// The service at its own port on loopback.
-    pub(super) fn default_address(&self) -> Address {
-        Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, self.service.default_port())))
-    }
 }
 
 /// An address; a port without an IP address is on loopback, and an IP address without a port has the
@@ -188,24 +202,24 @@ mod tests {
     fn shown(text: &str) -> Result<String, String> {
         let spec: Spec = text.parse()?;
         let address = spec.address.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
-        Ok(format!("{} {address} {}", spec.service, spec.default_address()))
+        Ok(format!("{} {address}", spec.service))
     }
 
     #[test]
-    fn a_service_has_the_address_that_was_typed_or_a_part_of_its_own() {
+    fn a_service_has_the_address_that_was_typed_and_its_own_port_without_one() {
         for (text, expected) in [
-            ("echo", "echo - 127.0.0.1:7007"),
-            ("echo@8", "echo 127.0.0.1:8 127.0.0.1:7007"),
-            ("echo@0.0.0.0", "echo 0.0.0.0:7007 127.0.0.1:7007"),
-            ("echo@::1", "echo [::1]:7007 127.0.0.1:7007"),
-            ("echo@[::1]", "echo [::1]:7007 127.0.0.1:7007"),
-            ("echo@*", "echo [::]:7007 127.0.0.1:7007"),
-            ("time@[::1]:7013", "time [::1]:7013 127.0.0.1:7037"),
-            ("http", "http - 127.0.0.1:8000"),
-            ("http=/srv/@me@[::1]:80", "http [::1]:80 127.0.0.1:8000"),
-            ("echo@unix:./a.sock", "echo unix:./a.sock 127.0.0.1:7007"),
-            ("echo@unix:/run/a@b.sock", "echo unix:/run/a@b.sock 127.0.0.1:7007"),
-            ("http=/srv/@me@unix:x@8", "http unix:x@8 127.0.0.1:8000"),
+            ("echo", "echo -"),
+            ("echo@8", "echo 127.0.0.1:8"),
+            ("echo@0.0.0.0", "echo 0.0.0.0:7007"),
+            ("echo@::1", "echo [::1]:7007"),
+            ("echo@[::1]", "echo [::1]:7007"),
+            ("echo@*", "echo [::]:7007"),
+            ("time@[::1]:7013", "time [::1]:7013"),
+            ("http", "http -"),
+            ("http=/srv/@me@[::1]:80", "http [::1]:80"),
+            ("echo@unix:./a.sock", "echo unix:./a.sock"),
+            ("echo@unix:/run/a@b.sock", "echo unix:/run/a@b.sock"),
+            ("http=/srv/@me@unix:x@8", "http unix:x@8"),
         ] {
             assert_eq!(shown(text).as_deref(), Ok(expected));
         }
@@ -231,11 +245,36 @@ mod tests {
             ("me@home@unix:./a@b", "me@home", Some("unix:./a@b")),
             ("other@8080", "other", Some("127.0.0.1:8080")),
         ] {
-            let spec: Spec = format!("http={root}/{text}").parse().unwrap();
-            let found = spec.argument.as_deref().map(Path::new);
-            assert_eq!(found, Some(folder.path().join(dir).as_path()), "{text}");
-            assert_eq!(spec.address.map(|address| address.to_string()).as_deref(), address, "{text}");
+            for prefix in ["http=", ""] {
+                if prefix.is_empty() && !folder.path().join(dir).is_dir() {
+                    continue;
+                }
+                let spec: Spec = format!("{prefix}{root}/{text}").parse().unwrap();
+                let found = spec.argument.as_deref().map(Path::new);
+                assert_eq!(found, Some(folder.path().join(dir).as_path()), "{prefix}{text}");
+                assert_eq!(spec.service, ServiceName::Http);
+                assert_eq!(
+                    spec.address.map(|address| address.to_string()).as_deref(),
+                    address,
+                    "{prefix}{text}"
+                );
+            }
         }
+    }
+
+    #[test]
+    fn a_name_of_a_service_is_that_service_and_a_path_is_a_directory() {
+        for text in [".", "./", "..", "/", ".@8080", "/@[::1]:80"] {
+            let spec: Spec = text.parse().unwrap();
+            assert_eq!(spec.service, ServiceName::Http, "{text}");
+            assert_eq!(spec.argument.as_deref(), text.split('@').next(), "{text}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("echo")).unwrap();
+        let spec: Spec = format!("{}/echo", folder.path().display()).parse().unwrap();
+        assert_eq!(spec.service, ServiceName::Http);
+        assert_eq!("echo".parse::<Spec>().unwrap().service, ServiceName::Echo);
+        assert_eq!("echo@8".parse::<Spec>().unwrap().service, ServiceName::Echo);
     }
 
     #[test]
@@ -244,19 +283,28 @@ mod tests {
         let dir = folder.path().display().to_string();
         std::fs::write(folder.path().join("page"), "").unwrap();
         for (text, part, works) in [
-            ("", "unknown service \"\"; the services are message, echo", "serve http=DIR"),
+            (
+                "",
+                "\"\" is not a directory here, and no service has that name; the services are message, echo",
+                "serve .",
+            ),
             ("ecko", "unknown service \"ecko\"; did you mean echo?", "serve echo"),
             ("ecko@*:7", "unknown service \"ecko@*:7\"; did you mean echo?", "serve 'echo@*:7'"),
             ("htpp=a@8080", "did you mean http?", "serve http=a@8080"),
             ("HTTP", "did you mean http?", "serve http"),
             ("https@443", "oneloop has no TLS", "serve http@443"),
-            ("nginx", "the services are", "serve http=DIR"),
-            (dir.as_str(), "is a directory, not a service", &format!("serve http={dir}")),
-            (&format!("{dir}@*:80"), "is a directory, not a service", &format!("serve 'http={dir}@*:80'")),
-            (&format!("{dir}/page"), "is a file, not a service", &format!("serve http={dir}")),
-            ("no/such", "no such directory", "serve http=DIR"),
-            ("8080", "\"8080\" is an address", "serve http@8080"),
-            (":8080", "is an address", "serve http@8080"),
+            ("nginx", "the services are", "serve ."),
+            (&format!("{dir}@99999"), "a port is a number", &format!("serve {dir}@127.0.0.1:8000")),
+            (&format!("{dir}/page"), "is a file; to share the directory", &format!("serve {dir}")),
+            (
+                &format!("{dir}/page@*:80"),
+                "is a file; to share the directory",
+                &format!("serve '{dir}@*:80'"),
+            ),
+            ("Cargo.toml", "is a file; to share the directory that it is in", "serve ."),
+            ("no/such", "cannot serve no/such: no such directory", "serve DIR"),
+            ("8080", "\"8080\" is an address", "serve --port 8080"),
+            (":8080", "is an address", "serve --port 8080"),
             ("*:80", "is an address", "serve 'http@*:80'"),
             ("http://127.0.0.1:81/x", "is a URL", "serve http@127.0.0.1:81"),
             ("http://example.org", "is a URL", "serve http@127.0.0.1:8000"),

@@ -75,7 +75,7 @@ fn wget_continues_mirrors_and_keeps_times() {
         return;
     }
     let site = site();
-    let mut server = site.serve(&["--listing"]);
+    let mut server = site.serve(&[]);
     let base = format!("http://{}", server.address("http").tcp());
     let here = site.beside("got");
     std::fs::create_dir(&here).unwrap();
@@ -170,7 +170,7 @@ print("ok", n)
 #[track_caller]
 fn python(script: &str) {
     let site = site();
-    let mut server = site.serve(&["--listing"]);
+    let mut server = site.serve(&[]);
     let addr = server.address("http").tcp();
     let args = ["-c", script, &addr.ip().to_string(), &addr.port().to_string()];
     let output = run(&site.root(), "python3", &args);

@@ -188,7 +188,7 @@ fn each_conversation_goes_as_its_rfc_says_under_every_model() {
     let site = site();
     for model in Model::ALL {
         println!("under the model {}", model.name());
-        let mut server = site.serve(&["--model", model.name()]);
+        let mut server = site.serve(&["--no-listing", "--model", model.name()]);
         for conversation in &CONVERSATIONS {
             converse(&mut server, conversation);
         }

@@ -38,13 +38,13 @@ impl Way {
         [Way::Kernel, Way::NoLinks].into_iter().chain(denied.map(Way::Denied))
     }
 
-    /// `oneloop serve SPEC --listing`
+    /// `oneloop serve SPEC`
     fn serve(self, spec: &str) -> Server {
         println!("{self:?}");
-        let args = ["serve", spec, "--listing"];
+        let args = ["serve", spec];
         match self {
             Way::Kernel => Server::serve(&args[1..]),
-            Way::NoLinks => Server::serve(&[spec, "--listing", "--no-links"]),
+            Way::NoLinks => Server::serve(&[spec, "--no-links"]),
             Way::Denied(fault) => {
                 fault.injected_into([env!("CARGO_BIN_EXE_oneloop")].iter().chain(&args)).start().listening()
             }
@@ -189,7 +189,7 @@ fn a_directory_that_may_only_be_passed_through_has_its_page_and_its_redirect() {
     };
     allow(0o311);
     let is_root = nix::unistd::Uid::effective().is_root();
-    let mut server = site.serve(if is_root { &["--user", "nobody", "--listing"] } else { &["--listing"] });
+    let mut server = site.serve(if is_root { &["--user", "nobody"] } else { &[] });
     let mut client = server.client("http");
     let moved = get(&mut client, "/folder", "");
     assert_eq!((moved.status, moved.field("location")), (301, Some("folder/")));

@@ -101,7 +101,7 @@ fn a_listing_of_a_huge_directory_comes_in_pieces_while_others_are_served() {
         std::fs::File::create(site.root().join(format!("huge/{n:05}"))).unwrap();
     }
     site.file("index.html", "home");
-    let mut server = site.serve(&["--listing"]);
+    let mut server = site.serve(&[]);
     let mut lister = server.client("http");
     lister.send(b"GET /huge/ HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!(get(&mut server.client("http"), "/", "").text(), "home");
@@ -128,7 +128,7 @@ fn listings_that_nobody_reads_hold_no_directory_open_and_hold_up_nobody() {
         std::fs::File::create(site.root().join(format!("huge/{n:05}{long}"))).unwrap();
     }
     site.file("index.html", "home");
-    let mut server = site.serve(&["--listing"]);
+    let mut server = site.serve(&[]);
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.client("http")).collect();
     for client in &mut clients {
         client.send(b"GET /huge/ HTTP/1.0\r\n\r\n");

@@ -64,8 +64,7 @@ fn an_answer_that_is_cut_while_it_is_made_has_its_line_with_the_bytes_really_sen
     }
     for model in Model::ALL {
         let log = site.beside(model.name());
-        let mut args = args(&site, model, log.to_str().unwrap());
-        args.push("--listing".into());
+        let args = args(&site, model, log.to_str().unwrap());
         let mut server = Setup::oneloop(args).start().listening();
         let mut leaving = server.client("http");
         leaving.send(b"GET /?cut HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -162,7 +161,8 @@ fn numbers(log: &str) -> Vec<u32> {
         (number.len() == 980 && rest == behind).then(|| number.parse().ok())?
     };
     assert!(log.is_empty() || log.ends_with('\n'), "the last line is whole");
-    let told = |line: &&str| !line.starts_with("listening on ") && !line.starts_with("open http://");
+    let announced = ["listening on ", "sharing ", "open http://"];
+    let told = |line: &&str| !announced.iter().any(|start| line.starts_with(start));
     log.lines().filter(told).map(|line| number(line).unwrap_or_else(|| panic!("no line: {line}"))).collect()
 }
 

@@ -306,7 +306,7 @@ fn small_file_beside_holders(site: &Site, models: &[&str], target: impl Fn(usize
     site.file("small", "small");
     let spec = crate::common::http::spec(&site.root());
     for model in models {
-        let setup = Setup::oneloop(["serve", &spec, "--listing", "--model", model]).nofile(256);
+        let setup = Setup::oneloop(["serve", &spec, "--model", model]).nofile(256);
         let mut server = setup.start().listening();
         let mut answered_200 = 0;
         let holders = (0..HOLDERS).map(|n| {

@@ -69,7 +69,13 @@ fn without_a_service_the_current_directory_is_there_to_open() {
         return;
     }
     let mut client = server.client("http");
-    assert_eq!(server.stdout(), "listening on http@127.0.0.1:8000\nopen http://127.0.0.1:8000/\n");
+    let root = folder.path().canonicalize().unwrap().display().to_string();
+    assert_eq!(
+        server.stdout(),
+        format!(
+            "listening on http@127.0.0.1:8000\nsharing {root} (directories are listed)\nopen http://127.0.0.1:8000/\n"
+        )
+    );
     client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let page = String::from_utf8(client.rest().0).unwrap();
     assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("hello.txt"), "{page}");
@@ -86,12 +92,22 @@ fn a_mistake_is_one_line_and_exit_code_2() {
         (&["serve", "echo@example.org:7"], "write it as 127.0.0.1:7007, '[::1]:7007', '*:7007'"),
         (
             &["serve", "http=/nowhere/at/all"],
-            "cannot serve /nowhere/at/all: no such directory; name one that exists: oneloop serve http=DIR",
+            "cannot serve /nowhere/at/all: no such directory; name one that exists: oneloop serve DIR",
         ),
         (
             &["serve", "http=/etc/passwd"],
-            "cannot serve /etc/passwd: not a directory; to serve the directory it is in: oneloop serve http=/etc",
+            "cannot serve /etc/passwd: not a directory; to share the directory that it is in: oneloop serve /etc",
         ),
+        (
+            &["serve", "/etc/passwd"],
+            "\"/etc/passwd\" is a file; to share the directory that it is in: oneloop serve /etc",
+        ),
+        (&["serve", "--address=0.0.0.0:80", "--port=81"], "--address \"0.0.0.0:80\" has a port already"),
+        (
+            &["serve", "--port=70000"],
+            "a port is a number from 0 to 65535; for example: oneloop serve --port 8080",
+        ),
+        (&["serve", "echo", "message", "-p8080"], "echo and message cannot both listen on 127.0.0.1:8080"),
         (&["serve", "--header=X"], "\"Name: value\""),
         (&["serve", "echo=x"], "the service echo takes no argument"),
         (&["serve", "--idle=30"], "--idle \"30\": the unit is missing; write 30s or 30ms"),
@@ -139,8 +155,16 @@ fn a_mistake_is_one_line_and_exit_code_2() {
 fn an_option_without_effect_is_a_mistake_and_is_told_where_it_has_one() {
     for (args, told) in [
         (
-            &["echo@0", "--listing"][..],
-            "--listing has no effect without http; leave it out, or use it like this: oneloop serve http --listing",
+            &["echo@0", "--no-listing"][..],
+            "--no-listing has no effect without http; leave it out, or use it like this: oneloop serve http --no-listing",
+        ),
+        (
+            &["echo@0", "--port=8080"],
+            "--port has no effect because each service has an address of its own; leave it out, or use it like this: oneloop serve echo --port 8080",
+        ),
+        (
+            &[".@0", "--address=*"],
+            "--address has no effect because each service has an address of its own; leave it out, or use it like this: oneloop serve . --address '*'",
         ),
         (
             &["echo@0", "--access-log", "-"],
@@ -198,10 +222,13 @@ fn what_was_meant_for_another_server_is_shown_as_it_is_typed_here() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().to_str().unwrap();
     for (args, works) in [
-        (&["serve", dir][..], format!("serve http={dir}")),
-        (&["serve", "-p", "8080"], "serve http@127.0.0.1:8080 --listing".to_owned()),
-        (&["serve", "echo", "--host", "::1", "--port", "8080"], "serve 'echo@[::1]:8080'".to_owned()),
-        (&["serve", "8080"], "serve http@8080".to_owned()),
+        (&[dir][..], format!("serve {dir}")),
+        (&["serve", "--listing"], "serve .".to_owned()),
+        (
+            &["serve", "echo", "--host", "::1", "--port", "8080"],
+            "serve echo --address ::1 --port 8080".to_owned(),
+        ),
+        (&["serve", "8080"], "serve --port 8080".to_owned()),
         (&["load", "echo", "--connections=5"], "load echo --clients 64".to_owned()),
         (&["compare", "--replay", "nofile"], "compare --replay DIR/raw.jsonl".to_owned()),
     ] {
@@ -216,11 +243,35 @@ fn a_directory_with_an_at_sign_is_served() {
     let dir = folder.path().join("node_modules/@scope/pkg");
     std::fs::create_dir_all(&dir).unwrap();
     std::fs::write(dir.join("hello.txt"), "hello").unwrap();
-    let args = ["serve", "http=node_modules/@scope/pkg@127.0.0.1:0"];
-    let mut server = Setup::oneloop(args).current_dir(folder.path()).start().listening();
-    let mut client = server.client("http");
-    client.send(b"GET /hello.txt HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
-    assert!(client.rest().0.ends_with(b"\r\n\r\nhello"));
+    for spec in ["http=node_modules/@scope/pkg@127.0.0.1:0", "node_modules/@scope/pkg@0"] {
+        let mut server = Setup::oneloop(["serve", spec]).current_dir(folder.path()).start().listening();
+        let mut client = server.client("http");
+        client.send(b"GET /hello.txt HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        assert!(client.rest().0.ends_with(b"\r\n\r\nhello"), "{spec}");
+    }
+}
+
+#[test]
+fn a_directory_is_listed_at_the_port_and_address_given_unless_no_listing_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("hello.txt"), "hello").unwrap();
+    let root = folder.path().canonicalize().unwrap().display().to_string();
+    for (args, status, listed) in [
+        (&["-p0"][..], "200 OK", "(directories are listed)"),
+        (&["--port", "0", "--address", "::1"], "200 OK", "(directories are listed)"),
+        (&["-a", "127.0.0.1:0"], "200 OK", "(directories are listed)"),
+        (&["-p0", "--no-listing"], "403 Forbidden", "(directories are not listed)"),
+        (&["-p0", "--fallback=x.html"], "404 Not Found", "(directories are not listed)"),
+    ] {
+        let mut server = Server::serve(&[&[root.as_str()], args].concat());
+        assert_eq!(server.address("http").tcp().is_ipv6(), args.contains(&"::1"), "{args:?}");
+        assert!(server.stdout().contains(&format!("\nsharing {root} {listed}\nopen http://")), "{args:?}");
+        let mut client = server.client("http");
+        client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let page = String::from_utf8(client.rest().0).unwrap();
+        assert!(page.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{args:?}: {page}");
+        assert_eq!(page.contains("hello.txt"), status == "200 OK", "{args:?}");
+    }
 }
 
 #[test]
@@ -577,7 +628,7 @@ fn the_program_explains_itself() {
             text.contains(title) && text.contains(concat!("\"oneloop ", env!("CARGO_PKG_VERSION"))),
             "{page:?}"
         );
-        assert!(text.contains("\n.nf\n  oneloop serve "), "{page:?}: examples are kept as they are");
+        assert!(text.contains("\n.nf\n  oneloop serve"), "{page:?}: examples are kept as they are");
         assert_eq!(text.matches(".nf\n").count(), text.matches(".fi\n").count(), "{page:?}");
     }
     let bare = run(&[]);

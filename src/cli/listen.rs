@@ -1,0 +1,108 @@
+//! Where services without an address of their own listen: `--port`, `--address`.
+
+use std::str::FromStr;
+
+use clap::Args;
+
+use super::Failure;
+use super::spec::{Spec, address_of};
+use crate::sys::Address;
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Address")]
+pub(super) struct ListenArgs {
+    /// The port of services without an address of their own; 0 is any free port [default: see SERVICE]
+    #[arg(short, long, value_name = "PORT", value_parser = port)]
+    port: Option<u16>,
+    /// The address of services without one of their own; '*' is every address of this machine [default:
+    /// 127.0.0.1]
+    #[arg(short, long, value_name = "ADDR")]
+    address: Option<ListenAddress>,
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "a port is a number from 0 to 65535".to_owned())
+}
+
+/// An address without the port of a service, or with one for all.
+#[derive(Clone, Debug)]
+struct ListenAddress {
+    text: String,
+}
+
+impl FromStr for ListenAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.parse::<u16>().is_ok() {
+            return Err(format!("it is a port; write: oneloop serve --port {text}"));
+        }
+        address_of(text, 0)?;
+        Ok(ListenAddress { text: text.to_owned() })
+    }
+}
+
+impl ListenAddress {
+    /// Whether it leaves no choice of a port.
+    fn has_port(&self) -> bool {
+        address_of(&self.text, 1) == address_of(&self.text, 2)
+    }
+}
+
+impl ListenArgs {
+    /// Checks what no option can know of itself.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        match (&self.address, self.port) {
+            (Some(address), Some(port)) if address.has_port() => Err(Failure::Usage(format!(
+                "--address \"{}\" has a port already; leave out --port {port}",
+                address.text.escape_debug()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The address of a service that has none of its own: its own port on loopback, if nothing else is given.
+    pub(super) fn address_of(&self, spec: &Spec) -> Result<Address, Failure> {
+        let port = self.port.unwrap_or_else(|| spec.service.default_port());
+        let text = self.address.as_ref().map_or("localhost", |address| &address.text);
+        address_of(text, port).map_err(Failure::Usage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(address: Option<&str>, port: Option<u16>) -> ListenArgs {
+        ListenArgs { port, address: address.map(|text| text.parse().unwrap()) }
+    }
+
+    #[test]
+    fn a_service_without_an_address_has_what_is_given_and_the_rest_by_default() {
+        let echo: Spec = "echo".parse().unwrap();
+        for (address, port, expected) in [
+            (None, None, "127.0.0.1:7007"),
+            (None, Some(8), "127.0.0.1:8"),
+            (Some("*"), None, "[::]:7007"),
+            (Some("::1"), Some(8), "[::1]:8"),
+            (Some("[::1]"), Some(8), "[::1]:8"),
+            (Some("0.0.0.0:80"), None, "0.0.0.0:80"),
+            (Some("localhost"), Some(0), "127.0.0.1:0"),
+            (Some("unix:./x"), None, "unix:./x"),
+        ] {
+            let args = args(address, port);
+            args.check().unwrap();
+            assert_eq!(args.address_of(&echo).unwrap().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn two_ports_or_a_port_in_place_of_an_address_are_a_mistake() {
+        for address in ["0.0.0.0:80", "unix:./x"] {
+            assert!(matches!(args(Some(address), Some(8)).check(), Err(Failure::Usage(_))), "{address}");
+        }
+        let error = "8080".parse::<ListenAddress>().unwrap_err();
+        assert_eq!(error, "it is a port; write: oneloop serve --port 8080");
+        assert!("example.org".parse::<ListenAddress>().unwrap_err().contains("is not a valid address"));
+    }
+}
