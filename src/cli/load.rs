@@ -23,7 +23,7 @@ use crate::sys::sink::Sink;
 /// Without --rate, each client sends its next request when it has received a reply (closed loop): this shows
 /// what the server can do. With --rate, requests follow a schedule that slow replies do not delay (open
 /// loop), and latency counts from the scheduled time: this is what users see at that rate. Replies are
-/// checked byte for byte.
+/// checked byte for byte; HTTP replies with a status other than 2xx are counted by status.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct LoadArgs {
@@ -107,10 +107,12 @@ struct TimeArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 struct OutputArgs {
-    /// A check, such as p99<5ms, max<1s, rate>=10k, errors<0.1%, missed=0, cpu<90% or lost=0; may be repeated
+    /// A check, such as p99<5ms, max<1s, rate>=10k, errors<0.1%, status=200, 2xx>99%, missed=0, cpu<90% or
+    /// lost=0; may be repeated
     ///
-    /// All checks must hold. lost counts idle and slow clients. Unless a check names errors, errors=0 is
-    /// checked, and unless one names missed, missed=0.
+    /// All checks must hold. status=200 holds if every reply has that status; 2xx and 503 count replies by
+    /// status. lost counts idle and slow clients. Unless a check names errors, errors=0 is checked; unless
+    /// one names missed, missed=0; and for HTTP, unless one names a status, 2xx>0.
     #[arg(long, value_name = "CHECK")]
     expect: Vec<Expectation>,
     /// Print the name of each phase, as in --csv, on standard error when it begins: for programs that observe
@@ -312,6 +314,10 @@ pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
     // Requests that failed or were not sent are in no percentile, so they must be allowed explicitly.
     if !checks.iter().any(Expectation::is_about_errors) {
         checks.extend("errors=0".parse::<Expectation>());
+    }
+    // A server that answers each request with an error would look fast.
+    if !report.statuses.is_empty() && !checks.iter().any(Expectation::is_about_statuses) {
+        checks.extend("2xx>0".parse::<Expectation>());
     }
     if !checks.iter().any(Expectation::is_about_missed) {
         checks.extend("missed=0".parse::<Expectation>());

@@ -85,6 +85,9 @@ fn numbers(report: &Report) -> Table {
         [report.bytes_in, report.bytes_out].map(|bytes| byte_rate(bytes as f64 / seconds));
     row("bytes", format!("{bytes_in} in, {bytes_out} out"));
     row("errors", errors(report));
+    if !report.statuses.is_empty() {
+        row("statuses", statuses(report));
+    }
     if matches!(report.configuration.pace, Pace::Open { .. }) {
         row("missed sends", report.missed_sends.to_string());
         let lag = &report.send_lag;
@@ -127,6 +130,16 @@ fn numbers(report: &Report) -> Table {
     let (percent, megabytes) = (generator.utilisation * 100.0, generator.memory_max_bytes as f64 / 1e6);
     row("generator", format!("{percent:.1} % of a core, {per_request} per request, {megabytes:.1} MB"));
     table
+}
+
+/// How many replies had each status, with the share of all.
+fn statuses(report: &Report) -> String {
+    let all = report.replies_with(0..=u16::MAX);
+    let shares = report.statuses.iter().map(|count| match count.replies {
+        replies if replies == all => format!("{}: all", count.status),
+        replies => format!("{}: {replies} ({:.1} %)", count.status, replies as f64 * 100.0 / all as f64),
+    });
+    shares.collect::<Vec<_>>().join(", ")
 }
 
 fn errors(report: &Report) -> String {

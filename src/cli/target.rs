@@ -29,11 +29,14 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(rest) = text.strip_prefix("http://") {
+        // The scheme of a URL has no case (RFC 3986, section 3.1).
+        let scheme = text.find("://").map_or_else(String::new, |at| text[..at].to_ascii_lowercase());
+        let rest = text.get(scheme.len() + "://".len()..).unwrap_or_default();
+        if scheme == "http" {
             return url(rest);
         }
-        if text.starts_with("https://") {
-            let http = command(&["load", &text.replacen("https", "http", 1)]);
+        if scheme == "https" {
+            let http = command(&["load", &format!("http://{rest}")]);
             return Err(format!(
                 "\"{}\": load has no TLS; put load on the server behind it: {http}",
                 text.escape_debug()
@@ -89,6 +92,8 @@ fn url(rest: &str) -> Result<Target, String> {
     let rest = rest.split('#').next().unwrap_or(rest);
     let at = rest.find(['/', '?']).unwrap_or(rest.len());
     let (host, path) = rest.split_at(at);
+    // An empty port is the default one (RFC 3986, section 3.2.3).
+    let host = host.strip_suffix(':').filter(|host| !host.ends_with(':')).unwrap_or(host);
     let wrong = if host.is_empty() {
         Some("the host is missing")
     } else if host.contains('@') {
@@ -205,6 +210,9 @@ mod tests {
             ("http@127.0.0.1:8000", "http 127.0.0.1:8000 / at 127.0.0.1:8000"),
             ("http://127.0.0.1:8000/a/b?c#d", "http 127.0.0.1:8000 /a/b?c at 127.0.0.1:8000"),
             ("http://127.0.0.1", "http 127.0.0.1 / at 127.0.0.1:80"),
+            ("HTTP://127.0.0.1:81/A", "http 127.0.0.1:81 /A at 127.0.0.1:81"),
+            ("http://127.0.0.1:/x", "http 127.0.0.1 /x at 127.0.0.1:80"),
+            ("http://[::1]:", "http [::1] / at [::1]:80"),
             ("http://[::1]:81?x", "http [::1]:81 /?x at [::1]:81"),
         ] {
             assert_eq!(shown(text).as_deref(), Ok(expected), "{text}");
@@ -254,6 +262,7 @@ mod tests {
             ("127.0.0.1/a", "write: oneloop load http://127.0.0.1/a,"),
             ("8000", "write: oneloop load http://127.0.0.1:8000/,"),
             ("nginx", "the services are message, echo"),
+            ("HTTPS://127.0.0.1/", "oneloop load http://127.0.0.1/"),
             ("http:///x", "\"http:///x\" is not a valid URL: the host is missing"),
             ("http://me:pw@127.0.0.1/", "leave them out"),
             ("http://127.0.0.1/a b", "must be written as %XX"),

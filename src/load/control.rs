@@ -258,6 +258,7 @@ impl<'a, W: Workload> Control<'a, W> {
         let recorder = &mut self.ledger.recorder;
         (recorder.start_ns, recorder.end_ns) = (now_ns, until_ns);
         (recorder.idle.connected, recorder.slow.connected) = self.pool.crowds_connected();
+        recorder.statuses.clear();
         self.pool.reset_shares();
         self.usage = Some(Usage::begin(recorder.totals));
     }
@@ -273,6 +274,7 @@ impl<'a, W: Workload> Control<'a, W> {
         if let Some(usage) = self.usage.take() {
             usage.end(measured_ns, &recorder.totals, &mut self.report);
         }
+        self.report.statuses = recorder.take_statuses();
         (recorder.idle.connected_at_end, recorder.slow.connected_at_end) = self.pool.crowds_connected();
         self.report.fairness = self.pool.fairness();
         self.end_interval();

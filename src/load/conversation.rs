@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use super::client_error::ClientError;
-use super::workload::{Client, ReplyStatus};
+use super::workload::{Client, ReplyStatus, Unasked};
 use crate::connection::{Patience, Polled, ReadOutcome, Transport, WriteOutcome};
 
 /// Requests in one write, at most.
@@ -56,10 +56,10 @@ pub(super) trait Driver {
     fn now_ns(&self) -> u64;
     /// Bytes were read and written.
     fn transferred(&mut self, bytes_in: usize, bytes_out: usize);
-    /// A request that was to be sent at `intended_ns` is answered.
-    fn answered(&mut self, intended_ns: u64) -> AfterReply;
+    /// A request that was to be sent at `intended_ns` is answered, with this status if the protocol has one.
+    fn answered(&mut self, intended_ns: u64, status: Option<u16>) -> AfterReply;
     /// The same, and the connection takes no further request.
-    fn answered_last(&mut self, intended_ns: u64);
+    fn answered_last(&mut self, intended_ns: u64, status: Option<u16>);
 }
 
 /// What a connection does after an answer.
@@ -109,6 +109,11 @@ impl<C: Client> Conversation<C> {
     /// Requests that were begun and not answered.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.len()
+    }
+
+    /// Whether a request was answered on this connection.
+    pub(super) fn has_answers(&self) -> bool {
+        self.answered > 0
     }
 
     /// Begins a request that was to be sent at `intended_ns`; the next turn writes it.
@@ -224,7 +229,7 @@ impl<C: Client> Conversation<C> {
         let Some(intended_ns) = self.in_flight.pop() else { return TurnEnd::Waiting };
         self.answered += 1;
         self.owed_since_ns = driver.now_ns();
-        match driver.answered(intended_ns) {
+        match driver.answered(intended_ns, self.client.status()) {
             AfterReply::Begin(next_ns) => self.begin(next_ns, driver.now_ns()),
             AfterReply::Close if self.in_flight.first.is_none() => return TurnEnd::Finished,
             AfterReply::Close | AfterReply::KeepOpen => {}
@@ -236,7 +241,7 @@ impl<C: Client> Conversation<C> {
     fn complete_last(&mut self, driver: &mut impl Driver) -> TurnEnd {
         if let Some(intended_ns) = self.in_flight.pop() {
             self.answered += 1;
-            driver.answered_last(intended_ns);
+            driver.answered_last(intended_ns, self.client.status());
         }
         TurnEnd::Finished
     }
@@ -268,7 +273,7 @@ impl<C: Client> Conversation<C> {
                 return Ok(TurnEnd::Waiting);
             }
             let got = self.stream.read(&mut scratch[..scratch_len], Patience::Now);
-            match got.map_err(|error| ClientError::of(&error))? {
+            match got.or_else(|error| self.end_of(&error))? {
                 ReadOutcome::NotNow | ReadOutcome::Overhead => return Ok(TurnEnd::Waiting),
                 ReadOutcome::End => {
                     driver.read_clock();
@@ -286,11 +291,23 @@ impl<C: Client> Conversation<C> {
         Ok(if self.stream.may_read() { TurnEnd::MoreToDo } else { TurnEnd::Waiting })
     }
 
+    /// A reset while nothing is owed is an end: some servers close idle connections so.
+    fn end_of(&self, error: &std::io::Error) -> Result<ReadOutcome, ClientError> {
+        match ClientError::of(error) {
+            ClientError::Reset if self.in_flight.first.is_none() => Ok(ReadOutcome::End),
+            error => Err(error),
+        }
+    }
+
     fn take(&mut self, mut bytes: &[u8], driver: &mut impl Driver) -> Result<TurnEnd, ClientError> {
         // Bounded by the bytes: each reply takes some, or the connection is over.
         while !bytes.is_empty() {
             if self.in_flight.first.is_none() {
-                return Err(ClientError::WrongBytes("unsolicited bytes"));
+                return match self.client.unasked(bytes) {
+                    Unasked::Ignored => Ok(TurnEnd::Waiting),
+                    Unasked::Closing => Ok(TurnEnd::Finished),
+                    Unasked::Wrong(what) => Err(ClientError::WrongBytes(what)),
+                };
             }
             let (taken, is_last) = match self.client.reply(self.answered, bytes, false) {
                 ReplyStatus::Incomplete => return Ok(TurnEnd::Waiting),
@@ -317,6 +334,7 @@ impl<C: Client> Conversation<C> {
         }
         let is_unasked = !is_last && self.client.request(self.answered, 0).is_empty();
         match is_unasked.then(|| self.client.reply(self.answered, bytes, false)) {
+            None if self.client.unasked(bytes) == Unasked::Ignored => Ok(()),
             None => Err(ClientError::WrongBytes("bytes after the last reply")),
             Some(ReplyStatus::Wrong(what)) => Err(ClientError::WrongBytes(what)),
             Some(_) => Ok(()),
@@ -338,8 +356,7 @@ impl<C: Client> Conversation<C> {
 
     fn ended(&mut self, driver: &mut impl Driver) -> Result<TurnEnd, ClientError> {
         if self.in_flight.first.is_none() {
-            // A server may close a connection that it has served, if it owes nothing.
-            return if self.answered > 0 { Ok(TurnEnd::Finished) } else { Err(ClientError::ClosedEarly) };
+            return Ok(TurnEnd::Finished); // a server that owes nothing may close at any time
         }
         match self.client.reply(self.answered, &[], true) {
             ReplyStatus::Complete(_) | ReplyStatus::Final(_) => {

@@ -40,13 +40,13 @@ impl Driver for ActiveDriver<'_> {
         self.share.bytes += (bytes_in + bytes_out) as u64;
     }
 
-    fn answered_last(&mut self, intended_ns: u64) {
-        self.ledger.recorder.answered(self.ledger.clock.now_ns(), intended_ns);
+    fn answered_last(&mut self, intended_ns: u64, status: Option<u16>) {
+        self.ledger.recorder.answered(self.ledger.clock.now_ns(), intended_ns, status);
         self.share.requests += 1;
     }
 
-    fn answered(&mut self, intended_ns: u64) -> AfterReply {
-        self.answered_last(intended_ns);
+    fn answered(&mut self, intended_ns: u64, status: Option<u16>) -> AfterReply {
+        self.answered_last(intended_ns, status);
         let now_ns = self.now_ns();
         let (waiting, without_one) = match &mut self.policy {
             Policy::AskAgain => {
@@ -82,9 +82,9 @@ impl Driver for SlowDriver<'_> {
         *self.bytes_out += bytes_out as u64;
     }
 
-    fn answered(&mut self, _intended_ns: u64) -> AfterReply {
+    fn answered(&mut self, _intended_ns: u64, _status: Option<u16>) -> AfterReply {
         AfterReply::Begin(self.now_ns)
     }
 
-    fn answered_last(&mut self, _intended_ns: u64) {}
+    fn answered_last(&mut self, _intended_ns: u64, _status: Option<u16>) {}
 }

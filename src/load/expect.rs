@@ -27,11 +27,41 @@ enum Quantity {
     Errors,
     /// Of all requests, in percent.
     ErrorsPercent,
+    /// Replies with a status in this range.
+    Status(StatusRange),
+    /// The same, in percent of all replies.
+    StatusPercent(StatusRange),
     Missed,
     /// Of the crowds.
     Lost,
     /// Of the generator, in percent of a core.
     CpuPercent,
+}
+
+/// From the first to the last status: one, or a class such as 2xx.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct StatusRange {
+    first: u16,
+    last: u16,
+}
+
+impl FromStr for StatusRange {
+    type Err = ();
+
+    /// Reads `200` or `2xx`.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (class, is_class) = match text.strip_suffix("xx") {
+            Some(class) => (class, true),
+            None => (text, false),
+        };
+        let digits = if is_class { 1 } else { 3 };
+        let number = Some(class).filter(|class| class.len() == digits).and_then(|class| class.parse().ok());
+        match (number, is_class) {
+            (Some(class @ 1..=5u16), true) => Ok(StatusRange { first: class * 100, last: class * 100 + 99 }),
+            (Some(status @ 100..=599), false) => Ok(StatusRange { first: status, last: status }),
+            _ => Err(()),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +86,7 @@ const RELATIONS: [(&str, Relation); 8] = [
 ];
 
 const FORM: &str = "write a check as p99<5ms, p99.9<=20ms, max<1s, mean<500µs, rate>=10k, requests>0, errors=0, \
-                    errors<0.1%, missed=0, lost=0 or cpu<90%";
+                    errors<0.1%, status=200, 2xx>99%, 503=0, missed=0, lost=0 or cpu<90%";
 
 impl FromStr for Expectation {
     type Err = String;
@@ -68,6 +98,12 @@ impl FromStr for Expectation {
             found.min_by_key(|found| found.0).ok_or_else(|| wrong("it has no comparison"))?;
         let (name, typed) = (text[..at].trim(), text[at + sign.len()..].trim());
         let (number, unit) = split_unit(typed).ok_or_else(|| wrong("its value is not a number"))?;
+        let all_of =
+            (name == "status" && relation == Relation::Equal).then(|| typed.parse::<StatusRange>().ok());
+        if let Some(range) = all_of.flatten() {
+            let (metric, relation) = (Quantity::StatusPercent(range), Relation::AtLeast);
+            return Ok(Expectation { text: text.to_owned(), metric, relation, value: 100.0 });
+        }
         let (metric, value) = metric(name, number, unit).ok_or_else(|| {
             wrong(&format!(
                 "\"{}\" cannot be compared with \"{}\"",
@@ -108,6 +144,10 @@ fn metric(name: &str, number: f64, unit: &str) -> Option<(Quantity, f64)> {
         "requests" => (Quantity::Requests, count()?),
         "errors" if unit == "%" => (Quantity::ErrorsPercent, number),
         "errors" => (Quantity::Errors, count()?),
+        _ if let Ok(range) = name.parse() => match unit {
+            "%" => (Quantity::StatusPercent(range), number),
+            _ => (Quantity::Status(range), count()?),
+        },
         "missed" => (Quantity::Missed, count()?),
         "lost" => (Quantity::Lost, count()?),
         "cpu" if unit == "%" => (Quantity::CpuPercent, number),
@@ -138,7 +178,7 @@ impl Expectation {
             (Quantity::Quantile(_) | Quantity::Min | Quantity::Mean | Quantity::Max, Some(ns)) => {
                 format!("it was {:.3} ms", ns / 1e6)
             }
-            (Quantity::ErrorsPercent | Quantity::CpuPercent, Some(percent)) => {
+            (Quantity::ErrorsPercent | Quantity::CpuPercent | Quantity::StatusPercent(_), Some(percent)) => {
                 format!("it was {percent:.3} %")
             }
             (Quantity::Rate, Some(rate)) => format!("it was {rate:.1} per second"),
@@ -149,6 +189,11 @@ impl Expectation {
     /// Whether it limits errors.
     pub(crate) fn is_about_errors(&self) -> bool {
         matches!(self.metric, Quantity::Errors | Quantity::ErrorsPercent)
+    }
+
+    /// Whether it limits replies by status.
+    pub(crate) fn is_about_statuses(&self) -> bool {
+        matches!(self.metric, Quantity::Status(_) | Quantity::StatusPercent(_))
     }
 
     /// Whether it limits missed sends.
@@ -181,6 +226,11 @@ impl Quantity {
                 let all = report.requests as f64 + errors;
                 (all > 0.0).then(|| errors * 100.0 / all)
             }
+            Quantity::Status(StatusRange { first, last }) => Some(report.replies_with(first..=last) as f64),
+            Quantity::StatusPercent(StatusRange { first, last }) => {
+                let all = report.replies_with(0..=u16::MAX) as f64;
+                (all > 0.0).then(|| report.replies_with(first..=last) as f64 * 100.0 / all)
+            }
             Quantity::Missed => Some(report.missed_sends as f64),
             Quantity::Lost => Some((report.idle.lost.total() + report.slow.lost.total()) as f64),
             Quantity::CpuPercent => Some(report.generator.utilisation * 100.0),
@@ -192,6 +242,7 @@ impl Quantity {
 mod tests {
     use super::*;
     use crate::load::Plan;
+    use crate::load::report::StatusCount;
 
     fn report() -> Report {
         let plan = Plan::new("127.0.0.1:7".parse().unwrap());
@@ -200,6 +251,9 @@ mod tests {
         report.errors.reset = 10;
         (report.idle.lost.refused, report.slow.lost.closed_early) = (3, 2);
         report.generator.utilisation = 0.5;
+        report.statuses = [(200, 950), (204, 20), (503, 30)]
+            .map(|(status, replies)| StatusCount { status, replies })
+            .into();
         report.latency.count = 4;
         report.latency.buckets_ns_count = vec![(1_000_000, 2), (2_000_000, 1), (9_000_000, 1)];
         (report.latency.min_ns, report.latency.mean_ns, report.latency.max_ns) = (900_000, 3.2e6, 9_000_000);
@@ -228,6 +282,13 @@ mod tests {
             ("lost=5", true),
             ("lost=0", false),
             ("cpu<90%", true),
+            ("status=200", false),
+            ("2xx>=97%", true),
+            ("2xx>97%", false),
+            ("200=950", true),
+            ("503<=3%", true),
+            ("503=0", false),
+            ("4xx=0", true),
         ] {
             let expectation: Expectation = text.parse().unwrap();
             assert_eq!(expectation.is_met(&report()), met, "{text}: {}", expectation.seen(&report()));
@@ -245,8 +306,21 @@ mod tests {
 
     #[test]
     fn a_malformed_check_is_rejected_with_examples() {
-        for text in ["", "p99", "p99<5", "p99<fast", "p101<1s", "speed>3", "rate>3ms", "errors<3ms", "cpu<3"]
-        {
+        for text in [
+            "",
+            "p99",
+            "p99<5",
+            "p99<fast",
+            "p101<1s",
+            "speed>3",
+            "rate>3ms",
+            "errors<3ms",
+            "cpu<3",
+            "6xx=0",
+            "status<200",
+            "20=0",
+            "2x>1",
+        ] {
             let said = text.parse::<Expectation>().unwrap_err();
             assert!(said.contains("p99<5ms"), "{text}: {said}");
         }

@@ -81,7 +81,7 @@ pub(crate) use export::{csv, hgrm};
 pub use plan::{Plan, PlanError};
 pub use report::Report;
 pub use sources::SourceRange;
-pub use workload::{Client, Flow, ReplyStatus, Workload};
+pub use workload::{Client, Flow, ReplyStatus, Unasked, Workload};
 
 use report::Phase;
 

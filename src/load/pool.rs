@@ -36,8 +36,11 @@ const SLOW: IoLimits = IoLimits { calls_max: 1, bytes_max: 1 };
 const SLOW_READER_DEPTH: usize = 64;
 /// Connections started in one turn.
 const CONNECTS_PER_TURN_MAX: u32 = 32;
-/// How long a client pauses after a failure: without a pause a run would do little but fail.
-const PAUSE_NS: u64 = 100_000_000;
+/// How long a client pauses after a failure, at most: without a pause a run would do little but fail. After
+/// the first failure since an answer it does not pause, so that a server with few errors is loaded as one
+/// without. Then it pauses for `PAUSE_FIRST_NS`, and twice as long after each further failure.
+const PAUSE_NS_MAX: u64 = 100_000_000;
+const PAUSE_FIRST_NS: u64 = 1_000_000;
 /// Requests that wait for a connection; more are missed at once. 8 MiB.
 const BACKLOG_MAX: usize = 1 << 20;
 /// Beyond the timeout of a connection, how long its failure may take to be recorded.
@@ -79,6 +82,8 @@ pub(super) struct ClientPool<'a, W: Workload> {
     unfinished: VecDeque<u32>,
     scratch: Vec<u8>,
     open: OpenConnections,
+    /// Active clients that pause.
+    pausing: u32,
     /// Clients that have started, and whose first connection was neither established nor failed.
     untried: u32,
     /// When a client last started or was connected for the first time.
@@ -105,6 +110,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
             unfinished: VecDeque::new(),
             scratch: vec![0; SCRATCH_BYTES],
             open: OpenConnections::default(),
+            pausing: 0,
             untried: plan.idle + plan.slow,
             settling_ns: 0,
         })
@@ -188,7 +194,9 @@ impl<'a, W: Workload> ClientPool<'a, W> {
                 _ => {}
             }
         }
-        if self.backlog.len() < BACKLOG_MAX {
+        // While all clients pause, a request would wait for the generator, and its latency show that.
+        let is_taken = self.pausing < self.plan.clients && self.backlog.len() < BACKLOG_MAX;
+        if is_taken {
             ledger.recorder.outstanding += 1;
             self.backlog.push_back(intended_ns);
         } else {
@@ -496,11 +504,13 @@ impl<'a, W: Workload> ClientPool<'a, W> {
 
     /// The connection takes no further request: the client opens another, or is free, or is done.
     fn finish(&mut self, index: u32, ledger: &mut Ledger) {
+        let mut has_served = true;
         let slot = &mut self.slots[index as usize];
         if let SlotState::Open(conversation) = &mut slot.state
             && slot.role == Role::Active
             && !self.churn
         {
+            has_served = conversation.has_answers();
             if self.traffic != Traffic::Draining {
                 ledger.recorder.connections.ended_by_server += 1;
             }
@@ -514,11 +524,24 @@ impl<'a, W: Workload> ClientPool<'a, W> {
             }
         }
         self.close(index, ledger);
-        self.continue_client(index, None, ledger);
+        // A server that ends connections which it has not used must not get them in a tight loop.
+        let pause_ns = self.pause_after(index, has_served);
+        self.continue_client(index, pause_ns, ledger);
+    }
+
+    /// How long the client pauses now that its connection has ended.
+    fn pause_after(&mut self, index: u32, has_served: bool) -> Option<u64> {
+        let failures = &mut self.slots[index as usize].failures;
+        *failures = if has_served { 0 } else { failures.saturating_add(1) };
+        pause_ns(*failures)
     }
 
     /// A client failed. An active one tries again after a pause, an idle or slow one does not.
     fn fail(&mut self, index: u32, error: ClientError, ledger: &mut Ledger) {
+        let has_served = match &self.slots[index as usize].state {
+            SlotState::Open(conversation) => conversation.has_answers(),
+            _ => false,
+        };
         let lost = self.close(index, ledger);
         let now_ns = ledger.clock.now_ns();
         let slot = &mut self.slots[index as usize];
@@ -527,7 +550,11 @@ impl<'a, W: Workload> ClientPool<'a, W> {
         }
         if slot.role == Role::Active {
             ledger.recorder.failed(now_ns, error, lost.max(1));
-            self.continue_client(index, Some(now_ns + PAUSE_NS), ledger);
+            if has_served {
+                slot.failures = 0;
+            }
+            let pause_ns = self.pause_after(index, false);
+            self.continue_client(index, pause_ns, ledger);
             return;
         }
         // The plan sets the number of idle and slow clients, so a lost one is counted. It is no error of a
@@ -572,7 +599,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
     }
 
     /// What the client does next, after a pause if there is one.
-    fn continue_client(&mut self, index: u32, pause_until_ns: Option<u64>, ledger: &mut Ledger) {
+    fn continue_client(&mut self, index: u32, pause_ns: Option<u64>, ledger: &mut Ledger) {
         let is_active = self.slots[index as usize].role == Role::Active;
         let (open_loop, churn) = (self.plan.is_open_loop() && is_active, self.churn && is_active);
         // At the end, only requests that wait for a connection are worth one.
@@ -588,8 +615,10 @@ impl<'a, W: Workload> ClientPool<'a, W> {
             }
             return;
         }
-        match pause_until_ns {
-            Some(until_ns) => {
+        match pause_ns {
+            Some(pause_ns) => {
+                let until_ns = ledger.clock.now_ns() + pause_ns;
+                self.pausing += u32::from(is_active);
                 self.slots[index as usize].state = SlotState::Pausing { until_ns };
                 self.timers.set(index, until_ns);
             }
@@ -610,6 +639,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
         match &slot.state {
             SlotState::Pausing { until_ns } if now_ns < *until_ns => self.timers.set(index, *until_ns),
             SlotState::Pausing { .. } => {
+                self.pausing -= u32::from(slot.role == Role::Active);
                 if self.traffic == Traffic::Draining && !self.plan.is_open_loop() {
                     return;
                 }
@@ -630,6 +660,12 @@ impl<'a, W: Workload> ClientPool<'a, W> {
             SlotState::Closed | SlotState::Queued { .. } | SlotState::Held(_) | SlotState::Ended => {}
         }
     }
+}
+
+/// How long a client pauses after so many failures in a row.
+fn pause_ns(failures: u32) -> Option<u64> {
+    let doublings = failures.checked_sub(2)?;
+    Some(PAUSE_FIRST_NS.checked_shl(doublings).map_or(PAUSE_NS_MAX, |ns| ns.min(PAUSE_NS_MAX)))
 }
 
 /// Begins as many requests as the connection may have in flight.

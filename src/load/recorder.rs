@@ -6,7 +6,7 @@ use super::client_error::ClientError;
 use super::clock::RunClock;
 use super::histograms::{histogram, latency};
 use super::plan::Plan;
-use super::report::{Connections, Crowd, ErrorCounts, Latency, Phase};
+use super::report::{Connections, Crowd, ErrorCounts, Latency, Phase, StatusCount};
 use super::series::{IntervalEnd, Series};
 use super::totals::Totals;
 
@@ -36,6 +36,8 @@ pub(super) struct Recorder {
     pub(super) errors: ErrorCounts,
     pub(super) errors_before: ErrorCounts,
     pub(super) first_error: Option<ClientError>,
+    /// Replies by status since measuring began; before, since the start of the run.
+    pub(super) statuses: Vec<StatusCount>,
     pub(super) requests_due: u64,
     pub(super) missed_sends: u64,
     pub(super) unanswered: u64,
@@ -62,6 +64,7 @@ impl Recorder {
             errors: ErrorCounts::default(),
             errors_before: ErrorCounts::default(),
             first_error: None,
+            statuses: Vec::new(),
             requests_due: 0,
             missed_sends: 0,
             unanswered: 0,
@@ -90,14 +93,32 @@ impl Recorder {
     }
 
     /// A request that was to be sent at `intended_ns` is answered.
-    pub(super) fn answered(&mut self, now_ns: u64, intended_ns: u64) {
+    pub(super) fn answered(&mut self, now_ns: u64, intended_ns: u64, status: Option<u16>) {
         let latency_ns = now_ns.saturating_sub(intended_ns);
         self.totals.requests += 1;
         self.outstanding = self.outstanding.saturating_sub(1);
         self.series.record(latency_ns);
+        if let Some(status) = status {
+            self.count_status(status);
+        }
         if self.is_measured(intended_ns) {
             self.latency.saturating_record(latency_ns);
         }
+    }
+
+    /// A server uses few statuses: they are searched one after the other.
+    fn count_status(&mut self, status: u16) {
+        match self.statuses.iter_mut().find(|count| count.status == status) {
+            Some(count) => count.replies += 1,
+            None => self.statuses.push(StatusCount { status, replies: 1 }),
+        }
+    }
+
+    /// Removes the counts of replies by status, in the order of the statuses.
+    pub(super) fn take_statuses(&mut self) -> Vec<StatusCount> {
+        let mut statuses = std::mem::take(&mut self.statuses);
+        statuses.sort_by_key(|count| count.status);
+        statuses
     }
 
     /// A request of the open loop falls due.
@@ -182,13 +203,13 @@ mod tests {
     #[test]
     fn percentiles_are_within_a_thousandth_and_only_of_the_measured_span() {
         let mut recorder = Recorder::new();
-        recorder.answered(2_000_000_000, 1);
+        recorder.answered(2_000_000_000, 1, None);
         (recorder.start_ns, recorder.end_ns) = (1_000, 101_000);
         for i in 0..100_000 {
-            recorder.answered(1_000 + i + 50 * (i + 1), 1_000 + i);
+            recorder.answered(1_000 + i + 50 * (i + 1), 1_000 + i, None);
         }
-        recorder.answered(900_000_000, 999);
-        recorder.answered(900_000_000, 101_000);
+        recorder.answered(900_000_000, 999, None);
+        recorder.answered(900_000_000, 101_000, None);
         let [latency, ..] = recorder.distributions();
         assert_eq!(latency.count, 100_000);
         for (seen, expected) in [
@@ -219,7 +240,7 @@ mod tests {
     fn intervals_add_up_to_the_run() {
         let mut recorder = Recorder::new();
         for turn in 1..=10 {
-            recorder.answered(turn * 10, turn * 10 - 5);
+            recorder.answered(turn * 10, turn * 10 - 5, None);
             if turn % 3 == 0 {
                 recorder.end_interval(turn * 10, Phase::WarmUp, 1);
             }

@@ -66,6 +66,10 @@ pub struct Report {
     pub errors: ErrorCounts,
     /// Errors before the measured span: while connecting, in the ramp, in the warm-up.
     pub errors_before: ErrorCounts,
+    /// Complete replies within the measured span by status, for protocols that have one; the statuses
+    /// ascend. A reply with any status is a reply: none is an error.
+    #[serde(default)]
+    pub statuses: Vec<StatusCount>,
     /// The first error of the run, as text.
     pub first_error: Option<String>,
     /// Connections of the whole run, of active, idle and slow clients.
@@ -205,6 +209,15 @@ impl Latency {
     }
 }
 
+/// How many replies had one status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusCount {
+    /// The status, such as 200 of HTTP.
+    pub status: u16,
+    /// Replies with it.
+    pub replies: u64,
+}
+
 /// Connections of the whole run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connections {
@@ -216,7 +229,7 @@ pub struct Connections {
     pub established_measured: u64,
     /// The most connections open at the same time.
     pub open_max: u64,
-    /// Connections of active clients that the server closed after a complete reply, if a connection is for
+    /// Connections of active clients that the server closed while it owed no reply, if a connection is for
     /// several requests. The client connects again.
     #[serde(default)]
     pub ended_by_server: u64,
@@ -347,6 +360,12 @@ pub struct Interval {
 }
 
 impl Report {
+    /// How many replies within the measured span have a status within `statuses`, which is inclusive.
+    pub fn replies_with(&self, statuses: std::ops::RangeInclusive<u16>) -> u64 {
+        let counts = self.statuses.iter().filter(|count| statuses.contains(&count.status));
+        counts.map(|count| count.replies).sum()
+    }
+
     /// The report of a run in which nothing happened.
     pub(crate) fn empty(configuration: Configuration) -> Self {
         Report {
@@ -369,6 +388,7 @@ impl Report {
             connect_latency: Latency::default(),
             errors: ErrorCounts::default(),
             errors_before: ErrorCounts::default(),
+            statuses: Vec::new(),
             first_error: None,
             connections: Connections::default(),
             idle: Crowd::default(),

@@ -73,6 +73,8 @@ pub(super) struct ClientSlot<C> {
     pub(super) work: WorkQueue,
     /// Whether its first connection was established or failed.
     pub(super) has_tried: bool,
+    /// Failures of its connections since one gave an answer.
+    pub(super) failures: u32,
     /// Grows with each connection, so that no stale event or list entry reaches the next connection.
     pub(super) generation: u32,
     pub(super) share: Share,
@@ -85,6 +87,7 @@ impl<C> ClientSlot<C> {
             role,
             work: WorkQueue::Absent,
             has_tried: false,
+            failures: 0,
             generation: 0,
             share: Share::default(),
         }

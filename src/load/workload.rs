@@ -90,6 +90,28 @@ pub trait Client {
     /// Checks bytes of the reply to request `number`. `ended` is true if the server has closed its side, so
     /// that nothing follows.
     fn reply(&mut self, number: u64, bytes: &[u8], ended: bool) -> ReplyStatus;
+
+    /// The status of the reply that was completed last, in protocols that have one (HTTP: 100 to 599). The
+    /// report counts replies by status.
+    fn status(&self) -> Option<u16> {
+        None
+    }
+
+    /// Bytes that come while no reply is owed.
+    fn unasked(&mut self, _bytes: &[u8]) -> Unasked {
+        Unasked::Wrong("unsolicited bytes")
+    }
+}
+
+/// What bytes mean that come while no reply is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unasked {
+    /// They mean nothing, and are allowed.
+    Ignored,
+    /// The server announces that it ends the connection, which may happen at any time.
+    Closing,
+    /// They are wrong, and why.
+    Wrong(&'static str),
 }
 
 /// The state of a reply.

@@ -281,7 +281,7 @@ fn wrong_replies_fail_the_run_unless_errors_are_allowed() {
 fn missed_sends_fail_the_run_unless_they_are_allowed() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = format!("echo@{}", listener.local_addr().unwrap());
-    let args = ["--rate=100", "--reply-timeout=20ms", "--expect=errors<1M"];
+    let args = ["--rate=1k", "--reply-timeout=20ms", "--expect=errors<1M"];
     let done = load(&target, &args);
     assert_eq!(done.status.code(), Some(3), "{done:?}");
     assert!(text(&done.stderr).contains("missed=0 does not hold: it was"), "{done:?}");

@@ -14,6 +14,7 @@ use super::placement::Placement;
 use super::server::{Server, ServerOptions};
 use super::standing::{IdleClients, memory, settle};
 use super::{stalls, standing};
+use crate::judge::ErrorCounts;
 use crate::judge::evidence::Evidence;
 use crate::lab::plan::comparison::Cell;
 use crate::lab::plan::experiment::{
@@ -24,6 +25,7 @@ use crate::lab::plan::metric::Metric;
 use crate::lab::plan::subject::{CoreClass, Subject};
 use crate::lab::sample::cpu::between;
 use crate::lab::sample::proc::{kernel_memory_settled, listen_overflows};
+use crate::load::Report;
 use crate::models::Model;
 use crate::sys::signals::SignalCounts;
 
@@ -183,7 +185,7 @@ fn measurement(
         missed: report.missed_sends,
         listen_overflows: overflows,
         not_sampled_ms: Some(span.beyond_ns(samples) as f64 / 1e6).filter(|ms| *ms > 0.0),
-        errors: report.errors.and(report.errors_before),
+        errors: errors_of(report),
     };
     let measurement = Measurement { evidence, ..Measurement::default() };
     if report.requests == 0 {
@@ -214,4 +216,11 @@ fn measurement(
         }
     }
     measurement
+}
+
+/// The errors of the run. To the comparison a reply without the page is a wrong one.
+fn errors_of(report: &Report) -> ErrorCounts {
+    let mut errors = report.errors.and(report.errors_before);
+    errors.wrong_bytes += report.replies_with(0..=u16::MAX) - report.replies_with(200..=299);
+    errors
 }

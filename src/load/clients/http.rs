@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::chunked::{Chunked, Met};
-use crate::load::{Client, ReplyStatus, Workload};
+use crate::load::{Client, ReplyStatus, Unasked, Workload};
 
-/// Sends GET requests. Every reply must have the status and the body of the first reply, byte for byte, and
-/// the framing that its head declares (RFC 9112, section 6.3). A first status other than 2xx is wrong.
+/// Sends GET requests. Every reply must have the framing that its head declares (RFC 9112, section 6.3). A
+/// whole reply with any status is right, and is counted by its status. The first reply with a status of 2xx
+/// determines the body: each reply with the same status must have the same body, byte for byte.
 #[derive(Clone, Debug)]
 pub struct HttpLoad {
     shared: Arc<SharedRequest>,
@@ -19,10 +20,11 @@ struct SharedRequest {
     first: Mutex<First>,
 }
 
-/// The first reply, as far as it is known: the connection that reads a byte of the body first determines what
-/// that byte must be.
+/// The first reply of 2xx, as far as it is known: the connection that reads a byte of the body first
+/// determines what that byte must be.
 #[derive(Debug, Default)]
 struct First {
+    /// The status of the replies whose bodies are compared.
     status: Option<u16>,
     body: Vec<u8>,
     /// How long the body is, once one has ended.
@@ -35,8 +37,19 @@ pub struct HttpClient {
     shared: Arc<SharedRequest>,
     stage: ReplyPart,
     keep_alive: bool,
+    /// The status of the reply that comes, or came last.
+    status: Option<u16>,
+    check: BodyCheck,
     /// How much of the body came.
     received: u64,
+}
+
+/// Whether the body of a reply must be that of the first reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BodyCheck {
+    Exact,
+    /// Only its framing is checked.
+    Framing,
 }
 
 #[derive(Debug)]
@@ -66,7 +79,7 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 /// A head that comes in pieces is parsed with each piece up to here, and with each end of a line beyond: with
 /// `HEADERS_MAX` lines that is a bounded number of times.
 const HEAD_BYTES_USUAL: usize = 1 << 10;
-const HEADERS_MAX: usize = 100;
+const HEADERS_MAX: usize = 256;
 /// Bodies are compared byte for byte up to here, and by their length beyond it.
 const BODY_KEPT_BYTES_MAX: u64 = 64 << 20;
 
@@ -105,7 +118,14 @@ impl Workload for HttpLoad {
 
     fn open(&self, _number: u32) -> HttpClient {
         let shared = Arc::clone(&self.shared);
-        HttpClient { shared, stage: ReplyPart::Head(Vec::new()), keep_alive: true, received: 0 }
+        HttpClient {
+            shared,
+            stage: ReplyPart::Head(Vec::new()),
+            keep_alive: true,
+            status: None,
+            check: BodyCheck::Framing,
+            received: 0,
+        }
     }
 }
 
@@ -122,16 +142,18 @@ impl Client for HttpClient {
             let taken = match &mut self.stage {
                 ReplyPart::Head(kept) => match head_of(kept, rest, ended) {
                     Ok(None) => return ReplyStatus::Incomplete,
-                    Ok(Some((head, taken))) => match self.begin_body(head) {
-                        Ok(()) => taken,
-                        Err(what) => return ReplyStatus::Wrong(what),
-                    },
+                    Ok(Some((head, taken))) => {
+                        self.begin_body(head);
+                        taken
+                    }
                     Err(what) => return ReplyStatus::Wrong(what),
                 },
                 ReplyPart::Body(framing) => match framing.take(rest) {
                     Met::Framing(len) => len,
                     Met::Body(len) => {
-                        if let Err(what) = self.shared.first().has(self.received, &rest[..len]) {
+                        if self.check == BodyCheck::Exact
+                            && let Err(what) = self.shared.first().has(self.received, &rest[..len])
+                        {
                             return ReplyStatus::Wrong(what);
                         }
                         self.received += len as u64;
@@ -155,23 +177,48 @@ impl Client for HttpClient {
             }
         }
     }
+
+    fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    fn unasked(&mut self, bytes: &[u8]) -> Unasked {
+        if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+            return Unasked::Ignored; // some servers send an empty line after a body
+        }
+        let is_timeout = |reply: &&[u8]| {
+            let len = bytes.len().min(reply.len());
+            bytes[..len] == reply[..len]
+        };
+        if TIMEOUT_REPLIES.iter().any(is_timeout) {
+            Unasked::Closing
+        } else {
+            Unasked::Wrong("unsolicited bytes")
+        }
+    }
 }
 
+/// What begins a reply that servers may send before they close a connection on which they have waited for a
+/// request for too long (RFC 9110, section 15.5.9).
+const TIMEOUT_REPLIES: [&[u8]; 2] = [b"HTTP/1.1 408", b"HTTP/1.0 408"];
+
 impl HttpClient {
-    fn begin_body(&mut self, head: Head) -> Result<(), &'static str> {
+    fn begin_body(&mut self, head: Head) {
         if head.status / 100 == 1 {
             // An interim reply (RFC 9110, section 15.2): the real one follows.
             self.stage = ReplyPart::Head(Vec::new());
-            return Ok(());
+            return;
         }
-        self.shared.first().has_status(head.status)?;
+        self.status = Some(head.status);
+        self.check = self.shared.first().check_of(head.status);
         self.keep_alive = head.keep_alive && !matches!(head.framing, ReplyFraming::UntilEnd);
         self.stage = ReplyPart::Body(head.framing);
-        Ok(())
     }
 
     fn done(&mut self, taken: usize) -> ReplyStatus {
-        if let Err(what) = self.shared.first().ends_at(self.received) {
+        if self.check == BodyCheck::Exact
+            && let Err(what) = self.shared.first().ends_at(self.received)
+        {
             return ReplyStatus::Wrong(what);
         }
         self.received = 0;
@@ -188,21 +235,11 @@ impl SharedRequest {
 }
 
 impl First {
-    fn has_status(&mut self, status: u16) -> Result<(), &'static str> {
-        match self.status {
-            Some(first) if first == status => Ok(()),
-            Some(_) => Err("the status is not that of the first reply"),
-            None if status / 100 == 2 => {
-                self.status = Some(status);
-                Ok(())
-            }
-            None => Err(match status {
-                404 => "the status is 404, not found",
-                300..=399 => "the status is 3xx, a redirection; give the URL that it leads to",
-                400..=499 => "the status is 4xx, the server refuses the request",
-                500..=599 => "the status is 5xx, an error of the server",
-                _ => "the status is not 2xx",
-            }),
+    fn check_of(&mut self, status: u16) -> BodyCheck {
+        if status / 100 == 2 && *self.status.get_or_insert(status) == status {
+            BodyCheck::Exact
+        } else {
+            BodyCheck::Framing
         }
     }
 
@@ -280,12 +317,13 @@ fn head_of(kept: &mut Vec<u8>, bytes: &[u8], ended: bool) -> Result<Option<(Head
 }
 
 fn parse(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
-    if let Some(b'\r' | b'\n') = bytes.first() {
-        return Err("an empty line came before the head"); // only a server has to pass it over (RFC 9112, section 2.2)
-    }
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
-    let len = match response.parse(bytes) {
+    // An empty line before the head is passed over: some servers send one after a body. So are folded fields,
+    // which a user agent must understand (RFC 9112, sections 2.2 and 5.2).
+    let mut config = httparse::ParserConfig::default();
+    config.allow_obsolete_multiline_headers_in_responses(true);
+    let len = match config.parse_response(&mut response, bytes) {
         Ok(httparse::Status::Complete(len)) => len,
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(_) => return Err("the head is no HTTP response"),
@@ -369,13 +407,12 @@ mod tests {
             (head(5_000, "\r\nB : c\r\n\r\n"), ReplyStatus::Wrong("the head is no HTTP response")),
             (head(HEAD_BYTES_MAX, "\x7f"), ReplyStatus::Wrong("the head has no end")),
             (
-                format!("HTTP/1.1 204 No\r\n{}", "A:\r\n".repeat(101)),
+                format!("HTTP/1.1 204 No\r\n{}", "A:\r\n".repeat(HEADERS_MAX + 1)),
                 ReplyStatus::Wrong("the head is no HTTP response"),
             ),
-            (
-                "\r\n".to_owned() + &head(1, "\r\n\r\n"),
-                ReplyStatus::Wrong("an empty line came before the head"),
-            ),
+            ("\r\n".to_owned() + &head(1, "\r\n\r\n"), ReplyStatus::Complete(26)),
+            (head(1, "\r\n folded\r\n\r\n"), ReplyStatus::Complete(33)),
+            (format!("HTTP/1.1 204 No\r\n{}\r\n", "A:\r\n".repeat(200)), ReplyStatus::Complete(819)),
             (head(5_000, ""), ReplyStatus::Incomplete),
         ];
         for (stream, expected) in table {
@@ -424,7 +461,6 @@ mod tests {
             &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhallo"[..],
             b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhell",
             b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello!",
-            b"HTTP/1.1 203 OK\r\nContent-Length: 5\r\n\r\nhello",
             b"HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\nhello",
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello5",
             b"I got your message",
@@ -435,7 +471,39 @@ mod tests {
             }
         }
         assert_eq!(verdict(&load, &WHOLE[..WHOLE.len() - 1], 9), ReplyStatus::Incomplete, "cut short");
-        let missing = verdict(&HttpLoad::new("h", "/", false), b"HTTP/1.1 404 No\r\n\r\n", 50);
-        assert_eq!(missing, ReplyStatus::Wrong("the status is 404, not found"));
+    }
+
+    #[test]
+    fn a_whole_reply_with_any_status_is_right_and_its_status_is_reported() {
+        let load = HttpLoad::new("h", "/", false);
+        for (stream, status) in [
+            (&b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"[..], 503),
+            (WHOLE, 200),
+            (b"HTTP/1.1 503 Busy\r\nContent-Length: 6\r\n\r\nbusier", 503),
+            (b"HTTP/1.1 203 OK\r\nContent-Length: 5\r\n\r\nhallo", 203),
+            (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", 304),
+            (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", 404),
+            (WHOLE, 200),
+        ] {
+            let mut client = load.open(0);
+            assert_eq!(client.status(), None);
+            assert_eq!(client.reply(0, stream, false), ReplyStatus::Complete(stream.len()));
+            assert_eq!(client.status(), Some(status));
+        }
+    }
+
+    #[test]
+    fn unasked_bytes_are_wrong_but_for_an_empty_line_and_a_timeout() {
+        let mut client = HttpLoad::new("h", "/", false).open(0);
+        for (bytes, expected) in [
+            (&b"\r\n"[..], Unasked::Ignored),
+            (b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n", Unasked::Closing),
+            (b"HTTP/1.0 408 Request Time-out\r\n\r\n", Unasked::Closing),
+            (b"HTTP/1.", Unasked::Closing),
+            (b"HTTP/1.1 200 OK\r\n\r\n", Unasked::Wrong("unsolicited bytes")),
+            (b"hello", Unasked::Wrong("unsolicited bytes")),
+        ] {
+            assert_eq!(client.unasked(bytes), expected, "{}", bytes.escape_ascii());
+        }
     }
 }
