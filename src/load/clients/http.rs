@@ -407,7 +407,7 @@ mod tests {
             (head(5_000, "\r\nB : c\r\n\r\n"), ReplyStatus::Wrong("the head is no HTTP response")),
             (head(HEAD_BYTES_MAX, "\x7f"), ReplyStatus::Wrong("the head has no end")),
             (
-                format!("HTTP/1.1 204 No\r\n{}", "A:\r\n".repeat(HEADERS_MAX + 1)),
+                format!("HTTP/1.1 204 No\r\n{}", "A:\r\n".repeat(HEADERS_MAX + 2)),
                 ReplyStatus::Wrong("the head is no HTTP response"),
             ),
             ("\r\n".to_owned() + &head(1, "\r\n\r\n"), ReplyStatus::Complete(26)),
