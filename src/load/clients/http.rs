@@ -410,8 +410,8 @@ mod tests {
                 format!("HTTP/1.1 204 No\r\n{}", "A:\r\n".repeat(HEADERS_MAX + 2)),
                 ReplyStatus::Wrong("the head is no HTTP response"),
             ),
-            ("\r\n".to_owned() + &head(1, "\r\n\r\n"), ReplyStatus::Complete(26)),
-            (head(1, "\r\n folded\r\n\r\n"), ReplyStatus::Complete(33)),
+            ("\r\n".to_owned() + &head(1, "\r\n\r\n"), ReplyStatus::Complete(27)),
+            (head(1, "\r\n folded\r\n\r\n"), ReplyStatus::Complete(34)),
             (format!("HTTP/1.1 204 No\r\n{}\r\n", "A:\r\n".repeat(200)), ReplyStatus::Complete(819)),
             (head(5_000, ""), ReplyStatus::Incomplete),
         ];
