@@ -4,7 +4,7 @@ use std::panic::{self, AssertUnwindSafe};
 
 use crate::connection::{Connection, ListenerLayers, Transport, WaitTimeouts};
 use crate::limits::Limits;
-use crate::session::{Peer, Service, Waker};
+use crate::session::{Client, OffloadSource, Peer, Service, Waker};
 use crate::sys::Listener;
 
 /// The service of a listener, and what else its clients get.
@@ -33,8 +33,9 @@ impl<S: Service> ListenerService<S> {
         &self,
         connection: &mut Connection<S::Session, T>,
         waker: Option<&Waker>,
+        offload: Option<OffloadSource<'_>>,
     ) -> bool {
-        let client = connection.client(self.local, waker);
+        let client = Client { offload, ..connection.client(self.local, waker) };
         let Ok(session) = panic::catch_unwind(AssertUnwindSafe(|| self.service.open(&client))) else {
             log::error!("{}: the service panicked in open; the client ends", connection.peer());
             return false;

@@ -255,6 +255,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             server_name: layers.and_then(Layers::server_name),
             protocol: layers.and_then(Layers::protocol),
             waker,
+            offload: None,
         }
     }
 

@@ -291,7 +291,8 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
                 }
             };
             if pumped == Pumped::Established {
-                if !served.open(connection, waker.as_ref()) {
+                // The client has this process or thread for itself: slow work may hold it up.
+                if !served.open(connection, waker.as_ref(), None) {
                     connection.cut(Reason::Panicked, &mut context);
                     return Reason::Panicked;
                 }

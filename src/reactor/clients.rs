@@ -13,7 +13,7 @@ use crate::connection::{
     Connection, Context, Mode, NEVER_MS, Polled, Pumped, Scratch, TimeSource, TurnBudget,
 };
 use crate::limits::{Limits, Overflow};
-use crate::session::{Now, Peer, Refusal, Service, Waker};
+use crate::session::{Now, OffloadSource, OffloadTarget, Peer, Refusal, Service, WakeTarget, Waker};
 use crate::telemetry::{Reason, Telemetry};
 use crate::time::{Deadlines, Link};
 
@@ -44,7 +44,8 @@ pub(super) struct Clients<S: Service> {
     buffers: LoopBuffers,
     /// By listener. They outlive the listeners, as clients do.
     served: Vec<ListenerService<S>>,
-    wakes: Arc<Wakes>,
+    wakes: Arc<dyn WakeTarget>,
+    offload: Arc<dyn OffloadTarget>,
     scratch: Scratch,
 }
 
@@ -119,7 +120,12 @@ pub const fn slot_bytes<S>() -> usize {
 
 impl<S: Service> Clients<S> {
     /// With room for `reserved` clients.
-    pub(super) fn new(limits: &Limits, reserved: usize, wakes: Arc<Wakes>) -> Self {
+    pub(super) fn new(
+        limits: &Limits,
+        reserved: usize,
+        wakes: Arc<Wakes>,
+        offload: Arc<dyn OffloadTarget>,
+    ) -> Self {
         Clients {
             slots: Slab::with_capacity(reserved),
             generation: 0,
@@ -130,6 +136,7 @@ impl<S: Service> Clients<S> {
             buffers: LoopBuffers::new(limits.buffers_bytes_max, reserved),
             served: Vec::new(),
             wakes,
+            offload,
             scratch: Scratch::new(limits),
         }
     }
@@ -282,9 +289,10 @@ impl<S: Service> Clients<S> {
                 Refused::Closed(end) => cut = Some(end.reason),
             }
         } else {
-            let waker = || Waker::new(Arc::clone(&self.wakes) as Arc<_>, id.to_u64());
+            let waker = || Waker::new(Arc::clone(&self.wakes), id.to_u64());
             let waker = served.service.wakes().then(waker);
-            if !served.open(connection, waker.as_ref()) {
+            let offload = OffloadSource { target: &self.offload, wakes: &self.wakes, client: id.to_u64() };
+            if !served.open(connection, waker.as_ref(), Some(offload)) {
                 cut = Some(Reason::Panicked);
             }
         }

@@ -17,12 +17,14 @@
 //! | `clients` | the slab, the run queue, deadlines: pump, expire, reap |
 //! | `endpoints` | listeners, signals and calls from other code: accept |
 //! | `control` | serving, draining, stopped |
+//! | `offload` | threads beside the loop, for slow work |
 //! | `poller` | the poll and the events of its last wait |
 
 mod clients;
 mod control;
 mod endpoints;
 mod lag;
+mod offload;
 mod poller;
 mod summary;
 mod token;
@@ -48,6 +50,7 @@ use clients::{Clients, TurnContext};
 use control::{Command, Control};
 use endpoints::Endpoints;
 pub use lag::Lag;
+use offload::Offloader;
 use poller::Poller;
 pub use summary::Summary;
 use token::{CLIENTS_MAX, Source};
@@ -86,6 +89,7 @@ pub struct Reactor<S: Service> {
     control: Control,
     telemetry: Telemetry,
     maintenance: Maintenance,
+    offloader: Arc<Offloader>,
     lag: Lag,
     /// When the last turn ended.
     turn_ended: Instant,
@@ -118,15 +122,17 @@ impl<S: Service> Reactor<S> {
         let mut admission = Admission::new(&limits, CLIENTS_MAX);
         admission.reserve(reserved);
         let endpoints = Endpoints::new(&poller)?;
+        let (wakes, offloader) = (Arc::clone(endpoints.wakes()), Arc::new(Offloader::new()));
         Ok(Reactor {
             clock: ServerClock::start(),
-            clients: Clients::new(&limits, reserved, Arc::clone(endpoints.wakes())),
+            clients: Clients::new(&limits, reserved, wakes, Arc::clone(&offloader) as Arc<_>),
             endpoints,
             poller,
             admission,
             control: Control::new(),
             telemetry: Telemetry::new(),
             maintenance: Maintenance::default(),
+            offloader,
             lag: Lag::default(),
             turn_ended: Instant::now(),
             limits,
@@ -467,6 +473,7 @@ impl<S: Service> Drop for Reactor<S> {
         let Parts { clients, mut turn, .. } = self.parts(now);
         clients.cut_all(&mut turn);
         self.telemetry.flush();
+        self.offloader.close();
     }
 }
 

@@ -249,6 +249,10 @@ macro_rules! define {
                 match self { $($(#[$cfg])? AnySession::$service(session) => session.unfinished(),)+ }
             }
 
+            fn timer_due_ms(&self) -> Option<u64> {
+                match self { $($(#[$cfg])? AnySession::$service(session) => session.timer_due_ms(),)+ }
+            }
+
             fn held_bytes(&self) -> usize {
                 match self { $($(#[$cfg])? AnySession::$service(session) => session.held_bytes(),)+ }
             }

@@ -77,6 +77,8 @@ impl RequestInfo {
     pub const LINE: &'static str = "line";
     /// Where the client found the target (HTTP's `Referer`).
     pub const REFERER: &'static str = "referer";
+    /// The name of the user, where the request had a right password.
+    pub const USER: &'static str = "user";
     /// The client's program (HTTP's `User-Agent`).
     pub const USER_AGENT: &'static str = "user-agent";
 

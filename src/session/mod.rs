@@ -9,12 +9,15 @@
 mod answer;
 mod mailbox;
 mod maintenance;
+mod offload;
 mod outbox;
 pub mod rehearsal;
 
 pub use answer::{AnswerDetail, AnswerInfo, RequestInfo};
 pub use mailbox::{Closed, Mailbox, Message, PostError, Sender};
 pub(crate) use maintenance::Maintenance;
+pub use offload::{Busy, Lane, Offload, Outcome, Ticket};
+pub(crate) use offload::{Job, OffloadSource, OffloadTarget, QueueBound};
 pub(crate) use outbox::Answers;
 pub use outbox::{Content, FileRange, Full, Outbox};
 pub(crate) use outbox::{Front, GATHER_MAX};
@@ -396,12 +399,13 @@ pub struct Client<'a> {
     /// The application protocol that a layer has agreed on with the client (TLS: ALPN).
     pub protocol: Option<&'a [u8]>,
     pub(crate) waker: Option<&'a Waker>,
+    pub(crate) offload: Option<OffloadSource<'a>>,
 }
 
 impl<'a> Client<'a> {
     /// A client without a waker, for tests and models without a shared address space.
     pub fn new(peer: Peer, local: Peer) -> Self {
-        Client { peer, local, server_name: None, protocol: None, waker: None }
+        Client { peer, local, server_name: None, protocol: None, waker: None, offload: None }
     }
 
     /// The same client with a waker.
@@ -415,6 +419,11 @@ impl<'a> Client<'a> {
     /// If [`Service::wakes`] is false.
     pub fn waker(&self) -> Waker {
         self.waker.expect("Service::wakes returns true where a waker is needed").clone()
+    }
+
+    /// The way to have slow work done for this client without holding up others.
+    pub fn offload(&self) -> Offload {
+        Offload::of(self.offload)
     }
 }
 

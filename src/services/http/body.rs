@@ -33,6 +33,8 @@ pub(crate) enum Content {
     One(Piece),
     Many(VecDeque<Piece>),
     Producer(Box<dyn Producer>),
+    /// One that may block.
+    Blocking(Box<dyn Producer + Send>),
 }
 
 /// A piece of a body whose length is known.
@@ -70,6 +72,17 @@ impl Body {
         Body(Content::Producer(Box::new(producer)))
     }
 
+    /// A body that is made while it is sent, by a producer that may block or compute for long: its pieces are
+    /// made beside the loop, one ahead of what is sent, so that no other client waits. (In models in which
+    /// the client has a process or thread of its own they are made there.) A piece for which the client would
+    /// wait for more than a minute ends its connection.
+    ///
+    /// Only for handlers that ask for the client
+    /// ([`Handler::asks_for_client`](super::Handler::asks_for_client)); for others the loop waits.
+    pub fn blocking(producer: impl Producer + Send + 'static) -> Body {
+        Body(Content::Blocking(Box::new(producer)))
+    }
+
     /// Pieces that are sent one after another.
     pub(crate) fn pieces(pieces: impl IntoIterator<Item = Piece>) -> Body {
         Body(Content::Many(pieces.into_iter().collect()))
@@ -88,6 +101,7 @@ impl Content {
             Content::One(piece) => Some(piece.len()),
             Content::Many(pieces) => Some(pieces.iter().map(Piece::len).sum()),
             Content::Producer(producer) => producer.len_bytes(),
+            Content::Blocking(producer) => producer.len_bytes(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Every bound of the HTTP service: the unit in the name, the reason beside it.
 
+use std::time::Duration;
+
 /// A request's head. Without it a client that never ends its head fills the memory. Fits the scan's 16-bit
 /// offsets.
 pub(super) const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -14,6 +16,12 @@ pub(super) const HEADERS_USUAL: usize = 16;
 pub(super) const BODY_BYTES_MAX: u64 = 1 << 20;
 /// The line with a chunk's size. Extensions are skipped, not kept.
 pub(super) const CHUNK_LINE_BYTES_MAX: usize = 256;
+/// How long a client waits for work beside the loop: a password behind others in the queue, a disk that does
+/// not answer. Without it a client whose disk never answers keeps its slot.
+pub(super) const OFFLOADED_MAX: Duration = Duration::from_secs(60);
+/// How often one request may need work before it is answered. Without it a handler that always needs some
+/// more has no end.
+pub(super) const DEFERRALS_MAX: u32 = 4;
 /// Requests of one client answered in one call; then the others have their turn.
 pub(super) const REQUESTS_PER_CALL_MAX: u32 = 64;
 /// Free space in the outbox that is required to begin a pipelined response behind others.

@@ -3,8 +3,9 @@
 use super::bounds::BODY_BYTES_MAX;
 use super::codec::request::{Field, Method, RequestHead};
 use super::codec::target::{Path, Target};
+use super::deferred::{HttpClient, Notes};
 use super::response::Response;
-use crate::session::Now;
+use crate::session::{Now, Peer};
 
 /// Answers requests. [`super::Files`] and [`super::Router`] are handlers, and so is a function from a request
 /// to a response.
@@ -41,6 +42,12 @@ pub trait Handler: Send + Sync + 'static {
     fn body_policy(&self, request: &Request<'_>) -> BodyPolicy {
         let _ = request;
         BodyPolicy::default()
+    }
+
+    /// Whether it asks for [`Request::peer`]. Each client then keeps some 50 bytes more. Must always return
+    /// the same.
+    fn asks_for_client(&self) -> bool {
+        false
     }
 
     /// When [`Handler::maintain`] is to be called, in ms of [`Now::monotonic_ms`]; `None` for never. Asked
@@ -98,6 +105,9 @@ pub struct Request<'a> {
     pub(crate) head: &'a RequestHead<'a>,
     pub(crate) body: &'a [u8],
     pub(crate) now: Now,
+    /// There where the handler asks for it, as the notes are, except in [`Handler::body_policy`].
+    pub(crate) client: Option<&'a HttpClient>,
+    pub(crate) notes: Option<&'a Notes>,
 }
 
 impl<'a> Request<'a> {
@@ -164,6 +174,11 @@ impl<'a> Request<'a> {
     /// The time at which the request is answered.
     pub fn now(&self) -> Now {
         self.now
+    }
+
+    /// The address of the client, if the handler asks for it ([`Handler::asks_for_client`]).
+    pub fn peer(&self) -> Option<Peer> {
+        self.client.map(|client| client.peer)
     }
 
     /// The path with what belongs to it; `None` for a target that has no path.

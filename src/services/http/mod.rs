@@ -17,6 +17,7 @@ mod body;
 mod bounds;
 mod codec;
 mod config;
+mod deferred;
 mod files;
 mod handler;
 mod report;

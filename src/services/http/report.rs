@@ -10,6 +10,8 @@ use crate::session::{AnswerDetail, AnswerInfo, RequestInfo};
 #[derive(Clone, Copy)]
 pub(super) enum ReportSubject<'a> {
     Request(&'a RequestHead<'a>),
+    /// The same, of a user whose password was right.
+    RequestOf(&'a RequestHead<'a>, &'a str),
     /// What could not be parsed: its first line.
     Line(&'a [u8]),
 }
@@ -42,8 +44,9 @@ pub(super) fn answer_info(
 }
 
 fn request_info(subject: ReportSubject<'_>, now: SystemTime) -> RequestInfo {
-    let request = match subject {
-        ReportSubject::Request(request) => request,
+    let (request, user) = match subject {
+        ReportSubject::Request(request) => (request, None),
+        ReportSubject::RequestOf(request, user) => (request, Some(user.as_bytes())),
         ReportSubject::Line(line) => return RequestInfo::new(now, [(RequestInfo::LINE, line)]),
     };
     let mut words = request.line.splitn(3, |&byte| byte == b' ');
@@ -54,6 +57,7 @@ fn request_info(subject: ReportSubject<'_>, now: SystemTime) -> RequestInfo {
         (RequestInfo::VERSION, word()),
         (RequestInfo::REFERER, request.value(Field::Referer)),
         (RequestInfo::USER_AGENT, request.value(Field::UserAgent)),
+        (RequestInfo::USER, user),
     ];
     RequestInfo::new(now, fields.into_iter().filter_map(|(name, value)| Some((name, value?))))
 }

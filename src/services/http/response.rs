@@ -1,5 +1,6 @@
 //! The response of a handler: a status, fields and a body, not yet serialised.
 
+use std::any::Any;
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,7 +8,8 @@ use std::sync::Arc;
 use super::body::{Body, Content, Piece};
 use super::codec::head::{Framing, is_sendable, push_line};
 use super::codec::status::Status;
-use crate::session::FileRange;
+use super::deferred::Deferred;
+use crate::session::{FileRange, Lane};
 
 /// A response: status, fields and body.
 ///
@@ -30,6 +32,8 @@ pub struct Response(ResponseKind);
 pub(crate) enum ResponseKind {
     Built(Built),
     Prepared(Arc<Prepared>),
+    /// The handler is called again when this work is done.
+    Deferred(Deferred),
 }
 
 /// A response that was made for one request.
@@ -96,6 +100,14 @@ impl Response {
         Response(ResponseKind::Prepared(prepared))
     }
 
+    /// Has `work` done beside the loop, and the handler called again with the same request and the result
+    /// ([`Notes::take_finding`](super::deferred::Notes)). Only for handlers that ask for the client
+    /// ([`Handler::asks_for_client`](super::Handler::asks_for_client)); for others the loop waits. Fields and
+    /// a body that are added to it are lost: they are added again to the response of the second call.
+    pub(crate) fn deferred<T: Any + Send>(lane: Lane, work: impl FnOnce() -> T + Send + 'static) -> Response {
+        Response(ResponseKind::Deferred(Deferred::new(lane, work)))
+    }
+
     /// Adds a field. A second `Content-Type` replaces the first.
     ///
     /// A field that cannot be sent makes the response one of 500 and is logged, so that no value that came
@@ -107,6 +119,9 @@ impl Response {
         if !is_sendable(name, value) {
             log::error!("http: a handler answered with the field {name:?}: {value:?}, which cannot be sent");
             return Response::error(Status::InternalError);
+        }
+        if self.is_deferred() {
+            return self;
         }
         let mut built = Built::from(self);
         if name.eq_ignore_ascii_case("content-type") {
@@ -120,6 +135,9 @@ impl Response {
 
     /// Adds fields that are lines already, each with its end.
     pub(crate) fn with_lines<'l>(self, lines: impl IntoIterator<Item = &'l str>) -> Response {
+        if self.is_deferred() {
+            return self;
+        }
         let mut built = Built::from(self);
         built.fields.extend(lines);
         Response(ResponseKind::Built(built))
@@ -127,14 +145,30 @@ impl Response {
 
     /// Sets the body.
     pub fn with_body(self, body: impl Into<Body>) -> Response {
+        if self.is_deferred() {
+            return self;
+        }
         Response(ResponseKind::Built(Built { body: body.into().into_content(), ..Built::from(self) }))
     }
 
-    /// The status.
+    fn is_deferred(&self) -> bool {
+        matches!(self.0, ResponseKind::Deferred(_))
+    }
+
+    /// The status. 202 where the handler is to be called again, because slow work has to be done first.
     pub fn status(&self) -> Status {
         match &self.0 {
             ResponseKind::Built(built) => built.status,
             ResponseKind::Prepared(_) => Status::Ok,
+            ResponseKind::Deferred(_) => Status::Accepted,
+        }
+    }
+
+    /// The work that has to be done first, if there is any; else the response itself.
+    pub(crate) fn deferred_work(self) -> Result<Response, Deferred> {
+        match self.0 {
+            ResponseKind::Deferred(deferred) => Err(deferred),
+            kind => Ok(Response(kind)),
         }
     }
 
@@ -145,8 +179,16 @@ impl Response {
 
 impl From<Response> for Built {
     fn from(response: Response) -> Built {
-        match response.0 {
+        Built::from(response.0)
+    }
+}
+
+impl From<ResponseKind> for Built {
+    fn from(kind: ResponseKind) -> Built {
+        match kind {
             ResponseKind::Built(built) => built,
+            // Never sent: its work has to be done first.
+            ResponseKind::Deferred(_) => Built::from(Response::new(Status::InternalError)),
             ResponseKind::Prepared(prepared) => Built {
                 status: Status::Ok,
                 content_type: prepared.lines[..prepared.framing.start].to_owned(),

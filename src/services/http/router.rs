@@ -97,6 +97,10 @@ impl Handler for Router {
         self.choose(request).map_or(BodyPolicy::Discard, |handler| handler.body_policy(request))
     }
 
+    fn asks_for_client(&self) -> bool {
+        self.routes.iter().any(|route| route.handler.asks_for_client())
+    }
+
     fn maintenance_due_ms(&self) -> Option<u64> {
         self.routes.iter().filter_map(|route| route.handler.maintenance_due_ms()).min()
     }

@@ -6,6 +6,7 @@ use super::codec::date::DateCache;
 use super::codec::head::{Framing, Head, Persistence};
 use super::codec::status::Status;
 use super::config::{ConfigError, HttpConfig, service_lines};
+use super::deferred::HttpClient;
 use super::files::Files;
 use super::handler::Handler;
 use super::session::{HttpSession, HttpShared};
@@ -78,8 +79,10 @@ fn refusal(head_end: &str) -> Vec<u8> {
 impl<H: Handler> Service for Http<H> {
     type Session = HttpSession<H>;
 
-    fn open(&self, _client: &Client<'_>) -> HttpSession<H> {
-        HttpSession::new(Arc::clone(&self.shared))
+    fn open(&self, client: &Client<'_>) -> HttpSession<H> {
+        let kept = self.shared.handler.asks_for_client();
+        let client = kept.then(|| Box::new(HttpClient { peer: client.peer, offload: client.offload() }));
+        HttpSession::new(Arc::clone(&self.shared), client)
     }
 
     fn refusal(&self, _why: Refusal) -> &[u8] {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::bounds::{ANSWER_ROOM_BYTES, COPY_BYTES_MAX, REQUESTS_PER_CALL_MAX};
+use super::bounds::{ANSWER_ROOM_BYTES, COPY_BYTES_MAX, DEFERRALS_MAX, OFFLOADED_MAX, REQUESTS_PER_CALL_MAX};
 use super::codec::body::BodyReader;
 use super::codec::date::DateCache;
 use super::codec::head::{Framing, Head, Persistence};
@@ -10,11 +10,14 @@ use super::codec::request::{self, Method, RequestHead, Scan, Version, is_between
 use super::codec::send::{Outgoing, Sending, Sent};
 use super::codec::status::Status;
 use super::codec::target::Target;
+use super::deferred::{Deferred, Finding, HttpClient, Notes};
 use super::files::Files;
 use super::handler::{BodyPolicy, Handler, Request};
 use super::report::{ReportSubject, Start, answer_info};
 use super::response::{Built, Fixed, Response, ResponseKind};
-use crate::session::{AnswerInfo, Call, Fault, Input, Next, Outbox, Progress, Session, Wait};
+use crate::session::{
+    AnswerInfo, Call, Fault, Input, Next, Offload, Outbox, Outcome, Progress, Session, Ticket, Wait,
+};
 
 /// What all clients of a service share.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub(crate) struct HttpShared<H> {
 #[derive(Debug)]
 pub struct HttpSession<H = Files> {
     shared: Arc<HttpShared<H>>,
+    /// There if the handler asks for it.
+    client: Option<Box<HttpClient>>,
     /// How far the arriving head has been scanned.
     scan: Scan,
     state: RequestState,
@@ -42,6 +47,8 @@ enum RequestState {
     Head,
     /// Its body arrives.
     Body(Box<Pending>),
+    /// Its response needs slow work first.
+    Waiting(Box<Waiting>),
     /// Its response waits for room.
     Sending(Box<Sending>),
 }
@@ -54,6 +61,21 @@ struct Pending {
     start: Start,
 }
 
+/// A request whose response needs slow work first.
+#[derive(Debug)]
+struct Waiting {
+    head: Vec<u8>,
+    content: Vec<u8>,
+    start: Start,
+    /// Whether it is the last request of the connection.
+    last: bool,
+    notes: Notes,
+    work: Ticket<Finding>,
+    /// Until when the work is waited for.
+    due_ms: u64,
+    deferrals: u32,
+}
+
 /// What a response is sent for.
 #[derive(Clone, Copy)]
 struct Exchange<'a> {
@@ -62,6 +84,14 @@ struct Exchange<'a> {
     wants_body: bool,
     persistence: Persistence,
     start: Start,
+}
+
+/// A request that is being answered: the bytes of its head and content, and how often it was deferred.
+#[derive(Clone, Copy)]
+struct Begun<'a> {
+    bytes: &'a [u8],
+    content: &'a [u8],
+    deferrals: u32,
 }
 
 /// One step of a session: on with the next, or what is needed before it.
@@ -89,8 +119,8 @@ impl<'a> Exchange<'a> {
 }
 
 impl<H: Handler> HttpSession<H> {
-    pub(crate) fn new(shared: Arc<HttpShared<H>>) -> HttpSession<H> {
-        HttpSession { shared, scan: Scan::default(), state: RequestState::Head }
+    pub(crate) fn new(shared: Arc<HttpShared<H>>, client: Option<Box<HttpClient>>) -> HttpSession<H> {
+        HttpSession { shared, client, scan: Scan::default(), state: RequestState::Head }
     }
 
     /// Whether a request has been read in part.
@@ -115,10 +145,26 @@ impl<H: Handler> HttpSession<H> {
                     }
                 }
             }
+            RequestState::Waiting(waiting) => {
+                waiting.last |= input.call == Call::Stopping && bytes.is_empty();
+                match waiting.work.take() {
+                    Outcome::Done(finding) => self.resume(Ok(finding), input, out),
+                    Outcome::Lost => self.resume(Err(Status::InternalError), input, out),
+                    Outcome::Pending if waiting.due_ms <= input.now.monotonic_ms => {
+                        self.resume(Err(Status::Unavailable), input, out)
+                    }
+                    Outcome::Pending => Err(Next::Pause),
+                }
+            }
             RequestState::Sending(sending) => match sending.put(out) {
                 Sent::Done => {
                     let persistence = sending.persistence;
                     self.answered(persistence)
+                }
+                Sent::Waits => {
+                    let due_ms = sending.due_ms.get_or_insert(input.now.after_ms(OFFLOADED_MAX));
+                    let is_due = *due_ms <= input.now.monotonic_ms;
+                    Err(if is_due { Next::Abort(Fault::Resource) } else { Next::Pause })
                 }
                 Sent::Full => Err(Next::NeedRoom),
                 Sent::Yield => Err(Next::Again),
@@ -155,7 +201,7 @@ impl<H: Handler> HttpSession<H> {
             }
             Ok(request) => {
                 let last = input.call == Call::Stopping && bytes.len() == end;
-                self.respond(request, &[], Exchange::of(request, last, start), input, out)
+                self.respond(request, (head, &[]), Exchange::of(request, last, start), input, out)
             }
             Err(status) => self.refuse(status, head, start, input, out),
         })
@@ -172,7 +218,7 @@ impl<H: Handler> HttpSession<H> {
     ) -> Step {
         let shared = Arc::clone(&self.shared);
         let policy = match head.resource {
-            Ok(_) => shared.handler.body_policy(&Request { head, body: &[], now: input.now }),
+            Ok(_) => shared.handler.body_policy(&request_of(head, input)),
             Err(_) => BodyPolicy::Discard,
         };
         let body = match policy {
@@ -208,27 +254,110 @@ impl<H: Handler> HttpSession<H> {
         parsed(&head, |request| match request {
             Ok(request) => {
                 let exchange = Exchange::of(request, last, start);
-                self.respond(request, body.content(), exchange, input, out)
+                self.respond(request, (&head, body.content()), exchange, input, out)
             }
             Err(status) => self.refuse(status, &head, start, input, out),
         })
     }
 
-    /// Answers a whole request.
+    /// Answers a whole request: its head, parsed, and the bytes of its head and content.
     fn respond(
         &mut self,
         head: &RequestHead<'_>,
-        body: &[u8],
+        (bytes, content): (&[u8], &[u8]),
         exchange: Exchange<'_>,
         input: Input<'_>,
         out: &mut Outbox,
     ) -> Step {
         let response = match &head.resource {
             Ok(Target::Server) if head.method != Method::Options => Response::error(Status::BadRequest),
-            Ok(_) => self.shared.handler.respond(&Request { head, body, now: input.now }),
+            Ok(_) if self.client.is_some() => {
+                let (work, begun) = (Notes::default(), Begun { bytes, content, deferrals: 0 });
+                return self.respond_with(work, head, begun, exchange, input, out);
+            }
+            Ok(_) => self.shared.handler.respond(&Request { body: content, ..request_of(head, input) }),
             Err(status) => Response::error(*status),
         };
         self.send(response, exchange, input, out)
+    }
+
+    /// Answers a request whose handler asks for the client, and may need slow work first.
+    fn respond_with(
+        &mut self,
+        notes: Notes,
+        head: &RequestHead<'_>,
+        begun: Begun<'_>,
+        exchange: Exchange<'_>,
+        input: Input<'_>,
+        out: &mut Outbox,
+    ) -> Step {
+        let client = self.client.as_deref();
+        let request = Request { body: begun.content, client, notes: Some(&notes), ..request_of(head, input) };
+        match self.shared.handler.respond(&request).deferred_work() {
+            Ok(response) => {
+                let subject = match notes.user() {
+                    Some(user) => ReportSubject::RequestOf(head, user),
+                    None => exchange.subject,
+                };
+                self.send(response, Exchange { subject, ..exchange }, input, out)
+            }
+            Err(deferred) => self.defer(deferred, notes, begun, exchange, input, out),
+        }
+    }
+
+    /// Begins slow work that a response needs first.
+    fn defer(
+        &mut self,
+        deferred: Deferred,
+        notes: Notes,
+        Begun { bytes, content, deferrals }: Begun<'_>,
+        exchange: Exchange<'_>,
+        input: Input<'_>,
+        out: &mut Outbox,
+    ) -> Step {
+        if deferrals == DEFERRALS_MAX {
+            log::error!(
+                "http: a handler needs work for one request again and again; it is answered with 500"
+            );
+            return self.send(Response::error(Status::InternalError), exchange, input, out);
+        }
+        let begun = match &self.client {
+            Some(client) => deferred.begin(&client.offload),
+            None => deferred.begin(&Offload::inline()),
+        };
+        let Ok(work) = begun else {
+            return self.send(Response::error(Status::Unavailable), exchange, input, out);
+        };
+        self.state = RequestState::Waiting(Box::new(Waiting {
+            head: bytes.to_vec(),
+            content: content.to_vec(),
+            start: exchange.start,
+            last: exchange.persistence == Persistence::Close,
+            notes,
+            work,
+            due_ms: input.now.after_ms(OFFLOADED_MAX),
+            deferrals: deferrals + 1,
+        }));
+        Ok(())
+    }
+
+    /// Goes on with a request when the work for it is done, or there will be no result.
+    fn resume(&mut self, finding: Result<Finding, Status>, input: Input<'_>, out: &mut Outbox) -> Step {
+        let RequestState::Waiting(waiting) = std::mem::replace(&mut self.state, RequestState::Head) else {
+            return Ok(());
+        };
+        let Waiting { head, content, start, last, notes, deferrals, .. } = *waiting;
+        parsed(&head, |request| match (request, finding) {
+            (Ok(request), Ok(finding)) => {
+                notes.add_finding(finding);
+                let begun = Begun { bytes: &head, content: &content, deferrals };
+                self.respond_with(notes, request, begun, Exchange::of(request, last, start), input, out)
+            }
+            (Ok(request), Err(status)) => {
+                self.send(Response::error(status), Exchange::of(request, last, start), input, out)
+            }
+            (Err(status), _) => self.refuse(status, &head, start, input, out),
+        })
     }
 
     /// Refuses a request that is malformed or too large and closes the connection, because it is not known
@@ -275,7 +404,8 @@ impl<H: Handler> HttpSession<H> {
                 };
                 (persistence, put(&head, copied, body, exchange, input, out))
             }
-            ResponseKind::Built(mut built) => {
+            kind => {
+                let mut built = Built::from(kind);
                 if built.status.code() < 200 {
                     log::error!("http: a handler answered with the interim status {}", built.status.code());
                     built = Built::from(Response::error(Status::InternalError));
@@ -286,7 +416,8 @@ impl<H: Handler> HttpSession<H> {
                 let persistence = if framing == Framing::Close { Persistence::Close } else { persistence };
                 let head = Head { status, date: &date, persistence, lines: &lines, end };
                 let has_body = wants_body && framing != Framing::None;
-                let body = if has_body { Outgoing::new(body, framing) } else { Outgoing::Nothing };
+                let offload = self.client.as_ref().map(|client| &client.offload);
+                let body = if has_body { Outgoing::new(body, framing, offload) } else { Outgoing::Nothing };
                 (persistence, put(&head, &[], body, exchange, input, out))
             }
         };
@@ -316,7 +447,9 @@ impl<H: Handler> HttpSession<H> {
                 (input.bytes.to_vec(), Start { arrived_ms: input.arrived_ms, interim_bytes: 0 })
             }
             RequestState::Body(pending) => (std::mem::take(&mut pending.head), pending.start),
-            RequestState::Head | RequestState::Sending(_) => return Progress::need_input(0, wait),
+            RequestState::Head | RequestState::Waiting(_) | RequestState::Sending(_) => {
+                return Progress::need_input(0, wait);
+            }
         };
         // This is the last call, so what does not fit is lost.
         let _ = self.refuse(Status::RequestTimeout, &head, start, input, out);
@@ -325,6 +458,11 @@ impl<H: Handler> HttpSession<H> {
         }
         Progress::need_input(0, wait)
     }
+}
+
+/// A whole request without its body, as a handler gets it that does not ask for the client.
+fn request_of<'a>(head: &'a RequestHead<'a>, input: Input<'_>) -> Request<'a> {
+    Request { head, body: &[], now: input.now, client: None, notes: None }
 }
 
 /// Puts a head, the bytes that are copied behind it, and the rest of the body; returns what there is no room
@@ -352,7 +490,7 @@ fn put(
     } else {
         Vec::new()
     };
-    Some(Box::new(Sending { head, head_at: 0, body, info, persistence }))
+    Some(Box::new(Sending { head, head_at: 0, body, info, due_ms: None, persistence }))
 }
 
 /// How the end of a response's body is known.
@@ -393,17 +531,30 @@ impl<H: Handler> Session for HttpSession<H> {
     fn unfinished(&mut self) -> Option<AnswerInfo> {
         match &mut self.state {
             RequestState::Sending(sending) => sending.info.take(),
+            RequestState::Head | RequestState::Body(_) | RequestState::Waiting(_) => None,
+        }
+    }
+
+    fn timer_due_ms(&self) -> Option<u64> {
+        match &self.state {
             RequestState::Head | RequestState::Body(_) => None,
+            RequestState::Waiting(waiting) => Some(waiting.due_ms),
+            RequestState::Sending(sending) => sending.due_ms,
         }
     }
 
     fn held_bytes(&self) -> usize {
-        match &self.state {
-            RequestState::Head => 0,
-            RequestState::Body(pending) => {
-                size_of::<Pending>() + pending.head.capacity() + pending.body.memory_bytes()
+        let client_bytes = self.client.as_ref().map_or(0, |_| size_of::<HttpClient>());
+        client_bytes
+            + match &self.state {
+                RequestState::Head => 0,
+                RequestState::Waiting(waiting) => {
+                    size_of::<Waiting>() + waiting.head.capacity() + waiting.content.capacity()
+                }
+                RequestState::Body(pending) => {
+                    size_of::<Pending>() + pending.head.capacity() + pending.body.memory_bytes()
+                }
+                RequestState::Sending(sending) => sending.memory_bytes(),
             }
-            RequestState::Sending(sending) => sending.memory_bytes(),
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! Conversations with a session, without sockets.
 
 mod content;
+mod deferred;
 mod handlers;
 mod oracle;
 mod protocol;

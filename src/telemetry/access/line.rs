@@ -19,6 +19,8 @@ pub enum AccessFormat {
 /// A value in the line, as it is written. Without it a client decides how long its lines are. With three of
 /// these a line stays below what a pipe takes whole (`PIPE_BUF`, 4,096 bytes on Linux).
 const VALUE_BYTES_MAX: usize = 1 << 10;
+/// A user's name in the line, which leaves room for the longer values.
+const WORD_BYTES_MAX: usize = 128;
 // A value that was cut before is cut here, too, visibly.
 const _: () = assert!(VALUE_BYTES_MAX < RequestInfo::VALUE_BYTES_MAX);
 
@@ -52,7 +54,9 @@ impl LineFormat {
             None => write!(line, "{}", answer.peer),
         }
         .expect("memory takes all");
-        line.extend_from_slice(b" - - ");
+        line.extend_from_slice(b" - ");
+        append_word(request.get(RequestInfo::USER).unwrap_or(b"-"), line);
+        line.push(b' ');
         line.extend_from_slice(&self.time);
         line.push(b' ');
         append_request(request, line);
@@ -64,6 +68,17 @@ impl LineFormat {
                 append_quoted(&[request.get(name).unwrap_or(b"-")], line);
             }
         }
+    }
+}
+
+/// Appends a word without quotes: a space, too, is written as its number.
+fn append_word(word: &[u8], line: &mut Vec<u8>) {
+    let max = line.len() + WORD_BYTES_MAX;
+    for &byte in word {
+        if line.len() >= max {
+            return line.extend_from_slice(b"...");
+        }
+        append_byte(byte, is_plain(byte) && byte != b' ', line);
     }
 }
 
@@ -92,13 +107,17 @@ fn append_quoted(parts: &[&[u8]], line: &mut Vec<u8>) {
             line.extend_from_slice(b"...");
             break;
         }
-        if is_plain(byte) {
-            line.push(byte);
-        } else {
-            line.extend_from_slice(&[b'\\', b'x', hex_digit(byte >> 4), hex_digit(byte & 0xf)]);
-        }
+        append_byte(byte, is_plain(byte), line);
     }
     line.push(b'"');
+}
+
+fn append_byte(byte: u8, is_plain: bool, line: &mut Vec<u8>) {
+    if is_plain {
+        line.push(byte);
+    } else {
+        line.extend_from_slice(&[b'\\', b'x', hex_digit(byte >> 4), hex_digit(byte & 0xf)]);
+    }
 }
 
 fn is_plain(byte: u8) -> bool {

@@ -1,12 +1,13 @@
 //! A response on its way into the outbox, as there is room.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 
 use super::super::body::{Content, Piece, Produced, Producer};
 use super::super::bounds::PIECES_PER_CALL_MAX;
 use super::head::{Framing, Persistence};
-use crate::session::{AnswerInfo, Outbox};
+use crate::session::{AnswerInfo, Lane, Offload, Outbox, Outcome, Ticket};
 
 /// What is left of a response.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(crate) struct Sending {
     pub(crate) body: Outgoing,
     /// Reported behind the body.
     pub(crate) info: Option<AnswerInfo>,
+    /// Until when the next piece is waited for, while it is made beside the loop.
+    pub(crate) due_ms: Option<u64>,
     pub(crate) persistence: Persistence,
 }
 
@@ -37,6 +40,8 @@ pub(crate) enum Sent {
     Full,
     /// Other clients have their turn before the rest.
     Yield,
+    /// The rest is made beside the loop, and the session is woken for it.
+    Waits,
     /// The rest cannot be produced.
     Failed,
 }
@@ -48,7 +53,11 @@ impl Sending {
         if self.head_at < self.head.len() {
             return Sent::Full;
         }
+        let room = out.room();
         let sent = self.body.put(out);
+        if out.room() != room {
+            self.due_ms = None; // the next piece has the whole time again
+        }
         if sent == Sent::Done
             && let Some(info) = self.info.take()
         {
@@ -65,12 +74,19 @@ impl Sending {
 }
 
 impl Outgoing {
-    pub(crate) fn new(body: Content, framing: Framing) -> Outgoing {
+    pub(crate) fn new(body: Content, framing: Framing, offload: Option<&Offload>) -> Outgoing {
         match body {
             Content::Empty => Outgoing::Nothing,
             Content::One(piece) => Outgoing::Piece(piece),
             Content::Many(pieces) => Outgoing::Pieces(pieces),
-            Content::Producer(producer) => Outgoing::Produced(Production::new(producer, framing)),
+            Content::Producer(producer) => {
+                Outgoing::Produced(Production::new(Maker::Here(producer), framing))
+            }
+            Content::Blocking(producer) => {
+                let offload = offload.cloned().unwrap_or_else(Offload::inline);
+                let work = begin_piece(&offload, producer, Vec::new());
+                Outgoing::Produced(Production::new(Maker::Beside { offload, work, held_bytes: 0 }, framing))
+            }
         }
     }
 
@@ -105,11 +121,7 @@ impl Outgoing {
                 let own_bytes = pieces.capacity() * size_of::<Piece>();
                 own_bytes + pieces.iter().map(Piece::memory_bytes).sum::<usize>()
             }
-            Outgoing::Produced(production) => {
-                production.piece.capacity()
-                    + size_of_val(&*production.producer)
-                    + production.producer.held_bytes()
-            }
+            Outgoing::Produced(production) => production.piece.capacity() + production.maker.memory_bytes(),
         }
     }
 }
@@ -136,7 +148,7 @@ fn put_piece(piece: &mut Piece, out: &mut Outbox) -> Sent {
 /// A body that is being produced.
 #[derive(Debug)]
 pub(crate) struct Production {
-    producer: Box<dyn Producer>,
+    maker: Maker,
     framing: Framing,
     /// The framed piece that is being put, and how much of it was.
     piece: Vec<u8>,
@@ -145,9 +157,70 @@ pub(crate) struct Production {
     next: Produced,
 }
 
+/// Where the pieces of a body are made.
+#[derive(Debug)]
+enum Maker {
+    /// In the session's call.
+    Here(Box<dyn Producer>),
+    /// Beside the loop: the next piece is made while the one before it is sent. `held_bytes`: what the
+    /// producer and its piece took when they were last here.
+    Beside { offload: Offload, work: Ticket<Made>, held_bytes: usize },
+}
+
+/// A piece that was made beside the loop, with its producer.
+#[derive(Debug)]
+struct Made {
+    producer: Box<dyn Producer + Send>,
+    piece: Vec<u8>,
+    next: io::Result<Produced>,
+}
+
+/// Has the next piece made.
+fn begin_piece(
+    offload: &Offload,
+    mut producer: Box<dyn Producer + Send>,
+    mut piece: Vec<u8>,
+) -> Ticket<Made> {
+    offload.run(Lane::Disk, move || {
+        let next = producer.produce(&mut piece);
+        Made { producer, piece, next }
+    })
+}
+
+impl Maker {
+    /// Makes the next piece, in the place of `piece`, which is empty. `None` while it is made beside the
+    /// loop.
+    fn make(&mut self, piece: &mut Vec<u8>) -> Option<io::Result<Produced>> {
+        let (offload, work, held_bytes) = match self {
+            Maker::Here(producer) => return Some(producer.produce(piece)),
+            Maker::Beside { offload, work, held_bytes } => (offload, work, held_bytes),
+        };
+        match work.take() {
+            Outcome::Pending => None,
+            Outcome::Lost => Some(Err(io::Error::other("the work for its next piece was lost"))),
+            Outcome::Done(made) => {
+                let Made { producer, piece: made, next } = made;
+                let spare = std::mem::replace(piece, made);
+                *held_bytes = piece.capacity() + size_of_val(&*producer) + producer.held_bytes();
+                if let Ok(Produced::More | Produced::Yield) = next {
+                    *work = begin_piece(offload, producer, spare);
+                }
+                Some(next)
+            }
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        match self {
+            Maker::Here(producer) => size_of_val(&**producer) + producer.held_bytes(),
+            Maker::Beside { held_bytes, .. } => *held_bytes,
+        }
+    }
+}
+
 impl Production {
-    fn new(producer: Box<dyn Producer>, framing: Framing) -> Production {
-        Production { producer, framing, piece: Vec::new(), put_bytes: 0, next: Produced::More }
+    fn new(maker: Maker, framing: Framing) -> Production {
+        Production { maker, framing, piece: Vec::new(), put_bytes: 0, next: Produced::More }
     }
 
     fn put(&mut self, out: &mut Outbox) -> Sent {
@@ -169,9 +242,10 @@ impl Production {
                 Produced::More => {}
             }
             pieces += 1;
-            match self.producer.produce(&mut self.piece) {
-                Ok(next) => self.next = next,
-                Err(error) => {
+            match self.maker.make(&mut self.piece) {
+                None => return Sent::Waits,
+                Some(Ok(next)) => self.next = next,
+                Some(Err(error)) => {
                     log::warn!("http: cannot produce the rest of a response: {error}");
                     return Sent::Failed;
                 }

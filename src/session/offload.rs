@@ -1,0 +1,343 @@
+//! Slow work of a session, done beside the loop that serves all clients.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{WakeTarget, Waker};
+
+/// Does work for one client's session that would hold up other clients: hashing a password, reading a slow
+/// disk.
+///
+/// Under the reactor a thread beside the loop does it: the session keeps the [`Ticket`] and returns
+/// [`Next::Pause`](super::Next::Pause), with a timer for as long as it is willing to wait; it is woken
+/// ([`Call::Woken`](super::Call::Woken)) when the work is done, whatever
+/// [`Service::wakes`](super::Service::wakes) returns. Threads are started with the first work, so that a
+/// process that forks has none. In the other models a client has a process or thread of its own, and the work
+/// is done before [`Offload::run`] returns.
+///
+/// A session gets it from [`Client::offload`](super::Client::offload).
+///
+/// ```
+/// use oneloop::session::{Lane, Offload, Outcome};
+///
+/// let offload = Offload::inline(); // what a client has with a process or thread of its own
+/// let mut ticket = offload.run(Lane::Compute, || (1..=20).product::<u64>());
+/// assert_eq!(ticket.take(), Outcome::Done(2_432_902_008_176_640_000));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Offload(Way);
+
+#[derive(Clone)]
+enum Way {
+    Inline,
+    Beside { target: Arc<dyn OffloadTarget>, waker: Waker },
+}
+
+/// What work waits for. Each lane has its own threads and its own queue: a disk that does not answer holds up
+/// no computation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lane {
+    /// The processor. One thread, with a lower priority than the loop where the system has priorities of
+    /// threads.
+    Compute,
+    /// A disk or another file system. A few threads, which may block.
+    Disk,
+}
+
+/// Whether work may be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QueueBound {
+    /// When the queue is full.
+    Full,
+    /// Only when no thread can do it: there is no more of such work than there are clients.
+    OnePerClient,
+}
+
+/// One piece of work.
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads beside a loop.
+pub(crate) trait OffloadTarget: Send + Sync {
+    /// Queues `job`; gives it back if it is refused.
+    fn submit(&self, lane: Lane, bound: QueueBound, job: Job) -> Result<(), Job>;
+}
+
+/// What the loop lends for a client that is opened.
+#[derive(Clone, Copy)]
+pub(crate) struct OffloadSource<'a> {
+    pub(crate) target: &'a Arc<dyn OffloadTarget>,
+    pub(crate) wakes: &'a Arc<dyn WakeTarget>,
+    /// The client's identity: slot and generation.
+    pub(crate) client: u64,
+}
+
+/// The queue is full: the work was not begun, and is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+/// The claim to the result of some work. When it is dropped, work that has not begun is not done, and the
+/// result of other work is dropped.
+#[derive(Debug)]
+pub struct Ticket<T> {
+    slot: Arc<Slot<T>>,
+}
+
+/// What [`Ticket::take`] returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome<T> {
+    /// The work is not done yet. The session is woken when it is.
+    Pending,
+    /// The result. It is given once.
+    Done(T),
+    /// There is no result: the work panicked, no thread could be started, or the result was taken before.
+    Lost,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    state: Mutex<SlotState<T>>,
+}
+
+#[derive(Debug)]
+enum SlotState<T> {
+    Pending,
+    Done(T),
+    Lost,
+    /// The ticket was dropped.
+    Abandoned,
+}
+
+/// Held by the work: wakes the session when it is dropped, with or without a result.
+struct Promise<T> {
+    slot: Arc<Slot<T>>,
+    waker: Waker,
+}
+
+impl Offload {
+    /// Work is done at once, by the caller.
+    pub fn inline() -> Offload {
+        Offload(Way::Inline)
+    }
+
+    pub(crate) fn of(source: Option<OffloadSource<'_>>) -> Offload {
+        Offload(source.map_or(Way::Inline, |source| Way::Beside {
+            target: Arc::clone(source.target),
+            waker: Waker::new(Arc::clone(source.wakes), source.client),
+        }))
+    }
+
+    /// Does `work`, or has it done. For work that clients can ask for at will: if too much waits already, it
+    /// is refused, and the session answers that it is too busy.
+    ///
+    /// # Errors
+    /// [`Busy`] if the queue of this lane is full.
+    pub fn try_run<T, F>(&self, lane: Lane, work: F) -> Result<Ticket<T>, Busy>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        self.begin(lane, QueueBound::Full, work)
+    }
+
+    /// The same for a session that goes on with what it has begun. It is never refused: what waits is bounded
+    /// by the number of clients, so a session must have one such ticket at a time.
+    pub fn run<T, F>(&self, lane: Lane, work: F) -> Ticket<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let lost = |_: Busy| Ticket { slot: Arc::new(Slot { state: Mutex::new(SlotState::Lost) }) };
+        self.begin(lane, QueueBound::OnePerClient, work).unwrap_or_else(lost)
+    }
+
+    fn begin<T, F>(&self, lane: Lane, bound: QueueBound, work: F) -> Result<Ticket<T>, Busy>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let Way::Beside { target, waker } = &self.0 else {
+            return Ok(Ticket { slot: Arc::new(Slot { state: Mutex::new(SlotState::Done(work())) }) });
+        };
+        let slot = Arc::new(Slot { state: Mutex::new(SlotState::Pending) });
+        let promise = Promise { slot: Arc::clone(&slot), waker: waker.clone() };
+        let ticket = Ticket { slot };
+        let job = move || {
+            if !promise.is_abandoned() {
+                let result = work();
+                promise.keep(result);
+            }
+        };
+        match target.submit(lane, bound, Box::new(job)) {
+            Ok(()) => Ok(ticket),
+            Err(job) => {
+                drop(ticket); // before the job, which then wakes nobody
+                drop(job);
+                Err(Busy)
+            }
+        }
+    }
+}
+
+impl<T> Ticket<T> {
+    /// The result, if the work is done.
+    pub fn take(&mut self) -> Outcome<T> {
+        let mut state = self.slot.state();
+        match std::mem::replace(&mut *state, SlotState::Lost) {
+            SlotState::Pending => {
+                *state = SlotState::Pending;
+                Outcome::Pending
+            }
+            SlotState::Done(result) => Outcome::Done(result),
+            SlotState::Lost | SlotState::Abandoned => Outcome::Lost,
+        }
+    }
+}
+
+impl<T> Drop for Ticket<T> {
+    fn drop(&mut self) {
+        let before = std::mem::replace(&mut *self.slot.state(), SlotState::Abandoned);
+        drop(before); // without the lock
+    }
+}
+
+impl<T> Slot<T> {
+    fn state(&self) -> MutexGuard<'_, SlotState<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Promise<T> {
+    fn is_abandoned(&self) -> bool {
+        matches!(*self.slot.state(), SlotState::Abandoned)
+    }
+
+    fn keep(self, result: T) {
+        let mut state = self.slot.state();
+        if matches!(*state, SlotState::Pending) {
+            *state = SlotState::Done(result);
+        }
+    }
+}
+
+impl<T> Drop for Promise<T> {
+    fn drop(&mut self) {
+        let mut state = self.slot.state();
+        if matches!(*state, SlotState::Pending) {
+            *state = SlotState::Lost;
+        }
+        let is_awaited = !matches!(*state, SlotState::Abandoned);
+        drop(state);
+        if is_awaited {
+            self.waker.wake();
+        }
+    }
+}
+
+impl fmt::Debug for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Way::Inline => f.write_str("Inline"),
+            Way::Beside { waker, .. } => f.debug_tuple("Beside").field(waker).finish(),
+        }
+    }
+}
+
+impl fmt::Debug for OffloadSource<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OffloadSource").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("too much work waits already")
+    }
+}
+
+impl std::error::Error for Busy {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+    use super::*;
+
+    /// Keeps the jobs until they are asked for, and counts wakes.
+    #[derive(Default)]
+    struct Stage {
+        jobs: Mutex<Vec<Job>>,
+        room: AtomicU32,
+        wakes: AtomicU32,
+    }
+
+    impl OffloadTarget for Stage {
+        fn submit(&self, _lane: Lane, bound: QueueBound, job: Job) -> Result<(), Job> {
+            if bound == QueueBound::Full && self.room.load(SeqCst) == 0 {
+                return Err(job);
+            }
+            self.jobs.lock().unwrap().push(job);
+            Ok(())
+        }
+    }
+
+    impl WakeTarget for Stage {
+        fn wake(&self, _client: u64) {
+            self.wakes.fetch_add(1, SeqCst);
+        }
+    }
+
+    fn stage(room: u32) -> (Arc<Stage>, Offload) {
+        let stage = Arc::new(Stage { room: AtomicU32::new(room), ..Stage::default() });
+        let (target, wakes): (Arc<dyn OffloadTarget>, Arc<dyn WakeTarget>) = (stage.clone(), stage.clone());
+        let offload = Offload::of(Some(OffloadSource { target: &target, wakes: &wakes, client: 7 }));
+        (stage, offload)
+    }
+
+    fn do_all(stage: &Stage) {
+        for job in std::mem::take(&mut *stage.jobs.lock().unwrap()) {
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+        }
+    }
+
+    #[test]
+    fn a_result_wakes_the_session_once_and_is_taken_once() {
+        let (stage, offload) = stage(9);
+        let mut ticket = offload.try_run(Lane::Compute, || 7).unwrap();
+        assert_eq!((ticket.take(), stage.wakes.load(SeqCst)), (Outcome::Pending, 0));
+        do_all(&stage);
+        assert_eq!(stage.wakes.load(SeqCst), 1);
+        assert_eq!((ticket.take(), ticket.take()), (Outcome::Done(7), Outcome::Lost));
+    }
+
+    #[test]
+    fn work_that_panics_or_is_dropped_wakes_the_session_without_a_result() {
+        let (stage, offload) = stage(9);
+        let mut panics = offload.run(Lane::Disk, || -> u8 { panic!("planned") });
+        do_all(&stage);
+        assert_eq!((panics.take(), stage.wakes.load(SeqCst)), (Outcome::Lost, 1));
+        let mut dropped = offload.run(Lane::Disk, || 1);
+        stage.jobs.lock().unwrap().clear();
+        assert_eq!((dropped.take(), stage.wakes.load(SeqCst)), (Outcome::Lost, 2));
+    }
+
+    #[test]
+    fn work_of_a_client_that_left_is_not_begun_and_wakes_nothing() {
+        let (stage, offload) = stage(9);
+        let begun = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&begun);
+        drop(offload.run(Lane::Compute, move || counter.fetch_add(1, SeqCst)));
+        do_all(&stage);
+        assert_eq!((begun.load(SeqCst), stage.wakes.load(SeqCst)), (0, 0));
+    }
+
+    #[test]
+    fn a_full_queue_refuses_new_work_and_not_what_goes_on() {
+        let (stage, offload) = stage(0);
+        assert_eq!(offload.try_run(Lane::Compute, || 1).unwrap_err(), Busy);
+        assert_eq!(stage.wakes.load(SeqCst), 0, "what was refused wakes nothing");
+        let mut ticket = offload.run(Lane::Compute, || 1);
+        do_all(&stage);
+        assert_eq!(ticket.take(), Outcome::Done(1));
+    }
+}
