@@ -5,6 +5,7 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 
+use super::auth::AuthArgs;
 use super::{Failure, words};
 use crate::services::http::{ConfigError, Files, FilesConfig, Http, HttpConfig};
 use crate::sys::files::Links;
@@ -54,6 +55,8 @@ pub(super) struct SiteArgs {
     /// The value of Cache-Control for files, such as "max-age=3600"
     #[arg(long, value_name = "VALUE")]
     cache_control: Option<String>,
+    #[command(flatten)]
+    auth: AuthArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -70,6 +73,11 @@ fn field(text: &str) -> Result<(String, String), String> {
 }
 
 impl HttpArgs {
+    /// Whether clients need a password.
+    pub(super) fn asks_for_passwords(&self) -> bool {
+        self.site.auth.are_given()
+    }
+
     /// How lines of the access log look.
     pub(super) fn access_format(&self) -> AccessFormat {
         match self.access_format {
@@ -81,7 +89,7 @@ impl HttpArgs {
     /// The service for the files in `root`.
     pub(super) fn open(&self, root: Option<&str>) -> Result<Http, Failure> {
         let root = Path::new(root.unwrap_or("."));
-        let files = Files::new(self.site.config(root)).map_err(not_served)?;
+        let files = Files::new(self.site.config(root)?).map_err(not_served)?;
         let config = HttpConfig { headers: self.header.clone() };
         let http = Http::with_config(files, &config).map_err(Failure::usage)?;
         if http.handler().lacks_fallback(ServerClock::start().now()) {
@@ -101,8 +109,8 @@ impl SiteArgs {
     }
 
     /// The configuration of the site in `root`.
-    fn config(&self, root: &Path) -> FilesConfig {
-        FilesConfig {
+    fn config(&self, root: &Path) -> Result<FilesConfig, Failure> {
+        Ok(FilesConfig {
             index: self.index.clone(),
             listing: self.lists(),
             fallback: self.fallback.clone(),
@@ -111,8 +119,9 @@ impl SiteArgs {
             links: if self.no_links { Links::Never } else { Links::Beneath },
             charset: self.charset.clone(),
             cache_control: self.cache_control.clone(),
+            auth: self.auth.config()?,
             ..FilesConfig::new(root)
-        }
+        })
     }
 }
 

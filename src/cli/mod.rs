@@ -4,6 +4,7 @@
 //! is one line on standard error: what happened, to what, and what to do next.
 
 mod announce;
+mod auth;
 mod compare;
 mod descriptors;
 mod documents;

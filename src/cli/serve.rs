@@ -212,6 +212,9 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
             http.handler().limit_open_files((files / sites.max(1)).max(1));
         }
     }
+    if flags.http.asks_for_passwords() {
+        warn_of_clear_passwords(&listeners);
+    }
     log_limits(&limits, descriptors);
     let setup = Setup { listeners, limits, workers, telemetry, signals };
     serve(args.model, setup, &shares, &supervisor)
@@ -372,6 +375,18 @@ fn with_access_log(
         Failure::System(format!("cannot open the access log {target}: {error}; {advice}"))
     })?;
     Ok(telemetry.with_observer(Arc::new(log)))
+}
+
+/// Warns once if passwords cross a network.
+fn warn_of_clear_passwords(listeners: &[ListenerConfig<AnyService>]) {
+    let http = listeners.iter().filter(|listener| listener.service.name() == ServiceName::Http);
+    let mut addresses = http.flat_map(|listener| &listener.sockets).map(Listener::local_addr);
+    let is_in_network = |address: &&Address| matches!(address, Address::Tcp(tcp) if !tcp.ip().is_loopback());
+    if let Some(address) = addresses.find(is_in_network) {
+        log::warn!(
+            "passwords cross the network in clear at {address}: use it in a network that you trust, or behind a proxy with TLS"
+        );
+    }
 }
 
 /// Logs the limits in force, after those of the system.

@@ -23,7 +23,7 @@ pub(crate) mod sink;
 pub(crate) mod stream;
 #[cfg(feature = "cli")]
 pub(crate) mod supervisor;
-mod terminal;
+pub(crate) mod terminal;
 mod unix_path;
 pub(crate) mod wait;
 

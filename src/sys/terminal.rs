@@ -1,7 +1,14 @@
-//! The controlling terminal: is there one?
+//! The controlling terminal: whether there is one, and a question that is answered blind.
 #![allow(unsafe_code)]
 
+#[cfg(feature = "cli")]
+use std::fs::{File, OpenOptions};
+#[cfg(feature = "cli")]
+use std::io::{self, Read as _, Write as _};
+
 use nix::errno::Errno;
+#[cfg(feature = "cli")]
+use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 
 /// Whether this process has a controlling terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +31,49 @@ pub(super) fn terminal() -> Terminal {
             // SAFETY: the descriptor was opened above and has no other owner.
             unsafe { libc::close(fd) };
             Terminal::Open
+        }
+    }
+}
+
+/// Asks at the controlling terminal for a line that is typed without being shown; at most so many bytes.
+///
+/// # Errors
+/// `Interrupted` by a signal, and at the end of input; `InvalidData` if the line is longer or is not UTF-8;
+/// otherwise there is no terminal.
+#[cfg(feature = "cli")]
+pub(crate) fn ask_blind(prompt: &str, bytes_max: usize) -> io::Result<String> {
+    let mut tty = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
+    let before = tcgetattr(&tty)?;
+    let mut blind = before.clone();
+    blind.local_flags.remove(LocalFlags::ECHO);
+    blind.local_flags.insert(LocalFlags::ECHONL | LocalFlags::ICANON | LocalFlags::ISIG);
+    // Before the prompt: what was typed ahead was shown, and is dropped; what follows the prompt is not.
+    tcsetattr(&tty, SetArg::TCSAFLUSH, &blind)?;
+    let line = tty.write_all(prompt.as_bytes()).and_then(|()| read_line(&mut tty, bytes_max));
+    tcsetattr(&tty, SetArg::TCSAFLUSH, &before)?;
+    if line.is_err() {
+        tty.write_all(b"\n")?;
+    }
+    String::from_utf8(line?).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+}
+
+/// Reads up to the end of a line, which is left out.
+#[cfg(feature = "cli")]
+fn read_line(tty: &mut File, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    loop {
+        // A terminal gives whole lines: what is too long is read and dropped, not left for a shell.
+        match tty.read(&mut byte)? {
+            0 => return Err(io::ErrorKind::Interrupted.into()),
+            _ if byte == *b"\n" && line.len() > bytes_max => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("it is longer than {bytes_max} bytes"),
+                ));
+            }
+            _ if byte == *b"\n" => return Ok(line),
+            _ if line.len() <= bytes_max => line.push(byte[0]),
+            _ => {}
         }
     }
 }

@@ -25,6 +25,8 @@ pub enum ConfigError {
     Path(String),
     /// The name of a charset that is not valid.
     Charset(String),
+    /// The users and passwords of a site.
+    Auth(String),
 }
 
 impl fmt::Display for ConfigError {
@@ -41,6 +43,7 @@ impl fmt::Display for ConfigError {
             ConfigError::Path(path) => {
                 write!(f, "{path:?} is not the name of a file in the served directory")
             }
+            ConfigError::Auth(reason) => f.write_str(reason),
             ConfigError::Charset(charset) => write!(f, "{charset:?} is not the name of a charset"),
         }
     }
@@ -50,7 +53,10 @@ impl std::error::Error for ConfigError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             ConfigError::Root(_, error) => Some(error),
-            ConfigError::Header(_) | ConfigError::Path(_) | ConfigError::Charset(_) => None,
+            ConfigError::Header(_)
+            | ConfigError::Path(_)
+            | ConfigError::Charset(_)
+            | ConfigError::Auth(_) => None,
         }
     }
 }

@@ -13,6 +13,7 @@
 //! half second costs no system call, no allocation and no formatting: the lines of its head and its content
 //! are kept, and the date is formatted once a second.
 
+mod auth;
 mod body;
 mod bounds;
 mod codec;
@@ -28,6 +29,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+pub use auth::AuthConfig;
 pub use body::{Body, Produced, Producer};
 pub use codec::request::Method;
 pub use codec::status::Status;

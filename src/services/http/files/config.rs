@@ -1,8 +1,10 @@
 //! The configuration of a site, and its checked form, which is made before the first client connects.
 
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::super::auth::{Auth, AuthConfig};
 use super::super::codec::syntax::is_token;
 use super::super::codec::target::{self, Target};
 use super::super::config::{ConfigError, push_checked};
@@ -34,6 +36,8 @@ pub struct FilesConfig {
     pub charset: String,
     /// The value of `Cache-Control` with files (RFC 9111, section 5.2).
     pub cache_control: Option<String>,
+    /// The users that may see it; `None` for everybody.
+    pub auth: Option<AuthConfig>,
 }
 
 impl FilesConfig {
@@ -50,6 +54,7 @@ impl FilesConfig {
             links: Links::default(),
             charset: "utf-8".into(),
             cache_control: None,
+            auth: None,
         }
     }
 }
@@ -68,6 +73,7 @@ pub(crate) struct Site {
     pub(crate) charset: String,
     /// The line `Cache-Control`, or nothing.
     pub(crate) cache_control: String,
+    pub(crate) auth: Option<Auth>,
     /// What the contents of its files hash to.
     pub(crate) hashes: Hashes,
 }
@@ -91,6 +97,9 @@ impl Site {
         if let Some(value) = config.cache_control {
             push_checked(&mut cache_control, "Cache-Control", &value)?;
         }
+        if let Some(file) = config.auth.as_ref().and_then(|auth| auth.file.as_deref()) {
+            keep_private(file, &root, hidden)?;
+        }
         let open_files = OpenFiles::new(descriptors_max().map_or(usize::MAX, open_files_max));
         Ok(Site {
             open_files,
@@ -101,8 +110,23 @@ impl Site {
             hidden,
             charset,
             cache_control,
+            auth: config.auth.map(Auth::new).transpose()?,
             hashes: Hashes::default(),
             root: Root::open(&root, links).map_err(|error| ConfigError::Root(root, error))?,
         })
     }
+}
+
+/// Refuses a file of users that clients could download.
+fn keep_private(file: &Path, root: &Path, hidden: bool) -> Result<(), ConfigError> {
+    let (Ok(found), Ok(root)) = (file.canonicalize(), root.canonicalize()) else { return Ok(()) };
+    let Ok(below) = found.strip_prefix(&root) else { return Ok(()) };
+    let is_hidden = below.iter().any(|name| name.as_bytes().starts_with(b".") && name != ".well-known");
+    if is_hidden && !hidden {
+        return Ok(());
+    }
+    let file = file.display();
+    Err(ConfigError::Auth(format!(
+        "{file} lies in the served directory, where clients could download it; move it elsewhere"
+    )))
 }

@@ -160,6 +160,11 @@ impl Files {
 
 impl Handler for Files {
     fn respond(&self, request: &Request<'_>) -> Response {
+        if let Some(auth) = &self.site.auth
+            && let Err(response) = auth.admit(request)
+        {
+            return response;
+        }
         let head = request.head;
         match head.method {
             Method::Get | Method::Head => {}
@@ -197,6 +202,10 @@ impl Handler for Files {
             method if request.expects_continue() => BodyPolicy::Refuse(respond::refused(method)),
             _ => BodyPolicy::Discard,
         }
+    }
+
+    fn asks_for_client(&self) -> bool {
+        self.site.auth.is_some()
     }
 
     fn maintenance_due_ms(&self) -> Option<u64> {

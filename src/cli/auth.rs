@@ -1,0 +1,139 @@
+//! The flags for users and passwords.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use clap::Args;
+
+use super::Failure;
+use crate::services::http::AuthConfig;
+use crate::sys::terminal;
+
+/// A password that is read from a file, in bytes. More than anybody types.
+const PASSWORD_BYTES_MAX: usize = 512;
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "HTTP")]
+pub(super) struct AuthArgs {
+    /// Let only USER in, with a password that is asked for on the terminal (HTTP Basic)
+    ///
+    /// Passwords and files cross the network as they are: use it in a network that you trust, or behind a
+    /// proxy that speaks TLS. Browsers ask for name and password; curl takes them as -u USER.
+    #[arg(long, value_name = "USER")]
+    auth: Option<String>,
+    /// Read the password of --auth from the first line of FILE; "-" is standard input, /dev/fd/3 a descriptor
+    #[arg(long, value_name = "FILE", requires = "auth")]
+    auth_password: Option<PathBuf>,
+    /// Let only the users of FILE in, which has a line NAME:HASH for each, as "htpasswd -B" writes it
+    ///
+    /// A change of the file holds about two seconds later. With an error in it, the users stay who they were.
+    #[arg(long, value_name = "FILE")]
+    auth_file: Option<PathBuf>,
+    /// Wrong passwords per minute from one address (for IPv6: one /64); 0 is no limit [default: 10]
+    ///
+    /// Beyond it that address gets 429, and what was right from there before is still served; beyond three
+    /// times as many it is not. Behind a proxy all clients have one address: use 0, and limit them there.
+    #[arg(long, value_name = "N")]
+    auth_failures: Option<u32>,
+    /// What was made of them: a password is asked for once.
+    #[arg(skip)]
+    config: OnceLock<Option<AuthConfig>>,
+}
+
+impl AuthArgs {
+    /// Whether clients need a password.
+    pub(super) fn are_given(&self) -> bool {
+        self.auth.is_some() || self.auth_file.is_some()
+    }
+
+    /// Who may come in; `None` for everybody. Asks for the password the first time.
+    pub(super) fn config(&self) -> Result<Option<AuthConfig>, Failure> {
+        if let Some(config) = self.config.get() {
+            return Ok(config.clone());
+        }
+        let config = self.make()?;
+        Ok(self.config.get_or_init(|| config).clone())
+    }
+
+    fn make(&self) -> Result<Option<AuthConfig>, Failure> {
+        if !self.are_given() {
+            if self.auth_failures.is_some() {
+                return Err(Failure::Usage(
+                    "--auth-failures has no effect without --auth or --auth-file; leave it out".to_owned(),
+                ));
+            }
+            return Ok(None);
+        }
+        let mut config = AuthConfig::new();
+        if let Some(user) = &self.auth {
+            // Not a parser's error, which would show the password in a log, too.
+            if let Some((name, _)) = user.split_once(':') {
+                return Err(Failure::Usage(format!(
+                    "other users of this machine can read a command line, so a password does not belong there; use --auth \
+                     {name}, which asks for it, or --auth-password FILE"
+                )));
+            }
+            let password = match &self.auth_password {
+                Some(path) => password_of(path)?,
+                None => ask(user)?,
+            };
+            config = config.with_user(user, &password);
+        }
+        config.file.clone_from(&self.auth_file);
+        if let Some(failures) = self.auth_failures {
+            config.failures_per_minute_max = failures;
+        }
+        Ok(Some(config))
+    }
+}
+
+/// The password in the first line of a file.
+fn password_of(path: &Path) -> Result<String, Failure> {
+    let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
+    let cannot = |error: io::Error| Failure::System(format!("cannot read the password from {name}: {error}"));
+    let source: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        let file = File::open(path).map_err(cannot)?;
+        let found = file.metadata().map_err(cannot)?;
+        if found.is_file() && found.mode() & 0o004 != 0 {
+            log::warn!("every user of this machine can read the password in {name}; chmod 600 changes that");
+        }
+        Box::new(file)
+    };
+    let mut line = String::new();
+    BufReader::new(source.take(PASSWORD_BYTES_MAX as u64 + 1)).read_line(&mut line).map_err(cannot)?;
+    let password = line.trim_end_matches(['\r', '\n']);
+    if password.len() > PASSWORD_BYTES_MAX {
+        return Err(Failure::Usage(format!(
+            "the password in {name} is longer than {PASSWORD_BYTES_MAX} bytes"
+        )));
+    }
+    if password.is_empty() {
+        return Err(Failure::Usage(format!("the first line of {name} is empty; write the password there")));
+    }
+    Ok(password.to_owned())
+}
+
+/// Asks for a new password, twice: it is typed blind.
+fn ask(user: &str) -> Result<String, Failure> {
+    let ask = |prompt: String| {
+        terminal::ask_blind(&prompt, PASSWORD_BYTES_MAX).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => Failure::System("stopped before a password was typed".to_owned()),
+            _ => Failure::Usage(format!(
+                "cannot ask for the password of --auth {user}: {error}; use --auth-password FILE, or \"-\" for standard input"
+            )),
+        })
+    };
+    let password = ask(format!("Password for {user}: "))?;
+    if password.is_empty() {
+        return Err(Failure::Usage("the password is empty; type one".to_owned()));
+    }
+    if ask("The same again: ".to_owned())? != password {
+        return Err(Failure::Usage("the two passwords are not the same; start again".to_owned()));
+    }
+    Ok(password)
+}

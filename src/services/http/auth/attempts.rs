@@ -1,0 +1,201 @@
+//! Failed passwords of each address, within a bound (the generic cell rate algorithm, as ATM and nginx's
+//! `limit_req` have it), in memory that the processes of a server share.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::sys::SharedCounters;
+
+/// Addresses that are counted at once, in 32 KiB.
+const SITES_MAX: usize = 4096;
+/// Places in which an address may be. The one that is free again first is taken for a new address, so of many
+/// addresses those that failed most stay.
+const WAYS: usize = 4;
+/// Attempts to change a counter that others change, too. Each of them has counted a failure meanwhile.
+const TRIES_MAX: u32 = 64;
+/// A minute's worth of failures at once, and then each when its time has come.
+const BURST_MS: u64 = 60_000;
+/// Beyond this, not even a password that was right before is looked at: else who shares an address with a
+/// user could guess as fast as the network is, and would see when it was right.
+const NOTHING_MS: u64 = 3 * BURST_MS;
+/// The unit in which counters keep time, in ms: 40 bits of it last for centuries.
+const TICK_MS: u64 = 16;
+const TICK_BITS: u32 = 40;
+
+/// Of each address, when it will have made up for its failures: each failure moves that on by its share of a
+/// minute. A word has the address in its upper bits (24 of its digest) and that time in the others. The time
+/// is that of day: processes that were started at different times have no other in common.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    words: SharedCounters,
+    failure_ms: u64,
+}
+
+/// What an address may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Allowance {
+    /// Its passwords are checked.
+    Checks,
+    /// It failed too often: only passwords that were right before are looked at.
+    Remembered,
+    /// It goes on failing: nothing is looked at.
+    Nothing,
+}
+
+impl Attempts {
+    /// Allows so many failures a minute, at least 1.
+    pub(super) fn new(per_minute: u32) -> io::Result<Attempts> {
+        let failure_ms = (BURST_MS / u64::from(per_minute.max(1))).max(TICK_MS);
+        Ok(Attempts { words: SharedCounters::new(SITES_MAX)?, failure_ms })
+    }
+
+    /// What the address may do now.
+    pub(super) fn look(&self, site: u64, now: SystemTime) -> Allowance {
+        let now_ms = ms(now);
+        let word = self.ways(site).iter().map(|word| word.load(Relaxed)).find(|word| is_of(*word, site));
+        self.allowance(debt_ms(word, now_ms))
+    }
+
+    /// Counts a failure. The error is after how many seconds the next password would be checked: this one is
+    /// not.
+    pub(super) fn charge(&self, site: u64, now: SystemTime) -> Result<(), u64> {
+        let now_ms = ms(now);
+        let mut retry_s = 1;
+        for _ in 0..TRIES_MAX {
+            let (place, before) = self.place(site);
+            let word = is_of(before, site).then_some(before);
+            let debt_ms = debt_ms(word, now_ms);
+            let allowed = self.allowance(debt_ms) == Allowance::Checks;
+            retry_s = (debt_ms + self.failure_ms).saturating_sub(BURST_MS).div_ceil(1000).max(1);
+            let paid_ms = now_ms + (debt_ms + self.failure_ms).min(NOTHING_MS + self.failure_ms);
+            if place.compare_exchange(before, word_of(site, paid_ms), Relaxed, Relaxed).is_ok() {
+                return if allowed { Ok(()) } else { Err(retry_s) };
+            }
+        }
+        Err(retry_s)
+    }
+
+    /// A counted failure was none.
+    pub(super) fn refund(&self, site: u64, now: SystemTime) {
+        let now_ms = ms(now);
+        for _ in 0..TRIES_MAX {
+            let (place, before) = self.place(site);
+            if !is_of(before, site) {
+                return;
+            }
+            let paid_ms = now_ms + debt_ms(Some(before), now_ms).saturating_sub(self.failure_ms);
+            if place.compare_exchange(before, word_of(site, paid_ms), Relaxed, Relaxed).is_ok() {
+                return;
+            }
+        }
+    }
+
+    fn allowance(&self, debt_ms: u64) -> Allowance {
+        // The counters' own unit rounds.
+        match (debt_ms + self.failure_ms).saturating_sub(TICK_MS) {
+            due_ms if due_ms <= BURST_MS => Allowance::Checks,
+            due_ms if due_ms <= NOTHING_MS => Allowance::Remembered,
+            _ => Allowance::Nothing,
+        }
+    }
+
+    fn ways(&self, site: u64) -> &[AtomicU64] {
+        let set = (site % (SITES_MAX / WAYS) as u64) as usize;
+        &self.words[WAYS * set..][..WAYS]
+    }
+
+    /// The place of an address, or the one that is to be its, and what is there.
+    fn place(&self, site: u64) -> (&AtomicU64, u64) {
+        let ways = || self.ways(site).iter().map(|word| (word, word.load(Relaxed)));
+        let own = ways().find(|(_, word)| is_of(*word, site));
+        own.or_else(|| ways().min_by_key(|(_, word)| ticks(*word))).expect("a set has ways")
+    }
+}
+
+fn ms(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis() as u64
+}
+
+fn word_of(site: u64, paid_ms: u64) -> u64 {
+    (site >> TICK_BITS << TICK_BITS) | (paid_ms.div_ceil(TICK_MS) & ((1 << TICK_BITS) - 1))
+}
+
+fn is_of(word: u64, site: u64) -> bool {
+    word >> TICK_BITS == site >> TICK_BITS
+}
+
+fn ticks(word: u64) -> u64 {
+    word & ((1 << TICK_BITS) - 1)
+}
+
+/// How far an address is behind. A clock that was set back makes it no worse than the bound.
+fn debt_ms(word: Option<u64>, now_ms: u64) -> u64 {
+    word.map_or(0, |word| (ticks(word) * TICK_MS).saturating_sub(now_ms).min(NOTHING_MS + BURST_MS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(2_000_000_000 + second)
+    }
+
+    /// How many of `tries` are checked, one after the other.
+    fn checked(attempts: &Attempts, site: u64, second: u64, tries: u32) -> usize {
+        (0..tries).filter(|_| attempts.charge(site, at(second)).is_ok()).count()
+    }
+
+    #[test]
+    fn a_minutes_worth_is_checked_at_once_and_then_one_when_its_time_has_come() {
+        let attempts = Attempts::new(10).unwrap();
+        assert_eq!(checked(&attempts, 7, 0, 10), 10);
+        assert_eq!(attempts.charge(7, at(0)), Err(6));
+        assert_eq!(checked(&attempts, 7, 5, 1), 0, "a refused one counts, too");
+        assert_eq!((checked(&attempts, 7, 17, 1), checked(&attempts, 7, 18, 1)), (0, 0));
+        assert_eq!(checked(&attempts, 7, 100, 5), 5);
+        assert_eq!(checked(&attempts, 7, 1_000, 11), 10);
+        assert_eq!(checked(&attempts, 8, 1_000, 1), 1, "another address has its own");
+    }
+
+    #[test]
+    fn an_address_that_goes_on_failing_has_nothing_looked_at_and_is_free_again_within_minutes() {
+        let attempts = Attempts::new(10).unwrap();
+        checked(&attempts, 7, 0, 10);
+        assert_eq!(attempts.look(7, at(0)), Allowance::Remembered);
+        checked(&attempts, 7, 0, 100_000);
+        assert_eq!(attempts.look(7, at(0)), Allowance::Nothing);
+        assert_eq!(attempts.look(7, at(13)), Allowance::Remembered);
+        assert_eq!(attempts.look(7, at(200)), Allowance::Checks);
+    }
+
+    #[test]
+    fn a_success_is_no_failure() {
+        let attempts = Attempts::new(10).unwrap();
+        for _ in 0..1_000 {
+            assert_eq!(attempts.charge(7, at(0)), Ok(()));
+            attempts.refund(7, at(0));
+        }
+        assert_eq!(checked(&attempts, 7, 0, 20), 10);
+    }
+
+    #[test]
+    fn many_addresses_take_no_more_memory_and_drive_out_those_that_failed_least() {
+        let attempts = Attempts::new(10).unwrap();
+        checked(&attempts, 7, 0, 30);
+        for site in 0..100_000_u64 {
+            attempts.charge(site.wrapping_mul(0x9e37_79b9_7f4a_7c15), at(0)).unwrap();
+        }
+        assert_eq!(attempts.look(7, at(0)), Allowance::Nothing);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_locks_nobody_out_for_longer_than_the_bound() {
+        let attempts = Attempts::new(10).unwrap();
+        checked(&attempts, 7, 1_000_000, 100);
+        assert_eq!(attempts.look(7, at(0)), Allowance::Nothing);
+        assert!(attempts.charge(7, at(0)).is_err());
+        assert_eq!(attempts.look(7, at(300)), Allowance::Checks);
+    }
+}

@@ -1,0 +1,57 @@
+//! Passwords that were right, as digests, in memory that the processes of a server share.
+
+use std::io;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::digest::Digest;
+use crate::sys::SharedCounters;
+
+/// Digests that are kept at once, in 64 KiB. Of two that have the same place the later one is kept; the other
+/// is checked again. Only right passwords are kept, so no stranger drives them out.
+const DIGESTS_MAX: usize = 4096;
+
+#[derive(Debug)]
+pub(super) struct Remembered {
+    /// The two halves of each digest. A half of one and a half of another are as good as none.
+    halves: SharedCounters,
+}
+
+impl Remembered {
+    pub(super) fn new() -> io::Result<Remembered> {
+        Ok(Remembered { halves: SharedCounters::new(2 * DIGESTS_MAX)? })
+    }
+
+    pub(super) fn add(&self, digest: Digest) {
+        let at = place(digest);
+        self.halves[at].store(digest.halves[0], Relaxed);
+        self.halves[at + 1].store(digest.halves[1], Relaxed);
+    }
+
+    pub(super) fn contains(&self, digest: Digest) -> bool {
+        let at = place(digest);
+        digest.is([self.halves[at].load(Relaxed), self.halves[at + 1].load(Relaxed)])
+    }
+}
+
+fn place(digest: Digest) -> usize {
+    2 * (digest.place % DIGESTS_MAX as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_added_is_there_until_another_has_its_place_and_halves_of_two_are_none() {
+        let remembered = Remembered::new().unwrap();
+        let digest = |first, second, place| Digest { halves: [first, second], place };
+        let (one, other) = (digest(1, 2, 7), digest(3, 4, 7 + DIGESTS_MAX as u64));
+        assert!(!remembered.contains(one));
+        remembered.add(one);
+        assert!(remembered.contains(one) && !remembered.contains(other));
+        remembered.add(other);
+        assert!(!remembered.contains(one) && remembered.contains(other));
+        remembered.halves[14].store(1, Relaxed);
+        assert!(![one, other, digest(3, 2, 7)].iter().any(|mixed| remembered.contains(*mixed)));
+    }
+}
