@@ -20,7 +20,7 @@ use crate::session::{Maintenance, Service, WakeTarget, Waker};
 use crate::sys::process::{must_ask_for_parent, parent_lives};
 use crate::sys::stream::Stream;
 use crate::sys::{Listener, SignalCounts, wait};
-use crate::telemetry::{Reason, Telemetry};
+use crate::telemetry::{self, Reason, Telemetry};
 use crate::time::ServerClock;
 
 /// The longest time for which a call blocks before signals are checked, in models that interrupt their
@@ -202,6 +202,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
         let Accepted { fd, peer } = accepted;
         let clock = self.clock;
         let opened = clock.now();
+        telemetry::accepted(peer);
         let pipe = match served.service.wakes().then(WakePipe::new).transpose() {
             Ok(pipe) => pipe,
             Err(error) => {

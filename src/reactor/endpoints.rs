@@ -9,6 +9,7 @@ use crate::connection::{Connection, Mode, Polled};
 use crate::session::{Peer, Refusal, Service};
 use crate::sys::signals::Arrived;
 use crate::sys::{Listener, Signals, Stream};
+use crate::telemetry;
 
 use super::clients::{Clients, Tenant, TurnContext};
 use super::poller::Poller;
@@ -214,6 +215,7 @@ impl<S: Service> Endpoints<S> {
             return;
         }
         turn.admission.enter(known_peer);
+        telemetry::accepted_in_slot(peer, id.slot);
         // A drain looks once at what has arrived.
         let may_have_bytes = served.service.client_speaks_first() || turn.mode == Mode::Draining;
         let transport = if may_have_bytes { Polled::with_bytes(stream) } else { Polled::new(stream) };

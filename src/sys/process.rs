@@ -77,6 +77,32 @@ fn descriptors_kernel_max() -> u64 {
     u64::MAX
 }
 
+/// Names the thread that prints it by the number that `ps -L` shows: its process, if that has no other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallingThread;
+
+impl fmt::Display for CallingThread {
+    #[cfg(target_os = "linux")]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (process, thread) = (Pid::this(), nix::unistd::gettid());
+        // The first thread has the number of its process.
+        if thread == process {
+            write!(f, "process {process}")
+        } else {
+            write!(f, "thread {thread} of process {process}")
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (process, thread) = (Pid::this(), std::thread::current());
+        match thread.name() {
+            Some("main") => write!(f, "process {process}"),
+            _ => write!(f, "{:?} of process {process}", thread.id()),
+        }
+    }
+}
+
 /// The process that returns from [`fork`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Forked {

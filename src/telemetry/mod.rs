@@ -20,6 +20,7 @@ use std::sync::Arc;
 use crate::session::{AnswerDetail, Answers};
 use crate::sys::SignalCounts;
 pub use access::{AccessFormat, AccessLog, AccessTarget};
+pub(crate) use diagnostics::{accepted, accepted_in_slot};
 pub use event::{Answer, End};
 pub use histogram::Histogram;
 pub use metrics::{Metrics, MetricsSnapshot};

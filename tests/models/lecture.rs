@@ -284,3 +284,32 @@ fn workers_share_a_port_of_their_own_and_take_nobody_elses() {
     alone.client("echo").expect_echo(b"served\n");
     assert_eq!(children(alone.pid()), [], "one worker has no parent");
 }
+
+#[test]
+fn the_log_names_the_process_thread_or_slot_that_serves_a_client() {
+    for args in models(3) {
+        let mut server = faulty::start(&texts(&args));
+        let mut client = server.client("faulty");
+        client.expect_echo(b"served\n");
+        let peer = client.socket().local_addr().unwrap().as_socket().unwrap();
+        let line = eventually_some("the line of the client", || {
+            let begin = format!("{peer} accepted: served ");
+            server.stderr().lines().find_map(|line| Some(line.split_once(&begin)?.1.to_owned()))
+        });
+        let numbers: Vec<i32> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let first = server.pid().as_raw();
+        let is_child = |pid| children(server.pid()).iter().any(|&(child, _)| child == pid);
+        let is_thread = |tid| std::path::Path::new(&format!("/proc/{first}/task/{tid}")).exists();
+        match (args[0].rsplit('=').next().unwrap(), args.len(), &numbers[..]) {
+            ("iterative", _, [process]) | ("reactor", 1, [0, process]) => assert_eq!(*process, first),
+            ("fork" | "prefork", _, [process]) | ("reactor", 2, [0, process]) => {
+                assert!(is_child(*process), "{line}");
+            }
+            ("thread" | "prethread", _, [thread, process]) => {
+                assert!(*process == first && *thread != first && is_thread(*thread), "{line}");
+            }
+            _ => panic!("{args:?}: {line}"),
+        }
+        assert_eq!(server.stop().code(), Some(0), "{args:?}");
+    }
+}
