@@ -107,7 +107,7 @@ assert r.status == 405 and r.read()
 c.request("POST", "/page.html", body=iter([b"a", b"b" * 300]), encode_chunked=True, headers={"Transfer-Encoding": "chunked"})
 r = c.getresponse(); assert r.status == 405 and r.read()
 c.request("GET", "/folder/"); r = c.getresponse()
-page = r.read(); assert r.getheader("Transfer-Encoding") == "chunked" and b"a b</bdi>" in page, page
+page = r.read(); assert r.getheader("Transfer-Encoding") == "chunked" and b">a b</a>" in page, page
 c.request("GET", "/big"); r = c.getresponse()
 assert len(r.read()) == 2000000
 print("ok")

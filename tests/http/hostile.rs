@@ -106,7 +106,7 @@ fn a_listing_of_a_huge_directory_comes_in_pieces_while_others_are_served() {
     lister.send(b"GET /huge/ HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!(get(&mut server.client("http"), "/", "").text(), "home");
     let listing = receive(&mut lister, "GET").text();
-    assert_eq!(listing.matches("<tr><td><a href=\"./").count(), 12_000);
+    assert_eq!(listing.matches("<tr><td><a href=\"").count(), 12_000);
     assert_eq!(receive(&mut lister, "GET").text(), "home", "the chunks ended where they said");
     let mut old = server.client("http");
     old.send(b"GET /huge/ HTTP/1.0\r\n\r\n");
@@ -143,7 +143,7 @@ fn listings_that_nobody_reads_hold_no_directory_open_and_hold_up_nobody() {
     assert_eq!(get(&mut server.client("http"), "/", "").text(), "home");
     for mut client in clients {
         let page = String::from_utf8(client.rest().0).unwrap();
-        let names = page.split("<tr><td><a href=\"./").skip(1).map(|row| row[..5].parse::<usize>().unwrap());
+        let names = page.split("<tr><td><a href=\"").skip(1).map(|row| row[..5].parse::<usize>().unwrap());
         let names: Vec<usize> = names.collect();
         assert!(
             names.is_sorted() && names.len() > FILES - 10 && page.ends_with("</html>\n"),

@@ -21,6 +21,7 @@ mod config;
 mod deferred;
 mod files;
 mod handler;
+mod html;
 mod report;
 mod response;
 mod router;

@@ -9,6 +9,7 @@ use super::body::{Body, Content, Piece};
 use super::codec::head::{Framing, is_sendable, push_line};
 use super::codec::status::Status;
 use super::deferred::Deferred;
+use super::html;
 use crate::session::{FileRange, Lane};
 
 /// A response: status, fields and body.
@@ -85,13 +86,15 @@ impl Response {
     /// A response with a small page that shows the status, as the server itself answers with. One of 503 asks
     /// the client to come again after a second.
     pub fn error(status: Status) -> Response {
-        let (code, reason) = (status.code(), status.reason());
-        let page = format!(
-            "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-             <meta name=color-scheme content=\"light dark\"><title>{code} {reason}</title><h1>{code} {reason}</h1></html>\n"
-        );
-        let response =
-            Response::new(status).with_field("Content-Type", "text/html; charset=utf-8").with_body(page);
+        Response::error_page(status, Some("/"))
+    }
+
+    /// The same with a link to `home`, a reference that needs no escapes, or without one.
+    pub(crate) fn error_page(status: Status, home: Option<&str>) -> Response {
+        let response = Response::new(status)
+            .with_field("Content-Type", "text/html; charset=utf-8")
+            .with_lines([html::ERROR_LINES])
+            .with_body(html::error_page(status, home));
         if status == Status::Unavailable { response.with_field("Retry-After", "1") } else { response }
     }
 

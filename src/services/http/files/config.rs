@@ -63,6 +63,8 @@ impl FilesConfig {
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) root: Root,
+    /// The name of the root directory, as its listing shows it.
+    pub(crate) name: Vec<u8>,
     /// What of it is open.
     pub(crate) open_files: Arc<OpenFiles>,
     pub(crate) index: Vec<Vec<u8>>,
@@ -102,6 +104,7 @@ impl Site {
         }
         let open_files = OpenFiles::new(descriptors_max().map_or(usize::MAX, open_files_max));
         Ok(Site {
+            name: name_of(&root),
             open_files,
             index: index.into_iter().map(file).collect::<Result<_, _>>()?,
             listing,
@@ -129,4 +132,13 @@ fn keep_private(file: &Path, root: &Path, hidden: bool) -> Result<(), ConfigErro
     Err(ConfigError::Auth(format!(
         "{file} lies in the served directory, where clients could download it; move it elsewhere"
     )))
+}
+
+/// The last component of a path, if need be of where it leads.
+fn name_of(root: &Path) -> Vec<u8> {
+    let absolute = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+    let name = |path: &Path| path.file_name().map(|name| name.as_bytes().to_vec());
+    // `..` has no name, and neither has `/`.
+    let resolved = || name(&absolute.canonicalize().ok()?);
+    name(&absolute).or_else(resolved).unwrap_or_else(|| b"/".to_vec())
 }

@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::bounds::{CLOSES_PER_CALL_MAX, LISTINGS_BYTES_MAX, ROOT_LOOKED_AT_MS, UNUSED_MS};
 use super::codec::request::{Field, Method, RequestHead};
 use super::codec::status::Status;
+use super::codec::target::Path;
 use super::config::ConfigError;
 use super::handler::{BodyPolicy, Handler, Request};
 use super::response::Response;
@@ -142,7 +143,7 @@ impl Files {
 
     /// The response to a request for a path that does not exist: the fallback of the site, its page for that,
     /// or ours.
-    fn missing(&self, request: &Request<'_>) -> Response {
+    fn missing(&self, request: &Request<'_>, target: &Path<'_>) -> Response {
         let page = |path: &Option<Vec<u8>>| match self.looked_up(path.as_deref()?, request.head, request.now)
         {
             Found::File(page) => Some(page),
@@ -153,7 +154,7 @@ impl Files {
         } else if let Some(page) = page(&self.site.not_found) {
             respond::not_found(respond::choose(request.head, &page))
         } else {
-            Response::error(Status::NotFound)
+            respond::error(Status::NotFound, target)
         }
     }
 }
@@ -173,7 +174,7 @@ impl Handler for Files {
         }
         let Some(path) = request.located() else { return Response::error(Status::BadRequest) };
         if path.escaped_slash || (path.hidden && !self.site.hidden) {
-            return self.missing(request);
+            return self.missing(request, path);
         }
         let file = path.file();
         if !head.is_selective()
@@ -188,11 +189,11 @@ impl Handler for Files {
                 let (site, budget) = (Arc::clone(&self.site), Arc::clone(&self.listings));
                 match Listing::new(site, budget, (dir, place), file, path.query) {
                     Ok(listing) => respond::listing(listing),
-                    Err(failure) => Response::error((&failure).into()),
+                    Err(failure) => respond::error((&failure).into(), path),
                 }
             }
-            Found::Nothing(Status::NotFound) => self.missing(request),
-            Found::Nothing(status) => Response::error(status),
+            Found::Nothing(Status::NotFound) => self.missing(request, path),
+            Found::Nothing(status) => respond::error(status, path),
         }
     }
 

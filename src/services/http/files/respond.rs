@@ -8,12 +8,12 @@ use std::sync::Arc;
 use super::super::body::{Body, Piece};
 use super::super::codec::request::{Field, Method, RequestHead};
 use super::super::codec::status::Status;
-use super::super::codec::target::{encode_query, encode_segment};
+use super::super::codec::target::{Path, encode_query, encode_segment};
 use super::super::response::Response;
 use super::conditional::{Precondition, precondition, range_counts};
 use super::config::Site;
 use super::encoding;
-use super::listing::Listing;
+use super::listing::{Listing, head_lines};
 use super::range::{Wanted, wanted};
 use super::resource::{Resource, Variant};
 
@@ -33,6 +33,20 @@ pub(crate) fn refused(method: Method) -> Response {
     }
 }
 
+/// An error, with a link to the top of the site. The link is relative: a reverse proxy may have removed the
+/// front of the path that the client asked for.
+pub(crate) fn error(status: Status, path: &Path<'_>) -> Response {
+    let home = match path.file() {
+        // It is the top itself.
+        b"" => None,
+        file => Some(match file.iter().filter(|byte| **byte == b'/').count() {
+            0 => "./".to_owned(),
+            depth => "../".repeat(depth),
+        }),
+    };
+    Response::error_page(status, home.as_deref())
+}
+
 /// To the same directory with a slash, which is what links in its pages are relative to. The reference is
 /// relative (RFC 9110, section 10.2.2): a reverse proxy may have removed the front of the path that the
 /// client asked for.
@@ -46,11 +60,9 @@ pub(crate) fn slash(file: &[u8], query: &[u8]) -> Response {
 
 /// A directory's listing, whose length is not known before.
 pub(crate) fn listing(listing: Listing) -> Response {
-    let fields = "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n\
-         Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'\r\n";
     Response::new(Status::Ok)
         .with_field("Content-Type", "text/html; charset=utf-8")
-        .with_lines([fields])
+        .with_lines([head_lines().as_str()])
         .with_body(Body::producer(listing))
 }
 

@@ -22,7 +22,8 @@ use super::config::Site;
 use super::open_files::Place;
 use crate::sys::files::{Entries, FileKind, Stat};
 use crate::sys::root::Root;
-use page::{PAGE_BOTTOM, Sorting, page_top, row};
+pub(crate) use page::head_lines;
+use page::{PageHead, Sorting, Totals, below_rows, page_bottom, row};
 pub(crate) use table::ListingBudget;
 use table::{Merge, Order, Table};
 
@@ -33,7 +34,10 @@ pub(crate) struct Listing {
     /// Decoded, without the slash at its beginning.
     directory: Vec<u8>,
     order: Order,
+    /// Of the links to folders: what keeps the order in them.
+    query: String,
     table: Table,
+    totals: Totals,
     phase: ListingPhase,
 }
 
@@ -71,11 +75,14 @@ impl Listing {
         directory: &[u8],
         query: &[u8],
     ) -> io::Result<Listing> {
+        let order = Order::asked(query);
         Ok(Listing {
             site,
             directory: directory.to_vec(),
-            order: Order::asked(query),
+            order,
+            query: order.query(),
             table: Table::new(budget),
+            totals: Totals::default(),
             phase: ListingPhase::Collect(Directory { entries: Root::entries(dir)?, _place: place }),
         })
     }
@@ -88,16 +95,17 @@ impl Listing {
             return Ok(Produced::Yield);
         }
         let bytes = self.table.share(LISTING_PIECE_BYTES);
+        let is_unsorted = matches!(self.phase, ListingPhase::Unsorted(..));
         match std::mem::replace(&mut self.phase, ListingPhase::Done) {
             ListingPhase::Sorted(mut merge) => {
-                write_rows(piece, bytes, || merge.next(&self.table));
+                write_rows(piece, bytes, &self.query, || merge.next(&self.table));
                 if !merge.is_empty() {
                     self.phase = ListingPhase::Sorted(merge);
                     return Ok(Produced::More);
                 }
             }
             ListingPhase::Unsorted(mut next, entries) if next < self.table.len() => {
-                write_rows(piece, bytes, || {
+                write_rows(piece, bytes, &self.query, || {
                     next += 1;
                     self.table.item(next - 1)
                 });
@@ -114,7 +122,8 @@ impl Listing {
             ListingPhase::Unsorted(_, None) | ListingPhase::Collect(_) | ListingPhase::Done => {}
         }
         self.table.clear();
-        piece.push_str(PAGE_BOTTOM);
+        below_rows(is_unsorted.then_some(self.totals), piece);
+        page_bottom(piece);
         Ok(Produced::End)
     }
 
@@ -144,7 +153,14 @@ impl Listing {
             Sorting::Done => ListingPhase::Sorted(Merge::new(&self.table, self.order)),
             Sorting::TooMany | Sorting::TooBusy => ListingPhase::Unsorted(0, Some(entries)),
         };
-        piece.push_str(&page_top(&self.directory, self.order, sorting));
+        let head = PageHead {
+            root_name: &self.site.name,
+            directory: &self.directory,
+            order: self.order,
+            sorting,
+            totals: (sorting == Sorting::Done).then_some(self.totals),
+        };
+        piece.push_str(&head.html());
         Ok(Produced::More)
     }
 
@@ -171,6 +187,7 @@ impl Listing {
             // What is gone since, or is never served, is left out.
             if let Ok(stat @ Stat { kind: FileKind::File | FileKind::Directory, .. }) = stat {
                 self.table.push(&name, &stat);
+                self.totals.add(&stat);
             }
         }
         Ok(Behind::More)
@@ -192,19 +209,25 @@ impl Producer for Listing {
     fn held_bytes(&self) -> usize {
         let open = matches!(self.phase, ListingPhase::Collect(_) | ListingPhase::Unsorted(_, Some(_)));
         self.directory.capacity()
+            + self.query.capacity()
             + self.table.unbudgeted_bytes()
             + if open { DIRECTORY_BUFFER_BYTES } else { 0 }
     }
 }
 
 /// Adds rows, about so many bytes of them.
-fn write_rows<'a>(piece: &mut String, bytes: usize, mut next: impl FnMut() -> Option<table::Item<'a>>) {
+fn write_rows<'a>(
+    piece: &mut String,
+    bytes: usize,
+    query: &str,
+    mut next: impl FnMut() -> Option<table::Item<'a>>,
+) {
     let end = piece.len() + bytes;
     // Bound: each row has some bytes.
     while piece.len() < end
         && let Some(item) = next()
     {
-        row(&item, piece);
+        row(&item, query, piece);
     }
 }
 
@@ -259,15 +282,14 @@ mod tests {
     }
 
     fn names(page: &str) -> Vec<String> {
-        let rows = page.split("<tr><td><a href=\"./").skip(1);
+        let rows = page.split("<tr><td><a href=\"").skip(1);
         rows.map(|row| row.split('"').next().unwrap().to_owned()).collect()
     }
 
     #[test]
     fn without_budget_a_page_is_whole_and_unsorted_and_sorted_again_once_others_have_ended() {
         let (_dir, site) = site();
-        let mut expected: Vec<String> = (0..FILES).map(|number| number.to_string()).collect();
-        expected.sort();
+        let expected: Vec<String> = (0..FILES).map(|number| number.to_string()).collect();
         // Enough for one listing of this directory.
         let budget = Arc::new(ListingBudget::new(160_000));
         let mut unread = begin(&site, &budget);
@@ -279,7 +301,7 @@ mod tests {
         assert!(page.contains("Too many listings at once"), "{page}");
         let mut unsorted = names(&page);
         assert_ne!(unsorted, expected);
-        unsorted.sort();
+        unsorted.sort_by_key(|name| name.parse::<usize>().unwrap());
         assert_eq!(unsorted, expected);
         assert_eq!(budget.taken_bytes(), taken_bytes);
 

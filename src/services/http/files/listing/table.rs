@@ -54,13 +54,25 @@ impl Order {
         Order { column, direction }
     }
 
+    /// As [`Order::asked`] reads it.
+    pub(crate) fn name(self) -> String {
+        let sign = if self.direction == Direction::Down { "-" } else { "" };
+        let column = match self.column {
+            Column::Name => "name",
+            Column::Size => "size",
+            Column::Modified => "modified",
+        };
+        format!("{sign}{column}")
+    }
+
+    /// The query of a link to a listing in this order; empty if it is the usual one.
+    pub(crate) fn query(self) -> String {
+        if self == Order::asked(b"") { String::new() } else { format!("?sort={}", self.name()) }
+    }
+
     /// Directories first; what is equal is sorted by name.
     fn compare(self, a: &Item<'_>, b: &Item<'_>) -> Ordering {
-        let by_name = || {
-            let same = a.name.chunks_exact(16).zip(b.name.chunks_exact(16)).take_while(|(a, b)| a == b);
-            let same = same.count() * 16; // passed over quickly: names often begin alike
-            folded(&a.name[same..]).cmp(folded(&b.name[same..])).then_with(|| a.name.cmp(b.name))
-        };
+        let by_name = || compare_names(a.name, b.name);
         let key = match self.column {
             Column::Name => by_name(),
             // What a directory itself takes on the disk means nothing to people.
@@ -73,8 +85,38 @@ impl Order {
     }
 }
 
-fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
-    name.iter().map(u8::to_ascii_lowercase)
+/// As people sort: digits count as numbers (`file9` before `file10`), and the case of letters does not.
+fn compare_names(a: &[u8], b: &[u8]) -> Ordering {
+    let same = a.chunks_exact(16).zip(b.chunks_exact(16)).take_while(|(a, b)| a == b);
+    let same = same.count() * 16; // passed over quickly: names often begin alike
+    // A number that begins in what is the same counts as a whole.
+    let same = a[..same].iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |at| at + 1);
+    natural(&a[same..], &b[same..]).then_with(|| a.cmp(b))
+}
+
+fn natural(mut a: &[u8], mut b: &[u8]) -> Ordering {
+    while let ([first_a, rest_a @ ..], [first_b, rest_b @ ..]) = (a, b) {
+        let order = if first_a.is_ascii_digit() && first_b.is_ascii_digit() {
+            let (number_a, number_b);
+            (number_a, a) = split_number(a);
+            (number_b, b) = split_number(b);
+            number_a.len().cmp(&number_b.len()).then_with(|| number_a.cmp(number_b))
+        } else {
+            (a, b) = (rest_a, rest_b);
+            first_a.to_ascii_lowercase().cmp(&first_b.to_ascii_lowercase())
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+    a.len().cmp(&b.len())
+}
+
+/// The digits at the beginning, without leading zeros, and what follows.
+fn split_number(name: &[u8]) -> (&[u8], &[u8]) {
+    let digits = name.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let zeros = name[..digits].iter().take_while(|byte| **byte == b'0').count();
+    (&name[zeros..digits], &name[digits..])
 }
 
 /// What all listings may take together: bytes of memory, and of each turn.
@@ -368,14 +410,18 @@ mod tests {
         ) {
             let name = |number: usize| {
                 let mixed = (number as u32).wrapping_mul(2_654_435_761) ^ seed;
-                format!("{}{number}", if mixed & 1 == 0 { "a" } else { "B" }).into_bytes()
+                format!("{}{number:0width$}", if mixed & 1 == 0 { "a" } else { "B" }, width = (mixed >> 1) as usize % 4)
+                    .into_bytes()
             };
             let kind = |is_directory| if is_directory { FileKind::Directory } else { FileKind::File };
             let entries: Vec<_> = kinds.iter().enumerate()
                 .map(|(number, (is_directory, size, modified))| (name(number), stat(kind(*is_directory), *size, *modified)))
                 .collect();
             let mut expected = entries.clone();
-            let by_name = |(name, _): &(Vec<u8>, Stat)| (name.to_ascii_lowercase(), name.clone());
+            let by_name = |(name, _): &(Vec<u8>, Stat)| {
+                let number: usize = std::str::from_utf8(&name[1..]).unwrap().parse().unwrap();
+                (name[0].to_ascii_lowercase(), number, name.clone())
+            };
             expected.sort_by_key(by_name);
             let value = |(_, stat): &(Vec<u8>, Stat)| match (query.trim_start_matches("sort=").trim_start_matches('-'), stat.kind) {
                 ("size", FileKind::Directory) | ("" | "name", _) => 0,
@@ -390,6 +436,65 @@ mod tests {
             expected.sort_by_key(|(_, stat)| stat.kind != FileKind::Directory);
             let expected: Vec<Vec<u8>> = expected.into_iter().map(|(name, _)| name).collect();
             prop_assert_eq!(sorted(&entries, query), expected);
+        }
+    }
+
+    #[test]
+    fn digits_in_names_count_as_numbers() {
+        let in_order = [
+            "",
+            " 2",
+            "01",
+            "1",
+            "1.",
+            "1.9",
+            "1.10",
+            "2",
+            "10",
+            "A",
+            "a",
+            "a1b2",
+            "a1b10",
+            "a2b1",
+            "file9",
+            "file010",
+            "file10",
+            "file99999999999999999999999999999999",
+            "file100000000000000000000000000000000",
+            "long-common-name-12345678901",
+            "long-common-name-123456789010",
+            "photo 2 of 10",
+            "photo 10 of 10",
+            "\u{e9}",
+        ];
+        for (at, a) in in_order.iter().enumerate() {
+            for (other, b) in in_order.iter().enumerate() {
+                assert_eq!(compare_names(a.as_bytes(), b.as_bytes()), at.cmp(&other), "{a:?} {b:?}");
+            }
+        }
+    }
+
+    proptest! {
+        /// Compared by keys, which cannot contradict each other.
+        #[test]
+        fn the_order_of_names_is_that_of_their_letters_and_numbers(
+            a in "[aB0-2 .]{0,20}", b in "[aB0-2 .]{0,20}", begin in "[a-c0-9]{0,40}",
+        ) {
+            /// A letter, or a number without its zeros: the longer one is larger.
+            fn key(name: &str) -> Vec<(u8, usize, &str)> {
+                let (mut key, mut rest) = (Vec::new(), name);
+                while let Some(first) = rest.bytes().next() {
+                    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+                    let number = rest[..digits].trim_start_matches('0');
+                    let first = if digits > 0 { b'0' } else { first.to_ascii_lowercase() };
+                    key.push((first, number.len(), number));
+                    rest = &rest[digits.max(1)..];
+                }
+                key
+            }
+            let (a, b) = (format!("{begin}{a}"), format!("{begin}{b}"));
+            let expected = key(&a).cmp(&key(&b)).then_with(|| a.cmp(&b));
+            prop_assert_eq!(compare_names(a.as_bytes(), b.as_bytes()), expected);
         }
     }
 
