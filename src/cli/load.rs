@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::load_files::FileArgs;
+use super::load_request::RequestArgs;
 use super::services::{Ask, UseWorkload, loadable, with_workload};
 use super::target::Target;
 use super::units::{Bytes, Ms, count};
@@ -15,6 +16,7 @@ use crate::load::report::{Arrivals, Pace, Phase};
 use crate::load::{
     Expectation, Flow, Plan, Report, RunError, RunProgress, SourceRange, Workload, run_watched,
 };
+use crate::services::ServiceName;
 use crate::sys::Signals;
 use crate::sys::sink::Sink;
 
@@ -32,6 +34,8 @@ pub(super) struct LoadArgs {
     #[command(flatten)]
     load: ShapeArgs,
     #[command(flatten)]
+    request: RequestArgs,
+    #[command(flatten)]
     time: TimeArgs,
     #[command(flatten)]
     output: OutputArgs,
@@ -41,7 +45,7 @@ pub(super) struct LoadArgs {
 #[command(next_help_heading = "Load")]
 struct ShapeArgs {
     /// Active clients, one connection each (10k is 10000)
-    #[arg(long, value_name = "N", default_value = "64", value_parser = count::<1, { u32::MAX }>)]
+    #[arg(short, long, value_name = "N", default_value = "64", value_parser = count::<1, { u32::MAX }>)]
     clients: u32,
     /// Requests in flight per connection
     #[arg(long, value_name = "N", default_value = "1", value_parser = count::<1, 65_536>)]
@@ -51,7 +55,7 @@ struct ShapeArgs {
     #[arg(long, value_name = "SIZE")]
     bytes: Option<Bytes>,
     /// Requests per second in total: the open loop (10k is 10000)
-    #[arg(long, value_name = "R", value_parser = rate)]
+    #[arg(short, long, value_name = "R", value_parser = rate)]
     rate: Option<f64>,
     /// How requests of the open loop are spaced [default: constant]
     #[arg(long, value_enum)]
@@ -129,6 +133,8 @@ Examples:
       64 clients, each as fast as it gets replies
   oneloop load http://127.0.0.1:8000/ --rate 5k
       5000 requests per second, whatever the server does
+  oneloop load http://127.0.0.1:8000/api/ -d @FILE -H 'X-Key: 7'
+      the same POST again and again
   oneloop load message --churn --clients 100
       a new connection for each message
   oneloop load echo --idle 10k --rate 1k --arrivals poisson
@@ -183,6 +189,7 @@ impl LoadArgs {
             churn: self.load.churn,
             host: &self.target.host,
             path: &self.target.path,
+            request: &self.request,
         }
     }
 
@@ -257,6 +264,14 @@ impl LoadArgs {
             return wrong(
                 "--slow-pause has no effect without --slow; for example: oneloop load echo --slow 10 --slow-pause 1s",
             );
+        }
+        if self.target.service != ServiceName::Http
+            && let Some(option) = self.request.first_given()
+        {
+            return Err(Failure::Usage(format!(
+                "{option} has no effect with {}; for HTTP: oneloop load http://127.0.0.1:8000/",
+                self.target.service
+            )));
         }
         if self.time.interval.is_some() && !self.output.files.has_series() {
             return wrong(

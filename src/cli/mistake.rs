@@ -343,8 +343,8 @@ mod tests {
             ("serve --daemon", "--daemon is not an option of serve; see: oneloop serve --help"),
             ("--nothing", "--nothing is not an option; see: oneloop --help"),
             (
-                "load echo -c 5",
-                "-c is not an option of load; for the number of connections: oneloop load echo --clients 64",
+                "load echo -z 5s",
+                "-z is not an option of load; for the duration: oneloop load echo --duration 10s",
             ),
             ("load echo 64", "load does not take the argument \"64\"; see: oneloop load --help"),
             ("load", "the server is missing; for example: oneloop load echo@127.0.0.1:7007"),

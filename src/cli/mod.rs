@@ -14,6 +14,7 @@ mod limits;
 mod listen;
 mod load;
 mod load_files;
+mod load_request;
 mod load_table;
 mod logging;
 mod mistake;

@@ -7,8 +7,9 @@ use clap::Args;
 
 use super::Failure;
 use super::http::HttpArgs;
+use super::load_request::RequestArgs;
 use crate::load::Workload;
-use crate::load::clients::{ChargenLoad, DiscardLoad, EchoLoad, HttpLoad, MessageLoad};
+use crate::load::clients::{ChargenLoad, DiscardLoad, EchoLoad, HttpLoad, HttpRequest, MessageLoad};
 use crate::services::{AnyService, ServiceName, for_each_service};
 
 /// What the user asks of a workload.
@@ -24,6 +25,8 @@ pub(super) struct Ask<'a> {
     pub(super) host: &'a str,
     /// The path of a URL.
     pub(super) path: &'a str,
+    /// What the request of HTTP has beside these.
+    pub(super) request: &'a RequestArgs,
 }
 
 impl Ask<'_> {
@@ -40,6 +43,12 @@ impl Ask<'_> {
             "--bytes {bytes}: a request of {service} has at least {} byte{most}",
             valid.start()
         )))
+    }
+
+    /// The request of HTTP.
+    fn http_request(&self) -> Result<HttpRequest, Failure> {
+        let get = HttpRequest::get(self.host, self.path);
+        self.request.complete(if self.churn { get.closes() } else { get })
     }
 
     /// An error if a size was given: the service leaves no choice.

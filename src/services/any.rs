@@ -72,7 +72,7 @@ macro_rules! for_each_service {
                 },
                 meets: [IdleClients, Requests, Output],
                 flags: http: HttpArgs,
-                load: |ask| HttpLoad::new(ask.without_bytes()?.host, ask.path, ask.churn),
+                load: |ask| HttpLoad::of(&ask.without_bytes()?.http_request()?),
             }
             Time {
                 name: "time", port: 7037,

@@ -9,6 +9,7 @@ mod common;
 mod closes;
 mod command;
 mod freeze;
+mod http;
 mod loops;
 mod ramp;
 mod starved;

@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::chunked::{Chunked, Met};
+use super::request::HttpRequest;
 use crate::load::{Client, ReplyStatus, Unasked, Workload};
 
-/// Sends GET requests. Every reply must have the framing that its head declares (RFC 9112, section 6.3). A
-/// whole reply with any status is right, and is counted by its status. The first reply with a status of 2xx
-/// determines the body: each reply with the same status must have the same body, byte for byte.
+/// Sends the same request again and again. Every reply must have the framing that its head declares (RFC
+/// 9112, section 6.3). A whole reply with any status is right, and is counted by its status. The first reply
+/// with a status of 2xx determines the body: each reply to GET with the same status must have the same body,
+/// byte for byte.
 #[derive(Clone, Debug)]
 pub struct HttpLoad {
     shared: Arc<SharedRequest>,
@@ -17,6 +19,9 @@ pub struct HttpLoad {
 struct SharedRequest {
     target: String,
     request: Vec<u8>,
+    /// Whether replies have no body, whatever their head declares.
+    is_head: bool,
+    check: BodyCheck,
     first: Mutex<First>,
 }
 
@@ -84,17 +89,20 @@ const HEADERS_MAX: usize = 256;
 const BODY_KEPT_BYTES_MAX: u64 = 64 << 20;
 
 impl HttpLoad {
-    /// Asks `host` (for the field Host) for `target`, such as `/file?x=1`; with `close` each reply ends its
+    /// GET of `target`, such as `/file?x=1`, of `host` (for the field Host); with `close` each reply ends its
     /// connection.
     pub fn new(host: &str, target: &str, close: bool) -> Self {
-        let close = if close { "Connection: close\r\n" } else { "" };
-        let agent = concat!("oneloop/", env!("CARGO_PKG_VERSION"));
-        let request = format!(
-            "GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n{close}\r\n"
-        );
+        let get = HttpRequest::get(host, target);
+        HttpLoad::of(&if close { get.closes() } else { get })
+    }
+
+    /// Any request. The bodies of replies are compared only for GET: replies to other methods may differ.
+    pub fn of(request: &HttpRequest) -> Self {
         let shared = SharedRequest {
-            target: target.to_owned(),
-            request: request.into_bytes(),
+            target: request.target().to_owned(),
+            request: request.to_bytes(),
+            is_head: request.is_head(),
+            check: if request.is_get() { BodyCheck::Exact } else { BodyCheck::Framing },
             first: Mutex::default(),
         };
         HttpLoad { shared: Arc::new(shared) }
@@ -210,9 +218,13 @@ impl HttpClient {
             return;
         }
         self.status = Some(head.status);
-        self.check = self.shared.first().check_of(head.status);
-        self.keep_alive = head.keep_alive && !matches!(head.framing, ReplyFraming::UntilEnd);
-        self.stage = ReplyPart::Body(head.framing);
+        self.check = match self.shared.check {
+            BodyCheck::Exact => self.shared.first().check_of(head.status),
+            BodyCheck::Framing => BodyCheck::Framing,
+        };
+        let framing = if self.shared.is_head { ReplyFraming::Length { left: 0 } } else { head.framing };
+        self.keep_alive = head.keep_alive && !matches!(framing, ReplyFraming::UntilEnd);
+        self.stage = ReplyPart::Body(framing);
     }
 
     fn done(&mut self, taken: usize) -> ReplyStatus {

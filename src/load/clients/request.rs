@@ -1,0 +1,215 @@
+//! The request of the HTTP client: method, target, fields and body.
+
+use std::fmt::{self, Write};
+
+/// One request, sent again and again.
+///
+/// Without a field of that name, `Host`, `User-Agent` and `Accept` are sent; with a body, `Content-Length`.
+///
+/// ```
+/// use oneloop::load::clients::HttpRequest;
+///
+/// let request = HttpRequest::get("127.0.0.1:8000", "/api/")
+///     .method("POST")?
+///     .field("Content-Type", "application/json")?
+///     .body(b"{}".to_vec());
+/// let bytes = request.to_bytes();
+/// assert!(bytes.starts_with(b"POST /api/ HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n"));
+/// assert!(bytes.ends_with(b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"));
+/// # Ok::<(), oneloop::load::clients::RequestError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct HttpRequest {
+    method: String,
+    host: String,
+    target: String,
+    fields: Vec<(String, String)>,
+    /// Fields that are sent by default, and not with this request.
+    omitted: Vec<String>,
+    body: Option<Vec<u8>>,
+    closes: bool,
+}
+
+/// What cannot be part of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The method is not a token (RFC 9110, section 9.1), or asks for something other than a reply: CONNECT.
+    Method(String),
+    /// The name of a field is not a token (RFC 9110, section 5.1).
+    FieldName(String),
+    /// The value of the field of this name has control characters (RFC 9110, section 5.5).
+    FieldValue(String),
+    /// The field is made from the request itself.
+    OwnField(String),
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RequestError::Method(method) => {
+                write!(f, "\"{}\" is not a method that load can send", method.escape_debug())
+            }
+            RequestError::FieldName(name) => {
+                write!(f, "\"{}\" is not a valid name of a header field", name.escape_debug())
+            }
+            RequestError::FieldValue(name) => write!(f, "the value of {name} has control characters"),
+            RequestError::OwnField(name) => {
+                write!(f, "{name} follows from the body and --churn, and cannot be set")
+            }
+        }
+    }
+}
+
+impl std::error::Error for RequestError {}
+
+/// Fields that frame the body or decide on the connection.
+const OWN_FIELDS: [&str; 3] = ["Content-Length", "Transfer-Encoding", "Connection"];
+
+impl HttpRequest {
+    /// GET of `target`, such as `/file?x=1`, of this host, as it is written in the field Host.
+    pub fn get(host: &str, target: &str) -> Self {
+        HttpRequest {
+            method: "GET".to_owned(),
+            host: host.to_owned(),
+            target: target.to_owned(),
+            fields: Vec::new(),
+            omitted: Vec::new(),
+            body: None,
+            closes: false,
+        }
+    }
+
+    /// With this method, such as POST. Methods have case (RFC 9110, section 9.1).
+    pub fn method(mut self, method: &str) -> Result<Self, RequestError> {
+        if !is_token(method) || method == "CONNECT" {
+            return Err(RequestError::Method(method.to_owned()));
+        }
+        method.clone_into(&mut self.method);
+        Ok(self)
+    }
+
+    /// With this header field, in place of one that is sent by default.
+    pub fn field(mut self, name: &str, value: &str) -> Result<Self, RequestError> {
+        check_name(name)?;
+        if value.bytes().any(|byte| (byte < b' ' && byte != b'\t') || byte == 0x7f) {
+            return Err(RequestError::FieldValue(name.to_owned()));
+        }
+        self.fields.push((name.to_owned(), value.trim().to_owned()));
+        Ok(self)
+    }
+
+    /// Without the field of this name that is sent by default.
+    pub fn without_field(mut self, name: &str) -> Result<Self, RequestError> {
+        check_name(name)?;
+        self.omitted.push(name.to_owned());
+        Ok(self)
+    }
+
+    /// With this body.
+    #[must_use]
+    pub fn body(mut self, body: Vec<u8>) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// Asks the server to end the connection after the reply.
+    #[must_use]
+    pub fn closes(mut self) -> Self {
+        self.closes = true;
+        self
+    }
+
+    /// Whether the reply has no body, whatever its head declares (RFC 9110, section 9.3.2).
+    pub(super) fn is_head(&self) -> bool {
+        self.method == "HEAD"
+    }
+
+    pub(super) fn is_get(&self) -> bool {
+        self.method == "GET"
+    }
+
+    /// The target.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The request as it is sent.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let HttpRequest { method, target, .. } = self;
+        let is_set = |name: &str| {
+            let names = self.fields.iter().map(|(name, _)| name).chain(&self.omitted);
+            names.into_iter().any(|set| set.eq_ignore_ascii_case(name))
+        };
+        let agent = concat!("oneloop/", env!("CARGO_PKG_VERSION"));
+        let defaults = [("Host", self.host.as_str()), ("User-Agent", agent), ("Accept", "*/*")];
+        let mut head = format!("{method} {target} HTTP/1.1\r\n");
+        let fields = self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in defaults.into_iter().filter(|(name, _)| !is_set(name)).chain(fields) {
+            head.extend([name, ": ", value, "\r\n"]);
+        }
+        if self.closes {
+            head.push_str("Connection: close\r\n");
+        }
+        if let Some(body) = &self.body {
+            let _ = write!(head, "Content-Length: {}\r\n", body.len());
+        }
+        head.push_str("\r\n");
+        let mut bytes = head.into_bytes();
+        bytes.extend(self.body.iter().flatten());
+        bytes
+    }
+}
+
+fn check_name(name: &str) -> Result<(), RequestError> {
+    if !is_token(name) {
+        return Err(RequestError::FieldName(name.to_owned()));
+    }
+    match OWN_FIELDS.iter().find(|own| own.eq_ignore_ascii_case(name)) {
+        Some(own) => Err(RequestError::OwnField((*own).to_owned())),
+        None => Ok(()),
+    }
+}
+
+/// Whether `text` is a token (RFC 9110, section 5.6.2).
+fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(request: &HttpRequest) -> String {
+        String::from_utf8(request.to_bytes()).unwrap()
+    }
+
+    #[test]
+    fn fields_replace_those_that_are_sent_by_default() {
+        let request = HttpRequest::get("h:1", "/x").closes();
+        let request = request.field("host", "example.org").unwrap().field("A", "b, c").unwrap();
+        let request = request.without_field("Accept").unwrap().without_field("user-agent").unwrap();
+        assert_eq!(
+            text(&request),
+            "GET /x HTTP/1.1\r\nhost: example.org\r\nA: b, c\r\nConnection: close\r\n\r\n"
+        );
+        let empty = HttpRequest::get("h", "/").method("POST").unwrap().body(Vec::new());
+        assert!(text(&empty).ends_with("Accept: */*\r\nContent-Length: 0\r\n\r\n"), "{}", text(&empty));
+    }
+
+    #[test]
+    fn what_would_be_another_request_is_an_error() {
+        let get = || HttpRequest::get("h", "/");
+        for (error, shown) in [
+            (get().method("GE T").unwrap_err(), "\"GE T\" is not a method"),
+            (get().method("CONNECT").unwrap_err(), "\"CONNECT\" is not a method"),
+            (get().field("A:", "b").unwrap_err(), "\"A:\" is not a valid name"),
+            (get().field("A", "b\r\nC: d").unwrap_err(), "the value of A has control characters"),
+            (get().field("content-length", "5").unwrap_err(), "Content-Length follows from the body"),
+            (get().without_field("connection").unwrap_err(), "Connection follows from the body"),
+        ] {
+            assert!(error.to_string().starts_with(shown), "{error}");
+        }
+    }
+}
