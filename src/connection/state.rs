@@ -134,6 +134,9 @@ enum Overtime {
 enum Sent {
     All,
     Part,
+    /// An answer lacks its end. To a client that takes the end of the connection for it (HTTP/1.0 without a
+    /// length), an end in good order would make it look complete.
+    Cut,
 }
 
 /// Whether the system may hold the last bytes back until our end follows them (`more` of
@@ -406,6 +409,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
     pub fn cut(&mut self, reason: Reason, ctx: &mut Context<'_>) {
         let sent = match self.state {
             State::Awaiting { .. } | State::Lingering { .. } | State::Delivering { .. } => Sent::All,
+            State::Flushing { .. } | State::Paused { .. } => Sent::Cut,
             _ => Sent::Part,
         };
         let ended = self.ended(sent, reason, ctx);
@@ -444,7 +448,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             State::Flushing { then, window } => {
                 match window.next(self.io.taken_bytes(), now_ms, ctx.limits) {
                     Some(window) => Step::Go(State::Flushing { then, window }),
-                    None => Step::Go(self.ended(Sent::Part, Reason::RateTooLow, ctx)),
+                    None => Step::Go(self.ended(Sent::Cut, Reason::RateTooLow, ctx)),
                 }
             }
             State::Refused { reason, .. } => Step::Go(self.ended(Sent::Part, reason, ctx)),
@@ -899,7 +903,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
         let now_ms = ctx.now().monotonic_ms;
         self.io.abandon(&mut ctx.scratch.outbox, now_ms, ctx.telemetry);
-        Step::Go(self.ended(Sent::Part, reason, ctx))
+        let sent = if matches!(reason, Reason::Resource | Reason::Panicked) { Sent::Cut } else { Sent::Part };
+        Step::Go(self.ended(sent, reason, ctx))
     }
 
     /// Reading has failed. If the client broke the protocol of a layer, for the reason `broken`, it gets the
@@ -936,8 +941,12 @@ impl<S: Session, T: Transport> Connection<S, T> {
     /// have to keep many for it. A few that are on their way stay the system's to deliver: they may have been
     /// sent a moment ago.
     fn closed(&mut self, sent: Sent, reason: Reason) -> State {
-        let kept_bytes_max = if sent == Sent::All { INITIAL_WINDOW_BYTES } else { 0 };
-        if self.io.untaken_bytes() > kept_bytes_max {
+        let resets = match sent {
+            Sent::All => self.io.untaken_bytes() > INITIAL_WINDOW_BYTES,
+            Sent::Part => self.io.untaken_bytes() > 0,
+            Sent::Cut => true,
+        };
+        if resets {
             self.io.transport.reset_at_close();
         } else {
             self.io.transport.close_in_order();
