@@ -13,8 +13,9 @@ use crate::sys::{process, signals};
 
 /// Threads of [`Lane::Compute`]. With one, the loop has the other processors.
 const COMPUTE_THREADS_MAX: usize = 1;
-/// Threads of [`Lane::Disk`]. Each may wait for a disk that does not answer; with four, the others go on.
-const DISK_THREADS_MAX: usize = 4;
+/// Threads of [`Lane::Disk`]: as many as a site sends archives at a time. Each may wait for a disk that does
+/// not answer, and with fewer the archives of a healthy disk would wait behind it.
+const DISK_THREADS_MAX: usize = 16;
 /// Work that waits in one lane for which a session can be refused. More would wait for longer than a client
 /// does: passwords of bcrypt's usual cost take 50 ms each.
 const QUEUE_MAX: usize = 64;
@@ -124,9 +125,7 @@ impl LaneQueue {
 
     /// A thread: does what waits, until the loop has ended.
     fn work(&self) {
-        if self.lane == Lane::Compute {
-            process::lower_priority_of_thread();
-        }
+        process::lower_priority_of_thread();
         loop {
             let mut state = self.state();
             let job = loop {

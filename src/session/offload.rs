@@ -34,14 +34,15 @@ enum Way {
 }
 
 /// What work waits for. Each lane has its own threads and its own queue: a disk that does not answer holds up
-/// no computation.
+/// no computation. The threads have a lower priority than the loop, where the system has priorities of
+/// threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lane {
-    /// The processor. One thread, with a lower priority than the loop where the system has priorities of
-    /// threads.
+    /// The processor. One thread.
     Compute,
-    /// A disk or another file system. A few threads, which may block.
+    /// A disk or another file system, and what is computed from it piece by piece. A few threads, which may
+    /// block.
     Disk,
 }
 
