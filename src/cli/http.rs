@@ -29,10 +29,15 @@ pub(super) struct HttpArgs {
 /// What may differ from one site to the next: each flag is also an option of a site.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "HTTP")]
+#[allow(clippy::struct_excessive_bools)] // each is a flag
 pub(super) struct SiteArgs {
     /// Do not list directories that have no index file; answer 403 Forbidden. With --fallback none is listed
     #[arg(long)]
     no_listing: bool,
+    /// Offer directories as archives: ?archive=zip, ?archive=tar or ?archive=tar.zst behind the path of a
+    /// directory downloads it with all that is below it
+    #[arg(long)]
+    archive: bool,
     /// The file to send for its directory; may be repeated, the first that exists is sent
     #[arg(long, value_name = "FILE", default_value = "index.html")]
     index: Vec<String>,
@@ -113,6 +118,7 @@ impl SiteArgs {
         Ok(FilesConfig {
             index: self.index.clone(),
             listing: self.lists(),
+            archive: self.archive,
             fallback: self.fallback.clone(),
             not_found: Some(self.not_found.clone()),
             hidden: self.hidden,

@@ -205,7 +205,8 @@ pub(crate) fn stat_of(file: impl AsFd) -> io::Result<Stat> {
 }
 
 impl Stat {
-    pub(super) fn directory_id(&self) -> DirectoryId {
+    /// Which directory it is.
+    pub(crate) fn directory_id(&self) -> DirectoryId {
         DirectoryId(self.identity.device, self.identity.inode)
     }
 

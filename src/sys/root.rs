@@ -86,6 +86,12 @@ impl Root {
         dir.clone().ok_or_else(|| Errno::ENOENT.into())
     }
 
+    /// The directory that is open now, whatever its path leads to later.
+    pub(crate) fn pinned(&self) -> io::Result<Root> {
+        let dir = Mutex::new(Some(self.current()?));
+        Ok(Root { path: self.path.clone(), links: self.links, dir })
+    }
+
     /// What is at `path` (relative, components separated by `/`; empty for the root itself). Opens nothing
     /// for reading.
     pub(crate) fn stat(&self, path: &[u8]) -> io::Result<Stat> {

@@ -103,3 +103,31 @@ pub(super) const LISTING_PIECE_BYTES: usize = 8 << 10;
 /// are of `LISTING_PIECE_BYTES`; then the others have their turn. Without it a client that reads as fast as
 /// pieces are made has all of a body in one turn.
 pub(super) const PIECES_PER_CALL_MAX: usize = 2;
+/// Archives of one site that are sent at a time by a process. Each holds two descriptors, some MiB of memory
+/// and, where it is made beside the loop, a share of the processor.
+pub(super) const ARCHIVES_MAX: usize = 16;
+/// Bytes of an archive that are made in one call: they fit an outbox, and are enough that a call costs
+/// little.
+pub(super) const ARCHIVE_PIECE_BYTES: usize = 64 << 10;
+/// Entries looked at in one call, about 2 ms: a folder of many hidden or empty files is no reason not to
+/// send.
+pub(super) const ARCHIVE_STEPS_PER_PIECE_MAX: usize = 256;
+/// Files up to this size are read before their header is written: most files, in a fraction of a call. One
+/// that changes meanwhile is archived as it was read.
+pub(super) const ARCHIVE_SMALL_FILE_BYTES_MAX: u64 = 32 << 10;
+/// Folders within folders of an archive: as many as a path may have where each is opened by itself.
+pub(super) const ARCHIVE_DEPTH_MAX: usize = 128;
+/// The path of an entry: `PATH_MAX` of Linux, which no request can exceed either.
+pub(super) const ARCHIVE_PATH_BYTES_MAX: usize = 4 << 10;
+/// Names of folders that wait to be archived, of one archive: some hundred thousand of them.
+pub(super) const ARCHIVE_WAITING_BYTES_MAX: usize = 4 << 20;
+/// Files and folders of one archive. Without it a few folders of links to each other make an archive without
+/// end.
+pub(super) const ARCHIVE_ENTRIES_MAX: u64 = 10_000_000;
+/// The list of what an archive lacks. It is for people.
+pub(super) const OMISSIONS_BYTES_MAX: usize = 64 << 10;
+/// What is kept of the entries of a zip archive, whose names are repeated at its end: about half a million of
+/// them.
+pub(super) const ZIP_DIRECTORY_BYTES_MAX: usize = 16 << 20;
+/// What is compressed at a time: the longest block of Zstandard. It takes about 2 ms.
+pub(super) const ZSTD_FRAME_BYTES: usize = 128 << 10;

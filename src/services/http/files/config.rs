@@ -23,6 +23,10 @@ pub struct FilesConfig {
     pub index: Vec<String>,
     /// Whether a directory without such a file is listed; else it is forbidden (403).
     pub listing: bool,
+    /// Whether a directory can be downloaded as an archive, with all that is below it and would be listed:
+    /// `?archive=zip`, `tar` or `tar.zst` behind its path. Names of files are in it where a page takes the
+    /// place of their listing, too.
+    pub archive: bool,
     /// The file for all paths that do not exist, with status 200: the page of a single-page application.
     pub fallback: Option<String>,
     /// The page for paths that do not exist, with status 404, if it exists.
@@ -48,6 +52,7 @@ impl FilesConfig {
             root: root.into(),
             index: vec!["index.html".into()],
             listing: false,
+            archive: false,
             fallback: None,
             not_found: Some("404.html".into()),
             hidden: false,
@@ -69,6 +74,7 @@ pub(crate) struct Site {
     pub(crate) open_files: Arc<OpenFiles>,
     pub(crate) index: Vec<Vec<u8>>,
     pub(crate) listing: bool,
+    pub(crate) archive: bool,
     pub(crate) fallback: Option<Vec<u8>>,
     pub(crate) not_found: Option<Vec<u8>>,
     pub(crate) hidden: bool,
@@ -82,7 +88,9 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new(config: FilesConfig) -> Result<Site, ConfigError> {
-        let FilesConfig { root, index, listing, fallback, not_found, hidden, links, charset, .. } = config;
+        let FilesConfig {
+            root, index, listing, archive, fallback, not_found, hidden, links, charset, ..
+        } = config;
         let file = |name: String| match target::parse(format!("/{name}").as_bytes()) {
             // As it stands: a name with a percent sign is that name.
             Ok(Target::Path(path))
@@ -108,6 +116,7 @@ impl Site {
             open_files,
             index: index.into_iter().map(file).collect::<Result<_, _>>()?,
             listing,
+            archive,
             fallback: fallback.map(file).transpose()?,
             not_found: not_found.map(file).transpose()?,
             hidden,

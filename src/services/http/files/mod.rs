@@ -1,5 +1,6 @@
 //! The files of one directory: what a path leads to, what of it is sent, and what is kept between requests.
 
+mod archive;
 mod cache;
 mod conditional;
 mod config;
@@ -27,6 +28,7 @@ use super::config::ConfigError;
 use super::handler::{BodyPolicy, Handler, Request};
 use super::response::Response;
 use crate::session::Now;
+use archive::{ArchiveKind, Archives};
 use cache::Cache;
 use config::Site;
 use listing::{Listing, ListingBudget};
@@ -48,6 +50,7 @@ use root::RootWatch;
 pub struct Files {
     site: Arc<Site>,
     listings: Arc<ListingBudget>,
+    archives: Arc<Archives>,
     root: RootWatch,
     /// When [`Handler::maintain`] is to be called.
     due_ms: AtomicU64,
@@ -61,6 +64,7 @@ impl Files {
         Ok(Files {
             site: Arc::new(Site::new(config)?),
             listings: Arc::new(ListingBudget::new(LISTINGS_BYTES_MAX)),
+            archives: Arc::default(),
             root: RootWatch::new(),
             due_ms: AtomicU64::new(ROOT_LOOKED_AT_MS),
             cache: Mutex::new(Cache::new()),
@@ -141,6 +145,23 @@ impl Files {
         found
     }
 
+    /// The response to a request for a folder as an archive.
+    fn archive(
+        &self,
+        request: &Request<'_>,
+        target: &Path<'_>,
+        kind: Result<ArchiveKind, Status>,
+    ) -> Response {
+        if self.root.is_due(request.now) {
+            self.look_at_root(request.now);
+        }
+        match kind.and_then(|kind| archive::respond(&self.site, &self.archives, target.file(), kind)) {
+            Ok(response) => response,
+            Err(Status::NotFound) => self.missing(request, target),
+            Err(status) => respond::error(status, target),
+        }
+    }
+
     /// The response to a request for a path that does not exist: the fallback of the site, its page for that,
     /// or ours.
     fn missing(&self, request: &Request<'_>, target: &Path<'_>) -> Response {
@@ -177,6 +198,12 @@ impl Handler for Files {
             return self.missing(request, path);
         }
         let file = path.file();
+        if self.site.archive
+            && path.is_directory()
+            && let Some(kind) = ArchiveKind::asked(path.query)
+        {
+            return self.archive(request, path, kind);
+        }
         if !head.is_selective()
             && let Some(whole) = self.remembered(file, head, request.now)
         {
@@ -206,7 +233,7 @@ impl Handler for Files {
     }
 
     fn asks_for_client(&self) -> bool {
-        self.site.auth.is_some()
+        self.site.archive || self.site.auth.is_some()
     }
 
     fn maintenance_due_ms(&self) -> Option<u64> {

@@ -1,0 +1,394 @@
+//! A folder as an archive that is made while it is sent: tar, tar compressed with Zstandard, or zip.
+//!
+//! It has what the site shows of the folder, by the same rules: names with a dot if they are served, links
+//! where the site follows them, as what they lead to. All names begin with that of the folder, so that none
+//! is absolute or leads out of the folder it is unpacked in.
+//!
+//! A file is archived as long as it was when it was opened. What cannot be opened is left out and named in a
+//! list at the end of the archive. After the header of a file was sent there is no such way out: if the file
+//! gets shorter or cannot be read, the connection is cut, so that the client does not take what it has for
+//! the whole.
+
+mod name;
+mod omissions;
+mod tar;
+mod walk;
+mod zip;
+mod zstd;
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::super::body::{Body, Produced, Producer};
+use super::super::bounds::{
+    ARCHIVE_ENTRIES_MAX, ARCHIVE_PIECE_BYTES, ARCHIVE_SMALL_FILE_BYTES_MAX, ARCHIVE_STEPS_PER_PIECE_MAX,
+    ARCHIVES_MAX, DIRECTORY_BUFFER_BYTES, ZSTD_FRAME_BYTES,
+};
+use super::super::codec::status::Status;
+use super::super::response::Response;
+use super::config::Site;
+use super::open_files::Place;
+use super::snapshot::read_at;
+use crate::sys::files::{FileKind, Stat};
+use omissions::Omissions;
+use walk::{Found, Walk, join};
+use zip::Zip;
+use zstd::Zstd;
+
+/// The kind of an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ArchiveKind {
+    Tar,
+    TarZst,
+    Zip,
+}
+
+/// The archives of a site that are being sent.
+#[derive(Debug, Default)]
+pub(crate) struct Archives {
+    sent: AtomicUsize,
+}
+
+/// The place of one archive among [`ARCHIVES_MAX`], given back when it is dropped.
+#[derive(Debug)]
+struct ArchivePlace(Arc<Archives>);
+
+/// An archive under way.
+#[derive(Debug)]
+struct Archive {
+    walk: Walk,
+    /// The folder that was asked for, relative to the root.
+    folder: Vec<u8>,
+    /// Its name in the archive.
+    top: Vec<u8>,
+    format: Format,
+    zstd: Option<Box<Zstd>>,
+    phase: Phase,
+    entries: u64,
+    omissions: Omissions,
+    /// One for the directory that is read, one for the file.
+    _places: [Place; 2],
+    _place: ArchivePlace,
+}
+
+#[derive(Debug)]
+enum Format {
+    Tar,
+    Zip(Zip),
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// The entry of the folder itself, with its time.
+    Top(i64),
+    Walking,
+    /// The content of a file.
+    Content(Content),
+    /// The directory of a zip archive.
+    Directory(zip::Directory),
+    Done,
+}
+
+/// A file whose header was written.
+#[derive(Debug)]
+struct Content {
+    path: Vec<u8>,
+    file: File,
+    size_bytes: u64,
+    read_bytes: u64,
+    /// Of a zip archive.
+    zip: Option<(zip::Entry, crc32fast::Hasher)>,
+}
+
+impl ArchiveKind {
+    pub(crate) const ALL: [ArchiveKind; 3] = [ArchiveKind::Zip, ArchiveKind::Tar, ArchiveKind::TarZst];
+
+    /// What a query asks for: nothing, an archive, or one of a kind that there is not.
+    pub(crate) fn asked(query: &[u8]) -> Option<Result<ArchiveKind, Status>> {
+        let kind = query.split(|&byte| byte == b'&').find_map(|pair| pair.strip_prefix(b"archive="))?;
+        let known = ArchiveKind::ALL.into_iter().find(|known| known.extension().as_bytes() == kind);
+        Some(known.ok_or(Status::BadRequest))
+    }
+
+    /// What the name of the archive ends with, and what is asked for in a query.
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            ArchiveKind::Tar => "tar",
+            ArchiveKind::TarZst => "tar.zst",
+            ArchiveKind::Zip => "zip",
+        }
+    }
+
+    fn media_type(self) -> &'static str {
+        match self {
+            ArchiveKind::Tar => "application/x-tar",
+            ArchiveKind::TarZst => "application/zstd",
+            ArchiveKind::Zip => "application/zip",
+        }
+    }
+}
+
+impl Archives {
+    fn begin(self: &Arc<Self>) -> io::Result<ArchivePlace> {
+        let place = ArchivePlace(Arc::clone(self));
+        if self.sent.fetch_add(1, Ordering::Relaxed) >= ARCHIVES_MAX {
+            return Err(io::Error::from_raw_os_error(libc::EAGAIN));
+        }
+        Ok(place)
+    }
+}
+
+impl Drop for ArchivePlace {
+    fn drop(&mut self) {
+        self.0.sent.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The response with the folder at `path`, which is relative to the root and may have a slash at its end.
+pub(crate) fn respond(
+    site: &Site,
+    archives: &Arc<Archives>,
+    path: &[u8],
+    kind: ArchiveKind,
+) -> Result<Response, Status> {
+    let folder = path.strip_suffix(b"/").unwrap_or(path);
+    let top = name::of_folder(folder, site.root.path());
+    let archive = archives.begin().and_then(|place| Archive::new(site, place, folder, &top, kind));
+    let archive = archive.map_err(|error| Status::from(&error))?;
+    let fields = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
+    Ok(Response::new(Status::Ok)
+        .with_field("Content-Type", kind.media_type())
+        .with_field("Content-Disposition", name::disposition(&top, kind.extension()))
+        .with_lines([fields])
+        .with_body(Body::blocking(archive)))
+}
+
+impl Archive {
+    fn new(
+        site: &Site,
+        place: ArchivePlace,
+        folder: &[u8],
+        top: &[u8],
+        kind: ArchiveKind,
+    ) -> io::Result<Archive> {
+        let places = [site.open_files.directory()?, site.open_files.directory()?];
+        let root = site.root.pinned()?;
+        let (dir, stat) = root.open_file(folder)?;
+        if stat.kind != FileKind::Directory {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Archive {
+            walk: Walk::new(root, site.hidden, folder, dir, &stat)?,
+            folder: folder.to_vec(),
+            top: top.to_vec(),
+            format: if kind == ArchiveKind::Zip { Format::Zip(Zip::default()) } else { Format::Tar },
+            zstd: (kind == ArchiveKind::TarZst).then(|| Box::new(Zstd::new())),
+            phase: Phase::Top(stat.identity.modified_s),
+            entries: 0,
+            omissions: Omissions::default(),
+            _places: places,
+            _place: place,
+        })
+    }
+
+    /// Appends to `out` until it has so many bytes, or enough was done for now; returns whether that was all.
+    fn fill(&mut self, out: &mut Vec<u8>, bytes: usize) -> io::Result<Produced> {
+        for _ in 0..ARCHIVE_STEPS_PER_PIECE_MAX {
+            if out.len() >= bytes {
+                break;
+            }
+            self.step(out, bytes)?;
+            if let Phase::Done = self.phase {
+                return Ok(Produced::End);
+            }
+        }
+        Ok(Produced::More)
+    }
+
+    fn step(&mut self, out: &mut Vec<u8>, bytes: usize) -> io::Result<()> {
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Done) {
+            Phase::Top(modified_s) => {
+                let folder = self.folder.clone();
+                self.add_folder(out, &folder, modified_s)?;
+                Phase::Walking
+            }
+            Phase::Walking => match self.walk.step()? {
+                Found::Folder(path, stat) => {
+                    self.add_folder(out, &path, stat.identity.modified_s)?;
+                    Phase::Walking
+                }
+                Found::File(path, file, stat) => self.add_file(out, path, file, &stat)?,
+                Found::Omitted(path, why) => {
+                    self.omissions.add(&self.name(&path), &why);
+                    Phase::Walking
+                }
+                Found::Nothing => Phase::Walking,
+                Found::End => self.finish(out)?,
+            },
+            Phase::Content(content) => self.add_content(out, content, bytes)?,
+            Phase::Directory(mut directory) => {
+                if directory.put_next(out) {
+                    Phase::Directory(directory)
+                } else {
+                    Phase::Done
+                }
+            }
+            Phase::Done => Phase::Done,
+        };
+        Ok(())
+    }
+
+    fn add_folder(&mut self, out: &mut Vec<u8>, path: &[u8], modified_s: i64) -> io::Result<()> {
+        self.count()?;
+        let name = [&self.name(path)[..], b"/"].concat();
+        match &mut self.format {
+            Format::Tar => tar::folder(out, &name, modified_s),
+            Format::Zip(zip) => {
+                let entry = zip.begin(out, &name, 0, modified_s, Some(0));
+                zip.end(out, &entry, 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a small file, or the header of another one.
+    fn add_file(&mut self, out: &mut Vec<u8>, path: Vec<u8>, file: File, stat: &Stat) -> io::Result<Phase> {
+        self.count()?;
+        let (size_bytes, modified_s) = (stat.identity.size_bytes, stat.identity.modified_s);
+        let name = self.name(&path);
+        if size_bytes <= ARCHIVE_SMALL_FILE_BYTES_MAX {
+            let mut content = vec![0; size_bytes as usize];
+            match read_at(&file, &mut content, 0) {
+                Ok(len) => self.add_bytes(out, &name, &content[..len], modified_s)?,
+                Err(error) => self.omissions.add(&name, &walk::Omission::Failed(error)),
+            }
+            return Ok(Phase::Walking);
+        }
+        let zip = match &mut self.format {
+            Format::Tar => {
+                tar::file(out, &name, size_bytes, modified_s);
+                None
+            }
+            Format::Zip(zip) => {
+                Some((zip.begin(out, &name, size_bytes, modified_s, None), crc32fast::Hasher::new()))
+            }
+        };
+        Ok(Phase::Content(Content { path, file, size_bytes, read_bytes: 0, zip }))
+    }
+
+    /// Adds a file whose content is in memory.
+    fn add_bytes(&mut self, out: &mut Vec<u8>, name: &[u8], bytes: &[u8], modified_s: i64) -> io::Result<()> {
+        let size_bytes = bytes.len() as u64;
+        match &mut self.format {
+            Format::Tar => {
+                tar::file(out, name, size_bytes, modified_s);
+                out.extend_from_slice(bytes);
+                tar::pad(out, size_bytes);
+            }
+            Format::Zip(zip) => {
+                let crc = crc32fast::hash(bytes);
+                let entry = zip.begin(out, name, size_bytes, modified_s, Some(crc));
+                out.extend_from_slice(bytes);
+                zip.end(out, &entry, crc)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what fits of the content of a file, and what stands behind the content.
+    fn add_content(&mut self, out: &mut Vec<u8>, mut content: Content, bytes: usize) -> io::Result<Phase> {
+        let start = out.len();
+        let left = content.size_bytes - content.read_bytes;
+        let len = left.min(bytes.saturating_sub(start) as u64) as usize;
+        out.resize(start + len, 0);
+        let read = read_at(&content.file, &mut out[start..], content.read_bytes).and_then(|read| {
+            if read == len { Ok(()) } else { Err(io::Error::other("it has become shorter")) }
+        });
+        read.map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", content.path.escape_ascii()))
+        })?;
+        if let Some((_, crc)) = &mut content.zip {
+            crc.update(&out[start..]);
+        }
+        content.read_bytes += len as u64;
+        if content.read_bytes < content.size_bytes {
+            return Ok(Phase::Content(content));
+        }
+        match (&mut self.format, content.zip) {
+            (Format::Zip(zip), Some((entry, crc))) => zip.end(out, &entry, crc.finalize())?,
+            _ => tar::pad(out, content.size_bytes),
+        }
+        Ok(Phase::Walking)
+    }
+
+    /// Adds the list of what was left out, and what ends the archive.
+    fn finish(&mut self, out: &mut Vec<u8>) -> io::Result<Phase> {
+        if let Some(list) = self.omissions.list() {
+            let folder = self.folder.escape_ascii();
+            log::warn!("http: the archive of /{folder} lacks what could not be read: {}", self.omissions);
+            let is_free = |name: &&str| !self.walk.exists(&join(&self.folder, name.as_bytes()));
+            // Without a free name the list is the second file of its name.
+            let name = omissions::NAMES.iter().copied().find(is_free).unwrap_or(omissions::NAMES[0]);
+            let name = [&self.top[..], b"/", name.as_bytes()].concat();
+            self.add_bytes(out, &name, list.as_bytes(), 0)?;
+        }
+        match &mut self.format {
+            Format::Tar => {
+                tar::end(out);
+                Ok(Phase::Done)
+            }
+            Format::Zip(zip) => Ok(Phase::Directory(std::mem::take(zip).into_directory())),
+        }
+    }
+
+    /// The name in the archive of what is at `path`.
+    fn name(&self, path: &[u8]) -> Vec<u8> {
+        let below = path.strip_prefix(&self.folder[..]).unwrap_or(path);
+        let below = below.strip_prefix(b"/").unwrap_or(below);
+        if below.is_empty() { self.top.clone() } else { join(&self.top, below) }
+    }
+
+    /// Counts an entry. A tree of links to folders that have links to folders seems to have no end.
+    fn count(&mut self) -> io::Result<()> {
+        self.entries += 1;
+        if self.entries > ARCHIVE_ENTRIES_MAX {
+            return Err(io::Error::other(format!(
+                "it has more than {ARCHIVE_ENTRIES_MAX} files and folders"
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl Producer for Archive {
+    fn produce(&mut self, piece: &mut Vec<u8>) -> io::Result<Produced> {
+        let next = match self.zstd.take() {
+            None => self.fill(piece, ARCHIVE_PIECE_BYTES),
+            Some(mut zstd) => {
+                let next = self.fill(&mut zstd.plain, ZSTD_FRAME_BYTES);
+                if zstd.is_full() || matches!(next, Ok(Produced::End)) {
+                    zstd.compress(piece);
+                }
+                self.zstd = Some(zstd);
+                next
+            }
+        };
+        next.map_err(|error| {
+            let folder = self.folder.escape_ascii();
+            io::Error::new(error.kind(), format!("the archive of /{folder}: {error}"))
+        })
+    }
+
+    fn held_bytes(&self) -> usize {
+        let format_bytes = match (&self.format, &self.phase) {
+            (_, Phase::Directory(directory)) => directory.held_bytes(),
+            (Format::Zip(zip), _) => zip.held_bytes(),
+            (Format::Tar, _) => 0,
+        };
+        let zstd_bytes = self.zstd.as_ref().map_or(0, |zstd| zstd.held_bytes());
+        let names_bytes = self.folder.capacity() + self.top.capacity() + self.omissions.held_bytes();
+        DIRECTORY_BUFFER_BYTES + self.walk.held_bytes() + format_bytes + zstd_bytes + names_bytes
+    }
+}
