@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use super::words::did_you_mean;
-use super::{Cli, Failure};
+use super::{Cli, Failure, completions};
 
 /// Print a shell completion script
 ///
@@ -14,11 +14,19 @@ use super::{Cli, Failure};
 ///
 ///   oneloop completions bash \
 ///     > ~/.local/share/bash-completion/completions/oneloop
+///
+/// For zsh, in a directory of $fpath; for fish:
+///
+///   oneloop completions zsh > ~/.zfunc/_oneloop
+///   oneloop completions fish > ~/.config/fish/completions/oneloop.fish
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct CompletionsArgs {
     /// The shell
     shell: Shell,
+    /// The words of a command line that is being typed: the script asks what can take the place of the last.
+    #[arg(last = true, hide = true)]
+    words: Vec<String>,
 }
 
 /// Print the manual page
@@ -39,9 +47,11 @@ pub(super) struct ManArgs {
 }
 
 pub(super) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "oneloop", &mut script);
-    print(&script)
+    if args.words.is_empty() {
+        print(&completions::script(args.shell))
+    } else {
+        print(completions::candidates(&args.words).as_bytes())
+    }
 }
 
 pub(super) fn man(args: &ManArgs) -> Result<(), Failure> {

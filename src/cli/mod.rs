@@ -6,6 +6,7 @@
 mod announce;
 mod auth;
 mod compare;
+mod completions;
 mod descriptors;
 mod documents;
 mod foreign;

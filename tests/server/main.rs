@@ -9,6 +9,7 @@
 mod common;
 
 mod classic;
+mod completions;
 mod contract;
 mod deadlines;
 mod descriptors;
