@@ -1,13 +1,21 @@
 //! What a server prints when it is ready, on standard output.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
+use qrcode::QrCode;
+use qrcode::render::unicode::Dense1x2;
+
+use super::browser;
 use super::http::SiteArgs;
+use super::listen::ListenArgs;
+use super::network::{Families, hosts};
 use super::spec::Spec;
 use crate::lab::report::in_one_line;
 use crate::models::ListenerConfig;
 use crate::services::{AnyService, ServiceName};
+use crate::sys::Listener;
 
 /// A directory that is shared, as it is announced.
 pub(super) struct Share {
@@ -27,24 +35,110 @@ impl Share {
     }
 }
 
-/// Prints a line per listener, in a form that scripts can read, and what people want to know. A closed
+/// Prints a line per listener, in a form that scripts can read, what is shared, and the URLs of it; with
+/// `--lan` on a terminal, a QR code of the likeliest. Opens the browser if that was asked for. A closed
 /// standard output does not stop the server.
-pub(super) fn announce(listeners: &[ListenerConfig<AnyService>], shares: &[Option<Share>]) {
+pub(super) fn announce(
+    listeners: &[ListenerConfig<AnyService>],
+    shares: &[Option<Share>],
+    listen: &ListenArgs,
+) {
     let mut text = String::new();
+    let (mut own_url, mut network_url) = (None, None);
     for (listener, share) in listeners.iter().zip(shares) {
         let (name, first) = (listener.service.name(), &listener.sockets[0]);
-        let mut line = |line: String| text.extend([&in_one_line(&line), "\n"]);
-        line(format!("listening on {name}@{}", first.local_addr()));
+        let mut line = |line: &str| text.extend([&in_one_line(line), "\n"]);
+        line(&format!("listening on {name}@{}", first.local_addr()));
         let Some(share) = share else { continue };
-        let listed = if share.lists { "directories are listed" } else { "directories are not listed" };
-        line(format!("sharing {} ({listed})", share.root));
-        if let Some(addr) = first.local_reachable_addr() {
-            line(format!("open http://{addr}/"));
+        let about = if share.lists { "directories are listed" } else { "directories are not listed" };
+        line(&format!("sharing {} ({about})", share.root));
+        let (network, own) = (network_urls(first), first.local_reachable_addr().map(url));
+        network.iter().chain(&own).for_each(|url| line(&format!("open {url}")));
+        network_url = network_url.or_else(|| network.into_iter().next());
+        own_url = own_url.or(own);
+    }
+    let is_terminal = std::io::stdout().is_terminal();
+    match network_url {
+        Some(url) if listen.lan && is_terminal => text += &qr_code(&url).unwrap_or_default(),
+        None if listen.lan && own_url.is_some() => {
+            log::warn!(
+                "--lan: this machine has no address in a network; only programs on it can open the server"
+            );
         }
+        _ => {}
     }
     // In one write: a script that has read the first line can read the others without waiting.
     let mut out = std::io::stdout().lock();
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         log::warn!("cannot write to standard output: {error}");
+    }
+    match own_url {
+        Some(url) if listen.open => browser::open(&url),
+        None if listen.open => log::warn!("--open: a browser cannot open a Unix socket"),
+        _ => {}
+    }
+}
+
+/// The URLs under which other machines can open a listener that takes every address.
+fn network_urls(listener: &Listener) -> Vec<String> {
+    let Some(addr) = listener.local_socket_addr().filter(|addr| addr.ip().is_unspecified()) else {
+        return Vec::new();
+    };
+    let takes_ipv4 = listener.local_reachable_addr().is_some_and(|addr| addr.is_ipv4());
+    let families = match (addr.ip(), takes_ipv4) {
+        (IpAddr::V4(_), _) => Families::Ipv4,
+        (IpAddr::V6(_), true) => Families::Both,
+        (IpAddr::V6(_), false) => Families::Ipv6,
+    };
+    let port = if addr.port() == HTTP_PORT { String::new() } else { format!(":{}", addr.port()) };
+    hosts(families).iter().map(|host| format!("http://{host}{port}/")).collect()
+}
+
+/// The port that a URL need not have (RFC 9110, section 4.2.1).
+const HTTP_PORT: u16 = 80;
+
+fn url(addr: SocketAddr) -> String {
+    let text = addr.to_string();
+    let host = if addr.port() == HTTP_PORT { text.strip_suffix(":80").unwrap_or(&text) } else { &text };
+    format!("http://{host}/")
+}
+
+/// The URL for the camera of a phone; `None` if the terminal has no room for it. White on black, whatever the
+/// colours of the terminal are: not every camera reads inverted codes.
+fn qr_code(url: &str) -> Option<String> {
+    let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    (!is_dumb).then(|| qr_code_in(url, width?)).flatten()
+}
+
+fn qr_code_in(url: &str, columns: usize) -> Option<String> {
+    let code = QrCode::new(url).ok()?;
+    let code = code.render().light_color(Dense1x2::Dark).dark_color(Dense1x2::Light).build();
+    let fits = code.lines().all(|line| line.chars().count() <= columns);
+    let lines = code.lines().map(|line| format!("\x1b[97;40m{line}\x1b[0m\n"));
+    fits.then(|| lines.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_has_no_port_where_it_needs_none() {
+        let shown = |addr: &str| url(addr.parse().unwrap());
+        assert_eq!(shown("127.0.0.1:8000"), "http://127.0.0.1:8000/");
+        assert_eq!(shown("127.0.0.1:80"), "http://127.0.0.1/");
+        assert_eq!(shown("[::1]:80"), "http://[::1]/");
+    }
+
+    #[test]
+    fn a_qr_code_is_left_out_where_its_lines_would_wrap() {
+        let url = "http://192.168.1.7:8000/";
+        let code = qr_code_in(url, 80).unwrap();
+        let columns = code.lines().next().unwrap().chars().filter(|char| !char.is_ascii()).count();
+        assert!(columns < 40 && code.lines().count() < 20, "{code}");
+        assert!(code.lines().all(|line| line.starts_with("\x1b[97;40m") && line.ends_with("\x1b[0m")));
+        assert_eq!(qr_code_in(url, columns).as_deref(), Some(code.as_str()));
+        assert_eq!(qr_code_in(url, columns - 1), None);
     }
 }

@@ -44,6 +44,8 @@ const FOREIGN: &[Foreign] = &[
         "nothing is ever written (dufs and miniserve take uploads); to share files",
         "serve .",
     ),
+    row("--qrcode --qr --network --public --expose", "to let others in the network open it", "serve --lan"),
+    row("-o --browser --launch --open-browser", "to open the browser", "serve --open"),
     row("-t -j -w --threads --processes --jobs", "to use several cores", "serve http --workers 4"),
     row(
         "--timeout --keepalive --keep-alive --keepalive-timeout --idle-timeout",

@@ -18,6 +18,16 @@ pub(super) struct ListenArgs {
     /// 127.0.0.1]
     #[arg(short, long, value_name = "ADDR")]
     address: Option<ListenAddress>,
+    /// Listen on every address of this machine, and print each URL that others can open, on a terminal with a
+    /// QR code
+    ///
+    /// Everyone in the network can read what is shared. The likeliest URL is the first. On a network that you
+    /// do not trust, leave it out.
+    #[arg(long, conflicts_with = "address")]
+    pub(super) lan: bool,
+    /// Open the browser
+    #[arg(long, conflicts_with = "user")]
+    pub(super) open: bool,
 }
 
 fn port(text: &str) -> Result<u16, String> {
@@ -64,7 +74,8 @@ impl ListenArgs {
     /// The address of a service that has none of its own: its own port on loopback, if nothing else is given.
     pub(super) fn address_of(&self, spec: &Spec) -> Result<Address, Failure> {
         let port = self.port.unwrap_or_else(|| spec.service.default_port());
-        let text = self.address.as_ref().map_or("localhost", |address| &address.text);
+        let default = if self.lan { "*" } else { "localhost" };
+        let text = self.address.as_ref().map_or(default, |address| &address.text);
         address_of(text, port).map_err(Failure::Usage)
     }
 }
@@ -74,7 +85,8 @@ mod tests {
     use super::*;
 
     fn args(address: Option<&str>, port: Option<u16>) -> ListenArgs {
-        ListenArgs { port, address: address.map(|text| text.parse().unwrap()) }
+        let address = address.map(|text| text.parse().unwrap());
+        ListenArgs { port, address, lan: false, open: false }
     }
 
     #[test]
@@ -94,6 +106,8 @@ mod tests {
             args.check().unwrap();
             assert_eq!(args.address_of(&echo).unwrap().to_string(), expected);
         }
+        let lan = ListenArgs { lan: true, ..args(None, Some(8)) };
+        assert_eq!(lan.address_of(&echo).unwrap().to_string(), "[::]:8");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod announce;
 mod auth;
+mod browser;
 mod compare;
 mod completions;
 mod descriptors;
@@ -19,6 +20,7 @@ mod load_request;
 mod load_table;
 mod logging;
 mod mistake;
+mod network;
 mod no_effect;
 mod serve;
 mod services;

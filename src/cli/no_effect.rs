@@ -23,7 +23,7 @@ enum Requirement {
     Limit(Need),
     Service(ServiceName),
     UnixSocket,
-    /// A service that listens where `--port` and `--address` say.
+    /// A service that listens where `--port`, `--address` and `--lan` lead.
     OpenAddress,
 }
 
@@ -39,7 +39,8 @@ fn requirements(option: &Typed) -> Vec<Requirement> {
         // Other services have no requests to log.
         "access-log" => vec![Requirement::Limit(Need::Requests)],
         "unix-mode" => vec![Requirement::UnixSocket],
-        "port" | "address" => vec![Requirement::OpenAddress],
+        "port" | "address" | "lan" => vec![Requirement::OpenAddress],
+        "open" => vec![Requirement::Service(ServiceName::Http)],
         _ => {
             let service = |service: &&ServiceName| service.as_str().eq_ignore_ascii_case(&option.heading);
             ServiceName::ALL

@@ -1,12 +1,15 @@
 //! `oneloop serve`: from arguments to a running server.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IsTerminal};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::announce::{Share, announce};
 use super::descriptors::{Sharing, fit};
@@ -18,7 +21,7 @@ use super::spec::Spec;
 use super::units::count;
 use super::{Failure, Given};
 use crate::connection::ListenerLayers;
-use crate::limits::Limits;
+use crate::limits::{Limits, Need};
 use crate::models::{self, ListenerConfig, Model, Setup};
 use crate::reactor::Summary;
 use crate::services::http::{Files, INBOX_BYTES_MIN};
@@ -26,7 +29,7 @@ use crate::services::{AnyService, ServiceName};
 use crate::sys::listener::backlog_max;
 use crate::sys::process::raise_descriptors_max;
 use crate::sys::{Address, Identity, ListenOptions, Listener, Notice, Signals, Supervisor};
-use crate::telemetry::{AccessFormat, AccessLog, AccessTarget, Telemetry};
+use crate::telemetry::{AccessFormat, AccessLog, AccessTarget, Telemetry, TerminalLog};
 
 /// Share a directory over HTTP, or serve other services, until stopped
 ///
@@ -75,6 +78,9 @@ pub(super) struct ServeArgs {
     group: Option<String>,
 
     /// Write one line per answered request to this file; "-" is standard output
+    ///
+    /// Without it, a terminal shows a short line per request (time, client, request, status, size, duration),
+    /// which -q turns off.
     ///
     /// SIGHUP reopens a file. /dev/stdout and /dev/stderr may be sockets, as under systemd. A slow reader of
     /// a pipe or FIFO does not delay the server: up to 1 MiB of lines wait for it; further lines are dropped
@@ -194,6 +200,9 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
         // A pipe or terminal belongs to the starting user: after the change of user it may not be opened.
         telemetry = with_access_log(telemetry, target, flags.http.access_format())?;
     }
+    if access.is_none() && specs.iter().any(|spec| spec.service.meets(Need::Requests)) {
+        telemetry = with_request_lines(telemetry);
+    }
     if let Some(identity) = identity {
         identity.assume().map_err(Failure::system)?;
         log::info!("privileges given up; running as {identity}");
@@ -217,7 +226,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     }
     log_limits(&limits, descriptors);
     let setup = Setup { listeners, limits, workers, telemetry, signals };
-    serve(args.model, setup, &shares, &supervisor)
+    serve(args.model, setup, &shares, &args.listen, &supervisor)
 }
 
 impl ServeArgs {
@@ -389,13 +398,41 @@ fn warn_of_clear_passwords(listeners: &[ListenerConfig<AnyService>]) {
     }
 }
 
-/// Logs the limits in force, after those of the system.
+/// The log target of the line per request: `RUST_LOG` and `--quiet` can turn the lines off.
+const REQUESTS: &str = "oneloop::requests";
+
+/// With a line per request, if a person watches standard output.
+fn with_request_lines(telemetry: Telemetry) -> Telemetry {
+    if !std::io::stdout().is_terminal() || !log::log_enabled!(target: REQUESTS, log::Level::Info) {
+        return telemetry;
+    }
+    let zone = TimeZone::system();
+    let local_time = move |time: SystemTime| match Timestamp::try_from(time) {
+        Ok(time) => {
+            let local = zone.to_datetime(time);
+            [local.hour(), local.minute(), local.second()].map(i8::unsigned_abs)
+        }
+        Err(_) => [0; 3],
+    };
+    match TerminalLog::open(Box::new(local_time)) {
+        Ok(lines) => telemetry.with_observer(Arc::new(lines)),
+        Err(error) => {
+            log::debug!("no line per request on this terminal: {error}");
+            telemetry
+        }
+    }
+}
+
+/// Logs the limits in force, after those of the system: for operators who read the log, not for a person who
+/// shares a directory from a terminal.
 fn log_limits(limits: &Limits, descriptors: u64) {
     let per_address = match limits.clients_per_address_max {
         0 => "any number".to_owned(),
         max => max.to_string(),
     };
-    log::info!(
+    let level = if std::io::stderr().is_terminal() { log::Level::Debug } else { log::Level::Info };
+    log::log!(
+        level,
         "clients at once: {}, from one address: {per_address}; backlog: {}; file descriptors: {descriptors}",
         limits.clients_max,
         limits.backlog.min(backlog_max().unwrap_or(u32::MAX))
@@ -406,11 +443,12 @@ fn serve(
     model: Model,
     mut setup: Setup<AnyService>,
     shares: &[Option<Share>],
+    listen: &ListenArgs,
     supervisor: &Supervisor,
 ) -> Result<(), Failure> {
     log::debug!("model: {model}, workers: {}", setup.workers);
     setup.reopen_on_hangup().map_err(Failure::system)?;
-    announce(&setup.listeners, shares);
+    announce(&setup.listeners, shares, listen);
     supervisor.notify(Notice::Ready);
     let summary = models::run(model, setup, &mut || supervisor.notify(Notice::Stopping))
         .map_err(|error| Failure::System(format!("cannot serve with --model {model}: {error}")))?;

@@ -11,6 +11,8 @@ mod bind_error;
 pub(crate) mod clock;
 #[cfg(feature = "http")]
 pub(crate) mod files;
+#[cfg(feature = "cli")]
+pub(crate) mod interfaces;
 pub(crate) mod listener;
 #[cfg(feature = "cli")]
 pub(crate) mod privileges;

@@ -4,6 +4,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+#[cfg(feature = "cli")]
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -75,6 +77,38 @@ impl Sink {
             Some(Ok(own)) => Ok(Sink { file: own, how: How::Nonblocking }),
             Some(Err(_)) | None => Ok(Sink { file, how: How::Asks }),
         }
+    }
+
+    /// The terminal of standard output, with an open file description of our own, so that no write waits.
+    ///
+    /// # Errors
+    /// Standard output is not a terminal, or one that belongs to another user and is not the controlling
+    /// terminal.
+    #[cfg(feature = "cli")]
+    pub(crate) fn terminal() -> io::Result<Sink> {
+        Sink::of_terminal(io::stdout().as_fd())
+    }
+
+    #[cfg(feature = "cli")]
+    pub(crate) fn of_terminal(fd: BorrowedFd<'_>) -> io::Result<Sink> {
+        if !fd.is_terminal() {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "it is not a terminal"));
+        }
+        let number = fd.as_raw_fd();
+        // SAFETY: neither call has other arguments than the number.
+        let is_controlling = unsafe { libc::tcgetsid(number) == libc::getsid(0) };
+        // On other systems the path of a descriptor does not open it anew. After su(1) the terminal is
+        // another user's, and can be opened as the controlling terminal only.
+        let by_number = cfg!(target_os = "linux").then(|| options().open(format!("/proc/self/fd/{number}")));
+        let file = match by_number {
+            Some(Ok(file)) => file,
+            _ if is_controlling => options().open("/dev/tty")?,
+            Some(Err(error)) => return Err(error),
+            None => {
+                return Err(io::Error::new(io::ErrorKind::Unsupported, "it is not the controlling terminal"));
+            }
+        };
+        Ok(Sink { file, how: How::Nonblocking })
     }
 
     /// Opens a file, and creates it if it does not exist. A FIFO without a reader is an error: the call does

@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 use crate::session::{AnswerDetail, Answers};
 use crate::sys::SignalCounts;
+#[cfg(feature = "cli")]
+pub(crate) use access::TerminalLog;
 pub use access::{AccessFormat, AccessLog, AccessTarget};
 pub(crate) use diagnostics::{accepted, accepted_in_slot};
 pub use event::{Answer, End};

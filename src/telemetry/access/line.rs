@@ -49,11 +49,7 @@ impl LineFormat {
             append_time(second, &mut self.time);
             self.second = Some(second);
         }
-        match answer.peer.socket_addr() {
-            Some(addr) => write!(line, "{}", addr.ip()),
-            None => write!(line, "{}", answer.peer),
-        }
-        .expect("memory takes all");
+        append_client(answer, line);
         line.extend_from_slice(b" - ");
         append_word(request.get(RequestInfo::USER).unwrap_or(b"-"), line);
         line.push(b' ');
@@ -82,6 +78,15 @@ fn append_word(word: &[u8], line: &mut Vec<u8>) {
     }
 }
 
+/// Appends the address of the client, without its port.
+pub(super) fn append_client(answer: &Answer<'_>, line: &mut Vec<u8>) {
+    match answer.peer.socket_addr() {
+        Some(addr) => write!(line, "{}", addr.ip()),
+        None => write!(line, "{}", answer.peer),
+    }
+    .expect("memory takes all");
+}
+
 /// Appends `"method target version"`, or the first line of what was no request.
 fn append_request(request: &RequestInfo, line: &mut Vec<u8>) {
     let part = |name| request.get(name).unwrap_or_default();
@@ -97,11 +102,17 @@ fn append_request(request: &RequestInfo, line: &mut Vec<u8>) {
     }
 }
 
-/// Appends a value in quotes. Whatever could end the line or the quotes, or control a terminal, is written as
-/// `\xHH`. Cut where that, too, is as long as it may be.
+/// Appends a value in quotes.
 fn append_quoted(parts: &[&[u8]], line: &mut Vec<u8>) {
     line.push(b'"');
-    let max = line.len() + VALUE_BYTES_MAX;
+    append_escaped(parts, VALUE_BYTES_MAX, line);
+    line.push(b'"');
+}
+
+/// Appends a value. Whatever could end the line or quotes around it, or control a terminal, is written as
+/// `\xHH`. Cut where that, too, is as long as it may be.
+pub(super) fn append_escaped(parts: &[&[u8]], bytes_max: usize, line: &mut Vec<u8>) {
+    let max = line.len() + bytes_max;
     for &byte in parts.iter().copied().flatten() {
         if line.len() >= max {
             line.extend_from_slice(b"...");
@@ -109,7 +120,6 @@ fn append_quoted(parts: &[&[u8]], line: &mut Vec<u8>) {
         }
         append_byte(byte, is_plain(byte), line);
     }
-    line.push(b'"');
 }
 
 fn append_byte(byte: u8, is_plain: bool, line: &mut Vec<u8>) {

@@ -1,6 +1,8 @@
 //! The access log: a line for each answer to a request.
 
 mod line;
+#[cfg(feature = "cli")]
+mod terminal;
 mod writer;
 
 use std::fmt;
@@ -14,6 +16,8 @@ use crate::session::AnswerDetail;
 use crate::sys::sink::{Sink, descriptor_of};
 pub use line::AccessFormat;
 use line::LineFormat;
+#[cfg(feature = "cli")]
+pub(crate) use terminal::TerminalLog;
 use writer::LineWriter;
 
 /// An [`Observer`] that writes a line for each answer to a request. Answers of services that report no

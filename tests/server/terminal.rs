@@ -1,0 +1,144 @@
+//! `oneloop serve` on a terminal: a line per request, URLs for others with a QR code, and the browser.
+
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+
+use crate::common::http::get;
+use crate::common::server::Setup;
+use crate::common::{Server, eventually, has_program};
+
+/// Runs a program in a terminal of its own and shows what it prints there. SIGUSR1 stops the terminal as ^S
+/// does, SIGUSR2 continues it.
+const STOPPABLE: &str = r#"
+import os, pty, select, signal, sys
+kept = os.dup(2)
+child, terminal = pty.fork()
+if child == 0:
+    os.dup2(kept, 2)
+    os.execvp(sys.argv[1], sys.argv[1:])
+signal.signal(signal.SIGUSR1, lambda *_: os.write(terminal, b"\x13"))
+signal.signal(signal.SIGUSR2, lambda *_: os.write(terminal, b"\x11"))
+signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
+while True:
+    try:
+        os.write(1, os.read(terminal, 4096).replace(b"\r", b""))
+    except OSError:
+        break
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"#;
+
+fn site() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("hello.txt"), "hello").unwrap();
+    folder
+}
+
+/// `oneloop serve DIR ARGS` at a free port on a terminal of its own.
+fn on_a_terminal(folder: &Path, args: &[&str]) -> Setup {
+    let program = ["-c", STOPPABLE, env!("CARGO_BIN_EXE_oneloop"), "serve", "--port=0"];
+    let words = program.iter().chain(args);
+    // As people run it: the tests' own level logs each end of a client.
+    Setup::program("python3", words).env("RUST_LOG", "info").env("TERM", "xterm").current_dir(folder)
+}
+
+fn lines(server: &Server) -> Vec<String> {
+    server.stdout().lines().filter(|line| line.contains("  GET /")).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_terminal_shows_each_request_under_every_model() {
+    if !has_program("python3") {
+        return;
+    }
+    let folder = site();
+    for model in oneloop::models::Model::ALL {
+        let args = ["--model", model.name()];
+        let mut server = on_a_terminal(folder.path(), &args).start().listening();
+        let mut client = server.client("http");
+        assert_eq!(get(&mut client, "/hello.txt", "").status, 200);
+        assert_eq!(get(&mut client, "/none?\x1b[2J", "").status, 400);
+        drop(client);
+        eventually("two lines", || {
+            server.stdout().lines().filter(|line| line.contains("  127.0.0.1  ")).count() == 2
+        });
+        let shown = lines(&server);
+        assert!(shown[0].contains("  127.0.0.1        GET /hello.txt  200  5 B  "), "{model}: {shown:?}");
+        assert!(!server.stdout().contains('\x1b'), "{model}: nothing that a terminal would obey");
+        server.stop();
+    }
+}
+
+#[test]
+fn a_pipe_and_a_quiet_terminal_and_one_with_an_access_log_show_no_requests() {
+    if !has_program("python3") {
+        return;
+    }
+    let folder = site();
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let access_log = format!("--access-log={}", log.path().display());
+    let piped = Setup::oneloop(["serve", "--port=0"]).current_dir(folder.path());
+    let quiet = on_a_terminal(folder.path(), &["-q"]);
+    let logged = on_a_terminal(folder.path(), &[&access_log]);
+    for setup in [piped, quiet, logged] {
+        let mut server = setup.start().listening();
+        let mut client = server.client("http");
+        assert_eq!(get(&mut client, "/hello.txt", "").status, 200);
+        drop(client);
+        server.stop();
+        assert!(!server.stdout().contains("hello.txt"), "{}", server.stdout());
+    }
+}
+
+/// More than fit on a terminal that takes nothing.
+const REQUESTS: usize = 2_000;
+
+#[test]
+fn a_stopped_terminal_holds_up_nobody_and_shows_afterwards_what_it_missed() {
+    if !has_program("python3") {
+        return;
+    }
+    let folder = site();
+    let mut server = on_a_terminal(folder.path(), &[]).start().listening();
+    let mut client = server.client("http");
+    assert_eq!(get(&mut client, "/hello.txt?before", "").status, 200);
+    eventually("the first line", || lines(&server).len() == 1);
+    server.signal(Signal::SIGUSR1);
+    for _ in 0..REQUESTS {
+        assert_eq!(get(&mut client, "/hello.txt?stopped", "").status, 200);
+    }
+    server.signal(Signal::SIGUSR2);
+    let counted = |server: &Server| -> usize {
+        let stdout = server.stdout();
+        let more =
+            stdout.lines().filter_map(|line| line.strip_prefix("... and ")?.strip_suffix(" more requests"));
+        lines(server).len() - 1 + more.map(|number| number.parse::<usize>().unwrap()).sum::<usize>()
+    };
+    eventually("every request is shown or counted", || counted(&server) == REQUESTS);
+    assert!(lines(&server).len() < REQUESTS, "a person could not read them");
+}
+
+#[test]
+fn the_browser_is_opened_and_is_no_child_of_the_server() {
+    let folder = site();
+    let bin = tempfile::tempdir().unwrap();
+    let opened = bin.path().join("opened");
+    let script = format!("#!/bin/sh\necho \"$1 $PPID\" >>'{}'\nexec sleep 60\n", opened.display());
+    for name in ["xdg-open", "open"] {
+        let path = bin.path().join(name);
+        std::fs::write(&path, &script).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", bin.path().display(), std::env::var("PATH").unwrap());
+    let setup = Setup::oneloop(["serve", "--port=0", "--open"]).current_dir(folder.path());
+    let mut server = setup.env("PATH", &path).start().listening();
+    let addr = server.address("http").tcp();
+    let mut line = String::new();
+    eventually("the browser", || {
+        line = std::fs::read_to_string(&opened).unwrap_or_default();
+        line.ends_with('\n')
+    });
+    assert!(line.starts_with(&format!("http://{addr}/ ")), "{line}");
+    assert_eq!(get(&mut server.client("http"), "/hello.txt", "").status, 200);
+    assert_eq!(server.stop().code(), Some(0), "it does not wait for the browser");
+}
