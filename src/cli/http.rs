@@ -38,6 +38,10 @@ pub(super) struct SiteArgs {
     /// directory downloads it with all that is below it
     #[arg(long)]
     archive: bool,
+    /// Show the README.md or readme.txt of a directory below its listing. Markdown becomes HTML; HTML in it
+    /// is shown as text
+    #[arg(long)]
+    readme: bool,
     /// The file to send for its directory; may be repeated, the first that exists is sent
     #[arg(long, value_name = "FILE", default_value = "index.html")]
     index: Vec<String>,
@@ -119,6 +123,7 @@ impl SiteArgs {
             index: self.index.clone(),
             listing: self.lists(),
             archive: self.archive,
+            readme: self.readme,
             fallback: self.fallback.clone(),
             not_found: Some(self.not_found.clone()),
             hidden: self.hidden,

@@ -6,8 +6,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::common::Server;
 use crate::common::http::{Site, get};
+use crate::common::{Server, eventually};
 use crate::devtools::{Browser, View};
 
 /// 2026-07-14 16:30 in UTC.
@@ -417,4 +417,81 @@ fn an_error_page_looks_like_a_listing_and_has_a_way_home() {
     for complaint in browser.complaints() {
         assert!(complaint["params"]["entry"]["text"].as_str().unwrap().contains("404"), "{complaint}");
     }
+}
+
+const README: &str = "# Prints
+
+The photos of the *tour*, ready to be printed. [The plan](plan.md), [a folder](raw%20files/), [below](#formats).
+
+![A square](square.svg)
+
+<script>document.title = 'hacked'</script>
+
+[not this](javascript:document.title='hacked')
+
+## Formats
+
+| Format | Width |
+|--------|------:|
+| A4     |   210 |
+| A3     |   297 |
+
+```sh
+oneloop serve photos --readme
+```
+";
+
+#[test]
+fn a_readme_is_shown_below_its_listing_with_its_images_and_links_and_without_its_scripts() {
+    let Some(mut browser) = Browser::start() else { return };
+    let site = photos();
+    site.file("photos/README.md", README);
+    site.file("photos/plan.md", "the plan");
+    let square = "<svg xmlns='http://www.w3.org/2000/svg' width='40' height='40'><rect width='40' height='40' fill='teal'/></svg>";
+    site.file("photos/square.svg", square);
+    age(&site.root().join("photos"));
+    let (_server, url) = serve(&site.root(), &["--readme"]);
+    let page = format!("{url}photos/?sort=-name");
+    for view in [View { height: 1100, ..DESKTOP }, PHONE] {
+        browser.view(view);
+        browser.open(&page);
+        assert_fits(&mut browser, view.width);
+        assert_eq!(browser.evaluate("document.title"), "photos \u{2013} root");
+        assert_eq!(browser.evaluate("document.querySelector('section h2').innerText"), "Prints");
+        assert_eq!(browser.evaluate("document.querySelector('section img').naturalWidth"), 40);
+        let links = browser.evaluate("[...document.querySelectorAll('section a')].map(link => link.href)");
+        let expected = ["photos/plan.md", "photos/raw%20files/", "photos/?sort=-name#formats"];
+        assert_eq!(links, json!(expected.map(|link| format!("{url}{link}"))));
+        if !view.is_phone {
+            picture(&mut browser, "tests/pictures/listing-readme.png");
+        }
+    }
+    browser.click("section a[href='#formats']");
+    browser.wait_for_page(&format!("{page}#formats"));
+    // The browser scrolls when it next draws.
+    let shown = "scrollY > 0 && document.querySelector('#formats').getBoundingClientRect().top < innerHeight";
+    eventually("the heading is shown", || browser.evaluate(shown) == true);
+    assert_eq!(browser.complaints(), Vec::<&Value>::new());
+}
+
+#[test]
+fn a_listing_offers_its_folder_as_an_archive_where_archives_are_on() {
+    let Some(mut browser) = Browser::start() else { return };
+    let site = photos();
+    let (mut server, url) = serve(&site.root(), &["--archive"]);
+    browser.view(View { height: 360, ..DESKTOP });
+    browser.open(&format!("{url}photos/?sort=size"));
+    let links = browser.evaluate("[...document.querySelectorAll('header p a')].map(link => link.href)");
+    let kinds = ["zip", "tar", "tar.zst"];
+    assert_eq!(links, json!(kinds.map(|kind| format!("{url}photos/?archive={kind}"))));
+    picture(&mut browser, "tests/pictures/listing-archive.png");
+    for kind in kinds {
+        let answer = get(&mut server.client("http"), &format!("/photos/?archive={kind}"), "");
+        assert_eq!(answer.status, 200);
+        let disposition = answer.field("content-disposition").unwrap_or_default();
+        assert!(disposition.contains(&format!("photos.{kind}")), "{disposition}");
+    }
+    let (_server, url) = serve(&site.root(), &[]);
+    browser.open(&format!("{url}photos/"));
+    assert_eq!(browser.evaluate("document.querySelectorAll('header p a').length"), 0);
 }

@@ -95,6 +95,11 @@ pub(super) const ENTRIES_UNSORTED_MAX: usize = 64;
 /// The entries of all listings together that were collected to be sorted: about a million of them. Without it
 /// clients that ask for large listings and read none take unbounded memory.
 pub(super) const LISTINGS_BYTES_MAX: usize = 64 << 20;
+/// A text that is shown below a listing; of a longer one only the name. Reading Markdown can take time that
+/// grows faster than the text.
+pub(super) const README_BYTES_MAX: u64 = 256 << 10;
+/// The HTML of such a text. Without it a reference that is used many times makes a long page of a short text.
+pub(super) const README_HTML_BYTES_MAX: usize = 1 << 20;
 /// What the system's library keeps for a directory that is read (glibc: 32 KiB).
 pub(super) const DIRECTORY_BUFFER_BYTES: usize = 32 << 10;
 /// A piece of a listing, where there are few of them.

@@ -16,6 +16,7 @@ use crate::sys::root::Root;
 
 /// How a directory is served. [`FilesConfig::new`] has what is right for most.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // each is a choice of its own
 pub struct FilesConfig {
     /// The directory. Nothing outside it is ever served.
     pub root: PathBuf,
@@ -27,6 +28,8 @@ pub struct FilesConfig {
     /// `?archive=zip`, `tar` or `tar.zst` behind its path. Names of files are in it where a page takes the
     /// place of their listing, too.
     pub archive: bool,
+    /// Whether the `README.md` or `readme.txt` of a directory is shown below its listing.
+    pub readme: bool,
     /// The file for all paths that do not exist, with status 200: the page of a single-page application.
     pub fallback: Option<String>,
     /// The page for paths that do not exist, with status 404, if it exists.
@@ -53,6 +56,7 @@ impl FilesConfig {
             index: vec!["index.html".into()],
             listing: false,
             archive: false,
+            readme: false,
             fallback: None,
             not_found: Some("404.html".into()),
             hidden: false,
@@ -66,6 +70,7 @@ impl FilesConfig {
 
 /// A configuration, checked and put into the bytes that are sent.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // as in the configuration
 pub(crate) struct Site {
     pub(crate) root: Root,
     /// The name of the root directory, as its listing shows it.
@@ -75,6 +80,7 @@ pub(crate) struct Site {
     pub(crate) index: Vec<Vec<u8>>,
     pub(crate) listing: bool,
     pub(crate) archive: bool,
+    pub(crate) readme: bool,
     pub(crate) fallback: Option<Vec<u8>>,
     pub(crate) not_found: Option<Vec<u8>>,
     pub(crate) hidden: bool,
@@ -117,6 +123,7 @@ impl Site {
             index: index.into_iter().map(file).collect::<Result<_, _>>()?,
             listing,
             archive,
+            readme: config.readme,
             fallback: fallback.map(file).transpose()?,
             not_found: not_found.map(file).transpose()?,
             hidden,

@@ -215,7 +215,7 @@ impl Handler for Files {
             Found::Directory(dir, place) => {
                 let (site, budget) = (Arc::clone(&self.site), Arc::clone(&self.listings));
                 match Listing::new(site, budget, (dir, place), file, path.query) {
-                    Ok(listing) => respond::listing(listing),
+                    Ok(listing) => respond::listing(listing, self.site.readme),
                     Err(failure) => respond::error((&failure).into(), path),
                 }
             }
@@ -233,7 +233,7 @@ impl Handler for Files {
     }
 
     fn asks_for_client(&self) -> bool {
-        self.site.archive || self.site.auth.is_some()
+        self.site.archive || self.site.auth.is_some() || self.site.readme
     }
 
     fn maintenance_due_ms(&self) -> Option<u64> {

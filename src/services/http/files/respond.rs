@@ -58,12 +58,14 @@ pub(crate) fn slash(file: &[u8], query: &[u8]) -> Response {
     Response::new(Status::MovedPermanently).with_field("Location", format!("{name}/{mark}{query}"))
 }
 
-/// A directory's listing, whose length is not known before.
-pub(crate) fn listing(listing: Listing) -> Response {
+/// A directory's listing, whose length is not known before. With `readme` it is made beside the loop:
+/// Markdown that was written to take long to read holds up nobody.
+pub(crate) fn listing(listing: Listing, readme: bool) -> Response {
+    let body = if readme { Body::blocking(listing) } else { Body::producer(listing) };
     Response::new(Status::Ok)
         .with_field("Content-Type", "text/html; charset=utf-8")
-        .with_lines([head_lines().as_str()])
-        .with_body(Body::producer(listing))
+        .with_lines([head_lines(readme).as_str()])
+        .with_body(body)
 }
 
 /// The page of the site for what does not exist. It has no `Cache-Control`: the configured value is for files

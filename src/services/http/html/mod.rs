@@ -15,19 +15,22 @@ pub(crate) const ERROR_LINES: &str = "X-Content-Type-Options: nosniff\r\n\
     base-uri 'none'; form-action 'none'\r\n";
 
 /// The beginning of a page, with its body's first tag. `title` is HTML.
-pub(crate) fn page_top(title: &str, more_style: &str) -> String {
-    let more_style =
-        if more_style.is_empty() { String::new() } else { format!("<style>{more_style}</style>") };
-    format!(
+pub(crate) fn page_top(title: &str, more_styles: &[&str]) -> String {
+    let mut page = format!(
         "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport \
-         content=\"width=device-width,initial-scale=1\"><title>{title}</title><style>{STYLE}</style>{more_style}</head><body>"
-    )
+         content=\"width=device-width,initial-scale=1\"><title>{title}</title>"
+    );
+    for style in [STYLE].iter().chain(more_styles) {
+        page.extend(["<style>", style, "</style>"]);
+    }
+    page.push_str("</head><body>");
+    page
 }
 
 /// The page for an error, with a link to `home`.
 pub(crate) fn error_page(status: Status, home: Option<&str>) -> String {
     let title = format!("{} {}", status.code(), status.reason());
-    let mut page = page_top(&title, "");
+    let mut page = page_top(&title, &[]);
     write!(page, "<main><h1>{title}</h1><p>{}</p>", explanation(status)).expect("memory takes all");
     if let Some(home) = home {
         write!(page, "<p><a href=\"{home}\">Home</a></p>").expect("memory takes all");
@@ -61,25 +64,36 @@ fn explanation(status: Status) -> &'static str {
 /// turn the direction of text, with which one name looks like another.
 pub(crate) fn escape(name: &[u8], to: &mut String) {
     for chunk in name.utf8_chunks() {
-        let mut rest = chunk.valid();
-        // Runs that need no escape are copied as one.
-        while let Some((at, char)) = rest.char_indices().find(|(_, char)| !is_text(*char)) {
-            to.push_str(&rest[..at]);
-            match char {
-                '&' => to.push_str("&amp;"),
-                '<' => to.push_str("&lt;"),
-                '>' => to.push_str("&gt;"),
-                '"' => to.push_str("&quot;"),
-                '\'' => to.push_str("&#39;"),
-                _ => to.push(char::REPLACEMENT_CHARACTER),
-            }
-            rest = &rest[at + char.len_utf8()..];
-        }
-        to.push_str(rest);
+        push_escaped(chunk.valid(), "", to);
         if !chunk.invalid().is_empty() {
             to.push(char::REPLACEMENT_CHARACTER);
         }
     }
+}
+
+/// Adds text of several lines.
+pub(crate) fn escape_text(text: &str, to: &mut String) {
+    push_escaped(text, "\n\r\t", to);
+}
+
+/// `kept`: control characters that stay.
+fn push_escaped(text: &str, kept: &str, to: &mut String) {
+    let is_plain = |char: char| is_text(char) || kept.contains(char);
+    let mut rest = text;
+    // Runs that need no escape are copied as one.
+    while let Some((at, char)) = rest.char_indices().find(|(_, char)| !is_plain(*char)) {
+        to.push_str(&rest[..at]);
+        match char {
+            '&' => to.push_str("&amp;"),
+            '<' => to.push_str("&lt;"),
+            '>' => to.push_str("&gt;"),
+            '"' => to.push_str("&quot;"),
+            '\'' => to.push_str("&#39;"),
+            _ => to.push(char::REPLACEMENT_CHARACTER),
+        }
+        rest = &rest[at + char.len_utf8()..];
+    }
+    to.push_str(rest);
 }
 
 /// Whether a character is shown as it is.

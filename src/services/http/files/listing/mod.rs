@@ -7,6 +7,7 @@
 //! directory, some entries at a time.
 
 mod page;
+mod readme;
 mod table;
 
 use std::fs::File;
@@ -24,6 +25,7 @@ use crate::sys::files::{Entries, FileKind, Stat};
 use crate::sys::root::Root;
 pub(crate) use page::head_lines;
 use page::{PageHead, Sorting, Totals, below_rows, page_bottom, row};
+use readme::ReadmeName;
 pub(crate) use table::ListingBudget;
 use table::{Merge, Order, Table};
 
@@ -38,6 +40,8 @@ pub(crate) struct Listing {
     query: String,
     table: Table,
     totals: Totals,
+    /// The file that is shown below the rows, if the site shows one.
+    readme: Option<ReadmeName>,
     phase: ListingPhase,
 }
 
@@ -47,6 +51,10 @@ enum ListingPhase {
     Collect(Directory),
     /// All were: their rows are written.
     Sorted(Merge),
+    /// The rows were: the text below them is read.
+    Readme(ReadmeName),
+    /// It is written, from this byte on.
+    Below(String, usize),
     /// The rows are written as the entries come, from this one of the table on. Behind them there may be
     /// more.
     Unsorted(usize, Option<Directory>),
@@ -83,6 +91,7 @@ impl Listing {
             query: order.query(),
             table: Table::new(budget),
             totals: Totals::default(),
+            readme: None,
             phase: ListingPhase::Collect(Directory { entries: Root::entries(dir)?, _place: place }),
         })
     }
@@ -119,10 +128,36 @@ impl Listing {
                 self.phase = ListingPhase::Unsorted(0, Some(entries).filter(|_| behind == Behind::More));
                 return Ok(Produced::Yield);
             }
+            ListingPhase::Readme(readme) => {
+                let section = readme.section(&self.site, &self.directory);
+                // What a client leaves unread is of the budget, as entries are.
+                let section = if self.table.hold(section.capacity()) { section } else { readme.left_out() };
+                self.phase = ListingPhase::Below(section, 0);
+                return Ok(Produced::Yield);
+            }
+            ListingPhase::Below(section, at) => {
+                let mut end = section.len().min(at + LISTING_PIECE_BYTES);
+                // Bound: a character has four bytes at most.
+                while !section.is_char_boundary(end) {
+                    end += 1;
+                }
+                piece.push_str(&section[at..end]);
+                if end < section.len() {
+                    self.phase = ListingPhase::Below(section, end);
+                    return Ok(Produced::More);
+                }
+                self.table.clear();
+                page_bottom(piece);
+                return Ok(Produced::End);
+            }
             ListingPhase::Unsorted(_, None) | ListingPhase::Collect(_) | ListingPhase::Done => {}
         }
         self.table.clear();
         below_rows(is_unsorted.then_some(self.totals), piece);
+        if let Some(readme) = self.readme.take() {
+            self.phase = ListingPhase::Readme(readme);
+            return Ok(Produced::Yield);
+        }
         page_bottom(piece);
         Ok(Produced::End)
     }
@@ -155,6 +190,8 @@ impl Listing {
         };
         let head = PageHead {
             root_name: &self.site.name,
+            archive: self.site.archive,
+            readme: self.site.readme,
             directory: &self.directory,
             order: self.order,
             sorting,
@@ -188,6 +225,9 @@ impl Listing {
             if let Ok(stat @ Stat { kind: FileKind::File | FileKind::Directory, .. }) = stat {
                 self.table.push(&name, &stat);
                 self.totals.add(&stat);
+                if self.site.readme && stat.kind == FileKind::File {
+                    self.readme = ReadmeName::better(self.readme.take(), &name);
+                }
             }
         }
         Ok(Behind::More)
@@ -210,6 +250,7 @@ impl Producer for Listing {
         let open = matches!(self.phase, ListingPhase::Collect(_) | ListingPhase::Unsorted(_, Some(_)));
         self.directory.capacity()
             + self.query.capacity()
+            + self.readme.as_ref().map_or(0, ReadmeName::memory_bytes)
             + self.table.unbudgeted_bytes()
             + if open { DIRECTORY_BUFFER_BYTES } else { 0 }
     }
@@ -233,7 +274,7 @@ fn write_rows<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::bounds::PIECES_PER_CALL_MAX;
+    use super::super::super::bounds::{PIECES_PER_CALL_MAX, README_BYTES_MAX};
     use super::super::FilesConfig;
     use super::*;
 
@@ -373,5 +414,52 @@ mod tests {
         let mut unread = begin(&site, &Arc::new(ListingBudget::new(1 << 20)));
         some(&mut unread);
         assert!(matches!(unread.phase, ListingPhase::Sorted(_)), "{:?}", unread.phase);
+    }
+
+    /// The page of the root of a site that shows READMEs.
+    fn page_with_readme(root: &std::path::Path, budget_bytes: usize) -> String {
+        let site = Arc::new(Site::new(FilesConfig { readme: true, ..FilesConfig::new(root) }).unwrap());
+        let budget = Arc::new(ListingBudget::new(budget_bytes));
+        let page = all(&mut begin(&site, &budget));
+        assert_eq!(budget.taken_bytes(), 0);
+        assert!(page.ends_with("</script></body></html>\n"));
+        page
+    }
+
+    #[test]
+    fn a_readme_is_shown_below_the_rows_and_none_of_another_kind_or_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        let readme = root.join("README.md");
+        std::fs::create_dir_all(&readme).unwrap();
+        std::fs::write(dir.path().join("outside.md"), "secret").unwrap();
+        assert!(!page_with_readme(&root, 1 << 20).contains("<section"), "it is a directory");
+        std::fs::remove_dir(&readme).unwrap();
+        std::os::unix::fs::symlink("../outside.md", &readme).unwrap();
+        let page = page_with_readme(&root, 1 << 20);
+        assert!(!page.contains("<section") && !page.contains("secret"), "{page}");
+        std::fs::write(root.join("readme.txt"), b"\xef\xbb\xbfa < b\n\tc\xff").unwrap();
+        let text =
+            "</main><section class=r aria-label=\"readme.txt\"><pre>a &lt; b\n\tc\u{fffd}</pre></section>";
+        assert!(page_with_readme(&root, 1 << 20).contains(text));
+        std::fs::remove_file(&readme).unwrap();
+        std::fs::write(&readme, "# Title").unwrap();
+        let page = page_with_readme(&root, 1 << 20);
+        assert!(page.contains("aria-label=\"README.md\"><h2 id=\"title\">Title</h2>\n</section>"), "{page}");
+        std::fs::write(&readme, "x".repeat(README_BYTES_MAX as usize + 1)).unwrap();
+        assert!(page_with_readme(&root, 1 << 20).contains("<p>README.md is too long to be shown here.</p>"));
+        let site = Arc::new(Site::new(FilesConfig::new(&root)).unwrap());
+        assert!(!all(&mut begin(&site, &Arc::new(ListingBudget::new(1 << 20)))).contains("<section"));
+    }
+
+    #[test]
+    fn a_readme_that_a_client_leaves_unread_is_of_the_budget_of_all_listings() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "\u{e4}\u{1f600} ".repeat(20_000);
+        std::fs::write(dir.path().join("README.md"), &text).unwrap();
+        let whole = page_with_readme(dir.path(), 1 << 20);
+        assert!(whole.contains(text.trim()), "pieces end between characters");
+        let page = page_with_readme(dir.path(), 100_000);
+        assert!(page.contains("README.md is not shown: there are too many listings at once."), "{page}");
     }
 }

@@ -5,22 +5,27 @@ use std::fmt::{self, Write as _};
 use super::super::super::codec::date::calendar;
 use super::super::super::codec::target::encode_segment;
 use super::super::super::html;
+use super::super::archive::ArchiveKind;
 use super::table::{Column, Direction, Item, Order};
 use crate::sys::files::{FileKind, Stat};
 
 const STYLE: &str = include_str!("page.css");
+const README_STYLE: &str = include_str!("readme.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// [`STYLE`] and [`SCRIPT`] as sources of a `Content-Security-Policy`.
+/// [`STYLE`], [`README_STYLE`] and [`SCRIPT`] as sources of a `Content-Security-Policy`.
 const STYLE_SOURCE: &str = "'sha256-cPPhfH3mDAikjdy1s3hHQFIHC2oB9qXCUyAnYvhxJeE='";
+const README_STYLE_SOURCE: &str = "'sha256-CwSsF1jgYZJjIMoIsn0HjgatcG0m44jsUmoiYLZTvBU='";
 const SCRIPT_SOURCE: &str = "'sha256-y9Dnw1wyGMLha3mwK6BnhAxPAsC0qROVPviqsAGUa4g='";
 
-/// The lines of the head of a listing. Nothing is applied, run or loaded but what is written here.
-pub(crate) fn head_lines() -> String {
+/// The lines of the head of a listing. Nothing is applied, run or loaded but what is written here. With
+/// `readme`, the text below the rows may show images of the site.
+pub(crate) fn head_lines(readme: bool) -> String {
+    let (readme_style, images) = if readme { (README_STYLE_SOURCE, "img-src 'self'; ") } else { ("", "") };
     format!(
         "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n\
-         Content-Security-Policy: default-src 'none'; style-src {} {STYLE_SOURCE}; script-src {SCRIPT_SOURCE}; \
-         base-uri 'none'; form-action 'none'\r\n",
+         Content-Security-Policy: default-src 'none'; style-src {} {STYLE_SOURCE} {readme_style}; script-src {SCRIPT_SOURCE}; \
+         {images}base-uri 'none'; form-action 'none'\r\n",
         html::STYLE_SOURCE
     )
 }
@@ -76,6 +81,10 @@ pub(crate) struct PageHead<'a> {
     pub(crate) root_name: &'a [u8],
     /// The path of this one beneath it, without a slash at its beginning.
     pub(crate) directory: &'a [u8],
+    /// Whether the directory can be downloaded as an archive.
+    pub(crate) archive: bool,
+    /// Whether a text may be shown below the rows.
+    pub(crate) readme: bool,
     pub(crate) order: Order,
     pub(crate) sorting: Sorting,
     /// Known when all entries were looked at.
@@ -85,7 +94,7 @@ pub(crate) struct PageHead<'a> {
 impl PageHead<'_> {
     /// The page up to its first row.
     pub(crate) fn html(&self) -> String {
-        let PageHead { root_name, directory, order, sorting, totals } = self;
+        let PageHead { root_name, directory, archive, readme, order, sorting, totals } = self;
         let beneath = directory.split(|&byte| byte == b'/').filter(|name| !name.is_empty());
         let names: Vec<&[u8]> = std::iter::once(*root_name).chain(beneath).collect();
         let (name, above) = names.split_last().map_or((*root_name, &[][..]), |(name, above)| (*name, above));
@@ -96,7 +105,7 @@ impl PageHead<'_> {
             title.push_str(" \u{2013} ");
             html::escape(root_name, &mut title);
         }
-        let mut page = html::page_top(&title, STYLE);
+        let mut page = html::page_top(&title, if *readme { &[STYLE, README_STYLE] } else { &[STYLE] });
         page.push_str("<header>");
         if !above.is_empty() {
             page.push_str("<nav aria-label=Breadcrumb><ol>");
@@ -120,6 +129,14 @@ impl PageHead<'_> {
             (Sorting::TooBusy, _) => page.push_str(
                 "<p>Too many listings at once to sort this one: in the order of the directory.</p>",
             ),
+        }
+        if *archive {
+            page.push_str("<p class=d>Download:");
+            for kind in ArchiveKind::ALL {
+                let kind = kind.extension();
+                add(&mut page, format_args!(" <a href=\"?archive={kind}\">{kind}</a>"));
+            }
+            page.push_str("</p>");
         }
         // The filter is of the script: without it, it stays hidden.
         page.push_str(
@@ -243,8 +260,8 @@ mod tests {
 
     #[test]
     fn the_policy_names_the_styles_and_the_script_of_the_page() {
-        let lines = head_lines();
-        for text in [html::STYLE, STYLE, SCRIPT] {
+        let lines = head_lines(true);
+        for text in [html::STYLE, STYLE, README_STYLE, SCRIPT] {
             let source = html::source_of(text);
             assert!(lines.contains(&source), "{source} is not in {lines}");
         }
@@ -257,6 +274,8 @@ mod tests {
         let head = PageHead {
             root_name: b"photos",
             directory: b"2026/lofoten/",
+            archive: false,
+            readme: false,
             order: Order::asked(b""),
             sorting: Sorting::Done,
             totals: Some(totals),
@@ -279,7 +298,9 @@ mod tests {
     fn the_breadcrumb_leads_up_in_the_same_order_from_the_name_of_the_root() {
         let head = |directory, query: &[u8]| {
             let (order, sorting) = (Order::asked(query), Sorting::Done);
-            PageHead { root_name: b"<photos>", directory, order, sorting, totals: None }.html()
+            let (archive, readme) = (query == b"sort=-size", false);
+            PageHead { root_name: b"<photos>", directory, archive, readme, order, sorting, totals: None }
+                .html()
         };
         let page = head(b"2026/a&b/", b"sort=-size");
         assert!(page.contains("<title>a&amp;b \u{2013} &lt;photos&gt;</title>"), "{page}");
@@ -288,7 +309,9 @@ mod tests {
              <li><a href=\"../?sort=-size\"><bdi>2026</bdi></a></ol>";
         assert!(page.contains(crumbs), "{page}");
         assert!(page.contains("aria-label=\"Parent folder\" href=\"../?sort=-size\""), "{page}");
+        assert!(page.contains("<a href=\"?archive=tar.zst\">tar.zst</a>"), "{page}");
         let top = head(b"", b"sort=name");
+        assert!(!top.contains("?archive="), "archives are off: {top}");
         assert!(top.contains("<title>&lt;photos&gt;</title>") && !top.contains("../"), "{top}");
     }
 

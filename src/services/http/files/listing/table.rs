@@ -244,7 +244,7 @@ impl Table {
     }
 
     /// Takes from the budget, or gives back, so that `bytes` are held.
-    fn hold(&mut self, bytes: usize) -> bool {
+    pub(crate) fn hold(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.taken_bytes);
         if more > 0 && !self.budget.take(more) {
             return false;
