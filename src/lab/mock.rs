@@ -1,7 +1,7 @@
 //! An executor with made-up samples: what the lab does with numbers is tested without measuring any.
 
 use super::plan::comparison::Cell;
-use super::plan::experiment::{Experiment, Extent, IDLE_ACTIVE_RATE, STEADY_CLIENTS};
+use super::plan::experiment::{Experiment, Extent, IDLE_ACTIVE_RATE, PATIENCE_MS, STEADY_CLIENTS};
 use super::plan::metric::Metric;
 use super::plan::subject::SubjectKind;
 use super::run::executor::Executor;
@@ -120,7 +120,10 @@ fn few(cell: &Cell, measurement: Measurement) -> Measurement {
         .with(Metric::KeptWaiting, f64::from(waiting))
         .with(Metric::Dropped, f64::from(cell.level - at_once - waiting))
         .with(Metric::Refused, 0.0)
-        .with(Metric::WaitMaxMs, f64::from(waiting) / f64::from(at_once) * 300.0 + 1.0)
+        .with(
+            Metric::WaitMaxMs,
+            (f64::from(waiting) / f64::from(at_once) * 300.0 + 1.0).min(PATIENCE_MS as f64),
+        )
 }
 
 fn crowd(cell: &Cell, mut measurement: Measurement, request_us: f64, wobble: f64) -> Measurement {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::criteria::{Setup, criteria, doubts, repeat};
-use crate::judge::repeats::{Repeat, SPREAD_MAX, judge};
+use crate::judge::repeats::{Repeat, SPREAD_MAX, disturbances, judge};
 use crate::judge::statistics::{MedianInterval, slope};
 use crate::judge::{Judgement, Verdict};
 use crate::lab::plan::comparison::Cell;
@@ -42,6 +42,8 @@ pub(crate) struct CellResult {
     pub(crate) judgement: Judgement,
     /// Metrics that are not trusted although the cell is VALID, and why.
     pub(crate) doubted: BTreeMap<Metric, String>,
+    /// Whether other processes took CPU time from server or generator.
+    pub(crate) disturbed: bool,
 }
 
 impl CellResult {
@@ -139,11 +141,14 @@ fn summarize(cell: &Cell, runs: &[Run], setup: Setup) -> Option<CellResult> {
     let summaries: BTreeMap<Metric, MedianInterval> =
         values.iter().filter_map(|(metric, values)| Some((*metric, MedianInterval::of(values)?))).collect();
     let headline = summaries.get(&cell.experiment.headline());
+    let measured: Vec<_> = runs.iter().filter_map(|run| run.measured()).map(|run| &run.evidence).collect();
+    let disturbed = !disturbances(&measured, setup.cores).is_empty();
     let repeats: Vec<Repeat<'_>> = runs.iter().map(|run| repeat(run)).collect();
     let judgement = judge(&repeats, &criteria(cell.experiment, headline, setup));
     let doubted = doubts(cell.experiment, &runs, setup)
         .map(|(metrics, why)| metrics.iter().map(|metric| (*metric, why.clone())).collect());
-    Some(CellResult { cell: cell.clone(), summaries, judgement, doubted: doubted.unwrap_or_default() })
+    let (cell, doubted) = (cell.clone(), doubted.unwrap_or_default());
+    Some(CellResult { cell, summaries, judgement, doubted, disturbed })
 }
 
 /// A difference is only as trustworthy as both of its sides.

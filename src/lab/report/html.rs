@@ -1,11 +1,11 @@
 //! The report as one self-contained HTML file, readable in light and dark, on a phone and in print.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::plots;
 use super::style::Styles;
 use super::svg::{escape, swatch};
+use super::{pictures, plots, sentences, terms};
 use crate::judge::figures::{bytes, percent};
 use crate::judge::repeats;
 use crate::judge::statistics::MedianInterval;
@@ -15,6 +15,7 @@ use crate::lab::judge::results::{CellResult, Results, Slope};
 use crate::lab::plan::experiment::{Experiment, Extent};
 use crate::lab::plan::metric::Metric;
 use crate::lab::plan::subject::{CoreClass, Subject, SubjectKind};
+use crate::models::Model;
 
 /// Renders the report.
 pub(crate) fn render(results: &Results) -> String {
@@ -26,10 +27,13 @@ pub(crate) fn render(results: &Results) -> String {
     html.push_str(include_str!("report.css"));
     html.push_str("</style></head><body><main>\n");
     head(&mut html, results);
+    models(&mut html, &results.header.plan.subjects);
+    seen(&mut html, results);
     decisions(&mut html, results);
+    let mut shown = Vec::new();
     for &experiment in &results.header.plan.experiments {
         for &class in &results.header.plan.classes {
-            section(&mut html, results, experiment, class);
+            section(&mut html, results, experiment, class, &mut shown);
         }
     }
     reading(&mut html, results);
@@ -76,7 +80,14 @@ fn head(html: &mut String, results: &Results) {
             results.runs_made, results.runs_planned
         );
     }
+    if let Some(busy) = sentences::busy_machine(results) {
+        let _ = write!(html, "<p class=\"banner\">{busy}</p>");
+    }
     html.push_str("<nav aria-label=\"Experiments\">");
+    if plan.subjects.iter().any(|subject| subject.as_model().is_some()) {
+        html.push_str("<a href=\"#models\">models</a>");
+    }
+    html.push_str("<a href=\"#seen\">in short</a>");
     for &experiment in &plan.experiments {
         for &class in &plan.classes {
             let name = if plan.classes.len() > 1 {
@@ -91,6 +102,36 @@ fn head(html: &mut String, results: &Results) {
         }
     }
     html.push_str("<a href=\"#reading\">how to read</a><a href=\"#machine\">machine</a></nav></header>\n");
+}
+
+/// What each model is.
+fn models(html: &mut String, subjects: &[Subject]) {
+    let compared = |model: &Model| subjects.iter().any(|subject| subject.as_model() == Some(*model));
+    let compared: Vec<Model> = Model::ALL.into_iter().filter(compared).collect();
+    if compared.is_empty() {
+        return;
+    }
+    html.push_str(
+        "<section id=\"models\"><p class=\"kicker\">models</p><h2>What serves a client</h2><p class=\"method\">Five clients \
+         come. Filled ones are served at once, hollow ones wait in the queue of the kernel.</p><ul class=\"models\">",
+    );
+    for model in compared {
+        let picture = pictures::picture(model);
+        let _ = write!(html, "<li>{picture}<b>{}</b> {}</li>", model.name(), escape(model.about()));
+    }
+    html.push_str("</ul></section>\n");
+}
+
+/// One sentence per experiment.
+fn seen(html: &mut String, results: &Results) {
+    html.push_str(
+        "<section id=\"seen\"><p class=\"kicker\">in short</p><h2>What was seen</h2><p class=\"method\">One sentence per \
+         experiment, from VALID cells alone.</p><dl>",
+    );
+    for (name, sentence) in sentences::all(results) {
+        let _ = write!(html, "<dt>{name}</dt><dd>{}</dd>", escape(&sentence));
+    }
+    html.push_str("</dl></section>\n");
 }
 
 /// The id of an experiment's section, one for each class of cores.
@@ -174,7 +215,14 @@ fn crossings(html: &mut String, crossovers: &[Crossover], experiments: &[Experim
     html.push_str("</tbody></table></div>");
 }
 
-fn section(html: &mut String, results: &Results, experiment: Experiment, class: CoreClass) {
+/// The section of an experiment. `shown` are the experiments before it.
+fn section(
+    html: &mut String,
+    results: &Results,
+    experiment: Experiment,
+    class: CoreClass,
+    shown: &mut Vec<Experiment>,
+) {
     let cells = results.of_experiment(experiment, class);
     if cells.is_empty() {
         return;
@@ -193,6 +241,15 @@ fn section(html: &mut String, results: &Results, experiment: Experiment, class: 
         experiment.question(),
         experiment.method()
     );
+    let terms = terms::first_in(experiment, shown);
+    if !terms.is_empty() {
+        html.push_str("<dl class=\"terms\">");
+        for (term, meaning) in terms {
+            let _ = write!(html, "<dt>{term}</dt><dd>{meaning}</dd>");
+        }
+        html.push_str("</dl>");
+    }
+    shown.push(experiment);
     let plots = plots::of(experiment, &cells, &slopes, &styles);
     legend(html, experiment, &cells, &styles);
     let _ = write!(html, "<div class=\"plots\">{}</div>", plots.join("\n"));
@@ -276,7 +333,7 @@ fn value_cell(
 fn judgement_cell(html: &mut String, judgement: &Judgement) {
     let _ = write!(
         html,
-        "<td><span class=\"verdict {0}\">{0}</span><span class=\"why\">{1}</span></td>",
+        "<td class=\"judgement\"><span class=\"verdict {0}\">{0}</span><span class=\"why\">{1}</span></td>",
         judgement.verdict,
         escape(&judgement.evidence.join("; "))
     );
@@ -289,7 +346,7 @@ fn slope_table(html: &mut String, experiment: Experiment, slopes: &[&Slope]) {
     let each = if experiment == Experiment::Many { "copy" } else { "idle client" };
     let _ = write!(
         html,
-        "<div class=\"scroll\"><table><caption>Cost of one more {each} (slope over the levels)</caption><thead><tr>\
+        "<div class=\"scroll\"><table class=\"judged\" style=\"--columns:3\"><caption>Cost of one more {each} (slope over the levels)</caption><thead><tr>\
          <th>Server</th><th class=\"n\">memory (PSS)</th><th class=\"n\">kernel memory</th><th>Verdict</th></tr></thead><tbody>"
     );
     for slope in slopes.iter().filter(|slope| slope.metric == Metric::MemoryBytes) {
@@ -316,7 +373,12 @@ fn cell_table(html: &mut String, experiment: Experiment, cells: &[&CellResult]) 
         return;
     }
     let metrics = experiment.metrics();
-    html.push_str("<div class=\"scroll\"><table><caption>Medians with their intervals</caption><thead><tr><th>Server</th>");
+    let _ = write!(
+        html,
+        "<div class=\"scroll\"><table class=\"judged\" style=\"--columns:{}\"><caption>Medians with their intervals</caption>\
+         <thead><tr><th>Server</th>",
+        metrics.len() + 1
+    );
     for metric in metrics {
         let _ = write!(html, "<th class=\"n\">{}</th>", metric.label());
     }
@@ -376,7 +438,7 @@ fn reading(html: &mut String, results: &Results) {
     let noisy = format!(
         "half of the interval is more than {} of the median, other processes used more than {} of a core, the generator \
          waited for a core more than {} of the time, throughput \
-         \u{d7} latency differs by more than {} from the requests in flight (Little's law), there are fewer than {} repeats, or \
+         \u{d7} latency differs by more than {} from the requests in flight, to which it is equal by Little's law, there are fewer than {} repeats, or \
          there were errors. Next to a single value, it applies to that value alone",
         percent(repeats::SPREAD_MAX),
         percent(repeats::OTHERS_MAX),
@@ -384,6 +446,19 @@ fn reading(html: &mut String, results: &Results) {
         percent(repeats::LITTLE_MAX),
         results.header.plan.extent.repeats_min()
     );
+    let small = results.header.plan.experiments.iter().filter_map(|experiment| experiment.metrics().first());
+    let small = small.filter(|metric| metric.negligible() > 0.0);
+    let small: BTreeSet<String> =
+        small.map(|metric| format!("{} of {}", metric.format(metric.negligible()), metric.label())).collect();
+    let noisy = if small.is_empty() {
+        noisy
+    } else {
+        let small: Vec<String> = small.into_iter().collect();
+        format!(
+            "{noisy}. Differences that do not matter are never NOISY, however large a share of the median they are: up to {}",
+            small.join(", ")
+        )
+    };
     let bound = format!(
         "the generator was the limit: it used its core, or waited for it, at least {} of the time while the server's core was \
          not busy, or it did not send more than {} of its scheduled requests. Throughput is a lower bound, marked \u{2265}",

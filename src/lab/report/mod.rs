@@ -10,11 +10,14 @@ use crate::sys::atomic_file;
 pub(crate) mod csv;
 pub(crate) mod html;
 pub(crate) mod json;
+mod pictures;
 mod plots;
 mod scale;
+mod sentences;
 mod style;
 mod svg;
 pub(crate) mod table;
+mod terms;
 mod text;
 
 pub(crate) use text::in_one_line;

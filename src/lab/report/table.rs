@@ -7,6 +7,7 @@ use comfy_table::{
 };
 
 use super::plots::{BELOW_NOISE, is_below_noise, value_text};
+use super::sentences;
 use super::text::in_one_line;
 use crate::judge::Verdict;
 use crate::judge::statistics::MedianInterval;
@@ -27,6 +28,9 @@ pub(crate) fn render(results: &Results, width: Option<u16>) -> String {
         "values are medians; \u{b1} is half of the confidence interval, which lies between {}",
         interval(plan.repeats)
     ));
+    if let Some(busy) = sentences::busy_machine(results) {
+        text.line(&busy);
+    }
     for &experiment in &plan.experiments {
         for &class in &plan.classes {
             let cells = results.of_experiment(experiment, class);
@@ -50,6 +54,11 @@ pub(crate) fn render(results: &Results, width: Option<u16>) -> String {
         results.verdicts().iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
     text.blank();
     text.line(&format!("cells: {}", counts.join(", ")));
+    text.blank();
+    text.line("In one sentence each, from VALID cells alone:");
+    for (name, sentence) in sentences::all(results) {
+        text.line(&format!("  {name}: {sentence}"));
+    }
     if results.runs_made < results.runs_planned {
         text.line(&format!("interrupted after {} of {} runs", results.runs_made, results.runs_planned));
     }

@@ -14,6 +14,7 @@ use crate::lab::plan::experiment::{FEW_HOLD_MS, PATIENCE_MS, REQUEST_BYTES, WAIT
 use crate::lab::plan::metric::Metric;
 use crate::lab::sample::proc::listen_overflows;
 
+const PATIENCE: Duration = Duration::from_millis(PATIENCE_MS);
 /// A connection that took this long was dropped at its first attempt.
 const DROPPED_FROM_MS: u64 = 900;
 /// A reply within this time came while all other clients held their connections.
@@ -80,10 +81,12 @@ fn one_of_few(addr: SocketAddr) -> (ClientFate, Duration) {
     let connecting = began.elapsed();
     let mut stream = match connected {
         Ok(stream) => stream,
-        Err(error) => return (fate_of(&error, ClientFate::Dropped), connecting),
+        Err(error) => return (fate_of(&error, ClientFate::Dropped), connecting.min(PATIENCE)),
     };
-    let exchanged = exchange(&mut stream);
-    let waited = began.elapsed();
+    // Its patience began with its first attempt to connect.
+    let left = PATIENCE.saturating_sub(connecting).max(Duration::from_millis(1));
+    let exchanged = stream.set_read_timeout(Some(left)).and_then(|()| exchange(&mut stream));
+    let waited = began.elapsed().min(PATIENCE);
     let fate = match exchanged {
         _ if connecting >= Duration::from_millis(DROPPED_FROM_MS) => ClientFate::Dropped,
         Ok(()) if waited <= Duration::from_millis(AT_ONCE_MS) => ClientFate::AtOnce,
@@ -104,8 +107,8 @@ fn fate_of(error: &io::Error, late: ClientFate) -> ClientFate {
 }
 
 fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&addr, Duration::from_millis(PATIENCE_MS))?;
-    stream.set_read_timeout(Some(Duration::from_millis(PATIENCE_MS)))?;
+    let stream = TcpStream::connect_timeout(&addr, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }

@@ -354,7 +354,7 @@ fn classes_of_cores_are_told_apart_everywhere() {
     ids.sort_unstable();
     let parts = ids.len();
     ids.dedup();
-    assert_eq!((parts, ids.len()), (2 * 8 + 3, 2 * 8 + 3), "two parts share an id: {ids:?}");
+    assert_eq!((parts, ids.len()), (2 * 8 + 5, 2 * 8 + 5), "two parts share an id: {ids:?}");
     let table = reports::table::render(&results, None);
     let (_, orders) = table.split_once("If this is your situation").unwrap();
     let of = |class| orders.lines().filter(|line| line.contains(class) && line.contains(", by ")).count();
@@ -373,4 +373,36 @@ fn the_report_needs_nothing_but_itself() {
         assert!(!report.contains(forbidden), "{what}");
     }
     assert!(!report.contains("other <&> server"), "names are escaped");
+}
+
+#[test]
+fn a_sentence_rests_on_valid_cells_alone_or_says_that_there_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut results, _) = compared(directory.path(), Extent::Quick);
+    let sentences = |results: &Results| {
+        let table = reports::table::render(results, None);
+        table.split_once("In one sentence each").unwrap().1.to_owned()
+    };
+    let said = sentences(&results);
+    for part in [
+        "wait: The second client waited 499 ms at iterative behind a stalled one, and 150 \u{b5}s to 152 \u{b5}s at",
+        "few: When 10 clients came at the same time, all were served at once at fork, thread, reactor and other <&> server; 4 at",
+        "churn: The processor time of a client with one request is 22.0 \u{b5}s at reactor and 189 \u{b5}s at fork, 8.6 times apart.",
+    ] {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+    for cell in &mut results.cells {
+        cell.judgement.verdict = Verdict::Noisy;
+        cell.disturbed = true;
+    }
+    for slope in &mut results.slopes {
+        slope.judgement.verdict = Verdict::Noisy;
+    }
+    let said = sentences(&results);
+    assert!(said.contains("wait: Nothing can be concluded: no value is VALID (7 NOISY)."), "{said}");
+    assert!(!said.contains("times apart"), "{said}");
+    let all = results.cells.len();
+    let busy = format!("other processes took CPU time in {all} of {all} cells, and {all} of these are NOISY");
+    assert!(reports::html::render(&results).contains(&busy));
+    assert!(reports::table::render(&results, None).contains(&busy));
 }

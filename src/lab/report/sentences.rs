@@ -1,0 +1,200 @@
+//! What each experiment has shown, in one sentence.
+
+use std::collections::BTreeMap;
+
+use crate::judge::Verdict;
+use crate::judge::statistics::MedianInterval;
+use crate::lab::judge::results::Results;
+use crate::lab::plan::experiment::{Experiment, STEADY_CLIENTS, WAIT_STALL_MS};
+use crate::lab::plan::metric::{Better, Metric};
+use crate::lab::plan::subject::CoreClass;
+
+/// A sentence for each experiment, behind its name, with the class of cores where there are several. Names of
+/// servers come from the command line or from raw data: the sentence is to be escaped.
+pub(super) fn all(results: &Results) -> Vec<(String, String)> {
+    let plan = &results.header.plan;
+    let each =
+        plan.experiments.iter().flat_map(|experiment| plan.classes.iter().map(|class| (*experiment, *class)));
+    let reached = each.filter(|(experiment, class)| !results.of_experiment(*experiment, *class).is_empty());
+    let named = |(experiment, class): (Experiment, CoreClass)| {
+        let name = experiment.name();
+        let name = if plan.classes.len() > 1 { format!("{name} ({class})") } else { name.to_owned() };
+        (name, sentence(results, experiment, class))
+    };
+    reached.map(named).collect()
+}
+
+/// That the machine was busy, and what to do; `None` if it was not.
+pub(super) fn busy_machine(results: &Results) -> Option<String> {
+    let disturbed: Vec<_> = results.cells.iter().filter(|result| result.disturbed).collect();
+    let noisy = disturbed.iter().filter(|result| result.judgement.verdict == Verdict::Noisy).count();
+    (!disturbed.is_empty()).then(|| {
+        format!(
+            "This machine was busy: other processes took CPU time in {} of {} cells, and {noisy} of these are NOISY. End other \
+             programs, or use a machine of its own, and compare again.",
+            disturbed.len(),
+            results.cells.len()
+        )
+    })
+}
+
+/// One sentence about an experiment from VALID cells alone, or why there is none.
+fn sentence(results: &Results, experiment: Experiment, class: CoreClass) -> String {
+    let said = match experiment {
+        Experiment::Wait => wait(&trusted(results, experiment, class, Metric::WaitMs)),
+        Experiment::Few => few(&trusted(results, experiment, class, Metric::ServedAtOnce)),
+        Experiment::Many | Experiment::Idle => slope(results, experiment, class),
+        Experiment::Churn | Experiment::Crowd | Experiment::Steady | Experiment::Bulk => {
+            let metric =
+                if experiment == Experiment::Churn { Metric::CpuPerClientUs } else { experiment.headline() };
+            compared(experiment, metric, &trusted(results, experiment, class, metric))
+        }
+    };
+    said.unwrap_or_else(|| untrusted(results, experiment, class))
+}
+
+/// A trusted value of a server.
+#[derive(Clone, Copy)]
+struct Value<'a> {
+    name: &'a str,
+    summary: &'a MedianInterval,
+}
+
+/// The trusted values at the highest level where there are the most of them.
+struct Level<'a> {
+    level: u32,
+    values: Vec<Value<'a>>,
+}
+
+fn trusted(results: &Results, experiment: Experiment, class: CoreClass, metric: Metric) -> Level<'_> {
+    let mut levels: BTreeMap<u32, Vec<Value<'_>>> = BTreeMap::new();
+    for result in results.of_experiment(experiment, class) {
+        if let (Verdict::Valid, Some(summary)) = (result.verdict(metric), result.summaries.get(&metric)) {
+            levels
+                .entry(result.cell.level)
+                .or_default()
+                .push(Value { name: &result.cell.subject.name, summary });
+        }
+    }
+    // A comparison wants two; of levels that have them, the highest shows the most.
+    let wanted = |values: &Vec<Value<'_>>| values.len().min(2);
+    let best = levels.into_iter().max_by_key(|(level, values)| (wanted(values), *level));
+    best.map_or(Level { level: 0, values: Vec::new() }, |(level, values)| Level { level, values })
+}
+
+fn wait(at: &Level<'_>) -> Option<String> {
+    // Half of the stall tells a wait for the first client from any other.
+    let waited = |value: &&Value<'_>| value.summary.median >= WAIT_STALL_MS as f64 / 2.0;
+    let (behind, free): (Vec<Value<'_>>, Vec<Value<'_>>) = at.values.iter().partition(|value| waited(value));
+    let shown =
+        |values: &[Value<'_>]| Some(format!("{} at {}", range(Metric::WaitMs, values)?, names(values)));
+    match (shown(&behind), shown(&free)) {
+        (Some(behind), Some(free)) => {
+            Some(format!("The second client waited {behind} behind a stalled one, and {free}."))
+        }
+        (Some(behind), None) => Some(format!("The second client waited {behind} behind a stalled one.")),
+        (None, Some(free)) => Some(format!("The second client did not wait for a stalled one: {free}.")),
+        (None, None) => None,
+    }
+}
+
+fn few(at: &Level<'_>) -> Option<String> {
+    let all = Metric::ServedAtOnce.format(f64::from(at.level));
+    let count = |value: &Value<'_>| Metric::ServedAtOnce.format(value.summary.median);
+    let mut values = at.values.clone();
+    values.sort_by(|a, b| b.summary.median.total_cmp(&a.summary.median));
+    let mut shown: Vec<String> = Vec::new();
+    for values in values.chunk_by(|a, b| count(a) == count(b)) {
+        let count = count(&values[0]);
+        let verb = match (shown.is_empty(), count.as_str()) {
+            (true, "1") => " was served at once",
+            (true, _) => " were served at once",
+            (false, _) => "",
+        };
+        let count = if count == all { "all".to_owned() } else { count };
+        shown.push(format!("{count}{verb} at {}", names(values)));
+    }
+    let served = joined(&shown, "; ", "; ");
+    (!shown.is_empty()).then(|| format!("When {} clients came at the same time, {served}.", at.level))
+}
+
+fn slope(results: &Results, experiment: Experiment, class: CoreClass) -> Option<String> {
+    let slopes = results.slopes.iter().filter(|slope| {
+        (slope.experiment, slope.class, slope.metric) == (experiment, class, Metric::MemoryBytes)
+            && slope.judgement.verdict == Verdict::Valid
+    });
+    let values = slopes.map(|slope| Value { name: &slope.subject.name, summary: &slope.summary }).collect();
+    compared(experiment, Metric::MemoryBytes, &Level { level: 0, values })
+}
+
+/// The best and the worst of several, and how far apart they are.
+fn compared(experiment: Experiment, metric: Metric, at: &Level<'_>) -> Option<String> {
+    let subject = match experiment {
+        Experiment::Churn => "The processor time of a client with one request is".to_owned(),
+        Experiment::Crowd if at.level == 1 => "For one client the answers are".to_owned(),
+        Experiment::Crowd => format!("For {} clients the answers are", at.level),
+        Experiment::Steady => {
+            format!(
+                "The processor time of a request, at {} per second from {STEADY_CLIENTS} clients, is",
+                at.level
+            )
+        }
+        Experiment::Bulk => format!("What {} clients get back is", at.level),
+        Experiment::Idle => "The memory of an idle client is".to_owned(),
+        _ => "The memory of an idle copy is".to_owned(),
+    };
+    let mut values = at.values.clone();
+    values.sort_by(|a, b| a.summary.median.total_cmp(&b.summary.median));
+    let (least, most) = (values.first()?, values.last()?);
+    let value = |of: &Value<'_>| format!("{} at {}", metric.format(of.summary.median), of.name);
+    if values.len() == 1 {
+        return Some(format!("{subject} {}; no other server has a VALID value to compare.", value(least)));
+    }
+    if least.summary.high >= most.summary.low {
+        let range = range(metric, &values)?;
+        return Some(format!("{subject} {range}: the intervals overlap, so no difference is clear."));
+    }
+    let (best, worst) = if metric.better() == Better::Higher { (most, least) } else { (least, most) };
+    let times = (least.summary.median > 0.0).then(|| most.summary.median / least.summary.median);
+    let apart = match times {
+        Some(times) if times >= 1.1 => format!(", {} times apart", times_text(times)),
+        _ => String::new(),
+    };
+    Some(format!("{subject} {} and {}{apart}.", value(best), value(worst)))
+}
+
+/// Why nothing can be said.
+fn untrusted(results: &Results, experiment: Experiment, class: CoreClass) -> String {
+    let mut counts: BTreeMap<Verdict, usize> = BTreeMap::new();
+    let cells = results.of_experiment(experiment, class);
+    for result in &cells {
+        *counts.entry(result.judgement.verdict).or_default() += 1;
+    }
+    let counts: Vec<String> = counts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+    format!("Nothing can be concluded: no value is VALID ({}).", counts.join(", "))
+}
+
+fn names(values: &[Value<'_>]) -> String {
+    let names: Vec<String> = values.iter().map(|value| value.name.to_owned()).collect();
+    joined(&names, ", ", " and ")
+}
+
+fn joined(parts: &[String], between: &str, last: &str) -> String {
+    match parts {
+        [] => String::new(),
+        [alone] => alone.clone(),
+        [first @ .., end] => format!("{}{last}{end}", first.join(between)),
+    }
+}
+
+/// The medians of several, from the least to the greatest.
+fn range(metric: Metric, values: &[Value<'_>]) -> Option<String> {
+    let medians = || values.iter().map(|value| value.summary.median);
+    let (least, most) = (medians().reduce(f64::min)?, medians().reduce(f64::max)?);
+    let (least, most) = (metric.format(least), metric.format(most));
+    Some(if least == most { least } else { format!("{least} to {most}") })
+}
+
+fn times_text(times: f64) -> String {
+    if times < 10.0 { format!("{times:.1}") } else { format!("{times:.0}") }
+}
