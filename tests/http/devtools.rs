@@ -177,7 +177,10 @@ impl Browser {
     pub(crate) fn complaints(&mut self) -> Vec<&Value> {
         self.call("Runtime.evaluate", &json!({ "expression": "0" })); // what comes before its answer was reported
         let is_complaint = |event: &&Value| {
-            event["method"] == "Runtime.exceptionThrown" || event["params"]["entry"]["level"] == "error"
+            let entry = &event["params"]["entry"];
+            // Browsers ask for the icon of a site by themselves.
+            let is_icon = entry["url"].as_str().is_some_and(|url| url.ends_with("/favicon.ico"));
+            event["method"] == "Runtime.exceptionThrown" || (entry["level"] == "error" && !is_icon)
         };
         self.events.iter().filter(is_complaint).collect()
     }
