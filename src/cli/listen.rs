@@ -71,6 +71,11 @@ impl ListenArgs {
         }
     }
 
+    /// Whether a service without an address has its own port.
+    pub(super) fn leaves_port(&self) -> bool {
+        self.port.is_none() && self.address.as_ref().is_none_or(|address| !address.has_port())
+    }
+
     /// The address of a service that has none of its own: its own port on loopback, if nothing else is given.
     pub(super) fn address_of(&self, spec: &Spec) -> Result<Address, Failure> {
         let port = self.port.unwrap_or_else(|| spec.service.default_port());

@@ -19,6 +19,7 @@ use super::no_effect::Served;
 use super::services::ServiceFlags;
 use super::spec::Spec;
 use super::units::count;
+use super::words::{command, typed};
 use super::{Failure, Given};
 use crate::connection::ListenerLayers;
 use crate::limits::{Limits, Need};
@@ -28,15 +29,17 @@ use crate::services::http::{Files, INBOX_BYTES_MIN};
 use crate::services::{AnyService, ServiceName};
 use crate::sys::listener::backlog_max;
 use crate::sys::process::raise_descriptors_max;
-use crate::sys::{Address, Identity, ListenOptions, Listener, Notice, Signals, Supervisor};
+use crate::sys::{
+    Address, BindError, BindErrorKind, Identity, ListenOptions, Listener, Notice, Signals, Supervisor,
+};
 use crate::telemetry::{AccessFormat, AccessLog, AccessTarget, Telemetry, TerminalLog};
 
 /// Share a directory over HTTP, or serve other services, until stopped
 ///
-/// Nothing is ever written to a directory. Each DIR and SERVICE listens on the address after its @, or on its
-/// own port of 127.0.0.1, which only programs on this machine can reach; --port and --address change that.
-/// Each listener is printed on standard output as "listening on SERVICE@ADDR". Ctrl-C or SIGTERM stops the
-/// server when its open clients have finished; a second one stops it at once.
+/// Nothing is ever written to a directory. Each DIR and SERVICE listens on the address after its @, or on its own
+/// port of 127.0.0.1, which only programs on this machine can reach; --lan, --address and --port change that. Each
+/// listener is printed on standard output as "listening on SERVICE@ADDR". Ctrl-C or SIGTERM stops the server when
+/// its open clients have finished; a second one stops it at once.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct ServeArgs {
@@ -95,7 +98,8 @@ const SERVICE_HELP: &str =
 const AFTER_HELP: &str = "\
 Examples:
   oneloop serve                           this directory on port 8000
-  oneloop serve ~/Music --port 8080       another directory and port
+  oneloop serve ~/Pictures --lan          a directory, for your network
+  oneloop serve ~/Pictures --port 8080    the same on another port
   oneloop serve 'site@*:80' --no-listing  a site, on all addresses
   oneloop serve echo                      on port 7007 of 127.0.0.1
   oneloop serve echo@0                    on any free port
@@ -193,7 +197,8 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     } else {
         signals.without_children().map_err(Failure::system)?
     };
-    let listeners = bind(services, inherited, &addresses, &options, sockets)?;
+    let listeners = bind(services, inherited, &addresses, &options, sockets)
+        .map_err(|error| not_bound(&error, &specs, &args.listen))?;
     let mut telemetry = Telemetry::new();
     let access = args.access_target();
     if let Some(target) = access.as_ref().filter(|target| !target.is_file()) {
@@ -293,14 +298,14 @@ fn bind(
     addresses: &[Option<Address>],
     options: &ListenOptions,
     sockets: usize,
-) -> Result<Vec<ListenerConfig<AnyService>>, Failure> {
+) -> Result<Vec<ListenerConfig<AnyService>>, BindError> {
     let listen = |address: &Address| match address {
         Address::Tcp(tcp) if sockets > 1 => Listener::bind_group(*tcp, options, sockets),
         address => Listener::bind(address, options).map(|listener| vec![listener]),
     };
     let mut listeners = Vec::new();
     for ((service, own), address) in services.into_iter().zip(inherited).zip(addresses) {
-        let bound = address.as_ref().map(listen).transpose().map_err(Failure::system)?;
+        let bound = address.as_ref().map(listen).transpose()?;
         listeners.push(ListenerConfig {
             service,
             sockets: bound.unwrap_or_else(|| own.into_iter().collect()),
@@ -308,6 +313,17 @@ fn bind(
         });
     }
     Ok(listeners)
+}
+
+/// Why a service does not listen. A port that is taken is easily replaced where the user has given none.
+fn not_bound(error: &BindError, specs: &[Spec], listen: &ListenArgs) -> Failure {
+    let is_own = error.kind == BindErrorKind::InUse && specs.len() == 1 && specs[0].address.is_none();
+    match error.place.parse::<Address>() {
+        Ok(address @ Address::Tcp(_)) if is_own && listen.leaves_port() => {
+            Failure::System(format!("{error}; for example: {} --port {}", typed(), example_port(&address)))
+        }
+        _ => Failure::system(error),
+    }
 }
 
 /// The supervisor's sockets for services without an address: by name, then in order. No socket may be left
@@ -340,16 +356,27 @@ fn reject_shared(specs: &[Spec], addresses: &[Option<Address>]) -> Result<(), Fa
         let Some(address) = address else { continue };
         for (spec, other) in specs.iter().zip(addresses).take(nth) {
             let Some(other) = other.as_ref().filter(|other| overlap(other, address)) else { continue };
-            let (first, second) = (spec.service, specs[nth].service);
+            let (first, second) = (spec.name(), specs[nth].name());
             let clash = if other == address {
                 format!("{first} and {second} cannot both listen on {address}")
             } else {
                 format!("{first} cannot listen on {other} and {second} on {address}: the addresses overlap")
             };
-            return Err(Failure::Usage(format!("{clash}; give each service its own address")));
+            return Err(Failure::Usage(format!(
+                "{clash}; give each an address of its own: {}",
+                command(&["serve", &first, &format!("{second}@{}", example_port(address))])
+            )));
         }
     }
     Ok(())
+}
+
+/// A port in place of one that is taken.
+fn example_port(taken: &Address) -> u16 {
+    match taken {
+        Address::Tcp(addr) if (1..u16::MAX).contains(&addr.port()) => addr.port() + 1,
+        _ => 8080,
+    }
 }
 
 /// Whether two sockets cannot listen on these addresses at the same time.

@@ -171,6 +171,17 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> String {
     )
 }
 
+impl Spec {
+    /// The service without its address, as an argument.
+    pub(super) fn name(&self) -> String {
+        match &self.argument {
+            Some(directory) if Path::new(directory).is_dir() => directory.clone(),
+            Some(argument) => format!("{}={argument}", self.service),
+            None => self.service.to_string(),
+        }
+    }
+}
+
 /// An address; a port without an IP address is on loopback, and an IP address without a port has the
 /// service's own.
 pub(super) fn address_of(text: &str, default_port: u16) -> Result<Address, String> {

@@ -125,7 +125,14 @@ fn a_mistake_is_one_line_and_exit_code_2() {
         (&["serve", "--group=0"], "name a user with --user"),
         (&["serve", "--user=root", "--group=0"], "--user cannot be root; name another user"),
         (&["serve", "--clients", "-1"], "--clients \"-1\": it must be at least 1"),
-        (&["serve", "echo@7", "time@7"], "echo and time cannot both listen on 127.0.0.1:7"),
+        (
+            &["serve", "echo@7", "time@7"],
+            "echo and time cannot both listen on 127.0.0.1:7; give each an address of its own: oneloop serve echo time@8",
+        ),
+        (
+            &["serve", "/etc", "/usr"],
+            "/etc and /usr cannot both listen on 127.0.0.1:8000; give each an address of its own: oneloop serve /etc /usr@8001",
+        ),
         (&["serve", "echo", "echo"], "echo and echo cannot both listen on 127.0.0.1:7007"),
         (
             &["serve", "echo", "message@*:7007"],
@@ -280,6 +287,15 @@ fn what_the_system_refuses_is_one_line_and_exit_code_1() {
     let addr = taken.local_addr().unwrap();
     let said = complaint(&["serve", "-q", &format!("echo@{addr}")], 1);
     assert!(said.contains(&format!("cannot listen on {addr}: the port is in use; use another")), "{said}");
+    // Its own port, where another program has it: the command that works is shown.
+    if let (true, Ok(_taken)) = (cfg!(target_os = "linux"), std::net::TcpListener::bind("127.9.9.9:7007")) {
+        let said = complaint(&["serve", "-q", "echo", "--address=127.9.9.9"], 1);
+        let works = "; for example: oneloop serve -q echo --address=127.9.9.9 --port 7008";
+        assert!(
+            said.starts_with("oneloop: cannot listen on 127.9.9.9:7007: ") && said.ends_with(works),
+            "{said}"
+        );
+    }
     let said = complaint(&["serve", "-q", "echo@192.0.2.1:0"], 1);
     assert!(said.contains("this machine does not have that address"), "{said}");
     let said = complaint(&["serve", "-q", "echo@[::ffff:127.0.0.1]:0"], 1);
