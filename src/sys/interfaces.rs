@@ -123,7 +123,7 @@ impl Passing {
         // `_IOWR('i', 73, struct in6_ifreq)`, as sys/ioccom.h builds it.
         const SIZE: libc::c_ulong = size_of::<libc::in6_ifreq>() as libc::c_ulong;
         const SIOCGIFAFLAG_IN6: libc::c_ulong =
-            0xc000_0000 | ((SIZE & 0x1fff) << 16) | ((b'i' as libc::c_ulong) << 8) | 73;
+            0xc000_0000 | ((SIZE & 0x1fff) << 16) | ((b'i' as libc::c_ulong) << 8) | 0x49;
         let Some(socket) = &self.0 else { return false };
         // SAFETY: the struct is plain old data, for which zeros are valid.
         let mut request: libc::in6_ifreq = unsafe { std::mem::zeroed() };
