@@ -21,10 +21,11 @@ pub(crate) fn of(
     match experiment {
         Experiment::Few => few(cells),
         Experiment::Crowd => {
-            [Metric::RequestsPerS, Metric::LatencyP50Us, Metric::LatencyP99Us, Metric::CpuPerRequestUs]
-                .into_iter()
-                .filter_map(|metric| over_levels(metric, cells, styles, true))
-                .collect()
+            let shown =
+                [Metric::RequestsPerS, Metric::LatencyP50Us, Metric::LatencyP99Us, Metric::CpuPerRequestUs];
+            let plot =
+                |metric| over_levels(metric, cells, styles, true, &common_scale(metric, &shown, cells));
+            shown.into_iter().filter_map(plot).collect()
         }
         Experiment::Many | Experiment::Idle => memory(experiment, cells, slopes, styles),
         Experiment::Steady => {
@@ -34,17 +35,49 @@ pub(crate) fn of(
             plots
                 .filter_map(|(level, metric)| {
                     let title = format!("{}, at {level} requests per second", upper(metric.label()));
-                    one_level(&title, metric, &at_level(cells, level), styles)
+                    let scale = common_scale(metric, &metrics, cells);
+                    one_level(&title, metric, &at_level(cells, level), styles, &scale)
                 })
                 .collect()
         }
-        Experiment::Wait | Experiment::Churn | Experiment::Bulk => experiment
-            .metrics()
-            .iter()
-            .filter(|metric| **metric != Metric::LatencyP99Us)
-            .filter_map(|metric| one_level(&upper(metric.label()), *metric, cells, styles))
-            .collect(),
+        Experiment::Wait | Experiment::Churn | Experiment::Bulk => {
+            let shown: Vec<Metric> = experiment
+                .metrics()
+                .iter()
+                .copied()
+                .filter(|metric| *metric != Metric::LatencyP99Us)
+                .collect();
+            let plot = |metric: &Metric| {
+                let scale = common_scale(*metric, &shown, cells);
+                one_level(&upper(metric.label()), *metric, cells, styles, &scale)
+            };
+            shown.iter().filter_map(plot).collect()
+        }
     }
+}
+
+/// Whether two metrics are one quantity, so that their plots are compared.
+fn are_alike(one: Metric, other: Metric) -> bool {
+    const ALIKE: [&[Metric]; 3] = [
+        &[Metric::LatencyP50Us, Metric::LatencyP99Us, Metric::LatencyP999Us],
+        &[Metric::CpuPerClientUs, Metric::ProcessControlUs],
+        &[Metric::MemoryBytes, Metric::KernelBytes],
+    ];
+    one == other || ALIKE.iter().any(|alike| alike.contains(&one) && alike.contains(&other))
+}
+
+/// The scale of a metric in the plots of these cells: that of all shown metrics of the same quantity.
+fn common_scale(metric: Metric, shown: &[Metric], cells: &[&CellResult]) -> Scale {
+    let alike = || shown.iter().copied().filter(|other| are_alike(metric, *other));
+    let summaries =
+        alike().flat_map(|other| cells.iter().filter_map(move |result| result.summaries.get(&other)));
+    // A difference may be below 0, which no logarithmic axis shows.
+    let strictest = alike().find(|other| *other == Metric::ProcessControlUs).unwrap_or(metric);
+    Scale::of_metric(strictest, summaries.flat_map(ends))
+}
+
+fn ends(summary: &MedianInterval) -> [f64; 3] {
+    [summary.low, summary.median, summary.high]
 }
 
 fn upper(text: &str) -> String {
@@ -74,7 +107,13 @@ fn point(x: f64, metric: Metric, summary: &MedianInterval, verdict: Verdict, nam
 }
 
 /// A line per subject over the levels, on a logarithmic axis if `log`: not where a slope is to be seen.
-fn over_levels(metric: Metric, cells: &[&CellResult], styles: &Styles<'_>, log: bool) -> Option<String> {
+fn over_levels(
+    metric: Metric,
+    cells: &[&CellResult],
+    styles: &Styles<'_>,
+    log: bool,
+    y: &Scale,
+) -> Option<String> {
     let mut subjects: Vec<&Subject> = Vec::new();
     for result in cells {
         if !subjects.contains(&&result.cell.subject) {
@@ -99,8 +138,6 @@ fn over_levels(metric: Metric, cells: &[&CellResult], styles: &Styles<'_>, log: 
         })
         .filter(|series| !series.points.is_empty())
         .collect();
-    let points = || series.iter().flat_map(|one| &one.points);
-    let y = Scale::of_metric(metric, points().flat_map(|point| [point.low, point.y, point.high]));
     let ticks: Vec<f64> = levels(cells).into_iter().map(f64::from).collect();
     let (first, last) = (*ticks.first()?, *ticks.last()?);
     let x = if log { Scale::log(first, last) } else { Scale::linear(first, last) };
@@ -113,11 +150,17 @@ fn over_levels(metric: Metric, cells: &[&CellResult], styles: &Styles<'_>, log: 
         cells[0].cell.experiment.level_label(),
         if x.is_log() { " (logarithmic)" } else { "" }
     );
-    (!series.is_empty()).then(|| svg::lines(&title, &x_label, &x, &ticks, &y, &series))
+    (!series.is_empty()).then(|| svg::lines(&title, &x_label, &x, &ticks, y, &series))
 }
 
 /// A bar per subject.
-fn one_level(title: &str, metric: Metric, cells: &[&CellResult], styles: &Styles<'_>) -> Option<String> {
+fn one_level(
+    title: &str,
+    metric: Metric,
+    cells: &[&CellResult],
+    styles: &Styles<'_>,
+    scale: &Scale,
+) -> Option<String> {
     let rows: Vec<(&Subject, Option<&MedianInterval>, Verdict)> = cells
         .iter()
         .map(|result| (&result.cell.subject, result.summaries.get(&metric), result.verdict(metric)))
@@ -125,7 +168,7 @@ fn one_level(title: &str, metric: Metric, cells: &[&CellResult], styles: &Styles
         // A metric that only some subjects have gets no empty rows.
         .filter(|(_, summary, verdict)| summary.is_some() || *verdict != Verdict::Valid)
         .collect();
-    bars(title, metric, &rows, styles)
+    bars(title, metric, &rows, styles, scale)
 }
 
 fn bars(
@@ -133,10 +176,8 @@ fn bars(
     metric: Metric,
     rows: &[(&Subject, Option<&MedianInterval>, Verdict)],
     styles: &Styles<'_>,
+    scale: &Scale,
 ) -> Option<String> {
-    let values =
-        rows.iter().filter_map(|row| row.1).flat_map(|summary| [summary.low, summary.median, summary.high]);
-    let scale = Scale::of_metric(metric, values);
     let rows: Vec<Bar> = rows
         .iter()
         .map(|(subject, summary, verdict)| {
@@ -154,7 +195,7 @@ fn bars(
         .collect();
     let any = rows.iter().any(|row| row.point.is_some());
     let title = if scale.is_log() { format!("{title} (logarithmic)") } else { title.to_owned() };
-    any.then(|| svg::bars(&title, &scale, &rows))
+    any.then(|| svg::bars(&title, scale, &rows))
 }
 
 /// Shown for a difference whose interval contains 0.
@@ -184,17 +225,21 @@ fn memory(
 ) -> Vec<String> {
     let each = if experiment == Experiment::Many { "copy" } else { "idle client" };
     let mut plots = Vec::new();
-    plots.extend(over_levels(Metric::MemoryBytes, cells, styles, false));
+    let scale = |metric| common_scale(metric, &[metric], cells);
+    plots.extend(over_levels(Metric::MemoryBytes, cells, styles, false, &scale(Metric::MemoryBytes)));
+    let per_each =
+        Scale::of_metric(Metric::MemoryBytes, slopes.iter().flat_map(|slope| ends(&slope.summary)));
     for (metric, what) in [(Metric::MemoryBytes, "Memory"), (Metric::KernelBytes, "Kernel memory")] {
         let rows: Vec<(&Subject, Option<&MedianInterval>, Verdict)> = slopes
             .iter()
             .filter(|slope| slope.metric == metric)
             .map(|slope| (&slope.subject, Some(&slope.summary), slope.judgement.verdict))
             .collect();
-        plots.extend(bars(&format!("{what} per {each}"), metric, &rows, styles));
+        plots.extend(bars(&format!("{what} per {each}"), metric, &rows, styles, &per_each));
     }
     if experiment == Experiment::Idle {
-        plots.extend(over_levels(Metric::CpuPerRequestUs, cells, styles, false));
+        let scale = scale(Metric::CpuPerRequestUs);
+        plots.extend(over_levels(Metric::CpuPerRequestUs, cells, styles, false, &scale));
     }
     plots
 }
