@@ -111,6 +111,10 @@ pub(super) const PIECES_PER_CALL_MAX: usize = 2;
 /// Archives of one site that are sent at a time by a process. Each holds two descriptors, some MiB of memory
 /// and, where it is made beside the loop, a share of the processor.
 pub(super) const ARCHIVES_MAX: usize = 16;
+/// One archive at a time for so many files and directories that a site may have open, but always one: each
+/// has two of them open, so half is left to other requests. Without it clients that ask for archives and read
+/// none keep listings and big files from others.
+pub(super) const OPEN_FILES_PER_ARCHIVE: usize = 4;
 /// Bytes of an archive that are made in one call: they fit an outbox, and are enough that a call costs
 /// little.
 pub(super) const ARCHIVE_PIECE_BYTES: usize = 64 << 10;

@@ -55,6 +55,11 @@ impl OpenFiles {
         self.max.store(max, Ordering::Relaxed);
     }
 
+    /// How much may be open.
+    pub(crate) fn max(&self) -> usize {
+        self.max.load(Ordering::Relaxed)
+    }
+
     /// Counts `file` for as long as it is open. Without a place for it, it is closed, with the error of a
     /// process that has no descriptor left.
     pub(crate) fn keep(&self, file: File) -> io::Result<Arc<File>> {

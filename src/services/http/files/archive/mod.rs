@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::super::body::{Body, Produced, Producer};
 use super::super::bounds::{
     ARCHIVE_ENTRIES_MAX, ARCHIVE_PIECE_BYTES, ARCHIVE_SMALL_FILE_BYTES_MAX, ARCHIVE_STEPS_PER_PIECE_MAX,
-    ARCHIVES_MAX, DIRECTORY_BUFFER_BYTES, ZSTD_FRAME_BYTES,
+    ARCHIVES_MAX, DIRECTORY_BUFFER_BYTES, OPEN_FILES_PER_ARCHIVE, ZSTD_FRAME_BYTES,
 };
 use super::super::codec::status::Status;
 use super::super::response::Response;
@@ -131,9 +131,11 @@ impl ArchiveKind {
 }
 
 impl Archives {
-    fn begin(self: &Arc<Self>) -> io::Result<ArchivePlace> {
+    /// Takes a place, if there is one, for a site that may have so many files and directories open.
+    fn begin(self: &Arc<Self>, open_files_max: usize) -> io::Result<ArchivePlace> {
+        let max = (open_files_max / OPEN_FILES_PER_ARCHIVE).clamp(1, ARCHIVES_MAX);
         let place = ArchivePlace(Arc::clone(self));
-        if self.sent.fetch_add(1, Ordering::Relaxed) >= ARCHIVES_MAX {
+        if self.sent.fetch_add(1, Ordering::Relaxed) >= max {
             return Err(io::Error::from_raw_os_error(libc::EAGAIN));
         }
         Ok(place)
@@ -155,7 +157,8 @@ pub(crate) fn respond(
 ) -> Result<Response, Status> {
     let folder = path.strip_suffix(b"/").unwrap_or(path);
     let top = name::of_folder(folder, site.root.path());
-    let archive = archives.begin().and_then(|place| Archive::new(site, place, folder, &top, kind));
+    let archive =
+        archives.begin(site.open_files.max()).and_then(|place| Archive::new(site, place, folder, &top, kind));
     let archive = archive.map_err(|error| Status::from(&error))?;
     let fields = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
     Ok(Response::new(Status::Ok)
@@ -390,5 +393,25 @@ impl Producer for Archive {
         let zstd_bytes = self.zstd.as_ref().map_or(0, |zstd| zstd.held_bytes());
         let names_bytes = self.folder.capacity() + self.top.capacity() + self.omissions.held_bytes();
         DIRECTORY_BUFFER_BYTES + self.walk.held_bytes() + format_bytes + zstd_bytes + names_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn archives_leave_half_of_the_open_files_to_other_requests_and_give_their_places_back() {
+        let archives = Arc::new(Archives::default());
+        let mut places: Vec<_> = (0..2).map(|_| archives.begin(8).unwrap()).collect();
+        assert_eq!(Status::from(&archives.begin(8).unwrap_err()), Status::Unavailable);
+        places.pop();
+        places.push(archives.begin(8).unwrap());
+        assert!(archives.begin(8).is_err());
+        places.clear();
+        places.push(archives.begin(1).unwrap());
+        assert!(archives.begin(1).is_err());
+        places.extend((1..ARCHIVES_MAX).map(|_| archives.begin(1 << 20).unwrap()));
+        assert!(archives.begin(1 << 20).is_err());
     }
 }
