@@ -121,6 +121,12 @@ impl Offload {
         Offload(Way::Inline)
     }
 
+    /// Whether the caller does all work itself.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_inline(&self) -> bool {
+        matches!(self.0, Way::Inline)
+    }
+
     pub(crate) fn of(source: Option<OffloadSource<'_>>) -> Offload {
         Offload(source.map_or(Way::Inline, |source| Way::Beside {
             target: Arc::clone(source.target),

@@ -1,6 +1,7 @@
 //! Hashes of passwords in bcrypt's form (`$2y$10$…`), and the work of comparing one.
 
 use std::hint::black_box;
+use std::ops::Range;
 
 use base64::Engine as _;
 use base64::alphabet::BCRYPT;
@@ -97,13 +98,18 @@ impl Comparison {
         let hash = key.hash(hashed.cost, hashed.salt);
         let is_match: bool = hash[..hashed.hash.len()].ct_eq(&hashed.hash).into();
         if !is_match {
-            // 2^c + 2^c + 2^(c + 1) + … is the work of the highest cost.
-            for cost in hashed.cost..self.cost_max {
+            for cost in further_costs(hashed.cost, self.cost_max) {
                 black_box(key.hash(cost, [0; 16]));
             }
         }
         is_match
     }
+}
+
+/// What has to be hashed beside a hash of this cost to make the work that of the highest one: 2^c and 2^c,
+/// and 2^(c + 1), and so on.
+fn further_costs(cost: u32, cost_max: u32) -> Range<u32> {
+    cost..cost_max
 }
 
 /// What bcrypt makes of a password: its bytes and a NUL, cut to 72 bytes.
@@ -155,6 +161,16 @@ mod tests {
                 "{password:?}"
             );
             assert!(!is_match(b"", hash) || password.is_empty(), "{password:?}");
+        }
+    }
+
+    /// A cost is the logarithm of the rounds.
+    #[test]
+    fn a_wrong_password_costs_the_same_whatever_the_cost_of_its_user_is_and_without_a_user() {
+        let rounds = |cost: u32| 1_u64 << cost;
+        for (cost, cost_max) in [(4, 4), (4, 5), (4, 17), (10, 12), (17, 17)] {
+            let further: u64 = further_costs(cost, cost_max).map(rounds).sum();
+            assert_eq!(rounds(cost) + further, rounds(cost_max), "{cost} {cost_max}");
         }
     }
 

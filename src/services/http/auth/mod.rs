@@ -14,6 +14,7 @@
 mod attempts;
 mod credentials;
 mod digest;
+mod gate;
 mod hashed;
 mod remembered;
 mod users;
@@ -34,6 +35,7 @@ use crate::session::{Lane, Now};
 use attempts::{Allowance, Attempts};
 use credentials::Credentials;
 use digest::{Digest, Key};
+use gate::Gate;
 use remembered::Remembered;
 use users::{User, UserFile, is_password_of_start};
 
@@ -117,6 +119,7 @@ pub(crate) struct Auth {
     challenge: String,
     users: UserFile,
     remembered: Arc<Remembered>,
+    gate: Arc<Gate>,
     /// `None` where failures are not limited.
     attempts: Option<Arc<Attempts>>,
     failures: FailureLog,
@@ -126,7 +129,8 @@ pub(crate) struct Auth {
 struct Checked {
     /// Of what was checked: user, hash, password and address.
     digest: Digest,
-    is_right: bool,
+    /// `None` if too many are checked already.
+    is_right: Option<bool>,
     charge: Option<Charge>,
 }
 
@@ -175,6 +179,7 @@ impl Auth {
         Ok(Auth {
             challenge: format!("Basic realm=\"{realm}\", charset=\"UTF-8\""),
             users,
+            gate: Arc::new(Gate::new().map_err(unable)?),
             remembered: Arc::new(Remembered::new().map_err(unable)?),
             attempts: attempts.transpose().map_err(unable)?.map(Arc::new),
             failures: FailureLog::default(),
@@ -199,7 +204,10 @@ impl Auth {
         if let Some(checked) = request.notes.and_then(Notes::take_finding::<Checked>)
             && checked.digest == digest
         {
-            return self.decide(&attempt, user.is_some() && checked.is_right, checked.charge);
+            return match checked.is_right {
+                Some(is_right) => self.decide(&attempt, user.is_some() && is_right, checked.charge),
+                None => Err(Response::error(Status::Unavailable)),
+            };
         }
         let is_remembered = user.is_some() && self.remembered.contains(digest);
         let charge = self.allow(&attempt, is_remembered)?;
@@ -217,11 +225,15 @@ impl Auth {
             // wait.
             return self.decide(&attempt, work.is_match(&password), charge);
         }
-        let remembered = Arc::clone(&self.remembered);
+        let (remembered, gate) = (Arc::clone(&self.remembered), Arc::clone(&self.gate));
+        let is_alone = request.client.is_some_and(|client| client.offload.is_inline());
+        let now = request.now().wall;
         Err(Response::deferred(Lane::Compute, move || {
             // The same may have been found right for another connection while this one waited.
-            let is_right = remembered.contains(digest) || work.is_match(&password);
-            Checked { digest, is_right, charge: if is_right { charge } else { spent(charge) } }
+            let check = || remembered.contains(digest) || work.is_match(&password);
+            let is_right = if is_alone { gate.pass_alone(now, check) } else { gate.pass(check) };
+            let charge = if is_right == Some(false) { spent(charge) } else { charge };
+            Checked { digest, is_right, charge }
         }))
     }
 
