@@ -36,10 +36,10 @@ use crate::telemetry::{AccessFormat, AccessLog, AccessTarget, Telemetry, Termina
 
 /// Share a directory over HTTP, or serve other services, until stopped
 ///
-/// Nothing is ever written to a directory. Each DIR and SERVICE listens on the address after its @, or on its own
-/// port of 127.0.0.1, which only programs on this machine can reach; --lan, --address and --port change that. Each
-/// listener is printed on standard output as "listening on SERVICE@ADDR". Ctrl-C or SIGTERM stops the server when
-/// its open clients have finished; a second one stops it at once.
+/// Nothing is ever written to a directory. Each DIR and SERVICE listens on the address after its @, or on its
+/// own port of 127.0.0.1, which only programs on this machine can reach; --lan, --address and --port change
+/// that. Each listener is printed on standard output as "listening on SERVICE@ADDR". Ctrl-C or SIGTERM stops
+/// the server when its open clients have finished; a second one stops it at once.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct ServeArgs {
