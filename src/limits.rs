@@ -190,7 +190,14 @@ limits! {
         /// Without it, a client could send to a closed connection for as long as it lingers.
         linger_bytes_max: u32 = 1 << 20, Bytes(min 0), "linger-bytes", Advanced, [];
 
-        /// Unconsumed input kept for one client; http needs at least 16 KiB, its longest request head.
+        /// The longest head of a request: its line, of up to 8 KiB, and its fields.
+        ///
+        /// A client with many cookies needs more. It counts as input: within `buffers_bytes_max` for all
+        /// clients together, and `inbox_bytes_max` is raised to it. Without it, a client that never ends its
+        /// head fills the memory. In a program of your own, `HttpConfig::head_bytes_max` is what http uses.
+        head_bytes_max: u32 = 16 << 10, Bytes(min 10240, max 256 << 10), "head-bytes", Basic, [Requests];
+
+        /// Unconsumed input kept for one client; for http at least `head_bytes_max`.
         ///
         /// It is the longest unit that a session can ask for whole. The default is 64 KiB, as much as
         /// programs commonly write at once, and a page.

@@ -12,26 +12,30 @@ use super::http::SiteArgs;
 use super::listen::ListenArgs;
 use super::network::{Families, hosts};
 use super::spec::Spec;
+use super::{Failure, Given};
 use crate::lab::report::in_one_line;
 use crate::models::ListenerConfig;
+use crate::services::http::Mount;
 use crate::services::{AnyService, ServiceName};
 use crate::sys::Listener;
 
 /// A directory that is shared, as it is announced.
 pub(super) struct Share {
     root: String,
+    mount: Mount,
     lists: bool,
 }
 
 impl Share {
     /// `None` for a service that shares no directory.
-    pub(super) fn of(spec: &Spec, site: &SiteArgs) -> Option<Share> {
+    pub(super) fn of(spec: &Spec, site: &SiteArgs, given: &Given) -> Result<Option<Share>, Failure> {
         if spec.service != ServiceName::Http {
-            return None;
+            return Ok(None);
         }
         let root = Path::new(spec.argument.as_deref().unwrap_or("."));
         let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
-        Some(Share { root: root.display().to_string(), lists: site.lists() })
+        let lists = site.with_options(&spec.options, given)?.lists();
+        Ok(Some(Share { root: root.display().to_string(), mount: spec.mount.clone(), lists }))
     }
 }
 
@@ -40,22 +44,28 @@ impl Share {
 /// standard output does not stop the server.
 pub(super) fn announce(
     listeners: &[ListenerConfig<AnyService>],
-    shares: &[Option<Share>],
+    shares: &[Vec<Option<Share>>],
     listen: &ListenArgs,
 ) {
     let mut text = String::new();
     let (mut own_url, mut network_url) = (None, None);
-    for (listener, share) in listeners.iter().zip(shares) {
+    for (listener, shares) in listeners.iter().zip(shares) {
         let (name, first) = (listener.service.name(), &listener.sockets[0]);
         let mut line = |line: &str| text.extend([&in_one_line(line), "\n"]);
         line(&format!("listening on {name}@{}", first.local_addr()));
-        let Some(share) = share else { continue };
-        let about = if share.lists { "directories are listed" } else { "directories are not listed" };
-        line(&format!("sharing {} ({about})", share.root));
         let (network, own) = (network_urls(first), first.local_reachable_addr().map(url));
-        network.iter().chain(&own).for_each(|url| line(&format!("open {url}")));
-        network_url = network_url.or_else(|| network.into_iter().next());
-        own_url = own_url.or(own);
+        for share in shares.iter().flatten() {
+            let about = if share.lists { "directories are listed" } else { "directories are not listed" };
+            line(&format!("sharing {} ({about})", share.root));
+            let mut urls: Vec<String> = network.iter().chain(&own).map(|top| share.mount.url(top)).collect();
+            // A site of a host has that in place of each address.
+            urls.dedup();
+            for url in &urls {
+                line(&format!("open {url}"));
+            }
+            network_url = network_url.or_else(|| urls.first().filter(|_| !network.is_empty()).cloned());
+            own_url = own_url.or_else(|| urls.pop());
+        }
     }
     let is_terminal = std::io::stdout().is_terminal();
     match network_url {

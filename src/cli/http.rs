@@ -1,13 +1,17 @@
 //! The flags of the HTTP service.
 
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, Args, Command, FromArgMatches, ValueEnum};
 
 use super::auth::AuthArgs;
-use super::{Failure, words};
-use crate::services::http::{ConfigError, Files, FilesConfig, Http, HttpConfig};
+use super::spec::{SiteOption, Spec};
+use super::{Failure, Given, words};
+use crate::limits::Limits;
+use crate::services::http::{ConfigError, Files, FilesConfig, Http, HttpConfig, Router};
 use crate::sys::files::Links;
 use crate::telemetry::AccessFormat;
 use crate::time::ServerClock;
@@ -24,6 +28,14 @@ pub(super) struct HttpArgs {
     /// The format of the access log
     #[arg(long, value_name = "FORMAT", default_value = "combined")]
     access_format: Format,
+}
+
+/// The server that a service is a part of.
+pub(super) struct Server<'a> {
+    pub(super) given: &'a Given,
+    pub(super) limits: &'a Limits,
+    /// How many directories it serves.
+    pub(super) sites: usize,
 }
 
 /// What may differ from one site to the next: each flag is also an option of a site.
@@ -52,15 +64,24 @@ pub(super) struct SiteArgs {
     /// The page to send for paths that do not exist, if the directory has it
     #[arg(long, value_name = "FILE", default_value = "404.html")]
     not_found: String,
+    /// Serve pages without their extension: /about answers with about.html, and /about.html leads there
+    #[arg(long)]
+    clean_urls: bool,
     /// Also serve names that begin with a dot; without it, only .well-known/ at the top is served
     #[arg(long)]
     hidden: bool,
     /// Do not follow symbolic links; without it, links that stay inside the directory are followed
     #[arg(long)]
     no_links: bool,
+    /// A directory outside that symbolic links may lead into; may be repeated
+    #[arg(long, value_name = "DIR")]
+    follow: Vec<PathBuf>,
     /// The charset of text files; empty for none
     #[arg(long, value_name = "NAME", default_value = "utf-8")]
     charset: String,
+    /// The media type of files whose name has this end, as ".wasm=application/wasm"; may be repeated
+    #[arg(long = "type", value_name = "EXT=TYPE", value_parser = media_type)]
+    types: Vec<(String, String)>,
     /// The value of Cache-Control for files, such as "max-age=3600"
     #[arg(long, value_name = "VALUE")]
     cache_control: Option<String>,
@@ -81,12 +102,14 @@ fn field(text: &str) -> Result<(String, String), String> {
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
-impl HttpArgs {
-    /// Whether clients need a password.
-    pub(super) fn asks_for_passwords(&self) -> bool {
-        self.site.auth.are_given()
-    }
+/// The dot may be left out.
+fn media_type(text: &str) -> Result<(String, String), String> {
+    let (suffix, media_type) = text.split_once('=').ok_or("write it as .wasm=application/wasm")?;
+    let suffix = if suffix.starts_with('.') { suffix.to_owned() } else { format!(".{suffix}") };
+    Ok((suffix, media_type.trim().to_owned()))
+}
 
+impl HttpArgs {
     /// How lines of the access log look.
     pub(super) fn access_format(&self) -> AccessFormat {
         match self.access_format {
@@ -95,19 +118,32 @@ impl HttpArgs {
         }
     }
 
-    /// The service for the files in `root`.
-    pub(super) fn open(&self, root: Option<&str>) -> Result<Http, Failure> {
-        let root = Path::new(root.unwrap_or("."));
-        let files = Files::new(self.site.config(root)?).map_err(not_served)?;
-        let config = HttpConfig { headers: self.header.clone() };
-        let http = Http::with_config(files, &config).map_err(Failure::usage)?;
-        if http.handler().lacks_fallback(ServerClock::start().now()) {
-            let (fallback, root) = (self.site.fallback.as_deref().unwrap_or_default(), root.display());
-            log::warn!(
-                "--fallback {fallback:?} is not a file that can be served in {root}; paths that do not exist get 404 until it is"
-            );
+    /// The service for these sites of one listener.
+    pub(super) fn open(&self, sites: &[Spec], server: &Server<'_>) -> Result<Http<Router<Files>>, Failure> {
+        // For all sites, so that a password is asked for once.
+        self.site.auth.config()?;
+        let mut routes = Vec::new();
+        for spec in sites {
+            let root = Path::new(spec.argument.as_deref().unwrap_or("."));
+            let site = self.site.with_options(&spec.options, server.given)?;
+            if site.no_links && !site.follow.is_empty() {
+                return Err(Failure::Usage(
+                    "--follow has no effect with --no-links; leave out one of them".into(),
+                ));
+            }
+            let config = FilesConfig { shares: server.sites, ..site.config(root)? };
+            let files = Files::new(config).map_err(not_served)?;
+            if files.lacks_fallback(ServerClock::start().now()) {
+                let (fallback, root) = (site.fallback.as_deref().unwrap_or_default(), root.display());
+                log::warn!(
+                    "--fallback {fallback:?} is not a file that can be served in {root}; paths that do not exist get 404 until it is"
+                );
+            }
+            routes.push((spec.mount.clone(), files));
         }
-        Ok(http)
+        let config =
+            HttpConfig { headers: self.header.clone(), head_bytes_max: server.limits.head_bytes_max };
+        Http::with_config(Router::of(routes), &config).map_err(Failure::usage)
     }
 }
 
@@ -115,6 +151,57 @@ impl SiteArgs {
     /// Whether directories are listed. The page of a single-page application takes the place of listings.
     pub(super) fn lists(&self) -> bool {
         !self.no_listing && self.fallback.is_none()
+    }
+
+    /// These flags, with the options of a site in place of those of the same name.
+    pub(super) fn with_options(&self, options: &[SiteOption], given: &Given) -> Result<SiteArgs, Failure> {
+        if options.is_empty() {
+            return Ok(self.clone());
+        }
+        // As if the site's options had been typed: flags and options have the same values and messages.
+        let flags = SiteArgs::augment_args(Command::new("site").no_binary_name(true));
+        let mut words: Vec<OsString> = Vec::new();
+        let mut left: Vec<&SiteOption> = options.iter().collect();
+        let has_own_users = options.iter().any(|option| option.name.starts_with("auth"));
+        for flag in flags.get_arguments() {
+            let Some(name) = flag.get_long() else { continue };
+            let (own, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|option| option.is_for(flag));
+            left = others;
+            if !flag.get_action().takes_values() {
+                let is_on = own.last().map(|option| option.switches(name)).transpose()?;
+                words.extend(is_on.unwrap_or(given.has(name)).then(|| format!("--{name}").into()));
+                continue;
+            }
+            if let Some(bare) = own.iter().find(|option| option.value.is_none()) {
+                return Err(Failure::Usage(format!(
+                    "the site option {0} needs a value: {0}=VALUE",
+                    bare.name
+                )));
+            }
+            let values: Vec<&OsStr> = match &own[..] {
+                [] => given.values(name).iter().map(OsString::as_os_str).collect(),
+                own => own.iter().filter_map(|option| option.value.as_deref().map(OsStr::new)).collect(),
+            };
+            let typed = |value: &&OsStr| [OsStr::new(&format!("--{name}=")), value].into_iter().collect();
+            words.extend(values.iter().map(typed));
+        }
+        if let Some(unknown) = left.first() {
+            return Err(Failure::Usage(unknown.is_unknown(flags.get_arguments().filter_map(Arg::get_long))));
+        }
+        let parsed =
+            flags.try_get_matches_from(words).and_then(|matches| SiteArgs::from_arg_matches(&matches));
+        let site = parsed.map_err(|error| {
+            let context = |kind| match error.get(kind) {
+                Some(ContextValue::String(text)) => text.as_str(),
+                _ => "",
+            };
+            let flag = context(ContextKind::InvalidArg).split([' ', '=']).next().unwrap_or_default();
+            let (name, value) = (flag.trim_start_matches('-'), context(ContextKind::InvalidValue));
+            let reason = std::error::Error::source(&error)
+                .map_or_else(|| error.kind().to_string(), ToString::to_string);
+            Failure::Usage(format!("the site option {name}={}: {reason}", value.escape_debug()))
+        })?;
+        Ok(if has_own_users { site } else { SiteArgs { auth: self.auth.clone(), ..site } })
     }
 
     /// The configuration of the site in `root`.
@@ -126,9 +213,12 @@ impl SiteArgs {
             readme: self.readme,
             fallback: self.fallback.clone(),
             not_found: Some(self.not_found.clone()),
+            clean_urls: self.clean_urls,
             hidden: self.hidden,
             links: if self.no_links { Links::Never } else { Links::Beneath },
+            follow: self.follow.clone(),
             charset: self.charset.clone(),
+            types: self.types.clone(),
             cache_control: self.cache_control.clone(),
             auth: self.auth.config()?,
             ..FilesConfig::new(root)
@@ -138,9 +228,22 @@ impl SiteArgs {
 
 /// Why a directory cannot be served, and what to do.
 fn not_served(error: ConfigError) -> Failure {
-    let ConfigError::Root(path, error) = error else { return Failure::usage(error) };
-    let root = path.display();
+    let (path, error) = match error {
+        ConfigError::Root(path, error) => (path, error),
+        ConfigError::Follow(path, error) => {
+            return Failure::Usage(format!(
+                "--follow {}: {error}; name a directory that exists",
+                path.display()
+            ));
+        }
+        error => return Failure::usage(error),
+    };
+    let (root, typed) = (path.display(), path.to_string_lossy());
     match error.kind() {
+        ErrorKind::NotFound if typed.contains(':') && !typed.starts_with('/') => Failure::Usage(format!(
+            "cannot serve {root}: no such directory; to serve a directory at a path, a path begins with a slash: {}",
+            words::command(&["serve", &format!("http=/{typed}")])
+        )),
         ErrorKind::NotFound => Failure::Usage(format!(
             "cannot serve {root}: no such directory; name one that exists: oneloop serve DIR"
         )),

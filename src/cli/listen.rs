@@ -5,7 +5,8 @@ use std::str::FromStr;
 use clap::Args;
 
 use super::Failure;
-use super::spec::{Spec, address_of};
+use super::spec::address_of;
+use crate::services::ServiceName;
 use crate::sys::Address;
 
 #[derive(Clone, Debug, Args)]
@@ -77,8 +78,8 @@ impl ListenArgs {
     }
 
     /// The address of a service that has none of its own: its own port on loopback, if nothing else is given.
-    pub(super) fn address_of(&self, spec: &Spec) -> Result<Address, Failure> {
-        let port = self.port.unwrap_or_else(|| spec.service.default_port());
+    pub(super) fn address_of(&self, service: ServiceName) -> Result<Address, Failure> {
+        let port = self.port.unwrap_or_else(|| service.default_port());
         let default = if self.lan { "*" } else { "localhost" };
         let text = self.address.as_ref().map_or(default, |address| &address.text);
         address_of(text, port).map_err(Failure::Usage)
@@ -96,7 +97,6 @@ mod tests {
 
     #[test]
     fn a_service_without_an_address_has_what_is_given_and_the_rest_by_default() {
-        let echo: Spec = "echo".parse().unwrap();
         for (address, port, expected) in [
             (None, None, "127.0.0.1:7007"),
             (None, Some(8), "127.0.0.1:8"),
@@ -109,10 +109,10 @@ mod tests {
         ] {
             let args = args(address, port);
             args.check().unwrap();
-            assert_eq!(args.address_of(&echo).unwrap().to_string(), expected);
+            assert_eq!(args.address_of(ServiceName::Echo).unwrap().to_string(), expected);
         }
         let lan = ListenArgs { lan: true, ..args(None, Some(8)) };
-        assert_eq!(lan.address_of(&echo).unwrap().to_string(), "[::]:8");
+        assert_eq!(lan.address_of(ServiceName::Echo).unwrap().to_string(), "[::]:8");
     }
 
     #[test]

@@ -22,6 +22,7 @@ fn example_value(value_name: &str) -> Option<&'static str> {
         "PORT" => "8080",
         "ADDR" => "0.0.0.0",
         "CHECK" => "p99<5ms",
+        "EXT=TYPE" => ".wasm=application/wasm",
         "FIELD" => "X-Frame-Options: DENY",
         "N,..." => "4,16,64",
         "NAME=COMMAND" => "socat=socat TCP-LISTEN:{port},fork,reuseaddr EXEC:cat",

@@ -151,11 +151,18 @@ struct Typed {
     heading: String,
     /// The first value; empty if the option takes none.
     value: String,
+    /// All values.
+    values: Vec<OsString>,
 }
 
 impl Given {
     fn has(&self, long: &str) -> bool {
         self.options.iter().any(|option| option.long == long)
+    }
+
+    /// The values of an option; none if it was not given.
+    fn values(&self, long: &str) -> &[OsString] {
+        self.options.iter().find(|option| option.long == long).map_or(&[], |option| &option.values)
     }
 
     fn of(matches: &ArgMatches) -> Given {
@@ -170,11 +177,12 @@ impl Given {
         let options = typed.filter_map(|argument| {
             let takes_value = argument.get_action().takes_values();
             let values = matches.get_raw(argument.get_id().as_str()).filter(|_| takes_value);
-            let value = values.and_then(|mut values| values.next());
+            let values: Vec<OsString> = values.into_iter().flatten().map(Into::into).collect();
             Some(Typed {
                 long: argument.get_long()?.to_owned(),
                 heading: argument.get_help_heading().unwrap_or_default().to_owned(),
-                value: value.map_or_else(String::new, |value| value.to_string_lossy().into_owned()),
+                value: values.first().map_or_else(String::new, |value| value.to_string_lossy().into_owned()),
+                values,
             })
         });
         Given { options: options.collect() }

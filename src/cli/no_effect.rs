@@ -1,7 +1,6 @@
 //! Options of `oneloop serve` that would have no effect in this server are reported as mistakes: their user
 //! relies on them.
 
-use super::spec::Spec;
 use super::words::command;
 use super::{Failure, Given, Typed};
 use crate::limits::{Need, SETTINGS};
@@ -12,9 +11,11 @@ use crate::sys::Address;
 /// The server as it is going to run.
 pub(super) struct Served<'a> {
     pub(super) model: Model,
-    pub(super) specs: &'a [Spec],
-    /// The address of each service; `None`: a socket of the supervisor.
+    pub(super) services: &'a [ServiceName],
+    /// The address of each listener; `None`: a socket of the supervisor.
     pub(super) addresses: &'a [Option<Address>],
+    /// Whether a service has no address of its own.
+    pub(super) takes_address: bool,
 }
 
 /// What a server must have for an option to have an effect.
@@ -97,14 +98,10 @@ impl Served<'_> {
                 addresses.any(|address| matches!(address, None | Some(Address::Tcp(_))))
             }
             Requirement::Limit(Need::OwnSocket) => addresses.any(Option::is_some),
-            Requirement::OpenAddress => self
-                .specs
-                .iter()
-                .zip(addresses)
-                .any(|(spec, address)| spec.address.is_none() && address.is_some()),
+            Requirement::OpenAddress => self.takes_address,
             _ => {
                 let service = |services: Vec<ServiceName>| {
-                    self.specs.iter().any(|spec| services.contains(&spec.service))
+                    self.services.iter().any(|service| services.contains(service))
                 };
                 services(requirement).is_none_or(service)
                     && models(requirement).is_none_or(|models| models.contains(&self.model))
@@ -118,7 +115,7 @@ impl Served<'_> {
             let model = if model.is_empty() { ["", ""] } else { ["--model", model] };
             command(&["serve", spec, model[0], model[1], &long, &option.value])
         };
-        let name = self.specs.first().map_or("echo", |spec| spec.service.as_str());
+        let name = self.services.first().map_or("echo", |service| service.as_str());
         let (why, right) = match requirement {
             Requirement::UnixSocket => {
                 ("without a Unix socket".to_owned(), with(&format!("{name}@unix:./{name}.sock"), ""))

@@ -13,19 +13,20 @@ use jiff::tz::TimeZone;
 
 use super::announce::{Share, announce};
 use super::descriptors::{Sharing, fit};
+use super::http::Server;
 use super::limits::LimitArgs;
 use super::listen::ListenArgs;
 use super::no_effect::Served;
 use super::services::ServiceFlags;
 use super::spec::Spec;
-use super::units::count;
+use super::units::{Size, count};
 use super::words::{command, typed};
 use super::{Failure, Given};
 use crate::connection::ListenerLayers;
 use crate::limits::{Limits, Need};
 use crate::models::{self, ListenerConfig, Model, Setup};
 use crate::reactor::Summary;
-use crate::services::http::{Files, INBOX_BYTES_MIN};
+use crate::services::http::{Files, Handler};
 use crate::services::{AnyService, ServiceName};
 use crate::sys::listener::backlog_max;
 use crate::sys::process::raise_descriptors_max;
@@ -101,6 +102,7 @@ Examples:
   oneloop serve ~/Pictures --lan          a directory, for your network
   oneloop serve ~/Pictures --port 8080    the same on another port
   oneloop serve 'site@*:80' --no-listing  a site, on all addresses
+  oneloop serve . http=/docs:manual       two directories on one port
   oneloop serve echo                      on port 7007 of 127.0.0.1
   oneloop serve echo@0                    on any free port
   oneloop serve echo@9000 message         two services
@@ -111,6 +113,11 @@ Examples:
 Signals: SIGTERM and SIGINT drain and stop the server, a second one stops it at once. SIGUSR1 logs the counters. SIGHUP \
 reopens the access log; if no access log is a file, it stops the server like SIGTERM, so use nohup to keep the server when \
 its terminal closes.
+
+Sites: http=DIR serves all requests, http=/docs:DIR those below /docs, http=//example.org:DIR those of a host, and \
+http=//example.org/docs:DIR both. Sites with the same ADDR share a listener; a host that no site has goes to the sites without a \
+host, else it gets 421. Flags hold for all sites; an option behind DIR is for that one: http=/docs:DIR,listing=off,index=start.html. \
+The options are the flags under HTTP, but for --header and --access-format, without dashes; two commas in a value are one.
 
 Counters (also logged at the end): accepted; open, clients now; accept-errors, failed attempts to accept; cut, clients that were \
 disconnected at the end of --drain; ended, clients by reason; requests, answers begun by http and message; 2xx to 5xx, HTTP \
@@ -159,7 +166,18 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
     let mut limits = args.limits.0.clone();
     let flags = &args.services;
-    let specs = if args.specs.is_empty() { default_specs(&supervisor)? } else { args.specs.clone() };
+    let mut specs = if args.specs.is_empty() { default_specs(&supervisor)? } else { args.specs.clone() };
+    args.listen.check()?;
+    let takes_address = specs.iter().any(|spec| spec.address.is_none());
+    if supervisor.listeners.is_empty() {
+        for spec in specs.iter_mut().filter(|spec| spec.address.is_none()) {
+            spec.address = Some(args.listen.address_of(spec.service)?);
+        }
+    }
+    let services: Vec<ServiceName> = specs.iter().map(|spec| spec.service).collect();
+    let sites = services.iter().filter(|service| **service == ServiceName::Http).count();
+    let is_alone = takes_address && specs.len() == 1;
+    let groups = grouped(specs);
     let descriptors = raise_descriptors_max();
     let options = ListenOptions {
         backlog: limits.backlog,
@@ -167,20 +185,22 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
         unix_owner: identity.as_ref().map(Identity::ids),
         ..ListenOptions::default()
     };
-    let has_http = specs.iter().any(|spec| spec.service == ServiceName::Http);
-    if has_http && limits.inbox_bytes_max < INBOX_BYTES_MIN {
-        return Err(Failure::Usage(
-            "--inbox is too small for http, which needs room for a request head of 16 KiB; use --inbox 16KiB or more".into(),
-        ));
+    if sites > 0 && limits.inbox_bytes_max < limits.head_bytes_max {
+        if given.has("inbox") {
+            let head = Size(limits.head_bytes_max.into());
+            return Err(Failure::Usage(format!(
+                "--inbox is too small for http, which needs room for a request head of {head}; use --inbox {head} or more"
+            )));
+        }
+        limits.inbox_bytes_max = limits.head_bytes_max;
     }
     let workers = workers(args)?;
     let sockets = if args.model.splits_port(workers) { workers } else { 1 };
     if let Some(objection) = args.model.objection(workers, &limits) {
         return Err(Failure::Usage(objection));
     }
-    let inherited = inherited(&specs, &mut supervisor)?;
-    args.listen.check()?;
-    let addresses = addresses(&specs, &inherited, &args.listen)?;
+    let inherited = inherited(&groups, &mut supervisor)?;
+    let addresses = addresses(&groups, &inherited, &args.listen)?;
     if args.access_log.is_none() && given.has("access-format") {
         return Err(Failure::Usage(
             "--access-format has no effect without --access-log; use it like this: oneloop serve http=. --access-log FILE \
@@ -188,24 +208,28 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
                 .to_owned(),
         ));
     }
-    Served { model: args.model, specs: &specs, addresses: &addresses }.check(given)?;
-    let shares: Vec<_> = specs.iter().map(|spec| Share::of(spec, &flags.http.site)).collect();
-    let open = |spec: &Spec| flags.open(spec.service, spec.argument.as_deref());
-    let services = specs.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let takes_address = takes_address && inherited.iter().any(Option::is_none);
+    Served { model: args.model, services: &services, addresses: &addresses, takes_address }.check(given)?;
+    let share = |spec: &Spec| Share::of(spec, &flags.http.site, given);
+    let shares = groups.iter().map(|group| group.specs.iter().map(share).collect());
+    let shares = shares.collect::<Result<Vec<Vec<_>>, Failure>>()?;
+    let server = Server { given, limits: &limits, sites };
+    let open = |group: &Group| flags.open(group.service, &group.specs, &server);
+    let services = groups.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let signals = if args.model.makes_processes(workers) {
         signals
     } else {
         signals.without_children().map_err(Failure::system)?
     };
     let listeners = bind(services, inherited, &addresses, &options, sockets)
-        .map_err(|error| not_bound(&error, &specs, &args.listen))?;
+        .map_err(|error| not_bound(&error, is_alone, &args.listen))?;
     let mut telemetry = Telemetry::new();
     let access = args.access_target();
     if let Some(target) = access.as_ref().filter(|target| !target.is_file()) {
         // A pipe or terminal belongs to the starting user: after the change of user it may not be opened.
         telemetry = with_access_log(telemetry, target, flags.http.access_format())?;
     }
-    if access.is_none() && specs.iter().any(|spec| spec.service.meets(Need::Requests)) {
+    if access.is_none() && groups.iter().any(|group| group.service.meets(Need::Requests)) {
         telemetry = with_request_lines(telemetry);
     }
     if let Some(identity) = identity {
@@ -216,19 +240,23 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     if let Some(target) = access.as_ref().filter(|target| target.is_file()) {
         telemetry = with_access_log(telemetry, target, flags.http.access_format())?;
     }
-    let sites = specs.iter().filter(|spec| spec.service == ServiceName::Http).count();
     let files = sites * Files::open_files_max(descriptors);
-    let sockets = listeners.iter().map(|listener| listener.sockets.len()).sum();
+    let sockets: usize = listeners.iter().map(|listener| listener.sockets.len()).sum();
+    let of_sites = |listener: &ListenerConfig<AnyService>| match &listener.service {
+        AnyService::Http(http) => http.handler().routes().map(|(_, site)| site.open_directories()).sum(),
+        _ => 0,
+    };
+    // The directory of the first site is among the descriptors of the program itself.
+    let directories = listeners.iter().map(of_sites).sum::<usize>().saturating_sub(1);
+    let kept_open = sockets + directories;
     let processes = args.model.processes(workers);
-    let files = fit(&mut limits, Sharing { descriptors, listeners: sockets, files, processes });
+    let files = fit(&mut limits, Sharing { descriptors, listeners: kept_open, files, processes });
     for listener in &listeners {
         if let AnyService::Http(http) = &listener.service {
-            http.handler().limit_open_files((files / sites.max(1)).max(1));
+            http.handler().routes().for_each(|(_, site)| site.limit_open_files((files / sites).max(1)));
         }
     }
-    if flags.http.asks_for_passwords() {
-        warn_of_clear_passwords(&listeners);
-    }
+    warn_of_clear_passwords(&listeners);
     log_limits(&limits, descriptors);
     let setup = Setup { listeners, limits, workers, telemetry, signals };
     serve(args.model, setup, &shares, &args.listen, &supervisor)
@@ -272,21 +300,51 @@ fn default_specs(supervisor: &Supervisor) -> Result<Vec<Spec>, Failure> {
     named.collect()
 }
 
-/// The address of each service; `None`: a socket of the supervisor. No two services may have the same
-/// address.
+/// What has its own sockets: a service, or the sites that share an address.
+struct Group {
+    service: ServiceName,
+    /// At least one.
+    specs: Vec<Spec>,
+    address: Option<Address>,
+}
+
+/// The services by the sockets that they have. A site shares those of an earlier one with the same address,
+/// unless both are for the same requests: that is a mistake, except on port 0, where each has a port of its
+/// own.
+fn grouped(specs: Vec<Spec>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for spec in specs {
+        let is_site = spec.service == ServiceName::Http;
+        let takes = |group: &&mut Group| {
+            is_site
+                && group.service == spec.service
+                && same(group.address.as_ref(), spec.address.as_ref())
+                && group.specs.iter().all(|other| other.mount != spec.mount)
+        };
+        if let Some(group) = groups.iter_mut().find(takes) {
+            group.specs.push(spec);
+        } else {
+            let (service, address) = (spec.service, spec.address.clone());
+            groups.push(Group { service, specs: vec![spec], address });
+        }
+    }
+    groups
+}
+
+/// The address of each group; `None`: a socket of the supervisor. No two may have the same address.
 fn addresses(
-    specs: &[Spec],
+    groups: &[Group],
     inherited: &[Option<Listener>],
     listen: &ListenArgs,
 ) -> Result<Vec<Option<Address>>, Failure> {
-    let address = |(spec, own): (&Spec, &Option<Listener>)| match (&spec.address, own) {
+    let address = |(group, own): (&Group, &Option<Listener>)| match (&group.address, own) {
         (Some(address), _) => Ok(Some(address.clone())),
         (None, Some(_)) => Ok(None),
-        (None, None) => listen.address_of(spec).map(Some),
+        (None, None) => listen.address_of(group.service).map(Some),
     };
     let addresses: Vec<Option<Address>> =
-        specs.iter().zip(inherited).map(address).collect::<Result<_, _>>()?;
-    reject_shared(specs, &addresses)?;
+        groups.iter().zip(inherited).map(address).collect::<Result<_, _>>()?;
+    reject_shared(groups, &addresses)?;
     Ok(addresses)
 }
 
@@ -315,9 +373,10 @@ fn bind(
     Ok(listeners)
 }
 
-/// Why a service does not listen. A port that is taken is easily replaced where the user has given none.
-fn not_bound(error: &BindError, specs: &[Spec], listen: &ListenArgs) -> Failure {
-    let is_own = error.kind == BindErrorKind::InUse && specs.len() == 1 && specs[0].address.is_none();
+/// Why a service does not listen. A port that is taken is easily replaced where the user has given none, and
+/// the service `is_alone`.
+fn not_bound(error: &BindError, is_alone: bool, listen: &ListenArgs) -> Failure {
+    let is_own = error.kind == BindErrorKind::InUse && is_alone;
     match error.place.parse::<Address>() {
         Ok(address @ Address::Tcp(_)) if is_own && listen.leaves_port() => {
             Failure::System(format!("{error}; for example: {} --port {}", typed(), example_port(&address)))
@@ -328,16 +387,17 @@ fn not_bound(error: &BindError, specs: &[Spec], listen: &ListenArgs) -> Failure 
 
 /// The supervisor's sockets for services without an address: by name, then in order. No socket may be left
 /// over.
-fn inherited(specs: &[Spec], supervisor: &mut Supervisor) -> Result<Vec<Option<Listener>>, Failure> {
+fn inherited(groups: &[Group], supervisor: &mut Supervisor) -> Result<Vec<Option<Listener>>, Failure> {
     let mut sockets = std::mem::take(&mut supervisor.listeners);
     let mut inherited = Vec::new();
-    for spec in specs {
-        let named = |(name, _): &(String, Listener)| spec.address.is_none() && name == spec.service.as_str();
+    for group in groups {
+        let named =
+            |(name, _): &(String, Listener)| group.address.is_none() && name == group.service.as_str();
         inherited.push(sockets.iter().position(named).map(|place| sockets.remove(place).1));
     }
     let mut rest = sockets.into_iter().map(|(_, listener)| listener);
     for (_, own) in
-        specs.iter().zip(&mut inherited).filter(|(spec, own)| spec.address.is_none() && own.is_none())
+        groups.iter().zip(&mut inherited).filter(|(group, own)| group.address.is_none() && own.is_none())
     {
         *own = rest.next();
     }
@@ -351,21 +411,35 @@ fn inherited(specs: &[Spec], supervisor: &mut Supervisor) -> Result<Vec<Option<L
 }
 
 /// An error if two services have the same address: better than a port in use by an unknown program.
-fn reject_shared(specs: &[Spec], addresses: &[Option<Address>]) -> Result<(), Failure> {
+fn reject_shared(groups: &[Group], addresses: &[Option<Address>]) -> Result<(), Failure> {
     for (nth, address) in addresses.iter().enumerate() {
         let Some(address) = address else { continue };
-        for (spec, other) in specs.iter().zip(addresses).take(nth) {
+        for (group, other) in groups.iter().zip(addresses).take(nth) {
             let Some(other) = other.as_ref().filter(|other| overlap(other, address)) else { continue };
-            let (first, second) = (spec.name(), specs[nth].name());
-            let clash = if other == address {
-                format!("{first} and {second} cannot both listen on {address}")
+            let others = &groups[nth].specs;
+            let mut pairs = group.specs.iter().flat_map(|one| others.iter().map(move |two| (one, two)));
+            let twice = pairs.find(|(one, two)| one.service == two.service && one.mount == two.mount);
+            let twice =
+                twice.filter(|(one, _)| one.service == ServiceName::Http && same(Some(other), Some(address)));
+            let (first, second) = twice.unwrap_or((&group.specs[0], &others[0]));
+            let mount = &first.mount;
+            let (first, second) = (first.name(), second.name());
+            let advice = command(&["serve", &first, &format!("{second}@{}", example_port(address))]);
+            return Err(Failure::Usage(if twice.is_some() {
+                format!(
+                    "{first} and {second} are both for {mount} on {address}; give one a path (http=/docs:DIR), a host \
+                     (http=//example.org:DIR), or an address of its own: {advice}"
+                )
+            } else if other == address {
+                format!(
+                    "{first} and {second} cannot both listen on {address}; give each an address of its own: {advice}"
+                )
             } else {
-                format!("{first} cannot listen on {other} and {second} on {address}: the addresses overlap")
-            };
-            return Err(Failure::Usage(format!(
-                "{clash}; give each an address of its own: {}",
-                command(&["serve", &first, &format!("{second}@{}", example_port(address))])
-            )));
+                format!(
+                    "{first} cannot listen on {other} and {second} on {address}: the addresses overlap; give each an \
+                     address of its own: {advice}"
+                )
+            }));
         }
     }
     Ok(())
@@ -376,6 +450,16 @@ fn example_port(taken: &Address) -> u16 {
     match taken {
         Address::Tcp(addr) if (1..u16::MAX).contains(&addr.port()) => addr.port() + 1,
         _ => 8080,
+    }
+}
+
+/// Whether they are one address, however its path is written.
+fn same(one: Option<&Address>, other: Option<&Address>) -> bool {
+    match (one, other) {
+        (Some(Address::Unix(one)), Some(Address::Unix(other))) => {
+            one == other || std::path::absolute(one).ok() == std::path::absolute(other).ok()
+        }
+        _ => one == other,
     }
 }
 
@@ -391,9 +475,7 @@ fn overlap(one: &Address, other: &Address) -> bool {
                 && one.port() != 0
                 && (one.ip() == other.ip() || holds(one, other) || holds(other, one))
         }
-        (Address::Unix(one), Address::Unix(other)) => {
-            one == other || std::path::absolute(one).ok() == std::path::absolute(other).ok()
-        }
+        (Address::Unix(_), Address::Unix(_)) => same(Some(one), Some(other)),
         _ => false,
     }
 }
@@ -415,8 +497,12 @@ fn with_access_log(
 
 /// Warns once if passwords cross a network.
 fn warn_of_clear_passwords(listeners: &[ListenerConfig<AnyService>]) {
-    let http = listeners.iter().filter(|listener| listener.service.name() == ServiceName::Http);
-    let mut addresses = http.flat_map(|listener| &listener.sockets).map(Listener::local_addr);
+    let asks = |listener: &&ListenerConfig<AnyService>| match &listener.service {
+        AnyService::Http(http) => http.handler().asks_for_client(),
+        _ => false,
+    };
+    let mut addresses =
+        listeners.iter().filter(asks).flat_map(|listener| &listener.sockets).map(Listener::local_addr);
     let is_in_network = |address: &&Address| matches!(address, Address::Tcp(tcp) if !tcp.ip().is_loopback());
     if let Some(address) = addresses.find(is_in_network) {
         log::warn!(
@@ -469,7 +555,7 @@ fn log_limits(limits: &Limits, descriptors: u64) {
 fn serve(
     model: Model,
     mut setup: Setup<AnyService>,
-    shares: &[Option<Share>],
+    shares: &[Vec<Option<Share>>],
     listen: &ListenArgs,
     supervisor: &Supervisor,
 ) -> Result<(), Failure> {

@@ -6,8 +6,9 @@ use std::ops::RangeInclusive;
 use clap::Args;
 
 use super::Failure;
-use super::http::HttpArgs;
+use super::http::{HttpArgs, Server};
 use super::load_request::RequestArgs;
+use super::spec::Spec;
 use crate::load::Workload;
 use crate::load::clients::{ChargenLoad, DiscardLoad, EchoLoad, HttpLoad, HttpRequest, MessageLoad};
 use crate::services::{AnyService, ServiceName, for_each_service};
@@ -91,16 +92,18 @@ macro_rules! define {
         }
 
         impl ServiceFlags {
-            /// The service of this name, with the argument behind its `=`.
+            /// The service of a listener, or the sites that share it.
             #[allow(unreachable_code)] // `new` of a service with flags
             pub(super) fn open(
                 &self,
                 service: ServiceName,
-                argument: Option<&str>,
+                specs: &[Spec],
+                server: &Server<'_>,
             ) -> Result<AnyService, Failure> {
                 match service {
                     $(ServiceName::$service => {
-                        $(return self.$field.open(argument).map(AnyService::$service);)?
+                        $(return self.$field.open(specs, server).map(AnyService::$service);)?
+                        let argument = specs.first().and_then(|spec| spec.argument.as_deref());
                         AnyService::new(service, argument).map_err(Failure::usage)
                     })+
                 }

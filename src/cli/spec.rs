@@ -4,7 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::str::FromStr;
 
+use clap::Arg;
+
+use super::Failure;
 use super::words::{closest, command};
+use crate::services::http::{Mount, MountError};
 use crate::services::{Argument, ServiceError, ServiceName};
 use crate::sys::Address;
 
@@ -14,8 +18,56 @@ pub(super) struct Spec {
     pub(super) service: ServiceName,
     /// What follows the `=`, or the directory alone.
     pub(super) argument: Option<String>,
+    /// The requests of a site.
+    pub(super) mount: Mount,
+    /// What a site has in place of the flags.
+    pub(super) options: Vec<SiteOption>,
     /// `None`: a socket of the supervisor, or what `--address`, `--port` and `--lan` give.
     pub(super) address: Option<Address>,
+}
+
+/// A setting of one site: `NAME` or `NAME=VALUE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SiteOption {
+    pub(super) name: String,
+    pub(super) value: Option<String>,
+}
+
+impl SiteOption {
+    /// Whether it stands for this flag: `links` for `no-links`, too.
+    pub(super) fn is_for(&self, flag: &Arg) -> bool {
+        let long = flag.get_long().unwrap_or_default();
+        let aliases = flag.get_visible_aliases().unwrap_or_default();
+        self.name == long || long.strip_prefix("no-") == Some(&self.name) || aliases.contains(&&*self.name)
+    }
+
+    /// Whether it turns this flag on.
+    pub(super) fn switches(&self, flag: &str) -> Result<bool, Failure> {
+        let is_on = match self.value.as_deref() {
+            None | Some("on") => true,
+            Some("off") => false,
+            Some(value) => {
+                let (name, value) = (&self.name, value.escape_debug());
+                return Err(Failure::Usage(format!(
+                    "the site option {name}={value}: write {name}=on or {name}=off"
+                )));
+            }
+        };
+        Ok(is_on == (self.name == flag))
+    }
+
+    pub(super) fn is_unknown<'a>(&self, flags: impl Iterator<Item = &'a str>) -> String {
+        let names: Vec<&str> = flags.map(|flag| flag.strip_prefix("no-").unwrap_or(flag)).collect();
+        let name = self.name.escape_debug();
+        let meant = match closest(&self.name, names.iter().copied()) {
+            Some(known) => format!("did you mean {known}?"),
+            None => format!(
+                "the options are {}; in a directory's name, write two commas for one",
+                names.join(", ")
+            ),
+        };
+        format!("unknown site option \"{name}\"; {meant}")
+    }
 }
 
 impl FromStr for Spec {
@@ -36,9 +88,9 @@ impl FromStr for Spec {
     }
 }
 
-/// Whether the text, or a part of it before an `@`, is an existing directory.
+/// Whether the text, or a part of it before an `@` or a comma, is an existing directory.
 fn begins_with_directory(text: &str) -> bool {
-    let parts = text.match_indices('@').map(|(at, _)| &text[..at]);
+    let parts = text.match_indices(['@', ',']).map(|(at, _)| &text[..at]);
     parts.chain([text]).any(|part| Path::new(part).is_dir())
 }
 
@@ -49,11 +101,10 @@ struct Form<'a> {
 }
 
 impl Form<'_> {
-    /// `DIR[@ADDR]`. DIR may contain `@`: if the whole or a part before an `@` is an existing directory, it
-    /// is DIR; otherwise DIR ends at the last `@` before a valid address.
+    /// `[//HOST][/PATH:]DIR[,OPTION...][@ADDR]`. DIR may contain `@`: if what is before an `@`, or all of it,
+    /// names an existing directory, that is DIR; otherwise DIR ends at the last `@` before a valid address.
     fn parse(&self, text: &str) -> Result<Spec, String> {
-        let (service, port) = (self.service, self.service.default_port());
-        let spec = |dir: &str, address| Spec { service, argument: Some(dir.to_owned()), address };
+        let port = self.service.default_port();
         if text.is_empty() || text.starts_with('@') && !Path::new(text).exists() {
             return Err(format!(
                 "the directory is missing after {}; for example: {}",
@@ -61,25 +112,32 @@ impl Form<'_> {
                 command(&["serve", &format!("{}site", self.prefix)])
             ));
         }
-        if Path::new(text).is_dir() {
-            return Ok(spec(text, None));
+        let whole = self.without_address(text);
+        let exists = |spec: &Spec| spec.argument.as_ref().is_some_and(|dir| Path::new(dir).is_dir());
+        // An `@` behind the directory is not a part of its name.
+        if let Ok(spec) = &whole
+            && exists(spec)
+            && (spec.options.is_empty() || !text.contains('@'))
+        {
+            return whole;
         }
         // The path of a Unix socket may contain `@`, too.
         let unix = text.rfind("@unix:");
         let splits = unix.into_iter().chain(text.rmatch_indices('@').map(|(at, _)| at));
         let splits: Vec<_> = splits.map(|at| (&text[..at], &text[at + 1..])).collect();
-        let mut valid =
-            splits.iter().filter_map(|(dir, address)| Some((*dir, address_of(address, port).ok()?)));
-        let first = valid.clone().next();
-        if let Some((dir, address)) = valid.find(|(dir, _)| Path::new(dir).is_dir()).or(first) {
-            return Ok(spec(dir, Some(address)));
+        let valid = splits.iter().filter_map(|(dir, address)| Some((*dir, address_of(address, port).ok()?)));
+        let mut sites = valid.map(|(dir, address)| {
+            self.without_address(dir).map(|spec| Spec { address: Some(address), ..spec })
+        });
+        let first = sites.next();
+        let found = first.iter().cloned().chain(sites).find(|site| site.as_ref().is_ok_and(exists));
+        if let Some(site) = found.or(first) {
+            return site;
         }
         match splits.first() {
             // The `@` is part of a path.
-            None => Ok(spec(text, None)),
-            Some((_, address)) if address.contains('/') && !address.starts_with("unix:") => {
-                Ok(spec(text, None))
-            }
+            None => whole,
+            Some((_, address)) if address.contains('/') && !address.starts_with("unix:") => whole,
             Some((dir, address)) => {
                 let error = address_of(address, port).err().unwrap_or_default();
                 let example = command(&["serve", &format!("{}{dir}@127.0.0.1:{port}", self.prefix)]);
@@ -87,6 +145,103 @@ impl Form<'_> {
             }
         }
     }
+
+    /// `[//HOST][/PATH:]DIR[,OPTION...]`. What names an existing directory is DIR, whatever characters it
+    /// has.
+    fn without_address(&self, text: &str) -> Result<Spec, String> {
+        let service = self.service;
+        let spec = |mount, dir: String, options| Spec {
+            service,
+            argument: Some(dir),
+            mount,
+            options,
+            address: None,
+        };
+        if Path::new(text).is_dir() {
+            return Ok(spec(Mount::ROOT, text.to_owned(), Vec::new()));
+        }
+        let (mount, rest) = self.mounted(text)?;
+        if Path::new(rest).is_dir() {
+            return Ok(spec(mount, rest.to_owned(), Vec::new()));
+        }
+        let mut pieces = pieces(rest).into_iter();
+        let dir = pieces.next().unwrap_or_default();
+        if dir.is_empty() {
+            let before = &text[..text.len() - rest.len()];
+            return Err(format!(
+                "the directory is missing after {}{}; for example: {}",
+                self.prefix,
+                before.escape_debug(),
+                command(&["serve", &format!("{}{before}site", self.prefix)])
+            ));
+        }
+        let options = pieces.map(|piece| match piece.split_once('=') {
+            Some((name, value)) => SiteOption { name: name.trim().to_owned(), value: Some(value.to_owned()) },
+            None => SiteOption { name: piece.trim().to_owned(), value: None },
+        });
+        Ok(spec(mount, dir, options.collect()))
+    }
+
+    /// The requests that a site is for, and what follows: `//HOST:`, `//HOST/PATH:` or `/PATH:`. Without one
+    /// of them, all requests. An `@` in PATH has to be escaped: what follows one is an address.
+    fn mounted<'t>(&self, text: &'t str) -> Result<(Mount, &'t str), String> {
+        let service = self.service;
+        // Alone, a directory is what it looks like.
+        if self.prefix.is_empty() {
+            return Ok((Mount::ROOT, text));
+        }
+        let (host, behind) = match text.strip_prefix("//") {
+            Some(named) => {
+                let literal = if named.starts_with('[') { named.find(']').unwrap_or(0) } else { 0 };
+                let end = named[literal..].find(['/', ':']).map_or(named.len(), |at| literal + at);
+                (Some(&named[..end]), &named[end..])
+            }
+            None => (None, text),
+        };
+        let Some((path, rest)) = behind
+            .split_once(':')
+            .filter(|(path, _)| path.is_empty() || path.starts_with('/') && !path.contains('@'))
+        else {
+            return match host {
+                None => Ok((Mount::ROOT, text)),
+                Some(_) => Err(format!(
+                    "the directory is missing after {service}={}; for example: {}",
+                    text.escape_debug(),
+                    command(&["serve", &format!("{service}={}:site", text.trim_end_matches('/'))])
+                )),
+            };
+        };
+        if host.is_none() && path.is_empty() {
+            return Ok((Mount::ROOT, text));
+        }
+        let path = if path.is_empty() { "/" } else { path };
+        let mount = Mount::new(host, path).map_err(|error| match error {
+            MountError::Host => format!(
+                "\"{}\" is not the name of a host; write a name or an address, without a port or pattern: {}",
+                host.unwrap_or_default().escape_debug(),
+                command(&["serve", &format!("{service}=//example.org:DIR")])
+            ),
+            MountError::Path => format!(
+                "\"{}\" is not the path of a URL; for example: {}",
+                path.escape_debug(),
+                command(&["serve", &format!("{service}=/docs:DIR")])
+            ),
+        })?;
+        Ok((mount, rest))
+    }
+}
+
+/// The pieces between commas; two commas are one of the text.
+fn pieces(text: &str) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    let mut chars = text.chars().peekable();
+    while let Some(char) = chars.next() {
+        match pieces.last_mut() {
+            Some(piece) if char != ',' || chars.next_if_eq(&',').is_some() => piece.push(char),
+            _ => pieces.push(String::new()),
+        }
+    }
+    pieces
 }
 
 /// `SERVICE[=ARG][@ADDR]`, where the address begins at the first `@`.
@@ -107,7 +262,8 @@ fn plain(text: &str) -> Result<Spec, String> {
     let address = address.map(|text| address_of(text, port)).transpose().map_err(|error| {
         format!("{error}; for example: {}", command(&["serve", &format!("{service}@127.0.0.1:{port}")]))
     })?;
-    Ok(Spec { service, argument: argument.map(str::to_owned), address })
+    let argument = argument.map(str::to_owned);
+    Ok(Spec { service, argument, mount: Mount::ROOT, options: Vec::new(), address })
 }
 
 /// The message for a word that does not name a service, with what the user probably meant.
@@ -175,6 +331,9 @@ impl Spec {
     /// The service without its address, as an argument.
     pub(super) fn name(&self) -> String {
         match &self.argument {
+            Some(directory) if self.mount != Mount::ROOT => {
+                format!("{}={}:{directory}", self.service, self.mount)
+            }
             Some(directory) if Path::new(directory).is_dir() => directory.clone(),
             Some(argument) => format!("{}={argument}", self.service),
             None => self.service.to_string(),

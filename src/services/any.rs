@@ -8,11 +8,15 @@ use std::time::Duration;
 #[cfg(feature = "daytime")]
 use super::Daytime;
 #[cfg(feature = "http")]
-use super::http::{Files, FilesConfig, Http};
+use super::http::{Files, FilesConfig, Http as HttpOf, Router};
 use super::{Chargen, Discard, Echo, Message, Time};
 #[cfg(feature = "cli")]
 use crate::limits::Need;
 use crate::session::{AnswerInfo, Client, Input, Now, Outbox, Progress, Refusal, Service, Session};
+
+/// Several directories, by host and path.
+#[cfg(feature = "http")]
+type Http = HttpOf<Router<Files>>;
 
 /// Every service, once. It is given to a macro of this name, which makes of the rows what it needs: here the
 /// enums, in the program the flags and the clients of the load generator.
@@ -68,7 +72,7 @@ macro_rules! for_each_service {
                 name: "http", port: 8000,
                 about: "serves the files of directory ARG (default: .)",
                 argument: Directory, new: |directory| {
-                    Files::new(FilesConfig::new(directory.unwrap_or("."))).map(Http::new).map_err(|error| ServiceError::Argument(error.to_string()))
+                    Files::new(FilesConfig::new(directory.unwrap_or("."))).map(|files| Http::new(files.into())).map_err(|error| ServiceError::Argument(error.to_string()))
                 },
                 meets: [IdleClients, Requests, Output],
                 flags: http: HttpArgs,
@@ -131,7 +135,7 @@ macro_rules! define {
         #[non_exhaustive]
         pub enum AnyService {
             $(
-                #[doc = concat!("See [`", stringify!($service), "`].")]
+                #[doc = concat!("The service `", $name, "`.")]
                 $(#[$cfg])?
                 $service($service),
             )+
@@ -142,7 +146,7 @@ macro_rules! define {
         #[non_exhaustive]
         pub enum AnySession {
             $(
-                #[doc = concat!("Of [`", stringify!($service), "`].")]
+                #[doc = concat!("Of the service `", $name, "`.")]
                 $(#[$cfg])?
                 $service(<$service as Service>::Session),
             )+

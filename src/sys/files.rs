@@ -8,11 +8,12 @@
 // One call: nix lends no descriptor of a directory that is read.
 #![allow(unsafe_code)]
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use nix::dir::{Dir, OwningIter};
 use nix::errno::Errno;
@@ -43,7 +44,19 @@ pub enum Links {
 pub(super) struct OpenDir {
     fd: OwnedFd,
     pub(super) id: DirectoryId,
+    /// Its path without links, as it was when it was opened.
+    pub(super) real: PathBuf,
     resolver: Resolver,
+}
+
+/// What a name in a directory is.
+pub(super) enum Component {
+    /// A link, with its target.
+    Link(Vec<u8>),
+    /// A directory, to go on from.
+    Directory(OwnedFd),
+    /// Anything else.
+    File,
 }
 
 /// Which directory it is: device and inode. No other directory has them while it is open.
@@ -104,7 +117,26 @@ impl OpenDir {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let fd = nix::fcntl::open(path, flags, Mode::empty())?;
         let (id, resolver) = (stat_of(&fd)?.directory_id(), Resolver::choose(&fd, links));
-        Ok(OpenDir { fd, id, resolver })
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        Ok(OpenDir { fd, id, real, resolver })
+    }
+
+    /// What `name` is in `dir`, a directory beneath this one, or in this one itself. No link is followed.
+    pub(super) fn component(&self, dir: Option<&OwnedFd>, name: &[u8]) -> io::Result<Component> {
+        let dir = dir.unwrap_or(&self.fd);
+        let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+        Ok(match Stat::from(fstatat(dir, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?).kind {
+            FileKind::Link => {
+                Component::Link(nix::fcntl::readlinkat(dir, name.as_c_str())?.as_bytes().to_vec())
+            }
+            FileKind::Directory => Component::Directory(enter(dir, &name)?),
+            FileKind::File | FileKind::Special => Component::File,
+        })
+    }
+
+    /// The directory at `path`, to go on from; `None` for this one itself. No link is followed.
+    pub(super) fn directory(&self, path: &[u8]) -> io::Result<Option<OwnedFd>> {
+        if path.is_empty() { Ok(None) } else { self.walk(path, enter).map(Some) }
     }
 
     pub(super) fn stat(&self, path: &[u8]) -> io::Result<Stat> {
@@ -135,11 +167,7 @@ impl OpenDir {
     }
 
     /// Opens all components of `path` but the last, following no link, and has `last` do the rest.
-    fn walk<T>(
-        &self,
-        path: &[u8],
-        last: impl Fn(&OwnedFd, &std::ffi::CStr) -> io::Result<T>,
-    ) -> io::Result<T> {
+    fn walk<T>(&self, path: &[u8], last: impl Fn(&OwnedFd, &CStr) -> io::Result<T>) -> io::Result<T> {
         let mut components = path.split(|&byte| byte == b'/').filter(|component| !component.is_empty());
         let mut held: Option<OwnedFd> = None;
         let mut name = components.next().unwrap_or(b".");
@@ -150,12 +178,17 @@ impl OpenDir {
             let c_name = CString::new(name).map_err(|_| Errno::EINVAL)?;
             let dir = held.as_ref().unwrap_or(&self.fd);
             let Some(next) = components.next() else { return last(dir, &c_name) };
-            let flags = WALK | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            held = Some(nix::fcntl::openat(dir, c_name.as_c_str(), flags, Mode::empty())?);
+            held = Some(enter(dir, &c_name)?);
             name = next;
         }
         Err(Errno::ENAMETOOLONG.into())
     }
+}
+
+/// Opens a directory to pass through it. A link is none.
+fn enter(dir: &OwnedFd, name: &CStr) -> io::Result<OwnedFd> {
+    let flags = WALK | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    Ok(nix::fcntl::openat(dir, name, flags, Mode::empty())?)
 }
 
 /// Opens `path` in one call of the kernel, which never leaves `dir`.

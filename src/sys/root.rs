@@ -1,14 +1,23 @@
-//! The directory at a path, as it is now: the path may lead to another one later, or to none.
+//! The directory at a path, as it is now: the path may lead to another one later, or to none. And the other
+//! directories that its links may lead into.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::mem;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 
-use super::files::{DirectoryId, Entries, FileKind, Links, OpenDir, Stat};
+use super::files::{Component, DirectoryId, Entries, FileKind, Links, OpenDir, Stat};
+
+/// Components of a path and of the targets of its links. Without it a link that grows each time it is
+/// followed would keep the server busy. A path without links may have 128.
+const STEPS_MAX: u32 = 256;
+/// Links that are followed for one path, as many as Linux follows (`path_resolution(7)`).
+const LINKS_MAX: u32 = 40;
 
 /// A directory whose inside can be opened: whichever its path led to when it was last looked at.
 #[derive(Debug)]
@@ -18,6 +27,8 @@ pub(crate) struct Root {
     links: Links,
     /// `None` while the path leads to no directory.
     dir: Mutex<Option<Arc<OpenDir>>>,
+    /// Where links may lead outside.
+    followed: Vec<Root>,
 }
 
 /// What [`Root::renew`] has found.
@@ -38,7 +49,17 @@ impl Root {
     pub(crate) fn open(path: &Path, links: Links) -> io::Result<Root> {
         let path = std::path::absolute(path)?;
         let dir = Mutex::new(Some(Arc::new(OpenDir::open(&path, links)?)));
-        Ok(Root { path, links, dir })
+        Ok(Root { path, links, dir, followed: Vec::new() })
+    }
+
+    /// Lets links lead into these directories, too.
+    pub(crate) fn following(self, followed: Vec<Root>) -> Root {
+        Root { followed, ..self }
+    }
+
+    /// The directories outside that links may lead into.
+    pub(crate) fn followed(&self) -> &[Root] {
+        &self.followed
     }
 
     /// The absolute path. Its symbolic links are as they were given.
@@ -86,16 +107,18 @@ impl Root {
         dir.clone().ok_or_else(|| Errno::ENOENT.into())
     }
 
-    /// The directory that is open now, whatever its path leads to later.
+    /// The directory that is open now, whatever its path leads to later. So are those that links may lead
+    /// into, as far as they are there.
     pub(crate) fn pinned(&self) -> io::Result<Root> {
         let dir = Mutex::new(Some(self.current()?));
-        Ok(Root { path: self.path.clone(), links: self.links, dir })
+        let followed = self.followed.iter().filter_map(|root| root.pinned().ok()).collect();
+        Ok(Root { path: self.path.clone(), links: self.links, dir, followed })
     }
 
     /// What is at `path` (relative, components separated by `/`; empty for the root itself). Opens nothing
     /// for reading.
     pub(crate) fn stat(&self, path: &[u8]) -> io::Result<Stat> {
-        self.current()?.stat(path)
+        self.in_place(path, OpenDir::stat)
     }
 
     /// Whether there is a directory at `path`, be it one that may not be read.
@@ -104,15 +127,106 @@ impl Root {
     }
 
     /// Opens the regular file or directory at `path` for reading. Anything else is an error of kind
-    /// `PermissionDenied`; a path that leaves the root too.
+    /// `PermissionDenied`; a path that leaves the root too, unless a link leads it into a followed directory.
     pub(crate) fn open_file(&self, path: &[u8]) -> io::Result<(File, Stat)> {
-        self.current()?.open_file(path)
+        self.in_place(path, OpenDir::open_file)
+    }
+
+    /// Does something at `path`, beneath this directory or the one that its links lead into.
+    fn in_place<T>(&self, path: &[u8], there: impl Fn(&OpenDir, &[u8]) -> io::Result<T>) -> io::Result<T> {
+        let dir = self.current()?;
+        match there(&dir, path) {
+            Err(error) if !self.followed.is_empty() && may_be_a_link(&error) => {
+                // Whatever is changed in between, `there` does not leave the directory that was found here.
+                let (dir, path) = self.resolve(dir, path)?;
+                there(&dir, &path)
+            }
+            done => done,
+        }
+    }
+
+    /// Where the links of `path` lead: the directory, and the path beneath it, without links. An error of
+    /// kind `PermissionDenied` if that is outside this directory and those that are followed.
+    fn resolve(&self, dir: Arc<OpenDir>, path: &[u8]) -> io::Result<(Arc<OpenDir>, Vec<u8>)> {
+        let mut place = dir;
+        // What was passed, none of it a link, and the directory there; what is to come, the next at its end.
+        let mut passed: Vec<Vec<u8>> = Vec::new();
+        let mut held = None;
+        let mut left = Vec::new();
+        push_components(&mut left, path);
+        let mut links = 0;
+        for _ in 0..STEPS_MAX {
+            let Some(name) = left.pop() else { return Ok((place, passed.join(&b'/'))) };
+            if name == b".." {
+                // From the target of a link: a path that is asked for has none.
+                if passed.pop().is_some() {
+                    held = place.directory(&passed.join(&b'/'))?;
+                } else {
+                    let above = place.real.parent().unwrap_or(Path::new("/")).to_owned();
+                    place = self.place(above, &mut left)?;
+                    held = None;
+                }
+                continue;
+            }
+            match place.component(held.as_ref(), &name)? {
+                Component::Link(target) => {
+                    links += 1;
+                    if links > LINKS_MAX {
+                        break;
+                    }
+                    push_components(&mut left, &target);
+                    if target.starts_with(b"/") {
+                        place = self.place(PathBuf::from("/"), &mut left)?;
+                        passed.clear();
+                        held = None;
+                    }
+                }
+                Component::Directory(next) => {
+                    held = Some(next);
+                    passed.push(name);
+                }
+                Component::File if left.is_empty() => passed.push(name),
+                Component::File => return Err(Errno::ENOTDIR.into()),
+            }
+        }
+        Err(Errno::ELOOP.into())
+    }
+
+    /// The directory, of this one and those that are followed, that the components of `left` lead into from
+    /// `at`, an absolute path; those on the way to it are taken. Outside, paths are compared and not
+    /// resolved.
+    fn place(&self, mut at: PathBuf, left: &mut Vec<Vec<u8>>) -> io::Result<Arc<OpenDir>> {
+        for _ in 0..STEPS_MAX {
+            for root in std::iter::once(self).chain(&self.followed) {
+                let dir = root.current();
+                if at == root.path || dir.as_ref().is_ok_and(|dir| at == dir.real) {
+                    return dir;
+                }
+            }
+            match left.pop().ok_or(Errno::EACCES)? {
+                name if name == b".." => drop(at.pop()),
+                name => at.push(OsStr::from_bytes(&name)),
+            }
+        }
+        Err(Errno::ELOOP.into())
     }
 
     /// The entries of a directory opened by [`Root::open_file`].
     pub(crate) fn entries(dir: File) -> io::Result<Entries> {
         Entries::of(dir)
     }
+}
+
+/// Whether the error may be that of a path with a link that leads outside, or that is not followed.
+fn may_be_a_link(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory)
+        || error.raw_os_error() == Some(libc::ELOOP)
+}
+
+/// Puts the components of `path` on a stack, the first at its end.
+fn push_components(stack: &mut Vec<Vec<u8>>, path: &[u8]) {
+    let components = path.split(|&byte| byte == b'/').rev();
+    stack.extend(components.filter(|name| !matches!(*name, b"" | b".")).map(<[u8]>::to_vec));
 }
 
 #[cfg(test)]

@@ -204,7 +204,7 @@ fn a_line_a_field_and_their_number_have_bounds() {
     let many = "A: b\r\n".repeat(101);
     for (request, status) in [
         (format!("GET /{long} HTTP/1.1\r\nHost: h\r\n\r\n"), 414),
-        (format!("GET / HTTP/1.1\r\nHost: h\r\nA: {long}\r\n\r\n"), 431),
+        (format!("GET / HTTP/1.1\r\nHost: h\r\nA: {long}{long}\r\n\r\n"), 431),
         (format!("GET / HTTP/1.1\r\nHost: h\r\n{many}\r\n"), 431),
         (format!("GET / HTTP/1.1\r\nHost: h\r\nA: {half}\r\nB: {half}\r\nC: {half}\r\n\r\n"), 431),
     ] {

@@ -17,3 +17,4 @@ mod handlers;
 mod hostile;
 mod log;
 mod pages;
+mod sites;

@@ -131,7 +131,7 @@ fn a_mistake_is_one_line_and_exit_code_2() {
         ),
         (
             &["serve", "/etc", "/usr"],
-            "/etc and /usr cannot both listen on 127.0.0.1:8000; give each an address of its own: oneloop serve /etc /usr@8001",
+            "/etc and /usr are both for / on 127.0.0.1:8000; give one a path (http=/docs:DIR), a host (http=//example.org:DIR), or an address of its own: oneloop serve /etc /usr@8001",
         ),
         (&["serve", "echo", "echo"], "echo and echo cannot both listen on 127.0.0.1:7007"),
         (

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-/// A request's head. Without it a client that never ends its head fills the memory. Fits the scan's 16-bit
-/// offsets.
-pub(super) const HEAD_BYTES_MAX: usize = 16 << 10;
-/// One line of a head, the request line too (RFC 9112, section 3, asks for at least 8,000).
+/// A request line (RFC 9112, section 3, asks for at least 8,000), and a line of trailers.
 pub(super) const LINE_BYTES_MAX: usize = 8 << 10;
 /// Header fields of a request. Without it a head of empty fields costs the most to look through.
 pub(super) const HEADERS_MAX: usize = 100;
@@ -108,8 +105,8 @@ pub(super) const LISTING_PIECE_BYTES: usize = 8 << 10;
 /// are of `LISTING_PIECE_BYTES`; then the others have their turn. Without it a client that reads as fast as
 /// pieces are made has all of a body in one turn.
 pub(super) const PIECES_PER_CALL_MAX: usize = 2;
-/// Archives of one site that are sent at a time by a process. Each holds two descriptors, some MiB of memory
-/// and, where it is made beside the loop, a share of the processor.
+/// Archives that are sent at a time by a process, at least one of each site. Each holds two descriptors, some
+/// MiB of memory and, where it is made beside the loop, a share of the processor.
 pub(super) const ARCHIVES_MAX: usize = 16;
 /// One archive at a time for so many files and directories that a site may have open, but always one: each
 /// has two of them open, so half is left to other requests. Without it clients that ask for archives and read

@@ -5,12 +5,23 @@ use std::io;
 use std::path::PathBuf;
 
 use super::codec::head::{is_sendable, push_line};
+use crate::limits::Limits;
 
 /// Settings that hold for all responses of a service.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpConfig {
     /// Header fields of every response.
     pub headers: Vec<(String, String)>,
+    /// The longest head of a request, in bytes: that of [`Limits::default`]. A field of it may take all that
+    /// the request line leaves, which has at most 8 KiB. It should be at most [`Limits::inbox_bytes_max`]:
+    /// else the client of a longer head is closed without a response.
+    pub head_bytes_max: u32,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        HttpConfig { headers: Vec::new(), head_bytes_max: Limits::default().head_bytes_max }
+    }
 }
 
 /// Why a configuration cannot be used.
@@ -19,6 +30,8 @@ pub struct HttpConfig {
 pub enum ConfigError {
     /// The directory cannot be opened.
     Root(PathBuf, io::Error),
+    /// A directory that links may lead into cannot be opened.
+    Follow(PathBuf, io::Error),
     /// A header field that cannot be sent, or that the server itself decides on.
     Header(String),
     /// A file that is not beneath the root.
@@ -27,12 +40,17 @@ pub enum ConfigError {
     Charset(String),
     /// The users and passwords of a site.
     Auth(String),
+    /// An end of a file's name and its media type, one of which is not valid.
+    Type(String),
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ConfigError::Root(root, error) => write!(f, "cannot serve {}: {error}", root.display()),
+            ConfigError::Follow(path, error) => {
+                write!(f, "cannot follow links into {}: {error}", path.display())
+            }
             ConfigError::Header(field) => {
                 write!(
                     f,
@@ -45,6 +63,9 @@ impl fmt::Display for ConfigError {
             }
             ConfigError::Auth(reason) => f.write_str(reason),
             ConfigError::Charset(charset) => write!(f, "{charset:?} is not the name of a charset"),
+            ConfigError::Type(entry) => {
+                write!(f, "{entry:?} is not an extension with a media type, such as .wasm=application/wasm")
+            }
         }
     }
 }
@@ -52,10 +73,11 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            ConfigError::Root(_, error) => Some(error),
+            ConfigError::Root(_, error) | ConfigError::Follow(_, error) => Some(error),
             ConfigError::Header(_)
             | ConfigError::Path(_)
             | ConfigError::Charset(_)
+            | ConfigError::Type(_)
             | ConfigError::Auth(_) => None,
         }
     }

@@ -71,6 +71,28 @@ where
     }
 }
 
+impl Handler for Box<dyn Handler> {
+    fn respond(&self, request: &Request<'_>) -> Response {
+        (**self).respond(request)
+    }
+
+    fn body_policy(&self, request: &Request<'_>) -> BodyPolicy {
+        (**self).body_policy(request)
+    }
+
+    fn asks_for_client(&self) -> bool {
+        (**self).asks_for_client()
+    }
+
+    fn maintenance_due_ms(&self) -> Option<u64> {
+        (**self).maintenance_due_ms()
+    }
+
+    fn maintain(&self, now: Now) {
+        (**self).maintain(now);
+    }
+}
+
 /// What becomes of the body of a request.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -108,9 +130,21 @@ pub struct Request<'a> {
     /// There where the handler asks for it, as the notes are, except in [`Handler::body_policy`].
     pub(crate) client: Option<&'a HttpClient>,
     pub(crate) notes: Option<&'a Notes>,
+    /// How many bytes of the path are those of the route that a router chose.
+    pub(crate) route_bytes: usize,
 }
 
 impl<'a> Request<'a> {
+    /// A request without a body.
+    pub(crate) fn new(head: &'a RequestHead<'a>, now: Now) -> Request<'a> {
+        Request { head, body: &[], now, client: None, notes: None, route_bytes: 0 }
+    }
+
+    /// The request as the handler of a route has it, whose path has so many bytes.
+    pub(crate) fn below(self, route_bytes: usize) -> Request<'a> {
+        Request { route_bytes, ..self }
+    }
+
     /// The method.
     pub fn method(&self) -> Method {
         self.head.method
@@ -129,6 +163,17 @@ impl<'a> Request<'a> {
             Ok(Target::Path(path)) => &path.decoded,
             _ => self.head.target,
         }
+    }
+
+    /// The path below the route that a [`super::Router`] chose: `/a` for `/docs/a` of the route `/docs`. It
+    /// is empty for `/docs` itself. Without a router, the same as [`Request::path`].
+    pub fn path_below(&self) -> &'a [u8] {
+        &self.path()[self.route_bytes..]
+    }
+
+    /// The path of the route that a router chose, without a slash at its end.
+    pub(crate) fn route(&self) -> &'a [u8] {
+        &self.path()[..self.route_bytes]
     }
 
     /// What follows the `?` of the target, as it was sent; empty if there is none.

@@ -39,9 +39,7 @@ pub use files::{Files, FilesConfig};
 pub use handler::{BodyPolicy, Handler, Request};
 pub use response::Response;
 pub use router::Router;
+#[cfg(feature = "cli")]
+pub(crate) use router::{Mount, MountError};
 pub use service::Http;
 pub use session::HttpSession;
-
-/// The smallest inbox, in bytes, in which a head that is too long is answered (414, 431). In a smaller one
-/// the client would be closed without a word.
-pub const INBOX_BYTES_MIN: u32 = bounds::HEAD_BYTES_MAX as u32;

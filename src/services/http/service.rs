@@ -39,19 +39,20 @@ impl<H> Clone for Http<H> {
 impl<H: Handler> Http<H> {
     /// The service of `handler`, with no fields for every response.
     pub fn new(handler: H) -> Http<H> {
-        Http::with_lines(handler, String::new())
+        Http::with_lines(handler, String::new(), HttpConfig::default().head_bytes_max)
     }
 
     /// The same with a configuration.
     pub fn with_config(handler: H, config: &HttpConfig) -> Result<Http<H>, ConfigError> {
-        Ok(Http::with_lines(handler, service_lines(&config.headers)?))
+        Ok(Http::with_lines(handler, service_lines(&config.headers)?, config.head_bytes_max))
     }
 
-    fn with_lines(handler: H, lines: String) -> Http<H> {
+    fn with_lines(handler: H, lines: String, head_bytes_max: u32) -> Http<H> {
         let head_end = lines + "\r\n";
         let refusal = refusal(&head_end);
         let dates = Mutex::new(DateCache::new());
-        Http { shared: Arc::new(HttpShared { handler, head_end, refusal, dates }) }
+        let head_bytes_max = head_bytes_max as usize;
+        Http { shared: Arc::new(HttpShared { handler, head_bytes_max, head_end, refusal, dates }) }
     }
 
     /// The handler.

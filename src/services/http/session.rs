@@ -23,6 +23,7 @@ use crate::session::{
 #[derive(Debug)]
 pub(crate) struct HttpShared<H> {
     pub(crate) handler: H,
+    pub(crate) head_bytes_max: usize,
     /// How the head of every response ends: the lines of the service, and the empty one.
     pub(crate) head_end: String,
     /// The response to a client that gets no session.
@@ -176,7 +177,7 @@ impl<H: Handler> HttpSession<H> {
     /// Looks for the head of a request, and begins what it asks for.
     fn head(&mut self, bytes: &[u8], input: Input<'_>, at: &mut usize, out: &mut Outbox) -> Step {
         let start = Start { arrived_ms: input.arrived_ms, interim_bytes: 0 };
-        let end = match self.scan.head_end(bytes) {
+        let end = match self.scan.head_end(bytes, self.shared.head_bytes_max) {
             Ok(Some(end)) => end,
             Ok(None) if !is_between_requests(bytes) => {
                 return Err(Next::NeedInput(Wait::Rest));
@@ -462,7 +463,7 @@ impl<H: Handler> HttpSession<H> {
 
 /// A whole request without its body, as a handler gets it that does not ask for the client.
 fn request_of<'a>(head: &'a RequestHead<'a>, input: Input<'_>) -> Request<'a> {
-    Request { head, body: &[], now: input.now, client: None, notes: None }
+    Request::new(head, input.now)
 }
 
 /// Puts a head, the bytes that are copied behind it, and the rest of the body; returns what there is no room

@@ -6,7 +6,7 @@
 
 use httparse::Header;
 
-use super::super::bounds::{HEAD_BYTES_MAX, HEADERS_MAX, HEADERS_USUAL, LINE_BYTES_MAX};
+use super::super::bounds::{HEADERS_MAX, HEADERS_USUAL, LINE_BYTES_MAX};
 use super::status::Status;
 use super::syntax::{is_host, is_token};
 use super::target::{self, Target};
@@ -14,8 +14,8 @@ use super::target::{self, Target};
 /// How far the search for the end of a head got: each byte is looked at once, however it arrives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scan {
-    line_start: u16,
-    at: u16,
+    line_start: u32,
+    at: u32,
 }
 
 /// Bytes that do not begin a request, refused before the end of a head was found.
@@ -30,25 +30,31 @@ pub(crate) struct Malformed {
 impl Scan {
     /// Looks for the end of the head that `bytes` begin with: its length with the empty line, or `None` if
     /// more is needed. One empty line before the request line is passed over (RFC 9112, section 2.2).
-    pub(crate) fn head_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Malformed> {
+    pub(crate) fn head_end(
+        &mut self,
+        bytes: &[u8],
+        head_bytes_max: usize,
+    ) -> Result<Option<usize>, Malformed> {
         loop {
-            let start = usize::from(self.line_start);
-            let limit = (start + LINE_BYTES_MAX).min(HEAD_BYTES_MAX);
-            let seen = &bytes[usize::from(self.at)..bytes.len().min(limit)];
+            let start = self.line_start as usize;
+            let is_request_line = start <= 2;
+            let limit = if is_request_line { start + LINE_BYTES_MAX } else { head_bytes_max };
+            let limit = limit.min(head_bytes_max);
+            let seen = &bytes[self.at as usize..bytes.len().min(limit)];
             let Some(found) = memchr::memchr(b'\n', seen) else {
-                self.at = bytes.len().min(limit) as u16;
+                self.at = bytes.len().min(limit) as u32;
                 if bytes.len() < limit {
                     return Ok(None);
                 }
-                let status = if start <= 2 { Status::UriTooLong } else { Status::HeaderFieldsTooLarge };
+                let status = if is_request_line { Status::UriTooLong } else { Status::HeaderFieldsTooLarge };
                 return Err(Malformed { status, bytes: limit });
             };
-            let newline = usize::from(self.at) + found;
+            let newline = self.at as usize + found;
             let malformed = Malformed { status: Status::BadRequest, bytes: newline + 1 };
             if newline == start || bytes[newline - 1] != b'\r' {
                 return Err(malformed);
             }
-            self.line_start = newline as u16 + 1;
+            self.line_start = newline as u32 + 1;
             self.at = self.line_start;
             if newline - start == 1 && start > 0 {
                 return if start == 2 { Err(malformed) } else { Ok(Some(newline + 1)) };

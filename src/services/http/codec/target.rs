@@ -66,6 +66,13 @@ impl Path<'_> {
     pub(crate) fn is_directory(&self) -> bool {
         self.decoded.ends_with(b"/")
     }
+
+    /// Whether a segment behind the first `route_bytes` of the path begins with a dot, other than the public
+    /// one.
+    pub(crate) fn is_hidden_below(&self, route_bytes: usize) -> bool {
+        let mut below = self.decoded[route_bytes..].split(|&byte| byte == b'/');
+        self.hidden && (route_bytes == 0 || below.any(|segment| segment.starts_with(b".")))
+    }
 }
 
 /// One segment as a part of a link.

@@ -19,6 +19,8 @@ pub(crate) struct Cache {
     open: LruCache<Box<[u8]>, Kept>,
     uses: u64,
     held_bytes: usize,
+    held_bytes_max: usize,
+    entries_max: usize,
     open_files: usize,
     open_files_max: usize,
 }
@@ -37,10 +39,19 @@ fn open_files_max(descriptors: u64) -> usize {
 }
 
 impl Cache {
-    pub(crate) fn new() -> Cache {
+    /// One of so many equal shares of what all caches of the process keep.
+    pub(crate) fn new(shares: usize) -> Cache {
         let open_files_max = descriptors_max().map_or(CACHE_FILES_MAX, open_files_max);
-        let (in_memory, open) = (LruCache::unbounded(), LruCache::unbounded());
-        Cache { in_memory, open, uses: 0, held_bytes: 0, open_files: 0, open_files_max }
+        Cache {
+            in_memory: LruCache::unbounded(),
+            open: LruCache::unbounded(),
+            uses: 0,
+            held_bytes: 0,
+            held_bytes_max: CACHE_BYTES_MAX / shares,
+            entries_max: (CACHE_ENTRIES_MAX / shares).max(1),
+            open_files: 0,
+            open_files_max: (open_files_max / shares).max(1),
+        }
     }
 
     pub(crate) fn get(&mut self, path: &[u8]) -> Option<&Arc<Resource>> {
@@ -71,7 +82,7 @@ impl Cache {
         loop {
             let given_up = if self.open_files > self.open_files_max {
                 self.open.pop_lru()
-            } else if self.held_bytes > CACHE_BYTES_MAX || self.len() > CACHE_ENTRIES_MAX {
+            } else if self.held_bytes > self.held_bytes_max || self.len() > self.entries_max {
                 self.pop_least_recently_used()
             } else {
                 None
@@ -154,7 +165,7 @@ mod tests {
     #[test]
     fn bytes_paths_and_open_files_are_bounded_and_the_least_recently_used_go_first() {
         let (small, medium, large) = (file_of(1), file_of(8_000), file_of(100_000));
-        let mut cache = Cache::new();
+        let mut cache = Cache::new(1);
         fill(&mut cache, 20_000, &medium);
         assert!(cache.held_bytes <= CACHE_BYTES_MAX && cache.held_bytes > CACHE_BYTES_MAX - 10_000);
         assert!(cache.get(b"0").is_none() && cache.get(b"19999").is_some());
@@ -175,7 +186,7 @@ mod tests {
     #[test]
     fn what_nobody_has_asked_for_is_closed_in_its_time_and_what_is_in_memory_stays() {
         let (small, large) = (file_of(1), file_of(100_000));
-        let mut cache = Cache::new();
+        let mut cache = Cache::new(1);
         assert_eq!(cache.close_due_ms(), None);
         cache.insert(b"small", small);
         cache.insert(b"large", large);
@@ -187,7 +198,7 @@ mod tests {
     #[test]
     fn too_many_open_files_cost_none_that_is_in_memory() {
         let (small, large) = (file_of(1), file_of(100_000));
-        let mut cache = Cache::new();
+        let mut cache = Cache::new(1);
         cache.open_files_max = 10;
         cache.insert(b"small", small);
         fill(&mut cache, 1_000, &large);
@@ -198,7 +209,7 @@ mod tests {
     #[test]
     fn of_all_entries_the_least_recently_used_goes_first_whether_in_memory_or_open() {
         let (small, large) = (file_of(1), file_of(100_000));
-        let mut cache = Cache::new();
+        let mut cache = Cache::new(1);
         cache.insert(b"open", Arc::clone(&large));
         cache.insert(b"used", large);
         fill(&mut cache, CACHE_ENTRIES_MAX - 2, &small);

@@ -9,6 +9,7 @@ use super::super::codec::syntax::is_token;
 use super::super::codec::target::{self, Target};
 use super::super::config::{ConfigError, push_checked};
 use super::etag::Hashes;
+use super::media::MediaTypes;
 use super::open_files::{OpenFiles, open_files_max};
 use crate::sys::files::Links;
 use crate::sys::process::descriptors_max;
@@ -34,17 +35,28 @@ pub struct FilesConfig {
     pub fallback: Option<String>,
     /// The page for paths that do not exist, with status 404, if it exists.
     pub not_found: Option<String>,
+    /// Whether `/about` answers with `about.html`, and `/about.html` leads there.
+    pub clean_urls: bool,
     /// Whether names that begin with a dot are served; else they do not exist (404), but for `.well-known` at
     /// the top (RFC 8615).
     pub hidden: bool,
     /// What is done with symbolic links.
     pub links: Links,
+    /// Directories outside the root that links may lead into, however they are changed. They have no effect
+    /// with [`Links::Never`].
+    pub follow: Vec<PathBuf>,
     /// The charset of text files; empty for none.
     pub charset: String,
+    /// Media types by the end of a file's name, such as `(".wasm", "application/wasm")`: the longest end
+    /// counts, in any case of its letters, and of two entries the later one.
+    pub types: Vec<(String, String)>,
     /// The value of `Cache-Control` with files (RFC 9111, section 5.2).
     pub cache_control: Option<String>,
     /// The users that may see it; `None` for everybody.
     pub auth: Option<AuthConfig>,
+    /// How many directories of the process divide among them what files may take of its memory and
+    /// descriptors: this one has one of so many equal shares. At least 1.
+    pub shares: usize,
 }
 
 impl FilesConfig {
@@ -59,11 +71,15 @@ impl FilesConfig {
             readme: false,
             fallback: None,
             not_found: Some("404.html".into()),
+            clean_urls: false,
             hidden: false,
             links: Links::default(),
+            follow: Vec::new(),
             charset: "utf-8".into(),
+            types: Vec::new(),
             cache_control: None,
             auth: None,
+            shares: 1,
         }
     }
 }
@@ -83,13 +99,16 @@ pub(crate) struct Site {
     pub(crate) readme: bool,
     pub(crate) fallback: Option<Vec<u8>>,
     pub(crate) not_found: Option<Vec<u8>>,
+    pub(crate) clean_urls: bool,
     pub(crate) hidden: bool,
-    pub(crate) charset: String,
+    pub(crate) types: MediaTypes,
     /// The line `Cache-Control`, or nothing.
     pub(crate) cache_control: String,
     pub(crate) auth: Option<Auth>,
     /// What the contents of its files hash to.
     pub(crate) hashes: Hashes,
+    /// It may take one of so many equal shares of what the files of the process may.
+    pub(crate) shares: usize,
 }
 
 impl Site {
@@ -114,9 +133,16 @@ impl Site {
             push_checked(&mut cache_control, "Cache-Control", &value)?;
         }
         if let Some(file) = config.auth.as_ref().and_then(|auth| auth.file.as_deref()) {
-            keep_private(file, &root, hidden)?;
+            for served in std::iter::once(&root).chain(&config.follow) {
+                keep_private(file, served, hidden)?;
+            }
         }
-        let open_files = OpenFiles::new(descriptors_max().map_or(usize::MAX, open_files_max));
+        let follow = config.follow.into_iter().filter(|_| links != Links::Never);
+        let open = |path: PathBuf| Root::open(&path, links).map_err(|error| ConfigError::Follow(path, error));
+        let followed = follow.map(open).collect::<Result<Vec<_>, _>>()?;
+        let shares = config.shares.max(1);
+        let open_files_max = descriptors_max().map_or(usize::MAX, open_files_max);
+        let open_files = OpenFiles::new((open_files_max / shares).max(1));
         Ok(Site {
             name: name_of(&root),
             open_files,
@@ -126,12 +152,16 @@ impl Site {
             readme: config.readme,
             fallback: fallback.map(file).transpose()?,
             not_found: not_found.map(file).transpose()?,
+            clean_urls: config.clean_urls,
             hidden,
-            charset,
+            types: MediaTypes::new(&config.types, &charset).map_err(ConfigError::Type)?,
             cache_control,
             auth: config.auth.map(Auth::new).transpose()?,
-            hashes: Hashes::default(),
-            root: Root::open(&root, links).map_err(|error| ConfigError::Root(root, error))?,
+            hashes: Hashes::new(shares),
+            shares,
+            root: Root::open(&root, links)
+                .map_err(|error| ConfigError::Root(root, error))?
+                .following(followed),
         })
     }
 }

@@ -91,15 +91,17 @@ impl Name {
 /// The hashes of contents that are not kept in memory, by the state in which they were read: of several that
 /// a client asks for in turn, none is read again because others have taken its place among the open files.
 #[derive(Debug)]
-pub(crate) struct Hashes(Mutex<LruCache<Stat, u128>>);
-
-impl Default for Hashes {
-    fn default() -> Self {
-        Hashes(Mutex::new(LruCache::unbounded()))
-    }
+pub(crate) struct Hashes {
+    known: Mutex<LruCache<Stat, u128>>,
+    len_max: usize,
 }
 
 impl Hashes {
+    /// One of so many equal shares of what the process remembers.
+    pub(crate) fn new(shares: usize) -> Hashes {
+        Hashes { known: Mutex::new(LruCache::unbounded()), len_max: (HASHES_MAX / shares).max(1) }
+    }
+
     /// The name of an open file, which is read if it has to be; `stat` is its state, and then the one that
     /// the name is of.
     pub(crate) fn name(&self, file: &File, stat: &mut Stat, wall: SystemTime) -> io::Result<Name> {
@@ -118,7 +120,7 @@ impl Hashes {
     fn remember(&self, stat: &Stat, hash: u128) {
         self.with(|known| {
             known.put(*stat, hash);
-            if known.len() > HASHES_MAX {
+            if known.len() > self.len_max {
                 known.pop_lru();
             }
         });
@@ -126,7 +128,7 @@ impl Hashes {
 
     /// Held for a look-up only, never while a file is read.
     fn with<T>(&self, then: impl FnOnce(&mut LruCache<Stat, u128>) -> T) -> T {
-        then(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        then(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -173,7 +175,7 @@ mod tests {
     #[test]
     fn a_file_is_hashed_once_in_each_state_that_a_change_is_sure_to_end() {
         let ((one, stat), (other, _)) = (file_of(b'1', HASHED_BYTES_MAX), file_of(b'2', HASHED_BYTES_MAX));
-        let hashes = Hashes::default();
+        let hashes = Hashes::new(1);
         let name = |file, ms| {
             let mut seen = stat;
             hashes.name(file, &mut seen, later(&stat, ms)).unwrap()
@@ -187,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_hashes_that_are_remembered_are_bounded() {
-        let hashes = Hashes::default();
+        let hashes = Hashes::new(1);
         let (file, stat) = file_of(b'x', 1);
         for size in 0..HASHES_MAX as u64 + 10 {
             // As if the file had been read in so many states.
@@ -203,7 +205,7 @@ mod tests {
     #[test]
     fn a_long_file_is_named_by_its_state_weakly_until_a_change_is_sure_to_show() {
         let (file, stat) = file_of(b'x', HASHED_BYTES_MAX + 1);
-        let hashes = Hashes::default();
+        let hashes = Hashes::new(1);
         let tag = |stat: Stat, ms| hashes.name(&file, &mut { stat }, later(&stat, ms)).unwrap().tag(None);
         let (soon, settled) = (tag(stat, SETTLED_MS - 1), tag(stat, SETTLED_MS));
         assert!(soon.is_weak && !settled.is_weak);

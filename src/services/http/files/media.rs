@@ -1,5 +1,9 @@
 //! Media types by file name, and by content where the name does not decide.
 
+use std::cmp::Reverse;
+
+use super::super::codec::syntax::is_token;
+
 /// How much is read of the beginning of a file whose name does not decide, and of its end: installers are
 /// scripts with an archive behind them.
 pub(crate) const SAMPLE_BYTES: u64 = 1 << 10;
@@ -16,9 +20,68 @@ const SOURCES: [&str; 56] = [
 
 const PLAIN: &str = "text/plain";
 
-/// The media type of the file at `path`, with the charset where the type has one. `sample` gives the
-/// beginning and the end of its content, and is asked only where the name does not decide.
-pub(crate) fn type_of(path: &[u8], charset: &str, sample: impl FnOnce() -> Vec<u8>) -> String {
+/// The types of a site: those that were configured by the end of a file's name, and the charset of text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MediaTypes {
+    /// The ends of names, in small letters and with their dot, and the type of each: the longest first, and
+    /// of two the one that was configured later.
+    by_suffix: Vec<(Vec<u8>, String)>,
+    /// Empty for none.
+    charset: String,
+}
+
+impl MediaTypes {
+    /// An error is the entry that has no valid suffix or type.
+    pub(crate) fn new(types: &[(String, String)], charset: &str) -> Result<MediaTypes, String> {
+        let mut by_suffix = Vec::new();
+        for (suffix, media_type) in types.iter().rev() {
+            if !is_suffix(suffix) || !is_media_type(media_type) {
+                return Err(format!("{suffix}={media_type}"));
+            }
+            by_suffix.push((suffix.to_ascii_lowercase().into_bytes(), media_type.clone()));
+        }
+        by_suffix.sort_by_key(|(suffix, _)| Reverse(suffix.len()));
+        Ok(MediaTypes { by_suffix, charset: charset.to_owned() })
+    }
+
+    /// The type of the file at `path`, with the charset where the type has one. `sample` gives the beginning
+    /// and the end of its content, and is asked only where the name does not decide.
+    pub(crate) fn type_of(&self, path: &[u8], sample: impl FnOnce() -> Vec<u8>) -> String {
+        let name = name_of(path);
+        let ends = |suffix: &[u8]| {
+            name.len()
+                .checked_sub(suffix.len())
+                .is_some_and(|at| at > 0 && name[at..].eq_ignore_ascii_case(suffix))
+        };
+        match self.by_suffix.iter().find(|(suffix, _)| ends(suffix)) {
+            Some((_, media_type)) => with_charset(media_type, &self.charset),
+            None => known_type(path, &self.charset, sample),
+        }
+    }
+}
+
+/// Whether it is what the name of a file can end with, from a dot on.
+fn is_suffix(suffix: &str) -> bool {
+    suffix.strip_prefix('.').is_some_and(|rest| !rest.is_empty() && !rest.contains('/'))
+}
+
+/// `type "/" subtype`, perhaps with parameters (RFC 9110, section 8.3.1).
+fn is_media_type(text: &str) -> bool {
+    let (essence, parameters) = text.split_once(';').unwrap_or((text, ""));
+    let is_token = |part: &str| !part.is_empty() && part.bytes().all(is_token);
+    essence.trim_end().split_once('/').is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
+        && parameters.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+fn with_charset(media_type: &str, charset: &str) -> String {
+    if media_type.starts_with("text/") && !media_type.contains(';') && !charset.is_empty() {
+        format!("{media_type}; charset={charset}")
+    } else {
+        media_type.to_owned()
+    }
+}
+
+fn known_type(path: &[u8], charset: &str, sample: impl FnOnce() -> Vec<u8>) -> String {
     let extension = extension(path);
     let guess = match extension.as_str() {
         // RFC 9239: the only type for scripts that is not obsolete.
@@ -32,11 +95,7 @@ pub(crate) fn type_of(path: &[u8], charset: &str, sample: impl FnOnce() -> Vec<u
         _ if is_text(&sample()) => PLAIN,
         known => known.unwrap_or("application/octet-stream"),
     };
-    if media_type.starts_with("text/") && !charset.is_empty() {
-        format!("{media_type}; charset={charset}")
-    } else {
-        media_type.to_owned()
-    }
+    with_charset(media_type, charset)
 }
 
 /// Whether the file is compressed as a part of its format, which browsers know as a coding of it: SVG with
@@ -47,11 +106,15 @@ pub(crate) fn is_svgz(path: &[u8]) -> bool {
 
 /// What is behind the last dot of the name, in small letters; empty for a name that only begins with a dot.
 fn extension(path: &[u8]) -> String {
-    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    let name = name_of(path);
     match name.iter().rposition(|&byte| byte == b'.') {
         Some(dot) if dot > 0 => std::str::from_utf8(&name[dot + 1..]).unwrap_or("").to_ascii_lowercase(),
         _ => String::new(),
     }
+}
+
+fn name_of(path: &[u8]) -> &[u8] {
+    path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
 }
 
 /// Whether no byte is a binary data byte (WHATWG MIME Sniffing, section 3): a control, other than white space
@@ -85,15 +148,61 @@ mod tests {
         ];
         for (path, expected) in table {
             let sampled = || panic!("{path}: the name decides");
-            assert_eq!(type_of(path.as_bytes(), "utf-8", sampled), expected, "{path}");
+            assert_eq!(known_type(path.as_bytes(), "utf-8", sampled), expected, "{path}");
         }
-        assert_eq!(type_of(b"a.txt", "", Vec::new), "text/plain");
+        assert_eq!(known_type(b"a.txt", "", Vec::new), "text/plain");
+    }
+
+    #[test]
+    fn a_configured_type_wins_by_the_longest_end_of_the_name_and_text_has_the_charset() {
+        let types = [
+            (".wasm", "application/x-first"),
+            (".Wasm", "application/wasm"),
+            (".gz", "application/gzip"),
+            (".tar.gz", "application/x-tar+gzip"),
+            (".md", "text/plain"),
+            (".csv", "text/csv; charset=latin1"),
+            (".html", "application/xhtml+xml"),
+        ];
+        let types = types.map(|(suffix, media_type)| (suffix.to_owned(), media_type.to_owned()));
+        let types = MediaTypes::new(&types, "utf-8").unwrap();
+        for (path, expected) in [
+            ("a.wasm", "application/wasm"),
+            ("dir/A.WASM", "application/wasm"),
+            ("a.tar.gz", "application/x-tar+gzip"),
+            ("a.gz", "application/gzip"),
+            ("README.md", "text/plain; charset=utf-8"),
+            ("a.csv", "text/csv; charset=latin1"),
+            ("index.html", "application/xhtml+xml"),
+            ("dir.wasm/a.css", "text/css; charset=utf-8"),
+            ("a.wasm.js", "text/javascript; charset=utf-8"),
+            // A hidden file has a name and no extension.
+            (".wasm", "text/plain; charset=utf-8"),
+            ("awasm", "text/plain; charset=utf-8"),
+        ] {
+            assert_eq!(types.type_of(path.as_bytes(), || b"text".to_vec()), expected, "{path}");
+        }
+        for (suffix, media_type) in [
+            ("wasm", "application/wasm"),
+            (".", "application/wasm"),
+            (".a/b", "application/wasm"),
+            (".wasm", ""),
+            (".wasm", "wasm"),
+            (".wasm", "application/"),
+            (".wasm", "a b/c"),
+            (".wasm", "text/html\r\nX: y"),
+            (".wasm", "text/html; a=\r\nX: y"),
+            (".wasm", "text/html; a=\u{e4}"),
+        ] {
+            let wrong = MediaTypes::new(&[(suffix.to_owned(), media_type.to_owned())], "").unwrap_err();
+            assert_eq!(wrong, format!("{suffix}={media_type}"));
+        }
     }
 
     #[test]
     fn what_is_text_opens_in_a_browser_whatever_it_is_called() {
         let as_text =
-            |path: &str| type_of(path.as_bytes(), "utf-8", || b"Caf\xc3\xa9:\tx\r\n\x1b[1m".to_vec());
+            |path: &str| known_type(path.as_bytes(), "utf-8", || b"Caf\xc3\xa9:\tx\r\n\x1b[1m".to_vec());
         for path in [
             "LICENSE",
             "LICENSE-MIT",
@@ -134,7 +243,7 @@ mod tests {
         ] {
             assert_eq!(as_text(path), "text/plain; charset=utf-8", "{path}");
         }
-        let as_bytes = |path: &str| type_of(path.as_bytes(), "utf-8", || b"\x7fELF\0".to_vec());
+        let as_bytes = |path: &str| known_type(path.as_bytes(), "utf-8", || b"\x7fELF\0".to_vec());
         for (path, expected) in [
             ("oneloop", "application/octet-stream"),
             ("a.unheard-of", "application/octet-stream"),
@@ -144,6 +253,6 @@ mod tests {
         ] {
             assert_eq!(as_bytes(path), expected, "{path}");
         }
-        assert_eq!(type_of(b"a.\xff", "utf-8", || vec![0]), "application/octet-stream");
+        assert_eq!(known_type(b"a.\xff", "utf-8", || vec![0]), "application/octet-stream");
     }
 }

@@ -2,6 +2,7 @@
 
 mod archive;
 mod cache;
+mod clean;
 mod conditional;
 mod config;
 mod encoding;
@@ -20,10 +21,9 @@ pub use config::FilesConfig;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::bounds::{CLOSES_PER_CALL_MAX, LISTINGS_BYTES_MAX, ROOT_LOOKED_AT_MS, UNUSED_MS};
+use super::bounds::{CLOSES_PER_CALL_MAX, ROOT_LOOKED_AT_MS, UNUSED_MS};
 use super::codec::request::{Field, Method, RequestHead};
 use super::codec::status::Status;
-use super::codec::target::Path;
 use super::config::ConfigError;
 use super::handler::{BodyPolicy, Handler, Request};
 use super::response::Response;
@@ -36,7 +36,8 @@ use resource::Found;
 use root::RootWatch;
 
 /// A handler that serves the files of one directory, and nothing outside it: with validators, ranges, encoded
-/// neighbours (`page.html.gz` beside `page.html`), and listings if they are asked for.
+/// neighbours (`page.html.gz` beside `page.html`), and listings if they are asked for. As the handler of a
+/// route it serves [`Request::path_below`].
 ///
 /// ```no_run
 /// use oneloop::services::http::{Files, FilesConfig};
@@ -52,6 +53,8 @@ pub struct Files {
     listings: Arc<ListingBudget>,
     archives: Arc<Archives>,
     root: RootWatch,
+    /// Of the directories that links may lead into, in their order.
+    followed: Vec<RootWatch>,
     /// When [`Handler::maintain`] is to be called.
     due_ms: AtomicU64,
     /// Held for a look-up only, never while a file is opened or read.
@@ -61,13 +64,15 @@ pub struct Files {
 impl Files {
     /// Opens the directory and checks the rest of `config`.
     pub fn new(config: FilesConfig) -> Result<Files, ConfigError> {
+        let site = Site::new(config)?;
         Ok(Files {
-            site: Arc::new(Site::new(config)?),
-            listings: Arc::new(ListingBudget::new(LISTINGS_BYTES_MAX)),
-            archives: Arc::default(),
+            listings: Arc::new(ListingBudget::one_of(site.shares)),
+            archives: Arc::new(Archives::one_of(site.shares)),
             root: RootWatch::new(),
+            followed: site.root.followed().iter().map(|_| RootWatch::new()).collect(),
             due_ms: AtomicU64::new(ROOT_LOOKED_AT_MS),
-            cache: Mutex::new(Cache::new()),
+            cache: Mutex::new(Cache::new(site.shares)),
+            site: Arc::new(site),
         })
     }
 
@@ -103,10 +108,20 @@ impl Files {
         Some(Response::prepared(Arc::clone(&respond::choose(request, resource).whole)))
     }
 
-    /// Looks where the root's path leads. What is remembered of another directory is forgotten.
+    /// How many directories it keeps open: the root, and those that links may lead into.
+    pub fn open_directories(&self) -> usize {
+        1 + self.followed.len()
+    }
+
+    /// Looks where the root's path leads, and those that links may lead into. What is remembered of another
+    /// directory is forgotten.
     fn look_at_root(&self, now: Now) {
-        if self.root.look(&self.site.root, now) {
-            let before = std::mem::replace(&mut *self.cache(), Cache::new());
+        let mut is_other = self.root.look(&self.site.root, now);
+        for (watch, root) in self.followed.iter().zip(self.site.root.followed()) {
+            is_other |= watch.look(root, now);
+        }
+        if is_other {
+            let before = std::mem::replace(&mut *self.cache(), Cache::new(self.site.shares));
             drop(before); // closed without the lock
         }
     }
@@ -146,25 +161,20 @@ impl Files {
     }
 
     /// The response to a request for a folder as an archive.
-    fn archive(
-        &self,
-        request: &Request<'_>,
-        target: &Path<'_>,
-        kind: Result<ArchiveKind, Status>,
-    ) -> Response {
+    fn archive(&self, request: &Request<'_>, file: &[u8], kind: Result<ArchiveKind, Status>) -> Response {
         if self.root.is_due(request.now) {
             self.look_at_root(request.now);
         }
-        match kind.and_then(|kind| archive::respond(&self.site, &self.archives, target.file(), kind)) {
+        match kind.and_then(|kind| archive::respond(&self.site, &self.archives, file, kind)) {
             Ok(response) => response,
-            Err(Status::NotFound) => self.missing(request, target),
-            Err(status) => respond::error(status, target),
+            Err(Status::NotFound) => self.missing(request, file),
+            Err(status) => respond::error(status, file),
         }
     }
 
     /// The response to a request for a path that does not exist: the fallback of the site, its page for that,
     /// or ours.
-    fn missing(&self, request: &Request<'_>, target: &Path<'_>) -> Response {
+    fn missing(&self, request: &Request<'_>, file: &[u8]) -> Response {
         let page = |path: &Option<Vec<u8>>| match self.looked_up(path.as_deref()?, request.head, request.now)
         {
             Found::File(page) => Some(page),
@@ -175,7 +185,7 @@ impl Files {
         } else if let Some(page) = page(&self.site.not_found) {
             respond::not_found(respond::choose(request.head, &page))
         } else {
-            respond::error(Status::NotFound, target)
+            respond::error(Status::NotFound, file)
         }
     }
 }
@@ -194,20 +204,26 @@ impl Handler for Files {
             method => return respond::refused(method),
         }
         let Some(path) = request.located() else { return Response::error(Status::BadRequest) };
-        if path.escaped_slash || (path.hidden && !self.site.hidden) {
-            return self.missing(request, path);
+        let route = request.route();
+        // The route itself, without the slash that links in its pages are relative to.
+        let [b'/', file @ ..] = request.path_below() else { return respond::slash(route, path.query) };
+        if path.escaped_slash || (!self.site.hidden && path.is_hidden_below(route.len())) {
+            return self.missing(request, file);
         }
-        let file = path.file();
         if self.site.archive
             && path.is_directory()
             && let Some(kind) = ArchiveKind::asked(path.query)
         {
-            return self.archive(request, path, kind);
+            return self.archive(request, file, kind);
         }
         if !head.is_selective()
+            && !clean::is_page(&self.site, file)
             && let Some(whole) = self.remembered(file, head, request.now)
         {
             return whole;
+        }
+        if let Some(reference) = clean::moved(&self.site, file) {
+            return respond::moved(&reference, path.query);
         }
         match self.looked_up(file, head, request.now) {
             Found::File(resource) => respond::file(&self.site, head, &resource),
@@ -216,11 +232,11 @@ impl Handler for Files {
                 let (site, budget) = (Arc::clone(&self.site), Arc::clone(&self.listings));
                 match Listing::new(site, budget, (dir, place), file, path.query) {
                     Ok(listing) => respond::listing(listing, self.site.readme),
-                    Err(failure) => respond::error((&failure).into(), path),
+                    Err(failure) => respond::error((&failure).into(), file),
                 }
             }
-            Found::Nothing(Status::NotFound) => self.missing(request, path),
-            Found::Nothing(status) => respond::error(status, path),
+            Found::Nothing(Status::NotFound) => self.missing(request, file),
+            Found::Nothing(status) => respond::error(status, file),
         }
     }
 

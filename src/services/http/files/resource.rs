@@ -13,11 +13,12 @@ use super::super::bounds::{BELIEVED_MS, MEMORY_FILE_BYTES_MAX};
 use super::super::codec::date::http_date;
 use super::super::codec::status::Status;
 use super::super::response::{Fixed, Prepared};
+use super::clean::page_of;
 use super::conditional::Validators;
 use super::config::Site;
 use super::encoding::Coding;
 use super::etag::Name;
-use super::media::{SAMPLE_BYTES, is_svgz, type_of};
+use super::media::{SAMPLE_BYTES, is_svgz};
 use super::open_files::Place;
 use super::snapshot::{in_one_state, is_settled, read_at, read_some};
 use crate::session::Now;
@@ -182,11 +183,29 @@ pub(crate) fn find(site: &Site, path: &[u8], now: Now) -> Found {
     match path.strip_suffix(b"/") {
         Some(directory) => in_directory(site, directory, now),
         None if path.is_empty() => in_directory(site, path, now),
-        None => match open(site, path, now) {
-            Ok(Some(opened)) => resource(site, path, opened, Vec::new(), now).into(),
-            Ok(None) => Found::Slash,
-            Err(error) => Found::Nothing((&error).into()),
-        },
+        None => {
+            // Looked at before: what comes in between is seen as a change.
+            let page = page_of(site, path).map(|page| (page, stat_at(&site.root, path)));
+            let found = match open(site, path, now) {
+                Ok(Some(opened)) => return resource(site, path, opened, Vec::new(), now).into(),
+                Ok(None) => Found::Slash,
+                Err(error) => Found::Nothing((&error).into()),
+            };
+            match page {
+                Some((page, there)) if matches!(found, Found::Slash | Found::Nothing(Status::NotFound)) => {
+                    match open(site, &page, now) {
+                        Ok(Some(opened)) => {
+                            resource(site, &page, opened, vec![(path.to_vec(), there)], now).into()
+                        }
+                        Err(error) if Status::from(&error) == Status::Unavailable => {
+                            Found::Nothing(Status::Unavailable)
+                        }
+                        _ => found,
+                    }
+                }
+                _ => found,
+            }
+        }
     }
 }
 
@@ -277,7 +296,7 @@ fn resource(
             neighbours.push((coding, opened));
         }
     }
-    let media_type = type_of(path, &site.charset, || plain.sample());
+    let media_type = site.types.type_of(path, || plain.sample());
     let vary = if neighbours.is_empty() { "" } else { "Vary: Accept-Encoding\r\n" };
     let variant = |coding, opened| variant(site, &media_type, vary, coding, opened, now);
     let encoded =

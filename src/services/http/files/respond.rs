@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::super::body::{Body, Piece};
 use super::super::codec::request::{Field, Method, RequestHead};
 use super::super::codec::status::Status;
-use super::super::codec::target::{Path, encode_query, encode_segment};
+use super::super::codec::target::{encode_query, encode_segment};
 use super::super::response::Response;
 use super::conditional::{Precondition, precondition, range_counts};
 use super::config::Site;
@@ -35,8 +35,8 @@ pub(crate) fn refused(method: Method) -> Response {
 
 /// An error, with a link to the top of the site. The link is relative: a reverse proxy may have removed the
 /// front of the path that the client asked for.
-pub(crate) fn error(status: Status, path: &Path<'_>) -> Response {
-    let home = match path.file() {
+pub(crate) fn error(status: Status, file: &[u8]) -> Response {
+    let home = match file {
         // It is the top itself.
         b"" => None,
         file => Some(match file.iter().filter(|byte| **byte == b'/').count() {
@@ -56,6 +56,15 @@ pub(crate) fn slash(file: &[u8], query: &[u8]) -> Response {
     // Its colons are encoded, so that none ends a scheme (RFC 3986, section 4.2).
     let (name, query) = (encode_segment(name), encode_query(query));
     Response::new(Status::MovedPermanently).with_field("Location", format!("{name}/{mark}{query}"))
+}
+
+/// To the address of a page. A client asks again each time, because it keeps what moved for good: the site
+/// may be served without clean URLs later, or another one at the same port.
+pub(crate) fn moved(reference: &str, query: &[u8]) -> Response {
+    let mark = if query.is_empty() { "" } else { "?" };
+    Response::new(Status::MovedPermanently)
+        .with_field("Location", format!("{reference}{mark}{}", encode_query(query)))
+        .with_lines(["Cache-Control: no-cache\r\n"])
 }
 
 /// A directory's listing, whose length is not known before. With `readme` it is made beside the loop:

@@ -312,7 +312,10 @@ fn missing_pages_are_the_sites_own_or_the_fallback() {
 
 #[test]
 fn what_the_operator_says_is_sent_and_what_he_may_not_say_is_refused() {
-    let with_header = |name: &str, value: &str| HttpConfig { headers: vec![(name.into(), value.into())] };
+    let with_header = |name: &str, value: &str| HttpConfig {
+        headers: vec![(name.into(), value.into())],
+        ..HttpConfig::default()
+    };
     let (_dir, http) = site_with(&with_header("X-A", "b"), |config| {
         config.cache_control = Some("max-age=60".into());
         config.hidden = true;

@@ -236,7 +236,7 @@ proptest! {
             chars.splice(at..(at + gone).min(chars.len()), spoil.chars());
         }
         let bytes: Vec<u8> = chars.iter().map(|&char| char as u8).collect();
-        match Scan::default().head_end(&bytes) {
+        match Scan::default().head_end(&bytes, 16 << 10) {
             Err(_) => {
                 // It ends at the first line that is wrong: nothing that begins like this is a head.
                 prop_assert_eq!(oracle(&as_text(&bytes)), None);

@@ -86,7 +86,7 @@ fn each_request_gets_the_status_that_rfc_9110_gives_it() {
     let with_bounds: [(&str, u16); 5] = [
         (&format!("GET /{long} HTTP/1.1\r\nHost: h\r\n\r\n"), 414),
         (&long, 414),
-        (&format!("GET / HTTP/1.1\r\nHost: h\r\nA: {long}\r\n\r\n"), 431),
+        (&format!("GET / HTTP/1.1\r\nHost: h\r\nA: {long}{long}\r\n\r\n"), 431),
         (&format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n"), 431),
         (&format!("GET / HTTP/1.1\r\nHost: h\r\n{}", "a: b\r\n".repeat(4000)), 431),
     ];
@@ -171,37 +171,41 @@ fn a_redirect_keeps_the_query_as_a_uri_has_it() {
 
 #[test]
 fn each_bound_holds_to_the_byte() {
-    use super::bounds::{BODY_BYTES_MAX, CHUNK_LINE_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, LINE_BYTES_MAX};
+    use super::bounds::{BODY_BYTES_MAX, CHUNK_LINE_BYTES_MAX, HEADERS_MAX, LINE_BYTES_MAX};
     type OfSize<'a> = &'a dyn Fn(usize) -> String;
+    let head_bytes = HttpConfig::default().head_bytes_max as usize;
     let (_dir, http) = site(|_| {});
+    let (_other, cookies) =
+        site_with(&HttpConfig { head_bytes_max: 200_000, ..HttpConfig::default() }, |_| {});
     let filled = |before: &str, behind: &str, bytes: usize| {
         format!("{before}{}{behind}", "a".repeat(bytes - before.len() - behind.len()))
     };
     let begin = "GET / HTTP/1.1\r\nHost: h\r\n";
     let coded = format!("{begin}Transfer-Encoding: chunked\r\n\r\n");
     let line = |bytes| filled("GET /?", " HTTP/1.1\r\n", bytes) + "Host: h\r\n\r\n";
-    let field = |bytes| format!("{begin}{}\r\n", filled("A: ", "\r\n", bytes));
-    let head = |bytes| {
-        filled(&(begin.to_owned() + &filled("A: ", "\r\n", LINE_BYTES_MAX) + "A: "), "\r\n\r\n", bytes)
-    };
+    let field = |bytes| filled(&format!("{begin}Cookie: "), "\r\n\r\n", bytes);
+    let head = |bytes| filled(&format!("{begin}{}A: ", "A: b\r\n".repeat(50)), "\r\n\r\n", bytes);
     let fields = |count| format!("{begin}{}\r\n", "A: b\r\n".repeat(count - 1));
     let body = |bytes| format!("{begin}Content-Length: {bytes}\r\n\r\n") + &"a".repeat(bytes);
     let chunk_line = |bytes| format!("{coded}{}a\r\n0\r\n\r\n", filled("1;", "\r\n", bytes));
     let chunks =
         |bytes: usize| format!("{coded}{:x}\r\n{}", bytes - 14, filled("", "\r\n0\r\n\r\n", bytes - 7));
     let body_max = BODY_BYTES_MAX as usize;
-    let table: [(OfSize<'_>, usize, u16); 7] = [
-        (&line, LINE_BYTES_MAX, 414),
-        (&field, LINE_BYTES_MAX, 431),
-        (&head, HEAD_BYTES_MAX, 431),
-        (&fields, HEADERS_MAX, 431),
-        (&body, body_max, 413),
-        (&chunk_line, CHUNK_LINE_BYTES_MAX, 400),
-        (&chunks, body_max, 413),
+    let table: [(&Http, OfSize<'_>, usize, u16); 10] = [
+        (&http, &line, LINE_BYTES_MAX, 414),
+        (&http, &field, head_bytes, 431),
+        (&http, &head, head_bytes, 431),
+        (&http, &fields, HEADERS_MAX, 431),
+        (&http, &body, body_max, 413),
+        (&http, &chunk_line, CHUNK_LINE_BYTES_MAX, 400),
+        (&http, &chunks, body_max, 413),
+        (&cookies, &line, LINE_BYTES_MAX, 414),
+        (&cookies, &field, 200_000, 431),
+        (&cookies, &head, 200_000, 431),
     ];
-    for (request, max, beyond) in table {
+    for (http, request, max, beyond) in table {
         for (size, status) in [(max, 200), (max + 1, beyond)] {
-            let answers = ask(&http, &request(size));
+            let answers = ask(http, &request(size));
             assert_eq!(statuses(&answers), [status], "{size} where {max} are allowed, else {beyond}");
         }
     }

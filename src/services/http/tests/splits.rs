@@ -35,7 +35,7 @@ fn the_end_of_a_head_is_found_without_looking_at_a_byte_again() {
             }
             arrived.push(byte);
             let end = (arrived.len() == head.len()).then_some(head.len());
-            assert_eq!(scan.head_end(&arrived), Ok(end), "{}", arrived.escape_ascii());
+            assert_eq!(scan.head_end(&arrived, 16 << 10), Ok(end), "{}", arrived.escape_ascii());
         }
     }
 }
@@ -62,7 +62,7 @@ fn a_refusal_and_its_report_do_not_depend_on_what_arrived_behind_the_byte_that_d
         (" HEAD / HTTP/1.1\r\n\r\nmore".to_owned(), " HEAD / HTTP/1.1", 400, true),
         (long("HEAD /", 9_000), "HEAD /aaa", 414, false),
         (long("GET /", 9_000), "GET /aaa", 414, true),
-        (long("HEAD / HTTP/1.1\r\nA: ", 9_000), "HEAD / HTTP/1.1", 431, false),
+        (long("HEAD / HTTP/1.1\r\nA: ", 17_000), "HEAD / HTTP/1.1", 431, false),
         (format!("HEAD / HTTP/1.1\r\n{}", "A: b\r\n".repeat(3_000)), "HEAD / HTTP/1.1", 431, false),
     ];
     for (stream, line, status, with_body) in table {

@@ -46,12 +46,13 @@ pub(crate) enum ArchiveKind {
 }
 
 /// The archives of a site that are being sent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Archives {
     sent: AtomicUsize,
+    sent_max: usize,
 }
 
-/// The place of one archive among [`ARCHIVES_MAX`], given back when it is dropped.
+/// The place of one archive among those that are sent, given back when it is dropped.
 #[derive(Debug)]
 struct ArchivePlace(Arc<Archives>);
 
@@ -131,9 +132,14 @@ impl ArchiveKind {
 }
 
 impl Archives {
+    /// One of so many equal shares of those that the process sends.
+    pub(crate) fn one_of(shares: usize) -> Archives {
+        Archives { sent: AtomicUsize::new(0), sent_max: (ARCHIVES_MAX / shares).max(1) }
+    }
+
     /// Takes a place, if there is one, for a site that may have so many files and directories open.
     fn begin(self: &Arc<Self>, open_files_max: usize) -> io::Result<ArchivePlace> {
-        let max = (open_files_max / OPEN_FILES_PER_ARCHIVE).clamp(1, ARCHIVES_MAX);
+        let max = (open_files_max / OPEN_FILES_PER_ARCHIVE).clamp(1, self.sent_max);
         let place = ArchivePlace(Arc::clone(self));
         if self.sent.fetch_add(1, Ordering::Relaxed) >= max {
             return Err(io::Error::from_raw_os_error(libc::EAGAIN));
@@ -402,7 +408,7 @@ mod tests {
 
     #[test]
     fn archives_leave_half_of_the_open_files_to_other_requests_and_give_their_places_back() {
-        let archives = Arc::new(Archives::default());
+        let archives = Arc::new(Archives::one_of(1));
         let mut places: Vec<_> = (0..2).map(|_| archives.begin(8).unwrap()).collect();
         assert_eq!(Status::from(&archives.begin(8).unwrap_err()), Status::Unavailable);
         places.pop();

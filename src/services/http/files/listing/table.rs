@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{self, AtomicUsize};
 
-use super::super::super::bounds::{ENTRIES_PER_CALL_MAX, ENTRIES_PER_CALL_MIN, ENTRIES_PER_TURN_MAX};
+use super::super::super::bounds::{
+    ENTRIES_PER_CALL_MAX, ENTRIES_PER_CALL_MIN, ENTRIES_PER_TURN_MAX, LISTINGS_BYTES_MAX,
+};
 use crate::sys::files::{FileKind, Stat};
 
 /// Entries that are sorted at once. A longer run holds up the others, more runs cost more when they are
@@ -124,13 +126,27 @@ fn split_number(name: &[u8]) -> (&[u8], &[u8]) {
 pub(crate) struct ListingBudget {
     taken_bytes: AtomicUsize,
     bytes_max: usize,
+    entries_per_turn_max: usize,
     /// Listings under way.
     listings: AtomicUsize,
 }
 
 impl ListingBudget {
+    /// One of so many equal shares of what all listings of the process may take.
+    pub(crate) fn one_of(shares: usize) -> ListingBudget {
+        ListingBudget {
+            entries_per_turn_max: ENTRIES_PER_TURN_MAX / shares,
+            ..ListingBudget::new(LISTINGS_BYTES_MAX / shares)
+        }
+    }
+
     pub(crate) fn new(bytes_max: usize) -> ListingBudget {
-        ListingBudget { taken_bytes: AtomicUsize::new(0), bytes_max, listings: AtomicUsize::new(0) }
+        ListingBudget {
+            taken_bytes: AtomicUsize::new(0),
+            bytes_max,
+            entries_per_turn_max: ENTRIES_PER_TURN_MAX,
+            listings: AtomicUsize::new(0),
+        }
     }
 
     fn take(&self, bytes: usize) -> bool {
@@ -190,7 +206,8 @@ impl Table {
     /// How much of what one call may do at most, `most`, this listing may do, beside the others.
     pub(crate) fn share(&self, most: usize) -> usize {
         let listings = self.budget.listings.load(atomic::Ordering::Relaxed).max(1);
-        let entries = (ENTRIES_PER_TURN_MAX / listings).clamp(ENTRIES_PER_CALL_MIN, ENTRIES_PER_CALL_MAX);
+        let entries =
+            (self.budget.entries_per_turn_max / listings).clamp(ENTRIES_PER_CALL_MIN, ENTRIES_PER_CALL_MAX);
         most * entries / ENTRIES_PER_CALL_MAX
     }
 
