@@ -56,12 +56,21 @@ fn main() {
             return true;
         }
         report::head(&bench);
-        let mut kept = true;
+        let (mut kept, mut lines) = (true, String::new());
         for &model in &asked.models {
-            for case in subject::Case::ALL.into_iter().filter(|case| asked.cases.contains(case)) {
-                kept &= report::case(&bench, model, case, asked.fast);
+            lines += model.name();
+            for case in subject::Case::ALL {
+                let outcome =
+                    asked.cases.contains(&case).then(|| report::case(&bench, model, case, asked.fast));
+                kept &= outcome.as_ref().is_none_or(|outcome| outcome.kept);
+                let ratio = outcome.and_then(|outcome| outcome.ratio);
+                lines += &ratio.map_or(",".to_owned(), |ratio| format!(",{ratio:.2}"));
             }
+            lines += "\n";
         }
+        println!(
+            "\nfor src/lab/report/floor.csv (model, 1, 64, 1,000 clients, a connection each, memory):\n{lines}"
+        );
         kept
     });
 }

@@ -26,8 +26,16 @@ pub(crate) fn head(bench: &Bench) {
     );
 }
 
-/// Measures and prints a case. Returns whether its aim is reached.
-pub(crate) fn case(bench: &Bench, model: Model, case: Case, fast: bool) -> bool {
+/// What a case came to.
+pub(crate) struct Outcome {
+    /// Whether its aim is reached.
+    pub(crate) kept: bool,
+    /// The leanest server's processor time for the same work over ours, or our memory over its.
+    pub(crate) ratio: Option<f64>,
+}
+
+/// Measures and prints a case.
+pub(crate) fn case(bench: &Bench, model: Model, case: Case, fast: bool) -> Outcome {
     let what = match case {
         Case::Stay(1) => "1 client".to_owned(),
         Case::Stay(clients) => format!("{clients} clients"),
@@ -37,7 +45,7 @@ pub(crate) fn case(bench: &Bench, model: Model, case: Case, fast: bool) -> bool 
     let line = format!("{:<10} {what:<18}", model.name());
     if let Some(why) = case.unsupported(model) {
         println!("{line} {why}");
-        return true;
+        return Outcome { kept: true, ratio: None };
     }
     match case {
         Case::Memory => memory_line(&line, model, &memory(bench, model, fast)),
@@ -46,14 +54,15 @@ pub(crate) fn case(bench: &Bench, model: Model, case: Case, fast: bool) -> bool 
     }
 }
 
-fn traffic_line(line: &str, pairs: &Pairs<Side>, ratio_min: f64) -> bool {
+fn traffic_line(line: &str, pairs: &Pairs<Side>, ratio_min: f64) -> Outcome {
     let rate = pairs.ratio(Side::per_second);
     let cpu = pairs.ratio(Side::cpu_each);
     let (rates, costs, busy) =
         (pairs.medians(Side::per_second), pairs.medians(Side::cpu_each), pairs.medians(Side::busy));
     let is_limit = busy.0.min(busy.1) >= LIMIT_FROM;
-    let judged = if is_limit || cpu.median.is_nan() { rate.median } else { 1.0 / cpu.median };
-    let by = if is_limit { "per second" } else { "processor time" };
+    let per_cpu = 1.0 / cpu.median;
+    let (judged, by) =
+        if is_limit || per_cpu.is_nan() { (rate.median, "per second") } else { (per_cpu, "processor time") };
     let kept = judged >= ratio_min;
     println!(
         "{line} {:<23} {:<23} {:.0} and {:.0}/s, {:.2} and {:.2} µs ({:.0} and {:.0} %){}",
@@ -67,10 +76,10 @@ fn traffic_line(line: &str, pairs: &Pairs<Side>, ratio_min: f64) -> bool {
         busy.1 * 100.0,
         missed(kept, &format!("{judged:.3} by {by}, at least {ratio_min}")),
     );
-    kept
+    Outcome { kept, ratio: Some(per_cpu).filter(|ratio| ratio.is_finite()) }
 }
 
-fn memory_line(line: &str, model: Model, pairs: &Pairs<f64>) -> bool {
+fn memory_line(line: &str, model: Model, pairs: &Pairs<f64>) -> Outcome {
     let ratio = pairs.ratio(|bytes| *bytes);
     let bytes = pairs.medians(|bytes| *bytes);
     // The bare loop keeps a descriptor of a client and nothing else.
@@ -78,7 +87,7 @@ fn memory_line(line: &str, model: Model, pairs: &Pairs<f64>) -> bool {
     let shown = if model == Model::Reactor { "-".to_owned() } else { interval(ratio) };
     let aim = format!("at most {MEMORY_RATIO_MAX}");
     println!("{line} memory {shown:<40} {:.0} and {:.0} bytes{}", bytes.0, bytes.1, missed(kept, &aim));
-    kept
+    Outcome { kept, ratio: (model != Model::Reactor).then_some(ratio.median) }
 }
 
 fn interval(Ratio { median, low, high, .. }: Ratio) -> String {

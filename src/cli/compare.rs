@@ -15,12 +15,12 @@ use super::words::{command, did_you_mean, typed};
 use crate::lab::judge::results::Results;
 use crate::lab::plan::comparison::{ComparisonPlan, Step, subjects};
 use crate::lab::plan::experiment::{Experiment, Extent, REPEATS_MAX};
-use crate::lab::plan::subject::CoreClass;
-use crate::lab::report::{self, in_one_line};
+use crate::lab::plan::subject::{CoreClass, SubjectKind};
+use crate::lab::report::{self, found, in_one_line};
 use crate::lab::run::executor::Executor;
 use crate::lab::run::outcome::Run;
 use crate::lab::run::placement::{Placement, physical_core};
-use crate::lab::run::raw::{self, FORMAT, Header};
+use crate::lab::run::raw::{self, FORMAT, Finding, Header};
 use crate::lab::run::real::RealExecutor;
 use crate::lab::run::steps::{Watcher, compare};
 use crate::models::{Model, UnknownModel};
@@ -44,6 +44,9 @@ pub(super) struct CompareArgs {
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = model, help = models_help())]
     models: Vec<ModelChoice>,
     /// Another echo server to compare with; {port} in its command is replaced by a free port
+    ///
+    /// It is examined before anything is measured: mistakes such as zombies, sockets that it keeps, or a
+    /// single client at a time are printed, and are in the report.
     #[arg(long, value_name = "NAME=COMMAND", value_parser = peer)]
     peer: Vec<(String, String)>,
     /// Processes of prefork and threads of prethread; several numbers are compared [default: 64]
@@ -190,13 +193,13 @@ fn plan(args: &CompareArgs, placement: &Placement) -> Result<ComparisonPlan, Fai
 /// Compares with any executor.
 fn compare_with(
     args: &CompareArgs,
-    plan: ComparisonPlan,
+    mut plan: ComparisonPlan,
     executor: &mut dyn Executor,
     stop: &dyn Fn() -> bool,
 ) -> Result<(), Failure> {
     let now = jiff::Timestamp::now();
     let default = || PathBuf::from(format!("oneloop-compare-{}", now.strftime("%Y%m%dT%H%M%SZ")));
-    check(&plan, executor, stop)?;
+    let findings = check(&mut plan, executor, stop)?;
     let directory = args.output.clone().unwrap_or_else(default);
     let raw = directory.join(report::RAW);
     fs::create_dir_all(&directory).map_err(|error| not_written(&directory, &error))?;
@@ -207,6 +210,7 @@ fn compare_with(
         started: now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         machine: executor.machine(),
         plan,
+        findings,
     };
     let steps = header.plan.steps();
     let estimate = header.plan.estimate(&steps, header.machine.allowed());
@@ -232,18 +236,27 @@ fn compare_with(
     Ok(())
 }
 
-/// Starts each server once, before anything is measured or written: all must serve the same bytes.
-fn check(plan: &ComparisonPlan, executor: &mut dyn Executor, stop: &dyn Fn() -> bool) -> Result<(), Failure> {
-    for subject in &plan.subjects {
-        if let Err(why) = executor.check(subject) {
-            return Err(match subject.as_model() {
-                _ if stop() => Failure::System("interrupted before the first measurement".to_owned()),
-                Some(_) => Failure::System(format!("{}: {why}", subject.name)),
-                None => Failure::usage(format!("--peer {}: {why}", subject.name)),
-            });
+/// Starts each server once, before anything is measured or written: all must serve the same bytes. Peers are
+/// examined: the plan learns how many clients they serve at a time.
+fn check(
+    plan: &mut ComparisonPlan,
+    executor: &mut dyn Executor,
+    stop: &dyn Fn() -> bool,
+) -> Result<Vec<Finding>, Failure> {
+    let mut findings = Vec::new();
+    for subject in &mut plan.subjects {
+        let examined = executor.check(subject).map_err(|why| match subject.as_model() {
+            _ if stop() => Failure::System("interrupted before the first measurement".to_owned()),
+            Some(_) => Failure::System(format!("{}: {why}", subject.name)),
+            None => Failure::usage(format!("--peer {}: {why}", subject.name)),
+        })?;
+        if let SubjectKind::Peer { clients_at_once, .. } = &mut subject.kind {
+            *clients_at_once = examined.clients_at_once;
         }
+        let server = &subject.name;
+        findings.extend(examined.findings.into_iter().map(|what| Finding { server: server.clone(), what }));
     }
-    Ok(())
+    Ok(findings)
 }
 
 fn replay(file: &Path, output: Option<&Path>) -> Result<(), Failure> {
@@ -278,8 +291,9 @@ fn forecast(header: &Header, steps: usize, estimate: Duration, directory: &Path)
         plan.experiments.iter().map(|experiment| experiment.name()).collect::<Vec<_>>().join(", ");
     let subjects =
         plan.subjects.iter().map(|subject| in_one_line(&subject.name)).collect::<Vec<_>>().join(", ");
+    let findings: String = header.findings.iter().map(|finding| found(finding) + "\n").collect();
     format!(
-        "{quick}{experiments}\nservers: {subjects}\n{}\n{steps} runs in {} repeats, seed {}; takes about {}; Ctrl-C stops \
+        "{quick}{experiments}\nservers: {subjects}\n{findings}{}\n{steps} runs in {} repeats, seed {}; takes about {}; Ctrl-C stops \
          and reports\nraw data: {}\n",
         header.machine.placement,
         plan.repeats,

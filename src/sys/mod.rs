@@ -9,6 +9,8 @@ pub(crate) mod atomic_file;
 mod bind_error;
 #[cfg(feature = "load")]
 pub(crate) mod clock;
+#[cfg(feature = "cli")]
+pub(crate) mod control_group;
 #[cfg(feature = "http")]
 pub(crate) mod files;
 #[cfg(feature = "cli")]

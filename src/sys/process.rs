@@ -226,6 +226,20 @@ pub(crate) fn reap() -> io::Result<Option<(u32, Ended)>> {
     }
 }
 
+/// Reaps this child if it has ended, without waiting: the CPU time that it and the children that it waited
+/// for have used (wait4(2)). `None` if it runs, or is no child.
+#[cfg(feature = "cli")]
+pub(crate) fn reap_child(child: u32) -> Option<std::time::Duration> {
+    use nix::sys::time::{TimeVal, TimeValLike};
+    let pid = libc::pid_t::try_from(child).ok().filter(|&pid| pid > 0)?;
+    // SAFETY: all bytes 0 are a valid value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: no status is asked for, and the usage has its type.
+    let reaped = unsafe { libc::wait4(pid, std::ptr::null_mut(), libc::WNOHANG, &raw mut usage) };
+    let used = TimeVal::from(usage.ru_utime) + TimeVal::from(usage.ru_stime);
+    (reaped == pid).then(|| std::time::Duration::from_nanos(used.num_nanoseconds().unsigned_abs()))
+}
+
 /// What a parent asks of its child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChildRequest {

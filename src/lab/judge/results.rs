@@ -11,7 +11,7 @@ use crate::judge::{Judgement, Verdict};
 use crate::lab::plan::comparison::Cell;
 use crate::lab::plan::experiment::Experiment;
 use crate::lab::plan::metric::Metric;
-use crate::lab::plan::subject::{CoreClass, Subject, SubjectKind};
+use crate::lab::plan::subject::{CoreClass, Subject};
 use crate::lab::run::outcome::{Outcome, Run};
 use crate::lab::run::raw::Header;
 use crate::models::Model;
@@ -171,7 +171,8 @@ fn doubt_process_control(cells: &mut [CellResult]) {
 }
 
 /// Adds process-control time in Stevens' sense: CPU time per client minus that of the iterative server in the
-/// same repeat (UNP, chapter 30).
+/// same repeat (UNP, chapter 30). That of a peer includes what it does otherwise than this program's
+/// iterative server: one that does less has less than 0.
 fn with_process_control(runs: &[Run]) -> Vec<Run> {
     let baseline: BTreeMap<(CoreClass, u32, u32), f64> = runs
         .iter()
@@ -185,10 +186,7 @@ fn with_process_control(runs: &[Run]) -> Vec<Run> {
     let mut runs = runs.to_vec();
     for run in &mut runs {
         let key = (run.cell.class, run.cell.level, run.repeat);
-        // A peer does other work per client, so the difference would not be process control.
-        let is_model = matches!(run.cell.subject.kind, SubjectKind::Model { .. });
-        if let (true, Some(baseline_us), Outcome::Measured(measurement)) =
-            (is_model, baseline.get(&key), &mut run.outcome)
+        if let (Some(baseline_us), Outcome::Measured(measurement)) = (baseline.get(&key), &mut run.outcome)
             && run.cell.experiment == Experiment::Churn
             && let Some(cpu_us) = measurement.values.get(&Metric::CpuPerClientUs).copied()
         {

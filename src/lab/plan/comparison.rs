@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::experiment::{Experiment, Extent, SystemLimits};
-use super::subject::{CoreClass, Subject, SubjectKind};
+use super::subject::{CoreClass, Subject};
 use crate::models::Model;
 
 /// Workers of models that start them in advance, unless chosen: enough for every experiment but the larger
@@ -133,7 +133,7 @@ pub(crate) fn subjects(models: &[Model], sweep: &[u32], peers: &[(String, String
         }
     }
     for (name, command) in peers {
-        subjects.push(Subject { name: name.clone(), kind: SubjectKind::Peer { command: command.clone() } });
+        subjects.push(Subject::peer(name, command));
     }
     subjects
 }

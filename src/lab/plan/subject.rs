@@ -30,10 +30,19 @@ pub(crate) enum SubjectKind {
     Peer {
         /// Its command line, run by `sh`; `{port}` is replaced by a free port.
         command: String,
+        /// How many clients it serves at a time, as far as was found before the first run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        clients_at_once: Option<u32>,
     },
 }
 
 impl Subject {
+    /// Another server.
+    pub(crate) fn peer(name: &str, command: &str) -> Subject {
+        let kind = SubjectKind::Peer { command: command.to_owned(), clients_at_once: None };
+        Subject { name: name.to_owned(), kind }
+    }
+
     /// A model of this program; the name includes the number of workers where it was chosen.
     pub(crate) fn model(model: Model, workers: Option<u32>) -> Subject {
         let name = match workers {
@@ -58,7 +67,8 @@ impl Subject {
         match self.kind {
             SubjectKind::Model { model: Model::Iterative, .. } => Some(1),
             SubjectKind::Model { model, workers } if model.starts_ahead() => workers,
-            _ => None,
+            SubjectKind::Peer { clients_at_once, .. } => clients_at_once,
+            SubjectKind::Model { .. } => None,
         }
     }
 

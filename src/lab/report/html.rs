@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::style::Styles;
 use super::svg::{escape, swatch};
-use super::{pictures, plots, sentences, terms};
+use super::{floor, pictures, plots, sentences, terms};
 use crate::judge::figures::{bytes, percent};
 use crate::judge::repeats;
 use crate::judge::statistics::MedianInterval;
@@ -15,6 +15,7 @@ use crate::lab::judge::results::{CellResult, Results, Slope};
 use crate::lab::plan::experiment::{Experiment, Extent};
 use crate::lab::plan::metric::Metric;
 use crate::lab::plan::subject::{CoreClass, Subject, SubjectKind};
+use crate::lab::run::raw::Finding;
 use crate::models::Model;
 
 /// Renders the report.
@@ -82,6 +83,9 @@ fn head(html: &mut String, results: &Results) {
     }
     if let Some(busy) = sentences::busy_machine(results) {
         let _ = write!(html, "<p class=\"banner\">{busy}</p>");
+    }
+    for Finding { server, what } in &results.header.findings {
+        let _ = write!(html, "<p class=\"banner\"><strong>{}</strong> {}.</p>", escape(server), escape(what));
     }
     html.push_str("<nav aria-label=\"Experiments\">");
     if plan.subjects.iter().any(|subject| subject.as_model().is_some()) {
@@ -344,15 +348,21 @@ fn slope_table(html: &mut String, experiment: Experiment, slopes: &[&Slope]) {
         return;
     }
     let each = if experiment == Experiment::Many { "copy" } else { "idle client" };
+    let with_floor = slopes.iter().any(|slope| floor::of_slope(slope).is_some());
     let _ = write!(
         html,
-        "<div class=\"scroll\"><table class=\"judged\" style=\"--columns:3\"><caption>Cost of one more {each} (slope over the levels)</caption><thead><tr>\
-         <th>Server</th><th class=\"n\">memory (PSS)</th><th class=\"n\">kernel memory</th><th>Verdict</th></tr></thead><tbody>"
+        "<div class=\"scroll\"><table class=\"judged\" style=\"--columns:{}\"><caption>Cost of one more {each} (slope over the levels)</caption><thead><tr>\
+         <th>Server</th>{}<th class=\"n\">memory (PSS)</th><th class=\"n\">kernel memory</th><th>Verdict</th></tr></thead><tbody>",
+        3 + usize::from(with_floor),
+        if with_floor { floor_head() } else { String::new() }
     );
     for slope in slopes.iter().filter(|slope| slope.metric == Metric::MemoryBytes) {
         let kernel =
             slopes.iter().find(|other| other.metric == Metric::KernelBytes && other.subject == slope.subject);
         let _ = write!(html, "<tr><td>{}</td>", escape(&slope.subject.name));
+        if with_floor {
+            floor_cell(html, floor::of_slope(slope));
+        }
         let row = slope.judgement.verdict;
         value_cell(html, Metric::MemoryBytes, Some(&slope.summary), row, row);
         let verdict = kernel.map_or(row, |kernel| kernel.judgement.verdict);
@@ -366,6 +376,21 @@ fn slope_table(html: &mut String, experiment: Experiment, slopes: &[&Slope]) {
         html.push_str("</tr>");
     }
     html.push_str("</tbody></table></div>");
+    floor_note(html, with_floor, &floor::memory_note());
+}
+
+fn floor_head() -> String {
+    format!("<th class=\"n\">{}</th>", floor::LABEL)
+}
+
+fn floor_cell(html: &mut String, ratio: Option<f64>) {
+    let _ = write!(html, "<td class=\"n\">{}</td>", floor::text(ratio).replace('-', "\u{2013}"));
+}
+
+fn floor_note(html: &mut String, with_floor: bool, note: &str) {
+    if with_floor {
+        let _ = write!(html, "<p class=\"method\">{}.</p>", escape(note));
+    }
 }
 
 fn cell_table(html: &mut String, experiment: Experiment, cells: &[&CellResult]) {
@@ -373,30 +398,38 @@ fn cell_table(html: &mut String, experiment: Experiment, cells: &[&CellResult]) 
         return;
     }
     let metrics = experiment.metrics();
+    let shown = || cells.iter().filter(|result| result.judgement.verdict != Verdict::Unsupported);
+    let with_floor = shown().any(|result| floor::of_cell(&result.cell).is_some());
     let _ = write!(
         html,
         "<div class=\"scroll\"><table class=\"judged\" style=\"--columns:{}\"><caption>Medians with their intervals</caption>\
          <thead><tr><th>Server</th>",
-        metrics.len() + 1
+        metrics.len() + 1 + usize::from(with_floor)
     );
+    if with_floor {
+        html.push_str(&floor_head());
+    }
     for metric in metrics {
         let _ = write!(html, "<th class=\"n\">{}</th>", metric.label());
     }
     html.push_str("<th>Verdict</th></tr></thead><tbody>");
     let many_levels = cells.iter().any(|result| result.cell.level != cells[0].cell.level);
     let mut level = None;
-    for result in cells.iter().filter(|result| result.judgement.verdict != Verdict::Unsupported) {
+    for result in shown() {
         if many_levels && level != Some(result.cell.level) {
             level = Some(result.cell.level);
             let _ = write!(
                 html,
                 "<tr class=\"group\"><td colspan=\"{}\">{}: {}</td></tr>",
-                metrics.len() + 2,
+                metrics.len() + 2 + usize::from(with_floor),
                 experiment.level_label(),
                 result.cell.level
             );
         }
         let _ = write!(html, "<tr><td>{}</td>", escape(&result.cell.subject.name));
+        if with_floor {
+            floor_cell(html, floor::of_cell(&result.cell));
+        }
         for metric in metrics {
             let verdicts = (result.verdict(*metric), result.judgement.verdict);
             value_cell(html, *metric, result.summaries.get(metric), verdicts.0, verdicts.1);
@@ -409,6 +442,7 @@ fn cell_table(html: &mut String, experiment: Experiment, cells: &[&CellResult]) 
         html.push_str("</tr>");
     }
     html.push_str("</tbody></table></div>");
+    floor_note(html, with_floor, &floor::note());
 }
 
 /// The probability that an interval covers the true median, for each number of repeats that occurs.
@@ -508,7 +542,7 @@ fn machine(html: &mut String, results: &Results) {
         row("Not sampled", missing);
     }
     for subject in &header.plan.subjects {
-        if let SubjectKind::Peer { command } = &subject.kind {
+        if let SubjectKind::Peer { command, .. } = &subject.kind {
             row(&subject.name, command);
         }
     }

@@ -8,6 +8,7 @@ use super::run::outcome::Run;
 use crate::sys::atomic_file;
 
 pub(crate) mod csv;
+mod floor;
 pub(crate) mod html;
 pub(crate) mod json;
 mod pictures;
@@ -20,7 +21,7 @@ pub(crate) mod table;
 mod terms;
 mod text;
 
-pub(crate) use text::in_one_line;
+pub(crate) use text::{found, in_one_line};
 
 /// Name of the raw data file in the output directory.
 pub(crate) const RAW: &str = "raw.jsonl";

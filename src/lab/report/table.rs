@@ -6,9 +6,10 @@ use comfy_table::{
     Cell as TableCell, CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, Width,
 };
 
+use super::floor;
 use super::plots::{BELOW_NOISE, is_below_noise, value_text};
 use super::sentences;
-use super::text::in_one_line;
+use super::text::{found, in_one_line};
 use crate::judge::Verdict;
 use crate::judge::statistics::MedianInterval;
 use crate::lab::judge::decision::decide;
@@ -30,6 +31,9 @@ pub(crate) fn render(results: &Results, width: Option<u16>) -> String {
     ));
     if let Some(busy) = sentences::busy_machine(results) {
         text.line(&busy);
+    }
+    for finding in &results.header.findings {
+        text.line(&found(finding));
     }
     for &experiment in &plan.experiments {
         for &class in &plan.classes {
@@ -102,9 +106,10 @@ impl Text {
     /// A table with as few line breaks within its values as the width allows.
     fn table(&mut self, of: impl Fn(Gaps) -> Table) {
         let width = self.width.unwrap_or(u16::MAX);
-        let fits = |gaps: &Gaps| least_widths(&of(*gaps)).into_iter().sum::<usize>() <= usize::from(width);
-        let gaps = Gaps::TRIED.into_iter().find(fits).unwrap_or(Gaps::ALL);
-        let _ = writeln!(self.text, "{}", shown(of(gaps), width));
+        let fits =
+            |gaps: &Gaps| least_widths(&of(*gaps), *gaps).into_iter().sum::<usize>() <= usize::from(width);
+        let gaps = Gaps::TRIED.into_iter().find(fits).unwrap_or(Gaps::NARROW);
+        let _ = writeln!(self.text, "{}", shown(of(gaps), gaps, width));
     }
 }
 
@@ -130,31 +135,31 @@ fn new_table() -> Table {
 }
 
 /// A column's padding on both sides: none at the table's ends.
-fn padding(at: usize, columns: usize) -> (u16, u16) {
-    (u16::from(at > 0), u16::from(at + 1 < columns))
+fn padding(at: usize, columns: usize, gaps: Gaps) -> (u16, u16) {
+    (u16::from(at > 0), if at + 1 < columns { gaps.behind_column } else { 0 })
 }
 
 /// The longest word of each column, with its padding.
-fn least_widths(table: &Table) -> Vec<usize> {
+fn least_widths(table: &Table, gaps: Gaps) -> Vec<usize> {
     let columns = table.header().map_or(0, Row::cell_count);
     let rows = || table.header().into_iter().chain(table.row_iter());
     let longest = |at: usize| {
         let texts = rows().filter_map(|row| row.cell_iter().nth(at)).map(TableCell::content);
         let words =
             texts.map(|text| text.split([' ', '\n']).map(|word| word.chars().count()).max().unwrap_or(0));
-        let (before, behind) = padding(at, columns);
+        let (before, behind) = padding(at, columns, gaps);
         words.max().unwrap_or(0) + usize::from(before + behind)
     };
     (0..columns).map(longest).collect()
 }
 
 /// The table, with no column narrower than its longest word: lines break between words only.
-fn shown(mut table: Table, width: u16) -> String {
+fn shown(mut table: Table, gaps: Gaps, width: u16) -> String {
     // Without a width the table would ask the terminal, and a snapshot would depend on it.
     table.set_width(width);
-    let (columns, widths) = (table.column_count(), least_widths(&table));
+    let (columns, widths) = (table.column_count(), least_widths(&table, gaps));
     for (at, (column, width)) in table.column_iter_mut().zip(widths).enumerate() {
-        column.set_padding(padding(at, columns));
+        column.set_padding(padding(at, columns, gaps));
         let least = u16::try_from(width).unwrap_or(u16::MAX);
         column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
     }
@@ -171,6 +176,7 @@ struct Gaps {
     within_interval: &'static str,
     before_spread: &'static str,
     within_verdict: &'static str,
+    behind_column: u16,
 }
 
 impl Gaps {
@@ -179,14 +185,23 @@ impl Gaps {
         within_interval: UNBROKEN,
         before_spread: UNBROKEN,
         within_verdict: "-",
+        behind_column: 1,
     };
-    const ALL: Gaps =
-        Gaps { before_interval: " ", within_interval: " ", before_spread: " ", within_verdict: "-\n" };
+    const ALL: Gaps = Gaps {
+        before_interval: " ",
+        within_interval: " ",
+        before_spread: " ",
+        within_verdict: "-\n",
+        behind_column: 1,
+    };
+    /// Where even that is too wide.
+    const NARROW: Gaps = Gaps { behind_column: 0, ..Gaps::ALL };
     /// In order of preference: the fewer breaks, the better.
-    const TRIED: [Gaps; 3] = [
+    const TRIED: [Gaps; 4] = [
         Gaps::NONE,
         Gaps { before_interval: " ", ..Gaps::NONE },
         Gaps { before_interval: " ", within_interval: " ", ..Gaps::NONE },
+        Gaps::ALL,
     ];
 }
 
@@ -213,10 +228,20 @@ fn name_of(subject: &Subject) -> TableCell {
     TableCell::new(in_one_line(&subject.name))
 }
 
+/// Whether a cell with values has a ratio to the leanest server.
+fn has_floor(cells: &[&CellResult]) -> bool {
+    let shown = cells.iter().filter(|result| result.judgement.verdict != Verdict::Unsupported);
+    shown.map(|result| floor::of_cell(&result.cell)).any(|ratio| ratio.is_some())
+}
+
 fn cell_table(experiment: Experiment, cells: &[&CellResult], gaps: Gaps) -> Table {
     let mut table = new_table();
     let metrics = experiment.metrics();
     let mut head = vec![right(experiment.level_label().to_owned()), TableCell::new("server")];
+    let with_floor = has_floor(cells);
+    if with_floor {
+        head.push(right(floor::LABEL.to_owned()));
+    }
     head.extend(metrics.iter().map(|metric| right(metric.label().to_owned())));
     head.push(TableCell::new("verdict"));
     table.set_header(head);
@@ -226,6 +251,9 @@ fn cell_table(experiment: Experiment, cells: &[&CellResult], gaps: Gaps) -> Tabl
             continue;
         }
         let mut row = vec![right(result.cell.level.to_string()), name_of(&result.cell.subject)];
+        if with_floor {
+            row.push(right(floor::text(floor::of_cell(&result.cell))));
+        }
         row.extend(metrics.iter().map(|metric| {
             right(result.summaries.get(metric).map_or("-".to_owned(), |summary| {
                 let spread = match summary.spread() {
@@ -277,6 +305,9 @@ fn remarks(text: &mut Text, cells: &[&CellResult]) {
     if let Some((metric, why)) = doubted.flat_map(|result| &result.doubted).next() {
         text.line(&format!("{ALONE} this value alone is NOISY; {}: {why}", metric.label()));
     }
+    if has_floor(cells) {
+        text.line(&floor::note());
+    }
 }
 
 /// Which class of cores, where there is more than one.
@@ -290,16 +321,29 @@ fn slopes(text: &mut Text, results: &Results) {
     }
     let mut table = new_table();
     let classes = results.header.plan.classes.len();
-    table.set_header(["cost of one more", "server", "memory (PSS)", "kernel memory", "verdict"]);
-    for slope in results.slopes.iter().filter(|slope| slope.metric == Metric::MemoryBytes) {
+    let memory = || results.slopes.iter().filter(|slope| slope.metric == Metric::MemoryBytes);
+    let with_floor = memory().any(|slope| floor::of_slope(slope).is_some());
+    let mut head = vec![TableCell::new("cost of one more"), TableCell::new("server")];
+    if with_floor {
+        head.push(right(floor::LABEL.to_owned()));
+    }
+    head.extend(["memory (PSS)", "kernel memory"].map(|name| right(name.to_owned())));
+    head.push(TableCell::new("verdict"));
+    table.set_header(head);
+    for slope in memory() {
         let kernel = results.slopes.iter().find(|other| {
             (other.experiment, other.class, &other.subject, other.metric)
                 == (slope.experiment, slope.class, &slope.subject, Metric::KernelBytes)
         });
         let each = if slope.experiment == Experiment::Many { "copy" } else { "idle client" };
-        table.add_row(vec![
+        let mut row = vec![
             TableCell::new(format!("{each}{}", in_class(slope.class, classes))),
             name_of(&slope.subject),
+        ];
+        if with_floor {
+            row.push(right(floor::text(floor::of_slope(slope))));
+        }
+        row.extend([
             right(unbroken(&Metric::MemoryBytes.format(slope.summary.median))),
             right(kernel.map_or("-".to_owned(), |kernel| {
                 unbroken(&Metric::KernelBytes.format(kernel.summary.median))
@@ -311,9 +355,13 @@ fn slopes(text: &mut Text, results: &Results) {
                 }
             })),
         ]);
+        table.add_row(row);
     }
     text.blank();
     text.table(|_| table.clone());
+    if with_floor {
+        text.line(&floor::memory_note());
+    }
 }
 
 fn decisions(text: &mut Text, results: &Results) {

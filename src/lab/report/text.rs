@@ -1,5 +1,7 @@
 //! Text that is safe to print.
 
+use crate::lab::run::raw::Finding;
+
 /// Text for a terminal, in one line. Control characters, and those that change the direction of text, are
 /// escaped: names, reasons and paths may come from raw data of another origin.
 pub(crate) fn in_one_line(text: &str) -> String {
@@ -8,6 +10,11 @@ pub(crate) fn in_one_line(text: &str) -> String {
         if commands_terminal(char) { line.extend(char.escape_default()) } else { line.push(char) }
     }
     line
+}
+
+/// What is wrong with a server, in one line: `other: leaves zombies`.
+pub(crate) fn found(finding: &Finding) -> String {
+    in_one_line(&format!("{}: {}", finding.server, finding.what))
 }
 
 /// Whether it controls the terminal or the direction of the text around it.

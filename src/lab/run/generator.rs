@@ -60,7 +60,7 @@ impl GeneratorTask {
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         end_with_parent(&mut command);
         // Before the generator starts, so that there is a sample before whatever it does.
-        let mut samples = vec![Sample::take(server.root(), None)];
+        let mut samples = vec![Sample::take(server.processes(), None)];
         let spawned = placement.on(placement.generator(), || command.spawn());
         let mut child = Running(spawned.map_err(|error| format!("generator not started: {error}"))?);
         let output = read_apart(child.0.stdout.take());
@@ -109,13 +109,13 @@ impl GeneratorTask {
         let stops = server.stops();
         loop {
             let began = Instant::now();
-            samples.push(Sample::take(server.root(), Some(generator)));
+            samples.push(Sample::take(server.processes(), Some(generator)));
             let pause = EVERY.max(began.elapsed() * SHARE);
             // The end is looked for often, because the next cell waits for it; samples are rare, because they
             // cost time.
             while began.elapsed() < pause && phases.try_recv().is_err() {
                 if output.is_finished() {
-                    samples.push(Sample::take(server.root(), Some(generator)));
+                    samples.push(Sample::take(server.processes(), Some(generator)));
                     return Ok(());
                 }
                 if server.stops() != stops {

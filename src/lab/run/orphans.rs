@@ -28,6 +28,11 @@ impl Orphans {
         Ok(Orphans { before: children(std::process::id()) })
     }
 
+    /// The children that this process has had from its start.
+    pub(crate) fn inherited(&self) -> &[u32] {
+        &self.before
+    }
+
     /// Ends all of them, and waits until they are gone, so that the next server has the machine for itself.
     pub(crate) fn end(&self) {
         let deadline = Instant::now() + GONE_MAX;

@@ -30,6 +30,18 @@ pub(crate) struct Header {
     pub(crate) machine: Machine,
     /// The plan.
     pub(crate) plan: ComparisonPlan,
+    /// What was found about peers before the first run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// What is wrong with a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Finding {
+    /// Its name.
+    pub(crate) server: String,
+    /// What it does, beginning with a verb.
+    pub(crate) what: String,
 }
 
 #[derive(Serialize)]

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::executor::Executor;
+use super::examine::examine;
+use super::executor::{Examined, Executor};
 use super::generator::{GeneratorRun, GeneratorTask};
 use super::machine::{Machine, inspect};
 use super::orphans::Orphans;
@@ -27,6 +29,7 @@ use crate::lab::sample::cpu::between;
 use crate::lab::sample::proc::{kernel_memory_settled, listen_overflows};
 use crate::load::Report;
 use crate::models::Model;
+use crate::sys::control_group::ControlGroup;
 use crate::sys::signals::SignalCounts;
 
 /// How long a peer must keep running before anything is measured.
@@ -39,6 +42,8 @@ pub(crate) struct RealExecutor {
     placement: Placement,
     orphans: Orphans,
     signals: SignalCounts,
+    /// Of one server after the other: what counts is the difference of two moments.
+    group: Option<Arc<ControlGroup>>,
 }
 
 impl RealExecutor {
@@ -46,14 +51,23 @@ impl RealExecutor {
     /// signal interrupts a run.
     pub(crate) fn new(placement: Placement, signals: SignalCounts) -> io::Result<RealExecutor> {
         let (program, orphans) = (std::env::current_exe()?, Orphans::adopt()?);
-        Ok(RealExecutor { program, placement, orphans, signals })
+        let group = ControlGroup::create(&format!("oneloop-compare-{}", std::process::id()));
+        if let Err(error) = &group {
+            log::debug!("no control group: {error}; CPU times are those of /proc");
+        }
+        Ok(RealExecutor { program, placement, orphans, signals, group: group.ok().map(Arc::new) })
+    }
+
+    fn options(&self, backlog: Option<u32>) -> ServerOptions<'_> {
+        let (signals, group) = (self.signals, self.group.as_ref());
+        ServerOptions { backlog, signals, group, inherited: self.orphans.inherited() }
     }
 
     fn measure(&self, cell: &Cell, extent: Extent) -> Result<Measurement, String> {
         let standing = matches!(cell.experiment, Experiment::Many | Experiment::Idle);
         let kernel_before = if standing { kernel_memory_settled() } else { None };
         let (subject, backlog) = as_asked(cell);
-        let options = ServerOptions { backlog, signals: self.signals };
+        let options = self.options(backlog);
         let cores = self.placement.server(cell.class);
         let mut server = Server::start(&self.program, &subject, options, &self.placement, cores)?;
         let measured = self.measure_server(cell, extent, &server, kernel_before);
@@ -75,7 +89,7 @@ impl RealExecutor {
             Experiment::Many => standing::many(server, kernel_before, measured_ms),
             Experiment::Idle => {
                 let crowd = IdleClients::gather(server.addr(), cell.level)?;
-                settle(server.root());
+                settle(server.processes());
                 // Before the active clients connect: what they need does not count for the idle ones.
                 let silent = memory(Measurement::default(), server, kernel_before);
                 let mut measurement = self.traffic(cell, extent, server)?;
@@ -106,16 +120,17 @@ impl Executor for RealExecutor {
         inspect(self.placement.cores().to_vec(), self.placement.describe())
     }
 
-    fn check(&mut self, subject: &Subject) -> Result<(), String> {
+    fn check(&mut self, subject: &Subject) -> Result<Examined, String> {
         let cores = self.placement.server(CoreClass::OneCore);
-        let options = ServerOptions { backlog: None, signals: self.signals };
-        let started = Server::start(&self.program, subject, options, &self.placement, cores);
+        let started = Server::start(&self.program, subject, self.options(None), &self.placement, cores);
         let checked = started.and_then(|mut server| {
-            // A command that starts its server in the background ends soon after the server listens.
-            if subject.as_model().is_none() {
-                thread::sleep(PEER_WATCHED);
+            if subject.as_model().is_some() {
+                return server.lives().map(|()| Examined::default());
             }
-            server.lives()
+            // A command that starts its server in the background ends soon after the server listens.
+            thread::sleep(PEER_WATCHED);
+            server.lives()?;
+            examine(&mut server)
         });
         self.orphans.end();
         checked

@@ -2,10 +2,10 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,9 @@ use nix::unistd::Pid;
 
 use super::placement::Placement;
 use crate::lab::plan::subject::{Subject, SubjectKind};
+use crate::lab::sample::proc::is_listening;
+use crate::lab::sample::server::ServerProcesses;
+use crate::sys::control_group::ControlGroup;
 use crate::sys::process::end_with_parent;
 use crate::sys::signals::SignalCounts;
 
@@ -23,6 +26,8 @@ const START_MAX: Duration = Duration::from_secs(10);
 const STOP_MAX: Duration = Duration::from_secs(3);
 /// How long the reply to the check may take.
 const CHECK_MAX: Duration = Duration::from_secs(5);
+/// How long a client's error may come before the end of the server that caused it.
+const END_SEEN_MAX: Duration = Duration::from_millis(200);
 /// How often a state is polled that no event announces.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// How long to wait for the error output of a server that has ended.
@@ -34,10 +39,13 @@ const ERROR_OUTPUT_BYTES_MAX: u64 = 4096;
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
+    processes: ServerProcesses,
     addr: SocketAddr,
     stop_method: StopMethod,
     error_output: mpsc::Receiver<String>,
     signals: SignalCounts,
+    /// It has passed the check.
+    has_served: bool,
 }
 
 /// How a server is stopped.
@@ -51,11 +59,15 @@ enum StopMethod {
 
 /// Options of a server beside its model.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ServerOptions {
+pub(crate) struct ServerOptions<'a> {
     /// The length of the listen queue, if not the default. Peers set their own.
     pub(crate) backlog: Option<u32>,
     /// The signals that interrupt a wait for it.
     pub(crate) signals: SignalCounts,
+    /// The control group of its processes, where there is one.
+    pub(crate) group: Option<&'a Arc<ControlGroup>>,
+    /// Children that this process had before any server.
+    pub(crate) inherited: &'a [u32],
 }
 
 impl Server {
@@ -64,7 +76,7 @@ impl Server {
     pub(crate) fn start(
         program: &Path,
         subject: &Subject,
-        options: ServerOptions,
+        options: ServerOptions<'_>,
         placement: &Placement,
         cores: &[usize],
     ) -> Result<Server, String> {
@@ -81,32 +93,49 @@ impl Server {
                 command.arg("echo@127.0.0.1:0");
                 Server::start_ours(command, options, placement, cores)?
             }
-            SubjectKind::Peer { command } => Server::start_peer(command, options, placement, cores)?,
+            SubjectKind::Peer { command, .. } => Server::start_peer(command, options, placement, cores)?,
         };
         // If the server ended, its exit explains more than the client's error.
         server.check().map_err(|why| server.lives().err().unwrap_or(why))?;
+        server.has_served = true;
         Ok(server)
     }
 
-    fn spawn(mut command: Command, placement: &Placement, cores: &[usize]) -> Result<Child, String> {
+    fn spawn(
+        mut command: Command,
+        options: ServerOptions<'_>,
+        placement: &Placement,
+        cores: &[usize],
+    ) -> Result<(Child, ServerProcesses), String> {
         // A group of its own: Ctrl-C on the terminal reaches this process alone, which then stops the server.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         end_with_parent(&mut command);
-        placement.on(cores, || command.spawn()).map_err(|error| format!("not started: {error}"))
+        let spawned = options.group.map_or(Ok(()), |group| group.take_in(&mut command));
+        let spawned = spawned.and_then(|()| placement.on(cores, || command.spawn()));
+        let child = spawned.map_err(|error| format!("not started: {error}"))?;
+        let processes = ServerProcesses::new(child.id(), options.group, options.inherited);
+        Ok((child, processes))
     }
 
     fn start_ours(
         command: Command,
-        options: ServerOptions,
+        options: ServerOptions<'_>,
         placement: &Placement,
         cores: &[usize],
     ) -> Result<Server, String> {
-        let mut child = Server::spawn(command, placement, cores)?;
+        let (mut child, processes) = Server::spawn(command, options, placement, cores)?;
         let error_output = keep_error_output(&mut child);
         let lines = listening_lines(&mut child);
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut server =
-            Server { child, addr, stop_method: StopMethod::Kill, error_output, signals: options.signals };
+        let mut server = Server {
+            child,
+            processes,
+            addr,
+            stop_method: StopMethod::Kill,
+            error_output,
+            signals: options.signals,
+            has_served: false,
+        };
         // The channel closes with the server's output, so a server that failed is not waited for.
         if let Ok(addr) = lines.recv_timeout(START_MAX) {
             server.addr = addr;
@@ -118,25 +147,27 @@ impl Server {
 
     fn start_peer(
         command: &str,
-        options: ServerOptions,
+        options: ServerOptions<'_>,
         placement: &Placement,
         cores: &[usize],
     ) -> Result<Server, String> {
         let addr = free_addr().map_err(|error| format!("no free port: {error}"))?;
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(command.replace("{port}", &addr.port().to_string()));
-        let mut child = Server::spawn(shell, placement, cores)?;
+        let (mut child, processes) = Server::spawn(shell, options, placement, cores)?;
         let error_output = keep_error_output(&mut child);
         drain_output(&mut child);
         let mut server = Server {
             child,
+            processes,
             addr,
             stop_method: StopMethod::Terminate,
             error_output,
             signals: options.signals,
+            has_served: false,
         };
         let (deadline, stops) = (Instant::now() + START_MAX, server.stops());
-        while TcpStream::connect(addr).is_err() {
+        while !listens(addr) {
             server.lives()?;
             if server.stops() != stops {
                 return Err("interrupted".to_owned());
@@ -158,13 +189,31 @@ impl Server {
     /// An error message if the server has ended.
     pub(crate) fn lives(&mut self) -> Result<(), String> {
         let Ok(Some(status)) = self.child.try_wait() else { return Ok(()) };
-        let background = match self.stop_method {
-            StopMethod::Terminate if status.success() => {
+        let is_peer = self.stop_method == StopMethod::Terminate;
+        let signal = signal_of(status, is_peer);
+        let hint = match signal {
+            Some(Signal::SIGPIPE) => {
+                "; it wrote to a client that had closed: ignore SIGPIPE, and check what write returns"
+            }
+            // A server in the background may not listen yet.
+            None if is_peer && status.success() && (listens(self.addr) || !self.has_served) => {
                 "; a server that goes to the background cannot be measured"
             }
+            None if is_peer && status.success() => "; a server accepts clients in a loop",
             _ => "",
         };
-        Err(self.with_output(&format!("it ended ({status}){background}")))
+        let cause = status_text(status, signal);
+        Err(self.with_output(&format!("it ended ({cause}){hint}")))
+    }
+
+    /// The same as [`Server::lives`], for a client that had an error: the server may be about to end.
+    pub(crate) fn lives_on(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + END_SEEN_MAX;
+        while Instant::now() < deadline {
+            self.lives()?;
+            thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
     }
 
     /// What went wrong, with the error output of the server. Other processes that hold its standard error are
@@ -182,25 +231,34 @@ impl Server {
         self.addr
     }
 
-    /// The root of its process tree.
-    pub(crate) fn root(&self) -> u32 {
-        self.child.id()
+    /// Its processes.
+    pub(crate) fn processes(&self) -> &ServerProcesses {
+        &self.processes
     }
 
     /// Checks that the server echoes: the same bytes must come back as from every other server.
     fn check(&mut self) -> Result<(), String> {
         let sent: Vec<u8> = (0..=255).chain(0..=255).collect();
-        let answer = || -> io::Result<Vec<u8>> {
+        let (processes, is_peer) = (&mut self.processes, self.stop_method == StopMethod::Terminate);
+        let before = if is_peer { processes.ids() } else { Vec::new() };
+        let mut answer = || -> io::Result<Vec<u8>> {
             let mut stream = TcpStream::connect_timeout(&self.addr, CHECK_MAX)?;
             stream.set_read_timeout(Some(CHECK_MAX))?;
             stream.write_all(&sent)?;
             let mut answer = vec![0; sent.len()];
             stream.read_exact(&mut answer)?;
+            // The models of this program wait for their children.
+            if is_peer {
+                processes.serving(&before);
+            }
             Ok(answer)
         };
         match answer() {
             Ok(answer) if answer == sent => Ok(()),
             Ok(_) => Err("replies with other bytes than were sent: it is not an echo server".to_owned()),
+            Err(error) if is_timeout(&error) => {
+                Err(format!("does not reply within {} s", CHECK_MAX.as_secs()))
+            }
             Err(error) => Err(format!("does not reply: {error}")),
         }
     }
@@ -235,6 +293,28 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Whether a call took longer than the socket's timeout.
+pub(super) fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
+}
+
+/// The signal that ended a process. A shell that ran a peer's command reports it as 128 and its number.
+fn signal_of(status: ExitStatus, through_shell: bool) -> Option<Signal> {
+    let number = status.signal().or_else(|| status.code().filter(|_| through_shell)?.checked_sub(128))?;
+    Signal::try_from(number).ok()
+}
+
+/// How a process ended: `exit status: 3`, or `signal 13, SIGPIPE`.
+fn status_text(status: ExitStatus, signal: Option<Signal>) -> String {
+    signal.map_or_else(|| status.to_string(), |signal| format!("signal {}, {signal}", signal as i32))
+}
+
+/// Whether a server listens there. Where the system reports its sockets, no client comes for the question: a
+/// server may serve its first client alone.
+fn listens(addr: SocketAddr) -> bool {
+    is_listening(addr.port()).unwrap_or_else(|| TcpStream::connect(addr).is_ok())
 }
 
 /// An address that was free a moment ago: there is no way to ask a peer for its port.
@@ -284,6 +364,18 @@ fn listening_addr(line: &str) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_of_a_peer_is_named_by_its_signal_also_through_a_shell() {
+        let text = |raw, through_shell| {
+            let status = ExitStatus::from_raw(raw);
+            status_text(status, signal_of(status, through_shell))
+        };
+        assert_eq!(text(13, true), "signal 13, SIGPIPE");
+        assert_eq!(text(141 << 8, true), "signal 13, SIGPIPE");
+        assert_eq!(text(141 << 8, false), "exit status: 141");
+        assert_eq!([text(3 << 8, true), text(255 << 8, true)], ["exit status: 3", "exit status: 255"]);
+    }
 
     #[test]
     fn the_address_is_found_in_its_line() {

@@ -11,7 +11,8 @@ use super::outcome::Measurement;
 use super::server::Server;
 use crate::judge::evidence::Evidence;
 use crate::lab::plan::metric::Metric;
-use crate::lab::sample::proc::{kernel_memory_bytes, tree_cpu, tree_memory_bytes, tree_tasks};
+use crate::lab::sample::proc::kernel_memory_bytes;
+use crate::lab::sample::server::ServerProcesses;
 
 /// How long to wait until a server has settled.
 const SETTLE_MAX: Duration = Duration::from_secs(3);
@@ -28,11 +29,11 @@ pub(crate) fn many(
     kernel_before: Option<u64>,
     measured_ms: u64,
 ) -> Result<Measurement, String> {
-    settle(server.root());
+    settle(server.processes());
     let mut measurement = memory(Measurement::default(), server, kernel_before);
-    let (began, before) = (Instant::now(), tree_cpu(server.root()));
+    let (began, before) = (Instant::now(), server.processes().cpu());
     thread::sleep(Duration::from_millis(measured_ms));
-    if let (Some(before), Some(after)) = (before, tree_cpu(server.root())) {
+    if let (Some(before), Some(after)) = (before, server.processes().cpu()) {
         let used_us = after.saturating_sub(before) as f64 / 1e3;
         measurement = measurement.with(Metric::CpuPerSecondUs, used_us / began.elapsed().as_secs_f64());
     }
@@ -49,7 +50,7 @@ pub(crate) fn memory(
     server: &Server,
     kernel_before: Option<u64>,
 ) -> Measurement {
-    if let Some(bytes) = tree_memory_bytes(server.root()) {
+    if let Some(bytes) = server.processes().memory_bytes() {
         measurement = measurement.with(Metric::MemoryBytes, bytes as f64);
     }
     if let (Some(before), Some(after)) = (kernel_before, kernel_memory_bytes()) {
@@ -58,13 +59,13 @@ pub(crate) fn memory(
     measurement
 }
 
-/// Waits until the process tree neither grows nor uses CPU time.
-pub(crate) fn settle(root: u32) {
+/// Waits until the server neither grows nor uses CPU time.
+pub(crate) fn settle(server: &ServerProcesses) {
     let deadline = Instant::now() + SETTLE_MAX;
-    let mut last = (tree_tasks(root), tree_cpu(root));
+    let mut last = (server.tasks(), server.cpu());
     while Instant::now() < deadline {
         thread::sleep(SETTLED_FOR);
-        let now = (tree_tasks(root), tree_cpu(root));
+        let now = (server.tasks(), server.cpu());
         let worked = now.1.unwrap_or(0).saturating_sub(last.1.unwrap_or(0)) as f64;
         if now.0 == last.0 && worked <= SETTLED_SHARE * SETTLED_FOR.as_nanos() as f64 {
             return;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::proc::{Nanos, Processes, machine_cpu, own_cpu};
+use super::server::ServerProcesses;
 use crate::sys::clock::monotonic_ns;
 
 /// The shortest time between two samples.
@@ -16,7 +17,7 @@ pub(crate) const SHARE: u32 = 25;
 pub(crate) struct Sample {
     /// When, on the clock that all processes share.
     pub(crate) at_ns: u64,
-    /// Of the server's process tree.
+    /// Of the server's processes.
     pub(crate) server: Option<Nanos>,
     /// Of the generator's.
     pub(crate) generator: Option<Nanos>,
@@ -31,21 +32,15 @@ pub(crate) struct Sample {
 impl Sample {
     /// Samples now. `generator` is `None` before it is started. Reading thousands of processes takes tens of
     /// ms; the sample counts for the middle of this interval.
-    pub(crate) fn take(server: u32, generator: Option<u32>) -> Sample {
+    pub(crate) fn take(server: &ServerProcesses, generator: Option<u32>) -> Sample {
         let processes = Processes::now();
-        let cpu = |root| processes.as_ref()?.cpu(root);
         let began_ns = monotonic_ns();
-        let (server_cpu, generator_cpu) = (cpu(server), generator.and_then(cpu));
+        let (server_cpu, server_waited) =
+            processes.as_ref().map_or((None, None), |processes| server.times(processes, generator));
+        let generator_cpu = generator.and_then(|generator| processes.as_ref()?.cpu(generator));
         let (own, machine) = (own_cpu(), machine_cpu());
         let at_ns = began_ns.midpoint(monotonic_ns());
-        Sample {
-            at_ns,
-            server: server_cpu,
-            generator: generator_cpu,
-            own,
-            machine,
-            server_waited: processes.as_ref().and_then(|processes| processes.waited(server)),
-        }
+        Sample { at_ns, server: server_cpu, generator: generator_cpu, own, machine, server_waited }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 
 use crate::sys::process::run_delay_ns;
 
@@ -12,8 +13,10 @@ pub(crate) type Nanos = u64;
 
 /// The fields of `/proc/PID/stat` that matter here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stat {
-    parent: u32,
+pub(super) struct Stat {
+    pub(super) parent: u32,
+    /// It has ended, and was not yet waited for.
+    pub(super) is_zombie: bool,
     /// Of the process and its threads, also those that ended, in ticks.
     own: u64,
     /// Of children that ended and were waited for, and of theirs, in ticks.
@@ -27,7 +30,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
     // Fields count from 1 in proc(5); the state, field 3, is at 0 here.
     // utime, stime; then cutime, cstime.
     let (own, reaped) = (number(11)? + number(12)?, number(13)? + number(14)?);
-    Some(Stat { parent: number(1)? as u32, own, reaped })
+    Some(Stat { parent: number(1)? as u32, is_zombie: fields[0] == "Z", own, reaped })
 }
 
 /// The children of a process that run, or ended and were not yet waited for; none without `/proc`.
@@ -62,8 +65,13 @@ impl Processes {
         Some(processes)
     }
 
+    /// The children of a process.
+    pub(super) fn children(&self, parent: u32) -> &[u32] {
+        self.children.get(&parent).map_or(&[], Vec::as_slice)
+    }
+
     /// A process and all of its descendants. Processes whose parent died belong to another tree.
-    fn tree(&self, root: u32) -> Vec<(u32, Stat)> {
+    pub(super) fn tree(&self, root: u32) -> Vec<(u32, Stat)> {
         let mut found = BTreeMap::new();
         let mut next = vec![root];
         // Bounded by the processes that were there: each is visited once.
@@ -71,59 +79,59 @@ impl Processes {
             if let Some(stat) = self.stats.get(&pid)
                 && found.insert(pid, *stat).is_none()
             {
-                next.extend(self.children.get(&pid).into_iter().flatten());
+                next.extend(self.children(pid));
             }
         }
         found.into_iter().collect()
     }
 
-    /// CPU time of a process tree: of all running processes, and of all that ended and were waited for.
-    /// `None` without any.
-    ///
-    /// Running processes have exact times; the total of those that ended is exact to a tick of 10 ms.
+    /// CPU time of a process tree, as [`cpu_of`]. `None` if there is no such process.
     pub(crate) fn cpu(&self, root: u32) -> Option<Nanos> {
-        let (tick_ns, tree) = (1_000_000_000 / ticks_per_s(), self.tree(root));
-        let total = tree.iter().map(|(pid, stat)| {
-            let own = exact_cpu(*pid).unwrap_or(stat.own * tick_ns);
-            own + stat.reaped * tick_ns
-        });
-        (!tree.is_empty()).then(|| total.sum())
+        let tree = self.tree(root);
+        (!tree.is_empty()).then(|| cpu_of(&tree))
     }
+}
 
-    /// How long the running threads of a process tree were runnable without a core, in total.
-    pub(crate) fn waited(&self, root: u32) -> Option<Nanos> {
-        let mut waited = None;
-        for (pid, _) in self.tree(root) {
-            for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-                if let Some(ns) = run_delay_ns(&task.path()) {
-                    waited = Some(waited.unwrap_or(0) + ns);
-                }
+/// CPU time of all of these processes, and of all of their children that ended and were waited for.
+///
+/// Running processes have exact times; the total of those that ended is exact to a tick of 10 ms.
+pub(super) fn cpu_of(processes: &[(u32, Stat)]) -> Nanos {
+    let tick_ns = 1_000_000_000 / ticks_per_s();
+    let total = processes.iter().map(|(pid, stat)| {
+        let own = exact_cpu(*pid).unwrap_or(stat.own * tick_ns);
+        own + stat.reaped * tick_ns
+    });
+    total.sum()
+}
+
+/// How long the running threads of these processes were runnable without a core, in total.
+pub(super) fn waited_of(processes: &[(u32, Stat)]) -> Option<Nanos> {
+    let mut waited = None;
+    for (pid, _) in processes {
+        for task in tasks(*pid) {
+            if let Some(ns) = run_delay_ns(&task) {
+                waited = Some(waited.unwrap_or(0) + ns);
             }
         }
-        waited
     }
+    waited
 }
 
-/// A process and all of its descendants, now; `None` if it does not exist.
-fn tree(root: u32) -> Option<Vec<(u32, Stat)>> {
-    Some(Processes::now()?.tree(root)).filter(|tree| !tree.is_empty())
-}
-
-/// CPU time of a process tree, as [`Processes::cpu`].
-pub(crate) fn tree_cpu(root: u32) -> Option<Nanos> {
-    Processes::now()?.cpu(root)
+/// The folders of a process's threads.
+fn tasks(pid: u32) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten().map(|task| task.path())
 }
 
 /// The CPU clock of one process (`clock_getcpuclockid(3)`).
 #[cfg(target_os = "linux")]
-fn exact_cpu(pid: u32) -> Option<Nanos> {
+pub(super) fn exact_cpu(pid: u32) -> Option<Nanos> {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).ok()?);
     let time = nix::time::clock_getcpuclockid(pid).ok()?.now().ok()?;
     Some(std::time::Duration::from(time).as_nanos() as Nanos)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn exact_cpu(_pid: u32) -> Option<Nanos> {
+pub(super) fn exact_cpu(_pid: u32) -> Option<Nanos> {
     None
 }
 
@@ -151,18 +159,15 @@ pub(crate) fn machine_cpu() -> Option<Nanos> {
     Some(ticks * (1_000_000_000 / ticks_per_s()))
 }
 
-/// Processes and threads of a tree.
-pub(crate) fn tree_tasks(root: u32) -> Option<usize> {
-    let tasks = tree(root)?
-        .into_iter()
-        .map(|(pid, _)| fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count));
-    Some(tasks.sum())
+/// How many threads these processes have; one of a single thread counts as one.
+pub(super) fn tasks_of(processes: &[(u32, Stat)]) -> usize {
+    processes.iter().map(|(pid, _)| tasks(*pid).count()).sum()
 }
 
-/// Proportional set size of a process tree, in bytes: a page shared by n processes counts as 1/n for each.
+/// Proportional set size of these processes, in bytes: a page shared by n processes counts as 1/n for each.
 /// `None` if one of the processes cannot be read, as one of another user: the rest would pass for the whole.
-pub(crate) fn tree_memory_bytes(root: u32) -> Option<u64> {
-    let sizes = tree(root)?.into_iter().map(|(pid, _)| {
+pub(super) fn memory_of(processes: &[(u32, Stat)]) -> Option<u64> {
+    let sizes = processes.iter().map(|(pid, _)| {
         match fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) {
             Ok(rollup) => Some(kib_of(&rollup, "Pss:").unwrap_or(0) << 10),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
@@ -171,6 +176,24 @@ pub(crate) fn tree_memory_bytes(root: u32) -> Option<u64> {
         }
     });
     sizes.sum::<Option<u64>>().filter(|bytes| *bytes > 0)
+}
+
+/// How many descriptors a process has open. `None` if it cannot be read.
+pub(super) fn descriptors(pid: u32) -> Option<usize> {
+    Some(fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count())
+}
+
+/// Whether a process ignores SIGCHLD: then the kernel reaps its children, and drops their times (wait(2)).
+pub(super) fn ignores_ended_children(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    parse_ignored(&status)
+        .is_some_and(|ignored| ignored & (1 << (nix::sys::signal::Signal::SIGCHLD as u32 - 1)) != 0)
+}
+
+/// The signals that are ignored, as a mask (proc(5)).
+fn parse_ignored(status: &str) -> Option<u64> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
 }
 
 /// Kernel memory of the whole machine that clients and servers can cause, in bytes: slabs that are not
@@ -219,45 +242,51 @@ pub(crate) fn listen_overflows() -> Option<u64> {
     pairs.find(|(name, _)| *name == "ListenOverflows")?.1.parse().ok()
 }
 
+/// Whether a TCP socket listens on this port. `None` where the system does not report its sockets.
+pub(crate) fn is_listening(port: u16) -> Option<bool> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).ok());
+    // A system without IPv6 has one table.
+    tables[0].as_ref()?;
+    Some(tables.iter().flatten().any(|table| table.lines().any(|line| listens(line, port))))
+}
+
+/// Whether a line of the table is of a socket that listens on this port: `0: 0100007F:1F90 00000000:0000 0A`.
+fn listens(line: &str, port: u16) -> bool {
+    let mut fields = line.split_whitespace().skip(1);
+    let local = fields.next().and_then(|local| u16::from_str_radix(local.rsplit(':').next()?, 16).ok());
+    local == Some(port) && fields.nth(1) == Some("0A")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    #[cfg(target_os = "linux")]
-    use std::time::Duration;
 
     #[test]
     fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
         let text = "42 (a) b (c)) S 7 42 42 0 -1 4194304 9 8 0 0 11 22 33 44 20 0 1 0 100";
-        assert_eq!(parse_stat(text), Some(Stat { parent: 7, own: 33, reaped: 77 }));
+        assert_eq!(parse_stat(text), Some(Stat { parent: 7, is_zombie: false, own: 33, reaped: 77 }));
         assert_eq!(parse_stat("nonsense"), None);
     }
 
-    #[cfg(target_os = "linux")]
     #[test]
-    fn the_cpu_time_of_children_counts_whether_they_live_or_were_waited_for() {
-        let busy = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
-        let script = format!("sh -c '{busy}'; read line");
-        let mut child = std::process::Command::new("sh")
-            .args(["-c", &script])
-            .stdin(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let deadline = std::time::Instant::now() + Duration::from_secs(20);
-        // Once the grandchild is gone, its time is that of a child that was waited for.
-        while tree_tasks(child.id()) != Some(1) || tree_cpu(child.id()).unwrap() < 30_000_000 {
-            assert!(std::time::Instant::now() < deadline, "{:?} ns", tree_cpu(child.id()));
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        drop(child.stdin.take());
-        child.wait().unwrap();
-        assert_eq!(tree_cpu(child.id()), None, "nothing is left");
+    fn a_socket_that_listens_is_found_in_the_table() {
+        let line =
+            "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1";
+        assert!(listens(line, 8080) && !listens(line, 8081));
+        assert!(!listens(&line.replace(" 0A ", " 01 "), 8080), "a connection");
+        assert!(!listens("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when", 8080));
+        assert_eq!(parse_ignored("SigBlk:\t0000\nSigIgn:\t0000000000011000\n"), Some(0x11000));
     }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn this_machine_has_what_is_sampled() {
         assert!(machine_cpu().is_some_and(|ns| ns > 0));
-        assert!(tree_memory_bytes(std::process::id()).is_some_and(|bytes| bytes > 100_000));
+        let own = Processes::now().unwrap().tree(std::process::id());
+        assert!(memory_of(&own).is_some_and(|bytes| bytes > 100_000));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert_eq!(is_listening(port), Some(true));
         assert!(kernel_memory_bytes().is_some_and(|bytes| bytes > 1_000_000));
         assert!(listen_overflows().is_some());
         assert!(own_cpu() > 0);

@@ -53,6 +53,7 @@ pub(super) fn compared(
             repeats: 5,
             seed: 1,
         },
+        findings: Vec::new(),
     };
     let raw = directory.path().join("raw.jsonl");
     let (runs, _) = compare(&header, &mut executor, &raw, &|| false, &mut Unwatched);

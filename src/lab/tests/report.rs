@@ -63,6 +63,7 @@ fn compared_in(directory: &Path, plan: ComparisonPlan) -> (Results, Vec<Run>) {
         started: "2026-01-02T03:04:05Z".into(),
         machine: executor.machine(),
         plan,
+        findings: Vec::new(),
     };
     let raw = directory.join(reports::RAW);
     compare(&header, &mut executor, &raw, &|| false, &mut Unwatched).1.unwrap();
