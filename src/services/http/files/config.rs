@@ -43,7 +43,7 @@ pub struct FilesConfig {
     /// What is done with symbolic links.
     pub links: Links,
     /// Directories outside the root that links may lead into, however they are changed. They have no effect
-    /// with [`Links::Never`].
+    /// with `Links::Never`.
     pub follow: Vec<PathBuf>,
     /// The charset of text files; empty for none.
     pub charset: String,
