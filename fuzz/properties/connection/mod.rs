@@ -43,6 +43,8 @@ struct Stage<'w, 'a> {
     now_ms: u64,
     /// Cut by its model.
     cut: Option<Reason>,
+    /// It was cut while an answer lacked its end, or may have.
+    lacks_end: bool,
 }
 
 fn limits(world: &World<'_>) -> Limits {
@@ -88,7 +90,17 @@ impl<'w, 'a> Stage<'w, 'a> {
             client
         };
         let scratch = Scratch::new(&limits);
-        Stage { world, client, is_refused, limits, scratch, mode: Mode::Serving, now_ms: 0, cut: None }
+        Stage {
+            world,
+            client,
+            is_refused,
+            limits,
+            scratch,
+            mode: Mode::Serving,
+            now_ms: 0,
+            cut: None,
+            lacks_end: false,
+        }
     }
 
     fn with_context<R>(
@@ -191,6 +203,8 @@ impl<'w, 'a> Stage<'w, 'a> {
             17 if world.one_in(4) => {
                 let reason = if world.one_in(2) { Reason::Evicted } else { Reason::DrainCut };
                 self.cut = Some(reason);
+                let client = &self.client;
+                self.lacks_end = client.is_paused() || (client.is_flushing() && !self.is_refused);
                 self.with_context(telemetry, |client, context| client.cut(reason, context));
             }
             18 if world.one_in(4) => self.mode = Mode::Draining,
@@ -295,8 +309,13 @@ impl<'w, 'a> Stage<'w, 'a> {
         let untaken = seen.taken.len() - seen.acknowledged;
         let is_lost = untaken > 0 && self.client.peer() != Peer::UNIX;
         match seen.close.expect("how the stream is closed") {
-            Close::Reset => assert!(is_lost, "reset, though the client has taken all"),
+            Close::Reset => {
+                let lacks_end = self.lacks_end
+                    || matches!(reason, Reason::RateTooLow | Reason::Resource | Reason::Panicked);
+                assert!(is_lost || lacks_end, "reset, though the client has taken all");
+            }
             Close::InOrder => {
+                assert!(!self.lacks_end, "an answer without its end looks whole");
                 let are_last = untaken <= INITIAL_WINDOW_BYTES && seen.taken == seen.put;
                 assert!(
                     !is_lost || is_orderly || self.is_refused || are_last,
