@@ -14,16 +14,16 @@
 )]
 mod sys;
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, raise};
 use sys::process::{self, ChildRequest, Ended, Forked};
 use sys::signals::Arrived;
-use sys::{Address, ListenOptions, Listener, Signals, signals};
+use sys::{Address, Crew, HeldSignals, ListenOptions, Listener, Place, Signals, signals};
 
 /// Longer than anything here takes, short enough to wait for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -85,14 +85,32 @@ fn signals_installed_again_start_anew() {
     }
 }
 
+fn held() -> HeldSignals {
+    Signals::install().unwrap().hold().unwrap()
+}
+
+/// Whether the only request is one to stop, and comes in time.
+fn is_stopped(signals: HeldSignals) -> bool {
+    let mut signals = signals.into_readable().unwrap();
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        match signals.take() {
+            arrived if arrived == Arrived::default() => readable(&signals, 100),
+            arrived => return arrived == Arrived { stops: 1, ..Arrived::default() },
+        };
+    }
+    false
+}
+
 #[test]
-fn a_child_has_its_own_pipe_and_the_parent_learns_of_its_end() {
+fn a_child_has_signals_of_its_own_and_the_parent_learns_of_its_end() {
     let _alone = alone();
-    let mut signals = Signals::install().unwrap();
+    let mut signals = held();
     raise(Signal::SIGHUP).unwrap();
-    let Forked::Parent(child) = process::fork(&mut signals).unwrap() else {
+    let Forked::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
         // In the child: nothing of the parent's is seen, SIGINT is nothing, SIGTERM is read, once however
         // often, and what ends it at once is a signal of its own.
+        let mut signals = signals.into_readable().unwrap();
         let clean = signals.take() == Arrived::default();
         let _ = raise(Signal::SIGINT);
         let deaf = signals.take() == Arrived::default();
@@ -100,53 +118,121 @@ fn a_child_has_its_own_pipe_and_the_parent_learns_of_its_end() {
         let hears = signals.take().stops == 1 && signals.counts().stops() == 1;
         let _ = raise(Signal::SIGTERM);
         let once = signals.take().stops == 0 && signals.counts().stops() == 1;
-        let _ = raise(Signal::SIGALRM);
+        let _ = raise(Signal::SIGVTALRM);
         let cut = signals.take().stops == 1 && signals.counts().stops() == 2;
         process::exit(if clean && deaf && hears && once && cut { 7 } else { 1 });
     };
     assert_eq!(reaped(), (child, Ended::Exited(7)));
     let start = Instant::now();
-    let mut seen = signals.take();
+    let mut seen = Arrived::default();
     while !seen.child {
         assert!(start.elapsed() < PATIENCE, "SIGCHLD was not told");
-        seen.child = signals.take().child;
+        let (arrived, _) = signals.wait([], Some(Duration::from_millis(10))).unwrap();
+        seen = Arrived { reopen: seen.reopen | arrived.reopen, ..arrived };
     }
     assert_eq!(seen, Arrived { reopen: true, child: true, ..Arrived::default() }, "no stop of the child's");
     assert_eq!(process::reap().unwrap(), None);
 }
 
+/// With a descriptor ready, ppoll(2) returns before it lets signals through.
+#[test]
+fn a_held_signal_comes_though_a_descriptor_is_ready_at_each_wait() {
+    const WAITS_MAX: usize = 20;
+    let _alone = alone();
+    let (read, write) = nix::unistd::pipe().unwrap();
+    nix::unistd::write(&write, b"x").unwrap();
+    let mut signals = held();
+    raise(Signal::SIGTERM).unwrap();
+    let mut came = (0..WAITS_MAX).map(|_| {
+        let (arrived, ready) = signals.wait([read.as_fd()], None).unwrap();
+        assert!(ready.is(0));
+        arrived.stops == 1
+    });
+    assert!(came.any(|came| came), "not in {WAITS_MAX} waits");
+}
+
+/// As a thread of a program that uses the library does, or one of a service.
+#[test]
+fn a_held_signal_that_comes_to_another_thread_is_passed_on() {
+    let _alone = alone();
+    let (waits, goes_on) = std::sync::mpsc::channel::<()>();
+    let other = std::thread::spawn(move || {
+        goes_on.recv().unwrap_or(());
+        raise(Signal::SIGTERM).unwrap(); // to this thread
+    });
+    let mut signals = held();
+    waits.send(()).unwrap();
+    other.join().unwrap();
+    let (arrived, _) = signals.wait([], Some(PATIENCE)).unwrap();
+    assert_eq!(arrived, Arrived { stops: 1, ..Arrived::default() });
+}
+
+#[test]
+fn a_child_that_blocks_notices_a_signal_that_came_just_before() {
+    let _alone = alone();
+    let (read, _write) = nix::unistd::pipe().unwrap();
+    let mut signals = held();
+    let Forked::Parent(child) = process::fork(&mut signals, 20).unwrap() else {
+        let _ = raise(Signal::SIGTERM);
+        // Again and again.
+        let noticed = (0..3).all(|_| nix::unistd::read(&read, &mut [0]) == Err(nix::Error::EINTR));
+        process::exit(u8::from(!noticed));
+    };
+    assert_eq!(reaped(), (child, Ended::Exited(0)));
+}
+
+#[test]
+fn a_timer_interrupts_what_blocks_until_it_is_set_anew() {
+    let _alone = alone();
+    let (read, _write) = nix::unistd::pipe().unwrap();
+    let mut signals = held();
+    let Forked::Parent(child) = process::fork(&mut signals, 20).unwrap() else {
+        let start = Instant::now();
+        let set = signals::interrupt_after(50, 10).is_ok();
+        let noticed = (0..3).all(|_| nix::unistd::read(&read, &mut [0]) == Err(nix::Error::EINTR));
+        let in_time = start.elapsed() >= Duration::from_millis(70);
+        let ended = signals::interrupt_no_more().is_ok();
+        let mut fds = [PollFd::new(read.as_fd(), PollFlags::POLLIN)];
+        let quiet = poll(&mut fds, PollTimeout::from(50_u16)) == Ok(0);
+        process::exit(u8::from(!(set && noticed && in_time && ended && quiet)));
+    };
+    assert_eq!(reaped(), (child, Ended::Exited(0)));
+}
+
 #[test]
 fn a_signal_that_comes_between_the_end_of_the_work_and_that_of_the_process_does_not_kill_it() {
     let _alone = alone();
-    let mut signals = Signals::install().unwrap();
-    let Forked::Parent(child) = process::fork(&mut signals).unwrap() else {
+    let mut signals = held();
+    let Forked::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
         drop(signals);
-        for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGALRM] {
+        for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGVTALRM] {
             let _ = raise(signal);
         }
         process::exit(3);
     };
     assert_eq!(reaped(), (child, Ended::Exited(3)));
-    drop(signals.for_good());
+    drop(signals);
+    drop(Signals::install().unwrap().for_good());
     raise(Signal::SIGHUP).unwrap();
     Signals::install().unwrap();
     assert_eq!(Signals::install().unwrap().take(), Arrived::default());
 }
 
 #[test]
-fn a_signal_of_a_child_does_not_reach_its_parents_pipe() {
+fn a_signal_of_a_child_does_not_reach_its_parent() {
     let _alone = alone();
     let (told, tell) = nix::unistd::pipe().unwrap();
     let (waits, goes_on) = nix::unistd::pipe().unwrap();
-    let mut signals = Signals::install().unwrap();
-    let Forked::Parent(child) = process::fork(&mut signals).unwrap() else {
+    let mut signals = held();
+    let Forked::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
         let _ = raise(Signal::SIGTERM);
         let _ = nix::unistd::write(&tell, b"x");
         let _ = nix::unistd::read(&waits, &mut [0]);
         process::exit(0);
     };
     assert_eq!(nix::unistd::read(&told, &mut [0]), Ok(1));
-    assert!(!readable(&signals, 0), "the child wrote into the pipe of its parent");
+    let (arrived, _) = signals.wait([], Some(Duration::ZERO)).unwrap();
+    assert_eq!(arrived, Arrived::default());
     nix::unistd::write(&goes_on, b"x").unwrap();
     assert_eq!(reaped(), (child, Ended::Exited(0)));
 }
@@ -154,15 +240,14 @@ fn a_signal_of_a_child_does_not_reach_its_parents_pipe() {
 #[test]
 fn a_child_is_stopped_by_its_parent() {
     let _alone = alone();
-    let mut signals = Signals::install().unwrap();
-    let Forked::Parent(child) = process::fork(&mut signals).unwrap() else {
-        let stopped = readable(&signals, 10_000) && signals.take().stops == 1;
-        process::exit(u8::from(!stopped));
+    let mut signals = held();
+    let Forked::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
+        process::exit(u8::from(!is_stopped(signals)));
     };
     process::notify(child, ChildRequest::Drain).unwrap();
     assert_eq!(reaped(), (child, Ended::Exited(0)));
     process::notify(child, ChildRequest::Drain).expect("one that has ended is no error");
-    let Forked::Parent(child) = process::fork(&mut signals).unwrap() else {
+    let Forked::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
         loop {
             std::thread::park();
         }
@@ -177,16 +262,15 @@ fn a_grandchild_is_told_when_its_parent_dies() {
     let _alone = alone();
     let (read, write) = nix::unistd::pipe().unwrap();
     let (ready, set) = nix::unistd::pipe().unwrap();
-    let mut signals = Signals::install().unwrap();
-    let Forked::Parent(child) = process::fork(&mut signals).unwrap() else {
-        if let Ok(Forked::Parent(_)) = process::fork(&mut signals) {
+    let mut signals = held();
+    let Forked::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
+        if let Ok(Forked::Parent(_)) = process::fork(&mut signals, 0) {
             // It lives until the grandchild is set up: an earlier death is another case.
             let _ = nix::unistd::read(&ready, &mut [0]);
             process::exit(0);
         }
         let _ = nix::unistd::write(&set, b"x");
-        let told = readable(&signals, 10_000) && signals.take().stops == 1;
-        let _ = nix::unistd::write(&write, if told { b"y" } else { b"n" });
+        let _ = nix::unistd::write(&write, if is_stopped(signals) { b"y" } else { b"n" });
         process::exit(0);
     };
     assert_eq!(reaped(), (child, Ended::Exited(0)));
@@ -196,28 +280,78 @@ fn a_grandchild_is_told_when_its_parent_dies() {
     assert_eq!(&told, b"y");
 }
 
+/// What threads of these tests leave.
+const PARTING: u32 = 7;
+const STACK_BYTES: usize = 256 << 10;
+
+/// Waits until all threads of the crew have left, and calls this meanwhile.
+fn wait_for(crew: &Crew<u32>, mut meanwhile: impl FnMut()) {
+    let start = Instant::now();
+    while crew.running() > 0 {
+        assert!(start.elapsed() < PATIENCE, "a thread is still there");
+        meanwhile();
+        std::thread::yield_now();
+    }
+    assert_eq!(crew.take_left(false), [PARTING]);
+}
+
 #[test]
 fn a_blocked_thread_is_interrupted_until_it_has_noticed() {
     static STOP: AtomicBool = AtomicBool::new(false);
     let _alone = alone();
-    let _signals = Signals::install().unwrap();
+    let signals = held();
     let (read, _write) = nix::unistd::pipe().unwrap();
-    let blocked = signals::block().unwrap();
-    let thread = std::thread::spawn(move || {
+    let crew = Arc::new(Crew::new().unwrap());
+    let work = |read: OwnedFd, _place: &Place<u32>| {
         while !STOP.load(SeqCst) {
             assert_eq!(nix::unistd::read(&read, &mut [0]), Err(nix::Error::EINTR));
         }
-    });
-    drop(blocked);
+    };
+    crew.start(&signals, STACK_BYTES, PARTING, read, work).unwrap();
     STOP.store(true, SeqCst);
-    let start = Instant::now();
-    while !thread.is_finished() {
-        assert!(start.elapsed() < PATIENCE, "the thread is still blocked");
-        signals::interrupt(&thread).unwrap();
-        std::thread::yield_now();
-    }
-    signals::interrupt(&thread).expect("one that has ended is no error");
-    thread.join().unwrap();
+    wait_for(&crew, || crew.interrupt_all());
+    crew.interrupt_all();
+}
+
+#[test]
+fn a_thread_that_panics_leaves_and_rings_as_any_other() {
+    let _alone = alone();
+    let signals = held();
+    let crew = Arc::new(Crew::new().unwrap());
+    assert!(crew.take_left(true).is_empty());
+    crew.start(&signals, STACK_BYTES, PARTING, (), |(), _place| panic!("the test's own panic")).unwrap();
+    let mut bell = [PollFd::new(crew.as_fd(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut bell, PollTimeout::from(10_000_u16)), Ok(1));
+    wait_for(&crew, || {});
+}
+
+/// The time of the crew is given, so the test's own is as good as any.
+#[test]
+fn a_thread_is_interrupted_when_its_time_has_come_and_not_before() {
+    let _alone = alone();
+    let signals = held();
+    let (read, _write) = nix::unistd::pipe().unwrap();
+    let crew = Arc::new(Crew::new().unwrap());
+    let work = |read: OwnedFd, place: &Place<u32>| {
+        for due_ms in [500, 300] {
+            place.interrupt_at(due_ms);
+            assert_eq!(nix::unistd::read(&read, &mut [0]), Err(nix::Error::EINTR));
+        }
+    };
+    crew.start(&signals, STACK_BYTES, PARTING, read, work).unwrap();
+    let mut bell = [PollFd::new(crew.as_fd(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut bell, PollTimeout::from(10_000_u16)), Ok(1), "it is due sooner than never");
+    crew.silence_bell();
+    assert_eq!(crew.due_ms(), Some(500));
+    crew.interrupt_due(499);
+    assert_eq!((crew.due_ms(), crew.running()), (Some(500), 1));
+    // From then on again and again, until it has set another time; that has come, too.
+    let mut now_ms = 500;
+    wait_for(&crew, || {
+        crew.interrupt_due(now_ms);
+        assert!(crew.due_ms().is_none_or(|due_ms| due_ms <= now_ms + 20));
+        now_ms += 20;
+    });
 }
 
 #[test]
@@ -234,8 +368,8 @@ fn a_child_does_not_remove_the_path_of_its_parents_socket() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
     let listener = Listener::bind(&Address::Unix(path.clone()), &ListenOptions::default()).unwrap();
-    let mut signals = Signals::install().unwrap();
-    let Forked::Parent(child) = process::fork(&mut signals).unwrap() else {
+    let mut signals = held();
+    let Forked::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
         drop(listener);
         process::exit(0);
     };

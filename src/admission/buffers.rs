@@ -167,6 +167,11 @@ impl BufferShare {
         BufferShare { of: of.filter(|of| of.bytes_max > 0).cloned(), bytes: 0 }
     }
 
+    /// Whether the client holds anything that counts: then it is to be asked again soon.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.bytes > 0 && self.of.is_some()
+    }
+
     /// The client holds `bytes` now. Returns whether it must end: all together are over the bound, and it
     /// holds no less than the average of those that hold anything. At least one of them does, and each is
     /// asked whenever its blocking call returns, within a second at the latest. A client that holds less than

@@ -62,7 +62,7 @@ impl AcceptFailures {
                 self.in_a_row = 0;
                 AfterFailure::Empty
             }
-            AcceptError::Interrupted => self.pass_over(AfterFailure::Interrupted, listener, error, now_ms),
+            AcceptError::Interrupted => AfterFailure::Interrupted,
             AcceptError::Client => {
                 log::debug!("{}: a client was lost before it was accepted: {error}", listener.local_addr());
                 self.pass_over(AfterFailure::Lost, listener, error, now_ms)
@@ -97,7 +97,7 @@ impl AcceptFailures {
 
 /// Whether a client may be in the queue of this listener.
 fn may_hold_client(listener: &Listener) -> bool {
-    wait::readable(&[listener.as_fd()], Some(Duration::ZERO)).map_or(true, |ready| ready[0])
+    wait::readable([listener.as_fd()], Some(Duration::ZERO)).map_or(true, |ready| ready.is(0))
 }
 
 #[cfg(test)]

@@ -13,6 +13,9 @@ pub(crate) struct ListenerService<S> {
     pub(crate) service: S,
     pub(crate) layers: ListenerLayers,
     pub(crate) timeouts: WaitTimeouts,
+    /// Whether accepted sockets have what blocking models set, without a call for each
+    /// ([`Listener::set_for_clients`]).
+    pub(crate) are_sockets_set: bool,
     /// The listener's address.
     local: Peer,
 }
@@ -21,6 +24,7 @@ impl<S: Service> ListenerService<S> {
     pub(crate) fn new(listener: &Listener, service: S, layers: ListenerLayers, limits: &Limits) -> Self {
         ListenerService {
             timeouts: WaitTimeouts::new(&service, limits),
+            are_sockets_set: false,
             local: listener.local_socket_addr().map_or(Peer::UNIX, Peer::from),
             service,
             layers,

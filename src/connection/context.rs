@@ -1,5 +1,6 @@
 //! What a connection is given for one pump: the time, the bounds, the loop's buffers, its share of the turn.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crate::limits::Limits;
@@ -60,8 +61,33 @@ fn whole_ms(timeout: Duration) -> u32 {
 pub enum TimeSource<'a> {
     /// Read once a turn, before it.
     Turn(Now),
-    /// Read on each use: in models that block, a call may take long.
-    Live(&'a dyn Fn() -> Now),
+    /// Read anew after each call that may have taken long: in models that block.
+    Live(&'a LiveTime<'a>),
+}
+
+/// The time in a model that blocks: it is read at most once after each call that may take long.
+pub struct LiveTime<'a> {
+    read: &'a dyn Fn() -> Now,
+    last: Cell<Option<Now>>,
+}
+
+impl<'a> LiveTime<'a> {
+    /// The time that `read` reads.
+    pub fn new(read: &'a dyn Fn() -> Now) -> Self {
+        LiveTime { read, last: Cell::new(None) }
+    }
+
+    /// The time.
+    pub fn now(&self) -> Now {
+        let now = self.last.get().unwrap_or_else(|| (self.read)());
+        self.last.set(Some(now));
+        now
+    }
+
+    /// A call that may have taken long has returned.
+    pub fn passed(&self) {
+        self.last.set(None);
+    }
 }
 
 /// Whether the server takes new work.
@@ -110,8 +136,12 @@ pub struct Scratch {
 }
 
 /// The size of the input buffer at first. A process or thread that serves a single client rarely needs more;
-/// the first read that fills the buffer makes it grow to `read_bytes`.
-const INPUT_BYTES_FIRST: usize = 16 << 10;
+/// a read that fills the buffer makes it grow.
+const INPUT_BYTES_FIRST: usize = 1 << 10;
+/// How much longer it becomes then, until it has `read_bytes`.
+const INPUT_GROWTH: usize = 8;
+/// Room for answers that a child finds in its outbox.
+const OUTBOX_BYTES_FIRST: usize = 512;
 
 impl Scratch {
     /// Buffers of the sizes in `limits`.
@@ -127,7 +157,30 @@ impl Scratch {
     /// A read has given `len` bytes. If they filled the buffer, it grows.
     pub(super) fn received(&mut self, len: usize) {
         if len == self.input.len() && len < self.input_bytes_max {
-            self.input.resize(self.input_bytes_max, 0);
+            self.input.resize(self.input_bytes_max.min(len * INPUT_GROWTH), 0);
+        }
+    }
+
+    /// Makes room for small answers now: a child that is forked later need not, which would cost it pages.
+    pub fn reserve(&mut self) {
+        self.outbox.reserve(OUTBOX_BYTES_FIRST.min(self.outbox.bytes_max()));
+    }
+}
+
+impl TimeSource<'_> {
+    /// The time.
+    pub(super) fn now(self) -> Now {
+        match self {
+            TimeSource::Turn(now) => now,
+            TimeSource::Live(time) => time.now(),
+        }
+    }
+
+    /// A call that may have taken long has returned.
+    #[inline]
+    pub(super) fn call_returned(self) {
+        if let TimeSource::Live(time) = self {
+            time.passed();
         }
     }
 }
@@ -135,10 +188,13 @@ impl Scratch {
 impl Context<'_> {
     /// The time.
     pub fn now(&self) -> Now {
-        match self.clock {
-            TimeSource::Turn(now) => now,
-            TimeSource::Live(now) => now(),
-        }
+        self.clock.now()
+    }
+
+    /// A call that may have taken long has returned.
+    #[inline]
+    pub(super) fn call_returned(&self) {
+        self.clock.call_returned();
     }
 }
 

@@ -10,7 +10,7 @@ use crate::limits::Limits;
 use crate::session::{AnswerInfo, Front, GATHER_MAX, Outbox, Peer};
 use crate::telemetry::{Answer, Reason, Telemetry};
 
-use super::context::{Context, TurnBudget};
+use super::context::{Context, TimeSource, TurnBudget};
 use super::inbox::Inbox;
 use super::layers::{Handshake, Layers};
 use super::transport::{FlushOutcome, Patience, ReadOutcome, Transport, WriteOutcome};
@@ -152,13 +152,15 @@ impl<T: Transport> Io<T> {
     ) -> io::Result<ReadOutcome> {
         let buf = &mut ctx.scratch.input[..room];
         let read = match &mut self.extra {
-            None => self.transport.read(buf, patience)?,
+            None => self.transport.read(buf, patience),
             Some(extra) => {
-                let read = extra.layers.read(&mut self.transport, buf, patience)?;
+                let read = extra.layers.read(&mut self.transport, buf, patience);
                 self.release_extra(); // the last layer may have been dropped
                 read
             }
         };
+        ctx.call_returned();
+        let read = read?;
         match read {
             ReadOutcome::Bytes(len) => {
                 ctx.scratch.received(len);
@@ -223,7 +225,7 @@ impl<T: Transport> Io<T> {
         &mut self,
         outbox: &mut Outbox,
         end_follows: bool,
-        now_ms: u64,
+        clock: TimeSource<'_>,
         telemetry: &mut Telemetry,
         budget: &mut TurnBudget,
     ) -> Flushed {
@@ -248,7 +250,7 @@ impl<T: Transport> Io<T> {
                             info,
                             sent_bytes,
                             is_complete: true,
-                            ended_ms: now_ms,
+                            ended_ms: clock.now().monotonic_ms,
                         });
                     });
                 }
@@ -265,6 +267,7 @@ impl<T: Transport> Io<T> {
         }
     }
 
+    #[inline(never)] // its slices would be on the stack of every write
     fn write_front(
         &mut self,
         outbox: &Outbox,

@@ -555,7 +555,9 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
         // A drain waits for the rest of a handshake, not for its beginning.
         let drained = ctx.mode == Mode::Draining && !begun;
-        match self.io.handshake(if drained { Patience::Now } else { patience }) {
+        let handshake = self.io.handshake(if drained { Patience::Now } else { patience });
+        ctx.call_returned();
+        match handshake {
             Ok(Handshake::Done) => Step::Stay(Pumped::Established),
             Ok(Handshake::Progress) => {
                 budget.reads = budget.reads.saturating_sub(1);
@@ -715,7 +717,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
     fn call(&mut self, call: Call, fresh: usize, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
         let now = ctx.now();
         budget.advances = budget.advances.saturating_sub(1);
-        let Context { scratch: Scratch { input, outbox, .. }, limits, telemetry, .. } = ctx;
+        let Context { scratch: Scratch { input, outbox, .. }, limits, telemetry, clock, .. } = ctx;
         debug_assert!(outbox.is_empty());
         let (input, ended) = (&input[..fresh], self.io.input_end == InputEnd::Seen);
         let (bytes, arrived_ms, last_arrived_ms) = self.io.unconsumed(input, now.monotonic_ms);
@@ -724,6 +726,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         let given = Input { bytes, ended, call, arrived_ms, last_arrived_ms, now };
         outbox.set_answer_detail(telemetry.answer_detail());
         let advanced = panic::catch_unwind(AssertUnwindSafe(|| session.advance(given, outbox)));
+        clock.call_returned();
         if let Some(answers) = outbox.take_answers() {
             telemetry.count_answers(&answers);
         }
@@ -792,10 +795,13 @@ impl<S: Session, T: Transport> Connection<S, T> {
         let corked = if ctx.scratch.outbox.is_empty() && self.io.layers().is_none() {
             Corked::No
         } else {
-            let now_ms = ctx.now().monotonic_ms;
-            match self.io.flush(&mut ctx.scratch.outbox, then.is_close(), now_ms, ctx.telemetry, budget) {
+            let flushed =
+                self.io.flush(&mut ctx.scratch.outbox, then.is_close(), ctx.clock, ctx.telemetry, budget);
+            ctx.call_returned();
+            match flushed {
                 Flushed::All => Corked::Perhaps,
                 stopped => {
+                    let now_ms = ctx.now().monotonic_ms;
                     let window = Window::first(self.io.taken_bytes(), self.opened_ms, now_ms, ctx.limits);
                     self.io.keep_outbox(ctx.scratch.outbox.take_rest());
                     return self.not_flushed(stopped, State::Flushing { then, window }, ctx);
@@ -808,8 +814,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
     /// Sends what waits in the client's own outbox.
     fn flush_outbox(&mut self, end_follows: bool, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Flushed {
         let mut outbox = self.io.take_outbox().unwrap_or_default();
-        let now_ms = ctx.now().monotonic_ms;
-        let flushed = self.io.flush(&mut outbox, end_follows, now_ms, ctx.telemetry, budget);
+        let flushed = self.io.flush(&mut outbox, end_follows, ctx.clock, ctx.telemetry, budget);
+        ctx.call_returned();
         if !matches!(flushed, Flushed::All) {
             self.io.keep_outbox(outbox);
         }

@@ -334,9 +334,10 @@ impl Blocking {
         Blocking { stream, writes: Writes::Call, if_killed: IfKilled::Close, files: FileSending::Sent }
     }
 
-    /// The same in a process that may be killed while it serves the client: then the stream is reset.
+    /// The same in a process that may be killed while it serves the client: the stream is reset when it is
+    /// closed ([`Stream::reset_at_close`] was called, or it has inherited that), unless the client has ended
+    /// in good order before.
     pub fn reset_if_killed(stream: Stream) -> Self {
-        stream.reset_at_close(true);
         Blocking { if_killed: IfKilled::Reset, ..Blocking::new(stream) }
     }
 

@@ -2,72 +2,64 @@
 //! [`super::prefork`] and [`super::prethread`].
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
-use crate::admission::AcceptOutcome;
+use crate::admission::{AcceptOutcome, Admission, SocketMode};
 use crate::session::Service;
 use crate::sys::wait;
 
 use super::BoundListener;
-use super::blocking::{SLICE_MS, Worker};
+use super::blocking::Worker;
 
 /// How long to wait where accept(2) should and does not, for want of descriptors, in ms.
 const UNWAITED_PAUSE_MS: u64 = 100;
 
 /// How a worker waits for its next client.
 #[derive(Clone, Copy)]
-pub(super) enum Waiting<'a> {
+pub(super) enum Waiting {
     /// In accept(2), for the one listener: the kernel wakes one of the workers that wait there.
     Accepts,
-    /// In poll(2), for any of several listeners, or for this descriptor. All workers that wait are woken, all
-    /// but one in vain.
-    Polls(Option<BorrowedFd<'a>>),
+    /// In poll(2), for any of several listeners. All workers that wait are woken, all but one in vain.
+    Polls,
 }
 
-impl Waiting<'_> {
+impl Waiting {
     /// The cheapest way for workers that share these listeners; sets the listeners to block, or not to.
     pub(super) fn for_all<S>(listeners: &[BoundListener<S>]) -> io::Result<Self> {
-        // Only on Linux does a wait in accept(2) end without a client.
-        let alone = cfg!(target_os = "linux") && listeners.len() == 1;
+        let alone = listeners.len() == 1;
         for listener in listeners {
             listener.socket.set_nonblocking(!alone)?;
-            if alone {
-                listener.socket.set_accept_timeout(Some(Duration::from_millis(SLICE_MS)))?;
-            }
         }
-        Ok(if alone { Waiting::Accepts } else { Waiting::Polls(None) })
+        Ok(if alone { Waiting::Accepts } else { Waiting::Polls })
     }
 }
 
 /// Waits for a client and serves it to its end. Returns without one when the worker has to look at its clock
 /// and flags.
 pub(super) fn serve_next<S: Service, H: FnMut()>(
-    worker: &mut Worker<S, H>,
+    worker: &mut Worker<'_, S, H>,
+    admission: &mut Admission,
     listeners: &[BoundListener<S>],
-    waiting: Waiting<'_>,
+    waiting: Waiting,
 ) -> io::Result<()> {
-    let Waiting::Polls(beside) = waiting else {
-        return match take(worker, &listeners[0], None)? {
-            // The wait timed out; or a worker that drains alone has set the listener, which all share, not to
-            // block.
+    if !worker.may_block() {
+        return Ok(());
+    }
+    if let Waiting::Accepts = waiting {
+        return match take(worker, admission, &listeners[0])? {
+            // A worker that drains alone has set the listener, which all share, not to block.
             Taken::None => listeners[0].socket.set_nonblocking(false),
             Taken::NoneWithoutWaiting => {
-                wait::readable(&[], Some(Duration::from_millis(UNWAITED_PAUSE_MS)))?;
+                wait::readable([], Some(Duration::from_millis(UNWAITED_PAUSE_MS)))?;
                 Ok(())
             }
             Taken::OneOrMore => Ok(()),
         };
-    };
-    let sockets = listeners.iter().map(|listener| listener.socket.as_fd());
-    let fds: Vec<BorrowedFd<'_>> = sockets.chain(beside).collect();
-    let timeout = match beside {
-        Some(_) => worker.wait_max(),
-        None => Some(Duration::from_millis(SLICE_MS)),
-    };
-    let ready = wait::readable(&fds, timeout)?;
-    for (listener, _) in listeners.iter().zip(ready).filter(|(_, ready)| *ready) {
-        take(worker, listener, beside)?;
+    }
+    let ready = wait::readable(listeners.iter().map(|listener| listener.socket.as_fd()), worker.wait_max())?;
+    for (_, listener) in listeners.iter().enumerate().filter(|(at, _)| ready.is(*at)) {
+        take(worker, admission, listener)?;
     }
     Ok(())
 }
@@ -83,20 +75,25 @@ enum Taken {
     NoneWithoutWaiting,
 }
 
-/// Accepts one client and serves it to its end. If accepting pauses, waits for the end of the pause, or for
-/// `beside`.
+/// Accepts one client and serves it to its end. If accepting pauses, waits for the end of the pause.
 fn take<S: Service, H: FnMut()>(
-    worker: &mut Worker<S, H>,
+    worker: &mut Worker<'_, S, H>,
+    admission: &mut Admission,
     listener: &BoundListener<S>,
-    beside: Option<BorrowedFd<'_>>,
 ) -> io::Result<Taken> {
-    match worker.accept(&listener.socket) {
+    let clock = worker.clock;
+    let now_ms = || clock.now().monotonic_ms;
+    if admission.resumes_at_ms().is_some() {
+        admission.tick(now_ms()); // the pause was waited for
+    }
+    match admission.accept(&listener.socket, SocketMode::Blocking, &mut worker.telemetry, now_ms) {
         AcceptOutcome::Accepted(accepted) => {
             worker.serve(&listener.served, accepted);
         }
         AcceptOutcome::Paused => {
-            let fds: Vec<BorrowedFd<'_>> = beside.into_iter().collect();
-            wait::readable(&fds, worker.accept_pause())?;
+            let until_ms = admission.resumes_at_ms();
+            let pause = until_ms.map(|until_ms| Duration::from_millis(until_ms.saturating_sub(now_ms())));
+            wait::readable([], pause)?;
         }
         AcceptOutcome::Retry => {}
         AcceptOutcome::Empty => return Ok(Taken::None),
@@ -108,14 +105,18 @@ fn take<S: Service, H: FnMut()>(
 /// Serves the clients in the backlogs, as far as the drain's deadline allows, and closes the listeners.
 /// Clients that still wait then, or come later, are reset by the kernel. Bound: the backlog, and the
 /// deadline.
-pub(super) fn drain<S: Service, H: FnMut()>(worker: &mut Worker<S, H>, listeners: Vec<BoundListener<S>>) {
+pub(super) fn drain<S: Service, H: FnMut()>(
+    worker: &mut Worker<'_, S, H>,
+    admission: &mut Admission,
+    listeners: Vec<BoundListener<S>>,
+) {
     for listener in listeners {
         if let Err(error) = listener.socket.set_nonblocking(true) {
             log::warn!("{}: clients in its backlog are lost: {error}", listener.socket.local_addr());
             continue;
         }
         while !worker.is_over() {
-            if !matches!(take(worker, &listener, None), Ok(Taken::OneOrMore)) {
+            if !matches!(take(worker, admission, &listener), Ok(Taken::OneOrMore)) {
                 break;
             }
         }

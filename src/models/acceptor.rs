@@ -1,7 +1,7 @@
 //! The accepting process of [`super::fork`] and [`super::thread`], which hands each client over to a child or
 //! a thread.
 //!
-//! It waits in poll(2) for listeners, the pipe of its signals, and the few refused clients that linger.
+//! It waits in ppoll(2) for listeners, its signals, and the few refused clients that linger.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,13 +15,14 @@ use crate::connection::{
 };
 use crate::limits::Limits;
 use crate::session::{Maintenance, Now, Peer, Refusal, Service};
+use crate::sys::HeldSignals;
 use crate::sys::signals::Arrived;
 use crate::sys::stream::Stream;
-use crate::sys::{Signals, wait};
+use crate::sys::wait::Ready;
 use crate::telemetry::{Reason, Telemetry};
 use crate::time::ServerClock;
 
-use super::{BoundListener, Setup};
+use super::{BoundListener, ServedBy, Setup};
 
 /// Clients that a drain takes from one backlog at a time: more than any backlog holds. Without this bound
 /// clients that go on coming would keep the children from noticing the drain.
@@ -30,10 +31,11 @@ const BACKLOG_TAKEN_MAX: u32 = 65_536;
 /// Accepts clients, refuses those that may not be served, and hands over the others.
 pub(super) struct Acceptor<S: Service> {
     pub(super) listeners: Vec<BoundListener<S>>,
-    pub(super) signals: Signals,
+    pub(super) signals: HeldSignals,
     pub(super) limits: Limits,
     pub(super) clock: ServerClock,
     pub(super) telemetry: Telemetry,
+    served_by: ServedBy,
     maintenance: Maintenance,
     admission: Admission,
     refused: Vec<Connection<S::Session, Blocking>>,
@@ -49,17 +51,29 @@ enum NextClient {
     Later,
 }
 
+/// What has ended a wait.
+pub(super) struct Woken {
+    /// The signals that arrived.
+    pub(super) arrived: Arrived,
+    /// Whether the descriptor beside the listeners is ready.
+    pub(super) beside: bool,
+    ready: Ready,
+    /// So many listeners were waited for.
+    open: usize,
+}
+
 /// A client that could not be handed over, and why.
 pub(super) type NotServed = (Accepted, io::Error);
 
 impl<S: Service> Acceptor<S> {
-    pub(super) fn new(setup: Setup<S>) -> io::Result<Self> {
+    pub(super) fn new(setup: Setup<S>, served_by: ServedBy) -> io::Result<Self> {
         let Setup { listeners, limits, telemetry, signals, .. } = setup;
-        let listeners = BoundListener::all(listeners, &limits);
+        let listeners = BoundListener::all(listeners, &limits, served_by);
         listeners.iter().try_for_each(|listener| listener.socket.set_nonblocking(true))?;
         Ok(Acceptor {
             listeners,
-            signals,
+            signals: signals.hold()?,
+            served_by,
             clock: ServerClock::start(),
             telemetry,
             maintenance: Maintenance::default(),
@@ -75,19 +89,22 @@ impl<S: Service> Acceptor<S> {
         self.admission.clients()
     }
 
-    /// Waits for something to do, at most `timeout`, also for `beside`. Returns the signals that arrived and
-    /// the listeners that have clients.
+    /// Whether accepting pauses until a client ends.
+    pub(super) fn waits_for_end(&self) -> bool {
+        !self.admission.is_open()
+    }
+
+    /// Waits for something to do, at most `timeout`, also for `beside`.
     pub(super) fn wait(
         &mut self,
         beside: Option<BorrowedFd<'_>>,
         timeout: Option<Duration>,
-    ) -> io::Result<(Arrived, Vec<usize>)> {
+    ) -> io::Result<Woken> {
         let now_ms = self.clock.now().monotonic_ms;
         let open = if self.admission.is_open() { self.listeners.len() } else { 0 };
         let listeners = self.listeners.iter().take(open).map(|listener| listener.socket.as_fd());
         let refused = self.refused.iter().map(|client| client.transport().stream().as_fd());
-        let signals = self.signals.as_fd();
-        let fds: Vec<BorrowedFd<'_>> = listeners.chain([signals]).chain(beside).chain(refused).collect();
+        let fds = listeners.chain(beside).chain(refused);
         let due = self.refused.iter().map(Connection::deadline_ms).chain(self.telemetry.due_ms());
         let maintenance_ms =
             self.maintenance.due_ms(self.listeners.iter().map(|listener| &listener.served.service));
@@ -101,14 +118,14 @@ impl<S: Service> Acceptor<S> {
             (Some(own), Some(timeout)) => Some(own.min(timeout)),
             (own, timeout) => own.or(timeout),
         };
-        let ready = wait::readable(&fds, timeout)?;
-        let ready: Vec<usize> = (0..open).filter(|&at| ready[at]).collect();
+        let (arrived, ready) = self.signals.wait(fds, timeout)?;
+        let woken = Woken { arrived, beside: beside.is_some() && ready.is(open), ready, open };
         let now = self.clock.now();
         self.admission.tick(now.monotonic_ms);
         self.telemetry.tick(now.monotonic_ms);
         self.maintenance.run_due(self.listeners.iter().map(|listener| &listener.served.service), now);
         self.move_refused(now);
-        Ok((self.signals.take(), ready))
+        Ok(woken)
     }
 
     /// Accepts the next client of a listener that may be served; others are refused.
@@ -139,12 +156,12 @@ impl<S: Service> Acceptor<S> {
     /// Accepts a batch of clients from these listeners, one of each in turn, and hands them over to `serve`.
     pub(super) fn accept_ready(
         &mut self,
-        ready: &[usize],
+        woken: &Woken,
         mut serve: impl FnMut(&mut Self, usize, Accepted) -> Result<(), NotServed>,
     ) {
         for _ in 0..self.limits.accepts_per_turn_max {
             let mut any = false;
-            for &at in ready {
+            for at in (0..woken.open).filter(|&at| woken.ready.is(at)) {
                 if let NextClient::Admitted(accepted) = self.accept(at) {
                     any = true;
                     self.hand_over(at, accepted, &mut serve);
@@ -204,12 +221,10 @@ impl<S: Service> Acceptor<S> {
         self.listeners.clear();
     }
 
-    /// In a child: keeps this listener's service, and closes all that is the parent's.
-    pub(super) fn become_child(&mut self, listener: usize) -> BoundListener<S> {
-        let own = self.listeners.swap_remove(listener);
-        self.listeners.clear();
+    /// In a child: closes the descriptors that are the parent's, and keeps the services.
+    pub(super) fn close_in_child(&mut self) {
+        self.listeners.iter().for_each(|listener| listener.socket.close_in_child());
         self.refused.clear();
-        own
     }
 
     /// A client has ended: its place is free.
@@ -228,11 +243,14 @@ impl<S: Service> Acceptor<S> {
 
     fn refuse(&mut self, at: usize, accepted: Accepted, why: Refusal) {
         let Accepted { fd, peer } = accepted;
+        let stream = Stream::new(fd);
+        if self.served_by == ServedBy::Children {
+            stream.reset_at_close(false); // it has inherited the contrary
+        }
         let (words, reason) = match self.admission.refuse(&self.listeners[at].served, peer, why) {
             Refused::LastWords(words, reason) => (words, reason),
             Refused::Closed(end) => return self.telemetry.ended(&end),
         };
-        let stream = Stream::new(fd);
         if stream.set_nonblocking(true).is_err() {
             self.admission.refused_left();
             return self.telemetry.ended(&unserved(reason, peer));

@@ -1,49 +1,57 @@
 //! The worker of the blocking models: it serves one client at a time.
 //!
-//! A request costs one blocking read and one write. A blocked call returns after a time slice at the latest,
-//! or when a signal interrupts it; then the worker checks the client's deadline and the signals, and goes on.
+//! A request costs one blocking read and one write, and no timer: a read has no timeout. When something is
+//! due, or a signal has come, a signal interrupts the blocked call; then the worker checks the client's
+//! deadline and the signals, and goes on. A process with one thread has a timer for this, which is set when
+//! it would be too late, and not for each client ([`Interrupter::Timer`]). Threads are interrupted by the
+//! first one.
 
+use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::admission::{
-    AcceptOutcome, Accepted, Admission, BufferShare, ListenerService, SharedBuffers, SocketMode, unserved,
+use crate::admission::{Accepted, BufferShare, ListenerService, SharedBuffers, unserved};
+use crate::connection::{
+    Blocking, Connection, Context, LiveTime, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget,
 };
-use crate::connection::{Blocking, Connection, Context, Mode, Pumped, Scratch, TimeSource, TurnBudget};
 use crate::limits::Limits;
 use crate::reactor::Summary;
-use crate::session::{Maintenance, Service, WakeTarget, Waker};
+use crate::session::{Maintenance, Now, Service, WakeTarget, Waker};
 use crate::sys::process::{must_ask_for_parent, parent_lives};
 use crate::sys::stream::Stream;
-use crate::sys::{Listener, SignalCounts, wait};
+use crate::sys::{SignalCounts, signals, wait};
 use crate::telemetry::{self, Reason, Telemetry};
 use crate::time::ServerClock;
 
-/// The longest time for which a call blocks before signals are checked, in models that interrupt their
-/// workers.
+/// The longest time for which a write blocks, and a read of a worker that has to look for something that no
+/// signal reports, in ms.
 pub(super) const SLICE_MS: u64 = 1_000;
-/// The same where no other process or thread interrupts the worker: a signal may come just before the call.
-pub(super) const SLICE_ALONE_MS: u64 = 200;
-/// How often blocked workers are interrupted until each has noticed that it is to stop, in ms.
-pub(super) const INTERRUPT_EVERY_MS: u64 = 20;
+/// How often blocked workers are interrupted until each has noticed that it is to stop, or that something is
+/// due, in ms.
+pub(super) const INTERRUPT_EVERY_MS: u32 = 20;
+
+/// The stack of a thread that serves clients. It becomes memory as it is used; half of what std gives, so
+/// that the system's library keeps more of them for the next clients.
+pub(super) const STACK_BYTES: usize = 1 << 20;
 
 /// A process or thread that serves one client at a time. A worker that is the whole server calls `H` when a
 /// stop begins.
-pub(super) struct Worker<S, H = fn()> {
+pub(super) struct Worker<'a, S, H = fn()> {
     /// The services whose maintenance it does.
     services: Vec<S>,
     maintenance: Maintenance,
     limits: Limits,
-    clock: ServerClock,
+    pub(super) clock: ServerClock,
     scratch: Scratch,
     pub(super) telemetry: Telemetry,
     signals: SignalCounts,
-    admission: Admission,
-    slice_ms: u64,
+    /// How many signals had come at the last look.
+    events_seen: u32,
+    interrupter: Interrupter<'a>,
     stop_state: StopState,
     /// The process whose end is to be looked for, where the system does not report it.
     parent: Option<u32>,
@@ -62,6 +70,58 @@ struct Alone<H> {
     at_stop: H,
 }
 
+/// What interrupts the blocked calls of a worker when something is due.
+pub(super) enum Interrupter<'a> {
+    /// The timer of this process ([`signals::interrupt_after`]), which goes off at `set_to_ms`; [`NEVER_MS`]
+    /// if it is not set.
+    Timer { set_to_ms: u64 },
+    /// The first thread: it is given the time.
+    Thread(&'a dyn Fn(u64)),
+    /// Nothing: the system denies the timer. A read is preceded by a wait with a timeout.
+    Nothing,
+}
+
+impl Interrupter<'_> {
+    /// The timer of a process with one thread.
+    pub(super) const TIMER: Interrupter<'static> = Interrupter::Timer { set_to_ms: NEVER_MS };
+
+    /// Has blocked calls interrupted no later than `due_ms`, and from then on again and again. Returns
+    /// whether the timer was set. A timer that goes off sooner is left as it is: the call is made once more
+    /// then, and in steady state no timer is set.
+    fn set(&mut self, due_ms: u64, now_ms: u64) -> bool {
+        match self {
+            Interrupter::Timer { set_to_ms } if now_ms < *set_to_ms && *set_to_ms <= due_ms => false,
+            Interrupter::Timer { set_to_ms } => {
+                let set = if due_ms == NEVER_MS {
+                    signals::interrupt_no_more()
+                } else {
+                    signals::interrupt_after(due_ms.saturating_sub(now_ms), INTERRUPT_EVERY_MS)
+                };
+                match set {
+                    Ok(()) => *set_to_ms = due_ms,
+                    Err(error) => {
+                        log::debug!("setitimer(2) is not available ({error}); waiting before each read");
+                        *self = Interrupter::Nothing;
+                    }
+                }
+                true
+            }
+            Interrupter::Thread(interrupt_at) => {
+                interrupt_at(due_ms);
+                false
+            }
+            Interrupter::Nothing => false,
+        }
+    }
+
+    /// A signal has come: its handler may have set the timer.
+    fn was_set(&mut self) {
+        if let Interrupter::Timer { set_to_ms } = self {
+            *set_to_ms = 0;
+        }
+    }
+}
+
 /// Whether a worker goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StopState {
@@ -73,25 +133,25 @@ enum StopState {
     Over,
 }
 
-impl<S: Service> Worker<S> {
+impl<'a, S: Service> Worker<'a, S> {
     pub(super) fn new(
         services: Vec<S>,
-        limits: &Limits,
+        limits: Limits,
         clock: ServerClock,
         telemetry: Telemetry,
         signals: SignalCounts,
-        slice_ms: u64,
+        interrupter: Interrupter<'a>,
     ) -> Self {
         Worker {
             services,
             maintenance: Maintenance::default(),
-            scratch: Scratch::new(limits),
-            limits: limits.clone(),
+            scratch: Scratch::new(&limits),
             clock,
             telemetry,
             signals,
-            admission: Admission::new(limits, u32::MAX),
-            slice_ms,
+            events_seen: 0,
+            limits,
+            interrupter,
             stop_state: StopState::Serving,
             parent: None,
             buffers: None,
@@ -101,9 +161,9 @@ impl<S: Service> Worker<S> {
     }
 
     /// The same as the whole server: it logs its counters on request, and calls `at_stop` once.
-    pub(super) fn alone<H: FnMut()>(self, at_stop: H) -> Worker<S, H> {
-        let Worker { services, maintenance, limits, clock, scratch, telemetry, admission, .. } = self;
-        let Worker { signals, slice_ms, stop_state, parent, is_child, .. } = self;
+    pub(super) fn alone<H: FnMut()>(self, at_stop: H) -> Worker<'a, S, H> {
+        let Worker { services, maintenance, limits, clock, scratch, telemetry, .. } = self;
+        let Worker { signals, events_seen, interrupter, stop_state, parent, is_child, .. } = self;
         let alone = Some(Alone { reports: signals.reports(), at_stop });
         Worker {
             services,
@@ -113,8 +173,8 @@ impl<S: Service> Worker<S> {
             scratch,
             telemetry,
             signals,
-            admission,
-            slice_ms,
+            events_seen,
+            interrupter,
             stop_state,
             parent,
             buffers: None,
@@ -123,33 +183,43 @@ impl<S: Service> Worker<S> {
         }
     }
 
-    /// The same as one of several workers in this process.
-    pub(super) fn beside_others(self, buffers: &Arc<SharedBuffers>) -> Self {
-        Worker { buffers: Some(Arc::clone(buffers)), ..self }
+    /// It is one of several workers in this process, whose buffers are counted together.
+    pub(super) fn share_buffers(&mut self, buffers: Arc<SharedBuffers>) {
+        self.buffers = Some(buffers);
     }
 
-    /// The same in a child: it drains when its parent is gone.
-    pub(super) fn of_parent(self, parent: u32) -> Self {
-        Worker { parent: must_ask_for_parent().then_some(parent), is_child: true, ..self }
+    /// The same for children that are to be forked: what one makes for itself takes time and memory for each.
+    pub(super) fn for_children(mut self) -> Self {
+        self.scratch.reserve();
+        Worker { is_child: true, ..self }
+    }
+
+    /// In a child: it drains when its parent is gone.
+    pub(super) fn begin_child(&mut self, parent: u32) {
+        self.parent = must_ask_for_parent().then_some(parent);
     }
 }
 
-impl<S: Service, H: FnMut()> Worker<S, H> {
+impl<S: Service, H: FnMut()> Worker<'_, S, H> {
     /// Whether it is to wait for no further client.
     pub(super) fn is_stopping(&mut self) -> bool {
-        self.check_signals();
+        self.check_signals(self.clock.now());
         self.stop_state != StopState::Serving
     }
 
     /// Whether it is to end at once, even if clients wait in the backlog.
     pub(super) fn is_over(&mut self) -> bool {
-        self.check_signals();
+        self.check_signals(self.clock.now());
         self.stop_state == StopState::Over
     }
 
-    fn check_signals(&mut self) {
-        let now = self.clock.now();
+    fn check_signals(&mut self, now: Now) {
         let now_ms = now.monotonic_ms;
+        let events = self.signals.events();
+        if events != self.events_seen {
+            self.events_seen = events;
+            self.interrupter.was_set();
+        }
         let orphan = self.parent.is_some_and(|parent| !parent_lives(parent));
         let stops = self.signals.stops().max(u32::from(orphan));
         let before = self.stop_state;
@@ -170,38 +240,68 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
         let asked = self.signals.reports();
         if alone.reports != asked {
             alone.reports = asked;
-            log::info!("{}", Summary::of_counters(self.telemetry.counters.clone()));
+            self.report();
         }
     }
 
-    /// How long a wait for the next client may last, so that telemetry and services do what is due in time.
-    pub(super) fn wait_max(&self) -> Option<Duration> {
-        let now = self.clock.now();
+    /// Apart, so that it takes no room on the stack of those that never do it.
+    #[cold]
+    #[inline(never)]
+    fn report(&self) {
+        log::info!("{}", Summary::of_counters(self.telemetry.counters.clone()));
+    }
+
+    /// When a blocked call is to be interrupted, apart from the deadline of a client: something is due, or
+    /// has to be looked for.
+    fn due_ms(&self, now_ms: u64, looks: bool) -> u64 {
+        let drain_ms = match self.stop_state {
+            StopState::Draining { due_ms } => due_ms,
+            StopState::Serving | StopState::Over => NEVER_MS,
+        };
+        let looks = looks || self.parent.is_some();
+        let look_ms = if looks { now_ms + SLICE_MS } else { NEVER_MS };
         let telemetry = self.telemetry.due_ms();
-        let telemetry =
-            telemetry.map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now.monotonic_ms)));
-        telemetry.into_iter().chain(self.maintenance.due_in(&self.services, now)).min()
+        let due = telemetry.into_iter().chain(self.maintenance.due_ms(&self.services));
+        due.fold(drain_ms.min(look_ms), u64::min)
     }
 
-    /// Accepts the next client. Its socket blocks.
-    pub(super) fn accept(&mut self, listener: &Listener) -> AcceptOutcome {
-        let clock = self.clock;
-        let now_ms = || clock.now().monotonic_ms;
-        self.admission.tick(now_ms()); // the pause was waited for
-        self.admission.accept(listener, SocketMode::Blocking, &mut self.telemetry, now_ms)
+    /// Has a blocked call interrupted no later than `due_ms`. Returns `false` if a signal has come meanwhile,
+    /// which is to be looked at first.
+    fn interrupt_at(&mut self, due_ms: u64, now_ms: u64) -> bool {
+        // The timer of a handler that came after the last look is overwritten.
+        !self.interrupter.set(due_ms, now_ms) || self.signals.events() == self.events_seen
     }
 
-    /// How long accepting pauses from now on.
-    pub(super) fn accept_pause(&self) -> Option<Duration> {
-        let until_ms = self.admission.resumes_at_ms()?;
-        Some(Duration::from_millis(until_ms.saturating_sub(self.clock.now().monotonic_ms)))
+    /// Readies it to block in accept(2). Returns `false` if it is to look at its signals first.
+    pub(super) fn may_block(&mut self) -> bool {
+        let now_ms = self.clock.now().monotonic_ms;
+        let due_ms = self.due_ms(now_ms, false);
+        self.interrupt_at(due_ms, now_ms)
+    }
+
+    /// When its services and telemetry have something to do; [`NEVER_MS`] if they have nothing.
+    pub(super) fn next_due_ms(&self) -> u64 {
+        self.due_ms(self.clock.now().monotonic_ms, false)
+    }
+
+    /// How long a wait for the next client may last.
+    pub(super) fn wait_max(&self) -> Option<Duration> {
+        let now_ms = self.clock.now().monotonic_ms;
+        let due_ms = self.due_ms(now_ms, false);
+        (due_ms != NEVER_MS).then(|| Duration::from_millis(due_ms.saturating_sub(now_ms)))
     }
 
     /// Serves one client to its end. Its socket blocks.
     pub(super) fn serve(&mut self, served: &ListenerService<S>, accepted: Accepted) -> Reason {
         let Accepted { fd, peer } = accepted;
-        let clock = self.clock;
-        let opened = clock.now();
+        let clock = Cell::new(self.clock);
+        let read = || {
+            let mut own = clock.get();
+            let now = own.at(Instant::now());
+            clock.set(own);
+            now
+        };
+        let time = LiveTime::new(&read);
         telemetry::accepted(peer);
         let pipe = match served.service.wakes().then(WakePipe::new).transpose() {
             Ok(pipe) => pipe,
@@ -212,11 +312,21 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
             }
         };
         let stream = Stream::new(fd);
+        if !served.are_sockets_set
+            && let Err(error) = stream.set_write_timeout(Some(Duration::from_millis(SLICE_MS)))
+        {
+            log::debug!("{peer}: no timeout: {error}");
+            self.telemetry.ended(&unserved(Reason::Failed, peer));
+            return Reason::Failed;
+        }
+        if self.is_child && !served.are_sockets_set {
+            stream.reset_at_close(true);
+        }
         let transport = if self.is_child { Blocking::reset_if_killed(stream) } else { Blocking::new(stream) };
         let mut connection =
-            Connection::accepted(transport, served.layers.make(), peer, opened, &self.limits);
-        let reason = self.serve_connection(&mut connection, served, pipe.as_ref());
-        let end = connection.end(reason, clock.now());
+            Connection::accepted(transport, served.layers.make(), peer, time.now(), &self.limits);
+        let reason = self.serve_connection(&mut connection, served, pipe.as_ref(), &time);
+        let end = connection.end(reason, time.now());
         drop(connection); // the client does not wait for the log
         self.telemetry.ended(&end);
         // The wait for the next client may be long, and nothing writes the access log meanwhile.
@@ -230,23 +340,38 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
         connection: &mut Connection<S::Session, Blocking>,
         served: &ListenerService<S>,
         pipe: Option<&WakePipe>,
+        time: &LiveTime<'_>,
     ) -> Reason {
-        let clock = self.clock;
         let waker = pipe.map(WakePipe::waker);
-        let live = || clock.now();
-        let mut socket_timeouts = Timeouts::default();
         let mut held = BufferShare::of(self.buffers.as_ref());
         // A drain calls a session that pauses before it goes on to wait.
         let mut pumped_serving = true;
         loop {
-            self.check_signals();
-            let now_ms = clock.now().monotonic_ms;
-            let left_ms = connection.deadline_ms().saturating_sub(now_ms).min(self.slice_ms).max(1);
-            let serving = self.stop_state == StopState::Serving;
+            let now = time.now();
+            let now_ms = now.monotonic_ms;
+            self.check_signals(now);
             let is_due = connection.deadline_ms() <= now_ms;
+            // A read for the rest of what a layer holds blocks, and no wake interrupts it.
+            let looks = held.is_counted() || (pipe.is_some() && connection.has_input());
+            let due_ms = self.due_ms(now_ms, looks).min(connection.deadline_ms());
+            if !self.interrupt_at(due_ms, now_ms) {
+                time.passed();
+                continue;
+            }
+            let left_ms = due_ms.saturating_sub(now_ms).max(1);
+            let serving = self.stop_state == StopState::Serving;
+            let mut context = Context {
+                clock: TimeSource::Live(time),
+                limits: &self.limits,
+                timeouts: served.timeouts,
+                scratch: &mut self.scratch,
+                telemetry: &mut self.telemetry,
+                mode: if serving { Mode::Serving } else { Mode::Draining },
+            };
             if connection.waits_for_time() && !is_due {
                 // A signal ends the wait, as does an error of poll(2).
-                let _ = wait::readable(&[], Some(Duration::from_millis(left_ms)));
+                let _ = wait::readable([], Some(Duration::from_millis(left_ms)));
+                time.passed();
             }
             let wait_ms = match (serving, connection.is_paused()) {
                 (_, true) if serving == pumped_serving => left_ms,
@@ -255,25 +380,29 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
             };
             pumped_serving = serving;
             let bytes_may_come = match pipe {
-                Some(pipe) if !is_due => pipe.wait(connection, wait_ms) || !serving || connection.has_input(),
+                Some(pipe) if !is_due => {
+                    let came = pipe.wait(connection, wait_ms);
+                    time.passed();
+                    came || !serving || connection.has_input()
+                }
                 None if connection.is_paused() && !is_due => {
                     let (stream, wait) =
                         (connection.transport().stream().as_fd(), Duration::from_millis(wait_ms));
-                    let _ = wait::readable_or_failed(stream, &[], wait);
+                    let _ = wait::readable_or_failed(stream, [], wait);
+                    time.passed();
                     false
+                }
+                None if matches!(self.interrupter, Interrupter::Nothing) && wait_ms > 0 => {
+                    let stream = connection.transport().stream().as_fd();
+                    let wait = Duration::from_millis(wait_ms.min(SLICE_MS));
+                    let came = wait::readable([stream], Some(wait));
+                    time.passed();
+                    came.is_ok_and(|ready| ready.any())
                 }
                 _ => true,
             };
             // A state that is entered in this pump has its own deadline: its read waits for the next round.
             let reads = u32::from(bytes_may_come && connection.is_reading());
-            let mut context = Context {
-                clock: TimeSource::Live(&live),
-                limits: &self.limits,
-                timeouts: served.timeouts,
-                scratch: &mut self.scratch,
-                telemetry: &mut self.telemetry,
-                mode: if serving { Mode::Serving } else { Mode::Draining },
-            };
             let mut pumped = if self.stop_state == StopState::Over {
                 let reason = connection.lingers_for().unwrap_or(Reason::DrainCut);
                 connection.cut(reason, &mut context);
@@ -281,15 +410,7 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
             } else if is_due {
                 connection.expire(&mut context, TurnBudget::of_turn(&self.limits))
             } else {
-                match socket_timeouts.set(connection, left_ms) {
-                    Ok(()) => connection
-                        .pump(&mut context, TurnBudget { reads, ..TurnBudget::of_call(&self.limits) }),
-                    Err(error) => {
-                        log::debug!("{}: no timeout: {error}", connection.peer());
-                        connection.cut(Reason::Failed, &mut context);
-                        Pumped::Ended(Reason::Failed)
-                    }
-                }
+                connection.pump(&mut context, TurnBudget { reads, ..TurnBudget::of_call(&self.limits) })
             };
             if pumped == Pumped::Established {
                 // The client has this process or thread for itself: slow work may hold it up.
@@ -308,34 +429,6 @@ impl<S: Service, H: FnMut()> Worker<S, H> {
                 return Reason::BuffersFull;
             }
         }
-    }
-}
-
-/// The timeouts of a socket, set only when they change: in steady state a request costs no call for them.
-#[derive(Debug, Default)]
-struct Timeouts {
-    read_ms: u64,
-    write_ms: u64,
-}
-
-impl Timeouts {
-    fn set<S: crate::session::Session>(
-        &mut self,
-        connection: &Connection<S, Blocking>,
-        left_ms: u64,
-    ) -> io::Result<()> {
-        let stream = connection.transport().stream();
-        let timeout = Some(Duration::from_millis(left_ms));
-        let may_write = connection.is_flushing() || connection.is_handshaking();
-        if self.write_ms == 0 || (may_write && self.write_ms != left_ms) {
-            stream.set_write_timeout(timeout)?;
-            self.write_ms = left_ms;
-        }
-        if self.read_ms == 0 || (!connection.is_flushing() && self.read_ms != left_ms) {
-            stream.set_read_timeout(timeout)?;
-            self.read_ms = left_ms;
-        }
-        Ok(())
     }
 }
 
@@ -376,16 +469,16 @@ impl WakePipe {
         }
         let (stream, wait) = (connection.transport().stream().as_fd(), Duration::from_millis(wait_ms));
         let ready = if connection.is_paused() {
-            wait::readable_or_failed(stream, &[self.read.as_fd()], wait)
+            wait::readable_or_failed(stream, [self.read.as_fd()], wait)
         } else {
-            wait::readable(&[self.read.as_fd(), stream], Some(wait))
+            wait::readable([self.read.as_fd(), stream], Some(wait))
         };
         let ready = ready.unwrap_or_default();
-        if ready.first() == Some(&true) {
+        if ready.is(0) {
             self.clear();
             connection.wake();
         }
-        ready.get(1) == Some(&true)
+        !connection.is_paused() && ready.is(1)
     }
 
     /// Empties the pipe. The session is to be called after it: a wake before the end of this need not write a
@@ -419,7 +512,7 @@ mod tests {
     fn a_wake_while_the_pipe_is_emptied_does_not_silence_later_ones() {
         let pipe = WakePipe::new().unwrap();
         let waker = pipe.waker();
-        let is_readable = || wait::readable(&[pipe.read.as_fd()], Some(Duration::ZERO)).unwrap()[0];
+        let is_readable = || wait::readable([pipe.read.as_fd()], Some(Duration::ZERO)).unwrap().is(0);
         waker.wake();
         pipe.clear_by(|mut read| {
             waker.wake();

@@ -13,41 +13,62 @@
 //! an exit, and a process for as long as it stays. The parent counts clients and addresses, and reaps its
 //! children. Each child counts the end of its client in memory that it shares with its parent, and exits
 //! with 0. For a child that did not, because it was killed, the parent counts its client as crashed.
+//!
+//! A page that the parent or a child writes to after the fork is copied, which costs time for each client and
+//! memory for each that stays. So the parent prepares what a child needs, a child allocates and frees nothing
+//! for a small request, and what the parent writes down for each client lies in memory that is not copied.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::Accepted;
 use crate::reactor::Summary;
-use crate::session::{Peer, Service};
+use crate::session::Service;
 use crate::sys::process::{self, ChildRequest, Ended, Forked};
 use crate::telemetry::{Counters, Reason, Tally};
 
 use super::acceptor::{Acceptor, NotServed};
-use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
+use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, Worker};
+use super::child_table::ChildTable;
 use super::shutdown::Shutdown;
-use super::{BoundListener, Setup};
+use super::{BoundListener, ServedBy, Setup};
 
 /// The exit code of a child that has served its client to its end, and has counted that.
 const SERVED: u8 = 0;
 
 /// The children.
-struct Children {
+struct Children<S> {
     /// The client of each.
-    peers: HashMap<u32, Peer>,
+    clients: ChildTable,
     /// The ends that they have counted.
     tally: Arc<Tally>,
+    /// What each child serves its client with. It is made before the fork: what a child makes for itself
+    /// takes time and memory for each client.
+    worker: Worker<'static, S>,
+}
+
+impl<S: Service> Children<S> {
+    fn new(acceptor: &Acceptor<S>) -> io::Result<Self> {
+        let tally = Arc::new(Tally::new()?);
+        let telemetry = acceptor.telemetry.for_children(&tally);
+        let (services, counts) = (BoundListener::services(&acceptor.listeners), acceptor.signals.counts());
+        let (limits, clock) = (acceptor.limits.clone(), acceptor.clock);
+        let worker = Worker::new(services, limits, clock, telemetry, counts, Interrupter::TIMER);
+        let clients = ChildTable::new(acceptor.limits.clients_max)?;
+        Ok(Children { clients, tally, worker: worker.for_children() })
+    }
 }
 
 /// Serves with a child per client, until a signal stops it.
+#[inline(never)] // what is on the stack at the fork is copied for each child
 pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    let mut acceptor = Acceptor::new(setup)?;
-    let mut children = Children { peers: HashMap::new(), tally: Arc::new(Tally::new()?) };
+    let mut acceptor = Acceptor::new(setup, ServedBy::Children)?;
+    let mut children = Children::new(&acceptor)?;
     reap(&mut acceptor, &mut children, Reason::Crashed)?; // children of the program that became this one: no signal came
     loop {
-        let (arrived, ready) = acceptor.wait(None, None)?;
+        let woken = acceptor.wait(None, None)?;
+        let arrived = woken.arrived;
         if arrived.child {
             reap(&mut acceptor, &mut children, Reason::Crashed)?;
         }
@@ -56,18 +77,19 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
             notify_all(&children, ChildRequest::ReopenLogs);
         }
         if arrived.report {
-            log::info!("{} children: {}", children.peers.len(), summary(&acceptor, &children));
+            log::info!("{} children: {}", children.clients.len(), summary(&acceptor, &children));
         }
         if arrived.stops > 0 {
             stopping();
-            return drain(acceptor, children);
+            return drain(&mut acceptor, &mut children);
         }
         acceptor
-            .accept_ready(&ready, |acceptor, at, accepted| hand_over(acceptor, at, accepted, &mut children));
+            .accept_ready(&woken, |acceptor, at, accepted| hand_over(acceptor, at, accepted, &mut children));
     }
 }
 
-fn summary<S: Service>(acceptor: &Acceptor<S>, children: &Children) -> Summary {
+#[inline(never)]
+fn summary<S: Service>(acceptor: &Acceptor<S>, children: &Children<S>) -> Summary {
     let mut counters: Counters = acceptor.telemetry.counters.clone();
     counters.add_tally(&children.tally);
     Summary::of_counters(counters)
@@ -78,25 +100,20 @@ fn hand_over<S: Service>(
     acceptor: &mut Acceptor<S>,
     at: usize,
     accepted: Accepted,
-    children: &mut Children,
+    children: &mut Children<S>,
 ) -> Result<(), NotServed> {
-    match process::fork(&mut acceptor.signals) {
+    match process::fork(&mut acceptor.signals, INTERRUPT_EVERY_MS) {
         Ok(Forked::Parent(pid)) => {
-            children.peers.insert(pid, accepted.peer);
+            children.clients.insert(pid, accepted.peer);
             Ok(())
         }
         Ok(Forked::Child(parent)) => {
             process::work_and_exit(|| {
-                let telemetry = std::mem::take(&mut acceptor.telemetry).of_child(Some(&children.tally));
-                let listener = acceptor.become_child(at);
-                let BoundListener { socket, served } = listener;
-                drop(socket); // a child that lives on must not keep the port
-                let services = vec![served.service.clone()];
-                let signals = acceptor.signals.counts();
-                let worker =
-                    Worker::new(services, &acceptor.limits, acceptor.clock, telemetry, signals, SLICE_MS);
-                let mut worker = worker.of_parent(parent);
-                worker.serve(&served, accepted);
+                acceptor.close_in_child(); // a child that lives on must not keep the port
+                children.worker.begin_child(parent);
+                children.worker.telemetry.begin_child();
+                children.worker.serve(&acceptor.listeners[at].served, accepted);
+                children.worker.telemetry.close();
                 SERVED
             })
         }
@@ -107,9 +124,13 @@ fn hand_over<S: Service>(
 /// Reaps the children that have ended. The client of a child that was killed ends for the reason `killed`. (A
 /// child that is killed after it has counted its client counts twice; all that it had left to do was to
 /// exit.)
-fn reap<S: Service>(acceptor: &mut Acceptor<S>, children: &mut Children, killed: Reason) -> io::Result<()> {
+fn reap<S: Service>(
+    acceptor: &mut Acceptor<S>,
+    children: &mut Children<S>,
+    killed: Reason,
+) -> io::Result<()> {
     while let Some((pid, ended)) = process::reap()? {
-        let Some(peer) = children.peers.remove(&pid) else { continue };
+        let Some(peer) = children.clients.remove(pid) else { continue };
         match ended {
             Ended::Exited(SERVED) => {}
             Ended::Exited(code) => {
@@ -126,8 +147,8 @@ fn reap<S: Service>(acceptor: &mut Acceptor<S>, children: &mut Children, killed:
     Ok(())
 }
 
-fn notify_all(children: &Children, request: ChildRequest) {
-    for &pid in children.peers.keys() {
+fn notify_all<S>(children: &Children<S>, request: ChildRequest) {
+    for pid in children.clients.pids() {
         if let Err(error) = process::notify(pid, request) {
             log::error!("cannot signal process {pid}: {error}");
         }
@@ -136,23 +157,24 @@ fn notify_all(children: &Children, request: ChildRequest) {
 
 /// Forks for the clients in the backlogs, closes the listeners, has all children drain, and waits until they
 /// have ended. Bound: see [`Shutdown`].
-fn drain<S: Service>(mut acceptor: Acceptor<S>, mut children: Children) -> io::Result<Summary> {
+#[inline(never)]
+fn drain<S: Service>(acceptor: &mut Acceptor<S>, children: &mut Children<S>) -> io::Result<Summary> {
     let drain = Duration::from_millis(acceptor.limits.drain_ms.into());
-    log::info!("draining: {} clients have up to {drain:?} to finish", children.peers.len());
+    log::info!("draining: {} clients have up to {drain:?} to finish", children.clients.len());
     let mut shutdown = Shutdown::new(acceptor.limits.drain_ms, acceptor.signals.counts());
     loop {
         let request = shutdown.request();
         if shutdown.may_accept() {
-            acceptor.take_backlog(|acceptor, at, accepted| hand_over(acceptor, at, accepted, &mut children));
+            acceptor.take_backlog(|acceptor, at, accepted| hand_over(acceptor, at, accepted, children));
         } else {
             acceptor.close();
         }
-        notify_all(&children, request);
-        reap(&mut acceptor, &mut children, shutdown.reason_of_killed())?;
-        if children.peers.is_empty() && !acceptor.is_open() {
+        notify_all(children, request);
+        reap(acceptor, children, shutdown.reason_of_killed())?;
+        if children.clients.len() == 0 && !acceptor.is_open() {
             acceptor.release();
-            return Ok(summary(&acceptor, &children));
+            return Ok(summary(acceptor, children));
         }
-        acceptor.wait(None, Some(Duration::from_millis(INTERRUPT_EVERY_MS)))?;
+        acceptor.wait(None, Some(Duration::from_millis(INTERRUPT_EVERY_MS.into())))?;
     }
 }

@@ -22,12 +22,14 @@
 //! | `accept_loop` | accept and serve one client at a time: `iterative`, `prefork`, `prethread` |
 //! | `acceptor` | accept and hand over: `fork`, `thread` |
 //! | `blocking` | one client, served to its end by calls that block: all but the reactor |
+//! | `child_table` | which client each child serves: `fork` |
 //! | `supervise` | the parent of worker processes: `prefork`, `workers` |
 //! | `shutdown` | the end of children and threads |
 
 mod accept_loop;
 mod acceptor;
 mod blocking;
+mod child_table;
 mod fork;
 mod iterative;
 mod prefork;
@@ -41,6 +43,7 @@ use std::fmt;
 use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::admission::ListenerService;
 use crate::connection::ListenerLayers;
@@ -49,6 +52,7 @@ use crate::reactor::{Reactor, Summary, Turn};
 use crate::session::Service;
 use crate::sys::{Listener, Signals};
 use crate::telemetry::Telemetry;
+use blocking::SLICE_MS;
 
 /// How a server handles many clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -287,16 +291,28 @@ pub(crate) struct BoundListener<S> {
     pub(crate) served: ListenerService<S>,
 }
 
+/// What serves the clients of a blocking model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ServedBy {
+    /// This process, or its threads.
+    ThisProcess,
+    /// Processes that may be killed while this one lives on.
+    Children,
+}
+
 impl<S: Service> BoundListener<S> {
-    /// One for each socket.
-    pub(crate) fn all(configs: Vec<ListenerConfig<S>>, limits: &Limits) -> Vec<Self> {
+    /// One for each socket. A client that a child serves is to be reset if the child is killed.
+    pub(crate) fn all(configs: Vec<ListenerConfig<S>>, limits: &Limits, served_by: ServedBy) -> Vec<Self> {
         let all_of = |config: ListenerConfig<S>| {
             let ListenerConfig { service, sockets, layers } = config;
             let bound = move |socket: Listener| {
                 if service.client_speaks_first() {
                     socket.clients_speak_first();
                 }
-                let served = ListenerService::new(&socket, service.clone(), layers.clone(), limits);
+                let mut served = ListenerService::new(&socket, service.clone(), layers.clone(), limits);
+                let write_timeout = Duration::from_millis(SLICE_MS);
+                served.are_sockets_set =
+                    socket.set_for_clients(write_timeout, served_by == ServedBy::Children);
                 BoundListener { socket: Arc::new(socket), served }
             };
             sockets.into_iter().map(bound).collect::<Vec<_>>()

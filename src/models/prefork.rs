@@ -15,54 +15,65 @@
 use std::io;
 use std::time::Duration;
 
-use crate::limits::Limits;
+use crate::admission::Admission;
 use crate::reactor::Summary;
 use crate::session::{Maintenance, Service};
-use crate::sys::signals::Signals;
+use crate::sys::HeldSignals;
 use crate::telemetry::Telemetry;
 use crate::time::ServerClock;
 
 use super::accept_loop::{Waiting, drain, serve_next};
-use super::blocking::{SLICE_MS, Worker};
+use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, Worker};
 use super::supervise::{WorkerJob, WorkerPool};
-use super::{BoundListener, Setup};
+use super::{BoundListener, ServedBy, Setup};
 
 /// What the parent holds for its copies.
 struct Copies<S> {
     listeners: Vec<BoundListener<S>>,
-    limits: Limits,
     clock: ServerClock,
     maintenance: Maintenance,
-    waiting: Waiting<'static>,
+    waiting: Waiting,
+    /// What a copy serves with. Made before the fork: what each makes for itself is memory of each.
+    worker: Worker<'static, S>,
+    admission: Admission,
 }
 
 /// Serves with `workers` copies, until a signal stops it.
+#[inline(never)] // what is on the stack at the fork is copied for each copy
 pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
     let Setup { listeners, limits, workers, telemetry, signals } = setup;
     let workers = workers.min(limits.clients_max as usize);
     log::info!("{workers} processes serve one client each; further clients wait in the backlog");
+    let counts = signals.counts();
     let pool = WorkerPool::new(signals, telemetry, limits.drain_ms, workers)?;
-    let listeners = BoundListener::all(listeners, &limits);
+    let listeners = BoundListener::all(listeners, &limits, ServedBy::Children);
     let waiting = Waiting::for_all(&listeners)?;
     let (clock, maintenance) = (ServerClock::start(), Maintenance::default());
-    pool.supervise(Copies { listeners, limits, clock, maintenance, waiting }, stopping)
+    let admission = Admission::new(&limits, u32::MAX);
+    let services = BoundListener::services(&listeners);
+    let worker = Worker::new(services, limits, clock, Telemetry::new(), counts, Interrupter::TIMER);
+    let worker = worker.for_children();
+    pool.supervise(Copies { listeners, clock, maintenance, waiting, worker, admission }, stopping)
 }
 
 impl<S: Service> WorkerJob for Copies<S> {
+    const INTERRUPT_EVERY_MS: u32 = INTERRUPT_EVERY_MS;
+
     fn serve(
         &mut self,
         _index: usize,
         parent: u32,
-        signals: Signals,
+        _signals: HeldSignals,
         telemetry: Telemetry,
     ) -> io::Result<()> {
-        let services = BoundListener::services(&self.listeners);
-        let worker = Worker::new(services, &self.limits, self.clock, telemetry, signals.counts(), SLICE_MS);
-        let mut worker = worker.of_parent(parent);
+        let Copies { worker, admission, listeners, waiting, .. } = self;
+        worker.telemetry = telemetry;
+        worker.begin_child(parent);
         while !worker.is_stopping() {
-            serve_next(&mut worker, &self.listeners, self.waiting)?;
+            serve_next(worker, admission, listeners, *waiting)?;
         }
-        drain(&mut worker, std::mem::take(&mut self.listeners));
+        drain(worker, admission, std::mem::take(listeners));
+        worker.telemetry.close();
         Ok(())
     }
 

@@ -19,62 +19,96 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::admission::SharedBuffers;
+use crate::admission::{Admission, SharedBuffers};
+use crate::limits::Limits;
 use crate::reactor::Summary;
 use crate::session::Service;
-use crate::sys::{signals, wait};
-use crate::telemetry::{Counters, Reason, Tally};
+use crate::sys::{Crew, Place, SignalCounts, crew};
+use crate::telemetry::{Counters, Reason, Tally, Telemetry};
 use crate::time::ServerClock;
 
 use super::accept_loop::{Waiting, drain, serve_next};
-use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
+use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, STACK_BYTES, Worker};
 use super::shutdown::end_of_threads;
-use super::{BoundListener, Setup};
+use super::{BoundListener, ServedBy, Setup};
+
+/// What a thread is given.
+struct Job<S> {
+    number: usize,
+    listeners: Vec<BoundListener<S>>,
+    waiting: Waiting,
+    limits: Limits,
+    clock: ServerClock,
+    telemetry: Telemetry,
+    signals: SignalCounts,
+    buffers: Arc<SharedBuffers>,
+}
+
+/// The whole life of a thread.
+#[allow(clippy::boxed_local, reason = "moved once, from the heap into its worker: each copy takes stack")]
+fn serve<S: Service>(job: Box<Job<S>>, place: &Place<()>) {
+    let Job { number, listeners, waiting, limits, clock, telemetry, signals, buffers } = *job;
+    crew::name_thread(&format!("prethread-{number}"));
+    let interrupt_at = |due_ms| place.interrupt_at(due_ms);
+    let (services, interrupter) = (BoundListener::services(&listeners), Interrupter::Thread(&interrupt_at));
+    let mut admission = Admission::new(&limits, u32::MAX);
+    let mut worker = Worker::new(services, limits, clock, telemetry, signals, interrupter);
+    worker.share_buffers(buffers);
+    while !worker.is_stopping() {
+        if let Err(error) = serve_next(&mut worker, &mut admission, &listeners, waiting) {
+            return log::error!("thread {number} failed: {error}");
+        }
+    }
+    drain(&mut worker, &mut admission, listeners);
+}
 
 /// Serves with `workers` threads, until a signal stops it.
 pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    let Setup { listeners, limits, workers, mut telemetry, mut signals } = setup;
+    let Setup { listeners, limits, workers, mut telemetry, signals } = setup;
     let workers = workers.min(limits.clients_max as usize);
     log::info!("{workers} threads serve one client each; further clients wait in the backlog");
     let tally = Arc::new(Tally::new()?);
+    let mut signals = signals.hold()?;
     let (clock, counts) = (ServerClock::start(), signals.counts());
     let buffers = Arc::new(SharedBuffers::new(limits.buffers_bytes_max));
-    let mut threads: Vec<JoinHandle<()>> = Vec::new();
+    let crew = Arc::new(Crew::new()?);
     {
-        let _blocked = signals::block()?; // inherited by the threads: the first thread handles signals
-        let shared = BoundListener::all(listeners, &limits);
+        let shared = BoundListener::all(listeners, &limits, ServedBy::ThisProcess);
         let waiting = Waiting::for_all(&shared)?;
         for number in 0..workers {
-            let listeners: Vec<BoundListener<S>> = shared.iter().map(BoundListener::share).collect();
-            let services = BoundListener::services(&listeners);
-            let mut worker = Worker::new(services, &limits, clock, telemetry.share(&tally), counts, SLICE_MS)
-                .beside_others(&buffers);
-            let work = move || {
-                while !worker.is_stopping() {
-                    if let Err(error) = serve_next(&mut worker, &listeners, waiting) {
-                        return log::error!("thread {number} failed: {error}");
-                    }
-                }
-                drain(&mut worker, listeners);
+            let job = Job {
+                number,
+                listeners: shared.iter().map(BoundListener::share).collect(),
+                waiting,
+                limits: limits.clone(),
+                clock,
+                telemetry: telemetry.share(&tally),
+                signals: counts,
+                buffers: Arc::clone(&buffers),
             };
-            let spawned = thread::Builder::new().name(format!("prethread-{number}")).spawn(work);
-            threads.push(spawned.map_err(|error| {
+            crew.start(&signals, STACK_BYTES, (), Box::new(job), serve).map_err(|(error, _job)| {
                 let advice = "use fewer workers, or raise the limit of processes (ulimit -u)";
                 io::Error::new(error.kind(), format!("cannot start thread {number}: {error}; {advice}"))
-            })?);
+            })?;
         }
     }
     let mut ends_at: Option<Instant> = None;
     // Bound: the drain's deadline, which each thread keeps by itself, and a grace.
-    while threads.iter().any(|thread| !thread.is_finished())
-        && ends_at.is_none_or(|ends_at| Instant::now() < ends_at)
-    {
-        let timeout = ends_at.map(|_| Duration::from_millis(INTERRUPT_EVERY_MS));
-        wait::readable(&[signals.as_fd()], timeout)?;
-        let arrived = signals.take();
+    while crew.running() > 0 && ends_at.is_none_or(|ends_at| Instant::now() < ends_at) {
+        let now_ms = clock.now().monotonic_ms;
+        let due = crew.due_ms().map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now_ms)));
+        let drain = ends_at.map(|_| Duration::from_millis(INTERRUPT_EVERY_MS.into()));
+        crew.take_left(true); // the end of a thread may be that of the last
+        if crew.running() == 0 {
+            break;
+        }
+        let (arrived, ready) = signals.wait([crew.as_fd()], due.into_iter().chain(drain).min())?;
+        if ready.is(0) {
+            crew.silence_bell();
+        }
+        crew.interrupt_due(clock.now().monotonic_ms);
         if arrived.reopen {
             telemetry.reopen_if_asked();
         }
@@ -86,7 +120,7 @@ pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()
                 stopping();
             }
             ends_at = Some(end_of_threads(ends_at, limits.drain_ms, counts));
-            threads.iter().filter(|thread| !thread.is_finished()).try_for_each(signals::interrupt)?;
+            crew.interrupt_all();
         }
     }
     let mut counters = Counters::of_tally(&tally);

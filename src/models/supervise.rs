@@ -1,12 +1,10 @@
 //! The parent of N worker processes, for [`super::prefork`] and [`super::workers`]: it forks them ahead,
 //! replaces those that die, passes signals on, and drains all.
 //!
-//! The parent has one thread and no `mio::Poll`. It waits in poll(2) for the pipe of its signals, and reaps
-//! there. It keeps the listeners open, so that clients in a dead worker's queue are served by its
-//! replacement.
+//! The parent has one thread and no `mio::Poll`. It waits for its signals, and reaps there. It keeps the
+//! listeners open, so that clients in a dead worker's queue are served by its replacement.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -14,8 +12,7 @@ use std::time::{Duration, Instant};
 use crate::reactor::Summary;
 use crate::sys::listener::is_shortage;
 use crate::sys::process::{self, ChildRequest, Ended, Forked};
-use crate::sys::signals::Signals;
-use crate::sys::{SharedCounters, wait};
+use crate::sys::{HeldSignals, SharedCounters, Signals};
 use crate::telemetry::{Counters, Reason, Tally, Telemetry};
 
 use super::blocking::INTERRUPT_EVERY_MS;
@@ -35,11 +32,20 @@ const SHORT: u8 = 75;
 
 /// The work of a worker process, and what its parent holds for it.
 pub(super) trait WorkerJob {
+    /// How often a worker interrupts its own calls once a signal has come; 0 if it waits for signals.
+    const INTERRUPT_EVERY_MS: u32 = 0;
+
     /// In the child: serves until it is stopped. `parent` is the process to follow.
     ///
     /// # Errors
     /// It cannot serve, or go on to. An error of a client is not among them.
-    fn serve(&mut self, index: usize, parent: u32, signals: Signals, telemetry: Telemetry) -> io::Result<()>;
+    fn serve(
+        &mut self,
+        index: usize,
+        parent: u32,
+        signals: HeldSignals,
+        telemetry: Telemetry,
+    ) -> io::Result<()>;
 
     /// In the parent, when draining begins: closes the listeners, so that no new client queues there.
     fn release(&mut self);
@@ -51,7 +57,7 @@ pub(super) trait WorkerJob {
 
 /// The workers, as their parent sees them.
 pub(super) struct WorkerPool {
-    signals: Signals,
+    signals: HeldSignals,
     telemetry: Telemetry,
     drain_ms: u32,
     workers: Vec<Worker>,
@@ -64,6 +70,8 @@ pub(super) struct WorkerPool {
 struct Worker {
     state: WorkerState,
     tally: Arc<Tally>,
+    /// For the process: made before the fork.
+    telemetry: Telemetry,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -128,12 +136,14 @@ impl WorkerPool {
         count: usize,
     ) -> io::Result<Self> {
         let now = Instant::now();
-        let worker = || {
+        let worker = |tally: Tally| {
+            let tally = Arc::new(tally);
             let pause_ms = RESTART_PAUSE_MS.0;
             let state = WorkerState::Vacant { start_at: now, pause_ms, after: After::Death };
-            Ok(Worker { state, tally: Arc::new(Tally::new()?) })
+            Worker { state, telemetry: telemetry.for_children(&tally), tally }
         };
-        let workers = (0..count.max(1)).map(|_| worker()).collect::<io::Result<_>>()?;
+        let workers = Tally::several(count.max(1))?.into_iter().map(worker).collect();
+        let signals = signals.hold()?;
         Ok(WorkerPool { signals, telemetry, drain_ms, workers, failure: SharedCounters::new(1)? })
     }
 
@@ -150,8 +160,7 @@ impl WorkerPool {
         loop {
             self = self.start_vacant(&mut job);
             let timeout = self.next_start().into_iter().chain(job.maintain()).min();
-            wait::readable(&[self.signals.as_fd()], timeout)?;
-            let arrived = self.signals.take();
+            let (arrived, _) = self.signals.wait([], timeout)?;
             self.reap()?;
             if arrived.reopen {
                 self.telemetry.reopen_if_asked();
@@ -204,14 +213,14 @@ impl WorkerPool {
     }
 
     /// Forks a process for each vacant worker whose pause is over.
-    fn start_vacant(mut self, job: &mut impl WorkerJob) -> Self {
+    fn start_vacant<J: WorkerJob>(mut self, job: &mut J) -> Self {
         for index in 0..self.workers.len() {
             let now = Instant::now();
             let (pause_ms, after) = match self.workers[index].state {
                 WorkerState::Vacant { start_at, pause_ms, after } if start_at <= now => (pause_ms, after),
                 _ => continue,
             };
-            self.workers[index].state = match process::fork(&mut self.signals) {
+            self.workers[index].state = match process::fork(&mut self.signals, J::INTERRUPT_EVERY_MS) {
                 Ok(Forked::Parent(pid)) => {
                     log::debug!("worker {index} is process {pid}");
                     WorkerState::Running { pid, since: now, pause_ms }
@@ -227,8 +236,10 @@ impl WorkerPool {
     }
 
     /// The whole life of a child. Returns its exit code.
-    fn work(self, index: usize, parent: u32, job: &mut impl WorkerJob) -> u8 {
-        let telemetry = self.telemetry.of_child(Some(&self.workers[index].tally));
+    fn work(mut self, index: usize, parent: u32, job: &mut impl WorkerJob) -> u8 {
+        self.telemetry.leave_to_child();
+        let mut telemetry = std::mem::take(&mut self.workers[index].telemetry);
+        telemetry.begin_child();
         match job.serve(index, parent, self.signals, telemetry) {
             Ok(()) => DRAINED,
             Err(error) => {
@@ -295,8 +306,7 @@ impl WorkerPool {
             if self.workers.iter().all(|worker| worker.state.pid().is_none()) {
                 return Ok(self.summary());
             }
-            wait::readable(&[self.signals.as_fd()], Some(Duration::from_millis(INTERRUPT_EVERY_MS)))?;
-            self.signals.take();
+            self.signals.wait([], Some(Duration::from_millis(INTERRUPT_EVERY_MS.into())))?;
         }
     }
 

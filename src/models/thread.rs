@@ -12,81 +12,77 @@
 //! The first thread accepts and handles the signals. On a request to stop it interrupts the others until each
 //! has noticed.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::admission::{Accepted, SharedBuffers};
+use crate::admission::{Accepted, ListenerService, SharedBuffers};
+use crate::limits::Limits;
 use crate::reactor::Summary;
 use crate::session::{Peer, Service};
-use crate::sys::signals;
-use crate::telemetry::{Counters, Reason, Tally};
+use crate::sys::{Crew, Place, SignalCounts};
+use crate::telemetry::{Counters, Reason, Tally, Telemetry};
+use crate::time::ServerClock;
 
-use super::Setup;
-use super::acceptor::{Acceptor, NotServed};
-use super::blocking::{INTERRUPT_EVERY_MS, SLICE_MS, Worker};
+use super::acceptor::{Acceptor, NotServed, Woken};
+use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, STACK_BYTES, Worker};
 use super::shutdown::{THREAD_GRACE_MS, end_of_threads};
-
-/// Finished threads that are kept before they are looked for: a look costs time for each.
-const FINISHED_MAX: usize = 64;
+use super::{ServedBy, Setup};
 
 /// What the threads of clients share with the first one.
 struct Shared {
     tally: Arc<Tally>,
     buffers: Arc<SharedBuffers>,
-    /// Clients that have ended since the first thread last looked.
-    left: Mutex<Vec<Peer>>,
-    /// Wakes the first thread, which may wait for a place to become free.
-    bell: UnixStream,
-}
-
-/// Reports the end of a client's thread when it is dropped, whatever ended the thread.
-struct Leaving {
-    shared: Arc<Shared>,
-    peer: Peer,
-}
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        let mut left = self.shared.left.lock().unwrap_or_else(PoisonError::into_inner);
-        left.push(self.peer);
-        let first = left.len() == 1;
-        drop(left);
-        if first {
-            // It fails only when a byte is in the pipe already.
-            let _ = (&self.shared.bell).write(&[0]);
-        }
-    }
+    /// A thread that ends leaves its client's address.
+    crew: Arc<Crew<Peer>>,
 }
 
 /// The first thread's side.
 struct Threads<S: Service> {
     acceptor: Acceptor<S>,
-    shared: Arc<Shared>,
-    bell: UnixStream,
-    running: Vec<JoinHandle<()>>,
+    shared: Shared,
+}
+
+/// What a thread is given: its client, and what it serves the client with.
+struct Job<S> {
+    accepted: Accepted,
+    served: ListenerService<S>,
+    limits: Limits,
+    clock: ServerClock,
+    telemetry: Telemetry,
+    signals: SignalCounts,
+    buffers: Arc<SharedBuffers>,
+}
+
+/// The whole life of a thread.
+#[allow(clippy::boxed_local, reason = "moved once, from the heap into its worker: each copy takes stack")]
+fn serve<S: Service>(job: Box<Job<S>>, place: &Place<Peer>) {
+    let Job { accepted, served, limits, clock, telemetry, signals, buffers } = *job;
+    let interrupt_at = |due_ms| place.interrupt_at(due_ms);
+    let services = vec![served.service.clone()];
+    let interrupter = Interrupter::Thread(&interrupt_at);
+    let mut worker = Worker::new(services, limits, clock, telemetry, signals, interrupter);
+    worker.share_buffers(buffers);
+    worker.serve(&served, accepted);
+    place.interrupt_at(worker.next_due_ms()); // the first thread does it in time
 }
 
 /// Serves with a thread per client, until a signal stops it.
 pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    let (bell, far) = UnixStream::pair()?;
-    bell.set_nonblocking(true)?;
-    far.set_nonblocking(true)?;
     let tally = Arc::new(Tally::new()?);
-    let shared = Arc::new(Shared {
+    let shared = Shared {
         tally: Arc::clone(&tally),
         buffers: Arc::new(SharedBuffers::new(setup.limits.buffers_bytes_max)),
-        left: Mutex::default(),
-        bell: far,
-    });
+        crew: Arc::new(Crew::new()?),
+    };
     let telemetry = setup.telemetry.counting(&tally); // refused clients count with the others
-    let acceptor = Acceptor::new(Setup { telemetry, ..setup })?;
-    let mut threads = Threads { acceptor, shared, bell, running: Vec::new() };
+    let acceptor = Acceptor::new(Setup { telemetry, ..setup }, ServedBy::ThisProcess)?;
+    let mut threads = Threads { acceptor, shared };
     loop {
-        let (arrived, ready) = threads.wait(None)?;
+        let wants_ends = threads.acceptor.waits_for_end();
+        let woken = threads.wait(wants_ends, None)?;
+        let arrived = woken.arrived;
         if arrived.reopen {
             threads.acceptor.telemetry.reopen_if_asked();
         }
@@ -97,49 +93,30 @@ pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()
             stopping();
             return threads.drain();
         }
-        let Threads { acceptor, shared, running, .. } = &mut threads;
-        acceptor
-            .accept_ready(&ready, |acceptor, at, accepted| spawn(acceptor, at, accepted, shared, running));
+        let Threads { acceptor, shared } = &mut threads;
+        acceptor.accept_ready(&woken, |acceptor, at, accepted| start(acceptor, at, accepted, shared));
     }
 }
 
 /// Starts a thread for this client.
-fn spawn<S: Service + Send>(
+fn start<S: Service + Send>(
     acceptor: &mut Acceptor<S>,
     at: usize,
     accepted: Accepted,
-    shared: &Arc<Shared>,
-    running: &mut Vec<JoinHandle<()>>,
+    shared: &Shared,
 ) -> Result<(), NotServed> {
-    let telemetry = acceptor.telemetry.share(&shared.tally);
-    let served = acceptor.listeners[at].served.clone();
-    let (limits, clock, shared) = (acceptor.limits.clone(), acceptor.clock, Arc::clone(shared));
-    let signals = acceptor.signals.counts();
-    // The client moves to the thread only once there is one.
-    let place = Arc::new(Mutex::new(Some(accepted)));
-    let taken = Arc::clone(&place);
-    let work = move || {
-        let Some(accepted) = taken.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
-        let leaving = Leaving { shared, peer: accepted.peer };
-        let mut worker =
-            Worker::new(vec![served.service.clone()], &limits, clock, telemetry, signals, SLICE_MS)
-                .beside_others(&leaving.shared.buffers);
-        worker.serve(&served, accepted);
-        drop(worker);
-        drop(leaving);
+    let peer = accepted.peer;
+    let job = Job {
+        accepted,
+        served: acceptor.listeners[at].served.clone(),
+        limits: acceptor.limits.clone(),
+        clock: acceptor.clock,
+        telemetry: acceptor.telemetry.share(&shared.tally),
+        signals: acceptor.signals.counts(),
+        buffers: Arc::clone(&shared.buffers),
     };
-    let spawned =
-        signals::block().and_then(|_blocked| thread::Builder::new().name("client".into()).spawn(work));
-    match spawned {
-        Ok(thread) => {
-            running.push(thread);
-            Ok(())
-        }
-        Err(error) => match place.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(accepted) => Err((accepted, error)),
-            None => Ok(()),
-        },
-    }
+    let started = shared.crew.start(&acceptor.signals, STACK_BYTES, peer, Box::new(job), serve);
+    started.map_err(|(error, job)| (job.accepted, error))
 }
 
 impl<S: Service + Send> Threads<S> {
@@ -147,19 +124,20 @@ impl<S: Service + Send> Threads<S> {
         Summary::of_counters(Counters::of_tally(&self.shared.tally))
     }
 
-    /// Waits, and frees the places of clients that have ended.
-    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<(signals::Arrived, Vec<usize>)> {
-        let heard = self.acceptor.wait(Some(self.bell.as_fd()), timeout)?;
-        // Emptied before the list is taken: a client that ends later writes again. It holds one byte at most.
-        let _ = (&self.bell).read(&mut [0; 16]);
-        let left = std::mem::take(&mut *self.shared.left.lock().unwrap_or_else(PoisonError::into_inner));
-        for peer in left {
-            self.acceptor.leave(peer);
+    /// Waits, with `wants_ends` also for the next end of a client. Frees the places of clients that have
+    /// ended, and interrupts threads whose time has come.
+    fn wait(&mut self, wants_ends: bool, timeout: Option<Duration>) -> io::Result<Woken> {
+        let Threads { acceptor, shared: Shared { crew, .. } } = self;
+        crew.take_left(wants_ends).into_iter().for_each(|peer| acceptor.leave(peer));
+        let now_ms = acceptor.clock.now().monotonic_ms;
+        let due = crew.due_ms().map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now_ms)));
+        let woken = acceptor.wait(Some(crew.as_fd()), due.into_iter().chain(timeout).min())?;
+        if woken.beside {
+            crew.silence_bell();
         }
-        if self.running.len() > self.acceptor.clients() as usize + FINISHED_MAX {
-            self.running.retain(|thread| !thread.is_finished());
-        }
-        Ok(heard)
+        crew.interrupt_due(acceptor.clock.now().monotonic_ms);
+        crew.take_left(false).into_iter().for_each(|peer| acceptor.leave(peer));
+        Ok(woken)
     }
 
     /// Starts threads for the clients in the backlogs, closes the listeners, and interrupts all threads until
@@ -172,22 +150,20 @@ impl<S: Service + Send> Threads<S> {
         loop {
             let end = end_of_threads(ends_at, self.acceptor.limits.drain_ms, self.acceptor.signals.counts());
             ends_at = Some(end);
-            let Threads { acceptor, shared, running, .. } = &mut self;
+            let Threads { acceptor, shared } = &mut self;
             if end <= Instant::now() + Duration::from_millis(THREAD_GRACE_MS) {
                 acceptor.close(); // the drain's own time is over
             } else {
-                acceptor
-                    .take_backlog(|acceptor, at, accepted| spawn(acceptor, at, accepted, shared, running));
+                acceptor.take_backlog(|acceptor, at, accepted| start(acceptor, at, accepted, shared));
             }
-            running.retain(|thread| !thread.is_finished());
-            if (running.is_empty() && !acceptor.is_open()) || end <= Instant::now() {
+            if (shared.crew.running() == 0 && !acceptor.is_open()) || end <= Instant::now() {
                 acceptor.release();
                 let mut counters = Counters::of_tally(&shared.tally);
                 counters.add(Reason::DrainCut, counters.open());
                 return Ok(Summary::of_counters(counters));
             }
-            running.iter().try_for_each(signals::interrupt)?;
-            self.wait(Some(Duration::from_millis(INTERRUPT_EVERY_MS)))?;
+            shared.crew.interrupt_all();
+            self.wait(true, Some(Duration::from_millis(INTERRUPT_EVERY_MS.into())))?;
         }
     }
 }

@@ -16,8 +16,8 @@ use std::time::Duration;
 use crate::limits::Limits;
 use crate::reactor::{Reactor, Summary, Turn};
 use crate::session::{Maintenance, Service};
+use crate::sys::HeldSignals;
 use crate::sys::process::{must_ask_for_parent, parent_lives};
-use crate::sys::signals::Signals;
 use crate::telemetry::Telemetry;
 use crate::time::ServerClock;
 
@@ -54,7 +54,13 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
 
 impl<S: Service> WorkerJob for Loops<S> {
     /// Serves its own sockets, and closes those of the others.
-    fn serve(&mut self, index: usize, parent: u32, signals: Signals, telemetry: Telemetry) -> io::Result<()> {
+    fn serve(
+        &mut self,
+        index: usize,
+        parent: u32,
+        signals: HeldSignals,
+        telemetry: Telemetry,
+    ) -> io::Result<()> {
         let mut limits = self.limits.clone();
         if limits.buffers_bytes_max > 0 {
             limits.buffers_bytes_max = (limits.buffers_bytes_max / u64::from(self.workers)).max(1);
@@ -62,7 +68,7 @@ impl<S: Service> WorkerJob for Loops<S> {
         limits.clients_max = share(limits.clients_max, self.workers, index as u32);
         let mut reactor = Reactor::new(limits)?; // after fork: a poll must not be shared
         reactor.set_telemetry(telemetry);
-        reactor.watch_signals(signals)?;
+        reactor.watch_signals(signals.into_readable()?)?;
         for mut config in self.listeners.drain(..) {
             let own = config.sockets.swap_remove(index % config.sockets.len());
             reactor.listen_with(own, config.service, config.layers)?;

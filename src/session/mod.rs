@@ -101,8 +101,7 @@ pub trait Service: Clone + 'static {
     }
 
     /// When [`Service::maintain`] is to be called, in ms of [`Now::monotonic_ms`]; `None` for never. Asked
-    /// before each wait, so it has to be cheap. Processes that block in a client's read ask at least once a
-    /// second.
+    /// before each wait, so it has to be cheap.
     fn maintenance_due_ms(&self) -> Option<u64> {
         None
     }

@@ -124,6 +124,11 @@ impl Outbox {
         Outbox { bytes_max, ..Outbox::default() }
     }
 
+    /// Makes room for so many bytes now.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
+    }
+
     /// How many bytes can be put now.
     pub fn room(&self) -> usize {
         if self.pieces.len() >= PIECES_MAX { 0 } else { self.bytes_max.saturating_sub(self.held_bytes) }

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 #[cfg(target_os = "linux")]
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -344,11 +345,27 @@ impl Listener {
         if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// How long an `accept` that waits may take (`SO_RCVTIMEO`, socket(7)): then it ends with `WouldBlock`.
-    /// Kept on Linux only. The setting is shared as that of [`Listener::set_nonblocking`]; accepted sockets
-    /// inherit it.
-    pub fn set_accept_timeout(&self, timeout: Option<std::time::Duration>) -> io::Result<()> {
-        self.socket.set_read_timeout(timeout)
+    /// Has accepted sockets begin with this timeout of their writes (`SO_SNDTIMEO`, socket(7)) and, with
+    /// `reset_at_close`, with what [`Stream::reset_at_close`](super::Stream::reset_at_close) sets. Returns
+    /// whether they do: on Linux TCP sockets inherit both from the listener, without a call for each.
+    #[cfg_attr(not(target_os = "linux"), allow(clippy::unused_self, reason = "they inherit neither there"))]
+    pub(crate) fn set_for_clients(&self, write_timeout: Duration, reset_at_close: bool) -> bool {
+        #[cfg(target_os = "linux")]
+        if matches!(self.address, Address::Tcp(_)) {
+            let linger = reset_at_close.then_some(Duration::ZERO);
+            let set = self.socket.set_write_timeout(Some(write_timeout));
+            return set.and_then(|()| self.socket.set_linger(linger)).is_ok();
+        }
+        let _ = (write_timeout, reset_at_close);
+        false
+    }
+
+    /// In a child after fork, which ends by [`super::process::exit`]: closes the descriptor, and frees
+    /// nothing, since what a child writes to is copied for it. The listener must not be used any more.
+    pub(crate) fn close_in_child(&self) {
+        // SAFETY: nothing uses the descriptor from here on: this copy of the process neither accepts nor
+        // drops the listener.
+        unsafe { libc::close(self.socket.as_raw_fd()) };
     }
 
     /// Makes `accept` wait for a client (`false`) or not (`true`, as it was bound). The setting is shared

@@ -11,6 +11,7 @@ mod bind_error;
 pub(crate) mod clock;
 #[cfg(feature = "cli")]
 pub(crate) mod control_group;
+pub(crate) mod crew;
 #[cfg(feature = "http")]
 pub(crate) mod files;
 #[cfg(feature = "cli")]
@@ -33,14 +34,15 @@ pub(crate) mod wait;
 
 pub use address::{Address, AddressError};
 pub use bind_error::{BindError, BindErrorKind};
+pub(crate) use crew::{Crew, Place};
 pub(crate) use listener::AcceptError;
 pub use listener::{ListenOptions, Listener};
 #[cfg(feature = "cli")]
 pub(crate) use privileges::Identity;
 pub use process::raise_descriptors_max;
 pub(crate) use shared::SharedCounters;
-pub(crate) use signals::SignalCounts;
 pub use signals::Signals;
+pub(crate) use signals::{HeldSignals, SignalCounts};
 pub use stream::Stream;
 #[cfg(feature = "cli")]
 pub(crate) use supervisor::{Notice, Supervisor};

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 
-use super::signals::{Signals, block};
+use super::signals::HeldSignals;
 
 /// Raises the limit of descriptors of this process as far as is allowed without privileges, and returns the
 /// limit (`RLIMIT_NOFILE` of getrlimit(2)). A server of many clients calls it at start: each client needs a
@@ -119,12 +119,14 @@ pub(crate) enum Forked {
 
 /// Makes a child process (fork(2)). The caller has one thread and no `mio::Poll`.
 ///
-/// Signals are blocked meanwhile; the child starts with a pipe of its own and, on Linux,
-/// is sent SIGTERM when its parent dies (prctl(2), `PR_SET_PDEATHSIG`; where [`must_ask_for_parent`] holds
-/// it asks [`parent_lives`] now and then). It never returns into the parent's code: it ends with [`exit`].
-pub(crate) fn fork(signals: &mut Signals) -> io::Result<Forked> {
+/// Signals are blocked meanwhile. On Linux the child is sent SIGTERM when its parent dies (prctl(2),
+/// `PR_SET_PDEATHSIG`; where [`must_ask_for_parent`] holds it asks [`parent_lives`] now and then). It never
+/// returns into the parent's code: it ends with [`exit`]. A child that serves by blocking calls interrupts
+/// them every `interrupt_every_ms` once a signal has come; one that waits for signals gives 0, and makes
+/// them readable ([`HeldSignals::into_readable`]).
+pub(crate) fn fork(signals: &mut HeldSignals, interrupt_every_ms: u32) -> io::Result<Forked> {
     let parent = std::process::id();
-    let blocked = block()?;
+    let blocked = signals.block()?;
     // SAFETY: the caller has one thread, so that no lock is left held in the child.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { child } => {
@@ -132,7 +134,8 @@ pub(crate) fn fork(signals: &mut Signals) -> io::Result<Forked> {
             Ok(Forked::Parent(id_of(child)))
         }
         ForkResult::Child => {
-            if let Err(error) = signals.reset_in_child().and_then(|()| follow_parent(parent)) {
+            signals.begin_child(interrupt_every_ms);
+            if let Err(error) = follow_parent(parent).and_then(|()| signals.release()) {
                 log::error!("child: cannot set up signals: {error}");
                 exit(CHILD_FAILED);
             }
@@ -246,7 +249,7 @@ pub(crate) enum ChildRequest {
     /// Drain and end (SIGTERM). A repetition asks for the same, and interrupts a call in which the child is
     /// blocked: it is repeated until the child has noticed.
     Drain,
-    /// End at once (SIGALRM), whatever was asked before.
+    /// End at once (SIGVTALRM), whatever was asked before.
     End,
     /// Open log files again (SIGHUP).
     ReopenLogs,

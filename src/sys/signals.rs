@@ -1,14 +1,17 @@
 //! Signals as readable events: the handlers only set bits and write a byte into a pipe.
 //!
+//! A process that waits in ppoll(2) needs no pipe ([`HeldSignals`]): signals come only while it waits. Nor
+//! does one that only ever blocks in calls of its own: once a signal has come, a timer interrupts these calls
+//! until it has noticed.
+//!
 //! The handlers are installed without `SA_RESTART`, so that a signal also interrupts a blocked call
 //! (signal(7)). Only what is async-signal-safe happens in them (signal-safety(7)), and `errno` is kept.
 #![allow(unsafe_code)]
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::thread::JoinHandleExt;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering::SeqCst};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
@@ -18,18 +21,27 @@ use nix::sys::signal::{
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
 use super::terminal::{Terminal, terminal};
+use super::wait::{self, Ready};
 
 /// The signals that are read from the pipe.
 const HANDLED: [Signal; 5] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGCHLD];
 /// Interrupts a blocked call of one thread, and does nothing else.
-const INTERRUPT: Signal = Signal::SIGUSR2;
+pub(super) const INTERRUPT: Signal = Signal::SIGUSR2;
+/// Interrupts a blocked call of a process with one thread: the signal of `ITIMER_REAL` (setitimer(2)).
+const TIMER: Signal = Signal::SIGALRM;
 /// Ends a child at once. A signal that only its parent sends: supervisors send SIGTERM to every process of a
 /// server (`KillMode=control-group`, systemd.kill(5)), a parent sends it, too, and so does the system when
-/// the parent dies. To a child all of them are one request to drain.
-pub(super) const CUT: Signal = Signal::SIGALRM;
+/// the parent dies. To a child all of them are one request to drain. No timer of this crate sends SIGVTALRM.
+pub(super) const CUT: Signal = Signal::SIGVTALRM;
 /// Bytes read from the pipe at once.
 const DRAIN_BYTES: usize = 256;
+/// After so many waits in a row that ended because a descriptor was ready, signals are looked for.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const READY_WAITS_MAX: u32 = 16;
+/// How long a wait lasts at most where there is no ppoll(2), in ms.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const SLICE_MS: u64 = 100;
 
 /// Bits of [`SignalState::arrived`].
 const REOPEN: u32 = 1;
@@ -54,11 +66,16 @@ struct SignalState {
     reopens: AtomicU32,
     /// Requests to report the counters, since the signals were installed.
     reports: AtomicU32,
+    /// Signals that ask for something, since the signals were installed.
+    events: AtomicU32,
+    /// The thread in which signals are held ([`HeldSignals`]); 0 if there is none.
+    holder: AtomicUsize,
     /// Whether this process was forked by a parent that controls it: SIGTERM means to drain, however often it
     /// comes.
     is_child: AtomicBool,
-    /// How often a process that serves alone interrupts itself once it is to stop, in ms; 0 for all others.
-    alone_every_ms: AtomicU32,
+    /// How often a process that has nothing to be woken by interrupts itself once a signal has come, in ms; 0
+    /// for all others.
+    interrupt_every_ms: AtomicU32,
     /// Whether this process ends when its terminal closes: it has no log that SIGHUP opens again.
     ends_with_terminal: AtomicBool,
     /// Whether this process had a controlling terminal when signals were installed.
@@ -89,13 +106,56 @@ impl SignalCounts {
     pub fn reports(self) -> u32 {
         self.shared.reports.load(SeqCst)
     }
+
+    /// Signals of any kind that ask for something: whether one has come since is seen by this number.
+    pub(crate) fn events(self) -> u32 {
+        self.shared.events.load(SeqCst)
+    }
 }
 
 /// The signals of this process: there is one such value at a time.
 #[derive(Debug)]
 pub struct Signals {
+    // Dropped first: it sees to it that no handler writes into the pipe any more.
+    state: State,
+    pipe: Pipe,
+}
+
+/// Signals that come only while [`HeldSignals::wait`] waits: they are blocked in the thread that has this,
+/// and in the threads that it starts. Where there is no ppoll(2), they come through the pipe.
+#[derive(Debug)]
+pub(crate) struct HeldSignals {
+    /// The mask of signals while it waits, and in the end: dropped first, while the handlers are still there.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    while_waiting: Blocked,
+    state: State,
+    /// Waits in a row that ended because a descriptor was ready.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    ready_waits: u32,
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    is_ppoll_refused: bool,
+    /// `None` in a child.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pipe: Option<Pipe>,
+}
+
+/// Signals of a process that serves by blocking calls and has no other process or thread to interrupt them:
+/// from a signal on a timer does, until the process has set it anew.
+#[derive(Debug)]
+pub(crate) struct LoneSignals {
+    state: State,
+}
+
+/// Both ends of the pipe into which the handlers write.
+#[derive(Debug)]
+struct Pipe {
     read: OwnedFd,
     write: OwnedFd,
+}
+
+/// What is known of the signals between two looks.
+#[derive(Debug)]
+struct State {
     stops_taken: u32,
     at_end: AtEnd,
     hangup: Hangup,
@@ -150,18 +210,18 @@ impl Signals {
     /// When the controlling terminal closes, SIGHUP means to drain. Otherwise it asks to open log files
     /// again.
     pub fn install() -> io::Result<Self> {
-        let (read, write) = pipe()?;
-        if SHARED.pipe.compare_exchange(-1, write.as_raw_fd(), SeqCst, SeqCst).is_err() {
+        let pipe = Pipe::open()?;
+        if SHARED.pipe.compare_exchange(-1, pipe.write.as_raw_fd(), SeqCst, SeqCst).is_err() {
             return Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
                 "signal handlers are already installed",
             ));
         }
-        for count in [&SHARED.arrived, &SHARED.stops, &SHARED.reopens, &SHARED.reports] {
+        for count in [&SHARED.arrived, &SHARED.stops, &SHARED.reopens, &SHARED.reports, &SHARED.events] {
             count.store(0, SeqCst);
         }
         let hangup = if is_ignored(Signal::SIGHUP)? { Hangup::Ignored } else { Hangup::Drains };
-        let signals = Signals { read, write, stops_taken: 0, at_end: AtEnd::Restore, hangup };
+        let signals = Signals { state: State { stops_taken: 0, at_end: AtEnd::Restore, hangup }, pipe };
         SHARED.had_terminal.store(terminal() == Terminal::Open, SeqCst);
         SHARED.ends_with_terminal.store(hangup == Hangup::Drains, SeqCst);
         for signal in HANDLED {
@@ -181,16 +241,17 @@ impl Signals {
 
     /// How often signals have asked for something.
     pub fn counts(&self) -> SignalCounts {
-        SignalCounts { shared: &SHARED }
+        self.state.counts()
     }
 
     /// SIGHUP asks to open log files again from now on, also where it was inherited as ignored: such a
     /// process outlives its terminal.
     pub fn reopen_on_hangup(&mut self) -> io::Result<()> {
-        if !matches!(self.hangup, Hangup::Reopens { .. }) {
+        let State { hangup, .. } = &mut self.state;
+        if !matches!(hangup, Hangup::Reopens { .. }) {
             SHARED.ends_with_terminal.store(false, SeqCst);
             set_hangup()?;
-            self.hangup = Hangup::Reopens { was_ignored: self.hangup == Hangup::Ignored };
+            *hangup = Hangup::Reopens { was_ignored: *hangup == Hangup::Ignored };
         }
         Ok(())
     }
@@ -198,18 +259,38 @@ impl Signals {
     /// Keeps the handlers when this is dropped: the program ends soon after, and until then no signal kills
     /// it.
     pub fn for_good(mut self) -> Self {
-        self.at_end = AtEnd::Stay;
+        self.state.at_end = AtEnd::Stay;
         self
     }
 
-    /// For a process without parent or children that serves by blocking calls: from the request to stop on,
-    /// its own calls are interrupted every `every_ms` (`ITIMER_REAL`, setitimer(2)), as a parent interrupts
-    /// those of its children. A timeout of the socket is not enough: sendfile(2) starts it again whenever the
-    /// client has read a little.
-    pub fn alone(self, every_ms: u32) -> io::Result<Self> {
-        set(Signal::SIGALRM, SigHandler::Handler(on_interrupt))?;
-        SHARED.alone_every_ms.store(every_ms, SeqCst);
-        Ok(self)
+    /// For a process without parent or children that serves by blocking calls: from a signal on, its own
+    /// calls are interrupted every `every_ms`, as a parent interrupts those of its children.
+    pub(crate) fn alone(self, every_ms: u32) -> io::Result<LoneSignals> {
+        set(TIMER, SigHandler::Handler(on_interrupt))?;
+        SHARED.interrupt_every_ms.store(every_ms, SeqCst);
+        let Signals { state, pipe } = self;
+        SHARED.release_pipe();
+        drop(pipe);
+        Ok(LoneSignals { state })
+    }
+
+    /// For a process whose first thread waits for signals beside descriptors, and has no poll of mio.
+    pub(crate) fn hold(self) -> io::Result<HeldSignals> {
+        // Inherited by children, which need both.
+        set(TIMER, SigHandler::Handler(on_interrupt))?;
+        set(CUT, SigHandler::Handler(on_signal))?;
+        let Signals { state, pipe } = self;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            let while_waiting = block()?;
+            // SAFETY: it has no conditions.
+            SHARED.holder.store(unsafe { libc::pthread_self() } as usize, SeqCst);
+            SHARED.release_pipe();
+            drop(pipe);
+            Ok(HeldSignals { state, while_waiting, ready_waits: 0, is_ppoll_refused: false })
+        }
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        Ok(HeldSignals { state, pipe: Some(pipe) })
     }
 
     /// For a program that forks no children: the system reaps those that it gets from others (wait(2),
@@ -226,10 +307,162 @@ impl Signals {
     /// The signals that arrived since the last call. SIGHUP leaves a line in the log of the first process.
     /// Empties the pipe, so that also with edge-triggered polling the next signal gives an event.
     pub fn take(&mut self) -> Arrived {
-        let mut bytes = [0; DRAIN_BYTES];
-        // Bounded by the size of the pipe, which only signals fill.
-        while nix::unistd::read(&self.read, &mut bytes) == Ok(DRAIN_BYTES) {}
-        // After the pipe: a signal between the two leaves a byte, and so an event.
+        self.pipe.empty();
+        self.state.take()
+    }
+}
+
+impl LoneSignals {
+    /// How often signals have asked for something.
+    pub(crate) fn counts(&self) -> SignalCounts {
+        self.state.counts()
+    }
+
+    /// The signals that arrived since the last call. SIGHUP leaves a line in the log.
+    pub(crate) fn take(&mut self) -> Arrived {
+        self.state.take()
+    }
+}
+
+impl HeldSignals {
+    /// How often signals have asked for something.
+    pub(crate) fn counts(&self) -> SignalCounts {
+        self.state.counts()
+    }
+
+    /// Waits as [`wait::readable`] does, and returns the signals that arrived since the last call, too.
+    /// SIGHUP leaves a line in the log of the first process.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn wait<'a>(
+        &mut self,
+        fds: impl IntoIterator<Item = BorrowedFd<'a>, IntoIter: Clone>,
+        timeout: Option<Duration>,
+    ) -> io::Result<(Arrived, Ready)> {
+        let fds = fds.into_iter();
+        let mask = self.while_waiting.before;
+        if self.is_ppoll_refused {
+            return self.wait_in_slices(fds, timeout);
+        }
+        let again = fds.clone();
+        let ready = match wait::readable_or_signal(fds, timeout, mask) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+                log::debug!("ppoll(2) is not available ({error}); looking for signals from time to time");
+                self.is_ppoll_refused = true;
+                return self.wait_in_slices(again, timeout);
+            }
+            ready => ready?,
+        };
+        // With a descriptor ready, ppoll(2) returns before signals come.
+        self.ready_waits = if ready.any() { self.ready_waits + 1 } else { 0 };
+        if self.ready_waits >= READY_WAITS_MAX {
+            self.ready_waits = 0;
+            wait::readable_or_signal([], Some(Duration::ZERO), mask)?;
+        }
+        Ok((self.state.take(), ready))
+    }
+
+    /// The same where ppoll(2) is missing or denied: a signal that comes just before the wait ends it late.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cold]
+    fn wait_in_slices<'a>(
+        &mut self,
+        fds: impl IntoIterator<Item = BorrowedFd<'a>>,
+        timeout: Option<Duration>,
+    ) -> io::Result<(Arrived, Ready)> {
+        let slice = Duration::from_millis(SLICE_MS);
+        self.release()?;
+        let ready = wait::readable(fds, Some(timeout.map_or(slice, |timeout| timeout.min(slice))));
+        // What it blocks is released by what there is already.
+        std::mem::forget(block()?);
+        Ok((self.state.take(), ready?))
+    }
+
+    /// Waits as [`wait::readable`] does, and returns the signals that arrived since the last call, too.
+    /// SIGHUP leaves a line in the log of the first process.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) fn wait<'a>(
+        &mut self,
+        fds: impl IntoIterator<Item = BorrowedFd<'a>>,
+        timeout: Option<Duration>,
+    ) -> io::Result<(Arrived, Ready)> {
+        // The pipe comes last: it has no place of its own among the results.
+        let pipe = self.pipe.iter().map(|pipe| pipe.read.as_fd());
+        let fds: Vec<BorrowedFd<'_>> = fds.into_iter().collect();
+        let ready = wait::readable(fds.into_iter().chain(pipe), timeout)?;
+        self.pipe.iter().for_each(Pipe::empty);
+        Ok((self.state.take(), ready))
+    }
+
+    /// Blocks the signals around fork(2), and around the start of a thread that leaves them to the first one.
+    /// Held signals are blocked already.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "elsewhere it does something")]
+    pub(super) fn block(&self) -> io::Result<Option<Blocked>> {
+        Ok(None)
+    }
+
+    /// Blocks the signals around fork(2), and around the start of a thread that leaves them to the first one.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[allow(clippy::unused_self, reason = "where signals are held it does nothing")]
+    pub(super) fn block(&self) -> io::Result<Option<Blocked>> {
+        block().map(Some)
+    }
+
+    /// To be called in a child right after fork, while the signals are blocked: what arrived for the parent
+    /// is forgotten, and handlers no longer write into its pipe. SIGINT does nothing from here on: the
+    /// terminal sends it to all, and the child is stopped by its parent alone. SIGTERM drains however often
+    /// it comes; what ends the child at once is [`super::process::ChildRequest::End`].
+    ///
+    /// From a signal on, the child interrupts its own calls every `interrupt_every_ms`, if that is not 0.
+    pub(super) fn begin_child(&mut self, interrupt_every_ms: u32) {
+        SHARED.is_child.store(true, SeqCst);
+        SHARED.interrupt_every_ms.store(interrupt_every_ms, SeqCst);
+        SHARED.pipe.store(-1, SeqCst);
+        SHARED.arrived.store(0, SeqCst);
+        SHARED.stops.store(0, SeqCst);
+        self.state.stops_taken = 0;
+        self.state.at_end = AtEnd::Stay; // a child ends where its work does
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        {
+            self.pipe = None;
+        }
+    }
+
+    /// In a child, after [`HeldSignals::begin_child`]: signals come from now on.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn release(&mut self) -> io::Result<()> {
+        Ok(pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.while_waiting.before), None)?)
+    }
+
+    /// In a child, after [`HeldSignals::begin_child`]: signals come once [`HeldSignals::block`] has ended.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[allow(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "where signals are held it does something"
+    )]
+    pub(super) fn release(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// In a child: signals are read from a pipe of its own from here on, those that have come included.
+    pub(crate) fn into_readable(self) -> io::Result<Signals> {
+        let HeldSignals { state, .. } = self;
+        let pipe = Pipe::open()?;
+        SHARED.pipe.store(pipe.write.as_raw_fd(), SeqCst);
+        // It is empty, so there is room.
+        nix::unistd::write(&pipe.write, &[0])?;
+        Ok(Signals { state, pipe })
+    }
+}
+
+impl State {
+    #[allow(clippy::unused_self, reason = "counts are of signals that were installed")]
+    fn counts(&self) -> SignalCounts {
+        SignalCounts { shared: &SHARED }
+    }
+
+    fn take(&mut self) -> Arrived {
         let bits = SHARED.arrived.swap(0, SeqCst);
         let stops = SHARED.stops.load(SeqCst);
         let arrived = Arrived {
@@ -253,40 +486,13 @@ impl Signals {
         }
         arrived
     }
-
-    /// To be called in a child right after fork, while signals are [`block`]ed: the child gets a pipe of its
-    /// own, as the inherited handlers must never write into the parent's, and what arrived for the parent is
-    /// forgotten. SIGINT is ignored from here on: the terminal sends it to all, and the child is stopped by
-    /// its parent alone. SIGTERM drains however often it comes; what ends the child at once is
-    /// [`super::process::ChildRequest::End`].
-    ///
-    /// After an error the process must end, as the pipe is gone.
-    pub(super) fn reset_in_child(&mut self) -> io::Result<()> {
-        SHARED.is_child.store(true, SeqCst);
-        SHARED.pipe.store(-1, SeqCst);
-        SHARED.arrived.store(0, SeqCst);
-        SHARED.stops.store(0, SeqCst);
-        self.stops_taken = 0;
-        self.at_end = AtEnd::Stay; // a child ends where its work does
-        // The parent's ends first: a parent that has used all its descriptors can still make children.
-        for end in [&self.read, &self.write] {
-            // SAFETY: the ends are not used from here on: handlers see no pipe, both are replaced below, and
-            // are then forgotten rather than closed once more.
-            unsafe { libc::close(end.as_raw_fd()) };
-        }
-        let (read, write) = pipe()?;
-        std::mem::forget(std::mem::replace(&mut self.read, read));
-        std::mem::forget(std::mem::replace(&mut self.write, write));
-        SHARED.pipe.store(self.write.as_raw_fd(), SeqCst);
-        set(CUT, SigHandler::Handler(on_signal))?;
-        set(Signal::SIGINT, SigHandler::SigIgn)
-    }
 }
 
-impl Drop for Signals {
+impl Drop for State {
     fn drop(&mut self) {
-        if SHARED.alone_every_ms.swap(0, SeqCst) > 0 {
-            interrupt_every(0); // the handler stays for one that is on its way
+        SHARED.holder.store(0, SeqCst);
+        if SHARED.interrupt_every_ms.swap(0, SeqCst) > 0 {
+            let _ = set_timer(0, 0); // the handler stays for one that is on its way
         }
         for signal in HANDLED.into_iter().filter(|_| self.at_end == AtEnd::Restore) {
             let ignored = matches!(self.hangup, Hangup::Ignored | Hangup::Reopens { was_ignored: true });
@@ -295,25 +501,41 @@ impl Drop for Signals {
             // Fails for no signal that could be set before.
             let _ = set(signal, before);
         }
-        SHARED.pipe.store(-1, SeqCst);
-        // A handler in another thread may be between reading `pipe` and writing: it takes a few instructions.
-        while SHARED.handlers.load(SeqCst) > 0 {
-            std::hint::spin_loop();
+        SHARED.release_pipe();
+    }
+}
+
+impl Pipe {
+    /// Both ends nonblocking and closed by exec.
+    fn open() -> io::Result<Self> {
+        let (read, write) = nix::unistd::pipe()?;
+        for end in [&read, &write] {
+            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+            fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
+        Ok(Pipe { read, write })
+    }
+
+    /// Reads all that is in it. Called before what arrived is looked at: a signal between the two leaves a
+    /// byte, and so an event.
+    fn empty(&self) {
+        let mut bytes = [0; DRAIN_BYTES];
+        // Bounded by the size of the pipe, which only signals fill.
+        while nix::unistd::read(&self.read, &mut bytes) == Ok(DRAIN_BYTES) {}
     }
 }
 
 /// Readable when a signal arrived.
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.read.as_fd()
+        self.pipe.read.as_fd()
     }
 }
 
 /// Readable when a signal arrived.
 impl AsRawFd for Signals {
     fn as_raw_fd(&self) -> RawFd {
-        self.read.as_raw_fd()
+        self.pipe.read.as_raw_fd()
     }
 }
 
@@ -322,15 +544,14 @@ pub(crate) fn ignore_file_limit() -> io::Result<()> {
     set(Signal::SIGXFSZ, SigHandler::SigIgn)
 }
 
-/// Blocks the handled signals in this thread until it is dropped. Around fork, until the child has its own
-/// pipe; around the start of threads that leave signals to the first one.
+/// Blocks the handled signals in this thread until it is dropped.
 #[derive(Debug)]
 #[must_use = "signals are blocked only while it lives"]
 pub(crate) struct Blocked {
     before: SigSet,
 }
 
-/// See [`Blocked`].
+/// See [`Blocked`]: for the start of threads that leave the signals to the first one.
 pub(crate) fn block() -> io::Result<Blocked> {
     let mut before = SigSet::empty();
     let handled: SigSet = HANDLED.into_iter().chain([CUT]).collect();
@@ -345,26 +566,23 @@ impl Drop for Blocked {
     }
 }
 
-/// Interrupts the call in which `thread` is blocked, if it is: the call fails with EINTR. A thread that is
-/// about to block is not interrupted, so this is repeated until the thread has noticed what it was to notice.
-pub(crate) fn interrupt<T>(thread: &JoinHandle<T>) -> io::Result<()> {
-    // SAFETY: the handle is borrowed, so the thread was not joined and its id is valid (pthread_kill(3)).
-    match unsafe { libc::pthread_kill(thread.as_pthread_t(), INTERRUPT as libc::c_int) } {
-        0 | libc::ESRCH => Ok(()),
-        errno => Err(io::Error::from_raw_os_error(errno)),
-    }
+/// For a process with one thread: has its blocked calls interrupted after this time, and then every
+/// `every_ms` until this is called again (`ITIMER_REAL`, setitimer(2)). A timeout of a socket is not enough:
+/// sendfile(2) starts it again whenever the client has read a little, and it costs a timer for each read.
+pub(crate) fn interrupt_after(after_ms: u64, every_ms: u32) -> io::Result<()> {
+    set_timer(after_ms.max(1), every_ms)
 }
 
 extern "C" fn on_signal(number: libc::c_int) {
-    SHARED.handle(|shared| shared.on_signal(number));
+    SHARED.handle(number, |shared| shared.on_signal(number));
 }
 
 /// SIGHUP. The signal is sent by the kernel when a terminal closes, by a shell to its jobs when its own
 /// terminal closes, and by an operator to have logs opened again.
-extern "C" fn on_hangup(_number: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+extern "C" fn on_hangup(number: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
     // SAFETY: the handler is installed with SA_SIGINFO, so the system passes a valid siginfo_t.
     let by_kernel = is_sent_by_kernel(unsafe { &*info });
-    SHARED.handle(|shared| shared.on_hangup(by_kernel));
+    SHARED.handle(number, |shared| shared.on_hangup(by_kernel));
 }
 
 extern "C" fn on_interrupt(_number: libc::c_int) {}
@@ -379,7 +597,9 @@ impl SignalState {
             reopens: AtomicU32::new(0),
             reports: AtomicU32::new(0),
             is_child: AtomicBool::new(false),
-            alone_every_ms: AtomicU32::new(0),
+            events: AtomicU32::new(0),
+            holder: AtomicUsize::new(0),
+            interrupt_every_ms: AtomicU32::new(0),
             ends_with_terminal: AtomicBool::new(false),
             had_terminal: AtomicBool::new(false),
             handlers: AtomicU32::new(0),
@@ -387,9 +607,13 @@ impl SignalState {
     }
 
     /// Runs a handler: `errno` is kept, and the reader of the pipe is woken.
-    fn handle(&self, handler: impl FnOnce(&Self)) {
+    fn handle(&self, number: libc::c_int, handler: impl FnOnce(&Self)) {
         self.handlers.fetch_add(1, SeqCst);
         let errno = Errno::last_raw();
+        if self.pass_on(number) {
+            self.handlers.fetch_sub(1, SeqCst);
+            return;
+        }
         handler(self);
         let pipe = self.pipe.load(SeqCst);
         if pipe >= 0 {
@@ -401,20 +625,40 @@ impl SignalState {
         self.handlers.fetch_sub(1, SeqCst);
     }
 
+    /// Passes a signal on to the thread in which signals are held, if it came to another, which does not
+    /// block it. There it stays until that thread waits.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn pass_on(&self, number: libc::c_int) -> bool {
+        let holder = self.holder.load(SeqCst) as libc::pthread_t;
+        // SAFETY: both may be called in a handler; the thread is there as long as it is the holder.
+        holder != 0 && unsafe { libc::pthread_self() != holder && libc::pthread_kill(holder, number) == 0 }
+    }
+
+    /// Elsewhere any thread may write into the pipe.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[allow(clippy::unused_self, reason = "where signals are held it does something")]
+    fn pass_on(&self, _number: libc::c_int) -> bool {
+        false
+    }
+
     fn on_signal(&self, number: libc::c_int) {
+        let is_child = self.is_child.load(SeqCst);
         match number {
-            libc::SIGTERM if self.is_child.load(SeqCst) => self.stops.fetch_max(1, SeqCst),
-            libc::SIGTERM | libc::SIGINT => {
-                self.interrupt_if_alone();
-                self.stops.fetch_add(1, SeqCst)
-            }
-            libc::SIGALRM => self.stops.fetch_max(2, SeqCst),
+            libc::SIGINT if is_child => return,
+            libc::SIGTERM if is_child => self.stops.fetch_max(1, SeqCst),
+            libc::SIGTERM | libc::SIGINT => self.stops.fetch_add(1, SeqCst),
+            libc::SIGVTALRM if is_child => self.stops.fetch_max(2, SeqCst),
             libc::SIGUSR1 => {
                 self.reports.fetch_add(1, SeqCst);
                 self.arrived.fetch_or(REPORT, SeqCst)
             }
-            _ => self.arrived.fetch_or(CHILD, SeqCst),
+            libc::SIGCHLD => {
+                self.arrived.fetch_or(CHILD, SeqCst);
+                return;
+            }
+            _ => return,
         };
+        self.has_event();
     }
 
     fn on_hangup(&self, by_kernel: bool) {
@@ -425,17 +669,30 @@ impl SignalState {
         } else if !self.is_child.load(SeqCst) {
             // A shell and the kernel may both send one: together they are one request. Children are stopped
             // by their parent.
-            self.interrupt_if_alone();
             self.stops.fetch_max(1, SeqCst);
             self.arrived.fetch_or(HANGUP, SeqCst);
+        } else {
+            return;
+        }
+        self.has_event();
+    }
+
+    /// A signal has asked for something. A process that nothing wakes interrupts itself from now on: the
+    /// signal may have come just before a call that blocks.
+    fn has_event(&self) {
+        self.events.fetch_add(1, SeqCst);
+        let every_ms = self.interrupt_every_ms.load(SeqCst);
+        if every_ms > 0 {
+            let _ = set_timer(every_ms.into(), every_ms); // fails for no time
         }
     }
 
-    /// Has a process that serves alone interrupt itself from now on.
-    fn interrupt_if_alone(&self) {
-        let every_ms = self.alone_every_ms.load(SeqCst);
-        if every_ms > 0 {
-            interrupt_every(every_ms);
+    /// From here on no handler writes into the pipe.
+    fn release_pipe(&self) {
+        self.pipe.store(-1, SeqCst);
+        // A handler in another thread may be between reading `pipe` and writing: it takes a few instructions.
+        while self.handlers.load(SeqCst) > 0 {
+            std::hint::spin_loop();
         }
     }
 }
@@ -452,15 +709,26 @@ fn is_sent_by_kernel(_info: &libc::siginfo_t) -> bool {
     false
 }
 
-/// Has SIGALRM come every so many ms from now on, or no more. It is called by a handler.
-fn interrupt_every(ms: u32) {
+/// Has SIGALRM come after this time and then every so many ms, or no more for a time of 0. Handlers call it.
+fn set_timer(after_ms: u64, every_ms: u32) -> io::Result<()> {
+    let timer = libc::itimerval { it_interval: timeval(every_ms.into()), it_value: timeval(after_ms) };
+    // SAFETY: the timer is read, and nothing is written. It is a bare system call, so a handler may make it.
+    match unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Ends what [`interrupt_after`] has begun.
+pub(crate) fn interrupt_no_more() -> io::Result<()> {
+    set_timer(0, 0)
+}
+
+fn timeval(ms: u64) -> libc::timeval {
     // Below a million, in 64 bits on Linux and 32 on macOS.
     #[allow(clippy::cast_lossless, clippy::cast_possible_wrap)]
     let tv_usec = ((ms % 1000) * 1000) as libc::suseconds_t;
-    let every = libc::timeval { tv_sec: (ms / 1000).into(), tv_usec };
-    let timer = libc::itimerval { it_interval: every, it_value: every };
-    // SAFETY: the timer is read, and nothing is written. It is a bare system call, so a handler may make it.
-    unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+    libc::timeval { tv_sec: libc::time_t::try_from(ms / 1000).unwrap_or(libc::time_t::MAX), tv_usec }
 }
 
 fn set(signal: Signal, handler: SigHandler) -> io::Result<()> {
@@ -489,14 +757,4 @@ fn is_ignored(signal: Signal) -> io::Result<bool> {
     }
     // SAFETY: the call succeeded, so it wrote the whole of it.
     Ok(unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN)
-}
-
-/// Both ends nonblocking and closed by exec.
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (read, write) = nix::unistd::pipe()?;
-    for end in [&read, &write] {
-        fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
-        fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    }
-    Ok((read, write))
 }

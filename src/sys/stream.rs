@@ -202,11 +202,6 @@ impl Stream {
         socket2::SockRef::from(&self.fd).set_nonblocking(nonblocking)
     }
 
-    /// How long a blocking read may take (`SO_RCVTIMEO`, socket(7)); `None` is for ever.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        socket2::SockRef::from(&self.fd).set_read_timeout(timeout)
-    }
-
     /// How long a blocking write may take (`SO_SNDTIMEO`, socket(7)); `None` is for ever.
     pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         socket2::SockRef::from(&self.fd).set_write_timeout(timeout)

@@ -5,7 +5,11 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use nix::poll::ppoll;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use nix::sys::{signal::SigSet, time::TimeSpec};
 
 /// How long to pause in place of a poll(2) that the system refuses, in ms: its caller tries again, and must
 /// not spin.
@@ -23,43 +27,118 @@ fn pause(max: Option<Duration>) {
     std::thread::sleep(max.map_or(pause, |max| max.min(pause)));
 }
 
-/// Waits until one of `fds` can be read or is at its end, a signal comes, or `timeout` has passed (`None`: no
-/// timeout). Returns for each whether it is ready, in order. A signal is not an error: nothing is ready then.
-/// Neither is a system without memory: nothing is ready, after a short pause.
-pub(crate) fn readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
-    let mut polled: Vec<PollFd> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
-    match poll(&mut polled, timeout.map_or(PollTimeout::NONE, rounded_up)) {
-        Err(Errno::EINTR) => return Ok(vec![false; fds.len()]),
-        Err(errno) if is_starved(errno) => {
-            pause(timeout);
-            return Ok(vec![false; fds.len()]);
-        }
-        Err(errno) => return Err(errno.into()),
-        Ok(_) => {}
+/// So many descriptors are waited for without an allocation: what an accepting process writes to between two
+/// forks is copied for a child.
+const FEW: usize = 8;
+
+/// Which of the descriptors of a wait are ready.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ready {
+    /// One bit for each of the first.
+    first: u64,
+    /// The others.
+    others: Vec<bool>,
+}
+
+impl Ready {
+    fn of(polled: &[PollFd<'_>]) -> Self {
+        let (first, others) = polled.split_at(polled.len().min(u64::BITS as usize));
+        let bits = first.iter().enumerate().map(|(at, fd)| u64::from(has_event(fd)) << at);
+        Ready { first: bits.sum(), others: others.iter().map(has_event).collect() }
     }
-    Ok(polled.iter().map(has_event).collect())
+
+    /// Whether this one is, by its place among those that were waited for.
+    pub(crate) fn is(&self, at: usize) -> bool {
+        match at.checked_sub(u64::BITS as usize) {
+            None => self.first >> at & 1 == 1,
+            Some(other) => self.others.get(other) == Some(&true),
+        }
+    }
+
+    /// Whether any is.
+    pub(crate) fn any(&self) -> bool {
+        self.first != 0 || self.others.contains(&true)
+    }
+}
+
+/// Waits until one of `fds` can be read or is at its end, a signal comes, or `timeout` has passed (`None`: no
+/// timeout). Returns which are ready. A signal is not an error: nothing is ready then. Neither is a system
+/// without memory: nothing is ready, after a short pause.
+pub(crate) fn readable<'a>(
+    fds: impl IntoIterator<Item = BorrowedFd<'a>>,
+    timeout: Option<Duration>,
+) -> io::Result<Ready> {
+    ready(fds.into_iter().map(to_read), timeout, |fds| {
+        poll(fds, timeout.map_or(PollTimeout::NONE, rounded_up))
+    })
+}
+
+/// The same, with this mask of signals while it waits (ppoll(2)): a signal that it lets through comes in this
+/// call alone, and ends it unless one of `fds` is ready.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn readable_or_signal<'a>(
+    fds: impl IntoIterator<Item = BorrowedFd<'a>>,
+    timeout: Option<Duration>,
+    mask: SigSet,
+) -> io::Result<Ready> {
+    ready(fds.into_iter().map(to_read), timeout, |fds| {
+        ppoll(fds, timeout.map(TimeSpec::from_duration), Some(mask))
+    })
 }
 
 /// Waits until one of `fds` can be read, `stream` has failed or its client is gone, a signal comes, or
-/// `timeout` has passed. Returns for each of `fds` whether it is ready. Bytes that come for `stream` do not
-/// end the wait.
-pub(crate) fn readable_or_failed(
-    stream: BorrowedFd<'_>,
-    fds: &[BorrowedFd<'_>],
+/// `timeout` has passed. Returns which of `fds` are ready. Bytes that come for `stream` do not end the wait.
+pub(crate) fn readable_or_failed<'a>(
+    stream: BorrowedFd<'a>,
+    fds: impl IntoIterator<Item = BorrowedFd<'a>>,
     timeout: Duration,
-) -> io::Result<Vec<bool>> {
-    let readable = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
-    let mut polled: Vec<PollFd> = readable.chain([PollFd::new(stream, PollFlags::empty())]).collect();
-    match poll(&mut polled, rounded_up(timeout)) {
-        Err(Errno::EINTR) => return Ok(vec![false; fds.len()]),
-        Err(errno) if is_starved(errno) => {
-            pause(Some(timeout));
-            return Ok(vec![false; fds.len()]);
-        }
-        Err(errno) => return Err(errno.into()),
-        Ok(_) => {}
+) -> io::Result<Ready> {
+    let failed = PollFd::new(stream, PollFlags::empty());
+    ready(fds.into_iter().map(to_read).chain([failed]), Some(timeout), |fds| poll(fds, rounded_up(timeout)))
+}
+
+fn to_read(fd: BorrowedFd<'_>) -> PollFd<'_> {
+    PollFd::new(fd, PollFlags::POLLIN)
+}
+
+fn ready<'a>(
+    fds: impl Iterator<Item = PollFd<'a>>,
+    timeout: Option<Duration>,
+    wait: impl FnOnce(&mut [PollFd<'a>]) -> nix::Result<libc::c_int>,
+) -> io::Result<Ready> {
+    let mut fds = fds.fuse();
+    let Some(first) = fds.next() else { return done(wait(&mut []), &[], timeout) };
+    let mut few: [PollFd<'a>; FEW] = std::array::from_fn(|_| first.clone());
+    let mut count = 1;
+    for (place, fd) in few[1..].iter_mut().zip(&mut fds) {
+        *place = fd;
+        count += 1;
     }
-    Ok(polled.iter().take(fds.len()).map(has_event).collect())
+    let rest: Vec<PollFd<'a>> = fds.collect();
+    if rest.is_empty() {
+        let woken = wait(&mut few[..count]);
+        return done(woken, &few[..count], timeout);
+    }
+    let mut all: Vec<PollFd<'a>> = few.into_iter().chain(rest).collect();
+    let woken = wait(&mut all);
+    done(woken, &all, timeout)
+}
+
+/// What a wait that has returned means.
+fn done(
+    woken: nix::Result<libc::c_int>,
+    polled: &[PollFd<'_>],
+    timeout: Option<Duration>,
+) -> io::Result<Ready> {
+    match woken {
+        Err(Errno::EINTR) => Ok(Ready::default()),
+        Err(errno) if is_starved(errno) => {
+            pause(timeout);
+            Ok(Ready::default())
+        }
+        Err(errno) => Err(errno.into()),
+        Ok(_) => Ok(Ready::of(polled)),
+    }
 }
 
 /// Whether `stream` has failed, or its client is gone.

@@ -70,17 +70,19 @@ impl Telemetry {
         self
     }
 
-    /// In a child after fork: its own one, in place of its copy of the parent's. It keeps the observers with
-    /// the descriptors that it inherited, so that a parent without free descriptors can make children, and
-    /// counts into `tally`, too, where there is one.
-    pub(crate) fn of_child(mut self, tally: Option<&Arc<Tally>>) -> Telemetry {
+    /// One for children that are to be forked, which count into `tally`. Each calls
+    /// [`Telemetry::begin_child`].
+    pub(crate) fn for_children(&self, tally: &Arc<Tally>) -> Telemetry {
+        self.share(tally)
+    }
+
+    /// In a child after fork. It keeps the observers with the descriptors that it inherited, so that a parent
+    /// without free descriptors can make children.
+    pub(crate) fn begin_child(&mut self) {
+        self.is_shared = false;
         self.observers.iter().for_each(|observer| observer.forked());
-        Telemetry {
-            lane: tally.map(Lane::of),
-            observers: std::mem::take(&mut self.observers),
-            answer_detail: self.answer_detail,
-            counters: Counters::default(),
-            is_shared: false,
+        if let Some(lane) = &mut self.lane {
+            lane.change();
         }
     }
 
@@ -166,6 +168,18 @@ impl Telemetry {
         self.observers.iter().for_each(|observer| observer.tick(now_ms));
     }
 
+    /// In a child: the observers are those of its own telemetry, which closes them.
+    pub(crate) fn leave_to_child(&mut self) {
+        self.is_shared = true;
+    }
+
+    /// Closes the observers, unless they are those of another thread.
+    pub(crate) fn close(&mut self) {
+        if !std::mem::replace(&mut self.is_shared, true) {
+            self.observers.iter().for_each(|observer| observer.close());
+        }
+    }
+
     /// Has observers write what waits, as far as that does not block.
     pub(crate) fn flush(&mut self) {
         self.observers.iter().for_each(|observer| observer.flush());
@@ -189,9 +203,7 @@ impl fmt::Debug for Telemetry {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        if !self.is_shared {
-            self.observers.iter().for_each(|observer| observer.close());
-        }
+        self.close();
     }
 }
 
@@ -253,7 +265,6 @@ mod tests {
         }
         let tally = Arc::new(Tally::new().unwrap());
         assert_eq!(telemetry.share(&tally).answer_detail(), AnswerDetail::Request);
-        assert_eq!(telemetry.of_child(None).answer_detail(), AnswerDetail::Request);
     }
 
     #[test]
@@ -274,7 +285,11 @@ mod tests {
         let diary = Arc::new(Diary::default());
         let mut telemetry = Telemetry::new().with_observer(diary.clone());
         happen(&mut telemetry);
-        let mut child = telemetry.of_child(None);
+        let tally = Arc::new(Tally::new().unwrap());
+        let mut child = telemetry.for_children(&tally);
+        child.begin_child();
+        telemetry.leave_to_child();
+        drop(telemetry);
         assert_eq!((child.counters().total(), diary.take()), (0, vec!["answered", "ended", "forked"]));
         happen(&mut child);
         drop(child);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::sys::SharedCounters;
@@ -23,27 +24,45 @@ const _: () = assert!(LANES_AT.is_multiple_of(LANE));
 
 /// Counters that children share with the parent that forked them, and threads with each other.
 #[derive(Debug)]
-pub(crate) struct Tally(SharedCounters);
+pub(crate) struct Tally {
+    counters: Arc<SharedCounters>,
+    /// Where it begins among them: at a cache line.
+    first: usize,
+}
+
+/// How many counters a tally has.
+const TALLY: usize = (LANES_GIVEN + 1).next_multiple_of(LANE);
 
 impl Tally {
     /// All at zero.
     pub(crate) fn new() -> io::Result<Self> {
-        SharedCounters::new(LANES_GIVEN + 1).map(Tally)
+        let counters = Arc::new(SharedCounters::new(TALLY)?);
+        Ok(Tally { counters, first: 0 })
+    }
+
+    /// So many of them, side by side: a page holds several.
+    pub(crate) fn several(count: usize) -> io::Result<Vec<Self>> {
+        let counters = Arc::new(SharedCounters::new(count * TALLY)?);
+        Ok((0..count).map(|nth| Tally { counters: Arc::clone(&counters), first: nth * TALLY }).collect())
+    }
+
+    fn at(&self, counter: usize) -> &AtomicU64 {
+        &self.counters[self.first + counter]
     }
 
     /// Adds `n` to one counter. A thread that reads the new value also sees what was added to others before.
     pub(crate) fn add(&self, counter: usize, n: u64) {
-        self.0[counter].fetch_add(n, Release);
+        self.at(counter).fetch_add(n, Release);
     }
 
     /// The value of one counter.
     pub(super) fn get(&self, counter: usize) -> u64 {
-        self.0[counter].load(Acquire)
+        self.at(counter).load(Acquire)
     }
 
     /// The sum of one counter over all lanes.
     pub(super) fn lanes_sum(&self, counter: usize) -> u64 {
-        (0..LANES).map(|lane| self.0[LANES_AT + lane * LANE + counter].load(Relaxed)).sum()
+        (0..LANES).map(|lane| self.at(LANES_AT + lane * LANE + counter).load(Relaxed)).sum()
     }
 }
 
@@ -57,14 +76,21 @@ pub(super) struct Lane {
 impl Lane {
     /// The next lane of this tally, from the first again after the last.
     pub(super) fn of(tally: &Arc<Tally>) -> Lane {
-        let given = tally.0[LANES_GIVEN].fetch_add(1, Relaxed) as usize;
-        Lane { tally: Arc::clone(tally), first: LANES_AT + given % LANES * LANE }
+        let mut lane = Lane { tally: Arc::clone(tally), first: LANES_AT };
+        lane.change();
+        lane
+    }
+
+    /// The same for another process, which takes the next lane.
+    pub(super) fn change(&mut self) {
+        let given = self.tally.at(LANES_GIVEN).fetch_add(1, Relaxed) as usize;
+        self.first = LANES_AT + given % LANES * LANE;
     }
 
     /// Adds `n` to one counter of the lane, from 0 to [`LANE`].
     #[inline]
     pub(super) fn add(&self, counter: usize, n: u64) {
-        self.tally.0[self.first + counter].fetch_add(n, Relaxed);
+        self.tally.at(self.first + counter).fetch_add(n, Relaxed);
     }
 
     /// The tally that it belongs to.
@@ -76,6 +102,18 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_tallies_count_apart() {
+        let tallies: Vec<_> = Tally::several(3).unwrap().into_iter().map(Arc::new).collect();
+        for (n, tally) in (1..).zip(&tallies) {
+            tally.add(COUNTERS - 1, n);
+            (0..LANES).for_each(|_| Lane::of(tally).add(LANE - 1, n));
+        }
+        for (n, tally) in (1..).zip(&tallies) {
+            assert_eq!((tally.get(COUNTERS - 1), tally.lanes_sum(LANE - 1)), (n, n * LANES as u64));
+        }
+    }
 
     #[test]
     fn lanes_are_counted_together_however_many_share_one() {

@@ -118,15 +118,15 @@ fn who_sends_bytes_that_are_no_request_is_evicted_as_the_longest_idle() {
 #[test]
 fn over_the_limit_of_all_buffers_those_with_the_largest_are_reset_and_counted() {
     const CROWD: usize = 40;
-    /// More than 17 full outboxes of 68 KiB are over the limit, so that many at least have to go.
-    const GONE: usize = CROWD - 17;
+    /// At least: each holds some 15 KB or more, as the buffers of the kernel leave it.
+    const GONE: usize = CROWD / 4;
     let site = Site::new();
     site.file("index.html", "x".repeat(4 << 10));
     let models: [&[&str]; 4] =
         [&[], &["--workers=2"], &["--model=thread"], &["--model=prethread", "--workers=41"]];
     for model in models {
-        let mut server =
-            site.serve(&[&["--buffers=1MiB", "--drain=0", "--rate-window=0", "--request=0"], model].concat());
+        let mut server = site
+            .serve(&[&["--buffers=256KiB", "--drain=0", "--rate-window=0", "--request=0"], model].concat());
         let address = server.address("http");
         let mut good = Client::connect(&address);
         good.send(b"GET / HTTP/1.1\r\nHost: a\r\n");
