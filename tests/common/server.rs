@@ -146,6 +146,11 @@ fn collect(from: impl Read + Send + 'static) -> (Arc<Mutex<String>>, JoinHandle<
         let mut lines = BufReader::new(from);
         let mut line = Vec::new();
         while lines.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
+            // Lines that were written together are seen together.
+            if let Some(last) = lines.buffer().iter().rposition(|&byte| byte == b'\n') {
+                line.extend_from_slice(&lines.buffer()[..=last]);
+                lines.consume(last + 1);
+            }
             sink.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
             line.clear();
         }
