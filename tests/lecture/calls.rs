@@ -20,7 +20,8 @@ struct Call {
 
 impl Call {
     fn fd(&self) -> &str {
-        self.args.split([',', ')']).next().unwrap()
+        // A call that was interrupted in the log has a blank behind its last argument.
+        self.args.split([',', ')']).next().unwrap().trim_end()
     }
 }
 
