@@ -268,6 +268,7 @@ fn a_password_is_typed_blind_twice_or_read_from_a_file_or_descriptor() {
     let mut server = typing("se cret", "se cret").listening();
     assert_eq!(ask(&mut server, "alice:se cret").status, 200);
     assert_eq!((ask(&mut server, WRONG).status, ask(&mut server, "bob:se cret").status), (401, 401));
+    server.expect_log("The same again:", 1);
     let shown = server.stderr();
     assert!(shown.contains("[shown] Password for alice:") && shown.contains("The same again:"), "{shown}");
     assert!(!shown.contains("cret"), "{shown}");
@@ -284,9 +285,9 @@ fn a_password_is_typed_blind_twice_or_read_from_a_file_or_descriptor() {
         let mut server =
             Setup::program("sh", words.iter().chain(&["--auth-password", source])).start().listening();
         assert_eq!(ask(&mut server, "alice:of a file").status, 200, "{source}");
-        assert!(
-            server.stderr().contains("every user of this machine can read the password") || source == "-"
-        );
+        if source != "-" {
+            server.expect_log("every user of this machine can read the password", 1);
+        }
     }
 }
 
@@ -297,6 +298,8 @@ fn passwords_beyond_loopback_are_warned_of_once() {
     for (spec, warnings) in [(format!("http={at}@127.0.0.1:0"), 0), (format!("http={at}@*:0"), 1)] {
         let mut server = Server::serve(&[&spec, "--auth-file", &users]);
         let _ = server.address("http");
-        assert_eq!(server.stderr().matches("passwords cross the network in clear").count(), warnings);
+        let warning = "passwords cross the network in clear";
+        server.expect_log(warning, warnings);
+        assert_eq!(server.stderr().matches(warning).count(), warnings);
     }
 }

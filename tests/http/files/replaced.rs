@@ -62,6 +62,7 @@ fn a_root_that_is_replaced_is_served_and_a_missing_one_is_404_and_logged_once() 
                     all_see(&mut clients, 404, "");
                     !cfg!(target_os = "linux") || open_on(&server, "/gone") <= kept
                 });
+                server.expect_log("no longer exists", 1);
                 assert_eq!(server.stderr().matches("no longer exists").count(), 1, "{args:?}");
                 folder_with(&root, "made again");
                 slowest = slowest.max(all_see(&mut clients, 200, "made again"));
@@ -77,7 +78,7 @@ fn a_root_that_is_replaced_is_served_and_a_missing_one_is_404_and_logged_once() 
                 slowest = slowest.max(all_see(&mut clients, 200, "linked"));
                 // Promised are two seconds; generous for a machine that is busy with other tests.
                 assert!(slowest < Duration::from_secs(4), "{args:?}: seen after {slowest:?}");
-                assert!(server.stderr().contains("exists again"), "{args:?}");
+                server.expect_log("exists again", 1);
             });
         }
     });
