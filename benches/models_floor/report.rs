@@ -8,7 +8,8 @@ use crate::bare::pairs::{Bench, Pairs, Ratio};
 const STAY_RATIO_MIN: f64 = 0.95;
 const ONCE_RATIO_MIN: f64 = 0.90;
 /// From this share of its core on, the server is the limit of the rate. Below it (a single client, a busy
-/// load, other processes on the machine) the rate says less than the processor time, which is judged instead.
+/// load, other processes on the machine) the rate is less reliable than the processor time, which is judged
+/// instead.
 const LIMIT_FROM: f64 = 0.80;
 /// Memory per idle client, at most.
 const MEMORY_RATIO_MAX: f64 = 1.15;

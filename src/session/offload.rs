@@ -178,7 +178,7 @@ impl Offload {
         match target.submit(lane, bound, Box::new(job)) {
             Ok(()) => Ok(ticket),
             Err(job) => {
-                drop(ticket); // before the job, which then wakes nobody
+                drop(ticket); // before the job, which then wakes no client
                 drop(job);
                 Err(Busy)
             }

@@ -83,7 +83,7 @@ fn trusted(results: &Results, experiment: Experiment, class: CoreClass, metric: 
 }
 
 fn wait(at: &Level<'_>) -> Option<String> {
-    // Half of the stall tells a wait for the first client from any other.
+    // A wait of at least half the stall is a wait for the first client.
     let waited = |value: &&Value<'_>| value.summary.median >= WAIT_STALL_MS as f64 / 2.0;
     let (behind, free): (Vec<Value<'_>>, Vec<Value<'_>>) = at.values.iter().partition(|value| waited(value));
     let shown =
@@ -163,7 +163,7 @@ fn compared(experiment: Experiment, metric: Metric, at: &Level<'_>) -> Option<St
     Some(format!("{subject} {} and {}{apart}.", value(best), value(worst)))
 }
 
-/// Why nothing can be said.
+/// Why there is no sentence.
 fn untrusted(results: &Results, experiment: Experiment, class: CoreClass) -> String {
     let mut counts: BTreeMap<Verdict, usize> = BTreeMap::new();
     let cells = results.of_experiment(experiment, class);

@@ -1,5 +1,5 @@
 //! Keyed digests (HMAC-SHA-256, RFC 2104) in place of passwords and addresses: without the key, which this
-//! process draws at its start, nothing can be told from them.
+//! process draws at its start, they reveal nothing.
 
 use std::fmt;
 use std::io;

@@ -146,7 +146,7 @@ struct FileState {
     fault: Option<String>,
 }
 
-/// What tells whether a file has changed.
+/// Identity, size and times of a file: another stamp means another content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     file: (u64, u64),
@@ -247,7 +247,7 @@ impl UserFile {
     }
 }
 
-/// The text of a file, and what tells whether it has changed; `None` for a pipe, which is read once.
+/// The text of a file, and its stamp; `None` for a pipe, which is read once.
 fn read(path: &Path) -> io::Result<(String, Option<Stamp>)> {
     let file = File::open(path)?;
     let found = file.metadata()?;

@@ -39,8 +39,8 @@ pub(crate) struct Path<'a> {
 
 /// What need not be encoded in a segment of a link: the unreserved characters (RFC 3986, section 2.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// What a query has not (RFC 3986, section 3.4), beside bytes that are no ASCII. Percent signs are the
-/// client's own escapes.
+/// Characters that a query cannot contain (RFC 3986, section 3.4), beside bytes that are not ASCII. Percent
+/// signs are the client's own escapes.
 const NO_QUERY: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')

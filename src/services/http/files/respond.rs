@@ -68,7 +68,7 @@ pub(crate) fn moved(reference: &str, query: &[u8]) -> Response {
 }
 
 /// A directory's listing, whose length is not known before. With `readme` it is made beside the loop:
-/// Markdown that was written to take long to read holds up nobody.
+/// Markdown that takes long to parse does not delay other clients.
 pub(crate) fn listing(listing: Listing, readme: bool) -> Response {
     let body = if readme { Body::blocking(listing) } else { Body::producer(listing) };
     Response::new(Status::Ok)

@@ -16,7 +16,7 @@ pub(super) struct Zstd {
 
 /// What the compressor keeps for a frame, roughly: two copies of its content and a table.
 const COMPRESSOR_BYTES: usize = 16 * ZSTD_FRAME_BYTES;
-/// One in so many bytes of a frame is looked at to tell whether it can be compressed.
+/// Of a frame, one byte in so many is sampled to decide whether compression is worth it.
 const SAMPLE_EVERY: usize = 16;
 /// Whether each value of a byte is about as frequent as any other shows in how often two bytes are the same:
 /// so much more often, in percent, than in noise. Pictures and videos are within it, text and programs far
