@@ -12,6 +12,7 @@ pub(crate) mod full_queue;
 pub(crate) mod http;
 pub(crate) mod inside;
 pub(crate) mod layers;
+pub(crate) mod namespace;
 pub(crate) mod server;
 pub(crate) mod talker;
 

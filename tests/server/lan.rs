@@ -1,14 +1,13 @@
 //! `oneloop serve --lan` on a machine with a wireless network and containers: a network namespace of its own.
 
-use std::process::Command;
-
 use crate::common::http::get;
+use crate::common::namespace::in_a_network;
 use crate::common::{Address, Client, Server};
 
 /// A network with IPv4 and IPv6, of which the kernel makes a temporary address too, a bridge that leads
 /// nowhere, and one with an address that others may reach.
 const NETWORK: &str = "\
-    ip link set lo up && ip link add wlan0 type veth peer name access-point && \
+    ip link add wlan0 type veth peer name access-point && \
     echo 2 >/proc/sys/net/ipv6/conf/wlan0/use_tempaddr && \
     ip link set wlan0 up && ip link set access-point up && \
     ip link add idle type veth peer name nothing && ip link set idle up && ip addr add 172.17.0.1/16 dev idle && \
@@ -19,29 +18,7 @@ const NETWORK: &str = "\
 
 #[test]
 fn every_url_that_others_can_open_is_printed_the_likeliest_first() {
-    const INSIDE: &str = "ONELOOP_TEST_IN_NAMESPACE";
-    if std::env::var_os(INSIDE).is_some() {
-        return inside();
-    }
-    let namespace = |command: &str| {
-        let mut unshare = Command::new("unshare");
-        unshare.args(["--user", "--map-root-user", "--net", "--uts", "sh", "-c"]);
-        unshare.arg(format!("{NETWORK} && {command}"));
-        unshare
-    };
-    if !namespace("true").output().is_ok_and(|output| output.status.success()) {
-        crate::common::skipped("no network namespace with veth can be made here (unshare(1), ip(8))");
-        return;
-    }
-    let thread = std::thread::current();
-    let output = namespace("exec \"$TEST\" --exact \"$NAME\" --nocapture")
-        .env("TEST", std::env::current_exe().unwrap())
-        .env("NAME", thread.name().unwrap())
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
-    let shown = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && shown.contains("1 passed"), "{shown}{output:?}");
+    in_a_network(NETWORK, inside);
 }
 
 fn inside() {

@@ -183,32 +183,8 @@ fn clients_of_a_unix_socket_have_no_address_to_count() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_limit_per_address_counts_a_slash_64_as_one() {
-    const INSIDE: &str = "ONELOOP_TEST_IN_NAMESPACE";
-    if std::env::var_os(INSIDE).is_some() {
-        return sites_of_ipv6();
-    }
     let addresses = SITES.map(|address| format!("ip -6 addr add {address}/128 dev lo nodad")).join(" && ");
-    let namespace = |command: &str| {
-        let mut unshare = std::process::Command::new("unshare");
-        unshare.args(["--user", "--map-root-user", "--net", "sh", "-c"]);
-        unshare.arg(format!("ip link set lo up && {addresses} && {command}"));
-        unshare
-    };
-    if !namespace("true").status().is_ok_and(|status| status.success()) {
-        crate::common::skipped("no network namespace can be made here (unshare(1), ip(8))");
-        return;
-    }
-    let test = std::env::current_exe().unwrap();
-    // libtest names the thread after the test, with its module.
-    let name = std::thread::current().name().expect("the thread of a test has its name").to_owned();
-    let output = namespace("exec \"$TEST\" --exact \"$NAME\" --nocapture")
-        .env("TEST", test)
-        .env("NAME", name)
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}{output:?}");
+    crate::common::namespace::in_a_network(&addresses, sites_of_ipv6);
 }
 
 /// Two addresses of one /64, and one of the next.

@@ -1,9 +1,8 @@
 //! Machines without IPv6: disabled, and not there at all.
 
-use std::process::Command;
-
 use super::complaint;
 use crate::common::fault::Fault;
+use crate::common::namespace::in_a_network;
 use crate::common::{Address, Client, Server};
 
 /// Waits for the printed address, and talks to the server there.
@@ -20,35 +19,14 @@ fn expect_reachable(mut server: Server) {
 /// In a network namespace this very test is started again, where IPv6 can be disabled.
 #[test]
 fn where_ipv6_is_disabled_every_address_is_that_of_ipv4_and_one_that_works_is_told() {
-    const INSIDE: &str = "ONELOOP_TEST_IN_NAMESPACE";
-    if std::env::var_os(INSIDE).is_some() {
+    let disable = "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6";
+    in_a_network(disable, || {
         expect_reachable(Server::serve(&["http@*:0"]));
         expect_reachable(Server::serve(&["http@[::]:0"]));
         expect_reachable(Server::serve(&["http@*:0", "--workers=2"]));
         let said = complaint(&["serve", "-q", "echo@[::1]:0"], 1);
         assert!(said.contains("this machine does not have that address; use one of its own"), "{said}");
-        return;
-    }
-    let namespace = |command: &str| {
-        let mut unshare = Command::new("unshare");
-        let disable = "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6";
-        unshare.args(["--user", "--map-root-user", "--net", "sh", "-c"]);
-        unshare.arg(format!("ip link set lo up && {disable} && {command}"));
-        unshare
-    };
-    if !namespace("true").status().is_ok_and(|status| status.success()) {
-        crate::common::skipped("no network namespace without IPv6 can be made here (unshare(1), ip(8))");
-        return;
-    }
-    let thread = std::thread::current();
-    let output = namespace("exec \"$TEST\" --exact \"$NAME\" --nocapture")
-        .env("TEST", std::env::current_exe().unwrap())
-        .env("NAME", thread.name().unwrap())
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}{output:?}");
+    });
 }
 
 /// A kernel without IPv6: the addresses of the machine cannot be asked for, the first socket is refused, the
