@@ -105,6 +105,9 @@ pub(super) const LISTING_PIECE_BYTES: usize = 8 << 10;
 /// are of `LISTING_PIECE_BYTES`; then the others have their turn. Without it a client that reads as fast as
 /// pieces are made has all of a body in one turn.
 pub(super) const PIECES_PER_CALL_MAX: usize = 2;
+/// Steps of a production beside the loop that make no piece yet, before the session hears of them: to wake it
+/// costs as much as a step.
+pub(super) const STEPS_BESIDE_MAX: usize = 8;
 /// Archives that are sent at a time by a process, at least one of each site. Each holds two descriptors, some
 /// MiB of memory and, where it is made beside the loop, a share of the processor.
 pub(super) const ARCHIVES_MAX: usize = 16;

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::super::body::{Content, Piece, Produced, Producer};
-use super::super::bounds::PIECES_PER_CALL_MAX;
+use super::super::bounds::{PIECES_PER_CALL_MAX, STEPS_BESIDE_MAX};
 use super::head::{Framing, Persistence};
 use crate::session::{AnswerInfo, Lane, Offload, Outbox, Outcome, Ticket};
 
@@ -182,7 +182,13 @@ fn begin_piece(
     mut piece: Vec<u8>,
 ) -> Ticket<Made> {
     offload.run(Lane::Disk, move || {
-        let next = producer.produce(&mut piece);
+        let mut next = producer.produce(&mut piece);
+        for _ in 1..STEPS_BESIDE_MAX {
+            if !piece.is_empty() || !matches!(next, Ok(Produced::Yield)) {
+                break;
+            }
+            next = producer.produce(&mut piece);
+        }
         Made { producer, piece, next }
     })
 }
