@@ -334,6 +334,32 @@ fn a_disk_that_is_slow_for_an_archive_is_so_for_no_other_client() {
     assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
 }
 
+/// Whatever is opened by one name, which `-P` of strace chooses, takes more than a second.
+static SLOW_OPEN: Fault = Fault { call: "openat2", effect: "delay_enter=1500000" };
+const SLOW_OPEN_TAKES: Duration = Duration::from_millis(1_500);
+
+#[test]
+fn a_folder_that_is_slow_to_open_for_an_archive_is_so_for_no_other_client() {
+    if !cfg!(target_os = "linux") || !SLOW_OPEN.can_be_injected() {
+        return;
+    }
+    let site = Site::new();
+    site.file("folder/file", "content");
+    let spec = spec(&site.root());
+    let command = ["-P", "folder", env!("CARGO_BIN_EXE_oneloop"), "serve", &spec, "--archive"];
+    let mut server: Server = SLOW_OPEN.injected_into(command).start().listening();
+    let (mut slow, mut client) = (server.client("http"), server.client("http"));
+    let begin = Instant::now();
+    slow.send(b"GET /folder/?archive=tar HTTP/1.1\r\nHost: h\r\n\r\n");
+    for _ in 0..10 {
+        assert_eq!(get(&mut client, "/none", "").status, 404);
+    }
+    // Less than the open takes.
+    assert!(begin.elapsed() < SLOW_OPEN_TAKES, "{:?}", begin.elapsed());
+    slow.read_exact(&mut [0; 1 << 10]);
+    assert!(begin.elapsed() >= SLOW_OPEN_TAKES, "the open was not slow: {:?}", begin.elapsed());
+}
+
 #[test]
 fn an_archive_has_more_entries_than_the_old_form_of_zip_can_count() {
     const EACH: usize = 257;

@@ -18,6 +18,7 @@ mod snapshot;
 
 pub use config::FilesConfig;
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,10 +26,11 @@ use super::bounds::{CLOSES_PER_CALL_MAX, ROOT_LOOKED_AT_MS, UNUSED_MS};
 use super::codec::request::{Field, Method, RequestHead};
 use super::codec::status::Status;
 use super::config::ConfigError;
+use super::deferred::Notes;
 use super::handler::{BodyPolicy, Handler, Request};
 use super::response::Response;
-use crate::session::Now;
-use archive::{ArchiveKind, Archives};
+use crate::session::{Lane, Now};
+use archive::{Archive, ArchiveKind, Archives};
 use cache::Cache;
 use config::Site;
 use listing::{Listing, ListingBudget};
@@ -160,16 +162,42 @@ impl Files {
         found
     }
 
-    /// The response to a request for a folder as an archive.
+    /// The response to a request for a folder as an archive. The folder is opened beside the loop: its disk
+    /// may be slow.
     fn archive(&self, request: &Request<'_>, file: &[u8], kind: Result<ArchiveKind, Status>) -> Response {
-        if self.root.is_due(request.now) {
-            self.look_at_root(request.now);
+        let kind = match kind {
+            Ok(kind) => kind,
+            Err(status) => return respond::error(status, request.head.target, file),
+        };
+        let opened = match request.notes.and_then(Notes::take_finding::<io::Result<Archive>>) {
+            Some(opened) => opened,
+            None => match self.archive_opener(request.now, file, kind) {
+                Ok(open) if request.notes.is_some() => return Response::deferred(Lane::Disk, open),
+                // A handler between the session and this one does not ask for the client: the loop waits.
+                Ok(open) => open(),
+                Err(error) => Err(error),
+            },
+        };
+        match opened {
+            Ok(archive) => archive::response(archive, kind),
+            Err(error) if Status::from(&error) == Status::NotFound => self.missing(request, file),
+            Err(error) => respond::error((&error).into(), request.head.target, file),
         }
-        match kind.and_then(|kind| archive::respond(&self.site, &self.archives, file, kind)) {
-            Ok(response) => response,
-            Err(Status::NotFound) => self.missing(request, file),
-            Err(status) => respond::error(status, file),
+    }
+
+    /// What opens a folder as an archive, which has its place among the archives of the site.
+    fn archive_opener(
+        &self,
+        now: Now,
+        path: &[u8],
+        kind: ArchiveKind,
+    ) -> io::Result<impl FnOnce() -> io::Result<Archive> + Send + 'static> {
+        if self.root.is_due(now) {
+            self.look_at_root(now);
         }
+        let place = self.archives.begin(self.site.open_files.max())?;
+        let (site, path) = (Arc::clone(&self.site), path.to_vec());
+        Ok(move || Archive::open(&site, place, &path, kind))
     }
 
     /// The response to a request for a path that does not exist: the fallback of the site, its page for that,
@@ -185,7 +213,7 @@ impl Files {
         } else if let Some(page) = page(&self.site.not_found) {
             respond::not_found(respond::choose(request.head, &page))
         } else {
-            respond::error(Status::NotFound, file)
+            respond::error(Status::NotFound, request.head.target, file)
         }
     }
 }
@@ -232,11 +260,11 @@ impl Handler for Files {
                 let (site, budget) = (Arc::clone(&self.site), Arc::clone(&self.listings));
                 match Listing::new(site, budget, (dir, place), file, path.query) {
                     Ok(listing) => respond::listing(listing, self.site.readme),
-                    Err(failure) => respond::error((&failure).into(), file),
+                    Err(failure) => respond::error((&failure).into(), request.head.target, file),
                 }
             }
             Found::Nothing(Status::NotFound) => self.missing(request, file),
-            Found::Nothing(status) => respond::error(status, file),
+            Found::Nothing(status) => respond::error(status, request.head.target, file),
         }
     }
 

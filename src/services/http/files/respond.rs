@@ -33,18 +33,29 @@ pub(crate) fn refused(method: Method) -> Response {
     }
 }
 
-/// An error, with a link to the top of the site. The link is relative: a reverse proxy may have removed the
-/// front of the path that the client asked for.
-pub(crate) fn error(status: Status, file: &[u8]) -> Response {
-    let home = match file {
-        // It is the top itself.
-        b"" => None,
-        file => Some(match file.iter().filter(|byte| **byte == b'/').count() {
-            0 => "./".to_owned(),
-            depth => "../".repeat(depth),
-        }),
-    };
+/// An error, with a link to the top of the site, from which `file` is relative. The link is relative, too: a
+/// reverse proxy may have removed the front of the path that the client asked for.
+pub(crate) fn error(status: Status, target: &[u8], file: &[u8]) -> Response {
+    let levels = file.iter().filter(|byte| **byte == b'/').count();
+    let is_top = file.is_empty();
+    let home = (!is_top).then(|| top_from(target, levels));
     Response::error_page(status, home.as_deref())
+}
+
+/// The reference to a folder that is so many levels above `target`. A client counts each slash of a row
+/// (`/a//b`) as a level (RFC 3986, section 5.2.4); here they are one.
+fn top_from(target: &[u8], levels: usize) -> String {
+    let path = target.split(|&byte| byte == b'?').next().unwrap_or_default();
+    let segments = path.rsplit(|&byte| byte == b'/').skip(1); // without the last
+    let (mut levels, mut ups) = (levels, 0);
+    for segment in segments {
+        if levels == 0 {
+            break;
+        }
+        ups += 1;
+        levels -= usize::from(!segment.is_empty());
+    }
+    if ups == 0 { "./".to_owned() } else { "../".repeat(ups) }
 }
 
 /// To the same directory with a slash, which is what links in its pages are relative to. The reference is
@@ -160,4 +171,23 @@ fn content_range(range: &Range<u64>, len: u64) -> String {
     write!(line, "Content-Range: bytes {}-{}/{len}\r\n", range.start, range.end - 1)
         .expect("memory takes all");
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn home_is_the_top_of_the_site_for_a_client_that_counts_every_slash() {
+        for (target, levels, home) in [
+            ("/missing", 0, "./"),
+            ("/a/b/missing?/x/", 2, "../../"),
+            ("/a//b/missing", 2, "../../../"),
+            ("/a/b//", 2, "../../../"),
+            ("/docs//missing", 0, "./"),
+            ("http://h//a/missing", 1, "../"),
+        ] {
+            assert_eq!(top_from(target.as_bytes(), levels), home, "{target}");
+        }
+    }
 }

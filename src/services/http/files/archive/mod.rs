@@ -54,11 +54,11 @@ pub(crate) struct Archives {
 
 /// The place of one archive among those that are sent, given back when it is dropped.
 #[derive(Debug)]
-struct ArchivePlace(Arc<Archives>);
+pub(crate) struct ArchivePlace(Arc<Archives>);
 
 /// An archive under way.
 #[derive(Debug)]
-struct Archive {
+pub(crate) struct Archive {
     walk: Walk,
     /// The folder that was asked for, relative to the root.
     folder: Vec<u8>,
@@ -138,7 +138,7 @@ impl Archives {
     }
 
     /// Takes a place, if there is one, for a site that may have so many files and directories open.
-    fn begin(self: &Arc<Self>, open_files_max: usize) -> io::Result<ArchivePlace> {
+    pub(crate) fn begin(self: &Arc<Self>, open_files_max: usize) -> io::Result<ArchivePlace> {
         let max = (open_files_max / OPEN_FILES_PER_ARCHIVE).clamp(1, self.sent_max);
         let place = ArchivePlace(Arc::clone(self));
         if self.sent.fetch_add(1, Ordering::Relaxed) >= max {
@@ -154,34 +154,26 @@ impl Drop for ArchivePlace {
     }
 }
 
-/// The response with the folder at `path`, which is relative to the root and may have a slash at its end.
-pub(crate) fn respond(
-    site: &Site,
-    archives: &Arc<Archives>,
-    path: &[u8],
-    kind: ArchiveKind,
-) -> Result<Response, Status> {
-    let folder = path.strip_suffix(b"/").unwrap_or(path);
-    let top = name::of_folder(folder, site.root.path());
-    let archive =
-        archives.begin(site.open_files.max()).and_then(|place| Archive::new(site, place, folder, &top, kind));
-    let archive = archive.map_err(|error| Status::from(&error))?;
+/// The response with an archive that was opened.
+pub(crate) fn response(archive: Archive, kind: ArchiveKind) -> Response {
     let fields = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
-    Ok(Response::new(Status::Ok)
+    Response::new(Status::Ok)
         .with_field("Content-Type", kind.media_type())
-        .with_field("Content-Disposition", name::disposition(&top, kind.extension()))
+        .with_field("Content-Disposition", name::disposition(&archive.top, kind.extension()))
         .with_lines([fields])
-        .with_body(Body::blocking(archive)))
+        .with_body(Body::blocking(archive))
 }
 
 impl Archive {
-    fn new(
+    /// Opens the folder at `path`, which is relative to the root and may have a slash at its end. A slow disk
+    /// makes this slow.
+    pub(crate) fn open(
         site: &Site,
         place: ArchivePlace,
-        folder: &[u8],
-        top: &[u8],
+        path: &[u8],
         kind: ArchiveKind,
     ) -> io::Result<Archive> {
+        let folder = path.strip_suffix(b"/").unwrap_or(path);
         let places = [site.open_files.directory()?, site.open_files.directory()?];
         let root = site.root.pinned()?;
         let (dir, stat) = root.open_file(folder)?;
@@ -191,7 +183,7 @@ impl Archive {
         Ok(Archive {
             walk: Walk::new(root, site.hidden, folder, dir, &stat)?,
             folder: folder.to_vec(),
-            top: top.to_vec(),
+            top: name::of_folder(folder, site.root.path()),
             format: if kind == ArchiveKind::Zip { Format::Zip(Zip::default()) } else { Format::Tar },
             zstd: (kind == ArchiveKind::TarZst).then(|| Box::new(Zstd::new())),
             phase: Phase::Top(stat.identity.modified_s),
