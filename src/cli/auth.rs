@@ -25,7 +25,7 @@ pub(super) struct AuthArgs {
     #[arg(long, value_name = "USER")]
     auth: Option<String>,
     /// Read the password of --auth from the first line of FILE; "-" is standard input, /dev/fd/3 a descriptor
-    #[arg(long, value_name = "FILE", requires = "auth")]
+    #[arg(long, value_name = "FILE")]
     auth_password: Option<PathBuf>,
     /// Let only the users of FILE in, which has a line NAME:HASH for each, as "htpasswd -B" writes it
     ///
@@ -59,6 +59,13 @@ impl AuthArgs {
     }
 
     fn make(&self) -> Result<Option<AuthConfig>, Failure> {
+        if self.auth_password.is_some() && self.auth.is_none() {
+            return Err(Failure::Usage(
+                "--auth-password has no effect without --auth USER; a site with a user of its own has both behind its \
+                 directory: http=DIR,auth=USER,auth-password=FILE"
+                    .to_owned(),
+            ));
+        }
         if !self.are_given() {
             if self.auth_failures.is_some() {
                 return Err(Failure::Usage(

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::common::fault::Fault;
 use crate::common::faulty::models;
 use crate::common::http::{Answer, Site, get, receive, spec};
 use crate::common::{Client, Server, eventually};
@@ -373,7 +374,26 @@ fn links_lead_into_followed_directories_and_nowhere_else() {
     for dir in [&shared, &other, &alias] {
         args.extend(["--follow", dir.to_str().unwrap()]);
     }
+    // Not only by openat2(2), which sandboxes deny.
+    let denied = Fault { call: "openat2", effect: "error=EPERM" };
+    if cfg!(target_os = "linux") && denied.can_be_injected() {
+        let command = [env!("CARGO_BIN_EXE_oneloop"), "serve"];
+        let command = command.iter().chain(&args);
+        links_lead_where_they_may(&mut denied.injected_into(command).start().listening());
+    }
     let mut server = Server::serve(&args);
+    links_lead_where_they_may(&mut server);
+    let mut client = server.client("http");
+    // One that is replaced is looked at again.
+    std::fs::rename(&other, linked.path("before")).unwrap();
+    eventually("nothing is there", || get(&mut client, "/twice/file", "").status == 404);
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(other.join("file"), "new").unwrap();
+    eventually("the new one is there", || get(&mut client, "/twice/file", "").text() == "new");
+}
+
+#[track_caller]
+fn links_lead_where_they_may(server: &mut Server) {
     let mut client = server.client("http");
     for (target, expected) in [
         ("/file", "inside"),
@@ -422,12 +442,6 @@ fn links_lead_into_followed_directories_and_nowhere_else() {
     }
     let listing = get(&mut client, "/relative/", "").text();
     assert!(listing.contains("href=\"file\"") && !listing.contains("href=\"out\""), "{listing}");
-    // One that is replaced is looked at again.
-    std::fs::rename(&other, linked.path("before")).unwrap();
-    eventually("nothing is there", || get(&mut client, "/twice/file", "").status == 404);
-    std::fs::create_dir(&other).unwrap();
-    std::fs::write(other.join("file"), "new").unwrap();
-    eventually("the new one is there", || get(&mut client, "/twice/file", "").text() == "new");
 }
 
 #[test]
@@ -487,6 +501,34 @@ fn complaint(args: &[&str]) -> String {
 }
 
 #[test]
+fn a_site_has_users_of_its_own_or_those_of_all_sites_under_every_model() {
+    let sites = Sites::new(&["open", "own", "file"]);
+    sites.file("password", "secret\n");
+    // htpasswd -nbB -C 4 bob builder
+    sites.file("users", "bob:$2y$04$r1c/N46s2Nb/wd5NJXhEcOPPrSFiEQp6AMF4OQbIcyJVQlpiC3RyK\n");
+    let (password, users) = (sites.path("password"), sites.path("users"));
+    let specs = [
+        sites.spec("", "open", ""),
+        sites.spec("/own:", "own", &format!(",auth=alice,auth-password={}", password.display())),
+        sites.spec("/file:", "file", &format!(",auth-file={}", users.display())),
+    ];
+    // YWxpY2U6c2VjcmV0 is alice:secret, Ym9iOmJ1aWxkZXI= is bob:builder.
+    let credentials = |of: &str| format!("Authorization: Basic {of}\r\n");
+    let (alice, bob) = (credentials("YWxpY2U6c2VjcmV0"), credentials("Ym9iOmJ1aWxkZXI="));
+    for model in models(2) {
+        let args = specs.iter().chain(&model).map(String::as_str).collect::<Vec<_>>();
+        let mut server = Server::serve(&args);
+        let mut status = |target: &str, fields: &str| get(&mut server.client("http"), target, fields).status;
+        let all = |status: &mut dyn FnMut(&str, &str) -> u16, fields: &str| {
+            ["/name", "/own/name", "/file/name"].map(|target| status(target, fields))
+        };
+        assert_eq!(all(&mut status, ""), [200, 401, 401], "{model:?}");
+        assert_eq!(all(&mut status, &alice), [200, 200, 401], "{model:?}");
+        assert_eq!(all(&mut status, &bob), [200, 401, 200], "{model:?}");
+    }
+}
+
+#[test]
 fn a_mistake_in_a_site_is_one_line_with_what_works() {
     let sites = Sites::new(&["one", "two"]);
     let (one, two) = (sites.path("one").display().to_string(), sites.path("two").display().to_string());
@@ -533,6 +575,10 @@ fn a_mistake_in_a_site_is_one_line_with_what_works() {
         (&[&of(""), "--type=wasm"], "for example: oneloop serve --type .wasm=application/wasm"),
         (&[&of(""), "--follow=/no/such"], "--follow /no/such: "),
         (&[&of(""), "--follow=/tmp", "--no-links"], "--follow has no effect with --no-links"),
+        (
+            &[&of("").replace('@', ",auth=alice@"), "--auth-password=/dev/null"],
+            "http=DIR,auth=USER,auth-password=FILE",
+        ),
         (&[&of(""), "--head-bytes=1KiB"], "--head-bytes \"1KiB\": it must be at least 10KiB"),
         (&[&of(""), "--head-bytes=1MiB"], "--head-bytes \"1MiB\": it must be "),
         (&[&of(""), "--head-bytes=64KiB", "--inbox=32KiB"], "use --inbox 64KiB or more"),
