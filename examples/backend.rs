@@ -14,7 +14,7 @@ use oneloop::Signals;
 use oneloop::limits::Limits;
 use oneloop::reactor::Reactor;
 use oneloop::session::{
-    Call, Client, Fault, Input, Mailbox, Outbox, Progress, Sender, Service, Session, Wait, Waker,
+    Call, ClientInfo, Fault, Input, Mailbox, Outbox, Progress, Sender, Service, Session, Wait, Waker,
 };
 
 /// The longest line, with its newline.
@@ -70,7 +70,7 @@ impl Service for Backend {
         true
     }
 
-    fn open(&self, client: &Client<'_>) -> Asker {
+    fn open(&self, client: &ClientInfo<'_>) -> Asker {
         let waker: Waker = client.waker();
         let answers = Mailbox::new(waker, MAILBOX_BYTES);
         Asker { jobs: self.jobs.clone(), answers, patience_due_ms: None, unsent: None }

@@ -15,8 +15,8 @@ use oneloop::Signals;
 use oneloop::limits::Limits;
 use oneloop::reactor::Reactor;
 use oneloop::session::{
-    Call, Client, Closed, Fault, Input, Mailbox, Now, Outbox, PostError, Progress, Sender, Service, Session,
-    Wait, Waker,
+    Call, ClientInfo, Closed, Fault, Input, Mailbox, Now, Outbox, PostError, Progress, Sender, Service,
+    Session, Wait, Waker,
 };
 
 /// The longest line, with its newline.
@@ -56,7 +56,7 @@ pub struct Member {
 
 struct Unsaid {
     line: Arc<[u8]>,
-    /// Who have no room for it.
+    /// Members whose mailbox has no room for it.
     missing: Vec<u64>,
     patience_due_ms: u64,
 }
@@ -68,7 +68,7 @@ impl Service for Chat {
         true
     }
 
-    fn open(&self, client: &Client<'_>) -> Member {
+    fn open(&self, client: &ClientInfo<'_>) -> Member {
         let waker = client.waker();
         let mailbox = Mailbox::new(waker.clone(), MAILBOX_BYTES);
         let mut room = self.room();
@@ -194,7 +194,7 @@ impl Chat {
     }
 }
 
-/// Whoever leaves, for whatever reason, is no longer in the room.
+/// A client that ends, for any reason, leaves the room.
 impl Drop for Member {
     fn drop(&mut self) {
         self.chat.room().members.remove(&self.number);

@@ -17,7 +17,9 @@ use nix::sys::signal::{Signal, raise};
 use oneloop::connection::ListenerLayers;
 use oneloop::limits::{Limits, Overflow};
 use oneloop::models::{self, ListenerConfig, Model, Setup};
-use oneloop::session::{AnswerInfo, Call, Client, Input, Outbox, Progress, Refusal, Service, Session, Wait};
+use oneloop::session::{
+    AnswerInfo, Call, ClientInfo, Input, Outbox, Progress, Refusal, Service, Session, Wait,
+};
 use oneloop::telemetry::{Metrics, Telemetry};
 use oneloop::{Address, ListenOptions, Listener, Signals};
 
@@ -71,7 +73,7 @@ enum Does {
 impl Service for Faulty {
     type Session = FaultySession;
 
-    fn open(&self, client: &Client<'_>) -> FaultySession {
+    fn open(&self, client: &ClientInfo<'_>) -> FaultySession {
         let (name, protocol) = (client.server_name.unwrap_or("-"), client.protocol.unwrap_or(b"-"));
         let who = format!("{} {name} {}\n", client.peer, protocol.escape_ascii());
         FaultySession { who, does: Does::Nothing }

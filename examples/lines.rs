@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use oneloop::Signals;
 use oneloop::limits::Limits;
 use oneloop::reactor::Reactor;
-use oneloop::session::{Call, Client, Fault, Input, Outbox, Progress, Refusal, Service, Session, Wait};
+use oneloop::session::{Call, ClientInfo, Fault, Input, Outbox, Progress, Refusal, Service, Session, Wait};
 
 /// The longest line, with its newline; a client that sends a longer one does not speak this protocol.
 pub const LINE_BYTES_MAX: usize = 512;
@@ -36,7 +36,7 @@ pub struct Conversation {
 impl Service for Lines {
     type Session = Conversation;
 
-    fn open(&self, _client: &Client<'_>) -> Conversation {
+    fn open(&self, _client: &ClientInfo<'_>) -> Conversation {
         Conversation { lines: self.clone() }
     }
 

@@ -33,14 +33,14 @@
 //! This one answers each line with its length:
 //!
 //! ```
-//! use oneloop::session::{Client, Input, Outbox, Progress, Service, Session, Wait, rehearsal};
+//! use oneloop::session::{ClientInfo, Input, Outbox, Progress, Service, Session, Wait, rehearsal};
 //!
 //! #[derive(Clone)]
 //! struct Lengths;
 //!
 //! impl Service for Lengths {
 //!     type Session = Lengths;
-//!     fn open(&self, _client: &Client<'_>) -> Lengths {
+//!     fn open(&self, _client: &ClientInfo<'_>) -> Lengths {
 //!         Lengths
 //!     }
 //! }

@@ -128,9 +128,9 @@ limits! {
         /// client reads. Without it, a client that does not read holds an output buffer and a file forever.
         rate_window_ms: u32 = 10_000, Time(min 0), "rate-window", Basic, [Output];
 
-        /// What a client must read at least in each `rate_window_ms`.
+        /// The least that a client must read in each `rate_window_ms`.
         ///
-        /// It should be less than the slowest line that is to be served carries.
+        /// It should be less than what the slowest connection to be served carries in that time.
         rate_bytes_min: u32 = 1024, Bytes(min 0), "rate-bytes", Basic, [Output];
 
         /// How long a closed connection waits for the client to close its side; 0 closes at once.
@@ -166,12 +166,12 @@ limits! {
         /// Clients at once from one address (for IPv6: from one /64); 0 is no limit.
         ///
         /// It is off by default: many clients share an address behind a NAT or proxy, and only the operator
-        /// can know.
+        /// knows whether they do.
         clients_per_address_max: u32 = 0, Count(min 0), "clients-per-address", Basic, [EarlyAccept, TcpSocket];
 
         /// What happens to a client beyond `clients_max`.
         ///
-        /// Each choice suits another kind of client, so the operator chooses.
+        /// Which one is right depends on the clients.
         overflow: Overflow = Overflow::Refuse, Choice(), "overflow", Basic, [EarlyAccept];
 
         /// Connections that wait in the kernel to be accepted, as passed to `listen(2)`.
@@ -194,13 +194,13 @@ limits! {
         ///
         /// A client with many cookies needs more. It counts as input: within `buffers_bytes_max` for all
         /// clients together, and `inbox_bytes_max` is raised to it. Without it, a client that never ends its
-        /// head fills the memory. In a program of your own, `HttpConfig::head_bytes_max` is what http uses.
+        /// head fills the memory. A program that uses the library sets `HttpConfig::head_bytes_max`.
         head_bytes_max: u32 = 16 << 10, Bytes(min 10240, max 256 << 10), "head-bytes", Basic, [Requests];
 
         /// Unconsumed input kept for one client; for http at least `head_bytes_max`.
         ///
-        /// It is the longest unit that a session can ask for whole. The default is 64 KiB, as much as
-        /// programs commonly write at once, and a page.
+        /// A request, or a part of one, that a session needs whole can be at most this long. The default is
+        /// 64 KiB, as much as programs commonly write at once, and a page.
         inbox_bytes_max: u32 = 68 << 10, Bytes(min 512), "inbox", Advanced, [];
 
         /// Unsent output kept for one client.
@@ -218,7 +218,7 @@ limits! {
     }
 
     "Fairness: what one client may take before the others have their turn" {
-        /// Bytes asked of one read.
+        /// The most bytes of one read.
         ///
         /// A full read is followed by another, which often finds nothing; so it should be more than one
         /// message. The default is 64 KiB, as much as programs commonly write at once, and a page.
@@ -323,7 +323,7 @@ mod table {
         Choice,
     }
 
-    /// Who looks for a limit.
+    /// The operators that a limit is for.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) enum Audience {
         /// Every operator: shown by `-h` and `--help`.

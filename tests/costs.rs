@@ -15,7 +15,7 @@ use oneloop::limits::{Limits, Overflow};
 use oneloop::reactor::{Reactor, slot_bytes};
 use oneloop::services::{AnyService, Echo};
 use oneloop::session::{
-    AnswerInfo, Client, FileRange, Input, Now, Outbox, Peer, Progress, Service, Session, Wait,
+    AnswerInfo, ClientInfo, FileRange, Input, Now, Outbox, Peer, Progress, Service, Session, Wait,
 };
 use oneloop::telemetry::{Metrics, Telemetry};
 use oneloop::{Address, Stream};
@@ -61,7 +61,7 @@ struct Reporting;
 impl Service for Reporting {
     type Session = Reporting;
 
-    fn open(&self, _client: &Client<'_>) -> Reporting {
+    fn open(&self, _client: &ClientInfo<'_>) -> Reporting {
         Reporting
     }
 }

@@ -19,7 +19,7 @@ const CLIENTS: usize = 10_000;
 const SPARE_DESCRIPTORS: u64 = 200;
 /// Well under the range of local ports that one source address has.
 const CLIENTS_PER_SOURCE: usize = 5_000;
-/// Tells this very program that it is the process of the clients.
+/// The environment variable that makes this program the process of the clients.
 const ADDRESS: &str = "ONELOOP_CROWD_ADDRESS";
 
 #[test]

@@ -23,7 +23,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, raise};
 use sys::process::{self, ChildRequest, Ended, Forked};
 use sys::signals::Arrived;
-use sys::{Address, Crew, HeldSignals, ListenOptions, Listener, Place, Signals, signals};
+use sys::{Address, Crew, CrewMember, HeldSignals, ListenOptions, Listener, Signals, signals};
 
 /// Longer than anything here takes, short enough to wait for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -302,7 +302,7 @@ fn a_blocked_thread_is_interrupted_until_it_has_noticed() {
     let signals = held();
     let (read, _write) = nix::unistd::pipe().unwrap();
     let crew = Arc::new(Crew::new().unwrap());
-    let work = |read: OwnedFd, _place: &Place<u32>| {
+    let work = |read: OwnedFd, _member: &CrewMember<u32>| {
         while !STOP.load(SeqCst) {
             assert_eq!(nix::unistd::read(&read, &mut [0]), Err(nix::Error::EINTR));
         }
@@ -332,9 +332,9 @@ fn a_thread_is_interrupted_when_its_time_has_come_and_not_before() {
     let signals = held();
     let (read, _write) = nix::unistd::pipe().unwrap();
     let crew = Arc::new(Crew::new().unwrap());
-    let work = |read: OwnedFd, place: &Place<u32>| {
+    let work = |read: OwnedFd, member: &CrewMember<u32>| {
         for due_ms in [500, 300] {
-            place.interrupt_at(due_ms);
+            member.interrupt_at(due_ms);
             assert_eq!(nix::unistd::read(&read, &mut [0]), Err(nix::Error::EINTR));
         }
     };

@@ -29,8 +29,8 @@ pub fn do_stuff(new_s: &TcpStream) {
     work().unwrap_or_else(|error| eprintln!("a client was lost: {error}"));
 }
 
-/// A client, and how far its work is. A server that waits for this client alone could do without the state:
-/// its place in a loop of recv and send says the same.
+/// A client, and how far its work is. A server that waits for this client alone needs no such state: its
+/// position in the loop of recv and send is the state.
 pub struct Client<S> {
     new_s: S,
     state: State,

@@ -1,9 +1,9 @@
 //! Memory that the buffers of all clients of one process take together, for `buffers_bytes_max`.
 //!
-//! A loop knows all of its clients: over the bound it ends those with the largest buffers ([`LoopBuffers`]).
-//! A thread knows only its own client, and no thread can end that of another: over the bound each of those
-//! that hold at least the average ends its own ([`SharedBuffers`]). The two have a bound in common and
-//! nothing else.
+//! A loop has all of its clients at hand: over the bound it ends those with the largest buffers
+//! ([`LoopBuffers`]). A thread has only its own client, and cannot end that of another thread: over the bound
+//! each thread whose client holds at least the average ends it ([`SharedBuffers`]). The two have nothing but
+//! the bound in common.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -167,15 +167,15 @@ impl BufferShare {
         BufferShare { of: of.filter(|of| of.bytes_max > 0).cloned(), bytes: 0 }
     }
 
-    /// Whether the client holds anything that counts: then it is to be asked again soon.
+    /// Whether the client holds anything that counts: then the caller must check again soon.
     pub(crate) fn is_counted(&self) -> bool {
         self.bytes > 0 && self.of.is_some()
     }
 
     /// The client holds `bytes` now. Returns whether it must end: all together are over the bound, and it
-    /// holds no less than the average of those that hold anything. At least one of them does, and each is
-    /// asked whenever its blocking call returns, within a second at the latest. A client that holds less than
-    /// the others stays.
+    /// holds no less than the average of those that hold anything. At least one of them does, and each thread
+    /// checks whenever its blocking call returns, within a second at the latest. A client that holds less
+    /// than the average stays.
     pub(crate) fn set(&mut self, bytes: usize) -> bool {
         let Some(of) = &self.of else { return false };
         let (before, bytes) = (std::mem::replace(&mut self.bytes, bytes as u64), bytes as u64);

@@ -8,13 +8,13 @@ const NONE: u32 = u32::MAX;
 /// A list through slots of the slab, oldest first.
 #[derive(Debug)]
 pub(crate) struct IdleOrder {
-    links: Vec<Links>,
+    links: Vec<ListLinks>,
     oldest: u32,
     newest: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Links {
+enum ListLinks {
     Absent,
     Present { older: u32, newer: u32 },
 }
@@ -29,10 +29,10 @@ impl IdleOrder {
     pub(crate) fn became_idle(&mut self, slot: usize) {
         self.remove(slot);
         if slot >= self.links.len() {
-            self.links.resize(slot + 1, Links::Absent);
+            self.links.resize(slot + 1, ListLinks::Absent);
         }
         let older = self.newest;
-        self.links[slot] = Links::Present { older, newer: NONE };
+        self.links[slot] = ListLinks::Present { older, newer: NONE };
         self.join(older, slot as u32);
         self.newest = slot as u32;
     }
@@ -40,15 +40,15 @@ impl IdleOrder {
     /// The client in `slot` is idle and has moved no byte: if it was idle before, its place in the order
     /// stays.
     pub(crate) fn remained_idle(&mut self, slot: usize) {
-        if !matches!(self.links.get(slot), Some(Links::Present { .. })) {
+        if !matches!(self.links.get(slot), Some(ListLinks::Present { .. })) {
             self.became_idle(slot);
         }
     }
 
     /// The client in `slot` is no longer idle, or has ended.
     pub(crate) fn remove(&mut self, slot: usize) {
-        if let Some(&Links::Present { older, newer }) = self.links.get(slot) {
-            self.links[slot] = Links::Absent;
+        if let Some(&ListLinks::Present { older, newer }) = self.links.get(slot) {
+            self.links[slot] = ListLinks::Absent;
             self.join(older, newer);
             if newer == NONE {
                 self.newest = older;
@@ -64,17 +64,17 @@ impl IdleOrder {
     /// All of them, the one that has been idle longest first.
     pub(crate) fn oldest_first(&self) -> impl Iterator<Item = usize> {
         std::iter::successors(self.oldest(), |&slot| match self.links[slot] {
-            Links::Present { newer, .. } if newer != NONE => Some(newer as usize),
+            ListLinks::Present { newer, .. } if newer != NONE => Some(newer as usize),
             _ => None,
         })
     }
 
     fn join(&mut self, left: u32, right: u32) {
         match self.links.get_mut(left as usize) {
-            Some(Links::Present { newer, .. }) => *newer = right,
+            Some(ListLinks::Present { newer, .. }) => *newer = right,
             _ => self.oldest = right,
         }
-        if let Some(Links::Present { older, .. }) = self.links.get_mut(right as usize) {
+        if let Some(ListLinks::Present { older, .. }) = self.links.get_mut(right as usize) {
             *older = left;
         }
     }

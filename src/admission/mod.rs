@@ -45,13 +45,13 @@ pub(crate) struct Admission {
     /// Refused clients that linger for their last words.
     refused: u32,
     addresses: ClientsPerAddress,
-    gate: Gate,
+    accepting: AcceptState,
     failures: AcceptFailures,
 }
 
 /// Whether accepting makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gate {
+enum AcceptState {
     Open,
     /// The last accept failed for want of descriptors or memory: until a client ends, or this time.
     Paused {
@@ -59,7 +59,7 @@ enum Gate {
     },
 }
 
-/// A client that was accepted, and about which is to be decided.
+/// A client that was accepted, and is yet to be admitted or refused.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) fd: OwnedFd,
@@ -118,7 +118,7 @@ impl Admission {
             clients: 0,
             refused: 0,
             addresses: ClientsPerAddress::default(),
-            gate: Gate::Open,
+            accepting: AcceptState::Open,
             failures: AcceptFailures::default(),
         }
     }
@@ -142,26 +142,26 @@ impl Admission {
 
     /// Whether to accept now.
     pub(crate) fn is_open(&self) -> bool {
-        self.gate == Gate::Open && !(self.overflow == Overflow::Wait && self.is_full())
+        self.accepting == AcceptState::Open && !(self.overflow == Overflow::Wait && self.is_full())
     }
 
     /// When accepting goes on at the latest, if it pauses.
     pub(crate) fn resumes_at_ms(&self) -> Option<u64> {
-        match self.gate {
-            Gate::Paused { until_ms } => Some(until_ms),
-            Gate::Open => None,
+        match self.accepting {
+            AcceptState::Paused { until_ms } => Some(until_ms),
+            AcceptState::Open => None,
         }
     }
 
     /// Ends a pause whose time is over.
     pub(crate) fn tick(&mut self, now_ms: u64) {
         if self.resumes_at_ms().is_some_and(|until_ms| until_ms <= now_ms) {
-            self.gate = Gate::Open;
+            self.accepting = AcceptState::Open;
         }
     }
 
-    /// Accepts one client. It is counted in `telemetry`, as a failure is. `now_ms` is asked after a failure
-    /// only: the call may have waited.
+    /// Accepts one client. It is counted in `telemetry`, as a failure is. `now_ms` is called only after a
+    /// failure: the call may have waited.
     pub(crate) fn accept(
         &mut self,
         listener: &Listener,
@@ -192,7 +192,7 @@ impl Admission {
             }
             AfterFailure::Pause => {
                 telemetry.accept_failed();
-                self.gate = Gate::Paused { until_ms: now_ms + u64::from(self.pause_ms) };
+                self.accepting = AcceptState::Paused { until_ms: now_ms + u64::from(self.pause_ms) };
                 AcceptOutcome::Paused
             }
         }
@@ -219,8 +219,8 @@ impl Admission {
         }
     }
 
-    /// The address of a client is known that entered without one, as [`Peer::UNIX`]. Returns whether one more
-    /// client from there may stay.
+    /// The address of a client that entered without one, as [`Peer::UNIX`], is now known. Returns whether one
+    /// more client from there may stay.
     pub(crate) fn learn_address(&mut self, peer: Peer) -> bool {
         if self.per_address_max == 0 {
             return true;
@@ -238,7 +238,7 @@ impl Admission {
         if self.per_address_max > 0 {
             self.addresses.leave(peer);
         }
-        self.gate = Gate::Open;
+        self.accepting = AcceptState::Open;
     }
 
     /// Refuses a client: with the service's last words, if there are any and one more refused client may
@@ -278,7 +278,7 @@ impl Admission {
     /// A refused client that lingered has ended. Its descriptor is free, so accepting may go on.
     pub(crate) fn refused_left(&mut self) {
         self.refused -= 1;
-        self.gate = Gate::Open;
+        self.accepting = AcceptState::Open;
     }
 }
 
@@ -290,7 +290,7 @@ pub(crate) fn unserved(reason: Reason, peer: Peer) -> End {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::{Client, Input, Outbox, Progress, Session};
+    use crate::session::{ClientInfo, Input, Outbox, Progress, Session};
 
     fn admission(overflow: Overflow) -> Admission {
         let limits = Limits {
@@ -337,7 +337,7 @@ mod tests {
     fn a_pause_ends_with_its_time_or_with_a_client() {
         let mut admission = admission(Overflow::Refuse);
         admission.enter(peer(1));
-        let pause = |admission: &mut Admission| admission.gate = Gate::Paused { until_ms: 100 };
+        let pause = |admission: &mut Admission| admission.accepting = AcceptState::Paused { until_ms: 100 };
         pause(&mut admission);
         admission.tick(99);
         assert!(!admission.is_open());
@@ -354,7 +354,7 @@ mod tests {
     impl Service for Refuses {
         type Session = Silent;
 
-        fn open(&self, _client: &Client<'_>) -> Silent {
+        fn open(&self, _client: &ClientInfo<'_>) -> Silent {
             panic!("the test's own panic")
         }
 

@@ -1,10 +1,10 @@
-//! What the clients of a listener are served.
+//! The service of a listener, for its clients.
 
 use std::panic::{self, AssertUnwindSafe};
 
 use crate::connection::{Connection, ListenerLayers, Transport, WaitTimeouts};
 use crate::limits::Limits;
-use crate::session::{Client, OffloadSource, Peer, Service, Waker};
+use crate::session::{ClientInfo, OffloadSource, Peer, Service, Waker};
 use crate::sys::Listener;
 
 /// The service of a listener, and what else its clients get.
@@ -39,7 +39,7 @@ impl<S: Service> ListenerService<S> {
         waker: Option<&Waker>,
         offload: Option<OffloadSource<'_>>,
     ) -> bool {
-        let client = Client { offload, ..connection.client(self.local, waker) };
+        let client = ClientInfo { offload, ..connection.client(self.local, waker) };
         let Ok(session) = panic::catch_unwind(AssertUnwindSafe(|| self.service.open(&client))) else {
             log::error!("{}: the service panicked in open; the client ends", connection.peer());
             return false;

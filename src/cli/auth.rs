@@ -12,13 +12,13 @@ use super::Failure;
 use crate::services::http::AuthConfig;
 use crate::sys::terminal;
 
-/// A password that is read from a file, in bytes. More than anybody types.
+/// The longest password that is read from a file, in bytes: longer than any that is typed.
 const PASSWORD_BYTES_MAX: usize = 512;
 
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "HTTP")]
 pub(super) struct AuthArgs {
-    /// Let only USER in, with a password that is asked for on the terminal (HTTP Basic)
+    /// Let only USER in; prompts for the password on the terminal (HTTP Basic)
     ///
     /// Passwords and files cross the network as they are: use it in a network that you trust, or behind a
     /// proxy that speaks TLS. Browsers ask for name and password; curl takes them as -u USER.
@@ -27,18 +27,20 @@ pub(super) struct AuthArgs {
     /// Read the password of --auth from the first line of FILE; "-" is standard input, /dev/fd/3 a descriptor
     #[arg(long, value_name = "FILE")]
     auth_password: Option<PathBuf>,
-    /// Let only the users of FILE in, which has a line NAME:HASH for each, as "htpasswd -B" writes it
+    /// Let only the users listed in FILE in: one line NAME:HASH each, as "htpasswd -B" writes it
     ///
-    /// A change of the file holds about two seconds later. With an error in it, the users stay who they were.
+    /// A change of the file takes effect within about two seconds. If it has an error, the users stay as they
+    /// were.
     #[arg(long, value_name = "FILE")]
     auth_file: Option<PathBuf>,
     /// Wrong passwords per minute from one address (for IPv6: one /64); 0 is no limit [default: 10]
     ///
-    /// Beyond it that address gets 429, and what was right from there before is still served; beyond three
-    /// times as many it is not. Behind a proxy all clients have one address: use 0, and limit them there.
+    /// Beyond it, further passwords from that address get 429, except those that were right from there
+    /// before. Beyond three times as many, those get 429, too. Behind a proxy all clients have one address:
+    /// use 0, and limit them in the proxy.
     #[arg(long, value_name = "N")]
     auth_failures: Option<u32>,
-    /// What was made of them: a password is asked for once.
+    /// The result of [`AuthArgs::config`], which prompts for the password once.
     #[arg(skip)]
     config: OnceLock<Option<AuthConfig>>,
 }
@@ -49,7 +51,7 @@ impl AuthArgs {
         self.auth.is_some() || self.auth_file.is_some()
     }
 
-    /// Who may come in; `None` for everybody. Asks for the password the first time.
+    /// The users that may log in; `None` without a password. Prompts for the password the first time.
     pub(super) fn config(&self) -> Result<Option<AuthConfig>, Failure> {
         if let Some(config) = self.config.get() {
             return Ok(config.clone());

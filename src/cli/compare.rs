@@ -13,7 +13,7 @@ use super::documents::print;
 use super::units::{count, in_words};
 use super::words::{command, did_you_mean, typed};
 use crate::lab::judge::results::Results;
-use crate::lab::plan::comparison::{ComparisonPlan, Step, subjects};
+use crate::lab::plan::comparison::{ComparisonPlan, PlanStep, subjects};
 use crate::lab::plan::experiment::{Experiment, Extent, REPEATS_MAX};
 use crate::lab::plan::subject::{CoreClass, SubjectKind};
 use crate::lab::report::{self, found, in_one_line};
@@ -216,7 +216,7 @@ fn compare_with(
     let estimate = header.plan.estimate(&steps, header.machine.allowed());
     // A failure to print is reported with the table, after the files are written.
     let _ = print(forecast(&header, steps.len(), estimate, &directory).as_bytes());
-    let mut bar = Bar::new(&header, estimate);
+    let mut bar = ProgressDisplay::new(&header, estimate);
     let (runs, kept) = compare(&header, executor, &raw, stop, &mut bar);
     bar.shown.finish_and_clear();
     if let Err(error) = kept {
@@ -332,14 +332,14 @@ fn not_written(path: &Path, error: &std::io::Error) -> Failure {
 }
 
 /// Progress on standard error: a bar on a terminal, otherwise one line per repeat.
-struct Bar {
+struct ProgressDisplay {
     shown: ProgressBar,
     cells: usize,
     repeats: u32,
 }
 
-impl Bar {
-    fn new(header: &Header, estimate: Duration) -> Bar {
+impl ProgressDisplay {
+    fn new(header: &Header, estimate: Duration) -> ProgressDisplay {
         let cells = header.plan.cells().len();
         let steps = cells as u64 * u64::from(header.plan.repeats);
         let bar = ProgressBar::new(steps);
@@ -348,12 +348,12 @@ impl Bar {
             bar.set_style(style);
         }
         bar.set_prefix(in_words(Duration::from_secs(estimate.as_secs().max(1))));
-        Bar { shown: bar, cells, repeats: header.plan.repeats }
+        ProgressDisplay { shown: bar, cells, repeats: header.plan.repeats }
     }
 }
 
-impl Watcher for Bar {
-    fn begins(&mut self, at: usize, step: &Step) {
+impl Watcher for ProgressDisplay {
+    fn begins(&mut self, at: usize, step: &PlanStep) {
         let cell = &step.cell;
         let shown = format!("{} {} {}", cell.experiment.name(), cell.subject.name, cell.level);
         self.shown.set_message(in_one_line(&shown));

@@ -27,11 +27,11 @@ pub(super) struct HttpArgs {
     header: Vec<(String, String)>,
     /// The format of the access log
     #[arg(long, value_name = "FORMAT", default_value = "combined")]
-    access_format: Format,
+    access_format: AccessFormatArg,
 }
 
 /// The server that a service is a part of.
-pub(super) struct Server<'a> {
+pub(super) struct ServerContext<'a> {
     pub(super) given: &'a Given,
     pub(super) limits: &'a Limits,
     /// How many directories it serves.
@@ -47,7 +47,7 @@ pub(super) struct SiteArgs {
     #[arg(long)]
     no_listing: bool,
     /// Offer directories as archives: ?archive=zip, ?archive=tar or ?archive=tar.zst behind the path of a
-    /// directory downloads it with all that is below it
+    /// directory downloads it with everything below it
     #[arg(long)]
     archive: bool,
     /// Show the README.md or readme.txt of a directory below its listing. Markdown becomes HTML; HTML in it
@@ -57,11 +57,11 @@ pub(super) struct SiteArgs {
     /// The file to send for its directory; may be repeated, the first that exists is sent
     #[arg(long, value_name = "FILE", default_value = "index.html")]
     index: Vec<String>,
-    /// The file to send for paths that do not exist and directories without a page: that of a single-page
-    /// application
+    /// The file to send for paths that do not exist and directories without an index file, as single-page
+    /// applications need it
     #[arg(long, visible_alias = "spa", value_name = "FILE")]
     fallback: Option<String>,
-    /// The page to send for paths that do not exist, if the directory has it
+    /// The page to send, with status 404, for paths that do not exist, if the directory has it
     #[arg(long, value_name = "FILE", default_value = "404.html")]
     not_found: String,
     /// Serve pages without their extension: /about answers with about.html, and /about.html leads there
@@ -73,13 +73,13 @@ pub(super) struct SiteArgs {
     /// Do not follow symbolic links; without it, links that stay inside the directory are followed
     #[arg(long)]
     no_links: bool,
-    /// A directory outside that symbolic links may lead into; may be repeated
+    /// A directory outside the shared one that symbolic links may lead into; may be repeated
     #[arg(long, value_name = "DIR")]
     follow: Vec<PathBuf>,
     /// The charset of text files; empty for none
     #[arg(long, value_name = "NAME", default_value = "utf-8")]
     charset: String,
-    /// The media type of files whose name has this end, as ".wasm=application/wasm"; may be repeated
+    /// The media type of files whose names end with EXT, such as ".wasm=application/wasm"; may be repeated
     #[arg(long = "type", value_name = "EXT=TYPE", value_parser = media_type)]
     types: Vec<(String, String)>,
     /// The value of Cache-Control for files, such as "max-age=3600"
@@ -90,7 +90,7 @@ pub(super) struct SiteArgs {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
+enum AccessFormatArg {
     /// Client, time, request, status and bytes
     Common,
     /// The same, with referrer and user agent
@@ -113,14 +113,18 @@ impl HttpArgs {
     /// How lines of the access log look.
     pub(super) fn access_format(&self) -> AccessFormat {
         match self.access_format {
-            Format::Common => AccessFormat::Common,
-            Format::Combined => AccessFormat::Combined,
+            AccessFormatArg::Common => AccessFormat::Common,
+            AccessFormatArg::Combined => AccessFormat::Combined,
         }
     }
 
     /// The service for these sites of one listener.
-    pub(super) fn open(&self, sites: &[Spec], server: &Server<'_>) -> Result<Http<Router<Files>>, Failure> {
-        // For all sites, so that a password is asked for once.
+    pub(super) fn open(
+        &self,
+        sites: &[Spec],
+        server: &ServerContext<'_>,
+    ) -> Result<Http<Router<Files>>, Failure> {
+        // For all sites, so that there is one prompt for the password.
         self.site.auth.config()?;
         let mut routes = Vec::new();
         for spec in sites {

@@ -1,4 +1,4 @@
-//! Where services without an address of their own listen: `--port`, `--address`.
+//! Where services without `@ADDR` listen: `--port`, `--address`, `--lan`.
 
 use std::str::FromStr;
 
@@ -12,18 +12,17 @@ use crate::sys::Address;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Address")]
 pub(super) struct ListenArgs {
-    /// The port of services without an address of their own; 0 is any free port [default: see SERVICE]
+    /// The port of services without @ADDR; 0 is any free port [default: see SERVICE]
     #[arg(short, long, value_name = "PORT", value_parser = port)]
     port: Option<u16>,
-    /// The address of services without one of their own; '*' is every address of this machine [default:
-    /// 127.0.0.1]
+    /// The address of services without @ADDR; '*' is every address of this machine [default: 127.0.0.1]
     #[arg(short, long, value_name = "ADDR")]
     address: Option<ListenAddress>,
-    /// Listen on every address of this machine, and print each URL that others can open, on a terminal with a
+    /// Listen on every address of this machine, and print the URLs that others can open, on a terminal with a
     /// QR code
     ///
-    /// Everyone in the network can read what is shared. The likeliest URL is the first. On a network that you
-    /// do not trust, leave it out.
+    /// Everyone in the network can read what is shared: do not use it in a network that you do not trust. The
+    /// URL that most likely works comes first.
     #[arg(long, conflicts_with = "address")]
     pub(super) lan: bool,
     /// Open the browser
@@ -77,7 +76,7 @@ impl ListenArgs {
         self.port.is_none() && self.address.as_ref().is_none_or(|address| !address.has_port())
     }
 
-    /// The address of a service that has none of its own: its own port on loopback, if nothing else is given.
+    /// The address of a service without `@ADDR`: its own port on loopback, if no option sets another.
     pub(super) fn address_of(&self, service: ServiceName) -> Result<Address, Failure> {
         let port = self.port.unwrap_or_else(|| service.default_port());
         let default = if self.lan { "*" } else { "localhost" };

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::load_files::FileArgs;
 use super::load_request::RequestArgs;
 use super::services::{Ask, UseWorkload, loadable, with_workload};
-use super::target::Target;
+use super::target::LoadTarget;
 use super::units::{Bytes, Ms, count};
 use super::{Failure, load_table};
 use crate::load::report::{Arrivals, Pace, Phase};
@@ -30,7 +30,7 @@ use crate::sys::sink::Sink;
 #[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct LoadArgs {
     #[arg(value_name = "SERVICE@ADDR|URL", help = target_help())]
-    target: Target,
+    target: LoadTarget,
     #[command(flatten)]
     load: ShapeArgs,
     #[command(flatten)]

@@ -28,12 +28,12 @@ pub(super) struct FileArgs {
 }
 
 /// A report in one form.
-type Form = fn(&Report) -> String;
+type ReportFormatter = fn(&Report) -> String;
 
 impl FileArgs {
     /// The requested files, with their flags.
-    fn asked(&self) -> impl Iterator<Item = (&'static str, &Path, Form)> {
-        let all: [(_, _, Form); 3] = [
+    fn asked(&self) -> impl Iterator<Item = (&'static str, &Path, ReportFormatter)> {
+        let all: [(_, _, ReportFormatter); 3] = [
             ("--json", &self.json, json),
             ("--csv", &self.csv, crate::load::csv),
             ("--hgrm", &self.hgrm, crate::load::hgrm),

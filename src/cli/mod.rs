@@ -74,7 +74,7 @@ enum Command {
 
 #[derive(Clone, Copy, Debug, Args)]
 struct Verbosity {
-    /// Log more: -v what serves a client, and its end; -vv everything
+    /// Log more: -v the start and end of each client, -vv everything
     #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet", help_heading = "Log")]
     verbose: u8,
     /// Log less: -q warnings and errors, -qq errors only; `RUST_LOG` selects levels per module

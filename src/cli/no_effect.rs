@@ -14,7 +14,7 @@ pub(super) struct Served<'a> {
     pub(super) services: &'a [ServiceName],
     /// The address of each listener; `None`: a socket of the supervisor.
     pub(super) addresses: &'a [Option<Address>],
-    /// Whether a service has no address of its own.
+    /// Whether a service has no `@ADDR`.
     pub(super) takes_address: bool,
 }
 

@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 
 use super::announce::{Share, announce};
 use super::descriptors::{Sharing, fit};
-use super::http::Server;
+use super::http::ServerContext;
 use super::limits::LimitArgs;
 use super::listen::ListenArgs;
 use super::no_effect::Served;
@@ -115,9 +115,10 @@ reopens the access log; if no access log is a file, it stops the server like SIG
 its terminal closes.
 
 Sites: http=DIR serves all requests, http=/docs:DIR those below /docs, http=//example.org:DIR those of a host, and \
-http=//example.org/docs:DIR both. Sites with the same ADDR share a listener; a host that no site has goes to the sites without a \
-host, else it gets 421. Flags hold for all sites; an option behind DIR is for that one: http=/docs:DIR,listing=off,index=start.html. \
-The options are the flags under HTTP, but for --header and --access-format, without dashes; two commas in a value are one.
+http=//example.org/docs:DIR both. Sites with the same ADDR share a listener. A request for a host that no site has goes to the sites \
+without a host, or gets 421 if there are none. Flags apply to all sites, an option behind DIR to that site alone: \
+http=/docs:DIR,listing=off,index=start.html. The options are the flags under HTTP without dashes, except --header and --access-format; \
+write a comma in a value twice.
 
 Counters (also logged at the end): accepted; open, clients now; accept-errors, failed attempts to accept; cut, clients that were \
 disconnected at the end of --drain; ended, clients by reason; requests, answers begun by http and message; 2xx to 5xx, HTTP \
@@ -213,7 +214,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     let share = |spec: &Spec| Share::of(spec, &flags.http.site, given);
     let shares = groups.iter().map(|group| group.specs.iter().map(share).collect());
     let shares = shares.collect::<Result<Vec<Vec<_>>, Failure>>()?;
-    let server = Server { given, limits: &limits, sites };
+    let server = ServerContext { given, limits: &limits, sites };
     let open = |group: &Group| flags.open(group.service, &group.specs, &server);
     let services = groups.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let signals = if args.model.makes_processes(workers) {
@@ -536,7 +537,7 @@ fn with_request_lines(telemetry: Telemetry) -> Telemetry {
     }
 }
 
-/// Logs the limits in force, after those of the system: for operators who read the log, not for a person who
+/// Logs the limits in force, after those of the system: for operators who read the log, not for a user who
 /// shares a directory from a terminal.
 fn log_limits(limits: &Limits, descriptors: u64) {
     let per_address = match limits.clients_per_address_max {

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use clap::Args;
 
 use super::Failure;
-use super::http::{HttpArgs, Server};
+use super::http::{HttpArgs, ServerContext};
 use super::load_request::RequestArgs;
 use super::spec::Spec;
 use crate::load::Workload;
@@ -98,7 +98,7 @@ macro_rules! define {
                 &self,
                 service: ServiceName,
                 specs: &[Spec],
-                server: &Server<'_>,
+                server: &ServerContext<'_>,
             ) -> Result<AnyService, Failure> {
                 match service {
                     $(ServiceName::$service => {
@@ -116,7 +116,7 @@ macro_rules! define {
             ServiceName::$service
         },)?)+];
 
-        /// Makes the workload that is asked for and uses it.
+        /// Makes the requested workload and passes it to `user`.
         pub(super) fn with_workload<U: UseWorkload>(ask: &Ask<'_>, user: U) -> Result<U::Output, Failure> {
             match ask.service {
                 $($(ServiceName::$service => {

@@ -77,11 +77,11 @@ impl FromStr for Spec {
         let name = text.split(['=', '@']).next().unwrap_or_default().parse::<ServiceName>();
         match (name, text.split_once('=')) {
             (Ok(service), Some((_, rest))) if service.argument() == Argument::Directory => {
-                Form { prefix: &format!("{service}="), service }.parse(rest)
+                DirectoryForm { prefix: &format!("{service}="), service }.parse(rest)
             }
             // A directory with the name of a service is written ./NAME.
             (Err(_), _) if begins_with_directory(text) => {
-                Form { prefix: "", service: ServiceName::Http }.parse(text)
+                DirectoryForm { prefix: "", service: ServiceName::Http }.parse(text)
             }
             _ => plain(text),
         }
@@ -95,12 +95,12 @@ fn begins_with_directory(text: &str) -> bool {
 }
 
 /// How a directory is written: behind `http=`, or alone.
-struct Form<'a> {
+struct DirectoryForm<'a> {
     prefix: &'a str,
     service: ServiceName,
 }
 
-impl Form<'_> {
+impl DirectoryForm<'_> {
     /// `[//HOST][/PATH:]DIR[,OPTION...][@ADDR]`. DIR may contain `@`: if what is before an `@`, or all of it,
     /// names an existing directory, that is DIR; otherwise DIR ends at the last `@` before a valid address.
     fn parse(&self, text: &str) -> Result<Spec, String> {

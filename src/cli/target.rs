@@ -12,7 +12,7 @@ use crate::sys::Address;
 
 /// The server to load.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub(super) struct LoadTarget {
     pub(super) service: ServiceName,
     /// The host, for the field of this name in a request of HTTP.
     pub(super) host: String,
@@ -25,7 +25,7 @@ const HTTP_PORT: u16 = 80;
 const EXAMPLES: &str =
     "for example: oneloop load echo@127.0.0.1:7007, or: oneloop load http://127.0.0.1:8000/";
 
-impl FromStr for Target {
+impl FromStr for LoadTarget {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -57,7 +57,7 @@ impl FromStr for Target {
             Some(address) => reachable(address, port)?,
             None => Address::Tcp((Ipv4Addr::LOCALHOST, port).into()),
         };
-        Ok(Target { service, host, path: "/".to_owned(), address })
+        Ok(LoadTarget { service, host, path: "/".to_owned(), address })
     }
 }
 
@@ -87,7 +87,7 @@ fn meant(text: &str, name: &str, address: Option<&str>) -> String {
     format!("unknown service \"{word}\"; the services are {}; {EXAMPLES}", loadable())
 }
 
-fn url(rest: &str) -> Result<Target, String> {
+fn url(rest: &str) -> Result<LoadTarget, String> {
     // A fragment is not sent.
     let rest = rest.split('#').next().unwrap_or(rest);
     let at = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -112,7 +112,7 @@ fn url(rest: &str) -> Result<Target, String> {
     // percent sign.
     let zoned = if host.starts_with('[') { host.replacen("%25", "%", 1) } else { host.to_owned() };
     let address = reachable(&zoned, HTTP_PORT)?;
-    Ok(Target { service: ServiceName::Http, host: host_field(host), path, address })
+    Ok(LoadTarget { service: ServiceName::Http, host: host_field(host), path, address })
 }
 
 /// The field Host: an IPv6 address in brackets, and without its zone, which has no meaning on another machine
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> Result<String, String> {
-        let target: Target = text.parse()?;
+        let target: LoadTarget = text.parse()?;
         let resource = match target.service {
             ServiceName::Http => format!(" {} {}", target.host, target.path),
             _ => String::new(),

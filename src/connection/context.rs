@@ -36,7 +36,7 @@ pub struct WaitTimeouts {
 }
 
 impl WaitTimeouts {
-    /// Those of `service`; what it leaves open, the limits decide.
+    /// The timeouts of `service`; where it sets none, those of the limits.
     pub fn new<S: Service>(service: &S, limits: &Limits) -> Self {
         let ms = |timeout: Option<Duration>, limit_ms| timeout.map_or(limit_ms, whole_ms);
         WaitTimeouts {
@@ -51,7 +51,7 @@ impl WaitTimeouts {
     }
 }
 
-/// Milliseconds, rounded up: only a timeout of zero is none.
+/// In ms, rounded up, so that only a timeout of zero means no deadline.
 fn whole_ms(timeout: Duration) -> u32 {
     u32::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(u32::MAX)
 }
@@ -120,8 +120,8 @@ impl TurnBudget {
         }
     }
 
-    /// For models in which the client has a process or thread of its own: after one read, which may block,
-    /// the model checks its clock and signals. A write that returns early ends the pump by itself.
+    /// For the models with a process or thread per client: after one read, which may block, the model checks
+    /// its clock and signals. A write that returns early ends the pump anyway.
     pub fn of_call(limits: &Limits) -> Self {
         TurnBudget { reads: 1, ..TurnBudget::of_turn(limits) }
     }
@@ -161,7 +161,8 @@ impl Scratch {
         }
     }
 
-    /// Makes room for small answers now: a child that is forked later need not, which would cost it pages.
+    /// Makes room for small answers now. In a child that is forked later, an allocation would copy pages of
+    /// the parent.
     pub fn reserve(&mut self) {
         self.outbox.reserve(OUTBOX_BYTES_FIRST.min(self.outbox.bytes_max()));
     }

@@ -51,7 +51,7 @@ use std::panic::{self, AssertUnwindSafe};
 
 use crate::limits::Limits;
 use crate::session::{
-    ASKS_WITHOUT_END, Call, Client, Input, Next, Now, Outbox, Peer, Session, WAITS_FOR_NO_REQUEST, Wait,
+    ASKS_WITHOUT_END, Call, ClientInfo, Input, Next, Now, Outbox, Peer, Session, WAITS_FOR_NO_REQUEST, Wait,
     Waker,
 };
 use crate::telemetry::{End, Reason};
@@ -69,14 +69,14 @@ const DELIVERY_LOOK_MS: u64 = 1_000;
 /// One client.
 #[derive(Debug)]
 pub struct Connection<S, T> {
-    state: State,
+    state: ConnState,
     io: Io<T>,
     /// There from [`Connection::open`] until the service is done.
     session: Option<S>,
     /// Calls in a row that neither took nor gave a byte.
     idle_calls: u32,
-    /// What is awaited, or was last, and until when: the same wait has the same deadline. [`NEVER_MS`] after
-    /// the client has asked something: its next wait begins anew.
+    /// The current or last wait and its deadline: a repeated wait keeps its deadline. [`NEVER_MS`] after a
+    /// request has ended: the next wait gets a new one.
     awaited: Wait,
     awaited_due_ms: u64,
     /// Whether the last bytes consumed belong to a request that has not ended.
@@ -85,7 +85,7 @@ pub struct Connection<S, T> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ConnState {
     /// The layers have yet to agree with the client.
     Handshaking { due_ms: u64, begun: bool },
     /// The session is to be called; it does not wait for bytes.
@@ -129,13 +129,13 @@ enum Overtime {
     Denied,
 }
 
-/// How much of what its session has put the system was given, when a connection ends.
+/// How much of the session's output had been passed to the system when the connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sent {
     All,
     Part,
-    /// An answer lacks its end. To a client that takes the end of the connection for it (HTTP/1.0 without a
-    /// length), an end in good order would make it look complete.
+    /// An answer is incomplete. If the close of the connection marks its end (HTTP/1.0 without a length), an
+    /// orderly close would make it look complete.
     Cut,
 }
 
@@ -165,50 +165,50 @@ pub enum Pumped {
 #[derive(Clone, Copy)]
 enum Step {
     /// The next state; the pump goes on.
-    Go(State),
+    Go(ConnState),
     /// The next state, in which the pump returns.
-    Rest(State, Pumped),
+    Rest(ConnState, Pumped),
     /// The state stays, and the pump returns.
     Stay(Pumped),
 }
 
-impl State {
+impl ConnState {
     fn name(self) -> &'static str {
         match self {
-            State::Handshaking { .. } => "Handshaking",
-            State::Calling(_) => "Calling",
-            State::Awaiting { .. } => "Awaiting",
-            State::Paused { .. } => "Paused",
-            State::Flushing { .. } => "Flushing",
-            State::Refused { .. } => "Refused",
-            State::Lingering { .. } => "Lingering",
-            State::Delivering { .. } => "Delivering",
-            State::Ended(_) => "Ended",
+            ConnState::Handshaking { .. } => "Handshaking",
+            ConnState::Calling(_) => "Calling",
+            ConnState::Awaiting { .. } => "Awaiting",
+            ConnState::Paused { .. } => "Paused",
+            ConnState::Flushing { .. } => "Flushing",
+            ConnState::Refused { .. } => "Refused",
+            ConnState::Lingering { .. } => "Lingering",
+            ConnState::Delivering { .. } => "Delivering",
+            ConnState::Ended(_) => "Ended",
         }
     }
 
     /// The state after a wake: the session will be called, after what waits to be sent.
-    fn woken(self) -> State {
+    fn woken(self) -> ConnState {
         match self {
-            State::Awaiting { .. } | State::Paused { .. } | State::Calling(Call::Ready) => {
-                State::Calling(Call::Woken)
+            ConnState::Awaiting { .. } | ConnState::Paused { .. } | ConnState::Calling(Call::Ready) => {
+                ConnState::Calling(Call::Woken)
             }
-            State::Flushing {
+            ConnState::Flushing {
                 then: Then::Await(_) | Then::Pause { .. } | Then::Yield | Then::Call(Call::Ready),
                 window,
-            } => State::Flushing { then: Then::Call(Call::Woken), window },
+            } => ConnState::Flushing { then: Then::Call(Call::Woken), window },
             other => other,
         }
     }
 
     /// The state after the client has sent some of the bytes that may come behind our end.
-    fn with_left_bytes(self, left: u32) -> State {
+    fn with_left_bytes(self, left: u32) -> ConnState {
         match self {
-            State::Lingering { reason, due_ms, overtime, .. } => {
-                State::Lingering { reason, due_ms, left_bytes: left, overtime }
+            ConnState::Lingering { reason, due_ms, overtime, .. } => {
+                ConnState::Lingering { reason, due_ms, left_bytes: left, overtime }
             }
-            State::Delivering { reason, due_ms, window, .. } => {
-                State::Delivering { reason, due_ms, left_bytes: left, window }
+            ConnState::Delivering { reason, due_ms, window, .. } => {
+                ConnState::Delivering { reason, due_ms, left_bytes: left, window }
             }
             other => other,
         }
@@ -219,7 +219,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
     /// A client that was just accepted. When its layers are done, a pump returns [`Pumped::Established`].
     pub fn accepted(transport: T, layers: Layers, peer: Peer, now: Now, limits: &Limits) -> Self {
         let due_ms = after_ms(now.monotonic_ms, limits.handshake_ms);
-        Self::in_state(State::Handshaking { due_ms, begun: false }, Io::new(transport, layers, peer), now)
+        Self::in_state(ConnState::Handshaking { due_ms, begun: false }, Io::new(transport, layers, peer), now)
     }
 
     /// A client without a session: it gets the last words of the service, and a brief linger.
@@ -236,7 +236,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         connection
     }
 
-    fn in_state(state: State, io: Io<T>, now: Now) -> Self {
+    fn in_state(state: ConnState, io: Io<T>, now: Now) -> Self {
         Connection {
             state,
             io,
@@ -249,10 +249,10 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    /// What a service learns of the client before it is opened. To be asked when the layers are done.
-    pub fn client<'a>(&'a self, local: Peer, waker: Option<&'a Waker>) -> Client<'a> {
+    /// What is known of the client when its session is opened. To be called when the layers are done.
+    pub fn client<'a>(&'a self, local: Peer, waker: Option<&'a Waker>) -> ClientInfo<'a> {
         let layers = self.io.layers();
-        Client {
+        ClientInfo {
             peer: self.peer(),
             local,
             server_name: layers.and_then(Layers::server_name),
@@ -265,22 +265,22 @@ impl<S: Session, T: Transport> Connection<S, T> {
     /// Gives the client its session, which is to be called for the first time ([`Call::Open`]). To be called
     /// when the layers are done ([`Pumped::Established`]); at other times it does nothing.
     pub fn open(&mut self, session: S) {
-        if let State::Handshaking { .. } = self.state {
+        if let ConnState::Handshaking { .. } = self.state {
             self.session = Some(session);
             self.io.drop_spent_layers();
-            self.enter(State::Calling(Call::Open));
+            self.enter(ConnState::Calling(Call::Open));
         }
     }
 
     /// Sends the last words of the service, without a session. To be called in place of [`Connection::open`].
     pub fn refuse(&mut self, words: &[u8], reason: Reason, now: Now, limits: &Limits) {
-        if let State::Handshaking { .. } = self.state {
+        if let ConnState::Handshaking { .. } = self.state {
             let mut outbox = Outbox::new(words.len());
             outbox.put_some(words);
             self.io.keep_outbox(Box::new(outbox));
             self.io.drop_spent_layers();
             let due_ms = now.monotonic_ms + u64::from(limits.refusal_linger_ms);
-            self.enter(State::Refused { reason, due_ms });
+            self.enter(ConnState::Refused { reason, due_ms });
         }
     }
 
@@ -307,12 +307,12 @@ impl<S: Session, T: Transport> Connection<S, T> {
 
     /// Whether the layers have yet to agree with the client.
     pub fn is_handshaking(&self) -> bool {
-        matches!(self.state, State::Handshaking { .. })
+        matches!(self.state, ConnState::Handshaking { .. })
     }
 
     /// Whether the session waits for a request: the client may be evicted.
     pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::Awaiting { wait: Wait::NextRequest, .. })
+        matches!(self.state, ConnState::Awaiting { wait: Wait::NextRequest, .. })
     }
 
     /// Whether it is idle and has taken all but what leaves at once: it can be ended without loss.
@@ -322,22 +322,22 @@ impl<S: Session, T: Transport> Connection<S, T> {
 
     /// Whether nothing is read because the session waits for a wake or its timer.
     pub fn is_paused(&self) -> bool {
-        matches!(self.state, State::Paused { .. })
+        matches!(self.state, ConnState::Paused { .. })
     }
 
     /// Whether it waits for room to send: a blocking model's next call is a write.
     pub fn is_flushing(&self) -> bool {
-        matches!(self.state, State::Flushing { .. } | State::Refused { .. })
+        matches!(self.state, ConnState::Flushing { .. } | ConnState::Refused { .. })
     }
 
     /// Whether a blocking model's next call is a read.
     pub fn is_reading(&self) -> bool {
         matches!(
             self.state,
-            State::Handshaking { .. }
-                | State::Awaiting { .. }
-                | State::Lingering { .. }
-                | State::Delivering { .. }
+            ConnState::Handshaking { .. }
+                | ConnState::Awaiting { .. }
+                | ConnState::Lingering { .. }
+                | ConnState::Delivering { .. }
         )
     }
 
@@ -349,7 +349,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
     /// Why the client ends, if it has taken all and only its own close is awaited.
     pub fn lingers_for(&self) -> Option<Reason> {
         match self.state {
-            State::Lingering { reason, .. } | State::Delivering { reason, .. }
+            ConnState::Lingering { reason, .. } | ConnState::Delivering { reason, .. }
                 if self.io.untaken_bytes() == 0 =>
             {
                 Some(reason)
@@ -358,24 +358,24 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    /// Whether only the deadline is awaited, or that the client takes what was sent: no read or write waits
-    /// for that.
+    /// Whether it waits only for its deadline, or for the client to take what was sent: neither needs a read
+    /// or a write.
     pub fn waits_for_time(&self) -> bool {
-        matches!(self.state, State::Lingering { .. } | State::Delivering { .. })
+        matches!(self.state, ConnState::Lingering { .. } | ConnState::Delivering { .. })
             && self.io.input_end == InputEnd::Seen
     }
 
     /// When [`Connection::expire`] is to be called, in ms of the server's clock; [`NEVER_MS`] if never.
     pub fn deadline_ms(&self) -> u64 {
         match self.state {
-            State::Handshaking { due_ms, .. }
-            | State::Awaiting { due_ms, .. }
-            | State::Paused { due_ms, .. }
-            | State::Flushing { window: Window { due_ms, .. }, .. }
-            | State::Refused { due_ms, .. }
-            | State::Lingering { due_ms, .. }
-            | State::Delivering { due_ms, .. } => due_ms,
-            State::Calling(_) | State::Ended(_) => NEVER_MS,
+            ConnState::Handshaking { due_ms, .. }
+            | ConnState::Awaiting { due_ms, .. }
+            | ConnState::Paused { due_ms, .. }
+            | ConnState::Flushing { window: Window { due_ms, .. }, .. }
+            | ConnState::Refused { due_ms, .. }
+            | ConnState::Lingering { due_ms, .. }
+            | ConnState::Delivering { due_ms, .. } => due_ms,
+            ConnState::Calling(_) | ConnState::Ended(_) => NEVER_MS,
         }
     }
 
@@ -392,7 +392,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.session.as_ref().map_or(0, of) + self.io.memory_bytes()
     }
 
-    /// What telemetry is given when it has ended.
+    /// The event for telemetry, after its end.
     pub fn end(&self, reason: Reason, now: Now) -> End {
         let lasted_ms = now.monotonic_ms.saturating_sub(self.opened_ms);
         let Io { bytes_in, bytes_out, .. } = self.io;
@@ -408,8 +408,10 @@ impl<S: Session, T: Transport> Connection<S, T> {
     /// given all of its answers gets the last of them, as far as that leaves at once.
     pub fn cut(&mut self, reason: Reason, ctx: &mut Context<'_>) {
         let sent = match self.state {
-            State::Awaiting { .. } | State::Lingering { .. } | State::Delivering { .. } => Sent::All,
-            State::Flushing { .. } | State::Paused { .. } => Sent::Cut,
+            ConnState::Awaiting { .. } | ConnState::Lingering { .. } | ConnState::Delivering { .. } => {
+                Sent::All
+            }
+            ConnState::Flushing { .. } | ConnState::Paused { .. } => Sent::Cut,
             _ => Sent::Part,
         };
         let ended = self.ended(sent, reason, ctx);
@@ -429,30 +431,30 @@ impl<S: Session, T: Transport> Connection<S, T> {
             return Pumped::Waits;
         }
         let step = match self.state {
-            State::Handshaking { .. } | State::Awaiting { .. } => {
+            ConnState::Handshaking { .. } | ConnState::Awaiting { .. } => {
                 let pumped = self.run(Patience::Now, ctx, &mut budget);
                 match self.state {
                     // A request that has arrived whole would have moved the deadline.
-                    State::Awaiting { wait, due_ms } if due_ms <= now_ms => {
+                    ConnState::Awaiting { wait, due_ms } if due_ms <= now_ms => {
                         let is_timer = now_ms < self.awaited_due_ms;
                         let call = if is_timer { Call::Timer } else { Call::Expired(wait) };
                         self.call_aside(call, 0, ctx, &mut budget)
                     }
-                    State::Handshaking { .. } if pumped != Pumped::Established => {
+                    ConnState::Handshaking { .. } if pumped != Pumped::Established => {
                         Step::Go(self.ended(Sent::Part, Reason::HandshakeTimeout, ctx))
                     }
                     _ => return pumped,
                 }
             }
-            State::Paused { .. } => self.call_aside(Call::Timer, 0, ctx, &mut budget),
-            State::Flushing { then, window } => {
+            ConnState::Paused { .. } => self.call_aside(Call::Timer, 0, ctx, &mut budget),
+            ConnState::Flushing { then, window } => {
                 match window.next(self.io.taken_bytes(), now_ms, ctx.limits) {
-                    Some(window) => Step::Go(State::Flushing { then, window }),
+                    Some(window) => Step::Go(ConnState::Flushing { then, window }),
                     None => Step::Go(self.ended(Sent::Cut, Reason::RateTooLow, ctx)),
                 }
             }
-            State::Refused { reason, .. } => Step::Go(self.ended(Sent::Part, reason, ctx)),
-            State::Lingering { reason, left_bytes, overtime, .. } => {
+            ConnState::Refused { reason, .. } => Step::Go(self.ended(Sent::Part, reason, ctx)),
+            ConnState::Lingering { reason, left_bytes, overtime, .. } => {
                 if overtime == Overtime::Denied || self.io.untaken_bytes() == 0 {
                     Step::Go(self.closed(Sent::All, reason))
                 } else {
@@ -461,7 +463,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                     Step::Go(delivering(reason, left_bytes, window, now_ms))
                 }
             }
-            State::Delivering { reason, left_bytes, window, .. } => {
+            ConnState::Delivering { reason, left_bytes, window, .. } => {
                 if self.io.untaken_bytes() == 0 {
                     Step::Go(self.closed(Sent::All, reason))
                 } else if now_ms < window.due_ms {
@@ -473,7 +475,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                     }
                 }
             }
-            State::Calling(_) | State::Ended(_) => Step::Go(self.state),
+            ConnState::Calling(_) | ConnState::Ended(_) => Step::Go(self.state),
         };
         match self.take(step) {
             Some(pumped) => pumped,
@@ -484,28 +486,28 @@ impl<S: Session, T: Transport> Connection<S, T> {
     fn run(&mut self, patience: Patience, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Pumped {
         loop {
             let step = match self.state {
-                State::Handshaking { due_ms, begun } => {
+                ConnState::Handshaking { due_ms, begun } => {
                     self.step_handshaking(due_ms, begun, patience, ctx, budget)
                 }
-                State::Calling(call) => self.step_calling(call, ctx, budget),
-                State::Awaiting { wait, .. } => self.step_awaiting(wait, patience, ctx, budget),
-                State::Paused { is_stopping_sent, .. } => self.step_paused(is_stopping_sent, ctx, budget),
-                State::Flushing { then, .. } => match self.flush_outbox(then.is_close(), ctx, budget) {
+                ConnState::Calling(call) => self.step_calling(call, ctx, budget),
+                ConnState::Awaiting { wait, .. } => self.step_awaiting(wait, patience, ctx, budget),
+                ConnState::Paused { is_stopping_sent, .. } => self.step_paused(is_stopping_sent, ctx, budget),
+                ConnState::Flushing { then, .. } => match self.flush_outbox(then.is_close(), ctx, budget) {
                     Flushed::All => self.follow(then, Corked::Perhaps, ctx),
                     stopped => self.not_flushed(stopped, self.state, ctx),
                 },
-                State::Refused { reason, .. } => match self.flush_outbox(true, ctx, budget) {
+                ConnState::Refused { reason, .. } => match self.flush_outbox(true, ctx, budget) {
                     Flushed::All => {
                         let linger_ms = ctx.limits.refusal_linger_ms;
                         Step::Go(self.close(reason, Corked::Perhaps, (linger_ms, Overtime::Denied), ctx))
                     }
                     stopped => self.not_flushed(stopped, self.state, ctx),
                 },
-                State::Lingering { reason, left_bytes, .. }
-                | State::Delivering { reason, left_bytes, .. } => {
+                ConnState::Lingering { reason, left_bytes, .. }
+                | ConnState::Delivering { reason, left_bytes, .. } => {
                     self.step_discarding(reason, left_bytes, patience, ctx, budget)
                 }
-                State::Ended(reason) => return Pumped::Ended(reason),
+                ConnState::Ended(reason) => return Pumped::Ended(reason),
             };
             if let Some(pumped) = self.take(step) {
                 return pumped;
@@ -531,7 +533,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
 
     /// The one place where the state is assigned.
     #[inline]
-    fn enter(&mut self, next: State) {
+    fn enter(&mut self, next: ConnState) {
         if log::log_enabled!(log::Level::Trace) && self.state.name() != next.name() {
             log::trace!("{}: {} -> {}", self.io.peer, self.state.name(), next.name());
         }
@@ -561,7 +563,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             Ok(Handshake::Done) => Step::Stay(Pumped::Established),
             Ok(Handshake::Progress) => {
                 budget.reads = budget.reads.saturating_sub(1);
-                Step::Go(State::Handshaking { due_ms, begun: true })
+                Step::Go(ConnState::Handshaking { due_ms, begun: true })
             }
             Ok(Handshake::NotNow) if drained => {
                 Step::Go(self.close(Reason::Drained, Corked::No, linger(ctx.limits), ctx))
@@ -655,12 +657,12 @@ impl<S: Session, T: Transport> Connection<S, T> {
     #[cold]
     fn begin_nothing_new(&mut self, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
         match self.call_aside(Call::Stopping, 0, ctx, budget) {
-            Step::Go(State::Awaiting { wait: Wait::NextRequest, .. })
-            | Step::Rest(State::Awaiting { wait: Wait::NextRequest, .. }, _) => {
+            Step::Go(ConnState::Awaiting { wait: Wait::NextRequest, .. })
+            | Step::Rest(ConnState::Awaiting { wait: Wait::NextRequest, .. }, _) => {
                 self.send(Then::Close(Reason::Drained), ctx, budget)
             }
-            Step::Rest(State::Flushing { then: Then::Await(Wait::NextRequest), window }, pumped) => {
-                Step::Rest(State::Flushing { then: Then::Close(Reason::Drained), window }, pumped)
+            Step::Rest(ConnState::Flushing { then: Then::Await(Wait::NextRequest), window }, pumped) => {
+                Step::Rest(ConnState::Flushing { then: Then::Close(Reason::Drained), window }, pumped)
             }
             other => other,
         }
@@ -693,7 +695,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             // The end awaited, or a reset: there is nothing left to protect.
             Ok(ReadOutcome::End) => {
                 self.io.transport.close_in_order();
-                Step::Go(State::Ended(reason))
+                Step::Go(ConnState::Ended(reason))
             }
             Err(_) => Step::Go(self.closed(Sent::Part, reason)),
         }
@@ -804,7 +806,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                     let now_ms = ctx.now().monotonic_ms;
                     let window = Window::first(self.io.taken_bytes(), self.opened_ms, now_ms, ctx.limits);
                     self.io.keep_outbox(ctx.scratch.outbox.take_rest());
-                    return self.not_flushed(stopped, State::Flushing { then, window }, ctx);
+                    return self.not_flushed(stopped, ConnState::Flushing { then, window }, ctx);
                 }
             }
         };
@@ -823,7 +825,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
     }
 
     /// The step after an incomplete flush, in `state`.
-    fn not_flushed(&mut self, stopped: Flushed, state: State, ctx: &mut Context<'_>) -> Step {
+    fn not_flushed(&mut self, stopped: Flushed, state: ConnState, ctx: &mut Context<'_>) -> Step {
         match stopped {
             Flushed::Failed(reason) => Step::Go(self.ended(Sent::Part, reason, ctx)),
             Flushed::Budget => Step::Rest(state, Pumped::More),
@@ -845,7 +847,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                     self.awaited_due_ms = after_ms(ctx.now().monotonic_ms, wait_ms);
                 }
                 let timer_ms = self.timer_due_ms().max(ctx.now().monotonic_ms + 1);
-                let awaiting = State::Awaiting { wait, due_ms: self.awaited_due_ms.min(timer_ms) };
+                let awaiting = ConnState::Awaiting { wait, due_ms: self.awaited_due_ms.min(timer_ms) };
                 if ctx.mode == Mode::Serving && !self.io.may_read() {
                     Step::Rest(awaiting, Pumped::Waits)
                 } else {
@@ -854,13 +856,13 @@ impl<S: Session, T: Transport> Connection<S, T> {
             }
             Then::Pause { is_stopping_sent } => {
                 // The event of a reset may have come before: the stream is looked at once more.
-                Step::Go(State::Paused {
+                Step::Go(ConnState::Paused {
                     due_ms: self.timer_due_ms().max(ctx.now().monotonic_ms + 1),
                     is_stopping_sent,
                 })
             }
-            Then::Call(call) => Step::Go(State::Calling(call)),
-            Then::Yield => Step::Rest(State::Calling(Call::Ready), Pumped::More),
+            Then::Call(call) => Step::Go(ConnState::Calling(call)),
+            Then::Yield => Step::Rest(ConnState::Calling(Call::Ready), Pumped::More),
             Then::Close(reason) => Step::Go(self.close(reason, corked, linger(ctx.limits), ctx)),
         }
     }
@@ -872,7 +874,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         corked: Corked,
         (linger_ms, overtime): (u32, Overtime),
         ctx: &mut Context<'_>,
-    ) -> State {
+    ) -> ConnState {
         self.end_session(ctx);
         self.io.drop_inbox();
         let lingers = (self.io.input_end == InputEnd::Open && linger_ms > 0) || self.io.is_behind();
@@ -881,10 +883,10 @@ impl<S: Session, T: Transport> Connection<S, T> {
         let shut = (lingers || corked == Corked::Perhaps) && self.io.shutdown_write().is_ok();
         if lingers && shut {
             let due_ms = ctx.now().monotonic_ms + u64::from(linger_ms);
-            State::Lingering { reason, due_ms, left_bytes: ctx.limits.linger_bytes_max, overtime }
+            ConnState::Lingering { reason, due_ms, left_bytes: ctx.limits.linger_bytes_max, overtime }
         } else {
             self.io.transport.close_in_order();
-            State::Ended(reason) // the client has ended, or the stream is broken
+            ConnState::Ended(reason) // the client has ended, or the stream is broken
         }
     }
 
@@ -934,7 +936,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
     }
 
     /// The end at once: what waits to be sent is dropped.
-    fn ended(&mut self, sent: Sent, reason: Reason, ctx: &mut Context<'_>) -> State {
+    fn ended(&mut self, sent: Sent, reason: Reason, ctx: &mut Context<'_>) -> ConnState {
         if let Some(mut outbox) = self.io.take_outbox() {
             self.io.abandon(&mut outbox, ctx.now().monotonic_ms, ctx.telemetry);
         }
@@ -943,10 +945,10 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.closed(sent, reason)
     }
 
-    /// The stream is to be dropped: with a reset, if the client would miss bytes anyway, or the system would
-    /// have to keep many for it. A few that are on their way stay the system's to deliver: they may have been
-    /// sent a moment ago.
-    fn closed(&mut self, sent: Sent, reason: Reason) -> State {
+    /// The stream is about to be dropped: with a reset if the client would miss bytes anyway, or if the
+    /// system would have to keep many bytes for it. A few bytes in flight are left to the system to deliver:
+    /// they may have been sent a moment ago.
+    fn closed(&mut self, sent: Sent, reason: Reason) -> ConnState {
         let resets = match sent {
             Sent::All => self.io.untaken_bytes() > INITIAL_WINDOW_BYTES,
             Sent::Part => self.io.untaken_bytes() > 0,
@@ -957,7 +959,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         } else {
             self.io.transport.close_in_order();
         }
-        State::Ended(reason)
+        ConnState::Ended(reason)
     }
 
     /// Drops the session. An answer that it had begun is reported as far as it was sent.
@@ -983,6 +985,6 @@ fn linger(limits: &Limits) -> (u32, Overtime) {
     (limits.linger_ms, Overtime::Granted)
 }
 
-fn delivering(reason: Reason, left_bytes: u32, window: Window, now_ms: u64) -> State {
-    State::Delivering { reason, due_ms: window.due_ms.min(now_ms + DELIVERY_LOOK_MS), left_bytes, window }
+fn delivering(reason: Reason, left_bytes: u32, window: Window, now_ms: u64) -> ConnState {
+    ConnState::Delivering { reason, due_ms: window.due_ms.min(now_ms + DELIVERY_LOOK_MS), left_bytes, window }
 }

@@ -98,7 +98,7 @@ pub trait Transport {
     fn close_in_order(&mut self) {}
 }
 
-/// A stream of the reactor: never blocks, and knows from latched events when a call is worth it.
+/// A stream of the reactor: it never blocks. Latched events show when a call is worth making.
 ///
 /// Registered once ([`Polled::register`]), edge-triggered. Readiness is forgotten when a call would block or,
 /// with epoll, after a read shorter than asked: no byte was left then, and the next one makes an edge. That
@@ -431,7 +431,7 @@ enum FileSending {
 }
 
 impl FileSending {
-    /// How many bytes one call moves, of so many.
+    /// How many of `bytes` one call sends.
     fn at_once(self, bytes: usize) -> usize {
         match self {
             FileSending::Sent => bytes,

@@ -100,11 +100,11 @@ pub(crate) enum FullQueue {
 }
 
 /// A verdict that one finding asks for, and the reason.
-type Finding = (Verdict, String);
+type ReasonedVerdict = (Verdict, String);
 
 /// Judges all repeats of one measurement.
 pub(crate) fn judge(repeats: &[Repeat<'_>], criteria: &Criteria) -> Judgement {
-    let mut findings: Vec<Finding> = Vec::new();
+    let mut findings: Vec<ReasonedVerdict> = Vec::new();
     let mut measured: Vec<&Evidence> = Vec::new();
     let mut failed = 0;
     for repeat in repeats {
@@ -133,7 +133,7 @@ pub(crate) fn judge(repeats: &[Repeat<'_>], criteria: &Criteria) -> Judgement {
 }
 
 /// The strongest finding decides.
-fn conclude(findings: Vec<Finding>, measured: &[&Evidence], criteria: &Criteria) -> Judgement {
+fn conclude(findings: Vec<ReasonedVerdict>, measured: &[&Evidence], criteria: &Criteria) -> Judgement {
     let verdict = findings.iter().map(|(verdict, _)| *verdict).max();
     let Some(verdict) = verdict else {
         return Judgement { verdict: Verdict::Valid, evidence: support(measured, criteria) };
@@ -148,7 +148,7 @@ fn conclude(findings: Vec<Finding>, measured: &[&Evidence], criteria: &Criteria)
 
 /// A run without a single answer is the server's failure, unless other processes took the cores: then a
 /// server may wait for its core longer than a short run lasts.
-fn unanswered(evidence: &Evidence) -> Option<Finding> {
+fn unanswered(evidence: &Evidence) -> Option<ReasonedVerdict> {
     if evidence.achieved_per_s.is_none() || evidence.requests > 0 {
         return None;
     }
@@ -173,7 +173,7 @@ fn unanswered(evidence: &Evidence) -> Option<Finding> {
 }
 
 /// Errors of the server, and ports and descriptors that the generator lacked.
-fn errors(measured: &[&Evidence], criteria: &Criteria) -> Vec<Finding> {
+fn errors(measured: &[&Evidence], criteria: &Criteria) -> Vec<ReasonedVerdict> {
     let mut findings = Vec::new();
     let mut all = ErrorCounts::default();
     let mut requests = 0;
@@ -202,7 +202,7 @@ fn errors(measured: &[&Evidence], criteria: &Criteria) -> Vec<Finding> {
 }
 
 /// Whether the generator was measured instead of the server.
-fn generator(measured: &[&Evidence], criteria: &Criteria) -> Vec<Finding> {
+fn generator(measured: &[&Evidence], criteria: &Criteria) -> Vec<ReasonedVerdict> {
     let mut findings = Vec::new();
     let generator_cpu = middle(measured, |evidence| evidence.generator_cpu);
     let server_cpu = middle(measured, |evidence| evidence.server_cpu);
@@ -213,7 +213,8 @@ fn generator(measured: &[&Evidence], criteria: &Criteria) -> Vec<Finding> {
         let why = format!("the generator did not send {} of {scheduled} requests", grouped(missed as f64));
         findings.push((Verdict::GeneratorBound, why));
     }
-    // With a core of its own, a generator that waits for it has as much work as one that runs.
+    // On a core that it does not share with the server, a generator that waits for the core has as much work
+    // as one that runs.
     let wanted = middle(measured, |evidence| {
         let waited = evidence.generator_waited.filter(|_| criteria.cores == Cores::Separate);
         Some(evidence.generator_cpu? + waited.unwrap_or(0.0))
@@ -244,7 +245,7 @@ fn generator(measured: &[&Evidence], criteria: &Criteria) -> Vec<Finding> {
 }
 
 /// Whether repeats and machine were quiet, and whether the numbers agree with each other.
-fn noise(measured: &[&Evidence], criteria: &Criteria) -> Vec<Finding> {
+fn noise(measured: &[&Evidence], criteria: &Criteria) -> Vec<ReasonedVerdict> {
     let mut reasons = Vec::new();
     let (repeats_min, headline) = (criteria.repeats_min, &criteria.headline);
     if measured.len() < repeats_min as usize {

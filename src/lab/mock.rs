@@ -6,12 +6,12 @@ use super::plan::metric::Metric;
 use super::plan::subject::SubjectKind;
 use super::run::executor::Executor;
 use super::run::machine::Machine;
-use super::run::outcome::{Measurement, Outcome};
+use super::run::outcome::{Measurement, RunOutcome};
 use crate::judge::evidence::Evidence;
 use crate::models::Model;
 
 /// Changes an outcome before it is returned, to make up trouble.
-pub(crate) type Meddle = Box<dyn FnMut(&Cell, u32, Outcome) -> Outcome>;
+pub(crate) type Meddle = Box<dyn FnMut(&Cell, u32, RunOutcome) -> RunOutcome>;
 
 /// Makes numbers up: plausible ones, the same on every run and machine.
 pub(crate) struct MockExecutor {
@@ -26,7 +26,7 @@ impl Default for MockExecutor {
 
 impl MockExecutor {
     /// One whose outcomes `meddle` changes.
-    pub(crate) fn meddling(meddle: impl FnMut(&Cell, u32, Outcome) -> Outcome + 'static) -> Self {
+    pub(crate) fn meddling(meddle: impl FnMut(&Cell, u32, RunOutcome) -> RunOutcome + 'static) -> Self {
         MockExecutor { meddle: Box::new(meddle) }
     }
 }
@@ -46,14 +46,14 @@ impl Executor for MockExecutor {
         }
     }
 
-    fn run(&mut self, cell: &Cell, _extent: Extent, repeat: u32) -> Outcome {
+    fn run(&mut self, cell: &Cell, _extent: Extent, repeat: u32) -> RunOutcome {
         // A wobble of up to 2 %, from the cell and the repeat alone.
         let mix =
             cell.subject.name.bytes().fold(u64::from(cell.level) + 31 * u64::from(repeat), |mix, byte| {
                 (mix ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
             });
         let wobble = 1.0 + ((mix >> 16) % 1000) as f64 / 25_000.0 - 0.02;
-        let outcome = Outcome::Measured(Box::new(made_up(cell, wobble)));
+        let outcome = RunOutcome::Measured(Box::new(made_up(cell, wobble)));
         (self.meddle)(cell, repeat, outcome)
     }
 }

@@ -39,7 +39,7 @@ enum RunPart {
 }
 
 /// Leads a run through its parts. Every part begins and ends here.
-pub(super) struct Control<'a, W: Workload> {
+pub(super) struct RunControl<'a, W: Workload> {
     plan: &'a Plan,
     part: RunPart,
     /// Active clients that have started.
@@ -52,7 +52,7 @@ pub(super) struct Control<'a, W: Workload> {
     pub(super) ledger: Ledger,
 }
 
-impl<'a, W: Workload> Control<'a, W> {
+impl<'a, W: Workload> RunControl<'a, W> {
     pub(super) fn new(plan: &'a Plan, workload: &'a W) -> Result<Self, RunError> {
         let mut pool = ClientPool::new(plan, workload).map_err(RunError::System)?;
         let mut configuration = plan.configuration(workload.name(), workload.request_bytes());
@@ -61,7 +61,7 @@ impl<'a, W: Workload> Control<'a, W> {
             (pool.churn(), if pool.churn() { 1 } else { plan.depth });
         let ledger = Ledger::start(plan);
         pool.start_crowd(ledger.clock.now_ns());
-        Ok(Control {
+        Ok(RunControl {
             plan,
             part: RunPart::Crowd,
             started: 0,
@@ -259,7 +259,7 @@ impl<'a, W: Workload> Control<'a, W> {
         (recorder.start_ns, recorder.end_ns) = (now_ns, until_ns);
         (recorder.idle.connected, recorder.slow.connected) = self.pool.crowds_connected();
         recorder.statuses.clear();
-        self.pool.reset_shares();
+        self.pool.reset_totals();
         self.usage = Some(Usage::begin(recorder.totals));
     }
 

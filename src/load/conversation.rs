@@ -19,8 +19,7 @@ pub(super) struct IoLimits {
     pub(super) bytes_max: usize,
 }
 
-/// When the requests that were begun and not answered were to be sent. A single one, the common case, needs
-/// no memory of its own.
+/// The intended times of the requests in flight. A single one, the common case, allocates nothing.
 #[derive(Debug, Default)]
 struct InFlight {
     first: Option<u64>,

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use super::conversation::{AfterReply, Driver};
 use super::recorder::Ledger;
-use super::slot::Share;
+use super::slot::ClientTotals;
 
 /// What an active client does after an answer.
 #[derive(Debug)]
-pub(super) enum Policy<'a> {
+pub(super) enum RequestPolicy<'a> {
     /// The closed loop: it sends its next request at once.
     AskAgain,
     /// The open loop: it takes the request that has waited longest, if there is one.
@@ -22,8 +22,8 @@ pub(super) enum Policy<'a> {
 /// Drives an active client: all that it does is measured.
 pub(super) struct ActiveDriver<'a> {
     pub(super) ledger: &'a mut Ledger,
-    pub(super) share: &'a mut Share,
-    pub(super) policy: Policy<'a>,
+    pub(super) totals: &'a mut ClientTotals,
+    pub(super) policy: RequestPolicy<'a>,
 }
 
 impl Driver for ActiveDriver<'_> {
@@ -37,25 +37,25 @@ impl Driver for ActiveDriver<'_> {
 
     fn transferred(&mut self, bytes_in: usize, bytes_out: usize) {
         self.ledger.recorder.transferred(bytes_in, bytes_out);
-        self.share.bytes += (bytes_in + bytes_out) as u64;
+        self.totals.bytes += (bytes_in + bytes_out) as u64;
     }
 
     fn answered_last(&mut self, intended_ns: u64, status: Option<u16>) {
         self.ledger.recorder.answered(self.ledger.clock.now_ns(), intended_ns, status);
-        self.share.requests += 1;
+        self.totals.requests += 1;
     }
 
     fn answered(&mut self, intended_ns: u64, status: Option<u16>) -> AfterReply {
         self.answered_last(intended_ns, status);
         let now_ns = self.now_ns();
         let (waiting, without_one) = match &mut self.policy {
-            Policy::AskAgain => {
+            RequestPolicy::AskAgain => {
                 self.ledger.recorder.outstanding += 1;
                 return AfterReply::Begin(now_ns);
             }
-            Policy::Close => return AfterReply::Close,
-            Policy::TakeWaiting(waiting) => (waiting, AfterReply::KeepOpen),
-            Policy::TakeLast(waiting) => (waiting, AfterReply::Close),
+            RequestPolicy::Close => return AfterReply::Close,
+            RequestPolicy::TakeWaiting(waiting) => (waiting, AfterReply::KeepOpen),
+            RequestPolicy::TakeLast(waiting) => (waiting, AfterReply::Close),
         };
         let Some(next_ns) = waiting.pop_front() else { return without_one };
         self.ledger.recorder.sent(now_ns, next_ns);

@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 use mio::{Events, Poll};
 
 use super::RunProgress;
-use super::control::Control;
+use super::control::RunControl;
 use super::error::RunError;
 use super::plan::Plan;
 use super::report::Report;
@@ -32,7 +32,7 @@ const PROGRESS_NS: u64 = 100_000_000;
 pub(super) struct Engine<'a, W: Workload> {
     poll: Poll,
     sleeper: Sleeper,
-    control: Control<'a, W>,
+    control: RunControl<'a, W>,
     /// When the progress is reported next.
     progress_ns: u64,
 }
@@ -41,7 +41,7 @@ impl<'a, W: Workload> Engine<'a, W> {
     pub(super) fn new(plan: &'a Plan, workload: &'a W) -> Result<Self, RunError> {
         let poll = Poll::new().map_err(RunError::System)?;
         let sleeper = Sleeper::new(poll.registry()).map_err(RunError::System)?;
-        Ok(Engine { poll, sleeper, control: Control::new(plan, workload)?, progress_ns: 0 })
+        Ok(Engine { poll, sleeper, control: RunControl::new(plan, workload)?, progress_ns: 0 })
     }
 
     /// Runs to the end, or until `watch` breaks.

@@ -18,11 +18,11 @@ use super::clock::{Timers, ns};
 use super::connector::Dialed;
 use super::conversation::{Conversation, IoLimits, TurnEnd};
 use super::dialer::Dialer;
-use super::driver::{ActiveDriver, Policy, SlowDriver};
+use super::driver::{ActiveDriver, RequestPolicy, SlowDriver};
 use super::plan::Plan;
 use super::recorder::Ledger;
 use super::report::{Fairness, Pace};
-use super::slot::{ClientSlot, Role, Share, SlotState, WorkQueue};
+use super::slot::{ClientSlot, ClientTotals, Role, SlotState, WorkQueue};
 use super::workload::Workload;
 
 /// Bytes of one read, for all connections.
@@ -48,7 +48,7 @@ const STUCK_NS: u64 = 100_000_000;
 
 /// What clients may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Traffic {
+pub(super) enum RequestFlow {
     /// They connect and send nothing yet.
     Held,
     /// They send requests.
@@ -70,7 +70,7 @@ pub(super) struct ClientPool<'a, W: Workload> {
     workload: &'a W,
     /// Whether each request has its own connection.
     churn: bool,
-    traffic: Traffic,
+    flow: RequestFlow,
     slots: Vec<ClientSlot<W::Client>>,
     dialer: Dialer,
     timers: Timers,
@@ -101,7 +101,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
             plan,
             workload,
             churn: plan.churn || workload.one_shot(),
-            traffic: if plan.connect_first { Traffic::Held } else { Traffic::Flowing },
+            flow: if plan.connect_first { RequestFlow::Held } else { RequestFlow::Flowing },
             slots: (0..plan.connections() as u32).map(|index| ClientSlot::new(role(index))).collect(),
             dialer: Dialer::new(plan)?,
             timers: Timers::new(plan.connections() as usize),
@@ -295,7 +295,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
     /// Active clients may send from now on. All of them begin in this turn, so that none waits for the first
     /// answer.
     pub(super) fn release(&mut self, ledger: &mut Ledger) {
-        let was_held = std::mem::replace(&mut self.traffic, Traffic::Flowing) == Traffic::Held;
+        let was_held = std::mem::replace(&mut self.flow, RequestFlow::Flowing) == RequestFlow::Held;
         if !was_held || self.churn || self.plan.is_open_loop() {
             return;
         }
@@ -311,7 +311,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
 
     /// No new request begins from now on; clients without a request stop waiting for a connection.
     pub(super) fn drain(&mut self) {
-        self.traffic = Traffic::Draining;
+        self.flow = RequestFlow::Draining;
         let (slots, is_backlog_empty) = (&self.slots, self.backlog.is_empty());
         self.dialer.retain(|index| {
             let state = &slots[index as usize].state;
@@ -350,16 +350,16 @@ impl<'a, W: Workload> ClientPool<'a, W> {
     }
 
     /// Shares count from now on.
-    pub(super) fn reset_shares(&mut self) {
+    pub(super) fn reset_totals(&mut self) {
         for slot in &mut self.slots {
-            slot.share = Share::default();
+            slot.totals = ClientTotals::default();
         }
     }
 
     /// How the work was shared since then.
     pub(super) fn fairness(&self) -> Fairness {
         let active = self.slots.iter().filter(|slot| slot.role == Role::Active);
-        let (requests, bytes) = active.map(|slot| (slot.share.requests, slot.share.bytes)).unzip();
+        let (requests, bytes) = active.map(|slot| (slot.totals.requests, slot.totals.bytes)).unzip();
         Fairness::of(requests, bytes)
     }
 
@@ -396,7 +396,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
         match (slot.role, intended_ns) {
             (Role::Active, Some(intended_ns)) => conversation.begin(intended_ns, now_ns),
             (Role::Active, None) if self.plan.pace == Pace::Closed => {
-                if self.traffic == Traffic::Flowing {
+                if self.flow == RequestFlow::Flowing {
                     begin_all(&mut conversation, self.plan.depth, ledger);
                 }
             }
@@ -435,7 +435,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
 
     /// Lets an active client read, check and write within its limits.
     fn pump(&mut self, index: u32, ledger: &mut Ledger) {
-        let (is_open_loop, draining) = (self.plan.is_open_loop(), self.traffic == Traffic::Draining);
+        let (is_open_loop, draining) = (self.plan.is_open_loop(), self.flow == RequestFlow::Draining);
         let slot = &mut self.slots[index as usize];
         let SlotState::Open(conversation) = &mut slot.state else { return };
         if slot.role != Role::Active {
@@ -443,12 +443,12 @@ impl<'a, W: Workload> ClientPool<'a, W> {
         }
         let was_full = conversation.in_flight() >= self.plan.depth as usize;
         let policy = match (self.churn, is_open_loop, draining) {
-            (true, ..) | (false, false, true) => Policy::Close,
-            (false, false, false) => Policy::AskAgain,
-            (false, true, false) => Policy::TakeWaiting(&mut self.backlog),
-            (false, true, true) => Policy::TakeLast(&mut self.backlog),
+            (true, ..) | (false, false, true) => RequestPolicy::Close,
+            (false, false, false) => RequestPolicy::AskAgain,
+            (false, true, false) => RequestPolicy::TakeWaiting(&mut self.backlog),
+            (false, true, true) => RequestPolicy::TakeLast(&mut self.backlog),
         };
-        let mut driver = ActiveDriver { ledger: &mut *ledger, share: &mut slot.share, policy };
+        let mut driver = ActiveDriver { ledger: &mut *ledger, totals: &mut slot.totals, policy };
         let end = conversation.turn([ACTIVE; 2], &mut self.scratch, &mut driver);
         let is_full = conversation.in_flight() >= self.plan.depth as usize;
         match end {
@@ -511,7 +511,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
             && !self.churn
         {
             has_served = conversation.has_answers();
-            if self.traffic != Traffic::Draining {
+            if self.flow != RequestFlow::Draining {
                 ledger.recorder.connections.ended_by_server += 1;
             }
             // Requests behind the last reply are not lost: the server announced that it would not take them.
@@ -562,7 +562,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
         log::debug!("idle or slow client {index}: {}", error.describe());
         slot.state = SlotState::Ended;
         let is_wrong = matches!(error, ClientError::WrongBytes(_));
-        if self.traffic == Traffic::Draining && !is_wrong {
+        if self.flow == RequestFlow::Draining && !is_wrong {
             return; // it was there for as long as it was needed
         }
         ledger.recorder.crowd_lost(slot.role == Role::Idle, error);
@@ -604,7 +604,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
         let (open_loop, churn) = (self.plan.is_open_loop() && is_active, self.churn && is_active);
         // At the end, only requests that wait for a connection are worth one.
         let is_wanted = open_loop && (churn || !self.backlog.is_empty());
-        if self.traffic == Traffic::Draining && is_active && !is_wanted {
+        if self.flow == RequestFlow::Draining && is_active && !is_wanted {
             self.slots[index as usize].state = SlotState::Ended;
             return;
         }
@@ -640,7 +640,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
             SlotState::Pausing { until_ns } if now_ns < *until_ns => self.timers.set(index, *until_ns),
             SlotState::Pausing { .. } => {
                 self.pausing -= u32::from(slot.role == Role::Active);
-                if self.traffic == Traffic::Draining && !self.plan.is_open_loop() {
+                if self.flow == RequestFlow::Draining && !self.plan.is_open_loop() {
                     return;
                 }
                 self.connect_again(index, ledger);

@@ -7,7 +7,7 @@ use super::clock::RunClock;
 use super::histograms::{histogram, latency};
 use super::plan::Plan;
 use super::report::{Connections, Crowd, ErrorCounts, Latency, Phase, StatusCount};
-use super::series::{IntervalEnd, Series};
+use super::series::{IntervalEnd, IntervalSeries};
 use super::totals::Totals;
 
 /// Decimal digits kept of a time.
@@ -48,7 +48,7 @@ pub(super) struct Recorder {
     pub(super) slow: Crowd,
     /// Connections of idle and slow clients.
     pub(super) crowd_open: u64,
-    pub(super) series: Series,
+    pub(super) series: IntervalSeries,
     latency: Histogram<u64>,
     send_lag: Histogram<u64>,
     connect_latency: Histogram<u64>,
@@ -73,7 +73,7 @@ impl Recorder {
             idle: Crowd::default(),
             slow: Crowd::default(),
             crowd_open: 0,
-            series: Series::new(),
+            series: IntervalSeries::new(),
             latency: histogram(DIGITS),
             send_lag: histogram(DIGITS),
             connect_latency: histogram(DIGITS),

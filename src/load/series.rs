@@ -10,7 +10,7 @@ use super::totals::Totals;
 const DIGITS: u8 = 2;
 
 /// Collects the intervals of a run.
-pub(super) struct Series {
+pub(super) struct IntervalSeries {
     intervals: Vec<Interval>,
     latency: Histogram<u64>,
     start_ns: u64,
@@ -26,9 +26,14 @@ pub(super) struct IntervalEnd {
     pub(super) outstanding: u64,
 }
 
-impl Series {
+impl IntervalSeries {
     pub(super) fn new() -> Self {
-        Series { intervals: Vec::new(), latency: histogram(DIGITS), start_ns: 0, at_start: Totals::default() }
+        IntervalSeries {
+            intervals: Vec::new(),
+            latency: histogram(DIGITS),
+            start_ns: 0,
+            at_start: Totals::default(),
+        }
     }
 
     /// When the present interval began.

@@ -60,7 +60,7 @@ pub(super) enum WorkQueue {
 
 /// What the server did for a client within the measured span.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Share {
+pub(super) struct ClientTotals {
     pub(super) requests: u64,
     pub(super) bytes: u64,
 }
@@ -77,7 +77,7 @@ pub(super) struct ClientSlot<C> {
     pub(super) failures: u32,
     /// Grows with each connection, so that no stale event or list entry reaches the next connection.
     pub(super) generation: u32,
-    pub(super) share: Share,
+    pub(super) totals: ClientTotals,
 }
 
 impl<C> ClientSlot<C> {
@@ -89,7 +89,7 @@ impl<C> ClientSlot<C> {
             has_tried: false,
             failures: 0,
             generation: 0,
-            share: Share::default(),
+            totals: ClientTotals::default(),
         }
     }
 

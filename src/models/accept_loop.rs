@@ -17,21 +17,21 @@ const UNWAITED_PAUSE_MS: u64 = 100;
 
 /// How a worker waits for its next client.
 #[derive(Clone, Copy)]
-pub(super) enum Waiting {
+pub(super) enum AcceptWait {
     /// In accept(2), for the one listener: the kernel wakes one of the workers that wait there.
     Accepts,
     /// In poll(2), for any of several listeners. All workers that wait are woken, all but one in vain.
     Polls,
 }
 
-impl Waiting {
+impl AcceptWait {
     /// The cheapest way for workers that share these listeners; sets the listeners to block, or not to.
     pub(super) fn for_all<S>(listeners: &[BoundListener<S>]) -> io::Result<Self> {
         let alone = listeners.len() == 1;
         for listener in listeners {
             listener.socket.set_nonblocking(!alone)?;
         }
-        Ok(if alone { Waiting::Accepts } else { Waiting::Polls })
+        Ok(if alone { AcceptWait::Accepts } else { AcceptWait::Polls })
     }
 }
 
@@ -41,12 +41,12 @@ pub(super) fn serve_next<S: Service, H: FnMut()>(
     worker: &mut Worker<'_, S, H>,
     admission: &mut Admission,
     listeners: &[BoundListener<S>],
-    waiting: Waiting,
+    waiting: AcceptWait,
 ) -> io::Result<()> {
     if !worker.may_block() {
         return Ok(());
     }
-    if let Waiting::Accepts = waiting {
+    if let AcceptWait::Accepts = waiting {
         return match take(worker, admission, &listeners[0])? {
             // A worker that drains alone has set the listener, which all share, not to block.
             Taken::None => listeners[0].socket.set_nonblocking(false),

@@ -52,7 +52,7 @@ enum NextClient {
 }
 
 /// What has ended a wait.
-pub(super) struct Woken {
+pub(super) struct WaitEnd {
     /// The signals that arrived.
     pub(super) arrived: Arrived,
     /// Whether the descriptor beside the listeners is ready.
@@ -99,7 +99,7 @@ impl<S: Service> Acceptor<S> {
         &mut self,
         beside: Option<BorrowedFd<'_>>,
         timeout: Option<Duration>,
-    ) -> io::Result<Woken> {
+    ) -> io::Result<WaitEnd> {
         let now_ms = self.clock.now().monotonic_ms;
         let open = if self.admission.is_open() { self.listeners.len() } else { 0 };
         let listeners = self.listeners.iter().take(open).map(|listener| listener.socket.as_fd());
@@ -119,7 +119,7 @@ impl<S: Service> Acceptor<S> {
             (own, timeout) => own.or(timeout),
         };
         let (arrived, ready) = self.signals.wait(fds, timeout)?;
-        let woken = Woken { arrived, beside: beside.is_some() && ready.is(open), ready, open };
+        let woken = WaitEnd { arrived, beside: beside.is_some() && ready.is(open), ready, open };
         let now = self.clock.now();
         self.admission.tick(now.monotonic_ms);
         self.telemetry.tick(now.monotonic_ms);
@@ -156,7 +156,7 @@ impl<S: Service> Acceptor<S> {
     /// Accepts a batch of clients from these listeners, one of each in turn, and hands them over to `serve`.
     pub(super) fn accept_ready(
         &mut self,
-        woken: &Woken,
+        woken: &WaitEnd,
         mut serve: impl FnMut(&mut Self, usize, Accepted) -> Result<(), NotServed>,
     ) {
         for _ in 0..self.limits.accepts_per_turn_max {

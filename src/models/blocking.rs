@@ -59,11 +59,11 @@ pub(super) struct Worker<'a, S, H = fn()> {
     buffers: Option<Arc<SharedBuffers>>,
     /// Whether it may be killed while it serves a client.
     is_child: bool,
-    alone: Option<Alone<H>>,
+    alone: Option<SoleWorker<H>>,
 }
 
 /// What a worker that is the whole server does besides serving.
-struct Alone<H> {
+struct SoleWorker<H> {
     /// How many reports were asked for and given.
     reports: u32,
     /// Called when a stop begins.
@@ -164,7 +164,7 @@ impl<'a, S: Service> Worker<'a, S> {
     pub(super) fn alone<H: FnMut()>(self, at_stop: H) -> Worker<'a, S, H> {
         let Worker { services, maintenance, limits, clock, scratch, telemetry, .. } = self;
         let Worker { signals, events_seen, interrupter, stop_state, parent, is_child, .. } = self;
-        let alone = Some(Alone { reports: signals.reports(), at_stop });
+        let alone = Some(SoleWorker { reports: signals.reports(), at_stop });
         Worker {
             services,
             maintenance,

@@ -15,14 +15,14 @@ use crate::reactor::Summary;
 use crate::session::Service;
 use crate::time::ServerClock;
 
-use super::accept_loop::{Waiting, drain, serve_next};
+use super::accept_loop::{AcceptWait, drain, serve_next};
 use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, Worker};
 use super::{BoundListener, ServedBy, Setup};
 
 /// Serves one client after the other, until a signal stops it.
 pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
     let listeners = BoundListener::all(setup.listeners, &setup.limits, ServedBy::ThisProcess);
-    let waiting = Waiting::for_all(&listeners)?;
+    let waiting = AcceptWait::for_all(&listeners)?;
     let mut signals = setup.signals.alone(INTERRUPT_EVERY_MS)?;
     let (services, clock, counts) =
         (BoundListener::services(&listeners), ServerClock::start(), signals.counts());

@@ -22,7 +22,7 @@ use crate::sys::HeldSignals;
 use crate::telemetry::Telemetry;
 use crate::time::ServerClock;
 
-use super::accept_loop::{Waiting, drain, serve_next};
+use super::accept_loop::{AcceptWait, drain, serve_next};
 use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, Worker};
 use super::supervise::{WorkerJob, WorkerPool};
 use super::{BoundListener, ServedBy, Setup};
@@ -32,7 +32,7 @@ struct Copies<S> {
     listeners: Vec<BoundListener<S>>,
     clock: ServerClock,
     maintenance: Maintenance,
-    waiting: Waiting,
+    waiting: AcceptWait,
     /// What a copy serves with. Made before the fork: what each makes for itself is memory of each.
     worker: Worker<'static, S>,
     admission: Admission,
@@ -47,7 +47,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
     let counts = signals.counts();
     let pool = WorkerPool::new(signals, telemetry, limits.drain_ms, workers)?;
     let listeners = BoundListener::all(listeners, &limits, ServedBy::Children);
-    let waiting = Waiting::for_all(&listeners)?;
+    let waiting = AcceptWait::for_all(&listeners)?;
     let (clock, maintenance) = (ServerClock::start(), Maintenance::default());
     let admission = Admission::new(&limits, u32::MAX);
     let services = BoundListener::services(&listeners);

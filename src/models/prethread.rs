@@ -25,20 +25,20 @@ use crate::admission::{Admission, SharedBuffers};
 use crate::limits::Limits;
 use crate::reactor::Summary;
 use crate::session::Service;
-use crate::sys::{Crew, Place, SignalCounts, crew};
+use crate::sys::{Crew, CrewMember, SignalCounts, crew};
 use crate::telemetry::{Counters, Reason, Tally, Telemetry};
 use crate::time::ServerClock;
 
-use super::accept_loop::{Waiting, drain, serve_next};
+use super::accept_loop::{AcceptWait, drain, serve_next};
 use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, STACK_BYTES, Worker};
 use super::shutdown::end_of_threads;
 use super::{BoundListener, ServedBy, Setup};
 
 /// What a thread is given.
-struct Job<S> {
+struct WorkerTask<S> {
     number: usize,
     listeners: Vec<BoundListener<S>>,
-    waiting: Waiting,
+    waiting: AcceptWait,
     limits: Limits,
     clock: ServerClock,
     telemetry: Telemetry,
@@ -48,10 +48,10 @@ struct Job<S> {
 
 /// The whole life of a thread.
 #[allow(clippy::boxed_local, reason = "moved once, from the heap into its worker: each copy takes stack")]
-fn serve<S: Service>(job: Box<Job<S>>, place: &Place<()>) {
-    let Job { number, listeners, waiting, limits, clock, telemetry, signals, buffers } = *job;
+fn serve<S: Service>(task: Box<WorkerTask<S>>, member: &CrewMember<()>) {
+    let WorkerTask { number, listeners, waiting, limits, clock, telemetry, signals, buffers } = *task;
     crew::name_thread(&format!("prethread-{number}"));
-    let interrupt_at = |due_ms| place.interrupt_at(due_ms);
+    let interrupt_at = |due_ms| member.interrupt_at(due_ms);
     let (services, interrupter) = (BoundListener::services(&listeners), Interrupter::Thread(&interrupt_at));
     let mut admission = Admission::new(&limits, u32::MAX);
     let mut worker = Worker::new(services, limits, clock, telemetry, signals, interrupter);
@@ -76,9 +76,9 @@ pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()
     let crew = Arc::new(Crew::new()?);
     {
         let shared = BoundListener::all(listeners, &limits, ServedBy::ThisProcess);
-        let waiting = Waiting::for_all(&shared)?;
+        let waiting = AcceptWait::for_all(&shared)?;
         for number in 0..workers {
-            let job = Job {
+            let task = WorkerTask {
                 number,
                 listeners: shared.iter().map(BoundListener::share).collect(),
                 waiting,
@@ -88,7 +88,7 @@ pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()
                 signals: counts,
                 buffers: Arc::clone(&buffers),
             };
-            crew.start(&signals, STACK_BYTES, (), Box::new(job), serve).map_err(|(error, _job)| {
+            crew.start(&signals, STACK_BYTES, (), Box::new(task), serve).map_err(|(error, _job)| {
                 let advice = "use fewer workers, or raise the limit of processes (ulimit -u)";
                 io::Error::new(error.kind(), format!("cannot start thread {number}: {error}; {advice}"))
             })?;

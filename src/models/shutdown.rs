@@ -21,11 +21,11 @@ pub(super) const THREAD_GRACE_MS: u64 = 500;
 /// session computes without end, is killed.
 pub(super) struct Shutdown {
     signals: SignalCounts,
-    stage: Stage,
+    stage: ShutdownStage,
 }
 
 #[derive(Clone, Copy)]
-enum Stage {
+enum ShutdownStage {
     Draining { until: Instant },
     Cutting { until: Instant },
     Killing,
@@ -35,39 +35,39 @@ impl Shutdown {
     /// Begins now.
     pub(super) fn new(drain_ms: u32, signals: SignalCounts) -> Self {
         let until = Instant::now() + Duration::from_millis(drain_ms.into());
-        Shutdown { signals, stage: Stage::Draining { until } }
+        Shutdown { signals, stage: ShutdownStage::Draining { until } }
     }
 
     /// What to ask of the children now.
     pub(super) fn request(&mut self) -> ChildRequest {
         let now = Instant::now();
         self.stage = match self.stage {
-            Stage::Draining { until } if until <= now || self.signals.stops() > 1 => {
-                Stage::Cutting { until: now + Duration::from_millis(CHILD_GRACE_MS) }
+            ShutdownStage::Draining { until } if until <= now || self.signals.stops() > 1 => {
+                ShutdownStage::Cutting { until: now + Duration::from_millis(CHILD_GRACE_MS) }
             }
-            Stage::Cutting { until } if until <= now => {
+            ShutdownStage::Cutting { until } if until <= now => {
                 log::error!("killing children that did not end in time");
-                Stage::Killing
+                ShutdownStage::Killing
             }
             stage => stage,
         };
         match self.stage {
-            Stage::Draining { .. } => ChildRequest::Drain,
-            Stage::Cutting { .. } => ChildRequest::End,
-            Stage::Killing => ChildRequest::Kill,
+            ShutdownStage::Draining { .. } => ChildRequest::Drain,
+            ShutdownStage::Cutting { .. } => ChildRequest::End,
+            ShutdownStage::Killing => ChildRequest::Kill,
         }
     }
 
     /// Whether clients in the backlog may still be accepted.
     pub(super) fn may_accept(&self) -> bool {
-        matches!(self.stage, Stage::Draining { .. })
+        matches!(self.stage, ShutdownStage::Draining { .. })
     }
 
     /// The reason for the ends of clients whose child is killed now.
     pub(super) fn reason_of_killed(&self) -> Reason {
         match self.stage {
-            Stage::Draining { .. } | Stage::Cutting { .. } => Reason::Crashed,
-            Stage::Killing => Reason::DrainCut,
+            ShutdownStage::Draining { .. } | ShutdownStage::Cutting { .. } => Reason::Crashed,
+            ShutdownStage::Killing => Reason::DrainCut,
         }
     }
 }

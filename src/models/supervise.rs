@@ -60,14 +60,14 @@ pub(super) struct WorkerPool {
     signals: HeldSignals,
     telemetry: Telemetry,
     drain_ms: u32,
-    workers: Vec<Worker>,
+    workers: Vec<SupervisedWorker>,
     /// The error of the last worker that failed, as `errno`, written by that worker.
     failure: SharedCounters,
 }
 
 /// One worker, and what all processes that took its place have counted: of one that dies it shows how many
 /// clients went with it.
-struct Worker {
+struct SupervisedWorker {
     state: WorkerState,
     tally: Arc<Tally>,
     /// For the process: made before the fork.
@@ -140,7 +140,7 @@ impl WorkerPool {
             let tally = Arc::new(tally);
             let pause_ms = RESTART_PAUSE_MS.0;
             let state = WorkerState::Vacant { start_at: now, pause_ms, after: After::Death };
-            Worker { state, telemetry: telemetry.for_children(&tally), tally }
+            SupervisedWorker { state, telemetry: telemetry.for_children(&tally), tally }
         };
         let workers = Tally::several(count.max(1))?.into_iter().map(worker).collect();
         let signals = signals.hold()?;
@@ -183,8 +183,9 @@ impl WorkerPool {
     /// An error once every worker was kept from serving soon after its start: to start them again would be in
     /// vain.
     fn check_failures(&self) -> io::Result<()> {
-        let has_failed =
-            |worker: &Worker| matches!(worker.state, WorkerState::Vacant { after: After::Failure, .. });
+        let has_failed = |worker: &SupervisedWorker| {
+            matches!(worker.state, WorkerState::Vacant { after: After::Failure, .. })
+        };
         if !self.workers.iter().all(has_failed) {
             return Ok(());
         }
@@ -205,7 +206,7 @@ impl WorkerPool {
     /// How long until the next worker is to be started.
     fn next_start(&self) -> Option<Duration> {
         let now = Instant::now();
-        let start = |worker: &Worker| match worker.state {
+        let start = |worker: &SupervisedWorker| match worker.state {
             WorkerState::Vacant { start_at, .. } => Some(start_at.saturating_duration_since(now)),
             WorkerState::Running { .. } | WorkerState::Closed => None,
         };
@@ -326,7 +327,7 @@ impl WorkerPool {
     }
 }
 
-impl Worker {
+impl SupervisedWorker {
     /// The clients that its process still had when it died end for this reason.
     fn end_clients(&self, reason: Reason) {
         self.tally.add(reason as usize, Counters::of_tally(&self.tally).open());

@@ -21,11 +21,11 @@ use crate::admission::{Accepted, ListenerService, SharedBuffers};
 use crate::limits::Limits;
 use crate::reactor::Summary;
 use crate::session::{Peer, Service};
-use crate::sys::{Crew, Place, SignalCounts};
+use crate::sys::{Crew, CrewMember, SignalCounts};
 use crate::telemetry::{Counters, Reason, Tally, Telemetry};
 use crate::time::ServerClock;
 
-use super::acceptor::{Acceptor, NotServed, Woken};
+use super::acceptor::{Acceptor, NotServed, WaitEnd};
 use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, STACK_BYTES, Worker};
 use super::shutdown::{THREAD_GRACE_MS, end_of_threads};
 use super::{ServedBy, Setup};
@@ -45,7 +45,7 @@ struct Threads<S: Service> {
 }
 
 /// What a thread is given: its client, and what it serves the client with.
-struct Job<S> {
+struct ClientTask<S> {
     accepted: Accepted,
     served: ListenerService<S>,
     limits: Limits,
@@ -57,15 +57,15 @@ struct Job<S> {
 
 /// The whole life of a thread.
 #[allow(clippy::boxed_local, reason = "moved once, from the heap into its worker: each copy takes stack")]
-fn serve<S: Service>(job: Box<Job<S>>, place: &Place<Peer>) {
-    let Job { accepted, served, limits, clock, telemetry, signals, buffers } = *job;
-    let interrupt_at = |due_ms| place.interrupt_at(due_ms);
+fn serve<S: Service>(task: Box<ClientTask<S>>, member: &CrewMember<Peer>) {
+    let ClientTask { accepted, served, limits, clock, telemetry, signals, buffers } = *task;
+    let interrupt_at = |due_ms| member.interrupt_at(due_ms);
     let services = vec![served.service.clone()];
     let interrupter = Interrupter::Thread(&interrupt_at);
     let mut worker = Worker::new(services, limits, clock, telemetry, signals, interrupter);
     worker.share_buffers(buffers);
     worker.serve(&served, accepted);
-    place.interrupt_at(worker.next_due_ms()); // the first thread does it in time
+    member.interrupt_at(worker.next_due_ms()); // the first thread does it in time
 }
 
 /// Serves with a thread per client, until a signal stops it.
@@ -106,7 +106,7 @@ fn start<S: Service + Send>(
     shared: &Shared,
 ) -> Result<(), NotServed> {
     let peer = accepted.peer;
-    let job = Job {
+    let task = ClientTask {
         accepted,
         served: acceptor.listeners[at].served.clone(),
         limits: acceptor.limits.clone(),
@@ -115,8 +115,8 @@ fn start<S: Service + Send>(
         signals: acceptor.signals.counts(),
         buffers: Arc::clone(&shared.buffers),
     };
-    let started = shared.crew.start(&acceptor.signals, STACK_BYTES, peer, Box::new(job), serve);
-    started.map_err(|(error, job)| (job.accepted, error))
+    let started = shared.crew.start(&acceptor.signals, STACK_BYTES, peer, Box::new(task), serve);
+    started.map_err(|(error, task)| (task.accepted, error))
 }
 
 impl<S: Service + Send> Threads<S> {
@@ -126,7 +126,7 @@ impl<S: Service + Send> Threads<S> {
 
     /// Waits, with `wants_ends` also for the next end of a client. Frees the places of clients that have
     /// ended, and interrupts threads whose time has come.
-    fn wait(&mut self, wants_ends: bool, timeout: Option<Duration>) -> io::Result<Woken> {
+    fn wait(&mut self, wants_ends: bool, timeout: Option<Duration>) -> io::Result<WaitEnd> {
         let Threads { acceptor, shared: Shared { crew, .. } } = self;
         crew.take_left(wants_ends).into_iter().for_each(|peer| acceptor.leave(peer));
         let now_ms = acceptor.clock.now().monotonic_ms;

@@ -64,7 +64,7 @@ struct Slot<S> {
     generation: u32,
     listener: u16,
     tenant: Tenant,
-    place: Place,
+    run_state: RunState,
 }
 
 /// What a slot counts as.
@@ -78,7 +78,7 @@ pub(super) enum Tenant {
 
 /// Where a client is in the turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum RunState {
     /// It waits for an event, a wake or its deadline.
     Waiting,
     /// It is in the run queue.
@@ -101,11 +101,11 @@ enum Moved {
     Something,
 }
 
-impl Place {
+impl RunState {
     #[inline]
     fn enqueue(&mut self, id: ConnId, runnable: &mut VecDeque<ConnId>) {
-        if *self == Place::Waiting {
-            *self = Place::Runnable;
+        if *self == RunState::Waiting {
+            *self = RunState::Runnable;
             runnable.push_back(id);
         }
     }
@@ -172,12 +172,12 @@ impl<S: Service> Clients<S> {
         self.deadlines.next_ms()
     }
 
-    /// The clients of the next listener are served this.
+    /// Adds the service of the next listener.
     pub(super) fn add_listener(&mut self, served: ListenerService<S>) {
         self.served.push(served);
     }
 
-    /// What the clients of a listener are served.
+    /// The service of a listener.
     pub(super) fn served(&self, listener: usize) -> &ListenerService<S> {
         &self.served[listener]
     }
@@ -189,7 +189,7 @@ impl<S: Service> Clients<S> {
             && slot.generation == id.generation
         {
             slot.connection.transport_mut().latch(event);
-            slot.place.enqueue(id, &mut self.runnable);
+            slot.run_state.enqueue(id, &mut self.runnable);
         }
     }
 
@@ -199,7 +199,7 @@ impl<S: Service> Clients<S> {
             && slot.generation == id.generation
         {
             slot.connection.wake();
-            slot.place.enqueue(id, &mut self.runnable);
+            slot.run_state.enqueue(id, &mut self.runnable);
         }
     }
 
@@ -207,7 +207,8 @@ impl<S: Service> Clients<S> {
     pub(super) fn read_all_once_more(&mut self) {
         for (key, slot) in &mut self.slots {
             slot.connection.transport_mut().look_again();
-            slot.place.enqueue(ConnId { slot: key as u32, generation: slot.generation }, &mut self.runnable);
+            slot.run_state
+                .enqueue(ConnId { slot: key as u32, generation: slot.generation }, &mut self.runnable);
         }
     }
 
@@ -219,9 +220,9 @@ impl<S: Service> Clients<S> {
             let key = id.slot as usize;
             if let Some(slot) = self.slots.get_mut(key)
                 && slot.generation == id.generation
-                && slot.place == Place::Runnable
+                && slot.run_state == RunState::Runnable
             {
-                slot.place = Place::Waiting;
+                slot.run_state = RunState::Waiting;
                 self.advance(key, id, Cause::Runnable, turn);
             }
         }
@@ -238,13 +239,13 @@ impl<S: Service> Clients<S> {
     pub(super) fn expire(&mut self, turn: &mut TurnContext<'_>) {
         while let Some(key) = self.deadlines.pop_due() {
             let Some(slot) = self.slots.get(key) else { continue };
-            let is_judged = match slot.place {
-                Place::Waiting => true,
+            let is_judged = match slot.run_state {
+                RunState::Waiting => true,
                 // Also one that has more to read.
-                Place::Runnable => {
+                RunState::Runnable => {
                     slot.connection.is_reading() && slot.connection.deadline_ms() <= turn.now.monotonic_ms
                 }
-                Place::Ended(_) => false,
+                RunState::Ended(_) => false,
             };
             if is_judged {
                 let id = ConnId { slot: key as u32, generation: slot.generation };
@@ -333,10 +334,10 @@ impl<S: Service> Clients<S> {
                 if slot.connection.is_reading() {
                     self.deadlines.file(key, slot.connection.deadline_ms());
                 }
-                slot.place.enqueue(id, &mut self.runnable);
+                slot.run_state.enqueue(id, &mut self.runnable);
             }
             Pumped::Ended(reason) => {
-                slot.place = Place::Ended(reason);
+                slot.run_state = RunState::Ended(reason);
                 self.ended.push(key as u32);
             }
         }
@@ -372,22 +373,22 @@ impl<S: Service> Clients<S> {
             }
             let (slot, mut context) = self.context(key, turn);
             slot.connection.cut(Reason::BuffersFull, &mut context);
-            slot.place = Place::Ended(Reason::BuffersFull);
+            slot.run_state = RunState::Ended(Reason::BuffersFull);
             self.ended.push(key as u32);
         }
     }
 
-    /// The turn ends: the buffers that are the largest now need not be at the next.
+    /// The end of a turn: which buffers are the largest is found anew in the next.
     pub(super) fn end_turn(&mut self) {
         self.buffers.forget_candidates();
     }
 
-    /// Frees the slots of clients that ended. Nothing names them any more but stale tokens, which their
-    /// generation unmasks.
+    /// Frees the slots of clients that ended. Only stale tokens still refer to them, and their generation no
+    /// longer matches.
     pub(super) fn reap(&mut self, turn: &mut TurnContext<'_>) {
         while let Some(key) = self.ended.pop() {
             let key = key as usize;
-            if let Some(Place::Ended(reason)) = self.slots.get(key).map(|slot| slot.place) {
+            if let Some(RunState::Ended(reason)) = self.slots.get(key).map(|slot| slot.run_state) {
                 self.free(key, reason, turn);
             }
         }
@@ -417,8 +418,8 @@ impl<S: Service> Clients<S> {
     }
 
     /// Adds a client that was counted in `admission`, and calls it at once: a service that speaks first does
-    /// so, and the first bytes of a client that speaks first may be there. Only a client that wants more is
-    /// watched. (Bytes that came before it is registered give an event, too.)
+    /// so, and the first bytes of a client that speaks first may be there. A client that ends at once is
+    /// never registered. (Bytes that came before the registration give an event, too.)
     pub(super) fn add(
         &mut self,
         id: ConnId,
@@ -429,7 +430,13 @@ impl<S: Service> Clients<S> {
         turn: &mut TurnContext<'_>,
     ) {
         let (generation, listener) = (id.generation, listener as u16);
-        let key = self.slots.insert(Slot { connection, generation, listener, tenant, place: Place::Waiting });
+        let key = self.slots.insert(Slot {
+            connection,
+            generation,
+            listener,
+            tenant,
+            run_state: RunState::Waiting,
+        });
         debug_assert_eq!(key, id.slot as usize);
         let (slot, mut context) = self.context(key, turn);
         let budget = TurnBudget::of_turn(context.limits);
@@ -469,8 +476,8 @@ impl<S: Service> Clients<S> {
         let keys: Vec<usize> = self.slots.iter().map(|(key, _)| key).collect();
         for key in keys {
             let (slot, mut context) = self.context(key, turn);
-            let reason = match (slot.place, slot.connection.lingers_for()) {
-                (Place::Ended(reason), _) | (_, Some(reason)) => reason,
+            let reason = match (slot.run_state, slot.connection.lingers_for()) {
+                (RunState::Ended(reason), _) | (_, Some(reason)) => reason,
                 _ => Reason::DrainCut,
             };
             slot.connection.cut(reason, &mut context);

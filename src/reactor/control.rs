@@ -26,7 +26,7 @@ enum ControlState {
 
 /// What the loop has to do now, on request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Command {
+pub(super) enum ControlCommand {
     Nothing,
     Drain,
     Stop,
@@ -71,16 +71,18 @@ impl Control {
     }
 
     /// What to do after `stops` more signals to stop: the first of them drains, another one stops.
-    pub(super) fn command(&self, stops: u32) -> Command {
+    pub(super) fn command(&self, stops: u32) -> ControlCommand {
         let by_signals = match stops {
             0 => StopRequest::None,
             1 if self.is_serving() => StopRequest::Drain,
             _ => StopRequest::Stop,
         };
         match (self.requested.max(by_signals), self.state) {
-            (StopRequest::Stop, ControlState::Serving | ControlState::Draining { .. }) => Command::Stop,
-            (StopRequest::Drain, ControlState::Serving) => Command::Drain,
-            _ => Command::Nothing,
+            (StopRequest::Stop, ControlState::Serving | ControlState::Draining { .. }) => {
+                ControlCommand::Stop
+            }
+            (StopRequest::Drain, ControlState::Serving) => ControlCommand::Drain,
+            _ => ControlCommand::Nothing,
         }
     }
 
@@ -100,17 +102,17 @@ mod tests {
     #[test]
     fn the_first_signal_drains_and_the_next_stops_whatever_a_handle_has_asked_for() {
         let mut control = Control::new();
-        assert_eq!(control.command(0), Command::Nothing);
-        assert_eq!(control.command(1), Command::Drain);
-        assert_eq!(control.command(2), Command::Stop);
+        assert_eq!(control.command(0), ControlCommand::Nothing);
+        assert_eq!(control.command(1), ControlCommand::Drain);
+        assert_eq!(control.command(2), ControlCommand::Stop);
         control.request(StopRequest::Drain);
-        assert_eq!(control.command(0), Command::Drain);
+        assert_eq!(control.command(0), ControlCommand::Drain);
         control.start_drain(1_000);
-        assert_eq!(control.command(0), Command::Nothing, "it drains already");
-        assert_eq!(control.command(1), Command::Stop);
+        assert_eq!(control.command(0), ControlCommand::Nothing, "it drains already");
+        assert_eq!(control.command(1), ControlCommand::Stop);
         control.request(StopRequest::Stop);
-        assert_eq!(control.command(0), Command::Stop);
+        assert_eq!(control.command(0), ControlCommand::Stop);
         control.stop();
-        assert_eq!(control.command(1), Command::Nothing);
+        assert_eq!(control.command(1), ControlCommand::Nothing);
     }
 }

@@ -61,7 +61,7 @@ impl<S: Service> Endpoints<S> {
         })
     }
 
-    /// Whether no further listener can be named.
+    /// Whether there are as many listeners as tokens for them.
     pub(super) fn is_full(&self) -> bool {
         self.listeners.len() >= LISTENERS_MAX as usize
     }
@@ -138,8 +138,8 @@ impl<S: Service> Endpoints<S> {
         }
     }
 
-    /// Passes on the calls that came since the last time: wakes to their clients. Returns what is asked of
-    /// the loop, if anything is.
+    /// Passes the wakes that came since the last call to their clients. Returns a request to stop, if one
+    /// came.
     pub(super) fn take_wakes(&mut self, clients: &mut Clients<S>) -> Option<StopRequest> {
         let requested = self.wakes.take(&mut self.woken);
         self.woken.drain(..).for_each(|id| clients.wake(id));

@@ -47,7 +47,7 @@ use crate::telemetry::Telemetry;
 use crate::time::ServerClock;
 pub use clients::slot_bytes;
 use clients::{Clients, TurnContext};
-use control::{Command, Control};
+use control::{Control, ControlCommand};
 use endpoints::Endpoints;
 pub use lag::Lag;
 use offload::Offloader;
@@ -256,12 +256,11 @@ impl<S: Service> Reactor<S> {
     /// # }
     /// ```
     ///
-    /// A turn that waits reckons from the end of the one before: time that passes between two turns makes
-    /// deadlines late by as much.
+    /// A turn measures its wait from the end of the previous one: time that passes between two turns delays
+    /// deadlines by as much.
     pub fn turn(&mut self, wait_max: Option<Duration>) -> io::Result<Turn> {
         let turn = self.turn_within(wait_max)?;
-        // The caller may wait elsewhere: a call that comes before the next turn has to show at the
-        // descriptor.
+        // The caller may wait at the descriptor: a wake before the next turn must make it readable.
         self.endpoints.wakes().may_wait();
         Ok(turn)
     }
@@ -320,8 +319,8 @@ impl<S: Service> Reactor<S> {
     }
 
     fn wait_max_at(&self, now: Instant) -> Option<Duration> {
-        // Who watches the descriptor for edges gets no second one for events that did not fit into the last
-        // turn.
+        // A caller that watches the descriptor edge-triggered gets no second edge for events that did not fit
+        // into the last turn.
         let has_work = !self.poller.has_seen_all()
             || self.endpoints.has_signals()
             || self.clients.has_runnable()
@@ -386,9 +385,9 @@ impl<S: Service> Reactor<S> {
             log::info!("{}", self.summary());
         }
         match self.control.command(arrived.stops) {
-            Command::Nothing => {}
-            Command::Drain => self.drain(now),
-            Command::Stop => self.stop(now),
+            ControlCommand::Nothing => {}
+            ControlCommand::Drain => self.drain(now),
+            ControlCommand::Stop => self.stop(now),
         }
     }
 

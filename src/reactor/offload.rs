@@ -57,8 +57,8 @@ impl Offloader {
         }
     }
 
-    /// Drops the work that waits, and has the threads end when they have done what they are at. They are not
-    /// waited for: a disk may not answer for hours.
+    /// Drops the work that waits, and has each thread end after its current job. The threads are not joined:
+    /// a disk may not answer for hours.
     pub(super) fn close(&self) {
         for queue in [&self.compute, &self.disk] {
             let mut state = queue.state();

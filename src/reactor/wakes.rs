@@ -69,8 +69,8 @@ impl Wakes {
         self.at.load(Ordering::SeqCst) == CALLED
     }
 
-    /// Moves the clients that were woken to `woken`. Returns what is asked of the loop, if there was a call
-    /// since the last time.
+    /// Moves the clients that were woken since the last call to `woken`. Returns a request to stop, if one
+    /// came.
     pub(super) fn take(&self, woken: &mut Vec<ConnId>) -> Option<StopRequest> {
         // Before the calls are taken: one that comes between the two is seen by the next turn as well.
         if self.at.swap(WORKING, Ordering::SeqCst) != CALLED {

@@ -12,7 +12,7 @@ use super::http::{Files, FilesConfig, Http as HttpOf, Router};
 use super::{Chargen, Discard, Echo, Message, Time};
 #[cfg(feature = "cli")]
 use crate::limits::Need;
-use crate::session::{AnswerInfo, Client, Input, Now, Outbox, Progress, Refusal, Service, Session};
+use crate::session::{AnswerInfo, ClientInfo, Input, Now, Outbox, Progress, Refusal, Service, Session};
 
 /// Several directories, by host and path.
 #[cfg(feature = "http")]
@@ -25,8 +25,8 @@ type Http = HttpOf<Router<Files>>;
 ///   service that …".
 /// - `argument`: what may follow `=` behind the name ([`Argument`]); `new` makes the service of it.
 /// - `meets`: limits that have an effect on it (`limits::Need`).
-/// - `flags`: a field and a type of the program with flags of its own, whose `open` is used in place of
-///   `new`. Their heading in the help is the service's name.
+/// - `flags`: a field and a type of the program, for a service that has flags; their `open` is used in place
+///   of `new`. Their heading in the help is the service's name.
 /// - `load`: its client for the load generator, if there is one, made of what the user asks for
 ///   (`cli::load::Ask`).
 macro_rules! for_each_service {
@@ -211,7 +211,7 @@ macro_rules! define {
         impl Service for AnyService {
             type Session = AnySession;
 
-            fn open(&self, client: &Client<'_>) -> AnySession {
+            fn open(&self, client: &ClientInfo<'_>) -> AnySession {
                 match self { $($(#[$cfg])? AnyService::$service(service) => AnySession::$service(service.open(client)),)+ }
             }
 

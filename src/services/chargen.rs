@@ -1,6 +1,6 @@
 //! Chargen: a stream of characters without end (RFC 864).
 
-use crate::session::{Call, Client, Input, Outbox, Progress, Service, Session};
+use crate::session::{Call, ClientInfo, Input, Outbox, Progress, Service, Session};
 
 /// The printing characters of ASCII, space included (RFC 864 calls them "the ninety-five").
 const CHARACTERS: usize = 95;
@@ -32,7 +32,7 @@ pub struct ChargenSession {
 impl Service for Chargen {
     type Session = ChargenSession;
 
-    fn open(&self, _client: &Client<'_>) -> ChargenSession {
+    fn open(&self, _client: &ClientInfo<'_>) -> ChargenSession {
         ChargenSession { at: 0 }
     }
 }

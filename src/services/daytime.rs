@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 
 use super::put_rest;
-use crate::session::{Client, Input, Outbox, Progress, Service, Session};
+use crate::session::{ClientInfo, Input, Outbox, Progress, Service, Session};
 
 /// The daytime service (RFC 867): one line in the first form that the RFC recommends, such as
 /// `Monday, February 22, 1982 17:37:43-UTC`, always in UTC; then it closes.
@@ -24,7 +24,7 @@ pub enum DaytimeSession {
 impl Service for Daytime {
     type Session = DaytimeSession;
 
-    fn open(&self, _client: &Client<'_>) -> DaytimeSession {
+    fn open(&self, _client: &ClientInfo<'_>) -> DaytimeSession {
         DaytimeSession::Opened
     }
 }

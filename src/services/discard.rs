@@ -1,6 +1,6 @@
 //! Discard: what comes is thrown away (RFC 863).
 
-use crate::session::{Call, Client, Input, Outbox, Progress, Service, Session, Wait};
+use crate::session::{Call, ClientInfo, Input, Outbox, Progress, Service, Session, Wait};
 
 /// The discard service (RFC 863): takes whatever it is sent, answers nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -9,7 +9,7 @@ pub struct Discard;
 impl Service for Discard {
     type Session = Discard;
 
-    fn open(&self, _client: &Client<'_>) -> Discard {
+    fn open(&self, _client: &ClientInfo<'_>) -> Discard {
         Discard
     }
 }

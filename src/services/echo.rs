@@ -1,6 +1,6 @@
 //! Echo: what comes goes back (RFC 862).
 
-use crate::session::{Call, Client, Input, Outbox, Progress, Service, Session, Wait};
+use crate::session::{Call, ClientInfo, Input, Outbox, Progress, Service, Session, Wait};
 
 /// The echo service (RFC 862): sends back whatever it is sent, until the client ends its side.
 #[derive(Clone, Copy, Debug, Default)]
@@ -9,7 +9,7 @@ pub struct Echo;
 impl Service for Echo {
     type Session = Echo;
 
-    fn open(&self, _client: &Client<'_>) -> Echo {
+    fn open(&self, _client: &ClientInfo<'_>) -> Echo {
         Echo
     }
 }

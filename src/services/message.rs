@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::put_rest;
-use crate::session::{Call, Client, Input, Outbox, Peer, Progress, Service, Session, Wait};
+use crate::session::{Call, ClientInfo, Input, Outbox, Peer, Progress, Service, Session, Wait};
 
 /// Reads one message, logs it, answers [`Message::ANSWER`] and closes.
 ///
@@ -36,7 +36,7 @@ pub enum MessageSession {
 impl Service for Message {
     type Session = MessageSession;
 
-    fn open(&self, client: &Client<'_>) -> MessageSession {
+    fn open(&self, client: &ClientInfo<'_>) -> MessageSession {
         MessageSession::Reading(client.peer)
     }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::session::rehearsal::{Rehearsal, State, answer};
-use crate::session::{Call, Client, Front, Input, Next, Now, Peer, Service, Session, Wait};
+use crate::session::{Call, ClientInfo, Front, Input, Next, Now, Peer, Service, Session, Wait};
 
 /// The services that answer once and for all what they are sent; chargen never ends and has a test of its
 /// own.
@@ -65,8 +65,8 @@ proptest! {
     }
 }
 
-fn client() -> Client<'static> {
-    Client::new(Peer::UNIX, Peer::UNIX)
+fn client() -> ClientInfo<'static> {
+    ClientInfo::new(Peer::UNIX, Peer::UNIX)
 }
 
 fn now(unix_s: u64) -> Now {

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::put_rest;
-use crate::session::{Client, Input, Outbox, Progress, Service, Session};
+use crate::session::{ClientInfo, Input, Outbox, Progress, Service, Session};
 
 /// From 1900-01-01 to 1970-01-01, in seconds (RFC 868 gives the number).
 const UNIX_EPOCH_S: u64 = 2_208_988_800;
@@ -11,8 +11,8 @@ const UNIX_EPOCH_S: u64 = 2_208_988_800;
 /// The time service (RFC 868): the seconds since 1900-01-01 00:00 UTC as 32 bits, high byte first; then it
 /// closes.
 ///
-/// The number overflows on 2036-02-07 at 06:28:16 UTC and begins again at 0; a client that knows roughly when
-/// it is adds 2³² seconds. Nothing wider is defined: protocols after it (NTP) count eras.
+/// The number overflows on 2036-02-07 at 06:28:16 UTC and begins again at 0; a client that knows the year
+/// adds 2³² seconds. RFC 868 defines nothing wider (NTP, after it, counts eras).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Time;
 
@@ -28,7 +28,7 @@ pub enum TimeSession {
 impl Service for Time {
     type Session = TimeSession;
 
-    fn open(&self, _client: &Client<'_>) -> TimeSession {
+    fn open(&self, _client: &ClientInfo<'_>) -> TimeSession {
         TimeSession::Opened
     }
 }

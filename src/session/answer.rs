@@ -1,9 +1,8 @@
-//! What a session reports of its answers. Who makes use of it, a log or a counter, is not the session's
-//! business.
+//! What a session reports of its answers, for the observers of the server: a log, or counters.
 
 use std::time::SystemTime;
 
-/// How much the observers of a server want to know of each answer ([`Outbox::answer_detail`]). Each level
+/// How much detail of each answer the observers of a server need ([`Outbox::answer_detail`]). Each level
 /// includes those before it.
 ///
 /// [`Outbox::answer_detail`]: super::Outbox::answer_detail
@@ -28,7 +27,7 @@ pub struct AnswerInfo {
     pub head_bytes: u32,
     /// When the first byte of the request was received ([`Input::arrived_ms`](super::Input::arrived_ms)).
     pub began_ms: u64,
-    /// The request, if the observers want it ([`AnswerDetail::Request`]).
+    /// The request, if an observer needs it ([`AnswerDetail::Request`]).
     pub request: Option<Box<RequestInfo>>,
 }
 
@@ -67,11 +66,11 @@ impl RequestInfo {
     /// A value is cut to so many bytes: a client must not decide how much memory its fields take.
     pub const VALUE_BYTES_MAX: usize = 2 << 10;
 
-    /// Where a request is understood: what is to be done.
+    /// The method, of a request that is understood.
     pub const METHOD: &'static str = "method";
-    /// And with what.
+    /// Its target.
     pub const TARGET: &'static str = "target";
-    /// And by which version of the protocol.
+    /// Its version of the protocol.
     pub const VERSION: &'static str = "version";
     /// The first line of a request that is not understood.
     pub const LINE: &'static str = "line";

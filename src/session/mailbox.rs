@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Waker;
 
-/// A message whose memory can be counted.
-pub trait Message {
-    /// Bytes that it keeps on the heap.
+/// What a [`Mailbox`] needs of a message to bound the memory of those that wait.
+pub trait HeapSize {
+    /// The bytes that it keeps on the heap.
     fn heap_bytes(&self) -> usize;
 }
 
@@ -21,7 +21,7 @@ pub trait Message {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use oneloop::session::{Client, Mailbox, Peer, PostError, WakeTarget, Waker};
+/// use oneloop::session::{ClientInfo, Mailbox, Peer, PostError, WakeTarget, Waker};
 ///
 /// struct Loop; // what has sessions called; a server brings its own
 /// impl WakeTarget for Loop {
@@ -38,13 +38,13 @@ pub trait Message {
 /// assert_eq!(mailbox.take(), Ok(Some("hello".to_owned())));
 /// ```
 #[derive(Debug)]
-pub struct Mailbox<M: Message> {
+pub struct Mailbox<M: HeapSize> {
     shared: Arc<MailboxShared<M>>,
 }
 
 /// Posts messages to one [`Mailbox`], from any session or thread.
 #[derive(Debug)]
-pub struct Sender<M: Message> {
+pub struct Sender<M: HeapSize> {
     shared: Arc<MailboxShared<M>>,
 }
 
@@ -77,7 +77,7 @@ struct MailboxState<M> {
     waiting: HashMap<(usize, u64), Waker>,
 }
 
-impl<M: Message> Mailbox<M> {
+impl<M: HeapSize> Mailbox<M> {
     /// A mailbox of the client that `reader` wakes, for messages of `bytes_max` bytes together. An empty
     /// mailbox takes one message of any size, so that no sender waits for room that there can never be.
     pub fn new(reader: Waker, bytes_max: usize) -> Self {
@@ -119,14 +119,14 @@ impl<M: Message> Mailbox<M> {
     }
 }
 
-impl<M: Message> Drop for Mailbox<M> {
+impl<M: HeapSize> Drop for Mailbox<M> {
     fn drop(&mut self) {
         self.shared.close();
     }
 }
 
-impl<M: Message> Sender<M> {
-    /// Leaves a message and has the reader called ([`Call::Woken`](super::Call::Woken)).
+impl<M: HeapSize> Sender<M> {
+    /// Posts a message, and wakes the reader ([`Call::Woken`](super::Call::Woken)).
     pub fn post(&self, message: M) -> Result<(), PostError<M>> {
         self.post_with(message, None)
     }
@@ -138,8 +138,8 @@ impl<M: Message> Sender<M> {
         self.post_with(message, Some(sender))
     }
 
-    /// Closes the mailbox: what waits in it is dropped, senders that wait are woken, and the reader is called
-    /// and learns of it.
+    /// Closes the mailbox: what waits in it is dropped, senders that wait are woken, and so is the reader,
+    /// whose next [`Mailbox::take`] fails.
     pub fn close(&self) {
         self.shared.close();
         self.shared.reader.wake();
@@ -165,7 +165,7 @@ impl<M: Message> Sender<M> {
     }
 }
 
-impl<M: Message> Clone for Sender<M> {
+impl<M: HeapSize> Clone for Sender<M> {
     fn clone(&self) -> Self {
         Sender { shared: Arc::clone(&self.shared) }
     }
@@ -193,8 +193,9 @@ fn wake_all(waiting: HashMap<(usize, u64), Waker>) {
     }
 }
 
-/// What a message counts: without its place in the queue, empty messages would be without a bound.
-fn weight<M: Message>(message: &M) -> usize {
+/// How many bytes a message counts as. Its entry in the queue counts, too: otherwise empty messages would
+/// have no bound.
+fn weight<M: HeapSize>(message: &M) -> usize {
     size_of::<M>() + message.heap_bytes()
 }
 
@@ -218,25 +219,25 @@ impl fmt::Display for Closed {
 impl std::error::Error for Closed {}
 
 /// Shared bytes count in each mailbox: it may be the only one that keeps them.
-impl Message for Arc<[u8]> {
+impl HeapSize for Arc<[u8]> {
     fn heap_bytes(&self) -> usize {
         self.len()
     }
 }
 
-impl Message for Arc<str> {
+impl HeapSize for Arc<str> {
     fn heap_bytes(&self) -> usize {
         self.len()
     }
 }
 
-impl Message for Vec<u8> {
+impl HeapSize for Vec<u8> {
     fn heap_bytes(&self) -> usize {
         self.capacity()
     }
 }
 
-impl Message for String {
+impl HeapSize for String {
     fn heap_bytes(&self) -> usize {
         self.capacity()
     }

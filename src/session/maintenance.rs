@@ -54,7 +54,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
-    use crate::session::{Client, Input, Outbox, Progress, Session, Wait};
+    use crate::session::{ClientInfo, Input, Outbox, Progress, Session, Wait};
 
     /// A service that is always due.
     #[derive(Clone, Default)]
@@ -63,7 +63,7 @@ mod tests {
     impl Service for Due {
         type Session = Silent;
 
-        fn open(&self, _client: &Client<'_>) -> Silent {
+        fn open(&self, _client: &ClientInfo<'_>) -> Silent {
             Silent
         }
 

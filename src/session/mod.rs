@@ -1,8 +1,8 @@
 //! The contract: what is done for a client, as a state machine of bytes in and bytes out.
 //!
 //! A [`Service`] makes a [`Session`] for each client. A session knows no socket, no clock and no thread: it
-//! is given what arrived and the time, and returns what it needs next. That is why the same session runs in a
-//! loop, in a child process or in a thread, and why it can be tested without any of them (see [`rehearsal`]).
+//! is given what arrived and the time, and returns what it needs next. Therefore the same session runs in a
+//! loop, in a child process or in a thread, and can be tested without any of them (see [`rehearsal`]).
 //!
 //! A result never depends on how the bytes were split on their way (time excluded).
 
@@ -14,7 +14,7 @@ mod outbox;
 pub mod rehearsal;
 
 pub use answer::{AnswerDetail, AnswerInfo, RequestInfo};
-pub use mailbox::{Closed, Mailbox, Message, PostError, Sender};
+pub use mailbox::{Closed, HeapSize, Mailbox, PostError, Sender};
 pub(crate) use maintenance::Maintenance;
 pub use offload::{Busy, Lane, Offload, Outcome, Ticket};
 pub(crate) use offload::{Job, OffloadSource, OffloadTarget, QueueBound};
@@ -34,7 +34,7 @@ use std::time::{Duration, SystemTime};
 ///
 /// ```
 /// use std::time::Duration;
-/// use oneloop::session::{Client, Input, Outbox, Progress, Service, Session};
+/// use oneloop::session::{ClientInfo, Input, Outbox, Progress, Service, Session};
 ///
 /// /// Sends a greeting and closes.
 /// #[derive(Clone)]
@@ -43,7 +43,7 @@ use std::time::{Duration, SystemTime};
 /// impl Service for Greeter {
 ///     type Session = Greeter;
 ///
-///     fn open(&self, _client: &Client<'_>) -> Greeter {
+///     fn open(&self, _client: &ClientInfo<'_>) -> Greeter {
 ///         self.clone()
 ///     }
 ///
@@ -68,9 +68,9 @@ pub trait Service: Clone + 'static {
     type Session: Session;
 
     /// Begins the work for one client. Called after `accept`, before the first [`Session::advance`].
-    fn open(&self, client: &Client<'_>) -> Self::Session;
+    fn open(&self, client: &ClientInfo<'_>) -> Self::Session;
 
-    /// Whether its sessions are woken ([`Client::waker`]) by each other or by other threads: only models
+    /// Whether its sessions are woken ([`ClientInfo::waker`]) by each other or by other threads: only models
     /// whose clients share memory can serve it. Must always return the same.
     fn wakes(&self) -> bool {
         false
@@ -100,8 +100,8 @@ pub trait Service: Clone + 'static {
         false
     }
 
-    /// When [`Service::maintain`] is to be called, in ms of [`Now::monotonic_ms`]; `None` for never. Asked
-    /// before each wait, so it has to be cheap.
+    /// When [`Service::maintain`] is to be called, in ms of [`Now::monotonic_ms`]; `None` for never. Called
+    /// before each wait, so it must be cheap.
     fn maintenance_due_ms(&self) -> Option<u64> {
         None
     }
@@ -149,7 +149,7 @@ pub trait Service: Clone + 'static {
 /// of a number is left where it is until the rest has come.
 ///
 /// ```
-/// use oneloop::session::{Client, Input, Outbox, Progress, Service, Session, Wait, rehearsal};
+/// use oneloop::session::{ClientInfo, Input, Outbox, Progress, Service, Session, Wait, rehearsal};
 ///
 /// #[derive(Clone)]
 /// struct Successor;
@@ -171,7 +171,7 @@ pub trait Service: Clone + 'static {
 /// impl Service for Successor {
 ///     type Session = Successor;
 ///
-///     fn open(&self, _client: &Client<'_>) -> Successor {
+///     fn open(&self, _client: &ClientInfo<'_>) -> Successor {
 ///         Successor
 ///     }
 /// }
@@ -184,15 +184,16 @@ pub trait Session {
     /// above.
     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress;
 
-    /// The answer that was begun and whose end was not put. Asked for once, when the client ends, a panic of
-    /// [`Session::advance`] included.
+    /// The answer that was begun and whose end was not put. Called once, when the client ends, also after a
+    /// panic of [`Session::advance`].
     fn unfinished(&mut self) -> Option<AnswerInfo> {
         None
     }
 
     /// When the session is to be called with [`Call::Timer`], in ms of [`Now::monotonic_ms`]; `None` for
-    /// never. Asked for after each call; it should be cheap. A timer that has been due stays due until this
-    /// returns a later time, or `None`: a session that leaves it there and does nothing breaks the contract.
+    /// never. Called after each call of the session; it should be cheap. A timer stays due until this returns
+    /// a later time or `None`: a session that returns the same time again and does nothing breaks the
+    /// contract.
     ///
     /// While what was put waits to be sent no session is called; a timer that is due then calls it
     /// afterwards.
@@ -201,8 +202,7 @@ pub trait Session {
     }
 
     /// Bytes that it keeps on the heap for its client alone and that last from call to call: they count with
-    /// the client's buffers (`buffers_bytes_max`). Asked for after each turn of the client; it should be
-    /// cheap.
+    /// the client's buffers (`buffers_bytes_max`). Called after each turn of the client; it should be cheap.
     fn held_bytes(&self) -> usize {
         0
     }
@@ -285,7 +285,7 @@ pub struct Progress {
     pub next: Next,
 }
 
-/// Broken rules that more than one call shows, or that depend on what was to be awaited.
+/// Broken rules that one call alone does not show, or that depend on what the session waited for.
 pub(crate) const WAITS_FOR_NO_REQUEST: &str = "it waits for the rest of a request that has not begun";
 pub(crate) const ASKS_WITHOUT_END: &str = "it asked to be called again and again, and did nothing";
 
@@ -386,9 +386,9 @@ impl Now {
     }
 }
 
-/// What a service learns of a client.
+/// What is known of a client when its session is opened.
 #[derive(Clone, Copy, Debug)]
-pub struct Client<'a> {
+pub struct ClientInfo<'a> {
     /// The client's address.
     pub peer: Peer,
     /// The address it was accepted at.
@@ -401,15 +401,15 @@ pub struct Client<'a> {
     pub(crate) offload: Option<OffloadSource<'a>>,
 }
 
-impl<'a> Client<'a> {
+impl<'a> ClientInfo<'a> {
     /// A client without a waker, for tests and models without a shared address space.
     pub fn new(peer: Peer, local: Peer) -> Self {
-        Client { peer, local, server_name: None, protocol: None, waker: None, offload: None }
+        ClientInfo { peer, local, server_name: None, protocol: None, waker: None, offload: None }
     }
 
     /// The same client with a waker.
     pub fn with_waker(self, waker: &'a Waker) -> Self {
-        Client { waker: Some(waker), ..self }
+        ClientInfo { waker: Some(waker), ..self }
     }
 
     /// A handle with which other sessions, or other threads, call this client's session ([`Call::Woken`]).
@@ -420,7 +420,7 @@ impl<'a> Client<'a> {
         self.waker.expect("Service::wakes returns true where a waker is needed").clone()
     }
 
-    /// The way to have slow work done for this client without holding up others.
+    /// Does slow work for this client without holding up others.
     pub fn offload(&self) -> Offload {
         Offload::of(self.offload)
     }
@@ -438,7 +438,7 @@ enum PeerInner {
 }
 
 impl Peer {
-    /// The end of a Unix socket: it has no address worth telling.
+    /// The end of a Unix socket, which has no address of use.
     pub const UNIX: Peer = Peer(PeerInner::Unix);
 
     /// The internet address, `None` for a Unix socket. An IPv4 client of a dual socket appears as IPv4.
@@ -533,7 +533,7 @@ impl fmt::Debug for Waker {
 }
 
 impl Progress {
-    /// How this breaks the contract, as the return of a call that had `len` bytes and put what `out` holds.
+    /// How this breaks the contract, as the result of a call with `len` bytes that has put what is in `out`.
     #[inline]
     pub(crate) fn broken_rule(&self, len: usize, out: &Outbox) -> Option<&'static str> {
         if self.consumed > len {

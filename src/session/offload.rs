@@ -12,15 +12,15 @@ use super::{WakeTarget, Waker};
 /// [`Next::Pause`](super::Next::Pause), with a timer for as long as it is willing to wait; it is woken
 /// ([`Call::Woken`](super::Call::Woken)) when the work is done, whatever
 /// [`Service::wakes`](super::Service::wakes) returns. Threads are started with the first work, so that a
-/// process that forks has none. In the other models a client has a process or thread of its own, and the work
-/// is done before [`Offload::run`] returns.
+/// process that forks has none. In the other models each client has a process or thread, and the work is done
+/// before [`Offload::run`] returns.
 ///
-/// A session gets it from [`Client::offload`](super::Client::offload).
+/// A session gets it from [`ClientInfo::offload`](super::ClientInfo::offload).
 ///
 /// ```
 /// use oneloop::session::{Lane, Offload, Outcome};
 ///
-/// let offload = Offload::inline(); // what a client has with a process or thread of its own
+/// let offload = Offload::inline(); // as under a model with a process or thread per client
 /// let mut ticket = offload.run(Lane::Compute, || (1..=20).product::<u64>());
 /// assert_eq!(ticket.take(), Outcome::Done(2_432_902_008_176_640_000));
 /// ```
@@ -81,7 +81,7 @@ pub struct Busy;
 /// result of other work is dropped.
 #[derive(Debug)]
 pub struct Ticket<T> {
-    slot: Arc<Slot<T>>,
+    slot: Arc<ResultSlot<T>>,
 }
 
 /// What [`Ticket::take`] returns.
@@ -96,12 +96,12 @@ pub enum Outcome<T> {
 }
 
 #[derive(Debug)]
-struct Slot<T> {
-    state: Mutex<SlotState<T>>,
+struct ResultSlot<T> {
+    state: Mutex<ResultState<T>>,
 }
 
 #[derive(Debug)]
-enum SlotState<T> {
+enum ResultState<T> {
     Pending,
     Done(T),
     Lost,
@@ -111,7 +111,7 @@ enum SlotState<T> {
 
 /// Held by the work: wakes the session when it is dropped, with or without a result.
 struct Promise<T> {
-    slot: Arc<Slot<T>>,
+    slot: Arc<ResultSlot<T>>,
     waker: Waker,
 }
 
@@ -154,7 +154,7 @@ impl Offload {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        let lost = |_: Busy| Ticket { slot: Arc::new(Slot { state: Mutex::new(SlotState::Lost) }) };
+        let lost = |_: Busy| Ticket { slot: Arc::new(ResultSlot { state: Mutex::new(ResultState::Lost) }) };
         self.begin(lane, QueueBound::OnePerClient, work).unwrap_or_else(lost)
     }
 
@@ -164,9 +164,11 @@ impl Offload {
         F: FnOnce() -> T + Send + 'static,
     {
         let Way::Beside { target, waker } = &self.0 else {
-            return Ok(Ticket { slot: Arc::new(Slot { state: Mutex::new(SlotState::Done(work())) }) });
+            return Ok(Ticket {
+                slot: Arc::new(ResultSlot { state: Mutex::new(ResultState::Done(work())) }),
+            });
         };
-        let slot = Arc::new(Slot { state: Mutex::new(SlotState::Pending) });
+        let slot = Arc::new(ResultSlot { state: Mutex::new(ResultState::Pending) });
         let promise = Promise { slot: Arc::clone(&slot), waker: waker.clone() };
         let ticket = Ticket { slot };
         let job = move || {
@@ -190,39 +192,39 @@ impl<T> Ticket<T> {
     /// The result, if the work is done.
     pub fn take(&mut self) -> Outcome<T> {
         let mut state = self.slot.state();
-        match std::mem::replace(&mut *state, SlotState::Lost) {
-            SlotState::Pending => {
-                *state = SlotState::Pending;
+        match std::mem::replace(&mut *state, ResultState::Lost) {
+            ResultState::Pending => {
+                *state = ResultState::Pending;
                 Outcome::Pending
             }
-            SlotState::Done(result) => Outcome::Done(result),
-            SlotState::Lost | SlotState::Abandoned => Outcome::Lost,
+            ResultState::Done(result) => Outcome::Done(result),
+            ResultState::Lost | ResultState::Abandoned => Outcome::Lost,
         }
     }
 }
 
 impl<T> Drop for Ticket<T> {
     fn drop(&mut self) {
-        let before = std::mem::replace(&mut *self.slot.state(), SlotState::Abandoned);
+        let before = std::mem::replace(&mut *self.slot.state(), ResultState::Abandoned);
         drop(before); // without the lock
     }
 }
 
-impl<T> Slot<T> {
-    fn state(&self) -> MutexGuard<'_, SlotState<T>> {
+impl<T> ResultSlot<T> {
+    fn state(&self) -> MutexGuard<'_, ResultState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<T> Promise<T> {
     fn is_abandoned(&self) -> bool {
-        matches!(*self.slot.state(), SlotState::Abandoned)
+        matches!(*self.slot.state(), ResultState::Abandoned)
     }
 
     fn keep(self, result: T) {
         let mut state = self.slot.state();
-        if matches!(*state, SlotState::Pending) {
-            *state = SlotState::Done(result);
+        if matches!(*state, ResultState::Pending) {
+            *state = ResultState::Done(result);
         }
     }
 }
@@ -230,10 +232,10 @@ impl<T> Promise<T> {
 impl<T> Drop for Promise<T> {
     fn drop(&mut self) {
         let mut state = self.slot.state();
-        if matches!(*state, SlotState::Pending) {
-            *state = SlotState::Lost;
+        if matches!(*state, ResultState::Pending) {
+            *state = ResultState::Lost;
         }
-        let is_awaited = !matches!(*state, SlotState::Abandoned);
+        let is_awaited = !matches!(*state, ResultState::Abandoned);
         drop(state);
         if is_awaited {
             self.waker.wake();

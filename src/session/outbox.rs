@@ -254,7 +254,7 @@ impl Outbox {
     /// cannot be formatted counts as one for which there is no room.
     pub fn put_fmt(&mut self, text: fmt::Arguments<'_>) -> Result<(), Full> {
         let (start, room) = (self.bytes.len(), self.room());
-        let mut writer = Text { out: self, start, room };
+        let mut writer = TextWriter { out: self, start, room };
         fmt::write(&mut writer, text).map_err(|fmt::Error| Full)?;
         writer.commit();
         Ok(())
@@ -311,7 +311,7 @@ impl Outbox {
     }
 
     /// Reports the answer that ends here, behind the bytes that were put since the last such report. It
-    /// always has room: an answer has one. Nothing is kept if no observer wants it ([`AnswerDetail::Count`]).
+    /// always has room: an answer has one. Nothing is kept if no observer needs it ([`AnswerDetail::Count`]).
     pub fn answered(&mut self, info: AnswerInfo) {
         if self.answer_detail > AnswerDetail::Count {
             self.push(Piece::Answered(info));
@@ -427,8 +427,8 @@ impl Outbox {
         (self.head, self.tail, self.held_bytes) = (0, 0, 0);
     }
 
-    /// Moves what was not sent into an outbox of its own, no larger than that: the scratch outbox stays with
-    /// the loop.
+    /// Moves what was not sent into a new outbox for the client, no larger than that: the scratch outbox
+    /// stays with the loop.
     pub(crate) fn take_rest(&mut self) -> Box<Outbox> {
         let rest = Outbox {
             bytes: self.bytes[self.head..].to_vec(),
@@ -493,14 +493,14 @@ fn storage_full(full: Full) -> io::Error {
 }
 
 /// Text on its way into an outbox: what was written is removed when this is dropped, unless it was committed.
-struct Text<'a> {
+struct TextWriter<'a> {
     out: &'a mut Outbox,
     /// Where in the literal bytes the text begins.
     start: usize,
     room: usize,
 }
 
-impl Text<'_> {
+impl TextWriter<'_> {
     fn commit(self) {
         let len = self.out.bytes.len() - self.start;
         self.out.grew(len);
@@ -508,7 +508,7 @@ impl Text<'_> {
     }
 }
 
-impl fmt::Write for Text<'_> {
+impl fmt::Write for TextWriter<'_> {
     fn write_str(&mut self, piece: &str) -> fmt::Result {
         self.room = self.room.checked_sub(piece.len()).ok_or(fmt::Error)?;
         self.out.bytes.extend_from_slice(piece.as_bytes());
@@ -516,7 +516,7 @@ impl fmt::Write for Text<'_> {
     }
 }
 
-impl Drop for Text<'_> {
+impl Drop for TextWriter<'_> {
     fn drop(&mut self) {
         self.out.bytes.truncate(self.start);
     }

@@ -7,7 +7,7 @@
 //! ```
 //! use std::time::Duration;
 //! use oneloop::session::rehearsal::{self, Rehearsal, State};
-//! use oneloop::session::{Call, Client, Input, Next, Outbox, Progress, Service, Session, Wait};
+//! use oneloop::session::{Call, ClientInfo, Input, Next, Outbox, Progress, Service, Session, Wait};
 //!
 //! /// Answers each line after a second.
 //! #[derive(Clone, Default)]
@@ -15,7 +15,7 @@
 //!
 //! impl Service for Slowly {
 //!     type Session = Slowly;
-//!     fn open(&self, _client: &Client<'_>) -> Slowly {
+//!     fn open(&self, _client: &ClientInfo<'_>) -> Slowly {
 //!         Slowly::default()
 //!     }
 //! }
@@ -60,8 +60,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::{
-    ASKS_WITHOUT_END, AnswerDetail, AnswerInfo, Call, Client, Front, Input, Next, Now, Outbox, Peer, Service,
-    Session, WAITS_FOR_NO_REQUEST, Wait, WakeTarget, Waker,
+    ASKS_WITHOUT_END, AnswerDetail, AnswerInfo, Call, ClientInfo, Front, Input, Next, Now, Outbox, Peer,
+    Service, Session, WAITS_FOR_NO_REQUEST, Wait, WakeTarget, Waker,
 };
 
 /// Calls in a row that move nothing before a rehearsal fails.
@@ -151,7 +151,7 @@ impl<S: Session> Rehearsal<S> {
         let peer = |port: u16| Peer::from(std::net::SocketAddr::from(([127, 0, 0, 1], port)));
         let bell = Arc::new(Bell::default());
         let waker = Waker::new(Arc::clone(&bell) as Arc<_>, 0);
-        let client = Client::new(peer(40_000), peer(80));
+        let client = ClientInfo::new(peer(40_000), peer(80));
         let session = service.open(&if service.wakes() { client.with_waker(&waker) } else { client });
         let now = Now { monotonic_ms: 0, wall: SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000) };
         let mut rehearsal = Rehearsal {
@@ -177,7 +177,7 @@ impl<S: Session> Rehearsal<S> {
         rehearsal
     }
 
-    /// The same with an observer that wants to know this much of each answer.
+    /// The same with an observer that needs this much detail of each answer.
     pub fn reporting(mut self, detail: AnswerDetail) -> Self {
         self.out.set_answer_detail(detail);
         self
@@ -346,7 +346,7 @@ impl<S: Session> Rehearsal<S> {
                 return;
             }
             match self.follow() {
-                // One that was called so by hand is called so on.
+                // A drain goes on: later calls have the same reason.
                 Some(_) if call == Call::Stopping => {}
                 Some(next) => call = next,
                 None => return,
@@ -542,7 +542,7 @@ mod tests {
     impl Service for Does {
         type Session = Does;
 
-        fn open(&self, _client: &Client<'_>) -> Does {
+        fn open(&self, _client: &ClientInfo<'_>) -> Does {
             self.clone()
         }
     }
@@ -631,7 +631,7 @@ mod tests {
             true
         }
 
-        fn open(&self, client: &Client<'_>) -> Guest {
+        fn open(&self, client: &ClientInfo<'_>) -> Guest {
             let mailbox = Mailbox::new(client.waker(), 1000);
             let mut guests = self.0.lock().unwrap();
             guests.push(mailbox.sender());
@@ -688,7 +688,7 @@ mod tests {
     impl Service for Ticking {
         type Session = Ticks;
 
-        fn open(&self, _client: &Client<'_>) -> Ticks {
+        fn open(&self, _client: &ClientInfo<'_>) -> Ticks {
             Ticks(0)
         }
     }

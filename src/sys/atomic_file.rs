@@ -55,7 +55,7 @@ fn regular(path: &Path) -> io::Result<Option<(PathBuf, Option<Metadata>)>> {
 
 fn replace(target: &Path, old: Option<&Metadata>, bytes: &[u8]) -> io::Result<()> {
     if old.is_some() {
-        // Who may not write it may not replace it either.
+        // A user without permission to write the file must not replace it either.
         OpenOptions::new().write(true).open(target)?;
     }
     let (path, file) = neighbour(target)?;

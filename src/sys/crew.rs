@@ -50,9 +50,9 @@ struct Member {
     due_ms: Arc<AtomicU64>,
 }
 
-/// A thread's own place in its crew.
+/// A thread of a crew, as the thread itself uses it.
 #[derive(Debug)]
-pub(crate) struct Place<P> {
+pub(crate) struct CrewMember<P> {
     crew: Arc<Crew<P>>,
     at: usize,
     due_ms: Arc<AtomicU64>,
@@ -61,11 +61,11 @@ pub(crate) struct Place<P> {
 }
 
 /// What a new thread is given.
-struct Start<P, J> {
+struct ThreadStart<P, J> {
     crew: Arc<Crew<P>>,
     parting: P,
     job: J,
-    work: fn(J, &Place<P>),
+    work: fn(J, &CrewMember<P>),
 }
 
 impl<P: Send + 'static> Crew<P> {
@@ -97,13 +97,13 @@ impl<P: Send + 'static> Crew<P> {
         stack_bytes: usize,
         parting: P,
         job: J,
-        work: fn(J, &Place<P>),
+        work: fn(J, &CrewMember<P>),
     ) -> Result<(), (io::Error, J)> {
         let _blocked = match signals.block() {
             Ok(blocked) => blocked,
             Err(error) => return Err((error, job)),
         };
-        let start = Box::into_raw(Box::new(Start { crew: Arc::clone(self), parting, job, work }));
+        let start = Box::into_raw(Box::new(ThreadStart { crew: Arc::clone(self), parting, job, work }));
         self.running.fetch_add(1, SeqCst);
         // SAFETY: `begin` takes a box of this very type, which is given to it alone if the call succeeds.
         match unsafe { create(stack_bytes, begin::<P, J>, start.cast()) } {
@@ -122,7 +122,7 @@ impl<P: Send + 'static> Crew<P> {
         self.running.load(SeqCst)
     }
 
-    /// When [`Crew::interrupt_due`] is to be called, in the time of [`Place::interrupt_at`].
+    /// When [`Crew::interrupt_due`] is to be called, in the time of [`CrewMember::interrupt_at`].
     pub(crate) fn due_ms(&self) -> Option<u64> {
         Some(self.next_look_ms.load(SeqCst)).filter(|&due_ms| due_ms != u64::MAX)
     }
@@ -175,8 +175,8 @@ impl<P> Crew<P> {
     }
 }
 
-/// The bell: readable when [`Crew::interrupt_due`] may be due sooner, or a thread has ended of which the
-/// first thread wants to know.
+/// The bell: readable when [`Crew::interrupt_due`] may be due sooner, or when a thread has ended and the
+/// first thread waits for that.
 impl<P> AsFd for Crew<P> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.bell.as_fd()
@@ -192,7 +192,7 @@ impl Member {
     }
 }
 
-impl<P> Place<P> {
+impl<P> CrewMember<P> {
     fn enter(crew: Arc<Crew<P>>, parting: P) -> Self {
         let due_ms = Arc::new(AtomicU64::new(u64::MAX));
         // SAFETY: it has no conditions.
@@ -205,7 +205,7 @@ impl<P> Place<P> {
         }
         members.running[at] = member;
         drop(members);
-        Place { crew, at, due_ms, parting: Some(parting) }
+        CrewMember { crew, at, due_ms, parting: Some(parting) }
     }
 
     /// Has calls in which this thread blocks interrupted from this time on, again and again, until another
@@ -220,7 +220,7 @@ impl<P> Place<P> {
     }
 }
 
-impl<P> Drop for Place<P> {
+impl<P> Drop for CrewMember<P> {
     fn drop(&mut self) {
         let mut members = self.crew.members.lock().unwrap_or_else(PoisonError::into_inner);
         members.running[self.at] = None;
@@ -249,15 +249,16 @@ pub(crate) fn name_thread(name: &str) {
 
 extern "C" fn begin<P: Send + 'static, J: Send + 'static>(start: *mut libc::c_void) -> *mut libc::c_void {
     // SAFETY: `Crew::start` gives this thread a box of this type, and to no other.
-    let Start { crew, parting, job, work } = *unsafe { Box::from_raw(start.cast::<Start<P, J>>()) };
-    let place = Place::enter(crew, parting);
+    let ThreadStart { crew, parting, job, work } =
+        *unsafe { Box::from_raw(start.cast::<ThreadStart<P, J>>()) };
+    let member = CrewMember::enter(crew, parting);
     // A panic was reported; it must not unwind into the system's code.
-    let _ = panic::catch_unwind(AssertUnwindSafe(|| work(job, &place)));
-    drop(place);
+    let _ = panic::catch_unwind(AssertUnwindSafe(|| work(job, &member)));
+    drop(member);
     std::ptr::null_mut()
 }
 
-/// Starts a thread that nobody joins (`pthread_create(3)`).
+/// Starts a detached thread (`pthread_create(3)`).
 ///
 /// # Safety
 /// `begin` may be called in another thread with `start`, once.

@@ -3,7 +3,7 @@
 //! On Linux the kernel resolves each path in one call that cannot leave the root (`openat2(2)` with
 //! `RESOLVE_BENEATH`): links are followed as long as they stay inside. Where that call is missing or denied
 //! (a sandbox, macOS), each component is opened by itself and no link is followed. Only regular files and
-//! directories are ever opened for reading: what something is is asked of a handle that cannot block or read
+//! directories are ever opened for reading: the type is read from a handle that cannot block or read
 //! (`O_PATH`), so a FIFO or a device is never touched.
 // One call: nix lends no descriptor of a directory that is read.
 #![allow(unsafe_code)]

@@ -235,7 +235,7 @@ impl Listener {
         let other = |source| BindError::new(&address, source);
         let sock_addr = SockAddr::unix(path).map_err(|error| fail(BindErrorKind::PathTooLong, error))?;
         // From the look at the path until clients can connect to it.
-        let _turn = unix_path::Turn::take(path);
+        let _lock = unix_path::DirectoryLock::take(path);
         unix_path::make_free(path, &sock_addr).map_err(|(kind, source)| fail(kind, source))?;
         let socket = stream_socket(Domain::UNIX, None).map_err(other)?;
         socket.bind(&sock_addr).map_err(other)?;
@@ -279,15 +279,15 @@ impl Listener {
     /// Takes the next client: its socket (nonblocking, closed by exec, `TCP_NODELAY`) and its address, `None`
     /// for a Unix client. `AcceptError::of` gives the meaning of an error.
     pub fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
-        self.accept_as(Blocking::No)
+        self.accept_as(BlockingMode::No)
     }
 
     /// The same for models that wait for one client: its socket blocks.
     pub fn accept_blocking(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
-        self.accept_as(Blocking::Yes)
+        self.accept_as(BlockingMode::Yes)
     }
 
-    fn accept_as(&self, blocking: Blocking) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+    fn accept_as(&self, blocking: BlockingMode) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
         let fd = self.socket.as_raw_fd();
         // SAFETY: accept_raw writes an address and its length into the storage, which is large enough for
         // any.
@@ -300,7 +300,7 @@ impl Listener {
             let socket = Socket::from(accepted);
             socket.set_cloexec(true)?;
             // Elsewhere the socket inherits the listener's mode.
-            socket.set_nonblocking(blocking == Blocking::No)?;
+            socket.set_nonblocking(blocking == BlockingMode::No)?;
             if matches!(self.address, Address::Tcp(_)) {
                 set_options(&socket);
             }
@@ -309,13 +309,13 @@ impl Listener {
         Ok((accepted, peer.as_socket()))
     }
 
-    /// Tells the kernel that clients send first and then wait for an answer. The kernel keeps each client
-    /// until its first bytes or its end have come, or a second has passed (`TCP_DEFER_ACCEPT`, tcp(7)): a
-    /// client with one request then costs one wake-up instead of two. It also delays the acknowledgement of
+    /// Sets options for clients that send first and then wait for an answer. The kernel keeps each client
+    /// back until its first bytes or its end have come, or a second has passed (`TCP_DEFER_ACCEPT`, tcp(7)):
+    /// a client with one request then costs one wake-up instead of two. It also delays the acknowledgement of
     /// those bytes until the answer, which carries it (`TCP_QUICKACK` cleared; accepted sockets inherit it):
     /// one segment less. Without an answer the acknowledgement is sent after the usual delay of about 40 ms.
     /// On Linux and for TCP only; nothing depends on it.
-    #[cfg_attr(not(target_os = "linux"), allow(clippy::unused_self, reason = "nothing is to be had there"))]
+    #[cfg_attr(not(target_os = "linux"), allow(clippy::unused_self, reason = "only Linux has the options"))]
     pub fn clients_speak_first(&self) {
         #[cfg(target_os = "linux")]
         if matches!(self.address, Address::Tcp(_)) {
@@ -410,7 +410,7 @@ fn set_unsent_bytes_max(_socket: &Socket, _bytes: libc::c_int) -> io::Result<()>
 
 /// Whether calls on an accepted socket block.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Blocking {
+enum BlockingMode {
     No,
     Yes,
 }
@@ -425,11 +425,11 @@ fn accept_raw(
     fd: RawFd,
     addr: *mut libc::sockaddr,
     len: *mut libc::socklen_t,
-    blocking: Blocking,
+    blocking: BlockingMode,
 ) -> io::Result<RawFd> {
     let flags = match blocking {
-        Blocking::No => libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
-        Blocking::Yes => libc::SOCK_CLOEXEC,
+        BlockingMode::No => libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+        BlockingMode::Yes => libc::SOCK_CLOEXEC,
     };
     if !ACCEPT4_IS_REFUSED.load(Relaxed) {
         // SAFETY: `addr` and `len` are valid for writing, as SockAddr::try_init promises.
@@ -455,7 +455,7 @@ fn accept_raw(
     // SAFETY: the descriptor was just made by accept and has no other owner.
     let socket = Socket::from(unsafe { OwnedFd::from_raw_fd(accepted) });
     socket.set_cloexec(true)?;
-    socket.set_nonblocking(blocking == Blocking::No)?;
+    socket.set_nonblocking(blocking == BlockingMode::No)?;
     Ok(socket.into_raw_fd())
 }
 
@@ -464,7 +464,7 @@ fn accept_raw(
     fd: RawFd,
     addr: *mut libc::sockaddr,
     len: *mut libc::socklen_t,
-    _blocking: Blocking,
+    _blocking: BlockingMode,
 ) -> io::Result<RawFd> {
     // SAFETY: `addr` and `len` are valid for writing, as SockAddr::try_init promises.
     match unsafe { libc::accept(fd, addr, len) } {

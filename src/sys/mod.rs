@@ -1,5 +1,5 @@
-//! What the operating system is asked for beyond std and mio. The only place with `unsafe`; it imports
-//! nothing else of this crate.
+//! Calls of the operating system beyond std and mio. The only place with `unsafe`; it imports nothing else of
+//! this crate.
 
 pub(crate) mod address;
 #[cfg(all(feature = "load", any(target_os = "linux", target_os = "android")))]
@@ -34,7 +34,7 @@ pub(crate) mod wait;
 
 pub use address::{Address, AddressError};
 pub use bind_error::{BindError, BindErrorKind};
-pub(crate) use crew::{Crew, Place};
+pub(crate) use crew::{Crew, CrewMember};
 pub(crate) use listener::AcceptError;
 pub use listener::{ListenOptions, Listener};
 #[cfg(feature = "cli")]

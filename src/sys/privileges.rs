@@ -188,9 +188,9 @@ impl fmt::Display for Identity {
     }
 }
 
-type Entry = (Uid, Option<CString>, Option<Gid>);
+type PasswdEntry = (Uid, Option<CString>, Option<Gid>);
 
-fn find_user(user: &str) -> Result<Entry, IdentityError> {
+fn find_user(user: &str) -> Result<PasswdEntry, IdentityError> {
     let lookup = |error: nix::Error| IdentityError::Refused("looking up the user", error.into());
     let known = |user: User| (user.uid, CString::new(user.name).ok(), Some(user.gid));
     if let Some(found) = User::from_name(user).map_err(lookup)? {
@@ -238,7 +238,7 @@ mod capabilities {
 
     /// `struct __user_cap_header_struct`
     #[repr(C)]
-    struct Header {
+    struct CapabilityHeader {
         version: u32,
         pid: libc::c_int,
     }
@@ -253,7 +253,7 @@ mod capabilities {
 
     /// Empties the permitted, effective and inheritable set of this thread, and with them the ambient one.
     pub(super) fn drop_all() -> io::Result<()> {
-        let header = Header { version: VERSION, pid: 0 };
+        let header = CapabilityHeader { version: VERSION, pid: 0 };
         let none = || Part { effective: 0, permitted: 0, inheritable: 0 };
         let parts = [none(), none()];
         // SAFETY: both are read in the form of the version given, which has two parts, and outlive the call.

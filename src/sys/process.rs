@@ -34,8 +34,9 @@ pub fn raise_descriptors_max() -> u64 {
     soft
 }
 
-/// How much the priority of a thread beside a loop is lowered (nice(2)): about a quarter of a processor is
-/// left to it where the loop wants all of one. With less, a password would take seconds on a busy machine.
+/// How much the priority of a thread beside a loop is lowered (nice(2)): if the loop is busy all the time and
+/// both share a processor, the thread gets about a quarter of it. With less, a password would take seconds on
+/// a busy machine.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const NICE_BESIDE_LOOP: libc::c_int = 5;
 
@@ -237,7 +238,7 @@ pub(crate) fn reap_child(child: u32) -> Option<std::time::Duration> {
     let pid = libc::pid_t::try_from(child).ok().filter(|&pid| pid > 0)?;
     // SAFETY: all bytes 0 are a valid value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: no status is asked for, and the usage has its type.
+    // SAFETY: the pointer to a status may be null, and `usage` has the type that the call writes.
     let reaped = unsafe { libc::wait4(pid, std::ptr::null_mut(), libc::WNOHANG, &raw mut usage) };
     let used = TimeVal::from(usage.ru_utime) + TimeVal::from(usage.ru_stime);
     (reaped == pid).then(|| std::time::Duration::from_nanos(used.num_nanoseconds().unsigned_abs()))

@@ -158,7 +158,7 @@ impl Root {
         for _ in 0..STEPS_MAX {
             let Some(name) = left.pop() else { return Ok((place, passed.join(&b'/'))) };
             if name == b".." {
-                // From the target of a link: a path that is asked for has none.
+                // From the target of a link: a requested path contains no `..`.
                 if passed.pop().is_some() {
                     held = place.directory(&passed.join(&b'/'))?;
                 } else {

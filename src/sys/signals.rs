@@ -1,8 +1,8 @@
 //! Signals as readable events: the handlers only set bits and write a byte into a pipe.
 //!
 //! A process that waits in ppoll(2) needs no pipe ([`HeldSignals`]): signals come only while it waits. Nor
-//! does one that only ever blocks in calls of its own: once a signal has come, a timer interrupts these calls
-//! until it has noticed.
+//! does a process that blocks in other calls (accept(2), read(2)): once a signal has come, a timer interrupts
+//! these calls until the process has noticed it.
 //!
 //! The handlers are installed without `SA_RESTART`, so that a signal also interrupts a blocked call
 //! (signal(7)). Only what is async-signal-safe happens in them (signal-safety(7)), and `errno` is kept.
@@ -117,7 +117,7 @@ impl SignalCounts {
 #[derive(Debug)]
 pub struct Signals {
     // Dropped first: it sees to it that no handler writes into the pipe any more.
-    state: State,
+    state: SignalsSeen,
     pipe: Pipe,
 }
 
@@ -128,7 +128,7 @@ pub(crate) struct HeldSignals {
     /// The mask of signals while it waits, and in the end: dropped first, while the handlers are still there.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     while_waiting: Blocked,
-    state: State,
+    state: SignalsSeen,
     /// Waits in a row that ended because a descriptor was ready.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     ready_waits: u32,
@@ -143,7 +143,7 @@ pub(crate) struct HeldSignals {
 /// from a signal on a timer does, until the process has set it anew.
 #[derive(Debug)]
 pub(crate) struct LoneSignals {
-    state: State,
+    state: SignalsSeen,
 }
 
 /// Both ends of the pipe into which the handlers write.
@@ -155,7 +155,7 @@ struct Pipe {
 
 /// What is known of the signals between two looks.
 #[derive(Debug)]
-struct State {
+struct SignalsSeen {
     stops_taken: u32,
     at_end: AtEnd,
     hangup: Hangup,
@@ -221,7 +221,7 @@ impl Signals {
             count.store(0, SeqCst);
         }
         let hangup = if is_ignored(Signal::SIGHUP)? { Hangup::Ignored } else { Hangup::Drains };
-        let signals = Signals { state: State { stops_taken: 0, at_end: AtEnd::Restore, hangup }, pipe };
+        let signals = Signals { state: SignalsSeen { stops_taken: 0, at_end: AtEnd::Restore, hangup }, pipe };
         SHARED.had_terminal.store(terminal() == Terminal::Open, SeqCst);
         SHARED.ends_with_terminal.store(hangup == Hangup::Drains, SeqCst);
         for signal in HANDLED {
@@ -247,7 +247,7 @@ impl Signals {
     /// SIGHUP asks to open log files again from now on, also where it was inherited as ignored: such a
     /// process outlives its terminal.
     pub fn reopen_on_hangup(&mut self) -> io::Result<()> {
-        let State { hangup, .. } = &mut self.state;
+        let SignalsSeen { hangup, .. } = &mut self.state;
         if !matches!(hangup, Hangup::Reopens { .. }) {
             SHARED.ends_with_terminal.store(false, SeqCst);
             set_hangup()?;
@@ -385,7 +385,7 @@ impl HeldSignals {
         fds: impl IntoIterator<Item = BorrowedFd<'a>>,
         timeout: Option<Duration>,
     ) -> io::Result<(Arrived, Ready)> {
-        // The pipe comes last: it has no place of its own among the results.
+        // The pipe comes last: the results do not include it.
         let pipe = self.pipe.iter().map(|pipe| pipe.read.as_fd());
         let fds: Vec<BorrowedFd<'_>> = fds.into_iter().collect();
         let ready = wait::readable(fds.into_iter().chain(pipe), timeout)?;
@@ -445,7 +445,7 @@ impl HeldSignals {
         Ok(())
     }
 
-    /// In a child: signals are read from a pipe of its own from here on, those that have come included.
+    /// In a child: from here on, signals are read from a new pipe, those that have already come included.
     pub(crate) fn into_readable(self) -> io::Result<Signals> {
         let HeldSignals { state, .. } = self;
         let pipe = Pipe::open()?;
@@ -456,7 +456,7 @@ impl HeldSignals {
     }
 }
 
-impl State {
+impl SignalsSeen {
     #[allow(clippy::unused_self, reason = "counts are of signals that were installed")]
     fn counts(&self) -> SignalCounts {
         SignalCounts { shared: &SHARED }
@@ -488,7 +488,7 @@ impl State {
     }
 }
 
-impl Drop for State {
+impl Drop for SignalsSeen {
     fn drop(&mut self) {
         SHARED.holder.store(0, SeqCst);
         if SHARED.interrupt_every_ms.swap(0, SeqCst) > 0 {

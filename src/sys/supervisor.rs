@@ -50,8 +50,8 @@ pub(crate) enum Notice {
 
 impl Supervisor {
     /// Takes over what the supervisor passed, and removes its variables from the environment: they are for
-    /// this process alone. Called once, at the start, by a process with one thread, before it opens
-    /// descriptors of its own.
+    /// this process alone. Called once, at the start, by a process with one thread, before it opens any
+    /// descriptor.
     pub(crate) fn adopt() -> Result<Self, SupervisorError> {
         let get = |name| env::var(name).unwrap_or_default();
         let (pid, fds, names) = (get("LISTEN_PID"), get("LISTEN_FDS"), get("LISTEN_FDNAMES"));

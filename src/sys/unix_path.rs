@@ -70,30 +70,30 @@ const TURN_PAUSE_MS: u64 = 10;
 /// While it lives no other server of this kind makes a socket in the same directory: between bind(2) and
 /// listen(2) a living server looks like a dead one, whose path would be taken.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct DirectoryLock {
     _lock: Option<Flock<fs::File>>,
 }
 
-impl Turn {
+impl DirectoryLock {
     /// Waits for the lock of the directory, within a bound. If it cannot be had (no permission, or another
     /// process holds it for too long), the server goes on without: a conflict needs two servers that start at
     /// the same moment.
-    pub(super) fn take(path: &Path) -> Turn {
+    pub(super) fn take(path: &Path) -> DirectoryLock {
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
         let options = fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_DIRECTORY).open(directory);
-        let Ok(mut file) = options else { return Turn { _lock: None } };
+        let Ok(mut file) = options else { return DirectoryLock { _lock: None } };
         for _ in 0..TURN_TRIES_MAX {
             file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Turn { _lock: Some(lock) },
+                Ok(lock) => return DirectoryLock { _lock: Some(lock) },
                 Err((file, Errno::EWOULDBLOCK)) => file,
                 Err(_) => break,
             };
             std::thread::sleep(Duration::from_millis(TURN_PAUSE_MS));
         }
-        Turn { _lock: None }
+        DirectoryLock { _lock: None }
     }
 }
 

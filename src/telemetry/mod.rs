@@ -2,7 +2,7 @@
 //!
 //! A client that comes, its [`End`] with one [`Reason`], and each [`Answer`] are events. [`Telemetry`] counts
 //! them and passes them to its observers: the access log ([`AccessLog`]), [`Metrics`], or any other
-//! [`Observer`]. Text is made by the observer that wants text; no session knows how a line of a log looks.
+//! [`Observer`]. An observer makes text of them if it needs any; no session formats a line of a log.
 
 mod access;
 mod diagnostics;
@@ -28,7 +28,7 @@ pub use histogram::Histogram;
 pub use metrics::{Metrics, MetricsSnapshot};
 pub use observer::{Observer, ReopenRequests};
 pub use reason::{Counters, Reason};
-use tally::Lane;
+use tally::Shard;
 pub(crate) use tally::Tally;
 pub use traffic::Traffic;
 
@@ -38,9 +38,9 @@ pub struct Telemetry {
     /// Clients that came, ends by reason, and what went through.
     pub(crate) counters: Counters,
     /// Where all is counted, too, for other processes or threads to see.
-    lane: Option<Lane>,
+    shard: Option<Shard>,
     observers: Vec<Arc<dyn Observer>>,
-    /// The most that one of them wants to know of an answer.
+    /// The most detail of an answer that one of them needs.
     answer_detail: AnswerDetail,
     /// Whether the observers are those of another thread, which closes them.
     is_shared: bool,
@@ -66,7 +66,7 @@ impl Telemetry {
 
     /// The same, which counts into `tally`, too.
     pub(crate) fn counting(mut self, tally: &Arc<Tally>) -> Telemetry {
-        self.lane = Some(Lane::of(tally));
+        self.shard = Some(Shard::of(tally));
         self
     }
 
@@ -81,8 +81,8 @@ impl Telemetry {
     pub(crate) fn begin_child(&mut self) {
         self.is_shared = false;
         self.observers.iter().for_each(|observer| observer.forked());
-        if let Some(lane) = &mut self.lane {
-            lane.change();
+        if let Some(shard) = &mut self.shard {
+            shard.change();
         }
     }
 
@@ -90,7 +90,7 @@ impl Telemetry {
     pub(crate) fn share(&self, tally: &Arc<Tally>) -> Telemetry {
         Telemetry {
             counters: Counters::default(),
-            lane: Some(Lane::of(tally)),
+            shard: Some(Shard::of(tally)),
             observers: self.observers.clone(),
             answer_detail: self.answer_detail,
             is_shared: true,
@@ -108,8 +108,8 @@ impl Telemetry {
     }
 
     fn add_to_tally(&self, counter: usize) {
-        if let Some(lane) = &self.lane {
-            lane.tally().add(counter, 1);
+        if let Some(shard) = &self.shard {
+            shard.tally().add(counter, 1);
         }
     }
 
@@ -127,17 +127,17 @@ impl Telemetry {
 
     /// Bytes came from a client.
     pub(crate) fn received(&mut self, bytes: u64) {
-        self.counters.traffic.received(bytes, self.lane.as_ref());
+        self.counters.traffic.received(bytes, self.shard.as_ref());
     }
 
     /// Bytes went to a client.
     pub(crate) fn sent(&mut self, bytes: u64) {
-        self.counters.traffic.sent(bytes, self.lane.as_ref());
+        self.counters.traffic.sent(bytes, self.shard.as_ref());
     }
 
     /// Answers began.
     pub(crate) fn count_answers(&mut self, answers: &Answers) {
-        self.counters.traffic.answered(answers, self.lane.as_ref());
+        self.counters.traffic.answered(answers, self.shard.as_ref());
     }
 
     /// How much sessions are to report of each answer.

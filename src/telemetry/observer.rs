@@ -18,9 +18,9 @@ impl ReopenRequests {
 /// Gets what happens in a server: a log, a counter, an exporter.
 ///
 /// Every thread that serves clients calls it, each for the clients that it serves. A child process has its
-/// own copy: what is to be counted over all processes lies in memory that they share, as that of
-/// [`Metrics`](super::Metrics). Called on the path of each request, so no function may block. A panic ends
-/// the process or thread.
+/// own copy: an observer that counts over all processes uses memory that they share, as
+/// [`Metrics`](super::Metrics) does. Called on the path of each request, so no function may block. A panic
+/// ends the process or thread.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -48,7 +48,7 @@ impl ReopenRequests {
 /// let telemetry = Telemetry::new().with_observer(incomplete.clone());
 /// ```
 pub trait Observer: Send + Sync {
-    /// How much it wants to know of each answer. Asked for once.
+    /// How much detail of each answer it needs. Called once.
     fn answer_detail(&self) -> AnswerDetail {
         AnswerDetail::Count
     }
@@ -60,7 +60,7 @@ pub trait Observer: Send + Sync {
     /// A client ended, or was refused.
     fn ended(&self, _end: &End) {}
 
-    /// When [`Observer::tick`] is to be called, in ms of the server's clock; `None` for never. Asked before
+    /// When [`Observer::tick`] is to be called, in ms of the server's clock; `None` for never. Called before
     /// each wait.
     fn due_ms(&self) -> Option<u64> {
         None
@@ -77,7 +77,7 @@ pub trait Observer: Send + Sync {
         false
     }
 
-    /// From now on `requests` has how often SIGHUP has asked to reopen files. Called before the server
+    /// `requests` counts from now on how often SIGHUP has asked to reopen files. Called before the server
     /// starts.
     fn watch_reopen(&self, _requests: ReopenRequests) {}
 

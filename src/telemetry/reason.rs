@@ -210,7 +210,7 @@ impl Counters {
 
     /// Counts what processes or threads have counted, too.
     pub(crate) fn add_tally(&mut self, tally: &Tally) {
-        // The ends first: whose end is seen here has been accepted below.
+        // The ends first: a client whose end is seen here is then also seen as accepted.
         for reason in Reason::ALL {
             self.add(reason, tally.get(reason as usize));
         }

@@ -10,17 +10,17 @@ use crate::sys::SharedCounters;
 /// How many counters there are that change with clients, not with requests.
 pub(super) const COUNTERS: usize = 32;
 
-/// How many counters a lane has: a cache line of them.
-pub(super) const LANE: usize = 8;
+/// How many counters a shard has: a cache line of them.
+pub(super) const SHARD_COUNTERS: usize = 8;
 
-/// How many lanes there are. Counters that change with every request are in lanes, so that threads rarely
-/// write to the cache line of another; with more threads than lanes some share one, which is only slower.
-const LANES: usize = 16;
+/// How many shards there are. Counters that change with every request are in shards, so that threads rarely
+/// write to the cache line of another; with more threads than shards some share one, which is only slower.
+const SHARDS: usize = 16;
 
-/// Where the lanes begin, at a cache line, and where the count of lanes given out is.
-const LANES_AT: usize = COUNTERS;
-const LANES_GIVEN: usize = LANES_AT + LANES * LANE;
-const _: () = assert!(LANES_AT.is_multiple_of(LANE));
+/// Where the shards begin, at a cache line, and where the count of shards given out is.
+const SHARDS_AT: usize = COUNTERS;
+const SHARDS_GIVEN: usize = SHARDS_AT + SHARDS * SHARD_COUNTERS;
+const _: () = assert!(SHARDS_AT.is_multiple_of(SHARD_COUNTERS));
 
 /// Counters that children share with the parent that forked them, and threads with each other.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Tally {
 }
 
 /// How many counters a tally has.
-const TALLY: usize = (LANES_GIVEN + 1).next_multiple_of(LANE);
+const TALLY: usize = (SHARDS_GIVEN + 1).next_multiple_of(SHARD_COUNTERS);
 
 impl Tally {
     /// All at zero.
@@ -60,34 +60,34 @@ impl Tally {
         self.at(counter).load(Acquire)
     }
 
-    /// The sum of one counter over all lanes.
-    pub(super) fn lanes_sum(&self, counter: usize) -> u64 {
-        (0..LANES).map(|lane| self.at(LANES_AT + lane * LANE + counter).load(Relaxed)).sum()
+    /// The sum of one counter over all shards.
+    pub(super) fn shards_sum(&self, counter: usize) -> u64 {
+        (0..SHARDS).map(|shard| self.at(SHARDS_AT + shard * SHARD_COUNTERS + counter).load(Relaxed)).sum()
     }
 }
 
 /// The counters of a tally that one process or thread adds to.
 #[derive(Clone, Debug)]
-pub(super) struct Lane {
+pub(super) struct Shard {
     tally: Arc<Tally>,
     first: usize,
 }
 
-impl Lane {
-    /// The next lane of this tally, from the first again after the last.
-    pub(super) fn of(tally: &Arc<Tally>) -> Lane {
-        let mut lane = Lane { tally: Arc::clone(tally), first: LANES_AT };
-        lane.change();
-        lane
+impl Shard {
+    /// The next shard of this tally, from the first again after the last.
+    pub(super) fn of(tally: &Arc<Tally>) -> Shard {
+        let mut shard = Shard { tally: Arc::clone(tally), first: SHARDS_AT };
+        shard.change();
+        shard
     }
 
-    /// The same for another process, which takes the next lane.
+    /// The same for another process, which takes the next shard.
     pub(super) fn change(&mut self) {
-        let given = self.tally.at(LANES_GIVEN).fetch_add(1, Relaxed) as usize;
-        self.first = LANES_AT + given % LANES * LANE;
+        let given = self.tally.at(SHARDS_GIVEN).fetch_add(1, Relaxed) as usize;
+        self.first = SHARDS_AT + given % SHARDS * SHARD_COUNTERS;
     }
 
-    /// Adds `n` to one counter of the lane, from 0 to [`LANE`].
+    /// Adds `n` to one counter of the shard, from 0 to [`SHARD_COUNTERS`].
     #[inline]
     pub(super) fn add(&self, counter: usize, n: u64) {
         self.tally.at(self.first + counter).fetch_add(n, Relaxed);
@@ -108,20 +108,23 @@ mod tests {
         let tallies: Vec<_> = Tally::several(3).unwrap().into_iter().map(Arc::new).collect();
         for (n, tally) in (1..).zip(&tallies) {
             tally.add(COUNTERS - 1, n);
-            (0..LANES).for_each(|_| Lane::of(tally).add(LANE - 1, n));
+            (0..SHARDS).for_each(|_| Shard::of(tally).add(SHARD_COUNTERS - 1, n));
         }
         for (n, tally) in (1..).zip(&tallies) {
-            assert_eq!((tally.get(COUNTERS - 1), tally.lanes_sum(LANE - 1)), (n, n * LANES as u64));
+            assert_eq!(
+                (tally.get(COUNTERS - 1), tally.shards_sum(SHARD_COUNTERS - 1)),
+                (n, n * SHARDS as u64)
+            );
         }
     }
 
     #[test]
-    fn lanes_are_counted_together_however_many_share_one() {
+    fn shards_are_counted_together_however_many_share_one() {
         let tally = Arc::new(Tally::new().unwrap());
-        for n in 0..3 * LANES as u64 {
-            Lane::of(&tally).add(LANE - 1, n);
+        for n in 0..3 * SHARDS as u64 {
+            Shard::of(&tally).add(SHARD_COUNTERS - 1, n);
         }
-        assert_eq!(tally.lanes_sum(LANE - 1), (0..3 * LANES as u64).sum::<u64>());
-        assert_eq!((tally.lanes_sum(0), tally.get(COUNTERS - 1)), (0, 0));
+        assert_eq!(tally.shards_sum(SHARD_COUNTERS - 1), (0..3 * SHARDS as u64).sum::<u64>());
+        assert_eq!((tally.shards_sum(0), tally.get(COUNTERS - 1)), (0, 0));
     }
 }

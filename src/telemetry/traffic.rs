@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use super::tally::{LANE, Lane, Tally};
+use super::tally::{SHARD_COUNTERS, Shard, Tally};
 use crate::session::Answers;
 
-/// The place of bytes received in a [`Lane`], then of bytes sent; behind them one for each kind of answer.
+/// The place of bytes received in a [`Shard`], then of bytes sent; behind them one for each kind of answer.
 const BYTES_IN: usize = 0;
 const BYTES_OUT: usize = 1;
 const ANSWERS: usize = 2;
-const _: () = assert!(ANSWERS + Answers::KINDS <= LANE);
+const _: () = assert!(ANSWERS + Answers::KINDS <= SHARD_COUNTERS);
 
 /// Requests that were answered, and bytes of all clients, those that are open included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,35 +32,35 @@ impl Traffic {
         if class == 0 { 0 } else { self.answers.get(usize::from(class)).copied().unwrap_or(0) }
     }
 
-    pub(super) fn received(&mut self, bytes: u64, lane: Option<&Lane>) {
+    pub(super) fn received(&mut self, bytes: u64, shard: Option<&Shard>) {
         self.bytes_in += bytes;
-        if let Some(lane) = lane {
-            lane.add(BYTES_IN, bytes);
+        if let Some(shard) = shard {
+            shard.add(BYTES_IN, bytes);
         }
     }
 
-    pub(super) fn sent(&mut self, bytes: u64, lane: Option<&Lane>) {
+    pub(super) fn sent(&mut self, bytes: u64, shard: Option<&Shard>) {
         self.bytes_out += bytes;
-        if let Some(lane) = lane {
-            lane.add(BYTES_OUT, bytes);
+        if let Some(shard) = shard {
+            shard.add(BYTES_OUT, bytes);
         }
     }
 
-    pub(super) fn answered(&mut self, answers: &Answers, lane: Option<&Lane>) {
+    pub(super) fn answered(&mut self, answers: &Answers, shard: Option<&Shard>) {
         for (kind, count) in answers.counts().into_iter().enumerate().filter(|(_, count)| *count > 0) {
             self.answers[kind] += u64::from(count);
-            if let Some(lane) = lane {
-                lane.add(ANSWERS + kind, count.into());
+            if let Some(shard) = shard {
+                shard.add(ANSWERS + kind, count.into());
             }
         }
     }
 
     /// Adds what processes or threads have counted.
     pub(super) fn add_tally(&mut self, tally: &Tally) {
-        self.bytes_in += tally.lanes_sum(BYTES_IN);
-        self.bytes_out += tally.lanes_sum(BYTES_OUT);
+        self.bytes_in += tally.shards_sum(BYTES_IN);
+        self.bytes_out += tally.shards_sum(BYTES_OUT);
         for (kind, count) in self.answers.iter_mut().enumerate() {
-            *count += tally.lanes_sum(ANSWERS + kind);
+            *count += tally.shards_sum(ANSWERS + kind);
         }
     }
 }

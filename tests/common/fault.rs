@@ -10,7 +10,7 @@ use super::{has_program, skipped};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) call: &'static str,
-    /// The error or the delay, and on which occasions, as `strace -e inject` wants it.
+    /// The error or the delay, and on which occasions, as `strace -e inject` takes it.
     pub(crate) effect: &'static str,
 }
 

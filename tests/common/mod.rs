@@ -89,7 +89,7 @@ impl Random {
     }
 }
 
-/// Tells that this test, or a part of it, cannot run here. Past the test harness, which keeps back what is
+/// Reports that this test, or a part of it, cannot run here. Past the test harness, which keeps back what is
 /// printed where nothing fails: a test that does not test is to be seen.
 pub(crate) fn skipped(why: &str) {
     let thread = std::thread::current();

@@ -260,8 +260,8 @@ impl Server {
         Duration::from_nanos(schedstat.split(' ').next().unwrap().parse().unwrap())
     }
 
-    /// Waits until it neither works nor is about to: on Linux only. Who uses no time may be kept from it by
-    /// others: all its threads must sleep, too.
+    /// Waits until it neither works nor is about to: on Linux only. A process that uses no time may be kept
+    /// from it by others: all its threads must sleep, too.
     pub(crate) fn quiet(&self) {
         const CALM_LOOKS: u32 = 25;
         let (mut last, mut calm) = (Duration::ZERO, 0);

@@ -183,7 +183,7 @@ fn a_change_of_the_file_holds_soon_and_a_broken_one_changes_nothing() {
     assert_eq!(ask(&mut server, "bob:builder").status, 200);
 }
 
-/// What `oneloop serve` says on standard error before it ends with this code.
+/// What `oneloop serve` prints on standard error before it ends with this code.
 fn complaint(args: &[&str], code: i32) -> String {
     let mut server = Setup::oneloop(["serve", "-q"].iter().chain(args)).start();
     assert_eq!(server.exit().code(), Some(code), "{args:?}\n{}", server.stderr());

@@ -1,5 +1,5 @@
 //! Chromium without a window, asked and steered through its `DevTools` protocol over a pipe: what a page
-//! looks like, what it is to a screen reader, and what it does when somebody types and clicks.
+//! looks like, what it is to a screen reader, and what it does when a user types and clicks.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};

@@ -160,7 +160,7 @@ fn special_files_neither_block_the_loop_nor_are_served() {
     site.file("index.html", "home");
     nix::unistd::mkfifo(&site.root().join("fifo"), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(site.root().join("socket")).unwrap();
-    // A device needs root to be made; everybody has some in /dev.
+    // Only root can make a device; every system has some in /dev.
     let devices = spec(Path::new("/dev"));
     for way in Way::all() {
         let mut server = way.serve(&spec(&site.root()));

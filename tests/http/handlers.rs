@@ -139,7 +139,7 @@ impl Handler for Disks {
     }
 }
 
-/// More disks than threads are stuck: who asks for something else does not notice, and those that wait can
+/// More disks than threads are stuck: clients of other resources do not notice, and those that wait can
 /// leave.
 #[test]
 fn a_body_that_blocks_holds_up_its_own_client_and_no_other() {

@@ -128,7 +128,7 @@ fn a_run_that_is_broken_off_in_a_freeze_shows_it() {
     assert!((latency.count as f64 - due).abs() <= 1.5, "{} of {due} that fell due", latency.count);
     let waiting = RATE * FREEZE.as_secs_f64();
     assert!(report.unanswered as f64 >= waiting - 1.0, "{} of {waiting}", report.unanswered);
-    // Whoever came first in the freeze waited through all of it. Nobody waited longer, but for a machine that
+    // The first request in the freeze waited through all of it. None waited longer, but for a machine that
     // is full.
     let (seen, frozen) = (Duration::from_nanos(latency.max_ns), FREEZE.mul_f64(0.9));
     assert!(seen >= frozen, "{seen:?}, frozen for {freeze:?}");

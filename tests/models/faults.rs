@@ -163,7 +163,7 @@ fn with_few_processes(model: &str, most: usize) -> Option<(crate::common::server
         crate::common::skipped("it takes root, setpriv and prlimit to limit a user's processes");
         return None;
     }
-    // A copy where anybody may execute it, and a user that has no other process.
+    // A copy that every user may execute, and a user that has no other process.
     let user = 60_000 + std::process::id() % 5_000;
     let program = faulty::program();
     let limit = format!("--nproc={most}");

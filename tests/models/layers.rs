@@ -9,7 +9,7 @@ use crate::common::layers::{ALERT, FramesClient, HELLOS, message};
 use crate::common::talker::Talker;
 
 const WORKERS: usize = 2;
-/// A failure of the layer is asked for after each number of calls below this: a short conversation has fewer.
+/// The layer is made to fail after each number of calls below this: a short conversation has fewer.
 const CALLS_MAX: u32 = 40;
 /// Lines that are sent at once: more than the layer holds back, and than most socket buffers.
 const LINES: usize = 20_000;

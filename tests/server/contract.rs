@@ -11,7 +11,7 @@ use crate::common::inside::Inside;
 use oneloop::Address;
 use oneloop::limits::Limits;
 use oneloop::reactor::Reactor;
-use oneloop::session::{Client, Input, Outbox, Progress, Service, Session, Wait};
+use oneloop::session::{ClientInfo, Input, Outbox, Progress, Service, Session, Wait};
 use oneloop::telemetry::Reason;
 
 /// Counts the bytes of all clients in memory that no thread may share.
@@ -21,7 +21,7 @@ struct Counts(Rc<Cell<usize>>);
 impl Service for Counts {
     type Session = Counts;
 
-    fn open(&self, _client: &Client<'_>) -> Counts {
+    fn open(&self, _client: &ClientInfo<'_>) -> Counts {
         self.clone()
     }
 }
@@ -60,7 +60,7 @@ struct Hasty {
 impl Service for Hasty {
     type Session = Hasty;
 
-    fn open(&self, _client: &Client<'_>) -> Hasty {
+    fn open(&self, _client: &ClientInfo<'_>) -> Hasty {
         self.clone()
     }
 

@@ -37,7 +37,7 @@ fn a_line_reaches_all_the_others_at_once_and_not_its_sender() {
             }
         }
     }
-    // Nobody waited for a timer: the shortest there is would have come to more in a hundred rounds.
+    // No session waited for a timer: in a hundred rounds the shortest timer would have taken longer.
     assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
     members[0].send(b"the last\n");
     members[1].expect_exact(b"the last\n");

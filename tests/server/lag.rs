@@ -1,4 +1,5 @@
-//! A turn that lasts is everybody's wait: it is counted, and a long one is warned of.
+//! While a turn lasts, all other clients wait: its duration is counted, and a long one is logged as a
+//! warning.
 
 use std::net::TcpStream;
 use std::sync::Mutex;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use oneloop::Address;
 use oneloop::limits::Limits;
 use oneloop::reactor::Reactor;
-use oneloop::session::{Client, Input, Outbox, Progress, Service, Session};
+use oneloop::session::{ClientInfo, Input, Outbox, Progress, Service, Session};
 
 /// Holds the loop up with each of its clients.
 #[derive(Clone)]
@@ -15,7 +16,7 @@ struct Slow;
 
 impl Service for Slow {
     type Session = Slow;
-    fn open(&self, _client: &Client<'_>) -> Slow {
+    fn open(&self, _client: &ClientInfo<'_>) -> Slow {
         Slow
     }
 }

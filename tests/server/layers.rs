@@ -8,7 +8,9 @@ use crate::common::layers::{Frames, FramesClient, Origin};
 use crate::common::talker::Talker;
 use oneloop::connection::ListenerLayers;
 use oneloop::limits::Limits;
-use oneloop::session::{Call, Client, FileRange, Input, Outbox, Progress, Refusal, Service, Session, Wait};
+use oneloop::session::{
+    Call, ClientInfo, FileRange, Input, Outbox, Progress, Refusal, Service, Session, Wait,
+};
 use oneloop::telemetry::Reason;
 
 /// Sends its file to each client, then echoes.
@@ -26,7 +28,7 @@ impl Sends {
 impl Service for Sends {
     type Session = Sends;
 
-    fn open(&self, _client: &Client<'_>) -> Sends {
+    fn open(&self, _client: &ClientInfo<'_>) -> Sends {
         self.clone()
     }
 

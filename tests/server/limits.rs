@@ -219,7 +219,7 @@ struct Polite;
 impl Service for Polite {
     type Session = <Echo as Service>::Session;
 
-    fn open(&self, client: &oneloop::session::Client<'_>) -> Self::Session {
+    fn open(&self, client: &oneloop::session::ClientInfo<'_>) -> Self::Session {
         Echo.open(client)
     }
 

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use crate::common::inside::Inside;
 use oneloop::limits::Limits;
 use oneloop::services::Echo;
-use oneloop::session::{
-    Call, Client as Accepted, FileRange, Input, Outbox, Progress, Service, Session, Wait, Waker,
-};
+use oneloop::session::{Call, ClientInfo, FileRange, Input, Outbox, Progress, Service, Session, Wait, Waker};
 use oneloop::telemetry::Reason;
 
 /// A byte is a command; any other is echoed.
@@ -37,7 +35,7 @@ impl Service for Wrong {
         true
     }
 
-    fn open(&self, client: &Accepted<'_>) -> WrongSession {
+    fn open(&self, client: &ClientInfo<'_>) -> WrongSession {
         WrongSession { waker: client.waker(), does: Does::Well }
     }
 }

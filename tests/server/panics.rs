@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use oneloop::Address;
 use oneloop::limits::Limits;
 use oneloop::reactor::Reactor;
-use oneloop::session::{Client, Input, Outbox, Progress, Refusal, Service, Session, Wait};
+use oneloop::session::{ClientInfo, Input, Outbox, Progress, Refusal, Service, Session, Wait};
 use oneloop::telemetry::Reason;
 
 /// Echo that panics on request: `!` at once, `~` when the session is dropped. It also panics when every third
@@ -25,7 +25,7 @@ struct BrittleSession {
 
 impl Service for Brittle {
     type Session = BrittleSession;
-    fn open(&self, _client: &Client<'_>) -> BrittleSession {
+    fn open(&self, _client: &ClientInfo<'_>) -> BrittleSession {
         assert!(self.opened.fetch_add(1, std::sync::atomic::Ordering::SeqCst) % 3 != 2, "the third client");
         BrittleSession::default()
     }

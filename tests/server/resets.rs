@@ -152,7 +152,7 @@ fn the_kernel_keeps_nothing_for_a_client_that_is_cut() {
         assert_eq!(kept_by_the_kernel(port), 0, "{model}: the drain is over");
         drop(client);
 
-        // It may be cut before anybody has seen that its buffers are full.
+        // It may be cut before the test has seen that its buffers are full.
         let mut server = Server::serve(&["chargen@127.0.0.1:0", "--model", model, "--rate-window=300ms"]);
         let port = server.address("chargen").tcp().port();
         let mut client = server.client("chargen");

@@ -157,7 +157,7 @@ fn a_mistake_is_one_line_and_exit_code_2() {
     }
 }
 
-/// Whoever types an option relies on it: one that would do nothing is a mistake.
+/// A user relies on each option: one without effect is a mistake.
 #[test]
 fn an_option_without_effect_is_a_mistake_and_is_told_where_it_has_one() {
     for (args, told) in [

@@ -11,7 +11,7 @@ use oneloop::Address;
 use oneloop::limits::Limits;
 use oneloop::reactor::{Reactor, Turn};
 use oneloop::services::Echo;
-use oneloop::session::{Call, Client, Input, Outbox, Progress, Service, Session, Wait};
+use oneloop::session::{Call, ClientInfo, Input, Outbox, Progress, Service, Session, Wait};
 use oneloop::telemetry::Reason;
 
 /// Turns until a loop on loopback has surely done what it can.
@@ -81,7 +81,7 @@ struct Upload;
 
 impl Service for Upload {
     type Session = Upload;
-    fn open(&self, _client: &Client<'_>) -> Upload {
+    fn open(&self, _client: &ClientInfo<'_>) -> Upload {
         Upload
     }
 }

@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex};
 use crate::common::inside::Inside;
 use crate::common::{Client, eventually};
 use oneloop::limits::Limits;
-use oneloop::session::{
-    Call, Client as Accepted, FileRange, Input, Outbox, Progress, Service, Session, Wait, Waker,
-};
+use oneloop::session::{Call, ClientInfo, FileRange, Input, Outbox, Progress, Service, Session, Wait, Waker};
 
 /// How often a client that sends `*` wakes the first client, within one call.
 const RINGS: usize = 100;
@@ -15,7 +13,7 @@ const RINGS: usize = 100;
 /// The answer to `#`: more than the buffers of both sides hold.
 const LONG_BYTES: usize = 64 << 20;
 
-/// Says `W` for each call by a wake, and echoes; keeps the wakers of all clients that there ever were.
+/// Sends `W` for each call by a wake, and echoes; keeps the wakers of all clients that there ever were.
 ///
 /// `*` wakes the first client, `#` is answered at length, and after `@` a client asks for turns until it is
 /// woken.
@@ -39,7 +37,7 @@ impl Service for Bells {
         true
     }
 
-    fn open(&self, client: &Accepted<'_>) -> Bell {
+    fn open(&self, client: &ClientInfo<'_>) -> Bell {
         self.wakers.lock().unwrap().push(client.waker());
         Bell(self.clone(), Asks::ForInput)
     }

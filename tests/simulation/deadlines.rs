@@ -5,7 +5,7 @@ use oneloop::connection::{
 };
 use oneloop::limits::Limits;
 use oneloop::services::{Chargen, Echo, Message};
-use oneloop::session::{Client, Peer, Service};
+use oneloop::session::{ClientInfo, Peer, Service};
 use oneloop::telemetry::{Reason, Telemetry};
 
 use super::script::{Random, SEND_BUFFER, Scripted};
@@ -27,7 +27,7 @@ struct Timeline<V: Service> {
 impl<V: Service> Timeline<V> {
     /// The service has opened the client and waits for it.
     fn new(limits: Limits, service: &V) -> Self {
-        let session = service.open(&Client::new(Peer::UNIX, Peer::UNIX));
+        let session = service.open(&ClientInfo::new(Peer::UNIX, Peer::UNIX));
         let mut timeline = Timeline {
             client: opened(Scripted::new(Random(1)), session),
             timeouts: WaitTimeouts::new(service, &limits),

@@ -3,6 +3,9 @@
 //! seed gives the same run.
 //!
 //! `ONELOOP_SIM_SEEDS=N` runs N seeds (default 2,000), `ONELOOP_SEED=S` begins with, and repeats, seed S.
+//!
+//! Where a new test goes: here if it would wait for silence or for a span of time on a real socket;
+//! `deadlines`, `layers` and `sessions` are its subjects, `script` and `world` the transport and the clients.
 
 mod deadlines;
 mod layers;

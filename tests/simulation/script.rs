@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 use oneloop::connection::{Patience, ReadOutcome, Transport, WriteOutcome};
 use oneloop::limits::Limits;
 use oneloop::session::{
-    Call, Client, Fault, FileRange, Input, Next, Outbox, Progress, Service, Session, Wait,
+    Call, ClientInfo, Fault, FileRange, Input, Next, Outbox, Progress, Service, Session, Wait,
 };
 use oneloop::telemetry::Reason;
 
@@ -55,7 +55,7 @@ const PAUSE_MS: u64 = 30;
 
 impl Service for Frames {
     type Session = FramesSession;
-    fn open(&self, _client: &Client<'_>) -> FramesSession {
+    fn open(&self, _client: &ClientInfo<'_>) -> FramesSession {
         FramesSession::default()
     }
 }

@@ -507,7 +507,7 @@ fn what_is_sent_to_a_session_that_only_talks_is_read_all_the_same() {
     assert_eq!(stage.stream().arrived.len(), 0);
 }
 
-/// Says `W` when it was woken, and echoes.
+/// Sends `W` when it was woken, and echoes.
 fn bell(input: Input<'_>, out: &mut Outbox) -> Progress {
     if input.call == Call::Woken {
         out.put_some(b"W");

@@ -7,7 +7,7 @@ use oneloop::connection::{
     WaitTimeouts,
 };
 use oneloop::limits::Limits;
-use oneloop::session::{Client, Now, Peer, Service, Session};
+use oneloop::session::{ClientInfo, Now, Peer, Service, Session};
 use oneloop::telemetry::{Reason, Telemetry};
 
 use super::script::{
@@ -42,7 +42,7 @@ impl World {
         let (limits, script) = (limits(&mut random), script(&mut random));
         let readiness = if random.one_in(2) { Readiness::Unknown } else { Readiness::Latched };
         let transport = Scripted { readiness, ..Scripted::new(random) };
-        let session = Frames.open(&Client::new(Peer::UNIX, Peer::UNIX));
+        let session = Frames.open(&ClientInfo::new(Peer::UNIX, Peer::UNIX));
         let client = opened(transport, session);
         let scratch = Scratch::new(&limits);
         World { limits, script, next_action: 0, now_ms: 0, scratch, telemetry: Telemetry::new(), client }

@@ -1,5 +1,6 @@
 //! The rules of the crate as an ordinary test: which room may import which, and name mio, slab and the clock,
-//! where `unsafe` stands, where the `impl` of a type is, what is public, and what is suspiciously long.
+//! where `unsafe` stands, where the `impl` of a type is, that no two files define a type of the same name,
+//! what is public, and what is suspiciously long.
 //!
 //! Where a new rule goes: into the module of its kind (`rooms`: between rooms; `circles`: inside a room;
 //! `types`: about one type or its visibility; `lines`: about the text of one file), and into `RULES` or
@@ -33,8 +34,8 @@ const RULES: [Rule; 8] = [
 ];
 
 /// Rules for all files together.
-const RULES_OF_THE_WHOLE: [RuleOfTheWhole; 2] =
-    [circles::no_circle_inside_a_room, types::only_the_surface_is_public];
+const RULES_OF_THE_WHOLE: [RuleOfTheWhole; 3] =
+    [circles::no_circle_inside_a_room, types::a_type_name_has_one_meaning, types::only_the_surface_is_public];
 
 /// All text of the repository that people wrote: hidden folders other than `.ci`, and `target`, are left out.
 fn sources(folder: &Path, root: &Path, found: &mut Vec<Source>) {

@@ -1,6 +1,6 @@
-//! Where the `impl` of a type stands, and what of the crate is public.
+//! Where the `impl` of a type stands, that its name has one meaning, and what of the crate is public.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::{Source, Token, Violation, reads};
 use crate::{lines_caught, whole_caught};
@@ -75,6 +75,89 @@ fn an_impl_in_another_file_is_caught() {
     assert_eq!(caught("pub struct Handle<S>(S);\nimpl<S: Fn() -> u8> Handle<S> {}"), [] as [usize; 0]);
     assert_eq!(caught("impl<T> From<T> for Handle {}\nimpl Drop for Handle {}"), [] as [usize; 0]);
     assert_eq!(caught("fn f(a: impl Fn()) -> impl Iterator { a }"), [] as [usize; 0]);
+}
+
+/// Names that two files may define, each with the reason.
+const DEFINED_TWICE: [(&str, &str); 1] =
+    [("Http", "the table of services has an alias of the service, which names its handler")];
+
+/// Whether a file has only tests, by its path.
+fn is_test_file(source: &Source) -> bool {
+    source.path.contains("/tests/") || source.path.ends_with("tests.rs")
+}
+
+/// Where the block ends that begins behind `at`; the last token if there is none.
+fn end_of_block(tokens: &[Token<'_>], at: usize) -> usize {
+    let mut depth = 0;
+    for (i, token) in tokens.iter().enumerate().skip(at) {
+        match token.text {
+            "{" => depth += 1,
+            "}" if depth == 1 => return i,
+            "}" => depth -= 1,
+            _ => {}
+        }
+    }
+    tokens.len().saturating_sub(1)
+}
+
+/// The types that a file defines outside of test modules, each with its line. An associated type is none.
+fn defined_types<'a>(tokens: &[Token<'a>]) -> Vec<(&'a str, usize)> {
+    let (mut found, mut at, mut depth) = (Vec::new(), 0, 0_usize);
+    while at + 1 < tokens.len() {
+        if reads(tokens, at, &["#", "[", "cfg", "(", "test", ")", "]", "mod"]) {
+            at = end_of_block(tokens, at) + 1;
+            continue;
+        }
+        match tokens[at].text {
+            "{" => depth += 1,
+            "}" => depth = depth.saturating_sub(1),
+            "struct" | "enum" | "union" | "trait" => found.push((tokens[at + 1].text, tokens[at + 1].line)),
+            "type" if depth == 0 => found.push((tokens[at + 1].text, tokens[at + 1].line)),
+            _ => {}
+        }
+        at += 1;
+    }
+    found.retain(|(name, _)| name.starts_with(|c: char| c.is_ascii_uppercase()));
+    found
+}
+
+pub(crate) fn a_type_name_has_one_meaning(sources: &[Source]) -> Vec<Violation> {
+    let mut defined: BTreeMap<&str, &Source> = BTreeMap::new();
+    let mut violations = Vec::new();
+    for source in sources {
+        if !source.path.starts_with("src/") || !source.is_rust() || is_test_file(source) {
+            continue;
+        }
+        let tokens = source.tokens();
+        for (name, line) in defined_types(&tokens) {
+            let other = *defined.entry(name).or_insert(source);
+            if other.path != source.path && !DEFINED_TWICE.iter().any(|(allowed, _)| *allowed == name) {
+                violations
+                    .push(source.violation(line, format!("`{name}` is also defined in {}", other.path)));
+            }
+        }
+    }
+    violations
+}
+
+#[test]
+fn a_type_name_in_two_files_is_caught() {
+    let caught = |files: &[(&str, &str)]| whole_caught(a_type_name_has_one_meaning, files);
+    let load = ("src/load/slot.rs", "struct Slot;\npub(crate) enum Stage { A }");
+    assert_eq!(
+        caught(&[load, ("src/reactor/clients.rs", "use x;\nstruct Slot<S>(S);")]),
+        ["src/reactor/clients.rs:2: `Slot` is also defined in src/load/slot.rs"]
+    );
+    assert_eq!(
+        caught(&[load, ("src/models/shutdown.rs", "type Stage = u8; impl A for B { type Slot = u8; }")]),
+        ["src/models/shutdown.rs:1: `Stage` is also defined in src/load/slot.rs"]
+    );
+    let in_tests = "fn a() { if b { c } }\n#[cfg(test)]\nmod tests { struct Slot; mod a { enum Stage {} } }";
+    assert_eq!(caught(&[load, ("src/time/wheel.rs", in_tests)]), [] as [String; 0]);
+    assert_eq!(caught(&[load, ("src/lab/tests/mod.rs", "struct Slot;")]), [] as [String; 0]);
+    let both = "#[cfg(a)]\nenum Stage {}\n#[cfg(not(a))]\nstruct Stage;";
+    assert_eq!(caught(&[("src/sys/wait.rs", both)]), [] as [String; 0], "a type for each system");
+    assert_eq!(caught(&[("tests/a.rs", "struct Slot;"), load]), [] as [String; 0]);
 }
 
 /// The modules that a user of the crate can name: those that are `pub mod`, from the root down.

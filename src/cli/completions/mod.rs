@@ -2,7 +2,7 @@
 //!
 //! The scripts for bash, zsh and fish ask this program (`oneloop completions SHELL -- WORDS`), so that they
 //! know every value of the installed version, and let the shell itself complete paths. Other shells get a
-//! script that knows the options only.
+//! script that completes the options only.
 
 use std::fmt::Write;
 

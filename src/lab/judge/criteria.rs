@@ -5,17 +5,21 @@ use crate::judge::repeats::{Cores, Criteria, FullQueue, Headline, OtherLoad, Rep
 use crate::judge::statistics::MedianInterval;
 use crate::lab::plan::experiment::{Experiment, PATIENCE_MS};
 use crate::lab::plan::metric::Metric;
-use crate::lab::run::outcome::{Outcome, Run};
+use crate::lab::run::outcome::{Run, RunOutcome};
 
 /// What applies to all cells of a comparison.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Setup {
+pub(super) struct ComparisonSetup {
     pub(super) repeats_min: u32,
     pub(super) cores: Cores,
 }
 
 /// The criteria for a cell of this experiment.
-pub(super) fn criteria(experiment: Experiment, headline: Option<&MedianInterval>, setup: Setup) -> Criteria {
+pub(super) fn criteria(
+    experiment: Experiment,
+    headline: Option<&MedianInterval>,
+    setup: ComparisonSetup,
+) -> Criteria {
     let metric = experiment.headline();
     Criteria {
         repeats_min: setup.repeats_min,
@@ -41,9 +45,9 @@ pub(super) fn criteria(experiment: Experiment, headline: Option<&MedianInterval>
 /// A run as the judge reads it.
 pub(super) fn repeat(run: &Run) -> Repeat<'_> {
     match &run.outcome {
-        Outcome::Measured(measurement) => Repeat::Measured(&measurement.evidence),
-        Outcome::Unsupported(why) => Repeat::Unsupported(why),
-        Outcome::Failed(why) => Repeat::Failed(run.repeat + 1, why),
+        RunOutcome::Measured(measurement) => Repeat::Measured(&measurement.evidence),
+        RunOutcome::Unsupported(why) => Repeat::Unsupported(why),
+        RunOutcome::Failed(why) => Repeat::Failed(run.repeat + 1, why),
     }
 }
 
@@ -52,7 +56,7 @@ pub(super) fn repeat(run: &Run) -> Repeat<'_> {
 pub(super) fn doubts(
     experiment: Experiment,
     runs: &[&Run],
-    setup: Setup,
+    setup: ComparisonSetup,
 ) -> Option<(&'static [Metric], String)> {
     if experiment != Experiment::Idle {
         return None;

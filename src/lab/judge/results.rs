@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::criteria::{Setup, criteria, doubts, repeat};
+use super::criteria::{ComparisonSetup, criteria, doubts, repeat};
 use crate::judge::repeats::{Repeat, SPREAD_MAX, disturbances, judge};
 use crate::judge::statistics::{MedianInterval, slope};
 use crate::judge::{Judgement, Verdict};
@@ -12,7 +12,7 @@ use crate::lab::plan::comparison::Cell;
 use crate::lab::plan::experiment::Experiment;
 use crate::lab::plan::metric::Metric;
 use crate::lab::plan::subject::{CoreClass, Subject};
-use crate::lab::run::outcome::{Outcome, Run};
+use crate::lab::run::outcome::{Run, RunOutcome};
 use crate::lab::run::raw::Header;
 use crate::models::Model;
 
@@ -78,8 +78,10 @@ impl Results {
     pub(crate) fn of(header: Header, runs: &[Run]) -> Results {
         let runs = with_process_control(runs);
         let planned = header.plan.cells();
-        let setup =
-            Setup { repeats_min: header.plan.extent.repeats_min(), cores: header.machine.core_sharing() };
+        let setup = ComparisonSetup {
+            repeats_min: header.plan.extent.repeats_min(),
+            cores: header.machine.core_sharing(),
+        };
         let mut cells: Vec<CellResult> =
             planned.iter().filter_map(|cell| summarize(cell, &runs, setup)).collect();
         doubt_process_control(&mut cells);
@@ -127,7 +129,7 @@ impl Results {
 }
 
 /// `None` for a cell without any run, as an interrupted comparison has.
-fn summarize(cell: &Cell, runs: &[Run], setup: Setup) -> Option<CellResult> {
+fn summarize(cell: &Cell, runs: &[Run], setup: ComparisonSetup) -> Option<CellResult> {
     let runs: Vec<&Run> = runs.iter().filter(|run| run.cell == *cell).collect();
     if runs.is_empty() {
         return None;
@@ -186,7 +188,7 @@ fn with_process_control(runs: &[Run]) -> Vec<Run> {
     let mut runs = runs.to_vec();
     for run in &mut runs {
         let key = (run.cell.class, run.cell.level, run.repeat);
-        if let (Some(baseline_us), Outcome::Measured(measurement)) = (baseline.get(&key), &mut run.outcome)
+        if let (Some(baseline_us), RunOutcome::Measured(measurement)) = (baseline.get(&key), &mut run.outcome)
             && run.cell.experiment == Experiment::Churn
             && let Some(cpu_us) = measurement.values.get(&Metric::CpuPerClientUs).copied()
         {

@@ -46,7 +46,7 @@ pub(crate) struct ComparisonPlan {
 
 /// One step of a plan.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Step {
+pub(crate) struct PlanStep {
     /// What is measured.
     pub(crate) cell: Cell,
     /// Which repeat, from 0.
@@ -91,7 +91,7 @@ impl ComparisonPlan {
 
     /// Every cell `repeats` times: all cells in a random order, then all again in another order, so that slow
     /// changes of the machine affect all cells alike.
-    pub(crate) fn steps(&self) -> Vec<Step> {
+    pub(crate) fn steps(&self) -> Vec<PlanStep> {
         let mut random = SplitMix(self.seed);
         let mut steps = Vec::new();
         for repeat in 0..self.repeats {
@@ -100,13 +100,13 @@ impl ComparisonPlan {
             for last in (1..cells.len()).rev() {
                 cells.swap(last, random.below(last as u64 + 1) as usize);
             }
-            steps.extend(cells.into_iter().map(|cell| Step { cell, repeat }));
+            steps.extend(cells.into_iter().map(|cell| PlanStep { cell, repeat }));
         }
         steps
     }
 
     /// About how long these steps take. Unsupported cells take no time.
-    pub(crate) fn estimate(&self, steps: &[Step], allowed: SystemLimits) -> Duration {
+    pub(crate) fn estimate(&self, steps: &[PlanStep], allowed: SystemLimits) -> Duration {
         let measured = steps.iter().filter(|step| {
             step.cell.experiment.unsupported(&step.cell.subject, step.cell.level, allowed).is_none()
         });
@@ -194,7 +194,7 @@ mod tests {
         assert_ne!(plan(Extent::Full, 1).steps(), plan(Extent::Full, 2).steps());
         let steps = plan(Extent::Full, 1).steps();
         let half = steps.len() / 5;
-        let order = |steps: &[Step]| steps.iter().map(|step| step.cell.clone()).collect::<Vec<_>>();
+        let order = |steps: &[PlanStep]| steps.iter().map(|step| step.cell.clone()).collect::<Vec<_>>();
         assert_ne!(order(&steps[..half]), order(&steps[half..2 * half]), "another order in each repeat");
     }
 

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use super::text::in_one_line;
 use crate::judge::evidence::Evidence;
-use crate::lab::run::outcome::{Outcome, Run};
+use crate::lab::run::outcome::{Run, RunOutcome};
 
 /// Renders every run; a run that was not measured has one line with the reason.
 pub(crate) fn render(runs: &[Run]) -> String {
@@ -27,7 +27,7 @@ pub(crate) fn render(runs: &[Run]) -> String {
             run.at_s
         );
         match &run.outcome {
-            Outcome::Measured(measurement) => {
+            RunOutcome::Measured(measurement) => {
                 for (metric, value) in &measurement.values {
                     let _ = writeln!(csv, "{start},measured,{},{value}", metric.key());
                 }
@@ -35,10 +35,10 @@ pub(crate) fn render(runs: &[Run]) -> String {
                     let _ = writeln!(csv, "{start},measured,evidence_{name},{value}");
                 }
             }
-            Outcome::Unsupported(why) => {
+            RunOutcome::Unsupported(why) => {
                 let _ = writeln!(csv, "{start},{},,", quoted(&format!("unsupported: {why}")));
             }
-            Outcome::Failed(why) => {
+            RunOutcome::Failed(why) => {
                 let _ = writeln!(csv, "{start},{},,", quoted(&format!("failed: {why}")));
             }
         }

@@ -21,7 +21,7 @@ const KEPT: &str = include_str!("floor.csv");
 
 /// What a ratio is of, as the columns of the kept measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Column {
+enum FloorColumn {
     Stay1 = 1,
     Stay64,
     Stay1000,
@@ -33,10 +33,10 @@ enum Column {
 /// not measured: for peers, other numbers of clients or workers, and several cores.
 pub(super) fn of_cell(cell: &Cell) -> Option<f64> {
     let column = match (cell.experiment, cell.level) {
-        (Experiment::Churn, _) => Column::Once,
-        (Experiment::Crowd, 1) => Column::Stay1,
-        (Experiment::Crowd, 64) => Column::Stay64,
-        (Experiment::Crowd, 1000) => Column::Stay1000,
+        (Experiment::Churn, _) => FloorColumn::Once,
+        (Experiment::Crowd, 1) => FloorColumn::Stay1,
+        (Experiment::Crowd, 64) => FloorColumn::Stay64,
+        (Experiment::Crowd, 1000) => FloorColumn::Stay1000,
         _ => return None,
     };
     kept(&cell.subject, cell.class, column)
@@ -50,10 +50,10 @@ pub(super) fn of_slope(slope: &Slope) -> Option<f64> {
     if !is_memory || ahead {
         return None;
     }
-    kept(&slope.subject, slope.class, Column::Memory)
+    kept(&slope.subject, slope.class, FloorColumn::Memory)
 }
 
-fn kept(subject: &Subject, class: CoreClass, column: Column) -> Option<f64> {
+fn kept(subject: &Subject, class: CoreClass, column: FloorColumn) -> Option<f64> {
     let SubjectKind::Model { model, workers } = subject.kind else { return None };
     let workers_measured = model.starts_ahead().then_some(WORKERS_DEFAULT);
     if class != CoreClass::OneCore || workers != workers_measured {

@@ -13,7 +13,7 @@ const STARTED: usize = 3;
 const ROW: usize = 20;
 
 /// Where a client is served.
-struct Place {
+struct ServingUnit {
     /// What it is called.
     name: &'static str,
     /// How many there are.
@@ -22,7 +22,7 @@ struct Place {
     within: Option<&'static str>,
 }
 
-fn place(model: Model) -> Place {
+fn serving_unit(model: Model) -> ServingUnit {
     let (name, count, within) = match model {
         Model::Iterative => ("process", 1, None),
         Model::Prefork => ("copy", STARTED, None),
@@ -31,12 +31,12 @@ fn place(model: Model) -> Place {
         Model::Prethread => ("thread", STARTED, Some("one process")),
         Model::Reactor => ("slot", CLIENTS, Some("one loop")),
     };
-    Place { name, count, within }
+    ServingUnit { name, count, within }
 }
 
 /// The picture of a model, as SVG.
 pub(super) fn picture(model: Model) -> String {
-    let Place { name, count, within } = place(model);
+    let ServingUnit { name, count, within } = serving_unit(model);
     let height = CLIENTS * ROW + 24;
     let mut svg = format!(r#"<svg class="model" viewBox="0 0 236 {height}" role="img">"#);
     let _ = write!(svg, "<title>{}: {}</title>", model.name(), escape(model.about()));

@@ -55,39 +55,44 @@ fn sentence(results: &Results, experiment: Experiment, class: CoreClass) -> Stri
 
 /// A trusted value of a server.
 #[derive(Clone, Copy)]
-struct Value<'a> {
+struct TrustedValue<'a> {
     name: &'a str,
     summary: &'a MedianInterval,
 }
 
 /// The trusted values at the highest level where there are the most of them.
-struct Level<'a> {
+struct TrustedValues<'a> {
     level: u32,
-    values: Vec<Value<'a>>,
+    values: Vec<TrustedValue<'a>>,
 }
 
-fn trusted(results: &Results, experiment: Experiment, class: CoreClass, metric: Metric) -> Level<'_> {
-    let mut levels: BTreeMap<u32, Vec<Value<'_>>> = BTreeMap::new();
+fn trusted(results: &Results, experiment: Experiment, class: CoreClass, metric: Metric) -> TrustedValues<'_> {
+    let mut levels: BTreeMap<u32, Vec<TrustedValue<'_>>> = BTreeMap::new();
     for result in results.of_experiment(experiment, class) {
         if let (Verdict::Valid, Some(summary)) = (result.verdict(metric), result.summaries.get(&metric)) {
             levels
                 .entry(result.cell.level)
                 .or_default()
-                .push(Value { name: &result.cell.subject.name, summary });
+                .push(TrustedValue { name: &result.cell.subject.name, summary });
         }
     }
-    // A comparison wants two; of levels that have them, the highest shows the most.
-    let wanted = |values: &Vec<Value<'_>>| values.len().min(2);
+    // A comparison needs two values; of the levels that have two, the highest shows the most.
+    let wanted = |values: &Vec<TrustedValue<'_>>| values.len().min(2);
     let best = levels.into_iter().max_by_key(|(level, values)| (wanted(values), *level));
-    best.map_or(Level { level: 0, values: Vec::new() }, |(level, values)| Level { level, values })
+    best.map_or(TrustedValues { level: 0, values: Vec::new() }, |(level, values)| TrustedValues {
+        level,
+        values,
+    })
 }
 
-fn wait(at: &Level<'_>) -> Option<String> {
+fn wait(at: &TrustedValues<'_>) -> Option<String> {
     // A wait of at least half the stall is a wait for the first client.
-    let waited = |value: &&Value<'_>| value.summary.median >= WAIT_STALL_MS as f64 / 2.0;
-    let (behind, free): (Vec<Value<'_>>, Vec<Value<'_>>) = at.values.iter().partition(|value| waited(value));
-    let shown =
-        |values: &[Value<'_>]| Some(format!("{} at {}", range(Metric::WaitMs, values)?, names(values)));
+    let waited = |value: &&TrustedValue<'_>| value.summary.median >= WAIT_STALL_MS as f64 / 2.0;
+    let (behind, free): (Vec<TrustedValue<'_>>, Vec<TrustedValue<'_>>) =
+        at.values.iter().partition(|value| waited(value));
+    let shown = |values: &[TrustedValue<'_>]| {
+        Some(format!("{} at {}", range(Metric::WaitMs, values)?, names(values)))
+    };
     match (shown(&behind), shown(&free)) {
         (Some(behind), Some(free)) => {
             Some(format!("The second client waited {behind} behind a stalled one, and {free}."))
@@ -98,9 +103,9 @@ fn wait(at: &Level<'_>) -> Option<String> {
     }
 }
 
-fn few(at: &Level<'_>) -> Option<String> {
+fn few(at: &TrustedValues<'_>) -> Option<String> {
     let all = Metric::ServedAtOnce.format(f64::from(at.level));
-    let count = |value: &Value<'_>| Metric::ServedAtOnce.format(value.summary.median);
+    let count = |value: &TrustedValue<'_>| Metric::ServedAtOnce.format(value.summary.median);
     let mut values = at.values.clone();
     values.sort_by(|a, b| b.summary.median.total_cmp(&a.summary.median));
     let mut shown: Vec<String> = Vec::new();
@@ -123,12 +128,13 @@ fn slope(results: &Results, experiment: Experiment, class: CoreClass) -> Option<
         (slope.experiment, slope.class, slope.metric) == (experiment, class, Metric::MemoryBytes)
             && slope.judgement.verdict == Verdict::Valid
     });
-    let values = slopes.map(|slope| Value { name: &slope.subject.name, summary: &slope.summary }).collect();
-    compared(experiment, Metric::MemoryBytes, &Level { level: 0, values })
+    let values =
+        slopes.map(|slope| TrustedValue { name: &slope.subject.name, summary: &slope.summary }).collect();
+    compared(experiment, Metric::MemoryBytes, &TrustedValues { level: 0, values })
 }
 
 /// The best and the worst of several, and how far apart they are.
-fn compared(experiment: Experiment, metric: Metric, at: &Level<'_>) -> Option<String> {
+fn compared(experiment: Experiment, metric: Metric, at: &TrustedValues<'_>) -> Option<String> {
     let subject = match experiment {
         Experiment::Churn => "The processor time of a client with one request is".to_owned(),
         Experiment::Crowd if at.level == 1 => "For one client the answers are".to_owned(),
@@ -146,7 +152,7 @@ fn compared(experiment: Experiment, metric: Metric, at: &Level<'_>) -> Option<St
     let mut values = at.values.clone();
     values.sort_by(|a, b| a.summary.median.total_cmp(&b.summary.median));
     let (least, most) = (values.first()?, values.last()?);
-    let value = |of: &Value<'_>| format!("{} at {}", metric.format(of.summary.median), of.name);
+    let value = |of: &TrustedValue<'_>| format!("{} at {}", metric.format(of.summary.median), of.name);
     if values.len() == 1 {
         return Some(format!("{subject} {}; no other server has a VALID value to compare.", value(least)));
     }
@@ -174,7 +180,7 @@ fn untrusted(results: &Results, experiment: Experiment, class: CoreClass) -> Str
     format!("Nothing can be concluded: no value is VALID ({}).", counts.join(", "))
 }
 
-fn names(values: &[Value<'_>]) -> String {
+fn names(values: &[TrustedValue<'_>]) -> String {
     let names: Vec<String> = values.iter().map(|value| value.name.to_owned()).collect();
     joined(&names, ", ", " and ")
 }
@@ -188,7 +194,7 @@ fn joined(parts: &[String], between: &str, last: &str) -> String {
 }
 
 /// The medians of several, from the least to the greatest.
-fn range(metric: Metric, values: &[Value<'_>]) -> Option<String> {
+fn range(metric: Metric, values: &[TrustedValue<'_>]) -> Option<String> {
     let medians = || values.iter().map(|value| value.summary.median);
     let (least, most) = (medians().reduce(f64::min)?, medians().reduce(f64::max)?);
     let (least, most) = (metric.format(least), metric.format(most));

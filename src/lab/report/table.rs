@@ -20,7 +20,7 @@ use crate::lab::plan::subject::{CoreClass, Subject};
 
 /// Renders every experiment; `width` in characters, `None` for as wide as needed.
 pub(crate) fn render(results: &Results, width: Option<u16>) -> String {
-    let mut text = Text { text: String::new(), width };
+    let mut text = WrappedText { text: String::new(), width };
     let plan = &results.header.plan;
     let quick = if plan.extent == Extent::Quick { "QUICK, " } else { "" };
     let placement = &results.header.machine.placement;
@@ -70,7 +70,7 @@ pub(crate) fn render(results: &Results, width: Option<u16>) -> String {
 }
 
 /// Text in lines of at most a width.
-struct Text {
+struct WrappedText {
     text: String,
     width: Option<u16>,
 }
@@ -78,7 +78,7 @@ struct Text {
 /// Starts a continuation line.
 const INDENT: &str = "    ";
 
-impl Text {
+impl WrappedText {
     fn blank(&mut self) {
         self.text.push('\n');
     }
@@ -280,7 +280,7 @@ fn cell_table(experiment: Experiment, cells: &[&CellResult], gaps: Gaps) -> Tabl
 const ALONE: &str = "*";
 
 /// Why cells are not VALID, in lines of their own: in a column the reasons would make rows high.
-fn reasons(text: &mut Text, cells: &[&CellResult]) {
+fn reasons(text: &mut WrappedText, cells: &[&CellResult]) {
     for CellResult { cell, judgement, .. } in cells {
         if !matches!(judgement.verdict, Verdict::Valid | Verdict::Unsupported) {
             let why = judgement.evidence.first().map_or("", String::as_str);
@@ -290,7 +290,7 @@ fn reasons(text: &mut Text, cells: &[&CellResult]) {
 }
 
 /// Explains differences that are below noise or negative, and values that are NOISY in a row that is VALID.
-fn remarks(text: &mut Text, cells: &[&CellResult]) {
+fn remarks(text: &mut WrappedText, cells: &[&CellResult]) {
     let metric = Metric::ProcessControlUs;
     let label = metric.label();
     let trusted = || cells.iter().filter(|result| result.verdict(metric) == Verdict::Valid);
@@ -315,7 +315,7 @@ fn in_class(class: CoreClass, classes: usize) -> String {
     if classes > 1 { format!(" ({class})") } else { String::new() }
 }
 
-fn slopes(text: &mut Text, results: &Results) {
+fn slopes(text: &mut WrappedText, results: &Results) {
     if results.slopes.is_empty() {
         return;
     }
@@ -364,7 +364,7 @@ fn slopes(text: &mut Text, results: &Results) {
     }
 }
 
-fn decisions(text: &mut Text, results: &Results) {
+fn decisions(text: &mut WrappedText, results: &Results) {
     let (decisions, crossovers) = decide(results);
     if decisions.is_empty() {
         return;

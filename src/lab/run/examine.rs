@@ -178,7 +178,8 @@ fn hasty(server: &mut Server, tasks: Option<usize>) -> Option<String> {
     })
 }
 
-/// The end of its own side comes first: then a write to the client fails at once, with SIGPIPE.
+/// Shuts its sending side down first: after that, a write of the server to this client fails at once, with
+/// SIGPIPE.
 fn hurry(addr: SocketAddr) -> io::Result<()> {
     let mut client = TcpStream::connect_timeout(&addr, PATIENCE)?;
     SockRef::from(&client).set_linger(Some(Duration::ZERO))?;

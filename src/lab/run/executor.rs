@@ -1,7 +1,7 @@
 //! The interface of whatever measures a cell: real servers, or made-up numbers in tests.
 
 use super::machine::Machine;
-use super::outcome::Outcome;
+use super::outcome::RunOutcome;
 use crate::lab::plan::comparison::Cell;
 use crate::lab::plan::experiment::Extent;
 use crate::lab::plan::subject::Subject;
@@ -29,5 +29,5 @@ pub(crate) trait Executor {
 
     /// Runs a cell once, with a freshly started server. A failure is an outcome, not an error: the comparison
     /// continues. After a stop signal an executor may return any outcome early; the run is then discarded.
-    fn run(&mut self, cell: &Cell, extent: Extent, repeat: u32) -> Outcome;
+    fn run(&mut self, cell: &Cell, extent: Extent, repeat: u32) -> RunOutcome;
 }

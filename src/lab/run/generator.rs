@@ -1,4 +1,4 @@
-//! The load generator: `oneloop load` as a process of its own, with CPU times sampled while it runs.
+//! The load generator: `oneloop load` as a separate process, with CPU times sampled while it runs.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -145,7 +145,7 @@ impl Drop for Running {
     }
 }
 
-/// Reads to the end in a thread of its own, so that the pipe never fills up.
+/// Reads to the end in another thread, so that the pipe never fills up.
 fn read_apart(output: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut read = Vec::new();
@@ -157,8 +157,8 @@ fn read_apart(output: Option<impl Read + Send + 'static>) -> thread::JoinHandle<
     })
 }
 
-/// Reads lines to the end in a thread of its own. Notifies of each line that names a part of the run, and
-/// returns the last of the other lines: the error message.
+/// Reads lines to the end in another thread. Notifies of each line that names a phase of the run, and returns
+/// the last of the other lines: the error message.
 fn read_lines(
     output: Option<impl Read + Send + 'static>,
     phase_began: mpsc::Sender<()>,

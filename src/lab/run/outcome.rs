@@ -18,14 +18,14 @@ pub(crate) struct Run {
     /// When it ended, in seconds since the start of the comparison.
     pub(crate) at_s: f64,
     /// The result.
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: RunOutcome,
 }
 
 impl Run {
     /// Its numbers, if it has any.
     pub(crate) fn measured(&self) -> Option<&Measurement> {
         match &self.outcome {
-            Outcome::Measured(measurement) => Some(measurement),
+            RunOutcome::Measured(measurement) => Some(measurement),
             _ => None,
         }
     }
@@ -34,7 +34,7 @@ impl Run {
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Outcome {
+pub(crate) enum RunOutcome {
     /// It has numbers.
     Measured(Box<Measurement>),
     /// The subject cannot do this by design.

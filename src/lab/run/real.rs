@@ -11,7 +11,7 @@ use super::executor::{Examined, Executor};
 use super::generator::{GeneratorRun, GeneratorTask};
 use super::machine::{Machine, inspect};
 use super::orphans::Orphans;
-use super::outcome::{Measurement, Outcome};
+use super::outcome::{Measurement, RunOutcome};
 use super::placement::Placement;
 use super::server::{Server, ServerOptions};
 use super::standing::{IdleClients, memory, settle};
@@ -136,12 +136,12 @@ impl Executor for RealExecutor {
         checked
     }
 
-    fn run(&mut self, cell: &Cell, extent: Extent, _repeat: u32) -> Outcome {
+    fn run(&mut self, cell: &Cell, extent: Extent, _repeat: u32) -> RunOutcome {
         let measured = self.measure(cell, extent);
         self.orphans.end();
         match measured {
-            Ok(measurement) => Outcome::Measured(Box::new(measurement)),
-            Err(why) => Outcome::Failed(why),
+            Ok(measurement) => RunOutcome::Measured(Box::new(measurement)),
+            Err(why) => RunOutcome::Failed(why),
         }
     }
 }

@@ -107,7 +107,8 @@ impl Server {
         placement: &Placement,
         cores: &[usize],
     ) -> Result<(Child, ServerProcesses), String> {
-        // A group of its own: Ctrl-C on the terminal reaches this process alone, which then stops the server.
+        // In a process group apart: Ctrl-C on the terminal reaches this process alone, which then stops the
+        // server.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         end_with_parent(&mut command);
         let spawned = options.group.map_or(Ok(()), |group| group.take_in(&mut command));

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::executor::Executor;
-use super::outcome::{Outcome, Run};
+use super::outcome::{Run, RunOutcome};
 use super::raw::{Header, RawDataFile};
-use crate::lab::plan::comparison::Step;
+use crate::lab::plan::comparison::PlanStep;
 
 /// Is notified of the progress of a comparison.
 pub(crate) trait Watcher {
     /// Step `at` (from 0) begins.
-    fn begins(&mut self, at: usize, step: &Step);
+    fn begins(&mut self, at: usize, step: &PlanStep);
     /// The step is done.
     fn done(&mut self, at: usize, run: &Run);
 }
@@ -37,10 +37,10 @@ pub(crate) fn compare(
             break;
         }
         watcher.begins(at, &step);
-        let Step { cell, repeat } = step;
+        let PlanStep { cell, repeat } = step;
         let unsupported = cell.experiment.unsupported(&cell.subject, cell.level, header.machine.allowed());
         let outcome = match unsupported {
-            Some(why) => Outcome::Unsupported(why),
+            Some(why) => RunOutcome::Unsupported(why),
             None => executor.run(&cell, header.plan.extent, repeat),
         };
         if stop() {

@@ -66,7 +66,7 @@ impl Span {
 
 /// CPU times between two moments, in cores: 1 is one core all the time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Busy {
+pub(crate) struct CoresUsed {
     /// The server.
     pub(crate) server: Option<f64>,
     /// The generator.
@@ -79,10 +79,10 @@ pub(crate) struct Busy {
 
 /// The CPU used in a span: times at its ends are interpolated between the samples around them. Without a
 /// sample on both sides of each end there is no value.
-pub(crate) fn between(samples: &[Sample], span: Span) -> Busy {
+pub(crate) fn between(samples: &[Sample], span: Span) -> CoresUsed {
     let seconds = span.to_ns.saturating_sub(span.from_ns) as f64 / 1e9;
     if seconds <= 0.0 {
-        return Busy::default();
+        return CoresUsed::default();
     }
     let share = |of: &dyn Fn(&Sample) -> Option<Nanos>| {
         let spent = value_at(samples, span.to_ns, of)? - value_at(samples, span.from_ns, of)?;
@@ -94,7 +94,7 @@ pub(crate) fn between(samples: &[Sample], span: Span) -> Busy {
     let own = share(&|sample| Some(sample.own));
     // If one of ours is unknown, it would count as CPU time of others.
     let ours = || Some(server? + generator? + own?);
-    Busy {
+    CoresUsed {
         server,
         generator,
         others: machine.and_then(|machine| Some((machine - ours()?).max(0.0))),

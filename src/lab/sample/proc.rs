@@ -13,7 +13,7 @@ pub(crate) type Nanos = u64;
 
 /// The fields of `/proc/PID/stat` that matter here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stat {
+pub(super) struct ProcessStat {
     pub(super) parent: u32,
     /// It has ended, and was not yet waited for.
     pub(super) is_zombie: bool,
@@ -23,14 +23,14 @@ pub(super) struct Stat {
     reaped: u64,
 }
 
-fn parse_stat(text: &str) -> Option<Stat> {
+fn parse_stat(text: &str) -> Option<ProcessStat> {
     // The name is in parentheses and may contain anything, also parentheses.
     let fields: Vec<&str> = text.get(text.rfind(')')? + 1..)?.split_whitespace().collect();
     let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
     // Fields count from 1 in proc(5); the state, field 3, is at 0 here.
     // utime, stime; then cutime, cstime.
     let (own, reaped) = (number(11)? + number(12)?, number(13)? + number(14)?);
-    Some(Stat { parent: number(1)? as u32, is_zombie: fields[0] == "Z", own, reaped })
+    Some(ProcessStat { parent: number(1)? as u32, is_zombie: fields[0] == "Z", own, reaped })
 }
 
 /// The children of a process that run, or ended and were not yet waited for; none without `/proc`.
@@ -46,7 +46,7 @@ pub(crate) fn children(parent: u32) -> Vec<u32> {
 /// values of one moment, read it once.
 #[derive(Debug)]
 pub(crate) struct Processes {
-    stats: BTreeMap<u32, Stat>,
+    stats: BTreeMap<u32, ProcessStat>,
     children: BTreeMap<u32, Vec<u32>>,
 }
 
@@ -71,7 +71,7 @@ impl Processes {
     }
 
     /// A process and all of its descendants. Processes whose parent died belong to another tree.
-    pub(super) fn tree(&self, root: u32) -> Vec<(u32, Stat)> {
+    pub(super) fn tree(&self, root: u32) -> Vec<(u32, ProcessStat)> {
         let mut found = BTreeMap::new();
         let mut next = vec![root];
         // Bounded by the processes that were there: each is visited once.
@@ -95,7 +95,7 @@ impl Processes {
 /// CPU time of all of these processes, and of all of their children that ended and were waited for.
 ///
 /// Running processes have exact times; the total of those that ended is exact to a tick of 10 ms.
-pub(super) fn cpu_of(processes: &[(u32, Stat)]) -> Nanos {
+pub(super) fn cpu_of(processes: &[(u32, ProcessStat)]) -> Nanos {
     let tick_ns = 1_000_000_000 / ticks_per_s();
     let total = processes.iter().map(|(pid, stat)| {
         let own = exact_cpu(*pid).unwrap_or(stat.own * tick_ns);
@@ -105,7 +105,7 @@ pub(super) fn cpu_of(processes: &[(u32, Stat)]) -> Nanos {
 }
 
 /// How long the running threads of these processes were runnable without a core, in total.
-pub(super) fn waited_of(processes: &[(u32, Stat)]) -> Option<Nanos> {
+pub(super) fn waited_of(processes: &[(u32, ProcessStat)]) -> Option<Nanos> {
     let mut waited = None;
     for (pid, _) in processes {
         for task in tasks(*pid) {
@@ -160,13 +160,13 @@ pub(crate) fn machine_cpu() -> Option<Nanos> {
 }
 
 /// How many threads these processes have; one of a single thread counts as one.
-pub(super) fn tasks_of(processes: &[(u32, Stat)]) -> usize {
+pub(super) fn tasks_of(processes: &[(u32, ProcessStat)]) -> usize {
     processes.iter().map(|(pid, _)| tasks(*pid).count()).sum()
 }
 
 /// Proportional set size of these processes, in bytes: a page shared by n processes counts as 1/n for each.
 /// `None` if one of the processes cannot be read, as one of another user: the rest would pass for the whole.
-pub(super) fn memory_of(processes: &[(u32, Stat)]) -> Option<u64> {
+pub(super) fn memory_of(processes: &[(u32, ProcessStat)]) -> Option<u64> {
     let sizes = processes.iter().map(|(pid, _)| {
         match fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) {
             Ok(rollup) => Some(kib_of(&rollup, "Pss:").unwrap_or(0) << 10),
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
         let text = "42 (a) b (c)) S 7 42 42 0 -1 4194304 9 8 0 0 11 22 33 44 20 0 1 0 100";
-        assert_eq!(parse_stat(text), Some(Stat { parent: 7, is_zombie: false, own: 33, reaped: 77 }));
+        assert_eq!(parse_stat(text), Some(ProcessStat { parent: 7, is_zombie: false, own: 33, reaped: 77 }));
         assert_eq!(parse_stat("nonsense"), None);
     }
 

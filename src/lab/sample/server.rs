@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::proc::{
-    Nanos, Processes, Stat, cpu_of, descriptors, exact_cpu, ignores_ended_children, memory_of, tasks_of,
-    waited_of,
+    Nanos, ProcessStat, Processes, cpu_of, descriptors, exact_cpu, ignores_ended_children, memory_of,
+    tasks_of, waited_of,
 };
 use crate::sys::control_group::ControlGroup;
 use crate::sys::process::reap_child;
@@ -71,7 +71,7 @@ impl ServerProcesses {
     }
 
     /// Its processes among those of the machine. The generator is the other child of this process.
-    fn of(&self, processes: &Processes, generator: Option<u32>) -> Vec<(u32, Stat)> {
+    fn of(&self, processes: &Processes, generator: Option<u32>) -> Vec<(u32, ProcessStat)> {
         let mut found = processes.tree(self.root);
         for pid in self.adopted(processes, generator) {
             found.extend(processes.tree(pid));

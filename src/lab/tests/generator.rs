@@ -44,7 +44,7 @@ fn a_generator_that_wanted_its_core_all_the_time_gives_a_lower_bound() {
     header.machine.cores = vec![0];
     let directory = tempfile::tempdir().unwrap();
     let mut executor = MockExecutor::meddling(move |_, repeat, mut outcome| {
-        if let Outcome::Measured(measurement) = &mut outcome {
+        if let RunOutcome::Measured(measurement) = &mut outcome {
             starved(repeat, measurement);
         }
         outcome

@@ -11,13 +11,13 @@ mod verdicts;
 use super::judge::decision::decide;
 use super::judge::results::{CellResult, Results};
 use super::mock::MockExecutor;
-use super::plan::comparison::{Cell, ComparisonPlan, Step, subjects};
+use super::plan::comparison::{Cell, ComparisonPlan, PlanStep, subjects};
 use super::plan::experiment::{Experiment, Extent};
 use super::plan::metric::Metric;
 use super::plan::subject::CoreClass;
 use super::report as reports;
 use super::run::executor::Executor;
-use super::run::outcome::{Measurement, Outcome, Run};
+use super::run::outcome::{Measurement, Run, RunOutcome};
 use super::run::raw::{FORMAT, Header};
 use super::run::steps::{Watcher, compare};
 use crate::judge::{ErrorCounts, Verdict};
@@ -26,7 +26,7 @@ use crate::models::Model;
 pub(super) struct Unwatched;
 
 impl Watcher for Unwatched {
-    fn begins(&mut self, _at: usize, _step: &Step) {}
+    fn begins(&mut self, _at: usize, _step: &PlanStep) {}
     fn done(&mut self, _at: usize, _run: &Run) {}
 }
 
@@ -34,7 +34,7 @@ impl Watcher for Unwatched {
 pub(super) fn compared(
     experiment: Experiment,
     extent: Extent,
-    meddle: impl FnMut(&Cell, u32, Outcome) -> Outcome + 'static,
+    meddle: impl FnMut(&Cell, u32, RunOutcome) -> RunOutcome + 'static,
 ) -> Results {
     let directory = tempfile::tempdir().unwrap();
     let mut executor = MockExecutor::meddling(meddle);
@@ -80,7 +80,7 @@ pub(super) fn reactor_in_trouble(
     mut trouble: impl FnMut(u32, &mut Measurement) + 'static,
 ) -> Results {
     compared(experiment, Extent::Full, move |cell, repeat, mut outcome| {
-        if let (Some(Model::Reactor), Outcome::Measured(measurement)) =
+        if let (Some(Model::Reactor), RunOutcome::Measured(measurement)) =
             (cell.subject.as_model(), &mut outcome)
         {
             trouble(repeat, measurement);

@@ -29,7 +29,8 @@ fn a_quick_look_decides_nothing() {
 #[test]
 fn crossovers_are_found_between_levels_with_a_clear_order() {
     let results = compared(Experiment::Crowd, Extent::Full, |cell, _, mut outcome| {
-        if let (Some(Model::Fork), Outcome::Measured(measurement)) = (cell.subject.as_model(), &mut outcome)
+        if let (Some(Model::Fork), RunOutcome::Measured(measurement)) =
+            (cell.subject.as_model(), &mut outcome)
             && cell.level <= 16
         {
             let rate = measurement.values.get_mut(&Metric::RequestsPerS).unwrap();

@@ -13,8 +13,8 @@ use super::*;
 use crate::lab::run::raw;
 
 /// Trouble of every kind, in cells that are otherwise quiet.
-fn trouble(cell: &Cell, repeat: u32, mut outcome: Outcome) -> Outcome {
-    let Outcome::Measured(measurement) = &mut outcome else { return outcome };
+fn trouble(cell: &Cell, repeat: u32, mut outcome: RunOutcome) -> RunOutcome {
+    let RunOutcome::Measured(measurement) = &mut outcome else { return outcome };
     let evidence = &mut measurement.evidence;
     match (cell.experiment, cell.subject.as_model(), cell.level) {
         (Experiment::Crowd, Some(Model::Reactor), 4000) => {
@@ -24,7 +24,7 @@ fn trouble(cell: &Cell, repeat: u32, mut outcome: Outcome) -> Outcome {
             measurement.values.values_mut().for_each(|value| *value *= 1.6);
         }
         (Experiment::Crowd, Some(Model::Fork), 4000) => {
-            return Outcome::Failed("fork: no more processes".into());
+            return RunOutcome::Failed("fork: no more processes".into());
         }
         (Experiment::Churn, None, _) => {
             evidence.errors = ErrorCounts { out_of_ports: 12, ..ErrorCounts::default() };
@@ -165,7 +165,7 @@ fn a_terminal_of_80_columns_breaks_no_word_and_no_line() {
         let (Results { header, .. }, mut runs) = compared(directory.path(), extent);
         // A machine so busy that values are shown with both ends of their interval.
         for run in &mut runs {
-            if let (Outcome::Measured(measurement), true) =
+            if let (RunOutcome::Measured(measurement), true) =
                 (&mut run.outcome, run.repeat == 1 || run.repeat == 3)
             {
                 measurement.values.values_mut().for_each(|value| *value *= factor);

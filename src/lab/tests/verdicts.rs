@@ -109,7 +109,7 @@ fn who_was_refused_by_too_few_copies_is_no_error() {
 fn repeats_that_differ_by_next_to_nothing_are_quiet() {
     for (step_ms, verdict) in [(0.5, Verdict::Valid), (5.0, Verdict::Noisy)] {
         let results = compared(Experiment::Wait, Extent::Full, move |cell, repeat, mut outcome| {
-            if let (Some(Model::Reactor), Outcome::Measured(measurement)) =
+            if let (Some(Model::Reactor), RunOutcome::Measured(measurement)) =
                 (cell.subject.as_model(), &mut outcome)
             {
                 measurement.values.insert(Metric::WaitMs, 0.1 + step_ms * f64::from(repeat));
@@ -162,7 +162,7 @@ fn runs_that_failed_fail_the_cell_and_few_of_them_make_it_noisy() {
     for (failing, verdict) in [(5, Verdict::Failed), (3, Verdict::Failed), (1, Verdict::Noisy)] {
         let results = compared(Experiment::Churn, Extent::Full, move |cell, repeat, outcome| {
             let fails = cell.subject.as_model() == Some(Model::Reactor) && repeat < failing;
-            if fails { Outcome::Failed("does not listen".into()) } else { outcome }
+            if fails { RunOutcome::Failed("does not listen".into()) } else { outcome }
         });
         assert_judged(&results, Model::Reactor, verdict, "repeat 1: does not listen");
         assert_not_in_the_order(&results, "reactor");
@@ -180,7 +180,7 @@ fn process_control_is_what_a_client_costs_beyond_the_iterative_server() {
 #[test]
 fn a_difference_is_no_better_than_the_server_that_it_is_to() {
     let results = compared(Experiment::Churn, Extent::Full, |cell, _, mut outcome| {
-        if let (Some(Model::Iterative), Outcome::Measured(measurement)) =
+        if let (Some(Model::Iterative), RunOutcome::Measured(measurement)) =
             (cell.subject.as_model(), &mut outcome)
         {
             measurement.evidence.others_cpu = Some(0.5);
@@ -217,7 +217,7 @@ fn beside_an_idle_crowd_a_busy_machine_spoils_times_and_not_memory() {
 fn a_full_comparison_believes_nothing_of_fewer_than_five_repeats() {
     let results = compared(Experiment::Churn, Extent::Full, |cell, repeat, mut outcome| {
         let unanswered_run = cell.subject.as_model() == Some(Model::Reactor) && repeat == 0;
-        if let (true, Outcome::Measured(measurement)) = (unanswered_run, &mut outcome) {
+        if let (true, RunOutcome::Measured(measurement)) = (unanswered_run, &mut outcome) {
             unanswered(measurement, 0.98);
             measurement.evidence.others_cpu = Some(1.2);
         }

@@ -72,7 +72,7 @@ enum ReplyFraming {
 }
 
 /// The relevant part of a response head.
-struct Head {
+struct ReplyHead {
     bytes: usize,
     status: u16,
     keep_alive: bool,
@@ -211,7 +211,7 @@ impl Client for HttpClient {
 const TIMEOUT_REPLIES: [&[u8]; 2] = [b"HTTP/1.1 408", b"HTTP/1.0 408"];
 
 impl HttpClient {
-    fn begin_body(&mut self, head: Head) {
+    fn begin_body(&mut self, head: ReplyHead) {
         if head.status / 100 == 1 {
             // An interim reply (RFC 9110, section 15.2): the real one follows.
             self.stage = ReplyPart::Head(Vec::new());
@@ -307,7 +307,11 @@ impl ReplyFraming {
 /// The head at the front of `kept` and `bytes`, and how much of `bytes` it took; `None` if it is not whole:
 /// then all of `bytes` is kept. The result is the same however the head was split; only what is malformed may
 /// be noticed later.
-fn head_of(kept: &mut Vec<u8>, bytes: &[u8], ended: bool) -> Result<Option<(Head, usize)>, &'static str> {
+fn head_of(
+    kept: &mut Vec<u8>,
+    bytes: &[u8],
+    ended: bool,
+) -> Result<Option<(ReplyHead, usize)>, &'static str> {
     let before = kept.len();
     let new = &bytes[..bytes.len().min(HEAD_BYTES_MAX - before)];
     let head = if before == 0 {
@@ -328,7 +332,7 @@ fn head_of(kept: &mut Vec<u8>, bytes: &[u8], ended: bool) -> Result<Option<(Head
     if kept.len() == HEAD_BYTES_MAX { Err("the head has no end") } else { Ok(None) }
 }
 
-fn parse(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
+fn parse(bytes: &[u8]) -> Result<Option<ReplyHead>, &'static str> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
     // An empty line before the head is passed over: some servers send one after a body. So are folded fields,
@@ -367,7 +371,7 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
         Some(left) if !coded => ReplyFraming::Length { left },
         _ => ReplyFraming::UntilEnd,
     };
-    Ok(Some(Head { bytes: len, status, keep_alive, framing }))
+    Ok(Some(ReplyHead { bytes: len, status, keep_alive, framing }))
 }
 
 #[cfg(test)]

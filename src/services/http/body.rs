@@ -25,21 +25,21 @@ use crate::session::FileRange;
 /// let shared = Body::shared(Arc::clone(&logo), 0..logo.len());
 /// ```
 #[derive(Debug)]
-pub struct Body(Content);
+pub struct Body(BodyContent);
 
 #[derive(Debug)]
-pub(crate) enum Content {
+pub(crate) enum BodyContent {
     Empty,
-    One(Piece),
-    Many(VecDeque<Piece>),
+    One(BodyPiece),
+    Many(VecDeque<BodyPiece>),
     Producer(Box<dyn Producer>),
-    /// One that may block.
+    /// A producer that may block.
     Blocking(Box<dyn Producer + Send>),
 }
 
 /// A piece of a body whose length is known.
 #[derive(Debug)]
-pub(crate) enum Piece {
+pub(crate) enum BodyPiece {
     /// Bytes, of which the given number has been put.
     Bytes(Cow<'static, [u8]>, usize),
     /// A range of bytes that others have too.
@@ -50,7 +50,7 @@ pub(crate) enum Piece {
 impl Body {
     /// No bytes.
     pub fn empty() -> Body {
-        Body(Content::Empty)
+        Body(BodyContent::Empty)
     }
 
     /// A range of bytes that others hold too; long ones are sent without a copy.
@@ -59,79 +59,79 @@ impl Body {
     /// If `range` is not within `bytes`.
     pub fn shared(bytes: Arc<[u8]>, range: Range<usize>) -> Body {
         assert!(range.start <= range.end && range.end <= bytes.len(), "{range:?} of {} bytes", bytes.len());
-        Body(Content::One(Piece::Shared(bytes, range)))
+        Body(BodyContent::One(BodyPiece::Shared(bytes, range)))
     }
 
     /// A range of an open file. The response ends its connection if the file ends sooner.
     pub fn file(range: FileRange) -> Body {
-        Body(Content::One(Piece::File(range)))
+        Body(BodyContent::One(BodyPiece::File(range)))
     }
 
     /// A body that is made while it is sent.
     pub fn producer(producer: impl Producer + 'static) -> Body {
-        Body(Content::Producer(Box::new(producer)))
+        Body(BodyContent::Producer(Box::new(producer)))
     }
 
     /// A body that is made while it is sent, by a producer that may block or compute for long: its pieces are
-    /// made beside the loop, one ahead of what is sent, so that no other client waits. (In models in which
-    /// the client has a process or thread of its own they are made there.) A piece for which the client would
-    /// wait for more than a minute ends its connection.
+    /// made by a thread beside the loop, one ahead of what is sent, so that no other client waits. (In models
+    /// with a process or thread per client they are made there.) A piece for which the client would wait for
+    /// more than a minute ends its connection.
     ///
     /// Only for handlers that ask for the client
     /// ([`Handler::asks_for_client`](super::Handler::asks_for_client)); for others the loop waits.
     pub fn blocking(producer: impl Producer + Send + 'static) -> Body {
-        Body(Content::Blocking(Box::new(producer)))
+        Body(BodyContent::Blocking(Box::new(producer)))
     }
 
     /// Pieces that are sent one after another.
-    pub(crate) fn pieces(pieces: impl IntoIterator<Item = Piece>) -> Body {
-        Body(Content::Many(pieces.into_iter().collect()))
+    pub(crate) fn pieces(pieces: impl IntoIterator<Item = BodyPiece>) -> Body {
+        Body(BodyContent::Many(pieces.into_iter().collect()))
     }
 
-    pub(crate) fn into_content(self) -> Content {
+    pub(crate) fn into_content(self) -> BodyContent {
         self.0
     }
 }
 
-impl Content {
+impl BodyContent {
     /// How long it is, `None` if that is not known before its end.
     pub(crate) fn len(&self) -> Option<u64> {
         match self {
-            Content::Empty => Some(0),
-            Content::One(piece) => Some(piece.len()),
-            Content::Many(pieces) => Some(pieces.iter().map(Piece::len).sum()),
-            Content::Producer(producer) => producer.len_bytes(),
-            Content::Blocking(producer) => producer.len_bytes(),
+            BodyContent::Empty => Some(0),
+            BodyContent::One(piece) => Some(piece.len()),
+            BodyContent::Many(pieces) => Some(pieces.iter().map(BodyPiece::len).sum()),
+            BodyContent::Producer(producer) => producer.len_bytes(),
+            BodyContent::Blocking(producer) => producer.len_bytes(),
         }
     }
 }
 
-impl Piece {
-    pub(crate) fn bytes(bytes: impl Into<Vec<u8>>) -> Piece {
-        Piece::Bytes(Cow::Owned(bytes.into()), 0)
+impl BodyPiece {
+    pub(crate) fn bytes(bytes: impl Into<Vec<u8>>) -> BodyPiece {
+        BodyPiece::Bytes(Cow::Owned(bytes.into()), 0)
     }
 
     pub(crate) fn len(&self) -> u64 {
         match self {
-            Piece::Bytes(bytes, at) => (bytes.len() - at) as u64,
-            Piece::Shared(_, range) => range.len() as u64,
-            Piece::File(range) => range.len,
+            BodyPiece::Bytes(bytes, at) => (bytes.len() - at) as u64,
+            BodyPiece::Shared(_, range) => range.len() as u64,
+            BodyPiece::File(range) => range.len,
         }
     }
 
     /// Memory that it takes.
     pub(crate) fn memory_bytes(&self) -> usize {
         match self {
-            Piece::Bytes(bytes, _) => bytes.len(),
-            Piece::Shared(_, range) => range.len(), // it may be the only response that keeps them
-            Piece::File(_) => 0,
+            BodyPiece::Bytes(bytes, _) => bytes.len(),
+            BodyPiece::Shared(_, range) => range.len(), // it may be the only response that keeps them
+            BodyPiece::File(_) => 0,
         }
     }
 }
 
 impl From<Vec<u8>> for Body {
     fn from(bytes: Vec<u8>) -> Body {
-        Body(Content::One(Piece::bytes(bytes)))
+        Body(BodyContent::One(BodyPiece::bytes(bytes)))
     }
 }
 
@@ -143,7 +143,7 @@ impl From<String> for Body {
 
 impl From<&'static [u8]> for Body {
     fn from(bytes: &'static [u8]) -> Body {
-        Body(Content::One(Piece::Bytes(Cow::Borrowed(bytes), 0)))
+        Body(BodyContent::One(BodyPiece::Bytes(Cow::Borrowed(bytes), 0)))
     }
 }
 
@@ -178,8 +178,8 @@ pub trait Producer: fmt::Debug {
     /// take what it has for the whole.
     fn produce(&mut self, piece: &mut Vec<u8>) -> io::Result<Produced>;
 
-    /// The length of the whole body in bytes, if it is known before. A body that turns out longer is cut
-    /// there; for one that ends sooner the connection is cut.
+    /// The length of the whole body in bytes, if it is known before. A longer body is cut at this length; if
+    /// it is shorter, the connection is cut.
     fn len_bytes(&self) -> Option<u64> {
         None
     }

@@ -16,8 +16,8 @@ pub(super) const CHUNK_LINE_BYTES_MAX: usize = 256;
 /// How long a client waits for work beside the loop: a password behind others in the queue, a disk that does
 /// not answer. Without it a client whose disk never answers keeps its slot.
 pub(super) const OFFLOADED_MAX: Duration = Duration::from_secs(60);
-/// How often one request may need work before it is answered. Without it a handler that always needs some
-/// more has no end.
+/// How often one request may need work before it is answered. Without it a handler that always needs more
+/// work would never answer.
 pub(super) const DEFERRALS_MAX: u32 = 4;
 /// Requests of one client answered in one call; then the others have their turn.
 pub(super) const REQUESTS_PER_CALL_MAX: u32 = 64;
@@ -34,8 +34,8 @@ pub(super) const MEMORY_FILE_BYTES_MAX: u64 = 8 << 10;
 pub(super) const HASHED_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a file that are read and hashed at a time: they fit a core's cache.
 pub(super) const HASH_PIECE_BYTES: usize = 64 << 10;
-/// Hashes remembered at once, about 4 MiB. More than [`CACHE_ENTRIES_MAX`]: a file that is asked for after
-/// others have taken its place there is opened again and not hashed again.
+/// Hashes remembered at once, about 4 MiB. More than [`CACHE_ENTRIES_MAX`]: a file that was evicted from that
+/// cache is opened again on its next request, but not hashed again.
 pub(super) const HASHES_MAX: usize = 32 << 10;
 /// Bodies up to this size are copied behind their head; for longer ones a reference is cheaper.
 pub(super) const COPY_BYTES_MAX: usize = 4 << 10;
@@ -45,12 +45,12 @@ pub(super) const CACHE_BYTES_MAX: usize = 64 << 20;
 pub(super) const CACHE_ENTRIES_MAX: usize = 16 << 10;
 /// Files kept open at once. Descriptors are for clients first.
 pub(super) const CACHE_FILES_MAX: usize = 1024;
-/// The cache may hold one in so many of the process's descriptors: half of the service's share; the rest is
-/// for files that are sent and listed.
+/// The cache may hold 1/n of the descriptors of the process, with this n: half of the service's share; the
+/// rest is for files that are sent and listed.
 pub(super) const DESCRIPTORS_PER_CACHE_FILE: u64 = 16;
-/// A service may use one in so many of the process's descriptors for files and directories (kept, sent or
-/// listed), and more where clients need fewer. Without it clients that ask for big files and read none take
-/// every descriptor.
+/// A service may use 1/n of the descriptors of the process, with this n, for files and directories (kept,
+/// sent or listed), and more where clients need fewer. Without it clients that ask for big files and read
+/// none take every descriptor.
 pub(super) const DESCRIPTORS_PER_OPEN_FILE: u64 = 8;
 /// How long a remembered file is believed to be unchanged, in ms. Half of the second that is promised.
 pub(super) const BELIEVED_MS: u64 = 500;
@@ -81,13 +81,13 @@ pub(super) const ENTRIES_PER_CALL_MAX: usize = 64;
 pub(super) const ENTRIES_PER_TURN_MAX: usize = 512;
 /// With fewer entries per call, the calls would cost more than the entries.
 pub(super) const ENTRIES_PER_CALL_MIN: usize = 4;
-/// So many hidden entries, which are skipped, count as one entry.
+/// This many hidden entries, which are skipped, count as one entry.
 pub(super) const HIDDEN_PER_ENTRY: usize = 8;
 /// Entries sorted for a listing; a larger directory comes in its own order, piece by piece, so that it costs
 /// no more memory than this.
 pub(super) const ENTRIES_SORTED_MAX: usize = 10_000;
-/// Entries looked at in one call for a listing that comes unsorted. They wait for a client that may not read,
-/// outside the budget of the sorted ones: some KiB of memory, less than the client's outbox.
+/// Entries looked at in one call for an unsorted listing. They wait for a client that may not read, and are
+/// not in the budget of sorted listings: some KiB of memory, less than the client's outbox.
 pub(super) const ENTRIES_UNSORTED_MAX: usize = 64;
 /// The entries of all listings together that were collected to be sorted: about a million of them. Without it
 /// clients that ask for large listings and read none take unbounded memory.
@@ -118,8 +118,8 @@ pub(super) const OPEN_FILES_PER_ARCHIVE: usize = 4;
 /// Bytes of an archive that are made in one call: they fit an outbox, and are enough that a call costs
 /// little.
 pub(super) const ARCHIVE_PIECE_BYTES: usize = 64 << 10;
-/// Entries looked at in one call, about 2 ms: a folder of many hidden or empty files is no reason not to
-/// send.
+/// Entries looked at in one call, about 2 ms: a folder of many hidden or empty files must not hold up what is
+/// ready to be sent.
 pub(super) const ARCHIVE_STEPS_PER_PIECE_MAX: usize = 256;
 /// Files up to this size are read before their header is written: most files, in a fraction of a call. One
 /// that changes meanwhile is archived as it was read.

@@ -12,9 +12,9 @@ use crate::limits::Limits;
 pub struct HttpConfig {
     /// Header fields of every response.
     pub headers: Vec<(String, String)>,
-    /// The longest head of a request, in bytes: that of [`Limits::default`]. A field of it may take all that
-    /// the request line leaves, which has at most 8 KiB. It should be at most [`Limits::inbox_bytes_max`]:
-    /// else the client of a longer head is closed without a response.
+    /// The longest head of a request, in bytes; by default that of [`Limits::default`]. The request line has
+    /// at most 8 KiB of it; a single field may take all the rest. It should be at most
+    /// [`Limits::inbox_bytes_max`]: otherwise a client with a longer head is disconnected without a response.
     pub head_bytes_max: u32,
 }
 

@@ -1,9 +1,9 @@
 //! Slow work that a handler needs before it can answer.
 //!
 //! The handler returns [`Response::deferred`](super::Response) with the work, and is called again with the
-//! same request when the work is done. What the work has returned is in the request then
-//! ([`Notes::finding`]), so that a handler between the session and the one that deferred (a router, or one of
-//! the user's) needs to know nothing of it.
+//! same request when the work is done. The result of the work is then in the request
+//! ([`Notes::take_result`]), so that handlers between the session and the one that deferred (a router, or a
+//! handler of the user) need no code for it.
 
 use std::any::Any;
 use std::fmt;
@@ -12,12 +12,12 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::session::{Busy, Lane, Offload, Peer, Ticket};
 
 /// What some work has returned.
-pub(crate) type Finding = Box<dyn Any + Send>;
+pub(crate) type WorkResult = Box<dyn Any + Send>;
 
 /// Work to be done before a request can be answered.
 pub(crate) struct Deferred {
     lane: Lane,
-    work: Box<dyn FnOnce() -> Finding + Send>,
+    work: Box<dyn FnOnce() -> WorkResult + Send>,
 }
 
 impl Deferred {
@@ -26,7 +26,7 @@ impl Deferred {
     }
 
     /// Begins the work, or does it.
-    pub(crate) fn begin(self, offload: &Offload) -> Result<Ticket<Finding>, Busy> {
+    pub(crate) fn begin(self, offload: &Offload) -> Result<Ticket<WorkResult>, Busy> {
         offload.try_run(self.lane, self.work)
     }
 }
@@ -39,33 +39,33 @@ impl fmt::Debug for Deferred {
 
 /// What a session keeps of its client, if its handler asks for that.
 #[derive(Clone, Debug)]
-pub(crate) struct HttpClient {
+pub(crate) struct HandlerClient {
     pub(crate) peer: Peer,
     pub(crate) offload: Offload,
 }
 
-/// What was found out about one request.
+/// What handlers have found out about one request.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
-    findings: Mutex<Vec<Finding>>,
+    results: Mutex<Vec<WorkResult>>,
     /// The name of the user whose password was right.
     user: OnceLock<Box<str>>,
 }
 
 impl Notes {
     /// Takes what work of this type has returned, if it was done for this request.
-    pub(crate) fn take_finding<T: Any>(&self) -> Option<T> {
-        let mut findings = self.findings();
-        let place = findings.iter().position(|finding| finding.is::<T>())?;
-        findings.swap_remove(place).downcast().ok().map(|finding| *finding)
+    pub(crate) fn take_result<T: Any>(&self) -> Option<T> {
+        let mut results = self.results();
+        let place = results.iter().position(|result| result.is::<T>())?;
+        results.swap_remove(place).downcast().ok().map(|result| *result)
     }
 
-    pub(crate) fn add_finding(&self, finding: Finding) {
-        self.findings().push(finding);
+    pub(crate) fn add_result(&self, result: WorkResult) {
+        self.results().push(result);
     }
 
-    fn findings(&self) -> MutexGuard<'_, Vec<Finding>> {
-        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
+    fn results(&self) -> MutexGuard<'_, Vec<WorkResult>> {
+        self.results.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn user(&self) -> Option<&str> {

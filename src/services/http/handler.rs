@@ -2,8 +2,8 @@
 
 use super::bounds::BODY_BYTES_MAX;
 use super::codec::request::{Field, Method, RequestHead};
-use super::codec::target::{Path, Target};
-use super::deferred::{HttpClient, Notes};
+use super::codec::target::{Path, RequestTarget};
+use super::deferred::{HandlerClient, Notes};
 use super::response::Response;
 use crate::session::{Now, Peer};
 
@@ -37,8 +37,8 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers a request.
     fn respond(&self, request: &Request<'_>) -> Response;
 
-    /// What becomes of the body of a request that has one. Asked when the head has arrived; [`Request::body`]
-    /// is empty then.
+    /// What to do with the body of a request that has one. Called when the head has arrived;
+    /// [`Request::body`] is empty then.
     fn body_policy(&self, request: &Request<'_>) -> BodyPolicy {
         let _ = request;
         BodyPolicy::default()
@@ -50,7 +50,7 @@ pub trait Handler: Send + Sync + 'static {
         false
     }
 
-    /// When [`Handler::maintain`] is to be called, in ms of [`Now::monotonic_ms`]; `None` for never. Asked
+    /// When [`Handler::maintain`] is to be called, in ms of [`Now::monotonic_ms`]; `None` for never. Called
     /// before each wait.
     fn maintenance_due_ms(&self) -> Option<u64> {
         None
@@ -93,7 +93,7 @@ impl Handler for Box<dyn Handler> {
     }
 }
 
-/// What becomes of the body of a request.
+/// What to do with the body of a request.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BodyPolicy {
@@ -127,8 +127,8 @@ pub struct Request<'a> {
     pub(crate) head: &'a RequestHead<'a>,
     pub(crate) body: &'a [u8],
     pub(crate) now: Now,
-    /// There where the handler asks for it, as the notes are, except in [`Handler::body_policy`].
-    pub(crate) client: Option<&'a HttpClient>,
+    /// Present if the handler asks for it, as the notes are, except in [`Handler::body_policy`].
+    pub(crate) client: Option<&'a HandlerClient>,
     pub(crate) notes: Option<&'a Notes>,
     /// How many bytes of the path are those of the route that a router chose.
     pub(crate) route_bytes: usize,
@@ -140,7 +140,7 @@ impl<'a> Request<'a> {
         Request { head, body: &[], now, client: None, notes: None, route_bytes: 0 }
     }
 
-    /// The request as the handler of a route has it, whose path has so many bytes.
+    /// The request as the handler of a route gets it, where the path of the route has `route_bytes` bytes.
     pub(crate) fn below(self, route_bytes: usize) -> Request<'a> {
         Request { route_bytes, ..self }
     }
@@ -160,7 +160,7 @@ impl<'a> Request<'a> {
     /// UTF-8. `*` for the target of `OPTIONS *`; what was sent for `CONNECT`.
     pub fn path(&self) -> &'a [u8] {
         match &self.head.resource {
-            Ok(Target::Path(path)) => &path.decoded,
+            Ok(RequestTarget::Path(path)) => &path.decoded,
             _ => self.head.target,
         }
     }
@@ -181,7 +181,7 @@ impl<'a> Request<'a> {
         self.located().map_or(b"", |path| path.query)
     }
 
-    /// The host that is asked for, without a port: of the target if it has one, else of the field `Host`.
+    /// The requested host, without a port: that of the target if it has one, else that of the field `Host`.
     /// Empty if there is none.
     pub fn host(&self) -> &'a str {
         let authority = self.located().and_then(|path| path.authority);
@@ -229,7 +229,7 @@ impl<'a> Request<'a> {
     /// The path with what belongs to it; `None` for a target that has no path.
     pub(crate) fn located(&self) -> Option<&'a Path<'a>> {
         match &self.head.resource {
-            Ok(Target::Path(path)) => Some(path),
+            Ok(RequestTarget::Path(path)) => Some(path),
             _ => None,
         }
     }

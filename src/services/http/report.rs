@@ -1,4 +1,4 @@
-//! What is reported of a response to the observers of a server.
+//! The report of a response, for the observers of a server.
 
 use std::time::SystemTime;
 
@@ -18,18 +18,19 @@ pub(super) enum ReportSubject<'a> {
 
 /// How a request began.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Start {
+pub(super) struct RequestStart {
     /// When its first byte arrived.
     pub(super) arrived_ms: u64,
     /// Bytes of `100 Continue` that went before the response.
     pub(super) interim_bytes: usize,
 }
 
-/// The report of a response with this status, whose head has so many bytes; `None` if no report is wanted.
+/// The report of a response with this status, whose head has `head_bytes` bytes; `None` if no observer needs
+/// one.
 pub(super) fn answer_info(
     detail: AnswerDetail,
     subject: ReportSubject<'_>,
-    start: Start,
+    start: RequestStart,
     status: Status,
     head_bytes: usize,
     now: SystemTime,

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::body::{Body, Content, Piece};
+use super::body::{Body, BodyContent, BodyPiece};
 use super::codec::head::{Framing, is_sendable, push_line};
 use super::codec::status::Status;
 use super::deferred::Deferred;
@@ -45,7 +45,7 @@ pub(crate) struct Built {
     pub(crate) content_type: String,
     /// The other fields, as lines.
     pub(crate) fields: String,
-    pub(crate) body: Content,
+    pub(crate) body: BodyContent,
 }
 
 /// A response of 200 whose lines are kept: it is sent many times and serialised once.
@@ -69,7 +69,7 @@ impl Response {
     /// A response without fields and body.
     pub fn new(status: Status) -> Response {
         let (content_type, fields) = (String::new(), String::new());
-        Response(ResponseKind::Built(Built { status, content_type, fields, body: Content::Empty }))
+        Response(ResponseKind::Built(Built { status, content_type, fields, body: BodyContent::Empty }))
     }
 
     /// A response of plain text.
@@ -83,8 +83,8 @@ impl Response {
         Response::new(status).with_field("Content-Type", "text/plain; charset=utf-8").with_body(text)
     }
 
-    /// A response with a small page that shows the status, as the server itself answers with. One of 503 asks
-    /// the client to come again after a second.
+    /// A response with a small page that shows the status, as the server itself answers with. A 503 has
+    /// `Retry-After: 1`.
     pub fn error(status: Status) -> Response {
         Response::error_page(status, Some("/"))
     }
@@ -104,7 +104,7 @@ impl Response {
     }
 
     /// Has `work` done beside the loop, and the handler called again with the same request and the result
-    /// ([`Notes::take_finding`](super::deferred::Notes)). Only for handlers that ask for the client
+    /// ([`Notes::take_result`](super::deferred::Notes)). Only for handlers that ask for the client
     /// ([`Handler::asks_for_client`](super::Handler::asks_for_client)); for others the loop waits. Fields and
     /// a body that are added to it are lost: they are added again to the response of the second call.
     pub(crate) fn deferred<T: Any + Send>(lane: Lane, work: impl FnOnce() -> T + Send + 'static) -> Response {
@@ -113,9 +113,9 @@ impl Response {
 
     /// Adds a field. A second `Content-Type` replaces the first.
     ///
-    /// A field that cannot be sent makes the response one of 500 and is logged, so that no value that came
-    /// from a client can end a line: the name must be a token and the value must not have control characters.
-    /// The same holds for those that the server sends itself: `Connection`, `Content-Length`, `Date`,
+    /// A field that cannot be sent turns the response into a 500 and is logged, so that no value from a
+    /// client can end a line: the name must be a token, and the value must not have control characters. The
+    /// same holds for those that the server sends itself: `Connection`, `Content-Length`, `Date`,
     /// `Transfer-Encoding` and `Upgrade`.
     pub fn with_field(self, name: &str, value: impl AsRef<str>) -> Response {
         let value = value.as_ref();
@@ -158,7 +158,7 @@ impl Response {
         matches!(self.0, ResponseKind::Deferred(_))
     }
 
-    /// The status. 202 where the handler is to be called again, because slow work has to be done first.
+    /// The status. 202 if slow work has to be done first, after which the handler is called again.
     pub fn status(&self) -> Status {
         match &self.0 {
             ResponseKind::Built(built) => built.status,
@@ -190,13 +190,13 @@ impl From<ResponseKind> for Built {
     fn from(kind: ResponseKind) -> Built {
         match kind {
             ResponseKind::Built(built) => built,
-            // Never sent: its work has to be done first.
+            // Never sent: the work is done first.
             ResponseKind::Deferred(_) => Built::from(Response::new(Status::InternalError)),
             ResponseKind::Prepared(prepared) => Built {
                 status: Status::Ok,
                 content_type: prepared.lines[..prepared.framing.start].to_owned(),
                 fields: prepared.lines[prepared.framing.end..].to_owned(),
-                body: Content::One(prepared.body.piece(&(0..prepared.body.len()))),
+                body: BodyContent::One(prepared.body.piece(&(0..prepared.body.len()))),
             },
         }
     }
@@ -239,10 +239,12 @@ impl Fixed {
     }
 
     /// A range of it as a piece of a response.
-    pub(crate) fn piece(&self, range: &Range<u64>) -> Piece {
+    pub(crate) fn piece(&self, range: &Range<u64>) -> BodyPiece {
         match self {
-            Fixed::Bytes(bytes) => Piece::Shared(Arc::clone(bytes), range.start as usize..range.end as usize),
-            Fixed::File(file, _) => Piece::File(FileRange {
+            Fixed::Bytes(bytes) => {
+                BodyPiece::Shared(Arc::clone(bytes), range.start as usize..range.end as usize)
+            }
+            Fixed::File(file, _) => BodyPiece::File(FileRange {
                 file: Arc::clone(file),
                 offset: range.start,
                 len: range.end - range.start,

@@ -1,4 +1,4 @@
-//! Which handler answers, by host and path.
+//! The choice of a handler by host and path.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -7,7 +7,7 @@ use super::codec::status::Status;
 #[cfg(feature = "cli")]
 use super::codec::syntax::is_host;
 #[cfg(feature = "cli")]
-use super::codec::target::{self, Target};
+use super::codec::target::{self, RequestTarget};
 use super::handler::{BodyPolicy, Handler, Request};
 use super::response::Response;
 use crate::session::Now;
@@ -195,14 +195,14 @@ impl Mount {
     pub(crate) fn new(host: Option<&str>, path: &str) -> Result<Mount, MountError> {
         let is_port = |host: &str| host.rfind(':').is_some_and(|colon| !host[colon..].contains(']'));
         let is_one = |host: &str| {
-            // `*` is a character of names (RFC 3986, section 3.2.2), but who writes it means a pattern.
+            // A name may contain `*` (RFC 3986, section 3.2.2), but a user who writes it means a pattern.
             !host.is_empty() && !is_port(host) && !host.contains('*') && is_host(host.as_bytes())
         };
         if !host.is_none_or(is_one) {
             return Err(MountError::Host);
         }
         let path = match target::parse(path.as_bytes()) {
-            Ok(Target::Path(parsed))
+            Ok(RequestTarget::Path(parsed))
                 if path.starts_with('/') && !path.contains('?') && !parsed.escaped_slash =>
             {
                 parsed.decoded.into_owned()
@@ -240,7 +240,7 @@ impl Mount {
 
     fn is_for(&self, host: &str, path: &[u8]) -> bool {
         let below = path.strip_prefix(&self.path[..]);
-        // A target without a path, such as `OPTIONS *`, goes to the routes of `/`.
+        // A target without a path, such as `OPTIONS *`, is for the routes of `/`.
         below.is_some_and(|below| matches!(below, [] | [b'/', ..]) || self.path.is_empty())
             && self.takes_host(host)
     }

@@ -6,11 +6,11 @@ use super::codec::date::DateCache;
 use super::codec::head::{Framing, Head, Persistence};
 use super::codec::status::Status;
 use super::config::{ConfigError, HttpConfig, service_lines};
-use super::deferred::HttpClient;
+use super::deferred::HandlerClient;
 use super::files::Files;
 use super::handler::Handler;
 use super::session::{HttpSession, HttpShared};
-use crate::session::{Client, Now, Refusal, Service};
+use crate::session::{ClientInfo, Now, Refusal, Service};
 
 /// HTTP/1.1 for a [`Handler`]: [`Files`], a [`super::Router`], or one of your own. Clones share the handler;
 /// a forked child has its own copy.
@@ -80,9 +80,9 @@ fn refusal(head_end: &str) -> Vec<u8> {
 impl<H: Handler> Service for Http<H> {
     type Session = HttpSession<H>;
 
-    fn open(&self, client: &Client<'_>) -> HttpSession<H> {
+    fn open(&self, client: &ClientInfo<'_>) -> HttpSession<H> {
         let kept = self.shared.handler.asks_for_client();
-        let client = kept.then(|| Box::new(HttpClient { peer: client.peer, offload: client.offload() }));
+        let client = kept.then(|| Box::new(HandlerClient { peer: client.peer, offload: client.offload() }));
         HttpSession::new(Arc::clone(&self.shared), client)
     }
 

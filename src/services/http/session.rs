@@ -7,13 +7,13 @@ use super::codec::body::BodyReader;
 use super::codec::date::DateCache;
 use super::codec::head::{Framing, Head, Persistence};
 use super::codec::request::{self, Method, RequestHead, Scan, Version, is_between_requests, line_of, parsed};
-use super::codec::send::{Outgoing, Sending, Sent};
+use super::codec::send::{Outgoing, SendProgress, Sending};
 use super::codec::status::Status;
-use super::codec::target::Target;
-use super::deferred::{Deferred, Finding, HttpClient, Notes};
+use super::codec::target::RequestTarget;
+use super::deferred::{Deferred, HandlerClient, Notes, WorkResult};
 use super::files::Files;
 use super::handler::{BodyPolicy, Handler, Request};
-use super::report::{ReportSubject, Start, answer_info};
+use super::report::{ReportSubject, RequestStart, answer_info};
 use super::response::{Built, Fixed, Response, ResponseKind};
 use crate::session::{
     AnswerInfo, Call, Fault, Input, Next, Offload, Outbox, Outcome, Progress, Session, Ticket, Wait,
@@ -35,8 +35,8 @@ pub(crate) struct HttpShared<H> {
 #[derive(Debug)]
 pub struct HttpSession<H = Files> {
     shared: Arc<HttpShared<H>>,
-    /// There if the handler asks for it.
-    client: Option<Box<HttpClient>>,
+    /// Present if the handler asks for it.
+    client: Option<Box<HandlerClient>>,
     /// How far the arriving head has been scanned.
     scan: Scan,
     state: RequestState,
@@ -49,7 +49,7 @@ enum RequestState {
     /// Its body arrives.
     Body(Box<Pending>),
     /// Its response needs slow work first.
-    Waiting(Box<Waiting>),
+    Waiting(Box<DeferredRequest>),
     /// Its response waits for room.
     Sending(Box<Sending>),
 }
@@ -59,32 +59,32 @@ enum RequestState {
 struct Pending {
     head: Vec<u8>,
     body: BodyReader,
-    start: Start,
+    start: RequestStart,
 }
 
 /// A request whose response needs slow work first.
 #[derive(Debug)]
-struct Waiting {
+struct DeferredRequest {
     head: Vec<u8>,
     content: Vec<u8>,
-    start: Start,
+    start: RequestStart,
     /// Whether it is the last request of the connection.
     last: bool,
     notes: Notes,
-    work: Ticket<Finding>,
+    work: Ticket<WorkResult>,
     /// Until when the work is waited for.
     due_ms: u64,
     deferrals: u32,
 }
 
-/// What a response is sent for.
+/// The request that a response is for.
 #[derive(Clone, Copy)]
 struct Exchange<'a> {
     subject: ReportSubject<'a>,
     version: Version,
     wants_body: bool,
     persistence: Persistence,
-    start: Start,
+    start: RequestStart,
 }
 
 /// A request that is being answered: the bytes of its head and content, and how often it was deferred.
@@ -95,8 +95,8 @@ struct Begun<'a> {
     deferrals: u32,
 }
 
-/// One step of a session: on with the next, or what is needed before it.
-type Step = Result<(), Next>;
+/// The result of one step of a session: the next step follows, or an error with what is needed before it.
+type StepResult = Result<(), Next>;
 
 impl<H> HttpShared<H> {
     fn dates(&self) -> MutexGuard<'_, DateCache> {
@@ -106,7 +106,7 @@ impl<H> HttpShared<H> {
 
 impl<'a> Exchange<'a> {
     /// `last`: this is the last request of the connection.
-    fn of(request: &'a RequestHead<'a>, last: bool, start: Start) -> Exchange<'a> {
+    fn of(request: &'a RequestHead<'a>, last: bool, start: RequestStart) -> Exchange<'a> {
         // A CONNECT is answered like any other request; what the client sends behind it need not be HTTP.
         let closes = last || request.method == Method::Connect;
         Exchange {
@@ -120,7 +120,7 @@ impl<'a> Exchange<'a> {
 }
 
 impl<H: Handler> HttpSession<H> {
-    pub(crate) fn new(shared: Arc<HttpShared<H>>, client: Option<Box<HttpClient>>) -> HttpSession<H> {
+    pub(crate) fn new(shared: Arc<HttpShared<H>>, client: Option<Box<HandlerClient>>) -> HttpSession<H> {
         HttpSession { shared, client, scan: Scan::default(), state: RequestState::Head }
     }
 
@@ -129,8 +129,8 @@ impl<H: Handler> HttpSession<H> {
         matches!(&self.state, RequestState::Body(pending) if !pending.body.is_over())
     }
 
-    /// Goes on from where the session is; `at` is moved past what was taken.
-    fn step(&mut self, input: Input<'_>, at: &mut usize, out: &mut Outbox) -> Step {
+    /// Does the next step; `at` is moved past what was consumed.
+    fn step(&mut self, input: Input<'_>, at: &mut usize, out: &mut Outbox) -> StepResult {
         let bytes = &input.bytes[*at..];
         match &mut self.state {
             RequestState::Head => self.head(bytes, input, at, out),
@@ -149,7 +149,7 @@ impl<H: Handler> HttpSession<H> {
             RequestState::Waiting(waiting) => {
                 waiting.last |= input.call == Call::Stopping && bytes.is_empty();
                 match waiting.work.take() {
-                    Outcome::Done(finding) => self.resume(Ok(finding), input, out),
+                    Outcome::Done(result) => self.resume(Ok(result), input, out),
                     Outcome::Lost => self.resume(Err(Status::InternalError), input, out),
                     Outcome::Pending if waiting.due_ms <= input.now.monotonic_ms => {
                         self.resume(Err(Status::Unavailable), input, out)
@@ -158,25 +158,25 @@ impl<H: Handler> HttpSession<H> {
                 }
             }
             RequestState::Sending(sending) => match sending.put(out) {
-                Sent::Done => {
+                SendProgress::Done => {
                     let persistence = sending.persistence;
                     self.answered(persistence)
                 }
-                Sent::Waits => {
+                SendProgress::Waits => {
                     let due_ms = sending.due_ms.get_or_insert(input.now.after_ms(OFFLOADED_MAX));
                     let is_due = *due_ms <= input.now.monotonic_ms;
                     Err(if is_due { Next::Abort(Fault::Resource) } else { Next::Pause })
                 }
-                Sent::Full => Err(Next::NeedRoom),
-                Sent::Yield => Err(Next::Again),
-                Sent::Failed => Err(Next::Abort(Fault::Resource)),
+                SendProgress::Full => Err(Next::NeedRoom),
+                SendProgress::Yield => Err(Next::Again),
+                SendProgress::Failed => Err(Next::Abort(Fault::Resource)),
             },
         }
     }
 
     /// Looks for the head of a request, and begins what it asks for.
-    fn head(&mut self, bytes: &[u8], input: Input<'_>, at: &mut usize, out: &mut Outbox) -> Step {
-        let start = Start { arrived_ms: input.arrived_ms, interim_bytes: 0 };
+    fn head(&mut self, bytes: &[u8], input: Input<'_>, at: &mut usize, out: &mut Outbox) -> StepResult {
+        let start = RequestStart { arrived_ms: input.arrived_ms, interim_bytes: 0 };
         let end = match self.scan.head_end(bytes, self.shared.head_bytes_max) {
             Ok(Some(end)) => end,
             Ok(None) if !is_between_requests(bytes) => {
@@ -213,10 +213,10 @@ impl<H: Handler> HttpSession<H> {
         &mut self,
         head: &RequestHead<'_>,
         bytes: &[u8],
-        mut start: Start,
+        mut start: RequestStart,
         input: Input<'_>,
         out: &mut Outbox,
-    ) -> Step {
+    ) -> StepResult {
         let shared = Arc::clone(&self.shared);
         let policy = match head.resource {
             Ok(_) => shared.handler.body_policy(&request_of(head, input)),
@@ -246,7 +246,7 @@ impl<H: Handler> HttpSession<H> {
     }
 
     /// Answers a request whose body has been read.
-    fn behind_body(&mut self, at_end: bool, input: Input<'_>, out: &mut Outbox) -> Step {
+    fn behind_body(&mut self, at_end: bool, input: Input<'_>, out: &mut Outbox) -> StepResult {
         let RequestState::Body(pending) = std::mem::replace(&mut self.state, RequestState::Head) else {
             return Ok(());
         };
@@ -269,9 +269,11 @@ impl<H: Handler> HttpSession<H> {
         exchange: Exchange<'_>,
         input: Input<'_>,
         out: &mut Outbox,
-    ) -> Step {
+    ) -> StepResult {
         let response = match &head.resource {
-            Ok(Target::Server) if head.method != Method::Options => Response::error(Status::BadRequest),
+            Ok(RequestTarget::Server) if head.method != Method::Options => {
+                Response::error(Status::BadRequest)
+            }
             Ok(_) if self.client.is_some() => {
                 let (work, begun) = (Notes::default(), Begun { bytes, content, deferrals: 0 });
                 return self.respond_with(work, head, begun, exchange, input, out);
@@ -291,7 +293,7 @@ impl<H: Handler> HttpSession<H> {
         exchange: Exchange<'_>,
         input: Input<'_>,
         out: &mut Outbox,
-    ) -> Step {
+    ) -> StepResult {
         let client = self.client.as_deref();
         let request = Request { body: begun.content, client, notes: Some(&notes), ..request_of(head, input) };
         match self.shared.handler.respond(&request).deferred_work() {
@@ -315,7 +317,7 @@ impl<H: Handler> HttpSession<H> {
         exchange: Exchange<'_>,
         input: Input<'_>,
         out: &mut Outbox,
-    ) -> Step {
+    ) -> StepResult {
         if deferrals == DEFERRALS_MAX {
             log::error!(
                 "http: a handler needs work for one request again and again; it is answered with 500"
@@ -329,7 +331,7 @@ impl<H: Handler> HttpSession<H> {
         let Ok(work) = begun else {
             return self.send(Response::error(Status::Unavailable), exchange, input, out);
         };
-        self.state = RequestState::Waiting(Box::new(Waiting {
+        self.state = RequestState::Waiting(Box::new(DeferredRequest {
             head: bytes.to_vec(),
             content: content.to_vec(),
             start: exchange.start,
@@ -343,14 +345,19 @@ impl<H: Handler> HttpSession<H> {
     }
 
     /// Goes on with a request when the work for it is done, or there will be no result.
-    fn resume(&mut self, finding: Result<Finding, Status>, input: Input<'_>, out: &mut Outbox) -> Step {
+    fn resume(
+        &mut self,
+        result: Result<WorkResult, Status>,
+        input: Input<'_>,
+        out: &mut Outbox,
+    ) -> StepResult {
         let RequestState::Waiting(waiting) = std::mem::replace(&mut self.state, RequestState::Head) else {
             return Ok(());
         };
-        let Waiting { head, content, start, last, notes, deferrals, .. } = *waiting;
-        parsed(&head, |request| match (request, finding) {
-            (Ok(request), Ok(finding)) => {
-                notes.add_finding(finding);
+        let DeferredRequest { head, content, start, last, notes, deferrals, .. } = *waiting;
+        parsed(&head, |request| match (request, result) {
+            (Ok(request), Ok(result)) => {
+                notes.add_result(result);
                 let begun = Begun { bytes: &head, content: &content, deferrals };
                 self.respond_with(notes, request, begun, Exchange::of(request, last, start), input, out)
             }
@@ -367,10 +374,10 @@ impl<H: Handler> HttpSession<H> {
         &mut self,
         status: Status,
         head: &[u8],
-        start: Start,
+        start: RequestStart,
         input: Input<'_>,
         out: &mut Outbox,
-    ) -> Step {
+    ) -> StepResult {
         let line = line_of(head);
         let exchange = Exchange {
             subject: ReportSubject::Line(line),
@@ -389,7 +396,7 @@ impl<H: Handler> HttpSession<H> {
         exchange: Exchange<'_>,
         input: Input<'_>,
         out: &mut Outbox,
-    ) -> Step {
+    ) -> StepResult {
         let date = *self.shared.dates().line(input.now.wall);
         let Exchange { persistence, wants_body, version, .. } = exchange;
         let end = &self.shared.head_end;
@@ -432,7 +439,7 @@ impl<H: Handler> HttpSession<H> {
     }
 
     /// A response was put whole.
-    fn answered(&mut self, persistence: Persistence) -> Step {
+    fn answered(&mut self, persistence: Persistence) -> StepResult {
         self.state = RequestState::Head;
         match persistence {
             Persistence::Implied | Persistence::Announced => Ok(()),
@@ -445,7 +452,7 @@ impl<H: Handler> HttpSession<H> {
     fn expired(&mut self, wait: Wait, input: Input<'_>, out: &mut Outbox) -> Progress {
         let (head, start) = match &mut self.state {
             RequestState::Head if wait != Wait::NextRequest => {
-                (input.bytes.to_vec(), Start { arrived_ms: input.arrived_ms, interim_bytes: 0 })
+                (input.bytes.to_vec(), RequestStart { arrived_ms: input.arrived_ms, interim_bytes: 0 })
             }
             RequestState::Body(pending) => (std::mem::take(&mut pending.head), pending.start),
             RequestState::Head | RequestState::Waiting(_) | RequestState::Sending(_) => {
@@ -483,7 +490,7 @@ fn put(
     let info = answer_info(out.answer_detail(), subject, start, head.status, head_bytes, input.now.wall);
     let head = if out.put_all(&pieces).is_err() {
         pieces.concat()
-    } else if body.is_short() && body.put(out) == Sent::Done {
+    } else if body.is_short() && body.put(out) == SendProgress::Done {
         if let Some(info) = info {
             out.answered(info);
         }
@@ -545,12 +552,12 @@ impl<H: Handler> Session for HttpSession<H> {
     }
 
     fn held_bytes(&self) -> usize {
-        let client_bytes = self.client.as_ref().map_or(0, |_| size_of::<HttpClient>());
+        let client_bytes = self.client.as_ref().map_or(0, |_| size_of::<HandlerClient>());
         client_bytes
             + match &self.state {
                 RequestState::Head => 0,
                 RequestState::Waiting(waiting) => {
-                    size_of::<Waiting>() + waiting.head.capacity() + waiting.content.capacity()
+                    size_of::<DeferredRequest>() + waiting.head.capacity() + waiting.content.capacity()
                 }
                 RequestState::Body(pending) => {
                     size_of::<Pending>() + pending.head.capacity() + pending.body.memory_bytes()

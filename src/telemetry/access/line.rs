@@ -110,7 +110,7 @@ fn append_quoted(parts: &[&[u8]], line: &mut Vec<u8>) {
 }
 
 /// Appends a value. Whatever could end the line or quotes around it, or control a terminal, is written as
-/// `\xHH`. Cut where that, too, is as long as it may be.
+/// `\xHH`. The result is cut at the longest length of a value.
 pub(super) fn append_escaped(parts: &[&[u8]], bytes_max: usize, line: &mut Vec<u8>) {
     let max = line.len() + bytes_max;
     for &byte in parts.iter().copied().flatten() {

@@ -207,7 +207,7 @@ fn append(line: &mut Vec<u8>, [hour, minute, second]: [u8; 3], answer: &Answer<'
     write!(line, "{:padding$}  ", "").expect(MEMORY);
     append_request(line, request);
     let status = answer.info.status.unwrap_or(0);
-    write!(line, "  {status:03}  {}", Size(answer.content_bytes())).expect(MEMORY);
+    write!(line, "  {status:03}  {}", ReadableBytes(answer.content_bytes())).expect(MEMORY);
     match answer.latency_ms() {
         0 => write!(line, "  <1 ms").expect(MEMORY),
         ms @ 1..1_000 => write!(line, "  {ms} ms").expect(MEMORY),
@@ -229,9 +229,9 @@ fn append_request(line: &mut Vec<u8>, request: &RequestInfo) {
 }
 
 /// Bytes as people read them, in powers of 1024.
-struct Size(u64);
+struct ReadableBytes(u64);
 
-impl fmt::Display for Size {
+impl fmt::Display for ReadableBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
         if self.0 < 1024 {
@@ -324,7 +324,7 @@ mod tests {
         for (bytes, shown) in
             [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1_048_575, "1.0 MiB"), (u64::MAX, "16.0 EiB")]
         {
-            assert_eq!(Size(bytes).to_string(), shown);
+            assert_eq!(ReadableBytes(bytes).to_string(), shown);
         }
     }
 

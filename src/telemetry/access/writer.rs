@@ -10,7 +10,7 @@ use super::AccessTarget;
 use crate::sys::sink::Sink;
 use crate::telemetry::ReopenRequests;
 
-/// Lines are written when this many bytes came since that was last tried, or `AGE_MS` after the first of
+/// Lines are written when this many bytes have come since the last attempt, or `AGE_MS` after the first of
 /// them.
 const BATCH_BYTES: usize = 32 << 10;
 /// See `BATCH_BYTES`: a reader of the log sees an answer at most this long after it was given, in ms.
@@ -234,7 +234,8 @@ impl LineWriter {
         self.sink = sink;
     }
 
-    /// Writes what waits, for the last time: a reader that still reads is given a moment. Tells what is lost.
+    /// Writes what waits, for the last time: a reader that still reads is given a moment. Logs how many lines
+    /// are lost.
     pub(super) fn end(&mut self) {
         if self.write() == Tried::Blocked {
             let written = self.sink.write_within(&self.waiting, Duration::from_millis(FAREWELL_MS));

@@ -1,4 +1,4 @@
-//! What `--user` gives up, and to whom Unix sockets belong then.
+//! What `--user` gives up, and the owner of Unix sockets with it.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 

@@ -1,5 +1,5 @@
-//! Failed passwords of each address, within a bound (the generic cell rate algorithm, as ATM and nginx's
-//! `limit_req` have it), in memory that the processes of a server share.
+//! Failed passwords of each address, within a bound (the generic cell rate algorithm of ATM, as in nginx's
+//! `limit_req`), in memory that the processes of a server share.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -9,23 +9,24 @@ use crate::sys::SharedCounters;
 
 /// Addresses that are counted at once, in 32 KiB.
 const SITES_MAX: usize = 4096;
-/// Places in which an address may be. The one that is free again first is taken for a new address, so of many
-/// addresses those that failed most stay.
+/// The table is set-associative: an address may be in any of these slots. A new address takes the slot that
+/// is free first, so the addresses with the most failures stay.
 const WAYS: usize = 4;
-/// Attempts to change a counter that others change, too. Each of them has counted a failure meanwhile.
+/// Attempts to change a counter that other threads change, too: each attempt that fails means that another
+/// one has counted a failure.
 const TRIES_MAX: u32 = 64;
-/// A minute's worth of failures at once, and then each when its time has come.
+/// A minute's worth of failures may come at once; after that, one for each share of the minute.
 const BURST_MS: u64 = 60_000;
-/// Beyond this, not even a password that was right before is looked at: else who shares an address with a
-/// user could guess as fast as the network is, and would see when it was right.
+/// Beyond this, even a password that was right before is refused: otherwise an attacker who shares an address
+/// with a user could guess at the speed of the network, and would see which guess is right.
 const NOTHING_MS: u64 = 3 * BURST_MS;
 /// The unit in which counters keep time, in ms: 40 bits of it last for centuries.
 const TICK_MS: u64 = 16;
 const TICK_BITS: u32 = 40;
 
-/// Of each address, when it will have made up for its failures: each failure moves that on by its share of a
-/// minute. A word has the address in its upper bits (24 of its digest) and that time in the others. The time
-/// is that of day: processes that were started at different times have no other in common.
+/// For each address, the time at which its failures are forgotten: each failure moves it on by a share of a
+/// minute. A word has 24 bits of the address's digest in its upper bits, and that time in the others. It is a
+/// time of day, because processes that were started at different times share no other clock.
 #[derive(Debug)]
 pub(super) struct Attempts {
     words: SharedCounters,
@@ -76,7 +77,7 @@ impl Attempts {
         Err(retry_s)
     }
 
-    /// A counted failure was none.
+    /// Takes back a failure that was counted in advance.
     pub(super) fn refund(&self, site: u64, now: SystemTime) {
         let now_ms = ms(now);
         for _ in 0..TRIES_MAX {
@@ -105,7 +106,7 @@ impl Attempts {
         &self.words[WAYS * set..][..WAYS]
     }
 
-    /// The place of an address, or the one that is to be its, and what is there.
+    /// The slot of an address, or the one that it will take, and its content.
     fn place(&self, site: u64) -> (&AtomicU64, u64) {
         let ways = || self.ways(site).iter().map(|word| (word, word.load(Relaxed)));
         let own = ways().find(|(_, word)| is_of(*word, site));

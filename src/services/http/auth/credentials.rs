@@ -7,8 +7,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::super::codec::status::Status;
 use super::super::handler::Request;
 
-/// A user's name and password together. More than anybody types; without it a client decides how much is
-/// hashed.
+/// The longest name and password together, in bytes: longer than any that is typed. Without it a client
+/// decides how much is hashed.
 const CREDENTIALS_BYTES_MAX: usize = 1 << 10;
 /// Padding may be left out, as some clients do.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -16,7 +16,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A name and a password, as they were sent: their charset is UTF-8 where the client knows that.
+/// A name and a password, as they were sent. Their charset is UTF-8 if the client follows the server's
+/// `charset="UTF-8"`.
 #[derive(PartialEq, Eq)]
 pub(super) struct Credentials {
     pub(super) user: Vec<u8>,
@@ -32,7 +33,7 @@ impl Credentials {
         match (values.next(), values.next()) {
             (None, _) => Ok(None),
             (Some(value), None) => Ok(parse(value)),
-            // Which of them another server would look at is unknown.
+            // Servers differ in which of them counts.
             (Some(_), Some(_)) => Err(Status::BadRequest),
         }
     }

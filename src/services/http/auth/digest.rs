@@ -9,17 +9,17 @@ use sha2::Sha256;
 
 use super::credentials::Credentials;
 
-/// The key of a server, as the state of the function behind it. Forked processes have the same.
-pub(super) struct Key(Hmac<Sha256>);
+/// The key of a server, as the initial state of HMAC. Forked processes have the same.
+pub(super) struct DigestKey(Hmac<Sha256>);
 
-/// 128 bits to compare, and where it is kept.
+/// 128 bits to compare, and an index for tables of digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Digest {
     pub(super) halves: [u64; 2],
     pub(super) place: u64,
 }
 
-/// What a digest is of; no two kinds have a digest in common.
+/// What is digested: it is part of the input, so that digests of different purposes never match.
 #[derive(Clone, Copy)]
 enum Purpose {
     Name = 1,
@@ -28,11 +28,11 @@ enum Purpose {
     Site = 4,
 }
 
-impl Key {
-    pub(super) fn random() -> io::Result<Key> {
+impl DigestKey {
+    pub(super) fn random() -> io::Result<DigestKey> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(io::Error::other)?;
-        Ok(Key(Hmac::new_from_slice(&key).map_err(io::Error::other)?))
+        Ok(DigestKey(Hmac::new_from_slice(&key).map_err(io::Error::other)?))
     }
 
     /// Of a user's name: names are looked up by it, so that no comparison ends earlier for a name that is
@@ -79,9 +79,9 @@ impl Key {
 }
 
 /// Without the key.
-impl fmt::Debug for Key {
+impl fmt::Debug for DigestKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key")
+        f.write_str("DigestKey")
     }
 }
 

@@ -1,5 +1,5 @@
-//! Few passwords at a time: where each client has a thread or process of its own, a crowd of wrong passwords
-//! would take all processors.
+//! A bound on the passwords that are checked at a time: under a model with a thread or process per client,
+//! many wrong passwords would take all processors.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -11,9 +11,9 @@ use crate::sys::SharedCounters;
 /// Checks that wait for another, as many as wait beside a loop.
 const WAITING_MAX: usize = 64;
 /// Processes that check at once, where each serves one client: more than a browser has connections. Others do
-/// not wait: their clients are to come again.
+/// not wait: their clients get 503.
 const PROCESSES_MAX: usize = 8;
-/// A place that is held for longer is that of a process that died, in s: no check takes so long.
+/// A place that is held for longer, in s, belongs to a process that died: no check takes so long.
 const HELD_S_MAX: u64 = 60;
 
 /// One check at a time in each process, and few processes at work.

@@ -31,9 +31,10 @@ pub(super) struct Hashed {
     hash: [u8; 23],
 }
 
-/// The work of comparing a password: as much for a wrong one of any user as for a user who does not exist.
+/// The check of a password. A wrong password takes the same time for every user, and for a name without a
+/// user.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Comparison {
+pub(super) struct PasswordCheck {
     /// `None` if there is no such user, or if the password is known to be wrong.
     pub(super) hashed: Option<Hashed>,
     /// The highest cost of all users.
@@ -87,10 +88,10 @@ impl Hashed {
     }
 }
 
-impl Comparison {
+impl PasswordCheck {
     /// Compares. Takes tens of milliseconds at the usual cost of 10, and twice as long at each higher one.
     pub(super) fn is_match(&self, password: &[u8]) -> bool {
-        let key = Key::of(password);
+        let key = BcryptKey::of(password);
         let Some(hashed) = &self.hashed else {
             black_box(key.hash(self.cost_max, [0; 16]));
             return false;
@@ -113,17 +114,17 @@ fn further_costs(cost: u32, cost_max: u32) -> Range<u32> {
 }
 
 /// What bcrypt makes of a password: its bytes and a NUL, cut to 72 bytes.
-struct Key {
+struct BcryptKey {
     bytes: [u8; PASSWORD_BYTES_MAX],
     len: usize,
 }
 
-impl Key {
-    fn of(password: &[u8]) -> Key {
+impl BcryptKey {
+    fn of(password: &[u8]) -> BcryptKey {
         let mut bytes = [0; PASSWORD_BYTES_MAX];
         let kept = password.len().min(PASSWORD_BYTES_MAX);
         bytes[..kept].copy_from_slice(&password[..kept]);
-        Key { bytes, len: (kept + 1).min(PASSWORD_BYTES_MAX) }
+        BcryptKey { bytes, len: (kept + 1).min(PASSWORD_BYTES_MAX) }
     }
 
     fn hash(&self, cost: u32, salt: [u8; 16]) -> [u8; 24] {
@@ -137,7 +138,7 @@ mod tests {
 
     fn is_match(password: &[u8], hash: &str) -> bool {
         let hashed = Hashed::parse(hash).unwrap();
-        Comparison { hashed: Some(hashed), cost_max: hashed.cost }.is_match(password)
+        PasswordCheck { hashed: Some(hashed), cost_max: hashed.cost }.is_match(password)
     }
 
     const LONG: &str = "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy";

@@ -34,7 +34,7 @@ use super::response::Response;
 use crate::session::{Lane, Now};
 use attempts::{Allowance, Attempts};
 use credentials::Credentials;
-use digest::{Digest, Key};
+use digest::{Digest, DigestKey};
 use gate::Gate;
 use remembered::Remembered;
 use users::{User, UserFile, is_password_of_start};
@@ -70,8 +70,8 @@ pub struct AuthConfig {
 }
 
 impl AuthConfig {
-    /// The limit of failures where the operator does not decide: a person mistypes a few times, a program
-    /// that guesses needs millions.
+    /// The default limit of failures: a person mistypes a few times, a program that guesses needs millions of
+    /// attempts.
     const FAILURES_PER_MINUTE: u32 = 10;
 
     /// No users yet, ten failures per minute.
@@ -111,10 +111,10 @@ impl fmt::Debug for AuthConfig {
     }
 }
 
-/// Lets requests in, or not.
+/// Decides whether a request is let in.
 #[derive(Debug)]
 pub(crate) struct Auth {
-    key: Key,
+    key: DigestKey,
     /// The value of `WWW-Authenticate`.
     challenge: String,
     users: UserFile,
@@ -134,7 +134,7 @@ struct Checked {
     charge: Option<Charge>,
 }
 
-/// A failure that was counted in advance. It is taken back when this is dropped, unless it was one.
+/// A failure that was counted in advance. Dropping this takes it back, unless the check has failed.
 struct Charge {
     attempts: Arc<Attempts>,
     site: u64,
@@ -173,7 +173,7 @@ impl Auth {
         if realm.bytes().any(|byte| matches!(byte, b'"' | b'\\') || !matches!(byte, b' '..=b'~')) {
             return Err(ConfigError::Auth(format!("{realm:?} is not the name of a realm: use plain ASCII")));
         }
-        let key = Key::random().map_err(unable)?;
+        let key = DigestKey::random().map_err(unable)?;
         let users = UserFile::open(&users, file, &key).map_err(ConfigError::Auth)?;
         let attempts = (failures_per_minute_max > 0).then(|| Attempts::new(failures_per_minute_max));
         Ok(Auth {
@@ -201,7 +201,7 @@ impl Auth {
         let digest = self.key.of_attempt(site, &credentials, user.map(User::identity).as_ref());
         let attempt = Attempt { request, credentials: &credentials, site, digest };
         // A user who was removed, or has another password since, has another digest.
-        if let Some(checked) = request.notes.and_then(Notes::take_finding::<Checked>)
+        if let Some(checked) = request.notes.and_then(Notes::take_result::<Checked>)
             && checked.digest == digest
         {
             return match checked.is_right {
@@ -229,7 +229,7 @@ impl Auth {
         let is_alone = request.client.is_some_and(|client| client.offload.is_inline());
         let now = request.now().wall;
         Err(Response::deferred(Lane::Compute, move || {
-            // The same may have been found right for another connection while this one waited.
+            // The same password may have been checked for another connection while this one waited.
             let check = || remembered.contains(digest) || work.is_match(&password);
             let is_right = if is_alone { gate.pass_alone(now, check) } else { gate.pass(check) };
             let charge = if is_right == Some(false) { spent(charge) } else { charge };
@@ -258,7 +258,7 @@ impl Auth {
         }
     }
 
-    /// Lets an attempt in whose password is right.
+    /// Lets a request with the right password in.
     fn decide(&self, attempt: &Attempt<'_>, is_right: bool, charge: Option<Charge>) -> Result<(), Response> {
         if !is_right {
             drop(spent(charge));

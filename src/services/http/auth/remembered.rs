@@ -6,13 +6,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::digest::Digest;
 use crate::sys::SharedCounters;
 
-/// Digests that are kept at once, in 64 KiB. Of two that have the same place the later one is kept; the other
-/// is checked again. Only right passwords are kept, so no stranger drives them out.
+/// Digests that are kept at once, in 64 KiB. Of two with the same slot the later one is kept; the other is
+/// checked again. Only right passwords are kept, so an attacker cannot evict them.
 const DIGESTS_MAX: usize = 4096;
 
 #[derive(Debug)]
 pub(super) struct Remembered {
-    /// The two halves of each digest. A half of one and a half of another are as good as none.
+    /// The two halves of each digest. Halves of two different digests, after a race of two writers, match
+    /// nothing.
     halves: SharedCounters,
 }
 

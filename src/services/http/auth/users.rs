@@ -1,4 +1,4 @@
-//! Who may come in: users that were given at the start, and those of a file in the form of `htpasswd -B`.
+//! The users that may log in: those given at the start, and those of a file in the format of `htpasswd -B`.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,17 +11,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::credentials::Credentials;
-use super::digest::{Digest, Key};
-use super::hashed::{Comparison, Hashed};
+use super::digest::{Digest, DigestKey};
+use super::hashed::{Hashed, PasswordCheck};
 use crate::session::Now;
 
 /// The most bytes of a file: some ten thousand users.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// The longest name, in bytes, as `htpasswd` has it.
 const NAME_BYTES_MAX: usize = 255;
-/// How often the file is looked at, in ms: a request costs no system call for it.
+/// How often the file is checked for a change, in ms: a request costs no system call for it.
 const LOOKED_AT_MS: u64 = 1_000;
-/// A file that changed so shortly before may be written to still.
+/// A file that changed within this time may still be written to.
 const SETTLED: Duration = Duration::from_secs(1);
 
 /// A user's password, in a form that it can be compared with.
@@ -48,7 +48,7 @@ impl User {
 }
 
 /// Whether this is the password of a user that was given at the start. It costs the same for all others.
-pub(super) fn is_password_of_start(key: &Key, user: Option<&User>, credentials: &Credentials) -> bool {
+pub(super) fn is_password_of_start(key: &DigestKey, user: Option<&User>, credentials: &Credentials) -> bool {
     let digest = key.of_password(credentials);
     match user {
         Some(User::OfStart(expected)) => expected.is(digest.halves),
@@ -65,20 +65,20 @@ pub(super) struct Users {
 }
 
 impl Users {
-    pub(super) fn find(&self, key: &Key, name: &[u8]) -> Option<&User> {
+    pub(super) fn find(&self, key: &DigestKey, name: &[u8]) -> Option<&User> {
         self.users.get(&key.of_name(name))
     }
 
-    /// What has to be done for a password that is not right at once; `None` if nothing.
-    pub(super) fn work_of_wrong(&self, user: Option<&User>) -> Option<Comparison> {
+    /// The check for a password that is not one given at the start; `None` if there are no hashes.
+    pub(super) fn work_of_wrong(&self, user: Option<&User>) -> Option<PasswordCheck> {
         let hashed = match user {
             Some(User::OfFile(hashed)) => Some(*hashed),
             Some(User::OfStart(_)) | None => None,
         };
-        self.cost_max.map(|cost_max| Comparison { hashed, cost_max })
+        self.cost_max.map(|cost_max| PasswordCheck { hashed, cost_max })
     }
 
-    fn add(&mut self, key: &Key, name: &str, user: User) -> Result<(), String> {
+    fn add(&mut self, key: &DigestKey, name: &str, user: User) -> Result<(), String> {
         if name.is_empty() || name.len() > NAME_BYTES_MAX {
             return Err(format!("the name of a user has from 1 to {NAME_BYTES_MAX} bytes: {name:?}"));
         }
@@ -100,7 +100,7 @@ impl Users {
     }
 
     /// The users that were given at the start, and those of `file`.
-    fn of(key: &Key, of_start: &[(String, Digest)], file: &str) -> Result<Users, String> {
+    fn of(key: &DigestKey, of_start: &[(String, Digest)], file: &str) -> Result<Users, String> {
         let mut users = Users::default();
         for (name, digest) in of_start {
             users.add(key, name, User::OfStart(*digest))?;
@@ -116,7 +116,7 @@ impl Users {
     }
 
     /// Adds the user of a line `name:hash`; behind another colon may be anything.
-    fn add_line(&mut self, key: &Key, line: &str) -> Result<(), String> {
+    fn add_line(&mut self, key: &DigestKey, line: &str) -> Result<(), String> {
         let mut parts = line.split(':');
         let (Some(name), Some(hash)) = (parts.next(), parts.next()) else {
             return Err("write each user as NAME:HASH, as htpasswd -B does".to_owned());
@@ -160,7 +160,7 @@ impl UserFile {
     pub(super) fn open(
         of_start: &[(String, String)],
         path: Option<PathBuf>,
-        key: &Key,
+        key: &DigestKey,
     ) -> Result<UserFile, String> {
         let digest = |(name, password): &(String, String)| {
             if password.is_empty() || password.contains(char::is_control) {
@@ -186,8 +186,8 @@ impl UserFile {
         Ok(UserFile { of_start, path, looked_at_ms: AtomicU64::new(0), state: Mutex::new(state) })
     }
 
-    /// The users now. A file that cannot be used any more is logged, and the users stay who they were.
-    pub(super) fn current(&self, key: &Key, now: Now) -> Arc<Users> {
+    /// The users now. If the file cannot be used any more, that is logged, and the users stay as they were.
+    pub(super) fn current(&self, key: &DigestKey, now: Now) -> Arc<Users> {
         if let Some(path) = &self.path
             && self.is_due(now)
         {
@@ -206,7 +206,7 @@ impl UserFile {
         is_due && taken().is_ok()
     }
 
-    fn look(&self, path: &Path, key: &Key, wall: SystemTime) {
+    fn look(&self, path: &Path, key: &DigestKey, wall: SystemTime) {
         let Some(seen) = self.state().seen else { return };
         let read = match std::fs::metadata(path) {
             Ok(found) if Stamp::of(&found) == seen => {
@@ -235,7 +235,7 @@ impl UserFile {
                 (state.users, state.fault) = (Arc::new(users), None);
             }
             Err(error) if state.fault.as_ref() != Some(&error) => {
-                log::error!("{}: {error}; the users stay who they were", path.display());
+                log::error!("{}: {error}; the users stay as they were", path.display());
                 state.fault = Some(error);
             }
             Err(_) => {}

@@ -9,7 +9,7 @@ use httparse::Header;
 use super::super::bounds::{HEADERS_MAX, HEADERS_USUAL, LINE_BYTES_MAX};
 use super::status::Status;
 use super::syntax::{is_host, is_token};
-use super::target::{self, Target};
+use super::target::{self, RequestTarget};
 
 /// How far the search for the end of a head got: each byte is looked at once, however it arrives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -180,10 +180,10 @@ pub(crate) struct RequestHead<'a> {
     /// The request target as it was sent.
     pub(crate) target: &'a [u8],
     /// The same, parsed; an error is what the request is answered with.
-    pub(crate) resource: Result<Target<'a>, Status>,
+    pub(crate) resource: Result<RequestTarget<'a>, Status>,
     pub(crate) version: Version,
     pub(crate) framing: RequestFraming,
-    /// Whether the client wants to ask for more on this connection.
+    /// Whether the client may send another request on this connection.
     pub(crate) persistent: bool,
     /// `Expect: 100-continue` (RFC 9110, section 10.1.1).
     pub(crate) expects_continue: bool,
@@ -259,7 +259,8 @@ fn parse<'h, 'a: 'h>(head: &'a [u8], headers: &'h mut [Header<'a>]) -> Result<Re
         Err(httparse::Error::TooManyHeaders) => return Err(Status::HeaderFieldsTooLarge),
         Ok(httparse::Status::Partial) | Err(_) => return Err(Status::BadRequest),
     };
-    let resource = if method == Method::Connect { Ok(Target::Authority) } else { target::parse(target) };
+    let resource =
+        if method == Method::Connect { Ok(RequestTarget::Authority) } else { target::parse(target) };
     let mut request = RequestHead {
         method,
         target,
@@ -372,12 +373,12 @@ fn refusal_of_codings<'a>(values: impl Iterator<Item = &'a [u8]>) -> Status {
 
 /// RFC 9112, section 9.3.
 fn persistent(request: &RequestHead<'_>) -> bool {
-    let says = |option: &[u8]| {
+    let lists = |option: &[u8]| {
         let mut options =
             request.values(Field::Connection).flat_map(|value| value.split(|&byte| byte == b','));
         options.any(|listed| listed.trim_ascii().eq_ignore_ascii_case(option))
     };
-    !says(b"close") && (request.version == Version::Http11 || says(b"keep-alive"))
+    !lists(b"close") && (request.version == Version::Http11 || lists(b"keep-alive"))
 }
 
 /// RFC 9110, section 10.1.1. Empty elements of a list do not count (section 5.6.1.2).

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use super::super::body::{Content, Piece, Produced, Producer};
+use super::super::body::{BodyContent, BodyPiece, Produced, Producer};
 use super::super::bounds::{PIECES_PER_CALL_MAX, STEPS_BESIDE_MAX};
 use super::head::{Framing, Persistence};
 use crate::session::{AnswerInfo, Lane, Offload, Outbox, Outcome, Ticket};
@@ -27,14 +27,14 @@ pub(crate) struct Sending {
 #[derive(Debug)]
 pub(crate) enum Outgoing {
     Nothing,
-    Piece(Piece),
-    Pieces(VecDeque<Piece>),
+    Piece(BodyPiece),
+    Pieces(VecDeque<BodyPiece>),
     Produced(Production),
 }
 
 /// How far a step of sending came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
+pub(crate) enum SendProgress {
     Done,
     /// There is no room for the rest.
     Full,
@@ -48,17 +48,17 @@ pub(crate) enum Sent {
 
 impl Sending {
     /// Puts what there is room for.
-    pub(crate) fn put(&mut self, out: &mut Outbox) -> Sent {
+    pub(crate) fn put(&mut self, out: &mut Outbox) -> SendProgress {
         self.head_at += out.put_some(&self.head[self.head_at..]);
         if self.head_at < self.head.len() {
-            return Sent::Full;
+            return SendProgress::Full;
         }
         let room = out.room();
         let sent = self.body.put(out);
         if out.room() != room {
             self.due_ms = None; // the next piece has the whole time again
         }
-        if sent == Sent::Done
+        if sent == SendProgress::Done
             && let Some(info) = self.info.take()
         {
             out.answered(info);
@@ -74,15 +74,15 @@ impl Sending {
 }
 
 impl Outgoing {
-    pub(crate) fn new(body: Content, framing: Framing, offload: Option<&Offload>) -> Outgoing {
+    pub(crate) fn new(body: BodyContent, framing: Framing, offload: Option<&Offload>) -> Outgoing {
         match body {
-            Content::Empty => Outgoing::Nothing,
-            Content::One(piece) => Outgoing::Piece(piece),
-            Content::Many(pieces) => Outgoing::Pieces(pieces),
-            Content::Producer(producer) => {
+            BodyContent::Empty => Outgoing::Nothing,
+            BodyContent::One(piece) => Outgoing::Piece(piece),
+            BodyContent::Many(pieces) => Outgoing::Pieces(pieces),
+            BodyContent::Producer(producer) => {
                 Outgoing::Produced(Production::new(Maker::Here(producer), framing))
             }
-            Content::Blocking(producer) => {
+            BodyContent::Blocking(producer) => {
                 let offload = offload.cloned().unwrap_or_else(Offload::inline);
                 let work = begin_piece(&offload, producer, Vec::new());
                 Outgoing::Produced(Production::new(Maker::Beside { offload, work, held_bytes: 0 }, framing))
@@ -96,18 +96,18 @@ impl Outgoing {
     }
 
     /// Puts what there is room for, from the front.
-    pub(crate) fn put(&mut self, out: &mut Outbox) -> Sent {
+    pub(crate) fn put(&mut self, out: &mut Outbox) -> SendProgress {
         match self {
-            Outgoing::Nothing => Sent::Done,
+            Outgoing::Nothing => SendProgress::Done,
             Outgoing::Piece(piece) => put_piece(piece, out),
             Outgoing::Pieces(pieces) => {
                 while let Some(piece) = pieces.front_mut() {
-                    if put_piece(piece, out) == Sent::Full {
-                        return Sent::Full;
+                    if put_piece(piece, out) == SendProgress::Full {
+                        return SendProgress::Full;
                     }
                     pieces.pop_front();
                 }
-                Sent::Done
+                SendProgress::Done
             }
             Outgoing::Produced(production) => production.put(out),
         }
@@ -118,8 +118,8 @@ impl Outgoing {
             Outgoing::Nothing => 0,
             Outgoing::Piece(piece) => piece.memory_bytes(),
             Outgoing::Pieces(pieces) => {
-                let own_bytes = pieces.capacity() * size_of::<Piece>();
-                own_bytes + pieces.iter().map(Piece::memory_bytes).sum::<usize>()
+                let own_bytes = pieces.capacity() * size_of::<BodyPiece>();
+                own_bytes + pieces.iter().map(BodyPiece::memory_bytes).sum::<usize>()
             }
             Outgoing::Produced(production) => production.piece.capacity() + production.maker.memory_bytes(),
         }
@@ -127,22 +127,22 @@ impl Outgoing {
 }
 
 /// Puts what there is room for of a piece.
-fn put_piece(piece: &mut Piece, out: &mut Outbox) -> Sent {
+fn put_piece(piece: &mut BodyPiece, out: &mut Outbox) -> SendProgress {
     let done = match piece {
-        Piece::Bytes(bytes, at) => {
+        BodyPiece::Bytes(bytes, at) => {
             *at += out.put_some(&bytes[*at..]);
             *at == bytes.len()
         }
-        Piece::Shared(bytes, range) => {
+        BodyPiece::Shared(bytes, range) => {
             let end = range.end.min(range.start + out.room());
             if out.share(Arc::clone(bytes), range.start..end).is_ok() {
                 range.start = end;
             }
             range.start == range.end
         }
-        Piece::File(range) => out.file(range.clone()).is_ok(),
+        BodyPiece::File(range) => out.file(range.clone()).is_ok(),
     };
-    if done { Sent::Done } else { Sent::Full }
+    if done { SendProgress::Done } else { SendProgress::Full }
 }
 
 /// A body that is being produced.
@@ -229,35 +229,35 @@ impl Production {
         Production { maker, framing, piece: Vec::new(), put_bytes: 0, next: Produced::More }
     }
 
-    fn put(&mut self, out: &mut Outbox) -> Sent {
+    fn put(&mut self, out: &mut Outbox) -> SendProgress {
         let mut pieces = 0;
         loop {
             self.put_bytes += out.put_some(&self.piece[self.put_bytes..]);
             if self.put_bytes < self.piece.len() {
-                return Sent::Full;
+                return SendProgress::Full;
             }
             self.piece.clear();
             self.put_bytes = 0;
             match self.next {
-                Produced::End => return Sent::Done,
+                Produced::End => return SendProgress::Done,
                 Produced::Yield => {
                     self.next = Produced::More;
-                    return Sent::Yield;
+                    return SendProgress::Yield;
                 }
-                Produced::More if pieces == PIECES_PER_CALL_MAX => return Sent::Yield,
+                Produced::More if pieces == PIECES_PER_CALL_MAX => return SendProgress::Yield,
                 Produced::More => {}
             }
             pieces += 1;
             match self.maker.make(&mut self.piece) {
-                None => return Sent::Waits,
+                None => return SendProgress::Waits,
                 Some(Ok(next)) => self.next = next,
                 Some(Err(error)) => {
                     log::warn!("http: cannot produce the rest of a response: {error}");
-                    return Sent::Failed;
+                    return SendProgress::Failed;
                 }
             }
             if !self.frame() {
-                return Sent::Failed;
+                return SendProgress::Failed;
             }
         }
     }

@@ -10,7 +10,7 @@ use super::syntax::is_host;
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Target<'a> {
+pub(crate) enum RequestTarget<'a> {
     /// `*`: the server itself (only for OPTIONS).
     Server,
     /// A host and a port (only for CONNECT).
@@ -86,9 +86,9 @@ pub(crate) fn encode_query(query: &[u8]) -> impl std::fmt::Display {
 }
 
 /// Parses a request target in origin, absolute or asterisk form.
-pub(crate) fn parse(target: &[u8]) -> Result<Target<'_>, Status> {
+pub(crate) fn parse(target: &[u8]) -> Result<RequestTarget<'_>, Status> {
     if target == b"*" {
-        return Ok(Target::Server);
+        return Ok(RequestTarget::Server);
     }
     let (raw, query) = match target.iter().position(|&byte| byte == b'?') {
         Some(mark) => (&target[..mark], &target[mark + 1..]),
@@ -105,7 +105,7 @@ pub(crate) fn parse(target: &[u8]) -> Result<Target<'_>, Status> {
         (Cow::Owned(decoded), escaped_slash)
     };
     let hidden = matches!(decoded, Cow::Owned(_)) && is_hidden(&decoded[1..]);
-    Ok(Target::Path(Path { decoded, query, authority, hidden, escaped_slash }))
+    Ok(RequestTarget::Path(Path { decoded, query, authority, hidden, escaped_slash }))
 }
 
 /// Splits `http://host/path` into host and path.
@@ -200,10 +200,10 @@ mod tests {
     fn file(target: &str) -> Result<String, u16> {
         match parse(target.as_bytes()) {
             // No file has a slash in its name.
-            Ok(Target::Path(path)) if path.escaped_slash => Err(404),
-            Ok(Target::Path(path)) => Ok(String::from_utf8(path.file().to_vec()).unwrap()),
-            Ok(Target::Server) => Ok("*".into()),
-            Ok(Target::Authority) => unreachable!("only of CONNECT"),
+            Ok(RequestTarget::Path(path)) if path.escaped_slash => Err(404),
+            Ok(RequestTarget::Path(path)) => Ok(String::from_utf8(path.file().to_vec()).unwrap()),
+            Ok(RequestTarget::Server) => Ok("*".into()),
+            Ok(RequestTarget::Authority) => unreachable!("only of CONNECT"),
             Err(status) => Err(status.code()),
         }
     }
@@ -244,8 +244,9 @@ mod tests {
         for (target, expected) in table {
             assert_eq!(file(target), expected.map(str::to_owned), "{target}");
         }
-        let hidden =
-            |target: &str| matches!(parse(target.as_bytes()), Ok(Target::Path(Path { hidden: true, .. })));
+        let hidden = |target: &str| {
+            matches!(parse(target.as_bytes()), Ok(RequestTarget::Path(Path { hidden: true, .. })))
+        };
         assert!(hidden("/.git/config") && hidden("/a/.b") && hidden("/%2egit/") && hidden("/..."));
         assert!(!hidden("/a.b") && !hidden("/./a") && !hidden("/a/../b"));
         for shown in [
@@ -271,7 +272,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_is_asked_for_the_path_has_no_dots_and_encoding_it_leads_back(target in "/[a-c./%2eEF0]{0,40}") {
-            let Ok(Target::Path(path)) = parse(target.as_bytes()) else { return Ok(()) };
+            let Ok(RequestTarget::Path(path)) = parse(target.as_bytes()) else { return Ok(()) };
             let file = path.file().strip_suffix(b"/").unwrap_or(path.file());
             prop_assert!(!path.file().starts_with(b"/"));
             if !file.is_empty() {
@@ -281,7 +282,7 @@ mod tests {
             }
             let segments = path.file().split(|&byte| byte == b'/').map(|segment| encode_segment(segment).to_string());
             let link = format!("/{}", segments.collect::<Vec<_>>().join("/"));
-            let Ok(Target::Path(again)) = parse(link.as_bytes()) else { panic!("{link}") };
+            let Ok(RequestTarget::Path(again)) = parse(link.as_bytes()) else { panic!("{link}") };
             prop_assert_eq!(again.decoded, path.decoded);
         }
     }

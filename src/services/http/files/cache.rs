@@ -13,9 +13,9 @@ use crate::sys::process::descriptors_max;
 /// What was found before, by path. Only what exists is kept, so clients cannot fill it with what they invent.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    /// What is in memory as a whole: giving it up would close no file.
+    /// Files that are in memory: removing one closes no file.
     in_memory: LruCache<Box<[u8]>, Kept>,
-    /// What keeps files open.
+    /// Files that are kept open.
     open: LruCache<Box<[u8]>, Kept>,
     uses: u64,
     held_bytes: usize,
@@ -39,7 +39,7 @@ fn open_files_max(descriptors: u64) -> usize {
 }
 
 impl Cache {
-    /// One of so many equal shares of what all caches of the process keep.
+    /// A cache for one of `shares` sites of the process, which have equal parts of the bounds.
     pub(crate) fn new(shares: usize) -> Cache {
         let open_files_max = descriptors_max().map_or(CACHE_FILES_MAX, open_files_max);
         Cache {
@@ -138,7 +138,7 @@ mod tests {
 
     use super::super::FilesConfig;
     use super::super::config::Site;
-    use super::super::resource::{Found, find};
+    use super::super::resource::{Lookup, find};
     use super::*;
     use crate::session::Now;
 
@@ -147,7 +147,7 @@ mod tests {
         std::fs::write(dir.path().join("file"), vec![b'x'; bytes]).unwrap();
         let site = Site::new(FilesConfig::new(dir.path())).unwrap();
         match find(&site, b"file", Now { monotonic_ms: 0, wall: UNIX_EPOCH }) {
-            Found::File(resource) => resource,
+            Lookup::File(resource) => resource,
             _ => panic!("no file"),
         }
     }

@@ -3,7 +3,7 @@
 //! Each page has one address. `/about` answers with `about.html`, unless there is a file `about`; a directory
 //! of that name is at `/about/`. `/about.html` leads to `/about`, and so does `/about/` without such a
 //! directory. The page of a directory has the directory's address: `/index.html` and `/index` lead to `/`.
-//! What is led to never leads on, so that there is no loop.
+//! The target of a redirect is never redirected again, so there is no loop.
 
 use super::super::codec::target::encode_segment;
 use super::config::Site;

@@ -14,7 +14,7 @@ pub(crate) struct Validators {
     pub(crate) modified_s: Option<u64>,
 }
 
-/// What the preconditions of a request come to.
+/// The result of the preconditions of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Precondition {
     Proceed,
@@ -27,7 +27,7 @@ pub(crate) enum Precondition {
 /// The preconditions in their order of precedence (RFC 9110, section 13.2.2).
 pub(crate) fn precondition(request: &RequestHead<'_>, ours: &Validators) -> Precondition {
     if request.has(Field::IfMatch) {
-        if !lists(request.values(Field::IfMatch), &ours.etag, Comparison::Strong) {
+        if !lists(request.values(Field::IfMatch), &ours.etag, TagComparison::Strong) {
             return Precondition::Failed;
         }
     } else if let (Some(unless_since), Some(modified)) =
@@ -37,7 +37,7 @@ pub(crate) fn precondition(request: &RequestHead<'_>, ours: &Validators) -> Prec
         return Precondition::Failed;
     }
     if request.has(Field::IfNoneMatch) {
-        if lists(request.values(Field::IfNoneMatch), &ours.etag, Comparison::Weak) {
+        if lists(request.values(Field::IfNoneMatch), &ours.etag, TagComparison::Weak) {
             return Precondition::NotModified;
         }
     } else if matches!(request.method, Method::Get | Method::Head)
@@ -61,13 +61,17 @@ pub(crate) fn range_counts(request: &RequestHead<'_>, ours: &Validators) -> bool
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Comparison {
+enum TagComparison {
     Strong,
     Weak,
 }
 
 /// Whether a list of entity tags has ours; `*` has any.
-fn lists<'a>(mut values: impl Iterator<Item = &'a [u8]>, ours: &EntityTag, comparison: Comparison) -> bool {
+fn lists<'a>(
+    mut values: impl Iterator<Item = &'a [u8]>,
+    ours: &EntityTag,
+    comparison: TagComparison,
+) -> bool {
     values.any(|value| {
         let mut rest = value.trim_ascii();
         if rest == b"*" {
@@ -87,7 +91,7 @@ fn lists<'a>(mut values: impl Iterator<Item = &'a [u8]>, ours: &EntityTag, compa
             let end = tag.iter().skip(1).position(|&byte| byte == b'"');
             let (true, Some(end)) = (tag.starts_with(b"\""), end) else { return false };
             let (tag, more) = tag.split_at(end + 2);
-            let matches_any_strength = comparison == Comparison::Weak || !(weak || ours.is_weak);
+            let matches_any_strength = comparison == TagComparison::Weak || !(weak || ours.is_weak);
             if tag == ours.opaque.as_bytes() && matches_any_strength {
                 return true;
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::super::auth::{Auth, AuthConfig};
 use super::super::codec::syntax::is_token;
-use super::super::codec::target::{self, Target};
+use super::super::codec::target::{self, RequestTarget};
 use super::super::config::{ConfigError, push_checked};
 use super::etag::Hashes;
 use super::media::MediaTypes;
@@ -15,9 +15,9 @@ use crate::sys::files::Links;
 use crate::sys::process::descriptors_max;
 use crate::sys::root::Root;
 
-/// How a directory is served. [`FilesConfig::new`] has what is right for most.
+/// How a directory is served. [`FilesConfig::new`] has defaults for a usual site.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools)] // each is a choice of its own
+#[allow(clippy::struct_excessive_bools)] // they are independent of each other
 pub struct FilesConfig {
     /// The directory. Nothing outside it is ever served.
     pub root: PathBuf,
@@ -40,10 +40,9 @@ pub struct FilesConfig {
     /// Whether names that begin with a dot are served; else they do not exist (404), but for `.well-known` at
     /// the top (RFC 8615).
     pub hidden: bool,
-    /// What is done with symbolic links.
+    /// Whether symbolic links are followed.
     pub links: Links,
-    /// Directories outside the root that links may lead into, however they are changed. They have no effect
-    /// with `Links::Never`.
+    /// Directories outside the root that links may lead into. They have no effect with `Links::Never`.
     pub follow: Vec<PathBuf>,
     /// The charset of text files; empty for none.
     pub charset: String,
@@ -54,8 +53,8 @@ pub struct FilesConfig {
     pub cache_control: Option<String>,
     /// The users that may see it; `None` for everybody.
     pub auth: Option<AuthConfig>,
-    /// How many directories of the process divide among them what files may take of its memory and
-    /// descriptors: this one has one of so many equal shares. At least 1.
+    /// How many directories of the process share the memory and descriptors for files, in equal parts. At
+    /// least 1.
     pub shares: usize,
 }
 
@@ -105,9 +104,10 @@ pub(crate) struct Site {
     /// The line `Cache-Control`, or nothing.
     pub(crate) cache_control: String,
     pub(crate) auth: Option<Auth>,
-    /// What the contents of its files hash to.
+    /// The hashes of its files.
     pub(crate) hashes: Hashes,
-    /// It may take one of so many equal shares of what the files of the process may.
+    /// The files of the process divide their memory and descriptors into this many equal parts; this site has
+    /// one.
     pub(crate) shares: usize,
 }
 
@@ -118,7 +118,7 @@ impl Site {
         } = config;
         let file = |name: String| match target::parse(format!("/{name}").as_bytes()) {
             // As it stands: a name with a percent sign is that name.
-            Ok(Target::Path(path))
+            Ok(RequestTarget::Path(path))
                 if path.file() == name.as_bytes() && !path.is_directory() && !path.escaped_slash =>
             {
                 Ok(name.into_bytes())

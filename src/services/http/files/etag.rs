@@ -88,8 +88,8 @@ impl Name {
     }
 }
 
-/// The hashes of contents that are not kept in memory, by the state in which they were read: of several that
-/// a client asks for in turn, none is read again because others have taken its place among the open files.
+/// The hashes of contents that are not kept in memory, by the state in which they were read: a file that was
+/// evicted from the open files is not hashed again.
 #[derive(Debug)]
 pub(crate) struct Hashes {
     known: Mutex<LruCache<Stat, u128>>,
@@ -97,7 +97,7 @@ pub(crate) struct Hashes {
 }
 
 impl Hashes {
-    /// One of so many equal shares of what the process remembers.
+    /// The hashes for one of `shares` sites of the process, which have equal parts.
     pub(crate) fn new(shares: usize) -> Hashes {
         Hashes { known: Mutex::new(LruCache::unbounded()), len_max: (HASHES_MAX / shares).max(1) }
     }

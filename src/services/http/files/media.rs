@@ -8,9 +8,9 @@ use super::super::codec::syntax::is_token;
 /// scripts with an archive behind them.
 pub(crate) const SAMPLE_BYTES: u64 = 1 << 10;
 
-/// Extensions of source text that the table of types knows as something that browsers do not show: `.rs` is
-/// `text/x-rust`, which Firefox downloads, and `.mod` a video. A file with one of these whose content is no
-/// text has the type of the table.
+/// Extensions of source text to which the table of types gives a type that browsers do not show: `.rs` is
+/// `text/x-rust`, which Firefox downloads, and `.mod` is a video. A file with one of these extensions has the
+/// type of the table only if its content is not text.
 const SOURCES: [&str; 56] = [
     "asc", "bat", "coffee", "csh", "cu", "dart", "dot", "f", "f77", "f90", "feature", "for", "fsx", "gv",
     "hbs", "java", "json5", "latex", "less", "lua", "man", "me", "mod", "ms", "mts", "n3", "nfo", "org", "p",
@@ -44,8 +44,8 @@ impl MediaTypes {
         Ok(MediaTypes { by_suffix, charset: charset.to_owned() })
     }
 
-    /// The type of the file at `path`, with the charset where the type has one. `sample` gives the beginning
-    /// and the end of its content, and is asked only where the name does not decide.
+    /// The type of the file at `path`, with the charset where the type has one. `sample` returns the
+    /// beginning and the end of its content; it is called only if the name does not decide.
     pub(crate) fn type_of(&self, path: &[u8], sample: impl FnOnce() -> Vec<u8>) -> String {
         let name = name_of(path);
         let ends = |suffix: &[u8]| {

@@ -34,12 +34,12 @@ use archive::{Archive, ArchiveKind, Archives};
 use cache::Cache;
 use config::Site;
 use listing::{Listing, ListingBudget};
-use resource::Found;
+use resource::Lookup;
 use root::RootWatch;
 
 /// A handler that serves the files of one directory, and nothing outside it: with validators, ranges, encoded
-/// neighbours (`page.html.gz` beside `page.html`), and listings if they are asked for. As the handler of a
-/// route it serves [`Request::path_below`].
+/// neighbours (`page.html.gz` beside `page.html`), and listings if the configuration allows them. As the
+/// handler of a route it serves [`Request::path_below`].
 ///
 /// ```no_run
 /// use oneloop::services::http::{Files, FilesConfig};
@@ -82,7 +82,7 @@ impl Files {
     /// then.
     pub fn lacks_fallback(&self, now: Now) -> bool {
         // Not remembered: privileges may be given up between now and the first request.
-        let is_file = |path: &[u8]| matches!(resource::find(&self.site, path, now), Found::File(_));
+        let is_file = |path: &[u8]| matches!(resource::find(&self.site, path, now), Lookup::File(_));
         self.site.fallback.as_deref().is_some_and(|path| !is_file(path))
     }
 
@@ -129,7 +129,7 @@ impl Files {
     }
 
     /// What `path` leads to, looked at now.
-    fn looked_up(&self, path: &[u8], request: &RequestHead<'_>, now: Now) -> Found {
+    fn looked_up(&self, path: &[u8], request: &RequestHead<'_>, now: Now) -> Lookup {
         if self.root.is_due(now) {
             self.look_at_root(now);
         }
@@ -140,18 +140,18 @@ impl Files {
             let is_believed =
                 resource.is_believed(now) && (!request.has(Field::Range) || resource.is_intact());
             if is_believed || resource.is_unchanged(&self.site.root, now) {
-                return Found::File(resource);
+                return Lookup::File(resource);
             }
             self.cache().remove(path);
         }
         let mut found = resource::find(&self.site, path, now);
-        if matches!(found, Found::Nothing(Status::Unavailable)) && self.cache().give_up_files() {
+        if matches!(found, Lookup::Nothing(Status::Unavailable)) && self.cache().give_up_files() {
             found = resource::find(&self.site, path, now);
         }
-        if matches!(found, Found::Nothing(Status::Unavailable)) {
+        if matches!(found, Lookup::Nothing(Status::Unavailable)) {
             self.site.open_files.refused();
         }
-        if let Found::File(resource) = &found {
+        if let Lookup::File(resource) = &found {
             let mut cache = self.cache();
             cache.insert(path, Arc::clone(resource));
             if resource.open_files() > 0 {
@@ -169,7 +169,7 @@ impl Files {
             Ok(kind) => kind,
             Err(status) => return respond::error(status, request.head.target, file),
         };
-        let opened = match request.notes.and_then(Notes::take_finding::<io::Result<Archive>>) {
+        let opened = match request.notes.and_then(Notes::take_result::<io::Result<Archive>>) {
             Some(opened) => opened,
             None => match self.archive_opener(request.now, file, kind) {
                 Ok(open) if request.notes.is_some() => return Response::deferred(Lane::Disk, open),
@@ -185,7 +185,7 @@ impl Files {
         }
     }
 
-    /// What opens a folder as an archive, which has its place among the archives of the site.
+    /// What opens a folder as an archive, which holds a permit of the archives of the site.
     fn archive_opener(
         &self,
         now: Now,
@@ -195,9 +195,9 @@ impl Files {
         if self.root.is_due(now) {
             self.look_at_root(now);
         }
-        let place = self.archives.begin(self.site.open_files.max())?;
+        let permit = self.archives.begin(self.site.open_files.max())?;
         let (site, path) = (Arc::clone(&self.site), path.to_vec());
-        Ok(move || Archive::open(&site, place, &path, kind))
+        Ok(move || Archive::open(&site, permit, &path, kind))
     }
 
     /// The response to a request for a path that does not exist: the fallback of the site, its page for that,
@@ -205,8 +205,8 @@ impl Files {
     fn missing(&self, request: &Request<'_>, file: &[u8]) -> Response {
         let page = |path: &Option<Vec<u8>>| match self.looked_up(path.as_deref()?, request.head, request.now)
         {
-            Found::File(page) => Some(page),
-            Found::Slash | Found::Directory(..) | Found::Nothing(_) => None,
+            Lookup::File(page) => Some(page),
+            Lookup::Slash | Lookup::Directory(..) | Lookup::Nothing(_) => None,
         };
         if let Some(fallback) = page(&self.site.fallback) {
             respond::file(&self.site, request.head, &fallback)
@@ -254,17 +254,17 @@ impl Handler for Files {
             return respond::moved(&reference, path.query);
         }
         match self.looked_up(file, head, request.now) {
-            Found::File(resource) => respond::file(&self.site, head, &resource),
-            Found::Slash => respond::slash(file, path.query),
-            Found::Directory(dir, place) => {
+            Lookup::File(resource) => respond::file(&self.site, head, &resource),
+            Lookup::Slash => respond::slash(file, path.query),
+            Lookup::Directory(dir, permit) => {
                 let (site, budget) = (Arc::clone(&self.site), Arc::clone(&self.listings));
-                match Listing::new(site, budget, (dir, place), file, path.query) {
+                match Listing::new(site, budget, (dir, permit), file, path.query) {
                     Ok(listing) => respond::listing(listing, self.site.readme),
                     Err(failure) => respond::error((&failure).into(), request.head.target, file),
                 }
             }
-            Found::Nothing(Status::NotFound) => self.missing(request, file),
-            Found::Nothing(status) => respond::error(status, request.head.target, file),
+            Lookup::Nothing(Status::NotFound) => self.missing(request, file),
+            Lookup::Nothing(status) => respond::error(status, request.head.target, file),
         }
     }
 

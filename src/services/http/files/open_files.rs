@@ -32,9 +32,9 @@ struct OpenList {
     sweep_at: usize,
 }
 
-/// A place for one open directory, given back when it is dropped.
+/// The permit for one open directory; dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<OpenFiles>);
+pub(crate) struct DirectoryPermit(Arc<OpenFiles>);
 
 /// How many files and directories a service has open at most, where a process may have so many descriptors.
 pub(crate) fn open_files_max(descriptors: u64) -> usize {
@@ -60,7 +60,7 @@ impl OpenFiles {
         self.max.load(Ordering::Relaxed)
     }
 
-    /// Counts `file` for as long as it is open. Without a place for it, it is closed, with the error of a
+    /// Counts `file` for as long as it is open. Beyond the bound it is closed, with the error of a
     /// process that has no descriptor left.
     pub(crate) fn keep(&self, file: File) -> io::Result<Arc<File>> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,12 +70,12 @@ impl OpenFiles {
         Ok(file)
     }
 
-    /// A place for a directory that stays open.
-    pub(crate) fn directory(self: &Arc<Self>) -> io::Result<Place> {
+    /// Counts a directory that stays open, until the permit is dropped.
+    pub(crate) fn directory(self: &Arc<Self>) -> io::Result<DirectoryPermit> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         self.reserve(&mut files)?;
         self.directories.fetch_add(1, Ordering::Relaxed);
-        Ok(Place(Arc::clone(self)))
+        Ok(DirectoryPermit(Arc::clone(self)))
     }
 
     /// Counts an answer of 503 for want of a descriptor; the first, the tenth, the hundredth and so on is
@@ -106,7 +106,7 @@ impl OpenFiles {
     }
 }
 
-impl Drop for Place {
+impl Drop for DirectoryPermit {
     fn drop(&mut self) {
         self.0.directories.fetch_sub(1, Ordering::Relaxed);
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::super::bounds::RANGES_MAX;
 
-/// What a Range field comes to for a representation of a certain length.
+/// The ranges that a Range field selects in a representation of a known length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     /// All of it: there was no range that counts.
@@ -15,8 +15,8 @@ pub(crate) enum Wanted {
     Nothing,
 }
 
-/// Understands the value of a Range field. Another unit, a mistake, or more ranges than are allowed count as
-/// no range at all, as RFC 9110, section 14.2, permits. Overlapping and touching ranges are merged.
+/// Parses the value of a Range field. If it has another unit, a mistake, or more ranges than are allowed, the
+/// field is ignored, as RFC 9110, section 14.2, permits. Overlapping and touching ranges are merged.
 pub(crate) fn wanted(value: &[u8], len: u64) -> Wanted {
     let Some(specs) =
         value.trim_ascii().split_at_checked(6).filter(|(unit, _)| unit.eq_ignore_ascii_case(b"bytes="))

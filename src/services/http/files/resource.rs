@@ -1,4 +1,5 @@
-//! What a path leads to: a file with its encoded neighbours, read or opened once and believed for a moment.
+//! What a path leads to: a file with its encoded neighbours, read or opened once and used without a new look
+//! for a moment.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
-use super::super::body::Piece;
+use super::super::body::BodyPiece;
 use super::super::bounds::{BELIEVED_MS, MEMORY_FILE_BYTES_MAX};
 use super::super::codec::date::http_date;
 use super::super::codec::status::Status;
@@ -19,7 +20,7 @@ use super::config::Site;
 use super::encoding::Coding;
 use super::etag::Name;
 use super::media::{SAMPLE_BYTES, is_svgz};
-use super::open_files::Place;
+use super::open_files::DirectoryPermit;
 use super::snapshot::{in_one_state, is_settled, read_at, read_some};
 use crate::session::Now;
 use crate::sys::files::{FileIdentity, FileKind, Stat, stat_of};
@@ -69,12 +70,12 @@ pub(crate) struct Variant {
 }
 
 /// What a path leads to.
-pub(crate) enum Found {
+pub(crate) enum Lookup {
     File(Arc<Resource>),
     /// A directory that was asked for as a file: redirect.
     Slash,
     /// A directory to list.
-    Directory(File, Place),
+    Directory(File, DirectoryPermit),
     /// Nothing that can be served.
     Nothing(Status),
 }
@@ -91,11 +92,11 @@ enum Loaded {
     File(Arc<File>),
 }
 
-impl From<io::Result<Resource>> for Found {
-    fn from(opened: io::Result<Resource>) -> Found {
+impl From<io::Result<Resource>> for Lookup {
+    fn from(opened: io::Result<Resource>) -> Lookup {
         match opened {
-            Ok(resource) => Found::File(Arc::new(resource)),
-            Err(error) => Found::Nothing((&error).into()),
+            Ok(resource) => Lookup::File(Arc::new(resource)),
+            Err(error) => Lookup::Nothing((&error).into()),
         }
     }
 }
@@ -179,7 +180,7 @@ impl Opened {
 }
 
 /// Finds what `path` (as in `Path::file`) leads to, without the cache.
-pub(crate) fn find(site: &Site, path: &[u8], now: Now) -> Found {
+pub(crate) fn find(site: &Site, path: &[u8], now: Now) -> Lookup {
     match path.strip_suffix(b"/") {
         Some(directory) => in_directory(site, directory, now),
         None if path.is_empty() => in_directory(site, path, now),
@@ -188,17 +189,17 @@ pub(crate) fn find(site: &Site, path: &[u8], now: Now) -> Found {
             let page = page_of(site, path).map(|page| (page, stat_at(&site.root, path)));
             let found = match open(site, path, now) {
                 Ok(Some(opened)) => return resource(site, path, opened, Vec::new(), now).into(),
-                Ok(None) => Found::Slash,
-                Err(error) => Found::Nothing((&error).into()),
+                Ok(None) => Lookup::Slash,
+                Err(error) => Lookup::Nothing((&error).into()),
             };
             match page {
-                Some((page, there)) if matches!(found, Found::Slash | Found::Nothing(Status::NotFound)) => {
+                Some((page, there)) if matches!(found, Lookup::Slash | Lookup::Nothing(Status::NotFound)) => {
                     match open(site, &page, now) {
                         Ok(Some(opened)) => {
                             resource(site, &page, opened, vec![(path.to_vec(), there)], now).into()
                         }
                         Err(error) if Status::from(&error) == Status::Unavailable => {
-                            Found::Nothing(Status::Unavailable)
+                            Lookup::Nothing(Status::Unavailable)
                         }
                         _ => found,
                     }
@@ -210,7 +211,7 @@ pub(crate) fn find(site: &Site, path: &[u8], now: Now) -> Found {
 }
 
 /// The index file of a directory, or the directory.
-fn in_directory(site: &Site, directory: &[u8], now: Now) -> Found {
+fn in_directory(site: &Site, directory: &[u8], now: Now) -> Lookup {
     let mut watched = Vec::new();
     for index in &site.index {
         let path = if directory.is_empty() { index.clone() } else { [directory, b"/", index].concat() };
@@ -221,21 +222,21 @@ fn in_directory(site: &Site, directory: &[u8], now: Now) -> Found {
             Ok(None) => {}
             Err(error) => match Status::from(&error) {
                 Status::NotFound => {}
-                status => return Found::Nothing(status),
+                status => return Lookup::Nothing(status),
             },
         }
         watched.push((path, there));
     }
     match site.root.open_file(directory) {
-        Ok((_, stat)) if stat.kind != FileKind::Directory => Found::Nothing(Status::NotFound),
+        Ok((_, stat)) if stat.kind != FileKind::Directory => Lookup::Nothing(Status::NotFound),
         Ok((file, _)) if site.listing => match site.open_files.directory() {
-            Ok(place) => Found::Directory(file, place),
-            Err(error) => Found::Nothing((&error).into()),
+            Ok(permit) => Lookup::Directory(file, permit),
+            Err(error) => Lookup::Nothing((&error).into()),
         },
         // The fallback of the application takes the place of a listing.
-        Ok(_) if site.fallback.is_some() => Found::Nothing(Status::NotFound),
-        Ok(_) => Found::Nothing(Status::Forbidden),
-        Err(error) => Found::Nothing((&error).into()),
+        Ok(_) if site.fallback.is_some() => Lookup::Nothing(Status::NotFound),
+        Ok(_) => Lookup::Nothing(Status::Forbidden),
+        Err(error) => Lookup::Nothing((&error).into()),
     }
 }
 
@@ -362,7 +363,7 @@ impl Variant {
     }
 
     /// A range of the content as a piece of a response.
-    pub(crate) fn piece(&self, range: &Range<u64>) -> Piece {
+    pub(crate) fn piece(&self, range: &Range<u64>) -> BodyPiece {
         self.whole.body.piece(range)
     }
 }
@@ -380,7 +381,7 @@ mod tests {
         let site = Site::new(super::super::super::FilesConfig::new(dir.path())).unwrap();
         let now = Now { monotonic_ms: 0, wall: UNIX_EPOCH };
         let held_bytes = |path: &str| match find(&site, path.as_bytes(), now) {
-            Found::File(resource) => resource.held_bytes(),
+            Lookup::File(resource) => resource.held_bytes(),
             _ => panic!("{path}: no file"),
         };
         let path = format!("{}file", format!("{name}/").repeat(10));

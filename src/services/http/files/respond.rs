@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::super::body::{Body, Piece};
+use super::super::body::{Body, BodyPiece};
 use super::super::codec::request::{Field, Method, RequestHead};
 use super::super::codec::status::Status;
 use super::super::codec::target::{encode_query, encode_segment};
@@ -147,9 +147,9 @@ fn several_ranges(site: &Site, variant: &Variant, ranges: &[Range<u64>]) -> Resp
     for range in ranges {
         let range_line = content_range(range, variant.len());
         let head = format!("\r\n--{boundary}\r\nContent-Type: {media_type}\r\n{encoding}{range_line}\r\n");
-        pieces.extend([Piece::bytes(head), variant.piece(range)]);
+        pieces.extend([BodyPiece::bytes(head), variant.piece(range)]);
     }
-    pieces.push(Piece::bytes(format!("\r\n--{boundary}--\r\n")));
+    pieces.push(BodyPiece::bytes(format!("\r\n--{boundary}--\r\n")));
     Response::new(Status::PartialContent)
         .with_field("Content-Type", format!("multipart/byteranges; boundary={boundary}"))
         .with_lines([described.as_str(), kept, &site.cache_control])

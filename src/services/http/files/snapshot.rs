@@ -9,8 +9,8 @@ use super::super::bounds::{READ_TRIES_MAX, SETTLED_MS, SETTLED_SECONDS_MS};
 use crate::sys::files::{Stat, stat_of};
 
 /// Reads a file of up to `bytes_max` whole and in one state: it was the same before and after. `None` for one
-/// that is longer, or changes each time it is read; `stat` is the state that was seen last. `read` is asked
-/// for one byte more than the size, and returns how many bytes there were.
+/// that is longer, or changes each time it is read; `stat` is the state that was seen last. `read` is called
+/// with one byte more than the size, and returns how many bytes there were.
 pub(crate) fn in_one_state<T>(
     file: &File,
     stat: &mut Stat,

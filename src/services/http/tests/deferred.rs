@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use super::super::deferred::Notes;
 use super::*;
 use crate::session::{
-    Client, Fault, Input, Job, Lane, Now, OffloadSource, OffloadTarget, Outbox, Peer, Progress, QueueBound,
-    Service, Session, WakeTarget,
+    ClientInfo, Fault, Input, Job, Lane, Now, OffloadSource, OffloadTarget, Outbox, Peer, Progress,
+    QueueBound, Service, Session, WakeTarget,
 };
 
 /// A loop whose work is done when a test asks for it.
@@ -62,7 +62,7 @@ impl<S: Session> Talk<S> {
         let (target, wakes): (Arc<dyn OffloadTarget>, Arc<dyn WakeTarget>) = (stage.clone(), stage.clone());
         let offload = Some(OffloadSource { target: &target, wakes: &wakes, client: 7 });
         let peer = Peer::from(std::net::SocketAddr::from(([192, 0, 2, 7], 1)));
-        let session = service.open(&Client { offload, ..Client::new(peer, peer) });
+        let session = service.open(&ClientInfo { offload, ..ClientInfo::new(peer, peer) });
         Talk { stage, session, out: Outbox::new(OUT), answer: Vec::new(), now_ms: 0 }
     }
 
@@ -94,7 +94,7 @@ struct Sum {
 impl Handler for Sum {
     fn respond(&self, request: &Request<'_>) -> Response {
         self.asked.fetch_add(1, SeqCst);
-        match request.notes.and_then(Notes::take_finding::<u32>) {
+        match request.notes.and_then(Notes::take_result::<u32>) {
             _ if request.path() == b"/quick" => Response::text(Status::Ok, "quick"),
             Some(sum) => {
                 let (path, peer) = (String::from_utf8_lossy(request.path()), request.peer().unwrap());

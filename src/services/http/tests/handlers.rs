@@ -22,9 +22,9 @@ fn ask_of(handler: impl Handler, request: &str) -> String {
 }
 
 /// A handler with a policy for bodies.
-struct Policy(fn() -> BodyPolicy);
+struct WithPolicy(fn() -> BodyPolicy);
 
-impl Handler for Policy {
+impl Handler for WithPolicy {
     fn respond(&self, request: &Request<'_>) -> Response {
         repeat(request)
     }
@@ -35,7 +35,7 @@ impl Handler for Policy {
     }
 }
 
-const KEEP_4: Policy = Policy(|| BodyPolicy::Keep { bytes_max: 4 });
+const KEEP_4: WithPolicy = WithPolicy(|| BodyPolicy::Keep { bytes_max: 4 });
 const LENGTH: &str = "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: ";
 const CHUNKED: &str = "POST /b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n";
 
@@ -74,7 +74,7 @@ fn a_client_that_waits_for_100_gets_it_or_the_refusal_and_sends_nothing_else() {
     assert!(kept.answer.ends_with(b"Post /a [abcd]"));
     let too_long = ask_of(KEEP_4, &expects(5));
     assert_eq!((statuses(&too_long), field(&too_long, "Connection")), (vec![413], Some("close")));
-    let refuse = Policy(|| BodyPolicy::Refuse(Response::error(Status::Unauthorized)));
+    let refuse = WithPolicy(|| BodyPolicy::Refuse(Response::error(Status::Unauthorized)));
     let mut refused = Rehearsal::open(&Http::new(refuse), OUT);
     refused.feed(expects(4).as_bytes());
     let answer = String::from_utf8(refused.answer.clone()).unwrap();
@@ -93,7 +93,7 @@ fn what_is_behind_a_body_is_the_next_request_whether_or_not_a_handler_wants_the_
     );
     for discard in [false, true] {
         let policy =
-            Policy(if discard { || BodyPolicy::Discard } else { || BodyPolicy::Keep { bytes_max: 100 } });
+            WithPolicy(if discard { || BodyPolicy::Discard } else { || BodyPolicy::Keep { bytes_max: 100 } });
         let answers = ask_of(policy, &requests);
         assert_eq!(statuses(&answers.replace(smuggled, "")), [200, 200, 200], "{answers}");
         let kept = if discard { "" } else { smuggled };
@@ -353,7 +353,7 @@ proptest! {
         piece in 1usize..40,
         room in 60usize..400,
     ) {
-        let http = Http::new(Policy(|| BodyPolicy::Keep { bytes_max: 8 }));
+        let http = Http::new(WithPolicy(|| BodyPolicy::Keep { bytes_max: 8 }));
         let whole = rehearsal::answer(&http, &[requests.as_bytes()], true, OUT);
         let pieces: Vec<&[u8]> = requests.as_bytes().chunks(piece).collect();
         prop_assert_eq!(&rehearsal::answer(&http, &pieces, true, OUT), &whole);

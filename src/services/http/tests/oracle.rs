@@ -8,7 +8,7 @@ use super::super::codec::request::{Method, RequestFraming, Scan, parsed};
 
 /// What a request contains; bytes are characters here.
 #[derive(Debug, PartialEq)]
-struct Summary {
+struct RequestSummary {
     method: Method,
     target: String,
     framing: RequestFraming,
@@ -17,7 +17,7 @@ struct Summary {
 }
 
 /// `None`: no request, or one that is refused whatever it asks for.
-fn oracle(text: &str) -> Option<Summary> {
+fn oracle(text: &str) -> Option<RequestSummary> {
     let head = text.strip_prefix("\r\n").unwrap_or(text).strip_suffix("\r\n\r\n")?;
     let mut lines = head.split("\r\n");
     let [method, target, version] = lines.next()?.split(' ').collect::<Vec<_>>().try_into().ok()?;
@@ -69,7 +69,7 @@ fn oracle(text: &str) -> Option<Summary> {
         _ => Method::Other,
     };
     let persistent = !lists("close") && (!is_old || lists("keep-alive"));
-    Some(Summary { method, target: target.to_owned(), framing, persistent, expects_continue })
+    Some(RequestSummary { method, target: target.to_owned(), framing, persistent, expects_continue })
 }
 
 /// `field-name ":" OWS field-value OWS`
@@ -124,10 +124,10 @@ fn is_name(name: &str) -> bool {
 }
 
 /// The result of the parser; `None` if it refuses the request.
-fn ours(bytes: &[u8]) -> Option<Summary> {
+fn ours(bytes: &[u8]) -> Option<RequestSummary> {
     parsed(bytes, |request| {
         let request = request.ok()?;
-        Some(Summary {
+        Some(RequestSummary {
             method: request.method,
             target: as_text(request.target),
             framing: request.framing,

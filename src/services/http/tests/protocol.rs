@@ -292,9 +292,9 @@ fn a_stopping_server_answers_what_was_asked_and_says_that_it_closes() {
 
 #[test]
 fn requests_that_come_together_are_answered_in_parts_between_which_others_have_their_turn() {
-    use crate::session::{Client, Input, Now, Outbox, Peer, Service, Session};
+    use crate::session::{ClientInfo, Input, Now, Outbox, Peer, Service, Session};
     let (_dir, http) = site(|_| {});
-    let mut session = http.open(&Client::new(Peer::UNIX, Peer::UNIX));
+    let mut session = http.open(&ClientInfo::new(Peer::UNIX, Peer::UNIX));
     let now = Now { monotonic_ms: 0, wall: SystemTime::UNIX_EPOCH };
     let request = b"HEAD /hello.txt HTTP/1.1\r\nHost: h\r\n\r\n";
     let bytes = request.repeat(1000);
@@ -306,8 +306,8 @@ fn requests_that_come_together_are_answered_in_parts_between_which_others_have_t
 
 /// What is answered to `requests` that are there when the server stops.
 fn stopping(http: &Http, requests: &str) -> String {
-    use crate::session::{Client, Input, Now, Outbox, Peer, Service, Session};
-    let mut session = http.open(&Client::new(Peer::UNIX, Peer::UNIX));
+    use crate::session::{ClientInfo, Input, Now, Outbox, Peer, Service, Session};
+    let mut session = http.open(&ClientInfo::new(Peer::UNIX, Peer::UNIX));
     let now = Now { monotonic_ms: 0, wall: SystemTime::UNIX_EPOCH };
     let input = Input::new(requests.as_bytes(), Call::Stopping, now);
     let mut out = Outbox::new(OUT);

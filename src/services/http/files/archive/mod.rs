@@ -5,9 +5,9 @@
 //! is absolute or leads out of the folder it is unpacked in.
 //!
 //! A file is archived as long as it was when it was opened. What cannot be opened is left out and named in a
-//! list at the end of the archive. After the header of a file was sent there is no such way out: if the file
-//! gets shorter or cannot be read, the connection is cut, so that the client does not take what it has for
-//! the whole.
+//! list at the end of the archive. After the header of a file was sent this is not possible: if the file gets
+//! shorter or cannot be read, the connection is cut, so that the client does not take an incomplete archive
+//! for a complete one.
 
 mod name;
 mod omissions;
@@ -29,11 +29,11 @@ use super::super::bounds::{
 use super::super::codec::status::Status;
 use super::super::response::Response;
 use super::config::Site;
-use super::open_files::Place;
+use super::open_files::DirectoryPermit;
 use super::snapshot::read_at;
 use crate::sys::files::{FileKind, Stat};
 use omissions::Omissions;
-use walk::{Found, Walk, join};
+use walk::{Walk, WalkStep, join};
 use zip::Zip;
 use zstd::Zstd;
 
@@ -52,9 +52,9 @@ pub(crate) struct Archives {
     sent_max: usize,
 }
 
-/// The place of one archive among those that are sent, given back when it is dropped.
+/// The permit to send one archive; dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct ArchivePlace(Arc<Archives>);
+pub(crate) struct ArchivePermit(Arc<Archives>);
 
 /// An archive under way.
 #[derive(Debug)]
@@ -64,43 +64,43 @@ pub(crate) struct Archive {
     folder: Vec<u8>,
     /// Its name in the archive.
     top: Vec<u8>,
-    format: Format,
+    encoder: ArchiveEncoder,
     zstd: Option<Box<Zstd>>,
-    phase: Phase,
+    phase: ArchivePhase,
     entries: u64,
     omissions: Omissions,
     /// One for the directory that is read, one for the file.
-    _places: [Place; 2],
-    _place: ArchivePlace,
+    _directories: [DirectoryPermit; 2],
+    _permit: ArchivePermit,
 }
 
 #[derive(Debug)]
-enum Format {
+enum ArchiveEncoder {
     Tar,
     Zip(Zip),
 }
 
 #[derive(Debug)]
-enum Phase {
+enum ArchivePhase {
     /// The entry of the folder itself, with its time.
     Top(i64),
     Walking,
     /// The content of a file.
-    Content(Content),
+    Content(FileContent),
     /// The directory of a zip archive.
-    Directory(zip::Directory),
+    Directory(zip::CentralDirectory),
     Done,
 }
 
 /// A file whose header was written.
 #[derive(Debug)]
-struct Content {
+struct FileContent {
     path: Vec<u8>,
     file: File,
     size_bytes: u64,
     read_bytes: u64,
     /// Of a zip archive.
-    zip: Option<(zip::Entry, crc32fast::Hasher)>,
+    zip: Option<(zip::ZipEntry, crc32fast::Hasher)>,
 }
 
 impl ArchiveKind {
@@ -132,23 +132,23 @@ impl ArchiveKind {
 }
 
 impl Archives {
-    /// One of so many equal shares of those that the process sends.
+    /// The bound for one of `shares` sites of the process, which have equal parts.
     pub(crate) fn one_of(shares: usize) -> Archives {
         Archives { sent: AtomicUsize::new(0), sent_max: (ARCHIVES_MAX / shares).max(1) }
     }
 
-    /// Takes a place, if there is one, for a site that may have so many files and directories open.
-    pub(crate) fn begin(self: &Arc<Self>, open_files_max: usize) -> io::Result<ArchivePlace> {
+    /// Takes a permit, if there is one, for a site that may have so many files and directories open.
+    pub(crate) fn begin(self: &Arc<Self>, open_files_max: usize) -> io::Result<ArchivePermit> {
         let max = (open_files_max / OPEN_FILES_PER_ARCHIVE).clamp(1, self.sent_max);
-        let place = ArchivePlace(Arc::clone(self));
+        let permit = ArchivePermit(Arc::clone(self));
         if self.sent.fetch_add(1, Ordering::Relaxed) >= max {
             return Err(io::Error::from_raw_os_error(libc::EAGAIN));
         }
-        Ok(place)
+        Ok(permit)
     }
 }
 
-impl Drop for ArchivePlace {
+impl Drop for ArchivePermit {
     fn drop(&mut self) {
         self.0.sent.fetch_sub(1, Ordering::Relaxed);
     }
@@ -169,12 +169,12 @@ impl Archive {
     /// makes this slow.
     pub(crate) fn open(
         site: &Site,
-        place: ArchivePlace,
+        permit: ArchivePermit,
         path: &[u8],
         kind: ArchiveKind,
     ) -> io::Result<Archive> {
         let folder = path.strip_suffix(b"/").unwrap_or(path);
-        let places = [site.open_files.directory()?, site.open_files.directory()?];
+        let directories = [site.open_files.directory()?, site.open_files.directory()?];
         let root = site.root.pinned()?;
         let (dir, stat) = root.open_file(folder)?;
         if stat.kind != FileKind::Directory {
@@ -184,13 +184,17 @@ impl Archive {
             walk: Walk::new(root, site.hidden, folder, dir, &stat)?,
             folder: folder.to_vec(),
             top: name::of_folder(folder, site.root.path()),
-            format: if kind == ArchiveKind::Zip { Format::Zip(Zip::default()) } else { Format::Tar },
+            encoder: if kind == ArchiveKind::Zip {
+                ArchiveEncoder::Zip(Zip::default())
+            } else {
+                ArchiveEncoder::Tar
+            },
             zstd: (kind == ArchiveKind::TarZst).then(|| Box::new(Zstd::new())),
-            phase: Phase::Top(stat.identity.modified_s),
+            phase: ArchivePhase::Top(stat.identity.modified_s),
             entries: 0,
             omissions: Omissions::default(),
-            _places: places,
-            _place: place,
+            _directories: directories,
+            _permit: permit,
         })
     }
 
@@ -201,7 +205,7 @@ impl Archive {
                 break;
             }
             self.step(out, bytes)?;
-            if let Phase::Done = self.phase {
+            if let ArchivePhase::Done = self.phase {
                 return Ok(Produced::End);
             }
         }
@@ -209,34 +213,34 @@ impl Archive {
     }
 
     fn step(&mut self, out: &mut Vec<u8>, bytes: usize) -> io::Result<()> {
-        self.phase = match std::mem::replace(&mut self.phase, Phase::Done) {
-            Phase::Top(modified_s) => {
+        self.phase = match std::mem::replace(&mut self.phase, ArchivePhase::Done) {
+            ArchivePhase::Top(modified_s) => {
                 let folder = self.folder.clone();
                 self.add_folder(out, &folder, modified_s)?;
-                Phase::Walking
+                ArchivePhase::Walking
             }
-            Phase::Walking => match self.walk.step()? {
-                Found::Folder(path, stat) => {
+            ArchivePhase::Walking => match self.walk.step()? {
+                WalkStep::Folder(path, stat) => {
                     self.add_folder(out, &path, stat.identity.modified_s)?;
-                    Phase::Walking
+                    ArchivePhase::Walking
                 }
-                Found::File(path, file, stat) => self.add_file(out, path, file, &stat)?,
-                Found::Omitted(path, why) => {
+                WalkStep::File(path, file, stat) => self.add_file(out, path, file, &stat)?,
+                WalkStep::Omitted(path, why) => {
                     self.omissions.add(&self.name(&path), &why);
-                    Phase::Walking
+                    ArchivePhase::Walking
                 }
-                Found::Nothing => Phase::Walking,
-                Found::End => self.finish(out)?,
+                WalkStep::Nothing => ArchivePhase::Walking,
+                WalkStep::End => self.finish(out)?,
             },
-            Phase::Content(content) => self.add_content(out, content, bytes)?,
-            Phase::Directory(mut directory) => {
+            ArchivePhase::Content(content) => self.add_content(out, content, bytes)?,
+            ArchivePhase::Directory(mut directory) => {
                 if directory.put_next(out) {
-                    Phase::Directory(directory)
+                    ArchivePhase::Directory(directory)
                 } else {
-                    Phase::Done
+                    ArchivePhase::Done
                 }
             }
-            Phase::Done => Phase::Done,
+            ArchivePhase::Done => ArchivePhase::Done,
         };
         Ok(())
     }
@@ -244,9 +248,9 @@ impl Archive {
     fn add_folder(&mut self, out: &mut Vec<u8>, path: &[u8], modified_s: i64) -> io::Result<()> {
         self.count()?;
         let name = [&self.name(path)[..], b"/"].concat();
-        match &mut self.format {
-            Format::Tar => tar::folder(out, &name, modified_s),
-            Format::Zip(zip) => {
+        match &mut self.encoder {
+            ArchiveEncoder::Tar => tar::folder(out, &name, modified_s),
+            ArchiveEncoder::Zip(zip) => {
                 let entry = zip.begin(out, &name, 0, modified_s, Some(0));
                 zip.end(out, &entry, 0)?;
             }
@@ -255,7 +259,13 @@ impl Archive {
     }
 
     /// Adds a small file, or the header of another one.
-    fn add_file(&mut self, out: &mut Vec<u8>, path: Vec<u8>, file: File, stat: &Stat) -> io::Result<Phase> {
+    fn add_file(
+        &mut self,
+        out: &mut Vec<u8>,
+        path: Vec<u8>,
+        file: File,
+        stat: &Stat,
+    ) -> io::Result<ArchivePhase> {
         self.count()?;
         let (size_bytes, modified_s) = (stat.identity.size_bytes, stat.identity.modified_s);
         let name = self.name(&path);
@@ -265,30 +275,30 @@ impl Archive {
                 Ok(len) => self.add_bytes(out, &name, &content[..len], modified_s)?,
                 Err(error) => self.omissions.add(&name, &walk::Omission::Failed(error)),
             }
-            return Ok(Phase::Walking);
+            return Ok(ArchivePhase::Walking);
         }
-        let zip = match &mut self.format {
-            Format::Tar => {
+        let zip = match &mut self.encoder {
+            ArchiveEncoder::Tar => {
                 tar::file(out, &name, size_bytes, modified_s);
                 None
             }
-            Format::Zip(zip) => {
+            ArchiveEncoder::Zip(zip) => {
                 Some((zip.begin(out, &name, size_bytes, modified_s, None), crc32fast::Hasher::new()))
             }
         };
-        Ok(Phase::Content(Content { path, file, size_bytes, read_bytes: 0, zip }))
+        Ok(ArchivePhase::Content(FileContent { path, file, size_bytes, read_bytes: 0, zip }))
     }
 
     /// Adds a file whose content is in memory.
     fn add_bytes(&mut self, out: &mut Vec<u8>, name: &[u8], bytes: &[u8], modified_s: i64) -> io::Result<()> {
         let size_bytes = bytes.len() as u64;
-        match &mut self.format {
-            Format::Tar => {
+        match &mut self.encoder {
+            ArchiveEncoder::Tar => {
                 tar::file(out, name, size_bytes, modified_s);
                 out.extend_from_slice(bytes);
                 tar::pad(out, size_bytes);
             }
-            Format::Zip(zip) => {
+            ArchiveEncoder::Zip(zip) => {
                 let crc = crc32fast::hash(bytes);
                 let entry = zip.begin(out, name, size_bytes, modified_s, Some(crc));
                 out.extend_from_slice(bytes);
@@ -299,7 +309,12 @@ impl Archive {
     }
 
     /// Adds what fits of the content of a file, and what stands behind the content.
-    fn add_content(&mut self, out: &mut Vec<u8>, mut content: Content, bytes: usize) -> io::Result<Phase> {
+    fn add_content(
+        &mut self,
+        out: &mut Vec<u8>,
+        mut content: FileContent,
+        bytes: usize,
+    ) -> io::Result<ArchivePhase> {
         let start = out.len();
         let left = content.size_bytes - content.read_bytes;
         let len = left.min(bytes.saturating_sub(start) as u64) as usize;
@@ -315,17 +330,17 @@ impl Archive {
         }
         content.read_bytes += len as u64;
         if content.read_bytes < content.size_bytes {
-            return Ok(Phase::Content(content));
+            return Ok(ArchivePhase::Content(content));
         }
-        match (&mut self.format, content.zip) {
-            (Format::Zip(zip), Some((entry, crc))) => zip.end(out, &entry, crc.finalize())?,
+        match (&mut self.encoder, content.zip) {
+            (ArchiveEncoder::Zip(zip), Some((entry, crc))) => zip.end(out, &entry, crc.finalize())?,
             _ => tar::pad(out, content.size_bytes),
         }
-        Ok(Phase::Walking)
+        Ok(ArchivePhase::Walking)
     }
 
     /// Adds the list of what was left out, and what ends the archive.
-    fn finish(&mut self, out: &mut Vec<u8>) -> io::Result<Phase> {
+    fn finish(&mut self, out: &mut Vec<u8>) -> io::Result<ArchivePhase> {
         if let Some(list) = self.omissions.list() {
             let folder = self.folder.escape_ascii();
             log::warn!("http: the archive of /{folder} lacks what could not be read: {}", self.omissions);
@@ -335,12 +350,12 @@ impl Archive {
             let name = [&self.top[..], b"/", name.as_bytes()].concat();
             self.add_bytes(out, &name, list.as_bytes(), 0)?;
         }
-        match &mut self.format {
-            Format::Tar => {
+        match &mut self.encoder {
+            ArchiveEncoder::Tar => {
                 tar::end(out);
-                Ok(Phase::Done)
+                Ok(ArchivePhase::Done)
             }
-            Format::Zip(zip) => Ok(Phase::Directory(std::mem::take(zip).into_directory())),
+            ArchiveEncoder::Zip(zip) => Ok(ArchivePhase::Directory(std::mem::take(zip).into_directory())),
         }
     }
 
@@ -383,10 +398,10 @@ impl Producer for Archive {
     }
 
     fn held_bytes(&self) -> usize {
-        let format_bytes = match (&self.format, &self.phase) {
-            (_, Phase::Directory(directory)) => directory.held_bytes(),
-            (Format::Zip(zip), _) => zip.held_bytes(),
-            (Format::Tar, _) => 0,
+        let format_bytes = match (&self.encoder, &self.phase) {
+            (_, ArchivePhase::Directory(directory)) => directory.held_bytes(),
+            (ArchiveEncoder::Zip(zip), _) => zip.held_bytes(),
+            (ArchiveEncoder::Tar, _) => 0,
         };
         let zstd_bytes = self.zstd.as_ref().map_or(0, |zstd| zstd.held_bytes());
         let names_bytes = self.folder.capacity() + self.top.capacity() + self.omissions.held_bytes();
@@ -399,17 +414,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn archives_leave_half_of_the_open_files_to_other_requests_and_give_their_places_back() {
+    fn archives_leave_half_of_the_open_files_to_other_requests_and_give_their_permits_back() {
         let archives = Arc::new(Archives::one_of(1));
-        let mut places: Vec<_> = (0..2).map(|_| archives.begin(8).unwrap()).collect();
+        let mut permits: Vec<_> = (0..2).map(|_| archives.begin(8).unwrap()).collect();
         assert_eq!(Status::from(&archives.begin(8).unwrap_err()), Status::Unavailable);
-        places.pop();
-        places.push(archives.begin(8).unwrap());
+        permits.pop();
+        permits.push(archives.begin(8).unwrap());
         assert!(archives.begin(8).is_err());
-        places.clear();
-        places.push(archives.begin(1).unwrap());
+        permits.clear();
+        permits.push(archives.begin(1).unwrap());
         assert!(archives.begin(1).is_err());
-        places.extend((1..ARCHIVES_MAX).map(|_| archives.begin(1 << 20).unwrap()));
+        permits.extend((1..ARCHIVES_MAX).map(|_| archives.begin(1 << 20).unwrap()));
         assert!(archives.begin(1 << 20).is_err());
     }
 }

@@ -1,4 +1,5 @@
-//! What an archive lacks because it could not be read: a list for those who unpack it.
+//! The files that an archive lacks because they could not be read: a list at its end for the person who
+//! unpacks it.
 
 use std::fmt::{self, Write as _};
 use std::io;

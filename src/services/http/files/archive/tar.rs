@@ -1,4 +1,4 @@
-//! Tar as POSIX.1-2001 has it ("pax"): what a header of the old form cannot say stands in records before it.
+//! Tar as defined by POSIX.1-2001 ("pax"): what does not fit into a ustar header is in records before it.
 
 use tar_core::EntryType;
 use tar_core::builder::{HeaderBuilder, PaxBuilder};
@@ -37,8 +37,8 @@ pub(super) fn end(out: &mut Vec<u8>) {
 
 fn entry(out: &mut Vec<u8>, name: &[u8], kind: EntryType, size_bytes: u64, modified_s: i64) {
     let mut records = PaxBuilder::new();
-    // Without a record, a name that is not ASCII is in whatever charset the reader assumes. Those of records
-    // are UTF-8 unless one of them says that they are just bytes.
+    // Without a record, the reader chooses the charset of a name that is not ASCII. Names in records are
+    // UTF-8, unless a record declares them binary.
     if name.len() > NAME_BYTES_MAX || !name.is_ascii() {
         if std::str::from_utf8(name).is_err() {
             records.add("hdrcharset", "BINARY");
@@ -71,7 +71,7 @@ fn header(out: &mut Vec<u8>, name: &[u8], kind: EntryType, size_bytes: u64, modi
         header.path(name)?.mode(mode)?.uid(0)?.gid(0)?.size(size_bytes)?.mtime(modified_s)?.entry_type(kind);
         Ok::<(), tar_core::HeaderError>(())
     })();
-    filled.expect("all of it is within what a header can say");
+    filled.expect("all of it fits into a header");
     out.extend_from_slice(header.finish().as_bytes());
 }
 

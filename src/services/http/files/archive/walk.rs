@@ -25,14 +25,14 @@ pub(super) struct Walk {
     /// The entries of that folder that were not looked at yet.
     entries: Option<Entries>,
     /// From the folder that was asked for down to the one that is walked now.
-    levels: Vec<Level>,
+    levels: Vec<PendingFolder>,
     /// What the names of all levels take.
     waiting_bytes: usize,
 }
 
 /// A folder whose folders are still to be walked.
 #[derive(Debug)]
-struct Level {
+struct PendingFolder {
     id: DirectoryId,
     /// How much of the path leads to it.
     path_len: usize,
@@ -42,7 +42,7 @@ struct Level {
 
 /// What a step of a walk has found. Paths are relative to the root of the site.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum WalkStep {
     /// A folder; what is in it comes later.
     Folder(Vec<u8>, Stat),
     /// A file, open for reading.
@@ -69,17 +69,17 @@ impl Walk {
     /// Begins with the folder `dir`, which was opened in `root` as `path`.
     pub(super) fn new(root: Root, hidden: bool, path: &[u8], dir: File, stat: &Stat) -> io::Result<Walk> {
         let path = path.to_vec();
-        let level = Level { id: stat.directory_id(), path_len: path.len(), names: Vec::new() };
+        let level = PendingFolder { id: stat.directory_id(), path_len: path.len(), names: Vec::new() };
         let entries = Some(Root::entries(dir)?);
         Ok(Walk { root, hidden, path, entries, levels: vec![level], waiting_bytes: 0 })
     }
 
     /// Looks at the next entry. An error is one of the process, such as no free descriptor: what was not
     /// found because of it may be there.
-    pub(super) fn step(&mut self) -> io::Result<Found> {
+    pub(super) fn step(&mut self) -> io::Result<WalkStep> {
         let Some(entries) = &mut self.entries else { return self.next_folder() };
         match entries.next() {
-            Some(Ok(name)) if name.starts_with(b".") && !self.hidden => Ok(Found::Nothing),
+            Some(Ok(name)) if name.starts_with(b".") && !self.hidden => Ok(WalkStep::Nothing),
             Some(Ok(name)) => {
                 let stat = entries.stat(&name);
                 self.entry(&name, stat)
@@ -90,7 +90,7 @@ impl Walk {
             }
             None => {
                 self.close();
-                Ok(Found::Nothing)
+                Ok(WalkStep::Nothing)
             }
         }
     }
@@ -102,40 +102,40 @@ impl Walk {
 
     /// Memory that it takes beside the open directory.
     pub(super) fn held_bytes(&self) -> usize {
-        self.path.capacity() + self.levels.capacity() * size_of::<Level>() + self.waiting_bytes
+        self.path.capacity() + self.levels.capacity() * size_of::<PendingFolder>() + self.waiting_bytes
     }
 
     /// Looks at an entry of the folder that is walked now.
-    fn entry(&mut self, name: &[u8], stat: io::Result<Stat>) -> io::Result<Found> {
+    fn entry(&mut self, name: &[u8], stat: io::Result<Stat>) -> io::Result<WalkStep> {
         let path = join(&self.path, name);
         if path.len() > ARCHIVE_PATH_BYTES_MAX {
-            return Ok(Found::Omitted(path, Omission::TooDeep));
+            return Ok(WalkStep::Omitted(path, Omission::TooDeep));
         }
         let stat = match stat {
-            // Where a link leads is asked of the root, which lets none lead outside.
+            // The root resolves a link, and refuses one that leads outside.
             Ok(Stat { kind: FileKind::Link, .. }) => self.root.stat(&path),
             stat => stat,
         };
         match stat {
             Ok(Stat { kind: FileKind::Directory, .. }) => {
                 if self.waiting_bytes + name.len() >= ARCHIVE_WAITING_BYTES_MAX {
-                    return Ok(Found::Omitted(path, Omission::TooManyFolders));
+                    return Ok(WalkStep::Omitted(path, Omission::TooManyFolders));
                 }
                 if let Some(level) = self.levels.last_mut() {
                     level.names.extend_from_slice(name);
                     level.names.push(0);
                     self.waiting_bytes += name.len() + 1;
                 }
-                Ok(Found::Nothing)
+                Ok(WalkStep::Nothing)
             }
             Ok(Stat { kind: FileKind::File, .. }) => match self.root.open_file(&path) {
-                Ok((file, stat)) if stat.kind == FileKind::File => Ok(Found::File(path, file, stat)),
-                Ok(_) => Ok(Found::Nothing), // replaced by a folder just now
+                Ok((file, stat)) if stat.kind == FileKind::File => Ok(WalkStep::File(path, file, stat)),
+                Ok(_) => Ok(WalkStep::Nothing), // replaced by a folder just now
                 Err(error) => omitted_unless_fatal(path, error),
             },
             // What is gone since, leads outside, or is never served, is not shown either.
-            Ok(_) => Ok(Found::Nothing),
-            Err(error) => fatal(error).map_or(Ok(Found::Nothing), Err),
+            Ok(_) => Ok(WalkStep::Nothing),
+            Err(error) => fatal(error).map_or(Ok(WalkStep::Nothing), Err),
         }
     }
 
@@ -150,33 +150,33 @@ impl Walk {
     }
 
     /// Goes into the next folder that waits.
-    fn next_folder(&mut self) -> io::Result<Found> {
-        let Some(level) = self.levels.last_mut() else { return Ok(Found::End) };
+    fn next_folder(&mut self) -> io::Result<WalkStep> {
+        let Some(level) = self.levels.last_mut() else { return Ok(WalkStep::End) };
         self.path.truncate(level.path_len);
         let Some(name) = pop_name(&mut level.names) else {
             self.levels.pop();
-            return Ok(Found::Nothing);
+            return Ok(WalkStep::Nothing);
         };
         self.waiting_bytes -= name.len() + 1;
         let path = join(&self.path, &name);
         if self.levels.len() >= ARCHIVE_DEPTH_MAX {
-            return Ok(Found::Omitted(path, Omission::TooDeep));
+            return Ok(WalkStep::Omitted(path, Omission::TooDeep));
         }
         let (dir, stat) = match self.root.open_file(&path) {
             Ok(opened) => opened,
             Err(error) => return omitted_unless_fatal(path, error),
         };
         if stat.kind != FileKind::Directory {
-            return Ok(Found::Nothing); // replaced by a file just now
+            return Ok(WalkStep::Nothing); // replaced by a file just now
         }
         let id = stat.directory_id();
         if self.levels.iter().any(|level| level.id == id) {
-            return Ok(Found::Omitted(path, Omission::Loop));
+            return Ok(WalkStep::Omitted(path, Omission::Loop));
         }
         self.entries = Some(Root::entries(dir)?);
-        self.levels.push(Level { id, path_len: path.len(), names: Vec::new() });
+        self.levels.push(PendingFolder { id, path_len: path.len(), names: Vec::new() });
         self.path.clone_from(&path);
-        Ok(Found::Folder(path, stat))
+        Ok(WalkStep::Folder(path, stat))
     }
 }
 
@@ -197,11 +197,11 @@ fn fatal(error: io::Error) -> Option<io::Error> {
 }
 
 /// What cannot be opened is left out, unless it was never there.
-fn omitted_unless_fatal(path: Vec<u8>, error: io::Error) -> io::Result<Found> {
+fn omitted_unless_fatal(path: Vec<u8>, error: io::Error) -> io::Result<WalkStep> {
     match Status::from(&error) {
         Status::Unavailable => Err(error),
-        _ if error.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),
-        _ => Ok(Found::Omitted(path, Omission::Failed(error))),
+        _ if error.kind() == io::ErrorKind::NotFound => Ok(WalkStep::Nothing),
+        _ => Ok(WalkStep::Omitted(path, Omission::Failed(error))),
     }
 }
 
@@ -223,13 +223,13 @@ mod tests {
         let mut lines = Vec::new();
         loop {
             let (mark, path) = match walk.step().unwrap() {
-                Found::Folder(path, _) => ("/", path),
-                Found::File(path, ..) => ("", path),
-                Found::Omitted(path, Omission::Loop) => (" loops", path),
-                Found::Omitted(path, Omission::TooDeep) => (" is too deep", path),
-                Found::Omitted(path, why) => panic!("{}: {why:?}", path.escape_ascii()),
-                Found::Nothing => continue,
-                Found::End => break,
+                WalkStep::Folder(path, _) => ("/", path),
+                WalkStep::File(path, ..) => ("", path),
+                WalkStep::Omitted(path, Omission::Loop) => (" loops", path),
+                WalkStep::Omitted(path, Omission::TooDeep) => (" is too deep", path),
+                WalkStep::Omitted(path, why) => panic!("{}: {why:?}", path.escape_ascii()),
+                WalkStep::Nothing => continue,
+                WalkStep::End => break,
             };
             lines.push(format!("{}{mark}", path.escape_ascii()));
         }

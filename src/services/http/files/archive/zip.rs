@@ -30,7 +30,8 @@ const MADE_BY: u16 = 3 << 8 | VERSION_64;
 /// In place of a number of 32 bits: it is in the extra field of 64 bits.
 const IN_EXTRA: u32 = u32::MAX;
 const EXTRA_64: u16 = 1;
-/// The extra field of a time in seconds since 1970 ("UT"), which knows no time zone to be wrong about.
+/// The extra field of a time in seconds since 1970 ("UT"): unlike the time of the header, it needs no time
+/// zone.
 const EXTRA_TIME: u16 = 0x5455;
 const EXTRA_TIME_BYTES: u64 = 9;
 /// Sizes from here on have 64 bits.
@@ -49,7 +50,7 @@ pub(super) struct Zip {
 
 /// An entry whose header was written.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct ZipEntry {
     size_bytes: u64,
     modified_s: u32,
     has_descriptor: bool,
@@ -59,7 +60,7 @@ pub(super) struct Entry {
 
 /// The directory, as it is written at the end.
 #[derive(Debug)]
-pub(super) struct Directory {
+pub(super) struct CentralDirectory {
     records: Vec<u8>,
     at: usize,
     /// The name of the last record, and where the next entry begins.
@@ -81,8 +82,8 @@ impl Zip {
         size_bytes: u64,
         modified_s: i64,
         crc: Option<u32>,
-    ) -> Entry {
-        let entry = Entry {
+    ) -> ZipEntry {
+        let entry = ZipEntry {
             size_bytes,
             modified_s: u32::try_from(modified_s.max(0)).unwrap_or(u32::MAX),
             has_descriptor: crc.is_none(),
@@ -107,7 +108,7 @@ impl Zip {
     }
 
     /// Appends what stands behind the content of an entry, and notes the entry for the directory.
-    pub(super) fn end(&mut self, out: &mut Vec<u8>, entry: &Entry, crc: u32) -> io::Result<()> {
+    pub(super) fn end(&mut self, out: &mut Vec<u8>, entry: &ZipEntry, crc: u32) -> io::Result<()> {
         let start = out.len();
         if entry.has_descriptor {
             put32(out, DESCRIPTOR);
@@ -139,9 +140,9 @@ impl Zip {
     }
 
     /// What is left to write when all entries were.
-    pub(super) fn into_directory(self) -> Directory {
+    pub(super) fn into_directory(self) -> CentralDirectory {
         let Zip { len, records, entries, .. } = self;
-        Directory { records, at: 0, name: Vec::new(), offset: 0, entries, start: len, len: 0 }
+        CentralDirectory { records, at: 0, name: Vec::new(), offset: 0, entries, start: len, len: 0 }
     }
 
     /// Memory that it takes.
@@ -150,7 +151,7 @@ impl Zip {
     }
 }
 
-impl Entry {
+impl ZipEntry {
     fn is_64(&self) -> bool {
         self.size_bytes >= SIZE_64_MIN
     }
@@ -190,7 +191,7 @@ impl Entry {
     }
 }
 
-impl Directory {
+impl CentralDirectory {
     /// Appends the record of the next entry, or the end of the archive; returns whether there is more.
     pub(super) fn put_next(&mut self, out: &mut Vec<u8>) -> bool {
         let start = out.len();
@@ -237,7 +238,7 @@ impl Directory {
     }
 
     /// Reads the next record.
-    fn next_entry(&mut self) -> Option<(Entry, u32)> {
+    fn next_entry(&mut self) -> Option<(ZipEntry, u32)> {
         let mut rest = self.records.get(self.at..)?;
         let flags = take(&mut rest, 1)?[0];
         let shared = take_number(&mut rest)? as usize;
@@ -249,12 +250,12 @@ impl Directory {
         let name = [&self.name[..shared], suffix].concat();
         self.at = self.records.len() - rest.len();
         let (has_descriptor, is_folder) = (flags & 1 != 0, flags & 2 != 0);
-        Some((Entry { size_bytes, modified_s, has_descriptor, is_folder, name }, crc))
+        Some((ZipEntry { size_bytes, modified_s, has_descriptor, is_folder, name }, crc))
     }
 
     /// Appends the end of the archive, with numbers of 64 bits if one needs them.
     fn put_end(&self, out: &mut Vec<u8>) {
-        let Directory { entries, start, len, .. } = *self;
+        let CentralDirectory { entries, start, len, .. } = *self;
         let is_64 = entries >= u64::from(u16::MAX) || start >= SIZE_64_MIN || len >= SIZE_64_MIN;
         if is_64 {
             put32(out, END_64);

@@ -1,5 +1,5 @@
-//! Zstandard (RFC 8878) in frames of their own: each is compressed by itself, so that no more than one is in
-//! memory, and readers take them as one content (section 3).
+//! Zstandard (RFC 8878) in independent frames: each is compressed by itself, so that no more than one is in
+//! memory. Readers take consecutive frames as one content (section 3).
 
 use std::io::Cursor;
 
@@ -18,9 +18,8 @@ pub(super) struct Zstd {
 const COMPRESSOR_BYTES: usize = 16 * ZSTD_FRAME_BYTES;
 /// Of a frame, one byte in so many is sampled to decide whether compression is worth it.
 const SAMPLE_EVERY: usize = 16;
-/// Whether each value of a byte is about as frequent as any other shows in how often two bytes are the same:
-/// so much more often, in percent, than in noise. Pictures and videos are within it, text and programs far
-/// beyond.
+/// Data is worth compressing if two bytes of it are equal more often than in noise, by more than this many
+/// percent: in compressed pictures and videos they are not, in text and programs by far.
 const NOISE_PERCENT: u64 = 110;
 
 impl Zstd {

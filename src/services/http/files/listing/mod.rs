@@ -20,11 +20,11 @@ use super::super::bounds::{
     LISTING_PIECE_BYTES,
 };
 use super::config::Site;
-use super::open_files::Place;
+use super::open_files::DirectoryPermit;
 use crate::sys::files::{Entries, FileKind, Stat};
 use crate::sys::root::Root;
 pub(crate) use page::head_lines;
-use page::{PageHead, Sorting, Totals, below_rows, page_bottom, row};
+use page::{ListingTotals, PageHead, Sorting, below_rows, page_bottom, row};
 use readme::ReadmeName;
 pub(crate) use table::ListingBudget;
 use table::{Merge, Order, Table};
@@ -39,7 +39,7 @@ pub(crate) struct Listing {
     /// Of the links to folders: what keeps the order in them.
     query: String,
     table: Table,
-    totals: Totals,
+    totals: ListingTotals,
     /// The file that is shown below the rows, if the site shows one.
     readme: Option<ReadmeName>,
     phase: ListingPhase,
@@ -61,11 +61,11 @@ enum ListingPhase {
     Done,
 }
 
-/// A directory that is read, and its place among what the service has open.
+/// A directory that is read, and the permit to have it open.
 #[derive(Debug)]
 struct Directory {
     entries: Entries,
-    _place: Place,
+    _permit: DirectoryPermit,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,11 +75,12 @@ enum Behind {
 }
 
 impl Listing {
-    /// Begins a listing of `dir`, which was opened by [`Root::open_file`] as `directory`, and has this place.
+    /// Begins a listing of `dir`, which was opened by [`Root::open_file`] as `directory`, and has this
+    /// permit.
     pub(crate) fn new(
         site: Arc<Site>,
         budget: Arc<ListingBudget>,
-        (dir, place): (File, Place),
+        (dir, permit): (File, DirectoryPermit),
         directory: &[u8],
         query: &[u8],
     ) -> io::Result<Listing> {
@@ -90,9 +91,9 @@ impl Listing {
             order,
             query: order.query(),
             table: Table::new(budget),
-            totals: Totals::default(),
+            totals: ListingTotals::default(),
             readme: None,
-            phase: ListingPhase::Collect(Directory { entries: Root::entries(dir)?, _place: place }),
+            phase: ListingPhase::Collect(Directory { entries: Root::entries(dir)?, _permit: permit }),
         })
     }
 
@@ -215,7 +216,7 @@ impl Listing {
             }
             left = left.saturating_sub(HIDDEN_PER_ENTRY);
             let stat = match entries.stat(&name) {
-                // Where a link leads is asked of the root, which lets none lead outside.
+                // The root resolves a link, and refuses one that leads outside.
                 Ok(Stat { kind: FileKind::Link, .. }) => {
                     self.site.root.stat(&[&self.directory[..], &name].concat())
                 }
@@ -291,8 +292,8 @@ mod tests {
 
     fn begin(site: &Arc<Site>, budget: &Arc<ListingBudget>) -> Listing {
         let (dir, _) = site.root.open_file(b"").unwrap();
-        let place = site.open_files.directory().unwrap();
-        Listing::new(Arc::clone(site), Arc::clone(budget), (dir, place), b"", b"").unwrap()
+        let permit = site.open_files.directory().unwrap();
+        Listing::new(Arc::clone(site), Arc::clone(budget), (dir, permit), b"", b"").unwrap()
     }
 
     /// What is made in one call of a session with room for all of it.
@@ -377,9 +378,9 @@ mod tests {
         std::fs::create_dir(&small).unwrap();
         std::fs::write(small.join("file"), b"").unwrap();
         let (dir, _) = site.root.open_file(b"small").unwrap();
-        let place = site.open_files.directory().unwrap();
+        let permit = site.open_files.directory().unwrap();
         let budget = Arc::new(ListingBudget::new(1 << 20));
-        let mut small = Listing::new(site, budget, (dir, place), b"small", b"").unwrap();
+        let mut small = Listing::new(site, budget, (dir, permit), b"small", b"").unwrap();
         assert_eq!(call(&mut small, &mut Vec::new()), Produced::End);
     }
 

@@ -35,20 +35,20 @@ pub(crate) fn head_lines(readme: bool) -> String {
 pub(crate) enum Sorting {
     Done,
     TooMany,
-    /// Other listings have the memory that this would take.
+    /// Other listings use the memory that sorting would need.
     TooBusy,
 }
 
 /// What a directory has, as far as it is listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
+pub(crate) struct ListingTotals {
     folders: u64,
     files: u64,
     /// Of the files.
     size_bytes: u64,
 }
 
-impl Totals {
+impl ListingTotals {
     pub(crate) fn add(&mut self, stat: &Stat) {
         if stat.kind == FileKind::Directory {
             self.folders += 1;
@@ -59,7 +59,7 @@ impl Totals {
     }
 }
 
-impl fmt::Display for Totals {
+impl fmt::Display for ListingTotals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counted = |count, one, many| format!("{count} {}", if count == 1 { one } else { many });
         let folders = counted(self.folders, "folder", "folders");
@@ -88,7 +88,7 @@ pub(crate) struct PageHead<'a> {
     pub(crate) order: Order,
     pub(crate) sorting: Sorting,
     /// Known when all entries were looked at.
-    pub(crate) totals: Option<Totals>,
+    pub(crate) totals: Option<ListingTotals>,
 }
 
 impl PageHead<'_> {
@@ -201,7 +201,7 @@ pub(crate) fn row(item: &Item<'_>, query: &str, rows: &mut String) {
 }
 
 /// Adds what stands below the rows. `totals`: if the top has them not.
-pub(crate) fn below_rows(totals: Option<Totals>, page: &mut String) {
+pub(crate) fn below_rows(totals: Option<ListingTotals>, page: &mut String) {
     page.push_str("</tbody></table>");
     if let Some(totals) = totals {
         add(page, format_args!("<p>{totals}</p>"));
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_listing_of_5000_entries_has_less_than_500_kb() {
-        let totals = Totals { folders: 0, files: 5_000, size_bytes: 5_000 << 20 };
+        let totals = ListingTotals { folders: 0, files: 5_000, size_bytes: 5_000 << 20 };
         let head = PageHead {
             root_name: b"photos",
             directory: b"2026/lofoten/",
@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn totals_are_read_by_people() {
-        let text = |folders, files, size_bytes| Totals { folders, files, size_bytes }.to_string();
+        let text = |folders, files, size_bytes| ListingTotals { folders, files, size_bytes }.to_string();
         assert_eq!(text(0, 0, 0), "This folder is empty.");
         assert_eq!(text(1, 0, 0), "1 folder");
         assert_eq!(text(2, 1, 5), "2 folders, 1 file, 5 B");

@@ -23,7 +23,7 @@ const SCHEMES: [&str; 3] = ["http", "https", "mailto"];
 
 /// How the text is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Format {
+enum ReadmeFormat {
     Plain,
     Markdown,
 }
@@ -31,7 +31,7 @@ enum Format {
 /// The name of the file that is shown, as far as entries were looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReadmeName {
-    format: Format,
+    format: ReadmeFormat,
     name: Vec<u8>,
 }
 
@@ -40,8 +40,8 @@ impl ReadmeName {
     /// order of the directory does not count.
     pub(crate) fn better(before: Option<ReadmeName>, name: &[u8]) -> Option<ReadmeName> {
         let format = match name.to_ascii_lowercase().as_slice() {
-            b"readme.md" => Format::Markdown,
-            b"readme.txt" => Format::Plain,
+            b"readme.md" => ReadmeFormat::Markdown,
+            b"readme.txt" => ReadmeFormat::Plain,
             _ => return before,
         };
         match before {
@@ -102,11 +102,11 @@ impl ReadmeName {
     fn append(&self, text: &str, section: &mut String) -> fmt::Result {
         let bytes_max = section.len() + README_HTML_BYTES_MAX;
         match self.format {
-            Format::Markdown => {
+            ReadmeFormat::Markdown => {
                 let events = Safe::new(Parser::new_ext(text, OPTIONS));
                 pulldown_cmark::html::write_html_fmt(Bounded { text: section, bytes_max }, events)
             }
-            Format::Plain => {
+            ReadmeFormat::Plain => {
                 section.push_str("<pre>");
                 html::escape_text(text, section);
                 section.push_str("</pre>");
@@ -132,8 +132,8 @@ impl fmt::Write for Bounded<'_> {
     }
 }
 
-/// Markdown without what a page must not have: HTML of its own, links with other schemes, and images of other
-/// sites, which would learn of each visit.
+/// Removes from Markdown what a page must not have: raw HTML, links with unknown schemes, and images of other
+/// sites, which would see each visit.
 struct Safe<'a, I> {
     events: I,
     /// What is written before the next event.
@@ -188,17 +188,17 @@ impl<'a, I: Iterator<Item = Event<'a>>> Safe<'a, I> {
     fn begin_link(&mut self, event: Event<'a>) -> Option<Event<'a>> {
         let in_link = self.open.contains(&Some(TagEnd::Link));
         let (event, end) = match event {
-            Event::Start(Tag::Link { ref dest_url, .. }) if target_of(dest_url) != Target::Other => {
+            Event::Start(Tag::Link { ref dest_url, .. }) if target_of(dest_url) != LinkTarget::Other => {
                 (Some(event), Some(TagEnd::Link))
             }
             Event::Start(Tag::Image { link_type, dest_url, title, id }) => match target_of(&dest_url) {
-                Target::Here => {
+                LinkTarget::Here => {
                     (Some(Event::Start(Tag::Image { link_type, dest_url, title, id })), Some(TagEnd::Image))
                 }
-                Target::Elsewhere if !in_link => {
+                LinkTarget::Elsewhere if !in_link => {
                     (Some(Event::Start(Tag::Link { link_type, dest_url, title, id })), Some(TagEnd::Link))
                 }
-                Target::Elsewhere | Target::Other => (None, None),
+                LinkTarget::Elsewhere | LinkTarget::Other => (None, None),
             },
             _ => (None, None),
         };
@@ -292,7 +292,7 @@ impl<'a, I: Iterator<Item = Event<'a>>> Iterator for Safe<'a, I> {
 
 /// Where a link leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Target {
+enum LinkTarget {
     /// Into this site.
     Here,
     /// To another one.
@@ -301,16 +301,16 @@ enum Target {
     Other,
 }
 
-fn target_of(link: &str) -> Target {
+fn target_of(link: &str) -> LinkTarget {
     // Browsers pass over these, wherever they are in a scheme, and read a backslash as a slash.
     let read: String =
         link.chars().filter(|char| *char > ' ').map(|char| if char == '\\' { '/' } else { char }).collect();
     let scheme = read.find([':', '/', '?', '#']).filter(|at| read[*at..].starts_with(':'));
     match scheme.map(|end| &read[..end]) {
-        Some(scheme) if SCHEMES.iter().any(|kept| kept.eq_ignore_ascii_case(scheme)) => Target::Elsewhere,
-        Some(_) => Target::Other,
-        None if read.starts_with("//") => Target::Elsewhere,
-        None => Target::Here,
+        Some(scheme) if SCHEMES.iter().any(|kept| kept.eq_ignore_ascii_case(scheme)) => LinkTarget::Elsewhere,
+        Some(_) => LinkTarget::Other,
+        None if read.starts_with("//") => LinkTarget::Elsewhere,
+        None => LinkTarget::Here,
     }
 }
 
@@ -319,7 +319,7 @@ mod tests {
     use super::*;
 
     fn markdown(text: &str) -> String {
-        let readme = ReadmeName { format: Format::Markdown, name: b"README.md".to_vec() };
+        let readme = ReadmeName { format: ReadmeFormat::Markdown, name: b"README.md".to_vec() };
         let mut html = String::new();
         readme.append(text, &mut html).unwrap();
         html
@@ -343,7 +343,7 @@ mod tests {
         }
         let text =
             [&b"x"[..], b"readme.txt"].iter().fold(None, |before, name| ReadmeName::better(before, name));
-        assert_eq!(text.unwrap().format, Format::Plain);
+        assert_eq!(text.unwrap().format, ReadmeFormat::Plain);
         assert_eq!(ReadmeName::better(None, b"README"), None);
     }
 
@@ -447,11 +447,11 @@ mod tests {
 
     #[test]
     fn text_that_grows_in_html_is_cut_off_by_the_bound() {
-        let readme = ReadmeName { format: Format::Plain, name: b"readme.txt".to_vec() };
+        let readme = ReadmeName { format: ReadmeFormat::Plain, name: b"readme.txt".to_vec() };
         let fits = "&".repeat(README_HTML_BYTES_MAX / 5 - 20);
         assert!(readme.append(&fits, &mut String::new()).is_ok());
         assert!(readme.append(&"&".repeat(README_HTML_BYTES_MAX / 5), &mut String::new()).is_err());
-        let readme = ReadmeName { format: Format::Markdown, ..readme };
+        let readme = ReadmeName { format: ReadmeFormat::Markdown, ..readme };
         let html = &mut String::new();
         assert!(readme.append(&"&".repeat(README_HTML_BYTES_MAX / 5), html).is_err());
         assert!(html.len() <= README_HTML_BYTES_MAX);

@@ -77,7 +77,7 @@ impl Order {
         let by_name = || compare_names(a.name, b.name);
         let key = match self.column {
             Column::Name => by_name(),
-            // What a directory itself takes on the disk means nothing to people.
+            // The size of a directory's own entry on the disk is of no use to a reader.
             Column::Size if a.is_directory => Ordering::Equal,
             Column::Size => a.size_bytes.cmp(&b.size_bytes),
             Column::Modified => (a.modified_s, a.modified_ns).cmp(&(b.modified_s, b.modified_ns)),
@@ -132,7 +132,7 @@ pub(crate) struct ListingBudget {
 }
 
 impl ListingBudget {
-    /// One of so many equal shares of what all listings of the process may take.
+    /// The budget of one of `shares` sites of the process, which have equal parts.
     pub(crate) fn one_of(shares: usize) -> ListingBudget {
         ListingBudget {
             entries_per_turn_max: ENTRIES_PER_TURN_MAX / shares,
@@ -203,7 +203,7 @@ impl Table {
         Table { budget, taken_bytes: 0, names: Vec::new(), entries: Vec::new(), sorted: Vec::new() }
     }
 
-    /// How much of what one call may do at most, `most`, this listing may do, beside the others.
+    /// The part of `most`, the work of one call, that this listing may do: listings under way share a turn.
     pub(crate) fn share(&self, most: usize) -> usize {
         let listings = self.budget.listings.load(atomic::Ordering::Relaxed).max(1);
         let entries =
