@@ -5,7 +5,7 @@
 #
 #   benches/hundred_thousand.sh target/release/oneloop
 #
-# Who may raise the hard RLIMIT_NOFILE (root with CAP_SYS_RESOURCE) needs none of this: `ulimit -n
+# A user who may raise the hard RLIMIT_NOFILE (root with CAP_SYS_RESOURCE) needs none of this: `ulimit -n
 # 300000` and the commands in the guest's /init below do it. In a container without that capability
 # nothing inside helps, so both programs run in a small Linux guest, where they are root over a
 # kernel of their own. The guest is emulated in software (TCG), so that it needs no /dev/kvm; its

@@ -3,9 +3,9 @@
 
     benches/slow_disk.py --program PATH [--seconds S]
 
-The server reads files in its loop: a page that is not in memory is waited for, by everybody. One client downloads a
+The server reads files in its loop: a page that is not in memory makes every client wait. One client downloads a
 file that was put out of the page cache, from a disk slowed down to some MB/s (throttled in a control group of its own, of
-either version, so Linux and root); another asks for a small file every 2 ms, and its waits are told.
+either version, so Linux and root); another asks for a small file every 2 ms, and its waits are printed.
 """
 
 import argparse
