@@ -7,7 +7,9 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::load_files::FileArgs;
+use super::load_raw::RawArgs;
 use super::load_request::RequestArgs;
+use super::protocol::Protocol;
 use super::services::{Ask, UseWorkload, loadable, with_workload};
 use super::target::LoadTarget;
 use super::units::{Bytes, Ms, count};
@@ -35,6 +37,8 @@ pub(super) struct LoadArgs {
     load: ShapeArgs,
     #[command(flatten)]
     request: RequestArgs,
+    #[command(flatten)]
+    raw: RawArgs,
     #[command(flatten)]
     time: TimeArgs,
     #[command(flatten)]
@@ -135,6 +139,8 @@ Examples:
       5000 requests per second, whatever the server does
   oneloop load http://127.0.0.1:8000/api/ -d @FILE -H 'X-Key: 7'
       the same POST again and again
+  oneloop load tcp@127.0.0.1:6379 --send 'PING\\r\\n' --until '+PONG\\r\\n'
+      raw TCP: Redis
   oneloop load message --churn --clients 100
       a new connection for each message
   oneloop load echo --idle 10k --rate 1k --arrivals poisson
@@ -174,7 +180,7 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 fn target_help() -> String {
-    format!("The server to load: a URL, or SERVICE@ADDR, with SERVICE one of {}", loadable())
+    format!("The server to load: a URL, or SERVICE@ADDR, with SERVICE one of {}, or tcp", loadable())
 }
 
 impl LoadArgs {
@@ -183,13 +189,14 @@ impl LoadArgs {
         let from_clock =
             || SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| u64::from(since.subsec_nanos()) + 1);
         Ask {
-            service: self.target.service,
+            protocol: self.target.protocol,
             bytes: self.load.bytes.map(|bytes| bytes.0.into()),
             seed: self.load.seed.unwrap_or_else(from_clock),
             churn: self.load.churn,
             host: &self.target.host,
             path: &self.target.path,
             request: &self.request,
+            raw: &self.raw,
         }
     }
 
@@ -265,12 +272,20 @@ impl LoadArgs {
                 "--slow-pause has no effect without --slow; for example: oneloop load echo --slow 10 --slow-pause 1s",
             );
         }
-        if self.target.service != ServiceName::Http
+        let protocol = self.target.protocol;
+        if protocol != Protocol::Service(ServiceName::Http)
             && let Some(option) = self.request.first_given()
         {
             return Err(Failure::Usage(format!(
-                "{option} has no effect with {}; for HTTP: oneloop load http://127.0.0.1:8000/",
-                self.target.service
+                "{option} has no effect with {protocol}; for HTTP: oneloop load http://127.0.0.1:8000/"
+            )));
+        }
+        if protocol != Protocol::RawTcp
+            && let Some(option) = self.raw.first_given()
+        {
+            return Err(Failure::Usage(format!(
+                "{option} has no effect with {protocol}; for raw TCP: {}",
+                super::load_raw::EXAMPLE
             )));
         }
         if self.time.interval.is_some() && !self.output.files.has_series() {
@@ -280,8 +295,7 @@ impl LoadArgs {
         }
         if workload.flow() == Flow::ToClient && self.load.rate.is_some() {
             return Err(Failure::Usage(format!(
-                "--rate has no effect with {}, which sends without requests; leave it out",
-                self.target.service
+                "--rate has no effect with {protocol}, which sends without requests; leave it out"
             )));
         }
         self.output.files.check()

@@ -57,7 +57,7 @@ impl RequestArgs {
         }
         if let Some(data) = &self.data {
             let body = match data.strip_prefix('@') {
-                Some(file) => read(file)?,
+                Some(file) => read_file("--data", file)?,
                 None => data.clone().into_bytes(),
             };
             request = request.method("POST").map_err(Failure::usage)?.body(body);
@@ -75,8 +75,8 @@ impl RequestArgs {
     }
 }
 
-/// Reads the body of requests.
-fn read(file: &str) -> Result<Vec<u8>, Failure> {
+/// Reads what requests send from a file.
+pub(super) fn read_file(option: &str, file: &str) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
     let source: std::io::Result<Box<dyn Read>> = match file {
         "-" => Ok(Box::new(std::io::stdin())),
@@ -85,10 +85,10 @@ fn read(file: &str) -> Result<Vec<u8>, Failure> {
     let read = source.and_then(|source| source.take(BODY_BYTES_MAX + 1).read_to_end(&mut body));
     match read {
         Err(error) => {
-            Err(Failure::Usage(format!("--data: cannot read \"{}\": {error}", file.escape_debug())))
+            Err(Failure::Usage(format!("{option}: cannot read \"{}\": {error}", file.escape_debug())))
         }
         Ok(len) if len as u64 > BODY_BYTES_MAX => {
-            Err(Failure::Usage(format!("--data: \"{}\" has more than 1 GiB", file.escape_debug())))
+            Err(Failure::Usage(format!("{option}: \"{}\" has more than 1 GiB", file.escape_debug())))
         }
         Ok(_) => Ok(body),
     }

@@ -7,7 +7,9 @@ use clap::Args;
 
 use super::Failure;
 use super::http::{HttpArgs, ServerContext};
+use super::load_raw::RawArgs;
 use super::load_request::RequestArgs;
+use super::protocol::Protocol;
 use super::spec::Spec;
 use crate::load::Workload;
 use crate::load::clients::{ChargenLoad, DiscardLoad, EchoLoad, HttpLoad, HttpRequest, MessageLoad};
@@ -16,7 +18,7 @@ use crate::services::{AnyService, ServiceName, for_each_service};
 /// What the user asks of a workload.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ask<'a> {
-    pub(super) service: ServiceName,
+    pub(super) protocol: Protocol,
     /// The size of a request.
     pub(super) bytes: Option<u64>,
     pub(super) seed: u64,
@@ -28,6 +30,8 @@ pub(super) struct Ask<'a> {
     pub(super) path: &'a str,
     /// What the request of HTTP has beside these.
     pub(super) request: &'a RequestArgs,
+    /// What is sent over raw TCP.
+    pub(super) raw: &'a RawArgs,
 }
 
 impl Ask<'_> {
@@ -39,7 +43,7 @@ impl Ask<'_> {
         }
         let most =
             if *valid.end() == u64::MAX { String::new() } else { format!(" and at most {}", valid.end()) };
-        let service = self.service;
+        let service = self.protocol;
         Err(Failure::Usage(format!(
             "--bytes {bytes}: a request of {service} has at least {} byte{most}",
             valid.start()
@@ -57,7 +61,7 @@ impl Ask<'_> {
         match self.bytes {
             None => Ok(self),
             Some(_) => {
-                Err(Failure::Usage(format!("--bytes has no effect with {}; leave it out", self.service)))
+                Err(Failure::Usage(format!("--bytes has no effect with {}; leave it out", self.protocol)))
             }
         }
     }
@@ -118,7 +122,14 @@ macro_rules! define {
 
         /// Makes the requested workload and passes it to `user`.
         pub(super) fn with_workload<U: UseWorkload>(ask: &Ask<'_>, user: U) -> Result<U::Output, Failure> {
-            match ask.service {
+            let service = match ask.protocol {
+                Protocol::Service(service) => service,
+                Protocol::RawTcp => {
+                    let ask = ask.without_bytes()?;
+                    return Ok(user.with(&ask.raw.load(ask.seed)?));
+                }
+            };
+            match service {
                 $($(ServiceName::$service => {
                     let $ask = ask;
                     Ok(user.with(&$load))

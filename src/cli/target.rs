@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs}
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::protocol::{Protocol, RAW_TCP};
 use super::services::{LOADABLE, loadable, no_client};
 use super::spec::address_of;
 use super::words::{closest, command};
@@ -13,7 +14,7 @@ use crate::sys::Address;
 /// The server to load.
 #[derive(Clone, Debug)]
 pub(super) struct LoadTarget {
-    pub(super) service: ServiceName,
+    pub(super) protocol: Protocol,
     /// The host, for the field of this name in a request of HTTP.
     pub(super) host: String,
     /// The path of a URL, with its query.
@@ -46,6 +47,9 @@ impl FromStr for LoadTarget {
             Some((name, address)) => (name, Some(address)),
             None => (text, None),
         };
+        if name == RAW_TCP {
+            return raw_tcp(text, address);
+        }
         let service = match name.parse::<ServiceName>() {
             Ok(service) if LOADABLE.contains(&service) => service,
             Ok(service) => return Err(no_client(service)),
@@ -57,14 +61,32 @@ impl FromStr for LoadTarget {
             Some(address) => reachable(address, port)?,
             None => Address::Tcp((Ipv4Addr::LOCALHOST, port).into()),
         };
-        Ok(LoadTarget { service, host, path: "/".to_owned(), address })
+        Ok(LoadTarget { protocol: Protocol::Service(service), host, path: "/".to_owned(), address })
     }
+}
+
+/// The names that may stand before the `@`.
+fn names() -> impl Iterator<Item = &'static str> {
+    LOADABLE.iter().map(|known| known.as_str()).chain([RAW_TCP])
+}
+
+/// `tcp@ADDR`, which has no default port.
+fn raw_tcp(text: &str, address: Option<&str>) -> Result<LoadTarget, String> {
+    let address = address.map(|address| reachable(address, 0)).transpose()?;
+    let has_port = |address: &Address| !matches!(address, Address::Tcp(addr) if addr.port() == 0);
+    let address = address.filter(has_port).ok_or_else(|| {
+        format!(
+            "\"{}\": tcp needs an address with a port; for example: oneloop load tcp@127.0.0.1:6379",
+            text.escape_debug()
+        )
+    })?;
+    Ok(LoadTarget { protocol: Protocol::RawTcp, host: String::new(), path: String::new(), address })
 }
 
 /// The message for a word that does not name a service, with what the user probably meant.
 fn meant(text: &str, name: &str, address: Option<&str>) -> String {
     let word = text.escape_debug();
-    if let Some(known) = closest(name, LOADABLE.iter().map(|known| known.as_str())) {
+    if let Some(known) = closest(name, names()) {
         let spec = format!("{known}{}", &text[name.len()..]);
         return format!(
             "unknown service \"{word}\"; did you mean {known}? Write: {}",
@@ -112,7 +134,7 @@ fn url(rest: &str) -> Result<LoadTarget, String> {
     // percent sign.
     let zoned = if host.starts_with('[') { host.replacen("%25", "%", 1) } else { host.to_owned() };
     let address = reachable(&zoned, HTTP_PORT)?;
-    Ok(LoadTarget { service: ServiceName::Http, host: host_field(host), path, address })
+    Ok(LoadTarget { protocol: Protocol::Service(ServiceName::Http), host: host_field(host), path, address })
 }
 
 /// The field Host: an IPv6 address in brackets, and without its zone, which has no meaning on another machine
@@ -188,11 +210,11 @@ mod tests {
 
     fn shown(text: &str) -> Result<String, String> {
         let target: LoadTarget = text.parse()?;
-        let resource = match target.service {
-            ServiceName::Http => format!(" {} {}", target.host, target.path),
+        let resource = match target.protocol {
+            Protocol::Service(ServiceName::Http) => format!(" {} {}", target.host, target.path),
             _ => String::new(),
         };
-        Ok(format!("{}{resource} at {}", target.service, target.address))
+        Ok(format!("{}{resource} at {}", target.protocol, target.address))
     }
 
     #[test]
@@ -214,6 +236,8 @@ mod tests {
             ("http://127.0.0.1:/x", "http 127.0.0.1 /x at 127.0.0.1:80"),
             ("http://[::1]:", "http [::1] / at [::1]:80"),
             ("http://[::1]:81?x", "http [::1]:81 /?x at [::1]:81"),
+            ("tcp@127.0.0.1:6379", "tcp at 127.0.0.1:6379"),
+            ("tcp@unix:/run/redis.sock", "tcp at unix:/run/redis.sock"),
         ] {
             assert_eq!(shown(text).as_deref(), Ok(expected), "{text}");
         }
@@ -252,6 +276,9 @@ mod tests {
     fn an_error_shows_what_to_write() {
         for (text, part) in [
             ("", "oneloop load echo@127.0.0.1:7007"),
+            ("tcp", "tcp needs an address with a port"),
+            ("tcp@127.0.0.1", "tcp needs an address with a port"),
+            ("tpc@127.0.0.1:1", "did you mean tcp? Write: oneloop load tcp@127.0.0.1:1"),
             ("eco@127.0.0.1:7", "did you mean echo? Write: oneloop load echo@127.0.0.1:7"),
             ("daytime@127.0.0.1:1", "no client for the service daytime"),
             (

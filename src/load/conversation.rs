@@ -93,7 +93,7 @@ pub(super) struct Conversation<C> {
     answered: u64,
     /// The number of the request that is being written.
     sent: u64,
-    /// Bytes of it that were written.
+    /// Bytes of it that were written; before the first request, of what opens the conversation.
     written: usize,
     /// Since when the reply that comes next is owed.
     pub(super) owed_since_ns: u64,
@@ -120,6 +120,7 @@ impl<C: Client> Conversation<C> {
         if self.in_flight.first.is_none() {
             self.owed_since_ns = now_ns;
         }
+        self.client.begin(self.begun());
         self.in_flight.push(intended_ns);
     }
 
@@ -147,6 +148,23 @@ impl<C: Client> Conversation<C> {
     /// Writes what was begun, as far as the kernel takes it.
     fn send(&mut self, limits: IoLimits, driver: &mut impl Driver) -> Result<TurnEnd, ClientError> {
         let mut calls = 0;
+        while let Some(part) = self.client.opening(self.written) {
+            if part.is_empty() {
+                return Ok(TurnEnd::Waiting);
+            }
+            if calls == limits.calls_max {
+                return Ok(TurnEnd::MoreToDo);
+            }
+            calls += 1;
+            let piece = IoSlice::new(&part[..part.len().min(limits.bytes_max)]);
+            match self.stream.write(&[piece], false).map_err(|error| ClientError::of(&error))? {
+                WriteOutcome::Bytes(len) => {
+                    driver.transferred(0, len);
+                    self.written += len;
+                }
+                WriteOutcome::NotNow | WriteOutcome::FileShort => return Ok(TurnEnd::Waiting),
+            }
+        }
         while self.sent < self.begun() {
             if calls == limits.calls_max {
                 return Ok(TurnEnd::MoreToDo);
@@ -301,6 +319,21 @@ impl<C: Client> Conversation<C> {
     fn take(&mut self, mut bytes: &[u8], driver: &mut impl Driver) -> Result<TurnEnd, ClientError> {
         // Bounded by the bytes: each reply takes some, or the connection is over.
         while !bytes.is_empty() {
+            if let Some(unsent) = self.client.opening(self.written) {
+                let is_sent = unsent.is_empty();
+                match self.client.opening_reply(bytes, false) {
+                    ReplyStatus::Incomplete => return Ok(TurnEnd::Waiting),
+                    ReplyStatus::Complete(taken @ 1..) if is_sent => {
+                        self.written = 0;
+                        bytes = &bytes[taken.min(bytes.len())..];
+                        continue;
+                    }
+                    ReplyStatus::Complete(_) | ReplyStatus::Final(_) => {
+                        return Err(ClientError::WrongBytes("the reply came before the request"));
+                    }
+                    ReplyStatus::Wrong(what) => return Err(ClientError::WrongBytes(what)),
+                }
+            }
             if self.in_flight.first.is_none() {
                 return match self.client.unasked(bytes) {
                     Unasked::Ignored => Ok(TurnEnd::Waiting),
@@ -356,6 +389,9 @@ impl<C: Client> Conversation<C> {
     fn ended(&mut self, driver: &mut impl Driver) -> Result<TurnEnd, ClientError> {
         if self.in_flight.first.is_none() {
             return Ok(TurnEnd::Finished); // a server that owes nothing may close at any time
+        }
+        if self.client.opening(self.written).is_some() {
+            return Err(ClientError::ClosedEarly);
         }
         match self.client.reply(self.answered, &[], true) {
             ReplyStatus::Complete(_) | ReplyStatus::Final(_) => {

@@ -76,10 +76,27 @@ pub enum Flow {
 /// }
 /// ```
 pub trait Client {
+    /// What is sent before the first request of a connection, such as a login, after its first `sent` bytes;
+    /// empty while the server has its turn, such as a greeting that comes first. `None`: requests may follow.
+    ///
+    /// Requests that are begun wait for it, and their latency includes it.
+    fn opening(&self, _sent: usize) -> Option<&[u8]> {
+        None
+    }
+
+    /// Checks bytes of the reply to what [`Client::opening`] sent, in the same way as [`Client::reply`].
+    /// After [`ReplyStatus::Complete`] that is called again for what follows.
+    fn opening_reply(&mut self, _bytes: &[u8], _ended: bool) -> ReplyStatus {
+        ReplyStatus::Wrong("unsolicited bytes")
+    }
+
+    /// Request `number` begins: the next, in order. Whatever differs between requests is chosen here.
+    fn begin(&mut self, _number: u64) {}
+
     /// The bytes of request `number` that follow its first `sent` bytes; empty once all are sent.
     ///
     /// It may return the rest in pieces. It may be called again, and returns the same bytes for the same
-    /// arguments.
+    /// arguments. For a number that was not begun, any byte will do, and none if the server sends unasked.
     fn request(&self, number: u64, sent: usize) -> &[u8];
 
     /// Request `number` was written completely. Returns [`ReplyStatus::Complete`] if there is no reply to it.

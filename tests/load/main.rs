@@ -12,5 +12,6 @@ mod freeze;
 mod http;
 mod loops;
 mod ramp;
+mod raw;
 mod starved;
 mod unix;

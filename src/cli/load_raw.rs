@@ -1,0 +1,226 @@
+//! The options of `oneloop load` for raw TCP: what is sent, and where replies end.
+
+use clap::Args;
+
+use super::Failure;
+use super::load_request::read_file;
+use crate::load::clients::{BytePattern, RawLoad, RawScript, RawStep, ReplyEnd, Rows, Template};
+
+/// What to write for raw TCP.
+pub(super) const EXAMPLE: &str = r"oneloop load tcp@127.0.0.1:6379 --send 'PING\r\n' --until '+PONG\r\n'";
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Raw TCP: tcp@ADDR")]
+pub(super) struct RawArgs {
+    /// What each request sends: text with \r, \n, \t, \0, \xHH and \\, or @FILE; may be repeated
+    ///
+    /// The requests of a connection follow each other in this order, and then begin again; each counts.
+    /// {counter}, {random} and {random:1-1000} are replaced by numbers. Without --send, the load only reads.
+    #[arg(long, value_name = "TEXT|@FILE", allow_hyphen_values = true)]
+    send: Vec<String>,
+    /// What ends each reply: text as in --send, or a regular expression between slashes; once, or for each
+    /// --send
+    ///
+    /// A reply ends with the first byte with which it has TEXT in it. In /REGEX/, ^ is the begin of the reply
+    /// and (?m:^) that of a line.
+    #[arg(long, value_name = "TEXT|/REGEX/", allow_hyphen_values = true)]
+    until: Vec<String>,
+    /// Each reply has so many bytes; 0 awaits no reply
+    #[arg(long, value_name = "N", conflicts_with_all = ["until", "until_close"])]
+    until_bytes: Option<u64>,
+    /// Each reply ends when the server closes the connection
+    #[arg(long, conflicts_with = "until")]
+    until_close: bool,
+    /// A reply with this in it is an error (wrong bytes), such as /^-/ of Redis
+    #[arg(long, value_name = "TEXT|/REGEX/", allow_hyphen_values = true)]
+    reject: Option<String>,
+    /// The server speaks first, as in SMTP: what ends its greeting, which each connection awaits
+    #[arg(long, value_name = "TEXT|/REGEX/", allow_hyphen_values = true)]
+    greeting: Option<String>,
+    /// What each connection sends once, behind the greeting, such as a login
+    ///
+    /// Greeting and login are no requests; the first request of a connection waits for them.
+    #[arg(long, value_name = "TEXT|@FILE", allow_hyphen_values = true, requires = "setup_until")]
+    setup: Option<String>,
+    /// What ends the reply to --setup
+    #[arg(long, value_name = "TEXT|/REGEX/", allow_hyphen_values = true, requires = "setup")]
+    setup_until: Option<String>,
+}
+
+impl RawArgs {
+    /// The first of these options that was given.
+    pub(super) fn first_given(&self) -> Option<&'static str> {
+        [
+            (!self.send.is_empty(), "--send"),
+            (!self.until.is_empty(), "--until"),
+            (self.until_bytes.is_some(), "--until-bytes"),
+            (self.until_close, "--until-close"),
+            (self.reject.is_some(), "--reject"),
+            (self.greeting.is_some(), "--greeting"),
+            (self.setup.is_some(), "--setup"),
+        ]
+        .into_iter()
+        .find_map(|(is_given, option)| is_given.then_some(option))
+    }
+
+    /// The load that these options ask for.
+    pub(super) fn load(&self, seed: u64) -> Result<RawLoad, Failure> {
+        let rows = Rows::default();
+        let wrong = self.reject.as_deref().map(|typed| pattern("--reject", typed)).transpose()?;
+        let script = RawScript { opening: self.opening()?, steps: self.steps(&rows)?, wrong };
+        RawLoad::new(script, rows, seed).map_err(|error| Failure::Usage(format!("tcp: {error}; see --help")))
+    }
+
+    fn opening(&self) -> Result<Vec<RawStep>, Failure> {
+        let mut opening = Vec::new();
+        if let Some(greeting) = &self.greeting {
+            let end = ReplyEnd::Pattern(pattern("--greeting", greeting)?);
+            opening.push(RawStep { send: Template::default(), end });
+        }
+        if let (Some(setup), Some(until)) = (&self.setup, &self.setup_until) {
+            let end = ReplyEnd::Pattern(pattern("--setup-until", until)?);
+            opening.push(RawStep { send: Template::fixed(&bytes("--setup", setup)?), end });
+        }
+        Ok(opening)
+    }
+
+    fn steps(&self, rows: &Rows) -> Result<Vec<RawStep>, Failure> {
+        let sends = self.send.iter().map(|send| {
+            Template::parse(&bytes("--send", send)?, rows)
+                .map_err(|error| Failure::Usage(format!("--send: {error}")))
+        });
+        let mut sends: Vec<Template> = sends.collect::<Result<_, _>>()?;
+        let ends: Vec<ReplyEnd> = match (self.until_bytes, self.until_close) {
+            (Some(len), _) => vec![ReplyEnd::Bytes(len)],
+            (None, true) => vec![ReplyEnd::Close],
+            (None, false) => {
+                let ends = self.until.iter().map(|typed| pattern("--until", typed).map(ReplyEnd::Pattern));
+                ends.collect::<Result<_, _>>()?
+            }
+        };
+        if sends.is_empty() {
+            sends.resize(ends.len(), Template::default());
+        }
+        let wrong = |what: String| Err(Failure::Usage(format!("{what}; for example: {EXAMPLE}")));
+        match (sends.len(), &ends[..]) {
+            (_, []) => {
+                wrong("tcp needs --until, --until-bytes or --until-close: where a reply ends".to_owned())
+            }
+            (_, [end]) => Ok(sends.into_iter().map(|send| RawStep { send, end: end.clone() }).collect()),
+            (sent, _) if sent == ends.len() => {
+                let steps = sends.into_iter().zip(ends).map(|(send, end)| RawStep { send, end });
+                Ok(steps.collect())
+            }
+            (sent, _) => wrong(format!(
+                "{} of --until for {sent} of --send: give one --until for all, or one for each",
+                ends.len()
+            )),
+        }
+    }
+}
+
+/// A pattern as it is typed.
+fn pattern(option: &str, typed: &str) -> Result<BytePattern, Failure> {
+    match typed.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
+        Some(regex) => Ok(BytePattern::Regex(regex.to_owned())),
+        None => unescaped(option, typed).map(BytePattern::Text),
+    }
+}
+
+/// Bytes as they are typed, or those of a file.
+fn bytes(option: &str, typed: &str) -> Result<Vec<u8>, Failure> {
+    match typed.strip_prefix('@') {
+        Some(file) => read_file(option, file),
+        None => unescaped(option, typed),
+    }
+}
+
+/// The bytes of a text with escapes.
+fn unescaped(option: &str, typed: &str) -> Result<Vec<u8>, Failure> {
+    let (mut bytes, mut chars) = (Vec::with_capacity(typed.len()), typed.chars());
+    while let Some(char) = chars.next() {
+        if char != '\\' {
+            bytes.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+            continue;
+        }
+        let escape = chars.next();
+        let byte = match escape {
+            Some('r') => Some(b'\r'),
+            Some('n') => Some(b'\n'),
+            Some('t') => Some(b'\t'),
+            Some('0') => Some(0),
+            Some('\\') => Some(b'\\'),
+            Some('x') => {
+                let digits: String = chars.by_ref().take(2).collect();
+                let is_hex = digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+                u8::from_str_radix(&digits, 16).ok().filter(|_| is_hex)
+            }
+            _ => None,
+        };
+        bytes.push(byte.ok_or_else(|| {
+            let escape = escape.map_or_else(String::new, |char| char.escape_debug().to_string());
+            Failure::Usage(format!(
+                "{option}: \\{escape} is not an escape; write \\r, \\n, \\t, \\0, \\xHH or \\\\"
+            ))
+        })?);
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(args: &[&str]) -> Result<Vec<RawStep>, String> {
+        #[derive(clap::Parser)]
+        struct Alone {
+            #[command(flatten)]
+            raw: RawArgs,
+        }
+        let alone = <Alone as clap::Parser>::try_parse_from([&["x"], args].concat());
+        let raw = alone.map_err(|error| error.to_string())?.raw;
+        raw.load(1).map_err(|failure| format!("{failure:?}"))?;
+        raw.steps(&Rows::default()).map_err(|failure| format!("{failure:?}"))
+    }
+
+    #[test]
+    fn escapes_are_bytes() {
+        assert_eq!(unescaped("--send", r"a\r\n\t\0\\\x00\xFfü").unwrap(), b"a\r\n\t\0\\\x00\xff\xc3\xbc");
+        for wrong in [r"\q", r"\", r"\x1", r"\xg0", r"\x+1"] {
+            assert!(format!("{:?}", unescaped("--send", wrong)).contains("is not an escape"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_end_is_for_all_requests_or_for_each() {
+        let text = |text: &str| ReplyEnd::Pattern(BytePattern::Text(text.as_bytes().to_vec()));
+        let ends = |typed: &[&str]| args(typed).unwrap().into_iter().map(|step| step.end).collect::<Vec<_>>();
+        assert_eq!(ends(&["--send=a", "--send=b", "--until=x"]), [text("x"), text("x")]);
+        assert_eq!(ends(&["--send=a", "--send=b", "--until=x", "--until=-y"]), [text("x"), text("-y")]);
+        assert_eq!(ends(&["--send=a", "--until-bytes=5"]), [ReplyEnd::Bytes(5)]);
+        assert_eq!(ends(&["--until-close"]), [ReplyEnd::Close]);
+        assert_eq!(
+            ends(&["--send", "-a", "--until=/^[+-]/"]),
+            [ReplyEnd::Pattern(BytePattern::Regex("^[+-]".to_owned()))]
+        );
+        assert_eq!(ends(&["--send=a", "--until=/"]), [text("/")], "one slash is text");
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_reported() {
+        for (typed, part) in [
+            (&["--send=a"][..], "tcp needs --until"),
+            (&["--send=a", "--until=x", "--until=y"], "2 of --until for 1 of --send"),
+            (&["--send=a", "--until=x", "--until-bytes=1"], "cannot be used with"),
+            (&["--send=a", "--until=/(/"], "unclosed group"),
+            (&["--send=a", "--until=x", "--setup=x"], "--setup-until"),
+            (&["--send=@/no/such", "--until=x"], "/no/such"),
+            (&["--send=a", "--until="], "is found in a reply without bytes"),
+            (&["--send={random:x}", "--until=x"], "write a range as {random:1-1000}"),
+            (&["--until-bytes=0"], "needs a reply"),
+        ] {
+            let error = args(typed).unwrap_err();
+            assert!(error.contains(part), "{typed:?}: {error}");
+        }
+    }
+}
