@@ -102,6 +102,8 @@ pub mod limits;
 #[cfg(feature = "load")]
 pub mod load;
 pub mod models;
+#[cfg(feature = "cli")]
+mod plot;
 pub mod reactor;
 pub mod services;
 pub mod session;

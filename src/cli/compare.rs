@@ -16,7 +16,7 @@ use crate::lab::judge::results::Results;
 use crate::lab::plan::comparison::{ComparisonPlan, PlanStep, subjects};
 use crate::lab::plan::experiment::{Experiment, Extent, REPEATS_MAX};
 use crate::lab::plan::subject::{CoreClass, SubjectKind};
-use crate::lab::report::{self, found, in_one_line};
+use crate::lab::report::{self, found};
 use crate::lab::run::executor::Executor;
 use crate::lab::run::outcome::Run;
 use crate::lab::run::placement::{Placement, physical_core};
@@ -24,6 +24,7 @@ use crate::lab::run::raw::{self, FORMAT, Finding, Header};
 use crate::lab::run::real::RealExecutor;
 use crate::lab::run::steps::{Watcher, compare};
 use crate::models::{Model, UnknownModel};
+use crate::plot::text::in_one_line;
 use crate::sys::process::{cores, raise_descriptors_max};
 use crate::sys::{Signals, signals};
 

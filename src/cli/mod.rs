@@ -40,7 +40,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::lab::report::in_one_line;
+use crate::plot::text::in_one_line;
 
 /// One process, one loop, many clients: a server, a load generator, and a comparison of server models.
 ///

@@ -7,7 +7,7 @@ use crate::source::{Source, Token, Violation, reads};
 /// other.
 const ROOMS: [&[&str]; 11] = [
     &["limits", "judge"],
-    &["session"],
+    &["session", "plot"],
     &["services", "time"],
     &["telemetry"],
     &["connection"],

@@ -8,9 +8,9 @@
 
 use std::fmt::Write as _;
 
-use super::text::in_one_line;
 use crate::judge::evidence::Evidence;
 use crate::lab::run::outcome::{Run, RunOutcome};
+use crate::plot::text::in_one_line;
 
 /// Renders every run; a run that was not measured has one line with the reason.
 pub(crate) fn render(runs: &[Run]) -> String {

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::style::Styles;
-use super::svg::{escape, swatch};
 use super::{floor, pictures, plots, sentences, terms};
 use crate::judge::figures::{bytes, percent};
 use crate::judge::repeats;
@@ -17,16 +16,12 @@ use crate::lab::plan::metric::Metric;
 use crate::lab::plan::subject::{CoreClass, Subject, SubjectKind};
 use crate::lab::run::raw::Finding;
 use crate::models::Model;
+use crate::plot::page::page;
+use crate::plot::svg::{escape, swatch};
 
 /// Renders the report.
 pub(crate) fn render(results: &Results) -> String {
     let mut html = String::new();
-    html.push_str("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
-    html.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">");
-    html.push_str("<meta name=\"color-scheme\" content=\"light dark\"><link rel=\"icon\" href=\"data:,\">");
-    let _ = write!(html, "<title>oneloop compare, {}</title><style>", escape(&results.header.started));
-    html.push_str(include_str!("report.css"));
-    html.push_str("</style></head><body><main>\n");
     head(&mut html, results);
     models(&mut html, &results.header.plan.subjects);
     seen(&mut html, results);
@@ -39,8 +34,7 @@ pub(crate) fn render(results: &Results) -> String {
     }
     reading(&mut html, results);
     machine(&mut html, results);
-    html.push_str("</main></body></html>\n");
-    html
+    page(&format!("oneloop compare, {}", results.header.started), &html)
 }
 
 fn head(html: &mut String, results: &Results) {

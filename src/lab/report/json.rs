@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::text::commands_terminal;
 use crate::lab::judge::decision::{Crossover, Decision, decide};
 use crate::lab::judge::results::Results;
+use crate::plot::text::commands_terminal;
 
 #[derive(Serialize)]
 struct JsonReport<'a> {

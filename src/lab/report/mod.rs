@@ -13,15 +13,13 @@ pub(crate) mod html;
 pub(crate) mod json;
 mod pictures;
 mod plots;
-mod scale;
 mod sentences;
 mod style;
-mod svg;
 pub(crate) mod table;
 mod terms;
 mod text;
 
-pub(crate) use text::{found, in_one_line};
+pub(crate) use text::found;
 
 /// Name of the raw data file in the output directory.
 pub(crate) const RAW: &str = "raw.jsonl";

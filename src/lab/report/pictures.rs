@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::svg::escape;
 use crate::models::Model;
+use crate::plot::svg::escape;
 
 /// Clients in each picture.
 const CLIENTS: usize = 5;

@@ -1,8 +1,6 @@
 //! The plots of each experiment.
 
-use super::scale::Scale;
 use super::style::Styles;
-use super::svg::{self, Bar, Point, Series};
 use crate::judge::Verdict;
 use crate::judge::statistics::MedianInterval;
 use crate::lab::judge::is_lower_bound;
@@ -10,6 +8,8 @@ use crate::lab::judge::results::{CellResult, Slope};
 use crate::lab::plan::experiment::Experiment;
 use crate::lab::plan::metric::Metric;
 use crate::lab::plan::subject::Subject;
+use crate::plot::scale::{AxisUnit, Scale, Spread, short};
+use crate::plot::svg::{self, Bar, Point, Series};
 
 /// The plots of an experiment's cells, all of one class of cores.
 pub(crate) fn of(
@@ -73,7 +73,22 @@ fn common_scale(metric: Metric, shown: &[Metric], cells: &[&CellResult]) -> Scal
         alike().flat_map(|other| cells.iter().filter_map(move |result| result.summaries.get(&other)));
     // A difference may be below 0, which no logarithmic axis shows.
     let strictest = alike().find(|other| *other == Metric::ProcessControlUs).unwrap_or(metric);
-    Scale::of_metric(strictest, summaries.flat_map(ends))
+    scale_of(strictest, summaries.flat_map(ends))
+}
+
+/// An axis for the values of a metric.
+fn scale_of(metric: Metric, values: impl Iterator<Item = f64>) -> Scale {
+    let unit = match metric.unit() {
+        "\u{b5}s" => AxisUnit::Micros,
+        "ms" => AxisUnit::Millis,
+        "B" | "B/s" => AxisUnit::Bytes,
+        _ => AxisUnit::Count,
+    };
+    let spread = match metric {
+        Metric::Fairness | Metric::ProcessControlUs => Spread::Linear,
+        _ => Spread::AsNeeded,
+    };
+    Scale::of_values(unit, spread, values)
 }
 
 fn ends(summary: &MedianInterval) -> [f64; 3] {
@@ -138,8 +153,9 @@ fn over_levels(
         })
         .filter(|series| !series.points.is_empty())
         .collect();
-    let ticks: Vec<f64> = levels(cells).into_iter().map(f64::from).collect();
-    let (first, last) = (*ticks.first()?, *ticks.last()?);
+    let levels: Vec<f64> = levels(cells).into_iter().map(f64::from).collect();
+    let (first, last) = (*levels.first()?, *levels.last()?);
+    let ticks: Vec<(f64, String)> = levels.iter().map(|&level| (level, short(level))).collect();
     let x = if log { Scale::log(first, last) } else { Scale::linear(first, last) };
     let title = match (metric.unit(), y.is_log()) {
         (_, true) => format!("{} (logarithmic)", upper(metric.label())),
@@ -227,8 +243,7 @@ fn memory(
     let mut plots = Vec::new();
     let scale = |metric| common_scale(metric, &[metric], cells);
     plots.extend(over_levels(Metric::MemoryBytes, cells, styles, false, &scale(Metric::MemoryBytes)));
-    let per_each =
-        Scale::of_metric(Metric::MemoryBytes, slopes.iter().flat_map(|slope| ends(&slope.summary)));
+    let per_each = scale_of(Metric::MemoryBytes, slopes.iter().flat_map(|slope| ends(&slope.summary)));
     for (metric, what) in [(Metric::MemoryBytes, "Memory"), (Metric::KernelBytes, "Kernel memory")] {
         let rows: Vec<(&Subject, Option<&MedianInterval>, Verdict)> = slopes
             .iter()

@@ -1,8 +1,8 @@
 //! Colour and marker of each subject: the same in every plot of a report.
 
-use super::svg::Style;
 use crate::lab::plan::subject::Subject;
 use crate::models::Model;
+use crate::plot::svg::Style;
 
 /// The styles of a report's subjects.
 #[derive(Debug)]

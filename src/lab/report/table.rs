@@ -9,7 +9,7 @@ use comfy_table::{
 use super::floor;
 use super::plots::{BELOW_NOISE, is_below_noise, value_text};
 use super::sentences;
-use super::text::{found, in_one_line};
+use super::text::found;
 use crate::judge::Verdict;
 use crate::judge::statistics::MedianInterval;
 use crate::lab::judge::decision::decide;
@@ -17,6 +17,7 @@ use crate::lab::judge::results::{CellResult, Results};
 use crate::lab::plan::experiment::{Experiment, Extent};
 use crate::lab::plan::metric::Metric;
 use crate::lab::plan::subject::{CoreClass, Subject};
+use crate::plot::text::in_one_line;
 
 /// Renders every experiment; `width` in characters, `None` for as wide as needed.
 pub(crate) fn render(results: &Results, width: Option<u16>) -> String {

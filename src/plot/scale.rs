@@ -1,7 +1,6 @@
 //! Axes: the place of each value, and which values have a label.
 
 use crate::judge::figures::{bytes, three_digits};
-use crate::lab::plan::metric::Metric;
 
 /// An axis.
 #[derive(Clone, Debug)]
@@ -18,29 +17,32 @@ enum ScaleKind {
     Log,
 }
 
+/// The unit of the values on an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AxisUnit {
+pub(crate) enum AxisUnit {
     Count,
     Micros,
     Millis,
     Bytes,
 }
 
+/// Which axes suit a quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spread {
+    /// A linear one.
+    Linear,
+    /// A logarithmic one if the values are far apart.
+    AsNeeded,
+}
+
 /// Ratio of the greatest to the smallest value from which an axis is logarithmic.
 const LOG_FROM: f64 = 25.0;
 
 impl Scale {
-    /// An axis for the values of a metric: from zero, or logarithmic if they are far apart.
-    pub(crate) fn of_metric(metric: Metric, values: impl Iterator<Item = f64>) -> Scale {
-        let unit = match metric.unit() {
-            "\u{b5}s" => AxisUnit::Micros,
-            "ms" => AxisUnit::Millis,
-            "B" | "B/s" => AxisUnit::Bytes,
-            _ => AxisUnit::Count,
-        };
+    /// An axis for these values: from zero, or logarithmic if they are far apart.
+    pub(crate) fn of_values(unit: AxisUnit, spread: Spread, values: impl Iterator<Item = f64>) -> Scale {
         let (low, high) = bounds(values);
-        let may_be_log = metric != Metric::Fairness && metric != Metric::ProcessControlUs;
-        if may_be_log && low > 0.0 && high / low >= LOG_FROM {
+        if spread == Spread::AsNeeded && low > 0.0 && high / low >= LOG_FROM {
             // Some space below, so that the smallest value is not on the axis.
             return Scale { low: low / 1.6, high: high * 1.15, kind: ScaleKind::Log, unit };
         }
@@ -163,25 +165,29 @@ fn trimmed(value: f64) -> String {
 mod tests {
     use super::*;
 
+    fn as_needed<const N: usize>(unit: AxisUnit, values: [f64; N]) -> Scale {
+        Scale::of_values(unit, Spread::AsNeeded, values.into_iter())
+    }
+
     fn labels(scale: &Scale) -> Vec<String> {
         scale.ticks().into_iter().map(|tick| tick.1.replace('\u{a0}', " ")).collect()
     }
 
     #[test]
     fn values_far_apart_get_a_logarithmic_axis_and_others_start_at_zero() {
-        let near = Scale::of_metric(Metric::RequestsPerS, [50_000.0, 90_000.0].into_iter());
+        let near = as_needed(AxisUnit::Count, [50_000.0, 90_000.0]);
         assert!(!near.is_log());
         assert_eq!(labels(&near), ["0", "20k", "40k", "60k", "80k"]);
-        let far = Scale::of_metric(Metric::LatencyP99Us, [40.0, 300_000.0].into_iter());
+        let far = as_needed(AxisUnit::Micros, [40.0, 300_000.0]);
         assert!(far.is_log());
         assert_eq!(labels(&far), ["100 \u{b5}s", "1 ms", "10 ms", "100 ms"]);
     }
 
     #[test]
     fn bytes_have_binary_steps() {
-        let linear = Scale::of_metric(Metric::MemoryBytes, [1e6, 9e6].into_iter());
+        let linear = as_needed(AxisUnit::Bytes, [1e6, 9e6]);
         assert!(labels(&linear).contains(&"4 MiB".to_owned()), "{:?}", labels(&linear));
-        let log = Scale::of_metric(Metric::MemoryBytes, [300.0, 2e6].into_iter());
+        let log = as_needed(AxisUnit::Bytes, [300.0, 2e6]);
         assert!(log.ticks().iter().all(|tick| tick.0.log2().fract() == 0.0));
     }
 

@@ -15,6 +15,8 @@ const RIGHT: f64 = 112.0;
 const TOP: f64 = 26.0;
 const BOTTOM: f64 = 44.0;
 const ROW: f64 = 26.0;
+/// Lines with more points than this have no markers: they would cover the line.
+const MARKED_POINTS_MAX: usize = 40;
 /// Labels of lines keep this distance.
 const LABEL_GAP: f64 = 14.0;
 
@@ -70,12 +72,12 @@ pub(crate) struct Bar {
     pub(crate) text: String,
 }
 
-/// Lines over a common horizontal axis. `ticks` are the places on it that have a label.
+/// Lines over a common horizontal axis. `ticks` are the places on it that have a label, with these labels.
 pub(crate) fn lines(
     title: &str,
     x_label: &str,
     x: &Scale,
-    ticks: &[f64],
+    ticks: &[(f64, String)],
     y: &Scale,
     series: &[Series],
 ) -> String {
@@ -91,13 +93,16 @@ pub(crate) fn lines(
             write!(svg, r#"<text class="tick e" x="{:.1}" y="{:.1}">{label}</text>"#, left - 6.0, at + 4.0);
     }
     let mut last_label = f64::NEG_INFINITY;
-    for &value in ticks {
-        let at = place_x(value);
+    for (value, label) in ticks {
+        let at = place_x(*value);
         if at - last_label >= 30.0 {
             let _ = write!(svg, r#"<path class="axis" d="M{at:.1} {bottom:.1}v4"/>"#);
-            let label = super::scale::short(value);
-            let _ =
-                write!(svg, r#"<text class="tick m" x="{at:.1}" y="{:.1}">{label}</text>"#, bottom + 17.0);
+            let _ = write!(
+                svg,
+                r#"<text class="tick m" x="{at:.1}" y="{:.1}">{}</text>"#,
+                bottom + 17.0,
+                escape(label)
+            );
             last_label = at;
         }
     }
@@ -125,6 +130,10 @@ fn line(svg: &mut String, series: &Series, x: &impl Fn(f64) -> f64, y: &impl Fn(
     if path.len() > 1 {
         let class = if dashed { "line dash" } else { "line" };
         let _ = write!(svg, r#"<path class="{class}" d="M{}"/>"#, path.join("L"));
+    }
+    if series.points.len() > MARKED_POINTS_MAX {
+        svg.push_str("</g>");
+        return;
     }
     for point in &series.points {
         let (at_x, low, high) = (x(point.x), y(point.low), y(point.high));
