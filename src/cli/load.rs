@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use nix::unistd::gethostname;
 
 use super::load_files::FileArgs;
 use super::load_raw::RawArgs;
@@ -14,9 +15,10 @@ use super::services::{Ask, UseWorkload, loadable, with_workload};
 use super::target::LoadTarget;
 use super::units::{Bytes, Ms, count};
 use super::{Failure, load_table};
+use crate::judge::figures::counted;
 use crate::load::report::{Arrivals, Pace, Phase};
 use crate::load::{
-    Expectation, Flow, Plan, Report, RunError, RunProgress, SourceRange, Workload, run_watched,
+    Expectation, Flow, Plan, Report, RunError, RunProgress, SourceRange, Workload, doubts, run_watched,
 };
 use crate::services::ServiceName;
 use crate::sys::Signals;
@@ -107,7 +109,8 @@ struct TimeArgs {
     /// How long a reply may take, and how long the end of the run waits for replies
     #[arg(long, value_name = "TIME", default_value = "10s")]
     reply_timeout: Ms,
-    /// Length of the intervals in --csv and --json [default: 1s, or a tenth of a short run]
+    /// Length of the intervals in --csv, --json, --html and --hdr-log [default: 1s, or a tenth of a short
+    /// run]
     #[arg(long, value_name = "TIME")]
     interval: Option<Ms>,
 }
@@ -147,7 +150,7 @@ Examples:
       10,000 idle connections beside the active clients
   oneloop load echo --rate 2k --expect 'p99<5ms' --expect 'errors<0.1%'
       for scripts: exit code 3 unless both checks hold
-  oneloop load echo@unix:./echo.sock --json run.json --hgrm run.hgrm
+  oneloop load echo@unix:./echo.sock --json run.json --html run.html
 
 Latency counts from the scheduled time of a request (closed loop: from when it is sent) to the last byte of its reply. \
 discard sends no reply: its requests end when the kernel has taken them. Requests that failed or were never sent are in no \
@@ -290,7 +293,7 @@ impl LoadArgs {
         }
         if self.time.interval.is_some() && !self.output.files.has_series() {
             return wrong(
-                "--interval has no effect without --csv or --json, which show the run over time; for example: oneloop load echo --interval 1s --csv run.csv",
+                "--interval has no effect without --csv, --json, --html or --hdr-log, which show the run over time; for example: oneloop load echo --interval 1s --csv run.csv",
             );
         }
         if workload.flow() == Flow::ToClient && self.load.rate.is_some() {
@@ -329,7 +332,8 @@ impl From<ArrivalsArg> for Arrivals {
 /// Runs the load, writes its report, and fails if a check does not hold.
 pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
     let ask = args.ask();
-    let report = with_workload(&ask, Measure { args, seed: ask.seed })??;
+    let mut report = with_workload(&ask, Measure { args, seed: ask.seed })??;
+    complete(&mut report, &args.output.expect);
     let has_connected = report.connections.established > 0;
     args.output.files.write(&report, has_connected)?;
     if !has_connected {
@@ -339,7 +343,26 @@ pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
         let help = if is_own { "" } else { "; start a server there, or use the address of one" };
         return Err(Failure::System(format!("{}: {why}{help}", report.configuration.target)));
     }
-    let mut checks = args.output.expect.clone();
+    let broken = report.checks.iter().filter(|check| !check.held);
+    let failed: Vec<_> =
+        broken.map(|check| format!("{} does not hold: {}", check.asked, check.seen)).collect();
+    if failed.is_empty() { Ok(()) } else { Err(Failure::Check(failed.join("; "))) }
+}
+
+/// Adds to the report what it says about itself: its origin, the results of the checks, and the notes.
+fn complete(report: &mut Report, asked: &[Expectation]) {
+    report.origin.host =
+        gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned());
+    report.origin.date = jiff::Timestamp::from_nanosecond(report.origin.began_unix_ns.into())
+        .map_or_else(|_| String::new(), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    let checks = checks(report, asked);
+    report.checks = checks.iter().map(|check| check.result(report)).collect();
+    report.notes = doubts(report);
+}
+
+/// The checks that were asked for, and those that are made unless one of them is about the same.
+fn checks(report: &Report, asked: &[Expectation]) -> Vec<Expectation> {
+    let mut checks = asked.to_vec();
     // Requests that failed or were not sent are in no percentile, so they must be allowed explicitly.
     if !checks.iter().any(Expectation::is_about_errors) {
         checks.extend("errors=0".parse::<Expectation>());
@@ -351,30 +374,36 @@ pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
     if !checks.iter().any(Expectation::is_about_missed) {
         checks.extend("missed=0".parse::<Expectation>());
     }
-    let broken = checks.iter().filter(|check| !check.is_met(&report));
-    let failed: Vec<_> =
-        broken.map(|check| format!("{check} does not hold: {}", check.seen(&report))).collect();
-    if failed.is_empty() { Ok(()) } else { Err(Failure::Check(failed.join("; "))) }
+    checks
 }
 
 fn show(bar: &ProgressBar, progress: &RunProgress) {
     if bar.is_hidden() {
         return;
     }
+    bar.set_position(progress.passed.as_millis() as u64);
+    bar.set_message(live_line(progress));
+}
+
+/// What is happening, for the line that is shown meanwhile.
+fn live_line(progress: &RunProgress) -> String {
+    let errors = counted(progress.errors, "error", "errors");
     let phase = match progress.phase {
         Phase::Connecting => "connecting",
         Phase::WarmUp => "warm-up",
         Phase::Measuring => "measuring",
-        Phase::Draining => "last replies",
+        Phase::Draining => {
+            let replies = counted(progress.outstanding, "reply", "replies");
+            let left_s = progress.phase_left.as_secs();
+            return format!("waiting for {replies}, {left_s} s at most; {errors}");
+        }
     };
-    bar.set_position(progress.passed.as_millis() as u64);
-    bar.set_message(format!(
-        "{phase} {:.0}/s, p99 {}, {} connected, {} errors",
+    format!(
+        "{phase} {:.0}/s, p99 {}, {} connected, {errors}",
         progress.requests_per_second,
         load_table::time_of(progress.p99_ns, progress.p99_ns),
         progress.connections_open,
-        progress.errors
-    ));
+    )
 }
 
 #[cfg(test)]
@@ -431,7 +460,7 @@ mod tests {
             ("chargen --rate 10", "--rate has no effect with chargen"),
             ("echo --arrivals poisson", "no effect without --rate"),
             ("echo --slow-pause 1s", "no effect without --slow;"),
-            ("echo --interval 1s --hgrm x", "no effect without --csv or --json"),
+            ("echo --interval 1s --hgrm x", "no effect without --csv, --json"),
             ("message --depth 2", "the depth must be 1"),
             ("message --connect-first", "before they send"),
             ("echo --source ::1", "as the server"),

@@ -5,9 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::Serialize;
+use serde_json::ser::{Formatter, PrettyFormatter};
 
 use super::documents::print;
-use super::{Failure, load_table};
+use super::layout::LineWidth;
+use super::{Failure, load_page, load_table};
 use crate::load::Report;
 use crate::sys::atomic_file;
 
@@ -25,6 +28,15 @@ pub(super) struct FileArgs {
     /// output
     #[arg(long, value_name = "FILE")]
     hgrm: Option<PathBuf>,
+    /// Write all latencies, an interval a line, as a log of HDR histograms (V2, base64) to this file; "-" is
+    /// standard output
+    ///
+    /// The unit is ns. The tools and libraries of HDR histograms read it (`HistogramLogProcessor`).
+    #[arg(long, value_name = "FILE")]
+    hdr_log: Option<PathBuf>,
+    /// Write the report as one HTML page with plots to this file; "-" is standard output
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 /// A report in one form.
@@ -33,17 +45,19 @@ type ReportFormatter = fn(&Report) -> String;
 impl FileArgs {
     /// The requested files, with their flags.
     fn asked(&self) -> impl Iterator<Item = (&'static str, &Path, ReportFormatter)> {
-        let all: [(_, _, ReportFormatter); 3] = [
+        let all: [(_, _, ReportFormatter); 5] = [
             ("--json", &self.json, json),
             ("--csv", &self.csv, crate::load::csv),
             ("--hgrm", &self.hgrm, crate::load::hgrm),
+            ("--hdr-log", &self.hdr_log, crate::load::hdr_log),
+            ("--html", &self.html, load_page::of),
         ];
         all.into_iter().filter_map(|(flag, path, form)| Some((flag, path.as_deref()?, form)))
     }
 
     /// Whether a requested file shows the run over time.
     pub(super) fn has_series(&self) -> bool {
-        self.json.is_some() || self.csv.is_some()
+        [&self.json, &self.csv, &self.hdr_log, &self.html].iter().any(|path| path.is_some())
     }
 
     /// Tries whether each file can be written, so that a wrong path does not lose the results of a long run.
@@ -66,7 +80,7 @@ impl FileArgs {
     pub(super) fn write(&self, report: &Report, with_table: bool) -> Result<(), Failure> {
         let mut done = Ok(());
         if with_table && !self.asked().any(|(_, path, _)| is_standard_output(path)) {
-            done = print(load_table::of(report).as_bytes());
+            done = print(load_table::of(report, LineWidth::of_stdout()).as_bytes());
         }
         for (flag, path, form) in self.asked() {
             let text = form(report);
@@ -86,8 +100,41 @@ fn is_standard_output(path: &Path) -> bool {
 }
 
 fn json(report: &Report) -> String {
-    // It has numbers, texts and lists only, which JSON can always represent.
-    serde_json::to_string_pretty(report).map_or_else(|error| error.to_string(), |json| json + "\n")
+    let mut json = Vec::new();
+    let written =
+        report.serialize(&mut serde_json::Serializer::with_formatter(&mut json, ListsInLine::default()));
+    // It has numbers, texts and lists only, which JSON can always represent, and memory takes all bytes.
+    written.map_or_else(|error| error.to_string(), |()| String::from_utf8_lossy(&json).into_owned() + "\n")
+}
+
+/// JSON with a line for each field, and lists in one line: histograms are long.
+#[derive(Default)]
+struct ListsInLine(PrettyFormatter<'static>);
+
+impl Formatter for ListsInLine {
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, is_first: bool) -> io::Result<()> {
+        if is_first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object(writer)
+    }
+
+    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object(writer)
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, is_first: bool) -> io::Result<()> {
+        self.0.begin_object_key(writer, is_first)
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object_value(writer)
+    }
+
+    fn end_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object_value(writer)
+    }
 }
 
 /// Changes nothing. A pipe or a device is not opened: that could wait for its reader, or end the reader.

@@ -2,24 +2,17 @@
 
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, Table, presets};
-
-use crate::judge::figures::scaled;
+use super::layout::{LineWidth, filled, named};
+use super::load_histogram::picture;
+use super::units::time;
+use crate::judge::figures::{counted, scaled};
 use crate::load::Report;
-use crate::load::report::{Arrivals, Pace};
+use crate::load::report::{Arrivals, Latency, Pace};
 
 /// What is shown of nothing: a 0 would be the best of all.
 const NOTHING: &str = "-";
 
-/// A time in ns with three digits and its unit.
-pub(super) fn time(ns: f64) -> String {
-    match ns {
-        0.0 => "0 s".to_owned(),
-        ns => scaled(ns, &[(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")]),
-    }
-}
-
-/// The same of a percentile, if there was anything.
+/// A percentile, if there was anything.
 pub(super) fn time_of(ns: u64, count: u64) -> String {
     if count == 0 { NOTHING.to_owned() } else { time(ns as f64) }
 }
@@ -33,17 +26,31 @@ fn byte_rate(bytes_per_second: f64) -> String {
 }
 
 /// The report as tables and, where there is reason, warnings.
-pub(super) fn of(report: &Report) -> String {
-    let mut text = headline(report);
-    let (numbers, latencies) = (numbers(report), latencies(report));
-    let _ = write!(text, "\n{}\n\n{}\n", numbers.trim_fmt(), latencies.trim_fmt());
-    for doubt in crate::load::doubts(report) {
-        let _ = writeln!(text, "note: {doubt}");
+pub(super) fn of(report: &Report, width: LineWidth) -> String {
+    let [server, pace, clients, span] = headline(report);
+    let lines = [format!("{server}: {pace}"), clients, span];
+    let mut text: String = lines.iter().map(|line| filled("", line, 2, width)).collect();
+    let _ = write!(text, "\n{}\n{}", named(&numbers(report), width), latencies(report));
+    if is_open(report) {
+        let terms = "latency counts from the scheduled time of a request, service from when it is sent";
+        text += &filled("", terms, 0, width);
+    }
+    let picture = picture(&report.latency, width.picture());
+    if !picture.is_empty() {
+        let _ = write!(text, "\n{}{picture}", filled("", "latency, requests, share of all", 0, width));
+    }
+    for note in &report.notes {
+        text += &filled("note: ", note, 6, width);
     }
     text
 }
 
-fn headline(report: &Report) -> String {
+fn is_open(report: &Report) -> bool {
+    matches!(report.configuration.pace, Pace::Open { .. })
+}
+
+/// What was asked of the run: the server, the pace, the clients, and the span.
+pub(super) fn headline(report: &Report) -> [String; 4] {
     let asked = &report.configuration;
     let pace = match asked.pace {
         Pace::Closed => "closed loop".to_owned(),
@@ -52,34 +59,32 @@ fn headline(report: &Report) -> String {
                 Arrivals::Constant => "constant",
                 Arrivals::Poisson => "Poisson",
             };
-            format!("open loop, {rate_per_second} requests/s, {arrivals} arrivals")
+            let unit = if (rate_per_second - 1.0).abs() < f64::EPSILON { "request/s" } else { "requests/s" };
+            format!("open loop, {rate_per_second} {unit}, {arrivals} arrivals")
         }
     };
+    let clients = counted(asked.clients.into(), "client", "clients");
     let churn = if asked.churn { ", a connection per request" } else { "" };
-    format!(
-        "{}@{}{}: {pace}\n\
-         {} clients, depth {}{churn}, {} bytes per request\n\
-         measured {} after a warm-up of {}, seed {}{}\n",
-        asked.service,
-        asked.target,
-        asked.resource,
-        asked.clients,
-        asked.depth,
-        asked.request_bytes,
-        time(report.measured_ns as f64),
-        time(asked.warmup_ns as f64),
-        asked.seed,
-        if report.interrupted { "; INTERRUPTED" } else { "" },
-    )
+    let bytes = counted(asked.request_bytes, "byte", "bytes");
+    [
+        format!("{}@{}{}", asked.service, asked.target, asked.resource),
+        pace,
+        format!("{clients}, depth {}{churn}, {bytes} per request", asked.depth),
+        format!(
+            "measured {} after a warm-up of {}, seed {}{}",
+            time(report.measured_ns as f64),
+            time(asked.warmup_ns as f64),
+            asked.seed,
+            if report.interrupted { "; INTERRUPTED" } else { "" },
+        ),
+    ]
 }
 
-fn numbers(report: &Report) -> Table {
+/// What was measured beside the latencies: names and values.
+pub(super) fn numbers(report: &Report) -> Vec<(&'static str, String)> {
     let seconds = (report.measured_ns as f64 / 1e9).max(1e-9);
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    let mut row = |name: &str, value: String| {
-        table.add_row([name.to_owned(), value]);
-    };
+    let mut rows = Vec::new();
+    let mut row = |name, value| rows.push((name, value));
     row("requests", format!("{} ({:.1} per second)", report.requests, report.requests_per_second));
     let [bytes_in, bytes_out] =
         [report.bytes_in, report.bytes_out].map(|bytes| byte_rate(bytes as f64 / seconds));
@@ -129,7 +134,7 @@ fn numbers(report: &Report) -> Table {
     };
     let (percent, megabytes) = (generator.utilisation * 100.0, generator.memory_max_bytes as f64 / 1e6);
     row("generator", format!("{percent:.1} % of a core, {per_request} per request, {megabytes:.1} MB"));
-    table
+    rows
 }
 
 /// How many replies had each status, with the share of all.
@@ -160,34 +165,63 @@ fn errors(report: &Report) -> String {
     text
 }
 
-fn latencies(report: &Report) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["latency", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"]);
-    let mut row = |name: &str, latency: &crate::load::report::Latency| {
-        let quantiles = [
-            latency.p50_ns,
-            latency.p90_ns,
-            latency.p99_ns,
-            latency.p99_9_ns,
-            latency.p99_99_ns,
-            latency.max_ns,
-        ];
-        let mean = if latency.count == 0 { NOTHING.to_owned() } else { time(latency.mean_ns) };
-        let times = std::iter::once(mean).chain(quantiles.map(|ns| time_of(ns, latency.count)));
-        table.add_row(std::iter::once(name.to_owned()).chain(times));
-    };
-    row("request", &report.latency);
-    row("connect", &report.connect_latency);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
+/// What latencies are shown of: a row each.
+const QUANTILES: [(&str, f64); 7] = [
+    ("p50", 0.5),
+    ("p75", 0.75),
+    ("p90", 0.9),
+    ("p95", 0.95),
+    ("p99", 0.99),
+    ("p99.9", 0.999),
+    ("p99.99", 0.9999),
+];
+
+/// The cells of a table: a column for each kind of latency, a row for each quantile. The first row and the
+/// first column have the names.
+pub(super) fn latency_rows(report: &Report) -> Vec<Vec<String>> {
+    let mut columns = vec![("latency", &report.latency)];
+    if is_open(report) {
+        columns.push(("service", &report.service_time));
     }
-    table
+    columns.push(("connect", &report.connect_latency));
+    let row = |name: &str, value: &dyn Fn(&Latency) -> String| {
+        std::iter::once(name.to_owned()).chain(columns.iter().map(|(_, latency)| value(latency))).collect()
+    };
+    let names = columns.iter().map(|(name, _)| (*name).to_owned());
+    let mut rows: Vec<Vec<String>> = vec![std::iter::once(String::new()).chain(names).collect()];
+    let mean =
+        |latency: &Latency| if latency.count == 0 { NOTHING.to_owned() } else { time(latency.mean_ns) };
+    rows.push(row("mean", &mean));
+    for (name, quantile) in QUANTILES {
+        rows.push(row(name, &|latency| time_of(latency.quantile_ns(quantile), latency.count)));
+    }
+    rows.push(row("max", &|latency| time_of(latency.max_ns, latency.count)));
+    rows
+}
+
+/// Narrow enough for every terminal.
+fn latencies(report: &Report) -> String {
+    let mut text = String::new();
+    for row in latency_rows(report) {
+        let (name, cells) = row.split_first().map_or(("", &[][..]), |(name, cells)| (name.as_str(), cells));
+        // Writing to a string does not fail.
+        let _ = write!(text, "{name:<6}");
+        for cell in cells {
+            let _ = write!(text, "{cell:>10}");
+        }
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The table of a report with its notes.
+    fn told(report: &Report) -> String {
+        of(&Report { notes: crate::load::doubts(report), ..report.clone() }, LineWidth::Unbroken)
+    }
 
     #[test]
     fn times_have_three_digits_and_a_unit() {
@@ -214,12 +248,12 @@ mod tests {
         let mut report = Report::empty(plan.configuration("echo", 64));
         report.configuration.pace = Pace::Open { rate_per_second: 1.0, arrivals: Arrivals::Constant };
         (report.measured_ns, report.configuration.resource) = (500_000_000, "/file".to_owned());
-        let text = of(&report);
+        let text = told(&report);
         for part in [
             "127.0.0.1:7/file: open",
             "send lag      p50 -, p99 -, max -",
             "core, - per request",
-            "request      -     -     -",
+            "p99            -         -         -",
         ] {
             assert!(text.contains(part), "`{part}` in:\n{text}");
         }
@@ -233,7 +267,7 @@ mod tests {
         report.measured_ns = 2_000_000_000;
         for (run_delay_s, is_told) in [(None, false), (Some(0.09), false), (Some(0.24), true)] {
             report.generator.run_delay_s = run_delay_s;
-            let text = of(&report);
+            let text = told(&report);
             assert_eq!(
                 text.contains("note: the generator waited for a core 12 % of the time"),
                 is_told,
@@ -253,15 +287,15 @@ mod tests {
         report.configuration.pace = Pace::Open { rate_per_second: 1e3, arrivals: Arrivals::Poisson };
         (report.requests, report.requests_due, report.measured_ns) = (960, 990, 1_000_000_000);
         assert!(
-            of(&report).contains("note: the offered rate was not reached: 960 of 990"),
+            told(&report).contains("note: the offered rate was not reached: 960 of 990"),
             "{}",
-            of(&report)
+            told(&report)
         );
         // Random arrivals may be fewer than the rate times the duration.
         report.requests = 985;
-        assert!(!of(&report).contains("offered rate"), "{}", of(&report));
+        assert!(!told(&report).contains("offered rate"), "{}", told(&report));
         (report.missed_sends, report.unanswered) = (3, 7);
-        let text = of(&report);
+        let text = told(&report);
         assert!(
             text.contains("note: 3 scheduled requests were never sent")
                 && text.contains("note: 7 requests had no answer")

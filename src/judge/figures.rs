@@ -37,6 +37,11 @@ pub(crate) fn grouped(value: f64) -> String {
     if value <= -0.5 { format!("\u{2212}{text}") } else { text }
 }
 
+/// `1 client`, `2 clients`.
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// A share of 1 in percent.
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
@@ -45,6 +50,12 @@ pub(crate) fn percent(share: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_singular() {
+        let clients = |count| counted(count, "client", "clients");
+        assert_eq!([clients(0), clients(1), clients(2)], ["0 clients", "1 client", "2 clients"]);
+    }
 
     #[test]
     fn a_rounded_value_chooses_its_unit() {

@@ -1,6 +1,6 @@
 //! The clock of a run, and its timers.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::sys::clock::monotonic_ns;
 use crate::time::Deadlines;
@@ -12,15 +12,23 @@ pub(super) fn ns(span: Duration) -> u64 {
 
 /// Nanoseconds since the run began, on the clock that all processes share.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_field_names)] // a unit ends each name
 pub(super) struct RunClock {
     began_ns: u64,
+    began_unix_ns: u64,
     now_ns: u64,
 }
 
 impl RunClock {
     /// A clock that starts now.
     pub(super) fn start() -> Self {
-        RunClock { began_ns: monotonic_ns(), now_ns: 0 }
+        let began_unix_ns = SystemTime::UNIX_EPOCH.elapsed().map_or(0, ns);
+        RunClock { began_ns: monotonic_ns(), began_unix_ns, now_ns: 0 }
+    }
+
+    /// When the run began, in ns since 1970.
+    pub(super) fn began_unix_ns(self) -> u64 {
+        self.began_unix_ns
     }
 
     /// When the run began, on the shared clock.

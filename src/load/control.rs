@@ -9,7 +9,7 @@ use super::error::RunError;
 use super::plan::Plan;
 use super::pool::ClientPool;
 use super::recorder::Ledger;
-use super::report::{Phase, Report};
+use super::report::{Origin, Phase, Report};
 use super::schedule::Schedule;
 use super::usage::Usage;
 use super::workload::Workload;
@@ -153,7 +153,7 @@ impl<'a, W: Workload> RunControl<'a, W> {
         }
         let now_ns = self.ledger.clock.now_ns();
         while let Some(intended_ns) = self.pool.pop_backlog() {
-            self.ledger.recorder.unanswered(now_ns, intended_ns);
+            self.ledger.recorder.unanswered(now_ns, intended_ns, None);
         }
         self.pool.record_unanswered(&mut self.ledger);
         self.enter(RunPart::Done);
@@ -172,6 +172,12 @@ impl<'a, W: Workload> RunControl<'a, W> {
         let now_ns = self.ledger.clock.now_ns();
         let (warmup, duration) = (self.plan.warmup, self.plan.duration);
         let left = |until_ns: u64| Duration::from_nanos(until_ns.saturating_sub(now_ns));
+        let phase_left = match self.part {
+            RunPart::Crowd | RunPart::Ramp { .. } | RunPart::Done => Duration::ZERO,
+            RunPart::WarmUp { until_ns }
+            | RunPart::Measuring { until_ns }
+            | RunPart::Draining { until_ns } => left(until_ns),
+        };
         let passed = match self.part {
             RunPart::Crowd | RunPart::Ramp { .. } => Duration::ZERO,
             RunPart::WarmUp { until_ns } => warmup.saturating_sub(left(until_ns)),
@@ -183,25 +189,34 @@ impl<'a, W: Workload> RunControl<'a, W> {
             phase: self.phase(),
             passed,
             total: warmup + duration,
+            phase_left,
             requests_per_second: recorder.series.requests_per_second(now_ns, &recorder.totals),
             p99_ns: recorder.series.p99_ns(),
             clients_open: self.pool.open().active,
             connections_open: self.pool.open().all,
             errors: recorder.totals.errors,
+            outstanding: recorder.outstanding,
         }
     }
 
     /// The report, once the run is done.
     pub(super) fn finish(mut self) -> Report {
         let recorder = self.ledger.recorder;
-        let [latency, send_lag, connect_latency] = recorder.distributions();
+        let [latency, service_time, send_lag, connect_latency] = recorder.distributions();
+        let origin = Origin {
+            program: concat!("oneloop ", env!("CARGO_PKG_VERSION")).to_owned(),
+            began_unix_ns: self.ledger.clock.began_unix_ns(),
+            ..Origin::default()
+        };
         Report {
+            origin,
             began_monotonic_ns: self.ledger.clock.began_ns(),
             wall_ns: self.ledger.clock.read(),
             requests_due: recorder.requests_due,
             missed_sends: recorder.missed_sends,
             unanswered: recorder.unanswered,
             latency,
+            service_time,
             send_lag,
             connect_latency,
             errors: recorder.errors,

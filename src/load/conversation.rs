@@ -19,11 +19,18 @@ pub(super) struct IoLimits {
     pub(super) bytes_max: usize,
 }
 
-/// The intended times of the requests in flight. A single one, the common case, allocates nothing.
+/// When a request was to be sent, and when it was given to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SendTimes {
+    pub(super) intended_ns: u64,
+    pub(super) sent_ns: u64,
+}
+
+/// The requests that were begun and not answered. A single one, the common case, needs no memory of its own.
 #[derive(Debug, Default)]
 struct InFlight {
-    first: Option<u64>,
-    rest: VecDeque<u64>,
+    first: Option<SendTimes>,
+    rest: VecDeque<SendTimes>,
 }
 
 impl InFlight {
@@ -31,14 +38,14 @@ impl InFlight {
         usize::from(self.first.is_some()) + self.rest.len()
     }
 
-    fn push(&mut self, intended_ns: u64) {
+    fn push(&mut self, times: SendTimes) {
         match self.first {
-            None => self.first = Some(intended_ns),
-            Some(_) => self.rest.push_back(intended_ns),
+            None => self.first = Some(times),
+            Some(_) => self.rest.push_back(times),
         }
     }
 
-    fn pop(&mut self) -> Option<u64> {
+    fn pop(&mut self) -> Option<SendTimes> {
         let first = self.first.take();
         if !self.rest.is_empty() {
             self.first = self.rest.pop_front();
@@ -55,10 +62,10 @@ pub(super) trait Driver {
     fn now_ns(&self) -> u64;
     /// Bytes were read and written.
     fn transferred(&mut self, bytes_in: usize, bytes_out: usize);
-    /// A request that was to be sent at `intended_ns` is answered, with this status if the protocol has one.
-    fn answered(&mut self, intended_ns: u64, status: Option<u16>) -> AfterReply;
+    /// A request is answered, with this status if the protocol has one.
+    fn answered(&mut self, times: SendTimes, status: Option<u16>) -> AfterReply;
     /// The same, and the connection takes no further request.
-    fn answered_last(&mut self, intended_ns: u64, status: Option<u16>);
+    fn answered_last(&mut self, times: SendTimes, status: Option<u16>);
 }
 
 /// What a connection does after an answer.
@@ -117,11 +124,16 @@ impl<C: Client> Conversation<C> {
 
     /// Begins a request that was to be sent at `intended_ns`; the next turn writes it.
     pub(super) fn begin(&mut self, intended_ns: u64, now_ns: u64) {
+        self.begin_sent(SendTimes { intended_ns, sent_ns: now_ns }, now_ns);
+    }
+
+    /// The same of a request whose sending began before there was a connection.
+    pub(super) fn begin_sent(&mut self, times: SendTimes, now_ns: u64) {
         if self.in_flight.first.is_none() {
             self.owed_since_ns = now_ns;
         }
         self.client.begin(self.begun());
-        self.in_flight.push(intended_ns);
+        self.in_flight.push(times);
     }
 
     fn begun(&self) -> u64 {
@@ -243,10 +255,10 @@ impl<C: Client> Conversation<C> {
     }
 
     fn complete(&mut self, driver: &mut impl Driver) -> TurnEnd {
-        let Some(intended_ns) = self.in_flight.pop() else { return TurnEnd::Waiting };
+        let Some(times) = self.in_flight.pop() else { return TurnEnd::Waiting };
         self.answered += 1;
         self.owed_since_ns = driver.now_ns();
-        match driver.answered(intended_ns, self.client.status()) {
+        match driver.answered(times, self.client.status()) {
             AfterReply::Begin(next_ns) => self.begin(next_ns, driver.now_ns()),
             AfterReply::Close if self.in_flight.first.is_none() => return TurnEnd::Finished,
             AfterReply::Close | AfterReply::KeepOpen => {}
@@ -256,15 +268,15 @@ impl<C: Client> Conversation<C> {
 
     /// Nothing new is begun on a connection that takes no further request.
     fn complete_last(&mut self, driver: &mut impl Driver) -> TurnEnd {
-        if let Some(intended_ns) = self.in_flight.pop() {
+        if let Some(times) = self.in_flight.pop() {
             self.answered += 1;
-            driver.answered_last(intended_ns, self.client.status());
+            driver.answered_last(times, self.client.status());
         }
         TurnEnd::Finished
     }
 
-    /// Removes the requests that were begun and not answered: when each was to be sent, oldest first.
-    pub(super) fn take_unanswered(&mut self) -> VecDeque<u64> {
+    /// Removes the requests that were begun and not answered, oldest first.
+    pub(super) fn take_unanswered(&mut self) -> VecDeque<SendTimes> {
         let mut unanswered = std::mem::take(&mut self.in_flight.rest);
         if let Some(first) = self.in_flight.first.take() {
             unanswered.push_front(first);
@@ -272,8 +284,8 @@ impl<C: Client> Conversation<C> {
         unanswered
     }
 
-    /// When the requests that were begun and not answered were to be sent.
-    pub(super) fn unanswered(&self) -> impl Iterator<Item = u64> {
+    /// The requests that were begun and not answered.
+    pub(super) fn unanswered(&self) -> impl Iterator<Item = SendTimes> {
         self.in_flight.first.iter().chain(&self.in_flight.rest).copied()
     }
 

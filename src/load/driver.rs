@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::conversation::{AfterReply, Driver};
+use super::conversation::{AfterReply, Driver, SendTimes};
 use super::recorder::Ledger;
 use super::slot::ClientTotals;
 
@@ -40,13 +40,13 @@ impl Driver for ActiveDriver<'_> {
         self.totals.bytes += (bytes_in + bytes_out) as u64;
     }
 
-    fn answered_last(&mut self, intended_ns: u64, status: Option<u16>) {
-        self.ledger.recorder.answered(self.ledger.clock.now_ns(), intended_ns, status);
+    fn answered_last(&mut self, times: SendTimes, status: Option<u16>) {
+        self.ledger.recorder.answered(self.ledger.clock.now_ns(), times, status);
         self.totals.requests += 1;
     }
 
-    fn answered(&mut self, intended_ns: u64, status: Option<u16>) -> AfterReply {
-        self.answered_last(intended_ns, status);
+    fn answered(&mut self, times: SendTimes, status: Option<u16>) -> AfterReply {
+        self.answered_last(times, status);
         let now_ns = self.now_ns();
         let (waiting, without_one) = match &mut self.policy {
             RequestPolicy::AskAgain => {
@@ -82,9 +82,9 @@ impl Driver for SlowDriver<'_> {
         *self.bytes_out += bytes_out as u64;
     }
 
-    fn answered(&mut self, _intended_ns: u64, _status: Option<u16>) -> AfterReply {
+    fn answered(&mut self, _times: SendTimes, _status: Option<u16>) -> AfterReply {
         AfterReply::Begin(self.now_ns)
     }
 
-    fn answered_last(&mut self, _intended_ns: u64, _status: Option<u16>) {}
+    fn answered_last(&mut self, _times: SendTimes, _status: Option<u16>) {}
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::report::Report;
+use super::report::{CheckResult, Report};
 
 /// One check of a report.
 #[derive(Clone, Debug, PartialEq)]
@@ -160,7 +160,7 @@ fn metric(name: &str, number: f64, unit: &str) -> Option<(Quantity, f64)> {
 
 impl Expectation {
     /// Whether the report meets it. Without a measured request no percentile is met.
-    pub(crate) fn is_met(&self, report: &Report) -> bool {
+    fn is_met(&self, report: &Report) -> bool {
         let Some(seen) = self.metric.of(report) else { return false };
         match self.relation {
             Relation::Less => seen < self.value,
@@ -172,7 +172,7 @@ impl Expectation {
     }
 
     /// The measured value, as text.
-    pub(crate) fn seen(&self, report: &Report) -> String {
+    fn seen(&self, report: &Report) -> String {
         match (self.metric, self.metric.of(report)) {
             (_, None) => "nothing was measured".to_owned(),
             (Quantity::Quantile(_) | Quantity::Min | Quantity::Mean | Quantity::Max, Some(ns)) => {
@@ -184,6 +184,11 @@ impl Expectation {
             (Quantity::Rate, Some(rate)) => format!("it was {rate:.1} per second"),
             (_, Some(count)) => format!("it was {count}"),
         }
+    }
+
+    /// The check with its result.
+    pub(crate) fn result(&self, report: &Report) -> CheckResult {
+        CheckResult { asked: self.text.clone(), seen: self.seen(report), held: self.is_met(report) }
     }
 
     /// Whether it limits errors.

@@ -95,6 +95,7 @@ mod tests {
             outstanding: 7,
             crowd_open: 20,
             crowd_lost: 3,
+            latency_hdr: String::new(),
         }];
         let text = csv(&report);
         let lines: Vec<&str> = text.lines().collect();

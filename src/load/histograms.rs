@@ -1,6 +1,9 @@
 //! Distributions of times.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
 use super::report::Latency;
 
@@ -8,9 +11,55 @@ use super::report::Latency;
 /// ([`super::Plan::check`]).
 const LATENCY_MAX_NS: u64 = 2 * 86_400_000_000_000;
 
-/// An empty histogram that keeps so many decimal digits of a time.
-pub(super) fn histogram(digits: u8) -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LATENCY_MAX_NS, digits).expect("bounds and digits are valid constants")
+/// Decimal digits kept of a time: a bucket is at most 0.1 % wide.
+const DIGITS: u8 = 3;
+
+/// The histogram of a report: the upper bound and the count of each bucket that is not empty.
+pub(super) type Buckets = Vec<(u64, u64)>;
+
+/// An empty histogram. All have the same buckets, so that they are added without loss.
+pub(super) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_MAX_NS, DIGITS).expect("bounds and digits are valid constants")
+}
+
+/// The buckets that are not empty.
+pub(super) fn buckets(histogram: &Histogram<u64>) -> Buckets {
+    let recorded = histogram.iter_recorded();
+    recorded.map(|bucket| (bucket.value_iterated_to(), bucket.count_at_value())).collect()
+}
+
+/// Adds buckets of another histogram: the upper bound of a bucket lies in it.
+pub(super) fn add_buckets(histogram: &mut Histogram<u64>, buckets: &[(u64, u64)]) {
+    for &(ns, count) in buckets {
+        histogram.saturating_record_n(ns, count);
+    }
+}
+
+/// Encodes histograms one after the other.
+pub(super) struct HdrEncoder {
+    histogram: Histogram<u64>,
+    serializer: V2DeflateSerializer,
+    bytes: Vec<u8>,
+}
+
+impl HdrEncoder {
+    pub(super) fn new() -> Self {
+        HdrEncoder { histogram: histogram(), serializer: V2DeflateSerializer::new(), bytes: Vec::new() }
+    }
+
+    /// The histogram with these buckets: the compressed encoding V2 of `HdrHistogram` in base64. Empty
+    /// without a value.
+    pub(super) fn encoded(&mut self, buckets: &[(u64, u64)]) -> String {
+        if buckets.is_empty() {
+            return String::new();
+        }
+        self.histogram.reset();
+        self.bytes.clear();
+        add_buckets(&mut self.histogram, buckets);
+        let written = self.serializer.serialize(&self.histogram, &mut self.bytes);
+        // Memory takes all bytes, and counts of u64 need no conversion.
+        written.map_or_else(|_| String::new(), |_| BASE64.encode(&self.bytes))
+    }
 }
 
 /// 0 without a value.
@@ -38,9 +87,6 @@ pub(super) fn latency(histogram: &Histogram<u64>) -> Latency {
         p99_9_ns: at(0.999),
         p99_99_ns: at(0.9999),
         max_ns: histogram.max(),
-        buckets_ns_count: histogram
-            .iter_recorded()
-            .map(|bucket| (bucket.value_iterated_to(), bucket.count_at_value()))
-            .collect(),
+        buckets_ns_count: buckets(histogram),
     }
 }

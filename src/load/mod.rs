@@ -52,10 +52,14 @@ mod error;
 mod expect;
 #[cfg(feature = "cli")]
 mod export;
+#[cfg(feature = "cli")]
+mod hdr_log;
 mod histograms;
 mod plan;
 mod pool;
 mod random;
+#[cfg(feature = "cli")]
+mod ranges;
 mod recorder;
 pub mod report;
 mod schedule;
@@ -78,7 +82,11 @@ pub use error::RunError;
 pub(crate) use expect::Expectation;
 #[cfg(feature = "cli")]
 pub(crate) use export::{csv, hgrm};
+#[cfg(feature = "cli")]
+pub(crate) use hdr_log::hdr_log;
 pub use plan::{Plan, PlanError};
+#[cfg(feature = "cli")]
+pub(crate) use ranges::ranges;
 pub use report::Report;
 pub use sources::SourceRange;
 pub use workload::{Client, Flow, ReplyStatus, Unasked, Workload};
@@ -94,6 +102,8 @@ pub struct RunProgress {
     pub passed: Duration,
     /// How long both take together.
     pub total: Duration,
+    /// How long the present phase takes at most from now; 0 if that is not known.
+    pub phase_left: Duration,
     /// Requests answered per second, in the present interval.
     pub requests_per_second: f64,
     /// The p99 latency of those answers.
@@ -104,6 +114,8 @@ pub struct RunProgress {
     pub connections_open: u64,
     /// Errors so far.
     pub errors: u64,
+    /// Requests in flight or waiting for a connection.
+    pub outstanding: u64,
 }
 
 /// Runs a load to its end. Raises the limit of file descriptors of this process as far as allowed.

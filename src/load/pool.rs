@@ -16,7 +16,7 @@ use socket2::SockRef;
 use super::client_error::ClientError;
 use super::clock::{Timers, ns};
 use super::connector::Dialed;
-use super::conversation::{Conversation, IoLimits, TurnEnd};
+use super::conversation::{Conversation, IoLimits, SendTimes, TurnEnd};
 use super::dialer::Dialer;
 use super::driver::{ActiveDriver, RequestPolicy, SlowDriver};
 use super::plan::Plan;
@@ -339,11 +339,13 @@ impl<'a, W: Workload> ClientPool<'a, W> {
                 _ => continue,
             };
             let is_late = now_ns >= since_ns + reply_timeout_ns;
-            for intended_ns in asked.into_iter().flatten().chain(queued) {
+            let asked = asked.into_iter().flatten().map(|times| (times.intended_ns, Some(times.sent_ns)));
+            let queued = queued.map(|intended_ns| (intended_ns, None));
+            for (intended_ns, sent_ns) in asked.chain(queued) {
                 if is_late {
                     ledger.recorder.failed(now_ns, ClientError::ReplyTimeout, 1);
                 } else {
-                    ledger.recorder.unanswered(now_ns, intended_ns);
+                    ledger.recorder.unanswered(now_ns, intended_ns, sent_ns);
                 }
             }
         }
@@ -394,7 +396,9 @@ impl<'a, W: Workload> ClientPool<'a, W> {
         }
         let mut conversation = Conversation::new(stream, self.workload.open(index));
         match (slot.role, intended_ns) {
-            (Role::Active, Some(intended_ns)) => conversation.begin(intended_ns, now_ns),
+            (Role::Active, Some(intended_ns)) => {
+                conversation.begin_sent(SendTimes { intended_ns, sent_ns: began_ns }, now_ns);
+            }
             (Role::Active, None) if self.plan.pace == Pace::Closed => {
                 if self.flow == RequestFlow::Flowing {
                     begin_all(&mut conversation, self.plan.depth, ledger);
@@ -518,8 +522,8 @@ impl<'a, W: Workload> ClientPool<'a, W> {
             // Scheduled ones go to another connection and keep their time; a client of the closed loop sends
             // a new one.
             if self.plan.is_open_loop() {
-                for intended_ns in conversation.take_unanswered().into_iter().rev() {
-                    self.backlog.push_front(intended_ns);
+                for times in conversation.take_unanswered().into_iter().rev() {
+                    self.backlog.push_front(times.intended_ns);
                 }
             }
         }

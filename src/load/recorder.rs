@@ -4,14 +4,12 @@ use hdrhistogram::Histogram;
 
 use super::client_error::ClientError;
 use super::clock::RunClock;
+use super::conversation::SendTimes;
 use super::histograms::{histogram, latency};
 use super::plan::Plan;
 use super::report::{Connections, Crowd, ErrorCounts, Latency, Phase, StatusCount};
 use super::series::{IntervalEnd, IntervalSeries};
 use super::totals::Totals;
-
-/// Decimal digits kept of a time.
-const DIGITS: u8 = 3;
 
 /// The time of a run, and what is recorded of it.
 pub(super) struct Ledger {
@@ -22,6 +20,7 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) fn start(plan: &Plan) -> Self {
         let mut recorder = Recorder::new();
+        recorder.service_time = plan.is_open_loop().then(histogram);
         (recorder.idle.clients, recorder.slow.clients) = (plan.idle.into(), plan.slow.into());
         Ledger { clock: RunClock::start(), recorder }
     }
@@ -50,6 +49,8 @@ pub(super) struct Recorder {
     pub(super) crowd_open: u64,
     pub(super) series: IntervalSeries,
     latency: Histogram<u64>,
+    /// Of the open loop: in the closed loop it is the latency.
+    service_time: Option<Histogram<u64>>,
     send_lag: Histogram<u64>,
     connect_latency: Histogram<u64>,
     turn_ns: u64,
@@ -74,9 +75,10 @@ impl Recorder {
             slow: Crowd::default(),
             crowd_open: 0,
             series: IntervalSeries::new(),
-            latency: histogram(DIGITS),
-            send_lag: histogram(DIGITS),
-            connect_latency: histogram(DIGITS),
+            latency: histogram(),
+            service_time: None,
+            send_lag: histogram(),
+            connect_latency: histogram(),
             turn_ns: 0,
         }
     }
@@ -92,8 +94,9 @@ impl Recorder {
         self.totals.bytes_out += bytes_out as u64;
     }
 
-    /// A request that was to be sent at `intended_ns` is answered.
-    pub(super) fn answered(&mut self, now_ns: u64, intended_ns: u64, status: Option<u16>) {
+    /// A request is answered.
+    pub(super) fn answered(&mut self, now_ns: u64, times: SendTimes, status: Option<u16>) {
+        let SendTimes { intended_ns, sent_ns } = times;
         let latency_ns = now_ns.saturating_sub(intended_ns);
         self.totals.requests += 1;
         self.outstanding = self.outstanding.saturating_sub(1);
@@ -103,6 +106,9 @@ impl Recorder {
         }
         if self.is_measured(intended_ns) {
             self.latency.saturating_record(latency_ns);
+            if let Some(service_time) = &mut self.service_time {
+                service_time.saturating_record(now_ns.saturating_sub(sent_ns));
+            }
         }
     }
 
@@ -138,11 +144,15 @@ impl Recorder {
         self.missed_sends += u64::from(self.is_measured(intended_ns));
     }
 
-    /// The run ends before a request without an answer is late. Its latency is at least the time until now.
-    pub(super) fn unanswered(&mut self, now_ns: u64, intended_ns: u64) {
+    /// The run ends before a request without an answer is late; it was sent then, if at all. Its latency is
+    /// at least the time until now.
+    pub(super) fn unanswered(&mut self, now_ns: u64, intended_ns: u64, sent_ns: Option<u64>) {
         if self.is_measured(intended_ns) {
             self.unanswered += 1;
             self.latency.saturating_record(now_ns.saturating_sub(intended_ns));
+            if let (Some(service_time), Some(sent_ns)) = (&mut self.service_time, sent_ns) {
+                service_time.saturating_record(now_ns.saturating_sub(sent_ns));
+            }
         }
     }
 
@@ -190,9 +200,11 @@ impl Recorder {
         self.series.end_interval(&end, &self.totals);
     }
 
-    /// Latencies, send lags, and latencies of connecting.
-    pub(super) fn distributions(&self) -> [Latency; 3] {
-        [&self.latency, &self.send_lag, &self.connect_latency].map(latency)
+    /// Latencies, service times, send lags, and latencies of connecting.
+    pub(super) fn distributions(&self) -> [Latency; 4] {
+        let service_time = self.service_time.as_ref().map_or_else(Latency::default, latency);
+        let [request, lag, connect] = [&self.latency, &self.send_lag, &self.connect_latency].map(latency);
+        [request, service_time, lag, connect]
     }
 }
 
@@ -200,16 +212,21 @@ impl Recorder {
 mod tests {
     use super::*;
 
+    /// Sent as it was to be.
+    fn in_time(intended_ns: u64) -> SendTimes {
+        SendTimes { intended_ns, sent_ns: intended_ns }
+    }
+
     #[test]
     fn percentiles_are_within_a_thousandth_and_only_of_the_measured_span() {
         let mut recorder = Recorder::new();
-        recorder.answered(2_000_000_000, 1, None);
+        recorder.answered(2_000_000_000, in_time(1), None);
         (recorder.start_ns, recorder.end_ns) = (1_000, 101_000);
         for i in 0..100_000 {
-            recorder.answered(1_000 + i + 50 * (i + 1), 1_000 + i, None);
+            recorder.answered(1_000 + i + 50 * (i + 1), in_time(1_000 + i), None);
         }
-        recorder.answered(900_000_000, 999, None);
-        recorder.answered(900_000_000, 101_000, None);
+        recorder.answered(900_000_000, in_time(999), None);
+        recorder.answered(900_000_000, in_time(101_000), None);
         let [latency, ..] = recorder.distributions();
         assert_eq!(latency.count, 100_000);
         for (seen, expected) in [
@@ -240,7 +257,7 @@ mod tests {
     fn intervals_add_up_to_the_run() {
         let mut recorder = Recorder::new();
         for turn in 1..=10 {
-            recorder.answered(turn * 10, turn * 10 - 5, None);
+            recorder.answered(turn * 10, in_time(turn * 10 - 5), None);
             if turn % 3 == 0 {
                 recorder.end_interval(turn * 10, Phase::WarmUp, 1);
             }

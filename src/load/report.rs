@@ -17,6 +17,9 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub struct Report {
     /// [`SCHEMA_VERSION`] of the writer.
     pub schema_version: u32,
+    /// What made the report, where and when.
+    #[serde(default)]
+    pub origin: Origin,
     /// The settings of the run.
     pub configuration: Configuration,
     /// Whether the run was ended early; the report has what was measured until then.
@@ -54,6 +57,11 @@ pub struct Report {
     /// requests scheduled within the measured span. `unanswered` requests count with the time that they had
     /// waited when the run ended. Requests that failed or were missed do not count.
     pub latency: Latency,
+    /// The same from the actual send of a request: what the server took. The difference to `latency` is the
+    /// wait for a connection, which a generator that measures only this leaves out (coordinated omission).
+    /// Empty in the closed loop, where `latency` is the same.
+    #[serde(default)]
+    pub service_time: Latency,
     /// From the scheduled to the actual send: how late the generator was, or how long a request waited for a
     /// connection.
     pub send_lag: Latency,
@@ -84,6 +92,37 @@ pub struct Report {
     pub generator: Generator,
     /// The whole run in intervals.
     pub series: Vec<Interval>,
+    /// The checks that were asked of the run, those included that are made of every run.
+    #[serde(default)]
+    pub checks: Vec<CheckResult>,
+    /// Reasons to doubt the numbers, a sentence each.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// What made a report, where and when. Each field is empty or 0 if that is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Origin {
+    /// The program or library, such as `oneloop 0.1.0`.
+    pub program: String,
+    /// The name of the machine.
+    pub host: String,
+    /// When the run began, by the machine's clock (RFC 3339).
+    pub date: String,
+    /// The same, in ns since 1970.
+    pub began_unix_ns: u64,
+}
+
+/// A check of a run, and its result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckResult {
+    /// The check, such as `p99<5ms`.
+    pub asked: String,
+    /// What was measured of it, as text.
+    pub seen: String,
+    /// Whether the check holds.
+    pub held: bool,
 }
 
 /// The settings of a run, defaults included.
@@ -325,7 +364,7 @@ impl Phase {
 }
 
 /// An interval of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// The part of the run; an interval never spans two.
     pub phase: Phase,
@@ -357,6 +396,11 @@ pub struct Interval {
     /// Idle and slow clients that were lost in it.
     #[serde(default)]
     pub crowd_lost: u64,
+    /// All latencies of those requests in ns, as a histogram: the compressed encoding V2 of `HdrHistogram`
+    /// in base64. Empty outside of the measured span and the drain, without a request, and beyond the
+    /// intervals that a long run keeps.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub latency_hdr: String,
 }
 
 impl Report {
@@ -366,10 +410,18 @@ impl Report {
         counts.map(|count| count.replies).sum()
     }
 
+    /// When measuring began; 0 if it did not.
+    #[cfg(feature = "cli")]
+    pub(crate) fn measured_from_ns(&self) -> u64 {
+        let measured = self.series.iter().find(|interval| interval.phase == Phase::Measuring);
+        measured.map_or(0, |interval| interval.start_ns)
+    }
+
     /// The report of a run in which nothing happened.
     pub(crate) fn empty(configuration: Configuration) -> Self {
         Report {
             schema_version: SCHEMA_VERSION,
+            origin: Origin::default(),
             configuration,
             interrupted: false,
             began_monotonic_ns: 0,
@@ -384,6 +436,7 @@ impl Report {
             unanswered: 0,
             outstanding_mean: 0.0,
             latency: Latency::default(),
+            service_time: Latency::default(),
             send_lag: Latency::default(),
             connect_latency: Latency::default(),
             errors: ErrorCounts::default(),
@@ -396,6 +449,8 @@ impl Report {
             fairness: Fairness::default(),
             generator: Generator::default(),
             series: Vec::new(),
+            checks: Vec::new(),
+            notes: Vec::new(),
         }
     }
 }

@@ -2,16 +2,20 @@
 
 use hdrhistogram::Histogram;
 
-use super::histograms::{at_quantile, histogram};
+use super::histograms::{Buckets, HdrEncoder, at_quantile, buckets, histogram};
 use super::report::{Interval, Phase};
 use super::totals::Totals;
 
-/// Decimal digits kept of a latency in an interval.
-const DIGITS: u8 = 2;
+/// Buckets of all intervals that a run keeps: 64 MiB. A run of an hour with an interval of 1 s has a
+/// thousand in each.
+const BUCKETS_MAX: usize = 4 << 20;
 
 /// Collects the intervals of a run.
 pub(super) struct IntervalSeries {
     intervals: Vec<Interval>,
+    /// Of each interval; encoded when the run is over, because that takes time.
+    buckets: Vec<Buckets>,
+    buckets_kept: usize,
     latency: Histogram<u64>,
     start_ns: u64,
     at_start: Totals,
@@ -30,7 +34,9 @@ impl IntervalSeries {
     pub(super) fn new() -> Self {
         IntervalSeries {
             intervals: Vec::new(),
-            latency: histogram(DIGITS),
+            buckets: Vec::new(),
+            buckets_kept: 0,
+            latency: histogram(),
             start_ns: 0,
             at_start: Totals::default(),
         }
@@ -75,7 +81,11 @@ impl IntervalSeries {
                 outstanding: end.outstanding,
                 crowd_open: end.crowd_open,
                 crowd_lost: totals.crowd_lost - before.crowd_lost,
+                latency_hdr: String::new(),
             });
+            let buckets = if self.buckets_kept < BUCKETS_MAX { buckets(&self.latency) } else { Vec::new() };
+            self.buckets_kept += buckets.len();
+            self.buckets.push(buckets);
         }
         self.latency.reset();
         self.start_ns = end.now_ns;
@@ -83,6 +93,11 @@ impl IntervalSeries {
     }
 
     pub(super) fn into_intervals(self) -> Vec<Interval> {
-        self.intervals
+        let mut encoder = HdrEncoder::new();
+        let with_histogram = |(interval, buckets): (Interval, Buckets)| Interval {
+            latency_hdr: encoder.encoded(&buckets),
+            ..interval
+        };
+        self.intervals.into_iter().zip(self.buckets).map(with_histogram).collect()
     }
 }

@@ -1,8 +1,9 @@
 //! What clients of the load send and expect: the counterpart of [`crate::session`]. It knows no socket, clock
 //! or rate.
 
-/// What all clients of a run have in common: the counterpart of [`crate::session::Service`].
-pub trait Workload {
+/// What all clients of a run have in common: the counterpart of [`crate::session::Service`]. The threads of a
+/// run ([`super::Plan::threads`]) share it; a client belongs to one of them.
+pub trait Workload: Sync {
     /// One connection's state.
     type Client: Client;
 

@@ -141,7 +141,7 @@ fn the_exit_code_tells_what_came_of_it() {
         ),
         (&["--idle", "-5s"], 2, "--idle \"-5s\": not a whole number"),
         (&["--slow-pause=1s"], 2, "--slow-pause has no effect without --slow"),
-        (&["--interval=1s"], 2, "--interval has no effect without --csv or --json"),
+        (&["--interval=1s"], 2, "--interval has no effect without --csv, --json"),
         (&["--source=203.0.113.9"], 1, "--source"),
     ] {
         let done = load(&target, args);

@@ -84,6 +84,11 @@ fn deviations(arrivals: Arrivals) -> Vec<String> {
         seen.push((quantile, seen_ns, theory_ns(quantile, freeze)));
     }
     assert!(report.send_lag.max_ns as f64 > theory_ns(1.0, freeze) / 2.0, "requests waited for a connection");
+    // Only those that were under way then took long, one a connection: a generator that measures from the
+    // send shows no more of a freeze.
+    let service = &report.service_time;
+    assert_eq!(service.count, latency.count);
+    assert!(service.p99_ns < latency.p99_ns / 2 && service.max_ns > latency.max_ns / 2, "{service:?}");
     let far =
         seen.into_iter().filter(|(_, seen_ns, theory_ns)| (*seen_ns as f64 - theory_ns).abs() >= slack_ns);
     far.map(|(quantile, seen_ns, theory_ns)| {

@@ -1,7 +1,7 @@
 //! The load generator: what it sends, counts and reports.
 //!
-//! Where a new test goes: `command` for flags and output, `loops` for schedules and counts, a file of its own
-//! for a fault of the server under load.
+//! Where a new test goes: `command` for flags, `output` for the forms of the report, `loops` for schedules
+//! and counts, a file of its own for a fault of the server under load.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -11,6 +11,7 @@ mod command;
 mod freeze;
 mod http;
 mod loops;
+mod output;
 mod ramp;
 mod raw;
 mod starved;

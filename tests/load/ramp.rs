@@ -1,7 +1,8 @@
 //! How a load begins: in what order its clients come, and that it begins though some never can.
 
-use std::cell::Cell;
 use std::ops::ControlFlow;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use oneloop::limits::Limits;
@@ -26,8 +27,8 @@ fn plan(server: &impl ToString) -> Plan {
 /// Echo, and how many connections there were when the first request was asked for.
 struct Counting {
     echo: EchoLoad,
-    opened: Cell<u32>,
-    at_first: Cell<Option<u32>>,
+    opened: AtomicU32,
+    at_first: OnceLock<u32>,
 }
 
 struct Counted<'a>(<EchoLoad as Workload>::Client, &'a Counting);
@@ -40,14 +41,14 @@ impl<'a> Workload for &'a Counting {
     }
 
     fn open(&self, number: u32) -> Counted<'a> {
-        self.opened.set(self.opened.get() + 1);
+        self.opened.fetch_add(1, Ordering::Relaxed);
         Counted(self.echo.open(number), self)
     }
 }
 
 impl Client for Counted<'_> {
     fn request(&self, number: u64, sent: usize) -> &[u8] {
-        self.1.at_first.set(self.1.at_first.get().or(Some(self.1.opened.get())));
+        self.1.at_first.get_or_init(|| self.1.opened.load(Ordering::Relaxed));
         self.0.request(number, sent)
     }
 
@@ -62,11 +63,11 @@ fn connected_at_first(change: impl Fn(&mut Plan)) -> (u32, Report) {
     let mut plan = plan(&echo.addr());
     change(&mut plan);
     let workload =
-        Counting { echo: EchoLoad::new(64, 1), opened: Cell::default(), at_first: Cell::default() };
+        Counting { echo: EchoLoad::new(64, 1), opened: AtomicU32::new(0), at_first: OnceLock::new() };
     let report = run(&plan, &&workload).unwrap();
     assert_eq!(report.errors.total() + report.errors_before.total(), 0, "{:?}", report.first_error);
     assert_eq!(report.fairness.clients, u64::from(CLIENTS), "each client was answered");
-    (workload.at_first.get().unwrap(), report)
+    (*workload.at_first.get().unwrap(), report)
 }
 
 #[test]

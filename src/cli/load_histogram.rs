@@ -1,0 +1,74 @@
+//! The distribution of latencies as a picture on a terminal: a row for each range of times.
+
+use std::fmt::Write;
+
+use super::units::time;
+use crate::load::ranges;
+use crate::load::report::Latency;
+
+/// Parts of a column, for bars of any length.
+const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+/// The longest bar: longer ones show no more.
+const BAR_COLUMNS_MAX: usize = 60;
+
+/// The picture, in so many columns; empty without a value.
+pub(super) fn picture(latency: &Latency, columns: usize) -> String {
+    let rows = ranges(latency);
+    let most = rows.iter().map(|row| row.1).max().unwrap_or(0);
+    let counts = rows.iter().map(|row| row.1.to_string().len()).max().unwrap_or(0);
+    let bar_columns = columns.saturating_sub(22 + counts).clamp(1, BAR_COLUMNS_MAX);
+    let mut text = String::new();
+    for (end_ns, count) in rows {
+        let share = count as f64 * 100.0 / latency.count as f64;
+        let bar = bar(count, most, bar_columns);
+        // Writing to a string does not fail.
+        let row = format!("≤ {:>7} {count:>counts$} {share:>5.1} % {bar}", time(end_ns));
+        let _ = writeln!(text, "{}", row.trim_end());
+    }
+    text
+}
+
+/// A bar of at most so many columns: the longest is for `most`, and no request is invisible.
+#[allow(clippy::cast_sign_loss)] // a share is not negative
+fn bar(count: u64, most: u64, columns: usize) -> String {
+    if count == 0 {
+        return String::new();
+    }
+    let eighths = (count as f64 / most as f64 * (columns * 8) as f64).round().max(1.0) as usize;
+    "█".repeat(eighths / 8) + EIGHTHS[eighths % 8]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn latency(buckets: &[(u64, u64)]) -> Latency {
+        Latency {
+            count: buckets.iter().map(|bucket| bucket.1).sum(),
+            max_ns: buckets.last().map_or(0, |bucket| bucket.0),
+            buckets_ns_count: buckets.to_vec(),
+            ..Latency::default()
+        }
+    }
+
+    #[test]
+    fn every_request_is_in_one_row_and_every_row_fits() {
+        for buckets in [
+            &[][..],
+            &[(0, 3)],
+            &[(1_000_000, 1)],
+            &[(150, 5), (999_999, 1), (1_000_000, 2), (1_000_001, 1)],
+            &[(50_000, 90_000), (60_000, 123_456), (3_000_000_000, 1)],
+            &[(1, 1), (172_800_000_000_000, 1)],
+        ] {
+            let latency = latency(buckets);
+            assert_eq!(ranges(&latency).iter().map(|row| row.1).sum::<u64>(), latency.count);
+            for columns in [24, 40, 80, 140] {
+                let text = picture(&latency, columns);
+                assert!(text.lines().count() <= 20, "{text}");
+                let widest = text.lines().map(|line| line.trim_end().chars().count()).max().unwrap_or(0);
+                assert!(widest <= columns.max(30), "{columns}:\n{text}");
+            }
+        }
+    }
+}
