@@ -268,6 +268,7 @@ limits! {
 
 /// What happens to a client beyond [`Limits::clients_max`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Overflow {
     /// It is accepted, gets the service's refusal, if there is one, and is closed.
     Refuse,

@@ -10,7 +10,7 @@ use super::{Cli, Failure, completions};
 
 /// Print a shell completion script
 ///
-/// To install it for bash:
+/// To install it for bash, in a directory that must exist (mkdir -p):
 ///
 ///   oneloop completions bash \
 ///     > ~/.local/share/bash-completion/completions/oneloop
@@ -35,7 +35,7 @@ pub(super) struct CompletionsArgs {
 ///
 ///   oneloop man | man -l -
 ///
-/// To install the pages:
+/// To install the pages, in a directory that must exist (mkdir -p):
 ///
 ///   oneloop man > /usr/local/share/man/man1/oneloop.1
 ///   oneloop man serve > /usr/local/share/man/man1/oneloop-serve.1

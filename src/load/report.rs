@@ -193,6 +193,7 @@ pub enum Pace {
 /// The arrival process of the open loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Arrivals {
     /// Equal distances.
     Constant,
@@ -340,6 +341,7 @@ pub struct Generator {
 /// The part of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Phase {
     /// Clients connect, at once or over the ramp.
     Connecting,

@@ -105,6 +105,7 @@ pub struct Rehearsal<S: Session> {
 
 /// Where a rehearsal stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum State {
     /// The session waits for input.
     Waits(Wait),

@@ -11,6 +11,7 @@ use std::str::FromStr;
 /// (every address of the machine, IPv4 too), `[fe80::1%eth0]:7007` (a link-local address, with the name or
 /// number of its interface), `unix:/run/echo.sock`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Address {
     /// TCP. The unspecified IPv6 address takes IPv4 clients too; any other IPv6 address does not. Port 0 asks
     /// the kernel for a free one.

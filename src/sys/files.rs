@@ -31,6 +31,7 @@ const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCT
 
 /// What is done with symbolic links.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Links {
     /// Followed while they stay beneath the root, where the kernel can promise that; else not at all.
     #[default]

@@ -87,23 +87,23 @@ struct SignalState {
 /// How often signals have asked for something since they were installed: for code between two blocking calls,
 /// in any thread. In a child the requests to stop are counted from its fork on.
 #[derive(Clone, Copy, Debug)]
-pub struct SignalCounts {
+pub(crate) struct SignalCounts {
     shared: &'static SignalState,
 }
 
 impl SignalCounts {
     /// Requests to stop: SIGTERM, SIGINT, and SIGHUP when the terminal closes.
-    pub fn stops(self) -> u32 {
+    pub(crate) fn stops(self) -> u32 {
         self.shared.stops.load(SeqCst)
     }
 
     /// Requests to open log files again: SIGHUP.
-    pub fn reopens(self) -> u32 {
+    pub(crate) fn reopens(self) -> u32 {
         self.shared.reopens.load(SeqCst)
     }
 
     /// Requests to report the counters: SIGUSR1.
-    pub fn reports(self) -> u32 {
+    pub(crate) fn reports(self) -> u32 {
         self.shared.reports.load(SeqCst)
     }
 
@@ -184,16 +184,16 @@ enum AtEnd {
 
 /// The signals that arrived since the last look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Arrived {
+pub(crate) struct Arrived {
     /// How often to stop (SIGTERM, SIGINT, and SIGHUP when the terminal closes): the first drains, one more
     /// ends at once. A closed terminal is never the second.
-    pub stops: u32,
+    pub(crate) stops: u32,
     /// Whether to open log files again (SIGHUP).
-    pub reopen: bool,
+    pub(crate) reopen: bool,
     /// Whether to report the counters (SIGUSR1).
-    pub report: bool,
+    pub(crate) report: bool,
     /// Whether a child has ended (SIGCHLD).
-    pub child: bool,
+    pub(crate) child: bool,
 }
 
 impl Signals {
@@ -240,7 +240,7 @@ impl Signals {
     }
 
     /// How often signals have asked for something.
-    pub fn counts(&self) -> SignalCounts {
+    pub(crate) fn counts(&self) -> SignalCounts {
         self.state.counts()
     }
 
@@ -306,7 +306,7 @@ impl Signals {
 
     /// The signals that arrived since the last call. SIGHUP leaves a line in the log of the first process.
     /// Empties the pipe, so that also with edge-triggered polling the next signal gives an event.
-    pub fn take(&mut self) -> Arrived {
+    pub(crate) fn take(&mut self) -> Arrived {
         self.pipe.empty();
         self.state.take()
     }

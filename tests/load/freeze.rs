@@ -68,7 +68,7 @@ fn deviations(arrivals: Arrivals) -> Vec<String> {
     // in time.
     let slack_ns = match arrivals {
         Arrivals::Constant => SLACK_NS,
-        Arrivals::Poisson => SLACK_NS + 3.0 * (RATE * FREEZE.as_secs_f64()).sqrt() / RATE * 1e9,
+        _ => SLACK_NS + 3.0 * (RATE * FREEZE.as_secs_f64()).sqrt() / RATE * 1e9,
     };
     let mut seen = vec![
         // Most came while it ran.

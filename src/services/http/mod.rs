@@ -30,6 +30,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+pub use crate::sys::files::Links;
 pub use auth::AuthConfig;
 pub use body::{Body, Produced, Producer};
 pub use codec::request::Method;

@@ -110,6 +110,7 @@ impl Observer for AccessLog {
 
 /// Where the access log goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AccessTarget {
     /// Standard output.
     Stdout,
