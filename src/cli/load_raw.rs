@@ -21,25 +21,25 @@ pub(super) struct RawArgs {
     /// What ends each reply: text as in --send, or a regular expression between slashes; once, or for each
     /// --send
     ///
-    /// A reply ends with the first byte with which it has TEXT in it. In /REGEX/, ^ is the begin of the reply
-    /// and (?m:^) that of a line.
+    /// A reply ends as soon as it contains TEXT. In /REGEX/, ^ matches the start of the reply, and (?m:^) the
+    /// start of a line.
     #[arg(long, value_name = "TEXT|/REGEX/", allow_hyphen_values = true)]
     until: Vec<String>,
-    /// Each reply has so many bytes; 0 awaits no reply
+    /// Each reply has N bytes; with 0 there is no reply
     #[arg(long, value_name = "N", conflicts_with_all = ["until", "until_close"])]
     until_bytes: Option<u64>,
     /// Each reply ends when the server closes the connection
     #[arg(long, conflicts_with = "until")]
     until_close: bool,
-    /// A reply with this in it is an error (wrong bytes), such as /^-/ of Redis
+    /// A reply that contains this is an error (wrong bytes), such as /^-/ for Redis
     #[arg(long, value_name = "TEXT|/REGEX/", allow_hyphen_values = true)]
     reject: Option<String>,
-    /// The server speaks first, as in SMTP: what ends its greeting, which each connection awaits
+    /// What ends the greeting that the server sends first on each connection, as in SMTP
     #[arg(long, value_name = "TEXT|/REGEX/", allow_hyphen_values = true)]
     greeting: Option<String>,
-    /// What each connection sends once, behind the greeting, such as a login
+    /// What each connection sends once, after the greeting, such as a login
     ///
-    /// Greeting and login are no requests; the first request of a connection waits for them.
+    /// Greeting and setup are not counted as requests; the first request of a connection waits for them.
     #[arg(long, value_name = "TEXT|@FILE", allow_hyphen_values = true, requires = "setup_until")]
     setup: Option<String>,
     /// What ends the reply to --setup

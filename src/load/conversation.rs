@@ -26,7 +26,7 @@ pub(super) struct SendTimes {
     pub(super) sent_ns: u64,
 }
 
-/// The requests that were begun and not answered. A single one, the common case, needs no memory of its own.
+/// The requests that were begun and not answered. A single one, the common case, allocates nothing.
 #[derive(Debug, Default)]
 struct InFlight {
     first: Option<SendTimes>,

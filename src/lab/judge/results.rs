@@ -173,8 +173,8 @@ fn doubt_process_control(cells: &mut [CellResult]) {
 }
 
 /// Adds process-control time in Stevens' sense: CPU time per client minus that of the iterative server in the
-/// same repeat (UNP, chapter 30). That of a peer includes what it does otherwise than this program's
-/// iterative server: one that does less has less than 0.
+/// same repeat (UNP, chapter 30). For a peer it includes everything else in which it differs from this
+/// program's iterative server: one that does less has less than 0.
 fn with_process_control(runs: &[Run]) -> Vec<Run> {
     let baseline: BTreeMap<(CoreClass, u32, u32), f64> = runs
         .iter()

@@ -160,8 +160,8 @@ impl Experiment {
                 "{CHURN_CLIENTS} clients at the same time. Each connects, sends {REQUEST_BYTES} bytes, reads the reply, \
                  closes and connects again. Process control (Stevens) is the CPU time per client minus that of the \
                  iterative server in the same repeat. If the interval of this difference contains 0, it is shown as below \
-                 noise; if the server needs less time than the iterative one, it is negative. That of another server includes all \
-                 that it does otherwise than oneloop's iterative server."
+                 noise; if the server needs less time than the iterative one, it is negative. For another server it \
+                 includes everything else in which it differs from oneloop's iterative server."
             ),
             Experiment::Crowd => format!(
                 "Each client sends {REQUEST_BYTES} bytes, waits for the reply and sends again (closed loop). Clients \

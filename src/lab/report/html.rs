@@ -460,7 +460,7 @@ fn reading(html: &mut String, results: &Results) {
         "<section id=\"reading\"><p class=\"kicker\">how to read</p><h2>Values and verdicts</h2><p class=\"method\">\
          Each value is the median of the repeats. The range below it is its confidence interval, whose ends are two of the \
          repeats{}, whatever the distribution. Every run had a freshly started server. Each repeat measured all cells once, in \
-         a random order of its own.</p><dl>",
+         a new random order.</p><dl>",
         coverages(results)
     );
     let noisy = format!(

@@ -137,15 +137,15 @@ fn slope(results: &Results, experiment: Experiment, class: CoreClass) -> Option<
 fn compared(experiment: Experiment, metric: Metric, at: &TrustedValues<'_>) -> Option<String> {
     let subject = match experiment {
         Experiment::Churn => "The processor time of a client with one request is".to_owned(),
-        Experiment::Crowd if at.level == 1 => "For one client the answers are".to_owned(),
-        Experiment::Crowd => format!("For {} clients the answers are", at.level),
+        Experiment::Crowd if at.level == 1 => "With one client the request rate is".to_owned(),
+        Experiment::Crowd => format!("With {} clients the request rate is", at.level),
         Experiment::Steady => {
             format!(
                 "The processor time of a request, at {} per second from {STEADY_CLIENTS} clients, is",
                 at.level
             )
         }
-        Experiment::Bulk => format!("What {} clients get back is", at.level),
+        Experiment::Bulk => format!("The throughput for {} clients is", at.level),
         Experiment::Idle => "The memory of an idle client is".to_owned(),
         _ => "The memory of an idle copy is".to_owned(),
     };

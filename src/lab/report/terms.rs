@@ -14,8 +14,8 @@ const TERMS: [(Term, StandsIn); 6] = [
     (
         (
             "Interval",
-            "the confidence interval of a median: if the whole comparison were made many times, so large a share of the \
-             intervals would hold the true median. Two servers differ clearly if their intervals do not overlap",
+            "the confidence interval of a median: if the whole comparison were made many times, this share of the \
+             intervals would contain the true median. Two servers differ clearly if their intervals do not overlap",
         ),
         |_| true,
     ),

@@ -1,4 +1,4 @@
-//! The client of raw TCP: sends bytes of the user's, and reads up to where their reply ends.
+//! The client of raw TCP: sends the bytes that the user gives, and reads up to the end of each reply.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,12 +26,12 @@ use crate::load::{Client, Flow, ReplyStatus, Workload};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct RawScript {
-    /// What comes first on each connection and is no request: a greeting of the server (nothing is sent), a
-    /// login. Variables are not replaced.
+    /// What comes first on each connection and is not counted as a request: a greeting of the server (nothing
+    /// is sent), or a login. Variables are not replaced.
     pub opening: Vec<RawStep>,
     /// The requests of a connection, one after the other, and again from the first.
     pub steps: Vec<RawStep>,
-    /// A reply with this in it is wrong.
+    /// A reply that contains this is wrong.
     pub wrong: Option<BytePattern>,
 }
 

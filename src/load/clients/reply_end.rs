@@ -12,9 +12,9 @@ use regex_automata::util::{start, syntax};
 /// Where a reply of raw TCP ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplyEnd {
-    /// After so many bytes; 0: there is no reply.
+    /// After this many bytes; with 0 there is no reply.
     Bytes(u64),
-    /// With the first byte with which it has this pattern in it.
+    /// As soon as it contains this pattern.
     Pattern(BytePattern),
     /// When the server closes the connection.
     Close,
@@ -25,8 +25,8 @@ pub enum ReplyEnd {
 pub enum BytePattern {
     /// These bytes.
     Text(Vec<u8>),
-    /// A regular expression over bytes, in the syntax of the crate regex. `^` is the begin of the reply, with
-    /// `(?m:^)` of a line; `$` and `\b` depend on what follows, and cannot be used.
+    /// A regular expression over bytes, in the syntax of the crate regex. `^` matches the start of the reply,
+    /// `(?m:^)` the start of a line; `$` and `\b` depend on what follows, and cannot be used.
     Regex(String),
 }
 
