@@ -13,7 +13,7 @@ use crate::services::http::AuthConfig;
 use crate::sys::terminal;
 
 /// The longest password that is read from a file, in bytes: longer than any that is typed.
-const PASSWORD_BYTES_MAX: usize = 512;
+pub(super) const PASSWORD_BYTES_MAX: usize = 512;
 
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "HTTP")]
@@ -86,7 +86,7 @@ impl AuthArgs {
                 )));
             }
             let password = match &self.auth_password {
-                Some(path) => password_of(path)?,
+                Some(path) => secret_of("password", path, PASSWORD_BYTES_MAX)?,
                 None => ask(user)?,
             };
             config = config.with_user(user, &password);
@@ -99,30 +99,28 @@ impl AuthArgs {
     }
 }
 
-/// The password in the first line of a file.
-fn password_of(path: &Path) -> Result<String, Failure> {
+/// The password or token in the first line of a file.
+pub(super) fn secret_of(what: &str, path: &Path, bytes_max: usize) -> Result<String, Failure> {
     let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
-    let cannot = |error: io::Error| Failure::System(format!("cannot read the password from {name}: {error}"));
+    let cannot = |error: io::Error| Failure::System(format!("cannot read the {what} from {name}: {error}"));
     let source: Box<dyn Read> = if path == Path::new("-") {
         Box::new(io::stdin())
     } else {
         let file = File::open(path).map_err(cannot)?;
         let found = file.metadata().map_err(cannot)?;
         if found.is_file() && found.mode() & 0o004 != 0 {
-            log::warn!("every user of this machine can read the password in {name}; chmod 600 changes that");
+            log::warn!("every user of this machine can read the {what} in {name}; chmod 600 changes that");
         }
         Box::new(file)
     };
     let mut line = String::new();
-    BufReader::new(source.take(PASSWORD_BYTES_MAX as u64 + 1)).read_line(&mut line).map_err(cannot)?;
+    BufReader::new(source.take(bytes_max as u64 + 1)).read_line(&mut line).map_err(cannot)?;
     let password = line.trim_end_matches(['\r', '\n']);
-    if password.len() > PASSWORD_BYTES_MAX {
-        return Err(Failure::Usage(format!(
-            "the password in {name} is longer than {PASSWORD_BYTES_MAX} bytes"
-        )));
+    if password.len() > bytes_max {
+        return Err(Failure::Usage(format!("the {what} in {name} is longer than {bytes_max} bytes")));
     }
     if password.is_empty() {
-        return Err(Failure::Usage(format!("the first line of {name} is empty; write the password there")));
+        return Err(Failure::Usage(format!("the first line of {name} is empty; write the {what} there")));
     }
     Ok(password.to_owned())
 }

@@ -333,7 +333,7 @@ impl From<ArrivalsArg> for Arrivals {
 pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
     let ask = args.ask();
     let mut report = with_workload(&ask, Measure { args, seed: ask.seed })??;
-    complete(&mut report, &args.output.expect);
+    complete(&mut report, args);
     let has_connected = report.connections.established > 0;
     args.output.files.write(&report, has_connected)?;
     if !has_connected {
@@ -350,26 +350,26 @@ pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
 }
 
 /// Adds to the report what it says about itself: its origin, the results of the checks, and the notes.
-fn complete(report: &mut Report, asked: &[Expectation]) {
+fn complete(report: &mut Report, args: &LoadArgs) {
     report.origin.host =
         gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned());
     report.origin.date = jiff::Timestamp::from_nanosecond(report.origin.began_unix_ns.into())
         .map_or_else(|_| String::new(), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-    let checks = checks(report, asked);
+    let checks = checks(report, args);
     report.checks = checks.iter().map(|check| check.result(report)).collect();
     report.notes = doubts(report);
 }
 
 /// The checks that were asked for, and those that are made unless one of them is about the same.
-fn checks(report: &Report, asked: &[Expectation]) -> Vec<Expectation> {
-    let mut checks = asked.to_vec();
+fn checks(report: &Report, args: &LoadArgs) -> Vec<Expectation> {
+    let mut checks = args.output.expect.clone();
     // Requests that failed or were not sent are in no percentile, so they must be allowed explicitly.
     if !checks.iter().any(Expectation::is_about_errors) {
         checks.extend("errors=0".parse::<Expectation>());
     }
-    // A server that answers each request with an error would look fast.
     if !report.statuses.is_empty() && !checks.iter().any(Expectation::is_about_statuses) {
-        checks.extend("2xx>0".parse::<Expectation>());
+        let by_default = args.request.status_checks().iter();
+        checks.extend(by_default.filter_map(|check| check.parse::<Expectation>().ok()));
     }
     if !checks.iter().any(Expectation::is_about_missed) {
         checks.extend("missed=0".parse::<Expectation>());

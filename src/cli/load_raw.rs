@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::Failure;
-use super::load_request::read_file;
+use super::load_input::read_file;
 use crate::load::clients::{BytePattern, RawLoad, RawScript, RawStep, ReplyEnd, Rows, Template};
 
 /// What to write for raw TCP.

@@ -1,29 +1,109 @@
-//! The options of `oneloop load` for the request of HTTP.
+//! The options of `oneloop load` for requests of HTTP.
 
-use std::io::Read;
+use std::str::FromStr;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::Failure;
-use crate::load::clients::HttpRequest;
-
-/// The longest body that is read from a file: it is kept in memory once.
-const BODY_BYTES_MAX: u64 = 1 << 30;
+use super::load_auth::LoadAuthArgs;
+use super::load_form::{multipart, urlencoded};
+use super::load_input::read_file;
+use crate::load::clients::{HttpLoad, HttpOptions, HttpRequest, HttpRequests, Rows, Verify};
 
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "HTTP request")]
 pub(super) struct RequestArgs {
-    /// Method of the request [default: GET; with --data POST]
+    /// Method of the request [default: GET; with a body POST]
     #[arg(short = 'X', long, value_name = "METHOD")]
     method: Option<String>,
     /// Header field; replaces one that is sent by default, and without a value removes it; may be repeated
     #[arg(short = 'H', long, value_name = "NAME: VALUE")]
     header: Vec<String>,
-    /// Body of the request; @FILE reads it from a file (@- from standard input)
+    /// Body of the request; @FILE reads it from a file (@- from standard input); several are joined with &
     ///
-    /// Without a header field Content-Type it is sent as application/x-www-form-urlencoded.
+    /// Without a header field Content-Type it is sent as application/x-www-form-urlencoded. In URL, header
+    /// fields and body {counter}, {random} and {random:1-1000} are replaced by numbers that differ from
+    /// request to request.
     #[arg(short, long, value_name = "DATA|@FILE")]
-    data: Option<String>,
+    data: Vec<String>,
+    /// The same with the text encoded: NAME=TEXT, or NAME@FILE
+    #[arg(long, value_name = "NAME=TEXT")]
+    data_urlencode: Vec<String>,
+    /// Part of a form with files (multipart/form-data), as curl -F; may be repeated
+    ///
+    /// NAME=TEXT, NAME=@FILE (an upload) or NAME=<FILE (its text); behind a file ;type=TYPE and
+    /// ;filename=NAME. For a form without files use --data or --data-urlencode.
+    #[arg(short = 'F', long, value_name = "NAME=TEXT|@FILE", conflicts_with_all = ["data", "data_urlencode"])]
+    form: Vec<String>,
+    #[command(flatten)]
+    auth: LoadAuthArgs,
+    /// Ask for gzip; decode it, or only count it [default: decode]
+    ///
+    /// The rate of bytes counts them as they come. With decode, bodies are checked behind the decoder.
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "decode")]
+    compressed: Option<Compressed>,
+    /// Follow redirects, up to HOPS in a row [default: 10]
+    ///
+    /// Each counts as a reply, with its status and latency; the next request of its client goes where it
+    /// leads. Redirects to other servers are counted and not followed.
+    #[arg(short = 'L', long, value_name = "HOPS", num_args = 0..=1, require_equals = true, default_missing_value = "10")]
+    follow: Option<u32>,
+    /// Keep the cookies of each client, beyond its connections, and send them back
+    #[arg(long)]
+    cookies: bool,
+    /// What each reply must be [default: exact for a single GET, otherwise whole]
+    ///
+    /// whole: as long as its head declares, which is always checked. status: also a 2xx. length: also as long
+    /// as the first one. exact: also the same, byte for byte; a page that changes by itself needs one of the
+    /// others. `json-pointer:/POINTER` or `json-pointer:/POINTER=VALUE`: JSON that has a value there (RFC
+    /// 6901). none: whole, and the status decides nothing.
+    #[arg(long, value_name = "HOW")]
+    verify: Option<VerifyArg>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Compressed {
+    /// Ask for gzip and decode it
+    Decode,
+    /// Ask for gzip and do not decode it
+    Count,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum VerifyArg {
+    None,
+    Whole,
+    Status,
+    Body(Verify),
+}
+
+const VERIFY_FORM: &str = "write exact, length, status, whole, none, or json-pointer:/status=ok";
+
+impl FromStr for VerifyArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "none" => VerifyArg::None,
+            "whole" => VerifyArg::Whole,
+            "status" => VerifyArg::Status,
+            "length" => VerifyArg::Body(Verify::Length),
+            "exact" => VerifyArg::Body(Verify::Exact),
+            _ => {
+                let rest = text.strip_prefix("json-pointer:").ok_or(VERIFY_FORM)?;
+                let (pointer, value) = match rest.split_once('=') {
+                    Some((pointer, value)) => (pointer, Some(value)),
+                    None => (rest, None),
+                };
+                if !pointer.is_empty() && !pointer.starts_with('/') {
+                    return Err(format!("a JSON pointer begins with a slash; {VERIFY_FORM}"));
+                }
+                // What is not JSON is a string: quotes are hard to type in a shell.
+                let value = value.map(|text| serde_json::from_str(text).unwrap_or_else(|_| text.into()));
+                VerifyArg::Body(Verify::JsonPointer(pointer.to_owned(), value))
+            }
+        })
+    }
 }
 
 impl RequestArgs {
@@ -32,15 +112,54 @@ impl RequestArgs {
         [
             (self.method.is_some(), "--method"),
             (!self.header.is_empty(), "--header"),
-            (self.data.is_some(), "--data"),
+            (!self.data.is_empty(), "--data"),
+            (!self.data_urlencode.is_empty(), "--data-urlencode"),
+            (!self.form.is_empty(), "--form"),
+            (self.compressed.is_some(), "--compressed"),
+            (self.follow.is_some(), "--follow"),
+            (self.cookies, "--cookies"),
+            (self.verify.is_some(), "--verify"),
         ]
         .into_iter()
         .find_map(|(is_given, option)| is_given.then_some(option))
+        .or_else(|| self.auth.first_given())
+    }
+
+    /// The checks of statuses that apply if the user gives none: a server that answers each request with an
+    /// error would look fast.
+    pub(super) fn status_checks(&self) -> &'static [&'static str] {
+        match self.verify {
+            Some(VerifyArg::None) => &[],
+            Some(VerifyArg::Status) if self.follow.is_some() => &["4xx=0", "5xx=0", "2xx>0"],
+            Some(VerifyArg::Status) => &["status=2xx"],
+            _ => &["2xx>0"],
+        }
+    }
+
+    /// The load of a URL with what these options add to it.
+    pub(super) fn load(&self, get: HttpRequest, seed: u64) -> Result<HttpLoad, Failure> {
+        let request = self.complete(get)?;
+        let variables = Some(Rows::default());
+        let requests =
+            HttpRequests { requests: vec![(request, 1)], variables, seed, ..HttpRequests::default() };
+        HttpLoad::with(requests, self.options()).map_err(Failure::usage)
+    }
+
+    fn options(&self) -> HttpOptions {
+        HttpOptions {
+            verify: match &self.verify {
+                None => None,
+                Some(VerifyArg::None | VerifyArg::Whole | VerifyArg::Status) => Some(Verify::Framing),
+                Some(VerifyArg::Body(verify)) => Some(verify.clone()),
+            },
+            decodes: self.compressed == Some(Compressed::Decode),
+            redirects_max: self.follow.unwrap_or(0),
+            keeps_cookies: self.cookies,
+        }
     }
 
     /// The request with what these options add to it.
-    pub(super) fn complete(&self, mut request: HttpRequest) -> Result<HttpRequest, Failure> {
-        let mut has_type = false;
+    fn complete(&self, mut request: HttpRequest) -> Result<HttpRequest, Failure> {
         for header in &self.header {
             let (name, value) = header.split_once(':').ok_or_else(|| {
                 Failure::Usage(format!(
@@ -48,22 +167,33 @@ impl RequestArgs {
                     header.escape_debug()
                 ))
             })?;
-            has_type |= name.eq_ignore_ascii_case("content-type");
+            let clash = [
+                ("Authorization", self.auth.first_given()),
+                ("Cookie", self.cookies.then_some("--cookies")),
+                ("Accept-Encoding", self.compressed.map(|_| "--compressed")),
+            ];
+            let clash = clash.iter().find(|(field, _)| name.eq_ignore_ascii_case(field));
+            if let Some((field, Some(option))) = clash {
+                return Err(Failure::Usage(format!("{option} sets {field}; leave out one of the two")));
+            }
             request = match value.trim() {
                 "" => request.without_field(name),
                 value => request.field(name, value),
             }
             .map_err(|error| Failure::Usage(format!("--header: {error}")))?;
         }
-        if let Some(data) = &self.data {
-            let body = match data.strip_prefix('@') {
-                Some(file) => read_file("--data", file)?,
-                None => data.clone().into_bytes(),
-            };
+        request = self.auth.complete(request)?;
+        if self.compressed.is_some() {
+            request = request.field("Accept-Encoding", "gzip").map_err(Failure::usage)?;
+        }
+        if let Some((body, media_type)) = self.body()? {
             request = request.method("POST").map_err(Failure::usage)?.body(body);
+            let has_type = self.header.iter().any(|header| {
+                let name = header.split(':').next().unwrap_or_default();
+                name.eq_ignore_ascii_case("content-type")
+            });
             if !has_type {
-                let form = "application/x-www-form-urlencoded";
-                request = request.field("Content-Type", form).map_err(Failure::usage)?;
+                request = request.field("Content-Type", &media_type).map_err(Failure::usage)?;
             }
         }
         match &self.method {
@@ -73,23 +203,26 @@ impl RequestArgs {
             None => Ok(request),
         }
     }
-}
 
-/// Reads what requests send from a file.
-pub(super) fn read_file(option: &str, file: &str) -> Result<Vec<u8>, Failure> {
-    let mut body = Vec::new();
-    let source: std::io::Result<Box<dyn Read>> = match file {
-        "-" => Ok(Box::new(std::io::stdin())),
-        path => std::fs::File::open(path).map(|file| Box::new(file) as Box<dyn Read>),
-    };
-    let read = source.and_then(|source| source.take(BODY_BYTES_MAX + 1).read_to_end(&mut body));
-    match read {
-        Err(error) => {
-            Err(Failure::Usage(format!("{option}: cannot read \"{}\": {error}", file.escape_debug())))
+    /// The body and its media type.
+    fn body(&self) -> Result<Option<(Vec<u8>, String)>, Failure> {
+        if !self.form.is_empty() {
+            return multipart(&self.form).map(Some);
         }
-        Ok(len) if len as u64 > BODY_BYTES_MAX => {
-            Err(Failure::Usage(format!("{option}: \"{}\" has more than 1 GiB", file.escape_debug())))
+        if self.data.is_empty() && self.data_urlencode.is_empty() {
+            return Ok(None);
         }
-        Ok(_) => Ok(body),
+        let mut pieces: Vec<Vec<u8>> = Vec::new();
+        for data in &self.data {
+            pieces.push(match data.strip_prefix('@') {
+                Some(file) => read_file("--data", file)?,
+                None => data.clone().into_bytes(),
+            });
+        }
+        for data in &self.data_urlencode {
+            pieces.push(urlencoded(data)?.into_bytes());
+        }
+        let body = if pieces.len() == 1 { pieces.swap_remove(0) } else { pieces.join(&b'&') };
+        Ok(Some((body, "application/x-www-form-urlencoded".to_owned())))
     }
 }

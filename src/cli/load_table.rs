@@ -65,11 +65,14 @@ pub(super) fn headline(report: &Report) -> [String; 4] {
     };
     let clients = counted(asked.clients.into(), "client", "clients");
     let churn = if asked.churn { ", a connection per request" } else { "" };
-    let bytes = counted(asked.request_bytes, "byte", "bytes");
+    let size = match asked.request_bytes {
+        0 => String::new(),
+        bytes => format!(", {} per request", counted(bytes, "byte", "bytes")),
+    };
     [
         format!("{}@{}{}", asked.service, asked.target, asked.resource),
         pace,
-        format!("{clients}, depth {}{churn}, {bytes} per request", asked.depth),
+        format!("{clients}, depth {}{churn}{size}", asked.depth),
         format!(
             "measured {} after a warm-up of {}, seed {}{}",
             time(report.measured_ns as f64),
@@ -92,6 +95,10 @@ pub(super) fn numbers(report: &Report) -> Vec<(&'static str, String)> {
     row("errors", errors(report));
     if !report.statuses.is_empty() {
         row("statuses", statuses(report));
+    }
+    if !report.counts.is_empty() {
+        let counts = report.counts.iter().map(|(name, count)| format!("{count} {}", name.replace('_', " ")));
+        row("counted", counts.collect::<Vec<_>>().join(", "));
     }
     if matches!(report.configuration.pace, Pace::Open { .. }) {
         row("missed sends", report.missed_sends.to_string());

@@ -50,10 +50,10 @@ impl Ask<'_> {
         )))
     }
 
-    /// The request of HTTP.
-    fn http_request(&self) -> Result<HttpRequest, Failure> {
+    /// The load of HTTP.
+    fn http_load(&self) -> Result<HttpLoad, Failure> {
         let get = HttpRequest::get(self.host, self.path);
-        self.request.complete(if self.churn { get.closes() } else { get })
+        self.request.load(if self.churn { get.closes() } else { get }, self.seed)
     }
 
     /// An error if a size was given: the service leaves no choice.

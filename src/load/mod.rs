@@ -136,5 +136,8 @@ pub fn run_watched<W: Workload>(
     if needed > allowed {
         return Err(RunError::Descriptors { needed, allowed });
     }
-    engine::Engine::new(plan, workload)?.run(watch)
+    let mut report = engine::Engine::new(plan, workload)?.run(watch)?;
+    let counts = workload.counts().into_iter();
+    report.counts = counts.map(|(name, count)| (name.to_owned(), count)).collect();
+    Ok(report)
 }

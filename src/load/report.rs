@@ -4,6 +4,8 @@
 //! Times are in ns since the beginning of the run, on a monotonic clock. "Measured" means within the measured
 //! span: it excludes connecting, ramp and warm-up. [`Report::series`] covers all, and marks the phases.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 pub use crate::judge::ErrorCounts;
@@ -78,6 +80,9 @@ pub struct Report {
     /// ascend. A reply with any status is a reply: none is an error.
     #[serde(default)]
     pub statuses: Vec<StatusCount>,
+    /// What clients counted in the whole run beside requests, by name, such as `redirects_followed`.
+    #[serde(default)]
+    pub counts: BTreeMap<String, u64>,
     /// The first error of the run, as text.
     pub first_error: Option<String>,
     /// Connections of the whole run, of active, idle and slow clients.
@@ -444,6 +449,7 @@ impl Report {
             errors: ErrorCounts::default(),
             errors_before: ErrorCounts::default(),
             statuses: Vec::new(),
+            counts: BTreeMap::new(),
             first_error: None,
             connections: Connections::default(),
             idle: Crowd::default(),

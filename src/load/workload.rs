@@ -30,6 +30,12 @@ pub trait Workload: Sync {
         false
     }
 
+    /// What the clients have counted beside requests, for reports: names, such as `redirects_followed`, with
+    /// counts of the whole run.
+    fn counts(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+
     /// In which directions bytes flow: a slow client is slow in one of them.
     fn flow(&self) -> Flow {
         Flow::BothWays

@@ -76,7 +76,7 @@ macro_rules! for_each_service {
                 },
                 meets: [IdleClients, Requests, Output],
                 flags: http: HttpArgs,
-                load: |ask| HttpLoad::of(&ask.without_bytes()?.http_request()?),
+                load: |ask| ask.without_bytes()?.http_load()?,
             }
             Time {
                 name: "time", port: 7037,

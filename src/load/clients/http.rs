@@ -1,60 +1,34 @@
-//! The client of HTTP/1.1: requests one target again and again, and expects the same reply each time.
+//! The client of HTTP/1.1: sends requests, and checks that each reply is whole and as it was asked for.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
+use super::body_check::{BodyCheck, FirstReply, Verify};
+use super::chooser::Chooser;
 use super::chunked::{Chunked, Met};
-use super::request::HttpRequest;
+use super::head::{ReplyFraming, ReplyHead, head_of};
+use super::request::{HttpRequest, PreparedRequest, RequestError};
+use super::requests::{HttpCounts, HttpOptions, HttpRequests, RequestOrder, SharedRequests};
+use super::template::Variables;
 use crate::load::{Client, ReplyStatus, Unasked, Workload};
 
-/// Sends the same request again and again. Every reply must have the framing that its head declares (RFC
-/// 9112, section 6.3). A whole reply with any status is right, and is counted by its status. The first reply
-/// with a status of 2xx determines the body: each reply to GET with the same status must have the same body,
-/// byte for byte.
+/// Sends requests of HTTP. Every reply must have the framing that its head declares (RFC 9112, section 6.3).
+/// A whole reply with any status is right, and is counted by its status.
 #[derive(Clone, Debug)]
 pub struct HttpLoad {
-    shared: Arc<SharedRequest>,
-}
-
-#[derive(Debug)]
-struct SharedRequest {
-    target: String,
-    request: Vec<u8>,
-    /// Whether replies have no body, whatever their head declares.
-    is_head: bool,
-    check: BodyCheck,
-    first: Mutex<First>,
-}
-
-/// The first reply of 2xx, as far as it is known: the connection that reads a byte of the body first
-/// determines what that byte must be.
-#[derive(Debug, Default)]
-struct First {
-    /// The status of the replies whose bodies are compared.
-    status: Option<u16>,
-    body: Vec<u8>,
-    /// How long the body is, once one has ended.
-    len: Option<u64>,
+    shared: Arc<SharedRequests>,
 }
 
 /// One connection of [`HttpLoad`].
 #[derive(Debug)]
 pub struct HttpClient {
-    shared: Arc<SharedRequest>,
+    shared: Arc<SharedRequests>,
     stage: ReplyPart,
     keep_alive: bool,
     /// The status of the reply that comes, or came last.
     status: Option<u16>,
     check: BodyCheck,
-    /// How much of the body came.
-    received: u64,
-}
-
-/// Whether the body of a reply must be that of the first reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum BodyCheck {
-    Exact,
-    /// Only its framing is checked.
-    Framing,
+    chooser: Option<Box<Chooser>>,
 }
 
 #[derive(Debug)]
@@ -64,46 +38,65 @@ enum ReplyPart {
     Body(ReplyFraming),
 }
 
-#[derive(Debug)]
-enum ReplyFraming {
-    Length { left: u64 },
-    Chunked(Chunked),
-    UntilEnd,
-}
-
-/// The relevant part of a response head.
-struct ReplyHead {
-    bytes: usize,
-    status: u16,
-    keep_alive: bool,
-    framing: ReplyFraming,
-}
-
-/// The longest head that is kept while it comes in pieces.
-const HEAD_BYTES_MAX: usize = 64 << 10;
-/// A head that comes in pieces is parsed with each piece up to here, and with each end of a line beyond: with
-/// `HEADERS_MAX` lines that is a bounded number of times.
-const HEAD_BYTES_USUAL: usize = 1 << 10;
-const HEADERS_MAX: usize = 256;
-/// Bodies are compared byte for byte up to here, and by their length beyond it.
-const BODY_KEPT_BYTES_MAX: u64 = 64 << 20;
-
 impl HttpLoad {
     /// GET of `target`, such as `/file?x=1`, of `host` (for the field Host); with `close` each reply ends its
-    /// connection.
+    /// connection. The first reply of 2xx determines the body of all others with its status.
     pub fn new(host: &str, target: &str, close: bool) -> Self {
         let get = HttpRequest::get(host, target);
         HttpLoad::of(&if close { get.closes() } else { get })
     }
 
-    /// Any request. The bodies of replies are compared only for GET: replies to other methods may differ.
+    /// Any request, again and again. The bodies of replies are compared only for GET: replies to other
+    /// methods may differ.
     pub fn of(request: &HttpRequest) -> Self {
-        let shared = SharedRequest {
-            target: request.target().to_owned(),
-            request: request.to_bytes(),
-            is_head: request.is_head(),
-            check: if request.is_get() { BodyCheck::Exact } else { BodyCheck::Framing },
-            first: Mutex::default(),
+        let prepared = PreparedRequest::fixed(request);
+        HttpLoad::made(vec![prepared], Vec::new(), HttpRequests::default(), request, HttpOptions::default())
+    }
+
+    /// Several requests, or more than sending them.
+    pub fn with(mut requests: HttpRequests, options: HttpOptions) -> Result<Self, RequestError> {
+        let list = std::mem::take(&mut requests.requests);
+        let (first, _) = list.first().ok_or(RequestError::None)?;
+        let rows = requests.variables.as_ref();
+        let prepared: Result<Vec<PreparedRequest>, RequestError> =
+            list.iter().map(|(request, _)| PreparedRequest::new(request, rows)).collect();
+        let mut sum = 0;
+        let sums = list.iter().map(|&(_, weight)| {
+            sum += u64::from(weight);
+            sum
+        });
+        let sums = if requests.order == RequestOrder::Random { sums.collect() } else { Vec::new() };
+        if sums.last() == Some(&0) {
+            return Err(RequestError::None);
+        }
+        Ok(HttpLoad::made(prepared?, sums, requests, first, options))
+    }
+
+    fn made(
+        prepared: Vec<PreparedRequest>,
+        sums: Vec<u64>,
+        asked: HttpRequests,
+        first: &HttpRequest,
+        options: HttpOptions,
+    ) -> Self {
+        let HttpOptions { decodes, redirects_max, keeps_cookies, verify } = options;
+        let is_one = matches!(&prepared[..], [request] if request.is_fixed());
+        let by_default = || if is_one && first.is_get() { Verify::Exact } else { Verify::Framing };
+        let shared = SharedRequests {
+            shown: asked.shown.unwrap_or_else(|| first.target().to_owned()),
+            host: first.host().to_owned(),
+            firsts: prepared.iter().map(|_| FirstReply::new()).collect(),
+            requests: prepared,
+            sums,
+            next: AtomicU64::new(0),
+            verify: verify.unwrap_or_else(by_default),
+            decodes,
+            redirects_max,
+            keeps_cookies,
+            variables: Variables::new(asked.variables.unwrap_or_default(), asked.seed),
+            chooses: !is_one || decodes || redirects_max > 0 || keeps_cookies,
+            counts: HttpCounts::default(),
+            memories: Mutex::default(),
         };
         HttpLoad { shared: Arc::new(shared) }
     }
@@ -117,29 +110,60 @@ impl Workload for HttpLoad {
     }
 
     fn resource(&self) -> Option<&str> {
-        Some(&self.shared.target)
+        Some(&self.shared.shown)
     }
 
     fn request_bytes(&self) -> u64 {
-        self.shared.request.len() as u64
+        match &self.shared.requests[..] {
+            [only] => only.as_fixed().len() as u64,
+            _ => 0,
+        }
     }
 
-    fn open(&self, _number: u32) -> HttpClient {
+    fn open(&self, number: u32) -> HttpClient {
         let shared = Arc::clone(&self.shared);
+        let chooser = shared.chooses.then(|| {
+            let memory = shared.memories().remove(&number).unwrap_or_default();
+            Box::new(Chooser::new(number, shared.variables.random(), memory))
+        });
         HttpClient {
             shared,
             stage: ReplyPart::Head(Vec::new()),
             keep_alive: true,
             status: None,
-            check: BodyCheck::Framing,
-            received: 0,
+            check: BodyCheck::default(),
+            chooser,
         }
+    }
+
+    fn counts(&self) -> Vec<(&'static str, u64)> {
+        let SharedRequests { decodes, redirects_max, keeps_cookies, ref counts, .. } = *self.shared;
+        [
+            (redirects_max > 0, "redirects_followed", &counts.redirects_followed),
+            (redirects_max > 0, "redirects_to_other_servers", &counts.redirects_elsewhere),
+            (redirects_max > 0, "redirects_too_many", &counts.redirects_given_up),
+            (keeps_cookies, "cookies_set", &counts.cookies_set),
+            (decodes, "bytes_decoded", &counts.bytes_decoded),
+        ]
+        .into_iter()
+        .filter(|(is_asked, ..)| *is_asked)
+        .map(|(_, name, count)| (name, count.load(Relaxed)))
+        .collect()
     }
 }
 
 impl Client for HttpClient {
-    fn request(&self, _number: u64, sent: usize) -> &[u8] {
-        &self.shared.request[sent..]
+    fn begin(&mut self, number: u64) {
+        if let Some(chooser) = &mut self.chooser {
+            chooser.begin(&self.shared, number);
+        }
+    }
+
+    fn request(&self, number: u64, sent: usize) -> &[u8] {
+        match &self.chooser {
+            None => &self.shared.requests[0].as_fixed()[sent..],
+            Some(chooser) => chooser.request(&self.shared, number).map_or(b"?", |bytes| &bytes[sent..]),
+        }
     }
 
     fn reply(&mut self, _number: u64, bytes: &[u8], ended: bool) -> ReplyStatus {
@@ -148,25 +172,23 @@ impl Client for HttpClient {
         loop {
             let rest = &bytes[at..];
             let taken = match &mut self.stage {
-                ReplyPart::Head(kept) => match head_of(kept, rest, ended) {
-                    Ok(None) => return ReplyStatus::Incomplete,
-                    Ok(Some((head, taken))) => {
-                        self.begin_body(head);
-                        taken
+                ReplyPart::Head(kept) => {
+                    let more = self.chooser.as_mut().map(|chooser| chooser.more());
+                    match head_of(kept, rest, ended, more) {
+                        Ok(None) => return ReplyStatus::Incomplete,
+                        Ok(Some((head, taken))) => {
+                            self.begin_body(head);
+                            taken
+                        }
+                        Err(what) => return ReplyStatus::Wrong(what),
                     }
-                    Err(what) => return ReplyStatus::Wrong(what),
-                },
+                }
                 ReplyPart::Body(framing) => match framing.take(rest) {
                     Met::Framing(len) => len,
-                    Met::Body(len) => {
-                        if self.check == BodyCheck::Exact
-                            && let Err(what) = self.shared.first().has(self.received, &rest[..len])
-                        {
-                            return ReplyStatus::Wrong(what);
-                        }
-                        self.received += len as u64;
-                        len
-                    }
+                    Met::Body(len) => match self.take_body(&rest[..len]) {
+                        Ok(()) => len,
+                        Err(what) => return ReplyStatus::Wrong(what),
+                    },
                     Met::Nonsense => return ReplyStatus::Wrong("the chunked body is malformed"),
                 },
             };
@@ -218,164 +240,78 @@ impl HttpClient {
             return;
         }
         self.status = Some(head.status);
-        self.check = match self.shared.check {
-            BodyCheck::Exact => self.shared.first().check_of(head.status),
-            BodyCheck::Framing => BodyCheck::Framing,
+        let is_head = match &self.chooser {
+            None => self.shared.requests[0].is_head(),
+            Some(chooser) => chooser.is_head(),
         };
-        let framing = if self.shared.is_head { ReplyFraming::Length { left: 0 } } else { head.framing };
+        let framing = if is_head { ReplyFraming::Length { left: 0 } } else { head.framing };
         self.keep_alive = head.keep_alive && !matches!(framing, ReplyFraming::UntilEnd);
         self.stage = ReplyPart::Body(framing);
+        let (first, verify) = (self.shared.first(self.answering()), &self.shared.verify);
+        let verify = match (first, verify) {
+            _ if is_head => &Verify::Framing,
+            // Nothing is compared with what a redirect leads to.
+            (None, Verify::Exact | Verify::Length) => &Verify::Framing,
+            (_, verify) => verify,
+        };
+        self.check = BodyCheck::begin(verify, first, head.status);
+        if let Some(chooser) = &mut self.chooser {
+            chooser.begin_reply(&self.shared);
+        }
+    }
+
+    /// The number in the load of the request whose reply comes; `None` if that follows a redirect.
+    fn answering(&self) -> Option<usize> {
+        self.chooser.as_ref().map_or(Some(0), |chooser| chooser.answering())
+    }
+
+    fn take_body(&mut self, piece: &[u8]) -> Result<(), &'static str> {
+        let answering = self.answering();
+        let (shared, check) = (&self.shared, &mut self.check);
+        let first = shared.first(answering);
+        let mut pass = |bytes: &[u8]| check.take(first, shared.requests.len(), bytes);
+        match self.chooser.as_mut().and_then(|chooser| chooser.gzip()) {
+            Some(gzip) if !piece.is_empty() => gzip.take(piece, pass),
+            _ => pass(piece),
+        }
     }
 
     fn done(&mut self, taken: usize) -> ReplyStatus {
-        if self.check == BodyCheck::Exact
-            && let Err(what) = self.shared.first().ends_at(self.received)
-        {
+        if let Err(what) = self.end_body() {
             return ReplyStatus::Wrong(what);
         }
-        self.received = 0;
+        if let Some(chooser) = &mut self.chooser {
+            chooser.end_reply(&self.shared, self.status.unwrap_or_default());
+        }
         self.stage = ReplyPart::Head(Vec::new());
         if self.keep_alive { ReplyStatus::Complete(taken) } else { ReplyStatus::Final(taken) }
     }
-}
 
-impl SharedRequest {
-    fn first(&self) -> MutexGuard<'_, First> {
-        // What it holds is whole after every step, so a panic elsewhere has not spoilt it.
-        self.first.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl First {
-    fn check_of(&mut self, status: u16) -> BodyCheck {
-        if status / 100 == 2 && *self.status.get_or_insert(status) == status {
-            BodyCheck::Exact
-        } else {
-            BodyCheck::Framing
+    fn end_body(&mut self) -> Result<(), &'static str> {
+        let answering = self.answering();
+        let (shared, check) = (&self.shared, &mut self.check);
+        let first = shared.first(answering);
+        if let Some(mut gzip) = self.chooser.as_mut().and_then(|chooser| chooser.take_gzip()) {
+            gzip.end(|bytes| check.take(first, shared.requests.len(), bytes))?;
+            shared.counts.bytes_decoded.fetch_add(gzip.decoded(), Relaxed);
         }
-    }
-
-    fn has(&mut self, at: u64, bytes: &[u8]) -> Result<(), &'static str> {
-        let kept = self.body.len() as u64;
-        // Bytes within the kept body are compared; bytes after it are new, unless the end of the body is
-        // known.
-        let compared = (kept.saturating_sub(at) as usize).min(bytes.len());
-        let start = at.min(kept) as usize;
-        if self.body[start..start + compared] != bytes[..compared] {
-            return Err("the body is not that of the first reply");
-        }
-        // Behind the comparison, so that the verdict does not depend on how the body was split.
-        if self.len.is_some_and(|len| at + bytes.len() as u64 > len) {
-            return Err("the body is longer than the first one");
-        }
-        let room = BODY_KEPT_BYTES_MAX.saturating_sub(kept) as usize;
-        if at <= kept && compared < bytes.len() {
-            let new = &bytes[compared..];
-            self.body.extend_from_slice(&new[..new.len().min(room)]);
-        }
-        Ok(())
-    }
-
-    fn ends_at(&mut self, len: u64) -> Result<(), &'static str> {
-        match self.len {
-            Some(first) if first != len => Err("the body is shorter than the first one"),
-            None if (self.body.len() as u64) > len => Err("the body is shorter than that of another reply"),
-            _ => {
-                self.len = Some(len);
-                Ok(())
-            }
-        }
+        check.end(&shared.verify, first)
     }
 }
 
-impl ReplyFraming {
-    /// Takes a piece of a body from the front of `bytes`, which may be empty.
-    fn take(&mut self, bytes: &[u8]) -> Met {
-        match self {
-            ReplyFraming::Length { left } => {
-                let len = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= len as u64;
-                Met::Body(len)
-            }
-            ReplyFraming::Chunked(chunked) if !bytes.is_empty() => chunked.take(bytes),
-            ReplyFraming::Chunked(_) => Met::Framing(0),
-            ReplyFraming::UntilEnd => Met::Body(bytes.len()),
+impl Drop for HttpClient {
+    fn drop(&mut self) {
+        if let Some(chooser) = self.chooser.take()
+            && let Some((client, memory)) = chooser.into_memory()
+        {
+            self.shared.memories().insert(client, memory);
         }
     }
-}
-
-/// The head at the front of `kept` and `bytes`, and how much of `bytes` it took; `None` if it is not whole:
-/// then all of `bytes` is kept. The result is the same however the head was split; only what is malformed may
-/// be noticed later.
-fn head_of(
-    kept: &mut Vec<u8>,
-    bytes: &[u8],
-    ended: bool,
-) -> Result<Option<(ReplyHead, usize)>, &'static str> {
-    let before = kept.len();
-    let new = &bytes[..bytes.len().min(HEAD_BYTES_MAX - before)];
-    let head = if before == 0 {
-        parse(new)?
-    } else {
-        kept.extend_from_slice(new);
-        // A parse begins at the front each time, so beyond a short head it is not worth one for each piece.
-        let is_due = kept.len() <= HEAD_BYTES_USUAL || new.contains(&b'\n') || kept.len() == HEAD_BYTES_MAX;
-        if is_due || ended { parse(kept)? } else { None }
-    };
-    if let Some(head) = head {
-        let taken = head.bytes - before;
-        return Ok(Some((head, taken)));
-    }
-    if before == 0 {
-        kept.extend_from_slice(new);
-    }
-    if kept.len() == HEAD_BYTES_MAX { Err("the head has no end") } else { Ok(None) }
-}
-
-fn parse(bytes: &[u8]) -> Result<Option<ReplyHead>, &'static str> {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut response = httparse::Response::new(&mut headers);
-    // An empty line before the head is passed over: some servers send one after a body. So are folded fields,
-    // which a user agent must understand (RFC 9112, sections 2.2 and 5.2).
-    let mut config = httparse::ParserConfig::default();
-    config.allow_obsolete_multiline_headers_in_responses(true);
-    let len = match config.parse_response(&mut response, bytes) {
-        Ok(httparse::Status::Complete(len)) => len,
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(_) => return Err("the head is no HTTP response"),
-    };
-    let status = response.code.unwrap_or(0);
-    let mut keep_alive = response.version == Some(1);
-    let (mut length, mut chunked, mut coded) = (None, false, false);
-    for header in response.headers.iter() {
-        let has_token = |token: &str| {
-            let tokens = header.value.split(|&byte| byte == b',');
-            tokens.into_iter().any(|one| one.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
-        };
-        if header.name.eq_ignore_ascii_case("connection") {
-            keep_alive = (keep_alive || has_token("keep-alive")) && !has_token("close");
-        } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
-            (coded, chunked) = (true, has_token("chunked"));
-        } else if header.name.eq_ignore_ascii_case("content-length") {
-            let text = std::str::from_utf8(header.value).ok().filter(|text| !text.starts_with('+'));
-            let value = text.and_then(|text| text.trim().parse::<u64>().ok());
-            if value.is_none() || length.is_some_and(|length| Some(length) != value) {
-                return Err("Content-Length is malformed");
-            }
-            length = value;
-        }
-    }
-    let framing = match length {
-        _ if matches!(status, 100..=199 | 204 | 304) => ReplyFraming::Length { left: 0 },
-        _ if chunked => ReplyFraming::Chunked(Chunked::start()),
-        Some(left) if !coded => ReplyFraming::Length { left },
-        _ => ReplyFraming::UntilEnd,
-    };
-    Ok(Some(ReplyHead { bytes: len, status, keep_alive, framing }))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::head::{HEAD_BYTES_MAX, HEADERS_MAX};
     use super::*;
 
     const WHOLE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -443,9 +379,9 @@ mod tests {
     fn what_is_wrong_with_a_body_does_not_depend_on_how_it_was_split() {
         let reply = |body: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         for (body, wrong) in [
-            ("hello!", "the body is longer than the first one"),
-            ("hallo!", "the body is not that of the first reply"),
-            ("hell", "the body is shorter than the first one"),
+            ("hello!", "the body is longer than the first one; if the page changes, use --verify status"),
+            ("hallo!", "the body is not that of the first reply; if the page changes, use --verify status"),
+            ("hell", "the body is shorter than the first one; if the page changes, use --verify status"),
         ] {
             for step in [1, 2, 100] {
                 let load = HttpLoad::new("h", "/", false);

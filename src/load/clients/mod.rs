@@ -1,17 +1,26 @@
 //! Ready-made clients for the services of this crate.
 
+mod body_check;
 mod chargen;
+mod chooser;
 mod chunked;
+mod cookies;
 mod discard;
 mod echo;
+mod gzip;
+mod head;
 mod http;
+mod memory;
 mod message;
 mod pattern;
 mod raw;
+mod redirect;
 mod reply_end;
 mod request;
+mod requests;
 mod template;
 
+pub use body_check::Verify;
 pub use chargen::ChargenLoad;
 pub use discard::DiscardLoad;
 pub use echo::EchoLoad;
@@ -20,4 +29,5 @@ pub use message::MessageLoad;
 pub use raw::{RawError, RawLoad, RawScript, RawStep};
 pub use reply_end::{BytePattern, PatternError, ReplyEnd};
 pub use request::{HttpRequest, RequestError};
+pub use requests::{HttpOptions, HttpRequests, RequestOrder};
 pub use template::{RowError, Rows, Template, TemplateError};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use regex_automata::util::primitives::StateID;
 
 use super::reply_end::{BytePattern, PatternError, ReplyEnd, ReplyScanner, Scanned};
-use super::template::{RenderedRequests, Rows, Template, Variables};
+use super::template::{Encoding, RenderedRequests, Rows, Template, Variables};
 use crate::load::random::Random;
 use crate::load::{Client, Flow, ReplyStatus, Workload};
 
@@ -242,7 +242,7 @@ impl Client for RawClient {
         if self.shared.varies {
             let buffer = self.rendered.begin(number);
             let mut draw = self.shared.variables.draw(&mut self.random);
-            self.shared.step(number).send.render(&mut draw, buffer);
+            self.shared.step(number).send.render(&mut draw, Encoding::Raw, buffer);
         }
     }
 

@@ -1,6 +1,8 @@
 //! The request of the HTTP client: method, target, fields and body.
 
-use std::fmt::{self, Write};
+use std::fmt;
+
+use super::template::{Draw, Encoding, Rows, Template, TemplateError};
 
 /// One request, sent again and again.
 ///
@@ -42,6 +44,18 @@ pub enum RequestError {
     FieldValue(String),
     /// The field is made from the request itself.
     OwnField(String),
+    /// A variable cannot be used.
+    Template(TemplateError),
+    /// A value of the column of this name has control characters, and a field would have it.
+    Column(String),
+    /// There is no request, or none with a weight.
+    None,
+}
+
+impl From<TemplateError> for RequestError {
+    fn from(error: TemplateError) -> Self {
+        RequestError::Template(error)
+    }
 }
 
 impl fmt::Display for RequestError {
@@ -57,6 +71,12 @@ impl fmt::Display for RequestError {
             RequestError::OwnField(name) => {
                 write!(f, "{name} follows from the body and --churn, and cannot be set")
             }
+            RequestError::Template(error) => error.fmt(f),
+            RequestError::Column(name) => write!(
+                f,
+                "a value of the column {name} has control characters, and no header field can have them"
+            ),
+            RequestError::None => f.write_str("there is no request"),
         }
     }
 }
@@ -120,8 +140,7 @@ impl HttpRequest {
         self
     }
 
-    /// Whether the reply has no body, whatever its head declares (RFC 9110, section 9.3.2).
-    pub(super) fn is_head(&self) -> bool {
+    fn is_head(&self) -> bool {
         self.method == "HEAD"
     }
 
@@ -134,16 +153,25 @@ impl HttpRequest {
         &self.target
     }
 
+    /// The host.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// The request as it is sent.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let HttpRequest { method, target, .. } = self;
+        PreparedRequest::fixed(self).as_fixed().to_vec()
+    }
+
+    /// The rest of its first line, and its fields but for Content-Length.
+    fn behind_target(&self) -> String {
         let is_set = |name: &str| {
             let names = self.fields.iter().map(|(name, _)| name).chain(&self.omitted);
             names.into_iter().any(|set| set.eq_ignore_ascii_case(name))
         };
         let agent = concat!("oneloop/", env!("CARGO_PKG_VERSION"));
         let defaults = [("Host", self.host.as_str()), ("User-Agent", agent), ("Accept", "*/*")];
-        let mut head = format!("{method} {target} HTTP/1.1\r\n");
+        let mut head = " HTTP/1.1\r\n".to_owned();
         let fields = self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in defaults.into_iter().filter(|(name, _)| !is_set(name)).chain(fields) {
             head.extend([name, ": ", value, "\r\n"]);
@@ -151,14 +179,110 @@ impl HttpRequest {
         if self.closes {
             head.push_str("Connection: close\r\n");
         }
-        if let Some(body) = &self.body {
-            let _ = write!(head, "Content-Length: {}\r\n", body.len());
-        }
-        head.push_str("\r\n");
-        let mut bytes = head.into_bytes();
-        bytes.extend(self.body.iter().flatten());
-        bytes
+        head
     }
+}
+
+/// A request as the load sends it.
+#[derive(Debug)]
+pub(super) struct PreparedRequest {
+    is_head: bool,
+    form: RequestForm,
+}
+
+#[derive(Debug)]
+enum RequestForm {
+    /// The same bytes each time, and where the fields end.
+    Fixed { bytes: Box<[u8]>, fields_end: usize },
+    /// It has variables.
+    Varies(Box<RequestTemplate>),
+}
+
+#[derive(Debug)]
+struct RequestTemplate {
+    method: String,
+    target: Template,
+    behind_target: Template,
+    body: Option<Template>,
+}
+
+impl PreparedRequest {
+    /// The request without variables.
+    pub(super) fn fixed(request: &HttpRequest) -> Self {
+        let mut bytes =
+            format!("{} {}{}", request.method, request.target, request.behind_target()).into_bytes();
+        let fields_end = append_body(&mut bytes, request.body.as_deref());
+        PreparedRequest {
+            is_head: request.is_head(),
+            form: RequestForm::Fixed { bytes: bytes.into_boxed_slice(), fields_end },
+        }
+    }
+
+    /// The request; with `rows` variables are replaced.
+    pub(super) fn new(request: &HttpRequest, rows: Option<&Rows>) -> Result<Self, RequestError> {
+        let Some(rows) = rows else { return Ok(PreparedRequest::fixed(request)) };
+        let target = Template::parse(request.target.as_bytes(), rows)?;
+        let behind_target = Template::parse(request.behind_target().as_bytes(), rows)?;
+        let body = request.body.as_deref().map(|body| Template::parse(body, rows)).transpose()?;
+        if target.is_fixed() && behind_target.is_fixed() && body.as_ref().is_none_or(Template::is_fixed) {
+            return Ok(PreparedRequest::fixed(request));
+        }
+        if let Some(column) = behind_target.columns().find(|&column| rows.has_controls(column)) {
+            return Err(RequestError::Column(rows.columns()[column].clone()));
+        }
+        let template = RequestTemplate { method: request.method.clone(), target, behind_target, body };
+        Ok(PreparedRequest { is_head: request.is_head(), form: RequestForm::Varies(Box::new(template)) })
+    }
+
+    /// Whether the reply has no body, whatever its head declares (RFC 9110, section 9.3.2).
+    pub(super) fn is_head(&self) -> bool {
+        self.is_head
+    }
+
+    pub(super) fn is_fixed(&self) -> bool {
+        matches!(self.form, RequestForm::Fixed { .. })
+    }
+
+    /// Its bytes; none if they vary.
+    pub(super) fn as_fixed(&self) -> &[u8] {
+        match &self.form {
+            RequestForm::Fixed { bytes, .. } => bytes,
+            RequestForm::Varies(_) => &[],
+        }
+    }
+
+    /// Appends its bytes if they vary. Returns where its fields end, in front of the empty line.
+    pub(super) fn render(&self, draw: &mut Draw<'_>, out: &mut Vec<u8>) -> usize {
+        match &self.form {
+            RequestForm::Fixed { fields_end, .. } => *fields_end,
+            RequestForm::Varies(template) => {
+                let RequestTemplate { method, target, behind_target, body } = &**template;
+                out.extend_from_slice(method.as_bytes());
+                out.push(b' ');
+                target.render(draw, Encoding::Url, out);
+                behind_target.render(draw, Encoding::Raw, out);
+                match body {
+                    Some(body) => {
+                        let mut bytes = Vec::new();
+                        body.render(draw, Encoding::Raw, &mut bytes);
+                        append_body(out, Some(&bytes))
+                    }
+                    None => append_body(out, None),
+                }
+            }
+        }
+    }
+}
+
+/// Appends Content-Length, the empty line and the body. Returns where the fields end.
+fn append_body(bytes: &mut Vec<u8>, body: Option<&[u8]>) -> usize {
+    if let Some(body) = body {
+        bytes.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
+    }
+    let fields_end = bytes.len();
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(body.unwrap_or_default());
+    fields_end
 }
 
 fn check_name(name: &str) -> Result<(), RequestError> {

@@ -48,6 +48,15 @@ impl fmt::Display for TemplateError {
 
 impl std::error::Error for TemplateError {}
 
+/// How the values of columns are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// As they are.
+    Raw,
+    /// For a URL: bytes that could end a part of it as %XX.
+    Url,
+}
+
 /// A longer name in braces is none.
 const NAME_BYTES_MAX: usize = 64;
 
@@ -100,6 +109,14 @@ impl Template {
         }
     }
 
+    /// The numbers of the columns in it.
+    pub(super) fn columns(&self) -> impl Iterator<Item = usize> {
+        self.parts.iter().filter_map(|part| match part {
+            TemplatePart::Column(column, _) => Some(*column),
+            _ => None,
+        })
+    }
+
     /// As it was written, with bytes that are not printable escaped.
     pub(super) fn shown(&self) -> String {
         let parts = self.parts.iter().map(|part| match part {
@@ -113,13 +130,16 @@ impl Template {
     }
 
     /// Appends the bytes of one request.
-    pub(super) fn render(&self, draw: &mut Draw<'_>, out: &mut Vec<u8>) {
+    pub(super) fn render(&self, draw: &mut Draw<'_>, encoding: Encoding, out: &mut Vec<u8>) {
         for part in &self.parts {
             match part {
                 TemplatePart::Text(text) => out.extend_from_slice(text),
                 TemplatePart::Counter => append(out, draw.counter()),
                 TemplatePart::Random(min, max) => append(out, draw.random(*min, *max)),
-                TemplatePart::Column(column, _) => out.extend_from_slice(draw.column(*column)),
+                TemplatePart::Column(column, _) => match (encoding, draw.column(*column)) {
+                    (Encoding::Raw, value) => out.extend_from_slice(value),
+                    (Encoding::Url, value) => append_encoded(out, value),
+                },
             }
         }
     }
@@ -159,6 +179,19 @@ fn append(out: &mut Vec<u8>, mut number: u64) {
         }
     }
     out[start..].reverse();
+}
+
+/// Appends a value with all but unreserved characters (RFC 3986, section 2.3) as %XX.
+fn append_encoded(out: &mut Vec<u8>, value: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for &byte in value {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(byte);
+        } else {
+            let digits = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+            out.extend_from_slice(&[b'%', digits[0], digits[1]]);
+        }
+    }
 }
 
 /// A table of values, whose columns have names. Each request takes the next row; after the last row the first
@@ -236,6 +269,11 @@ impl Rows {
     /// The names of the columns.
     pub fn columns(&self) -> &[String] {
         &self.columns
+    }
+
+    /// Whether a value of this column has control characters.
+    pub(super) fn has_controls(&self, column: usize) -> bool {
+        (0..self.len()).any(|row| self.value(row, column).iter().any(u8::is_ascii_control))
     }
 
     fn value(&self, row: usize, column: usize) -> &[u8] {
@@ -354,30 +392,35 @@ mod tests {
         rows
     }
 
-    fn render(text: &str, variables: &Variables) -> String {
+    fn render(text: &str, variables: &Variables, encoding: Encoding) -> String {
         let template = Template::parse(text.as_bytes(), &variables.rows).unwrap();
         let (mut out, mut random) = (Vec::new(), variables.random());
-        template.render(&mut variables.draw(&mut random), &mut out);
+        template.render(&mut variables.draw(&mut random), encoding, &mut out);
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn variables_are_replaced_and_other_braces_are_not() {
         let variables = Variables::new(rows(), 7);
-        assert_eq!(render("a{counter}b{counter}", &variables), "a0b0", "one value per request");
-        assert_eq!(render("{counter}", &variables), "1");
-        assert_eq!(render("{user}/{city}", &variables), "ann/Zürich");
-        assert_eq!(render("{user}", &variables), "bob");
-        assert_eq!(render("{user}", &variables), "ann", "the first row follows the last");
+        assert_eq!(
+            render("a{counter}b{counter}", &variables, Encoding::Raw),
+            "a0b0",
+            "one value per request"
+        );
+        assert_eq!(render("{counter}", &variables, Encoding::Raw), "1");
+        assert_eq!(render("{user}/{city}", &variables, Encoding::Raw), "ann/Zürich");
+        assert_eq!(render("/{user}?c={city}", &variables, Encoding::Url), "/bob?c=a%26b%20c");
+        assert_eq!(render("{user}", &variables, Encoding::Raw), "ann", "the first row follows the last");
         let json = "{\"a\": {\"b\": [{}]}, \"c\": \"{other}\", {counter";
-        assert_eq!(render(json, &variables), json);
+        assert_eq!(render(json, &variables, Encoding::Raw), json);
         assert!(Template::parse(json.as_bytes(), &rows()).unwrap().is_fixed());
         for _ in 0..1000 {
-            let number: u64 = render("{random:3-5}", &variables).parse().unwrap();
+            let number: u64 = render("{random:3-5}", &variables, Encoding::Raw).parse().unwrap();
             assert!((3..=5).contains(&number));
         }
-        assert_eq!(render("{random:9-9}", &variables), "9");
-        let (a, b) = (render("{random}", &variables), render("{random}", &variables));
+        assert_eq!(render("{random:9-9}", &variables, Encoding::Raw), "9");
+        let (a, b) =
+            (render("{random}", &variables, Encoding::Raw), render("{random}", &variables, Encoding::Raw));
         assert_ne!(a, b, "each connection has its own");
         for wrong in ["{random:}", "{random:5-3}", "{random:a-b}", "{random:1-99999999999999999999}"] {
             let error = Template::parse(wrong.as_bytes(), &Rows::default()).unwrap_err();
@@ -389,7 +432,7 @@ mod tests {
     fn the_same_seed_gives_the_same_numbers() {
         let all = |seed| {
             let variables = Variables::new(Rows::default(), seed);
-            (0..4).map(|_| render("{random}", &variables)).collect::<Vec<_>>()
+            (0..4).map(|_| render("{random}", &variables, Encoding::Raw)).collect::<Vec<_>>()
         };
         assert_eq!(all(7), all(7));
         assert_ne!(all(7), all(8));
