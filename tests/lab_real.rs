@@ -102,9 +102,11 @@ fn others_cpu(output: &Path) -> f64 {
 fn the_lectures_first_claim_is_measured_and_an_interruption_keeps_what_there_is() {
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("wait");
-    let (code, told) =
-        Compared::start(&output, &["--quick", "--experiments", "wait", "--models", "iterative,reactor"])
-            .end();
+    let (code, told) = Compared::start(
+        &output,
+        &["--quick", "--attempts", "1", "--experiments", "wait", "--models", "iterative,reactor"],
+    )
+    .end();
     assert_eq!(code, Some(0), "{told}");
     let found = Results::of(&output);
     assert!(found.median("wait", "iterative", "wait_ms") > 400.0, "{told}");
@@ -129,7 +131,8 @@ fn the_lectures_first_claim_is_measured_and_an_interruption_keeps_what_there_is(
 #[test]
 #[cfg(target_os = "linux")]
 fn a_disk_that_is_full_ends_it_and_what_was_measured_is_shown() {
-    const ASKED: [&str; 7] = ["--quick", "--experiments", "wait", "--models", "reactor", "--seed", "5"];
+    const ASKED: [&str; 9] =
+        ["--quick", "--attempts", "1", "--experiments", "wait", "--models", "reactor", "--seed", "5"];
     if Command::new("prlimit").arg("--version").output().is_err() {
         common::skipped("no prlimit here");
         return;
@@ -282,7 +285,7 @@ fn the_measured_span_is_sampled_however_late_its_report_comes() {
     );
     fs::write(&late, script).unwrap();
     fs::set_permissions(&late, fs::Permissions::from_mode(0o755)).unwrap();
-    let args = ["--quick", "--experiments", "crowd", "--models", "reactor"];
+    let args = ["--quick", "--attempts", "1", "--experiments", "crowd", "--models", "reactor"];
     let compared = Compared::start_program(&program, &output, &args);
     let raw = output.join("raw.jsonl");
     eventually("the comparison has begun", || raw.is_file());

@@ -1,9 +1,10 @@
 //! `oneloop compare`: from arguments to a comparison and its report.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,8 +13,9 @@ use super::Failure;
 use super::documents::print;
 use super::units::{count, in_words};
 use super::words::{command, did_you_mean, typed};
+use crate::lab::again::Remeasurement;
 use crate::lab::judge::results::Results;
-use crate::lab::plan::comparison::{ComparisonPlan, PlanStep, subjects};
+use crate::lab::plan::comparison::{ATTEMPTS_DEFAULT, ATTEMPTS_MAX, ComparisonPlan, PlanStep, subjects};
 use crate::lab::plan::experiment::{Experiment, Extent, REPEATS_MAX};
 use crate::lab::plan::subject::{CoreClass, SubjectKind};
 use crate::lab::report::{self, found};
@@ -23,6 +25,7 @@ use crate::lab::run::placement::{Placement, physical_core};
 use crate::lab::run::raw::{self, FORMAT, Finding, Header};
 use crate::lab::run::real::RealExecutor;
 use crate::lab::run::steps::{Watcher, compare};
+use crate::lab::sample::proc::cores_cpu;
 use crate::models::{Model, UnknownModel};
 use crate::plot::text::in_one_line;
 use crate::sys::process::{cores, raise_descriptors_max};
@@ -31,8 +34,10 @@ use crate::sys::{Signals, signals};
 /// Compare server models and other servers on this machine
 ///
 /// All models serve the same bytes in the same experiments, in random order, each time with a freshly started
-/// server. Every result is judged, and those that cannot be trusted are marked. The expected duration is
-/// printed at the start. Ctrl-C stops the comparison and reports what was measured so far.
+/// server. Every result is judged, and those that cannot be trusted are marked. Runs that other processes
+/// disturbed are measured again at the end: with --quick until two minutes are over, otherwise for up to a
+/// fifth of the time before. The raw data keeps every attempt. The expected duration is printed at the start.
+/// Ctrl-C stops the comparison and reports what was measured so far.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct CompareArgs {
@@ -56,6 +61,10 @@ pub(super) struct CompareArgs {
     /// How often to repeat each measurement: at least 5, with --quick at least 3 [default: the least]
     #[arg(long, value_name = "N", value_parser = count::<1, REPEATS_MAX>)]
     repeats: Option<u32>,
+    /// How often to attempt a run that other processes disturb, at most; 1 measures nothing again [default:
+    /// 8]
+    #[arg(long, value_name = "N", value_parser = count::<1, ATTEMPTS_MAX>)]
+    attempts: Option<u32>,
     /// Repeat the order of another comparison [default: from the clock, printed at the start]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -63,7 +72,7 @@ pub(super) struct CompareArgs {
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Make the report again from this raw data (raw.jsonl), without measuring
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "experiments", "models", "peer", "workers", "repeats", "seed"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "experiments", "models", "peer", "workers", "repeats", "attempts", "seed"])]
     replay: Option<PathBuf>,
 }
 
@@ -139,7 +148,9 @@ pub(super) fn run(args: &CompareArgs) -> Result<(), Failure> {
     if let Some(file) = &args.replay {
         return replay(file, args.output.as_deref());
     }
-    let placement = Placement::of(&cores(), physical_core);
+    let cores = cores();
+    let used = used_shares();
+    let placement = Placement::of(&cores, physical_core, |core| used.get(&core).copied().unwrap_or(0.0));
     let plan = plan(args, &placement)?;
     raise_descriptors_max();
     let signals = Signals::install().map_err(Failure::system)?;
@@ -148,6 +159,24 @@ pub(super) fn run(args: &CompareArgs) -> Result<(), Failure> {
     let mut executor = RealExecutor::new(placement, counts).map_err(Failure::system)?;
     compare_with(args, plan, &mut executor, &|| counts.stops() != stops_before)
 }
+
+/// How much of each core other processes use, looked at for a moment; empty where the system does not report
+/// it.
+fn used_shares() -> BTreeMap<usize, f64> {
+    let began = Instant::now();
+    let Some(before) = cores_cpu() else { return BTreeMap::new() };
+    std::thread::sleep(USE_SEEN_FOR);
+    let after = cores_cpu().unwrap_or_default();
+    let seconds = began.elapsed().as_secs_f64();
+    let share = |(core, before): &(usize, u64)| {
+        let after = after.iter().find(|(other, _)| other == core)?.1;
+        Some((*core, after.saturating_sub(*before) as f64 / 1e9 / seconds))
+    };
+    before.iter().filter_map(share).collect()
+}
+
+/// Some thirty ticks of 10 ms, in which the kernel reports the use of a core.
+const USE_SEEN_FOR: Duration = Duration::from_millis(300);
 
 fn plan(args: &CompareArgs, placement: &Placement) -> Result<ComparisonPlan, Failure> {
     let extent = if args.quick { Extent::Quick } else { Extent::Full };
@@ -187,6 +216,7 @@ fn plan(args: &CompareArgs, placement: &Placement) -> Result<ComparisonPlan, Fai
         classes: if args.quick { classes[..1].to_vec() } else { classes },
         extent,
         repeats,
+        attempts_max: args.attempts.unwrap_or(ATTEMPTS_DEFAULT),
         seed: args.seed.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs())),
     })
 }
@@ -218,23 +248,33 @@ fn compare_with(
     // A failure to print is reported with the table, after the files are written.
     let _ = print(forecast(&header, steps.len(), estimate, &directory).as_bytes());
     let mut bar = ProgressDisplay::new(&header, estimate);
-    let (runs, kept) = compare(&header, executor, &raw, stop, &mut bar);
+    let mut again = Remeasurement::of(&header);
+    let (runs, kept) = compare(&header, executor, &raw, &mut again, stop, &mut bar);
     bar.shown.finish_and_clear();
     if let Err(error) = kept {
         if runs.is_empty() {
             return Err(not_written(&raw, &error));
         }
-        let made = format!("stopped after {} of {} runs; the report has these", runs.len(), steps.len());
+        let made = format!("stopped {}", how_far(runs.len(), steps.len()));
         // Other files are likely to fail for the same reason, which is reported once.
         let _ = finish(&directory, &raw, header, &runs);
         return Err(Failure::System(format!("{}: {error}; {made}", raw.display())));
     }
     finish(&directory, &raw, header, &runs)?;
     if stop() {
-        let what = format!("interrupted after {} of {} runs; the report has these", runs.len(), steps.len());
-        return Err(Failure::System(what));
+        return Err(Failure::System(format!("interrupted {}", how_far(runs.len(), steps.len()))));
     }
     Ok(())
+}
+
+/// How far a comparison came that ended early.
+fn how_far(runs: usize, planned: usize) -> String {
+    match runs.checked_sub(planned) {
+        None => format!("after {runs} of {planned} runs; the report has these"),
+        Some(again) => {
+            format!("after {planned} of {planned} runs and {again} measured again; the report has these")
+        }
+    }
 }
 
 /// Starts each server once, before anything is measured or written: all must serve the same bytes. Peers are
@@ -293,15 +333,28 @@ fn forecast(header: &Header, steps: usize, estimate: Duration, directory: &Path)
     let subjects =
         plan.subjects.iter().map(|subject| in_one_line(&subject.name)).collect::<Vec<_>>().join(", ");
     let findings: String = header.findings.iter().map(|finding| found(finding) + "\n").collect();
+    let again = match plan.attempts_max {
+        1 => String::new(),
+        _ => format!(
+            "runs that other processes disturb are measured again, up to {} in all\n",
+            in_words(longest(header, estimate))
+        ),
+    };
     format!(
         "{quick}{experiments}\nservers: {subjects}\n{findings}{}\n{steps} runs in {} repeats, seed {}; takes about {}; Ctrl-C stops \
-         and reports\nraw data: {}\n",
+         and reports\n{again}raw data: {}\n",
         header.machine.placement,
         plan.repeats,
         plan.seed,
         in_words(Duration::from_secs(estimate.as_secs().max(1))),
         in_one_line(&directory.join(report::RAW).display().to_string())
     )
+}
+
+/// How long it takes with all that may be measured again.
+fn longest(header: &Header, estimate: Duration) -> Duration {
+    let until = Remeasurement::until(header.plan.extent, estimate).max(estimate);
+    Duration::from_secs(until.as_secs().max(1))
 }
 
 /// Why a report cannot be made from this file.
@@ -337,6 +390,8 @@ struct ProgressDisplay {
     shown: ProgressBar,
     cells: usize,
     repeats: u32,
+    /// How long it takes at most, for the runs that are measured again.
+    longest: String,
 }
 
 impl ProgressDisplay {
@@ -349,16 +404,33 @@ impl ProgressDisplay {
             bar.set_style(style);
         }
         bar.set_prefix(in_words(Duration::from_secs(estimate.as_secs().max(1))));
-        ProgressDisplay { shown: bar, cells, repeats: header.plan.repeats }
+        ProgressDisplay {
+            shown: bar,
+            cells,
+            repeats: header.plan.repeats,
+            longest: in_words(longest(header, estimate)),
+        }
     }
 }
 
 impl Watcher for ProgressDisplay {
     fn begins(&mut self, at: usize, step: &PlanStep) {
         let cell = &step.cell;
-        let shown = format!("{} {} {}", cell.experiment.name(), cell.subject.name, cell.level);
+        let again = if step.attempt > 0 { "again: " } else { "" };
+        let shown = format!("{again}{} {} {}", cell.experiment.name(), cell.subject.name, cell.level);
         self.shown.set_message(in_one_line(&shown));
-        if self.shown.is_hidden() && at.is_multiple_of(self.cells.max(1)) {
+        let planned = self.cells * self.repeats as usize;
+        if step.attempt > 0 {
+            self.shown.inc_length(1);
+            self.shown.set_prefix(self.longest.clone());
+            if self.shown.is_hidden() && at == planned {
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "measuring again what other processes disturbed, up to {} in all",
+                    self.longest
+                );
+            }
+        } else if self.shown.is_hidden() && at.is_multiple_of(self.cells.max(1)) {
             let _ = writeln!(std::io::stderr(), "repeat {} of {}", step.repeat + 1, self.repeats);
         }
     }
@@ -387,7 +459,7 @@ mod tests {
     }
 
     fn two_cores() -> Placement {
-        Placement::of(&[0, 1], |core| core)
+        Placement::of(&[0, 1], |core| core, |_| 0.0)
     }
 
     fn files(directory: &Path) -> Vec<String> {

@@ -19,6 +19,13 @@ pub(crate) struct Evidence {
     /// CPU time of all other processes, in cores.
     #[serde(rename = "others_cpu_cores", alias = "others_cpu")]
     pub(crate) others_cpu: Option<f64>,
+    /// CPU time of other processes on the server's cores, in cores. A thread of the same physical core
+    /// counts: it slows the server down.
+    #[serde(rename = "others_on_server_cores", skip_serializing_if = "Option::is_none")]
+    pub(crate) others_beside_server: Option<f64>,
+    /// The same for the generator's cores.
+    #[serde(rename = "others_on_generator_cores", skip_serializing_if = "Option::is_none")]
+    pub(crate) others_beside_generator: Option<f64>,
     /// Threads of the server that were runnable without a core, on average. Threads of one server also wait
     /// for each other.
     #[serde(rename = "server_waited_threads", alias = "server_waited")]

@@ -18,8 +18,8 @@ pub(crate) const SHORTFALL_MAX: f64 = 0.03;
 /// How far throughput times latency may be from the requests in flight. Requests across an end of the
 /// measured span count in one and not in the other; with 10,000 clients they are some 5 %.
 pub(crate) const LITTLE_MAX: f64 = 0.10;
-/// Cores that other processes may use. Even if one side loses all of it, repeats differ by less than
-/// [`SPREAD_MAX`].
+/// Cores that other processes may use beside the server, or beside the generator. Even if one side loses all
+/// of it, repeats differ by less than [`SPREAD_MAX`].
 pub(crate) const OTHERS_MAX: f64 = 0.10;
 /// Share of the time that a generator may wait for a core: a closed loop sends less by at most this share,
 /// and an open loop sends late. Undisturbed it is half of this share, a wait of microseconds at each wake-up.
@@ -79,6 +79,12 @@ pub(crate) struct Headline {
     pub(crate) is_capacity: bool,
 }
 
+impl Headline {
+    fn figure(&self) -> Figure {
+        if self.is_capacity { Figure::Capacity } else { Figure::Cost }
+    }
+}
+
 /// What CPU time of other processes does to a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OtherLoad {
@@ -86,6 +92,18 @@ pub(crate) enum OtherLoad {
     Disturbs,
     /// It does not change what is measured, as with memory and counts.
     Harmless,
+}
+
+/// What CPU time of other processes may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Figure {
+    /// What a server does at most. While the server uses its cores all the time, a generator that waits does
+    /// not change it.
+    Capacity,
+    /// What a request or client costs the server. A generator that waits sends in bursts, which cost less.
+    Cost,
+    /// How long a reply takes. Whatever shares a core with server or generator makes some replies late.
+    Latency,
 }
 
 /// What a full listen queue means for a measurement.
@@ -233,7 +251,7 @@ fn generator(measured: &[&Evidence], criteria: &Criteria) -> Vec<ReasonedVerdict
     if short.is_some_and(|short| short > SHORTFALL_MAX) {
         let verdict = if wanted.is_some_and(|wanted| wanted >= BUSY_FROM) {
             Verdict::GeneratorBound
-        } else if !disturbances(measured, criteria.cores).is_empty() {
+        } else if !disturbances(measured, criteria.cores, Figure::Latency).is_empty() {
             // While other processes have the cores, either side may be the cause.
             Verdict::Noisy
         } else {
@@ -274,7 +292,7 @@ fn noise(measured: &[&Evidence], criteria: &Criteria) -> Vec<ReasonedVerdict> {
         reasons.push(format!("throughput \u{d7} latency is {ratio} times the requests in flight"));
     }
     if criteria.other_load == OtherLoad::Disturbs {
-        reasons.extend(disturbances(measured, criteria.cores));
+        reasons.extend(disturbances(measured, criteria.cores, headline.figure()));
     }
     let overflows = overflows(measured);
     if overflows > 0 && criteria.full_queue == FullQueue::Disturbs {
@@ -286,15 +304,27 @@ fn noise(measured: &[&Evidence], criteria: &Criteria) -> Vec<ReasonedVerdict> {
     reasons.into_iter().map(|why| (Verdict::Noisy, why)).collect()
 }
 
-/// What took CPU time away from server and generator; empty if nothing did.
-pub(crate) fn disturbances(measured: &[&Evidence], cores: Cores) -> Vec<String> {
-    let others = middle(measured, |evidence| evidence.others_cpu).filter(|others| *others > OTHERS_MAX);
-    let found = [
-        others.map(|others| format!("other processes used {} of a core", percent(others))),
-        starved(measured, cores)
-            .map(|share| format!("the generator waited for a core {} of the time", percent(share))),
-    ];
-    found.into_iter().flatten().collect()
+/// What took CPU time away from server and generator and so may have changed this figure; empty if nothing
+/// did.
+pub(crate) fn disturbances(measured: &[&Evidence], cores: Cores, figure: Figure) -> Vec<String> {
+    let over = |used: Option<f64>| used.filter(|others| *others > OTHERS_MAX).map(percent);
+    let beside_server = middle(measured, |evidence| evidence.others_beside_server);
+    let beside_server = match beside_server {
+        Some(_) => {
+            over(beside_server).map(|used| format!("other processes used {used} of the server's core"))
+        }
+        // On which cores is unknown: each may be one of these.
+        None => over(middle(measured, |evidence| evidence.others_cpu))
+            .map(|used| format!("other processes used {used} of a core")),
+    };
+    let beside_generator = over(middle(measured, |evidence| evidence.others_beside_generator))
+        .filter(|_| figure == Figure::Latency)
+        .map(|used| format!("other processes used {used} of the generator's core"));
+    let is_saturated = middle(measured, |evidence| evidence.server_cpu).is_some_and(|busy| busy >= BUSY_FROM);
+    let starved = starved(measured, cores)
+        .filter(|_| figure != Figure::Capacity || !is_saturated)
+        .map(|share| format!("the generator waited for a core {} of the time", percent(share)));
+    [beside_server, beside_generator, starved].into_iter().flatten().collect()
 }
 
 /// Share of the time that the generator waited for its core, if that is too much.

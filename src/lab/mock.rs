@@ -6,7 +6,7 @@ use super::plan::metric::Metric;
 use super::plan::subject::SubjectKind;
 use super::run::executor::Executor;
 use super::run::machine::Machine;
-use super::run::outcome::{Measurement, RunOutcome};
+use super::run::outcome::{ClientTimes, Measurement, RunOutcome};
 use crate::judge::evidence::Evidence;
 use crate::models::Model;
 
@@ -87,7 +87,7 @@ fn made_up(cell: &Cell, wobble: f64) -> Measurement {
         ..Measurement::default()
     };
     match cell.experiment {
-        Experiment::Wait => measurement.with(Metric::WaitMs, if one_at_once { 500.0 } else { 0.15 } * wobble),
+        Experiment::Wait => wait(if one_at_once { 500.0 } else { 0.15 } * wobble, measurement),
         Experiment::Few => few(cell, measurement),
         Experiment::Many => measurement
             .with(Metric::MemoryBytes, (2.0e6 + 180_000.0 * level) * wobble)
@@ -107,6 +107,33 @@ fn made_up(cell: &Cell, wobble: f64) -> Measurement {
     }
 }
 
+fn wait(waited_ms: f64, measurement: Measurement) -> Measurement {
+    let stalled =
+        ClientTimes { connected_ms: Some(0.1), left_ms: 500.0, stalls: true, ..ClientTimes::default() };
+    let answered_ms = 0.2 + waited_ms;
+    let second = ClientTimes {
+        came_ms: 0.1,
+        connected_ms: Some(0.2),
+        answered_ms: Some(answered_ms),
+        left_ms: answered_ms,
+        stalls: false,
+    };
+    Measurement { clients: vec![stalled, second], ..measurement }.with(Metric::WaitMs, waited_ms)
+}
+
+/// A client of `few`: each place serves one after the other.
+fn client_of_few(client: u32, at_once: u32) -> ClientTimes {
+    let answered_ms = 0.5 + f64::from(client / at_once) * 300.0;
+    let waits = answered_ms < PATIENCE_MS as f64;
+    ClientTimes {
+        came_ms: 0.01 * f64::from(client),
+        connected_ms: Some(0.2),
+        answered_ms: waits.then_some(answered_ms),
+        left_ms: if waits { answered_ms + 300.0 } else { PATIENCE_MS as f64 },
+        stalls: false,
+    }
+}
+
 fn few(cell: &Cell, measurement: Measurement) -> Measurement {
     let at_once = match cell.subject.as_model() {
         Some(Model::Iterative) => 1,
@@ -115,7 +142,8 @@ fn few(cell: &Cell, measurement: Measurement) -> Measurement {
     };
     let at_once = at_once.min(cell.level);
     let waiting = (cell.level - at_once).min(17);
-    measurement
+    let clients = (0..cell.level).map(|client| client_of_few(client, at_once)).collect();
+    Measurement { clients, ..measurement }
         .with(Metric::ServedAtOnce, f64::from(at_once))
         .with(Metric::KeptWaiting, f64::from(waiting))
         .with(Metric::Dropped, f64::from(cell.level - at_once - waiting))

@@ -3,6 +3,7 @@
 //! ```text
 //! plan     which subjects, experiments and levels make cells; the seed decides their order, repeats are interleaved
 //! run      each cell: server and generator started afresh; each run is appended to the raw data at once
+//! again    runs that other processes disturbed are measured again, within a budget of time
 //! sample   CPU time, memory and queues of the processes meanwhile
 //! judge    the verdict on every cell with its reasons; rankings and crossovers of VALID cells alone
 //! report   a table, one HTML file, JSON, CSV
@@ -12,6 +13,7 @@
 //! never forks itself. All that follows the runs is a function of the raw data, so a report can be made again
 //! from that file.
 
+pub(crate) mod again;
 pub(crate) mod judge;
 pub(crate) mod plan;
 pub(crate) mod report;

@@ -64,6 +64,11 @@ impl Scale {
         Scale { low, high, kind: ScaleKind::Linear, unit: AxisUnit::Count }
     }
 
+    /// A linear axis over ms, from 0.
+    pub(crate) fn linear_ms(high: f64) -> Scale {
+        Scale { low: 0.0, high, kind: ScaleKind::Linear, unit: AxisUnit::Millis }
+    }
+
     /// Whether it is logarithmic.
     pub(crate) fn is_log(&self) -> bool {
         self.kind == ScaleKind::Log
@@ -148,6 +153,9 @@ pub(crate) fn short(value: f64) -> String {
 }
 
 fn time(us: f64) -> String {
+    if us == 0.0 {
+        return "0".to_owned();
+    }
     let (scaled, unit) = match us.abs() {
         v if v >= 1e6 => (us / 1e6, "s"),
         v if v >= 1e3 => (us / 1e3, "ms"),

@@ -353,7 +353,8 @@ pub(crate) fn stacked(title: &str, total: f64, parts: &[(&str, &str)], rows: &[S
     svg
 }
 
-fn open(title: &str, height: f64) -> String {
+/// The begin of a plot.
+pub(crate) fn open(title: &str, height: f64) -> String {
     format!(r#"<svg class="plot" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{}">"#, escape(title))
 }
 

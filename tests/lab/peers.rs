@@ -34,7 +34,12 @@ fn compare(output: &Path, args: &[&str], peers: &[(&str, &Path, &str)]) -> Outpu
 
 fn compare_command(output: &Path, args: &[&str], peers: &[(&str, &Path, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
-    command.args(["compare", "--quick"]).args(args).arg("--output").arg(output).env_remove("RUST_LOG");
+    command
+        .args(["compare", "--quick", "--attempts", "1"])
+        .args(args)
+        .arg("--output")
+        .arg(output)
+        .env_remove("RUST_LOG");
     for (name, path, argument) in peers {
         command.arg(format!("--peer={name}={} {{port}} {argument}", path.display()));
     }

@@ -1,17 +1,30 @@
 //! How each experiment is judged: which rules of [`crate::judge`] apply to it.
 
+use std::collections::BTreeMap;
+
 use crate::judge::Verdict;
-use crate::judge::repeats::{Cores, Criteria, FullQueue, Headline, OtherLoad, Repeat, disturbances};
+use crate::judge::evidence::Evidence;
+use crate::judge::repeats::{Cores, Criteria, Figure, FullQueue, Headline, OtherLoad, Repeat, disturbances};
 use crate::judge::statistics::MedianInterval;
 use crate::lab::plan::experiment::{Experiment, PATIENCE_MS};
 use crate::lab::plan::metric::Metric;
 use crate::lab::run::outcome::{Run, RunOutcome};
+use crate::lab::run::raw::Header;
 
 /// What applies to all cells of a comparison.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ComparisonSetup {
     pub(super) repeats_min: u32,
     pub(super) cores: Cores,
+}
+
+impl ComparisonSetup {
+    pub(super) fn of(header: &Header) -> ComparisonSetup {
+        ComparisonSetup {
+            repeats_min: header.plan.extent.repeats_min(),
+            cores: header.machine.core_sharing(),
+        }
+    }
 }
 
 /// The criteria for a cell of this experiment.
@@ -31,7 +44,8 @@ pub(super) fn criteria(
             is_capacity: metric.is_capacity(),
         },
         other_load: match experiment {
-            Experiment::Few | Experiment::Many | Experiment::Idle => OtherLoad::Harmless,
+            // What `wait` shows is longer by far than other processes make anyone wait.
+            Experiment::Wait | Experiment::Few | Experiment::Many | Experiment::Idle => OtherLoad::Harmless,
             _ => OtherLoad::Disturbs,
         },
         full_queue: match experiment {
@@ -51,20 +65,52 @@ pub(super) fn repeat(run: &Run) -> Repeat<'_> {
     }
 }
 
-/// Metrics of a cell that are less trustworthy than the cell, and why: beside an idle crowd other processes
-/// change times, and leave memory as it is.
+/// What other processes may have changed about a metric; `None` for counts, memory, and waits for a stalled
+/// client.
+fn figure(metric: Metric) -> Option<Figure> {
+    match metric {
+        Metric::ClientsPerS | Metric::RequestsPerS | Metric::BytesPerS => Some(Figure::Capacity),
+        Metric::CpuPerClientUs | Metric::ProcessControlUs | Metric::CpuPerRequestUs => Some(Figure::Cost),
+        Metric::LatencyP50Us | Metric::LatencyP99Us | Metric::LatencyP999Us => Some(Figure::Latency),
+        Metric::WaitMs
+        | Metric::WaitMaxMs
+        | Metric::ServedAtOnce
+        | Metric::KeptWaiting
+        | Metric::Refused
+        | Metric::Dropped
+        | Metric::MemoryBytes
+        | Metric::KernelBytes
+        | Metric::CpuPerSecondUs
+        | Metric::Fairness => None,
+    }
+}
+
+/// Metrics of a cell that are less trustworthy than the cell, and why: a process beside the generator delays
+/// replies, and leaves what they cost the server, or its memory, as it is.
 pub(super) fn doubts(
     experiment: Experiment,
-    runs: &[&Run],
+    measured: &[&Evidence],
     setup: ComparisonSetup,
-) -> Option<(&'static [Metric], String)> {
-    if experiment != Experiment::Idle {
-        return None;
-    }
-    let measured: Vec<_> =
-        runs.iter().filter_map(|run| run.measured()).map(|measurement| &measurement.evidence).collect();
-    let found = disturbances(&measured, setup.cores);
-    (!found.is_empty()).then(|| (&[Metric::CpuPerRequestUs, Metric::LatencyP99Us][..], found.join("; ")))
+) -> BTreeMap<Metric, String> {
+    let doubt = |metric: &Metric| {
+        let found = disturbances(measured, setup.cores, figure(*metric)?);
+        (!found.is_empty()).then(|| (*metric, found.join("; ")))
+    };
+    experiment.metrics().iter().filter_map(doubt).collect()
+}
+
+/// How other processes took CPU time from server or generator; empty if they did not.
+pub(super) fn disturbed_by(measured: &[&Evidence], setup: ComparisonSetup) -> Vec<String> {
+    disturbances(measured, setup.cores, Figure::Latency)
+}
+
+/// Whether other processes may have changed what this run is judged by: it is measured again, and another
+/// attempt counts in its place. Nothing else is a reason, and least of all its values.
+pub(super) fn is_replaceable(run: &Run, setup: ComparisonSetup) -> bool {
+    let Some(measurement) = run.measured() else { return false };
+    let evidence = &measurement.evidence;
+    let figure = figure(run.cell.experiment.headline()).unwrap_or(Figure::Latency);
+    evidence.not_sampled_ms.is_some() || !disturbances(&[evidence], setup.cores, figure).is_empty()
 }
 
 /// Whether a value is only a lower bound: a capacity that the generator limited, or the wait of a client that

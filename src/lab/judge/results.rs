@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::criteria::{ComparisonSetup, criteria, doubts, repeat};
-use crate::judge::repeats::{Repeat, SPREAD_MAX, disturbances, judge};
+use super::attempts::counting;
+use super::criteria::{ComparisonSetup, criteria, disturbed_by, doubts, repeat};
+use crate::judge::repeats::{Repeat, SPREAD_MAX, judge};
 use crate::judge::statistics::{MedianInterval, slope};
 use crate::judge::{Judgement, Verdict};
 use crate::lab::plan::comparison::Cell;
 use crate::lab::plan::experiment::Experiment;
 use crate::lab::plan::metric::Metric;
 use crate::lab::plan::subject::{CoreClass, Subject};
-use crate::lab::run::outcome::{Run, RunOutcome};
+use crate::lab::run::outcome::{ClientTimes, Measurement, Run, RunOutcome};
 use crate::lab::run::raw::Header;
 use crate::models::Model;
 
@@ -27,8 +28,10 @@ pub(crate) struct Results {
     pub(crate) slopes: Vec<Slope>,
     /// Runs that were planned.
     pub(crate) runs_planned: u32,
-    /// Runs that were made.
+    /// Those of them that were made.
     pub(crate) runs_made: u32,
+    /// Attempts beyond those, for runs that other processes disturbed.
+    pub(crate) runs_again: u32,
 }
 
 /// A cell's summaries and judgement.
@@ -42,8 +45,13 @@ pub(crate) struct CellResult {
     pub(crate) judgement: Judgement,
     /// Metrics that are not trusted although the cell is VALID, and why.
     pub(crate) doubted: BTreeMap<Metric, String>,
-    /// Whether other processes took CPU time from server or generator.
-    pub(crate) disturbed: bool,
+    /// How other processes took CPU time from server or generator; empty if they did not.
+    pub(crate) disturbed_by: Vec<String>,
+    /// How often runs of it were measured again.
+    pub(crate) attempts_again: u32,
+    /// What each client saw in the repeat whose longest wait is the median, in `wait` and `few`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) clients: Vec<ClientTimes>,
 }
 
 impl CellResult {
@@ -76,18 +84,25 @@ pub(crate) struct Slope {
 impl Results {
     /// Summarizes and judges the runs of a comparison, finished or not.
     pub(crate) fn of(header: Header, runs: &[Run]) -> Results {
-        let runs = with_process_control(runs);
+        let setup = ComparisonSetup::of(&header);
         let planned = header.plan.cells();
-        let setup = ComparisonSetup {
-            repeats_min: header.plan.extent.repeats_min(),
-            cores: header.machine.core_sharing(),
-        };
-        let mut cells: Vec<CellResult> =
-            planned.iter().filter_map(|cell| summarize(cell, &runs, setup)).collect();
+        let counting = with_process_control(&counting(runs, setup));
+        let mut cells = Results::cells_of(&header, &counting, setup);
+        let again = |cell: &Cell| runs.iter().filter(|run| run.attempt > 0 && run.cell == *cell).count();
+        for result in &mut cells {
+            result.attempts_again = again(&result.cell) as u32;
+        }
         doubt_process_control(&mut cells);
-        let slopes = slopes(&planned, &runs, &cells);
+        let slopes = slopes(&planned, &counting, &cells);
         let runs_planned = planned.len() as u32 * header.plan.repeats;
-        Results { header, cells, slopes, runs_planned, runs_made: runs.len() as u32 }
+        let runs_again: u32 = cells.iter().map(|result| result.attempts_again).sum();
+        let runs_made = runs.len() as u32 - runs_again;
+        Results { header, cells, slopes, runs_planned, runs_made, runs_again }
+    }
+
+    /// Each cell with its verdict, from one run for each repeat.
+    pub(super) fn cells_of(header: &Header, counting: &[Run], setup: ComparisonSetup) -> Vec<CellResult> {
+        header.plan.cells().iter().filter_map(|cell| summarize(cell, counting, setup)).collect()
     }
 
     /// The cells of one experiment and class.
@@ -144,13 +159,25 @@ fn summarize(cell: &Cell, runs: &[Run], setup: ComparisonSetup) -> Option<CellRe
         values.iter().filter_map(|(metric, values)| Some((*metric, MedianInterval::of(values)?))).collect();
     let headline = summaries.get(&cell.experiment.headline());
     let measured: Vec<_> = runs.iter().filter_map(|run| run.measured()).map(|run| &run.evidence).collect();
-    let disturbed = !disturbances(&measured, setup.cores).is_empty();
+    let disturbed_by = disturbed_by(&measured, setup);
     let repeats: Vec<Repeat<'_>> = runs.iter().map(|run| repeat(run)).collect();
     let judgement = judge(&repeats, &criteria(cell.experiment, headline, setup));
-    let doubted = doubts(cell.experiment, &runs, setup)
-        .map(|(metrics, why)| metrics.iter().map(|metric| (*metric, why.clone())).collect());
-    let (cell, doubted) = (cell.clone(), doubted.unwrap_or_default());
-    Some(CellResult { cell, summaries, judgement, doubted, disturbed })
+    let doubted = doubts(cell.experiment, &measured, setup);
+    let (cell, clients) = (cell.clone(), clients(&runs));
+    Some(CellResult { cell, summaries, judgement, doubted, disturbed_by, attempts_again: 0, clients })
+}
+
+/// The clients of the repeat in the middle, by its longest wait.
+fn clients(runs: &[&Run]) -> Vec<ClientTimes> {
+    let longest = |measurement: &Measurement| {
+        let waits =
+            [Metric::WaitMs, Metric::WaitMaxMs].map(|metric| measurement.values.get(&metric).copied());
+        waits.into_iter().flatten().next().unwrap_or(0.0)
+    };
+    let mut known: Vec<&Measurement> = runs.iter().filter_map(|run| run.measured()).collect();
+    known.retain(|measurement| !measurement.clients.is_empty());
+    known.sort_by(|a, b| longest(a).total_cmp(&longest(b)));
+    known.get(known.len().saturating_sub(1) / 2).map_or(Vec::new(), |middle| middle.clients.clone())
 }
 
 /// A difference is only as trustworthy as both of its sides.

@@ -1,5 +1,6 @@
 //! From experiments and subjects to cells, in which order, and how long it takes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -40,9 +41,21 @@ pub(crate) struct ComparisonPlan {
     pub(crate) extent: Extent,
     /// How often each cell is measured.
     pub(crate) repeats: u32,
+    /// Attempts at a run that other processes disturb, at most; 1 in older raw data.
+    #[serde(default = "one_attempt")]
+    pub(crate) attempts_max: u32,
     /// Determines the order of the cells within each repeat.
     pub(crate) seed: u64,
 }
+
+fn one_attempt() -> u32 {
+    1
+}
+
+/// Attempts at a run unless chosen: where so many were disturbed, the next one is likely to be as well.
+pub(crate) const ATTEMPTS_DEFAULT: u32 = 8;
+/// Attempts at a run, at most: those of all runs must fit in two minutes anyway.
+pub(crate) const ATTEMPTS_MAX: u32 = 100;
 
 /// One step of a plan.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +64,8 @@ pub(crate) struct PlanStep {
     pub(crate) cell: Cell,
     /// Which repeat, from 0.
     pub(crate) repeat: u32,
+    /// How often this repeat was measured before.
+    pub(crate) attempt: u32,
 }
 
 impl ComparisonPlan {
@@ -100,7 +115,7 @@ impl ComparisonPlan {
             for last in (1..cells.len()).rev() {
                 cells.swap(last, random.below(last as u64 + 1) as usize);
             }
-            steps.extend(cells.into_iter().map(|cell| PlanStep { cell, repeat }));
+            steps.extend(cells.into_iter().map(|cell| PlanStep { cell, repeat, attempt: 0 }));
         }
         steps
     }
@@ -110,12 +125,20 @@ impl ComparisonPlan {
         let measured = steps.iter().filter(|step| {
             step.cell.experiment.unsupported(&step.cell.subject, step.cell.level, allowed).is_none()
         });
-        let total_ms = measured.map(|step| {
-            let experiment = step.cell.experiment;
-            experiment.measured_ms(self.extent)
-                + experiment.overhead_ms(self.extent, &step.cell.subject, step.cell.level)
-        });
-        Duration::from_millis(total_ms.sum())
+        measured.map(|step| self.estimate_cell(&step.cell)).sum()
+    }
+
+    /// About how long a run of this cell takes.
+    pub(crate) fn estimate_cell(&self, cell: &Cell) -> Duration {
+        let overhead_ms = cell.experiment.overhead_ms(self.extent, &cell.subject, cell.level);
+        Duration::from_millis(cell.experiment.measured_ms(self.extent) + overhead_ms)
+    }
+
+    /// A number for each cell, at random: the order of cells that have equal claims otherwise.
+    pub(crate) fn lots(&self) -> BTreeMap<Cell, u64> {
+        // Not those numbers that decide the order of the steps.
+        let mut random = SplitMix(!self.seed);
+        self.cells().into_iter().map(|cell| (cell, random.next())).collect()
     }
 }
 
@@ -168,6 +191,7 @@ mod tests {
             cores_all: 1,
             extent,
             repeats: extent.repeats_min(),
+            attempts_max: ATTEMPTS_DEFAULT,
             seed,
         }
     }

@@ -2,9 +2,10 @@
 //! rests on.
 //!
 //! Columns: `experiment`, `class` of cores, `level` (what the experiment varies), `server`, `repeat` (from
-//! 1), `at_s` (seconds from the start of the comparison to the end of the run), `outcome` (`measured`; or
-//! `unsupported` or `failed` with the reason, and then the last two columns are empty), `metric` (ends with
-//! its unit) and `value`. Numbers that the verdict rests on have the prefix `evidence_`.
+//! 1), `attempt` at it (from 1; more than one where other processes disturbed those before), `at_s` (seconds
+//! from the start of the comparison to the end of the run), `outcome` (`measured`; or `unsupported` or
+//! `failed` with the reason, and then the last two columns are empty), `metric` (ends with its unit) and
+//! `value`. Numbers that the verdict rests on have the prefix `evidence_`.
 
 use std::fmt::Write as _;
 
@@ -14,16 +15,17 @@ use crate::plot::text::in_one_line;
 
 /// Renders every run; a run that was not measured has one line with the reason.
 pub(crate) fn render(runs: &[Run]) -> String {
-    let mut csv = String::from("experiment,class,level,server,repeat,at_s,outcome,metric,value\n");
+    let mut csv = String::from("experiment,class,level,server,repeat,attempt,at_s,outcome,metric,value\n");
     for run in runs {
         let cell = &run.cell;
         let start = format!(
-            "{},{},{},{},{},{}",
+            "{},{},{},{},{},{},{}",
             cell.experiment.name(),
             cell.class,
             cell.level,
             quoted(&cell.subject.name),
             run.repeat + 1,
+            run.attempt + 1,
             run.at_s
         );
         match &run.outcome {
@@ -53,6 +55,8 @@ fn evidence(evidence: &Evidence) -> Vec<(&'static str, f64)> {
         ("generator_cpu_share", evidence.generator_cpu),
         ("server_cpu_share", evidence.server_cpu),
         ("others_cpu_cores", evidence.others_cpu),
+        ("others_on_server_cores", evidence.others_beside_server),
+        ("others_on_generator_cores", evidence.others_beside_generator),
         ("server_waited_threads", evidence.server_waited),
         ("generator_waited_threads", evidence.generator_waited),
         ("target_per_s", evidence.target_per_s),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::style::Styles;
-use super::{floor, pictures, plots, sentences, terms};
+use super::{floor, pictures, plots, sentences, terms, timeline};
 use crate::judge::figures::{bytes, percent};
 use crate::judge::repeats;
 use crate::judge::statistics::MedianInterval;
@@ -75,8 +75,8 @@ fn head(html: &mut String, results: &Results) {
             results.runs_made, results.runs_planned
         );
     }
-    if let Some(busy) = sentences::busy_machine(results) {
-        let _ = write!(html, "<p class=\"banner\">{busy}</p>");
+    for sentence in sentences::busy_machine(results).into_iter().chain(sentences::measured_again(results)) {
+        let _ = write!(html, "<p class=\"banner\">{sentence}</p>");
     }
     for Finding { server, what } in &results.header.findings {
         let _ = write!(html, "<p class=\"banner\"><strong>{}</strong> {}.</p>", escape(server), escape(what));
@@ -251,10 +251,25 @@ fn section(
     let plots = plots::of(experiment, &cells, &slopes, &styles);
     legend(html, experiment, &cells, &styles);
     let _ = write!(html, "<div class=\"plots\">{}</div>", plots.join("\n"));
+    timelines(html, experiment, &cells);
     slope_table(html, experiment, &slopes);
     cell_table(html, experiment, &cells);
     unsupported(html, &results.unsupported(experiment, class));
     html.push_str("</section>\n");
+}
+
+/// Who waits and who is served when, at each server.
+fn timelines(html: &mut String, experiment: Experiment, cells: &[&CellResult]) {
+    let pictures = timeline::of(cells);
+    if !pictures.is_empty() {
+        let _ = write!(
+            html,
+            "<h3>Who waits, who is served, when</h3><p class=\"method\">{}</p>{}<div class=\"plots\">{}</div>",
+            timeline::caption(experiment),
+            timeline::legend(experiment),
+            pictures.join("\n")
+        );
+    }
 }
 
 fn unsupported(html: &mut String, lines: &[String]) {
@@ -429,14 +444,30 @@ fn cell_table(html: &mut String, experiment: Experiment, cells: &[&CellResult]) 
             value_cell(html, *metric, result.summaries.get(metric), verdicts.0, verdicts.1);
         }
         let mut judgement = result.judgement.clone();
-        for (metric, why) in result.doubted.iter().filter(|_| judgement.verdict == Verdict::Valid) {
-            judgement.evidence.push(format!("{} is NOISY: {why}", metric.label()));
+        if judgement.verdict == Verdict::Valid {
+            judgement.evidence.extend(doubts(result));
         }
         judgement_cell(html, &judgement);
         html.push_str("</tr>");
     }
     html.push_str("</tbody></table></div>");
     floor_note(html, with_floor, &floor::note());
+}
+
+/// Which values of a VALID cell are NOISY, once for each reason.
+fn doubts(result: &CellResult) -> Vec<String> {
+    let mut doubts: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (metric, why) in &result.doubted {
+        match doubts.iter_mut().find(|(reason, _)| reason == why) {
+            Some((_, metrics)) => metrics.push(metric.label()),
+            None => doubts.push((why, vec![metric.label()])),
+        }
+    }
+    let sentence = |(why, metrics): (&str, Vec<&str>)| {
+        let verb = if metrics.len() == 1 { "is" } else { "are" };
+        format!("{} {verb} NOISY: {why}", metrics.join(", "))
+    };
+    doubts.into_iter().map(sentence).collect()
 }
 
 /// The probability that an interval covers the true median, for each number of repeats that occurs.
@@ -460,12 +491,15 @@ fn reading(html: &mut String, results: &Results) {
         "<section id=\"reading\"><p class=\"kicker\">how to read</p><h2>Values and verdicts</h2><p class=\"method\">\
          Each value is the median of the repeats. The range below it is its confidence interval, whose ends are two of the \
          repeats{}, whatever the distribution. Every run had a freshly started server. Each repeat measured all cells once, in \
-         a new random order.</p><dl>",
+         a new random order. A run that other processes disturbed is measured again while time is left, if its cell is NOISY \
+         or GENERATOR-BOUND. The first attempt that they did not disturb counts, whatever its value; without one, the first of all. \
+         A run that failed is never replaced. The raw data has every attempt.</p><dl>",
         coverages(results)
     );
     let noisy = format!(
-        "half of the interval is more than {} of the median, other processes used more than {} of a core, the generator \
-         waited for a core more than {} of the time, throughput \
+        "half of the interval is more than {} of the median, other processes used more than {} of the server's \
+         core, the generator waited for its core more than {} of the time (which leaves the capacity of a server that uses its own \
+         core all the time as it is), throughput \
          \u{d7} latency differs by more than {} from the requests in flight, to which it is equal by Little's law, there are fewer than {} repeats, or \
          there were errors. Next to a single value, it applies to that value alone",
         percent(repeats::SPREAD_MAX),

@@ -18,6 +18,7 @@ mod style;
 pub(crate) mod table;
 mod terms;
 mod text;
+mod timeline;
 
 pub(crate) use text::found;
 

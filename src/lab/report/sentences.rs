@@ -26,7 +26,7 @@ pub(super) fn all(results: &Results) -> Vec<(String, String)> {
 
 /// That the machine was busy, and what to do; `None` if it was not.
 pub(super) fn busy_machine(results: &Results) -> Option<String> {
-    let disturbed: Vec<_> = results.cells.iter().filter(|result| result.disturbed).collect();
+    let disturbed: Vec<_> = results.cells.iter().filter(|result| !result.disturbed_by.is_empty()).collect();
     let noisy = disturbed.iter().filter(|result| result.judgement.verdict == Verdict::Noisy).count();
     (!disturbed.is_empty()).then(|| {
         format!(
@@ -36,6 +36,31 @@ pub(super) fn busy_machine(results: &Results) -> Option<String> {
             results.cells.len()
         )
     })
+}
+
+/// How many cells were measured again, and what came of it; `None` if none was.
+pub(super) fn measured_again(results: &Results) -> Option<String> {
+    let again: Vec<_> = results.cells.iter().filter(|result| result.attempts_again > 0).collect();
+    let valid = again.iter().filter(|result| result.judgement.verdict == Verdict::Valid).count();
+    let runs = results.runs_again;
+    (!again.is_empty()).then(|| {
+        format!(
+            "Other processes had disturbed {}, which {} measured again in {runs} {}: {} now.",
+            counted(again.len(), "cell"),
+            if again.len() == 1 { "was" } else { "were" },
+            if runs == 1 { "run" } else { "runs" },
+            match valid {
+                0 => "none is VALID".to_owned(),
+                valid if valid == again.len() => "all are VALID".to_owned(),
+                1 => "one is VALID".to_owned(),
+                valid => format!("{valid} are VALID"),
+            }
+        )
+    })
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// One sentence about an experiment from VALID cells alone, or why there is none.
@@ -177,7 +202,23 @@ fn untrusted(results: &Results, experiment: Experiment, class: CoreClass) -> Str
         *counts.entry(result.judgement.verdict).or_default() += 1;
     }
     let counts: Vec<String> = counts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
-    format!("Nothing can be concluded: no value is VALID ({}).", counts.join(", "))
+    let doubtful = || cells.iter().filter(|result| result.judgement.verdict != Verdict::Unsupported);
+    let disturbed = doubtful().find(|result| !result.disturbed_by.is_empty());
+    let why = match disturbed {
+        Some(result) => Some((result, result.disturbed_by.join(", and "))),
+        None => {
+            doubtful().next().and_then(|result| Some((result, result.judgement.evidence.first()?.clone())))
+        }
+    };
+    let why = why.map_or(String::new(), |(result, why)| {
+        let again = match result.attempts_again {
+            0 => String::new(),
+            1 => ", and again in another run".to_owned(),
+            runs => format!(", and again in {runs} more runs"),
+        };
+        format!("; at {}, for example, {why}{again}", result.cell.subject.name)
+    });
+    format!("Nothing can be concluded: no value is VALID ({}){why}.", counts.join(", "))
 }
 
 fn names(values: &[TrustedValue<'_>]) -> String {

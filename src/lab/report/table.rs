@@ -30,8 +30,8 @@ pub(crate) fn render(results: &Results, width: Option<u16>) -> String {
         "values are medians; \u{b1} is half of the confidence interval, which lies between {}",
         interval(plan.repeats)
     ));
-    if let Some(busy) = sentences::busy_machine(results) {
-        text.line(&busy);
+    for sentence in sentences::busy_machine(results).into_iter().chain(sentences::measured_again(results)) {
+        text.line(&sentence);
     }
     for finding in &results.header.findings {
         text.line(&found(finding));

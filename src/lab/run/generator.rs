@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::placement::Placement;
 use super::server::Server;
-use crate::lab::sample::cpu::{EVERY, SHARE, Sample, Span};
+use crate::lab::sample::cpu::{EVERY, SHARE, Sample, Sides, Span};
 use crate::load::report::{Phase, Report};
 use crate::sys::process::end_with_parent;
 
@@ -54,19 +54,20 @@ impl GeneratorTask {
         program: &Path,
         server: &Server,
         placement: &Placement,
+        sides: &Sides,
     ) -> Result<GeneratorRun, String> {
         let mut command = Command::new(program);
         command.args(self.arguments(&server.addr().to_string()));
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         end_with_parent(&mut command);
         // Before the generator starts, so that there is a sample before whatever it does.
-        let mut samples = vec![Sample::take(server.processes(), None)];
+        let mut samples = vec![Sample::take(server.processes(), None, sides)];
         let spawned = placement.on(placement.generator(), || command.spawn());
         let mut child = Running(spawned.map_err(|error| format!("generator not started: {error}"))?);
         let output = read_apart(child.0.stdout.take());
         let (phase_began, phases) = mpsc::channel();
         let complaints = read_lines(child.0.stderr.take(), phase_began);
-        self.sample_until_reported(&mut samples, child.0.id(), (&output, &phases), server)?;
+        self.sample_until_reported(&mut samples, child.0.id(), (&output, &phases), (server, sides))?;
         let report = output.join().map_err(|_| "the generator's output was not read")?;
         let report: Report = serde_json::from_slice(&report).map_err(|error| {
             let last = complaints.join().unwrap_or_default();
@@ -101,7 +102,7 @@ impl GeneratorTask {
         samples: &mut Vec<Sample>,
         generator: u32,
         (output, phases): (&thread::JoinHandle<Vec<u8>>, &mpsc::Receiver<()>),
-        server: &Server,
+        (server, sides): (&Server, &Sides),
     ) -> Result<(), String> {
         let deadline = Instant::now()
             + Duration::from_millis(self.ramp_ms + self.warmup_ms + self.measured_ms)
@@ -109,13 +110,13 @@ impl GeneratorTask {
         let stops = server.stops();
         loop {
             let began = Instant::now();
-            samples.push(Sample::take(server.processes(), Some(generator)));
+            samples.push(Sample::take(server.processes(), Some(generator), sides));
             let pause = EVERY.max(began.elapsed() * SHARE);
             // The end is looked for often, because the next cell waits for it; samples are rare, because they
             // cost time.
             while began.elapsed() < pause && phases.try_recv().is_err() {
                 if output.is_finished() {
-                    samples.push(Sample::take(server.processes(), Some(generator)));
+                    samples.push(Sample::take(server.processes(), Some(generator), sides));
                     return Ok(());
                 }
                 if server.stops() != stops {

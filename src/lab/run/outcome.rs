@@ -15,10 +15,19 @@ pub(crate) struct Run {
     pub(crate) cell: Cell,
     /// Which repeat, from 0.
     pub(crate) repeat: u32,
+    /// How often this repeat was measured before: 0 unless other processes disturbed it.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub(crate) attempt: u32,
     /// When it ended, in seconds since the start of the comparison.
     pub(crate) at_s: f64,
     /// The result.
     pub(crate) outcome: RunOutcome,
+}
+
+/// Most runs are, and raw data does not repeat it for each of them.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_first(attempt: &u32) -> bool {
+    *attempt == 0
 }
 
 impl Run {
@@ -50,6 +59,25 @@ pub(crate) struct Measurement {
     pub(crate) values: BTreeMap<Metric, f64>,
     /// Whether to trust it.
     pub(crate) evidence: Evidence,
+    /// What each client saw, in the order in which they came; of `wait` and `few` alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) clients: Vec<ClientTimes>,
+}
+
+/// When something happened to a client, in ms since the first client came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ClientTimes {
+    /// It began to connect.
+    pub(crate) came_ms: f64,
+    /// It was connected: the system queues it until the server accepts it.
+    pub(crate) connected_ms: Option<f64>,
+    /// Its reply was complete. It holds its connection from then on, until it leaves.
+    pub(crate) answered_ms: Option<f64>,
+    /// It left, or gave up.
+    pub(crate) left_ms: f64,
+    /// It stalls: it never asks for a reply.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) stalls: bool,
 }
 
 impl Measurement {

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 
 use crate::lab::plan::subject::CoreClass;
+use crate::lab::sample::cpu::Sides;
 use crate::sys::process::pin;
 
 /// Cores of the server and of the generator.
@@ -12,13 +13,20 @@ use crate::sys::process::pin;
 pub(crate) struct Placement {
     /// All cores that this process may use, the server's first.
     all: Vec<usize>,
+    /// The physical core of each of them.
+    physical: Vec<usize>,
     /// How many of them are the server's.
     server_count: usize,
     /// Server and generator are pinned to separate cores.
     apart: bool,
     /// Server and generator share one physical core, because there is no other.
     one_physical: bool,
+    /// The order of the cores is that of their use by other processes, and not that of their numbers.
+    is_by_use: bool,
 }
+
+/// Shares of a core that differ by less are equal.
+const USED_STEP: f64 = 0.2;
 
 /// The physical core of this hardware thread, named by its lowest thread; the core itself where the system
 /// does not expose it.
@@ -36,19 +44,50 @@ fn least_of(list: &str) -> Option<usize> {
 impl Placement {
     /// For these cores; without any, no process is pinned. Hardware threads of one physical core slow each
     /// other down, so they are all given to the same side if there is more than one physical core.
-    pub(crate) fn of(cores: &[usize], physical: impl Fn(usize) -> usize) -> Placement {
+    ///
+    /// Other processes used so large a share of each core a moment ago: the server has the cores with the
+    /// least of it. A generator that waits changes fewer of the results.
+    pub(crate) fn of(
+        cores: &[usize],
+        physical: impl Fn(usize) -> usize,
+        used: impl Fn(usize) -> f64,
+    ) -> Placement {
         let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for &core in cores {
             groups.entry(physical(core)).or_default().push(core);
         }
+        let mut groups: Vec<Vec<usize>> = groups.into_values().collect();
+        // In steps: less is chance, and does not change the order.
+        let steps = |group: &Vec<usize>| {
+            (group.iter().map(|core| used(*core)).sum::<f64>() / USED_STEP).round() as i64
+        };
+        let numbered = groups.clone();
+        groups.sort_by_key(steps);
         let one_physical = groups.len() == 1 && cores.len() >= 2;
         let server_count = if one_physical {
             cores.len().div_ceil(2)
         } else {
-            groups.values().take(groups.len().div_ceil(2)).map(Vec::len).sum()
+            groups.iter().take(groups.len().div_ceil(2)).map(Vec::len).sum()
         };
-        let all = groups.into_values().flatten().collect();
-        Placement { all, server_count, apart: cores.len() >= 2, one_physical }
+        let is_by_use = groups != numbered;
+        let all: Vec<usize> = groups.into_iter().flatten().collect();
+        let physical = all.iter().map(|core| physical(*core)).collect();
+        Placement { all, physical, server_count, apart: cores.len() >= 2, one_physical, is_by_use }
+    }
+
+    /// The cores on which other processes disturb the server of this class, and those on which they disturb
+    /// the generator. None where the two are not apart.
+    pub(crate) fn sides(&self, class: CoreClass) -> Sides {
+        if !self.apart || self.one_physical {
+            return Sides::default();
+        }
+        let physical =
+            |core: usize| self.all.iter().position(|other| *other == core).map(|at| self.physical[at]);
+        let beside = |own: &[usize]| {
+            let taken: Vec<_> = own.iter().map(|core| physical(*core)).collect();
+            self.all.iter().copied().filter(|core| taken.contains(&physical(*core))).collect()
+        };
+        Sides { server: beside(self.server(class)), generator: beside(self.generator()) }
     }
 
     /// All cores. The system itself reports only those of the generator once this process is pinned there.
@@ -113,8 +152,9 @@ impl Placement {
         } else {
             ""
         };
+        let by_use = if self.is_by_use { " (other processes used it least)" } else { "" };
         format!(
-            "pinned and disjoint: server on core {}, generator on {}; {more}{shared}",
+            "pinned and disjoint: server on core {}{by_use}, generator on {}; {more}{shared}",
             list(self.server(CoreClass::OneCore)),
             list(self.generator())
         )
@@ -125,17 +165,22 @@ impl Placement {
 mod tests {
     use super::*;
 
+    /// Of a quiet machine.
+    fn quiet(cores: &[usize], physical: impl Fn(usize) -> usize) -> Placement {
+        Placement::of(cores, physical, |_| 0.0)
+    }
+
     #[test]
     fn server_and_generator_never_share_a_core_if_there_are_two() {
         for count in 2..9 {
-            let placement = Placement::of(&(0..count).collect::<Vec<_>>(), |core| core);
+            let placement = quiet(&(0..count).collect::<Vec<_>>(), |core| core);
             for class in placement.classes() {
                 assert!(!placement.server(class).is_empty());
                 assert!(!placement.generator().is_empty());
                 assert!(placement.server(class).iter().all(|core| !placement.generator().contains(core)));
             }
         }
-        let of = |cores| Placement::of(cores, |core| core);
+        let of = |cores| quiet(cores, |core| core);
         assert_eq!(of(&[0, 1]).classes(), [CoreClass::OneCore]);
         assert_eq!(of(&[0, 1, 2, 3]).classes(), [CoreClass::OneCore, CoreClass::AllCores]);
         assert!(of(&[5]).describe().contains("shared"));
@@ -143,22 +188,48 @@ mod tests {
     }
 
     #[test]
+    fn the_server_has_the_cores_that_other_processes_use_least() {
+        let of = |used: [f64; 4]| Placement::of(&[0, 1, 2, 3], |core| core, |core| used[core]);
+        let placement = of([0.9, 0.02, 0.5, 0.05]);
+        assert_eq!(placement.server(CoreClass::AllCores), [1, 3]);
+        assert_eq!(placement.generator(), [2, 0]);
+        assert!(placement.describe().contains("server on core 1 (other processes used it least)"));
+        let alike = of([0.06, 0.02, 0.0, 0.05]);
+        assert_eq!(alike.cores(), [0, 1, 2, 3], "differences by chance");
+        assert!(!alike.describe().contains("used it least"));
+    }
+
+    #[test]
+    fn what_disturbs_a_side_runs_on_its_physical_cores() {
+        // Threads 0 and 2, and 1 and 3.
+        let placement = quiet(&[0, 1, 2, 3], |core| core % 2);
+        let sides = placement.sides(CoreClass::OneCore);
+        assert_eq!((sides.server, sides.generator), (vec![0, 2], vec![1, 3]));
+        let eight = quiet(&[0, 1, 2, 3, 4, 5, 6, 7], |core| core);
+        assert_eq!(eight.sides(CoreClass::OneCore).server, [0], "the server does not use the others");
+        assert_eq!(eight.sides(CoreClass::AllCores).server, [0, 1, 2, 3]);
+        for together in [quiet(&[0, 1], |_| 0), quiet(&[5], |core| core)] {
+            assert_eq!(together.sides(CoreClass::OneCore), Sides::default());
+        }
+    }
+
+    #[test]
     fn threads_of_one_physical_core_are_on_one_side() {
         // Both ways in which systems number them.
-        let side_by_side = Placement::of(&[0, 1, 2, 3], |core| core / 2 * 2);
+        let side_by_side = quiet(&[0, 1, 2, 3], |core| core / 2 * 2);
         assert_eq!(
             (side_by_side.server(CoreClass::AllCores), side_by_side.generator()),
             (&[0, 1][..], &[2, 3][..])
         );
-        let far_apart = Placement::of(&[0, 1, 2, 3, 4, 5], |core| core % 3);
+        let far_apart = quiet(&[0, 1, 2, 3, 4, 5], |core| core % 3);
         assert_eq!((far_apart.server(CoreClass::OneCore), far_apart.generator()), (&[0][..], &[2, 5][..]));
         // One thread of a core, and both of another.
-        let uneven = Placement::of(&[1, 2, 3], |core| core / 2 * 2);
+        let uneven = quiet(&[1, 2, 3], |core| core / 2 * 2);
         assert_eq!((uneven.server(CoreClass::AllCores), uneven.generator()), (&[1][..], &[2, 3][..]));
         for apart in [side_by_side, far_apart, uneven] {
             assert!(!apart.describe().contains("physical"), "{}", apart.describe());
         }
-        let one = Placement::of(&[0, 1], |_| 0);
+        let one = quiet(&[0, 1], |_| 0);
         assert_eq!((one.server(CoreClass::OneCore), one.generator()), (&[0][..], &[1][..]));
         assert!(one.describe().contains("threads of one physical core"), "{}", one.describe());
         assert_eq!([least_of("0,4\n"), least_of("2-3\n"), least_of("")], [Some(0), Some(2), None]);

@@ -25,7 +25,7 @@ use crate::lab::plan::experiment::{
 };
 use crate::lab::plan::metric::Metric;
 use crate::lab::plan::subject::{CoreClass, Subject};
-use crate::lab::sample::cpu::between;
+use crate::lab::sample::cpu::{Sample, Span, between};
 use crate::lab::sample::proc::{kernel_memory_settled, listen_overflows};
 use crate::load::Report;
 use crate::models::Model;
@@ -84,8 +84,10 @@ impl RealExecutor {
     ) -> Result<Measurement, String> {
         let measured_ms = cell.experiment.measured_ms(extent);
         match cell.experiment {
-            Experiment::Wait => stalls::wait(server.addr()),
-            Experiment::Few => Ok(stalls::few(server.addr(), cell.level)),
+            Experiment::Wait => self.beside_others(cell, server, || stalls::wait(server.addr())),
+            Experiment::Few => {
+                self.beside_others(cell, server, || Ok(stalls::few(server.addr(), cell.level)))
+            }
             Experiment::Many => standing::many(server, kernel_before, measured_ms),
             Experiment::Idle => {
                 let crowd = IdleClients::gather(server.addr(), cell.level)?;
@@ -104,11 +106,33 @@ impl RealExecutor {
         }
     }
 
+    /// Measures in this process, and adds what other processes used meanwhile.
+    fn beside_others(
+        &self,
+        cell: &Cell,
+        server: &Server,
+        measure: impl FnOnce() -> Result<Measurement, String>,
+    ) -> Result<Measurement, String> {
+        let sides = self.placement.sides(cell.class);
+        // The clients are threads of this process, which counts as no generator.
+        let sample = || Sample { generator: Some(0), ..Sample::take(server.processes(), None, &sides) };
+        let before = sample();
+        let mut measurement = measure()?;
+        let after = sample();
+        let busy = between(&[before, after], Span { from_ns: before.at_ns, to_ns: after.at_ns });
+        let evidence = &mut measurement.evidence;
+        evidence.others_cpu = busy.others;
+        evidence.others_beside_server = busy.others_beside_server;
+        evidence.others_beside_generator = busy.others_beside_generator;
+        Ok(measurement)
+    }
+
     /// Runs the generator against the server, and combines its report with the samples.
     fn traffic(&self, cell: &Cell, extent: Extent, server: &Server) -> Result<Measurement, String> {
         let load = task_of(cell, extent);
         let overflows = listen_overflows();
-        let loaded = load.run(&self.program, server, &self.placement)?;
+        let sides = self.placement.sides(cell.class);
+        let loaded = load.run(&self.program, server, &self.placement, &sides)?;
         let overflows = overflows.and_then(|before| Some(listen_overflows()? - before));
         let server_cores = self.placement.server(cell.class).len().max(1);
         Ok(measurement(cell, &load, &loaded, server_cores, overflows))
@@ -188,6 +212,8 @@ fn measurement(
         generator_cpu: Some(report.generator.utilisation),
         server_cpu: busy.server.map(|cores| cores / server_cores as f64),
         others_cpu: busy.others,
+        others_beside_server: busy.others_beside_server,
+        others_beside_generator: busy.others_beside_generator,
         server_waited: busy.server_waited,
         generator_waited: report.generator.run_delay_s.map(|run_delay_s| run_delay_s / seconds),
         // Arrivals at random are not exactly the rate times the seconds: 400 vary by some 20.

@@ -7,7 +7,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::outcome::Measurement;
+use super::outcome::{ClientTimes, Measurement};
 use crate::judge::ErrorCounts;
 use crate::judge::evidence::Evidence;
 use crate::lab::plan::experiment::{FEW_HOLD_MS, PATIENCE_MS, REQUEST_BYTES, WAIT_STALL_MS};
@@ -22,36 +22,77 @@ const AT_ONCE_MS: u64 = FEW_HOLD_MS / 2;
 
 /// How long the second client waits behind a stalled one.
 pub(crate) fn wait(addr: SocketAddr) -> Result<Measurement, String> {
-    let stalled = connect(addr).map_err(|error| format!("the first client: {error}"))?;
+    let came = Instant::now();
+    let first = connect(addr).map_err(|error| format!("the first client: {error}"))?;
+    let connected = Instant::now();
     let patience = thread::spawn(move || {
         thread::sleep(Duration::from_millis(WAIT_STALL_MS));
-        drop(stalled);
+        drop(first);
+        Instant::now()
     });
+    let second_came = Instant::now();
     let waited = connect(addr).and_then(|mut second| {
         let began = Instant::now();
         exchange(&mut second)?;
-        Ok(began.elapsed())
+        Ok((began, Instant::now()))
     });
-    let _ = patience.join();
-    let waited = waited.map_err(|error| format!("the second client: {error}"))?;
+    let left = patience.join().map_err(|_| "the first client ended early".to_owned())?;
+    let (began, answered) = waited.map_err(|error| format!("the second client: {error}"))?;
+    let first = Visit { came, connected: Some(connected), answered: None, left, fate: ClientFate::Stalled };
+    let second = Visit {
+        came: second_came,
+        connected: Some(began),
+        answered: Some(answered),
+        left: answered,
+        fate: ClientFate::Waited,
+    };
     let evidence = Evidence { requests: 1, ..Evidence::default() };
-    Ok(Measurement { evidence, ..Measurement::default() }.with(Metric::WaitMs, waited.as_secs_f64() * 1e3))
+    Ok(Measurement { evidence, clients: times(vec![first, second]), ..Measurement::default() }
+        .with(Metric::WaitMs, (answered - began).as_secs_f64() * 1e3))
 }
 
-/// The result of a client of `few`.
+/// The result of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ClientFate {
+    /// The first client of `wait`.
+    Stalled,
     AtOnce,
     Waited,
     Dropped,
     Refused,
 }
 
+/// What a client saw, and when.
+#[derive(Clone, Copy, Debug)]
+struct Visit {
+    came: Instant,
+    connected: Option<Instant>,
+    answered: Option<Instant>,
+    left: Instant,
+    fate: ClientFate,
+}
+
+/// The visits in the order in which they began, as raw data has them.
+fn times(mut visits: Vec<Visit>) -> Vec<ClientTimes> {
+    visits.sort_by_key(|visit| visit.came);
+    let Some(first) = visits.first().map(|visit| visit.came) else { return Vec::new() };
+    // To a microsecond.
+    let since_ms = |at: Instant| ((at - first).as_secs_f64() * 1e6).round() / 1e3;
+    let times = |visit: &Visit| ClientTimes {
+        came_ms: since_ms(visit.came),
+        connected_ms: visit.connected.map(since_ms),
+        answered_ms: visit.answered.map(since_ms),
+        left_ms: since_ms(visit.left),
+        stalls: visit.fate == ClientFate::Stalled,
+    };
+    visits.iter().map(times).collect()
+}
+
 /// Clients that arrive at once, each holding its connection for a while after its answer.
 pub(crate) fn few(addr: SocketAddr, clients: u32) -> Measurement {
     let overflows = listen_overflows();
     let barrier = Barrier::new(clients as usize);
-    let fates: Vec<(ClientFate, Duration)> = thread::scope(|scope| {
+    let visits: Vec<Visit> = thread::scope(|scope| {
         let arrive = || {
             barrier.wait();
             one_of_few(addr)
@@ -59,42 +100,50 @@ pub(crate) fn few(addr: SocketAddr, clients: u32) -> Measurement {
         let all: Vec<_> = (0..clients).map(|_| scope.spawn(arrive)).collect();
         all.into_iter().filter_map(|client| client.join().ok()).collect()
     });
-    let count = |fate| fates.iter().filter(|(found, _)| *found == fate).count();
-    let longest = fates.iter().map(|(_, waited)| waited.as_secs_f64() * 1e3).fold(0.0, f64::max);
+    let count = |fate| visits.iter().filter(|visit| visit.fate == fate).count();
+    let waited = |visit: &Visit| visit.answered.unwrap_or(visit.left) - visit.came;
+    let longest = visits.iter().map(waited).max().unwrap_or_default().min(PATIENCE);
     let evidence = Evidence {
-        requests: fates.len() as u64,
+        requests: visits.len() as u64,
         listen_overflows: overflows.and_then(|before| Some(listen_overflows()? - before)),
         errors: ErrorCounts { refused: count(ClientFate::Refused) as u64, ..ErrorCounts::default() },
         ..Evidence::default()
     };
-    Measurement { evidence, ..Measurement::default() }
+    let counted = Measurement { evidence, ..Measurement::default() }
         .with(Metric::ServedAtOnce, count(ClientFate::AtOnce) as f64)
         .with(Metric::KeptWaiting, count(ClientFate::Waited) as f64)
         .with(Metric::Dropped, count(ClientFate::Dropped) as f64)
         .with(Metric::Refused, count(ClientFate::Refused) as f64)
-        .with(Metric::WaitMaxMs, longest)
+        .with(Metric::WaitMaxMs, longest.as_secs_f64() * 1e3);
+    Measurement { clients: times(visits), ..counted }
 }
 
-fn one_of_few(addr: SocketAddr) -> (ClientFate, Duration) {
-    let began = Instant::now();
-    let connected = connect(addr);
-    let connecting = began.elapsed();
-    let mut stream = match connected {
+fn one_of_few(addr: SocketAddr) -> Visit {
+    let came = Instant::now();
+    let connecting = connect(addr);
+    let connected = Instant::now();
+    let mut stream = match connecting {
         Ok(stream) => stream,
-        Err(error) => return (fate_of(&error, ClientFate::Dropped), connecting.min(PATIENCE)),
+        Err(error) => {
+            let fate = fate_of(&error, ClientFate::Dropped);
+            return Visit { came, connected: None, answered: None, left: connected, fate };
+        }
     };
     // Its patience began with its first attempt to connect.
-    let left = PATIENCE.saturating_sub(connecting).max(Duration::from_millis(1));
+    let left = PATIENCE.saturating_sub(connected - came).max(Duration::from_millis(1));
     let exchanged = stream.set_read_timeout(Some(left)).and_then(|()| exchange(&mut stream));
-    let waited = began.elapsed().min(PATIENCE);
-    let fate = match exchanged {
-        _ if connecting >= Duration::from_millis(DROPPED_FROM_MS) => ClientFate::Dropped,
-        Ok(()) if waited <= Duration::from_millis(AT_ONCE_MS) => ClientFate::AtOnce,
+    let done = Instant::now();
+    let fate = match &exchanged {
+        _ if connected - came >= Duration::from_millis(DROPPED_FROM_MS) => ClientFate::Dropped,
+        Ok(()) if done - came <= Duration::from_millis(AT_ONCE_MS) => ClientFate::AtOnce,
         Ok(()) => ClientFate::Waited,
-        Err(error) => fate_of(&error, ClientFate::Waited),
+        Err(error) => fate_of(error, ClientFate::Waited),
     };
+    // One that gave up holds its connection as well: the server may be about to accept it.
     thread::sleep(Duration::from_millis(FEW_HOLD_MS));
-    (fate, waited)
+    let answered = exchanged.is_ok().then_some(done);
+    let left = if answered.is_some() { Instant::now() } else { done };
+    Visit { came, connected: Some(connected), answered, left, fate }
 }
 
 /// A timeout is `late`; any other error was caused by the server.
@@ -149,15 +198,23 @@ mod tests {
         let measured = wait(addr).unwrap();
         let waited_ms = measured.values[&Metric::WaitMs];
         assert!(waited_ms >= WAIT_STALL_MS as f64 * 0.8, "{waited_ms}");
+        let [first, second] = measured.clients[..] else { panic!("{:?}", measured.clients) };
+        assert!(first.stalls && first.answered_ms.is_none() && first.left_ms >= WAIT_STALL_MS as f64);
+        assert!(second.answered_ms >= Some(first.left_ms * 0.8) && !second.stalls, "{second:?}");
         served.join().unwrap();
     }
 
     #[test]
     fn of_three_that_arrive_at_an_iterative_server_one_is_served_at_once() {
         let (addr, served) = iterative(3);
-        let values = few(addr, 3).values;
+        let Measurement { values, clients, .. } = few(addr, 3);
         assert!((values[&Metric::ServedAtOnce] - 1.0).abs() < 0.5, "{values:?}");
         assert!((values[&Metric::KeptWaiting] - 2.0).abs() < 0.5, "{values:?}");
+        // Each is answered when the one before it has left.
+        let mut stays: Vec<_> =
+            clients.iter().map(|client| (client.answered_ms.unwrap(), client.left_ms)).collect();
+        stays.sort_by(|a, b| a.0.total_cmp(&b.0));
+        assert!(stays.windows(2).all(|pair| pair[1].0 >= pair[0].1 - 5.0), "{clients:?}");
         served.join().unwrap();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::proc::{Nanos, Processes, machine_cpu, own_cpu};
+use super::proc::{Nanos, Processes, cores_cpu, own_cpu};
 use super::server::ServerProcesses;
 use crate::sys::clock::monotonic_ns;
 
@@ -11,6 +11,15 @@ pub(crate) const EVERY: Duration = Duration::from_millis(25);
 /// Sampling uses at most one part in this many of a core: a tree of thousands of processes is sampled less
 /// often.
 pub(crate) const SHARE: u32 = 25;
+
+/// The cores that belong to server and generator, with those that share a physical core with them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sides {
+    /// The server's.
+    pub(crate) server: Vec<usize>,
+    /// The generator's, on which this process runs, too.
+    pub(crate) generator: Vec<usize>,
+}
 
 /// CPU times at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,6 +34,10 @@ pub(crate) struct Sample {
     pub(crate) own: Nanos,
     /// Of all processes of the machine.
     pub(crate) machine: Option<Nanos>,
+    /// Of all processes on the server's cores.
+    pub(crate) server_side: Option<Nanos>,
+    /// Of all processes on the generator's cores.
+    pub(crate) generator_side: Option<Nanos>,
     /// How long the server's threads have waited for a core.
     pub(crate) server_waited: Option<Nanos>,
 }
@@ -32,15 +45,28 @@ pub(crate) struct Sample {
 impl Sample {
     /// Samples now. `generator` is `None` before it is started. Reading thousands of processes takes tens of
     /// ms; the sample counts for the middle of this interval.
-    pub(crate) fn take(server: &ServerProcesses, generator: Option<u32>) -> Sample {
+    pub(crate) fn take(server: &ServerProcesses, generator: Option<u32>, sides: &Sides) -> Sample {
         let processes = Processes::now();
         let began_ns = monotonic_ns();
         let (server_cpu, server_waited) =
             processes.as_ref().map_or((None, None), |processes| server.times(processes, generator));
         let generator_cpu = generator.and_then(|generator| processes.as_ref()?.cpu(generator));
-        let (own, machine) = (own_cpu(), machine_cpu());
+        let (own, cores) = (own_cpu(), cores_cpu());
         let at_ns = began_ns.midpoint(monotonic_ns());
-        Sample { at_ns, server: server_cpu, generator: generator_cpu, own, machine, server_waited }
+        let used_on = |side: &[usize]| {
+            let mine = cores.iter().flatten().filter(|(core, _)| side.contains(core)).map(|(_, ns)| ns);
+            (!side.is_empty() && cores.is_some()).then(|| mine.sum())
+        };
+        Sample {
+            at_ns,
+            server: server_cpu,
+            generator: generator_cpu,
+            own,
+            machine: cores.as_ref().map(|cores| cores.iter().map(|(_, ns)| ns).sum()),
+            server_side: used_on(&sides.server),
+            generator_side: used_on(&sides.generator),
+            server_waited,
+        }
     }
 }
 
@@ -73,6 +99,10 @@ pub(crate) struct CoresUsed {
     pub(crate) generator: Option<f64>,
     /// All other processes except this one.
     pub(crate) others: Option<f64>,
+    /// All other processes on the server's cores.
+    pub(crate) others_beside_server: Option<f64>,
+    /// All other processes except this one on the generator's cores.
+    pub(crate) others_beside_generator: Option<f64>,
     /// Threads of the server that were runnable without a core, on average.
     pub(crate) server_waited: Option<f64>,
 }
@@ -92,12 +122,16 @@ pub(crate) fn between(samples: &[Sample], span: Span) -> CoresUsed {
     let generator = share(&|sample| sample.generator);
     let machine = share(&|sample| sample.machine);
     let own = share(&|sample| Some(sample.own));
+    let server_side = share(&|sample| sample.server_side);
+    let generator_side = share(&|sample| sample.generator_side);
     // If one of ours is unknown, it would count as CPU time of others.
     let ours = || Some(server? + generator? + own?);
     CoresUsed {
         server,
         generator,
         others: machine.and_then(|machine| Some((machine - ours()?).max(0.0))),
+        others_beside_server: server_side.and_then(|used| Some((used - server?).max(0.0))),
+        others_beside_generator: generator_side.and_then(|used| Some((used - generator? - own?).max(0.0))),
         server_waited: share(&|sample| sample.server_waited),
     }
 }
@@ -133,6 +167,8 @@ mod tests {
             generator: (ms > 0).then_some(0),
             own: 0,
             machine: Some(machine * MS),
+            server_side: Some(server * MS),
+            generator_side: Some((machine - server) * MS),
             server_waited: Some(server * MS / 2),
         };
         [sample(0, 0, 0), sample(100, 0, 50), sample(300, 200, 350)]
@@ -148,6 +184,9 @@ mod tests {
         assert!((busy.server.unwrap() - 1.0).abs() < 1e-9);
         assert!((busy.others.unwrap() - 0.5).abs() < 1e-9);
         assert!((busy.server_waited.unwrap() - 0.5).abs() < 1e-9);
+        // All of it on the generator's core.
+        assert!(busy.others_beside_server.unwrap() < 1e-9);
+        assert!((busy.others_beside_generator.unwrap() - 0.5).abs() < 1e-9);
         let whole = between(&samples(), span(0, 300));
         assert!((whole.server.unwrap() - 2.0 / 3.0).abs() < 1e-9);
         assert_eq!(span(0, 300).beyond_ns(&samples()), 0);

@@ -148,15 +148,22 @@ fn ticks_per_s() -> u64 {
     ticks.ok().flatten().and_then(|ticks| u64::try_from(ticks).ok()).filter(|ticks| *ticks > 0).unwrap_or(100)
 }
 
-/// CPU time that processes, and the host of a virtual machine, used on all cores. It excludes interrupts:
-/// much of their work is for the measured processes, and cannot be separated.
-pub(crate) fn machine_cpu() -> Option<Nanos> {
-    let stat = fs::read_to_string("/proc/stat").ok()?;
-    let fields: Vec<u64> =
-        stat.lines().next()?.split_whitespace().skip(1).map(|field| field.parse().unwrap_or(0)).collect();
-    // user, nice, system, idle, iowait, irq, softirq, steal
-    let ticks = fields.first()? + fields.get(1)? + fields.get(2)? + fields.get(7)?;
-    Some(ticks * (1_000_000_000 / ticks_per_s()))
+/// CPU time that processes, and the host of a virtual machine, used on each core so far. It excludes
+/// interrupts: much of their work is for the measured processes, and cannot be separated.
+pub(crate) fn cores_cpu() -> Option<Vec<(usize, Nanos)>> {
+    parse_cores(&fs::read_to_string("/proc/stat").ok()?, 1_000_000_000 / ticks_per_s())
+}
+
+/// From the lines `cpuN user nice system idle iowait irq softirq steal ...` of `/proc/stat` (proc(5)).
+fn parse_cores(stat: &str, tick_ns: Nanos) -> Option<Vec<(usize, Nanos)>> {
+    let cores =
+        stat.lines().filter_map(|line| line.strip_prefix("cpu")).filter(|line| !line.starts_with(' '));
+    let used = cores.map(|line| {
+        let fields: Vec<u64> = line.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
+        let ticks = fields.get(1)? + fields.get(2)? + fields.get(3)? + fields.get(8)?;
+        Some((fields[0] as usize, ticks * tick_ns))
+    });
+    used.collect::<Option<Vec<_>>>().filter(|cores| !cores.is_empty())
 }
 
 /// How many threads these processes have; one of a single thread counts as one.
@@ -278,10 +285,18 @@ mod tests {
         assert_eq!(parse_ignored("SigBlk:\t0000\nSigIgn:\t0000000000011000\n"), Some(0x11000));
     }
 
+    #[test]
+    fn the_time_of_each_core_excludes_idle_time_and_interrupts() {
+        let stat =
+            "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 1 2 3 400 500 600 700 4 0 0\ncpu12 5 0 0 1 1 1 1 0 0 0\nintr 7";
+        assert_eq!(parse_cores(stat, 10), Some(vec![(0, 100), (12, 50)]));
+        assert_eq!(parse_cores("intr 7", 10), None);
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn this_machine_has_what_is_sampled() {
-        assert!(machine_cpu().is_some_and(|ns| ns > 0));
+        assert!(cores_cpu().is_some_and(|cores| cores.iter().map(|(_, ns)| ns).sum::<Nanos>() > 0));
         let own = Processes::now().unwrap().tree(std::process::id());
         assert!(memory_of(&own).is_some_and(|bytes| bytes > 100_000));
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

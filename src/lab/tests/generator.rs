@@ -8,7 +8,8 @@ fn a_generator_that_was_kept_from_its_core_makes_its_cells_noisy() {
     for (waited, verdict) in [(0.3, Verdict::Noisy), (0.05, Verdict::Valid)] {
         for experiment in [Experiment::Churn, Experiment::Steady] {
             let results = reactor_in_trouble(experiment, move |_, measurement| {
-                measurement.evidence.generator_waited = Some(waited);
+                (measurement.evidence.generator_waited, measurement.evidence.server_cpu) =
+                    (Some(waited), Some(0.6));
             });
             let why = if verdict == Verdict::Noisy {
                 "the generator waited for a core 30 % of the time"
@@ -18,6 +19,14 @@ fn a_generator_that_was_kept_from_its_core_makes_its_cells_noisy() {
             assert_judged(&results, Model::Reactor, verdict, why);
         }
     }
+    // The capacity of a server that uses its core all the time does not depend on it; latencies do.
+    let results = reactor_in_trouble(Experiment::Churn, |_, measurement| {
+        (measurement.evidence.generator_waited, measurement.evidence.server_cpu) = (Some(0.3), Some(0.97));
+    });
+    let reactor = of(&results, Model::Reactor);
+    assert_eq!(reactor.verdict(Metric::ClientsPerS), Verdict::Valid, "{:?}", reactor.judgement);
+    assert_eq!(reactor.verdict(Metric::LatencyP99Us), Verdict::Noisy);
+    assert_eq!(reactor.verdict(Metric::CpuPerClientUs), Verdict::Noisy);
     // A generator that waits for a core does not change the server's memory.
     let results = reactor_in_trouble(Experiment::Idle, |_, measurement| {
         measurement.evidence.generator_waited = Some(0.3);
@@ -25,6 +34,32 @@ fn a_generator_that_was_kept_from_its_core_makes_its_cells_noisy() {
     let reactor = of(&results, Model::Reactor);
     assert_eq!(reactor.verdict(Metric::MemoryBytes), Verdict::Valid);
     assert_eq!(reactor.verdict(Metric::LatencyP99Us), Verdict::Noisy, "{:?}", reactor.doubted);
+}
+
+/// Of a process beside the generator the server notices nothing, of one on a core of neither not even the
+/// generator.
+#[test]
+fn other_processes_disturb_what_they_share_a_core_with() {
+    let beside = |server, generator| {
+        move |_, measurement: &mut Measurement| {
+            let evidence = &mut measurement.evidence;
+            (evidence.others_beside_server, evidence.others_beside_generator) =
+                (Some(server), Some(generator));
+            evidence.others_cpu = Some(1.5);
+        }
+    };
+    for experiment in [Experiment::Churn, Experiment::Crowd, Experiment::Steady] {
+        let results = reactor_in_trouble(experiment, beside(0.02, 0.5));
+        let reactor = of(&results, Model::Reactor);
+        assert_eq!(reactor.verdict(experiment.headline()), Verdict::Valid, "{:?}", reactor.judgement);
+        assert_eq!(reactor.verdict(Metric::LatencyP99Us), Verdict::Noisy, "{experiment:?}");
+        assert_eq!(reactor.disturbed_by.len(), 1, "{:?}", reactor.disturbed_by);
+        let results = reactor_in_trouble(experiment, beside(0.3, 0.0));
+        assert_judged(&results, Model::Reactor, Verdict::Noisy, "used 30 % of the server's core");
+        let results = reactor_in_trouble(experiment, beside(0.03, 0.03));
+        let reactor = of(&results, Model::Reactor);
+        assert!(reactor.doubted.is_empty() && reactor.disturbed_by.is_empty(), "{:?}", reactor.doubted);
+    }
 }
 
 #[test]
@@ -49,8 +84,14 @@ fn a_generator_that_wanted_its_core_all_the_time_gives_a_lower_bound() {
         }
         outcome
     });
-    let (runs, _) =
-        compare(&header, &mut executor, &directory.path().join("raw.jsonl"), &|| false, &mut Unwatched);
+    let (runs, _) = compare(
+        &header,
+        &mut executor,
+        &directory.path().join("raw.jsonl"),
+        &mut Remeasurement::of(&header),
+        &|| false,
+        &mut Unwatched,
+    );
     assert_judged(&Results::of(header, &runs), Model::Reactor, Verdict::Valid, "");
 }
 

@@ -1,17 +1,20 @@
 //! Comparisons of made-up samples: every verdict is reached with its reasons, and every report is as it was.
 //!
 //! Where a new test goes: `verdicts` for a rule of the judge, `generator` for what the generator caused,
-//! `order` for slopes, rankings and crossovers, `report` for what a reader sees.
+//! `again` for what is measured again, `order` for slopes, rankings and crossovers, `report` for what a
+//! reader sees.
 
+mod again;
 mod generator;
 mod order;
 mod report;
 mod verdicts;
 
+use super::again::Remeasurement;
 use super::judge::decision::decide;
 use super::judge::results::{CellResult, Results};
 use super::mock::MockExecutor;
-use super::plan::comparison::{Cell, ComparisonPlan, PlanStep, subjects};
+use super::plan::comparison::{ATTEMPTS_DEFAULT, Cell, ComparisonPlan, PlanStep, subjects};
 use super::plan::experiment::{Experiment, Extent};
 use super::plan::metric::Metric;
 use super::plan::subject::CoreClass;
@@ -20,7 +23,7 @@ use super::run::executor::Executor;
 use super::run::outcome::{Measurement, Run, RunOutcome};
 use super::run::raw::{FORMAT, Header};
 use super::run::steps::{Watcher, compare};
-use crate::judge::{ErrorCounts, Verdict};
+use crate::judge::{ErrorCounts, Judgement, Verdict};
 use crate::models::Model;
 
 pub(super) struct Unwatched;
@@ -51,12 +54,14 @@ pub(super) fn compared(
             cores_all: 1,
             extent,
             repeats: 5,
+            attempts_max: ATTEMPTS_DEFAULT,
             seed: 1,
         },
         findings: Vec::new(),
     };
     let raw = directory.path().join("raw.jsonl");
-    let (runs, _) = compare(&header, &mut executor, &raw, &|| false, &mut Unwatched);
+    let (runs, _) =
+        compare(&header, &mut executor, &raw, &mut Remeasurement::of(&header), &|| false, &mut Unwatched);
     Results::of(header, &runs)
 }
 
@@ -69,7 +74,14 @@ pub(super) fn interrupted(experiment: Experiment, extent: Extent, repeats: usize
     let stop = || asked.replace(asked.get() + 1) >= 2 * cells * repeats;
     let mut executor = MockExecutor::default();
     let raw = directory.path().join("raw.jsonl");
-    let (runs, _) = compare(&whole.header, &mut executor, &raw, &stop, &mut Unwatched);
+    let (runs, _) = compare(
+        &whole.header,
+        &mut executor,
+        &raw,
+        &mut Remeasurement::of(&whole.header),
+        &stop,
+        &mut Unwatched,
+    );
     assert_eq!(runs.len(), cells * repeats);
     Results::of(whole.header, &runs)
 }

@@ -46,6 +46,7 @@ fn plan(extent: Extent) -> ComparisonPlan {
         cores_all: 1,
         extent,
         repeats: if extent == Extent::Quick { 3 } else { 5 },
+        attempts_max: ATTEMPTS_DEFAULT,
         seed: 7,
     }
 }
@@ -66,7 +67,9 @@ fn compared_in(directory: &Path, plan: ComparisonPlan) -> (Results, Vec<Run>) {
         findings: Vec::new(),
     };
     let raw = directory.join(reports::RAW);
-    compare(&header, &mut executor, &raw, &|| false, &mut Unwatched).1.unwrap();
+    compare(&header, &mut executor, &raw, &mut Remeasurement::of(&header), &|| false, &mut Unwatched)
+        .1
+        .unwrap();
     let (header, mut runs) = raw::read(&raw).unwrap();
     // When a run ended is the only thing that a mock does not make up.
     for (at, run) in runs.iter_mut().enumerate() {
@@ -393,14 +396,14 @@ fn a_sentence_rests_on_valid_cells_alone_or_says_that_there_is_none() {
         assert!(said.contains(part), "{part}\n{said}");
     }
     for cell in &mut results.cells {
-        cell.judgement.verdict = Verdict::Noisy;
-        cell.disturbed = true;
+        cell.judgement = Judgement { verdict: Verdict::Noisy, evidence: vec!["it varies".into()] };
+        cell.disturbed_by = vec!["others used the core".into()];
     }
     for slope in &mut results.slopes {
         slope.judgement.verdict = Verdict::Noisy;
     }
     let said = sentences(&results);
-    assert!(said.contains("wait: Nothing can be concluded: no value is VALID (7 NOISY)."), "{said}");
+    assert!(said.contains("wait: Nothing can be concluded: no value is VALID (7 NOISY); at iterative, for example, others used the core."), "{said}");
     assert!(!said.contains("times apart"), "{said}");
     let all = results.cells.len();
     let busy = format!("other processes took CPU time in {all} of {all} cells, and {all} of these are NOISY");

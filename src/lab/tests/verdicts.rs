@@ -208,7 +208,7 @@ fn beside_an_idle_crowd_a_busy_machine_spoils_times_and_not_memory() {
         assert_eq!(of(&results, Model::Thread).verdict(metric), Verdict::Valid);
     }
     let report = reports::html::render(&results);
-    assert!(report.contains("CPU per request is NOISY: other processes used 140 % of a core"));
+    assert!(report.contains("latency p99, CPU per request are NOISY: other processes used 140 % of a core"));
     let slope = results.slopes.iter().find(|slope| slope.subject.as_model() == Some(Model::Reactor)).unwrap();
     assert_eq!(slope.judgement.verdict, Verdict::Valid);
 }
