@@ -125,7 +125,7 @@ impl Served<'_> {
             }
             Requirement::OpenAddress => {
                 let spec = if name == "http" { "." } else { name };
-                ("because each service has an address of its own".to_owned(), with(spec, ""))
+                ("because each service has its own address".to_owned(), with(spec, ""))
             }
             Requirement::Limit(Need::OwnSocket) => {
                 return format!(

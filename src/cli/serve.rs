@@ -429,16 +429,16 @@ fn reject_shared(groups: &[Group], addresses: &[Option<Address>]) -> Result<(), 
             return Err(Failure::Usage(if twice.is_some() {
                 format!(
                     "{first} and {second} are both for {mount} on {address}; give one a path (http=/docs:DIR), a host \
-                     (http=//example.org:DIR), or an address of its own: {advice}"
+                     (http=//example.org:DIR), or its own address: {advice}"
                 )
             } else if other == address {
                 format!(
-                    "{first} and {second} cannot both listen on {address}; give each an address of its own: {advice}"
+                    "{first} and {second} cannot both listen on {address}; give each its own address: {advice}"
                 )
             } else {
                 format!(
-                    "{first} cannot listen on {other} and {second} on {address}: the addresses overlap; give each an \
-                     address of its own: {advice}"
+                    "{first} cannot listen on {other} and {second} on {address}: the addresses overlap; give each its \
+                     own address: {advice}"
                 )
             }));
         }

@@ -38,7 +38,7 @@ pub(super) trait WorkerJob {
     /// In the child: serves until it is stopped. `parent` is the process to follow.
     ///
     /// # Errors
-    /// It cannot serve, or go on to. An error of a client is not among them.
+    /// It cannot serve, or not any longer. Errors of clients are not among them.
     fn serve(
         &mut self,
         index: usize,

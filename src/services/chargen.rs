@@ -11,8 +11,8 @@ const CYCLE_BYTES: usize = CHARACTERS * (LINE + 2);
 static CYCLE: [u8; CYCLE_BYTES] = cycle();
 
 /// The character generator (RFC 864): lines of 72 characters, each line begun with the character after the
-/// one with which the line before began; until the client closes. What the client sends is thrown away; that
-/// it ends its side ends nothing, since it may still read.
+/// one with which the line before began; until the client closes. What the client sends is discarded. If it
+/// ends its side the stream goes on, because it may still read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Chargen;
 
@@ -43,7 +43,7 @@ impl Session for ChargenSession {
         if input.call == Call::Stopping {
             return Progress::finish(consumed);
         }
-        // Bounded by the room, which every round but the last uses up by a rest of the pattern.
+        // Bounded by the room: every round but the last puts the rest of the pattern.
         while out.room() > 0 {
             let put = out.put_some(&CYCLE[usize::from(self.at)..]);
             self.at = ((usize::from(self.at) + put) % CYCLE_BYTES) as u16;

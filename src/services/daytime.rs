@@ -42,7 +42,7 @@ impl Session for DaytimeSession {
 }
 
 fn unix_s(wall: SystemTime) -> i64 {
-    // A clock that no calendar holds is as good as one that was never set.
+    // A time outside of the calendar is as wrong as that of a clock that was never set, which shows 1970.
     Timestamp::try_from(wall).map_or(0, Timestamp::as_second)
 }
 

@@ -9,8 +9,7 @@ use super::*;
 use crate::session::rehearsal::{Rehearsal, State, answer};
 use crate::session::{Call, ClientInfo, Front, Input, Next, Now, Peer, Service, Session, Wait};
 
-/// The services that answer once and for all what they are sent; chargen never ends and has a test of its
-/// own.
+/// The services whose answer has an end; chargen, which never ends, has a separate test.
 fn ending_services() -> Vec<AnyService> {
     let names = ServiceName::ALL.iter().filter(|name| **name != ServiceName::Chargen);
     names.filter_map(|name| AnyService::new(*name, None).ok()).collect()

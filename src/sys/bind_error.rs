@@ -59,7 +59,7 @@ impl fmt::Display for BindError {
                 "the port needs privileges; use one from 1024 on, or start as root with --user",
             ),
             BindErrorKind::NotAvailable => {
-                f.write_str("this machine does not have that address; use one of its own, or * for all")
+                f.write_str("this machine does not have that address; use one of its addresses, or * for all")
             }
             BindErrorKind::PathTooLong => {
                 f.write_str("the path is too long for a socket (about 100 bytes); use a shorter one")

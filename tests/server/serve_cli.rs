@@ -127,11 +127,11 @@ fn a_mistake_is_one_line_and_exit_code_2() {
         (&["serve", "--clients", "-1"], "--clients \"-1\": it must be at least 1"),
         (
             &["serve", "echo@7", "time@7"],
-            "echo and time cannot both listen on 127.0.0.1:7; give each an address of its own: oneloop serve echo time@8",
+            "echo and time cannot both listen on 127.0.0.1:7; give each its own address: oneloop serve echo time@8",
         ),
         (
             &["serve", "/etc", "/usr"],
-            "/etc and /usr are both for / on 127.0.0.1:8000; give one a path (http=/docs:DIR), a host (http=//example.org:DIR), or an address of its own: oneloop serve /etc /usr@8001",
+            "/etc and /usr are both for / on 127.0.0.1:8000; give one a path (http=/docs:DIR), a host (http=//example.org:DIR), or its own address: oneloop serve /etc /usr@8001",
         ),
         (&["serve", "echo", "echo"], "echo and echo cannot both listen on 127.0.0.1:7007"),
         (
@@ -167,11 +167,11 @@ fn an_option_without_effect_is_a_mistake_and_is_told_where_it_has_one() {
         ),
         (
             &["echo@0", "--port=8080"],
-            "--port has no effect because each service has an address of its own; leave it out, or use it like this: oneloop serve echo --port 8080",
+            "--port has no effect because each service has its own address; leave it out, or use it like this: oneloop serve echo --port 8080",
         ),
         (
             &[".@0", "--address=*"],
-            "--address has no effect because each service has an address of its own; leave it out, or use it like this: oneloop serve . --address '*'",
+            "--address has no effect because each service has its own address; leave it out, or use it like this: oneloop serve . --address '*'",
         ),
         (
             &["echo@0", "--access-log", "-"],

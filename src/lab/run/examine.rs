@@ -13,14 +13,15 @@ use super::server::{Server, is_timeout};
 use crate::lab::plan::experiment::REQUEST_BYTES;
 use crate::lab::sample::server::Holdings;
 
-/// Clients that come one after the other. What half of them leave behind is a mistake and no coincidence.
+/// Clients that come one after the other. If half of them leave something behind, it is a mistake of the
+/// server and not chance.
 const CLIENTS: u32 = 32;
 const LEFT_FROM: usize = CLIENTS as usize / 2;
 /// Clients that stay, at most: no crowd of a quick comparison but the last is larger.
 const AT_ONCE_MAX: u32 = 300;
 /// How long a reply may take, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long the server may take to let go of clients that have left.
+/// How long the server may take to release clients that have left.
 const LET_GO_MAX: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Clients that close before their reply, and what each of them has sent, in bytes: so much that the server

@@ -25,7 +25,7 @@ fn where_ipv6_is_disabled_every_address_is_that_of_ipv4_and_one_that_works_is_to
         expect_reachable(Server::serve(&["http@[::]:0"]));
         expect_reachable(Server::serve(&["http@*:0", "--workers=2"]));
         let said = complaint(&["serve", "-q", "echo@[::1]:0"], 1);
-        assert!(said.contains("this machine does not have that address; use one of its own"), "{said}");
+        assert!(said.contains("this machine does not have that address; use one of its addresses"), "{said}");
     });
 }
 
