@@ -24,7 +24,7 @@ use crate::session::{Maintenance, Now, Service, WakeTarget, Waker};
 use crate::sys::process::{must_ask_for_parent, parent_lives};
 use crate::sys::stream::Stream;
 use crate::sys::{SignalCounts, signals, wait};
-use crate::telemetry::{self, Reason, Telemetry};
+use crate::telemetry::{Begin, Reason, Telemetry};
 use crate::time::ServerClock;
 
 /// The longest time for which a write blocks, and a read of a worker that has to look for something that no
@@ -302,7 +302,7 @@ impl<S: Service, H: FnMut()> Worker<'_, S, H> {
             now
         };
         let time = LiveTime::new(&read);
-        telemetry::accepted(peer);
+        self.telemetry.began(&Begin { peer, slot: None });
         let pipe = match served.service.wakes().then(WakePipe::new).transpose() {
             Ok(pipe) => pipe,
             Err(error) => {

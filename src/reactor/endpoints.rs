@@ -9,7 +9,7 @@ use crate::connection::{Connection, Mode, Polled};
 use crate::session::{Peer, Refusal, Service};
 use crate::sys::signals::Arrived;
 use crate::sys::{Listener, Signals, Stream};
-use crate::telemetry;
+use crate::telemetry::Begin;
 
 use super::clients::{Clients, Tenant, TurnContext};
 use super::poller::Poller;
@@ -215,7 +215,7 @@ impl<S: Service> Endpoints<S> {
             return;
         }
         turn.admission.enter(known_peer);
-        telemetry::accepted_in_slot(peer, id.slot);
+        turn.telemetry.began(&Begin { peer, slot: Some(id.slot) });
         // A drain looks once at what has arrived.
         let may_have_bytes = served.service.client_speaks_first() || turn.mode == Mode::Draining;
         let transport = if may_have_bytes { Polled::with_bytes(stream) } else { Polled::new(stream) };

@@ -87,24 +87,33 @@ fn descriptors_kernel_max() -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CallingThread;
 
-impl fmt::Display for CallingThread {
+impl CallingThread {
+    /// The number of the thread; `None` for the first one of a process, which has the number of that.
     #[cfg(target_os = "linux")]
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (process, thread) = (Pid::this(), nix::unistd::gettid());
-        // The first thread has the number of its process.
-        if thread == process {
-            write!(f, "process {process}")
-        } else {
-            write!(f, "thread {thread} of process {process}")
-        }
+    pub(crate) fn number() -> Option<u32> {
+        let thread = nix::unistd::gettid();
+        (thread != Pid::this()).then(|| id_of(thread))
     }
 
+    /// The number of the thread within its process; `None` for the first one.
     #[cfg(not(target_os = "linux"))]
+    pub(crate) fn number() -> Option<u32> {
+        let thread = std::thread::current();
+        if thread.name() == Some("main") {
+            return None;
+        }
+        // `ThreadId(7)`: std gives the number in no other way.
+        let shown = format!("{:?}", thread.id());
+        shown.chars().filter(char::is_ascii_digit).collect::<String>().parse().ok()
+    }
+}
+
+impl fmt::Display for CallingThread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (process, thread) = (Pid::this(), std::thread::current());
-        match thread.name() {
-            Some("main") => write!(f, "process {process}"),
-            _ => write!(f, "{:?} of process {process}", thread.id()),
+        let process = Pid::this();
+        match CallingThread::number() {
+            Some(thread) => write!(f, "thread {thread} of process {process}"),
+            None => write!(f, "process {process}"),
         }
     }
 }

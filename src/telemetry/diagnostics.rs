@@ -1,17 +1,16 @@
 //! The diagnostics log: lines for an operator looking for a fault.
 
-use super::End;
-use crate::session::Peer;
+use super::{Begin, End};
 use crate::sys::process::CallingThread;
 
-/// Logs at `debug` which thread, or process, serves a client: the calling one.
-pub(crate) fn accepted(peer: Peer) {
-    log::debug!("{peer} accepted: served by {CallingThread}");
-}
-
-/// Logs at `debug` which loop serves a client: that of the calling thread, in this slot.
-pub(crate) fn accepted_in_slot(peer: Peer, slot: u32) {
-    log::debug!("{peer} accepted: served in slot {slot} by {CallingThread}");
+/// Logs at `debug` which process or thread serves a client: the calling one; in a loop also the client's
+/// slot.
+pub(super) fn began(begin: &Begin) {
+    let Begin { peer, slot } = begin;
+    match slot {
+        Some(slot) => log::debug!("{peer} accepted: served in slot {slot} by {CallingThread}"),
+        None => log::debug!("{peer} accepted: served by {CallingThread}"),
+    }
 }
 
 /// Logs the end of a client at `debug`.

@@ -1,8 +1,18 @@
-//! What observers get: the end of a client, and an answer.
+//! What observers get: the begin and the end of a client, and an answer.
 
 use crate::session::{AnswerInfo, Peer};
 
 use super::Reason;
+
+/// The begin of the service for one client: by the calling process and thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begin {
+    /// Its address.
+    pub peer: Peer,
+    /// Its slot in the loop of the calling thread; `None` where the client has the process or thread for
+    /// itself.
+    pub slot: Option<u32>,
+}
 
 /// The end of one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

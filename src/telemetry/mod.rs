@@ -22,8 +22,7 @@ use crate::sys::SignalCounts;
 #[cfg(feature = "cli")]
 pub(crate) use access::TerminalLog;
 pub use access::{AccessFormat, AccessLog, AccessTarget};
-pub(crate) use diagnostics::{accepted, accepted_in_slot};
-pub use event::{Answer, End};
+pub use event::{Answer, Begin, End};
 pub use histogram::Histogram;
 pub use metrics::{Metrics, MetricsSnapshot};
 pub use observer::{Observer, ReopenRequests};
@@ -117,6 +116,12 @@ impl Telemetry {
     pub(crate) fn accepted(&mut self) {
         self.counters.accepted += 1;
         self.add_to_tally(reason::ACCEPTED);
+    }
+
+    /// A client that was accepted is served by the calling thread.
+    pub(crate) fn began(&mut self, begin: &Begin) {
+        diagnostics::began(begin);
+        self.observers.iter().for_each(|observer| observer.began(begin));
     }
 
     /// A client was lost before it was accepted, or the system refused to accept.

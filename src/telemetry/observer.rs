@@ -1,6 +1,6 @@
 //! The trait for receivers of a server's events.
 
-use super::{Answer, End};
+use super::{Answer, Begin, End};
 use crate::session::AnswerDetail;
 use crate::sys::SignalCounts;
 
@@ -52,6 +52,9 @@ pub trait Observer: Send + Sync {
     fn answer_detail(&self) -> AnswerDetail {
         AnswerDetail::Count
     }
+
+    /// A client was accepted, and the calling thread serves it. Not called for one that is refused.
+    fn began(&self, _begin: &Begin) {}
 
     /// An answer was sent, or its client ended before that. Called if [`Observer::answer_detail`] is more
     /// than [`AnswerDetail::Count`].
