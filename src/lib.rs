@@ -98,6 +98,8 @@ pub mod connection;
 mod judge;
 #[cfg(feature = "cli")]
 mod lab;
+#[cfg(feature = "cli")]
+mod lecture;
 pub mod limits;
 #[cfg(feature = "load")]
 pub mod load;

@@ -13,6 +13,7 @@ mod documents;
 mod foreign;
 mod http;
 mod layout;
+mod lecture;
 mod limits;
 mod listen;
 mod load;
@@ -50,11 +51,13 @@ use crate::plot::text::in_one_line;
 
 /// One process, one loop, many clients: a server, a load generator, and a comparison of server models.
 ///
-/// Share this directory, look at it, put load on the server, then compare server models:
+/// Share this directory, look at it, put load on the server, watch how server models treat clients, then
+/// compare the models:
 ///
 ///   oneloop serve
 ///   curl 127.0.0.1:8000/
 ///   oneloop load http@127.0.0.1:8000
+///   oneloop lecture
 ///   oneloop compare --quick
 #[derive(Debug, Parser)]
 #[command(
@@ -76,6 +79,7 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     Load(Box<load::LoadArgs>),
     Compare(Box<compare::CompareArgs>),
+    Lecture(Box<lecture::LectureArgs>),
     Completions(documents::CompletionsArgs),
     Man(documents::ManArgs),
 }
@@ -123,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args, &Given::of(&matches)),
         Command::Load(args) => load::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Lecture(args) => lecture::run(&args),
         Command::Completions(args) => documents::completions(&args),
         Command::Man(args) => documents::man(&args),
     };

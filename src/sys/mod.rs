@@ -28,6 +28,8 @@ pub(crate) mod sink;
 pub(crate) mod stream;
 #[cfg(feature = "cli")]
 pub(crate) mod supervisor;
+#[cfg(feature = "cli")]
+pub(crate) mod tcp_info;
 pub(crate) mod terminal;
 mod unix_path;
 pub(crate) mod wait;

@@ -77,3 +77,38 @@ fn read_line(tty: &mut File, bytes_max: usize) -> io::Result<Vec<u8>> {
         }
     }
 }
+
+/// A terminal that does not show what is typed: a drawing is repainted in place, and a line that is typed
+/// into it would move it. Dropped, it shows it again.
+#[cfg(feature = "cli")]
+#[derive(Debug)]
+pub(crate) struct UnechoedInput {
+    tty: File,
+    before: nix::sys::termios::Termios,
+}
+
+#[cfg(feature = "cli")]
+impl UnechoedInput {
+    /// The controlling terminal; an error if there is none.
+    pub(crate) fn begin() -> io::Result<UnechoedInput> {
+        let tty = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
+        let before = tcgetattr(&tty)?;
+        let mut unechoed = before.clone();
+        unechoed.local_flags.remove(LocalFlags::ECHO | LocalFlags::ECHONL);
+        tcsetattr(&tty, SetArg::TCSANOW, &unechoed)?;
+        Ok(UnechoedInput { tty, before })
+    }
+
+    /// Drops what was typed and not read.
+    pub(crate) fn discard_typed(&self) {
+        // An error means that the terminal is gone, and with it what was typed.
+        let _ = nix::sys::termios::tcflush(&self.tty, nix::sys::termios::FlushArg::TCIFLUSH);
+    }
+}
+
+#[cfg(feature = "cli")]
+impl Drop for UnechoedInput {
+    fn drop(&mut self) {
+        let _ = tcsetattr(&self.tty, SetArg::TCSANOW, &self.before);
+    }
+}

@@ -7,6 +7,7 @@
 mod common;
 
 mod calls;
+mod play;
 mod servers;
 #[cfg(not(mio_unsupported_force_poll_poll))] // the tour shows epoll_wait
 mod tour;

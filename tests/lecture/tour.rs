@@ -78,6 +78,8 @@ impl Class {
             .replace("target/debug/examples/", "cargo run --example ")
             .replace("cargo run --example ", &examples)
             .replace("cargo run -- serve echo", concat!(env!("CARGO_BIN_EXE_oneloop"), " serve echo@7007"))
+            .replace("lecture --model", "lecture --speed 5 --model")
+            .replace("cargo run -- lecture", concat!(env!("CARGO_BIN_EXE_oneloop"), " lecture"))
             .replace("sleep ", "sleep 0.");
         // Other tests run the same programs, at other ports.
         for name in

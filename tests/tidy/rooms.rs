@@ -5,7 +5,7 @@ use crate::source::{Source, Token, Violation, reads};
 
 /// Rooms of the house, lowest first; a room may import lower ones only. Rooms of one row do not import each
 /// other.
-const ROOMS: [&[&str]; 11] = [
+const ROOMS: [&[&str]; 12] = [
     &["limits", "judge"],
     &["session", "plot"],
     &["services", "time"],
@@ -15,6 +15,7 @@ const ROOMS: [&[&str]; 11] = [
     &["reactor"],
     &["models", "load"],
     &["lab"],
+    &["lecture"],
     &["cli"],
     &["main"],
 ];

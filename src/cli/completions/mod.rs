@@ -13,6 +13,7 @@ use clap_complete::Shell;
 use super::Cli;
 use super::services::LOADABLE;
 use crate::lab::plan::experiment::Experiment;
+use crate::lecture::scene::SceneName;
 use crate::models::Model;
 use crate::services::{Argument, ServiceName};
 
@@ -169,6 +170,12 @@ impl<'a> Position<'a> {
             ("compare", "models") => {
                 Model::ALL.map(|model| (model.name().to_owned(), model.about().to_owned())).to_vec()
             }
+            ("lecture", "model") => {
+                Model::ALL.map(|model| (model.name().to_owned(), model.about().to_owned())).to_vec()
+            }
+            ("lecture", "scene") => {
+                SceneName::ALL.map(|scene| (scene.name().to_owned(), scene.title())).to_vec()
+            }
             ("man", "command") => commands(&Cli::command()),
             _ => {
                 let values = argument.get_possible_values().into_iter().filter(|value| !value.is_hide_set());
@@ -216,7 +223,7 @@ mod tests {
     #[test]
     fn services_directories_experiments_and_models_are_offered() {
         for (line, paths, values) in [
-            ("", "none ", &["serve", "load", "compare", "completions", "man", "help"][..]),
+            ("", "none ", &["serve", "load", "compare", "lecture", "completions", "man", "help"][..]),
             ("ser", "none ", &["serve"]),
             ("-q ser", "none ", &["serve"]),
             ("serve ec", "directories ", &["echo"]),
@@ -238,6 +245,10 @@ mod tests {
             ("compare --experiments=crowd,id", "none --experiments=", &["--experiments=crowd,idle"]),
             ("compare --models pre", "none ", &["prefork", "prethread"]),
             ("compare --output ", "directories ", &[]),
+            ("lecture --model pre", "none ", &["prefork", "prethread"]),
+            ("lecture --model fork,rea", "none ", &["fork,reactor"]),
+            ("lecture --scene zo", "none ", &["zombies"]),
+            ("lecture --script ", "files ", &[]),
             ("completions b", "none ", &["bash"]),
             ("man se", "none ", &["serve"]),
             ("help lo", "none ", &["load"]),

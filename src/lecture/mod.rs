@@ -1,0 +1,38 @@
+//! The lecture as a play: a few clients come to a server, and what happens to each is drawn.
+//!
+//! Everything that is drawn was measured. Each client notes its own calls, the process or thread that serves
+//! it notes when it begins, reads, has answered and ends, and the kernel's tables are read now and then. All
+//! of them use one clock (`CLOCK_MONOTONIC`); the port of a client joins what both sides have seen of it.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `scene` | what is played: clients with their plans, and servers |
+//! | `script` | a scene as text |
+//! | `sighting` | what was seen, and when |
+//! | `client` | one client: a thread that follows its plan |
+//! | `server` | a server, as it is started and listened to |
+//! | `serve`, `report`, `faulty` | the same in its own process: its models, what it reports, servers with a mistake |
+//! | `kernel` | what the kernel's tables show of a server |
+//! | `play` | a scene with one server, from the first client to the last |
+//! | `timeline` | what was seen, as rows of spans and marks; pure |
+//! | `sentence` | what was seen, in one sentence; pure |
+//! | `screen`, `plain`, `svg`, `page` | the timeline for a terminal, a pipe, a slide, a browser; pure |
+
+mod client;
+mod faulty;
+mod kernel;
+pub(crate) mod page;
+pub(crate) mod plain;
+pub(crate) mod play;
+mod report;
+pub(crate) mod scene;
+pub(crate) mod screen;
+pub(crate) mod script;
+mod sentence;
+pub(crate) mod serve;
+mod server;
+mod sighting;
+mod svg;
+#[cfg(test)]
+mod tests;
+pub(crate) mod timeline;

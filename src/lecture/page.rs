@@ -1,0 +1,130 @@
+//! What was played, as one file: an SVG for a slide, or a page.
+
+use std::fmt::Write as _;
+
+use super::play::Played;
+use super::scene::Scene;
+use super::screen::wrapped;
+use super::svg::{PATTERNS, STYLE, WIDTH, drawing, legend};
+use super::timeline::{Track, time_text};
+use crate::plot::svg::escape;
+
+/// Characters of a line of text in the SVG, which has no lines of its own.
+const LINE_CHARS: usize = 72;
+/// The height of such a line.
+const LINE: f64 = 17.0;
+/// The margin of the SVG.
+const MARGIN: f64 = 12.0;
+/// The height of a title.
+const HEAD: f64 = 26.0;
+
+/// The length of the axis of all pictures, in µs: what is longer on one of them is longer.
+fn horizon_us(played: &[Played]) -> u64 {
+    let longest = played.iter().map(|one| one.timeline.until_us).max().unwrap_or(0);
+    longest.max(1000) * 51 / 50
+}
+
+/// All pictures in one SVG. `origin` tells where they come from.
+pub(crate) fn svg_file(scene: &Scene, played: &[Played], origin: &str) -> String {
+    let (mut body, mut y) = (String::new(), MARGIN);
+    let text = |body: &mut String, class: &str, y: f64, text: &str| {
+        let _ = write!(body, r#"<text class="{class}" x="0" y="{:.1}">{}</text>"#, y + 13.0, escape(text));
+    };
+    text(&mut body, "head", y, &scene.title);
+    y += HEAD;
+    let key = legend(scene);
+    let _ = write!(body, r#"<g transform="translate(0 {y:.1})">{}</g>"#, key.svg);
+    y += key.height + 10.0;
+    for one in played {
+        text(&mut body, "head", y, &one.server.title());
+        y += HEAD - 4.0;
+        let drawn = drawing(scene, one, horizon_us(played));
+        let _ = write!(body, r#"<g transform="translate(0 {y:.1})">{}</g>"#, drawn.svg);
+        y += drawn.height + 2.0;
+        for line in wrapped(&one.sentence, LINE_CHARS) {
+            text(&mut body, "words", y, &line);
+            y += LINE;
+        }
+        y += 14.0;
+    }
+    for line in wrapped(origin, LINE_CHARS) {
+        text(&mut body, "soft", y, &line);
+        y += LINE;
+    }
+    let (width, height) = (WIDTH + 2.0 * MARGIN, y + MARGIN);
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"lecture\" viewBox=\"-{MARGIN} 0 {width} {height:.0}\" width=\"{:.0}\" \
+         height=\"{:.0}\" role=\"img\">\n<title>{}</title>\n<style>{STYLE}</style>\n{PATTERNS}<rect class=\"paper\" \
+         x=\"-{MARGIN}\" width=\"{width}\" height=\"{height:.0}\"/>\n{body}\n</svg>\n",
+        width * 1.6,
+        height * 1.6,
+        escape(&scene.title),
+    )
+}
+
+/// A page with all pictures, their sentences, and the numbers. `origin` tells where they come from.
+pub(crate) fn html(scene: &Scene, played: &[Played], origin: &str) -> String {
+    let title = escape(&scene.title);
+    let key = legend(scene);
+    let mut body = format!(
+        "<h1>{title}</h1>\n<p class=\"faint\">What is drawn was measured, by the clients and by the server. Time goes to the right, \
+         on the same scale everywhere; on the right is what served each client, and how long its answer took. \
+         Made with <code>{}</code></p>\n",
+        escape(origin)
+    );
+    let _ = writeln!(
+        body,
+        r#"<svg class="lecture" viewBox="0 0 {WIDTH} {:.0}" role="img" aria-label="Legend">{PATTERNS}{}</svg>"#,
+        key.height, key.svg
+    );
+    for one in played {
+        let class = if one.server.has_mistake() { " class=\"mistake\"" } else { "" };
+        let server = escape(&one.server.title());
+        let drawn = drawing(scene, one, horizon_us(played));
+        let _ = write!(
+            body,
+            "<section{class}>\n<h2>{server}</h2>\n<svg class=\"lecture\" viewBox=\"0 0 {WIDTH} {:.0}\" role=\"img\" \
+             aria-label=\"{server}: a row per client, time to the right\">{}</svg>\n<p class=\"seen\">{}</p>\n{}</section>\n",
+            drawn.height,
+            drawn.svg,
+            escape(&one.sentence),
+            table(one)
+        );
+    }
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
+         content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n<style>\n{}{STYLE}</style>\n</head>\n<body>\n\
+         <main>\n{body}</main>\n</body>\n</html>\n",
+        include_str!("page.css")
+    )
+}
+
+/// The numbers of each client.
+fn table(played: &Played) -> String {
+    let mut rows = String::new();
+    for track in &played.timeline.tracks {
+        let _ = writeln!(rows, "<tr>{}</tr>", cells(track));
+    }
+    format!(
+        "<details><summary>The numbers</summary><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"The numbers\">\n\
+         <table><thead><tr><th>client</th><th>comes at</th><th>connect took</th><th>waited for the server</th><th>served by</th>\
+         <th>served for</th><th>answer after</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div></details>\n"
+    )
+}
+
+fn cells(track: &Track) -> String {
+    let course = &track.course;
+    let time = |us: Option<u64>| us.map_or_else(|| "-".to_owned(), time_text);
+    let served_us = course.began.and_then(|(from, _)| Some(course.ended_us?.saturating_sub(from)));
+    let served_in = course.served_in().map_or_else(|| "-".to_owned(), |served_in| served_in.to_string());
+    let values = [
+        escape(&track.label),
+        time(course.came_us),
+        time(course.connect_took_us()),
+        time(course.waited_us()),
+        served_in,
+        time(served_us),
+        time(course.answer_took_us()),
+    ];
+    values.map(|value| format!("<td>{value}</td>")).concat()
+}

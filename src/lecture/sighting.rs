@@ -1,0 +1,189 @@
+//! What was seen, and when.
+
+use std::fmt;
+
+use super::scene::Gauge;
+
+/// Something that was seen during a scene.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sighting {
+    /// When, in µs since the scene began.
+    pub(crate) at_us: u64,
+    /// What.
+    pub(crate) seen: Seen,
+}
+
+/// What was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// A client did something, or something happened to it, as it noticed itself.
+    Client {
+        /// Its place in the scene.
+        client: usize,
+        /// What.
+        did: ClientDid,
+    },
+    /// The server did something for the client with this port, as the process or thread noticed that did it.
+    Server {
+        /// The port of the client.
+        port: u16,
+        /// What.
+        did: ServerDid,
+    },
+    /// This process has ended and was not waited for (state Z in `/proc`).
+    Zombie {
+        /// Its id.
+        process: u32,
+    },
+    /// A number changed.
+    Gauge {
+        /// Which.
+        gauge: Gauge,
+        /// What it is now.
+        value: u32,
+    },
+}
+
+/// What a client noticed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ClientDid {
+    /// It calls connect(2), from this port.
+    Comes {
+        /// Its port.
+        port: u16,
+    },
+    /// connect(2) returned: the connection is established.
+    Connected {
+        /// How often its SYN was sent again before (`TCP_INFO`).
+        sent_again: u32,
+    },
+    /// It sent so many bytes.
+    Sent(usize),
+    /// It received so many bytes.
+    Received(usize),
+    /// It closed its side, and waits for the end.
+    ClosedItsSide,
+    /// The connection ended from the server's side.
+    SawEnd,
+    /// It gave up: this did not come in time.
+    GaveUp(&'static str),
+    /// A call failed.
+    Failed(String),
+    /// It closed the connection.
+    Left,
+}
+
+/// What a server noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ServerDid {
+    /// The client was accepted, and is served here.
+    Began(ServedIn),
+    /// So many bytes of it were read.
+    Read(usize),
+    /// So many bytes were handed to the system for it.
+    Answered(usize),
+    /// It is served no longer.
+    Ended,
+}
+
+/// What serves a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ServedIn {
+    /// The id of the process.
+    pub(crate) process: u32,
+    /// The id of the thread, if it is not the first one.
+    pub(crate) thread: Option<u32>,
+    /// The slot, in a loop.
+    pub(crate) slot: Option<u32>,
+}
+
+impl fmt::Display for ServedIn {
+    /// The smallest of them: a slot, a thread, a process.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServedIn { slot: Some(slot), .. } => write!(f, "slot {slot}"),
+            ServedIn { thread: Some(thread), .. } => write!(f, "thread {thread}"),
+            ServedIn { process, .. } => write!(f, "process {process}"),
+        }
+    }
+}
+
+/// What a server reports: a line of its standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ServerLine {
+    /// When, in ns of `CLOCK_MONOTONIC`.
+    pub(crate) at_ns: u64,
+    /// The port of the client.
+    pub(crate) port: u16,
+    /// What it did for it.
+    pub(crate) did: ServerDid,
+}
+
+impl fmt::Display for ServerLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ServerLine { at_ns, port, did } = self;
+        write!(f, "{at_ns} {port} ")?;
+        match did {
+            ServerDid::Began(ServedIn { process, thread, slot }) => {
+                write!(f, "began {process}")?;
+                thread.map_or(Ok(()), |thread| write!(f, " thread {thread}"))?;
+                slot.map_or(Ok(()), |slot| write!(f, " slot {slot}"))
+            }
+            ServerDid::Read(bytes) => write!(f, "read {bytes}"),
+            ServerDid::Answered(bytes) => write!(f, "answered {bytes}"),
+            ServerDid::Ended => write!(f, "ended"),
+        }
+    }
+}
+
+impl ServerLine {
+    /// Reads what [`fmt::Display`] writes.
+    pub(crate) fn parse(line: &str) -> Option<ServerLine> {
+        let mut words = line.split(' ');
+        let (at_ns, port) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let did = match words.next()? {
+            "began" => {
+                let mut served_in =
+                    ServedIn { process: words.next()?.parse().ok()?, thread: None, slot: None };
+                while let Some(word) = words.next() {
+                    let number = Some(words.next()?.parse().ok()?);
+                    match word {
+                        "thread" => served_in.thread = number,
+                        "slot" => served_in.slot = number,
+                        _ => return None,
+                    }
+                }
+                ServerDid::Began(served_in)
+            }
+            "read" => ServerDid::Read(words.next()?.parse().ok()?),
+            "answered" => ServerDid::Answered(words.next()?.parse().ok()?),
+            "ended" => ServerDid::Ended,
+            _ => return None,
+        };
+        words.next().is_none().then_some(ServerLine { at_ns, port, did })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_a_server_is_read_as_it_was_written() {
+        let in_slot = ServedIn { process: 7, thread: Some(8), slot: Some(0) };
+        let alone = ServedIn { process: 7, thread: None, slot: None };
+        for did in [
+            ServerDid::Began(in_slot),
+            ServerDid::Began(alone),
+            ServerDid::Read(5),
+            ServerDid::Answered(5),
+            ServerDid::Ended,
+        ] {
+            let line = ServerLine { at_ns: 123_456_789_012, port: 41_890, did };
+            assert_eq!(ServerLine::parse(&line.to_string()), Some(line));
+        }
+        for line in ["", "listening on lecture@127.0.0.1:1", "1 2 began", "1 2 began 3 slot", "1 2 ended 3"] {
+            assert_eq!(ServerLine::parse(line), None, "{line}");
+        }
+    }
+}

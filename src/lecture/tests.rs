@@ -1,0 +1,346 @@
+//! The pictures, made from what was seen in a run that was recorded: times are in ms.
+
+use super::page;
+use super::plain;
+use super::play::Played;
+use super::scene::{Act, ClientPlan, Gauge, LectureServer, Scene};
+use super::screen::{Display, LastLine, frame, legend};
+use super::sentence;
+use super::sighting::{ClientDid, Seen, ServedIn, ServerDid, Sighting};
+use super::timeline::{Mark, Timeline, TrackState, time_text};
+use crate::models::Model;
+
+const PROCESS: ServedIn = ServedIn { process: 4513, thread: None, slot: None };
+
+fn at(ms: u64, seen: Seen) -> Sighting {
+    Sighting { at_us: ms * 1000, seen }
+}
+
+fn client(ms: u64, client: usize, did: ClientDid) -> Sighting {
+    at(ms, Seen::Client { client, did })
+}
+
+/// By the port of its client.
+fn server(ms: u64, client: usize, did: ServerDid) -> Sighting {
+    at(ms, Seen::Server { port: 40_000 + client as u16, did })
+}
+
+fn comes(ms: u64, who: usize) -> [Sighting; 2] {
+    [
+        client(ms, who, ClientDid::Comes { port: 40_000 + who as u16 }),
+        client(ms, who, ClientDid::Connected { sent_again: 0 }),
+    ]
+}
+
+fn iterative() -> LectureServer {
+    LectureServer::Model(Model::Iterative, None)
+}
+
+/// Five clients at the iterative server: the first is silent for 1500 ms, the fourth leaves in the backlog.
+fn recorded() -> (Scene, Vec<Sighting>) {
+    let mut seen = Vec::new();
+    for (who, ms) in [(0, 0), (1, 200), (2, 400), (3, 600), (4, 800)] {
+        seen.extend(comes(ms, who));
+    }
+    seen.extend(
+        [1, 2, 3, 2]
+            .into_iter()
+            .zip([210, 410, 610, 1510])
+            .map(|(value, ms)| at(ms, Seen::Gauge { gauge: Gauge::Queue, value })),
+    );
+    seen.push(client(800, 3, ClientDid::Left));
+    for (who, began, answered, ended) in [(0, 0, 1500, 1500), (1, 1501, 1502, 1652), (2, 1653, 1654, 1754)] {
+        seen.push(server(began, who, ServerDid::Began(PROCESS)));
+        seen.push(server(answered, who, ServerDid::Read(5)));
+        seen.push(client(answered, who, ClientDid::Received(5)));
+        seen.push(client(ended, who, ClientDid::Left));
+        seen.push(server(ended, who, ServerDid::Ended));
+    }
+    seen.extend([server(1755, 3, ServerDid::Began(PROCESS)), server(1756, 3, ServerDid::Ended)]);
+    seen.push(server(1757, 4, ServerDid::Began(PROCESS)));
+    seen.push(client(1758, 4, ClientDid::Received(5)));
+    seen.extend([client(1908, 4, ClientDid::Left), server(1908, 4, ServerDid::Ended)]);
+    (Scene::five_clients(&[Model::Iterative]), seen)
+}
+
+fn played() -> (Scene, Played) {
+    let (scene, seen) = recorded();
+    let timeline = Timeline::of(&scene, &seen, 1_910_000);
+    let sentence = sentence::of(&scene, iterative(), &timeline);
+    (scene, Played { server: iterative(), timeline, sentence })
+}
+
+const PLAIN: Display = Display { width: 80, has_colours: false, has_unicode: false };
+
+#[test]
+fn at_80_columns_without_colour_the_picture_reads() {
+    let (scene, played) = played();
+    let lines = frame(
+        &scene,
+        played.server,
+        &played.timeline,
+        2_000_000,
+        PLAIN,
+        LastLine::Sentence(&played.sentence),
+    );
+    let expected = "\
+iterative: one client after the other
+client   |0         |500 ms     |1 s       |1.5 s       served by        answer
+1 stalls ==================================A            process 4513     1.50 s
+2 asks       ..............................A===         process 4513     1.30 s
+3 slow            .............................A==      process 4513     1.25 s
+4 leaves              .....x.....................=      process 4513       none
+5 asks                     ......................A===   process 4513     958 ms
+backlog      1111122222333333333333333333333222222222
+One process, 4513, served 5 clients, one after the other; clients 2, 3, 4 and 5
+waited in the backlog, client 2 the longest (1.30 s, behind client 1); client 4
+left before the server accepted.";
+    assert_eq!(lines.join("\n"), expected);
+    let meanings = legend(&scene, PLAIN).join("\n");
+    assert_eq!(meanings, ". waits in the backlog  = served  r read  A answered  x left without an answer");
+}
+
+#[test]
+fn while_it_is_played_the_last_line_names_who_waits_and_who_is_served() {
+    let (scene, seen) = recorded();
+    let until = |ms: u64| {
+        let seen: Vec<Sighting> = seen.iter().filter(|one| one.at_us <= ms * 1000).cloned().collect();
+        let timeline = Timeline::of(&scene, &seen, ms * 1000);
+        let lines = frame(&scene, iterative(), &timeline, 2_000_000, PLAIN, LastLine::Now);
+        lines.last().unwrap().clone()
+    };
+    assert_eq!(until(100), "backlog: - | served: 1 | answered: -");
+    assert_eq!(until(700), "backlog: 2 3 4 | served: 1 | answered: -");
+    assert_eq!(until(1600), "backlog: 3 4 5 | served: 2 | answered: 1 2");
+    assert_eq!(until(1910), "backlog: - | served: - | answered: 1 2 3 5");
+}
+
+#[test]
+fn no_line_is_wider_than_the_terminal_and_colours_change_no_character() {
+    let (scene, played) = played();
+    let below = LastLine::Sentence(&played.sentence);
+    for width in (20..=150).chain([300]) {
+        for has_unicode in [false, true] {
+            let draw = |has_colours| {
+                let display = Display { width, has_colours, has_unicode };
+                let mut lines = legend(&scene, display);
+                lines.extend(frame(&scene, played.server, &played.timeline, 2_000_000, display, below));
+                lines
+            };
+            let plain = draw(false);
+            for line in &plain {
+                assert!(line.chars().count() < width, "{width}: {line}");
+            }
+            let coloured: Vec<String> = draw(true).iter().map(|line| without_colours(line)).collect();
+            assert_eq!(plain, coloured);
+        }
+    }
+}
+
+fn without_colours(line: &str) -> String {
+    let mut parts = line.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once('m').map_or("", |(_, rest)| rest))
+}
+
+#[test]
+fn a_screen_reader_gets_a_line_per_client() {
+    let (scene, played) = played();
+    let text = plain::text(&scene, played.server, &played.timeline, &played.sentence);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "iterative: one client after the other");
+    assert_eq!(
+        lines[2],
+        "  client 2 asks: comes at 200 ms, is connected at 200 ms, is served by process 4513 at 1.50 s, is read at 1.50 s, has \
+         its answer at 1.50 s, is ended by the server at 1.65 s, leaves at 1.65 s."
+    );
+    assert!(
+        lines[4].starts_with("  client 4 leaves: comes at 600 ms, is connected at 600 ms, leaves at 800 ms,")
+    );
+    assert_eq!(lines[6], "  backlog: 1 at first, 3 at most, 2 at last.");
+    assert!(lines[7].starts_with("One process, 4513, served 5 clients"));
+    assert!(!text.contains('|') && text.is_ascii());
+}
+
+#[test]
+fn a_slide_and_a_page_have_every_client_and_the_sentence_and_nothing_from_elsewhere() {
+    let (mut scene, mut played) = played();
+    scene.title = "<script>alert(1)</script>".to_owned();
+    played.timeline.tracks[0].label = "1 <b>\x1b".to_owned();
+    let svg = page::svg_file(&scene, std::slice::from_ref(&played), "oneloop lecture --svg '<a>'");
+    let html = page::html(&scene, std::slice::from_ref(&played), "oneloop lecture --html '<a>'");
+    for text in [&svg, &html] {
+        for part in [
+            "2 asks",
+            "4 leaves",
+            "process 4513",
+            "answer 1.30 s",
+            "no answer",
+            "&lt;script&gt;",
+            "&lt;b&gt;",
+        ] {
+            assert!(text.contains(part), "{part}");
+        }
+        let elsewhere = ["<script", "<a>", "\x1b", "src=", "@import"];
+        for part in elsewhere {
+            assert!(!text.contains(part), "{part}");
+        }
+        assert!(text.matches("http").count() <= 1, "the name of a namespace alone");
+        assert!(text.contains("prefers-color-scheme: dark") && text.contains("@media print"));
+        assert_eq!(text.matches("<title>client ").count(), 5);
+    }
+    assert!(html.contains("left before the server accepted.") && html.contains("<td>1.30 s</td>"));
+    assert!(html.contains("width=device-width"));
+}
+
+#[test]
+fn clients_are_joined_by_their_port_also_when_the_server_was_faster() {
+    let (scene, mut seen) = recorded();
+    // What two processes have written comes in any order.
+    seen.reverse();
+    let (first, _) = recorded();
+    assert_eq!(first, scene);
+    let timeline = Timeline::of(&scene, &seen, 1_910_000);
+    assert_eq!(timeline.tracks[1].course.waited_us(), Some(1_301_000));
+    assert_eq!(timeline.tracks[3].course.served_in(), Some(PROCESS));
+    assert_eq!(timeline.at_once_max(), 1);
+    // A server that accepts before connect(2) has returned there.
+    let early = [
+        server(1, 0, ServerDid::Began(PROCESS)),
+        client(0, 0, ClientDid::Comes { port: 40_000 }),
+        client(2, 0, ClientDid::Connected { sent_again: 0 }),
+    ];
+    let spans = Timeline::of(&scene, &early, 5_000).tracks[0].course.spans(5_000);
+    let states: Vec<TrackState> = spans.iter().map(|span| span.state).collect();
+    assert_eq!(states, [TrackState::Connecting, TrackState::Served]);
+}
+
+#[test]
+fn a_client_that_leaves_stays_in_the_backlog_until_the_server_accepts() {
+    let (_, played) = played();
+    let course = &played.timeline.tracks[3].course;
+    let spans = course.spans(1_910_000);
+    assert_eq!((spans[0].state, spans[0].to_us), (TrackState::Queued, 1_755_000));
+    assert_eq!(course.marks(), [(800_000, Mark::Left)]);
+}
+
+#[test]
+fn each_model_has_its_sentence() {
+    let scene = Scene::five_clients(&Model::ALL);
+    let served = |served_in: fn(u32) -> ServedIn| {
+        let mut seen = Vec::new();
+        for who in 0..5 {
+            seen.extend(comes(who as u64 * 10, who));
+            seen.push(server(who as u64 * 10, who, ServerDid::Began(served_in(who as u32))));
+            seen.push(client(who as u64 * 10 + 25, who, ClientDid::Received(5)));
+            seen.push(client(who as u64 * 10 + 25, who, ClientDid::Left));
+            seen.push(server(who as u64 * 10 + 25, who, ServerDid::Ended));
+        }
+        Timeline::of(&scene, &seen, 100_000)
+    };
+    let end = "no client waited for another (at most 0.0 ms from connect to accept), while client 5 was served for 25 ms.";
+    for (model, timeline, begin) in [
+        (
+            Model::Fork,
+            served(|who| ServedIn { process: 7 + who, thread: None, slot: None }),
+            "Each of 5 clients was served by a process of its own, up to 3 at the same time; ",
+        ),
+        (
+            Model::Thread,
+            served(|who| ServedIn { process: 7, thread: Some(8 + who), slot: None }),
+            "Each of 5 clients was served by a thread of its own, up to 3 at the same time; ",
+        ),
+        (
+            Model::Prefork,
+            served(|who| ServedIn { process: 7 + who % 2, thread: None, slot: None }),
+            "2 processes served 5 clients, up to 3 at the same time; ",
+        ),
+        (
+            Model::Reactor,
+            served(|who| ServedIn { process: 7, thread: None, slot: Some(who % 3) }),
+            "One process, 7, served 5 clients, up to 3 at the same time, in 3 slots; ",
+        ),
+    ] {
+        assert_eq!(
+            sentence::of(&scene, LectureServer::Model(model, None), &timeline),
+            format!("{begin}{end}")
+        );
+    }
+    let none = Timeline::of(&scene, &[], 100_000);
+    assert_eq!(sentence::of(&scene, iterative(), &none), "No client was served.");
+}
+
+#[test]
+fn zombies_and_a_leak_and_a_full_backlog_are_named_with_their_numbers() {
+    let gauge = |ms, gauge, value| at(ms, Seen::Gauge { gauge, value });
+    let scene = Scene::zombies();
+    let mut seen = Vec::from(comes(0, 0));
+    seen.push(server(1, 0, ServerDid::Began(PROCESS)));
+    seen.extend([server(5, 0, ServerDid::Ended), client(5, 0, ClientDid::Left)]);
+    seen.extend([gauge(0, Gauge::Zombies, 0), gauge(9, Gauge::Zombies, 1)]);
+    seen.push(at(6, Seen::Zombie { process: 4513 }));
+    let timeline = Timeline::of(&scene, &seen, 100_000);
+    let last = *timeline.tracks[0].course.spans(100_000).last().unwrap();
+    assert_eq!((last.state, last.from_us, last.to_us), (TrackState::Zombie, 6_000, 100_000));
+    let text = sentence::of(&scene, LectureServer::WithoutWait, &timeline);
+    assert!(text.starts_with("After 1 client had left, 1 child was a zombie (state Z)"), "{text}");
+    assert!(text.contains("waitpid(-1, NULL, WNOHANG)"), "{text}");
+
+    let scene = Scene::leak();
+    let mut seen = Vec::from(comes(0, 0));
+    seen.push(server(1, 0, ServerDid::Began(PROCESS)));
+    seen.extend([client(2, 0, ClientDid::Received(5)), client(2, 0, ClientDid::ClosedItsSide)]);
+    seen.extend([server(3, 0, ServerDid::Ended), client(502, 0, ClientDid::GaveUp("the end"))]);
+    seen.extend([gauge(0, Gauge::Descriptors, 6), gauge(1, Gauge::Descriptors, 7)]);
+    let timeline = Timeline::of(&scene, &seen, 510_000);
+    let states: Vec<TrackState> =
+        timeline.tracks[0].course.spans(510_000).iter().map(|span| span.state).collect();
+    assert_eq!(states, [TrackState::Queued, TrackState::Served, TrackState::Open]);
+    let text = sentence::of(&scene, LectureServer::WithoutClose, &timeline);
+    assert!(text.starts_with("None of 1 client saw the end"), "{text}");
+    assert!(text.contains("open files went from 6 to 7") && text.contains("close(newS)"), "{text}");
+    seen.push(client(4, 0, ClientDid::SawEnd));
+    let timeline = Timeline::of(&scene, &seen, 510_000);
+    let text = sentence::of(&scene, LectureServer::Model(Model::Fork, None), &timeline);
+    assert!(text.contains("saw the end of the connection at most 2.0 ms after"), "{text}");
+
+    let scene = Scene::backlog();
+    let mut seen = Vec::from(comes(0, 0));
+    seen.push(client(100, 1, ClientDid::Comes { port: 40_001 }));
+    seen.extend([client(1120, 1, ClientDid::Connected { sent_again: 1 }), gauge(50, Gauge::Queue, 2)]);
+    let timeline = Timeline::of(&scene, &seen, 1_200_000);
+    let text = sentence::of(&scene, LectureServer::Model(Model::Iterative, Some(1)), &timeline);
+    assert!(
+        text.starts_with("The queue of listen(S, 1) held up to 2 clients at a time; client 2 found it full"),
+        "{text}"
+    );
+    assert!(text.contains("connect() took up to 1.02 s"), "{text}");
+}
+
+#[test]
+fn the_axis_is_as_long_as_a_server_needs_that_serves_one_after_the_other() {
+    assert_eq!(Scene::five_clients(&[]).serial_ms(), 1900);
+    let plan = |comes_ms, acts: &[Act]| ClientPlan {
+        name: String::new(),
+        manner: String::new(),
+        comes_ms,
+        acts: acts.to_vec(),
+    };
+    let clients = vec![plan(50, &[Act::Pause(10), Act::Answer, Act::Pause(20)]), plan(0, &[Act::Pause(90)])];
+    let scene = Scene { clients, ..Scene::leak() };
+    assert_eq!(scene.serial_ms(), 110);
+}
+
+#[test]
+fn times_are_read_at_a_glance() {
+    for (us, text) in [
+        (0, "0.0 ms"),
+        (420, "0.4 ms"),
+        (9_999, "10.0 ms"),
+        (150_400, "150 ms"),
+        (999_600, "1.00 s"),
+        (1_520_000, "1.52 s"),
+    ] {
+        assert_eq!(time_text(us), text);
+    }
+}
