@@ -59,7 +59,7 @@ pub(super) fn man(args: &ManArgs) -> Result<(), Failure> {
     program.build();
     let page = match &args.command {
         None => program,
-        Some(name) => program.find_subcommand(name).cloned().ok_or_else(|| {
+        Some(name) => page_of(&program, name).cloned().ok_or_else(|| {
             let names: Vec<_> = program.get_subcommands().map(clap::Command::get_name).collect();
             Failure::Usage(format!(
                 "unknown command \"{}\"; the commands are {}{}",
@@ -72,6 +72,14 @@ pub(super) fn man(args: &ManArgs) -> Result<(), Failure> {
     let mut text = Vec::new();
     clap_mangen::Man::new(page).render(&mut text).map_err(Failure::system)?;
     print(set(&String::from_utf8_lossy(&text)).as_bytes())
+}
+
+/// The command with this name; a command of a command is named with a dash, as its page is: `load-compare`.
+fn page_of<'a>(program: &'a clap::Command, name: &str) -> Option<&'a clap::Command> {
+    program.find_subcommand(name).or_else(|| {
+        let (outer, inner) = name.split_once('-')?;
+        program.find_subcommand(outer)?.find_subcommand(inner)
+    })
 }
 
 /// Adds what `clap_mangen` leaves out: the version in the footer, and indented lines (examples, lists) as

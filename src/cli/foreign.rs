@@ -79,11 +79,7 @@ const FOREIGN: &[Foreign] = &[
         "a load has a duration, not a number of requests",
         "load echo --duration 10s",
     ),
-    row(
-        "-t --threads --cpus",
-        "one thread makes the whole load; for more connections",
-        "load echo --clients 1k",
-    ),
+    row("--cpus --workers", "for the number of threads", "load echo --threads 2"),
     row(
         "-k --keepalive --keep-alive --disable-keepalive --no-keepalive",
         "connections are reused; for one connection per request",

@@ -12,6 +12,7 @@ use super::load_raw::RawArgs;
 use super::load_request::RequestArgs;
 use super::protocol::Protocol;
 use super::services::{Ask, UseWorkload, loadable, with_workload};
+use super::start_time::StartTime;
 use super::target::LoadTarget;
 use super::units::{Bytes, Ms, count};
 use super::{Failure, load_table};
@@ -50,6 +51,9 @@ pub(super) struct LoadArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Load")]
 struct ShapeArgs {
+    /// Threads of the generator, if one would need more than a core
+    #[arg(short, long, value_name = "N", default_value = "1", value_parser = count::<1, 256>)]
+    threads: u32,
     /// Active clients, one connection each (10k is 10000)
     #[arg(short, long, value_name = "N", default_value = "64", value_parser = count::<1, { u32::MAX }>)]
     clients: u32,
@@ -91,6 +95,11 @@ struct ShapeArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Time")]
 struct TimeArgs {
+    /// When the load begins, with all clients connected: for several machines at once
+    ///
+    /// As 18:30:00 (today), 2026-01-31T18:30:00Z, or @SECONDS since 1970.
+    #[arg(long, value_name = "TIME OF DAY")]
+    start_at: Option<StartTime>,
     /// How long to measure
     #[arg(long, value_name = "TIME", default_value = "10s")]
     duration: Ms,
@@ -157,6 +166,8 @@ discard sends no reply: its requests end when the kernel has taken them. Request
 percentile. Requests without a reply at the end of the run, for less than --reply-timeout, count with the time they have \
 waited. Errors count in the phase in which they happen.
 
+More machines or more than one run: oneloop load merge --help, oneloop load compare --help.
+
 Exit codes: 0 all checks hold, 1 no reply or a system error, 2 invalid arguments, 3 a check failed. Ctrl-C ends the run early \
 and prints its report.";
 
@@ -214,7 +225,8 @@ impl LoadArgs {
         let LoadArgs { target, load, time, .. } = self;
         let span = |ms: Ms| Duration::from_millis(ms.0.into());
         let mut plan = Plan::new(target.address.clone());
-        (plan.clients, plan.depth) = (load.clients, load.depth);
+        (plan.threads, plan.clients, plan.depth) = (load.threads, load.clients, load.depth);
+        plan.start_at = time.start_at.map(|at| at.0);
         plan.churn = load.churn || workload.one_shot();
         (plan.idle, plan.slow, plan.slow_pause) =
             (load.idle, load.slow, load.slow_pause.map_or(plan.slow_pause, span));
@@ -333,9 +345,12 @@ impl From<ArrivalsArg> for Arrivals {
 pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
     let ask = args.ask();
     let mut report = with_workload(&ask, Measure { args, seed: ask.seed })??;
-    complete(&mut report, args);
+    complete(&mut report, &args.output.expect, args.request.status_checks());
     let has_connected = report.connections.established > 0;
     args.output.files.write(&report, has_connected)?;
+    if report.interrupted && report.connections.attempted == 0 {
+        return Err(Failure::System("interrupted before the load began".to_owned()));
+    }
     if !has_connected {
         let why = report.first_error.as_deref().unwrap_or("no connection");
         // A server does not help against an error of the generator.
@@ -343,6 +358,11 @@ pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
         let help = if is_own { "" } else { "; start a server there, or use the address of one" };
         return Err(Failure::System(format!("{}: {why}{help}", report.configuration.target)));
     }
+    judged(&report)
+}
+
+/// An error if a check of the report failed.
+pub(super) fn judged(report: &Report) -> Result<(), Failure> {
     let broken = report.checks.iter().filter(|check| !check.held);
     let failed: Vec<_> =
         broken.map(|check| format!("{} does not hold: {}", check.asked, check.seen)).collect();
@@ -350,26 +370,27 @@ pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
 }
 
 /// Adds to the report what it says about itself: its origin, the results of the checks, and the notes.
-fn complete(report: &mut Report, args: &LoadArgs) {
-    report.origin.host =
-        gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned());
+pub(super) fn complete(report: &mut Report, asked: &[Expectation], by_default: &[&str]) {
+    if report.origin.host.is_empty() {
+        let name = gethostname().map(|name| name.to_string_lossy().into_owned());
+        report.origin.host = name.unwrap_or_default();
+    }
     report.origin.date = jiff::Timestamp::from_nanosecond(report.origin.began_unix_ns.into())
         .map_or_else(|_| String::new(), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-    let checks = checks(report, args);
+    let checks = checks(report, asked, by_default);
     report.checks = checks.iter().map(|check| check.result(report)).collect();
     report.notes = doubts(report);
 }
 
 /// The checks that were asked for, and those that are made unless one of them is about the same.
-fn checks(report: &Report, args: &LoadArgs) -> Vec<Expectation> {
-    let mut checks = args.output.expect.clone();
+fn checks(report: &Report, asked: &[Expectation], by_default: &[&str]) -> Vec<Expectation> {
+    let mut checks = asked.to_vec();
     // Requests that failed or were not sent are in no percentile, so they must be allowed explicitly.
     if !checks.iter().any(Expectation::is_about_errors) {
         checks.extend("errors=0".parse::<Expectation>());
     }
     if !report.statuses.is_empty() && !checks.iter().any(Expectation::is_about_statuses) {
-        let by_default = args.request.status_checks().iter();
-        checks.extend(by_default.filter_map(|check| check.parse::<Expectation>().ok()));
+        checks.extend(by_default.iter().filter_map(|check| check.parse::<Expectation>().ok()));
     }
     if !checks.iter().any(Expectation::is_about_missed) {
         checks.extend("missed=0".parse::<Expectation>());
@@ -389,6 +410,10 @@ fn show(bar: &ProgressBar, progress: &RunProgress) {
 fn live_line(progress: &RunProgress) -> String {
     let errors = counted(progress.errors, "error", "errors");
     let phase = match progress.phase {
+        Phase::Connecting if progress.phase_left > Duration::ZERO => {
+            let (left_s, open) = (progress.phase_left.as_secs_f64(), progress.connections_open);
+            return format!("the load begins in {left_s:.0} s, {open} connected, {errors}");
+        }
         Phase::Connecting => "connecting",
         Phase::WarmUp => "warm-up",
         Phase::Measuring => "measuring",

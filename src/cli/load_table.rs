@@ -140,7 +140,11 @@ pub(super) fn numbers(report: &Report) -> Vec<(&'static str, String)> {
         _ => time(generator.cpu_per_request_us * 1e3),
     };
     let (percent, megabytes) = (generator.utilisation * 100.0, generator.memory_max_bytes as f64 / 1e6);
-    row("generator", format!("{percent:.1} % of a core, {per_request} per request, {megabytes:.1} MB"));
+    let of_core = match report.configuration.threads {
+        0 | 1 => "of a core".to_owned(),
+        threads => format!("of a core by the busiest of {threads} threads"),
+    };
+    row("generator", format!("{percent:.1} % {of_core}, {per_request} per request, {megabytes:.1} MB"));
     rows
 }
 

@@ -22,6 +22,8 @@ fn example_value(value_name: &str) -> Option<&'static str> {
         "PORT" => "8080",
         "ADDR" => "0.0.0.0",
         "CHECK" => "p99<5ms",
+        "CHANGE" => "p99>+5%",
+        "TIME OF DAY" => "18:30:00",
         "EXT=TYPE" => ".wasm=application/wasm",
         "FIELD" => "X-Frame-Options: DENY",
         "N,..." => "4,16,64",
@@ -33,12 +35,22 @@ fn example_value(value_name: &str) -> Option<&'static str> {
 
 /// The message for an error in `typed`, the arguments after the program's name.
 pub(super) fn line(error: &clap::Error, typed: &[String], program: &clap::Command) -> String {
-    let named = typed.iter().find(|word| program.find_subcommand(word).is_some());
-    let name = named.map_or("", String::as_str);
-    let mistake = Mistake { error, typed, name, command: program.find_subcommand(name) };
+    let at = typed.iter().position(|word| program.find_subcommand(word).is_some());
+    let name = at.map_or("", |at| typed[at].as_str());
+    let outer = program.find_subcommand(name);
+    // A command of a command, such as `load compare`, is the word behind it.
+    let inner = at.and_then(|at| typed.get(at + 1)).zip(outer);
+    let inner = inner.and_then(|(word, outer)| outer.find_subcommand(word));
+    let full = inner.map(|inner| format!("{name} {}", inner.get_name()));
+    let name = full.as_deref().unwrap_or(name);
+    let mistake = Mistake { error, typed, name, command: inner.or(outer) };
     match error.kind() {
         ErrorKind::UnknownArgument => mistake.unknown_argument(),
         ErrorKind::InvalidSubcommand => mistake.unknown_command(program),
+        // A word behind the server, where a command could stand.
+        ErrorKind::ArgumentConflict if mistake.context(ContextKind::InvalidSubcommand).is_some() => {
+            mistake.superfluous(mistake.context(ContextKind::InvalidSubcommand).unwrap_or_default())
+        }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => mistake.wrong_value(),
         ErrorKind::MissingRequiredArgument if name == "load" => {
             format!("the server is missing; for example: {}", command(&["load", "echo@127.0.0.1:7007"]))
@@ -64,7 +76,8 @@ impl Mistake<'_> {
     }
 
     fn help(&self) -> String {
-        format!("see: {}", command(&[self.name, "--help"]))
+        let words: Vec<&str> = self.name.split(' ').chain(["--help"]).collect();
+        format!("see: {}", command(&words))
     }
 
     /// The paragraphs of clap as one line: the error, its tips, and the command for help.
@@ -77,12 +90,15 @@ impl Mistake<'_> {
         format!("{}; {}", line.strip_prefix("error: ").unwrap_or(&line), self.help())
     }
 
+    fn superfluous(&self, argument: &str) -> String {
+        let program = if self.name.is_empty() { "oneloop" } else { self.name };
+        format!("{program} does not take the argument \"{}\"; {}", argument.escape_debug(), self.help())
+    }
+
     fn unknown_argument(&self) -> String {
         let argument = self.context(ContextKind::InvalidArg).unwrap_or_default();
         if !argument.starts_with('-') {
-            let program = if self.name.is_empty() { "oneloop" } else { self.name };
-            let argument = argument.escape_debug();
-            return format!("{program} does not take the argument \"{argument}\"; {}", self.help());
+            return self.superfluous(argument);
         }
         let of = if self.name.is_empty() { String::new() } else { format!(" of {}", self.name) };
         let unknown = format!("{} is not an option{of}", in_one_line(argument));
@@ -171,8 +187,14 @@ impl Mistake<'_> {
         let quoted = if value.is_empty() { String::new() } else { format!(" \"{}\"", value.escape_debug()) };
         let example = valid_names().next().or_else(|| self.example_of(option));
         let example = example.map(|example| {
-            let target = if self.name == "load" { "echo" } else { "" };
-            format!("; for example: {}", command(&[self.name, target, option, example]))
+            let arguments = match self.name {
+                "load" => "echo",
+                "load compare" => "before.json after.json",
+                "load merge" => "a.json b.json",
+                _ => "",
+            };
+            let words = self.name.split(' ').chain(arguments.split(' ')).chain([option, example]);
+            format!("; for example: {}", command(&words.collect::<Vec<_>>()))
         });
         format!("{option}{quoted}: {reason}{}", example.unwrap_or_default())
     }

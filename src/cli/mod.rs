@@ -1,7 +1,8 @@
 //! The command line: from arguments to configuration, and every message about the arguments.
 //!
-//! Exit codes: 0 success, 1 system error, 2 invalid arguments, 3 a failed check of `oneloop load`. An error
-//! is one line on standard error: what happened, to what, and what to do next.
+//! Exit codes: 0 success, 1 system error, 2 invalid arguments, 3 a failed check of `oneloop load`, 4 a check
+//! of `oneloop load compare` that the data cannot decide. An error is one line on standard error: what
+//! happened, to what, and what to do next.
 
 mod announce;
 mod auth;
@@ -18,12 +19,16 @@ mod limits;
 mod listen;
 mod load;
 mod load_auth;
+mod load_command;
+mod load_compare;
 mod load_files;
 mod load_form;
 mod load_histogram;
 mod load_input;
+mod load_merge;
 mod load_page;
 mod load_raw;
+mod load_report;
 mod load_request;
 mod load_table;
 mod logging;
@@ -34,6 +39,7 @@ mod protocol;
 mod serve;
 mod services;
 mod spec;
+mod start_time;
 mod target;
 mod units;
 mod words;
@@ -77,7 +83,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::ServeArgs>),
-    Load(Box<load::LoadArgs>),
+    Load(load_command::LoadCommand),
     Compare(Box<compare::CompareArgs>),
     Lecture(Box<lecture::LectureArgs>),
     Completions(documents::CompletionsArgs),
@@ -103,6 +109,8 @@ enum Failure {
     System(String),
     /// The command succeeded, but a check of its result failed: exit code 3.
     Check(String),
+    /// The data cannot decide whether it failed: exit code 4.
+    Undecided(String),
 }
 
 impl Failure {
@@ -125,7 +133,7 @@ pub fn main() -> ExitCode {
     logging::start(cli.verbosity);
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args, &Given::of(&matches)),
-        Command::Load(args) => load::run(&args),
+        Command::Load(command) => load_command::run(&command),
         Command::Compare(args) => compare::run(&args),
         Command::Lecture(args) => lecture::run(&args),
         Command::Completions(args) => documents::completions(&args),
@@ -217,6 +225,10 @@ fn exit_code(done: Result<(), Failure>) -> ExitCode {
         Err(Failure::Check(what)) => {
             report(&what);
             ExitCode::from(3)
+        }
+        Err(Failure::Undecided(what)) => {
+            report(&what);
+            ExitCode::from(4)
         }
     }
 }

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::client_error::ClientError;
+use super::portion::Portion;
 use super::sources::{SourceRange, Sources};
 use crate::connection::Polled;
 use crate::sys::{Address, Stream};
@@ -34,17 +35,18 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(target: &Address, sources: &[SourceRange]) -> io::Result<Self> {
+    /// Source addresses of other threads are left to them.
+    pub(super) fn new(target: &Address, sources: &[SourceRange], portion: Portion) -> io::Result<Self> {
         Ok(match target {
             Address::Tcp(addr) => Connector {
                 server: SockAddr::from(*addr),
                 domain: Domain::for_address(*addr),
-                sources: Sources::new(sources, Some(addr.ip())),
+                sources: Sources::new(sources, Some(addr.ip()), portion),
             },
             Address::Unix(path) => Connector {
                 server: SockAddr::unix(path)?,
                 domain: Domain::UNIX,
-                sources: Sources::new(&[], None),
+                sources: Sources::new(&[], None, portion),
             },
         })
     }

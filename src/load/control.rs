@@ -5,9 +5,11 @@ use std::time::Duration;
 use super::RunProgress;
 use super::client_error::ClientError;
 use super::clock::ns;
+use super::common_start::{CommonStart, LOOK_NS};
 use super::error::RunError;
 use super::plan::Plan;
 use super::pool::ClientPool;
+use super::portion::Portion;
 use super::recorder::Ledger;
 use super::report::{Origin, Phase, Report};
 use super::schedule::Schedule;
@@ -26,6 +28,8 @@ enum RunPart {
     Ramp {
         since_ns: u64,
     },
+    /// All clients of this thread are connected, or will not be; the other threads may not be ready.
+    Ready,
     WarmUp {
         until_ns: u64,
     },
@@ -41,6 +45,8 @@ enum RunPart {
 /// Leads a run through its parts. Every part begins and ends here.
 pub(super) struct RunControl<'a, W: Workload> {
     plan: &'a Plan,
+    portion: Portion,
+    start: &'a CommonStart,
     part: RunPart,
     /// Active clients that have started.
     started: u32,
@@ -53,16 +59,21 @@ pub(super) struct RunControl<'a, W: Workload> {
 }
 
 impl<'a, W: Workload> RunControl<'a, W> {
-    pub(super) fn new(plan: &'a Plan, workload: &'a W) -> Result<Self, RunError> {
-        let mut pool = ClientPool::new(plan, workload).map_err(RunError::System)?;
-        let mut configuration = plan.configuration(workload.name(), workload.request_bytes());
-        workload.resource().unwrap_or_default().clone_into(&mut configuration.resource);
-        (configuration.churn, configuration.depth) =
-            (pool.churn(), if pool.churn() { 1 } else { plan.depth });
-        let ledger = Ledger::start(plan);
+    pub(super) fn new(
+        plan: &'a Plan,
+        workload: &'a W,
+        portion: Portion,
+        start: &'a CommonStart,
+    ) -> Result<Self, RunError> {
+        let mut pool = ClientPool::new(plan, workload, portion).map_err(RunError::System)?;
+        let configuration = plan.configuration_with(workload);
+        let mut ledger = Ledger::start(plan, start.clock());
+        ledger.clock.read();
         pool.start_crowd(ledger.clock.now_ns());
         Ok(RunControl {
             plan,
+            portion,
+            start,
             part: RunPart::Crowd,
             started: 0,
             schedule: None,
@@ -90,6 +101,7 @@ impl<'a, W: Workload> RunControl<'a, W> {
         }
         let part_ns = match self.part {
             RunPart::Ramp { since_ns } => self.start_ns(since_ns, self.started),
+            RunPart::Ready => self.start.at_ns().unwrap_or(self.ledger.clock.now_ns() + LOOK_NS),
             RunPart::WarmUp { until_ns } | RunPart::Measuring { until_ns } => {
                 until_ns.min(self.schedule.as_ref().map_or(u64::MAX, Schedule::next_ns))
             }
@@ -111,6 +123,7 @@ impl<'a, W: Workload> RunControl<'a, W> {
                 self.enter(RunPart::Ramp { since_ns: now_ns });
             }
             RunPart::Ramp { since_ns } => self.ramp(since_ns),
+            RunPart::Ready => self.begin_together(),
             RunPart::WarmUp { until_ns } if now_ns >= until_ns => {
                 if self.ledger.recorder.nothing_listens() {
                     self.enter(RunPart::Done);
@@ -161,7 +174,7 @@ impl<'a, W: Workload> RunControl<'a, W> {
 
     pub(super) fn phase(&self) -> Phase {
         match self.part {
-            RunPart::Crowd | RunPart::Ramp { .. } => Phase::Connecting,
+            RunPart::Crowd | RunPart::Ramp { .. } | RunPart::Ready => Phase::Connecting,
             RunPart::WarmUp { .. } => Phase::WarmUp,
             RunPart::Measuring { .. } => Phase::Measuring,
             RunPart::Draining { .. } | RunPart::Done => Phase::Draining,
@@ -174,12 +187,13 @@ impl<'a, W: Workload> RunControl<'a, W> {
         let left = |until_ns: u64| Duration::from_nanos(until_ns.saturating_sub(now_ns));
         let phase_left = match self.part {
             RunPart::Crowd | RunPart::Ramp { .. } | RunPart::Done => Duration::ZERO,
+            RunPart::Ready => left(self.start.at_ns().unwrap_or(0)),
             RunPart::WarmUp { until_ns }
             | RunPart::Measuring { until_ns }
             | RunPart::Draining { until_ns } => left(until_ns),
         };
         let passed = match self.part {
-            RunPart::Crowd | RunPart::Ramp { .. } => Duration::ZERO,
+            RunPart::Crowd | RunPart::Ramp { .. } | RunPart::Ready => Duration::ZERO,
             RunPart::WarmUp { until_ns } => warmup.saturating_sub(left(until_ns)),
             RunPart::Measuring { until_ns } => warmup + duration.saturating_sub(left(until_ns)),
             RunPart::Draining { .. } | RunPart::Done => warmup + duration,
@@ -256,13 +270,23 @@ impl<'a, W: Workload> RunControl<'a, W> {
             self.started += 1;
         }
         if self.started == self.plan.clients && (self.pool.churn() || self.pool.has_settled(now_ns)) {
-            self.schedule = Schedule::new(self.plan.pace, now_ns, self.plan.seed);
-            self.pool.release(&mut self.ledger);
-            self.enter(RunPart::WarmUp { until_ns: now_ns + ns(self.plan.warmup) });
-            if self.plan.warmup.is_zero() {
-                // Requests that fall due at once are measured, too.
-                self.step();
-            }
+            self.start.ready(now_ns);
+            self.part = RunPart::Ready;
+            self.begin_together();
+        }
+    }
+
+    /// The load begins, once the threads agree that it does.
+    fn begin_together(&mut self) {
+        let Some(at_ns) = self.start.at_ns().filter(|at_ns| *at_ns <= self.ledger.clock.now_ns()) else {
+            return;
+        };
+        self.schedule = Schedule::new(self.plan.pace, at_ns, self.plan.seed, self.portion);
+        self.pool.release(&mut self.ledger);
+        self.enter(RunPart::WarmUp { until_ns: at_ns + ns(self.plan.warmup) });
+        if self.plan.warmup.is_zero() {
+            // Requests that fall due at once are measured, too.
+            self.step();
         }
     }
 

@@ -6,6 +6,7 @@ use std::io;
 use super::client_error::ClientError;
 use super::connector::{Connector, Dialed};
 use super::plan::Plan;
+use super::portion::Portion;
 
 /// Connections under way at once: more would overflow queues of the server that are not the subject of the
 /// test.
@@ -24,9 +25,9 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    pub(super) fn new(plan: &Plan) -> io::Result<Self> {
+    pub(super) fn new(plan: &Plan, portion: Portion) -> io::Result<Self> {
         Ok(Dialer {
-            connector: Connector::new(&plan.target, &plan.sources)?,
+            connector: Connector::new(&plan.target, &plan.sources, portion)?,
             queue: VecDeque::new(),
             connecting: 0,
             not_before_ns: 0,

@@ -1,4 +1,4 @@
-//! The loop of the load: one thread, one poll.
+//! The loop of the load: one poll, in each thread of it.
 //!
 //! ```text
 //! wait    until an event, the next request due, the nearest timer; not at all if work is left over
@@ -16,9 +16,11 @@ use std::ops::ControlFlow;
 use mio::{Events, Poll};
 
 use super::RunProgress;
+use super::common_start::CommonStart;
 use super::control::RunControl;
 use super::error::RunError;
 use super::plan::Plan;
+use super::portion::Portion;
 use super::report::Report;
 use super::sleeper::Sleeper;
 use super::workload::Workload;
@@ -38,10 +40,20 @@ pub(super) struct Engine<'a, W: Workload> {
 }
 
 impl<'a, W: Workload> Engine<'a, W> {
-    pub(super) fn new(plan: &'a Plan, workload: &'a W) -> Result<Self, RunError> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        workload: &'a W,
+        portion: Portion,
+        start: &'a CommonStart,
+    ) -> Result<Self, RunError> {
         let poll = Poll::new().map_err(RunError::System)?;
         let sleeper = Sleeper::new(poll.registry()).map_err(RunError::System)?;
-        Ok(Engine { poll, sleeper, control: RunControl::new(plan, workload)?, progress_ns: 0 })
+        Ok(Engine {
+            poll,
+            sleeper,
+            control: RunControl::new(plan, workload, portion, start)?,
+            progress_ns: 0,
+        })
     }
 
     /// Runs to the end, or until `watch` breaks.

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 
 use super::report::Latency;
 
@@ -60,6 +60,17 @@ impl HdrEncoder {
         // Memory takes all bytes, and counts of u64 need no conversion.
         written.map_or_else(|_| String::new(), |_| BASE64.encode(&self.bytes))
     }
+}
+
+/// The histogram that [`HdrEncoder`] encoded; `None` if it is another text, or has other buckets.
+pub(super) fn decoded(text: &str) -> Option<Histogram<u64>> {
+    if text.is_empty() {
+        return Some(histogram());
+    }
+    let bytes = BASE64.decode(text).ok()?;
+    let found: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).ok()?;
+    let layout = |histogram: &Histogram<u64>| (histogram.low(), histogram.high(), histogram.sigfig());
+    (layout(&found) == layout(&histogram())).then_some(found)
 }
 
 /// 0 without a value.

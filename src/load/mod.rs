@@ -1,7 +1,8 @@
 //! The load generator: clients as state machines in a loop of their own, for any server.
 //!
 //! A [`Plan`] sets the number and the pace of clients, a [`Workload`] what they send and expect; [`run`]
-//! returns a [`Report`]. It uses one thread and one poll; a connection costs a slot and no buffer.
+//! returns a [`Report`]. It uses one thread and one poll unless the plan has more threads; a connection costs
+//! a slot and no buffer. [`merge()`] joins the reports of several machines.
 //!
 //! - **Closed loop**: each client sends its next request when it has the reply. It shows the capacity of a
 //!   server, and hides its pauses: while the server stops, no client sends (coordinated omission).
@@ -39,6 +40,9 @@
 mod client_error;
 pub mod clients;
 mod clock;
+mod common_start;
+#[cfg(feature = "cli")]
+pub(crate) mod comparison;
 mod connector;
 mod control;
 mod conversation;
@@ -55,8 +59,10 @@ mod export;
 #[cfg(feature = "cli")]
 mod hdr_log;
 mod histograms;
+mod merge;
 mod plan;
 mod pool;
+mod portion;
 mod random;
 #[cfg(feature = "cli")]
 mod ranges;
@@ -67,6 +73,7 @@ mod series;
 mod sleeper;
 mod slot;
 mod sources;
+mod threads;
 mod totals;
 mod usage;
 mod workload;
@@ -84,6 +91,7 @@ pub(crate) use expect::Expectation;
 pub(crate) use export::{csv, hgrm};
 #[cfg(feature = "cli")]
 pub(crate) use hdr_log::hdr_log;
+pub use merge::{MergeError, merge};
 pub use plan::{Plan, PlanError};
 #[cfg(feature = "cli")]
 pub(crate) use ranges::ranges;
@@ -91,6 +99,8 @@ pub use report::Report;
 pub use sources::SourceRange;
 pub use workload::{Client, Flow, ReplyStatus, Unasked, Workload};
 
+use common_start::CommonStart;
+use portion::Portion;
 use report::Phase;
 
 /// How far a run is.
@@ -118,6 +128,40 @@ pub struct RunProgress {
     pub outstanding: u64,
 }
 
+impl RunProgress {
+    /// Before a run that begins after so long.
+    fn before(plan: &Plan, left: Duration) -> RunProgress {
+        RunProgress {
+            phase: Phase::Connecting,
+            passed: Duration::ZERO,
+            total: plan.warmup + plan.duration,
+            phase_left: left,
+            requests_per_second: 0.0,
+            p99_ns: 0,
+            clients_open: 0,
+            connections_open: 0,
+            errors: 0,
+            outstanding: 0,
+        }
+    }
+
+    /// The progress of several threads; `None` without any. Its p99 is the highest of theirs.
+    fn together(all: &[RunProgress]) -> Option<RunProgress> {
+        all.iter().copied().reduce(|one, other| {
+            let first = if one.passed <= other.passed { one } else { other };
+            RunProgress {
+                requests_per_second: one.requests_per_second + other.requests_per_second,
+                p99_ns: one.p99_ns.max(other.p99_ns),
+                clients_open: one.clients_open + other.clients_open,
+                connections_open: one.connections_open + other.connections_open,
+                errors: one.errors + other.errors,
+                outstanding: one.outstanding + other.outstanding,
+                ..first
+            }
+        })
+    }
+}
+
 /// Runs a load to its end. Raises the limit of file descriptors of this process as far as allowed.
 pub fn run<W: Workload>(plan: &Plan, workload: &W) -> Result<Report, RunError> {
     run_watched(plan, workload, |_| ControlFlow::Continue(()))
@@ -128,15 +172,21 @@ pub fn run<W: Workload>(plan: &Plan, workload: &W) -> Result<Report, RunError> {
 pub fn run_watched<W: Workload>(
     plan: &Plan,
     workload: &W,
-    watch: impl FnMut(&RunProgress) -> ControlFlow<()>,
+    mut watch: impl FnMut(&RunProgress) -> ControlFlow<()>,
 ) -> Result<Report, RunError> {
     plan.check().map_err(RunError::Plan)?;
     let allowed = raise_descriptors_max();
-    let needed = plan.connections() + error::OWN_DESCRIPTORS;
+    let needed = plan.connections() + u64::from(plan.threads) * error::OWN_DESCRIPTORS;
     if needed > allowed {
         return Err(RunError::Descriptors { needed, allowed });
     }
-    let mut report = engine::Engine::new(plan, workload)?.run(watch)?;
+    let Some(start) = CommonStart::of(plan, plan.has_churn(workload), &mut watch) else {
+        return Ok(Report { interrupted: true, ..Report::empty(plan.configuration_with(workload)) });
+    };
+    let mut report = match plan.threads {
+        1 => engine::Engine::new(plan, workload, Portion::WHOLE, &start)?.run(watch)?,
+        _ => threads::run(plan, workload, &start, watch)?,
+    };
     let counts = workload.counts().into_iter();
     report.counts = counts.map(|(name, count)| (name.to_owned(), count)).collect();
     Ok(report)

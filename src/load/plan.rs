@@ -1,10 +1,12 @@
 //! What a run of the load generator does.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use super::portion::Portion;
 use super::report::{Configuration, Pace};
 use super::sources::SourceRange;
+use super::workload::Workload;
 use crate::sys::Address;
 
 /// What a run does. Start with [`Plan::new`] and set what differs.
@@ -25,6 +27,12 @@ use crate::sys::Address;
 pub struct Plan {
     /// The server.
     pub target: Address,
+    /// Threads of the generator, each with a loop and a share of the clients and of the schedule. More than
+    /// one is worth it if one would need more than a core.
+    pub threads: u32,
+    /// When the load begins: all clients are connected before, and wait. With a connection per request they
+    /// begin to connect then.
+    pub start_at: Option<SystemTime>,
     /// Active clients: connections in the closed loop, the most connections in the open loop.
     pub clients: u32,
     /// Requests in flight on one connection, at most; 1 if each request has its own connection.
@@ -63,6 +71,8 @@ pub struct Plan {
     pub seed: u64,
 }
 
+/// Threads that no machine has cores for are probably a mistake.
+const THREADS_MAX: u32 = 256;
 /// Slots and timers are numbered in 32 bits.
 const CLIENTS_MAX: u32 = 1 << 24;
 /// Each request in flight keeps its scheduled time.
@@ -79,6 +89,8 @@ impl Plan {
     pub fn new(target: Address) -> Self {
         Plan {
             target,
+            threads: 1,
+            start_at: None,
             clients: 1,
             depth: 1,
             pace: Pace::Closed,
@@ -108,6 +120,12 @@ impl Plan {
         let wrong = |what| Err(PlanError(what));
         if self.clients == 0 {
             return wrong("at least one client must be active");
+        }
+        if self.threads == 0 || self.threads > THREADS_MAX {
+            return wrong("the number of threads must be from 1 to 256");
+        }
+        if self.threads > self.clients {
+            return wrong("there must be at least as many clients as threads");
         }
         if self.connections() > u64::from(CLIENTS_MAX) {
             return wrong("more than 16 million connections are not possible");
@@ -155,12 +173,35 @@ impl Plan {
         matches!(self.pace, Pace::Open { .. })
     }
 
+    /// The part of the plan that one thread does.
+    pub(super) fn portion(&self, portion: Portion) -> Plan {
+        let [clients, idle, slow] = [self.clients, self.idle, self.slow].map(|count| portion.count(count));
+        Plan { clients, idle, slow, ..self.clone() }
+    }
+
+    /// Whether each request has its own connection.
+    pub(super) fn has_churn(&self, workload: &impl Workload) -> bool {
+        self.churn || workload.one_shot()
+    }
+
+    /// The settings of a run with this workload.
+    pub(super) fn configuration_with(&self, workload: &impl Workload) -> Configuration {
+        let churn = self.has_churn(workload);
+        Configuration {
+            resource: workload.resource().unwrap_or_default().to_owned(),
+            churn,
+            depth: if churn { 1 } else { self.depth },
+            ..self.configuration(workload.name(), workload.request_bytes())
+        }
+    }
+
     pub(crate) fn configuration(&self, service: &str, request_bytes: u64) -> Configuration {
         let ns = |span: Duration| span.as_nanos() as u64;
         Configuration {
             service: service.to_owned(),
             resource: String::new(),
             target: self.target.to_string(),
+            threads: self.threads,
             clients: self.clients,
             depth: self.depth,
             request_bytes,

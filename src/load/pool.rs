@@ -20,6 +20,7 @@ use super::conversation::{Conversation, IoLimits, SendTimes, TurnEnd};
 use super::dialer::Dialer;
 use super::driver::{ActiveDriver, RequestPolicy, SlowDriver};
 use super::plan::Plan;
+use super::portion::Portion;
 use super::recorder::Ledger;
 use super::report::{Fairness, Pace};
 use super::slot::{ClientSlot, ClientTotals, Role, SlotState, WorkQueue};
@@ -68,6 +69,7 @@ pub(super) struct OpenConnections {
 pub(super) struct ClientPool<'a, W: Workload> {
     plan: &'a Plan,
     workload: &'a W,
+    portion: Portion,
     /// Whether each request has its own connection.
     churn: bool,
     flow: RequestFlow,
@@ -91,7 +93,9 @@ pub(super) struct ClientPool<'a, W: Workload> {
 }
 
 impl<'a, W: Workload> ClientPool<'a, W> {
-    pub(super) fn new(plan: &'a Plan, workload: &'a W) -> io::Result<Self> {
+    pub(super) fn new(plan: &'a Plan, workload: &'a W, portion: Portion) -> io::Result<Self> {
+        let churn = plan.has_churn(workload);
+        let is_held = plan.connect_first || plan.start_at.is_some() && !churn;
         let role = |index: u32| match index {
             index if index < plan.clients => Role::Active,
             index if index < plan.clients + plan.idle => Role::Idle,
@@ -100,10 +104,11 @@ impl<'a, W: Workload> ClientPool<'a, W> {
         Ok(ClientPool {
             plan,
             workload,
-            churn: plan.churn || workload.one_shot(),
-            flow: if plan.connect_first { RequestFlow::Held } else { RequestFlow::Flowing },
+            portion,
+            churn,
+            flow: if is_held { RequestFlow::Held } else { RequestFlow::Flowing },
             slots: (0..plan.connections() as u32).map(|index| ClientSlot::new(role(index))).collect(),
-            dialer: Dialer::new(plan)?,
+            dialer: Dialer::new(plan, portion)?,
             timers: Timers::new(plan.connections() as usize),
             backlog: VecDeque::new(),
             free: VecDeque::new(),
@@ -394,7 +399,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
             slot.state = SlotState::Held(stream);
             return;
         }
-        let mut conversation = Conversation::new(stream, self.workload.open(index));
+        let mut conversation = Conversation::new(stream, self.workload.open(self.portion.number(index)));
         match (slot.role, intended_ns) {
             (Role::Active, Some(intended_ns)) => {
                 conversation.begin_sent(SendTimes { intended_ns, sent_ns: began_ns }, now_ns);

@@ -18,11 +18,11 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn start(plan: &Plan) -> Self {
+    pub(super) fn start(plan: &Plan, clock: RunClock) -> Self {
         let mut recorder = Recorder::new();
         recorder.service_time = plan.is_open_loop().then(histogram);
         (recorder.idle.clients, recorder.slow.clients) = (plan.idle.into(), plan.slow.into());
-        Ledger { clock: RunClock::start(), recorder }
+        Ledger { clock, recorder }
     }
 }
 

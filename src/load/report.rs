@@ -140,6 +140,9 @@ pub struct Configuration {
     /// What is requested there, such as the target of an HTTP request; empty if there is nothing to choose.
     #[serde(default)]
     pub resource: String,
+    /// Threads of the generator.
+    #[serde(default)]
+    pub threads: u32,
     /// Active clients.
     pub clients: u32,
     /// Requests in flight on one connection, at most.
@@ -302,7 +305,7 @@ pub struct Crowd {
 }
 
 /// How evenly active clients were served within the measured span.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Fairness {
     /// Number of active clients.
     pub clients: u64,
@@ -322,6 +325,13 @@ pub struct Fairness {
     pub jain_requests: f64,
     /// Jain's index of bytes per client.
     pub jain_bytes: f64,
+    /// How many clients had how many requests, in ranges at most 0.1 % wide: the upper end of each, and the
+    /// clients in it.
+    #[serde(default)]
+    pub requests_clients: Vec<(u64, u64)>,
+    /// The same of bytes.
+    #[serde(default)]
+    pub bytes_clients: Vec<(u64, u64)>,
 }
 
 /// What the generator used within the measured span.
@@ -331,12 +341,12 @@ pub struct Generator {
     pub cpu_user_s: f64,
     /// CPU time in the kernel, in s.
     pub cpu_system_s: f64,
-    /// CPU time per second of the measured span. Near 1 the generator, which is one thread, is at its limit.
+    /// CPU time per second of the measured span, of the busiest thread. Near 1 that thread is at its limit.
     pub utilisation: f64,
     /// CPU time per request, in µs; 0 without a request.
     pub cpu_per_request_us: f64,
-    /// How long the generator was runnable without a core, in s. `None` where the system does not measure it
-    /// (Linux does).
+    /// How long the generator was runnable without a core, in s; the thread that waited longest. `None` where
+    /// the system does not measure it (Linux does).
     #[serde(default)]
     pub run_delay_s: Option<f64>,
     /// The largest resident set size of the process so far.
@@ -418,7 +428,6 @@ impl Report {
     }
 
     /// When measuring began; 0 if it did not.
-    #[cfg(feature = "cli")]
     pub(crate) fn measured_from_ns(&self) -> u64 {
         let measured = self.series.iter().find(|interval| interval.phase == Phase::Measuring);
         measured.map_or(0, |interval| interval.start_ns)
@@ -463,11 +472,34 @@ impl Report {
     }
 }
 
+impl Interval {
+    /// An interval in which nothing happened.
+    #[cfg(test)]
+    pub(crate) const EMPTY: Interval = Interval {
+        phase: Phase::Measuring,
+        start_ns: 0,
+        end_ns: 0,
+        requests: 0,
+        bytes_in: 0,
+        bytes_out: 0,
+        p50_ns: 0,
+        p99_ns: 0,
+        max_ns: 0,
+        errors: 0,
+        clients_open: 0,
+        outstanding: 0,
+        crowd_open: 0,
+        crowd_lost: 0,
+        latency_hdr: String::new(),
+    };
+}
+
 impl Fairness {
     /// From the requests and the bytes of each active client.
     pub fn of(requests: Vec<u64>, bytes: Vec<u64>) -> Self {
         let clients = requests.len() as u64;
         let (jain_requests, jain_bytes) = (jain(&requests), jain(&bytes));
+        let (requests_clients, bytes_clients) = (in_ranges(&requests), in_ranges(&bytes));
         let [requests_min, requests_median, requests_max] = spread(requests);
         let [bytes_min, bytes_median, bytes_max] = spread(bytes);
         Fairness {
@@ -480,8 +512,41 @@ impl Fairness {
             bytes_max,
             jain_requests,
             jain_bytes,
+            requests_clients,
+            bytes_clients,
         }
     }
+
+    /// Of the clients of all parts: medians and indexes from the ranges, exact to 0.1 %.
+    pub(super) fn together<'a>(parts: impl Iterator<Item = &'a Fairness>) -> Fairness {
+        let parts: Vec<&Fairness> = parts.collect();
+        let values = |of: fn(&Fairness) -> &[(u64, u64)]| -> Vec<u64> {
+            let ranges = parts.iter().flat_map(|part| of(part));
+            // Bounded by the clients.
+            ranges.flat_map(|&(value, clients)| std::iter::repeat_n(value, clients as usize)).collect()
+        };
+        let least = |of: fn(&Fairness) -> u64| parts.iter().map(|part| of(part)).min().unwrap_or(0);
+        let most = |of: fn(&Fairness) -> u64| parts.iter().map(|part| of(part)).max().unwrap_or(0);
+        let all = Fairness::of(values(|part| &part.requests_clients), values(|part| &part.bytes_clients));
+        Fairness {
+            requests_min: least(|part| part.requests_min),
+            requests_max: most(|part| part.requests_max),
+            bytes_min: least(|part| part.bytes_min),
+            bytes_max: most(|part| part.bytes_max),
+            ..all
+        }
+    }
+}
+
+/// How many of the values lie in each range that is not empty; a range keeps the leading `KEPT_BITS` bits.
+fn in_ranges(values: &[u64]) -> Vec<(u64, u64)> {
+    const KEPT_BITS: u32 = 11;
+    let mut ranges = std::collections::BTreeMap::new();
+    for value in values {
+        let dropped = (u64::BITS - value.leading_zeros()).saturating_sub(KEPT_BITS);
+        *ranges.entry(value | ((1 << dropped) - 1)).or_insert(0) += 1;
+    }
+    ranges.into_iter().collect()
 }
 
 /// Minimum, median and maximum; zero without a value.
@@ -512,5 +577,16 @@ mod tests {
         assert!((greedy.jain_requests - 0.25).abs() < 1e-12);
         assert_eq!((greedy.bytes_min, greedy.bytes_median, greedy.bytes_max), (1, 3, 10));
         assert_eq!(Fairness::of(vec![], vec![]), Fairness::default());
+        let together = Fairness::together([&even, &greedy].into_iter());
+        let whole = Fairness::of(
+            [vec![5; 10], vec![0, 0, 0, 8]].concat(),
+            [vec![64; 10], vec![1, 2, 3, 10]].concat(),
+        );
+        assert_eq!(together, whole, "numbers below 2048 are exact");
+        let large = Fairness::of(vec![1_000_000, 3_000_000], vec![0, 0]);
+        let doubled = Fairness::together([&large, &large].into_iter());
+        assert!(
+            (doubled.requests_median as f64 / 3e6 - 1.0).abs() < 0.001 && doubled.requests_max == 3_000_000
+        );
     }
 }

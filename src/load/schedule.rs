@@ -1,5 +1,6 @@
 //! When requests of the open loop fall due: an absolute schedule, which slow replies do not change.
 
+use super::portion::Portion;
 use super::random::Random;
 use super::report::{Arrivals, Pace};
 
@@ -14,11 +15,14 @@ pub(super) struct Schedule {
     distance_ns: f64,
     arrivals: Arrivals,
     random: Random,
+    /// Arrivals of other threads between two of this one.
+    passed: u32,
 }
 
 impl Schedule {
-    /// Arrivals from `start_ns` on; `None` for a closed loop, which has none.
-    pub(super) fn new(pace: Pace, start_ns: u64, seed: u64) -> Option<Self> {
+    /// Arrivals from `start_ns` on, those of one thread; `None` for a closed loop, which has none. Each
+    /// thread computes all arrivals and takes its own, so that together they are those of one thread.
+    pub(super) fn new(pace: Pace, start_ns: u64, seed: u64, portion: Portion) -> Option<Self> {
         let Pace::Open { rate_per_second, arrivals } = pace else { return None };
         let mut schedule = Schedule {
             start_ns,
@@ -27,10 +31,14 @@ impl Schedule {
             distance_ns: 1e9 / rate_per_second,
             arrivals,
             random: Random::new(seed),
+            passed: 0,
         };
         if arrivals == Arrivals::Poisson {
             schedule.step();
         }
+        let (first, passed) = portion.first_and_passed();
+        (0..first).for_each(|_| schedule.step());
+        schedule.passed = passed;
         Some(schedule)
     }
 
@@ -44,7 +52,7 @@ impl Schedule {
     pub(super) fn pop(&mut self, now_ns: u64) -> Option<u64> {
         let due_ns = self.next_ns();
         (due_ns <= now_ns).then(|| {
-            self.step();
+            (0..=self.passed).for_each(|_| self.step());
             due_ns
         })
     }
@@ -63,7 +71,8 @@ mod tests {
     use super::*;
 
     fn distances(arrivals: Arrivals, rate_per_second: f64, count: usize) -> Vec<f64> {
-        let mut schedule = Schedule::new(Pace::Open { rate_per_second, arrivals }, 5_000, 42).unwrap();
+        let mut schedule =
+            Schedule::new(Pace::Open { rate_per_second, arrivals }, 5_000, 42, Portion::WHOLE).unwrap();
         let mut last = 5_000;
         (0..count)
             .map(|_| {
@@ -76,9 +85,13 @@ mod tests {
 
     #[test]
     fn constant_arrivals_do_not_drift() {
-        let mut schedule =
-            Schedule::new(Pace::Open { rate_per_second: 30_000.0, arrivals: Arrivals::Constant }, 7, 1)
-                .unwrap();
+        let mut schedule = Schedule::new(
+            Pace::Open { rate_per_second: 30_000.0, arrivals: Arrivals::Constant },
+            7,
+            1,
+            Portion::WHOLE,
+        )
+        .unwrap();
         for _ in 0..3_000_000 {
             schedule.step();
         }
@@ -105,6 +118,21 @@ mod tests {
 
     #[test]
     fn a_closed_loop_has_no_schedule() {
-        assert!(Schedule::new(Pace::Closed, 0, 1).is_none());
+        assert!(Schedule::new(Pace::Closed, 0, 1, Portion::WHOLE).is_none());
+    }
+
+    #[test]
+    fn the_arrivals_of_all_threads_are_those_of_one() {
+        for arrivals in [Arrivals::Constant, Arrivals::Poisson] {
+            let pace = Pace::Open { rate_per_second: 1_000.0, arrivals };
+            let due = |portion| {
+                let mut schedule = Schedule::new(pace, 3, 7, portion).unwrap();
+                std::iter::from_fn(move || schedule.pop(1_000_000_000)).collect::<Vec<u64>>()
+            };
+            let mut all: Vec<u64> = Portion::all(3).flat_map(due).collect();
+            all.sort_unstable();
+            assert_eq!(all, due(Portion::WHOLE));
+            assert!(all.len() > 900, "{}", all.len());
+        }
     }
 }

@@ -3,7 +3,10 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 use std::str::FromStr;
+
+use super::portion::Portion;
 
 /// One source address, or a block in CIDR notation (RFC 4632).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,29 +79,31 @@ impl FromStr for SourceRange {
 #[derive(Debug)]
 pub(super) struct Sources {
     ranges: Vec<SourceRange>,
-    count: u64,
+    /// Those that this thread uses, by their numbers in all ranges.
+    used: Range<u64>,
     made: u64,
 }
 
 impl Sources {
     /// The given addresses or, for a server in 127.0.0.0/8, many addresses of this block if the system has
     /// all of it.
-    pub(super) fn new(given: &[SourceRange], server: Option<IpAddr>) -> Self {
+    pub(super) fn new(given: &[SourceRange], server: Option<IpAddr>, portion: Portion) -> Self {
         let mut ranges = given.to_vec();
         let loopback = matches!(server, Some(IpAddr::V4(v4)) if v4.is_loopback());
         if ranges.is_empty() && loopback && cfg!(any(target_os = "linux", target_os = "android")) {
             ranges.push(SourceRange { first: Ipv4Addr::LOCALHOST.into(), count: LOOPBACK_SOURCES });
         }
-        let count = ranges.iter().map(|range| range.count).sum();
-        Sources { ranges, count, made: 0 }
+        let used = portion.range(ranges.iter().map(|range| range.count).sum());
+        Sources { ranges, used, made: 0 }
     }
 
     /// The address for the next connection; `None` if the kernel chooses.
     pub(super) fn next(&mut self) -> Option<IpAddr> {
-        if self.count == 0 {
+        if self.used.is_empty() {
             return None;
         }
-        let mut n = self.made / CONNECTIONS_IN_A_ROW % self.count;
+        let count = self.used.end - self.used.start;
+        let mut n = self.used.start + self.made / CONNECTIONS_IN_A_ROW % count;
         self.made += 1;
         for range in &self.ranges {
             if n < range.count {
@@ -112,7 +117,7 @@ impl Sources {
     /// The last address has no port left: skips to the next one. Returns whether there is one.
     pub(super) fn skip(&mut self) -> bool {
         self.made = (self.made / CONNECTIONS_IN_A_ROW + 1) * CONNECTIONS_IN_A_ROW;
-        self.count > 1
+        self.used.end - self.used.start > 1
     }
 }
 
@@ -134,7 +139,7 @@ mod tests {
     #[test]
     fn addresses_take_turns_before_ports_run_out() {
         let given = ["10.0.0.1".parse().unwrap(), "10.0.0.8/31".parse().unwrap()];
-        let mut sources = Sources::new(&given, None);
+        let mut sources = Sources::new(&given, None, Portion::WHOLE);
         let seen: Vec<_> = (0..4 * CONNECTIONS_IN_A_ROW).map(|_| sources.next().unwrap()).collect();
         let turn = |n: u64| seen[(n * CONNECTIONS_IN_A_ROW) as usize].to_string();
         assert_eq!([turn(0), turn(1), turn(2), turn(3)], ["10.0.0.1", "10.0.0.8", "10.0.0.9", "10.0.0.1"]);
@@ -145,9 +150,24 @@ mod tests {
 
     #[test]
     fn only_a_server_on_loopback_has_many_source_addresses_by_default() {
-        let next = |server: &str| Sources::new(&[], server.parse().ok()).next();
-        assert_eq!((next("10.0.0.1"), next("::1"), Sources::new(&[], None).next()), (None, None, None));
+        let next = |server: &str| Sources::new(&[], server.parse().ok(), Portion::WHOLE).next();
+        assert_eq!(
+            (next("10.0.0.1"), next("::1"), Sources::new(&[], None, Portion::WHOLE).next()),
+            (None, None, None)
+        );
         #[cfg(target_os = "linux")]
         assert_eq!(next("127.0.0.1"), "127.0.0.1".parse().ok());
+    }
+
+    #[test]
+    fn threads_use_different_addresses_if_there_are_enough() {
+        let first = |given: &str, threads| -> Vec<String> {
+            let given = [given.parse().unwrap()];
+            Portion::all(threads)
+                .map(|it| Sources::new(&given, None, it).next().unwrap().to_string())
+                .collect()
+        };
+        assert_eq!(first("10.0.0.8/31", 2), ["10.0.0.8", "10.0.0.9"]);
+        assert_eq!(first("10.0.0.7", 2), ["10.0.0.7", "10.0.0.7"]);
     }
 }

@@ -11,6 +11,7 @@ mod command;
 mod freeze;
 mod http;
 mod loops;
+mod machines;
 mod output;
 mod ramp;
 mod raw;

@@ -110,7 +110,8 @@ fn the_log_of_histograms_has_every_request() {
         let bytes = base64::engine::general_purpose::STANDARD.decode(interval.encoded_histogram()).unwrap();
         let histogram: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
         assert!((interval.max() - histogram.max() as f64 / 1e6).abs() < 0.01, "the maximum is in ms");
-        assert!((interval.start_timestamp().as_secs_f64() - until_s).abs() < 0.002, "without a gap");
+        // An interval without a reply has no line.
+        assert!(interval.start_timestamp().as_secs_f64() >= until_s - 0.002, "ascending");
         until_s = interval.start_timestamp().as_secs_f64() + interval.duration().as_secs_f64();
         all.add(&histogram).unwrap();
     }

@@ -128,7 +128,14 @@ impl<'a> Position<'a> {
         let several = positionals.last().filter(takes_several);
         let positional = several.or_else(|| positionals.get(self.positionals));
         match positional {
-            Some(positional) => self.values(positional, "", last),
+            Some(positional) => {
+                let mut offer = self.values(positional, "", last);
+                // The first word may also be a command, as in `load compare`.
+                if self.positionals == 0 {
+                    offer.values.extend(commands(self.command));
+                }
+                offer
+            }
             None => Offer::words(commands(self.command)),
         }
     }
