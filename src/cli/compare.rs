@@ -36,8 +36,8 @@ use crate::sys::{Signals, signals};
 /// All models serve the same bytes in the same experiments, in random order, each time with a freshly started
 /// server. Every result is judged, and those that cannot be trusted are marked. Runs that other processes
 /// disturbed are measured again at the end: with --quick until two minutes are over, otherwise for up to a
-/// fifth of the time before. The raw data keeps every attempt. The expected duration is printed at the start.
-/// Ctrl-C stops the comparison and reports what was measured so far.
+/// fifth of the expected duration. The raw data keeps every attempt. The expected duration is printed at the
+/// start. Ctrl-C stops the comparison and reports what was measured so far.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct CompareArgs {
@@ -61,8 +61,7 @@ pub(super) struct CompareArgs {
     /// How often to repeat each measurement: at least 5, with --quick at least 3 [default: the least]
     #[arg(long, value_name = "N", value_parser = count::<1, REPEATS_MAX>)]
     repeats: Option<u32>,
-    /// How often to attempt a run that other processes disturb, at most; 1 measures nothing again [default:
-    /// 8]
+    /// The most attempts at a run that other processes disturb; 1 measures nothing again [default: 8]
     #[arg(long, value_name = "N", value_parser = count::<1, ATTEMPTS_MAX>)]
     attempts: Option<u32>,
     /// Repeat the order of another comparison [default: from the clock, printed at the start]

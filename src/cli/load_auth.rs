@@ -21,8 +21,8 @@ const ENVIRONMENT: &str = "env:";
 pub(super) struct LoadAuthArgs {
     /// Send a name and a password (HTTP Basic), as curl -u
     ///
-    /// Other users of this machine can read a command line. Without a password it is taken from
-    /// --user-password, or asked for on the terminal.
+    /// Without PASSWORD, it is read from --user-password or from a prompt on the terminal: other users of
+    /// this machine can read a command line.
     #[arg(short, long, value_name = "USER[:PASSWORD]")]
     user: Option<String>,
     /// The password of --user: in the first line of FILE ("-" is standard input), or in the variable NAME
@@ -58,7 +58,7 @@ impl LoadAuthArgs {
             (Some(_), None) => return Ok(user.to_owned()),
             (Some((name, _)), Some(_)) => {
                 return Err(Failure::Usage(format!(
-                    "--user has a password already, and --user-password is another one; use --user {name}"
+                    "--user and --user-password both give a password; use --user {name}"
                 )));
             }
             (None, Some(source)) => match source.strip_prefix(ENVIRONMENT) {

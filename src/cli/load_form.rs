@@ -91,7 +91,7 @@ impl FormPart {
                     part.media_type = Some(media_type.to_owned());
                 }
                 Some(("filename", name)) => part.file_name = Some(name.trim_matches('"').to_owned()),
-                _ => return Err(wrong("behind a file only ;type=TYPE and ;filename=NAME may stand")),
+                _ => return Err(wrong("only ;type=TYPE and ;filename=NAME may follow a file")),
             }
         }
         Ok(part)

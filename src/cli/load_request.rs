@@ -26,37 +26,37 @@ pub(super) struct RequestArgs {
     /// request to request.
     #[arg(short, long, value_name = "DATA|@FILE")]
     data: Vec<String>,
-    /// The same with the text encoded: NAME=TEXT, or NAME@FILE
+    /// The same, with TEXT percent-encoded: NAME=TEXT, or NAME@FILE
     #[arg(long, value_name = "NAME=TEXT")]
     data_urlencode: Vec<String>,
     /// Part of a form with files (multipart/form-data), as curl -F; may be repeated
     ///
-    /// NAME=TEXT, NAME=@FILE (an upload) or NAME=<FILE (its text); behind a file ;type=TYPE and
-    /// ;filename=NAME. For a form without files use --data or --data-urlencode.
+    /// NAME=TEXT, NAME=@FILE (an upload) or NAME=<FILE (its text). After FILE, ;type=TYPE and ;filename=NAME
+    /// may follow. For a form without files use --data or --data-urlencode.
     #[arg(short = 'F', long, value_name = "NAME=TEXT|@FILE", conflicts_with_all = ["data", "data_urlencode"])]
     form: Vec<String>,
     #[command(flatten)]
     auth: LoadAuthArgs,
     /// Ask for gzip; decode it, or only count it [default: decode]
     ///
-    /// The rate of bytes counts them as they come. With decode, bodies are checked behind the decoder.
+    /// Bytes are counted as received, before decoding; with decode, the decoded bodies are checked.
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "decode")]
     compressed: Option<Compressed>,
     /// Follow redirects, up to HOPS in a row [default: 10]
     ///
-    /// Each counts as a reply, with its status and latency; the next request of its client goes where it
-    /// leads. Redirects to other servers are counted and not followed.
+    /// A redirect counts as a reply, with its status and latency; the next request of that client goes to its
+    /// target. Redirects to other servers are counted and not followed.
     #[arg(short = 'L', long, value_name = "HOPS", num_args = 0..=1, require_equals = true, default_missing_value = "10")]
     follow: Option<u32>,
-    /// Keep the cookies of each client, beyond its connections, and send them back
+    /// Keep the cookies of each client, across its connections, and send them back
     #[arg(long)]
     cookies: bool,
     /// What each reply must be [default: exact for a single GET, otherwise whole]
     ///
-    /// whole: as long as its head declares, which is always checked. status: also a 2xx. length: also as long
-    /// as the first one. exact: also the same, byte for byte; a page that changes by itself needs one of the
-    /// others. `json-pointer:/POINTER` or `json-pointer:/POINTER=VALUE`: JSON that has a value there (RFC
-    /// 6901). none: whole, and the status decides nothing.
+    /// whole: complete, as its head declares, which is always checked. status: also a 2xx. length: also as
+    /// long as the first reply. exact: also equal to the first, byte for byte; use another one for a page
+    /// that changes. `json-pointer:/POINTER` or `json-pointer:/POINTER=VALUE`: JSON that has a value, or this
+    /// one, there (RFC 6901). none: whole, whatever the status.
     #[arg(long, value_name = "HOW")]
     verify: Option<VerifyArg>,
 }

@@ -1,8 +1,8 @@
 //! What is measured again after the planned runs, in which order, and for how long.
 //!
-//! Other processes disturb some runs. Which of them, [`crate::lab::judge::unsettled`] says by evidence alone;
-//! here they are put in an order that gives each experiment a VALID cell first, within a budget of time. No
-//! clock is read: the time is an argument.
+//! Other processes disturb some runs; [`crate::lab::judge::unsettled`] finds them by evidence alone. Here
+//! they are put in an order that gives each experiment a VALID cell first, within a budget of time. No clock
+//! is read: the time is an argument.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,10 +20,10 @@ use super::run::steps::Again;
 const QUICK_UNTIL: Duration = Duration::from_secs(115);
 /// How much longer than planned a full comparison takes at most, as a share of the planned runs.
 const FULL_EXTRA: f64 = 0.2;
-/// After so many vain attempts in a row an experiment waits for a turn of the others.
+/// After this many failed attempts in a row an experiment waits for a turn of the others.
 const VAIN_MAX: u32 = 6;
-/// So many turns has an experiment without a VALID cell before one that has some: it is what readers need
-/// most, and if it cannot have one it shall not take all of the time.
+/// An experiment without a VALID cell has this many turns before one that has some: readers need it most, but
+/// if it cannot have one it must not take all of the time.
 const VALID_WAITS: u32 = 3;
 
 /// Decides what is measured again.
@@ -141,7 +141,7 @@ impl Claims {
         claims
     }
 
-    /// The least rank is measured first: experiments without a VALID cell; of these the one with the fewest
+    /// The lowest rank is measured first: experiments without a VALID cell; of these the one with the fewest
     /// attempts; of its cells the one that lacks the fewest repeats, then the one with the fewest attempts.
     fn rank(&self, candidate: &Unsettled) -> impl Ord + use<> {
         let part = part(&candidate.cell);

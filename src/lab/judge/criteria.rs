@@ -104,8 +104,8 @@ pub(super) fn disturbed_by(measured: &[&Evidence], setup: ComparisonSetup) -> Ve
     disturbances(measured, setup.cores, Figure::Latency)
 }
 
-/// Whether other processes may have changed what this run is judged by: it is measured again, and another
-/// attempt counts in its place. Nothing else is a reason, and least of all its values.
+/// Whether other processes may have changed what this run is judged by: then it is measured again, and
+/// another attempt counts in its place. Nothing else is a reason to measure again, least of all the values.
 pub(super) fn is_replaceable(run: &Run, setup: ComparisonSetup) -> bool {
     let Some(measurement) = run.measured() else { return false };
     let evidence = &measurement.evidence;

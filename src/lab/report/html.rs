@@ -264,7 +264,7 @@ fn timelines(html: &mut String, experiment: Experiment, cells: &[&CellResult]) {
     if !pictures.is_empty() {
         let _ = write!(
             html,
-            "<h3>Who waits, who is served, when</h3><p class=\"method\">{}</p>{}<div class=\"plots\">{}</div>",
+            "<h3>When each client waits and is served</h3><p class=\"method\">{}</p>{}<div class=\"plots\">{}</div>",
             timeline::caption(experiment),
             timeline::legend(experiment),
             pictures.join("\n")
