@@ -17,9 +17,11 @@ pub(super) struct Sharing {
     pub(super) files: usize,
     /// How many processes divide the clients among them; `None`: each client has its own process.
     pub(super) processes: Option<usize>,
+    /// Whether the number of clients was asked for, and is no default.
+    pub(super) clients_given: bool,
 }
 
-/// Lowers the limits on what needs a descriptor each to what is available, with a warning. Returns how many
+/// Lowers the limits on what needs a descriptor each to what is available, and logs that. Returns how many
 /// files and directories may be open: what is left, but at least [`Sharing::files`], or half of all
 /// descriptors if that is less.
 pub(super) fn fit(limits: &mut Limits, sharing: Sharing) -> usize {
@@ -35,7 +37,10 @@ pub(super) fn fit(limits: &mut Limits, sharing: Sharing) -> usize {
     if limits.clients_max > most {
         let each = if processes > 1 { format!(" in each of {processes} processes") } else { String::new() };
         let beside = if files > 0 { format!(" beside {files} open files") } else { String::new() };
-        log::warn!(
+        // Few miss what is lowered of a default.
+        let level = if sharing.clients_given { log::Level::Warn } else { log::Level::Info };
+        log::log!(
+            level,
             "{descriptors} file descriptors{each} allow {most} clients at once{beside}, not {}; raise the limit (ulimit -n)",
             limits.clients_max
         );
@@ -53,7 +58,10 @@ mod tests {
     fn clients_fit_into_the_descriptors_there_are() {
         let fitted = |limits: Limits, descriptors, files, processes| {
             let mut limits = limits;
-            let files = fit(&mut limits, Sharing { descriptors, listeners: 2, files, processes });
+            let files = fit(
+                &mut limits,
+                Sharing { descriptors, listeners: 2, files, processes, clients_given: true },
+            );
             (limits.clients_max, files)
         };
         let one = |descriptors, files| fitted(Limits::default(), descriptors, files, Some(1));
@@ -77,7 +85,10 @@ mod tests {
         assert_eq!(fitted(Limits::default(), 64, 0, Some(4)).0, 4 * most, "each process has its own");
         assert_eq!(fitted(Limits::default(), 64, 5, None), (all, 5), "and so has each client's");
         let mut limits = Limits::default();
-        fit(&mut limits, Sharing { descriptors: 64, listeners: 2, files: 0, processes: Some(1) });
+        fit(
+            &mut limits,
+            Sharing { descriptors: 64, listeners: 2, files: 0, processes: Some(1), clients_given: true },
+        );
         assert_eq!(limits.refusals_max, 8);
     }
 }

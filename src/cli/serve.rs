@@ -217,11 +217,6 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     let server = ServerContext { given, limits: &limits, sites };
     let open = |group: &Group| flags.open(group.service, &group.specs, &server);
     let services = groups.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-    let signals = if args.model.makes_processes(workers) {
-        signals
-    } else {
-        signals.without_children().map_err(Failure::system)?
-    };
     let listeners = bind(services, inherited, &addresses, &options, sockets)
         .map_err(|error| not_bound(&error, is_alone, &args.listen))?;
     let mut telemetry = Telemetry::new();
@@ -251,7 +246,10 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     let directories = listeners.iter().map(of_sites).sum::<usize>().saturating_sub(1);
     let kept_open = sockets + directories;
     let processes = args.model.processes(workers);
-    let files = fit(&mut limits, Sharing { descriptors, listeners: kept_open, files, processes });
+    let files = fit(
+        &mut limits,
+        Sharing { descriptors, listeners: kept_open, files, processes, clients_given: given.has("clients") },
+    );
     for listener in &listeners {
         if let AnyService::Http(http) = &listener.service {
             http.handler().routes().for_each(|(_, site)| site.limit_open_files((files / sites).max(1)));
@@ -563,6 +561,10 @@ fn serve(
     log::debug!("model: {model}, workers: {}", setup.workers);
     setup.reopen_on_hangup().map_err(Failure::system)?;
     announce(&setup.listeners, shares, listen);
+    if !model.makes_processes(setup.workers) {
+        // Not before: a browser that is opened would inherit that its children are ignored.
+        setup.signals = setup.signals.without_children().map_err(Failure::system)?;
+    }
     supervisor.notify(Notice::Ready);
     let summary = models::run(model, setup, &mut || supervisor.notify(Notice::Stopping))
         .map_err(|error| Failure::System(format!("cannot serve with --model {model}: {error}")))?;

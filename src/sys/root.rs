@@ -97,6 +97,17 @@ impl Root {
         }
     }
 
+    /// The first link on the way to `path`, relative to the root, where links are followed at all. For what
+    /// is written about a path that cannot be opened.
+    pub(crate) fn link_on(&self, path: &[u8]) -> Option<PathBuf> {
+        let mut there = self.path.clone();
+        let components = path.split(|&byte| byte == b'/').take(STEPS_MAX as usize);
+        components.filter(|_| self.links == Links::Beneath).find_map(|name| {
+            there.push(OsStr::from_bytes(name));
+            there.is_symlink().then(|| there.strip_prefix(&self.path).unwrap_or(&there).to_owned())
+        })
+    }
+
     fn set(&self, dir: Option<Arc<OpenDir>>) {
         let before = mem::replace(&mut *self.dir.lock().unwrap_or_else(PoisonError::into_inner), dir);
         drop(before); // closed after the lock is released

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::common::client::Ended;
 use crate::common::fault::Fault;
+use crate::common::faulty::models;
 use crate::common::http::{Answer, Site, get, receive, spec};
 use crate::common::{Client, Server, eventually, eventually_some};
 use nix::sys::stat::Mode;
@@ -61,6 +62,34 @@ fn links_are_followed_beneath_the_root_where_the_kernel_can_promise_it() {
         let status = if way == Way::Kernel && cfg!(target_os = "linux") { 200 } else { 403 };
         let mut server = way.serve(&spec(&site.root()));
         assert_eq!(get(&mut server.client("http"), "/link", "").status, status, "{way:?}");
+    }
+}
+
+#[test]
+fn a_link_that_leads_outside_is_named_in_the_log_once_under_every_model() {
+    let site = Site::new();
+    symlink("../outside", site.root().join("link")).unwrap();
+    for model in models(2) {
+        let args: Vec<&str> = model.iter().map(String::as_str).collect();
+        let mut server = site.serve(&args);
+        for _ in 0..2 {
+            assert_eq!(get(&mut server.client("http"), "/link", "").status, 403, "{model:?}");
+        }
+        assert!(server.stop().success(), "{model:?}");
+        let logged = server.stderr().matches("the link \"link\" leads out of the directory").count();
+        // Links are followed where the kernel can promise that they stay inside.
+        assert_eq!(logged, usize::from(cfg!(target_os = "linux")), "{model:?}: {}", server.stderr());
+    }
+}
+
+#[test]
+fn an_upload_of_any_size_is_refused_for_what_it_is() {
+    let site = Site::new();
+    let mut server = site.serve(&[]);
+    for length in [1, 3 << 20, u64::MAX] {
+        let mut client = server.client("http");
+        client.send(format!("PUT /new HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\nx").as_bytes());
+        assert_eq!(receive(&mut client, "PUT").status, 405, "{length}");
     }
 }
 

@@ -123,7 +123,9 @@ fn the_browser_is_opened_and_is_no_child_of_the_server() {
     let folder = site();
     let bin = tempfile::tempdir().unwrap();
     let opened = bin.path().join("opened");
-    let script = format!("#!/bin/sh\necho \"$1 $PPID\" >>'{}'\nexec sleep 60\n", opened.display());
+    // Its own children have an exit status, as those of a desktop's script need.
+    let script =
+        format!("#!/bin/sh\nsh -c 'exit 7'\necho \"$1 $? $PPID\" >>'{}'\nexec sleep 60\n", opened.display());
     for name in ["xdg-open", "open"] {
         let path = bin.path().join(name);
         std::fs::write(&path, &script).unwrap();
@@ -138,7 +140,9 @@ fn the_browser_is_opened_and_is_no_child_of_the_server() {
         line = std::fs::read_to_string(&opened).unwrap_or_default();
         line.ends_with('\n')
     });
-    assert!(line.starts_with(&format!("http://{addr}/ ")), "{line}");
+    let parent = line.strip_prefix(&format!("http://{addr}/ 7 ")).expect(&line).trim_end();
+    assert_ne!(parent, server.pid().to_string());
     assert_eq!(get(&mut server.client("http"), "/hello.txt", "").status, 200);
     assert_eq!(server.stop().code(), Some(0), "it does not wait for the browser");
+    assert!(!server.stderr().contains("--open"), "it was opened: {}", server.stderr());
 }

@@ -26,6 +26,8 @@ const RETRY_MS: u64 = 250;
 /// The most bytes of a method and target, as they are written: with them a line stays on one or two lines of
 /// a terminal.
 const REQUEST_BYTES_MAX: usize = 160;
+/// How the first record of TLS begins: a handshake of version 3 (RFC 8446, section 5.1).
+const TLS_RECORD: &[u8] = b"\x16\x03";
 /// The most characters of an IPv4 address, to which clients are padded.
 const CLIENT_CHARS: usize = 15;
 
@@ -224,6 +226,9 @@ fn append_request(line: &mut Vec<u8>, request: &RequestInfo) {
             append_escaped(&[method, b" ", part(RequestInfo::TARGET)], REQUEST_BYTES_MAX, line);
         }
         None if part(RequestInfo::LINE).is_empty() => line.push(b'-'),
+        None if part(RequestInfo::LINE).starts_with(TLS_RECORD) => {
+            line.extend_from_slice(b"- (TLS, as of https://; here it is http://)");
+        }
         None => append_escaped(&[part(RequestInfo::LINE)], REQUEST_BYTES_MAX, line),
     }
 }
@@ -315,6 +320,10 @@ mod tests {
         assert!(line(b"/a", 2_351, true).ends_with("  404  5 B  2.3 s\n"));
         assert!(line(b"/\x1b[2J\n", 1, true).contains("  GET /\\x1B[2J\\x0A  404  "));
         assert!(line(b"", 1, true).contains("  -  404  "));
+        let tls = RequestInfo::new(UNIX_EPOCH, [(RequestInfo::LINE, &b"\x16\x03\x01\x02"[..])]);
+        let mut text = Vec::new();
+        append_request(&mut text, &tls);
+        assert_eq!(text, b"- (TLS, as of https://; here it is http://)");
         let long = line(&b"x".repeat(10_000), 1, true);
         assert!(long.len() < 240 && long.contains("xx...  404"), "{long}");
     }

@@ -231,7 +231,8 @@ impl UserFile {
         state.seen = seen;
         match users {
             Ok(users) => {
-                log::info!("{}: read again, {} users", path.display(), users.users.len());
+                let (number, path) = (users.users.len(), path.display());
+                log::info!("{path}: read again, {number} {}", if number == 1 { "user" } else { "users" });
                 (state.users, state.fault) = (Arc::new(users), None);
             }
             Err(error) if state.fault.as_ref() != Some(&error) => {

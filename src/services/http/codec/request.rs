@@ -127,6 +127,13 @@ pub(crate) enum RequestFraming {
     Chunked,
 }
 
+impl RequestFraming {
+    /// Whether it announces more than so many bytes.
+    pub(crate) fn is_longer_than(self, bytes: u64) -> bool {
+        matches!(self, RequestFraming::Length(length) if length > bytes)
+    }
+}
+
 /// The header fields that mean something here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Field {

@@ -22,7 +22,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::bounds::{CLOSES_PER_CALL_MAX, ROOT_LOOKED_AT_MS, UNUSED_MS};
+use super::bounds::{BODY_BYTES_MAX, CLOSES_PER_CALL_MAX, ROOT_LOOKED_AT_MS, UNUSED_MS};
 use super::codec::request::{Field, Method, RequestHead};
 use super::codec::status::Status;
 use super::config::ConfigError;
@@ -30,6 +30,7 @@ use super::deferred::Notes;
 use super::handler::{BodyPolicy, Handler, Request};
 use super::response::Response;
 use crate::session::{Lane, Now};
+use crate::sys::SharedCounters;
 use archive::{Archive, ArchiveKind, Archives};
 use cache::Cache;
 use config::Site;
@@ -57,6 +58,8 @@ pub struct Files {
     root: RootWatch,
     /// Of the directories that links may lead into, in their order.
     followed: Vec<RootWatch>,
+    /// Whether it was logged that links lead outside, once for all processes. `None` without memory for it.
+    is_link_logged: Option<SharedCounters>,
     /// When [`Handler::maintain`] is to be called.
     due_ms: AtomicU64,
     /// Held for a look-up only, never while a file is opened or read.
@@ -72,6 +75,7 @@ impl Files {
             archives: Arc::new(Archives::one_of(site.shares)),
             root: RootWatch::new(),
             followed: site.root.followed().iter().map(|_| RootWatch::new()).collect(),
+            is_link_logged: SharedCounters::new(1).ok(),
             due_ms: AtomicU64::new(ROOT_LOOKED_AT_MS),
             cache: Mutex::new(Cache::new(site.shares)),
             site: Arc::new(site),
@@ -200,6 +204,24 @@ impl Files {
         Ok(move || Archive::open(&site, permit, &path, kind))
     }
 
+    /// Logs the first path that is refused because of a link that leads outside.
+    fn log_link(&self, file: &[u8]) {
+        let Some(logged) =
+            self.is_link_logged.as_ref().filter(|logged| logged[0].load(Ordering::Relaxed) == 0)
+        else {
+            return;
+        };
+        if let Some(link) = self.site.root.link_on(file)
+            && logged[0].swap(1, Ordering::Relaxed) == 0
+        {
+            log::info!(
+                "http: the link \"{}\" leads out of the directory, so it is not listed and gets 403, as others like it; \
+                 --follow DIR lets links lead into DIR",
+                link.to_string_lossy().escape_debug()
+            );
+        }
+    }
+
     /// The response to a request for a path that does not exist: the fallback of the site, its page for that,
     /// or ours.
     fn missing(&self, request: &Request<'_>, file: &[u8]) -> Response {
@@ -264,14 +286,22 @@ impl Handler for Files {
                 }
             }
             Lookup::Nothing(Status::NotFound) => self.missing(request, file),
-            Lookup::Nothing(status) => respond::error(status, request.head.target, file),
+            Lookup::Nothing(status) => {
+                if status == Status::Forbidden {
+                    self.log_link(file);
+                }
+                respond::error(status, request.head.target, file)
+            }
         }
     }
 
     fn body_policy(&self, request: &Request<'_>) -> BodyPolicy {
         match request.method() {
             Method::Get | Method::Head | Method::Options => BodyPolicy::Discard,
-            method if request.expects_continue() => BodyPolicy::Refuse(respond::refused(method)),
+            // Not read to be refused as too long: a shorter one would not be welcome either.
+            method if request.expects_continue() || request.head.framing.is_longer_than(BODY_BYTES_MAX) => {
+                BodyPolicy::Refuse(respond::refused(method))
+            }
             _ => BodyPolicy::Discard,
         }
     }

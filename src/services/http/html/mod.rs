@@ -47,8 +47,9 @@ fn explanation(status: Status) -> &'static str {
         Status::Forbidden => "This address may not be read.",
         Status::NotFound => "There is nothing at this address.",
         Status::MethodNotAllowed | Status::NotImplemented => {
-            "This address does not have the method of the request."
+            "Nothing can be sent to this address or changed there in this way."
         }
+        Status::MisdirectedRequest => "There is no site of this host name here.",
         Status::RequestTimeout => "The request took too long to arrive.",
         Status::UriTooLong | Status::HeaderFieldsTooLarge | Status::ContentTooLarge => {
             "The request is too long."

@@ -15,7 +15,7 @@ const SCRIPT: &str = include_str!("page.js");
 
 /// [`STYLE`], [`README_STYLE`] and [`SCRIPT`] as sources of a `Content-Security-Policy`.
 const STYLE_SOURCE: &str = "'sha256-cPPhfH3mDAikjdy1s3hHQFIHC2oB9qXCUyAnYvhxJeE='";
-const README_STYLE_SOURCE: &str = "'sha256-CwSsF1jgYZJjIMoIsn0HjgatcG0m44jsUmoiYLZTvBU='";
+const README_STYLE_SOURCE: &str = "'sha256-VoQZFwGhnyy7hAyHUHzuClyESVpcJxKwFjSsU4AiFXc='";
 const SCRIPT_SOURCE: &str = "'sha256-y9Dnw1wyGMLha3mwK6BnhAxPAsC0qROVPviqsAGUa4g='";
 
 /// The lines of the head of a listing. Nothing is applied, run or loaded but what is written here. With
