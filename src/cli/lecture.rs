@@ -298,9 +298,11 @@ impl Stage {
 
     /// Waits for Enter, or the end of input. `false` if a signal came first.
     fn wait_for_enter(&mut self, next: LectureServer) -> Result<bool, Failure> {
-        let asks = format!("Enter plays {} ... ", next.title());
+        let mut asks = format!("Enter plays {} ... ", next.title());
         if let ShownAs::Drawing(canvas) = &self.form {
             canvas.discard_typed();
+            // A second line would stay.
+            asks = asks.chars().take(canvas.size.0.saturating_sub(1)).collect();
         }
         print(asks.as_bytes())?;
         let stdin = io::stdin();

@@ -49,7 +49,7 @@ struct ClientRun<'a> {
 pub(super) fn follow(plan: &ClientPlan, addr: SocketAddr, pace: ScenePace, note: &dyn Fn(ClientDid)) {
     sleep_until(pace.begins + pace.time_of(plan.comes_ms));
     let played = connect(addr, note).and_then(|stream| {
-        note(ClientDid::Connected { sent_again: sent_again(stream.as_fd()).unwrap_or(0) });
+        note(ClientDid::Connected { sent_again: sent_again(stream.as_fd()) });
         let mut client = ClientRun { stream, pace, note, sent_bytes: 0, received_bytes: 0, saw_end: false };
         plan.acts.iter().try_for_each(|act| client.act(act)).map(|()| client.leave())
     });

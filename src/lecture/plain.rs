@@ -30,9 +30,9 @@ fn client(track: &Track) -> String {
     };
     add(course.came_us, "comes".to_owned());
     let again = match course.sent_again {
-        0 => String::new(),
-        1 => " (SYN sent again)".to_owned(),
-        times => format!(" (SYN sent again {times} times)"),
+        None | Some(0) => String::new(),
+        Some(1) => " (SYN sent again)".to_owned(),
+        Some(times) => format!(" (SYN sent again {times} times)"),
     };
     add(course.connected_us, format!("is connected{again}"));
     if let Some((at_us, served_in)) = course.began {

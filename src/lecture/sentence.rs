@@ -197,7 +197,7 @@ fn backlog(server: LectureServer, timeline: &Timeline) -> String {
     let held = timeline.gauge_max(Gauge::Queue);
     let held = held
         .map_or_else(String::new, |most| format!(" held up to {} at a time", clients_text(most as usize)));
-    let dropped = tracks(timeline, |track| track.course.sent_again > 0);
+    let dropped = tracks(timeline, |track| track.course.sent_again > Some(0));
     let took = |track: &&Track| track.course.connect_took_us();
     let longest = dropped.iter().filter_map(took).max();
     if let Some(longest_us) = longest {
@@ -212,8 +212,11 @@ fn backlog(server: LectureServer, timeline: &Timeline) -> String {
         let longest = timeline.tracks.iter().filter_map(|track| of(&track.course)).max();
         longest.map_or_else(|| "-".to_owned(), time_text)
     };
+    let is_shown = timeline.tracks.iter().any(|track| track.course.sent_again.is_some());
+    let dropped =
+        if is_shown { "and no SYN was dropped" } else { "which SYN was dropped, this system does not show" };
     format!(
-        "The queue of {length}{held}, and no SYN was dropped; connect() took at most {}, and the longest wait for the server was \
+        "The queue of {length}{held}, {dropped}; connect() took at most {}, and the longest wait for the server was \
          {}.",
         longest(Course::connect_took_us),
         longest(Course::waited_us)

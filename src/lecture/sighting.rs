@@ -54,8 +54,8 @@ pub(crate) enum ClientDid {
     },
     /// connect(2) returned: the connection is established.
     Connected {
-        /// How often its SYN was sent again before (`TCP_INFO`).
-        sent_again: u32,
+        /// How often its SYN was sent again before (`TCP_INFO`); `None` where the system does not show it.
+        sent_again: Option<u32>,
     },
     /// It sent so many bytes.
     Sent(usize),

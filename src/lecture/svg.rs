@@ -12,10 +12,10 @@ use crate::plot::svg::escape;
 /// Width of a picture in its own units; on a phone it shrinks by a quarter and stays legible.
 pub(super) const WIDTH: f64 = 480.0;
 /// Where the chart begins and ends.
-const LEFT: f64 = 78.0;
-const RIGHT: f64 = 366.0;
+const LEFT: f64 = 76.0;
+const RIGHT: f64 = 350.0;
 /// Where the text beside it begins.
-const BESIDE: f64 = 374.0;
+const BESIDE: f64 = 358.0;
 /// Heights: of the axis, of a client's row, of its bar, of a gauge's row.
 const TOP: f64 = 22.0;
 const ROW: f64 = 34.0;
@@ -25,8 +25,10 @@ const GAUGE_ROW: f64 = 24.0;
 const TICKS_MAX: u64 = 5;
 /// Two numbers of a gauge keep this distance.
 const NUMBER_GAP: f64 = 13.0;
-/// A bar has at least this width, to be seen.
+/// The bar of a client that is served has at least this width, to be seen.
 const BAR_MIN: f64 = 2.0;
+/// A bar of another state than being served is left out below this width.
+const OTHERS_MIN: f64 = 1.0;
 /// A bar from this width on has room for a word.
 const WORD_FROM: f64 = 48.0;
 
@@ -103,6 +105,9 @@ fn row(svg: &mut String, track: &Track, timeline: &Timeline, axis: &Axis, y: f64
 
 fn bar(svg: &mut String, span: TrackSpan, axis: &Axis, top: f64) {
     let (from, to) = (axis.x(span.from_us), axis.x(span.to_us));
+    if to - from < OTHERS_MIN && span.state != TrackState::Served {
+        return;
+    }
     let width = (to - from).max(BAR_MIN);
     let class = class_of(span.state);
     let _ = write!(

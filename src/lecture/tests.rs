@@ -28,7 +28,7 @@ fn server(ms: u64, client: usize, did: ServerDid) -> Sighting {
 fn comes(ms: u64, who: usize) -> [Sighting; 2] {
     [
         client(ms, who, ClientDid::Comes { port: 40_000 + who as u16 }),
-        client(ms, who, ClientDid::Connected { sent_again: 0 }),
+        client(ms, who, ClientDid::Connected { sent_again: Some(0) }),
     ]
 }
 
@@ -208,7 +208,7 @@ fn clients_are_joined_by_their_port_also_when_the_server_was_faster() {
     let early = [
         server(1, 0, ServerDid::Began(PROCESS)),
         client(0, 0, ClientDid::Comes { port: 40_000 }),
-        client(2, 0, ClientDid::Connected { sent_again: 0 }),
+        client(2, 0, ClientDid::Connected { sent_again: Some(0) }),
     ];
     let spans = Timeline::of(&scene, &early, 5_000).tracks[0].course.spans(5_000);
     let states: Vec<TrackState> = spans.iter().map(|span| span.state).collect();
@@ -307,7 +307,7 @@ fn zombies_and_a_leak_and_a_full_backlog_are_named_with_their_numbers() {
     let scene = Scene::backlog();
     let mut seen = Vec::from(comes(0, 0));
     seen.push(client(100, 1, ClientDid::Comes { port: 40_001 }));
-    seen.extend([client(1120, 1, ClientDid::Connected { sent_again: 1 }), gauge(50, Gauge::Queue, 2)]);
+    seen.extend([client(1120, 1, ClientDid::Connected { sent_again: Some(1) }), gauge(50, Gauge::Queue, 2)]);
     let timeline = Timeline::of(&scene, &seen, 1_200_000);
     let text = sentence::of(&scene, LectureServer::Model(Model::Iterative, Some(1)), &timeline);
     assert!(

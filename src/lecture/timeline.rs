@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use super::scene::{Gauge, Scene};
 use super::sighting::{ClientDid, Seen, ServedIn, ServerDid, Sighting};
 
+/// The end of a connection takes less, in µs, to reach the client.
+const OPEN_FROM_US: u64 = 20_000;
+
 /// What is known of a scene with one server at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Timeline {
@@ -53,8 +56,8 @@ pub(crate) struct Course {
     pub(crate) failed: Option<(u64, String)>,
     /// It has closed the connection.
     pub(crate) left_us: Option<u64>,
-    /// How often its SYN was sent again before connect(2) returned.
-    pub(crate) sent_again: u32,
+    /// How often its SYN was sent again before connect(2) returned, where the system shows it.
+    pub(crate) sent_again: Option<u32>,
     /// The process that served it is a zombie.
     pub(crate) zombie_us: Option<u64>,
 }
@@ -267,7 +270,9 @@ impl Course {
         if let Some((from_us, to_us)) = self.served(until_us) {
             add(from_us, to_us, TrackState::Served);
         }
-        if let (Some(ended_us), Some(_)) = (self.ended_us, self.closed_side_us) {
+        if let (Some(ended_us), Some(_)) = (self.ended_us, self.closed_side_us)
+            && done_us.saturating_sub(ended_us) >= OPEN_FROM_US
+        {
             add(ended_us, done_us, TrackState::Open);
         }
         if let Some(zombie_us) = self.zombie_us {
@@ -279,7 +284,7 @@ impl Course {
     /// Its marks, in their order.
     pub(crate) fn marks(&self) -> Vec<(u64, Mark)> {
         let mut marks: Vec<(u64, Mark)> = self.reads_us.iter().map(|at| (*at, Mark::Read)).collect();
-        marks.extend(self.connected_us.filter(|_| self.sent_again > 0).map(|at| (at, Mark::SentAgain)));
+        marks.extend(self.connected_us.filter(|_| self.sent_again > Some(0)).map(|at| (at, Mark::SentAgain)));
         marks.extend(self.answered_us.map(|at| (at, Mark::Answered)));
         let gave_up = self.gave_up.as_ref().map(|(at, _)| *at);
         let failed = self.failed.as_ref().map(|(at, _)| *at);
