@@ -64,7 +64,7 @@ pub(super) struct LectureArgs {
     /// Processes of prefork and threads of prethread [default: 2]
     #[arg(long, value_name = "N", value_parser = count::<1, 64>)]
     workers: Option<u32>,
-    /// How many times as fast, from 0.1 to 10 [default: 1]
+    /// Play this many times as fast, from 0.1 to 10 [default: 1]
     #[arg(long, value_name = "FACTOR", value_parser = speed)]
     speed: Option<f64>,
     /// Wait for Enter before each further model
@@ -173,7 +173,7 @@ fn scene(args: &LectureArgs) -> Result<Scene, Failure> {
                 let given = [(!args.model.is_empty(), "--model"), (args.workers.is_some(), "--workers")];
                 if let Some((_, flag)) = given.into_iter().find(|(is_given, _)| *is_given) {
                     return Err(Failure::Usage(format!(
-                        "{flag} has no effect with --scene {}, which has servers of its own; leave it out",
+                        "{flag} has no effect with --scene {}, which has its own servers; leave it out",
                         name.name()
                     )));
                 }

@@ -369,7 +369,7 @@ pub(super) fn judged(report: &Report) -> Result<(), Failure> {
     if failed.is_empty() { Ok(()) } else { Err(Failure::Check(failed.join("; "))) }
 }
 
-/// Adds to the report what it says about itself: its origin, the results of the checks, and the notes.
+/// Adds to the report what describes it: its origin, the results of the checks, and the notes.
 pub(super) fn complete(report: &mut Report, asked: &[Expectation], by_default: &[&str]) {
     if report.origin.host.is_empty() {
         let name = gethostname().map(|name| name.to_string_lossy().into_owned());

@@ -19,8 +19,8 @@ use crate::load::comparison::{
 /// Compare two loads: what changed, and whether the data can decide that
 ///
 /// Each change has an interval of 95 %, from how much both runs varied over time (a bootstrap over blocks of
-/// their intervals). A change whose interval contains 0 is not decided. What differs from run to run is not
-/// in two runs: alternate several runs of each, and trust what all pairs show.
+/// their intervals). A change whose interval contains 0 is not decided. Two runs do not show how much runs
+/// vary: alternate several runs of each, and trust what all pairs show.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(super) struct CompareRunsArgs {
@@ -122,7 +122,7 @@ fn interval(change: &Change, unit: &str) -> String {
     }
 }
 
-/// What a change means for the one who looks for one.
+/// What a change means: better, worse, the same, or not decided.
 fn decision(difference: &Difference) -> &'static str {
     let Change::Measured { low, high, .. } = difference.change else { return "" };
     let is_better = |is_higher: bool| is_higher == difference.quantity.is_better_high();

@@ -1,4 +1,4 @@
-//! A server of a scene, as it runs in a process of its own: this program, started anew.
+//! A server of a scene, as it runs in a separate process: this program, started anew.
 
 use std::fmt;
 use std::io;
@@ -76,7 +76,7 @@ fn run_model(model: Model, backlog: Option<u32>, workers: usize) -> io::Result<(
         sockets: vec![listener],
         layers: ListenerLayers::none(),
     }];
-    // A client of a scene may be silent for as long as its plan wants it to be.
+    // A client of a scene may be silent for as long as its plan requires.
     let limits = Limits { idle_ms: 0, request_ms: 0, drain_ms: 0, ..Limits::default() };
     let telemetry = Telemetry::new().with_observer(Arc::new(Reporter));
     models::run(model, Setup { listeners, limits, workers, telemetry, signals }, &mut || {}).map(drop)

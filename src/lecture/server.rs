@@ -49,7 +49,8 @@ impl StartedServer {
         mut command: Command,
         lines: impl Fn(ServerLine) + Send + 'static,
     ) -> Result<StartedServer, String> {
-        // A group of its own: Ctrl-C on the terminal reaches this process alone, which then ends the server.
+        // In a separate process group: Ctrl-C on the terminal reaches this process alone, which then ends the
+        // server.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         end_with_parent(&mut command);
         let mut child = command.spawn().map_err(|error| format!("the server was not started: {error}"))?;

@@ -258,7 +258,7 @@ fn section(
     html.push_str("</section>\n");
 }
 
-/// Who waits and who is served when, at each server.
+/// When each client waits and is served, at each server.
 fn timelines(html: &mut String, experiment: Experiment, cells: &[&CellResult]) {
     let pictures = timeline::of(cells);
     if !pictures.is_empty() {

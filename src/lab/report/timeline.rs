@@ -1,4 +1,5 @@
-//! What each client of `wait` and `few` saw, as rows over time: who waits, and who is served when.
+//! What each client of `wait` and `few` saw, as rows over time: when each client waits, and when it is
+//! served.
 //!
 //! What happens differs in shape as well as in colour, for readers who see few colours and for paper: dots
 //! while a client connects, a thin line while it waits, a bar while it is served, an outline while it stalls,

@@ -178,7 +178,7 @@ fn compile<P: AsRef<str>>(regexes: &[P]) -> Result<NFA, PatternError> {
             }
             let source = std::error::Error::source(&error).map(ToString::to_string);
             let text = source.unwrap_or_else(|| error.to_string());
-            // The parser draws the expression with a caret below; its last line says what is wrong.
+            // The parser draws the expression with a caret below; its last line has the mistake.
             let line = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or(&text);
             PatternError::Syntax(line.trim_start_matches("error: ").trim().to_owned())
         })

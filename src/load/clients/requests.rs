@@ -29,7 +29,7 @@ pub struct HttpRequests {
 /// Which request of several is sent next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RequestOrder {
-    /// One at random, each as often as its weight says.
+    /// One at random, each as often as its weight requires.
     #[default]
     Random,
     /// Each in turn, whatever its weight; after the last the first follows.

@@ -347,7 +347,7 @@ pub(super) struct RenderedRequests {
     queue: VecDeque<Vec<u8>>,
     /// The number of the first.
     first: u64,
-    /// The buffer of the request that was sent last: the next one needs no memory of its own.
+    /// The buffer of the request that was sent last: the next one allocates nothing.
     spare: Vec<u8>,
 }
 
