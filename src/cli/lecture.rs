@@ -87,7 +87,7 @@ pub(super) struct LectureArgs {
 const AFTER_HELP: &str = "\
 Examples:
   oneloop lecture
-      every model, about 15 seconds
+      every model, in about 12 seconds
   oneloop lecture --model iterative,reactor --pause
       two models, the second when you press Enter
   oneloop lecture --scene zombies
