@@ -184,8 +184,7 @@ fn distribution(latency: &Latency) -> String {
 fn over_time(html: &mut String, report: &Report) {
     // A short rest of an interval has no rate.
     let is_long = |interval: &&Interval| {
-        interval.phase != Phase::Draining
-            && (interval.end_ns - interval.start_ns) * 2 >= report.configuration.interval_ns
+        interval.phase != Phase::Draining && span_ns(interval) > report.configuration.interval_ns / 2
     };
     let shown: Vec<&Interval> = report.series.iter().filter(is_long).collect();
     if shown.len() < 2 {
@@ -202,6 +201,11 @@ fn over_time(html: &mut String, report: &Report) {
         );
         let _ = write!(html, "<div class=\"plots\">{}{}</div>", rates(&shown), latencies_over_time(&shown));
     });
+}
+
+/// At least 1, because it divides.
+fn span_ns(interval: &Interval) -> u64 {
+    interval.end_ns.saturating_sub(interval.start_ns).max(1)
 }
 
 fn middle_s(interval: &Interval) -> f64 {
@@ -224,7 +228,7 @@ fn time_lines(title: &str, intervals: &[&Interval], y: &Scale, series: &[Series]
 
 fn rates(intervals: &[&Interval]) -> String {
     let points = intervals.iter().map(|interval| {
-        let rate = interval.requests as f64 * 1e9 / (interval.end_ns - interval.start_ns) as f64;
+        let rate = interval.requests as f64 * 1e9 / span_ns(interval) as f64;
         timed(interval, rate, &format!("{rate:.0} requests/s"))
     });
     let series = [Series { name: "requests/s".to_owned(), style: RATE, points: points.collect() }];

@@ -67,15 +67,15 @@ impl ErrorCounts {
     #[must_use]
     pub fn and(self, more: ErrorCounts) -> ErrorCounts {
         ErrorCounts {
-            refused: self.refused + more.refused,
-            reset: self.reset + more.reset,
-            connect_timeout: self.connect_timeout + more.connect_timeout,
-            reply_timeout: self.reply_timeout + more.reply_timeout,
-            wrong_bytes: self.wrong_bytes + more.wrong_bytes,
-            closed_early: self.closed_early + more.closed_early,
-            out_of_ports: self.out_of_ports + more.out_of_ports,
-            out_of_descriptors: self.out_of_descriptors + more.out_of_descriptors,
-            other: self.other + more.other,
+            refused: self.refused.saturating_add(more.refused),
+            reset: self.reset.saturating_add(more.reset),
+            connect_timeout: self.connect_timeout.saturating_add(more.connect_timeout),
+            reply_timeout: self.reply_timeout.saturating_add(more.reply_timeout),
+            wrong_bytes: self.wrong_bytes.saturating_add(more.wrong_bytes),
+            closed_early: self.closed_early.saturating_add(more.closed_early),
+            out_of_ports: self.out_of_ports.saturating_add(more.out_of_ports),
+            out_of_descriptors: self.out_of_descriptors.saturating_add(more.out_of_descriptors),
+            other: self.other.saturating_add(more.other),
         }
     }
 

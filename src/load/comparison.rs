@@ -165,9 +165,8 @@ fn pieces(report: &Report) -> Vec<MeasuredInterval> {
     let mut pieces: Vec<MeasuredInterval> = Vec::new();
     let answered = report.series.iter().filter(|it| matches!(it.phase, Phase::Measuring | Phase::Draining));
     // A short rest at the end of the span is no interval of its own, either.
-    let is_whole = |it: &Interval| {
-        it.phase == Phase::Measuring && (it.end_ns - it.start_ns) * 2 > report.configuration.interval_ns
-    };
+    let is_whole =
+        |it: &Interval| it.phase == Phase::Measuring && span_ns(it) > report.configuration.interval_ns / 2;
     for interval in answered {
         let Some(latencies) = decoded(&interval.latency_hdr).filter(|found| found.len() == interval.requests)
         else {
@@ -179,14 +178,24 @@ fn pieces(report: &Report) -> Vec<MeasuredInterval> {
                 let is_measured = interval.phase == Phase::Measuring;
                 last.end_ns = if is_measured { interval.end_ns } else { last.end_ns };
                 // Replies after the span are no part of its rate.
-                last.requests += if is_measured { interval.requests } else { 0 };
-                last.errors += interval.errors;
+                let answered = if is_measured { interval.requests } else { 0 };
+                last.requests = last.requests.saturating_add(answered);
+                last.errors = last.errors.saturating_add(interval.errors);
                 of_last.extend(latencies);
             }
             _ => pieces.push((interval.clone(), latencies)),
         }
     }
     pieces
+}
+
+/// Reports may have any numbers: what does not fit is the most.
+fn sum(values: impl Iterator<Item = u64>) -> u64 {
+    values.fold(0, u64::saturating_add)
+}
+
+fn span_ns(interval: &Interval) -> u64 {
+    interval.end_ns.saturating_sub(interval.start_ns)
 }
 
 /// The bounds of all buckets of both runs, ascending.
@@ -221,18 +230,18 @@ impl Block {
         let mut sum_ns = 0.0;
         for &(ns, count) in pieces.iter().flat_map(|(_, buckets)| buckets) {
             let at = grid.partition_point(|bound| *bound < ns);
-            at_most[at] += count;
+            at_most[at] = count.saturating_add(at_most[at]);
             sum_ns += ns as f64 * count as f64;
         }
         let mut seen = 0;
         for count in &mut at_most {
-            seen += *count;
+            seen = count.saturating_add(seen);
             *count = seen;
         }
         Block {
-            span_ns: pieces.iter().map(|(interval, _)| interval.end_ns - interval.start_ns).sum(),
-            requests: pieces.iter().map(|(interval, _)| interval.requests).sum(),
-            errors: pieces.iter().map(|(interval, _)| interval.errors).sum(),
+            span_ns: sum(pieces.iter().map(|(interval, _)| span_ns(interval))),
+            requests: sum(pieces.iter().map(|(interval, _)| interval.requests)),
+            errors: sum(pieces.iter().map(|(interval, _)| interval.errors)),
             at_most,
             sum_ns,
         }
@@ -247,16 +256,17 @@ impl Block {
 /// The value of a quantity in the drawn blocks.
 #[allow(clippy::cast_sign_loss)] // a share is not negative
 fn value(quantity: ComparedQuantity, drawn: &[DrawnBlock<'_>], grid: &[u64]) -> Option<f64> {
-    let sum = |of: &dyn Fn(&Block) -> u64| drawn.iter().map(|(block, times)| of(block) * times).sum::<u64>();
-    let count = sum(&Block::count);
+    let total =
+        |of: &dyn Fn(&Block) -> u64| sum(drawn.iter().map(|(block, times)| of(block).saturating_mul(*times)));
+    let count = total(&Block::count);
     match quantity {
         ComparedQuantity::Rate => {
-            let span_ns = sum(&|block| block.span_ns);
-            (span_ns > 0).then(|| sum(&|block| block.requests) as f64 * 1e9 / span_ns as f64)
+            let span_ns = total(&|block| block.span_ns);
+            (span_ns > 0).then(|| total(&|block| block.requests) as f64 * 1e9 / span_ns as f64)
         }
         ComparedQuantity::Errors => {
-            let errors = sum(&|block| block.errors);
-            let all = errors + sum(&|block| block.requests);
+            let errors = total(&|block| block.errors);
+            let all = errors.saturating_add(total(&|block| block.requests));
             (all > 0).then(|| errors as f64 * 100.0 / all as f64)
         }
         ComparedQuantity::Mean => {
@@ -265,7 +275,7 @@ fn value(quantity: ComparedQuantity, drawn: &[DrawnBlock<'_>], grid: &[u64]) -> 
         }
         ComparedQuantity::Quantile(quantile) => {
             let rank = ((quantile * count as f64).ceil().max(1.0)) as u64;
-            let below = |at: usize| sum(&|block| block.at_most[at]) < rank;
+            let below = |at: usize| total(&|block| block.at_most[at]) < rank;
             let (mut low, mut high) = (0, grid.len());
             // Bounded: the range halves.
             while low < high {

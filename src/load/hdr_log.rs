@@ -11,7 +11,7 @@ use super::report::{Phase, Report};
 pub(crate) fn hdr_log(report: &Report) -> String {
     let mut text = String::from("#[Histogram log format version 1.3]\n");
     let began_ns = report.measured_from_ns();
-    let began_unix_s = (report.origin.began_unix_ns + began_ns) as f64 / 1e9;
+    let began_unix_s = report.origin.began_unix_ns.saturating_add(began_ns) as f64 / 1e9;
     // Writing to a string does not fail.
     let _ = write!(
         text,
@@ -28,7 +28,7 @@ pub(crate) fn hdr_log(report: &Report) -> String {
         report.series.iter().filter(|interval| measured(interval.phase) && !interval.latency_hdr.is_empty())
     {
         let [start_s, length_s] =
-            [interval.start_ns - began_ns.min(interval.start_ns), interval.end_ns - interval.start_ns]
+            [interval.start_ns.saturating_sub(began_ns), interval.end_ns.saturating_sub(interval.start_ns)]
                 .map(|ns| ns as f64 / 1e9);
         let max_ms = interval.max_ns as f64 / 1e6;
         let _ = writeln!(text, "{start_s:.3},{length_s:.3},{max_ms:.3},{}", interval.latency_hdr);

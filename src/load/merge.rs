@@ -121,7 +121,7 @@ fn joined_configuration(reports: &[Report], first: &Configuration) -> Configurat
 /// The reports as one, whatever they are of; `None` without any. Their configuration is that of the first.
 pub(super) fn merged(reports: &[Report]) -> Option<Report> {
     let first = reports.first()?;
-    let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
+    let sum = |of: fn(&Report) -> u64| reports.iter().map(of).fold(0, u64::saturating_add);
     let most = |of: fn(&Report) -> u64| reports.iter().map(of).max().unwrap_or(0);
     let of_all = |of: fn(&Report) -> &Latency| added(reports.iter().map(of));
     let (measured_ns, requests) = (most(|report| report.measured_ns), sum(|report| report.requests));
@@ -183,7 +183,8 @@ fn errors(parts: impl Iterator<Item = ErrorCounts>) -> ErrorCounts {
 fn statuses(reports: &[Report]) -> Vec<StatusCount> {
     let mut all: BTreeMap<u16, u64> = BTreeMap::new();
     for count in reports.iter().flat_map(|report| &report.statuses) {
-        *all.entry(count.status).or_default() += count.replies;
+        let replies = all.entry(count.status).or_default();
+        *replies = replies.saturating_add(count.replies);
     }
     all.into_iter().map(|(status, replies)| StatusCount { status, replies }).collect()
 }
@@ -191,7 +192,8 @@ fn statuses(reports: &[Report]) -> Vec<StatusCount> {
 fn counts(reports: &[Report]) -> BTreeMap<String, u64> {
     let mut all = BTreeMap::new();
     for (name, count) in reports.iter().flat_map(|report| &report.counts) {
-        *all.entry(name.clone()).or_default() += count;
+        let sum: &mut u64 = all.entry(name.clone()).or_default();
+        *sum = sum.saturating_add(*count);
     }
     all
 }
@@ -199,22 +201,22 @@ fn counts(reports: &[Report]) -> BTreeMap<String, u64> {
 /// The most connections at the same time are at most the sum of each.
 fn connections(reports: &[Report]) -> Connections {
     reports.iter().map(|report| report.connections).fold(Connections::default(), |all, one| Connections {
-        attempted: all.attempted + one.attempted,
-        established: all.established + one.established,
-        established_measured: all.established_measured + one.established_measured,
-        open_max: all.open_max + one.open_max,
-        ended_by_server: all.ended_by_server + one.ended_by_server,
+        attempted: all.attempted.saturating_add(one.attempted),
+        established: all.established.saturating_add(one.established),
+        established_measured: all.established_measured.saturating_add(one.established_measured),
+        open_max: all.open_max.saturating_add(one.open_max),
+        ended_by_server: all.ended_by_server.saturating_add(one.ended_by_server),
     })
 }
 
 fn crowd<'a>(parts: impl Iterator<Item = &'a Crowd>) -> Crowd {
     parts.fold(Crowd::default(), |all, one| Crowd {
-        clients: all.clients + one.clients,
-        connected: all.connected + one.connected,
-        connected_at_end: all.connected_at_end + one.connected_at_end,
-        bytes_in: all.bytes_in + one.bytes_in,
-        bytes_out: all.bytes_out + one.bytes_out,
-        wrong_bytes: all.wrong_bytes + one.wrong_bytes,
+        clients: all.clients.saturating_add(one.clients),
+        connected: all.connected.saturating_add(one.connected),
+        connected_at_end: all.connected_at_end.saturating_add(one.connected_at_end),
+        bytes_in: all.bytes_in.saturating_add(one.bytes_in),
+        bytes_out: all.bytes_out.saturating_add(one.bytes_out),
+        wrong_bytes: all.wrong_bytes.saturating_add(one.wrong_bytes),
         lost: all.lost.and(one.lost),
     })
 }
@@ -258,8 +260,8 @@ fn series(reports: &[Report]) -> Vec<Interval> {
 fn of_phase(report: &Report, phase: Phase, later_ns: u64) -> Vec<Interval> {
     let intervals = report.series.iter().filter(|interval| interval.phase == phase);
     let moved = intervals.map(|interval| Interval {
-        start_ns: interval.start_ns + later_ns,
-        end_ns: interval.end_ns + later_ns,
+        start_ns: interval.start_ns.saturating_add(later_ns),
+        end_ns: interval.end_ns.saturating_add(later_ns),
         ..interval.clone()
     });
     moved.collect()
@@ -288,7 +290,7 @@ fn numbered(part: &[Interval], number: usize) -> Option<Interval> {
 /// requests: the highest stands for them.
 fn one_interval(parts: &[Interval], encoder: &mut HdrEncoder) -> Option<Interval> {
     let first = parts.first()?;
-    let sum = |of: fn(&Interval) -> u64| parts.iter().map(of).sum::<u64>();
+    let sum = |of: fn(&Interval) -> u64| parts.iter().map(of).fold(0, u64::saturating_add);
     let most = |of: fn(&Interval) -> u64| parts.iter().map(of).max().unwrap_or(0);
     let mut all = histogram();
     let is_complete = parts.iter().all(|part| {

@@ -520,22 +520,53 @@ impl Fairness {
     /// Of the clients of all parts: medians and indexes from the ranges, exact to 0.1 %.
     pub(super) fn together<'a>(parts: impl Iterator<Item = &'a Fairness>) -> Fairness {
         let parts: Vec<&Fairness> = parts.collect();
-        let values = |of: fn(&Fairness) -> &[(u64, u64)]| -> Vec<u64> {
-            let ranges = parts.iter().flat_map(|part| of(part));
-            // Bounded by the clients.
-            ranges.flat_map(|&(value, clients)| std::iter::repeat_n(value, clients as usize)).collect()
+        let ranges = |of: fn(&Fairness) -> &[(u64, u64)]| {
+            let mut all: BTreeMap<u64, u64> = BTreeMap::new();
+            for &(value, clients) in parts.iter().flat_map(|part| of(part)) {
+                let count = all.entry(value).or_default();
+                *count = count.saturating_add(clients);
+            }
+            all.into_iter().collect::<Vec<_>>()
         };
         let least = |of: fn(&Fairness) -> u64| parts.iter().map(|part| of(part)).min().unwrap_or(0);
         let most = |of: fn(&Fairness) -> u64| parts.iter().map(|part| of(part)).max().unwrap_or(0);
-        let all = Fairness::of(values(|part| &part.requests_clients), values(|part| &part.bytes_clients));
+        let requests_clients = ranges(|part| &part.requests_clients);
+        let bytes_clients = ranges(|part| &part.bytes_clients);
         Fairness {
+            clients: parts.iter().fold(0, |all, part| all.saturating_add(part.clients)),
             requests_min: least(|part| part.requests_min),
+            requests_median: median_of(&requests_clients),
             requests_max: most(|part| part.requests_max),
             bytes_min: least(|part| part.bytes_min),
+            bytes_median: median_of(&bytes_clients),
             bytes_max: most(|part| part.bytes_max),
-            ..all
+            jain_requests: jain_of(&requests_clients),
+            jain_bytes: jain_of(&bytes_clients),
+            requests_clients,
+            bytes_clients,
         }
     }
+}
+
+/// The median of values that occur so many times each, in ascending order.
+fn median_of(ranges: &[(u64, u64)]) -> u64 {
+    let all = ranges.iter().fold(0_u64, |all, (_, count)| all.saturating_add(*count));
+    let mut before = 0_u64;
+    for (value, count) in ranges {
+        before = before.saturating_add(*count);
+        if before > all / 2 {
+            return *value;
+        }
+    }
+    0
+}
+
+/// Jain's index of values that occur so many times each.
+fn jain_of(ranges: &[(u64, u64)]) -> f64 {
+    let sum =
+        |power: i32| ranges.iter().map(|(value, n)| (*value as f64).powi(power) * *n as f64).sum::<f64>();
+    let (clients, squares) = (sum(0), sum(2));
+    if squares > 0.0 { sum(1).powi(2) / (clients * squares) } else { 0.0 }
 }
 
 /// How many of the values lie in each range that is not empty; a range keeps the leading `KEPT_BITS` bits.
@@ -582,7 +613,12 @@ mod tests {
             [vec![5; 10], vec![0, 0, 0, 8]].concat(),
             [vec![64; 10], vec![1, 2, 3, 10]].concat(),
         );
-        assert_eq!(together, whole, "numbers below 2048 are exact");
+        assert_eq!(together.requests_clients, whole.requests_clients);
+        assert_eq!(
+            (together.requests_median, together.bytes_median),
+            (whole.requests_median, whole.bytes_median)
+        );
+        assert!((together.jain_requests - whole.jain_requests).abs() < 1e-12, "numbers below 2048 are exact");
         let large = Fairness::of(vec![1_000_000, 3_000_000], vec![0, 0]);
         let doubled = Fairness::together([&large, &large].into_iter());
         assert!(
