@@ -36,8 +36,8 @@ use crate::sys::{Signals, signals};
 /// All models serve the same bytes in the same experiments, in random order, each time with a freshly started
 /// server. Every result is judged, and those that cannot be trusted are marked. Runs that other processes
 /// disturbed are measured again at the end: with --quick until two minutes are over, otherwise for up to a
-/// fifth of the expected duration. The raw data keeps every attempt. The expected duration is printed at the
-/// start. Ctrl-C stops the comparison and reports what was measured so far.
+/// fifth of the time that the planned runs took. The raw data keeps every attempt. The expected duration is
+/// printed at the start. Ctrl-C stops the comparison and reports what was measured so far.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct CompareArgs {

@@ -318,7 +318,7 @@ pub(crate) fn stacked(title: &str, total: f64, parts: &[(&str, &str)], rows: &[S
     let _ = write!(svg, r#"<text class="t" x="0" y="12">{}</text>"#, escape(title));
     let total = rows.iter().map(|row| row.parts.iter().sum()).fold(total, f64::max);
     for (at, StackedRow { name, parts: values, valid }) in rows.iter().enumerate() {
-        let pale = if *valid { "" } else { " pale" };
+        let (pale, pale_in) = if *valid { ("", "") } else { (" pale", " pale-in") };
         let top = 24.0 + ROW * at as f64 + 4.0;
         let _ = write!(
             svg,
@@ -341,7 +341,7 @@ pub(crate) fn stacked(title: &str, total: f64, parts: &[(&str, &str)], rows: &[S
             if width > 20.0 {
                 let _ = write!(
                     svg,
-                    r#"<text class="in {class}-in{pale}-in m" x="{:.1}" y="{:.1}">{value:.0}</text>"#,
+                    r#"<text class="in {class}-in{pale_in} m" x="{:.1}" y="{:.1}">{value:.0}</text>"#,
                     from + width / 2.0,
                     top + 13.0
                 );

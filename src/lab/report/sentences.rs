@@ -205,7 +205,7 @@ fn untrusted(results: &Results, experiment: Experiment, class: CoreClass) -> Str
     let doubtful = || cells.iter().filter(|result| result.judgement.verdict != Verdict::Unsupported);
     let disturbed = doubtful().find(|result| !result.disturbed_by.is_empty());
     let why = match disturbed {
-        Some(result) => Some((result, result.disturbed_by.join(", and "))),
+        Some(result) => result.disturbed_by.first().map(|why| (result, why.clone())),
         None => {
             doubtful().next().and_then(|result| Some((result, result.judgement.evidence.first()?.clone())))
         }
