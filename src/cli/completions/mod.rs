@@ -157,7 +157,7 @@ impl<'a> Position<'a> {
         let name =
             argument.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str());
         let mut paths = match name {
-            "FILE" => Paths::Files,
+            "FILE" | "BEFORE" | "AFTER" => Paths::Files,
             "DIR" => Paths::Directories,
             _ => Paths::None,
         };
