@@ -90,8 +90,8 @@ fn held() -> HeldSignals {
 }
 
 /// Whether the only request is one to stop, and comes in time.
-fn is_stopped(signals: HeldSignals) -> bool {
-    let mut signals = signals.into_readable().unwrap();
+fn is_stopped(mut held: HeldSignals) -> bool {
+    let mut signals = held.readable().unwrap();
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
         match signals.take() {
@@ -110,7 +110,7 @@ fn a_child_has_signals_of_its_own_and_the_parent_learns_of_its_end() {
     let Forked::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
         // In the child: nothing of the parent's is seen, SIGINT is nothing, SIGTERM is read, once however
         // often, and what ends it at once is a signal of its own.
-        let mut signals = signals.into_readable().unwrap();
+        let mut signals = signals.readable().unwrap();
         let clean = signals.take() == Arrived::default();
         let _ = raise(Signal::SIGINT);
         let deaf = signals.take() == Arrived::default();

@@ -167,6 +167,11 @@ impl BufferShare {
         BufferShare { of: of.filter(|of| of.bytes_max > 0).cloned(), bytes: 0 }
     }
 
+    /// Whether anything counts.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.of.is_some()
+    }
+
     /// Whether the client holds anything that counts: then the caller must check again soon.
     pub(crate) fn is_counted(&self) -> bool {
         self.bytes > 0 && self.of.is_some()

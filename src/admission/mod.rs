@@ -136,6 +136,11 @@ impl Admission {
         self.clients
     }
 
+    /// So many clients can enter, whatever their address; 0 if that is not known.
+    pub(crate) fn has_room_for(&self) -> u32 {
+        if self.per_address_max > 0 { 0 } else { self.clients_max.saturating_sub(self.clients) }
+    }
+
     fn is_full(&self) -> bool {
         self.clients >= self.clients_max
     }

@@ -1,11 +1,12 @@
 //! What a connection is given for one pump: the time, the bounds, the loop's buffers, its share of the turn.
 
-use std::cell::Cell;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use crate::limits::Limits;
 use crate::session::{Now, Outbox, Service};
 use crate::telemetry::Telemetry;
+use crate::time::LiveTime;
 
 /// No deadline.
 pub const NEVER_MS: u64 = u64::MAX;
@@ -62,32 +63,7 @@ pub enum TimeSource<'a> {
     /// Read once a turn, before it.
     Turn(Now),
     /// Read anew after each call that may have taken long: in models that block.
-    Live(&'a LiveTime<'a>),
-}
-
-/// The time in a model that blocks: it is read at most once after each call that may take long.
-pub struct LiveTime<'a> {
-    read: &'a dyn Fn() -> Now,
-    last: Cell<Option<Now>>,
-}
-
-impl<'a> LiveTime<'a> {
-    /// The time that `read` reads.
-    pub fn new(read: &'a dyn Fn() -> Now) -> Self {
-        LiveTime { read, last: Cell::new(None) }
-    }
-
-    /// The time.
-    pub fn now(&self) -> Now {
-        let now = self.last.get().unwrap_or_else(|| (self.read)());
-        self.last.set(Some(now));
-        now
-    }
-
-    /// A call that may have taken long has returned.
-    pub fn passed(&self) {
-        self.last.set(None);
-    }
+    Live(&'a LiveTime),
 }
 
 /// Whether the server takes new work.
@@ -130,13 +106,21 @@ impl TurnBudget {
 /// Buffers that all clients of one loop, process or thread share: an idle client owns none.
 #[derive(Debug)]
 pub struct Scratch {
-    pub(super) input: Vec<u8>,
-    input_bytes_max: usize,
+    pub(super) input: InputBuffer,
     pub(super) outbox: Outbox,
 }
 
-/// The size of the input buffer at first. A process or thread that serves a single client rarely needs more;
-/// a read that fills the buffer makes it grow.
+/// Where a read puts its bytes. It begins small and without memory of its own, which would be a page of each
+/// process and thread that serves a single client; a read that fills it makes it grow.
+#[derive(Debug)]
+pub(super) struct InputBuffer {
+    first: [u8; INPUT_BYTES_FIRST],
+    /// Used once it has grown; empty before.
+    grown: Vec<u8>,
+    bytes_max: usize,
+}
+
+/// The size of the input buffer at first.
 const INPUT_BYTES_FIRST: usize = 1 << 10;
 /// How much longer it becomes then, until it has `read_bytes`.
 const INPUT_GROWTH: usize = 8;
@@ -146,18 +130,10 @@ const OUTBOX_BYTES_FIRST: usize = 512;
 impl Scratch {
     /// Buffers of the sizes in `limits`.
     pub fn new(limits: &Limits) -> Self {
-        let input_bytes_max = limits.read_bytes.max(1) as usize;
+        let bytes_max = limits.read_bytes.max(1) as usize;
         Scratch {
-            input: vec![0; input_bytes_max.min(INPUT_BYTES_FIRST)],
-            input_bytes_max,
+            input: InputBuffer { first: [0; INPUT_BYTES_FIRST], grown: Vec::new(), bytes_max },
             outbox: Outbox::new(limits.outbox_bytes_max.max(1) as usize),
-        }
-    }
-
-    /// A read has given `len` bytes. If they filled the buffer, it grows.
-    pub(super) fn received(&mut self, len: usize) {
-        if len == self.input.len() && len < self.input_bytes_max {
-            self.input.resize(self.input_bytes_max.min(len * INPUT_GROWTH), 0);
         }
     }
 
@@ -168,8 +144,45 @@ impl Scratch {
     }
 }
 
+impl InputBuffer {
+    /// A read has given `len` bytes, which lie at its front. If they filled it, it grows.
+    #[inline]
+    pub(super) fn received(&mut self, len: usize) {
+        if len == self.len() && len < self.bytes_max {
+            self.grow(len);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, len: usize) {
+        if self.grown.is_empty() {
+            self.grown.extend_from_slice(&self.first[..len]);
+        }
+        self.grown.resize(self.bytes_max.min(len * INPUT_GROWTH), 0);
+    }
+}
+
+impl Deref for InputBuffer {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        let first = &self.first[..self.bytes_max.min(INPUT_BYTES_FIRST)];
+        if self.grown.is_empty() { first } else { &self.grown }
+    }
+}
+
+impl DerefMut for InputBuffer {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let first = &mut self.first[..self.bytes_max.min(INPUT_BYTES_FIRST)];
+        if self.grown.is_empty() { first } else { &mut self.grown }
+    }
+}
+
 impl TimeSource<'_> {
     /// The time.
+    #[inline]
     pub(super) fn now(self) -> Now {
         match self {
             TimeSource::Turn(now) => now,
@@ -188,6 +201,7 @@ impl TimeSource<'_> {
 
 impl Context<'_> {
     /// The time.
+    #[inline]
     pub fn now(&self) -> Now {
         self.clock.now()
     }

@@ -163,7 +163,7 @@ impl<T: Transport> Io<T> {
         let read = read?;
         match read {
             ReadOutcome::Bytes(len) => {
-                ctx.scratch.received(len);
+                ctx.scratch.input.received(len);
                 self.bytes_in += len as u64;
                 ctx.telemetry.received(len as u64);
             }
@@ -175,6 +175,7 @@ impl<T: Transport> Io<T> {
 
     /// All bytes that are unconsumed, with `fresh`, the bytes that were just read; and when the first and the
     /// last arrived.
+    #[inline(always)]
     pub(super) fn unconsumed<'a>(&'a mut self, fresh: &'a [u8], now_ms: u64) -> (&'a [u8], u64, u64) {
         match &mut self.extra {
             Some(extra) if extra.inbox.len() > 0 => {
@@ -187,6 +188,7 @@ impl<T: Transport> Io<T> {
     }
 
     /// The session has taken `len` of what [`Io::unconsumed`] gave for `fresh`: the rest is kept.
+    #[inline(always)]
     pub(super) fn consume(&mut self, len: usize, fresh: &[u8], now_ms: u64) {
         match &mut self.extra {
             Some(extra) if extra.inbox.len() > 0 => {
@@ -221,6 +223,7 @@ impl<T: Transport> Io<T> {
     /// Writes from `outbox` until it is empty, the write would block, or the budget is spent; then flushes
     /// the layers. If our end follows, the system may hold the last bytes for it, so that both leave in one
     /// segment.
+    #[inline(always)]
     pub(super) fn flush(
         &mut self,
         outbox: &mut Outbox,

@@ -13,7 +13,8 @@ mod rate;
 mod state;
 mod transport;
 
-pub use context::{Context, LiveTime, Mode, NEVER_MS, Scratch, TimeSource, TurnBudget, WaitTimeouts};
+pub use crate::time::LiveTime;
+pub use context::{Context, Mode, NEVER_MS, Scratch, TimeSource, TurnBudget, WaitTimeouts};
 pub use layers::{Layer, Layers, ListenerLayers};
 pub use state::{Connection, Pumped};
 pub use transport::{Blocking, FlushOutcome, Patience, Polled, ReadOutcome, Transport, WriteOutcome};

@@ -366,6 +366,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
     }
 
     /// When [`Connection::expire`] is to be called, in ms of the server's clock; [`NEVER_MS`] if never.
+    #[inline]
     pub fn deadline_ms(&self) -> u64 {
         match self.state {
             ConnState::Handshaking { due_ms, .. }
@@ -532,12 +533,20 @@ impl<S: Session, T: Transport> Connection<S, T> {
     }
 
     /// The one place where the state is assigned.
-    #[inline]
+    #[inline(always)]
     fn enter(&mut self, next: ConnState) {
-        if log::log_enabled!(log::Level::Trace) && self.state.name() != next.name() {
-            log::trace!("{}: {} -> {}", self.io.peer, self.state.name(), next.name());
+        if log::log_enabled!(log::Level::Trace) {
+            self.trace(next);
         }
         self.state = next;
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn trace(&self, next: ConnState) {
+        if self.state.name() != next.name() {
+            log::trace!("{}: {} -> {}", self.io.peer, self.state.name(), next.name());
+        }
     }
 
     #[cold]

@@ -82,7 +82,7 @@ fn take<S: Service, H: FnMut()>(
     listener: &BoundListener<S>,
 ) -> io::Result<Taken> {
     let clock = worker.clock;
-    let now_ms = || clock.now().monotonic_ms;
+    let now_ms = || clock.now_ms();
     if admission.resumes_at_ms().is_some() {
         admission.tick(now_ms()); // the pause was waited for
     }

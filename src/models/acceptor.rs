@@ -20,7 +20,7 @@ use crate::sys::signals::Arrived;
 use crate::sys::stream::Stream;
 use crate::sys::wait::Ready;
 use crate::telemetry::{Reason, Telemetry};
-use crate::time::ServerClock;
+use crate::time::CallClock;
 
 use super::{BoundListener, ServedBy, Setup};
 
@@ -33,7 +33,7 @@ pub(super) struct Acceptor<S: Service> {
     pub(super) listeners: Vec<BoundListener<S>>,
     pub(super) signals: HeldSignals,
     pub(super) limits: Limits,
-    pub(super) clock: ServerClock,
+    pub(super) clock: CallClock,
     pub(super) telemetry: Telemetry,
     served_by: ServedBy,
     maintenance: Maintenance,
@@ -74,7 +74,7 @@ impl<S: Service> Acceptor<S> {
             listeners,
             signals: signals.hold()?,
             served_by,
-            clock: ServerClock::start(),
+            clock: CallClock::start(),
             telemetry,
             maintenance: Maintenance::default(),
             admission: Admission::new(&limits, u32::MAX),
@@ -94,13 +94,18 @@ impl<S: Service> Acceptor<S> {
         !self.admission.is_open()
     }
 
+    /// Whether the end of a client may decide soon about the next one: then no end may be noticed late.
+    pub(super) fn is_nearly_full(&self) -> bool {
+        self.admission.has_room_for() <= self.limits.accepts_per_turn_max
+    }
+
     /// Waits for something to do, at most `timeout`, also for `beside`.
     pub(super) fn wait(
         &mut self,
         beside: Option<BorrowedFd<'_>>,
         timeout: Option<Duration>,
     ) -> io::Result<WaitEnd> {
-        let now_ms = self.clock.now().monotonic_ms;
+        let now_ms = self.clock.now_ms();
         let open = if self.admission.is_open() { self.listeners.len() } else { 0 };
         let listeners = self.listeners.iter().take(open).map(|listener| listener.socket.as_fd());
         let refused = self.refused.iter().map(|client| client.transport().stream().as_fd());
@@ -135,7 +140,7 @@ impl<S: Service> Acceptor<S> {
                 break;
             }
             let (clock, listener) = (self.clock, &self.listeners[at].socket);
-            let now_ms = || clock.now().monotonic_ms;
+            let now_ms = || clock.now_ms();
             match self.admission.accept(listener, SocketMode::Blocking, &mut self.telemetry, now_ms) {
                 AcceptOutcome::Accepted(accepted) => match self.admission.decide(accepted.peer) {
                     AdmissionDecision::Admit => return NextClient::Admitted(accepted),

@@ -6,17 +6,16 @@
 //! it would be too late, and not for each client ([`Interrupter::Timer`]). Threads are interrupted by the
 //! first one.
 
-use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::admission::{Accepted, BufferShare, ListenerService, SharedBuffers, unserved};
 use crate::connection::{
-    Blocking, Connection, Context, LiveTime, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget,
+    Blocking, Connection, Context, Mode, NEVER_MS, Pumped, Scratch, TimeSource, TurnBudget,
 };
 use crate::limits::Limits;
 use crate::reactor::Summary;
@@ -25,7 +24,9 @@ use crate::sys::process::{must_ask_for_parent, parent_lives};
 use crate::sys::stream::Stream;
 use crate::sys::{SignalCounts, signals, wait};
 use crate::telemetry::{Begin, Reason, Telemetry};
-use crate::time::ServerClock;
+use crate::time::{CallClock, LiveTime};
+
+use super::BoundListener;
 
 /// The longest time for which a write blocks, and a read of a worker that has to look for something that no
 /// signal reports, in ms.
@@ -42,10 +43,10 @@ pub(super) const STACK_BYTES: usize = 1 << 20;
 /// stop begins.
 pub(super) struct Worker<'a, S, H = fn()> {
     /// The services whose maintenance it does.
-    services: Vec<S>,
+    services: Services<S>,
     maintenance: Maintenance,
     limits: Limits,
-    pub(super) clock: ServerClock,
+    pub(super) clock: CallClock,
     scratch: Scratch,
     pub(super) telemetry: Telemetry,
     signals: SignalCounts,
@@ -62,6 +63,28 @@ pub(super) struct Worker<'a, S, H = fn()> {
     alone: Option<SoleWorker<H>>,
 }
 
+/// The services of all listeners. There is rarely more than one, which needs no memory of the heap.
+pub(super) struct Services<S> {
+    first: S,
+    others: Vec<S>,
+}
+
+impl<S: Clone> Services<S> {
+    pub(super) fn one(first: S) -> Self {
+        Services { first, others: Vec::new() }
+    }
+
+    /// Those of these listeners; a server has at least one.
+    pub(super) fn of(listeners: &[BoundListener<S>]) -> Self {
+        let service = |listener: &BoundListener<S>| listener.served.service.clone();
+        Services { first: service(&listeners[0]), others: listeners[1..].iter().map(service).collect() }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &S> + Clone {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+}
+
 /// What a worker that is the whole server does besides serving.
 struct SoleWorker<H> {
     /// How many reports were asked for and given.
@@ -75,22 +98,39 @@ pub(super) enum Interrupter<'a> {
     /// The timer of this process ([`signals::interrupt_after`]), which goes off at `set_to_ms`; [`NEVER_MS`]
     /// if it is not set.
     Timer { set_to_ms: u64 },
-    /// The first thread: it is given the time.
-    Thread(&'a dyn Fn(u64)),
+    /// The first thread: it was given this time.
+    Thread { interrupt_at: &'a dyn Fn(u64), set_to_ms: u64 },
     /// Nothing: the system denies the timer. A read is preceded by a wait with a timeout.
     Nothing,
 }
 
-impl Interrupter<'_> {
+impl<'a> Interrupter<'a> {
     /// The timer of a process with one thread.
     pub(super) const TIMER: Interrupter<'static> = Interrupter::Timer { set_to_ms: NEVER_MS };
+
+    /// The first thread, which is given the time by this.
+    pub(super) fn thread(interrupt_at: &'a dyn Fn(u64)) -> Self {
+        Interrupter::Thread { interrupt_at, set_to_ms: NEVER_MS }
+    }
 
     /// Has blocked calls interrupted no later than `due_ms`, and from then on again and again. Returns
     /// whether the timer was set. A timer that goes off sooner is left as it is: the call is made once more
     /// then, and in steady state no timer is set.
+    #[inline]
     fn set(&mut self, due_ms: u64, now_ms: u64) -> bool {
         match self {
-            Interrupter::Timer { set_to_ms } if now_ms < *set_to_ms && *set_to_ms <= due_ms => false,
+            Interrupter::Timer { set_to_ms } | Interrupter::Thread { set_to_ms, .. }
+                if now_ms < *set_to_ms && *set_to_ms <= due_ms =>
+            {
+                false
+            }
+            _ => self.set_anew(due_ms, now_ms),
+        }
+    }
+
+    #[inline] // apart, it would be a page of the program that a child needs for nothing else
+    fn set_anew(&mut self, due_ms: u64, now_ms: u64) -> bool {
+        match self {
             Interrupter::Timer { set_to_ms } => {
                 let set = if due_ms == NEVER_MS {
                     signals::interrupt_no_more()
@@ -106,8 +146,9 @@ impl Interrupter<'_> {
                 }
                 true
             }
-            Interrupter::Thread(interrupt_at) => {
+            Interrupter::Thread { interrupt_at, set_to_ms } => {
                 interrupt_at(due_ms);
+                *set_to_ms = due_ms;
                 false
             }
             Interrupter::Nothing => false,
@@ -135,9 +176,9 @@ enum StopState {
 
 impl<'a, S: Service> Worker<'a, S> {
     pub(super) fn new(
-        services: Vec<S>,
+        services: Services<S>,
         limits: Limits,
-        clock: ServerClock,
+        clock: CallClock,
         telemetry: Telemetry,
         signals: SignalCounts,
         interrupter: Interrupter<'a>,
@@ -203,18 +244,33 @@ impl<'a, S: Service> Worker<'a, S> {
 impl<S: Service, H: FnMut()> Worker<'_, S, H> {
     /// Whether it is to wait for no further client.
     pub(super) fn is_stopping(&mut self) -> bool {
-        self.check_signals(self.clock.now());
+        self.check(self.clock.now());
         self.stop_state != StopState::Serving
     }
 
     /// Whether it is to end at once, even if clients wait in the backlog.
     pub(super) fn is_over(&mut self) -> bool {
-        self.check_signals(self.clock.now());
+        self.check(self.clock.now());
         self.stop_state == StopState::Over
     }
 
-    fn check_signals(&mut self, now: Now) {
-        let now_ms = now.monotonic_ms;
+    /// Looks at its signals, and does what is due. Returns when a service is due again. A request passes it:
+    /// it reads little memory while nothing has happened.
+    #[inline]
+    fn check(&mut self, now: Now) -> Option<u64> {
+        // A signal is counted as an event after all else that its handler notes.
+        let is_quiet = self.signals.events() == self.events_seen
+            && self.stop_state == StopState::Serving
+            && self.parent.is_none();
+        if !is_quiet {
+            self.check_signals(now.monotonic_ms);
+        }
+        self.telemetry.tick(now.monotonic_ms);
+        self.maintenance.run(self.services.iter(), now)
+    }
+
+    #[cold]
+    fn check_signals(&mut self, now_ms: u64) {
         let events = self.signals.events();
         if events != self.events_seen {
             self.events_seen = events;
@@ -231,8 +287,6 @@ impl<S: Service, H: FnMut()> Worker<'_, S, H> {
             (StopState::Draining { due_ms }, 1) if now_ms < due_ms => StopState::Draining { due_ms },
             _ => StopState::Over,
         };
-        self.telemetry.tick(now_ms);
-        self.maintenance.run_due(&self.services, now);
         let Some(alone) = &mut self.alone else { return };
         if before == StopState::Serving && self.stop_state != StopState::Serving {
             (alone.at_stop)();
@@ -253,16 +307,20 @@ impl<S: Service, H: FnMut()> Worker<'_, S, H> {
 
     /// When a blocked call is to be interrupted, apart from the deadline of a client: something is due, or
     /// has to be looked for.
-    fn due_ms(&self, now_ms: u64, looks: bool) -> u64 {
+    fn due_ms(&self, now_ms: u64, looks: bool, services_due_ms: Option<u64>) -> u64 {
         let drain_ms = match self.stop_state {
             StopState::Draining { due_ms } => due_ms,
             StopState::Serving | StopState::Over => NEVER_MS,
         };
         let looks = looks || self.parent.is_some();
         let look_ms = if looks { now_ms + SLICE_MS } else { NEVER_MS };
-        let telemetry = self.telemetry.due_ms();
-        let due = telemetry.into_iter().chain(self.maintenance.due_ms(&self.services));
+        let due = self.telemetry.due_ms().into_iter().chain(services_due_ms);
         due.fold(drain_ms.min(look_ms), u64::min)
+    }
+
+    /// The same while no client is served.
+    fn due_between_clients_ms(&self, now_ms: u64) -> u64 {
+        self.due_ms(now_ms, false, self.maintenance.due_ms(self.services.iter()))
     }
 
     /// Has a blocked call interrupted no later than `due_ms`. Returns `false` if a signal has come meanwhile,
@@ -274,34 +332,27 @@ impl<S: Service, H: FnMut()> Worker<'_, S, H> {
 
     /// Readies it to block in accept(2). Returns `false` if it is to look at its signals first.
     pub(super) fn may_block(&mut self) -> bool {
-        let now_ms = self.clock.now().monotonic_ms;
-        let due_ms = self.due_ms(now_ms, false);
+        let now_ms = self.clock.now_ms();
+        let due_ms = self.due_between_clients_ms(now_ms);
         self.interrupt_at(due_ms, now_ms)
     }
 
     /// When its services and telemetry have something to do; [`NEVER_MS`] if they have nothing.
     pub(super) fn next_due_ms(&self) -> u64 {
-        self.due_ms(self.clock.now().monotonic_ms, false)
+        self.due_between_clients_ms(self.clock.now_ms())
     }
 
     /// How long a wait for the next client may last.
     pub(super) fn wait_max(&self) -> Option<Duration> {
-        let now_ms = self.clock.now().monotonic_ms;
-        let due_ms = self.due_ms(now_ms, false);
+        let now_ms = self.clock.now_ms();
+        let due_ms = self.due_between_clients_ms(now_ms);
         (due_ms != NEVER_MS).then(|| Duration::from_millis(due_ms.saturating_sub(now_ms)))
     }
 
     /// Serves one client to its end. Its socket blocks.
     pub(super) fn serve(&mut self, served: &ListenerService<S>, accepted: Accepted) -> Reason {
         let Accepted { fd, peer } = accepted;
-        let clock = Cell::new(self.clock);
-        let read = || {
-            let mut own = clock.get();
-            let now = own.at(Instant::now());
-            clock.set(own);
-            now
-        };
-        let time = LiveTime::new(&read);
+        let time = LiveTime::of(self.clock);
         self.telemetry.began(&Begin { peer, slot: None });
         let pipe = match served.service.wakes().then(WakePipe::new).transpose() {
             Ok(pipe) => pipe,
@@ -340,20 +391,20 @@ impl<S: Service, H: FnMut()> Worker<'_, S, H> {
         connection: &mut Connection<S::Session, Blocking>,
         served: &ListenerService<S>,
         pipe: Option<&WakePipe>,
-        time: &LiveTime<'_>,
+        time: &LiveTime,
     ) -> Reason {
-        let waker = pipe.map(WakePipe::waker);
+        let (waker, timeouts) = (pipe.map(WakePipe::waker), served.timeouts);
         let mut held = BufferShare::of(self.buffers.as_ref());
         // A drain calls a session that pauses before it goes on to wait.
         let mut pumped_serving = true;
         loop {
             let now = time.now();
             let now_ms = now.monotonic_ms;
-            self.check_signals(now);
+            let services_due_ms = self.check(now);
             let is_due = connection.deadline_ms() <= now_ms;
             // A read for the rest of what a layer holds blocks, and no wake interrupts it.
             let looks = held.is_counted() || (pipe.is_some() && connection.has_input());
-            let due_ms = self.due_ms(now_ms, looks).min(connection.deadline_ms());
+            let due_ms = self.due_ms(now_ms, looks, services_due_ms).min(connection.deadline_ms());
             if !self.interrupt_at(due_ms, now_ms) {
                 time.passed();
                 continue;
@@ -363,7 +414,7 @@ impl<S: Service, H: FnMut()> Worker<'_, S, H> {
             let mut context = Context {
                 clock: TimeSource::Live(time),
                 limits: &self.limits,
-                timeouts: served.timeouts,
+                timeouts,
                 scratch: &mut self.scratch,
                 telemetry: &mut self.telemetry,
                 mode: if serving { Mode::Serving } else { Mode::Draining },
@@ -424,7 +475,7 @@ impl<S: Service, H: FnMut()> Worker<'_, S, H> {
             if let Pumped::Ended(reason) = pumped {
                 return reason;
             }
-            if held.set(connection.memory_bytes()) {
+            if held.is_bounded() && held.set(connection.memory_bytes()) {
                 connection.cut(Reason::BuffersFull, &mut context);
                 return Reason::BuffersFull;
             }

@@ -19,20 +19,24 @@
 //! for a small request, and what the parent writes down for each client lies in memory that is not copied.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::Accepted;
 use crate::reactor::Summary;
 use crate::session::Service;
+use crate::sys::ChildEnds;
 use crate::sys::process::{self, ChildRequest, Ended, Forked};
 use crate::telemetry::{Counters, Reason, Tally};
 
 use super::acceptor::{Acceptor, NotServed};
-use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, Worker};
+use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, Services, Worker};
 use super::child_table::ChildTable;
 use super::shutdown::Shutdown;
-use super::{BoundListener, ServedBy, Setup};
+use super::{ServedBy, Setup};
+
+/// How long after children were reaped the next are left to end, in ms. While clients come and go, their
+/// children are reaped together: by itself each end would wake the parent once more.
+const REAP_EVERY_MS: u64 = 20;
 
 /// The exit code of a child that has served its client to its end, and has counted that.
 const SERVED: u8 = 0;
@@ -42,7 +46,9 @@ struct Children<S> {
     /// The client of each.
     clients: ChildTable,
     /// The ends that they have counted.
-    tally: Arc<Tally>,
+    tally: Tally,
+    /// Until when children are left to end, in ms of the clock; 0 if the next end is noticed at once.
+    left_until_ms: u64,
     /// What each child serves its client with. It is made before the fork: what a child makes for itself
     /// takes time and memory for each client.
     worker: Worker<'static, S>,
@@ -50,13 +56,19 @@ struct Children<S> {
 
 impl<S: Service> Children<S> {
     fn new(acceptor: &Acceptor<S>) -> io::Result<Self> {
-        let tally = Arc::new(Tally::new()?);
+        let tally = Tally::new()?;
         let telemetry = acceptor.telemetry.for_children(&tally);
-        let (services, counts) = (BoundListener::services(&acceptor.listeners), acceptor.signals.counts());
+        let (services, counts) = (Services::of(&acceptor.listeners), acceptor.signals.counts());
         let (limits, clock) = (acceptor.limits.clone(), acceptor.clock);
         let worker = Worker::new(services, limits, clock, telemetry, counts, Interrupter::TIMER);
         let clients = ChildTable::new(acceptor.limits.clients_max)?;
-        Ok(Children { clients, tally, worker: worker.for_children() })
+        Ok(Children { clients, tally, left_until_ms: 0, worker: worker.for_children() })
+    }
+
+    /// How long a wait leaves children that end to themselves; `None` if the next end is noticed at once.
+    fn left_for(&self, acceptor: &Acceptor<S>) -> Option<Duration> {
+        let left_ms = self.left_until_ms.saturating_sub(acceptor.clock.now_ms());
+        (left_ms > 0 && !acceptor.is_nearly_full()).then(|| Duration::from_millis(left_ms))
     }
 }
 
@@ -65,12 +77,16 @@ impl<S: Service> Children<S> {
 pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
     let mut acceptor = Acceptor::new(setup, ServedBy::Children)?;
     let mut children = Children::new(&acceptor)?;
+    process::release_free_memory();
     reap(&mut acceptor, &mut children, Reason::Crashed)?; // children of the program that became this one: no signal came
     loop {
-        let woken = acceptor.wait(None, None)?;
+        let left_for = children.left_for(&acceptor);
+        acceptor.signals.set_child_ends(if left_for.is_some() { ChildEnds::Stay } else { ChildEnds::Come });
+        let woken = acceptor.wait(None, left_for)?;
         let arrived = woken.arrived;
-        if arrived.child {
+        if arrived.child || arrived.report {
             reap(&mut acceptor, &mut children, Reason::Crashed)?;
+            children.left_until_ms = acceptor.clock.now_ms() + REAP_EVERY_MS;
         }
         if arrived.reopen {
             acceptor.telemetry.reopen_if_asked();
@@ -102,7 +118,13 @@ fn hand_over<S: Service>(
     accepted: Accepted,
     children: &mut Children<S>,
 ) -> Result<(), NotServed> {
-    match process::fork(&mut acceptor.signals, INTERRUPT_EVERY_MS) {
+    let forked = process::fork(&mut acceptor.signals, INTERRUPT_EVERY_MS);
+    // A child that has ended counts among the processes until it is reaped.
+    let forked = forked.or_else(|error| match reap(acceptor, children, Reason::Crashed) {
+        Ok(1..) => process::fork(&mut acceptor.signals, INTERRUPT_EVERY_MS),
+        _ => Err(error),
+    });
+    match forked {
         Ok(Forked::Parent(pid)) => {
             children.clients.insert(pid, accepted.peer);
             Ok(())
@@ -121,15 +143,17 @@ fn hand_over<S: Service>(
     }
 }
 
-/// Reaps the children that have ended. The client of a child that was killed ends for the reason `killed`. (A
-/// child that is killed after it has counted its client counts twice; all that it had left to do was to
-/// exit.)
+/// Reaps the children that have ended, and returns how many those were. The client of a child that was killed
+/// ends for the reason `killed`. (A child that is killed after it has counted its client counts twice; all
+/// that it had left to do was to exit.)
 fn reap<S: Service>(
     acceptor: &mut Acceptor<S>,
     children: &mut Children<S>,
     killed: Reason,
-) -> io::Result<()> {
+) -> io::Result<usize> {
+    let mut reaped = 0;
     while let Some((pid, ended)) = process::reap()? {
+        reaped += 1;
         let Some(peer) = children.clients.remove(pid) else { continue };
         match ended {
             Ended::Exited(SERVED) => {}
@@ -144,7 +168,7 @@ fn reap<S: Service>(
         }
         acceptor.leave(peer);
     }
-    Ok(())
+    Ok(reaped)
 }
 
 fn notify_all<S>(children: &Children<S>, request: ChildRequest) {
@@ -161,6 +185,7 @@ fn notify_all<S>(children: &Children<S>, request: ChildRequest) {
 fn drain<S: Service>(acceptor: &mut Acceptor<S>, children: &mut Children<S>) -> io::Result<Summary> {
     let drain = Duration::from_millis(acceptor.limits.drain_ms.into());
     log::info!("draining: {} clients have up to {drain:?} to finish", children.clients.len());
+    acceptor.signals.set_child_ends(ChildEnds::Come);
     let mut shutdown = Shutdown::new(acceptor.limits.drain_ms, acceptor.signals.counts());
     loop {
         let request = shutdown.request();

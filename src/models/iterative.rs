@@ -13,10 +13,10 @@ use std::io;
 use crate::admission::Admission;
 use crate::reactor::Summary;
 use crate::session::Service;
-use crate::time::ServerClock;
+use crate::time::CallClock;
 
 use super::accept_loop::{AcceptWait, drain, serve_next};
-use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, Worker};
+use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, Services, Worker};
 use super::{BoundListener, ServedBy, Setup};
 
 /// Serves one client after the other, until a signal stops it.
@@ -24,8 +24,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
     let listeners = BoundListener::all(setup.listeners, &setup.limits, ServedBy::ThisProcess);
     let waiting = AcceptWait::for_all(&listeners)?;
     let mut signals = setup.signals.alone(INTERRUPT_EVERY_MS)?;
-    let (services, clock, counts) =
-        (BoundListener::services(&listeners), ServerClock::start(), signals.counts());
+    let (services, clock, counts) = (Services::of(&listeners), CallClock::start(), signals.counts());
     let mut admission = Admission::new(&setup.limits, u32::MAX);
     let worker = Worker::new(services, setup.limits, clock, setup.telemetry, counts, Interrupter::TIMER);
     let mut worker = worker.alone(stopping);

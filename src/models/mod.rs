@@ -320,11 +320,6 @@ impl<S: Service> BoundListener<S> {
         configs.into_iter().flat_map(all_of).collect()
     }
 
-    /// The services of all of them.
-    pub(crate) fn services(listeners: &[Self]) -> Vec<S> {
-        listeners.iter().map(|listener| listener.served.service.clone()).collect()
-    }
-
     /// The same for another thread.
     pub(crate) fn share(&self) -> Self {
         BoundListener { socket: Arc::clone(&self.socket), served: self.served.clone() }

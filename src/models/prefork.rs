@@ -20,17 +20,17 @@ use crate::reactor::Summary;
 use crate::session::{Maintenance, Service};
 use crate::sys::HeldSignals;
 use crate::telemetry::Telemetry;
-use crate::time::ServerClock;
+use crate::time::CallClock;
 
 use super::accept_loop::{AcceptWait, drain, serve_next};
-use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, Worker};
+use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, Services, Worker};
 use super::supervise::{WorkerJob, WorkerPool};
 use super::{BoundListener, ServedBy, Setup};
 
 /// What the parent holds for its copies.
 struct Copies<S> {
     listeners: Vec<BoundListener<S>>,
-    clock: ServerClock,
+    clock: CallClock,
     maintenance: Maintenance,
     waiting: AcceptWait,
     /// What a copy serves with. Made before the fork: what each makes for itself is memory of each.
@@ -48,9 +48,9 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
     let pool = WorkerPool::new(signals, telemetry, limits.drain_ms, workers)?;
     let listeners = BoundListener::all(listeners, &limits, ServedBy::Children);
     let waiting = AcceptWait::for_all(&listeners)?;
-    let (clock, maintenance) = (ServerClock::start(), Maintenance::default());
+    let (clock, maintenance) = (CallClock::start(), Maintenance::default());
     let admission = Admission::new(&limits, u32::MAX);
-    let services = BoundListener::services(&listeners);
+    let services = Services::of(&listeners);
     let worker = Worker::new(services, limits, clock, Telemetry::new(), counts, Interrupter::TIMER);
     let worker = worker.for_children();
     pool.supervise(Copies { listeners, clock, maintenance, waiting, worker, admission }, stopping)
@@ -63,7 +63,7 @@ impl<S: Service> WorkerJob for Copies<S> {
         &mut self,
         _index: usize,
         parent: u32,
-        _signals: HeldSignals,
+        _signals: &mut HeldSignals,
         telemetry: Telemetry,
     ) -> io::Result<()> {
         let Copies { worker, admission, listeners, waiting, .. } = self;

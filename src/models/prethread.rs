@@ -27,10 +27,10 @@ use crate::reactor::Summary;
 use crate::session::Service;
 use crate::sys::{Crew, CrewMember, SignalCounts, crew};
 use crate::telemetry::{Counters, Reason, Tally, Telemetry};
-use crate::time::ServerClock;
+use crate::time::CallClock;
 
 use super::accept_loop::{AcceptWait, drain, serve_next};
-use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, STACK_BYTES, Worker};
+use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, STACK_BYTES, Services, Worker};
 use super::shutdown::end_of_threads;
 use super::{BoundListener, ServedBy, Setup};
 
@@ -40,7 +40,7 @@ struct WorkerTask<S> {
     listeners: Vec<BoundListener<S>>,
     waiting: AcceptWait,
     limits: Limits,
-    clock: ServerClock,
+    clock: CallClock,
     telemetry: Telemetry,
     signals: SignalCounts,
     buffers: Arc<SharedBuffers>,
@@ -52,7 +52,7 @@ fn serve<S: Service>(task: Box<WorkerTask<S>>, member: &CrewMember<()>) {
     let WorkerTask { number, listeners, waiting, limits, clock, telemetry, signals, buffers } = *task;
     crew::name_thread(&format!("prethread-{number}"));
     let interrupt_at = |due_ms| member.interrupt_at(due_ms);
-    let (services, interrupter) = (BoundListener::services(&listeners), Interrupter::Thread(&interrupt_at));
+    let (services, interrupter) = (Services::of(&listeners), Interrupter::thread(&interrupt_at));
     let mut admission = Admission::new(&limits, u32::MAX);
     let mut worker = Worker::new(services, limits, clock, telemetry, signals, interrupter);
     worker.share_buffers(buffers);
@@ -69,9 +69,9 @@ pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()
     let Setup { listeners, limits, workers, mut telemetry, signals } = setup;
     let workers = workers.min(limits.clients_max as usize);
     log::info!("{workers} threads serve one client each; further clients wait in the backlog");
-    let tally = Arc::new(Tally::new()?);
+    let tally = Tally::new()?;
     let mut signals = signals.hold()?;
-    let (clock, counts) = (ServerClock::start(), signals.counts());
+    let (clock, counts) = (CallClock::start(), signals.counts());
     let buffers = Arc::new(SharedBuffers::new(limits.buffers_bytes_max));
     let crew = Arc::new(Crew::new()?);
     {
@@ -97,7 +97,7 @@ pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()
     let mut ends_at: Option<Instant> = None;
     // Bound: the drain's deadline, which each thread keeps by itself, and a grace.
     while crew.running() > 0 && ends_at.is_none_or(|ends_at| Instant::now() < ends_at) {
-        let now_ms = clock.now().monotonic_ms;
+        let now_ms = clock.now_ms();
         let due = crew.due_ms().map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now_ms)));
         let drain = ends_at.map(|_| Duration::from_millis(INTERRUPT_EVERY_MS.into()));
         crew.take_left(true); // the end of a thread may be that of the last
@@ -108,7 +108,7 @@ pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()
         if ready.is(0) {
             crew.silence_bell();
         }
-        crew.interrupt_due(clock.now().monotonic_ms);
+        crew.interrupt_due(clock.now_ms());
         if arrived.reopen {
             telemetry.reopen_if_asked();
         }

@@ -5,7 +5,6 @@
 //! listeners open, so that clients in a dead worker's queue are served by its replacement.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -43,7 +42,7 @@ pub(super) trait WorkerJob {
         &mut self,
         index: usize,
         parent: u32,
-        signals: HeldSignals,
+        signals: &mut HeldSignals,
         telemetry: Telemetry,
     ) -> io::Result<()>;
 
@@ -56,11 +55,19 @@ pub(super) trait WorkerJob {
 }
 
 /// The workers, as their parent sees them.
+///
+/// A page of memory that the parent or a worker writes to after the fork is copied. So the parent writes
+/// nothing down between two forks but in memory that they share, and a worker takes what it needs from the
+/// stack.
 pub(super) struct WorkerPool {
     signals: HeldSignals,
     telemetry: Telemetry,
+    /// For the process of a worker, with the tally of the first.
+    child_telemetry: Telemetry,
     drain_ms: u32,
     workers: Vec<SupervisedWorker>,
+    /// By worker: the process that was just forked for it, until its state says so; 0 for none.
+    forked: SharedCounters,
     /// The error of the last worker that failed, as `errno`, written by that worker.
     failure: SharedCounters,
 }
@@ -69,9 +76,7 @@ pub(super) struct WorkerPool {
 /// clients went with it.
 struct SupervisedWorker {
     state: WorkerState,
-    tally: Arc<Tally>,
-    /// For the process: made before the fork.
-    telemetry: Telemetry,
+    tally: Tally,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -136,15 +141,24 @@ impl WorkerPool {
         count: usize,
     ) -> io::Result<Self> {
         let now = Instant::now();
+        let count = count.max(1);
         let worker = |tally: Tally| {
-            let tally = Arc::new(tally);
             let pause_ms = RESTART_PAUSE_MS.0;
-            let state = WorkerState::Vacant { start_at: now, pause_ms, after: After::Death };
-            SupervisedWorker { state, telemetry: telemetry.for_children(&tally), tally }
+            SupervisedWorker {
+                state: WorkerState::Vacant { start_at: now, pause_ms, after: After::Death },
+                tally,
+            }
         };
-        let workers = Tally::several(count.max(1))?.into_iter().map(worker).collect();
-        let signals = signals.hold()?;
-        Ok(WorkerPool { signals, telemetry, drain_ms, workers, failure: SharedCounters::new(1)? })
+        let workers: Vec<SupervisedWorker> = Tally::several(count)?.into_iter().map(worker).collect();
+        Ok(WorkerPool {
+            signals: signals.hold()?,
+            child_telemetry: telemetry.for_children(&workers[0].tally),
+            telemetry,
+            drain_ms,
+            workers,
+            forked: SharedCounters::new(count)?,
+            failure: SharedCounters::new(1)?,
+        })
     }
 
     /// Keeps the workers running until a signal stops all. A child never returns from here.
@@ -158,7 +172,7 @@ impl WorkerPool {
     ) -> io::Result<Summary> {
         self.reap()?; // children of the program that became this one: no signal came for them
         loop {
-            self = self.start_vacant(&mut job);
+            self.start_vacant(&mut job);
             let timeout = self.next_start().into_iter().chain(job.maintain()).min();
             let (arrived, _) = self.signals.wait([], timeout)?;
             self.reap()?;
@@ -172,7 +186,7 @@ impl WorkerPool {
             if arrived.stops > 0 {
                 stopping();
                 self.workers.iter_mut().for_each(|worker| worker.state.prepare_drain());
-                self = self.start_vacant(&mut job);
+                self.start_vacant(&mut job);
                 job.release();
                 return self.drain();
             }
@@ -214,34 +228,44 @@ impl WorkerPool {
     }
 
     /// Forks a process for each vacant worker whose pause is over.
-    fn start_vacant<J: WorkerJob>(mut self, job: &mut J) -> Self {
+    fn start_vacant<J: WorkerJob>(&mut self, job: &mut J) {
+        let now = Instant::now();
         for index in 0..self.workers.len() {
-            let now = Instant::now();
             let (pause_ms, after) = match self.workers[index].state {
                 WorkerState::Vacant { start_at, pause_ms, after } if start_at <= now => (pause_ms, after),
                 _ => continue,
             };
-            self.workers[index].state = match process::fork(&mut self.signals, J::INTERRUPT_EVERY_MS) {
-                Ok(Forked::Parent(pid)) => {
-                    log::debug!("worker {index} is process {pid}");
-                    WorkerState::Running { pid, since: now, pause_ms }
-                }
+            match process::fork(&mut self.signals, J::INTERRUPT_EVERY_MS) {
+                Ok(Forked::Parent(pid)) => self.forked[index].store(pid.into(), Ordering::Relaxed),
                 Ok(Forked::Child(parent)) => process::work_and_exit(|| self.work(index, parent, job)),
                 Err(error) => {
                     log::error!("cannot start worker {index}: {error}; trying again in {pause_ms} ms");
-                    WorkerState::vacant(now, pause_ms, after)
+                    self.workers[index].state = WorkerState::vacant(now, pause_ms, after);
                 }
-            };
+            }
         }
-        self
+        self.note_forked(now);
+    }
+
+    /// Notes the processes that were forked at `now`.
+    fn note_forked(&mut self, now: Instant) {
+        for (index, worker) in self.workers.iter_mut().enumerate() {
+            let pid = self.forked[index].swap(0, Ordering::Relaxed) as u32;
+            if let WorkerState::Vacant { pause_ms, .. } = worker.state
+                && pid != 0
+            {
+                log::debug!("worker {index} is process {pid}");
+                worker.state = WorkerState::Running { pid, since: now, pause_ms };
+            }
+        }
     }
 
     /// The whole life of a child. Returns its exit code.
-    fn work(mut self, index: usize, parent: u32, job: &mut impl WorkerJob) -> u8 {
+    fn work(&mut self, index: usize, parent: u32, job: &mut impl WorkerJob) -> u8 {
         self.telemetry.leave_to_child();
-        let mut telemetry = std::mem::take(&mut self.workers[index].telemetry);
-        telemetry.begin_child();
-        match job.serve(index, parent, self.signals, telemetry) {
+        let mut telemetry = std::mem::take(&mut self.child_telemetry);
+        telemetry.begin_child_with(&self.workers[index].tally);
+        match job.serve(index, parent, &mut self.signals, telemetry) {
             Ok(()) => DRAINED,
             Err(error) => {
                 log::error!("worker {index} failed: {error}");

@@ -23,16 +23,16 @@ use crate::reactor::Summary;
 use crate::session::{Peer, Service};
 use crate::sys::{Crew, CrewMember, SignalCounts};
 use crate::telemetry::{Counters, Reason, Tally, Telemetry};
-use crate::time::ServerClock;
+use crate::time::CallClock;
 
 use super::acceptor::{Acceptor, NotServed, WaitEnd};
-use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, STACK_BYTES, Worker};
+use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, STACK_BYTES, Services, Worker};
 use super::shutdown::{THREAD_GRACE_MS, end_of_threads};
 use super::{ServedBy, Setup};
 
 /// What the threads of clients share with the first one.
 struct Shared {
-    tally: Arc<Tally>,
+    tally: Tally,
     buffers: Arc<SharedBuffers>,
     /// A thread that ends leaves its client's address.
     crew: Arc<Crew<Peer>>,
@@ -49,7 +49,7 @@ struct ClientTask<S> {
     accepted: Accepted,
     served: ListenerService<S>,
     limits: Limits,
-    clock: ServerClock,
+    clock: CallClock,
     telemetry: Telemetry,
     signals: SignalCounts,
     buffers: Arc<SharedBuffers>,
@@ -60,8 +60,8 @@ struct ClientTask<S> {
 fn serve<S: Service>(task: Box<ClientTask<S>>, member: &CrewMember<Peer>) {
     let ClientTask { accepted, served, limits, clock, telemetry, signals, buffers } = *task;
     let interrupt_at = |due_ms| member.interrupt_at(due_ms);
-    let services = vec![served.service.clone()];
-    let interrupter = Interrupter::Thread(&interrupt_at);
+    let services = Services::one(served.service.clone());
+    let interrupter = Interrupter::thread(&interrupt_at);
     let mut worker = Worker::new(services, limits, clock, telemetry, signals, interrupter);
     worker.share_buffers(buffers);
     worker.serve(&served, accepted);
@@ -70,9 +70,9 @@ fn serve<S: Service>(task: Box<ClientTask<S>>, member: &CrewMember<Peer>) {
 
 /// Serves with a thread per client, until a signal stops it.
 pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    let tally = Arc::new(Tally::new()?);
+    let tally = Tally::new()?;
     let shared = Shared {
-        tally: Arc::clone(&tally),
+        tally: tally.clone(),
         buffers: Arc::new(SharedBuffers::new(setup.limits.buffers_bytes_max)),
         crew: Arc::new(Crew::new()?),
     };
@@ -129,13 +129,13 @@ impl<S: Service + Send> Threads<S> {
     fn wait(&mut self, wants_ends: bool, timeout: Option<Duration>) -> io::Result<WaitEnd> {
         let Threads { acceptor, shared: Shared { crew, .. } } = self;
         crew.take_left(wants_ends).into_iter().for_each(|peer| acceptor.leave(peer));
-        let now_ms = acceptor.clock.now().monotonic_ms;
+        let now_ms = acceptor.clock.now_ms();
         let due = crew.due_ms().map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now_ms)));
         let woken = acceptor.wait(Some(crew.as_fd()), due.into_iter().chain(timeout).min())?;
         if woken.beside {
             crew.silence_bell();
         }
-        crew.interrupt_due(acceptor.clock.now().monotonic_ms);
+        crew.interrupt_due(acceptor.clock.now_ms());
         crew.take_left(false).into_iter().for_each(|peer| acceptor.leave(peer));
         Ok(woken)
     }

@@ -19,7 +19,7 @@ use crate::session::{Maintenance, Service};
 use crate::sys::HeldSignals;
 use crate::sys::process::{must_ask_for_parent, parent_lives};
 use crate::telemetry::Telemetry;
-use crate::time::ServerClock;
+use crate::time::CallClock;
 
 use super::blocking::SLICE_MS;
 use super::supervise::{WorkerJob, WorkerPool};
@@ -30,7 +30,7 @@ struct Loops<S> {
     listeners: Vec<ListenerConfig<S>>,
     limits: Limits,
     workers: u32,
-    clock: ServerClock,
+    clock: CallClock,
     maintenance: Maintenance,
 }
 
@@ -48,7 +48,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
         "{workers} event loops with at most {} clients each; limits per address apply to each loop",
         share(limits.clients_max, workers, 0)
     );
-    let (clock, maintenance) = (ServerClock::start(), Maintenance::default());
+    let (clock, maintenance) = (CallClock::start(), Maintenance::default());
     pool.supervise(Loops { listeners, limits, workers, clock, maintenance }, stopping)
 }
 
@@ -58,7 +58,7 @@ impl<S: Service> WorkerJob for Loops<S> {
         &mut self,
         index: usize,
         parent: u32,
-        signals: HeldSignals,
+        signals: &mut HeldSignals,
         telemetry: Telemetry,
     ) -> io::Result<()> {
         let mut limits = self.limits.clone();
@@ -68,7 +68,7 @@ impl<S: Service> WorkerJob for Loops<S> {
         limits.clients_max = share(limits.clients_max, self.workers, index as u32);
         let mut reactor = Reactor::new(limits)?; // after fork: a poll must not be shared
         reactor.set_telemetry(telemetry);
-        reactor.watch_signals(signals.into_readable()?)?;
+        reactor.watch_signals(signals.readable()?)?;
         for mut config in self.listeners.drain(..) {
             let own = config.sockets.swap_remove(index % config.sockets.len());
             reactor.listen_with(own, config.service, config.layers)?;

@@ -32,6 +32,21 @@ impl Maintenance {
         Some(Duration::from_millis(due_ms.saturating_sub(now.monotonic_ms)))
     }
 
+    /// Calls those that are due. Returns when one of them is due again.
+    #[inline]
+    pub(crate) fn run<'a, S: Service>(
+        &mut self,
+        services: impl IntoIterator<Item = &'a S> + Clone,
+        now: Now,
+    ) -> Option<u64> {
+        let due_ms = self.due_ms(services.clone())?;
+        if due_ms > now.monotonic_ms {
+            return Some(due_ms);
+        }
+        self.run_due(services.clone(), now);
+        self.due_ms(services)
+    }
+
     /// Calls those that are due.
     pub(crate) fn run_due<'a, S: Service>(&mut self, services: impl IntoIterator<Item = &'a S>, now: Now) {
         let now_ms = now.monotonic_ms;

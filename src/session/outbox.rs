@@ -381,7 +381,18 @@ impl Outbox {
 
     /// Notes that `len` bytes of the front were sent. Passes each answer that ends within them to `ended`,
     /// with how many of the bytes came before its end.
-    pub(crate) fn sent(&mut self, len: u64, mut ended: impl FnMut(&AnswerInfo, u64)) {
+    #[inline]
+    pub(crate) fn sent(&mut self, len: u64, ended: impl FnMut(&AnswerInfo, u64)) {
+        if self.pieces.is_empty() && len == self.tail as u64 {
+            // Plain bytes, and all of them.
+            self.bytes.clear();
+            (self.head, self.held_bytes, self.tail) = (0, self.held_bytes - self.tail, 0);
+        } else {
+            self.sent_part(len, ended);
+        }
+    }
+
+    fn sent_part(&mut self, len: u64, mut ended: impl FnMut(&AnswerInfo, u64)) {
         let mut left = len;
         // Bound: each pass drops a piece, or is the last.
         while let Some(piece) = self.pieces.front_mut() {

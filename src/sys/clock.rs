@@ -1,12 +1,32 @@
-//! The clock that all processes of a system share.
+//! The clocks that all processes of a system share.
+#![allow(unsafe_code)]
 
-use std::time::Duration;
-
-use nix::time::{ClockId, clock_gettime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// ns since a moment that is the same for every process until the system starts again (`CLOCK_MONOTONIC`):
 /// what two processes date by it can be put in order, which `Instant` promises for one process alone.
+#[inline]
 pub(crate) fn monotonic_ns() -> u64 {
-    // Every system that this program is made for has this clock.
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |since| Duration::from(since).as_nanos() as u64)
+    let since = read(libc::CLOCK_MONOTONIC);
+    let ns = |number| u64::try_from(number).unwrap_or(0); // neither is ever negative
+    ns(since.tv_sec) * 1_000_000_000 + ns(since.tv_nsec)
+}
+
+/// The time of day, as `SystemTime::now` gives it. std's own code lies elsewhere in the program: a child that
+/// serves one client would wait for that page.
+pub(crate) fn time_of_day() -> SystemTime {
+    let since = read(libc::CLOCK_REALTIME);
+    match (u64::try_from(since.tv_sec), u32::try_from(since.tv_nsec)) {
+        (Ok(s), Ok(ns)) => UNIX_EPOCH + Duration::new(s, ns),
+        _ => SystemTime::now(), // before 1970
+    }
+}
+
+#[inline]
+fn read(clock: libc::clockid_t) -> libc::timespec {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the time is written to `time`, which has its type. Every system that this program is made for
+    // has the clocks that are asked for.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    time
 }

@@ -363,9 +363,19 @@ impl Listener {
     /// In a child after fork, which ends by [`super::process::exit`]: closes the descriptor, and frees
     /// nothing, since what a child writes to is copied for it. The listener must not be used any more.
     pub(crate) fn close_in_child(&self) {
+        let fd = self.socket.as_raw_fd();
+        // close(2) of libc lies in pages that a child uses for nothing else: on Linux it would wait for them.
+        #[cfg(target_os = "linux")]
         // SAFETY: nothing uses the descriptor from here on: this copy of the process neither accepts nor
         // drops the listener.
-        unsafe { libc::close(self.socket.as_raw_fd()) };
+        unsafe {
+            libc::syscall(libc::SYS_close, fd)
+        };
+        #[cfg(not(target_os = "linux"))]
+        // SAFETY: as above.
+        unsafe {
+            libc::close(fd)
+        };
     }
 
     /// Makes `accept` wait for a client (`false`) or not (`true`, as it was bound). The setting is shared

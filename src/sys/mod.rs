@@ -7,7 +7,6 @@ pub(crate) mod alarm;
 #[cfg(feature = "cli")]
 pub(crate) mod atomic_file;
 mod bind_error;
-#[cfg(feature = "load")]
 pub(crate) mod clock;
 #[cfg(feature = "cli")]
 pub(crate) mod control_group;
@@ -44,7 +43,7 @@ pub(crate) use privileges::Identity;
 pub use process::raise_descriptors_max;
 pub(crate) use shared::SharedCounters;
 pub use signals::Signals;
-pub(crate) use signals::{HeldSignals, SignalCounts};
+pub(crate) use signals::{ChildEnds, HeldSignals, SignalCounts};
 pub use stream::Stream;
 #[cfg(feature = "cli")]
 pub(crate) use supervisor::{Notice, Supervisor};

@@ -118,6 +118,16 @@ impl fmt::Display for CallingThread {
     }
 }
 
+/// Gives the system what the heap holds free (`malloc_trim(3)`, where there is one): a fork copies the
+/// entries of all pages that this process has written to, those included.
+pub(crate) fn release_free_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it has no conditions.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
 /// The process that returns from [`fork`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Forked {
@@ -133,7 +143,7 @@ pub(crate) enum Forked {
 /// `PR_SET_PDEATHSIG`; where [`must_ask_for_parent`] holds it asks [`parent_lives`] now and then). It never
 /// returns into the parent's code: it ends with [`exit`]. A child that serves by blocking calls interrupts
 /// them every `interrupt_every_ms` once a signal has come; one that waits for signals gives 0, and makes
-/// them readable ([`HeldSignals::into_readable`]).
+/// them readable ([`HeldSignals::readable`]).
 pub(crate) fn fork(signals: &mut HeldSignals, interrupt_every_ms: u32) -> io::Result<Forked> {
     let parent = std::process::id();
     let blocked = signals.block()?;

@@ -4,20 +4,33 @@
 use std::io;
 use std::ops::Deref;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 /// Counters that forked children share with their parent, and threads with each other. A child inherits the
-/// mapping, so the parent makes it before it forks.
-#[derive(Debug)]
+/// mapping, so the parent makes it before it forks. A clone is the same counters.
+#[derive(Clone, Debug)]
 pub(crate) struct SharedCounters {
+    /// Of the mapping: a request that counts reads no other memory.
     counters: NonNull<AtomicU64>,
     len: usize,
+    _mapping: Arc<Mapping>,
+}
+
+#[derive(Debug)]
+struct Mapping {
+    counters: NonNull<AtomicU64>,
+    bytes: usize,
 }
 
 // SAFETY: the memory is only ever used as atomics, which any thread may use.
 unsafe impl Send for SharedCounters {}
 // SAFETY: as above.
 unsafe impl Sync for SharedCounters {}
+// SAFETY: nothing but its drop uses the address, and any thread may unmap memory.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
 
 impl SharedCounters {
     /// So many counters, all zero (mmap(2), `MAP_SHARED | MAP_ANONYMOUS`). The first one begins a page.
@@ -31,7 +44,7 @@ impl SharedCounters {
             return Err(io::Error::last_os_error());
         }
         let counters = NonNull::new(at.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(SharedCounters { counters, len })
+        Ok(SharedCounters { counters, len, _mapping: Arc::new(Mapping { counters, bytes }) })
     }
 }
 
@@ -45,10 +58,10 @@ impl Deref for SharedCounters {
     }
 }
 
-impl Drop for SharedCounters {
+impl Drop for Mapping {
     fn drop(&mut self) {
-        let bytes = self.len.max(1) * size_of::<AtomicU64>();
-        // SAFETY: the mapping was made by `new` with this length, and nothing borrows from it any more.
-        unsafe { libc::munmap(self.counters.as_ptr().cast(), bytes) };
+        // SAFETY: the mapping was made by `new` with this length, and nothing borrows from it any more: what
+        // does has a share of this.
+        unsafe { libc::munmap(self.counters.as_ptr().cast(), self.bytes) };
     }
 }

@@ -43,6 +43,10 @@ const READY_WAITS_MAX: u32 = 16;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const SLICE_MS: u64 = 100;
 
+/// The length of a mask of signals in calls of Linux (`_NSIG` bits); where it is another, such a call fails.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const SIGNALS_BYTES: usize = 8;
+
 /// Bits of [`SignalState::arrived`].
 const REOPEN: u32 = 1;
 const REPORT: u32 = 2;
@@ -129,6 +133,9 @@ pub(crate) struct HeldSignals {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     while_waiting: Blocked,
     state: SignalsSeen,
+    /// Whether the ends of children come, too.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    child_ends: ChildEnds,
     /// Waits in a row that ended because a descriptor was ready.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     ready_waits: u32,
@@ -137,6 +144,14 @@ pub(crate) struct HeldSignals {
     /// `None` in a child.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     pipe: Option<Pipe>,
+}
+
+/// Whether SIGCHLD ends a wait of [`HeldSignals`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChildEnds {
+    Come,
+    /// It stays until a wait lets it through, where there is ppoll(2).
+    Stay,
 }
 
 /// Signals of a process that serves by blocking calls and has no other process or thread to interrupt them:
@@ -287,7 +302,8 @@ impl Signals {
             SHARED.holder.store(unsafe { libc::pthread_self() } as usize, SeqCst);
             SHARED.release_pipe();
             drop(pipe);
-            Ok(HeldSignals { state, while_waiting, ready_waits: 0, is_ppoll_refused: false })
+            let child_ends = ChildEnds::Come;
+            Ok(HeldSignals { state, while_waiting, child_ends, ready_waits: 0, is_ppoll_refused: false })
         }
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         Ok(HeldSignals { state, pipe: Some(pipe) })
@@ -330,6 +346,17 @@ impl HeldSignals {
         self.state.counts()
     }
 
+    /// Sets whether the ends of children end the waits from now on.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn set_child_ends(&mut self, child_ends: ChildEnds) {
+        self.child_ends = child_ends;
+    }
+
+    /// Without ppoll(2) every signal ends a wait.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[allow(clippy::unused_self, reason = "where signals are held it does something")]
+    pub(crate) fn set_child_ends(&mut self, _child_ends: ChildEnds) {}
+
     /// Waits as [`wait::readable`] does, and returns the signals that arrived since the last call, too.
     /// SIGHUP leaves a line in the log of the first process.
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -339,7 +366,10 @@ impl HeldSignals {
         timeout: Option<Duration>,
     ) -> io::Result<(Arrived, Ready)> {
         let fds = fds.into_iter();
-        let mask = self.while_waiting.before;
+        let mut mask = self.while_waiting.before;
+        if self.child_ends == ChildEnds::Stay {
+            mask.add(Signal::SIGCHLD);
+        }
         if self.is_ppoll_refused {
             return self.wait_in_slices(fds, timeout);
         }
@@ -431,7 +461,19 @@ impl HeldSignals {
     /// In a child, after [`HeldSignals::begin_child`]: signals come from now on.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(super) fn release(&mut self) -> io::Result<()> {
-        Ok(pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.while_waiting.before), None)?)
+        let mask = &self.while_waiting.before;
+        // pthread_sigmask(3) lies in pages of libc that a child uses for nothing else: it would wait for
+        // them.
+        let set: *const libc::sigset_t = mask.as_ref();
+        // SAFETY: the system reads so many bytes of the set, which is longer, and writes nothing.
+        let done = unsafe {
+            let none = std::ptr::null_mut::<libc::sigset_t>();
+            libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, set, none, SIGNALS_BYTES)
+        };
+        if done != 0 {
+            pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(mask), None)?;
+        }
+        Ok(())
     }
 
     /// In a child, after [`HeldSignals::begin_child`]: signals come once [`HeldSignals::block`] has ended.
@@ -445,14 +487,14 @@ impl HeldSignals {
         Ok(())
     }
 
-    /// In a child: from here on, signals are read from a new pipe, those that have already come included.
-    pub(crate) fn into_readable(self) -> io::Result<Signals> {
-        let HeldSignals { state, .. } = self;
+    /// In a child: signals are read from a pipe of its own from here on, those that have come included.
+    pub(crate) fn readable(&mut self) -> io::Result<Signals> {
         let pipe = Pipe::open()?;
         SHARED.pipe.store(pipe.write.as_raw_fd(), SeqCst);
         // It is empty, so there is room.
         nix::unistd::write(&pipe.write, &[0])?;
-        Ok(Signals { state, pipe })
+        let SignalsSeen { stops_taken, at_end, hangup } = self.state;
+        Ok(Signals { state: SignalsSeen { stops_taken, at_end, hangup }, pipe })
     }
 }
 

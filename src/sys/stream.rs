@@ -61,17 +61,36 @@ impl Stream {
     }
 
     /// Reads into `buf`: recv(2).
+    #[inline]
     pub fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        Ok(nix::sys::socket::recv(self.fd.as_raw_fd(), buf, MsgFlags::empty())?)
+        self.receive(buf, 0)
     }
 
     /// Reads into `buf` without waiting, whatever the socket's mode: recv(2) with `MSG_DONTWAIT`.
+    #[inline]
     pub fn read_now(&self, buf: &mut [u8]) -> io::Result<usize> {
-        Ok(nix::sys::socket::recv(self.fd.as_raw_fd(), buf, MsgFlags::MSG_DONTWAIT)?)
+        self.receive(buf, libc::MSG_DONTWAIT)
+    }
+
+    #[inline]
+    fn receive(&self, buf: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
+        // SAFETY: bytes are written to `buf` alone, at most its length; the descriptor is open because `self`
+        // owns it.
+        let len = unsafe { libc::recv(self.fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), flags) };
+        usize::try_from(len).map_err(|_| io::Error::last_os_error())
+    }
+
+    #[inline]
+    fn send(&self, bytes: &[u8], flags: MsgFlags) -> io::Result<usize> {
+        // SAFETY: `bytes` are read, at most their length; the descriptor is open because `self` owns it.
+        let len =
+            unsafe { libc::send(self.fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags.bits()) };
+        usize::try_from(len).map_err(|_| io::Error::last_os_error())
     }
 
     /// Writes from `slices`: send(2), or sendmsg(2) for several. With `more`, a last short segment waits for
     /// what follows (`MSG_MORE`, where there is one).
+    #[inline]
     pub fn write(&self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let flags = if more { NO_SIGNAL | MsgFlags::from_bits_retain(libc::MSG_MORE) } else { NO_SIGNAL };
@@ -81,7 +100,7 @@ impl Stream {
             NO_SIGNAL
         };
         match slices {
-            [one] => Ok(nix::sys::socket::send(self.fd.as_raw_fd(), one, flags)?),
+            [one] => self.send(one, flags),
             many => Ok(nix::sys::socket::sendmsg::<()>(self.fd.as_raw_fd(), many, &[], flags, None)?),
         }
     }

@@ -64,29 +64,42 @@ impl Telemetry {
     }
 
     /// The same, which counts into `tally`, too.
-    pub(crate) fn counting(mut self, tally: &Arc<Tally>) -> Telemetry {
+    pub(crate) fn counting(mut self, tally: &Tally) -> Telemetry {
         self.shard = Some(Shard::of(tally));
         self
     }
 
     /// One for children that are to be forked, which count into `tally`. Each calls
-    /// [`Telemetry::begin_child`].
-    pub(crate) fn for_children(&self, tally: &Arc<Tally>) -> Telemetry {
+    /// [`Telemetry::begin_child`], or [`Telemetry::begin_child_with`].
+    pub(crate) fn for_children(&self, tally: &Tally) -> Telemetry {
         self.share(tally)
     }
 
     /// In a child after fork. It keeps the observers with the descriptors that it inherited, so that a parent
     /// without free descriptors can make children.
     pub(crate) fn begin_child(&mut self) {
-        self.is_shared = false;
-        self.observers.iter().for_each(|observer| observer.forked());
+        self.begin();
         if let Some(shard) = &mut self.shard {
             shard.change();
         }
     }
 
+    /// The same in a child that counts into a tally beside the one for which this was made
+    /// ([`Tally::several`]).
+    pub(crate) fn begin_child_with(&mut self, tally: &Tally) {
+        self.begin();
+        if let Some(shard) = &mut self.shard {
+            shard.move_to(tally);
+        }
+    }
+
+    fn begin(&mut self) {
+        self.is_shared = false;
+        self.observers.iter().for_each(|observer| observer.forked());
+    }
+
     /// One for another thread, with the same observers, which counts into `tally`, too.
-    pub(crate) fn share(&self, tally: &Arc<Tally>) -> Telemetry {
+    pub(crate) fn share(&self, tally: &Tally) -> Telemetry {
         Telemetry {
             counters: Counters::default(),
             shard: Some(Shard::of(tally)),
@@ -268,13 +281,13 @@ mod tests {
         for detail in [AnswerDetail::Outcome, AnswerDetail::Request, AnswerDetail::Count] {
             telemetry = telemetry.with_observer(Arc::new(Diary { detail, ..Diary::default() }));
         }
-        let tally = Arc::new(Tally::new().unwrap());
+        let tally = Tally::new().unwrap();
         assert_eq!(telemetry.share(&tally).answer_detail(), AnswerDetail::Request);
     }
 
     #[test]
     fn threads_share_the_observers_and_only_the_one_that_has_them_closes_them() {
-        let (diary, tally) = (Arc::new(Diary::default()), Arc::new(Tally::new().unwrap()));
+        let (diary, tally) = (Arc::new(Diary::default()), Tally::new().unwrap());
         let telemetry = Telemetry::new().with_observer(diary.clone()).counting(&tally);
         let mut shared = telemetry.share(&tally);
         happen(&mut shared);
@@ -290,7 +303,7 @@ mod tests {
         let diary = Arc::new(Diary::default());
         let mut telemetry = Telemetry::new().with_observer(diary.clone());
         happen(&mut telemetry);
-        let tally = Arc::new(Tally::new().unwrap());
+        let tally = Tally::new().unwrap();
         let mut child = telemetry.for_children(&tally);
         child.begin_child();
         telemetry.leave_to_child();

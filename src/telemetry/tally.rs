@@ -1,7 +1,6 @@
 //! What processes and threads count together.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -22,10 +21,11 @@ const SHARDS_AT: usize = COUNTERS;
 const SHARDS_GIVEN: usize = SHARDS_AT + SHARDS * SHARD_COUNTERS;
 const _: () = assert!(SHARDS_AT.is_multiple_of(SHARD_COUNTERS));
 
-/// Counters that children share with the parent that forked them, and threads with each other.
-#[derive(Debug)]
+/// Counters that children share with the parent that forked them, and threads with each other. A clone is the
+/// same tally.
+#[derive(Clone, Debug)]
 pub(crate) struct Tally {
-    counters: Arc<SharedCounters>,
+    counters: SharedCounters,
     /// Where it begins among them: at a cache line.
     first: usize,
 }
@@ -36,14 +36,13 @@ const TALLY: usize = (SHARDS_GIVEN + 1).next_multiple_of(SHARD_COUNTERS);
 impl Tally {
     /// All at zero.
     pub(crate) fn new() -> io::Result<Self> {
-        let counters = Arc::new(SharedCounters::new(TALLY)?);
-        Ok(Tally { counters, first: 0 })
+        Ok(Tally { counters: SharedCounters::new(TALLY)?, first: 0 })
     }
 
     /// So many of them, side by side: a page holds several.
     pub(crate) fn several(count: usize) -> io::Result<Vec<Self>> {
-        let counters = Arc::new(SharedCounters::new(count * TALLY)?);
-        Ok((0..count).map(|nth| Tally { counters: Arc::clone(&counters), first: nth * TALLY }).collect())
+        let counters = SharedCounters::new(count * TALLY)?;
+        Ok((0..count).map(|nth| Tally { counters: counters.clone(), first: nth * TALLY }).collect())
     }
 
     fn at(&self, counter: usize) -> &AtomicU64 {
@@ -69,16 +68,24 @@ impl Tally {
 /// The counters of a tally that one process or thread adds to.
 #[derive(Clone, Debug)]
 pub(super) struct Shard {
-    tally: Arc<Tally>,
+    tally: Tally,
     first: usize,
 }
 
 impl Shard {
     /// The next shard of this tally, from the first again after the last.
-    pub(super) fn of(tally: &Arc<Tally>) -> Shard {
-        let mut shard = Shard { tally: Arc::clone(tally), first: SHARDS_AT };
+    pub(super) fn of(tally: &Tally) -> Shard {
+        let mut shard = Shard { tally: tally.clone(), first: SHARDS_AT };
         shard.change();
         shard
+    }
+
+    /// The next shard of another of [`Tally::several`]. It writes nothing but itself: memory that a child
+    /// writes to is copied.
+    pub(super) fn move_to(&mut self, tally: &Tally) {
+        debug_assert_eq!(self.tally.counters.as_ptr(), tally.counters.as_ptr(), "not side by side");
+        self.tally.first = tally.first;
+        self.change();
     }
 
     /// The same for another process, which takes the next shard.
@@ -105,7 +112,7 @@ mod tests {
 
     #[test]
     fn several_tallies_count_apart() {
-        let tallies: Vec<_> = Tally::several(3).unwrap().into_iter().map(Arc::new).collect();
+        let tallies = Tally::several(3).unwrap();
         for (n, tally) in (1..).zip(&tallies) {
             tally.add(COUNTERS - 1, n);
             (0..SHARDS).for_each(|_| Shard::of(tally).add(SHARD_COUNTERS - 1, n));
@@ -119,8 +126,19 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_that_moves_counts_for_the_other_tally_alone() {
+        let tallies = Tally::several(2).unwrap();
+        let mut shard = Shard::of(&tallies[0]);
+        shard.move_to(&tallies[1]);
+        shard.add(0, 5);
+        shard.tally().add(1, 7);
+        assert_eq!((tallies[0].shards_sum(0), tallies[0].get(1)), (0, 0));
+        assert_eq!((tallies[1].shards_sum(0), tallies[1].get(1)), (5, 7));
+    }
+
+    #[test]
     fn shards_are_counted_together_however_many_share_one() {
-        let tally = Arc::new(Tally::new().unwrap());
+        let tally = Tally::new().unwrap();
         for n in 0..3 * SHARDS as u64 {
             Shard::of(&tally).add(SHARD_COUNTERS - 1, n);
         }

@@ -3,5 +3,6 @@
 mod clock;
 mod wheel;
 
-pub(crate) use clock::ServerClock;
+pub use clock::LiveTime;
+pub(crate) use clock::{CallClock, ServerClock};
 pub(crate) use wheel::{Deadlines, Link};

@@ -164,6 +164,7 @@ impl ListenerLayers {
     }
 
     /// The layers of a new client.
+    #[inline]
     pub fn make(&self) -> Layers {
         let layers = self.makers.iter().map(|make| make()).collect();
         Layers { layers, done: 0 }

@@ -516,6 +516,8 @@ fn bytes_of(pieces: &[&[u8]]) -> usize {
 }
 
 impl<H: Handler> Session for HttpSession<H> {
+    // It would be most of the code of whatever calls sessions of several services, and push apart the rest.
+    #[inline(never)]
     fn advance(&mut self, mut input: Input<'_>, out: &mut Outbox) -> Progress {
         if let Call::Expired(wait) = input.call {
             return self.expired(wait, input, out);
