@@ -17,6 +17,14 @@ _Noreturn static void fail(const char *what)
     exit(1);
 }
 
+#ifdef PRICE
+#include "price.h"
+#else
+static void grow(void) {}
+static void request_price(void) {}
+__attribute__((unused)) static void child_price(void) {}
+#endif
+
 /* Listens on a port of the kernel's choice, and prints it as `oneloop serve` does. */
 static int listening(void)
 {
@@ -27,6 +35,7 @@ static int listening(void)
         fail("listen");
     if (getsockname(s, (struct sockaddr *)&addr, &len) < 0)
         fail("getsockname");
+    grow();
     printf("listening on echo@127.0.0.1:%d\n", ntohs(addr.sin_port));
     fflush(stdout);
     return s;
@@ -38,7 +47,7 @@ static void dostuff(int newS)
     char request[REQUEST_BYTES_MAX];
     ssize_t len;
     while ((len = read(newS, request, sizeof request)) > 0 && write(newS, request, len) == len)
-        ;
+        request_price();
 }
 
 /* How many workers: the first argument. */

@@ -14,6 +14,7 @@ int main(void)
         if (child < 0)
             fail("fork");
         if (child == 0) {
+            child_price();
             dostuff(newS);
             _exit(0); /* it closes both sockets */
         }

@@ -7,6 +7,7 @@
 //! cargo bench --bench models_floor -- --fast fork thread        # while developing: two models in a minute
 //! cargo bench --bench models_floor -- --only once,memory fork   # of 1, 64, 1000, once, memory
 //! cargo bench --bench models_floor -- --calls fork              # system calls per client, of both
+//! cargo bench --bench models_floor -- --prices                  # what a larger program costs
 //! ```
 //!
 //! Echo of 64 bytes: with 1, 64 and 1,000 clients that stay, and with clients that come once, 16 at a time.
@@ -31,6 +32,8 @@ mod calls;
 #[cfg(target_os = "linux")]
 mod measure;
 #[cfg(target_os = "linux")]
+mod price;
+#[cfg(target_os = "linux")]
 mod report;
 #[cfg(target_os = "linux")]
 mod server;
@@ -53,6 +56,10 @@ fn main() {
         let bench = asked.bench(bench);
         if asked.calls {
             asked.models.iter().for_each(|&model| calls::count(&bench, model));
+            return true;
+        }
+        if asked.prices {
+            price::measure(&bench);
             return true;
         }
         report::head(&bench);

@@ -1,5 +1,6 @@
 //! One pair: both servers up, loaded in turn, slice by slice.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::server::Server;
@@ -74,17 +75,22 @@ impl Clients {
 
 /// Pairs of ours and the floor.
 pub(crate) fn pairs(bench: &Bench, model: Model, case: Case) -> Pairs<Side> {
+    let workers = model.workers(if let Case::Stay(clients) = case { clients } else { 1 });
+    pairs_of(bench, case, &model.ours(workers), &model.floor(workers))
+}
+
+/// Pairs of any two servers.
+pub(crate) fn pairs_of(bench: &Bench, case: Case, first: &Command, second: &Command) -> Pairs<Side> {
     let mut index = 0;
     bench.each(|| {
         index += 1;
-        pair(bench, model, case, index)
+        pair(bench, case, (first, second), index)
     })
 }
 
-fn pair(bench: &Bench, model: Model, case: Case, index: u32) -> (Side, Side) {
-    let workers = model.workers(if let Case::Stay(clients) = case { clients } else { 1 });
-    let ours = Server::start(&model.ours(workers), bench);
-    let floor = Server::start(&model.floor(workers), bench);
+fn pair(bench: &Bench, case: Case, (ours, floor): (&Command, &Command), index: u32) -> (Side, Side) {
+    let ours = Server::start(ours, bench);
+    let floor = Server::start(floor, bench);
     let mut clients = [Clients::of(case, &ours), Clients::of(case, &floor)];
     let servers = [ours, floor];
     let mut sides = [Side::default(), Side::default()];

@@ -1,6 +1,6 @@
 //! What is measured: the models, the cases, and how both sides are started.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -66,24 +66,37 @@ impl Model {
         command
     }
 
+    /// The leanest server with one thing more: `extra` is a constant of `benches/floor/price.h` and its
+    /// value.
+    pub(crate) fn priced(self, extra: &str, workers: Option<usize>) -> Command {
+        let program = self.built().with_extension(extra.replace('=', "-"));
+        let flags = ["-D_GNU_SOURCE".to_owned(), "-DPRICE".to_owned(), format!("-D{extra}")];
+        assert!(self.compile(&program, &flags), "there is a compiler");
+        let mut command = Command::new(program);
+        command.args(workers.map(|workers| workers.to_string()));
+        command
+    }
+
     /// Where the C program of this model is built.
     fn built(self) -> PathBuf {
         PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("floor-{}", self.name()))
+    }
+
+    /// Builds the C program of this model. Returns whether there is a compiler.
+    fn compile(self, program: &Path, flags: &[String]) -> bool {
+        let source = format!("{}/../benches/floor/{}.c", env!("CARGO_MANIFEST_DIR"), self.name());
+        let mut cc = Command::new("cc");
+        cc.args(["-O2", "-pthread"]).args(flags).arg("-o").arg(program).arg(source);
+        let Ok(status) = cc.status() else { return false };
+        assert!(status.success(), "{cc:?}: {status}");
+        true
     }
 }
 
 /// Builds the C programs. Returns whether there is a compiler.
 pub(crate) fn build() -> bool {
-    let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/../benches/floor");
-    for model in Model::ALL.into_iter().filter(|&model| model != Model::Reactor) {
-        let mut cc = Command::new("cc");
-        cc.args(["-O2", "-pthread", "-o"]).arg(model.built()).arg(format!("{sources}/{}.c", model.name()));
-        match cc.status() {
-            Ok(status) => assert!(status.success(), "{cc:?}: {status}"),
-            Err(_) => return false,
-        }
-    }
-    true
+    let mut models = Model::ALL.into_iter().filter(|&model| model != Model::Reactor);
+    models.all(|model| model.compile(&model.built(), &[]))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -129,17 +142,20 @@ pub(crate) struct Asked {
     pub(crate) cases: Vec<Case>,
     pub(crate) fast: bool,
     pub(crate) calls: bool,
+    pub(crate) prices: bool,
 }
 
 impl Asked {
     pub(crate) fn of_arguments() -> Asked {
-        let mut asked = Asked { models: Vec::new(), cases: Vec::new(), fast: false, calls: false };
+        let mut asked =
+            Asked { models: Vec::new(), cases: Vec::new(), fast: false, calls: false, prices: false };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--bench" => {} // cargo's
                 "--fast" => asked.fast = true,
                 "--calls" => asked.calls = true,
+                "--prices" => asked.prices = true,
                 "--only" => {
                     let names = arguments.next().expect("--only 1,64,1000,once,memory");
                     let case = |name| Case::named(name).unwrap_or_else(|| panic!("--only: no case {name}"));
