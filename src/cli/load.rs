@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use nix::unistd::gethostname;
 
 use super::load_files::FileArgs;
+use super::load_find::{FindArgs, RateArg};
 use super::load_raw::RawArgs;
 use super::load_request::RequestArgs;
 use super::protocol::Protocol;
@@ -15,11 +16,11 @@ use super::services::{Ask, UseWorkload, loadable, with_workload};
 use super::start_time::StartTime;
 use super::target::LoadTarget;
 use super::units::{Bytes, Ms, count};
-use super::{Failure, load_table};
+use super::{Failure, load_find, load_table};
 use crate::judge::figures::counted;
 use crate::load::report::{Arrivals, Pace, Phase};
 use crate::load::{
-    Expectation, Flow, Plan, Report, RunError, RunProgress, SourceRange, Workload, doubts, run_watched,
+    Expectation, Flow, Plan, Report, RunError, RunProgress, SourceRange, Workload, notes, run_watched,
 };
 use crate::services::ServiceName;
 use crate::sys::Signals;
@@ -45,6 +46,8 @@ pub(super) struct LoadArgs {
     #[command(flatten)]
     time: TimeArgs,
     #[command(flatten)]
+    find: FindArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -64,9 +67,12 @@ struct ShapeArgs {
     /// 64KiB]
     #[arg(long, value_name = "SIZE")]
     bytes: Option<Bytes>,
-    /// Requests per second in total: the open loop (10k is 10000)
-    #[arg(short, long, value_name = "R", value_parser = rate)]
-    rate: Option<f64>,
+    /// Requests per second in total: the open loop (10k is 10000); A:B changes evenly from A to B
+    ///
+    /// 100:5k shows at which rate the latency bends. With --find, A and B are the lowest and the highest rate
+    /// that are tried, and a single rate is the first one.
+    #[arg(short, long, value_name = "R|A:B")]
+    rate: Option<RateArg>,
     /// How requests of the open loop are spaced [default: constant]
     #[arg(long, value_enum)]
     arrivals: Option<ArrivalsArg>,
@@ -100,12 +106,12 @@ struct TimeArgs {
     /// As 18:30:00 (today), 2026-01-31T18:30:00Z, or @SECONDS since 1970.
     #[arg(long, value_name = "TIME OF DAY")]
     start_at: Option<StartTime>,
-    /// How long to measure
-    #[arg(long, value_name = "TIME", default_value = "10s")]
-    duration: Ms,
-    /// How long to run before measuring
-    #[arg(long, value_name = "TIME", default_value = "1s")]
-    warmup: Ms,
+    /// How long to measure [default: 10s; with --find 3s for a probe]
+    #[arg(long, value_name = "TIME")]
+    duration: Option<Ms>,
+    /// How long to run before measuring [default: 1s; with --find 500ms]
+    #[arg(long, value_name = "TIME")]
+    warmup: Option<Ms>,
     /// Start the clients one after the other over this time, before the warm-up
     #[arg(long, value_name = "TIME", default_value = "0")]
     ramp: Ms,
@@ -119,7 +125,7 @@ struct TimeArgs {
     #[arg(long, value_name = "TIME", default_value = "10s")]
     reply_timeout: Ms,
     /// Length of the intervals in --csv, --json, --html and --hdr-log [default: 1s, or a tenth of a short
-    /// run]
+    /// run; a fiftieth of a run with --rate A:B]
     #[arg(long, value_name = "TIME")]
     interval: Option<Ms>,
 }
@@ -159,6 +165,10 @@ Examples:
       10,000 idle connections beside the active clients
   oneloop load echo --rate 2k --expect 'p99<5ms' --expect 'errors<0.1%'
       for scripts: exit code 3 unless both checks hold
+  oneloop load echo --rate 100:20k --csv run.csv
+      a rate that grows: where does the latency bend?
+  oneloop load http://127.0.0.1:8000/ --find 'p99<5ms'
+      the highest rate with a p99 below 5 ms, in at most 90 s
   oneloop load echo@unix:./echo.sock --json run.json --html run.html
 
 Latency counts from the scheduled time of a request (closed loop: from when it is sent) to the last byte of its reply. \
@@ -168,8 +178,12 @@ waited. Errors count in the phase in which they happen.
 
 More machines or more than one run: oneloop load merge --help, oneloop load compare --help.
 
-Exit codes: 0 all checks hold, 1 no reply or a system error, 2 invalid arguments, 3 a check failed. Ctrl-C ends the run early \
-and prints its report.";
+Each run is judged: VALID, or why its numbers are not to be trusted: NOISY (the generator was disturbed, or the numbers \
+contradict each other), GENERATOR-BOUND (the generator was the limit), PORT-STARVED (it lacked ports or descriptors), FAILED \
+(the server did not do what it was to do). --expect verdict=VALID makes that a check.
+
+Exit codes: 0 all checks hold, 1 no reply or a system error, 2 invalid arguments, 3 a check failed, or --find found no rate. \
+Ctrl-C ends the run early and prints its report; of a search, what was found so far.";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ArrivalsArg {
@@ -177,20 +191,6 @@ enum ArrivalsArg {
     Constant,
     /// At random, independently of each other
     Poisson,
-}
-
-/// A number with an SI prefix, optionally followed by `/s`.
-fn rate(text: &str) -> Result<f64, String> {
-    let number = text.trim_end_matches("/s");
-    let (digits, factor) = match number.strip_suffix(['k', 'K']) {
-        Some(digits) => (digits, 1e3),
-        None => number.strip_suffix('M').map_or((number, 1.0), |digits| (digits, 1e6)),
-    };
-    let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let value = digits.parse::<f64>().ok().filter(|_| is_plain);
-    value
-        .map(|value| value * factor)
-        .ok_or_else(|| "not a rate; write requests per second as 500, 10k or 1.5M".to_owned())
 }
 
 fn target_help() -> String {
@@ -230,21 +230,24 @@ impl LoadArgs {
         plan.churn = load.churn || workload.one_shot();
         (plan.idle, plan.slow, plan.slow_pause) =
             (load.idle, load.slow, load.slow_pause.map_or(plan.slow_pause, span));
-        plan.pace = match (load.rate, load.arrivals) {
-            (None, _) => Pace::Closed,
-            (Some(rate_per_second), arrivals) => {
-                Pace::Open { rate_per_second, arrivals: arrivals.map_or(Arrivals::Constant, Arrivals::from) }
-            }
-        };
-        (plan.ramp, plan.warmup, plan.duration) = (span(time.ramp), span(time.warmup), span(time.duration));
+        plan.pace = load.rate.map_or(Pace::Closed, |rate| rate.pace(self.arrivals()));
+        let defaults = self.find.spans();
+        plan.ramp = span(time.ramp);
+        (plan.warmup, plan.duration) =
+            (time.warmup.map_or(defaults.0, span), time.duration.map_or(defaults.1, span));
         plan.connect_first = time.connect_first;
         plan.connect_timeout = span(time.connect_timeout);
         plan.reply_timeout = span(time.reply_timeout);
-        let tenth = (plan.duration / 10).clamp(Duration::from_millis(10), Duration::from_secs(1));
-        plan.interval = time.interval.map_or(tenth, span);
+        let parts = if matches!(plan.pace, Pace::Ramp { .. }) { 50 } else { 10 };
+        let part = (plan.duration / parts).clamp(Duration::from_millis(10), Duration::from_secs(1));
+        plan.interval = time.interval.map_or(part, span);
         plan.sources.clone_from(&load.source);
         plan.seed = seed;
         plan
+    }
+
+    fn arrivals(&self) -> Arrivals {
+        self.load.arrivals.map_or(Arrivals::Constant, Arrivals::from)
     }
 
     /// With a live view on standard error, if that is a terminal.
@@ -277,7 +280,7 @@ impl LoadArgs {
     fn check(&self, plan: &Plan, workload: &impl Workload) -> Result<(), Failure> {
         plan.check().map_err(Failure::usage)?;
         let wrong = |what: &str| Err(Failure::Usage(what.to_owned()));
-        if self.load.arrivals.is_some() && self.load.rate.is_none() {
+        if self.load.arrivals.is_some() && self.load.rate.is_none() && !self.find.is_given() {
             return wrong(
                 "--arrivals has no effect without --rate; for example: oneloop load echo --rate 1k --arrivals poisson",
             );
@@ -308,9 +311,12 @@ impl LoadArgs {
                 "--interval has no effect without --csv, --json, --html or --hdr-log, which show the run over time; for example: oneloop load echo --interval 1s --csv run.csv",
             );
         }
-        if workload.flow() == Flow::ToClient && self.load.rate.is_some() {
+        let paced = [(self.find.is_given(), "--find"), (self.load.rate.is_some(), "--rate")];
+        if let (Flow::ToClient, Some((_, option))) =
+            (workload.flow(), paced.iter().find(|(is_given, _)| *is_given))
+        {
             return Err(Failure::Usage(format!(
-                "--rate has no effect with {protocol}, which sends without requests; leave it out"
+                "{option} has no effect with {protocol}, which sends without requests; leave it out"
             )));
         }
         self.output.files.check()
@@ -328,6 +334,11 @@ impl UseWorkload for Measure<'_> {
 
     fn with(self, workload: &impl Workload) -> Self::Output {
         let plan = self.args.checked_plan(self.seed, workload)?;
+        if self.args.find.is_given() {
+            let LoadArgs { find, load, output, request, .. } = self.args;
+            let asked = (output.expect.as_slice(), request.status_checks());
+            return find.search(&plan, workload, load.rate, self.args.arrivals(), asked);
+        }
         self.args.watched(&plan, workload)
     }
 }
@@ -345,7 +356,8 @@ impl From<ArrivalsArg> for Arrivals {
 pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
     let ask = args.ask();
     let mut report = with_workload(&ask, Measure { args, seed: ask.seed })??;
-    complete(&mut report, &args.output.expect, args.request.status_checks());
+    let asked = [args.find.checks(), args.output.expect.as_slice()].concat();
+    complete(&mut report, &asked, args.request.status_checks());
     let has_connected = report.connections.established > 0;
     args.output.files.write(&report, has_connected)?;
     if report.interrupted && report.connections.attempted == 0 {
@@ -357,6 +369,9 @@ pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
         let is_own = report.errors.and(report.errors_before).of_generator() > 0;
         let help = if is_own { "" } else { "; start a server there, or use the address of one" };
         return Err(Failure::System(format!("{}: {why}{help}", report.configuration.target)));
+    }
+    if let Some(why) = load_find::failure(&report) {
+        return Err(Failure::Check(why));
     }
     judged(&report)
 }
@@ -379,22 +394,16 @@ pub(super) fn complete(report: &mut Report, asked: &[Expectation], by_default: &
         .map_or_else(|_| String::new(), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     let checks = checks(report, asked, by_default);
     report.checks = checks.iter().map(|check| check.result(report)).collect();
-    report.notes = doubts(report);
+    report.notes = notes(report);
 }
 
 /// The checks that were asked for, and those that are made unless one of them is about the same.
 fn checks(report: &Report, asked: &[Expectation], by_default: &[&str]) -> Vec<Expectation> {
     let mut checks = asked.to_vec();
-    // Requests that failed or were not sent are in no percentile, so they must be allowed explicitly.
-    if !checks.iter().any(Expectation::is_about_errors) {
-        checks.extend("errors=0".parse::<Expectation>());
-    }
     if !report.statuses.is_empty() && !checks.iter().any(Expectation::is_about_statuses) {
         checks.extend(by_default.iter().filter_map(|check| check.parse::<Expectation>().ok()));
     }
-    if !checks.iter().any(Expectation::is_about_missed) {
-        checks.extend("missed=0".parse::<Expectation>());
-    }
+    checks.extend(load_find::implied(&checks, report.configuration.pace));
     checks
 }
 

@@ -3,9 +3,10 @@
 use std::fmt::Write;
 
 use super::load_table::{headline, latency_rows, numbers};
+use super::load_verdict::{Sentence, sentences};
 use super::units::time;
 use crate::load::report::{CheckResult, Interval, Latency, Phase};
-use crate::load::{Report, ranges};
+use crate::load::{Report, judged, ranges};
 use crate::plot::page::page;
 use crate::plot::scale::{AxisUnit, Scale, Spread, short};
 use crate::plot::svg::{self, Bar, Point, Series, Style, escape, swatch};
@@ -48,7 +49,12 @@ fn head(html: &mut String, report: &Report) {
             let _ = write!(html, "<li class=\"chip FAILED\">{failed} of {all} checks failed</li>");
         }
     }
-    html.push_str("</ul>");
+    let verdict = judged(report).verdict;
+    let _ = write!(html, "<li class=\"chip {verdict}\">{verdict}</li></ul>");
+    for Sentence { topic, text } in sentences(report) {
+        let topic = if topic.is_empty() { String::new() } else { format!("<b>{topic}</b> ") };
+        let _ = write!(html, "<p class=\"soft\">{topic}{}</p>", escape(&text));
+    }
     for note in &report.notes {
         let _ = write!(html, "<p class=\"banner\">{}</p>", escape(note));
     }

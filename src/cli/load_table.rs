@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::layout::{LineWidth, filled, named};
 use super::load_histogram::picture;
+use super::load_verdict::{self, rate};
 use super::units::time;
 use crate::judge::figures::{counted, scaled};
 use crate::load::Report;
@@ -39,6 +40,7 @@ pub(super) fn of(report: &Report, width: LineWidth) -> String {
     if !picture.is_empty() {
         let _ = write!(text, "\n{}{picture}", filled("", "latency, requests, share of all", 0, width));
     }
+    text += &load_verdict::lines(report, width);
     for note in &report.notes {
         text += &filled("note: ", note, 6, width);
     }
@@ -46,7 +48,7 @@ pub(super) fn of(report: &Report, width: LineWidth) -> String {
 }
 
 fn is_open(report: &Report) -> bool {
-    matches!(report.configuration.pace, Pace::Open { .. })
+    report.configuration.pace != Pace::Closed
 }
 
 /// What was asked of the run: the server, the pace, the clients, and the span.
@@ -55,12 +57,12 @@ pub(super) fn headline(report: &Report) -> [String; 4] {
     let pace = match asked.pace {
         Pace::Closed => "closed loop".to_owned(),
         Pace::Open { rate_per_second, arrivals } => {
-            let arrivals = match arrivals {
-                Arrivals::Constant => "constant",
-                Arrivals::Poisson => "Poisson",
-            };
             let unit = if (rate_per_second - 1.0).abs() < f64::EPSILON { "request/s" } else { "requests/s" };
-            format!("open loop, {rate_per_second} {unit}, {arrivals} arrivals")
+            format!("open loop, {} {unit}, {} arrivals", rate(rate_per_second), name_of(arrivals))
+        }
+        Pace::Ramp { from_per_second: from, to_per_second: to, arrivals } => {
+            let arrivals = name_of(arrivals);
+            format!("open loop, from {} to {} requests/s, {arrivals} arrivals", rate(from), rate(to))
         }
     };
     let clients = counted(asked.clients.into(), "client", "clients");
@@ -83,6 +85,13 @@ pub(super) fn headline(report: &Report) -> [String; 4] {
     ]
 }
 
+fn name_of(arrivals: Arrivals) -> &'static str {
+    match arrivals {
+        Arrivals::Constant => "constant",
+        Arrivals::Poisson => "Poisson",
+    }
+}
+
 /// What was measured beside the latencies: names and values.
 pub(super) fn numbers(report: &Report) -> Vec<(&'static str, String)> {
     let seconds = (report.measured_ns as f64 / 1e9).max(1e-9);
@@ -100,7 +109,7 @@ pub(super) fn numbers(report: &Report) -> Vec<(&'static str, String)> {
         let counts = report.counts.iter().map(|(name, count)| format!("{count} {}", name.replace('_', " ")));
         row("counted", counts.collect::<Vec<_>>().join(", "));
     }
-    if matches!(report.configuration.pace, Pace::Open { .. }) {
+    if report.configuration.pace != Pace::Closed {
         row("missed sends", report.missed_sends.to_string());
         let lag = &report.send_lag;
         let [p50, p99, max] = [lag.p50_ns, lag.p99_ns, lag.max_ns].map(|ns| time_of(ns, lag.count));
@@ -231,7 +240,7 @@ mod tests {
 
     /// The table of a report with its notes.
     fn told(report: &Report) -> String {
-        of(&Report { notes: crate::load::doubts(report), ..report.clone() }, LineWidth::Unbroken)
+        of(&Report { notes: crate::load::notes(report), ..report.clone() }, LineWidth::Unbroken)
     }
 
     #[test]
@@ -276,14 +285,16 @@ mod tests {
         let plan = crate::load::Plan::new("127.0.0.1:7".parse().unwrap());
         let mut report = Report::empty(plan.configuration("echo", 64));
         report.measured_ns = 2_000_000_000;
-        for (run_delay_s, is_told) in [(None, false), (Some(0.09), false), (Some(0.24), true)] {
+        report.requests = 1_000;
+        for (run_delay_s, part) in [
+            (None, "verdict: VALID: "),
+            (Some(0.09), "verdict: VALID: "),
+            (Some(0.14), "note: the generator waited for a core 7 % of the time"),
+            (Some(0.24), "verdict: NOISY: the generator waited for a core 12 % of the time"),
+        ] {
             report.generator.run_delay_s = run_delay_s;
             let text = told(&report);
-            assert_eq!(
-                text.contains("note: the generator waited for a core 12 % of the time"),
-                is_told,
-                "{text}"
-            );
+            assert!(text.contains(part) && !(run_delay_s == Some(0.09) && text.contains("waited")), "{text}");
         }
         let mut old = serde_json::to_value(&report).unwrap();
         old["generator"].as_object_mut().unwrap().remove("run_delay_s");
@@ -296,9 +307,9 @@ mod tests {
         let plan = crate::load::Plan::new("127.0.0.1:7".parse().unwrap());
         let mut report = Report::empty(plan.configuration("echo", 64));
         report.configuration.pace = Pace::Open { rate_per_second: 1e3, arrivals: Arrivals::Poisson };
-        (report.requests, report.requests_due, report.measured_ns) = (960, 990, 1_000_000_000);
+        (report.requests, report.requests_due, report.measured_ns) = (950, 990, 1_000_000_000);
         assert!(
-            told(&report).contains("note: the offered rate was not reached: 960 of 990"),
+            told(&report).contains("verdict: FAILED: the offered rate was not reached: 950 of 990"),
             "{}",
             told(&report)
         );
@@ -308,8 +319,9 @@ mod tests {
         (report.missed_sends, report.unanswered) = (3, 7);
         let text = told(&report);
         assert!(
-            text.contains("note: 3 scheduled requests were never sent")
-                && text.contains("note: 7 requests had no answer")
+            text.contains("verdict: NOISY: 3 scheduled requests were never sent")
+                && text.contains("\n         7 requests had no answer"),
+            "{text}"
         );
     }
 }

@@ -2,26 +2,25 @@
 //!
 //! Pure: numbers in, judgement and reasons out. Nothing here runs, measures or reads anything.
 //!
-//! - `single_run`: what makes one run of the load generator doubtful;
-//! - `repeats`: the verdict on all repeats of one measurement, with its reasons;
-//! - `evidence`: the numbers that the verdict rests on;
+//! - `single_run`: the verdict on one run of the load generator, and the numbers that it rests on;
+//! - `repeats`: the verdict on all repeats of one measurement of the lab, and `evidence`, its numbers;
+//! - `thresholds`: where trust ends, for both;
 //! - `statistics`: medians with confidence intervals, and slopes;
 //! - `figures`: numbers as text.
 
 mod errors;
 #[cfg(feature = "cli")]
 pub(crate) mod evidence;
-#[cfg(feature = "cli")]
 pub(crate) mod figures;
 #[cfg(feature = "cli")]
 pub(crate) mod repeats;
-#[cfg(feature = "cli")]
 pub(crate) mod single_run;
-#[cfg(feature = "cli")]
 pub(crate) mod statistics;
-#[cfg(feature = "cli")]
+pub(crate) mod thresholds;
 mod verdict;
 
 pub use errors::ErrorCounts;
+pub use single_run::{RunEvidence, RunVerdict};
 #[cfg(feature = "cli")]
-pub(crate) use verdict::{Judgement, Verdict};
+pub(crate) use verdict::Judgement;
+pub use verdict::Verdict;

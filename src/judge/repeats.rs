@@ -4,30 +4,13 @@ use super::errors::ErrorCounts;
 use super::evidence::Evidence;
 use super::figures::{grouped, percent, three_digits};
 use super::statistics::{MedianInterval, median};
-use super::verdict::{Judgement, Verdict};
+use super::thresholds::{
+    BUSY_FROM, ERRORS_MAX, LITTLE_MAX, OTHERS_MAX, SHORTFALL_MAX, SPREAD_MAX, STARVED_MAX,
+};
+use super::verdict::{Judgement, ReasonedVerdict, Verdict, conclude};
 
-/// Half of the interval's width, relative to the median, above which repeats are noisy. Below it, two servers
-/// that differ by more than a third can be distinguished.
-pub(crate) const SPREAD_MAX: f64 = 0.15;
-/// Share of its cores from which a generator counts as the limit, if the server has CPU time to spare. Below
-/// 1 because sampling (up to 4 %) and interrupts share the generator's core.
-pub(crate) const BUSY_FROM: f64 = 0.90;
-/// Share of the scheduled requests that may be missed, or of the offered rate that may be unanswered: more
-/// than what is in flight at the end of a short run.
-pub(crate) const SHORTFALL_MAX: f64 = 0.03;
-/// How far throughput times latency may be from the requests in flight. Requests across an end of the
-/// measured span count in one and not in the other; with 10,000 clients they are some 5 %.
-pub(crate) const LITTLE_MAX: f64 = 0.10;
-/// Cores that other processes may use beside the server, or beside the generator. Even if one side loses all
-/// of it, repeats differ by less than [`SPREAD_MAX`].
-pub(crate) const OTHERS_MAX: f64 = 0.10;
-/// Share of the time that a generator may wait for a core: a closed loop sends less by at most this share,
-/// and an open loop sends late. Undisturbed it is half of this share, a wait of microseconds at each wake-up.
-pub(crate) const STARVED_MAX: f64 = 0.10;
 /// Threads waiting for a core, on average, from which the scheduler explains a run without answers.
 const WAITED_FROM: f64 = 0.50;
-/// Share of the requests that may end in an error and only make the repeats noisy: one client of a thousand.
-const ERRORS_MAX: f64 = 0.001;
 /// With fewer measured repeats, failed repeats fail the whole measurement.
 const MEASURED_MIN: usize = 3;
 
@@ -117,9 +100,6 @@ pub(crate) enum FullQueue {
     Harmless,
 }
 
-/// A verdict that one finding asks for, and the reason.
-type ReasonedVerdict = (Verdict, String);
-
 /// Judges all repeats of one measurement.
 pub(crate) fn judge(repeats: &[Repeat<'_>], criteria: &Criteria) -> Judgement {
     let mut findings: Vec<ReasonedVerdict> = Vec::new();
@@ -147,21 +127,7 @@ pub(crate) fn judge(repeats: &[Repeat<'_>], criteria: &Criteria) -> Judgement {
         findings.extend(generator(&measured, criteria));
         findings.extend(noise(&measured, criteria));
     }
-    conclude(findings, &measured, criteria)
-}
-
-/// The strongest finding decides.
-fn conclude(findings: Vec<ReasonedVerdict>, measured: &[&Evidence], criteria: &Criteria) -> Judgement {
-    let verdict = findings.iter().map(|(verdict, _)| *verdict).max();
-    let Some(verdict) = verdict else {
-        return Judgement { verdict: Verdict::Valid, evidence: support(measured, criteria) };
-    };
-    let (mut evidence, others): (Vec<_>, Vec<_>) =
-        findings.into_iter().partition(|finding| finding.0 == verdict);
-    evidence.extend(others);
-    let mut evidence: Vec<String> = evidence.into_iter().map(|(_, why)| why).collect();
-    evidence.dedup();
-    Judgement { verdict, evidence }
+    conclude(findings, || support(&measured, criteria))
 }
 
 /// A run without a single answer is the server's failure, unless other processes took the cores: then a

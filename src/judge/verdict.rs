@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 /// Whether to trust a measurement. From weakest to strongest: the strongest finding decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING-KEBAB-CASE")]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Trusted; only these are ranked.
     Valid,
-    /// The repeats differ too much, or other processes disturbed them.
+    /// The measurement was disturbed, its numbers contradict each other, or its repeats differ too much.
     Noisy,
     /// The generator was the limit: a throughput is a lower bound.
     GeneratorBound,
@@ -33,6 +33,22 @@ impl fmt::Display for Verdict {
             Verdict::Failed => "FAILED",
         })
     }
+}
+
+/// A verdict that one finding asks for, and the reason.
+pub(super) type ReasonedVerdict = (Verdict, String);
+
+/// The strongest finding decides; without one, the measurement is valid, and `support` gives the reasons.
+pub(super) fn conclude(findings: Vec<ReasonedVerdict>, support: impl FnOnce() -> Vec<String>) -> Judgement {
+    let Some(verdict) = findings.iter().map(|(verdict, _)| *verdict).max() else {
+        return Judgement { verdict: Verdict::Valid, evidence: support() };
+    };
+    let (mut evidence, others): (Vec<_>, Vec<_>) =
+        findings.into_iter().partition(|finding| finding.0 == verdict);
+    evidence.extend(others);
+    let mut evidence: Vec<String> = evidence.into_iter().map(|(_, why)| why).collect();
+    evidence.dedup();
+    Judgement { verdict, evidence }
 }
 
 /// A verdict and its reasons.

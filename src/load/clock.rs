@@ -53,6 +53,20 @@ impl RunClock {
     }
 }
 
+/// Readings of the clock that may pass before it advances: some 20 ms.
+const READINGS_MAX: u32 = 1 << 20;
+
+/// The smallest step of the clock, of a few; 0 if it did not advance.
+pub(super) fn clock_step_ns() -> u64 {
+    let mut readings = std::iter::repeat_with(monotonic_ns).take(READINGS_MAX as usize);
+    let Some(mut last_ns) = readings.next() else { return 0 };
+    let mut steps = readings.filter_map(|now_ns| {
+        let step_ns = now_ns - std::mem::replace(&mut last_ns, now_ns);
+        (step_ns > 0).then_some(step_ns)
+    });
+    steps.by_ref().take(4).min().unwrap_or(0)
+}
+
 /// A timer for each client.
 #[derive(Debug)]
 pub(super) struct Timers {

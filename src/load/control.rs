@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use super::RunProgress;
 use super::client_error::ClientError;
-use super::clock::ns;
+use super::clock::{clock_step_ns, ns};
 use super::common_start::{CommonStart, LOOK_NS};
 use super::error::RunError;
+use super::kernel_counts::local_ports;
 use super::plan::Plan;
 use super::pool::ClientPool;
 use super::portion::Portion;
 use super::recorder::Ledger;
 use super::report::{Origin, Phase, Report};
 use super::schedule::Schedule;
+use super::standstill::Standstills;
 use super::usage::Usage;
+use super::verdict;
 use super::workload::Workload;
 
 /// Requests that fall due in one turn: replies wait at most as long as these take.
@@ -53,6 +56,7 @@ pub(super) struct RunControl<'a, W: Workload> {
     /// When requests of the open loop fall due.
     schedule: Option<Schedule>,
     usage: Option<Usage>,
+    pub(super) standstills: Standstills,
     report: Report,
     pub(super) pool: ClientPool<'a, W>,
     pub(super) ledger: Ledger,
@@ -78,6 +82,7 @@ impl<'a, W: Workload> RunControl<'a, W> {
             started: 0,
             schedule: None,
             usage: None,
+            standstills: Standstills::default(),
             report: Report::empty(configuration),
             pool,
             ledger,
@@ -216,13 +221,13 @@ impl<'a, W: Workload> RunControl<'a, W> {
     /// The report, once the run is done.
     pub(super) fn finish(mut self) -> Report {
         let recorder = self.ledger.recorder;
-        let [latency, service_time, send_lag, connect_latency] = recorder.distributions();
+        let [latency, service_time, send_lag, schedule_lag, connect_latency] = recorder.distributions();
         let origin = Origin {
             program: concat!("oneloop ", env!("CARGO_PKG_VERSION")).to_owned(),
             began_unix_ns: self.ledger.clock.began_unix_ns(),
             ..Origin::default()
         };
-        Report {
+        let mut report = Report {
             origin,
             began_monotonic_ns: self.ledger.clock.began_ns(),
             wall_ns: self.ledger.clock.read(),
@@ -232,6 +237,7 @@ impl<'a, W: Workload> RunControl<'a, W> {
             latency,
             service_time,
             send_lag,
+            schedule_lag,
             connect_latency,
             errors: recorder.errors,
             errors_before: recorder.errors_before,
@@ -241,7 +247,11 @@ impl<'a, W: Workload> RunControl<'a, W> {
             slow: recorder.slow,
             series: recorder.series.into_intervals(),
             ..self.report
-        }
+        };
+        report.generator.clock_step_ns = clock_step_ns();
+        report.generator.local_ports = local_ports(self.plan);
+        verdict::conclude(&mut report);
+        report
     }
 
     /// When the active client with this number starts; `u64::MAX` if there is none.
@@ -281,7 +291,7 @@ impl<'a, W: Workload> RunControl<'a, W> {
         let Some(at_ns) = self.start.at_ns().filter(|at_ns| *at_ns <= self.ledger.clock.now_ns()) else {
             return;
         };
-        self.schedule = Schedule::new(self.plan.pace, at_ns, self.plan.seed, self.portion);
+        self.schedule = Schedule::new(self.plan, at_ns, self.portion);
         self.pool.release(&mut self.ledger);
         self.enter(RunPart::WarmUp { until_ns: at_ns + ns(self.plan.warmup) });
         if self.plan.warmup.is_zero() {
@@ -299,19 +309,20 @@ impl<'a, W: Workload> RunControl<'a, W> {
         (recorder.idle.connected, recorder.slow.connected) = self.pool.crowds_connected();
         recorder.statuses.clear();
         self.pool.reset_totals();
+        self.standstills.reset();
         self.usage = Some(Usage::begin(recorder.totals));
     }
 
     fn end_measuring(&mut self) {
         let now_ns = self.ledger.clock.read();
         let recorder = &mut self.ledger.recorder;
-        recorder.turn(now_ns);
+        recorder.turn(now_ns, self.pool.open().active);
         recorder.end_ns = now_ns.min(recorder.end_ns);
         let measured_ns = now_ns - recorder.start_ns;
         // First of all: the work that follows, above all sending overdue requests, would count as used within
         // the span.
         if let Some(usage) = self.usage.take() {
-            usage.end(measured_ns, &recorder.totals, &mut self.report);
+            usage.end(measured_ns, &recorder.totals, &self.standstills, &mut self.report);
         }
         self.report.statuses = recorder.take_statuses();
         (recorder.idle.connected_at_end, recorder.slow.connected_at_end) = self.pool.crowds_connected();

@@ -24,9 +24,12 @@ use super::portion::Portion;
 use super::report::Report;
 use super::sleeper::Sleeper;
 use super::workload::Workload;
+use crate::sys::clock::thread_cpu_ns;
 
 /// Events of one wait: requests that fall due meanwhile wait at most as long as these take.
 const EVENTS_MAX: usize = 256;
+/// The longest wait: whether the generator was stopped is seen at its end. It costs a thousandth of a core.
+const WAIT_NS_MAX: u64 = 6_000_000;
 /// How often the progress is reported.
 const PROGRESS_NS: u64 = 100_000_000;
 
@@ -78,12 +81,15 @@ impl<'a, W: Workload> Engine<'a, W> {
     }
 
     fn turn(&mut self, events: &mut Events) -> io::Result<()> {
-        let next_ns = self.control.next_ns().min(self.progress_ns);
-        let wait_ns = next_ns.saturating_sub(self.control.ledger.clock.peek());
-        self.sleeper.sleep(&mut self.poll, events, wait_ns)?;
         let control = &mut self.control;
+        let next_ns = control.next_ns().min(self.progress_ns);
+        let ready_ns = control.ledger.clock.peek();
+        let wait_ns = next_ns.saturating_sub(ready_ns).min(WAIT_NS_MAX);
+        control.standstills.sleep(ready_ns, wait_ns, thread_cpu_ns);
+        self.sleeper.sleep(&mut self.poll, events, wait_ns)?;
         let now_ns = control.ledger.clock.read();
-        control.ledger.recorder.turn(now_ns);
+        control.standstills.wake(now_ns, events.iter().count(), thread_cpu_ns);
+        control.ledger.recorder.turn(now_ns, control.pool.open().active);
         control.step();
         if control.is_done() {
             return Ok(()); // what happens from now on is no part of the report

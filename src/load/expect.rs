@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::report::{CheckResult, Report};
+use super::report::{CheckResult, Report, Verdict};
 
 /// One check of a report.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +36,8 @@ enum Quantity {
     Lost,
     /// Of the generator, in percent of a core.
     CpuPercent,
+    /// 1 if the verdict on the run is this one, else 0.
+    Verdict(Verdict),
 }
 
 /// From the first to the last status: one, or a class such as 2xx.
@@ -86,7 +88,7 @@ const RELATIONS: [(&str, Relation); 8] = [
 ];
 
 const FORM: &str = "write a check as p99<5ms, p99.9<=20ms, max<1s, mean<500µs, rate>=10k, requests>0, errors=0, \
-                    errors<0.1%, status=200, 2xx>99%, 503=0, missed=0, lost=0 or cpu<90%";
+                    errors<0.1%, status=200, 2xx>99%, 503=0, missed=0, lost=0, cpu<90% or verdict=VALID";
 
 impl FromStr for Expectation {
     type Err = String;
@@ -97,6 +99,16 @@ impl FromStr for Expectation {
         let (at, sign, relation) =
             found.min_by_key(|found| found.0).ok_or_else(|| wrong("it has no comparison"))?;
         let (name, typed) = (text[..at].trim(), text[at + sign.len()..].trim());
+        if (name, relation) == ("verdict", Relation::Equal) {
+            let verdict = serde_json::from_value(typed.into())
+                .map_err(|_| wrong(&format!("\"{}\" is not a verdict", typed.escape_debug())))?;
+            return Ok(Expectation {
+                text: text.to_owned(),
+                metric: Quantity::Verdict(verdict),
+                relation,
+                value: 1.0,
+            });
+        }
         let (number, unit) = split_unit(typed).ok_or_else(|| wrong("its value is not a number"))?;
         let all_of =
             (name == "status" && relation == Relation::Equal).then(|| typed.parse::<StatusRange>().ok());
@@ -181,6 +193,10 @@ impl Expectation {
             (Quantity::ErrorsPercent | Quantity::CpuPercent | Quantity::StatusPercent(_), Some(percent)) => {
                 format!("it was {percent:.3} %")
             }
+            (Quantity::Verdict(_), Some(_)) => match &report.verdict {
+                Some(judged) => format!("it was {}: {}", judged.verdict, judged.reasons.join("; ")),
+                None => "the run was not judged".to_owned(),
+            },
             (Quantity::Rate, Some(rate)) => format!("it was {rate:.1} per second"),
             (_, Some(count)) => format!("it was {count}"),
         }
@@ -239,6 +255,10 @@ impl Quantity {
             Quantity::Missed => Some(report.missed_sends as f64),
             Quantity::Lost => Some((report.idle.lost.total() + report.slow.lost.total()) as f64),
             Quantity::CpuPercent => Some(report.generator.utilisation * 100.0),
+            Quantity::Verdict(verdict) => {
+                let is_it = report.verdict.as_ref().is_some_and(|judged| judged.verdict == verdict);
+                Some(f64::from(u8::from(is_it)))
+            }
         }
     }
 }
@@ -247,7 +267,7 @@ impl Quantity {
 mod tests {
     use super::*;
     use crate::load::Plan;
-    use crate::load::report::StatusCount;
+    use crate::load::report::{RunEvidence, RunVerdict, StatusCount};
 
     fn report() -> Report {
         let plan = Plan::new("127.0.0.1:7".parse().unwrap());
@@ -256,6 +276,11 @@ mod tests {
         report.errors.reset = 10;
         (report.idle.lost.refused, report.slow.lost.closed_early) = (3, 2);
         report.generator.utilisation = 0.5;
+        report.verdict = Some(RunVerdict {
+            verdict: Verdict::Noisy,
+            reasons: vec!["the run was ended early".to_owned()],
+            evidence: RunEvidence::default(),
+        });
         report.statuses = [(200, 950), (204, 20), (503, 30)]
             .map(|(status, replies)| StatusCount { status, replies })
             .into();
@@ -294,6 +319,8 @@ mod tests {
             ("503<=3%", true),
             ("503=0", false),
             ("4xx=0", true),
+            ("verdict=NOISY", true),
+            ("verdict = VALID", false),
         ] {
             let expectation: Expectation = text.parse().unwrap();
             assert_eq!(expectation.is_met(&report()), met, "{text}: {}", expectation.seen(&report()));
@@ -325,6 +352,8 @@ mod tests {
             "status<200",
             "20=0",
             "2x>1",
+            "verdict=GOOD",
+            "verdict<VALID",
         ] {
             let said = text.parse::<Expectation>().unwrap_err();
             assert!(said.contains("p99<5ms"), "{text}: {said}");

@@ -11,6 +11,7 @@ use super::report::{
     Configuration, Connections, Crowd, ErrorCounts, Fairness, Generator, Interval, Latency, Origin, Pace,
     Phase, Report, SCHEMA_VERSION, StatusCount,
 };
+use super::verdict;
 
 /// Share of its measured span that each run must have in common with the others: otherwise their rates do not
 /// add up.
@@ -76,6 +77,7 @@ pub fn merge(reports: &[Report]) -> Result<Report, MergeError> {
     check_together(reports)?;
     let mut merged = merged(reports).ok_or(MergeError::Nothing)?;
     merged.configuration = joined_configuration(reports, &first.configuration);
+    verdict::conclude(&mut merged);
     Ok(merged)
 }
 
@@ -105,6 +107,14 @@ fn joined_configuration(reports: &[Report], first: &Configuration) -> Configurat
         (Pace::Open { rate_per_second, arrivals }, Pace::Open { rate_per_second: more, .. }) => {
             Pace::Open { rate_per_second: rate_per_second + more, arrivals }
         }
+        (
+            Pace::Ramp { from_per_second, to_per_second, arrivals },
+            Pace::Ramp { from_per_second: more_from, to_per_second: more_to, .. },
+        ) => Pace::Ramp {
+            from_per_second: from_per_second + more_from,
+            to_per_second: to_per_second + more_to,
+            arrivals,
+        },
         (one, _) => one,
     });
     Configuration {
@@ -141,9 +151,11 @@ pub(super) fn merged(reports: &[Report]) -> Option<Report> {
         missed_sends: sum(|report| report.missed_sends),
         unanswered: sum(|report| report.unanswered),
         outstanding_mean: reports.iter().map(|report| report.outstanding_mean).sum(),
+        connected_mean: reports.iter().map(|report| report.connected_mean).sum(),
         latency: of_all(|report| &report.latency),
         service_time: of_all(|report| &report.service_time),
         send_lag: of_all(|report| &report.send_lag),
+        schedule_lag: of_all(|report| &report.schedule_lag),
         connect_latency: of_all(|report| &report.connect_latency),
         errors: errors(reports.iter().map(|report| report.errors)),
         errors_before: errors(reports.iter().map(|report| report.errors_before)),
@@ -156,6 +168,10 @@ pub(super) fn merged(reports: &[Report]) -> Option<Report> {
         fairness: Fairness::together(reports.iter().map(|report| &report.fairness)),
         generator: generator(reports, requests),
         series: series(reports),
+        bend: None,
+        rate_found_per_s: None,
+        search: None,
+        verdict: None,
         checks: Vec::new(),
         notes: Vec::new(),
     })
@@ -221,7 +237,7 @@ fn crowd<'a>(parts: impl Iterator<Item = &'a Crowd>) -> Crowd {
     })
 }
 
-/// What they used together, and how near the busiest was to its limit.
+/// What they used together, and how near the busiest was to its limit. Of what disturbed them, the worst.
 fn generator(reports: &[Report], requests: u64) -> Generator {
     let all = || reports.iter().map(|report| &report.generator);
     let (cpu_user_s, cpu_system_s) =
@@ -233,6 +249,16 @@ fn generator(reports: &[Report], requests: u64) -> Generator {
         utilisation: all().map(|one| one.utilisation).fold(0.0, f64::max),
         cpu_per_request_us: if requests == 0 { 0.0 } else { cpu_us / requests as f64 },
         run_delay_s: all().filter_map(|one| one.run_delay_s).reduce(f64::max),
+        stalls: all().map(|one| one.stalls).max().unwrap_or(0),
+        stalled_s: all().map(|one| one.stalled_s).fold(0.0, f64::max),
+        stalled_max_s: all().map(|one| one.stalled_max_s).fold(0.0, f64::max),
+        clock_ratio: all()
+            .filter_map(|one| one.clock_ratio)
+            .reduce(|one, other| if (one - 1.0).abs() >= (other - 1.0).abs() { one } else { other }),
+        clock_step_ns: all().map(|one| one.clock_step_ns).max().unwrap_or(0),
+        local_ports: all().filter_map(|one| one.local_ports).max(),
+        // Threads of one machine count the same segments.
+        retransmitted_segments: all().filter_map(|one| one.retransmitted_segments).max(),
         memory_max_bytes: all().map(|one| one.memory_max_bytes).max().unwrap_or(0),
     }
 }

@@ -37,6 +37,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bend;
 mod client_error;
 pub mod clients;
 mod clock;
@@ -47,8 +48,6 @@ mod connector;
 mod control;
 mod conversation;
 mod dialer;
-#[cfg(feature = "cli")]
-mod doubts;
 mod driver;
 mod engine;
 mod error;
@@ -57,8 +56,11 @@ mod expect;
 #[cfg(feature = "cli")]
 mod export;
 #[cfg(feature = "cli")]
+mod find;
+#[cfg(feature = "cli")]
 mod hdr_log;
 mod histograms;
+mod kernel_counts;
 mod merge;
 mod plan;
 mod pool;
@@ -69,26 +71,30 @@ mod ranges;
 mod recorder;
 pub mod report;
 mod schedule;
+#[cfg(feature = "cli")]
+mod search;
 mod series;
 mod sleeper;
 mod slot;
 mod sources;
+mod standstill;
 mod threads;
 mod totals;
 mod usage;
+mod verdict;
 mod workload;
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::sys::process::raise_descriptors_max;
-#[cfg(feature = "cli")]
-pub(crate) use doubts::doubts;
 pub use error::RunError;
 #[cfg(feature = "cli")]
 pub(crate) use expect::Expectation;
 #[cfg(feature = "cli")]
 pub(crate) use export::{csv, hgrm};
+#[cfg(feature = "cli")]
+pub(crate) use find::{Aim, FindProgress, PROBES_MAX, find};
 #[cfg(feature = "cli")]
 pub(crate) use hdr_log::hdr_log;
 pub use merge::{MergeError, merge};
@@ -97,6 +103,8 @@ pub use plan::{Plan, PlanError};
 pub(crate) use ranges::ranges;
 pub use report::Report;
 pub use sources::SourceRange;
+#[cfg(feature = "cli")]
+pub(crate) use verdict::{judged, notes};
 pub use workload::{Client, Flow, ReplyStatus, Unasked, Workload};
 
 use common_start::CommonStart;

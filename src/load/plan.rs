@@ -139,9 +139,12 @@ impl Plan {
         if self.churn && self.connect_first {
             return wrong("with a connection per request, clients cannot connect before they send");
         }
-        if let Pace::Open { rate_per_second, .. } = self.pace
-            && !(rate_per_second > 0.0 && rate_per_second <= RATE_MAX)
-        {
+        let rates = match self.pace {
+            Pace::Closed => None,
+            Pace::Open { rate_per_second, .. } => Some([rate_per_second; 2]),
+            Pace::Ramp { from_per_second, to_per_second, .. } => Some([from_per_second, to_per_second]),
+        };
+        if rates.into_iter().flatten().any(|rate| !(rate > 0.0 && rate <= RATE_MAX)) {
             return wrong("the rate must be more than 0 and at most 100 million per second");
         }
         let is_meant = |source: &SourceRange| match self.target {
@@ -170,7 +173,7 @@ impl Plan {
 
     /// Whether requests fall due on a schedule.
     pub(super) fn is_open_loop(&self) -> bool {
-        matches!(self.pace, Pace::Open { .. })
+        self.pace != Pace::Closed
     }
 
     /// The part of the plan that one thread does.

@@ -172,7 +172,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
 
     /// A request of the open loop falls due: it goes to a free client, or waits for one.
     pub(super) fn dispatch(&mut self, intended_ns: u64, ledger: &mut Ledger) {
-        ledger.recorder.due(intended_ns);
+        ledger.recorder.due(ledger.clock.now_ns(), intended_ns);
         // Bounded: each pass removes one entry of the list.
         while let Some((index, generation)) = self.free.pop_front() {
             if self.slots[index as usize].generation != generation {

@@ -52,6 +52,7 @@ pub(super) struct Recorder {
     /// Of the open loop: in the closed loop it is the latency.
     service_time: Option<Histogram<u64>>,
     send_lag: Histogram<u64>,
+    schedule_lag: Histogram<u64>,
     connect_latency: Histogram<u64>,
     turn_ns: u64,
 }
@@ -78,6 +79,7 @@ impl Recorder {
             latency: histogram(),
             service_time: None,
             send_lag: histogram(),
+            schedule_lag: histogram(),
             connect_latency: histogram(),
             turn_ns: 0,
         }
@@ -127,9 +129,12 @@ impl Recorder {
         statuses
     }
 
-    /// A request of the open loop falls due.
-    pub(super) fn due(&mut self, intended_ns: u64) {
-        self.requests_due += u64::from(self.is_measured(intended_ns));
+    /// The generator turns to a request of the open loop that has fallen due.
+    pub(super) fn due(&mut self, now_ns: u64, intended_ns: u64) {
+        if self.is_measured(intended_ns) {
+            self.requests_due += 1;
+            self.schedule_lag.saturating_record(now_ns.saturating_sub(intended_ns));
+        }
     }
 
     /// A request of the open loop is sent.
@@ -186,10 +191,11 @@ impl Recorder {
         self.totals.crowd_lost += 1;
     }
 
-    /// A turn begins: what was outstanding since the last one counts for the mean.
-    pub(super) fn turn(&mut self, now_ns: u64) {
+    /// A turn begins: what was outstanding since the last one counts for the mean, and so do the connections.
+    pub(super) fn turn(&mut self, now_ns: u64, clients_open: u64) {
         let since_ns = now_ns.saturating_sub(self.turn_ns);
         self.totals.outstanding_ns += u128::from(self.outstanding) * u128::from(since_ns);
+        self.totals.connected_ns += u128::from(clients_open) * u128::from(since_ns);
         self.turn_ns = now_ns;
     }
 
@@ -200,11 +206,12 @@ impl Recorder {
         self.series.end_interval(&end, &self.totals);
     }
 
-    /// Latencies, service times, send lags, and latencies of connecting.
-    pub(super) fn distributions(&self) -> [Latency; 4] {
+    /// Latencies, service times, send lags, lags of the schedule, and latencies of connecting.
+    pub(super) fn distributions(&self) -> [Latency; 5] {
         let service_time = self.service_time.as_ref().map_or_else(Latency::default, latency);
-        let [request, lag, connect] = [&self.latency, &self.send_lag, &self.connect_latency].map(latency);
-        [request, service_time, lag, connect]
+        let others = [&self.latency, &self.send_lag, &self.schedule_lag, &self.connect_latency];
+        let [request, send, schedule, connect] = others.map(latency);
+        [request, service_time, send, schedule, connect]
     }
 }
 
@@ -273,9 +280,9 @@ mod tests {
     fn what_is_outstanding_is_weighed_by_its_time() {
         let mut recorder = Recorder::new();
         recorder.outstanding = 4;
-        recorder.turn(100);
+        recorder.turn(100, 3);
         recorder.outstanding = 1;
-        recorder.turn(150);
-        assert_eq!(recorder.totals.outstanding_ns, 450);
+        recorder.turn(150, 2);
+        assert_eq!((recorder.totals.outstanding_ns, recorder.totals.connected_ns), (450, 400));
     }
 }

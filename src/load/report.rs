@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::judge::ErrorCounts;
+pub use crate::judge::{ErrorCounts, RunEvidence, RunVerdict, Verdict};
 
 /// The version of this format. It grows when a field changes its meaning or is removed, and not with new
 /// fields.
@@ -55,6 +55,9 @@ pub struct Report {
     /// Requests in flight or waiting for a connection, on average over the measured span. By Little's law
     /// this is `requests_per_second` times the mean latency.
     pub outstanding_mean: f64,
+    /// Connections of active clients, on average over the measured span.
+    #[serde(default)]
+    pub connected_mean: f64,
     /// From the scheduled send of a request (closed loop: the send) to the last byte of its reply, for
     /// requests scheduled within the measured span. `unanswered` requests count with the time that they had
     /// waited when the run ended. Requests that failed or were missed do not count.
@@ -67,6 +70,10 @@ pub struct Report {
     /// From the scheduled to the actual send: how late the generator was, or how long a request waited for a
     /// connection.
     pub send_lag: Latency,
+    /// From the scheduled time of a request of the open loop to the time when the generator turned to it: how
+    /// late the generator itself was, whether or not a connection was free.
+    #[serde(default)]
+    pub schedule_lag: Latency,
     /// From the call of `connect` to the established connection, for all connections of the run.
     pub connect_latency: Latency,
     /// Errors from the beginning of the measured span on, by the time when they happened, as `requests`
@@ -95,6 +102,18 @@ pub struct Report {
     pub fairness: Fairness,
     /// What the generator used within the measured span.
     pub generator: Generator,
+    /// Where the latency bends while the rate grows ([`Pace::Ramp`]); `None` if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bend: Option<Bend>,
+    /// The highest rate that met the checks, of a search for it; `None` if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_found_per_s: Option<f64>,
+    /// The search for that rate. The rest of this report is then of its last probe at the rate found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchReport>,
+    /// Whether these numbers can be trusted, and why. `None` in reports of before.
+    #[serde(default)]
+    pub verdict: Option<RunVerdict>,
     /// The whole run in intervals.
     pub series: Vec<Interval>,
     /// The checks that were asked of the run, those included that are made of every run.
@@ -193,6 +212,15 @@ pub enum Pace {
     Open {
         /// Requests per second.
         rate_per_second: f64,
+        /// How they are spread over time.
+        arrivals: Arrivals,
+    },
+    /// The same with a rate that changes evenly over the measured span. The warm-up has the first rate.
+    Ramp {
+        /// Requests per second when measuring begins.
+        from_per_second: f64,
+        /// Requests per second when it ends.
+        to_per_second: f64,
         /// How they are spread over time.
         arrivals: Arrivals,
     },
@@ -309,6 +337,9 @@ pub struct Crowd {
 pub struct Fairness {
     /// Number of active clients.
     pub clients: u64,
+    /// How many of them had no answer.
+    #[serde(default)]
+    pub clients_unserved: u64,
     /// Requests of the client with the fewest.
     pub requests_min: u64,
     /// The median of requests per client.
@@ -349,8 +380,104 @@ pub struct Generator {
     /// the system does not measure it (Linux does).
     #[serde(default)]
     pub run_delay_s: Option<f64>,
+    /// How often the generator stood still for 5 ms or more: it was stopped, or had no core.
+    #[serde(default)]
+    pub stalls: u64,
+    /// For how long in total, in s.
+    #[serde(default)]
+    pub stalled_s: f64,
+    /// For how long at a time, at most, in s.
+    #[serde(default)]
+    pub stalled_max_s: f64,
+    /// The measured span by the clock of the generator, relative to that by the kernel's uptime. `None` where
+    /// the system has no such file (Linux does).
+    #[serde(default)]
+    pub clock_ratio: Option<f64>,
+    /// The smallest step of the generator's clock that was seen.
+    #[serde(default)]
+    pub clock_step_ns: u64,
+    /// Local ports for connections to one server, with all source addresses. `None` for a Unix socket, and
+    /// where the system does not say.
+    #[serde(default)]
+    pub local_ports: Option<u64>,
+    /// TCP segments that this machine sent again within the measured span, of all programs. `None` for a Unix
+    /// socket, and where the system does not say.
+    #[serde(default)]
+    pub retransmitted_segments: Option<u64>,
     /// The largest resident set size of the process so far.
     pub memory_max_bytes: u64,
+}
+
+/// Where the latency bends while the rate grows: from here on requests wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bend {
+    /// The rate of the schedule there.
+    pub rate_per_second: f64,
+    /// The p99 latency below that rate: the median of the intervals in the first quarter.
+    pub p99_below_ns: u64,
+    /// The p99 latency from there on: the median of the intervals.
+    pub p99_above_ns: u64,
+    /// The most requests per second that were answered in an interval.
+    pub answered_max_per_second: f64,
+}
+
+/// A search for the highest rate that meets checks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SearchReport {
+    /// The checks, as they were typed.
+    pub checks: Vec<String>,
+    /// All probes, in their order.
+    pub probes: Vec<ProbeReport>,
+    /// Whole probes at the rate found that met the checks.
+    pub passed: u32,
+    /// Whole probes at the rate found that did not.
+    pub failed: u32,
+    /// A rate that meets the checks in half of its probes or less would not have been found with this
+    /// probability; 0 without a rate.
+    pub confidence: f64,
+    /// The lowest rate that is known to fail; `None` if there is none.
+    pub failed_from_per_second: Option<f64>,
+    /// Why the search ended there.
+    pub limit: SearchLimit,
+}
+
+/// Why a search found no higher rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SearchLimit {
+    /// A higher rate does not meet the checks.
+    Server,
+    /// The generator could not do more: the rate found is a lower bound.
+    Generator,
+    /// The highest rate that was to be tried meets the checks.
+    Highest,
+    /// The lowest rate that was to be tried does not meet the checks.
+    Lowest,
+    /// The time was over.
+    Time,
+    /// The search was interrupted.
+    Interrupted,
+}
+
+/// A probe of a search: one short run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProbeReport {
+    /// Requests per second of the schedule.
+    pub rate_per_second: f64,
+    /// For how long it was measured.
+    pub measured_ns: u64,
+    /// Requests per second that were answered.
+    pub requests_per_second: f64,
+    /// The p99 latency.
+    pub p99_ns: u64,
+    /// The verdict on the probe.
+    pub verdict: Verdict,
+    /// Whether it met the checks.
+    pub passed: bool,
+    /// Whether it failed while the generator was disturbed: then it is repeated, and does not count.
+    pub disturbed: bool,
+    /// The first check that it did not meet, with what was seen.
+    pub failure: Option<String>,
 }
 
 /// The part of a run.
@@ -451,9 +578,11 @@ impl Report {
             missed_sends: 0,
             unanswered: 0,
             outstanding_mean: 0.0,
+            connected_mean: 0.0,
             latency: Latency::default(),
             service_time: Latency::default(),
             send_lag: Latency::default(),
+            schedule_lag: Latency::default(),
             connect_latency: Latency::default(),
             errors: ErrorCounts::default(),
             errors_before: ErrorCounts::default(),
@@ -465,6 +594,10 @@ impl Report {
             slow: Crowd::default(),
             fairness: Fairness::default(),
             generator: Generator::default(),
+            bend: None,
+            rate_found_per_s: None,
+            search: None,
+            verdict: None,
             series: Vec::new(),
             checks: Vec::new(),
             notes: Vec::new(),
@@ -498,12 +631,14 @@ impl Fairness {
     /// From the requests and the bytes of each active client.
     pub fn of(requests: Vec<u64>, bytes: Vec<u64>) -> Self {
         let clients = requests.len() as u64;
+        let clients_unserved = requests.iter().filter(|&&count| count == 0).count() as u64;
         let (jain_requests, jain_bytes) = (jain(&requests), jain(&bytes));
         let (requests_clients, bytes_clients) = (in_ranges(&requests), in_ranges(&bytes));
         let [requests_min, requests_median, requests_max] = spread(requests);
         let [bytes_min, bytes_median, bytes_max] = spread(bytes);
         Fairness {
             clients,
+            clients_unserved,
             requests_min,
             requests_median,
             requests_max,
@@ -534,6 +669,7 @@ impl Fairness {
         let bytes_clients = ranges(|part| &part.bytes_clients);
         Fairness {
             clients: parts.iter().fold(0, |all, part| all.saturating_add(part.clients)),
+            clients_unserved: parts.iter().fold(0, |all, part| all.saturating_add(part.clients_unserved)),
             requests_min: least(|part| part.requests_min),
             requests_median: median_of(&requests_clients),
             requests_max: most(|part| part.requests_max),

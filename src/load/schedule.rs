@@ -1,5 +1,6 @@
 //! When requests of the open loop fall due: an absolute schedule, which slow replies do not change.
 
+use super::plan::Plan;
 use super::portion::Portion;
 use super::random::Random;
 use super::report::{Arrivals, Pace};
@@ -8,31 +9,75 @@ use super::report::{Arrivals, Pace};
 #[derive(Clone, Debug)]
 pub(super) struct Schedule {
     start_ns: u64,
-    /// From `start_ns` to the next arrival. A sum of distances in `f64`: exact to 1 ns for three months.
+    /// From `start_ns` to the next arrival. Exact to 1 ns for three months.
     offset_ns: f64,
-    /// Arrivals so far: constant distances are multiples, so that no rounding adds up.
-    count: u64,
-    distance_ns: f64,
+    /// How many arrivals were to be expected by then, on average. Of constant arrivals it is their number, so
+    /// that no rounding adds up.
+    expected: f64,
+    rate: Rate,
     arrivals: Arrivals,
     random: Random,
     /// Arrivals of other threads between two of this one.
     passed: u32,
 }
 
+/// Requests per ns over time.
+#[derive(Clone, Copy, Debug)]
+enum Rate {
+    Constant {
+        distance_ns: f64,
+    },
+    /// The first rate for a while, then an even change over a span, then the last rate.
+    Ramp {
+        from_per_ns: f64,
+        to_per_ns: f64,
+        hold_ns: f64,
+        span_ns: f64,
+    },
+}
+
+impl Rate {
+    /// When so many arrivals are to be expected: the inverse of the integral of the rate.
+    fn offset_ns(self, expected: f64) -> f64 {
+        match self {
+            Rate::Constant { distance_ns } => expected * distance_ns,
+            Rate::Ramp { from_per_ns, to_per_ns, hold_ns, span_ns } => {
+                let in_ramp = expected - from_per_ns * hold_ns;
+                let behind = in_ramp - f64::midpoint(from_per_ns, to_per_ns) * span_ns;
+                if in_ramp <= 0.0 {
+                    return expected / from_per_ns;
+                }
+                if behind >= 0.0 {
+                    return hold_ns + span_ns + behind / to_per_ns;
+                }
+                let slope = (to_per_ns - from_per_ns) / span_ns;
+                // The positive root of a quadratic equation, in the form without cancellation.
+                let root = (from_per_ns * from_per_ns + 2.0 * slope * in_ramp).max(0.0).sqrt();
+                hold_ns + 2.0 * in_ramp / (from_per_ns + root)
+            }
+        }
+    }
+}
+
 impl Schedule {
-    /// Arrivals from `start_ns` on, those of one thread; `None` for a closed loop, which has none. Each
-    /// thread computes all arrivals and takes its own, so that together they are those of one thread.
-    pub(super) fn new(pace: Pace, start_ns: u64, seed: u64, portion: Portion) -> Option<Self> {
-        let Pace::Open { rate_per_second, arrivals } = pace else { return None };
-        let mut schedule = Schedule {
-            start_ns,
-            offset_ns: 0.0,
-            count: 0,
-            distance_ns: 1e9 / rate_per_second,
-            arrivals,
-            random: Random::new(seed),
-            passed: 0,
+    /// Arrivals from `start_ns` on, when the warm-up begins, those of one thread; `None` for a closed loop,
+    /// which has none. Each thread computes all arrivals and takes its own, so that together they are those
+    /// of one thread.
+    pub(super) fn new(plan: &Plan, start_ns: u64, portion: Portion) -> Option<Self> {
+        let (rate, arrivals) = match plan.pace {
+            Pace::Closed => return None,
+            Pace::Open { rate_per_second, arrivals } => {
+                (Rate::Constant { distance_ns: 1e9 / rate_per_second }, arrivals)
+            }
+            Pace::Ramp { from_per_second, to_per_second, arrivals } => {
+                let (from_per_ns, to_per_ns) = (from_per_second / 1e9, to_per_second / 1e9);
+                let (hold_ns, span_ns) = (plan.warmup.as_nanos() as f64, plan.duration.as_nanos() as f64);
+                (Rate::Ramp { from_per_ns, to_per_ns, hold_ns, span_ns }, arrivals)
+            }
         };
+        let random = Random::new(plan.seed);
+        let mut schedule =
+            Schedule { start_ns, offset_ns: 0.0, expected: 0.0, rate, arrivals, random, passed: 0 };
         if arrivals == Arrivals::Poisson {
             schedule.step();
         }
@@ -58,21 +103,29 @@ impl Schedule {
     }
 
     fn step(&mut self) {
-        self.count += 1;
-        self.offset_ns = match self.arrivals {
-            Arrivals::Constant => self.count as f64 * self.distance_ns,
-            Arrivals::Poisson => self.offset_ns - self.random.unit().ln() * self.distance_ns,
+        self.expected += match self.arrivals {
+            Arrivals::Constant => 1.0,
+            Arrivals::Poisson => -self.random.unit().ln(),
         };
+        self.offset_ns = self.rate.offset_ns(self.expected);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
+    fn plan(pace: Pace) -> Plan {
+        let mut plan = Plan::new("127.0.0.1:7".parse().unwrap());
+        (plan.pace, plan.seed) = (pace, 42);
+        plan
+    }
+
     fn distances(arrivals: Arrivals, rate_per_second: f64, count: usize) -> Vec<f64> {
-        let mut schedule =
-            Schedule::new(Pace::Open { rate_per_second, arrivals }, 5_000, 42, Portion::WHOLE).unwrap();
+        let plan = plan(Pace::Open { rate_per_second, arrivals });
+        let mut schedule = Schedule::new(&plan, 5_000, Portion::WHOLE).unwrap();
         let mut last = 5_000;
         (0..count)
             .map(|_| {
@@ -85,13 +138,8 @@ mod tests {
 
     #[test]
     fn constant_arrivals_do_not_drift() {
-        let mut schedule = Schedule::new(
-            Pace::Open { rate_per_second: 30_000.0, arrivals: Arrivals::Constant },
-            7,
-            1,
-            Portion::WHOLE,
-        )
-        .unwrap();
+        let plan = plan(Pace::Open { rate_per_second: 30_000.0, arrivals: Arrivals::Constant });
+        let mut schedule = Schedule::new(&plan, 7, Portion::WHOLE).unwrap();
         for _ in 0..3_000_000 {
             schedule.step();
         }
@@ -118,21 +166,53 @@ mod tests {
 
     #[test]
     fn a_closed_loop_has_no_schedule() {
-        assert!(Schedule::new(Pace::Closed, 0, 1, Portion::WHOLE).is_none());
+        assert!(Schedule::new(&plan(Pace::Closed), 0, Portion::WHOLE).is_none());
     }
 
     #[test]
     fn the_arrivals_of_all_threads_are_those_of_one() {
         for arrivals in [Arrivals::Constant, Arrivals::Poisson] {
-            let pace = Pace::Open { rate_per_second: 1_000.0, arrivals };
+            let plan = plan(Pace::Open { rate_per_second: 1_000.0, arrivals });
             let due = |portion| {
-                let mut schedule = Schedule::new(pace, 3, 7, portion).unwrap();
+                let mut schedule = Schedule::new(&plan, 3, portion).unwrap();
                 std::iter::from_fn(move || schedule.pop(1_000_000_000)).collect::<Vec<u64>>()
             };
             let mut all: Vec<u64> = Portion::all(3).flat_map(due).collect();
             all.sort_unstable();
             assert_eq!(all, due(Portion::WHOLE));
             assert!(all.len() > 900, "{}", all.len());
+        }
+    }
+
+    /// Arrivals in each second.
+    fn per_second(arrivals: Arrivals, from_per_second: f64, to_per_second: f64) -> Vec<f64> {
+        let mut plan = plan(Pace::Ramp { from_per_second, to_per_second, arrivals });
+        (plan.warmup, plan.duration) = (Duration::from_secs(2), Duration::from_secs(8));
+        let mut schedule = Schedule::new(&plan, 0, Portion::WHOLE).unwrap();
+        let mut counts = vec![0.0; 12];
+        while let Some(second) = counts.get_mut((schedule.next_ns() / 1_000_000_000) as usize) {
+            *second += 1.0;
+            schedule.step();
+        }
+        counts
+    }
+
+    #[test]
+    fn a_ramp_changes_its_rate_evenly_over_the_measured_span() {
+        for (from, to) in [(1_000.0, 9_000.0), (9_000.0, 1_000.0), (500.0, 500.0)] {
+            for arrivals in [Arrivals::Constant, Arrivals::Poisson] {
+                let counts = per_second(arrivals, from, to);
+                let expected = |second: usize| match second {
+                    0 | 1 => from,
+                    2..10 => from + (to - from) * (second as f64 - 1.5) / 8.0,
+                    _ => to,
+                };
+                for (second, count) in counts.iter().enumerate() {
+                    let slack =
+                        if arrivals == Arrivals::Constant { 1.5 } else { 5.0 * expected(second).sqrt() };
+                    assert!((count - expected(second)).abs() <= slack, "{from} to {to}: {counts:?}");
+                }
+            }
         }
     }
 }

@@ -114,6 +114,11 @@ impl Sources {
         None
     }
 
+    /// How many addresses there are; 1 if the kernel chooses.
+    pub(super) fn count(&self) -> u64 {
+        (self.used.end - self.used.start).max(1)
+    }
+
     /// The last address has no port left: skips to the next one. Returns whether there is one.
     pub(super) fn skip(&mut self) -> bool {
         self.made = (self.made / CONNECTIONS_IN_A_ROW + 1) * CONNECTIONS_IN_A_ROW;

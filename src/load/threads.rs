@@ -16,6 +16,7 @@ use super::merge::merged;
 use super::plan::Plan;
 use super::portion::Portion;
 use super::report::{Phase, Report};
+use super::verdict;
 use super::workload::Workload;
 
 /// How often the progress of all threads is reported.
@@ -77,7 +78,9 @@ pub(super) fn run<W: Workload>(
     let configuration = plan.configuration_with(workload);
     let whole =
         merged(&reports).ok_or_else(|| RunError::System(io::Error::other("no thread has a report")))?;
-    Ok(Report { configuration, ..whole })
+    let mut report = Report { configuration, ..whole };
+    verdict::conclude(&mut report);
+    Ok(report)
 }
 
 /// The progress of all threads as one.

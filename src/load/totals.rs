@@ -11,4 +11,6 @@ pub(super) struct Totals {
     pub(super) crowd_lost: u64,
     /// Outstanding requests times ns.
     pub(super) outstanding_ns: u128,
+    /// Connections of active clients times ns.
+    pub(super) connected_ns: u128,
 }

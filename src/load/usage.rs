@@ -5,7 +5,9 @@ use std::path::Path;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
+use super::kernel_counts::KernelCounts;
 use super::report::{Generator, Report};
+use super::standstill::Standstills;
 use super::totals::Totals;
 use crate::sys::process::run_delay_ns;
 
@@ -18,6 +20,7 @@ pub(super) struct Usage {
     cpu_us: (i64, i64),
     run_delay_ns: Option<u64>,
     totals: Totals,
+    kernel: KernelCounts,
 }
 
 /// This thread, where the system counts threads; else the process.
@@ -38,11 +41,22 @@ fn cpu_us() -> (i64, i64) {
 
 impl Usage {
     pub(super) fn begin(totals: Totals) -> Self {
-        Usage { cpu_us: cpu_us(), run_delay_ns: run_delay_ns(Path::new(TASK)), totals }
+        Usage {
+            cpu_us: cpu_us(),
+            run_delay_ns: run_delay_ns(Path::new(TASK)),
+            totals,
+            kernel: KernelCounts::now(),
+        }
     }
 
     /// Measuring has ended: what was done and used since it began goes into the report.
-    pub(super) fn end(self, measured_ns: u64, totals: &Totals, report: &mut Report) {
+    pub(super) fn end(
+        self,
+        measured_ns: u64,
+        totals: &Totals,
+        standstills: &Standstills,
+        report: &mut Report,
+    ) {
         let (before, seconds) = (self.totals, measured_ns as f64 / 1e9);
         report.measured_ns = measured_ns;
         report.requests = totals.requests - before.requests;
@@ -51,13 +65,17 @@ impl Usage {
         report.bytes_out = totals.bytes_out - before.bytes_out;
         let outstanding_ns = totals.outstanding_ns - before.outstanding_ns;
         report.outstanding_mean = outstanding_ns as f64 / measured_ns as f64;
+        let connected_ns = totals.connected_ns - before.connected_ns;
+        report.connected_mean = connected_ns as f64 / measured_ns as f64;
         report.generator = self.generator(measured_ns, report.requests);
+        standstills.report(&mut report.generator);
     }
 
     fn generator(self, measured_ns: u64, requests: u64) -> Generator {
         let now = cpu_us();
         let (user_s, system_s) = ((now.0 - self.cpu_us.0) as f64 / 1e6, (now.1 - self.cpu_us.1) as f64 / 1e6);
         let run_delay_ns = run_delay_ns(Path::new(TASK)).zip(self.run_delay_ns);
+        let (clock_ratio, retransmitted_segments) = self.kernel.until_now();
         let memory = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.max_rss());
         Generator {
             cpu_user_s: user_s,
@@ -65,7 +83,10 @@ impl Usage {
             utilisation: (user_s + system_s) * 1e9 / (measured_ns as f64).max(1.0),
             cpu_per_request_us: if requests == 0 { 0.0 } else { (user_s + system_s) * 1e6 / requests as f64 },
             run_delay_s: run_delay_ns.map(|(now_ns, then_ns)| now_ns.saturating_sub(then_ns) as f64 / 1e9),
+            clock_ratio,
+            retransmitted_segments,
             memory_max_bytes: u64::try_from(memory).unwrap_or(0) * MEMORY_UNIT_BYTES,
+            ..Generator::default()
         }
     }
 }

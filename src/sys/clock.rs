@@ -30,3 +30,10 @@ fn read(clock: libc::clockid_t) -> libc::timespec {
     unsafe { libc::clock_gettime(clock, &raw mut time) };
     time
 }
+
+/// The CPU time of this thread; `None` where the system does not count it.
+#[cfg(feature = "load")]
+pub(crate) fn thread_cpu_ns() -> Option<u64> {
+    let used = nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID).ok()?;
+    Some(Duration::from(used).as_nanos() as u64)
+}

@@ -8,6 +8,7 @@ mod common;
 
 mod closes;
 mod command;
+mod find;
 mod freeze;
 mod http;
 mod loops;
@@ -17,3 +18,4 @@ mod ramp;
 mod raw;
 mod starved;
 mod unix;
+mod verdict;

@@ -8,6 +8,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use oneloop::limits::Limits;
 use oneloop::load::clients::EchoLoad;
+use oneloop::load::report::Verdict;
 use oneloop::load::{Plan, run};
 use oneloop::services::Echo;
 
@@ -50,4 +51,7 @@ fn a_generator_that_others_keep_from_its_core_tells_how_long() {
     let span_s = report.measured_ns as f64 / 1e9;
     // One of five, if it wants the core all the time; it sleeps when all have asked.
     assert!(run_delay_s > 0.1 * span_s && run_delay_s <= span_s, "{run_delay_s} s of {span_s} s");
+    let judged = report.verdict.expect("each run is judged");
+    assert_ne!(judged.verdict, Verdict::Valid, "{judged:?}");
+    assert!(judged.reasons.iter().any(|why| why.contains("waited for")), "{judged:?}");
 }

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::attempts::counting;
 use super::criteria::{ComparisonSetup, criteria, disturbed_by, doubts, repeat};
-use crate::judge::repeats::{Repeat, SPREAD_MAX, judge};
+use crate::judge::repeats::{Repeat, judge};
 use crate::judge::statistics::{MedianInterval, slope};
+use crate::judge::thresholds::SPREAD_MAX;
 use crate::judge::{Judgement, Verdict};
 use crate::lab::plan::comparison::Cell;
 use crate::lab::plan::experiment::Experiment;

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use super::style::Styles;
 use super::{floor, pictures, plots, sentences, terms, timeline};
 use crate::judge::figures::{bytes, percent};
-use crate::judge::repeats;
 use crate::judge::statistics::MedianInterval;
+use crate::judge::thresholds;
 use crate::judge::{Judgement, Verdict};
 use crate::lab::judge::decision::{Crossover, Decision, decide};
 use crate::lab::judge::results::{CellResult, Results, Slope};
@@ -502,10 +502,10 @@ fn reading(html: &mut String, results: &Results) {
          core all the time as it is), throughput \
          \u{d7} latency differs by more than {} from the requests in flight, to which it is equal by Little's law, there are fewer than {} repeats, or \
          there were errors. Next to a single value, it applies to that value alone",
-        percent(repeats::SPREAD_MAX),
-        percent(repeats::OTHERS_MAX),
-        percent(repeats::STARVED_MAX),
-        percent(repeats::LITTLE_MAX),
+        percent(thresholds::SPREAD_MAX),
+        percent(thresholds::OTHERS_MAX),
+        percent(thresholds::STARVED_MAX),
+        percent(thresholds::LITTLE_MAX),
         results.header.plan.extent.repeats_min()
     );
     let small = results.header.plan.experiments.iter().filter_map(|experiment| experiment.metrics().first());
@@ -524,8 +524,8 @@ fn reading(html: &mut String, results: &Results) {
     let bound = format!(
         "the generator was the limit: it used its core, or waited for it, at least {} of the time while the server's core was \
          not busy, or it did not send more than {} of its scheduled requests. Throughput is a lower bound, marked \u{2265}",
-        percent(repeats::BUSY_FROM),
-        percent(repeats::SHORTFALL_MAX)
+        percent(thresholds::BUSY_FROM),
+        percent(thresholds::SHORTFALL_MAX)
     );
     let words = [
         ("VALID", "no reason for doubt; only VALID cells are ranked"),
