@@ -190,7 +190,7 @@ limits! {
         /// Without it, a client could send to a closed connection for as long as it lingers.
         linger_bytes_max: u32 = 1 << 20, Bytes(min 0), "linger-bytes", Advanced, [];
 
-        /// The longest head of a request: its line, of up to 8 KiB, and its fields.
+        /// The longest head of a request, from 10 KiB to 256 KiB: its line, of up to 8 KiB, and its fields.
         ///
         /// A client with many cookies needs more. It counts as input: within `buffers_bytes_max` for all
         /// clients together, and `inbox_bytes_max` is raised to it. Without it, a client that never ends its

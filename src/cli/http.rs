@@ -8,10 +8,10 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Args, Command, FromArgMatches, ValueEnum};
 
 use super::auth::AuthArgs;
-use super::spec::{SiteOption, Spec};
-use super::{Failure, Given, words};
+use super::spec::{SiteOption, Spec, closest_directory};
+use super::{Failure, Given};
 use crate::limits::Limits;
-use crate::services::http::{ConfigError, Files, FilesConfig, Http, HttpConfig, Router};
+use crate::services::http::{ConfigError, Files, FilesConfig, Http, HttpConfig, MediaTypes, Router};
 use crate::sys::files::Links;
 use crate::telemetry::AccessFormat;
 use crate::time::ServerClock;
@@ -106,7 +106,11 @@ fn field(text: &str) -> Result<(String, String), String> {
 fn media_type(text: &str) -> Result<(String, String), String> {
     let (suffix, media_type) = text.split_once('=').ok_or("write it as .wasm=application/wasm")?;
     let suffix = if suffix.starts_with('.') { suffix.to_owned() } else { format!(".{suffix}") };
-    Ok((suffix, media_type.trim().to_owned()))
+    let entry = (suffix, media_type.trim().to_owned());
+    match MediaTypes::new(std::slice::from_ref(&entry), "") {
+        Ok(_) => Ok(entry),
+        Err(_) => Err("not an extension with a media type".to_owned()),
+    }
 }
 
 impl HttpArgs {
@@ -136,7 +140,7 @@ impl HttpArgs {
                 ));
             }
             let config = FilesConfig { shares: server.sites, ..site.config(root)? };
-            let files = Files::new(config).map_err(not_served)?;
+            let files = Files::new(config).map_err(|error| not_served(error, spec, server.given))?;
             if files.lacks_fallback(ServerClock::start().now()) {
                 let (fallback, root) = (site.fallback.as_deref().unwrap_or_default(), root.display());
                 log::warn!(
@@ -231,7 +235,7 @@ impl SiteArgs {
 }
 
 /// Why a directory cannot be served, and what to do.
-fn not_served(error: ConfigError) -> Failure {
+fn not_served(error: ConfigError, spec: &Spec, given: &Given) -> Failure {
     let (path, error) = match error {
         ConfigError::Root(path, error) => (path, error),
         ConfigError::Follow(path, error) => {
@@ -243,19 +247,30 @@ fn not_served(error: ConfigError) -> Failure {
         error => return Failure::usage(error),
     };
     let (root, typed) = (path.display(), path.to_string_lossy());
+    let corrected = |directory: &str| {
+        let place = spec.typed.replacen(&*typed, directory, 1);
+        given.command.clone().with_argument(&spec.typed, &place)
+    };
     match error.kind() {
         ErrorKind::NotFound if typed.contains(':') && !typed.starts_with('/') => Failure::Usage(format!(
             "cannot serve {root}: no such directory; to serve a directory at a path, a path begins with a slash: {}",
-            words::command(&["serve", &format!("http=/{typed}")])
+            corrected(&format!("/{typed}"))
         )),
-        ErrorKind::NotFound => Failure::Usage(format!(
-            "cannot serve {root}: no such directory; name one that exists: oneloop serve DIR"
-        )),
+        ErrorKind::NotFound => match closest_directory(&typed) {
+            Some(known) => Failure::Usage(format!(
+                "cannot serve {root}: no such directory; did you mean {known}? Write: {}",
+                corrected(&known)
+            )),
+            None => Failure::Usage(format!(
+                "cannot serve {root}: no such directory; name one that exists: {}",
+                corrected("DIR")
+            )),
+        },
         ErrorKind::NotADirectory => {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let directory = words::quoted(&parent.unwrap_or(Path::new(".")).display().to_string());
             Failure::Usage(format!(
-                "cannot serve {root}: not a directory; to share the directory that it is in: oneloop serve {directory}"
+                "cannot serve {root}: not a directory; to share the directory that it is in: {}",
+                corrected(&parent.unwrap_or(Path::new(".")).display().to_string())
             ))
         }
         ErrorKind::PermissionDenied => Failure::System(format!(

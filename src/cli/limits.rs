@@ -75,8 +75,13 @@ fn parser(setting: &'static Setting) -> ValueParser {
             return Err(format!("it must be at least {}", shown(setting, min)));
         }
         if value > max {
-            // Times have their own message; for sizes the next power of two is easier to read.
-            return Err(format!("it must be less than {}", shown(setting, max + 1)));
+            // Times have their own message. Of two sizes the rounder one is easier to read.
+            let (most, beyond) = (shown(setting, max), shown(setting, max + 1));
+            return Err(if beyond.len() < most.len() {
+                format!("it must be less than {beyond}")
+            } else {
+                format!("it must be at most {most}")
+            });
         }
         Ok(value)
     };
@@ -171,6 +176,7 @@ mod tests {
             ("--inbox=1", "it must be at least 512"),
             ("--outbox=1023", "it must be at least 1KiB"),
             ("--inbox=4GiB", "it must be less than 4GiB"),
+            ("--head-bytes=2G", "it must be at most 256KiB"),
             ("--clients=0", "it must be at least 1"),
             ("--events-per-turn=2M", "it must be at most 1048576"),
             ("--idle=50days", "it must be at most 49 days"),

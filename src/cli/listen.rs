@@ -45,7 +45,7 @@ impl FromStr for ListenAddress {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text.parse::<u16>().is_ok() {
-            return Err(format!("it is a port; write: oneloop serve --port {text}"));
+            return Err("it is a port".to_owned());
         }
         address_of(text, 0)?;
         Ok(ListenAddress { text: text.to_owned() })
@@ -53,10 +53,14 @@ impl FromStr for ListenAddress {
 }
 
 impl ListenAddress {
-    /// Whether it leaves no choice of a port.
     fn has_port(&self) -> bool {
-        address_of(&self.text, 1) == address_of(&self.text, 2)
+        has_port(&self.text)
     }
+}
+
+/// Whether an address leaves no choice of a port.
+pub(super) fn has_port(address: &str) -> bool {
+    address_of(address, 1) == address_of(address, 2)
 }
 
 impl ListenArgs {
@@ -71,9 +75,9 @@ impl ListenArgs {
         }
     }
 
-    /// Whether a service without an address has its own port.
-    pub(super) fn leaves_port(&self) -> bool {
-        self.port.is_none() && self.address.as_ref().is_none_or(|address| !address.has_port())
+    /// Whether `--address` has a port for all services.
+    pub(super) fn address_has_port(&self) -> bool {
+        self.address.as_ref().is_some_and(ListenAddress::has_port)
     }
 
     /// The address of a service without `@ADDR`: its own port on loopback, if no option sets another.
@@ -120,7 +124,7 @@ mod tests {
             assert!(matches!(args(Some(address), Some(8)).check(), Err(Failure::Usage(_))), "{address}");
         }
         let error = "8080".parse::<ListenAddress>().unwrap_err();
-        assert_eq!(error, "it is a port; write: oneloop serve --port 8080");
+        assert_eq!(error, "it is a port");
         assert!("example.org".parse::<ListenAddress>().unwrap_err().contains("is not a valid address"));
     }
 }

@@ -7,6 +7,8 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::foreign::{Foreign, HOSTS, PORTS};
+use super::spec::SpecError;
+use super::typed_command::TypedCommand;
 use super::words::{closest, command, did_you_mean};
 use super::{in_one_line, spec};
 
@@ -20,7 +22,11 @@ fn example_value(value_name: &str) -> Option<&'static str> {
         "R" => "10k",
         "MODE" => "660",
         "PORT" => "8080",
-        "ADDR" => "0.0.0.0",
+        "ADDR" => "127.0.0.1",
+        "USER" => "alice",
+        "FILE" => "FILE",
+        "DIR" => "DIR",
+        "VALUE" => "max-age=3600",
         "CHECK" => "p99<5ms",
         "CHANGE" => "p99>+5%",
         "TIME OF DAY" => "18:30:00",
@@ -43,7 +49,8 @@ pub(super) fn line(error: &clap::Error, typed: &[String], program: &clap::Comman
     let inner = inner.and_then(|(word, outer)| outer.find_subcommand(word));
     let full = inner.map(|inner| format!("{name} {}", inner.get_name()));
     let name = full.as_deref().unwrap_or(name);
-    let mistake = Mistake { error, typed, name, command: inner.or(outer) };
+    let mistake =
+        Mistake { error, typed: TypedCommand::new(typed), words: typed, name, command: inner.or(outer) };
     match error.kind() {
         ErrorKind::UnknownArgument => mistake.unknown_argument(),
         ErrorKind::InvalidSubcommand => mistake.unknown_command(program),
@@ -61,7 +68,8 @@ pub(super) fn line(error: &clap::Error, typed: &[String], program: &clap::Comman
 
 struct Mistake<'a> {
     error: &'a clap::Error,
-    typed: &'a [String],
+    typed: TypedCommand,
+    words: &'a [String],
     /// The subcommand; empty if there is none.
     name: &'a str,
     command: Option<&'a clap::Command>,
@@ -106,10 +114,11 @@ impl Mistake<'_> {
             return format!("{unknown}; write: {}", self.with_own_options());
         }
         if let Some(entry) = Foreign::find(self.name, argument) {
-            return format!("{unknown}; {}: oneloop {}", entry.hint, entry.instead);
+            return format!("{unknown}; {}: {}", entry.hint, entry.corrected(&self.typed));
         }
-        let options: Vec<String> = self.options().map(|(long, _)| format!("--{long}")).collect();
-        let meant = did_you_mean(argument, options.iter().map(String::as_str));
+        let options = self.options().map(|(long, _)| long);
+        let meant = closest(argument.trim_start_matches('-'), options);
+        let meant = meant.map_or_else(String::new, |name| format!("; did you mean --{name}?"));
         format!("{unknown}{meant}; {}", self.help()).replace("?; see", "? See")
     }
 
@@ -124,9 +133,9 @@ impl Mistake<'_> {
     }
 
     /// The command as it was typed, with `--address` and `--port` in place of the options of other servers.
-    fn with_own_options(&self) -> String {
+    fn with_own_options(&self) -> TypedCommand {
         let mut words: Vec<String> = Vec::new();
-        let mut typed = self.typed.iter().map(String::as_str).peekable();
+        let mut typed = self.words.iter().map(String::as_str).peekable();
         // Bound: the words typed.
         while let Some(word) = typed.next() {
             match ForeignAddress::of(word) {
@@ -137,11 +146,7 @@ impl Mistake<'_> {
                 }
             }
         }
-        let arguments: Vec<OsString> = words.iter().map(Into::into).collect();
-        match super::parse(&arguments) {
-            Ok(_) => command(&words.iter().map(String::as_str).collect::<Vec<_>>()),
-            Err(_) => command(&["serve", "--address", "127.0.0.1", "--port", "8080"]),
-        }
+        TypedCommand::new(&words)
     }
 
     fn unknown_command(&self, program: &clap::Command) -> String {
@@ -152,31 +157,40 @@ impl Mistake<'_> {
             return format!("{unknown}; did you mean {meant}? See: {}", command(&[meant, "--help"]));
         }
         if word.starts_with("http://") {
-            return format!("{unknown}; to put load on that server: {}", command(&["load", word]));
+            let load = self.typed.clone().with_word_before(word, "load");
+            return format!("{unknown}; to put load on that server: {load}");
         }
-        let serve = match word.parse::<spec::Spec>() {
-            Ok(_) => word.to_owned(),
-            Err(_) => {
-                return format!("{unknown}; the commands are {}; see: oneloop --help", commands.join(", "));
-            }
-        };
-        format!("{unknown}; to serve it: {}", command(&["serve", &serve]))
+        if word.parse::<spec::Spec>().is_err() {
+            return format!("{unknown}; the commands are {}; see: oneloop --help", commands.join(", "));
+        }
+        format!("{unknown}; to serve it: {}", self.typed.clone().with_word_before(word, "serve"))
     }
 
     fn wrong_value(&self) -> String {
         let argument = self.context(ContextKind::InvalidArg).unwrap_or_default();
         let value = self.context(ContextKind::InvalidValue).unwrap_or_default();
         let option = argument.split([' ', '=', '[']).next().unwrap_or(argument);
-        let reason = self.error.source().map(ToString::to_string);
-        if !option.starts_with('-') {
-            // The reason of a positional argument quotes it.
-            return reason.unwrap_or_else(|| self.as_clap_reports());
+        let source = self.error.source();
+        if let Some(error) = source.and_then(|source| source.downcast_ref::<SpecError>()) {
+            return error.message(value, &self.typed);
         }
+        let reason = source.map(ToString::to_string);
         let valid: &[String] = match self.error.get(ContextKind::ValidValue) {
             Some(ContextValue::Strings(names)) => names,
             _ => &[],
         };
         let valid_names = || valid.iter().map(String::as_str);
+        if !option.starts_with('-') {
+            let names = || {
+                let (what, value) = (option.trim_matches(['<', '>']).to_lowercase(), value.escape_debug());
+                let meant = did_you_mean(value.to_string().as_str(), valid_names());
+                format!("unknown {what} \"{value}\"; the values are {}{meant}", valid.join(", "))
+            };
+            // The reason of a positional argument quotes it.
+            return reason
+                .or_else(|| (!valid.is_empty()).then(names))
+                .unwrap_or_else(|| self.as_clap_reports());
+        }
         let reason = match (reason, valid) {
             (Some(reason), _) => reason,
             (None, []) => "it needs a value".to_owned(),
@@ -185,24 +199,50 @@ impl Mistake<'_> {
             }
         };
         let quoted = if value.is_empty() { String::new() } else { format!(" \"{}\"", value.escape_debug()) };
-        let example = valid_names().next().or_else(|| self.example_of(option));
-        let example = example.map(|example| {
-            let arguments = match self.name {
-                "load" => "echo",
-                "load compare" => "before.json after.json",
-                "load merge" => "a.json b.json",
-                _ => "",
-            };
-            let words = self.name.split(' ').chain(arguments.split(' ')).chain([option, example]);
-            format!("; for example: {}", command(&words.collect::<Vec<_>>()))
-        });
-        format!("{option}{quoted}: {reason}{}", example.unwrap_or_default())
+        let example = match self.correction(option, value, valid) {
+            Some((meaning, command)) => format!("; {meaning}: {command}"),
+            None => String::new(),
+        };
+        format!("{option}{quoted}: {reason}{example}")
     }
 
-    fn example_of(&self, option: &str) -> Option<&'static str> {
+    /// What to write in place of a wrong value of an option, and what that is for.
+    fn correction(
+        &self,
+        option: &str,
+        value: &str,
+        valid: &[String],
+    ) -> Option<(&'static str, TypedCommand)> {
         let long = option.strip_prefix("--")?;
+        if long == "address" {
+            let left = || self.typed.clone().without("address");
+            if value.parse::<u16>().is_ok() {
+                return Some(("write", left().with("port", value)));
+            }
+            // As in `miniserve -a joe:123` and `dufs -a joe:123@/`.
+            let user = value.split_once(':').map(|(user, _)| user);
+            let is_user =
+                |user: &&str| !user.is_empty() && user.chars().all(|c| c.is_alphanumeric() || c == '_');
+            if let Some(user) = user.filter(is_user) {
+                return Some((
+                    "to let in only a user, whose password is asked for",
+                    left().with("auth", user),
+                ));
+            }
+        }
+        let meant = closest(value, valid.iter().map(String::as_str));
+        let example = meant.or(valid.first().map(String::as_str)).or_else(|| self.example_of(long))?;
+        Some(("for example", self.typed.clone().with_value(long, value, example)))
+    }
+
+    fn example_of(&self, long: &str) -> Option<&'static str> {
         let (_, value) = self.options().find(|(name, _)| *name == long)?;
-        example_value(value)
+        match (long, value) {
+            ("user", _) => Some("nobody"),
+            ("charset", _) => Some("utf-8"),
+            ("index", _) => Some("index.html"),
+            _ => example_value(value),
+        }
     }
 }
 
@@ -305,17 +345,86 @@ mod tests {
             ("serve echo -P", "serve echo --port 8080"),
             ("serve echo -P 99999", "serve echo --port 8080"),
             ("serve --host 0.0.0.0 --port 8080 echo", "serve --address 0.0.0.0 --port 8080 echo"),
+            ("serve site --interfaces 0.0.0.0 --lsiting", "serve site --address 0.0.0.0 --lsiting"),
             ("serve . --host=::1 -p 80", "serve . --address ::1 -p 80"),
             ("serve echo --bind 0.0.0.0:8080", "serve echo --address 0.0.0.0:8080"),
             ("serve echo --bind *:80 --idle 3s", "serve echo --address '*:80' --idle 3s"),
             ("serve --listen :8080", "serve --address '*:8080'"),
             ("serve --listen 8080", "serve --port 8080"),
             ("serve --host example.org .", "serve --address 127.0.0.1 ."),
-            ("serve --host ::1 --nonsense", "serve --address 127.0.0.1 --port 8080"),
+            ("serve src --host ::1 --nonsense", "serve src --address ::1 --nonsense"),
         ] {
             let line = reported(args);
             let part = " is not an option of serve; write: oneloop ";
             assert!(line.contains(part) && line.ends_with(&format!(": oneloop {works}")), "{args}: {line}");
+        }
+    }
+
+    /// What was typed must not be lost: a command without its DIR shares another directory.
+    #[test]
+    fn a_correction_keeps_the_rest_of_the_command() {
+        for (args, works) in [
+            ("serve src 8080", "serve src --port 8080"),
+            ("serve src :8080 --lan", "serve src --lan --port 8080"),
+            ("serve src 8080 -p 9000", "serve src -p 9000"),
+            ("serve src *:80", "serve src --address '*:80'"),
+            ("serve src *:80 --lan", "serve src --lan --port 80"),
+            ("serve src http://0.0.0.0:81/", "serve src --address 0.0.0.0:81"),
+            ("serve src --qr", "serve src --lan"),
+            ("serve --qrcode src -p 1", "serve --lan src -p 1"),
+            ("serve src --public --lan", "serve src --lan"),
+            ("serve src --upload", "serve src"),
+            ("serve src -u -A --browse", "serve src --browse"),
+            ("serve src --browse", "serve src"),
+            ("serve src --cors", "serve src --header 'Access-Control-Allow-Origin: *'"),
+            ("serve src --enable-cors -v", "serve src --header 'Access-Control-Allow-Origin: *' -v"),
+            ("serve --dir src -p 1", "serve src -p 1"),
+            ("serve --dir=src --lan", "serve src --lan"),
+            ("serve src -t 3", "serve src --workers 3"),
+            ("serve src --timeout 20", "serve src --idle 20s"),
+            ("serve src -c lots", "serve src --clients 1000"),
+            ("serve src --log x.log", "serve src --access-log x.log"),
+            ("serve src --tls-cert a.pem --tls-key=b.pem -p 1", "serve src -p 1"),
+            ("serve src --allow-archive", "serve src --archive"),
+            ("serve src --enable-zip --enable-tar", "serve src --archive"),
+            ("serve src --zip", "serve src --archive"),
+            ("serve src --render-spa", "serve src --fallback index.html"),
+            ("serve -s src", "serve --fallback index.html src"),
+            ("serve src --show-hidden", "serve src --hidden"),
+            ("serve src -H", "serve src --hidden"),
+            ("serve src --path-prefix /x", "serve http=/x:src"),
+            ("serve http=src@81 --path-prefix=x/", "serve http=/x:src@81"),
+            ("serve --path-prefix x --lan", "serve http=/x:. --lan"),
+            ("serve src --username joe --password 123", "serve src --auth joe"),
+            ("serve src --password 123 --username joe", "serve src --auth joe"),
+            ("serve src --password 123", "serve src --auth alice"),
+            ("serve src --writable", "serve src"),
+            ("serve src --title Mine", "serve src"),
+            ("serve src -a joe:123", "serve src --auth joe"),
+            ("serve src -a joe:123@/:rw -p 1", "serve src -p 1 --auth joe"),
+            ("serve src -a 80 --lan", "serve src --lan --port 80"),
+            ("serve src -a exmple.org", "serve src --address 127.0.0.1"),
+            ("serve src --idle 30 --lan", "serve src --idle 30s --lan"),
+            ("serve src -p99999", "serve src --port 8080"),
+            ("serve src --auth", "serve src --auth alice"),
+            ("serve src --auth-password", "serve src --auth-password FILE"),
+            ("serve src --type .foo=bad", "serve src --type .wasm=application/wasm"),
+            (
+                "serve src --header a:b --header bad",
+                "serve src --header a:b --header 'X-Frame-Options: DENY'",
+            ),
+            ("serve src/lib.rs --lan -p 8229", "serve src --lan -p 8229"),
+            ("serve nginx --lan", "serve DIR --lan"),
+            ("serve sorc --lan", "serve src --lan"),
+            ("serve src echo@x", "serve src echo@127.0.0.1:7007"),
+            ("src --lan", "serve src --lan"),
+            ("load message --depth 0 -v", "load message --depth 64 -v"),
+            ("load message --rps 10", "load message --rate 10"),
+            ("load --url http://127.0.0.1/ -v", "load http://127.0.0.1/ -v"),
+            ("load http://127.0.0.1/ --host x -p 80", "load http://127.0.0.1/"),
+        ] {
+            let line = reported(args);
+            assert!(line.ends_with(&format!(": oneloop {works}")), "{args}: {line}");
         }
     }
 
@@ -341,7 +450,7 @@ mod tests {
             ("serve --idle", "--idle: it needs a value; for example: oneloop serve --idle 30s"),
             (
                 "serve --model forks",
-                "--model \"forks\": the values are iterative, prefork, fork, thread, prethread, reactor; did you mean fork?; for example: oneloop serve --model iterative",
+                "--model \"forks\": the values are iterative, prefork, fork, thread, prethread, reactor; did you mean fork?; for example: oneloop serve --model fork",
             ),
             (
                 "serve --idel 3s",
@@ -351,23 +460,28 @@ mod tests {
                 "serve -p 99999",
                 "--port \"99999\": a port is a number from 0 to 65535; for example: oneloop serve --port 8080",
             ),
-            (
-                "serve -a 80",
-                "--address \"80\": it is a port; write: oneloop serve --port 80; for example: oneloop serve --address 0.0.0.0",
-            ),
+            ("serve -a 80", "--address \"80\": it is a port; write: oneloop serve --port 80"),
             (
                 "serve --listing",
-                "--listing is not an option of serve; directories are listed already: oneloop serve .",
+                "--listing is not an option of serve; directories are listed already: oneloop serve",
             ),
             (
                 "serve --upload",
-                "--upload is not an option of serve; nothing is ever written (dufs and miniserve take uploads); to share files: oneloop serve .",
+                "--upload is not an option of serve; nothing is ever written (dufs and miniserve take uploads); to share files: oneloop serve",
             ),
             ("serve --daemon", "--daemon is not an option of serve; see: oneloop serve --help"),
+            (
+                "serve . --title x",
+                "--title is not an option of serve; the title of a listing is the name of its directory: oneloop serve .",
+            ),
+            (
+                "completions tcsh",
+                "unknown shell \"tcsh\"; the values are bash, elvish, fish, powershell, zsh",
+            ),
             ("--nothing", "--nothing is not an option; see: oneloop --help"),
             (
                 "load echo -z 5s",
-                "-z is not an option of load; for the duration: oneloop load echo --duration 10s",
+                "-z is not an option of load; for the duration: oneloop load echo --duration 5s",
             ),
             ("load echo 64", "load does not take the argument \"64\"; see: oneloop load --help"),
             ("load", "the server is missing; for example: oneloop load echo@127.0.0.1:7007"),

@@ -43,6 +43,7 @@ mod services;
 mod spec;
 mod start_time;
 mod target;
+mod typed_command;
 mod units;
 mod words;
 
@@ -56,6 +57,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::plot::text::in_one_line;
+use typed_command::TypedCommand;
 
 /// One process, one loop, many clients: a server, a load generator, and a comparison of server models.
 ///
@@ -134,7 +136,7 @@ pub fn main() -> ExitCode {
     };
     logging::start(cli.verbosity);
     let done = match cli.command {
-        Command::Serve(args) => serve::run(&args, &Given::of(&matches)),
+        Command::Serve(args) => serve::run(&args, &Given::of(&matches, &typed)),
         Command::Load(command) => load_command::run(&command),
         Command::Compare(args) => compare::run(&args),
         Command::Lecture(args) => lecture::run(&args),
@@ -164,6 +166,8 @@ fn parse(typed: &[OsString]) -> Result<(Cli, ArgMatches), clap::Error> {
 /// The options that the user gave to a subcommand, without those that have their default.
 struct Given {
     options: Vec<Typed>,
+    /// For messages.
+    command: TypedCommand,
 }
 
 /// An option that the user gave.
@@ -188,9 +192,13 @@ impl Given {
         self.options.iter().find(|option| option.long == long).map_or(&[], |option| &option.values)
     }
 
-    fn of(matches: &ArgMatches) -> Given {
+    fn of(matches: &ArgMatches, typed: &[OsString]) -> Given {
+        let words: Vec<String> = typed.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        let command = TypedCommand::new(&words);
         let program = Cli::command();
-        let Some((name, matches)) = matches.subcommand() else { return Given { options: Vec::new() } };
+        let Some((name, matches)) = matches.subcommand() else {
+            return Given { options: Vec::new(), command };
+        };
         let arguments = program.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
         let typed = arguments.filter(|argument| {
             let id = argument.get_id().as_str();
@@ -208,7 +216,7 @@ impl Given {
                 values,
             })
         });
-        Given { options: options.collect() }
+        Given { options: options.collect(), command }
     }
 }
 

@@ -1,7 +1,9 @@
 //! Options of `oneloop serve` that would have no effect in this server are reported as mistakes: their user
 //! relies on them.
 
-use super::words::command;
+use super::listen;
+use super::spec::Spec;
+use super::typed_command::TypedCommand;
 use super::{Failure, Given, Typed};
 use crate::limits::{Need, SETTINGS};
 use crate::models::Model;
@@ -11,6 +13,8 @@ use crate::sys::Address;
 /// The server as it is going to run.
 pub(super) struct Served<'a> {
     pub(super) model: Model,
+    /// What was typed.
+    pub(super) specs: &'a [Spec],
     pub(super) services: &'a [ServiceName],
     /// The address of each listener; `None`: a socket of the supervisor.
     pub(super) addresses: &'a [Option<Address>],
@@ -85,7 +89,7 @@ impl Served<'_> {
         let found = given.options.iter().find_map(|option| Some((option, unmet(option)?)));
         match found {
             None => Ok(()),
-            Some((option, need)) => Err(Failure::Usage(self.message(option, need))),
+            Some((option, need)) => Err(Failure::Usage(self.message(option, need, &given.command))),
         }
     }
 
@@ -109,23 +113,17 @@ impl Served<'_> {
         }
     }
 
-    fn message(&self, option: &Typed, requirement: Requirement) -> String {
+    fn message(&self, option: &Typed, requirement: Requirement, typed: &TypedCommand) -> String {
         let long = format!("--{}", option.long);
-        let with = |spec: &str, model: &str| {
-            let model = if model.is_empty() { ["", ""] } else { ["--model", model] };
-            command(&["serve", spec, model[0], model[1], &long, &option.value])
-        };
-        let name = self.services.first().map_or("echo", |service| service.as_str());
-        let (why, right) = match requirement {
-            Requirement::UnixSocket => {
-                ("without a Unix socket".to_owned(), with(&format!("{name}@unix:./{name}.sock"), ""))
-            }
-            Requirement::Limit(Need::TcpSocket) => {
-                ("with Unix sockets only".to_owned(), with(&format!("{name}@127.0.0.1"), ""))
-            }
+        let why = match requirement {
+            Requirement::UnixSocket => "without a Unix socket".to_owned(),
+            Requirement::Limit(Need::TcpSocket) => "with Unix sockets only".to_owned(),
             Requirement::OpenAddress => {
-                let spec = if name == "http" { "." } else { name };
-                ("because each service has its own address".to_owned(), with(spec, ""))
+                let why = "because each service has its own address";
+                if let Some(moved) = self.with_open_address(option, typed) {
+                    return format!("{long} has no effect {why}; write: {moved}");
+                }
+                why.to_owned()
             }
             Requirement::Limit(Need::OwnSocket) => {
                 return format!(
@@ -136,11 +134,34 @@ impl Served<'_> {
                 Some(services) => {
                     let names: Vec<_> = services.iter().map(|service| service.as_str()).collect();
                     let one_of = if names.len() > 1 { "one of " } else { "" };
-                    (format!("without {one_of}{}", names.join(", ")), with(names[0], ""))
+                    format!("without {one_of}{}", names.join(", "))
                 }
-                None => (format!("with --model {}", self.model), with(name, "reactor")),
+                None => {
+                    return format!(
+                        "{long} has no effect with --model {}; leave it out, or use the model reactor: {}",
+                        self.model,
+                        typed.clone().with("model", "reactor")
+                    );
+                }
             },
         };
-        format!("{long} has no effect {why}; leave it out, or use it like this: {right}")
+        format!("{long} has no effect {why}; leave it out: {}", typed.clone().without(&option.long))
+    }
+
+    /// The command with the only service at the address that this option gives: what its own address had
+    /// beside that becomes an option.
+    fn with_open_address(&self, option: &Typed, typed: &TypedCommand) -> Option<TypedCommand> {
+        let [Spec { address: Some(Address::Tcp(own)), .. }] = self.specs else { return None };
+        let spec = &self.specs[0];
+        let open = typed.clone().with_argument(&spec.typed, &spec.place);
+        let changed = match option.long.as_str() {
+            "port" if own.ip().is_loopback() && own.is_ipv4() => open,
+            "port" if own.ip().is_unspecified() && own.is_ipv6() => open.with("address", "*"),
+            "port" => open.with("address", &own.ip().to_string()),
+            "address" if listen::has_port(&option.value) => open,
+            _ if open.has("port") || own.port() == spec.service.default_port() => open,
+            _ => open.with("port", &own.port().to_string()),
+        };
+        changed.is_valid().then_some(changed)
     }
 }

@@ -1,8 +1,8 @@
 //! `oneloop serve`: from arguments to a running server.
 
 use std::io::{ErrorKind, IsTerminal};
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -19,8 +19,8 @@ use super::listen::ListenArgs;
 use super::no_effect::Served;
 use super::services::ServiceFlags;
 use super::spec::Spec;
+use super::typed_command::TypedCommand;
 use super::units::{Size, count};
-use super::words::{command, typed};
 use super::{Failure, Given};
 use crate::connection::ListenerLayers;
 use crate::limits::{Limits, Need};
@@ -175,9 +175,9 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
             spec.address = Some(args.listen.address_of(spec.service)?);
         }
     }
+    warn_of_hidden_directories(&args.specs);
     let services: Vec<ServiceName> = specs.iter().map(|spec| spec.service).collect();
     let sites = services.iter().filter(|service| **service == ServiceName::Http).count();
-    let is_alone = takes_address && specs.len() == 1;
     let groups = grouped(specs);
     let descriptors = raise_descriptors_max();
     let options = ListenOptions {
@@ -195,22 +195,23 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
         }
         limits.inbox_bytes_max = limits.head_bytes_max;
     }
-    let workers = workers(args)?;
+    let workers = workers(args, &given.command)?;
     let sockets = if args.model.splits_port(workers) { workers } else { 1 };
     if let Some(objection) = args.model.objection(workers, &limits) {
         return Err(Failure::Usage(objection));
     }
     let inherited = inherited(&groups, &mut supervisor)?;
-    let addresses = addresses(&groups, &inherited, &args.listen)?;
+    let addresses = addresses(&groups, &inherited, &args.listen, &given.command)?;
     if args.access_log.is_none() && given.has("access-format") {
-        return Err(Failure::Usage(
-            "--access-format has no effect without --access-log; use it like this: oneloop serve http=. --access-log FILE \
-             --access-format common"
-                .to_owned(),
-        ));
+        return Err(Failure::Usage(format!(
+            "--access-format has no effect without --access-log; use it like this: {}",
+            given.command.clone().with("access-log", "FILE")
+        )));
     }
     let takes_address = takes_address && inherited.iter().any(Option::is_none);
-    Served { model: args.model, services: &services, addresses: &addresses, takes_address }.check(given)?;
+    let specs = &args.specs;
+    Served { model: args.model, specs, services: &services, addresses: &addresses, takes_address }
+        .check(given)?;
     let share = |spec: &Spec| Share::of(spec, &flags.http.site, given);
     let shares = groups.iter().map(|group| group.specs.iter().map(share).collect());
     let shares = shares.collect::<Result<Vec<Vec<_>>, Failure>>()?;
@@ -218,7 +219,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     let open = |group: &Group| flags.open(group.service, &group.specs, &server);
     let services = groups.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let listeners = bind(services, inherited, &addresses, &options, sockets)
-        .map_err(|error| not_bound(&error, is_alone, &args.listen))?;
+        .map_err(|error| not_bound(&error, &groups, &addresses, &args.listen, &given.command))?;
     let mut telemetry = Telemetry::new();
     let access = args.access_target();
     if let Some(target) = access.as_ref().filter(|target| !target.is_file()) {
@@ -268,15 +269,27 @@ impl ServeArgs {
     }
 }
 
+/// Warns of directories that have the name of a service, which was taken for what was typed.
+fn warn_of_hidden_directories(specs: &[Spec]) {
+    for spec in specs.iter().filter(|spec| spec.argument.is_none()) {
+        let name = spec.service;
+        if Path::new(name.as_str()).is_dir() {
+            log::warn!(
+                "{name} is the service; there is also a directory ./{name}: write ./{name} to share it"
+            );
+        }
+    }
+}
+
 /// The number of workers; an error if it was given for a model without workers.
-fn workers(args: &ServeArgs) -> Result<usize, Failure> {
+fn workers(args: &ServeArgs, typed: &TypedCommand) -> Result<usize, Failure> {
     match (args.workers, args.model.workers_default()) {
         (Some(workers), Some(_)) => Ok(workers as usize),
         (None, default) => Ok(default.unwrap_or(1)),
-        (Some(workers), None) => Err(Failure::Usage(format!(
-            "--workers has no effect with --model {}; leave it out, or use it like this: oneloop serve --model reactor \
-             --workers {workers}",
-            args.model
+        (Some(_), None) => Err(Failure::Usage(format!(
+            "--workers has no effect with --model {}; leave it out, or use the model reactor: {}",
+            args.model,
+            typed.clone().with("model", "reactor")
         ))),
     }
 }
@@ -285,7 +298,7 @@ fn workers(args: &ServeArgs) -> Result<usize, Failure> {
 fn default_specs(supervisor: &Supervisor) -> Result<Vec<Spec>, Failure> {
     let parse = |name: &str| name.parse::<Spec>();
     if supervisor.listeners.is_empty() {
-        return Ok(vec![parse("http").map_err(Failure::Usage)?]);
+        return Ok(vec![parse("http").map_err(Failure::usage)?]);
     }
     let named = supervisor.listeners.iter().map(|(name, listener)| {
         parse(name).map_err(|_| {
@@ -335,6 +348,7 @@ fn addresses(
     groups: &[Group],
     inherited: &[Option<Listener>],
     listen: &ListenArgs,
+    typed: &TypedCommand,
 ) -> Result<Vec<Option<Address>>, Failure> {
     let address = |(group, own): (&Group, &Option<Listener>)| match (&group.address, own) {
         (Some(address), _) => Ok(Some(address.clone())),
@@ -343,7 +357,7 @@ fn addresses(
     };
     let addresses: Vec<Option<Address>> =
         groups.iter().zip(inherited).map(address).collect::<Result<_, _>>()?;
-    reject_shared(groups, &addresses)?;
+    reject_shared(groups, &addresses, typed)?;
     Ok(addresses)
 }
 
@@ -372,16 +386,40 @@ fn bind(
     Ok(listeners)
 }
 
-/// Why a service does not listen. A port that is taken is easily replaced where the user has given none, and
-/// the service `is_alone`.
-fn not_bound(error: &BindError, is_alone: bool, listen: &ListenArgs) -> Failure {
-    let is_own = error.kind == BindErrorKind::InUse && is_alone;
-    match error.place.parse::<Address>() {
-        Ok(address @ Address::Tcp(_)) if is_own && listen.leaves_port() => {
-            Failure::System(format!("{error}; for example: {} --port {}", typed(), example_port(&address)))
-        }
-        _ => Failure::system(error),
-    }
+/// Why a service does not listen. If its port is taken, the message shows the command with another.
+fn not_bound(
+    error: &BindError,
+    groups: &[Group],
+    addresses: &[Option<Address>],
+    listen: &ListenArgs,
+    typed: &TypedCommand,
+) -> Failure {
+    let at = |address: &Address| addresses.iter().position(|known| known.as_ref() == Some(address));
+    let taken = error.place.parse::<Address>().ok().filter(|_| error.kind == BindErrorKind::InUse);
+    let Some((address @ Address::Tcp(taken), at)) =
+        taken.as_ref().and_then(|taken| Some((taken, at(taken)?)))
+    else {
+        return Failure::system(error);
+    };
+    let port = example_port(address).to_string();
+    let elsewhere = match taken.ip() {
+        ip if ip.is_unspecified() && ip.is_ipv6() => format!("*:{port}"),
+        ip if ip == Ipv4Addr::LOCALHOST => port.clone(),
+        ip => SocketAddr::new(ip, example_port(address)).to_string(),
+    };
+    let takes_address = |spec: &Spec| spec.typed == spec.place;
+    let takers = groups.iter().filter(|group| group.specs.iter().any(takes_address)).count();
+    let works = if takers > 1 || !groups[at].specs.iter().all(takes_address) {
+        let place = |typed: TypedCommand, spec: &Spec| {
+            typed.with_argument(&spec.typed, &format!("{}@{elsewhere}", spec.place))
+        };
+        groups[at].specs.iter().fold(typed.clone(), place)
+    } else if listen.address_has_port() {
+        typed.clone().with("address", &elsewhere)
+    } else {
+        typed.clone().with("port", &port)
+    };
+    Failure::System(format!("{error}; for example: {works}"))
 }
 
 /// The supervisor's sockets for services without an address: by name, then in order. No socket may be left
@@ -410,7 +448,11 @@ fn inherited(groups: &[Group], supervisor: &mut Supervisor) -> Result<Vec<Option
 }
 
 /// An error if two services have the same address: better than a port in use by an unknown program.
-fn reject_shared(groups: &[Group], addresses: &[Option<Address>]) -> Result<(), Failure> {
+fn reject_shared(
+    groups: &[Group],
+    addresses: &[Option<Address>],
+    typed: &TypedCommand,
+) -> Result<(), Failure> {
     for (nth, address) in addresses.iter().enumerate() {
         let Some(address) = address else { continue };
         for (group, other) in groups.iter().zip(addresses).take(nth) {
@@ -422,8 +464,9 @@ fn reject_shared(groups: &[Group], addresses: &[Option<Address>]) -> Result<(), 
                 twice.filter(|(one, _)| one.service == ServiceName::Http && same(Some(other), Some(address)));
             let (first, second) = twice.unwrap_or((&group.specs[0], &others[0]));
             let mount = &first.mount;
+            let place = format!("{}@{}", second.place, example_port(address));
+            let advice = typed.clone().with_argument(&second.typed, &place);
             let (first, second) = (first.name(), second.name());
-            let advice = command(&["serve", &first, &format!("{second}@{}", example_port(address))]);
             return Err(Failure::Usage(if twice.is_some() {
                 format!(
                     "{first} and {second} are both for {mount} on {address}; give one a path (http=/docs:DIR), a host \

@@ -1,5 +1,6 @@
 //! The arguments of `oneloop serve`: `DIR[@ADDR]` or `SERVICE[=ARG][@ADDR]`.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::str::FromStr;
@@ -7,7 +8,8 @@ use std::str::FromStr;
 use clap::Arg;
 
 use super::Failure;
-use super::words::{closest, command};
+use super::typed_command::{TypedCommand, is_flag_of_serve};
+use super::words::{closest, quoted};
 use crate::services::http::{Mount, MountError};
 use crate::services::{Argument, ServiceError, ServiceName};
 use crate::sys::Address;
@@ -24,6 +26,69 @@ pub(super) struct Spec {
     pub(super) options: Vec<SiteOption>,
     /// `None`: a socket of the supervisor, or what `--address`, `--port` and `--lan` give.
     pub(super) address: Option<Address>,
+    /// The argument as it was typed.
+    pub(super) typed: String,
+    /// The same without `@ADDR`.
+    pub(super) place: String,
+}
+
+/// Why a word is not a DIR or SERVICE, and what to write in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SpecError {
+    what: String,
+    instead: Option<Instead>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Instead {
+    Word(String),
+    /// No word, but options for this address.
+    Address(String),
+}
+
+impl SpecError {
+    fn new(what: String, word: impl Into<String>) -> SpecError {
+        SpecError { what, instead: Some(Instead::Word(word.into())) }
+    }
+
+    /// The message, with the command `typed` where `word` is corrected.
+    pub(super) fn message(&self, word: &str, typed: &TypedCommand) -> String {
+        let corrected = match &self.instead {
+            None => None,
+            Some(Instead::Word(new)) => Some(typed.clone().with_argument(word, new)),
+            Some(Instead::Address(address)) => {
+                let left = typed.clone().without_argument(word);
+                let port = |port: &str| left.clone().with("port", port);
+                let mut changes = Vec::new();
+                match address.parse::<u16>() {
+                    Ok(_) => changes.extend((!left.has("port")).then(|| port(address))),
+                    Err(_) if left.has("lan") => {
+                        changes.extend(address.rsplit_once(':').map(|(_, number)| port(number)));
+                    }
+                    Err(_) => changes.push(left.clone().with("address", address)),
+                }
+                changes.push(left);
+                TypedCommand::first_valid(changes)
+            }
+        };
+        let corrected = corrected.map(|command| format!(": {command}"));
+        format!("{}{}", self.what, corrected.unwrap_or_default())
+    }
+}
+
+impl From<String> for SpecError {
+    fn from(what: String) -> SpecError {
+        SpecError { what, instead: None }
+    }
+}
+
+impl std::error::Error for SpecError {}
+
+/// As if nothing else had been typed.
+impl fmt::Display for SpecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message("", &TypedCommand::new(&["serve".to_owned()])))
+    }
 }
 
 /// A setting of one site: `NAME` or `NAME=VALUE`.
@@ -59,6 +124,13 @@ impl SiteOption {
     pub(super) fn is_unknown<'a>(&self, flags: impl Iterator<Item = &'a str>) -> String {
         let names: Vec<&str> = flags.map(|flag| flag.strip_prefix("no-").unwrap_or(flag)).collect();
         let name = self.name.escape_debug();
+        if is_flag_of_serve(&self.name) {
+            let value = self.value.as_deref().map(|value| format!(" {}", quoted(value)));
+            return format!(
+                "\"{name}\" holds for all sites, not for one; write it as a flag: --{name}{}",
+                value.unwrap_or_default()
+            );
+        }
         let meant = match closest(&self.name, names.iter().copied()) {
             Some(known) => format!("did you mean {known}?"),
             None => format!(
@@ -71,11 +143,11 @@ impl SiteOption {
 }
 
 impl FromStr for Spec {
-    type Err = String;
+    type Err = SpecError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, SpecError> {
         let name = text.split(['=', '@']).next().unwrap_or_default().parse::<ServiceName>();
-        match (name, text.split_once('=')) {
+        let spec = match (name, text.split_once('=')) {
             (Ok(service), Some((_, rest))) if service.argument() == Argument::Directory => {
                 DirectoryForm { prefix: &format!("{service}="), service }.parse(rest)
             }
@@ -84,7 +156,8 @@ impl FromStr for Spec {
                 DirectoryForm { prefix: "", service: ServiceName::Http }.parse(text)
             }
             _ => plain(text),
-        }
+        }?;
+        Ok(Spec { typed: text.to_owned(), ..spec })
     }
 }
 
@@ -103,13 +176,12 @@ struct DirectoryForm<'a> {
 impl DirectoryForm<'_> {
     /// `[//HOST][/PATH:]DIR[,OPTION...][@ADDR]`. DIR may contain `@`: if what is before an `@`, or all of it,
     /// names an existing directory, that is DIR; otherwise DIR ends at the last `@` before a valid address.
-    fn parse(&self, text: &str) -> Result<Spec, String> {
+    fn parse(&self, text: &str) -> Result<Spec, SpecError> {
         let port = self.service.default_port();
         if text.is_empty() || text.starts_with('@') && !Path::new(text).exists() {
-            return Err(format!(
-                "the directory is missing after {}; for example: {}",
-                self.prefix,
-                command(&["serve", &format!("{}site", self.prefix)])
+            return Err(SpecError::new(
+                format!("the directory is missing after {}; for example", self.prefix),
+                format!("{}site", self.prefix),
             ));
         }
         let whole = self.without_address(text);
@@ -140,15 +212,15 @@ impl DirectoryForm<'_> {
             Some((_, address)) if address.contains('/') && !address.starts_with("unix:") => whole,
             Some((dir, address)) => {
                 let error = address_of(address, port).err().unwrap_or_default();
-                let example = command(&["serve", &format!("{}{dir}@127.0.0.1:{port}", self.prefix)]);
-                Err(format!("{error}; for example: {example}"))
+                let example = format!("{}{dir}@127.0.0.1:{port}", self.prefix);
+                Err(SpecError::new(format!("{error}; for example"), example))
             }
         }
     }
 
     /// `[//HOST][/PATH:]DIR[,OPTION...]`. What names an existing directory is DIR, whatever characters it
     /// has.
-    fn without_address(&self, text: &str) -> Result<Spec, String> {
+    fn without_address(&self, text: &str) -> Result<Spec, SpecError> {
         let service = self.service;
         let spec = |mount, dir: String, options| Spec {
             service,
@@ -156,6 +228,8 @@ impl DirectoryForm<'_> {
             mount,
             options,
             address: None,
+            typed: String::new(),
+            place: format!("{}{text}", self.prefix),
         };
         if Path::new(text).is_dir() {
             return Ok(spec(Mount::ROOT, text.to_owned(), Vec::new()));
@@ -168,11 +242,13 @@ impl DirectoryForm<'_> {
         let dir = pieces.next().unwrap_or_default();
         if dir.is_empty() {
             let before = &text[..text.len() - rest.len()];
-            return Err(format!(
-                "the directory is missing after {}{}; for example: {}",
-                self.prefix,
-                before.escape_debug(),
-                command(&["serve", &format!("{}{before}site", self.prefix)])
+            return Err(SpecError::new(
+                format!(
+                    "the directory is missing after {}{}; for example",
+                    self.prefix,
+                    before.escape_debug()
+                ),
+                format!("{}{before}site", self.prefix),
             ));
         }
         let options = pieces.map(|piece| match piece.split_once('=') {
@@ -184,7 +260,7 @@ impl DirectoryForm<'_> {
 
     /// The requests that a site is for, and what follows: `//HOST:`, `//HOST/PATH:` or `/PATH:`. Without one
     /// of them, all requests. An `@` in PATH has to be escaped: what follows one is an address.
-    fn mounted<'t>(&self, text: &'t str) -> Result<(Mount, &'t str), String> {
+    fn mounted<'t>(&self, text: &'t str) -> Result<(Mount, &'t str), SpecError> {
         let service = self.service;
         // Alone, a directory is what it looks like.
         if self.prefix.is_empty() {
@@ -204,10 +280,9 @@ impl DirectoryForm<'_> {
         else {
             return match host {
                 None => Ok((Mount::ROOT, text)),
-                Some(_) => Err(format!(
-                    "the directory is missing after {service}={}; for example: {}",
-                    text.escape_debug(),
-                    command(&["serve", &format!("{service}={}:site", text.trim_end_matches('/'))])
+                Some(_) => Err(SpecError::new(
+                    format!("the directory is missing after {service}={}; for example", text.escape_debug()),
+                    format!("{service}={}:site", text.trim_end_matches('/')),
                 )),
             };
         };
@@ -216,15 +291,16 @@ impl DirectoryForm<'_> {
         }
         let path = if path.is_empty() { "/" } else { path };
         let mount = Mount::new(host, path).map_err(|error| match error {
-            MountError::Host => format!(
-                "\"{}\" is not the name of a host; write a name or an address, without a port or pattern: {}",
-                host.unwrap_or_default().escape_debug(),
-                command(&["serve", &format!("{service}=//example.org:DIR")])
+            MountError::Host => SpecError::new(
+                format!(
+                    "\"{}\" is not the name of a host; write a name or an address, without a port or pattern",
+                    host.unwrap_or_default().escape_debug()
+                ),
+                format!("{service}=//example.org:{rest}"),
             ),
-            MountError::Path => format!(
-                "\"{}\" is not the path of a URL; for example: {}",
-                path.escape_debug(),
-                command(&["serve", &format!("{service}=/docs:DIR")])
+            MountError::Path => SpecError::new(
+                format!("\"{}\" is not the path of a URL; for example", path.escape_debug()),
+                format!("{service}=/docs:{rest}"),
             ),
         })?;
         Ok((mount, rest))
@@ -245,7 +321,7 @@ fn pieces(text: &str) -> Vec<String> {
 }
 
 /// `SERVICE[=ARG][@ADDR]`, where the address begins at the first `@`.
-fn plain(text: &str) -> Result<Spec, String> {
+fn plain(text: &str) -> Result<Spec, SpecError> {
     let (word, address) = match text.split_once('@') {
         Some((word, address)) => (word, Some(address)),
         None => (text, None),
@@ -256,27 +332,43 @@ fn plain(text: &str) -> Result<Spec, String> {
     };
     let Ok(service) = name.parse::<ServiceName>() else { return Err(meant(text, word, address)) };
     if argument.is_some() && service.argument() == Argument::Nothing {
-        return Err(ServiceError::NoArgument(service).to_string());
+        return Err(SpecError::new(format!("{}; write", ServiceError::NoArgument(service)), name));
     }
     let port = service.default_port();
     let address = address.map(|text| address_of(text, port)).transpose().map_err(|error| {
-        format!("{error}; for example: {}", command(&["serve", &format!("{service}@127.0.0.1:{port}")]))
+        SpecError::new(format!("{error}; for example"), format!("{word}@127.0.0.1:{port}"))
     })?;
-    let argument = argument.map(str::to_owned);
-    Ok(Spec { service, argument, mount: Mount::ROOT, options: Vec::new(), address })
+    Ok(Spec {
+        service,
+        argument: argument.map(str::to_owned),
+        mount: Mount::ROOT,
+        options: Vec::new(),
+        address,
+        typed: String::new(),
+        place: word.to_owned(),
+    })
 }
 
-/// The message for a word that does not name a service, with what the user probably meant.
-fn meant(text: &str, service: &str, address: Option<&str>) -> String {
+/// The error for a word that does not name a service, with what the user probably meant.
+fn meant(text: &str, service: &str, address: Option<&str>) -> SpecError {
     let name = service.split('=').next().unwrap_or(service);
     let word = text.escape_debug();
     let behind = address.map_or_else(String::new, |address| format!("@{address}"));
-    let serve = |spec: &str| command(&["serve", spec]);
+    let at =
+        |what: String, address: &str| SpecError { what, instead: Some(Instead::Address(address.to_owned())) };
+    if text.starts_with('/')
+        && text.contains(':')
+        && let Ok(site) = (DirectoryForm { prefix: "http=", service: ServiceName::Http }).parse(text)
+        && site.mount != Mount::ROOT
+    {
+        let what = format!("\"{word}\" is not a directory; to serve one at a path or for a host, write");
+        return SpecError::new(what, format!("http={text}"));
+    }
     if let Some((_, place)) = text.split_once("://") {
         let host = place.split('/').next().unwrap_or(place);
         let place =
             if address_of(host, ServiceName::Http.default_port()).is_ok() { host } else { "127.0.0.1:8000" };
-        return format!("\"{word}\" is a URL, not a service; write: {}", serve(&format!("http@{place}")));
+        return at(format!("\"{word}\" is a URL, not a directory or service; write"), place);
     }
     if let Some((known, rest)) =
         service.split_once(':').filter(|(name, _)| name.parse::<ServiceName>().is_ok())
@@ -286,45 +378,71 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> String {
         } else {
             format!("{known}={rest}{behind}")
         };
-        return format!("\"{word}\" is not a service; write: {}", serve(&rest));
+        return SpecError::new(format!("\"{word}\" is not a service; write"), rest);
     }
     let bare = text.strip_prefix(':').unwrap_or(text);
     if address_of(bare, ServiceName::Http.default_port()).is_ok() {
-        let serve = match bare.parse::<u16>() {
-            Ok(_) => command(&["serve", "--port", bare]),
-            Err(_) => serve(&format!("http@{bare}")),
-        };
-        return format!(
-            "\"{word}\" is an address, not a directory or service; to share this directory there: {serve}"
-        );
+        return at(format!("\"{word}\" is an address, not a directory or service; write"), bare);
     }
     let path = Path::new(service);
     if path.is_file() {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let serve = serve(&format!("{}{behind}", parent.display()));
-        return format!("\"{word}\" is a file; to share the directory that it is in: {serve}");
+        return SpecError::new(
+            format!("\"{word}\" is a file; to share the directory that it is in"),
+            format!("{}{behind}", parent.display()),
+        );
     }
     let names = ServiceName::ALL.iter().map(|known| known.as_str());
     if name.eq_ignore_ascii_case("https") {
-        return format!(
-            "unknown service \"{word}\": oneloop has no TLS; write: {}",
-            serve(&format!("http{behind}"))
+        return SpecError::new(
+            format!("unknown service \"{word}\": oneloop has no TLS; write"),
+            format!("http{}", &text[name.len()..]),
         );
     }
     if let Some(known) = closest(name, names.clone()) {
-        return format!(
-            "unknown service \"{word}\"; did you mean {known}? Write: {}",
-            serve(&format!("{known}{}", &text[name.len()..]))
+        return SpecError::new(
+            format!("unknown service \"{word}\"; did you mean {known}? Write"),
+            format!("{known}{}", &text[name.len()..]),
         );
     }
+    let (path, options) =
+        service.split_once(',').map_or((service, ""), |(path, _)| (path, &service[path.len()..]));
+    if let Some(known) = closest_directory(path) {
+        return SpecError::new(
+            format!("cannot serve {word}: no such directory; did you mean {}? Write", known.escape_debug()),
+            format!("{known}{options}{behind}"),
+        );
+    }
+    let dir = format!("DIR{behind}");
     if service.contains('/') {
-        return format!("cannot serve {word}: no such directory; name one that exists: oneloop serve DIR");
+        return SpecError::new(format!("cannot serve {word}: no such directory; name one that exists"), dir);
     }
     let names = names.collect::<Vec<_>>().join(", ");
-    format!(
-        "\"{word}\" is not a directory here, and no service has that name; the services are {names}; to share this directory: {}",
-        serve(".")
+    SpecError::new(
+        format!(
+            "\"{word}\" is not a directory here, and no service has that name; the services are {names}; to share a directory"
+        ),
+        dir,
     )
+}
+
+/// Entries of a directory that are compared with a misspelt name at most.
+const COMPARED_ENTRIES_MAX: usize = 10_000;
+
+/// The directory whose name `path` probably misspells.
+pub(super) fn closest_directory(path: &str) -> Option<String> {
+    let (parent, name) = match path.trim_end_matches('/').rsplit_once('/') {
+        Some((parent, name)) => (format!("{parent}/"), name),
+        None => (String::new(), path),
+    };
+    let entries = std::fs::read_dir(if parent.is_empty() { "." } else { &parent }).ok()?;
+    let directories = entries.take(COMPARED_ENTRIES_MAX).flatten().filter(|entry| entry.path().is_dir());
+    let mut names: Vec<String> =
+        directories.filter_map(|directory| directory.file_name().into_string().ok()).collect();
+    names.sort_unstable();
+    let found = closest(name, names.iter().map(String::as_str))?;
+    let is_service = parent.is_empty() && found.parse::<ServiceName>().is_ok();
+    Some(format!("{}{found}", if is_service { "./" } else { &parent }))
 }
 
 impl Spec {
@@ -369,7 +487,7 @@ pub(super) fn address_of(text: &str, default_port: u16) -> Result<Address, Strin
 mod tests {
     use super::*;
 
-    fn shown(text: &str) -> Result<String, String> {
+    fn shown(text: &str) -> Result<String, SpecError> {
         let spec: Spec = text.parse()?;
         let address = spec.address.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
         Ok(format!("{} {address}", spec.service))
@@ -391,7 +509,7 @@ mod tests {
             ("echo@unix:/run/a@b.sock", "echo unix:/run/a@b.sock"),
             ("http=/srv/@me@unix:x@8", "http unix:x@8"),
         ] {
-            assert_eq!(shown(text).as_deref(), Ok(expected));
+            assert_eq!(shown(text), Ok(expected.to_owned()));
         }
     }
 
@@ -456,14 +574,20 @@ mod tests {
             (
                 "",
                 "\"\" is not a directory here, and no service has that name; the services are message, echo",
-                "serve .",
+                "serve DIR",
             ),
             ("ecko", "unknown service \"ecko\"; did you mean echo?", "serve echo"),
             ("ecko@*:7", "unknown service \"ecko@*:7\"; did you mean echo?", "serve 'echo@*:7'"),
             ("htpp=a@8080", "did you mean http?", "serve http=a@8080"),
             ("HTTP", "did you mean http?", "serve http"),
             ("https@443", "oneloop has no TLS", "serve http@443"),
-            ("nginx", "the services are", "serve ."),
+            ("nginx", "the services are", "serve DIR"),
+            ("nginx@*:8080", "the services are", "serve 'DIR@*:8080'"),
+            ("sxc", "no such directory; did you mean src? Write", "serve src"),
+            ("sorc,listing=off@81", "did you mean src? Write", "serve src,listing=off@81"),
+            ("./tets", "did you mean ./tests? Write", "serve ./tests"),
+            ("/docs:src@81", "to serve one at a path or for a host, write", "serve http=/docs:src@81"),
+            ("//example.org:src", "is not a directory", "serve http=//example.org:src"),
             (&format!("{dir}@99999"), "a port is a number", &format!("serve {dir}@127.0.0.1:8000")),
             (&format!("{dir}/page"), "is a file; to share the directory", &format!("serve {dir}")),
             (
@@ -475,9 +599,9 @@ mod tests {
             ("no/such", "cannot serve no/such: no such directory", "serve DIR"),
             ("8080", "\"8080\" is an address", "serve --port 8080"),
             (":8080", "is an address", "serve --port 8080"),
-            ("*:80", "is an address", "serve 'http@*:80'"),
-            ("http://127.0.0.1:81/x", "is a URL", "serve http@127.0.0.1:81"),
-            ("http://example.org", "is a URL", "serve http@127.0.0.1:8000"),
+            ("*:80", "is an address", "serve --address '*:80'"),
+            ("http://127.0.0.1:81/x", "is a URL", "serve --address 127.0.0.1:81"),
+            ("http://example.org", "is a URL", "serve --address 127.0.0.1:8000"),
             ("echo:7", "\"echo:7\" is not a service", "serve echo@7"),
             ("http:site", "\"http:site\" is not a service", "serve http=site"),
             ("http=", "the directory is missing", "serve http=site"),
@@ -494,12 +618,13 @@ mod tests {
             ("echo@", "is not a valid address", "serve echo@127.0.0.1:7007"),
             ("echo@unix:@x", "\"unix:@x\" is not a valid address: ", "serve echo@127.0.0.1:7007"),
         ] {
-            let error = shown(text).unwrap_err();
+            let error = shown(text).unwrap_err().to_string();
             assert!(
                 error.contains(part) && error.ends_with(&format!(": oneloop {works}")),
                 "{text}: {error}"
             );
         }
-        assert!(shown("echo=x").unwrap_err().contains("takes no argument"));
+        let error = shown("echo=x").unwrap_err().to_string();
+        assert!(error.ends_with("what follows it; write: oneloop serve echo"), "{error}");
     }
 }

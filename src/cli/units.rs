@@ -96,9 +96,9 @@ impl fmt::Display for Ms {
     }
 }
 
-/// Units of bytes. `kB`, `MB` and `GB` are powers of ten (SI); `K`, `M` and `G` are powers of two, as most
-/// users expect.
-const UNITS: [(&str, u64); 12] = [
+/// Units of bytes. `kB`, `MB` and `GB` are powers of ten (SI); `K`, `M` and `G`, in either
+/// case, are powers of two, as most users expect.
+const UNITS: [(&str, u64); 15] = [
     ("", 1),
     ("B", 1),
     ("KiB", 1 << 10),
@@ -107,6 +107,9 @@ const UNITS: [(&str, u64); 12] = [
     ("K", 1 << 10),
     ("M", 1 << 20),
     ("G", 1 << 30),
+    ("k", 1 << 10),
+    ("m", 1 << 20),
+    ("g", 1 << 30),
     ("kB", 1_000),
     ("KB", 1_000),
     ("MB", 1_000_000),
@@ -174,7 +177,9 @@ mod tests {
         {
             assert_eq!(Ms(ms).to_string(), text);
         }
-        for (text, bytes) in [("0", 0), ("512", 512), ("64KiB", 65_536), ("1M", 1 << 20), ("10kB", 10_000)] {
+        for (text, bytes) in
+            [("0", 0), ("512", 512), ("64KiB", 65_536), ("64k", 65_536), ("1M", 1 << 20), ("10kB", 10_000)]
+        {
             assert_eq!(text.parse(), Ok(Bytes(bytes)));
             assert_eq!(Bytes(bytes).to_string().parse(), Ok(Bytes(bytes)));
         }

@@ -570,9 +570,15 @@ fn a_mistake_in_a_site_is_one_line_with_what_works() {
             &[&of("/docs:").replace('@', ",type=wasm@")],
             "the site option type=wasm: write it as .wasm=application/wasm",
         ),
-        (&[&of("/docs:").replace('@', ",header=X: y@")], "unknown site option \"header\""),
-        (&[&of(""), "--type=.wasm=wasm"], "\".wasm=wasm\" is not an extension with a media type"),
-        (&[&of(""), "--type=wasm"], "for example: oneloop serve --type .wasm=application/wasm"),
+        (
+            &[&of("/docs:").replace('@', ",header=X: y@")],
+            "\"header\" holds for all sites, not for one; write it as a flag: --header 'X: y'",
+        ),
+        (
+            &[&of(""), "--type=.wasm=wasm"],
+            "--type \".wasm=wasm\": not an extension with a media type; for example: oneloop serve ",
+        ),
+        (&[&of(""), "--type=wasm"], " --type .wasm=application/wasm"),
         (&[&of(""), "--follow=/no/such"], "--follow /no/such: "),
         (&[&of(""), "--follow=/tmp", "--no-links"], "--follow has no effect with --no-links"),
         (
@@ -580,7 +586,7 @@ fn a_mistake_in_a_site_is_one_line_with_what_works() {
             "http=DIR,auth=USER,auth-password=FILE",
         ),
         (&[&of(""), "--head-bytes=1KiB"], "--head-bytes \"1KiB\": it must be at least 10KiB"),
-        (&[&of(""), "--head-bytes=1MiB"], "--head-bytes \"1MiB\": it must be "),
+        (&[&of(""), "--head-bytes=1MiB"], "--head-bytes \"1MiB\": it must be at most 256KiB"),
         (&[&of(""), "--head-bytes=64KiB", "--inbox=32KiB"], "use --inbox 64KiB or more"),
         (&["echo@0", "--clean-urls"], "--clean-urls has no effect without http"),
         (&["echo@0", "--head-bytes=64KiB"], "--head-bytes has no effect without http"),

@@ -92,11 +92,11 @@ fn a_mistake_is_one_line_and_exit_code_2() {
         (&["serve", "echo@example.org:7"], "write it as 127.0.0.1:7007, '[::1]:7007', '*:7007'"),
         (
             &["serve", "http=/nowhere/at/all"],
-            "cannot serve /nowhere/at/all: no such directory; name one that exists: oneloop serve DIR",
+            "cannot serve /nowhere/at/all: no such directory; name one that exists: oneloop serve http=DIR",
         ),
         (
             &["serve", "http=/etc/passwd"],
-            "cannot serve /etc/passwd: not a directory; to share the directory that it is in: oneloop serve /etc",
+            "cannot serve /etc/passwd: not a directory; to share the directory that it is in: oneloop serve http=/etc",
         ),
         (
             &["serve", "/etc/passwd"],
@@ -107,7 +107,27 @@ fn a_mistake_is_one_line_and_exit_code_2() {
             &["serve", "--port=70000"],
             "a port is a number from 0 to 65535; for example: oneloop serve --port 8080",
         ),
-        (&["serve", "echo", "message", "-p8080"], "echo and message cannot both listen on 127.0.0.1:8080"),
+        (
+            &["serve", "echo", "message", "-p8080"],
+            "echo and message cannot both listen on 127.0.0.1:8080; give each its own address: oneloop serve echo message@8081 -p8080",
+        ),
+        (
+            &["serve", "/etc,listing=off@7000", "message@7000"],
+            "give each its own address: oneloop serve /etc,listing=off@7000 message@7001",
+        ),
+        (
+            &["serve", "/etc", "http=/usr,listing=off", "--lan"],
+            "or its own address: oneloop serve /etc http=/usr,listing=off@8001 --lan",
+        ),
+        (
+            &["serve", "/etc,header=X: y"],
+            "\"header\" holds for all sites, not for one; write it as a flag: --header 'X: y'",
+        ),
+        (
+            &["serve", "/etc,idle=3s"],
+            "\"idle\" holds for all sites, not for one; write it as a flag: --idle 3s",
+        ),
+        (&["serve", "/etcc", "-v"], "did you mean /etc? Write: oneloop serve /etc -v"),
         (&["serve", "--header=X"], "\"Name: value\""),
         (&["serve", "echo=x"], "the service echo takes no argument"),
         (&["serve", "--idle=30"], "--idle \"30\": the unit is missing; write 30s or 30ms"),
@@ -127,7 +147,7 @@ fn a_mistake_is_one_line_and_exit_code_2() {
         (&["serve", "--clients", "-1"], "--clients \"-1\": it must be at least 1"),
         (
             &["serve", "echo@7", "time@7"],
-            "echo and time cannot both listen on 127.0.0.1:7; give each its own address: oneloop serve echo time@8",
+            "echo and time cannot both listen on 127.0.0.1:7; give each its own address: oneloop serve echo@7 time@8",
         ),
         (
             &["serve", "/etc", "/usr"],
@@ -163,28 +183,42 @@ fn an_option_without_effect_is_a_mistake_and_is_told_where_it_has_one() {
     for (args, told) in [
         (
             &["echo@0", "--no-listing"][..],
-            "--no-listing has no effect without http; leave it out, or use it like this: oneloop serve http --no-listing",
+            "--no-listing has no effect without http; leave it out: oneloop serve echo@0",
         ),
         (
             &["echo@0", "--port=8080"],
-            "--port has no effect because each service has its own address; leave it out, or use it like this: oneloop serve echo --port 8080",
+            "--port has no effect because each service has its own address; write: oneloop serve echo --port=8080",
         ),
         (
             &[".@0", "--address=*"],
-            "--address has no effect because each service has its own address; leave it out, or use it like this: oneloop serve . --address '*'",
+            "--address has no effect because each service has its own address; write: oneloop serve . '--address=*' --port 0",
+        ),
+        (&["/etc@8080", "--lan", "-q"], "write: oneloop serve /etc --lan -q --port 8080"),
+        (&["/etc@8080", "-p", "9000"], "write: oneloop serve /etc -p 9000"),
+        (&["/etc@0.0.0.0:80", "-p9000"], "write: oneloop serve /etc -p9000 --address 0.0.0.0"),
+        (&["/etc@8080", "--address=[::1]:9000"], "write: oneloop serve /etc '--address=[::1]:9000'"),
+        (
+            &["/etc@8080", "echo@0", "--lan"],
+            "each service has its own address; leave it out: oneloop serve /etc@8080 echo@0",
         ),
         (
             &["echo@0", "--access-log", "-"],
-            "--access-log has no effect without http; leave it out, or use it like this: oneloop serve http --access-log -",
+            "--access-log has no effect without http; leave it out: oneloop serve echo@0",
         ),
-        (&["echo@0", "--header=X: *"], "serve http --header 'X: *'"),
+        (
+            &["echo@0", "--header=X: *"],
+            "--header has no effect without http; leave it out: oneloop serve echo@0",
+        ),
         (&["message@0", "--request=1s"], "--request has no effect without http"),
-        (&["http@0", "--access-format=common"], "--access-format has no effect without --access-log"),
+        (
+            &["http@0", "--access-format=common"],
+            "--access-format has no effect without --access-log; use it like this: oneloop serve http@0 --access-format=common --access-log FILE",
+        ),
         (&["daytime@0", "--idle=1s"], "--idle has no effect without one of message, echo, discard, http"),
         (&["discard@0", "--rate-window=1s"], "--rate-window has no effect without one of"),
         (
             &["echo@0", "--unix-mode=660"],
-            "--unix-mode has no effect without a Unix socket; leave it out, or use it like this: oneloop serve echo@unix:./echo.sock --unix-mode 660",
+            "--unix-mode has no effect without a Unix socket; leave it out: oneloop serve echo@0",
         ),
         (
             &["echo@unix:./e", "--clients-per-address=1"],
@@ -192,11 +226,11 @@ fn an_option_without_effect_is_a_mistake_and_is_told_where_it_has_one() {
         ),
         (
             &["echo@0", "--model=thread", "--workers=2"],
-            "--workers has no effect with --model thread; leave it out, or use it like this: oneloop serve --model reactor --workers 2",
+            "--workers has no effect with --model thread; leave it out, or use the model reactor: oneloop serve echo@0 --model reactor --workers=2",
         ),
         (
             &["echo@0", "--model=iterative", "--clients=5"],
-            "--clients has no effect with --model iterative; leave it out, or use it like this: oneloop serve echo --model reactor --clients 5",
+            "--clients has no effect with --model iterative; leave it out, or use the model reactor: oneloop serve echo@0 --model reactor --clients=5",
         ),
         (
             &["echo@0", "--model=prefork", "--clients-per-address=1"],
@@ -230,17 +264,34 @@ fn what_was_meant_for_another_server_is_shown_as_it_is_typed_here() {
     let dir = folder.path().to_str().unwrap();
     for (args, works) in [
         (&[dir][..], format!("serve {dir}")),
-        (&["serve", "--listing"], "serve .".to_owned()),
+        (&["serve", "--listing"], "serve".to_owned()),
+        (&[dir, "--lan"], format!("serve {dir} --lan")),
+        (&["serve", dir, "--qr"], format!("serve {dir} --lan")),
         (
             &["serve", "echo", "--host", "::1", "--port", "8080"],
             "serve echo --address ::1 --port 8080".to_owned(),
         ),
         (&["serve", "8080"], "serve --port 8080".to_owned()),
-        (&["load", "echo", "--connections=5"], "load echo --clients 64".to_owned()),
+        (&["load", "echo", "--connections=5"], "load echo --clients 5".to_owned()),
         (&["compare", "--replay", "nofile"], "compare --replay DIR/raw.jsonl".to_owned()),
     ] {
         let said = complaint(args, 2);
         assert!(said.ends_with(&format!(": oneloop {works}")), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn a_directory_that_a_service_hides_is_named_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("http")).unwrap();
+    for (spec, is_named) in [("http@0", true), ("./http@0", false), ("http=.@0", false), ("echo@0", false)] {
+        let mut server = Setup::oneloop(["serve", spec]).current_dir(folder.path()).start().listening();
+        let warning = "there is also a directory ./http: write ./http to share it";
+        if is_named {
+            server.expect_log(warning, 1);
+        }
+        server.address(if spec == "echo@0" { "echo" } else { "http" });
+        assert_eq!(server.stderr().contains(warning), is_named, "{spec}");
     }
 }
 
@@ -287,6 +338,21 @@ fn what_the_system_refuses_is_one_line_and_exit_code_1() {
     let addr = taken.local_addr().unwrap();
     let said = complaint(&["serve", "-q", &format!("echo@{addr}")], 1);
     assert!(said.contains(&format!("cannot listen on {addr}: the port is in use; use another")), "{said}");
+    // The command that works keeps what was typed.
+    let (port, next) = (addr.port(), addr.port() + 1);
+    for (args, works) in [
+        (&["/etc", "-p", "PORT", "-q"][..], "serve /etc --port NEXT -q"),
+        (&["/etc@PORT", "-q"], "serve /etc@NEXT -q"),
+        (&["-q", "/etc@PORT", "echo@0"], "serve -q /etc@NEXT echo@0"),
+        (&["-q", "/etc", "http=/usr:/usr", "-pPORT"], "serve -q /etc http=/usr:/usr --port NEXT"),
+        (&["-q", "/etc", "-a127.0.0.1:PORT"], "serve -q /etc --address NEXT"),
+    ] {
+        let args: Vec<String> = args.iter().map(|word| word.replace("PORT", &port.to_string())).collect();
+        let args: Vec<&str> = ["serve"].into_iter().chain(args.iter().map(String::as_str)).collect();
+        let works = works.replace("NEXT", &next.to_string());
+        let said = complaint(&args, 1);
+        assert!(said.ends_with(&format!("; for example: oneloop {works}")), "{args:?}: {said}");
+    }
     // Its own port, where another program has it: the command that works is shown.
     if let (true, Ok(_taken)) = (cfg!(target_os = "linux"), std::net::TcpListener::bind("127.9.9.9:7007")) {
         let said = complaint(&["serve", "-q", "echo", "--address=127.9.9.9"], 1);

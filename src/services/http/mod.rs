@@ -36,6 +36,8 @@ pub use body::{Body, Produced, Producer};
 pub use codec::request::Method;
 pub use codec::status::Status;
 pub use config::{ConfigError, HttpConfig};
+#[cfg(feature = "cli")]
+pub(crate) use files::MediaTypes;
 pub use files::{Files, FilesConfig};
 pub use handler::{BodyPolicy, Handler, Request};
 pub use response::Response;

@@ -17,6 +17,8 @@ mod root;
 mod snapshot;
 
 pub use config::FilesConfig;
+#[cfg(feature = "cli")]
+pub(crate) use media::MediaTypes;
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
