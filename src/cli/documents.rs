@@ -10,15 +10,25 @@ use super::{Cli, Failure, completions};
 
 /// Print a shell completion script
 ///
-/// To install it for bash, in a directory that must exist (mkdir -p):
+/// To install it for bash, which needs the package bash-completion:
 ///
+///   mkdir -p ~/.local/share/bash-completion/completions
 ///   oneloop completions bash \
 ///     > ~/.local/share/bash-completion/completions/oneloop
 ///
-/// For zsh, in a directory of $fpath; for fish:
+/// For zsh:
 ///
+///   mkdir -p ~/.zfunc
 ///   oneloop completions zsh > ~/.zfunc/_oneloop
+///   echo 'fpath=(~/.zfunc $fpath)' >> ~/.zshrc
+///   echo 'autoload -U compinit && compinit' >> ~/.zshrc
+///
+/// For fish:
+///
+///   mkdir -p ~/.config/fish/completions
 ///   oneloop completions fish > ~/.config/fish/completions/oneloop.fish
+///
+/// It takes effect in shells that are started afterwards.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct CompletionsArgs {

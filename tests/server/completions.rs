@@ -87,6 +87,11 @@ const LINES: &[(&str, &[&str])] = &[
     ("oneloop serve my\t", &["serve", "my music/"]),
     ("oneloop serve site/d\t", &["serve", "site/deep/"]),
     ("oneloop serve http=pack\t", &["serve", "http=packages/"]),
+    ("oneloop serve http=/docs:pack\t", &["serve", "http=/docs:packages/"]),
+    ("oneloop serve http=//example.org:pack\t", &["serve", "http=//example.org:packages/"]),
+    ("oneloop serve http=site,lis\t", &["serve", "http=site,listing=off"]),
+    ("oneloop serve site,fol\tpack\t", &["serve", "site,follow=packages/"]),
+    ("oneloop serve http=/docs:site,hid\t", &["serve", "http=/docs:site,hidden"]),
     ("oneloop serve echo day\t", &["serve", "echo", "daytime"]),
     ("oneloop serve --no-lis\t", &["serve", "--no-listing"]),
     ("oneloop serve --model rea\t", &["serve", "--model", "reactor"]),
@@ -108,12 +113,26 @@ fn check(home: &Home, shell: &[&str]) {
     }
 }
 
-/// The script, as it is printed for this shell.
-fn script(home: &Home, shell: &str, name: &str) {
-    let output = Command::new(env!("CARGO_BIN_EXE_oneloop")).args(["completions", shell]).output().unwrap();
+/// Runs the commands that the help gives for this shell in the new home.
+fn install(home: &Home, shell: &str) {
+    let help = Command::new(env!("CARGO_BIN_EXE_oneloop")).args(["completions", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let commands = help.split("\n\n").find(|block| block.contains(&format!("oneloop completions {shell} ")));
+    let path = format!("{}:{}", home.path().join("bin").display(), std::env::var("PATH").unwrap());
+    let done = Command::new("sh")
+        .args(["-ec", commands.unwrap_or_else(|| panic!("nothing about {shell}: {help}"))])
+        .env("HOME", home.path())
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    assert!(done.status.success() && done.stderr.is_empty(), "{commands:?}: {done:?}");
+}
+
+/// Adds lines to a file of the home.
+fn append(home: &Home, name: &str, lines: &str) {
     let path = home.path().join(name);
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, output.stdout).unwrap();
+    let before = std::fs::read_to_string(&path).unwrap_or_default();
+    std::fs::write(path, before + lines).unwrap();
 }
 
 #[test]
@@ -122,9 +141,10 @@ fn bash_completes_services_directories_experiments_and_models() {
         return;
     }
     let home = Home::new();
-    script(&home, "bash", "completions");
-    std::fs::write(home.path().join("rc"), "bind 'set bell-style none'\n. ~/completions\nPS1=READY\n")
-        .unwrap();
+    install(&home, "bash");
+    // As the package bash-completion does.
+    let load = ". ~/.local/share/bash-completion/completions/oneloop\n";
+    append(&home, "rc", &format!("bind 'set bell-style none'\n{load}PS1=READY\n"));
     check(&home, &["bash", "--noprofile", "--rcfile", "rc", "-i"]);
 }
 
@@ -134,9 +154,8 @@ fn zsh_completes_services_directories_experiments_and_models() {
         return;
     }
     let home = Home::new();
-    script(&home, "zsh", "functions/_oneloop");
-    let rc = "fpath=(~/functions $fpath)\nautoload -U compinit\ncompinit -u -D\nPS1=READY\n";
-    std::fs::write(home.path().join(".zshrc"), rc).unwrap();
+    install(&home, "zsh");
+    append(&home, ".zshrc", "PS1=READY\n");
     check(&home, &["zsh", "-i"]);
 }
 
@@ -146,8 +165,7 @@ fn fish_completes_services_directories_experiments_and_models() {
         return;
     }
     let home = Home::new();
-    script(&home, "fish", ".config/fish/completions/oneloop.fish");
-    std::fs::write(home.path().join(".config/fish/config.fish"), "function fish_prompt; echo READY; end\n")
-        .unwrap();
+    install(&home, "fish");
+    append(&home, ".config/fish/config.fish", "function fish_prompt; echo READY; end\n");
     check(&home, &["fish", "-i"]);
 }

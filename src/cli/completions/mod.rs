@@ -5,12 +5,14 @@
 //! script that completes the options only.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use clap::builder::StyledStr;
-use clap::{Arg, Command, CommandFactory};
+use clap::{Arg, Args, Command, CommandFactory};
 use clap_complete::Shell;
 
 use super::Cli;
+use super::http::SiteArgs;
 use super::services::LOADABLE;
 use crate::lab::plan::experiment::Experiment;
 use crate::lecture::scene::SceneName;
@@ -164,10 +166,12 @@ impl<'a> Position<'a> {
         let mut kept = before.to_owned();
         let known = match (self.command.get_name(), argument.get_id().as_str()) {
             ("serve", "specs") => {
-                paths = Paths::Directories;
-                if let Some((service, _)) = begun.split_once('=').filter(|(name, _)| takes_directory(name)) {
-                    kept = format!("{service}=");
+                let site = TypedSite::of(begun);
+                if let Some(option) = site.option {
+                    return option_of_site(site.before, option);
                 }
+                paths = Paths::Directories;
+                site.before.clone_into(&mut kept);
                 services(ServiceName::ALL)
             }
             ("load", "target") => services(LOADABLE),
@@ -196,6 +200,61 @@ impl<'a> Position<'a> {
         let values = values.map(|(value, help)| (format!("{before}{done}{value}"), help)).collect();
         Offer { paths, kept, values }
     }
+}
+
+/// A site that is being typed: `[http=[//HOST][/PATH:]]DIR[,OPTION...]`.
+struct TypedSite<'t> {
+    /// What precedes the directory or the last option.
+    before: &'t str,
+    /// What is typed of the last option.
+    option: Option<&'t str>,
+}
+
+impl<'t> TypedSite<'t> {
+    fn of(begun: &'t str) -> TypedSite<'t> {
+        let service = begun.split_once('=').filter(|(name, _)| takes_directory(name));
+        let mut at = service.map_or(0, |(name, _)| name.len() + 1);
+        let rest = &begun[at..];
+        if at > 0 && rest.starts_with('/') {
+            // The address of a host may have colons: //[::1]:DIR.
+            let host = if rest.starts_with("//[") { rest.find(']').unwrap_or(0) } else { 0 };
+            at += rest[host..].find(':').map_or(0, |colon| host + colon + 1);
+        }
+        let dir = &begun[at..];
+        let is_dir = |path: &str| path.starts_with('~') || Path::new(path).is_dir();
+        match dir.split_once(',') {
+            Some((path, _)) if is_dir(path) => {
+                let option = begun.rfind(',').map_or(begun.len(), |comma| comma + 1);
+                TypedSite { before: &begun[..option], option: Some(&begun[option..]) }
+            }
+            _ => TypedSite { before: &begun[..at], option: None },
+        }
+    }
+}
+
+/// The options of a site, or the paths that one takes.
+fn option_of_site(before: &str, begun: &str) -> Offer {
+    let flags = SiteArgs::augment_args(Command::new("site"));
+    let mut offer = Offer::words(Vec::new());
+    for flag in flags.get_arguments() {
+        let Some(long) = flag.get_long() else { continue };
+        if !flag.get_action().takes_values() {
+            let option = long.strip_prefix("no-").map_or(long.to_owned(), |name| format!("{name}=off"));
+            offer.values.push((format!("{before}{option}"), text(flag.get_help())));
+            continue;
+        }
+        if begun.split_once('=').is_some_and(|(name, _)| name == long) {
+            offer.kept = format!("{before}{long}=");
+            offer.paths = match flag.get_value_names().and_then(|names| names.first()).map(AsRef::as_ref) {
+                Some("FILE") => Paths::Files,
+                Some("DIR") => Paths::Directories,
+                _ => Paths::None,
+            };
+        } else {
+            offer.values.push((format!("{before}{long}="), text(flag.get_help())));
+        }
+    }
+    offer
 }
 
 fn takes_directory(service: &str) -> bool {
@@ -238,6 +297,14 @@ mod tests {
             ("serve echo --workers 2 da", "directories ", &["daytime"]),
             ("serve http=si", "directories http=", &[]),
             ("serve si", "directories ", &[]),
+            ("serve http=/docs:m", "directories http=/docs:", &[]),
+            ("serve http=//example.org:m", "directories http=//example.org:", &[]),
+            ("serve http=//[::1]/docs:m", "directories http=//[::1]/docs:", &[]),
+            ("serve http=/et", "directories http=", &[]),
+            ("serve src,lis", "none ", &["src,listing=off"]),
+            ("serve http=/docs:src,hidden,cl", "none ", &["http=/docs:src,hidden,clean-urls"]),
+            ("serve http=src,fol", "none ", &["http=src,follow="]),
+            ("serve http=src,follow=", "directories http=src,follow=", &[]),
             ("serve --model pre", "none ", &["prefork", "prethread"]),
             ("serve --model=re", "none --model=", &["--model=reactor"]),
             ("serve --access-log ", "files ", &[]),
