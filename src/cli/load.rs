@@ -11,6 +11,7 @@ use super::load_files::FileArgs;
 use super::load_find::{FindArgs, RateArg};
 use super::load_raw::RawArgs;
 use super::load_request::RequestArgs;
+use super::load_values::ValuesArgs;
 use super::protocol::Protocol;
 use super::services::{Ask, UseWorkload, loadable, with_workload};
 use super::start_time::StartTime;
@@ -43,6 +44,8 @@ pub(super) struct LoadArgs {
     request: RequestArgs,
     #[command(flatten)]
     raw: RawArgs,
+    #[command(flatten)]
+    values: ValuesArgs,
     #[command(flatten)]
     time: TimeArgs,
     #[command(flatten)]
@@ -211,6 +214,7 @@ impl LoadArgs {
             path: &self.target.path,
             request: &self.request,
             raw: &self.raw,
+            values: &self.values,
         }
     }
 
@@ -297,6 +301,11 @@ impl LoadArgs {
             return Err(Failure::Usage(format!(
                 "{option} has no effect with {protocol}; for HTTP: oneloop load http://127.0.0.1:8000/"
             )));
+        }
+        if self.values.is_given()
+            && !matches!(protocol, Protocol::RawTcp | Protocol::Service(ServiceName::Http))
+        {
+            return Err(Failure::Usage(format!("--values has no effect with {protocol}; leave it out")));
         }
         if protocol != Protocol::RawTcp
             && let Some(option) = self.raw.first_given()

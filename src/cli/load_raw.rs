@@ -64,8 +64,7 @@ impl RawArgs {
     }
 
     /// The load that these options ask for.
-    pub(super) fn load(&self, seed: u64) -> Result<RawLoad, Failure> {
-        let rows = Rows::default();
+    pub(super) fn load(&self, rows: Rows, seed: u64) -> Result<RawLoad, Failure> {
         let wrong = self.reject.as_deref().map(|typed| pattern("--reject", typed)).transpose()?;
         let script = RawScript { opening: self.opening()?, steps: self.steps(&rows)?, wrong };
         RawLoad::new(script, rows, seed).map_err(|error| Failure::Usage(format!("tcp: {error}; see --help")))
@@ -179,7 +178,7 @@ mod tests {
         }
         let alone = <Alone as clap::Parser>::try_parse_from([&["x"], args].concat());
         let raw = alone.map_err(|error| error.to_string())?.raw;
-        raw.load(1).map_err(|failure| format!("{failure:?}"))?;
+        raw.load(Rows::default(), 1).map_err(|failure| format!("{failure:?}"))?;
         raw.steps(&Rows::default()).map_err(|failure| format!("{failure:?}"))
     }
 

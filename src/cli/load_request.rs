@@ -1,5 +1,6 @@
 //! The options of `oneloop load` for requests of HTTP.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
@@ -8,7 +9,8 @@ use super::Failure;
 use super::load_auth::LoadAuthArgs;
 use super::load_form::{multipart, urlencoded};
 use super::load_input::read_file;
-use crate::load::clients::{HttpLoad, HttpOptions, HttpRequest, HttpRequests, Rows, Verify};
+use super::load_urls::read_urls;
+use crate::load::clients::{HttpLoad, HttpOptions, HttpRequest, HttpRequests, RequestOrder, Rows, Verify};
 
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "HTTP request")]
@@ -35,6 +37,13 @@ pub(super) struct RequestArgs {
     /// may follow. For a form without files use --data or --data-urlencode.
     #[arg(short = 'F', long, value_name = "NAME=TEXT|@FILE", conflicts_with_all = ["data", "data_urlencode"])]
     form: Vec<String>,
+    /// Requests from a file, a line each: [WEIGHT] [METHOD] URL [@BODYFILE]
+    ///
+    /// Each is sent as often as its weight says, compared with the others [default: 1], in random order.
+    /// Body files are found from the folder of FILE; # begins a comment. Header fields, passwords and
+    /// variables are for all requests.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["method", "data", "data_urlencode", "form"])]
+    urls: Option<PathBuf>,
     #[command(flatten)]
     auth: LoadAuthArgs,
     /// Ask for gzip; decode it, or only count it [default: decode]
@@ -115,6 +124,7 @@ impl RequestArgs {
             (!self.data.is_empty(), "--data"),
             (!self.data_urlencode.is_empty(), "--data-urlencode"),
             (!self.form.is_empty(), "--form"),
+            (self.urls.is_some(), "--urls"),
             (self.compressed.is_some(), "--compressed"),
             (self.follow.is_some(), "--follow"),
             (self.cookies, "--cookies"),
@@ -137,11 +147,41 @@ impl RequestArgs {
     }
 
     /// The load of a URL with what these options add to it.
-    pub(super) fn load(&self, get: HttpRequest, seed: u64) -> Result<HttpLoad, Failure> {
+    pub(super) fn load(&self, get: HttpRequest, rows: Rows, seed: u64) -> Result<HttpLoad, Failure> {
         let request = self.complete(get)?;
-        let variables = Some(Rows::default());
-        let requests =
-            HttpRequests { requests: vec![(request, 1)], variables, seed, ..HttpRequests::default() };
+        let (list, shown) = match &self.urls {
+            Some(_) if request.target() != "/" => {
+                return Err(Failure::Usage(format!(
+                    "--urls has the targets, and the URL has \"{}\", too; write http://{}/",
+                    request.target().escape_debug(),
+                    request.host()
+                )));
+            }
+            Some(path) => {
+                let list = read_urls(path, &request)?;
+                let count = list.len();
+                let plural = if count == 1 { "request" } else { "requests" };
+                (list, Some(format!("/ ({count} {plural} of {})", path.display())))
+            }
+            None => (vec![(request, 1)], None),
+        };
+        for (request, _) in &list {
+            if let Some(name) = unknown_variable(request.target(), rows.columns()) {
+                let columns = rows.columns().iter().map(|column| format!("{{{column}}}"));
+                let known: Vec<String> = ["{counter}", "{random}", "{random:1-1000}"]
+                    .map(str::to_owned)
+                    .into_iter()
+                    .chain(columns)
+                    .collect();
+                return Err(Failure::Usage(format!(
+                    "\"{}\": unknown variable {{{name}}}; there are {}",
+                    request.target().escape_debug(),
+                    known.join(", ")
+                )));
+            }
+        }
+        let order = RequestOrder::Random;
+        let requests = HttpRequests { requests: list, order, variables: Some(rows), seed, shown };
         HttpLoad::with(requests, self.options()).map_err(Failure::usage)
     }
 
@@ -225,4 +265,16 @@ impl RequestArgs {
         let body = if pieces.len() == 1 { pieces.swap_remove(0) } else { pieces.join(&b'&') };
         Ok(Some((body, "application/x-www-form-urlencoded".to_owned())))
     }
+}
+
+/// A name in braces that looks like a variable and is none: in a URL it is a mistake.
+fn unknown_variable<'a>(target: &'a str, columns: &[String]) -> Option<&'a str> {
+    target.split('{').skip(1).find_map(|rest| {
+        let (name, _) = rest.split_once('}')?;
+        let is_name = |name: &str| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        };
+        let is_known = ["counter", "random"].contains(&name) || columns.iter().any(|column| column == name);
+        (is_name(name) && !is_known).then_some(name)
+    })
 }

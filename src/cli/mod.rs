@@ -32,6 +32,8 @@ mod load_raw;
 mod load_report;
 mod load_request;
 mod load_table;
+mod load_urls;
+mod load_values;
 mod load_verdict;
 mod logging;
 mod mistake;

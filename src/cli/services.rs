@@ -9,6 +9,7 @@ use super::Failure;
 use super::http::{HttpArgs, ServerContext};
 use super::load_raw::RawArgs;
 use super::load_request::RequestArgs;
+use super::load_values::ValuesArgs;
 use super::protocol::Protocol;
 use super::spec::Spec;
 use crate::load::Workload;
@@ -32,6 +33,8 @@ pub(super) struct Ask<'a> {
     pub(super) request: &'a RequestArgs,
     /// What is sent over raw TCP.
     pub(super) raw: &'a RawArgs,
+    /// The values of variables in both.
+    pub(super) values: &'a ValuesArgs,
 }
 
 impl Ask<'_> {
@@ -53,7 +56,8 @@ impl Ask<'_> {
     /// The load of HTTP.
     fn http_load(&self) -> Result<HttpLoad, Failure> {
         let get = HttpRequest::get(self.host, self.path);
-        self.request.load(if self.churn { get.closes() } else { get }, self.seed)
+        let get = if self.churn { get.closes() } else { get };
+        self.request.load(get, self.values.rows()?, self.seed)
     }
 
     /// An error if a size was given: the service leaves no choice.
@@ -126,7 +130,7 @@ macro_rules! define {
                 Protocol::Service(service) => service,
                 Protocol::RawTcp => {
                     let ask = ask.without_bytes()?;
-                    return Ok(user.with(&ask.raw.load(ask.seed)?));
+                    return Ok(user.with(&ask.raw.load(ask.values.rows()?, ask.seed)?));
                 }
             };
             match service {

@@ -112,6 +112,9 @@ fn meant(text: &str, name: &str, address: Option<&str>) -> String {
 fn url(rest: &str) -> Result<LoadTarget, String> {
     // A fragment is not sent.
     let rest = rest.split('#').next().unwrap_or(rest);
+    if let Some(rest) = rest.strip_prefix("unix:") {
+        return unix_url(rest);
+    }
     let at = rest.find(['/', '?']).unwrap_or(rest.len());
     let (host, path) = rest.split_at(at);
     // An empty port is the default one (RFC 3986, section 3.2.3).
@@ -119,7 +122,7 @@ fn url(rest: &str) -> Result<LoadTarget, String> {
     let wrong = if host.is_empty() {
         Some("the host is missing")
     } else if host.contains('@') {
-        Some("user names and passwords are not supported; leave them out")
+        Some("a URL has no user name and password here; use --user")
     } else if rest.contains(|c: char| c.is_ascii_control() || c == ' ') {
         Some("a space or control character must be written as %XX")
     } else {
@@ -135,6 +138,23 @@ fn url(rest: &str) -> Result<LoadTarget, String> {
     let zoned = if host.starts_with('[') { host.replacen("%25", "%", 1) } else { host.to_owned() };
     let address = reachable(&zoned, HTTP_PORT)?;
     Ok(LoadTarget { protocol: Protocol::Service(ServiceName::Http), host: host_field(host), path, address })
+}
+
+/// `http://unix:SOCKET:/PATH`, as nginx writes it in `proxy_pass`.
+fn unix_url(rest: &str) -> Result<LoadTarget, String> {
+    let (socket, path) = match rest.find(":/") {
+        Some(at) => (&rest[..at], &rest[at + 1..]),
+        None => (rest.strip_suffix(':').unwrap_or(rest), "/"),
+    };
+    if path.contains(|c: char| c.is_ascii_control() || c == ' ') {
+        let url = rest.escape_debug();
+        return Err(format!(
+            "\"http://unix:{url}\" is not a valid URL: a space or control character must be written as %XX"
+        ));
+    }
+    let address = reachable(&format!("unix:{socket}"), HTTP_PORT)?;
+    let protocol = Protocol::Service(ServiceName::Http);
+    Ok(LoadTarget { protocol, host: "localhost".to_owned(), path: path.to_owned(), address })
 }
 
 /// The field Host: an IPv6 address in brackets, and without its zone, which has no meaning on another machine
@@ -236,6 +256,9 @@ mod tests {
             ("http://127.0.0.1:/x", "http 127.0.0.1 /x at 127.0.0.1:80"),
             ("http://[::1]:", "http [::1] / at [::1]:80"),
             ("http://[::1]:81?x", "http [::1]:81 /?x at [::1]:81"),
+            ("http://unix:/run/app.sock:/a/b?c:/d", "http localhost /a/b?c:/d at unix:/run/app.sock"),
+            ("http://unix:./app.sock", "http localhost / at unix:./app.sock"),
+            ("http://unix:/run/app.sock:", "http localhost / at unix:/run/app.sock"),
             ("tcp@127.0.0.1:6379", "tcp at 127.0.0.1:6379"),
             ("tcp@unix:/run/redis.sock", "tcp at unix:/run/redis.sock"),
         ] {
@@ -290,8 +313,9 @@ mod tests {
             ("8000", "write: oneloop load http://127.0.0.1:8000/,"),
             ("nginx", "the services are message, echo"),
             ("HTTPS://127.0.0.1/", "oneloop load http://127.0.0.1/"),
+            ("http://unix:/a.sock:/b c", "must be written as %XX"),
             ("http:///x", "\"http:///x\" is not a valid URL: the host is missing"),
-            ("http://me:pw@127.0.0.1/", "leave them out"),
+            ("http://me:pw@127.0.0.1/", "use --user"),
             ("http://127.0.0.1/a b", "must be written as %XX"),
             ("echo@127.0.0.1:x", "a port is a number"),
             ("http://localhost:99999/", "\"localhost:99999\" is not a valid address: a port is a number"),

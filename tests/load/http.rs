@@ -400,3 +400,66 @@ fn variables_make_each_request_another() {
     let count = seen.lock().unwrap().len() as u64;
     assert!(count >= report.requests && report.requests > 0, "{count} of {report:?}");
 }
+
+#[test]
+fn requests_come_from_a_file_with_weights_and_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("urls", "# what people do\n8 /page?of={user}\n\n2 POST /order @order.json\n");
+    write("order.json", "{\"by\": \"{user}\", \"to\": \"{city}\"}");
+    write("people.csv", "user,city\nann,\"Bern, CH\"\nbob b,Oslo\n");
+    let counts = Arc::new(Mutex::new([0_u32; 2]));
+    let seen = Arc::clone(&counts);
+    let url = site(move |request| {
+        let is_order = request.target() == "/order";
+        let is_right = if is_order {
+            let body = String::from_utf8_lossy(&request.body);
+            request.head.starts_with("POST")
+                && request.field("content-type") == Some("application/json")
+                && ["{\"by\": \"ann\", \"to\": \"Bern, CH\"}", "{\"by\": \"bob b\", \"to\": \"Oslo\"}"]
+                    .contains(&&*body)
+        } else {
+            ["/page?of=ann", "/page?of=bob%20b"].contains(&request.target())
+        };
+        seen.lock().unwrap()[usize::from(is_order)] += 1;
+        if is_right && request.field("x") == Some("1") { ok("", b"") } else { redirect(400, "", "") }
+    });
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let args = ["--urls", &path("urls"), "--values", &path("people.csv"), "-H", "X: 1", "--verify=status"];
+    let report = report(&url, &[&args[..], &["--depth=2"]].concat());
+    assert!(report.configuration.resource.starts_with("/ (2 requests of "), "{report:?}");
+    let [pages, orders] = *counts.lock().unwrap();
+    let share = f64::from(orders) / f64::from(orders + pages);
+    // With n requests the standard deviation is 0.4/√n.
+    assert!((share - 0.2).abs() < 2.4 / f64::from(orders + pages).sqrt(), "{orders} orders, {pages} pages");
+    write("wrong", "/a\n/b /c\n");
+    write("unknown", "/a?{usr}\n");
+    write("short.csv", "a,b\n1,2\n3\n");
+    for (args, shown) in [
+        (["--urls", &path("wrong")], "wrong:2: \"/c\" follows the URL"),
+        (["--urls", &path("unknown")], "unknown variable {usr}"),
+        (["--values", &path("short.csv")], "short.csv:3: the row has 1 values, and there are 2 columns"),
+        (["--urls", "/no/such"], "/no/such"),
+    ] {
+        let done = load(&url, &args);
+        assert!(done.status.code() == Some(2) && text(&done.stderr).contains(shown), "{args:?}: {done:?}");
+    }
+}
+
+#[test]
+fn http_over_a_unix_socket_has_a_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("app.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            std::thread::spawn(move || {
+                converse(stream.unwrap(), |request| {
+                    assert_eq!((request.target(), request.field("host")), ("/a/b?c", Some("localhost")));
+                    ok("", b"hello")
+                });
+            });
+        }
+    });
+    assert!(report(&format!("http://unix:{}:/a/b?c", socket.display()), &[]).requests > 0);
+}

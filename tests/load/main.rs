@@ -10,6 +10,7 @@ mod closes;
 mod command;
 mod find;
 mod freeze;
+mod haproxy;
 mod http;
 mod loops;
 mod machines;

@@ -12,20 +12,23 @@ use crate::common::{eventually_some, has_program, pace};
 
 fn load(target: &str, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
-    command.args(["load", target, "--warmup=0", "--duration=200ms", "-c4", "--seed=7"]).args(args);
+    command.args(["load", target, "--warmup=0", "--seed=7"]).args(args);
+    for (option, default) in [("-c", "-c4"), ("--duration", "--duration=200ms")] {
+        command.args(Some(default).filter(|_| !args.iter().any(|arg| arg.starts_with(option))));
+    }
     command.env_remove("RUST_LOG").output().unwrap()
 }
 
 /// The report of a load whose checks hold.
 #[track_caller]
-fn report(target: &str, args: &[&str]) -> Report {
+pub(crate) fn report(target: &str, args: &[&str]) -> Report {
     let done = load(target, &[args, &["--json=-"]].concat());
     assert!(done.status.success(), "{args:?}: {done:?}");
     serde_json::from_slice(&done.stdout).unwrap()
 }
 
 /// Requests of the whole run, with those after the measured span.
-fn answered(report: &Report) -> u64 {
+pub(crate) fn answered(report: &Report) -> u64 {
     report.series.iter().map(|interval| interval.requests).sum()
 }
 
@@ -34,15 +37,15 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 /// A server that is given its port. It is ended with this.
-struct Program {
+pub(crate) struct Program {
     child: Child,
-    target: String,
+    pub(crate) target: String,
 }
 
 impl Program {
     /// Starts it on a port that was free a moment ago: the kernel gives it to others rarely, then another is
     /// tried. `None` if it is not installed.
-    fn start(name: &str, args: impl Fn(u16) -> Vec<String>) -> Option<Program> {
+    pub(crate) fn start(name: &str, args: impl Fn(u16) -> Vec<String>) -> Option<Program> {
         if !has_program(name) {
             return None;
         }

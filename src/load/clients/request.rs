@@ -100,6 +100,18 @@ impl HttpRequest {
         }
     }
 
+    /// For this target.
+    #[must_use]
+    pub fn for_target(mut self, target: &str) -> Self {
+        target.clone_into(&mut self.target);
+        self
+    }
+
+    /// Whether a field of this name was set.
+    pub fn has_field(&self, name: &str) -> bool {
+        self.fields.iter().any(|(set, _)| set.eq_ignore_ascii_case(name))
+    }
+
     /// With this method, such as POST. Methods have case (RFC 9110, section 9.1).
     pub fn method(mut self, method: &str) -> Result<Self, RequestError> {
         if !is_token(method) || method == "CONNECT" {
@@ -153,8 +165,8 @@ impl HttpRequest {
         &self.target
     }
 
-    /// The host.
-    pub(super) fn host(&self) -> &str {
+    /// The host, as in the URL.
+    pub fn host(&self) -> &str {
         &self.host
     }
 

@@ -1,0 +1,66 @@
+//! The values of variables in requests, from a CSV file.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Failure;
+use crate::load::clients::Rows;
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Variables in requests")]
+pub(super) struct ValuesArgs {
+    /// A CSV file whose first line names its columns: {NAME} in a request is replaced by a value of the
+    /// column
+    ///
+    /// Each request takes the next row, and after the last the first. In URLs values are encoded. Without
+    /// it there are {counter}, {random} and {random:1-1000}. Other braces are sent as they are.
+    #[arg(long, value_name = "FILE")]
+    values: Option<PathBuf>,
+}
+
+impl ValuesArgs {
+    pub(super) fn is_given(&self) -> bool {
+        self.values.is_some()
+    }
+
+    /// The table in the file.
+    pub(super) fn rows(&self) -> Result<Rows, Failure> {
+        let Some(path) = &self.values else { return Ok(Rows::default()) };
+        let name = path.display();
+        let cannot = |error: csv::Error| match error.position().map(csv::Position::line) {
+            Some(line) => Failure::Usage(format!("--values: {name}:{line}: {}", reason(&error))),
+            None => Failure::Usage(format!("--values: cannot read {name}: {}", reason(&error))),
+        };
+        let mut reader = csv::ReaderBuilder::new().from_path(path).map_err(cannot)?;
+        let columns: Vec<String> = reader.headers().map_err(cannot)?.iter().map(str::to_owned).collect();
+        if columns.iter().all(String::is_empty) {
+            return Err(Failure::Usage(format!("--values: {name} has no line that names its columns")));
+        }
+        let mut rows = Rows::new(columns);
+        let mut record = csv::ByteRecord::new();
+        while reader.read_byte_record(&mut record).map_err(cannot)? {
+            rows.push(record.iter().collect::<Vec<_>>().into_iter()).map_err(|error| {
+                let line = record.position().map_or(0, csv::Position::line);
+                Failure::Usage(format!("--values: {name}:{line}: {error}"))
+            })?;
+        }
+        if rows.is_empty() {
+            return Err(Failure::Usage(format!(
+                "--values: {name} has no row behind the names of its columns"
+            )));
+        }
+        Ok(rows)
+    }
+}
+
+fn reason(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::Io(error) => error.to_string(),
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("the row has {len} values, and there are {expected_len} columns")
+        }
+        csv::ErrorKind::Utf8 { .. } => "the names of the columns are not UTF-8".to_owned(),
+        _ => error.to_string(),
+    }
+}
