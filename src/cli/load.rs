@@ -109,10 +109,10 @@ struct TimeArgs {
     /// As 18:30:00 (today), 2026-01-31T18:30:00Z, or @SECONDS since 1970.
     #[arg(long, value_name = "TIME OF DAY")]
     start_at: Option<StartTime>,
-    /// How long to measure [default: 10s; with --find 3s for a probe]
+    /// How long to measure [default: 10s; with --find 3s for a probe; with --replay-log as long as the log]
     #[arg(long, value_name = "TIME")]
     duration: Option<Ms>,
-    /// How long to run before measuring [default: 1s; with --find 500ms]
+    /// How long to run before measuring [default: 1s; with --find 500ms; with --replay-log 0]
     #[arg(long, value_name = "TIME")]
     warmup: Option<Ms>,
     /// Start the clients one after the other over this time, before the warm-up
@@ -235,7 +235,12 @@ impl LoadArgs {
         (plan.idle, plan.slow, plan.slow_pause) =
             (load.idle, load.slow, load.slow_pause.map_or(plan.slow_pause, span));
         plan.pace = load.rate.map_or(Pace::Closed, |rate| rate.pace(self.arrivals()));
-        let defaults = self.find.spans();
+        let mut defaults = self.find.spans();
+        if let Some(times) = self.request.replayed() {
+            plan.recorded_ns = Some(times.due_ns.clone());
+            plan.pace = Pace::Open { rate_per_second: times.rate_per_second(), arrivals: Arrivals::Recorded };
+            defaults = (Duration::ZERO, times.span);
+        }
         plan.ramp = span(time.ramp);
         (plan.warmup, plan.duration) =
             (time.warmup.map_or(defaults.0, span), time.duration.map_or(defaults.1, span));

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
@@ -9,6 +11,7 @@ use super::Failure;
 use super::load_auth::LoadAuthArgs;
 use super::load_form::{multipart, urlencoded};
 use super::load_input::read_file;
+use super::load_replay::read_log;
 use super::load_urls::read_urls;
 use crate::load::clients::{HttpLoad, HttpOptions, HttpRequest, HttpRequests, RequestOrder, Rows, Verify};
 
@@ -44,6 +47,22 @@ pub(super) struct RequestArgs {
     /// variables are for all requests.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["method", "data", "data_urlencode", "form"])]
     urls: Option<PathBuf>,
+    /// Send the requests of a log again, at their times: a HAR file, or an access log (Combined Log Format)
+    ///
+    /// They are sent to the server of the URL, each once. Access logs have whole seconds and no bodies:
+    /// requests are spread over their second, and a POST is empty. Of a HAR file, which browsers save, the
+    /// requests to the server of the first one are sent, with their fields and bodies. Entries that cannot
+    /// be sent are counted.
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "urls", "method", "data", "data_urlencode", "form", "rate", "arrivals", "values",
+    ])]
+    replay_log: Option<String>,
+    /// How many times as fast as the log [default: 1]
+    #[arg(long, value_name = "X", value_parser = speed, requires = "replay_log")]
+    replay_speed: Option<f64>,
+    /// When the requests of the log fall due: it is read once.
+    #[arg(skip)]
+    replayed: OnceLock<ReplayTimes>,
     #[command(flatten)]
     auth: LoadAuthArgs,
     /// Ask for gzip; decode it, or only count it [default: decode]
@@ -68,6 +87,31 @@ pub(super) struct RequestArgs {
     /// one, there (RFC 6901). none: whole, whatever the status.
     #[arg(long, value_name = "HOW")]
     verify: Option<VerifyArg>,
+}
+
+/// When the requests of a log fall due.
+#[derive(Clone, Debug)]
+pub(super) struct ReplayTimes {
+    pub(super) due_ns: Arc<[u64]>,
+    pub(super) span: Duration,
+}
+
+impl ReplayTimes {
+    /// The mean of the whole log.
+    pub(super) fn rate_per_second(&self) -> f64 {
+        self.due_ns.len() as f64 / self.span.as_secs_f64()
+    }
+}
+
+/// Within these bounds an hour of a log takes between four seconds and six weeks.
+const SPEED_MIN: f64 = 0.001;
+const SPEED_MAX: f64 = 1000.0;
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.strip_suffix('x').unwrap_or(text).parse::<f64>().ok();
+    speed.filter(|speed| (SPEED_MIN..=SPEED_MAX).contains(speed)).ok_or_else(|| {
+        format!("write how many times as fast, from {SPEED_MIN} to {SPEED_MAX}, such as 2 or 0.5")
+    })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -125,6 +169,7 @@ impl RequestArgs {
             (!self.data_urlencode.is_empty(), "--data-urlencode"),
             (!self.form.is_empty(), "--form"),
             (self.urls.is_some(), "--urls"),
+            (self.replay_log.is_some(), "--replay-log"),
             (self.compressed.is_some(), "--compressed"),
             (self.follow.is_some(), "--follow"),
             (self.cookies, "--cookies"),
@@ -149,6 +194,9 @@ impl RequestArgs {
     /// The load of a URL with what these options add to it.
     pub(super) fn load(&self, get: HttpRequest, rows: Rows, seed: u64) -> Result<HttpLoad, Failure> {
         let request = self.complete(get)?;
+        if let Some(file) = &self.replay_log {
+            return self.replay(file, &request);
+        }
         let (list, shown) = match &self.urls {
             Some(_) if request.target() != "/" => {
                 return Err(Failure::Usage(format!(
@@ -182,6 +230,28 @@ impl RequestArgs {
         }
         let order = RequestOrder::Random;
         let requests = HttpRequests { requests: list, order, variables: Some(rows), seed, shown };
+        HttpLoad::with(requests, self.options()).map_err(Failure::usage)
+    }
+
+    /// When the requests of a log fall due, once [`RequestArgs::load`] has read it.
+    pub(super) fn replayed(&self) -> Option<&ReplayTimes> {
+        self.replayed.get()
+    }
+
+    fn replay(&self, file: &str, base: &HttpRequest) -> Result<HttpLoad, Failure> {
+        let log = read_log(file, base, self.replay_speed.unwrap_or(1.0))?;
+        if let Some(skipped) = &log.skipped {
+            log::warn!("{file}: {skipped}");
+        }
+        let count = log.requests.len();
+        let plural = if count == 1 { "request" } else { "requests" };
+        self.replayed.get_or_init(|| ReplayTimes { due_ns: log.due_ns.into(), span: log.span });
+        let requests = HttpRequests {
+            requests: log.requests.into_iter().map(|request| (request, 1)).collect(),
+            order: RequestOrder::InTurn,
+            shown: Some(format!("/ ({count} {plural} of {file})")),
+            ..HttpRequests::default()
+        };
         HttpLoad::with(requests, self.options()).map_err(Failure::usage)
     }
 

@@ -89,6 +89,7 @@ fn name_of(arrivals: Arrivals) -> &'static str {
     match arrivals {
         Arrivals::Constant => "constant",
         Arrivals::Poisson => "Poisson",
+        Arrivals::Recorded => "recorded",
     }
 }
 

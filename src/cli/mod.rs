@@ -29,6 +29,7 @@ mod load_input;
 mod load_merge;
 mod load_page;
 mod load_raw;
+mod load_replay;
 mod load_report;
 mod load_request;
 mod load_table;

@@ -1,6 +1,7 @@
 //! What a run of the load generator does.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::portion::Portion;
@@ -67,6 +68,9 @@ pub struct Plan {
     /// Source addresses, used in turn. If empty, the kernel chooses; for a server in 127.0.0.0/8, on Linux
     /// many addresses of this block are used, so that ports do not run out.
     pub sources: Vec<SourceRange>,
+    /// When each request falls due after the begin of the warm-up, ascending, in ns, for
+    /// [`super::report::Arrivals::Recorded`].
+    pub recorded_ns: Option<Arc<[u64]>>,
     /// The same seed gives the same bytes and the same arrivals.
     pub seed: u64,
 }
@@ -106,6 +110,7 @@ impl Plan {
             reply_timeout: Duration::from_secs(10),
             interval: Duration::from_secs(1),
             sources: Vec::new(),
+            recorded_ns: None,
             seed: 1,
         }
     }

@@ -235,6 +235,8 @@ pub enum Arrivals {
     Constant,
     /// Independent arrivals at random: exponential distances.
     Poisson,
+    /// At the times of [`super::Plan::recorded_ns`], such as those of a log. The rate is their mean.
+    Recorded,
 }
 
 /// A distribution of times. Without a value all fields are zero, and there are no buckets.

@@ -1,5 +1,7 @@
 //! When requests of the open loop fall due: an absolute schedule, which slow replies do not change.
 
+use std::sync::Arc;
+
 use super::plan::Plan;
 use super::portion::Portion;
 use super::random::Random;
@@ -19,6 +21,8 @@ pub(super) struct Schedule {
     random: Random,
     /// Arrivals of other threads between two of this one.
     passed: u32,
+    /// For [`Arrivals::Recorded`]: when each falls due after `start_ns`.
+    recorded_ns: Option<Arc<[u64]>>,
 }
 
 /// Requests per ns over time.
@@ -76,8 +80,10 @@ impl Schedule {
             }
         };
         let random = Random::new(plan.seed);
+        let recorded_ns = plan.recorded_ns.clone().filter(|_| arrivals == Arrivals::Recorded);
+        let (offset_ns, expected, passed) = (0.0, 0.0, 0);
         let mut schedule =
-            Schedule { start_ns, offset_ns: 0.0, expected: 0.0, rate, arrivals, random, passed: 0 };
+            Schedule { start_ns, offset_ns, expected, rate, arrivals, random, passed, recorded_ns };
         if arrivals == Arrivals::Poisson {
             schedule.step();
         }
@@ -87,9 +93,13 @@ impl Schedule {
         Some(schedule)
     }
 
-    /// When the next request falls due.
+    /// When the next request falls due; `u64::MAX` behind the last recorded one.
     #[allow(clippy::cast_sign_loss)] // distances are not negative
     pub(super) fn next_ns(&self) -> u64 {
+        if let Some(recorded_ns) = &self.recorded_ns {
+            let next_ns = recorded_ns.get(self.expected as usize);
+            return next_ns.map_or(u64::MAX, |ns| self.start_ns + ns);
+        }
         self.start_ns + self.offset_ns as u64
     }
 
@@ -104,7 +114,7 @@ impl Schedule {
 
     fn step(&mut self) {
         self.expected += match self.arrivals {
-            Arrivals::Constant => 1.0,
+            Arrivals::Constant | Arrivals::Recorded => 1.0,
             Arrivals::Poisson => -self.random.unit().ln(),
         };
         self.offset_ns = self.rate.offset_ns(self.expected);
@@ -134,6 +144,15 @@ mod tests {
                 (due - std::mem::replace(&mut last, due)) as f64
             })
             .collect()
+    }
+
+    #[test]
+    fn recorded_arrivals_come_when_they_did_and_end() {
+        let mut plan = plan(Pace::Open { rate_per_second: 1.0, arrivals: Arrivals::Recorded });
+        plan.recorded_ns = Some([0, 5, 5, 900].into());
+        let mut schedule = Schedule::new(&plan, 100, Portion::WHOLE).unwrap();
+        let due: Vec<u64> = std::iter::from_fn(|| schedule.pop(1_000)).collect();
+        assert_eq!((due, schedule.next_ns()), (vec![100, 105, 105, 1_000], u64::MAX));
     }
 
     #[test]

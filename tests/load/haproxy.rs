@@ -1,4 +1,4 @@
-//! A load on HAProxy itself, which ends connections that wait for a request for too long.
+//! A load on `HAProxy` itself, which ends connections that wait for a request for too long.
 
 use crate::raw::{Program, answered, report};
 

@@ -463,3 +463,45 @@ fn http_over_a_unix_socket_has_a_path() {
     });
     assert!(report(&format!("http://unix:{}:/a/b?c", socket.display()), &[]).requests > 0);
 }
+
+#[test]
+fn a_log_is_sent_again_at_its_times_or_faster() {
+    let folder = tempfile::tempdir().unwrap();
+    let line =
+        |second: u32, what: &str| format!("::1 - - [10/Oct/2000:13:55:{second:02} +0000] \"{what}\" 200 5\n");
+    let log: String = (0..40_u32)
+        .map(|number| line(number / 10, &format!("GET /{number} HTTP/1.1")))
+        .chain([line(5, "nonsense")])
+        .collect();
+    std::fs::write(folder.path().join("access.log"), log).unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let all = Arc::clone(&seen);
+    let url = site(move |request| {
+        all.lock().unwrap().push((std::time::Instant::now(), request.target().to_owned()));
+        ok("", request.target().as_bytes())
+    });
+    let file = folder.path().join("access.log").display().to_string();
+    let done = Command::new(env!("CARGO_BIN_EXE_oneloop"))
+        .args(["load", &url, "--replay-log", &file, "--replay-speed=10", "-c1", "--json=-"])
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
+    assert!(text(&done.stderr).contains("1 entry is not sent; the first: line 41:"), "{done:?}");
+    let report: Report = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!((report.requests_due, report.latency.count, report.missed_sends), (40, 40, 0), "{report:?}");
+    let seen = seen.lock().unwrap();
+    let targets: Vec<&str> = seen.iter().map(|(_, target)| target.as_str()).collect();
+    let expected: Vec<String> = (0..40).map(|number| format!("/{number}")).collect();
+    assert_eq!(targets, expected);
+    // 39 tenths of a second, ten times as fast; later only if this machine stood still.
+    let took = seen[39].0 - seen[0].0;
+    assert!(took >= std::time::Duration::from_millis(380), "{took:?}");
+    for (args, shown) in [
+        (["--replay-log", &file, "--rate", "5"], "cannot be used with"),
+        (["--replay-log", &file, "--replay-speed", "0"], "how many times as fast"),
+    ] {
+        let done = load(&url, &args);
+        assert!(done.status.code() == Some(2) && text(&done.stderr).contains(shown), "{args:?}: {done:?}");
+    }
+}
