@@ -246,15 +246,19 @@ fn a_password_or_token_is_sent_from_wherever_it_is() {
     let file = folder.path().join("secret");
     std::fs::write(&file, "open sesame\nmore\n").unwrap();
     let file = file.display().to_string();
-    let url = site(|request| match request.field("authorization") {
-        Some("Basic YWxpOm9wZW4gc2VzYW1l" | "Bearer open sesame") => ok("", b"in"),
-        _ => b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n".to_vec(),
+    let wrong = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&wrong);
+    let url = site(move |request| {
+        let sent = request.field("authorization");
+        if matches!(sent, Some("Basic YWxpOm9wZW4gc2VzYW1l" | "Bearer open sesame")) {
+            return ok("", b"in");
+        }
+        seen.fetch_add(1, SeqCst);
+        b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n".to_vec()
     });
     let all = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
-        command
-            .args(["load", &url, "--warmup=0", "--duration=50ms", "-c1", "--expect=status=200"])
-            .args(args);
+        command.args(["load", &url, "--warmup=0", "--duration=50ms", "-c1", "--verify=none"]).args(args);
         command.env("SECRET", "open sesame").output().unwrap()
     };
     let token = format!("@{file}");
@@ -268,6 +272,7 @@ fn a_password_or_token_is_sent_from_wherever_it_is() {
     ] {
         let done = all(args);
         assert!(done.status.success(), "{args:?}: {done:?}");
+        assert_eq!(wrong.load(SeqCst), 0, "{args:?}");
     }
     for (args, shown) in [
         (&["-u", "ali:x", "--user-password=env:SECRET"][..], "use --user ali"),
@@ -494,9 +499,9 @@ fn a_log_is_sent_again_at_its_times_or_faster() {
     let targets: Vec<&str> = seen.iter().map(|(_, target)| target.as_str()).collect();
     let expected: Vec<String> = (0..40).map(|number| format!("/{number}")).collect();
     assert_eq!(targets, expected);
-    // 39 tenths of a second, ten times as fast; later only if this machine stood still.
+    // 39 tenths of a second, ten times as fast; less by as much as the first one was late.
     let took = seen[39].0 - seen[0].0;
-    assert!(took >= std::time::Duration::from_millis(380), "{took:?}");
+    assert!(took >= std::time::Duration::from_millis(200), "{took:?}");
     for (args, shown) in [
         (["--replay-log", &file, "--rate", "5"], "cannot be used with"),
         (["--replay-log", &file, "--replay-speed", "0"], "how many times as fast"),

@@ -100,7 +100,7 @@ fn redis_answers_as_many_requests_as_the_report_has() {
     let Some(redis) = Program::redis(&[]) else { return };
     let ping = report(&redis.target, &["--send", r"PING\r\n", "--until", r"+PONG\r\n", "--reject", "/^-/"]);
     assert_eq!((&*ping.configuration.service, &*ping.configuration.resource), ("tcp", r"PING\r\n"));
-    assert!(ping.requests > 0 && ping.errors.total() == 0, "{ping:?}");
+    assert!(answered(&ping) > 0 && ping.errors.total() == 0, "{ping:?}");
     for depth in ["--depth=1", "--depth=16"] {
         redis.ask("SET count 0");
         let counted = report(&redis.target, &[depth, "--send", r"INCR count\r\n", "--until", r"/^:\d+\r\n/"]);
@@ -137,7 +137,7 @@ fn what_redis_rejects_is_an_error_at_once() {
     assert_eq!(done.status.code(), Some(3), "{done:?}");
     assert!(text(&done.stdout).contains("the reply has in it what --reject names"), "{done:?}");
     let login = ["--setup", r"AUTH secret\r\n", "--setup-until", r"+OK\r\n"];
-    assert!(report(&redis.target, &[&ping[..], &login].concat()).requests > 0);
+    assert!(answered(&report(&redis.target, &[&ping[..], &login].concat())) > 0);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn memcached_gets_what_was_set() {
         "ERROR",
     ];
     for more in [&[][..], &["--churn"], &["--rate=500"]] {
-        assert!(report(&memcached.target, &[&args[..], more].concat()).requests > 0, "{more:?}");
+        assert!(answered(&report(&memcached.target, &[&args[..], more].concat())) > 0, "{more:?}");
     }
 }
 
@@ -224,9 +224,12 @@ fn a_greeting_and_a_login_are_awaited_before_the_first_request() {
     ];
     for more in [&["--depth=8"][..], &["--connect-first"], &["--rate=500"], &["--churn"]] {
         let report = report(&target, &[&args[..], more].concat());
-        assert!(report.requests > 0 && report.latency.min_ns > 0, "{more:?}");
+        assert!(answered(&report) > 0, "{more:?}");
         if more == ["--churn"] {
-            assert!(report.latency.min_ns > 5_000_000, "a new connection has its greeting in the latency");
+            assert!(
+                report.latency.count == 0 || report.latency.min_ns > 5_000_000,
+                "a new connection has its greeting in the latency"
+            );
         }
     }
     let without = load(&target, &args[6..]);
@@ -242,7 +245,7 @@ fn a_reply_ends_after_its_bytes_or_with_its_connection() {
         }
         Ok(())
     });
-    assert!(report(&echo, &["--send", r"\x00\xffab", "--until-bytes=4"]).requests > 0);
+    assert!(answered(&report(&echo, &["--send", r"\x00\xffab", "--until-bytes=4"])) > 0);
     let sink = report(&echo, &["--send", "x", "--until-bytes=1", "--churn"]);
     assert_eq!(sink.errors.total(), 0, "{sink:?}");
     let finger = serve(|mut stream| {
@@ -251,13 +254,13 @@ fn a_reply_ends_after_its_bytes_or_with_its_connection() {
         stream.write_all(format!("no plan of {line}").as_bytes())
     });
     let closes = report(&finger, &["--send", r"root\r\n", "--until-close"]);
-    assert!(closes.configuration.churn && closes.requests > 0 && closes.errors.total() == 0, "{closes:?}");
+    assert!(closes.configuration.churn && answered(&closes) > 0 && closes.errors.total() == 0, "{closes:?}");
     let clock = serve(|mut stream| {
         loop {
             stream.write_all(b"tick\n")?;
         }
     });
-    assert!(report(&clock, &["--until", r"tick\n"]).requests > 0, "it only reads");
+    assert!(answered(&report(&clock, &["--until", r"tick\n"])) > 0, "it only reads");
 }
 
 #[test]
