@@ -11,10 +11,11 @@ use super::layout::{LineWidth, filled};
 use super::load_report::read_report;
 use super::units::time;
 use crate::judge::figures::three_digits;
-use crate::load::Report;
 use crate::load::comparison::{
     COVERAGE, Change, ComparedQuantity, Difference, Regression, RegressionState, compare,
 };
+use crate::load::report::Verdict;
+use crate::load::{Report, judged};
 
 /// Compare two loads: what changed, and whether the data can decide that
 ///
@@ -173,7 +174,7 @@ fn table(differences: &[Difference], conditions: &[Condition], notes: &[String],
     text
 }
 
-/// What must be equal for a comparison to mean something, where it is not.
+/// What must be equal for a comparison to mean something, where it is not, and runs that cannot be trusted.
 fn notes(before: &Report, after: &Report) -> Vec<String> {
     let mut notes = Vec::new();
     let (one, other) = (&before.configuration, &after.configuration);
@@ -192,6 +193,10 @@ fn notes(before: &Report, after: &Report) -> Vec<String> {
     differ("machine", [before.origin.host.clone(), after.origin.host.clone()]);
     differ("program", [before.origin.program.clone(), after.origin.program.clone()]);
     for (name, report) in [("before", before), ("after", after)] {
+        let judged = judged(report);
+        if judged.verdict != Verdict::Valid {
+            notes.push(format!("{name} is {}: {}", judged.verdict, judged.reasons.join("; ")));
+        }
         notes.extend(report.notes.iter().map(|note| format!("{name}: {note}")));
     }
     notes
