@@ -585,7 +585,7 @@ mod tests {
             ("nginx@*:8080", "the services are", "serve 'DIR@*:8080'"),
             ("sxc", "no such directory; did you mean src? Write", "serve src"),
             ("sorc,listing=off@81", "did you mean src? Write", "serve src,listing=off@81"),
-            ("./tets", "did you mean ./tests? Write", "serve ./tests"),
+            ("./sorc", "did you mean ./src? Write", "serve ./src"),
             ("/docs:src@81", "to serve one at a path or for a host, write", "serve http=/docs:src@81"),
             ("//example.org:src", "is not a directory", "serve http=//example.org:src"),
             (&format!("{dir}@99999"), "a port is a number", &format!("serve {dir}@127.0.0.1:8000")),

@@ -132,7 +132,7 @@ fn the_exit_code_tells_what_came_of_it() {
         (
             &["--depth=0"],
             2,
-            "--depth \"0\": it must be at least 1; for example: oneloop load echo --depth 64",
+            "--depth \"0\": it must be at least 1; for example: oneloop load echo@127.0.0.1:",
         ),
         (
             &["--slow", "lots"],
