@@ -121,7 +121,7 @@ pub(super) struct InputBuffer {
 }
 
 /// The size of the input buffer at first.
-const INPUT_BYTES_FIRST: usize = 1 << 10;
+const INPUT_BYTES_FIRST: usize = 512;
 /// How much longer it becomes then, until it has `read_bytes`.
 const INPUT_GROWTH: usize = 8;
 /// Room for answers that a child finds in its outbox.

@@ -80,7 +80,6 @@ impl ErrorCounts {
     }
 
     /// The classes that occurred, as text; empty without an error.
-    #[cfg(feature = "cli")]
     pub(crate) fn summary(&self) -> String {
         let classes = [
             (self.refused, "refused"),

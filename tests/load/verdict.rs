@@ -131,6 +131,7 @@ fn a_connection_that_is_held_back_until_the_end_is_noticed() {
 }
 
 /// A library that is loaded first and halves the speed of the clock.
+#[cfg(target_os = "linux")]
 const HALF_SPEED: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>

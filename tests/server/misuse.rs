@@ -122,6 +122,8 @@ fn limits_of_nothing_are_neither_a_spin_nor_the_end_of_input() {
         let server = Inside::serve(limits.clone(), Echo);
         let mut client = server.client();
         client.expect_echo(b"little by little");
+        client.half_close();
+        client.expect_end();
         drop(client);
         assert_eq!(server.drain().counters.of(Reason::PeerClosed), 1, "{limits:?}");
     }

@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+#[cfg(not(mio_unsupported_force_poll_poll))]
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
