@@ -7,7 +7,7 @@
 //! oneloop load echo@127.0.0.1:7107 --find 'p99<5ms'
 //! ```
 //!
-//! Requests wait for a token; up to `--burst-ms` of tokens are kept while nobody asks. A stall of random
+//! Requests wait for a token; up to `--burst-ms` of tokens are kept while no request comes. A stall of random
 //! length, up to `--stall-ms`, comes every 8 s on average. Of all replies, `--drop` (a share of 1) are never
 //! sent. The first `--hold` clients are served when another one has left.
 

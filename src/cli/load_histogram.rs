@@ -42,15 +42,6 @@ fn bar(count: u64, most: u64, columns: usize) -> String {
 mod tests {
     use super::*;
 
-    fn latency(buckets: &[(u64, u64)]) -> Latency {
-        Latency {
-            count: buckets.iter().map(|bucket| bucket.1).sum(),
-            max_ns: buckets.last().map_or(0, |bucket| bucket.0),
-            buckets_ns_count: buckets.to_vec(),
-            ..Latency::default()
-        }
-    }
-
     #[test]
     fn every_request_is_in_one_row_and_every_row_fits() {
         for buckets in [
@@ -61,7 +52,7 @@ mod tests {
             &[(50_000, 90_000), (60_000, 123_456), (3_000_000_000, 1)],
             &[(1, 1), (172_800_000_000_000, 1)],
         ] {
-            let latency = latency(buckets);
+            let latency = Latency::of_buckets(buckets);
             assert_eq!(ranges(&latency).iter().map(|row| row.1).sum::<u64>(), latency.count);
             for columns in [24, 40, 80, 140] {
                 let text = picture(&latency, columns);

@@ -64,8 +64,7 @@ use typed_command::TypedCommand;
 
 /// One process, one loop, many clients: a server, a load generator, and a comparison of server models.
 ///
-/// Share this directory, look at it, put load on the server, watch how server models treat clients, then
-/// compare the models:
+/// Share this directory, look at it, put load on the server, watch the models, and compare them:
 ///
 ///   oneloop serve
 ///   curl 127.0.0.1:8000/

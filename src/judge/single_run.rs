@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::errors::ErrorCounts;
-use super::figures::{grouped, percent, three_digits};
+use super::figures::{counted, grouped, percent, three_digits};
 use super::statistics::MedianInterval;
 use super::thresholds::{BUSY_FROM, ERRORS_MAX, LITTLE_MAX, SHORTFALL_MAX, SPREAD_MAX, STARVED_MAX};
 use super::verdict::{ReasonedVerdict, Verdict, conclude};
 
-/// CPU time of the generator, as a share of a core, from which a note says that it may be the limit.
+/// CPU time of the generator, as a share of a core, from which it may be the limit; a note points it out.
 const BUSY_NOTED_FROM: f64 = 0.85;
-/// Share of the span in which the generator waited for a core, from which a note says so.
+/// Share of the span in which the generator waited for a core that is worth a note.
 const STARVED_NOTED_FROM: f64 = 0.05;
 /// Share of the span in which the generator may stand still. While it does no request is sent and no reply is
 /// read: with a little more than this share, it would show in the p99.
@@ -171,7 +171,10 @@ impl RunVerdict {
         notes.extend(missed(run));
         notes.extend(unanswered(run));
         if (1..TAIL_REQUESTS_MIN).contains(&latency_count) {
-            notes.push(format!("p99.99 of only {latency_count} requests is close to the maximum"));
+            notes.push(format!(
+                "p99.99 of only {} is close to the maximum",
+                counted(latency_count, "request", "requests")
+            ));
         }
         notes.retain(|note| !self.reasons.contains(note));
         notes
@@ -397,7 +400,9 @@ fn noise(run: &RunEvidence) -> Vec<String> {
         reasons.extend(unanswered(run));
     }
     if (1..REQUESTS_MIN).contains(&run.requests) {
-        reasons.push(format!("only {} requests were answered: p99 is about the maximum", run.requests));
+        let (answered, were) =
+            (run.requests, if run.requests == 1 { "request was" } else { "requests were" });
+        reasons.push(format!("only {answered} {were} answered: p99 is about the maximum"));
     }
     reasons
 }

@@ -24,7 +24,7 @@ fn horizon_us(played: &[Played]) -> u64 {
     longest.max(1000) * 51 / 50
 }
 
-/// All pictures in one SVG. `origin` tells where they come from.
+/// All pictures in one SVG. `origin`: where they come from.
 pub(crate) fn svg_file(scene: &Scene, played: &[Played], origin: &str) -> String {
     let (mut body, mut y) = (String::new(), MARGIN);
     let text = |body: &mut String, class: &str, y: f64, text: &str| {
@@ -62,7 +62,7 @@ pub(crate) fn svg_file(scene: &Scene, played: &[Played], origin: &str) -> String
     )
 }
 
-/// A page with all pictures, their sentences, and the numbers. `origin` tells where they come from.
+/// A page with all pictures, their sentences, and the numbers. `origin`: where they come from.
 pub(crate) fn html(scene: &Scene, played: &[Played], origin: &str) -> String {
     let title = escape(&scene.title);
     let key = legend(scene);

@@ -1,6 +1,6 @@
 //! A server of a scene, as it is started, listened to and ended.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -15,12 +15,11 @@ use super::report::LISTENING;
 use super::scene::LectureServer;
 use super::serve::ServerArgument;
 use super::sighting::ServerLine;
+use crate::sys::child_output::keep_error_output;
 use crate::sys::process::end_with_parent;
 
 /// How long it may take until it listens.
 const START_MAX: Duration = Duration::from_secs(10);
-/// How much of its error output is kept, in bytes.
-const ERROR_OUTPUT_BYTES_MAX: u64 = 4096;
 /// How long to wait for the error output of a server that did not start.
 const ERROR_OUTPUT_MAX: Duration = Duration::from_millis(500);
 
@@ -94,20 +93,6 @@ impl Drop for StartedServer {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// Keeps the first part of the error output, and reads on, so that the server never blocks on it.
-fn keep_error_output(child: &mut Child) -> mpsc::Receiver<String> {
-    let (sender, receiver) = mpsc::channel();
-    if let Some(mut output) = child.stderr.take() {
-        thread::spawn(move || {
-            let mut kept = Vec::new();
-            let _ = output.by_ref().take(ERROR_OUTPUT_BYTES_MAX).read_to_end(&mut kept);
-            let _ = sender.send(String::from_utf8_lossy(&kept).into_owned());
-            let _ = io::copy(&mut output, &mut io::sink());
-        });
-    }
-    receiver
 }
 
 /// Passes on what the server reports, until its last process has ended.

@@ -297,17 +297,13 @@ fn of_phase(report: &Report, phase: Phase, later_ns: u64) -> Vec<Interval> {
 fn numbered(part: &[Interval], number: usize) -> Option<Interval> {
     let last = part.last()?;
     let behind = || Interval {
+        phase: last.phase,
         start_ns: last.end_ns,
-        requests: 0,
-        bytes_in: 0,
-        bytes_out: 0,
-        p50_ns: 0,
-        p99_ns: 0,
-        max_ns: 0,
-        errors: 0,
-        crowd_lost: 0,
-        latency_hdr: String::new(),
-        ..last.clone()
+        end_ns: last.end_ns,
+        clients_open: last.clients_open,
+        outstanding: last.outstanding,
+        crowd_open: last.crowd_open,
+        ..Interval::EMPTY
     };
     Some(part.get(number).cloned().unwrap_or_else(behind))
 }

@@ -58,20 +58,11 @@ fn ends(steps: &[f64], first_ns: u64, last_ns: u64) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    fn latency(buckets: &[(u64, u64)]) -> Latency {
-        Latency {
-            count: buckets.iter().map(|bucket| bucket.1).sum(),
-            max_ns: buckets.last().map_or(0, |bucket| bucket.0),
-            buckets_ns_count: buckets.to_vec(),
-            ..Latency::default()
-        }
-    }
-
     #[test]
     fn ranges_are_as_fine_as_the_rows_allow() {
-        let narrow = ranges(&latency(&[(1_210_000, 1), (1_990_000, 1)]));
+        let narrow = ranges(&Latency::of_buckets(&[(1_210_000, 1), (1_990_000, 1)]));
         assert_eq!(narrow.iter().map(|row| row.0 / 1e6).collect::<Vec<_>>(), [1.3, 1.5, 1.6, 1.8, 2.0]);
-        let wide = ranges(&latency(&[(80_000, 1), (2_000_000_000, 1)]));
+        let wide = ranges(&Latency::of_buckets(&[(80_000, 1), (2_000_000_000, 1)]));
         assert!(wide.len() <= RANGES_MAX, "{wide:?}");
     }
 }

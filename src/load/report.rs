@@ -272,6 +272,17 @@ pub struct Latency {
 }
 
 impl Latency {
+    /// With these buckets alone.
+    #[cfg(test)]
+    pub(crate) fn of_buckets(buckets: &[(u64, u64)]) -> Latency {
+        Latency {
+            count: buckets.iter().map(|bucket| bucket.1).sum(),
+            max_ns: buckets.last().map_or(0, |bucket| bucket.0),
+            buckets_ns_count: buckets.to_vec(),
+            ..Latency::default()
+        }
+    }
+
     /// The time that this share (0 to 1) of all values did not exceed, from the buckets; 0 without a value.
     #[allow(clippy::cast_sign_loss)] // a share is not negative
     pub fn quantile_ns(&self, quantile: f64) -> u64 {
@@ -609,7 +620,6 @@ impl Report {
 
 impl Interval {
     /// An interval in which nothing happened.
-    #[cfg(test)]
     pub(crate) const EMPTY: Interval = Interval {
         phase: Phase::Measuring,
         start_ns: 0,

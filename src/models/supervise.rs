@@ -66,7 +66,7 @@ pub(super) struct WorkerPool {
     child_telemetry: Telemetry,
     drain_ms: u32,
     workers: Vec<SupervisedWorker>,
-    /// By worker: the process that was just forked for it, until its state says so; 0 for none.
+    /// By worker: the process that was just forked for it, until its state has it; 0 for none.
     forked: SharedCounters,
     /// The error of the last worker that failed, as `errno`, written by that worker.
     failure: SharedCounters,

@@ -7,6 +7,8 @@ pub(crate) mod alarm;
 #[cfg(feature = "cli")]
 pub(crate) mod atomic_file;
 mod bind_error;
+#[cfg(feature = "cli")]
+pub(crate) mod child_output;
 pub(crate) mod clock;
 #[cfg(feature = "cli")]
 pub(crate) mod control_group;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::judge::Verdict;
+use crate::judge::figures::counted;
 use crate::judge::statistics::MedianInterval;
 use crate::lab::judge::results::Results;
 use crate::lab::plan::experiment::{Experiment, STEADY_CLIENTS, WAIT_STALL_MS};
@@ -42,13 +43,12 @@ pub(super) fn busy_machine(results: &Results) -> Option<String> {
 pub(super) fn measured_again(results: &Results) -> Option<String> {
     let again: Vec<_> = results.cells.iter().filter(|result| result.attempts_again > 0).collect();
     let valid = again.iter().filter(|result| result.judgement.verdict == Verdict::Valid).count();
-    let runs = results.runs_again;
     (!again.is_empty()).then(|| {
         format!(
-            "Other processes had disturbed {}, which {} measured again in {runs} {}: {} now.",
-            counted(again.len(), "cell"),
+            "Other processes had disturbed {}, which {} measured again in {}: {} now.",
+            counted(again.len() as u64, "cell", "cells"),
             if again.len() == 1 { "was" } else { "were" },
-            if runs == 1 { "run" } else { "runs" },
+            counted(results.runs_again.into(), "run", "runs"),
             match valid {
                 0 => "none is VALID".to_owned(),
                 valid if valid == again.len() => "all are VALID".to_owned(),
@@ -59,13 +59,9 @@ pub(super) fn measured_again(results: &Results) -> Option<String> {
     })
 }
 
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
 /// One sentence about an experiment from VALID cells alone, or why there is none.
 fn sentence(results: &Results, experiment: Experiment, class: CoreClass) -> String {
-    let said = match experiment {
+    let sentence = match experiment {
         Experiment::Wait => wait(&trusted(results, experiment, class, Metric::WaitMs)),
         Experiment::Few => few(&trusted(results, experiment, class, Metric::ServedAtOnce)),
         Experiment::Many | Experiment::Idle => slope(results, experiment, class),
@@ -75,7 +71,7 @@ fn sentence(results: &Results, experiment: Experiment, class: CoreClass) -> Stri
             compared(experiment, metric, &trusted(results, experiment, class, metric))
         }
     };
-    said.unwrap_or_else(|| untrusted(results, experiment, class))
+    sentence.unwrap_or_else(|| untrusted(results, experiment, class))
 }
 
 /// A trusted value of a server.

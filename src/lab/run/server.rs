@@ -16,6 +16,7 @@ use super::placement::Placement;
 use crate::lab::plan::subject::{Subject, SubjectKind};
 use crate::lab::sample::proc::is_listening;
 use crate::lab::sample::server::ServerProcesses;
+use crate::sys::child_output::keep_error_output;
 use crate::sys::control_group::ControlGroup;
 use crate::sys::process::end_with_parent;
 use crate::sys::signals::SignalCounts;
@@ -32,8 +33,6 @@ const END_SEEN_MAX: Duration = Duration::from_millis(200);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// How long to wait for the error output of a server that has ended.
 const ERROR_OUTPUT_MAX: Duration = Duration::from_millis(500);
-/// How much of a server's error output is kept, in bytes, so that endless output costs no memory.
-const ERROR_OUTPUT_BYTES_MAX: u64 = 4096;
 
 /// A running server. Dropping it stops it, and all processes of its group.
 #[derive(Debug)]
@@ -321,20 +320,6 @@ fn listens(addr: SocketAddr) -> bool {
 /// An address that was free a moment ago: there is no way to ask a peer for its port.
 fn free_addr() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
-}
-
-/// Keeps the first part of the server's error output, and reads on, so that the server never blocks on it.
-fn keep_error_output(child: &mut Child) -> mpsc::Receiver<String> {
-    let (sender, receiver) = mpsc::channel();
-    if let Some(mut output) = child.stderr.take() {
-        thread::spawn(move || {
-            let mut kept = Vec::new();
-            let _ = output.by_ref().take(ERROR_OUTPUT_BYTES_MAX).read_to_end(&mut kept);
-            let _ = sender.send(String::from_utf8_lossy(&kept).into_owned());
-            let _ = io::copy(&mut output, &mut io::sink());
-        });
-    }
-    receiver
 }
 
 fn drain_output(child: &mut Child) {

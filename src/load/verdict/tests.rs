@@ -7,7 +7,7 @@ use super::of;
 use crate::judge::Verdict;
 use crate::load::Plan;
 use crate::load::random::Random;
-use crate::load::report::{Arrivals, Fairness, Interval, Latency, Pace, Phase, Report};
+use crate::load::report::{Arrivals, Fairness, Interval, Latency, Pace, Report};
 use crate::load::standstill::Standstills;
 
 const MS: u64 = 1_000_000;
@@ -360,23 +360,7 @@ fn distribution(mut values: Vec<u64>) -> Latency {
 }
 
 fn interval_of(start_ns: u64, end_ns: u64, requests: u64) -> Interval {
-    Interval {
-        phase: Phase::Measuring,
-        start_ns,
-        end_ns,
-        requests,
-        bytes_in: 0,
-        bytes_out: 0,
-        p50_ns: 0,
-        p99_ns: 0,
-        max_ns: 0,
-        errors: 0,
-        clients_open: 0,
-        outstanding: 0,
-        crowd_open: 0,
-        crowd_lost: 0,
-        latency_hdr: String::new(),
-    }
+    Interval { start_ns, end_ns, requests, ..Interval::EMPTY }
 }
 
 /// Whether the numbers of a disturbed run are wrong: the rate by a tenth, or the median or the p99 latency by
