@@ -31,7 +31,7 @@ use crate::telemetry::{Counters, Reason, Tally};
 use super::acceptor::{Acceptor, NotServed};
 use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, Services, Worker};
 use super::child_table::ChildTable;
-use super::shutdown::Shutdown;
+use super::shutdown::{Cuts, Shutdown};
 use super::{ServedBy, Setup};
 
 /// How long after children were reaped the next are left to end, in ms. While clients come and go, their
@@ -187,9 +187,10 @@ fn drain<S: Service>(acceptor: &mut Acceptor<S>, children: &mut Children<S>) -> 
     log::info!("draining: {} clients have up to {drain:?} to finish", children.clients.len());
     acceptor.signals.set_child_ends(ChildEnds::Come);
     let mut shutdown = Shutdown::new(acceptor.limits.drain_ms, acceptor.signals.counts());
+    let cuts = Cuts::new(&children.tally);
     loop {
         let request = shutdown.request();
-        if shutdown.may_accept() {
+        if shutdown.may_accept() && !cuts.have_begun() {
             acceptor.take_backlog(|acceptor, at, accepted| hand_over(acceptor, at, accepted, children));
         } else {
             acceptor.close();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::sys::SignalCounts;
 use crate::sys::process::ChildRequest;
-use crate::telemetry::Reason;
+use crate::telemetry::{Counters, Reason, Tally};
 
 /// How long a child that is to end at once is given before it is killed, in ms.
 const CHILD_GRACE_MS: u64 = 2_000;
@@ -78,4 +78,27 @@ pub(super) fn end_of_threads(before: Option<Instant>, drain_ms: u32, signals: Si
     let drain_ms = if signals.stops() > 1 { 0 } else { drain_ms };
     let end = Instant::now() + Duration::from_millis(u64::from(drain_ms) + THREAD_GRACE_MS);
     before.map_or(end, |before| before.min(end))
+}
+
+/// Tells when a drain has begun to cut clients. Its time is over then, though the clock of the accepting
+/// process or thread may say so only a moment later: who waits must not come in by the place of one who was
+/// cut.
+pub(super) struct Cuts {
+    tally: Tally,
+    before: u64,
+}
+
+impl Cuts {
+    /// Of the drain that begins now.
+    pub(super) fn new(tally: &Tally) -> Self {
+        Cuts { tally: tally.clone(), before: Self::count(tally) }
+    }
+
+    pub(super) fn have_begun(&self) -> bool {
+        Self::count(&self.tally) > self.before
+    }
+
+    fn count(tally: &Tally) -> u64 {
+        Counters::of_tally(tally).of(Reason::DrainCut)
+    }
 }

@@ -27,7 +27,7 @@ use crate::time::CallClock;
 
 use super::acceptor::{Acceptor, NotServed, WaitEnd};
 use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, STACK_BYTES, Services, Worker};
-use super::shutdown::{THREAD_GRACE_MS, end_of_threads};
+use super::shutdown::{Cuts, THREAD_GRACE_MS, end_of_threads};
 use super::{ServedBy, Setup};
 
 /// What the threads of clients share with the first one.
@@ -147,11 +147,13 @@ impl<S: Service + Send> Threads<S> {
         let drain = Duration::from_millis(self.acceptor.limits.drain_ms.into());
         log::info!("draining: {} clients have up to {drain:?} to finish", self.acceptor.clients());
         let mut ends_at = None;
+        let cuts = Cuts::new(&self.shared.tally);
         loop {
             let end = end_of_threads(ends_at, self.acceptor.limits.drain_ms, self.acceptor.signals.counts());
             ends_at = Some(end);
             let Threads { acceptor, shared } = &mut self;
-            if end <= Instant::now() + Duration::from_millis(THREAD_GRACE_MS) {
+            let in_grace = end <= Instant::now() + Duration::from_millis(THREAD_GRACE_MS);
+            if in_grace || cuts.have_begun() {
                 acceptor.close(); // the drain's own time is over
             } else {
                 acceptor.take_backlog(|acceptor, at, accepted| start(acceptor, at, accepted, shared));

@@ -174,6 +174,7 @@ struct SignalsSeen {
     stops_taken: u32,
     at_end: AtEnd,
     hangup: Hangup,
+    terminal_closed: bool,
 }
 
 /// The meaning of SIGHUP to this process.
@@ -222,8 +223,8 @@ impl Signals {
     /// because a process whose starter had blocked SIGTERM and SIGCHLD could neither be stopped nor reap its
     /// children. SIGHUP stays ignored if it was (nohup(1)), until [`Signals::reopen_on_hangup`].
     ///
-    /// When the controlling terminal closes, SIGHUP means to drain. Otherwise it asks to open log files
-    /// again.
+    /// When the controlling terminal closes, SIGHUP means to drain, and is ignored once this is dropped: a
+    /// shell that ends sends one of its own. Otherwise it asks to open log files again.
     pub fn install() -> io::Result<Self> {
         let pipe = Pipe::open()?;
         if SHARED.pipe.compare_exchange(-1, pipe.write.as_raw_fd(), SeqCst, SeqCst).is_err() {
@@ -236,7 +237,7 @@ impl Signals {
             count.store(0, SeqCst);
         }
         let hangup = if is_ignored(Signal::SIGHUP)? { Hangup::Ignored } else { Hangup::Drains };
-        let signals = Signals { state: SignalsSeen { stops_taken: 0, at_end: AtEnd::Restore, hangup }, pipe };
+        let signals = Signals { state: SignalsSeen::new(hangup), pipe };
         SHARED.had_terminal.store(terminal() == Terminal::Open, SeqCst);
         SHARED.ends_with_terminal.store(hangup == Hangup::Drains, SeqCst);
         for signal in HANDLED {
@@ -493,12 +494,15 @@ impl HeldSignals {
         SHARED.pipe.store(pipe.write.as_raw_fd(), SeqCst);
         // It is empty, so there is room.
         nix::unistd::write(&pipe.write, &[0])?;
-        let SignalsSeen { stops_taken, at_end, hangup } = self.state;
-        Ok(Signals { state: SignalsSeen { stops_taken, at_end, hangup }, pipe })
+        Ok(Signals { state: SignalsSeen { ..self.state }, pipe })
     }
 }
 
 impl SignalsSeen {
+    fn new(hangup: Hangup) -> Self {
+        SignalsSeen { stops_taken: 0, at_end: AtEnd::Restore, hangup, terminal_closed: false }
+    }
+
     #[allow(clippy::unused_self, reason = "counts are of signals that were installed")]
     fn counts(&self) -> SignalCounts {
         SignalCounts { shared: &SHARED }
@@ -515,6 +519,7 @@ impl SignalsSeen {
         };
         self.stops_taken = stops;
         if bits & HANGUP != 0 {
+            self.terminal_closed = true;
             log::info!("SIGHUP: the terminal has closed");
         }
         if arrived.reopen && !SHARED.is_child.load(SeqCst) {
@@ -538,10 +543,11 @@ impl Drop for SignalsSeen {
         }
         for signal in HANDLED.into_iter().filter(|_| self.at_end == AtEnd::Restore) {
             let ignored = matches!(self.hangup, Hangup::Ignored | Hangup::Reopens { was_ignored: true });
-            let before =
-                if signal == Signal::SIGHUP && ignored { SigHandler::SigIgn } else { SigHandler::SigDfl };
+            // The shell may send SIGHUP only after the kernel's has ended the server: it must not cut off
+            // what the program does last.
+            let ignores = signal == Signal::SIGHUP && (ignored || self.terminal_closed);
             // Fails for no signal that could be set before.
-            let _ = set(signal, before);
+            let _ = set(signal, if ignores { SigHandler::SigIgn } else { SigHandler::SigDfl });
         }
         SHARED.release_pipe();
     }
