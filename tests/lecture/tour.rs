@@ -1,4 +1,5 @@
-//! `docs/lecture.md`: its commands work in bash and in zsh, and print what it shows.
+//! `docs/lecture.md` and `docs/lecture-exercises.md`: their commands work in bash and in zsh, and print what
+//! is shown.
 //!
 //! Each is run as it stands there, but for what would make the test slow or collide with another: the port, a
 //! pause, and cargo, which is replaced by the program that it would run.
@@ -15,6 +16,7 @@ use crate::common::{eventually, has_program};
 use crate::servers;
 
 const TOUR: &str = include_str!("../../docs/lecture.md");
+const EXERCISES: &str = include_str!("../../docs/lecture-exercises.md");
 
 /// A block of the tour.
 #[derive(Debug, PartialEq)]
@@ -203,15 +205,20 @@ impl Drop for Class {
 /// They take minutes, or change this folder.
 const NOT_RUN_HERE: [&str; 2] = ["cargo build", "cargo run --release"];
 
-fn follow_in(shell: &'static str) {
+fn follow(page: &str, shell: &'static str) {
     if !["strace", "nc", "cc", "pgrep", shell].iter().all(|program| has_program(program)) {
         return;
     }
     let mut class = Class::of(shell);
-    for block in blocks(TOUR) {
+    let is_run = |line: &&str| !NOT_RUN_HERE.iter().any(|slow| line.contains(slow));
+    for block in blocks(page) {
         match block {
-            Block::Typed(_, commands) if NOT_RUN_HERE.iter().any(|slow| commands.contains(slow)) => {}
-            Block::Typed(terminal, commands) => class.type_in(terminal, &commands),
+            Block::Typed(terminal, commands) => {
+                let commands: Vec<&str> = commands.lines().filter(is_run).collect();
+                if !commands.is_empty() {
+                    class.type_in(terminal, &commands.join("\n"));
+                }
+            }
             Block::Shown(terminal, shown) => class.expect(terminal, &shown),
         }
     }
@@ -220,17 +227,27 @@ fn follow_in(shell: &'static str) {
 
 #[test]
 fn bash_runs_every_command_of_the_tour_and_prints_what_it_shows() {
-    follow_in("bash");
+    follow(TOUR, "bash");
 }
 
 #[test]
 fn zsh_runs_every_command_of_the_tour_and_prints_what_it_shows() {
-    follow_in("zsh");
+    follow(TOUR, "zsh");
+}
+
+#[test]
+fn bash_runs_every_command_of_the_exercises_and_prints_what_they_show() {
+    follow(EXERCISES, "bash");
+}
+
+#[test]
+fn zsh_runs_every_command_of_the_exercises_and_prints_what_they_show() {
+    follow(EXERCISES, "zsh");
 }
 
 #[test]
 fn the_tour_can_be_typed_into_an_interactive_shell() {
-    for block in blocks(TOUR) {
+    for block in blocks(TOUR).into_iter().chain(blocks(EXERCISES)) {
         let Block::Typed(_, commands) = block else { continue };
         // zsh reads no comments there, and bash replaces what follows an exclamation mark.
         assert!(!commands.contains(['#', '!']), "{commands}");
