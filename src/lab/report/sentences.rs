@@ -66,9 +66,11 @@ fn sentence(results: &Results, experiment: Experiment, class: CoreClass) -> Stri
         Experiment::Few => few(&trusted(results, experiment, class, Metric::ServedAtOnce)),
         Experiment::Many | Experiment::Idle => slope(results, experiment, class),
         Experiment::Churn | Experiment::Crowd | Experiment::Steady | Experiment::Bulk => {
-            let metric =
-                if experiment == Experiment::Churn { Metric::CpuPerClientUs } else { experiment.headline() };
-            compared(experiment, metric, &trusted(results, experiment, class, metric))
+            // What a client costs is the question of churn; on a busy machine only the rate may be VALID.
+            let wanted = (experiment == Experiment::Churn).then_some(Metric::CpuPerClientUs);
+            let mut metrics = wanted.into_iter().chain([experiment.headline()]);
+            metrics
+                .find_map(|metric| compared(experiment, metric, &trusted(results, experiment, class, metric)))
         }
     };
     sentence.unwrap_or_else(|| untrusted(results, experiment, class))
@@ -157,7 +159,10 @@ fn slope(results: &Results, experiment: Experiment, class: CoreClass) -> Option<
 /// The best and the worst of several, and how far apart they are.
 fn compared(experiment: Experiment, metric: Metric, at: &TrustedValues<'_>) -> Option<String> {
     let subject = match experiment {
-        Experiment::Churn => "The processor time of a client with one request is".to_owned(),
+        Experiment::Churn if metric == Metric::CpuPerClientUs => {
+            "The processor time of a client with one request is".to_owned()
+        }
+        Experiment::Churn => "With one request from each client the rate of clients is".to_owned(),
         Experiment::Crowd if at.level == 1 => "With one client the request rate is".to_owned(),
         Experiment::Crowd => format!("With {} clients the request rate is", at.level),
         Experiment::Steady => {

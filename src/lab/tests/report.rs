@@ -395,6 +395,11 @@ fn a_sentence_rests_on_valid_cells_alone_or_says_that_there_is_none() {
     ] {
         assert!(said.contains(part), "{part}\n{said}");
     }
+    for cell in results.cells.iter_mut().filter(|result| result.cell.experiment == Experiment::Churn) {
+        cell.doubted.insert(Metric::CpuPerClientUs, "it varies".into());
+    }
+    let said = sentences(&results);
+    assert!(said.contains("churn: With one request from each client the rate of clients is "), "{said}");
     for cell in &mut results.cells {
         cell.judgement = Judgement { verdict: Verdict::Noisy, evidence: vec!["it varies".into()] };
         cell.disturbed_by = vec!["others used the core".into()];
