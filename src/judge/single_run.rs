@@ -15,11 +15,14 @@ const STARVED_NOTED_FROM: f64 = 0.05;
 /// Share of the span in which the generator may stand still. While it does no request is sent and no reply is
 /// read: with a little more than this share, it would show in the p99.
 const STALLED_MAX: f64 = 0.0075;
+/// Share of the requests that may be delayed by waits for a core: with a little more, it would show in the
+/// p99.
+const DELAYED_MAX: f64 = 0.0075;
 /// How late the p99 of all sends may be before it matters: an idle machine wakes a thread within a tenth of
 /// it.
 const LAG_P99_MIN_NS: u64 = 500_000;
-/// Share of the p99 latency that may come from late sends.
-const LAG_OF_P99_MAX: f64 = 0.25;
+/// Of the p99 latency one of so many parts may be a delay of the generator.
+const LAG_PARTS_OF_P99: u64 = 4;
 /// A p99 latency of up to so many times the longest disturbance of the generator may come from it.
 const DISTURBANCE_TIMES: u64 = 5;
 /// Requests below which the p99 is about the maximum.
@@ -55,6 +58,9 @@ pub struct RunEvidence {
     pub generator_cpu_share: f64,
     /// Share of the span in which the generator was runnable and had no core.
     pub generator_waited_share: Option<f64>,
+    /// Share of the requests that waits of the generator for a core may have delayed, each by so much that
+    /// their p99 would show it.
+    pub generator_delayed_share: Option<f64>,
     /// How often the generator stood still: it was stopped, or had no core for a long time.
     pub generator_stalls: u64,
     /// For how much of the span.
@@ -298,8 +304,12 @@ fn is_short(run: &RunEvidence) -> bool {
 /// How late the generator was, where that shows in the p99.
 fn lag(run: &RunEvidence) -> Option<u64> {
     let lag_ns = run.schedule_lag_p99_ns?;
-    let shows = lag_ns as f64 > LAG_OF_P99_MAX * run.latency_p99_ns as f64;
-    (shows && lag_ns > LAG_P99_MIN_NS).then_some(lag_ns)
+    (lag_ns > disturbing_ns(run.latency_p99_ns)).then_some(lag_ns)
+}
+
+/// A delay of the generator from which a p99 latency is not to be trusted, where it shows in it.
+pub(crate) fn disturbing_ns(latency_p99_ns: u64) -> u64 {
+    LAG_P99_MIN_NS.max(latency_p99_ns / LAG_PARTS_OF_P99)
 }
 
 /// Whether the server did what it was to do.
@@ -339,6 +349,14 @@ fn disturbances(run: &RunEvidence) -> Vec<String> {
     {
         let waited = percent(waited);
         reasons.push(format!("the generator waited for a core {waited} of the time: other programs used it"));
+    }
+    if let Some(delayed) = run.generator_delayed_share
+        && delayed > DELAYED_MAX
+    {
+        let (delayed, by) = (delayed * 100.0, milliseconds(disturbing_ns(run.latency_p99_ns)));
+        reasons.push(format!(
+            "the generator waited for a core, which may have delayed {delayed:.1} % of the requests by {by} or more"
+        ));
     }
     if let Some(lag_ns) = lag(run) {
         let (lag, p99) = (milliseconds(lag_ns), milliseconds(run.latency_p99_ns));
@@ -566,6 +584,9 @@ mod tests {
                 run.schedule_lag_p99_ns = Some(700_000);
             },
         );
+        assert_is(scheduled(), Verdict::Noisy, "may have delayed 2.0 % of the requests by 0.50 ms", |run| {
+            run.generator_delayed_share = Some(0.02);
+        });
         // Beside a slow server the same lag does not show.
         assert_is(scheduled(), Verdict::Valid, "", |run| {
             (run.schedule_lag_p99_ns, run.latency_p99_ns) = (Some(700_000), 90_000_000);

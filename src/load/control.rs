@@ -6,6 +6,7 @@ use super::RunProgress;
 use super::client_error::ClientError;
 use super::clock::{clock_step_ns, ns};
 use super::common_start::{CommonStart, LOOK_NS};
+use super::core_waits::CoreWaits;
 use super::error::RunError;
 use super::kernel_counts::local_ports;
 use super::plan::Plan;
@@ -57,6 +58,7 @@ pub(super) struct RunControl<'a, W: Workload> {
     schedule: Option<Schedule>,
     usage: Option<Usage>,
     pub(super) standstills: Standstills,
+    pub(super) core_waits: CoreWaits,
     report: Report,
     pub(super) pool: ClientPool<'a, W>,
     pub(super) ledger: Ledger,
@@ -83,6 +85,7 @@ impl<'a, W: Workload> RunControl<'a, W> {
             schedule: None,
             usage: None,
             standstills: Standstills::default(),
+            core_waits: CoreWaits::default(),
             report: Report::empty(configuration),
             pool,
             ledger,
@@ -248,6 +251,7 @@ impl<'a, W: Workload> RunControl<'a, W> {
             series: recorder.series.into_intervals(),
             ..self.report
         };
+        report.generator.delayed_share = self.core_waits.delayed_share(&report);
         report.generator.clock_step_ns = clock_step_ns();
         report.generator.local_ports = local_ports(self.plan);
         verdict::conclude(&mut report);
@@ -310,6 +314,7 @@ impl<'a, W: Workload> RunControl<'a, W> {
         recorder.statuses.clear();
         self.pool.reset_totals();
         self.standstills.reset();
+        self.core_waits.reset();
         self.usage = Some(Usage::begin(recorder.totals));
     }
 
@@ -323,6 +328,7 @@ impl<'a, W: Workload> RunControl<'a, W> {
         // the span.
         if let Some(usage) = self.usage.take() {
             usage.end(measured_ns, &recorder.totals, &self.standstills, &mut self.report);
+            self.core_waits.end();
         }
         self.report.statuses = recorder.take_statuses();
         (recorder.idle.connected_at_end, recorder.slow.connected_at_end) = self.pool.crowds_connected();

@@ -249,6 +249,7 @@ fn generator(reports: &[Report], requests: u64) -> Generator {
         utilisation: all().map(|one| one.utilisation).fold(0.0, f64::max),
         cpu_per_request_us: if requests == 0 { 0.0 } else { cpu_us / requests as f64 },
         run_delay_s: all().filter_map(|one| one.run_delay_s).reduce(f64::max),
+        delayed_share: all().filter_map(|one| one.delayed_share).reduce(f64::max),
         stalls: all().map(|one| one.stalls).max().unwrap_or(0),
         stalled_s: all().map(|one| one.stalled_s).fold(0.0, f64::max),
         stalled_max_s: all().map(|one| one.stalled_max_s).fold(0.0, f64::max),

@@ -47,6 +47,7 @@ pub(crate) mod comparison;
 mod connector;
 mod control;
 mod conversation;
+mod core_waits;
 mod dialer;
 mod driver;
 mod engine;

@@ -393,6 +393,11 @@ pub struct Generator {
     /// the system does not measure it (Linux does).
     #[serde(default)]
     pub run_delay_s: Option<f64>,
+    /// Share of the requests that waits of the generator for a core may have delayed, each by 0.5 ms or more
+    /// and by a quarter of the p99 latency or more; of several threads, the largest. `None` where the system
+    /// does not measure it (Linux does).
+    #[serde(default)]
+    pub delayed_share: Option<f64>,
     /// How often the generator stood still for 5 ms or more: it was stopped, or had no core.
     #[serde(default)]
     pub stalls: u64,

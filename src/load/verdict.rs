@@ -38,6 +38,7 @@ fn evidence(report: &Report) -> RunEvidence {
         interrupted: report.interrupted,
         generator_cpu_share: generator.utilisation,
         generator_waited_share: generator.run_delay_s.map(share),
+        generator_delayed_share: generator.delayed_share,
         generator_stalls: generator.stalls,
         generator_stalled_share: share(generator.stalled_s),
         generator_stalled_max_ns: Duration::try_from_secs_f64(generator.stalled_max_s).map_or(0, ns),

@@ -542,12 +542,12 @@ impl Drop for SignalsSeen {
             let _ = set_timer(0, 0); // the handler stays for one that is on its way
         }
         for signal in HANDLED.into_iter().filter(|_| self.at_end == AtEnd::Restore) {
-            let ignored = matches!(self.hangup, Hangup::Ignored | Hangup::Reopens { was_ignored: true });
+            let was_ignored = matches!(self.hangup, Hangup::Ignored | Hangup::Reopens { was_ignored: true });
             // The shell may send SIGHUP only after the kernel's has ended the server: it must not cut off
             // what the program does last.
-            let ignores = signal == Signal::SIGHUP && (ignored || self.terminal_closed);
+            let stays_ignored = signal == Signal::SIGHUP && (was_ignored || self.terminal_closed);
             // Fails for no signal that could be set before.
-            let _ = set(signal, if ignores { SigHandler::SigIgn } else { SigHandler::SigDfl });
+            let _ = set(signal, if stays_ignored { SigHandler::SigIgn } else { SigHandler::SigDfl });
         }
         SHARED.release_pipe();
     }
