@@ -12,6 +12,9 @@ use crate::sys::process::parse_run_delay;
 const LOOK_EVERY_NS: u64 = 5_000_000;
 /// The shortest wait that is kept, as a power of two of nanoseconds: 0.26 ms.
 const SHORTEST_BITS: u32 = 18;
+/// Waits below this do not matter at any latency: a program that wakes for a moment makes others wait so
+/// long.
+const MATTERS_FROM_NS: u64 = 1_000_000;
 /// Classes within a power of two, as a power of two.
 const PARTS_BITS: u32 = 2;
 /// All classes: the last is from 59 ms.
@@ -74,16 +77,18 @@ impl CoreWaits {
     /// one of each client in a closed loop, and otherwise those that fall due meanwhile.
     pub(super) fn delayed_share(&self, report: &Report) -> Option<f64> {
         self.schedstat.as_ref()?;
-        let from_ns = disturbing_ns(report.latency.p99_ns);
+        let from_ns = disturbing_ns(report.latency.p99_ns).max(MATTERS_FROM_NS);
         let long = (1..).zip(&self.classes).filter(|(next, _)| begin_ns(*next) > from_ns);
         let (count, total_ns) = long
             .fold((0, 0), |(count, total_ns), (_, class)| (count + class.count, total_ns + class.total_ns));
         let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
         let of_requests = |each: u64| share(count.saturating_mul(each), report.requests);
-        let due_meanwhile = share(total_ns.saturating_sub(count.saturating_mul(from_ns)), report.measured_ns);
         let most = match report.configuration.pace {
-            Pace::Closed => due_meanwhile.min(of_requests(report.configuration.clients.into())),
-            _ => due_meanwhile,
+            Pace::Closed => {
+                share(total_ns, report.measured_ns).min(of_requests(report.configuration.clients.into()))
+            }
+            // Those that fall due at its end wait for less than that.
+            _ => share(total_ns.saturating_sub(count.saturating_mul(from_ns)), report.measured_ns),
         };
         Some(most.max(of_requests(1)).min(1.0))
     }
@@ -134,7 +139,7 @@ mod tests {
         expect(&waits, open, 1, 100, 0.0, "short waits do not show");
         (0..10).for_each(|_| waits.waited(3 * MS));
         expect(&waits, open, 1, 250, 4.0, "10 of 250 requests");
-        expect(&waits, open, 1, 1_000_000, 2.5, "10 times 3 ms of a second, by 0.5 ms or more");
+        expect(&waits, open, 1, 1_000_000, 2.0, "10 times 3 ms of a second, by 1 ms or more");
         expect(&waits, Pace::Closed, 1, 4_000, 1.0, "10 waits for each of 4 clients");
         expect(&waits, open, 11, 250, 4.0, "3 ms are a quarter of 11 ms");
         expect(&waits, open, 16, 250, 0.0, "and less than a quarter of 16 ms");

@@ -393,7 +393,7 @@ pub struct Generator {
     /// the system does not measure it (Linux does).
     #[serde(default)]
     pub run_delay_s: Option<f64>,
-    /// Share of the requests that waits of the generator for a core may have delayed, each by 0.5 ms or more
+    /// Share of the requests that waits of the generator for a core may have delayed, each by 1 ms or more
     /// and by a quarter of the p99 latency or more; of several threads, the largest. `None` where the system
     /// does not measure it (Linux does).
     #[serde(default)]
