@@ -231,7 +231,7 @@ impl<W: Workload, F: FnMut(FindProgress<'_>) -> ControlFlow<()>> Finder<'_, W, F
     /// A single client with few requests.
     fn look(&self) -> Result<Report, RunError> {
         let mut plan = self.plan.clone();
-        (plan.clients, plan.depth, plan.idle, plan.slow) = (1, 1, 0, 0);
+        (plan.clients, plan.depth, plan.threads, plan.idle, plan.slow) = (1, 1, 1, 0, 0);
         (plan.warmup, plan.ramp, plan.duration) = (Duration::ZERO, Duration::ZERO, LOOK);
         plan.pace = Pace::Open { rate_per_second: LOOK_RATE, arrivals: Arrivals::Constant };
         plan.reply_timeout = plan.reply_timeout.min(EMPTY_WITHIN);

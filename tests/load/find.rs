@@ -33,6 +33,17 @@ fn text(bytes: &[u8]) -> &str {
 const PROBE: [&str; 2] = ["--duration=60ms", "--warmup=20ms"];
 
 #[test]
+fn a_search_loads_by_several_threads() {
+    let (_server, target) = echo();
+    let args = ["--find", "p99<10s", "--expect", "missed<1M", "--rate=500:1k", "--threads=2", "--json=-"];
+    let done = load(&target, &[&PROBE[..], &args].concat());
+    let report: Report =
+        serde_json::from_slice(&done.stdout).unwrap_or_else(|error| panic!("{error}: {done:?}"));
+    assert_eq!(report.configuration.threads, 2);
+    assert!(report.search.is_some_and(|search| !search.probes.is_empty()), "{done:?}");
+}
+
+#[test]
 fn the_highest_rate_that_may_be_tried_is_found_if_it_meets_the_checks() {
     let (_server, target) = echo();
     let args = ["--find", "p99<10s", "--expect", "missed<1M", "--rate=500:1k", "--json=-"];
