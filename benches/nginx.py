@@ -53,13 +53,14 @@ init = function(args)
 end
 request = function() return all end
 """
+FROM_FILES = "sendfile on; open_file_cache max=1000 inactive=60s; open_file_cache_valid 1s;"
 NGINX = """
 daemon off; worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/nginx.log;
 events {{ worker_connections 20000; }}
 http {{
     include /etc/nginx/mime.types;
-    access_log off; sendfile on; keepalive_requests 1000000000;
-    open_file_cache max=1000 inactive=60s; open_file_cache_valid 1s;
+    access_log off; keepalive_requests 1000000000;
+    {settings}
     client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
     uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
     server {{ listen 127.0.0.1:{port} backlog=4096; root {dir}/site; }}
@@ -274,7 +275,7 @@ def main():
 def started(args, program, folder, stack):
     """oneloop, nginx and perhaps the bare loop, until the stack is left."""
     port = free_port()
-    (folder / "nginx.conf").write_text(NGINX.format(dir=folder, port=port))
+    (folder / "nginx.conf").write_text(NGINX.format(dir=folder, port=port, settings=FROM_FILES))
     commands = {
         "oneloop": ([str(program), "-q", "serve", f"http={folder}/site@127.0.0.1:0", *args.flag], None),
         "nginx": (["nginx", "-c", str(folder / "nginx.conf")], port),

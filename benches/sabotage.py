@@ -3,14 +3,17 @@
 
     benches/sabotage.py [--sabotaged N] [--honest N] [--find N] [--seed S] [--program PATH] [--server PATH]
 
-Sabotaged runs: each has a saboteur, chosen by the seed. The generator is stopped (SIGSTOP) or stops again and again, its
+Sabotaged runs: each has a saboteur, chosen by the seed. The generator is stopped once (SIGSTOP) or again and again, its
 core is shared with busy processes, its clock runs at half speed, replies are dropped, or clients are held back. A run
-that is VALID nevertheless is a false VALID. A generator that asks for little gets it on a shared core, too, and short stops
-may leave no trace: there, VALID is false only if the numbers differ from those of the same run without the saboteur (the
-rate by more than 5 %, p50 or p99 by more than a quarter and 0.5 ms). Honest runs: a server of known rate, closed and open loop in turn, without a
-saboteur; one that is VALID with a rate more than 2 % off is wrong, and one that is not VALID is a false alarm, unless its
-numbers differ from those of the same run repeated: then something else disturbed it. Searches (`--find`): a server of
-a known capacity, with stalls; how far is the rate that was found from it?
+that is VALID nevertheless is a false VALID. On a shared core, and between short stops, a generator that needs little
+gets it: there, VALID is false only if the numbers differ from those of the same run without the saboteur (the rate by
+more than 5 %, p50 or p99 by more than a quarter and 0.5 ms).
+
+Honest runs: a server of known rate, closed and open loop in turn, no saboteur. One that is VALID with a rate more than
+2 % off is wrong. One that is not VALID is a false alarm, unless its numbers differ from those of the same run
+repeated: then the machine was not quiet.
+
+Searches (`--find`): how far is the rate that is found from the capacity of a server that stalls now and then?
 
 The server (`examples/token_bucket.rs`) is on one core, the generator on another.
 """
@@ -27,27 +30,10 @@ import sys
 import tempfile
 import time
 
-from nginx import LOAD_CORE, SERVER_CORE, built
+from nginx import LOAD_CORE, ROOT, SERVER_CORE, built
 
-HALF_SPEED = r"""
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <time.h>
-int clock_gettime(clockid_t id, struct timespec *at) {
-    static int (*real)(clockid_t, struct timespec *);
-    static long long began;
-    if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
-    int result = real(id, at);
-    if (id == CLOCK_MONOTONIC) {
-        long long now = at->tv_sec * 1000000000LL + at->tv_nsec;
-        if (!began) began = now;
-        now = began + (now - began) / 2;
-        at->tv_sec = now / 1000000000LL;
-        at->tv_nsec = now % 1000000000LL;
-    }
-    return result;
-}
-"""
+# A library that halves the speed of the clock.
+HALF_SPEED = ROOT / "tests" / "load" / "half_speed.c"
 
 
 class Bucket:
@@ -141,7 +127,9 @@ def differ(it, twin):
     )
 
 
-def honest(program, server, chance, nth):
+def honest(program, server, seed, nth):
+    """One run: the rate that is right, and the report."""
+    chance = random.Random(f"{seed} honest {nth}")
     rate = chance.randrange(1_000, 8_000)
     flags = ["--clients", "16", "--warmup", "200ms", "--duration", "1200ms", "--seed", str(chance.randrange(1 << 32))]
     expected = rate
@@ -168,8 +156,7 @@ def main():
     print(f"seed {args.seed}")
     with tempfile.TemporaryDirectory() as folder:
         clock = pathlib.Path(folder) / "clock.so"
-        compile_it = ["cc", "-x", "c", "-", "-shared", "-fPIC", "-o", str(clock), "-ldl"]
-        subprocess.run(compile_it, input=HALF_SPEED, text=True, check=True)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", str(clock), str(HALF_SPEED), "-ldl"], check=True)
         told, missed = collections.defaultdict(collections.Counter), 0
         for nth in range(args.sabotaged):
             name, it, flags, twin = sabotaged(program, server, random.Random(f"{args.seed} {nth}"), clock)
@@ -182,18 +169,19 @@ def main():
         for name, counts in sorted(told.items()):
             print(f"{name}: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common()))
         print(f"sabotaged: {missed} of {args.sabotaged} falsely VALID")
-    alarms, right = 0, 0
+    found = collections.Counter()
     for nth in range(args.honest):
-        expected, it = honest(program, server, random.Random(f"{args.seed} honest {nth}"), nth)
+        expected, it = honest(program, server, args.seed, nth)
         verdict, off = it["verdict"]["verdict"], it["requests_per_second"] / expected - 1
         if verdict == "VALID" and abs(off) <= 0.02:
             continue
-        twins = [honest(program, server, random.Random(f"{args.seed} honest {nth}"), nth)[1] for _ in range(3)]
+        twins = [honest(program, server, args.seed, nth)[1] for _ in range(3)]
         twin = sorted(twins, key=lambda each: each["latency"]["p99_ns"])[1]
         disturbed = verdict != "VALID" and (abs(off) > 0.02 or differ(it, twin))
-        right, alarms = right + disturbed, alarms + (not disturbed)
-        print(f"{'disturbed' if disturbed else 'false'}: run {nth}, {verdict}, rate {off:+.1%}: {it['verdict']['reasons']}")
-    print(f"honest: {alarms} of {args.honest} false or wrong, {right} disturbed and said so")
+        what = "disturbed" if disturbed else "false or wrong"
+        found[what] += 1
+        print(f"{what}: run {nth}, {verdict}, rate {off:+.1%}: {it['verdict']['reasons']}")
+    print(f"honest: {found['false or wrong']} of {args.honest} false or wrong, {found['disturbed']} disturbed")
     errors = []
     for nth in range(args.find):
         chance = random.Random(f"{args.seed} find {nth}")
@@ -201,9 +189,10 @@ def main():
         with Bucket(server, rate=rate, stall_ms=40, burst_ms=5) as bucket:
             flags = ["--find", "p99<5ms", "--duration", args.probe, "--seed", str(chance.randrange(1 << 32))]
             it = report(load(program, bucket.port, *flags), 300)
-        found, took_s = it["rate_found_per_s"] or 0, time.monotonic() - began
-        errors.append(abs(found / rate - 1))
-        print(f"find {nth}: {found:.0f}/s of {rate}/s, {found / rate - 1:+.1%}, {took_s:.0f} s")
+        found_per_s, took_s = it["rate_found_per_s"] or 0, time.monotonic() - began
+        error = found_per_s / rate - 1
+        errors.append(abs(error))
+        print(f"find {nth}: {found_per_s:.0f}/s of {rate}/s, {error:+.1%}, {took_s:.0f} s")
     if errors:
         print(f"find: {sum(error <= 0.05 for error in errors)} of {args.find} within 5 %")
 

@@ -58,7 +58,8 @@ pub(super) struct RunControl<'a, W: Workload> {
     schedule: Option<Schedule>,
     usage: Option<Usage>,
     pub(super) standstills: Standstills,
-    pub(super) core_waits: CoreWaits,
+    /// Those of the measured span, once that is over.
+    core_waits: Option<CoreWaits>,
     report: Report,
     pub(super) pool: ClientPool<'a, W>,
     pub(super) ledger: Ledger,
@@ -85,11 +86,18 @@ impl<'a, W: Workload> RunControl<'a, W> {
             schedule: None,
             usage: None,
             standstills: Standstills::default(),
-            core_waits: CoreWaits::default(),
+            core_waits: None,
             report: Report::empty(configuration),
             pool,
             ledger,
         })
+    }
+
+    /// The thread has woken.
+    pub(super) fn look_at_waits(&mut self, now_ns: u64) {
+        if let Some(usage) = &mut self.usage {
+            usage.look(now_ns);
+        }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -251,7 +259,7 @@ impl<'a, W: Workload> RunControl<'a, W> {
             series: recorder.series.into_intervals(),
             ..self.report
         };
-        report.generator.delayed_share = self.core_waits.delayed_share(&report);
+        report.generator.delayed_share = self.core_waits.map(|waits| waits.delayed_share(&report));
         report.generator.clock_step_ns = clock_step_ns();
         report.generator.local_ports = local_ports(self.plan);
         verdict::conclude(&mut report);
@@ -314,7 +322,6 @@ impl<'a, W: Workload> RunControl<'a, W> {
         recorder.statuses.clear();
         self.pool.reset_totals();
         self.standstills.reset();
-        self.core_waits.reset();
         self.usage = Some(Usage::begin(recorder.totals));
     }
 
@@ -327,8 +334,7 @@ impl<'a, W: Workload> RunControl<'a, W> {
         // First of all: the work that follows, above all sending overdue requests, would count as used within
         // the span.
         if let Some(usage) = self.usage.take() {
-            usage.end(measured_ns, &recorder.totals, &self.standstills, &mut self.report);
-            self.core_waits.end();
+            self.core_waits = usage.end(measured_ns, &recorder.totals, &self.standstills, &mut self.report);
         }
         self.report.statuses = recorder.take_statuses();
         (recorder.idle.connected_at_end, recorder.slow.connected_at_end) = self.pool.crowds_connected();

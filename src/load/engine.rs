@@ -89,7 +89,7 @@ impl<'a, W: Workload> Engine<'a, W> {
         self.sleeper.sleep(&mut self.poll, events, wait_ns)?;
         let now_ns = control.ledger.clock.read();
         control.standstills.wake(now_ns, events.iter().count(), thread_cpu_ns);
-        control.core_waits.look(now_ns);
+        control.look_at_waits(now_ns);
         control.ledger.recorder.turn(now_ns, control.pool.open().active);
         control.step();
         if control.is_done() {

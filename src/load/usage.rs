@@ -1,24 +1,19 @@
 //! What the generator itself uses.
 
-use std::path::Path;
-
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
+use super::core_waits::CoreWaits;
 use super::kernel_counts::KernelCounts;
 use super::report::{Generator, Report};
 use super::standstill::Standstills;
 use super::totals::Totals;
-use crate::sys::process::run_delay_ns;
-
-/// This thread, where the system has such a path.
-const TASK: &str = "/proc/thread-self";
 
 /// What had been done and used when measuring began.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Usage {
     cpu_us: (i64, i64),
-    run_delay_ns: Option<u64>,
+    core_waits: Option<CoreWaits>,
     totals: Totals,
     kernel: KernelCounts,
 }
@@ -41,22 +36,25 @@ fn cpu_us() -> (i64, i64) {
 
 impl Usage {
     pub(super) fn begin(totals: Totals) -> Self {
-        Usage {
-            cpu_us: cpu_us(),
-            run_delay_ns: run_delay_ns(Path::new(TASK)),
-            totals,
-            kernel: KernelCounts::now(),
+        Usage { cpu_us: cpu_us(), core_waits: CoreWaits::begin(), totals, kernel: KernelCounts::now() }
+    }
+
+    /// The thread has woken.
+    pub(super) fn look(&mut self, now_ns: u64) {
+        if let Some(core_waits) = &mut self.core_waits {
+            core_waits.look(now_ns);
         }
     }
 
-    /// Measuring has ended: what was done and used since it began goes into the report.
+    /// Measuring has ended: what was done and used since it began goes into the report. Returns the waits for
+    /// a core, whose effect shows once the latencies are known.
     pub(super) fn end(
-        self,
+        mut self,
         measured_ns: u64,
         totals: &Totals,
         standstills: &Standstills,
         report: &mut Report,
-    ) {
+    ) -> Option<CoreWaits> {
         let (before, seconds) = (self.totals, measured_ns as f64 / 1e9);
         report.measured_ns = measured_ns;
         report.requests = totals.requests - before.requests;
@@ -69,12 +67,13 @@ impl Usage {
         report.connected_mean = connected_ns as f64 / measured_ns as f64;
         report.generator = self.generator(measured_ns, report.requests);
         standstills.report(&mut report.generator);
+        self.core_waits
     }
 
-    fn generator(self, measured_ns: u64, requests: u64) -> Generator {
+    fn generator(&mut self, measured_ns: u64, requests: u64) -> Generator {
         let now = cpu_us();
         let (user_s, system_s) = ((now.0 - self.cpu_us.0) as f64 / 1e6, (now.1 - self.cpu_us.1) as f64 / 1e6);
-        let run_delay_ns = run_delay_ns(Path::new(TASK)).zip(self.run_delay_ns);
+        let run_delay_ns = self.core_waits.as_mut().map(CoreWaits::end);
         let (clock_ratio, retransmitted_segments) = self.kernel.until_now();
         let memory = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.max_rss());
         Generator {
@@ -82,7 +81,7 @@ impl Usage {
             cpu_system_s: system_s,
             utilisation: (user_s + system_s) * 1e9 / (measured_ns as f64).max(1.0),
             cpu_per_request_us: if requests == 0 { 0.0 } else { (user_s + system_s) * 1e6 / requests as f64 },
-            run_delay_s: run_delay_ns.map(|(now_ns, then_ns)| now_ns.saturating_sub(then_ns) as f64 / 1e9),
+            run_delay_s: run_delay_ns.map(|ns| ns as f64 / 1e9),
             clock_ratio,
             retransmitted_segments,
             memory_max_bytes: u64::try_from(memory).unwrap_or(0) * MEMORY_UNIT_BYTES,

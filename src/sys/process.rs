@@ -371,7 +371,7 @@ pub(crate) fn run_delay_ns(task: &std::path::Path) -> Option<u64> {
 
 /// A kernel without these counters shows 0 runs of the thread.
 #[cfg(feature = "load")]
-pub(crate) fn parse_run_delay(schedstat: &str) -> Option<u64> {
+fn parse_run_delay(schedstat: &str) -> Option<u64> {
     let mut numbers = schedstat.split_whitespace().map(|number| number.parse().ok());
     let ran_ns: u64 = numbers.next()??;
     numbers.next()?.filter(|_| ran_ns > 0)

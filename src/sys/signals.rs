@@ -174,7 +174,6 @@ struct SignalsSeen {
     stops_taken: u32,
     at_end: AtEnd,
     hangup: Hangup,
-    terminal_closed: bool,
 }
 
 /// The meaning of SIGHUP to this process.
@@ -184,6 +183,9 @@ enum Hangup {
     Ignored,
     /// A closed terminal drains. There is no log to reopen.
     Drains,
+    /// The terminal has closed, and the drain has begun. At the end SIGHUP is ignored: the shell may send its own
+    /// only now, and it must not cut off what the program does last.
+    TerminalClosed,
     /// The log is opened again. `was_ignored` is restored at the end.
     Reopens { was_ignored: bool },
 }
@@ -237,7 +239,7 @@ impl Signals {
             count.store(0, SeqCst);
         }
         let hangup = if is_ignored(Signal::SIGHUP)? { Hangup::Ignored } else { Hangup::Drains };
-        let signals = Signals { state: SignalsSeen::new(hangup), pipe };
+        let signals = Signals { state: SignalsSeen { stops_taken: 0, at_end: AtEnd::Restore, hangup }, pipe };
         SHARED.had_terminal.store(terminal() == Terminal::Open, SeqCst);
         SHARED.ends_with_terminal.store(hangup == Hangup::Drains, SeqCst);
         for signal in HANDLED {
@@ -499,10 +501,6 @@ impl HeldSignals {
 }
 
 impl SignalsSeen {
-    fn new(hangup: Hangup) -> Self {
-        SignalsSeen { stops_taken: 0, at_end: AtEnd::Restore, hangup, terminal_closed: false }
-    }
-
     #[allow(clippy::unused_self, reason = "counts are of signals that were installed")]
     fn counts(&self) -> SignalCounts {
         SignalCounts { shared: &SHARED }
@@ -519,7 +517,7 @@ impl SignalsSeen {
         };
         self.stops_taken = stops;
         if bits & HANGUP != 0 {
-            self.terminal_closed = true;
+            self.hangup = Hangup::TerminalClosed;
             log::info!("SIGHUP: the terminal has closed");
         }
         if arrived.reopen && !SHARED.is_child.load(SeqCst) {
@@ -527,7 +525,8 @@ impl SignalsSeen {
                 "SIGHUP: {}",
                 match self.hangup {
                     Hangup::Reopens { .. } => "reopening the access log",
-                    Hangup::Drains | Hangup::Ignored => "there is no access log to open again",
+                    Hangup::Drains | Hangup::TerminalClosed | Hangup::Ignored =>
+                        "there is no access log to open again",
                 }
             );
         }
@@ -542,12 +541,15 @@ impl Drop for SignalsSeen {
             let _ = set_timer(0, 0); // the handler stays for one that is on its way
         }
         for signal in HANDLED.into_iter().filter(|_| self.at_end == AtEnd::Restore) {
-            let was_ignored = matches!(self.hangup, Hangup::Ignored | Hangup::Reopens { was_ignored: true });
-            // The shell may send SIGHUP only after the kernel's has ended the server: it must not cut off
-            // what the program does last.
-            let stays_ignored = signal == Signal::SIGHUP && (was_ignored || self.terminal_closed);
+            let ignores = match self.hangup {
+                Hangup::Ignored | Hangup::TerminalClosed => true,
+                Hangup::Drains => false,
+                Hangup::Reopens { was_ignored } => was_ignored,
+            };
+            let before =
+                if signal == Signal::SIGHUP && ignores { SigHandler::SigIgn } else { SigHandler::SigDfl };
             // Fails for no signal that could be set before.
-            let _ = set(signal, if stays_ignored { SigHandler::SigIgn } else { SigHandler::SigDfl });
+            let _ = set(signal, before);
         }
         SHARED.release_pipe();
     }
