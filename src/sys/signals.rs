@@ -183,8 +183,8 @@ enum Hangup {
     Ignored,
     /// A closed terminal drains. There is no log to reopen.
     Drains,
-    /// The terminal has closed, and the drain has begun. At the end SIGHUP is ignored: the shell may send its own
-    /// only now, and it must not cut off what the program does last.
+    /// The terminal has closed, and the drain has begun. At the end SIGHUP is ignored: the shell may send its
+    /// own only now, and it must not cut off what the program does last.
     TerminalClosed,
     /// The log is opened again. `was_ignored` is restored at the end.
     Reopens { was_ignored: bool },
