@@ -136,8 +136,7 @@ impl<W: Workload, F: FnMut(FindProgress<'_>) -> ControlFlow<()>> Finder<'_, W, F
         }
     }
 
-    /// What a closed loop of all clients reaches is a hint, and no more: a server that rejects requests does
-    /// so fast.
+    /// What a closed loop of all clients reaches is a hint, and no more. Refusals do not count: they are fast.
     fn estimate(&mut self) -> Result<f64, RunError> {
         let mut plan = self.plan.clone();
         (plan.pace, plan.duration) = (Pace::Closed, self.plan.duration / SHORT_PART);
@@ -151,7 +150,7 @@ impl<W: Workload, F: FnMut(FindProgress<'_>) -> ControlFlow<()>> Finder<'_, W, F
             }
             ControlFlow::Break(())
         })?;
-        let rate = report.requests_per_second * START_SHARE;
+        let rate = report.requests_per_second * served_share(&report) * START_SHARE;
         self.last = Some(report);
         Ok(rate)
     }
@@ -283,6 +282,14 @@ impl<W: Workload, F: FnMut(FindProgress<'_>) -> ControlFlow<()>> Finder<'_, W, F
     }
 }
 
+/// The share of replies that are no refusal (429 of RFC 6585, section 4; 5xx of RFC 9110, section 15.6); 1 if
+/// all are.
+fn served_share(report: &Report) -> f64 {
+    let refused = report.replies_with(429..=429) + report.replies_with(500..=599);
+    let share = 1.0 - refused as f64 / report.requests.max(1) as f64;
+    if share > 0.0 { share } else { 1.0 }
+}
+
 /// The median latency; without an answer the server is as busy as can be.
 fn median_ns(report: &Report) -> u64 {
     if report.requests == 0 { u64::MAX } else { report.latency.p50_ns }
@@ -315,5 +322,24 @@ fn finding(found: Option<Found>, limit: SearchLimit, failed_from: Option<f64>) -
             Some((Verdict::Noisy, format!("the rate found is not confirmed: {why}")))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::StatusCount;
+    use super::{Plan, Report, served_share};
+
+    #[test]
+    fn a_search_does_not_begin_at_the_rate_of_refusals() {
+        let mut report = Report::empty(Plan::new("127.0.0.1:7".parse().unwrap()).configuration("http", 80));
+        report.requests = 40_000;
+        assert!((served_share(&report) - 1.0).abs() < 1e-9, "a protocol without a status");
+        report.statuses = [(200, 1_000), (429, 19_000), (503, 20_000)]
+            .map(|(status, replies)| StatusCount { status, replies })
+            .into();
+        assert!((served_share(&report) - 0.025).abs() < 1e-9);
+        report.statuses = vec![StatusCount { status: 503, replies: 40_000 }];
+        assert!((served_share(&report) - 1.0).abs() < 1e-9, "nothing is known of the rate that is served");
     }
 }
