@@ -4,6 +4,10 @@
 //! and the [`layers`] on it. [`Connection::pump`] moves it as far as bytes, room and budget allow;
 //! [`Connection::expire`] acts on a deadline that has passed. A model calls them: the reactor with a
 //! transport that never blocks, the other models with a transport that does. A connection reads no clock.
+//!
+//! A server that uses [`crate::models`] needs none of this but [`layers`] and [`ListenerLayers`]. The rest
+//! is for those who write a model of their own, or drive connections over a transport that is no socket, as
+//! the project's simulation and its fuzz targets do.
 
 mod context;
 mod inbox;

@@ -316,7 +316,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
     }
 
     /// Whether it is idle and has taken all but what leaves at once: it can be ended without loss.
-    pub fn is_at_rest(&self) -> bool {
+    pub(crate) fn is_at_rest(&self) -> bool {
         self.is_idle() && !self.io.is_behind()
     }
 

@@ -130,7 +130,7 @@ impl Polled {
     }
 
     /// A stream that was just accepted with its first bytes: a read is worth its call before any event.
-    pub fn with_bytes(stream: Stream) -> Self {
+    pub(crate) fn with_bytes(stream: Stream) -> Self {
         Self::ready_for(stream, READ | WRITE)
     }
 
@@ -208,7 +208,7 @@ impl Polled {
     }
 
     /// Makes the next read call the system, whatever was latched: a drain answers what has arrived.
-    pub fn look_again(&mut self) {
+    pub(crate) fn look_again(&mut self) {
         self.ready |= READ;
     }
 }
@@ -337,7 +337,7 @@ impl Blocking {
     /// The same in a process that may be killed while it serves the client: the stream is reset when it is
     /// closed ([`Stream::reset_at_close`] was called, or it has inherited that), unless the client has ended
     /// in good order before.
-    pub fn reset_if_killed(stream: Stream) -> Self {
+    pub(crate) fn reset_if_killed(stream: Stream) -> Self {
         Blocking { if_killed: IfKilled::Reset, ..Blocking::new(stream) }
     }
 

@@ -136,7 +136,8 @@ impl<W: Workload, F: FnMut(FindProgress<'_>) -> ControlFlow<()>> Finder<'_, W, F
         }
     }
 
-    /// What a closed loop of all clients reaches is a hint, and no more. Refusals do not count: they are fast.
+    /// What a closed loop of all clients reaches is a hint, and no more. Refusals do not count: they are
+    /// fast.
     fn estimate(&mut self) -> Result<f64, RunError> {
         let mut plan = self.plan.clone();
         (plan.pace, plan.duration) = (Pace::Closed, self.plan.duration / SHORT_PART);

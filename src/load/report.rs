@@ -204,6 +204,7 @@ pub struct Configuration {
 /// What paces the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "loop", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Pace {
     /// A client sends its next request when it has the reply. It shows capacity, and hides the waiting of
     /// requests that a slow server keeps from being sent.
@@ -462,6 +463,7 @@ pub struct SearchReport {
 /// Why a search found no higher rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum SearchLimit {
     /// A higher rate does not meet the checks.
     Server,

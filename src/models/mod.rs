@@ -108,7 +108,8 @@ impl Model {
     }
 
     /// Whether each client gets a process or a thread of its own.
-    pub fn makes_one_per_client(self) -> bool {
+    #[cfg(feature = "cli")]
+    pub(crate) fn makes_one_per_client(self) -> bool {
         matches!(self, Model::Fork | Model::Thread)
     }
 

@@ -9,8 +9,8 @@ const CLOCKLESS: [&str; 5] =
     ["src/session/", "src/services/", "src/connection/", "src/limits.rs", "src/telemetry/"];
 /// Beyond these a review asks whether the file is two nouns, or the function two verbs. They are loose on
 /// purpose: a bound that pushes a type apart does more harm than a long file.
-const FILE_LINES_MAX: usize = 1000;
-const FUNCTION_LINES_MAX: usize = 120;
+const FILE_LINES_MAX: usize = 1500;
+const FUNCTION_LINES_MAX: usize = 150;
 /// `max_width` of rustfmt.toml, which rustfmt itself does not ask of comments.
 const COMMENT_WIDTH_MAX: usize = 110;
 /// Where `unsafe` may be. The servers of the lecture do without the library, and call fork(2) themselves.

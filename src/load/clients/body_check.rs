@@ -7,6 +7,7 @@ use serde_json::Value;
 /// What is checked of the body of each reply with a status of 2xx. The framing of every reply is checked
 /// whatever this is.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub enum Verify {
     /// Nothing more.
     #[default]

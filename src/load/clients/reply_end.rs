@@ -11,6 +11,7 @@ use regex_automata::util::{start, syntax};
 
 /// Where a reply of raw TCP ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ReplyEnd {
     /// After this many bytes; with 0 there is no reply.
     Bytes(u64),
@@ -22,6 +23,7 @@ pub enum ReplyEnd {
 
 /// What to look for in a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BytePattern {
     /// These bytes.
     Text(Vec<u8>),

@@ -28,6 +28,7 @@ pub struct HttpRequests {
 
 /// Which request of several is sent next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RequestOrder {
     /// One at random, each as often as its weight requires.
     #[default]
