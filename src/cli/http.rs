@@ -22,9 +22,6 @@ use crate::time::ServerClock;
 pub(super) struct HttpArgs {
     #[command(flatten)]
     pub(super) site: SiteArgs,
-    /// A header field for every response, as "Name: value"; may be repeated
-    #[arg(long, value_name = "FIELD", value_parser = field)]
-    header: Vec<(String, String)>,
     /// The format of the access log
     #[arg(long, value_name = "FORMAT", default_value = "combined")]
     access_format: AccessFormatArg,
@@ -85,6 +82,10 @@ pub(super) struct SiteArgs {
     /// The value of Cache-Control for files, such as "max-age=3600"
     #[arg(long, value_name = "VALUE")]
     cache_control: Option<String>,
+    /// A header field for every response, as "Name: value"; may be repeated. A site's own come beside those
+    /// of all sites
+    #[arg(long, value_name = "FIELD", value_parser = field)]
+    header: Vec<(String, String)>,
     #[command(flatten)]
     auth: AuthArgs,
 }
@@ -139,7 +140,8 @@ impl HttpArgs {
                     "--follow has no effect with --no-links; leave out one of them".into(),
                 ));
             }
-            let config = FilesConfig { shares: server.sites, ..site.config(root)? };
+            let headers = self.site.own_headers(&site, spec)?;
+            let config = FilesConfig { shares: server.sites, headers, ..site.config(root)? };
             let files = Files::new(config).map_err(|error| not_served(error, spec, server.given))?;
             if files.lacks_fallback(ServerClock::start().now()) {
                 let (fallback, root) = (site.fallback.as_deref().unwrap_or_default(), root.display());
@@ -150,7 +152,7 @@ impl HttpArgs {
             routes.push((spec.mount.clone(), files));
         }
         let config =
-            HttpConfig { headers: self.header.clone(), head_bytes_max: server.limits.head_bytes_max };
+            HttpConfig { headers: self.site.header.clone(), head_bytes_max: server.limits.head_bytes_max };
         Http::with_config(Router::of(routes), &config).map_err(Failure::usage)
     }
 }
@@ -210,6 +212,22 @@ impl SiteArgs {
             Failure::Usage(format!("the site option {name}={}: {reason}", value.escape_debug()))
         })?;
         Ok(if has_own_users { site } else { SiteArgs { auth: self.auth.clone(), ..site } })
+    }
+
+    /// The fields that `site` has beside those of all sites, which the service sends.
+    fn own_headers(&self, site: &SiteArgs, spec: &Spec) -> Result<Vec<(String, String)>, Failure> {
+        if !spec.options.iter().any(|option| option.name == "header") {
+            return Ok(Vec::new());
+        }
+        for (name, _) in &site.header {
+            if self.header.iter().any(|(of_all, _)| of_all.eq_ignore_ascii_case(name)) {
+                return Err(Failure::Usage(format!(
+                    "{name} is sent twice: --header gives it to all sites, and header= to {}; give it to each site",
+                    spec.place
+                )));
+            }
+        }
+        Ok(site.header.clone())
     }
 
     /// The configuration of the site in `root`.

@@ -117,7 +117,7 @@ its terminal closes.
 Sites: http=DIR serves all requests, http=/docs:DIR those below /docs, http=//example.org:DIR those of a host, and \
 http=//example.org/docs:DIR both. Sites with the same ADDR share a listener. A request for a host that no site has goes to the sites \
 without a host, or gets 421 if there are none. Flags apply to all sites, an option behind DIR to that site alone: \
-http=/docs:DIR,listing=off,index=start.html. The options are the flags under HTTP without dashes, except --header and --access-format; \
+http=/docs:DIR,listing=off,index=start.html. The options are the flags under HTTP without dashes, except --access-format; \
 write a comma in a value twice.
 
 Counters (also logged at the end): accepted; open, clients now; accept-errors, failed attempts to accept; cut, clients that were \

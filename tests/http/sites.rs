@@ -190,6 +190,46 @@ fn a_site_has_its_own_settings_and_the_flags_for_the_others() {
 }
 
 #[test]
+fn every_response_of_a_site_has_its_header_fields_beside_those_of_all_sites() {
+    let sites = Sites::new(&["one", "two"]);
+    sites.file("one/sub/x", "x");
+    sites.file("one/404.html", "missing");
+    std::fs::write(sites.path("one/big"), vec![b'x'; 100_000]).unwrap();
+    let one = sites.spec("/one:", "one", ",header=X-One: a,,b,header=X-Two: c,listing");
+    let two = sites.spec("/two:", "two", "");
+    let mut server = Server::serve(&[&one, &two, "--header=X-All: all"]);
+    let mut client = server.client("http");
+    let tag = get(&mut client, "/one/name", "").field("etag").unwrap().to_owned();
+    let unchanged = format!("If-None-Match: {tag}\r\n");
+    for (target, fields, status) in [
+        ("/one/name", "", 200),
+        ("/one/name", "", 200), // from memory
+        ("/one/big", "", 200),
+        ("/one/name", &*unchanged, 304),
+        ("/one/name", "If-Match: \"other\"\r\n", 412),
+        ("/one/name", "Range: bytes=0-0\r\n", 206),
+        ("/one/big", "Range: bytes=0-0,5-6\r\n", 206),
+        ("/one/name", "Range: bytes=9-\r\n", 416),
+        ("/one/none", "", 404),
+        ("/one", "", 301),
+        ("/one/sub/", "", 200),
+    ] {
+        let answer = get(&mut client, target, fields);
+        assert_eq!(answer.status, status, "{target} {fields}");
+        for (name, value) in [("x-one", "a,b"), ("x-two", "c"), ("x-all", "all")] {
+            assert_eq!(answer.field(name), Some(value), "{target} {fields}");
+            let named = |line: &&str| line.to_ascii_lowercase().starts_with(&format!("{name}:"));
+            assert_eq!(answer.head.lines().filter(named).count(), 1, "{target} {fields}: {}", answer.head);
+        }
+    }
+    client.send(b"DELETE /one/name HTTP/1.1\r\nHost: h\r\n\r\n");
+    let refused = receive(&mut client, "DELETE");
+    assert_eq!((refused.status, refused.field("x-one")), (405, Some("a,b")));
+    let other = get(&mut client, "/two/name", "");
+    assert_eq!((other.field("x-one"), other.field("x-all")), (None, Some("all")));
+}
+
+#[test]
 fn a_directory_alone_has_options_too_and_is_what_it_looks_like() {
     let sites = Sites::new(&["one", "a:b"]);
     for (dir, options, status) in
@@ -571,8 +611,16 @@ fn a_mistake_in_a_site_is_one_line_with_what_works() {
             "the site option type=wasm: write it as .wasm=application/wasm",
         ),
         (
-            &[&of("/docs:").replace('@', ",header=X: y@")],
-            "\"header\" holds for all sites, not for one; write it as a flag: --header 'X: y'",
+            &[&of("/docs:").replace('@', ",idle=3s@")],
+            "\"idle\" holds for all sites, not for one; write it as a flag: --idle 3s",
+        ),
+        (
+            &[&of("/docs:").replace('@', ",header=X@")],
+            "the site option header=X: write it as \"Name: value\"",
+        ),
+        (
+            &[&of("/docs:").replace('@', ",header=x-a: b@"), "--header=X-A: c"],
+            "x-a is sent twice: --header gives it to all sites, and header= to http=/docs:",
         ),
         (
             &[&of(""), "--type=.wasm=wasm"],

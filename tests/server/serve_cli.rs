@@ -120,10 +120,6 @@ fn a_mistake_is_one_line_and_exit_code_2() {
             "or its own address: oneloop serve /etc http=/usr,listing=off@8001 --lan",
         ),
         (
-            &["serve", "/etc,header=X: y"],
-            "\"header\" holds for all sites, not for one; write it as a flag: --header 'X: y'",
-        ),
-        (
             &["serve", "/etc,idle=3s"],
             "\"idle\" holds for all sites, not for one; write it as a flag: --idle 3s",
         ),

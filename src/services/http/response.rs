@@ -158,6 +158,11 @@ impl Response {
         matches!(self.0, ResponseKind::Deferred(_))
     }
 
+    /// Whether its lines were laid out before.
+    pub(crate) fn is_prepared(&self) -> bool {
+        matches!(self.0, ResponseKind::Prepared(_))
+    }
+
     /// The status. 202 if slow work has to be done first, after which the handler is called again.
     pub fn status(&self) -> Status {
         match &self.0 {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::auth::{Auth, AuthConfig};
 use super::super::codec::syntax::is_token;
 use super::super::codec::target::{self, RequestTarget};
-use super::super::config::{ConfigError, push_checked};
+use super::super::config::{ConfigError, push_checked, service_lines};
 use super::etag::Hashes;
 use super::media::MediaTypes;
 use super::open_files::{OpenFiles, open_files_max};
@@ -51,6 +51,8 @@ pub struct FilesConfig {
     pub types: Vec<(String, String)>,
     /// The value of `Cache-Control` with files (RFC 9111, section 5.2).
     pub cache_control: Option<String>,
+    /// Header fields of every response, beside those of the service (`HttpConfig::headers`).
+    pub headers: Vec<(String, String)>,
     /// The users that may see it; `None` for everybody.
     pub auth: Option<AuthConfig>,
     /// How many directories of the process share the memory and descriptors for files, in equal parts. At
@@ -77,6 +79,7 @@ impl FilesConfig {
             charset: "utf-8".into(),
             types: Vec::new(),
             cache_control: None,
+            headers: Vec::new(),
             auth: None,
             shares: 1,
         }
@@ -103,6 +106,8 @@ pub(crate) struct Site {
     pub(crate) types: MediaTypes,
     /// The line `Cache-Control`, or nothing.
     pub(crate) cache_control: String,
+    /// The lines of the fields of every response, or nothing.
+    pub(crate) fields: String,
     pub(crate) auth: Option<Auth>,
     /// The hashes of its files.
     pub(crate) hashes: Hashes,
@@ -156,6 +161,7 @@ impl Site {
             hidden,
             types: MediaTypes::new(&config.types, &charset).map_err(ConfigError::Type)?,
             cache_control,
+            fields: service_lines(&config.headers)?,
             auth: config.auth.map(Auth::new).transpose()?,
             hashes: Hashes::new(shares),
             shares,

@@ -242,8 +242,10 @@ impl Files {
     }
 }
 
-impl Handler for Files {
-    fn respond(&self, request: &Request<'_>) -> Response {
+impl Files {
+    /// The response without the fields of the site, unless it was laid out before.
+    #[inline]
+    fn answer(&self, request: &Request<'_>) -> Response {
         if let Some(auth) = &self.site.auth
             && let Err(response) = auth.admit(request)
         {
@@ -297,12 +299,27 @@ impl Handler for Files {
         }
     }
 
+    /// A response with the fields of the site.
+    #[inline]
+    fn with_fields(&self, response: Response) -> Response {
+        if self.site.fields.is_empty() || response.is_prepared() {
+            return response;
+        }
+        response.with_lines([self.site.fields.as_str()])
+    }
+}
+
+impl Handler for Files {
+    fn respond(&self, request: &Request<'_>) -> Response {
+        self.with_fields(self.answer(request))
+    }
+
     fn body_policy(&self, request: &Request<'_>) -> BodyPolicy {
         match request.method() {
             Method::Get | Method::Head | Method::Options => BodyPolicy::Discard,
             // Not read to be refused as too long: a shorter one would not be welcome either.
             method if request.expects_continue() || request.head.framing.is_longer_than(BODY_BYTES_MAX) => {
-                BodyPolicy::Refuse(respond::refused(method))
+                BodyPolicy::Refuse(self.with_fields(respond::refused(method)))
             }
             _ => BodyPolicy::Discard,
         }

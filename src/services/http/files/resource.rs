@@ -343,7 +343,7 @@ fn variant(
         Loaded::File(file) => (Fixed::File(file, size_bytes), Some(opened.stat)),
     };
     let content_type = format!("Content-Type: {media_type}\r\n");
-    let fields = [described.as_str(), &encoding, &kept, &site.cache_control];
+    let fields = [described.as_str(), &encoding, &kept, &site.cache_control, &site.fields];
     let whole = Arc::new(Prepared::new(&content_type, fields, body));
     Variant {
         validators: Validators { etag, modified_s },
