@@ -14,7 +14,7 @@ const README_STYLE: &str = include_str!("readme.css");
 const SCRIPT: &str = include_str!("page.js");
 
 /// [`STYLE`], [`README_STYLE`] and [`SCRIPT`] as sources of a `Content-Security-Policy`.
-const STYLE_SOURCE: &str = "'sha256-cPPhfH3mDAikjdy1s3hHQFIHC2oB9qXCUyAnYvhxJeE='";
+const STYLE_SOURCE: &str = "'sha256-CWHZAVtouMCyUjeErYZo2lEkR0Cb51ISZqWBSfjVSBY='";
 const README_STYLE_SOURCE: &str = "'sha256-VoQZFwGhnyy7hAyHUHzuClyESVpcJxKwFjSsU4AiFXc='";
 const SCRIPT_SOURCE: &str = "'sha256-y9Dnw1wyGMLha3mwK6BnhAxPAsC0qROVPviqsAGUa4g='";
 
