@@ -27,6 +27,7 @@ use oneloop::{Address, ListenOptions, Listener, Signals};
 #[allow(unreachable_pub, reason = "it is an example of its own")]
 mod chat;
 #[path = "../tests/common/layers.rs"]
+#[allow(dead_code, unreachable_pub, reason = "it is a module of the tests, which use more of it")]
 mod layers;
 
 #[path = "backend.rs"]

@@ -2,16 +2,14 @@
 //! answered.
 #![cfg(target_os = "linux")]
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::server::Setup;
-use common::{PATIENCE, eventually};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use oneloop_tests::server::Setup;
+use oneloop_tests::{PATIENCE, eventually, skipped};
 use socket2::{Domain, Socket, Type};
 
 const CLIENTS: usize = 10_000;
@@ -26,7 +24,7 @@ const ADDRESS: &str = "ONELOOP_CROWD_ADDRESS";
 fn ten_thousand_clients_connected_before_the_first_byte_are_all_answered() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     if hard < CLIENTS as u64 + SPARE_DESCRIPTORS {
-        common::skipped(&format!("at most {hard} file descriptors are allowed here"));
+        skipped(&format!("at most {hard} file descriptors are allowed here"));
         return;
     }
     let mut server =

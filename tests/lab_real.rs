@@ -1,16 +1,14 @@
 //! `oneloop compare` on real servers: a quick look keeps its promises, and an interruption loses nothing.
 
-mod common;
-
 use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::eventually;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use oneloop_tests::eventually;
 use serde_json::Value;
 
 /// CPU time that other processes may use, in cores, before a measurement is NOISY.
@@ -134,7 +132,7 @@ fn a_disk_that_is_full_ends_it_and_what_was_measured_is_shown() {
     const ASKED: [&str; 9] =
         ["--quick", "--attempts", "1", "--experiments", "wait", "--models", "reactor", "--seed", "5"];
     if Command::new("prlimit").arg("--version").output().is_err() {
-        common::skipped("no prlimit here");
+        oneloop_tests::skipped("no prlimit here");
         return;
     }
     let directory = tempfile::tempdir().unwrap();

@@ -1,14 +1,12 @@
 //! A thousand clients at once, in a `mio` poll loop of this test's own: a client of the server's own kind.
 
-mod common;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Random, Server};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use oneloop_tests::{PATIENCE, Random, Server};
 
 const CLIENTS: usize = 1000;
 const REQUESTS: usize = 10;

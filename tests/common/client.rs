@@ -9,13 +9,13 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::{Address, PATIENCE};
 
 /// One connection. All calls block, with a bound.
-pub(crate) struct Client {
+pub struct Client {
     socket: Socket,
 }
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub enum Ended {
     /// With the end of input: all that was sent has come.
     Closed,
     /// With a reset.
@@ -23,7 +23,7 @@ pub(crate) enum Ended {
 }
 
 impl Client {
-    pub(crate) fn connect(address: &Address) -> Client {
+    pub fn connect(address: &Address) -> Client {
         match address {
             Address::Tcp(addr) => Client::tcp(*addr, None).expect("a connection"),
             Address::Unix(path) => {
@@ -35,12 +35,12 @@ impl Client {
     }
 
     /// Connects from a source address: all of 127.0.0.0/8 is this machine.
-    pub(crate) fn connect_from(source: IpAddr, address: &Address) -> Client {
+    pub fn connect_from(source: IpAddr, address: &Address) -> Client {
         Client::tcp(address.tcp(), Some(source)).expect("a connection")
     }
 
     /// Connects with a receive buffer so small that the kernel takes little that is not read.
-    pub(crate) fn connect_narrow(address: &Address) -> Client {
+    pub fn connect_narrow(address: &Address) -> Client {
         let addr = address.tcp();
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(16 << 10).unwrap();
@@ -65,31 +65,31 @@ impl Client {
     }
 
     /// The same connection, for a thread that sends while this one receives.
-    pub(crate) fn another_handle(&self) -> Client {
+    pub fn another_handle(&self) -> Client {
         Client { socket: self.socket.try_clone().unwrap() }
     }
 
-    pub(crate) fn socket(&self) -> &Socket {
+    pub fn socket(&self) -> &Socket {
         &self.socket
     }
 
     #[track_caller]
-    pub(crate) fn send(&mut self, bytes: &[u8]) {
+    pub fn send(&mut self, bytes: &[u8]) {
         self.try_send(bytes).expect("the server takes what is sent");
     }
 
-    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.socket.write_all(bytes)
     }
 
     /// Sends one byte of urgent data (`MSG_OOB`).
-    pub(crate) fn send_urgent(&mut self, byte: u8) {
+    pub fn send_urgent(&mut self, byte: u8) {
         assert_eq!(self.socket.send_out_of_band(&[byte]).unwrap(), 1);
     }
 
     /// Reads as many bytes as `expected` has: they are these.
     #[track_caller]
-    pub(crate) fn expect_exact(&mut self, expected: &[u8]) {
+    pub fn expect_exact(&mut self, expected: &[u8]) {
         let mut got = vec![0; expected.len()];
         self.read_exact(&mut got);
         assert!(got == expected, "got {:?}, expected {:?}", excerpt(&got), excerpt(expected));
@@ -97,7 +97,7 @@ impl Client {
 
     /// Fills `into`.
     #[track_caller]
-    pub(crate) fn read_exact(&mut self, into: &mut [u8]) {
+    pub fn read_exact(&mut self, into: &mut [u8]) {
         let mut filled = 0;
         while filled < into.len() {
             match self.socket.read(&mut into[filled..]) {
@@ -113,14 +113,14 @@ impl Client {
 
     /// Sends and has the same back.
     #[track_caller]
-    pub(crate) fn expect_echo(&mut self, bytes: &[u8]) {
+    pub fn expect_echo(&mut self, bytes: &[u8]) {
         self.send(bytes);
         self.expect_exact(bytes);
     }
 
     /// What comes until the connection ends, and how it ends.
     #[track_caller]
-    pub(crate) fn rest(&mut self) -> (Vec<u8>, Ended) {
+    pub fn rest(&mut self) -> (Vec<u8>, Ended) {
         let (mut got, mut piece) = (Vec::new(), [0; 16 << 10]);
         loop {
             match self.socket.read(&mut piece) {
@@ -135,7 +135,7 @@ impl Client {
 
     /// Ends this side; what comes until the other side ends.
     #[track_caller]
-    pub(crate) fn rest_after_half_close(&mut self) -> Vec<u8> {
+    pub fn rest_after_half_close(&mut self) -> Vec<u8> {
         // A server that has refused it may have reset the connection.
         let _ = self.socket.shutdown(Shutdown::Write);
         self.rest().0
@@ -143,7 +143,7 @@ impl Client {
 
     /// The server closes, without another byte and without a reset.
     #[track_caller]
-    pub(crate) fn expect_end(&mut self) {
+    pub fn expect_end(&mut self) {
         let (rest, ended) = self.rest();
         assert_eq!((excerpt(&rest).as_str(), ended), ("", Ended::Closed));
     }
@@ -151,7 +151,7 @@ impl Client {
     /// Nothing has come, and the connection is open: for a server of which a condition shows that it has done
     /// its work.
     #[track_caller]
-    pub(crate) fn expect_nothing_yet(&mut self) {
+    pub fn expect_nothing_yet(&mut self) {
         self.socket.set_nonblocking(true).unwrap();
         let got = self.socket.read(&mut [0; 64]);
         self.socket.set_nonblocking(false).unwrap();
@@ -163,7 +163,7 @@ impl Client {
 
     /// Nothing comes for `pause`, and the connection stays open.
     #[track_caller]
-    pub(crate) fn expect_silence(&mut self, pause: Duration) {
+    pub fn expect_silence(&mut self, pause: Duration) {
         self.socket.set_read_timeout(Some(pause)).unwrap();
         let got = self.socket.read(&mut [0; 64]);
         self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -174,12 +174,12 @@ impl Client {
     }
 
     /// Ends this side; the other goes on.
-    pub(crate) fn half_close(&mut self) {
+    pub fn half_close(&mut self) {
         self.socket.shutdown(Shutdown::Write).unwrap();
     }
 
     /// Ends both sides at once with a reset (`SO_LINGER` with no time).
-    pub(crate) fn reset(self) {
+    pub fn reset(self) {
         self.socket.set_linger(Some(Duration::ZERO)).unwrap();
     }
 }

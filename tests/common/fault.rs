@@ -8,10 +8,10 @@ use super::{has_program, skipped};
 
 /// A system call that fails, or takes long.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
-    pub(crate) call: &'static str,
+pub struct Fault {
+    pub call: &'static str,
     /// The error or the delay, and on which occasions, as `strace -e inject` takes it.
-    pub(crate) effect: &'static str,
+    pub effect: &'static str,
 }
 
 impl Fault {
@@ -22,7 +22,7 @@ impl Fault {
     }
 
     /// Whether `strace` is installed, may trace, and can inject; if not, prints that its test is skipped.
-    pub(crate) fn can_be_injected(&self) -> bool {
+    pub fn can_be_injected(&self) -> bool {
         if !has_program("strace") {
             return false;
         }
@@ -41,16 +41,12 @@ impl Fault {
 
     /// A command whose calls are like that, in all its threads and children. It is our child, and not that of
     /// `strace`.
-    pub(crate) fn injected_into<A: AsRef<str>>(&self, command: impl IntoIterator<Item = A>) -> Setup {
+    pub fn injected_into<A: AsRef<str>>(&self, command: impl IntoIterator<Item = A>) -> Setup {
         self.recorded_into(Path::new("/dev/null"), command)
     }
 
     /// The same, with a line in the file `calls` for each of those calls.
-    pub(crate) fn recorded_into<A: AsRef<str>>(
-        &self,
-        calls: &Path,
-        command: impl IntoIterator<Item = A>,
-    ) -> Setup {
+    pub fn recorded_into<A: AsRef<str>>(&self, calls: &Path, command: impl IntoIterator<Item = A>) -> Setup {
         let command = command.into_iter().map(|word| word.as_ref().to_owned());
         let args = ["-D", "-f"].map(str::to_owned).into_iter().chain(self.args(calls)).chain(command);
         Setup::program("strace", args)

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use super::server::{Server, Setup};
 
 /// The six models, those with a number of workers with this one, and the loop in several processes.
-pub(crate) fn models(workers: usize) -> Vec<Vec<String>> {
+pub fn models(workers: usize) -> Vec<Vec<String>> {
     let with = |model: &str| vec![format!("--model={model}"), format!("--workers={workers}")];
     let alone = |model: &str| vec![format!("--model={model}")];
     vec![
@@ -21,22 +21,22 @@ pub(crate) fn models(workers: usize) -> Vec<Vec<String>> {
 }
 
 /// The example as a program.
-pub(crate) fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| super::examples::build(&["faulty"]).join("faulty")).clone()
 }
 
 /// `faulty ARGS…`, listening.
-pub(crate) fn start(args: &[&str]) -> Server {
+pub fn start(args: &[&str]) -> Server {
     setup(args).start().listening()
 }
 
-pub(crate) fn setup(args: &[&str]) -> Setup {
+pub fn setup(args: &[&str]) -> Setup {
     Setup::program(program(), args.iter().flat_map(|arg| arg.split('=')))
 }
 
 /// Ids and states (`R`, `S`, `Z`, …) of the processes whose parent is `parent`: Linux only.
-pub(crate) fn children(parent: nix::unistd::Pid) -> Vec<(i32, char)> {
+pub fn children(parent: nix::unistd::Pid) -> Vec<(i32, char)> {
     let mut children = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use super::{Client, Server};
 
 /// A directory with a file outside of the part that is served.
-pub(crate) struct Site {
+pub struct Site {
     folder: tempfile::TempDir,
 }
 
 impl Site {
-    pub(crate) fn new() -> Site {
+    pub fn new() -> Site {
         let site = Site { folder: tempfile::tempdir().unwrap() };
         std::fs::create_dir(site.root()).unwrap();
         std::fs::write(site.folder.path().join("outside"), "outside").unwrap();
@@ -18,17 +18,17 @@ impl Site {
     }
 
     /// The served directory.
-    pub(crate) fn root(&self) -> PathBuf {
+    pub fn root(&self) -> PathBuf {
         self.folder.path().join("root")
     }
 
     /// What lies beside it.
-    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+    pub fn beside(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// A file in it, with its folders.
-    pub(crate) fn file(&self, path: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    pub fn file(&self, path: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.root().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, bytes).unwrap();
@@ -36,41 +36,41 @@ impl Site {
     }
 
     /// `oneloop serve http=ROOT ARGS…`
-    pub(crate) fn serve(&self, args: &[&str]) -> Server {
+    pub fn serve(&self, args: &[&str]) -> Server {
         let spec = spec(&self.root());
         Server::serve(&[&[spec.as_str()], args].concat())
     }
 }
 
 /// The files of a directory on a port of the kernel's choice.
-pub(crate) fn spec(root: &Path) -> String {
+pub fn spec(root: &Path) -> String {
     format!("http={}@127.0.0.1:0", root.display())
 }
 
 /// One answer.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) head: String,
-    pub(crate) body: Vec<u8>,
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
 }
 
 impl Answer {
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+    pub fn field(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (field, value) = line.split_once(": ")?;
             field.eq_ignore_ascii_case(name).then_some(value)
         })
     }
 
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
 /// Reads one answer; `method` decides whether a body comes with it.
 #[track_caller]
-pub(crate) fn receive(client: &mut Client, method: &str) -> Answer {
+pub fn receive(client: &mut Client, method: &str) -> Answer {
     let head = line_by_line(client);
     let status: u16 = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status line");
     let mut answer = Answer { status, head, body: Vec::new() };
@@ -98,7 +98,7 @@ pub(crate) fn receive(client: &mut Client, method: &str) -> Answer {
 
 /// Asks for a file, on a connection that stays open.
 #[track_caller]
-pub(crate) fn get(client: &mut Client, target: &str, fields: &str) -> Answer {
+pub fn get(client: &mut Client, target: &str, fields: &str) -> Answer {
     client.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n").as_bytes());
     receive(client, "GET")
 }

@@ -13,7 +13,7 @@ use oneloop::{ListenOptions, Listener};
 use super::{Address, Client, eventually};
 
 /// A reactor that runs until this is stopped or dropped.
-pub(crate) struct Inside {
+pub struct Inside {
     addr: SocketAddr,
     handle: Handle,
     thread: Option<JoinHandle<Summary>>,
@@ -21,16 +21,12 @@ pub(crate) struct Inside {
 
 impl Inside {
     /// Serves `service` on a port of the kernel's choice.
-    pub(crate) fn serve<S: Service + Send>(limits: Limits, service: S) -> Inside {
+    pub fn serve<S: Service + Send>(limits: Limits, service: S) -> Inside {
         Inside::serve_behind(ListenerLayers::none(), limits, service)
     }
 
     /// The same behind byte layers.
-    pub(crate) fn serve_behind<S: Service + Send>(
-        layers: ListenerLayers,
-        limits: Limits,
-        service: S,
-    ) -> Inside {
+    pub fn serve_behind<S: Service + Send>(layers: ListenerLayers, limits: Limits, service: S) -> Inside {
         let (told, learned) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let mut reactor = Reactor::new(limits).unwrap();
@@ -45,16 +41,16 @@ impl Inside {
         Inside { addr: address.parse().unwrap(), handle, thread: Some(thread) }
     }
 
-    pub(crate) fn addr(&self) -> SocketAddr {
+    pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    pub(crate) fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         Client::connect(&Address::Tcp(self.addr))
     }
 
     /// Drains it and gives what it did.
-    pub(crate) fn drain(mut self) -> Summary {
+    pub fn drain(mut self) -> Summary {
         self.handle.drain();
         let thread = self.thread.take().unwrap();
         eventually("the loop has drained", || thread.is_finished());

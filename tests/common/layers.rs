@@ -4,7 +4,6 @@
 //! with their place in the stream, records that split and coalesce what is sent, output that is held back, an
 //! end of its own, and, where asked for, a failure at any of its calls. [`Origin`] is one line before all
 //! else, with the client's address; then it is spent.
-#![allow(dead_code, reason = "each program uses its own part of this")]
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -16,9 +15,9 @@ use oneloop::session::Peer;
 
 /// What the client sends in each round of the handshake; the server answers each with [`welcome`]. A number
 /// after the first asks it to fail after so many calls.
-pub(crate) const HELLOS: [&[u8]; 3] = [b"hello", b"to server.test", b"speak frames/1"];
+pub const HELLOS: [&[u8]; 3] = [b"hello", b"to server.test", b"speak frames/1"];
 /// What the server sends before it closes a connection that broke the protocol.
-pub(crate) const ALERT: &[u8] = b"alert";
+pub const ALERT: &[u8] = b"alert";
 
 const READ_BYTES: usize = 64;
 /// Plain bytes of one record: fewer than most messages have.
@@ -29,18 +28,18 @@ const GIVEN_BYTES: usize = 5;
 const HELD_BYTES: usize = 100;
 
 /// The server's answer in this round, from 0.
-pub(crate) fn welcome(round: usize) -> Vec<u8> {
+fn welcome(round: usize) -> Vec<u8> {
     format!("welcome {round}").into_bytes()
 }
 
 /// A message of the handshake as it is sent: its length and its bytes.
-pub(crate) fn message(bytes: &[u8]) -> Vec<u8> {
+pub fn message(bytes: &[u8]) -> Vec<u8> {
     [&[bytes.len() as u8], bytes].concat()
 }
 
 /// One direction of the records: each plain byte is changed by its place in the stream.
 #[derive(Debug, Default)]
-pub(crate) struct Records {
+struct Records {
     place: u8,
 }
 
@@ -50,7 +49,7 @@ impl Records {
         byte ^ self.place
     }
 
-    pub(crate) fn encode(&mut self, plain: &[u8]) -> Vec<u8> {
+    fn encode(&mut self, plain: &[u8]) -> Vec<u8> {
         let mut records = Vec::new();
         for part in plain.chunks(RECORD_BYTES) {
             records.push(part.len() as u8);
@@ -60,12 +59,12 @@ impl Records {
     }
 
     /// The end of the stream.
-    pub(crate) fn end() -> &'static [u8] {
+    fn end() -> &'static [u8] {
         &[0]
     }
 
     /// Takes whole records from the front of `raw`; returns whether the end was among them.
-    pub(crate) fn decode(&mut self, raw: &mut VecDeque<u8>, plain: &mut impl Extend<u8>) -> bool {
+    fn decode(&mut self, raw: &mut VecDeque<u8>, plain: &mut impl Extend<u8>) -> bool {
         while let Some(len) = raw.front().map(|&len| usize::from(len)) {
             if raw.len() <= len {
                 return false;
@@ -83,7 +82,7 @@ impl Records {
 
 /// The server's side of the toy.
 #[derive(Debug, Default)]
-pub(crate) struct Frames {
+pub struct Frames {
     round: usize,
     /// As it came.
     raw: VecDeque<u8>,
@@ -99,7 +98,7 @@ pub(crate) struct Frames {
 
 impl Frames {
     /// One whose call after so many fails.
-    pub(crate) fn failing_after(calls: u32) -> Self {
+    pub fn failing_after(calls: u32) -> Self {
         Frames { calls_left: Some(calls), ..Frames::default() }
     }
 
@@ -242,7 +241,7 @@ impl Layer for Frames {
 
 /// One line with the client's address comes first, as with the PROXY protocol.
 #[derive(Debug, Default)]
-pub(crate) struct Origin {
+pub struct Origin {
     raw: VecDeque<u8>,
     peer: Option<Peer>,
 }
@@ -327,15 +326,15 @@ impl Layer for Origin {
 /// The client's side of the toy: what it sends for what it has received.
 #[derive(Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub(crate) struct FramesClient {
+pub struct FramesClient {
     /// Rounds whose hello was sent, and rounds that were answered.
     sent: usize,
     answered: usize,
     raw: VecDeque<u8>,
     /// What came, as the service put it.
-    pub(crate) got: Vec<u8>,
+    pub got: Vec<u8>,
     /// The server has ended its side in order.
-    pub(crate) has_ended: bool,
+    pub has_ended: bool,
     /// The server has refused the handshake.
     pub(crate) was_alerted: bool,
     input: Records,
@@ -349,12 +348,12 @@ pub(crate) struct FramesClient {
 
 impl FramesClient {
     /// A client that asks the server to fail after so many calls.
-    pub(crate) fn failing_after(calls: u32) -> Self {
+    pub fn failing_after(calls: u32) -> Self {
         FramesClient { fails_after: Some(calls), ..FramesClient::default() }
     }
 
     /// Bytes came; returns those that are to be sent now.
-    pub(crate) fn receive(&mut self, bytes: &[u8]) -> Vec<u8> {
+    pub fn receive(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.raw.extend(bytes);
         while self.answered < HELLOS.len()
             && let Some(len) = self.raw.front().map(|&len| usize::from(len))
@@ -375,24 +374,24 @@ impl FramesClient {
     }
 
     /// Sends `bytes`: when the handshake is done.
-    pub(crate) fn send(&mut self, bytes: &[u8]) -> Vec<u8> {
+    pub fn send(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.waiting.extend_from_slice(bytes);
         self.next_bytes()
     }
 
     /// Ends the client's side, behind what waits to be sent.
-    pub(crate) fn end(&mut self) -> Vec<u8> {
+    pub fn end(&mut self) -> Vec<u8> {
         self.ends = true;
         self.next_bytes()
     }
 
     /// Whether the handshake is done.
-    pub(crate) fn is_established(&self) -> bool {
+    pub fn is_established(&self) -> bool {
         self.answered == HELLOS.len()
     }
 
     /// Begins the handshake.
-    pub(crate) fn begin(&mut self) -> Vec<u8> {
+    pub fn begin(&mut self) -> Vec<u8> {
         self.has_begun = true;
         self.next_bytes()
     }

@@ -9,7 +9,7 @@ const INSIDE: &str = "ONELOOP_TEST_IN_NAMESPACE";
 
 /// Runs `inside` in a network namespace whose loopback is up and in which the shell has run `network`: the
 /// very test that calls this is started again there, by `unshare(1)`. Skips it where that cannot be done.
-pub(crate) fn in_a_network(network: &str, inside: impl FnOnce()) {
+pub fn in_a_network(network: &str, inside: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
         return inside();
     }

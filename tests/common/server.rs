@@ -12,17 +12,17 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{Client, eventually_or, eventually_some};
+use super::{Client, eventually_or, eventually_some, profile_folder};
 
 /// Where a listener is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Address {
+pub enum Address {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
 
 impl Address {
-    pub(crate) fn parse(text: &str) -> Option<Address> {
+    pub fn parse(text: &str) -> Option<Address> {
         match text.strip_prefix("unix:") {
             Some(path) => Some(Address::Unix(path.into())),
             None => text.parse().ok().map(Address::Tcp),
@@ -30,7 +30,7 @@ impl Address {
     }
 
     /// The internet address; panics for a Unix socket.
-    pub(crate) fn tcp(&self) -> SocketAddr {
+    pub fn tcp(&self) -> SocketAddr {
         match self {
             Address::Tcp(addr) => *addr,
             Address::Unix(path) => panic!("{} is no internet address", path.display()),
@@ -41,7 +41,7 @@ impl Address {
 /// Runs a program in a terminal of its own, shows what it prints there, and closes the terminal on SIGUSR1.
 /// It ends as the program does. Standard error is not the terminal's, so that it can be read when that is
 /// closed. The first argument is typed there.
-pub(crate) const IN_A_TERMINAL: &str = r#"
+pub const IN_A_TERMINAL: &str = r#"
 import os, pty, select, signal, sys
 typed = sys.argv.pop(1)
 kept = os.dup(2)
@@ -64,7 +64,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 "#;
 
 /// What is to be started, and how.
-pub(crate) struct Setup {
+pub struct Setup {
     program: PathBuf,
     args: Vec<OsString>,
     envs: Vec<(OsString, OsString)>,
@@ -73,7 +73,7 @@ pub(crate) struct Setup {
 }
 
 /// A started program. It is killed, by its process id, when this is dropped.
-pub(crate) struct Server {
+pub struct Server {
     child: Child,
     stdout: Arc<Mutex<String>>,
     stderr: Arc<Mutex<String>>,
@@ -82,16 +82,14 @@ pub(crate) struct Server {
 
 impl Setup {
     /// `oneloop ARGS…`; `ONELOOP_PROGRAM` names another build of it, such as a release.
-    pub(crate) fn oneloop<A: AsRef<str>>(args: impl IntoIterator<Item = A>) -> Setup {
-        let program = std::env::var_os("ONELOOP_PROGRAM");
-        Setup::program(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_oneloop").into()), args)
+    pub fn oneloop<A: AsRef<str>>(args: impl IntoIterator<Item = A>) -> Setup {
+        // Cargo passes the path at run time from 1.94 on; before that only to the compilation of test crates.
+        let program = ["ONELOOP_PROGRAM", "CARGO_BIN_EXE_oneloop"].into_iter().find_map(std::env::var_os);
+        Setup::program(program.map_or_else(|| profile_folder().join("oneloop"), PathBuf::from), args)
     }
 
     /// Another program that prints its listeners in the same form.
-    pub(crate) fn program<A: AsRef<str>>(
-        program: impl Into<PathBuf>,
-        args: impl IntoIterator<Item = A>,
-    ) -> Setup {
+    pub fn program<A: AsRef<str>>(program: impl Into<PathBuf>, args: impl IntoIterator<Item = A>) -> Setup {
         Setup {
             program: program.into(),
             args: args.into_iter().map(|arg| arg.as_ref().into()).collect(),
@@ -102,23 +100,23 @@ impl Setup {
         }
     }
 
-    pub(crate) fn env(mut self, name: &str, value: &str) -> Setup {
+    pub fn env(mut self, name: &str, value: &str) -> Setup {
         self.envs.push((name.into(), value.into()));
         self
     }
 
-    pub(crate) fn current_dir(mut self, folder: &Path) -> Setup {
+    pub fn current_dir(mut self, folder: &Path) -> Setup {
         self.folder = Some(folder.to_owned());
         self
     }
 
     /// With at most so many file descriptors, which it cannot raise unless it is privileged.
-    pub(crate) fn nofile(mut self, limit: u32) -> Setup {
+    pub fn nofile(mut self, limit: u32) -> Setup {
         self.nofile = Some(limit);
         self
     }
 
-    pub(crate) fn start(self) -> Server {
+    pub fn start(self) -> Server {
         let mut command = match self.nofile {
             None => Command::new(&self.program),
             Some(limit) => {
@@ -160,23 +158,23 @@ fn collect(from: impl Read + Send + 'static) -> (Arc<Mutex<String>>, JoinHandle<
 
 impl Server {
     /// `oneloop serve ARGS…`; returns when its first listener is printed.
-    pub(crate) fn serve(args: &[&str]) -> Server {
+    pub fn serve(args: &[&str]) -> Server {
         Setup::oneloop(["serve"].iter().chain(args)).start().listening()
     }
 
     /// Returns when the first listener is printed.
-    pub(crate) fn listening(mut self) -> Server {
+    pub fn listening(mut self) -> Server {
         self.until("a listener", |stdout| stdout.contains("listening on ").then_some(()));
         self
     }
 
     /// Where the service of this name listens.
-    pub(crate) fn address(&mut self, name: &str) -> Address {
+    pub fn address(&mut self, name: &str) -> Address {
         self.addresses(name, 1).remove(0)
     }
 
     /// Where the service of this name listens, when it has printed `count` addresses.
-    pub(crate) fn addresses(&mut self, name: &str, count: usize) -> Vec<Address> {
+    pub fn addresses(&mut self, name: &str, count: usize) -> Vec<Address> {
         let prefix = format!("listening on {name}@");
         self.until(&format!("{count} of `{prefix}…`"), |stdout| {
             let whole = &stdout[..stdout.rfind('\n')?];
@@ -190,7 +188,7 @@ impl Server {
     }
 
     /// A new client of the service of this name.
-    pub(crate) fn client(&mut self, name: &str) -> Client {
+    pub fn client(&mut self, name: &str) -> Client {
         Client::connect(&self.address(name))
     }
 
@@ -206,41 +204,41 @@ impl Server {
         })
     }
 
-    pub(crate) fn pid(&self) -> Pid {
+    pub fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().cast_signed())
     }
 
-    pub(crate) fn stdout(&self) -> String {
+    pub fn stdout(&self) -> String {
         self.stdout.lock().unwrap().clone()
     }
 
     /// What it prints on standard output. While this is locked, the pipe is not read.
-    pub(crate) fn stdout_reader(&self) -> Arc<Mutex<String>> {
+    pub fn stdout_reader(&self) -> Arc<Mutex<String>> {
         Arc::clone(&self.stdout)
     }
 
-    pub(crate) fn stderr(&self) -> String {
+    pub fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()
     }
 
     /// Waits until standard error has `part`, at least `count` times.
     #[track_caller]
-    pub(crate) fn expect_log(&self, part: &str, count: usize) {
+    pub fn expect_log(&self, part: &str, count: usize) {
         let enough = || (self.stderr.lock().unwrap().matches(part).count() >= count).then_some(());
         eventually_or(enough, || format!("{count} times `{part}` in:\n{}", self.stderr()));
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();
     }
 
     /// Waits for its end; panics when that does not come in time.
-    pub(crate) fn ended(&mut self) -> ExitStatus {
+    pub fn ended(&mut self) -> ExitStatus {
         eventually_some("the end of the program", || self.child.try_wait().unwrap())
     }
 
     /// The same. All it printed is there afterwards.
-    pub(crate) fn exit(&mut self) -> ExitStatus {
+    pub fn exit(&mut self) -> ExitStatus {
         let status = self.ended();
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
@@ -249,20 +247,20 @@ impl Server {
     }
 
     /// Sends SIGTERM and waits for the end.
-    pub(crate) fn stop(&mut self) -> ExitStatus {
+    pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::SIGTERM);
         self.exit()
     }
 
     /// The processor time it has used: on Linux only, where /proc has it in nanoseconds.
-    pub(crate) fn cpu_time(&self) -> Duration {
+    pub fn cpu_time(&self) -> Duration {
         let schedstat = std::fs::read_to_string(format!("/proc/{}/schedstat", self.pid())).unwrap();
         Duration::from_nanos(schedstat.split(' ').next().unwrap().parse().unwrap())
     }
 
     /// Waits until it neither works nor is about to: on Linux only. A process that uses no time may be kept
     /// from it by others: all its threads must sleep, too.
-    pub(crate) fn quiet(&self) {
+    pub fn quiet(&self) {
         const CALM_LOOKS: u32 = 25;
         let (mut last, mut calm) = (Duration::ZERO, 0);
         eventually_some("the program rests", || {
@@ -284,13 +282,13 @@ impl Server {
     }
 
     /// Its open file descriptors: on Linux only.
-    pub(crate) fn descriptors(&self) -> Vec<u32> {
+    pub fn descriptors(&self) -> Vec<u32> {
         let entries = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
         entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect()
     }
 
     /// What one of them is open on; `None` if it was closed since. On Linux only.
-    pub(crate) fn descriptor_leads_to(&self, fd: u32) -> Option<PathBuf> {
+    pub fn descriptor_leads_to(&self, fd: u32) -> Option<PathBuf> {
         std::fs::read_link(format!("/proc/{}/fd/{fd}", self.pid())).ok()
     }
 }

@@ -6,17 +6,17 @@ use super::Client;
 use super::layers::FramesClient;
 
 /// A socket, and the client's side of the toy on it.
-pub(crate) struct Talker {
-    pub(crate) client: Client,
-    pub(crate) toy: FramesClient,
+pub struct Talker {
+    pub client: Client,
+    pub toy: FramesClient,
 }
 
 impl Talker {
-    pub(crate) fn new(client: Client, toy: FramesClient) -> Talker {
+    pub fn new(client: Client, toy: FramesClient) -> Talker {
         Talker { client, toy }
     }
 
-    pub(crate) fn try_send(&mut self, bytes: &[u8], piece: usize) {
+    pub fn try_send(&mut self, bytes: &[u8], piece: usize) {
         for piece in bytes.chunks(piece) {
             if self.client.try_send(piece).is_err() {
                 return; // the next read returns the reason
@@ -25,7 +25,7 @@ impl Talker {
     }
 
     /// Reads once; whether the connection goes on.
-    pub(crate) fn read(&mut self) -> bool {
+    pub fn read(&mut self) -> bool {
         let mut buf = [0; 4096];
         let Ok(len) = self.client.socket().read(&mut buf) else { return false };
         let reply = self.toy.receive(&buf[..len]);
@@ -34,7 +34,7 @@ impl Talker {
     }
 
     /// Shakes hands; whether the server goes on.
-    pub(crate) fn establish(&mut self, piece: usize) -> bool {
+    pub fn establish(&mut self, piece: usize) -> bool {
         let begins = self.toy.begin();
         self.try_send(&begins, piece);
         while !self.toy.is_established() {
@@ -46,7 +46,7 @@ impl Talker {
     }
 
     /// Sends lines and the end of them, in pieces; what comes back until the server ends.
-    pub(crate) fn converse(&mut self, lines: &[u8], piece: usize) -> Vec<u8> {
+    pub fn converse(&mut self, lines: &[u8], piece: usize) -> Vec<u8> {
         if !self.establish(piece) {
             return Vec::new();
         }

@@ -3,8 +3,7 @@
 //! Where a new test goes: the protocol without sockets is tested beside its code (`src/services/http/tests`);
 //! here stands what needs a client, a browser, a file system that changes, or the log.
 
-#[path = "../common/mod.rs"]
-mod common;
+use oneloop_tests as common;
 
 mod archive;
 mod auth;

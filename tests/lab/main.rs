@@ -3,8 +3,5 @@
 //! Where a new test goes: `replay` for what is made of raw data, `peers` for servers that are not this
 //! program's; comparisons of its models are in `tests/lab_real.rs`.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod peers;
 mod replay;

@@ -10,9 +10,8 @@ use std::process::{Command, Output, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use oneloop_tests::{examples, skipped};
 use serde_json::Value;
-
-use crate::common::{examples, skipped};
 
 /// Builds a C program with `cc`; `None` where there is no compiler.
 fn built(directory: &Path, name: &str, source: &str, options: &[&str]) -> Option<PathBuf> {

@@ -3,8 +3,7 @@
 //! Where a new test goes: here if it is about what the lecture shows, and not about the library.
 #![cfg(target_os = "linux")]
 
-#[path = "../common/mod.rs"]
-mod common;
+use oneloop_tests as common;
 
 mod calls;
 mod play;

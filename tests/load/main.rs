@@ -3,8 +3,7 @@
 //! Where a new test goes: `command` for flags, `output` for the forms of the report, `loops` for schedules
 //! and counts, a file of its own for a fault of the server under load.
 
-#[path = "../common/mod.rs"]
-mod common;
+use oneloop_tests as common;
 
 mod closes;
 mod command;

@@ -5,8 +5,7 @@
 //! files, `models` if it holds for every model. One file per promise or subject; what several files need
 //! stands in `common`.
 
-#[path = "../common/mod.rs"]
-mod common;
+use oneloop_tests as common;
 
 mod classic;
 mod completions;

@@ -11,8 +11,6 @@ mod deadlines;
 mod layers;
 mod script;
 mod sessions;
-#[path = "../common/layers.rs"]
-mod toys;
 mod world;
 
 use oneloop::connection::{Connection, Context, Mode, Pumped, Scratch, TimeSource, TurnBudget, WaitTimeouts};
@@ -20,6 +18,7 @@ use oneloop::limits::Limits;
 use oneloop::services::Echo;
 use oneloop::session::{Call, Input, Outbox, Progress, Session, Wait};
 use oneloop::telemetry::{Reason, Telemetry};
+use oneloop_tests::layers as toys;
 
 use script::{Action, Random, Readiness, Script, Scripted, expected, limits};
 use world::{Run, World, at, opened};

@@ -2,41 +2,47 @@
 //!
 //! Ports are given by the kernel, waits have a bound and end with their condition, randomness has a printed
 //! seed.
-#![allow(dead_code, reason = "each test uses its own part of this")]
+#![allow(
+    missing_docs,
+    clippy::missing_panics_doc,
+    clippy::new_without_default,
+    clippy::should_implement_trait,
+    reason = "what is public here is so for the tests alone"
+)]
 
-pub(crate) mod client;
-pub(crate) mod examples;
-pub(crate) mod fault;
-pub(crate) mod faulty;
-pub(crate) mod full_queue;
-pub(crate) mod http;
-pub(crate) mod inside;
-pub(crate) mod layers;
-pub(crate) mod namespace;
-pub(crate) mod server;
-pub(crate) mod talker;
+pub mod client;
+pub mod examples;
+pub mod fault;
+pub mod faulty;
+pub mod full_queue;
+pub mod http;
+pub mod inside;
+pub mod layers;
+pub mod namespace;
+pub mod server;
+pub mod talker;
 
-pub(crate) use client::Client;
-#[allow(unused_imports, reason = "each test uses its own part of this")]
-pub(crate) use server::{Address, Server};
+pub use client::Client;
+pub use server::{Address, Server};
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How long a condition may take: far more than it needs, so that a slow machine is no failure.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a condition that nothing announces is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// Waits until `condition` holds; panics with `what` when it does not in time.
 #[track_caller]
-pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     eventually_some(what, || condition().then_some(()));
 }
 
 /// Waits until `look` finds something; panics with `what` when it does not in time.
 #[track_caller]
-pub(crate) fn eventually_some<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+pub fn eventually_some<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     eventually_or(look, || what.to_owned())
 }
 
@@ -54,15 +60,15 @@ pub(crate) fn eventually_or<T>(mut look: impl FnMut() -> Option<T>, what: impl F
 }
 
 /// The pace of a slow client: it does nothing for a while. Never a way to wait for the server.
-pub(crate) fn pace(pause: Duration) {
+pub fn pace(pause: Duration) {
     std::thread::sleep(pause);
 }
 
 /// Random numbers from a seed that is printed, and accepted as `ONELOOP_SEED`.
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let seed = std::env::var("ONELOOP_SEED").ok().map_or_else(
             || std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64),
             |seed| seed.parse().expect("ONELOOP_SEED is a number"),
@@ -72,7 +78,7 @@ impl Random {
     }
 
     /// The next number (splitmix64).
-    pub(crate) fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -80,28 +86,34 @@ impl Random {
     }
 
     /// A number below `bound`.
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
-    pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
+    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
         (0..len).map(|_| self.next() as u8).collect()
     }
 }
 
 /// Reports that this test, or a part of it, cannot run here. Past the test harness, which keeps back what is
 /// printed where nothing fails: a test that does not test is to be seen.
-pub(crate) fn skipped(why: &str) {
+pub fn skipped(why: &str) {
     let thread = std::thread::current();
     let _ = writeln!(std::io::stderr(), "SKIPPED: {}: {why}", thread.name().unwrap_or("a test"));
 }
 
 /// Whether an external program is installed; if not, prints that its test is skipped.
-pub(crate) fn has_program(name: &str) -> bool {
+pub fn has_program(name: &str) -> bool {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()));
     if !found {
         skipped(&format!("no `{name}` on this machine; .ci/run installs it"));
     }
     found
+}
+
+/// The folder that cargo builds into, with this profile: `target/debug`.
+fn profile_folder() -> PathBuf {
+    let own = std::env::current_exe().unwrap(); // target/debug/deps/NAME
+    own.ancestors().nth(2).expect("a test is two folders deep").to_owned()
 }
