@@ -1,5 +1,8 @@
 //! What a client costs: no allocation and no more than one read and one write per request of an open client,
 //! no buffer while it is idle, and a slot of at most 192 bytes.
+//!
+//! Where a new test goes: here if it counts what one client costs in this process; the calls of the program,
+//! which strace counts, are in `tests/server/syscalls.rs`.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};

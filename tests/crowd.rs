@@ -1,5 +1,8 @@
 //! Ten thousand clients at once, in a process of their own: all connected before the first byte, all
 //! answered.
+//!
+//! Where a new test goes: here if it needs more clients than other tests can run beside. Cargo runs one test
+//! crate after another, so nothing else waits for the processor meanwhile.
 #![cfg(target_os = "linux")]
 
 use std::io::{Read, Write};

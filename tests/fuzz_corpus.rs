@@ -1,4 +1,6 @@
 //! What the fuzzers found worth keeping, replayed.
+//!
+//! Where a new test goes: here if `fuzz/` has a new target; a new input is a file in `fuzz/corpus/`.
 
 #[path = "../fuzz/properties/connection/mod.rs"]
 mod connection;

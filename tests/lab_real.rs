@@ -1,4 +1,7 @@
 //! `oneloop compare` on real servers: a quick look keeps its promises, and an interruption loses nothing.
+//!
+//! Where a new test goes: here if it measures or interrupts a comparison; what is made of the results is
+//! tested in `tests/lab`.
 
 use std::fs;
 use std::io::Read;

@@ -2,6 +2,9 @@
 //! they have a process of their own, and run one at a time.
 //!
 //! `sys` is a leaf and not for users of the library: this crate compiles it by itself, with its unit tests.
+//!
+//! Where a new test goes: here if it calls `sys` and raises signals, forks or reaps; how the program handles
+//! signals is tested in `tests/server/drain.rs` and `tests/models/stop.rs`.
 
 #[path = "../src/sys/mod.rs"]
 #[allow(
