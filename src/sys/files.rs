@@ -5,17 +5,13 @@
 //! (a sandbox, macOS), each component is opened by itself and no link is followed. Only regular files and
 //! directories are ever opened for reading: the type is read from a handle that cannot block or read
 //! (`O_PATH`), so a FIFO or a device is never touched.
-// One call: nix lends no descriptor of a directory that is read.
-#![allow(unsafe_code)]
-
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use nix::dir::{Dir, OwningIter};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
@@ -272,45 +268,6 @@ impl From<FileStat> for Stat {
             },
             changed_s: stat.st_ctime as i64,
             changed_ns: stat.st_ctime_nsec as u32,
-        }
-    }
-}
-
-/// The names in a directory, in its own order, without `.` and `..`.
-pub(crate) struct Entries {
-    names: OwningIter,
-}
-
-impl std::fmt::Debug for Entries {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entries").field("dir", &self.names.as_raw_fd()).finish_non_exhaustive()
-    }
-}
-
-impl Entries {
-    pub(super) fn of(dir: File) -> io::Result<Entries> {
-        Ok(Entries { names: Dir::from_fd(dir.into())?.into_iter() })
-    }
-
-    /// What the entry `name` itself is; a link is not followed.
-    pub(crate) fn stat(&self, name: &[u8]) -> io::Result<Stat> {
-        let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
-        // SAFETY: the descriptor is that of `names`, which owns it and lives longer than this.
-        let dir = unsafe { BorrowedFd::borrow_raw(self.names.as_raw_fd()) };
-        Ok(fstatat(dir, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?.into())
-    }
-}
-
-impl Iterator for Entries {
-    type Item = io::Result<Vec<u8>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.names.next()? {
-                Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
-                Ok(entry) => return Some(Ok(entry.file_name().to_bytes().to_vec())),
-                Err(errno) => return Some(Err(errno.into())),
-            }
         }
     }
 }

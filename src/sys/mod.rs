@@ -14,6 +14,8 @@ pub(crate) mod clock;
 pub(crate) mod control_group;
 pub(crate) mod crew;
 #[cfg(feature = "http")]
+pub(crate) mod directory;
+#[cfg(feature = "http")]
 pub(crate) mod files;
 #[cfg(feature = "cli")]
 pub(crate) mod interfaces;

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 
-use super::files::{Component, DirectoryId, Entries, FileKind, Links, OpenDir, Stat};
+use super::directory::Entries;
+use super::files::{Component, DirectoryId, FileKind, Links, OpenDir, Stat};
 
 /// Components of a path and of the targets of its links. Without it a link that grows each time it is
 /// followed would keep the server busy. A path without links may have 128.

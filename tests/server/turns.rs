@@ -355,7 +355,11 @@ fn processor_time() -> Duration {
 #[test]
 fn listings_of_large_directories_share_their_turns_with_the_others() {
     use oneloop::services::http::{Files, FilesConfig, Http};
-    const CLIENTS: usize = 16;
+    // How many clients there are at once, and into how many turns of equal length all that they take is
+    // divided at least.
+    const CLIENTS: [(usize, u32); 2] = [(16, 30), (64, 100)];
+    // Longer turns that are not counted: something else may have slowed them down.
+    const OUTLIERS: usize = 3;
     let site = tempfile::tempdir().unwrap();
     for name in 0..9_900 {
         std::fs::File::create(site.path().join(format!("{name}"))).unwrap();
@@ -364,25 +368,28 @@ fn listings_of_large_directories_share_their_turns_with_the_others() {
     let http = Http::new(Files::new(config).unwrap());
     let mut reactor = Reactor::new(Limits::default()).unwrap();
     let Address::Tcp(addr) = reactor.bind("127.0.0.1:0", http).unwrap() else { panic!("a TCP address") };
-    let clients = [(); CLIENTS].map(|()| {
-        std::thread::spawn(move || {
+    for (clients, turns_min) in CLIENTS {
+        let get = move || {
             let mut client = TcpStream::connect(addr).unwrap();
             client.set_read_timeout(Some(WAIT_MAX)).unwrap();
             client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
             let mut page = Vec::new();
             client.read_to_end(&mut page).unwrap();
             assert!(page.ends_with(b"</html>\n"));
-        })
-    });
-    let (began, mut longest) = (processor_time(), Duration::ZERO);
-    while clients.iter().any(|client| !client.is_finished()) {
-        let before = processor_time();
-        reactor.turn(Some(Duration::from_millis(10))).unwrap();
-        longest = longest.max(processor_time().saturating_sub(before));
-    }
-    let all = processor_time().saturating_sub(began);
-    assert!(longest * 30 < all, "{longest:?} of {all:?} in one turn");
-    for client in clients {
-        client.join().unwrap();
+        };
+        let clients: Vec<_> = (0..clients).map(|_| std::thread::spawn(get)).collect();
+        let (began, mut turns) = (processor_time(), Vec::new());
+        while clients.iter().any(|client| !client.is_finished()) {
+            let before = processor_time();
+            reactor.turn(Some(Duration::from_millis(10))).unwrap();
+            turns.push(processor_time().saturating_sub(before));
+        }
+        let all = processor_time().saturating_sub(began);
+        turns.sort_unstable();
+        let longest = turns[turns.len() - 1 - OUTLIERS];
+        assert!(longest * turns_min < all, "{longest:?} of {all:?} in one turn of {} clients", clients.len());
+        for client in clients {
+            client.join().unwrap();
+        }
     }
 }

@@ -97,8 +97,6 @@ pub(super) const LISTINGS_BYTES_MAX: usize = 64 << 20;
 pub(super) const README_BYTES_MAX: u64 = 256 << 10;
 /// The HTML of such a text. Without it a reference that is used many times makes a long page of a short text.
 pub(super) const README_HTML_BYTES_MAX: usize = 1 << 20;
-/// What the system's library keeps for a directory that is read (glibc: 32 KiB).
-pub(super) const DIRECTORY_BUFFER_BYTES: usize = 32 << 10;
 /// A piece of a listing, where there are few of them.
 pub(super) const LISTING_PIECE_BYTES: usize = 8 << 10;
 /// Pieces of a produced body made in one call, for a listing about 0.1 ms of processor time each where they

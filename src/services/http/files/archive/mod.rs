@@ -24,13 +24,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::super::body::{Body, Produced, Producer};
 use super::super::bounds::{
     ARCHIVE_ENTRIES_MAX, ARCHIVE_PIECE_BYTES, ARCHIVE_SMALL_FILE_BYTES_MAX, ARCHIVE_STEPS_PER_PIECE_MAX,
-    ARCHIVES_MAX, DIRECTORY_BUFFER_BYTES, OPEN_FILES_PER_ARCHIVE, ZSTD_FRAME_BYTES,
+    ARCHIVES_MAX, OPEN_FILES_PER_ARCHIVE, ZSTD_FRAME_BYTES,
 };
 use super::super::codec::status::Status;
 use super::super::response::Response;
 use super::config::Site;
 use super::open_files::DirectoryPermit;
 use super::snapshot::read_at;
+use crate::sys::directory::Entries;
 use crate::sys::files::{FileKind, Stat};
 use omissions::Omissions;
 use walk::{Walk, WalkStep, join};
@@ -405,7 +406,7 @@ impl Producer for Archive {
         };
         let zstd_bytes = self.zstd.as_ref().map_or(0, |zstd| zstd.held_bytes());
         let names_bytes = self.folder.capacity() + self.top.capacity() + self.omissions.held_bytes();
-        DIRECTORY_BUFFER_BYTES + self.walk.held_bytes() + format_bytes + zstd_bytes + names_bytes
+        Entries::BUFFER_BYTES + self.walk.held_bytes() + format_bytes + zstd_bytes + names_bytes
     }
 }
 

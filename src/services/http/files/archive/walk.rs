@@ -10,7 +10,8 @@ use std::io;
 
 use super::super::super::bounds::{ARCHIVE_DEPTH_MAX, ARCHIVE_PATH_BYTES_MAX, ARCHIVE_WAITING_BYTES_MAX};
 use super::super::super::codec::status::Status;
-use crate::sys::files::{DirectoryId, Entries, FileKind, Stat};
+use crate::sys::directory::Entries;
+use crate::sys::files::{DirectoryId, FileKind, Stat};
 use crate::sys::root::Root;
 
 /// A folder that is being walked.

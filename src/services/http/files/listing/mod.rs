@@ -16,12 +16,12 @@ use std::sync::Arc;
 
 use super::super::body::{Produced, Producer};
 use super::super::bounds::{
-    DIRECTORY_BUFFER_BYTES, ENTRIES_PER_CALL_MAX, ENTRIES_SORTED_MAX, ENTRIES_UNSORTED_MAX, HIDDEN_PER_ENTRY,
-    LISTING_PIECE_BYTES,
+    ENTRIES_PER_CALL_MAX, ENTRIES_SORTED_MAX, ENTRIES_UNSORTED_MAX, HIDDEN_PER_ENTRY, LISTING_PIECE_BYTES,
 };
 use super::config::Site;
 use super::open_files::DirectoryPermit;
-use crate::sys::files::{Entries, FileKind, Stat};
+use crate::sys::directory::Entries;
+use crate::sys::files::{FileKind, Stat};
 use crate::sys::root::Root;
 pub(crate) use page::head_lines;
 use page::{ListingTotals, PageHead, Sorting, below_rows, page_bottom, row};
@@ -253,7 +253,7 @@ impl Producer for Listing {
             + self.query.capacity()
             + self.readme.as_ref().map_or(0, ReadmeName::memory_bytes)
             + self.table.unbudgeted_bytes()
-            + if open { DIRECTORY_BUFFER_BYTES } else { 0 }
+            + if open { Entries::BUFFER_BYTES } else { 0 }
     }
 }
 

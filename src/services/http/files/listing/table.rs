@@ -13,7 +13,7 @@ use crate::sys::files::{FileKind, Stat};
 /// Entries that are sorted at once. A longer run holds up the others, more runs cost more when they are
 /// merged.
 const RUN_ENTRIES: usize = 64;
-/// Entries for which room is made at once: for fewer the table would be moved too often.
+/// Entries for which room is made at once, but for the first: for fewer the table would be moved too often.
 const ROOM_ENTRIES: usize = 256;
 /// What is set aside for the name of an entry that was not read yet: the longest there is on most file
 /// systems, `NAME_MAX`. A longer one is accounted for with the next.
@@ -231,16 +231,19 @@ impl Table {
         self.sorted.len()
     }
 
-    /// Makes sure of room for so many entries more, at most [`ROOM_ENTRIES`], if the budget has it.
+    /// Makes sure of room for so many entries more, at most [`ROOM_ENTRIES`], if the budget has it. A table
+    /// doubles until it has that many: room for all at once, in as many tables as clients ask for at the
+    /// same time, takes as long as reading the entries.
     pub(crate) fn make_room(&mut self, entries: usize) -> bool {
         let has_room = self.names.capacity() - self.names.len() >= entries * NAME_BYTES_MAX
             && self.entries.capacity() - self.entries.len() >= entries;
-        has_room || self.grow()
+        has_room || self.grow(self.len().clamp(entries, ROOM_ENTRIES))
     }
 
-    fn grow(&mut self) -> bool {
-        let names_bytes = self.names.len() + ROOM_ENTRIES * NAME_BYTES_MAX;
-        let entries = self.entries.len() + ROOM_ENTRIES;
+    /// Makes room for so many entries more.
+    fn grow(&mut self, more: usize) -> bool {
+        let names_bytes = self.names.len() + more * NAME_BYTES_MAX;
+        let entries = self.entries.len() + more;
         if !self.hold(names_bytes + entries * (size_of::<Entry>() + size_of::<u16>())) {
             return false;
         }
@@ -517,7 +520,7 @@ mod tests {
 
     #[test]
     fn what_entries_take_is_of_one_budget_and_given_back() {
-        let budget = Arc::new(ListingBudget::new(100_000));
+        let budget = Arc::new(ListingBudget::new(30_000));
         let mut one = Table::new(Arc::clone(&budget));
         let mut other = Table::new(Arc::clone(&budget));
         assert!(one.make_room(60) && !other.make_room(60), "{budget:?}");
