@@ -366,9 +366,13 @@ impl<S: Service, H: FnMut()> Worker<'_, S, H> {
         if !served.are_sockets_set
             && let Err(error) = stream.set_write_timeout(Some(Duration::from_millis(SLICE_MS)))
         {
-            log::debug!("{peer}: no timeout: {error}");
-            self.telemetry.ended(&unserved(Reason::Failed, peer));
-            return Reason::Failed;
+            // A timer interrupts a write that blocks. Without that, too, the client could keep its worker.
+            if matches!(self.interrupter, Interrupter::Nothing) {
+                log::warn!("{peer}: not served: setsockopt(2) and setitimer(2) are denied ({error})");
+                self.telemetry.ended(&unserved(Reason::Failed, peer));
+                return Reason::Failed;
+            }
+            log::debug!("{peer}: no timeout of writes ({error}); the timer alone ends them");
         }
         if self.is_child && !served.are_sockets_set {
             stream.reset_at_close(true);

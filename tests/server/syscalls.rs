@@ -242,7 +242,7 @@ fn a_client_lost_before_it_was_accepted_is_passed_over_and_the_next_is_served() 
 
 /// Calls that an old kernel, an emulator or a filter of system calls may not know or deny, and that are not
 /// needed.
-const MISSING: [Fault; 11] = [
+const MISSING: [Fault; 13] = [
     Fault { call: "accept4", effect: "error=ENOSYS" },
     Fault { call: "accept4", effect: "error=EPERM" },
     Fault { call: "openat2", effect: "error=ENOSYS" },
@@ -254,9 +254,6 @@ const MISSING: [Fault; 11] = [
     Fault { call: "ppoll", effect: "error=ENOSYS" },
     Fault { call: "ppoll", effect: "error=EPERM" },
     Fault { call: "setitimer", effect: "error=EPERM" },
-];
-/// Options of a socket; models whose calls block cannot do without the one that bounds a write.
-const NO_OPTIONS: [Fault; 2] = [
     Fault { call: "setsockopt", effect: "error=ENOPROTOOPT" },
     Fault { call: "setsockopt", effect: "error=EPERM" },
 ];
@@ -270,11 +267,7 @@ fn where_a_newer_call_is_missing_or_denied_the_older_one_serves() {
     site.file("folder/page.html", "a page");
     let spec = crate::common::http::spec(&site.root());
     let every = crate::common::faulty::models(WORKERS);
-    let of_loops: Vec<_> = every.iter().filter(|args| args[0].ends_with("reactor")).collect();
-    let any = MISSING.iter().flat_map(|fault| every.iter().map(move |args| (fault, args)));
-    for (fault, args) in
-        any.chain(NO_OPTIONS.iter().flat_map(|fault| of_loops.iter().map(move |args| (fault, *args))))
-    {
+    for (fault, args) in MISSING.iter().flat_map(|fault| every.iter().map(move |args| (fault, args))) {
         let serve = [env!("CARGO_BIN_EXE_oneloop"), "serve", &spec];
         let command = serve.into_iter().chain(args.iter().map(String::as_str));
         let mut server = fault.injected_into(command).start().listening();
