@@ -158,7 +158,7 @@ impl Experiment {
             }
             Experiment::Churn => format!(
                 "{CHURN_CLIENTS} clients at the same time. Each connects, sends {REQUEST_BYTES} bytes, reads the reply, \
-                 closes and connects again. Process control (Stevens) is the CPU time per client minus that of the \
+                 closes and connects again (closed loop). Process control (Stevens) is the CPU time per client minus that of the \
                  iterative server in the same repeat. If the interval of this difference contains 0, it is shown as below \
                  noise; if the server needs less time than the iterative one, it is negative. For another server it \
                  includes everything else in which it differs from oneloop's iterative server."
@@ -173,11 +173,11 @@ impl Experiment {
             ),
             Experiment::Idle => format!(
                 "The given number of clients connect and stay silent, while {STEADY_CLIENTS} others send \
-                 {IDLE_ACTIVE_RATE} requests per second. Memory per idle client is the slope of the proportional set size \
+                 {IDLE_ACTIVE_RATE} requests per second (open loop). Memory per idle client is the slope of the proportional set size \
                  (PSS) of the process tree. Kernel memory is shown separately and includes both ends of each connection."
             ),
             Experiment::Bulk => format!(
-                "Each client sends {} KiB, reads them back and sends again. Fairness is Jain's index of the bytes per \
+                "Each client sends {} KiB, reads them back and sends again (closed loop). Fairness is Jain's index of the bytes per \
                  client: 1 is perfectly even.",
                 BULK_BYTES >> 10
             ),

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::style::Styles;
-use super::{floor, pictures, plots, sentences, terms, timeline};
+use super::terms::Explained;
+use super::{floor, pictures, plots, sentences, timeline};
 use crate::judge::figures::{bytes, percent};
 use crate::judge::statistics::MedianInterval;
 use crate::judge::thresholds;
@@ -24,15 +25,15 @@ pub(crate) fn render(results: &Results) -> String {
     let mut html = String::new();
     head(&mut html, results);
     models(&mut html, &results.header.plan.subjects);
-    seen(&mut html, results);
-    decisions(&mut html, results);
-    let mut shown = Vec::new();
+    let mut explained = Explained::default();
+    seen(&mut html, results, &mut explained);
+    decisions(&mut html, results, &mut explained);
     for &experiment in &results.header.plan.experiments {
         for &class in &results.header.plan.classes {
-            section(&mut html, results, experiment, class, &mut shown);
+            section(&mut html, results, experiment, class, &mut explained);
         }
     }
-    reading(&mut html, results);
+    reading(&mut html, results, &mut explained);
     machine(&mut html, results);
     page(&format!("oneloop compare, {}", results.header.started), &html)
 }
@@ -120,16 +121,28 @@ fn models(html: &mut String, subjects: &[Subject]) {
     html.push_str("</ul></section>\n");
 }
 
-/// One sentence per experiment.
-fn seen(html: &mut String, results: &Results) {
-    html.push_str(
-        "<section id=\"seen\"><p class=\"kicker\">in short</p><h2>What was seen</h2><p class=\"method\">One sentence per \
-         experiment, from VALID cells alone.</p><dl>",
-    );
-    for (name, sentence) in sentences::all(results) {
-        let _ = write!(html, "<dt>{name}</dt><dd>{}</dd>", escape(&sentence));
+/// The part of a page that begins with `intro`, and between that and `rest` the terms that first stand in it.
+fn with_terms(intro: &str, rest: &str, explained: &mut Explained) -> String {
+    let mut terms = String::new();
+    for (term, meaning) in explained.first_in(&format!("{intro}{rest}")) {
+        let _ = write!(terms, "<dt>{term}</dt><dd>{meaning}</dd>");
     }
-    html.push_str("</dl></section>\n");
+    if !terms.is_empty() {
+        terms = format!("<dl class=\"terms\">{terms}</dl>");
+    }
+    format!("{intro}{terms}{rest}")
+}
+
+/// One sentence per experiment.
+fn seen(html: &mut String, results: &Results, explained: &mut Explained) {
+    let intro = "<section id=\"seen\"><p class=\"kicker\">in short</p><h2>What was seen</h2><p class=\"method\">One sentence per \
+                 experiment, from VALID cells alone.</p>";
+    let mut rest = String::from("<dl>");
+    for (name, sentence) in sentences::all(results) {
+        let _ = write!(rest, "<dt>{name}</dt><dd>{}</dd>", escape(&sentence));
+    }
+    rest.push_str("</dl></section>\n");
+    html.push_str(&with_terms(intro, &rest, explained));
 }
 
 /// The id of an experiment's section, one for each class of cores.
@@ -140,24 +153,26 @@ fn anchor(experiment: Experiment, class: CoreClass) -> String {
     }
 }
 
-fn decisions(html: &mut String, results: &Results) {
+fn decisions(html: &mut String, results: &Results, explained: &mut Explained) {
     let (decisions, crossovers) = decide(results);
     if decisions.is_empty() {
         return;
     }
-    html.push_str(
-        "<section id=\"decide\"><p class=\"kicker\">decide</p><h2>If this is your situation</h2>\
+    let intro = "<section id=\"decide\"><p class=\"kicker\">decide</p><h2>If this is your situation</h2>\
          <p class=\"method\">Best first, from VALID cells alone. Servers before a mark \u{203a} are clearly better than all \
          servers after it: their intervals do not overlap. Servers joined by \u{2248} have overlapping intervals, directly or \
          through another server, and their order means nothing. There is no overall winner, because situations \
-         differ.</p><table class=\"decide\"><thead><tr><th>Situation</th><th>Order</th></tr></thead><tbody>",
+         differ.</p>";
+    let mut rest = String::from(
+        "<table class=\"decide\"><thead><tr><th>Situation</th><th>Order</th></tr></thead><tbody>",
     );
     for decision in &decisions {
-        decision_row(html, decision, results.header.plan.classes.len() > 1);
+        decision_row(&mut rest, decision, results.header.plan.classes.len() > 1);
     }
-    html.push_str("</tbody></table>");
-    crossings(html, &crossovers, &results.header.plan.experiments);
-    html.push_str("</section>\n");
+    rest.push_str("</tbody></table>");
+    crossings(&mut rest, &crossovers, &results.header.plan.experiments);
+    rest.push_str("</section>\n");
+    html.push_str(&with_terms(intro, &rest, explained));
 }
 
 fn decision_row(html: &mut String, decision: &Decision, with_class: bool) {
@@ -213,13 +228,13 @@ fn crossings(html: &mut String, crossovers: &[Crossover], experiments: &[Experim
     html.push_str("</tbody></table></div>");
 }
 
-/// The section of an experiment. `shown` are the experiments before it.
+/// The section of an experiment.
 fn section(
     html: &mut String,
     results: &Results,
     experiment: Experiment,
     class: CoreClass,
-    shown: &mut Vec<Experiment>,
+    explained: &mut Explained,
 ) {
     let cells = results.of_experiment(experiment, class);
     if cells.is_empty() {
@@ -231,31 +246,23 @@ fn section(
         .iter()
         .filter(|slope| slope.experiment == experiment && slope.class == class)
         .collect();
-    let _ = write!(
-        html,
+    let intro = format!(
         "<section id=\"{}\"><p class=\"kicker\">{} \u{b7} {class}</p><h2>{}</h2><p class=\"method\">{}</p>",
         anchor(experiment, class),
         experiment.name(),
         experiment.question(),
         experiment.method()
     );
-    let terms = terms::first_in(experiment, shown);
-    if !terms.is_empty() {
-        html.push_str("<dl class=\"terms\">");
-        for (term, meaning) in terms {
-            let _ = write!(html, "<dt>{term}</dt><dd>{meaning}</dd>");
-        }
-        html.push_str("</dl>");
-    }
-    shown.push(experiment);
+    let mut rest = String::new();
     let plots = plots::of(experiment, &cells, &slopes, &styles);
-    legend(html, experiment, &cells, &styles);
-    let _ = write!(html, "<div class=\"plots\">{}</div>", plots.join("\n"));
-    timelines(html, experiment, &cells);
-    slope_table(html, experiment, &slopes);
-    cell_table(html, experiment, &cells);
-    unsupported(html, &results.unsupported(experiment, class));
-    html.push_str("</section>\n");
+    legend(&mut rest, experiment, &cells, &styles);
+    let _ = write!(rest, "<div class=\"plots\">{}</div>", plots.join("\n"));
+    timelines(&mut rest, experiment, &cells);
+    slope_table(&mut rest, experiment, &slopes);
+    cell_table(&mut rest, experiment, &cells);
+    unsupported(&mut rest, &results.unsupported(experiment, class));
+    rest.push_str("</section>\n");
+    html.push_str(&with_terms(&intro, &rest, explained));
 }
 
 /// When each client waits and is served, at each server.
@@ -485,17 +492,17 @@ fn coverages(results: &Results) -> String {
     format!("; it covers the true median with a probability of {}", shown.join(", "))
 }
 
-fn reading(html: &mut String, results: &Results) {
-    let _ = write!(
-        html,
+fn reading(html: &mut String, results: &Results, explained: &mut Explained) {
+    let intro = format!(
         "<section id=\"reading\"><p class=\"kicker\">how to read</p><h2>Values and verdicts</h2><p class=\"method\">\
          Each value is the median of the repeats. The range below it is its confidence interval, whose ends are two of the \
          repeats{}, whatever the distribution. Every run had a freshly started server. Each repeat measured all cells once, in \
          a new random order. A run that other processes disturbed is measured again while time is left, if its cell is NOISY \
          or GENERATOR-BOUND. The first attempt that they did not disturb counts, whatever its value; without one, the first of all. \
-         A run that failed is never replaced. The raw data has every attempt.</p><dl>",
+         A run that failed is never replaced. The raw data has every attempt.</p>",
         coverages(results)
     );
+    let mut rest = String::from("<dl>");
     let noisy = format!(
         "half of the interval is more than {} of the median, other processes used more than {} of the server's \
          core, the generator waited for its core more than {} of the time (which leaves the capacity of a server that uses its own \
@@ -536,9 +543,10 @@ fn reading(html: &mut String, results: &Results) {
         ("FAILED", "the server should have done this and did not"),
     ];
     for (word, meaning) in words {
-        let _ = write!(html, "<dt><span class=\"verdict {word}\">{word}</span></dt><dd>{meaning}</dd>");
+        let _ = write!(rest, "<dt><span class=\"verdict {word}\">{word}</span></dt><dd>{meaning}</dd>");
     }
-    html.push_str("</dl></section>\n");
+    rest.push_str("</dl></section>\n");
+    html.push_str(&with_terms(&intro, &rest, explained));
 }
 
 fn machine(html: &mut String, results: &Results) {

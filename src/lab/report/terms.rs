@@ -1,23 +1,17 @@
 //! The terms of the field, each explained where it first stands in a report.
 
-use crate::lab::plan::experiment::Experiment;
-use crate::lab::plan::metric::Metric;
-
 /// A term and its explanation.
 pub(super) type Term = (&'static str, &'static str);
 
-/// Whether a term stands in an experiment.
-type StandsIn = fn(Experiment) -> bool;
-
-/// The terms, and where they stand.
-const TERMS: [(Term, StandsIn); 6] = [
+/// The terms, each with the words that it stands as.
+const TERMS: [(Term, &[&str]); 8] = [
     (
         (
             "Interval",
             "the confidence interval of a median: if the whole comparison were made many times, this share of the \
              intervals would contain the true median. Two servers differ clearly if their intervals do not overlap",
         ),
-        |_| true,
+        &["interval"],
     ),
     (
         (
@@ -25,7 +19,15 @@ const TERMS: [(Term, StandsIn); 6] = [
             "proportional set size, the memory of a process: a page that several processes share counts for each of them in \
              equal parts, so that the sum over a tree of processes counts it once",
         ),
-        |experiment| experiment.metrics().contains(&Metric::MemoryBytes),
+        &["PSS"],
+    ),
+    (
+        (
+            "Kernel memory",
+            "what the kernel holds (slab, stacks, page tables, socket buffers) beyond what it held before the server \
+             started",
+        ),
+        &["kernel memory", "Kernel memory"],
     ),
     (
         (
@@ -33,14 +35,14 @@ const TERMS: [(Term, StandsIn); 6] = [
             "of 100 requests 50, or 99, were answered within this time, and of 1000 requests 999: p50 is the median, and the \
              others show the slow ones",
         ),
-        |experiment| experiment.metrics().contains(&Metric::LatencyP99Us),
+        &["latency p", "Latency p"],
     ),
     (
         (
             "Closed loop",
             "a client sends its next request when it has the reply: a server that is slow gets fewer requests. It shows capacity",
         ),
-        |experiment| matches!(experiment, Experiment::Churn | Experiment::Crowd | Experiment::Bulk),
+        &["closed loop"],
     ),
     (
         (
@@ -48,21 +50,45 @@ const TERMS: [(Term, StandsIn); 6] = [
             "requests fall due at times that no reply changes: behind a slow reply they queue, and their wait counts. It shows \
              what users would experience",
         ),
-        |experiment| matches!(experiment, Experiment::Steady | Experiment::Idle),
+        &["open loop"],
+    ),
+    (
+        (
+            "Little's law",
+            "requests in flight = requests per second \u{d7} mean latency. The ratio of the two sides checks the measurement: \
+             if it is far from 1, one of these numbers is wrong",
+        ),
+        &["Little's law"],
     ),
     (
         (
             "Process control",
             "what it costs to create and end what serves a client (Stevens): a process, a thread, a slot",
         ),
-        |experiment| experiment.metrics().contains(&Metric::ProcessControlUs),
+        &["process control", "Process control"],
     ),
 ];
 
-/// The terms of this experiment that stand in none of those before it.
-pub(super) fn first_in(experiment: Experiment, before: &[Experiment]) -> Vec<Term> {
-    let is_new = |stands: &StandsIn| stands(experiment) && !before.iter().any(|earlier| stands(*earlier));
-    TERMS.iter().filter(|(_, stands)| is_new(stands)).map(|(term, _)| *term).collect()
+/// The terms that are explained so far. The parts of the page are searched for them, so that none stands in
+/// a part above its explanation.
+#[derive(Default)]
+pub(super) struct Explained(Vec<&'static str>);
+
+impl Explained {
+    /// The terms that stand in this part of the page, and in no part before it.
+    pub(super) fn first_in(&mut self, html: &str) -> Vec<Term> {
+        let text = shown(html);
+        let stands = |words: &[&str]| words.iter().any(|word| text.contains(word));
+        let new = TERMS.iter().filter(|((term, _), words)| !self.0.contains(term) && stands(words));
+        let new: Vec<Term> = new.map(|(term, _)| *term).collect();
+        self.0.extend(new.iter().map(|(term, _)| *term));
+        new
+    }
+}
+
+/// The text between the tags.
+fn shown(html: &str) -> String {
+    html.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text)).collect()
 }
 
 #[cfg(test)]
@@ -70,16 +96,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_term_is_explained_once_in_whatever_order() {
-        let mut orders = [Experiment::ALL, Experiment::ALL];
-        orders[1].reverse();
-        for order in orders {
-            let explained = (0..order.len()).flat_map(|at| first_in(order[at], &order[..at]));
-            let mut words: Vec<&str> = explained.map(|(word, _)| word).collect();
-            words.sort_unstable();
-            words.dedup();
-            assert_eq!(words.len(), TERMS.len());
-        }
-        assert_eq!(first_in(Experiment::Bulk, &[Experiment::Crowd]), []);
+    fn a_term_is_explained_in_the_first_part_that_shows_it() {
+        let mut explained = Explained::default();
+        let mut names = |html| explained.first_in(html).into_iter().map(|(term, _)| term).collect::<Vec<_>>();
+        assert_eq!(names("<p class=\"interval\">Five clients</p>"), [""; 0], "no reader sees a class");
+        assert_eq!(names("<td>by memory (PSS)</td>"), ["PSS"]);
+        assert_eq!(names("<td>memory (PSS)</td><th>latency p99</th>"), ["p50, p99, p99.9"]);
+        assert_eq!(names("<p>latency p50, PSS</p>"), [""; 0]);
     }
 }

@@ -367,6 +367,40 @@ fn classes_of_cores_are_told_apart_everywhere() {
     assert!(table.contains("idle client (all cores)") && orders.contains("reactor\u{d7}4"), "{table}");
 }
 
+/// The first part of the page that has the word explains the term.
+#[track_caller]
+fn assert_explained_where_it_first_stands(report: &str, word: &str, term: &str) {
+    let explained = format!("<dt>{term}</dt>");
+    assert_eq!(report.matches(&explained).count(), 1, "{term} is explained once");
+    let first = report.split("<section ").find(|part| part.contains(word)).unwrap();
+    let title = first.lines().next().unwrap_or_default();
+    assert!(first.contains(&explained), "{word} first stands in: {}", &title[..title.len().min(60)]);
+}
+
+#[test]
+fn a_term_is_explained_where_it_first_stands() {
+    for extent in [Extent::Quick, Extent::Full] {
+        let directory = tempfile::tempdir().unwrap();
+        let report = reports::html::render(&compared(directory.path(), extent).0);
+        for (word, term) in [
+            ("(PSS)", "PSS"),
+            ("ernel memory", "Kernel memory"),
+            ("atency p99", "p50, p99, p99.9"),
+            ("intervals", "Interval"),
+            ("Little's law", "Little's law"),
+            ("closed loop", "Closed loop"),
+            ("open loop", "Open loop"),
+            ("rocess control", "Process control"),
+        ] {
+            assert_explained_where_it_first_stands(&report, word, term);
+        }
+    }
+    let report =
+        reports::html::render(&super::compared(Experiment::Wait, Extent::Full, |_, _, outcome| outcome));
+    assert_explained_where_it_first_stands(&report, "Little's law", "Little's law");
+    assert!(!report.contains("PSS"), "nothing is explained that the page does not have");
+}
+
 #[test]
 fn the_report_needs_nothing_but_itself() {
     let directory = tempfile::tempdir().unwrap();
