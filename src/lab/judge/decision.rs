@@ -32,6 +32,16 @@ pub(crate) struct RankedSubject {
     pub(crate) name: String,
     /// Its value.
     pub(crate) summary: MedianInterval,
+    /// The most that it may be, as of a slope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) at_most: Option<f64>,
+}
+
+impl RankedSubject {
+    /// What it is compared by: up to the bound that is shown, where there is one.
+    fn interval(&self) -> MedianInterval {
+        MedianInterval { high: self.at_most.unwrap_or(self.summary.high), ..self.summary }
+    }
 }
 
 /// Where two subjects change places as the level grows.
@@ -121,7 +131,9 @@ fn rankings(
         for result in cells.iter().filter(|result| result.cell.level == level) {
             let name = result.cell.subject.name.clone();
             match (result.verdict(metric), result.summaries.get(&metric)) {
-                (Verdict::Valid, Some(summary)) => ranked.push(RankedSubject { name, summary: *summary }),
+                (Verdict::Valid, Some(summary)) => {
+                    ranked.push(RankedSubject { name, summary: *summary, at_most: None });
+                }
                 (verdict, _) => left_out.push((name, verdict)),
             }
         }
@@ -148,7 +160,10 @@ fn slope_rankings(results: &Results, experiment: Experiment, class: CoreClass) -
             if (slope.experiment, slope.class, slope.metric) == (experiment, class, metric) {
                 let name = slope.subject.name.clone();
                 match slope.judgement.verdict {
-                    Verdict::Valid => ranked.push(RankedSubject { name, summary: slope.summary }),
+                    Verdict::Valid => {
+                        let (summary, at_most) = (slope.summary, slope.at_most);
+                        ranked.push(RankedSubject { name, summary, at_most });
+                    }
                     verdict => left_out.push((name, verdict)),
                 }
             }
@@ -180,7 +195,7 @@ pub(crate) fn tiers(
     });
     let opens = |at: usize| {
         let (before, behind) = ranked.split_at(at);
-        before.iter().all(|a| behind.iter().all(|b| apart(&a.summary, &b.summary, negligible)))
+        before.iter().all(|a| behind.iter().all(|b| apart(&a.interval(), &b.interval(), negligible)))
     };
     let opening: Vec<bool> = (0..ranked.len()).map(opens).collect();
     let mut tiers: Vec<Vec<RankedSubject>> = Vec::new();
@@ -276,6 +291,7 @@ mod tests {
         let ranked = intervals.iter().map(|(name, values)| RankedSubject {
             name: (*name).to_owned(),
             summary: MedianInterval::of(values).unwrap_or_else(|| panic!("no summary")),
+            at_most: None,
         });
         tiers(metric, negligible, ranked.collect())
             .into_iter()
@@ -292,6 +308,14 @@ mod tests {
         // A very wide interval joins all into one tier.
         let wide = [("a", [1.0, 1.1, 1.2]), ("b", [0.5, 2.0, 9.0]), ("c", [5.0, 5.1, 5.2])];
         assert_eq!(names(Metric::LatencyP99Us, 0.0, &wide), [vec!["a", "b", "c"]]);
+        let bounded = |at_most| {
+            let [a, b] =
+                [[-3.0, 1.0, 4.0], [5.0, 6.0, 7.0]].map(|values| MedianInterval::of(&values).unwrap());
+            let a = RankedSubject { name: "a".into(), summary: a, at_most };
+            let b = RankedSubject { name: "b".into(), summary: b, at_most: None };
+            tiers(Metric::MemoryBytes, 0.0, vec![a, b]).len()
+        };
+        assert_eq!((bounded(None), bounded(Some(6.0))), (2, 1), "at most 6 and 6 are not apart");
         let near = [("a", [1.0, 1.0, 1.0]), ("b", [2.5, 2.5, 2.5]), ("c", [9.0, 9.0, 9.0])];
         assert_eq!(names(Metric::WaitMs, 2.0, &near), [vec!["a", "b"], vec!["c"]], "2 ms are negligible");
     }

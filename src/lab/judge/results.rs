@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempts::counting;
 use super::criteria::{ComparisonSetup, criteria, disturbed_by, doubts, repeat};
+use crate::judge::figures::percent;
 use crate::judge::repeats::{Repeat, judge};
 use crate::judge::statistics::{MedianInterval, slope};
 use crate::judge::thresholds::SPREAD_MAX;
@@ -78,6 +79,10 @@ pub(crate) struct Slope {
     pub(crate) metric: Metric,
     /// The slopes of the repeats: per client, or per copy.
     pub(crate) summary: MedianInterval,
+    /// The most that it may be, where no more than that is known: the interval contains 0, or is wide for its
+    /// median and yet negligible.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) at_most: Option<f64>,
     /// Whether to trust it.
     pub(crate) judgement: Judgement,
 }
@@ -251,9 +256,12 @@ fn slope_of(cell: &Cell, metric: Metric, runs: &[Run], cells: &[CellResult]) -> 
         (other.experiment, other.class, &other.subject) == (cell.experiment, cell.class, &cell.subject)
     };
     let mut points: BTreeMap<u32, Vec<(f64, f64)>> = BTreeMap::new();
+    let (mut fewest, mut most) = (u32::MAX, 0);
     for run in runs.iter().filter(|run| same(&run.cell)) {
         if let Some(value) = run.measured().and_then(|measurement| measurement.values.get(&metric)) {
-            points.entry(run.repeat).or_default().push((f64::from(run.cell.level), *value));
+            let level = run.cell.level;
+            points.entry(run.repeat).or_default().push((f64::from(level), *value));
+            (fewest, most) = (fewest.min(level), most.max(level));
         }
     }
     let per_repeat: Vec<f64> = points.values().filter_map(|points| slope(points)).collect();
@@ -262,21 +270,44 @@ fn slope_of(cell: &Cell, metric: Metric, runs: &[Run], cells: &[CellResult]) -> 
     let parts =
         cells.iter().filter(|result| same(&result.cell) && result.judgement.verdict != Verdict::Unsupported);
     let worst = parts.max_by_key(|result| result.judgement.verdict)?;
+    let label = cell.experiment.level_label();
     let mut judgement =
         Judgement { verdict: Verdict::Valid, evidence: vec![format!("{} repeats", summary.n)] };
+    // What is negligible in a cell is so in the whole line, from its first level to its last one.
+    let half = (summary.high - summary.low) / 2.0;
+    let of_line = half * f64::from(most - fewest);
+    let is_wide = summary.spread() > SPREAD_MAX;
+    let is_negligible = of_line <= metric.negligible();
     if worst.judgement.verdict != Verdict::Valid {
         judgement = worst.judgement.clone();
-        judgement.evidence.insert(0, format!("at {} {}", worst.cell.level, cell.experiment.level_label()));
-    } else if summary.spread() > SPREAD_MAX {
-        let evidence = vec![format!("the slope varies by \u{b1}{:.0} %", summary.spread() * 100.0)];
+        let why = judgement.evidence.first().map_or("", String::as_str);
+        let why = format!("at {} {label}: {why}", worst.cell.level);
+        judgement.evidence.splice(..judgement.evidence.len().min(1), [why]);
+    } else if is_wide && is_negligible {
+        judgement.evidence.push(format!(
+            "the slope varies by \u{b1}{}, which is \u{b1}{} for {} {label}: up to {} do not matter",
+            metric.format(half),
+            metric.format(of_line),
+            most - fewest,
+            metric.format(metric.negligible())
+        ));
+    } else if is_wide {
+        let varies = if summary.spread() < 1.0 { percent(summary.spread()) } else { metric.format(half) };
+        let evidence = vec![format!("the slope varies by \u{b1}{varies}")];
         judgement = Judgement { verdict: Verdict::Noisy, evidence };
     }
+    let has_zero = summary.low <= 0.0 && summary.high >= 0.0;
+    // The upper end of the interval, and not less than what is negligible: of a few repeats all may lie below
+    // the true slope, even below 0.
+    let negligible = metric.negligible() / f64::from(most - fewest);
+    let at_most = (is_wide && (is_negligible || has_zero)).then_some(summary.high.max(negligible));
     Some(Slope {
         experiment: cell.experiment,
         class: cell.class,
         subject: cell.subject.clone(),
         metric,
         summary,
+        at_most,
         judgement,
     })
 }

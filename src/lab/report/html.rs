@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::style::Styles;
 use super::terms::Explained;
-use super::{floor, pictures, plots, sentences, timeline};
+use super::{floor, pictures, plots, sentences, text, timeline};
 use crate::judge::figures::{bytes, percent};
 use crate::judge::statistics::MedianInterval;
 use crate::judge::thresholds;
@@ -190,7 +190,7 @@ fn decision_row(html: &mut String, decision: &Decision, with_class: bool) {
                 (_, 0) => "<span class=\"tier\" title=\"clearly better\">\u{203a}</span>",
                 _ => "<span class=\"tier\" title=\"intervals overlap\">\u{2248}</span>",
             };
-            let value = decision.metric.format(ranked.summary.median);
+            let value = text::slope(decision.metric, &ranked.summary, ranked.at_most);
             let _ = write!(html, "<li>{mark}<b>{}</b> {value}</li>", escape(&ranked.name));
         }
     }
@@ -323,19 +323,19 @@ fn legend(html: &mut String, experiment: Experiment, cells: &[&CellResult], styl
     html.push_str("</ul>");
 }
 
-/// A value with its interval, in a row with this verdict.
+/// A value, as text, with its interval, in a row with this verdict.
 fn value_cell(
     html: &mut String,
     metric: Metric,
-    summary: Option<&MedianInterval>,
+    value: Option<(&MedianInterval, String)>,
     verdict: Verdict,
     row: Verdict,
 ) {
-    let Some(summary) = summary else {
+    let Some((summary, text)) = value else {
         html.push_str("<td class=\"n\">\u{2013}</td>");
         return;
     };
-    let _ = write!(html, "<td class=\"n\">{}", plots::value_text(metric, summary, verdict));
+    let _ = write!(html, "<td class=\"n\">{text}");
     if summary.high > summary.low {
         let _ = write!(
             html,
@@ -380,9 +380,11 @@ fn slope_table(html: &mut String, experiment: Experiment, slopes: &[&Slope]) {
             floor_cell(html, floor::of_slope(slope));
         }
         let row = slope.judgement.verdict;
-        value_cell(html, Metric::MemoryBytes, Some(&slope.summary), row, row);
+        let value = |slope: &Slope| text::slope(slope.metric, &slope.summary, slope.at_most);
+        value_cell(html, Metric::MemoryBytes, Some((&slope.summary, value(slope))), row, row);
         let verdict = kernel.map_or(row, |kernel| kernel.judgement.verdict);
-        value_cell(html, Metric::KernelBytes, kernel.map(|kernel| &kernel.summary), verdict, row);
+        let kernel_value = kernel.map(|kernel| (&kernel.summary, value(kernel)));
+        value_cell(html, Metric::KernelBytes, kernel_value, verdict, row);
         let mut judgement = slope.judgement.clone();
         if let Some(kernel) = kernel.filter(|kernel| kernel.judgement.verdict != judgement.verdict) {
             let why = kernel.judgement.evidence.join("; ");
@@ -393,6 +395,9 @@ fn slope_table(html: &mut String, experiment: Experiment, slopes: &[&Slope]) {
     }
     html.push_str("</tbody></table></div>");
     floor_note(html, with_floor, &floor::memory_note());
+    if slopes.iter().any(|slope| slope.at_most.is_some()) {
+        let _ = write!(html, "<p class=\"method\">{}.</p>", text::slope_note());
+    }
 }
 
 fn floor_head() -> String {
@@ -447,8 +452,10 @@ fn cell_table(html: &mut String, experiment: Experiment, cells: &[&CellResult]) 
             floor_cell(html, floor::of_cell(&result.cell));
         }
         for metric in metrics {
-            let verdicts = (result.verdict(*metric), result.judgement.verdict);
-            value_cell(html, *metric, result.summaries.get(metric), verdicts.0, verdicts.1);
+            let verdict = result.verdict(*metric);
+            let summary = result.summaries.get(metric);
+            let value = summary.map(|summary| (summary, plots::value_text(*metric, summary, verdict)));
+            value_cell(html, *metric, value, verdict, result.judgement.verdict);
         }
         let mut judgement = result.judgement.clone();
         if judgement.verdict == Verdict::Valid {
@@ -526,6 +533,14 @@ fn reading(html: &mut String, results: &Results, explained: &mut Explained) {
         format!(
             "{noisy}. Differences that do not matter are never NOISY, however large a share of the median they are: up to {}",
             small.join(", ")
+        )
+    };
+    let noisy = if results.slopes.is_empty() {
+        noisy
+    } else {
+        format!(
+            "{noisy}. The cost of one more client or copy, which is a slope, may vary by as much for all clients or copies \
+             together"
         )
     };
     let bound = format!(

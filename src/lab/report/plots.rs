@@ -1,6 +1,7 @@
 //! The plots of each experiment.
 
 use super::style::Styles;
+use super::text;
 use crate::judge::Verdict;
 use crate::judge::statistics::MedianInterval;
 use crate::lab::judge::is_lower_bound;
@@ -170,43 +171,50 @@ fn over_levels(
 }
 
 /// A bar per subject.
-fn one_level(
+fn one_level<'a>(
     title: &str,
     metric: Metric,
-    cells: &[&CellResult],
+    cells: &[&'a CellResult],
     styles: &Styles<'_>,
     scale: &Scale,
 ) -> Option<String> {
-    let rows: Vec<(&Subject, Option<&MedianInterval>, Verdict)> = cells
+    let value = |result: &&'a CellResult| {
+        let (verdict, summary) = (result.verdict(metric), result.summaries.get(&metric));
+        let value = summary.map(|summary| (summary, value_text(metric, summary, verdict)));
+        BarValue { subject: &result.cell.subject, value, verdict }
+    };
+    let rows: Vec<BarValue<'_>> = cells
         .iter()
-        .map(|result| (&result.cell.subject, result.summaries.get(&metric), result.verdict(metric)))
-        .filter(|(_, _, verdict)| *verdict != Verdict::Unsupported)
+        .map(value)
+        .filter(|row| row.verdict != Verdict::Unsupported)
         // A metric that only some subjects have gets no empty rows.
-        .filter(|(_, summary, verdict)| summary.is_some() || *verdict != Verdict::Valid)
+        .filter(|row| row.value.is_some() || row.verdict != Verdict::Valid)
         .collect();
     bars(title, metric, &rows, styles, scale)
+}
+
+/// What a bar shows.
+struct BarValue<'a> {
+    subject: &'a Subject,
+    /// The value, and as text.
+    value: Option<(&'a MedianInterval, String)>,
+    verdict: Verdict,
 }
 
 fn bars(
     title: &str,
     metric: Metric,
-    rows: &[(&Subject, Option<&MedianInterval>, Verdict)],
+    rows: &[BarValue<'_>],
     styles: &Styles<'_>,
     scale: &Scale,
 ) -> Option<String> {
     let rows: Vec<Bar> = rows
         .iter()
-        .map(|(subject, summary, verdict)| {
-            let text = match summary {
-                Some(summary) => value_text(metric, summary, *verdict),
-                None => verdict.to_string(),
-            };
-            Bar {
-                name: subject.name.clone(),
-                style: styles.style(subject),
-                point: summary.map(|summary| point(0.0, metric, summary, *verdict, &subject.name)),
-                text,
-            }
+        .map(|BarValue { subject, value, verdict }| Bar {
+            name: subject.name.clone(),
+            style: styles.style(subject),
+            point: value.as_ref().map(|(summary, _)| point(0.0, metric, summary, *verdict, &subject.name)),
+            text: value.as_ref().map_or(verdict.to_string(), |(_, text)| text.clone()),
         })
         .collect();
     let any = rows.iter().any(|row| row.point.is_some());
@@ -245,10 +253,14 @@ fn memory(
     plots.extend(over_levels(Metric::MemoryBytes, cells, styles, false, &scale(Metric::MemoryBytes)));
     let per_each = scale_of(Metric::MemoryBytes, slopes.iter().flat_map(|slope| ends(&slope.summary)));
     for (metric, what) in [(Metric::MemoryBytes, "Memory"), (Metric::KernelBytes, "Kernel memory")] {
-        let rows: Vec<(&Subject, Option<&MedianInterval>, Verdict)> = slopes
+        let rows: Vec<BarValue<'_>> = slopes
             .iter()
             .filter(|slope| slope.metric == metric)
-            .map(|slope| (&slope.subject, Some(&slope.summary), slope.judgement.verdict))
+            .map(|slope| BarValue {
+                subject: &slope.subject,
+                value: Some((&slope.summary, text::slope(metric, &slope.summary, slope.at_most))),
+                verdict: slope.judgement.verdict,
+            })
             .collect();
         plots.extend(bars(&format!("{what} per {each}"), metric, &rows, styles, &per_each));
     }

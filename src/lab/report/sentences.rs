@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::judge::Verdict;
 use crate::judge::figures::counted;
 use crate::judge::statistics::MedianInterval;
-use crate::lab::judge::results::Results;
+use crate::lab::judge::results::{Results, Slope};
 use crate::lab::plan::experiment::{Experiment, STEADY_CLIENTS, WAIT_STALL_MS};
 use crate::lab::plan::metric::{Better, Metric};
 use crate::lab::plan::subject::CoreClass;
@@ -81,6 +81,8 @@ fn sentence(results: &Results, experiment: Experiment, class: CoreClass) -> Stri
 struct TrustedValue<'a> {
     name: &'a str,
     summary: &'a MedianInterval,
+    /// The most that it may be, as of a slope.
+    at_most: Option<f64>,
 }
 
 /// The trusted values at the highest level where there are the most of them.
@@ -93,10 +95,11 @@ fn trusted(results: &Results, experiment: Experiment, class: CoreClass, metric: 
     let mut levels: BTreeMap<u32, Vec<TrustedValue<'_>>> = BTreeMap::new();
     for result in results.of_experiment(experiment, class) {
         if let (Verdict::Valid, Some(summary)) = (result.verdict(metric), result.summaries.get(&metric)) {
-            levels
-                .entry(result.cell.level)
-                .or_default()
-                .push(TrustedValue { name: &result.cell.subject.name, summary });
+            levels.entry(result.cell.level).or_default().push(TrustedValue {
+                name: &result.cell.subject.name,
+                summary,
+                at_most: None,
+            });
         }
     }
     // A comparison needs two values; of the levels that have two, the highest shows the most.
@@ -146,13 +149,17 @@ fn few(at: &TrustedValues<'_>) -> Option<String> {
     (!shown.is_empty()).then(|| format!("When {} clients came at the same time, {served}.", at.level))
 }
 
-fn slope(results: &Results, experiment: Experiment, class: CoreClass) -> Option<String> {
+fn slope<'a>(results: &'a Results, experiment: Experiment, class: CoreClass) -> Option<String> {
     let slopes = results.slopes.iter().filter(|slope| {
         (slope.experiment, slope.class, slope.metric) == (experiment, class, Metric::MemoryBytes)
             && slope.judgement.verdict == Verdict::Valid
     });
-    let values =
-        slopes.map(|slope| TrustedValue { name: &slope.subject.name, summary: &slope.summary }).collect();
+    let value = |slope: &'a Slope| TrustedValue {
+        name: &slope.subject.name,
+        summary: &slope.summary,
+        at_most: slope.at_most,
+    };
+    let values = slopes.map(value).collect();
     compared(experiment, Metric::MemoryBytes, &TrustedValues { level: 0, values })
 }
 
@@ -178,20 +185,27 @@ fn compared(experiment: Experiment, metric: Metric, at: &TrustedValues<'_>) -> O
     let mut values = at.values.clone();
     values.sort_by(|a, b| a.summary.median.total_cmp(&b.summary.median));
     let (least, most) = (values.first()?, values.last()?);
-    let value = |of: &TrustedValue<'_>| format!("{} at {}", metric.format(of.summary.median), of.name);
+    let value = |of: &TrustedValue<'_>| match of.at_most {
+        Some(most) => format!("at most {} at {}", metric.format(most), of.name),
+        None => format!("{} at {}", metric.format(of.summary.median), of.name),
+    };
     if values.len() == 1 {
         return Some(format!("{subject} {}; no other server has a VALID value to compare.", value(least)));
     }
-    if least.summary.high >= most.summary.low {
+    if least.at_most.unwrap_or(least.summary.high) >= most.summary.low {
         let range = range(metric, &values)?;
         return Some(format!("{subject} {range}: the intervals overlap, so no difference is clear."));
     }
     let (best, worst) = if metric.better() == Better::Higher { (most, least) } else { (least, most) };
-    let times = (least.summary.median > 0.0).then(|| most.summary.median / least.summary.median);
-    let apart = match times {
-        Some(times) if times >= 1.1 => format!(", {} times apart", times_text(times)),
-        _ => String::new(),
+    let apart = match (least.at_most, most.at_most) {
+        (None, None) => times(most.summary.median, least.summary.median)
+            .map(|times| format!(", {} times apart", times_text(times))),
+        // Of the least there is an upper end alone: the ends that face each other are at least so far apart.
+        (Some(bound), None) => times(most.summary.low, bound)
+            .map(|times| format!(", at least {} times apart", times_text_below(times))),
+        (_, Some(_)) => None,
     };
+    let apart = apart.unwrap_or_default();
     Some(format!("{subject} {} and {}{apart}.", value(best), value(worst)))
 }
 
@@ -235,12 +249,26 @@ fn joined(parts: &[String], between: &str, last: &str) -> String {
     }
 }
 
-/// The medians of several, from the least to the greatest.
+/// The medians of several, from the least to the greatest; the greatest upper end where one is shown as that.
 fn range(metric: Metric, values: &[TrustedValue<'_>]) -> Option<String> {
+    if values.iter().any(|value| value.at_most.is_some()) {
+        let ends = values.iter().map(|value| value.at_most.unwrap_or(value.summary.high));
+        return Some(format!("at most {}", metric.format(ends.reduce(f64::max)?)));
+    }
     let medians = || values.iter().map(|value| value.summary.median);
     let (least, most) = (medians().reduce(f64::min)?, medians().reduce(f64::max)?);
     let (least, most) = (metric.format(least), metric.format(most));
     Some(if least == most { least } else { format!("{least} to {most}") })
+}
+
+/// How many times one value is another; `None` if that is not worth a word, or has no meaning.
+fn times(most: f64, least: f64) -> Option<f64> {
+    (least > 0.0).then(|| most / least).filter(|times| *times >= 1.1)
+}
+
+/// Rounded down.
+fn times_text_below(times: f64) -> String {
+    times_text(if times < 10.0 { (times * 10.0).floor() / 10.0 } else { times.floor() })
 }
 
 fn times_text(times: f64) -> String {

@@ -9,11 +9,11 @@ use comfy_table::{
 use super::floor;
 use super::plots::{BELOW_NOISE, is_below_noise, value_text};
 use super::sentences;
-use super::text::found;
+use super::text::{found, slope as slope_text, slope_note};
 use crate::judge::Verdict;
 use crate::judge::statistics::MedianInterval;
 use crate::lab::judge::decision::decide;
-use crate::lab::judge::results::{CellResult, Results};
+use crate::lab::judge::results::{CellResult, Results, Slope};
 use crate::lab::plan::experiment::{Experiment, Extent};
 use crate::lab::plan::metric::Metric;
 use crate::lab::plan::subject::{CoreClass, Subject};
@@ -324,6 +324,7 @@ fn slopes(text: &mut WrappedText, results: &Results) {
     let classes = results.header.plan.classes.len();
     let memory = || results.slopes.iter().filter(|slope| slope.metric == Metric::MemoryBytes);
     let with_floor = memory().any(|slope| floor::of_slope(slope).is_some());
+    let value = |slope: &Slope| unbroken(&slope_text(slope.metric, &slope.summary, slope.at_most));
     let mut head = vec![TableCell::new("cost of one more"), TableCell::new("server")];
     if with_floor {
         head.push(right(floor::LABEL.to_owned()));
@@ -345,10 +346,8 @@ fn slopes(text: &mut WrappedText, results: &Results) {
             row.push(right(floor::text(floor::of_slope(slope))));
         }
         row.extend([
-            right(unbroken(&Metric::MemoryBytes.format(slope.summary.median))),
-            right(kernel.map_or("-".to_owned(), |kernel| {
-                unbroken(&Metric::KernelBytes.format(kernel.summary.median))
-            })),
+            right(value(slope)),
+            right(kernel.map_or("-".to_owned(), value)),
             TableCell::new(kernel.map_or(slope.judgement.verdict.to_string(), |kernel| {
                 match (slope.judgement.verdict, kernel.judgement.verdict) {
                     (memory, kernel) if memory == kernel => memory.to_string(),
@@ -362,6 +361,9 @@ fn slopes(text: &mut WrappedText, results: &Results) {
     text.table(|_| table.clone());
     if with_floor {
         text.line(&floor::memory_note());
+    }
+    if results.slopes.iter().any(|slope| slope.at_most.is_some()) {
+        text.line(&slope_note());
     }
 }
 

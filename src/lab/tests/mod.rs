@@ -12,7 +12,7 @@ mod verdicts;
 
 use super::again::Remeasurement;
 use super::judge::decision::decide;
-use super::judge::results::{CellResult, Results};
+use super::judge::results::{CellResult, Results, Slope};
 use super::mock::MockExecutor;
 use super::plan::comparison::{ATTEMPTS_DEFAULT, Cell, ComparisonPlan, PlanStep, subjects};
 use super::plan::experiment::{Experiment, Extent};

@@ -41,9 +41,9 @@ fn a_run_whose_span_left_the_samples_is_noisy_and_says_why() {
 fn unanswered(measurement: &mut Measurement, waited: f64) {
     measurement.values.clear();
     let evidence = &mut measurement.evidence;
-    (evidence.requests, evidence.achieved_per_s, evidence.in_flight) = (0, Some(0.0), Some(16.0));
+    (evidence.requests, evidence.achieved_per_s, evidence.in_flight) = (0, Some(524.0), Some(16.0));
     (evidence.latency_mean_us, evidence.server_cpu, evidence.server_waited) =
-        (Some(0.0), Some(0.01), Some(waited));
+        (Some(524.0), Some(0.01), Some(waited));
 }
 
 #[test]
@@ -118,6 +118,67 @@ fn repeats_that_differ_by_next_to_nothing_are_quiet() {
         });
         assert_judged(&results, Model::Reactor, verdict, "");
     }
+}
+
+/// Memory of the reactor beside idle clients that grows by so much per client, in each of five repeats.
+fn reactor_with_slopes(extent: Extent, per_client: [f64; 5]) -> Results {
+    compared(Experiment::Idle, extent, move |cell, repeat, mut outcome| {
+        if let (Some(Model::Reactor), RunOutcome::Measured(measurement)) =
+            (cell.subject.as_model(), &mut outcome)
+        {
+            let grown = per_client[repeat as usize] * f64::from(cell.level);
+            measurement.values.insert(Metric::MemoryBytes, 2.5e6 + grown);
+        }
+        outcome
+    })
+}
+
+fn slope_of_reactor(results: &Results) -> &Slope {
+    let is_it = |slope: &&Slope| {
+        slope.subject.as_model() == Some(Model::Reactor) && slope.metric == Metric::MemoryBytes
+    };
+    results.slopes.iter().find(is_it).unwrap()
+}
+
+#[test]
+fn a_slope_is_as_quiet_as_the_difference_between_its_ends() {
+    // 256 KiB are 524 B for each of 500 clients, and 26 B for each of 10,000.
+    for (extent, per_client, verdict, at_most) in [
+        (Extent::Quick, [-120.0, 184.0, 377.0, 150.0, 90.0], Verdict::Valid, Some(524.0)),
+        (Extent::Quick, [100.0, 200.0, 300.0, 250.0, 150.0], Verdict::Valid, Some(524.0)),
+        (Extent::Quick, [-90.0, -50.0, -20.0, -60.0, -70.0], Verdict::Valid, Some(524.0)),
+        (Extent::Quick, [-346.0, 108.0, 913.0, 100.0, 110.0], Verdict::Noisy, Some(913.0)),
+        (Extent::Quick, [900.0, 2000.0, 3000.0, 2100.0, 1900.0], Verdict::Noisy, None),
+        (Extent::Quick, [200.0, 204.0, 196.0, 202.0, 198.0], Verdict::Valid, None),
+        (Extent::Full, [180.0, 200.0, 220.0, 190.0, 210.0], Verdict::Valid, None),
+        (Extent::Full, [40.0, 60.0, 80.0, 50.0, 70.0], Verdict::Valid, Some(80.0)),
+        (Extent::Full, [100.0, 200.0, 300.0, 250.0, 150.0], Verdict::Noisy, None),
+    ] {
+        let results = reactor_with_slopes(extent, per_client);
+        let slope = slope_of_reactor(&results);
+        assert_eq!(slope.judgement.verdict, verdict, "{slope:?}");
+        assert_eq!(slope.at_most.map(f64::round), at_most, "{slope:?}");
+    }
+}
+
+#[test]
+fn of_a_slope_that_may_be_zero_a_bound_is_shown() {
+    let results = reactor_with_slopes(Extent::Quick, [-120.0, -53.0, 377.0, 150.0, -90.0]);
+    let table = reports::table::render(&results, None);
+    assert!(table.contains("\u{2264} 524 B"), "{table}");
+    let sentence = "The memory of an idle client is at most 524 B at reactor and ";
+    assert!(table.contains(sentence) && table.contains(" at fork, at least 2"), "{table}");
+    let page = reports::html::render(&results);
+    assert!(
+        page.contains("<td class=\"n\">\u{2264} 524 B<span class=\"range\">-120 B \u{2013} 377 B"),
+        "{page}"
+    );
+    assert!(page.contains(">\u{2264} 524 B</text>"), "in the plot, too");
+    let why = "the slope varies by \u{b1}248 B, which is \u{b1}121 KiB for 500 idle clients: up to 256 KiB do not matter";
+    assert!(page.contains(why), "{:?}", slope_of_reactor(&results));
+    let full = reactor_with_slopes(Extent::Full, [-12.0, -5.0, 37.0, 15.0, -9.0]);
+    let page = reports::html::render(&full);
+    assert!(page.contains("<b>reactor</b> \u{2264} 37.0 B"), "in the order: {:?}", slope_of_reactor(&full));
 }
 
 #[test]
