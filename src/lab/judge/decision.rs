@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::results::{CellResult, Results};
+use super::results::{CellResult, JudgedValue, Results};
 use crate::judge::Verdict;
 use crate::judge::statistics::MedianInterval;
 use crate::lab::plan::experiment::{Experiment, Extent};
@@ -126,55 +126,47 @@ fn rankings(
     levels.dedup();
     let mut decisions = Vec::new();
     for level in levels {
-        let mut ranked = Vec::new();
-        let mut left_out = Vec::new();
-        for result in cells.iter().filter(|result| result.cell.level == level) {
-            let name = result.cell.subject.name.clone();
-            match (result.verdict(metric), result.summaries.get(&metric)) {
-                (Verdict::Valid, Some(summary)) => {
-                    ranked.push(RankedSubject { name, summary: *summary, at_most: None });
-                }
-                (verdict, _) => left_out.push((name, verdict)),
-            }
-        }
-        if !ranked.is_empty() {
-            let tiers = tiers(metric, metric.negligible(), ranked);
-            decisions.push(Decision {
-                situation: situation(experiment, level),
-                class,
-                metric,
-                tiers,
-                left_out,
-            });
-        }
+        let at_level = cells.iter().filter(|result| result.cell.level == level);
+        let values: Vec<JudgedValue<'_>> = at_level.map(|result| result.judged(metric)).collect();
+        let situation = situation(experiment, level);
+        decisions.extend(ranking(situation, class, metric, metric.negligible(), &values));
     }
     decisions
 }
 
 fn slope_rankings(results: &Results, experiment: Experiment, class: CoreClass) -> Vec<Decision> {
-    let mut decisions = Vec::new();
-    for metric in [Metric::MemoryBytes, Metric::KernelBytes] {
-        let mut ranked = Vec::new();
-        let mut left_out = Vec::new();
-        for slope in &results.slopes {
-            if (slope.experiment, slope.class, slope.metric) == (experiment, class, metric) {
-                let name = slope.subject.name.clone();
-                match slope.judgement.verdict {
-                    Verdict::Valid => {
-                        let (summary, at_most) = (slope.summary, slope.at_most);
-                        ranked.push(RankedSubject { name, summary, at_most });
-                    }
-                    verdict => left_out.push((name, verdict)),
-                }
-            }
+    let ranking = |metric| {
+        let values = results.judged_slopes(experiment, class, metric);
+        // A byte per client matters; a byte per server does not.
+        ranking(situation(experiment, 0), class, metric, 0.0, &values)
+    };
+    match experiment {
+        Experiment::Many | Experiment::Idle => {
+            [Metric::MemoryBytes, Metric::KernelBytes].into_iter().filter_map(ranking).collect()
         }
-        if !ranked.is_empty() {
-            // A byte per client matters; a byte per server does not.
-            let tiers = tiers(metric, 0.0, ranked);
-            decisions.push(Decision { situation: situation(experiment, 0), class, metric, tiers, left_out });
+        _ => Vec::new(),
+    }
+}
+
+/// A ranking of the values that are trusted; `None` without any.
+fn ranking(
+    situation: String,
+    class: CoreClass,
+    metric: Metric,
+    negligible: f64,
+    values: &[JudgedValue<'_>],
+) -> Option<Decision> {
+    let (mut ranked, mut left_out) = (Vec::new(), Vec::new());
+    for value in values {
+        let name = value.name.to_owned();
+        match value.trusted() {
+            Some(summary) => ranked.push(RankedSubject { name, summary: *summary, at_most: value.at_most }),
+            None => left_out.push((name, value.verdict)),
         }
     }
-    decisions
+    let any = !ranked.is_empty();
+    let tiers = tiers(metric, negligible, ranked);
+    any.then_some(Decision { situation, class, metric, tiers, left_out })
 }
 
 /// Sorts, best first, and starts a new tier where every interval before is disjoint from every interval

@@ -56,7 +56,45 @@ pub(crate) struct CellResult {
     pub(crate) clients: Vec<ClientTimes>,
 }
 
+/// A value of a server, and whether to trust it: of a metric in a cell, or a slope.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JudgedValue<'a> {
+    /// The server.
+    pub(crate) name: &'a str,
+    /// Median and interval; `None` if it was not measured.
+    pub(crate) summary: Option<&'a MedianInterval>,
+    /// The most that it may be, as of a slope.
+    pub(crate) at_most: Option<f64>,
+    /// Whether to trust it. VALID although it was not measured, if nothing else was wrong.
+    pub(crate) verdict: Verdict,
+    /// Why not.
+    pub(crate) why: Option<&'a str>,
+    /// The cell that decided the verdict; `None` if it was the slope itself.
+    pub(crate) decided_by: Option<&'a CellResult>,
+}
+
+impl<'a> JudgedValue<'a> {
+    /// Median and interval, if it is to be trusted.
+    pub(crate) fn trusted(&self) -> Option<&'a MedianInterval> {
+        self.summary.filter(|_| self.verdict == Verdict::Valid)
+    }
+}
+
 impl CellResult {
+    /// The value of a metric.
+    pub(crate) fn judged(&self, metric: Metric) -> JudgedValue<'_> {
+        let verdict = self.verdict(metric);
+        let doubt = self.doubted.get(&metric).filter(|_| self.judgement.verdict == Verdict::Valid);
+        JudgedValue {
+            name: &self.cell.subject.name,
+            summary: self.summaries.get(&metric),
+            at_most: None,
+            verdict,
+            why: doubt.or(self.judgement.evidence.first()).map(String::as_str),
+            decided_by: Some(self),
+        }
+    }
+
     /// Whether to trust one of its metrics.
     pub(crate) fn verdict(&self, metric: Metric) -> Verdict {
         match self.judgement.verdict {
@@ -117,6 +155,43 @@ impl Results {
             .iter()
             .filter(|result| result.cell.experiment == experiment && result.cell.class == class)
             .collect()
+    }
+
+    /// What one more client or copy costs at each subject. One that was measured at a single level has no
+    /// slope, and the strongest verdict of its cells.
+    pub(crate) fn judged_slopes(
+        &self,
+        experiment: Experiment,
+        class: CoreClass,
+        metric: Metric,
+    ) -> Vec<JudgedValue<'_>> {
+        let cells = self.of_experiment(experiment, class);
+        let mut subjects: Vec<&Subject> = Vec::new();
+        for result in &cells {
+            if !subjects.contains(&&result.cell.subject) {
+                subjects.push(&result.cell.subject);
+            }
+        }
+        let key = (experiment, class, metric);
+        let judged = |subject: &Subject| {
+            let slope = self.slopes.iter().find(|slope| {
+                (slope.experiment, slope.class, slope.metric) == key && slope.subject == *subject
+            });
+            if let Some(slope) = slope {
+                return Some(JudgedValue {
+                    name: &slope.subject.name,
+                    summary: Some(&slope.summary),
+                    at_most: slope.at_most,
+                    verdict: slope.judgement.verdict,
+                    why: slope.judgement.evidence.first().map(String::as_str),
+                    decided_by: None,
+                });
+            }
+            let mine = cells.iter().filter(|result| result.cell.subject == *subject);
+            let strongest = mine.max_by_key(|result| result.verdict(metric))?;
+            Some(JudgedValue { summary: None, ..strongest.judged(metric) })
+        };
+        subjects.into_iter().filter_map(judged).collect()
     }
 
     /// Unsupported levels of an experiment, one line per subject: they need no rows in the table.

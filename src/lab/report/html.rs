@@ -135,8 +135,8 @@ fn with_terms(intro: &str, rest: &str, explained: &mut Explained) -> String {
 
 /// One sentence per experiment.
 fn seen(html: &mut String, results: &Results, explained: &mut Explained) {
-    let intro = "<section id=\"seen\"><p class=\"kicker\">in short</p><h2>What was seen</h2><p class=\"method\">One sentence per \
-                 experiment, from VALID cells alone.</p>";
+    let intro = "<section id=\"seen\"><p class=\"kicker\">in short</p><h2>What was seen</h2>\
+         <p class=\"method\">One sentence per experiment, from VALID cells alone.</p>";
     let mut rest = String::from("<dl>");
     for (name, sentence) in sentences::all(results) {
         let _ = write!(rest, "<dt>{name}</dt><dd>{}</dd>", escape(&sentence));
@@ -196,9 +196,8 @@ fn decision_row(html: &mut String, decision: &Decision, with_class: bool) {
     }
     html.push_str("</ol>");
     if !decision.left_out.is_empty() {
-        let left_out: Vec<String> =
-            decision.left_out.iter().map(|(name, verdict)| format!("{} {verdict}", escape(name))).collect();
-        let _ = write!(html, "<span class=\"range\">not ranked: {}</span>", left_out.join(", "));
+        let left_out = text::left_out(decision.left_out.iter().map(|(name, verdict)| (&**name, *verdict)));
+        let _ = write!(html, "<span class=\"range\">not ranked: {}</span>", escape(&left_out));
     }
     html.push_str("</td></tr>");
 }
@@ -539,8 +538,8 @@ fn reading(html: &mut String, results: &Results, explained: &mut Explained) {
         noisy
     } else {
         format!(
-            "{noisy}. The cost of one more client or copy, which is a slope, may vary by as much for all clients or copies \
-             together"
+            "{noisy}. The cost of one more client or copy, which is a slope, may vary by as much for all clients or \
+             copies together"
         )
     };
     let bound = format!(

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::text::{joined, left_out, without_value};
 use crate::judge::Verdict;
 use crate::judge::figures::counted;
 use crate::judge::statistics::MedianInterval;
-use crate::lab::judge::results::{Results, Slope};
+use crate::lab::judge::results::{JudgedValue, Results};
 use crate::lab::plan::experiment::{Experiment, STEADY_CLIENTS, WAIT_STALL_MS};
 use crate::lab::plan::metric::{Better, Metric};
 use crate::lab::plan::subject::CoreClass;
@@ -59,21 +60,45 @@ pub(super) fn measured_again(results: &Results) -> Option<String> {
     })
 }
 
-/// One sentence about an experiment from VALID cells alone, or why there is none.
+/// One sentence about an experiment from VALID values alone, with the servers that it leaves out; or why
+/// there is none.
 fn sentence(results: &Results, experiment: Experiment, class: CoreClass) -> String {
-    let sentence = match experiment {
-        Experiment::Wait => wait(&trusted(results, experiment, class, Metric::WaitMs)),
-        Experiment::Few => few(&trusted(results, experiment, class, Metric::ServedAtOnce)),
-        Experiment::Many | Experiment::Idle => slope(results, experiment, class),
-        Experiment::Churn | Experiment::Crowd | Experiment::Steady | Experiment::Bulk => {
-            // What a client costs is the question of churn; on a busy machine only the rate may be VALID.
-            let wanted = (experiment == Experiment::Churn).then_some(Metric::CpuPerClientUs);
-            let mut metrics = wanted.into_iter().chain([experiment.headline()]);
-            metrics
-                .find_map(|metric| compared(experiment, metric, &trusted(results, experiment, class, metric)))
+    // What a client costs is the question of churn; on a busy machine only the rate may be VALID.
+    let wanted = (experiment == Experiment::Churn).then_some(Metric::CpuPerClientUs);
+    for metric in wanted.into_iter().chain([experiment.headline()]) {
+        let values = trusted(judged(results, experiment, class, metric));
+        let said = match experiment {
+            Experiment::Wait => wait(&values),
+            Experiment::Few => few(&values),
+            _ => compared(experiment, metric, &values),
+        };
+        if let Some(said) = said {
+            let left_out = match values.left_out.as_slice() {
+                [] => String::new(),
+                servers => format!(" (not compared: {})", left_out(servers.iter().copied())),
+            };
+            return format!("{said}{left_out}.");
         }
-    };
-    sentence.unwrap_or_else(|| untrusted(results, experiment, class))
+    }
+    untrusted(&judged(results, experiment, class, experiment.headline()))
+}
+
+/// All values of a metric with their levels; slopes where these are the question.
+fn judged(
+    results: &Results,
+    experiment: Experiment,
+    class: CoreClass,
+    metric: Metric,
+) -> Vec<(u32, JudgedValue<'_>)> {
+    match experiment {
+        Experiment::Many | Experiment::Idle => {
+            results.judged_slopes(experiment, class, metric).into_iter().map(|value| (0, value)).collect()
+        }
+        _ => {
+            let cells = results.of_experiment(experiment, class).into_iter();
+            cells.map(|result| (result.cell.level, result.judged(metric))).collect()
+        }
+    }
 }
 
 /// A trusted value of a server.
@@ -85,30 +110,33 @@ struct TrustedValue<'a> {
     at_most: Option<f64>,
 }
 
-/// The trusted values at the highest level where there are the most of them.
+impl TrustedValue<'_> {
+    fn high(&self) -> f64 {
+        self.at_most.unwrap_or(self.summary.high)
+    }
+}
+
+/// The trusted values at the highest level where there are the most of them, and whose are not.
+#[derive(Default)]
 struct TrustedValues<'a> {
     level: u32,
     values: Vec<TrustedValue<'a>>,
+    left_out: Vec<(&'a str, Verdict)>,
 }
 
-fn trusted(results: &Results, experiment: Experiment, class: CoreClass, metric: Metric) -> TrustedValues<'_> {
-    let mut levels: BTreeMap<u32, Vec<TrustedValue<'_>>> = BTreeMap::new();
-    for result in results.of_experiment(experiment, class) {
-        if let (Verdict::Valid, Some(summary)) = (result.verdict(metric), result.summaries.get(&metric)) {
-            levels.entry(result.cell.level).or_default().push(TrustedValue {
-                name: &result.cell.subject.name,
-                summary,
-                at_most: None,
-            });
+fn trusted(judged: Vec<(u32, JudgedValue<'_>)>) -> TrustedValues<'_> {
+    let mut levels: BTreeMap<u32, TrustedValues<'_>> = BTreeMap::new();
+    for (level, JudgedValue { name, at_most, verdict, .. }, trusted) in
+        judged.into_iter().map(|(level, value)| (level, value, value.trusted()))
+    {
+        let at = levels.entry(level).or_insert(TrustedValues { level, ..TrustedValues::default() });
+        match trusted {
+            Some(summary) => at.values.push(TrustedValue { name, summary, at_most }),
+            None => at.left_out.push((name, verdict)),
         }
     }
     // A comparison needs two values; of the levels that have two, the highest shows the most.
-    let wanted = |values: &Vec<TrustedValue<'_>>| values.len().min(2);
-    let best = levels.into_iter().max_by_key(|(level, values)| (wanted(values), *level));
-    best.map_or(TrustedValues { level: 0, values: Vec::new() }, |(level, values)| TrustedValues {
-        level,
-        values,
-    })
+    levels.into_values().max_by_key(|at| (at.values.len().min(2), at.level)).unwrap_or_default()
 }
 
 fn wait(at: &TrustedValues<'_>) -> Option<String> {
@@ -121,10 +149,10 @@ fn wait(at: &TrustedValues<'_>) -> Option<String> {
     };
     match (shown(&behind), shown(&free)) {
         (Some(behind), Some(free)) => {
-            Some(format!("The second client waited {behind} behind a stalled one, and {free}."))
+            Some(format!("The second client waited {behind} behind a stalled one, and {free}"))
         }
-        (Some(behind), None) => Some(format!("The second client waited {behind} behind a stalled one.")),
-        (None, Some(free)) => Some(format!("The second client did not wait for a stalled one: {free}.")),
+        (Some(behind), None) => Some(format!("The second client waited {behind} behind a stalled one")),
+        (None, Some(free)) => Some(format!("The second client did not wait for a stalled one: {free}")),
         (None, None) => None,
     }
 }
@@ -146,21 +174,7 @@ fn few(at: &TrustedValues<'_>) -> Option<String> {
         shown.push(format!("{count}{verb} at {}", names(values)));
     }
     let served = joined(&shown, "; ", "; ");
-    (!shown.is_empty()).then(|| format!("When {} clients came at the same time, {served}.", at.level))
-}
-
-fn slope<'a>(results: &'a Results, experiment: Experiment, class: CoreClass) -> Option<String> {
-    let slopes = results.slopes.iter().filter(|slope| {
-        (slope.experiment, slope.class, slope.metric) == (experiment, class, Metric::MemoryBytes)
-            && slope.judgement.verdict == Verdict::Valid
-    });
-    let value = |slope: &'a Slope| TrustedValue {
-        name: &slope.subject.name,
-        summary: &slope.summary,
-        at_most: slope.at_most,
-    };
-    let values = slopes.map(value).collect();
-    compared(experiment, Metric::MemoryBytes, &TrustedValues { level: 0, values })
+    (!shown.is_empty()).then(|| format!("When {} clients came at the same time, {served}", at.level))
 }
 
 /// The best and the worst of several, and how far apart they are.
@@ -190,69 +204,65 @@ fn compared(experiment: Experiment, metric: Metric, at: &TrustedValues<'_>) -> O
         None => format!("{} at {}", metric.format(of.summary.median), of.name),
     };
     if values.len() == 1 {
-        return Some(format!("{subject} {}; no other server has a VALID value to compare.", value(least)));
+        return Some(format!("{subject} {}", value(least)));
     }
-    if least.at_most.unwrap_or(least.summary.high) >= most.summary.low {
-        let range = range(metric, &values)?;
-        return Some(format!("{subject} {range}: the intervals overlap, so no difference is clear."));
+    if least.high() >= most.summary.low {
+        let apart = |a: &TrustedValue<'_>| values.iter().any(|b| a.high() < b.summary.low);
+        return Some(if values.iter().any(apart) {
+            format!("{subject} {} and {}: their intervals overlap", value(least), value(most))
+        } else {
+            let range = range(metric, &values)?;
+            format!("{subject} {range}: the intervals overlap, so no difference is clear")
+        });
     }
     let (best, worst) = if metric.better() == Better::Higher { (most, least) } else { (least, most) };
     let apart = match (least.at_most, most.at_most) {
         (None, None) => times(most.summary.median, least.summary.median)
             .map(|times| format!(", {} times apart", times_text(times))),
-        // Of the least there is an upper end alone: the ends that face each other are at least so far apart.
+        // Of the least a bound alone is known.
         (Some(bound), None) => times(most.summary.low, bound)
             .map(|times| format!(", at least {} times apart", times_text_below(times))),
         (_, Some(_)) => None,
     };
     let apart = apart.unwrap_or_default();
-    Some(format!("{subject} {} and {}{apart}.", value(best), value(worst)))
+    Some(format!("{subject} {} and {}{apart}", value(best), value(worst)))
 }
 
 /// Why there is no sentence.
-fn untrusted(results: &Results, experiment: Experiment, class: CoreClass) -> String {
+fn untrusted(values: &[(u32, JudgedValue<'_>)]) -> String {
     let mut counts: BTreeMap<Verdict, usize> = BTreeMap::new();
-    let cells = results.of_experiment(experiment, class);
-    for result in &cells {
-        *counts.entry(result.judgement.verdict).or_default() += 1;
+    for (_, value) in values {
+        *counts.entry(value.verdict).or_default() += 1;
     }
-    let counts: Vec<String> = counts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
-    let doubtful = || cells.iter().filter(|result| result.judgement.verdict != Verdict::Unsupported);
-    let disturbed = doubtful().find(|result| !result.disturbed_by.is_empty());
-    let why = match disturbed {
-        Some(result) => result.disturbed_by.first().map(|why| (result, why.clone())),
-        None => {
-            doubtful().next().and_then(|result| Some((result, result.judgement.evidence.first()?.clone())))
-        }
+    let counts: Vec<String> =
+        counts.iter().map(|(verdict, count)| format!("{count} {}", without_value(*verdict))).collect();
+    let doubtful = || {
+        let values = values.iter().map(|(_, value)| value);
+        values.filter(|value| !matches!(value.verdict, Verdict::Valid | Verdict::Unsupported))
     };
-    let why = why.map_or(String::new(), |(result, why)| {
-        let again = match result.attempts_again {
+    let disturbed =
+        doubtful().find_map(|value| Some((value, value.decided_by?.disturbed_by.first()?.as_str())));
+    let example = disturbed.or_else(|| doubtful().find_map(|value| Some((value, value.why?))));
+    let why = example.map_or(String::new(), |(value, why)| {
+        let again = match value.decided_by.map_or(0, |result| result.attempts_again) {
             0 => String::new(),
             1 => ", and again in another run".to_owned(),
             runs => format!(", and again in {runs} more runs"),
         };
-        format!("; at {}, for example, {why}{again}", result.cell.subject.name)
+        format!("; at {}, for example, {why}{again}", value.name)
     });
     format!("Nothing can be concluded: no value is VALID ({}){why}.", counts.join(", "))
 }
 
 fn names(values: &[TrustedValue<'_>]) -> String {
-    let names: Vec<String> = values.iter().map(|value| value.name.to_owned()).collect();
+    let names: Vec<&str> = values.iter().map(|value| value.name).collect();
     joined(&names, ", ", " and ")
-}
-
-fn joined(parts: &[String], between: &str, last: &str) -> String {
-    match parts {
-        [] => String::new(),
-        [alone] => alone.clone(),
-        [first @ .., end] => format!("{}{last}{end}", first.join(between)),
-    }
 }
 
 /// The medians of several, from the least to the greatest; the greatest upper end where one is shown as that.
 fn range(metric: Metric, values: &[TrustedValue<'_>]) -> Option<String> {
     if values.iter().any(|value| value.at_most.is_some()) {
-        let ends = values.iter().map(|value| value.at_most.unwrap_or(value.summary.high));
+        let ends = values.iter().map(TrustedValue::high);
         return Some(format!("at most {}", metric.format(ends.reduce(f64::max)?)));
     }
     let medians = || values.iter().map(|value| value.summary.median);
@@ -273,4 +283,45 @@ fn times_text_below(times: f64) -> String {
 
 fn times_text(times: f64) -> String {
     if times < 10.0 { format!("{times:.1}") } else { format!("{times:.0}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The comparison of servers with these repeats, and with a bound where there is one.
+    fn said(servers: &[(&str, [f64; 3], Option<f64>)]) -> String {
+        let summaries: Vec<MedianInterval> =
+            servers.iter().map(|(_, repeats, _)| MedianInterval::of(repeats).unwrap()).collect();
+        let values = servers.iter().zip(&summaries);
+        let values =
+            values.map(|((name, _, at_most), summary)| TrustedValue { name, summary, at_most: *at_most });
+        let values = TrustedValues { values: values.collect(), ..TrustedValues::default() };
+        compared(Experiment::Idle, Metric::MemoryBytes, &values).unwrap()
+    }
+
+    #[test]
+    fn a_comparison_claims_no_more_than_the_intervals_show() {
+        let is = |rest: &str| format!("The memory of an idle client is {rest}");
+        assert_eq!(said(&[("a", [100.0, 110.0, 120.0], None)]), is("110 B at a"));
+        let apart = [("a", [100.0, 110.0, 120.0], None), ("b", [300.0, 330.0, 350.0], None)];
+        assert_eq!(said(&apart), is("110 B at a and 330 B at b, 3.0 times apart"));
+        let overlapping = [("a", [100.0, 110.0, 150.0], None), ("b", [140.0, 150.0, 160.0], None)];
+        assert_eq!(
+            said(&overlapping),
+            is("110 B to 150 B: the intervals overlap, so no difference is clear")
+        );
+        // That of c is apart from that of b, although the least and the greatest overlap.
+        let chain = [
+            ("a", [100.0, 110.0, 250.0], None),
+            ("b", [140.0, 150.0, 160.0], None),
+            ("c", [200.0, 210.0, 220.0], None),
+        ];
+        assert_eq!(said(&chain), is("110 B at a and 210 B at c: their intervals overlap"));
+        // Of a bound: the ratio of the ends that face each other, rounded down.
+        let bounded = [("a", [-20.0, 10.0, 60.0], Some(100.0)), ("b", [199.0, 210.0, 220.0], None)];
+        assert_eq!(said(&bounded), is("at most 100 B at a and 210 B at b, at least 1.9 times apart"));
+        let bounded = [("a", [-20.0, 10.0, 60.0], Some(100.0)), ("b", [80.0, 85.0, 90.0], None)];
+        assert_eq!(said(&bounded), is("at most 100 B: the intervals overlap, so no difference is clear"));
+    }
 }

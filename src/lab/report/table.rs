@@ -9,7 +9,7 @@ use comfy_table::{
 use super::floor;
 use super::plots::{BELOW_NOISE, is_below_noise, value_text};
 use super::sentences;
-use super::text::{found, slope as slope_text, slope_note};
+use super::text::{found, left_out, slope as slope_text, slope_note};
 use crate::judge::Verdict;
 use crate::judge::statistics::MedianInterval;
 use crate::lab::judge::decision::decide;
@@ -383,8 +383,13 @@ fn decisions(text: &mut WrappedText, results: &Results) {
             .iter()
             .map(|tier| tier.iter().map(|ranked| ranked.name.clone()).collect::<Vec<_>>().join(" ~ "))
             .collect();
+        let of_ranking = decision.left_out.iter().map(|(name, verdict)| (&**name, *verdict));
+        let not_ranked = match of_ranking.len() {
+            0 => String::new(),
+            _ => format!(" (not ranked: {})", left_out(of_ranking)),
+        };
         text.line(&format!(
-            "  {}{}, by {}: {}",
+            "  {}{}, by {}: {}{not_ranked}",
             decision.situation,
             in_class(decision.class, classes),
             decision.metric.label(),

@@ -413,6 +413,79 @@ fn the_report_needs_nothing_but_itself() {
     assert!(!report.contains("other <&> server"), "names are escaped");
 }
 
+/// The sentence on the only experiment of a comparison, and the lines of the decision table.
+fn sentence_and_order(results: &Results) -> (String, Vec<String>) {
+    let table = reports::table::render(results, None);
+    let sentence =
+        table.split_once("In one sentence each").unwrap().1.lines().nth(1).unwrap().trim().to_owned();
+    (
+        sentence,
+        table.lines().filter(|line| line.contains(", by ")).map(|line| line.trim().to_owned()).collect(),
+    )
+}
+
+#[test]
+fn a_sentence_names_the_servers_that_it_leaves_out() {
+    let results = super::compared(Experiment::Crowd, Extent::Quick, |cell, repeat, mut outcome| {
+        let RunOutcome::Measured(measurement) = &mut outcome else { return outcome };
+        let evidence = &mut measurement.evidence;
+        match cell.subject.as_model() {
+            Some(Model::Reactor) => (evidence.generator_cpu, evidence.server_cpu) = (Some(0.99), Some(0.71)),
+            Some(Model::Thread) if cell.level > 1 => {
+                let factor = 1.0 + f64::from(repeat);
+                measurement.values.values_mut().for_each(|value| *value *= factor);
+            }
+            _ => {}
+        }
+        outcome
+    });
+    let (sentence, _) = sentence_and_order(&results);
+    assert_eq!(
+        sentence,
+        "crowd: With 32 clients the request rate is 72,645/s at prefork\u{d7}64 and 68,524/s at fork (not compared: \
+         thread NOISY; reactor GENERATOR-BOUND; iterative UNSUPPORTED)."
+    );
+    // A metric may be NOISY in a cell that is VALID.
+    let mut results = super::compared(Experiment::Churn, Extent::Full, |_, _, outcome| outcome);
+    let fork = |result: &&mut CellResult| result.cell.subject.as_model() == Some(Model::Fork);
+    let fork = results.cells.iter_mut().find(fork).unwrap();
+    fork.doubted.insert(Metric::CpuPerClientUs, "it varies".into());
+    let (sentence, orders) = sentence_and_order(&results);
+    assert!(sentence.ends_with("times apart (not compared: fork NOISY)."), "{sentence}");
+    assert!(
+        !orders[0].contains("not ranked") && orders[1].ends_with("> thread (not ranked: fork NOISY)"),
+        "{orders:?}"
+    );
+}
+
+#[test]
+fn a_sentence_on_slopes_counts_the_verdicts_of_slopes() {
+    let slope = |results: &Results| {
+        let counted = sentence_and_order(results).0;
+        assert!(!counted.contains(" VALID,") && !counted.contains(" VALID)"), "{counted}");
+        counted
+    };
+    let mut results = super::compared(Experiment::Idle, Extent::Full, |_, _, outcome| outcome);
+    let (sentence, orders) = sentence_and_order(&results);
+    let left_out = "iterative, prefork\u{d7}64 and prethread\u{d7}64 UNSUPPORTED)";
+    assert!(sentence.ends_with(&format!(" times apart (not compared: {left_out}.")), "{sentence}");
+    assert!(orders.iter().all(|order| order.ends_with(&format!(" (not ranked: {left_out}"))), "{orders:?}");
+    for slope in &mut results.slopes {
+        slope.judgement = Judgement { verdict: Verdict::Noisy, evidence: vec!["the slope varies".into()] };
+    }
+    let nothing = "idle: Nothing can be concluded: no value is VALID (3 NOISY, 3 UNSUPPORTED); \
+                   at fork, for example, the slope varies.";
+    assert_eq!(slope(&results), nothing);
+    // A single server, as with `--models reactor`.
+    results.cells.retain(|result| result.cell.subject.as_model() == Some(Model::Reactor));
+    results.slopes.retain(|slope| slope.subject.as_model() == Some(Model::Reactor));
+    let nothing = "idle: Nothing can be concluded: no value is VALID (1 NOISY); \
+                   at reactor, for example, the slope varies.";
+    assert_eq!(slope(&results), nothing);
+    results.slopes.clear();
+    assert_eq!(slope(&results), "idle: Nothing can be concluded: no value is VALID (1 not measured).");
+}
+
 #[test]
 fn a_sentence_rests_on_valid_cells_alone_or_says_that_there_is_none() {
     let directory = tempfile::tempdir().unwrap();
@@ -425,7 +498,7 @@ fn a_sentence_rests_on_valid_cells_alone_or_says_that_there_is_none() {
     for part in [
         "wait: The second client waited 499 ms at iterative behind a stalled one, and 150 \u{b5}s to 152 \u{b5}s at",
         "few: When 10 clients came at the same time, all were served at once at fork, thread, reactor and other <&> server; 4 at",
-        "churn: The processor time of a client with one request is 22.0 \u{b5}s at reactor and 189 \u{b5}s at fork, 8.6 times apart.",
+        "churn: The processor time of a client with one request is 22.0 \u{b5}s at reactor and 189 \u{b5}s at fork, 8.6 times apart (not compared: other <&> server PORT-STARVED).",
     ] {
         assert!(said.contains(part), "{part}\n{said}");
     }

@@ -174,7 +174,8 @@ fn of_a_slope_that_may_be_zero_a_bound_is_shown() {
         "{page}"
     );
     assert!(page.contains(">\u{2264} 524 B</text>"), "in the plot, too");
-    let why = "the slope varies by \u{b1}248 B, which is \u{b1}121 KiB for 500 idle clients: up to 256 KiB do not matter";
+    let why = "the slope varies by \u{b1}248 B, which is \u{b1}121 KiB for 500 idle \
+               clients: up to 256 KiB do not matter";
     assert!(page.contains(why), "{:?}", slope_of_reactor(&results));
     let full = reactor_with_slopes(Extent::Full, [-12.0, -5.0, 37.0, 15.0, -9.0]);
     let page = reports::html::render(&full);
