@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
 use super::documents::print;
-use super::units::{count, in_words};
+use super::units::count;
 use super::words::{command, did_you_mean, typed};
 use crate::lab::again::Remeasurement;
 use crate::lab::judge::results::Results;
@@ -30,6 +30,7 @@ use crate::models::{Model, UnknownModel};
 use crate::plot::text::in_one_line;
 use crate::sys::process::{cores, raise_descriptors_max};
 use crate::sys::{Signals, signals};
+use crate::time::in_words;
 
 /// Compare server models and other servers on this machine
 ///

@@ -9,12 +9,13 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::load_verdict::per_second;
-use super::units::{in_words, time};
+use super::units::time;
 use super::{Failure, load_table};
 use crate::load::report::{Arrivals, Pace, ProbeReport, Report};
 use crate::load::{Aim, Expectation, FindProgress, PROBES_MAX, Plan, RunError, Workload, find};
 use crate::services::ServiceName;
 use crate::sys::Signals;
+use crate::time::in_words;
 
 /// The warm-up and the duration of a probe, and of a run that is no search.
 const PROBE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));

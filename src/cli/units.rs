@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use crate::judge::figures::scaled;
 
@@ -36,16 +35,6 @@ pub(super) fn number(text: &str, min: u64, max: u64) -> Result<u64, String> {
     }
     #[allow(clippy::cast_sign_loss)] // digits have no sign
     Ok(number as u64)
-}
-
-/// A time in its two largest units: `23 min 4 s`.
-pub(super) fn in_words(time: Duration) -> String {
-    let (seconds, ms) = (time.as_secs(), time.subsec_millis());
-    let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s"), (ms.into(), "ms")];
-    let from = parts.iter().position(|(number, _)| *number > 0).unwrap_or(2).min(2);
-    let shown = parts[from..].iter().take(2).filter(|(number, _)| *number > 0);
-    let words = shown.map(|(number, unit)| format!("{number} {unit}")).collect::<Vec<_>>().join(" ");
-    if words.is_empty() { "0 s".to_owned() } else { words }
 }
 
 /// A time in ms: `200ms`, `30s`, `2min`, `1h`; `0` is off.
@@ -218,11 +207,5 @@ mod tests {
         ] {
             assert!(clients(text).unwrap_err().contains(part), "{text}: {:?}", clients(text));
         }
-        let words = |ms| in_words(Duration::from_millis(ms));
-        assert_eq!([words(0), words(1_500), words(59_000)], ["0 s", "1 s 500 ms", "59 s"]);
-        assert_eq!(
-            [words(1_384_000), words(3_600_000), words(7_260_000)],
-            ["23 min 4 s", "1 h", "2 h 1 min"]
-        );
     }
 }

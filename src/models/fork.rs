@@ -27,6 +27,7 @@ use crate::session::Service;
 use crate::sys::ChildEnds;
 use crate::sys::process::{self, ChildRequest, Ended, Forked};
 use crate::telemetry::{Counters, Reason, Tally};
+use crate::time::in_words;
 
 use super::acceptor::{Acceptor, NotServed};
 use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, Services, Worker};
@@ -184,7 +185,7 @@ fn notify_all<S>(children: &Children<S>, request: ChildRequest) {
 #[inline(never)]
 fn drain<S: Service>(acceptor: &mut Acceptor<S>, children: &mut Children<S>) -> io::Result<Summary> {
     let drain = Duration::from_millis(acceptor.limits.drain_ms.into());
-    log::info!("draining: {} clients have up to {drain:?} to finish", children.clients.len());
+    log::info!("draining for at most {}; clients: {}", in_words(drain), children.clients.len());
     acceptor.signals.set_child_ends(ChildEnds::Come);
     let mut shutdown = Shutdown::new(acceptor.limits.drain_ms, acceptor.signals.counts());
     let cuts = Cuts::new(&children.tally);

@@ -13,6 +13,7 @@ use crate::sys::listener::is_shortage;
 use crate::sys::process::{self, ChildRequest, Ended, Forked};
 use crate::sys::{HeldSignals, SharedCounters, Signals};
 use crate::telemetry::{Counters, Reason, Tally, Telemetry};
+use crate::time::in_words;
 
 use super::blocking::INTERRUPT_EVERY_MS;
 use super::shutdown::Shutdown;
@@ -317,7 +318,7 @@ impl WorkerPool {
     /// Has all workers drain, and waits until they have ended. Bound: see [`Shutdown`].
     fn drain(mut self) -> io::Result<Summary> {
         let drain = Duration::from_millis(self.drain_ms.into());
-        log::info!("draining: {} workers have up to {drain:?} to finish", self.workers.len());
+        log::info!("draining for at most {}; workers: {}", in_words(drain), self.workers.len());
         let mut shutdown = Shutdown::new(self.drain_ms, self.signals.counts());
         for worker in &mut self.workers {
             if worker.state.pid().is_none() {

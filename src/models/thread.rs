@@ -23,7 +23,7 @@ use crate::reactor::Summary;
 use crate::session::{Peer, Service};
 use crate::sys::{Crew, CrewMember, SignalCounts};
 use crate::telemetry::{Counters, Reason, Tally, Telemetry};
-use crate::time::CallClock;
+use crate::time::{CallClock, in_words};
 
 use super::acceptor::{Acceptor, NotServed, WaitEnd};
 use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, STACK_BYTES, Services, Worker};
@@ -145,7 +145,7 @@ impl<S: Service + Send> Threads<S> {
     /// thread whose session computes without end cannot be ended, and its client counts as cut.
     fn drain(mut self) -> io::Result<Summary> {
         let drain = Duration::from_millis(self.acceptor.limits.drain_ms.into());
-        log::info!("draining: {} clients have up to {drain:?} to finish", self.acceptor.clients());
+        log::info!("draining for at most {}; clients: {}", in_words(drain), self.acceptor.clients());
         let mut ends_at = None;
         let cuts = Cuts::new(&self.shared.tally);
         loop {

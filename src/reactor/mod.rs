@@ -44,7 +44,7 @@ use crate::session::{Maintenance, Now, Service};
 use crate::sys::signals::Signals;
 use crate::sys::{Address, ListenOptions, Listener};
 use crate::telemetry::Telemetry;
-use crate::time::ServerClock;
+use crate::time::{ServerClock, in_words};
 pub use clients::slot_bytes;
 use clients::{Clients, TurnContext};
 use control::{Control, ControlCommand};
@@ -420,7 +420,7 @@ impl<S: Service> Reactor<S> {
     /// more.
     fn drain(&mut self, now: Now) {
         let drain = Duration::from_millis(self.limits.drain_ms.into());
-        log::info!("draining: {} clients have up to {drain:?} to finish", self.clients.len());
+        log::info!("draining for at most {}; clients: {}", in_words(drain), self.clients.len());
         self.control.start_drain(now.monotonic_ms + u64::from(self.limits.drain_ms));
         let Parts { endpoints, clients, poller, mut turn } = self.parts(now);
         endpoints.drain_backlog(clients, poller, &mut turn);

@@ -59,7 +59,7 @@ fn a_supervisor_that_signals_every_process_asks_for_one_drain() {
             terminate(pid);
         }
         server.signal(Signal::SIGTERM);
-        server.expect_log(if args[0].ends_with("=fork") { "draining: 1 " } else { "draining: 3 workers" }, 1);
+        server.expect_log(if args[0].ends_with("=fork") { "; clients: 1" } else { "; workers: 3" }, 1);
         client.expect_silence(SILENCE);
         client.send(b"in time\n");
         assert_eq!(client.rest(), (b"a line in time\n".to_vec(), Ended::Closed), "{args:?}");
@@ -169,7 +169,7 @@ fn who_waits_for_a_place_when_a_drain_begins_is_answered_once_there_is_one() {
         let (mut server, mut inside, mut waiting) = one_in_and_one_who_waits(model, 60_000);
         inside.send(b"and ");
         server.signal(Signal::SIGTERM);
-        server.expect_log("draining: 1 clients", 1);
+        server.expect_log("; clients: 1", 1);
         waiting.expect_silence(SILENCE);
         inside.send(b"done\n");
         assert_eq!(inside.rest().0, b"and done\n", "{model}");
