@@ -68,7 +68,8 @@ pub(crate) fn play(
     }
     drop(sender);
     let planned = pace.time_of(scene.serial_ms());
-    let mut stage = Watch { scene, started, begins_ns, sightings: Vec::new(), looked: Looked::default() };
+    let mut stage =
+        Watch { scene, started, begins_ns, speed, sightings: Vec::new(), looked: Looked::default() };
     let ends_max = pace.begins + planned + OVERTIME_MAX;
     if !stage.watch(&receiver, ends_max, stop, show) {
         return Ok(None);
@@ -83,6 +84,7 @@ struct Watch<'a> {
     scene: &'a Scene,
     started: StartedServer,
     begins_ns: u64,
+    speed: f64,
     sightings: Vec<Sighting>,
     looked: Looked,
 }
@@ -156,7 +158,8 @@ impl Watch<'_> {
     }
 
     fn timeline(&self) -> Timeline {
-        Timeline::of(self.scene, &self.sightings, monotonic_ns().saturating_sub(self.begins_ns) / 1000)
+        let until_us = monotonic_ns().saturating_sub(self.begins_ns) / 1000;
+        Timeline::of(self.scene, &self.sightings, until_us).at_speed(self.speed)
     }
 
     fn are_clients_over(&self) -> bool {

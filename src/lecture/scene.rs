@@ -211,7 +211,7 @@ impl Scene {
                     ],
                 ),
                 plan("4", "leaves", 600, vec![send("hello"), Act::Pause(200)]),
-                plan("5", "asks", 800, asks()),
+                plan("5", "asks", 700, asks()),
             ],
             workers: WORKERS_DEFAULT,
             gauges: vec![Gauge::Queue],
@@ -265,6 +265,11 @@ impl Scene {
             gauges: vec![Gauge::Queue],
             topic: Topic::Backlog,
         }
+    }
+
+    /// Whether connect(2) is drawn: with a listen queue of its own length, a client may find it full.
+    pub(crate) fn draws_connecting(&self) -> bool {
+        self.servers.iter().any(|server| matches!(server, LectureServer::Model(_, Some(_))))
     }
 
     /// How long it takes, in ms, at a server that serves one client after the other: the length of the axis.

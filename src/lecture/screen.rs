@@ -105,16 +105,16 @@ pub(crate) fn legend(scene: &Scene, display: Display) -> Vec<String> {
         (CellShown::Mark(Mark::Left), "left without an answer"),
     ];
     match scene.topic {
-        Topic::Waiting => {}
+        Topic::Waiting | Topic::Backlog => {}
         Topic::Zombies => entries.push((CellShown::State(TrackState::Zombie), "zombie")),
         Topic::Leak => {
             entries[4].1 = "gave up";
             entries.insert(4, (CellShown::State(TrackState::Open), "served, but not closed"));
         }
-        Topic::Backlog => {
-            entries.insert(0, (CellShown::State(TrackState::Connecting), "connects"));
-            entries.insert(1, (CellShown::Mark(Mark::SentAgain), "SYN again"));
-        }
+    }
+    if scene.draws_connecting() {
+        entries.insert(0, (CellShown::State(TrackState::Connecting), "connects"));
+        entries.insert(1, (CellShown::Mark(Mark::SentAgain), "SYN again"));
     }
     let (mut lines, mut columns) = (vec![String::new()], 0);
     for (shown, meaning) in entries {
@@ -246,12 +246,12 @@ fn row(track: &Track, timeline: &Timeline, columns: &Columns, horizon_us: u64, d
     let mut line = format!("{:width$} ", cut(&track.label, columns.label), width = columns.label);
     let mut cells = vec![CellShown::Nothing; columns.chart];
     let column_of = |us: u64| ((us * columns.chart as u64 / horizon_us) as usize).min(columns.chart - 1);
-    for span in track.course.spans(timeline.until_us) {
+    for span in timeline.spans(track) {
         // What ends at the beginning of a column is not in it.
         let (from, to) = (column_of(span.from_us), column_of(span.to_us.saturating_sub(1).max(span.from_us)));
         cells[from..=to].fill(CellShown::State(span.state));
     }
-    for (at_us, mark) in track.course.marks() {
+    for (at_us, mark) in timeline.marks(track) {
         // A connection whose SYN was sent again is often answered at once, which is shown behind it.
         let before = usize::from(mark == Mark::SentAgain);
         let cell = &mut cells[column_of(at_us).saturating_sub(before)];

@@ -9,9 +9,6 @@ use super::sighting::ServedIn;
 use super::timeline::{Course, Timeline, Track, time_text};
 use crate::models::Model;
 
-/// A client that waited for less, in µs, may have waited for the processor alone.
-const WAITED_FROM_US: u64 = 20_000;
-
 /// The sentence.
 pub(super) fn of(scene: &Scene, server: LectureServer, timeline: &Timeline) -> String {
     match scene.topic {
@@ -33,30 +30,40 @@ fn places(scene: &Scene, server: LectureServer) -> Option<usize> {
 
 fn waiting(places: Option<usize>, server: LectureServer, timeline: &Timeline) -> String {
     let mut parts = vec![served_by(server, timeline)];
-    let waited = tracks(timeline, |track| {
-        let waited_us = track.course.waited_us().unwrap_or(0);
-        waited_us >= WAITED_FROM_US && places.is_some_and(|places| behind(timeline, track).len() >= places)
-    });
-    if let Some(longest) = waited.iter().max_by_key(|track| track.course.waited_us()) {
-        let waited_us = longest.course.waited_us().unwrap_or_default();
+    let (waited, late): (Vec<&Track>, Vec<&Track>) =
+        tracks(timeline, |track| timeline.waited_us(track).is_some())
+            .into_iter()
+            .partition(|track| places.is_some_and(|places| is_behind_others(timeline, track, places)));
+    let waited_us = |track: &&Track| timeline.waited_us(track).unwrap_or_default();
+    if let Some(longest) = waited.iter().max_by_key(|track| waited_us(track)) {
+        let longest_us = waited_us(longest);
         let behind = format!(", behind {}", clients(&behind(timeline, longest)));
         let how_long = if waited.len() == 1 {
-            format!("{} waited {} in the backlog{behind}", clients(&waited), time_text(waited_us))
+            format!("{} waited {} in the backlog{behind}", clients(&waited), time_text(longest_us))
         } else {
             format!(
                 "{} waited in the backlog, {} the longest ({}{behind})",
                 clients(&waited),
                 clients(&[longest]),
-                time_text(waited_us)
+                time_text(longest_us)
             )
         };
         parts.push(how_long);
+        if let Some(late_us) = late.iter().map(waited_us).max() {
+            parts.push(format!(
+                "{} waited up to {}, mostly for the processor",
+                clients(&late),
+                time_text(late_us)
+            ));
+        }
     } else if let Some(longest_us) = timeline.tracks.iter().filter_map(|track| track.course.waited_us()).max()
     {
-        let mut none = format!(
-            "no client waited for another (at most {} from connect to accept)",
-            time_text(longest_us)
-        );
+        let longest = time_text(longest_us);
+        let mut none = if timeline.tracks.len() == 1 {
+            format!("it took {longest} from connect to accept")
+        } else {
+            format!("no client waited for another (at most {longest} from connect to accept)")
+        };
         if let Some((track, held_us)) = longest_held(timeline) {
             let _ = write!(none, ", while {} was served for {}", clients(&[track]), time_text(held_us));
         }
@@ -75,8 +82,8 @@ fn waiting(places: Option<usize>, server: LectureServer, timeline: &Timeline) ->
 
 /// What served the clients, and how many at the same time.
 fn served_by(server: LectureServer, timeline: &Timeline) -> String {
-    let all_served: Vec<ServedIn> =
-        timeline.tracks.iter().filter_map(|track| track.course.served_in()).collect();
+    let all = tracks(timeline, |track| track.course.began.is_some());
+    let all_served: Vec<ServedIn> = all.iter().filter_map(|track| track.course.served_in()).collect();
     let tasks: BTreeSet<(u32, Option<u32>)> =
         all_served.iter().map(|served_in| (served_in.process, served_in.thread)).collect();
     let at_once = timeline.at_once_max();
@@ -85,6 +92,11 @@ fn served_by(server: LectureServer, timeline: &Timeline) -> String {
         most => format!("up to {most} at the same time"),
     };
     let Some(first) = all_served.first() else { return "No client was served".to_owned() };
+    if all_served.len() == 1 {
+        let (client, process) = (&all[0].name, first.process);
+        let within = first.slot.map(|_| format!("process {process}, in ")).unwrap_or_default();
+        return format!("Client {client} was served by {within}{first}");
+    }
     let slots: BTreeSet<u32> = all_served.iter().filter_map(|served_in| served_in.slot).collect();
     let kind = if first.thread.is_some() { "thread" } else { "process" };
     let kinds = if first.thread.is_some() { "threads" } else { "processes" };
@@ -95,7 +107,7 @@ fn served_by(server: LectureServer, timeline: &Timeline) -> String {
     }
     let per_client = matches!(server, LectureServer::Model(Model::Fork | Model::Thread, _));
     match tasks.len() {
-        1 if all_served.len() > 1 || !per_client => {
+        1 => {
             let task = ServedIn { slot: None, ..*first };
             format!("One {kind}, {}, served {all}, {up_to}", number(task))
         }
@@ -110,17 +122,33 @@ fn number(served_in: ServedIn) -> u32 {
     served_in.thread.unwrap_or(served_in.process)
 }
 
-/// Clients that were served while this one waited, for at least half of its wait.
+/// Whether all places of the server were taken for at least half of the wait of this client.
+fn is_behind_others(timeline: &Timeline, waits: &Track, places: usize) -> bool {
+    let Some(came_us) = waits.course.came_us else { return false };
+    let began_us = waits.course.began.map_or(timeline.until_us, |(at, _)| at);
+    let served = timeline.tracks.iter().filter_map(|track| track.course.served(timeline.until_us));
+    let served: Vec<(u64, u64)> = served
+        .map(|(from, to)| (from.clamp(came_us, began_us), to.clamp(came_us, began_us)))
+        .filter(|(from, to)| from < to)
+        .collect();
+    let mut moments: Vec<u64> = served.iter().flat_map(|(from, to)| [*from, *to]).collect();
+    moments.sort_unstable();
+    let is_full = |at: u64| served.iter().filter(|(from, to)| (*from..*to).contains(&at)).count() >= places;
+    let full_us: u64 = moments.windows(2).filter(|pair| is_full(pair[0])).map(|pair| pair[1] - pair[0]).sum();
+    full_us * 2 >= began_us - came_us
+}
+
+/// Clients that were served for at least half of the time that this one waited; all that were served
+/// meanwhile, if none was for so long.
 fn behind<'a>(timeline: &'a Timeline, waits: &Track) -> Vec<&'a Track> {
-    let (Some(came_us), Some((began_us, _))) = (waits.course.came_us, waits.course.began) else {
-        return Vec::new();
+    let Some(came_us) = waits.course.came_us else { return Vec::new() };
+    let began_us = waits.course.began.map_or(timeline.until_us, |(at, _)| at);
+    let shared_us = |track: &Track| {
+        let (from, to) = track.course.served(timeline.until_us).unwrap_or_default();
+        to.min(began_us).saturating_sub(from.max(came_us))
     };
-    let overlaps = |track: &Track| {
-        let Some((from, to)) = track.course.served(timeline.until_us) else { return false };
-        let shared_us = to.min(began_us).saturating_sub(from.max(came_us));
-        shared_us * 2 >= began_us - came_us
-    };
-    tracks(timeline, overlaps)
+    let long = tracks(timeline, |track| shared_us(track) * 2 >= began_us.saturating_sub(came_us));
+    if long.is_empty() { tracks(timeline, |track| shared_us(track) > 0) } else { long }
 }
 
 /// The client that was served for the longest time, if several were served.

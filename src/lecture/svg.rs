@@ -27,7 +27,7 @@ const TICKS_MAX: u64 = 5;
 const NUMBER_GAP: f64 = 13.0;
 /// The bar of a client that is served has at least this width, to be seen.
 const BAR_MIN: f64 = 2.0;
-/// A bar of another state than being served is left out below this width.
+/// A bar of another state than waiting and being served is left out below this width.
 const OTHERS_MIN: f64 = 1.0;
 /// A bar from this width on has room for a word.
 const WORD_FROM: f64 = 48.0;
@@ -93,10 +93,10 @@ fn row(svg: &mut String, track: &Track, timeline: &Timeline, axis: &Axis, y: f64
     let _ = write!(svg, "<g><title>client {}: {by}, {answer}</title>", escape(&track.label));
     let _ = write!(svg, r#"<path class="base" d="M{LEFT} {middle:.1}H{RIGHT}"/>"#);
     let _ = write!(svg, r#"<text x="0" y="{:.1}">{}</text>"#, middle + 4.5, escape(&track.label));
-    for span in course.spans(timeline.until_us) {
+    for span in timeline.spans(track) {
         bar(svg, span, axis, top);
     }
-    for (at_us, mark) in course.marks() {
+    for (at_us, mark) in timeline.marks(track) {
         marked(svg, mark, axis.x(at_us), middle);
     }
     let _ = write!(svg, r#"<text x="{BESIDE}" y="{:.1}">{by}</text>"#, middle - 2.0);
@@ -105,7 +105,7 @@ fn row(svg: &mut String, track: &Track, timeline: &Timeline, axis: &Axis, y: f64
 
 fn bar(svg: &mut String, span: TrackSpan, axis: &Axis, top: f64) {
     let (from, to) = (axis.x(span.from_us), axis.x(span.to_us));
-    if to - from < OTHERS_MIN && span.state != TrackState::Served {
+    if to - from < OTHERS_MIN && !matches!(span.state, TrackState::Queued | TrackState::Served) {
         return;
     }
     let width = (to - from).max(BAR_MIN);
@@ -183,13 +183,15 @@ pub(super) fn legend(scene: &Scene) -> Drawn {
         (LegendSample::Mark(Mark::Left), "left without an answer"),
     ];
     match scene.topic {
-        Topic::Waiting => {}
+        Topic::Waiting | Topic::Backlog => {}
         Topic::Zombies => entries.push((LegendSample::Bar(TrackState::Zombie), "its child is a zombie")),
         Topic::Leak => {
             entries[4].1 = "gave up";
             entries.insert(4, (LegendSample::Bar(TrackState::Open), "served, but not closed"));
         }
-        Topic::Backlog => entries.insert(0, (LegendSample::Bar(TrackState::Connecting), "connects")),
+    }
+    if scene.draws_connecting() {
+        entries.insert(0, (LegendSample::Bar(TrackState::Connecting), "connects"));
     }
     let columns = 2;
     let mut svg = String::new();

@@ -1,9 +1,11 @@
 //! The pictures, made from what was seen in a run that was recorded: times are in ms.
 
+use std::collections::BTreeSet;
+
 use super::page;
 use super::plain;
 use super::play::Played;
-use super::scene::{Act, ClientPlan, Gauge, LectureServer, Scene};
+use super::scene::{Act, ClientPlan, Gauge, LectureServer, Scene, SceneName};
 use super::screen::{Display, LastLine, frame, legend};
 use super::sentence;
 use super::sighting::{ClientDid, Seen, ServedIn, ServerDid, Sighting};
@@ -342,5 +344,146 @@ fn times_are_read_at_a_glance() {
         (1_520_000, "1.52 s"),
     ] {
         assert_eq!(time_text(us), text);
+    }
+}
+
+/// Clients at a server with two places: the first two keep them until `free` ms, the third comes at `comes`.
+fn at_two_places(comes: u64, free: u64) -> Timeline {
+    let mut seen = Vec::new();
+    for (who, ms, began) in [(0, 0, 0), (1, 0, 0), (2, comes, free)] {
+        seen.extend(self::comes(ms, who));
+        seen.push(server(began, who, ServerDid::Began(ServedIn { process: who as u32, ..PROCESS })));
+        let ended = if who == 2 { free + 100 } else { free };
+        seen.extend([client(ended, who, ClientDid::Received(5)), client(ended, who, ClientDid::Left)]);
+        seen.push(server(ended, who, ServerDid::Ended));
+    }
+    Timeline::of(&Scene::five_clients(&[Model::Prefork]), &seen, 2_000_000)
+}
+
+fn prefork() -> LectureServer {
+    LectureServer::Model(Model::Prefork, None)
+}
+
+#[test]
+fn the_sentence_names_exactly_the_clients_that_are_drawn_waiting() {
+    let scene = Scene::five_clients(&[Model::Prefork]);
+    // At speed 10, 3 ms are 30 ms of the scene.
+    for (wait_ms, speed, waits) in
+        [(3, 1.0, false), (19, 1.0, false), (20, 1.0, true), (3, 10.0, true), (1, 10.0, false)]
+    {
+        let timeline = at_two_places(800 - wait_ms, 800).at_speed(speed);
+        let states: Vec<TrackState> =
+            timeline.spans(&timeline.tracks[2]).iter().map(|span| span.state).collect();
+        let text = sentence::of(&scene, prefork(), &timeline);
+        let lines = frame(&scene, prefork(), &timeline, 2_000_000, PLAIN, LastLine::Sentence(&text));
+        assert_eq!(states.contains(&TrackState::Queued), waits, "{wait_ms} {speed}: {states:?}");
+        assert_eq!(text.contains("client 3 waited"), waits, "{wait_ms} {speed}: {text}");
+        assert_eq!(text.contains("no client waited for another"), !waits, "{wait_ms} {speed}: {text}");
+        // A wait that is shorter than a column is behind what follows it.
+        assert!(waits || !lines[4].contains('.'), "{wait_ms} {speed}: {lines:?}");
+    }
+    // While it lasts, too.
+    let mut seen = Vec::from(comes(0, 0));
+    for (ms, waits) in [(10, false), (30, true)] {
+        let timeline = Timeline::of(&scene, &seen, ms * 1000);
+        assert_eq!(timeline.spans(&timeline.tracks[0]).len(), usize::from(waits), "{ms}");
+    }
+    // Behind several in turn, none of which was served for half of the wait.
+    seen.clear();
+    for (who, began, ended) in [(0, 0, 100), (1, 101, 200), (2, 201, 300), (3, 301, 400)] {
+        seen.extend(comes(0, who));
+        seen.extend([server(began, who, ServerDid::Began(PROCESS)), server(ended, who, ServerDid::Ended)]);
+    }
+    let text = sentence::of(&scene, iterative(), &Timeline::of(&scene, &seen, 400_000));
+    assert!(text.contains("; clients 2, 3 and 4 waited in the backlog, client 4 the longest"), "{text}");
+    assert!(text.contains("behind clients 1, 2 and 3)"), "{text}");
+}
+
+#[test]
+fn the_last_client_of_the_scene_waits_well_beyond_the_bound_at_two_copies() {
+    // Client 3, the second at its copy, is served from its own time on, with all its pauses.
+    let scene = Scene::five_clients(&[Model::Prefork]);
+    let [.., slow, leaves, last] = scene.clients.as_slice() else { panic!() };
+    let pauses = slow.acts.iter().map(|act| if let Act::Pause(ms) = act { *ms } else { 0 });
+    let free_ms = slow.comes_ms + pauses.sum::<u32>();
+    assert!(leaves.comes_ms + 100 <= free_ms && last.comes_ms + 100 <= free_ms, "{scene:?}");
+}
+
+#[test]
+fn a_wait_for_the_processor_beside_one_for_other_clients_is_named_as_such() {
+    let mut seen = Vec::new();
+    for (who, came, began, ended) in [(0, 0, 0, 500), (1, 100, 501, 600), (2, 700, 740, 800)] {
+        seen.extend(comes(came, who));
+        seen.extend([server(began, who, ServerDid::Began(PROCESS)), server(ended, who, ServerDid::Ended)]);
+    }
+    let scene = Scene::five_clients(&[Model::Iterative]);
+    let text = sentence::of(&scene, iterative(), &Timeline::of(&scene, &seen, 900_000));
+    let part = "; client 2 waited 401 ms in the backlog, behind client 1; client 3 waited up to 40 ms, mostly for the processor";
+    assert!(text.contains(part), "{text}");
+}
+
+#[test]
+fn every_character_of_a_drawing_has_its_meaning_in_the_legend() {
+    let mut scenes = SceneName::ALL.map(SceneName::scene).to_vec();
+    for line in ["a at 0s: send x, answer, end", "backlog 1\na at 0s: send x, answer, end"] {
+        scenes.push(super::script::parse(line).unwrap());
+    }
+    for scene in scenes {
+        // Whatever may happen to a client: a slow connection, a late end, a zombie.
+        let seen = [
+            client(0, 0, ClientDid::Comes { port: 40_000 }),
+            client(400, 0, ClientDid::Connected { sent_again: Some(1) }),
+            server(600, 0, ServerDid::Began(PROCESS)),
+            server(700, 0, ServerDid::Read(5)),
+            client(800, 0, ClientDid::Received(5)),
+            client(900, 0, ClientDid::ClosedItsSide),
+            server(1000, 0, ServerDid::Ended),
+            client(1400, 0, ClientDid::SawEnd),
+            at(1500, Seen::Zombie { process: PROCESS.process }),
+        ];
+        let timeline = Timeline::of(&scene, &seen, 1_900_000);
+        for has_unicode in [false, true] {
+            let display = Display { has_unicode, ..PLAIN };
+            let lines = frame(&scene, scene.servers[0], &timeline, 2_000_000, display, LastLine::Now);
+            let head: Vec<char> = lines[1].chars().collect();
+            let from = head.iter().position(|char| *char == '|').unwrap();
+            let to = lines[1].split("served by").next().unwrap().chars().count();
+            let drawn: BTreeSet<char> =
+                lines[2].chars().skip(from).take(to - from).filter(|char| *char != ' ').collect();
+            let legend = legend(&scene, display).join("  ");
+            assert!(drawn.len() > 3, "{lines:?}");
+            for char in drawn {
+                assert!(
+                    legend.split("  ").any(|entry| entry.starts_with(&format!("{char} "))),
+                    "{char}: {legend}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_single_client_is_named_with_what_served_it() {
+    let scene = super::script::parse("anna at 0s: send hello, answer").unwrap();
+    for (model, served_in, text) in [
+        (
+            Model::Fork,
+            PROCESS,
+            "Client anna was served by process 4513; it took 5.0 ms from connect to accept.",
+        ),
+        (Model::Prefork, PROCESS, "Client anna was served by process 4513; "),
+        (Model::Thread, ServedIn { thread: Some(8), ..PROCESS }, "Client anna was served by thread 8; "),
+        (
+            Model::Reactor,
+            ServedIn { slot: Some(0), ..PROCESS },
+            "Client anna was served by process 4513, in slot 0; ",
+        ),
+    ] {
+        let mut seen = Vec::from(comes(0, 0));
+        seen.extend([server(5, 0, ServerDid::Began(served_in)), client(6, 0, ClientDid::Received(5))]);
+        seen.extend([client(6, 0, ClientDid::Left), server(7, 0, ServerDid::Ended)]);
+        let found =
+            sentence::of(&scene, LectureServer::Model(model, None), &Timeline::of(&scene, &seen, 9_000));
+        assert!(found.starts_with(text), "{found}");
     }
 }

@@ -2,12 +2,15 @@
 //! reads a clock or a socket: a timeline is made again from all sightings whenever it is drawn.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::scene::{Gauge, Scene};
+use super::scene::{Gauge, Scene, Topic};
 use super::sighting::{ClientDid, Seen, ServedIn, ServerDid, Sighting};
 
 /// The end of a connection takes less, in µs, to reach the client.
 const OPEN_FROM_US: u64 = 20_000;
+/// At speed 1, a client that waited for less, in µs, may have waited for the processor alone.
+const WAITED_FROM_US: u64 = 20_000;
 
 /// What is known of a scene with one server at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +21,10 @@ pub(crate) struct Timeline {
     pub(crate) gauges: BTreeMap<Gauge, Vec<(u64, u32)>>,
     /// The moment, in µs since the beginning.
     pub(crate) until_us: u64,
+    /// A shorter wait, in µs, is neither drawn nor in the sentence.
+    waited_from_us: u64,
+    /// The states that are drawn: those in the legend of the scene.
+    drawn: Vec<TrackState>,
 }
 
 /// The row of a client.
@@ -147,7 +154,52 @@ impl Timeline {
                 Seen::Gauge { gauge, value } => gauges.entry(*gauge).or_default().push((at_us, *value)),
             }
         }
-        Timeline { tracks, gauges, until_us }
+        let mut drawn = vec![TrackState::Queued, TrackState::Served];
+        drawn.extend(scene.draws_connecting().then_some(TrackState::Connecting));
+        drawn.extend((scene.topic == Topic::Leak).then_some(TrackState::Open));
+        drawn.extend((scene.topic == Topic::Zombies).then_some(TrackState::Zombie));
+        Timeline { tracks, gauges, until_us, waited_from_us: WAITED_FROM_US, drawn }
+    }
+
+    /// Of a scene that is played so many times as fast as it is written.
+    pub(crate) fn at_speed(self, speed: f64) -> Timeline {
+        let waited_from = Duration::from_micros(WAITED_FROM_US).div_f64(speed);
+        Timeline { waited_from_us: waited_from.as_micros() as u64, ..self }
+    }
+
+    /// How long a client waited from connect(2) until it was served, or waits until now, in µs; `None` if it
+    /// has not come, or waited for the processor alone.
+    pub(crate) fn waited_us(&self, track: &Track) -> Option<u64> {
+        let course = &track.course;
+        let until_us = course.began.map_or(self.until_us, |(at, _)| at);
+        Some(until_us.saturating_sub(course.came_us?)).filter(|waited_us| *waited_us >= self.waited_from_us)
+    }
+
+    /// The spans of a row, as they are drawn.
+    pub(crate) fn spans(&self, track: &Track) -> Vec<TrackSpan> {
+        let mut spans: Vec<TrackSpan> = Vec::new();
+        for mut span in track.course.spans(self.until_us) {
+            if span.state == TrackState::Connecting && !self.drawn.contains(&span.state) {
+                // The kernel has the connection, unless the queue is full.
+                span.state = TrackState::Queued;
+            }
+            let is_wait = matches!(span.state, TrackState::Connecting | TrackState::Queued);
+            if !self.drawn.contains(&span.state) || is_wait && self.waited_us(track).is_none() {
+                continue;
+            }
+            match spans.last_mut() {
+                Some(last) if last.state == span.state => last.to_us = span.to_us,
+                _ => spans.push(span),
+            }
+        }
+        spans
+    }
+
+    /// The marks of a row, as they are drawn.
+    pub(crate) fn marks(&self, track: &Track) -> Vec<(u64, Mark)> {
+        let mut marks = track.course.marks();
+        marks.retain(|(_, mark)| *mark != Mark::SentAgain || self.drawn.contains(&TrackState::Connecting));
+        marks
     }
 
     /// The most clients that were served at the same time.
