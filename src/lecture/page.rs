@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use super::play::Played;
 use super::scene::Scene;
 use super::screen::wrapped;
-use super::svg::{PATTERNS, STYLE, WIDTH, drawing, legend};
+use super::svg::{Drawn, PATTERNS, STYLE, WIDTH, drawing, legend};
 use super::timeline::{Track, time_text};
 use crate::plot::svg::escape;
 
-/// Characters of a line of text in the SVG, which has no lines of its own.
+/// Characters of a line below a picture in the SVG, which has no lines of its own.
 const LINE_CHARS: usize = 72;
 /// The height of such a line.
 const LINE: f64 = 17.0;
@@ -17,6 +17,12 @@ const LINE: f64 = 17.0;
 const MARGIN: f64 = 12.0;
 /// The height of a title.
 const HEAD: f64 = 26.0;
+/// Between two pictures side by side.
+const GAP: f64 = 28.0;
+/// Pictures side by side, at most.
+const COLUMNS_MAX: usize = 3;
+/// The width of a slide, in its heights.
+const SLIDE: f64 = 16.0 / 9.0;
 
 /// The length of the axis of all pictures, in µs: what is longer on one of them is longer.
 fn horizon_us(played: &[Played]) -> u64 {
@@ -24,34 +30,13 @@ fn horizon_us(played: &[Played]) -> u64 {
     longest.max(1000) * 51 / 50
 }
 
-/// All pictures in one SVG. `origin`: where they come from.
+/// All pictures in one SVG, side by side if they are larger on a slide then. `origin`: where they come from.
 pub(crate) fn svg_file(scene: &Scene, played: &[Played], origin: &str) -> String {
-    let (mut body, mut y) = (String::new(), MARGIN);
-    let text = |body: &mut String, class: &str, y: f64, text: &str| {
-        let _ = write!(body, r#"<text class="{class}" x="0" y="{:.1}">{}</text>"#, y + 13.0, escape(text));
-    };
-    text(&mut body, "head", y, &scene.title);
-    y += HEAD;
-    let key = legend(scene);
-    let _ = write!(body, r#"<g transform="translate(0 {y:.1})">{}</g>"#, key.svg);
-    y += key.height + 10.0;
-    for one in played {
-        text(&mut body, "head", y, &one.server.title());
-        y += HEAD - 4.0;
-        let drawn = drawing(scene, one, horizon_us(played));
-        let _ = write!(body, r#"<g transform="translate(0 {y:.1})">{}</g>"#, drawn.svg);
-        y += drawn.height + 2.0;
-        for line in wrapped(&one.sentence, LINE_CHARS) {
-            text(&mut body, "words", y, &line);
-            y += LINE;
-        }
-        y += 14.0;
-    }
-    for line in wrapped(origin, LINE_CHARS) {
-        text(&mut body, "soft", y, &line);
-        y += LINE;
-    }
-    let (width, height) = (WIDTH + 2.0 * MARGIN, y + MARGIN);
+    let panels: Vec<Drawn> = played.iter().map(|one| panel(scene, one, horizon_us(played))).collect();
+    let sheet = |columns| Sheet::of(scene, &panels, origin, columns);
+    let (first, others) = (sheet(1), (2..=panels.len().min(COLUMNS_MAX)).map(sheet));
+    let Sheet { body, width, height } =
+        others.fold(first, |best, next| if next.scale() > best.scale() { next } else { best });
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"lecture\" viewBox=\"-{MARGIN} 0 {width} {height:.0}\" width=\"{:.0}\" \
          height=\"{:.0}\" role=\"img\">\n<title>{}</title>\n<style>{STYLE}</style>\n{PATTERNS}<rect class=\"paper\" \
@@ -62,10 +47,65 @@ pub(crate) fn svg_file(scene: &Scene, played: &[Played], origin: &str) -> String
     )
 }
 
+/// What was seen with one server, with title and sentence.
+fn panel(scene: &Scene, one: &Played, horizon_us: u64) -> Drawn {
+    let mut svg = String::new();
+    text(&mut svg, "head", 0.0, &one.server.title());
+    let drawn = drawing(scene, one, horizon_us);
+    let mut y = HEAD - 4.0;
+    let _ = write!(svg, r#"<g transform="translate(0 {y:.1})">{}</g>"#, drawn.svg);
+    y += drawn.height + 2.0;
+    for line in wrapped(&one.sentence, LINE_CHARS) {
+        text(&mut svg, "words", y, &line);
+        y += LINE;
+    }
+    Drawn { svg, height: y + 14.0 }
+}
+
+fn text(svg: &mut String, class: &str, y: f64, text: &str) {
+    let _ = write!(svg, r#"<text class="{class}" x="0" y="{:.1}">{}</text>"#, y + 13.0, escape(text));
+}
+
+/// The pictures in rows of so many.
+struct Sheet {
+    body: String,
+    width: f64,
+    height: f64,
+}
+
+impl Sheet {
+    fn of(scene: &Scene, panels: &[Drawn], origin: &str, columns: usize) -> Sheet {
+        let inner_width = columns as f64 * (WIDTH + GAP) - GAP;
+        let (mut body, mut y) = (String::new(), MARGIN);
+        text(&mut body, "head", y, &scene.title);
+        y += HEAD;
+        let key = legend(scene, inner_width);
+        let _ = write!(body, r#"<g transform="translate(0 {y:.1})">{}</g>"#, key.svg);
+        y += key.height + 10.0;
+        for row in panels.chunks(columns) {
+            for (at, panel) in row.iter().enumerate() {
+                let x = at as f64 * (WIDTH + GAP);
+                let _ = write!(body, r#"<g transform="translate({x:.1} {y:.1})">{}</g>"#, panel.svg);
+            }
+            y += row.iter().map(|panel| panel.height).fold(0.0, f64::max);
+        }
+        for line in wrapped(origin, LINE_CHARS * columns) {
+            text(&mut body, "soft", y, &line);
+            y += LINE;
+        }
+        Sheet { body, width: inner_width + 2.0 * MARGIN, height: y + MARGIN }
+    }
+
+    /// How large it is on a slide whose height is 1.
+    fn scale(&self) -> f64 {
+        (SLIDE / self.width).min(1.0 / self.height)
+    }
+}
+
 /// A page with all pictures, their sentences, and the numbers. `origin`: where they come from.
 pub(crate) fn html(scene: &Scene, played: &[Played], origin: &str) -> String {
     let title = escape(&scene.title);
-    let key = legend(scene);
+    let key = legend(scene, WIDTH);
     let mut body = format!(
         "<h1>{title}</h1>\n<p class=\"faint\">What is drawn was measured, by the clients and by the server. Time goes to the right, \
          on the same scale everywhere; on the right is what served each client, and how long its answer took. \

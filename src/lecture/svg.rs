@@ -29,6 +29,8 @@ const NUMBER_GAP: f64 = 13.0;
 const BAR_MIN: f64 = 2.0;
 /// A bar of another state than waiting and being served is left out below this width.
 const OTHERS_MIN: f64 = 1.0;
+/// The width of a sample with its meaning, at least.
+const LEGEND_ENTRY_MIN: f64 = 190.0;
 /// A bar from this width on has room for a word.
 const WORD_FROM: f64 = 48.0;
 
@@ -173,8 +175,8 @@ fn gauge_row(svg: &mut String, gauge: Gauge, timeline: &Timeline, axis: &Axis, y
     }
 }
 
-/// What the patterns and marks stand for.
-pub(super) fn legend(scene: &Scene) -> Drawn {
+/// What the patterns and marks stand for, in so much width.
+pub(super) fn legend(scene: &Scene, width: f64) -> Drawn {
     let mut entries: Vec<(LegendSample, &str)> = vec![
         (LegendSample::Bar(TrackState::Queued), "waits in the backlog"),
         (LegendSample::Bar(TrackState::Served), "served"),
@@ -193,10 +195,11 @@ pub(super) fn legend(scene: &Scene) -> Drawn {
     if scene.draws_connecting() {
         entries.insert(0, (LegendSample::Bar(TrackState::Connecting), "connects"));
     }
-    let columns = 2;
+    let fits = |columns: &usize| *columns as f64 * LEGEND_ENTRY_MIN <= width;
+    let columns = (1..=entries.len()).rev().find(fits).unwrap_or(1);
     let mut svg = String::new();
     for (at, (sample, meaning)) in entries.iter().enumerate() {
-        let (x, y) = ((at % columns) as f64 * WIDTH / columns as f64, 12.0 + (at / columns) as f64 * 22.0);
+        let (x, y) = ((at % columns) as f64 * width / columns as f64, 12.0 + (at / columns) as f64 * 22.0);
         match sample {
             LegendSample::Bar(state) => {
                 let class = class_of(*state);

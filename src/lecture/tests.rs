@@ -487,3 +487,20 @@ fn a_single_client_is_named_with_what_served_it() {
         assert!(found.starts_with(text), "{found}");
     }
 }
+
+#[test]
+fn on_a_slide_several_pictures_are_side_by_side_and_each_is_as_large_as_fits() {
+    let (scene, played) = played();
+    // Models, the width in units, and what the text has on a slide of 1080 lines, at least.
+    for (models, columns, pixels) in [(1, 1, 20.0), (2, 2, 20.0), (3, 2, 18.0), (4, 2, 18.0), (6, 3, 15.0)] {
+        let played = vec![played.clone(); models];
+        let svg = page::svg_file(&scene, &played, "oneloop lecture --svg models.svg");
+        let view: Vec<f64> =
+            svg.split('"').nth(5).unwrap().split(' ').map(|word| word.parse().unwrap()).collect();
+        let [_, _, width, height] = view[..] else { panic!("{view:?}") };
+        assert!((width - f64::from(columns * 508 - 4)).abs() < 1.0, "{models}: {width}");
+        let scale = f64::min(1920.0 / width, 1080.0 / height);
+        assert!(13.0 * scale >= pixels, "{models}: {width} x {height}, {}", 13.0 * scale);
+        assert_eq!(svg.matches(">4 leaves<").count(), models);
+    }
+}
