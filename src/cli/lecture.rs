@@ -10,12 +10,13 @@ use clap::Args;
 
 use super::Failure;
 use super::documents::print;
+use super::typed_command::TypedCommand;
 use super::units::count;
 use super::words::{did_you_mean, typed};
 use crate::lecture::play::{Played, play};
 use crate::lecture::scene::{LectureServer, Scene, SceneName};
 use crate::lecture::screen::{Display, LastLine, frame, legend, wrapped};
-use crate::lecture::script::{SCRIPT_BYTES_MAX, parse};
+use crate::lecture::script::{ParsedScript, SCRIPT_BYTES_MAX, parse};
 use crate::lecture::serve::{self, ServerArgument};
 use crate::lecture::timeline::Timeline;
 use crate::lecture::{page, plain};
@@ -67,13 +68,13 @@ pub(super) struct LectureArgs {
     /// Play this many times as fast, from 0.1 to 10 [default: 1]
     #[arg(long, value_name = "FACTOR", value_parser = speed)]
     speed: Option<f64>,
-    /// Wait for Enter before each further model
+    /// Wait for Enter, on a terminal, before each further model
     #[arg(long)]
     pause: bool,
-    /// Keep the picture as SVG, for a slide
+    /// Keep the picture as SVG, for a slide; "-" is standard output, where nothing else is printed then
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Keep the picture as a page, with the sentences and a table
+    /// Keep the picture as a page, with the sentences and a table; "-" is standard output
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Print sentences in place of a drawing, for a screen reader; without a terminal this is the default
@@ -136,15 +137,24 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 /// Plays a scene.
-pub(super) fn run(args: &LectureArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &LectureArgs, typed: &TypedCommand) -> Result<(), Failure> {
     if let Some(argument) = args.server {
         return serve::run(argument).map_err(Failure::system);
     }
     if args.list {
         return print((scenes_list() + "\n").as_bytes());
     }
-    let scene = scene(args)?;
-    for file in args.svg.iter().chain(&args.html) {
+    let ParsedScript { scene, hints } = check(args, typed)?;
+    if args.pause && !io::stdin().is_terminal() {
+        return Err(Failure::Usage(format!(
+            "--pause has no effect when standard input is not a terminal: Enter is pressed there; leave it out: {}",
+            typed.clone().without("pause")
+        )));
+    }
+    for hint in hints {
+        let _ = writeln!(io::stderr(), "{}", in_one_line(&format!("hint: {hint}")));
+    }
+    for (_, file) in args.files().filter(|(_, file)| !is_standard_output(file)) {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
         if folder.is_some_and(|folder| !folder.is_dir()) {
             return Err(Failure::Usage(format!("cannot write {}: no such directory", file.display())));
@@ -163,18 +173,62 @@ pub(super) fn run(args: &LectureArgs) -> Result<(), Failure> {
     keep(args, &scene, &played)
 }
 
+impl LectureArgs {
+    /// The pictures to keep, with their options.
+    fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        [("svg", &self.svg), ("html", &self.html)]
+            .into_iter()
+            .filter_map(|(option, file)| Some((option, file.as_deref()?)))
+    }
+}
+
+fn is_standard_output(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// The scene that the arguments ask for; an error if an option has no effect.
+pub(super) fn check(args: &LectureArgs, typed: &TypedCommand) -> Result<ParsedScript, Failure> {
+    let parsed = scene(args, typed)?;
+    let without_effect = |option: &str, why: &str| {
+        let left = typed.clone().without(option);
+        Err(Failure::Usage(format!("--{option} has no effect {why}; leave it out: {left}")))
+    };
+    if args.svg.is_some() && args.svg == args.html {
+        return Err(Failure::Usage("--svg and --html have the same path; give each its own".to_owned()));
+    }
+    if let Some((option, _)) = args.files().find(|(_, file)| is_standard_output(file)) {
+        let shown = [(args.plain, "plain"), (args.pause, "pause")];
+        if let Some((_, other)) = shown.into_iter().find(|(is_given, _)| *is_given) {
+            return without_effect(
+                other,
+                &format!("with --{option} -, because nothing is shown while it is played"),
+            );
+        }
+    }
+    if args.pause && parsed.scene.servers.len() == 1 {
+        return without_effect("pause", "with one model: there is no further one to wait for");
+    }
+    Ok(parsed)
+}
+
 /// The scene that the arguments ask for.
-fn scene(args: &LectureArgs) -> Result<Scene, Failure> {
+fn scene(args: &LectureArgs, typed: &TypedCommand) -> Result<ParsedScript, Failure> {
+    let mut hints = Vec::new();
     let mut scene = match (&args.script, args.scene) {
-        (Some(file), _) => script(file)?,
+        (Some(file), _) => {
+            let parsed = script(file)?;
+            hints = parsed.hints.iter().map(|hint| format!("--script {}: {hint}", file.display())).collect();
+            parsed.scene
+        }
         (None, name) => {
             let name = name.unwrap_or(SceneName::Clients);
             if name != SceneName::Clients {
                 let given = [(!args.model.is_empty(), "--model"), (args.workers.is_some(), "--workers")];
                 if let Some((_, flag)) = given.into_iter().find(|(is_given, _)| *is_given) {
                     return Err(Failure::Usage(format!(
-                        "{flag} has no effect with --scene {}, which has its own servers; leave it out",
-                        name.name()
+                        "{flag} has no effect with --scene {}, which has its own servers; leave it out: {}",
+                        name.name(),
+                        typed.clone().without("model").without("workers")
                     )));
                 }
             }
@@ -193,19 +247,18 @@ fn scene(args: &LectureArgs) -> Result<Scene, Failure> {
         let ahead =
             |server: &LectureServer| matches!(server, LectureServer::Model(model, _) if model.starts_ahead());
         if !scene.servers.iter().any(ahead) {
-            return Err(Failure::Usage(
-                "--workers has no effect without prefork or prethread; leave it out, or use it like this: oneloop lecture \
-                 --model prefork --workers 3"
-                    .to_owned(),
-            ));
+            return Err(Failure::Usage(format!(
+                "--workers has no effect without prefork or prethread; leave it out, or use it like this: {}",
+                typed.clone().with("model", "prefork").without("pause")
+            )));
         }
         scene.workers = workers;
     }
-    Ok(scene)
+    Ok(ParsedScript { scene, hints })
 }
 
 /// Reads the scene in a file.
-fn script(file: &Path) -> Result<Scene, Failure> {
+fn script(file: &Path) -> Result<ParsedScript, Failure> {
     let shown = file.display();
     let mut text = Vec::new();
     let read = File::open(file).and_then(|file| file.take(SCRIPT_BYTES_MAX + 1).read_to_end(&mut text));
@@ -242,11 +295,15 @@ enum ShownAs {
     Plain,
     /// A drawing that is repainted in place.
     Drawing(Canvas),
+    /// Not at all: the picture goes to standard output in the end.
+    Nothing,
 }
 
 impl Stage {
     fn of(args: &LectureArgs, counts: SignalCounts) -> Stage {
+        let is_taken = args.files().any(|(_, file)| is_standard_output(file));
         let form = match Canvas::of_terminal() {
+            _ if is_taken => ShownAs::Nothing,
             Some(canvas) if !args.plain => ShownAs::Drawing(canvas),
             _ => ShownAs::Plain,
         };
@@ -263,6 +320,7 @@ impl Stage {
         match &mut self.form {
             ShownAs::Plain => print(format!("{title}\n").as_bytes())?,
             ShownAs::Drawing(canvas) => canvas.head(scene, &title)?,
+            ShownAs::Nothing => {}
         }
         let planned = Duration::from_millis(scene.serial_ms().max(1).into()).div_f64(self.speed);
         let mut horizon_us = planned.as_micros() as u64 * 21 / 20;
@@ -290,6 +348,7 @@ impl Stage {
                     print(format!("\n{text}").as_bytes())?;
                 }
                 ShownAs::Drawing(canvas) => canvas.finish(scene, &played, horizon_us)?,
+                ShownAs::Nothing => {}
             }
             all.push(played);
         }
@@ -324,7 +383,7 @@ impl Stage {
         }
         match &self.form {
             ShownAs::Drawing(_) => print(b"\r\x1b[K")?,
-            ShownAs::Plain => print(b"\n")?,
+            ShownAs::Plain | ShownAs::Nothing => print(b"\n")?,
         }
         Ok(true)
     }
@@ -435,6 +494,10 @@ fn keep(args: &LectureArgs, scene: &Scene, played: &[Played]) -> Result<(), Fail
     ];
     for (file, render) in files {
         let Some(file) = file else { continue };
+        if is_standard_output(file) {
+            print(render(scene, played, &origin).as_bytes())?;
+            continue;
+        }
         atomic_file::write(file, render(scene, played, &origin).as_bytes())
             .map_err(|error| Failure::System(format!("cannot write {}: {error}", file.display())))?;
         let line = in_one_line(&format!("picture: {}", file.display()));

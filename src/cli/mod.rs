@@ -141,7 +141,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args, &Given::of(&matches, &typed)),
         Command::Load(command) => load_command::run(&command),
         Command::Compare(args) => compare::run(&args),
-        Command::Lecture(args) => lecture::run(&args),
+        Command::Lecture(args) => lecture::run(&args, &Given::of(&matches, &typed).command),
         Command::Completions(args) => documents::completions(&args),
         Command::Man(args) => documents::man(&args),
     };

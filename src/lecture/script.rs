@@ -66,8 +66,16 @@ struct Script {
     clients: Vec<ClientPlan>,
 }
 
+/// A scene, and what in its script may be a mistake.
+#[derive(Debug)]
+pub(crate) struct ParsedScript {
+    pub(crate) scene: Scene,
+    /// What is played as it is written, and probably meant otherwise: a line each.
+    pub(crate) hints: Vec<String>,
+}
+
 /// Reads a script.
-pub(crate) fn parse(text: &str) -> Result<Scene, ScriptError> {
+pub(crate) fn parse(text: &str) -> Result<ParsedScript, ScriptError> {
     let mut script = Script {
         title: None,
         models: Model::ALL.to_vec(),
@@ -75,10 +83,12 @@ pub(crate) fn parse(text: &str) -> Result<Scene, ScriptError> {
         backlog: None,
         clients: Vec::new(),
     };
+    let mut hints = Vec::new();
     for (at, line) in text.lines().enumerate() {
         let line = line.trim();
         if !line.is_empty() && !line.starts_with('#') {
-            script.read(line).map_err(|what| ScriptError { line: at + 1, what })?;
+            let read = script.read(line).map_err(|what| ScriptError { line: at + 1, what })?;
+            hints.extend(read.into_iter().map(|hint| format!("line {}: {hint}", at + 1)));
         }
     }
     let whole = |what: &str| Err(ScriptError { line: 0, what: what.to_owned() });
@@ -98,11 +108,12 @@ pub(crate) fn parse(text: &str) -> Result<Scene, ScriptError> {
     if scene.serial_ms() > SCENE_MS_MAX {
         return whole(&format!("it takes longer than {} s; shorten its pauses", SCENE_MS_MAX / 1000));
     }
-    Ok(scene)
+    Ok(ParsedScript { scene, hints })
 }
 
 impl Script {
-    fn read(&mut self, line: &str) -> Result<(), String> {
+    /// Reads a line. Returns hints.
+    fn read(&mut self, line: &str) -> Result<Vec<String>, String> {
         let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let rest = rest.trim();
         match word {
@@ -112,7 +123,7 @@ impl Script {
             }
             "title" => {
                 self.title = Some(rest.to_owned());
-                Ok(())
+                Ok(Vec::new())
             }
             "models" | "model" => {
                 self.models.clear();
@@ -122,15 +133,21 @@ impl Script {
                         self.models.push(model);
                     }
                 }
-                Ok(())
+                Ok(Vec::new())
             }
-            "workers" => number(rest, WORKERS_MAX).map(|count| self.workers = count),
-            "backlog" => number(rest, BACKLOG_MAX).map(|count| self.backlog = Some(count)),
+            "workers" => {
+                self.workers = number(rest, WORKERS_MAX)?;
+                Ok(Vec::new())
+            }
+            "backlog" => {
+                self.backlog = Some(number(rest, BACKLOG_MAX)?);
+                Ok(Vec::new())
+            }
             _ => self.read_client(line),
         }
     }
 
-    fn read_client(&mut self, line: &str) -> Result<(), String> {
+    fn read_client(&mut self, line: &str) -> Result<Vec<String>, String> {
         let unknown = || {
             let word = line.split([' ', ':']).next().unwrap_or_default();
             format!(
@@ -167,10 +184,28 @@ impl Script {
         if steps.len() > STEPS_MAX {
             return Err(format!("more than {STEPS_MAX} steps"));
         }
-        let mut acts = Vec::new();
+        let (mut acts, mut hints) = (Vec::new(), Vec::new());
         for (at, step) in steps.iter().enumerate() {
             let is_last = at + 1 == steps.len();
-            acts.extend(act(step, is_last)?);
+            let two = two_steps(step);
+            match (act(step, is_last), two) {
+                (Ok(act), two) => {
+                    acts.extend(act);
+                    hints.extend(two.map(|two| {
+                        format!(
+                            "\"{}\" is sent with these words; for two steps, write {two}",
+                            step.escape_debug()
+                        )
+                    }));
+                }
+                (Err(_), Some(two)) => {
+                    return Err(format!(
+                        "\"{}\" is two steps without a comma; write {two}",
+                        step.escape_debug()
+                    ));
+                }
+                (Err(error), None) => return Err(error),
+            }
             if matches!(acts.last(), Some(Act::End)) && steps[at + 1..].iter().any(|next| *next != "leave") {
                 return Err(format!(
                     "nothing but leave can come after end, not \"{}\"",
@@ -179,7 +214,7 @@ impl Script {
             }
         }
         self.clients.push(ClientPlan { name: (*name).to_owned(), manner: String::new(), comes_ms, acts });
-        Ok(())
+        Ok(hints)
     }
 }
 
@@ -203,6 +238,15 @@ fn act(step: &str, is_last: bool) -> Result<Option<Act>, String> {
         }
         _ => Err(format!("\"{}\" is not a step; {STEPS_FORM}", step.escape_debug())),
     }
+}
+
+/// What was typed as one step, if it reads as two: with the comma that is missing.
+fn two_steps(step: &str) -> Option<String> {
+    let spaces = step.match_indices(char::is_whitespace);
+    let halves = spaces.map(|(at, _)| (step[..at].trim_end(), step[at..].trim_start()));
+    let is_step = |half: &str| act(half, true).is_ok();
+    let found = halves.into_iter().find(|(first, second)| is_step(first) && is_step(second));
+    found.map(|(first, second)| format!("{}, {}", first.escape_debug(), second.escape_debug()))
 }
 
 fn number(text: &str, max: u32) -> Result<u32, String> {
@@ -248,7 +292,8 @@ ben at 200ms: send he, pause 150 ms, send l l o, answer, end, leave
 
     #[test]
     fn a_script_is_a_scene() {
-        let scene = parse(SCRIPT).unwrap();
+        let ParsedScript { scene, hints } = parse(SCRIPT).unwrap();
+        assert_eq!(hints, [""; 0]);
         assert_eq!(scene.title, "Who waits for whom?");
         let servers = [Model::Prefork, Model::Reactor].map(|model| LectureServer::Model(model, Some(7)));
         assert_eq!((scene.servers.as_slice(), scene.workers), (&servers[..], 3));
@@ -258,7 +303,31 @@ ben at 200ms: send he, pause 150 ms, send l l o, answer, end, leave
         let acts =
             [Act::Send("he".into()), Act::Pause(150), Act::Send("l l o".into()), Act::Answer, Act::End];
         assert_eq!(ben.acts, acts);
-        assert_eq!(parse("a at 0: leave").unwrap().servers.len(), Model::ALL.len());
+        assert_eq!(parse("a at 0: leave").unwrap().scene.servers.len(), Model::ALL.len());
+    }
+
+    /// It may be what is to be sent, so it is played.
+    #[test]
+    fn a_text_that_ends_in_a_step_is_sent_with_a_hint() {
+        for (steps, hint) in [
+            (
+                "send x answer",
+                Some("\"send x answer\" is sent with these words; for two steps, write send x, answer"),
+            ),
+            ("send x y end", Some("write send x y, end")),
+            ("send he pause 200 ms, send llo", Some("write send he, pause 200 ms")),
+            ("send he send llo, answer", Some("write send he, send llo")),
+            ("send the answer is 7, answer", None),
+            ("send answer, answer", None),
+            ("send pause, answer", None),
+        ] {
+            let ParsedScript { scene, hints } = parse(&format!("# x\na at 0: {steps}")).unwrap();
+            let first = steps.split(", ").next().unwrap();
+            assert_eq!(scene.clients[0].acts[0], Act::Send(first["send ".len()..].to_owned()));
+            assert_eq!(hints.len(), usize::from(hint.is_some()), "{steps}: {hints:?}");
+            let begins = hints.iter().all(|line| line.starts_with("line 2: "));
+            assert!(begins && hints.concat().ends_with(hint.unwrap_or_default()), "{hints:?}");
+        }
     }
 
     #[test]
@@ -277,6 +346,12 @@ ben at 200ms: send he, pause 150 ms, send l l o, answer, end, leave
             ("anna at 0ms: leave, answer", 1, "leave is the last step"),
             ("anna at 0ms: end, answer", 1, "nothing but leave can come after end"),
             ("anna at 0ms: answer now", 1, "\"now\" is too much after answer"),
+            (
+                "anna at 0ms: send x, answer end",
+                1,
+                "\"answer end\" is two steps without a comma; write answer, end",
+            ),
+            ("anna at 0ms: pause 1s send x, answer", 1, "write pause 1s, send x"),
             ("anna at 0ms:", 1, "anna does nothing"),
             ("anna at 0ms: answer\nanna at 1ms: answer", 2, "comes already"),
             ("models forks", 1, "unknown model \"forks\"; the models are iterative"),

@@ -426,7 +426,7 @@ fn a_wait_for_the_processor_beside_one_for_other_clients_is_named_as_such() {
 fn every_character_of_a_drawing_has_its_meaning_in_the_legend() {
     let mut scenes = SceneName::ALL.map(SceneName::scene).to_vec();
     for line in ["a at 0s: send x, answer, end", "backlog 1\na at 0s: send x, answer, end"] {
-        scenes.push(super::script::parse(line).unwrap());
+        scenes.push(super::script::parse(line).unwrap().scene);
     }
     for scene in scenes {
         // Whatever may happen to a client: a slow connection, a late end, a zombie.
@@ -464,7 +464,7 @@ fn every_character_of_a_drawing_has_its_meaning_in_the_legend() {
 
 #[test]
 fn a_single_client_is_named_with_what_served_it() {
-    let scene = super::script::parse("anna at 0s: send hello, answer").unwrap();
+    let scene = super::script::parse("anna at 0s: send hello, answer").unwrap().scene;
     for (model, served_in, text) in [
         (
             Model::Fork,

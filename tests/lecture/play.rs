@@ -234,3 +234,65 @@ fn an_interruption_ends_the_servers_too() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"));
     eventually("no process is left", || processes.iter().all(|pid| kill(*pid, None).is_err()));
 }
+
+#[test]
+fn a_picture_on_standard_output_is_all_that_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    for (option, begin, end) in [("--svg", "<svg ", "</svg>\n"), ("--html", "<!doctype html>", "</html>\n")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
+        command.args(["lecture", "--model=reactor", FAST, option, "-"]).current_dir(folder.path());
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{option}: {:?}", output.stderr);
+        assert!(text.starts_with(begin) && text.ends_with(end), "{option}: {text}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{option}: a file was written");
+    }
+}
+
+#[test]
+fn an_option_without_effect_is_a_mistake() {
+    for (args, part) in [
+        (
+            &["--pause"][..],
+            "when standard input is not a terminal: Enter is pressed there; leave it out: oneloop lecture",
+        ),
+        (
+            &["--model=fork", "--pause"],
+            "with one model: there is no further one to wait for; leave it out: oneloop lecture --model=fork",
+        ),
+        (&["--svg=-", "--plain"], "--plain has no effect with --svg -"),
+        (&["--svg=-", "--html=-"], "--svg and --html have the same path; give each its own"),
+        (
+            &["--workers=3", "--model=fork"],
+            "or use it like this: oneloop lecture --workers=3 --model prefork",
+        ),
+    ] {
+        let output = lecture(args);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), output.stdout.as_slice()),
+            (Some(2), &b""[..]),
+            "{args:?}: {error}"
+        );
+        assert!(error.contains(part), "{args:?}: {error}");
+    }
+    if has_program("python3") {
+        let args = ["--model=iterative,reactor", "--scene=clients", "--speed=8", "--plain", "--pause"];
+        let mut terminal = on_a_terminal(80, 24, &args).start();
+        assert_eq!(terminal.exit().code(), Some(0), "{}", terminal.stderr());
+        let shown = terminal.stdout();
+        assert!(shown.contains("Enter plays reactor: "), "{shown}");
+    }
+}
+
+#[test]
+fn a_forgotten_comma_in_a_script_is_named_and_the_scene_is_played() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("class.txt");
+    std::fs::write(&file, "model fork\nanna at 0ms: send x answer\n").unwrap();
+    let output = lecture(&["--script", file.to_str().unwrap()]);
+    let (text, hint) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let part = "class.txt: line 2: \"send x answer\" is sent with these words; for two steps, write send x, answer\n";
+    assert!(hint.starts_with("hint: --script ") && hint.ends_with(part), "{hint}");
+    assert!(output.status.success() && text.contains("\nClient anna was served by process "), "{text}");
+}
