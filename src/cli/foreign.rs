@@ -1,6 +1,10 @@
 //! Options of other servers and load generators, and what does the same here.
 
+use std::path::Path;
+
+use super::spec::{Spec, directory_argument};
 use super::typed_command::{TakenOption, TypedCommand};
+use crate::services::ServiceName;
 
 /// What is written here for options that users know from other programs.
 pub(super) struct Foreign {
@@ -21,10 +25,14 @@ enum Substitute {
     Words(&'static [&'static str]),
     /// An option here with the same value, or with this one where it needs another.
     Option(&'static str, &'static str),
+    /// The value as the directory to serve.
+    Directory,
     /// The value as an argument, or this one.
     Argument(&'static str),
     /// The value as the path of a site.
     Path,
+    /// The value as the file of a picture.
+    Picture,
 }
 
 impl Foreign {
@@ -37,9 +45,9 @@ impl Foreign {
         self.names.split(' ')
     }
 
-    /// The command that was typed, with what is written here in place of these options and others with the
-    /// same hint.
-    pub(super) fn corrected(&self, typed: &TypedCommand) -> TypedCommand {
+    /// What to do, and the command that was typed, with what is written here in place of these options and
+    /// others with the same hint.
+    pub(super) fn corrected(&self, typed: &TypedCommand) -> (&'static str, TypedCommand) {
         let mut left = typed.clone();
         let entry = |name: &str| Foreign::find(self.command, name).filter(|entry| entry.hint == self.hint);
         let taken = left.take(|name| entry(name).map(|entry| entry.takes_value));
@@ -54,8 +62,20 @@ impl Foreign {
                 }
             }
         }
-        changes.push(left);
-        TypedCommand::first_valid(changes).unwrap_or_else(|| typed.clone())
+        if let Some(works) = changes.iter().find(|change| change.is_valid()) {
+            return (self.hint, works.clone());
+        }
+        let own = match self.instead {
+            Substitute::Words(words) => words.first().copied(),
+            Substitute::Option(option, _) => Some(option),
+            _ => None,
+        };
+        // Without the directory of the user, another one would be shared.
+        if !left.is_valid() || matches!(self.instead, Substitute::Directory) {
+            return (self.hint, changes.into_iter().next().unwrap_or(left));
+        }
+        let is_without_effect = own.is_some_and(|option| !left.has(option.trim_start_matches('-')));
+        (if is_without_effect { "it has no effect here; leave it out" } else { self.hint }, left)
     }
 }
 
@@ -79,6 +99,27 @@ impl Substitute {
             }
             Substitute::Argument(example) => {
                 value.into_iter().chain([*example]).for_each(|value| with(&[value]));
+            }
+            Substitute::Directory => {
+                let given = value.filter(|dir| Path::new(dir).is_dir());
+                let dir = given.map_or_else(|| "DIR".to_owned(), directory_argument);
+                let is_directory =
+                    |word: &&str| word.parse::<Spec>().is_ok_and(|spec| spec.service == ServiceName::Http);
+                let others: Vec<&str> = left.arguments().into_iter().filter(is_directory).collect();
+                if given.is_some() || others.is_empty() {
+                    with(&[&dir]);
+                }
+                // Both would be on one port.
+                changes.extend(others.iter().map(|other| left.clone().with_argument(other, &dir)));
+            }
+            Substitute::Picture => {
+                let file = Path::new(value.unwrap_or("FILE"));
+                let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+                match extension.to_ascii_lowercase().as_str() {
+                    "html" | "htm" => with(&["--html", &file.to_string_lossy()]),
+                    "" => with(&["--svg", &file.to_string_lossy()]),
+                    _ => with(&["--svg", &file.with_extension("svg").to_string_lossy()]),
+                }
             }
             Substitute::Path => {
                 let path = format!("/{}", value.unwrap_or("docs").trim_matches('/'));
@@ -121,7 +162,7 @@ const FOREIGN: &[Foreign] = &[
         "serve",
         "-d --directory --dir --root --path --docroot --document-root",
         "the directory is an argument",
-        Substitute::Argument("DIR"),
+        Substitute::Directory,
     ),
     row(
         "serve",
@@ -387,6 +428,29 @@ const FOREIGN: &[Foreign] = &[
         "for the directory of the report",
         Substitute::Option("--output", "DIR"),
     ),
+    row("lecture", "-m --models", "for the models", Substitute::Option("--model", "fork")),
+    row("lecture", "-s --scenario", "for the scene", Substitute::Option("--scene", "zombies")),
+    row(
+        "lecture",
+        "-f --file --input --clients",
+        "for a scene of your own",
+        Substitute::Option("--script", "FILE"),
+    ),
+    row(
+        "lecture",
+        "-w -n --processes --threads --copies",
+        "for the number of processes or threads started in advance",
+        Substitute::Option("--workers", "2"),
+    ),
+    row(
+        "lecture",
+        "-o --output --out --save --picture --image --png --pdf",
+        "to keep the picture",
+        Substitute::Picture,
+    ),
+    row("lecture", "--step --steps --wait", "to wait for Enter", Substitute::Words(&["--pause"])),
+    row("lecture", "--text", "for sentences in place of a drawing", Substitute::Words(&["--plain"])),
+    row("lecture", "-l --list-scenes", "for the names of the scenes", Substitute::Words(&["--list"])),
 ];
 
 /// Options of other servers for the address to listen on.
@@ -417,7 +481,7 @@ mod tests {
     #[test]
     fn no_option_of_another_program_is_an_option_here_or_has_two_meanings() {
         let program = Cli::command();
-        for command in ["serve", "load", "compare"] {
+        for command in ["serve", "load", "compare", "lecture"] {
             let own = program.find_subcommand(command).unwrap().get_arguments().flat_map(|argument| {
                 let long = argument.get_long().map(|long| format!("--{long}"));
                 long.into_iter().chain(argument.get_short().map(|short| format!("-{short}")))
@@ -444,9 +508,9 @@ mod tests {
             for name in entry.names() {
                 let words = [entry.command, argument, name].into_iter().filter(|word| !word.is_empty());
                 let words: Vec<String> = words.map(str::to_owned).collect();
-                let corrected = entry.corrected(&TypedCommand::new(&words)).to_string();
+                let corrected = entry.corrected(&TypedCommand::new(&words)).1.to_string();
                 let typed: Vec<&str> = corrected.split(' ').skip(1).collect();
-                let is_placeholder = matches!(entry.instead, Substitute::Argument("DIR"));
+                let is_placeholder = matches!(entry.instead, Substitute::Directory);
                 let is_quoted = corrected.contains('\'');
                 assert!(
                     is_placeholder

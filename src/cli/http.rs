@@ -1,16 +1,17 @@
 //! The flags of the HTTP service.
 
 use std::ffi::{OsStr, OsString};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Args, Command, FromArgMatches, ValueEnum};
 
 use super::auth::AuthArgs;
-use super::spec::{SiteOption, Spec, closest_directory};
+use super::spec::{self, SiteOption, Spec, closest_directory};
 use super::{Failure, Given};
 use crate::limits::Limits;
+use crate::services::ServiceName;
 use crate::services::http::{ConfigError, Files, FilesConfig, Http, HttpConfig, MediaTypes, Router};
 use crate::sys::files::Links;
 use crate::telemetry::AccessFormat;
@@ -252,6 +253,24 @@ impl SiteArgs {
     }
 }
 
+/// An error if a directory does not exist, with what to write instead.
+pub(super) fn check_directories(specs: &[Spec], given: &Given) -> Result<(), Failure> {
+    match specs.iter().find_map(|spec| Some((spec, missing(spec)?))) {
+        Some((spec, (root, error))) => Err(not_served(ConfigError::Root(root, error), spec, given)),
+        None => Ok(()),
+    }
+}
+
+/// The directory of a site, and why it is none.
+pub(super) fn missing(spec: &Spec) -> Option<(PathBuf, io::Error)> {
+    let root = PathBuf::from(spec.argument.as_deref().filter(|_| spec.service == ServiceName::Http)?);
+    match std::fs::metadata(&root) {
+        Ok(metadata) if metadata.is_dir() => None,
+        Ok(_) => Some((root, ErrorKind::NotADirectory.into())),
+        Err(error) => Some((root, error)),
+    }
+}
+
 /// Why a directory cannot be served, and what to do.
 fn not_served(error: ConfigError, spec: &Spec, given: &Given) -> Failure {
     let (path, error) = match error {
@@ -267,13 +286,28 @@ fn not_served(error: ConfigError, spec: &Spec, given: &Given) -> Failure {
     let (root, typed) = (path.display(), path.to_string_lossy());
     let corrected = |directory: &str| {
         let place = spec.typed.replacen(&*typed, directory, 1);
-        given.command.clone().with_argument(&spec.typed, &place)
+        spec::replaced(&given.command, &spec.typed, &place)
     };
+    let with_address = spec::directory_with_address(&typed).filter(|_| spec.address.is_none());
+    match (error.kind(), with_address) {
+        (ErrorKind::NotFound, Some((dir, address))) => {
+            let place = spec.typed.replacen(&*typed, dir, 1);
+            let works = spec::at_address(&given.command, &spec.typed, Some(&place), address);
+            return Failure::Usage(format!(
+                "cannot serve {root}: no such directory; to serve {dir} there, write: {works}"
+            ));
+        }
+        (ErrorKind::NotFound, None) if typed.contains(':') && !typed.starts_with('/') => {
+            let (path, dir) = typed.split_once(':').unwrap_or_default();
+            let dir = if Path::new(dir).is_dir() { dir } else { "DIR" };
+            return Failure::Usage(format!(
+                "cannot serve {root}: no such directory; to serve a directory at a path, a path begins with a slash: {}",
+                corrected(&format!("/{path}:{dir}"))
+            ));
+        }
+        _ => {}
+    }
     match error.kind() {
-        ErrorKind::NotFound if typed.contains(':') && !typed.starts_with('/') => Failure::Usage(format!(
-            "cannot serve {root}: no such directory; to serve a directory at a path, a path begins with a slash: {}",
-            corrected(&format!("/{typed}"))
-        )),
         ErrorKind::NotFound => match closest_directory(&typed) {
             Some(known) => Failure::Usage(format!(
                 "cannot serve {root}: no such directory; did you mean {known}? Write: {}",

@@ -3,14 +3,19 @@
 
 use std::error::Error as _;
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::foreign::{Foreign, HOSTS, PORTS};
+use super::listen::has_port;
 use super::spec::SpecError;
 use super::typed_command::TypedCommand;
 use super::words::{closest, command, did_you_mean};
 use super::{in_one_line, spec};
+use crate::lecture::scene::SceneName;
+use crate::models::Model;
+use crate::sys::Address;
 
 /// A valid value for an option, by the name of its value in the help; `None` if the reason is clear without
 /// an example.
@@ -99,8 +104,46 @@ impl Mistake<'_> {
     }
 
     fn superfluous(&self, argument: &str) -> String {
+        if let Some(works) = self.with_options_of_lecture() {
+            return format!(
+                "lecture does not take the argument \"{}\"; write: {works}",
+                argument.escape_debug()
+            );
+        }
         let program = if self.name.is_empty() { "oneloop" } else { self.name };
         format!("{program} does not take the argument \"{}\"; {}", argument.escape_debug(), self.help())
+    }
+
+    /// The command with the options for models, a scene and a script that were typed without one.
+    fn with_options_of_lecture(&self) -> Option<TypedCommand> {
+        if self.name != "lecture" {
+            return None;
+        }
+        let scenes = SceneName::ALL.map(SceneName::name);
+        let models = Model::ALL.map(Model::name);
+        let mut model: Vec<String> = self.typed.values("model");
+        let (known, mut scene, mut script) = (model.len(), None, None);
+        let arguments = self.typed.arguments();
+        for word in arguments.iter().flat_map(|word| word.split(',')) {
+            let name = closest(word, models.into_iter().chain(scenes));
+            match name.filter(|_| !word.contains(['.', '/'])) {
+                Some(name) if scenes.contains(&name) => scene = Some(name.to_owned()),
+                Some(name) => model.push(name.to_owned()),
+                None if Path::new(word).is_file() => script = Some(word.to_owned()),
+                None if word.contains(['.', '/']) => script = Some("FILE".to_owned()),
+                None => {}
+            }
+        }
+        let left = arguments.iter().fold(self.typed.clone(), |left, word| left.without_argument(word));
+        let model = (model.len() > known).then(|| model.join(","));
+        let found = [("model", model), ("scene", scene), ("script", script)];
+        let found: Vec<(&str, String)> =
+            found.into_iter().filter_map(|(option, value)| Some((option, value?))).collect();
+        // All of them, or one where they do not go together.
+        let all = found.iter().fold(left.clone(), |works, (option, value)| works.with(option, value));
+        let bare = left.without("scene").without("script");
+        let each = found.iter().map(|(option, value)| bare.clone().with(option, value));
+        TypedCommand::first_valid(std::iter::once(all).chain(each).collect()).filter(|_| !found.is_empty())
     }
 
     fn unknown_argument(&self) -> String {
@@ -114,7 +157,8 @@ impl Mistake<'_> {
             return format!("{unknown}; write: {}", self.with_own_options());
         }
         if let Some(entry) = Foreign::find(self.name, argument) {
-            return format!("{unknown}; {}: {}", entry.hint, entry.corrected(&self.typed));
+            let (hint, works) = entry.corrected(&self.typed);
+            return format!("{unknown}; {hint}: {works}");
         }
         let options = self.options().map(|(long, _)| long);
         let meant = closest(argument.trim_start_matches('-'), options);
@@ -146,7 +190,44 @@ impl Mistake<'_> {
                 }
             }
         }
-        TypedCommand::new(&words)
+        let command = self.with_one_address(TypedCommand::new(&words));
+        let mut changes = vec![command.clone()];
+        // A service with an address of its own, which takes no option.
+        for word in command.arguments() {
+            let Some((place, address)) = word.split_once('@') else { continue };
+            let open = command.clone().with_argument(word, place);
+            let port = address.rsplit_once(':').map_or(address, |(_, port)| port);
+            changes.extend((!command.has("port")).then(|| open.clone().with("port", port)));
+            changes.push(open);
+        }
+        changes.push(command.without("address").without("port"));
+        TypedCommand::first_valid(changes).unwrap_or_else(|| self.typed.clone())
+    }
+
+    /// With one address and one port: an address that the user wrote takes precedence over --lan, unless it
+    /// stands for every address.
+    fn with_one_address(&self, mut works: TypedCommand) -> TypedCommand {
+        for option in ["port", "address"] {
+            if let [first, _, ..] = works.values(option).as_slice() {
+                works = works.with(option, first);
+            }
+        }
+        let Some(address) = works.values("address").pop() else { return works };
+        let tcp = match spec::address_of(&address, 0) {
+            Ok(Address::Tcp(tcp)) => Some(tcp),
+            _ => None,
+        };
+        let is_every = tcp.is_some_and(|tcp| tcp.ip().is_unspecified());
+        let is_typed = self.words.iter().any(|word| word.ends_with(&address));
+        if works.has("lan") && (is_every || !is_typed) {
+            works = works.without("address");
+            return match tcp.filter(|_| has_port(&address)) {
+                Some(tcp) => works.with("port", &tcp.port().to_string()),
+                None => works,
+            };
+        }
+        works = works.without("lan");
+        if has_port(&address) { works.without("port") } else { works }
     }
 
     fn unknown_command(&self, program: &clap::Command) -> String {
@@ -232,13 +313,19 @@ impl Mistake<'_> {
         }
         let meant = closest(value, valid.iter().map(String::as_str));
         let example = meant.or(valid.first().map(String::as_str)).or_else(|| self.example_of(long))?;
-        Some(("for example", self.typed.clone().with_value(long, value, example)))
+        let with_example = self.typed.clone().with_value(long, value, example);
+        let left = self.typed.clone().without(long);
+        if !with_example.is_valid() && left.is_valid() {
+            return Some(("it has no effect here; leave it out", left));
+        }
+        Some(("for example", with_example))
     }
 
     fn example_of(&self, long: &str) -> Option<&'static str> {
         let (_, value) = self.options().find(|(name, _)| *name == long)?;
         match (long, value) {
             ("user", _) => Some("nobody"),
+            ("workers", _) if self.name == "lecture" => Some("2"),
             ("charset", _) => Some("utf-8"),
             ("index", _) => Some("index.html"),
             _ => example_value(value),
@@ -356,6 +443,13 @@ mod tests {
             ("serve --listen 8080", "serve --port 8080"),
             ("serve --host example.org .", "serve --address 127.0.0.1 ."),
             ("serve src --host ::1 --nonsense", "serve src --address ::1 --nonsense"),
+            ("serve src --lan --host 0.0.0.0", "serve src --lan"),
+            ("serve src --lan --host 0.0.0.0:81", "serve src --lan --port 81"),
+            ("serve src --lan --host ::1", "serve src --address ::1"),
+            ("serve src --lan --host example.org", "serve src --lan"),
+            ("serve src --host [::1]:81 -p 80 --lan", "serve src --address '[::1]:81'"),
+            ("serve src@8080 -P 80", "serve src --port 80"),
+            ("serve src@*:8080 --host ::1", "serve src --address ::1 --port 8080"),
         ] {
             let line = reported(args);
             let part = " is not an option of serve; write: oneloop ";
@@ -421,6 +515,28 @@ mod tests {
             ("serve sorc --lan", "serve src --lan"),
             ("serve src echo@x", "serve src echo@127.0.0.1:7007"),
             ("src --lan", "serve src --lan"),
+            ("serve src --directory=/", "serve /"),
+            ("serve src --root src --lan", "serve src --lan"),
+            ("serve src --root nowhere", "serve DIR"),
+            ("serve --directory", "serve DIR"),
+            ("serve src/lib.rs src", "serve src"),
+            ("serve src/lib.rs tests", "serve src@8001 tests"),
+            ("serve src:8080 --lan", "serve src --lan --port 8080"),
+            ("serve src:8080 echo@9 -v", "serve src echo@9 -v --port 8080"),
+            ("serve http://src src", "serve src"),
+            ("lecture fork", "lecture --model fork"),
+            ("lecture fork reactor --speed 2", "lecture --speed 2 --model fork,reactor"),
+            ("lecture --model fork reactor", "lecture --model fork,reactor"),
+            ("lecture zombies", "lecture --scene zombies"),
+            ("lecture class.txt", "lecture --script FILE"),
+            ("lecture -m fork --plain", "lecture --model fork --plain"),
+            ("lecture --output x.html", "lecture --html x.html"),
+            ("lecture -o x.png", "lecture --svg x.svg"),
+            ("lecture -o", "lecture --svg FILE"),
+            ("lecture -f", "lecture --script FILE"),
+            ("lecture -f nowhere.txt", "lecture --script FILE"),
+            ("lecture --workers 0 --speed 2", "lecture --workers 2 --speed 2"),
+            ("lecture --workers 0 --model fork", "lecture --model fork"),
             ("load message --depth 0 -v", "load message --depth 64 -v"),
             ("load message --rps 10", "load message --rate 10"),
             ("load --url http://127.0.0.1/ -v", "load http://127.0.0.1/ -v"),

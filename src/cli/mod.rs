@@ -45,6 +45,8 @@ mod serve;
 mod services;
 mod spec;
 mod start_time;
+#[cfg(test)]
+mod suggestions;
 mod target;
 mod typed_command;
 mod units;
@@ -163,6 +165,17 @@ fn parse(typed: &[OsString]) -> Result<(Cli, ArgMatches), clap::Error> {
             Err(error)
         }
     })
+}
+
+/// Checks what needs more than the parser, and no run: a command that a message suggests must be accepted.
+fn check(cli: &Cli, given: &Given) -> Result<(), Failure> {
+    match &cli.command {
+        Command::Serve(args) => serve::check(args, given),
+        // It stands for a file of the user.
+        Command::Lecture(_) if given.values("script") == ["FILE"] => Ok(()),
+        Command::Lecture(args) => lecture::check(args, &given.command).map(drop),
+        Command::Load(_) | Command::Compare(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
+    }
 }
 
 /// The options that the user gave to a subcommand, without those that have their default.

@@ -86,11 +86,12 @@ impl Served<'_> {
     /// The first option that would have no effect, as a mistake.
     pub(super) fn check(&self, given: &Given) -> Result<(), Failure> {
         let unmet = |option: &Typed| requirements(option).into_iter().find(|need| !self.meets(*need));
-        let found = given.options.iter().find_map(|option| Some((option, unmet(option)?)));
-        match found {
-            None => Ok(()),
-            Some((option, need)) => Err(Failure::Usage(self.message(option, need, &given.command))),
-        }
+        let mut all = given.options.iter().filter_map(|option| Some((option, unmet(option)?)));
+        let Some((option, need)) = all.next() else { return Ok(()) };
+        // The command that is shown has none of the others, either. Another model is an offer of its own.
+        let others = all.filter(|(_, other)| models(need).is_none() || models(*other).is_none());
+        let left = others.fold(given.command.clone(), |left, (other, _)| left.without(&other.long));
+        Err(Failure::Usage(self.message(option, need, &left)))
     }
 
     fn meets(&self, requirement: Requirement) -> bool {

@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 
 use super::announce::{Share, announce};
 use super::descriptors::{Sharing, fit};
-use super::http::ServerContext;
+use super::http::{ServerContext, check_directories, missing};
 use super::limits::LimitArgs;
 use super::listen::ListenArgs;
 use super::no_effect::Served;
@@ -165,20 +165,11 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     let mut supervisor = Supervisor::adopt().map_err(Failure::usage)?;
     let signals = Signals::install().map_err(Failure::system)?.for_good();
     let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
-    let mut limits = args.limits.0.clone();
+    check_directories(&args.specs, given)?;
+    let CheckedArgs { groups, mut limits, workers, inherited, addresses, sites } =
+        checked(args, given, &mut supervisor)?;
     let flags = &args.services;
-    let mut specs = if args.specs.is_empty() { default_specs(&supervisor)? } else { args.specs.clone() };
-    args.listen.check()?;
-    let takes_address = specs.iter().any(|spec| spec.address.is_none());
-    if supervisor.listeners.is_empty() {
-        for spec in specs.iter_mut().filter(|spec| spec.address.is_none()) {
-            spec.address = Some(args.listen.address_of(spec.service)?);
-        }
-    }
     warn_of_hidden_directories(&args.specs);
-    let services: Vec<ServiceName> = specs.iter().map(|spec| spec.service).collect();
-    let sites = services.iter().filter(|service| **service == ServiceName::Http).count();
-    let groups = grouped(specs);
     let descriptors = raise_descriptors_max();
     let options = ListenOptions {
         backlog: limits.backlog,
@@ -186,32 +177,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
         unix_owner: identity.as_ref().map(Identity::ids),
         ..ListenOptions::default()
     };
-    if sites > 0 && limits.inbox_bytes_max < limits.head_bytes_max {
-        if given.has("inbox") {
-            let head = Size(limits.head_bytes_max.into());
-            return Err(Failure::Usage(format!(
-                "--inbox is too small for http, which needs room for a request head of {head}; use --inbox {head} or more"
-            )));
-        }
-        limits.inbox_bytes_max = limits.head_bytes_max;
-    }
-    let workers = workers(args, &given.command)?;
     let sockets = if args.model.splits_port(workers) { workers } else { 1 };
-    if let Some(objection) = args.model.objection(workers, &limits) {
-        return Err(Failure::Usage(objection));
-    }
-    let inherited = inherited(&groups, &mut supervisor)?;
-    let addresses = addresses(&groups, &inherited, &args.listen, &given.command)?;
-    if args.access_log.is_none() && given.has("access-format") {
-        return Err(Failure::Usage(format!(
-            "--access-format has no effect without --access-log; use it like this: {}",
-            given.command.clone().with("access-log", "FILE")
-        )));
-    }
-    let takes_address = takes_address && inherited.iter().any(Option::is_none);
-    let specs = &args.specs;
-    Served { model: args.model, specs, services: &services, addresses: &addresses, takes_address }
-        .check(given)?;
     let share = |spec: &Spec| Share::of(spec, &flags.http.site, given);
     let shares = groups.iter().map(|group| group.specs.iter().map(share).collect());
     let shares = shares.collect::<Result<Vec<Vec<_>>, Failure>>()?;
@@ -260,6 +226,68 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     log_limits(&limits, descriptors);
     let setup = Setup { listeners, limits, workers, telemetry, signals };
     serve(args.model, setup, &shares, &args.listen, &supervisor)
+}
+
+/// The server that the arguments describe, whose parts fit each other.
+struct CheckedArgs {
+    groups: Vec<Group>,
+    limits: Limits,
+    workers: usize,
+    /// The supervisor's socket of each group.
+    inherited: Vec<Option<Listener>>,
+    /// The address of each group; `None`: a socket of the supervisor.
+    addresses: Vec<Option<Address>>,
+    /// How many directories are served.
+    sites: usize,
+}
+
+/// Checks what no argument can know of another, without a supervisor.
+pub(super) fn check(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
+    if let Some((root, error)) = args.specs.iter().find_map(missing) {
+        return Err(Failure::Usage(format!("cannot serve {}: {error}", root.display())));
+    }
+    checked(args, given, &mut Supervisor::default()).map(drop)
+}
+
+fn checked(args: &ServeArgs, given: &Given, supervisor: &mut Supervisor) -> Result<CheckedArgs, Failure> {
+    let mut limits = args.limits.0.clone();
+    let mut specs = if args.specs.is_empty() { default_specs(supervisor)? } else { args.specs.clone() };
+    args.listen.check()?;
+    let takes_address = specs.iter().any(|spec| spec.address.is_none());
+    if supervisor.listeners.is_empty() {
+        for spec in specs.iter_mut().filter(|spec| spec.address.is_none()) {
+            spec.address = Some(args.listen.address_of(spec.service)?);
+        }
+    }
+    let services: Vec<ServiceName> = specs.iter().map(|spec| spec.service).collect();
+    let sites = services.iter().filter(|service| **service == ServiceName::Http).count();
+    let groups = grouped(specs);
+    if sites > 0 && limits.inbox_bytes_max < limits.head_bytes_max {
+        if given.has("inbox") {
+            let head = Size(limits.head_bytes_max.into());
+            return Err(Failure::Usage(format!(
+                "--inbox is too small for http, which needs room for a request head of {head}; use --inbox {head} or more"
+            )));
+        }
+        limits.inbox_bytes_max = limits.head_bytes_max;
+    }
+    let workers = workers(args, &given.command)?;
+    if let Some(objection) = args.model.objection(workers, &limits) {
+        return Err(Failure::Usage(objection));
+    }
+    let inherited = inherited(&groups, supervisor)?;
+    let addresses = addresses(&groups, &inherited, &args.listen, &given.command)?;
+    let takes_address = takes_address && inherited.iter().any(Option::is_none);
+    let specs = &args.specs;
+    Served { model: args.model, specs, services: &services, addresses: &addresses, takes_address }
+        .check(given)?;
+    if args.access_log.is_none() && given.has("access-format") {
+        return Err(Failure::Usage(format!(
+            "--access-format has no effect without --access-log; use it like this: {}",
+            given.command.clone().with("access-log", "FILE")
+        )));
+    }
+    Ok(CheckedArgs { groups, limits, workers, inherited, addresses, sites })
 }
 
 impl ServeArgs {
@@ -401,11 +429,18 @@ fn not_bound(
     else {
         return Failure::system(error);
     };
-    let port = example_port(address).to_string();
+    let mut port = example_port(address);
+    let is_taken = |port| {
+        addresses.iter().flatten().any(|other| overlap(other, &Address::Tcp((taken.ip(), port).into())))
+    };
+    // Bound: each turn passes an address that is taken.
+    while port < u16::MAX && is_taken(port) {
+        port += 1;
+    }
     let elsewhere = match taken.ip() {
         ip if ip.is_unspecified() && ip.is_ipv6() => format!("*:{port}"),
-        ip if ip == Ipv4Addr::LOCALHOST => port.clone(),
-        ip => SocketAddr::new(ip, example_port(address)).to_string(),
+        ip if ip == Ipv4Addr::LOCALHOST => port.to_string(),
+        ip => SocketAddr::new(ip, port).to_string(),
     };
     let takes_address = |spec: &Spec| spec.typed == spec.place;
     let takers = groups.iter().filter(|group| group.specs.iter().any(takes_address)).count();
@@ -417,7 +452,7 @@ fn not_bound(
     } else if listen.address_has_port() {
         typed.clone().with("address", &elsewhere)
     } else {
-        typed.clone().with("port", &port)
+        typed.clone().with("port", &port.to_string())
     };
     Failure::System(format!("{error}; for example: {works}"))
 }
@@ -464,8 +499,7 @@ fn reject_shared(
                 twice.filter(|(one, _)| one.service == ServiceName::Http && same(Some(other), Some(address)));
             let (first, second) = twice.unwrap_or((&group.specs[0], &others[0]));
             let mount = &first.mount;
-            let place = format!("{}@{}", second.place, example_port(address));
-            let advice = typed.clone().with_argument(&second.typed, &place);
+            let advice = apart(groups, addresses, typed);
             let (first, second) = (first.name(), second.name());
             return Err(Failure::Usage(if twice.is_some() {
                 format!(
@@ -485,6 +519,30 @@ fn reject_shared(
         }
     }
     Ok(())
+}
+
+/// The command with another address for each service whose own is that of an earlier one.
+fn apart(groups: &[Group], addresses: &[Option<Address>], typed: &TypedCommand) -> TypedCommand {
+    let mut taken: Vec<Address> = addresses.iter().flatten().cloned().collect();
+    let mut works = typed.clone();
+    for (at, group) in groups.iter().enumerate() {
+        let Some(address) = &addresses[at] else { continue };
+        if !addresses[..at].iter().flatten().any(|earlier| overlap(earlier, address)) {
+            continue;
+        }
+        let mut port = example_port(address);
+        let at_port = |port: u16| Address::Tcp((Ipv4Addr::LOCALHOST, port).into());
+        // Bound: each turn passes an address that is taken.
+        while port < u16::MAX && taken.iter().any(|taken| overlap(taken, &at_port(port))) {
+            port += 1;
+        }
+        taken.push(at_port(port));
+        works = group
+            .specs
+            .iter()
+            .fold(works, |works, spec| works.with_argument(&spec.typed, &format!("{}@{port}", spec.place)));
+    }
+    works
 }
 
 /// A port in place of one that is taken.

@@ -42,8 +42,8 @@ pub(super) struct SpecError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Instead {
     Word(String),
-    /// No word, but options for this address.
-    Address(String),
+    /// Options for this address, and this word, if there is one.
+    Address(Option<String>, String),
 }
 
 impl SpecError {
@@ -55,25 +55,65 @@ impl SpecError {
     pub(super) fn message(&self, word: &str, typed: &TypedCommand) -> String {
         let corrected = match &self.instead {
             None => None,
-            Some(Instead::Word(new)) => Some(typed.clone().with_argument(word, new)),
-            Some(Instead::Address(address)) => {
-                let left = typed.clone().without_argument(word);
-                let port = |port: &str| left.clone().with("port", port);
-                let mut changes = Vec::new();
-                match address.parse::<u16>() {
-                    Ok(_) => changes.extend((!left.has("port")).then(|| port(address))),
-                    Err(_) if left.has("lan") => {
-                        changes.extend(address.rsplit_once(':').map(|(_, number)| port(number)));
-                    }
-                    Err(_) => changes.push(left.clone().with("address", address)),
-                }
-                changes.push(left);
-                TypedCommand::first_valid(changes)
-            }
+            Some(Instead::Word(new)) => Some(replaced(typed, word, new)),
+            Some(Instead::Address(new, address)) => Some(at_address(typed, word, new.as_deref(), address)),
         };
         let corrected = corrected.map(|command| format!(": {command}"));
         format!("{}{}", self.what, corrected.unwrap_or_default())
     }
+}
+
+/// The command with `new` in place of the argument `word`.
+pub(super) fn replaced(typed: &TypedCommand, word: &str, new: &str) -> TypedCommand {
+    let mut changes = vec![typed.clone().with_argument(word, new)];
+    let place = |word: &str| {
+        let Spec { argument, mount, .. } = word.parse().ok()?;
+        Some((Path::new(&argument?).canonicalize().ok()?, mount))
+    };
+    let found = place(new).filter(|_| !changes[0].is_valid());
+    let others = || typed.arguments().into_iter().filter(|other| *other != word);
+    if found.is_some() && others().any(|other| place(other) == found) {
+        changes.push(typed.clone().without_argument(word));
+    } else if found.is_some() && !new.contains('@') {
+        // Another directory is on its port.
+        changes.push(typed.clone().with_argument(word, &format!("{new}@8001")));
+    }
+    TypedCommand::first_valid(changes).unwrap_or_else(|| typed.clone())
+}
+
+/// The command with options for `address`, and with `new` in place of the argument `word`.
+pub(super) fn at_address(typed: &TypedCommand, word: &str, new: Option<&str>, address: &str) -> TypedCommand {
+    let left = match new {
+        Some(new) => typed.clone().with_argument(word, new),
+        None => typed.clone().without_argument(word),
+    };
+    let port = |port: &str| left.clone().with("port", port);
+    let mut changes = Vec::new();
+    match address.parse::<u16>() {
+        Ok(_) => changes.extend((!left.has("port")).then(|| port(address))),
+        Err(_) if left.has("lan") => {
+            changes.extend(address.rsplit_once(':').map(|(_, number)| port(number)));
+        }
+        Err(_) => changes.push(left.clone().with("address", address)),
+    }
+    // Where other services have addresses of their own.
+    changes.extend(new.map(|new| typed.clone().with_argument(word, &format!("{new}@{address}"))));
+    changes.push(left);
+    TypedCommand::first_valid(changes).unwrap_or_else(|| typed.clone())
+}
+
+/// `DIR:PORT` or `DIR:ADDR`, as other programs write it; the example of a port for one that is none.
+pub(super) fn directory_with_address(text: &str) -> Option<(&str, &str)> {
+    let splits = text.match_indices(':').map(|(at, _)| (&text[..at], &text[at + 1..]));
+    let mut directories = splits.filter(|(dir, _)| Path::new(dir).is_dir());
+    directories.find_map(|(dir, address)| {
+        let is_number = !address.is_empty() && address.bytes().all(|byte| byte.is_ascii_digit());
+        match address_of(address, ServiceName::Http.default_port()) {
+            Ok(_) => Some((dir, address)),
+            Err(_) if is_number => Some((dir, "8080")),
+            Err(_) => None,
+        }
+    })
 }
 
 impl From<String> for SpecError {
@@ -181,7 +221,7 @@ impl DirectoryForm<'_> {
         if text.is_empty() || text.starts_with('@') && !Path::new(text).exists() {
             return Err(SpecError::new(
                 format!("the directory is missing after {}; for example", self.prefix),
-                format!("{}site", self.prefix),
+                format!("{}DIR", self.prefix),
             ));
         }
         let whole = self.without_address(text);
@@ -248,7 +288,7 @@ impl DirectoryForm<'_> {
                     self.prefix,
                     before.escape_debug()
                 ),
-                format!("{}{before}site", self.prefix),
+                format!("{}{before}DIR", self.prefix),
             ));
         }
         let options = pieces.map(|piece| match piece.split_once('=') {
@@ -282,7 +322,7 @@ impl DirectoryForm<'_> {
                 None => Ok((Mount::ROOT, text)),
                 Some(_) => Err(SpecError::new(
                     format!("the directory is missing after {service}={}; for example", text.escape_debug()),
-                    format!("{service}={}:site", text.trim_end_matches('/')),
+                    format!("{service}={}:DIR", text.trim_end_matches('/')),
                 )),
             };
         };
@@ -354,8 +394,16 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> SpecError {
     let name = service.split('=').next().unwrap_or(service);
     let word = text.escape_debug();
     let behind = address.map_or_else(String::new, |address| format!("@{address}"));
-    let at =
-        |what: String, address: &str| SpecError { what, instead: Some(Instead::Address(address.to_owned())) };
+    let at = |what: String, dir: Option<&str>, address: &str| SpecError {
+        what,
+        instead: Some(Instead::Address(dir.map(str::to_owned), address.to_owned())),
+    };
+    if let Some((dir, address)) =
+        directory_with_address(text).filter(|(dir, _)| dir.parse::<ServiceName>().is_err())
+    {
+        let what = format!("\"{word}\" is not a directory; to serve {} there, write", dir.escape_debug());
+        return at(what, Some(dir), address);
+    }
     if text.starts_with('/')
         && text.contains(':')
         && let Ok(site) = (DirectoryForm { prefix: "http=", service: ServiceName::Http }).parse(text)
@@ -366,9 +414,17 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> SpecError {
     }
     if let Some((_, place)) = text.split_once("://") {
         let host = place.split('/').next().unwrap_or(place);
-        let place =
-            if address_of(host, ServiceName::Http.default_port()).is_ok() { host } else { "127.0.0.1:8000" };
-        return at(format!("\"{word}\" is a URL, not a directory or service; write"), place);
+        let what = format!("\"{word}\" is a URL, not a directory or service; write");
+        if let Some((dir, address)) = directory_with_address(host) {
+            return at(what, Some(&directory_argument(dir)), address);
+        }
+        if address_of(host, ServiceName::Http.default_port()).is_ok() {
+            return at(what, None, host);
+        }
+        // Not without a directory: that would share the current one.
+        let whole = place.trim_end_matches('/');
+        let dir = [whole, host].into_iter().find(|dir| Path::new(dir).is_dir());
+        return SpecError::new(what, dir.map_or_else(|| "DIR".to_owned(), directory_argument));
     }
     if let Some((known, rest)) =
         service.split_once(':').filter(|(name, _)| name.parse::<ServiceName>().is_ok())
@@ -382,7 +438,7 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> SpecError {
     }
     let bare = text.strip_prefix(':').unwrap_or(text);
     if address_of(bare, ServiceName::Http.default_port()).is_ok() {
-        return at(format!("\"{word}\" is an address, not a directory or service; write"), bare);
+        return at(format!("\"{word}\" is an address, not a directory or service; write"), None, bare);
     }
     let path = Path::new(service);
     if path.is_file() {
@@ -441,8 +497,12 @@ pub(super) fn closest_directory(path: &str) -> Option<String> {
         directories.filter_map(|directory| directory.file_name().into_string().ok()).collect();
     names.sort_unstable();
     let found = closest(name, names.iter().map(String::as_str))?;
-    let is_service = parent.is_empty() && found.parse::<ServiceName>().is_ok();
-    Some(format!("{}{found}", if is_service { "./" } else { &parent }))
+    Some(if parent.is_empty() { directory_argument(found) } else { format!("{parent}{found}") })
+}
+
+/// A directory as an argument: with `./`, if a service has its name.
+pub(super) fn directory_argument(dir: &str) -> String {
+    if dir.parse::<ServiceName>().is_ok() { format!("./{dir}") } else { dir.to_owned() }
 }
 
 impl Spec {
@@ -601,11 +661,22 @@ mod tests {
             (":8080", "is an address", "serve --port 8080"),
             ("*:80", "is an address", "serve --address '*:80'"),
             ("http://127.0.0.1:81/x", "is a URL", "serve --address 127.0.0.1:81"),
-            ("http://example.org", "is a URL", "serve --address 127.0.0.1:8000"),
+            ("http://example.org", "is a URL", "serve DIR"),
+            ("http://src", "is a URL", "serve src"),
+            ("http://src/", "is a URL", "serve src"),
+            ("http://src/index.html", "is a URL", "serve src"),
+            ("http://src/cli", "is a URL", "serve src/cli"),
+            ("http://src:8080/x", "is a URL", "serve src --port 8080"),
+            ("file:///etc", "is a URL", "serve /etc"),
+            ("src:8080", "is not a directory; to serve src there, write", "serve src --port 8080"),
+            ("src:99999", "is not a directory; to serve src there, write", "serve src --port 8080"),
+            ("src:*:80", "is not a directory; to serve src there, write", "serve src --address '*:80'"),
+            ("src/cli:unix:./s", "to serve src/cli there, write", "serve src/cli --address unix:./s"),
+            ("/etc:8080", "is not a directory; to serve /etc there, write", "serve /etc --port 8080"),
             ("echo:7", "\"echo:7\" is not a service", "serve echo@7"),
             ("http:site", "\"http:site\" is not a service", "serve http=site"),
-            ("http=", "the directory is missing", "serve http=site"),
-            ("http=@8080", "the directory is missing", "serve http=site"),
+            ("http=", "the directory is missing", "serve http=DIR"),
+            ("http=@8080", "the directory is missing", "serve http=DIR"),
             (
                 "http=site@127.0.0.1:99999",
                 "a port is a number from 0 to 65535",

@@ -6,8 +6,8 @@ use std::fmt;
 
 use clap::{Arg, CommandFactory};
 
-use super::Cli;
 use super::words::command;
+use super::{Cli, Given};
 
 /// The arguments of this process, after the name of the program.
 #[derive(Clone, Debug)]
@@ -28,9 +28,11 @@ impl TypedCommand {
         TypedCommand { words: words.to_vec() }
     }
 
-    /// Whether the command can be parsed.
+    /// Whether the command is accepted, as far as that is known before it runs.
     pub(super) fn is_valid(&self) -> bool {
-        super::parse(&self.words.iter().map(OsString::from).collect::<Vec<_>>()).is_ok()
+        let words: Vec<OsString> = self.words.iter().map(OsString::from).collect();
+        super::parse(&words)
+            .is_ok_and(|(cli, matches)| super::check(&cli, &Given::of(&matches, &words)).is_ok())
     }
 
     /// With `new` in place of the first argument `old`, or at the end if there is none.
@@ -66,6 +68,11 @@ impl TypedCommand {
         !self.options(long).is_empty()
     }
 
+    /// The values of an option here.
+    pub(super) fn values(&self, long: &str) -> Vec<String> {
+        self.options(long).into_iter().filter_map(|option| option.value).collect()
+    }
+
     /// Without an option here and its values.
     pub(super) fn without(mut self, long: &str) -> TypedCommand {
         for option in self.options(long).iter().rev() {
@@ -96,7 +103,7 @@ impl TypedCommand {
         self
     }
 
-    /// The command with each of `changes`: the first that can be parsed, or the first if none can because of
+    /// The command with each of `changes`: the first that is accepted, or the first if none is because of
     /// another mistake.
     pub(super) fn first_valid(changes: Vec<TypedCommand>) -> Option<TypedCommand> {
         let found = changes.iter().position(TypedCommand::is_valid).unwrap_or(0);

@@ -19,7 +19,7 @@ const LISTEN_FDS_START: RawFd = 3;
 const LISTEN_FDS_MAX: RawFd = 1024;
 
 /// What a supervisor passed to this process.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Supervisor {
     /// The sockets it opened, in its order, each with its name (`FileDescriptorName=`), empty if it gave
     /// none.

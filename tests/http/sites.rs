@@ -592,14 +592,14 @@ fn a_mistake_in_a_site_is_one_line_with_what_works() {
         (&[&of("/a%2fb:")], "\"/a%2fb\" is not the path of a URL"),
         (
             &["http=/docs:"],
-            "the directory is missing after http=/docs:; for example: oneloop serve http=/docs:site",
+            "the directory is missing after http=/docs:; for example: oneloop serve http=/docs:DIR",
         ),
         (
             &["http=//example.org"],
-            "the directory is missing after http=//example.org; for example: oneloop serve http=//example.org:site",
+            "the directory is missing after http=//example.org; for example: oneloop serve http=//example.org:DIR",
         ),
         (&["http=/docs:/no/such@0"], "cannot serve /no/such: no such directory"),
-        (&["http=docs:/no/such@0"], "a path begins with a slash: oneloop serve http=/docs:/no/such"),
+        (&["http=docs:/no/such@0"], "a path begins with a slash: oneloop serve http=/docs:DIR@0"),
         (
             &[&of("/docs:").replace('@', ",lsiting@")],
             "unknown site option \"lsiting\"; did you mean listing?",

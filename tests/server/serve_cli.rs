@@ -99,6 +99,14 @@ fn a_mistake_is_one_line_and_exit_code_2() {
             "cannot serve /etc/passwd: not a directory; to share the directory that it is in: oneloop serve http=/etc",
         ),
         (
+            &["serve", "http=/etc/passwd", "/etc"],
+            "cannot serve /etc/passwd: not a directory; to share the directory that it is in: oneloop serve /etc",
+        ),
+        (
+            &["serve", "http=src:8080", "-q"],
+            "cannot serve src:8080: no such directory; to serve src there, write: oneloop serve http=src -q --port 8080",
+        ),
+        (
             &["serve", "/etc/passwd"],
             "\"/etc/passwd\" is a file; to share the directory that it is in: oneloop serve /etc",
         ),

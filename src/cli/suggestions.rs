@@ -1,0 +1,236 @@
+//! Each command that a message suggests is accepted when it is typed.
+
+use std::ffi::OsString;
+
+use clap::CommandFactory;
+
+use super::{Cli, Failure, Given, check, mistake, parse};
+
+/// What `oneloop` reports about these words; `None` if it accepts them.
+fn report_of(words: &[String]) -> Option<String> {
+    let typed: Vec<OsString> = words.iter().map(OsString::from).collect();
+    match parse(&typed) {
+        Err(error) if error.use_stderr() => Some(mistake::line(&error, words, &Cli::command())),
+        Err(_) => None,
+        Ok((cli, matches)) => match check(&cli, &Given::of(&matches, &typed)) {
+            Ok(()) => None,
+            Err(
+                Failure::Usage(what)
+                | Failure::System(what)
+                | Failure::Check(what)
+                | Failure::Undecided(what),
+            ) => Some(what),
+        },
+    }
+}
+
+/// The command at the end of a message, as a shell splits it.
+fn suggested(message: &str) -> Option<Vec<String>> {
+    let message = message.split(", or: oneloop ").next()?;
+    let (_, command) = message.rsplit_once(": oneloop ")?;
+    let mut words = vec![String::new()];
+    let mut is_quoted = false;
+    for char in command.chars() {
+        match (char, words.last_mut()) {
+            ('\'', _) => is_quoted = !is_quoted,
+            (' ', _) if !is_quoted => words.push(String::new()),
+            (char, Some(word)) => word.push(char),
+            (_, None) => {}
+        }
+    }
+    Some(words)
+}
+
+/// Mistakes of users; the paths are those of this repository, `FILE` is a script.
+const MISTAKES: &[&str] = &[
+    // A directory, a file, a URL or an address in the wrong form.
+    "serve src --directory=/",
+    "serve src --root src",
+    "serve src --dir tests --lan",
+    "serve src --dir nowhere",
+    "serve --dir nowhere",
+    "serve --directory",
+    "serve echo --root src",
+    "serve echo src --root /",
+    "serve src http=/docs:docs --root /",
+    "serve src/lib.rs src",
+    "serve src/lib.rs ./src",
+    "serve src/lib.rs /",
+    "serve src/lib.rs --lan",
+    "serve src sorc",
+    "serve sorc",
+    "serve nginx --lan",
+    "serve src:8080",
+    "serve src:8080 echo@9",
+    "serve src:8080 --lan",
+    "serve src:8080 -p 9000",
+    "serve src:99999",
+    "serve src:*:80",
+    "serve src:*:80 --lan",
+    "serve /etc:8080",
+    "serve http://src",
+    "serve http://src:8080/x",
+    "serve http://src src",
+    "serve http://src tests",
+    "serve http://example.org",
+    "serve http://127.0.0.1:81/x",
+    "serve src http://0.0.0.0:81/",
+    "serve file:///etc",
+    "serve 8080",
+    "serve src 8080",
+    "serve src 8080 -p 9000",
+    "serve src@9000 8080",
+    "serve src *:80 --lan",
+    "serve /docs:src@81",
+    "serve echo@x",
+    "serve src echo@99999",
+    "serve ecko",
+    "serve echo=x",
+    "serve https@443",
+    "serve http=",
+    "serve http=//example.org",
+    "serve http:src",
+    // Options of other servers.
+    "serve src --lan --host 0.0.0.0",
+    "serve src --lan --host 0.0.0.0:8080",
+    "serve src --lan --host ::1",
+    "serve src --lan --host example.org",
+    "serve src --lan --bind 127.0.0.1:81 -p 80",
+    "serve src --host 0.0.0.0:81 -p 80",
+    "serve src --host ::1 --bind 127.0.0.1",
+    "serve src -P 8080 -p 80",
+    "serve src@8080 --host 0.0.0.0",
+    "serve src@8080 -P 80",
+    "serve src@*:8080 --host ::1",
+    "serve src@8080 echo@0 --host ::1",
+    "serve --listen :8080",
+    "serve src --cors",
+    "serve echo --cors",
+    "serve echo --spa",
+    "serve echo -s",
+    "serve echo --zip",
+    "serve discard --timeout 20",
+    "serve daytime --timeout 20",
+    "serve echo --log x.log",
+    "serve src --model iterative -c 5",
+    "serve src --public --lan",
+    "serve src --path-prefix /x",
+    "serve src --password x --username joe",
+    "serve src --upload",
+    // Values.
+    "serve src --idle 30",
+    "serve daytime --idle 30",
+    "serve echo --type .foo=bad",
+    "serve src -a joe:123",
+    "serve src -a 80 --lan",
+    "serve src --model forks",
+    "serve src -p 99999",
+    // What does not go together.
+    "serve echo@0 --no-listing",
+    "serve echo@0 --no-listing --readme",
+    "serve echo@0 --no-listing --unix-mode 660 --lan",
+    "serve echo@0 --access-format common",
+    "serve src@0 --access-format common",
+    "serve echo@0 --model thread --workers 2",
+    "serve echo@0 --model iterative --clients 5 --no-listing",
+    "serve src@8080 --lan -q",
+    "serve src@8080 --lan --archive --unix-mode 660",
+    "serve src tests",
+    "serve src tests docs",
+    "serve src tests docs -p 8001",
+    "serve src src src",
+    "serve src http=/x:src tests http=/x:docs",
+    "serve echo@7 time@7 daytime@8",
+    "serve echo@7 time@*:7 daytime@7",
+    "serve echo message discard -p 80",
+    // The lecture.
+    "lecture fork",
+    "lecture fork reactor",
+    "lecture fork,reactor",
+    "lecture --model fork reactor",
+    "lecture zombies",
+    "lecture zombis",
+    "lecture zombies fork",
+    "lecture --scene zombies fork",
+    "lecture FILE",
+    "lecture fork FILE",
+    "lecture no-such-class.txt",
+    "lecture -m fork",
+    "lecture --scene zombies -m fork",
+    "lecture -o x.svg",
+    "lecture -o x.html --model fork",
+    "lecture --output x.png",
+    "lecture -o",
+    "lecture --pdf x.pdf --svg y.svg",
+    "lecture -f FILE",
+    "lecture -f",
+    "lecture -f nowhere.txt",
+    "lecture -w 3",
+    "lecture -w 3 --model fork",
+    "lecture --workers 0",
+    "lecture --workers 0 --model prethread",
+    "lecture --workers 0 --model fork",
+    "lecture --workers 3 --model fork",
+    "lecture --workers 3 --model fork,thread --pause",
+    "lecture --workers 3 --scene leak --model fork",
+    "lecture --model fork --pause",
+    "lecture --model fork --step",
+    "lecture --svg - --pause",
+    "lecture --html - --plain",
+    "lecture --list-scenes",
+    // The others.
+    "load message --depth 0",
+    "load message --rps 10",
+    "load --url http://127.0.0.1/ -v",
+    "load http://127.0.0.1/ --host x -p 80",
+    "load eco@127.0.0.1:7",
+    "load localhost:8000",
+    "load https://127.0.0.1/",
+    "load echo -z 5s",
+    "load echo --cookie a=b",
+    "load",
+    "compare -n 3",
+    "compare -o x",
+    "compare --repeats 0",
+    "src --lan",
+    "echo@8",
+    "sreve",
+];
+
+#[test]
+fn each_command_that_a_message_suggests_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("class.txt").display().to_string();
+    std::fs::write(&script, "models fork, prefork\nanna at 0s: send x, answer\n").unwrap();
+    let mut failed = Vec::new();
+    for line in MISTAKES {
+        let words: Vec<String> = line.split(' ').map(|word| word.replace("FILE", &script)).collect();
+        let Some(message) = report_of(&words) else {
+            failed.push(format!("{line} is accepted"));
+            continue;
+        };
+        let Some(command) = suggested(&message) else {
+            failed.push(format!("{line} suggests nothing: {message}"));
+            continue;
+        };
+        // Placeholders stand for what there is.
+        let placed: Vec<String> =
+            command.iter().map(|word| word.replace("DIR", "docs").replace("FILE", &script)).collect();
+        if let Some(refused) = report_of(&placed) {
+            failed.push(format!("{line}\n    {message}\n    {refused}"));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// A directory that is left out would be replaced by the current one, which is then shared.
+#[test]
+fn no_suggestion_loses_the_directory() {
+    for line in MISTAKES.iter().filter(|line| line.starts_with("serve ")) {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let has_directory = |words: &[String]| words.iter().skip(1).any(|word| !word.starts_with('-'));
+        let names_one = ["src", "dir", "root", "example", "file:"].iter().any(|part| line.contains(part));
+        let command = report_of(&words).and_then(|message| suggested(&message)).unwrap_or_default();
+        assert!(!names_one || has_directory(&command), "{line}: {command:?}");
+    }
+}
