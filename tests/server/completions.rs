@@ -101,6 +101,9 @@ const LINES: &[(&str, &[&str])] = &[
     ("oneloop compare --experiments cro\t", &["compare", "--experiments", "crowd"]),
     ("oneloop compare --experiments crowd,id\t", &["compare", "--experiments", "crowd,idle"]),
     ("oneloop compare --models=prethr\t", &["compare", "--models=prethread"]),
+    ("oneloop lecture --scene zo\t", &["lecture", "--scene", "zombies"]),
+    ("oneloop lecture --model fork,rea\t", &["lecture", "--model", "fork,reactor"]),
+    ("oneloop lecture --script acc\t", &["lecture", "--script", "access.log"]),
 ];
 
 fn check(home: &Home, shell: &[&str]) {
