@@ -13,6 +13,7 @@ use super::Failure;
 use super::documents::print;
 use super::units::count;
 use super::words::{command, did_you_mean, typed};
+use crate::judge::figures::counted;
 use crate::lab::again::Remeasurement;
 use crate::lab::judge::results::Results;
 use crate::lab::plan::comparison::{ATTEMPTS_DEFAULT, ATTEMPTS_MAX, ComparisonPlan, PlanStep, subjects};
@@ -269,11 +270,10 @@ fn compare_with(
 
 /// How far a comparison came that ended early.
 fn how_far(runs: usize, planned: usize) -> String {
+    let all = counted(planned as u64, "run", "runs");
     match runs.checked_sub(planned) {
-        None => format!("after {runs} of {planned} runs; the report has these"),
-        Some(again) => {
-            format!("after {planned} of {planned} runs and {again} measured again; the report has these")
-        }
+        None => format!("after {runs} of {all}; the report has these"),
+        Some(again) => format!("after {planned} of {all} and {again} measured again; the report has these"),
     }
 }
 
@@ -341,10 +341,11 @@ fn forecast(header: &Header, steps: usize, estimate: Duration, directory: &Path)
         ),
     };
     format!(
-        "{quick}{experiments}\nservers: {subjects}\n{findings}{}\n{steps} runs in {} repeats, seed {}; takes about {}; Ctrl-C stops \
-         and reports\n{again}raw data: {}\n",
+        "{quick}{experiments}\nservers: {subjects}\n{findings}{}\n{} in {}, seed {}; takes about {}; Ctrl-C stops and \
+         reports\n{again}raw data: {}\n",
         header.machine.placement,
-        plan.repeats,
+        counted(steps as u64, "run", "runs"),
+        counted(plan.repeats.into(), "repeat", "repeats"),
         plan.seed,
         in_words(Duration::from_secs(estimate.as_secs().max(1))),
         in_one_line(&directory.join(report::RAW).display().to_string())

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::figures::counted;
+
 /// Errors by class.
 ///
 /// Each request without a complete and correct reply is counted once, and so is each connection that failed
@@ -82,18 +84,18 @@ impl ErrorCounts {
     /// The classes that occurred, as text; empty without an error.
     pub(crate) fn summary(&self) -> String {
         let classes = [
-            (self.refused, "refused"),
-            (self.reset, "reset"),
-            (self.connect_timeout, "connect timeouts"),
-            (self.reply_timeout, "reply timeouts"),
-            (self.wrong_bytes, "wrong replies"),
-            (self.closed_early, "closed early"),
-            (self.other, "other errors"),
-            (self.out_of_ports, "without a local port"),
-            (self.out_of_descriptors, "without a descriptor"),
+            (self.refused, ["refused"; 2]),
+            (self.reset, ["reset"; 2]),
+            (self.connect_timeout, ["connect timeout", "connect timeouts"]),
+            (self.reply_timeout, ["reply timeout", "reply timeouts"]),
+            (self.wrong_bytes, ["wrong reply", "wrong replies"]),
+            (self.closed_early, ["closed early"; 2]),
+            (self.other, ["other error", "other errors"]),
+            (self.out_of_ports, ["without a local port"; 2]),
+            (self.out_of_descriptors, ["without a descriptor"; 2]),
         ];
         let occurred = classes.iter().filter(|(count, _)| *count > 0);
-        occurred.map(|(count, class)| format!("{count} {class}")).collect::<Vec<_>>().join(", ")
+        occurred.map(|(count, [one, many])| counted(*count, one, many)).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -114,5 +116,15 @@ mod tests {
         assert_eq!(counted.summary(), "2 reset, 1 without a local port");
         assert_eq!((counted.of_server(), counted.of_generator()), (2, 1));
         assert_eq!(ErrorCounts::default().summary(), "");
+        let of_each = |count| ErrorCounts {
+            connect_timeout: count,
+            reply_timeout: count,
+            wrong_bytes: count,
+            other: count,
+            ..ErrorCounts::default()
+        };
+        let one = "1 connect timeout, 1 reply timeout, 1 wrong reply, 1 other error";
+        let two = "2 connect timeouts, 2 reply timeouts, 2 wrong replies, 2 other errors";
+        assert_eq!((of_each(1).summary().as_str(), of_each(2).summary().as_str()), (one, two));
     }
 }

@@ -37,9 +37,19 @@ pub(crate) fn grouped(value: f64) -> String {
     if value <= -0.5 { format!("\u{2212}{text}") } else { text }
 }
 
-/// `1 client`, `2 clients`.
+/// The word for so many: one, or several or none.
+pub(crate) fn plural<'a>(count: u64, one: &'a str, many: &'a str) -> &'a str {
+    if count == 1 { one } else { many }
+}
+
+/// `1 client`, `2000 clients`.
 pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
+    format!("{count} {}", plural(count, one, many))
+}
+
+/// `1 client`, `2,000 clients`.
+pub(crate) fn counted_grouped(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(count as f64), plural(count, one, many))
 }
 
 /// A share of 1 in percent.
@@ -55,6 +65,8 @@ mod tests {
     fn one_is_singular() {
         let clients = |count| counted(count, "client", "clients");
         assert_eq!([clients(0), clients(1), clients(2)], ["0 clients", "1 client", "2 clients"]);
+        let clients = |count| counted_grouped(count, "client", "clients");
+        assert_eq!([clients(0), clients(1), clients(2_000)], ["0 clients", "1 client", "2,000 clients"]);
     }
 
     #[test]

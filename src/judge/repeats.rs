@@ -2,7 +2,7 @@
 
 use super::errors::ErrorCounts;
 use super::evidence::Evidence;
-use super::figures::{grouped, percent, three_digits};
+use super::figures::{counted, counted_grouped, grouped, percent, plural, three_digits};
 use super::statistics::{MedianInterval, median};
 use super::thresholds::{
     BUSY_FROM, ERRORS_MAX, LITTLE_MAX, OTHERS_MAX, SHORTFALL_MAX, SPREAD_MAX, STARVED_MAX,
@@ -179,8 +179,8 @@ fn errors(measured: &[&Evidence], criteria: &Criteria) -> Vec<ReasonedVerdict> {
     } else if of_server.of_server() > 0 && criteria.full_queue != FullQueue::IsMeasured {
         let share = of_server.of_server() as f64 / (requests + of_server.of_server()) as f64;
         let verdict = if share > ERRORS_MAX { Verdict::Failed } else { Verdict::Noisy };
-        let answers = grouped(requests as f64);
-        findings.push((verdict, format!("errors: {}, with {answers} answers", of_server.summary())));
+        let answers = counted_grouped(requests, "answer", "answers");
+        findings.push((verdict, format!("errors: {}, with {answers}", of_server.summary())));
     }
     findings
 }
@@ -193,8 +193,8 @@ fn generator(measured: &[&Evidence], criteria: &Criteria) -> Vec<ReasonedVerdict
     let missed: u64 = measured.iter().map(|evidence| evidence.missed).sum();
     let requests: u64 = measured.iter().map(|evidence| evidence.requests).sum();
     if missed as f64 > SHORTFALL_MAX * (missed + requests) as f64 {
-        let scheduled = grouped((missed + requests) as f64);
-        let why = format!("the generator did not send {} of {scheduled} requests", grouped(missed as f64));
+        let scheduled = counted_grouped(missed + requests, "request", "requests");
+        let why = format!("the generator did not send {} of {scheduled}", grouped(missed as f64));
         findings.push((Verdict::GeneratorBound, why));
     }
     // On a core that it does not share with the server, a generator that waits for the core has as much work
@@ -233,7 +233,8 @@ fn noise(measured: &[&Evidence], criteria: &Criteria) -> Vec<ReasonedVerdict> {
     let mut reasons = Vec::new();
     let (repeats_min, headline) = (criteria.repeats_min, &criteria.headline);
     if measured.len() < repeats_min as usize {
-        reasons.push(format!("only {} repeats; at least {repeats_min} are needed", measured.len()));
+        let repeats = counted(measured.len() as u64, "repeat", "repeats");
+        reasons.push(format!("only {repeats}; at least {repeats_min} are needed"));
     }
     if let Some(summary) = headline.summary
         && summary.spread() > SPREAD_MAX
@@ -244,9 +245,10 @@ fn noise(measured: &[&Evidence], criteria: &Criteria) -> Vec<ReasonedVerdict> {
     let not_sampled: Vec<f64> = measured.iter().filter_map(|evidence| evidence.not_sampled_ms).collect();
     if let Some(ms) = median(&not_sampled) {
         reasons.push(format!(
-            "{} of {} repeats have no CPU times: {} ms of the measured span have no samples",
+            "{} of {} {} no CPU times: {} ms of the measured span have no samples",
             not_sampled.len(),
-            measured.len(),
+            counted(measured.len() as u64, "repeat", "repeats"),
+            plural(not_sampled.len() as u64, "has", "have"),
             three_digits(ms)
         ));
     }
@@ -262,9 +264,9 @@ fn noise(measured: &[&Evidence], criteria: &Criteria) -> Vec<ReasonedVerdict> {
     }
     let overflows = overflows(measured);
     if overflows > 0 && criteria.full_queue == FullQueue::Disturbs {
-        let times = grouped(overflows as f64);
+        let times = counted_grouped(overflows, "time", "times");
         reasons.push(format!(
-            "the listen queue overflowed {times} times, and each dropped client connected a second late"
+            "the listen queue overflowed {times}, and each dropped client connected a second late"
         ));
     }
     reasons.into_iter().map(|why| (Verdict::Noisy, why)).collect()
@@ -339,6 +341,6 @@ fn support(measured: &[&Evidence], criteria: &Criteria) -> Vec<String> {
     if overflows > 0 || criteria.full_queue == FullQueue::IsMeasured {
         evidence.push(format!("listen queue overflows: {}", grouped(overflows as f64)));
     }
-    evidence.push(format!("{} repeats", measured.len()));
+    evidence.push(counted(measured.len() as u64, "repeat", "repeats"));
     evidence
 }

@@ -16,6 +16,7 @@ use std::str::FromStr;
 use super::histograms::{buckets, decoded};
 use super::random::Random;
 use super::report::{Interval, Phase, Report};
+use crate::judge::figures::counted;
 
 /// Draws: the ends of an interval that leave 0.5 % out on a side are then the tenth from the end.
 const DRAWS: usize = if cfg!(test) { 400 } else { 2_000 };
@@ -290,8 +291,9 @@ fn value(quantity: ComparedQuantity, drawn: &[DrawnBlock<'_>], grid: &[u64]) -> 
 /// Why the data have no answer, if they have none.
 fn unknown(quantity: ComparedQuantity, runs: &[Vec<DrawnBlock<'_>>; 2], fewest: usize) -> Option<String> {
     if fewest < BLOCKS_MIN {
+        let intervals = counted(fewest as u64, "interval", "intervals");
         return Some(format!(
-            "a run has {fewest} intervals with a histogram, and {BLOCKS_MIN} are needed; measure longer"
+            "a run has {intervals} with a histogram, and {BLOCKS_MIN} are needed; measure longer"
         ));
     }
     let ComparedQuantity::Quantile(quantile) = quantity else { return None };
@@ -299,7 +301,8 @@ fn unknown(quantity: ComparedQuantity, runs: &[Vec<DrawnBlock<'_>>; 2], fewest: 
     let count = counts.min().unwrap_or(0);
     // Rounded, because 1 - 0.99 is not 0.01.
     let beyond = ((1.0 - quantile) * count as f64 * 1e6).round() / 1e6;
-    (beyond < BEYOND_MIN).then(|| format!("{count} requests are too few for {quantity}; measure longer"))
+    let requests = counted(count, "request is", "requests are");
+    (beyond < BEYOND_MIN).then(|| format!("{requests} too few for {quantity}; measure longer"))
 }
 
 /// The ends of the interval, of sorted changes from runs with so many blocks.

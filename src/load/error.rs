@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::plan::PlanError;
+use crate::judge::figures::counted;
 
 /// Descriptors beside those of clients: standard streams, poll, alarm, signals, report files, and a reserve.
 pub(super) const OWN_DESCRIPTORS: u64 = 24;
@@ -32,8 +33,8 @@ impl fmt::Display for RunError {
             RunError::Descriptors { needed, allowed } => write!(
                 f,
                 "the load needs {needed} file descriptors, and this process may have {allowed}; raise the limit \
-                 (ulimit -Hn {needed}, as root; and on Linux fs.nr_open), or use at most {} connections",
-                allowed.saturating_sub(OWN_DESCRIPTORS)
+                 (ulimit -Hn {needed}, as root; and on Linux fs.nr_open), or use at most {}",
+                counted(allowed.saturating_sub(OWN_DESCRIPTORS), "connection", "connections")
             ),
             RunError::System(error) => error.fmt(f),
         }

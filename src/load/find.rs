@@ -10,6 +10,7 @@ use super::report::{Arrivals, Pace, Phase, ProbeReport, Report, SearchLimit, Sea
 use super::search::{Found, Probe, ProbeLength, ProbeOutcome, Search, SearchBounds};
 use super::workload::Workload;
 use super::{RunProgress, run_watched, verdict};
+use crate::judge::figures::counted;
 
 /// A search takes at most as long as so many whole probes are measured: 90 s with probes of 3 s.
 pub(crate) const PROBES_MAX: u32 = 30;
@@ -318,7 +319,7 @@ fn finding(found: Option<Found>, limit: SearchLimit, failed_from: Option<f64>) -
         _ if found.votes.confidence() < CONFIDENCE_MIN => {
             let why = match (found.votes.met, found.votes.met + found.votes.failed) {
                 (_, 0) => "it was probed once".to_owned(),
-                (met, all) => format!("{met} of {all} probes met the checks"),
+                (met, all) => format!("{met} of {} met the checks", counted(all.into(), "probe", "probes")),
             };
             Some((Verdict::Noisy, format!("the rate found is not confirmed: {why}")))
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempts::counting;
 use super::criteria::{ComparisonSetup, criteria, disturbed_by, doubts, repeat};
-use crate::judge::figures::percent;
+use crate::judge::figures::{counted, percent};
 use crate::judge::repeats::{Repeat, judge};
 use crate::judge::statistics::{MedianInterval, slope};
 use crate::judge::thresholds::SPREAD_MAX;
@@ -347,7 +347,7 @@ fn slope_of(cell: &Cell, metric: Metric, runs: &[Run], cells: &[CellResult]) -> 
     let worst = parts.max_by_key(|result| result.judgement.verdict)?;
     let label = cell.experiment.level_label();
     let mut judgement =
-        Judgement { verdict: Verdict::Valid, evidence: vec![format!("{} repeats", summary.n)] };
+        Judgement { verdict: Verdict::Valid, evidence: vec![counted(summary.n.into(), "repeat", "repeats")] };
     // What is negligible in a cell is so in the whole line, from its first level to its last one.
     let half = (summary.high - summary.low) / 2.0;
     let of_line = half * f64::from(most - fewest);

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::style::Styles;
 use super::terms::Explained;
 use super::{floor, pictures, plots, sentences, text, timeline};
-use crate::judge::figures::{bytes, percent};
+use crate::judge::figures::{bytes, counted, percent};
 use crate::judge::statistics::MedianInterval;
 use crate::judge::thresholds;
 use crate::judge::{Judgement, Verdict};
@@ -46,12 +46,12 @@ fn head(html: &mut String, results: &Results) {
     );
     let _ = write!(
         html,
-        "<p class=\"soft\">{} servers with the same service and the same requests, measured on {} with {}. {} repeats, seed \
-         {}, {}.</p>",
+        "<p class=\"soft\">{} servers with the same service and the same requests, measured on {} with {}. {}, \
+         seed {}, {}.</p>",
         plan.subjects.len(),
         escape(&header.machine.processor),
         escape(&header.machine.kernel),
-        plan.repeats,
+        counted(plan.repeats.into(), "repeat", "repeats"),
         plan.seed,
         escape(&header.started),
     );
@@ -72,8 +72,9 @@ fn head(html: &mut String, results: &Results) {
     if results.runs_made < results.runs_planned {
         let _ = write!(
             html,
-            "<p class=\"banner\">Interrupted after {} of {} runs. The report shows these runs only.</p>",
-            results.runs_made, results.runs_planned
+            "<p class=\"banner\">Interrupted after {} of {}. The report shows these runs only.</p>",
+            results.runs_made,
+            counted(results.runs_planned.into(), "run", "runs")
         );
     }
     for sentence in sentences::busy_machine(results).into_iter().chain(sentences::measured_again(results)) {
@@ -215,12 +216,12 @@ fn crossings(html: &mut String, crossovers: &[Crossover], experiments: &[Experim
     for crossover in crossovers {
         let _ = write!(
             html,
-            "<tr><td>{} ({})</td><td>{} clients</td><td><b>{}</b></td><td>{} clients</td><td><b>{}</b></td></tr>",
+            "<tr><td>{} ({})</td><td>{}</td><td><b>{}</b></td><td>{}</td><td><b>{}</b></td></tr>",
             crossover.metric.label(),
             crossover.class,
-            crossover.until,
+            counted(crossover.until.into(), "client", "clients"),
             escape(&crossover.before),
-            crossover.from,
+            counted(crossover.from.into(), "client", "clients"),
             escape(&crossover.after)
         );
     }
@@ -490,7 +491,9 @@ fn coverages(results: &Results) -> String {
     let shown: Vec<String> = by_repeats
         .iter()
         .rev()
-        .map(|(repeats, coverage)| format!("{:.1} % with {repeats} repeats", coverage * 100.0))
+        .map(|(&repeats, coverage)| {
+            format!("{:.1} % with {}", coverage * 100.0, counted(repeats.into(), "repeat", "repeats"))
+        })
         .collect();
     if shown.is_empty() {
         return String::new();

@@ -192,7 +192,9 @@ fn compared(experiment: Experiment, metric: Metric, at: &TrustedValues<'_>) -> O
                 at.level
             )
         }
-        Experiment::Bulk => format!("The throughput for {} clients is", at.level),
+        Experiment::Bulk => {
+            format!("The throughput for {} is", counted(at.level.into(), "client", "clients"))
+        }
         Experiment::Idle => "The memory of an idle client is".to_owned(),
         _ => "The memory of an idle copy is".to_owned(),
     };

@@ -11,6 +11,7 @@ use super::plots::{BELOW_NOISE, is_below_noise, value_text};
 use super::sentences;
 use super::text::{found, left_out, slope as slope_text, slope_note};
 use crate::judge::Verdict;
+use crate::judge::figures::counted;
 use crate::judge::statistics::MedianInterval;
 use crate::lab::judge::decision::decide;
 use crate::lab::judge::results::{CellResult, Results, Slope};
@@ -25,7 +26,8 @@ pub(crate) fn render(results: &Results, width: Option<u16>) -> String {
     let plan = &results.header.plan;
     let quick = if plan.extent == Extent::Quick { "QUICK, " } else { "" };
     let placement = &results.header.machine.placement;
-    text.line(&format!("{quick}{} repeats, seed {}; {placement}", plan.repeats, plan.seed));
+    let repeats = counted(plan.repeats.into(), "repeat", "repeats");
+    text.line(&format!("{quick}{repeats}, seed {}; {placement}", plan.seed));
     text.line(&format!(
         "values are medians; \u{b1} is half of the confidence interval, which lies between {}",
         interval(plan.repeats)
@@ -65,7 +67,8 @@ pub(crate) fn render(results: &Results, width: Option<u16>) -> String {
         text.line(&format!("  {name}: {sentence}"));
     }
     if results.runs_made < results.runs_planned {
-        text.line(&format!("interrupted after {} of {} runs", results.runs_made, results.runs_planned));
+        let planned = counted(results.runs_planned.into(), "run", "runs");
+        text.line(&format!("interrupted after {} of {planned}", results.runs_made));
     }
     text.text
 }
@@ -398,11 +401,11 @@ fn decisions(text: &mut WrappedText, results: &Results) {
     }
     for crossover in &crossovers {
         text.line(&format!(
-            "  crossover{}, by {}: {} up to {} clients, {} from {}",
+            "  crossover{}, by {}: {} up to {}, {} from {}",
             in_class(crossover.class, classes),
             crossover.metric.label(),
             crossover.before,
-            crossover.until,
+            counted(crossover.until.into(), "client", "clients"),
             crossover.after,
             crossover.from
         ));

@@ -32,7 +32,7 @@ fn a_run_whose_span_left_the_samples_is_noisy_and_says_why() {
             measurement.evidence.not_sampled_ms = Some(12.0);
         }
     });
-    let why = "1 of 5 repeats have no CPU times: 12.0 ms of the measured span have no samples";
+    let why = "1 of 5 repeats has no CPU times: 12.0 ms of the measured span have no samples";
     assert_judged(&results, Model::Reactor, Verdict::Noisy, why);
     assert_not_in_the_order(&results, "reactor");
 }
