@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::errors::ErrorCounts;
-use super::figures::{counted, grouped, percent, three_digits};
+use super::figures::{counted, counted_grouped, grouped, percent, plural, three_digits};
 use super::statistics::MedianInterval;
 use super::thresholds::{BUSY_FROM, ERRORS_MAX, LITTLE_MAX, SHORTFALL_MAX, SPREAD_MAX, STARVED_MAX};
 use super::verdict::{ReasonedVerdict, Verdict, conclude};
@@ -43,6 +43,10 @@ const UNCONNECTED_MAX: f64 = 0.02;
 const INTERVALS_MIN: usize = 5;
 /// Segments that may be sent again in any run.
 const RETRANSMITTED_MIN: u64 = 2;
+/// What the loss of its last segment delays a request by, at least: Linux waits so long before it sends that
+/// again (`TCP_RTO_MIN`). The segments are counted for the whole machine: without a request that took so
+/// long, they were those of other programs, or replaced at once.
+const RETRANSMISSION_NS: u64 = 200_000_000;
 
 /// The numbers of one run that decide whether it can be trusted. `None` means "not measured here", or that
 /// it does not apply.
@@ -89,6 +93,8 @@ pub struct RunEvidence {
     pub latency_p50_ns: u64,
     /// The p99 latency.
     pub latency_p99_ns: u64,
+    /// The longest latency.
+    pub latency_max_ns: u64,
     /// Requests in flight or waiting for a connection, on average.
     pub outstanding_mean: f64,
     /// Throughput times mean latency, relative to `outstanding_mean`: 1 by Little's law. In the open loop,
@@ -109,7 +115,7 @@ pub struct RunEvidence {
     pub connections_attempted: u64,
     /// Local ports that the system has for connections to one server, with all source addresses.
     pub local_ports: Option<u64>,
-    /// TCP segments that this machine sent again.
+    /// TCP segments that this machine sent again, of all its programs.
     pub retransmitted_segments: Option<u64>,
     /// Errors by class.
     pub errors: ErrorCounts,
@@ -175,6 +181,13 @@ impl RunVerdict {
         }
         notes.extend(missed(run));
         notes.extend(unanswered(run));
+        if let Some(segments) = retransmitted(run)
+            && run.latency_max_ns < RETRANSMISSION_NS
+        {
+            notes.push(format!(
+                "this machine sent {segments} again, of all its programs; no request took the 200 ms that a loss costs"
+            ));
+        }
         if (1..TAIL_REQUESTS_MIN).contains(&latency_count) {
             notes.push(format!(
                 "p99.99 of only {} is close to the maximum",
@@ -202,24 +215,21 @@ impl RunVerdict {
 
 /// Requests that are in no percentile.
 fn missed(run: &RunEvidence) -> Option<String> {
-    let (requests, them) =
-        if run.missed_sends == 1 { ("request was", "it") } else { ("requests were", "them") };
-    (run.missed_sends > 0).then(|| {
+    let missed = run.missed_sends;
+    let requests = plural(missed, "scheduled request was", "scheduled requests were");
+    let them = plural(missed, "it", "them");
+    (missed > 0).then(|| {
         format!(
-            "{} scheduled {requests} never sent because no connection was free; the latencies do not include {them}",
-            run.missed_sends
+            "{missed} {requests} never sent because no connection was free; the latencies do not include {them}"
         )
     })
 }
 
 /// Requests whose latency is a lower bound.
 fn unanswered(run: &RunEvidence) -> Option<String> {
-    let requests = if run.unanswered == 1 { "request" } else { "requests" };
+    let requests = counted(run.unanswered, "request", "requests");
     (run.unanswered > 0).then(|| {
-        format!(
-            "{} {requests} had no answer when the run ended; the latencies include the time waited so far",
-            run.unanswered
-        )
+        format!("{requests} had no answer when the run ended; the latencies include the time waited so far")
     })
 }
 
@@ -243,10 +253,11 @@ fn errors(run: &RunEvidence) -> Vec<ReasonedVerdict> {
     let (own, of_server) = (run.errors.of_generator(), run.errors.of_server());
     if own > 0 {
         let ports = run.local_ports.map_or(String::new(), |ports| format!(" of {}", grouped(ports as f64)));
+        let connections = |count| counted(count, "connection", "connections");
         let what = if run.errors.out_of_ports > 0 {
-            format!("no local port{ports} was left for {} connections", run.errors.out_of_ports)
+            format!("no local port{ports} was left for {}", connections(run.errors.out_of_ports))
         } else {
-            format!("no file descriptor was left for {} connections", run.errors.out_of_descriptors)
+            format!("no file descriptor was left for {}", connections(run.errors.out_of_descriptors))
         };
         findings.push((Verdict::PortStarved, what));
     }
@@ -264,8 +275,8 @@ fn errors(run: &RunEvidence) -> Vec<ReasonedVerdict> {
         let share = of_server as f64 / (run.requests + of_server) as f64;
         let verdict = if share > ERRORS_MAX { Verdict::Failed } else { Verdict::Noisy };
         let of_server = ErrorCounts { out_of_ports: 0, out_of_descriptors: 0, ..run.errors };
-        let answers = grouped(run.requests as f64);
-        findings.push((verdict, format!("errors: {}, with {answers} answers", of_server.summary())));
+        let answers = counted_grouped(run.requests, "answer", "answers");
+        findings.push((verdict, format!("errors: {}, with {answers}", of_server.summary())));
     }
     findings
 }
@@ -317,20 +328,28 @@ fn service(run: &RunEvidence) -> Vec<ReasonedVerdict> {
     if run.clients_unserved > 0 {
         findings.push((
             Verdict::Failed,
-            format!("{} of {} clients had no reply, while the others had", run.clients_unserved, run.clients),
+            format!(
+                "{} of {} had no reply, while the others had",
+                run.clients_unserved,
+                counted(run.clients, "client", "clients")
+            ),
         ));
     }
     if is_short(run) && !is_at_its_limit(run) {
         // While the generator is kept from its work, either side may be the cause.
         let verdict = if disturbances(run).is_empty() { Verdict::Failed } else { Verdict::Noisy };
-        let due = run.requests_due.unwrap_or(0) as f64;
-        let (answered, due) = (grouped(run.requests as f64), grouped(due));
+        let due = scheduled(run.requests_due.unwrap_or(0));
+        let (answered, were) = (grouped(run.requests as f64), plural(run.requests, "was", "were"));
         findings.push((
             verdict,
-            format!("the offered rate was not reached: {answered} of {due} scheduled requests were answered in time"),
+            format!("the offered rate was not reached: {answered} of {due} {were} answered in time"),
         ));
     }
     findings
+}
+
+fn scheduled(requests: u64) -> String {
+    counted_grouped(requests, "scheduled request", "scheduled requests")
 }
 
 /// What kept the generator from its work.
@@ -417,9 +436,8 @@ fn noise(run: &RunEvidence) -> Vec<String> {
         reasons.extend(unanswered(run));
     }
     if (1..REQUESTS_MIN).contains(&run.requests) {
-        let (answered, were) =
-            (run.requests, if run.requests == 1 { "request was" } else { "requests were" });
-        reasons.push(format!("only {answered} {were} answered: p99 is about the maximum"));
+        let answered = counted(run.requests, "request was", "requests were");
+        reasons.push(format!("only {answered} answered: p99 is about the maximum"));
     }
     reasons
 }
@@ -431,26 +449,34 @@ fn connections(run: &RunEvidence) -> Vec<String> {
         && run.connections_ended_by_server == 0
         && mean < (1.0 - UNCONNECTED_MAX) * run.clients as f64
     {
-        reasons.push(format!("on average {mean:.1} of {} clients were connected", run.clients));
+        let clients = counted(run.clients, "client was", "clients were");
+        reasons.push(format!("on average {mean:.1} of {clients} connected"));
     }
-    if let Some(count) = run.retransmitted_segments
-        && count > RETRANSMITTED_MIN
-        && count as f64 > ERRORS_MAX * run.requests as f64
+    if let Some(segments) = retransmitted(run)
+        && run.latency_max_ns >= RETRANSMISSION_NS
     {
+        let longest = milliseconds(run.latency_max_ns);
         reasons.push(format!(
-            "{} segments were lost and sent again; each delays its request by 200 ms or more",
-            grouped(count as f64)
+            "this machine sent {segments} again, and the longest request took {longest}: a lost segment delays its \
+             request by 200 ms or more"
         ));
     }
     reasons
+}
+
+/// Segments that this machine sent again, if they are more than a few.
+fn retransmitted(run: &RunEvidence) -> Option<String> {
+    let count = run.retransmitted_segments?;
+    (count > RETRANSMITTED_MIN && count as f64 > ERRORS_MAX * run.requests as f64)
+        .then(|| counted_grouped(count, "segment", "segments"))
 }
 
 /// What supports a VALID verdict.
 fn support(run: &RunEvidence) -> Vec<String> {
     let mut evidence = Vec::new();
     if let Some(due) = run.requests_due {
-        let (answered, due) = (grouped(run.requests as f64), grouped(due as f64));
-        evidence.push(format!("{answered} of {due} scheduled requests answered"));
+        let (answered, due) = (grouped(run.requests as f64), scheduled(due));
+        evidence.push(format!("{answered} of {due} answered"));
     }
     if let Some(ratio) = run.little_ratio {
         evidence.push(format!("Little's law {}", three_digits(ratio)));
@@ -463,10 +489,11 @@ fn support(run: &RunEvidence) -> Vec<String> {
         .map_or(String::new(), |waited| format!(", without a core {}", percent(waited)));
     evidence.push(format!("generator CPU {}{waited}", percent(run.generator_cpu_share)));
     if let Some(mean) = run.connections_mean {
-        evidence.push(format!("{mean:.0} of {} clients connected", run.clients));
+        let clients = counted(run.clients, "client", "clients");
+        evidence.push(format!("{mean:.0} of {clients} connected"));
     }
     if let Some(count) = run.retransmitted_segments {
-        evidence.push(format!("{} segments sent again", grouped(count as f64)));
+        evidence.push(format!("{} sent again", counted_grouped(count, "segment", "segments")));
     }
     evidence
 }
@@ -640,10 +667,51 @@ mod tests {
             absent(run);
             run.connections_ended_by_server = 90; // it may, and is counted
         });
-        assert_is(quiet(), Verdict::Noisy, "50 segments were lost", |run| {
-            run.retransmitted_segments = Some(50);
+        assert_is(quiet(), Verdict::Noisy, "this machine sent 50 segments again", |run| {
+            (run.retransmitted_segments, run.latency_max_ns) = (Some(50), 230_000_000);
         });
-        assert_is(quiet(), Verdict::Valid, "", |run| run.retransmitted_segments = Some(15));
+        assert_is(quiet(), Verdict::Valid, "", |run| {
+            (run.retransmitted_segments, run.latency_max_ns) = (Some(15), 230_000_000);
+        });
+    }
+
+    /// The kernel counts those of all programs.
+    #[test]
+    fn lost_segments_that_delayed_no_request_are_a_note() {
+        let mut run = RunEvidence { retransmitted_segments: Some(50), latency_max_ns: 9_500_000, ..quiet() };
+        let judged = RunVerdict::of(run.clone());
+        assert_eq!(judged.verdict, Verdict::Valid, "{:?}", judged.reasons);
+        let notes = judged.notes(20_000);
+        assert!(notes.iter().any(|note| note.contains("sent 50 segments again")), "{notes:?}");
+        run.latency_max_ns = 230_000_000;
+        assert_eq!(RunVerdict::of(run.clone()).notes(20_000), [] as [String; 0], "it is a reason");
+        run.retransmitted_segments = Some(15);
+        assert_eq!(RunVerdict::of(run).notes(20_000), [] as [String; 0]);
+    }
+
+    #[test]
+    fn one_of_a_kind_is_singular() {
+        assert_is(quiet(), Verdict::Failed, "errors: 1 reply timeout, with 1 answer", |run| {
+            (run.requests, run.errors.reply_timeout) = (1, 1);
+        });
+        assert_is(quiet(), Verdict::PortStarved, "was left for 1 connection", |run| {
+            run.errors.out_of_ports = 1;
+        });
+        assert_is(quiet(), Verdict::PortStarved, "was left for 1 connection", |run| {
+            run.errors.out_of_descriptors = 1;
+        });
+        let one_client = |run: &mut RunEvidence| (run.clients, run.connections_mean) = (1, Some(1.0));
+        assert_is(quiet(), Verdict::Valid, "; 1 of 1 client connected; 1 segment sent again", |run| {
+            one_client(run);
+            run.retransmitted_segments = Some(1);
+        });
+        assert_is(quiet(), Verdict::Noisy, "on average 0.5 of 1 client was connected", |run| {
+            one_client(run);
+            run.connections_mean = Some(0.5);
+        });
+        assert_is(scheduled(), Verdict::Noisy, "only 1 request was answered", |run| {
+            (run.requests, run.requests_due) = (1, Some(1));
+        });
     }
 
     #[test]

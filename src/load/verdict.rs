@@ -9,11 +9,17 @@ use super::clock::ns;
 use super::report::{Pace, Phase, Report};
 #[cfg(feature = "cli")]
 use crate::judge::ErrorCounts;
+#[cfg(feature = "cli")]
+use crate::judge::figures::plural;
 use crate::judge::single_run::rate_spread;
 use crate::judge::{RunEvidence, RunVerdict};
 
 /// Replies per client, on average, from which a client without any was left out.
 const SERVED_FROM: u64 = 10;
+/// Share of the replies with a status other than 2xx that is worth a note: more of them than this may be the
+/// p99.
+#[cfg(feature = "cli")]
+const OTHER_STATUSES_NOTED_FROM: f64 = 0.01;
 
 /// Adds to a report what its numbers say: the verdict, and where the latency bends.
 pub(super) fn conclude(report: &mut Report) {
@@ -53,6 +59,7 @@ fn evidence(report: &Report) -> RunEvidence {
         latency_mean_ns: report.latency.mean_ns,
         latency_p50_ns: report.latency.p50_ns,
         latency_p99_ns: report.latency.p99_ns,
+        latency_max_ns: report.latency.max_ns,
         outstanding_mean: report.outstanding_mean,
         little_ratio: Some(little).filter(|ratio| is_closed && ratio.is_finite() && *ratio > 0.0),
         rate_spread_share: if is_closed { spread(report) } else { None },
@@ -98,14 +105,35 @@ pub(crate) fn judged(report: &Report) -> RunVerdict {
 #[cfg(feature = "cli")]
 pub(crate) fn notes(report: &Report) -> Vec<String> {
     let mut found = judged(report).notes(report.latency.count);
+    found.extend(other_statuses(report));
     for (kind, crowd) in [("idle", &report.idle), ("slow", &report.slow)] {
         let lost = crowd.lost.total();
         if lost > 0 {
-            let what = format!("{lost} of {} {kind} clients were not connected throughout", crowd.clients);
+            let clients = plural(crowd.clients, "client", "clients");
+            let were = plural(lost, "was", "were");
+            let what =
+                format!("{lost} of {} {kind} {clients} {were} not connected throughout", crowd.clients);
             found.push([vec![what], advice(&crowd.lost)].concat().join("; "));
         }
     }
     found
+}
+
+/// Replies that are not what was asked for, and often faster or slower than those that are. A redirect that
+/// is followed is what was asked for.
+#[cfg(feature = "cli")]
+fn other_statuses(report: &Report) -> Option<String> {
+    let follows = report.counts.get("redirects_followed").is_some_and(|count| *count > 0);
+    let all = report.replies_with(0..=u16::MAX);
+    let other = all - report.replies_with(200..=if follows { 399 } else { 299 });
+    let share = other as f64 / (all as f64).max(1.0);
+    (share > OTHER_STATUSES_NOTED_FROM).then(|| {
+        format!(
+            "{:.1} % of the replies are not 2xx, and rate and latencies include them; --expect '2xx>99%' checks the \
+             share",
+            share * 100.0
+        )
+    })
 }
 
 /// What helps against the errors of the generator that occurred.
