@@ -184,8 +184,9 @@ fn notes(before: &Report, after: &Report) -> Vec<String> {
             notes.push(format!("the runs differ in {what}: {} and {}", values[0], values[1]));
         }
     };
-    differ("service", [one.service.clone(), other.service.clone()]);
-    differ("what they request", [one.resource.clone(), other.resource.clone()]);
+    for (what, values) in one.request_differences(other) {
+        differ(what, values);
+    }
     differ("clients", [one.clients.to_string(), other.clients.to_string()]);
     differ("depth", [one.depth.to_string(), other.depth.to_string()]);
     differ("threads", [one.threads.to_string(), other.threads.to_string()]);

@@ -62,10 +62,11 @@ pub fn merge(reports: &[Report]) -> Result<Report, MergeError> {
             return Err(MergeError::Newer(at));
         }
         let (one, other) = (&first.configuration, &report.configuration);
+        if let Some((what, _)) = one.request_differences(other).first() {
+            return Err(MergeError::Different(what));
+        }
         let kind = |configuration: &Configuration| std::mem::discriminant(&configuration.pace);
         for (what, differs) in [
-            ("their service", one.service != other.service),
-            ("what they request", one.resource != other.resource),
             ("whether there is a rate", kind(one) != kind(other)),
             ("whether each request has its own connection", one.churn != other.churn),
         ] {
@@ -345,6 +346,7 @@ fn one_interval(parts: &[Interval], encoder: &mut HdrEncoder) -> Option<Interval
 mod tests {
     use super::*;
     use crate::load::Plan;
+    use crate::load::report::RequestSettings;
 
     /// A run of a second that began so many ms after another, with these latencies.
     fn run(after_ms: u64, latencies_us: impl Iterator<Item = u64>) -> Report {
@@ -400,6 +402,13 @@ mod tests {
         let mut other = run(0, some());
         other.configuration.resource = "/other".to_owned();
         assert_eq!(merge(&[run(0, some()), other]), Err(MergeError::Different("what they request")));
+        let mut method = run(0, some());
+        let settings = |method: &str| RequestSettings { method: method.to_owned(), ..Default::default() };
+        method.configuration.request = Some(settings("PUT"));
+        let mut get = run(0, some());
+        assert!(merge(&[get.clone(), method.clone()]).is_ok(), "one is of before");
+        get.configuration.request = Some(settings("GET"));
+        assert_eq!(merge(&[get, method]), Err(MergeError::Different("the method")));
         let mut newer = run(0, some());
         newer.schema_version += 1;
         assert_eq!(merge(&[run(0, some()), newer]), Err(MergeError::Newer(1)));

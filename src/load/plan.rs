@@ -197,6 +197,7 @@ impl Plan {
         let churn = self.has_churn(workload);
         Configuration {
             resource: workload.resource().unwrap_or_default().to_owned(),
+            request: workload.request_settings(),
             churn,
             depth: if churn { 1 } else { self.depth },
             ..self.configuration(workload.name(), workload.request_bytes())
@@ -208,6 +209,7 @@ impl Plan {
         Configuration {
             service: service.to_owned(),
             resource: String::new(),
+            request: None,
             target: self.target.to_string(),
             threads: self.threads,
             clients: self.clients,

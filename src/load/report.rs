@@ -159,6 +159,10 @@ pub struct Configuration {
     /// What is requested there, such as the target of an HTTP request; empty if there is nothing to choose.
     #[serde(default)]
     pub resource: String,
+    /// What requests have beside that, and how replies are checked. `None` where there is nothing to choose,
+    /// and in reports of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestSettings>,
     /// Threads of the generator.
     #[serde(default)]
     pub threads: u32,
@@ -199,6 +203,68 @@ pub struct Configuration {
     pub sources: Vec<String>,
     /// The seed of bytes and arrivals.
     pub seed: u64,
+}
+
+/// What requests have beside their target, and how replies are checked. There are no secrets in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RequestSettings {
+    /// The method of HTTP; of several requests each method once, such as `GET, POST`. Empty for other
+    /// protocols.
+    pub method: String,
+    /// The names of the header fields that were set.
+    pub fields: Vec<String>,
+    /// The scheme of the field Authorization, such as `Basic`, or `other`; empty without that field.
+    pub authorization: String,
+    /// A digest of methods, targets, fields and bodies: the same for the same requests. It is not of the
+    /// values of Authorization, Proxy-Authorization and Cookie, and not of what raw TCP sends before its
+    /// first request.
+    pub digest: String,
+    /// What is checked of bodies, as `--verify` has it: `whole`, `length`, `exact` or `json-pointer:...`.
+    pub verify: String,
+    /// How many redirects in a row are followed.
+    pub redirects_max: u32,
+    /// Whether clients keep cookies.
+    pub keeps_cookies: bool,
+    /// Whether bodies with gzip are decoded.
+    pub decodes_gzip: bool,
+}
+
+impl Configuration {
+    /// In what the requests of two runs differ, with the values of both. What a report of before does not
+    /// have is not compared.
+    pub(crate) fn request_differences(&self, other: &Configuration) -> Vec<(&'static str, [String; 2])> {
+        let mut found = Vec::new();
+        let mut differ = |what, one: &dyn ToString, other: &dyn ToString| {
+            let values = [one.to_string(), other.to_string()];
+            if values[0] != values[1] {
+                found.push((what, values));
+            }
+        };
+        differ("their service", &self.service, &other.service);
+        differ("what they request", &self.resource, &other.resource);
+        match (&self.request, &other.request) {
+            (Some(one), Some(other)) => {
+                differ("the method", &one.method, &other.method);
+                differ("the authorization", &one.authorization, &other.authorization);
+                differ("what is checked of replies", &one.verify, &other.verify);
+                differ("how many redirects are followed", &one.redirects_max, &other.redirects_max);
+                differ("whether cookies are kept", &one.keeps_cookies, &other.keeps_cookies);
+                differ("whether gzip is decoded", &one.decodes_gzip, &other.decodes_gzip);
+                // It is also of the method, the target and the names of fields.
+                if found.is_empty() && one.digest != other.digest {
+                    let values = [&one.digest, &other.digest].map(|digest| format!("digest {digest}"));
+                    found.push(("the fields or bodies of requests", values));
+                }
+            }
+            // Requests of HTTP have the name of the host in them.
+            (None, None) if self.service != "http" => {
+                differ("the size of a request", &self.request_bytes, &other.request_bytes);
+            }
+            _ => {}
+        }
+        found
+    }
 }
 
 /// What paces the requests.
@@ -754,6 +820,44 @@ fn jain(values: &[u64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    type Change = fn(&mut RequestSettings);
+
+    #[test]
+    fn requests_that_differ_are_noticed_and_reports_of_before_are_read() {
+        let plan = crate::load::Plan::new("127.0.0.1:7".parse().unwrap());
+        let mut get = plan.configuration("http", 80);
+        get.request = Some(RequestSettings { method: "GET".to_owned(), ..RequestSettings::default() });
+        let with = |change: &dyn Fn(&mut RequestSettings)| {
+            let mut other = get.clone();
+            change(other.request.as_mut().unwrap());
+            other.request_differences(&get)
+        };
+        assert_eq!(with(&|_| ()), []);
+        let shown = ["POST", "GET"].map(str::to_owned);
+        let post = with(&|request| {
+            (request.method, request.digest) = ("POST".to_owned(), "1".to_owned());
+        });
+        assert_eq!(post, [("the method", shown)], "the digest differs with it");
+        let changes: [(&str, Change); 6] = [
+            ("the fields or bodies of requests", |request| request.digest = "1".to_owned()),
+            ("the authorization", |request| request.authorization = "Basic".to_owned()),
+            ("what is checked of replies", |request| request.verify = "whole".to_owned()),
+            ("how many redirects are followed", |request| request.redirects_max = 10),
+            ("whether cookies are kept", |request| request.keeps_cookies = true),
+            ("whether gzip is decoded", |request| request.decodes_gzip = true),
+        ];
+        for (what, change) in changes {
+            let found = with(&change);
+            assert!(found.len() == 1 && found[0].0 == what, "{what}: {found:?}");
+        }
+        let mut before = serde_json::to_value(&get).unwrap();
+        before.as_object_mut().unwrap().remove("request");
+        let before: Configuration = serde_json::from_value(before).unwrap();
+        assert_eq!((&before.request, before.request_differences(&get)), (&None, vec![]));
+        let (small, large) = (plan.configuration("echo", 64), plan.configuration("echo", 65));
+        assert_eq!(small.request_differences(&large)[0].0, "the size of a request");
+    }
 
     #[test]
     fn jains_index_is_one_for_even_shares_and_one_nth_for_all_to_one() {

@@ -1,6 +1,8 @@
 //! What clients of the load send and expect: the counterpart of [`crate::session`]. It knows no socket, clock
 //! or rate.
 
+use super::report::RequestSettings;
+
 /// What all clients of a run have in common: the counterpart of [`crate::session::Service`]. The threads of a
 /// run ([`super::Plan::threads`]) share it; a client belongs to one of them.
 pub trait Workload: Sync {
@@ -13,6 +15,12 @@ pub trait Workload: Sync {
     /// What is requested, for reports, such as the target of an HTTP request; `None` where there is nothing
     /// to choose.
     fn resource(&self) -> Option<&str> {
+        None
+    }
+
+    /// What requests have beside that, and how replies are checked, for reports; `None` if
+    /// [`Workload::request_bytes`] says all.
+    fn request_settings(&self) -> Option<RequestSettings> {
         None
     }
 

@@ -1,5 +1,6 @@
 //! What is checked of the bodies of HTTP replies.
 
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
@@ -18,6 +19,19 @@ pub enum Verify {
     Exact,
     /// It is JSON with a value at this pointer (RFC 6901), and that is this one, if there is one.
     JsonPointer(String, Option<Value>),
+}
+
+/// As it is typed.
+impl fmt::Display for Verify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verify::Framing => f.write_str("whole"),
+            Verify::Length => f.write_str("length"),
+            Verify::Exact => f.write_str("exact"),
+            Verify::JsonPointer(pointer, None) => write!(f, "json-pointer:{pointer}"),
+            Verify::JsonPointer(pointer, Some(value)) => write!(f, "json-pointer:{pointer}={value}"),
+        }
+    }
 }
 
 /// Bodies are compared byte for byte up to here, and by their length beyond it.

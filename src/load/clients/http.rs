@@ -10,6 +10,7 @@ use super::head::{ReplyFraming, ReplyHead, head_of};
 use super::request::{HttpRequest, PreparedRequest, RequestError};
 use super::requests::{HttpCounts, HttpOptions, HttpRequests, RequestOrder, SharedRequests};
 use super::template::Variables;
+use crate::load::report::RequestSettings;
 use crate::load::{Client, ReplyStatus, Unasked, Workload};
 
 /// Sends requests of HTTP. Every reply must have the framing that its head declares (RFC 9112, section 6.3).
@@ -49,8 +50,10 @@ impl HttpLoad {
     /// Any request, again and again. The bodies of replies are compared only for GET: replies to other
     /// methods may differ.
     pub fn of(request: &HttpRequest) -> Self {
-        let prepared = PreparedRequest::fixed(request);
-        HttpLoad::made(vec![prepared], Vec::new(), HttpRequests::default(), request, HttpOptions::default())
+        let prepared = vec![PreparedRequest::fixed(request)];
+        let settings = HttpRequest::settings([(request, 1)].into_iter());
+        let options = HttpOptions::default();
+        HttpLoad::made(prepared, Vec::new(), HttpRequests::default(), request, options, settings)
     }
 
     /// Several requests, or more than sending them.
@@ -69,7 +72,8 @@ impl HttpLoad {
         if sums.last() == Some(&0) {
             return Err(RequestError::None);
         }
-        Ok(HttpLoad::made(prepared?, sums, requests, first, options))
+        let settings = HttpRequest::settings(list.iter().map(|(request, weight)| (request, *weight)));
+        Ok(HttpLoad::made(prepared?, sums, requests, first, options, settings))
     }
 
     fn made(
@@ -78,10 +82,19 @@ impl HttpLoad {
         asked: HttpRequests,
         first: &HttpRequest,
         options: HttpOptions,
+        settings: RequestSettings,
     ) -> Self {
         let HttpOptions { decodes, redirects_max, keeps_cookies, verify } = options;
         let is_one = matches!(&prepared[..], [request] if request.is_fixed());
         let by_default = || if is_one && first.is_get() { Verify::Exact } else { Verify::Framing };
+        let verify = verify.unwrap_or_else(by_default);
+        let settings = RequestSettings {
+            verify: verify.to_string(),
+            decodes_gzip: decodes,
+            redirects_max,
+            keeps_cookies,
+            ..settings
+        };
         let shared = SharedRequests {
             shown: asked.shown.unwrap_or_else(|| first.target().to_owned()),
             host: first.host().to_owned(),
@@ -89,7 +102,8 @@ impl HttpLoad {
             requests: prepared,
             sums,
             next: AtomicU64::new(0),
-            verify: verify.unwrap_or_else(by_default),
+            settings,
+            verify,
             decodes,
             redirects_max,
             keeps_cookies,
@@ -111,6 +125,10 @@ impl Workload for HttpLoad {
 
     fn resource(&self) -> Option<&str> {
         Some(&self.shared.shown)
+    }
+
+    fn request_settings(&self) -> Option<RequestSettings> {
+        Some(self.shared.settings.clone())
     }
 
     fn request_bytes(&self) -> u64 {

@@ -17,6 +17,7 @@ mod raw;
 mod redirect;
 mod reply_end;
 mod request;
+mod request_digest;
 mod requests;
 mod template;
 

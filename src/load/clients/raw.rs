@@ -6,8 +6,10 @@ use std::sync::Arc;
 use regex_automata::util::primitives::StateID;
 
 use super::reply_end::{BytePattern, PatternError, ReplyEnd, ReplyScanner, Scanned};
+use super::request_digest::RequestDigest;
 use super::template::{Encoding, RenderedRequests, Rows, Template, Variables};
 use crate::load::random::Random;
+use crate::load::report::RequestSettings;
 use crate::load::{Client, Flow, ReplyStatus, Workload};
 
 /// What the clients of [`RawLoad`] do.
@@ -97,6 +99,7 @@ struct SharedScript {
     varies: bool,
     variables: Variables,
     shown: String,
+    settings: RequestSettings,
 }
 
 #[derive(Debug)]
@@ -159,14 +162,29 @@ impl RawLoad {
         if shown.chars().count() > SHOWN_BYTES_MAX {
             shown = shown.chars().take(SHOWN_BYTES_MAX).chain("...".chars()).collect();
         }
+        let settings = settings(&opening, &steps, wrong.as_ref());
         let varies = steps.iter().any(|step| !step.send.is_fixed());
         let scanned = |steps: Vec<RawStep>| -> Result<Vec<ScannedStep>, RawError> {
             steps.into_iter().map(|step| Ok(ScannedStep::new(step, wrong.as_ref())?)).collect()
         };
         let (opening, steps) = (scanned(opening)?, scanned(steps)?);
         let variables = Variables::new(rows, seed);
-        Ok(RawLoad { shared: Arc::new(SharedScript { opening, steps, varies, variables, shown }) })
+        Ok(RawLoad { shared: Arc::new(SharedScript { opening, steps, varies, variables, shown, settings }) })
     }
+}
+
+/// What reports have of a script. What is sent first on a connection may be a password, so it is left out.
+fn settings(opening: &[RawStep], steps: &[RawStep], wrong: Option<&BytePattern>) -> RequestSettings {
+    let mut digest = RequestDigest::EMPTY;
+    for step in opening {
+        digest.part(format!("{:?}", step.end).as_bytes());
+    }
+    for step in steps {
+        digest.part(step.send.shown().as_bytes());
+        digest.part(format!("{:?}", step.end).as_bytes());
+    }
+    digest.part(format!("{wrong:?}").as_bytes());
+    RequestSettings { digest: digest.shown(), ..RequestSettings::default() }
 }
 
 fn count_sending(steps: &[RawStep]) -> usize {
@@ -182,6 +200,10 @@ impl Workload for RawLoad {
 
     fn resource(&self) -> Option<&str> {
         Some(&self.shared.shown).filter(|shown| !shown.is_empty()).map(String::as_str)
+    }
+
+    fn request_settings(&self) -> Option<RequestSettings> {
+        Some(self.shared.settings.clone())
     }
 
     /// Of the first request; 0 if that varies.

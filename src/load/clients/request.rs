@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use super::request_digest::RequestDigest;
 use super::template::{Draw, Encoding, Rows, Template, TemplateError};
+use crate::load::report::RequestSettings;
 
 /// One request, sent again and again.
 ///
@@ -82,6 +84,11 @@ impl fmt::Display for RequestError {
 }
 
 impl std::error::Error for RequestError {}
+
+/// Fields with secrets, which no report has, not even in a digest.
+const SECRET_FIELDS: [&str; 3] = ["Authorization", "Cookie", "Proxy-Authorization"];
+/// Schemes of Authorization (RFC 9110, section 16.4.1). Any other first word may be a secret.
+const SCHEMES: [&str; 3] = ["Basic", "Bearer", "Digest"];
 
 /// Fields that frame the body or decide on the connection.
 const OWN_FIELDS: [&str; 3] = ["Content-Length", "Transfer-Encoding", "Connection"];
@@ -168,6 +175,59 @@ impl HttpRequest {
     /// The host, as in the URL.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// What reports have of several requests with their weights.
+    pub(super) fn settings<'a>(requests: impl Iterator<Item = (&'a HttpRequest, u32)>) -> RequestSettings {
+        let (mut methods, mut fields, mut authorization): (Vec<&str>, Vec<&str>, _) =
+            (Vec::new(), Vec::new(), "");
+        let mut digest = RequestDigest::EMPTY;
+        for (request, weight) in requests {
+            if !methods.contains(&request.method.as_str()) {
+                methods.push(&request.method);
+            }
+            for (name, value) in &request.fields {
+                if !fields.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                    fields.push(name);
+                }
+                if name.eq_ignore_ascii_case("Authorization") {
+                    let scheme = value.split_once(' ').map_or("", |(scheme, _)| scheme);
+                    let known = SCHEMES.iter().find(|known| known.eq_ignore_ascii_case(scheme));
+                    authorization = known.copied().unwrap_or("other");
+                }
+            }
+            request.digest(weight, &mut digest);
+        }
+        RequestSettings {
+            method: methods.join(", "),
+            fields: fields.into_iter().map(str::to_owned).collect(),
+            authorization: authorization.to_owned(),
+            digest: digest.shown(),
+            ..RequestSettings::default()
+        }
+    }
+
+    /// Adds what is sent of it. The host is not part of it: two versions of a server have different ones.
+    fn digest(&self, weight: u32, digest: &mut RequestDigest) {
+        digest.part(&weight.to_le_bytes());
+        let media_type = self.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("Content-Type"));
+        let boundary = media_type.and_then(|(_, value)| value.split_once("boundary="));
+        // It is random, and another one in each run.
+        let boundary = boundary.map_or("", |(_, rest)| rest.split(';').next().unwrap_or(rest));
+        let boundary = boundary.trim().trim_matches('"').as_bytes();
+        digest.part(self.method.as_bytes());
+        digest.part(self.target.as_bytes());
+        for (name, value) in &self.fields {
+            digest.part(name.to_ascii_lowercase().as_bytes());
+            let is_secret = SECRET_FIELDS.iter().any(|secret| secret.eq_ignore_ascii_case(name));
+            digest.part_without(if is_secret { &[] } else { value.as_bytes() }, boundary);
+        }
+        for name in &self.omitted {
+            digest.part(name.to_ascii_lowercase().as_bytes());
+        }
+        if let Some(body) = &self.body {
+            digest.part_without(body, boundary);
+        }
     }
 
     /// The request as it is sent.
@@ -332,6 +392,44 @@ mod tests {
         );
         let empty = HttpRequest::get("h", "/").method("POST").unwrap().body(Vec::new());
         assert!(text(&empty).ends_with("Accept: */*\r\nContent-Length: 0\r\n\r\n"), "{}", text(&empty));
+    }
+
+    #[test]
+    fn reports_have_the_method_and_a_digest_and_no_secret() {
+        let get = || HttpRequest::get("h", "/");
+        let of = |request: &HttpRequest| HttpRequest::settings([(request, 1)].into_iter());
+        let field = |name: &str, value: &str| of(&get().field(name, value).unwrap());
+        let put = of(&get().method("PUT").unwrap());
+        assert_eq!((of(&get()).method.as_str(), put.method.as_str()), ("GET", "PUT"));
+        let other = [
+            of(&get()),
+            put,
+            of(&get().for_target("/x")),
+            of(&get().body(b"a".to_vec())),
+            of(&get().body(b"b".to_vec())),
+            field("A", "1"),
+            field("A", "2"),
+            of(&get().without_field("Accept").unwrap()),
+            HttpRequest::settings([(&get(), 2)].into_iter()),
+            HttpRequest::settings([(&get(), 1), (&get(), 1)].into_iter()),
+        ];
+        for (at, one) in other.iter().enumerate() {
+            assert!(!other[..at].iter().any(|before| before.digest == one.digest), "{at}: {other:?}");
+        }
+        assert_eq!(of(&get()), of(&HttpRequest::get("other:1", "/")), "the host is the server's");
+        // The same but for what must not be found out.
+        for name in ["Authorization", "authorization", "Cookie", "Proxy-Authorization"] {
+            assert_eq!(field(name, "Basic YTpi").digest, field(name, "Basic secret").digest, "{name}");
+        }
+        let shown = format!("{:?}", field("authorization", "bearer s3cret"));
+        assert!(shown.contains("\"Bearer\"") && !shown.contains("s3cret"), "{shown}");
+        assert_eq!(field("Authorization", "s3cret key").authorization, "other");
+        let form = |boundary: &str| {
+            let media_type = format!("multipart/form-data; boundary={boundary}");
+            let body = format!("--{boundary}\r\n\r\na\r\n--{boundary}--\r\n");
+            of(&get().field("Content-Type", &media_type).unwrap().body(body.into_bytes()))
+        };
+        assert_eq!(form("x1"), form("another"), "the boundary is random");
     }
 
     #[test]

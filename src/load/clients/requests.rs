@@ -9,6 +9,7 @@ use super::memory::Memory;
 use super::request::{HttpRequest, PreparedRequest};
 use super::template::{Rows, Variables};
 use crate::load::random::Random;
+use crate::load::report::RequestSettings;
 
 /// The requests of an [`super::HttpLoad`].
 #[derive(Clone, Debug, Default)]
@@ -56,6 +57,8 @@ pub struct HttpOptions {
 #[derive(Debug)]
 pub(super) struct SharedRequests {
     pub(super) shown: String,
+    /// What reports have of the rest.
+    pub(super) settings: RequestSettings,
     /// The host of the URL.
     pub(super) host: String,
     pub(super) requests: Vec<PreparedRequest>,
