@@ -59,7 +59,9 @@ the data cannot decide about one: measure longer.";
 
 /// Compares the reports, prints what changed, and fails if a condition is met.
 pub(super) fn run(args: &CompareRunsArgs) -> Result<(), Failure> {
-    let (before, after) = (read_report(&args.before)?, read_report(&args.after)?);
+    let [before, after] = [read_report(&args.before)?, read_report(&args.after)?];
+    let ignored = [before.note, after.note];
+    let (before, after) = (before.report, after.report);
     let mut quantities = ComparedQuantity::ALL.to_vec();
     for regression in &args.fail_if {
         if !quantities.contains(&regression.quantity) {
@@ -69,7 +71,8 @@ pub(super) fn run(args: &CompareRunsArgs) -> Result<(), Failure> {
     let differences = compare(&before, &after, &quantities, args.seed);
     let conditions: Vec<Condition> =
         args.fail_if.iter().map(|regression| Condition::of(regression, &differences)).collect();
-    let notes = notes(&before, &after);
+    let mut notes = notes(&before, &after);
+    notes.extend(ignored.into_iter().flatten());
     if args.json {
         print(json(&differences, &conditions, &notes).as_bytes())?;
     } else {

@@ -39,13 +39,16 @@ failed.";
 /// Joins the reports, and writes the whole.
 pub(super) fn run(args: &MergeArgs) -> Result<(), Failure> {
     args.files.check()?;
-    let reports = args.reports.iter().map(|path| read_report(path)).collect::<Result<Vec<_>, _>>()?;
+    let stored = args.reports.iter().map(|path| read_report(path)).collect::<Result<Vec<_>, _>>()?;
+    let (reports, ignored): (Vec<_>, Vec<_>) =
+        stored.into_iter().map(|stored| (stored.report, stored.note)).unzip();
     let mut whole = merge(&reports).map_err(|error| {
         let names: Vec<String> = args.reports.iter().map(|path| path.display().to_string()).collect();
         Failure::Usage(format!("cannot merge {}: {error}", names.join(", ")))
     })?;
     // A server that answers each request with an error would look fast.
     complete(&mut whole, &args.expect, &["2xx>0"]);
+    whole.notes.extend(ignored.into_iter().flatten());
     args.files.write(&whole, true)?;
     judged(&whole)
 }

@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, SystemTime};
 
 use oneloop::load::clients::EchoLoad;
-use oneloop::load::report::{Arrivals, Pace, Phase};
+use oneloop::load::report::{Arrivals, Pace, Phase, RequestSettings};
 use oneloop::load::{Plan, Report, merge, run};
 
 use crate::common::Server;
@@ -102,6 +102,43 @@ fn reports_of_several_machines_become_one() {
     let refused = oneloop(&["load", "merge", &path, late.to_str().unwrap()]);
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     assert!(text(&refused.stderr).contains("--start-at"), "{refused:?}");
+}
+
+/// As in the log of a pod, which has both outputs.
+#[test]
+fn reports_are_read_from_logs_and_what_else_is_in_them_is_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, _) = measured(folder.path());
+    let log = folder.path().join("pod.log").display().to_string();
+    let report = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&log, format!("{report}oneloop: errors=0 does not hold: it was 3\n")).unwrap();
+    let note = format!("{log}: 1 line was left out around the report: \\\"oneloop: errors=0");
+    for args in [&["merge", &path, &log, "--json=-"], &["compare", &path, &log, "--json"]] {
+        let done = oneloop(&[&["load"][..], args].concat());
+        assert!(done.status.success(), "{done:?}");
+        assert!(text(&done.stdout).contains(&note), "{args:?}: {}", text(&done.stdout));
+    }
+}
+
+#[test]
+fn runs_with_other_requests_are_noted_and_not_merged() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, mut report) = measured(folder.path());
+    let (get, put) = (folder.path().join("get.json"), folder.path().join("put.json"));
+    for (file, method) in [(&get, "GET"), (&put, "PUT")] {
+        let settings = RequestSettings { method: method.to_owned(), ..RequestSettings::default() };
+        report.configuration.request = Some(settings);
+        std::fs::write(file, serde_json::to_string(&report).unwrap()).unwrap();
+    }
+    let [get, put] = [get, put].map(|file| file.display().to_string());
+    let compared = oneloop(&["load", "compare", &get, &put]);
+    let noted = "note: the runs differ in the method: GET and PUT";
+    assert!(text(&compared.stdout).contains(noted), "{compared:?}");
+    let merged = oneloop(&["load", "merge", &get, &put]);
+    assert_eq!(merged.status.code(), Some(2), "{merged:?}");
+    assert!(text(&merged.stderr).contains("the runs differ in the method"), "{merged:?}");
+    // A report of before has no method.
+    assert!(oneloop(&["load", "merge", &path, &put]).status.success());
 }
 
 #[test]
