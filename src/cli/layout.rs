@@ -15,8 +15,12 @@ pub(super) enum LineWidth {
 
 /// Units that stay in the line of their number.
 const UNITS: [&str; 10] = ["ns", "µs", "ms", "s", "%", "B/s", "kB/s", "MB/s", "GB/s", "MB"];
-/// A terminal that is narrower than this is as good as this wide: words do not fit anyway.
-const COLUMNS_MIN: usize = 24;
+/// A terminal that is narrower than this gets lines of this length: the narrowest table needs them.
+const COLUMNS_MIN: usize = 20;
+/// With less room beside an indentation, lines begin further left.
+const BESIDE_INDENT_MIN: usize = 12;
+/// How far further lines are indented then.
+const INDENT_MIN: usize = 2;
 /// What a picture takes where the width is not known.
 const PICTURE_COLUMNS: usize = 80;
 
@@ -38,24 +42,38 @@ impl LineWidth {
     }
 }
 
-/// Names in one column, values beside them; long values continue below their beginning.
+/// Names in one column, values beside them; long values continue below their beginning. On a narrow terminal
+/// values stand below their names.
 pub(super) fn named(rows: &[(&str, String)], width: LineWidth) -> String {
     let indent = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0) + 2;
+    let is_narrow = matches!(width, LineWidth::Columns(columns) if columns < indent + BESIDE_INDENT_MIN);
     let mut text = String::new();
     for (name, value) in rows {
-        let lead = format!("{name:<indent$}");
-        text += &filled(&lead, value, indent, width);
+        if is_narrow {
+            text += &filled("", name, 0, width);
+            text += &filled(&" ".repeat(INDENT_MIN), value, INDENT_MIN, width);
+        } else {
+            text += &filled(&format!("{name:<indent$}"), value, indent, width);
+        }
     }
     text
 }
 
-/// A paragraph behind `lead`, which counts with its text; further lines are indented.
+/// A paragraph behind `lead`, which counts with its text; further lines are indented. A word that is longer
+/// than a line is broken.
 pub(super) fn filled(lead: &str, paragraph: &str, indent: usize, width: LineWidth) -> String {
     let LineWidth::Columns(columns) = width else { return format!("{lead}{paragraph}\n") };
+    let indent = if columns < indent + BESIDE_INDENT_MIN { indent.min(INDENT_MIN) } else { indent };
+    // A lead of blanks is an indentation, too.
+    let lead = if lead.trim().is_empty() { &lead[..lead.len().min(indent)] } else { lead };
     let (mut text, mut column, mut is_first) = (lead.to_owned(), lead.chars().count(), true);
     for word in words(paragraph) {
-        let len = word.chars().count();
-        if !is_first && column + 1 + len > columns {
+        let mut word = word.as_str();
+        let mut len = word.chars().count();
+        let needed = len + usize::from(!is_first);
+        // At its beginning a line has no more room for the word than the next one.
+        if column + needed > columns && column > indent {
+            text.truncate(text.trim_end_matches(' ').len());
             // Writing to a string does not fail.
             let _ = write!(text, "\n{:indent$}", "");
             column = indent;
@@ -63,7 +81,14 @@ pub(super) fn filled(lead: &str, paragraph: &str, indent: usize, width: LineWidt
             text.push(' ');
             column += 1;
         }
-        text += &word;
+        // Bounded: each pass takes a character at least.
+        while column + len > columns {
+            let room = columns.saturating_sub(column).max(1);
+            let at = word.char_indices().nth(room).map_or(word.len(), |(at, _)| at);
+            let _ = write!(text, "{}\n{:indent$}", &word[..at], "");
+            (word, column, len) = (&word[at..], indent, len - room);
+        }
+        text += word;
         (column, is_first) = (column + len, false);
     }
     text + "\n"
@@ -98,9 +123,33 @@ mod tests {
             "requests  12 (3.4 per\n          second)\nlag       p50 1.20 ms,\n          p99 3.40 ms\n"
         );
         assert_eq!(named(&rows, LineWidth::Unbroken).lines().count(), 2);
-        for columns in 24..100 {
+        for columns in 20..100 {
             let text = named(&rows, LineWidth::Columns(columns));
             assert!(text.lines().all(|line| line.chars().count() <= columns), "{columns}:\n{text}");
         }
+    }
+
+    #[test]
+    fn a_word_longer_than_a_line_is_broken_and_none_is_lost() {
+        let url = format!("http@127.0.0.1:8000/{}?q=ä: closed loop", "long".repeat(20));
+        for (lead, indent) in [("", 2), ("note: ", 6), ("verdict: ", 9), ("         ", 9)] {
+            for columns in 20..140 {
+                let text = filled(lead, &url, indent, LineWidth::Columns(columns));
+                assert!(text.lines().all(|line| line.chars().count() <= columns), "{columns}:\n{text}");
+                assert!(text.lines().all(|line| line == line.trim_end()), "{columns}:\n{text}");
+                let kept = |text: &str| text.replace(['\n', ' '], "");
+                assert_eq!(kept(&text), kept(&format!("{lead}{url}")), "{columns}");
+            }
+        }
+        assert_eq!(
+            filled("verdict: ", "GENERATOR-BOUND: it", 9, LineWidth::Columns(20)),
+            "verdict:\n  GENERATOR-BOUND:\n  it\n"
+        );
+        assert_eq!(filled(&" ".repeat(9), "it ran", 9, LineWidth::Columns(20)), "  it ran\n");
+        let rows = [("missed sends", "0".to_owned()), ("lag", "p50 1.20 ms, p99 3.40 ms".to_owned())];
+        assert_eq!(
+            named(&rows, LineWidth::Columns(20)),
+            "missed sends\n  0\nlag\n  p50 1.20 ms, p99\n  3.40 ms\n"
+        );
     }
 }

@@ -148,8 +148,19 @@ fn shown(quantity: ComparedQuantity, value: f64) -> String {
     }
 }
 
+/// What the columns before the changes take, and the least that changes take beside them.
+const VALUES_COLUMNS: usize = 29;
+const CHANGE_COLUMNS_MIN: usize = 20;
+
 fn table(differences: &[Difference], conditions: &[Condition], notes: &[String], width: LineWidth) -> String {
-    let mut text = format!("{:<7}{:>10}{:>10}  change, {:.0} %\n", "", "before", "after", COVERAGE * 100.0);
+    let is_narrow =
+        matches!(width, LineWidth::Columns(columns) if columns < VALUES_COLUMNS + CHANGE_COLUMNS_MIN);
+    let coverage = COVERAGE * 100.0;
+    let mut text = if is_narrow {
+        filled("", &format!("before, after; change, {coverage:.0} %"), 2, width)
+    } else {
+        format!("{:<7}{:>10}{:>10}  change, {coverage:.0} %\n", "", "before", "after")
+    };
     for difference in differences {
         let quantity = difference.quantity;
         let [before, after] = difference
@@ -166,7 +177,11 @@ fn table(differences: &[Difference], conditions: &[Condition], notes: &[String],
             ),
             Change::Unknown(why) => why.clone(),
         };
-        text += &filled(&lead, &change, 9, width);
+        text += &if is_narrow {
+            filled("", &format!("{quantity}: {before}, {after}; {change}"), 2, width)
+        } else {
+            filled(&lead, &change, 9, width)
+        };
     }
     for condition in conditions {
         text += &filled("", &format!("{} {}", condition.asked, condition.seen), 2, width);

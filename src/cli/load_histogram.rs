@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::layout::{LineWidth, filled};
 use super::units::time;
 use crate::load::ranges;
 use crate::load::report::Latency;
@@ -11,18 +12,30 @@ const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"]
 /// The longest bar: longer ones show no more.
 const BAR_COLUMNS_MAX: usize = 60;
 
-/// The picture, in so many columns; empty without a value.
+/// What a row takes beside its bar and its count.
+const BESIDE_COLUMNS: usize = 22;
+/// With a shorter bar, rows have no count: a share says as much.
+const BAR_COLUMNS_MIN: usize = 4;
+
+/// The picture with its caption, in so many columns; empty without a value.
 pub(super) fn picture(latency: &Latency, columns: usize) -> String {
     let rows = ranges(latency);
     let most = rows.iter().map(|row| row.1).max().unwrap_or(0);
     let counts = rows.iter().map(|row| row.1.to_string().len()).max().unwrap_or(0);
-    let bar_columns = columns.saturating_sub(22 + counts).clamp(1, BAR_COLUMNS_MAX);
+    let has_counts = columns >= BESIDE_COLUMNS + counts + BAR_COLUMNS_MIN;
+    let beside = if has_counts { BESIDE_COLUMNS + counts } else { BESIDE_COLUMNS - 1 };
+    let bar_columns = columns.saturating_sub(beside).clamp(1, BAR_COLUMNS_MAX);
     let mut text = String::new();
+    if !rows.is_empty() {
+        let caption = if has_counts { "latency, requests, share of all" } else { "latency, share of all" };
+        text += &filled("", caption, 0, LineWidth::Columns(columns));
+    }
     for (end_ns, count) in rows {
         let share = count as f64 * 100.0 / latency.count as f64;
         let bar = bar(count, most, bar_columns);
+        let shown = if has_counts { format!(" {count:>counts$}") } else { String::new() };
         // Writing to a string does not fail.
-        let row = format!("≤ {:>7} {count:>counts$} {share:>5.1} % {bar}", time(end_ns));
+        let row = format!("≤ {:>7}{shown} {share:>5.1} % {bar}", time(end_ns));
         let _ = writeln!(text, "{}", row.trim_end());
     }
     text
@@ -54,11 +67,12 @@ mod tests {
         ] {
             let latency = Latency::of_buckets(buckets);
             assert_eq!(ranges(&latency).iter().map(|row| row.1).sum::<u64>(), latency.count);
-            for columns in [24, 40, 80, 140] {
+            for columns in (20..50).chain([80, 140]) {
                 let text = picture(&latency, columns);
-                assert!(text.lines().count() <= 20, "{text}");
+                assert!(text.lines().count() <= 22, "{text}");
                 let widest = text.lines().map(|line| line.trim_end().chars().count()).max().unwrap_or(0);
-                assert!(widest <= columns.max(30), "{columns}:\n{text}");
+                // A million seconds, which no request takes, has two characters more.
+                assert!(widest <= columns.max(21), "{columns}:\n{text}");
             }
         }
     }

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use super::load_table::{headline, latency_rows, numbers};
-use super::load_verdict::{Sentence, sentences};
+use super::load_table::{headline, latency_rows, numbers, time_of};
+use super::load_verdict::{Sentence, per_second, requests_at, sentences};
 use super::units::time;
-use crate::load::report::{CheckResult, Interval, Latency, Phase};
+use crate::judge::figures::counted;
+use crate::load::report::{CheckResult, Interval, Latency, Phase, SearchReport};
 use crate::load::{Report, judged, ranges};
 use crate::plot::page::page;
 use crate::plot::scale::{AxisUnit, Scale, Spread, short};
@@ -24,6 +25,7 @@ pub(super) fn of(report: &Report) -> String {
     head(&mut html, report);
     latencies(&mut html, report);
     over_time(&mut html, report);
+    probes(&mut html, report.search.as_ref());
     section(&mut html, "requests", "What was measured", |html| list(html, &numbers(report)));
     checks(&mut html, &report.checks);
     section(&mut html, "run", "Where and when", |html| list(html, &origin(report)));
@@ -42,11 +44,13 @@ fn head(html: &mut String, report: &Report) {
     let failed = report.checks.iter().filter(|check| !check.held).count();
     match (report.checks.len(), failed) {
         (0, _) => {}
+        (1, 0) => html.push_str("<li class=\"chip VALID\">1 check holds</li>"),
         (all, 0) => {
             let _ = write!(html, "<li class=\"chip VALID\">all {all} checks hold</li>");
         }
         (all, failed) => {
-            let _ = write!(html, "<li class=\"chip FAILED\">{failed} of {all} checks failed</li>");
+            let all = counted(all as u64, "check", "checks");
+            let _ = write!(html, "<li class=\"chip FAILED\">{failed} of {all} failed</li>");
         }
     }
     let verdict = judged(report).verdict;
@@ -172,7 +176,7 @@ fn distribution(latency: &Latency) -> String {
         .iter()
         .map(|&(end_ns, count)| {
             let share = count as f64 * 100.0 / latency.count as f64;
-            let title = format!("at most {}: {count} requests", time(end_ns));
+            let title = format!("at most {}: {}", time(end_ns), counted(count, "request", "requests"));
             let bar = point(0.0, count as f64, title);
             Bar {
                 name: format!("\u{2264} {}", time(end_ns)),
@@ -235,7 +239,7 @@ fn time_lines(title: &str, intervals: &[&Interval], y: &Scale, series: &[Series]
 fn rates(intervals: &[&Interval]) -> String {
     let points = intervals.iter().map(|interval| {
         let rate = interval.requests as f64 * 1e9 / span_ns(interval) as f64;
-        timed(interval, rate, &format!("{rate:.0} requests/s"))
+        timed(interval, rate, &requests_at(rate.round()))
     });
     let series = [Series { name: "requests/s".to_owned(), style: RATE, points: points.collect() }];
     let y = Scale::of_values(AxisUnit::Count, Spread::Linear, values(&series));
@@ -262,6 +266,38 @@ fn latencies_over_time(intervals: &[&Interval]) -> String {
         .collect();
     let y = Scale::of_values(AxisUnit::Micros, Spread::AsNeeded, values(&series));
     time_lines(&titled("Latency over time", &y), intervals, &y, &series)
+}
+
+/// All probes of a search, in their order.
+fn probes(html: &mut String, search: Option<&SearchReport>) {
+    let Some(search) = search.filter(|search| !search.probes.is_empty()) else { return };
+    section(html, "search", "What was tried", |html| {
+        html.push_str(
+            "<p class=\"method\">One row for each probe, a short run, in their order. A probe that fails while the \
+             generator is disturbed does not count. The rest of this page is about the last probe at the rate that was \
+             found.</p><div class=\"scroll\"><table class=\"numbers\"><thead><tr><th class=\"n\">Rate</th>\
+             <th class=\"n\">Answered</th><th class=\"n\">p99</th><th>Result</th></tr></thead><tbody>",
+        );
+        for probe in &search.probes {
+            let (class, result) = match (probe.passed, probe.disturbed) {
+                (true, _) => ("VALID", "holds"),
+                (false, true) => ("NOISY", "does not count"),
+                (false, false) => ("FAILED", "failed"),
+            };
+            let why =
+                probe.failure.as_deref().map(|why| format!("<span class=\"range\">{}</span>", escape(why)));
+            let _ = write!(
+                html,
+                "<tr><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
+                 <td><span class=\"verdict {class}\">{result}</span>{}</td></tr>",
+                per_second(probe.rate_per_second),
+                per_second(probe.requests_per_second),
+                time_of(probe.p99_ns, probe.p99_ns),
+                why.unwrap_or_default()
+            );
+        }
+        html.push_str("</tbody></table></div>");
+    });
 }
 
 fn checks(html: &mut String, checks: &[CheckResult]) {
@@ -292,4 +328,65 @@ fn origin(report: &Report) -> Vec<(&'static str, String)> {
         ("Seed", report.configuration.seed.to_string()),
     ];
     all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Plan;
+    use crate::load::report::{ProbeReport, SearchLimit, Verdict};
+
+    #[test]
+    fn one_of_a_kind_is_singular() {
+        let mut report = Report::empty(Plan::new("127.0.0.1:7".parse().unwrap()).configuration("echo", 64));
+        let check = |held| CheckResult { asked: "errors=0".to_owned(), seen: "it was 0".to_owned(), held };
+        report.latency = Latency::of_buckets(&[(1_000_000, 1)]);
+        report.checks = vec![check(true)];
+        let page = of(&report);
+        assert!(page.contains(">1 check holds<") && page.contains(": 1 request<"), "{page}");
+        report.checks = vec![check(false)];
+        assert!(of(&report).contains(">1 of 1 check failed<"));
+        report.checks = vec![check(true), check(false)];
+        assert!(of(&report).contains(">1 of 2 checks failed<"));
+    }
+
+    #[test]
+    fn the_probes_of_a_search_are_listed() {
+        let mut report = Report::empty(Plan::new("127.0.0.1:7".parse().unwrap()).configuration("echo", 64));
+        assert!(!of(&report).contains("What was tried"));
+        let probe = |rate_per_second, passed, disturbed| ProbeReport {
+            rate_per_second,
+            measured_ns: 3_000_000_000,
+            requests_per_second: rate_per_second * 0.9,
+            p99_ns: 61_300_000,
+            verdict: Verdict::Valid,
+            passed,
+            disturbed,
+            failure: (!passed).then(|| "p99<5ms does not hold: it was 61.300 ms".to_owned()),
+        };
+        report.search = Some(SearchReport {
+            checks: vec!["p99<5ms".to_owned()],
+            probes: vec![
+                probe(1_000.0, true, false),
+                probe(4_000.0, false, true),
+                probe(2_000.0, false, false),
+            ],
+            passed: 1,
+            failed: 1,
+            confidence: 0.5,
+            failed_from_per_second: Some(2_000.0),
+            limit: SearchLimit::Server,
+        });
+        let page = of(&report);
+        let row = |rate: &str| {
+            let row = page.split("<tr>").find(|row| row.contains(&format!("\"n\">{rate}<"))).unwrap();
+            row.to_owned()
+        };
+        assert!(row("1000/s").contains(">900/s<") && row("1000/s").contains(">holds<"), "{page}");
+        assert!(
+            row("4000/s").contains(">does not count<") && row("4000/s").contains("p99&lt;5ms does"),
+            "{page}"
+        );
+        assert!(row("2000/s").contains(">failed<") && row("2000/s").contains(">61.3 ms<"), "{page}");
+    }
 }

@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 use super::layout::{LineWidth, filled, named};
 use super::load_histogram::picture;
-use super::load_verdict::{self, rate};
+use super::load_verdict::{self, rate, requests_at};
 use super::units::time;
 use crate::judge::figures::{counted, scaled};
 use crate::load::Report;
-use crate::load::report::{Arrivals, Latency, Pace};
+use crate::load::report::{Arrivals, Configuration, Latency, Pace};
 
 /// What is shown of nothing: a 0 would be the best of all.
 const NOTHING: &str = "-";
@@ -31,14 +31,14 @@ pub(super) fn of(report: &Report, width: LineWidth) -> String {
     let [server, pace, clients, span] = headline(report);
     let lines = [format!("{server}: {pace}"), clients, span];
     let mut text: String = lines.iter().map(|line| filled("", line, 2, width)).collect();
-    let _ = write!(text, "\n{}\n{}", named(&numbers(report), width), latencies(report));
+    let _ = write!(text, "\n{}\n{}", named(&numbers(report), width), latencies(report, width));
     if is_open(report) {
         let terms = "latency counts from the scheduled time of a request, service from when it is sent";
         text += &filled("", terms, 0, width);
     }
     let picture = picture(&report.latency, width.picture());
     if !picture.is_empty() {
-        let _ = write!(text, "\n{}{picture}", filled("", "latency, requests, share of all", 0, width));
+        let _ = write!(text, "\n{picture}");
     }
     text += &load_verdict::lines(report, width);
     for note in &report.notes {
@@ -57,12 +57,11 @@ pub(super) fn headline(report: &Report) -> [String; 4] {
     let pace = match asked.pace {
         Pace::Closed => "closed loop".to_owned(),
         Pace::Open { rate_per_second, arrivals } => {
-            let unit = if (rate_per_second - 1.0).abs() < f64::EPSILON { "request/s" } else { "requests/s" };
-            format!("open loop, {} {unit}, {} arrivals", rate(rate_per_second), name_of(arrivals))
+            format!("open loop, {}, {} arrivals", requests_at(rate_per_second), name_of(arrivals))
         }
         Pace::Ramp { from_per_second: from, to_per_second: to, arrivals } => {
             let arrivals = name_of(arrivals);
-            format!("open loop, from {} to {} requests/s, {arrivals} arrivals", rate(from), rate(to))
+            format!("open loop, from {} to {}, {arrivals} arrivals", rate(from), requests_at(to))
         }
     };
     let clients = counted(asked.clients.into(), "client", "clients");
@@ -72,7 +71,7 @@ pub(super) fn headline(report: &Report) -> [String; 4] {
         bytes => format!(", {} per request", counted(bytes, "byte", "bytes")),
     };
     [
-        format!("{}@{}{}", asked.service, asked.target, asked.resource),
+        server(asked),
         pace,
         format!("{clients}, depth {}{churn}{size}", asked.depth),
         format!(
@@ -83,6 +82,21 @@ pub(super) fn headline(report: &Report) -> [String; 4] {
             if report.interrupted { "; INTERRUPTED" } else { "" },
         ),
     ]
+}
+
+/// The server, and what is requested there.
+fn server(asked: &Configuration) -> String {
+    let method = match &asked.request {
+        Some(request) if !["", "GET"].contains(&request.method.as_str()) => format!("{} ", request.method),
+        _ => String::new(),
+    };
+    let resource = match asked.resource.as_str() {
+        "" => String::new(),
+        path if path.starts_with('/') => path.to_owned(),
+        // Its special characters are escaped.
+        bytes => format!(" \"{bytes}\""),
+    };
+    format!("{method}{}@{}{resource}", asked.service, asked.target)
 }
 
 fn name_of(arrivals: Arrivals) -> &'static str {
@@ -106,9 +120,9 @@ pub(super) fn numbers(report: &Report) -> Vec<(&'static str, String)> {
     if !report.statuses.is_empty() {
         row("statuses", statuses(report));
     }
-    if !report.counts.is_empty() {
-        let counts = report.counts.iter().map(|(name, count)| format!("{count} {}", name.replace('_', " ")));
-        row("counted", counts.collect::<Vec<_>>().join(", "));
+    let counts = counts(report);
+    if !counts.is_empty() {
+        row("counted", counts);
     }
     if report.configuration.pace != Pace::Closed {
         row("missed sends", report.missed_sends.to_string());
@@ -139,7 +153,8 @@ pub(super) fn numbers(report: &Report) -> Vec<(&'static str, String)> {
         row(
             "per client",
             format!(
-                "{min} to {max} requests, median {median}; Jain's fairness index {:.3}",
+                "{min} to {}, median {median}; Jain's fairness index {:.3}",
+                counted(max, "request", "requests"),
                 fair.jain_requests
             ),
         );
@@ -168,15 +183,28 @@ fn statuses(report: &Report) -> String {
     shares.collect::<Vec<_>>().join(", ")
 }
 
+/// What clients counted beside requests, without what did not occur.
+fn counts(report: &Report) -> String {
+    let counts = report.counts.iter().filter(|(_, count)| **count > 0);
+    let shown = counts.map(|(name, &count)| {
+        let name = name.replace('_', " ");
+        let (what, rest) = name.split_once(' ').unwrap_or((&name, ""));
+        let one = match what {
+            "redirects" => "redirect",
+            "cookies" => "cookie",
+            "bytes" => "byte",
+            other => other,
+        };
+        format!("{} {rest}", counted(count, one, what)).trim_end().to_owned()
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
 fn errors(report: &Report) -> String {
-    let named = report.errors.named();
-    let classes = named.iter().filter(|(_, count)| *count > 0);
-    let mut text =
-        classes.map(|(name, count)| format!("{count} {}", name.replace('_', " "))).collect::<Vec<_>>();
-    if text.is_empty() {
-        text.push("0".to_owned());
-    }
-    let mut text = text.join(", ");
+    let mut text = match report.errors.summary() {
+        none if none.is_empty() => "0".to_owned(),
+        some => some,
+    };
     if report.errors_before.total() > 0 {
         let _ = write!(text, " (and {} before measuring)", report.errors_before.total());
     }
@@ -220,17 +248,32 @@ pub(super) fn latency_rows(report: &Report) -> Vec<Vec<String>> {
     rows
 }
 
-/// Narrow enough for every terminal.
-fn latencies(report: &Report) -> String {
-    let mut text = String::new();
-    for row in latency_rows(report) {
-        let (name, cells) = row.split_first().map_or(("", &[][..]), |(name, cells)| (name.as_str(), cells));
-        // Writing to a string does not fail.
-        let _ = write!(text, "{name:<6}");
-        for cell in cells {
-            let _ = write!(text, "{cell:>10}");
+/// What the names and the cells of the latencies take, and the least that a cell takes: a time has up to
+/// seven characters.
+const NAME_COLUMNS: usize = 6;
+const CELL_COLUMNS: usize = 10;
+const CELL_COLUMNS_MIN: usize = 8;
+
+/// The latencies; on a narrow terminal in several tables, one below the other.
+fn latencies(report: &Report, width: LineWidth) -> String {
+    let rows = latency_rows(report);
+    let columns = rows.first().map_or(0, |names| names.len() - 1);
+    let (cell_columns, fit) = match width {
+        LineWidth::Columns(all) if all < NAME_COLUMNS + columns * CELL_COLUMNS => {
+            (CELL_COLUMNS_MIN, (all.saturating_sub(NAME_COLUMNS) / CELL_COLUMNS_MIN).max(1))
         }
-        text.push('\n');
+        _ => (CELL_COLUMNS, columns),
+    };
+    let mut text = String::new();
+    for first in (1..=columns).step_by(fit) {
+        for row in &rows {
+            // Writing to a string does not fail.
+            let _ = write!(text, "{:<NAME_COLUMNS$}", row[0]);
+            for cell in row.iter().skip(first).take(fit) {
+                let _ = write!(text, "{cell:>cell_columns$}");
+            }
+            text.push('\n');
+        }
     }
     text
 }
@@ -238,6 +281,7 @@ fn latencies(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::report::{RequestSettings, StatusCount};
 
     /// The table of a report with its notes.
     fn told(report: &Report) -> String {
@@ -279,6 +323,102 @@ mod tests {
             assert!(text.contains(part), "`{part}` in:\n{text}");
         }
         assert!(!text.contains("note:"), "nothing fell due, so nothing is amiss:\n{text}");
+    }
+
+    /// A report of a run of HTTP with some of everything.
+    fn full() -> Report {
+        let plan = crate::load::Plan::new("127.0.0.1:17481".parse().unwrap());
+        let mut report = Report::empty(plan.configuration("http", 83));
+        report.configuration.pace = Pace::Open { rate_per_second: 1e3, arrivals: Arrivals::Constant };
+        report.configuration.resource = format!("/{}", "page".repeat(20));
+        (report.requests, report.requests_due, report.measured_ns) = (990, 1_000, 1_000_000_000);
+        (report.errors.reply_timeout, report.errors.wrong_bytes) = (1, 9);
+        let buckets = [(1_234_567, 900), (2_345_678, 89), (123_456_789, 1)];
+        report.latency = Latency::of_buckets(&buckets);
+        (report.service_time, report.connect_latency) = (report.latency.clone(), report.latency.clone());
+        report
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        for columns in 20..120 {
+            let text = of(&full(), LineWidth::Columns(columns));
+            let widest = text.lines().max_by_key(|line| line.chars().count()).unwrap();
+            assert!(widest.chars().count() <= columns, "{columns} columns: `{widest}` in:\n{text}");
+            let names = ["latency", "service", "connect"];
+            let heads = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+            let heads =
+                heads.filter(|words| !words.is_empty() && words.iter().all(|word| names.contains(word)));
+            assert_eq!(heads.flatten().collect::<Vec<_>>(), names, "{columns} columns:\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_line_has_the_method_and_quotes_bytes() {
+        let mut report = full();
+        let settings = |method: &str| RequestSettings { method: method.to_owned(), ..Default::default() };
+        report.configuration.resource = "/api".to_owned();
+        for (method, line) in [
+            ("", "http@127.0.0.1:17481/api: open loop"),
+            ("GET", "http@127.0.0.1:17481/api: open loop"),
+            ("PUT", "PUT http@127.0.0.1:17481/api: open loop"),
+        ] {
+            report.configuration.request = Some(settings(method));
+            assert!(told(&report).starts_with(line), "{method}: {}", told(&report));
+        }
+        (report.configuration.service, report.configuration.request) = ("tcp".to_owned(), Some(settings("")));
+        report.configuration.resource = r"PING\r\n".to_owned();
+        assert!(
+            told(&report).starts_with(r#"tcp@127.0.0.1:17481 "PING\r\n": open loop"#),
+            "{}",
+            told(&report)
+        );
+    }
+
+    #[test]
+    fn what_was_counted_is_shown_without_zeros_and_one_is_singular() {
+        let mut report = full();
+        let row = |report: &Report, name| {
+            let rows = numbers(report);
+            rows.into_iter().find(|(found, _)| *found == name).map(|(_, value)| value)
+        };
+        let mut count = |counts: &[(&str, u64)]| {
+            report.counts = counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+            row(&report, "counted")
+        };
+        assert_eq!(count(&[("redirects_followed", 0), ("cookies_set", 0)]), None);
+        assert_eq!(
+            count(&[("redirects_followed", 1), ("redirects_too_many", 0), ("cookies_set", 1)]).unwrap(),
+            "1 cookie set, 1 redirect followed"
+        );
+        assert_eq!(
+            count(&[("redirects_followed", 20), ("bytes_decoded", 1), ("hits", 2)]).unwrap(),
+            "1 byte decoded, 2 hits, 20 redirects followed"
+        );
+        assert_eq!(row(&report, "errors").unwrap(), "1 reply timeout, 9 wrong replies");
+        (report.fairness.clients, report.fairness.requests_max) = (2, 1);
+        assert!(row(&report, "per client").unwrap().starts_with("0 to 1 request, "));
+    }
+
+    #[test]
+    fn replies_that_are_not_2xx_are_noted() {
+        let mut report = full();
+        let mut noted = |statuses: &[(u16, u64)], followed: u64| {
+            report.statuses =
+                statuses.iter().map(|&(status, replies)| StatusCount { status, replies }).collect();
+            report.counts = [("redirects_followed".to_owned(), followed)].into();
+            told(&report).lines().find(|line| line.contains("not 2xx")).map(str::to_owned)
+        };
+        let note = noted(&[(200, 487), (503, 513)], 0).unwrap();
+        assert!(
+            note.starts_with("note: 51.3 % of the replies are not 2xx") && note.contains("2xx>99%"),
+            "{note}"
+        );
+        assert_eq!(noted(&[(200, 990), (503, 10)], 0), None, "a percent is not more than a percent");
+        assert_eq!(noted(&[], 0), None);
+        assert!(noted(&[(200, 500), (302, 500)], 0).is_some());
+        assert_eq!(noted(&[(200, 500), (302, 500)], 500), None, "they are followed");
+        assert!(noted(&[(404, 500), (302, 500)], 500).unwrap().contains("50.0 %"));
     }
 
     #[test]

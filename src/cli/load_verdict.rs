@@ -44,12 +44,13 @@ pub(super) fn lines(report: &Report, width: LineWidth) -> String {
 fn bend(report: &Report) -> Option<String> {
     let Pace::Ramp { to_per_second, .. } = report.configuration.pace else { return None };
     let Some(bend) = &report.bend else {
-        return Some(format!("none up to {} requests/s", rate(to_per_second)));
+        return Some(format!("none up to {}", requests_at(to_per_second)));
     };
     let [below, above] = [bend.p99_below_ns, bend.p99_above_ns].map(|ns| time(ns as f64));
     Some(format!(
-        "from {:.0} requests/s on the p99 latency is {above} instead of {below}; at most {:.0}/s were answered",
-        bend.rate_per_second, bend.answered_max_per_second
+        "from {} on the p99 latency is {above} instead of {below}; at most {:.0}/s were answered",
+        requests_at(bend.rate_per_second.round()),
+        bend.answered_max_per_second
     ))
 }
 
@@ -63,7 +64,12 @@ fn found(report: &Report, search: &SearchReport) -> String {
     let all = search.passed + search.failed;
     let confidence = match all {
         0 => "not confirmed".to_owned(),
-        _ => format!("{} of {all} probes, confidence {:.0} %", search.passed, search.confidence * 100.0),
+        _ => format!(
+            "{} of {}, confidence {:.0} %",
+            search.passed,
+            counted(all.into(), "probe", "probes"),
+            search.confidence * 100.0
+        ),
     };
     let limit = match (search.limit, search.failed_from_per_second) {
         (SearchLimit::Generator, _) => "the generator could not send more: the server may do more".to_owned(),
@@ -85,6 +91,13 @@ pub(super) fn per_second(rate: f64) -> String {
 pub(super) fn rate(per_second: f64) -> String {
     let text = format!("{per_second:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// The same with its unit.
+pub(super) fn requests_at(per_second: f64) -> String {
+    let rate = rate(per_second);
+    let unit = if rate == "1" { "request/s" } else { "requests/s" };
+    format!("{rate} {unit}")
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ fn no_line_is_wider_than_the_terminal_and_lines_of_a_pipe_are_whole() {
     if !has_program("python3") {
         return;
     }
-    for columns in [40, 80, 140] {
+    for columns in [20, 30, 40, 80, 140] {
         let mut command = Command::new("python3");
         command.args(["-c", TERMINAL, &columns.to_string(), env!("CARGO_BIN_EXE_oneloop"), "load", &target]);
         let done =
@@ -93,6 +93,59 @@ fn json_has_the_origin_the_checks_with_their_results_and_the_notes() {
     );
     // A short run has a note about its tail.
     assert!(report.notes.iter().any(|note| note.contains("p99.99 of only")), "{:?}", report.notes);
+}
+
+#[test]
+fn the_method_and_what_is_sent_are_in_the_report_and_secrets_are_not() {
+    let mut server = Server::serve(&[&format!("http={}@127.0.0.1:0", env!("CARGO_MANIFEST_DIR"))]);
+    let url = format!("http://{}/", server.address("http").tcp());
+    let checks = ["--expect=2xx>=0", "--expect=errors>=0"];
+    let table = load(&url, &[&["-d", "a=1"][..], &checks].concat());
+    assert!(table.starts_with("POST http@127.0.0.1:"), "{table}");
+    let settings = |args: &[&str]| {
+        let json = load(&url, &[&["--json=-"], args, &checks].concat());
+        assert!(!json.contains("hunter2"), "{json}");
+        let report: Report = serde_json::from_str(&json).unwrap();
+        report.configuration.request.unwrap()
+    };
+    let get = settings(&[]);
+    assert_eq!((get.method.as_str(), get.verify.as_str(), get.redirects_max), ("GET", "exact", 0));
+    let post = settings(&["-d", "a=1", "-u", "me:hunter2", "--verify=length", "-L", "--cookies"]);
+    assert_eq!((post.method.as_str(), post.authorization.as_str()), ("POST", "Basic"));
+    assert_eq!((post.verify.as_str(), post.redirects_max, post.keeps_cookies), ("length", 10, true));
+    assert_eq!(post.fields, ["Authorization", "Content-Type"]);
+    let other = settings(&["-d", "a=2", "-u", "me:other", "--verify=length", "-L", "--cookies"]);
+    assert_ne!(post.digest, other.digest);
+    let form = || settings(&["-F", "a=1"]).digest;
+    assert_eq!(form(), form(), "the boundary is another one each time");
+}
+
+/// The page in a window of a phone: nothing is cut off at its side.
+#[test]
+fn the_page_of_a_long_url_fits_a_phone() {
+    if !has_program("chromium") {
+        return;
+    }
+    let mut server = Server::serve(&[&format!("http={}@127.0.0.1:0", env!("CARGO_MANIFEST_DIR"))]);
+    let url = format!("http://{}/{}", server.address("http").tcp(), "long".repeat(40));
+    let page = load(&url, &["--html=-", "--verify=none"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("page.html");
+    // A window has 500 pixels at least, which the page also takes for a phone.
+    let measure = "<style>body { width: 390px }</style>\
+                   <script>document.title = `width ${document.body.scrollWidth}`</script></body>";
+    std::fs::write(&file, page.replace("</body>", measure)).unwrap();
+    let done = Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+        .args(["--no-first-run", "--hide-scrollbars", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
+        .arg(format!("file://{}", file.display()))
+        .stderr(Stdio::null())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&done.stdout).into_owned();
+    let (_, rest) = shown.split_once("<title>width ").unwrap_or_else(|| panic!("{shown}"));
+    assert_eq!(rest.split('<').next(), Some("390"), "nothing is wider than the page");
 }
 
 /// What a reader of `HdrHistogram` makes of the log.
