@@ -4,9 +4,12 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
 use nix::sys::signal::Signal;
 use oneloop::load::clients::EchoLoad;
-use oneloop::load::report::{Arrivals, Pace, Phase, Report};
+use oneloop::load::report::{Arrivals, Latency, Pace, Phase, Report};
 use oneloop::load::{Plan, run_watched};
 
 use crate::common::Server;
@@ -17,6 +20,7 @@ const FREEZE: Duration = Duration::from_millis(900);
 /// How much of the measured span passes before.
 const BEFORE: Duration = Duration::from_millis(700);
 const RATE: f64 = 500.0;
+const CLIENTS: u32 = 8;
 
 /// A load during which the server is stopped, and how long it was.
 fn frozen(pace: Pace, clients: u32) -> (Report, Duration) {
@@ -53,6 +57,27 @@ fn theory_ns(quantile: f64, freeze: Duration) -> f64 {
     freeze.as_nanos() as f64 - (1.0 - quantile) * MEASURED.as_nanos() as f64
 }
 
+/// What a user would call slow: far above what an answer takes, and far below the freeze.
+const SLOW: Duration = Duration::from_millis(100);
+
+/// How many latencies of the run are slow, by the histograms of its intervals, which are what `--hdr-log` and
+/// `--json` have of it.
+fn slow_in_series(report: &Report) -> u64 {
+    let answered = report.series.iter().filter(|it| matches!(it.phase, Phase::Measuring | Phase::Draining));
+    let kept = answered.filter(|interval| !interval.latency_hdr.is_empty()).map(|interval| {
+        let bytes = base64::engine::general_purpose::STANDARD.decode(&interval.latency_hdr).unwrap();
+        let latencies: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
+        latencies.len() - latencies.count_between(0, SLOW.as_nanos() as u64)
+    });
+    kept.sum()
+}
+
+/// The same by a distribution of the whole run.
+fn slow(latency: &Latency) -> u64 {
+    let buckets = latency.buckets_ns_count.iter().filter(|(ns, _)| *ns > SLOW.as_nanos() as u64);
+    buckets.map(|(_, count)| count).sum()
+}
+
 /// A machine with other things to do stops and starts the server late, and lets it catch up slowly.
 const SLACK_NS: f64 = 120e6;
 
@@ -62,7 +87,7 @@ const LOOKS_MAX: u32 = 3;
 
 /// How far each quantile is from theory, where that is too far.
 fn deviations(arrivals: Arrivals) -> Vec<String> {
-    let (report, freeze) = frozen(Pace::Open { rate_per_second: RATE, arrivals }, 8);
+    let (report, freeze) = frozen(Pace::Open { rate_per_second: RATE, arrivals }, CLIENTS);
     let latency = &report.latency;
     // Random arrivals may come more or less often within the freeze: 3 standard deviations of their number,
     // in time.
@@ -89,11 +114,24 @@ fn deviations(arrivals: Arrivals) -> Vec<String> {
     let service = &report.service_time;
     assert_eq!(service.count, latency.count);
     assert!(service.p99_ns < latency.p99_ns / 2 && service.max_ns > latency.max_ns / 2, "{service:?}");
+    // Each request that fell due while the server was stopped and would be for longer than that is slow.
+    let (in_all, in_series) = (slow(latency) as f64, slow_in_series(&report) as f64);
+    assert!((in_all - in_series).abs() <= 1.0, "{in_all} in the whole run, {in_series} in its intervals");
+    let expected = RATE * freeze.saturating_sub(SLOW).as_secs_f64();
+    let mut count = Vec::new();
+    if (in_series - expected).abs() >= RATE * slack_ns / 1e9 {
+        count.push(format!(
+            "{arrivals:?}: {in_series} requests took more than {SLOW:?}, in theory {expected}"
+        ));
+    }
+    // Of those that were sent then: one a connection.
+    assert!(slow(service) <= u64::from(CLIENTS) + 1, "{} took the server long", slow(service));
     let far =
         seen.into_iter().filter(|(_, seen_ns, theory_ns)| (*seen_ns as f64 - theory_ns).abs() >= slack_ns);
     far.map(|(quantile, seen_ns, theory_ns)| {
         format!("{arrivals:?}, quantile {quantile}: {seen_ns} ns, in theory {theory_ns}")
     })
+    .chain(count)
     .collect()
 }
 
