@@ -185,7 +185,7 @@ Each run is judged: VALID, or why its numbers are not to be trusted: NOISY (the 
 contradict each other), GENERATOR-BOUND (the generator was the limit), PORT-STARVED (it lacked ports or descriptors), FAILED \
 (the server did not do what it was to do). --expect verdict=VALID makes that a check.
 
-Exit codes: 0 all checks hold, 1 no reply or a system error, 2 invalid arguments, 3 a check failed, or --find found no rate. \
+Exit codes: 0 all checks hold, 1 no connection or a system error, 2 invalid arguments, 3 a check failed, or --find found no rate. \
 Ctrl-C ends the run early and prints its report; of a search, what was found so far.";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
