@@ -12,7 +12,7 @@ use super::http::SiteArgs;
 use super::listen::ListenArgs;
 use super::network::{Families, hosts};
 use super::spec::Spec;
-use super::{Failure, Given};
+use super::{Failure, GivenOptions};
 use crate::models::ListenerConfig;
 use crate::plot::text::in_one_line;
 use crate::services::http::Mount;
@@ -28,7 +28,7 @@ pub(super) struct Share {
 
 impl Share {
     /// `None` for a service that shares no directory.
-    pub(super) fn of(spec: &Spec, site: &SiteArgs, given: &Given) -> Result<Option<Share>, Failure> {
+    pub(super) fn of(spec: &Spec, site: &SiteArgs, given: &GivenOptions) -> Result<Option<Share>, Failure> {
         if spec.service != ServiceName::Http {
             return Ok(None);
         }

@@ -9,7 +9,7 @@ use clap::{Arg, Args, Command, FromArgMatches, ValueEnum};
 
 use super::auth::AuthArgs;
 use super::spec::{SiteOption, Spec, closest_directory};
-use super::{Failure, Given};
+use super::{Failure, GivenOptions};
 use crate::limits::Limits;
 use crate::services::http::{ConfigError, Files, FilesConfig, Http, HttpConfig, MediaTypes, Router};
 use crate::sys::files::Links;
@@ -32,7 +32,7 @@ pub(super) struct HttpArgs {
 
 /// The server that a service is a part of.
 pub(super) struct ServerContext<'a> {
-    pub(super) given: &'a Given,
+    pub(super) given: &'a GivenOptions,
     pub(super) limits: &'a Limits,
     /// How many directories it serves.
     pub(super) sites: usize,
@@ -162,7 +162,11 @@ impl SiteArgs {
     }
 
     /// These flags, with the options of a site in place of those of the same name.
-    pub(super) fn with_options(&self, options: &[SiteOption], given: &Given) -> Result<SiteArgs, Failure> {
+    pub(super) fn with_options(
+        &self,
+        options: &[SiteOption],
+        given: &GivenOptions,
+    ) -> Result<SiteArgs, Failure> {
         if options.is_empty() {
             return Ok(self.clone());
         }
@@ -235,7 +239,7 @@ impl SiteArgs {
 }
 
 /// Why a directory cannot be served, and what to do.
-fn not_served(error: ConfigError, spec: &Spec, given: &Given) -> Failure {
+fn not_served(error: ConfigError, spec: &Spec, given: &GivenOptions) -> Failure {
     let (path, error) = match error {
         ConfigError::Root(path, error) => (path, error),
         ConfigError::Follow(path, error) => {

@@ -12,7 +12,7 @@ use super::Failure;
 use super::documents::print;
 use super::units::count;
 use super::words::{did_you_mean, typed};
-use crate::lecture::play::{Played, play};
+use crate::lecture::play::{SceneRun, play};
 use crate::lecture::scene::{LectureServer, Scene, SceneName};
 use crate::lecture::screen::{Display, LastLine, frame, legend, wrapped};
 use crate::lecture::script::{SCRIPT_BYTES_MAX, parse};
@@ -258,7 +258,7 @@ impl Stage {
     }
 
     /// Plays the scene with each of its servers.
-    fn play_all(&mut self, args: &LectureArgs, scene: &Scene) -> Result<Vec<Played>, Failure> {
+    fn play_all(&mut self, args: &LectureArgs, scene: &Scene) -> Result<Vec<SceneRun>, Failure> {
         let title = in_one_line(&scene.title);
         match &mut self.form {
             ShownAs::Plain => print(format!("{title}\n").as_bytes())?,
@@ -411,7 +411,7 @@ impl Canvas {
     }
 
     /// The drawing as it stays, with its sentence.
-    fn finish(&mut self, scene: &Scene, played: &Played, horizon_us: u64) -> Result<(), Failure> {
+    fn finish(&mut self, scene: &Scene, played: &SceneRun, horizon_us: u64) -> Result<(), Failure> {
         let below = LastLine::Sentence(&played.sentence);
         self.draw(scene, played.server, &played.timeline, horizon_us, below)?;
         self.lines = 0;
@@ -426,12 +426,12 @@ fn size() -> Option<(usize, usize)> {
 }
 
 /// Keeps the pictures that were asked for.
-fn keep(args: &LectureArgs, scene: &Scene, played: &[Played]) -> Result<(), Failure> {
+fn keep(args: &LectureArgs, scene: &Scene, played: &[SceneRun]) -> Result<(), Failure> {
     let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
     let origin = format!("{}, {now}, version {}", typed(), env!("CARGO_PKG_VERSION"));
     let files = [
-        (&args.svg, page::svg_file as fn(&Scene, &[Played], &str) -> String),
-        (&args.html, page::html as fn(&Scene, &[Played], &str) -> String),
+        (&args.svg, page::svg_file as fn(&Scene, &[SceneRun], &str) -> String),
+        (&args.html, page::html as fn(&Scene, &[SceneRun], &str) -> String),
     ];
     for (file, render) in files {
         let Some(file) = file else { continue };

@@ -13,7 +13,7 @@ use super::load_raw::RawArgs;
 use super::load_request::RequestArgs;
 use super::load_values::ValuesArgs;
 use super::protocol::Protocol;
-use super::services::{Ask, UseWorkload, loadable, with_workload};
+use super::services::{UseWorkload, WorkloadOptions, loadable, with_workload};
 use super::start_time::StartTime;
 use super::target::LoadTarget;
 use super::units::{Bytes, Ms, count};
@@ -202,10 +202,10 @@ fn target_help() -> String {
 
 impl LoadArgs {
     /// What the workload is made of.
-    fn ask(&self) -> Ask<'_> {
+    fn ask(&self) -> WorkloadOptions<'_> {
         let from_clock =
             || SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| u64::from(since.subsec_nanos()) + 1);
-        Ask {
+        WorkloadOptions {
             protocol: self.target.protocol,
             bytes: self.load.bytes.map(|bytes| bytes.0.into()),
             seed: self.load.seed.unwrap_or_else(from_clock),

@@ -32,7 +32,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 const LAST_NS: u64 = 1_000_000;
 
 /// A request of the log and its time.
-struct Logged {
+struct LoggedRequest {
     at: Timestamp,
     request: HttpRequest,
 }
@@ -40,7 +40,7 @@ struct Logged {
 /// What was read of a log.
 #[derive(Default)]
 struct LogEntries {
-    logged: Vec<Logged>,
+    logged: Vec<LoggedRequest>,
     skipped: u64,
     /// Where the first one is that is skipped, and why.
     first_skipped: Option<String>,
@@ -191,7 +191,7 @@ fn har(bytes: &[u8], base: &HttpRequest) -> Result<LogEntries, String> {
         if let Some(body) = post_data {
             request = request.body(body.text.into_bytes());
         }
-        entries.logged.push(Logged { at, request });
+        entries.logged.push(LoggedRequest { at, request });
     }
     Ok(entries)
 }
@@ -228,7 +228,7 @@ fn combined(bytes: &[u8], base: &HttpRequest) -> LogEntries {
     entries
 }
 
-fn logged(line: &str, base: &HttpRequest) -> Result<Logged, &'static str> {
+fn logged(line: &str, base: &HttpRequest) -> Result<LoggedRequest, &'static str> {
     let (_, rest) = line.split_once('[').ok_or("there is no [TIME]")?;
     let (time, rest) = rest.split_once(']').ok_or("there is no [TIME]")?;
     let at = strtime::parse("%d/%b/%Y:%H:%M:%S %z", time)
@@ -258,7 +258,7 @@ fn logged(line: &str, base: &HttpRequest) -> Result<Logged, &'static str> {
             request = request.field(name, value).map_err(|_| "a field has control characters")?;
         }
     }
-    Ok(Logged { at, request })
+    Ok(LoggedRequest { at, request })
 }
 
 /// What is between the next two quotes, and what follows them. Servers write quotes and bytes in it as `\"`,

@@ -138,7 +138,7 @@ pub fn main() -> ExitCode {
     };
     logging::start(cli.verbosity);
     let done = match cli.command {
-        Command::Serve(args) => serve::run(&args, &Given::of(&matches, &typed)),
+        Command::Serve(args) => serve::run(&args, &GivenOptions::of(&matches, &typed)),
         Command::Load(command) => load_command::run(&command),
         Command::Compare(args) => compare::run(&args),
         Command::Lecture(args) => lecture::run(&args),
@@ -166,14 +166,14 @@ fn parse(typed: &[OsString]) -> Result<(Cli, ArgMatches), clap::Error> {
 }
 
 /// The options that the user gave to a subcommand, without those that have their default.
-struct Given {
-    options: Vec<Typed>,
+struct GivenOptions {
+    options: Vec<GivenOption>,
     /// For messages.
     command: TypedCommand,
 }
 
 /// An option that the user gave.
-struct Typed {
+struct GivenOption {
     /// The name, without dashes.
     long: String,
     /// The heading in the help.
@@ -184,7 +184,7 @@ struct Typed {
     values: Vec<OsString>,
 }
 
-impl Given {
+impl GivenOptions {
     fn has(&self, long: &str) -> bool {
         self.options.iter().any(|option| option.long == long)
     }
@@ -194,12 +194,12 @@ impl Given {
         self.options.iter().find(|option| option.long == long).map_or(&[], |option| &option.values)
     }
 
-    fn of(matches: &ArgMatches, typed: &[OsString]) -> Given {
+    fn of(matches: &ArgMatches, typed: &[OsString]) -> GivenOptions {
         let words: Vec<String> = typed.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         let command = TypedCommand::new(&words);
         let program = Cli::command();
         let Some((name, matches)) = matches.subcommand() else {
-            return Given { options: Vec::new(), command };
+            return GivenOptions { options: Vec::new(), command };
         };
         let arguments = program.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
         let typed = arguments.filter(|argument| {
@@ -211,14 +211,14 @@ impl Given {
             let takes_value = argument.get_action().takes_values();
             let values = matches.get_raw(argument.get_id().as_str()).filter(|_| takes_value);
             let values: Vec<OsString> = values.into_iter().flatten().map(Into::into).collect();
-            Some(Typed {
+            Some(GivenOption {
                 long: argument.get_long()?.to_owned(),
                 heading: argument.get_help_heading().unwrap_or_default().to_owned(),
                 value: values.first().map_or_else(String::new, |value| value.to_string_lossy().into_owned()),
                 values,
             })
         });
-        Given { options: options.collect(), command }
+        GivenOptions { options: options.collect(), command }
     }
 }
 

@@ -4,14 +4,14 @@
 use super::listen;
 use super::spec::Spec;
 use super::typed_command::TypedCommand;
-use super::{Failure, Given, Typed};
+use super::{Failure, GivenOption, GivenOptions};
 use crate::limits::{Need, SETTINGS};
 use crate::models::Model;
 use crate::services::ServiceName;
 use crate::sys::Address;
 
 /// The server as it is going to run.
-pub(super) struct Served<'a> {
+pub(super) struct PlannedServer<'a> {
     pub(super) model: Model,
     /// What was typed.
     pub(super) specs: &'a [Spec],
@@ -36,7 +36,7 @@ enum Requirement {
 /// by address.
 const EARLY_ACCEPT: &[Model] = &[Model::Reactor, Model::Fork, Model::Thread];
 
-fn requirements(option: &Typed) -> Vec<Requirement> {
+fn requirements(option: &GivenOption) -> Vec<Requirement> {
     if let Some(setting) = SETTINGS.iter().find(|setting| setting.flag == option.long) {
         return setting.needs.iter().copied().map(Requirement::Limit).collect();
     }
@@ -82,10 +82,10 @@ fn models(requirement: Requirement) -> Option<&'static [Model]> {
     }
 }
 
-impl Served<'_> {
+impl PlannedServer<'_> {
     /// The first option that would have no effect, as a mistake.
-    pub(super) fn check(&self, given: &Given) -> Result<(), Failure> {
-        let unmet = |option: &Typed| requirements(option).into_iter().find(|need| !self.meets(*need));
+    pub(super) fn check(&self, given: &GivenOptions) -> Result<(), Failure> {
+        let unmet = |option: &GivenOption| requirements(option).into_iter().find(|need| !self.meets(*need));
         let found = given.options.iter().find_map(|option| Some((option, unmet(option)?)));
         match found {
             None => Ok(()),
@@ -113,7 +113,7 @@ impl Served<'_> {
         }
     }
 
-    fn message(&self, option: &Typed, requirement: Requirement, typed: &TypedCommand) -> String {
+    fn message(&self, option: &GivenOption, requirement: Requirement, typed: &TypedCommand) -> String {
         let long = format!("--{}", option.long);
         let why = match requirement {
             Requirement::UnixSocket => "without a Unix socket".to_owned(),
@@ -150,7 +150,7 @@ impl Served<'_> {
 
     /// The command with the only service at the address that this option gives: what its own address had
     /// beside that becomes an option.
-    fn with_open_address(&self, option: &Typed, typed: &TypedCommand) -> Option<TypedCommand> {
+    fn with_open_address(&self, option: &GivenOption, typed: &TypedCommand) -> Option<TypedCommand> {
         let [Spec { address: Some(Address::Tcp(own)), .. }] = self.specs else { return None };
         let spec = &self.specs[0];
         let open = typed.clone().with_argument(&spec.typed, &spec.place);

@@ -16,15 +16,15 @@ use super::descriptors::{Sharing, fit};
 use super::http::ServerContext;
 use super::limits::LimitArgs;
 use super::listen::ListenArgs;
-use super::no_effect::Served;
+use super::no_effect::PlannedServer;
 use super::services::ServiceFlags;
 use super::spec::Spec;
 use super::typed_command::TypedCommand;
 use super::units::{Size, count};
-use super::{Failure, Given};
+use super::{Failure, GivenOptions};
 use crate::connection::ListenerLayers;
 use crate::limits::{Limits, Need};
-use crate::models::{self, ListenerConfig, Model, Setup};
+use crate::models::{self, ListenerConfig, Model, ServerConfig};
 use crate::reactor::Summary;
 use crate::services::http::{Files, Handler};
 use crate::services::{AnyService, ServiceName};
@@ -159,7 +159,7 @@ fn unix_mode(text: &str) -> Result<u32, String> {
 }
 
 /// Serves until the server is stopped.
-pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
+pub(super) fn run(args: &ServeArgs, given: &GivenOptions) -> Result<(), Failure> {
     // First: nothing may open a descriptor before, and from here on no signal may end the server without a
     // drain.
     let mut supervisor = Supervisor::adopt().map_err(Failure::usage)?;
@@ -210,13 +210,13 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     }
     let takes_address = takes_address && inherited.iter().any(Option::is_none);
     let specs = &args.specs;
-    Served { model: args.model, specs, services: &services, addresses: &addresses, takes_address }
+    PlannedServer { model: args.model, specs, services: &services, addresses: &addresses, takes_address }
         .check(given)?;
     let share = |spec: &Spec| Share::of(spec, &flags.http.site, given);
     let shares = groups.iter().map(|group| group.specs.iter().map(share).collect());
     let shares = shares.collect::<Result<Vec<Vec<_>>, Failure>>()?;
     let server = ServerContext { given, limits: &limits, sites };
-    let open = |group: &Group| flags.open(group.service, &group.specs, &server);
+    let open = |group: &ListenerGroup| flags.open(group.service, &group.specs, &server);
     let services = groups.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let listeners = bind(services, inherited, &addresses, &options, sockets)
         .map_err(|error| not_bound(&error, &groups, &addresses, &args.listen, &given.command))?;
@@ -258,7 +258,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     }
     warn_of_clear_passwords(&listeners);
     log_limits(&limits, descriptors);
-    let setup = Setup { listeners, limits, workers, telemetry, signals };
+    let setup = ServerConfig { listeners, limits, workers, telemetry, signals };
     serve(args.model, setup, &shares, &args.listen, &supervisor)
 }
 
@@ -313,7 +313,7 @@ fn default_specs(supervisor: &Supervisor) -> Result<Vec<Spec>, Failure> {
 }
 
 /// What has its own sockets: a service, or the sites that share an address.
-struct Group {
+struct ListenerGroup {
     service: ServiceName,
     /// At least one.
     specs: Vec<Spec>,
@@ -323,11 +323,11 @@ struct Group {
 /// The services by the sockets that they have. A site shares those of an earlier one with the same address,
 /// unless both are for the same requests: that is a mistake, except on port 0, where each has a port of its
 /// own.
-fn grouped(specs: Vec<Spec>) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
+fn grouped(specs: Vec<Spec>) -> Vec<ListenerGroup> {
+    let mut groups: Vec<ListenerGroup> = Vec::new();
     for spec in specs {
         let is_site = spec.service == ServiceName::Http;
-        let takes = |group: &&mut Group| {
+        let takes = |group: &&mut ListenerGroup| {
             is_site
                 && group.service == spec.service
                 && same(group.address.as_ref(), spec.address.as_ref())
@@ -337,7 +337,7 @@ fn grouped(specs: Vec<Spec>) -> Vec<Group> {
             group.specs.push(spec);
         } else {
             let (service, address) = (spec.service, spec.address.clone());
-            groups.push(Group { service, specs: vec![spec], address });
+            groups.push(ListenerGroup { service, specs: vec![spec], address });
         }
     }
     groups
@@ -345,12 +345,12 @@ fn grouped(specs: Vec<Spec>) -> Vec<Group> {
 
 /// The address of each group; `None`: a socket of the supervisor. No two may have the same address.
 fn addresses(
-    groups: &[Group],
+    groups: &[ListenerGroup],
     inherited: &[Option<Listener>],
     listen: &ListenArgs,
     typed: &TypedCommand,
 ) -> Result<Vec<Option<Address>>, Failure> {
-    let address = |(group, own): (&Group, &Option<Listener>)| match (&group.address, own) {
+    let address = |(group, own): (&ListenerGroup, &Option<Listener>)| match (&group.address, own) {
         (Some(address), _) => Ok(Some(address.clone())),
         (None, Some(_)) => Ok(None),
         (None, None) => listen.address_of(group.service).map(Some),
@@ -389,7 +389,7 @@ fn bind(
 /// Why a service does not listen. If its port is taken, the message shows the command with another.
 fn not_bound(
     error: &BindError,
-    groups: &[Group],
+    groups: &[ListenerGroup],
     addresses: &[Option<Address>],
     listen: &ListenArgs,
     typed: &TypedCommand,
@@ -424,7 +424,10 @@ fn not_bound(
 
 /// The supervisor's sockets for services without an address: by name, then in order. No socket may be left
 /// over.
-fn inherited(groups: &[Group], supervisor: &mut Supervisor) -> Result<Vec<Option<Listener>>, Failure> {
+fn inherited(
+    groups: &[ListenerGroup],
+    supervisor: &mut Supervisor,
+) -> Result<Vec<Option<Listener>>, Failure> {
     let mut sockets = std::mem::take(&mut supervisor.listeners);
     let mut inherited = Vec::new();
     for group in groups {
@@ -449,7 +452,7 @@ fn inherited(groups: &[Group], supervisor: &mut Supervisor) -> Result<Vec<Option
 
 /// An error if two services have the same address: better than a port in use by an unknown program.
 fn reject_shared(
-    groups: &[Group],
+    groups: &[ListenerGroup],
     addresses: &[Option<Address>],
     typed: &TypedCommand,
 ) -> Result<(), Failure> {
@@ -596,7 +599,7 @@ fn log_limits(limits: &Limits, descriptors: u64) {
 
 fn serve(
     model: Model,
-    mut setup: Setup<AnyService>,
+    mut setup: ServerConfig<AnyService>,
     shares: &[Vec<Option<Share>>],
     listen: &ListenArgs,
     supervisor: &Supervisor,

@@ -36,11 +36,11 @@ pub(super) struct Spec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SpecError {
     what: String,
-    instead: Option<Instead>,
+    correction: Option<Correction>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Instead {
+enum Correction {
     Word(String),
     /// No word, but options for this address.
     Address(String),
@@ -48,15 +48,15 @@ enum Instead {
 
 impl SpecError {
     fn new(what: String, word: impl Into<String>) -> SpecError {
-        SpecError { what, instead: Some(Instead::Word(word.into())) }
+        SpecError { what, correction: Some(Correction::Word(word.into())) }
     }
 
     /// The message, with the command `typed` where `word` is corrected.
     pub(super) fn message(&self, word: &str, typed: &TypedCommand) -> String {
-        let corrected = match &self.instead {
+        let corrected = match &self.correction {
             None => None,
-            Some(Instead::Word(new)) => Some(typed.clone().with_argument(word, new)),
-            Some(Instead::Address(address)) => {
+            Some(Correction::Word(new)) => Some(typed.clone().with_argument(word, new)),
+            Some(Correction::Address(address)) => {
                 let left = typed.clone().without_argument(word);
                 let port = |port: &str| left.clone().with("port", port);
                 let mut changes = Vec::new();
@@ -78,7 +78,7 @@ impl SpecError {
 
 impl From<String> for SpecError {
     fn from(what: String) -> SpecError {
-        SpecError { what, instead: None }
+        SpecError { what, correction: None }
     }
 }
 
@@ -354,8 +354,10 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> SpecError {
     let name = service.split('=').next().unwrap_or(service);
     let word = text.escape_debug();
     let behind = address.map_or_else(String::new, |address| format!("@{address}"));
-    let at =
-        |what: String, address: &str| SpecError { what, instead: Some(Instead::Address(address.to_owned())) };
+    let at = |what: String, address: &str| SpecError {
+        what,
+        correction: Some(Correction::Address(address.to_owned())),
+    };
     if text.starts_with('/')
         && text.contains(':')
         && let Ok(site) = (DirectoryForm { prefix: "http=", service: ServiceName::Http }).parse(text)

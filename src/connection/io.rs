@@ -23,7 +23,7 @@ pub(super) const INITIAL_WINDOW_BYTES: u64 = 10 * 1460;
 pub(super) struct Io<T> {
     pub(super) transport: T,
     pub(super) input_end: InputEnd,
-    extra: Option<Box<Extra>>,
+    extra: Option<Box<HeapState>>,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
     /// What `bytes_out` was when the last reported answer ended: the bytes since belong to the next one.
@@ -34,7 +34,7 @@ pub(super) struct Io<T> {
 
 /// What a client has beyond its slot: most clients have it only while bytes wait.
 #[derive(Debug)]
-struct Extra {
+struct HeapState {
     /// Bytes that the session has not consumed.
     inbox: Inbox,
     /// Bytes that could not be sent yet: there only while the connection flushes.
@@ -68,7 +68,7 @@ pub(super) enum Flushed {
 
 impl<T: Transport> Io<T> {
     pub(super) fn new(transport: T, layers: Layers, peer: Peer) -> Self {
-        let extra = Extra { inbox: Inbox::default(), outbox: None, layers };
+        let extra = HeapState { inbox: Inbox::default(), outbox: None, layers };
         Io {
             transport,
             input_end: InputEnd::Open,
@@ -81,16 +81,16 @@ impl<T: Transport> Io<T> {
         }
     }
 
-    fn extra(&mut self) -> &mut Extra {
+    fn extra(&mut self) -> &mut HeapState {
         self.extra.get_or_insert_with(|| {
-            Box::new(Extra { inbox: Inbox::default(), outbox: None, layers: Layers::none() })
+            Box::new(HeapState { inbox: Inbox::default(), outbox: None, layers: Layers::none() })
         })
     }
 
     /// Gives the memory back if nothing is left in it. Off the path of a request, which has none.
     #[inline(never)]
     fn release_extra(&mut self) {
-        if let Some(Extra { inbox, outbox: None, layers }) = self.extra.as_deref()
+        if let Some(HeapState { inbox, outbox: None, layers }) = self.extra.as_deref()
             && inbox.len() == 0
             && layers.is_empty()
         {
@@ -359,7 +359,7 @@ impl<T: Transport> Io<T> {
     /// Memory of the buffers and layers.
     pub(super) fn memory_bytes(&self) -> usize {
         let Some(extra) = &self.extra else { return 0 };
-        size_of::<Extra>()
+        size_of::<HeapState>()
             + extra.inbox.memory_bytes()
             + extra.outbox.as_ref().map_or(0, |outbox| outbox.memory_bytes())
             + extra.layers.memory_bytes()

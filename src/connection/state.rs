@@ -96,7 +96,7 @@ enum ConnState {
     /// with [`Call::Stopping`].
     Paused { due_ms: u64, is_stopping_sent: bool },
     /// Bytes wait to be sent. The client must take them at the minimum rate.
-    Flushing { then: Then, window: Window },
+    Flushing { then: Sequel, window: Window },
     /// The client gets no session. The last words of the service wait to be sent.
     Refused { reason: Reason, due_ms: u64 },
     /// All was sent and our side is shut; the client's own close is awaited, so that no reset destroys what
@@ -111,7 +111,7 @@ enum ConnState {
 
 /// What follows when all was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Then {
+enum Sequel {
     Await(Wait),
     Pause {
         is_stopping_sent: bool,
@@ -194,9 +194,9 @@ impl ConnState {
                 ConnState::Calling(Call::Woken)
             }
             ConnState::Flushing {
-                then: Then::Await(_) | Then::Pause { .. } | Then::Yield | Then::Call(Call::Ready),
+                then: Sequel::Await(_) | Sequel::Pause { .. } | Sequel::Yield | Sequel::Call(Call::Ready),
                 window,
-            } => ConnState::Flushing { then: Then::Call(Call::Woken), window },
+            } => ConnState::Flushing { then: Sequel::Call(Call::Woken), window },
             other => other,
         }
     }
@@ -668,10 +668,10 @@ impl<S: Session, T: Transport> Connection<S, T> {
         match self.call_aside(Call::Stopping, 0, ctx, budget) {
             Step::Go(ConnState::Awaiting { wait: Wait::NextRequest, .. })
             | Step::Rest(ConnState::Awaiting { wait: Wait::NextRequest, .. }, _) => {
-                self.send(Then::Close(Reason::Drained), ctx, budget)
+                self.send(Sequel::Close(Reason::Drained), ctx, budget)
             }
-            Step::Rest(ConnState::Flushing { then: Then::Await(Wait::NextRequest), window }, pumped) => {
-                Step::Rest(ConnState::Flushing { then: Then::Close(Reason::Drained), window }, pumped)
+            Step::Rest(ConnState::Flushing { then: Sequel::Await(Wait::NextRequest), window }, pumped) => {
+                Step::Rest(ConnState::Flushing { then: Sequel::Close(Reason::Drained), window }, pumped)
             }
             other => other,
         }
@@ -780,20 +780,20 @@ impl<S: Session, T: Transport> Connection<S, T> {
             _ if self.idle_calls > limits.again_max => {
                 return self.contract_broken(ASKS_WITHOUT_END, ctx);
             }
-            Next::Finish | Next::Close if call == Call::Stopping => Then::Close(Reason::Drained),
-            Next::Finish | Next::Close => Then::Close(Reason::Finished),
+            Next::Finish | Next::Close if call == Call::Stopping => Sequel::Close(Reason::Drained),
+            Next::Finish | Next::Close => Sequel::Close(Reason::Finished),
             next => match (call, next) {
-                (Call::Expired(wait), _) => Then::Close(wait.into()),
-                (_, Next::TimedOut) => Then::Close(Reason::ServiceTimeout),
-                (_, Next::Pause) => Then::Pause { is_stopping_sent: call == Call::Stopping },
-                (_, Next::NeedInput(_)) if ended => Then::Close(Reason::PeerClosed),
-                (_, Next::NeedInput(_)) if full => Then::Close(Reason::InputTooLong),
+                (Call::Expired(wait), _) => Sequel::Close(wait.into()),
+                (_, Next::TimedOut) => Sequel::Close(Reason::ServiceTimeout),
+                (_, Next::Pause) => Sequel::Pause { is_stopping_sent: call == Call::Stopping },
+                (_, Next::NeedInput(_)) if ended => Sequel::Close(Reason::PeerClosed),
+                (_, Next::NeedInput(_)) if full => Sequel::Close(Reason::InputTooLong),
                 (_, Next::NeedInput(Wait::Rest)) if kept == 0 && !self.is_inside_request => {
                     return self.contract_broken(WAITS_FOR_NO_REQUEST, ctx);
                 }
-                (_, Next::NeedInput(wait)) => Then::Await(wait),
-                (_, Next::NeedRoom) => Then::Call(Call::Ready),
-                (_, _) => Then::Yield,
+                (_, Next::NeedInput(wait)) => Sequel::Await(wait),
+                (_, Next::NeedRoom) => Sequel::Call(Call::Ready),
+                (_, _) => Sequel::Yield,
             },
         };
         self.send(then, ctx, budget)
@@ -802,7 +802,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
     /// Sends what the session has put into the scratch outbox; what cannot be sent now moves to an outbox of
     /// the client's own.
     #[inline(always)]
-    fn send(&mut self, then: Then, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
+    fn send(&mut self, then: Sequel, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
         let corked = if ctx.scratch.outbox.is_empty() && self.io.layers().is_none() {
             Corked::No
         } else {
@@ -844,9 +844,9 @@ impl<S: Session, T: Transport> Connection<S, T> {
 
     /// The step after all was sent.
     #[inline(always)]
-    fn follow(&mut self, then: Then, corked: Corked, ctx: &mut Context<'_>) -> Step {
+    fn follow(&mut self, then: Sequel, corked: Corked, ctx: &mut Context<'_>) -> Step {
         match then {
-            Then::Await(wait) => {
+            Sequel::Await(wait) => {
                 if self.awaited_due_ms == NEVER_MS || self.awaited != wait {
                     let wait_ms = match wait {
                         Wait::NextRequest => ctx.timeouts.idle_ms,
@@ -863,16 +863,16 @@ impl<S: Session, T: Transport> Connection<S, T> {
                     Step::Go(awaiting)
                 }
             }
-            Then::Pause { is_stopping_sent } => {
+            Sequel::Pause { is_stopping_sent } => {
                 // The event of a reset may have come before: the stream is looked at once more.
                 Step::Go(ConnState::Paused {
                     due_ms: self.timer_due_ms().max(ctx.now().monotonic_ms + 1),
                     is_stopping_sent,
                 })
             }
-            Then::Call(call) => Step::Go(ConnState::Calling(call)),
-            Then::Yield => Step::Rest(ConnState::Calling(Call::Ready), Pumped::More),
-            Then::Close(reason) => Step::Go(self.close(reason, corked, linger(ctx.limits), ctx)),
+            Sequel::Call(call) => Step::Go(ConnState::Calling(call)),
+            Sequel::Yield => Step::Rest(ConnState::Calling(Call::Ready), Pumped::More),
+            Sequel::Close(reason) => Step::Go(self.close(reason, corked, linger(ctx.limits), ctx)),
         }
     }
 
@@ -983,9 +983,9 @@ impl<S: Session, T: Transport> Connection<S, T> {
     }
 }
 
-impl Then {
+impl Sequel {
     fn is_close(self) -> bool {
-        matches!(self, Then::Close(_))
+        matches!(self, Sequel::Close(_))
     }
 }
 

@@ -305,13 +305,13 @@ impl Polled {
 pub struct Blocking {
     stream: Stream,
     writes: Writes,
-    if_killed: IfKilled,
+    if_killed: KillEffect,
     files: FileSending,
 }
 
 /// What becomes of the stream when its process is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum IfKilled {
+enum KillEffect {
     /// The system closes it, and goes on with what was written.
     Close,
     /// It is reset, unless the client has ended in good order before.
@@ -331,14 +331,14 @@ enum Writes {
 impl Blocking {
     /// A stream that blocks. (One that does not gives `NotNow` at once: a model may also poll it.)
     pub fn new(stream: Stream) -> Self {
-        Blocking { stream, writes: Writes::Call, if_killed: IfKilled::Close, files: FileSending::Sent }
+        Blocking { stream, writes: Writes::Call, if_killed: KillEffect::Close, files: FileSending::Sent }
     }
 
     /// The same in a process that may be killed while it serves the client: the stream is reset when it is
     /// closed ([`Stream::reset_at_close`] was called, or it has inherited that), unless the client has ended
     /// in good order before.
     pub fn reset_if_killed(stream: Stream) -> Self {
-        Blocking { if_killed: IfKilled::Reset, ..Blocking::new(stream) }
+        Blocking { if_killed: KillEffect::Reset, ..Blocking::new(stream) }
     }
 
     /// The stream, for its timeouts.
@@ -415,7 +415,7 @@ impl Transport for Blocking {
     }
 
     fn close_in_order(&mut self) {
-        if self.if_killed == IfKilled::Reset {
+        if self.if_killed == KillEffect::Reset {
             self.stream.reset_at_close(false);
         }
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::judge::unsettled::{Unsettled, settled_and_not};
+use super::judge::unsettled::{UnsettledCell, settled_and_not};
 use super::plan::comparison::{Cell, PlanStep};
 use super::plan::experiment::{Experiment, Extent};
 use super::plan::subject::CoreClass;
@@ -62,13 +62,13 @@ impl<'a> Remeasurement<'a> {
     /// The best candidate that fits in the time that is left.
     fn choose(&self, runs: &[Run], left: Duration) -> Option<PlanStep> {
         let (valid, unsettled) = settled_and_not(self.header, runs);
-        let claims = Claims::of(&valid, runs, &unsettled);
+        let claims = Priorities::of(&valid, runs, &unsettled);
         let attempts_max = self.header.plan.attempts_max;
         let steps = unsettled
             .iter()
             .filter_map(|candidate| Some((candidate, next_attempt(candidate, attempts_max)?)));
         let fitting = steps.filter(|(candidate, _)| self.expected(runs, &candidate.cell) <= left);
-        let rank = |candidate: &Unsettled| {
+        let rank = |candidate: &UnsettledCell| {
             (claims.rank(candidate), self.lots.get(&candidate.cell).copied().unwrap_or(0))
         };
         fitting.min_by_key(|(candidate, _)| rank(candidate)).map(|(_, step)| step)
@@ -101,7 +101,7 @@ impl Again for Remeasurement<'_> {
 }
 
 /// The next attempt at the repeat that had the fewest; `None` if each had all that it may have.
-fn next_attempt(candidate: &Unsettled, attempts_max: u32) -> Option<PlanStep> {
+fn next_attempt(candidate: &UnsettledCell, attempts_max: u32) -> Option<PlanStep> {
     let (repeat, attempt) = candidate.disturbed.iter().min_by_key(|(repeat, count)| (*count, *repeat))?;
     let cell = candidate.cell.clone();
     (*attempt < attempts_max).then_some(PlanStep { cell, repeat: *repeat, attempt: *attempt })
@@ -111,7 +111,7 @@ fn next_attempt(candidate: &Unsettled, attempts_max: u32) -> Option<PlanStep> {
 type ExperimentPart = (Experiment, CoreClass);
 
 /// What decides between candidates.
-struct Claims {
+struct Priorities {
     /// How many VALID cells each has.
     valid: BTreeMap<ExperimentPart, u32>,
     /// How many attempts at each were disturbed since the last one that was not.
@@ -124,9 +124,9 @@ fn part(cell: &Cell) -> ExperimentPart {
     (cell.experiment, cell.class)
 }
 
-impl Claims {
-    fn of(valid: &[Cell], runs: &[Run], unsettled: &[Unsettled]) -> Claims {
-        let mut claims = Claims { valid: BTreeMap::new(), vain: BTreeMap::new(), again: BTreeMap::new() };
+impl Priorities {
+    fn of(valid: &[Cell], runs: &[Run], unsettled: &[UnsettledCell]) -> Priorities {
+        let mut claims = Priorities { valid: BTreeMap::new(), vain: BTreeMap::new(), again: BTreeMap::new() };
         for cell in valid {
             *claims.valid.entry(part(cell)).or_default() += 1;
         }
@@ -143,7 +143,7 @@ impl Claims {
 
     /// The lowest rank is measured first: experiments without a VALID cell; of these the one with the fewest
     /// attempts; of its cells the one that lacks the fewest repeats, then the one with the fewest attempts.
-    fn rank(&self, candidate: &Unsettled) -> impl Ord + use<> {
+    fn rank(&self, candidate: &UnsettledCell) -> impl Ord + use<> {
         let part = part(&candidate.cell);
         let count = |counts: &BTreeMap<ExperimentPart, u32>| counts.get(&part).copied().unwrap_or(0);
         let attempts: u32 = candidate.disturbed.iter().map(|(_, attempts)| attempts).sum();

@@ -6,8 +6,8 @@ use std::net::TcpStream;
 use std::os::fd::AsFd;
 
 use super::report::{listen, report, served_here};
-use super::sighting::ServerDid;
-use crate::sys::process::{self, Forked};
+use super::sighting::ServerEvent;
+use crate::sys::process::{self, ForkSide};
 use crate::sys::{Listener, Signals};
 
 /// What the parent forgets.
@@ -41,15 +41,15 @@ pub(super) fn run(mistake: ForgottenCall) -> io::Result<()> {
         }
         let Some((new_s, port)) = accept(&s)? else { continue };
         match process::fork(&mut signals, INTERRUPT_EVERY_MS)? {
-            Forked::Child(_) => process::work_and_exit(|| {
+            ForkSide::Child(_) => process::work_and_exit(|| {
                 s.close_in_child();
                 do_stuff(new_s, port);
-                report(port, ServerDid::Ended);
+                report(port, ServerEvent::Ended);
                 0
             }),
             // The mistake: newS stays open.
-            Forked::Parent(_) if mistake == ForgottenCall::NoClose => forgotten.push(new_s),
-            Forked::Parent(_) => drop(new_s),
+            ForkSide::Parent(_) if mistake == ForgottenCall::NoClose => forgotten.push(new_s),
+            ForkSide::Parent(_) => drop(new_s),
         }
     }
 }
@@ -77,13 +77,13 @@ fn accept(s: &Listener) -> io::Result<Option<(TcpStream, u16)>> {
 
 /// Sends back what the client sends, until it closes its side. An error ends it, too.
 fn do_stuff(mut new_s: TcpStream, port: u16) {
-    report(port, ServerDid::Began(served_here(None)));
+    report(port, ServerEvent::Began(served_here(None)));
     let mut buffer = [0; BUFFER_BYTES];
     while let Ok(bytes @ 1..) = new_s.read(&mut buffer) {
-        report(port, ServerDid::Read(bytes));
+        report(port, ServerEvent::Read(bytes));
         if new_s.write_all(&buffer[..bytes]).is_err() {
             return;
         }
-        report(port, ServerDid::Answered(bytes));
+        report(port, ServerEvent::Answered(bytes));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::play::Played;
+use super::play::SceneRun;
 use super::scene::Scene;
 use super::screen::wrapped;
 use super::svg::{PATTERNS, STYLE, WIDTH, drawing, legend};
@@ -19,13 +19,13 @@ const MARGIN: f64 = 12.0;
 const HEAD: f64 = 26.0;
 
 /// The length of the axis of all pictures, in µs: what is longer on one of them is longer.
-fn horizon_us(played: &[Played]) -> u64 {
+fn horizon_us(played: &[SceneRun]) -> u64 {
     let longest = played.iter().map(|one| one.timeline.until_us).max().unwrap_or(0);
     longest.max(1000) * 51 / 50
 }
 
 /// All pictures in one SVG. `origin`: where they come from.
-pub(crate) fn svg_file(scene: &Scene, played: &[Played], origin: &str) -> String {
+pub(crate) fn svg_file(scene: &Scene, played: &[SceneRun], origin: &str) -> String {
     let (mut body, mut y) = (String::new(), MARGIN);
     let text = |body: &mut String, class: &str, y: f64, text: &str| {
         let _ = write!(body, r#"<text class="{class}" x="0" y="{:.1}">{}</text>"#, y + 13.0, escape(text));
@@ -63,7 +63,7 @@ pub(crate) fn svg_file(scene: &Scene, played: &[Played], origin: &str) -> String
 }
 
 /// A page with all pictures, their sentences, and the numbers. `origin`: where they come from.
-pub(crate) fn html(scene: &Scene, played: &[Played], origin: &str) -> String {
+pub(crate) fn html(scene: &Scene, played: &[SceneRun], origin: &str) -> String {
     let title = escape(&scene.title);
     let key = legend(scene);
     let mut body = format!(
@@ -100,7 +100,7 @@ pub(crate) fn html(scene: &Scene, played: &[Played], origin: &str) -> String {
 }
 
 /// The numbers of each client.
-fn table(played: &Played) -> String {
+fn table(played: &SceneRun) -> String {
     let mut rows = String::new();
     for track in &played.timeline.tracks {
         let _ = writeln!(rows, "<tr>{}</tr>", cells(track));

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io;
 
-use super::sighting::{ServedIn, ServerDid, ServerLine};
+use super::sighting::{ServedIn, ServerEvent, ServerLine};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::process::CallingThread;
 use crate::sys::{ListenOptions, Listener};
@@ -29,8 +29,8 @@ fn print(line: fmt::Arguments<'_>) {
 }
 
 /// Reports what the calling process or thread has just done for a client.
-pub(super) fn report(port: u16, did: ServerDid) {
-    print(format_args!("{}", ServerLine { at_ns: monotonic_ns(), port, did }));
+pub(super) fn report(port: u16, event: ServerEvent) {
+    print(format_args!("{}", ServerLine { at_ns: monotonic_ns(), port, event }));
 }
 
 /// The calling process or thread, as what serves a client.

@@ -10,25 +10,25 @@ pub(crate) struct Sighting {
     /// When, in µs since the scene began.
     pub(crate) at_us: u64,
     /// What.
-    pub(crate) seen: Seen,
+    pub(crate) seen: SightingKind,
 }
 
 /// What was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(crate) enum SightingKind {
     /// A client did something, or something happened to it, as it noticed itself.
     Client {
         /// Its place in the scene.
         client: usize,
         /// What.
-        did: ClientDid,
+        event: ClientEvent,
     },
     /// The server did something for the client with this port, as the process or thread noticed that did it.
     Server {
         /// The port of the client.
         port: u16,
         /// What.
-        did: ServerDid,
+        event: ServerEvent,
     },
     /// This process has ended and was not waited for (state Z in `/proc`).
     Zombie {
@@ -46,7 +46,7 @@ pub(crate) enum Seen {
 
 /// What a client noticed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ClientDid {
+pub(crate) enum ClientEvent {
     /// It calls connect(2), from this port.
     Comes {
         /// Its port.
@@ -75,7 +75,7 @@ pub(crate) enum ClientDid {
 
 /// What a server noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ServerDid {
+pub(crate) enum ServerEvent {
     /// The client was accepted, and is served here.
     Began(ServedIn),
     /// So many bytes of it were read.
@@ -116,22 +116,22 @@ pub(crate) struct ServerLine {
     /// The port of the client.
     pub(crate) port: u16,
     /// What it did for it.
-    pub(crate) did: ServerDid,
+    pub(crate) event: ServerEvent,
 }
 
 impl fmt::Display for ServerLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ServerLine { at_ns, port, did } = self;
+        let ServerLine { at_ns, port, event } = self;
         write!(f, "{at_ns} {port} ")?;
-        match did {
-            ServerDid::Began(ServedIn { process, thread, slot }) => {
+        match event {
+            ServerEvent::Began(ServedIn { process, thread, slot }) => {
                 write!(f, "began {process}")?;
                 thread.map_or(Ok(()), |thread| write!(f, " thread {thread}"))?;
                 slot.map_or(Ok(()), |slot| write!(f, " slot {slot}"))
             }
-            ServerDid::Read(bytes) => write!(f, "read {bytes}"),
-            ServerDid::Answered(bytes) => write!(f, "answered {bytes}"),
-            ServerDid::Ended => write!(f, "ended"),
+            ServerEvent::Read(bytes) => write!(f, "read {bytes}"),
+            ServerEvent::Answered(bytes) => write!(f, "answered {bytes}"),
+            ServerEvent::Ended => write!(f, "ended"),
         }
     }
 }
@@ -141,7 +141,7 @@ impl ServerLine {
     pub(crate) fn parse(line: &str) -> Option<ServerLine> {
         let mut words = line.split(' ');
         let (at_ns, port) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        let did = match words.next()? {
+        let event = match words.next()? {
             "began" => {
                 let mut served_in =
                     ServedIn { process: words.next()?.parse().ok()?, thread: None, slot: None };
@@ -153,14 +153,14 @@ impl ServerLine {
                         _ => return None,
                     }
                 }
-                ServerDid::Began(served_in)
+                ServerEvent::Began(served_in)
             }
-            "read" => ServerDid::Read(words.next()?.parse().ok()?),
-            "answered" => ServerDid::Answered(words.next()?.parse().ok()?),
-            "ended" => ServerDid::Ended,
+            "read" => ServerEvent::Read(words.next()?.parse().ok()?),
+            "answered" => ServerEvent::Answered(words.next()?.parse().ok()?),
+            "ended" => ServerEvent::Ended,
             _ => return None,
         };
-        words.next().is_none().then_some(ServerLine { at_ns, port, did })
+        words.next().is_none().then_some(ServerLine { at_ns, port, event })
     }
 }
 
@@ -172,14 +172,14 @@ mod tests {
     fn a_line_of_a_server_is_read_as_it_was_written() {
         let in_slot = ServedIn { process: 7, thread: Some(8), slot: Some(0) };
         let alone = ServedIn { process: 7, thread: None, slot: None };
-        for did in [
-            ServerDid::Began(in_slot),
-            ServerDid::Began(alone),
-            ServerDid::Read(5),
-            ServerDid::Answered(5),
-            ServerDid::Ended,
+        for event in [
+            ServerEvent::Began(in_slot),
+            ServerEvent::Began(alone),
+            ServerEvent::Read(5),
+            ServerEvent::Answered(5),
+            ServerEvent::Ended,
         ] {
-            let line = ServerLine { at_ns: 123_456_789_012, port: 41_890, did };
+            let line = ServerLine { at_ns: 123_456_789_012, port: 41_890, event };
             assert_eq!(ServerLine::parse(&line.to_string()), Some(line));
         }
         for line in ["", "listening on lecture@127.0.0.1:1", "1 2 began", "1 2 began 3 slot", "1 2 ended 3"] {

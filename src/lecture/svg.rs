@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::play::Played;
+use super::play::SceneRun;
 use super::scene::{Gauge, Scene, Topic};
 use super::screen::{step_us, tick_text};
 use super::timeline::{Mark, Timeline, Track, TrackSpan, TrackState, time_text};
@@ -33,7 +33,7 @@ const OTHERS_MIN: f64 = 1.0;
 const WORD_FROM: f64 = 48.0;
 
 /// A drawing, and its height.
-pub(super) struct Drawn {
+pub(super) struct Drawing {
     /// Elements of SVG.
     pub(super) svg: String,
     /// In units of [`WIDTH`].
@@ -58,7 +58,7 @@ impl Axis {
 }
 
 /// What was seen with one server. `horizon_us` is the length of the axis.
-pub(super) fn drawing(scene: &Scene, played: &Played, horizon_us: u64) -> Drawn {
+pub(super) fn drawing(scene: &Scene, played: &SceneRun, horizon_us: u64) -> Drawing {
     let (timeline, axis) = (&played.timeline, Axis { horizon_us });
     let gauges: Vec<Gauge> =
         scene.gauges.iter().copied().filter(|gauge| timeline.gauges.contains_key(gauge)).collect();
@@ -78,7 +78,7 @@ pub(super) fn drawing(scene: &Scene, played: &Played, horizon_us: u64) -> Drawn 
     for (at, gauge) in gauges.iter().enumerate() {
         gauge_row(&mut svg, *gauge, timeline, &axis, rows_end + at as f64 * GAUGE_ROW);
     }
-    Drawn { svg, height }
+    Drawing { svg, height }
 }
 
 fn row(svg: &mut String, track: &Track, timeline: &Timeline, axis: &Axis, y: f64) {
@@ -174,7 +174,7 @@ fn gauge_row(svg: &mut String, gauge: Gauge, timeline: &Timeline, axis: &Axis, y
 }
 
 /// What the patterns and marks stand for.
-pub(super) fn legend(scene: &Scene) -> Drawn {
+pub(super) fn legend(scene: &Scene) -> Drawing {
     let mut entries: Vec<(LegendSample, &str)> = vec![
         (LegendSample::Bar(TrackState::Queued), "waits in the backlog"),
         (LegendSample::Bar(TrackState::Served), "served"),
@@ -218,7 +218,7 @@ pub(super) fn legend(scene: &Scene) -> Drawn {
         }
         let _ = write!(svg, r#"<text class="soft" x="{:.1}" y="{:.1}">{meaning}</text>"#, x + 26.0, y + 4.5);
     }
-    Drawn { svg, height: entries.len().div_ceil(columns) as f64 * 22.0 + 4.0 }
+    Drawing { svg, height: entries.len().div_ceil(columns) as f64 * 22.0 + 4.0 }
 }
 
 /// What the legend shows.

@@ -17,7 +17,7 @@ const BENT_MIN: f64 = 0.8;
 const BENT_COUNT_MIN: usize = 2;
 
 /// An interval with what was offered in it.
-struct Offered {
+struct OfferedInterval {
     /// Requests per second of the schedule, when it began and on average.
     from_per_s: f64,
     mean_per_s: f64,
@@ -39,9 +39,9 @@ pub(super) fn of(report: &Report) -> Option<Bend> {
     let began_ns = measured.first()?.start_ns;
     let per_ns = (to_per_second - from_per_second) / (report.configuration.duration_ns as f64).max(1.0);
     let rate_at = |ns: u64| from_per_second + per_ns * (ns - began_ns) as f64;
-    let offered: Vec<Offered> = measured
+    let offered: Vec<OfferedInterval> = measured
         .iter()
-        .map(|interval| Offered {
+        .map(|interval| OfferedInterval {
             from_per_s: rate_at(interval.start_ns),
             mean_per_s: rate_at(u64::midpoint(interval.start_ns, interval.end_ns)),
             answered_per_s: interval.requests as f64 * 1e9 / (interval.end_ns - interval.start_ns) as f64,
@@ -52,12 +52,12 @@ pub(super) fn of(report: &Report) -> Option<Bend> {
     bend(&offered)
 }
 
-fn bend(offered: &[Offered]) -> Option<Bend> {
+fn bend(offered: &[OfferedInterval]) -> Option<Bend> {
     if offered.len() < INTERVALS_MIN {
         return None;
     }
     let p99_below_ns = median_p99(&offered[..offered.len() / UNLOADED]);
-    let is_bent = |at: &Offered| {
+    let is_bent = |at: &OfferedInterval| {
         let is_slow = at.p99_ns > P99_TIMES * p99_below_ns && at.p99_ns > p99_below_ns + P99_MORE_NS;
         is_slow || at.errors > 0 || at.answered_per_s < ANSWERED_MIN * at.mean_per_s
     };
@@ -75,7 +75,7 @@ fn bend(offered: &[Offered]) -> Option<Bend> {
     })
 }
 
-fn median_p99(offered: &[Offered]) -> u64 {
+fn median_p99(offered: &[OfferedInterval]) -> u64 {
     let mut p99_ns: Vec<u64> = offered.iter().map(|at| at.p99_ns).collect();
     p99_ns.sort_unstable();
     p99_ns.get(p99_ns.len() / 2).copied().unwrap_or(0)
@@ -89,7 +89,7 @@ mod tests {
 
     /// A server that answers at most `capacity` requests per second, while the rate grows from 1,000 by 1,000
     /// in each of 20 intervals of a second.
-    fn ramp(capacity: f64) -> Vec<Offered> {
+    fn ramp(capacity: f64) -> Vec<OfferedInterval> {
         let mut waiting = 0.0;
         (1..=20)
             .map(|second| {
@@ -98,7 +98,13 @@ mod tests {
                 let answered_per_s = wanted.min(capacity);
                 waiting = wanted - answered_per_s;
                 let p99_ns = 500_000 + Duration::from_secs_f64(waiting / capacity).as_nanos() as u64;
-                Offered { from_per_s, mean_per_s: from_per_s + 500.0, answered_per_s, p99_ns, errors: 0 }
+                OfferedInterval {
+                    from_per_s,
+                    mean_per_s: from_per_s + 500.0,
+                    answered_per_s,
+                    p99_ns,
+                    errors: 0,
+                }
             })
             .collect()
     }

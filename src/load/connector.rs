@@ -19,7 +19,7 @@ const SLOW_BUFFER_BYTES: usize = 4 << 10;
 
 /// The result of connect(2).
 #[derive(Debug)]
-pub(super) enum Dialed {
+pub(super) enum DialOutcome {
     /// A stream that is connected, or will be with its first writability.
     Started(Polled),
     /// The queue of a Unix socket is full: try again later.
@@ -51,15 +51,15 @@ impl Connector {
         })
     }
 
-    pub(super) fn connect(&mut self, is_slow_reader: bool) -> Result<Dialed, ClientError> {
+    pub(super) fn connect(&mut self, is_slow_reader: bool) -> Result<DialOutcome, ClientError> {
         let mut skips = 0;
         // Bounded by SKIPS_MAX.
         loop {
             let source = self.sources.next();
             match self.connect_from(source, is_slow_reader) {
                 Err(ClientError::OutOfPorts) if skips < SKIPS_MAX && self.sources.skip() => skips += 1,
-                Err(ClientError::Other(io::ErrorKind::WouldBlock)) => return Ok(Dialed::Busy),
-                started => return started.map(Dialed::Started),
+                Err(ClientError::Other(io::ErrorKind::WouldBlock)) => return Ok(DialOutcome::Busy),
+                started => return started.map(DialOutcome::Started),
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use super::client_error::ClientError;
-use super::workload::{Client, ReplyStatus, Unasked};
+use super::workload::{Client, ReplyStatus, Unsolicited};
 use crate::connection::{Patience, Polled, ReadOutcome, Transport, WriteOutcome};
 
 /// Requests in one write, at most.
@@ -348,9 +348,9 @@ impl<C: Client> Conversation<C> {
             }
             if self.in_flight.first.is_none() {
                 return match self.client.unasked(bytes) {
-                    Unasked::Ignored => Ok(TurnEnd::Waiting),
-                    Unasked::Closing => Ok(TurnEnd::Finished),
-                    Unasked::Wrong(what) => Err(ClientError::WrongBytes(what)),
+                    Unsolicited::Ignored => Ok(TurnEnd::Waiting),
+                    Unsolicited::Closing => Ok(TurnEnd::Finished),
+                    Unsolicited::Wrong(what) => Err(ClientError::WrongBytes(what)),
                 };
             }
             let (taken, is_last) = match self.client.reply(self.answered, bytes, false) {
@@ -378,7 +378,7 @@ impl<C: Client> Conversation<C> {
         }
         let is_unasked = !is_last && self.client.request(self.answered, 0).is_empty();
         match is_unasked.then(|| self.client.reply(self.answered, bytes, false)) {
-            None if self.client.unasked(bytes) == Unasked::Ignored => Ok(()),
+            None if self.client.unasked(bytes) == Unsolicited::Ignored => Ok(()),
             None => Err(ClientError::WrongBytes("bytes after the last reply")),
             Some(ReplyStatus::Wrong(what)) => Err(ClientError::WrongBytes(what)),
             Some(_) => Ok(()),

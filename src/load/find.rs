@@ -7,7 +7,7 @@ use super::error::RunError;
 use super::expect::Expectation;
 use super::plan::Plan;
 use super::report::{Arrivals, Pace, Phase, ProbeReport, Report, SearchLimit, SearchReport, Verdict};
-use super::search::{Found, Probe, ProbeLength, ProbeOutcome, Search, SearchBounds};
+use super::search::{FoundRate, Probe, ProbeLength, ProbeOutcome, Search, SearchBounds};
 use super::workload::Workload;
 use super::{RunProgress, run_watched, verdict};
 
@@ -136,7 +136,8 @@ impl<W: Workload, F: FnMut(FindProgress<'_>) -> ControlFlow<()>> Finder<'_, W, F
         }
     }
 
-    /// What a closed loop of all clients reaches is a hint, and no more. Refusals do not count: they are fast.
+    /// Estimates the first rate by what a closed loop of all clients reaches. Refusals do not count: they are
+    /// fast.
     fn estimate(&mut self) -> Result<f64, RunError> {
         let mut plan = self.plan.clone();
         (plan.pace, plan.duration) = (Pace::Closed, self.plan.duration / SHORT_PART);
@@ -296,7 +297,11 @@ fn median_ns(report: &Report) -> u64 {
 }
 
 /// What the end of a search adds to the verdict on the probe at the rate found.
-fn finding(found: Option<Found>, limit: SearchLimit, failed_from: Option<f64>) -> Option<(Verdict, String)> {
+fn finding(
+    found: Option<FoundRate>,
+    limit: SearchLimit,
+    failed_from: Option<f64>,
+) -> Option<(Verdict, String)> {
     let Some(found) = found else {
         let rate = failed_from.unwrap_or(0.0);
         return Some(match limit {

@@ -106,7 +106,7 @@ pub use report::Report;
 pub use sources::SourceRange;
 #[cfg(feature = "cli")]
 pub(crate) use verdict::{judged, notes};
-pub use workload::{Client, Flow, ReplyStatus, Unasked, Workload};
+pub use workload::{Client, Flow, ReplyStatus, Unsolicited, Workload};
 
 use common_start::CommonStart;
 use portion::Portion;

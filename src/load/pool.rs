@@ -15,7 +15,7 @@ use socket2::SockRef;
 
 use super::client_error::ClientError;
 use super::clock::{Timers, ns};
-use super::connector::Dialed;
+use super::connector::DialOutcome;
 use super::conversation::{Conversation, IoLimits, SendTimes, TurnEnd};
 use super::dialer::Dialer;
 use super::driver::{ActiveDriver, RequestPolicy, SlowDriver};
@@ -260,7 +260,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
             ledger.recorder.connections.attempted += 1;
             let began_ns = ledger.clock.peek();
             match self.dialer.dial(slot.role == Role::SlowReader) {
-                Ok(Dialed::Started(mut stream)) => {
+                Ok(DialOutcome::Started(mut stream)) => {
                     slot.generation = slot.generation.wrapping_add(1);
                     let registered = stream.register(registry, slot.token(index));
                     slot.state = SlotState::Connecting { stream, began_ns, intended_ns };
@@ -276,10 +276,10 @@ impl<'a, W: Workload> ClientPool<'a, W> {
                     }
                 }
                 // A client has wanted a connection for as long as it was in the queue.
-                Ok(Dialed::Busy) if began_ns >= since_ns + connect_timeout_ns => {
+                Ok(DialOutcome::Busy) if began_ns >= since_ns + connect_timeout_ns => {
                     self.fail(index, ClientError::ConnectTimeout, ledger);
                 }
-                Ok(Dialed::Busy) => {
+                Ok(DialOutcome::Busy) => {
                     self.dialer.retry(index, began_ns);
                     return;
                 }

@@ -118,7 +118,7 @@ enum SearchStage {
 
 /// The rate found, and the whole probes that confirm it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Found {
+pub(super) struct FoundRate {
     pub(super) rate_per_s: f64,
     pub(super) votes: Votes,
 }
@@ -139,7 +139,7 @@ pub(super) struct Search {
     /// Rates that were met and not refuted since, ascending.
     met: Vec<f64>,
     ceiling: Option<Ceiling>,
-    found: Option<Found>,
+    found: Option<FoundRate>,
     disturbed: u32,
 }
 
@@ -213,8 +213,9 @@ impl Search {
     }
 
     /// The rate found: the one that was confirmed, else the highest that was met.
-    pub(super) fn found(&self) -> Option<Found> {
-        let unconfirmed = || self.met.last().map(|&rate_per_s| Found { rate_per_s, votes: Votes::default() });
+    pub(super) fn found(&self) -> Option<FoundRate> {
+        let unconfirmed =
+            || self.met.last().map(|&rate_per_s| FoundRate { rate_per_s, votes: Votes::default() });
         self.found.or_else(unconfirmed)
     }
 
@@ -235,7 +236,7 @@ impl Search {
         if let SearchStage::Confirm { rate, votes } = self.stage
             && votes.met > votes.failed
         {
-            self.found.get_or_insert(Found { rate_per_s: rate, votes });
+            self.found.get_or_insert(FoundRate { rate_per_s: rate, votes });
         }
         self.stage = SearchStage::Over { limit };
     }
@@ -292,7 +293,7 @@ impl Search {
 
     fn confirm(&mut self, rate: f64, votes: Votes, outcome: ProbeOutcome) {
         if votes.are_confirming() {
-            self.found = Some(Found { rate_per_s: rate, votes });
+            self.found = Some(FoundRate { rate_per_s: rate, votes });
             self.stage = match self.ceiling {
                 Some(Ceiling { rate, outcome: ProbeOutcome::Failed }) => {
                     SearchStage::Above { rate, votes: Votes::default() }

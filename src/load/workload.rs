@@ -122,14 +122,14 @@ pub trait Client {
     }
 
     /// Bytes that come while no reply is owed.
-    fn unasked(&mut self, _bytes: &[u8]) -> Unasked {
-        Unasked::Wrong("unsolicited bytes")
+    fn unasked(&mut self, _bytes: &[u8]) -> Unsolicited {
+        Unsolicited::Wrong("unsolicited bytes")
     }
 }
 
 /// What bytes mean that come while no reply is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unasked {
+pub enum Unsolicited {
     /// They mean nothing, and are allowed.
     Ignored,
     /// The server announces that it ends the connection, which may happen at any time.

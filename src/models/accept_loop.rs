@@ -49,12 +49,12 @@ pub(super) fn serve_next<S: Service, H: FnMut()>(
     if let AcceptWait::Accepts = waiting {
         return match take(worker, admission, &listeners[0])? {
             // A worker that drains alone has set the listener, which all share, not to block.
-            Taken::None => listeners[0].socket.set_nonblocking(false),
-            Taken::NoneWithoutWaiting => {
+            TakeOutcome::None => listeners[0].socket.set_nonblocking(false),
+            TakeOutcome::NoneWithoutWaiting => {
                 wait::readable([], Some(Duration::from_millis(UNWAITED_PAUSE_MS)))?;
                 Ok(())
             }
-            Taken::OneOrMore => Ok(()),
+            TakeOutcome::OneOrMore => Ok(()),
         };
     }
     let ready = wait::readable(listeners.iter().map(|listener| listener.socket.as_fd()), worker.wait_max())?;
@@ -66,7 +66,7 @@ pub(super) fn serve_next<S: Service, H: FnMut()>(
 
 /// The outcome of [`take`].
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Taken {
+enum TakeOutcome {
     /// A client was served or lost, or accepting has paused: another may wait.
     OneOrMore,
     /// No client waits.
@@ -80,7 +80,7 @@ fn take<S: Service, H: FnMut()>(
     worker: &mut Worker<'_, S, H>,
     admission: &mut Admission,
     listener: &BoundListener<S>,
-) -> io::Result<Taken> {
+) -> io::Result<TakeOutcome> {
     let clock = worker.clock;
     let now_ms = || clock.now_ms();
     if admission.resumes_at_ms().is_some() {
@@ -96,10 +96,10 @@ fn take<S: Service, H: FnMut()>(
             wait::readable([], pause)?;
         }
         AcceptOutcome::Retry => {}
-        AcceptOutcome::Empty => return Ok(Taken::None),
-        AcceptOutcome::EmptyWithoutWaiting => return Ok(Taken::NoneWithoutWaiting),
+        AcceptOutcome::Empty => return Ok(TakeOutcome::None),
+        AcceptOutcome::EmptyWithoutWaiting => return Ok(TakeOutcome::NoneWithoutWaiting),
     }
-    Ok(Taken::OneOrMore)
+    Ok(TakeOutcome::OneOrMore)
 }
 
 /// Serves the clients in the backlogs, as far as the drain's deadline allows, and closes the listeners.
@@ -116,7 +116,7 @@ pub(super) fn drain<S: Service, H: FnMut()>(
             continue;
         }
         while !worker.is_over() {
-            if !matches!(take(worker, admission, &listener), Ok(Taken::OneOrMore)) {
+            if !matches!(take(worker, admission, &listener), Ok(TakeOutcome::OneOrMore)) {
                 break;
             }
         }

@@ -16,13 +16,13 @@ use crate::connection::{
 use crate::limits::Limits;
 use crate::session::{Maintenance, Now, Peer, Refusal, Service};
 use crate::sys::HeldSignals;
-use crate::sys::signals::Arrived;
+use crate::sys::signals::ArrivedSignals;
 use crate::sys::stream::Stream;
-use crate::sys::wait::Ready;
+use crate::sys::wait::ReadySet;
 use crate::telemetry::{Reason, Telemetry};
 use crate::time::CallClock;
 
-use super::{BoundListener, ServedBy, Setup};
+use super::{BoundListener, ServedBy, ServerConfig};
 
 /// Clients that a drain takes from one backlog at a time: more than any backlog holds. Without this bound
 /// clients that go on coming would keep the children from noticing the drain.
@@ -54,10 +54,10 @@ enum NextClient {
 /// What has ended a wait.
 pub(super) struct WaitEnd {
     /// The signals that arrived.
-    pub(super) arrived: Arrived,
+    pub(super) arrived: ArrivedSignals,
     /// Whether the descriptor beside the listeners is ready.
     pub(super) beside: bool,
-    ready: Ready,
+    ready: ReadySet,
     /// So many listeners were waited for.
     open: usize,
 }
@@ -66,8 +66,8 @@ pub(super) struct WaitEnd {
 pub(super) type NotServed = (Accepted, io::Error);
 
 impl<S: Service> Acceptor<S> {
-    pub(super) fn new(setup: Setup<S>, served_by: ServedBy) -> io::Result<Self> {
-        let Setup { listeners, limits, telemetry, signals, .. } = setup;
+    pub(super) fn new(config: ServerConfig<S>, served_by: ServedBy) -> io::Result<Self> {
+        let ServerConfig { listeners, limits, telemetry, signals, .. } = config;
         let listeners = BoundListener::all(listeners, &limits, served_by);
         listeners.iter().try_for_each(|listener| listener.socket.set_nonblocking(true))?;
         Ok(Acceptor {

@@ -25,14 +25,14 @@ use crate::admission::Accepted;
 use crate::reactor::Summary;
 use crate::session::Service;
 use crate::sys::ChildEnds;
-use crate::sys::process::{self, ChildRequest, Ended, Forked};
+use crate::sys::process::{self, ChildExit, ChildRequest, ForkSide};
 use crate::telemetry::{Counters, Reason, Tally};
 
 use super::acceptor::{Acceptor, NotServed};
 use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, Services, Worker};
 use super::child_table::ChildTable;
 use super::shutdown::{Cuts, Shutdown};
-use super::{ServedBy, Setup};
+use super::{ServedBy, ServerConfig};
 
 /// How long after children were reaped the next are left to end, in ms. While clients come and go, their
 /// children are reaped together: by itself each end would wake the parent once more.
@@ -74,8 +74,8 @@ impl<S: Service> Children<S> {
 
 /// Serves with a child per client, until a signal stops it.
 #[inline(never)] // what is on the stack at the fork is copied for each child
-pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    let mut acceptor = Acceptor::new(setup, ServedBy::Children)?;
+pub(super) fn run<S: Service>(config: ServerConfig<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
+    let mut acceptor = Acceptor::new(config, ServedBy::Children)?;
     let mut children = Children::new(&acceptor)?;
     process::release_free_memory();
     reap(&mut acceptor, &mut children, Reason::Crashed)?; // children of the program that became this one: no signal came
@@ -125,11 +125,11 @@ fn hand_over<S: Service>(
         _ => Err(error),
     });
     match forked {
-        Ok(Forked::Parent(pid)) => {
+        Ok(ForkSide::Parent(pid)) => {
             children.clients.insert(pid, accepted.peer);
             Ok(())
         }
-        Ok(Forked::Child(parent)) => {
+        Ok(ForkSide::Child(parent)) => {
             process::work_and_exit(|| {
                 acceptor.close_in_child(); // a child that lives on must not keep the port
                 children.worker.begin_child(parent);
@@ -156,12 +156,12 @@ fn reap<S: Service>(
         reaped += 1;
         let Some(peer) = children.clients.remove(pid) else { continue };
         match ended {
-            Ended::Exited(SERVED) => {}
-            Ended::Exited(code) => {
+            ChildExit::Exited(SERVED) => {}
+            ChildExit::Exited(code) => {
                 log::error!("{peer}: its child process ended with exit code {code}");
                 acceptor.telemetry.counters.count(Reason::Crashed);
             }
-            Ended::Killed(signal) => {
+            ChildExit::Killed(signal) => {
                 log::error!("{peer}: its child process was killed by signal {signal}");
                 acceptor.telemetry.counters.count(killed);
             }

@@ -221,8 +221,8 @@ pub struct ListenerConfig<S> {
     pub layers: ListenerLayers,
 }
 
-/// What a model is given.
-pub struct Setup<S> {
+/// What a model runs.
+pub struct ServerConfig<S> {
     /// What is served, and where.
     pub listeners: Vec<ListenerConfig<S>>,
     /// The bounds.
@@ -235,7 +235,7 @@ pub struct Setup<S> {
     pub signals: Signals,
 }
 
-impl<S> Setup<S> {
+impl<S> ServerConfig<S> {
     /// From here on SIGHUP rotates the log files, if there are any. To be called before anybody can know that
     /// the server runs; [`run`] does it, too.
     pub(crate) fn reopen_on_hangup(&mut self) -> io::Result<()> {
@@ -251,30 +251,30 @@ impl<S> Setup<S> {
 /// error of a client ends that client alone.
 pub fn run<S: Service + Send>(
     model: Model,
-    mut setup: Setup<S>,
+    mut config: ServerConfig<S>,
     stopping: &mut dyn FnMut(),
 ) -> io::Result<Summary> {
-    let to_service = |config: &ListenerConfig<S>| model.objection_to(&config.service, setup.workers);
-    let objection = model.objection(setup.workers, &setup.limits);
-    if let Some(objection) = objection.or_else(|| setup.listeners.iter().find_map(to_service)) {
+    let to_service = |served: &ListenerConfig<S>| model.objection_to(&served.service, config.workers);
+    let objection = model.objection(config.workers, &config.limits);
+    if let Some(objection) = objection.or_else(|| config.listeners.iter().find_map(to_service)) {
         return Err(io::Error::new(io::ErrorKind::Unsupported, objection));
     }
-    setup.reopen_on_hangup()?;
-    setup.telemetry.watch_signals(setup.signals.counts());
+    config.reopen_on_hangup()?;
+    config.telemetry.watch_signals(config.signals.counts());
     match model {
-        Model::Iterative => iterative::run(setup, stopping),
-        Model::Prefork => prefork::run(setup, stopping),
-        Model::Fork => fork::run(setup, stopping),
-        Model::Thread => thread::run(setup, stopping),
-        Model::Prethread => prethread::run(setup, stopping),
-        Model::Reactor if setup.workers > 1 => workers::run(setup, stopping),
+        Model::Iterative => iterative::run(config, stopping),
+        Model::Prefork => prefork::run(config, stopping),
+        Model::Fork => fork::run(config, stopping),
+        Model::Thread => thread::run(config, stopping),
+        Model::Prethread => prethread::run(config, stopping),
+        Model::Reactor if config.workers > 1 => workers::run(config, stopping),
         Model::Reactor => {
-            let mut reactor = Reactor::new(setup.limits)?;
-            reactor.set_telemetry(setup.telemetry);
-            reactor.watch_signals(setup.signals)?;
-            for config in setup.listeners {
-                for socket in config.sockets {
-                    reactor.listen_with(socket, config.service.clone(), config.layers.clone())?;
+            let mut reactor = Reactor::new(config.limits)?;
+            reactor.set_telemetry(config.telemetry);
+            reactor.watch_signals(config.signals)?;
+            for ListenerConfig { service, sockets, layers } in config.listeners {
+                for socket in sockets {
+                    reactor.listen_with(socket, service.clone(), layers.clone())?;
                 }
             }
             while reactor.turn(None)? == Turn::Serving {}

@@ -32,7 +32,7 @@ use crate::time::CallClock;
 use super::accept_loop::{AcceptWait, drain, serve_next};
 use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, STACK_BYTES, Services, Worker};
 use super::shutdown::end_of_threads;
-use super::{BoundListener, ServedBy, Setup};
+use super::{BoundListener, ServedBy, ServerConfig};
 
 /// What a thread is given.
 struct WorkerTask<S> {
@@ -65,8 +65,11 @@ fn serve<S: Service>(task: Box<WorkerTask<S>>, member: &CrewMember<()>) {
 }
 
 /// Serves with `workers` threads, until a signal stops it.
-pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    let Setup { listeners, limits, workers, mut telemetry, signals } = setup;
+pub(super) fn run<S: Service + Send>(
+    config: ServerConfig<S>,
+    stopping: &mut dyn FnMut(),
+) -> io::Result<Summary> {
+    let ServerConfig { listeners, limits, workers, mut telemetry, signals } = config;
     let workers = workers.min(limits.clients_max as usize);
     log::info!("{workers} threads serve one client each; further clients wait in the backlog");
     let tally = Tally::new()?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::reactor::Summary;
 use crate::sys::listener::is_shortage;
-use crate::sys::process::{self, ChildRequest, Ended, Forked};
+use crate::sys::process::{self, ChildExit, ChildRequest, ForkSide};
 use crate::sys::{HeldSignals, SharedCounters, Signals};
 use crate::telemetry::{Counters, Reason, Tally, Telemetry};
 
@@ -90,7 +90,7 @@ enum WorkerState {
     Vacant {
         start_at: Instant,
         pause_ms: u64,
-        after: After,
+        cause: VacancyCause,
     },
     /// It ended in the drain, and is not replaced.
     Closed,
@@ -98,7 +98,7 @@ enum WorkerState {
 
 /// Why there is no process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum After {
+enum VacancyCause {
     /// It died, or there was none yet: clients may wait in its queue.
     Death,
     /// It drained by itself: an operator has sent it SIGTERM, or a supervisor has sent that to every process
@@ -109,9 +109,9 @@ enum After {
 }
 
 impl WorkerState {
-    fn vacant(now: Instant, pause_ms: u64, after: After) -> WorkerState {
+    fn vacant(now: Instant, pause_ms: u64, cause: VacancyCause) -> WorkerState {
         let start_at = now + Duration::from_millis(pause_ms);
-        WorkerState::Vacant { start_at, pause_ms: (pause_ms * 2).min(RESTART_PAUSE_MS.1), after }
+        WorkerState::Vacant { start_at, pause_ms: (pause_ms * 2).min(RESTART_PAUSE_MS.1), cause }
     }
 
     fn pid(&self) -> Option<u32> {
@@ -124,10 +124,10 @@ impl WorkerState {
     /// Readies it for the drain of the server: clients in the queue of a dead worker are served by a process
     /// that drains at once. A worker that has drained has emptied its queue, and is not replaced.
     fn prepare_drain(&mut self) {
-        if let WorkerState::Vacant { start_at, after, .. } = self {
-            match after {
-                After::Death | After::Failure => *start_at = Instant::now(),
-                After::Drain => *self = WorkerState::Closed,
+        if let WorkerState::Vacant { start_at, cause, .. } = self {
+            match cause {
+                VacancyCause::Death | VacancyCause::Failure => *start_at = Instant::now(),
+                VacancyCause::Drain => *self = WorkerState::Closed,
             }
         }
     }
@@ -145,7 +145,7 @@ impl WorkerPool {
         let worker = |tally: Tally| {
             let pause_ms = RESTART_PAUSE_MS.0;
             SupervisedWorker {
-                state: WorkerState::Vacant { start_at: now, pause_ms, after: After::Death },
+                state: WorkerState::Vacant { start_at: now, pause_ms, cause: VacancyCause::Death },
                 tally,
             }
         };
@@ -198,7 +198,7 @@ impl WorkerPool {
     /// vain.
     fn check_failures(&self) -> io::Result<()> {
         let has_failed = |worker: &SupervisedWorker| {
-            matches!(worker.state, WorkerState::Vacant { after: After::Failure, .. })
+            matches!(worker.state, WorkerState::Vacant { cause: VacancyCause::Failure, .. })
         };
         if !self.workers.iter().all(has_failed) {
             return Ok(());
@@ -231,16 +231,16 @@ impl WorkerPool {
     fn start_vacant<J: WorkerJob>(&mut self, job: &mut J) {
         let now = Instant::now();
         for index in 0..self.workers.len() {
-            let (pause_ms, after) = match self.workers[index].state {
-                WorkerState::Vacant { start_at, pause_ms, after } if start_at <= now => (pause_ms, after),
+            let (pause_ms, cause) = match self.workers[index].state {
+                WorkerState::Vacant { start_at, pause_ms, cause } if start_at <= now => (pause_ms, cause),
                 _ => continue,
             };
             match process::fork(&mut self.signals, J::INTERRUPT_EVERY_MS) {
-                Ok(Forked::Parent(pid)) => self.forked[index].store(pid.into(), Ordering::Relaxed),
-                Ok(Forked::Child(parent)) => process::work_and_exit(|| self.work(index, parent, job)),
+                Ok(ForkSide::Parent(pid)) => self.forked[index].store(pid.into(), Ordering::Relaxed),
+                Ok(ForkSide::Child(parent)) => process::work_and_exit(|| self.work(index, parent, job)),
                 Err(error) => {
                     log::error!("cannot start worker {index}: {error}; trying again in {pause_ms} ms");
-                    self.workers[index].state = WorkerState::vacant(now, pause_ms, after);
+                    self.workers[index].state = WorkerState::vacant(now, pause_ms, cause);
                 }
             }
         }
@@ -290,18 +290,18 @@ impl WorkerPool {
             let WorkerState::Running { since, pause_ms, .. } = worker.state else { continue };
             let has_settled = since.elapsed() >= Duration::from_millis(SETTLED_MS);
             let pause_ms = if has_settled { RESTART_PAUSE_MS.0 } else { pause_ms };
-            let after = if ended == Ended::Exited(DRAINED) {
+            let cause = if ended == ChildExit::Exited(DRAINED) {
                 log::info!(
                     "worker {index} (process {pid}) was drained by a signal; replacing it in {pause_ms} ms"
                 );
-                After::Drain
+                VacancyCause::Drain
             } else {
                 log::error!("worker {index} (process {pid}) died: {ended}; replacing it in {pause_ms} ms");
-                let failed = ended == Ended::Exited(FAILED) && !has_settled;
-                if failed { After::Failure } else { After::Death }
+                let failed = ended == ChildExit::Exited(FAILED) && !has_settled;
+                if failed { VacancyCause::Failure } else { VacancyCause::Death }
             };
             worker.end_clients(Reason::Crashed);
-            worker.state = WorkerState::vacant(Instant::now(), pause_ms, after);
+            worker.state = WorkerState::vacant(Instant::now(), pause_ms, cause);
         }
         Ok(())
     }
@@ -341,7 +341,7 @@ impl WorkerPool {
         while let Some((pid, ended)) = process::reap()? {
             for worker in self.workers.iter_mut().filter(|worker| worker.state.pid() == Some(pid)) {
                 worker.state = WorkerState::Closed;
-                if ended != Ended::Exited(DRAINED) {
+                if ended != ChildExit::Exited(DRAINED) {
                     log::error!("process {pid} did not drain: {ended}");
                     worker.end_clients(killed);
                 }

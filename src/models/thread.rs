@@ -28,7 +28,7 @@ use crate::time::CallClock;
 use super::acceptor::{Acceptor, NotServed, WaitEnd};
 use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, STACK_BYTES, Services, Worker};
 use super::shutdown::{Cuts, THREAD_GRACE_MS, end_of_threads};
-use super::{ServedBy, Setup};
+use super::{ServedBy, ServerConfig};
 
 /// What the threads of clients share with the first one.
 struct Shared {
@@ -69,15 +69,18 @@ fn serve<S: Service>(task: Box<ClientTask<S>>, member: &CrewMember<Peer>) {
 }
 
 /// Serves with a thread per client, until a signal stops it.
-pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
+pub(super) fn run<S: Service + Send>(
+    config: ServerConfig<S>,
+    stopping: &mut dyn FnMut(),
+) -> io::Result<Summary> {
     let tally = Tally::new()?;
     let shared = Shared {
         tally: tally.clone(),
-        buffers: Arc::new(SharedBuffers::new(setup.limits.buffers_bytes_max)),
+        buffers: Arc::new(SharedBuffers::new(config.limits.buffers_bytes_max)),
         crew: Arc::new(Crew::new()?),
     };
-    let telemetry = setup.telemetry.counting(&tally); // refused clients count with the others
-    let acceptor = Acceptor::new(Setup { telemetry, ..setup }, ServedBy::ThisProcess)?;
+    let telemetry = config.telemetry.counting(&tally); // refused clients count with the others
+    let acceptor = Acceptor::new(ServerConfig { telemetry, ..config }, ServedBy::ThisProcess)?;
     let mut threads = Threads { acceptor, shared };
     loop {
         let wants_ends = threads.acceptor.waits_for_end();

@@ -96,7 +96,7 @@ enum Cause {
 
 /// Whether bytes went in or out.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Moved {
+enum BytesMoved {
     Nothing,
     Something,
 }
@@ -264,7 +264,7 @@ impl<S: Service> Clients<S> {
         };
         let pumped = if pumped == Pumped::Established { self.establish(key, id, turn) } else { pumped };
         let is_same = self.slots[key].connection.moved_bytes() == before_bytes;
-        let moved = if is_same { Moved::Nothing } else { Moved::Something };
+        let moved = if is_same { BytesMoved::Nothing } else { BytesMoved::Something };
         self.file(key, id, pumped, moved);
         self.bound_buffers(key, turn);
     }
@@ -325,7 +325,7 @@ impl<S: Service> Clients<S> {
     }
 
     /// Files a client by how far it got: for an event, in the run queue, or to be freed.
-    fn file(&mut self, key: usize, id: ConnId, pumped: Pumped, moved: Moved) {
+    fn file(&mut self, key: usize, id: ConnId, pumped: Pumped, moved: BytesMoved) {
         let slot = &mut self.slots[key];
         match pumped {
             Pumped::Established | Pumped::Waits => self.deadlines.file(key, slot.connection.deadline_ms()),
@@ -345,8 +345,8 @@ impl<S: Service> Clients<S> {
             let is_idle =
                 slot.tenant == Tenant::Client && pumped == Pumped::Waits && slot.connection.is_idle();
             match (is_idle, moved) {
-                (true, Moved::Something) => idle.became_idle(key),
-                (true, Moved::Nothing) => idle.remained_idle(key),
+                (true, BytesMoved::Something) => idle.became_idle(key),
+                (true, BytesMoved::Nothing) => idle.remained_idle(key),
                 (false, _) => idle.remove(key),
             }
         }
@@ -453,7 +453,7 @@ impl<S: Service> Clients<S> {
             slot.connection.cut(Reason::Failed, &mut context);
             return self.free(key, Reason::Failed, turn);
         }
-        self.file(key, id, pumped, Moved::Something);
+        self.file(key, id, pumped, BytesMoved::Something);
         self.bound_buffers(key, turn);
     }
 

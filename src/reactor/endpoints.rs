@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::admission::{AcceptOutcome, Accepted, AdmissionDecision, Refused, SocketMode};
 use crate::connection::{Connection, Mode, Polled};
 use crate::session::{Peer, Refusal, Service};
-use crate::sys::signals::Arrived;
+use crate::sys::signals::ArrivedSignals;
 use crate::sys::{Listener, Signals, Stream};
 use crate::telemetry::Begin;
 
@@ -126,7 +126,7 @@ impl<S: Service> Endpoints<S> {
     }
 
     /// The signals that arrived since the last call.
-    pub(super) fn take_signals(&mut self, poller: &Poller) -> Arrived {
+    pub(super) fn take_signals(&mut self, poller: &Poller) -> ArrivedSignals {
         match &mut self.signals {
             Some(signals) if self.signals_latched => {
                 self.signals_latched = false;
@@ -134,7 +134,7 @@ impl<S: Service> Endpoints<S> {
                 poller.renew(signals.as_raw_fd(), Source::Signals);
                 arrived
             }
-            _ => Arrived::default(),
+            _ => ArrivedSignals::default(),
         }
     }
 

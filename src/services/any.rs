@@ -28,7 +28,7 @@ type Http = HttpOf<Router<Files>>;
 /// - `flags`: a field and a type of the program, for a service that has flags; their `open` is used in place
 ///   of `new`. Their heading in the help is the service's name.
 /// - `load`: its client for the load generator, if there is one, made of what the user asks for
-///   (`cli::load::Ask`).
+///   (`cli::services::WorkloadOptions`).
 macro_rules! for_each_service {
     ($callback:ident) => {
         $callback! {

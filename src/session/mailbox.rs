@@ -250,15 +250,15 @@ mod tests {
 
     /// Records the clients that were woken.
     #[derive(Default)]
-    struct Woken(Mutex<Vec<u64>>);
+    struct WokenClients(Mutex<Vec<u64>>);
 
-    impl WakeTarget for Woken {
+    impl WakeTarget for WokenClients {
         fn wake(&self, client: u64) {
             self.0.lock().unwrap().push(client);
         }
     }
 
-    impl Woken {
+    impl WokenClients {
         fn waker(self: &Arc<Self>, client: u64) -> Waker {
             Waker::new(Arc::clone(self) as Arc<_>, client)
         }
@@ -278,13 +278,13 @@ mod tests {
         Arc::from([byte; 10])
     }
 
-    fn for_messages(messages: usize, woken: &Arc<Woken>) -> Mailbox<Arc<[u8]>> {
+    fn for_messages(messages: usize, woken: &Arc<WokenClients>) -> Mailbox<Arc<[u8]>> {
         Mailbox::new(woken.waker(READER), messages * WEIGHT)
     }
 
     #[test]
     fn a_message_without_room_is_given_back_and_the_others_stay() {
-        let woken = Arc::new(Woken::default());
+        let woken = Arc::new(WokenClients::default());
         let mailbox = for_messages(2, &woken);
         let sender = mailbox.sender();
         assert_eq!((sender.post(message(0)), sender.post(message(1))), (Ok(()), Ok(())));
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn messages_without_bytes_are_bounded_too_and_one_that_is_too_long_has_an_empty_mailbox() {
-        let woken = Arc::new(Woken::default());
+        let woken = Arc::new(WokenClients::default());
         let mailbox: Mailbox<Vec<u8>> = Mailbox::new(woken.waker(READER), 1000);
         let sender = mailbox.sender();
         let posted = (0..10_000).take_while(|_| sender.post(Vec::new()).is_ok()).count();
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn senders_that_wait_are_woken_once_when_half_of_the_room_is_free() {
-        let woken = Arc::new(Woken::default());
+        let woken = Arc::new(WokenClients::default());
         let mailbox = for_messages(4, &woken);
         let sender = mailbox.sender();
         (0..4).for_each(|byte| sender.post(message(byte)).unwrap());
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn senders_that_wait_are_woken_when_the_reader_has_ended_or_is_closed_by_another_sender() {
-        let woken = Arc::new(Woken::default());
+        let woken = Arc::new(WokenClients::default());
         for closes in [true, false] {
             let mailbox = for_messages(1, &woken);
             let sender = mailbox.sender();

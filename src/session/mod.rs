@@ -450,19 +450,19 @@ impl Peer {
         }
     }
 
-    /// What limits per address count as one client: the IPv4 address, or the IPv6 /64 (RFC 6177: a site's
-    /// smallest assignment); `None` for a Unix socket.
-    pub fn site(&self) -> Option<[u8; 9]> {
-        let mut site = [0; 9];
+    /// The network that limits per address count as one client: the IPv4 address, or the IPv6 /64 (RFC 6177:
+    /// the smallest block that a customer is assigned); `None` for a Unix socket.
+    pub fn network(&self) -> Option<[u8; 9]> {
+        let mut network = [0; 9];
         match self.0 {
-            PeerInner::V4(ip, _) => site[1..5].copy_from_slice(&ip),
+            PeerInner::V4(ip, _) => network[1..5].copy_from_slice(&ip),
             PeerInner::V6(ip, _) => {
-                site[0] = 1;
-                site[1..].copy_from_slice(&ip[..8]);
+                network[0] = 1;
+                network[1..].copy_from_slice(&ip[..8]);
             }
             PeerInner::Unix => return None,
         }
-        Some(site)
+        Some(network)
     }
 }
 
@@ -605,13 +605,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_site_is_an_ipv4_address_or_an_ipv6_64_and_a_mapped_client_is_ipv4() {
-        let site = |addr: &str| Peer::from(addr.parse::<SocketAddr>().unwrap()).site();
-        assert_eq!(site("[2001:db8:1:2:aaaa::1]:1"), site("[2001:db8:1:2:bbbb::2]:2"));
-        assert_ne!(site("[2001:db8:1:2::1]:1"), site("[2001:db8:1:3::1]:1"));
-        assert_ne!(site("192.0.2.1:1"), site("192.0.2.2:1"));
-        assert_eq!(site("[::ffff:192.0.2.1]:1"), site("192.0.2.1:9"));
-        assert_eq!(Peer::UNIX.site(), None);
+    fn a_network_is_an_ipv4_address_or_an_ipv6_64_and_a_mapped_client_is_ipv4() {
+        let network = |addr: &str| Peer::from(addr.parse::<SocketAddr>().unwrap()).network();
+        assert_eq!(network("[2001:db8:1:2:aaaa::1]:1"), network("[2001:db8:1:2:bbbb::2]:2"));
+        assert_ne!(network("[2001:db8:1:2::1]:1"), network("[2001:db8:1:3::1]:1"));
+        assert_ne!(network("192.0.2.1:1"), network("192.0.2.2:1"));
+        assert_eq!(network("[::ffff:192.0.2.1]:1"), network("192.0.2.1:9"));
+        assert_eq!(Peer::UNIX.network(), None);
         assert_eq!(size_of::<Peer>(), 19, "a connection keeps it for its whole life");
     }
 }

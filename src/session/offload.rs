@@ -25,12 +25,12 @@ use super::{WakeTarget, Waker};
 /// assert_eq!(ticket.take(), Outcome::Done(2_432_902_008_176_640_000));
 /// ```
 #[derive(Clone, Debug)]
-pub struct Offload(Way);
+pub struct Offload(OffloadMode);
 
 #[derive(Clone)]
-enum Way {
+enum OffloadMode {
     Inline,
-    Beside { target: Arc<dyn OffloadTarget>, waker: Waker },
+    Threads { target: Arc<dyn OffloadTarget>, waker: Waker },
 }
 
 /// What work waits for. Each lane has its own threads and its own queue: a disk that does not answer holds up
@@ -118,17 +118,17 @@ struct Promise<T> {
 impl Offload {
     /// Work is done at once, by the caller.
     pub fn inline() -> Offload {
-        Offload(Way::Inline)
+        Offload(OffloadMode::Inline)
     }
 
     /// Whether the caller does all work itself.
     #[cfg(feature = "http")]
     pub(crate) fn is_inline(&self) -> bool {
-        matches!(self.0, Way::Inline)
+        matches!(self.0, OffloadMode::Inline)
     }
 
     pub(crate) fn of(source: Option<OffloadSource<'_>>) -> Offload {
-        Offload(source.map_or(Way::Inline, |source| Way::Beside {
+        Offload(source.map_or(OffloadMode::Inline, |source| OffloadMode::Threads {
             target: Arc::clone(source.target),
             waker: Waker::new(Arc::clone(source.wakes), source.client),
         }))
@@ -163,7 +163,7 @@ impl Offload {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        let Way::Beside { target, waker } = &self.0 else {
+        let OffloadMode::Threads { target, waker } = &self.0 else {
             return Ok(Ticket {
                 slot: Arc::new(ResultSlot { state: Mutex::new(ResultState::Done(work())) }),
             });
@@ -243,11 +243,11 @@ impl<T> Drop for Promise<T> {
     }
 }
 
-impl fmt::Debug for Way {
+impl fmt::Debug for OffloadMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Way::Inline => f.write_str("Inline"),
-            Way::Beside { waker, .. } => f.debug_tuple("Beside").field(waker).finish(),
+            OffloadMode::Inline => f.write_str("Inline"),
+            OffloadMode::Threads { waker, .. } => f.debug_tuple("Threads").field(waker).finish(),
         }
     }
 }

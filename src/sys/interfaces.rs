@@ -20,7 +20,7 @@ pub(crate) struct InterfaceAddress {
 
 /// All of them, in the order of the system.
 pub(crate) fn interface_addresses() -> io::Result<Vec<InterfaceAddress>> {
-    let passing = Passing::read();
+    let temporary = TemporaryAddresses::read();
     let found = getifaddrs()?.filter_map(|found| {
         // A bridge without containers is up and not running.
         let is_working = found.flags.contains(InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING);
@@ -35,7 +35,7 @@ pub(crate) fn interface_addresses() -> io::Result<Vec<InterfaceAddress>> {
         };
         Some(InterfaceAddress {
             is_hardware: is_hardware(&found.interface_name),
-            is_passing: matches!(ip, IpAddr::V6(ip) if passing.contains(&found.interface_name, ip)),
+            is_passing: matches!(ip, IpAddr::V6(ip) if temporary.contains(&found.interface_name, ip)),
             interface: found.interface_name,
             ip,
         })
@@ -77,17 +77,17 @@ fn is_hardware(interface: &str) -> bool {
     interface.starts_with("en")
 }
 
-/// The IPv6 addresses that are not for long.
+/// The IPv6 addresses that should not be announced: temporary, deprecated, tentative or failed ones.
 #[cfg(target_os = "linux")]
-struct Passing(Vec<(String, Ipv6Addr)>);
+struct TemporaryAddresses(Vec<(String, Ipv6Addr)>);
 
 #[cfg(target_os = "linux")]
-impl Passing {
+impl TemporaryAddresses {
     /// `/proc/net/if_inet6` has a line per address: address, interface number, prefix, scope, flags (all in
     /// hexadecimal) and interface name. If it cannot be read, no address is in it.
-    fn read() -> Passing {
+    fn read() -> TemporaryAddresses {
         let table = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
-        Passing(table.lines().filter_map(Passing::parse).collect())
+        TemporaryAddresses(table.lines().filter_map(TemporaryAddresses::parse).collect())
     }
 
     fn parse(line: &str) -> Option<(String, Ipv6Addr)> {
@@ -107,13 +107,13 @@ impl Passing {
 
 /// On macOS each address is asked for its flags.
 #[cfg(target_os = "macos")]
-struct Passing(Option<UdpSocket>);
+struct TemporaryAddresses(Option<UdpSocket>);
 
 #[cfg(target_os = "macos")]
 #[allow(unsafe_code)]
-impl Passing {
-    fn read() -> Passing {
-        Passing(UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).ok())
+impl TemporaryAddresses {
+    fn read() -> TemporaryAddresses {
+        TemporaryAddresses(UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).ok())
     }
 
     fn contains(&self, interface: &str, ip: Ipv6Addr) -> bool {
@@ -149,12 +149,12 @@ impl Passing {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-struct Passing;
+struct TemporaryAddresses;
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-impl Passing {
-    fn read() -> Passing {
-        Passing
+impl TemporaryAddresses {
+    fn read() -> TemporaryAddresses {
+        TemporaryAddresses
     }
 
     fn contains(&self, _interface: &str, _ip: Ipv6Addr) -> bool {
@@ -173,8 +173,8 @@ mod tests {
         {
             let line = format!("20010db8000000000000000000000007 02 40 00 {flags}     eth0");
             let expected = passes.then(|| ("eth0".to_owned(), "2001:db8::7".parse().unwrap()));
-            assert_eq!(Passing::parse(&line), expected, "{flags}");
+            assert_eq!(TemporaryAddresses::parse(&line), expected, "{flags}");
         }
-        assert_eq!(Passing::parse("20010db8 02"), None);
+        assert_eq!(TemporaryAddresses::parse("20010db8 02"), None);
     }
 }

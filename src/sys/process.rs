@@ -130,7 +130,7 @@ pub(crate) fn release_free_memory() {
 
 /// The process that returns from [`fork`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Forked {
+pub(crate) enum ForkSide {
     /// The parent, with the id of its new child.
     Parent(u32),
     /// The child, with the id of its parent.
@@ -144,14 +144,14 @@ pub(crate) enum Forked {
 /// returns into the parent's code: it ends with [`exit`]. A child that serves by blocking calls interrupts
 /// them every `interrupt_every_ms` once a signal has come; one that waits for signals gives 0, and makes
 /// them readable ([`HeldSignals::readable`]).
-pub(crate) fn fork(signals: &mut HeldSignals, interrupt_every_ms: u32) -> io::Result<Forked> {
+pub(crate) fn fork(signals: &mut HeldSignals, interrupt_every_ms: u32) -> io::Result<ForkSide> {
     let parent = std::process::id();
     let blocked = signals.block()?;
     // SAFETY: the caller has one thread, so that no lock is left held in the child.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { child } => {
             drop(blocked);
-            Ok(Forked::Parent(id_of(child)))
+            Ok(ForkSide::Parent(id_of(child)))
         }
         ForkResult::Child => {
             signals.begin_child(interrupt_every_ms);
@@ -160,7 +160,7 @@ pub(crate) fn fork(signals: &mut HeldSignals, interrupt_every_ms: u32) -> io::Re
                 exit(CHILD_FAILED);
             }
             drop(blocked);
-            Ok(Forked::Child(parent))
+            Ok(ForkSide::Child(parent))
         }
     }
 }
@@ -218,29 +218,33 @@ pub(crate) fn exit(code: u8) -> ! {
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum ChildExit {
     /// By itself, with this exit code.
     Exited(u8),
     /// By a signal with this number.
     Killed(i32),
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for ChildExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Ended::Exited(code) => write!(f, "exit code {code}"),
-            Ended::Killed(signal) => write!(f, "killed by signal {signal}"),
+            ChildExit::Exited(code) => write!(f, "exit code {code}"),
+            ChildExit::Killed(signal) => write!(f, "killed by signal {signal}"),
         }
     }
 }
 
 /// Reaps one child that has ended, without waiting: its id, and how it ended. `None` if none has ended, or
 /// there is none. Called until it returns `None`, since signals of several ends coalesce.
-pub(crate) fn reap() -> io::Result<Option<(u32, Ended)>> {
+pub(crate) fn reap() -> io::Result<Option<(u32, ChildExit)>> {
     loop {
         return match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) => Ok(Some((id_of(pid), Ended::Exited(code.to_le_bytes()[0])))),
-            Ok(WaitStatus::Signaled(pid, signal, _)) => Ok(Some((id_of(pid), Ended::Killed(signal as i32)))),
+            Ok(WaitStatus::Exited(pid, code)) => {
+                Ok(Some((id_of(pid), ChildExit::Exited(code.to_le_bytes()[0]))))
+            }
+            Ok(WaitStatus::Signaled(pid, signal, _)) => {
+                Ok(Some((id_of(pid), ChildExit::Killed(signal as i32))))
+            }
             Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => Ok(None),
             // Stopped and continued children are not asked for; a call that was interrupted is made again.
             Ok(_) | Err(Errno::EINTR) => continue,

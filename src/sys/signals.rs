@@ -21,7 +21,7 @@ use nix::sys::signal::{
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
 use super::terminal::{Terminal, terminal};
-use super::wait::{self, Ready};
+use super::wait::{self, ReadySet};
 
 /// The signals that are read from the pipe.
 const HANDLED: [Signal; 5] =
@@ -131,7 +131,7 @@ pub struct Signals {
 pub(crate) struct HeldSignals {
     /// The mask of signals while it waits, and in the end: dropped first, while the handlers are still there.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    while_waiting: Blocked,
+    while_waiting: BlockedSignals,
     state: SignalsSeen,
     /// Whether the ends of children come, too.
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -202,7 +202,7 @@ enum AtEnd {
 
 /// The signals that arrived since the last look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Arrived {
+pub(crate) struct ArrivedSignals {
     /// How often to stop (SIGTERM, SIGINT, and SIGHUP when the terminal closes): the first drains, one more
     /// ends at once. A closed terminal is never the second.
     pub(crate) stops: u32,
@@ -325,7 +325,7 @@ impl Signals {
 
     /// The signals that arrived since the last call. SIGHUP leaves a line in the log of the first process.
     /// Empties the pipe, so that also with edge-triggered polling the next signal gives an event.
-    pub(crate) fn take(&mut self) -> Arrived {
+    pub(crate) fn take(&mut self) -> ArrivedSignals {
         self.pipe.empty();
         self.state.take()
     }
@@ -338,7 +338,7 @@ impl LoneSignals {
     }
 
     /// The signals that arrived since the last call. SIGHUP leaves a line in the log.
-    pub(crate) fn take(&mut self) -> Arrived {
+    pub(crate) fn take(&mut self) -> ArrivedSignals {
         self.state.take()
     }
 }
@@ -367,7 +367,7 @@ impl HeldSignals {
         &mut self,
         fds: impl IntoIterator<Item = BorrowedFd<'a>, IntoIter: Clone>,
         timeout: Option<Duration>,
-    ) -> io::Result<(Arrived, Ready)> {
+    ) -> io::Result<(ArrivedSignals, ReadySet)> {
         let fds = fds.into_iter();
         let mut mask = self.while_waiting.before;
         if self.child_ends == ChildEnds::Stay {
@@ -401,7 +401,7 @@ impl HeldSignals {
         &mut self,
         fds: impl IntoIterator<Item = BorrowedFd<'a>>,
         timeout: Option<Duration>,
-    ) -> io::Result<(Arrived, Ready)> {
+    ) -> io::Result<(ArrivedSignals, ReadySet)> {
         let slice = Duration::from_millis(SLICE_MS);
         self.release()?;
         let ready = wait::readable(fds, Some(timeout.map_or(slice, |timeout| timeout.min(slice))));
@@ -417,7 +417,7 @@ impl HeldSignals {
         &mut self,
         fds: impl IntoIterator<Item = BorrowedFd<'a>>,
         timeout: Option<Duration>,
-    ) -> io::Result<(Arrived, Ready)> {
+    ) -> io::Result<(ArrivedSignals, ReadySet)> {
         // The pipe comes last: the results do not include it.
         let pipe = self.pipe.iter().map(|pipe| pipe.read.as_fd());
         let fds: Vec<BorrowedFd<'_>> = fds.into_iter().collect();
@@ -430,14 +430,14 @@ impl HeldSignals {
     /// Held signals are blocked already.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "elsewhere it does something")]
-    pub(super) fn block(&self) -> io::Result<Option<Blocked>> {
+    pub(super) fn block(&self) -> io::Result<Option<BlockedSignals>> {
         Ok(None)
     }
 
     /// Blocks the signals around fork(2), and around the start of a thread that leaves them to the first one.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     #[allow(clippy::unused_self, reason = "where signals are held it does nothing")]
-    pub(super) fn block(&self) -> io::Result<Option<Blocked>> {
+    pub(super) fn block(&self) -> io::Result<Option<BlockedSignals>> {
         block().map(Some)
     }
 
@@ -506,10 +506,10 @@ impl SignalsSeen {
         SignalCounts { shared: &SHARED }
     }
 
-    fn take(&mut self) -> Arrived {
+    fn take(&mut self) -> ArrivedSignals {
         let bits = SHARED.arrived.swap(0, SeqCst);
         let stops = SHARED.stops.load(SeqCst);
-        let arrived = Arrived {
+        let arrived = ArrivedSignals {
             stops: stops.wrapping_sub(self.stops_taken),
             reopen: bits & REOPEN != 0,
             report: bits & REPORT != 0,
@@ -597,19 +597,19 @@ pub(crate) fn ignore_file_limit() -> io::Result<()> {
 /// Blocks the handled signals in this thread until it is dropped.
 #[derive(Debug)]
 #[must_use = "signals are blocked only while it lives"]
-pub(crate) struct Blocked {
+pub(crate) struct BlockedSignals {
     before: SigSet,
 }
 
-/// See [`Blocked`]: for the start of threads that leave the signals to the first one.
-pub(crate) fn block() -> io::Result<Blocked> {
+/// See [`BlockedSignals`]: for the start of threads that leave the signals to the first one.
+pub(crate) fn block() -> io::Result<BlockedSignals> {
     let mut before = SigSet::empty();
     let handled: SigSet = HANDLED.into_iter().chain([CUT]).collect();
     pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&handled), Some(&mut before))?;
-    Ok(Blocked { before })
+    Ok(BlockedSignals { before })
 }
 
-impl Drop for Blocked {
+impl Drop for BlockedSignals {
     fn drop(&mut self) {
         // Fails for no mask that was in force before.
         let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None);

@@ -33,18 +33,18 @@ const FEW: usize = 8;
 
 /// Which of the descriptors of a wait are ready.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ready {
+pub(crate) struct ReadySet {
     /// One bit for each of the first.
     first: u64,
     /// The others.
     others: Vec<bool>,
 }
 
-impl Ready {
+impl ReadySet {
     fn of(polled: &[PollFd<'_>]) -> Self {
         let (first, others) = polled.split_at(polled.len().min(u64::BITS as usize));
         let bits = first.iter().enumerate().map(|(at, fd)| u64::from(has_event(fd)) << at);
-        Ready { first: bits.sum(), others: others.iter().map(has_event).collect() }
+        ReadySet { first: bits.sum(), others: others.iter().map(has_event).collect() }
     }
 
     /// Whether this one is, by its place among those that were waited for.
@@ -67,7 +67,7 @@ impl Ready {
 pub(crate) fn readable<'a>(
     fds: impl IntoIterator<Item = BorrowedFd<'a>>,
     timeout: Option<Duration>,
-) -> io::Result<Ready> {
+) -> io::Result<ReadySet> {
     ready(fds.into_iter().map(to_read), timeout, |fds| {
         poll(fds, timeout.map_or(PollTimeout::NONE, rounded_up))
     })
@@ -80,7 +80,7 @@ pub(super) fn readable_or_signal<'a>(
     fds: impl IntoIterator<Item = BorrowedFd<'a>>,
     timeout: Option<Duration>,
     mask: SigSet,
-) -> io::Result<Ready> {
+) -> io::Result<ReadySet> {
     ready(fds.into_iter().map(to_read), timeout, |fds| {
         ppoll(fds, timeout.map(TimeSpec::from_duration), Some(mask))
     })
@@ -92,7 +92,7 @@ pub(crate) fn readable_or_failed<'a>(
     stream: BorrowedFd<'a>,
     fds: impl IntoIterator<Item = BorrowedFd<'a>>,
     timeout: Duration,
-) -> io::Result<Ready> {
+) -> io::Result<ReadySet> {
     let failed = PollFd::new(stream, PollFlags::empty());
     ready(fds.into_iter().map(to_read).chain([failed]), Some(timeout), |fds| poll(fds, rounded_up(timeout)))
 }
@@ -105,7 +105,7 @@ fn ready<'a>(
     fds: impl Iterator<Item = PollFd<'a>>,
     timeout: Option<Duration>,
     wait: impl FnOnce(&mut [PollFd<'a>]) -> nix::Result<libc::c_int>,
-) -> io::Result<Ready> {
+) -> io::Result<ReadySet> {
     let mut fds = fds.fuse();
     let Some(first) = fds.next() else { return done(wait(&mut []), &[], timeout) };
     let mut few: [PollFd<'a>; FEW] = std::array::from_fn(|_| first.clone());
@@ -129,15 +129,15 @@ fn done(
     woken: nix::Result<libc::c_int>,
     polled: &[PollFd<'_>],
     timeout: Option<Duration>,
-) -> io::Result<Ready> {
+) -> io::Result<ReadySet> {
     match woken {
-        Err(Errno::EINTR) => Ok(Ready::default()),
+        Err(Errno::EINTR) => Ok(ReadySet::default()),
         Err(errno) if is_starved(errno) => {
             pause(timeout);
-            Ok(Ready::default())
+            Ok(ReadySet::default())
         }
         Err(errno) => Err(errno.into()),
-        Ok(_) => Ok(Ready::of(polled)),
+        Ok(_) => Ok(ReadySet::of(polled)),
     }
 }
 

@@ -7,14 +7,14 @@ use oneloop::models::Model;
 
 /// What a conversation leaves behind.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Then {
+enum ConnectionAfter {
     Open,
     Closed,
 }
-use Then::{Closed, Open};
+use ConnectionAfter::{Closed, Open};
 
 /// The section of the RFC, what is sent, which statuses come back, and what becomes of the connection.
-type Conversation = (&'static str, &'static str, &'static [u16], Then);
+type Conversation = (&'static str, &'static str, &'static [u16], ConnectionAfter);
 
 const CONVERSATIONS: [Conversation; 74] = [
     ("9110 9.3.1", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", &[200], Open),

@@ -187,7 +187,7 @@ pub struct Layers {
 }
 
 /// The stream as a layer sees it: the transport and the layers between.
-struct Below<'a> {
+struct LowerStream<'a> {
     layers: &'a mut [Box<dyn Layer>],
     transport: &'a mut dyn Transport,
 }
@@ -204,8 +204,8 @@ impl Layers {
     }
 
     /// The stream as it is above all layers.
-    fn on<'a, T: Transport>(&'a mut self, transport: &'a mut T) -> Below<'a> {
-        Below { layers: &mut self.layers, transport }
+    fn on<'a, T: Transport>(&'a mut self, transport: &'a mut T) -> LowerStream<'a> {
+        LowerStream { layers: &mut self.layers, transport }
     }
 
     pub(super) fn handshake<T: Transport>(
@@ -215,7 +215,7 @@ impl Layers {
     ) -> io::Result<Handshake> {
         while self.done < self.layers.len() {
             let (layers, above) = self.layers.split_at_mut(self.done);
-            match above[0].handshake(&mut Below { layers, transport }, patience)? {
+            match above[0].handshake(&mut LowerStream { layers, transport }, patience)? {
                 Handshake::Done => self.done += 1,
                 unfinished => return Ok(unfinished),
             }
@@ -298,15 +298,15 @@ impl Layers {
     }
 }
 
-impl Below<'_> {
+impl LowerStream<'_> {
     /// The uppermost layer, and what is below it.
-    fn split(&mut self) -> Option<(&mut dyn Layer, Below<'_>)> {
+    fn split(&mut self) -> Option<(&mut dyn Layer, LowerStream<'_>)> {
         let (top, layers) = self.layers.split_last_mut()?;
-        Some((top.as_mut(), Below { layers, transport: &mut *self.transport }))
+        Some((top.as_mut(), LowerStream { layers, transport: &mut *self.transport }))
     }
 }
 
-impl Transport for Below<'_> {
+impl Transport for LowerStream<'_> {
     fn read(&mut self, buf: &mut [u8], patience: Patience) -> io::Result<ReadOutcome> {
         match self.split() {
             Some((layer, mut below)) => layer.read(&mut below, buf, patience),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use super::executor::Examined;
+use super::executor::Examination;
 use super::server::{Server, is_timeout};
 use crate::lab::plan::experiment::REQUEST_BYTES;
 use crate::lab::sample::server::Holdings;
@@ -30,7 +30,7 @@ const HASTY_CLIENTS: u32 = 32;
 const HASTY_BYTES: usize = 48 << 10;
 
 /// Examines a peer that has passed the check. The error is a message: it cannot be measured.
-pub(super) fn examine(server: &mut Server) -> Result<Examined, String> {
+pub(super) fn examine(server: &mut Server) -> Result<Examination, String> {
     let mut findings = Vec::new();
     if server.processes().loses_children() {
         findings.push(
@@ -47,7 +47,7 @@ pub(super) fn examine(server: &mut Server) -> Result<Examined, String> {
     let at_once = at_once(server.addr());
     if let Err(why) = server.lives_on() {
         findings.push(format!("does not survive {at_once} clients at the same time: {why}"));
-        return Ok(Examined { clients_at_once: None, findings });
+        return Ok(Examination { clients_at_once: None, findings });
     }
     let clients_at_once = (at_once < AT_ONCE_MAX).then_some(at_once.max(1));
     if let Some(count) = clients_at_once {
@@ -58,7 +58,7 @@ pub(super) fn examine(server: &mut Server) -> Result<Examined, String> {
     // What served the first client, the check, may not have ended before.
     let tasks = before.iter().chain(&settled).map(|holdings| holdings.tasks).min();
     findings.extend(hasty(server, tasks));
-    Ok(Examined { clients_at_once, findings })
+    Ok(Examination { clients_at_once, findings })
 }
 
 /// Clients that come, are served and leave.
@@ -81,31 +81,31 @@ fn one_after_the_other(server: &mut Server) -> Result<(), String> {
 /// What the server still holds of clients that have left.
 fn left_behind(server: &Server, before: &Holdings) -> Option<String> {
     let deadline = Instant::now() + LET_GO_MAX;
-    let mut more = More::of(before, &server.processes().holdings()?);
-    while more != More::default() && Instant::now() < deadline {
+    let mut excess = ExcessHoldings::of(before, &server.processes().holdings()?);
+    while excess != ExcessHoldings::default() && Instant::now() < deadline {
         thread::sleep(LOOK_EVERY);
-        more = More::of(before, &server.processes().holdings()?);
+        excess = ExcessHoldings::of(before, &server.processes().holdings()?);
     }
     let found = [
-        (more.zombies >= LEFT_FROM).then(|| {
+        (excess.zombies >= LEFT_FROM).then(|| {
             format!(
                 "leaves zombies: {} of {CLIENTS} children that served a client ended and were not waited for; call waitpid(2) \
                  when SIGCHLD comes",
-                more.zombies
+                excess.zombies
             )
         }),
-        (more.descriptors >= LEFT_FROM).then(|| {
+        (excess.descriptors >= LEFT_FROM).then(|| {
             format!(
                 "leaks newS: after {CLIENTS} clients had left, its processes held {} more descriptors; close newS when the \
                  client is done, and after fork in the parent as well",
-                more.descriptors
+                excess.descriptors
             )
         }),
-        (more.tasks >= LEFT_FROM).then(|| {
+        (excess.tasks >= LEFT_FROM).then(|| {
             format!(
                 "keeps what served its clients: after {CLIENTS} clients had left, {} more processes or threads ran; end them \
                  when read returns 0",
-                more.tasks
+                excess.tasks
             )
         }),
     ];
@@ -115,20 +115,20 @@ fn left_behind(server: &Server, before: &Holdings) -> Option<String> {
 
 /// What a server holds beyond what it held before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct More {
+struct ExcessHoldings {
     zombies: usize,
     tasks: usize,
     descriptors: usize,
 }
 
-impl More {
-    fn of(before: &Holdings, after: &Holdings) -> More {
+impl ExcessHoldings {
+    fn of(before: &Holdings, after: &Holdings) -> ExcessHoldings {
         // Those of new processes count as a process.
         let descriptors = after.descriptors.iter().map(|(pid, count)| {
             let held = before.descriptors.iter().find(|(earlier, _)| earlier == pid);
             held.map_or(0, |(_, held)| count.saturating_sub(*held))
         });
-        More {
+        ExcessHoldings {
             zombies: after.zombies.saturating_sub(before.zombies),
             tasks: after.tasks.saturating_sub(before.tasks),
             descriptors: descriptors.sum(),
@@ -206,8 +206,8 @@ mod tests {
     fn what_a_server_holds_beyond_what_it_held_counts_in_processes_that_were_there() {
         let before = Holdings { zombies: 1, tasks: 2, descriptors: vec![(7, 5), (8, 5)] };
         let after = Holdings { zombies: 34, tasks: 2, descriptors: vec![(7, 37), (8, 4), (9, 100)] };
-        let more = More::of(&before, &after);
-        assert_eq!(more, More { zombies: 33, tasks: 0, descriptors: 32 });
-        assert_eq!(More::of(&before, &before), More::default());
+        let excess = ExcessHoldings::of(&before, &after);
+        assert_eq!(excess, ExcessHoldings { zombies: 33, tasks: 0, descriptors: 32 });
+        assert_eq!(ExcessHoldings::of(&before, &before), ExcessHoldings::default());
     }
 }

@@ -8,7 +8,7 @@ use crate::lab::plan::subject::Subject;
 
 /// What was found about a server before anything is measured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Examined {
+pub(crate) struct Examination {
     /// How many clients it serves at a time; `None` if no limit was found.
     pub(crate) clients_at_once: Option<u32>,
     /// What is wrong with it, as sentences that begin with a verb.
@@ -23,8 +23,8 @@ pub(crate) trait Executor {
     /// Checks that a server starts and returns the same bytes as every other, and examines what a peer does
     /// with clients. Called for each before the first run, so that a mistake in a peer is reported at once,
     /// and not by an hour of failed runs. The error is a message.
-    fn check(&mut self, _subject: &Subject) -> Result<Examined, String> {
-        Ok(Examined::default())
+    fn check(&mut self, _subject: &Subject) -> Result<Examination, String> {
+        Ok(Examination::default())
     }
 
     /// Runs a cell once, with a freshly started server. A failure is an outcome, not an error: the comparison

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::examine::examine;
-use super::executor::{Examined, Executor};
+use super::executor::{Examination, Executor};
 use super::generator::{GeneratorRun, GeneratorTask};
 use super::machine::{Machine, inspect};
 use super::orphans::Orphans;
@@ -144,12 +144,12 @@ impl Executor for RealExecutor {
         inspect(self.placement.cores().to_vec(), self.placement.describe())
     }
 
-    fn check(&mut self, subject: &Subject) -> Result<Examined, String> {
+    fn check(&mut self, subject: &Subject) -> Result<Examination, String> {
         let cores = self.placement.server(CoreClass::OneCore);
         let started = Server::start(&self.program, subject, self.options(None), &self.placement, cores);
         let checked = started.and_then(|mut server| {
             if subject.as_model().is_some() {
-                return server.lives().map(|()| Examined::default());
+                return server.lives().map(|()| Examination::default());
             }
             // A command that starts its server in the background ends soon after the server listens.
             thread::sleep(PEER_WATCHED);

@@ -210,7 +210,7 @@ fn chromium() -> Option<PathBuf> {
 
 /// What the browser found in a report shown at some width.
 #[derive(Debug, serde::Deserialize)]
-struct Found {
+struct BrowserFindings {
     /// Width of the page's content beyond its window, in CSS px: what would have to be scrolled sideways.
     beyond: f64,
     /// Luminance of the page's background, 0 to 255.
@@ -254,7 +254,7 @@ document.body.append(Object.assign(document.createElement('pre'), { id: 'found',
 ";
 
 /// Shows the report in a frame of this width and measures it there; keeps a picture as well.
-fn shown(browser: &Path, report: &str, name: &str, width: u32, dark: bool) -> Found {
+fn shown(browser: &Path, report: &str, name: &str, width: u32, dark: bool) -> BrowserFindings {
     let folder = pictures();
     let page = folder.join(format!("report-{name}.html"));
     let framed = report.replace('&', "&amp;").replace('"', "&quot;");

@@ -1,6 +1,6 @@
 //! Heads of HTTP replies, read in pieces of any size.
 
-use super::chunked::{Chunked, Met};
+use super::chunked::{Chunked, StreamPiece};
 
 /// The relevant part of a response head.
 pub(super) struct ReplyHead {
@@ -40,16 +40,16 @@ const COOKIES_MAX: usize = 64;
 
 impl ReplyFraming {
     /// Takes a piece of a body from the front of `bytes`, which may be empty.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Met {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> StreamPiece {
         match self {
             ReplyFraming::Length { left } => {
                 let len = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= len as u64;
-                Met::Body(len)
+                StreamPiece::Body(len)
             }
             ReplyFraming::Chunked(chunked) if !bytes.is_empty() => chunked.take(bytes),
-            ReplyFraming::Chunked(_) => Met::Framing(0),
-            ReplyFraming::UntilEnd => Met::Body(bytes.len()),
+            ReplyFraming::Chunked(_) => StreamPiece::Framing(0),
+            ReplyFraming::UntilEnd => StreamPiece::Body(bytes.len()),
         }
     }
 }

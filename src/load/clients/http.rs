@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use super::body_check::{BodyCheck, FirstReply, Verify};
 use super::chooser::Chooser;
-use super::chunked::{Chunked, Met};
+use super::chunked::{Chunked, StreamPiece};
 use super::head::{ReplyFraming, ReplyHead, head_of};
 use super::request::{HttpRequest, PreparedRequest, RequestError};
 use super::requests::{HttpCounts, HttpOptions, HttpRequests, RequestOrder, SharedRequests};
 use super::template::Variables;
-use crate::load::{Client, ReplyStatus, Unasked, Workload};
+use crate::load::{Client, ReplyStatus, Unsolicited, Workload};
 
 /// Sends requests of HTTP. Every reply must have the framing that its head declares (RFC 9112, section 6.3).
 /// A whole reply with any status is right, and is counted by its status.
@@ -184,12 +184,12 @@ impl Client for HttpClient {
                     }
                 }
                 ReplyPart::Body(framing) => match framing.take(rest) {
-                    Met::Framing(len) => len,
-                    Met::Body(len) => match self.take_body(&rest[..len]) {
+                    StreamPiece::Framing(len) => len,
+                    StreamPiece::Body(len) => match self.take_body(&rest[..len]) {
                         Ok(()) => len,
                         Err(what) => return ReplyStatus::Wrong(what),
                     },
-                    Met::Nonsense => return ReplyStatus::Wrong("the chunked body is malformed"),
+                    StreamPiece::Malformed => return ReplyStatus::Wrong("the chunked body is malformed"),
                 },
             };
             at += taken;
@@ -212,18 +212,18 @@ impl Client for HttpClient {
         self.status
     }
 
-    fn unasked(&mut self, bytes: &[u8]) -> Unasked {
+    fn unasked(&mut self, bytes: &[u8]) -> Unsolicited {
         if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
-            return Unasked::Ignored; // some servers send an empty line after a body
+            return Unsolicited::Ignored; // some servers send an empty line after a body
         }
         let is_timeout = |reply: &&[u8]| {
             let len = bytes.len().min(reply.len());
             bytes[..len] == reply[..len]
         };
         if TIMEOUT_REPLIES.iter().any(is_timeout) {
-            Unasked::Closing
+            Unsolicited::Closing
         } else {
-            Unasked::Wrong("unsolicited bytes")
+            Unsolicited::Wrong("unsolicited bytes")
         }
     }
 }
@@ -448,12 +448,12 @@ mod tests {
     fn unasked_bytes_are_wrong_but_for_an_empty_line_and_a_timeout() {
         let mut client = HttpLoad::new("h", "/", false).open(0);
         for (bytes, expected) in [
-            (&b"\r\n"[..], Unasked::Ignored),
-            (b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n", Unasked::Closing),
-            (b"HTTP/1.0 408 Request Time-out\r\n\r\n", Unasked::Closing),
-            (b"HTTP/1.", Unasked::Closing),
-            (b"HTTP/1.1 200 OK\r\n\r\n", Unasked::Wrong("unsolicited bytes")),
-            (b"hello", Unasked::Wrong("unsolicited bytes")),
+            (&b"\r\n"[..], Unsolicited::Ignored),
+            (b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n", Unsolicited::Closing),
+            (b"HTTP/1.0 408 Request Time-out\r\n\r\n", Unsolicited::Closing),
+            (b"HTTP/1.", Unsolicited::Closing),
+            (b"HTTP/1.1 200 OK\r\n\r\n", Unsolicited::Wrong("unsolicited bytes")),
+            (b"hello", Unsolicited::Wrong("unsolicited bytes")),
         ] {
             assert_eq!(client.unasked(bytes), expected, "{}", bytes.escape_ascii());
         }

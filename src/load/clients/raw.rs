@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use regex_automata::util::primitives::StateID;
 
-use super::reply_end::{BytePattern, PatternError, ReplyEnd, ReplyScanner, Scanned};
+use super::reply_end::{BytePattern, PatternError, ReplyEnd, ReplyScanner, ScanOutcome};
 use super::template::{Encoding, RenderedRequests, Rows, Template, Variables};
 use crate::load::random::Random;
 use crate::load::{Client, Flow, ReplyStatus, Workload};
@@ -112,14 +112,14 @@ pub struct RawClient {
     shared: Arc<SharedScript>,
     /// Steps of the opening that are done.
     opened: usize,
-    reading: Reading,
+    reading: ReplyPosition,
     rendered: RenderedRequests,
     random: Random,
 }
 
 /// How far a reply is.
 #[derive(Clone, Copy, Debug, Default)]
-struct Reading {
+struct ReplyPosition {
     /// `None` at its begin.
     state: Option<StateID>,
     bytes: u64,
@@ -196,7 +196,7 @@ impl Workload for RawLoad {
         RawClient {
             shared: Arc::clone(&self.shared),
             opened: 0,
-            reading: Reading::default(),
+            reading: ReplyPosition::default(),
             rendered: RenderedRequests::default(),
             random: self.shared.variables.random(),
         }
@@ -280,7 +280,7 @@ impl ScannedStep {
     }
 
     /// Reads a piece of the reply.
-    fn read(&self, reading: &mut Reading, bytes: &[u8], ended: bool) -> ReplyStatus {
+    fn read(&self, reading: &mut ReplyPosition, bytes: &[u8], ended: bool) -> ReplyStatus {
         let piece = match self.end {
             ReplyEnd::Bytes(total) => {
                 let left = usize::try_from(total - reading.bytes).unwrap_or(usize::MAX);
@@ -291,18 +291,18 @@ impl ScannedStep {
         if let Some(scanner) = &self.scanner {
             let mut state = reading.state.unwrap_or(scanner.start());
             match scanner.scan(&mut state, piece) {
-                Scanned::Nothing => reading.state = Some(state),
-                Scanned::End(len) => {
-                    *reading = Reading::default();
+                ScanOutcome::Nothing => reading.state = Some(state),
+                ScanOutcome::End(len) => {
+                    *reading = ReplyPosition::default();
                     return ReplyStatus::Complete(len);
                 }
-                Scanned::Wrong => return ReplyStatus::Wrong("the reply has in it what --reject names"),
+                ScanOutcome::Wrong => return ReplyStatus::Wrong("the reply has in it what --reject names"),
             }
         }
         reading.bytes += piece.len() as u64;
         match self.end {
             ReplyEnd::Bytes(total) if reading.bytes == total => {
-                *reading = Reading::default();
+                *reading = ReplyPosition::default();
                 ReplyStatus::Complete(piece.len())
             }
             ReplyEnd::Close if ended && reading.bytes > 0 => ReplyStatus::Final(piece.len()),

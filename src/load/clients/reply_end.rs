@@ -102,7 +102,7 @@ pub(super) struct ReplyScanner {
 
 /// What a scanner has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scanned {
+pub(super) enum ScanOutcome {
     Nothing,
     /// The end of the reply, so many bytes into the piece.
     End(usize),
@@ -146,7 +146,7 @@ impl ReplyScanner {
     }
 
     /// Reads a piece of a reply.
-    pub(super) fn scan(&self, state: &mut StateID, bytes: &[u8]) -> Scanned {
+    pub(super) fn scan(&self, state: &mut StateID, bytes: &[u8]) -> ScanOutcome {
         for (at, &byte) in bytes.iter().enumerate() {
             *state = self.automaton.next_state(*state, byte);
             // The automaton reports a match one byte late, so it is asked whether there is one if nothing
@@ -156,10 +156,10 @@ impl ReplyScanner {
                 let mut found = (0..self.automaton.match_len(here))
                     .map(|index| self.automaton.match_pattern(here, index).as_usize());
                 let is_end = found.all(|pattern| pattern >= self.end_from);
-                return if is_end { Scanned::End(at + 1) } else { Scanned::Wrong };
+                return if is_end { ScanOutcome::End(at + 1) } else { ScanOutcome::Wrong };
             }
         }
-        Scanned::Nothing
+        ScanOutcome::Nothing
     }
 }
 
@@ -201,9 +201,9 @@ mod tests {
         let (mut state, mut before) = (scanner.start(), 0);
         for piece in reply.chunks(step) {
             match scanner.scan(&mut state, piece) {
-                Scanned::Nothing => before += piece.len(),
-                Scanned::End(len) => return Ok(Some(before + len)),
-                Scanned::Wrong => return Err("wrong"),
+                ScanOutcome::Nothing => before += piece.len(),
+                ScanOutcome::End(len) => return Ok(Some(before + len)),
+                ScanOutcome::Wrong => return Err("wrong"),
             }
         }
         Ok(None)

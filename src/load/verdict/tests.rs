@@ -106,7 +106,7 @@ impl Sabotage {
 
 /// When measuring began, in truth and by the generator's clock, and what was used until then; all in ns.
 #[derive(Clone, Copy)]
-struct Began {
+struct Start {
     at: u64,
     clock: u64,
     cpu: u64,
@@ -253,7 +253,7 @@ impl World {
             turn_ns = now_ns;
             if began.is_none() && now_ns >= WARM_UP_NS {
                 began =
-                    Some(Began { at: self.now_ns, clock: now_ns, cpu: cpu_ns, run_delay: self.run_delay_ns });
+                    Some(Start { at: self.now_ns, clock: now_ns, cpu: cpu_ns, run_delay: self.run_delay_ns });
                 standstills.reset();
                 (outstanding_ns, served) = (0, vec![0; self.clients]);
                 (report.requests, interval) = (0, (now_ns, 0));
@@ -327,7 +327,7 @@ impl World {
     }
 
     /// What the kernel counted since the measuring began.
-    fn use_of_generator(&self, began: Began, report: &mut Report) {
+    fn use_of_generator(&self, began: Start, report: &mut Report) {
         let measured_ns = report.measured_ns as f64;
         let generator = &mut report.generator;
         generator.utilisation = (self.cpu_ns - began.cpu) as f64 / measured_ns;

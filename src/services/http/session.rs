@@ -14,7 +14,7 @@ use super::deferred::{Deferred, HandlerClient, Notes, WorkResult};
 use super::files::Files;
 use super::handler::{BodyPolicy, Handler, Request};
 use super::report::{ReportSubject, RequestStart, answer_info};
-use super::response::{Built, Fixed, Response, ResponseKind};
+use super::response::{BuiltResponse, FixedBody, Response, ResponseKind};
 use crate::session::{
     AnswerInfo, Call, Fault, Input, Next, Offload, Outbox, Outcome, Progress, Session, Ticket, Wait,
 };
@@ -89,7 +89,7 @@ struct Exchange<'a> {
 
 /// A request that is being answered: the bytes of its head and content, and how often it was deferred.
 #[derive(Clone, Copy)]
-struct Begun<'a> {
+struct AnsweredRequest<'a> {
     bytes: &'a [u8],
     content: &'a [u8],
     deferrals: u32,
@@ -275,7 +275,7 @@ impl<H: Handler> HttpSession<H> {
                 Response::error(Status::BadRequest)
             }
             Ok(_) if self.client.is_some() => {
-                let (work, begun) = (Notes::default(), Begun { bytes, content, deferrals: 0 });
+                let (work, begun) = (Notes::default(), AnsweredRequest { bytes, content, deferrals: 0 });
                 return self.respond_with(work, head, begun, exchange, input, out);
             }
             Ok(_) => self.shared.handler.respond(&Request { body: content, ..request_of(head, input) }),
@@ -289,7 +289,7 @@ impl<H: Handler> HttpSession<H> {
         &mut self,
         notes: Notes,
         head: &RequestHead<'_>,
-        begun: Begun<'_>,
+        begun: AnsweredRequest<'_>,
         exchange: Exchange<'_>,
         input: Input<'_>,
         out: &mut Outbox,
@@ -313,7 +313,7 @@ impl<H: Handler> HttpSession<H> {
         &mut self,
         deferred: Deferred,
         notes: Notes,
-        Begun { bytes, content, deferrals }: Begun<'_>,
+        AnsweredRequest { bytes, content, deferrals }: AnsweredRequest<'_>,
         exchange: Exchange<'_>,
         input: Input<'_>,
         out: &mut Outbox,
@@ -358,7 +358,7 @@ impl<H: Handler> HttpSession<H> {
         parsed(&head, |request| match (request, result) {
             (Ok(request), Ok(result)) => {
                 notes.add_result(result);
-                let begun = Begun { bytes: &head, content: &content, deferrals };
+                let begun = AnsweredRequest { bytes: &head, content: &content, deferrals };
                 self.respond_with(notes, request, begun, Exchange::of(request, last, start), input, out)
             }
             (Ok(request), Err(status)) => {
@@ -407,19 +407,21 @@ impl<H: Handler> HttpSession<H> {
                 // A few bytes are copied behind the head; for more a reference is cheaper.
                 let (copied, body) = match &prepared.body {
                     _ if !wants_body => (&[][..], Outgoing::Nothing),
-                    Fixed::Bytes(bytes) if bytes.len() <= COPY_BYTES_MAX => (&bytes[..], Outgoing::Nothing),
+                    FixedBody::Bytes(bytes) if bytes.len() <= COPY_BYTES_MAX => {
+                        (&bytes[..], Outgoing::Nothing)
+                    }
                     body => (&[][..], Outgoing::Piece(body.piece(&(0..body.len())))),
                 };
                 (persistence, put(&head, copied, body, exchange, input, out))
             }
             kind => {
-                let mut built = Built::from(kind);
+                let mut built = BuiltResponse::from(kind);
                 if built.status.code() < 200 {
                     log::error!("http: a handler answered with the interim status {}", built.status.code());
-                    built = Built::from(Response::error(Status::InternalError));
+                    built = BuiltResponse::from(Response::error(Status::InternalError));
                 }
                 let framing = framing_of(&built, version);
-                let Built { status, content_type, fields, body } = built;
+                let BuiltResponse { status, content_type, fields, body } = built;
                 let lines = [&content_type, &*framing.line(), &fields].concat();
                 let persistence = if framing == Framing::Close { Persistence::Close } else { persistence };
                 let head = Head { status, date: &date, persistence, lines: &lines, end };
@@ -502,7 +504,7 @@ fn put(
 }
 
 /// How the end of a response's body is known.
-fn framing_of(response: &Built, version: Version) -> Framing {
+fn framing_of(response: &BuiltResponse, version: Version) -> Framing {
     match (response.status, response.body.len(), version) {
         (Status::NoContent | Status::NotModified, ..) => Framing::None,
         (_, Some(len), _) => Framing::Length(len),

@@ -56,7 +56,7 @@ enum WriterHealth {
 
 /// What became of the lines that waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tried {
+pub(super) enum LogWriteOutcome {
     AllWritten,
     /// The reader is absent or too slow.
     Blocked,
@@ -141,7 +141,7 @@ impl LineWriter {
     }
 
     /// Writes what waits, as far as that can be done at once.
-    pub(super) fn write(&mut self) -> Tried {
+    pub(super) fn write(&mut self) -> LogWriteOutcome {
         self.untried_bytes = 0;
         let mut written = 0;
         // Bound: what waits.
@@ -164,10 +164,10 @@ impl LineWriter {
                     log::warn!("access log: writing again; {lost_lines} lines were lost");
                     self.health = WriterHealth::Works;
                 }
-                Tried::AllWritten
+                LogWriteOutcome::AllWritten
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                Tried::Blocked
+                LogWriteOutcome::Blocked
             }
             Err(error) => {
                 if self.health == WriterHealth::Works {
@@ -178,7 +178,7 @@ impl LineWriter {
                     );
                     self.health = WriterHealth::Fails { lost_lines: 0 };
                 }
-                Tried::Failed
+                LogWriteOutcome::Failed
             }
         }
     }
@@ -237,7 +237,7 @@ impl LineWriter {
     /// Writes what waits, for the last time: a reader that still reads is given a moment. Logs how many lines
     /// are lost.
     pub(super) fn end(&mut self) {
-        if self.write() == Tried::Blocked {
+        if self.write() == LogWriteOutcome::Blocked {
             let written = self.sink.write_within(&self.waiting, Duration::from_millis(FAREWELL_MS));
             self.forget(written);
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::sys::SharedCounters;
 
 /// Addresses that are counted at once, in 32 KiB.
-const SITES_MAX: usize = 4096;
+const NETWORKS_MAX: usize = 4096;
 /// The table is set-associative: an address may be in any of these slots. A new address takes the slot that
 /// is free first, so the addresses with the most failures stay.
 const WAYS: usize = 4;
@@ -39,7 +39,7 @@ pub(super) enum Allowance {
     /// Its passwords are checked.
     Checks,
     /// It failed too often: only passwords that were right before are looked at.
-    Remembered,
+    RememberedOnly,
     /// It goes on failing: nothing is looked at.
     Nothing,
 }
@@ -48,29 +48,30 @@ impl Attempts {
     /// Allows so many failures a minute, at least 1.
     pub(super) fn new(per_minute: u32) -> io::Result<Attempts> {
         let failure_ms = (BURST_MS / u64::from(per_minute.max(1))).max(TICK_MS);
-        Ok(Attempts { words: SharedCounters::new(SITES_MAX)?, failure_ms })
+        Ok(Attempts { words: SharedCounters::new(NETWORKS_MAX)?, failure_ms })
     }
 
     /// What the address may do now.
-    pub(super) fn look(&self, site: u64, now: SystemTime) -> Allowance {
+    pub(super) fn look(&self, network: u64, now: SystemTime) -> Allowance {
         let now_ms = ms(now);
-        let word = self.ways(site).iter().map(|word| word.load(Relaxed)).find(|word| is_of(*word, site));
+        let word =
+            self.ways(network).iter().map(|word| word.load(Relaxed)).find(|word| is_of(*word, network));
         self.allowance(debt_ms(word, now_ms))
     }
 
     /// Counts a failure. The error is after how many seconds the next password would be checked: this one is
     /// not.
-    pub(super) fn charge(&self, site: u64, now: SystemTime) -> Result<(), u64> {
+    pub(super) fn charge(&self, network: u64, now: SystemTime) -> Result<(), u64> {
         let now_ms = ms(now);
         let mut retry_s = 1;
         for _ in 0..TRIES_MAX {
-            let (place, before) = self.place(site);
-            let word = is_of(before, site).then_some(before);
+            let (place, before) = self.place(network);
+            let word = is_of(before, network).then_some(before);
             let debt_ms = debt_ms(word, now_ms);
             let allowed = self.allowance(debt_ms) == Allowance::Checks;
             retry_s = (debt_ms + self.failure_ms).saturating_sub(BURST_MS).div_ceil(1000).max(1);
             let paid_ms = now_ms + (debt_ms + self.failure_ms).min(NOTHING_MS + self.failure_ms);
-            if place.compare_exchange(before, word_of(site, paid_ms), Relaxed, Relaxed).is_ok() {
+            if place.compare_exchange(before, word_of(network, paid_ms), Relaxed, Relaxed).is_ok() {
                 return if allowed { Ok(()) } else { Err(retry_s) };
             }
         }
@@ -78,15 +79,15 @@ impl Attempts {
     }
 
     /// Takes back a failure that was counted in advance.
-    pub(super) fn refund(&self, site: u64, now: SystemTime) {
+    pub(super) fn refund(&self, network: u64, now: SystemTime) {
         let now_ms = ms(now);
         for _ in 0..TRIES_MAX {
-            let (place, before) = self.place(site);
-            if !is_of(before, site) {
+            let (place, before) = self.place(network);
+            if !is_of(before, network) {
                 return;
             }
             let paid_ms = now_ms + debt_ms(Some(before), now_ms).saturating_sub(self.failure_ms);
-            if place.compare_exchange(before, word_of(site, paid_ms), Relaxed, Relaxed).is_ok() {
+            if place.compare_exchange(before, word_of(network, paid_ms), Relaxed, Relaxed).is_ok() {
                 return;
             }
         }
@@ -96,20 +97,20 @@ impl Attempts {
         // The counters' own unit rounds.
         match (debt_ms + self.failure_ms).saturating_sub(TICK_MS) {
             due_ms if due_ms <= BURST_MS => Allowance::Checks,
-            due_ms if due_ms <= NOTHING_MS => Allowance::Remembered,
+            due_ms if due_ms <= NOTHING_MS => Allowance::RememberedOnly,
             _ => Allowance::Nothing,
         }
     }
 
-    fn ways(&self, site: u64) -> &[AtomicU64] {
-        let set = (site % (SITES_MAX / WAYS) as u64) as usize;
+    fn ways(&self, network: u64) -> &[AtomicU64] {
+        let set = (network % (NETWORKS_MAX / WAYS) as u64) as usize;
         &self.words[WAYS * set..][..WAYS]
     }
 
     /// The slot of an address, or the one that it will take, and its content.
-    fn place(&self, site: u64) -> (&AtomicU64, u64) {
-        let ways = || self.ways(site).iter().map(|word| (word, word.load(Relaxed)));
-        let own = ways().find(|(_, word)| is_of(*word, site));
+    fn place(&self, network: u64) -> (&AtomicU64, u64) {
+        let ways = || self.ways(network).iter().map(|word| (word, word.load(Relaxed)));
+        let own = ways().find(|(_, word)| is_of(*word, network));
         own.or_else(|| ways().min_by_key(|(_, word)| ticks(*word))).expect("a set has ways")
     }
 }
@@ -118,12 +119,12 @@ fn ms(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis() as u64
 }
 
-fn word_of(site: u64, paid_ms: u64) -> u64 {
-    (site >> TICK_BITS << TICK_BITS) | (paid_ms.div_ceil(TICK_MS) & ((1 << TICK_BITS) - 1))
+fn word_of(network: u64, paid_ms: u64) -> u64 {
+    (network >> TICK_BITS << TICK_BITS) | (paid_ms.div_ceil(TICK_MS) & ((1 << TICK_BITS) - 1))
 }
 
-fn is_of(word: u64, site: u64) -> bool {
-    word >> TICK_BITS == site >> TICK_BITS
+fn is_of(word: u64, network: u64) -> bool {
+    word >> TICK_BITS == network >> TICK_BITS
 }
 
 fn ticks(word: u64) -> u64 {
@@ -144,8 +145,8 @@ mod tests {
     }
 
     /// How many of `tries` are checked, one after the other.
-    fn checked(attempts: &Attempts, site: u64, second: u64, tries: u32) -> usize {
-        (0..tries).filter(|_| attempts.charge(site, at(second)).is_ok()).count()
+    fn checked(attempts: &Attempts, network: u64, second: u64, tries: u32) -> usize {
+        (0..tries).filter(|_| attempts.charge(network, at(second)).is_ok()).count()
     }
 
     #[test]
@@ -164,10 +165,10 @@ mod tests {
     fn an_address_that_goes_on_failing_has_nothing_looked_at_and_is_free_again_within_minutes() {
         let attempts = Attempts::new(10).unwrap();
         checked(&attempts, 7, 0, 10);
-        assert_eq!(attempts.look(7, at(0)), Allowance::Remembered);
+        assert_eq!(attempts.look(7, at(0)), Allowance::RememberedOnly);
         checked(&attempts, 7, 0, 100_000);
         assert_eq!(attempts.look(7, at(0)), Allowance::Nothing);
-        assert_eq!(attempts.look(7, at(13)), Allowance::Remembered);
+        assert_eq!(attempts.look(7, at(13)), Allowance::RememberedOnly);
         assert_eq!(attempts.look(7, at(200)), Allowance::Checks);
     }
 
@@ -185,8 +186,8 @@ mod tests {
     fn many_addresses_take_no_more_memory_and_drive_out_those_that_failed_least() {
         let attempts = Attempts::new(10).unwrap();
         checked(&attempts, 7, 0, 30);
-        for site in 0..100_000_u64 {
-            attempts.charge(site.wrapping_mul(0x9e37_79b9_7f4a_7c15), at(0)).unwrap();
+        for network in 0..100_000_u64 {
+            attempts.charge(network.wrapping_mul(0x9e37_79b9_7f4a_7c15), at(0)).unwrap();
         }
         assert_eq!(attempts.look(7, at(0)), Allowance::Nothing);
     }

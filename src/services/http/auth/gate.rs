@@ -26,22 +26,22 @@ pub(super) struct Gate {
     places: SharedCounters,
 }
 
-/// Counts in [`Gate::inside`] while it lives.
-struct Inside<'a>(&'a AtomicUsize);
+/// Counts one in [`Gate::inside`] while it lives.
+struct InsideGuard<'a>(&'a AtomicUsize);
 
-impl Drop for Inside<'_> {
+impl Drop for InsideGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
 }
 
 /// The place of a process at work, until this is dropped.
-struct Held<'a> {
+struct PlaceGuard<'a> {
     place: &'a AtomicU64,
     until_s: u64,
 }
 
-impl Drop for Held<'_> {
+impl Drop for PlaceGuard<'_> {
     fn drop(&mut self) {
         // Fails if it was held for too long and has another owner.
         let _ = self.place.compare_exchange(self.until_s, 0, Relaxed, Relaxed);
@@ -57,7 +57,7 @@ impl Gate {
     /// Does `check` when no other one is at work in this process; `None` if too many wait for that.
     pub(super) fn pass<T>(&self, check: impl FnOnce() -> T) -> Option<T> {
         let before = self.inside.fetch_add(1, Relaxed);
-        let _inside = Inside(&self.inside);
+        let _inside = InsideGuard(&self.inside);
         if before > WAITING_MAX {
             return None;
         }
@@ -72,7 +72,7 @@ impl Gate {
     }
 
     /// Takes a place among the processes, if one is free.
-    fn hold(&self, now: SystemTime) -> Option<Held<'_>> {
+    fn hold(&self, now: SystemTime) -> Option<PlaceGuard<'_>> {
         let now_s = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let until_s = now_s + HELD_S_MAX;
         self.places.iter().find_map(|place| {
@@ -81,7 +81,7 @@ impl Gate {
             let is_free = held < now_s || held > until_s;
             let taken = || place.compare_exchange(held, until_s, Relaxed, Relaxed).is_ok();
             // Made only where it was taken: its drop frees the place.
-            if is_free && taken() { Some(Held { place, until_s }) } else { None }
+            if is_free && taken() { Some(PlaceGuard { place, until_s }) } else { None }
         })
     }
 }

@@ -36,7 +36,7 @@ use attempts::{Allowance, Attempts};
 use credentials::Credentials;
 use digest::{Digest, DigestKey};
 use gate::Gate;
-use remembered::Remembered;
+use remembered::RememberedDigests;
 use users::{User, UserFile, is_password_of_start};
 
 /// How often failures are logged, in ms: a flood of them must not fill the disk.
@@ -118,7 +118,7 @@ pub(crate) struct Auth {
     /// The value of `WWW-Authenticate`.
     challenge: String,
     users: UserFile,
-    remembered: Arc<Remembered>,
+    remembered: Arc<RememberedDigests>,
     gate: Arc<Gate>,
     /// `None` where failures are not limited.
     attempts: Option<Arc<Attempts>>,
@@ -126,7 +126,7 @@ pub(crate) struct Auth {
 }
 
 /// What the check of a password has found.
-struct Checked {
+struct PasswordOutcome {
     /// Of what was checked: user, hash, password and address.
     digest: Digest,
     /// `None` if too many are checked already.
@@ -137,7 +137,7 @@ struct Checked {
 /// A failure that was counted in advance. Dropping this takes it back, unless the check has failed.
 struct Charge {
     attempts: Arc<Attempts>,
-    site: u64,
+    network: u64,
     wall: SystemTime,
     is_spent: bool,
 }
@@ -145,7 +145,7 @@ struct Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         if !self.is_spent {
-            self.attempts.refund(self.site, self.wall);
+            self.attempts.refund(self.network, self.wall);
         }
     }
 }
@@ -180,7 +180,7 @@ impl Auth {
             challenge: format!("Basic realm=\"{realm}\", charset=\"UTF-8\""),
             users,
             gate: Arc::new(Gate::new().map_err(unable)?),
-            remembered: Arc::new(Remembered::new().map_err(unable)?),
+            remembered: Arc::new(RememberedDigests::new().map_err(unable)?),
             attempts: attempts.transpose().map_err(unable)?.map(Arc::new),
             failures: FailureLog::default(),
             key,
@@ -197,11 +197,11 @@ impl Auth {
         };
         let users = self.users.current(&self.key, request.now());
         let user = users.find(&self.key, &credentials.user);
-        let site = request.peer().and_then(|peer| peer.site());
-        let digest = self.key.of_attempt(site, &credentials, user.map(User::identity).as_ref());
-        let attempt = Attempt { request, credentials: &credentials, site, digest };
+        let network = request.peer().and_then(|peer| peer.network());
+        let digest = self.key.of_attempt(network, &credentials, user.map(User::identity).as_ref());
+        let attempt = Attempt { request, credentials: &credentials, network, digest };
         // A user who was removed, or has another password since, has another digest.
-        if let Some(checked) = request.notes.and_then(Notes::take_result::<Checked>)
+        if let Some(checked) = request.notes.and_then(Notes::take_result::<PasswordOutcome>)
             && checked.digest == digest
         {
             return match checked.is_right {
@@ -233,22 +233,22 @@ impl Auth {
             let check = || remembered.contains(digest) || work.is_match(&password);
             let is_right = if is_alone { gate.pass_alone(now, check) } else { gate.pass(check) };
             let charge = if is_right == Some(false) { spent(charge) } else { charge };
-            Checked { digest, is_right, charge }
+            PasswordOutcome { digest, is_right, charge }
         }))
     }
 
     /// Whether the address may try. An attempt counts as a failure until it has succeeded, so that many at
     /// once are no way around the limit.
     fn allow(&self, attempt: &Attempt<'_>, is_remembered: bool) -> Result<Option<Charge>, Response> {
-        let (Some(attempts), Some(site)) = (&self.attempts, attempt.site) else { return Ok(None) };
-        let (site, now) = (self.key.of_site(site), attempt.request.now());
-        if is_remembered && attempts.look(site, now.wall) != Allowance::Nothing {
+        let (Some(attempts), Some(network)) = (&self.attempts, attempt.network) else { return Ok(None) };
+        let (network, now) = (self.key.of_network(network), attempt.request.now());
+        if is_remembered && attempts.look(network, now.wall) != Allowance::Nothing {
             return Ok(None);
         }
-        match attempts.charge(site, now.wall) {
+        match attempts.charge(network, now.wall) {
             Ok(()) => {
                 let attempts = Arc::clone(attempts);
-                Ok(Some(Charge { attempts, site, wall: now.wall, is_spent: false }))
+                Ok(Some(Charge { attempts, network, wall: now.wall, is_spent: false }))
             }
             Err(retry_s) => {
                 self.failures.log(attempt, now, "too many failed passwords; the last was");
@@ -280,7 +280,7 @@ struct Attempt<'a> {
     request: &'a Request<'a>,
     credentials: &'a Credentials,
     /// Where failures are counted.
-    site: Option<[u8; 9]>,
+    network: Option<[u8; 9]>,
     digest: Digest,
 }
 

@@ -8,7 +8,7 @@ use super::syntax::is_token;
 /// How far a request body has been read.
 #[derive(Debug)]
 pub(crate) struct BodyReader {
-    awaits: Awaits,
+    awaits: BodyState,
     /// Bytes of content that may still come.
     content_left: u64,
     /// Bytes that may still come, framing included.
@@ -19,7 +19,7 @@ pub(crate) struct BodyReader {
 
 /// What comes next of a body (RFC 9112, sections 6.2 and 7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Awaits {
+enum BodyState {
     /// So many bytes, then the end.
     Length(u64),
     /// The line with the size of a chunk.
@@ -53,17 +53,17 @@ impl BodyReader {
         content: Option<Vec<u8>>,
     ) -> Result<BodyReader, Status> {
         let awaits = match framing {
-            RequestFraming::Length(0) => Awaits::End,
+            RequestFraming::Length(0) => BodyState::End,
             RequestFraming::Length(len) if len > content_left => return Err(Status::ContentTooLarge),
-            RequestFraming::Length(len) => Awaits::Length(len),
-            RequestFraming::Chunked => Awaits::Size,
+            RequestFraming::Length(len) => BodyState::Length(len),
+            RequestFraming::Chunked => BodyState::Size,
         };
         Ok(BodyReader { awaits, content_left, total_left, content })
     }
 
     /// Whether all of it was read.
     pub(crate) fn is_over(&self) -> bool {
-        self.awaits == Awaits::End
+        self.awaits == BodyState::End
     }
 
     /// The content that was kept.
@@ -95,47 +95,47 @@ impl BodyReader {
             return Ok(None);
         }
         match self.awaits {
-            Awaits::Length(left) | Awaits::Data(left) => {
+            BodyState::Length(left) | BodyState::Data(left) => {
                 let len = left.min(rest.len() as u64);
                 self.content_left = self.content_left.checked_sub(len).ok_or(Status::ContentTooLarge)?;
                 if let Some(content) = &mut self.content {
                     content.extend_from_slice(&rest[..len as usize]);
                 }
                 self.awaits = match (self.awaits, left - len) {
-                    (Awaits::Length(_), 0) => Awaits::End,
-                    (Awaits::Length(_), left) => Awaits::Length(left),
-                    (_, 0) => Awaits::DataEnd,
-                    (_, left) => Awaits::Data(left),
+                    (BodyState::Length(_), 0) => BodyState::End,
+                    (BodyState::Length(_), left) => BodyState::Length(left),
+                    (_, 0) => BodyState::DataEnd,
+                    (_, left) => BodyState::Data(left),
                 };
                 Ok(Some(len as usize))
             }
-            Awaits::DataEnd => match rest {
+            BodyState::DataEnd => match rest {
                 [b'\r', b'\n', ..] => {
-                    self.awaits = Awaits::Size;
+                    self.awaits = BodyState::Size;
                     Ok(Some(2))
                 }
                 [b'\r'] => Ok(None),
                 _ => Err(Status::BadRequest),
             },
-            Awaits::Size => {
+            BodyState::Size => {
                 let Some(line) = line(rest, CHUNK_LINE_BYTES_MAX)? else { return Ok(None) };
                 self.awaits = match chunk_size(line)? {
-                    0 => Awaits::Trailer,
+                    0 => BodyState::Trailer,
                     size if size > self.content_left => return Err(Status::ContentTooLarge),
-                    size => Awaits::Data(size),
+                    size => BodyState::Data(size),
                 };
                 Ok(Some(line.len() + 2))
             }
-            Awaits::Trailer => {
+            BodyState::Trailer => {
                 let Some(line) = line(rest, LINE_BYTES_MAX)? else { return Ok(None) };
                 if line.is_empty() {
-                    self.awaits = Awaits::End;
+                    self.awaits = BodyState::End;
                 } else if !is_field(line) {
                     return Err(Status::BadRequest);
                 }
                 Ok(Some(line.len() + 2))
             }
-            Awaits::End => Ok(None),
+            BodyState::End => Ok(None),
         }
     }
 }

@@ -164,12 +164,12 @@ enum Maker {
     Here(Box<dyn Producer>),
     /// Beside the loop: the next piece is made while the one before it is sent. `held_bytes`: what the
     /// producer and its piece took when they were last here.
-    Beside { offload: Offload, work: Ticket<Made>, held_bytes: usize },
+    Beside { offload: Offload, work: Ticket<OffloadedPiece>, held_bytes: usize },
 }
 
 /// A piece that was made beside the loop, with its producer.
 #[derive(Debug)]
-struct Made {
+struct OffloadedPiece {
     producer: Box<dyn Producer + Send>,
     piece: Vec<u8>,
     next: io::Result<Produced>,
@@ -180,7 +180,7 @@ fn begin_piece(
     offload: &Offload,
     mut producer: Box<dyn Producer + Send>,
     mut piece: Vec<u8>,
-) -> Ticket<Made> {
+) -> Ticket<OffloadedPiece> {
     offload.run(Lane::Disk, move || {
         let mut next = producer.produce(&mut piece);
         for _ in 1..STEPS_BESIDE_MAX {
@@ -189,7 +189,7 @@ fn begin_piece(
             }
             next = producer.produce(&mut piece);
         }
-        Made { producer, piece, next }
+        OffloadedPiece { producer, piece, next }
     })
 }
 
@@ -205,7 +205,7 @@ impl Maker {
             Outcome::Pending => None,
             Outcome::Lost => Some(Err(io::Error::other("the work for its next piece was lost"))),
             Outcome::Done(made) => {
-                let Made { producer, piece: made, next } = made;
+                let OffloadedPiece { producer, piece: made, next } = made;
                 let spare = std::mem::replace(piece, made);
                 *held_bytes = piece.capacity() + size_of_val(&*producer) + producer.held_bytes();
                 if let Ok(Produced::More | Produced::Yield) = next {

@@ -14,9 +14,9 @@ use crate::sys::process::descriptors_max;
 #[derive(Debug)]
 pub(crate) struct Cache {
     /// Files that are in memory: removing one closes no file.
-    in_memory: LruCache<Box<[u8]>, Kept>,
+    in_memory: LruCache<Box<[u8]>, CacheEntry>,
     /// Files that are kept open.
-    open: LruCache<Box<[u8]>, Kept>,
+    open: LruCache<Box<[u8]>, CacheEntry>,
     uses: u64,
     held_bytes: usize,
     held_bytes_max: usize,
@@ -26,7 +26,7 @@ pub(crate) struct Cache {
 }
 
 #[derive(Debug)]
-struct Kept {
+struct CacheEntry {
     resource: Arc<Resource>,
     /// The number of its last use, by which entries of the two lists are compared.
     used: u64,
@@ -78,7 +78,7 @@ impl Cache {
         self.held_bytes += resource.held_bytes();
         self.open_files += resource.open_files();
         let list = if resource.open_files() > 0 { &mut self.open } else { &mut self.in_memory };
-        list.put(path.into(), Kept { resource, used: self.uses });
+        list.put(path.into(), CacheEntry { resource, used: self.uses });
         loop {
             let given_up = if self.open_files > self.open_files_max {
                 self.open.pop_lru()
@@ -121,8 +121,8 @@ impl Cache {
         self.in_memory.len() + self.open.len()
     }
 
-    fn pop_least_recently_used(&mut self) -> Option<(Box<[u8]>, Kept)> {
-        let used = |list: &LruCache<_, Kept>| list.peek_lru().map_or(u64::MAX, |(_, kept)| kept.used);
+    fn pop_least_recently_used(&mut self) -> Option<(Box<[u8]>, CacheEntry)> {
+        let used = |list: &LruCache<_, CacheEntry>| list.peek_lru().map_or(u64::MAX, |(_, kept)| kept.used);
         if used(&self.open) < used(&self.in_memory) { self.open.pop_lru() } else { self.in_memory.pop_lru() }
     }
 

@@ -13,7 +13,7 @@ use super::super::body::BodyPiece;
 use super::super::bounds::{BELIEVED_MS, MEMORY_FILE_BYTES_MAX};
 use super::super::codec::date::http_date;
 use super::super::codec::status::Status;
-use super::super::response::{Fixed, Prepared};
+use super::super::response::{FixedBody, PreparedResponse};
 use super::clean::page_of;
 use super::conditional::Validators;
 use super::config::Site;
@@ -64,7 +64,7 @@ pub(crate) struct Variant {
     /// Lines that come with 304 too (RFC 9110, section 15.4.5).
     pub(crate) kept: String,
     /// The response with all of it, and the content.
-    pub(crate) whole: Arc<Prepared>,
+    pub(crate) whole: Arc<PreparedResponse>,
     /// The state of the file when it was opened; `None` if the content is in memory.
     opened: Option<Stat>,
 }
@@ -81,13 +81,13 @@ pub(crate) enum Lookup {
 }
 
 /// A file as it was opened.
-struct Opened {
+struct OpenedFile {
     stat: Stat,
-    content: Loaded,
+    content: LoadedContent,
     name: Name,
 }
 
-enum Loaded {
+enum LoadedContent {
     Memory(Vec<u8>),
     File(Arc<File>),
 }
@@ -131,7 +131,7 @@ impl Resource {
     /// Whether what is kept open still is what was opened: a file that is written to in place is not.
     pub(crate) fn is_intact(&self) -> bool {
         self.variants().all(|variant| match (&variant.whole.body, variant.opened) {
-            (Fixed::File(file, _), Some(before)) => stat_of(file).is_ok_and(|stat| stat == before),
+            (FixedBody::File(file, _), Some(before)) => stat_of(file).is_ok_and(|stat| stat == before),
             _ => true,
         })
     }
@@ -154,7 +154,7 @@ fn stat_at(root: &Root, path: &[u8]) -> Option<Stat> {
     root.stat(path).ok()
 }
 
-impl Opened {
+impl OpenedFile {
     /// The beginning and the end of the content, or what can be read of them.
     fn sample(&self) -> Vec<u8> {
         let size_bytes = self.stat.identity.size_bytes;
@@ -168,8 +168,10 @@ impl Opened {
 
     fn some_bytes(&self, offset: u64, bytes_max: usize) -> Vec<u8> {
         match &self.content {
-            Loaded::Memory(bytes) => bytes[offset as usize..].iter().copied().take(bytes_max).collect(),
-            Loaded::File(file) => {
+            LoadedContent::Memory(bytes) => {
+                bytes[offset as usize..].iter().copied().take(bytes_max).collect()
+            }
+            LoadedContent::File(file) => {
                 let mut bytes = vec![0; bytes_max];
                 let len = read_at(file, &mut bytes, offset).unwrap_or(0);
                 bytes.truncate(len);
@@ -241,7 +243,7 @@ fn in_directory(site: &Site, directory: &[u8], now: Now) -> Lookup {
 }
 
 /// Opens a regular file, reads it if it is small, and names its content; `None` for a directory.
-fn open(site: &Site, path: &[u8], now: Now) -> io::Result<Option<Opened>> {
+fn open(site: &Site, path: &[u8], now: Now) -> io::Result<Option<OpenedFile>> {
     let (file, mut stat) = match site.root.open_file(path) {
         // It may be a directory with search permission only.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && site.root.is_directory(path) => {
@@ -255,19 +257,19 @@ fn open(site: &Site, path: &[u8], now: Now) -> io::Result<Option<Opened>> {
     let (content, name) =
         if let Some(bytes) = in_one_state(&file, &mut stat, MEMORY_FILE_BYTES_MAX, read_some)? {
             let name = Name::of_content(&bytes);
-            (Loaded::Memory(bytes), name)
+            (LoadedContent::Memory(bytes), name)
         } else {
             let file = site.open_files.keep(file)?;
             let name = site.hashes.name(&file, &mut stat, now.wall)?;
-            (Loaded::File(file), name)
+            (LoadedContent::File(file), name)
         };
-    Ok(Some(Opened { stat, content, name }))
+    Ok(Some(OpenedFile { stat, content, name }))
 }
 
 fn resource(
     site: &Site,
     path: &[u8],
-    plain: Opened,
+    plain: OpenedFile,
     mut watched: Vec<(Vec<u8>, Option<Stat>)>,
     now: Now,
 ) -> io::Result<Resource> {
@@ -323,7 +325,7 @@ fn variant(
     media_type: &str,
     vary: &str,
     coding: Option<Coding>,
-    opened: Opened,
+    opened: OpenedFile,
     now: Now,
 ) -> Variant {
     let FileIdentity { size_bytes, modified_s, .. } = opened.stat.identity;
@@ -339,12 +341,12 @@ fn variant(
     let encoding = coding.map_or(String::new(), |coding| format!("Content-Encoding: {}\r\n", coding.name()));
     let kept = format!("ETag: {etag}\r\n{vary}");
     let (body, opened) = match opened.content {
-        Loaded::Memory(bytes) => (Fixed::Bytes(bytes.into()), None),
-        Loaded::File(file) => (Fixed::File(file, size_bytes), Some(opened.stat)),
+        LoadedContent::Memory(bytes) => (FixedBody::Bytes(bytes.into()), None),
+        LoadedContent::File(file) => (FixedBody::File(file, size_bytes), Some(opened.stat)),
     };
     let content_type = format!("Content-Type: {media_type}\r\n");
     let fields = [described.as_str(), &encoding, &kept, &site.cache_control];
-    let whole = Arc::new(Prepared::new(&content_type, fields, body));
+    let whole = Arc::new(PreparedResponse::new(&content_type, fields, body));
     Variant {
         validators: Validators { etag, modified_s },
         media_type: media_type.to_owned(),

@@ -14,7 +14,7 @@ use super::conditional::{Precondition, precondition, range_counts};
 use super::config::Site;
 use super::encoding;
 use super::listing::{Listing, head_lines};
-use super::range::{Wanted, wanted};
+use super::range::{RangeSelection, wanted};
 use super::resource::{Resource, Variant};
 
 /// The methods that files allow.
@@ -113,14 +113,14 @@ pub(crate) fn file(site: &Site, request: &RequestHead<'_>, resource: &Resource) 
         Some(range) if request.method == Method::Get && range_counts(request, &variant.validators) => {
             wanted(range, variant.len())
         }
-        _ => Wanted::Whole,
+        _ => RangeSelection::Whole,
     };
     match wanted {
-        Wanted::Whole => Response::prepared(Arc::clone(&variant.whole)),
-        Wanted::Nothing => Response::new(Status::RangeNotSatisfiable)
+        RangeSelection::Whole => Response::prepared(Arc::clone(&variant.whole)),
+        RangeSelection::Nothing => Response::new(Status::RangeNotSatisfiable)
             .with_field("Content-Range", format!("bytes */{}", variant.len()))
             .with_lines([variant.kept.as_str()]),
-        Wanted::Parts(ranges) => match &ranges[..] {
+        RangeSelection::Parts(ranges) => match &ranges[..] {
             [range] => one_range(site, variant, range),
             ranges => several_ranges(site, variant, ranges),
         },

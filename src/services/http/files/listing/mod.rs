@@ -68,10 +68,11 @@ struct Directory {
     _permit: DirectoryPermit,
 }
 
+/// How much of a directory was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Behind {
-    Nothing,
-    More,
+enum EntriesRead {
+    All,
+    Part,
 }
 
 impl Listing {
@@ -125,8 +126,8 @@ impl Listing {
             ListingPhase::Unsorted(_, Some(mut entries)) => {
                 self.table.clear();
                 let max = self.table.share(ENTRIES_PER_CALL_MAX).min(ENTRIES_UNSORTED_MAX);
-                let behind = self.look(&mut entries, max)?;
-                self.phase = ListingPhase::Unsorted(0, Some(entries).filter(|_| behind == Behind::More));
+                let read = self.scan(&mut entries, max)?;
+                self.phase = ListingPhase::Unsorted(0, Some(entries).filter(|_| read == EntriesRead::Part));
                 return Ok(Produced::Yield);
             }
             ListingPhase::Readme(readme) => {
@@ -175,7 +176,7 @@ impl Listing {
             Sorting::TooMany
         } else if !self.table.make_room(max) {
             Sorting::TooBusy
-        } else if self.look(&mut entries, max)? == Behind::More {
+        } else if self.scan(&mut entries, max)? == EntriesRead::Part {
             self.table.sort_run(self.order, false);
             self.phase = ListingPhase::Collect(entries);
             return Ok(Produced::Yield);
@@ -204,11 +205,11 @@ impl Listing {
 
     /// Looks at up to `max` more entries, and keeps those that would be served. Hidden ones cost less, and
     /// are many in some directories.
-    fn look(&mut self, directory: &mut Directory, max: usize) -> io::Result<Behind> {
+    fn scan(&mut self, directory: &mut Directory, max: usize) -> io::Result<EntriesRead> {
         let entries = &mut directory.entries;
         let mut left = max * HIDDEN_PER_ENTRY;
         while left > 0 {
-            let Some(name) = entries.next() else { return Ok(Behind::Nothing) };
+            let Some(name) = entries.next() else { return Ok(EntriesRead::All) };
             let name = name?;
             if name.starts_with(b".") && !self.site.hidden {
                 left -= 1;
@@ -231,7 +232,7 @@ impl Listing {
                 }
             }
         }
-        Ok(Behind::More)
+        Ok(EntriesRead::Part)
     }
 }
 

@@ -103,8 +103,8 @@ impl ReadmeName {
         let bytes_max = section.len() + README_HTML_BYTES_MAX;
         match self.format {
             ReadmeFormat::Markdown => {
-                let events = Safe::new(Parser::new_ext(text, OPTIONS));
-                pulldown_cmark::html::write_html_fmt(Bounded { text: section, bytes_max }, events)
+                let events = SafeEvents::new(Parser::new_ext(text, OPTIONS));
+                pulldown_cmark::html::write_html_fmt(BoundedText { text: section, bytes_max }, events)
             }
             ReadmeFormat::Plain => {
                 section.push_str("<pre>");
@@ -117,12 +117,12 @@ impl ReadmeName {
 }
 
 /// Takes text up to a bound: one reference that is used many times makes a long page of a short text.
-struct Bounded<'a> {
+struct BoundedText<'a> {
     text: &'a mut String,
     bytes_max: usize,
 }
 
-impl fmt::Write for Bounded<'_> {
+impl fmt::Write for BoundedText<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         if self.text.len() + text.len() > self.bytes_max {
             return Err(fmt::Error);
@@ -134,7 +134,7 @@ impl fmt::Write for Bounded<'_> {
 
 /// Removes from Markdown what a page must not have: raw HTML, links with unknown schemes, and images of other
 /// sites, which would see each visit.
-struct Safe<'a, I> {
+struct SafeEvents<'a, I> {
     events: I,
     /// What is written before the next event.
     queue: VecDeque<Event<'a>>,
@@ -150,9 +150,9 @@ struct Safe<'a, I> {
     in_comment: bool,
 }
 
-impl<'a, I: Iterator<Item = Event<'a>>> Safe<'a, I> {
-    fn new(events: I) -> Safe<'a, I> {
-        Safe {
+impl<'a, I: Iterator<Item = Event<'a>>> SafeEvents<'a, I> {
+    fn new(events: I) -> SafeEvents<'a, I> {
+        SafeEvents {
             events,
             queue: VecDeque::new(),
             open: Vec::new(),
@@ -274,7 +274,7 @@ impl<'a, I: Iterator<Item = Event<'a>>> Safe<'a, I> {
     }
 }
 
-impl<'a, I: Iterator<Item = Event<'a>>> Iterator for Safe<'a, I> {
+impl<'a, I: Iterator<Item = Event<'a>>> Iterator for SafeEvents<'a, I> {
     type Item = Event<'a>;
 
     fn next(&mut self) -> Option<Event<'a>> {
