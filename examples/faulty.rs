@@ -44,12 +44,12 @@ const WAIT: Duration = Duration::from_millis(30);
 
 /// One client.
 struct FaultySession {
-    /// What is known of it.
+    /// The client's address and its other properties.
     who: String,
     pending: PendingWork,
 }
 
-/// What a session does beside taking lines.
+/// What a session does in addition to reading lines.
 #[derive(Clone, Copy)]
 enum PendingWork {
     Nothing,
@@ -61,7 +61,7 @@ enum PendingWork {
     Late {
         due_ms: u64,
     },
-    /// It sends `sleeping`, and pauses for ever.
+    /// It sends `sleeping`, and pauses forever.
     Sleep,
     /// It sends `tick` three times, at intervals, while it waits for lines.
     Tick {
@@ -175,7 +175,7 @@ fn stall() -> ! {
     }
 }
 
-/// What was typed.
+/// The arguments.
 struct Arguments {
     model: Model,
     workers: usize,

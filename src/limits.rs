@@ -289,7 +289,7 @@ pub(crate) use table::{Audience, Need, Setting, Unit};
 mod table {
     use super::{Limits, Overflow};
 
-    /// One limit, as declared.
+    /// A limit, as declared.
     pub(crate) struct Setting {
         /// The field of [`Limits`].
         pub(crate) field: &'static str,
@@ -320,7 +320,7 @@ mod table {
         Bytes,
         /// A number, typed as `64` or `10k`.
         Count,
-        /// One of several names.
+        /// One of several words.
         Choice,
     }
 

@@ -101,7 +101,7 @@ pub fn concerns_one_client(error: &io::Error) -> bool {
 
 /// fork(2), in a process with one thread.
 pub fn fork() -> io::Result<ForkResult> {
-    // SAFETY: no other thread holds a lock that the child would find held for ever.
+    // SAFETY: no other thread holds a lock that would stay locked in the child.
     Ok(unsafe { nix::unistd::fork() }?)
 }
 

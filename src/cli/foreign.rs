@@ -19,9 +19,9 @@ enum Substitute {
     /// The command does that already, or cannot do it.
     Nothing,
     Words(&'static [&'static str]),
-    /// An option here with the same value, or with this one where it needs another.
+    /// An option of this program with the same value, or with this value if it needs another.
     Option(&'static str, &'static str),
-    /// The value as an argument, or this one.
+    /// The value as an argument, or this argument.
     Argument(&'static str),
     /// The value as the path of a site.
     Path,
@@ -37,8 +37,8 @@ impl Foreign {
         self.names.split(' ')
     }
 
-    /// The command that was typed, with what is written here in place of these options and others with the
-    /// same hint.
+    /// The typed command, with these options, and others that have the same hint, replaced by those of this
+    /// program.
     pub(super) fn corrected(&self, typed: &TypedCommand) -> TypedCommand {
         let mut left = typed.clone();
         let entry = |name: &str| Foreign::find(self.command, name).filter(|entry| entry.hint == self.hint);
@@ -101,7 +101,7 @@ const fn row(command: &'static str, names: &'static str, hint: &'static str, ins
     Foreign { command, names, takes_value, hint, instead }
 }
 
-/// Of options whose value has no place here.
+/// Options whose value has no equivalent in this program.
 const fn row_without_value(
     command: &'static str,
     names: &'static str,

@@ -38,7 +38,7 @@ pub(super) struct ServerContext<'a> {
     pub(super) sites: usize,
 }
 
-/// What may differ from one site to the next: each flag is also an option of a site.
+/// Settings of a site: each flag is also an option of a single site.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "HTTP")]
 #[allow(clippy::struct_excessive_bools)] // each is a flag
@@ -122,7 +122,7 @@ impl HttpArgs {
         }
     }
 
-    /// The service for these sites of one listener.
+    /// The service of a listener with these sites.
     pub(super) fn open(
         &self,
         sites: &[Spec],
@@ -161,7 +161,7 @@ impl SiteArgs {
         !self.no_listing && self.fallback.is_none()
     }
 
-    /// These flags, with the options of a site in place of those of the same name.
+    /// These flags, with the options of a site replacing flags of the same name.
     pub(super) fn with_options(
         &self,
         options: &[SiteOption],

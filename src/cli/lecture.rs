@@ -101,7 +101,7 @@ Exit codes: 0 success, 1 interrupted or a system error, 2 invalid arguments.";
 
 const SCENE_HELP: &str = "The scene, of: clients, zombies, leak, backlog [default: clients]";
 
-/// All scenes, each behind its name.
+/// All scenes, each with its name.
 fn scenes_list() -> String {
     SceneName::ALL.map(|scene| format!("  {:<8} {}", scene.name(), scene.title())).join("\n")
 }
@@ -342,7 +342,7 @@ struct Canvas {
 }
 
 impl Canvas {
-    /// The terminal of standard output, if that is one that can repaint.
+    /// The terminal of standard output, if it can repaint.
     fn of_terminal() -> Option<Canvas> {
         let is_dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
         if is_dumb || !io::stdout().is_terminal() {
@@ -376,7 +376,7 @@ impl Canvas {
         print(format!("{}\n\n", lines.join("\n")).as_bytes())
     }
 
-    /// Repaints the drawing. One that is higher than the terminal is not shown before it is finished.
+    /// Repaints the drawing. A drawing that is higher than the terminal is shown only when it is finished.
     fn draw(
         &mut self,
         scene: &Scene,
@@ -388,7 +388,7 @@ impl Canvas {
         let size = size().unwrap_or(self.size);
         let mut text = String::new();
         if size != self.size {
-            // Lines were wrapped anew, and nothing is where it was.
+            // The terminal has wrapped the lines again: their positions are unknown.
             self.size = size;
             self.lines = 0;
             text += "\x1b[H\x1b[2J";

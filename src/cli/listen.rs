@@ -34,7 +34,7 @@ fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| "a port is a number from 0 to 65535".to_owned())
 }
 
-/// An address without the port of a service, or with one for all.
+/// An address without a port, so that each service has its own, or with one port for all.
 #[derive(Clone, Debug)]
 struct ListenAddress {
     text: String,

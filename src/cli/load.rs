@@ -411,7 +411,7 @@ pub(super) fn complete(report: &mut Report, asked: &[Expectation], by_default: &
     report.notes = notes(report);
 }
 
-/// The checks that were asked for, and those that are made unless one of them is about the same.
+/// The checks of the user, and each implied check unless the user has one of its kind.
 fn checks(report: &Report, asked: &[Expectation], by_default: &[&str]) -> Vec<Expectation> {
     let mut checks = asked.to_vec();
     if !report.statuses.is_empty() && !checks.iter().any(Expectation::is_about_statuses) {

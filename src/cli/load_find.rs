@@ -16,7 +16,7 @@ use crate::load::{Aim, Expectation, FindProgress, PROBES_MAX, Plan, RunError, Wo
 use crate::services::ServiceName;
 use crate::sys::Signals;
 
-/// The warm-up and the duration of a probe, and of a run that is no search.
+/// The warm-up and the duration of a probe, and of a run without a search.
 const PROBE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
 const RUN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
@@ -90,8 +90,8 @@ impl FindArgs {
         if self.is_given() { PROBE } else { RUN }
     }
 
-    /// Searches with the checks that were asked for, and those of statuses for HTTP unless one is about them;
-    /// with a line on standard error for each probe and, if that is a terminal, a live view.
+    /// Searches with the checks of the user, and for HTTP the checks of statuses unless the user has one.
+    /// Standard error gets a line for each probe and, if it is a terminal, a live view.
     pub(super) fn search(
         &self,
         plan: &Plan,
@@ -140,9 +140,9 @@ impl FindArgs {
     }
 }
 
-/// The checks that hold unless others of their kind are asked for. Requests that failed or were not sent are
-/// in no percentile, so they must be allowed explicitly. A rate that grows beyond what the server can do is
-/// to be expected to miss some.
+/// The implied checks, each unless the user has one of its kind. Requests that failed or were not sent are
+/// not in the percentiles, so the user must allow them explicitly. A rate that grows beyond the capacity of
+/// the server is expected to miss requests.
 pub(super) fn implied(checks: &[Expectation], pace: Pace) -> Vec<Expectation> {
     let mut implied: Vec<Expectation> = Vec::new();
     if !checks.iter().any(Expectation::is_about_errors) {

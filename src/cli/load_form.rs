@@ -25,7 +25,7 @@ pub(super) fn urlencoded(typed: &str) -> Result<String, Failure> {
 }
 
 /// The body of a form for the media type multipart/form-data (RFC 7578), and that type with its boundary.
-/// Parts are `NAME=TEXT`, `NAME=@FILE` or `NAME=<FILE`; behind a file `;type=TYPE` and `;filename=NAME`.
+/// Parts are `NAME=TEXT`, `NAME=@FILE` or `NAME=<FILE`; after a file `;type=TYPE` and `;filename=NAME`.
 pub(super) fn multipart(parts: &[String]) -> Result<(Vec<u8>, String), Failure> {
     let parts: Vec<FormPart> = parts.iter().map(|typed| FormPart::read(typed)).collect::<Result<_, _>>()?;
     let boundary = boundary(&parts);

@@ -8,10 +8,10 @@ use crate::load::report::Latency;
 
 /// Parts of a column, for bars of any length.
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-/// The longest bar: longer ones show no more.
+/// The length of the longest bar, in columns: a longer one would show no more.
 const BAR_COLUMNS_MAX: usize = 60;
 
-/// The picture, in so many columns; empty without a value.
+/// The histogram in this many columns; empty without a value.
 pub(super) fn picture(latency: &Latency, columns: usize) -> String {
     let rows = ranges(latency);
     let most = rows.iter().map(|row| row.1).max().unwrap_or(0);
@@ -28,7 +28,7 @@ pub(super) fn picture(latency: &Latency, columns: usize) -> String {
     text
 }
 
-/// A bar of at most so many columns: the longest is for `most`, and no request is invisible.
+/// A bar of at most this many columns, which is the length for `most`. Every count has a visible bar.
 #[allow(clippy::cast_sign_loss)] // a share is not negative
 fn bar(count: u64, most: u64, columns: usize) -> String {
     if count == 0 {

@@ -17,7 +17,7 @@ pub(super) struct ReplayLog {
     pub(super) requests: Vec<HttpRequest>,
     /// When each falls due after the first, in ns.
     pub(super) due_ns: Vec<u64>,
-    /// How long the log is, from the first request to behind the last.
+    /// The duration of the log, from the first request to the end of the last second or interval.
     pub(super) span: Duration,
     /// What is not sent, and why: for people.
     pub(super) skipped: Option<String>,
@@ -28,7 +28,7 @@ const REQUESTS_MAX: usize = 200_000;
 const FILE_BYTES_MAX: usize = 256 << 20;
 /// The requests of a log with seconds are spread over each second.
 const SECOND_NS: u64 = 1_000_000_000;
-/// Behind the last request of a log with exact times.
+/// Added after the last request of a log with exact times.
 const LAST_NS: u64 = 1_000_000;
 
 /// A request of the log and its time.
@@ -42,7 +42,7 @@ struct LoggedRequest {
 struct LogEntries {
     logged: Vec<LoggedRequest>,
     skipped: u64,
-    /// Where the first one is that is skipped, and why.
+    /// The place of the first skipped entry, and the reason.
     first_skipped: Option<String>,
 }
 
@@ -156,8 +156,8 @@ const OWN_FIELDS: [&str; 9] = [
     "http2-settings",
 ];
 
-/// A HAR file, as browsers save it. A page has parts of many servers: only requests to the server of the
-/// first one are taken.
+/// A HAR file, as browsers save it. A page has parts from many servers: only requests to the server of the
+/// first request are taken.
 fn har(bytes: &[u8], base: &HttpRequest) -> Result<LogEntries, String> {
     let har: Har = serde_json::from_slice(bytes).map_err(|error| format!("it is not a HAR file: {error}"))?;
     let (mut entries, mut server) = (LogEntries::default(), None);
@@ -196,7 +196,7 @@ fn har(bytes: &[u8], base: &HttpRequest) -> Result<LogEntries, String> {
     Ok(entries)
 }
 
-/// Host and target of a URL; `None` if it is not one of HTTP, or cannot be sent.
+/// Host and target of a URL; `None` if it is not an HTTP URL, or cannot be sent.
 fn split_url(url: &str) -> Option<(String, String)> {
     let (scheme, rest) = url.split_once("://")?;
     if !["http", "https"].contains(&&*scheme.to_ascii_lowercase()) {

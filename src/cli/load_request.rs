@@ -180,8 +180,7 @@ impl RequestArgs {
         .or_else(|| self.auth.first_given())
     }
 
-    /// The checks of statuses that apply if the user gives none: a server that answers each request with an
-    /// error would look fast.
+    /// The implied checks of statuses: a server that answers each request with an error would look fast.
     pub(super) fn status_checks(&self) -> &'static [&'static str] {
         match self.verify {
             Some(VerifyArg::None) => &[],
@@ -337,7 +336,7 @@ impl RequestArgs {
     }
 }
 
-/// A name in braces that looks like a variable and is none: in a URL it is a mistake.
+/// A name in braces that looks like a variable but is unknown: in a URL it is a mistake.
 fn unknown_variable<'a>(target: &'a str, columns: &[String]) -> Option<&'a str> {
     target.split('{').skip(1).find_map(|rest| {
         let (name, _) = rest.split_once('}')?;

@@ -13,7 +13,7 @@ use crate::load::report::{Arrivals, Latency, Pace};
 /// What is shown of nothing: a 0 would be the best of all.
 const NOTHING: &str = "-";
 
-/// A percentile, if there was anything.
+/// A percentile; `-` without a value.
 pub(super) fn time_of(ns: u64, count: u64) -> String {
     if count == 0 { NOTHING.to_owned() } else { time(ns as f64) }
 }
@@ -93,7 +93,7 @@ fn name_of(arrivals: Arrivals) -> &'static str {
     }
 }
 
-/// What was measured beside the latencies: names and values.
+/// The measurements other than latencies: names and values.
 pub(super) fn numbers(report: &Report) -> Vec<(&'static str, String)> {
     let seconds = (report.measured_ns as f64 / 1e9).max(1e-9);
     let mut rows = Vec::new();

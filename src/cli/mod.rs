@@ -269,8 +269,8 @@ fn not_parsed(error: &clap::Error, typed: &[OsString]) -> ExitCode {
     }
 }
 
-/// Prints one line on standard error, whatever bytes a path in it has. If standard error is closed, the exit
-/// code is enough.
+/// Prints one line on standard error; line ends in it are escaped. If standard error is closed, the exit code
+/// is enough.
 fn report(what: &str) {
     let _ = writeln!(std::io::stderr(), "oneloop: {}", in_one_line(what));
 }

@@ -25,7 +25,7 @@ pub(super) fn hosts(families: Families) -> Vec<String> {
         Vec::new()
     });
     let mut hosts = ranked(addresses, &outward_addresses(), families);
-    // A name without an address behind it leads nowhere.
+    // A host name that does not resolve is of no use.
     if !hosts.is_empty() {
         let is_announced = std::path::Path::new(AVAHI).exists();
         hosts.extend(host_name().map(|name| known_name(name, is_announced)));
@@ -37,9 +37,9 @@ fn known_name(name: String, is_announced: bool) -> String {
     if is_announced && !name.contains('.') { name + ".local" } else { name }
 }
 
-/// The addresses as hosts of URLs. Interfaces with hardware come first, and of these the one that leads to
-/// the internet: bridges of containers and tunnels have addresses, too, under which no phone reaches this
-/// machine.
+/// The addresses as hosts of URLs. Interfaces with hardware come first, and among these the one with the
+/// route to the internet: bridges of containers and tunnels also have addresses, but no phone reaches this
+/// machine there.
 fn ranked(addresses: Vec<InterfaceAddress>, outward: &[IpAddr], families: Families) -> Vec<String> {
     let with_ip = |ip: &IpAddr| addresses.iter().find(|found| found.ip == *ip);
     let outward = outward.iter().find_map(with_ip).map(|found| found.interface.clone());

@@ -148,8 +148,8 @@ impl PlannedServer<'_> {
         format!("{long} has no effect {why}; leave it out: {}", typed.clone().without(&option.long))
     }
 
-    /// The command with the only service at the address that this option gives: what its own address had
-    /// beside that becomes an option.
+    /// The command with its only service at the address of this option. The other part of the service's own
+    /// address becomes an option.
     fn with_open_address(&self, option: &GivenOption, typed: &TypedCommand) -> Option<TypedCommand> {
         let [Spec { address: Some(Address::Tcp(own)), .. }] = self.specs else { return None };
         let spec = &self.specs[0];

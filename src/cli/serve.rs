@@ -320,9 +320,8 @@ struct ListenerGroup {
     address: Option<Address>,
 }
 
-/// The services by the sockets that they have. A site shares those of an earlier one with the same address,
-/// unless both are for the same requests: that is a mistake, except on port 0, where each has a port of its
-/// own.
+/// The services grouped by their sockets. A site shares the sockets of an earlier site with the same address.
+/// If both are for the same requests, that is a mistake, except on port 0, where each site gets its own port.
 fn grouped(specs: Vec<Spec>) -> Vec<ListenerGroup> {
     let mut groups: Vec<ListenerGroup> = Vec::new();
     for spec in specs {
@@ -361,8 +360,8 @@ fn addresses(
     Ok(addresses)
 }
 
-/// The sockets of each service: those of the supervisor for services without an address, as far as there are
-/// some.
+/// The sockets of each service. Services without an address get the sockets of the supervisor, while there
+/// are any.
 fn bind(
     services: Vec<AnyService>,
     inherited: Vec<Option<Listener>>,
@@ -490,7 +489,7 @@ fn reject_shared(
     Ok(())
 }
 
-/// A port in place of one that is taken.
+/// A free port to suggest if the port is in use.
 fn example_port(taken: &Address) -> u16 {
     match taken {
         Address::Tcp(addr) if (1..u16::MAX).contains(&addr.port()) => addr.port() + 1,
@@ -498,7 +497,7 @@ fn example_port(taken: &Address) -> u16 {
     }
 }
 
-/// Whether they are one address, however its path is written.
+/// Whether two addresses are the same, however their paths are written.
 fn same(one: Option<&Address>, other: Option<&Address>) -> bool {
     match (one, other) {
         (Some(Address::Unix(one)), Some(Address::Unix(other))) => {
@@ -581,8 +580,8 @@ fn with_request_lines(telemetry: Telemetry) -> Telemetry {
     }
 }
 
-/// Logs the limits in force, after those of the system: for operators who read the log, not for a user who
-/// shares a directory from a terminal.
+/// Logs the limits in force, after they were lowered to those of the system. For operators who read the log,
+/// not for a user who shares a directory from a terminal.
 fn log_limits(limits: &Limits, descriptors: u64) {
     let per_address = match limits.clients_per_address_max {
         0 => "any number".to_owned(),

@@ -29,7 +29,7 @@ pub(super) struct WorkloadOptions<'a> {
     pub(super) host: &'a str,
     /// The path of a URL.
     pub(super) path: &'a str,
-    /// What the request of HTTP has beside these.
+    /// The options of HTTP requests.
     pub(super) request: &'a RequestArgs,
     /// What is sent over raw TCP.
     pub(super) raw: &'a RawArgs,

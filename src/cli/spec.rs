@@ -167,7 +167,7 @@ fn begins_with_directory(text: &str) -> bool {
     parts.chain([text]).any(|part| Path::new(part).is_dir())
 }
 
-/// How a directory is written: behind `http=`, or alone.
+/// How a directory is written: after `http=`, or alone.
 struct DirectoryForm<'a> {
     prefix: &'a str,
     service: ServiceName,
@@ -186,7 +186,7 @@ impl DirectoryForm<'_> {
         }
         let whole = self.without_address(text);
         let exists = |spec: &Spec| spec.argument.as_ref().is_some_and(|dir| Path::new(dir).is_dir());
-        // An `@` behind the directory is not a part of its name.
+        // An `@` after the directory is not part of its name.
         if let Ok(spec) = &whole
             && exists(spec)
             && (spec.options.is_empty() || !text.contains('@'))
@@ -258,8 +258,8 @@ impl DirectoryForm<'_> {
         Ok(spec(mount, dir, options.collect()))
     }
 
-    /// The requests that a site is for, and what follows: `//HOST:`, `//HOST/PATH:` or `/PATH:`. Without one
-    /// of them, all requests. An `@` in PATH has to be escaped: what follows one is an address.
+    /// The requests that a site is for (`//HOST:`, `//HOST/PATH:` or `/PATH:`; without them all requests),
+    /// and the rest of the text. An `@` in PATH must be escaped: otherwise it begins an address.
     fn mounted<'t>(&self, text: &'t str) -> Result<(Mount, &'t str), SpecError> {
         let service = self.service;
         // Alone, a directory is what it looks like.
@@ -307,7 +307,7 @@ impl DirectoryForm<'_> {
     }
 }
 
-/// The pieces between commas; two commas are one of the text.
+/// The pieces between commas; a doubled comma stands for a comma in the text.
 fn pieces(text: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
     let mut chars = text.chars().peekable();
@@ -431,7 +431,7 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> SpecError {
 /// Entries of a directory that are compared with a misspelt name at most.
 const COMPARED_ENTRIES_MAX: usize = 10_000;
 
-/// The directory whose name `path` probably misspells.
+/// The existing directory that `path` probably means.
 pub(super) fn closest_directory(path: &str) -> Option<String> {
     let (parent, name) = match path.trim_end_matches('/').rsplit_once('/') {
         Some((parent, name)) => (format!("{parent}/"), name),

@@ -82,7 +82,7 @@ impl TypedCommand {
         self
     }
 
-    /// With another value of the option whose value is `old`; an empty `old` is no value.
+    /// Replaces the value `old` of an option; an empty `old` means that the option has no value.
     pub(super) fn with_value(mut self, long: &str, old: &str, new: &str) -> TypedCommand {
         let options = self.options(long);
         let found = options.iter().find(|option| option.value.as_deref().unwrap_or_default() == old);
@@ -103,7 +103,8 @@ impl TypedCommand {
         changes.into_iter().nth(found)
     }
 
-    /// The values of options of another program; `takes_value`: whether one has a value in the next word.
+    /// The values of options of another program; `takes_value` decides whether the next word is the value of
+    /// an option.
     pub(super) fn take(&mut self, takes_value: impl Fn(&str) -> Option<bool>) -> Vec<TakenOption> {
         let mut taken = Vec::new();
         let mut at = 0;
@@ -158,7 +159,7 @@ impl TypedCommand {
         let program = Cli::command();
         let outer = self.words.iter().position(|word| program.find_subcommand(word).is_some());
         let outer = outer.and_then(|at| Some((at, program.find_subcommand(&self.words[at])?)));
-        // A command of a command, such as `load compare`, is the word behind it.
+        // In `load compare`, the subcommand is the word after the command.
         let inner = outer.and_then(|(at, outer)| outer.find_subcommand(self.words.get(at + 1)?));
         let command = inner.or(outer.map(|(_, outer)| outer)).unwrap_or(&program);
         command.get_arguments().filter(|option| !option.is_positional()).cloned().collect()
@@ -203,7 +204,7 @@ fn names(option: &Arg) -> Vec<String> {
     longs.chain(option.get_short().map(|short| format!("-{short}"))).collect()
 }
 
-/// The option that a word names, the value joined to it, and whether it takes one.
+/// The option that a word names, the value joined to it, and whether the option takes a value.
 fn named(word: &str, takes_value: impl Fn(&str) -> Option<bool>) -> Option<(String, Option<String>, bool)> {
     let (name, joined) = match word.split_once('=') {
         Some((name, value)) => (name, Some(value)),

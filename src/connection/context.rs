@@ -1,4 +1,4 @@
-//! What a connection is given for one pump: the time, the bounds, the loop's buffers, its share of the turn.
+//! The context of one pump: the time, the limits, the buffers of the loop, the client's budget.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub struct Context<'a> {
     pub mode: Mode,
 }
 
-/// How long a service waits for its clients, in ms; `0` is no deadline.
+/// How long a service waits for its clients, in ms; `0` means no deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitTimeouts {
     /// For a request: how long a client may be idle.
@@ -62,7 +62,7 @@ fn whole_ms(timeout: Duration) -> u32 {
 pub enum TimeSource<'a> {
     /// Read once a turn, before it.
     Turn(Now),
-    /// Read anew after each call that may have taken long: in models that block.
+    /// Read again after each call that may have blocked (blocking models).
     Live(&'a LiveTime),
 }
 
@@ -96,8 +96,8 @@ impl TurnBudget {
         }
     }
 
-    /// For the models with a process or thread per client: after one read, which may block, the model checks
-    /// its clock and signals. A write that returns early ends the pump anyway.
+    /// For models with a process or thread per client: one read, which may block, then the model checks its
+    /// clock and signals. A write that returns early ends the pump in any case.
     pub fn of_call(limits: &Limits) -> Self {
         TurnBudget { reads: 1, ..TurnBudget::of_turn(limits) }
     }
@@ -110,8 +110,8 @@ pub struct Scratch {
     pub(super) outbox: Outbox,
 }
 
-/// Where a read puts its bytes. It begins small and without memory of its own, which would be a page of each
-/// process and thread that serves a single client; a read that fills it makes it grow.
+/// The buffer for reads. It begins small and without an allocation, which would cost a page in each process
+/// and thread that serves a single client. A read that fills it makes it grow.
 #[derive(Debug)]
 pub(super) struct InputBuffer {
     first: [u8; INPUT_BYTES_FIRST],
@@ -213,7 +213,7 @@ impl Context<'_> {
     }
 }
 
-/// `now_ms + wait_ms`; a wait of 0 is no deadline.
+/// `now_ms + wait_ms`; a wait of 0 means no deadline.
 pub(super) fn after_ms(now_ms: u64, wait_ms: u32) -> u64 {
     if wait_ms == 0 { NEVER_MS } else { now_ms + u64::from(wait_ms) }
 }

@@ -1,4 +1,4 @@
-//! Bytes of one client that its session has not consumed: there only while there are any.
+//! The bytes of a client that its session has not consumed. Exists only while there are any.
 
 /// Unconsumed bytes, from the first one.
 #[derive(Debug, Default)]

@@ -42,7 +42,7 @@
 //! A connection begins as `Handshaking`, or as `Refused`. `tests/simulation` compares this table with the
 //! transitions that it has seen: `log` has each at the level `trace`.
 
-// What each request passes is inlined into one function: calls and copies of `Step` were a fifth of its
+// Functions on the path of every request are inlined: calls and copies of `Step` were a fifth of its
 // instructions.
 #![allow(clippy::inline_always)]
 
@@ -71,12 +71,12 @@ const DELIVERY_LOOK_MS: u64 = 1_000;
 pub struct Connection<S, T> {
     state: ConnState,
     io: Io<T>,
-    /// There from [`Connection::open`] until the service is done.
+    /// `Some` from [`Connection::open`] until the service is done.
     session: Option<S>,
     /// Calls in a row that neither took nor gave a byte.
     idle_calls: u32,
-    /// The current or last wait and its deadline: a repeated wait keeps its deadline. [`NEVER_MS`] after a
-    /// request has ended: the next wait gets a new one.
+    /// The current or last wait and its deadline: a repeated wait keeps its deadline. [`NEVER_MS`] after the
+    /// end of a request, so that the next wait gets a new deadline.
     awaited: Wait,
     awaited_due_ms: u64,
     /// Whether the last bytes consumed belong to a request that has not ended.
@@ -109,7 +109,7 @@ enum ConnState {
     Ended(Reason),
 }
 
-/// What follows when all was sent.
+/// What follows when all output was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sequel {
     Await(Wait),
@@ -129,7 +129,7 @@ enum Overtime {
     Denied,
 }
 
-/// How much of the session's output had been passed to the system when the connection ended.
+/// How much of the session's output was passed to the system before the connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sent {
     All,
@@ -153,7 +153,7 @@ pub enum Pumped {
     /// The layers are done: the model is to [`Connection::open`] a session, or to [`Connection::refuse`] the
     /// client.
     Established,
-    /// Nothing can be done until bytes, room, a wake or the deadline come.
+    /// Nothing to do until there are bytes, room, a wake or the deadline.
     Waits,
     /// There is more to do, after others had their turn.
     More,
@@ -201,7 +201,7 @@ impl ConnState {
         }
     }
 
-    /// The state after the client has sent some of the bytes that may come behind our end.
+    /// The state after more bytes of a client to which we have already sent FIN.
     fn with_left_bytes(self, left: u32) -> ConnState {
         match self {
             ConnState::Lingering { reason, due_ms, overtime, .. } => {
@@ -385,8 +385,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.io.held_bytes()
     }
 
-    /// Memory that its buffers and layers take, and that of its session: what `buffers_bytes_max` counts. It
-    /// changes only while the connection is pumped, opened, expires or is cut.
+    /// The memory of its buffers, layers and session, which `buffers_bytes_max` counts. It changes only in
+    /// `pump`, `open`, `expire` and `cut`.
     pub fn memory_bytes(&self) -> usize {
         // A session is foreign code: it may panic.
         let of = |session: &S| panic::catch_unwind(AssertUnwindSafe(|| session.held_bytes())).unwrap_or(0);
@@ -405,8 +405,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.enter(self.state.woken());
     }
 
-    /// Ends the client now: what waits to be sent is dropped, here and by the system. A client that has been
-    /// given all of its answers gets the last of them, as far as that leaves at once.
+    /// Ends the client at once: unsent output is dropped, here and by the system. If all answers were
+    /// written, the last is delivered as far as it leaves at once.
     pub fn cut(&mut self, reason: Reason, ctx: &mut Context<'_>) {
         let sent = match self.state {
             ConnState::Awaiting { .. } | ConnState::Lingering { .. } | ConnState::Delivering { .. } => {
@@ -516,7 +516,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    /// Enters the state that a step leads to; returns what the pump returns, if it is to return there.
+    /// Enters the next state; returns the result of the pump if it ends here.
     #[inline]
     fn take(&mut self, step: Step) -> Option<Pumped> {
         match step {
@@ -532,7 +532,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    /// The one place where the state is assigned.
+    /// The only place where the state is assigned.
     #[inline(always)]
     fn enter(&mut self, next: ConnState) {
         if log::log_enabled!(log::Level::Trace) {
@@ -677,7 +677,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    /// Discards what comes behind our end.
+    /// Discards what the client sends after our FIN.
     fn step_discarding(
         &mut self,
         reason: Reason,
@@ -701,7 +701,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             // The client sends nothing more, but has yet to take what was sent: until its deadline, or an
             // error.
             Ok(ReadOutcome::End) if self.io.is_behind() => Step::Stay(Pumped::Waits),
-            // The end awaited, or a reset: there is nothing left to protect.
+            // The awaited end, or a reset: there is nothing left to protect.
             Ok(ReadOutcome::End) => {
                 self.io.transport.close_in_order();
                 Step::Go(ConnState::Ended(reason))
@@ -758,7 +758,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             self.is_inside_request = progress.unfinished > 0;
         }
         if progress.consumed > progress.unfinished {
-            self.awaited_due_ms = NEVER_MS; // a request has ended: the next wait begins anew
+            self.awaited_due_ms = NEVER_MS; // a request has ended: the next wait gets a new deadline
         }
         self.io.consume(progress.consumed, input, now.monotonic_ms);
         let kept = len - progress.consumed;
@@ -864,7 +864,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
                 }
             }
             Sequel::Pause { is_stopping_sent } => {
-                // The event of a reset may have come before: the stream is looked at once more.
+                // The event of a reset may have come before: check the stream once more.
                 Step::Go(ConnState::Paused {
                     due_ms: self.timer_due_ms().max(ctx.now().monotonic_ms + 1),
                     is_stopping_sent,
@@ -924,8 +924,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         Step::Go(self.ended(sent, reason, ctx))
     }
 
-    /// Reading has failed. If the client broke the protocol of a layer, for the reason `broken`, it gets the
-    /// layer's alert, if there is room for it.
+    /// Handles a failed read. If the client broke the protocol of a layer (reason `broken`), it gets the
+    /// layer's alert if there is room.
     #[cold]
     fn stream_failed(
         &mut self,

@@ -25,7 +25,7 @@ pub(crate) enum Repeat<'a> {
     Failed(u32, &'a str),
 }
 
-/// What the verdict depends on beside the evidence.
+/// The criteria that the verdict depends on, besides the evidence.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Criteria {
     /// With fewer repeats nothing is trusted.
@@ -92,7 +92,7 @@ pub(crate) enum Figure {
 /// What a full listen queue means for a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FullQueue {
-    /// It is what is measured: clients that are refused or dropped are no errors.
+    /// A full queue is what is measured: refused or dropped clients are not errors.
     IsMeasured,
     /// It disturbs: each dropped client connects a second late.
     Disturbs,
@@ -197,8 +197,8 @@ fn generator(measured: &[&Evidence], criteria: &Criteria) -> Vec<ReasonedVerdict
         let why = format!("the generator did not send {} of {scheduled} requests", grouped(missed as f64));
         findings.push((Verdict::GeneratorBound, why));
     }
-    // On a core that it does not share with the server, a generator that waits for the core has as much work
-    // as one that runs.
+    // On a core that the server does not use, time in which the generator waits for the core counts like time
+    // in which it runs.
     let wanted = middle(measured, |evidence| {
         let waited = evidence.generator_waited.filter(|_| criteria.cores == Cores::Separate);
         Some(evidence.generator_cpu? + waited.unwrap_or(0.0))
@@ -279,7 +279,7 @@ pub(crate) fn disturbances(measured: &[&Evidence], cores: Cores, figure: Figure)
         Some(_) => {
             over(beside_server).map(|used| format!("other processes used {used} of the server's core"))
         }
-        // On which cores is unknown: each may be one of these.
+        // The cores of the other processes are unknown: any of them may be one of these.
         None => over(middle(measured, |evidence| evidence.others_cpu))
             .map(|used| format!("other processes used {used} of a core")),
     };

@@ -55,7 +55,7 @@ impl MedianInterval {
         if half == 0.0 { 0.0 } else { half / self.median.abs() }
     }
 
-    /// Whether every value of this interval is below every value of the other.
+    /// Whether all of this interval is below all of `other`.
     pub(crate) fn is_below(&self, other: &MedianInterval) -> bool {
         self.high < other.low
     }

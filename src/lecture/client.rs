@@ -1,4 +1,4 @@
-//! One client: it follows its plan, and notes when each of its calls was made and returned.
+//! A client that follows its plan, and notes when each of its calls was made and returned.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
@@ -27,7 +27,7 @@ pub(super) struct ScenePace {
 }
 
 impl ScenePace {
-    /// So many ms of the scene.
+    /// A time of the scene, in ms.
     pub(super) fn time_of(self, ms: u32) -> Duration {
         Duration::from_millis(ms.into()).div_f64(self.speed)
     }

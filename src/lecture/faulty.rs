@@ -1,5 +1,5 @@
-//! Two servers with a mistake: a child per client whose parent does not wait for its children, or does not
-//! close `newS`. They are for scenes that show what becomes of it; nothing else uses them.
+//! Two servers with a mistake: a child per client, where the parent does not wait for its children or does
+//! not close `newS`. Used only by the scenes that show the effect of the mistake.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -54,7 +54,7 @@ pub(super) fn run(mistake: ForgottenCall) -> io::Result<()> {
     }
 }
 
-/// The next client, with its port; `None` if it has gone meanwhile.
+/// The next client and its port; `None` if it has gone meanwhile.
 fn accept(s: &Listener) -> io::Result<Option<(TcpStream, u16)>> {
     match s.accept() {
         Ok((fd, Some(addr))) => {

@@ -1,8 +1,8 @@
-//! The lecture as a play: a few clients come to a server, and what happens to each is drawn.
+//! The lecture as a play: a few clients connect to a server, and a drawing shows what happens to each.
 //!
-//! Everything that is drawn was measured. Each client notes its own calls, the process or thread that serves
-//! it notes when it begins, reads, has answered and ends, and the kernel's tables are read now and then. All
-//! of them use one clock (`CLOCK_MONOTONIC`); the port of a client joins what both sides have seen of it.
+//! Everything that is drawn was measured. Each client notes its calls; the process or thread that serves it
+//! notes when it begins, reads, has answered and ends; and the kernel's tables are read periodically. All use
+//! one clock (`CLOCK_MONOTONIC`). The client's port joins the observations of both sides.
 //!
 //! | file | what it holds |
 //! |---|---|

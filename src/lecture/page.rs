@@ -1,4 +1,4 @@
-//! What was played, as one file: an SVG for a slide, or a page.
+//! The runs of a scene as one file: an SVG for a slide, or a page.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use super::svg::{PATTERNS, STYLE, WIDTH, drawing, legend};
 use super::timeline::{Track, time_text};
 use crate::plot::svg::escape;
 
-/// Characters of a line of text in the SVG, which has no lines of its own.
+/// Characters per line of text in the SVG, which does not wrap text.
 const LINE_CHARS: usize = 72;
 /// The height of such a line.
 const LINE: f64 = 17.0;
@@ -18,13 +18,13 @@ const MARGIN: f64 = 12.0;
 /// The height of a title.
 const HEAD: f64 = 26.0;
 
-/// The length of the axis of all pictures, in µs: what is longer on one of them is longer.
+/// The length of the axis of all pictures, in µs: lengths can be compared between them.
 fn horizon_us(played: &[SceneRun]) -> u64 {
     let longest = played.iter().map(|one| one.timeline.until_us).max().unwrap_or(0);
     longest.max(1000) * 51 / 50
 }
 
-/// All pictures in one SVG. `origin`: where they come from.
+/// All pictures in one SVG. `origin`: the program that made them.
 pub(crate) fn svg_file(scene: &Scene, played: &[SceneRun], origin: &str) -> String {
     let (mut body, mut y) = (String::new(), MARGIN);
     let text = |body: &mut String, class: &str, y: f64, text: &str| {

@@ -19,10 +19,10 @@ const HEAD_START: Duration = Duration::from_millis(100);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How often the timeline is shown.
 const FRAME_EVERY: Duration = Duration::from_millis(40);
-/// A process that has ended for so long without being waited for is a zombie; its parent may be about to
-/// wait.
+/// A process that ended this long ago and was not waited for is shown as a zombie; before, its parent may be
+/// about to wait.
 const ZOMBIE_AFTER: Duration = Duration::from_millis(50);
-/// How long the server may take to end the last clients, and the kernel to show what became of them.
+/// How long the server may take to end the last clients, and the kernel to show that they have ended.
 const SETTLE_MAX: Duration = Duration::from_millis(500);
 /// How much longer than planned a scene may take.
 const OVERTIME_MAX: Duration = Duration::from_secs(30);
@@ -34,15 +34,15 @@ const SIGHTINGS_MAX: usize = 1 << 16;
 pub(crate) struct SceneRun {
     /// The server.
     pub(crate) server: LectureServer,
-    /// What was seen.
+    /// The sightings, as rows over time.
     pub(crate) timeline: Timeline,
-    /// The same in one sentence.
+    /// The result in one sentence.
     pub(crate) sentence: String,
 }
 
-/// Plays a scene with one server, `speed` times as fast as it is written. `show` is called with what is known
-/// several times per second, and `stop` ends the scene early: then there is nothing to conclude (`None`). The
-/// error is a message.
+/// Plays a scene with one server, `speed` times as fast as it is written. `show` is called with the timeline
+/// so far several times per second. If `stop` returns true, the scene ends early and there is no result
+/// (`None`). The error is a message.
 pub(crate) fn play(
     scene: &Scene,
     server: LectureServer,
@@ -88,7 +88,7 @@ struct Watch<'a> {
     readings: KernelReadings,
 }
 
-/// What the kernel's tables have shown so far.
+/// The last values of the kernel's tables, to note changes only.
 #[derive(Default)]
 struct KernelReadings {
     queue: Option<u32>,
@@ -171,7 +171,7 @@ impl Watch<'_> {
         self.sightings.iter().filter(over).count() >= self.scene.clients.len()
     }
 
-    /// Whether the server has done with all clients, and what is left of them was seen.
+    /// Whether the server has ended all clients, and their zombies, if the scene is about them, were seen.
     fn is_settled(&self) -> bool {
         let timeline = self.timeline();
         let has_ended =

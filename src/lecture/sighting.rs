@@ -1,10 +1,10 @@
-//! What was seen, and when.
+//! Sightings: events of a scene, with their times.
 
 use std::fmt;
 
 use super::scene::Gauge;
 
-/// Something that was seen during a scene.
+/// An event of a scene.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sighting {
     /// When, in µs since the scene began.
@@ -16,21 +16,21 @@ pub(crate) struct Sighting {
 /// What was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SightingKind {
-    /// A client did something, or something happened to it, as it noticed itself.
+    /// An event that the client itself noticed.
     Client {
         /// Its place in the scene.
         client: usize,
         /// What.
         event: ClientEvent,
     },
-    /// The server did something for the client with this port, as the process or thread noticed that did it.
+    /// An event at the server, reported by the process or thread that serves the client with this port.
     Server {
         /// The port of the client.
         port: u16,
         /// What.
         event: ServerEvent,
     },
-    /// This process has ended and was not waited for (state Z in `/proc`).
+    /// A process has ended and was not waited for (state Z in `/proc`).
     Zombie {
         /// Its id.
         process: u32,
@@ -44,7 +44,7 @@ pub(crate) enum SightingKind {
     },
 }
 
-/// What a client noticed.
+/// An event of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ClientEvent {
     /// It calls connect(2), from this port.
@@ -54,12 +54,12 @@ pub(crate) enum ClientEvent {
     },
     /// connect(2) returned: the connection is established.
     Connected {
-        /// How often its SYN was sent again before (`TCP_INFO`); `None` where the system does not show it.
+        /// How often its SYN was sent again (`TCP_INFO`); `None` where the system does not show it.
         sent_again: Option<u32>,
     },
-    /// It sent so many bytes.
+    /// It sent this many bytes.
     Sent(usize),
-    /// It received so many bytes.
+    /// It received this many bytes.
     Received(usize),
     /// It closed its side, and waits for the end.
     ClosedItsSide,
@@ -73,32 +73,32 @@ pub(crate) enum ClientEvent {
     Left,
 }
 
-/// What a server noticed.
+/// An event of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServerEvent {
     /// The client was accepted, and is served here.
     Began(ServedIn),
-    /// So many bytes of it were read.
+    /// This many bytes of it were read.
     Read(usize),
-    /// So many bytes were handed to the system for it.
+    /// This many bytes were written to it.
     Answered(usize),
-    /// It is served no longer.
+    /// The server has closed its connection.
     Ended,
 }
 
-/// What serves a client.
+/// The process, thread or slot that serves a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ServedIn {
     /// The id of the process.
     pub(crate) process: u32,
-    /// The id of the thread, if it is not the first one.
+    /// The id of the thread, if it is not the first thread.
     pub(crate) thread: Option<u32>,
     /// The slot, in a loop.
     pub(crate) slot: Option<u32>,
 }
 
 impl fmt::Display for ServedIn {
-    /// The smallest of them: a slot, a thread, a process.
+    /// The innermost of slot, thread and process.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ServedIn { slot: Some(slot), .. } => write!(f, "slot {slot}"),
@@ -108,14 +108,14 @@ impl fmt::Display for ServedIn {
     }
 }
 
-/// What a server reports: a line of its standard output.
+/// A line of the standard output of a server: an event with its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ServerLine {
     /// When, in ns of `CLOCK_MONOTONIC`.
     pub(crate) at_ns: u64,
     /// The port of the client.
     pub(crate) port: u16,
-    /// What it did for it.
+    /// The event.
     pub(crate) event: ServerEvent,
 }
 

@@ -1,5 +1,5 @@
-//! The timeline as SVG whose colours are CSS classes, so that one picture serves light, dark and print.
-//! States differ in their pattern and outline as well, so that it reads without colour.
+//! The timeline as SVG. Colours are CSS classes, so that one picture fits light and dark screens and print.
+//! States also differ in pattern and outline, so that colour is not needed.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ pub(super) const WIDTH: f64 = 480.0;
 /// Where the chart begins and ends.
 const LEFT: f64 = 76.0;
 const RIGHT: f64 = 350.0;
-/// Where the text beside it begins.
+/// The x position of the text beside the chart.
 const BESIDE: f64 = 358.0;
 /// Heights: of the axis, of a client's row, of its bar, of a gauge's row.
 const TOP: f64 = 22.0;
@@ -57,7 +57,7 @@ impl Axis {
     }
 }
 
-/// What was seen with one server. `horizon_us` is the length of the axis.
+/// The timeline of one server. `horizon_us` is the length of the axis.
 pub(super) fn drawing(scene: &Scene, played: &SceneRun, horizon_us: u64) -> Drawing {
     let (timeline, axis) = (&played.timeline, Axis { horizon_us });
     let gauges: Vec<Gauge> =
@@ -163,7 +163,7 @@ fn gauge_row(svg: &mut String, gauge: Gauge, timeline: &Timeline, axis: &Axis, y
     let values = timeline.gauges.get(&gauge).map_or(&[][..], Vec::as_slice);
     for (at, (at_us, value)) in values.iter().enumerate() {
         let x = axis.x(*at_us);
-        // Where there is no room for all, the last of them is shown.
+        // If there is no room for all, the last one is shown.
         let next_x = values.get(at + 1).map_or(f64::INFINITY, |(next_us, _)| axis.x(*next_us));
         if x - last_x < NUMBER_GAP || next_x - x < NUMBER_GAP / 2.0 {
             continue;

@@ -9,7 +9,7 @@ use super::sighting::{ClientEvent, ServedIn, ServerEvent, Sighting, SightingKind
 /// The end of a connection takes less, in µs, to reach the client.
 const OPEN_FROM_US: u64 = 20_000;
 
-/// What is known of a scene with one server at one moment.
+/// A scene with one server up to a moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Timeline {
     /// A row per client, in the order of the scene.
@@ -91,7 +91,7 @@ pub(crate) enum TrackState {
 /// A moment of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mark {
-    /// The server read something of it.
+    /// The server read bytes of it.
     Read,
     /// It is connected, after its SYN was sent again.
     SentAgain,
@@ -109,7 +109,7 @@ impl Timeline {
             .iter()
             .map(|plan| Track { label: plan.label(), name: plan.name.clone(), course: Course::default() })
             .collect();
-        // The server may have accepted a client before connect(2) returned there.
+        // The server may have accepted a client before connect(2) returned to it.
         let ports: BTreeMap<u16, usize> = sightings
             .iter()
             .filter_map(|sighting| match sighting.seen {

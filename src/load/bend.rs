@@ -4,16 +4,16 @@ use super::report::{Bend, Interval, Pace, Phase, Report};
 
 /// Whole intervals that are needed to see a bend.
 const INTERVALS_MIN: usize = 8;
-/// The share of them that shows the latency without load, from the beginning.
+/// One of this many parts of the intervals, the first, shows the latency without load.
 const UNLOADED: usize = 4;
-/// How much higher the p99 latency is behind a bend: so many times, and by so much.
+/// How much higher the p99 latency must be after a bend: this factor, and this difference.
 const P99_TIMES: u64 = 3;
 const P99_MORE_NS: u64 = 1_000_000;
 /// Share of the offered rate below which an interval is short of answers.
 const ANSWERED_MIN: f64 = 0.9;
-/// Share of the intervals behind a bend that must show it: a single one may be better by chance.
+/// Share of the intervals after a bend that must show it: a few may be better by chance.
 const BENT_MIN: f64 = 0.8;
-/// Intervals behind a bend, at least: a pause of the server is none.
+/// Intervals after a bend, at least: a short pause of the server is not a bend.
 const BENT_COUNT_MIN: usize = 2;
 
 /// An interval with what was offered in it.
@@ -26,7 +26,7 @@ struct OfferedInterval {
     errors: u64,
 }
 
-/// The bend of a run whose rate grows; `None` if there is none, or too few intervals.
+/// The bend of a run whose rate grows; `None` without a bend or with too few intervals.
 pub(super) fn of(report: &Report) -> Option<Bend> {
     let Pace::Ramp { from_per_second, to_per_second, .. } = report.configuration.pace else { return None };
     if to_per_second <= from_per_second {

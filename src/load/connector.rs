@@ -92,7 +92,7 @@ impl Connector {
             socket
         };
         if self.domain != Domain::UNIX {
-            let _ = socket.set_tcp_nodelay(true); // without it replies take longer, and that is no error
+            let _ = socket.set_tcp_nodelay(true); // without it replies take longer, which is not an error
         }
         if is_slow_reader {
             socket.set_recv_buffer_size(SLOW_BUFFER_BYTES)?;
@@ -101,9 +101,9 @@ impl Connector {
     }
 }
 
-/// Leaves the choice of the port to connect(2), and returns whether that worked: then a port can be used
-/// towards several servers, and one in TIME-WAIT can be reused (ip(7), `IP_BIND_ADDRESS_NO_PORT`). Otherwise
-/// bind(2) chooses.
+/// Leaves the choice of the port to connect(2), and returns whether that worked: then a port can be used with
+/// several servers, and a port in TIME-WAIT can be reused (ip(7), `IP_BIND_ADDRESS_NO_PORT`). Otherwise
+/// bind(2) chooses the port.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn choose_port_later(socket: &Socket) -> bool {
     nix::sys::socket::setsockopt(socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true).is_ok()

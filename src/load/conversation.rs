@@ -1,4 +1,4 @@
-//! One open connection of the load: requests go out, replies are checked as they come.
+//! An open connection of the load: sends requests and checks replies.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -10,12 +10,12 @@ use crate::connection::{Patience, Polled, ReadOutcome, Transport, WriteOutcome};
 /// Requests in one write, at most.
 const SLICES_MAX: usize = 16;
 
-/// What a connection may do in one turn, before others have their turn.
+/// The work of a connection in one turn, before others have their turn.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IoLimits {
     /// Reads, and writes.
     pub(super) calls_max: u32,
-    /// Bytes of one call.
+    /// Bytes of one system call.
     pub(super) bytes_max: usize,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct SendTimes {
     pub(super) sent_ns: u64,
 }
 
-/// The requests that were begun and not answered. A single one, the common case, allocates nothing.
+/// The requests that were begun and not answered. A single request, the common case, needs no allocation.
 #[derive(Debug, Default)]
 struct InFlight {
     first: Option<SendTimes>,
@@ -84,7 +84,7 @@ pub(super) enum AfterReply {
 pub(super) enum TurnEnd {
     /// It waits for the next event.
     Waiting,
-    /// Its limits are reached and there is more to do.
+    /// The limits of a turn are reached, and there is more to do.
     MoreToDo,
     /// The connection takes no further request.
     Finished,
@@ -100,7 +100,7 @@ pub(super) struct Conversation<C> {
     answered: u64,
     /// The number of the request that is being written.
     sent: u64,
-    /// Bytes of it that were written; before the first request, of what opens the conversation.
+    /// Bytes of it that were written; before the first request, bytes of the opening.
     written: usize,
     /// Since when the reply that comes next is owed.
     pub(super) owed_since_ns: u64,
@@ -127,7 +127,7 @@ impl<C: Client> Conversation<C> {
         self.begin_sent(SendTimes { intended_ns, sent_ns: now_ns }, now_ns);
     }
 
-    /// The same of a request whose sending began before there was a connection.
+    /// The same for a request whose latency began before there was a connection.
     pub(super) fn begin_sent(&mut self, times: SendTimes, now_ns: u64) {
         if self.in_flight.first.is_none() {
             self.owed_since_ns = now_ns;
@@ -196,7 +196,7 @@ impl<C: Client> Conversation<C> {
         Ok(TurnEnd::Waiting)
     }
 
-    /// Writes all that was begun, in one call within the bounds. Zero bytes if there are none: the client
+    /// Writes all begun requests in one call, within the bounds. Returns 0 if there are no bytes: the client
     /// only reads.
     fn write(&mut self, bytes_max: usize) -> std::io::Result<WriteOutcome> {
         let begun = self.begun();

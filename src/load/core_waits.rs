@@ -10,15 +10,14 @@ use super::report::{Pace, Report};
 use crate::judge::single_run::disturbing_ns;
 use crate::sys::process::run_delay_ns;
 
-/// This thread, where the system has such a path.
+/// The directory of the calling thread, on systems that have it.
 const TASK: &str = "/proc/thread-self";
-/// The kernel is asked so often, at most: each time costs some microseconds.
+/// How often the kernel's counter is read, at most: each time costs a few microseconds.
 const LOOK_EVERY_NS: u64 = 5_000_000;
-/// Waits below this do not matter at any latency: a program that wakes for a moment makes others wait so
-/// long.
+/// Shorter waits never matter: any program that wakes for a moment causes them.
 const MATTERS_FROM_NS: u64 = 1_000_000;
 
-/// The waits of one thread between two looks, by their length.
+/// The waits of a thread between two readings, by their length.
 #[derive(Clone, Debug)]
 pub(super) struct CoreWaits {
     began_ns: u64,
@@ -29,7 +28,7 @@ pub(super) struct CoreWaits {
 }
 
 impl CoreWaits {
-    /// Counts those of this thread from now on; `None` where the system does not.
+    /// Counts the waits of this thread from now on; `None` where the system does not report them.
     pub(super) fn begin() -> Option<Self> {
         run_delay_ns(Path::new(TASK)).map(Self::since)
     }
@@ -46,7 +45,7 @@ impl CoreWaits {
         }
     }
 
-    /// Looks once more, and returns how long it has waited in total.
+    /// Reads once more, and returns the total wait.
     pub(super) fn end(&mut self) -> u64 {
         self.count();
         self.delay_ns - self.began_ns
@@ -58,9 +57,9 @@ impl CoreWaits {
         self.delay_ns = now_ns;
     }
 
-    /// The share of the requests of this load that may have been delayed by so much that their p99 shows it.
-    /// A wait delays one request at least, for which the thread woke, at most one of each client in a closed
-    /// loop, and otherwise those that fall due meanwhile.
+    /// The share of the requests that waits may have delayed enough to change the p99. A wait delays at least
+    /// one request, for which the thread woke; in a closed loop at most one of each client, in an open loop
+    /// those that fall due meanwhile.
     pub(super) fn delayed_share(&self, report: &Report) -> f64 {
         let from_ns = disturbing_ns(report.latency.p99_ns).max(MATTERS_FROM_NS);
         let (mut count, mut total_ns) = (0, 0);

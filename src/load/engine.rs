@@ -1,4 +1,4 @@
-//! The loop of the load: one poll, in each thread of it.
+//! The event loop of the load, with one poll per thread.
 //!
 //! ```text
 //! wait    until an event, the next request due, the nearest timer; not at all if work is left over
@@ -26,7 +26,7 @@ use super::sleeper::Sleeper;
 use super::workload::Workload;
 use crate::sys::clock::thread_cpu_ns;
 
-/// Events of one wait: requests that fall due meanwhile wait at most as long as these take.
+/// Events of one wait: due requests wait at most as long as these take.
 const EVENTS_MAX: usize = 256;
 /// The longest wait: whether the generator was stopped is seen at its end. It costs a thousandth of a core.
 const WAIT_NS_MAX: u64 = 6_000_000;

@@ -15,7 +15,7 @@ use crate::judge::{RunEvidence, RunVerdict};
 /// Replies per client, on average, from which a client without any was left out.
 const SERVED_FROM: u64 = 10;
 
-/// Adds to a report what its numbers say: the verdict, and where the latency bends.
+/// Adds the verdict and the bend of the latency to a report.
 pub(super) fn conclude(report: &mut Report) {
     report.bend = bend::of(report);
     report.verdict = Some(of(report));
@@ -94,7 +94,7 @@ pub(crate) fn judged(report: &Report) -> RunVerdict {
     report.verdict.clone().unwrap_or_else(|| of(report))
 }
 
-/// What a reader should know beside the verdict, one sentence each.
+/// Notes for the reader in addition to the verdict, one sentence each.
 #[cfg(feature = "cli")]
 pub(crate) fn notes(report: &Report) -> Vec<String> {
     let mut found = judged(report).notes(report.latency.count);

@@ -12,20 +12,21 @@ use crate::sys::wait;
 use super::BoundListener;
 use super::blocking::Worker;
 
-/// How long to wait where accept(2) should and does not, for want of descriptors, in ms.
+/// Pause in ms when accept(2) returns at once because no descriptor is free.
 const UNWAITED_PAUSE_MS: u64 = 100;
 
 /// How a worker waits for its next client.
 #[derive(Clone, Copy)]
 pub(super) enum AcceptWait {
-    /// In accept(2), for the one listener: the kernel wakes one of the workers that wait there.
+    /// In accept(2), for a single listener: the kernel wakes one of the waiting workers.
     Accepts,
-    /// In poll(2), for any of several listeners. All workers that wait are woken, all but one in vain.
+    /// In poll(2), for several listeners. The kernel wakes all waiting workers, all but one in vain.
     Polls,
 }
 
 impl AcceptWait {
-    /// The cheapest way for workers that share these listeners; sets the listeners to block, or not to.
+    /// The cheapest wait for workers that share these listeners; sets the listeners to blocking or
+    /// nonblocking.
     pub(super) fn for_all<S>(listeners: &[BoundListener<S>]) -> io::Result<Self> {
         let alone = listeners.len() == 1;
         for listener in listeners {
@@ -35,7 +36,7 @@ impl AcceptWait {
     }
 }
 
-/// Waits for a client and serves it to its end. Returns without one when the worker has to look at its clock
+/// Waits for a client and serves it to its end. Returns without a client when the worker must check its clock
 /// and flags.
 pub(super) fn serve_next<S: Service, H: FnMut()>(
     worker: &mut Worker<'_, S, H>,

@@ -34,8 +34,8 @@ use super::child_table::ChildTable;
 use super::shutdown::{Cuts, Shutdown};
 use super::{ServedBy, ServerConfig};
 
-/// How long after children were reaped the next are left to end, in ms. While clients come and go, their
-/// children are reaped together: by itself each end would wake the parent once more.
+/// The pause between two reapings of children, in ms: while many clients come and go, their children are
+/// reaped together, and not every end wakes the parent.
 const REAP_EVERY_MS: u64 = 20;
 
 /// The exit code of a child that has served its client to its end, and has counted that.
@@ -65,7 +65,7 @@ impl<S: Service> Children<S> {
         Ok(Children { clients, tally, left_until_ms: 0, worker: worker.for_children() })
     }
 
-    /// How long a wait leaves children that end to themselves; `None` if the next end is noticed at once.
+    /// How long a wait ignores the ends of children; `None` if the next end must be noticed at once.
     fn left_for(&self, acceptor: &Acceptor<S>) -> Option<Duration> {
         let left_ms = self.left_until_ms.saturating_sub(acceptor.clock.now_ms());
         (left_ms > 0 && !acceptor.is_nearly_full()).then(|| Duration::from_millis(left_ms))
@@ -78,7 +78,7 @@ pub(super) fn run<S: Service>(config: ServerConfig<S>, stopping: &mut dyn FnMut(
     let mut acceptor = Acceptor::new(config, ServedBy::Children)?;
     let mut children = Children::new(&acceptor)?;
     process::release_free_memory();
-    reap(&mut acceptor, &mut children, Reason::Crashed)?; // children of the program that became this one: no signal came
+    reap(&mut acceptor, &mut children, Reason::Crashed)?; // children from before exec: no signal has come for them
     loop {
         let left_for = children.left_for(&acceptor);
         acceptor.signals.set_child_ends(if left_for.is_some() { ChildEnds::Stay } else { ChildEnds::Come });

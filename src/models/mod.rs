@@ -136,7 +136,7 @@ impl Model {
         }
     }
 
-    /// Among how many processes its clients are divided; `None` if each client has one of its own.
+    /// The number of processes that share its clients; `None` if each client has its own process.
     pub fn processes(self, workers: usize) -> Option<usize> {
         match self {
             Model::Fork => None,
@@ -301,7 +301,8 @@ pub(crate) enum ServedBy {
 }
 
 impl<S: Service> BoundListener<S> {
-    /// One for each socket. A client that a child serves is to be reset if the child is killed.
+    /// One for each socket. If children serve the clients, sockets are set to be reset when a child is
+    /// killed.
     pub(crate) fn all(configs: Vec<ListenerConfig<S>>, limits: &Limits, served_by: ServedBy) -> Vec<Self> {
         let all_of = |config: ListenerConfig<S>| {
             let ListenerConfig { service, sockets, layers } = config;

@@ -127,7 +127,7 @@ pub(super) fn run<S: Service + Send>(
         }
     }
     let mut counters = Counters::of_tally(&tally);
-    // Clients whose session computes without end.
+    // The clients whose session computes without end.
     counters.add(Reason::DrainCut, counters.open());
     Ok(Summary::of_counters(counters))
 }

@@ -19,14 +19,15 @@ use super::shutdown::Shutdown;
 
 /// The pause before a worker that died is replaced, in ms: the first, doubled each time up to the last.
 const RESTART_PAUSE_MS: (u64, u64) = (100, 10_000);
-/// A worker that lived as long as this did not fail at its start: the pauses begin anew, in ms.
+/// A worker that lived at least this long, in ms, did not fail at its start: the pauses begin again at the
+/// shortest.
 const SETTLED_MS: u64 = 10_000;
 /// The exit code of a worker that drained on request.
 const DRAINED: u8 = 0;
 /// The exit code of a worker that the system kept from serving. (`EX_OSERR`, sysexits.h)
 const FAILED: u8 = 71;
-/// The exit code of a worker for which descriptors or memory were short: later there may be enough.
-/// (`EX_TEMPFAIL`)
+/// The exit code of a worker that lacked descriptors or memory, of which there may be enough later
+/// (`EX_TEMPFAIL`).
 const SHORT: u8 = 75;
 
 /// The work of a worker process, and what its parent holds for it.
@@ -37,7 +38,7 @@ pub(super) trait WorkerJob {
     /// In the child: serves until it is stopped. `parent` is the process to follow.
     ///
     /// # Errors
-    /// It cannot serve, or not any longer. Errors of clients are not among them.
+    /// It cannot serve, or cannot continue to. Errors of clients are not reported here.
     fn serve(
         &mut self,
         index: usize,
@@ -49,16 +50,15 @@ pub(super) trait WorkerJob {
     /// In the parent, when draining begins: closes the listeners, so that no new client queues there.
     fn release(&mut self);
 
-    /// In the parent: runs the maintenance of its own copies of the services. Returns how long until it is
+    /// In the parent: runs the maintenance of its own copies of the services. Returns the time until it is
     /// due again.
     fn maintain(&mut self) -> Option<Duration>;
 }
 
 /// The workers, as their parent sees them.
 ///
-/// A page of memory that the parent or a worker writes to after the fork is copied. So the parent writes
-/// nothing down between two forks but in memory that they share, and a worker takes what it needs from the
-/// stack.
+/// A page of memory that the parent or a worker writes to after the fork is copied. So between two forks the
+/// parent writes only to memory that they share, and a worker finds its data on the stack.
 pub(super) struct WorkerPool {
     signals: HeldSignals,
     telemetry: Telemetry,
@@ -66,14 +66,14 @@ pub(super) struct WorkerPool {
     child_telemetry: Telemetry,
     drain_ms: u32,
     workers: Vec<SupervisedWorker>,
-    /// By worker: the process that was just forked for it, until its state has it; 0 for none.
+    /// By worker: the id of the process just forked for it, until `WorkerState` has it; 0 for none.
     forked: SharedCounters,
     /// The error of the last worker that failed, as `errno`, written by that worker.
     failure: SharedCounters,
 }
 
-/// One worker, and what all processes that took its place have counted: of one that dies it shows how many
-/// clients went with it.
+/// A worker, and the counters of all processes that have taken its place: they show how many clients a
+/// process that died had.
 struct SupervisedWorker {
     state: WorkerState,
     tally: Tally,
@@ -96,13 +96,13 @@ enum WorkerState {
     Closed,
 }
 
-/// Why there is no process.
+/// Why a worker has no process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum VacancyCause {
-    /// It died, or there was none yet: clients may wait in its queue.
+    /// It died, or there was no process yet: clients may wait in its queue.
     Death,
-    /// It drained by itself: an operator has sent it SIGTERM, or a supervisor has sent that to every process
-    /// of the server, and the signal for the parent is on its way.
+    /// It was drained alone: an operator sent it SIGTERM, or a supervisor sent SIGTERM to every process of
+    /// the server and that for the parent is still on its way.
     Drain,
     /// The system kept it from serving, soon after its start.
     Failure,
@@ -170,7 +170,7 @@ impl WorkerPool {
         mut job: impl WorkerJob,
         stopping: &mut dyn FnMut(),
     ) -> io::Result<Summary> {
-        self.reap()?; // children of the program that became this one: no signal came for them
+        self.reap()?; // children from before exec: no signal has come for them
         loop {
             self.start_vacant(&mut job);
             let timeout = self.next_start().into_iter().chain(job.maintain()).min();
@@ -194,7 +194,7 @@ impl WorkerPool {
         }
     }
 
-    /// An error once every worker was kept from serving soon after its start: to start them again would be in
+    /// Returns an error once every worker has failed soon after its start: starting them again would be in
     /// vain.
     fn check_failures(&self) -> io::Result<()> {
         let has_failed = |worker: &SupervisedWorker| {
@@ -227,7 +227,7 @@ impl WorkerPool {
         self.workers.iter().filter_map(start).min()
     }
 
-    /// Forks a process for each vacant worker whose pause is over.
+    /// Forks a process for each worker without one whose pause is over.
     fn start_vacant<J: WorkerJob>(&mut self, job: &mut J) {
         let now = Instant::now();
         for index in 0..self.workers.len() {

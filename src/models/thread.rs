@@ -30,7 +30,7 @@ use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, STACK_BYTES, Services, Wo
 use super::shutdown::{Cuts, THREAD_GRACE_MS, end_of_threads};
 use super::{ServedBy, ServerConfig};
 
-/// What the threads of clients share with the first one.
+/// The data that the threads of clients share with the first thread.
 struct Shared {
     tally: Tally,
     buffers: Arc<SharedBuffers>,
@@ -128,7 +128,7 @@ impl<S: Service + Send> Threads<S> {
     }
 
     /// Waits, with `wants_ends` also for the next end of a client. Frees the places of clients that have
-    /// ended, and interrupts threads whose time has come.
+    /// ended, and interrupts threads whose calls have blocked long enough.
     fn wait(&mut self, wants_ends: bool, timeout: Option<Duration>) -> io::Result<WaitEnd> {
         let Threads { acceptor, shared: Shared { crew, .. } } = self;
         crew.take_left(wants_ends).into_iter().for_each(|peer| acceptor.leave(peer));
@@ -144,8 +144,8 @@ impl<S: Service + Send> Threads<S> {
     }
 
     /// Starts threads for the clients in the backlogs, closes the listeners, and interrupts all threads until
-    /// they have ended. Bound: the drain's deadline, which each of them keeps by itself, and a grace: a
-    /// thread whose session computes without end cannot be ended, and its client counts as cut.
+    /// they have ended. The bound is the deadline of the drain, which each thread checks itself, plus a grace
+    /// period: a thread whose session computes without end cannot be ended, and its client counts as cut.
     fn drain(mut self) -> io::Result<Summary> {
         let drain = Duration::from_millis(self.acceptor.limits.drain_ms.into());
         log::info!("draining: {} clients have up to {drain:?} to finish", self.acceptor.clients());

@@ -53,7 +53,7 @@ pub(super) fn run<S: Service>(config: ServerConfig<S>, stopping: &mut dyn FnMut(
 }
 
 impl<S: Service> WorkerJob for Loops<S> {
-    /// Serves its own sockets, and closes those of the others.
+    /// Serves its own sockets, and closes those of the other workers.
     fn serve(
         &mut self,
         index: usize,

@@ -6,18 +6,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Waker;
 
-/// What a [`Mailbox`] needs of a message to bound the memory of those that wait.
+/// The size of a message, with which a [`Mailbox`] bounds the memory of waiting messages.
 pub trait HeapSize {
     /// The bytes that it keeps on the heap.
     fn heap_bytes(&self) -> usize;
 }
 
-/// The queue of messages to one client's session, and the waker that has the session called for them.
+/// The queue of messages to one client's session, and the waker that calls the session for them.
 ///
 /// The session owns the mailbox and takes messages from it; others post through a [`Sender`]. Each message
-/// counts with its bytes and the place that it takes in the queue. A message for which there is no room is
-/// given back: the sender drops it, waits for room, or closes the mailbox of a client that reads too slowly.
-/// When the mailbox is dropped, senders are woken and can post no more.
+/// counts with its bytes and the place that it takes in the queue. A message without room is given back: the
+/// sender drops it, waits for room, or closes the mailbox of a client that reads too slowly. When the mailbox
+/// is dropped, senders are woken and can post no more.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -57,7 +57,7 @@ pub enum PostError<M> {
     Closed(M),
 }
 
-/// A sender has closed the mailbox: what was in it is lost.
+/// A sender has closed the mailbox: the messages in it are lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
 
@@ -79,7 +79,7 @@ struct MailboxState<M> {
 
 impl<M: HeapSize> Mailbox<M> {
     /// A mailbox of the client that `reader` wakes, for messages of `bytes_max` bytes together. An empty
-    /// mailbox takes one message of any size, so that no sender waits for room that there can never be.
+    /// mailbox takes one message of any size, so that no sender waits forever for room.
     pub fn new(reader: Waker, bytes_max: usize) -> Self {
         let state = MailboxState {
             messages: VecDeque::new(),
@@ -95,8 +95,8 @@ impl<M: HeapSize> Mailbox<M> {
         Sender { shared: Arc::clone(&self.shared) }
     }
 
-    /// Takes the oldest message; `None` if there is none. When half of the room is free, senders that wait
-    /// for it are woken.
+    /// Takes the oldest message; `None` if there is none. When half of the room is free, waiting senders are
+    /// woken.
     pub fn take(&self) -> Result<Option<M>, Closed> {
         let mut state = self.shared.state();
         if state.is_closed {
@@ -138,8 +138,8 @@ impl<M: HeapSize> Sender<M> {
         self.post_with(message, Some(sender))
     }
 
-    /// Closes the mailbox: what waits in it is dropped, senders that wait are woken, and so is the reader,
-    /// whose next [`Mailbox::take`] fails.
+    /// Closes the mailbox: its messages are dropped, waiting senders are woken, and so is the reader, whose
+    /// next [`Mailbox::take`] fails.
     pub fn close(&self) {
         self.shared.close();
         self.shared.reader.wake();
@@ -218,7 +218,7 @@ impl fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
-/// Shared bytes count in each mailbox: it may be the only one that keeps them.
+/// Shared bytes count in each mailbox: it may hold the last reference.
 impl HeapSize for Arc<[u8]> {
     fn heap_bytes(&self) -> usize {
         self.len()

@@ -10,7 +10,7 @@ use nix::net::if_::InterfaceFlags;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InterfaceAddress {
     pub(crate) interface: String,
-    /// Whether hardware is behind the interface: not so for bridges, tunnels and the like.
+    /// Whether the interface is hardware, unlike bridges and tunnels.
     pub(crate) is_hardware: bool,
     pub(crate) ip: IpAddr,
     /// Whether the system soon replaces it by another, or does not use it: a temporary (RFC 8981), deprecated
@@ -18,7 +18,7 @@ pub(crate) struct InterfaceAddress {
     pub(crate) is_passing: bool,
 }
 
-/// All of them, in the order of the system.
+/// All addresses of interfaces, in the order of the system.
 pub(crate) fn interface_addresses() -> io::Result<Vec<InterfaceAddress>> {
     let temporary = TemporaryAddresses::read();
     let found = getifaddrs()?.filter_map(|found| {
@@ -60,7 +60,7 @@ pub(crate) fn outward_addresses() -> Vec<IpAddr> {
     destinations.into_iter().filter_map(source).collect()
 }
 
-/// The name of this machine, if it is one that a URL can have.
+/// The name of this machine, if it can be used in a URL.
 pub(crate) fn host_name() -> Option<String> {
     let name = nix::unistd::gethostname().ok()?.into_string().ok()?;
     let is_valid = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));

@@ -14,12 +14,12 @@ const UNCHANGED: u32 = u32::MAX;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     user: Uid,
-    /// Of the user's entry, if it has one: for its supplementary groups.
+    /// The name of the user's entry, if there is one: for its supplementary groups.
     name: Option<CString>,
     group: Gid,
 }
 
-/// Why the user or group could not be changed, as one line with the remedy.
+/// Why the user or group could not be changed: one line with the remedy.
 #[derive(Debug)]
 pub(crate) enum IdentityError {
     /// There is no user with this name.
@@ -161,7 +161,7 @@ impl Identity {
         if changed && !back { Ok(()) } else { Err(IdentityError::NotForGood) }
     }
 
-    /// Whether each supplementary group of this process is one of the user's.
+    /// Whether the user has every supplementary group of this process.
     #[cfg(target_os = "linux")]
     fn has_no_other_groups(&self) -> bool {
         let own = match &self.name {
@@ -251,7 +251,7 @@ mod capabilities {
         inheritable: u32,
     }
 
-    /// Empties the permitted, effective and inheritable set of this thread, and with them the ambient one.
+    /// Clears the permitted, effective and inheritable set of this thread, and with them the ambient set.
     pub(super) fn drop_all() -> io::Result<()> {
         let header = CapabilityHeader { version: VERSION, pid: 0 };
         let none = || Part { effective: 0, permitted: 0, inheritable: 0 };

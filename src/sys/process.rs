@@ -88,14 +88,14 @@ fn descriptors_kernel_max() -> u64 {
 pub(crate) struct CallingThread;
 
 impl CallingThread {
-    /// The number of the thread; `None` for the first one of a process, which has the number of that.
+    /// The id of the thread; `None` for the first thread of a process, whose id is that of the process.
     #[cfg(target_os = "linux")]
     pub(crate) fn number() -> Option<u32> {
         let thread = nix::unistd::gettid();
         (thread != Pid::this()).then(|| id_of(thread))
     }
 
-    /// The number of the thread within its process; `None` for the first one.
+    /// The number that std gives the thread; `None` for the first thread of a process.
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn number() -> Option<u32> {
         let thread = std::thread::current();
@@ -118,8 +118,8 @@ impl fmt::Display for CallingThread {
     }
 }
 
-/// Gives the system what the heap holds free (`malloc_trim(3)`, where there is one): a fork copies the
-/// entries of all pages that this process has written to, those included.
+/// Returns free heap memory to the system (`malloc_trim(3)`, where it exists): a fork copies the page table
+/// entries of every page that this process has written to, free ones included.
 pub(crate) fn release_free_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: it has no conditions.
@@ -139,11 +139,11 @@ pub(crate) enum ForkSide {
 
 /// Makes a child process (fork(2)). The caller has one thread and no `mio::Poll`.
 ///
-/// Signals are blocked meanwhile. On Linux the child is sent SIGTERM when its parent dies (prctl(2),
-/// `PR_SET_PDEATHSIG`; where [`must_ask_for_parent`] holds it asks [`parent_lives`] now and then). It never
-/// returns into the parent's code: it ends with [`exit`]. A child that serves by blocking calls interrupts
-/// them every `interrupt_every_ms` once a signal has come; one that waits for signals gives 0, and makes
-/// them readable ([`HeldSignals::readable`]).
+/// Signals are blocked meanwhile. On Linux the child gets SIGTERM when its parent dies (prctl(2),
+/// `PR_SET_PDEATHSIG`); where [`must_ask_for_parent`] holds, it polls [`parent_lives`]. It never returns into
+/// the parent's code: it ends with [`exit`]. A child that serves with blocking calls interrupts them every
+/// `interrupt_every_ms` after a signal; a child that waits for signals passes 0, and makes them readable
+/// ([`HeldSignals::readable`]).
 pub(crate) fn fork(signals: &mut HeldSignals, interrupt_every_ms: u32) -> io::Result<ForkSide> {
     let parent = std::process::id();
     let blocked = signals.block()?;
@@ -194,13 +194,12 @@ fn follow_parent(_parent: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the parent of this process is still the one with this id: an orphan gets another.
+/// Whether the parent of this process still has this id: an orphan gets another parent.
 pub(crate) fn parent_lives(parent: u32) -> bool {
     id_of(Pid::parent()) == parent
 }
 
-/// The exit code of a child that went wrong outside what it was made for: none that a server gives a meaning
-/// to.
+/// Exit code of a child that failed outside its work; no server uses this code.
 const CHILD_FAILED: u8 = u8::MAX;
 
 /// Runs a child's work and ends the child with the code that it returns. A panic ends it, too: it must not
@@ -298,8 +297,8 @@ pub(crate) fn notify(child: u32, request: ChildRequest) -> io::Result<()> {
     }
 }
 
-/// Makes this process the parent of descendants that lose their own (prctl(2), `PR_SET_CHILD_SUBREAPER`), so
-/// that one that goes to the background is still found. Elsewhere the system's first process gets them.
+/// Makes this process the parent of orphaned descendants (prctl(2), `PR_SET_CHILD_SUBREAPER`), so that a
+/// server that goes to the background is still found. On other systems they become children of process 1.
 #[cfg_attr(not(target_os = "linux"), allow(clippy::unnecessary_wraps))] // It can fail on Linux.
 #[cfg(feature = "cli")]
 pub(crate) fn adopt_orphans() -> io::Result<()> {

@@ -30,13 +30,14 @@ const HANDLED: [Signal; 5] =
 pub(super) const INTERRUPT: Signal = Signal::SIGUSR2;
 /// Interrupts a blocked call of a process with one thread: the signal of `ITIMER_REAL` (setitimer(2)).
 const TIMER: Signal = Signal::SIGALRM;
-/// Ends a child at once. A signal that only its parent sends: supervisors send SIGTERM to every process of a
-/// server (`KillMode=control-group`, systemd.kill(5)), a parent sends it, too, and so does the system when
-/// the parent dies. To a child all of them are one request to drain. No timer of this crate sends SIGVTALRM.
+/// Ends a child at once. Only its parent sends this signal. SIGTERM is not enough: supervisors send it to
+/// every process of a server (`KillMode=control-group`, systemd.kill(5)), and so do the parent and, when the
+/// parent dies, the system. To a child all of these are one request to drain. No timer of this crate sends
+/// SIGVTALRM.
 pub(super) const CUT: Signal = Signal::SIGVTALRM;
 /// Bytes read from the pipe at once.
 const DRAIN_BYTES: usize = 256;
-/// After so many waits in a row that ended because a descriptor was ready, signals are looked for.
+/// After this many waits in a row that ended with a ready descriptor, signals are checked for.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const READY_WAITS_MAX: u32 = 16;
 /// How long a wait lasts at most where there is no ppoll(2), in ms.
@@ -53,8 +54,8 @@ const REPORT: u32 = 2;
 const CHILD: u32 = 4;
 const HANGUP: u32 = 8;
 
-/// The one static of this crate that changes with signals. A handler is given no argument of ours, so it
-/// finds what it changes here. [`Signals`] owns it; all other code reads it through [`SignalCounts`].
+/// The only static that signal handlers change, because a handler takes no argument of ours. [`Signals`] owns
+/// it; all other code reads it through [`SignalCounts`].
 static SHARED: SignalState = SignalState::new();
 
 /// What the handlers share with the [`Signals`] of this process.
@@ -77,8 +78,8 @@ struct SignalState {
     /// Whether this process was forked by a parent that controls it: SIGTERM means to drain, however often it
     /// comes.
     is_child: AtomicBool,
-    /// How often a process that has nothing to be woken by interrupts itself once a signal has come, in ms; 0
-    /// for all others.
+    /// In a process that is blocked in system calls: the period in ms with which it interrupts itself after a
+    /// signal. 0 in others.
     interrupt_every_ms: AtomicU32,
     /// Whether this process ends when its terminal closes: it has no log that SIGHUP opens again.
     ends_with_terminal: AtomicBool,
@@ -111,7 +112,7 @@ impl SignalCounts {
         self.shared.reports.load(SeqCst)
     }
 
-    /// Signals of any kind that ask for something: whether one has come since is seen by this number.
+    /// The number of signals so far. If it has changed, a signal has come.
     pub(crate) fn events(self) -> u32 {
         self.shared.events.load(SeqCst)
     }
@@ -125,11 +126,12 @@ pub struct Signals {
     pipe: Pipe,
 }
 
-/// Signals that come only while [`HeldSignals::wait`] waits: they are blocked in the thread that has this,
-/// and in the threads that it starts. Where there is no ppoll(2), they come through the pipe.
+/// Signals that are delivered only during [`HeldSignals::wait`]: they are blocked in the owning thread and in
+/// the threads it starts. Without ppoll(2) they arrive through the pipe.
 #[derive(Debug)]
 pub(crate) struct HeldSignals {
-    /// The mask of signals while it waits, and in the end: dropped first, while the handlers are still there.
+    /// The signal mask during a wait and after the end. Dropped first, while the handlers are still
+    /// installed.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     while_waiting: BlockedSignals,
     state: SignalsSeen,
@@ -150,12 +152,12 @@ pub(crate) struct HeldSignals {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChildEnds {
     Come,
-    /// It stays until a wait lets it through, where there is ppoll(2).
+    /// With ppoll(2) the signal stays pending until a wait lets it through.
     Stay,
 }
 
-/// Signals of a process that serves by blocking calls and has no other process or thread to interrupt them:
-/// from a signal on a timer does, until the process has set it anew.
+/// Signals of a process with one thread that serves with blocking calls. After a signal, a timer interrupts
+/// these calls until the process sets it again.
 #[derive(Debug)]
 pub(crate) struct LoneSignals {
     state: SignalsSeen,
@@ -252,7 +254,7 @@ impl Signals {
         set(INTERRUPT, SigHandler::Handler(on_interrupt))?;
         set(Signal::SIGPIPE, SigHandler::SigIgn)?;
         ignore_file_limit()?;
-        // After the handlers: a signal that waited behind the inherited mask comes now.
+        // After the handlers are installed: a signal that the inherited mask blocked comes now.
         pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
         Ok(signals)
     }
@@ -292,7 +294,7 @@ impl Signals {
         Ok(LoneSignals { state })
     }
 
-    /// For a process whose first thread waits for signals beside descriptors, and has no poll of mio.
+    /// For a process whose first thread waits for signals and descriptors without a poll of mio.
     pub(crate) fn hold(self) -> io::Result<HeldSignals> {
         // Inherited by children, which need both.
         set(TIMER, SigHandler::Handler(on_interrupt))?;
@@ -312,9 +314,9 @@ impl Signals {
         Ok(HeldSignals { state, pipe: Some(pipe) })
     }
 
-    /// For a program that forks no children: the system reaps those that it gets from others (wait(2),
-    /// `SIGCHLD` ignored), which are orphans if it is the first process of its container, and what a shell
-    /// had started before it became this program.
+    /// For a program that forks no children: makes the system reap inherited children (wait(2), `SIGCHLD`
+    /// ignored). These are orphans if it is process 1 of a container, and children of a shell that replaced
+    /// itself with this program.
     pub fn without_children(self) -> io::Result<Self> {
         set(Signal::SIGCHLD, SigHandler::SigIgn)?;
         // Those that ended before, bounded by their number.
@@ -405,7 +407,7 @@ impl HeldSignals {
         let slice = Duration::from_millis(SLICE_MS);
         self.release()?;
         let ready = wait::readable(fds, Some(timeout.map_or(slice, |timeout| timeout.min(slice))));
-        // What it blocks is released by what there is already.
+        // The mask stays blocked; the next `release` unblocks it.
         std::mem::forget(block()?);
         Ok((self.state.take(), ready?))
     }
@@ -426,15 +428,15 @@ impl HeldSignals {
         Ok((self.state.take(), ready))
     }
 
-    /// Blocks the signals around fork(2), and around the start of a thread that leaves them to the first one.
-    /// Held signals are blocked already.
+    /// Blocks the signals around fork(2), and around the start of a thread that must not receive them. Held
+    /// signals are already blocked.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "elsewhere it does something")]
     pub(super) fn block(&self) -> io::Result<Option<BlockedSignals>> {
         Ok(None)
     }
 
-    /// Blocks the signals around fork(2), and around the start of a thread that leaves them to the first one.
+    /// Blocks the signals around fork(2), and around the start of a thread that must not receive them.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     #[allow(clippy::unused_self, reason = "where signals are held it does nothing")]
     pub(super) fn block(&self) -> io::Result<Option<BlockedSignals>> {
@@ -468,7 +470,7 @@ impl HeldSignals {
         // pthread_sigmask(3) lies in pages of libc that a child uses for nothing else: it would wait for
         // them.
         let set: *const libc::sigset_t = mask.as_ref();
-        // SAFETY: the system reads so many bytes of the set, which is longer, and writes nothing.
+        // SAFETY: the system reads this many bytes of the set, which is longer, and writes nothing.
         let done = unsafe {
             let none = std::ptr::null_mut::<libc::sigset_t>();
             libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, set, none, SIGNALS_BYTES)
@@ -490,7 +492,8 @@ impl HeldSignals {
         Ok(())
     }
 
-    /// In a child: signals are read from a pipe of its own from here on, those that have come included.
+    /// In a child: from here on, signals are read from the child's own pipe, including those that have
+    /// already come.
     pub(crate) fn readable(&mut self) -> io::Result<Signals> {
         let pipe = Pipe::open()?;
         SHARED.pipe.store(pipe.write.as_raw_fd(), SeqCst);
@@ -538,7 +541,7 @@ impl Drop for SignalsSeen {
     fn drop(&mut self) {
         SHARED.holder.store(0, SeqCst);
         if SHARED.interrupt_every_ms.swap(0, SeqCst) > 0 {
-            let _ = set_timer(0, 0); // the handler stays for one that is on its way
+            let _ = set_timer(0, 0); // the handler stays installed for a signal that is already on its way
         }
         for signal in HANDLED.into_iter().filter(|_| self.at_end == AtEnd::Restore) {
             let ignores = match self.hangup {
@@ -667,16 +670,16 @@ impl SignalState {
         handler(self);
         let pipe = self.pipe.load(SeqCst);
         if pipe >= 0 {
-            // SAFETY: the pipe is open while `handlers` counts this call. A full pipe is readable, so a lost
-            // byte is no loss.
+            // SAFETY: the pipe is open while `handlers` counts this call. A full pipe is readable, so a byte
+            // that does not fit is not needed.
             unsafe { libc::write(pipe, [0_u8].as_ptr().cast(), 1) };
         }
         Errno::set_raw(errno);
         self.handlers.fetch_sub(1, SeqCst);
     }
 
-    /// Passes a signal on to the thread in which signals are held, if it came to another, which does not
-    /// block it. There it stays until that thread waits.
+    /// Passes a signal on to the thread that holds signals, if another thread received it. It stays pending
+    /// until that thread waits.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn pass_on(&self, number: libc::c_int) -> bool {
         let holder = self.holder.load(SeqCst) as libc::pthread_t;
@@ -717,8 +720,8 @@ impl SignalState {
             self.reopens.fetch_add(1, SeqCst);
             self.arrived.fetch_or(REOPEN, SeqCst);
         } else if !self.is_child.load(SeqCst) {
-            // A shell and the kernel may both send one: together they are one request. Children are stopped
-            // by their parent.
+            // The shell and the kernel may both send SIGHUP: together they are one request. Children are
+            // stopped by their parent.
             self.stops.fetch_max(1, SeqCst);
             self.arrived.fetch_or(HANGUP, SeqCst);
         } else {
@@ -759,7 +762,8 @@ fn is_sent_by_kernel(_info: &libc::siginfo_t) -> bool {
     false
 }
 
-/// Has SIGALRM come after this time and then every so many ms, or no more for a time of 0. Handlers call it.
+/// Sets the timer: SIGALRM after `after_ms`, then every `every_ms`; a time of 0 stops it. Called by handlers,
+/// too.
 fn set_timer(after_ms: u64, every_ms: u32) -> io::Result<()> {
     let timer = libc::itimerval { it_interval: timeval(every_ms.into()), it_value: timeval(after_ms) };
     // SAFETY: the timer is read, and nothing is written. It is a bare system call, so a handler may make it.

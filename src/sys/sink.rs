@@ -32,7 +32,7 @@ enum WriteMethod {
     Regular,
     /// Each call is nonblocking by a flag (send(2), `MSG_DONTWAIT`).
     Socket,
-    /// An open file description of our own, with `O_NONBLOCK`.
+    /// A separate open file description, with `O_NONBLOCK`.
     Nonblocking,
     /// An open file description shared with other programs, such as the shell, which do not expect
     /// `O_NONBLOCK`: poll(2) is called before each write. For a pipe it reports room for a piece; between
@@ -48,7 +48,8 @@ impl Sink {
     pub(crate) fn inherited(fd: RawFd) -> io::Result<Sink> {
         // SAFETY: fcntl(2) takes any number.
         let (flags, mode) = unsafe { (libc::fcntl(fd, libc::F_GETFD), libc::fcntl(fd, libc::F_GETFL)) };
-        // All descriptors of its own are closed by exec; one that it was started with cannot have been.
+        // Descriptors that this process has opened have close-on-exec; an inherited descriptor cannot have
+        // it.
         if flags == -1 || flags & libc::FD_CLOEXEC != 0 {
             return Err(io::Error::new(
                 io::ErrorKind::NotFound,
@@ -79,7 +80,7 @@ impl Sink {
         }
     }
 
-    /// The terminal of standard output, with an open file description of our own, so that no write waits.
+    /// The terminal of standard output, with a separate open file description, so that no write blocks.
     ///
     /// # Errors
     /// Standard output is not a terminal, or one that belongs to another user and is not the controlling
@@ -169,12 +170,11 @@ impl Sink {
     }
 }
 
-/// Links that are followed at most, one behind the other, as by the kernel (`path_resolution(7)`).
+/// The most links followed in a row, as in the kernel (`path_resolution(7)`).
 const LINKS_MAX: u32 = 40;
 
-/// The number under which this process has open what a path names: 1 for `/dev/stdout`, or for a link that
-/// leads there. What it is need not be something that can be opened by a path: a socket cannot, nor can the
-/// pipe of another user.
+/// The descriptor of this process that a path names: 1 for `/dev/stdout`, or for a link to it. Such a path
+/// cannot always be opened: not for a socket, or for a pipe of another user.
 pub(crate) fn descriptor_of(path: &Path) -> Option<RawFd> {
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {

@@ -1,4 +1,4 @@
-//! The controlling terminal: whether there is one, and a question that is answered blind.
+//! The controlling terminal: whether it exists, and a prompt without echo.
 #![allow(unsafe_code)]
 
 #[cfg(feature = "cli")]
@@ -14,7 +14,7 @@ use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Terminal {
     Open,
-    /// There is none: there was never one, or it was closed.
+    /// There is no terminal: there never was, or it was closed.
     Gone,
     /// It could not be opened for another reason, such as a lack of descriptors.
     Unknown,
@@ -35,7 +35,7 @@ pub(super) fn terminal() -> Terminal {
     }
 }
 
-/// Asks at the controlling terminal for a line that is typed without being shown; at most so many bytes.
+/// Prompts at the controlling terminal for a line that is not echoed, of at most this many bytes.
 ///
 /// # Errors
 /// `Interrupted` by a signal, and at the end of input; `InvalidData` if the line is longer or is not UTF-8;

@@ -15,7 +15,7 @@ use nix::sys::{signal::SigSet, time::TimeSpec};
 /// not spin.
 const REFUSED_PAUSE_MS: u64 = 50;
 
-/// Whether poll(2) could do nothing for want of memory, or because more descriptors are open than may be now
+/// Whether poll(2) failed for lack of memory, or because more descriptors are open than the limit now allows
 /// (`EINVAL`).
 fn is_starved(errno: Errno) -> bool {
     matches!(errno, Errno::ENOMEM | Errno::EAGAIN | Errno::EINVAL)
@@ -27,16 +27,16 @@ fn pause(max: Option<Duration>) {
     std::thread::sleep(max.map_or(pause, |max| max.min(pause)));
 }
 
-/// So many descriptors are waited for without an allocation: what an accepting process writes to between two
-/// forks is copied for a child.
+/// Up to this many descriptors are waited for without an allocation: pages that an accepting process writes
+/// to between two forks are copied for a child.
 const FEW: usize = 8;
 
 /// Which of the descriptors of a wait are ready.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReadySet {
-    /// One bit for each of the first.
+    /// One bit for each of the first descriptors.
     first: u64,
-    /// The others.
+    /// The other descriptors.
     others: Vec<bool>,
 }
 
@@ -47,7 +47,7 @@ impl ReadySet {
         ReadySet { first: bits.sum(), others: others.iter().map(has_event).collect() }
     }
 
-    /// Whether this one is, by its place among those that were waited for.
+    /// Whether the descriptor with this index is ready.
     pub(crate) fn is(&self, at: usize) -> bool {
         match at.checked_sub(u64::BITS as usize) {
             None => self.first >> at & 1 == 1,
@@ -62,8 +62,8 @@ impl ReadySet {
 }
 
 /// Waits until one of `fds` can be read or is at its end, a signal comes, or `timeout` has passed (`None`: no
-/// timeout). Returns which are ready. A signal is not an error: nothing is ready then. Neither is a system
-/// without memory: nothing is ready, after a short pause.
+/// timeout). Returns which are ready. A signal is not an error, and nothing is ready then. A lack of memory
+/// is not an error either: nothing is ready, after a short pause.
 pub(crate) fn readable<'a>(
     fds: impl IntoIterator<Item = BorrowedFd<'a>>,
     timeout: Option<Duration>,
@@ -73,8 +73,8 @@ pub(crate) fn readable<'a>(
     })
 }
 
-/// The same, with this mask of signals while it waits (ppoll(2)): a signal that it lets through comes in this
-/// call alone, and ends it unless one of `fds` is ready.
+/// The same, with this signal mask during the wait (ppoll(2)): a signal that the mask allows is delivered
+/// only in this call, and ends it unless one of `fds` is ready.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn readable_or_signal<'a>(
     fds: impl IntoIterator<Item = BorrowedFd<'a>>,

@@ -5,7 +5,7 @@ use std::fmt;
 use super::tally::{SHARD_COUNTERS, Shard, Tally};
 use crate::session::Answers;
 
-/// The place of bytes received in a [`Shard`], then of bytes sent; behind them one for each kind of answer.
+/// The order of the counters in a [`Shard`]: bytes received, bytes sent, one counter for each kind of answer.
 const BYTES_IN: usize = 0;
 const BYTES_OUT: usize = 1;
 const ANSWERS: usize = 2;
@@ -27,7 +27,8 @@ impl Traffic {
         self.answers.iter().sum()
     }
 
-    /// Those of them with a status of this class: 2 for 200 to 299. Answers without a status have none.
+    /// Requests whose answers have a status of this class: 2 for 200 to 299. Answers without a status belong
+    /// to no class.
     pub fn of_class(&self, class: u16) -> u64 {
         if class == 0 { 0 } else { self.answers.get(usize::from(class)).copied().unwrap_or(0) }
     }

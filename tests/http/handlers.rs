@@ -15,7 +15,7 @@ use oneloop::services::http::{
 
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// Makes nothing, for ever.
+/// Never produces a piece.
 #[derive(Debug)]
 struct Nothing;
 

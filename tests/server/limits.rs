@@ -245,7 +245,7 @@ fn a_limit_may_be_the_largest_number_there_is() {
     }
 }
 
-/// Each refused connection waits for its client's close: without a bound, for ever.
+/// Each refused connection waits for its client's close: without a bound, forever.
 #[test]
 fn few_refused_clients_have_last_words_at_once_and_the_others_are_closed_without_one() {
     let site = Site::new();

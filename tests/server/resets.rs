@@ -220,8 +220,8 @@ fn the_kernel_keeps_nothing_for_a_client_that_does_not_take_the_last_answer() {
 #[cfg(target_os = "linux")]
 const SMALL_BYTES: usize = 12 << 10;
 
-/// A site of which so many clients may be served at a time, and a narrow client that has asked for `file` and
-/// taken its beginning.
+/// A site that serves this many clients at a time, and a client with a small receive buffer that has
+/// requested `file` and taken its beginning.
 #[cfg(target_os = "linux")]
 fn narrow(site: &crate::common::http::Site, file: &str, places: u32) -> (Server, Client, u16) {
     let mut server = site.serve(&["--overflow=evict", &format!("--clients={places}")]);

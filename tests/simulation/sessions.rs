@@ -149,7 +149,7 @@ impl<S: Session> Stage<S> {
         self.pump_with(TurnBudget::of_turn(&self.limits))
     }
 
-    /// How it ended, within so many turns.
+    /// How it ended, within this many turns.
     #[track_caller]
     fn end_within(&mut self, turns: usize) -> Reason {
         for _ in 0..turns {

@@ -33,9 +33,9 @@ pub(super) fn script(shell: Shell) -> Vec<u8> {
     }
 }
 
-/// What can take the place of the last of `words`, which follow the name of the program. The first line has
-/// the kind of paths that the shell completes (`none`, `files` or `directories`) and what stays before them;
-/// each further line has a candidate, and its meaning behind a tab.
+/// The candidates for the last of `words`, the words after the name of the program. The first line has the
+/// kind of paths that the shell completes (`none`, `files` or `directories`) and the text to keep before
+/// them; each further line has a candidate, a tab and its description.
 pub(super) fn candidates(words: &[String]) -> String {
     let mut program = Cli::command();
     program.build();
@@ -56,7 +56,7 @@ pub(super) fn candidates(words: &[String]) -> String {
 /// What may follow.
 struct Candidates {
     paths: Paths,
-    /// The beginning of the word, behind which a path stands.
+    /// The beginning of the word, before the path.
     kept: String,
     /// Whole words, each with its meaning.
     values: Vec<(String, String)>,
@@ -154,8 +154,8 @@ impl<'a> Position<'a> {
         options.flat_map(names).collect()
     }
 
-    /// The values of an argument: `begun` is what is typed of it, `before` what stands before that in the
-    /// word.
+    /// The values of an argument: `begun` is the typed part of the value, `before` the part of the word
+    /// before it.
     fn values(&self, argument: &Arg, before: &str, begun: &str) -> Candidates {
         let name =
             argument.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str());
@@ -233,7 +233,7 @@ impl<'t> TypedSite<'t> {
     }
 }
 
-/// The options of a site, or the paths that one takes.
+/// The options of a site, or the paths that an option takes.
 fn option_of_site(before: &str, begun: &str) -> Candidates {
     let flags = SiteArgs::augment_args(Command::new("site"));
     let mut offer = Candidates::words(Vec::new());

@@ -2,10 +2,10 @@
 //!
 //! A [`Layer`] sees what is below it as a [`Transport`], and does the same for what is above it: it reads,
 //! writes and sends files. Before the first byte of the service it may need several reads and writes of its
-//! own: its handshake. It does not know whether the calls below it block, so one layer works under every
+//! own: its handshake. It does not depend on whether the calls below it block, so a layer works under every
 //! model.
 //!
-//! Most clients have no layers, and pay one branch per call of the transport for that.
+//! Most clients have no layers; that costs them one branch per call of the transport.
 //!
 //! A new layer is a file here that implements [`Layer`]; a listener gets it through [`ListenerLayers`].
 //! Neither the state machine nor a model changes. `tests/common/layers.rs` has two examples.
@@ -39,7 +39,7 @@ pub enum Handshake {
 /// that the budget of reads bounds the work for one client. An error of kind `InvalidData` means that the
 /// client broke the protocol of the layer; `UnexpectedEof`, that its bytes ended too early.
 pub trait Layer: fmt::Debug + Send {
-    /// Moves the handshake on: called again, with bytes or room that may have come, until it is done.
+    /// Continues the handshake. Called again, when there may be more bytes or room, until it is complete.
     ///
     /// # Errors
     /// The client ends. With `InvalidData` the output that the layer holds (an alert) is sent first, if there
@@ -182,7 +182,7 @@ impl fmt::Debug for ListenerLayers {
 pub struct Layers {
     /// From the stream up.
     layers: Vec<Box<dyn Layer>>,
-    /// How many of them are done with their handshakes.
+    /// The number of layers whose handshake is complete.
     done: usize,
 }
 

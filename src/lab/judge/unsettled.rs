@@ -17,8 +17,8 @@ pub(crate) struct UnsettledCell {
     pub(crate) disturbed: Vec<(u32, u32)>,
 }
 
-/// The cells that are worth another attempt, and those that are VALID, by what was measured so far. A cell is
-/// worth it if its verdict is NOISY or GENERATOR-BOUND, and other processes disturbed a repeat that counts.
+/// The cells to measure again, and the VALID cells, after the runs so far. A cell is measured again if its
+/// verdict is NOISY or GENERATOR-BOUND and other processes disturbed a repeat that counts.
 pub(crate) fn settled_and_not(header: &Header, runs: &[Run]) -> (Vec<Cell>, Vec<UnsettledCell>) {
     let setup = ComparisonSetup::of(header);
     let counting = counting(runs, setup);

@@ -59,7 +59,7 @@ const TERMS: [(Term, StandsIn); 6] = [
     ),
 ];
 
-/// The terms of this experiment that stand in none of those before it.
+/// The terms of this experiment that no earlier experiment uses.
 pub(super) fn first_in(experiment: Experiment, before: &[Experiment]) -> Vec<Term> {
     let is_new = |stands: &StandsIn| stands(experiment) && !before.iter().any(|earlier| stands(*earlier));
     TERMS.iter().filter(|(_, stands)| is_new(stands)).map(|(term, _)| *term).collect()

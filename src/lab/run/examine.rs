@@ -13,8 +13,8 @@ use super::server::{Server, is_timeout};
 use crate::lab::plan::experiment::REQUEST_BYTES;
 use crate::lab::sample::server::Holdings;
 
-/// Clients that come one after the other. If half of them leave something behind, it is a mistake of the
-/// server and not chance.
+/// Clients that come one after the other. If half of them leave something behind, the cause is the server,
+/// not chance.
 const CLIENTS: u32 = 32;
 const LEFT_FROM: usize = CLIENTS as usize / 2;
 /// Clients that stay, at most: no crowd of a quick comparison but the last is larger.
@@ -24,8 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the server may take to release clients that have left.
 const LET_GO_MAX: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Clients that close before their reply, and what each of them has sent, in bytes: so much that the server
-/// is still writing when the client is gone.
+/// Clients that close before their reply, and the bytes that each sends: so many that the server is still
+/// writing when the client is gone.
 const HASTY_CLIENTS: u32 = 32;
 const HASTY_BYTES: usize = 48 << 10;
 
@@ -78,7 +78,7 @@ fn one_after_the_other(server: &mut Server) -> Result<(), String> {
     Ok(())
 }
 
-/// What the server still holds of clients that have left.
+/// The processes, threads and descriptors that the server still has for clients that have left.
 fn left_behind(server: &Server, before: &Holdings) -> Option<String> {
     let deadline = Instant::now() + LET_GO_MAX;
     let mut excess = ExcessHoldings::of(before, &server.processes().holdings()?);
@@ -113,7 +113,7 @@ fn left_behind(server: &Server, before: &Holdings) -> Option<String> {
     (!found.is_empty()).then(|| found.join("; it "))
 }
 
-/// What a server holds beyond what it held before.
+/// Processes, threads and descriptors in excess of those before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct ExcessHoldings {
     zombies: usize,
@@ -123,7 +123,7 @@ struct ExcessHoldings {
 
 impl ExcessHoldings {
     fn of(before: &Holdings, after: &Holdings) -> ExcessHoldings {
-        // Those of new processes count as a process.
+        // A new process counts once, whatever it has open.
         let descriptors = after.descriptors.iter().map(|(pid, count)| {
             let held = before.descriptors.iter().find(|(earlier, _)| earlier == pid);
             held.map_or(0, |(_, held)| count.saturating_sub(*held))
@@ -136,7 +136,7 @@ impl ExcessHoldings {
     }
 }
 
-/// A client that ends its side waits for the end of the other one.
+/// A client that ends its side waits for the server to end its own.
 fn unclosed(addr: SocketAddr) -> Option<String> {
     let mut client = join(addr).ok()?;
     client.shutdown(Shutdown::Write).ok()?;

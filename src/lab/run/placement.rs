@@ -13,9 +13,9 @@ use crate::sys::process::pin;
 pub(crate) struct Placement {
     /// All cores that this process may use, the server's first.
     all: Vec<usize>,
-    /// The physical core of each of them.
+    /// The physical core of each CPU.
     physical: Vec<usize>,
-    /// How many of them are the server's.
+    /// How many CPUs the server has.
     server_count: usize,
     /// Server and generator are pinned to separate cores.
     apart: bool,
@@ -76,7 +76,7 @@ impl Placement {
     }
 
     /// The cores on which other processes disturb the server of this class, and those on which they disturb
-    /// the generator. None where the two are not apart.
+    /// the generator. `None` if server and generator share cores.
     pub(crate) fn sides(&self, class: CoreClass) -> Sides {
         if !self.apart || self.one_physical {
             return Sides::default();
@@ -90,7 +90,7 @@ impl Placement {
         Sides { server: beside(self.server(class)), generator: beside(self.generator()) }
     }
 
-    /// All cores. The system itself reports only those of the generator once this process is pinned there.
+    /// All cores. After this process is pinned to the generator's cores, the system reports only those.
     pub(crate) fn cores(&self) -> &[usize] {
         &self.all
     }

@@ -42,7 +42,7 @@ pub(crate) struct RealExecutor {
     placement: Placement,
     orphans: Orphans,
     signals: SignalCounts,
-    /// Of one server after the other: what counts is the difference of two moments.
+    /// The counter covers one server after the other; only differences of two readings are used.
     group: Option<Arc<ControlGroup>>,
 }
 
@@ -92,7 +92,7 @@ impl RealExecutor {
             Experiment::Idle => {
                 let crowd = IdleClients::gather(server.addr(), cell.level)?;
                 settle(server.processes());
-                // Before the active clients connect: what they need does not count for the idle ones.
+                // Sampled before the active clients connect, whose memory must not count for the idle ones.
                 let silent = memory(Measurement::default(), server, kernel_before);
                 let mut measurement = self.traffic(cell, extent, server)?;
                 drop(crowd);
@@ -259,7 +259,7 @@ fn measurement(
     measurement
 }
 
-/// The errors of the run. To the comparison a reply without the page is a wrong one.
+/// The errors of the run. In the comparison, a reply without the page counts as wrong.
 fn errors_of(report: &Report) -> ErrorCounts {
     let mut errors = report.errors.and(report.errors_before);
     errors.wrong_bytes += report.replies_with(0..=u16::MAX) - report.replies_with(200..=299);

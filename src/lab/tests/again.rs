@@ -138,7 +138,7 @@ fn what_is_not_the_fault_of_other_processes_is_never_measured_again() {
     let header = header(Extent::Quick, 1);
     let (runs, _) = simulated(&header, |_, _, outcome| disturb(outcome, 0.0));
     assert_eq!(again(&runs), 0, "a quiet machine");
-    // A server whose repeats differ by themselves.
+    // A server whose repeats differ without a disturbance.
     let (runs, _) = simulated(&header, |step, _, mut outcome| {
         if let RunOutcome::Measured(measurement) = &mut outcome {
             measurement.values.values_mut().for_each(|value| *value *= 1.0 + f64::from(step.repeat));

@@ -36,8 +36,7 @@ fn a_generator_that_was_kept_from_its_core_makes_its_cells_noisy() {
     assert_eq!(reactor.verdict(Metric::LatencyP99Us), Verdict::Noisy, "{:?}", reactor.doubted);
 }
 
-/// Of a process beside the generator the server notices nothing, of one on a core of neither not even the
-/// generator.
+/// A process on the generator's core does not affect the server; a process on a third core affects neither.
 #[test]
 fn other_processes_disturb_what_they_share_a_core_with() {
     let beside = |server, generator| {
@@ -72,7 +71,7 @@ fn a_generator_that_wanted_its_core_all_the_time_gives_a_lower_bound() {
     let results = reactor_in_trouble(Experiment::Churn, starved);
     let told = "generator CPU 40 %, waiting for a core 55 %; server CPU 50 %";
     assert_judged(&results, Model::Reactor, Verdict::GeneratorBound, told);
-    // What it does at a given rate is no bound.
+    // The throughput at a given rate is not a bound.
     assert_judged(&reactor_in_trouble(Experiment::Steady, starved), Model::Reactor, Verdict::Noisy, "waited");
     // On a core that they share the server is why, as it has to be.
     let Results { mut header, .. } = results;

@@ -66,7 +66,7 @@ fn a_server_that_had_its_core_and_answered_nobody_has_failed() {
     let results = reactor_in_trouble(Experiment::Churn, |_, measurement| unanswered(measurement, 0.02));
     let why = "no request was answered: server CPU 1 %, waited for a core 2 % of the time";
     assert_judged(&results, Model::Reactor, Verdict::Failed, why);
-    // Load by other processes on other cores is no excuse.
+    // Other processes on other cores do not excuse a difference.
     let results = reactor_in_trouble(Experiment::Churn, |_, measurement| {
         unanswered(measurement, 0.02);
         measurement.evidence.others_cpu = Some(0.9);

@@ -5,9 +5,9 @@
 pub(super) enum Chunked {
     /// In the digits of a size.
     Size {
-        /// So far.
+        /// The size so far.
         size: u64,
-        /// How many there were.
+        /// The number of digits so far.
         digits: u8,
     },
     /// After the digits, up to the end of the line; extensions are skipped.

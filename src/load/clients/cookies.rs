@@ -63,7 +63,7 @@ impl CookieJar {
     }
 }
 
-/// The path of a cookie that names none (RFC 6265, section 5.1.4).
+/// The default path of a cookie (RFC 6265, section 5.1.4).
 fn folder_of(target: &str) -> &str {
     let path = target.split('?').next().unwrap_or(target);
     match path.rfind('/') {

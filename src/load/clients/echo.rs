@@ -54,7 +54,7 @@ impl Client for EchoClient {
 
     fn reply(&mut self, number: u64, bytes: &[u8], _ended: bool) -> ReplyStatus {
         let (mut taken, start) = (0, self.place.wrapping_add(number.wrapping_mul(self.bytes)));
-        // Bounded by the bytes that came: each piece is at least one of them.
+        // Bounded by the bytes received: each piece has at least one.
         while taken < bytes.len() && self.received < self.bytes {
             let due = (self.bytes - self.received).min((bytes.len() - taken) as u64);
             let expected = self.filler.at(start.wrapping_add(self.received), due);

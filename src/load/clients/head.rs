@@ -54,9 +54,9 @@ impl ReplyFraming {
     }
 }
 
-/// The head at the front of `kept` and `bytes`, and how much of `bytes` it took; `None` if it is not whole:
-/// then all of `bytes` is kept. The result is the same however the head was split; only what is malformed may
-/// be noticed later.
+/// The head at the front of `kept` and `bytes`, and how much of `bytes` it took. `None` if it is incomplete:
+/// then all of `bytes` is kept. The result does not depend on how the head was split, except that an error
+/// may be noticed later.
 pub(super) fn head_of(
     kept: &mut Vec<u8>,
     bytes: &[u8],
@@ -69,7 +69,7 @@ pub(super) fn head_of(
         parse(new, more)?
     } else {
         kept.extend_from_slice(new);
-        // A parse begins at the front each time, so beyond a short head it is not worth one for each piece.
+        // Each parse begins at the front, so a long head is not parsed again for every piece.
         let is_due = kept.len() <= HEAD_BYTES_USUAL || new.contains(&b'\n') || kept.len() == HEAD_BYTES_MAX;
         if is_due || ended { parse(kept, more)? } else { None }
     };
@@ -86,8 +86,8 @@ pub(super) fn head_of(
 fn parse(bytes: &[u8], more: Option<&mut MoreFields>) -> Result<Option<ReplyHead>, &'static str> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
-    // An empty line before the head is passed over: some servers send one after a body. So are folded fields,
-    // which a user agent must understand (RFC 9112, sections 2.2 and 5.2).
+    // Accepts an empty line before the head, which some servers send after a body, and folded fields, which a
+    // user agent must understand (RFC 9112, sections 2.2 and 5.2).
     let mut config = httparse::ParserConfig::default();
     config.allow_obsolete_multiline_headers_in_responses(true);
     let len = match config.parse_response(&mut response, bytes) {

@@ -33,7 +33,7 @@ pub struct HttpClient {
 
 #[derive(Debug)]
 enum ReplyPart {
-    /// What came of the head so far; nothing is kept when it comes whole.
+    /// The part of the head received so far; a head that arrives in one piece is not kept.
     Head(Vec<u8>),
     Body(ReplyFraming),
 }
@@ -260,7 +260,8 @@ impl HttpClient {
         }
     }
 
-    /// The number in the load of the request whose reply comes; `None` if that follows a redirect.
+    /// The number in the load of the request whose reply is expected; `None` if the request follows a
+    /// redirect.
     fn answering(&self) -> Option<usize> {
         self.chooser.as_ref().map_or(Some(0), |chooser| chooser.answering())
     }

@@ -29,7 +29,7 @@ pub struct RawScript {
     /// What comes first on each connection and is not counted as a request: a greeting of the server (nothing
     /// is sent), or a login. Variables are not replaced.
     pub opening: Vec<RawStep>,
-    /// The requests of a connection, one after the other, and again from the first.
+    /// The requests of a connection, in this order, repeated.
     pub steps: Vec<RawStep>,
     /// A reply that contains this is wrong.
     pub wrong: Option<BytePattern>,
@@ -50,7 +50,7 @@ pub struct RawStep {
 pub enum RawError {
     /// There is no step.
     NoStep,
-    /// Only some steps send something: what comes then belongs to none.
+    /// Only some steps send bytes: the replies could not be assigned to steps.
     SendsNothing,
     /// Nothing is sent and no reply is awaited.
     Nothing,
@@ -117,10 +117,10 @@ pub struct RawClient {
     random: Random,
 }
 
-/// How far a reply is.
+/// The progress of a reply.
 #[derive(Clone, Copy, Debug, Default)]
 struct ReplyPosition {
-    /// `None` at its begin.
+    /// The state of the automaton; `None` before the first byte.
     state: Option<StateID>,
     bytes: u64,
 }

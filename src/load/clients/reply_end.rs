@@ -12,7 +12,7 @@ use regex_automata::util::{start, syntax};
 /// Where a reply of raw TCP ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplyEnd {
-    /// After this many bytes; with 0 there is no reply.
+    /// After this many bytes; 0 means that there is no reply.
     Bytes(u64),
     /// As soon as it contains this pattern.
     Pattern(BytePattern),
@@ -89,7 +89,7 @@ impl BytePattern {
     }
 }
 
-/// Finds the first of two patterns in a reply: its end, and what it must not have in it.
+/// Finds the first match of two patterns in a reply: the end, and bytes that make it an error.
 ///
 /// An automaton over bytes: its state is one number, so that a reply needs no buffer.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ pub(super) struct ReplyScanner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ScanOutcome {
     Nothing,
-    /// The end of the reply, so many bytes into the piece.
+    /// The end of the reply, after this many bytes of the piece.
     End(usize),
     Wrong,
 }
@@ -149,7 +149,7 @@ impl ReplyScanner {
     pub(super) fn scan(&self, state: &mut StateID, bytes: &[u8]) -> ScanOutcome {
         for (at, &byte) in bytes.iter().enumerate() {
             *state = self.automaton.next_state(*state, byte);
-            // The automaton reports a match one byte late, so it is asked whether there is one if nothing
+            // The automaton reports a match one byte late, so ask it whether there is a match if nothing
             // follows.
             let here = self.automaton.next_eoi_state(*state);
             if self.automaton.is_match_state(here) {

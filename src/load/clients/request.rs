@@ -48,7 +48,7 @@ pub enum RequestError {
     Template(TemplateError),
     /// A value of the column of this name has control characters, and a field would have it.
     Column(String),
-    /// There is no request, or none with a weight.
+    /// There is no request with a weight above 0.
     None,
 }
 
@@ -175,7 +175,7 @@ impl HttpRequest {
         PreparedRequest::fixed(self).as_fixed().to_vec()
     }
 
-    /// The rest of its first line, and its fields but for Content-Length.
+    /// The rest of its first line, and its fields except Content-Length.
     fn behind_target(&self) -> String {
         let is_set = |name: &str| {
             let names = self.fields.iter().map(|(name, _)| name).chain(&self.omitted);
@@ -255,7 +255,7 @@ impl PreparedRequest {
         matches!(self.form, RequestForm::Fixed { .. })
     }
 
-    /// Its bytes; none if they vary.
+    /// Its bytes; empty if they vary.
     pub(super) fn as_fixed(&self) -> &[u8] {
         match &self.form {
             RequestForm::Fixed { bytes, .. } => bytes,

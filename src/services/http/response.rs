@@ -37,7 +37,7 @@ pub(crate) enum ResponseKind {
     Deferred(Deferred),
 }
 
-/// A response that was made for one request.
+/// A response made for one request.
 #[derive(Debug)]
 pub(crate) struct BuiltResponse {
     pub(crate) status: Status,
@@ -48,10 +48,10 @@ pub(crate) struct BuiltResponse {
     pub(crate) body: BodyContent,
 }
 
-/// A response of 200 whose lines are kept: it is sent many times and serialised once.
+/// A response with status 200 that is serialised once and sent many times.
 #[derive(Debug)]
 pub(crate) struct PreparedResponse {
-    /// All lines of the head but those that differ from one response to the next.
+    /// The lines of the head, except those that differ between responses.
     lines: String,
     /// The range of `lines` with the line that frames the body.
     framing: Range<usize>,
@@ -94,7 +94,7 @@ impl Response {
         Response::error_page(status, Some("/"))
     }
 
-    /// The same with a link to `home`, a reference that needs no escapes, or without one.
+    /// The same with an optional link to `home`, a reference that needs no escapes.
     pub(crate) fn error_page(status: Status, home: Option<&str>) -> Response {
         let response = Response::new(status)
             .with_field("Content-Type", "text/html; charset=utf-8")
@@ -108,10 +108,10 @@ impl Response {
         Response(ResponseKind::Prepared(prepared))
     }
 
-    /// Has `work` done beside the loop, and the handler called again with the same request and the result
+    /// Runs `work` beside the loop, and calls the handler again with the same request and the result
     /// ([`Notes::take_result`](super::deferred::Notes)). Only for handlers that ask for the client
-    /// ([`Handler::asks_for_client`](super::Handler::asks_for_client)); for others the loop waits. Fields and
-    /// a body that are added to it are lost: they are added again to the response of the second call.
+    /// ([`Handler::asks_for_client`](super::Handler::asks_for_client)); for other handlers the loop waits.
+    /// Fields and a body that are added to it are lost: add them to the response of the second call.
     pub(crate) fn deferred<T: Any + Send>(lane: Lane, work: impl FnOnce() -> T + Send + 'static) -> Response {
         Response(ResponseKind::Deferred(Deferred::new(lane, work)))
     }
@@ -175,7 +175,7 @@ impl Response {
         }
     }
 
-    /// The work that has to be done first, if there is any; else the response itself.
+    /// The work that has to be done first, if any; otherwise the response.
     pub(crate) fn deferred_work(self) -> Result<Response, Deferred> {
         match self.0 {
             ResponseKind::Deferred(deferred) => Err(deferred),
@@ -224,7 +224,7 @@ impl PreparedResponse {
         PreparedResponse { lines, framing, body }
     }
 
-    /// All lines of the head but those that differ from one response to the next.
+    /// The lines of the head, except those that differ between responses.
     pub(crate) fn lines(&self) -> &str {
         &self.lines
     }
@@ -246,7 +246,7 @@ impl FixedBody {
         }
     }
 
-    /// A range of it as a piece of a response.
+    /// A range of the body as a piece of a response.
     pub(crate) fn piece(&self, range: &Range<u64>) -> BodyPiece {
         match self {
             FixedBody::Bytes(bytes) => {

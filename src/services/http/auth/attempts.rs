@@ -12,10 +12,9 @@ const NETWORKS_MAX: usize = 4096;
 /// The table is set-associative: an address may be in any of these slots. A new address takes the slot that
 /// is free first, so the addresses with the most failures stay.
 const WAYS: usize = 4;
-/// Attempts to change a counter that other threads change, too: each attempt that fails means that another
-/// one has counted a failure.
+/// The most attempts of a compare-and-swap: each that fails means that another thread has counted a failure.
 const TRIES_MAX: u32 = 64;
-/// A minute's worth of failures may come at once; after that, one for each share of the minute.
+/// The failures of a minute may come at once; after that, one per share of the minute.
 const BURST_MS: u64 = 60_000;
 /// Beyond this, even a password that was right before is refused: otherwise an attacker who shares an address
 /// with a user could guess at the speed of the network, and would see which guess is right.
@@ -25,8 +24,8 @@ const TICK_MS: u64 = 16;
 const TICK_BITS: u32 = 40;
 
 /// For each address, the time at which its failures are forgotten: each failure moves it on by a share of a
-/// minute. A word has 24 bits of the address's digest in its upper bits, and that time in the others. It is a
-/// time of day, because processes that were started at different times share no other clock.
+/// minute. A word has 24 bits of the address's digest in its upper bits, and this time in the lower bits. It
+/// is a time of day, because processes that were started at different times share no other clock.
 #[derive(Debug)]
 pub(super) struct Attempts {
     words: SharedCounters,
@@ -38,14 +37,14 @@ pub(super) struct Attempts {
 pub(super) enum Allowance {
     /// Its passwords are checked.
     Checks,
-    /// It failed too often: only passwords that were right before are looked at.
+    /// It failed too often: only passwords that were right before are accepted.
     RememberedOnly,
-    /// It goes on failing: nothing is looked at.
+    /// It keeps failing: no password is checked.
     Nothing,
 }
 
 impl Attempts {
-    /// Allows so many failures a minute, at least 1.
+    /// Allows this many failures a minute, at least 1.
     pub(super) fn new(per_minute: u32) -> io::Result<Attempts> {
         let failure_ms = (BURST_MS / u64::from(per_minute.max(1))).max(TICK_MS);
         Ok(Attempts { words: SharedCounters::new(NETWORKS_MAX)?, failure_ms })
@@ -59,8 +58,8 @@ impl Attempts {
         self.allowance(debt_ms(word, now_ms))
     }
 
-    /// Counts a failure. The error is after how many seconds the next password would be checked: this one is
-    /// not.
+    /// Counts a failure. The error means that this password must not be checked, and is the number of seconds
+    /// until the next may be.
     pub(super) fn charge(&self, network: u64, now: SystemTime) -> Result<(), u64> {
         let now_ms = ms(now);
         let mut retry_s = 1;
@@ -107,7 +106,7 @@ impl Attempts {
         &self.words[WAYS * set..][..WAYS]
     }
 
-    /// The slot of an address, or the one that it will take, and its content.
+    /// The slot of an address, or the slot that it will take, with its content.
     fn place(&self, network: u64) -> (&AtomicU64, u64) {
         let ways = || self.ways(network).iter().map(|word| (word, word.load(Relaxed)));
         let own = ways().find(|(_, word)| is_of(*word, network));
@@ -131,7 +130,7 @@ fn ticks(word: u64) -> u64 {
     word & ((1 << TICK_BITS) - 1)
 }
 
-/// How far an address is behind. A clock that was set back makes it no worse than the bound.
+/// How long it takes until the failures of an address are forgotten. Bounded, in case the clock was set back.
 fn debt_ms(word: Option<u64>, now_ms: u64) -> u64 {
     word.map_or(0, |word| (ticks(word) * TICK_MS).saturating_sub(now_ms).min(NOTHING_MS + BURST_MS))
 }
@@ -144,7 +143,7 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(2_000_000_000 + second)
     }
 
-    /// How many of `tries` are checked, one after the other.
+    /// How many of `tries` successive passwords are checked.
     fn checked(attempts: &Attempts, network: u64, second: u64, tries: u32) -> usize {
         (0..tries).filter(|_| attempts.charge(network, at(second)).is_ok()).count()
     }

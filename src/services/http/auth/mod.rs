@@ -6,10 +6,10 @@
 //!                                                     └ 429                    └ 401
 //! ```
 //!
-//! A password is compared with a bcrypt hash beside the loop, which takes tens of milliseconds. One that was
-//! right is remembered as a keyed digest, for the address that it came from, so that further requests cost a
-//! microsecond; what is remembered lies in memory that the processes of a server share, as do the attempts of
-//! each address. A wrong password costs the same whether or not its user exists.
+//! A password is compared with a bcrypt hash beside the loop, which takes tens of milliseconds. A right
+//! password is remembered as a keyed digest, for the address that it came from, so that further requests cost
+//! a microsecond. These digests, and the attempts of each address, are in memory that the processes of a
+//! server share. A wrong password takes the same time whether or not its user exists.
 
 mod attempts;
 mod credentials;
@@ -39,15 +39,15 @@ use gate::Gate;
 use remembered::RememberedDigests;
 use users::{User, UserFile, is_password_of_start};
 
-/// How often failures are logged, in ms: a flood of them must not fill the disk.
+/// How often failures are logged, in ms: many failures must not fill the disk.
 const LOG_EVERY_MS: u64 = 1_000;
-/// A user's name in the log is cut to so many characters.
+/// A user's name in the log is cut to this many characters.
 const LOGGED_NAME_CHARS_MAX: usize = 64;
 
-/// The users that may see a site, by HTTP Basic (RFC 7617).
+/// The users that may access a site, by HTTP Basic (RFC 7617).
 ///
-/// Passwords cross the network as they are, so this is for a network that is trusted, or behind something
-/// that speaks TLS.
+/// Passwords cross the network in the clear, so use this in a trusted network, or behind a proxy that speaks
+/// TLS.
 ///
 /// ```
 /// use oneloop::services::http::{AuthConfig, FilesConfig};
@@ -63,9 +63,9 @@ pub struct AuthConfig {
     pub file: Option<PathBuf>,
     /// What the site is called where a browser asks for the password.
     pub realm: String,
-    /// Failed passwords per minute from one address (IPv6: from one /64); `0` is no limit. Beyond it, that
-    /// address gets 429, and clients from there that had a right password before are still served; beyond
-    /// three times as many they are not.
+    /// Failed passwords per minute from one address (IPv6: from one /64); `0` is no limit. Beyond the limit
+    /// that address gets 429, except for passwords that were accepted from it before; at three times the
+    /// limit, all of its requests get 429.
     pub failures_per_minute_max: u32,
 }
 
@@ -125,7 +125,7 @@ pub(crate) struct Auth {
     failures: FailureLog,
 }
 
-/// What the check of a password has found.
+/// The result of the check of a password.
 struct PasswordOutcome {
     /// Of what was checked: user, hash, password and address.
     digest: Digest,
@@ -134,7 +134,7 @@ struct PasswordOutcome {
     charge: Option<Charge>,
 }
 
-/// A failure that was counted in advance. Dropping this takes it back, unless the check has failed.
+/// A failure that was counted in advance. Dropping this removes it, unless the check has failed.
 struct Charge {
     attempts: Arc<Attempts>,
     network: u64,
@@ -158,7 +158,7 @@ fn spent(mut charge: Option<Charge>) -> Option<Charge> {
     charge
 }
 
-/// The log of failures: a line in each period, with the number of those that have none.
+/// The log of failures: one line per period, with the number of failures that were not logged.
 #[derive(Debug, Default)]
 struct FailureLog {
     next_ms: AtomicU64,
@@ -187,8 +187,8 @@ impl Auth {
         })
     }
 
-    /// Lets a request in. The error is what it is answered with: 401, 429, or the work of checking its
-    /// password, after which it comes here again.
+    /// Admits a request. The error is the response: 401, 429, or a deferred one that checks the password,
+    /// after which this is called again.
     pub(crate) fn admit(&self, request: &Request<'_>) -> Result<(), Response> {
         let credentials = match Credentials::of(request) {
             Ok(Some(credentials)) => credentials,
@@ -200,7 +200,7 @@ impl Auth {
         let network = request.peer().and_then(|peer| peer.network());
         let digest = self.key.of_attempt(network, &credentials, user.map(User::identity).as_ref());
         let attempt = Attempt { request, credentials: &credentials, network, digest };
-        // A user who was removed, or has another password since, has another digest.
+        // If the user was removed or the password changed meanwhile, the digest differs.
         if let Some(checked) = request.notes.and_then(Notes::take_result::<PasswordOutcome>)
             && checked.digest == digest
         {
@@ -221,8 +221,8 @@ impl Auth {
         };
         let password = credentials.password.clone();
         if request.notes.is_none() {
-            // Between the session and this is a handler that does not ask for the client: there is no way to
-            // wait.
+            // A handler between the session and this one does not ask for the client, so the check runs here
+            // and the loop waits.
             return self.decide(&attempt, work.is_match(&password), charge);
         }
         let (remembered, gate) = (Arc::clone(&self.remembered), Arc::clone(&self.gate));
@@ -237,8 +237,8 @@ impl Auth {
         }))
     }
 
-    /// Whether the address may try. An attempt counts as a failure until it has succeeded, so that many at
-    /// once are no way around the limit.
+    /// Whether the address may try. An attempt counts as a failure until it has succeeded, so that concurrent
+    /// attempts cannot exceed the limit.
     fn allow(&self, attempt: &Attempt<'_>, is_remembered: bool) -> Result<Option<Charge>, Response> {
         let (Some(attempts), Some(network)) = (&self.attempts, attempt.network) else { return Ok(None) };
         let (network, now) = (self.key.of_network(network), attempt.request.now());
@@ -258,7 +258,7 @@ impl Auth {
         }
     }
 
-    /// Lets a request with the right password in.
+    /// Admits a request with the right password.
     fn decide(&self, attempt: &Attempt<'_>, is_right: bool, charge: Option<Charge>) -> Result<(), Response> {
         if !is_right {
             drop(spent(charge));

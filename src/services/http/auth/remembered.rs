@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::digest::Digest;
 use crate::sys::SharedCounters;
 
-/// Digests that are kept at once, in 64 KiB. Of two with the same slot the later one is kept; the other is
+/// The most digests kept, in 64 KiB. Of two with the same slot the later one is kept; the other password is
 /// checked again. Only right passwords are kept, so an attacker cannot evict them.
 const DIGESTS_MAX: usize = 4096;
 

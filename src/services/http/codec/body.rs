@@ -17,16 +17,16 @@ pub(crate) struct BodyReader {
     content: Option<Vec<u8>>,
 }
 
-/// What comes next of a body (RFC 9112, sections 6.2 and 7.1).
+/// The expected next part of a body (RFC 9112, sections 6.2 and 7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BodyState {
-    /// So many bytes, then the end.
+    /// This many bytes, then the end.
     Length(u64),
     /// The line with the size of a chunk.
     Size,
     /// The rest of a chunk.
     Data(u64),
-    /// The end of line behind a chunk.
+    /// The end of line after a chunk.
     DataEnd,
     /// A trailer field, or the empty line at the end.
     Trailer,
@@ -40,8 +40,8 @@ impl BodyReader {
         BodyReader::new(framing, BODY_BYTES_MAX, BODY_BYTES_MAX, None)
     }
 
-    /// Reads a body of up to `bytes_max` bytes of content and keeps it. The framing of a chunked one may have
-    /// as many as any body that is discarded.
+    /// Reads a body of up to `bytes_max` bytes of content and keeps it. The framing of a chunked body may be
+    /// as long as a discarded body.
     pub(crate) fn keep(framing: RequestFraming, bytes_max: u64) -> Result<BodyReader, Status> {
         BodyReader::new(framing, bytes_max, bytes_max.saturating_add(BODY_BYTES_MAX), Some(Vec::new()))
     }
@@ -61,7 +61,7 @@ impl BodyReader {
         Ok(BodyReader { awaits, content_left, total_left, content })
     }
 
-    /// Whether all of it was read.
+    /// Whether the whole body was read.
     pub(crate) fn is_over(&self) -> bool {
         self.awaits == BodyState::End
     }
@@ -89,7 +89,7 @@ impl BodyReader {
         Ok(at)
     }
 
-    /// One line, or one run of data: its length, or `None` if more of it is needed.
+    /// Takes a line, or a run of data: returns its length, or `None` if more bytes are needed.
     fn step(&mut self, rest: &[u8]) -> Result<Option<usize>, Status> {
         if rest.is_empty() {
             return Ok(None);
@@ -140,7 +140,7 @@ impl BodyReader {
     }
 }
 
-/// A line without its CRLF, `None` if its end has not come yet.
+/// A line without its CRLF; `None` if its end has not arrived.
 fn line(bytes: &[u8], bytes_max: usize) -> Result<Option<&[u8]>, Status> {
     match memchr::memchr(b'\n', &bytes[..bytes.len().min(bytes_max)]) {
         Some(newline) => match bytes[..newline].strip_suffix(b"\r") {
@@ -156,8 +156,8 @@ fn is_clean(line: &[u8]) -> bool {
     line.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
 }
 
-/// `1*HEXDIG [ chunk-ext ]`; extensions are ignored, but one that is not by the grammar may be the sign of
-/// another's idea of where the line ends.
+/// `1*HEXDIG [ chunk-ext ]`. Extensions are ignored, but must follow the grammar: otherwise another parser
+/// might see another end of the line.
 fn chunk_size(line: &[u8]) -> Result<u64, Status> {
     let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
     if digits == 0 || digits > 15 || !are_extensions(&line[digits..]) {
@@ -192,8 +192,8 @@ fn are_extensions(mut rest: &[u8]) -> bool {
     true
 }
 
-/// The length of the `quoted-string` at the front (RFC 9110, section 5.6.4), 0 if it has no end. That its
-/// characters are none of control was seen before.
+/// The length of the `quoted-string` at the front (RFC 9110, section 5.6.4), 0 if it has no end. Control
+/// characters were excluded before.
 fn quoted_bytes(quoted: &[u8]) -> usize {
     let mut escaped = false;
     for (at, &byte) in quoted.iter().enumerate().skip(1) {

@@ -1,4 +1,4 @@
-//! Files kept in memory or open, the least recently used given up first.
+//! Cached files, in memory or open, evicted in the order of their last use.
 
 use lru::LruCache;
 use std::sync::Arc;
@@ -10,10 +10,11 @@ use super::super::bounds::{
 use super::resource::Resource;
 use crate::sys::process::descriptors_max;
 
-/// What was found before, by path. Only what exists is kept, so clients cannot fill it with what they invent.
+/// Results of lookups, by path. Only existing files are cached, so clients cannot fill it with invented
+/// paths.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    /// Files that are in memory: removing one closes no file.
+    /// Files in memory: removing one closes no file.
     in_memory: LruCache<Box<[u8]>, CacheEntry>,
     /// Files that are kept open.
     open: LruCache<Box<[u8]>, CacheEntry>,
@@ -28,11 +29,11 @@ pub(crate) struct Cache {
 #[derive(Debug)]
 struct CacheEntry {
     resource: Arc<Resource>,
-    /// The number of its last use, by which entries of the two lists are compared.
+    /// The number of its last use, to compare entries of the two lists.
     used: u64,
 }
 
-/// How many files are kept open at most, where a process may have so many descriptors.
+/// The most files kept open by a process that may have this many descriptors.
 fn open_files_max(descriptors: u64) -> usize {
     let share = usize::try_from(descriptors / DESCRIPTORS_PER_CACHE_FILE).unwrap_or(CACHE_FILES_MAX);
     share.clamp(1, CACHE_FILES_MAX)
@@ -70,8 +71,8 @@ impl Cache {
         }
     }
 
-    /// Keeps `resource`, and gives up others where a bound demands it: of what is over its bound, the least
-    /// recently used. Each round gives one up.
+    /// Inserts `resource`, and evicts the least recently used entries while a bound is exceeded, one per
+    /// round.
     pub(crate) fn insert(&mut self, path: &[u8], resource: Arc<Resource>) {
         self.remove(path);
         self.uses += 1;
@@ -92,7 +93,7 @@ impl Cache {
         }
     }
 
-    /// Closes all open files, because there are no descriptors left. Returns whether there were any.
+    /// Closes all open files, because there are no free descriptors. Returns whether there were any.
     pub(crate) fn give_up_files(&mut self) -> bool {
         let any = !self.open.is_empty();
         while let Some((_, old)) = self.open.pop_lru() {
@@ -152,7 +153,7 @@ mod tests {
         }
     }
 
-    /// Keeps it under so many names.
+    /// Inserts it under this many names.
     fn fill(cache: &mut Cache, names: usize, resource: &Arc<Resource>) {
         for name in 0..names {
             cache.insert(name.to_string().as_bytes(), Arc::clone(resource));

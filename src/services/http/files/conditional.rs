@@ -77,7 +77,7 @@ fn lists<'a>(
         if rest == b"*" {
             return true;
         }
-        // Tags may contain commas, so they are taken one by one. Each round takes at least one byte.
+        // Tags may contain commas, so the list is parsed tag by tag. Each round takes at least one byte.
         for _ in 0..value.len() {
             rest = rest.trim_ascii_start();
             if let Some(more) = rest.strip_prefix(b",") {

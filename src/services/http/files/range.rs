@@ -7,11 +7,11 @@ use super::super::bounds::RANGES_MAX;
 /// The ranges that a Range field selects in a representation of a known length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RangeSelection {
-    /// All of it: there was no range that counts.
+    /// The whole representation: there was no valid range.
     Whole,
-    /// These, in the order asked for, none overlapping or touching another; at least one.
+    /// These ranges, in the requested order, disjoint and not adjacent; at least one.
     Parts(Vec<Range<u64>>),
-    /// None of those asked for is there: 416.
+    /// No requested range can be satisfied: 416.
     Nothing,
 }
 
@@ -72,7 +72,8 @@ fn number(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// Adds a range at the end, or into the first that it overlaps or touches, which may then meet others.
+/// Adds a range at the end, or merges it into the first range that it overlaps or touches, and that into
+/// others.
 fn merge(parts: &mut Vec<Range<u64>>, mut range: Range<u64>) {
     let mut place = None;
     let mut at = 0;
@@ -80,7 +81,7 @@ fn merge(parts: &mut Vec<Range<u64>>, mut range: Range<u64>) {
         if parts[at].start <= range.end && range.start <= parts[at].end {
             range = parts[at].start.min(range.start)..parts[at].end.max(range.end);
             parts.remove(at);
-            // It may now touch one that it did not before.
+            // It may now touch a range that it did not touch before.
             place = Some(place.map_or(at, |before: usize| before.min(at)));
             at = 0;
         } else {

@@ -206,8 +206,8 @@ fn a_compressed_svg_says_so_and_has_no_neighbours() {
     );
 }
 
-/// The end counts, too: an installer is a script with an archive appended. Long files are sampled, short ones
-/// are read whole.
+/// The end matters, too: an installer is a script with an archive appended. Long files are sampled, short
+/// ones are read whole.
 #[test]
 fn a_file_without_a_type_is_text_if_it_begins_and_ends_as_text() {
     let (dir, http) = site(|_| {});
@@ -419,7 +419,7 @@ fn the_bytes_of_an_answer_are_those_of_its_body_whatever_comes_before_it() {
     assert_eq!(outcomes(&client), [(200, 17)]);
 }
 
-/// A request that waits for its rest begins with its first byte, one behind it with the read that brought it.
+/// An incomplete request begins at its first byte; a pipelined request begins at the read that brought it.
 #[test]
 fn an_answer_is_reported_with_the_time_of_the_first_byte_of_its_request() {
     let (_dir, http) = site(|_| {});

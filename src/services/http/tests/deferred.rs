@@ -11,7 +11,7 @@ use crate::session::{
     QueueBound, Service, Session, WakeTarget,
 };
 
-/// A loop whose work is done when a test asks for it.
+/// A loop whose offloaded work runs when a test calls it.
 #[derive(Default)]
 struct Stage {
     jobs: Mutex<Vec<Job>>,

@@ -1,5 +1,5 @@
-//! The parser against a simple one: lines and words of a text, as the grammar of RFC 9112 has them, without a
-//! thought for speed.
+//! Compares the parser with a simple one, which splits lines and words by the grammar of RFC 9112, without
+//! regard to speed.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -16,7 +16,7 @@ struct RequestSummary {
     expects_continue: bool,
 }
 
-/// `None`: no request, or one that is refused whatever it asks for.
+/// `None`: not a request, or one that is refused whatever its target.
 fn oracle(text: &str) -> Option<RequestSummary> {
     let head = text.strip_prefix("\r\n").unwrap_or(text).strip_suffix("\r\n\r\n")?;
     let mut lines = head.split("\r\n");
@@ -115,7 +115,7 @@ fn is_host(text: &str) -> bool {
     port_fits && name_fits
 }
 
-/// What an escape stands for is a letter like others.
+/// An escaped letter is equal to the letter.
 fn is_name(name: &str) -> bool {
     let is_hex = |part: &str| part.chars().take(2).filter(char::is_ascii_hexdigit).count() == 2;
     let letters = name.replace('%', "");

@@ -12,7 +12,7 @@ const NAME_BYTES_MAX: usize = 100;
 /// The name of the records themselves, which only a program that does not know them shows.
 const RECORDS_NAME: &[u8] = b"PaxHeaders/name";
 
-/// Appends the header of a file with so many bytes of content.
+/// Appends the header of a file with this many bytes of content.
 pub(super) fn file(out: &mut Vec<u8>, name: &[u8], size_bytes: u64, modified_s: i64) {
     entry(out, name, EntryType::Regular, size_bytes, modified_s);
 }
