@@ -230,7 +230,7 @@ fn arguments(mut args: impl Iterator<Item = String>) -> Result<Arguments, String
             }
             "--overflow" if value == "wait" => arguments.limits.overflow = Overflow::Wait,
             "--overflow" if value == "evict" => arguments.limits.overflow = Overflow::Evict,
-            _ => return Err(format!("{flag} {value}: there is no such flag")),
+            _ => return Err(format!("unknown flag {flag} {value}")),
         }
     }
     if arguments.workers == 0 {

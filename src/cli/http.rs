@@ -43,10 +43,11 @@ pub(super) struct ServerContext<'a> {
 #[command(next_help_heading = "HTTP")]
 #[allow(clippy::struct_excessive_bools)] // each is a flag
 pub(super) struct SiteArgs {
-    /// Do not list directories that have no index file; answer 403 Forbidden. With --fallback none is listed
+    /// Do not list directories without an index file; answer 403 Forbidden. With --fallback no directory is
+    /// listed
     #[arg(long)]
     no_listing: bool,
-    /// Offer directories as archives: ?archive=zip, ?archive=tar or ?archive=tar.zst behind the path of a
+    /// Offer directories as archives: ?archive=zip, ?archive=tar or ?archive=tar.zst after the path of a
     /// directory downloads it with everything below it
     #[arg(long)]
     archive: bool,
@@ -61,10 +62,11 @@ pub(super) struct SiteArgs {
     /// applications need it
     #[arg(long, visible_alias = "spa", value_name = "FILE")]
     fallback: Option<String>,
-    /// The page to send, with status 404, for paths that do not exist, if the directory has it
+    /// The page to send, with status 404, for paths that do not exist, if the directory has this file
     #[arg(long, value_name = "FILE", default_value = "404.html")]
     not_found: String,
-    /// Serve pages without their extension: /about answers with about.html, and /about.html leads there
+    /// Serve pages without their extension: /about answers with about.html, and /about.html redirects to
+    /// /about
     #[arg(long)]
     clean_urls: bool,
     /// Also serve names that begin with a dot; without it, only .well-known/ at the top is served

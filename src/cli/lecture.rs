@@ -27,9 +27,9 @@ use crate::sys::{Signals, atomic_file};
 
 /// Play the lecture: five clients come to each model in turn
 ///
-/// One client stalls, one is slow, one leaves early. The terminal draws which clients wait in the backlog,
-/// which process, thread or slot serves each, and which have their answer; one sentence then sums up what was
-/// seen. Everything is measured while it is drawn.
+/// One client stalls, one is slow, one leaves early. The terminal shows which clients wait in the backlog,
+/// which process, thread or slot serves each, and which have their answer; then one sentence sums it up.
+/// Everything is measured while it is drawn.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct LectureArgs {

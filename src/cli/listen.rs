@@ -18,11 +18,11 @@ pub(super) struct ListenArgs {
     /// The address of services without @ADDR; '*' is every address of this machine [default: 127.0.0.1]
     #[arg(short, long, value_name = "ADDR")]
     address: Option<ListenAddress>,
-    /// Listen on every address of this machine, and print the URLs that others can open, on a terminal with a
+    /// Listen on every address of this machine, and print the URLs that others can open; on a terminal also a
     /// QR code
     ///
-    /// Everyone in the network can read what is shared: do not use it in a network that you do not trust. The
-    /// URL that most likely works comes first.
+    /// Everyone in the network can read the shared files: do not use it in a network that you do not trust.
+    /// The URL that most likely works comes first.
     #[arg(long, conflicts_with = "address")]
     pub(super) lan: bool,
     /// Open the browser

@@ -26,8 +26,8 @@ pub(super) struct FindArgs {
     /// Find the highest rate at which this check holds, such as p99<5ms; may be repeated
     ///
     /// Runs short probes of the open loop: climbs, bisects to 2 %, then repeats the rate found until chance
-    /// is an unlikely explanation. A rate counts if all checks hold, those of --expect and the implied ones
-    /// included, and nearly all requests are answered in time. Takes at most 30 times --duration: 90 s.
+    /// is an unlikely explanation. A rate passes if all checks hold, including those of --expect and the
+    /// implied ones, and nearly all requests are answered in time. Takes at most 30 times --duration: 90 s.
     #[arg(long, value_name = "CHECK")]
     find: Vec<Expectation>,
 }

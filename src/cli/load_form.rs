@@ -66,7 +66,7 @@ impl FormPart {
                 typed.escape_debug()
             ))
         };
-        let (name, value) = typed.split_once('=').ok_or_else(|| wrong("there is no ="))?;
+        let (name, value) = typed.split_once('=').ok_or_else(|| wrong("= is missing"))?;
         if name.is_empty() {
             return Err(wrong("the name is missing"));
         }
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn what_is_no_part_is_reported() {
         for (typed, part) in [
-            ("a", "there is no ="),
+            ("a", "= is missing"),
             ("=a", "the name is missing"),
             ("a=@/dev/null;size=5", "only ;type=TYPE"),
             ("a=@/no/such", "/no/such"),

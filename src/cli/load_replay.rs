@@ -229,12 +229,12 @@ fn combined(bytes: &[u8], base: &HttpRequest) -> LogEntries {
 }
 
 fn logged(line: &str, base: &HttpRequest) -> Result<LoggedRequest, &'static str> {
-    let (_, rest) = line.split_once('[').ok_or("there is no [TIME]")?;
-    let (time, rest) = rest.split_once(']').ok_or("there is no [TIME]")?;
+    let (_, rest) = line.split_once('[').ok_or("[TIME] is missing")?;
+    let (time, rest) = rest.split_once(']').ok_or("[TIME] is missing")?;
     let at = strtime::parse("%d/%b/%Y:%H:%M:%S %z", time)
         .and_then(|time| time.to_timestamp())
         .map_err(|_| "its time is malformed")?;
-    let (asked, rest) = quoted(rest).ok_or("there is no \"METHOD TARGET VERSION\"")?;
+    let (asked, rest) = quoted(rest).ok_or("\"METHOD TARGET VERSION\" is missing")?;
     let mut words = asked.split(' ');
     let (Some(method), Some(target), Some(version), None) =
         (words.next(), words.next(), words.next(), words.next())
@@ -370,11 +370,11 @@ nonsense
             ("", "it has no request"),
             (
                 "hello\n",
-                "no request that can be sent: 1 entry is not sent; the first: line 1: there is no [TIME]",
+                "no request that can be sent: 1 entry is not sent; the first: line 1: [TIME] is missing",
             ),
             ("{\"log\": 5}", "it is not a HAR file"),
             ("[10/Foo/2000:13:55:37 -0700] \"GET / HTTP/1.1\"", "its time is malformed"),
-            ("[10/Oct/2000:13:55:37 -0700] \"GET /", "there is no \\\"METHOD"),
+            ("[10/Oct/2000:13:55:37 -0700] \"GET /", "METHOD TARGET VERSION\\\" is missing"),
         ] {
             let error = read(text, 1.0).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");

@@ -40,7 +40,7 @@ use crate::telemetry::{AccessFormat, AccessLog, AccessTarget, Telemetry, Termina
 /// Nothing is ever written to a directory. Each DIR and SERVICE listens on the address after its @, or on its
 /// own port of 127.0.0.1, which only programs on this machine can reach; --lan, --address and --port change
 /// that. Each listener is printed on standard output as "listening on SERVICE@ADDR". Ctrl-C or SIGTERM stops
-/// the server when its open clients have finished; a second one stops it at once.
+/// the server when its open clients have finished; a second signal stops it at once.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct ServeArgs {
@@ -83,12 +83,12 @@ pub(super) struct ServeArgs {
 
     /// Write one line per answered request to this file; "-" is standard output
     ///
-    /// Without it, a terminal shows a short line per request (time, client, request, status, size, duration),
-    /// which -q turns off.
+    /// Without it, a terminal shows a short line per request (time, client, request, status, size, duration);
+    /// -q turns these lines off.
     ///
-    /// SIGHUP reopens a file. /dev/stdout and /dev/stderr may be sockets, as under systemd. A slow reader of
-    /// a pipe or FIFO does not delay the server: up to 1 MiB of lines wait for it; further lines are dropped
-    /// and counted in the log.
+    /// SIGHUP reopens the file. /dev/stdout and /dev/stderr may be sockets, as under systemd. A slow reader
+    /// of a pipe or FIFO does not delay the server: up to 1 MiB of lines wait for it; further lines are
+    /// dropped and counted in the log.
     #[arg(long, value_name = "FILE", help_heading = "Log")]
     access_log: Option<PathBuf>,
 }

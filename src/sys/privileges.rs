@@ -50,14 +50,14 @@ impl fmt::Display for IdentityError {
             IdentityError::NoUser(name) => {
                 write!(
                     f,
-                    "there is no user \"{}\"; use a name or number of /etc/passwd",
+                    "unknown user \"{}\"; use a name or number of /etc/passwd",
                     name.escape_debug()
                 )
             }
             IdentityError::NoGroup(name) => {
                 write!(
                     f,
-                    "there is no group \"{}\"; use a name or number of /etc/group",
+                    "unknown group \"{}\"; use a name or number of /etc/group",
                     name.escape_debug()
                 )
             }

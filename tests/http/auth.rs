@@ -204,7 +204,7 @@ fn a_password_on_the_command_line_and_files_that_cannot_be_right_are_mistakes() 
     let alone = complaint(&[&at, "--auth", "alice", "--auth-password", "/dev/null"], 2);
     assert!(alone.contains("the first line of /dev/null is empty"), "{alone}");
     for (text, part) in [
-        ("", "users: there are no users, so no client could come in"),
+        ("", "users: it has no users, so no client could log in"),
         ("alice", "users: line 1: write each user as NAME:HASH"),
         (
             "\n# ok\nalice:{SHA}x",

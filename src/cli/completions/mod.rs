@@ -289,12 +289,13 @@ mod tests {
 
     #[test]
     fn services_directories_experiments_and_models_are_offered() {
+        let services: Vec<&str> = ServiceName::ALL.iter().map(|service| service.as_str()).collect();
         for (line, paths, values) in [
             ("", "none ", &["serve", "load", "compare", "lecture", "completions", "man", "help"][..]),
             ("ser", "none ", &["serve"]),
             ("-q ser", "none ", &["serve"]),
             ("serve ec", "directories ", &["echo"]),
-            ("serve ", "directories ", &["message", "echo", "discard", "daytime", "chargen", "http", "time"]),
+            ("serve ", "directories ", &services),
             ("serve echo --workers 2 da", "directories ", &["daytime"]),
             ("serve http=si", "directories http=", &[]),
             ("serve si", "directories ", &[]),

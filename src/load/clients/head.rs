@@ -93,7 +93,7 @@ fn parse(bytes: &[u8], more: Option<&mut MoreFields>) -> Result<Option<ReplyHead
     let len = match config.parse_response(&mut response, bytes) {
         Ok(httparse::Status::Complete(len)) => len,
         Ok(httparse::Status::Partial) => return Ok(None),
-        Err(_) => return Err("the head is no HTTP response"),
+        Err(_) => return Err("the head is not an HTTP response"),
     };
     let status = response.code.unwrap_or(0);
     let mut keep_alive = response.version == Some(1);

@@ -356,12 +356,12 @@ mod tests {
         let table = [
             (head(fits, "\r\n\r\n"), ReplyStatus::Complete(HEAD_BYTES_MAX)),
             (head(fits + 1, "\r\n\r\n"), ReplyStatus::Wrong("the head has no end")),
-            (head(5_000, "\x7f"), ReplyStatus::Wrong("the head is no HTTP response")),
-            (head(5_000, "\r\nB : c\r\n\r\n"), ReplyStatus::Wrong("the head is no HTTP response")),
+            (head(5_000, "\x7f"), ReplyStatus::Wrong("the head is not an HTTP response")),
+            (head(5_000, "\r\nB : c\r\n\r\n"), ReplyStatus::Wrong("the head is not an HTTP response")),
             (head(HEAD_BYTES_MAX, "\x7f"), ReplyStatus::Wrong("the head has no end")),
             (
                 format!("HTTP/1.1 204 No\r\n{}", "A:\r\n".repeat(HEADERS_MAX + 2)),
-                ReplyStatus::Wrong("the head is no HTTP response"),
+                ReplyStatus::Wrong("the head is not an HTTP response"),
             ),
             ("\r\n".to_owned() + &head(1, "\r\n\r\n"), ReplyStatus::Complete(27)),
             (head(1, "\r\n folded\r\n\r\n"), ReplyStatus::Complete(34)),

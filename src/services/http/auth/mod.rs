@@ -72,7 +72,7 @@ pub struct AuthConfig {
 impl AuthConfig {
     /// The default limit of failures: a person mistypes a few times, a program that guesses needs millions of
     /// attempts.
-    const FAILURES_PER_MINUTE: u32 = 10;
+    pub(crate) const FAILURES_PER_MINUTE: u32 = 10;
 
     /// No users yet, ten failures per minute.
     pub fn new() -> AuthConfig {

@@ -180,7 +180,7 @@ impl UserFile {
         };
         let users = Users::of(key, &of_start, &text).map_err(of_path)?;
         if users.users.is_empty() {
-            return Err(of_path("there are no users, so no client could come in".to_owned()));
+            return Err(of_path("it has no users, so no client could log in".to_owned()));
         }
         let state = FileState { users: Arc::new(users), seen, fault: None };
         Ok(UserFile { of_start, path, looked_at_ms: AtomicU64::new(0), state: Mutex::new(state) })

@@ -49,7 +49,7 @@ fn explanation(status: Status) -> &'static str {
         Status::MethodNotAllowed | Status::NotImplemented => {
             "Nothing can be sent to this address or changed there in this way."
         }
-        Status::MisdirectedRequest => "There is no site of this host name here.",
+        Status::MisdirectedRequest => "There is no site with this host name here.",
         Status::RequestTimeout => "The request took too long to arrive.",
         Status::UriTooLong | Status::HeaderFieldsTooLarge | Status::ContentTooLarge => {
             "The request is too long."
