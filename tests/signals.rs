@@ -186,7 +186,7 @@ fn a_child_that_blocks_notices_a_signal_that_came_just_before() {
 }
 
 #[test]
-fn a_timer_interrupts_what_blocks_until_it_is_set_anew() {
+fn a_timer_interrupts_blocked_calls_until_it_is_set_again() {
     let _alone = alone();
     let (read, _write) = nix::unistd::pipe().unwrap();
     let mut signals = held();
@@ -262,7 +262,7 @@ fn a_child_is_stopped_by_its_parent() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_grandchild_is_told_when_its_parent_dies() {
+fn a_grandchild_gets_a_signal_when_its_parent_dies() {
     let _alone = alone();
     let (read, write) = nix::unistd::pipe().unwrap();
     let (ready, set) = nix::unistd::pipe().unwrap();

@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_compared_is_said_in_a_line() {
+    fn an_impossible_comparison_is_reported_in_one_line() {
         for (line, part) in [
             (&["--experiments", "crwod"][..], "did you mean crowd?"),
             (&["--models", "forks"], "did you mean fork?"),

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_part_is_reported() {
+    fn an_invalid_form_part_is_reported() {
         for (typed, part) in [
             ("a", "= is missing"),
             ("=a", "the name is missing"),

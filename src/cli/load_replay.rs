@@ -365,7 +365,7 @@ nonsense
     }
 
     #[test]
-    fn what_is_no_log_is_reported() {
+    fn an_invalid_log_is_reported() {
         for (text, part) in [
             ("", "it has no request"),
             (

@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_seen_is_no_number() {
+    fn a_missing_value_is_not_shown_as_a_number() {
         let plan = crate::load::Plan::new("127.0.0.1:7".parse().unwrap());
         let mut report = Report::empty(plan.configuration("echo", 64));
         report.configuration.pace = Pace::Open { rate_per_second: 1.0, arrivals: Arrivals::Constant };
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generator_without_a_core_is_told_where_that_matters() {
+    fn a_generator_without_a_core_is_shown_where_it_matters() {
         let plan = crate::load::Plan::new("127.0.0.1:7".parse().unwrap());
         let mut report = Report::empty(plan.configuration("echo", 64));
         report.measured_ns = 2_000_000_000;
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_the_latencies_do_not_show_are_told() {
+    fn requests_missing_from_the_latencies_are_shown() {
         let plan = crate::load::Plan::new("127.0.0.1:7".parse().unwrap());
         let mut report = Report::empty(plan.configuration("echo", 64));
         report.configuration.pace = Pace::Open { rate_per_second: 1e3, arrivals: Arrivals::Poisson };

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_result_says_what_was_found_how_sure_it_is_and_what_ended_it() {
+    fn the_result_has_the_rate_the_confidence_and_the_reason_for_the_end() {
         let mut report = searched();
         let search = report.search.clone().unwrap();
         assert_eq!(

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_covers_the_median_as_often_as_it_says() {
+    fn the_interval_covers_the_median_with_its_stated_probability() {
         let mut state = 42_u64;
         let mut next = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -101,7 +101,7 @@ left before the server accepted.";
 }
 
 #[test]
-fn while_it_is_played_the_last_line_names_who_waits_and_who_is_served() {
+fn during_the_play_the_last_line_names_waiting_and_served_clients() {
     let (scene, seen) = recorded();
     let until = |ms: u64| {
         let seen: Vec<Sighting> = seen.iter().filter(|one| one.at_us <= ms * 1000).cloned().collect();

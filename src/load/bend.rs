@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn one_slow_interval_is_no_bend() {
+    fn one_slow_interval_is_not_a_bend() {
         let mut quiet = ramp(50_000.0);
         quiet[9].p99_ns = 80_000_000;
         assert_eq!(bend(&quiet), None);

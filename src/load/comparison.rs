@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_data_cannot_answer_is_said() {
+    fn a_change_that_the_data_cannot_decide_has_a_reason() {
         let short = run(1, 4, 100.0, 0.1);
         let Change::Unknown(why) = change(&short, &short, P50) else { panic!() };
         assert!(why.contains("4 intervals") && why.contains("measure longer"), "{why}");

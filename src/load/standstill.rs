@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_takes_too_long_is_a_standstill_and_an_early_end_is_none() {
+    fn a_wait_that_takes_too_long_is_a_standstill_and_an_early_end_is_not() {
         let mut standstills = Standstills::default();
         let mut now_ns = 0;
         for (at_most_ms, took_ms) in [(6, 6), (6, 2), (0, 4), (2, 40), (6, 26)] {

@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_without_room_is_given_back_and_the_others_stay() {
+    fn a_message_without_room_is_returned_and_queued_messages_stay() {
         let woken = Arc::new(WokenClients::default());
         let mailbox = for_messages(2, &woken);
         let sender = mailbox.sender();

@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_refuses_new_work_and_not_what_goes_on() {
+    fn a_full_queue_refuses_new_work_but_not_continued_work() {
         let (stage, offload) = stage(0);
         assert_eq!(offload.try_run(Lane::Compute, || 1).unwrap_err(), Busy);
         assert_eq!(stage.wakes.load(SeqCst), 0, "what was refused wakes nothing");

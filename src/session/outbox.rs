@@ -675,7 +675,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_nobody_wants_is_not_kept() {
+    fn a_report_without_an_observer_is_not_stored() {
         let mut out = Outbox::new(64);
         out.put(b"answer").unwrap();
         out.answered(info(200));

@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_all_names_with_what_they_are() {
+    fn entries_are_all_names_with_their_types() {
         let top = tree();
         let root = Root::open(&top.path().join("root"), Links::Beneath).unwrap();
         let mut entries = Root::entries(root.open_file(b"").unwrap().0).unwrap();

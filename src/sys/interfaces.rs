@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_flags_of_an_ipv6_address_tell_whether_it_stays() {
+    fn the_flags_of_an_ipv6_address_show_whether_it_is_permanent() {
         for (flags, passes) in
             [("80", false), ("00", false), ("01", true), ("21", true), ("40", true), ("c8", true)]
         {

@@ -50,7 +50,7 @@ fn every_address_means_ipv4_too_and_one_ipv6_address_does_not() {
 }
 
 #[test]
-fn a_port_in_use_and_a_foreign_address_are_told_apart() {
+fn a_port_in_use_and_a_foreign_address_are_different_errors() {
     let first = bind("127.0.0.1:0").unwrap();
     let error = bind(&first.local_addr().to_string()).unwrap_err();
     assert_eq!(error.kind, BindErrorKind::InUse);

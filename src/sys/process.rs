@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_tells_how_long_a_thread_had_no_core_or_that_it_does_not_count() {
+    fn the_kernel_reports_waits_for_a_core_or_that_it_does_not_count_them() {
         assert_eq!(parse_run_delay("123456789 4242 17\n"), Some(4242));
         for nothing in ["0 0 0\n", "", "12", "x 4 1"] {
             assert_eq!(parse_run_delay(nothing), None, "{nothing:?}");

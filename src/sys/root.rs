@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_directory_that_the_path_leads_to_is_opened_and_none_while_it_leads_to_none() {
+    fn the_directory_at_the_path_is_opened_and_none_while_there_is_none() {
         for links in [Links::Beneath, Links::Never] {
             let top = tempfile::tempdir().unwrap();
             let (path, other) = (top.path().join("root"), top.path().join("other"));

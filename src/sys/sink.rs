@@ -279,7 +279,7 @@ mod tests {
 
     /// Asking poll(2) keeps a pipe from blocking that may not be set so; the test would hang.
     #[test]
-    fn a_full_pipe_is_told_and_not_waited_for_and_takes_more_once_it_is_read() {
+    fn a_full_pipe_is_an_error_without_waiting_and_accepts_more_once_it_is_read() {
         for method in [WriteMethod::PollFirst, WriteMethod::Nonblocking] {
             let (mut reader, writer) = io::pipe().unwrap();
             let file = File::from(std::os::fd::OwnedFd::from(writer));

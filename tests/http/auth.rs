@@ -59,7 +59,7 @@ fn ask(server: &mut Server, credentials: &str) -> Answer {
 }
 
 #[test]
-fn a_user_comes_in_with_the_right_password_and_nobody_else_does_under_any_model() {
+fn every_model_admits_users_with_the_right_password_only() {
     let (site, users) = site(&[ALICE, BOB].concat());
     for model in models(2) {
         let log = site.beside("log");
@@ -104,7 +104,7 @@ fn a_user_comes_in_with_the_right_password_and_nobody_else_does_under_any_model(
 }
 
 #[test]
-fn an_address_that_guesses_is_refused_and_who_was_in_before_and_other_addresses_are_not_under_any_model() {
+fn every_model_refuses_a_guessing_address_but_no_known_password_or_other_address() {
     let (site, users) = site(ALICE);
     for model in models(2) {
         let mut args = vec!["--auth-file", users.to_str().unwrap(), "--auth-failures", "5"];

@@ -86,7 +86,7 @@ fn a_link_that_leads_outside_is_named_in_the_log_once_under_every_model() {
 }
 
 #[test]
-fn an_upload_of_any_size_is_refused_for_what_it_is() {
+fn an_upload_of_any_size_is_refused_by_its_method() {
     let site = Site::new();
     let mut server = site.serve(&[]);
     for length in [1, 3 << 20, u64::MAX] {
@@ -233,7 +233,7 @@ fn a_directory_that_may_only_be_passed_through_has_its_page_and_its_redirect() {
 }
 
 #[test]
-fn a_fallback_that_is_no_file_is_told_at_the_start_and_found_once_it_is_made() {
+fn a_missing_fallback_is_reported_at_the_start_and_found_once_it_exists() {
     const WARNED: &str = "--fallback \"app.html\" is not a file that can be served in ";
     let site = Site::new();
     std::fs::create_dir(site.root().join("app.html")).unwrap();

@@ -105,7 +105,7 @@ fn clients_that_stall_make_the_next_wait_only_where_their_number_is_bounded() {
 }
 
 #[test]
-fn everything_comes_back_whole_also_to_a_client_that_reads_slowly() {
+fn a_slow_reader_gets_everything_back() {
     let sent: Vec<u8> = (0..3_000_000_u32).map(|at| (at % 251) as u8).collect();
     for lecture in Lecture::all() {
         let mut server = lecture.start();

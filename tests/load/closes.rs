@@ -66,7 +66,7 @@ fn without_error(report: &Report) {
 }
 
 #[test]
-fn a_server_that_ends_each_connection_behind_its_reply_makes_no_error() {
+fn a_server_that_ends_each_connection_after_its_reply_causes_no_error() {
     let web = web(1);
     for pace in [Pace::Closed, constant(50_000.0)] {
         let mut plan = plan(web);
@@ -82,7 +82,7 @@ fn a_server_that_ends_each_connection_behind_its_reply_makes_no_error() {
 }
 
 #[test]
-fn requests_behind_a_last_reply_are_asked_again() {
+fn requests_after_a_last_reply_are_sent_again() {
     let web = web(5);
     let mut plan = plan(web);
     (plan.pace, plan.depth) = (constant(2_000.0), 4);
@@ -98,7 +98,7 @@ fn requests_behind_a_last_reply_are_asked_again() {
 }
 
 #[test]
-fn a_connection_that_ends_while_nothing_is_owed_is_no_error() {
+fn a_connection_that_ends_while_no_reply_is_owed_is_not_an_error() {
     // Answers once, and ends the connection without a word; long before the client's next turn.
     let server = serve(|mut stream| {
         let mut buf = [0; 64];
@@ -206,7 +206,7 @@ fn a_server_that_fails_now_and_then_is_loaded_as_one_that_does_not() {
 
 /// As `timeout http-request` of some proxies, which announce the end of an idle connection.
 #[test]
-fn a_timeout_that_is_announced_while_nothing_is_owed_is_no_error() {
+fn a_timeout_announced_while_no_reply_is_owed_is_not_an_error() {
     let server = serve(|mut stream| {
         let mut buf = [0; 4096];
         stream.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
@@ -237,7 +237,7 @@ fn a_timeout_that_is_announced_while_nothing_is_owed_is_no_error() {
 
 /// The last reply is right, and a byte more comes with it.
 #[test]
-fn bytes_behind_a_last_reply_are_wrong() {
+fn bytes_after_a_last_reply_are_wrong() {
     let chatty = serve(|mut stream| {
         let (mut request, mut reply) = ([0; 64], [0; 65]);
         while stream.read_exact(&mut request).is_ok() {

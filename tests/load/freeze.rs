@@ -98,7 +98,7 @@ fn deviations(arrivals: Arrivals) -> Vec<String> {
 }
 
 #[test]
-fn the_open_loop_shows_a_freeze_as_theory_says() {
+fn the_open_loop_shows_a_freeze_as_predicted() {
     for arrivals in [Arrivals::Constant, Arrivals::Poisson] {
         let mut looks = (0..LOOKS_MAX).map(|_| deviations(arrivals));
         let is_right = |far: &Vec<String>| {

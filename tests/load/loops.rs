@@ -222,7 +222,7 @@ fn a_server_that_hangs_since_the_warm_up_shows_errors() {
 /// At this rate most is overdue when the span ends, and falls due then.
 #[cfg(target_os = "linux")]
 #[test]
-fn what_falls_due_behind_the_span_is_not_used_within_it() {
+fn requests_due_after_the_span_are_not_sent_within_it() {
     let silent = server(|stream| drop((std::thread::park(), stream)));
     let mut plan = plan(&silent);
     (plan.clients, plan.pace) = (1, open_loop(1e8, Arrivals::Constant));

@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_server_holds_beyond_what_it_held_counts_in_processes_that_were_there() {
+    fn excess_descriptors_count_only_in_processes_from_before() {
         let before = Holdings { zombies: 1, tasks: 2, descriptors: vec![(7, 5), (8, 5)] };
         let after = Holdings { zombies: 34, tasks: 2, descriptors: vec![(7, 37), (8, 4), (9, 100)] };
         let excess = ExcessHoldings::of(&before, &after);

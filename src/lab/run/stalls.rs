@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_an_iterative_server_the_second_waits_as_long_as_the_first_stalls() {
+    fn at_an_iterative_server_the_second_client_waits_as_long_as_the_first_stalls() {
         let (addr, served) = iterative(2);
         let measured = wait(addr).unwrap();
         let waited_ms = measured.values[&Metric::WaitMs];

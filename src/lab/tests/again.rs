@@ -183,7 +183,7 @@ fn attempts_at_a_repeat_end_with_the_first_quiet_one_or_with_their_bound() {
 }
 
 #[test]
-fn every_attempt_is_in_the_raw_data_and_the_report_says_how_many_there_were() {
+fn raw_data_has_every_attempt_and_the_report_their_number() {
     let directory = tempfile::tempdir().unwrap();
     let header = header(Extent::Quick, 4);
     let mut seen = BTreeMap::new();

@@ -125,7 +125,7 @@ fn few_sends_that_were_missed_change_nothing() {
 }
 
 #[test]
-fn a_generator_without_ports_is_said_to_be_starved() {
+fn a_generator_without_ports_is_port_starved() {
     let results = reactor_in_trouble(Experiment::Churn, |_, measurement| {
         measurement.evidence.errors =
             ErrorCounts { out_of_ports: 2, out_of_descriptors: 1, ..ErrorCounts::default() };
@@ -136,7 +136,7 @@ fn a_generator_without_ports_is_said_to_be_starved() {
 }
 
 #[test]
-fn a_rate_that_was_not_held_on_a_busy_machine_is_nobodys_failure() {
+fn a_rate_not_held_on_a_busy_machine_is_not_a_failure() {
     let results = reactor_in_trouble(Experiment::Steady, |_, measurement| {
         measurement.evidence.achieved_per_s = Some(1500.0);
         measurement.evidence.others_cpu = Some(1.3);

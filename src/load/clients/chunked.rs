@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_chunked_body_is_noticed() {
+    fn a_malformed_chunked_body_is_an_error() {
         for wrong in [&b"\r\n"[..], b"g\r\n", b"2\r\nabc\r\n", b"11112222333344445\r\n", b"-1\r\n"] {
             assert_eq!(read(wrong, 3), None);
         }

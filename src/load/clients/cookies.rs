@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_cookie_or_too_much_is_not_kept() {
+    fn invalid_and_excess_cookies_are_not_stored() {
         let long = format!("a={}", "x".repeat(COOKIE_BYTES_MAX));
         assert_eq!(sent(&jar(&["", "novalue", "a=b\nX: y", &long]), "/app"), "");
         let many: Vec<String> = (0..100).map(|number| format!("c{number}=1")).collect();

@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_reply_with_any_status_is_right_and_its_status_is_reported() {
+    fn a_complete_reply_is_right_with_any_status_and_its_status_is_reported() {
         let load = HttpLoad::new("h", "/", false);
         for (stream, status) in [
             (&b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"[..], 503),

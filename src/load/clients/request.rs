@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_another_request_is_an_error() {
+    fn fields_that_would_forge_another_request_are_an_error() {
         let get = || HttpRequest::get("h", "/");
         for (error, shown) in [
             (get().method("GE T").unwrap_err(), "\"GE T\" is not a method"),

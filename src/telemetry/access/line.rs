@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_written_as_its_first_line_or_as_a_dash() {
+    fn a_message_that_is_not_a_request_is_logged_as_its_first_line_or_a_dash() {
         let end = |first: &[u8]| {
             let line = line(AccessFormat::Combined, 400, &[(RequestInfo::LINE, first)]);
             line.split_once("] ").unwrap().1.to_owned()

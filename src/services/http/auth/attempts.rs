@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_goes_on_failing_has_nothing_looked_at_and_is_free_again_within_minutes() {
+    fn an_address_that_keeps_failing_is_refused_and_free_again_within_minutes() {
         let attempts = Attempts::new(10).unwrap();
         checked(&attempts, 7, 0, 10);
         assert_eq!(attempts.look(7, at(0)), Allowance::RememberedOnly);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_is_no_failure() {
+    fn a_success_is_not_a_failure() {
         let attempts = Attempts::new(10).unwrap();
         for _ in 0..1_000 {
             assert_eq!(attempts.charge(7, at(0)), Ok(()));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn many_addresses_take_no_more_memory_and_drive_out_those_that_failed_least() {
+    fn many_addresses_take_no_more_memory_and_evict_those_with_the_fewest_failures() {
         let attempts = Attempts::new(10).unwrap();
         checked(&attempts, 7, 0, 30);
         for network in 0..100_000_u64 {
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_jumps_locks_nobody_out_for_longer_than_the_bound() {
+    fn a_clock_jump_locks_no_address_out_for_longer_than_the_bound() {
         let attempts = Attempts::new(10).unwrap();
         checked(&attempts, 7, 1_000_000, 100);
         assert_eq!(attempts.look(7, at(0)), Allowance::Nothing);

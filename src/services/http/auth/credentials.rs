@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_right_is_none() {
+    fn invalid_credentials_are_none() {
         for value in [
             "",
             "Basic",

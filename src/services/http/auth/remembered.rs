@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_added_is_there_until_another_has_its_place_and_halves_of_two_are_none() {
+    fn a_digest_stays_until_another_takes_its_slot_and_mixed_halves_do_not_match() {
         let remembered = RememberedDigests::new().unwrap();
         let digest = |first, second, place| Digest { halves: [first, second], place };
         let (one, other) = (digest(1, 2, 7), digest(3, 4, 7 + DIGESTS_MAX as u64));

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_ends_where_its_framing_says_however_it_arrives() {
+    fn a_body_ends_by_its_framing_however_it_arrives() {
         let table: [(RequestFraming, &str, Skipped); 21] = [
             (RequestFraming::Length(0), "GET", Ok((0, true))),
             (RequestFraming::Length(3), "abcGET", Ok((3, true))),

@@ -271,7 +271,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_asked_for_the_path_has_no_dots_and_encoding_it_leads_back(target in "/[a-c./%2eEF0]{0,40}") {
+        fn a_decoded_path_has_no_dot_segments_and_encoding_reverses_decoding(target in "/[a-c./%2eEF0]{0,40}") {
             let Ok(RequestTarget::Path(path)) = parse(target.as_bytes()) else { return Ok(()) };
             let file = path.file().strip_suffix(b"/").unwrap_or(path.file());
             prop_assert!(!path.file().starts_with(b"/"));

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_has_asked_for_is_closed_in_its_time_and_what_is_in_memory_stays() {
+    fn unused_files_are_closed_in_time_and_files_in_memory_stay() {
         let (small, large) = (file_of(1), file_of(100_000));
         let mut cache = Cache::new(1);
         assert_eq!(cache.close_due_ms(), None);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_open_files_cost_none_that_is_in_memory() {
+    fn too_many_open_files_evict_no_file_in_memory() {
         let (small, large) = (file_of(1), file_of(100_000));
         let mut cache = Cache::new(1);
         cache.open_files_max = 10;

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_understood_as_rfc_9110_says() {
+    fn ranges_are_parsed_by_rfc_9110() {
         let parts = |ranges: &[(u64, u64)]| {
             RangeSelection::Parts(ranges.iter().map(|&(from, to)| from..to).collect())
         };

@@ -83,7 +83,7 @@ fn a_client_that_waits_for_100_gets_it_or_the_refusal_and_sends_nothing_else() {
 }
 
 #[test]
-fn what_is_behind_a_body_is_the_next_request_whether_or_not_a_handler_wants_the_body() {
+fn bytes_after_a_body_are_the_next_request_whether_or_not_the_body_is_kept() {
     let get = "GET /c HTTP/1.1\r\nHost: h\r\n\r\n";
     let smuggled = "GET /evil HTTP/1.1\r\nHost: h\r\n\r\n";
     let requests = format!(
@@ -104,7 +104,7 @@ fn what_is_behind_a_body_is_the_next_request_whether_or_not_a_handler_wants_the_
 }
 
 #[test]
-fn a_slow_body_is_told_so_and_its_memory_is_counted() {
+fn a_slow_body_gets_408_and_its_memory_is_counted() {
     let mut client = Rehearsal::open(&Http::new(repeat), OUT);
     client.feed(format!("{LENGTH}100000\r\n\r\n").as_bytes());
     let before = client.session().held_bytes();
@@ -212,7 +212,7 @@ fn a_body_that_is_not_as_long_as_announced_never_moves_the_next_response() {
 }
 
 #[test]
-fn what_a_handler_may_not_say_never_reaches_the_client() {
+fn fields_that_a_handler_must_not_send_never_reach_the_client() {
     let long = "x".repeat(100);
     for (name, value) in [
         ("X", "a\r\nSet-Cookie: b"),

@@ -226,7 +226,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn a_head_says_what_the_grammar_says_and_nothing_else_is_one(
+    fn heads_are_parsed_by_the_grammar_and_all_others_are_refused(
         head in heads(),
         spoils in prop::collection::vec((any::<prop::sample::Index>(), select(&SPOILS[..]), 0usize..3), 0..3),
     ) {

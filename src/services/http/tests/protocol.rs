@@ -211,7 +211,7 @@ fn each_bound_holds_to_the_byte() {
 }
 
 #[test]
-fn a_connection_stays_open_or_closes_as_its_version_says() {
+fn a_connection_stays_open_or_closes_by_its_version() {
     let (_dir, http) = site(|_| {});
     let table = [
         ("1.1", "", None, 2),
@@ -254,7 +254,7 @@ fn bodies_are_skipped_to_the_next_request() {
 }
 
 #[test]
-fn a_slow_request_is_told_so_and_an_idle_client_is_not() {
+fn a_slow_request_gets_408_and_an_idle_client_gets_nothing() {
     let (_dir, http) = site(|_| {});
     for partial in
         ["G", "GET / HTTP/1.1\r\nHost: h\r\n", "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na"]
@@ -274,7 +274,7 @@ fn a_slow_request_is_told_so_and_an_idle_client_is_not() {
 }
 
 #[test]
-fn a_stopping_server_answers_what_was_asked_and_says_that_it_closes() {
+fn a_stopping_server_answers_pending_requests_and_announces_the_close() {
     let (_dir, http) = site(|_| {});
     let request = "GET /hello.txt HTTP/1.1\r\nHost: h\r\n\r\n";
     let mut idle = Rehearsal::open(&http, OUT);

@@ -42,7 +42,7 @@ fn the_end_of_a_head_is_found_without_looking_at_a_byte_again() {
 
 /// Bytes after the deciding one must change neither the body (`HEAD` gets none) nor the report.
 #[test]
-fn a_refusal_and_its_report_do_not_depend_on_what_arrived_behind_the_byte_that_decides() {
+fn a_refusal_and_its_report_do_not_depend_on_bytes_after_the_deciding_one() {
     let (_dir, http) = site(|_| {});
     let refused = |pieces: &mut dyn Iterator<Item = &[u8]>| {
         let mut client = Rehearsal::open(&http, OUT).reporting(AnswerDetail::Request);
@@ -84,7 +84,7 @@ fn a_refusal_and_its_report_do_not_depend_on_what_arrived_behind_the_byte_that_d
 /// Files in memory, copied after their heads or shared. The second answer finds some room after the first,
 /// but not enough.
 #[test]
-fn an_answer_without_room_behind_another_waits_for_it_whatever_came_before_it() {
+fn an_answer_without_room_after_another_waits_for_room() {
     let (dir, http) = site(|_| {});
     for (size, target) in [(3_000, "/copied"), (6_000, "/shared")] {
         let content = "c".repeat(size);

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_old_header_cannot_say_stands_in_records() {
+    fn values_that_do_not_fit_the_old_header_are_in_records() {
         assert_eq!(parts(b"a", OCTAL_MAX, 0).0, "");
         assert_eq!(parts(b"a", OCTAL_MAX + 1, 0).0, "19 size=8589934592\n");
         assert_eq!(parts(b"a", 0, -1).0, "12 mtime=-1\n");

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_one_content_and_what_is_noise_is_not_compressed() {
+    fn frames_are_one_content_and_noise_is_not_compressed() {
         let text = "the quick brown fox jumps over the lazy dog, ".repeat(9_000).into_bytes();
         let noise = noise(3 * ZSTD_FRAME_BYTES + 1);
         for (plain, percent) in [(text, 0..50), (noise, 100..101), (b"a".to_vec(), 0..usize::MAX)] {

@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn without_budget_a_page_is_whole_and_unsorted_and_sorted_again_once_others_have_ended() {
+    fn without_budget_a_page_is_complete_but_unsorted_until_other_listings_end() {
         let (_dir, site) = site();
         let expected: Vec<String> = (0..FILES).map(|number| number.to_string()).collect();
         // A budget for one listing of this directory.
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_nobody_reads_keeps_no_directory_open() {
+    fn an_unread_page_keeps_no_directory_open() {
         let (_dir, site) = site();
         let mut unread = begin(&site, &Arc::new(ListingBudget::new(1 << 20)));
         some(&mut unread);

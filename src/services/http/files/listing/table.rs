@@ -516,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn what_entries_take_is_of_one_budget_and_given_back() {
+    fn entries_take_from_one_budget_and_give_back() {
         let budget = Arc::new(ListingBudget::new(100_000));
         let mut one = Table::new(Arc::clone(&budget));
         let mut other = Table::new(Arc::clone(&budget));
