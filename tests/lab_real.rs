@@ -326,7 +326,7 @@ fn a_quick_look_keeps_its_promises_on_real_servers() {
     let found = Results::of(&output);
     let (made, planned) = found.runs();
     assert_eq!(made, planned);
-    // A machine that is busy elsewhere makes cells NOISY; none of these servers fails.
+    // A busy machine makes cells NOISY; none of these servers fails.
     let failed: Vec<&Value> =
         found.cells().iter().filter(|result| result["judgement"]["verdict"] == "FAILED").collect();
     assert!(failed.is_empty(), "{failed:#?}");

@@ -1,8 +1,8 @@
-//! Options of other servers and load generators, and what does the same here.
+//! Options of other servers and load generators, and their equivalents in this program.
 
 use super::typed_command::{TakenOption, TypedCommand};
 
-/// What is written here for options that users know from other programs.
+/// Options that users know from other programs, and their equivalent.
 pub(super) struct Foreign {
     command: &'static str,
     /// The options, separated by spaces.
@@ -14,9 +14,9 @@ pub(super) struct Foreign {
     instead: Substitute,
 }
 
-/// What takes the place of an option.
+/// The equivalent of an option.
 enum Substitute {
-    /// The command does that already, or cannot do it.
+    /// No option: the command does this anyway, or cannot do it.
     Nothing,
     Words(&'static [&'static str]),
     /// An option of this program with the same value, or with this value if it needs another.
@@ -44,7 +44,7 @@ impl Foreign {
         let entry = |name: &str| Foreign::find(self.command, name).filter(|entry| entry.hint == self.hint);
         let taken = left.take(|name| entry(name).map(|entry| entry.takes_value));
         let mut changes = Vec::new();
-        // First what carries a value of the user.
+        // Equivalents with a value of the user come first.
         for with_value in [true, false] {
             for option in &taken {
                 let Some(entry) = entry(&option.name) else { continue };

@@ -6,7 +6,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use super::units::{Ms, Size, number};
 use crate::limits::{Audience, Limits, SETTINGS, Setting, Unit};
 
-/// The limits that were given as flags, with the defaults of the others.
+/// The limits: those given as flags, defaults for the others.
 #[derive(Clone, Debug)]
 pub(super) struct LimitArgs(pub(super) Limits);
 
@@ -75,7 +75,7 @@ fn parser(setting: &'static Setting) -> ValueParser {
             return Err(format!("it must be at least {}", shown(setting, min)));
         }
         if value > max {
-            // Times have their own message. Of two sizes the rounder one is easier to read.
+            // Times have their own message. Of two sizes, the shorter one is easier to read.
             let (most, beyond) = (shown(setting, max), shown(setting, max + 1));
             return Err(if beyond.len() < most.len() {
                 format!("it must be less than {beyond}")
@@ -88,7 +88,7 @@ fn parser(setting: &'static Setting) -> ValueParser {
     parse.into()
 }
 
-/// A value as it is typed.
+/// A value in the form in which users type it.
 fn shown(setting: &Setting, value: u64) -> String {
     match setting.unit {
         Unit::Time => Ms(u32::try_from(value).unwrap_or(u32::MAX)).to_string(),

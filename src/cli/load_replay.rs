@@ -1,4 +1,4 @@
-//! The log of `--replay-log`: what was asked of another server, and when.
+//! The log of `--replay-log`: the requests to another server, and their times.
 
 use std::fmt::Display;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Options of `oneloop serve` that would have no effect in this server are reported as mistakes: their user
-//! relies on them.
+//! Reports options of `oneloop serve` that have no effect in this server as mistakes: the user relies on
+//! them.
 
 use super::listen;
 use super::spec::Spec;
@@ -10,10 +10,10 @@ use crate::models::Model;
 use crate::services::ServiceName;
 use crate::sys::Address;
 
-/// The server as it is going to run.
+/// The server that is about to start.
 pub(super) struct PlannedServer<'a> {
     pub(super) model: Model,
-    /// What was typed.
+    /// The specs as typed.
     pub(super) specs: &'a [Spec],
     pub(super) services: &'a [ServiceName],
     /// The address of each listener; `None`: a socket of the supervisor.
@@ -28,7 +28,7 @@ enum Requirement {
     Limit(Need),
     Service(ServiceName),
     UnixSocket,
-    /// A service that listens where `--port`, `--address` and `--lan` lead.
+    /// A service that listens at the address of `--port`, `--address` and `--lan`.
     OpenAddress,
 }
 

@@ -269,7 +269,7 @@ impl ServeArgs {
     }
 }
 
-/// Warns of directories that have the name of a service, which was taken for what was typed.
+/// Warns of directories with the name of a service, because the argument was read as the service.
 fn warn_of_hidden_directories(specs: &[Spec]) {
     for spec in specs.iter().filter(|spec| spec.argument.is_none()) {
         let name = spec.service;

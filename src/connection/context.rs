@@ -11,13 +11,13 @@ use crate::time::LiveTime;
 /// No deadline.
 pub const NEVER_MS: u64 = u64::MAX;
 
-/// What a connection is given for one pump.
+/// The context of one pump of a connection.
 pub struct Context<'a> {
     /// The time.
     pub clock: TimeSource<'a>,
     /// The server's bounds.
     pub limits: &'a Limits,
-    /// How long the client may be idle, or take for a request.
+    /// The deadlines: how long the client may be idle, or take for a request.
     pub timeouts: WaitTimeouts,
     /// The loop's buffers.
     pub scratch: &'a mut Scratch,
@@ -57,10 +57,10 @@ fn whole_ms(timeout: Duration) -> u32 {
     u32::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(u32::MAX)
 }
 
-/// Where the time comes from: nothing here reads a clock by itself.
+/// The source of the time. Connections do not read a clock themselves.
 #[derive(Clone, Copy)]
 pub enum TimeSource<'a> {
-    /// Read once a turn, before it.
+    /// Read once, before the turn.
     Turn(Now),
     /// Read again after each call that may have blocked (blocking models).
     Live(&'a LiveTime),
@@ -75,7 +75,7 @@ pub enum Mode {
     Draining,
 }
 
-/// What one pump may spend on one client, so that the others get their turn.
+/// The work that a pump may do for one client, so that the others get their turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TurnBudget {
     /// Reads of the stream.
@@ -87,7 +87,7 @@ pub struct TurnBudget {
 }
 
 impl TurnBudget {
-    /// The reactor's budget: the limits per turn, at least 1 each. With 0 a client could never move on.
+    /// The reactor's budget: the limits per turn, at least 1 each. With 0 a client could make no progress.
     pub fn of_turn(limits: &Limits) -> Self {
         TurnBudget {
             reads: limits.reads_per_turn_max.max(1),
@@ -122,7 +122,7 @@ pub(super) struct InputBuffer {
 
 /// The size of the input buffer at first.
 const INPUT_BYTES_FIRST: usize = 512;
-/// How much longer it becomes then, until it has `read_bytes`.
+/// The factor by which it grows, up to `read_bytes`.
 const INPUT_GROWTH: usize = 8;
 /// Room for answers that a child finds in its outbox.
 const OUTBOX_BYTES_FIRST: usize = 512;
@@ -145,7 +145,7 @@ impl Scratch {
 }
 
 impl InputBuffer {
-    /// A read has given `len` bytes, which lie at its front. If they filled it, it grows.
+    /// Called after a read of `len` bytes into its front: grows if the read has filled it.
     #[inline]
     pub(super) fn received(&mut self, len: usize) {
         if len == self.len() && len < self.bytes_max {

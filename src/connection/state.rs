@@ -122,7 +122,7 @@ enum Sequel {
     Close(Reason),
 }
 
-/// Whether a client that lingers may stay longer while it takes what was sent.
+/// Whether a lingering client may stay longer while it still reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Overtime {
     Granted,

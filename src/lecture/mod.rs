@@ -8,14 +8,14 @@
 //! |---|---|
 //! | `scene` | what is played: clients with their plans, and servers |
 //! | `script` | a scene as text |
-//! | `sighting` | what was seen, and when |
+//! | `sighting` | events of a scene, with their times |
 //! | `client` | one client: a thread that follows its plan |
 //! | `server` | a server, as it is started and listened to |
 //! | `serve`, `report`, `faulty` | the same in its own process: its models, what it reports, servers with a mistake |
-//! | `kernel` | what the kernel's tables show of a server |
+//! | `kernel` | a server in the tables of the kernel |
 //! | `play` | a scene with one server, from the first client to the last |
-//! | `timeline` | what was seen, as rows of spans and marks; pure |
-//! | `sentence` | what was seen, in one sentence; pure |
+//! | `timeline` | the sightings as rows of spans and marks; pure |
+//! | `sentence` | the result in one sentence; pure |
 //! | `screen`, `plain`, `svg`, `page` | the timeline for a terminal, a pipe, a slide, a browser; pure |
 
 mod client;

@@ -62,7 +62,7 @@ pub(crate) fn svg_file(scene: &Scene, played: &[SceneRun], origin: &str) -> Stri
     )
 }
 
-/// A page with all pictures, their sentences, and the numbers. `origin`: where they come from.
+/// A page with all pictures, their sentences, and the numbers. `origin`: the program that made them.
 pub(crate) fn html(scene: &Scene, played: &[SceneRun], origin: &str) -> String {
     let title = escape(&scene.title);
     let key = legend(scene);

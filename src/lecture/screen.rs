@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::scene::{Gauge, LectureServer, Scene};
 use super::timeline::{Mark, Timeline, Track, TrackState, time_text};
 
-/// What the terminal can show.
+/// The capabilities of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Display {
     /// Columns.
@@ -22,7 +22,7 @@ pub(crate) struct Display {
 pub(crate) enum LastLine<'a> {
     /// Where each client is now.
     Now,
-    /// What was seen in all.
+    /// The result of the scene.
     Sentence(&'a str),
 }
 
@@ -246,7 +246,7 @@ fn row(track: &Track, timeline: &Timeline, columns: &Columns, horizon_us: u64, d
     let mut cells = vec![CellShown::Nothing; columns.chart];
     let column_of = |us: u64| ((us * columns.chart as u64 / horizon_us) as usize).min(columns.chart - 1);
     for span in track.course.spans(timeline.until_us) {
-        // What ends at the beginning of a column is not in it.
+        // A span that ends at the beginning of a column is not in it.
         let (from, to) = (column_of(span.from_us), column_of(span.to_us.saturating_sub(1).max(span.from_us)));
         cells[from..=to].fill(CellShown::State(span.state));
     }
@@ -254,7 +254,7 @@ fn row(track: &Track, timeline: &Timeline, columns: &Columns, horizon_us: u64, d
         // A connection whose SYN was sent again is often answered at once: the answer is drawn after it.
         let before = usize::from(mark == Mark::SentAgain);
         let cell = &mut cells[column_of(at_us).saturating_sub(before)];
-        // Of several in a column, the answer or the end is shown.
+        // If a column has several marks, the answer or the end is shown.
         if !matches!(cell, CellShown::Mark(before) if *before > mark) {
             *cell = CellShown::Mark(mark);
         }

@@ -102,7 +102,7 @@ pub(crate) enum Mark {
 }
 
 impl Timeline {
-    /// The timeline of what was seen until `until_us`.
+    /// The timeline of the sightings until `until_us`.
     pub(crate) fn of(scene: &Scene, sightings: &[Sighting], until_us: u64) -> Timeline {
         let plans = &scene.clients;
         let mut tracks: Vec<Track> = plans

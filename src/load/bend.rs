@@ -16,7 +16,7 @@ const BENT_MIN: f64 = 0.8;
 /// Intervals after a bend, at least: a short pause of the server is not a bend.
 const BENT_COUNT_MIN: usize = 2;
 
-/// An interval with what was offered in it.
+/// An interval with its offered rate.
 struct OfferedInterval {
     /// Requests per second of the schedule, when it began and on average.
     from_per_s: f64,

@@ -9,11 +9,11 @@ use super::clock::{RunClock, ns};
 use super::plan::Plan;
 use crate::sys::clock::monotonic_ns;
 
-/// From when the last thread is ready until all begin: each has noticed by then.
+/// The time between the moment when the last thread is ready and the start: enough for each thread to notice.
 const NOTICE_NS: u64 = 5_000_000;
 /// How often a ready thread checks whether the others are ready.
 pub(super) const LOOK_NS: u64 = 1_000_000;
-/// How often the wait for a given time is shown and may be ended.
+/// How often the wait for a given time is reported and may be ended.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long before a given start time the clients begin to connect, in addition to the ramp.
 const CONNECT_EARLIER: Duration = Duration::from_secs(2);

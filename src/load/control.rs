@@ -341,7 +341,7 @@ impl<'a, W: Workload> RunControl<'a, W> {
         self.report.fairness = self.pool.fairness();
         self.end_interval();
         self.send_due_before_end();
-        // Without `enter`: what was answered meanwhile belongs to the interval that has just begun.
+        // Without `enter`: later answers belong to the interval that has just begun.
         let draining_ns = self.ledger.clock.now_ns() + ns(self.plan.reply_timeout);
         self.part = RunPart::Draining { until_ns: draining_ns };
         self.pool.drain();

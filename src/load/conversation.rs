@@ -19,7 +19,7 @@ pub(super) struct IoLimits {
     pub(super) bytes_max: usize,
 }
 
-/// When a request was to be sent, and when it was given to a connection.
+/// When a request was due, and when it was given to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SendTimes {
     pub(super) intended_ns: u64,
@@ -56,7 +56,7 @@ impl InFlight {
 
 /// Drives a conversation: it is notified of what happened, and decides what follows.
 pub(super) trait Driver {
-    /// Something arrived: the time is read.
+    /// Reads the time, after something arrived.
     fn read_clock(&mut self);
     /// The time as it was read last.
     fn now_ns(&self) -> u64;
@@ -71,7 +71,7 @@ pub(super) trait Driver {
 /// What a connection does after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AfterReply {
-    /// It begins a request that was to be sent then.
+    /// It begins a request that was due at this time.
     Begin(u64),
     /// It stays open.
     KeepOpen,
@@ -102,7 +102,7 @@ pub(super) struct Conversation<C> {
     sent: u64,
     /// Bytes of it that were written; before the first request, bytes of the opening.
     written: usize,
-    /// Since when the reply that comes next is owed.
+    /// Since when the next reply is owed.
     pub(super) owed_since_ns: u64,
 }
 
@@ -140,7 +140,7 @@ impl<C: Client> Conversation<C> {
         self.answered + self.in_flight.len() as u64
     }
 
-    /// Reads, then writes what that caused; each within its limits.
+    /// Reads, then writes the requests that the replies caused; each within its limits.
     pub(super) fn turn(
         &mut self,
         [reading, writing]: [IoLimits; 2],
@@ -157,7 +157,7 @@ impl<C: Client> Conversation<C> {
         }
     }
 
-    /// Writes what was begun, as far as the kernel takes it.
+    /// Writes the begun requests, as far as the kernel accepts them.
     fn send(&mut self, limits: IoLimits, driver: &mut impl Driver) -> Result<TurnEnd, ClientError> {
         let mut calls = 0;
         while let Some(part) = self.client.opening(self.written) {
@@ -320,7 +320,7 @@ impl<C: Client> Conversation<C> {
         Ok(if self.stream.may_read() { TurnEnd::MoreToDo } else { TurnEnd::Waiting })
     }
 
-    /// A reset while nothing is owed is an end: some servers close idle connections so.
+    /// A reset while no reply is owed is an end: some servers close idle connections this way.
     fn end_of(&self, error: &std::io::Error) -> Result<ReadOutcome, ClientError> {
         match ClientError::of(error) {
             ClientError::Reset if self.in_flight.first.is_none() => Ok(ReadOutcome::End),
@@ -329,7 +329,7 @@ impl<C: Client> Conversation<C> {
     }
 
     fn take(&mut self, mut bytes: &[u8], driver: &mut impl Driver) -> Result<TurnEnd, ClientError> {
-        // Bounded by the bytes: each reply takes some, or the connection is over.
+        // Bounded by the bytes: each reply takes at least one, or the connection ends.
         while !bytes.is_empty() {
             if let Some(unsent) = self.client.opening(self.written) {
                 let is_sent = unsent.is_empty();
@@ -400,7 +400,7 @@ impl<C: Client> Conversation<C> {
 
     fn ended(&mut self, driver: &mut impl Driver) -> Result<TurnEnd, ClientError> {
         if self.in_flight.first.is_none() {
-            return Ok(TurnEnd::Finished); // a server that owes nothing may close at any time
+            return Ok(TurnEnd::Finished); // a server that owes no reply may close at any time
         }
         if self.client.opening(self.written).is_some() {
             return Err(ClientError::ClosedEarly);

@@ -1,5 +1,5 @@
-//! Waits of the generator for a core that are too short for a standstill. A few of some milliseconds move the
-//! p99, and are lost in the sum of a run.
+//! Waits of the generator for a core that are too short for a standstill. A few waits of some milliseconds
+//! change the p99, but not the sum over the run.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ const MATTERS_FROM_NS: u64 = 1_000_000;
 #[derive(Clone, Debug)]
 pub(super) struct CoreWaits {
     began_ns: u64,
-    /// What the kernel had counted at the last look.
+    /// The kernel's counter at the last reading.
     delay_ns: u64,
     looked_ns: u64,
     waits: Histogram<u64>,
@@ -37,7 +37,8 @@ impl CoreWaits {
         CoreWaits { began_ns, delay_ns: began_ns, looked_ns: 0, waits: histogram() }
     }
 
-    /// The thread has woken: looks how long it waited since the last look, unless that was a moment ago.
+    /// Called when the thread has woken: reads how long it waited since the last reading, unless that was a
+    /// moment ago.
     pub(super) fn look(&mut self, now_ns: u64) {
         if now_ns >= self.looked_ns + LOOK_EVERY_NS {
             self.looked_ns = now_ns;
@@ -72,7 +73,7 @@ impl CoreWaits {
             Pace::Closed => {
                 share(total_ns, report.measured_ns).min(of_requests(report.configuration.clients.into()))
             }
-            // Those that fall due at its end wait for less than that.
+            // Requests that fall due at the end of a wait are delayed by less.
             _ => share(total_ns.saturating_sub(count.saturating_mul(from_ns)), report.measured_ns),
         };
         most.max(of_requests(1)).min(1.0)

@@ -24,7 +24,7 @@ pub struct Report {
     pub origin: Origin,
     /// The settings of the run.
     pub configuration: Configuration,
-    /// Whether the run was ended early; the report has what was measured until then.
+    /// Whether the run was ended early; the report has the measurements until then.
     pub interrupted: bool,
     /// When the run began, on the clock that all processes of the system share (`CLOCK_MONOTONIC`). All other
     /// times here count from then, so other programs can relate what they saw to the run.
@@ -340,7 +340,7 @@ pub struct Crowd {
     /// Clients that read wrong bytes; these count as errors, too.
     pub wrong_bytes: u64,
     /// Clients that got no connection, or lost it before measuring ended, by cause. They do not try again.
-    /// They are no errors: a server may close an idle connection.
+    /// They are not errors: a server may close an idle connection.
     #[serde(default)]
     pub lost: ErrorCounts,
 }
@@ -494,7 +494,7 @@ pub struct ProbeReport {
     pub passed: bool,
     /// Whether it failed while the generator was disturbed: then it is repeated, and does not count.
     pub disturbed: bool,
-    /// The first check that it did not meet, with what was seen.
+    /// The first check that it did not meet, with the measured value.
     pub failure: Option<String>,
 }
 

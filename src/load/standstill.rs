@@ -69,7 +69,7 @@ impl Standstills {
         (self.count, self.total_ns, self.longest_ns) = (0, 0, 0);
     }
 
-    /// Puts what was counted into a report.
+    /// Writes the counts into a report.
     pub(super) fn report(&self, generator: &mut Generator) {
         generator.stalls = self.count;
         (generator.stalled_s, generator.stalled_max_s) =

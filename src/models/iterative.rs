@@ -30,7 +30,7 @@ pub(super) fn run<S: Service>(config: ServerConfig<S>, stopping: &mut dyn FnMut(
     let mut worker = worker.alone(stopping);
     while !worker.is_stopping() {
         serve_next(&mut worker, &mut admission, &listeners, waiting)?;
-        signals.take(); // for its lines in the log: the worker looks at the counts
+        signals.take(); // for its lines in the log: the worker checks the counts
     }
     drain(&mut worker, &mut admission, listeners);
     Ok(Summary::of_counters(worker.telemetry.counters.clone()))

@@ -213,7 +213,7 @@ impl FromStr for Model {
 
 /// A service and the sockets at which it is served.
 pub struct ListenerConfig<S> {
-    /// What is done for clients.
+    /// The service.
     pub service: S,
     /// The listening sockets: one, or one per worker ([`Model::splits_port`]).
     pub sockets: Vec<Listener>,
@@ -223,21 +223,21 @@ pub struct ListenerConfig<S> {
 
 /// What a model runs.
 pub struct ServerConfig<S> {
-    /// What is served, and where.
+    /// The services and their listening sockets.
     pub listeners: Vec<ListenerConfig<S>>,
-    /// The bounds.
+    /// The limits of the server.
     pub limits: Limits,
     /// How many workers, for models that have them; at least 1.
     pub workers: usize,
-    /// Where ends and answers are counted.
+    /// Counts ends and answers.
     pub telemetry: Telemetry,
     /// The installed signals: they drain, stop, reopen and report.
     pub signals: Signals,
 }
 
 impl<S> ServerConfig<S> {
-    /// From here on SIGHUP rotates the log files, if there are any. To be called before anybody can know that
-    /// the server runs; [`run`] does it, too.
+    /// From here on SIGHUP reopens the log files, if there are any. Call it before anyone can know that the
+    /// server runs; [`run`] calls it, too.
     pub(crate) fn reopen_on_hangup(&mut self) -> io::Result<()> {
         if self.telemetry.has_file() { self.signals.reopen_on_hangup() } else { Ok(()) }
     }
@@ -247,8 +247,8 @@ impl<S> ServerConfig<S> {
 /// begins.
 ///
 /// # Errors
-/// `Unsupported` with [`Model::objection`] or [`Model::objection_to`]; otherwise what the system refused. An
-/// error of a client ends that client alone.
+/// `Unsupported` with [`Model::objection`] or [`Model::objection_to`]; otherwise the error of the system. An
+/// error of a client ends only this client.
 pub fn run<S: Service + Send>(
     model: Model,
     mut config: ServerConfig<S>,
@@ -284,7 +284,7 @@ pub fn run<S: Service + Send>(
     }
 }
 
-/// One listening socket and what is served there, as the blocking models use it.
+/// A listening socket and its service, for the blocking models.
 pub(crate) struct BoundListener<S> {
     /// Shared by threads; closed when the last of them drops it.
     pub(crate) socket: Arc<Listener>,

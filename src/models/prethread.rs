@@ -34,7 +34,7 @@ use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, STACK_BYTES, Services, Wo
 use super::shutdown::end_of_threads;
 use super::{BoundListener, ServedBy, ServerConfig};
 
-/// What a thread is given.
+/// The data of a thread.
 struct WorkerTask<S> {
     number: usize,
     listeners: Vec<BoundListener<S>>,
@@ -98,12 +98,12 @@ pub(super) fn run<S: Service + Send>(
         }
     }
     let mut ends_at: Option<Instant> = None;
-    // Bound: the drain's deadline, which each thread keeps by itself, and a grace.
+    // Bounded by the deadline of the drain, which each thread checks itself, plus a grace period.
     while crew.running() > 0 && ends_at.is_none_or(|ends_at| Instant::now() < ends_at) {
         let now_ms = clock.now_ms();
         let due = crew.due_ms().map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now_ms)));
         let drain = ends_at.map(|_| Duration::from_millis(INTERRUPT_EVERY_MS.into()));
-        crew.take_left(true); // the end of a thread may be that of the last
+        crew.take_left(true); // this may be the end of the last thread
         if crew.running() == 0 {
             break;
         }

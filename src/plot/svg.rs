@@ -1,6 +1,6 @@
-//! Plots as SVG whose colours are CSS classes, so that one picture serves light, dark and print.
+//! Plots as SVG. Colours are CSS classes, so that one picture fits light and dark screens and print.
 //!
-//! Made by hand because plotting crates write fixed colours and fixed font sizes into the picture.
+//! Written without a plotting crate, because these write fixed colours and font sizes into the picture.
 
 use std::fmt::Write as _;
 

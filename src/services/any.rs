@@ -18,7 +18,7 @@ use crate::session::{AnswerInfo, ClientInfo, Input, Now, Outbox, Progress, Refus
 #[cfg(feature = "http")]
 type Http = HttpOf<Router<Files>>;
 
-/// Every service, once. The table is passed to another macro, which makes what it needs of the rows: here the
+/// Every service, once. The table is passed to another macro, which generates code from the rows: here the
 /// enums, in the program the flags and the clients of the load generator.
 ///
 /// - `name`, `port`, `about`: as on the command line; the port of its RFC plus 7000. `about` completes "a

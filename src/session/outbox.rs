@@ -437,8 +437,8 @@ impl Outbox {
         (self.head, self.tail, self.held_bytes) = (0, 0, 0);
     }
 
-    /// Moves what was not sent into a new outbox for the client, no larger than that: the scratch outbox
-    /// stays with the loop.
+    /// Moves the unsent content into a new outbox for the client, which is no larger than needed: the scratch
+    /// outbox stays with the loop.
     pub(crate) fn take_rest(&mut self) -> Box<Outbox> {
         let rest = Outbox {
             bytes: self.bytes[self.head..].to_vec(),
@@ -501,7 +501,7 @@ fn storage_full(full: Full) -> io::Error {
     io::Error::new(io::ErrorKind::StorageFull, full)
 }
 
-/// Text on its way into an outbox: what was written is removed when this is dropped, unless it was committed.
+/// Text that is being written into an outbox: it is removed on drop unless it was committed.
 struct TextWriter<'a> {
     out: &'a mut Outbox,
     /// Where in the literal bytes the text begins.

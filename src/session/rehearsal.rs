@@ -411,7 +411,7 @@ impl<S: Session> Rehearsal<S> {
         None
     }
 
-    /// The client reads up to `left` bytes of what was put; whether that was all.
+    /// The client reads up to `left` bytes of the output. Returns whether that was all.
     fn flush(&mut self, left: &mut u64) -> bool {
         while !self.out.is_empty() {
             let begins_at = self.answer.len() as u64;

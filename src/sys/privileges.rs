@@ -36,7 +36,7 @@ pub(crate) enum IdentityError {
     NotRoot,
     /// It is root: nothing would be given up.
     Root,
-    /// The process has supplementary groups that are not the user's, and may not leave them.
+    /// The process has supplementary groups to which the user does not belong, and may not drop them.
     GroupsStay,
     /// The system refused.
     Refused(&'static str, io::Error),
@@ -128,9 +128,9 @@ impl Identity {
     }
 
     /// Becomes that user and group, in the order that works (groups, group, user), and proves that there is
-    /// no way back. On Linux it also drops every capability, from the bounding set too where that is allowed,
-    /// and has no program that it executes gain privileges (prctl(2), `PR_SET_NO_NEW_PRIVS`). For a process
-    /// with one thread.
+    /// no way back. On Linux it also drops every capability, if allowed from the bounding set too, and keeps
+    /// executed programs from gaining privileges (prctl(2), `PR_SET_NO_NEW_PRIVS`). For a process with one
+    /// thread.
     pub(crate) fn assume(&self) -> Result<(), IdentityError> {
         let refused = |call| move |error: io::Error| IdentityError::Refused(call, error);
         match set_groups(self.name.as_deref(), self.group) {
@@ -147,7 +147,8 @@ impl Identity {
         set_user(self.user).map_err(refused("setting the user"))?;
         #[cfg(target_os = "linux")]
         {
-            // Those of a process that was not root stay with it, as some do that root was started with.
+            // A process that was not root would keep its capabilities, and one started as root would keep
+            // some.
             capabilities::drop_all().map_err(refused("capset"))?;
             nix::sys::prctl::set_no_new_privs().map_err(|e| refused("no_new_privs")(e.into()))?;
         }
@@ -174,7 +175,7 @@ impl Identity {
         }
     }
 
-    /// This system asks its directory of users for the groups of a process.
+    /// This system looks the groups of a process up in its directory of users.
     #[cfg(not(target_os = "linux"))]
     #[allow(clippy::unused_self)] // It is used on Linux.
     fn has_no_other_groups(&self) -> bool {
@@ -263,11 +264,11 @@ mod capabilities {
         }
     }
 
-    /// Takes every capability from those that this process can ever get back by executing a program. Without
-    /// `CAP_SETPCAP` that is not allowed, and not needed: `no_new_privs` keeps them from it, too.
+    /// Removes every capability from the bounding set, so that executing a program cannot regain it. Without
+    /// `CAP_SETPCAP` this is not allowed, and not needed: `no_new_privs` has the same effect.
     pub(super) fn drop_bounds() {
         for capability in 0..CAPABILITIES_MAX {
-            // SAFETY: the call takes a number, and ends with an error for one that is none.
+            // SAFETY: the call takes a number, and fails for an invalid one.
             if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } != 0 {
                 break;
             }
@@ -285,7 +286,7 @@ fn set_groups(name: Option<&std::ffi::CStr>, group: Gid) -> io::Result<()> {
         // SAFETY: the name is a C string.
         unsafe { libc::initgroups(name.as_ptr(), group) }
     } else {
-        // SAFETY: one group is read from where the pointer points.
+        // SAFETY: the call reads one group from the pointer.
         unsafe { libc::setgroups(1, &raw const group) }
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

@@ -253,7 +253,7 @@ pub(crate) fn reap() -> io::Result<Option<(u32, ChildExit)>> {
 }
 
 /// Reaps this child if it has ended, without waiting: the CPU time that it and the children that it waited
-/// for have used (wait4(2)). `None` if it runs, or is no child.
+/// for have used (wait4(2)). `None` if it runs, or is not a child.
 #[cfg(feature = "cli")]
 pub(crate) fn reap_child(child: u32) -> Option<std::time::Duration> {
     use nix::sys::time::{TimeVal, TimeValLike};

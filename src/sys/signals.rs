@@ -1,8 +1,8 @@
 //! Signals as readable events: the handlers only set bits and write a byte into a pipe.
 //!
-//! A process that waits in ppoll(2) needs no pipe ([`HeldSignals`]): signals come only while it waits. Nor
-//! does a process that blocks in other calls (accept(2), read(2)): once a signal has come, a timer interrupts
-//! these calls until the process has noticed it.
+//! A process that waits in ppoll(2) needs no pipe ([`HeldSignals`]): signals are delivered only while it
+//! waits. Neither does a process that blocks in other calls (accept(2), read(2)): after a signal, a timer
+//! interrupts these calls until the process has noticed it.
 //!
 //! The handlers are installed without `SA_RESTART`, so that a signal also interrupts a blocked call
 //! (signal(7)). Only what is async-signal-safe happens in them (signal-safety(7)), and `errno` is kept.
@@ -58,10 +58,10 @@ const HANGUP: u32 = 8;
 /// it; all other code reads it through [`SignalCounts`].
 static SHARED: SignalState = SignalState::new();
 
-/// What the handlers share with the [`Signals`] of this process.
+/// The state shared by the handlers and the [`Signals`] of this process.
 #[derive(Debug)]
 struct SignalState {
-    /// Where the handlers write; -1 while there is no pipe.
+    /// The pipe into which the handlers write; -1 while there is none.
     pipe: AtomicI32,
     /// Bits of what arrived and was not taken yet.
     arrived: AtomicU32,
@@ -71,7 +71,7 @@ struct SignalState {
     reopens: AtomicU32,
     /// Requests to report the counters, since the signals were installed.
     reports: AtomicU32,
-    /// Signals that ask for something, since the signals were installed.
+    /// All signals since they were installed.
     events: AtomicU32,
     /// The thread in which signals are held ([`HeldSignals`]); 0 if there is none.
     holder: AtomicUsize,
@@ -89,8 +89,8 @@ struct SignalState {
     handlers: AtomicU32,
 }
 
-/// How often signals have asked for something since they were installed: for code between two blocking calls,
-/// in any thread. In a child the requests to stop are counted from its fork on.
+/// The numbers of signals since they were installed: for code between two blocking calls, in any thread. In a
+/// child, requests to stop are counted from its fork on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SignalCounts {
     shared: &'static SignalState,
@@ -121,7 +121,7 @@ impl SignalCounts {
 /// The signals of this process: there is one such value at a time.
 #[derive(Debug)]
 pub struct Signals {
-    // Dropped first: it sees to it that no handler writes into the pipe any more.
+    // Dropped first, so that no handler writes into the pipe any more.
     state: SignalsSeen,
     pipe: Pipe,
 }
@@ -170,7 +170,7 @@ struct Pipe {
     write: OwnedFd,
 }
 
-/// What is known of the signals between two looks.
+/// The signals that were already taken.
 #[derive(Debug)]
 struct SignalsSeen {
     stops_taken: u32,
@@ -186,23 +186,23 @@ enum Hangup {
     /// A closed terminal drains. There is no log to reopen.
     Drains,
     /// The terminal has closed, and the drain has begun. At the end SIGHUP is ignored: the shell may send its
-    /// own only now, and it must not cut off what the program does last.
+    /// own late, and it must not interrupt the last actions of the program.
     TerminalClosed,
     /// The log is opened again. `was_ignored` is restored at the end.
     Reopens { was_ignored: bool },
 }
 
-/// What becomes of the handlers when [`Signals`] is dropped.
+/// What happens to the handlers when [`Signals`] is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AtEnd {
-    /// Signals do again what they do by default: the process lives on without them.
+    /// Signals have their default effect again: the process continues without handlers.
     Restore,
     /// They stay: the process is about to end, and a signal that comes meanwhile must not end it in another
     /// way.
     Stay,
 }
 
-/// The signals that arrived since the last look.
+/// The signals that arrived since the last check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ArrivedSignals {
     /// How often to stop (SIGTERM, SIGINT, and SIGHUP when the terminal closes): the first drains, one more
@@ -223,7 +223,7 @@ impl Signals {
     ///
     /// An error of kind `AlreadyExists` if another `Signals` exists.
     ///
-    /// What was inherited does not matter, with one exception. The mask of the calling thread becomes empty,
+    /// Inherited settings do not matter, with one exception. The mask of the calling thread becomes empty,
     /// because a process whose starter had blocked SIGTERM and SIGCHLD could neither be stopped nor reap its
     /// children. SIGHUP stays ignored if it was (nohup(1)), until [`Signals::reopen_on_hangup`].
     ///
@@ -264,8 +264,8 @@ impl Signals {
         self.state.counts()
     }
 
-    /// SIGHUP asks to open log files again from now on, also where it was inherited as ignored: such a
-    /// process outlives its terminal.
+    /// From now on SIGHUP reopens log files, even if it was inherited as ignored: such a process outlives its
+    /// terminal.
     pub fn reopen_on_hangup(&mut self) -> io::Result<()> {
         let SignalsSeen { hangup, .. } = &mut self.state;
         if !matches!(hangup, Hangup::Reopens { .. }) {
@@ -276,15 +276,14 @@ impl Signals {
         Ok(())
     }
 
-    /// Keeps the handlers when this is dropped: the program ends soon after, and until then no signal kills
-    /// it.
+    /// Keeps the handlers installed on drop: the program ends soon after, and until then no signal kills it.
     pub fn for_good(mut self) -> Self {
         self.state.at_end = AtEnd::Stay;
         self
     }
 
-    /// For a process without parent or children that serves by blocking calls: from a signal on, its own
-    /// calls are interrupted every `every_ms`, as a parent interrupts those of its children.
+    /// For a process without parent or children that serves with blocking calls: after a signal, a timer
+    /// interrupts its calls every `every_ms`, as in children.
     pub(crate) fn alone(self, every_ms: u32) -> io::Result<LoneSignals> {
         set(TIMER, SigHandler::Handler(on_interrupt))?;
         SHARED.interrupt_every_ms.store(every_ms, SeqCst);
@@ -319,14 +318,14 @@ impl Signals {
     /// itself with this program.
     pub fn without_children(self) -> io::Result<Self> {
         set(Signal::SIGCHLD, SigHandler::SigIgn)?;
-        // Those that ended before, bounded by their number.
+        // Reaps the children that ended before; bounded by their number.
         while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {
         }
         Ok(self)
     }
 
     /// The signals that arrived since the last call. SIGHUP leaves a line in the log of the first process.
-    /// Empties the pipe, so that also with edge-triggered polling the next signal gives an event.
+    /// Empties the pipe, so that with edge-triggered polling, too, the next signal causes an event.
     pub(crate) fn take(&mut self) -> ArrivedSignals {
         self.pipe.empty();
         self.state.take()
@@ -387,7 +386,7 @@ impl HeldSignals {
             }
             ready => ready?,
         };
-        // With a descriptor ready, ppoll(2) returns before signals come.
+        // If a descriptor is ready, ppoll(2) returns before it delivers signals.
         self.ready_waits = if ready.any() { self.ready_waits + 1 } else { 0 };
         if self.ready_waits >= READY_WAITS_MAX {
             self.ready_waits = 0;
@@ -396,7 +395,8 @@ impl HeldSignals {
         Ok((self.state.take(), ready))
     }
 
-    /// The same where ppoll(2) is missing or denied: a signal that comes just before the wait ends it late.
+    /// The same where ppoll(2) is missing or denied: a signal just before the wait is noticed at the end of a
+    /// slice.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[cold]
     fn wait_in_slices<'a>(
@@ -443,12 +443,12 @@ impl HeldSignals {
         block().map(Some)
     }
 
-    /// To be called in a child right after fork, while the signals are blocked: what arrived for the parent
-    /// is forgotten, and handlers no longer write into its pipe. SIGINT does nothing from here on: the
-    /// terminal sends it to all, and the child is stopped by its parent alone. SIGTERM drains however often
-    /// it comes; what ends the child at once is [`super::process::ChildRequest::End`].
+    /// Call it in a child right after fork, while the signals are blocked: signals of the parent are
+    /// forgotten, and handlers no longer write into its pipe. From here on SIGINT has no effect, because the
+    /// terminal sends it to all processes, and only the parent stops the child. SIGTERM drains, however often
+    /// it comes; [`super::process::ChildRequest::End`] ends the child at once.
     ///
-    /// From a signal on, the child interrupts its own calls every `interrupt_every_ms`, if that is not 0.
+    /// After a signal, the child interrupts its own calls every `interrupt_every_ms`, if that is not 0.
     pub(super) fn begin_child(&mut self, interrupt_every_ms: u32) {
         SHARED.is_child.store(true, SeqCst);
         SHARED.interrupt_every_ms.store(interrupt_every_ms, SeqCst);
@@ -456,19 +456,19 @@ impl HeldSignals {
         SHARED.arrived.store(0, SeqCst);
         SHARED.stops.store(0, SeqCst);
         self.state.stops_taken = 0;
-        self.state.at_end = AtEnd::Stay; // a child ends where its work does
+        self.state.at_end = AtEnd::Stay; // a child ends after its work
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         {
             self.pipe = None;
         }
     }
 
-    /// In a child, after [`HeldSignals::begin_child`]: signals come from now on.
+    /// In a child, after [`HeldSignals::begin_child`]: signals are delivered from now on.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(super) fn release(&mut self) -> io::Result<()> {
         let mask = &self.while_waiting.before;
-        // pthread_sigmask(3) lies in pages of libc that a child uses for nothing else: it would wait for
-        // them.
+        // Not pthread_sigmask(3): it is on pages of libc that a child uses for nothing else and would have to
+        // wait for.
         let set: *const libc::sigset_t = mask.as_ref();
         // SAFETY: the system reads this many bytes of the set, which is longer, and writes nothing.
         let done = unsafe {
@@ -551,7 +551,7 @@ impl Drop for SignalsSeen {
             };
             let before =
                 if signal == Signal::SIGHUP && ignores { SigHandler::SigIgn } else { SigHandler::SigDfl };
-            // Fails for no signal that could be set before.
+            // Cannot fail, as it succeeded for this signal before.
             let _ = set(signal, before);
         }
         SHARED.release_pipe();
@@ -569,8 +569,8 @@ impl Pipe {
         Ok(Pipe { read, write })
     }
 
-    /// Reads all that is in it. Called before what arrived is looked at: a signal between the two leaves a
-    /// byte, and so an event.
+    /// Empties the pipe. Called before the arrived signals are taken: a signal between the two leaves a byte,
+    /// and so an event.
     fn empty(&self) {
         let mut bytes = [0; DRAIN_BYTES];
         // Bounded by the size of the pipe, which only signals fill.
@@ -604,7 +604,7 @@ pub(crate) struct BlockedSignals {
     before: SigSet,
 }
 
-/// See [`BlockedSignals`]: for the start of threads that leave the signals to the first one.
+/// See [`BlockedSignals`]: for the start of threads that must not receive signals.
 pub(crate) fn block() -> io::Result<BlockedSignals> {
     let mut before = SigSet::empty();
     let handled: SigSet = HANDLED.into_iter().chain([CUT]).collect();
@@ -614,14 +614,14 @@ pub(crate) fn block() -> io::Result<BlockedSignals> {
 
 impl Drop for BlockedSignals {
     fn drop(&mut self) {
-        // Fails for no mask that was in force before.
+        // Cannot fail, as this mask was in force before.
         let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None);
     }
 }
 
-/// For a process with one thread: has its blocked calls interrupted after this time, and then every
-/// `every_ms` until this is called again (`ITIMER_REAL`, setitimer(2)). A timeout of a socket is not enough:
-/// sendfile(2) starts it again whenever the client has read a little, and it costs a timer for each read.
+/// For a process with one thread: interrupts its blocked calls after this time, and then every `every_ms`
+/// until this is called again (`ITIMER_REAL`, setitimer(2)). A socket timeout is not enough: sendfile(2)
+/// restarts it whenever the client has read a little, and it costs a timer for each read.
 pub(crate) fn interrupt_after(after_ms: u64, every_ms: u32) -> io::Result<()> {
     set_timer(after_ms.max(1), every_ms)
 }
@@ -640,7 +640,7 @@ extern "C" fn on_hangup(number: libc::c_int, info: *mut libc::siginfo_t, _contex
 
 extern "C" fn on_interrupt(_number: libc::c_int) {}
 
-/// What the handlers do. Only async-signal-safe calls.
+/// The code of the handlers. Only async-signal-safe calls.
 impl SignalState {
     const fn new() -> Self {
         SignalState {
@@ -730,13 +730,13 @@ impl SignalState {
         self.has_event();
     }
 
-    /// A signal has asked for something. A process that nothing wakes interrupts itself from now on: the
-    /// signal may have come just before a call that blocks.
+    /// Called for each signal. From now on a process with blocking calls interrupts itself: the signal may
+    /// have come just before a call that blocks.
     fn has_event(&self) {
         self.events.fetch_add(1, SeqCst);
         let every_ms = self.interrupt_every_ms.load(SeqCst);
         if every_ms > 0 {
-            let _ = set_timer(every_ms.into(), every_ms); // fails for no time
+            let _ = set_timer(every_ms.into(), every_ms); // cannot fail for a valid time
         }
     }
 
@@ -756,7 +756,7 @@ fn is_sent_by_kernel(info: &libc::siginfo_t) -> bool {
     info.si_code > 0
 }
 
-/// Not known here: whether the terminal is gone decides.
+/// Unknown on this system: whether the terminal is gone decides.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn is_sent_by_kernel(_info: &libc::siginfo_t) -> bool {
     false
@@ -773,7 +773,7 @@ fn set_timer(after_ms: u64, every_ms: u32) -> io::Result<()> {
     }
 }
 
-/// Ends what [`interrupt_after`] has begun.
+/// Stops the interruptions of [`interrupt_after`].
 pub(crate) fn interrupt_no_more() -> io::Result<()> {
     set_timer(0, 0)
 }
@@ -804,7 +804,8 @@ fn set_action(signal: Signal, handler: SigHandler, flags: SaFlags) -> io::Result
 /// Whether a signal is ignored now.
 fn is_ignored(signal: Signal) -> io::Result<bool> {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: without a new action nothing changes, and the old one is written to where it has room.
+    // SAFETY: without a new action nothing changes, and the old one is written to `action`, which has its
+    // size.
     let done = unsafe { libc::sigaction(signal as libc::c_int, std::ptr::null(), action.as_mut_ptr()) };
     if done != 0 {
         return Err(io::Error::last_os_error());

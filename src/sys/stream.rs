@@ -195,8 +195,8 @@ impl Stream {
         0
     }
 
-    /// Has the system acknowledge at once what was received (`TCP_QUICKACK`, tcp(7)), where it is delayed and
-    /// may be asked for. On Linux only; a Unix socket acknowledges nothing.
+    /// Makes the system acknowledge received bytes at once (`TCP_QUICKACK`, tcp(7)), if the acknowledgement
+    /// is delayed. On Linux only; a Unix socket has no acknowledgements.
     #[cfg_attr(not(target_os = "linux"), allow(clippy::unused_self, reason = "nothing is to be had there"))]
     pub fn acknowledge(&self) {
         // Nothing depends on it: without it the acknowledgement leaves some 40 ms later.

@@ -47,7 +47,7 @@ pub(crate) fn ask_blind(prompt: &str, bytes_max: usize) -> io::Result<String> {
     let mut blind = before.clone();
     blind.local_flags.remove(LocalFlags::ECHO);
     blind.local_flags.insert(LocalFlags::ECHONL | LocalFlags::ICANON | LocalFlags::ISIG);
-    // Before the prompt: what was typed ahead was shown, and is dropped; what follows the prompt is not.
+    // Before the prompt: text typed ahead was echoed, and is dropped; text after the prompt is not echoed.
     tcsetattr(&tty, SetArg::TCSAFLUSH, &blind)?;
     let line = tty.write_all(prompt.as_bytes()).and_then(|()| read_line(&mut tty, bytes_max));
     tcsetattr(&tty, SetArg::TCSAFLUSH, &before)?;
@@ -99,9 +99,9 @@ impl UnechoedInput {
         Ok(UnechoedInput { tty, before })
     }
 
-    /// Drops what was typed and not read.
+    /// Drops unread input.
     pub(crate) fn discard_typed(&self) {
-        // An error means that the terminal is gone, and with it what was typed.
+        // An error means that the terminal is gone, and its input with it.
         let _ = nix::sys::termios::tcflush(&self.tty, nix::sys::termios::FlushArg::TCIFLUSH);
     }
 }

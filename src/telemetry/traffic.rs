@@ -1,4 +1,4 @@
-//! What went through a server: requests by class of status, and bytes.
+//! The traffic of a server: requests by class of status, and bytes.
 
 use std::fmt;
 
@@ -11,12 +11,12 @@ const BYTES_OUT: usize = 1;
 const ANSWERS: usize = 2;
 const _: () = assert!(ANSWERS + Answers::KINDS <= SHARD_COUNTERS);
 
-/// Requests that were answered, and bytes of all clients, those that are open included.
+/// Answered requests, and the bytes of all clients, including open ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Bytes received.
     pub bytes_in: u64,
-    /// Bytes handed to the system to be sent.
+    /// Bytes written to sockets.
     pub bytes_out: u64,
     answers: [u64; Answers::KINDS],
 }
@@ -56,7 +56,7 @@ impl Traffic {
         }
     }
 
-    /// Adds what processes or threads have counted.
+    /// Adds the counters of processes or threads.
     pub(super) fn add_tally(&mut self, tally: &Tally) {
         self.bytes_in += tally.shards_sum(BYTES_IN);
         self.bytes_out += tally.shards_sum(BYTES_OUT);

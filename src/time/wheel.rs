@@ -17,7 +17,7 @@ const DUE: u32 = (LEVELS * SLOTS) as u32;
 const FIRST: u32 = DUE + 1;
 const UNFILED_MS: u64 = u64::MAX;
 
-/// When each slot of the slab is to be looked at.
+/// The time at which each slot of the slab must be checked.
 #[derive(Debug)]
 pub(crate) struct Deadlines {
     /// Heads of the lists, then a link per slot of the slab: circular, doubly linked.
@@ -27,7 +27,7 @@ pub(crate) struct Deadlines {
     now_ms: u64,
 }
 
-/// A client's place in a list: 16 bytes of what an idle client costs.
+/// A client's place in a list: 16 bytes of the memory of an idle client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Link {
     prev: u32,
@@ -36,7 +36,7 @@ pub(crate) struct Link {
 }
 
 impl Deadlines {
-    /// With room for `clients`, which becomes memory as it is used.
+    /// With room for `clients`. Memory is committed as it is used.
     pub(crate) fn with_capacity(clients: usize) -> Self {
         let mut links = Vec::with_capacity(FIRST as usize + clients);
         links.extend((0..FIRST).map(|head| Link { prev: head, next: head, filed_ms: UNFILED_MS }));
@@ -81,7 +81,7 @@ impl Deadlines {
             self.now_ms = self.now_ms.max(starts_ms);
             self.occupied[level] &= !(1 << slot);
             let head = (level * SLOTS + slot) as u32;
-            // Bound: the list is finite, and what is filed again goes to a lower level or is due.
+            // Bounded: the list is finite, and a client that is filed again goes to a lower level or is due.
             while self.links[head as usize].next != head {
                 let index = self.links[head as usize].next;
                 let filed_ms = self.links[index as usize].filed_ms;

@@ -82,7 +82,7 @@ fn every_model_admits_users_with_the_right_password_only() {
             get(&mut server.client("http"), "/a", "Authorization: Bearer alice:secret\r\n").status,
             401
         );
-        // Together, the second behind one that is checked.
+        // At the same time: the second waits for the check of the first.
         let mut client = server.client("http");
         let request = |credentials| format!("GET /a HTTP/1.1\r\nHost: h\r\n{}\r\n", field(credentials));
         client.send([request(RIGHT), request("bob:builder"), request(WRONG)].concat().as_bytes());
@@ -133,7 +133,7 @@ fn every_model_refuses_a_guessing_address_but_no_known_password_or_other_address
     }
 }
 
-/// Each check takes a tenth of a second or more; all of them within the loop would make the other wait.
+/// Each check takes a tenth of a second or more; in the loop they would make the other client wait.
 #[test]
 fn passwords_are_checked_beside_the_loop_and_the_queue_is_bounded() {
     const GUESSES: usize = 80;
@@ -150,7 +150,8 @@ fn passwords_are_checked_beside_the_loop_and_the_queue_is_bounded() {
     assert_eq!((busy.status, busy.field("retry-after")), (503, Some("1")));
     assert_eq!(ask(&mut server, "carol:quick").status, 200);
     guesses[GUESSES / 2].expect_nothing_yet();
-    // Those that leave are not checked: else the next would wait for all of them.
+    // Passwords of clients that have left are not checked: otherwise the next client would wait for all of
+    // them.
     guesses.drain(1..).for_each(Client::reset);
     assert_eq!(receive(&mut guesses[0], "GET").status, 401);
     let mut last = None;

@@ -5,7 +5,7 @@ use crate::common::client::Ended;
 use crate::common::http::{Site, get, receive};
 use oneloop::models::Model;
 
-/// What a conversation leaves behind.
+/// The state of the connection after a conversation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ConnectionAfter {
     Open,
@@ -257,8 +257,8 @@ fn others_are_served_while_a_big_file_waits_for_its_reader() {
     assert_eq!(receive(&mut reader, "GET").body.len(), 20_000_000);
 }
 
-/// What a client sends behind its last request stays unread, and closing over it would be a reset.
-/// The client announced its last request; careless clients send an empty line all the same.
+/// Bytes after the last request stay unread, and closing a socket with unread bytes causes a reset. The
+/// client announced its last request; careless clients send an empty line after it nevertheless.
 #[test]
 fn bytes_after_the_last_request_do_not_destroy_unsent_answers() {
     let site = site();

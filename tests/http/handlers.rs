@@ -1,4 +1,4 @@
-//! Handlers of one's own in a reactor: what one of them does wrong ends its client, and no other.
+//! User-defined handlers in a reactor: a failing handler ends its client only.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

@@ -54,7 +54,7 @@ fn answers_are_written_down_with_the_bytes_really_sent_and_the_file_is_reopened(
     assert_eq!(read(&rotated).lines().count(), 1);
 }
 
-/// Here a listing: the session still holds the rest of it, with the record, when the client leaves.
+/// A listing: the session still holds the rest of it, with the report, when the client leaves.
 #[test]
 fn an_answer_that_is_cut_while_it_is_made_has_its_line_with_the_bytes_really_sent() {
     let site = Site::new();
@@ -126,8 +126,8 @@ fn a_log_file_at_its_size_limit_is_reported_and_ends_no_client() {
     assert!(server.stop().success());
 }
 
-/// Twice as many requests have more lines than a pipe and the bytes that wait for its reader hold: each is
-/// about 3 KiB.
+/// Twice this many requests have more log lines, of about 3 KiB each, than the pipe and the waiting bytes can
+/// hold.
 const CROWD: u32 = 600;
 
 /// Asks for a file, once with each of these numbers, and has every answer.

@@ -1,4 +1,4 @@
-//! Servers that end connections as they may: the load goes on with others, and makes no error of it.
+//! Servers that end connections, as they may: the load continues with new connections, without an error.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -114,7 +114,7 @@ fn a_connection_that_ends_while_no_reply_is_owed_is_not_an_error() {
     assert!(report.connections.ended_by_server >= 3, "{:?}", report.connections);
 }
 
-/// Requests wait for a connection all the time: each new one takes as many as it may have.
+/// Requests always wait for a connection: each new connection takes as many as it may have in flight.
 #[test]
 fn a_connection_that_is_new_takes_no_more_than_the_depth() {
     static MOST: AtomicUsize = AtomicUsize::new(0);
@@ -179,7 +179,7 @@ fn answering(answer: fn(usize) -> &'static str) -> SocketAddr {
 #[test]
 fn a_reply_with_any_status_is_counted_by_it_and_keeps_its_connection() {
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-    // With a folded field, and an empty line behind it.
+    // With a folded field, followed by an empty line.
     const BUSY: &str = "HTTP/1.1 503 Busy\r\nServer: a\r\n\tfold\r\nContent-Length: 4\r\n\r\nbusy\r\n";
     for pace in [Pace::Closed, constant(500.0)] {
         let mut plan = plan(answering(|number| if number % 2 == 0 { OK } else { BUSY }));

@@ -150,7 +150,7 @@ impl Request {
     }
 }
 
-/// A server that answers each request as it is told, whatever pieces it comes in.
+/// A server that answers each request as configured, however the request is split.
 fn site(answer: impl Fn(&Request) -> Vec<u8> + Clone + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

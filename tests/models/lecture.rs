@@ -242,7 +242,7 @@ fn clients_in_the_queue_of_dead_workers_are_served_by_their_replacements() {
 #[test]
 fn loops_divide_the_places_for_clients_among_them() {
     let mut server = Server::serve(&["--workers=2", "--clients=2", "echo@127.0.0.1:0"]);
-    // So many that both loops have their share of them.
+    // Enough clients that both loops get some.
     let mut clients: Vec<Client> = (0..60).map(|_| server.client("echo")).collect();
     let is_inside = |client: &mut Client| {
         let _ = client.try_send(b"x"); // a refused client may be closed already

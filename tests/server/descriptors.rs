@@ -12,7 +12,8 @@ use crate::common::{Client, Server, eventually, eventually_some, pace};
 use nix::sys::signal::Signal;
 
 const LIMIT: usize = 64;
-/// What a starved server may use of a second: a try every `accept_pause_ms` costs far less, a spin all of it.
+/// The CPU time per second that a starved server may use: a try every `accept_pause_ms` takes far less, a
+/// spin all of it.
 const STARVED_CPU_MAX: f64 = 0.1;
 
 /// Lowers the limit of a program that runs: it has adapted to another one at its start.

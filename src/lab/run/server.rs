@@ -29,7 +29,7 @@ const STOP_MAX: Duration = Duration::from_secs(3);
 const CHECK_MAX: Duration = Duration::from_secs(5);
 /// How long a client's error may come before the end of the server that caused it.
 const END_SEEN_MAX: Duration = Duration::from_millis(200);
-/// How often a state is polled that no event announces.
+/// How often states without an event are polled.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// How long to wait for the error output of a server that has ended.
 const ERROR_OUTPUT_MAX: Duration = Duration::from_millis(500);
@@ -106,7 +106,7 @@ impl Server {
         placement: &Placement,
         cores: &[usize],
     ) -> Result<(Child, ServerProcesses), String> {
-        // In a process group apart: Ctrl-C on the terminal reaches this process alone, which then stops the
+        // In a separate process group: Ctrl-C on the terminal reaches only this process, which then stops the
         // server.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         end_with_parent(&mut command);
@@ -226,7 +226,7 @@ impl Server {
         }
     }
 
-    /// Where it listens.
+    /// The address of the server.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -317,7 +317,8 @@ fn listens(addr: SocketAddr) -> bool {
     is_listening(addr.port()).unwrap_or_else(|| TcpStream::connect(addr).is_ok())
 }
 
-/// An address that was free a moment ago. A peer cannot be asked which port it has chosen, so it is told one.
+/// An address that was free a moment ago, to be passed to a peer: a peer cannot report the port it has
+/// chosen.
 fn free_addr() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }

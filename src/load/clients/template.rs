@@ -31,7 +31,7 @@ enum TemplatePart {
     Column(usize, String),
 }
 
-/// Why bytes are no template.
+/// Why bytes are not a valid template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TemplateError {

@@ -129,7 +129,7 @@ impl<H: Handler> HttpSession<H> {
         matches!(&self.state, RequestState::Body(pending) if !pending.body.is_over())
     }
 
-    /// Does the next step; `at` is moved past what was consumed.
+    /// Does the next step, and advances `at` by the consumed bytes.
     fn step(&mut self, input: Input<'_>, at: &mut usize, out: &mut Outbox) -> StepResult {
         let bytes = &input.bytes[*at..];
         match &mut self.state {

@@ -93,7 +93,7 @@ impl LineWriter {
         self.requests.map_or(0, ReopenRequests::count)
     }
 
-    /// Forgets the lines that wait, and what was lost: in a child, for they are its parent's.
+    /// Forgets the waiting lines and the count of lost ones: in a child, because they belong to its parent.
     pub(super) fn forget_all(&mut self) {
         self.waiting.clear();
         (self.begun_bytes, self.untried_bytes, self.due_ms) = (0, 0, None);

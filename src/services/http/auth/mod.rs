@@ -63,9 +63,9 @@ pub struct AuthConfig {
     pub file: Option<PathBuf>,
     /// What the site is called where a browser asks for the password.
     pub realm: String,
-    /// Failed passwords per minute from one address (IPv6: from one /64); `0` is no limit. Beyond the limit
-    /// that address gets 429, except for passwords that were accepted from it before; at three times the
-    /// limit, all of its requests get 429.
+    /// Failed passwords per minute from one address (IPv6: from one /64); `0` means no limit. Beyond the
+    /// limit that address gets 429, except for passwords that were accepted from it before; at three times
+    /// the limit, all of its requests get 429.
     pub failures_per_minute_max: u32,
 }
 
@@ -127,7 +127,7 @@ pub(crate) struct Auth {
 
 /// The result of the check of a password.
 struct PasswordOutcome {
-    /// Of what was checked: user, hash, password and address.
+    /// The digest of user, hash, password and address.
     digest: Digest,
     /// `None` if too many are checked already.
     is_right: Option<bool>,

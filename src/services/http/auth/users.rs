@@ -132,7 +132,7 @@ impl Users {
 pub(super) struct UserFile {
     of_start: Vec<(String, Digest)>,
     path: Option<PathBuf>,
-    /// When it was last looked at, in ms of [`Now::monotonic_ms`].
+    /// When it was last checked, in ms of [`Now::monotonic_ms`].
     looked_at_ms: AtomicU64,
     state: Mutex<FileState>,
 }
@@ -186,7 +186,7 @@ impl UserFile {
         Ok(UserFile { of_start, path, looked_at_ms: AtomicU64::new(0), state: Mutex::new(state) })
     }
 
-    /// The users now. If the file cannot be used any more, that is logged, and the users stay as they were.
+    /// The current users. If the file can no longer be used, that is logged, and the previous users remain.
     pub(super) fn current(&self, key: &DigestKey, now: Now) -> Arc<Users> {
         if let Some(path) = &self.path
             && self.is_due(now)
@@ -210,14 +210,14 @@ impl UserFile {
         let Some(seen) = self.state().seen else { return };
         let read = match std::fs::metadata(path) {
             Ok(found) if Stamp::of(&found) == seen => {
-                self.state().fault = None; // a file that was away for a moment
+                self.state().fault = None; // the file was missing for a moment
                 return;
             }
             Ok(found) => {
                 // `None` for a time in the future: such a file counts as settled.
                 let age = found.modified().ok().and_then(|modified| wall.duration_since(modified).ok());
                 if age.is_some_and(|age| age < SETTLED) {
-                    return; // looked at again in a moment
+                    return; // checked again in a moment
                 }
                 read(path)
             }

@@ -128,7 +128,7 @@ impl Resource {
         same
     }
 
-    /// Whether what is kept open still is what was opened: a file that is written to in place is not.
+    /// Whether the open file is unchanged since it was opened: a file that is overwritten in place is not.
     pub(crate) fn is_intact(&self) -> bool {
         self.variants().all(|variant| match (&variant.whole.body, variant.opened) {
             (FixedBody::File(file, _), Some(before)) => stat_of(file).is_ok_and(|stat| stat == before),

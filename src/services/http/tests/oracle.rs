@@ -186,7 +186,7 @@ const FIELDS: [&str; 29] = [
     "Range: bytes=0-",
 ];
 
-/// What is put into a head that is otherwise right.
+/// Bytes that are inserted into a valid head.
 const SPOILS: [&str; 22] = [
     "\r",
     "\n",
@@ -213,7 +213,7 @@ const SPOILS: [&str; 22] = [
 ];
 
 fn heads() -> impl Strategy<Value = String> {
-    // Most have the Host that is needed.
+    // Most heads have the required Host.
     let host = prop_oneof![4 => Just(Some("Host: h")), 1 => Just(None)];
     let fields = prop::collection::vec(select(&FIELDS[..]), 0..4);
     (select(&LINES[..]), host, fields).prop_map(|(line, host, fields)| {
@@ -238,7 +238,7 @@ proptest! {
         let bytes: Vec<u8> = chars.iter().map(|&char| char as u8).collect();
         match Scan::default().head_end(&bytes, 16 << 10) {
             Err(_) => {
-                // It ends at the first line that is wrong: nothing that begins like this is a head.
+                // The parser ends at the first invalid line: nothing that begins like this is a head.
                 prop_assert_eq!(oracle(&as_text(&bytes)), None);
             }
             Ok(None) => prop_assert!(!as_text(&bytes).trim_start_matches("\r\n").contains("\r\n\r\n")),

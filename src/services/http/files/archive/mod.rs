@@ -340,7 +340,7 @@ impl Archive {
         Ok(ArchivePhase::Walking)
     }
 
-    /// Adds the list of what was left out, and what ends the archive.
+    /// Adds the list of omitted files, and the end of the archive.
     fn finish(&mut self, out: &mut Vec<u8>) -> io::Result<ArchivePhase> {
         if let Some(list) = self.omissions.list() {
             let folder = self.folder.escape_ascii();
