@@ -35,7 +35,7 @@ mod measure {
     const BYTES: usize = 64;
     const IDLE: usize = 10_000;
     const ECHO_RATIO_MIN: f64 = 0.95;
-    /// Whole powers of two, as programs send them: a buffer of exactly such a size costs a second read.
+    /// Powers of two, as programs send them: a buffer of exactly this size costs a second read.
     const LARGE_BYTES: [usize; 2] = [16 << 10, 64 << 10];
     const LARGE_CPU_RATIO_MAX: f64 = 1.03;
     const IDLE_RATIO_MIN: f64 = 0.97;

@@ -1,5 +1,5 @@
-//! What a client that floods costs the others: 50 clients ping, with and without one that sends as fast as it
-//! can.
+//! The cost of a flooding client for the others: 50 clients ping, with and without one that sends as fast as
+//! it can.
 //!
 //! ```sh
 //! cargo bench --bench fairness

@@ -54,7 +54,7 @@ impl Stage {
         let began = Instant::now();
         self.reactor.turn(PATIENCE).unwrap();
         let worked = began.elapsed();
-        // A turn takes all that is ready, and all of them are: each has its answer already.
+        // A turn serves all ready clients, and all are ready: each has its answer now.
         let mut answer = [0; REQUEST.len()];
         for client in &mut self.active {
             client.read_exact(&mut answer).expect("the answer is there after one turn");

@@ -16,7 +16,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, raise};
 use oneloop::connection::ListenerLayers;
 use oneloop::limits::{Limits, Overflow};
-use oneloop::models::{self, ListenerConfig, Model, Setup};
+use oneloop::models::{self, ListenerConfig, Model, ServerConfig};
 use oneloop::session::{
     AnswerInfo, Call, ClientInfo, Input, Outbox, Progress, Refusal, Service, Session, Wait,
 };
@@ -45,14 +45,14 @@ const WAIT: Duration = Duration::from_millis(30);
 
 /// One client.
 struct FaultySession {
-    /// What is known of it.
+    /// The client's address and its other properties.
     who: String,
-    does: Does,
+    pending: PendingWork,
 }
 
-/// What a session does beside taking lines.
+/// What a session does in addition to reading lines.
 #[derive(Clone, Copy)]
-enum Does {
+enum PendingWork {
     Nothing,
     /// It pauses, then sends `later`.
     Later {
@@ -62,7 +62,7 @@ enum Does {
     Late {
         due_ms: u64,
     },
-    /// It sends `sleeping`, and pauses for ever.
+    /// It sends `sleeping`, and pauses forever.
     Sleep,
     /// It sends `tick` three times, at intervals, while it waits for lines.
     Tick {
@@ -77,7 +77,7 @@ impl Service for Faulty {
     fn open(&self, client: &ClientInfo<'_>) -> FaultySession {
         let (name, protocol) = (client.server_name.unwrap_or("-"), client.protocol.unwrap_or(b"-"));
         let who = format!("{} {name} {}\n", client.peer, protocol.escape_ascii());
-        FaultySession { who, does: Does::Nothing }
+        FaultySession { who, pending: PendingWork::Nothing }
     }
 
     fn refusal(&self, why: Refusal) -> &[u8] {
@@ -95,25 +95,31 @@ impl Service for Faulty {
 impl Session for FaultySession {
     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
         let now_ms = input.now.monotonic_ms;
-        match self.does {
-            Does::Later { due_ms } | Does::Late { due_ms } if now_ms < due_ms => return Progress::pause(0),
-            Does::Sleep if input.call != Call::Stopping => return Progress::pause(0),
-            Does::Late { .. } => {
+        match self.pending {
+            PendingWork::Later { due_ms } | PendingWork::Late { due_ms } if now_ms < due_ms => {
+                return Progress::pause(0);
+            }
+            PendingWork::Sleep if input.call != Call::Stopping => return Progress::pause(0),
+            PendingWork::Late { .. } => {
                 out.put_some(b"too late\n");
                 return Progress::timed_out(0);
             }
-            Does::Later { .. } => {
+            PendingWork::Later { .. } => {
                 out.put_some(b"later\n");
-                self.does = Does::Nothing;
+                self.pending = PendingWork::Nothing;
                 return Progress::again(0);
             }
-            Does::Tick { due_ms, left } if due_ms <= now_ms => {
+            PendingWork::Tick { due_ms, left } if due_ms <= now_ms => {
                 out.put_some(b"tick\n");
                 let due_ms = input.now.after_ms(WAIT);
-                self.does = if left > 1 { Does::Tick { due_ms, left: left - 1 } } else { Does::Nothing };
+                self.pending = if left > 1 {
+                    PendingWork::Tick { due_ms, left: left - 1 }
+                } else {
+                    PendingWork::Nothing
+                };
                 return Progress::again(0);
             }
-            Does::Sleep | Does::Tick { .. } | Does::Nothing => {}
+            PendingWork::Sleep | PendingWork::Tick { .. } | PendingWork::Nothing => {}
         }
         let Some(end) = input.bytes.iter().position(|&byte| byte == b'\n') else {
             return match (input.bytes, input.call) {
@@ -130,14 +136,14 @@ impl Session for FaultySession {
             b"stall\n" => stall(),
             b"later\n" | b"late\n" | b"sleep\n" | b"tick\n" => {
                 let due_ms = input.now.after_ms(WAIT);
-                self.does = match line {
-                    b"later\n" => Does::Later { due_ms },
-                    b"late\n" => Does::Late { due_ms },
+                self.pending = match line {
+                    b"later\n" => PendingWork::Later { due_ms },
+                    b"late\n" => PendingWork::Late { due_ms },
                     b"sleep\n" => {
                         out.put_some(b"sleeping\n");
-                        Does::Sleep
+                        PendingWork::Sleep
                     }
-                    _ => Does::Tick { due_ms, left: 3 },
+                    _ => PendingWork::Tick { due_ms, left: 3 },
                 };
                 return Progress::again(line.len());
             }
@@ -154,9 +160,11 @@ impl Session for FaultySession {
     }
 
     fn timer_due_ms(&self) -> Option<u64> {
-        match self.does {
-            Does::Later { due_ms } | Does::Late { due_ms } | Does::Tick { due_ms, .. } => Some(due_ms),
-            Does::Nothing | Does::Sleep => None,
+        match self.pending {
+            PendingWork::Later { due_ms }
+            | PendingWork::Late { due_ms }
+            | PendingWork::Tick { due_ms, .. } => Some(due_ms),
+            PendingWork::Nothing | PendingWork::Sleep => None,
         }
     }
 }
@@ -168,70 +176,72 @@ fn stall() -> ! {
     }
 }
 
-/// What was typed.
-struct Asked {
+/// The arguments.
+struct Arguments {
     model: Model,
     workers: usize,
     limits: Limits,
-    serves: Serves,
+    service: ServiceChoice,
     layers: ListenerLayers,
 }
 
 #[derive(Clone, Copy)]
-enum Serves {
+enum ServiceChoice {
     Faulty(Faulty),
     Chat,
     Backend,
 }
 
-fn asked(mut args: impl Iterator<Item = String>) -> Result<Asked, String> {
-    let mut asked = Asked {
+fn arguments(mut args: impl Iterator<Item = String>) -> Result<Arguments, String> {
+    let mut arguments = Arguments {
         model: Model::Reactor,
         workers: 0,
         limits: Limits::default(),
-        serves: Serves::Faulty(Faulty { refusal_panics: false }),
+        service: ServiceChoice::Faulty(Faulty { refusal_panics: false }),
         layers: ListenerLayers::none(),
     };
     while let Some(flag) = args.next() {
         if flag == "--chat" {
-            asked.serves = Serves::Chat;
+            arguments.service = ServiceChoice::Chat;
             continue;
         }
         if flag == "--backend" {
-            asked.serves = Serves::Backend;
+            arguments.service = ServiceChoice::Backend;
             continue;
         }
         let value = args.next().ok_or_else(|| format!("{flag} needs a value"))?;
         let number = || value.parse::<u32>().map_err(|error| format!("{flag} {value}: {error}"));
         match flag.as_str() {
-            "--model" => asked.model = value.parse().map_err(|error| format!("{error}"))?,
-            "--workers" => asked.workers = number()? as usize,
-            "--clients" => asked.limits.clients_max = number()?,
-            "--per-address" => asked.limits.clients_per_address_max = number()?,
-            "--drain-ms" => asked.limits.drain_ms = number()?,
-            "--handshake-ms" => asked.limits.handshake_ms = number()?,
+            "--model" => arguments.model = value.parse().map_err(|error| format!("{error}"))?,
+            "--workers" => arguments.workers = number()? as usize,
+            "--clients" => arguments.limits.clients_max = number()?,
+            "--per-address" => arguments.limits.clients_per_address_max = number()?,
+            "--drain-ms" => arguments.limits.drain_ms = number()?,
+            "--handshake-ms" => arguments.limits.handshake_ms = number()?,
             "--layers" if value == "frames" => {
-                asked.layers = ListenerLayers::none().with(layers::Frames::default);
+                arguments.layers = ListenerLayers::none().with(layers::Frames::default);
             }
             "--layers" if value == "origin" => {
-                asked.layers =
+                arguments.layers =
                     ListenerLayers::none().with(layers::Origin::default).with(layers::Frames::default);
             }
-            "--idle-ms" => asked.limits.idle_ms = number()?,
-            "--refusal" if value == "panic" => asked.serves = Serves::Faulty(Faulty { refusal_panics: true }),
-            "--overflow" if value == "wait" => asked.limits.overflow = Overflow::Wait,
-            "--overflow" if value == "evict" => asked.limits.overflow = Overflow::Evict,
-            _ => return Err(format!("{flag} {value}: there is no such flag")),
+            "--idle-ms" => arguments.limits.idle_ms = number()?,
+            "--refusal" if value == "panic" => {
+                arguments.service = ServiceChoice::Faulty(Faulty { refusal_panics: true });
+            }
+            "--overflow" if value == "wait" => arguments.limits.overflow = Overflow::Wait,
+            "--overflow" if value == "evict" => arguments.limits.overflow = Overflow::Evict,
+            _ => return Err(format!("unknown flag {flag} {value}")),
         }
     }
-    if asked.workers == 0 {
-        asked.workers = asked.model.workers_default().unwrap_or(1);
+    if arguments.workers == 0 {
+        arguments.workers = arguments.model.workers_default().unwrap_or(1);
     }
-    Ok(asked)
+    Ok(arguments)
 }
 
-fn serve<S: Service + Send>(asked: Asked, name: &str, service: S) -> Result<(), ExitCode> {
-    let Asked { model, workers, limits, layers, .. } = asked;
+fn serve<S: Service + Send>(arguments: Arguments, name: &str, service: S) -> Result<(), ExitCode> {
+    let Arguments { model, workers, limits, layers, .. } = arguments;
     let fail = |code: u8| {
         move |error: &dyn std::fmt::Display| {
             eprintln!("faulty: {error}");
@@ -259,8 +269,8 @@ fn serve<S: Service + Send>(asked: Asked, name: &str, service: S) -> Result<(), 
     let listeners = vec![ListenerConfig { service, sockets, layers }];
     let metrics = Arc::new(Metrics::new().map_err(|error| fail(1)(&error))?);
     let telemetry = Telemetry::new().with_observer(metrics.clone());
-    let setup = Setup { listeners, limits, workers, telemetry, signals };
-    let summary = models::run(model, setup, &mut || {}).map_err(|error| fail(1)(&error))?;
+    let config = ServerConfig { listeners, limits, workers, telemetry, signals };
+    let summary = models::run(model, config, &mut || {}).map_err(|error| fail(1)(&error))?;
     eprintln!("ended: {summary}");
     let seen = metrics.snapshot();
     let (answers, latencies) = (seen.answers(), seen.latencies_ms.count());
@@ -272,11 +282,11 @@ fn serve<S: Service + Send>(asked: Asked, name: &str, service: S) -> Result<(), 
 fn main() -> ExitCode {
     #[cfg(feature = "cli")]
     env_logger::init();
-    let served = match asked(std::env::args().skip(1)) {
-        Ok(asked) => match asked.serves {
-            Serves::Faulty(faulty) => serve(asked, "faulty", faulty),
-            Serves::Chat => serve(asked, "chat", chat::Chat::default()),
-            Serves::Backend => serve(asked, "backend", backend::Backend::start()),
+    let served = match arguments(std::env::args().skip(1)) {
+        Ok(arguments) => match arguments.service {
+            ServiceChoice::Faulty(faulty) => serve(arguments, "faulty", faulty),
+            ServiceChoice::Chat => serve(arguments, "chat", chat::Chat::default()),
+            ServiceChoice::Backend => serve(arguments, "backend", backend::Backend::start()),
         },
         Err(mistake) => {
             eprintln!("faulty: {mistake}");

@@ -1,6 +1,6 @@
-//! An echo server of known capacity: it answers so many requests per second, and no more. It shows whether a
-//! load generator finds what it is to find (`oneloop load --find`), and what it makes of a server that stops,
-//! loses replies, or leaves clients waiting.
+//! An echo server of known capacity: it answers a given number of requests per second, and no more. It shows
+//! whether a load generator finds this capacity (`oneloop load --find`), and how it judges a server that
+//! stops, loses replies, or leaves clients waiting.
 //!
 //! ```sh
 //! cargo run --example token_bucket -- 127.0.0.1:7107 --rate 2000 --stall-ms 40 &

@@ -95,7 +95,7 @@ mod admission;
 mod cli;
 pub mod connection;
 #[cfg(feature = "load")]
-// Reports of the command line and the lab use all of it, a load of a library user a part.
+// The command line and the lab use all of it; without the feature `cli` a part is unused.
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod judge;
 #[cfg(feature = "cli")]

@@ -30,7 +30,9 @@ macro_rules! limits {
     library {
         $($(#[doc = $library_doc:literal])+ $library_field:ident: $library_type:ty = $library_default:expr;)+
     }) => {
-        /// The limits of one server. `Limits::default()` is meant for a hostile network.
+        /// The limits of one server. `Limits::default()` is meant for a hostile network. A user of the
+        /// library sets `HttpConfig::head_bytes_max` in addition to `head_bytes_max`, which only the program
+        /// reads.
         ///
         /// ```
         /// use oneloop::limits::Limits;
@@ -109,19 +111,19 @@ macro_rules! bounds {
 
 limits! {
     "Deadlines" {
-        /// How long a client may be idle between requests; 0 is no limit.
+        /// How long a client may be idle between requests; 0 means no limit.
         ///
-        /// Each request restarts it, other bytes do not. Without it, idle clients hold slots and descriptors
-        /// forever.
+        /// Each request restarts the time, other bytes do not. Without it, idle clients hold slots and
+        /// descriptors forever.
         idle_ms: u32 = 60_000, Time(min 0), "idle", Basic, [IdleClients];
 
-        /// How long a request may take from its first byte to its last; 0 is no limit.
+        /// How long a request may take from its first byte to its last; 0 means no limit.
         ///
-        /// Absolute: no later byte extends it. Without it, a client that sends one byte per second holds a
+        /// Later bytes do not extend it. Without it, a client that sends one byte per second holds a
         /// slot forever (the "slowloris" attack).
         request_ms: u32 = 30_000, Time(min 0), "request", Basic, [Requests];
 
-        /// A client must read at least `rate_bytes_min` in each period of this length; 0 is no limit.
+        /// A client must read at least `rate_bytes_min` in each period of this length; 0 means no limit.
         ///
         /// It applies while output waits for the client. What a client reads beyond the minimum counts for up
         /// to six periods ahead, because kernels report free space in large steps, however steadily the
@@ -130,7 +132,7 @@ limits! {
 
         /// The least that a client must read in each `rate_window_ms`.
         ///
-        /// It should be less than what the slowest connection to be served carries in that time.
+        /// It should be less than the slowest expected connection transfers in that time.
         rate_bytes_min: u32 = 1024, Bytes(min 0), "rate-bytes", Basic, [Output];
 
         /// How long a closed connection waits for the client to close its side; 0 closes at once.
@@ -158,12 +160,12 @@ limits! {
     "Limits" {
         /// Clients at once, without refused ones.
         ///
-        /// `oneloop serve` lowers it at start to what the limit of file descriptors of each process allows,
+        /// At start `oneloop serve` lowers it to what the limit of file descriptors allows in each process,
         /// after a reserve for the files and directories that http opens. Without it, a crowd takes all
         /// descriptors and memory.
         clients_max: u32 = 16_384, Count(min 1), "clients", Basic, [SeveralClients];
 
-        /// Clients at once from one address (for IPv6: from one /64); 0 is no limit.
+        /// Clients at once from one address (for IPv6: from one /64); 0 means no limit.
         ///
         /// It is off by default: many clients share an address behind a NAT or proxy, and only the operator
         /// knows whether they do.
@@ -171,7 +173,7 @@ limits! {
 
         /// What happens to a client beyond `clients_max`.
         ///
-        /// Which one is right depends on the clients.
+        /// `refuse` reports the overload to the client at once, `wait` hides it, `evict` favours new clients.
         overflow: Overflow = Overflow::Refuse, Choice(), "overflow", Basic, [EarlyAccept];
 
         /// Connections that wait in the kernel to be accepted, as passed to `listen(2)`.
@@ -185,35 +187,35 @@ limits! {
         /// Without it, refusals could cost more than clients.
         refusals_max: u32 = 64, Count(min 0), "refusals", Advanced, [EarlyAccept];
 
-        /// What a lingering client may still send before it is disconnected.
+        /// Bytes that a lingering client may still send before it is disconnected.
         ///
-        /// Without it, a client could send to a closed connection for as long as it lingers.
+        /// Without it, a client could send without bound until the end of the linger.
         linger_bytes_max: u32 = 1 << 20, Bytes(min 0), "linger-bytes", Advanced, [];
 
         /// The longest head of a request, from 10 KiB to 256 KiB: its line, of up to 8 KiB, and its fields.
         ///
         /// A client with many cookies needs more. It counts as input: within `buffers_bytes_max` for all
         /// clients together, and `inbox_bytes_max` is raised to it. Without it, a client that never ends its
-        /// head fills the memory. A program that uses the library sets `HttpConfig::head_bytes_max`.
+        /// head fills the memory.
         head_bytes_max: u32 = 16 << 10, Bytes(min 10240, max 256 << 10), "head-bytes", Basic, [Requests];
 
         /// Unconsumed input kept for one client; for http at least `head_bytes_max`.
         ///
-        /// A request, or a part of one, that a session needs whole can be at most this long. The default is
-        /// 64 KiB, as much as programs commonly write at once, and a page.
+        /// A session that processes only complete requests, or parts of them, can receive at most this many
+        /// bytes at a time. The default is 64 KiB, as much as programs commonly write at once, and a page.
         inbox_bytes_max: u32 = 68 << 10, Bytes(min 512), "inbox", Advanced, [];
 
         /// Unsent output kept for one client.
         ///
-        /// It is what a client that does not read costs.
+        /// It bounds the memory that a client costs if it does not read.
         outbox_bytes_max: u32 = 68 << 10, Bytes(min 1024), "outbox", Advanced, [];
 
-        /// Memory for input and output of all clients of one process together; 0 is no limit.
+        /// Memory for input and output of all clients of one process together; 0 means no limit.
         ///
-        /// It covers unconsumed input, unsent output with the log lines of its answers, and what sessions
-        /// keep for an answer. Beyond it, the clients with the largest buffers are reset; each of several
-        /// workers has an equal share. Without it, many clients that do not read could take the limit of one
-        /// client, times their number.
+        /// It covers unconsumed input, unsent output with the requests of its answers, and the memory of
+        /// sessions for answers in progress. Beyond it, the clients with the largest buffers are reset; each
+        /// of several workers has an equal share. Without it, many clients that do not read could each take
+        /// the limit of one client.
         buffers_bytes_max: u64 = 256 << 20, Bytes(min 0), "buffers", Basic, [SharedBuffers];
     }
 
@@ -236,8 +238,8 @@ limits! {
 
         /// Bytes written to one client per turn.
         ///
-        /// The default is a file of 1 MiB with its head, which takes the kernel about 0.1 ms. Without it, a
-        /// big file starves the others.
+        /// The default fits a file of 1 MiB with its head, which the kernel copies in about 0.1 ms. Without
+        /// it, a big file starves the others.
         write_bytes_per_turn_max: u32 = (1 << 20) + (4 << 10), Bytes(min 1), "write-per-turn", Advanced, [];
 
         /// New clients of one listener per turn.
@@ -258,9 +260,9 @@ limits! {
     }
 
     library {
-        /// How long the handshakes of a client's layers may take, in ms; 0 is no limit.
+        /// How long the handshakes of a client's layers may take, in ms; 0 means no limit.
         ///
-        /// Absolute: no later byte extends it. Without it, a client that never completes one holds a slot
+        /// Later bytes do not extend it. Without it, a client that never completes a handshake holds a slot
         /// forever.
         handshake_ms: u32 = 10_000;
     }
@@ -289,7 +291,7 @@ pub(crate) use table::{Audience, Need, Setting, Unit};
 mod table {
     use super::{Limits, Overflow};
 
-    /// One limit, as declared.
+    /// A limit, as declared.
     pub(crate) struct Setting {
         /// The field of [`Limits`].
         pub(crate) field: &'static str,
@@ -320,7 +322,7 @@ mod table {
         Bytes,
         /// A number, typed as `64` or `10k`.
         Count,
-        /// One of several names.
+        /// One of several words.
         Choice,
     }
 

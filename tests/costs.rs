@@ -168,7 +168,7 @@ impl Transport for Counted {
 const READS_PER_REQUEST: u32 =
     if cfg!(all(target_os = "linux", not(mio_unsupported_force_poll_poll))) { 1 } else { 2 };
 
-/// Calls that answer `requests` of so many bytes each, one after the other.
+/// Calls that answer `requests` of this many bytes each, one after the other.
 fn calls_for(requests: u32, bytes: usize) -> (u32, u32) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

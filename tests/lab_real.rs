@@ -131,7 +131,7 @@ fn the_lectures_first_claim_is_measured_and_an_interruption_keeps_what_there_is(
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_disk_that_is_full_ends_it_and_what_was_measured_is_shown() {
+fn a_full_disk_ends_the_comparison_and_shows_its_results() {
     const ASKED: [&str; 9] =
         ["--quick", "--attempts", "1", "--experiments", "wait", "--models", "reactor", "--seed", "5"];
     if Command::new("prlimit").arg("--version").output().is_err() {
@@ -207,7 +207,7 @@ fn refused(output: &Path, command: &str) -> String {
 }
 
 #[test]
-fn a_peer_that_does_not_serve_is_told_before_anything_is_measured() {
+fn a_peer_that_does_not_serve_is_reported_before_the_measurement() {
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("out");
     let said = refused(&output, "echo broken {port} >&2; exit 3");
@@ -221,7 +221,7 @@ fn a_peer_that_does_not_serve_is_told_before_anything_is_measured() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_peer_that_goes_to_the_background_is_told_and_ended_all_the_same() {
+fn a_peer_that_goes_to_the_background_is_reported_and_ended() {
     let directory = tempfile::tempdir().unwrap();
     let port = directory.path().join("port");
     // A session of its own is out of reach of what ends the peer's process group.
@@ -327,7 +327,7 @@ fn a_quick_look_keeps_its_promises_on_real_servers() {
     let found = Results::of(&output);
     let (made, planned) = found.runs();
     assert_eq!(made, planned);
-    // A machine that is busy elsewhere makes cells NOISY; none of these servers fails.
+    // A busy machine makes cells NOISY; none of these servers fails.
     let failed: Vec<&Value> =
         found.cells().iter().filter(|result| result["judgement"]["verdict"] == "FAILED").collect();
     assert!(failed.is_empty(), "{failed:#?}");

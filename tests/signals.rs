@@ -24,8 +24,8 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, raise};
-use sys::process::{self, ChildRequest, Ended, Forked};
-use sys::signals::Arrived;
+use sys::process::{self, ChildExit, ChildRequest, ForkSide};
+use sys::signals::ArrivedSignals;
 use sys::{Address, Crew, CrewMember, HeldSignals, ListenOptions, Listener, Signals, signals};
 
 /// Longer than anything here takes, short enough to wait for.
@@ -49,7 +49,7 @@ fn readable(signals: &Signals, patience_ms: u16) -> bool {
 }
 
 /// Waits until the child has ended; its id and how.
-fn reaped() -> (u32, Ended) {
+fn reaped() -> (u32, ChildExit) {
     let start = Instant::now();
     loop {
         if let Some(ended) = process::reap().unwrap() {
@@ -65,16 +65,16 @@ fn a_signal_is_read_from_the_pipe_and_taken_once() {
     let _alone = alone();
     let mut signals = Signals::install().unwrap();
     assert_eq!(Signals::install().unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
-    assert_eq!(signals.take(), Arrived::default());
+    assert_eq!(signals.take(), ArrivedSignals::default());
     assert_eq!(signals.counts().stops(), 0, "what was asked for before is forgotten");
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1] {
         raise(signal).unwrap();
     }
     assert!(readable(&signals, 10_000));
-    assert_eq!(signals.take(), Arrived { stops: 2, reopen: true, report: true, child: false });
+    assert_eq!(signals.take(), ArrivedSignals { stops: 2, reopen: true, report: true, child: false });
     assert_eq!(signals.counts().stops(), 2);
     assert!(!readable(&signals, 0), "the pipe is empty again");
-    assert_eq!(signals.take(), Arrived::default());
+    assert_eq!(signals.take(), ArrivedSignals::default());
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn signals_installed_again_start_anew() {
     let _alone = alone();
     for _ in 0..3 {
         let mut signals = Signals::install().unwrap();
-        assert_eq!(signals.take(), Arrived::default());
+        assert_eq!(signals.take(), ArrivedSignals::default());
         raise(Signal::SIGTERM).unwrap();
         assert_eq!(signals.take().stops, 1);
     }
@@ -98,8 +98,8 @@ fn is_stopped(mut held: HeldSignals) -> bool {
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
         match signals.take() {
-            arrived if arrived == Arrived::default() => readable(&signals, 100),
-            arrived => return arrived == Arrived { stops: 1, ..Arrived::default() },
+            arrived if arrived == ArrivedSignals::default() => readable(&signals, 100),
+            arrived => return arrived == ArrivedSignals { stops: 1, ..ArrivedSignals::default() },
         };
     }
     false
@@ -110,13 +110,13 @@ fn a_child_has_signals_of_its_own_and_the_parent_learns_of_its_end() {
     let _alone = alone();
     let mut signals = held();
     raise(Signal::SIGHUP).unwrap();
-    let Forked::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
+    let ForkSide::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
         // In the child: nothing of the parent's is seen, SIGINT is nothing, SIGTERM is read, once however
         // often, and what ends it at once is a signal of its own.
         let mut signals = signals.readable().unwrap();
-        let clean = signals.take() == Arrived::default();
+        let clean = signals.take() == ArrivedSignals::default();
         let _ = raise(Signal::SIGINT);
-        let deaf = signals.take() == Arrived::default();
+        let deaf = signals.take() == ArrivedSignals::default();
         let _ = raise(Signal::SIGTERM);
         let hears = signals.take().stops == 1 && signals.counts().stops() == 1;
         let _ = raise(Signal::SIGTERM);
@@ -125,15 +125,19 @@ fn a_child_has_signals_of_its_own_and_the_parent_learns_of_its_end() {
         let cut = signals.take().stops == 1 && signals.counts().stops() == 2;
         process::exit(if clean && deaf && hears && once && cut { 7 } else { 1 });
     };
-    assert_eq!(reaped(), (child, Ended::Exited(7)));
+    assert_eq!(reaped(), (child, ChildExit::Exited(7)));
     let start = Instant::now();
-    let mut seen = Arrived::default();
+    let mut seen = ArrivedSignals::default();
     while !seen.child {
         assert!(start.elapsed() < PATIENCE, "SIGCHLD was not told");
         let (arrived, _) = signals.wait([], Some(Duration::from_millis(10))).unwrap();
-        seen = Arrived { reopen: seen.reopen | arrived.reopen, ..arrived };
+        seen = ArrivedSignals { reopen: seen.reopen | arrived.reopen, ..arrived };
     }
-    assert_eq!(seen, Arrived { reopen: true, child: true, ..Arrived::default() }, "no stop of the child's");
+    assert_eq!(
+        seen,
+        ArrivedSignals { reopen: true, child: true, ..ArrivedSignals::default() },
+        "no stop of the child's"
+    );
     assert_eq!(process::reap().unwrap(), None);
 }
 
@@ -167,7 +171,7 @@ fn a_held_signal_that_comes_to_another_thread_is_passed_on() {
     waits.send(()).unwrap();
     other.join().unwrap();
     let (arrived, _) = signals.wait([], Some(PATIENCE)).unwrap();
-    assert_eq!(arrived, Arrived { stops: 1, ..Arrived::default() });
+    assert_eq!(arrived, ArrivedSignals { stops: 1, ..ArrivedSignals::default() });
 }
 
 #[test]
@@ -175,21 +179,21 @@ fn a_child_that_blocks_notices_a_signal_that_came_just_before() {
     let _alone = alone();
     let (read, _write) = nix::unistd::pipe().unwrap();
     let mut signals = held();
-    let Forked::Parent(child) = process::fork(&mut signals, 20).unwrap() else {
+    let ForkSide::Parent(child) = process::fork(&mut signals, 20).unwrap() else {
         let _ = raise(Signal::SIGTERM);
         // Again and again.
         let noticed = (0..3).all(|_| nix::unistd::read(&read, &mut [0]) == Err(nix::Error::EINTR));
         process::exit(u8::from(!noticed));
     };
-    assert_eq!(reaped(), (child, Ended::Exited(0)));
+    assert_eq!(reaped(), (child, ChildExit::Exited(0)));
 }
 
 #[test]
-fn a_timer_interrupts_what_blocks_until_it_is_set_anew() {
+fn a_timer_interrupts_blocked_calls_until_it_is_set_again() {
     let _alone = alone();
     let (read, _write) = nix::unistd::pipe().unwrap();
     let mut signals = held();
-    let Forked::Parent(child) = process::fork(&mut signals, 20).unwrap() else {
+    let ForkSide::Parent(child) = process::fork(&mut signals, 20).unwrap() else {
         let start = Instant::now();
         let set = signals::interrupt_after(50, 10).is_ok();
         let noticed = (0..3).all(|_| nix::unistd::read(&read, &mut [0]) == Err(nix::Error::EINTR));
@@ -199,26 +203,26 @@ fn a_timer_interrupts_what_blocks_until_it_is_set_anew() {
         let quiet = poll(&mut fds, PollTimeout::from(50_u16)) == Ok(0);
         process::exit(u8::from(!(set && noticed && in_time && ended && quiet)));
     };
-    assert_eq!(reaped(), (child, Ended::Exited(0)));
+    assert_eq!(reaped(), (child, ChildExit::Exited(0)));
 }
 
 #[test]
 fn a_signal_that_comes_between_the_end_of_the_work_and_that_of_the_process_does_not_kill_it() {
     let _alone = alone();
     let mut signals = held();
-    let Forked::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
+    let ForkSide::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
         drop(signals);
         for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGVTALRM] {
             let _ = raise(signal);
         }
         process::exit(3);
     };
-    assert_eq!(reaped(), (child, Ended::Exited(3)));
+    assert_eq!(reaped(), (child, ChildExit::Exited(3)));
     drop(signals);
     drop(Signals::install().unwrap().for_good());
     raise(Signal::SIGHUP).unwrap();
     Signals::install().unwrap();
-    assert_eq!(Signals::install().unwrap().take(), Arrived::default());
+    assert_eq!(Signals::install().unwrap().take(), ArrivedSignals::default());
 }
 
 #[test]
@@ -227,7 +231,7 @@ fn a_signal_of_a_child_does_not_reach_its_parent() {
     let (told, tell) = nix::unistd::pipe().unwrap();
     let (waits, goes_on) = nix::unistd::pipe().unwrap();
     let mut signals = held();
-    let Forked::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
+    let ForkSide::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
         let _ = raise(Signal::SIGTERM);
         let _ = nix::unistd::write(&tell, b"x");
         let _ = nix::unistd::read(&waits, &mut [0]);
@@ -235,39 +239,39 @@ fn a_signal_of_a_child_does_not_reach_its_parent() {
     };
     assert_eq!(nix::unistd::read(&told, &mut [0]), Ok(1));
     let (arrived, _) = signals.wait([], Some(Duration::ZERO)).unwrap();
-    assert_eq!(arrived, Arrived::default());
+    assert_eq!(arrived, ArrivedSignals::default());
     nix::unistd::write(&goes_on, b"x").unwrap();
-    assert_eq!(reaped(), (child, Ended::Exited(0)));
+    assert_eq!(reaped(), (child, ChildExit::Exited(0)));
 }
 
 #[test]
 fn a_child_is_stopped_by_its_parent() {
     let _alone = alone();
     let mut signals = held();
-    let Forked::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
+    let ForkSide::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
         process::exit(u8::from(!is_stopped(signals)));
     };
     process::notify(child, ChildRequest::Drain).unwrap();
-    assert_eq!(reaped(), (child, Ended::Exited(0)));
+    assert_eq!(reaped(), (child, ChildExit::Exited(0)));
     process::notify(child, ChildRequest::Drain).expect("one that has ended is no error");
-    let Forked::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
+    let ForkSide::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
         loop {
             std::thread::park();
         }
     };
     process::notify(child, ChildRequest::Kill).unwrap();
-    assert_eq!(reaped(), (child, Ended::Killed(9)));
+    assert_eq!(reaped(), (child, ChildExit::Killed(9)));
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_grandchild_is_told_when_its_parent_dies() {
+fn a_grandchild_gets_a_signal_when_its_parent_dies() {
     let _alone = alone();
     let (read, write) = nix::unistd::pipe().unwrap();
     let (ready, set) = nix::unistd::pipe().unwrap();
     let mut signals = held();
-    let Forked::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
-        if let Ok(Forked::Parent(_)) = process::fork(&mut signals, 0) {
+    let ForkSide::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
+        if let Ok(ForkSide::Parent(_)) = process::fork(&mut signals, 0) {
             // It lives until the grandchild is set up: an earlier death is another case.
             let _ = nix::unistd::read(&ready, &mut [0]);
             process::exit(0);
@@ -276,7 +280,7 @@ fn a_grandchild_is_told_when_its_parent_dies() {
         let _ = nix::unistd::write(&write, if is_stopped(signals) { b"y" } else { b"n" });
         process::exit(0);
     };
-    assert_eq!(reaped(), (child, Ended::Exited(0)));
+    assert_eq!(reaped(), (child, ChildExit::Exited(0)));
     drop(write);
     let mut told = [0];
     assert_eq!(nix::unistd::read(&read, &mut told), Ok(1));
@@ -372,11 +376,11 @@ fn a_child_does_not_remove_the_path_of_its_parents_socket() {
     let path = dir.path().join("s");
     let listener = Listener::bind(&Address::Unix(path.clone()), &ListenOptions::default()).unwrap();
     let mut signals = held();
-    let Forked::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
+    let ForkSide::Parent(child) = process::fork(&mut signals, 0).unwrap() else {
         drop(listener);
         process::exit(0);
     };
-    assert_eq!(reaped(), (child, Ended::Exited(0)));
+    assert_eq!(reaped(), (child, ChildExit::Exited(0)));
     assert!(path.exists());
     drop(listener);
     assert!(!path.exists());

@@ -130,12 +130,12 @@ impl Conversation {
     }
 }
 
-/// Clients of one source address run out of ports: each so many of them take the next address of 127.0.0.0/8.
+/// The ports of one source address run out: after this many clients the next address of 127.0.0.0/8 is used.
 fn connect(addr: SocketAddr, index: usize) -> TcpStream {
     let source = Ipv4Addr::new(127, 0, 0, 1 + (index / CLIENTS_PER_SOURCE) as u8);
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
-    // Closed with a reset: no port stays behind in TIME_WAIT for the next crowd.
+    // Closed with a reset: no port is left in TIME_WAIT for the next crowd.
     socket.set_linger(Some(Duration::ZERO)).unwrap();
     socket.connect(&addr.into()).unwrap_or_else(|error| panic!("client {index}: {error}"));
     TcpStream::from(socket)

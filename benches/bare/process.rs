@@ -29,8 +29,7 @@ pub(crate) fn pin(pid: Pid, core: usize) {
 }
 
 impl Server {
-    /// `oneloop serve echo`, as released, with nothing switched off. `ONELOOP_PROGRAM` names another build of
-    /// it.
+    /// `oneloop serve echo`, as released, with default settings. `ONELOOP_PROGRAM` names another build.
     pub(crate) fn oneloop(core: usize, more: &[&str]) -> Server {
         let program = std::env::var_os("ONELOOP_PROGRAM");
         Server::build(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_oneloop").into()), core, more)

@@ -12,9 +12,9 @@ use crate::bare::pairs::{Bench, Pairs};
 pub(crate) const BYTES: usize = 64;
 /// Clients that come once, at a time.
 const ONCE_AT_A_TIME: usize = 16;
-/// Slices of each side of a pair. Which side is first: one, the other, the other, the one.
+/// Slices of each side of a pair, in the order A B B A.
 const SLICES: u32 = 4;
-/// Between so many idle clients lies the memory of those beyond the first.
+/// The numbers of idle clients between which memory is measured: the first few are left out.
 const IDLE_FROM: usize = 8;
 const IDLE_TO: usize = 1000;
 const IDLE_TO_FAST: usize = 200;

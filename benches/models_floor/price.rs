@@ -5,7 +5,7 @@ use super::measure::{Side, pairs_of};
 use super::subject::{Case, Model};
 use crate::bare::pairs::Bench;
 
-/// What is added, and how much of it.
+/// The kinds of added work, and the amount of each.
 const ADDED: [(Model, Case, &str, u32, &str); 6] = [
     (Model::Fork, Case::Once, "DIRTY_PAGES", 100, "page that the parent has written to"),
     (Model::Fork, Case::Once, "MAPPINGS", 15, "mapping"),

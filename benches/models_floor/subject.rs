@@ -38,7 +38,7 @@ impl Model {
         matches!(self, Model::Prefork | Model::Prethread)
     }
 
-    /// How many workers it starts for so many clients that stay.
+    /// How many workers it starts for this many clients that stay.
     pub(crate) fn workers(self, clients: usize) -> Option<usize> {
         self.starts_ahead().then_some(WORKERS.max(clients))
     }

@@ -29,7 +29,7 @@ pub fn do_stuff(new_s: &TcpStream) {
     work().unwrap_or_else(|error| eprintln!("a client was lost: {error}"));
 }
 
-/// A client, and how far its work is. A server that waits for this client alone needs no such state: its
+/// A client, and the state of its work. A server that waits for this client alone needs no such value: its
 /// position in the loop of recv and send is the state.
 pub struct Client<S> {
     new_s: S,
@@ -80,7 +80,7 @@ pub fn listen() -> io::Result<TcpListener> {
     Ok(s)
 }
 
-/// accept(2), and again after an error: the server goes on for the other clients.
+/// accept(2), repeated after an error: the server continues for the other clients.
 pub fn accept(s: &TcpListener) -> TcpStream {
     loop {
         match s.accept() {
@@ -101,7 +101,7 @@ pub fn concerns_one_client(error: &io::Error) -> bool {
 
 /// fork(2), in a process with one thread.
 pub fn fork() -> io::Result<ForkResult> {
-    // SAFETY: no other thread holds a lock that the child would find held for ever.
+    // SAFETY: no other thread holds a lock that would stay locked in the child.
     Ok(unsafe { nix::unistd::fork() }?)
 }
 

@@ -29,7 +29,7 @@ fn site() -> &'static (tempfile::TempDir, Http) {
     })
 }
 
-/// What a client that sends these pieces and then ends its side gets, and what is reported of it.
+/// The bytes and the reports for a client that sends these pieces and then ends its side.
 fn answered(http: &Http, pieces: &[&[u8]], room: usize) -> (Vec<u8>, Vec<(AnswerInfo, u64)>) {
     let mut client = Rehearsal::open(http, room).reporting(AnswerDetail::Request);
     for piece in pieces {
@@ -41,7 +41,7 @@ fn answered(http: &Http, pieces: &[&[u8]], room: usize) -> (Vec<u8>, Vec<(Answer
 
 /// The first byte decides where the rest is split. No panic, no spin, nothing from outside; the answers and
 /// their reports are the same however the bytes come, the answers also whatever the room; each answer is
-/// reported once and ends where its head says.
+/// reported once and ends where its head declares it.
 pub(crate) fn check(data: &[u8]) {
     let Some((&piece, bytes)) = data.split_first() else { return };
     let http = &site().1;

@@ -23,7 +23,7 @@ enum End {
     Complete,
     /// The server ended within a reply.
     CutShort,
-    /// The reply that ended last takes no other behind it.
+    /// After the reply that ended last, no other is accepted.
     Last,
     Wrong(&'static str),
 }

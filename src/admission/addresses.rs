@@ -16,22 +16,22 @@ impl ClientsPerAddress {
     }
 
     pub(super) fn count(&self, peer: Peer) -> u32 {
-        peer.site().and_then(|site| self.clients.get(&site).copied()).unwrap_or(0)
+        peer.network().and_then(|network| self.clients.get(&network).copied()).unwrap_or(0)
     }
 
     pub(super) fn enter(&mut self, peer: Peer) {
-        if let Some(site) = peer.site() {
-            *self.clients.entry(site).or_insert(0) += 1;
+        if let Some(network) = peer.network() {
+            *self.clients.entry(network).or_insert(0) += 1;
         }
     }
 
     pub(super) fn leave(&mut self, peer: Peer) {
-        if let Some(site) = peer.site()
-            && let Some(count) = self.clients.get_mut(&site)
+        if let Some(network) = peer.network()
+            && let Some(count) = self.clients.get_mut(&network)
         {
             *count -= 1;
             if *count == 0 {
-                self.clients.remove(&site);
+                self.clients.remove(&network);
             }
         }
     }

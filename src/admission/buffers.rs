@@ -1,17 +1,16 @@
-//! Memory that the buffers of all clients of one process take together, for `buffers_bytes_max`.
+//! The memory of the buffers of all clients of a process, for `buffers_bytes_max`.
 //!
-//! A loop has all of its clients at hand: over the bound it ends those with the largest buffers
-//! ([`LoopBuffers`]). A thread has only its own client, and cannot end that of another thread: over the bound
-//! each thread whose client holds at least the average ends it ([`SharedBuffers`]). The two have nothing but
-//! the bound in common.
+//! A loop can end any of its clients: over the bound it ends those with the largest buffers
+//! ([`LoopBuffers`]). A thread can end only its own client: over the bound, each thread whose client holds at
+//! least the average ends that client ([`SharedBuffers`]).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Candidates that one pass over all clients finds: so many that the pass costs little for each client that
-/// ends.
+/// Candidates that a pass over all clients finds: enough that the pass costs little for each client that is
+/// ended.
 const CANDIDATES_MAX: usize = 64;
 /// How often the log may warn, in ms: while a crowd attacks, clients are ended all the time.
 const WARN_EVERY_MS: u64 = 60_000;
@@ -24,8 +23,8 @@ pub(crate) struct LoopBuffers {
     sum_bytes: u64,
     /// By slot of the slab. Apart from the slots, so that a pass over all of them reads 4 bytes for each.
     held_bytes: Vec<u32>,
-    /// The clients with the largest buffers at this turn's last pass, and those that have come to hold as
-    /// much since, the largest last. No other client holds more than the first of them.
+    /// The clients with the largest buffers at the last pass of this turn, and those that have grown to the
+    /// same size since, the largest last. No other client holds more than the first of them.
     candidates: Vec<Candidate>,
     warn_from_ms: u64,
 }
@@ -148,7 +147,7 @@ pub(crate) struct SharedBuffers {
     holders: AtomicU64,
 }
 
-/// What one client holds of it. Given back when it is dropped.
+/// The part of one client. Returned when it is dropped.
 #[derive(Debug)]
 pub(crate) struct BufferShare {
     of: Option<Arc<SharedBuffers>>,
@@ -162,7 +161,8 @@ impl SharedBuffers {
 }
 
 impl BufferShare {
-    /// An empty share of these buffers; without any, nothing is counted: one client alone has its own bounds.
+    /// An empty share of `buffers`. With `None` nothing is counted: a client that is alone in its process has
+    /// its own bounds.
     pub(crate) fn of(of: Option<&Arc<SharedBuffers>>) -> Self {
         BufferShare { of: of.filter(|of| of.bytes_max > 0).cloned(), bytes: 0 }
     }
@@ -177,10 +177,10 @@ impl BufferShare {
         self.bytes > 0 && self.of.is_some()
     }
 
-    /// The client holds `bytes` now. Returns whether it must end: all together are over the bound, and it
-    /// holds no less than the average of those that hold anything. At least one of them does, and each thread
-    /// checks whenever its blocking call returns, within a second at the latest. A client that holds less
-    /// than the average stays.
+    /// Sets the share to `bytes`. Returns whether the client must end: the sum is over the bound, and the
+    /// client holds at least the average of the shares that are not empty. At least one client does, and each
+    /// thread checks within a second, when its blocking call returns. A client that holds less than the
+    /// average stays.
     pub(crate) fn set(&mut self, bytes: usize) -> bool {
         let Some(of) = &self.of else { return false };
         let (before, bytes) = (std::mem::replace(&mut self.bytes, bytes as u64), bytes as u64);

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::sys::{AcceptError, Listener, wait};
 
-/// After so many failures in a row that concern one client each, accepting pauses. Lost clients never come in
-/// such numbers; without this bound a system that denies accept(2) altogether (a seccomp filter answers
-/// EPERM) makes the caller spin.
+/// Accepting pauses after this many failures in a row that concern one client each. Clients are never lost in
+/// such numbers; without the bound, a system that denies every accept(2) (a seccomp filter that answers
+/// EPERM) would make the caller spin.
 const FAILURES_IN_A_ROW_MAX: u32 = 1_000;
 /// How often the log may warn that accepting pauses, in ms. A server without descriptors pauses several times
 /// a second.
@@ -19,11 +19,12 @@ const WARN_EVERY_MS: u64 = 60_000;
 pub(super) enum AfterFailure {
     /// No client waits.
     Empty,
-    /// No client waits, and for want of descriptors or memory an `accept` that should wait returns at once.
+    /// No client waits, and because descriptors or memory are short, an `accept` that should block returns at
+    /// once.
     EmptyWithoutWaiting,
     /// A signal came: call again.
     Interrupted,
-    /// That one client is lost: others may wait.
+    /// This client is lost; others may wait.
     Lost,
     /// A client may wait, but to call again at once would be in vain.
     Pause,
@@ -33,7 +34,7 @@ pub(super) enum AfterFailure {
 #[derive(Debug, Default)]
 pub(super) struct AcceptFailures {
     in_a_row: u32,
-    /// Pauses since the log last warned of one or reported their end.
+    /// Pauses since the last message in the log about them.
     pauses: u64,
     warned_ms: Option<u64>,
 }

@@ -1,7 +1,8 @@
-//! Idle clients in the order in which they became idle: the first of them is evicted when another client
-//! needs the place.
+//! Idle clients in the order in which they became idle: the first is evicted when a new client needs the
+//! place.
 //!
-//! Kept only where idle clients may be evicted: it costs two links per slot and a few writes per request.
+//! Maintained only where idle clients may be evicted: it costs two links per slot and a few writes per
+//! request.
 
 const NONE: u32 = u32::MAX;
 
@@ -56,12 +57,12 @@ impl IdleOrder {
         }
     }
 
-    /// The one that has been idle longest.
+    /// The client that has been idle longest.
     pub(crate) fn oldest(&self) -> Option<usize> {
         (self.oldest != NONE).then_some(self.oldest as usize)
     }
 
-    /// All of them, the one that has been idle longest first.
+    /// All idle clients, the longest idle first.
     pub(crate) fn oldest_first(&self) -> impl Iterator<Item = usize> {
         std::iter::successors(self.oldest(), |&slot| match self.links[slot] {
             ListLinks::Present { newer, .. } if newer != NONE => Some(newer as usize),

@@ -53,7 +53,8 @@ pub(crate) struct Admission {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AcceptState {
     Open,
-    /// The last accept failed for want of descriptors or memory: until a client ends, or this time.
+    /// The last accept failed because descriptors or memory were short: paused until a client ends, or until
+    /// this time.
     Paused {
         until_ms: u64,
     },
@@ -70,7 +71,7 @@ pub(crate) struct Accepted {
 #[derive(Debug)]
 pub(crate) enum AcceptOutcome {
     Accepted(Accepted),
-    /// That client is lost, or a signal came: others may wait.
+    /// This client is lost, or a signal came; other clients may wait.
     Retry,
     /// No client waits.
     Empty,
@@ -91,7 +92,7 @@ pub(crate) enum SocketMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AdmissionDecision {
     Admit,
-    /// Admit it once an idle client was ended in its favour; refuse it if none is idle.
+    /// Evict an idle client, then admit this one; refuse it if no client is idle.
     AdmitAfterEviction,
     Refuse(Refusal),
 }
@@ -123,8 +124,7 @@ impl Admission {
         }
     }
 
-    /// Makes room for the addresses of so many clients, so that no turn copies a table that has become too
-    /// small.
+    /// Makes room for the addresses of this many clients, so that no turn has to copy a table to grow it.
     pub(crate) fn reserve(&mut self, clients: usize) {
         if self.per_address_max > 0 {
             self.addresses.reserve(clients);
@@ -136,7 +136,7 @@ impl Admission {
         self.clients
     }
 
-    /// So many clients can enter, whatever their address; 0 if that is not known.
+    /// How many more clients can enter, whatever their address; 0 if that is not known.
     pub(crate) fn has_room_for(&self) -> u32 {
         if self.per_address_max > 0 { 0 } else { self.clients_max.saturating_sub(self.clients) }
     }
@@ -150,7 +150,7 @@ impl Admission {
         self.accepting == AcceptState::Open && !(self.overflow == Overflow::Wait && self.is_full())
     }
 
-    /// When accepting goes on at the latest, if it pauses.
+    /// When a pause in accepting ends at the latest; `None` if there is no pause.
     pub(crate) fn resumes_at_ms(&self) -> Option<u64> {
         match self.accepting {
             AcceptState::Paused { until_ms } => Some(until_ms),
@@ -165,8 +165,8 @@ impl Admission {
         }
     }
 
-    /// Accepts one client. It is counted in `telemetry`, as a failure is. `now_ms` is called only after a
-    /// failure: the call may have waited.
+    /// Accepts one client, and counts it or the failure in `telemetry`. `now_ms` is called only after a
+    /// failure, because accept(2) may have waited.
     pub(crate) fn accept(
         &mut self,
         listener: &Listener,
@@ -224,8 +224,8 @@ impl Admission {
         }
     }
 
-    /// The address of a client that entered without one, as [`Peer::UNIX`], is now known. Returns whether one
-    /// more client from there may stay.
+    /// Sets the address of a client that entered without one, as [`Peer::UNIX`]. Returns whether one more
+    /// client from this address may stay.
     pub(crate) fn learn_address(&mut self, peer: Peer) -> bool {
         if self.per_address_max == 0 {
             return true;
@@ -247,7 +247,7 @@ impl Admission {
     }
 
     /// Refuses a client: with the service's last words, if there are any and one more refused client may
-    /// linger. A client of a listener with layers is closed: it would not understand the words without a
+    /// linger. A client of a listener with layers is closed at once: it could read the words only after a
     /// handshake, which is not worth its cost.
     pub(crate) fn refuse<'s, S: Service>(
         &mut self,
@@ -262,7 +262,7 @@ impl Admission {
         }
     }
 
-    /// The same for a client whose layers are done.
+    /// The same for a client whose layers have finished their handshakes.
     pub(crate) fn last_words<'s, S: Service>(
         &mut self,
         service: &'s S,

@@ -31,8 +31,8 @@ impl<S: Service> ListenerService<S> {
         }
     }
 
-    /// Opens the session of a client whose layers are done. Returns `false` after a panic of the service,
-    /// which ends that client alone.
+    /// Opens the session of a client whose layers have finished their handshakes. Returns `false` if the
+    /// service panicked, which ends this client only.
     pub(crate) fn open<T: Transport>(
         &self,
         connection: &mut Connection<S::Session, T>,

@@ -12,7 +12,7 @@ use super::http::SiteArgs;
 use super::listen::ListenArgs;
 use super::network::{Families, hosts};
 use super::spec::Spec;
-use super::{Failure, Given};
+use super::{Failure, GivenOptions};
 use crate::models::ListenerConfig;
 use crate::plot::text::in_one_line;
 use crate::services::http::Mount;
@@ -28,7 +28,7 @@ pub(super) struct Share {
 
 impl Share {
     /// `None` for a service that shares no directory.
-    pub(super) fn of(spec: &Spec, site: &SiteArgs, given: &Given) -> Result<Option<Share>, Failure> {
+    pub(super) fn of(spec: &Spec, site: &SiteArgs, given: &GivenOptions) -> Result<Option<Share>, Failure> {
         if spec.service != ServiceName::Http {
             return Ok(None);
         }
@@ -39,8 +39,8 @@ impl Share {
     }
 }
 
-/// Prints a line per listener, in a form that scripts can read, what is shared, and the URLs of it; with
-/// `--lan` on a terminal, a QR code of the likeliest. Opens the browser if that was asked for. A closed
+/// Prints a line per listener, in a form that scripts can read, then what is shared and its URLs; with
+/// `--lan` on a terminal, a QR code of the URL that most likely works. Opens the browser on request. A closed
 /// standard output does not stop the server.
 pub(super) fn announce(
     listeners: &[ListenerConfig<AnyService>],
@@ -113,8 +113,8 @@ fn url(addr: SocketAddr) -> String {
     format!("http://{host}/")
 }
 
-/// The URL for the camera of a phone; `None` if the terminal has no room for it. White on black, whatever the
-/// colours of the terminal are: not every camera reads inverted codes.
+/// The URL as a QR code; `None` if it does not fit the terminal. Black on white, whatever the colours of the
+/// terminal: not every camera reads inverted codes.
 fn qr_code(url: &str) -> Option<String> {
     let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");

@@ -18,31 +18,40 @@ pub(super) const PASSWORD_BYTES_MAX: usize = 512;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "HTTP")]
 pub(super) struct AuthArgs {
-    /// Let only USER in; prompts for the password on the terminal (HTTP Basic)
+    /// Admit only USER; prompts for the password on the terminal (HTTP Basic)
     ///
-    /// Passwords and files cross the network as they are: use it in a network that you trust, or behind a
+    /// Passwords and files cross the network unencrypted: use it in a network that you trust, or behind a
     /// proxy that speaks TLS. Browsers ask for name and password; curl takes them as -u USER.
     #[arg(long, value_name = "USER")]
     auth: Option<String>,
     /// Read the password of --auth from the first line of FILE; "-" is standard input, /dev/fd/3 a descriptor
     #[arg(long, value_name = "FILE")]
     auth_password: Option<PathBuf>,
-    /// Let only the users listed in FILE in: one line NAME:HASH each, as "htpasswd -B" writes it
+    /// Admit only the users listed in FILE: a line NAME:HASH for each, as "htpasswd -B" writes it
     ///
-    /// A change of the file takes effect within about two seconds. If it has an error, the users stay as they
-    /// were.
+    /// A change of the file takes effect within about two seconds. If it has an error, the previous users
+    /// remain valid.
     #[arg(long, value_name = "FILE")]
     auth_file: Option<PathBuf>,
-    /// Wrong passwords per minute from one address (for IPv6: one /64); 0 is no limit [default: 10]
-    ///
-    /// Beyond it, further passwords from that address get 429, except those that were right from there
-    /// before. Beyond three times as many, those get 429, too. Behind a proxy all clients have one address:
-    /// use 0, and limit them in the proxy.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help = failures_help(), long_help = failures_long_help())]
     auth_failures: Option<u32>,
     /// The result of [`AuthArgs::config`], which prompts for the password once.
     #[arg(skip)]
     config: OnceLock<Option<AuthConfig>>,
+}
+
+fn failures_help() -> String {
+    format!(
+        "Wrong passwords per minute from one address (for IPv6: one /64); 0 means no limit [default: {}]",
+        AuthConfig::FAILURES_PER_MINUTE
+    )
+}
+
+fn failures_long_help() -> String {
+    let reason = "Beyond it, further passwords from that address get 429, except passwords accepted from that \
+                  address before. At three times the limit, all get 429. Behind a proxy all clients have one \
+                  address: use 0, and limit them in the proxy.";
+    format!("{}\n\n{reason}", failures_help())
 }
 
 impl AuthArgs {

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 const OPENERS: &[&str] =
     if cfg!(target_os = "macos") { &["open"] } else { &["xdg-open", "wslview", "sensible-browser"] };
 
-/// Opens a URL. Does not wait for the browser, which may run as long as its window is open; a shell starts it
-/// and ends, so that it is no child of the server.
+/// Opens a URL without waiting for the browser, which may run as long as its window is open. A shell starts
+/// it and ends, so that the browser is not a child of the server.
 pub(super) fn open(url: &str) {
     let Some(opener) = OPENERS.iter().find(|name| is_in_path(name)) else {
         log::warn!(

@@ -36,10 +36,10 @@ use crate::time::in_words;
 /// Compare server models and other servers on this machine
 ///
 /// All models serve the same bytes in the same experiments, in random order, each time with a freshly started
-/// server. Every result is judged, and those that cannot be trusted are marked. Runs that other processes
+/// server. Every result is judged, and results that cannot be trusted are marked. Runs that other processes
 /// disturbed are measured again at the end: with --quick until two minutes are over, otherwise for up to a
-/// fifth of the time that the planned runs took. The raw data keeps every attempt. The expected duration is
-/// printed at the start. Ctrl-C stops the comparison and reports what was measured so far.
+/// fifth of the time of the planned runs. The raw data keeps every attempt. The expected duration is printed
+/// at the start. Ctrl-C stops the comparison and reports the measurements so far.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct CompareArgs {
@@ -53,8 +53,8 @@ pub(super) struct CompareArgs {
     models: Vec<ModelChoice>,
     /// Another echo server to compare with; {port} in its command is replaced by a free port
     ///
-    /// It is examined before anything is measured: mistakes such as zombies, sockets that it keeps, or a
-    /// single client at a time are printed, and are in the report.
+    /// It is examined before the measurement: mistakes such as zombies, sockets that are not closed, or
+    /// serving a single client at a time are printed and reported.
     #[arg(long, value_name = "NAME=COMMAND", value_parser = peer)]
     peer: Vec<(String, String)>,
     /// Processes of prefork and threads of prethread; several numbers are compared [default: 64]
@@ -201,7 +201,7 @@ fn plan(args: &CompareArgs, placement: &Placement) -> Result<ComparisonPlan, Fai
     }
     let subjects = subjects(&models, &args.workers, &args.peer);
     if subjects.is_empty() {
-        return Err(Failure::usage("nothing to compare: there is no model and no --peer; name one"));
+        return Err(Failure::usage("nothing to compare: name a model or a --peer"));
     }
     let experiments = match args.experiments.as_slice() {
         [] if args.quick => Experiment::QUICK.to_vec(),
@@ -521,7 +521,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_compared_is_said_in_a_line() {
+    fn an_impossible_comparison_is_reported_in_one_line() {
         for (line, part) in [
             (&["--experiments", "crwod"][..], "did you mean crowd?"),
             (&["--models", "forks"], "did you mean fork?"),

@@ -12,22 +12,22 @@ pub(super) struct Sharing {
     /// Descriptors that a process may have open.
     pub(super) descriptors: u64,
     pub(super) listeners: usize,
-    /// A reserve for files and directories of the services. Without it, clients would take all descriptors,
-    /// and none would be left for the files that they request.
+    /// Descriptors reserved for files and directories of the services. Without the reserve, clients would
+    /// take all descriptors, and the files they request could not be opened.
     pub(super) files: usize,
     /// How many processes divide the clients among them; `None`: each client has its own process.
     pub(super) processes: Option<usize>,
-    /// Whether the number of clients was asked for, and is no default.
+    /// Whether the user gave the number of clients.
     pub(super) clients_given: bool,
 }
 
-/// Lowers the limits on what needs a descriptor each to what is available, and logs that. Returns how many
-/// files and directories may be open: what is left, but at least [`Sharing::files`], or half of all
-/// descriptors if that is less.
+/// Lowers the limits of clients and refusals to the available descriptors, and logs that. Returns how many
+/// files and directories may be open: the rest, but at least [`Sharing::files`], or half of all descriptors
+/// if that is less.
 pub(super) fn fit(limits: &mut Limits, sharing: Sharing) -> usize {
     let descriptors = u32::try_from(sharing.descriptors).unwrap_or(u32::MAX);
     limits.refusals_max = limits.refusals_max.min(descriptors / 8);
-    // However many services there are, half of the descriptors is for clients.
+    // Half of the descriptors is for clients, however many services there are.
     let files = u32::try_from(sharing.files).unwrap_or(u32::MAX).min(descriptors / 2);
     let own = OWN_DESCRIPTORS + sharing.listeners as u32 + limits.refusals_max;
     let Some(processes) = sharing.processes.map(|processes| processes.max(1) as u32) else {

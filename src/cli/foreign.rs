@@ -1,4 +1,4 @@
-//! Options of other servers and load generators, and what does the same here.
+//! Options of other servers and load generators, and their equivalents in this program.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::spec::{Spec, directory_argument};
 use super::typed_command::{TakenOption, TypedCommand};
 use crate::services::ServiceName;
 
-/// What is written here for options that users know from other programs.
+/// Options that users know from other programs, and their equivalent.
 pub(super) struct Foreign {
     command: &'static str,
     /// The options, separated by spaces.
@@ -18,16 +18,16 @@ pub(super) struct Foreign {
     instead: Substitute,
 }
 
-/// What takes the place of an option.
+/// The equivalent of an option.
 enum Substitute {
-    /// The command does that already, or cannot do it.
+    /// No option: the command does this anyway, or cannot do it.
     Nothing,
     Words(&'static [&'static str]),
-    /// An option here with the same value, or with this one where it needs another.
+    /// An option of this program with the same value, or with this value if it needs another.
     Option(&'static str, &'static str),
     /// The value as the directory to serve.
     Directory,
-    /// The value as an argument, or this one.
+    /// The value as an argument, or this argument.
     Argument(&'static str),
     /// The value as the path of a site.
     Path,
@@ -45,14 +45,14 @@ impl Foreign {
         self.names.split(' ')
     }
 
-    /// What to do, and the command that was typed, with what is written here in place of these options and
-    /// others with the same hint.
+    /// What to do, and the typed command, with these options, and others that have the same hint, replaced by
+    /// those of this program.
     pub(super) fn corrected(&self, typed: &TypedCommand) -> (&'static str, TypedCommand) {
         let mut left = typed.clone();
         let entry = |name: &str| Foreign::find(self.command, name).filter(|entry| entry.hint == self.hint);
         let taken = left.take(|name| entry(name).map(|entry| entry.takes_value));
         let mut changes = Vec::new();
-        // First what carries a value of the user.
+        // Equivalents with a value of the user come first.
         for with_value in [true, false] {
             for option in &taken {
                 let Some(entry) = entry(&option.name) else { continue };
@@ -142,7 +142,7 @@ const fn row(command: &'static str, names: &'static str, hint: &'static str, ins
     Foreign { command, names, takes_value, hint, instead }
 }
 
-/// Of options whose value has no place here.
+/// Options whose value has no equivalent in this program.
 const fn row_without_value(
     command: &'static str,
     names: &'static str,

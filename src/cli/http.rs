@@ -9,7 +9,7 @@ use clap::{Arg, Args, Command, FromArgMatches, ValueEnum};
 
 use super::auth::AuthArgs;
 use super::spec::{self, SiteOption, Spec, closest_directory};
-use super::{Failure, Given};
+use super::{Failure, GivenOptions};
 use crate::limits::Limits;
 use crate::services::ServiceName;
 use crate::services::http::{ConfigError, Files, FilesConfig, Http, HttpConfig, MediaTypes, Router};
@@ -30,21 +30,22 @@ pub(super) struct HttpArgs {
 
 /// The server that a service is a part of.
 pub(super) struct ServerContext<'a> {
-    pub(super) given: &'a Given,
+    pub(super) given: &'a GivenOptions,
     pub(super) limits: &'a Limits,
     /// How many directories it serves.
     pub(super) sites: usize,
 }
 
-/// What may differ from one site to the next: each flag is also an option of a site.
+/// Settings of a site: each flag is also an option of a single site.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "HTTP")]
 #[allow(clippy::struct_excessive_bools)] // each is a flag
 pub(super) struct SiteArgs {
-    /// Do not list directories that have no index file; answer 403 Forbidden. With --fallback none is listed
+    /// Do not list directories without an index file; answer 403 Forbidden. With --fallback no directory is
+    /// listed
     #[arg(long)]
     no_listing: bool,
-    /// Offer directories as archives: ?archive=zip, ?archive=tar or ?archive=tar.zst behind the path of a
+    /// Offer directories as archives: ?archive=zip, ?archive=tar or ?archive=tar.zst after the path of a
     /// directory downloads it with everything below it
     #[arg(long)]
     archive: bool,
@@ -59,10 +60,11 @@ pub(super) struct SiteArgs {
     /// applications need it
     #[arg(long, visible_alias = "spa", value_name = "FILE")]
     fallback: Option<String>,
-    /// The page to send, with status 404, for paths that do not exist, if the directory has it
+    /// The page to send, with status 404, for paths that do not exist, if the directory has this file
     #[arg(long, value_name = "FILE", default_value = "404.html")]
     not_found: String,
-    /// Serve pages without their extension: /about answers with about.html, and /about.html leads there
+    /// Serve pages without their extension: /about answers with about.html, and /about.html redirects to
+    /// /about
     #[arg(long)]
     clean_urls: bool,
     /// Also serve names that begin with a dot; without it, only .well-known/ at the top is served
@@ -124,7 +126,7 @@ impl HttpArgs {
         }
     }
 
-    /// The service for these sites of one listener.
+    /// The service of a listener with these sites.
     pub(super) fn open(
         &self,
         sites: &[Spec],
@@ -164,8 +166,12 @@ impl SiteArgs {
         !self.no_listing && self.fallback.is_none()
     }
 
-    /// These flags, with the options of a site in place of those of the same name.
-    pub(super) fn with_options(&self, options: &[SiteOption], given: &Given) -> Result<SiteArgs, Failure> {
+    /// These flags, with the options of a site replacing flags of the same name.
+    pub(super) fn with_options(
+        &self,
+        options: &[SiteOption],
+        given: &GivenOptions,
+    ) -> Result<SiteArgs, Failure> {
         if options.is_empty() {
             return Ok(self.clone());
         }
@@ -254,7 +260,7 @@ impl SiteArgs {
 }
 
 /// An error if a directory does not exist, with what to write instead.
-pub(super) fn check_directories(specs: &[Spec], given: &Given) -> Result<(), Failure> {
+pub(super) fn check_directories(specs: &[Spec], given: &GivenOptions) -> Result<(), Failure> {
     match specs.iter().find_map(|spec| Some((spec, missing(spec)?))) {
         Some((spec, (root, error))) => Err(not_served(ConfigError::Root(root, error), spec, given)),
         None => Ok(()),
@@ -272,7 +278,7 @@ pub(super) fn missing(spec: &Spec) -> Option<(PathBuf, io::Error)> {
 }
 
 /// Why a directory cannot be served, and what to do.
-fn not_served(error: ConfigError, spec: &Spec, given: &Given) -> Failure {
+fn not_served(error: ConfigError, spec: &Spec, given: &GivenOptions) -> Failure {
     let (path, error) = match error {
         ConfigError::Root(path, error) => (path, error),
         ConfigError::Follow(path, error) => {

@@ -7,7 +7,7 @@ use terminal_size::{Width, terminal_size_of};
 /// How wide lines may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LineWidth {
-    /// A terminal with so many columns.
+    /// A terminal with this many columns.
     Columns(usize),
     /// A file or a pipe: programs that read it look for whole lines.
     Unbroken,
@@ -42,7 +42,7 @@ impl LineWidth {
     }
 }
 
-/// Names in one column, values beside them; long values continue below their beginning. On a narrow terminal
+/// Names in one column, values in the next; long values are wrapped within theirs. On a narrow terminal
 /// values stand below their names.
 pub(super) fn named(rows: &[(&str, String)], width: LineWidth) -> String {
     let indent = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0) + 2;
@@ -59,8 +59,8 @@ pub(super) fn named(rows: &[(&str, String)], width: LineWidth) -> String {
     text
 }
 
-/// A paragraph behind `lead`, which counts with its text; further lines are indented. A word that is longer
-/// than a line is broken.
+/// A paragraph that begins with `lead`; further lines are indented. A word that is longer than a line is
+/// broken.
 pub(super) fn filled(lead: &str, paragraph: &str, indent: usize, width: LineWidth) -> String {
     let LineWidth::Columns(columns) = width else { return format!("{lead}{paragraph}\n") };
     let indent = if columns < indent + BESIDE_INDENT_MIN { indent.min(INDENT_MIN) } else { indent };
@@ -94,7 +94,7 @@ pub(super) fn filled(lead: &str, paragraph: &str, indent: usize, width: LineWidt
     text + "\n"
 }
 
-/// The words of a paragraph; a number and its unit are one.
+/// The words of a paragraph; a number and its unit are one word.
 fn words(paragraph: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     for word in paragraph.split(' ') {

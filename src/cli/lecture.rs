@@ -13,7 +13,7 @@ use super::documents::print;
 use super::typed_command::TypedCommand;
 use super::units::count;
 use super::words::{did_you_mean, typed};
-use crate::lecture::play::{Played, play};
+use crate::lecture::play::{SceneRun, play};
 use crate::lecture::scene::{LectureServer, Scene, SceneName};
 use crate::lecture::screen::{Display, LastLine, frame, legend, wrapped};
 use crate::lecture::script::{ParsedScript, SCRIPT_BYTES_MAX, parse};
@@ -28,9 +28,9 @@ use crate::sys::{Signals, atomic_file};
 
 /// Play the lecture: five clients come to each model in turn
 ///
-/// One client stalls, one is slow, one leaves early. The terminal draws which clients wait in the backlog,
-/// which process, thread or slot serves each, and which have their answer; one sentence then sums up what was
-/// seen. Everything is measured while it is drawn.
+/// One client stalls, one is slow, one leaves early. The terminal shows which clients wait in the backlog,
+/// which process, thread or slot serves each, and which have their answer; then one sentence sums it up.
+/// Everything is measured while it is drawn.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct LectureArgs {
@@ -102,7 +102,7 @@ Exit codes: 0 success, 1 interrupted or a system error, 2 invalid arguments.";
 
 const SCENE_HELP: &str = "The scene, of: clients, zombies, leak, backlog [default: clients]";
 
-/// All scenes, each behind its name.
+/// All scenes, each with its name.
 fn scenes_list() -> String {
     SceneName::ALL.map(|scene| format!("  {:<8} {}", scene.name(), scene.title())).join("\n")
 }
@@ -315,7 +315,7 @@ impl Stage {
     }
 
     /// Plays the scene with each of its servers.
-    fn play_all(&mut self, args: &LectureArgs, scene: &Scene) -> Result<Vec<Played>, Failure> {
+    fn play_all(&mut self, args: &LectureArgs, scene: &Scene) -> Result<Vec<SceneRun>, Failure> {
         let title = in_one_line(&scene.title);
         match &mut self.form {
             ShownAs::Plain => print(format!("{title}\n").as_bytes())?,
@@ -401,7 +401,7 @@ struct Canvas {
 }
 
 impl Canvas {
-    /// The terminal of standard output, if that is one that can repaint.
+    /// The terminal of standard output, if it can repaint.
     fn of_terminal() -> Option<Canvas> {
         let is_dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
         if is_dumb || !io::stdout().is_terminal() {
@@ -435,7 +435,7 @@ impl Canvas {
         print(format!("{}\n\n", lines.join("\n")).as_bytes())
     }
 
-    /// Repaints the drawing. One that is higher than the terminal is not shown before it is finished.
+    /// Repaints the drawing. A drawing that is higher than the terminal is shown only when it is finished.
     fn draw(
         &mut self,
         scene: &Scene,
@@ -447,7 +447,7 @@ impl Canvas {
         let size = size().unwrap_or(self.size);
         let mut text = String::new();
         if size != self.size {
-            // Lines were wrapped anew, and nothing is where it was.
+            // The terminal has wrapped the lines again: their positions are unknown.
             self.size = size;
             self.lines = 0;
             text += "\x1b[H\x1b[2J";
@@ -470,7 +470,7 @@ impl Canvas {
     }
 
     /// The drawing as it stays, with its sentence.
-    fn finish(&mut self, scene: &Scene, played: &Played, horizon_us: u64) -> Result<(), Failure> {
+    fn finish(&mut self, scene: &Scene, played: &SceneRun, horizon_us: u64) -> Result<(), Failure> {
         let below = LastLine::Sentence(&played.sentence);
         self.draw(scene, played.server, &played.timeline, horizon_us, below)?;
         self.lines = 0;
@@ -485,12 +485,12 @@ fn size() -> Option<(usize, usize)> {
 }
 
 /// Keeps the pictures that were asked for.
-fn keep(args: &LectureArgs, scene: &Scene, played: &[Played]) -> Result<(), Failure> {
+fn keep(args: &LectureArgs, scene: &Scene, played: &[SceneRun]) -> Result<(), Failure> {
     let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
     let origin = format!("{}, {now}, version {}", typed(), env!("CARGO_PKG_VERSION"));
     let files = [
-        (&args.svg, page::svg_file as fn(&Scene, &[Played], &str) -> String),
-        (&args.html, page::html as fn(&Scene, &[Played], &str) -> String),
+        (&args.svg, page::svg_file as fn(&Scene, &[SceneRun], &str) -> String),
+        (&args.html, page::html as fn(&Scene, &[SceneRun], &str) -> String),
     ];
     for (file, render) in files {
         let Some(file) = file else { continue };

@@ -6,7 +6,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use super::units::{Ms, Size, number};
 use crate::limits::{Audience, Limits, SETTINGS, Setting, Unit};
 
-/// The limits that were given as flags, with the defaults of the others.
+/// The limits: those given as flags, defaults for the others.
 #[derive(Clone, Debug)]
 pub(super) struct LimitArgs(pub(super) Limits);
 
@@ -75,7 +75,7 @@ fn parser(setting: &'static Setting) -> ValueParser {
             return Err(format!("it must be at least {}", shown(setting, min)));
         }
         if value > max {
-            // Times have their own message. Of two sizes the rounder one is easier to read.
+            // Times have their own message. Of two sizes, the shorter one is easier to read.
             let (most, beyond) = (shown(setting, max), shown(setting, max + 1));
             return Err(if beyond.len() < most.len() {
                 format!("it must be less than {beyond}")
@@ -88,7 +88,7 @@ fn parser(setting: &'static Setting) -> ValueParser {
     parse.into()
 }
 
-/// A value as it is typed.
+/// A value in the form in which users type it.
 fn shown(setting: &Setting, value: u64) -> String {
     match setting.unit {
         Unit::Time => Ms(u32::try_from(value).unwrap_or(u32::MAX)).to_string(),
@@ -218,11 +218,34 @@ mod tests {
         if std::env::var_os("ONELOOP_UPDATE_DOCS").is_some() {
             std::fs::write(&path, page()).unwrap();
         }
-        assert_eq!(
-            std::fs::read_to_string(&path).unwrap(),
-            page(),
-            "write it anew with ONELOOP_UPDATE_DOCS=1"
-        );
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), page(), "rewrite it with ONELOOP_UPDATE_DOCS=1");
+    }
+
+    /// Its table has the most important limits.
+    #[test]
+    fn the_readme_has_the_defaults() {
+        let default = |flag: &str| {
+            let flag = flag.trim_matches(['`', '-']);
+            let setting = SETTINGS.iter().find(|setting| setting.flag == flag).expect(flag);
+            shown(setting, (setting.get)(&Limits::default()))
+        };
+        let readme = include_str!("../../README.md");
+        let (_, section) = readme.split_once("\n## Limits and deadlines\n").unwrap();
+        let (table, _) = section.split_once("\n\n[docs/limits.md]").unwrap();
+        let rows: Vec<&str> = table.lines().filter(|line| line.contains("`--")).collect();
+        assert_eq!(rows.len(), 9);
+        for row in rows {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let defaults: Vec<String> = cells[2].split(", ").map(default).collect();
+            let expected = match &defaults[..] {
+                [one] if one == "0" => "off".to_owned(),
+                [one] => one.clone(),
+                [one, other] if one == other => format!("{one}each"),
+                [bytes, window] => format!("{bytes}in{window}"),
+                _ => panic!("{row}"),
+            };
+            assert_eq!(cells[3].replace(['`', ' '], ""), expected, "{row}");
+        }
     }
 
     /// The page `docs/limits.md`.
@@ -230,7 +253,7 @@ mod tests {
         let mut page = String::from(
             "# Limits\n\n\
              All limits of a server: flags of `oneloop serve`, and fields of `oneloop::limits::Limits`.\n\n\
-             This page is made from `src/limits.rs`: `ONELOOP_UPDATE_DOCS=1 cargo test --lib limits` writes it anew.\n",
+             This page is made from `src/limits.rs`: `ONELOOP_UPDATE_DOCS=1 cargo test --lib limits` rewrites it.\n",
         );
         let mut heading = "";
         for setting in SETTINGS {

@@ -18,11 +18,11 @@ pub(super) struct ListenArgs {
     /// The address of services without @ADDR; '*' is every address of this machine [default: 127.0.0.1]
     #[arg(short, long, value_name = "ADDR")]
     address: Option<ListenAddress>,
-    /// Listen on every address of this machine, and print the URLs that others can open, on a terminal with a
+    /// Listen on every address of this machine, and print the URLs that others can open; on a terminal also a
     /// QR code
     ///
-    /// Everyone in the network can read what is shared: do not use it in a network that you do not trust. The
-    /// URL that most likely works comes first.
+    /// Everyone in the network can read the shared files: do not use it in a network that you do not trust.
+    /// The URL that most likely works comes first.
     #[arg(long, conflicts_with = "address")]
     pub(super) lan: bool,
     /// Open the browser
@@ -34,7 +34,7 @@ fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| "a port is a number from 0 to 65535".to_owned())
 }
 
-/// An address without the port of a service, or with one for all.
+/// An address without a port, so that each service has its own, or with one port for all.
 #[derive(Clone, Debug)]
 struct ListenAddress {
     text: String,

@@ -13,7 +13,7 @@ use super::load_raw::RawArgs;
 use super::load_request::RequestArgs;
 use super::load_values::ValuesArgs;
 use super::protocol::Protocol;
-use super::services::{Ask, UseWorkload, loadable, with_workload};
+use super::services::{UseWorkload, WorkloadOptions, loadable, with_workload};
 use super::start_time::StartTime;
 use super::target::LoadTarget;
 use super::units::{Bytes, Ms, count};
@@ -57,7 +57,7 @@ pub(super) struct LoadArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Load")]
 struct ShapeArgs {
-    /// Threads of the generator, if one would need more than a core
+    /// Threads of the generator, if one core is not enough
     #[arg(short, long, value_name = "N", default_value = "1", value_parser = count::<1, 256>)]
     threads: u32,
     /// Active clients, one connection each (10k is 10000)
@@ -73,7 +73,7 @@ struct ShapeArgs {
     /// Requests per second in total: the open loop (10k is 10000); A:B changes evenly from A to B
     ///
     /// 100:5k shows at which rate the latency bends. With --find, A and B are the lowest and the highest rate
-    /// that are tried, and a single rate is the first one.
+    /// tried, and a single rate is the first one tried.
     #[arg(short, long, value_name = "R|A:B")]
     rate: Option<RateArg>,
     /// How requests of the open loop are spaced [default: constant]
@@ -85,7 +85,7 @@ struct ShapeArgs {
     /// Additional clients that only hold a connection; lost ones are counted
     #[arg(long, value_name = "N", default_value = "0", value_parser = count::<0, { u32::MAX }>)]
     idle: u32,
-    /// Additional clients that send or read one byte per --slow-pause; half of them each where the service
+    /// Additional clients that send or read one byte per --slow-pause; half of them each if the service
     /// allows both
     #[arg(long, value_name = "N", default_value = "0", value_parser = count::<0, { u32::MAX }>)]
     slow: u32,
@@ -140,8 +140,8 @@ struct OutputArgs {
     /// lost=0; may be repeated
     ///
     /// All checks must hold. status=200 holds if every reply has that status; 2xx and 503 count replies by
-    /// status. lost counts idle and slow clients. Unless a check names errors, errors=0 is checked; unless
-    /// one names missed, missed=0; and for HTTP, unless one names a status, 2xx>0.
+    /// status. lost counts idle and slow clients. Implied checks, unless you give one of the kind: errors=0,
+    /// missed=0, and for HTTP 2xx>0.
     #[arg(long, value_name = "CHECK")]
     expect: Vec<Expectation>,
     /// Print the name of each phase, as in --csv, on standard error when it begins: for programs that observe
@@ -165,7 +165,7 @@ Examples:
   oneloop load message --churn --clients 100
       a new connection for each message
   oneloop load echo --idle 10k --rate 1k --arrivals poisson
-      10,000 idle connections beside the active clients
+      10,000 idle connections in addition to the active clients
   oneloop load echo --rate 2k --expect 'p99<5ms' --expect 'errors<0.1%'
       for scripts: exit code 3 unless both checks hold
   oneloop load echo --rate 100:20k --csv run.csv
@@ -175,18 +175,17 @@ Examples:
   oneloop load echo@unix:./echo.sock --json run.json --html run.html
 
 Latency counts from the scheduled time of a request (closed loop: from when it is sent) to the last byte of its reply. \
-discard sends no reply: its requests end when the kernel has taken them. Requests that failed or were never sent are in no \
-percentile. Requests without a reply at the end of the run, for less than --reply-timeout, count with the time they have \
-waited. Errors count in the phase in which they happen.
+discard sends no reply: its requests end when the kernel has taken them. Requests that failed or were never sent are not in \
+the percentiles. Requests that have no reply at the end of the run, but are not late, count with the time they have waited. Errors count in the phase in which they happen.
 
 More machines or more than one run: oneloop load merge --help, oneloop load compare --help.
 
-Each run is judged: VALID, or why its numbers are not to be trusted: NOISY (the generator was disturbed, or the numbers \
+Each run is judged: VALID, or why its numbers cannot be trusted: NOISY (the generator was disturbed, or the numbers \
 contradict each other), GENERATOR-BOUND (the generator was the limit), PORT-STARVED (it lacked ports or descriptors), FAILED \
-(the server did not do what it was to do). --expect verdict=VALID makes that a check.
+(the server did not answer as requested). --expect verdict=VALID makes that a check.
 
 Exit codes: 0 all checks hold, 1 no connection or a system error, 2 invalid arguments, 3 a check failed, or --find found no rate. \
-Ctrl-C ends the run early and prints its report; of a search, what was found so far.";
+Ctrl-C ends the run early and prints its report; a search prints its result so far.";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ArrivalsArg {
@@ -202,10 +201,10 @@ fn target_help() -> String {
 
 impl LoadArgs {
     /// What the workload is made of.
-    fn ask(&self) -> Ask<'_> {
+    fn ask(&self) -> WorkloadOptions<'_> {
         let from_clock =
             || SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| u64::from(since.subsec_nanos()) + 1);
-        Ask {
+        WorkloadOptions {
             protocol: self.target.protocol,
             bytes: self.load.bytes.map(|bytes| bytes.0.into()),
             seed: self.load.seed.unwrap_or_else(from_clock),
@@ -411,7 +410,7 @@ pub(super) fn complete(report: &mut Report, asked: &[Expectation], by_default: &
     report.notes = notes(report);
 }
 
-/// The checks that were asked for, and those that are made unless one of them is about the same.
+/// The checks of the user, and each implied check unless the user has one of its kind.
 fn checks(report: &Report, asked: &[Expectation], by_default: &[&str]) -> Vec<Expectation> {
     let mut checks = asked.to_vec();
     if !report.statuses.is_empty() && !checks.iter().any(Expectation::is_about_statuses) {

@@ -89,6 +89,9 @@ fn token(typed: &str) -> Result<String, Failure> {
 
 fn variable(option: &str, name: &str) -> Result<String, Failure> {
     std::env::var(name).map_err(|_| {
-        Failure::Usage(format!("{option}: the variable {} is not set, or is no text", name.escape_debug()))
+        Failure::Usage(format!(
+            "{option}: the variable {} is not set or not valid UTF-8",
+            name.escape_debug()
+        ))
     })
 }

@@ -15,7 +15,7 @@ pub(super) enum LoadCommand {
     Merge(Box<MergeArgs>),
 }
 
-/// clap's derive has no arguments beside commands of which either is enough.
+/// clap's derive cannot declare that either an argument or a subcommand is enough.
 impl FromArgMatches for LoadCommand {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         match matches.subcommand() {

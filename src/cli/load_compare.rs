@@ -17,11 +17,11 @@ use crate::load::comparison::{
 use crate::load::report::Verdict;
 use crate::load::{Report, judged};
 
-/// Compare two loads: what changed, and whether the data can decide that
+/// Compare two loads: what changed, and whether the data can decide it
 ///
-/// Each change has an interval of 95 %, from how much both runs varied over time (a bootstrap over blocks of
-/// their intervals). A change whose interval contains 0 is not decided. Two runs do not show how much runs
-/// vary: alternate several runs of each, and trust what all pairs show.
+/// Each change has an interval of 95 %, computed from how much both runs varied over time (a bootstrap over
+/// blocks of their intervals). A change whose interval contains 0 is not decided. Two runs do not show how
+/// much runs vary: alternate several runs of each version, and trust what all pairs show.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(super) struct CompareRunsArgs {

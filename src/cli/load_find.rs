@@ -17,7 +17,7 @@ use crate::services::ServiceName;
 use crate::sys::Signals;
 use crate::time::in_words;
 
-/// The warm-up and the duration of a probe, and of a run that is no search.
+/// The warm-up and the duration of a probe, and of a run without a search.
 const PROBE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
 const RUN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
@@ -27,8 +27,8 @@ pub(super) struct FindArgs {
     /// Find the highest rate at which this check holds, such as p99<5ms; may be repeated
     ///
     /// Runs short probes of the open loop: climbs, bisects to 2 %, then repeats the rate found until chance
-    /// is an unlikely explanation. A rate counts if all checks hold, those of --expect and the implied ones
-    /// included, and nearly all requests are answered in time. Takes at most 30 times --duration: 90 s.
+    /// is an unlikely explanation. A rate passes if all checks hold, including those of --expect and the
+    /// implied ones, and nearly all requests are answered in time. Takes at most 30 times --duration: 90 s.
     #[arg(long, value_name = "CHECK")]
     find: Vec<Expectation>,
 }
@@ -91,8 +91,8 @@ impl FindArgs {
         if self.is_given() { PROBE } else { RUN }
     }
 
-    /// Searches with the checks that were asked for, and those of statuses for HTTP unless one is about them;
-    /// with a line on standard error for each probe and, if that is a terminal, a live view.
+    /// Searches with the checks of the user, and for HTTP the checks of statuses unless the user has one.
+    /// Standard error gets a line for each probe and, if it is a terminal, a live view.
     pub(super) fn search(
         &self,
         plan: &Plan,
@@ -141,9 +141,9 @@ impl FindArgs {
     }
 }
 
-/// The checks that hold unless others of their kind are asked for. Requests that failed or were not sent are
-/// in no percentile, so they must be allowed explicitly. A rate that grows beyond what the server can do is
-/// to be expected to miss some.
+/// The implied checks, each unless the user has one of its kind. Requests that failed or were not sent are
+/// not in the percentiles, so the user must allow them explicitly. A rate that grows beyond the capacity of
+/// the server is expected to miss requests.
 pub(super) fn implied(checks: &[Expectation], pace: Pace) -> Vec<Expectation> {
     let mut implied: Vec<Expectation> = Vec::new();
     if !checks.iter().any(Expectation::is_about_errors) {

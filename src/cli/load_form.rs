@@ -25,7 +25,7 @@ pub(super) fn urlencoded(typed: &str) -> Result<String, Failure> {
 }
 
 /// The body of a form for the media type multipart/form-data (RFC 7578), and that type with its boundary.
-/// Parts are `NAME=TEXT`, `NAME=@FILE` or `NAME=<FILE`; behind a file `;type=TYPE` and `;filename=NAME`.
+/// Parts are `NAME=TEXT`, `NAME=@FILE` or `NAME=<FILE`; after a file `;type=TYPE` and `;filename=NAME`.
 pub(super) fn multipart(parts: &[String]) -> Result<(Vec<u8>, String), Failure> {
     let parts: Vec<FormPart> = parts.iter().map(|typed| FormPart::read(typed)).collect::<Result<_, _>>()?;
     let boundary = boundary(&parts);
@@ -66,7 +66,7 @@ impl FormPart {
                 typed.escape_debug()
             ))
         };
-        let (name, value) = typed.split_once('=').ok_or_else(|| wrong("there is no ="))?;
+        let (name, value) = typed.split_once('=').ok_or_else(|| wrong("= is missing"))?;
         if name.is_empty() {
             return Err(wrong("the name is missing"));
         }
@@ -166,9 +166,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_part_is_reported() {
+    fn an_invalid_form_part_is_reported() {
         for (typed, part) in [
-            ("a", "there is no ="),
+            ("a", "= is missing"),
             ("=a", "the name is missing"),
             ("a=@/dev/null;size=5", "only ;type=TYPE"),
             ("a=@/no/such", "/no/such"),

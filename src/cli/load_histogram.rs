@@ -9,7 +9,7 @@ use crate::load::report::Latency;
 
 /// Parts of a column, for bars of any length.
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-/// The longest bar: longer ones show no more.
+/// The length of the longest bar, in columns: a longer one would show no more.
 const BAR_COLUMNS_MAX: usize = 60;
 
 /// What a row takes beside its bar and its count.
@@ -41,7 +41,7 @@ pub(super) fn picture(latency: &Latency, columns: usize) -> String {
     text
 }
 
-/// A bar of at most so many columns: the longest is for `most`, and no request is invisible.
+/// A bar of at most this many columns, which is the length for `most`. Every count has a visible bar.
 #[allow(clippy::cast_sign_loss)] // a share is not negative
 fn bar(count: u64, most: u64, columns: usize) -> String {
     if count == 0 {

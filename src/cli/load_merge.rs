@@ -10,7 +10,7 @@ use super::load_files::FileArgs;
 use super::load_report::read_report;
 use crate::load::{Expectation, merge};
 
-/// Join the reports of loads that ran at the same time, from several machines, as one
+/// Join the reports of loads that ran at the same time on several machines
 ///
 /// Requests and rates add up. Latencies are those of all requests: histograms are added without loss, and
 /// percentiles are never averaged. Start the loads together with --start-at.
@@ -20,7 +20,7 @@ pub(super) struct MergeArgs {
     /// Reports that `oneloop load --json` wrote
     #[arg(value_name = "FILE", required = true, num_args = 1..)]
     reports: Vec<PathBuf>,
-    /// A check of the whole, such as p99<5ms; may be repeated
+    /// A check of the joined report, such as p99<5ms; may be repeated
     #[arg(long, value_name = "CHECK", help_heading = "Output")]
     expect: Vec<Expectation>,
     #[command(flatten)]

@@ -14,8 +14,8 @@ pub(super) const EXAMPLE: &str = r"oneloop load tcp@127.0.0.1:6379 --send 'PING\
 pub(super) struct RawArgs {
     /// What each request sends: text with \r, \n, \t, \0, \xHH and \\, or @FILE; may be repeated
     ///
-    /// The requests of a connection follow each other in this order, and then begin again; each counts.
-    /// {counter}, {random} and {random:1-1000} are replaced by numbers. Without --send, the load only reads.
+    /// The requests of a connection are sent in this order, repeatedly; each counts. {counter}, {random} and
+    /// {random:1-1000} are replaced by numbers. Without --send, the load only reads.
     #[arg(long, value_name = "TEXT|@FILE", allow_hyphen_values = true)]
     send: Vec<String>,
     /// What ends each reply: text as in --send, or a regular expression between slashes; once, or for each
@@ -25,7 +25,7 @@ pub(super) struct RawArgs {
     /// start of a line.
     #[arg(long, value_name = "TEXT|/REGEX/", allow_hyphen_values = true)]
     until: Vec<String>,
-    /// Each reply has N bytes; with 0 there is no reply
+    /// Each reply has N bytes; 0 means that there is no reply
     #[arg(long, value_name = "N", conflicts_with_all = ["until", "until_close"])]
     until_bytes: Option<u64>,
     /// Each reply ends when the server closes the connection

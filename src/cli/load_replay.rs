@@ -1,4 +1,4 @@
-//! The log of `--replay-log`: what was asked of another server, and when.
+//! The log of `--replay-log`: the requests to another server, and their times.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(super) struct ReplayLog {
     pub(super) requests: Vec<HttpRequest>,
     /// When each falls due after the first, in ns.
     pub(super) due_ns: Vec<u64>,
-    /// How long the log is, from the first request to behind the last.
+    /// The duration of the log, from the first request to the end of the last second or interval.
     pub(super) span: Duration,
     /// What is not sent, and why: for people.
     pub(super) skipped: Option<String>,
@@ -28,11 +28,11 @@ const REQUESTS_MAX: usize = 200_000;
 const FILE_BYTES_MAX: usize = 256 << 20;
 /// The requests of a log with seconds are spread over each second.
 const SECOND_NS: u64 = 1_000_000_000;
-/// Behind the last request of a log with exact times.
+/// Added after the last request of a log with exact times.
 const LAST_NS: u64 = 1_000_000;
 
 /// A request of the log and its time.
-struct Logged {
+struct LoggedRequest {
     at: Timestamp,
     request: HttpRequest,
 }
@@ -40,9 +40,9 @@ struct Logged {
 /// What was read of a log.
 #[derive(Default)]
 struct LogEntries {
-    logged: Vec<Logged>,
+    logged: Vec<LoggedRequest>,
     skipped: u64,
-    /// Where the first one is that is skipped, and why.
+    /// The place of the first skipped entry, and the reason.
     first_skipped: Option<String>,
 }
 
@@ -156,8 +156,8 @@ const OWN_FIELDS: [&str; 9] = [
     "http2-settings",
 ];
 
-/// A HAR file, as browsers save it. A page has parts of many servers: only requests to the server of the
-/// first one are taken.
+/// A HAR file, as browsers save it. A page has parts from many servers: only requests to the server of the
+/// first request are taken.
 fn har(bytes: &[u8], base: &HttpRequest) -> Result<LogEntries, String> {
     let har: Har = serde_json::from_slice(bytes).map_err(|error| format!("it is not a HAR file: {error}"))?;
     let (mut entries, mut server) = (LogEntries::default(), None);
@@ -191,12 +191,12 @@ fn har(bytes: &[u8], base: &HttpRequest) -> Result<LogEntries, String> {
         if let Some(body) = post_data {
             request = request.body(body.text.into_bytes());
         }
-        entries.logged.push(Logged { at, request });
+        entries.logged.push(LoggedRequest { at, request });
     }
     Ok(entries)
 }
 
-/// Host and target of a URL; `None` if it is not one of HTTP, or cannot be sent.
+/// Host and target of a URL; `None` if it is not an HTTP URL, or cannot be sent.
 fn split_url(url: &str) -> Option<(String, String)> {
     let (scheme, rest) = url.split_once("://")?;
     if !["http", "https"].contains(&&*scheme.to_ascii_lowercase()) {
@@ -228,13 +228,13 @@ fn combined(bytes: &[u8], base: &HttpRequest) -> LogEntries {
     entries
 }
 
-fn logged(line: &str, base: &HttpRequest) -> Result<Logged, &'static str> {
-    let (_, rest) = line.split_once('[').ok_or("there is no [TIME]")?;
-    let (time, rest) = rest.split_once(']').ok_or("there is no [TIME]")?;
+fn logged(line: &str, base: &HttpRequest) -> Result<LoggedRequest, &'static str> {
+    let (_, rest) = line.split_once('[').ok_or("[TIME] is missing")?;
+    let (time, rest) = rest.split_once(']').ok_or("[TIME] is missing")?;
     let at = strtime::parse("%d/%b/%Y:%H:%M:%S %z", time)
         .and_then(|time| time.to_timestamp())
         .map_err(|_| "its time is malformed")?;
-    let (asked, rest) = quoted(rest).ok_or("there is no \"METHOD TARGET VERSION\"")?;
+    let (asked, rest) = quoted(rest).ok_or("\"METHOD TARGET VERSION\" is missing")?;
     let mut words = asked.split(' ');
     let (Some(method), Some(target), Some(version), None) =
         (words.next(), words.next(), words.next(), words.next())
@@ -258,7 +258,7 @@ fn logged(line: &str, base: &HttpRequest) -> Result<Logged, &'static str> {
             request = request.field(name, value).map_err(|_| "a field has control characters")?;
         }
     }
-    Ok(Logged { at, request })
+    Ok(LoggedRequest { at, request })
 }
 
 /// What is between the next two quotes, and what follows them. Servers write quotes and bytes in it as `\"`,
@@ -365,16 +365,16 @@ nonsense
     }
 
     #[test]
-    fn what_is_no_log_is_reported() {
+    fn an_invalid_log_is_reported() {
         for (text, part) in [
             ("", "it has no request"),
             (
                 "hello\n",
-                "no request that can be sent: 1 entry is not sent; the first: line 1: there is no [TIME]",
+                "no request that can be sent: 1 entry is not sent; the first: line 1: [TIME] is missing",
             ),
             ("{\"log\": 5}", "it is not a HAR file"),
             ("[10/Foo/2000:13:55:37 -0700] \"GET / HTTP/1.1\"", "its time is malformed"),
-            ("[10/Oct/2000:13:55:37 -0700] \"GET /", "there is no \\\"METHOD"),
+            ("[10/Oct/2000:13:55:37 -0700] \"GET /", "METHOD TARGET VERSION\\\" is missing"),
         ] {
             let error = read(text, 1.0).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");

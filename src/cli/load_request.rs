@@ -42,17 +42,17 @@ pub(super) struct RequestArgs {
     form: Vec<String>,
     /// Requests from a file, a line each: [WEIGHT] [METHOD] URL [@BODYFILE]
     ///
-    /// Each is sent as often as its weight says, compared with the others [default: 1], in random order.
-    /// Body files are found from the folder of FILE; # begins a comment. Header fields, passwords and
-    /// variables are for all requests.
+    /// Each is sent in random order, as often as its weight relative to the others [default: 1]. Body files
+    /// are relative to the folder of FILE; # begins a comment. Header fields, passwords and variables apply
+    /// to all requests.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["method", "data", "data_urlencode", "form"])]
     urls: Option<PathBuf>,
     /// Send the requests of a log again, at their times: a HAR file, or an access log (Combined Log Format)
     ///
-    /// They are sent to the server of the URL, each once. Access logs have whole seconds and no bodies:
-    /// requests are spread over their second, and a POST is empty. Of a HAR file, which browsers save, the
-    /// requests to the server of the first one are sent, with their fields and bodies. Entries that cannot
-    /// be sent are counted.
+    /// Each is sent once, to the server of the URL. Access logs have whole seconds and no bodies: requests
+    /// are spread over their second, and a POST is empty. A HAR file, as browsers save it, has requests to
+    /// several servers: those to the server of the first request are sent, with fields and bodies. Entries
+    /// that cannot be sent are counted.
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "urls", "method", "data", "data_urlencode", "form", "rate", "arrivals", "values",
     ])]
@@ -79,12 +79,12 @@ pub(super) struct RequestArgs {
     /// Keep the cookies of each client, across its connections, and send them back
     #[arg(long)]
     cookies: bool,
-    /// What each reply must be [default: exact for a single GET, otherwise whole]
+    /// The check of each reply [default: exact for a single GET, otherwise whole]
     ///
-    /// whole: complete, as its head declares, which is always checked. status: also a 2xx. length: also as
-    /// long as the first reply. exact: also equal to the first, byte for byte; use another one for a page
-    /// that changes. `json-pointer:/POINTER` or `json-pointer:/POINTER=VALUE`: JSON that has a value, or this
-    /// one, there (RFC 6901). none: whole, whatever the status.
+    /// whole: complete by its head, which is always checked. status: also a 2xx. length: also as long as the
+    /// first reply. exact: also equal to the first reply, byte for byte; for a page that changes use another
+    /// check. `json-pointer:/POINTER` or `json-pointer:/POINTER=VALUE`: JSON with a value, or with this
+    /// value, at the pointer (RFC 6901). none: whole, with any status.
     #[arg(long, value_name = "HOW")]
     verify: Option<VerifyArg>,
 }
@@ -180,8 +180,7 @@ impl RequestArgs {
         .or_else(|| self.auth.first_given())
     }
 
-    /// The checks of statuses that apply if the user gives none: a server that answers each request with an
-    /// error would look fast.
+    /// The implied checks of statuses: a server that answers each request with an error would look fast.
     pub(super) fn status_checks(&self) -> &'static [&'static str] {
         match self.verify {
             Some(VerifyArg::None) => &[],
@@ -337,7 +336,7 @@ impl RequestArgs {
     }
 }
 
-/// A name in braces that looks like a variable and is none: in a URL it is a mistake.
+/// A name in braces that looks like a variable but is unknown: in a URL it is a mistake.
 fn unknown_variable<'a>(target: &'a str, columns: &[String]) -> Option<&'a str> {
     target.split('{').skip(1).find_map(|rest| {
         let (name, _) = rest.split_once('}')?;

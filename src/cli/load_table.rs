@@ -13,7 +13,7 @@ use crate::load::report::{Arrivals, Configuration, Latency, Pace};
 /// What is shown of nothing: a 0 would be the best of all.
 const NOTHING: &str = "-";
 
-/// A percentile, if there was anything.
+/// A percentile; `-` without a value.
 pub(super) fn time_of(ns: u64, count: u64) -> String {
     if count == 0 { NOTHING.to_owned() } else { time(ns as f64) }
 }
@@ -107,7 +107,7 @@ fn name_of(arrivals: Arrivals) -> &'static str {
     }
 }
 
-/// What was measured beside the latencies: names and values.
+/// The measurements other than latencies: names and values.
 pub(super) fn numbers(report: &Report) -> Vec<(&'static str, String)> {
     let seconds = (report.measured_ns as f64 / 1e9).max(1e-9);
     let mut rows = Vec::new();
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_seen_is_no_number() {
+    fn a_missing_value_is_not_shown_as_a_number() {
         let plan = crate::load::Plan::new("127.0.0.1:7".parse().unwrap());
         let mut report = Report::empty(plan.configuration("echo", 64));
         report.configuration.pace = Pace::Open { rate_per_second: 1.0, arrivals: Arrivals::Constant };
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generator_without_a_core_is_told_where_that_matters() {
+    fn a_generator_without_a_core_is_shown_where_it_matters() {
         let plan = crate::load::Plan::new("127.0.0.1:7".parse().unwrap());
         let mut report = Report::empty(plan.configuration("echo", 64));
         report.measured_ns = 2_000_000_000;
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_the_latencies_do_not_show_are_told() {
+    fn requests_missing_from_the_latencies_are_shown() {
         let plan = crate::load::Plan::new("127.0.0.1:7".parse().unwrap());
         let mut report = Report::empty(plan.configuration("echo", 64));
         report.configuration.pace = Pace::Open { rate_per_second: 1e3, arrivals: Arrivals::Poisson };

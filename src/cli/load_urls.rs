@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_line_is_reported() {
+    fn an_invalid_line_is_reported() {
         for (line, part) in [
             ("GET", "the URL is missing"),
             ("0 /a", "the weight 0 is not from 1"),

@@ -13,8 +13,8 @@ pub(super) struct ValuesArgs {
     /// A CSV file whose first line names its columns: {NAME} in a request is replaced by a value of the
     /// column
     ///
-    /// Each request takes the next row, and after the last the first. In URLs values are encoded. Without
-    /// it there are {counter}, {random} and {random:1-1000}. Other braces are sent as they are.
+    /// Each request takes the next row; after the last row the first follows. Values are encoded in URLs.
+    /// {counter}, {random} and {random:1-1000} exist without this option. Other braces are sent unchanged.
     #[arg(long, value_name = "FILE")]
     values: Option<PathBuf>,
 }

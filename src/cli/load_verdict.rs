@@ -1,11 +1,11 @@
-//! Whether to trust a run, and what it was to find, in sentences.
+//! The verdict on a run and the result of a search, as sentences.
 
 use super::layout::{LineWidth, filled};
 use super::units::time;
 use crate::judge::figures::counted;
 use crate::load::report::{Pace, Report, SearchLimit, SearchReport, Verdict};
 
-/// One sentence, with what it is about; nothing if it goes on about the same.
+/// A sentence and its topic; the topic is empty if it is that of the sentence before.
 pub(super) struct Sentence {
     pub(super) topic: &'static str,
     pub(super) text: String,
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_result_says_what_was_found_how_sure_it_is_and_what_ended_it() {
+    fn the_result_has_the_rate_the_confidence_and_the_reason_for_the_end() {
         let mut report = searched();
         let search = report.search.clone().unwrap();
         assert_eq!(

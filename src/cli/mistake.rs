@@ -49,7 +49,7 @@ pub(super) fn line(error: &clap::Error, typed: &[String], program: &clap::Comman
     let at = typed.iter().position(|word| program.find_subcommand(word).is_some());
     let name = at.map_or("", |at| typed[at].as_str());
     let outer = program.find_subcommand(name);
-    // A command of a command, such as `load compare`, is the word behind it.
+    // In `load compare`, the subcommand is the word after the command.
     let inner = at.and_then(|at| typed.get(at + 1)).zip(outer);
     let inner = inner.and_then(|(word, outer)| outer.find_subcommand(word));
     let full = inner.map(|inner| format!("{name} {}", inner.get_name()));
@@ -59,7 +59,7 @@ pub(super) fn line(error: &clap::Error, typed: &[String], program: &clap::Comman
     match error.kind() {
         ErrorKind::UnknownArgument => mistake.unknown_argument(),
         ErrorKind::InvalidSubcommand => mistake.unknown_command(program),
-        // A word behind the server, where a command could stand.
+        // A word after the server, where a subcommand could stand.
         ErrorKind::ArgumentConflict if mistake.context(ContextKind::InvalidSubcommand).is_some() => {
             mistake.superfluous(mistake.context(ContextKind::InvalidSubcommand).unwrap_or_default())
         }
@@ -353,7 +353,7 @@ impl<'a> ForeignAddress<'a> {
         find(HOSTS, false).or_else(|| find(PORTS, true))
     }
 
-    /// The option here for this value; for one that is not valid, an example.
+    /// The option for this value; if the value is not valid, an example.
     fn own(&self, value: Option<&str>) -> [String; 2] {
         let is_port = |text: &str| text.parse::<u16>().is_ok();
         let port = |value: &str| ["--port".to_owned(), value.to_owned()];

@@ -140,10 +140,10 @@ pub fn main() -> ExitCode {
     };
     logging::start(cli.verbosity);
     let done = match cli.command {
-        Command::Serve(args) => serve::run(&args, &Given::of(&matches, &typed)),
+        Command::Serve(args) => serve::run(&args, &GivenOptions::of(&matches, &typed)),
         Command::Load(command) => load_command::run(&command),
         Command::Compare(args) => compare::run(&args),
-        Command::Lecture(args) => lecture::run(&args, &Given::of(&matches, &typed).command),
+        Command::Lecture(args) => lecture::run(&args, &GivenOptions::of(&matches, &typed).command),
         Command::Completions(args) => documents::completions(&args),
         Command::Man(args) => documents::man(&args),
     };
@@ -168,7 +168,7 @@ fn parse(typed: &[OsString]) -> Result<(Cli, ArgMatches), clap::Error> {
 }
 
 /// Checks what needs more than the parser, and no run: a command that a message suggests must be accepted.
-fn check(cli: &Cli, given: &Given) -> Result<(), Failure> {
+fn check(cli: &Cli, given: &GivenOptions) -> Result<(), Failure> {
     match &cli.command {
         Command::Serve(args) => serve::check(args, given),
         // It stands for a file of the user.
@@ -179,14 +179,14 @@ fn check(cli: &Cli, given: &Given) -> Result<(), Failure> {
 }
 
 /// The options that the user gave to a subcommand, without those that have their default.
-struct Given {
-    options: Vec<Typed>,
+struct GivenOptions {
+    options: Vec<GivenOption>,
     /// For messages.
     command: TypedCommand,
 }
 
 /// An option that the user gave.
-struct Typed {
+struct GivenOption {
     /// The name, without dashes.
     long: String,
     /// The heading in the help.
@@ -197,7 +197,7 @@ struct Typed {
     values: Vec<OsString>,
 }
 
-impl Given {
+impl GivenOptions {
     fn has(&self, long: &str) -> bool {
         self.options.iter().any(|option| option.long == long)
     }
@@ -207,12 +207,12 @@ impl Given {
         self.options.iter().find(|option| option.long == long).map_or(&[], |option| &option.values)
     }
 
-    fn of(matches: &ArgMatches, typed: &[OsString]) -> Given {
+    fn of(matches: &ArgMatches, typed: &[OsString]) -> GivenOptions {
         let words: Vec<String> = typed.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         let command = TypedCommand::new(&words);
         let program = Cli::command();
         let Some((name, matches)) = matches.subcommand() else {
-            return Given { options: Vec::new(), command };
+            return GivenOptions { options: Vec::new(), command };
         };
         let arguments = program.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
         let typed = arguments.filter(|argument| {
@@ -224,14 +224,14 @@ impl Given {
             let takes_value = argument.get_action().takes_values();
             let values = matches.get_raw(argument.get_id().as_str()).filter(|_| takes_value);
             let values: Vec<OsString> = values.into_iter().flatten().map(Into::into).collect();
-            Some(Typed {
+            Some(GivenOption {
                 long: argument.get_long()?.to_owned(),
                 heading: argument.get_help_heading().unwrap_or_default().to_owned(),
                 value: values.first().map_or_else(String::new, |value| value.to_string_lossy().into_owned()),
                 values,
             })
         });
-        Given { options: options.collect(), command }
+        GivenOptions { options: options.collect(), command }
     }
 }
 
@@ -282,8 +282,8 @@ fn not_parsed(error: &clap::Error, typed: &[OsString]) -> ExitCode {
     }
 }
 
-/// Prints one line on standard error, whatever bytes a path in it has. If standard error is closed, the exit
-/// code is enough.
+/// Prints one line on standard error; line ends in it are escaped. If standard error is closed, the exit code
+/// is enough.
 fn report(what: &str) {
     let _ = writeln!(std::io::stderr(), "oneloop: {}", in_one_line(what));
 }

@@ -1,16 +1,16 @@
-//! Under which hosts other machines reach this one.
+//! The hosts under which other machines can reach this one.
 
 use std::net::IpAddr;
 
 use crate::sys::interfaces::{InterfaceAddress, host_name, interface_addresses, outward_addresses};
 
-/// Addresses that are named at most: a machine with many containers has hundreds.
+/// The most addresses listed: a machine with many containers has hundreds.
 const ADDRESSES_MAX: usize = 8;
 
 /// The socket of a daemon that announces the name of this machine in the local network (mDNS, RFC 6762).
 const AVAHI: &str = "/run/avahi-daemon/socket";
 
-/// Which addresses a listener takes.
+/// The address families that a listener accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Families {
     Both,
@@ -25,7 +25,7 @@ pub(super) fn hosts(families: Families) -> Vec<String> {
         Vec::new()
     });
     let mut hosts = ranked(addresses, &outward_addresses(), families);
-    // A name without an address behind it leads nowhere.
+    // A host name that does not resolve is of no use.
     if !hosts.is_empty() {
         let is_announced = std::path::Path::new(AVAHI).exists();
         hosts.extend(host_name().map(|name| known_name(name, is_announced)));
@@ -37,9 +37,9 @@ fn known_name(name: String, is_announced: bool) -> String {
     if is_announced && !name.contains('.') { name + ".local" } else { name }
 }
 
-/// The addresses as hosts of URLs. Interfaces with hardware come first, and of these the one that leads to
-/// the internet: bridges of containers and tunnels have addresses, too, under which no phone reaches this
-/// machine.
+/// The addresses as hosts of URLs. Interfaces with hardware come first, and among these the one with the
+/// route to the internet: bridges of containers and tunnels also have addresses, but no phone reaches this
+/// machine there.
 fn ranked(addresses: Vec<InterfaceAddress>, outward: &[IpAddr], families: Families) -> Vec<String> {
     let with_ip = |ip: &IpAddr| addresses.iter().find(|found| found.ip == *ip);
     let outward = outward.iter().find_map(with_ip).map(|found| found.interface.clone());
@@ -60,13 +60,13 @@ fn ranked(addresses: Vec<InterfaceAddress>, outward: &[IpAddr], families: Famili
 fn is_usable(found: &InterfaceAddress, families: Families) -> bool {
     let is_of_family = match found.ip {
         IpAddr::V4(_) => families != Families::Ipv6,
-        // A link-local address needs a zone, which browsers do not take.
+        // A link-local address needs a zone, which browsers do not accept.
         IpAddr::V6(ip) => families != Families::Ipv4 && !ip.is_unicast_link_local(),
     };
     is_of_family && !found.is_passing && !found.ip.is_unspecified()
 }
 
-/// Whether it is the address that a machine gives itself when nothing else does (RFC 3927).
+/// Whether it is a link-local address (RFC 3927).
 fn is_self_given(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V4(ip) if ip.is_link_local())
 }

@@ -1,19 +1,19 @@
-//! Options of `oneloop serve` that would have no effect in this server are reported as mistakes: their user
-//! relies on them.
+//! Reports options of `oneloop serve` that have no effect in this server as mistakes: the user relies on
+//! them.
 
 use super::listen;
 use super::spec::Spec;
 use super::typed_command::TypedCommand;
-use super::{Failure, Given, Typed};
+use super::{Failure, GivenOption, GivenOptions};
 use crate::limits::{Need, SETTINGS};
 use crate::models::Model;
 use crate::services::ServiceName;
 use crate::sys::Address;
 
-/// The server as it is going to run.
-pub(super) struct Served<'a> {
+/// The server that is about to start.
+pub(super) struct PlannedServer<'a> {
     pub(super) model: Model,
-    /// What was typed.
+    /// The specs as typed.
     pub(super) specs: &'a [Spec],
     pub(super) services: &'a [ServiceName],
     /// The address of each listener; `None`: a socket of the supervisor.
@@ -28,7 +28,7 @@ enum Requirement {
     Limit(Need),
     Service(ServiceName),
     UnixSocket,
-    /// A service that listens where `--port`, `--address` and `--lan` lead.
+    /// A service that listens at the address of `--port`, `--address` and `--lan`.
     OpenAddress,
 }
 
@@ -36,7 +36,7 @@ enum Requirement {
 /// by address.
 const EARLY_ACCEPT: &[Model] = &[Model::Reactor, Model::Fork, Model::Thread];
 
-fn requirements(option: &Typed) -> Vec<Requirement> {
+fn requirements(option: &GivenOption) -> Vec<Requirement> {
     if let Some(setting) = SETTINGS.iter().find(|setting| setting.flag == option.long) {
         return setting.needs.iter().copied().map(Requirement::Limit).collect();
     }
@@ -82,10 +82,10 @@ fn models(requirement: Requirement) -> Option<&'static [Model]> {
     }
 }
 
-impl Served<'_> {
+impl PlannedServer<'_> {
     /// The first option that would have no effect, as a mistake.
-    pub(super) fn check(&self, given: &Given) -> Result<(), Failure> {
-        let unmet = |option: &Typed| requirements(option).into_iter().find(|need| !self.meets(*need));
+    pub(super) fn check(&self, given: &GivenOptions) -> Result<(), Failure> {
+        let unmet = |option: &GivenOption| requirements(option).into_iter().find(|need| !self.meets(*need));
         let mut all = given.options.iter().filter_map(|option| Some((option, unmet(option)?)));
         let Some((option, need)) = all.next() else { return Ok(()) };
         // The command that is shown has none of the others, either. Another model is an offer of its own.
@@ -114,7 +114,7 @@ impl Served<'_> {
         }
     }
 
-    fn message(&self, option: &Typed, requirement: Requirement, typed: &TypedCommand) -> String {
+    fn message(&self, option: &GivenOption, requirement: Requirement, typed: &TypedCommand) -> String {
         let long = format!("--{}", option.long);
         let why = match requirement {
             Requirement::UnixSocket => "without a Unix socket".to_owned(),
@@ -149,9 +149,9 @@ impl Served<'_> {
         format!("{long} has no effect {why}; leave it out: {}", typed.clone().without(&option.long))
     }
 
-    /// The command with the only service at the address that this option gives: what its own address had
-    /// beside that becomes an option.
-    fn with_open_address(&self, option: &Typed, typed: &TypedCommand) -> Option<TypedCommand> {
+    /// The command with its only service at the address of this option. The other part of the service's own
+    /// address becomes an option.
+    fn with_open_address(&self, option: &GivenOption, typed: &TypedCommand) -> Option<TypedCommand> {
         let [Spec { address: Some(Address::Tcp(own)), .. }] = self.specs else { return None };
         let spec = &self.specs[0];
         let open = typed.clone().with_argument(&spec.typed, &spec.place);

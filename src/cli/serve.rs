@@ -16,15 +16,15 @@ use super::descriptors::{Sharing, fit};
 use super::http::{ServerContext, check_directories, missing};
 use super::limits::LimitArgs;
 use super::listen::ListenArgs;
-use super::no_effect::Served;
+use super::no_effect::PlannedServer;
 use super::services::ServiceFlags;
 use super::spec::Spec;
 use super::typed_command::TypedCommand;
 use super::units::{Size, count};
-use super::{Failure, Given};
+use super::{Failure, GivenOptions};
 use crate::connection::ListenerLayers;
 use crate::limits::{Limits, Need};
-use crate::models::{self, ListenerConfig, Model, Setup};
+use crate::models::{self, ListenerConfig, Model, ServerConfig};
 use crate::reactor::Summary;
 use crate::services::http::{Files, Handler};
 use crate::services::{AnyService, ServiceName};
@@ -40,7 +40,7 @@ use crate::telemetry::{AccessFormat, AccessLog, AccessTarget, Telemetry, Termina
 /// Nothing is ever written to a directory. Each DIR and SERVICE listens on the address after its @, or on its
 /// own port of 127.0.0.1, which only programs on this machine can reach; --lan, --address and --port change
 /// that. Each listener is printed on standard output as "listening on SERVICE@ADDR". Ctrl-C or SIGTERM stops
-/// the server when its open clients have finished; a second one stops it at once.
+/// the server when its open clients have finished; a second signal stops it at once.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP, allow_negative_numbers = true)]
 pub(super) struct ServeArgs {
@@ -83,12 +83,12 @@ pub(super) struct ServeArgs {
 
     /// Write one line per answered request to this file; "-" is standard output
     ///
-    /// Without it, a terminal shows a short line per request (time, client, request, status, size, duration),
-    /// which -q turns off.
+    /// Without it, a terminal shows a short line per request (time, client, request, status, size, duration);
+    /// -q turns these lines off.
     ///
-    /// SIGHUP reopens a file. /dev/stdout and /dev/stderr may be sockets, as under systemd. A slow reader of
-    /// a pipe or FIFO does not delay the server: up to 1 MiB of lines wait for it; further lines are dropped
-    /// and counted in the log.
+    /// SIGHUP reopens the file. /dev/stdout and /dev/stderr may be sockets, as under systemd. A slow reader
+    /// of a pipe or FIFO does not delay the server: up to 1 MiB of lines wait for it; further lines are
+    /// dropped and counted in the log.
     #[arg(long, value_name = "FILE", help_heading = "Log")]
     access_log: Option<PathBuf>,
 }
@@ -159,7 +159,7 @@ fn unix_mode(text: &str) -> Result<u32, String> {
 }
 
 /// Serves until the server is stopped.
-pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
+pub(super) fn run(args: &ServeArgs, given: &GivenOptions) -> Result<(), Failure> {
     // First: nothing may open a descriptor before, and from here on no signal may end the server without a
     // drain.
     let mut supervisor = Supervisor::adopt().map_err(Failure::usage)?;
@@ -182,7 +182,7 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     let shares = groups.iter().map(|group| group.specs.iter().map(share).collect());
     let shares = shares.collect::<Result<Vec<Vec<_>>, Failure>>()?;
     let server = ServerContext { given, limits: &limits, sites };
-    let open = |group: &Group| flags.open(group.service, &group.specs, &server);
+    let open = |group: &ListenerGroup| flags.open(group.service, &group.specs, &server);
     let services = groups.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let listeners = bind(services, inherited, &addresses, &options, sockets)
         .map_err(|error| not_bound(&error, &groups, &addresses, &args.listen, &given.command))?;
@@ -224,13 +224,13 @@ pub(super) fn run(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
     }
     warn_of_clear_passwords(&listeners);
     log_limits(&limits, descriptors);
-    let setup = Setup { listeners, limits, workers, telemetry, signals };
+    let setup = ServerConfig { listeners, limits, workers, telemetry, signals };
     serve(args.model, setup, &shares, &args.listen, &supervisor)
 }
 
 /// The server that the arguments describe, whose parts fit each other.
 struct CheckedArgs {
-    groups: Vec<Group>,
+    groups: Vec<ListenerGroup>,
     limits: Limits,
     workers: usize,
     /// The supervisor's socket of each group.
@@ -242,14 +242,18 @@ struct CheckedArgs {
 }
 
 /// Checks what no argument can know of another, without a supervisor.
-pub(super) fn check(args: &ServeArgs, given: &Given) -> Result<(), Failure> {
+pub(super) fn check(args: &ServeArgs, given: &GivenOptions) -> Result<(), Failure> {
     if let Some((root, error)) = args.specs.iter().find_map(missing) {
         return Err(Failure::Usage(format!("cannot serve {}: {error}", root.display())));
     }
     checked(args, given, &mut Supervisor::default()).map(drop)
 }
 
-fn checked(args: &ServeArgs, given: &Given, supervisor: &mut Supervisor) -> Result<CheckedArgs, Failure> {
+fn checked(
+    args: &ServeArgs,
+    given: &GivenOptions,
+    supervisor: &mut Supervisor,
+) -> Result<CheckedArgs, Failure> {
     let mut limits = args.limits.0.clone();
     let mut specs = if args.specs.is_empty() { default_specs(supervisor)? } else { args.specs.clone() };
     args.listen.check()?;
@@ -279,7 +283,7 @@ fn checked(args: &ServeArgs, given: &Given, supervisor: &mut Supervisor) -> Resu
     let addresses = addresses(&groups, &inherited, &args.listen, &given.command)?;
     let takes_address = takes_address && inherited.iter().any(Option::is_none);
     let specs = &args.specs;
-    Served { model: args.model, specs, services: &services, addresses: &addresses, takes_address }
+    PlannedServer { model: args.model, specs, services: &services, addresses: &addresses, takes_address }
         .check(given)?;
     if args.access_log.is_none() && given.has("access-format") {
         return Err(Failure::Usage(format!(
@@ -297,7 +301,7 @@ impl ServeArgs {
     }
 }
 
-/// Warns of directories that have the name of a service, which was taken for what was typed.
+/// Warns of directories with the name of a service, because the argument was read as the service.
 fn warn_of_hidden_directories(specs: &[Spec]) {
     for spec in specs.iter().filter(|spec| spec.argument.is_none()) {
         let name = spec.service;
@@ -341,21 +345,20 @@ fn default_specs(supervisor: &Supervisor) -> Result<Vec<Spec>, Failure> {
 }
 
 /// What has its own sockets: a service, or the sites that share an address.
-struct Group {
+struct ListenerGroup {
     service: ServiceName,
     /// At least one.
     specs: Vec<Spec>,
     address: Option<Address>,
 }
 
-/// The services by the sockets that they have. A site shares those of an earlier one with the same address,
-/// unless both are for the same requests: that is a mistake, except on port 0, where each has a port of its
-/// own.
-fn grouped(specs: Vec<Spec>) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
+/// The services grouped by their sockets. A site shares the sockets of an earlier site with the same address.
+/// If both are for the same requests, that is a mistake, except on port 0, where each site gets its own port.
+fn grouped(specs: Vec<Spec>) -> Vec<ListenerGroup> {
+    let mut groups: Vec<ListenerGroup> = Vec::new();
     for spec in specs {
         let is_site = spec.service == ServiceName::Http;
-        let takes = |group: &&mut Group| {
+        let takes = |group: &&mut ListenerGroup| {
             is_site
                 && group.service == spec.service
                 && same(group.address.as_ref(), spec.address.as_ref())
@@ -365,7 +368,7 @@ fn grouped(specs: Vec<Spec>) -> Vec<Group> {
             group.specs.push(spec);
         } else {
             let (service, address) = (spec.service, spec.address.clone());
-            groups.push(Group { service, specs: vec![spec], address });
+            groups.push(ListenerGroup { service, specs: vec![spec], address });
         }
     }
     groups
@@ -373,12 +376,12 @@ fn grouped(specs: Vec<Spec>) -> Vec<Group> {
 
 /// The address of each group; `None`: a socket of the supervisor. No two may have the same address.
 fn addresses(
-    groups: &[Group],
+    groups: &[ListenerGroup],
     inherited: &[Option<Listener>],
     listen: &ListenArgs,
     typed: &TypedCommand,
 ) -> Result<Vec<Option<Address>>, Failure> {
-    let address = |(group, own): (&Group, &Option<Listener>)| match (&group.address, own) {
+    let address = |(group, own): (&ListenerGroup, &Option<Listener>)| match (&group.address, own) {
         (Some(address), _) => Ok(Some(address.clone())),
         (None, Some(_)) => Ok(None),
         (None, None) => listen.address_of(group.service).map(Some),
@@ -389,8 +392,8 @@ fn addresses(
     Ok(addresses)
 }
 
-/// The sockets of each service: those of the supervisor for services without an address, as far as there are
-/// some.
+/// The sockets of each service. Services without an address get the sockets of the supervisor, while there
+/// are any.
 fn bind(
     services: Vec<AnyService>,
     inherited: Vec<Option<Listener>>,
@@ -417,7 +420,7 @@ fn bind(
 /// Why a service does not listen. If its port is taken, the message shows the command with another.
 fn not_bound(
     error: &BindError,
-    groups: &[Group],
+    groups: &[ListenerGroup],
     addresses: &[Option<Address>],
     listen: &ListenArgs,
     typed: &TypedCommand,
@@ -459,7 +462,10 @@ fn not_bound(
 
 /// The supervisor's sockets for services without an address: by name, then in order. No socket may be left
 /// over.
-fn inherited(groups: &[Group], supervisor: &mut Supervisor) -> Result<Vec<Option<Listener>>, Failure> {
+fn inherited(
+    groups: &[ListenerGroup],
+    supervisor: &mut Supervisor,
+) -> Result<Vec<Option<Listener>>, Failure> {
     let mut sockets = std::mem::take(&mut supervisor.listeners);
     let mut inherited = Vec::new();
     for group in groups {
@@ -484,7 +490,7 @@ fn inherited(groups: &[Group], supervisor: &mut Supervisor) -> Result<Vec<Option
 
 /// An error if two services have the same address: better than a port in use by an unknown program.
 fn reject_shared(
-    groups: &[Group],
+    groups: &[ListenerGroup],
     addresses: &[Option<Address>],
     typed: &TypedCommand,
 ) -> Result<(), Failure> {
@@ -522,7 +528,7 @@ fn reject_shared(
 }
 
 /// The command with another address for each service whose own is that of an earlier one.
-fn apart(groups: &[Group], addresses: &[Option<Address>], typed: &TypedCommand) -> TypedCommand {
+fn apart(groups: &[ListenerGroup], addresses: &[Option<Address>], typed: &TypedCommand) -> TypedCommand {
     let mut taken: Vec<Address> = addresses.iter().flatten().cloned().collect();
     let mut works = typed.clone();
     for (at, group) in groups.iter().enumerate() {
@@ -553,7 +559,7 @@ fn example_port(taken: &Address) -> u16 {
     }
 }
 
-/// Whether they are one address, however its path is written.
+/// Whether two addresses are the same, however their paths are written.
 fn same(one: Option<&Address>, other: Option<&Address>) -> bool {
     match (one, other) {
         (Some(Address::Unix(one)), Some(Address::Unix(other))) => {
@@ -636,8 +642,8 @@ fn with_request_lines(telemetry: Telemetry) -> Telemetry {
     }
 }
 
-/// Logs the limits in force, after those of the system: for operators who read the log, not for a user who
-/// shares a directory from a terminal.
+/// Logs the limits in force, after they were lowered to those of the system. For operators who read the log,
+/// not for a user who shares a directory from a terminal.
 fn log_limits(limits: &Limits, descriptors: u64) {
     let per_address = match limits.clients_per_address_max {
         0 => "any number".to_owned(),
@@ -654,7 +660,7 @@ fn log_limits(limits: &Limits, descriptors: u64) {
 
 fn serve(
     model: Model,
-    mut setup: Setup<AnyService>,
+    mut setup: ServerConfig<AnyService>,
     shares: &[Vec<Option<Share>>],
     listen: &ListenArgs,
     supervisor: &Supervisor,

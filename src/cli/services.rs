@@ -18,7 +18,7 @@ use crate::services::{AnyService, ServiceName, for_each_service};
 
 /// What the user asks of a workload.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ask<'a> {
+pub(super) struct WorkloadOptions<'a> {
     pub(super) protocol: Protocol,
     /// The size of a request.
     pub(super) bytes: Option<u64>,
@@ -29,7 +29,7 @@ pub(super) struct Ask<'a> {
     pub(super) host: &'a str,
     /// The path of a URL.
     pub(super) path: &'a str,
-    /// What the request of HTTP has beside these.
+    /// The options of HTTP requests.
     pub(super) request: &'a RequestArgs,
     /// What is sent over raw TCP.
     pub(super) raw: &'a RawArgs,
@@ -37,7 +37,7 @@ pub(super) struct Ask<'a> {
     pub(super) values: &'a ValuesArgs,
 }
 
-impl Ask<'_> {
+impl WorkloadOptions<'_> {
     /// The size of a request, if it is within `valid`.
     fn bytes(&self, default: u64, valid: RangeInclusive<u64>) -> Result<u64, Failure> {
         let bytes = self.bytes.unwrap_or(default);
@@ -125,7 +125,7 @@ macro_rules! define {
         },)?)+];
 
         /// Makes the requested workload and passes it to `user`.
-        pub(super) fn with_workload<U: UseWorkload>(ask: &Ask<'_>, user: U) -> Result<U::Output, Failure> {
+        pub(super) fn with_workload<U: UseWorkload>(ask: &WorkloadOptions<'_>, user: U) -> Result<U::Output, Failure> {
             let service = match ask.protocol {
                 Protocol::Service(service) => service,
                 Protocol::RawTcp => {

@@ -36,11 +36,11 @@ pub(super) struct Spec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SpecError {
     what: String,
-    instead: Option<Instead>,
+    correction: Option<Correction>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Instead {
+enum Correction {
     Word(String),
     /// Options for this address, and this word, if there is one.
     Address(Option<String>, String),
@@ -48,15 +48,15 @@ enum Instead {
 
 impl SpecError {
     fn new(what: String, word: impl Into<String>) -> SpecError {
-        SpecError { what, instead: Some(Instead::Word(word.into())) }
+        SpecError { what, correction: Some(Correction::Word(word.into())) }
     }
 
     /// The message, with the command `typed` where `word` is corrected.
     pub(super) fn message(&self, word: &str, typed: &TypedCommand) -> String {
-        let corrected = match &self.instead {
+        let corrected = match &self.correction {
             None => None,
-            Some(Instead::Word(new)) => Some(replaced(typed, word, new)),
-            Some(Instead::Address(new, address)) => Some(at_address(typed, word, new.as_deref(), address)),
+            Some(Correction::Word(new)) => Some(replaced(typed, word, new)),
+            Some(Correction::Address(new, address)) => Some(at_address(typed, word, new.as_deref(), address)),
         };
         let corrected = corrected.map(|command| format!(": {command}"));
         format!("{}{}", self.what, corrected.unwrap_or_default())
@@ -118,7 +118,7 @@ pub(super) fn directory_with_address(text: &str) -> Option<(&str, &str)> {
 
 impl From<String> for SpecError {
     fn from(what: String) -> SpecError {
-        SpecError { what, instead: None }
+        SpecError { what, correction: None }
     }
 }
 
@@ -207,7 +207,7 @@ fn begins_with_directory(text: &str) -> bool {
     parts.chain([text]).any(|part| Path::new(part).is_dir())
 }
 
-/// How a directory is written: behind `http=`, or alone.
+/// How a directory is written: after `http=`, or alone.
 struct DirectoryForm<'a> {
     prefix: &'a str,
     service: ServiceName,
@@ -226,7 +226,7 @@ impl DirectoryForm<'_> {
         }
         let whole = self.without_address(text);
         let exists = |spec: &Spec| spec.argument.as_ref().is_some_and(|dir| Path::new(dir).is_dir());
-        // An `@` behind the directory is not a part of its name.
+        // An `@` after the directory is not part of its name.
         if let Ok(spec) = &whole
             && exists(spec)
             && (spec.options.is_empty() || !text.contains('@'))
@@ -298,8 +298,8 @@ impl DirectoryForm<'_> {
         Ok(spec(mount, dir, options.collect()))
     }
 
-    /// The requests that a site is for, and what follows: `//HOST:`, `//HOST/PATH:` or `/PATH:`. Without one
-    /// of them, all requests. An `@` in PATH has to be escaped: what follows one is an address.
+    /// The requests that a site is for (`//HOST:`, `//HOST/PATH:` or `/PATH:`; without them all requests),
+    /// and the rest of the text. An `@` in PATH must be escaped: otherwise it begins an address.
     fn mounted<'t>(&self, text: &'t str) -> Result<(Mount, &'t str), SpecError> {
         let service = self.service;
         // Alone, a directory is what it looks like.
@@ -347,7 +347,7 @@ impl DirectoryForm<'_> {
     }
 }
 
-/// The pieces between commas; two commas are one of the text.
+/// The pieces between commas; a doubled comma stands for a comma in the text.
 fn pieces(text: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
     let mut chars = text.chars().peekable();
@@ -396,7 +396,7 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> SpecError {
     let behind = address.map_or_else(String::new, |address| format!("@{address}"));
     let at = |what: String, dir: Option<&str>, address: &str| SpecError {
         what,
-        instead: Some(Instead::Address(dir.map(str::to_owned), address.to_owned())),
+        correction: Some(Correction::Address(dir.map(str::to_owned), address.to_owned())),
     };
     if let Some((dir, address)) =
         directory_with_address(text).filter(|(dir, _)| dir.parse::<ServiceName>().is_err())
@@ -485,7 +485,7 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> SpecError {
 /// Entries of a directory that are compared with a misspelt name at most.
 const COMPARED_ENTRIES_MAX: usize = 10_000;
 
-/// The directory whose name `path` probably misspells.
+/// The existing directory that `path` probably means.
 pub(super) fn closest_directory(path: &str) -> Option<String> {
     let (parent, name) = match path.trim_end_matches('/').rsplit_once('/') {
         Some((parent, name)) => (format!("{parent}/"), name),

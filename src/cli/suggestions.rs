@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::CommandFactory;
 
-use super::{Cli, Failure, Given, check, mistake, parse};
+use super::{Cli, Failure, GivenOptions, check, mistake, parse};
 
 /// What `oneloop` reports about these words; `None` if it accepts them.
 fn report_of(words: &[String]) -> Option<String> {
@@ -12,7 +12,7 @@ fn report_of(words: &[String]) -> Option<String> {
     match parse(&typed) {
         Err(error) if error.use_stderr() => Some(mistake::line(&error, words, &Cli::command())),
         Err(_) => None,
-        Ok((cli, matches)) => match check(&cli, &Given::of(&matches, &typed)) {
+        Ok((cli, matches)) => match check(&cli, &GivenOptions::of(&matches, &typed)) {
             Ok(()) => None,
             Err(
                 Failure::Usage(what)

@@ -15,7 +15,7 @@ use crate::sys::Address;
 #[derive(Clone, Debug)]
 pub(super) struct LoadTarget {
     pub(super) protocol: Protocol,
-    /// The host, for the field of this name in a request of HTTP.
+    /// The host, for the field `Host` of HTTP requests.
     pub(super) host: String,
     /// The path of a URL, with its query.
     pub(super) path: String,
@@ -169,7 +169,7 @@ fn host_field(host: &str) -> String {
     if bare.parse::<Ipv6Addr>().is_ok() { format!("[{bare}]") } else { host.to_owned() }
 }
 
-/// How many addresses of a name are tried, and for how long each.
+/// The number of addresses of a name that are tried, and the time for each.
 const TRIED_MAX: usize = 4;
 const TRY: Duration = Duration::from_secs(1);
 
@@ -217,7 +217,7 @@ fn reachable(text: &str, default_port: u16) -> Result<Address, String> {
     })
 }
 
-/// Why a name cannot be resolved, without the words that all these errors begin with.
+/// Why a name cannot be resolved, without the common prefix of these errors.
 fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     let why = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);

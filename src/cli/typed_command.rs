@@ -7,7 +7,7 @@ use std::fmt;
 use clap::{Arg, CommandFactory};
 
 use super::words::command;
-use super::{Cli, Given};
+use super::{Cli, GivenOptions};
 
 /// The arguments of this process, after the name of the program.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ impl TypedCommand {
     pub(super) fn is_valid(&self) -> bool {
         let words: Vec<OsString> = self.words.iter().map(OsString::from).collect();
         super::parse(&words)
-            .is_ok_and(|(cli, matches)| super::check(&cli, &Given::of(&matches, &words)).is_ok())
+            .is_ok_and(|(cli, matches)| super::check(&cli, &GivenOptions::of(&matches, &words)).is_ok())
     }
 
     /// With `new` in place of the first argument `old`, or at the end if there is none.
@@ -89,7 +89,7 @@ impl TypedCommand {
         self
     }
 
-    /// With another value of the option whose value is `old`; an empty `old` is no value.
+    /// Replaces the value `old` of an option; an empty `old` means that the option has no value.
     pub(super) fn with_value(mut self, long: &str, old: &str, new: &str) -> TypedCommand {
         let options = self.options(long);
         let found = options.iter().find(|option| option.value.as_deref().unwrap_or_default() == old);
@@ -110,7 +110,8 @@ impl TypedCommand {
         changes.into_iter().nth(found)
     }
 
-    /// The values of options of another program; `takes_value`: whether one has a value in the next word.
+    /// The values of options of another program; `takes_value` decides whether the next word is the value of
+    /// an option.
     pub(super) fn take(&mut self, takes_value: impl Fn(&str) -> Option<bool>) -> Vec<TakenOption> {
         let mut taken = Vec::new();
         let mut at = 0;
@@ -165,7 +166,7 @@ impl TypedCommand {
         let program = Cli::command();
         let outer = self.words.iter().position(|word| program.find_subcommand(word).is_some());
         let outer = outer.and_then(|at| Some((at, program.find_subcommand(&self.words[at])?)));
-        // A command of a command, such as `load compare`, is the word behind it.
+        // In `load compare`, the subcommand is the word after the command.
         let inner = outer.and_then(|(at, outer)| outer.find_subcommand(self.words.get(at + 1)?));
         let command = inner.or(outer.map(|(_, outer)| outer)).unwrap_or(&program);
         command.get_arguments().filter(|option| !option.is_positional()).cloned().collect()
@@ -210,7 +211,7 @@ fn names(option: &Arg) -> Vec<String> {
     longs.chain(option.get_short().map(|short| format!("-{short}"))).collect()
 }
 
-/// The option that a word names, the value joined to it, and whether it takes one.
+/// The option that a word names, the value joined to it, and whether the option takes a value.
 fn named(word: &str, takes_value: impl Fn(&str) -> Option<bool>) -> Option<(String, Option<String>, bool)> {
     let (name, joined) = match word.split_once('=') {
         Some((name, value)) => (name, Some(value)),

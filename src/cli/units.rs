@@ -17,7 +17,7 @@ pub(super) fn number(text: &str, min: u64, max: u64) -> Result<u64, String> {
         Some(digits) => (digits, 1e3),
         None => text.strip_suffix('M').map_or((text, 1.0), |digits| (digits, 1e6)),
     };
-    let digits_max = 20; // of a number and its decimals: longer ones are not in the range either
+    let digits_max = 20; // of a number and its decimals: a longer number is out of range anyway
     let is_plain =
         digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') && digits.len() <= digits_max;
     if text.starts_with('-') && text[1..].bytes().all(|byte| byte.is_ascii_digit()) {

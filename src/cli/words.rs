@@ -30,7 +30,7 @@ pub(super) fn typed() -> String {
 /// Words longer than this are not compared: the work grows with the square.
 const COMPARED_CHARS_MAX: usize = 40;
 
-/// The name that `word` probably misspells: at most a third of the letters, or one of a short word, are
+/// The name that `word` probably means: at most a third of its letters (one letter in a short word) are
 /// wrong, missing, superfluous or swapped with their neighbour.
 pub(super) fn closest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word.chars().take(COMPARED_CHARS_MAX + 1).flat_map(char::to_lowercase).collect();

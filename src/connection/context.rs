@@ -1,4 +1,4 @@
-//! What a connection is given for one pump: the time, the bounds, the loop's buffers, its share of the turn.
+//! The context of one pump: the time, the limits, the buffers of the loop, the client's budget.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -11,13 +11,13 @@ use crate::time::LiveTime;
 /// No deadline.
 pub const NEVER_MS: u64 = u64::MAX;
 
-/// What a connection is given for one pump.
+/// The context of one pump of a connection.
 pub struct Context<'a> {
     /// The time.
     pub clock: TimeSource<'a>,
     /// The server's bounds.
     pub limits: &'a Limits,
-    /// How long the client may be idle, or take for a request.
+    /// The deadlines: how long the client may be idle, or take for a request.
     pub timeouts: WaitTimeouts,
     /// The loop's buffers.
     pub scratch: &'a mut Scratch,
@@ -27,7 +27,7 @@ pub struct Context<'a> {
     pub mode: Mode,
 }
 
-/// How long a service waits for its clients, in ms; `0` is no deadline.
+/// How long a service waits for its clients, in ms; `0` means no deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitTimeouts {
     /// For a request: how long a client may be idle.
@@ -57,12 +57,12 @@ fn whole_ms(timeout: Duration) -> u32 {
     u32::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(u32::MAX)
 }
 
-/// Where the time comes from: nothing here reads a clock by itself.
+/// The source of the time. Connections do not read a clock themselves.
 #[derive(Clone, Copy)]
 pub enum TimeSource<'a> {
-    /// Read once a turn, before it.
+    /// Read once, before the turn.
     Turn(Now),
-    /// Read anew after each call that may have taken long: in models that block.
+    /// Read again after each call that may have blocked (blocking models).
     Live(&'a LiveTime),
 }
 
@@ -75,7 +75,7 @@ pub enum Mode {
     Draining,
 }
 
-/// What one pump may spend on one client, so that the others get their turn.
+/// The work that a pump may do for one client, so that the others get their turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TurnBudget {
     /// Reads of the stream.
@@ -87,7 +87,7 @@ pub struct TurnBudget {
 }
 
 impl TurnBudget {
-    /// The reactor's budget: the limits per turn, at least 1 each. With 0 a client could never move on.
+    /// The reactor's budget: the limits per turn, at least 1 each. With 0 a client could make no progress.
     pub fn of_turn(limits: &Limits) -> Self {
         TurnBudget {
             reads: limits.reads_per_turn_max.max(1),
@@ -96,8 +96,8 @@ impl TurnBudget {
         }
     }
 
-    /// For the models with a process or thread per client: after one read, which may block, the model checks
-    /// its clock and signals. A write that returns early ends the pump anyway.
+    /// For models with a process or thread per client: one read, which may block, then the model checks its
+    /// clock and signals. A write that returns early ends the pump in any case.
     pub fn of_call(limits: &Limits) -> Self {
         TurnBudget { reads: 1, ..TurnBudget::of_turn(limits) }
     }
@@ -110,8 +110,8 @@ pub struct Scratch {
     pub(super) outbox: Outbox,
 }
 
-/// Where a read puts its bytes. It begins small and without memory of its own, which would be a page of each
-/// process and thread that serves a single client; a read that fills it makes it grow.
+/// The buffer for reads. It begins small and without an allocation, which would cost a page in each process
+/// and thread that serves a single client. A read that fills it makes it grow.
 #[derive(Debug)]
 pub(super) struct InputBuffer {
     first: [u8; INPUT_BYTES_FIRST],
@@ -122,7 +122,7 @@ pub(super) struct InputBuffer {
 
 /// The size of the input buffer at first.
 const INPUT_BYTES_FIRST: usize = 512;
-/// How much longer it becomes then, until it has `read_bytes`.
+/// The factor by which it grows, up to `read_bytes`.
 const INPUT_GROWTH: usize = 8;
 /// Room for answers that a child finds in its outbox.
 const OUTBOX_BYTES_FIRST: usize = 512;
@@ -145,7 +145,7 @@ impl Scratch {
 }
 
 impl InputBuffer {
-    /// A read has given `len` bytes, which lie at its front. If they filled it, it grows.
+    /// Called after a read of `len` bytes into its front: grows if the read has filled it.
     #[inline]
     pub(super) fn received(&mut self, len: usize) {
         if len == self.len() && len < self.bytes_max {
@@ -213,7 +213,7 @@ impl Context<'_> {
     }
 }
 
-/// `now_ms + wait_ms`; a wait of 0 is no deadline.
+/// `now_ms + wait_ms`; a wait of 0 means no deadline.
 pub(super) fn after_ms(now_ms: u64, wait_ms: u32) -> u64 {
     if wait_ms == 0 { NEVER_MS } else { now_ms + u64::from(wait_ms) }
 }

@@ -1,4 +1,4 @@
-//! Bytes of one client that its session has not consumed: there only while there are any.
+//! The bytes of a client that its session has not consumed. Exists only while there are any.
 
 /// Unconsumed bytes, from the first one.
 #[derive(Debug, Default)]
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_of_bytes_consumed_in_part_arrived_with_the_last_of_them() {
+    fn the_rest_of_partly_consumed_bytes_arrived_with_the_last_of_them() {
         let mut inbox = Inbox::of(b"one", 10);
         inbox.append(b"two", 20);
         inbox.append(b"", 25);

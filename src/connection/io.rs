@@ -1,6 +1,6 @@
 //! The bytes of a connection: reading, writing, flushing, and what waits on either side.
 
-// What each request passes is inlined into one function: calls and copies of `Step` were a fifth of its
+// Functions on the path of every request are inlined: calls and copies of `Step` were a fifth of its
 // instructions.
 #![allow(clippy::inline_always)]
 
@@ -18,15 +18,15 @@ use super::transport::{FlushOutcome, Patience, ReadOutcome, Transport, WriteOutc
 /// What TCP sends to a client that has acknowledged nothing yet: ten segments of an Ethernet (RFC 6928).
 pub(super) const INITIAL_WINDOW_BYTES: u64 = 10 * 1460;
 
-/// The stream of one client, and what waits to be taken or sent.
+/// The stream of a client, its unconsumed input and its unsent output.
 #[derive(Debug)]
 pub(super) struct Io<T> {
     pub(super) transport: T,
     pub(super) input_end: InputEnd,
-    extra: Option<Box<Extra>>,
+    extra: Option<Box<HeapState>>,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
-    /// What `bytes_out` was when the last reported answer ended: the bytes since belong to the next one.
+    /// `bytes_out` at the end of the last reported answer: later bytes belong to the next answer.
     answered_bytes: u64,
     pub(super) peer: Peer,
     family: Family,
@@ -34,10 +34,10 @@ pub(super) struct Io<T> {
 
 /// What a client has beyond its slot: most clients have it only while bytes wait.
 #[derive(Debug)]
-struct Extra {
+struct HeapState {
     /// Bytes that the session has not consumed.
     inbox: Inbox,
-    /// Bytes that could not be sent yet: there only while the connection flushes.
+    /// Bytes that could not be sent yet. Exists only while the connection flushes.
     outbox: Option<Box<Outbox>>,
     layers: Layers,
 }
@@ -68,7 +68,7 @@ pub(super) enum Flushed {
 
 impl<T: Transport> Io<T> {
     pub(super) fn new(transport: T, layers: Layers, peer: Peer) -> Self {
-        let extra = Extra { inbox: Inbox::default(), outbox: None, layers };
+        let extra = HeapState { inbox: Inbox::default(), outbox: None, layers };
         Io {
             transport,
             input_end: InputEnd::Open,
@@ -81,16 +81,16 @@ impl<T: Transport> Io<T> {
         }
     }
 
-    fn extra(&mut self) -> &mut Extra {
+    fn extra(&mut self) -> &mut HeapState {
         self.extra.get_or_insert_with(|| {
-            Box::new(Extra { inbox: Inbox::default(), outbox: None, layers: Layers::none() })
+            Box::new(HeapState { inbox: Inbox::default(), outbox: None, layers: Layers::none() })
         })
     }
 
-    /// Gives the memory back if nothing is left in it. Off the path of a request, which has none.
+    /// Frees the heap state if it is empty. Not on the path of a request, which has none.
     #[inline(never)]
     fn release_extra(&mut self) {
-        if let Some(Extra { inbox, outbox: None, layers }) = self.extra.as_deref()
+        if let Some(HeapState { inbox, outbox: None, layers }) = self.extra.as_deref()
             && inbox.len() == 0
             && layers.is_empty()
         {
@@ -137,7 +137,7 @@ impl<T: Transport> Io<T> {
         self.extra.as_ref().map_or(0, |extra| extra.inbox.len())
     }
 
-    /// How many bytes a read may ask for: all of them may have to be kept.
+    /// How many bytes a read may ask for: the inbox must be able to keep them all.
     pub(super) fn input_room(&self, ctx: &Context<'_>) -> usize {
         inbox_bytes_max(ctx.limits).saturating_sub(self.inbox_len()).min(ctx.scratch.input.len())
     }
@@ -221,8 +221,8 @@ impl<T: Transport> Io<T> {
     }
 
     /// Writes from `outbox` until it is empty, the write would block, or the budget is spent; then flushes
-    /// the layers. If our end follows, the system may hold the last bytes for it, so that both leave in one
-    /// segment.
+    /// the layers. If the FIN follows at once, the system may hold the last bytes back, so that both leave in
+    /// one segment.
     #[inline(always)]
     pub(super) fn flush(
         &mut self,
@@ -306,7 +306,7 @@ impl<T: Transport> Io<T> {
         telemetry.answered(&Answer { peer, info, sent_bytes, is_complete: false, ended_ms: now_ms });
     }
 
-    /// The bytes of the answer that ends when so many bytes of all answers have been sent.
+    /// Ends the answer at this position of the sent bytes; returns its size.
     fn answer_ends_at(&mut self, bytes_out: u64) -> u64 {
         bytes_out - std::mem::replace(&mut self.answered_bytes, bytes_out)
     }
@@ -325,7 +325,7 @@ impl<T: Transport> Io<T> {
         self.bytes_out.saturating_sub(self.unacknowledged_bytes())
     }
 
-    /// Bytes that the client has not taken and that a reset would destroy. On a Unix socket there is none.
+    /// Sent bytes that the client has not acknowledged: a reset would destroy them. 0 on a Unix socket.
     pub(super) fn untaken_bytes(&self) -> u64 {
         match self.family {
             Family::Unix => 0,
@@ -359,7 +359,7 @@ impl<T: Transport> Io<T> {
     /// Memory of the buffers and layers.
     pub(super) fn memory_bytes(&self) -> usize {
         let Some(extra) = &self.extra else { return 0 };
-        size_of::<Extra>()
+        size_of::<HeapState>()
             + extra.inbox.memory_bytes()
             + extra.outbox.as_ref().map_or(0, |outbox| outbox.memory_bytes())
             + extra.layers.memory_bytes()

@@ -27,7 +27,7 @@ impl Window {
         Window::ahead(taken_bytes, taken_bytes.saturating_sub(duty_bytes), now_ms, limits)
     }
 
-    /// The window after this one; `None` if the client has taken too little in this one.
+    /// The next window; `None` if the client has read too little in this one.
     pub(super) fn next(self, taken_bytes: u64, now_ms: u64, limits: &Limits) -> Option<Window> {
         let taken = taken_bytes.saturating_sub(self.taken_bytes);
         (taken >= u64::from(limits.rate_bytes_min)).then(|| Window::ahead(taken_bytes, taken, now_ms, limits))

@@ -42,7 +42,7 @@
 //! A connection begins as `Handshaking`, or as `Refused`. `tests/simulation` compares this table with the
 //! transitions that it has seen: `log` has each at the level `trace`.
 
-// What each request passes is inlined into one function: calls and copies of `Step` were a fifth of its
+// Functions on the path of every request are inlined: calls and copies of `Step` were a fifth of its
 // instructions.
 #![allow(clippy::inline_always)]
 
@@ -71,12 +71,12 @@ const DELIVERY_LOOK_MS: u64 = 1_000;
 pub struct Connection<S, T> {
     state: ConnState,
     io: Io<T>,
-    /// There from [`Connection::open`] until the service is done.
+    /// `Some` from [`Connection::open`] until the service is done.
     session: Option<S>,
     /// Calls in a row that neither took nor gave a byte.
     idle_calls: u32,
-    /// The current or last wait and its deadline: a repeated wait keeps its deadline. [`NEVER_MS`] after a
-    /// request has ended: the next wait gets a new one.
+    /// The current or last wait and its deadline: a repeated wait keeps its deadline. [`NEVER_MS`] after the
+    /// end of a request, so that the next wait gets a new deadline.
     awaited: Wait,
     awaited_due_ms: u64,
     /// Whether the last bytes consumed belong to a request that has not ended.
@@ -96,7 +96,7 @@ enum ConnState {
     /// with [`Call::Stopping`].
     Paused { due_ms: u64, is_stopping_sent: bool },
     /// Bytes wait to be sent. The client must take them at the minimum rate.
-    Flushing { then: Then, window: Window },
+    Flushing { then: Sequel, window: Window },
     /// The client gets no session. The last words of the service wait to be sent.
     Refused { reason: Reason, due_ms: u64 },
     /// All was sent and our side is shut; the client's own close is awaited, so that no reset destroys what
@@ -109,9 +109,9 @@ enum ConnState {
     Ended(Reason),
 }
 
-/// What follows when all was sent.
+/// What follows when all output was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Then {
+enum Sequel {
     Await(Wait),
     Pause {
         is_stopping_sent: bool,
@@ -122,14 +122,14 @@ enum Then {
     Close(Reason),
 }
 
-/// Whether a client that lingers may stay longer while it takes what was sent.
+/// Whether a lingering client may stay longer while it still reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Overtime {
     Granted,
     Denied,
 }
 
-/// How much of the session's output had been passed to the system when the connection ended.
+/// How much of the session's output was passed to the system before the connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sent {
     All,
@@ -153,7 +153,7 @@ pub enum Pumped {
     /// The layers are done: the model is to [`Connection::open`] a session, or to [`Connection::refuse`] the
     /// client.
     Established,
-    /// Nothing can be done until bytes, room, a wake or the deadline come.
+    /// Nothing to do until there are bytes, room, a wake or the deadline.
     Waits,
     /// There is more to do, after others had their turn.
     More,
@@ -194,14 +194,14 @@ impl ConnState {
                 ConnState::Calling(Call::Woken)
             }
             ConnState::Flushing {
-                then: Then::Await(_) | Then::Pause { .. } | Then::Yield | Then::Call(Call::Ready),
+                then: Sequel::Await(_) | Sequel::Pause { .. } | Sequel::Yield | Sequel::Call(Call::Ready),
                 window,
-            } => ConnState::Flushing { then: Then::Call(Call::Woken), window },
+            } => ConnState::Flushing { then: Sequel::Call(Call::Woken), window },
             other => other,
         }
     }
 
-    /// The state after the client has sent some of the bytes that may come behind our end.
+    /// The state after more bytes of a client to which we have already sent FIN.
     fn with_left_bytes(self, left: u32) -> ConnState {
         match self {
             ConnState::Lingering { reason, due_ms, overtime, .. } => {
@@ -385,8 +385,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.io.held_bytes()
     }
 
-    /// Memory that its buffers and layers take, and that of its session: what `buffers_bytes_max` counts. It
-    /// changes only while the connection is pumped, opened, expires or is cut.
+    /// The memory of its buffers, layers and session, which `buffers_bytes_max` counts. It changes only in
+    /// `pump`, `open`, `expire` and `cut`.
     pub fn memory_bytes(&self) -> usize {
         // A session is foreign code: it may panic.
         let of = |session: &S| panic::catch_unwind(AssertUnwindSafe(|| session.held_bytes())).unwrap_or(0);
@@ -405,8 +405,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         self.enter(self.state.woken());
     }
 
-    /// Ends the client now: what waits to be sent is dropped, here and by the system. A client that has been
-    /// given all of its answers gets the last of them, as far as that leaves at once.
+    /// Ends the client at once: unsent output is dropped, here and by the system. If all answers were
+    /// written, the last is delivered as far as it leaves at once.
     pub fn cut(&mut self, reason: Reason, ctx: &mut Context<'_>) {
         let sent = match self.state {
             ConnState::Awaiting { .. } | ConnState::Lingering { .. } | ConnState::Delivering { .. } => {
@@ -516,7 +516,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    /// Enters the state that a step leads to; returns what the pump returns, if it is to return there.
+    /// Enters the next state; returns the result of the pump if it ends here.
     #[inline]
     fn take(&mut self, step: Step) -> Option<Pumped> {
         match step {
@@ -532,7 +532,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
         }
     }
 
-    /// The one place where the state is assigned.
+    /// The only place where the state is assigned.
     #[inline(always)]
     fn enter(&mut self, next: ConnState) {
         if log::log_enabled!(log::Level::Trace) {
@@ -668,16 +668,16 @@ impl<S: Session, T: Transport> Connection<S, T> {
         match self.call_aside(Call::Stopping, 0, ctx, budget) {
             Step::Go(ConnState::Awaiting { wait: Wait::NextRequest, .. })
             | Step::Rest(ConnState::Awaiting { wait: Wait::NextRequest, .. }, _) => {
-                self.send(Then::Close(Reason::Drained), ctx, budget)
+                self.send(Sequel::Close(Reason::Drained), ctx, budget)
             }
-            Step::Rest(ConnState::Flushing { then: Then::Await(Wait::NextRequest), window }, pumped) => {
-                Step::Rest(ConnState::Flushing { then: Then::Close(Reason::Drained), window }, pumped)
+            Step::Rest(ConnState::Flushing { then: Sequel::Await(Wait::NextRequest), window }, pumped) => {
+                Step::Rest(ConnState::Flushing { then: Sequel::Close(Reason::Drained), window }, pumped)
             }
             other => other,
         }
     }
 
-    /// Discards what comes behind our end.
+    /// Discards what the client sends after our FIN.
     fn step_discarding(
         &mut self,
         reason: Reason,
@@ -701,7 +701,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             // The client sends nothing more, but has yet to take what was sent: until its deadline, or an
             // error.
             Ok(ReadOutcome::End) if self.io.is_behind() => Step::Stay(Pumped::Waits),
-            // The end awaited, or a reset: there is nothing left to protect.
+            // The awaited end, or a reset: there is nothing left to protect.
             Ok(ReadOutcome::End) => {
                 self.io.transport.close_in_order();
                 Step::Go(ConnState::Ended(reason))
@@ -758,7 +758,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
             self.is_inside_request = progress.unfinished > 0;
         }
         if progress.consumed > progress.unfinished {
-            self.awaited_due_ms = NEVER_MS; // a request has ended: the next wait begins anew
+            self.awaited_due_ms = NEVER_MS; // a request has ended: the next wait gets a new deadline
         }
         self.io.consume(progress.consumed, input, now.monotonic_ms);
         let kept = len - progress.consumed;
@@ -780,20 +780,20 @@ impl<S: Session, T: Transport> Connection<S, T> {
             _ if self.idle_calls > limits.again_max => {
                 return self.contract_broken(ASKS_WITHOUT_END, ctx);
             }
-            Next::Finish | Next::Close if call == Call::Stopping => Then::Close(Reason::Drained),
-            Next::Finish | Next::Close => Then::Close(Reason::Finished),
+            Next::Finish | Next::Close if call == Call::Stopping => Sequel::Close(Reason::Drained),
+            Next::Finish | Next::Close => Sequel::Close(Reason::Finished),
             next => match (call, next) {
-                (Call::Expired(wait), _) => Then::Close(wait.into()),
-                (_, Next::TimedOut) => Then::Close(Reason::ServiceTimeout),
-                (_, Next::Pause) => Then::Pause { is_stopping_sent: call == Call::Stopping },
-                (_, Next::NeedInput(_)) if ended => Then::Close(Reason::PeerClosed),
-                (_, Next::NeedInput(_)) if full => Then::Close(Reason::InputTooLong),
+                (Call::Expired(wait), _) => Sequel::Close(wait.into()),
+                (_, Next::TimedOut) => Sequel::Close(Reason::ServiceTimeout),
+                (_, Next::Pause) => Sequel::Pause { is_stopping_sent: call == Call::Stopping },
+                (_, Next::NeedInput(_)) if ended => Sequel::Close(Reason::PeerClosed),
+                (_, Next::NeedInput(_)) if full => Sequel::Close(Reason::InputTooLong),
                 (_, Next::NeedInput(Wait::Rest)) if kept == 0 && !self.is_inside_request => {
                     return self.contract_broken(WAITS_FOR_NO_REQUEST, ctx);
                 }
-                (_, Next::NeedInput(wait)) => Then::Await(wait),
-                (_, Next::NeedRoom) => Then::Call(Call::Ready),
-                (_, _) => Then::Yield,
+                (_, Next::NeedInput(wait)) => Sequel::Await(wait),
+                (_, Next::NeedRoom) => Sequel::Call(Call::Ready),
+                (_, _) => Sequel::Yield,
             },
         };
         self.send(then, ctx, budget)
@@ -802,7 +802,7 @@ impl<S: Session, T: Transport> Connection<S, T> {
     /// Sends what the session has put into the scratch outbox; what cannot be sent now moves to an outbox of
     /// the client's own.
     #[inline(always)]
-    fn send(&mut self, then: Then, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
+    fn send(&mut self, then: Sequel, ctx: &mut Context<'_>, budget: &mut TurnBudget) -> Step {
         let corked = if ctx.scratch.outbox.is_empty() && self.io.layers().is_none() {
             Corked::No
         } else {
@@ -844,9 +844,9 @@ impl<S: Session, T: Transport> Connection<S, T> {
 
     /// The step after all was sent.
     #[inline(always)]
-    fn follow(&mut self, then: Then, corked: Corked, ctx: &mut Context<'_>) -> Step {
+    fn follow(&mut self, then: Sequel, corked: Corked, ctx: &mut Context<'_>) -> Step {
         match then {
-            Then::Await(wait) => {
+            Sequel::Await(wait) => {
                 if self.awaited_due_ms == NEVER_MS || self.awaited != wait {
                     let wait_ms = match wait {
                         Wait::NextRequest => ctx.timeouts.idle_ms,
@@ -863,16 +863,16 @@ impl<S: Session, T: Transport> Connection<S, T> {
                     Step::Go(awaiting)
                 }
             }
-            Then::Pause { is_stopping_sent } => {
-                // The event of a reset may have come before: the stream is looked at once more.
+            Sequel::Pause { is_stopping_sent } => {
+                // The event of a reset may have come before: check the stream once more.
                 Step::Go(ConnState::Paused {
                     due_ms: self.timer_due_ms().max(ctx.now().monotonic_ms + 1),
                     is_stopping_sent,
                 })
             }
-            Then::Call(call) => Step::Go(ConnState::Calling(call)),
-            Then::Yield => Step::Rest(ConnState::Calling(Call::Ready), Pumped::More),
-            Then::Close(reason) => Step::Go(self.close(reason, corked, linger(ctx.limits), ctx)),
+            Sequel::Call(call) => Step::Go(ConnState::Calling(call)),
+            Sequel::Yield => Step::Rest(ConnState::Calling(Call::Ready), Pumped::More),
+            Sequel::Close(reason) => Step::Go(self.close(reason, corked, linger(ctx.limits), ctx)),
         }
     }
 
@@ -924,8 +924,8 @@ impl<S: Session, T: Transport> Connection<S, T> {
         Step::Go(self.ended(sent, reason, ctx))
     }
 
-    /// Reading has failed. If the client broke the protocol of a layer, for the reason `broken`, it gets the
-    /// layer's alert, if there is room for it.
+    /// Handles a failed read. If the client broke the protocol of a layer (reason `broken`), it gets the
+    /// layer's alert if there is room.
     #[cold]
     fn stream_failed(
         &mut self,
@@ -983,9 +983,9 @@ impl<S: Session, T: Transport> Connection<S, T> {
     }
 }
 
-impl Then {
+impl Sequel {
     fn is_close(self) -> bool {
-        matches!(self, Then::Close(_))
+        matches!(self, Sequel::Close(_))
     }
 }
 

@@ -35,7 +35,7 @@ pub enum ReadOutcome {
 /// The result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteOutcome {
-    /// This many bytes were taken, at least one.
+    /// This many bytes were written, at least one.
     Bytes(usize),
     /// Nothing now.
     NotNow,
@@ -76,8 +76,8 @@ pub trait Transport {
     /// Whether a read is worth a system call.
     fn may_read(&self) -> bool;
 
-    /// The error that has ended the stream, such as a reset by the client, if it is known without a read.
-    /// Called while nothing is read.
+    /// The error that has ended the stream, such as a reset by the client, if it can be found without a read.
+    /// Called while the connection does not read.
     fn failure(&mut self) -> Option<io::Error> {
         None
     }
@@ -100,10 +100,10 @@ pub trait Transport {
 
 /// A stream of the reactor: it never blocks. Latched events show when a call is worth making.
 ///
-/// Registered once ([`Polled::register`]), edge-triggered. Readiness is forgotten when a call would block or,
-/// with epoll, after a read shorter than asked: no byte was left then, and the next one makes an edge. That
-/// does not hold when the client's end or urgent data has been seen (a read stops short at the urgent mark,
-/// and the end makes no further edge): then reads go on until one would block or gives the end.
+/// Registered once ([`Polled::register`]), edge-triggered. Readiness is cleared when a call would block or,
+/// with epoll, after a short read: no byte was left, and the next byte makes an edge. This does not hold once
+/// the end of input or urgent data was signalled (a read stops at the urgent mark, and the end makes no
+/// further edge): then reads continue until one would block or returns the end.
 #[derive(Debug)]
 pub struct Polled {
     stream: Stream,
@@ -166,8 +166,9 @@ impl Polled {
         interest
     }
 
-    /// Renews the interest in what is not ready: mio's poll(2) selector forgets an interest with its event.
-    /// One that it has dropped by itself, because both sides are closed, needs no event any more.
+    /// Renews the interest in readiness that is not latched: mio's selector for poll(2) forgets an interest
+    /// with its event. A stream that it has dropped itself, because both sides are closed, needs no further
+    /// event.
     #[cfg(mio_unsupported_force_poll_poll)]
     fn renew(&self) {
         let missing = [(READ, mio::Interest::READABLE), (WRITE, mio::Interest::WRITABLE)]
@@ -305,16 +306,16 @@ impl Polled {
 pub struct Blocking {
     stream: Stream,
     writes: Writes,
-    if_killed: IfKilled,
+    if_killed: KillEffect,
     files: FileSending,
 }
 
 /// What becomes of the stream when its process is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum IfKilled {
-    /// The system closes it, and goes on with what was written.
+enum KillEffect {
+    /// The system closes it, and still delivers what was written.
     Close,
-    /// It is reset, unless the client has ended in good order before.
+    /// It is reset, unless the client was ended in order before.
     Reset,
 }
 
@@ -329,16 +330,16 @@ enum Writes {
 }
 
 impl Blocking {
-    /// A stream that blocks. (One that does not gives `NotNow` at once: a model may also poll it.)
+    /// A blocking stream. (A nonblocking one returns `NotNow` at once: a model may also poll it.)
     pub fn new(stream: Stream) -> Self {
-        Blocking { stream, writes: Writes::Call, if_killed: IfKilled::Close, files: FileSending::Sent }
+        Blocking { stream, writes: Writes::Call, if_killed: KillEffect::Close, files: FileSending::Sent }
     }
 
     /// The same in a process that may be killed while it serves the client: the stream is reset when it is
     /// closed ([`Stream::reset_at_close`] was called, or it has inherited that), unless the client has ended
     /// in good order before.
     pub(crate) fn reset_if_killed(stream: Stream) -> Self {
-        Blocking { if_killed: IfKilled::Reset, ..Blocking::new(stream) }
+        Blocking { if_killed: KillEffect::Reset, ..Blocking::new(stream) }
     }
 
     /// The stream, for its timeouts.
@@ -415,7 +416,7 @@ impl Transport for Blocking {
     }
 
     fn close_in_order(&mut self) {
-        if self.if_killed == IfKilled::Reset {
+        if self.if_killed == KillEffect::Reset {
             self.stream.reset_at_close(false);
         }
     }
@@ -424,14 +425,14 @@ impl Transport for Blocking {
 /// How files are sent to one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FileSending {
-    /// By one call of the system.
+    /// In one system call.
     Sent,
     /// Read and written, since that call was refused once: its file system may not offer it.
     Copied,
 }
 
 impl FileSending {
-    /// How many of `bytes` one call sends.
+    /// How many of `bytes` a single call sends.
     fn at_once(self, bytes: usize) -> usize {
         match self {
             FileSending::Sent => bytes,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::errors::ErrorCounts;
 
-/// What was seen of server, generator and machine during one run. `None` means "not sampled here".
+/// Samples of server, generator and machine during one run. `None` means "not sampled here".
 ///
 /// In raw data each name ends with its unit, as in CSV. Shorter names of older raw data are read as well.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use super::thresholds::{
 };
 use super::verdict::{Judgement, ReasonedVerdict, Verdict, conclude};
 
-/// Threads waiting for a core, on average, from which the scheduler explains a run without answers.
+/// From this average number of threads that wait for a core, the scheduler explains a run without answers.
 const WAITED_FROM: f64 = 0.50;
 /// With fewer measured repeats, failed repeats fail the whole measurement.
 const MEASURED_MIN: usize = 3;
@@ -25,7 +25,7 @@ pub(crate) enum Repeat<'a> {
     Failed(u32, &'a str),
 }
 
-/// What the verdict depends on beside the evidence.
+/// The criteria that the verdict depends on, besides the evidence.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Criteria {
     /// With fewer repeats nothing is trusted.
@@ -34,7 +34,7 @@ pub(crate) struct Criteria {
     pub(crate) cores: Cores,
     /// The metric that the verdict is about.
     pub(crate) headline: Headline,
-    /// What CPU time of other processes does to the measurement.
+    /// The effect of CPU time of other processes on the measurement.
     pub(crate) other_load: OtherLoad,
     /// What a full listen queue means.
     pub(crate) full_queue: FullQueue,
@@ -43,7 +43,7 @@ pub(crate) struct Criteria {
 /// Which cores server and generator run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cores {
-    /// Each has its own.
+    /// Each has its own cores.
     Separate,
     /// They share a core, so each waits for the other.
     Shared,
@@ -68,7 +68,7 @@ impl Headline {
     }
 }
 
-/// What CPU time of other processes does to a measurement.
+/// The effect of CPU time of other processes on a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OtherLoad {
     /// It changes what is measured, as with times and rates.
@@ -77,22 +77,23 @@ pub(crate) enum OtherLoad {
     Harmless,
 }
 
-/// What CPU time of other processes may change.
+/// The kind of figure, which decides how other processes can change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Figure {
-    /// What a server does at most. While the server uses its cores all the time, a generator that waits does
-    /// not change it.
+    /// The throughput of a server at its limit. While the server uses its cores all the time, a waiting
+    /// generator does not change it.
     Capacity,
-    /// What a request or client costs the server. A generator that waits sends in bursts, which cost less.
+    /// The CPU time of the server per request or client. A waiting generator sends in bursts, which cost
+    /// less.
     Cost,
-    /// How long a reply takes. Whatever shares a core with server or generator makes some replies late.
+    /// The time of a reply. Any process on a core of server or generator makes some replies late.
     Latency,
 }
 
 /// What a full listen queue means for a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FullQueue {
-    /// It is what is measured: clients that are refused or dropped are no errors.
+    /// A full queue is what is measured: refused or dropped clients are not errors.
     IsMeasured,
     /// It disturbs: each dropped client connects a second late.
     Disturbs,
@@ -116,7 +117,7 @@ pub(crate) fn judge(repeats: &[Repeat<'_>], criteria: &Criteria) -> Judgement {
         }
     }
     if failed > 0 && measured.len() >= MEASURED_MIN && failed * 2 < repeats.len() {
-        // Enough is left to report, not enough to rank.
+        // Enough repeats remain to report the cell, not enough to rank it.
         for finding in &mut findings {
             finding.0 = Verdict::Noisy;
         }
@@ -197,8 +198,8 @@ fn generator(measured: &[&Evidence], criteria: &Criteria) -> Vec<ReasonedVerdict
         let why = format!("the generator did not send {} of {scheduled}", grouped(missed as f64));
         findings.push((Verdict::GeneratorBound, why));
     }
-    // On a core that it does not share with the server, a generator that waits for the core has as much work
-    // as one that runs.
+    // On a core that the server does not use, time in which the generator waits for the core counts like time
+    // in which it runs.
     let wanted = middle(measured, |evidence| {
         let waited = evidence.generator_waited.filter(|_| criteria.cores == Cores::Separate);
         Some(evidence.generator_cpu? + waited.unwrap_or(0.0))
@@ -272,8 +273,8 @@ fn noise(measured: &[&Evidence], criteria: &Criteria) -> Vec<ReasonedVerdict> {
     reasons.into_iter().map(|why| (Verdict::Noisy, why)).collect()
 }
 
-/// What took CPU time away from server and generator and so may have changed this figure; empty if nothing
-/// did.
+/// The processes that took CPU time from server or generator and may have changed this figure; empty if there
+/// were none.
 pub(crate) fn disturbances(measured: &[&Evidence], cores: Cores, figure: Figure) -> Vec<String> {
     let over = |used: Option<f64>| used.filter(|others| *others > OTHERS_MAX).map(percent);
     let beside_server = middle(measured, |evidence| evidence.others_beside_server);
@@ -281,7 +282,7 @@ pub(crate) fn disturbances(measured: &[&Evidence], cores: Cores, figure: Figure)
         Some(_) => {
             over(beside_server).map(|used| format!("other processes used {used} of the server's core"))
         }
-        // On which cores is unknown: each may be one of these.
+        // The cores of the other processes are unknown: any of them may be one of these.
         None => over(middle(measured, |evidence| evidence.others_cpu))
             .map(|used| format!("other processes used {used} of a core")),
     };
@@ -322,7 +323,7 @@ fn rates(measured: &[&Evidence]) -> String {
     format!("{} of {} per second", grouped(achieved), grouped(target))
 }
 
-/// What supports a VALID verdict.
+/// The reasons that support a VALID verdict.
 fn support(measured: &[&Evidence], criteria: &Criteria) -> Vec<String> {
     let mut evidence = Vec::new();
     if middle(measured, |evidence| evidence.target_per_s).is_some() {

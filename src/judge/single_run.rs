@@ -20,19 +20,20 @@ const DELAYED_MAX: f64 = 0.01;
 /// How late the p99 of all sends may be before it matters: an idle machine wakes a thread within a tenth of
 /// it.
 const LAG_P99_MIN_NS: u64 = 500_000;
-/// Of the p99 latency one of so many parts may be a delay of the generator.
+/// The generator may account for at most 1/4 of the p99 latency.
 const LAG_PARTS_OF_P99: u64 = 4;
-/// A p99 latency of up to so many times the longest disturbance of the generator may come from it.
+/// If the p99 latency is at most this many times the longest disturbance of the generator, the disturbance
+/// may have caused it.
 const DISTURBANCE_TIMES: u64 = 5;
 /// Requests below which the p99 is about the maximum.
 const REQUESTS_MIN: u64 = 100;
 /// Requests below which p99.99 is about the maximum.
 const TAIL_REQUESTS_MIN: u64 = 10_000;
-/// Requests that may be in flight across the ends of the span, beside [`SHORTFALL_MAX`].
+/// Requests that may be in flight at the ends of the span, in addition to [`SHORTFALL_MAX`].
 const ACROSS_ENDS: u64 = 2;
 /// How far two clocks may be apart after a second, as a share. Clocks that are kept in step differ by 0.0005.
 const CLOCK_SHARE_MAX: f64 = 0.02;
-/// How inexact the other clock is, in s, at both ends together: it counts hundredths.
+/// The error of the kernel's clock in s, for both ends of the span together: it counts in hundredths.
 const CLOCK_INEXACT_S: f64 = 0.03;
 /// How coarse the clock may be, relative to the median latency, and the coarseness that never matters.
 const CLOCK_STEP_MAX: f64 = 0.10;
@@ -97,15 +98,15 @@ pub struct RunEvidence {
     pub latency_max_ns: u64,
     /// Requests in flight or waiting for a connection, on average.
     pub outstanding_mean: f64,
-    /// Throughput times mean latency, relative to `outstanding_mean`: 1 by Little's law. In the open loop,
-    /// where too few requests are in flight for a check, there is none.
+    /// Throughput times mean latency, relative to `outstanding_mean`: 1 by Little's law. `None` in the open
+    /// loop, where too few requests are in flight for a check.
     pub little_ratio: Option<f64>,
     /// How much the rate of a closed loop varies over the intervals of the run: half of the width of its
     /// confidence interval, relative to the median.
     pub rate_spread_share: Option<f64>,
     /// Active clients.
     pub clients: u64,
-    /// Those that had no reply within the span although there were several for each.
+    /// Active clients without a reply in the span, although there were several replies per client.
     pub clients_unserved: u64,
     /// Connections of active clients, on average; none where each request has its own.
     pub connections_mean: Option<f64>,
@@ -158,7 +159,7 @@ impl RunVerdict {
         self
     }
 
-    /// What a reader should know beside the reasons.
+    /// Notes for the reader in addition to the reasons.
     pub(crate) fn notes(&self, latency_count: u64) -> Vec<String> {
         let run = &self.evidence;
         let mut notes = Vec::new();
@@ -412,7 +413,7 @@ fn noise(run: &RunEvidence) -> Vec<String> {
     let mut reasons = disturbances(run);
     reasons.extend(clock(run));
     if let Some(ratio) = run.little_ratio {
-        // Requests across the ends of the span count in one number and not in the other.
+        // Requests in flight at the ends of the span are counted in only one of the two numbers.
         let allowed = LITTLE_MAX + run.outstanding_mean / run.requests.max(1) as f64;
         if (ratio - 1.0).abs() > allowed {
             let ratio = three_digits(ratio);
@@ -732,7 +733,7 @@ mod tests {
         assert_is(scheduled(), Verdict::Noisy, "1 scheduled request was never sent", |run| {
             run.missed_sends = 1;
         });
-        // One request more or less depends on where the span ends.
+        // The ends of the span may add or remove one request.
         assert_is(scheduled(), Verdict::Valid, "", |run| run.requests = 9_710);
     }
 

@@ -55,7 +55,7 @@ impl MedianInterval {
         if half == 0.0 { 0.0 } else { half / self.median.abs() }
     }
 
-    /// Whether every value of this interval is below every value of the other.
+    /// Whether all of this interval is below all of `other`.
     pub(crate) fn is_below(&self, other: &MedianInterval) -> bool {
         self.high < other.low
     }
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_covers_the_median_as_often_as_it_says() {
+    fn the_interval_covers_the_median_with_its_stated_probability() {
         let mut state = 42_u64;
         let mut next = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -35,7 +35,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// A verdict that one finding asks for, and the reason.
+/// The verdict of one finding, and the reason.
 pub(super) type ReasonedVerdict = (Verdict, String);
 
 /// The strongest finding decides; without one, the measurement is valid, and `support` gives the reasons.

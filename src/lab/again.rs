@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::judge::unsettled::{Unsettled, settled_and_not};
+use super::judge::unsettled::{UnsettledCell, settled_and_not};
 use super::plan::comparison::{Cell, PlanStep};
 use super::plan::experiment::{Experiment, Extent};
 use super::plan::subject::CoreClass;
@@ -20,10 +20,10 @@ use super::run::steps::Again;
 const QUICK_UNTIL: Duration = Duration::from_secs(115);
 /// How much longer than planned a full comparison takes at most, as a share of the planned runs.
 const FULL_EXTRA: f64 = 0.2;
-/// After this many failed attempts in a row an experiment waits for a turn of the others.
+/// After this many failed attempts in a row, an experiment waits until the others have had a turn.
 const VAIN_MAX: u32 = 6;
-/// An experiment without a VALID cell has this many turns before one that has some: readers need it most, but
-/// if it cannot have one it must not take all of the time.
+/// An experiment without a VALID cell has this many turns before experiments that have one: it needs them
+/// most, but if it cannot get a VALID cell it must not use all of the time.
 const VALID_WAITS: u32 = 3;
 
 /// Decides what is measured again.
@@ -39,7 +39,7 @@ pub(crate) struct Remeasurement<'a> {
 enum AgainPhase {
     /// The planned runs are not known to be done.
     Planned,
-    /// Runs are measured again, until so long after the first run began.
+    /// Runs are measured again until this time after the start of the first run.
     Again { until: Duration },
     /// Nothing more is measured.
     Over,
@@ -62,19 +62,19 @@ impl<'a> Remeasurement<'a> {
     /// The best candidate that fits in the time that is left.
     fn choose(&self, runs: &[Run], left: Duration) -> Option<PlanStep> {
         let (valid, unsettled) = settled_and_not(self.header, runs);
-        let claims = Claims::of(&valid, runs, &unsettled);
+        let claims = Priorities::of(&valid, runs, &unsettled);
         let attempts_max = self.header.plan.attempts_max;
         let steps = unsettled
             .iter()
             .filter_map(|candidate| Some((candidate, next_attempt(candidate, attempts_max)?)));
         let fitting = steps.filter(|(candidate, _)| self.expected(runs, &candidate.cell) <= left);
-        let rank = |candidate: &Unsettled| {
+        let rank = |candidate: &UnsettledCell| {
             (claims.rank(candidate), self.lots.get(&candidate.cell).copied().unwrap_or(0))
         };
         fitting.min_by_key(|(candidate, _)| rank(candidate)).map(|(_, step)| step)
     }
 
-    /// How long a run of this cell takes: as long as its longest so far.
+    /// The expected duration of a run of this cell: that of its longest run so far.
     fn expected(&self, runs: &[Run], cell: &Cell) -> Duration {
         let began_s = |at: usize| at.checked_sub(1).map_or(0.0, |before: usize| runs[before].at_s);
         let took_s = runs
@@ -100,8 +100,8 @@ impl Again for Remeasurement<'_> {
     }
 }
 
-/// The next attempt at the repeat that had the fewest; `None` if each had all that it may have.
-fn next_attempt(candidate: &Unsettled, attempts_max: u32) -> Option<PlanStep> {
+/// The next attempt at the repeat with the fewest attempts; `None` if all repeats have had their maximum.
+fn next_attempt(candidate: &UnsettledCell, attempts_max: u32) -> Option<PlanStep> {
     let (repeat, attempt) = candidate.disturbed.iter().min_by_key(|(repeat, count)| (*count, *repeat))?;
     let cell = candidate.cell.clone();
     (*attempt < attempts_max).then_some(PlanStep { cell, repeat: *repeat, attempt: *attempt })
@@ -110,11 +110,11 @@ fn next_attempt(candidate: &Unsettled, attempts_max: u32) -> Option<PlanStep> {
 /// An experiment in a class of cores: what shall have a VALID cell.
 type ExperimentPart = (Experiment, CoreClass);
 
-/// What decides between candidates.
-struct Claims {
+/// What decides which candidate is measured next.
+struct Priorities {
     /// How many VALID cells each has.
     valid: BTreeMap<ExperimentPart, u32>,
-    /// How many attempts at each were disturbed since the last one that was not.
+    /// Per experiment: attempts that were disturbed since the last undisturbed one.
     vain: BTreeMap<ExperimentPart, u32>,
     /// Attempts at each beyond the planned runs.
     again: BTreeMap<ExperimentPart, u32>,
@@ -124,9 +124,9 @@ fn part(cell: &Cell) -> ExperimentPart {
     (cell.experiment, cell.class)
 }
 
-impl Claims {
-    fn of(valid: &[Cell], runs: &[Run], unsettled: &[Unsettled]) -> Claims {
-        let mut claims = Claims { valid: BTreeMap::new(), vain: BTreeMap::new(), again: BTreeMap::new() };
+impl Priorities {
+    fn of(valid: &[Cell], runs: &[Run], unsettled: &[UnsettledCell]) -> Priorities {
+        let mut claims = Priorities { valid: BTreeMap::new(), vain: BTreeMap::new(), again: BTreeMap::new() };
         for cell in valid {
             *claims.valid.entry(part(cell)).or_default() += 1;
         }
@@ -141,9 +141,9 @@ impl Claims {
         claims
     }
 
-    /// The lowest rank is measured first: experiments without a VALID cell; of these the one with the fewest
-    /// attempts; of its cells the one that lacks the fewest repeats, then the one with the fewest attempts.
-    fn rank(&self, candidate: &Unsettled) -> impl Ord + use<> {
+    /// The lowest rank is measured first. Order: experiments without a VALID cell; the experiment with the
+    /// fewest attempts; the cell that lacks the fewest repeats; the cell with the fewest attempts.
+    fn rank(&self, candidate: &UnsettledCell) -> impl Ord + use<> {
         let part = part(&candidate.cell);
         let count = |counts: &BTreeMap<ExperimentPart, u32>| counts.get(&part).copied().unwrap_or(0);
         let attempts: u32 = candidate.disturbed.iter().map(|(_, attempts)| attempts).sum();

@@ -25,7 +25,7 @@ impl Default for MockExecutor {
 }
 
 impl MockExecutor {
-    /// One whose outcomes `meddle` changes.
+    /// An executor whose outcomes `meddle` changes.
     pub(crate) fn meddling(meddle: impl FnMut(&Cell, u32, RunOutcome) -> RunOutcome + 'static) -> Self {
         MockExecutor { meddle: Box::new(meddle) }
     }

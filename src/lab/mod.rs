@@ -9,8 +9,8 @@
 //! report   a table, one HTML file, JSON, CSV
 //! ```
 //!
-//! Server and generator are this same program, started anew (`oneloop serve`, `oneloop load`); this process
-//! never forks itself. All that follows the runs is a function of the raw data, so a report can be made again
+//! Server and generator are processes of this program (`oneloop serve`, `oneloop load`); this process does
+//! not fork itself. Everything after the runs is a function of the raw data, so a report can be made again
 //! from that file.
 
 pub(crate) mod again;

@@ -1,4 +1,4 @@
-//! One client: it follows its plan, and notes when each of its calls was made and returned.
+//! A client that follows its plan, and notes when each of its calls was made and returned.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 
 use super::scene::{Act, ClientPlan, END_PATIENCE_MS};
-use super::sighting::ClientDid;
+use super::sighting::ClientEvent;
 use crate::sys::tcp_info::sent_again;
 
 /// How long a client waits for its connection, or for an answer.
@@ -27,7 +27,7 @@ pub(super) struct ScenePace {
 }
 
 impl ScenePace {
-    /// So many ms of the scene.
+    /// A time of the scene, in ms.
     pub(super) fn time_of(self, ms: u32) -> Duration {
         Duration::from_millis(ms.into()).div_f64(self.speed)
     }
@@ -37,7 +37,7 @@ impl ScenePace {
 struct ClientRun<'a> {
     stream: TcpStream,
     pace: ScenePace,
-    note: &'a dyn Fn(ClientDid),
+    note: &'a dyn Fn(ClientEvent),
     sent_bytes: usize,
     received_bytes: usize,
     /// Whether the server has closed its side.
@@ -46,17 +46,17 @@ struct ClientRun<'a> {
 
 /// Follows the plan, and calls `note` with what the client does and notices. The last is that it left, gave
 /// up the connection, or failed.
-pub(super) fn follow(plan: &ClientPlan, addr: SocketAddr, pace: ScenePace, note: &dyn Fn(ClientDid)) {
+pub(super) fn follow(plan: &ClientPlan, addr: SocketAddr, pace: ScenePace, note: &dyn Fn(ClientEvent)) {
     sleep_until(pace.begins + pace.time_of(plan.comes_ms));
     let played = connect(addr, note).and_then(|stream| {
-        note(ClientDid::Connected { sent_again: sent_again(stream.as_fd()) });
+        note(ClientEvent::Connected { sent_again: sent_again(stream.as_fd()) });
         let mut client = ClientRun { stream, pace, note, sent_bytes: 0, received_bytes: 0, saw_end: false };
         plan.acts.iter().try_for_each(|act| client.act(act)).map(|()| client.leave())
     });
     match played {
         Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::TimedOut => note(ClientDid::GaveUp("the connection")),
-        Err(error) => note(ClientDid::Failed(error.to_string())),
+        Err(error) if error.kind() == ErrorKind::TimedOut => note(ClientEvent::GaveUp("the connection")),
+        Err(error) => note(ClientEvent::Failed(error.to_string())),
     }
 }
 
@@ -65,11 +65,11 @@ fn sleep_until(due: Instant) {
 }
 
 /// Connects from a port that is known before: it joins what the server reports with this client.
-fn connect(addr: SocketAddr, note: &dyn Fn(ClientDid)) -> io::Result<TcpStream> {
+fn connect(addr: SocketAddr, note: &dyn Fn(ClientEvent)) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
     let port = socket.local_addr()?.as_socket().map_or(0, |own| own.port());
-    note(ClientDid::Comes { port });
+    note(ClientEvent::Comes { port });
     socket.connect_timeout(&addr.into(), PATIENCE)?;
     socket.set_tcp_nodelay(true)?;
     Ok(socket.into())
@@ -81,7 +81,7 @@ impl ClientRun<'_> {
             Act::Send(text) => {
                 self.stream.write_all(text.as_bytes())?;
                 self.sent_bytes += text.len();
-                (self.note)(ClientDid::Sent(text.len()));
+                (self.note)(ClientEvent::Sent(text.len()));
             }
             Act::Pause(ms) => {
                 let until = Instant::now() + self.pace.time_of(*ms);
@@ -95,18 +95,18 @@ impl ClientRun<'_> {
                         return Err(io::Error::other("the server closed the connection before its answer"));
                     }
                     if until <= Instant::now() {
-                        (self.note)(ClientDid::GaveUp("its answer"));
+                        (self.note)(ClientEvent::GaveUp("its answer"));
                         break;
                     }
                 }
             }
             Act::End => {
                 self.stream.shutdown(Shutdown::Write)?;
-                (self.note)(ClientDid::ClosedItsSide);
+                (self.note)(ClientEvent::ClosedItsSide);
                 let until = Instant::now() + self.pace.time_of(END_PATIENCE_MS);
                 while self.read_until(until)? {}
                 if !self.saw_end {
-                    (self.note)(ClientDid::GaveUp("the end"));
+                    (self.note)(ClientEvent::GaveUp("the end"));
                 }
             }
         }
@@ -123,12 +123,12 @@ impl ClientRun<'_> {
         match self.stream.read(&mut [0; BUFFER_BYTES]) {
             Ok(0) => {
                 self.saw_end = true;
-                (self.note)(ClientDid::SawEnd);
+                (self.note)(ClientEvent::SawEnd);
                 Ok(false)
             }
             Ok(bytes) => {
                 self.received_bytes += bytes;
-                (self.note)(ClientDid::Received(bytes));
+                (self.note)(ClientEvent::Received(bytes));
                 Ok(true)
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock || error.kind() == ErrorKind::TimedOut => {
@@ -141,7 +141,7 @@ impl ClientRun<'_> {
 
     fn leave(self) {
         let ClientRun { stream, note, .. } = self;
-        note(ClientDid::Left); // before: the server may see the end before close(2) returns
+        note(ClientEvent::Left); // before: the server may see the end before close(2) returns
         drop(stream);
     }
 }

@@ -1,13 +1,13 @@
-//! Two servers with a mistake: a child per client whose parent does not wait for its children, or does not
-//! close `newS`. They are for scenes that show what becomes of it; nothing else uses them.
+//! Two servers with a mistake: a child per client, where the parent does not wait for its children or does
+//! not close `newS`. Used only by the scenes that show the effect of the mistake.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 
 use super::report::{listen, report, served_here};
-use super::sighting::ServerDid;
-use crate::sys::process::{self, Forked};
+use super::sighting::ServerEvent;
+use crate::sys::process::{self, ForkSide};
 use crate::sys::{Listener, Signals};
 
 /// What the parent forgets.
@@ -41,20 +41,20 @@ pub(super) fn run(mistake: ForgottenCall) -> io::Result<()> {
         }
         let Some((new_s, port)) = accept(&s)? else { continue };
         match process::fork(&mut signals, INTERRUPT_EVERY_MS)? {
-            Forked::Child(_) => process::work_and_exit(|| {
+            ForkSide::Child(_) => process::work_and_exit(|| {
                 s.close_in_child();
                 do_stuff(new_s, port);
-                report(port, ServerDid::Ended);
+                report(port, ServerEvent::Ended);
                 0
             }),
             // The mistake: newS stays open.
-            Forked::Parent(_) if mistake == ForgottenCall::NoClose => forgotten.push(new_s),
-            Forked::Parent(_) => drop(new_s),
+            ForkSide::Parent(_) if mistake == ForgottenCall::NoClose => forgotten.push(new_s),
+            ForkSide::Parent(_) => drop(new_s),
         }
     }
 }
 
-/// The next client, with its port; `None` if it has gone meanwhile.
+/// The next client and its port; `None` if it has gone meanwhile.
 fn accept(s: &Listener) -> io::Result<Option<(TcpStream, u16)>> {
     match s.accept() {
         Ok((fd, Some(addr))) => {
@@ -77,13 +77,13 @@ fn accept(s: &Listener) -> io::Result<Option<(TcpStream, u16)>> {
 
 /// Sends back what the client sends, until it closes its side. An error ends it, too.
 fn do_stuff(mut new_s: TcpStream, port: u16) {
-    report(port, ServerDid::Began(served_here(None)));
+    report(port, ServerEvent::Began(served_here(None)));
     let mut buffer = [0; BUFFER_BYTES];
     while let Ok(bytes @ 1..) = new_s.read(&mut buffer) {
-        report(port, ServerDid::Read(bytes));
+        report(port, ServerEvent::Read(bytes));
         if new_s.write_all(&buffer[..bytes]).is_err() {
             return;
         }
-        report(port, ServerDid::Answered(bytes));
+        report(port, ServerEvent::Answered(bytes));
     }
 }

@@ -1,11 +1,11 @@
-//! What was played, as one file: an SVG for a slide, or a page.
+//! The runs of a scene as one file: an SVG for a slide, or a page.
 
 use std::fmt::Write as _;
 
-use super::play::Played;
+use super::play::SceneRun;
 use super::scene::Scene;
 use super::screen::wrapped;
-use super::svg::{Drawn, PATTERNS, STYLE, WIDTH, drawing, legend};
+use super::svg::{Drawing, PATTERNS, STYLE, WIDTH, drawing, legend};
 use super::timeline::{Track, time_text};
 use crate::plot::svg::escape;
 
@@ -24,15 +24,15 @@ const COLUMNS_MAX: usize = 3;
 /// The width of a slide, in its heights.
 const SLIDE: f64 = 16.0 / 9.0;
 
-/// The length of the axis of all pictures, in µs: what is longer on one of them is longer.
-fn horizon_us(played: &[Played]) -> u64 {
+/// The length of the axis of all pictures, in µs: lengths can be compared between them.
+fn horizon_us(played: &[SceneRun]) -> u64 {
     let longest = played.iter().map(|one| one.timeline.until_us).max().unwrap_or(0);
     longest.max(1000) * 51 / 50
 }
 
 /// All pictures in one SVG, side by side if they are larger on a slide then. `origin`: where they come from.
-pub(crate) fn svg_file(scene: &Scene, played: &[Played], origin: &str) -> String {
-    let panels: Vec<Drawn> = played.iter().map(|one| panel(scene, one, horizon_us(played))).collect();
+pub(crate) fn svg_file(scene: &Scene, played: &[SceneRun], origin: &str) -> String {
+    let panels: Vec<Drawing> = played.iter().map(|one| panel(scene, one, horizon_us(played))).collect();
     let sheet = |columns| Sheet::of(scene, &panels, origin, columns);
     let (first, others) = (sheet(1), (2..=panels.len().min(COLUMNS_MAX)).map(sheet));
     let Sheet { body, width, height } =
@@ -48,7 +48,7 @@ pub(crate) fn svg_file(scene: &Scene, played: &[Played], origin: &str) -> String
 }
 
 /// What was seen with one server, with title and sentence.
-fn panel(scene: &Scene, one: &Played, horizon_us: u64) -> Drawn {
+fn panel(scene: &Scene, one: &SceneRun, horizon_us: u64) -> Drawing {
     let mut svg = String::new();
     text(&mut svg, "head", 0.0, &one.server.title());
     let drawn = drawing(scene, one, horizon_us);
@@ -59,7 +59,7 @@ fn panel(scene: &Scene, one: &Played, horizon_us: u64) -> Drawn {
         text(&mut svg, "words", y, &line);
         y += LINE;
     }
-    Drawn { svg, height: y + 14.0 }
+    Drawing { svg, height: y + 14.0 }
 }
 
 fn text(svg: &mut String, class: &str, y: f64, text: &str) {
@@ -74,7 +74,7 @@ struct Sheet {
 }
 
 impl Sheet {
-    fn of(scene: &Scene, panels: &[Drawn], origin: &str, columns: usize) -> Sheet {
+    fn of(scene: &Scene, panels: &[Drawing], origin: &str, columns: usize) -> Sheet {
         let inner_width = columns as f64 * (WIDTH + GAP) - GAP;
         let (mut body, mut y) = (String::new(), MARGIN);
         text(&mut body, "head", y, &scene.title);
@@ -103,7 +103,7 @@ impl Sheet {
 }
 
 /// A page with all pictures, their sentences, and the numbers. `origin`: where they come from.
-pub(crate) fn html(scene: &Scene, played: &[Played], origin: &str) -> String {
+pub(crate) fn html(scene: &Scene, played: &[SceneRun], origin: &str) -> String {
     let title = escape(&scene.title);
     let key = legend(scene, WIDTH);
     let mut body = format!(
@@ -140,7 +140,7 @@ pub(crate) fn html(scene: &Scene, played: &[Played], origin: &str) -> String {
 }
 
 /// The numbers of each client.
-fn table(played: &Played) -> String {
+fn table(played: &SceneRun) -> String {
     let mut rows = String::new();
     for track in &played.timeline.tracks {
         let _ = writeln!(rows, "<tr>{}</tr>", cells(track));

@@ -1,11 +1,11 @@
-//! What a server of a scene prints: where it listens, and then a line for whatever it does for a client
-//! ([`ServerLine`]). Each line is written by the process or thread that does it, in one write(2) to a pipe,
-//! which is atomic at this length (`PIPE_BUF`).
+//! The output of a server of a scene: its address, and then a line for each step of serving a client
+//! ([`ServerLine`]). Each line is written by the serving process or thread, in one write(2) to a pipe, which
+//! is atomic at this length (`PIPE_BUF`).
 
 use std::fmt;
 use std::io;
 
-use super::sighting::{ServedIn, ServerDid, ServerLine};
+use super::sighting::{ServedIn, ServerEvent, ServerLine};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::process::CallingThread;
 use crate::sys::{ListenOptions, Listener};
@@ -23,14 +23,14 @@ pub(super) fn listen(backlog: Option<u32>) -> io::Result<Listener> {
     Ok(listener)
 }
 
-/// Prints a line in one write. If the reader is gone, this process is about to end.
+/// Prints a line in one write. Errors are ignored: if the reader is gone, this process is about to be ended.
 fn print(line: fmt::Arguments<'_>) {
     let _ = nix::unistd::write(io::stdout(), format!("{line}\n").as_bytes());
 }
 
 /// Reports what the calling process or thread has just done for a client.
-pub(super) fn report(port: u16, did: ServerDid) {
-    print(format_args!("{}", ServerLine { at_ns: monotonic_ns(), port, did }));
+pub(super) fn report(port: u16, event: ServerEvent) {
+    print(format_args!("{}", ServerLine { at_ns: monotonic_ns(), port, event }));
 }
 
 /// The calling process or thread, as what serves a client.

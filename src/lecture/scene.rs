@@ -6,7 +6,7 @@ use crate::models::Model;
 pub(crate) const CLIENTS_MAX: usize = 12;
 /// How long a scene may take, in ms, if no client had to wait.
 pub(crate) const SCENE_MS_MAX: u32 = 60_000;
-/// Workers of models that start them in advance: fewer than clients that need one at the same time.
+/// Workers of models that start them in advance: fewer than the clients that need one at the same time.
 pub(crate) const WORKERS_DEFAULT: u32 = 2;
 /// How long a client waits for the end of the connection after it has closed its side, in ms.
 pub(crate) const END_PATIENCE_MS: u32 = 500;
@@ -14,7 +14,7 @@ pub(crate) const END_PATIENCE_MS: u32 = 500;
 /// A scene.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scene {
-    /// What it shows, in one line.
+    /// Its subject, in one line.
     pub(crate) title: String,
     /// The servers, each with the same clients, one after the other.
     pub(crate) servers: Vec<LectureServer>,
@@ -22,7 +22,7 @@ pub(crate) struct Scene {
     pub(crate) clients: Vec<ClientPlan>,
     /// Processes or threads of models that start them in advance.
     pub(crate) workers: u32,
-    /// What is counted beside the clients.
+    /// The gauges shown below the clients.
     pub(crate) gauges: Vec<Gauge>,
     /// What it is about.
     pub(crate) topic: Topic,
@@ -56,7 +56,7 @@ impl SceneName {
         }
     }
 
-    /// What it shows, in one line.
+    /// Its subject, in one line.
     pub(crate) fn title(self) -> String {
         self.scene().title
     }
@@ -107,7 +107,7 @@ impl LectureServer {
         }
     }
 
-    /// Whether it is there to show a mistake.
+    /// Whether the server is one with a mistake.
     pub(crate) fn has_mistake(self) -> bool {
         matches!(self, LectureServer::WithoutWait | LectureServer::WithoutClose)
     }
@@ -142,7 +142,7 @@ pub(crate) struct ClientPlan {
 pub(crate) enum Act {
     /// It sends this.
     Send(String),
-    /// It does nothing for so many ms. What comes meanwhile is read.
+    /// It does nothing for this many ms. Bytes that arrive meanwhile are read.
     Pause(u32),
     /// It waits until all that it has sent has come back.
     Answer,
@@ -150,7 +150,7 @@ pub(crate) enum Act {
     End,
 }
 
-/// A number beside the clients.
+/// A number that is shown below the clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Gauge {
     /// Connections in the queue of the listening socket.
@@ -162,7 +162,7 @@ pub(crate) enum Gauge {
 }
 
 impl Gauge {
-    /// What it is called in front of its row.
+    /// The label of its row.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Gauge::Queue => "backlog",
@@ -235,7 +235,7 @@ impl Scene {
         }
     }
 
-    /// A parent that keeps `newS`, and the same with one that closes it.
+    /// A parent that keeps `newS`, compared with one that closes it.
     pub(crate) fn leak() -> Scene {
         let plans = (0..5).map(|at| {
             let acts = vec![Act::Send("hello".to_owned()), Act::Answer, Act::End];
@@ -251,7 +251,7 @@ impl Scene {
         }
     }
 
-    /// A queue for one client, and the same with room for all.
+    /// A listen queue for one client, compared with one for all.
     pub(crate) fn backlog() -> Scene {
         let asks = || vec![Act::Send("hello".to_owned()), Act::Answer, Act::Pause(50)];
         let mut clients =
@@ -272,7 +272,8 @@ impl Scene {
         self.servers.iter().any(|server| matches!(server, LectureServer::Model(_, Some(_))))
     }
 
-    /// How long it takes, in ms, at a server that serves one client after the other: the length of the axis.
+    /// How long the scene takes, in ms, with a server that serves one client after the other: the length of
+    /// the axis.
     pub(crate) fn serial_ms(&self) -> u32 {
         let mut plans: Vec<&ClientPlan> = self.clients.iter().collect();
         plans.sort_by_key(|plan| plan.comes_ms);

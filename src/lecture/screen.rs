@@ -1,12 +1,12 @@
-//! The timeline for a terminal: a row per client, time to the right. Each state has a character of its own,
-//! so that it reads without colour.
+//! The timeline for a terminal: a row per client, time to the right. Each state has its own character, so
+//! that colour is not needed.
 
 use std::fmt::Write as _;
 
 use super::scene::{Gauge, LectureServer, Scene};
 use super::timeline::{Mark, Timeline, Track, TrackState, time_text};
 
-/// What the terminal can show.
+/// The capabilities of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Display {
     /// Columns.
@@ -22,7 +22,7 @@ pub(crate) struct Display {
 pub(crate) enum LastLine<'a> {
     /// Where each client is now.
     Now,
-    /// What was seen in all.
+    /// The result of the scene.
     Sentence(&'a str),
 }
 
@@ -36,7 +36,7 @@ const ANSWER_COLUMNS: usize = 7;
 const ANSWER_FROM: usize = 64;
 /// On a narrower terminal what serves a client is left out, too.
 const SERVED_FROM: usize = 44;
-/// The chart has at least so many columns, also where they do not fit.
+/// The chart has at least this many columns, even if they do not fit.
 const CHART_MIN: usize = 8;
 /// Columns between two labels of the axis, at least.
 const TICK_COLUMNS: usize = 9;
@@ -67,7 +67,7 @@ impl CellShown {
         if has_unicode { unicode } else { ascii }
     }
 
-    /// The colour, as a parameter of SGR (ECMA-48); `None` for that of text.
+    /// The colour, as a parameter of SGR (ECMA-48); `None` for the colour of text.
     fn colour(self) -> Option<&'static str> {
         match self {
             CellShown::Nothing => None,
@@ -88,7 +88,7 @@ impl Display {
         }
     }
 
-    /// Columns that may be used: a line that fills the last one may be continued by the terminal.
+    /// The usable columns. The last column stays free: terminals may wrap a line that fills it.
     fn columns(self) -> usize {
         self.width.saturating_sub(1).max(1)
     }
@@ -167,8 +167,7 @@ impl Columns {
     }
 }
 
-/// A picture of what is known: its lines are no wider than the terminal. `horizon_us` is the length of the
-/// axis.
+/// The picture of the timeline so far, not wider than the terminal. `horizon_us` is the length of the axis.
 pub(crate) fn frame(
     scene: &Scene,
     server: LectureServer,
@@ -217,7 +216,7 @@ fn axis(columns: &Columns, horizon_us: u64) -> String {
     line.trim_end().to_owned()
 }
 
-/// The time between two labels of an axis that has room for so many, in µs: 1, 2 or 5 and zeros.
+/// The time between two labels of an axis with room for this many, in µs: 1, 2 or 5 times a power of ten.
 pub(super) fn step_us(horizon_us: u64, most: u64) -> u64 {
     let mut power = 1_000;
     // Bounded: a scene has fewer than 10^12 µs.
@@ -247,15 +246,15 @@ fn row(track: &Track, timeline: &Timeline, columns: &Columns, horizon_us: u64, d
     let mut cells = vec![CellShown::Nothing; columns.chart];
     let column_of = |us: u64| ((us * columns.chart as u64 / horizon_us) as usize).min(columns.chart - 1);
     for span in timeline.spans(track) {
-        // What ends at the beginning of a column is not in it.
+        // A span that ends at the beginning of a column is not in it.
         let (from, to) = (column_of(span.from_us), column_of(span.to_us.saturating_sub(1).max(span.from_us)));
         cells[from..=to].fill(CellShown::State(span.state));
     }
     for (at_us, mark) in timeline.marks(track) {
-        // A connection whose SYN was sent again is often answered at once, which is shown behind it.
+        // A connection whose SYN was sent again is often answered at once: the answer is drawn after it.
         let before = usize::from(mark == Mark::SentAgain);
         let cell = &mut cells[column_of(at_us).saturating_sub(before)];
-        // Of several in a column, the answer or the end is shown.
+        // If a column has several marks, the answer or the end is shown.
         if !matches!(cell, CellShown::Mark(before) if *before > mark) {
             *cell = CellShown::Mark(mark);
         }
@@ -285,7 +284,7 @@ fn row(track: &Track, timeline: &Timeline, columns: &Columns, horizon_us: u64, d
     line.trim_end().to_owned()
 }
 
-/// A digit per column: the greatest value there. Where values have more than one digit, each change.
+/// A digit per column, the greatest value of the column; if values have several digits, only the changes.
 fn gauge_row(gauge: Gauge, timeline: &Timeline, columns: &Columns, horizon_us: u64) -> String {
     let mut line = format!("{:width$} ", cut(gauge.name(), columns.label), width = columns.label);
     let has_digits = timeline.gauge_max(gauge).is_some_and(|most| most < 10);
@@ -322,12 +321,12 @@ fn now(timeline: &Timeline) -> String {
     )
 }
 
-/// The beginning of a text, so many characters at most.
+/// The beginning of a text, at most this many characters.
 fn cut(text: &str, columns: usize) -> String {
     text.chars().take(columns).collect()
 }
 
-/// The text in lines of at most so many columns; longer words are cut.
+/// The text in lines of at most this many columns; longer words are cut.
 pub(crate) fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {

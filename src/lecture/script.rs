@@ -218,7 +218,7 @@ impl Script {
     }
 }
 
-/// A step; `None` for what every client does in the end.
+/// A step; `None` for `leave`, which every client does at the end.
 fn act(step: &str, is_last: bool) -> Result<Option<Act>, String> {
     let (word, rest) = step.split_once(char::is_whitespace).unwrap_or((step, ""));
     let rest = rest.trim();

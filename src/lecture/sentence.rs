@@ -1,5 +1,5 @@
-//! What was seen with one server, in one sentence; and, for a scene about a mistake, how the lecture's C does
-//! without it.
+//! The result of a scene with one server, in one sentence; for a scene about a mistake, with the correction
+//! in C.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -19,7 +19,7 @@ pub(super) fn of(scene: &Scene, server: LectureServer, timeline: &Timeline) -> S
     }
 }
 
-/// How many clients the server can serve at the same time; `None` if none has to wait for another.
+/// How many clients the server can serve at the same time; `None` if there is no such limit.
 fn places(scene: &Scene, server: LectureServer) -> Option<usize> {
     match server {
         LectureServer::Model(Model::Iterative, _) => Some(1),
@@ -160,7 +160,7 @@ fn longest_held(timeline: &Timeline) -> Option<(&Track, u64)> {
     held.max_by_key(|(_, held_us)| *held_us).filter(|_| timeline.tracks.len() > 1)
 }
 
-/// The clients without an answer, but for those that were named.
+/// The clients without an answer, except those already named.
 fn not_answered(timeline: &Timeline, named: &[&Track]) -> Option<String> {
     let without = tracks(timeline, |track| {
         track.course.left_without_answer() && !named.iter().any(|other| other.name == track.name)

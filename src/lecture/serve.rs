@@ -8,10 +8,10 @@ use std::sync::Arc;
 use super::faulty;
 use super::report::{listen, report, served_here};
 use super::scene::LectureServer;
-use super::sighting::ServerDid;
+use super::sighting::ServerEvent;
 use crate::connection::ListenerLayers;
 use crate::limits::Limits;
-use crate::models::{self, ListenerConfig, Model, Setup};
+use crate::models::{self, ListenerConfig, Model, ServerConfig};
 use crate::session::{
     AnswerDetail, AnswerInfo, Call, ClientInfo, Input, Outbox, Peer, Progress, Service, Session, Wait,
 };
@@ -79,7 +79,7 @@ fn run_model(model: Model, backlog: Option<u32>, workers: usize) -> io::Result<(
     // A client of a scene may be silent for as long as its plan requires.
     let limits = Limits { idle_ms: 0, request_ms: 0, drain_ms: 0, ..Limits::default() };
     let telemetry = Telemetry::new().with_observer(Arc::new(Reporter));
-    models::run(model, Setup { listeners, limits, workers, telemetry, signals }, &mut || {}).map(drop)
+    models::run(model, ServerConfig { listeners, limits, workers, telemetry, signals }, &mut || {}).map(drop)
 }
 
 fn port_of(peer: Peer) -> u16 {
@@ -95,17 +95,17 @@ impl Observer for Reporter {
     }
 
     fn began(&self, begin: &Begin) {
-        report(port_of(begin.peer), ServerDid::Began(served_here(begin.slot)));
+        report(port_of(begin.peer), ServerEvent::Began(served_here(begin.slot)));
     }
 
     fn answered(&self, answer: &Answer<'_>) {
         if answer.is_complete {
-            report(port_of(answer.peer), ServerDid::Answered(answer.sent_bytes as usize));
+            report(port_of(answer.peer), ServerEvent::Answered(answer.sent_bytes as usize));
         }
     }
 
     fn ended(&self, end: &End) {
-        report(port_of(end.peer), ServerDid::Ended);
+        report(port_of(end.peer), ServerEvent::Ended);
     }
 }
 
@@ -130,7 +130,7 @@ impl Session for ReportedSession {
     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress {
         let consumed = out.put_some(input.bytes);
         if consumed > 0 {
-            report(self.port, ServerDid::Read(consumed));
+            report(self.port, ServerEvent::Read(consumed));
             let began_ms = input.arrived_ms;
             out.answered(AnswerInfo { status: None, head_bytes: 0, began_ms, request: None });
         }

@@ -1,4 +1,4 @@
-//! A server of a scene, as it is started, listened to and ended.
+//! The process of a server of a scene: its start, its output and its end.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ const START_MAX: Duration = Duration::from_secs(10);
 /// How long to wait for the error output of a server that did not start.
 const ERROR_OUTPUT_MAX: Duration = Duration::from_millis(500);
 
-/// A server that was started for a scene. Dropped, it is ended with all of its processes.
+/// A server that was started for a scene. Drop ends it and all of its processes.
 #[derive(Debug)]
 pub(super) struct StartedServer {
     child: Child,
@@ -31,7 +31,7 @@ pub(super) struct StartedServer {
 }
 
 impl StartedServer {
-    /// Starts it, and waits until it listens. What it reports goes to `lines`. The error is a message.
+    /// Starts it, and waits until it listens. Its reports go to `lines`. The error is a message.
     pub(super) fn start(
         server: LectureServer,
         workers: u32,
@@ -48,7 +48,7 @@ impl StartedServer {
         mut command: Command,
         lines: impl Fn(ServerLine) + Send + 'static,
     ) -> Result<StartedServer, String> {
-        // In a separate process group: Ctrl-C on the terminal reaches this process alone, which then ends the
+        // In a separate process group: Ctrl-C on the terminal reaches only this process, which then ends the
         // server.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         end_with_parent(&mut command);
@@ -69,7 +69,7 @@ impl StartedServer {
         })
     }
 
-    /// Where it listens.
+    /// The address of the server.
     pub(super) fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -95,7 +95,7 @@ impl Drop for StartedServer {
     }
 }
 
-/// Passes on what the server reports, until its last process has ended.
+/// Passes on the reports of the server, until its last process has ended.
 fn read_lines(child: &mut Child, lines: impl Fn(ServerLine) + Send + 'static) -> mpsc::Receiver<SocketAddr> {
     let (sender, receiver) = mpsc::channel();
     if let Some(output) = child.stdout.take() {

@@ -1,36 +1,36 @@
-//! What was seen, and when.
+//! Sightings: events of a scene, with their times.
 
 use std::fmt;
 
 use super::scene::Gauge;
 
-/// Something that was seen during a scene.
+/// An event of a scene.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sighting {
     /// When, in µs since the scene began.
     pub(crate) at_us: u64,
     /// What.
-    pub(crate) seen: Seen,
+    pub(crate) seen: SightingKind,
 }
 
 /// What was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
-    /// A client did something, or something happened to it, as it noticed itself.
+pub(crate) enum SightingKind {
+    /// An event that the client itself noticed.
     Client {
         /// Its place in the scene.
         client: usize,
         /// What.
-        did: ClientDid,
+        event: ClientEvent,
     },
-    /// The server did something for the client with this port, as the process or thread noticed that did it.
+    /// An event at the server, reported by the process or thread that serves the client with this port.
     Server {
         /// The port of the client.
         port: u16,
         /// What.
-        did: ServerDid,
+        event: ServerEvent,
     },
-    /// This process has ended and was not waited for (state Z in `/proc`).
+    /// A process has ended and was not waited for (state Z in `/proc`).
     Zombie {
         /// Its id.
         process: u32,
@@ -44,9 +44,9 @@ pub(crate) enum Seen {
     },
 }
 
-/// What a client noticed.
+/// An event of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ClientDid {
+pub(crate) enum ClientEvent {
     /// It calls connect(2), from this port.
     Comes {
         /// Its port.
@@ -54,12 +54,12 @@ pub(crate) enum ClientDid {
     },
     /// connect(2) returned: the connection is established.
     Connected {
-        /// How often its SYN was sent again before (`TCP_INFO`); `None` where the system does not show it.
+        /// How often its SYN was sent again (`TCP_INFO`); `None` where the system does not show it.
         sent_again: Option<u32>,
     },
-    /// It sent so many bytes.
+    /// It sent this many bytes.
     Sent(usize),
-    /// It received so many bytes.
+    /// It received this many bytes.
     Received(usize),
     /// It closed its side, and waits for the end.
     ClosedItsSide,
@@ -73,32 +73,32 @@ pub(crate) enum ClientDid {
     Left,
 }
 
-/// What a server noticed.
+/// An event of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ServerDid {
+pub(crate) enum ServerEvent {
     /// The client was accepted, and is served here.
     Began(ServedIn),
-    /// So many bytes of it were read.
+    /// This many bytes of it were read.
     Read(usize),
-    /// So many bytes were handed to the system for it.
+    /// This many bytes were written to it.
     Answered(usize),
-    /// It is served no longer.
+    /// The server has closed its connection.
     Ended,
 }
 
-/// What serves a client.
+/// The process, thread or slot that serves a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ServedIn {
     /// The id of the process.
     pub(crate) process: u32,
-    /// The id of the thread, if it is not the first one.
+    /// The id of the thread, if it is not the first thread.
     pub(crate) thread: Option<u32>,
     /// The slot, in a loop.
     pub(crate) slot: Option<u32>,
 }
 
 impl fmt::Display for ServedIn {
-    /// The smallest of them: a slot, a thread, a process.
+    /// The innermost of slot, thread and process.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ServedIn { slot: Some(slot), .. } => write!(f, "slot {slot}"),
@@ -108,30 +108,30 @@ impl fmt::Display for ServedIn {
     }
 }
 
-/// What a server reports: a line of its standard output.
+/// A line of the standard output of a server: an event with its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ServerLine {
     /// When, in ns of `CLOCK_MONOTONIC`.
     pub(crate) at_ns: u64,
     /// The port of the client.
     pub(crate) port: u16,
-    /// What it did for it.
-    pub(crate) did: ServerDid,
+    /// The event.
+    pub(crate) event: ServerEvent,
 }
 
 impl fmt::Display for ServerLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ServerLine { at_ns, port, did } = self;
+        let ServerLine { at_ns, port, event } = self;
         write!(f, "{at_ns} {port} ")?;
-        match did {
-            ServerDid::Began(ServedIn { process, thread, slot }) => {
+        match event {
+            ServerEvent::Began(ServedIn { process, thread, slot }) => {
                 write!(f, "began {process}")?;
                 thread.map_or(Ok(()), |thread| write!(f, " thread {thread}"))?;
                 slot.map_or(Ok(()), |slot| write!(f, " slot {slot}"))
             }
-            ServerDid::Read(bytes) => write!(f, "read {bytes}"),
-            ServerDid::Answered(bytes) => write!(f, "answered {bytes}"),
-            ServerDid::Ended => write!(f, "ended"),
+            ServerEvent::Read(bytes) => write!(f, "read {bytes}"),
+            ServerEvent::Answered(bytes) => write!(f, "answered {bytes}"),
+            ServerEvent::Ended => write!(f, "ended"),
         }
     }
 }
@@ -141,7 +141,7 @@ impl ServerLine {
     pub(crate) fn parse(line: &str) -> Option<ServerLine> {
         let mut words = line.split(' ');
         let (at_ns, port) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        let did = match words.next()? {
+        let event = match words.next()? {
             "began" => {
                 let mut served_in =
                     ServedIn { process: words.next()?.parse().ok()?, thread: None, slot: None };
@@ -153,14 +153,14 @@ impl ServerLine {
                         _ => return None,
                     }
                 }
-                ServerDid::Began(served_in)
+                ServerEvent::Began(served_in)
             }
-            "read" => ServerDid::Read(words.next()?.parse().ok()?),
-            "answered" => ServerDid::Answered(words.next()?.parse().ok()?),
-            "ended" => ServerDid::Ended,
+            "read" => ServerEvent::Read(words.next()?.parse().ok()?),
+            "answered" => ServerEvent::Answered(words.next()?.parse().ok()?),
+            "ended" => ServerEvent::Ended,
             _ => return None,
         };
-        words.next().is_none().then_some(ServerLine { at_ns, port, did })
+        words.next().is_none().then_some(ServerLine { at_ns, port, event })
     }
 }
 
@@ -172,14 +172,14 @@ mod tests {
     fn a_line_of_a_server_is_read_as_it_was_written() {
         let in_slot = ServedIn { process: 7, thread: Some(8), slot: Some(0) };
         let alone = ServedIn { process: 7, thread: None, slot: None };
-        for did in [
-            ServerDid::Began(in_slot),
-            ServerDid::Began(alone),
-            ServerDid::Read(5),
-            ServerDid::Answered(5),
-            ServerDid::Ended,
+        for event in [
+            ServerEvent::Began(in_slot),
+            ServerEvent::Began(alone),
+            ServerEvent::Read(5),
+            ServerEvent::Answered(5),
+            ServerEvent::Ended,
         ] {
-            let line = ServerLine { at_ns: 123_456_789_012, port: 41_890, did };
+            let line = ServerLine { at_ns: 123_456_789_012, port: 41_890, event };
             assert_eq!(ServerLine::parse(&line.to_string()), Some(line));
         }
         for line in ["", "listening on lecture@127.0.0.1:1", "1 2 began", "1 2 began 3 slot", "1 2 ended 3"] {

@@ -1,9 +1,9 @@
-//! The timeline as SVG whose colours are CSS classes, so that one picture serves light, dark and print.
-//! States differ in their pattern and outline as well, so that it reads without colour.
+//! The timeline as SVG. Colours are CSS classes, so that one picture fits light and dark screens and print.
+//! States also differ in pattern and outline, so that colour is not needed.
 
 use std::fmt::Write as _;
 
-use super::play::Played;
+use super::play::SceneRun;
 use super::scene::{Gauge, Scene, Topic};
 use super::screen::{step_us, tick_text};
 use super::timeline::{Mark, Timeline, Track, TrackSpan, TrackState, time_text};
@@ -14,7 +14,7 @@ pub(super) const WIDTH: f64 = 480.0;
 /// Where the chart begins and ends.
 const LEFT: f64 = 76.0;
 const RIGHT: f64 = 350.0;
-/// Where the text beside it begins.
+/// The x position of the text beside the chart.
 const BESIDE: f64 = 358.0;
 /// Heights: of the axis, of a client's row, of its bar, of a gauge's row.
 const TOP: f64 = 22.0;
@@ -35,7 +35,7 @@ const LEGEND_ENTRY_MIN: f64 = 190.0;
 const WORD_FROM: f64 = 48.0;
 
 /// A drawing, and its height.
-pub(super) struct Drawn {
+pub(super) struct Drawing {
     /// Elements of SVG.
     pub(super) svg: String,
     /// In units of [`WIDTH`].
@@ -59,8 +59,8 @@ impl Axis {
     }
 }
 
-/// What was seen with one server. `horizon_us` is the length of the axis.
-pub(super) fn drawing(scene: &Scene, played: &Played, horizon_us: u64) -> Drawn {
+/// The timeline of one server. `horizon_us` is the length of the axis.
+pub(super) fn drawing(scene: &Scene, played: &SceneRun, horizon_us: u64) -> Drawing {
     let (timeline, axis) = (&played.timeline, Axis { horizon_us });
     let gauges: Vec<Gauge> =
         scene.gauges.iter().copied().filter(|gauge| timeline.gauges.contains_key(gauge)).collect();
@@ -80,7 +80,7 @@ pub(super) fn drawing(scene: &Scene, played: &Played, horizon_us: u64) -> Drawn 
     for (at, gauge) in gauges.iter().enumerate() {
         gauge_row(&mut svg, *gauge, timeline, &axis, rows_end + at as f64 * GAUGE_ROW);
     }
-    Drawn { svg, height }
+    Drawing { svg, height }
 }
 
 fn row(svg: &mut String, track: &Track, timeline: &Timeline, axis: &Axis, y: f64) {
@@ -165,7 +165,7 @@ fn gauge_row(svg: &mut String, gauge: Gauge, timeline: &Timeline, axis: &Axis, y
     let values = timeline.gauges.get(&gauge).map_or(&[][..], Vec::as_slice);
     for (at, (at_us, value)) in values.iter().enumerate() {
         let x = axis.x(*at_us);
-        // Where there is no room for all, the last of them is shown.
+        // If there is no room for all, the last one is shown.
         let next_x = values.get(at + 1).map_or(f64::INFINITY, |(next_us, _)| axis.x(*next_us));
         if x - last_x < NUMBER_GAP || next_x - x < NUMBER_GAP / 2.0 {
             continue;
@@ -176,7 +176,7 @@ fn gauge_row(svg: &mut String, gauge: Gauge, timeline: &Timeline, axis: &Axis, y
 }
 
 /// What the patterns and marks stand for, in so much width.
-pub(super) fn legend(scene: &Scene, width: f64) -> Drawn {
+pub(super) fn legend(scene: &Scene, width: f64) -> Drawing {
     let mut entries: Vec<(LegendSample, &str)> = vec![
         (LegendSample::Bar(TrackState::Queued), "waits in the backlog"),
         (LegendSample::Bar(TrackState::Served), "served"),
@@ -223,7 +223,7 @@ pub(super) fn legend(scene: &Scene, width: f64) -> Drawn {
         }
         let _ = write!(svg, r#"<text class="soft" x="{:.1}" y="{:.1}">{meaning}</text>"#, x + 26.0, y + 4.5);
     }
-    Drawn { svg, height: entries.len().div_ceil(columns) as f64 * 22.0 + 4.0 }
+    Drawing { svg, height: entries.len().div_ceil(columns) as f64 * 22.0 + 4.0 }
 }
 
 /// What the legend shows.

@@ -4,33 +4,33 @@ use std::collections::BTreeSet;
 
 use super::page;
 use super::plain;
-use super::play::Played;
+use super::play::SceneRun;
 use super::scene::{Act, ClientPlan, Gauge, LectureServer, Scene, SceneName};
 use super::screen::{Display, LastLine, frame, legend};
 use super::sentence;
-use super::sighting::{ClientDid, Seen, ServedIn, ServerDid, Sighting};
+use super::sighting::{ClientEvent, ServedIn, ServerEvent, Sighting, SightingKind};
 use super::timeline::{Mark, Timeline, TrackState, time_text};
 use crate::models::Model;
 
 const PROCESS: ServedIn = ServedIn { process: 4513, thread: None, slot: None };
 
-fn at(ms: u64, seen: Seen) -> Sighting {
+fn at(ms: u64, seen: SightingKind) -> Sighting {
     Sighting { at_us: ms * 1000, seen }
 }
 
-fn client(ms: u64, client: usize, did: ClientDid) -> Sighting {
-    at(ms, Seen::Client { client, did })
+fn client(ms: u64, client: usize, event: ClientEvent) -> Sighting {
+    at(ms, SightingKind::Client { client, event })
 }
 
 /// By the port of its client.
-fn server(ms: u64, client: usize, did: ServerDid) -> Sighting {
-    at(ms, Seen::Server { port: 40_000 + client as u16, did })
+fn server(ms: u64, client: usize, event: ServerEvent) -> Sighting {
+    at(ms, SightingKind::Server { port: 40_000 + client as u16, event })
 }
 
 fn comes(ms: u64, who: usize) -> [Sighting; 2] {
     [
-        client(ms, who, ClientDid::Comes { port: 40_000 + who as u16 }),
-        client(ms, who, ClientDid::Connected { sent_again: Some(0) }),
+        client(ms, who, ClientEvent::Comes { port: 40_000 + who as u16 }),
+        client(ms, who, ClientEvent::Connected { sent_again: Some(0) }),
     ]
 }
 
@@ -48,28 +48,28 @@ fn recorded() -> (Scene, Vec<Sighting>) {
         [1, 2, 3, 2]
             .into_iter()
             .zip([210, 410, 610, 1510])
-            .map(|(value, ms)| at(ms, Seen::Gauge { gauge: Gauge::Queue, value })),
+            .map(|(value, ms)| at(ms, SightingKind::Gauge { gauge: Gauge::Queue, value })),
     );
-    seen.push(client(800, 3, ClientDid::Left));
+    seen.push(client(800, 3, ClientEvent::Left));
     for (who, began, answered, ended) in [(0, 0, 1500, 1500), (1, 1501, 1502, 1652), (2, 1653, 1654, 1754)] {
-        seen.push(server(began, who, ServerDid::Began(PROCESS)));
-        seen.push(server(answered, who, ServerDid::Read(5)));
-        seen.push(client(answered, who, ClientDid::Received(5)));
-        seen.push(client(ended, who, ClientDid::Left));
-        seen.push(server(ended, who, ServerDid::Ended));
+        seen.push(server(began, who, ServerEvent::Began(PROCESS)));
+        seen.push(server(answered, who, ServerEvent::Read(5)));
+        seen.push(client(answered, who, ClientEvent::Received(5)));
+        seen.push(client(ended, who, ClientEvent::Left));
+        seen.push(server(ended, who, ServerEvent::Ended));
     }
-    seen.extend([server(1755, 3, ServerDid::Began(PROCESS)), server(1756, 3, ServerDid::Ended)]);
-    seen.push(server(1757, 4, ServerDid::Began(PROCESS)));
-    seen.push(client(1758, 4, ClientDid::Received(5)));
-    seen.extend([client(1908, 4, ClientDid::Left), server(1908, 4, ServerDid::Ended)]);
+    seen.extend([server(1755, 3, ServerEvent::Began(PROCESS)), server(1756, 3, ServerEvent::Ended)]);
+    seen.push(server(1757, 4, ServerEvent::Began(PROCESS)));
+    seen.push(client(1758, 4, ClientEvent::Received(5)));
+    seen.extend([client(1908, 4, ClientEvent::Left), server(1908, 4, ServerEvent::Ended)]);
     (Scene::five_clients(&[Model::Iterative]), seen)
 }
 
-fn played() -> (Scene, Played) {
+fn played() -> (Scene, SceneRun) {
     let (scene, seen) = recorded();
     let timeline = Timeline::of(&scene, &seen, 1_910_000);
     let sentence = sentence::of(&scene, iterative(), &timeline);
-    (scene, Played { server: iterative(), timeline, sentence })
+    (scene, SceneRun { server: iterative(), timeline, sentence })
 }
 
 const PLAIN: Display = Display { width: 80, has_colours: false, has_unicode: false };
@@ -103,7 +103,7 @@ left before the server accepted.";
 }
 
 #[test]
-fn while_it_is_played_the_last_line_names_who_waits_and_who_is_served() {
+fn during_the_play_the_last_line_names_waiting_and_served_clients() {
     let (scene, seen) = recorded();
     let until = |ms: u64| {
         let seen: Vec<Sighting> = seen.iter().filter(|one| one.at_us <= ms * 1000).cloned().collect();
@@ -208,9 +208,9 @@ fn clients_are_joined_by_their_port_also_when_the_server_was_faster() {
     assert_eq!(timeline.at_once_max(), 1);
     // A server that accepts before connect(2) has returned there.
     let early = [
-        server(1, 0, ServerDid::Began(PROCESS)),
-        client(0, 0, ClientDid::Comes { port: 40_000 }),
-        client(2, 0, ClientDid::Connected { sent_again: Some(0) }),
+        server(1, 0, ServerEvent::Began(PROCESS)),
+        client(0, 0, ClientEvent::Comes { port: 40_000 }),
+        client(2, 0, ClientEvent::Connected { sent_again: Some(0) }),
     ];
     let spans = Timeline::of(&scene, &early, 5_000).tracks[0].course.spans(5_000);
     let states: Vec<TrackState> = spans.iter().map(|span| span.state).collect();
@@ -233,10 +233,10 @@ fn each_model_has_its_sentence() {
         let mut seen = Vec::new();
         for who in 0..5 {
             seen.extend(comes(who as u64 * 10, who));
-            seen.push(server(who as u64 * 10, who, ServerDid::Began(served_in(who as u32))));
-            seen.push(client(who as u64 * 10 + 25, who, ClientDid::Received(5)));
-            seen.push(client(who as u64 * 10 + 25, who, ClientDid::Left));
-            seen.push(server(who as u64 * 10 + 25, who, ServerDid::Ended));
+            seen.push(server(who as u64 * 10, who, ServerEvent::Began(served_in(who as u32))));
+            seen.push(client(who as u64 * 10 + 25, who, ClientEvent::Received(5)));
+            seen.push(client(who as u64 * 10 + 25, who, ClientEvent::Left));
+            seen.push(server(who as u64 * 10 + 25, who, ServerEvent::Ended));
         }
         Timeline::of(&scene, &seen, 100_000)
     };
@@ -274,13 +274,13 @@ fn each_model_has_its_sentence() {
 
 #[test]
 fn zombies_and_a_leak_and_a_full_backlog_are_named_with_their_numbers() {
-    let gauge = |ms, gauge, value| at(ms, Seen::Gauge { gauge, value });
+    let gauge = |ms, gauge, value| at(ms, SightingKind::Gauge { gauge, value });
     let scene = Scene::zombies();
     let mut seen = Vec::from(comes(0, 0));
-    seen.push(server(1, 0, ServerDid::Began(PROCESS)));
-    seen.extend([server(5, 0, ServerDid::Ended), client(5, 0, ClientDid::Left)]);
+    seen.push(server(1, 0, ServerEvent::Began(PROCESS)));
+    seen.extend([server(5, 0, ServerEvent::Ended), client(5, 0, ClientEvent::Left)]);
     seen.extend([gauge(0, Gauge::Zombies, 0), gauge(9, Gauge::Zombies, 1)]);
-    seen.push(at(6, Seen::Zombie { process: 4513 }));
+    seen.push(at(6, SightingKind::Zombie { process: 4513 }));
     let timeline = Timeline::of(&scene, &seen, 100_000);
     let last = *timeline.tracks[0].course.spans(100_000).last().unwrap();
     assert_eq!((last.state, last.from_us, last.to_us), (TrackState::Zombie, 6_000, 100_000));
@@ -290,9 +290,9 @@ fn zombies_and_a_leak_and_a_full_backlog_are_named_with_their_numbers() {
 
     let scene = Scene::leak();
     let mut seen = Vec::from(comes(0, 0));
-    seen.push(server(1, 0, ServerDid::Began(PROCESS)));
-    seen.extend([client(2, 0, ClientDid::Received(5)), client(2, 0, ClientDid::ClosedItsSide)]);
-    seen.extend([server(3, 0, ServerDid::Ended), client(502, 0, ClientDid::GaveUp("the end"))]);
+    seen.push(server(1, 0, ServerEvent::Began(PROCESS)));
+    seen.extend([client(2, 0, ClientEvent::Received(5)), client(2, 0, ClientEvent::ClosedItsSide)]);
+    seen.extend([server(3, 0, ServerEvent::Ended), client(502, 0, ClientEvent::GaveUp("the end"))]);
     seen.extend([gauge(0, Gauge::Descriptors, 6), gauge(1, Gauge::Descriptors, 7)]);
     let timeline = Timeline::of(&scene, &seen, 510_000);
     let states: Vec<TrackState> =
@@ -301,15 +301,18 @@ fn zombies_and_a_leak_and_a_full_backlog_are_named_with_their_numbers() {
     let text = sentence::of(&scene, LectureServer::WithoutClose, &timeline);
     assert!(text.starts_with("None of 1 client saw the end"), "{text}");
     assert!(text.contains("open files went from 6 to 7") && text.contains("close(newS)"), "{text}");
-    seen.push(client(4, 0, ClientDid::SawEnd));
+    seen.push(client(4, 0, ClientEvent::SawEnd));
     let timeline = Timeline::of(&scene, &seen, 510_000);
     let text = sentence::of(&scene, LectureServer::Model(Model::Fork, None), &timeline);
     assert!(text.contains("saw the end of the connection at most 2.0 ms after"), "{text}");
 
     let scene = Scene::backlog();
     let mut seen = Vec::from(comes(0, 0));
-    seen.push(client(100, 1, ClientDid::Comes { port: 40_001 }));
-    seen.extend([client(1120, 1, ClientDid::Connected { sent_again: Some(1) }), gauge(50, Gauge::Queue, 2)]);
+    seen.push(client(100, 1, ClientEvent::Comes { port: 40_001 }));
+    seen.extend([
+        client(1120, 1, ClientEvent::Connected { sent_again: Some(1) }),
+        gauge(50, Gauge::Queue, 2),
+    ]);
     let timeline = Timeline::of(&scene, &seen, 1_200_000);
     let text = sentence::of(&scene, LectureServer::Model(Model::Iterative, Some(1)), &timeline);
     assert!(
@@ -352,10 +355,10 @@ fn at_two_places(comes: u64, free: u64) -> Timeline {
     let mut seen = Vec::new();
     for (who, ms, began) in [(0, 0, 0), (1, 0, 0), (2, comes, free)] {
         seen.extend(self::comes(ms, who));
-        seen.push(server(began, who, ServerDid::Began(ServedIn { process: who as u32, ..PROCESS })));
+        seen.push(server(began, who, ServerEvent::Began(ServedIn { process: who as u32, ..PROCESS })));
         let ended = if who == 2 { free + 100 } else { free };
-        seen.extend([client(ended, who, ClientDid::Received(5)), client(ended, who, ClientDid::Left)]);
-        seen.push(server(ended, who, ServerDid::Ended));
+        seen.extend([client(ended, who, ClientEvent::Received(5)), client(ended, who, ClientEvent::Left)]);
+        seen.push(server(ended, who, ServerEvent::Ended));
     }
     Timeline::of(&Scene::five_clients(&[Model::Prefork]), &seen, 2_000_000)
 }
@@ -392,7 +395,10 @@ fn the_sentence_names_exactly_the_clients_that_are_drawn_waiting() {
     seen.clear();
     for (who, began, ended) in [(0, 0, 100), (1, 101, 200), (2, 201, 300), (3, 301, 400)] {
         seen.extend(comes(0, who));
-        seen.extend([server(began, who, ServerDid::Began(PROCESS)), server(ended, who, ServerDid::Ended)]);
+        seen.extend([
+            server(began, who, ServerEvent::Began(PROCESS)),
+            server(ended, who, ServerEvent::Ended),
+        ]);
     }
     let text = sentence::of(&scene, iterative(), &Timeline::of(&scene, &seen, 400_000));
     assert!(text.contains("; clients 2, 3 and 4 waited in the backlog, client 4 the longest"), "{text}");
@@ -414,7 +420,10 @@ fn a_wait_for_the_processor_beside_one_for_other_clients_is_named_as_such() {
     let mut seen = Vec::new();
     for (who, came, began, ended) in [(0, 0, 0, 500), (1, 100, 501, 600), (2, 700, 740, 800)] {
         seen.extend(comes(came, who));
-        seen.extend([server(began, who, ServerDid::Began(PROCESS)), server(ended, who, ServerDid::Ended)]);
+        seen.extend([
+            server(began, who, ServerEvent::Began(PROCESS)),
+            server(ended, who, ServerEvent::Ended),
+        ]);
     }
     let scene = Scene::five_clients(&[Model::Iterative]);
     let text = sentence::of(&scene, iterative(), &Timeline::of(&scene, &seen, 900_000));
@@ -431,15 +440,15 @@ fn every_character_of_a_drawing_has_its_meaning_in_the_legend() {
     for scene in scenes {
         // Whatever may happen to a client: a slow connection, a late end, a zombie.
         let seen = [
-            client(0, 0, ClientDid::Comes { port: 40_000 }),
-            client(400, 0, ClientDid::Connected { sent_again: Some(1) }),
-            server(600, 0, ServerDid::Began(PROCESS)),
-            server(700, 0, ServerDid::Read(5)),
-            client(800, 0, ClientDid::Received(5)),
-            client(900, 0, ClientDid::ClosedItsSide),
-            server(1000, 0, ServerDid::Ended),
-            client(1400, 0, ClientDid::SawEnd),
-            at(1500, Seen::Zombie { process: PROCESS.process }),
+            client(0, 0, ClientEvent::Comes { port: 40_000 }),
+            client(400, 0, ClientEvent::Connected { sent_again: Some(1) }),
+            server(600, 0, ServerEvent::Began(PROCESS)),
+            server(700, 0, ServerEvent::Read(5)),
+            client(800, 0, ClientEvent::Received(5)),
+            client(900, 0, ClientEvent::ClosedItsSide),
+            server(1000, 0, ServerEvent::Ended),
+            client(1400, 0, ClientEvent::SawEnd),
+            at(1500, SightingKind::Zombie { process: PROCESS.process }),
         ];
         let timeline = Timeline::of(&scene, &seen, 1_900_000);
         for has_unicode in [false, true] {
@@ -480,8 +489,8 @@ fn a_single_client_is_named_with_what_served_it() {
         ),
     ] {
         let mut seen = Vec::from(comes(0, 0));
-        seen.extend([server(5, 0, ServerDid::Began(served_in)), client(6, 0, ClientDid::Received(5))]);
-        seen.extend([client(6, 0, ClientDid::Left), server(7, 0, ServerDid::Ended)]);
+        seen.extend([server(5, 0, ServerEvent::Began(served_in)), client(6, 0, ClientEvent::Received(5))]);
+        seen.extend([client(6, 0, ClientEvent::Left), server(7, 0, ServerEvent::Ended)]);
         let found =
             sentence::of(&scene, LectureServer::Model(model, None), &Timeline::of(&scene, &seen, 9_000));
         assert!(found.starts_with(text), "{found}");

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::scene::{Gauge, Scene, Topic};
-use super::sighting::{ClientDid, Seen, ServedIn, ServerDid, Sighting};
+use super::sighting::{ClientEvent, ServedIn, ServerEvent, Sighting, SightingKind};
 
 /// The end of a connection takes less, in µs, to reach the client.
 const OPEN_FROM_US: u64 = 20_000;
 /// At speed 1, a client that waited for less, in µs, may have waited for the processor alone.
 const WAITED_FROM_US: u64 = 20_000;
 
-/// What is known of a scene with one server at one moment.
+/// A scene with one server up to a moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Timeline {
     /// A row per client, in the order of the scene.
@@ -98,7 +98,7 @@ pub(crate) enum TrackState {
 /// A moment of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mark {
-    /// The server read something of it.
+    /// The server read bytes of it.
     Read,
     /// It is connected, after its SYN was sent again.
     SentAgain,
@@ -109,18 +109,18 @@ pub(crate) enum Mark {
 }
 
 impl Timeline {
-    /// The timeline of what was seen until `until_us`.
+    /// The timeline of the sightings until `until_us`.
     pub(crate) fn of(scene: &Scene, sightings: &[Sighting], until_us: u64) -> Timeline {
         let plans = &scene.clients;
         let mut tracks: Vec<Track> = plans
             .iter()
             .map(|plan| Track { label: plan.label(), name: plan.name.clone(), course: Course::default() })
             .collect();
-        // The server may have accepted a client before connect(2) returned there.
+        // The server may have accepted a client before connect(2) returned to it.
         let ports: BTreeMap<u16, usize> = sightings
             .iter()
             .filter_map(|sighting| match sighting.seen {
-                Seen::Client { client, did: ClientDid::Comes { port } } => Some((port, client)),
+                SightingKind::Client { client, event: ClientEvent::Comes { port } } => Some((port, client)),
                 _ => None,
             })
             .collect();
@@ -129,21 +129,21 @@ impl Timeline {
         for Sighting { at_us, seen } in sightings {
             let at_us = *at_us;
             match seen {
-                Seen::Client { client, did } => {
-                    if let ClientDid::Received(bytes) = did {
+                SightingKind::Client { client, event } => {
+                    if let ClientEvent::Received(bytes) = event {
                         received[*client] += bytes;
                         if received[*client] >= plans[*client].sends_bytes() {
                             tracks[*client].course.answered_us.get_or_insert(at_us);
                         }
                     }
-                    tracks[*client].course.client_did(at_us, did);
+                    tracks[*client].course.client_event(at_us, event);
                 }
-                Seen::Server { port, did } => {
+                SightingKind::Server { port, event } => {
                     if let Some(client) = ports.get(port) {
-                        tracks[*client].course.server_did(at_us, *did);
+                        tracks[*client].course.server_event(at_us, *event);
                     }
                 }
-                Seen::Zombie { process } => {
+                SightingKind::Zombie { process } => {
                     let served = |track: &&mut Track| {
                         track.course.began.is_some_and(|(_, served_in)| served_in.process == *process)
                     };
@@ -151,7 +151,9 @@ impl Timeline {
                         track.course.zombie_us.get_or_insert(at_us);
                     }
                 }
-                Seen::Gauge { gauge, value } => gauges.entry(*gauge).or_default().push((at_us, *value)),
+                SightingKind::Gauge { gauge, value } => {
+                    gauges.entry(*gauge).or_default().push((at_us, *value));
+                }
             }
         }
         let mut drawn = vec![TrackState::Queued, TrackState::Served];
@@ -230,28 +232,28 @@ impl Timeline {
 }
 
 impl Course {
-    fn client_did(&mut self, at_us: u64, did: &ClientDid) {
-        match did {
-            ClientDid::Comes { .. } => self.came_us = Some(at_us),
-            ClientDid::Connected { sent_again } => {
+    fn client_event(&mut self, at_us: u64, event: &ClientEvent) {
+        match event {
+            ClientEvent::Comes { .. } => self.came_us = Some(at_us),
+            ClientEvent::Connected { sent_again } => {
                 self.connected_us = Some(at_us);
                 self.sent_again = *sent_again;
             }
-            ClientDid::ClosedItsSide => self.closed_side_us = Some(at_us),
-            ClientDid::SawEnd => self.saw_end_us = Some(at_us),
-            ClientDid::GaveUp(what) => self.gave_up = Some((at_us, what)),
-            ClientDid::Failed(why) => self.failed = Some((at_us, why.clone())),
-            ClientDid::Left => self.left_us = Some(at_us),
-            ClientDid::Sent(_) | ClientDid::Received(_) => {}
+            ClientEvent::ClosedItsSide => self.closed_side_us = Some(at_us),
+            ClientEvent::SawEnd => self.saw_end_us = Some(at_us),
+            ClientEvent::GaveUp(what) => self.gave_up = Some((at_us, what)),
+            ClientEvent::Failed(why) => self.failed = Some((at_us, why.clone())),
+            ClientEvent::Left => self.left_us = Some(at_us),
+            ClientEvent::Sent(_) | ClientEvent::Received(_) => {}
         }
     }
 
-    fn server_did(&mut self, at_us: u64, did: ServerDid) {
-        match did {
-            ServerDid::Began(served_in) => self.began = Some((at_us, served_in)),
-            ServerDid::Read(_) => self.reads_us.push(at_us),
-            ServerDid::Ended => self.ended_us = Some(at_us),
-            ServerDid::Answered(_) => {}
+    fn server_event(&mut self, at_us: u64, event: ServerEvent) {
+        match event {
+            ServerEvent::Began(served_in) => self.began = Some((at_us, served_in)),
+            ServerEvent::Read(_) => self.reads_us.push(at_us),
+            ServerEvent::Ended => self.ended_us = Some(at_us),
+            ServerEvent::Answered(_) => {}
         }
     }
 

@@ -4,20 +4,20 @@ use super::report::{Bend, Interval, Pace, Phase, Report};
 
 /// Whole intervals that are needed to see a bend.
 const INTERVALS_MIN: usize = 8;
-/// The share of them that shows the latency without load, from the beginning.
+/// One of this many parts of the intervals, the first, shows the latency without load.
 const UNLOADED: usize = 4;
-/// How much higher the p99 latency is behind a bend: so many times, and by so much.
+/// How much higher the p99 latency must be after a bend: this factor, and this difference.
 const P99_TIMES: u64 = 3;
 const P99_MORE_NS: u64 = 1_000_000;
 /// Share of the offered rate below which an interval is short of answers.
 const ANSWERED_MIN: f64 = 0.9;
-/// Share of the intervals behind a bend that must show it: a single one may be better by chance.
+/// Share of the intervals after a bend that must show it: a few may be better by chance.
 const BENT_MIN: f64 = 0.8;
-/// Intervals behind a bend, at least: a pause of the server is none.
+/// Intervals after a bend, at least: a short pause of the server is not a bend.
 const BENT_COUNT_MIN: usize = 2;
 
-/// An interval with what was offered in it.
-struct Offered {
+/// An interval with its offered rate.
+struct OfferedInterval {
     /// Requests per second of the schedule, when it began and on average.
     from_per_s: f64,
     mean_per_s: f64,
@@ -26,7 +26,7 @@ struct Offered {
     errors: u64,
 }
 
-/// The bend of a run whose rate grows; `None` if there is none, or too few intervals.
+/// The bend of a run whose rate grows; `None` without a bend or with too few intervals.
 pub(super) fn of(report: &Report) -> Option<Bend> {
     let Pace::Ramp { from_per_second, to_per_second, .. } = report.configuration.pace else { return None };
     if to_per_second <= from_per_second {
@@ -39,9 +39,9 @@ pub(super) fn of(report: &Report) -> Option<Bend> {
     let began_ns = measured.first()?.start_ns;
     let per_ns = (to_per_second - from_per_second) / (report.configuration.duration_ns as f64).max(1.0);
     let rate_at = |ns: u64| from_per_second + per_ns * (ns - began_ns) as f64;
-    let offered: Vec<Offered> = measured
+    let offered: Vec<OfferedInterval> = measured
         .iter()
-        .map(|interval| Offered {
+        .map(|interval| OfferedInterval {
             from_per_s: rate_at(interval.start_ns),
             mean_per_s: rate_at(u64::midpoint(interval.start_ns, interval.end_ns)),
             answered_per_s: interval.requests as f64 * 1e9 / (interval.end_ns - interval.start_ns) as f64,
@@ -52,12 +52,12 @@ pub(super) fn of(report: &Report) -> Option<Bend> {
     bend(&offered)
 }
 
-fn bend(offered: &[Offered]) -> Option<Bend> {
+fn bend(offered: &[OfferedInterval]) -> Option<Bend> {
     if offered.len() < INTERVALS_MIN {
         return None;
     }
     let p99_below_ns = median_p99(&offered[..offered.len() / UNLOADED]);
-    let is_bent = |at: &Offered| {
+    let is_bent = |at: &OfferedInterval| {
         let is_slow = at.p99_ns > P99_TIMES * p99_below_ns && at.p99_ns > p99_below_ns + P99_MORE_NS;
         is_slow || at.errors > 0 || at.answered_per_s < ANSWERED_MIN * at.mean_per_s
     };
@@ -75,7 +75,7 @@ fn bend(offered: &[Offered]) -> Option<Bend> {
     })
 }
 
-fn median_p99(offered: &[Offered]) -> u64 {
+fn median_p99(offered: &[OfferedInterval]) -> u64 {
     let mut p99_ns: Vec<u64> = offered.iter().map(|at| at.p99_ns).collect();
     p99_ns.sort_unstable();
     p99_ns.get(p99_ns.len() / 2).copied().unwrap_or(0)
@@ -89,7 +89,7 @@ mod tests {
 
     /// A server that answers at most `capacity` requests per second, while the rate grows from 1,000 by 1,000
     /// in each of 20 intervals of a second.
-    fn ramp(capacity: f64) -> Vec<Offered> {
+    fn ramp(capacity: f64) -> Vec<OfferedInterval> {
         let mut waiting = 0.0;
         (1..=20)
             .map(|second| {
@@ -98,7 +98,13 @@ mod tests {
                 let answered_per_s = wanted.min(capacity);
                 waiting = wanted - answered_per_s;
                 let p99_ns = 500_000 + Duration::from_secs_f64(waiting / capacity).as_nanos() as u64;
-                Offered { from_per_s, mean_per_s: from_per_s + 500.0, answered_per_s, p99_ns, errors: 0 }
+                OfferedInterval {
+                    from_per_s,
+                    mean_per_s: from_per_s + 500.0,
+                    answered_per_s,
+                    p99_ns,
+                    errors: 0,
+                }
             })
             .collect()
     }
@@ -115,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn one_slow_interval_is_no_bend() {
+    fn one_slow_interval_is_not_a_bend() {
         let mut quiet = ramp(50_000.0);
         quiet[9].p99_ns = 80_000_000;
         assert_eq!(bend(&quiet), None);

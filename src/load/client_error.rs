@@ -31,7 +31,7 @@ impl ClientError {
             _ => {}
         }
         match error.kind() {
-            // A Unix socket without a server: its path is gone, or nothing listens there.
+            // A Unix socket without a server: the path does not exist, or nothing listens there.
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => ClientError::Refused,
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
@@ -63,7 +63,7 @@ impl ClientError {
         }
     }
 
-    /// Counts it so many times.
+    /// Counts it `count` times.
     pub(super) fn count(self, errors: &mut ErrorCounts, times: u64) {
         let counter = match self {
             ClientError::Refused => &mut errors.refused,

@@ -47,16 +47,16 @@ impl RunClock {
         self.now_ns
     }
 
-    /// Reads the time for one use; [`RunClock::now_ns`] stays as it was.
+    /// Reads the time without changing [`RunClock::now_ns`].
     pub(super) fn peek(self) -> u64 {
         monotonic_ns().saturating_sub(self.began_ns)
     }
 }
 
-/// Readings of the clock that may pass before it advances: some 20 ms.
+/// Give up after this many readings without an advance (about 20 ms).
 const READINGS_MAX: u32 = 1 << 20;
 
-/// The smallest step of the clock, of a few; 0 if it did not advance.
+/// The smallest of a few observed clock steps; 0 if the clock did not advance.
 pub(super) fn clock_step_ns() -> u64 {
     let mut readings = std::iter::repeat_with(monotonic_ns).take(READINGS_MAX as usize);
     let Some(mut last_ns) = readings.next() else { return 0 };
@@ -92,7 +92,7 @@ impl Timers {
         self.wheel.advance(now_ns / 1_000_000);
     }
 
-    /// A client whose timer has expired; it is not set any more.
+    /// Takes a client whose timer has expired.
     pub(super) fn pop_expired(&mut self) -> Option<u32> {
         self.wheel.pop_due().map(|client| client as u32)
     }

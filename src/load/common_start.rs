@@ -1,4 +1,4 @@
-//! When the threads of a run begin to load the server: together, once each of them is ready.
+//! The common start of the threads of a run: they begin to load the server when all are ready.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -9,13 +9,13 @@ use super::clock::{RunClock, ns};
 use super::plan::Plan;
 use crate::sys::clock::monotonic_ns;
 
-/// From when the last thread is ready until all begin: each has noticed by then.
+/// The time between the moment when the last thread is ready and the start: enough for each thread to notice.
 const NOTICE_NS: u64 = 5_000_000;
-/// How often a thread that is ready looks whether the others are.
+/// How often a ready thread checks whether the others are ready.
 pub(super) const LOOK_NS: u64 = 1_000_000;
-/// How often the wait for a given time is shown and may be ended.
+/// How often the wait for a given time is reported and may be ended.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long before a given time the clients begin to connect, beside the ramp.
+/// How long before a given start time the clients begin to connect, in addition to the ramp.
 const CONNECT_EARLIER: Duration = Duration::from_secs(2);
 /// The time of the start while it is not known.
 const UNKNOWN: u64 = u64::MAX;
@@ -32,8 +32,8 @@ pub(super) struct CommonStart {
 }
 
 impl CommonStart {
-    /// The start of a run of this plan. If it has a time, waits until shortly before it, and calls `watch`
-    /// meanwhile; `None` if that breaks.
+    /// The start of a run of this plan. If the plan has a start time, waits until shortly before it and calls
+    /// `watch` meanwhile; `None` if `watch` breaks.
     pub(super) fn of(
         plan: &Plan,
         has_churn: bool,
@@ -41,7 +41,8 @@ impl CommonStart {
     ) -> Option<CommonStart> {
         let wait = plan.start_at.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
         let at_ns = wait.map_or(0, |wait| monotonic_ns() + ns(wait));
-        // Connections are ready at that time; a request with a connection of its own is the load itself.
+        // Connections are ready at the start time, unless each request has its own: then connecting is part
+        // of the load.
         let earlier_ns = if has_churn { 0 } else { ns(plan.ramp + CONNECT_EARLIER) };
         loop {
             let left_ns = at_ns.saturating_sub(monotonic_ns());
@@ -57,7 +58,7 @@ impl CommonStart {
         Some(CommonStart::new(plan.threads, clock, at_ns.saturating_sub(clock.began_ns())))
     }
 
-    /// The run begins now; the load begins at `not_before_ns` of its clock at the earliest.
+    /// The run begins now; the load begins at `not_before_ns` of the run's clock at the earliest.
     fn new(threads: u32, clock: RunClock, not_before_ns: u64) -> Self {
         let notice_ns = if threads > 1 { NOTICE_NS } else { 0 };
         let (missing, at_ns) = (AtomicU32::new(threads), AtomicU64::new(UNKNOWN));

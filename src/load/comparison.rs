@@ -52,7 +52,7 @@ impl ComparedQuantity {
         ComparedQuantity::Quantile(0.999),
     ];
 
-    /// The unit of its change: the share of errors changes by points, because it may be 0.
+    /// The unit of a change: percentage points for the share of errors, which may be 0.
     pub(crate) fn change_unit(self) -> &'static str {
         if self == ComparedQuantity::Errors { "points" } else { "%" }
     }
@@ -65,7 +65,7 @@ impl ComparedQuantity {
         }
     }
 
-    /// Whether more of it is better.
+    /// Whether a higher value is better.
     pub(crate) fn is_better_high(self) -> bool {
         self == ComparedQuantity::Rate
     }
@@ -100,7 +100,7 @@ pub(crate) enum Change {
     Unknown(String),
 }
 
-/// A run as it is compared: blocks of its intervals.
+/// A run as blocks of its intervals.
 struct Blocks {
     blocks: Vec<Block>,
 }
@@ -110,7 +110,7 @@ struct Block {
     span_ns: u64,
     requests: u64,
     errors: u64,
-    /// For each bound of the grid, the requests that took at most so long.
+    /// For each bound of the grid, the number of requests that took at most this long.
     at_most: Vec<u64>,
     /// The sum of all latencies.
     sum_ns: f64,
@@ -165,7 +165,7 @@ type MeasuredInterval = (Interval, Vec<(u64, u64)>);
 fn pieces(report: &Report) -> Vec<MeasuredInterval> {
     let mut pieces: Vec<MeasuredInterval> = Vec::new();
     let answered = report.series.iter().filter(|it| matches!(it.phase, Phase::Measuring | Phase::Draining));
-    // A short rest at the end of the span is no interval of its own, either.
+    // A short rest at the end of the span is not an interval of its own.
     let is_whole =
         |it: &Interval| it.phase == Phase::Measuring && span_ns(it) > report.configuration.interval_ns / 2;
     for interval in answered {
@@ -178,7 +178,7 @@ fn pieces(report: &Report) -> Vec<MeasuredInterval> {
             Some((last, of_last)) if !is_whole(interval) => {
                 let is_measured = interval.phase == Phase::Measuring;
                 last.end_ns = if is_measured { interval.end_ns } else { last.end_ns };
-                // Replies after the span are no part of its rate.
+                // Replies after the span do not count for the rate.
                 let answered = if is_measured { interval.requests } else { 0 };
                 last.requests = last.requests.saturating_add(answered);
                 last.errors = last.errors.saturating_add(interval.errors);
@@ -214,7 +214,7 @@ impl Blocks {
         Blocks { blocks: pieces.chunks(len).map(|chunk| Block::of(chunk, grid)).collect() }
     }
 
-    /// As many blocks as there are, with replacement.
+    /// Draws as many blocks as there are, with replacement.
     fn draw(&self, random: &mut Random) -> Vec<DrawnBlock<'_>> {
         let mut drawn: Vec<DrawnBlock> = self.blocks.iter().map(|block| (block, 0)).collect();
         for _ in 0..drawn.len() {
@@ -288,7 +288,7 @@ fn value(quantity: ComparedQuantity, drawn: &[DrawnBlock<'_>], grid: &[u64]) -> 
     }
 }
 
-/// Why the data have no answer, if they have none.
+/// Why the data cannot decide; `None` if they can.
 fn unknown(quantity: ComparedQuantity, runs: &[Vec<DrawnBlock<'_>>; 2], fewest: usize) -> Option<String> {
     if fewest < BLOCKS_MIN {
         let intervals = counted(fewest as u64, "interval", "intervals");
@@ -305,7 +305,7 @@ fn unknown(quantity: ComparedQuantity, runs: &[Vec<DrawnBlock<'_>>; 2], fewest: 
     (beyond < BEYOND_MIN).then(|| format!("{requests} too few for {quantity}; measure longer"))
 }
 
-/// The ends of the interval, of sorted changes from runs with so many blocks.
+/// The ends of the interval, from the sorted changes of runs with this many blocks.
 #[allow(clippy::cast_sign_loss)] // a share is not negative
 fn ends(sorted: &[f64], blocks: usize) -> (f64, f64) {
     let n = blocks as f64;
@@ -315,8 +315,8 @@ fn ends(sorted: &[f64], blocks: usize) -> (f64, f64) {
     (at(tail), at(1.0 - tail))
 }
 
-/// The quantile 0.975 of Student's t for so many degrees of freedom, at least 4: by its expansion around the
-/// normal distribution (Abramowitz and Stegun, 26.7.5), exact to 0.01.
+/// The quantile 0.975 of Student's t with this many degrees of freedom, at least 4: by its expansion around
+/// the normal distribution (Abramowitz and Stegun, 26.7.5), exact to 0.01.
 fn student_t_975(degrees: f64) -> f64 {
     let z = 1.959_964_f64;
     let (v, z3, z5, z7) = (degrees, z.powi(3), z.powi(5), z.powi(7));
@@ -348,7 +348,7 @@ pub(crate) struct Regression {
 pub(crate) enum RegressionState {
     Yes,
     No,
-    /// The interval of the change contains the limit, or there is none.
+    /// The interval of the change contains the limit, or there is no interval.
     Undecided,
 }
 
@@ -414,8 +414,8 @@ mod tests {
     use crate::load::Plan;
     use crate::load::histograms::{HdrEncoder, histogram};
 
-    /// A run of so many intervals of a second; each interval has requests around `base_us`, by a factor that
-    /// differs from interval to interval by `spread`.
+    /// A run of this many intervals of a second. The latencies of an interval are around `base_us`, times a
+    /// factor that varies by `spread` between intervals.
     #[allow(clippy::cast_sign_loss)] // times are not negative
     fn run(seed: u64, intervals: u64, base_us: f64, spread: f64) -> Report {
         let mut random = Random::new(seed);
@@ -445,7 +445,7 @@ mod tests {
 
     const P50: ComparedQuantity = ComparedQuantity::Quantile(0.5);
 
-    /// A comparison of two runs of one server finds a difference in about one of twenty.
+    /// Comparing two runs of the same server finds a difference in about one of twenty cases.
     #[test]
     fn intervals_cover_the_change_as_often_as_they_say() {
         for (intervals, spread) in [(6, 0.1), (10, 0.3)] {
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_data_cannot_answer_is_said() {
+    fn a_change_that_the_data_cannot_decide_has_a_reason() {
         let short = run(1, 4, 100.0, 0.1);
         let Change::Unknown(why) = change(&short, &short, P50) else { panic!() };
         assert!(why.contains("4 intervals") && why.contains("measure longer"), "{why}");

@@ -19,7 +19,7 @@ const SLOW_BUFFER_BYTES: usize = 4 << 10;
 
 /// The result of connect(2).
 #[derive(Debug)]
-pub(super) enum Dialed {
+pub(super) enum DialOutcome {
     /// A stream that is connected, or will be with its first writability.
     Started(Polled),
     /// The queue of a Unix socket is full: try again later.
@@ -51,15 +51,15 @@ impl Connector {
         })
     }
 
-    pub(super) fn connect(&mut self, is_slow_reader: bool) -> Result<Dialed, ClientError> {
+    pub(super) fn connect(&mut self, is_slow_reader: bool) -> Result<DialOutcome, ClientError> {
         let mut skips = 0;
         // Bounded by SKIPS_MAX.
         loop {
             let source = self.sources.next();
             match self.connect_from(source, is_slow_reader) {
                 Err(ClientError::OutOfPorts) if skips < SKIPS_MAX && self.sources.skip() => skips += 1,
-                Err(ClientError::Other(io::ErrorKind::WouldBlock)) => return Ok(Dialed::Busy),
-                started => return started.map(Dialed::Started),
+                Err(ClientError::Other(io::ErrorKind::WouldBlock)) => return Ok(DialOutcome::Busy),
+                started => return started.map(DialOutcome::Started),
             }
         }
     }
@@ -92,7 +92,7 @@ impl Connector {
             socket
         };
         if self.domain != Domain::UNIX {
-            let _ = socket.set_tcp_nodelay(true); // without it replies take longer, and that is no error
+            let _ = socket.set_tcp_nodelay(true); // without it replies take longer, which is not an error
         }
         if is_slow_reader {
             socket.set_recv_buffer_size(SLOW_BUFFER_BYTES)?;
@@ -101,9 +101,9 @@ impl Connector {
     }
 }
 
-/// Leaves the choice of the port to connect(2), and returns whether that worked: then a port can be used
-/// towards several servers, and one in TIME-WAIT can be reused (ip(7), `IP_BIND_ADDRESS_NO_PORT`). Otherwise
-/// bind(2) chooses.
+/// Leaves the choice of the port to connect(2), and returns whether that worked: then a port can be used with
+/// several servers, and a port in TIME-WAIT can be reused (ip(7), `IP_BIND_ADDRESS_NO_PORT`). Otherwise
+/// bind(2) chooses the port.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn choose_port_later(socket: &Socket) -> bool {
     nix::sys::socket::setsockopt(socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true).is_ok()

@@ -20,7 +20,7 @@ use super::usage::Usage;
 use super::verdict;
 use super::workload::Workload;
 
-/// Requests that fall due in one turn: replies wait at most as long as these take.
+/// The most due requests sent in one turn: replies wait at most as long as these take.
 const ARRIVALS_PER_TURN_MAX: u32 = 256;
 
 /// The part of a run, and when it ends.
@@ -32,7 +32,7 @@ enum RunPart {
     Ramp {
         since_ns: u64,
     },
-    /// All clients of this thread are connected, or will not be; the other threads may not be ready.
+    /// All clients of this thread are connected or have failed; other threads may not be ready.
     Ready,
     WarmUp {
         until_ns: u64,
@@ -104,7 +104,7 @@ impl<'a, W: Workload> RunControl<'a, W> {
         self.part == RunPart::Done
     }
 
-    /// When there is work without an event.
+    /// When the next work without an event is due.
     pub(super) fn next_ns(&self) -> u64 {
         let part_is_over = match self.part {
             RunPart::Crowd => self.pool.all_have_tried(),
@@ -174,7 +174,7 @@ impl<'a, W: Workload> RunControl<'a, W> {
         }
     }
 
-    /// Ends the run early: what was measured so far is kept.
+    /// Ends the run early. The measurements so far are kept.
     pub(super) fn interrupt(&mut self) {
         self.report.interrupted = true;
         if matches!(self.part, RunPart::Measuring { .. }) {
@@ -341,7 +341,7 @@ impl<'a, W: Workload> RunControl<'a, W> {
         self.report.fairness = self.pool.fairness();
         self.end_interval();
         self.send_due_before_end();
-        // Without `enter`: what was answered meanwhile belongs to the interval that has just begun.
+        // Without `enter`: later answers belong to the interval that has just begun.
         let draining_ns = self.ledger.clock.now_ns() + ns(self.plan.reply_timeout);
         self.part = RunPart::Draining { until_ns: draining_ns };
         self.pool.drain();

@@ -1,32 +1,32 @@
-//! One open connection of the load: requests go out, replies are checked as they come.
+//! An open connection of the load: sends requests and checks replies.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use super::client_error::ClientError;
-use super::workload::{Client, ReplyStatus, Unasked};
+use super::workload::{Client, ReplyStatus, Unsolicited};
 use crate::connection::{Patience, Polled, ReadOutcome, Transport, WriteOutcome};
 
 /// Requests in one write, at most.
 const SLICES_MAX: usize = 16;
 
-/// What a connection may do in one turn, before others have their turn.
+/// The work of a connection in one turn, before others have their turn.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IoLimits {
     /// Reads, and writes.
     pub(super) calls_max: u32,
-    /// Bytes of one call.
+    /// Bytes of one system call.
     pub(super) bytes_max: usize,
 }
 
-/// When a request was to be sent, and when it was given to a connection.
+/// When a request was due, and when it was given to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SendTimes {
     pub(super) intended_ns: u64,
     pub(super) sent_ns: u64,
 }
 
-/// The requests that were begun and not answered. A single one, the common case, allocates nothing.
+/// The requests that were begun and not answered. A single request, the common case, needs no allocation.
 #[derive(Debug, Default)]
 struct InFlight {
     first: Option<SendTimes>,
@@ -56,7 +56,7 @@ impl InFlight {
 
 /// Drives a conversation: it is notified of what happened, and decides what follows.
 pub(super) trait Driver {
-    /// Something arrived: the time is read.
+    /// Reads the time, after something arrived.
     fn read_clock(&mut self);
     /// The time as it was read last.
     fn now_ns(&self) -> u64;
@@ -71,7 +71,7 @@ pub(super) trait Driver {
 /// What a connection does after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AfterReply {
-    /// It begins a request that was to be sent then.
+    /// It begins a request that was due at this time.
     Begin(u64),
     /// It stays open.
     KeepOpen,
@@ -84,7 +84,7 @@ pub(super) enum AfterReply {
 pub(super) enum TurnEnd {
     /// It waits for the next event.
     Waiting,
-    /// Its limits are reached and there is more to do.
+    /// The limits of a turn are reached, and there is more to do.
     MoreToDo,
     /// The connection takes no further request.
     Finished,
@@ -100,9 +100,9 @@ pub(super) struct Conversation<C> {
     answered: u64,
     /// The number of the request that is being written.
     sent: u64,
-    /// Bytes of it that were written; before the first request, of what opens the conversation.
+    /// Bytes of it that were written; before the first request, bytes of the opening.
     written: usize,
-    /// Since when the reply that comes next is owed.
+    /// Since when the next reply is owed.
     pub(super) owed_since_ns: u64,
 }
 
@@ -127,7 +127,7 @@ impl<C: Client> Conversation<C> {
         self.begin_sent(SendTimes { intended_ns, sent_ns: now_ns }, now_ns);
     }
 
-    /// The same of a request whose sending began before there was a connection.
+    /// The same for a request whose latency began before there was a connection.
     pub(super) fn begin_sent(&mut self, times: SendTimes, now_ns: u64) {
         if self.in_flight.first.is_none() {
             self.owed_since_ns = now_ns;
@@ -140,7 +140,7 @@ impl<C: Client> Conversation<C> {
         self.answered + self.in_flight.len() as u64
     }
 
-    /// Reads, then writes what that caused; each within its limits.
+    /// Reads, then writes the requests that the replies caused; each within its limits.
     pub(super) fn turn(
         &mut self,
         [reading, writing]: [IoLimits; 2],
@@ -157,7 +157,7 @@ impl<C: Client> Conversation<C> {
         }
     }
 
-    /// Writes what was begun, as far as the kernel takes it.
+    /// Writes the begun requests, as far as the kernel accepts them.
     fn send(&mut self, limits: IoLimits, driver: &mut impl Driver) -> Result<TurnEnd, ClientError> {
         let mut calls = 0;
         while let Some(part) = self.client.opening(self.written) {
@@ -196,7 +196,7 @@ impl<C: Client> Conversation<C> {
         Ok(TurnEnd::Waiting)
     }
 
-    /// Writes all that was begun, in one call within the bounds. Zero bytes if there are none: the client
+    /// Writes all begun requests in one call, within the bounds. Returns 0 if there are no bytes: the client
     /// only reads.
     fn write(&mut self, bytes_max: usize) -> std::io::Result<WriteOutcome> {
         let begun = self.begun();
@@ -320,7 +320,7 @@ impl<C: Client> Conversation<C> {
         Ok(if self.stream.may_read() { TurnEnd::MoreToDo } else { TurnEnd::Waiting })
     }
 
-    /// A reset while nothing is owed is an end: some servers close idle connections so.
+    /// A reset while no reply is owed is an end: some servers close idle connections this way.
     fn end_of(&self, error: &std::io::Error) -> Result<ReadOutcome, ClientError> {
         match ClientError::of(error) {
             ClientError::Reset if self.in_flight.first.is_none() => Ok(ReadOutcome::End),
@@ -329,7 +329,7 @@ impl<C: Client> Conversation<C> {
     }
 
     fn take(&mut self, mut bytes: &[u8], driver: &mut impl Driver) -> Result<TurnEnd, ClientError> {
-        // Bounded by the bytes: each reply takes some, or the connection is over.
+        // Bounded by the bytes: each reply takes at least one, or the connection ends.
         while !bytes.is_empty() {
             if let Some(unsent) = self.client.opening(self.written) {
                 let is_sent = unsent.is_empty();
@@ -348,9 +348,9 @@ impl<C: Client> Conversation<C> {
             }
             if self.in_flight.first.is_none() {
                 return match self.client.unasked(bytes) {
-                    Unasked::Ignored => Ok(TurnEnd::Waiting),
-                    Unasked::Closing => Ok(TurnEnd::Finished),
-                    Unasked::Wrong(what) => Err(ClientError::WrongBytes(what)),
+                    Unsolicited::Ignored => Ok(TurnEnd::Waiting),
+                    Unsolicited::Closing => Ok(TurnEnd::Finished),
+                    Unsolicited::Wrong(what) => Err(ClientError::WrongBytes(what)),
                 };
             }
             let (taken, is_last) = match self.client.reply(self.answered, bytes, false) {
@@ -378,7 +378,7 @@ impl<C: Client> Conversation<C> {
         }
         let is_unasked = !is_last && self.client.request(self.answered, 0).is_empty();
         match is_unasked.then(|| self.client.reply(self.answered, bytes, false)) {
-            None if self.client.unasked(bytes) == Unasked::Ignored => Ok(()),
+            None if self.client.unasked(bytes) == Unsolicited::Ignored => Ok(()),
             None => Err(ClientError::WrongBytes("bytes after the last reply")),
             Some(ReplyStatus::Wrong(what)) => Err(ClientError::WrongBytes(what)),
             Some(_) => Ok(()),
@@ -400,7 +400,7 @@ impl<C: Client> Conversation<C> {
 
     fn ended(&mut self, driver: &mut impl Driver) -> Result<TurnEnd, ClientError> {
         if self.in_flight.first.is_none() {
-            return Ok(TurnEnd::Finished); // a server that owes nothing may close at any time
+            return Ok(TurnEnd::Finished); // a server that owes no reply may close at any time
         }
         if self.client.opening(self.written).is_some() {
             return Err(ClientError::ClosedEarly);

@@ -1,5 +1,5 @@
-//! Waits of the generator for a core that are too short for a standstill. A few of some milliseconds move the
-//! p99, and are lost in the sum of a run.
+//! Waits of the generator for a core that are too short for a standstill. A few waits of some milliseconds
+//! change the p99, but not the sum over the run.
 
 use std::path::Path;
 
@@ -10,26 +10,25 @@ use super::report::{Pace, Report};
 use crate::judge::single_run::disturbing_ns;
 use crate::sys::process::run_delay_ns;
 
-/// This thread, where the system has such a path.
+/// The directory of the calling thread, on systems that have it.
 const TASK: &str = "/proc/thread-self";
-/// The kernel is asked so often, at most: each time costs some microseconds.
+/// How often the kernel's counter is read, at most: each time costs a few microseconds.
 const LOOK_EVERY_NS: u64 = 5_000_000;
-/// Waits below this do not matter at any latency: a program that wakes for a moment makes others wait so
-/// long.
+/// Shorter waits never matter: any program that wakes for a moment causes them.
 const MATTERS_FROM_NS: u64 = 1_000_000;
 
-/// The waits of one thread between two looks, by their length.
+/// The waits of a thread between two readings, by their length.
 #[derive(Clone, Debug)]
 pub(super) struct CoreWaits {
     began_ns: u64,
-    /// What the kernel had counted at the last look.
+    /// The kernel's counter at the last reading.
     delay_ns: u64,
     looked_ns: u64,
     waits: Histogram<u64>,
 }
 
 impl CoreWaits {
-    /// Counts those of this thread from now on; `None` where the system does not.
+    /// Counts the waits of this thread from now on; `None` where the system does not report them.
     pub(super) fn begin() -> Option<Self> {
         run_delay_ns(Path::new(TASK)).map(Self::since)
     }
@@ -38,7 +37,8 @@ impl CoreWaits {
         CoreWaits { began_ns, delay_ns: began_ns, looked_ns: 0, waits: histogram() }
     }
 
-    /// The thread has woken: looks how long it waited since the last look, unless that was a moment ago.
+    /// Called when the thread has woken: reads how long it waited since the last reading, unless that was a
+    /// moment ago.
     pub(super) fn look(&mut self, now_ns: u64) {
         if now_ns >= self.looked_ns + LOOK_EVERY_NS {
             self.looked_ns = now_ns;
@@ -46,7 +46,7 @@ impl CoreWaits {
         }
     }
 
-    /// Looks once more, and returns how long it has waited in total.
+    /// Reads once more, and returns the total wait.
     pub(super) fn end(&mut self) -> u64 {
         self.count();
         self.delay_ns - self.began_ns
@@ -58,9 +58,9 @@ impl CoreWaits {
         self.delay_ns = now_ns;
     }
 
-    /// The share of the requests of this load that may have been delayed by so much that their p99 shows it.
-    /// A wait delays one request at least, for which the thread woke, at most one of each client in a closed
-    /// loop, and otherwise those that fall due meanwhile.
+    /// The share of the requests that waits may have delayed enough to change the p99. A wait delays at least
+    /// one request, for which the thread woke; in a closed loop at most one of each client, in an open loop
+    /// those that fall due meanwhile.
     pub(super) fn delayed_share(&self, report: &Report) -> f64 {
         let from_ns = disturbing_ns(report.latency.p99_ns).max(MATTERS_FROM_NS);
         let (mut count, mut total_ns) = (0, 0);
@@ -73,7 +73,7 @@ impl CoreWaits {
             Pace::Closed => {
                 share(total_ns, report.measured_ns).min(of_requests(report.configuration.clients.into()))
             }
-            // Those that fall due at its end wait for less than that.
+            // Requests that fall due at the end of a wait are delayed by less.
             _ => share(total_ns.saturating_sub(count.saturating_mul(from_ns)), report.measured_ns),
         };
         most.max(of_requests(1)).min(1.0)

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use super::client_error::ClientError;
-use super::connector::{Connector, Dialed};
+use super::connector::{Connector, DialOutcome};
 use super::plan::Plan;
 use super::portion::Portion;
 
@@ -54,9 +54,9 @@ impl Dialer {
     }
 
     /// Starts a connection; [`Dialer::ended`] reports its end, whatever it is.
-    pub(super) fn dial(&mut self, is_slow_reader: bool) -> Result<Dialed, ClientError> {
+    pub(super) fn dial(&mut self, is_slow_reader: bool) -> Result<DialOutcome, ClientError> {
         let dialed = self.connector.connect(is_slow_reader)?;
-        self.connecting += u32::from(matches!(dialed, Dialed::Started(_)));
+        self.connecting += u32::from(matches!(dialed, DialOutcome::Started(_)));
         Ok(dialed)
     }
 

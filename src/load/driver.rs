@@ -11,9 +11,9 @@ use super::slot::ClientTotals;
 pub(super) enum RequestPolicy<'a> {
     /// The closed loop: it sends its next request at once.
     AskAgain,
-    /// The open loop: it takes the request that has waited longest, if there is one.
+    /// The open loop: take the request that has waited longest, if there is one.
     TakeWaiting(&'a mut VecDeque<u64>),
-    /// The open loop once no more requests fall due: the same, and it closes if none waits.
+    /// The open loop after the last request fell due: the same, and close if no request waits.
     TakeLast(&'a mut VecDeque<u64>),
     /// It has sent its only request, or the run ends.
     Close,
@@ -63,7 +63,7 @@ impl Driver for ActiveDriver<'_> {
     }
 }
 
-/// Drives a slow client: it is no part of what is measured, only its bytes are counted.
+/// Drives a slow client, of which only the bytes are counted.
 pub(super) struct SlowDriver<'a> {
     pub(super) now_ns: u64,
     pub(super) bytes_in: &'a mut u64,

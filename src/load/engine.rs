@@ -1,4 +1,4 @@
-//! The loop of the load: one poll, in each thread of it.
+//! The event loop of the load, with one poll per thread.
 //!
 //! ```text
 //! wait    until an event, the next request due, the nearest timer; not at all if work is left over
@@ -26,9 +26,10 @@ use super::sleeper::Sleeper;
 use super::workload::Workload;
 use crate::sys::clock::thread_cpu_ns;
 
-/// Events of one wait: requests that fall due meanwhile wait at most as long as these take.
+/// Events of one wait: due requests wait at most as long as these take.
 const EVENTS_MAX: usize = 256;
-/// The longest wait: whether the generator was stopped is seen at its end. It costs a thousandth of a core.
+/// The longest wait: at its end the loop detects whether the generator was stopped. It costs a thousandth of
+/// a core.
 const WAIT_NS_MAX: u64 = 6_000_000;
 /// How often the progress is reported.
 const PROGRESS_NS: u64 = 100_000_000;
@@ -93,7 +94,7 @@ impl<'a, W: Workload> Engine<'a, W> {
         control.ledger.recorder.turn(now_ns, control.pool.open().active);
         control.step();
         if control.is_done() {
-            return Ok(()); // what happens from now on is no part of the report
+            return Ok(()); // events after this are not part of the report
         }
         control.send_due();
         for event in &*events {

@@ -6,7 +6,8 @@ use std::io;
 use super::plan::PlanError;
 use crate::judge::figures::counted;
 
-/// Descriptors beside those of clients: standard streams, poll, alarm, signals, report files, and a reserve.
+/// Descriptors other than those of clients: standard streams, poll, alarm, signals, report files, and a
+/// reserve.
 pub(super) const OWN_DESCRIPTORS: u64 = 24;
 
 /// Why there is no report.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::report::{CheckResult, Report, Verdict};
 
-/// One check of a report.
+/// A check of a report.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Expectation {
     text: String,
@@ -40,7 +40,7 @@ enum Quantity {
     Verdict(Verdict),
 }
 
-/// From the first to the last status: one, or a class such as 2xx.
+/// The first and last status of a range: a single status, or a class such as 2xx.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct StatusRange {
     first: u16,
@@ -75,7 +75,7 @@ enum Relation {
     More,
 }
 
-/// The longer ones first: `<=` begins with `<`.
+/// Longer relations first: `<=` begins with `<`.
 const RELATIONS: [(&str, Relation); 8] = [
     ("<=", Relation::AtMost),
     (">=", Relation::AtLeast),

@@ -11,7 +11,7 @@ pub(crate) fn csv(report: &Report) -> String {
         .to_owned();
     for interval in &report.series {
         let [start_s, end_s] = [interval.start_ns, interval.end_ns].map(|ns| ns as f64 / 1e9);
-        // Where nothing was answered there is no latency: 0 would look like the best.
+        // Without an answer there is no latency: 0 would look like the best value.
         let us = |ns: u64| match interval.requests {
             0 => String::new(),
             _ => format!("{:.3}", ns as f64 / 1e3),

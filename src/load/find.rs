@@ -7,33 +7,33 @@ use super::error::RunError;
 use super::expect::Expectation;
 use super::plan::Plan;
 use super::report::{Arrivals, Pace, Phase, ProbeReport, Report, SearchLimit, SearchReport, Verdict};
-use super::search::{Found, Probe, ProbeLength, ProbeOutcome, Search, SearchBounds};
+use super::search::{FoundRate, Probe, ProbeLength, ProbeOutcome, Search, SearchBounds};
 use super::workload::Workload;
 use super::{RunProgress, run_watched, verdict};
 use crate::judge::figures::counted;
 
-/// A search takes at most as long as so many whole probes are measured: 90 s with probes of 3 s.
+/// A search takes at most as long as this many whole probes: 90 s with probes of 3 s.
 pub(crate) const PROBES_MAX: u32 = 30;
-/// A short probe, as a part of a whole one.
+/// The length of a short probe, as a share of a whole one.
 const SHORT_PART: u32 = 3;
 /// Requests of a whole probe at the lowest rate: with fewer a percentile means nothing.
 const REQUESTS_MIN: f64 = 10.0;
 /// The highest rate: no generator sends more with one thread.
 const RATE_MAX: f64 = 1e8;
-/// What a probe takes beside its warm-up and its measured span: connecting, and the look for a backlog.
+/// The time of a probe outside of warm-up and measured span: connecting, and the check for a backlog.
 const BESIDE: Duration = Duration::from_millis(300);
-/// The first rate, as a share of what the closed loop reached: a server is near its limit there.
+/// The first rate, as a share of the rate of the closed loop, which is near the server's limit.
 const START_SHARE: f64 = 0.9;
 /// A probe is hopeless when so much of all its requests waits: the server would have to catch up with a
 /// quarter of the probe.
 const BACKLOG_MAX: f64 = 0.25;
 /// Share of the requests that must be answered, below which chance does not explain what is missing.
 const ANSWERED_MIN: f64 = 0.9;
-/// A single client looks whether the server has a backlog, with so many requests per second, for so long.
+/// The check for a backlog: a single client with this many requests per second, for this long.
 const LOOK_RATE: f64 = 100.0;
 const LOOK: Duration = Duration::from_millis(100);
-/// The backlog is empty if a request takes at most so many times as long as before the first probe, or this
-/// much longer.
+/// The backlog is empty if a request takes at most this many times as long as before the first probe, or at
+/// most this much longer.
 const EMPTY_TIMES: u64 = 2;
 const EMPTY_MORE_NS: u64 = 1_000_000;
 /// How long to wait for that.
@@ -49,7 +49,7 @@ pub(crate) struct Aim {
     /// The rates that may be tried.
     pub(crate) lowest_per_s: Option<f64>,
     pub(crate) highest_per_s: Option<f64>,
-    /// The first rate; without one, a closed loop shows where to begin.
+    /// The first rate; `None`: estimated with a closed loop.
     pub(crate) start_per_s: Option<f64>,
     pub(crate) arrivals: Arrivals,
 }
@@ -80,7 +80,7 @@ struct Finder<'a, W: Workload, F> {
 
 /// Searches for the highest rate at which all checks hold. [`Plan::duration`] is that of a whole probe, and
 /// [`Plan::pace`] does not matter. The report is that of the last probe at the rate found, or of the last
-/// probe. When `watch` breaks, the search ends with what it has found so far.
+/// probe. If `watch` breaks, the search ends with its result so far.
 pub(crate) fn find<W: Workload>(
     plan: &Plan,
     workload: &W,
@@ -137,7 +137,7 @@ impl<W: Workload, F: FnMut(FindProgress<'_>) -> ControlFlow<()>> Finder<'_, W, F
         }
     }
 
-    /// What a closed loop of all clients reaches is a hint, and no more. Refusals do not count: they are
+    /// Estimates the first rate by what a closed loop of all clients reaches. Refusals do not count: they are
     /// fast.
     fn estimate(&mut self) -> Result<f64, RunError> {
         let mut plan = self.plan.clone();
@@ -239,7 +239,7 @@ impl<W: Workload, F: FnMut(FindProgress<'_>) -> ControlFlow<()>> Finder<'_, W, F
         run_watched(&plan, self.workload, |_| ControlFlow::Continue(()))
     }
 
-    /// What an overload has left behind would make the next probe fail, at whatever rate.
+    /// The backlog of an overload would make the next probe fail at any rate.
     fn wait_for_an_empty_backlog(&self, unloaded_ns: u64) -> Result<(), RunError> {
         let began = Instant::now();
         let empty_ns = unloaded_ns.saturating_mul(EMPTY_TIMES).max(unloaded_ns.saturating_add(EMPTY_MORE_NS));
@@ -284,8 +284,8 @@ impl<W: Workload, F: FnMut(FindProgress<'_>) -> ControlFlow<()>> Finder<'_, W, F
     }
 }
 
-/// The share of replies that are no refusal (429 of RFC 6585, section 4; 5xx of RFC 9110, section 15.6); 1 if
-/// all are.
+/// The share of replies that are not refusals (429 of RFC 6585, section 4; 5xx of RFC 9110, section 15.6); 1
+/// if all are.
 fn served_share(report: &Report) -> f64 {
     let refused = report.replies_with(429..=429) + report.replies_with(500..=599);
     let share = 1.0 - refused as f64 / report.requests.max(1) as f64;
@@ -298,7 +298,11 @@ fn median_ns(report: &Report) -> u64 {
 }
 
 /// What the end of a search adds to the verdict on the probe at the rate found.
-fn finding(found: Option<Found>, limit: SearchLimit, failed_from: Option<f64>) -> Option<(Verdict, String)> {
+fn finding(
+    found: Option<FoundRate>,
+    limit: SearchLimit,
+    failed_from: Option<f64>,
+) -> Option<(Verdict, String)> {
     let Some(found) = found else {
         let rate = failed_from.unwrap_or(0.0);
         return Some(match limit {

@@ -35,7 +35,7 @@ pub(super) fn add_buckets(histogram: &mut Histogram<u64>, buckets: &[(u64, u64)]
     }
 }
 
-/// Encodes histograms one after the other.
+/// Encodes several histograms with one buffer.
 pub(super) struct HdrEncoder {
     histogram: Histogram<u64>,
     serializer: V2DeflateSerializer,
@@ -62,7 +62,7 @@ impl HdrEncoder {
     }
 }
 
-/// The histogram that [`HdrEncoder`] encoded; `None` if it is another text, or has other buckets.
+/// The histogram that [`HdrEncoder`] encoded; `None` if the text is not one, or has other buckets.
 pub(super) fn decoded(text: &str) -> Option<Histogram<u64>> {
     if text.is_empty() {
         return Some(histogram());

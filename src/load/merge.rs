@@ -13,15 +13,15 @@ use super::report::{
 };
 use super::verdict;
 
-/// Share of its measured span that each run must have in common with the others: otherwise their rates do not
-/// add up.
+/// Share of its measured span that each run must have in common with the others; otherwise their rates cannot
+/// be added.
 const TOGETHER_MIN: f64 = 0.9;
 
-/// Why reports do not become one.
+/// Why reports cannot be merged.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum MergeError {
-    /// There is none.
+    /// There is no report.
     Nothing,
     /// The report of this number, from 0, was written by a newer version.
     Newer(usize),
@@ -129,7 +129,7 @@ fn joined_configuration(reports: &[Report], first: &Configuration) -> Configurat
     }
 }
 
-/// The reports as one, whatever they are of; `None` without any. Their configuration is that of the first.
+/// Merges reports without checks; `None` without a report. The configuration is that of the first report.
 pub(super) fn merged(reports: &[Report]) -> Option<Report> {
     let first = reports.first()?;
     let sum = |of: fn(&Report) -> u64| reports.iter().map(of).fold(0, u64::saturating_add);
@@ -178,7 +178,7 @@ pub(super) fn merged(reports: &[Report]) -> Option<Report> {
     })
 }
 
-/// One distribution of all values.
+/// The distribution of the values of all reports.
 fn added<'a>(parts: impl Iterator<Item = &'a Latency>) -> Latency {
     let mut all = histogram();
     parts.for_each(|part| add_buckets(&mut all, &part.buckets_ns_count));
@@ -259,7 +259,7 @@ fn generator(reports: &[Report], requests: u64) -> Generator {
             .reduce(|one, other| if (one - 1.0).abs() >= (other - 1.0).abs() { one } else { other }),
         clock_step_ns: all().map(|one| one.clock_step_ns).max().unwrap_or(0),
         local_ports: all().filter_map(|one| one.local_ports).max(),
-        // Threads of one machine count the same segments.
+        // Threads of a machine count the same segments.
         retransmitted_segments: all().filter_map(|one| one.retransmitted_segments).max(),
         memory_max_bytes: all().map(|one| one.memory_max_bytes).max().unwrap_or(0),
     }
@@ -295,7 +295,8 @@ fn of_phase(report: &Report, phase: Phase, later_ns: u64) -> Vec<Interval> {
     moved.collect()
 }
 
-/// The interval of this number. Behind the last one nothing happens, and what is open stays open.
+/// The interval of this number. After the last interval of a run nothing happens, and open connections stay
+/// open.
 fn numbered(part: &[Interval], number: usize) -> Option<Interval> {
     let last = part.last()?;
     let behind = || Interval {
@@ -310,8 +311,8 @@ fn numbered(part: &[Interval], number: usize) -> Option<Interval> {
     Some(part.get(number).cloned().unwrap_or_else(behind))
 }
 
-/// One interval of several. Where the histogram of one is not kept, its percentiles are not those of all
-/// requests: the highest stands for them.
+/// Merges intervals. If the histogram of one was not kept, the percentiles of all requests are unknown: the
+/// highest of the intervals is used.
 fn one_interval(parts: &[Interval], encoder: &mut HdrEncoder) -> Option<Interval> {
     let first = parts.first()?;
     let sum = |of: fn(&Interval) -> u64| parts.iter().map(of).fold(0, u64::saturating_add);
@@ -348,7 +349,7 @@ mod tests {
     use crate::load::Plan;
     use crate::load::report::RequestSettings;
 
-    /// A run of a second that began so many ms after another, with these latencies.
+    /// A run of a second that began this many ms after another, with these latencies.
     fn run(after_ms: u64, latencies_us: impl Iterator<Item = u64>) -> Report {
         let mut report = Report::empty(Plan::new("127.0.0.1:7".parse().unwrap()).configuration("echo", 64));
         let mut all = histogram();
@@ -373,8 +374,7 @@ mod tests {
 
     #[test]
     fn percentiles_are_those_of_all_requests_and_nothing_is_lost() {
-        // Most requests are fast in one run, and few but slow in the other: no mean of the percentiles is
-        // right.
+        // One run has many fast requests, the other few slow ones: no mean of their percentiles is right.
         let parts = [run(0, (0..9_900).map(|at| 100 + at % 7)), run(3, (0..100).map(|at| 50_000 + at))];
         let all = run(0, (0..9_900).map(|at| 100 + at % 7).chain((0..100).map(|at| 50_000 + at)));
         let merged = merge(&parts).unwrap();

@@ -106,7 +106,7 @@ pub use report::Report;
 pub use sources::SourceRange;
 #[cfg(feature = "cli")]
 pub(crate) use verdict::{judged, notes};
-pub use workload::{Client, Flow, ReplyStatus, Unasked, Workload};
+pub use workload::{Client, Flow, ReplyStatus, Unsolicited, Workload};
 
 use common_start::CommonStart;
 use portion::Portion;
@@ -138,7 +138,7 @@ pub struct RunProgress {
 }
 
 impl RunProgress {
-    /// Before a run that begins after so long.
+    /// The progress before a run that begins after this time.
     fn before(plan: &Plan, left: Duration) -> RunProgress {
         RunProgress {
             phase: Phase::Connecting,
@@ -154,7 +154,7 @@ impl RunProgress {
         }
     }
 
-    /// The progress of several threads; `None` without any. Its p99 is the highest of theirs.
+    /// The progress of several threads; `None` without a thread. The p99 is the highest of the threads.
     fn together(all: &[RunProgress]) -> Option<RunProgress> {
         all.iter().copied().reduce(|one, other| {
             let first = if one.passed <= other.passed { one } else { other };
@@ -177,7 +177,7 @@ pub fn run<W: Workload>(plan: &Plan, workload: &W) -> Result<Report, RunError> {
 }
 
 /// The same with a callback: `watch` is called ten times per second and when the next part of the run begins.
-/// When it breaks, the run ends, and reports what it has measured so far.
+/// If it breaks, the run ends with a report of the measurements so far.
 pub fn run_watched<W: Workload>(
     plan: &Plan,
     workload: &W,

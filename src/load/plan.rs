@@ -29,7 +29,7 @@ pub struct Plan {
     /// The server.
     pub target: Address,
     /// Threads of the generator, each with a loop and a share of the clients and of the schedule. More than
-    /// one is worth it if one would need more than a core.
+    /// one helps if one would need more than a core.
     pub threads: u32,
     /// When the load begins: all clients are connected before, and wait. With a connection per request they
     /// begin to connect then.
@@ -89,7 +89,7 @@ const RATE_MAX: f64 = 1e8;
 pub(super) const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
 impl Plan {
-    /// A closed loop of one client for ten seconds after one of warm-up.
+    /// A closed loop with one client: one second of warm-up, ten seconds measured.
     pub fn new(target: Address) -> Self {
         Plan {
             target,
@@ -181,7 +181,7 @@ impl Plan {
         self.pace != Pace::Closed
     }
 
-    /// The part of the plan that one thread does.
+    /// The part of the plan for one thread.
     pub(super) fn portion(&self, portion: Portion) -> Plan {
         let [clients, idle, slow] = [self.clients, self.idle, self.slow].map(|count| portion.count(count));
         Plan { clients, idle, slow, ..self.clone() }

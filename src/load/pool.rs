@@ -15,7 +15,7 @@ use socket2::SockRef;
 
 use super::client_error::ClientError;
 use super::clock::{Timers, ns};
-use super::connector::Dialed;
+use super::connector::DialOutcome;
 use super::conversation::{Conversation, IoLimits, SendTimes, TurnEnd};
 use super::dialer::Dialer;
 use super::driver::{ActiveDriver, RequestPolicy, SlowDriver};
@@ -28,7 +28,7 @@ use super::workload::Workload;
 
 /// Bytes of one read, for all connections.
 const SCRATCH_BYTES: usize = 64 << 10;
-/// What an active client may do in one turn: others wait at most as long as this takes.
+/// The work of an active client in one turn: others wait at most as long as this takes.
 const ACTIVE: IoLimits = IoLimits { calls_max: 8, bytes_max: 64 << 10 };
 /// What a slow client does in its turn, in its slow direction.
 const SLOW: IoLimits = IoLimits { calls_max: 1, bytes_max: 1 };
@@ -37,9 +37,10 @@ const SLOW: IoLimits = IoLimits { calls_max: 1, bytes_max: 1 };
 const SLOW_READER_DEPTH: usize = 64;
 /// Connections started in one turn.
 const CONNECTS_PER_TURN_MAX: u32 = 32;
-/// How long a client pauses after a failure, at most: without a pause a run would do little but fail. After
-/// the first failure since an answer it does not pause, so that a server with few errors is loaded as one
-/// without. Then it pauses for `PAUSE_FIRST_NS`, and twice as long after each further failure.
+/// The longest pause of a client after failures: without a pause, a run against a failing server would do
+/// little but fail. After the first failure since an answer there is no pause, so that few errors do not
+/// reduce the load. Then the client pauses for `PAUSE_FIRST_NS`, and twice as long after each further
+/// failure.
 const PAUSE_NS_MAX: u64 = 100_000_000;
 const PAUSE_FIRST_NS: u64 = 1_000_000;
 /// Requests that wait for a connection; more are missed at once. 8 MiB.
@@ -65,7 +66,7 @@ pub(super) struct OpenConnections {
     pub(super) active: u64,
 }
 
-/// All clients of a run: first the active ones, then the idle, then the slow ones.
+/// All clients of a run: first the active, then the idle, then the slow ones.
 pub(super) struct ClientPool<'a, W: Workload> {
     plan: &'a Plan,
     workload: &'a W,
@@ -86,7 +87,7 @@ pub(super) struct ClientPool<'a, W: Workload> {
     open: OpenConnections,
     /// Active clients that pause.
     pausing: u32,
-    /// Clients that have started, and whose first connection was neither established nor failed.
+    /// Clients that have started and whose first connection is still pending.
     untried: u32,
     /// When a client last started or was connected for the first time.
     settling_ns: u64,
@@ -170,7 +171,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
         if self.unfinished.is_empty() { self.dialer.next_ns().min(self.timers.next_ns()) } else { 0 }
     }
 
-    /// A request of the open loop falls due: it goes to a free client, or waits for one.
+    /// A request of the open loop falls due: it goes to a free client, or waits for a free client.
     pub(super) fn dispatch(&mut self, intended_ns: u64, ledger: &mut Ledger) {
         ledger.recorder.due(ledger.clock.now_ns(), intended_ns);
         // Bounded: each pass removes one entry of the list.
@@ -260,7 +261,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
             ledger.recorder.connections.attempted += 1;
             let began_ns = ledger.clock.peek();
             match self.dialer.dial(slot.role == Role::SlowReader) {
-                Ok(Dialed::Started(mut stream)) => {
+                Ok(DialOutcome::Started(mut stream)) => {
                     slot.generation = slot.generation.wrapping_add(1);
                     let registered = stream.register(registry, slot.token(index));
                     slot.state = SlotState::Connecting { stream, began_ns, intended_ns };
@@ -276,10 +277,10 @@ impl<'a, W: Workload> ClientPool<'a, W> {
                     }
                 }
                 // A client has wanted a connection for as long as it was in the queue.
-                Ok(Dialed::Busy) if began_ns >= since_ns + connect_timeout_ns => {
+                Ok(DialOutcome::Busy) if began_ns >= since_ns + connect_timeout_ns => {
                     self.fail(index, ClientError::ConnectTimeout, ledger);
                 }
-                Ok(Dialed::Busy) => {
+                Ok(DialOutcome::Busy) => {
                     self.dialer.retry(index, began_ns);
                     return;
                 }
@@ -297,8 +298,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
         }
     }
 
-    /// Active clients may send from now on. All of them begin in this turn, so that none waits for the first
-    /// answer.
+    /// Active clients may send from now on. All begin in this turn, before the first answer is processed.
     pub(super) fn release(&mut self, ledger: &mut Ledger) {
         let was_held = std::mem::replace(&mut self.flow, RequestFlow::Flowing) == RequestFlow::Held;
         if !was_held || self.churn || self.plan.is_open_loop() {
@@ -324,14 +324,14 @@ impl<'a, W: Workload> ClientPool<'a, W> {
         });
     }
 
-    /// Takes a request that waits for a connection; there will be none any more.
+    /// Takes a request that waits for a connection it will not get.
     pub(super) fn pop_backlog(&mut self) -> Option<u64> {
         self.backlog.pop_front()
     }
 
-    /// Records requests without an answer at the end of the run. They have waited for at least this long,
-    /// which counts: a server that hangs makes users press Ctrl-C. A request is late only if it was owed for
-    /// the whole reply timeout: others were sent just now, after they had waited for a connection.
+    /// Records requests without an answer at the end of the run, with the time that they have waited: the
+    /// users of a server that hangs press Ctrl-C. A request is late only if its reply was owed for the whole
+    /// timeout: others were sent just now, after a wait for a connection.
     pub(super) fn record_unanswered(&self, ledger: &mut Ledger) {
         let (now_ns, reply_timeout_ns) = (ledger.clock.now_ns(), ns(self.plan.reply_timeout));
         for slot in self.slots.iter().filter(|slot| slot.role == Role::Active) {
@@ -370,7 +370,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
         Fairness::of(requests, bytes)
     }
 
-    /// Connected clients: idle ones, and slow ones.
+    /// Connected idle clients, and connected slow clients.
     pub(super) fn crowds_connected(&self) -> (u64, u64) {
         let count = |is_idle: bool| {
             let crowd = self.slots[self.plan.clients as usize..].iter();
@@ -424,7 +424,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
         }
     }
 
-    /// A new connection takes requests that wait for one; if it has room for more it is free.
+    /// A new connection takes waiting requests; if it has room for more it is free.
     fn take_backlog(&mut self, index: u32, ledger: &mut Ledger) {
         if !self.plan.is_open_loop() || self.churn {
             return;
@@ -500,8 +500,8 @@ impl<'a, W: Workload> ClientPool<'a, W> {
         }
     }
 
-    /// An idle client whose connection the server closed is lost. That may come with the event that it is
-    /// connected.
+    /// An idle client whose connection the server closed is lost. This event may come together with that of
+    /// the connect.
     fn check_held(&mut self, index: u32, event: &Event, ledger: &mut Ledger) {
         let SlotState::Held(stream) = &self.slots[index as usize].state else { return };
         if event.is_read_closed() || event.is_error() {
@@ -523,9 +523,9 @@ impl<'a, W: Workload> ClientPool<'a, W> {
             if self.flow != RequestFlow::Draining {
                 ledger.recorder.connections.ended_by_server += 1;
             }
-            // Requests behind the last reply are not lost: the server announced that it would not take them.
-            // Scheduled ones go to another connection and keep their time; a client of the closed loop sends
-            // a new one.
+            // Requests after the last reply are not lost: the server announced that it would not answer them.
+            // In the open loop they go to another connection and keep their time; in the closed loop the
+            // client sends a new request.
             if self.plan.is_open_loop() {
                 for times in conversation.take_unanswered().into_iter().rev() {
                     self.backlog.push_front(times.intended_ns);
@@ -545,7 +545,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
         pause_ns(*failures)
     }
 
-    /// A client failed. An active one tries again after a pause, an idle or slow one does not.
+    /// A client failed. An active client tries again after a pause, an idle or slow client does not.
     fn fail(&mut self, index: u32, error: ClientError, ledger: &mut Ledger) {
         let has_served = match &self.slots[index as usize].state {
             SlotState::Open(conversation) => conversation.has_answers(),
@@ -566,13 +566,13 @@ impl<'a, W: Workload> ClientPool<'a, W> {
             self.continue_client(index, pause_ns, ledger);
             return;
         }
-        // The plan sets the number of idle and slow clients, so a lost one is counted. It is no error of a
-        // request, but wrong bytes are wrong whatever client reads them.
+        // The plan sets the number of idle and slow clients, so lost ones are counted. A lost client is not
+        // an error of a request, but wrong bytes are an error whichever client reads them.
         log::debug!("idle or slow client {index}: {}", error.describe());
         slot.state = SlotState::Ended;
         let is_wrong = matches!(error, ClientError::WrongBytes(_));
         if self.flow == RequestFlow::Draining && !is_wrong {
-            return; // it was there for as long as it was needed
+            return; // it was connected for as long as needed
         }
         ledger.recorder.crowd_lost(slot.role == Role::Idle, error);
         if is_wrong {
@@ -607,11 +607,11 @@ impl<'a, W: Workload> ClientPool<'a, W> {
         lost
     }
 
-    /// What the client does next, after a pause if there is one.
+    /// The next action of the client, after a pause if there is one.
     fn continue_client(&mut self, index: u32, pause_ns: Option<u64>, ledger: &mut Ledger) {
         let is_active = self.slots[index as usize].role == Role::Active;
         let (open_loop, churn) = (self.plan.is_open_loop() && is_active, self.churn && is_active);
-        // At the end, only requests that wait for a connection are worth one.
+        // At the end, connect only for requests that wait for a connection.
         let is_wanted = open_loop && (churn || !self.backlog.is_empty());
         if self.flow == RequestFlow::Draining && is_active && !is_wanted {
             self.slots[index as usize].state = SlotState::Ended;
@@ -671,7 +671,7 @@ impl<'a, W: Workload> ClientPool<'a, W> {
     }
 }
 
-/// How long a client pauses after so many failures in a row.
+/// The pause of a client after this many failures in a row.
 fn pause_ns(failures: u32) -> Option<u64> {
     let doublings = failures.checked_sub(2)?;
     Some(PAUSE_FIRST_NS.checked_shl(doublings).map_or(PAUSE_NS_MAX, |ns| ns.min(PAUSE_NS_MAX)))

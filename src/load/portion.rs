@@ -1,6 +1,6 @@
-//! The portion of a run that one of its threads does.
+//! The portion of a run that one thread executes.
 
-/// One of several threads: which one, and of how many.
+/// The index of a thread, and the number of threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Portion {
     index: u32,
@@ -11,7 +11,7 @@ impl Portion {
     /// All of a run.
     pub(super) const WHOLE: Portion = Portion { index: 0, threads: 1 };
 
-    /// The portions of a run with so many threads.
+    /// The portions of a run with this many threads.
     pub(super) fn all(threads: u32) -> impl Iterator<Item = Portion> {
         (0..threads).map(move |index| Portion { index, threads })
     }
@@ -21,8 +21,7 @@ impl Portion {
         count / self.threads + u32::from(self.index < count % self.threads)
     }
 
-    /// The number in the whole run of what has this number in the portion: with one thread the same, with
-    /// several unique.
+    /// Maps a number within the portion to a number unique in the run; with one thread it is the same.
     pub(super) fn number(self, number: u32) -> u32 {
         number * self.threads + self.index
     }
@@ -32,7 +31,7 @@ impl Portion {
         (self.index, self.threads - 1)
     }
 
-    /// The part of `0..count` that only this thread uses; all of it where it is too short to be divided.
+    /// The part of `0..count` that only this thread uses; all of it if it is too short to be divided.
     pub(super) fn range(self, count: u64) -> std::ops::Range<u64> {
         let (index, threads) = (u64::from(self.index), u64::from(self.threads));
         if count < threads { 0..count } else { index * count / threads..(index + 1) * count / threads }

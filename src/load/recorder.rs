@@ -26,7 +26,7 @@ impl Ledger {
     }
 }
 
-/// All that is counted in one run.
+/// All counters of one run.
 pub(super) struct Recorder {
     pub(super) totals: Totals,
     /// The measured span; `u64::MAX` until it is known.
@@ -169,13 +169,12 @@ impl Recorder {
         self.connect_latency.saturating_record(now_ns.saturating_sub(began_ns));
     }
 
-    /// Whether connecting failed only: there is nothing to measure. Without an error nothing has been tried
-    /// for long enough.
+    /// Whether every connection attempt failed. False before the first error.
     pub(super) fn nothing_listens(&self) -> bool {
         self.connections.established == 0 && self.errors_before.total() > 0
     }
 
-    /// So many requests, or a connection without one, fail now. They count now, whenever they fell due.
+    /// Counts `count` errors at the time they happen, not when the requests were due.
     pub(super) fn failed(&mut self, now_ns: u64, error: ClientError, count: u64) {
         self.totals.errors += count;
         self.first_error.get_or_insert(error);
@@ -191,7 +190,7 @@ impl Recorder {
         self.totals.crowd_lost += 1;
     }
 
-    /// A turn begins: what was outstanding since the last one counts for the mean, and so do the connections.
+    /// Begins a turn: adds the outstanding requests and open connections since the last turn to the means.
     pub(super) fn turn(&mut self, now_ns: u64, clients_open: u64) {
         let since_ns = now_ns.saturating_sub(self.turn_ns);
         self.totals.outstanding_ns += u128::from(self.outstanding) * u128::from(since_ns);

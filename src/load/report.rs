@@ -24,7 +24,7 @@ pub struct Report {
     pub origin: Origin,
     /// The settings of the run.
     pub configuration: Configuration,
-    /// Whether the run was ended early; the report has what was measured until then.
+    /// Whether the run was ended early; the report has the measurements until then.
     pub interrupted: bool,
     /// When the run began, on the clock that all processes of the system share (`CLOCK_MONOTONIC`). All other
     /// times here count from then, so other programs can relate what they saw to the run.
@@ -87,7 +87,7 @@ pub struct Report {
     /// ascend. A reply with any status is a reply: none is an error.
     #[serde(default)]
     pub statuses: Vec<StatusCount>,
-    /// What clients counted in the whole run beside requests, by name, such as `redirects_followed`.
+    /// Other counters of the clients over the whole run, by name, such as `redirects_followed`.
     #[serde(default)]
     pub counts: BTreeMap<String, u64>,
     /// The first error of the run, as text.
@@ -111,7 +111,7 @@ pub struct Report {
     /// The search for that rate. The rest of this report is then of its last probe at the rate found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<SearchReport>,
-    /// Whether these numbers can be trusted, and why. `None` in reports of before.
+    /// Whether these numbers can be trusted, and why. `None` in reports of older versions.
     #[serde(default)]
     pub verdict: Option<RunVerdict>,
     /// The whole run in intervals.
@@ -141,9 +141,9 @@ pub struct Origin {
 /// A check of a run, and its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckResult {
-    /// The check, such as `p99<5ms`.
+    /// The check as text, such as `p99<5ms`.
     pub asked: String,
-    /// What was measured of it, as text.
+    /// The measured value, as text.
     pub seen: String,
     /// Whether the check holds.
     pub held: bool,
@@ -306,7 +306,7 @@ pub enum Arrivals {
     Recorded,
 }
 
-/// A distribution of times. Without a value all fields are zero, and there are no buckets.
+/// A distribution of times. Without a value all fields are zero and there are no buckets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     /// Number of values.
@@ -407,7 +407,7 @@ pub struct Crowd {
     /// Clients that read wrong bytes; these count as errors, too.
     pub wrong_bytes: u64,
     /// Clients that got no connection, or lost it before measuring ended, by cause. They do not try again.
-    /// They are no errors: a server may close an idle connection.
+    /// They are not errors: a server may close an idle connection.
     #[serde(default)]
     pub lost: ErrorCounts,
 }
@@ -417,7 +417,7 @@ pub struct Crowd {
 pub struct Fairness {
     /// Number of active clients.
     pub clients: u64,
-    /// How many of them had no answer.
+    /// The clients without an answer.
     #[serde(default)]
     pub clients_unserved: u64,
     /// Requests of the client with the fewest.
@@ -482,11 +482,11 @@ pub struct Generator {
     #[serde(default)]
     pub clock_step_ns: u64,
     /// Local ports for connections to one server, with all source addresses. `None` for a Unix socket, and
-    /// where the system does not say.
+    /// where the system does not report them.
     #[serde(default)]
     pub local_ports: Option<u64>,
-    /// TCP segments that this machine sent again within the measured span, of all programs. `None` for a Unix
-    /// socket, and where the system does not say.
+    /// TCP segments of all programs that this machine retransmitted within the measured span. `None` for a
+    /// Unix socket, and where the system does not report them.
     #[serde(default)]
     pub retransmitted_segments: Option<u64>,
     /// The largest resident set size of the process so far.
@@ -517,12 +517,12 @@ pub struct SearchReport {
     pub passed: u32,
     /// Whole probes at the rate found that did not.
     pub failed: u32,
-    /// A rate that meets the checks in half of its probes or less would not have been found with this
-    /// probability; 0 without a rate.
+    /// The probability that a rate that meets the checks in half of its probes or less would not have been
+    /// found; 0 without a rate.
     pub confidence: f64,
     /// The lowest rate that is known to fail; `None` if there is none.
     pub failed_from_per_second: Option<f64>,
-    /// Why the search ended there.
+    /// Why the search ended at this rate.
     pub limit: SearchLimit,
 }
 
@@ -562,7 +562,7 @@ pub struct ProbeReport {
     pub passed: bool,
     /// Whether it failed while the generator was disturbed: then it is repeated, and does not count.
     pub disturbed: bool,
-    /// The first check that it did not meet, with what was seen.
+    /// The first check that it did not meet, with the measured value.
     pub failure: Option<String>,
 }
 
@@ -769,7 +769,7 @@ impl Fairness {
     }
 }
 
-/// The median of values that occur so many times each, in ascending order.
+/// The median of values with these counts, in ascending order.
 fn median_of(ranges: &[(u64, u64)]) -> u64 {
     let all = ranges.iter().fold(0_u64, |all, (_, count)| all.saturating_add(*count));
     let mut before = 0_u64;
@@ -782,7 +782,7 @@ fn median_of(ranges: &[(u64, u64)]) -> u64 {
     0
 }
 
-/// Jain's index of values that occur so many times each.
+/// Jain's index of values with these counts.
 fn jain_of(ranges: &[(u64, u64)]) -> f64 {
     let sum =
         |power: i32| ranges.iter().map(|(value, n)| (*value as f64).powi(power) * *n as f64).sum::<f64>();

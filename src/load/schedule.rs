@@ -41,7 +41,7 @@ enum Rate {
 }
 
 impl Rate {
-    /// When so many arrivals are to be expected: the inverse of the integral of the rate.
+    /// The time at which this many arrivals are expected: the inverse of the integral of the rate.
     fn offset_ns(self, expected: f64) -> f64 {
         match self {
             Rate::Constant { distance_ns } => expected * distance_ns,
@@ -64,9 +64,9 @@ impl Rate {
 }
 
 impl Schedule {
-    /// Arrivals from `start_ns` on, when the warm-up begins, those of one thread; `None` for a closed loop,
-    /// which has none. Each thread computes all arrivals and takes its own, so that together they are those
-    /// of one thread.
+    /// The arrivals of one thread from `start_ns`, the begin of the warm-up; `None` for a closed loop. Each
+    /// thread computes all arrivals and takes its own, so that together the threads have the schedule of a
+    /// single thread.
     pub(super) fn new(plan: &Plan, start_ns: u64, portion: Portion) -> Option<Self> {
         let (rate, arrivals) = match plan.pace {
             Pace::Closed => return None,
@@ -93,7 +93,7 @@ impl Schedule {
         Some(schedule)
     }
 
-    /// When the next request falls due; `u64::MAX` behind the last recorded one.
+    /// When the next request falls due; `u64::MAX` after the last recorded one.
     #[allow(clippy::cast_sign_loss)] // distances are not negative
     pub(super) fn next_ns(&self) -> u64 {
         if let Some(recorded_ns) = &self.recorded_ns {

@@ -17,20 +17,19 @@ use super::report::SearchLimit;
 
 /// By how much rates are apart when the search ends.
 const WIDTH: f64 = 1.02;
-/// The first step of the climb. Each step is the square of the one before, up to a bound: a start that is far
-/// off costs few probes, one that is near costs little precision.
+/// The first step of the climb. Each step is the square of the one before, up to a bound: a start far from
+/// the limit costs few probes, a start near it costs little precision.
 const STEP_FIRST: f64 = 1.25;
 const STEP_MAX: f64 = 8.0;
 /// The first step if a rate that had failed turns out to be met.
 const STEP_AGAIN: f64 = 1.05;
 /// Of three probes at a rate, two decide.
 const MAJORITY: u32 = 2;
-/// How probable it may be that a rate is confirmed that meets the checks in half of its probes, by the number
-/// of probes alone.
+/// The highest probability of confirming, by chance, a rate that passes half of its probes.
 const CHANCE_MAX: f64 = 0.05;
 /// The same for a rate that is refuted.
 const CHANCE_REFUTED_MAX: f64 = 0.15;
-/// Probes in a row that may say nothing because the generator was disturbed. After that, a probe counts.
+/// Probes in a row that do not count because the generator was disturbed. The next one counts in any case.
 const DISTURBED_MAX: u32 = 3;
 /// Whole probes that the confirmation needs at least: the climb and the bisection leave time for them.
 const CONFIRM_PROBES: u32 = 6;
@@ -70,9 +69,9 @@ pub(super) struct Probe {
 pub(super) enum ProbeOutcome {
     /// All checks hold.
     Met,
-    /// One does not hold.
+    /// A check failed.
     Failed,
-    /// The server fell so far behind that chance does not explain it.
+    /// The backlog grew too long to be explained by chance.
     Overloaded,
     /// The generator was disturbed: a check failed, and it may not be the server's fault.
     Disturbed,
@@ -90,7 +89,7 @@ pub(super) struct Votes {
 /// What the search does, at which rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum SearchStage {
-    /// Looks for a rate that is met and one that fails.
+    /// Looks for a rate that passes and a rate that fails.
     Climb {
         rate: f64,
         step: f64,
@@ -118,7 +117,7 @@ enum SearchStage {
 
 /// The rate found, and the whole probes that confirm it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Found {
+pub(super) struct FoundRate {
     pub(super) rate_per_s: f64,
     pub(super) votes: Votes,
 }
@@ -139,7 +138,7 @@ pub(super) struct Search {
     /// Rates that were met and not refuted since, ascending.
     met: Vec<f64>,
     ceiling: Option<Ceiling>,
-    found: Option<Found>,
+    found: Option<FoundRate>,
     disturbed: u32,
 }
 
@@ -213,8 +212,9 @@ impl Search {
     }
 
     /// The rate found: the one that was confirmed, else the highest that was met.
-    pub(super) fn found(&self) -> Option<Found> {
-        let unconfirmed = || self.met.last().map(|&rate_per_s| Found { rate_per_s, votes: Votes::default() });
+    pub(super) fn found(&self) -> Option<FoundRate> {
+        let unconfirmed =
+            || self.met.last().map(|&rate_per_s| FoundRate { rate_per_s, votes: Votes::default() });
         self.found.or_else(unconfirmed)
     }
 
@@ -235,7 +235,7 @@ impl Search {
         if let SearchStage::Confirm { rate, votes } = self.stage
             && votes.met > votes.failed
         {
-            self.found.get_or_insert(Found { rate_per_s: rate, votes });
+            self.found.get_or_insert(FoundRate { rate_per_s: rate, votes });
         }
         self.stage = SearchStage::Over { limit };
     }
@@ -292,7 +292,7 @@ impl Search {
 
     fn confirm(&mut self, rate: f64, votes: Votes, outcome: ProbeOutcome) {
         if votes.are_confirming() {
-            self.found = Some(Found { rate_per_s: rate, votes });
+            self.found = Some(FoundRate { rate_per_s: rate, votes });
             self.stage = match self.ceiling {
                 Some(Ceiling { rate, outcome: ProbeOutcome::Failed }) => {
                     SearchStage::Above { rate, votes: Votes::default() }
@@ -351,18 +351,18 @@ impl Votes {
         }
     }
 
-    /// Whether a rate that is met by half of its probes would hardly have so many that meet it.
+    /// Whether this many passes is unlikely for a rate that passes half of its probes.
     fn are_confirming(self) -> bool {
         chance_of_at_least(self.met, self.met + self.failed) <= CHANCE_MAX
     }
 
-    /// Whether it would hardly have so few.
+    /// Whether this few passes is unlikely for a rate that passes half of its probes.
     fn are_refuting(self) -> bool {
         chance_of_at_least(self.failed, self.met + self.failed) <= CHANCE_REFUTED_MAX
     }
 
-    /// The probability with which a rate that meets the checks in half of its probes would not have come so
-    /// far: neither by this number of probes, nor earlier by fewer. 0 without a probe.
+    /// The probability that a rate that passes half of its probes would not have been confirmed, neither by
+    /// this number of probes nor earlier by fewer. 0 without a probe.
     pub(super) fn confidence(self) -> f64 {
         if self.met == 0 {
             return 0.0;
@@ -398,7 +398,7 @@ fn rounded(rate: f64) -> f64 {
     (rate / unit).round() * unit
 }
 
-/// The probability of at least so many heads of so many tosses.
+/// The probability of at least `heads` heads in `tosses` tosses of a fair coin.
 fn chance_of_at_least(heads: u32, tosses: u32) -> f64 {
     let mut term = 0.5_f64.powi(tosses.min(1_000).cast_signed());
     let mut chance = 0.0;

@@ -9,7 +9,7 @@ use mio::{Events, Poll, Registry};
 #[derive(Debug)]
 pub(super) struct Sleeper {
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    /// `None` where the system refuses it: then waits are as coarse as the poll, in ms.
+    /// `None` if the system refuses it: then waits have the resolution of the poll, 1 ms.
     alarm: Option<crate::sys::alarm::Alarm>,
 }
 
@@ -17,7 +17,7 @@ pub(super) struct Sleeper {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const ALARM: mio::Token = mio::Token(usize::MAX);
 
-/// Longer waits need no alarm: the poll ends them a ms early, and the alarm ends what is left.
+/// Longer waits need no alarm: the poll ends them a ms early, and the alarm covers the rest.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const ALARM_NS_MAX: u64 = 2_000_000;
 
@@ -42,7 +42,7 @@ impl Sleeper {
         Ok(Sleeper {})
     }
 
-    /// Waits for events, at most so long. A signal ends the wait, without events.
+    /// Waits for events, at most this long. A signal ends the wait, without events.
     #[cfg_attr(not(any(target_os = "linux", target_os = "android")), allow(clippy::unused_self))]
     pub(super) fn sleep(&self, poll: &mut Poll, events: &mut Events, wait_ns: u64) -> io::Result<()> {
         #[cfg(any(target_os = "linux", target_os = "android"))]

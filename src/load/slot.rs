@@ -73,7 +73,7 @@ pub(super) struct ClientSlot<C> {
     pub(super) work: WorkQueue,
     /// Whether its first connection was established or failed.
     pub(super) has_tried: bool,
-    /// Failures of its connections since one gave an answer.
+    /// Failures of its connections since the last answer.
     pub(super) failures: u32,
     /// Grows with each connection, so that no stale event or list entry reaches the next connection.
     pub(super) generation: u32,

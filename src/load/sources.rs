@@ -15,8 +15,9 @@ pub struct SourceRange {
     count: u64,
 }
 
-/// Connections from one address before the next is used: well below its number of ports, near which the
-/// kernel searches long for a free one. Ports in TIME-WAIT get their minute before the address is used again.
+/// Connections from one address before the next is used: well below its number of ports, because the kernel
+/// searches long for the last free ports. Ports in TIME-WAIT get their minute before the address is used
+/// again.
 const CONNECTIONS_IN_A_ROW: u64 = 4_000;
 /// Addresses of 127.0.0.0/8 used by default: 16 million connections before the first is used again.
 const LOOPBACK_SOURCES: u64 = 4_096;
@@ -119,7 +120,7 @@ impl Sources {
         (self.used.end - self.used.start).max(1)
     }
 
-    /// The last address has no port left: skips to the next one. Returns whether there is one.
+    /// The last address has no free port: skips to the next. Returns whether there is another address.
     pub(super) fn skip(&mut self) -> bool {
         self.made = (self.made / CONNECTIONS_IN_A_ROW + 1) * CONNECTIONS_IN_A_ROW;
         self.used.end - self.used.start > 1

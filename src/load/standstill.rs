@@ -15,14 +15,14 @@ const HEAVY_EVENTS_FROM: usize = 64;
 enum Activity {
     /// It works; with the CPU time at the beginning, if the work was expected to be heavy.
     Works { since_ns: u64, cpu_ns: Option<u64> },
-    /// It waits for events, for at most so long.
+    /// It waits for events, for at most this long.
     Waits { since_ns: u64, at_most_ns: u64 },
 }
 
 /// Finds standstills from the times at which the loop begins and ends to wait.
 ///
-/// A wait that took longer than it was to take, or work that took longer than its CPU time, is one. The CPU
-/// time is asked for only where it may be needed.
+/// A wait that took longer than requested, or work that took longer than its CPU time, is a standstill. The
+/// CPU time is read only if it may be needed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standstills {
     activity: Activity,
@@ -40,7 +40,7 @@ impl Default for Standstills {
 }
 
 impl Standstills {
-    /// Work ends, and the loop waits for at most so long.
+    /// Work ends, and the loop waits for at most this long.
     pub(super) fn sleep(&mut self, now_ns: u64, at_most_ns: u64, cpu_ns: impl FnOnce() -> Option<u64>) {
         if let Activity::Works { since_ns, cpu_ns: then_ns } = self.activity {
             let worked_ns = now_ns.saturating_sub(since_ns);
@@ -54,7 +54,7 @@ impl Standstills {
         self.activity = Activity::Waits { since_ns: now_ns, at_most_ns };
     }
 
-    /// The wait has ended with so many events, and work begins.
+    /// The wait has ended with this many events, and work begins.
     pub(super) fn wake(&mut self, now_ns: u64, events: usize, cpu_ns: impl FnOnce() -> Option<u64>) {
         if let Activity::Waits { since_ns, at_most_ns } = self.activity {
             self.stood_still(now_ns.saturating_sub(since_ns).saturating_sub(at_most_ns));
@@ -69,7 +69,7 @@ impl Standstills {
         (self.count, self.total_ns, self.longest_ns) = (0, 0, 0);
     }
 
-    /// Puts what was counted into a report.
+    /// Writes the counts into a report.
     pub(super) fn report(&self, generator: &mut Generator) {
         generator.stalls = self.count;
         (generator.stalled_s, generator.stalled_max_s) =
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_takes_too_long_is_a_standstill_and_an_early_end_is_none() {
+    fn a_wait_that_takes_too_long_is_a_standstill_and_an_early_end_is_not() {
         let mut standstills = Standstills::default();
         let mut now_ns = 0;
         for (at_most_ms, took_ms) in [(6, 6), (6, 2), (0, 4), (2, 40), (6, 26)] {

@@ -50,7 +50,7 @@ pub(super) fn run<W: Workload>(
                     })
                 };
                 let done = Engine::new(plan, workload, portion, start).and_then(run);
-                // The others would wait for this thread.
+                // The other threads would wait for this one.
                 stop.fetch_or(done.is_err(), Ordering::Relaxed);
                 done
             };
@@ -83,7 +83,7 @@ pub(super) fn run<W: Workload>(
     Ok(report)
 }
 
-/// The progress of all threads as one.
+/// The merged progress of all threads.
 struct View {
     seen: Vec<Option<RunProgress>>,
     shown: Option<(Phase, Instant)>,

@@ -46,8 +46,8 @@ impl Usage {
         }
     }
 
-    /// Measuring has ended: what was done and used since it began goes into the report. Returns the waits for
-    /// a core, whose effect shows once the latencies are known.
+    /// Measuring has ended: writes the resource usage of the span into the report. Returns the waits for a
+    /// core, which are evaluated once the latencies are known.
     pub(super) fn end(
         mut self,
         measured_ns: u64,

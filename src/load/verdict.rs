@@ -21,7 +21,7 @@ const SERVED_FROM: u64 = 10;
 #[cfg(feature = "cli")]
 const OTHER_STATUSES_NOTED_FROM: f64 = 0.01;
 
-/// Adds to a report what its numbers say: the verdict, and where the latency bends.
+/// Adds the verdict and the bend of the latency to a report.
 pub(super) fn conclude(report: &mut Report) {
     report.bend = bend::of(report);
     report.verdict = Some(of(report));
@@ -101,7 +101,7 @@ pub(crate) fn judged(report: &Report) -> RunVerdict {
     report.verdict.clone().unwrap_or_else(|| of(report))
 }
 
-/// What a reader should know beside the verdict, one sentence each.
+/// Notes for the reader in addition to the verdict, one sentence each.
 #[cfg(feature = "cli")]
 pub(crate) fn notes(report: &Report) -> Vec<String> {
     let mut found = judged(report).notes(report.latency.count);

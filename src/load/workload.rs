@@ -3,10 +3,10 @@
 
 use super::report::RequestSettings;
 
-/// What all clients of a run have in common: the counterpart of [`crate::session::Service`]. The threads of a
-/// run ([`super::Plan::threads`]) share it; a client belongs to one of them.
+/// The state shared by all clients of a run: the counterpart of [`crate::session::Service`]. The threads of a
+/// run ([`super::Plan::threads`]) share it; a client belongs to one thread.
 pub trait Workload: Sync {
-    /// One connection's state.
+    /// The state of one connection.
     type Client: Client;
 
     /// The name in reports.
@@ -38,13 +38,13 @@ pub trait Workload: Sync {
         false
     }
 
-    /// What the clients have counted beside requests, for reports: names, such as `redirects_followed`, with
-    /// counts of the whole run.
+    /// Other counters of the clients, for reports: names, such as `redirects_followed`, with counts of the
+    /// whole run.
     fn counts(&self) -> Vec<(&'static str, u64)> {
         Vec::new()
     }
 
-    /// In which directions bytes flow: a slow client is slow in one of them.
+    /// The directions in which bytes flow: a slow client is slow in one of them.
     fn flow(&self) -> Flow {
         Flow::BothWays
     }
@@ -91,8 +91,8 @@ pub enum Flow {
 /// }
 /// ```
 pub trait Client {
-    /// What is sent before the first request of a connection, such as a login, after its first `sent` bytes;
-    /// empty while the server has its turn, such as a greeting that comes first. `None`: requests may follow.
+    /// The bytes, from `sent` on, that a connection sends before its first request, such as a login. Empty
+    /// while the client must wait for the server, such as for a greeting. `None`: requests may follow.
     ///
     /// Requests that are begun wait for it, and their latency includes it.
     fn opening(&self, _sent: usize) -> Option<&[u8]> {
@@ -110,8 +110,9 @@ pub trait Client {
 
     /// The bytes of request `number` that follow its first `sent` bytes; empty once all are sent.
     ///
-    /// It may return the rest in pieces. It may be called again, and returns the same bytes for the same
-    /// arguments. For a number that was not begun, any byte will do, and none if the server sends unasked.
+    /// It may return the rest in pieces. It may be called again, and must return the same bytes for the same
+    /// arguments. For a number that was not begun, it returns any byte, or nothing if the server sends
+    /// without a request.
     fn request(&self, number: u64, sent: usize) -> &[u8];
 
     /// Request `number` was written completely. Returns [`ReplyStatus::Complete`] if there is no reply to it.
@@ -130,28 +131,28 @@ pub trait Client {
     }
 
     /// Bytes that come while no reply is owed.
-    fn unasked(&mut self, _bytes: &[u8]) -> Unasked {
-        Unasked::Wrong("unsolicited bytes")
+    fn unasked(&mut self, _bytes: &[u8]) -> Unsolicited {
+        Unsolicited::Wrong("unsolicited bytes")
     }
 }
 
-/// What bytes mean that come while no reply is owed.
+/// The meaning of bytes that come while no reply is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unasked {
-    /// They mean nothing, and are allowed.
+pub enum Unsolicited {
+    /// They are allowed and ignored.
     Ignored,
     /// The server announces that it ends the connection, which may happen at any time.
     Closing,
-    /// They are wrong, and why.
+    /// They are an error, with the reason.
     Wrong(&'static str),
 }
 
 /// The state of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyStatus {
-    /// All bytes are right so far, and the reply continues. At the end of input such a reply was cut short.
+    /// All bytes are right so far, and the reply continues. At the end of input, the reply is incomplete.
     Incomplete,
-    /// The reply is complete and right, and consists of so many of the bytes.
+    /// The reply is complete and right, and has this many of the bytes.
     Complete(usize),
     /// The same, and the connection takes no further request: bytes after the reply are wrong.
     Final(usize),

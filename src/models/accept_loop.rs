@@ -12,20 +12,21 @@ use crate::sys::wait;
 use super::BoundListener;
 use super::blocking::Worker;
 
-/// How long to wait where accept(2) should and does not, for want of descriptors, in ms.
+/// Pause in ms when accept(2) returns at once because no descriptor is free.
 const UNWAITED_PAUSE_MS: u64 = 100;
 
 /// How a worker waits for its next client.
 #[derive(Clone, Copy)]
 pub(super) enum AcceptWait {
-    /// In accept(2), for the one listener: the kernel wakes one of the workers that wait there.
+    /// In accept(2), for a single listener: the kernel wakes one of the waiting workers.
     Accepts,
-    /// In poll(2), for any of several listeners. All workers that wait are woken, all but one in vain.
+    /// In poll(2), for several listeners. The kernel wakes all waiting workers, all but one in vain.
     Polls,
 }
 
 impl AcceptWait {
-    /// The cheapest way for workers that share these listeners; sets the listeners to block, or not to.
+    /// The cheapest wait for workers that share these listeners; sets the listeners to blocking or
+    /// nonblocking.
     pub(super) fn for_all<S>(listeners: &[BoundListener<S>]) -> io::Result<Self> {
         let alone = listeners.len() == 1;
         for listener in listeners {
@@ -35,7 +36,7 @@ impl AcceptWait {
     }
 }
 
-/// Waits for a client and serves it to its end. Returns without one when the worker has to look at its clock
+/// Waits for a client and serves it to its end. Returns without a client when the worker must check its clock
 /// and flags.
 pub(super) fn serve_next<S: Service, H: FnMut()>(
     worker: &mut Worker<'_, S, H>,
@@ -49,12 +50,12 @@ pub(super) fn serve_next<S: Service, H: FnMut()>(
     if let AcceptWait::Accepts = waiting {
         return match take(worker, admission, &listeners[0])? {
             // A worker that drains alone has set the listener, which all share, not to block.
-            Taken::None => listeners[0].socket.set_nonblocking(false),
-            Taken::NoneWithoutWaiting => {
+            TakeOutcome::None => listeners[0].socket.set_nonblocking(false),
+            TakeOutcome::NoneWithoutWaiting => {
                 wait::readable([], Some(Duration::from_millis(UNWAITED_PAUSE_MS)))?;
                 Ok(())
             }
-            Taken::OneOrMore => Ok(()),
+            TakeOutcome::OneOrMore => Ok(()),
         };
     }
     let ready = wait::readable(listeners.iter().map(|listener| listener.socket.as_fd()), worker.wait_max())?;
@@ -66,7 +67,7 @@ pub(super) fn serve_next<S: Service, H: FnMut()>(
 
 /// The outcome of [`take`].
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Taken {
+enum TakeOutcome {
     /// A client was served or lost, or accepting has paused: another may wait.
     OneOrMore,
     /// No client waits.
@@ -80,7 +81,7 @@ fn take<S: Service, H: FnMut()>(
     worker: &mut Worker<'_, S, H>,
     admission: &mut Admission,
     listener: &BoundListener<S>,
-) -> io::Result<Taken> {
+) -> io::Result<TakeOutcome> {
     let clock = worker.clock;
     let now_ms = || clock.now_ms();
     if admission.resumes_at_ms().is_some() {
@@ -96,10 +97,10 @@ fn take<S: Service, H: FnMut()>(
             wait::readable([], pause)?;
         }
         AcceptOutcome::Retry => {}
-        AcceptOutcome::Empty => return Ok(Taken::None),
-        AcceptOutcome::EmptyWithoutWaiting => return Ok(Taken::NoneWithoutWaiting),
+        AcceptOutcome::Empty => return Ok(TakeOutcome::None),
+        AcceptOutcome::EmptyWithoutWaiting => return Ok(TakeOutcome::NoneWithoutWaiting),
     }
-    Ok(Taken::OneOrMore)
+    Ok(TakeOutcome::OneOrMore)
 }
 
 /// Serves the clients in the backlogs, as far as the drain's deadline allows, and closes the listeners.
@@ -116,7 +117,7 @@ pub(super) fn drain<S: Service, H: FnMut()>(
             continue;
         }
         while !worker.is_over() {
-            if !matches!(take(worker, admission, &listener), Ok(Taken::OneOrMore)) {
+            if !matches!(take(worker, admission, &listener), Ok(TakeOutcome::OneOrMore)) {
                 break;
             }
         }

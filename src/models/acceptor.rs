@@ -16,16 +16,16 @@ use crate::connection::{
 use crate::limits::Limits;
 use crate::session::{Maintenance, Now, Peer, Refusal, Service};
 use crate::sys::HeldSignals;
-use crate::sys::signals::Arrived;
+use crate::sys::signals::ArrivedSignals;
 use crate::sys::stream::Stream;
-use crate::sys::wait::Ready;
+use crate::sys::wait::ReadySet;
 use crate::telemetry::{Reason, Telemetry};
 use crate::time::CallClock;
 
-use super::{BoundListener, ServedBy, Setup};
+use super::{BoundListener, ServedBy, ServerConfig};
 
-/// Clients that a drain takes from one backlog at a time: more than any backlog holds. Without this bound
-/// clients that go on coming would keep the children from noticing the drain.
+/// Clients that a drain accepts from a backlog at a time: more than any backlog holds. Without this bound, a
+/// stream of new clients would keep the children from noticing the drain.
 const BACKLOG_TAKEN_MAX: u32 = 65_536;
 
 /// Accepts clients, refuses those that may not be served, and hands over the others.
@@ -47,18 +47,18 @@ enum NextClient {
     Admitted(Accepted),
     /// No client waits.
     None,
-    /// A client may wait for which there is no place, or no descriptor, yet.
+    /// A client may wait, but there is no place or no descriptor for it yet.
     Later,
 }
 
 /// What has ended a wait.
 pub(super) struct WaitEnd {
     /// The signals that arrived.
-    pub(super) arrived: Arrived,
-    /// Whether the descriptor beside the listeners is ready.
+    pub(super) arrived: ArrivedSignals,
+    /// Whether the additional descriptor is ready.
     pub(super) beside: bool,
-    ready: Ready,
-    /// So many listeners were waited for.
+    ready: ReadySet,
+    /// The number of listeners that were waited for.
     open: usize,
 }
 
@@ -66,8 +66,8 @@ pub(super) struct WaitEnd {
 pub(super) type NotServed = (Accepted, io::Error);
 
 impl<S: Service> Acceptor<S> {
-    pub(super) fn new(setup: Setup<S>, served_by: ServedBy) -> io::Result<Self> {
-        let Setup { listeners, limits, telemetry, signals, .. } = setup;
+    pub(super) fn new(config: ServerConfig<S>, served_by: ServedBy) -> io::Result<Self> {
+        let ServerConfig { listeners, limits, telemetry, signals, .. } = config;
         let listeners = BoundListener::all(listeners, &limits, served_by);
         listeners.iter().try_for_each(|listener| listener.socket.set_nonblocking(true))?;
         Ok(Acceptor {
@@ -94,7 +94,8 @@ impl<S: Service> Acceptor<S> {
         !self.admission.is_open()
     }
 
-    /// Whether the end of a client may decide soon about the next one: then no end may be noticed late.
+    /// Whether the next client may soon have to wait for the end of another: then ends must be noticed at
+    /// once.
     pub(super) fn is_nearly_full(&self) -> bool {
         self.admission.has_room_for() <= self.limits.accepts_per_turn_max
     }
@@ -158,7 +159,7 @@ impl<S: Service> Acceptor<S> {
         NextClient::Later
     }
 
-    /// Accepts a batch of clients from these listeners, one of each in turn, and hands them over to `serve`.
+    /// Accepts a batch of clients from these listeners in turn, and hands them over to `serve`.
     pub(super) fn accept_ready(
         &mut self,
         woken: &WaitEnd,
@@ -178,7 +179,7 @@ impl<S: Service> Acceptor<S> {
         }
     }
 
-    /// Hands a client over to `serve`. One that cannot be taken over is refused.
+    /// Hands a client over to `serve`. If that fails, the client is refused.
     fn hand_over(
         &mut self,
         at: usize,
@@ -195,13 +196,13 @@ impl<S: Service> Acceptor<S> {
         }
     }
 
-    /// In a drain: accepts all clients that wait in the backlogs, and closes each listener whose backlog is
-    /// empty. A client for which there is no place or no descriptor yet is accepted by a later call.
+    /// In a drain: accepts all clients from the backlogs, and closes each listener whose backlog is empty.
+    /// Clients for which there is no place or no descriptor yet are left to a later call.
     pub(super) fn take_backlog(
         &mut self,
         mut serve: impl FnMut(&mut Self, usize, Accepted) -> Result<(), NotServed>,
     ) {
-        // From the last: a listener that takes the place of a closed one was emptied before.
+        // In reverse order: `swap_remove` then moves only listeners that were already emptied.
         for at in (0..self.listeners.len()).rev() {
             for _ in 0..BACKLOG_TAKEN_MAX {
                 match self.accept(at) {

@@ -54,7 +54,7 @@ pub(super) struct Worker<'a, S, H = fn()> {
     events_seen: u32,
     interrupter: Interrupter<'a>,
     stop_state: StopState,
-    /// The process whose end is to be looked for, where the system does not report it.
+    /// The parent, whose end is polled where the system does not report it.
     parent: Option<u32>,
     /// The buffers of all workers of this process, if there are several.
     buffers: Option<Arc<SharedBuffers>>,
@@ -63,7 +63,7 @@ pub(super) struct Worker<'a, S, H = fn()> {
     alone: Option<SoleWorker<H>>,
 }
 
-/// The services of all listeners. There is rarely more than one, which needs no memory of the heap.
+/// The services of all listeners. Usually there is one, which is stored without an allocation.
 pub(super) struct Services<S> {
     first: S,
     others: Vec<S>,
@@ -74,7 +74,7 @@ impl<S: Clone> Services<S> {
         Services { first, others: Vec::new() }
     }
 
-    /// Those of these listeners; a server has at least one.
+    /// The services of these listeners, at least one.
     pub(super) fn of(listeners: &[BoundListener<S>]) -> Self {
         let service = |listener: &BoundListener<S>| listener.served.service.clone();
         Services { first: service(&listeners[0]), others: listeners[1..].iter().map(service).collect() }
@@ -113,9 +113,9 @@ impl<'a> Interrupter<'a> {
         Interrupter::Thread { interrupt_at, set_to_ms: NEVER_MS }
     }
 
-    /// Has blocked calls interrupted no later than `due_ms`, and from then on again and again. Returns
-    /// whether the timer was set. A timer that goes off sooner is left as it is: the call is made once more
-    /// then, and in steady state no timer is set.
+    /// Interrupts blocked calls at `due_ms` at the latest, and repeatedly from then on. Returns whether the
+    /// timer was set. A timer that expires earlier is left as it is: the caller then calls this again, so
+    /// that in steady state no timer is set.
     #[inline]
     fn set(&mut self, due_ms: u64, now_ms: u64) -> bool {
         match self {
@@ -224,12 +224,12 @@ impl<'a, S: Service> Worker<'a, S> {
         }
     }
 
-    /// It is one of several workers in this process, whose buffers are counted together.
+    /// Counts the buffers of this worker together with those of the other workers of the process.
     pub(super) fn share_buffers(&mut self, buffers: Arc<SharedBuffers>) {
         self.buffers = Some(buffers);
     }
 
-    /// The same for children that are to be forked: what one makes for itself takes time and memory for each.
+    /// Allocates before the fork what each child would otherwise allocate itself.
     pub(super) fn for_children(mut self) -> Self {
         self.scratch.reserve();
         Worker { is_child: true, ..self }
@@ -242,7 +242,7 @@ impl<'a, S: Service> Worker<'a, S> {
 }
 
 impl<S: Service, H: FnMut()> Worker<'_, S, H> {
-    /// Whether it is to wait for no further client.
+    /// Whether it should stop accepting clients.
     pub(super) fn is_stopping(&mut self) -> bool {
         self.check(self.clock.now());
         self.stop_state != StopState::Serving
@@ -298,7 +298,7 @@ impl<S: Service, H: FnMut()> Worker<'_, S, H> {
         }
     }
 
-    /// Apart, so that it takes no room on the stack of those that never do it.
+    /// A function of its own, so that its locals are on the stack only while it runs.
     #[cold]
     #[inline(never)]
     fn report(&self) {
@@ -399,7 +399,7 @@ impl<S: Service, H: FnMut()> Worker<'_, S, H> {
     ) -> Reason {
         let (waker, timeouts) = (pipe.map(WakePipe::waker), served.timeouts);
         let mut held = BufferShare::of(self.buffers.as_ref());
-        // A drain calls a session that pauses before it goes on to wait.
+        // In a drain a paused session is called before the next wait.
         let mut pumped_serving = true;
         loop {
             let now = time.now();
@@ -487,7 +487,7 @@ impl<S: Service, H: FnMut()> Worker<'_, S, H> {
     }
 }
 
-/// Wakes for a client whose thread may be blocked: a pipe beside its socket.
+/// Wakes a client whose thread may be blocked: a pipe that is polled with its socket.
 struct WakePipe {
     read: UnixStream,
     shared: Arc<WakePipeEnd>,
@@ -542,8 +542,8 @@ impl WakePipe {
         self.clear_by(|mut pipe| pipe.read(&mut [0; 64]));
     }
 
-    /// The byte is read before the mark is cleared. In the other order a wake between the two would lose its
-    /// byte to the read and leave the mark, and no later wake would write one.
+    /// Read the byte before clearing the mark. In the opposite order, a wake between the two would set the
+    /// mark and lose its byte to the read, and no later wake would write another byte.
     fn clear_by(&self, read: impl FnOnce(&UnixStream) -> io::Result<usize>) {
         let _ = read(&self.read); // at most one byte is there; none is as good
         self.shared.pending.swap(false, Ordering::SeqCst);

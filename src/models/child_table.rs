@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::session::Peer;
 use crate::sys::SharedCounters;
 
-/// Numbers of a slot: the process with the kind of its client's address and the port, and the address. All
-/// are 0 in an empty slot.
+/// The words of a slot: process, kind of the client's address and port in the first, the address in the
+/// others. All are 0 in an empty slot.
 const SLOT: usize = 3;
 /// The most slots: more than a system has processes (`PID_MAX_LIMIT` of Linux, 2²²).
 const SLOTS_MAX: u64 = 1 << 23;
@@ -25,13 +25,13 @@ const PORT_SHIFT: u32 = 48;
 #[derive(Debug)]
 pub(super) struct ChildTable {
     slots: SharedCounters,
-    /// One less than the number of slots, a power of two.
+    /// The number of slots, a power of two, minus one.
     mask: usize,
     len: usize,
 }
 
 impl ChildTable {
-    /// For so many clients, or as many as the system has processes. It becomes memory as it is used.
+    /// For this many clients, at most the system's number of processes. Memory is committed as it is used.
     pub(super) fn new(clients_max: u32) -> io::Result<Self> {
         let slots = (2 * u64::from(clients_max)).next_power_of_two().min(SLOTS_MAX) as usize;
         Ok(ChildTable { slots: SharedCounters::new(slots * SLOT)?, mask: slots - 1, len: 0 })
@@ -57,7 +57,7 @@ impl ChildTable {
         self.len += 1;
     }
 
-    /// A child has ended: the client that it served, `None` if there is no such child.
+    /// Removes a child that has ended; returns its client, `None` if there is no such child.
     pub(super) fn remove(&mut self, pid: u32) -> Option<Peer> {
         let mut slot = self.home(pid);
         while self.pid(slot)? != pid {
@@ -65,7 +65,7 @@ impl ChildTable {
         }
         let peer = self.peer(slot);
         self.len -= 1;
-        // Those behind it move up, so that each is found from its own place without a gap.
+        // Later entries of the run move up, so that each is found from its home slot without a gap.
         let mut next = (slot + 1) & self.mask;
         while let Some(moved) = self.pid(next) {
             let (way, gap) =
@@ -80,7 +80,7 @@ impl ChildTable {
         Some(peer)
     }
 
-    /// Where a process is looked for first: ids are given in order.
+    /// The home slot of a process: ids are assigned in order.
     fn home(&self, pid: u32) -> usize {
         pid as usize & self.mask
     }

@@ -25,7 +25,7 @@ use crate::admission::Accepted;
 use crate::reactor::Summary;
 use crate::session::Service;
 use crate::sys::ChildEnds;
-use crate::sys::process::{self, ChildRequest, Ended, Forked};
+use crate::sys::process::{self, ChildExit, ChildRequest, ForkSide};
 use crate::telemetry::{Counters, Reason, Tally};
 use crate::time::in_words;
 
@@ -33,10 +33,10 @@ use super::acceptor::{Acceptor, NotServed};
 use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, Services, Worker};
 use super::child_table::ChildTable;
 use super::shutdown::{Cuts, Shutdown};
-use super::{ServedBy, Setup};
+use super::{ServedBy, ServerConfig};
 
-/// How long after children were reaped the next are left to end, in ms. While clients come and go, their
-/// children are reaped together: by itself each end would wake the parent once more.
+/// The pause between two reapings of children, in ms: while many clients come and go, their children are
+/// reaped together, and not every end wakes the parent.
 const REAP_EVERY_MS: u64 = 20;
 
 /// The exit code of a child that has served its client to its end, and has counted that.
@@ -66,7 +66,7 @@ impl<S: Service> Children<S> {
         Ok(Children { clients, tally, left_until_ms: 0, worker: worker.for_children() })
     }
 
-    /// How long a wait leaves children that end to themselves; `None` if the next end is noticed at once.
+    /// How long a wait ignores the ends of children; `None` if the next end must be noticed at once.
     fn left_for(&self, acceptor: &Acceptor<S>) -> Option<Duration> {
         let left_ms = self.left_until_ms.saturating_sub(acceptor.clock.now_ms());
         (left_ms > 0 && !acceptor.is_nearly_full()).then(|| Duration::from_millis(left_ms))
@@ -75,11 +75,11 @@ impl<S: Service> Children<S> {
 
 /// Serves with a child per client, until a signal stops it.
 #[inline(never)] // what is on the stack at the fork is copied for each child
-pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    let mut acceptor = Acceptor::new(setup, ServedBy::Children)?;
+pub(super) fn run<S: Service>(config: ServerConfig<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
+    let mut acceptor = Acceptor::new(config, ServedBy::Children)?;
     let mut children = Children::new(&acceptor)?;
     process::release_free_memory();
-    reap(&mut acceptor, &mut children, Reason::Crashed)?; // children of the program that became this one: no signal came
+    reap(&mut acceptor, &mut children, Reason::Crashed)?; // children from before exec: no signal has come for them
     loop {
         let left_for = children.left_for(&acceptor);
         acceptor.signals.set_child_ends(if left_for.is_some() { ChildEnds::Stay } else { ChildEnds::Come });
@@ -126,11 +126,11 @@ fn hand_over<S: Service>(
         _ => Err(error),
     });
     match forked {
-        Ok(Forked::Parent(pid)) => {
+        Ok(ForkSide::Parent(pid)) => {
             children.clients.insert(pid, accepted.peer);
             Ok(())
         }
-        Ok(Forked::Child(parent)) => {
+        Ok(ForkSide::Child(parent)) => {
             process::work_and_exit(|| {
                 acceptor.close_in_child(); // a child that lives on must not keep the port
                 children.worker.begin_child(parent);
@@ -157,12 +157,12 @@ fn reap<S: Service>(
         reaped += 1;
         let Some(peer) = children.clients.remove(pid) else { continue };
         match ended {
-            Ended::Exited(SERVED) => {}
-            Ended::Exited(code) => {
+            ChildExit::Exited(SERVED) => {}
+            ChildExit::Exited(code) => {
                 log::error!("{peer}: its child process ended with exit code {code}");
                 acceptor.telemetry.counters.count(Reason::Crashed);
             }
-            Ended::Killed(signal) => {
+            ChildExit::Killed(signal) => {
                 log::error!("{peer}: its child process was killed by signal {signal}");
                 acceptor.telemetry.counters.count(killed);
             }

@@ -17,20 +17,20 @@ use crate::time::CallClock;
 
 use super::accept_loop::{AcceptWait, drain, serve_next};
 use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, Services, Worker};
-use super::{BoundListener, ServedBy, Setup};
+use super::{BoundListener, ServedBy, ServerConfig};
 
 /// Serves one client after the other, until a signal stops it.
-pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    let listeners = BoundListener::all(setup.listeners, &setup.limits, ServedBy::ThisProcess);
+pub(super) fn run<S: Service>(config: ServerConfig<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
+    let listeners = BoundListener::all(config.listeners, &config.limits, ServedBy::ThisProcess);
     let waiting = AcceptWait::for_all(&listeners)?;
-    let mut signals = setup.signals.alone(INTERRUPT_EVERY_MS)?;
+    let mut signals = config.signals.alone(INTERRUPT_EVERY_MS)?;
     let (services, clock, counts) = (Services::of(&listeners), CallClock::start(), signals.counts());
-    let mut admission = Admission::new(&setup.limits, u32::MAX);
-    let worker = Worker::new(services, setup.limits, clock, setup.telemetry, counts, Interrupter::TIMER);
+    let mut admission = Admission::new(&config.limits, u32::MAX);
+    let worker = Worker::new(services, config.limits, clock, config.telemetry, counts, Interrupter::TIMER);
     let mut worker = worker.alone(stopping);
     while !worker.is_stopping() {
         serve_next(&mut worker, &mut admission, &listeners, waiting)?;
-        signals.take(); // for its lines in the log: the worker looks at the counts
+        signals.take(); // for its lines in the log: the worker checks the counts
     }
     drain(&mut worker, &mut admission, listeners);
     Ok(Summary::of_counters(worker.telemetry.counters.clone()))

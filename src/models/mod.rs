@@ -137,7 +137,7 @@ impl Model {
         }
     }
 
-    /// Among how many processes its clients are divided; `None` if each client has one of its own.
+    /// The number of processes that share its clients; `None` if each client has its own process.
     pub fn processes(self, workers: usize) -> Option<usize> {
         match self {
             Model::Fork => None,
@@ -214,7 +214,7 @@ impl FromStr for Model {
 
 /// A service and the sockets at which it is served.
 pub struct ListenerConfig<S> {
-    /// What is done for clients.
+    /// The service.
     pub service: S,
     /// The listening sockets: one, or one per worker ([`Model::splits_port`]).
     pub sockets: Vec<Listener>,
@@ -222,23 +222,23 @@ pub struct ListenerConfig<S> {
     pub layers: ListenerLayers,
 }
 
-/// What a model is given.
-pub struct Setup<S> {
-    /// What is served, and where.
+/// What a model runs.
+pub struct ServerConfig<S> {
+    /// The services and their listening sockets.
     pub listeners: Vec<ListenerConfig<S>>,
-    /// The bounds.
+    /// The limits of the server.
     pub limits: Limits,
     /// How many workers, for models that have them; at least 1.
     pub workers: usize,
-    /// Where ends and answers are counted.
+    /// Counts ends and answers.
     pub telemetry: Telemetry,
     /// The installed signals: they drain, stop, reopen and report.
     pub signals: Signals,
 }
 
-impl<S> Setup<S> {
-    /// From here on SIGHUP rotates the log files, if there are any. To be called before anybody can know that
-    /// the server runs; [`run`] does it, too.
+impl<S> ServerConfig<S> {
+    /// From here on SIGHUP reopens the log files, if there are any. Call it before anyone can know that the
+    /// server runs; [`run`] calls it, too.
     pub(crate) fn reopen_on_hangup(&mut self) -> io::Result<()> {
         if self.telemetry.has_file() { self.signals.reopen_on_hangup() } else { Ok(()) }
     }
@@ -248,34 +248,34 @@ impl<S> Setup<S> {
 /// begins.
 ///
 /// # Errors
-/// `Unsupported` with [`Model::objection`] or [`Model::objection_to`]; otherwise what the system refused. An
-/// error of a client ends that client alone.
+/// `Unsupported` with [`Model::objection`] or [`Model::objection_to`]; otherwise the error of the system. An
+/// error of a client ends only this client.
 pub fn run<S: Service + Send>(
     model: Model,
-    mut setup: Setup<S>,
+    mut config: ServerConfig<S>,
     stopping: &mut dyn FnMut(),
 ) -> io::Result<Summary> {
-    let to_service = |config: &ListenerConfig<S>| model.objection_to(&config.service, setup.workers);
-    let objection = model.objection(setup.workers, &setup.limits);
-    if let Some(objection) = objection.or_else(|| setup.listeners.iter().find_map(to_service)) {
+    let to_service = |served: &ListenerConfig<S>| model.objection_to(&served.service, config.workers);
+    let objection = model.objection(config.workers, &config.limits);
+    if let Some(objection) = objection.or_else(|| config.listeners.iter().find_map(to_service)) {
         return Err(io::Error::new(io::ErrorKind::Unsupported, objection));
     }
-    setup.reopen_on_hangup()?;
-    setup.telemetry.watch_signals(setup.signals.counts());
+    config.reopen_on_hangup()?;
+    config.telemetry.watch_signals(config.signals.counts());
     match model {
-        Model::Iterative => iterative::run(setup, stopping),
-        Model::Prefork => prefork::run(setup, stopping),
-        Model::Fork => fork::run(setup, stopping),
-        Model::Thread => thread::run(setup, stopping),
-        Model::Prethread => prethread::run(setup, stopping),
-        Model::Reactor if setup.workers > 1 => workers::run(setup, stopping),
+        Model::Iterative => iterative::run(config, stopping),
+        Model::Prefork => prefork::run(config, stopping),
+        Model::Fork => fork::run(config, stopping),
+        Model::Thread => thread::run(config, stopping),
+        Model::Prethread => prethread::run(config, stopping),
+        Model::Reactor if config.workers > 1 => workers::run(config, stopping),
         Model::Reactor => {
-            let mut reactor = Reactor::new(setup.limits)?;
-            reactor.set_telemetry(setup.telemetry);
-            reactor.watch_signals(setup.signals)?;
-            for config in setup.listeners {
-                for socket in config.sockets {
-                    reactor.listen_with(socket, config.service.clone(), config.layers.clone())?;
+            let mut reactor = Reactor::new(config.limits)?;
+            reactor.set_telemetry(config.telemetry);
+            reactor.watch_signals(config.signals)?;
+            for ListenerConfig { service, sockets, layers } in config.listeners {
+                for socket in sockets {
+                    reactor.listen_with(socket, service.clone(), layers.clone())?;
                 }
             }
             while reactor.turn(None)? == Turn::Serving {}
@@ -285,7 +285,7 @@ pub fn run<S: Service + Send>(
     }
 }
 
-/// One listening socket and what is served there, as the blocking models use it.
+/// A listening socket and its service, for the blocking models.
 pub(crate) struct BoundListener<S> {
     /// Shared by threads; closed when the last of them drops it.
     pub(crate) socket: Arc<Listener>,
@@ -302,7 +302,8 @@ pub(crate) enum ServedBy {
 }
 
 impl<S: Service> BoundListener<S> {
-    /// One for each socket. A client that a child serves is to be reset if the child is killed.
+    /// One for each socket. If children serve the clients, sockets are set to be reset when a child is
+    /// killed.
     pub(crate) fn all(configs: Vec<ListenerConfig<S>>, limits: &Limits, served_by: ServedBy) -> Vec<Self> {
         let all_of = |config: ListenerConfig<S>| {
             let ListenerConfig { service, sockets, layers } = config;

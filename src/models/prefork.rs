@@ -25,7 +25,7 @@ use crate::time::CallClock;
 use super::accept_loop::{AcceptWait, drain, serve_next};
 use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, Services, Worker};
 use super::supervise::{WorkerJob, WorkerPool};
-use super::{BoundListener, ServedBy, Setup};
+use super::{BoundListener, ServedBy, ServerConfig};
 
 /// What the parent holds for its copies.
 struct Copies<S> {
@@ -40,8 +40,8 @@ struct Copies<S> {
 
 /// Serves with `workers` copies, until a signal stops it.
 #[inline(never)] // what is on the stack at the fork is copied for each copy
-pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    let Setup { listeners, limits, workers, telemetry, signals } = setup;
+pub(super) fn run<S: Service>(config: ServerConfig<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
+    let ServerConfig { listeners, limits, workers, telemetry, signals } = config;
     let workers = workers.min(limits.clients_max as usize);
     log::info!("{workers} processes serve one client each; further clients wait in the backlog");
     let counts = signals.counts();

@@ -32,9 +32,9 @@ use crate::time::CallClock;
 use super::accept_loop::{AcceptWait, drain, serve_next};
 use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, STACK_BYTES, Services, Worker};
 use super::shutdown::end_of_threads;
-use super::{BoundListener, ServedBy, Setup};
+use super::{BoundListener, ServedBy, ServerConfig};
 
-/// What a thread is given.
+/// The data of a thread.
 struct WorkerTask<S> {
     number: usize,
     listeners: Vec<BoundListener<S>>,
@@ -65,8 +65,11 @@ fn serve<S: Service>(task: Box<WorkerTask<S>>, member: &CrewMember<()>) {
 }
 
 /// Serves with `workers` threads, until a signal stops it.
-pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    let Setup { listeners, limits, workers, mut telemetry, signals } = setup;
+pub(super) fn run<S: Service + Send>(
+    config: ServerConfig<S>,
+    stopping: &mut dyn FnMut(),
+) -> io::Result<Summary> {
+    let ServerConfig { listeners, limits, workers, mut telemetry, signals } = config;
     let workers = workers.min(limits.clients_max as usize);
     log::info!("{workers} threads serve one client each; further clients wait in the backlog");
     let tally = Tally::new()?;
@@ -95,12 +98,12 @@ pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()
         }
     }
     let mut ends_at: Option<Instant> = None;
-    // Bound: the drain's deadline, which each thread keeps by itself, and a grace.
+    // Bounded by the deadline of the drain, which each thread checks itself, plus a grace period.
     while crew.running() > 0 && ends_at.is_none_or(|ends_at| Instant::now() < ends_at) {
         let now_ms = clock.now_ms();
         let due = crew.due_ms().map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now_ms)));
         let drain = ends_at.map(|_| Duration::from_millis(INTERRUPT_EVERY_MS.into()));
-        crew.take_left(true); // the end of a thread may be that of the last
+        crew.take_left(true); // this may be the end of the last thread
         if crew.running() == 0 {
             break;
         }
@@ -124,7 +127,7 @@ pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()
         }
     }
     let mut counters = Counters::of_tally(&tally);
-    // Clients whose session computes without end.
+    // The clients whose session computes without end.
     counters.add(Reason::DrainCut, counters.open());
     Ok(Summary::of_counters(counters))
 }

@@ -63,7 +63,7 @@ impl Shutdown {
         matches!(self.stage, ShutdownStage::Draining { .. })
     }
 
-    /// The reason for the ends of clients whose child is killed now.
+    /// The reason for clients whose child is killed now.
     pub(super) fn reason_of_killed(&self) -> Reason {
         match self.stage {
             ShutdownStage::Draining { .. } | ShutdownStage::Cutting { .. } => Reason::Crashed,
@@ -80,16 +80,16 @@ pub(super) fn end_of_threads(before: Option<Instant>, drain_ms: u32, signals: Si
     before.map_or(end, |before| before.min(end))
 }
 
-/// Tells when a drain has begun to cut clients. Its time is over then, though the clock of the accepting
-/// process or thread may say so only a moment later: who waits must not come in by the place of one who was
-/// cut.
+/// Detects that a drain has begun to cut clients. Its time is over then, even if the clock of the accepting
+/// process or thread reaches the deadline a moment later: a waiting client must not take the place of a
+/// client that was cut.
 pub(super) struct Cuts {
     tally: Tally,
     before: u64,
 }
 
 impl Cuts {
-    /// Of the drain that begins now.
+    /// For a drain that begins now.
     pub(super) fn new(tally: &Tally) -> Self {
         Cuts { tally: tally.clone(), before: Self::count(tally) }
     }

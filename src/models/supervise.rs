@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::reactor::Summary;
 use crate::sys::listener::is_shortage;
-use crate::sys::process::{self, ChildRequest, Ended, Forked};
+use crate::sys::process::{self, ChildExit, ChildRequest, ForkSide};
 use crate::sys::{HeldSignals, SharedCounters, Signals};
 use crate::telemetry::{Counters, Reason, Tally, Telemetry};
 use crate::time::in_words;
@@ -20,14 +20,15 @@ use super::shutdown::Shutdown;
 
 /// The pause before a worker that died is replaced, in ms: the first, doubled each time up to the last.
 const RESTART_PAUSE_MS: (u64, u64) = (100, 10_000);
-/// A worker that lived as long as this did not fail at its start: the pauses begin anew, in ms.
+/// A worker that lived at least this long, in ms, did not fail at its start: the pauses begin again at the
+/// shortest.
 const SETTLED_MS: u64 = 10_000;
 /// The exit code of a worker that drained on request.
 const DRAINED: u8 = 0;
 /// The exit code of a worker that the system kept from serving. (`EX_OSERR`, sysexits.h)
 const FAILED: u8 = 71;
-/// The exit code of a worker for which descriptors or memory were short: later there may be enough.
-/// (`EX_TEMPFAIL`)
+/// The exit code of a worker that lacked descriptors or memory, of which there may be enough later
+/// (`EX_TEMPFAIL`).
 const SHORT: u8 = 75;
 
 /// The work of a worker process, and what its parent holds for it.
@@ -38,7 +39,7 @@ pub(super) trait WorkerJob {
     /// In the child: serves until it is stopped. `parent` is the process to follow.
     ///
     /// # Errors
-    /// It cannot serve, or not any longer. Errors of clients are not among them.
+    /// It cannot serve, or cannot continue to. Errors of clients are not reported here.
     fn serve(
         &mut self,
         index: usize,
@@ -50,16 +51,15 @@ pub(super) trait WorkerJob {
     /// In the parent, when draining begins: closes the listeners, so that no new client queues there.
     fn release(&mut self);
 
-    /// In the parent: runs the maintenance of its own copies of the services. Returns how long until it is
+    /// In the parent: runs the maintenance of its own copies of the services. Returns the time until it is
     /// due again.
     fn maintain(&mut self) -> Option<Duration>;
 }
 
 /// The workers, as their parent sees them.
 ///
-/// A page of memory that the parent or a worker writes to after the fork is copied. So the parent writes
-/// nothing down between two forks but in memory that they share, and a worker takes what it needs from the
-/// stack.
+/// A page of memory that the parent or a worker writes to after the fork is copied. So between two forks the
+/// parent writes only to memory that they share, and a worker finds its data on the stack.
 pub(super) struct WorkerPool {
     signals: HeldSignals,
     telemetry: Telemetry,
@@ -67,14 +67,14 @@ pub(super) struct WorkerPool {
     child_telemetry: Telemetry,
     drain_ms: u32,
     workers: Vec<SupervisedWorker>,
-    /// By worker: the process that was just forked for it, until its state has it; 0 for none.
+    /// By worker: the id of the process just forked for it, until `WorkerState` has it; 0 for none.
     forked: SharedCounters,
     /// The error of the last worker that failed, as `errno`, written by that worker.
     failure: SharedCounters,
 }
 
-/// One worker, and what all processes that took its place have counted: of one that dies it shows how many
-/// clients went with it.
+/// A worker, and the counters of all processes that have taken its place: they show how many clients a
+/// process that died had.
 struct SupervisedWorker {
     state: WorkerState,
     tally: Tally,
@@ -91,28 +91,28 @@ enum WorkerState {
     Vacant {
         start_at: Instant,
         pause_ms: u64,
-        after: After,
+        cause: VacancyCause,
     },
     /// It ended in the drain, and is not replaced.
     Closed,
 }
 
-/// Why there is no process.
+/// Why a worker has no process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum After {
-    /// It died, or there was none yet: clients may wait in its queue.
+enum VacancyCause {
+    /// It died, or there was no process yet: clients may wait in its queue.
     Death,
-    /// It drained by itself: an operator has sent it SIGTERM, or a supervisor has sent that to every process
-    /// of the server, and the signal for the parent is on its way.
+    /// It was drained alone: an operator sent it SIGTERM, or a supervisor sent SIGTERM to every process of
+    /// the server and that for the parent is still on its way.
     Drain,
     /// The system kept it from serving, soon after its start.
     Failure,
 }
 
 impl WorkerState {
-    fn vacant(now: Instant, pause_ms: u64, after: After) -> WorkerState {
+    fn vacant(now: Instant, pause_ms: u64, cause: VacancyCause) -> WorkerState {
         let start_at = now + Duration::from_millis(pause_ms);
-        WorkerState::Vacant { start_at, pause_ms: (pause_ms * 2).min(RESTART_PAUSE_MS.1), after }
+        WorkerState::Vacant { start_at, pause_ms: (pause_ms * 2).min(RESTART_PAUSE_MS.1), cause }
     }
 
     fn pid(&self) -> Option<u32> {
@@ -125,10 +125,10 @@ impl WorkerState {
     /// Readies it for the drain of the server: clients in the queue of a dead worker are served by a process
     /// that drains at once. A worker that has drained has emptied its queue, and is not replaced.
     fn prepare_drain(&mut self) {
-        if let WorkerState::Vacant { start_at, after, .. } = self {
-            match after {
-                After::Death | After::Failure => *start_at = Instant::now(),
-                After::Drain => *self = WorkerState::Closed,
+        if let WorkerState::Vacant { start_at, cause, .. } = self {
+            match cause {
+                VacancyCause::Death | VacancyCause::Failure => *start_at = Instant::now(),
+                VacancyCause::Drain => *self = WorkerState::Closed,
             }
         }
     }
@@ -146,7 +146,7 @@ impl WorkerPool {
         let worker = |tally: Tally| {
             let pause_ms = RESTART_PAUSE_MS.0;
             SupervisedWorker {
-                state: WorkerState::Vacant { start_at: now, pause_ms, after: After::Death },
+                state: WorkerState::Vacant { start_at: now, pause_ms, cause: VacancyCause::Death },
                 tally,
             }
         };
@@ -171,7 +171,7 @@ impl WorkerPool {
         mut job: impl WorkerJob,
         stopping: &mut dyn FnMut(),
     ) -> io::Result<Summary> {
-        self.reap()?; // children of the program that became this one: no signal came for them
+        self.reap()?; // children from before exec: no signal has come for them
         loop {
             self.start_vacant(&mut job);
             let timeout = self.next_start().into_iter().chain(job.maintain()).min();
@@ -195,11 +195,11 @@ impl WorkerPool {
         }
     }
 
-    /// An error once every worker was kept from serving soon after its start: to start them again would be in
+    /// Returns an error once every worker has failed soon after its start: starting them again would be in
     /// vain.
     fn check_failures(&self) -> io::Result<()> {
         let has_failed = |worker: &SupervisedWorker| {
-            matches!(worker.state, WorkerState::Vacant { after: After::Failure, .. })
+            matches!(worker.state, WorkerState::Vacant { cause: VacancyCause::Failure, .. })
         };
         if !self.workers.iter().all(has_failed) {
             return Ok(());
@@ -228,20 +228,20 @@ impl WorkerPool {
         self.workers.iter().filter_map(start).min()
     }
 
-    /// Forks a process for each vacant worker whose pause is over.
+    /// Forks a process for each worker without one whose pause is over.
     fn start_vacant<J: WorkerJob>(&mut self, job: &mut J) {
         let now = Instant::now();
         for index in 0..self.workers.len() {
-            let (pause_ms, after) = match self.workers[index].state {
-                WorkerState::Vacant { start_at, pause_ms, after } if start_at <= now => (pause_ms, after),
+            let (pause_ms, cause) = match self.workers[index].state {
+                WorkerState::Vacant { start_at, pause_ms, cause } if start_at <= now => (pause_ms, cause),
                 _ => continue,
             };
             match process::fork(&mut self.signals, J::INTERRUPT_EVERY_MS) {
-                Ok(Forked::Parent(pid)) => self.forked[index].store(pid.into(), Ordering::Relaxed),
-                Ok(Forked::Child(parent)) => process::work_and_exit(|| self.work(index, parent, job)),
+                Ok(ForkSide::Parent(pid)) => self.forked[index].store(pid.into(), Ordering::Relaxed),
+                Ok(ForkSide::Child(parent)) => process::work_and_exit(|| self.work(index, parent, job)),
                 Err(error) => {
                     log::error!("cannot start worker {index}: {error}; trying again in {pause_ms} ms");
-                    self.workers[index].state = WorkerState::vacant(now, pause_ms, after);
+                    self.workers[index].state = WorkerState::vacant(now, pause_ms, cause);
                 }
             }
         }
@@ -291,18 +291,18 @@ impl WorkerPool {
             let WorkerState::Running { since, pause_ms, .. } = worker.state else { continue };
             let has_settled = since.elapsed() >= Duration::from_millis(SETTLED_MS);
             let pause_ms = if has_settled { RESTART_PAUSE_MS.0 } else { pause_ms };
-            let after = if ended == Ended::Exited(DRAINED) {
+            let cause = if ended == ChildExit::Exited(DRAINED) {
                 log::info!(
                     "worker {index} (process {pid}) was drained by a signal; replacing it in {pause_ms} ms"
                 );
-                After::Drain
+                VacancyCause::Drain
             } else {
                 log::error!("worker {index} (process {pid}) died: {ended}; replacing it in {pause_ms} ms");
-                let failed = ended == Ended::Exited(FAILED) && !has_settled;
-                if failed { After::Failure } else { After::Death }
+                let failed = ended == ChildExit::Exited(FAILED) && !has_settled;
+                if failed { VacancyCause::Failure } else { VacancyCause::Death }
             };
             worker.end_clients(Reason::Crashed);
-            worker.state = WorkerState::vacant(Instant::now(), pause_ms, after);
+            worker.state = WorkerState::vacant(Instant::now(), pause_ms, cause);
         }
         Ok(())
     }
@@ -342,7 +342,7 @@ impl WorkerPool {
         while let Some((pid, ended)) = process::reap()? {
             for worker in self.workers.iter_mut().filter(|worker| worker.state.pid() == Some(pid)) {
                 worker.state = WorkerState::Closed;
-                if ended != Ended::Exited(DRAINED) {
+                if ended != ChildExit::Exited(DRAINED) {
                     log::error!("process {pid} did not drain: {ended}");
                     worker.end_clients(killed);
                 }

@@ -28,9 +28,9 @@ use crate::time::{CallClock, in_words};
 use super::acceptor::{Acceptor, NotServed, WaitEnd};
 use super::blocking::{INTERRUPT_EVERY_MS, Interrupter, STACK_BYTES, Services, Worker};
 use super::shutdown::{Cuts, THREAD_GRACE_MS, end_of_threads};
-use super::{ServedBy, Setup};
+use super::{ServedBy, ServerConfig};
 
-/// What the threads of clients share with the first one.
+/// The data that the threads of clients share with the first thread.
 struct Shared {
     tally: Tally,
     buffers: Arc<SharedBuffers>,
@@ -69,15 +69,18 @@ fn serve<S: Service>(task: Box<ClientTask<S>>, member: &CrewMember<Peer>) {
 }
 
 /// Serves with a thread per client, until a signal stops it.
-pub(super) fn run<S: Service + Send>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
+pub(super) fn run<S: Service + Send>(
+    config: ServerConfig<S>,
+    stopping: &mut dyn FnMut(),
+) -> io::Result<Summary> {
     let tally = Tally::new()?;
     let shared = Shared {
         tally: tally.clone(),
-        buffers: Arc::new(SharedBuffers::new(setup.limits.buffers_bytes_max)),
+        buffers: Arc::new(SharedBuffers::new(config.limits.buffers_bytes_max)),
         crew: Arc::new(Crew::new()?),
     };
-    let telemetry = setup.telemetry.counting(&tally); // refused clients count with the others
-    let acceptor = Acceptor::new(Setup { telemetry, ..setup }, ServedBy::ThisProcess)?;
+    let telemetry = config.telemetry.counting(&tally); // refused clients count with the others
+    let acceptor = Acceptor::new(ServerConfig { telemetry, ..config }, ServedBy::ThisProcess)?;
     let mut threads = Threads { acceptor, shared };
     loop {
         let wants_ends = threads.acceptor.waits_for_end();
@@ -125,7 +128,7 @@ impl<S: Service + Send> Threads<S> {
     }
 
     /// Waits, with `wants_ends` also for the next end of a client. Frees the places of clients that have
-    /// ended, and interrupts threads whose time has come.
+    /// ended, and interrupts threads whose calls have blocked long enough.
     fn wait(&mut self, wants_ends: bool, timeout: Option<Duration>) -> io::Result<WaitEnd> {
         let Threads { acceptor, shared: Shared { crew, .. } } = self;
         crew.take_left(wants_ends).into_iter().for_each(|peer| acceptor.leave(peer));
@@ -141,8 +144,8 @@ impl<S: Service + Send> Threads<S> {
     }
 
     /// Starts threads for the clients in the backlogs, closes the listeners, and interrupts all threads until
-    /// they have ended. Bound: the drain's deadline, which each of them keeps by itself, and a grace: a
-    /// thread whose session computes without end cannot be ended, and its client counts as cut.
+    /// they have ended. The bound is the deadline of the drain, which each thread checks itself, plus a grace
+    /// period: a thread whose session computes without end cannot be ended, and its client counts as cut.
     fn drain(mut self) -> io::Result<Summary> {
         let drain = Duration::from_millis(self.acceptor.limits.drain_ms.into());
         log::info!("draining for at most {}; clients: {}", in_words(drain), self.acceptor.clients());

@@ -23,7 +23,7 @@ use crate::time::CallClock;
 
 use super::blocking::SLICE_MS;
 use super::supervise::{WorkerJob, WorkerPool};
-use super::{ListenerConfig, Setup};
+use super::{ListenerConfig, ServerConfig};
 
 /// What the parent holds for its loops.
 struct Loops<S> {
@@ -40,8 +40,8 @@ fn share(clients_max: u32, workers: u32, index: u32) -> u32 {
 }
 
 /// Serves with `workers` loops, until a signal stops it.
-pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
-    let Setup { listeners, limits, workers, telemetry, signals } = setup;
+pub(super) fn run<S: Service>(config: ServerConfig<S>, stopping: &mut dyn FnMut()) -> io::Result<Summary> {
+    let ServerConfig { listeners, limits, workers, telemetry, signals } = config;
     let pool = WorkerPool::new(signals, telemetry, limits.drain_ms, workers)?;
     let workers = workers as u32;
     log::info!(
@@ -53,7 +53,7 @@ pub(super) fn run<S: Service>(setup: Setup<S>, stopping: &mut dyn FnMut()) -> io
 }
 
 impl<S: Service> WorkerJob for Loops<S> {
-    /// Serves its own sockets, and closes those of the others.
+    /// Serves its own sockets, and closes those of the other workers.
     fn serve(
         &mut self,
         index: usize,

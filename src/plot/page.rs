@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_apart_for_readers_who_see_few_of_them() {
+    fn colours_differ_for_colour_blind_readers() {
         for names in KINDS {
             let schemes: Vec<Vec<Colour>> = names.iter().map(|name| colours(name)).collect();
             for (scheme, at) in [("light", 0), ("dark", 1), ("print", 2)] {

@@ -29,9 +29,9 @@ pub(crate) enum AxisUnit {
 /// Which axes suit a quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spread {
-    /// A linear one.
+    /// A linear scale.
     Linear,
-    /// A logarithmic one if the values are far apart.
+    /// A logarithmic scale if the values are far apart.
     AsNeeded,
 }
 

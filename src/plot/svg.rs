@@ -1,6 +1,6 @@
-//! Plots as SVG whose colours are CSS classes, so that one picture serves light, dark and print.
+//! Plots as SVG. Colours are CSS classes, so that one picture fits light and dark screens and print.
 //!
-//! Made by hand because plotting crates write fixed colours and fixed font sizes into the picture.
+//! Written without a plotting crate, because these write fixed colours and font sizes into the picture.
 
 use std::fmt::Write as _;
 
@@ -48,7 +48,7 @@ pub(crate) struct Series {
     pub(crate) points: Vec<Point>,
 }
 
-/// What distinguishes a subject: colour and shape, so that either one suffices.
+/// The style of a subject: colour and shape, either of which is enough to tell subjects apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Style {
     /// Index of the colour: the class `sN`.
@@ -150,7 +150,7 @@ fn line(svg: &mut String, series: &Series, x: &impl Fn(f64) -> f64, y: &impl Fn(
     svg.push_str("</g>");
 }
 
-/// Names at the ends of lines that reach the right edge; the legend has the others.
+/// Names at the ends of lines that reach the right edge; the other names are in the legend.
 fn end_labels(
     svg: &mut String,
     series: &[Series],

@@ -1,5 +1,4 @@
-//! The clients of the loop: a slab of connections, the queue of those that can go on, and the deadlines of
-//! those that wait.
+//! The clients of the loop: a slab of connections, the run queue, and the deadlines.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,13 +19,12 @@ use crate::time::{Deadlines, Link};
 use super::token::{ConnId, Source};
 use super::wakes::Wakes;
 
-/// Clients for which there is room in the tables from the start, so that no turn copies a table that has
-/// become too small. Only the used part of a table becomes memory; with more clients than these the tables
-/// grow.
+/// Clients for which the tables have room from the start, so that no turn has to copy a table to grow it.
+/// Only the used part of a table is committed memory. With more clients the tables grow.
 const RESERVED_MAX: usize = 1 << 20;
 
-/// Idle clients that are looked at before one of them is evicted: a system call each, for every client that
-/// comes.
+/// Idle clients that are checked before one is evicted. Each check is a system call, made for every new
+/// client.
 const EVICT_LOOKS_MAX: usize = 16;
 
 /// The clients of one loop.
@@ -34,7 +32,7 @@ pub(super) struct Clients<S: Service> {
     slots: Slab<Slot<S::Session>>,
     /// The number of the last client.
     generation: u32,
-    /// Clients that can go on, in order.
+    /// The run queue: clients that have work, in order.
     runnable: VecDeque<ConnId>,
     deadlines: Deadlines,
     /// Slots to be freed.
@@ -49,7 +47,7 @@ pub(super) struct Clients<S: Service> {
     scratch: Scratch,
 }
 
-/// What all clients are given in one turn.
+/// The context of a turn, the same for all clients.
 pub(super) struct TurnContext<'a> {
     pub(super) now: Now,
     pub(super) mode: Mode,
@@ -71,7 +69,7 @@ struct Slot<S> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tenant {
     Client,
-    /// A client whose layers have yet to find its address: no address is counted for it.
+    /// A client whose layers have not found its address yet: no address is counted for it.
     Handshaking,
     Refused,
 }
@@ -96,7 +94,7 @@ enum Cause {
 
 /// Whether bytes went in or out.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Moved {
+enum BytesMoved {
     Nothing,
     Something,
 }
@@ -111,10 +109,10 @@ impl RunState {
     }
 }
 
-/// What one slot of the slab costs with sessions of type `S`, in bytes, its links in the timer wheel and the
-/// size of its buffers included: what an idle client costs in this process.
+/// The size of a slot of the slab with sessions of type `S`, in bytes, including its links in the timer wheel
+/// and its entry among the buffers: the memory of an idle client in this process.
 pub const fn slot_bytes<S>() -> usize {
-    // A slab entry is the slot or the number of the next vacant one.
+    // A slab entry is a slot, or the number of the next vacant slot.
     size_of::<(Option<Slot<S>>, Link)>() + size_of::<u32>()
 }
 
@@ -141,8 +139,8 @@ impl<S: Service> Clients<S> {
         }
     }
 
-    /// For how many clients to make room from the start: as many as the limits allow, if the system grants
-    /// the space.
+    /// The number of clients to make room for from the start: as many as the limits allow, if the system
+    /// grants the space.
     pub(super) fn to_reserve(limits: &Limits) -> usize {
         let clients = limits.clients_max.saturating_add(limits.refusals_max) as usize;
         let mut room = clients.min(RESERVED_MAX);
@@ -162,7 +160,7 @@ impl<S: Service> Clients<S> {
         self.slots.is_empty()
     }
 
-    /// Whether a client can go on without an event.
+    /// Whether a client has work without an event.
     pub(super) fn has_runnable(&self) -> bool {
         !self.runnable.is_empty()
     }
@@ -203,7 +201,7 @@ impl<S: Service> Clients<S> {
         }
     }
 
-    /// Has every client read once more: a drain answers what has arrived.
+    /// Makes every client read once more: a drain answers what has arrived.
     pub(super) fn read_all_once_more(&mut self) {
         for (key, slot) in &mut self.slots {
             slot.connection.transport_mut().look_again();
@@ -234,14 +232,14 @@ impl<S: Service> Clients<S> {
         self.deadlines.has_due()
     }
 
-    /// Judges the clients whose filed deadline has come. A client that is queued because it has more to write
-    /// is filed again when that is done. Bound: those that are due now.
+    /// Handles the clients whose filed deadline has come. A client that is queued because it has more to
+    /// write is filed again when that is done. Bounded by the clients that are due now.
     pub(super) fn expire(&mut self, turn: &mut TurnContext<'_>) {
         while let Some(key) = self.deadlines.pop_due() {
             let Some(slot) = self.slots.get(key) else { continue };
             let is_judged = match slot.run_state {
                 RunState::Waiting => true,
-                // Also one that has more to read.
+                // Also a client that has more to read.
                 RunState::Runnable => {
                     slot.connection.is_reading() && slot.connection.deadline_ms() <= turn.now.monotonic_ms
                 }
@@ -264,12 +262,12 @@ impl<S: Service> Clients<S> {
         };
         let pumped = if pumped == Pumped::Established { self.establish(key, id, turn) } else { pumped };
         let is_same = self.slots[key].connection.moved_bytes() == before_bytes;
-        let moved = if is_same { Moved::Nothing } else { Moved::Something };
+        let moved = if is_same { BytesMoved::Nothing } else { BytesMoved::Something };
         self.file(key, id, pumped, moved);
         self.bound_buffers(key, turn);
     }
 
-    /// The layers of a client are done. It gets its session, unless there are too many clients from its
+    /// The handshakes of a client are complete: opens its session, unless there are too many clients from its
     /// address.
     fn establish(&mut self, key: usize, id: ConnId, turn: &mut TurnContext<'_>) -> Pumped {
         let slot = &mut self.slots[key];
@@ -325,12 +323,12 @@ impl<S: Service> Clients<S> {
     }
 
     /// Files a client by how far it got: for an event, in the run queue, or to be freed.
-    fn file(&mut self, key: usize, id: ConnId, pumped: Pumped, moved: Moved) {
+    fn file(&mut self, key: usize, id: ConnId, pumped: Pumped, moved: BytesMoved) {
         let slot = &mut self.slots[key];
         match pumped {
             Pumped::Established | Pumped::Waits => self.deadlines.file(key, slot.connection.deadline_ms()),
             Pumped::More => {
-                // A client whose bytes never end has a deadline for what it sends, too.
+                // A client that never stops sending has its deadline as well.
                 if slot.connection.is_reading() {
                     self.deadlines.file(key, slot.connection.deadline_ms());
                 }
@@ -345,15 +343,15 @@ impl<S: Service> Clients<S> {
             let is_idle =
                 slot.tenant == Tenant::Client && pumped == Pumped::Waits && slot.connection.is_idle();
             match (is_idle, moved) {
-                (true, Moved::Something) => idle.became_idle(key),
-                (true, Moved::Nothing) => idle.remained_idle(key),
+                (true, BytesMoved::Something) => idle.became_idle(key),
+                (true, BytesMoved::Nothing) => idle.remained_idle(key),
                 (false, _) => idle.remove(key),
             }
         }
     }
 
-    /// Counts the memory that a client's buffers take now. If that is too much for all together, the clients
-    /// with the largest buffers end.
+    /// Updates the memory of a client's buffers. If the sum is over the bound, the clients with the largest
+    /// buffers are ended.
     fn bound_buffers(&mut self, key: usize, turn: &mut TurnContext<'_>) {
         if !self.buffers.are_bounded() {
             return;
@@ -378,7 +376,7 @@ impl<S: Service> Clients<S> {
         }
     }
 
-    /// The end of a turn: which buffers are the largest is found anew in the next.
+    /// Ends a turn: the next one finds the largest buffers again.
     pub(super) fn end_turn(&mut self) {
         self.buffers.forget_candidates();
     }
@@ -417,9 +415,9 @@ impl<S: Service> Clients<S> {
         ConnId { slot: self.slots.vacant_key() as u32, generation: self.generation }
     }
 
-    /// Adds a client that was counted in `admission`, and calls it at once: a service that speaks first does
-    /// so, and the first bytes of a client that speaks first may be there. A client that ends at once is
-    /// never registered. (Bytes that came before the registration give an event, too.)
+    /// Adds a client that was counted in `admission`, and pumps it at once: the service may speak first, and
+    /// first bytes of the client may have arrived. A client that ends at once is never registered. (Bytes
+    /// from before the registration cause an event, too.)
     pub(super) fn add(
         &mut self,
         id: ConnId,
@@ -453,12 +451,12 @@ impl<S: Service> Clients<S> {
             slot.connection.cut(Reason::Failed, &mut context);
             return self.free(key, Reason::Failed, turn);
         }
-        self.file(key, id, pumped, Moved::Something);
+        self.file(key, id, pumped, BytesMoved::Something);
         self.bound_buffers(key, turn);
     }
 
-    /// Ends the client that has been idle longest, if any is idle; of the first few, preferably one that has
-    /// taken its answer and so loses nothing. Returns whether there was one.
+    /// Evicts the client that has been idle longest; among the first few, preferably one that has received
+    /// its whole answer. Returns whether there was an idle client.
     pub(super) fn evict(&mut self, turn: &mut TurnContext<'_>) -> bool {
         let Some(idle) = &self.idle else { return false };
         let is_at_rest = |&key: &usize| self.slots[key].connection.is_at_rest();
@@ -470,8 +468,8 @@ impl<S: Service> Clients<S> {
         true
     }
 
-    /// Cuts every client. One that has taken all of its bytes and only lingers loses nothing: it keeps its
-    /// reason.
+    /// Cuts every client. A client that has received all of its bytes and only lingers loses nothing, and
+    /// keeps its reason.
     pub(super) fn cut_all(&mut self, turn: &mut TurnContext<'_>) {
         let keys: Vec<usize> = self.slots.iter().map(|(key, _)| key).collect();
         for key in keys {

@@ -5,7 +5,7 @@ use crate::connection::Mode;
 use super::Turn;
 use super::wakes::StopRequest;
 
-/// Where the loop stands, and what was asked of it.
+/// The state of the loop, and the requests to stop it.
 #[derive(Debug)]
 pub(super) struct Control {
     state: ControlState,
@@ -70,7 +70,7 @@ impl Control {
         self.requested = request;
     }
 
-    /// What to do after `stops` more signals to stop: the first of them drains, another one stops.
+    /// The command after `stops` more signals to stop: the first signal drains, the second stops.
     pub(super) fn command(&self, stops: u32) -> ControlCommand {
         let by_signals = match stops {
             0 => StopRequest::None,

@@ -1,4 +1,4 @@
-//! What the loop watches beside its clients: listeners, signals, and calls from other code.
+//! What the loop watches in addition to clients: listeners, signals, and calls from other code.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::admission::{AcceptOutcome, Accepted, AdmissionDecision, Refused, SocketMode};
 use crate::connection::{Connection, Mode, Polled};
 use crate::session::{Peer, Refusal, Service};
-use crate::sys::signals::Arrived;
+use crate::sys::signals::ArrivedSignals;
 use crate::sys::{Listener, Signals, Stream};
 use crate::telemetry::Begin;
 
@@ -61,7 +61,7 @@ impl<S: Service> Endpoints<S> {
         })
     }
 
-    /// Whether there are as many listeners as tokens for them.
+    /// Whether all tokens for listeners are used.
     pub(super) fn is_full(&self) -> bool {
         self.listeners.len() >= LISTENERS_MAX as usize
     }
@@ -91,7 +91,7 @@ impl<S: Service> Endpoints<S> {
     pub(super) fn watch_signals(&mut self, signals: Signals, poller: &Poller) -> io::Result<()> {
         poller.watch(signals.as_raw_fd(), Source::Signals)?;
         self.signals = Some(signals);
-        self.signals_latched = true; // one may have come before
+        self.signals_latched = true; // a signal may have come before
         Ok(())
     }
 
@@ -103,7 +103,7 @@ impl<S: Service> Endpoints<S> {
         &self.wakes
     }
 
-    /// Makes room for so many clients that are woken at once.
+    /// Makes room for this many clients that are woken at once.
     pub(super) fn reserve_wakes(&mut self, clients: usize) {
         self.wakes.reserve(clients);
         self.woken.reserve(clients);
@@ -126,7 +126,7 @@ impl<S: Service> Endpoints<S> {
     }
 
     /// The signals that arrived since the last call.
-    pub(super) fn take_signals(&mut self, poller: &Poller) -> Arrived {
+    pub(super) fn take_signals(&mut self, poller: &Poller) -> ArrivedSignals {
         match &mut self.signals {
             Some(signals) if self.signals_latched => {
                 self.signals_latched = false;
@@ -134,7 +134,7 @@ impl<S: Service> Endpoints<S> {
                 poller.renew(signals.as_raw_fd(), Source::Signals);
                 arrived
             }
-            _ => Arrived::default(),
+            _ => ArrivedSignals::default(),
         }
     }
 
@@ -151,9 +151,9 @@ impl<S: Service> Endpoints<S> {
         self.listeners.iter().any(|slot| slot.backlog == Backlog::MayHold)
     }
 
-    /// Accepts up to `accepts_per_turn_max` clients of each listener. The listener behind that of the last
-    /// client comes first: otherwise, with few places or descriptors, a listener with a long queue would keep
-    /// all others from being served.
+    /// Accepts up to `accepts_per_turn_max` clients of each listener. The first is the listener after that of
+    /// the last client: otherwise, when places or descriptors are few, a listener with a long queue would
+    /// starve the others.
     pub(super) fn accept(&mut self, clients: &mut Clients<S>, poller: &Poller, turn: &mut TurnContext<'_>) {
         turn.admission.tick(turn.now.monotonic_ms);
         let (first, count) = (self.accept_first, self.listeners.len());
@@ -188,7 +188,7 @@ impl<S: Service> Endpoints<S> {
         turn: &mut TurnContext<'_>,
     ) {
         let peer = accepted.peer;
-        // Layers may find another address than that of the socket.
+        // Layers may find an address other than that of the socket.
         let (known_peer, tenant) = if clients.served(index).layers.is_empty() {
             (peer, Tenant::Client)
         } else {
@@ -216,7 +216,7 @@ impl<S: Service> Endpoints<S> {
         }
         turn.admission.enter(known_peer);
         turn.telemetry.began(&Begin { peer, slot: Some(id.slot) });
-        // A drain looks once at what has arrived.
+        // In a drain, each client reads once.
         let may_have_bytes = served.service.client_speaks_first() || turn.mode == Mode::Draining;
         let transport = if may_have_bytes { Polled::with_bytes(stream) } else { Polled::new(stream) };
         let layers = served.layers.make();
@@ -224,9 +224,8 @@ impl<S: Service> Endpoints<S> {
         clients.add(id, connection, tenant, index, poller.registry(), turn);
     }
 
-    /// In a drain: accepts all clients that wait in the backlogs, and closes the listeners, which resets
-    /// clients that come later. A listener stays open while a client waits there for which there is no place
-    /// yet.
+    /// In a drain: accepts all clients from the backlogs, and closes the listeners, which resets clients that
+    /// come later. A listener stays open while a client waits there because no place is free.
     pub(super) fn drain_backlog(
         &mut self,
         clients: &mut Clients<S>,
@@ -240,18 +239,18 @@ impl<S: Service> Endpoints<S> {
             }
             self.accept(clients, poller, turn);
         }
-        self.close(poller); // more come than can be accepted
+        self.close(poller); // clients come faster than they can be accepted
     }
 
-    /// Closes the listeners once no client waits at any of them.
+    /// Closes the listeners once all backlogs are empty.
     pub(super) fn close_if_empty(&mut self, poller: &Poller) {
         if !self.has_backlog() {
             self.close(poller);
         }
     }
 
-    /// Closes the listeners. They are taken out of the poll as well: a supervisor's duplicate of a listener
-    /// would go on to wake the loop, and poll(2) reports a closed descriptor for ever.
+    /// Closes the listeners, after removing them from the poll: a supervisor's duplicate of a listener would
+    /// still wake the loop, and poll(2) reports a closed descriptor forever.
     pub(super) fn close(&mut self, poller: &Poller) {
         for slot in self.listeners.drain(..) {
             poller.unwatch(slot.listener.as_raw_fd());

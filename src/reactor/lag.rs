@@ -33,7 +33,7 @@ impl Lag {
         self.max
     }
 
-    /// An upper bound of the 99th percentile of turns; zero if there was none.
+    /// An upper bound of the 99th percentile of turns; zero without a turn.
     pub fn p99(&self) -> Duration {
         let total: u64 = self.counts.iter().sum();
         let rank = total - total / 100;

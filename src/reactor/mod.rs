@@ -3,7 +3,7 @@
 //! One turn of the loop, in this order:
 //!
 //! ```text
-//! wait    poll until the nearest deadline; do not wait if work is left over; EINTR is no error
+//! wait    poll until the nearest deadline; do not wait if work is left over; EINTR is not an error
 //! latch   events only set ready bits and enqueue clients: no I/O, nothing is freed
 //! signal  stop, drain, reopen
 //! pump    each runnable client within its budget; unfinished ones go to the back of the queue
@@ -59,8 +59,7 @@ pub use wakes::Handle;
 /// A turn that takes longer than this is logged: every other client waited.
 const LAG_WARNING: Duration = Duration::from_millis(100);
 
-/// Waits for what is watched beside clients and listeners, for the last one, which finds no more, and for
-/// interruptions.
+/// Extra waits: for signals and wakers, for the final wait that finds nothing, and for EINTR.
 const REST_WAITS: usize = 8;
 
 /// A server: listeners and clients of one service (or of a closed enum of services) in one loop.
@@ -402,8 +401,9 @@ impl<S: Service> Reactor<S> {
         Ok(())
     }
 
-    /// Latches events that the wait did not return, and those that came between it and the reading of the
-    /// clock: the process may have been stopped there. Bound: more waits than all that is watched could fill.
+    /// Latches events that the wait did not return, and events that came between the wait and the reading of
+    /// the clock (the process may have been stopped there). The bound is more waits than all registered
+    /// descriptors can fill.
     fn latch_rest(&mut self) -> io::Result<()> {
         let watched = self.clients.len() + self.endpoints.listeners().count();
         for _ in 0..watched / self.poller.events_max() + REST_WAITS {
@@ -416,8 +416,7 @@ impl<S: Service> Reactor<S> {
         Ok(())
     }
 
-    /// Accepts all clients that wait in the backlogs, closes the listeners, and has every client read once
-    /// more.
+    /// Accepts all clients from the backlogs, closes the listeners, and makes every client read once more.
     fn drain(&mut self, now: Now) {
         let drain = Duration::from_millis(self.limits.drain_ms.into());
         log::info!("draining for at most {}; clients: {}", in_words(drain), self.clients.len());
@@ -457,7 +456,8 @@ impl<S: Service> Reactor<S> {
     }
 }
 
-/// The poll's own descriptor: readable when a turn has something to do. mio's poll(2) selector has none.
+/// The descriptor of the poll: readable when a turn has something to do. mio's selector for poll(2) has no
+/// descriptor.
 #[cfg(not(mio_unsupported_force_poll_poll))]
 impl<S: Service> AsRawFd for Reactor<S> {
     fn as_raw_fd(&self) -> RawFd {
@@ -517,7 +517,7 @@ mod tests {
         assert_eq!(reactor.clients.len() as u64 + gone, CLIENTS as u64);
     }
 
-    /// A process that is stopped right behind its wait reads the clock when it goes on.
+    /// A process that is stopped right after its wait reads the clock when it continues.
     #[test]
     fn bytes_that_come_between_the_wait_and_the_reading_of_the_clock_win() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Threads beside the loop, for work of sessions that would hold up other clients.
+//! Threads beside the loop, for work of sessions that would delay other clients.
 //!
 //! A thread is started when work waits and no thread is free, so a server without such work has one thread.
 //! Processes that fork have no reactor, and so none of these threads.
@@ -11,13 +11,13 @@ use std::thread;
 use crate::session::{Job, Lane, OffloadTarget, QueueBound};
 use crate::sys::{process, signals};
 
-/// Threads of [`Lane::Compute`]. With one, the loop has the other processors.
+/// Threads of [`Lane::Compute`]. A single one leaves the other processors to the loop.
 const COMPUTE_THREADS_MAX: usize = 1;
 /// Threads of [`Lane::Disk`]: as many as a site sends archives at a time. Each may wait for a disk that does
-/// not answer, and with fewer the archives of a healthy disk would wait behind it.
+/// not answer, and with fewer threads the archives of a healthy disk would wait for it.
 const DISK_THREADS_MAX: usize = 16;
-/// Work that waits in one lane for which a session can be refused. More would wait for longer than a client
-/// does: passwords of bcrypt's usual cost take 50 ms each.
+/// The longest queue of a lane for work that may be refused. In a longer queue, work would wait longer than
+/// clients do: a password with bcrypt's usual cost takes 50 ms.
 const QUEUE_MAX: usize = 64;
 
 /// The lanes of one loop.

@@ -1,4 +1,4 @@
-//! The poll, the events of its last wait, and what is registered beside clients.
+//! The poll, the events of its last wait, and the registration of listeners, signals and wakers.
 
 use std::io;
 #[cfg(not(mio_unsupported_force_poll_poll))]
@@ -91,7 +91,7 @@ impl Poller {
     }
 
     pub(super) fn unwatch(&self, fd: RawFd) {
-        // It was registered, or there would be no loop: nothing can be wrong with it.
+        // It is registered, or there would be no loop, so this cannot fail.
         let _ = self.registry().deregister(&mut SourceFd(&fd));
     }
 }

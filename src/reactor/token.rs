@@ -2,8 +2,8 @@
 
 use mio::Token;
 
-/// One client, for good: a slot of the slab and its tenant's number. A slot's next tenant has another number,
-/// so no stale event, deadline, place in the queue or waker meets it.
+/// Identifies a client: a slot of the slab and a generation. The next client of the slot has another
+/// generation, so no stale event, deadline, queue entry or waker reaches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ConnId {
     pub(super) slot: u32,
@@ -19,7 +19,7 @@ pub(super) enum Source {
     Waker,
 }
 
-/// Slots at and above this are no clients: the slab never grows so far.
+/// Tokens from here on are not slots: the slab never grows this far.
 const SPECIAL: u32 = 0xffff_0000;
 pub(super) const CLIENTS_MAX: u32 = SPECIAL - 1;
 pub(super) const LISTENERS_MAX: u32 = 0x8000;

@@ -12,7 +12,7 @@ use super::token::ConnId;
 #[derive(Debug)]
 pub(super) struct Wakes {
     calls: Mutex<Calls>,
-    /// One of [`WORKING`], [`WAITING`], [`CALLED`]: a turn without a call takes no lock.
+    /// One of [`WORKING`], [`WAITING`], [`CALLED`], so that a turn without a call takes no lock.
     at: AtomicU8,
     waker: mio::Waker,
 }
@@ -47,7 +47,7 @@ impl Wakes {
         Wakes { calls: Mutex::new(calls), at: AtomicU8::new(WAITING), waker }
     }
 
-    /// Makes room for so many clients that are woken at once.
+    /// Makes room for this many clients that are woken at once.
     pub(super) fn reserve(&self, clients: usize) {
         let mut calls = self.calls();
         calls.queue.reserve(clients);
@@ -58,8 +58,8 @@ impl Wakes {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The loop is about to wait, here or at its descriptor in another loop. Returns whether it may: not if
-    /// there was a call. From here on a call ends the wait.
+    /// Called before the loop waits, in its own poll or at its descriptor in another loop. Returns `false` if
+    /// there was a call, so that it must not wait. From here on a call ends the wait.
     pub(super) fn may_wait(&self) -> bool {
         self.at.compare_exchange(WORKING, WAITING, Ordering::SeqCst, Ordering::SeqCst) != Err(CALLED)
     }
@@ -72,7 +72,7 @@ impl Wakes {
     /// Moves the clients that were woken since the last call to `woken`. Returns a request to stop, if one
     /// came.
     pub(super) fn take(&self, woken: &mut Vec<ConnId>) -> Option<StopRequest> {
-        // Before the calls are taken: one that comes between the two is seen by the next turn as well.
+        // Before the calls are taken: a call between the two is then seen by the next turn as well.
         if self.at.swap(WORKING, Ordering::SeqCst) != CALLED {
             return None;
         }

@@ -1,5 +1,5 @@
-//! The table of services, and the closed enum of them all: whatever the command line names, every model
-//! serves it without dynamic dispatch.
+//! The table of services, and the closed enum of them: every model serves any of them without dynamic
+//! dispatch.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,17 +18,17 @@ use crate::session::{AnswerInfo, ClientInfo, Input, Now, Outbox, Progress, Refus
 #[cfg(feature = "http")]
 type Http = HttpOf<Router<Files>>;
 
-/// Every service, once. The table is passed to another macro, which makes what it needs of the rows: here the
+/// Every service, once. The table is passed to another macro, which generates code from the rows: here the
 /// enums, in the program the flags and the clients of the load generator.
 ///
 /// - `name`, `port`, `about`: as on the command line; the port of its RFC plus 7000. `about` completes "a
 ///   service that …".
-/// - `argument`: what may follow `=` behind the name ([`Argument`]); `new` makes the service of it.
+/// - `argument`: the argument after the `=` of the name ([`Argument`]); `new` makes the service from it.
 /// - `meets`: limits that have an effect on it (`limits::Need`).
 /// - `flags`: a field and a type of the program, for a service that has flags; their `open` is used in place
 ///   of `new`. Their heading in the help is the service's name.
 /// - `load`: its client for the load generator, if there is one, made of what the user asks for
-///   (`cli::load::Ask`).
+///   (`cli::services::WorkloadOptions`).
 macro_rules! for_each_service {
     ($callback:ident) => {
         $callback! {
@@ -90,7 +90,7 @@ macro_rules! for_each_service {
 #[cfg(feature = "cli")]
 pub(crate) use for_each_service;
 
-/// What may follow the `=` behind the name of a service.
+/// The argument after the `=` of a service's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Argument {
     Nothing,
@@ -141,7 +141,7 @@ macro_rules! define {
             )+
         }
 
-        /// One client of [`AnyService`].
+        /// A client of [`AnyService`].
         #[derive(Debug)]
         #[non_exhaustive]
         pub enum AnySession {
@@ -166,12 +166,12 @@ macro_rules! define {
                 match self { $($(#[$cfg])? ServiceName::$service => $port,)+ }
             }
 
-            /// What it does, in one line.
+            /// Its description, in one line.
             pub const fn about(self) -> &'static str {
                 match self { $($(#[$cfg])? ServiceName::$service => $about,)+ }
             }
 
-            /// What may follow the `=` behind the name.
+            /// The argument after the `=`.
             pub(crate) const fn argument(self) -> Argument {
                 match self { $($(#[$cfg])? ServiceName::$service => Argument::$argument,)+ }
             }
@@ -185,10 +185,10 @@ macro_rules! define {
         }
 
         impl AnyService {
-            /// The service of this name, with the argument behind its `=`.
+            /// The service of this name, with the argument after its `=`.
             ///
             /// # Errors
-            /// The service takes no argument, or cannot be made of this one.
+            /// The service takes no argument, or this argument is not valid.
             pub fn new(name: ServiceName, argument: Option<&str>) -> Result<Self, ServiceError> {
                 if argument.is_some() && name.argument() == Argument::Nothing {
                     return Err(ServiceError::NoArgument(name));
@@ -289,7 +289,7 @@ pub enum ServiceError {
     Unknown(String),
     /// The service takes no argument.
     NoArgument(ServiceName),
-    /// The service cannot be made of its argument; the reason.
+    /// The argument is not valid, with the reason.
     Argument(String),
 }
 

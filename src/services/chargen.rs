@@ -10,9 +10,9 @@ const LINE: usize = 72;
 const CYCLE_BYTES: usize = CHARACTERS * (LINE + 2);
 static CYCLE: [u8; CYCLE_BYTES] = cycle();
 
-/// The character generator (RFC 864): lines of 72 characters, each line begun with the character after the
-/// one with which the line before began; until the client closes. What the client sends is discarded. If it
-/// ends its side the stream goes on, because it may still read.
+/// The character generator (RFC 864): lines of 72 characters until the client closes. Each line begins one
+/// character later than the line before. Input is discarded. If the client ends its side the stream
+/// continues, because it may still read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Chargen;
 
@@ -23,7 +23,7 @@ impl Chargen {
     }
 }
 
-/// One client of [`Chargen`]: how far into the pattern it is.
+/// A client of [`Chargen`]: its position in the pattern.
 #[derive(Clone, Copy, Debug)]
 pub struct ChargenSession {
     at: u16,

@@ -12,12 +12,12 @@ use crate::session::{ClientInfo, Input, Outbox, Progress, Service, Session};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Daytime;
 
-/// One client of [`Daytime`].
+/// A client of [`Daytime`].
 #[derive(Clone, Copy, Debug)]
 pub enum DaytimeSession {
     /// The time is not read yet.
     Opened,
-    /// The line of this time (seconds since 1970), of which so many bytes were sent.
+    /// The line of this time (seconds since 1970), and how many of its bytes were sent.
     Sending(i64, u8),
 }
 

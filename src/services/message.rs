@@ -9,27 +9,27 @@ use crate::session::{Call, ClientInfo, Input, Outbox, Peer, Progress, Service, S
 /// Reads one message, logs it, answers [`Message::ANSWER`] and closes.
 ///
 /// A message ends at a newline, at [`Message::BYTES_MAX`] bytes, at the end of input, or
-/// [`Message::REQUEST_TIMEOUT`] after its first byte. A client that ends its side without a byte has sent
-/// none and gets no answer.
+/// [`Message::REQUEST_TIMEOUT`] after its first byte. A client that ends its side without a byte has sent no
+/// message and gets no answer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Message;
 
 impl Message {
     /// The longest message, in bytes: the tutorial's buffer of 256 less its NUL.
     pub const BYTES_MAX: usize = 255;
-    /// How long after its first byte a message ends by itself: the tutorial reads once, and so takes what one
-    /// arrival brings; its clients wait for the answer without having sent a newline.
+    /// How long after its first byte a message ends by itself. The server of the tutorial calls read once and
+    /// takes what has arrived; its clients send no newline and wait for the answer.
     pub const REQUEST_TIMEOUT: Duration = Duration::from_millis(200);
     /// The answer, as in the tutorial without a newline.
     pub const ANSWER: &[u8] = b"I got your message";
 }
 
-/// One client of [`Message`].
+/// A client of [`Message`].
 #[derive(Clone, Copy, Debug)]
 pub enum MessageSession {
     /// The message has not ended yet.
     Reading(Peer),
-    /// The answer, of which so many bytes were sent.
+    /// The answer, and how many of its bytes were sent.
     Answering(u8),
 }
 
@@ -69,7 +69,7 @@ impl Session for MessageSession {
     }
 }
 
-/// How long the message is with its newline, `None` if it has not ended.
+/// The length of the message with its newline; `None` if it is incomplete.
 fn message_len(input: &Input<'_>) -> Option<usize> {
     let most = input.bytes.len().min(Message::BYTES_MAX);
     match input.bytes[..most].iter().position(|&byte| byte == b'\n') {
@@ -80,8 +80,8 @@ fn message_len(input: &Input<'_>) -> Option<usize> {
     }
 }
 
-/// Bytes of a stranger on one line of the log: text stays readable, the line end is left out, and nothing can
-/// pretend to be another line or command the terminal.
+/// Untrusted bytes on one line of the log: text stays readable, the line end is left out, and control
+/// characters are escaped, so that nothing can forge a line or command the terminal.
 struct Escaped<'a>(&'a [u8]);
 
 impl fmt::Display for Escaped<'_> {

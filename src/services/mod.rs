@@ -1,5 +1,5 @@
-//! The services that come with oneloop, each a state machine without sockets, and the closed enum of them
-//! all.
+//! The services that come with oneloop, each a state machine without sockets, and the closed enum of all of
+//! them.
 
 mod any;
 mod chargen;
@@ -27,8 +27,8 @@ pub use time::Time;
 
 use crate::session::{Outbox, Progress};
 
-/// Puts `text` from `sent` on, as far as there is room, and finishes with its last byte. Whatever the client
-/// sends meanwhile is not read: lingering discards it.
+/// Puts `text` from `sent` on, as far as there is room, and finishes with its last byte. Input of the client
+/// is not read: lingering discards it.
 fn put_rest(text: &[u8], sent: &mut u8, consumed: usize, out: &mut Outbox) -> Progress {
     let put = out.put_some(&text[usize::from(*sent)..]);
     *sent += put as u8;

@@ -15,7 +15,7 @@ fn ending_services() -> Vec<AnyService> {
     names.filter_map(|name| AnyService::new(*name, None).ok()).collect()
 }
 
-/// `bytes` cut at `cuts`, each modulo what is left.
+/// `bytes` cut at `cuts`, each modulo the remaining length.
 fn split<'a>(mut bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     let mut chunks = Vec::new();
     for cut in cuts {
@@ -138,7 +138,7 @@ fn chargen_finishes_when_the_server_drains() {
 #[cfg(feature = "daytime")]
 fn daytime_is_the_first_form_of_rfc_867_in_utc() {
     let daytime = AnyService::Daytime(Daytime);
-    // The RFC's own example, whose day of the week is wrong.
+    // The example of the RFC, whose day of the week is wrong.
     let line = b"Monday, February 22, 1982 17:37:43-UTC\r\n".to_vec();
     assert_eq!(sent_at(&daytime, 383_247_463), (line, Next::Finish));
     assert_eq!(sent_at(&daytime, 2_000_000_000).0, b"Wednesday, May 18, 2033 03:33:20-UTC\r\n");

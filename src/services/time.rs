@@ -16,12 +16,12 @@ const UNIX_EPOCH_S: u64 = 2_208_988_800;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Time;
 
-/// One client of [`Time`].
+/// A client of [`Time`].
 #[derive(Clone, Copy, Debug)]
 pub enum TimeSession {
     /// The time is not read yet.
     Opened,
-    /// These bytes, of which so many bytes were sent.
+    /// The answer, and how many of its bytes were sent.
     Sending([u8; 4], u8),
 }
 

@@ -1,4 +1,4 @@
-//! What a session reports of its answers, for the observers of the server: a log, or counters.
+//! The report of a session about an answer, for the observers of the server: a log, or counters.
 
 use std::time::SystemTime;
 
@@ -17,8 +17,9 @@ pub enum AnswerDetail {
     Request,
 }
 
-/// One answer: put into the outbox behind the answer's bytes ([`Outbox::answered`](super::Outbox::answered)),
-/// and passed to the observers when these have been handed to the system or the client has ended.
+/// The report of an answer. It is put into the outbox after the answer's bytes
+/// ([`Outbox::answered`](super::Outbox::answered)), and passed to the observers when these bytes were written
+/// to the socket or the client has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnswerInfo {
     /// The status, in HTTP or a protocol with the same numbers (100 to 599); `None` in others.
@@ -38,8 +39,8 @@ impl AnswerInfo {
     }
 }
 
-/// A request: its named fields, as the client sent them. Which names there are is between a service and the
-/// observers; those that the access log knows are constants here.
+/// A request: its named fields, as the client sent them. A service and its observers agree on the names;
+/// those that the access log knows are constants here.
 ///
 /// ```
 /// use std::time::UNIX_EPOCH;
@@ -54,16 +55,16 @@ impl AnswerInfo {
 pub struct RequestInfo {
     /// The time of day when the answer began.
     pub answered_at: SystemTime,
-    /// All values, one behind the other.
+    /// All values, concatenated.
     text: Box<[u8]>,
     /// The names, and where in `text` the value of each ends.
     fields: [(&'static str, u16); RequestInfo::FIELDS_MAX],
 }
 
 impl RequestInfo {
-    /// How many fields there may be.
+    /// The maximum number of fields.
     pub const FIELDS_MAX: usize = 6;
-    /// A value is cut to so many bytes: a client must not decide how much memory its fields take.
+    /// A value is cut to this many bytes: a client must not decide how much memory its fields take.
     pub const VALUE_BYTES_MAX: usize = 2 << 10;
 
     /// The method, of a request that is understood.
@@ -81,8 +82,8 @@ impl RequestInfo {
     /// The client's program (HTTP's `User-Agent`).
     pub const USER_AGENT: &'static str = "user-agent";
 
-    /// A request with these fields; of more than [`RequestInfo::FIELDS_MAX`] the last are left out. One
-    /// allocation.
+    /// A request with these fields, in one allocation. Fields after the first [`RequestInfo::FIELDS_MAX`] are
+    /// left out.
     pub fn new<'a>(
         answered_at: SystemTime,
         fields: impl IntoIterator<Item = (&'static str, &'a [u8]), IntoIter: Clone>,

@@ -6,18 +6,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Waker;
 
-/// What a [`Mailbox`] needs of a message to bound the memory of those that wait.
+/// The size of a message, with which a [`Mailbox`] bounds the memory of waiting messages.
 pub trait HeapSize {
     /// The bytes that it keeps on the heap.
     fn heap_bytes(&self) -> usize;
 }
 
-/// The queue of messages to one client's session, and the waker that has the session called for them.
+/// The queue of messages to one client's session, and the waker that calls the session for them.
 ///
 /// The session owns the mailbox and takes messages from it; others post through a [`Sender`]. Each message
-/// counts with its bytes and the place that it takes in the queue. A message for which there is no room is
-/// given back: the sender drops it, waits for room, or closes the mailbox of a client that reads too slowly.
-/// When the mailbox is dropped, senders are woken and can post no more.
+/// counts with its bytes and the place that it takes in the queue. A message without room is given back: the
+/// sender drops it, waits for room, or closes the mailbox of a client that reads too slowly. When the mailbox
+/// is dropped, senders are woken and can post no more.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -57,7 +57,7 @@ pub enum PostError<M> {
     Closed(M),
 }
 
-/// A sender has closed the mailbox: what was in it is lost.
+/// A sender has closed the mailbox: the messages in it are lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
 
@@ -79,7 +79,7 @@ struct MailboxState<M> {
 
 impl<M: HeapSize> Mailbox<M> {
     /// A mailbox of the client that `reader` wakes, for messages of `bytes_max` bytes together. An empty
-    /// mailbox takes one message of any size, so that no sender waits for room that there can never be.
+    /// mailbox takes one message of any size, so that no sender waits forever for room.
     pub fn new(reader: Waker, bytes_max: usize) -> Self {
         let state = MailboxState {
             messages: VecDeque::new(),
@@ -95,8 +95,8 @@ impl<M: HeapSize> Mailbox<M> {
         Sender { shared: Arc::clone(&self.shared) }
     }
 
-    /// Takes the oldest message; `None` if there is none. When half of the room is free, senders that wait
-    /// for it are woken.
+    /// Takes the oldest message; `None` if there is none. When half of the room is free, waiting senders are
+    /// woken.
     pub fn take(&self) -> Result<Option<M>, Closed> {
         let mut state = self.shared.state();
         if state.is_closed {
@@ -138,8 +138,8 @@ impl<M: HeapSize> Sender<M> {
         self.post_with(message, Some(sender))
     }
 
-    /// Closes the mailbox: what waits in it is dropped, senders that wait are woken, and so is the reader,
-    /// whose next [`Mailbox::take`] fails.
+    /// Closes the mailbox: its messages are dropped, waiting senders are woken, and so is the reader, whose
+    /// next [`Mailbox::take`] fails.
     pub fn close(&self) {
         self.shared.close();
         self.shared.reader.wake();
@@ -218,7 +218,7 @@ impl fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
-/// Shared bytes count in each mailbox: it may be the only one that keeps them.
+/// Shared bytes count in each mailbox: it may hold the last reference.
 impl HeapSize for Arc<[u8]> {
     fn heap_bytes(&self) -> usize {
         self.len()
@@ -250,15 +250,15 @@ mod tests {
 
     /// Records the clients that were woken.
     #[derive(Default)]
-    struct Woken(Mutex<Vec<u64>>);
+    struct WokenClients(Mutex<Vec<u64>>);
 
-    impl WakeTarget for Woken {
+    impl WakeTarget for WokenClients {
         fn wake(&self, client: u64) {
             self.0.lock().unwrap().push(client);
         }
     }
 
-    impl Woken {
+    impl WokenClients {
         fn waker(self: &Arc<Self>, client: u64) -> Waker {
             Waker::new(Arc::clone(self) as Arc<_>, client)
         }
@@ -278,13 +278,13 @@ mod tests {
         Arc::from([byte; 10])
     }
 
-    fn for_messages(messages: usize, woken: &Arc<Woken>) -> Mailbox<Arc<[u8]>> {
+    fn for_messages(messages: usize, woken: &Arc<WokenClients>) -> Mailbox<Arc<[u8]>> {
         Mailbox::new(woken.waker(READER), messages * WEIGHT)
     }
 
     #[test]
-    fn a_message_without_room_is_given_back_and_the_others_stay() {
-        let woken = Arc::new(Woken::default());
+    fn a_message_without_room_is_returned_and_queued_messages_stay() {
+        let woken = Arc::new(WokenClients::default());
         let mailbox = for_messages(2, &woken);
         let sender = mailbox.sender();
         assert_eq!((sender.post(message(0)), sender.post(message(1))), (Ok(()), Ok(())));
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn messages_without_bytes_are_bounded_too_and_one_that_is_too_long_has_an_empty_mailbox() {
-        let woken = Arc::new(Woken::default());
+        let woken = Arc::new(WokenClients::default());
         let mailbox: Mailbox<Vec<u8>> = Mailbox::new(woken.waker(READER), 1000);
         let sender = mailbox.sender();
         let posted = (0..10_000).take_while(|_| sender.post(Vec::new()).is_ok()).count();
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn senders_that_wait_are_woken_once_when_half_of_the_room_is_free() {
-        let woken = Arc::new(Woken::default());
+        let woken = Arc::new(WokenClients::default());
         let mailbox = for_messages(4, &woken);
         let sender = mailbox.sender();
         (0..4).for_each(|byte| sender.post(message(byte)).unwrap());
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn senders_that_wait_are_woken_when_the_reader_has_ended_or_is_closed_by_another_sender() {
-        let woken = Arc::new(Woken::default());
+        let woken = Arc::new(WokenClients::default());
         for closes in [true, false] {
             let mailbox = for_messages(1, &woken);
             let sender = mailbox.sender();

@@ -1,4 +1,4 @@
-//! Calls services whose maintenance is due, for every model.
+//! Calls the maintenance of services when it is due, for every model.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::{Now, Service};
 /// from waiting.
 const PAUSE_MS: u64 = 10;
 
-/// When the services of one process or thread are called ([`Service::maintain`]).
+/// The schedule of [`Service::maintain`] for the services of a process or thread.
 #[derive(Debug, Default)]
 pub(crate) struct Maintenance {
     /// Not before this.
@@ -16,13 +16,13 @@ pub(crate) struct Maintenance {
 }
 
 impl Maintenance {
-    /// When one of them is due, in ms of the server's clock.
+    /// When a service is due, in ms of the server's clock.
     pub(crate) fn due_ms<'a, S: Service>(&self, services: impl IntoIterator<Item = &'a S>) -> Option<u64> {
         let due_ms = services.into_iter().filter_map(S::maintenance_due_ms).min()?;
         Some(due_ms.max(self.next_ms))
     }
 
-    /// How long until one of them is due.
+    /// The time until a service is due.
     pub(crate) fn due_in<'a, S: Service>(
         &self,
         services: impl IntoIterator<Item = &'a S>,
@@ -32,7 +32,7 @@ impl Maintenance {
         Some(Duration::from_millis(due_ms.saturating_sub(now.monotonic_ms)))
     }
 
-    /// Calls those that are due. Returns when one of them is due again.
+    /// Calls the services that are due. Returns when a service is due next.
     #[inline]
     pub(crate) fn run<'a, S: Service>(
         &mut self,

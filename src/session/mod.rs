@@ -1,7 +1,8 @@
-//! The contract: what is done for a client, as a state machine of bytes in and bytes out.
+//! The contract between a service and the server: the work for a client as a state machine of bytes in, bytes
+//! out.
 //!
-//! A [`Service`] makes a [`Session`] for each client. A session knows no socket, no clock and no thread: it
-//! is given what arrived and the time, and returns what it needs next. Therefore the same session runs in a
+//! A [`Service`] makes a [`Session`] for each client. A session knows no socket, clock or thread: it gets the
+//! bytes that have arrived and the time, and returns what it needs next. Therefore the same session runs in a
 //! loop, in a child process or in a thread, and can be tested without any of them (see [`rehearsal`]).
 //!
 //! A result never depends on how the bytes were split on their way (time excluded).
@@ -76,7 +77,7 @@ pub trait Service: Clone + 'static {
         false
     }
 
-    /// Last words to a client that gets no session. A panic here ends that client alone, without them.
+    /// Last words to a client that gets no session. A panic here ends only this client, without them.
     fn refusal(&self, _why: Refusal) -> &[u8] {
         b""
     }
@@ -93,9 +94,9 @@ pub trait Service: Clone + 'static {
         None
     }
 
-    /// Whether clients always send first, and wait for an answer to it. Then the system may hand a client
-    /// over with its first bytes, or after a second without any, so that no process is woken for a client
-    /// that has sent nothing yet; and it may acknowledge those bytes with the answer.
+    /// Whether clients always send first, and wait for an answer. Then the system may delay the accept until
+    /// the first bytes, or for a second, so that no process is woken for a client that has sent nothing; and
+    /// it may acknowledge these bytes with the answer.
     fn client_speaks_first(&self) -> bool {
         false
     }
@@ -106,8 +107,8 @@ pub trait Service: Clone + 'static {
         None
     }
 
-    /// Does what is due and belongs to no client: closing files that were not asked for lately, for example.
-    /// Every process and thread that has a clone of the service may call it. Must not block for long; a panic
+    /// Does periodic work that belongs to no client, such as closing files that were not requested lately.
+    /// Every process and thread with a clone of the service may call it. It must not block for long; a panic
     /// here ends the process or thread.
     fn maintain(&self, _now: Now) {}
 }
@@ -120,8 +121,8 @@ pub trait Service: Clone + 'static {
 ///    the reason of the call; the first call is [`Call::Open`] and has no bytes, so that a service may speak
 ///    first.
 /// 2. The session consumes a prefix of the bytes, puts its answer into the outbox, and returns what it needs
-///    next; bytes that are not consumed come again, with more behind them, and no answer may depend on how
-///    they were split.
+///    next; bytes that are not consumed come again, with later ones, and no answer may depend on how they
+///    were split.
 /// 3. At each call the outbox is empty, because all that was put has been sent; a put for which there is no
 ///    room has put nothing, and the session returns [`Next::NeedRoom`] and does it again in the next call.
 /// 4. A session that returns [`Next::NeedInput`] is called when bytes come; whether it waits for a request or
@@ -184,8 +185,8 @@ pub trait Session {
     /// above.
     fn advance(&mut self, input: Input<'_>, out: &mut Outbox) -> Progress;
 
-    /// The answer that was begun and whose end was not put. Called once, when the client ends, also after a
-    /// panic of [`Session::advance`].
+    /// The report of an answer that was begun but not completed. Called once, when the client ends, also
+    /// after a panic of [`Session::advance`].
     fn unfinished(&mut self) -> Option<AnswerInfo> {
         None
     }
@@ -195,14 +196,14 @@ pub trait Session {
     /// a later time or `None`: a session that returns the same time again and does nothing breaks the
     /// contract.
     ///
-    /// While what was put waits to be sent no session is called; a timer that is due then calls it
+    /// A session is not called while its output waits to be sent; a timer that expires meanwhile calls it
     /// afterwards.
     fn timer_due_ms(&self) -> Option<u64> {
         None
     }
 
-    /// Bytes that it keeps on the heap for its client alone and that last from call to call: they count with
-    /// the client's buffers (`buffers_bytes_max`). Called after each turn of the client; it should be cheap.
+    /// Heap memory of the session that lasts from call to call and is not shared: it counts as a part of the
+    /// client's buffers (`buffers_bytes_max`). Called after each turn of the client; it should be cheap.
     fn held_bytes(&self) -> usize {
         0
     }
@@ -228,7 +229,7 @@ impl<S: Session + ?Sized> Session for Box<S> {
     }
 }
 
-/// What a session is given.
+/// The input of a call of a session.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
     /// What arrived and was not yet consumed, from the first byte not consumed.
@@ -237,8 +238,8 @@ pub struct Input<'a> {
     pub ended: bool,
     /// Why the session is called.
     pub call: Call,
-    /// When the first of `bytes` arrived, in ms of [`Now::monotonic_ms`]; now if there are none. After a part
-    /// of them was consumed, the rest counts as arrived with the last.
+    /// When the first of `bytes` arrived, in ms of [`Now::monotonic_ms`]; the current time if `bytes` is
+    /// empty. After a part was consumed, the rest counts as arrived with the last byte.
     pub arrived_ms: u64,
     /// When the last of `bytes` arrived.
     pub last_arrived_ms: u64,
@@ -276,56 +277,56 @@ pub enum Call {
 /// What a session returns from a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// How many of `input.bytes` were taken, from the front.
+    /// How many of `input.bytes` were consumed, from the front.
     pub consumed: usize,
-    /// How many of those, the last ones, belong to a request that has not ended. `0` for a session that
-    /// leaves the bytes of an incomplete request where they are. See [`Progress::with_unfinished`].
+    /// How many of the consumed bytes, at their end, belong to an incomplete request. `0` for a session that
+    /// does not consume incomplete requests. See [`Progress::with_unfinished`].
     pub unfinished: usize,
     /// What is needed next.
     pub next: Next,
 }
 
-/// Broken rules that one call alone does not show, or that depend on what the session waited for.
+/// Breaches of the contract that a single call does not show, or that depend on what the session waited for.
 pub(crate) const WAITS_FOR_NO_REQUEST: &str = "it waits for the rest of a request that has not begun";
 pub(crate) const ASKS_WITHOUT_END: &str = "it asked to be called again and again, and did nothing";
 
 /// What a session waits for when it needs input; it decides the deadline.
 ///
-/// Both deadlines begin anew when bytes of a complete request have been consumed, and only then: neither a
-/// byte now and then nor what others have sent to the client moves them.
+/// Both deadlines restart when a complete request was consumed, and only then: neither single bytes nor
+/// messages of other clients move them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// The first byte of a request: the client is idle.
     NextRequest,
-    /// The rest of a request of which some bytes have come: they are unconsumed, or were reported as
-    /// [`Progress::unfinished`]. If there are none, the session is in error ([`Fault::Contract`]).
+    /// The rest of a request that has begun: some of its bytes are unconsumed, or were reported as
+    /// [`Progress::unfinished`]. Without such bytes it is a breach of the contract ([`Fault::Contract`]).
     Rest,
 }
 
-/// What a session needs next. Whatever it is, what was put is sent first, but for `Abort`.
+/// What a session needs next. The output that was put is sent first, except before `Abort`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Next {
-    /// More bytes than there were, or their end.
+    /// More input, or its end.
     NeedInput(Wait),
-    /// Room in the outbox: to be called again when all that was put has been sent. With an empty outbox it is
-    /// a fault.
+    /// Room in the outbox: the session is called again when all output has been sent. With an empty outbox it
+    /// is a breach of the contract.
     NeedRoom,
-    /// To be called again, after others had their turn.
+    /// Another call, after other clients had their turn.
     Again,
-    /// A wake or the session's timer. Nothing is read until then, and no deadline of the server holds: the
-    /// session owes the client something, not the other way round. The client's reset ends it, and a drain
-    /// calls the session at once.
+    /// A wake or the session's timer. Nothing is read until then, and no deadline of the server applies,
+    /// because the server owes the client an answer. A reset by the client ends it, and a drain calls the
+    /// session at once.
     ///
     /// Without a timer a session pauses until it is woken: set one for an answer that may never come.
     Pause,
     /// Nothing: the client ends.
     Finish,
-    /// As `Finish`, because something that the session itself was waiting for did not come in time. The
-    /// reason in logs and counters is `service-timeout`.
+    /// As `Finish`, because something that the session was waiting for did not come in time. The reason in
+    /// logs and counters is `service-timeout`.
     TimedOut,
-    /// As `Finish`, and the client has announced that it sends nothing more: without lingering, if all that
-    /// it sent was consumed. Saves what the waiting costs with a connection for each request.
+    /// As `Finish`, for a client that has announced that it sends nothing more: closes without lingering, if
+    /// all of its input was consumed. With a connection for each request this saves the cost of lingering.
     Close,
     /// Nothing: the client ends at once, the outbox is dropped.
     Abort(Fault),
@@ -341,7 +342,7 @@ pub enum Fault {
     Overflow,
     /// A file or another resource failed.
     Resource,
-    /// The session broke the contract: it consumed more than there was, asked for room in an empty outbox,
+    /// The session broke the contract: it consumed more than its input, asked for room in an empty outbox,
     /// waited for the rest of a request that has not begun, or asked for calls without end and did nothing in
     /// them.
     Contract,
@@ -386,16 +387,16 @@ impl Now {
     }
 }
 
-/// What is known of a client when its session is opened.
+/// The properties of a client when its session is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientInfo<'a> {
     /// The client's address.
     pub peer: Peer,
     /// The address it was accepted at.
     pub local: Peer,
-    /// The name of the server that the client asked for, where a layer knows it (TLS: SNI).
+    /// The server name that the client requested, if a layer knows it (TLS: SNI).
     pub server_name: Option<&'a str>,
-    /// The application protocol that a layer has agreed on with the client (TLS: ALPN).
+    /// The application protocol that a layer has negotiated with the client (TLS: ALPN).
     pub protocol: Option<&'a [u8]>,
     pub(crate) waker: Option<&'a Waker>,
     pub(crate) offload: Option<OffloadSource<'a>>,
@@ -420,7 +421,7 @@ impl<'a> ClientInfo<'a> {
         self.waker.expect("Service::wakes returns true where a waker is needed").clone()
     }
 
-    /// Does slow work for this client without holding up others.
+    /// Runs slow work for this client without delaying others.
     pub fn offload(&self) -> Offload {
         Offload::of(self.offload)
     }
@@ -438,7 +439,7 @@ enum PeerInner {
 }
 
 impl Peer {
-    /// The end of a Unix socket, which has no address of use.
+    /// The address of a Unix socket, which has no useful one.
     pub const UNIX: Peer = Peer(PeerInner::Unix);
 
     /// The internet address, `None` for a Unix socket. An IPv4 client of a dual socket appears as IPv4.
@@ -450,19 +451,19 @@ impl Peer {
         }
     }
 
-    /// What limits per address count as one client: the IPv4 address, or the IPv6 /64 (RFC 6177: a site's
-    /// smallest assignment); `None` for a Unix socket.
-    pub fn site(&self) -> Option<[u8; 9]> {
-        let mut site = [0; 9];
+    /// The network that limits per address count as one client: the IPv4 address, or the IPv6 /64 (RFC 6177:
+    /// the smallest block that a customer is assigned); `None` for a Unix socket.
+    pub fn network(&self) -> Option<[u8; 9]> {
+        let mut network = [0; 9];
         match self.0 {
-            PeerInner::V4(ip, _) => site[1..5].copy_from_slice(&ip),
+            PeerInner::V4(ip, _) => network[1..5].copy_from_slice(&ip),
             PeerInner::V6(ip, _) => {
-                site[0] = 1;
-                site[1..].copy_from_slice(&ip[..8]);
+                network[0] = 1;
+                network[1..].copy_from_slice(&ip[..8]);
             }
             PeerInner::Unix => return None,
         }
-        Some(site)
+        Some(network)
     }
 }
 
@@ -501,7 +502,7 @@ pub struct Waker {
     client: u64,
 }
 
-/// Where wakes go: each model whose clients share memory has one.
+/// The receiver of wakes: each model whose clients share memory has one.
 pub trait WakeTarget: Send + Sync {
     /// Queues the client with this identity (slot and generation) to run. Must not block for long.
     fn wake(&self, client: u64);
@@ -513,14 +514,13 @@ impl Waker {
         Waker { target, client }
     }
 
-    /// Of two wakers with the same key, one is enough.
+    /// Two wakers with the same key wake the same client.
     pub(crate) fn key(&self) -> (usize, u64) {
         (Arc::as_ptr(&self.target).cast::<()>() as usize, self.client)
     }
 
-    /// Has the session called with [`Call::Woken`], once for any number of wakes before that call, when what
-    /// waits in its outbox has been sent. A session that was not called yet need not get a call beside its
-    /// first one.
+    /// Makes the server call the session with [`Call::Woken`] when its output has been sent: one call for any
+    /// number of wakes before it. If the session was not called yet, its first call may be enough.
     pub fn wake(&self) {
         self.target.wake(self.client);
     }
@@ -552,8 +552,8 @@ impl Progress {
         Progress { consumed, unfinished: 0, next }
     }
 
-    /// The same where the last `bytes` of those consumed belong to a request that goes on: a long body that
-    /// is taken as it comes. The request keeps its deadline, which began with its first byte.
+    /// The same if the last `bytes` of the consumed ones belong to an incomplete request, such as a long body
+    /// that is consumed as it comes. The request keeps its deadline, which began with its first byte.
     #[must_use]
     pub fn with_unfinished(self, bytes: usize) -> Self {
         Progress { unfinished: bytes, ..self }
@@ -579,7 +579,7 @@ impl Progress {
         Progress::new(consumed, Next::TimedOut)
     }
 
-    /// Another call is needed, after others had their turn.
+    /// Another call is needed, after other clients had their turn.
     pub fn again(consumed: usize) -> Self {
         Progress { consumed, unfinished: 0, next: Next::Again }
     }
@@ -605,13 +605,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_site_is_an_ipv4_address_or_an_ipv6_64_and_a_mapped_client_is_ipv4() {
-        let site = |addr: &str| Peer::from(addr.parse::<SocketAddr>().unwrap()).site();
-        assert_eq!(site("[2001:db8:1:2:aaaa::1]:1"), site("[2001:db8:1:2:bbbb::2]:2"));
-        assert_ne!(site("[2001:db8:1:2::1]:1"), site("[2001:db8:1:3::1]:1"));
-        assert_ne!(site("192.0.2.1:1"), site("192.0.2.2:1"));
-        assert_eq!(site("[::ffff:192.0.2.1]:1"), site("192.0.2.1:9"));
-        assert_eq!(Peer::UNIX.site(), None);
+    fn a_network_is_an_ipv4_address_or_an_ipv6_64_and_a_mapped_client_is_ipv4() {
+        let network = |addr: &str| Peer::from(addr.parse::<SocketAddr>().unwrap()).network();
+        assert_eq!(network("[2001:db8:1:2:aaaa::1]:1"), network("[2001:db8:1:2:bbbb::2]:2"));
+        assert_ne!(network("[2001:db8:1:2::1]:1"), network("[2001:db8:1:3::1]:1"));
+        assert_ne!(network("192.0.2.1:1"), network("192.0.2.2:1"));
+        assert_eq!(network("[::ffff:192.0.2.1]:1"), network("192.0.2.1:9"));
+        assert_eq!(Peer::UNIX.network(), None);
         assert_eq!(size_of::<Peer>(), 19, "a connection keeps it for its whole life");
     }
 }

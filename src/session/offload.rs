@@ -1,12 +1,11 @@
-//! Slow work of a session, done beside the loop that serves all clients.
+//! Slow work of a session, done in threads beside the loop that serves all clients.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{WakeTarget, Waker};
 
-/// Does work for one client's session that would hold up other clients: hashing a password, reading a slow
-/// disk.
+/// Runs work of a session that would delay other clients, such as hashing a password or reading a slow disk.
 ///
 /// Under the reactor a thread beside the loop does it: the session keeps the [`Ticket`] and returns
 /// [`Next::Pause`](super::Next::Pause), with a timer for as long as it is willing to wait; it is woken
@@ -25,17 +24,17 @@ use super::{WakeTarget, Waker};
 /// assert_eq!(ticket.take(), Outcome::Done(2_432_902_008_176_640_000));
 /// ```
 #[derive(Clone, Debug)]
-pub struct Offload(Way);
+pub struct Offload(OffloadMode);
 
 #[derive(Clone)]
-enum Way {
+enum OffloadMode {
     Inline,
-    Beside { target: Arc<dyn OffloadTarget>, waker: Waker },
+    Threads { target: Arc<dyn OffloadTarget>, waker: Waker },
 }
 
-/// What work waits for. Each lane has its own threads and its own queue: a disk that does not answer holds up
-/// no computation. The threads have a lower priority than the loop, where the system has priorities of
-/// threads.
+/// The resource that the work needs. Each lane has its own threads and its own queue: a disk that does not
+/// answer delays no computation. The threads have a lower priority than the loop, where the system supports
+/// that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lane {
@@ -51,11 +50,11 @@ pub enum Lane {
 pub(crate) enum QueueBound {
     /// When the queue is full.
     Full,
-    /// Only when no thread can do it: there is no more of such work than there are clients.
+    /// Only if no thread can be started: there is at most one such work per client.
     OnePerClient,
 }
 
-/// One piece of work.
+/// A piece of work.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// Threads beside a loop.
@@ -91,7 +90,7 @@ pub enum Outcome<T> {
     Pending,
     /// The result. It is given once.
     Done(T),
-    /// There is no result: the work panicked, no thread could be started, or the result was taken before.
+    /// There is no result: the work panicked, no thread could be started, or the result was already taken.
     Lost,
 }
 
@@ -118,24 +117,24 @@ struct Promise<T> {
 impl Offload {
     /// Work is done at once, by the caller.
     pub fn inline() -> Offload {
-        Offload(Way::Inline)
+        Offload(OffloadMode::Inline)
     }
 
     /// Whether the caller does all work itself.
     #[cfg(feature = "http")]
     pub(crate) fn is_inline(&self) -> bool {
-        matches!(self.0, Way::Inline)
+        matches!(self.0, OffloadMode::Inline)
     }
 
     pub(crate) fn of(source: Option<OffloadSource<'_>>) -> Offload {
-        Offload(source.map_or(Way::Inline, |source| Way::Beside {
+        Offload(source.map_or(OffloadMode::Inline, |source| OffloadMode::Threads {
             target: Arc::clone(source.target),
             waker: Waker::new(Arc::clone(source.wakes), source.client),
         }))
     }
 
-    /// Does `work`, or has it done. For work that clients can ask for at will: if too much waits already, it
-    /// is refused, and the session answers that it is too busy.
+    /// Runs `work` here or in a thread. For work that clients can request at will: if the queue is full, it
+    /// is refused, and the session should answer that it is too busy.
     ///
     /// # Errors
     /// [`Busy`] if the queue of this lane is full.
@@ -147,8 +146,8 @@ impl Offload {
         self.begin(lane, QueueBound::Full, work)
     }
 
-    /// The same for a session that goes on with what it has begun. It is never refused: what waits is bounded
-    /// by the number of clients, so a session must have one such ticket at a time.
+    /// The same for a session that continues what it has begun. It is never refused: the queue is bounded by
+    /// the number of clients, so a session must have at most one such ticket.
     pub fn run<T, F>(&self, lane: Lane, work: F) -> Ticket<T>
     where
         T: Send + 'static,
@@ -163,7 +162,7 @@ impl Offload {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        let Way::Beside { target, waker } = &self.0 else {
+        let OffloadMode::Threads { target, waker } = &self.0 else {
             return Ok(Ticket {
                 slot: Arc::new(ResultSlot { state: Mutex::new(ResultState::Done(work())) }),
             });
@@ -243,11 +242,11 @@ impl<T> Drop for Promise<T> {
     }
 }
 
-impl fmt::Debug for Way {
+impl fmt::Debug for OffloadMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Way::Inline => f.write_str("Inline"),
-            Way::Beside { waker, .. } => f.debug_tuple("Beside").field(waker).finish(),
+            OffloadMode::Inline => f.write_str("Inline"),
+            OffloadMode::Threads { waker, .. } => f.debug_tuple("Threads").field(waker).finish(),
         }
     }
 }
@@ -341,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_refuses_new_work_and_not_what_goes_on() {
+    fn a_full_queue_refuses_new_work_but_not_continued_work() {
         let (stage, offload) = stage(0);
         assert_eq!(offload.try_run(Lane::Compute, || 1).unwrap_err(), Busy);
         assert_eq!(stage.wakes.load(SeqCst), 0, "what was refused wakes nothing");

@@ -1,7 +1,7 @@
 //! What a session sends: bytes, shared bytes and file ranges, bounded, in order.
 //!
-//! The bytes of small answers lie in one buffer, so that an answer (or a batch of them) leaves in one write;
-//! answers of plain bytes, the most frequent, are nothing else than that buffer.
+//! The bytes of small answers are in one buffer, so that an answer, or a batch of them, leaves in one write.
+//! Answers of plain bytes, the most frequent kind, consist of this buffer only.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,7 +15,7 @@ use super::{AnswerDetail, AnswerInfo};
 /// Pieces beyond plain bytes that may wait at once: each costs a few words, so the count is bounded as the
 /// bytes are.
 const PIECES_MAX: usize = 64;
-/// Slices of one vectored write: what one call can gather without an allocation.
+/// Slices of one vectored write, gathered without an allocation.
 pub(crate) const GATHER_MAX: usize = 16;
 
 /// The outbox of one client, seen by its session.
@@ -40,9 +40,9 @@ pub struct Outbox {
     bytes: Vec<u8>,
     head: usize,
     pieces: VecDeque<Piece>,
-    /// How many literal bytes come behind all pieces.
+    /// How many literal bytes follow the last piece.
     tail: usize,
-    /// Bytes that wait in memory: literal and shared ones; files are not in memory.
+    /// Waiting bytes in memory: literal and shared ones, without files.
     held_bytes: usize,
     bytes_max: usize,
     answers: Answers,
@@ -57,7 +57,7 @@ impl Answers {
     /// Answers without a status, then those of the classes 1xx to 5xx.
     pub(crate) const KINDS: usize = 6;
 
-    /// How many there are of each kind.
+    /// The number of answers of each kind.
     pub(crate) fn counts(self) -> [u32; Answers::KINDS] {
         self.0
     }
@@ -83,7 +83,7 @@ pub struct FileRange {
     pub len: u64,
 }
 
-/// One run of what waits in an outbox: see [`Outbox::content`].
+/// A run of the content of an outbox: see [`Outbox::content`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Content<'a> {
@@ -95,7 +95,7 @@ pub enum Content<'a> {
     Answered(&'a AnswerInfo),
 }
 
-/// There was no room; nothing was put.
+/// The outbox has no room; nothing was put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
@@ -110,7 +110,7 @@ impl std::error::Error for Full {}
 /// The front of an outbox, as the connection sends it.
 pub(crate) enum Front<'a> {
     Empty,
-    /// `count` slices are filled; with `file_follows` a file range comes right behind them.
+    /// `count` slices are filled; with `file_follows` a file range comes next.
     Bytes {
         count: usize,
         file_follows: bool,
@@ -124,7 +124,7 @@ impl Outbox {
         Outbox { bytes_max, ..Outbox::default() }
     }
 
-    /// Makes room for so many bytes now.
+    /// Allocates room for this many bytes.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.bytes.reserve(bytes);
     }
@@ -154,9 +154,8 @@ impl Outbox {
         self.held_bytes
     }
 
-    /// Memory that it takes: room for literal bytes and pieces, and the requests of answers. Shared bytes
-    /// count for each client to whom they are to be sent, as in [`Outbox::held_bytes`]: for some it may be
-    /// the only outbox that keeps them.
+    /// Its memory: literal bytes, pieces, and the requests of answers. Shared bytes count for each client, as
+    /// in [`Outbox::held_bytes`], because this outbox may hold the last reference.
     pub(crate) fn memory_bytes(&self) -> usize {
         let pieces = self.pieces.iter().map(|piece| match piece {
             Piece::Shared(_, range) => range.len(),
@@ -167,8 +166,8 @@ impl Outbox {
         size_of::<Outbox>() + self.bytes.capacity() + table + pieces.sum::<usize>()
     }
 
-    /// What waits to be sent, in order. For sessions that call other sessions: such an adapter gives the
-    /// inner session an outbox of its own ([`Outbox::inner`]), and passes on what it finds there.
+    /// The content that waits to be sent, in order. For sessions that call other sessions: such an adapter
+    /// gives the inner session its own outbox ([`Outbox::inner`]), and passes on its content.
     ///
     /// ```
     /// use oneloop::session::{Content, Full, Input, Outbox, Progress, Session};
@@ -213,8 +212,8 @@ impl Outbox {
         pieces.chain(tail)
     }
 
-    /// An empty outbox for a session inside this one's: it holds what there is room for here, and asks for
-    /// the same detail of answers. It takes no memory before something is put.
+    /// An empty outbox for a session inside the session of this one, with as much room as this one has and
+    /// the same detail of answers. It allocates nothing until something is put.
     pub fn inner(&self) -> Outbox {
         Outbox { answer_detail: self.answer_detail, ..Outbox::new(self.room()) }
     }
@@ -250,8 +249,8 @@ impl Outbox {
         Ok(())
     }
 
-    /// Puts all of a formatted text, or nothing: `out.put_fmt(format_args!("{len} bytes\n"))`. A value that
-    /// cannot be formatted counts as one for which there is no room.
+    /// Puts all of a formatted text, or nothing: `out.put_fmt(format_args!("{len} bytes\n"))`. A formatting
+    /// error counts as no room.
     pub fn put_fmt(&mut self, text: fmt::Arguments<'_>) -> Result<(), Full> {
         let (start, room) = (self.bytes.len(), self.room());
         let mut writer = TextWriter { out: self, start, room };
@@ -260,7 +259,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Puts as much of `bytes` as there is room for; returns how much that was.
+    /// Puts as many of `bytes` as there is room for; returns how many that was.
     pub fn put_some(&mut self, bytes: &[u8]) -> usize {
         let len = bytes.len().min(self.room());
         self.bytes.extend_from_slice(&bytes[..len]);
@@ -268,7 +267,7 @@ impl Outbox {
         len
     }
 
-    /// Puts a range of bytes that others hold too, without a copy.
+    /// Puts a range of shared bytes, without a copy.
     ///
     /// # Panics
     /// If `range` is not within `bytes`.
@@ -310,17 +309,17 @@ impl Outbox {
         self.answer_detail = detail;
     }
 
-    /// Reports the answer that ends here, behind the bytes that were put since the last such report. It
-    /// always has room: an answer has one. Nothing is kept if no observer needs it ([`AnswerDetail::Count`]).
+    /// Reports an answer, which ends after the bytes put so far. There is always room: an answer has one
+    /// report. Nothing is stored if no observer needs it ([`AnswerDetail::Count`]).
     pub fn answered(&mut self, info: AnswerInfo) {
         if self.answer_detail > AnswerDetail::Count {
             self.push(Piece::Answered(info));
         }
     }
 
-    /// Counts an answer that begins, with the status that it has in HTTP or a protocol like it (from 100 to
-    /// 599). What is counted is a request that was understood or refused, whether or not all of its answer
-    /// will be sent.
+    /// Counts an answer that begins, with its status in HTTP or a protocol with the same numbers (100 to
+    /// 599). It counts requests that were understood or refused, whether or not their answers are sent
+    /// completely.
     pub fn count_answer(&mut self, status: Option<u16>) {
         let kind = status.map_or(0, |status| usize::from(status / 100));
         if let Some(count) = self.answers.0.get_mut(kind) {
@@ -384,7 +383,7 @@ impl Outbox {
     #[inline]
     pub(crate) fn sent(&mut self, len: u64, ended: impl FnMut(&AnswerInfo, u64)) {
         if self.pieces.is_empty() && len == self.tail as u64 {
-            // Plain bytes, and all of them.
+            // All of the content, if it is plain bytes.
             self.bytes.clear();
             (self.head, self.held_bytes, self.tail) = (0, self.held_bytes - self.tail, 0);
         } else {
@@ -438,8 +437,8 @@ impl Outbox {
         (self.head, self.tail, self.held_bytes) = (0, 0, 0);
     }
 
-    /// Moves what was not sent into a new outbox for the client, no larger than that: the scratch outbox
-    /// stays with the loop.
+    /// Moves the unsent content into a new outbox for the client, which is no larger than needed: the scratch
+    /// outbox stays with the loop.
     pub(crate) fn take_rest(&mut self) -> Box<Outbox> {
         let rest = Outbox {
             bytes: self.bytes[self.head..].to_vec(),
@@ -458,8 +457,7 @@ impl Outbox {
 }
 
 impl Piece {
-    /// Shortens the piece by at most `len` bytes from its front; returns by how many, and whether that was
-    /// all of it.
+    /// Removes up to `len` bytes from the front; returns how many, and whether the piece is now empty.
     fn took(&mut self, len: u64) -> (u64, bool) {
         match self {
             Piece::Bytes(left) => {
@@ -503,7 +501,7 @@ fn storage_full(full: Full) -> io::Error {
     io::Error::new(io::ErrorKind::StorageFull, full)
 }
 
-/// Text on its way into an outbox: what was written is removed when this is dropped, unless it was committed.
+/// Text that is being written into an outbox: it is removed on drop unless it was committed.
 struct TextWriter<'a> {
     out: &'a mut Outbox,
     /// Where in the literal bytes the text begins.
@@ -677,7 +675,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_nobody_wants_is_not_kept() {
+    fn a_report_without_an_observer_is_not_stored() {
         let mut out = Outbox::new(64);
         out.put(b"answer").unwrap();
         out.answered(info(200));

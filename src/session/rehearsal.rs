@@ -1,8 +1,8 @@
 //! A test kit for sessions: a client, virtual time and wakes, without sockets or threads.
 //!
-//! A [`Rehearsal`] is one client of a service. It feeds the session with bytes, split as the test likes,
-//! collects what the client reads, and checks the contract on the way: a session that breaks it panics here.
-//! Every step is bounded, also for a session that streams without end or waits for ever.
+//! A [`Rehearsal`] is one client of a service. It feeds the session with bytes, split as the test wishes,
+//! collects what the client reads, and checks the contract: it panics if the session breaks it. Every step is
+//! bounded, also for a session that streams without end or waits forever.
 //!
 //! ```
 //! use std::time::Duration;
@@ -66,7 +66,7 @@ use super::{
 
 /// Calls in a row that move nothing before a rehearsal fails.
 const IDLE_CALLS_MAX: u32 = 10_000;
-/// What a client reads in one step by itself: a session that streams is not called for more.
+/// The most that a client reads in a step: a session that streams is not called beyond it.
 const READ_BYTES_MAX: u64 = 16 << 20;
 /// What [`answer`] reads in all.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
@@ -93,13 +93,13 @@ pub struct Rehearsal<S: Session> {
     /// Whether the service asks for wakes.
     can_be_woken: bool,
     reads_per_step: u64,
-    /// What the client has read so far.
+    /// The bytes that the client has read so far.
     pub answer: Vec<u8>,
     /// The answers reported so far, with the bytes of each ([`Rehearsal::reporting`]).
     pub answers: Vec<(AnswerInfo, u64)>,
-    /// Where the last of them ends in `answer`.
+    /// The end of the last reported answer in `answer`.
     answered_at: u64,
-    /// When the first of `unconsumed` arrived, and when the last of them did.
+    /// When the first and the last of `unconsumed` arrived.
     arrived_ms: (u64, u64),
 }
 
@@ -120,7 +120,7 @@ pub enum State {
 #[derive(Clone, Copy)]
 struct AfterSend {
     next: Next,
-    /// The call was the last one, whatever it needs.
+    /// It was the last call, whatever the session needs.
     is_last: bool,
 }
 
@@ -204,8 +204,8 @@ impl<S: Session> Rehearsal<S> {
         self.now
     }
 
-    /// Feeds bytes as one arrival. The session is called until it waits, unless it pauses or sends: then it
-    /// gets them with its next call.
+    /// Feeds bytes as one arrival. The session is called until it waits; if it pauses or sends, it gets the
+    /// bytes with its next call.
     ///
     /// # Panics
     /// After [`Rehearsal::end`].
@@ -231,8 +231,8 @@ impl<S: Session> Rehearsal<S> {
         self
     }
 
-    /// From now on the client reads so many bytes in each step; with 0 none, until [`Rehearsal::read`] is
-    /// called.
+    /// From now on the client reads this many bytes per step; with 0 it reads none until [`Rehearsal::read`]
+    /// is called.
     pub fn reads(&mut self, bytes_per_step: u64) -> &mut Self {
         self.reads_per_step = bytes_per_step.min(READ_BYTES_MAX);
         self
@@ -305,8 +305,8 @@ impl<S: Session> Rehearsal<S> {
         is_called
     }
 
-    /// The server drains from now on. A session that waits for a request or pauses is called at once, another
-    /// one when it comes to that.
+    /// The server drains from now on. A session that waits for a request or pauses is called at once, any
+    /// other when it reaches such a state.
     pub fn drain(&mut self) -> &mut Self {
         self.drain = Drain::Begun;
         self.drain_if_idle();
@@ -347,7 +347,7 @@ impl<S: Session> Rehearsal<S> {
                 return;
             }
             match self.follow() {
-                // A drain goes on: later calls have the same reason.
+                // Later calls during a drain have the same reason.
                 Some(_) if call == Call::Stopping => {}
                 Some(next) => call = next,
                 None => return,
@@ -397,7 +397,7 @@ impl<S: Session> Rehearsal<S> {
         };
     }
 
-    /// All that was put has been read: the next call, or `None` if the session waits or is done.
+    /// The next call after all output was read; `None` if the session waits or is done.
     fn follow(&mut self) -> Option<Call> {
         let AfterSend { next, is_last } = self.then;
         self.state = match next {
@@ -411,7 +411,7 @@ impl<S: Session> Rehearsal<S> {
         None
     }
 
-    /// The client reads up to `left` bytes of what was put; whether that was all.
+    /// The client reads up to `left` bytes of the output. Returns whether that was all.
     fn flush(&mut self, left: &mut u64) -> bool {
         while !self.out.is_empty() {
             let begins_at = self.answer.len() as u64;
@@ -457,10 +457,10 @@ impl<S: Session> Rehearsal<S> {
     }
 }
 
-/// Calls each of `clients` that was woken, until none is.
+/// Calls the woken ones of `clients` until no client is woken.
 ///
 /// # Panics
-/// If they wake each other without end.
+/// If the clients wake each other without end.
 pub fn settle<S: Session>(clients: &mut [&mut Rehearsal<S>]) {
     for _ in 0..TURNS_MAX {
         let mut is_called = false;
@@ -474,8 +474,8 @@ pub fn settle<S: Session>(clients: &mut [&mut Rehearsal<S>]) {
     panic!("they wake each other without end");
 }
 
-/// What `service` answers to `chunks`, each one arrival, with an outbox of `out_bytes_max`; `end` ends the
-/// input.
+/// The answer of `service` to `chunks`, each a separate arrival, with an outbox of `out_bytes_max`; `end`
+/// ends the input.
 ///
 /// # Panics
 /// If the answer has no end.
@@ -536,7 +536,7 @@ mod tests {
     use super::*;
     use crate::session::{Mailbox, Progress, Sender};
 
-    /// A service whose sessions are what a function does in a call.
+    /// A service whose sessions call a function.
     #[derive(Clone)]
     struct Does(fn(Input<'_>, &mut Outbox) -> Progress);
 
@@ -615,7 +615,7 @@ mod tests {
         assert!(failed.unwrap_err().downcast::<String>().unwrap().starts_with("in pieces of 1"));
     }
 
-    /// Each byte goes to the other sessions, by mailboxes.
+    /// Sends each byte to the other sessions, through mailboxes.
     #[derive(Clone, Default)]
     struct Party(Arc<Mutex<Vec<Sender<Vec<u8>>>>>);
 

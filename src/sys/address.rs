@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_told_with_what_to_do() {
+    fn an_invalid_address_is_reported_with_the_remedy() {
         for (text, hint) in [
             ("", "write it as 127.0.0.1:7007"),
             ("example.org:80", "write it as 127.0.0.1:7007"),

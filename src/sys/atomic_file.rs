@@ -1,15 +1,14 @@
-//! Files that are there whole or not at all: what is written goes to a temporary neighbour, which then takes
-//! the name.
+//! Files written completely or not at all: the content goes to a temporary file in the same folder, which is
+//! then renamed.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-/// Links that are followed at most, one behind the other, as by the kernel (`path_resolution(7)`).
+/// The most links followed in a row, as in the kernel (`path_resolution(7)`).
 const LINKS_MAX: u32 = 40;
-/// Names that are tried at most for a neighbour: others are taken by what a killed process with this id left
-/// behind.
+/// The most names tried for the temporary file: a killed process with the same id may have left some behind.
 const NAMES_MAX: u32 = 16;
 /// Here a path stands for what a process has open: a file that took its place would be another.
 const OPEN_FILES: [&str; 2] = ["/proc", "/dev/fd"];
@@ -17,8 +16,7 @@ const OPEN_FILES: [&str; 2] = ["/proc", "/dev/fd"];
 /// Writes a file. On failure (a full disk, for instance) an existing file is unchanged, and no new file is
 /// left. Permissions, owner and links are kept; a pipe, a terminal or a device is written to as it is.
 ///
-/// A file whose folder takes no neighbour, or that has to stay where it is (a mount point), is written over
-/// in place.
+/// A file whose folder is not writable, or that cannot be replaced (a mount point), is overwritten in place.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let Some((target, old)) = regular(path)? else { return fs::write(path, bytes) };
     match replace(&target, old.as_ref(), bytes) {
@@ -32,7 +30,7 @@ fn must_stay(error: &io::Error) -> bool {
     matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | ResourceBusy)
 }
 
-/// The regular file to which a path leads, or where one would be made; `None` if something else is there.
+/// The path of the regular file to which `path` leads, or of the file to create; `None` for anything else.
 fn regular(path: &Path) -> io::Result<Option<(PathBuf, Option<Metadata>)>> {
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {
@@ -67,7 +65,7 @@ fn replace(target: &Path, old: Option<&Metadata>, bytes: &[u8]) -> io::Result<()
     done
 }
 
-/// A new file beside the target: on the same file system, as rename(2) asks.
+/// A new file in the folder of the target: on the same file system, as rename(2) requires.
 fn neighbour(target: &Path) -> io::Result<(PathBuf, File)> {
     let mut number = 0;
     loop {

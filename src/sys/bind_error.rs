@@ -23,19 +23,19 @@ pub enum BindErrorKind {
     InUse,
     /// The port, or the directory of the path, needs privileges.
     Privileges,
-    /// The address is not one of this machine's.
+    /// The address does not belong to this machine.
     NotAvailable,
     /// The path does not fit into a socket address.
     PathTooLong,
-    /// There is something at the path that is no socket.
+    /// The path is not a socket.
     NotASocket,
     /// The directory of the path does not exist.
     NoDirectory,
-    /// An inherited descriptor is no listening stream socket.
+    /// An inherited descriptor is not a listening stream socket.
     NotListening,
     /// An address that no socket can have in this form.
     Unusable,
-    /// There is no file descriptor for it.
+    /// No file descriptor is free.
     NoDescriptors,
     /// Anything else, in the system's words.
     Other,

@@ -5,7 +5,7 @@ use std::process::Child;
 use std::sync::mpsc;
 use std::thread;
 
-/// How much of it is kept, in bytes, so that endless output costs no memory.
+/// How many bytes of the output are kept, so that endless output takes no more memory.
 const BYTES_MAX: u64 = 4096;
 
 /// Keeps the first part of the error output, and reads on, so that the child never blocks on it.

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// ns since a moment that is the same for every process until the system starts again (`CLOCK_MONOTONIC`):
-/// what two processes date by it can be put in order, which `Instant` promises for one process alone.
+/// ns since a moment that is the same for all processes until the next boot (`CLOCK_MONOTONIC`): times of
+/// several processes can be compared, which `Instant` guarantees only within a process.
 #[inline]
 pub(crate) fn monotonic_ns() -> u64 {
     let since = read(libc::CLOCK_MONOTONIC);
@@ -12,8 +12,8 @@ pub(crate) fn monotonic_ns() -> u64 {
     ns(since.tv_sec) * 1_000_000_000 + ns(since.tv_nsec)
 }
 
-/// The time of day, as `SystemTime::now` gives it. std's own code lies elsewhere in the program: a child that
-/// serves one client would wait for that page.
+/// The time of day, as `SystemTime::now` returns it. The code of std is on another page of the program, for
+/// which a child that serves one client would have to wait.
 pub(crate) fn time_of_day() -> SystemTime {
     let since = read(libc::CLOCK_REALTIME);
     match (u64::try_from(since.tv_sec), u32::try_from(since.tv_nsec)) {
@@ -31,7 +31,7 @@ fn read(clock: libc::clockid_t) -> libc::timespec {
     time
 }
 
-/// The CPU time of this thread; `None` where the system does not count it.
+/// The CPU time of this thread; `None` if the system does not provide it.
 #[cfg(feature = "load")]
 pub(crate) fn thread_cpu_ns() -> Option<u64> {
     let used = nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID).ok()?;

@@ -17,8 +17,8 @@ pub(crate) struct ControlGroup {
 }
 
 impl ControlGroup {
-    /// Creates a group with this name. It is an error where this process may not, as without privileges on
-    /// most systems, and where there is no cgroup v2.
+    /// Creates a group with this name. Fails without permission (on most systems, without privileges) or
+    /// without cgroup v2.
     pub(crate) fn create(name: &str) -> io::Result<ControlGroup> {
         let path = own_group()?.join(name);
         fs::create_dir(&path)?;
@@ -36,7 +36,7 @@ impl ControlGroup {
         Ok(group)
     }
 
-    /// The program that this command starts, and all of its descendants, belong to the group.
+    /// Puts the program that this command starts, and all of its descendants, into the group.
     pub(crate) fn take_in(&self, command: &mut Command) -> io::Result<()> {
         let processes = self.processes.try_clone()?;
         let enter = move || {

@@ -1,9 +1,9 @@
-//! The threads of a process that serve clients, as their first thread sees them: started, counted, and
-//! interrupted when their blocking calls have lasted long enough.
+//! The threads of a process that serve clients, managed by its first thread: started, counted, and
+//! interrupted when their calls have blocked long enough.
 //!
-//! A thread costs its stack and nothing else: none of the system calls and mappings with which `std::thread`
-//! reports an overflow of the stack by name (here it ends the process by SIGSEGV without a word), and nothing
-//! is kept of one that has ended.
+//! A thread costs only its stack: there are no system calls and mappings for a message about a stack
+//! overflow, as in `std::thread` (here an overflow ends the process by SIGSEGV without a message), and
+//! nothing is kept of a thread that has ended.
 #![allow(unsafe_code)]
 
 use std::io::{self, Read, Write};
@@ -25,7 +25,7 @@ const INTERRUPT_EVERY_MS: u64 = 20;
 pub(crate) struct Crew<P> {
     /// Threads that were started and have not left.
     running: AtomicUsize,
-    /// When the first thread looks for threads whose time has come; `u64::MAX` for never.
+    /// When the first thread checks for threads to interrupt; `u64::MAX` for never.
     next_look_ms: AtomicU64,
     members: Mutex<Members<P>>,
     /// Wakes the first thread.
@@ -35,7 +35,7 @@ pub(crate) struct Crew<P> {
 
 #[derive(Debug)]
 struct Members<P> {
-    /// By place; `None` in places that are free.
+    /// By place; `None` in free places.
     running: Vec<Option<Member>>,
     free: Vec<usize>,
     /// What threads have left that have ended since the last look.
@@ -56,7 +56,7 @@ pub(crate) struct CrewMember<P> {
     crew: Arc<Crew<P>>,
     at: usize,
     due_ms: Arc<AtomicU64>,
-    /// `None` once it was left.
+    /// `None` after it was left.
     parting: Option<P>,
 }
 
@@ -89,8 +89,9 @@ impl<P: Send + 'static> Crew<P> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a thread with a stack of so many bytes, which leaves the signals to the first one. When `work`
-    /// has done `job`, or panicked, it leaves `parting`. If no thread can be started, `job` is given back.
+    /// Starts a thread with a stack of this many bytes, in which the handled signals are blocked. When `work`
+    /// has done `job`, or panicked, the thread leaves `parting`. If no thread can be started, `job` is given
+    /// back.
     pub(crate) fn start<J: Send + 'static>(
         self: &Arc<Self>,
         signals: &HeldSignals,
@@ -127,8 +128,8 @@ impl<P: Send + 'static> Crew<P> {
         Some(self.next_look_ms.load(SeqCst)).filter(|&due_ms| due_ms != u64::MAX)
     }
 
-    /// Interrupts the threads whose time has come, if it is time to look for them: the call in which such a
-    /// thread is blocked fails with EINTR.
+    /// Interrupts the threads whose time has come, if it is time to check: their blocked call fails with
+    /// EINTR.
     pub(crate) fn interrupt_due(&self, now_ms: u64) {
         if now_ms < self.next_look_ms.load(SeqCst) {
             return;
@@ -148,13 +149,13 @@ impl<P: Send + 'static> Crew<P> {
         self.next_look_ms.fetch_min(next_ms, SeqCst);
     }
 
-    /// Interrupts all threads. One that is about to block is not interrupted, so this is repeated until each
-    /// has noticed what it was to notice.
+    /// Interrupts all threads. A thread that is just about to block misses the interruption, so repeat this
+    /// until each thread has reacted.
     pub(crate) fn interrupt_all(&self) {
         self.members().running.iter().flatten().for_each(Member::interrupt);
     }
 
-    /// Silences the bell. What it may have rung for is looked for after this.
+    /// Resets the notification. Check its causes after this.
     pub(crate) fn silence_bell(&self) {
         let _ = (&self.bell).read(&mut [0; 64]);
     }

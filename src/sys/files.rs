@@ -2,7 +2,7 @@
 //!
 //! On Linux the kernel resolves each path in one call that cannot leave the root (`openat2(2)` with
 //! `RESOLVE_BENEATH`): links are followed as long as they stay inside. Where that call is missing or denied
-//! (a sandbox, macOS), each component is opened by itself and no link is followed. Only regular files and
+//! (a sandbox, macOS), each component is opened separately and no link is followed. Only regular files and
 //! directories are ever opened for reading: the type is read from a handle that cannot block or read
 //! (`O_PATH`), so a FIFO or a device is never touched.
 use std::ffi::{CStr, CString};
@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
-/// How often a path is resolved anew when a rename elsewhere disturbed it (`EAGAIN`, `openat2(2)`).
+/// How often a path is resolved again if a concurrent rename disturbed it (`EAGAIN`, `openat2(2)`).
 #[cfg(target_os = "linux")]
 const RESOLVE_TRIES_MAX: u32 = 8;
 /// Components of a path. Without it a request could make the walk take thousands of calls.
@@ -36,7 +36,7 @@ pub enum Links {
     Never,
 }
 
-/// A directory that was opened once. What is resolved in it never leaves it, whatever becomes of its name.
+/// An open directory. Paths resolved in it never leave it, even if it is renamed.
 #[derive(Debug)]
 pub(super) struct OpenDir {
     fd: OwnedFd,
@@ -50,7 +50,7 @@ pub(super) struct OpenDir {
 pub(super) enum Component {
     /// A link, with its target.
     Link(Vec<u8>),
-    /// A directory, to go on from.
+    /// A directory, from which resolution continues.
     Directory(OwnedFd),
     /// Anything else.
     File,
@@ -85,7 +85,7 @@ pub(crate) enum FileKind {
 pub(crate) struct FileIdentity {
     /// The device it is on.
     pub device: u64,
-    /// Its number there.
+    /// The inode number.
     pub inode: u64,
     /// Its size in bytes.
     pub size_bytes: u64,
@@ -102,8 +102,8 @@ pub(crate) struct Stat {
     pub kind: FileKind,
     /// Its content.
     pub identity: FileIdentity,
-    /// When anything of it last changed, content, permissions or times: seconds since 1970. No user can set
-    /// this (`st_ctime`, stat(2)).
+    /// The last change of content, permissions or times, in seconds since 1970. Users cannot set it
+    /// (`st_ctime`, stat(2)).
     pub changed_s: i64,
     /// And the nanoseconds.
     pub changed_ns: u32,
@@ -118,7 +118,7 @@ impl OpenDir {
         Ok(OpenDir { fd, id, real, resolver })
     }
 
-    /// What `name` is in `dir`, a directory beneath this one, or in this one itself. No link is followed.
+    /// The type of `name` in `dir`, a directory beneath this one, or in this one itself. No link is followed.
     pub(super) fn component(&self, dir: Option<&OwnedFd>, name: &[u8]) -> io::Result<Component> {
         let dir = dir.unwrap_or(&self.fd);
         let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
@@ -131,7 +131,8 @@ impl OpenDir {
         })
     }
 
-    /// The directory at `path`, to go on from; `None` for this one itself. No link is followed.
+    /// The directory at `path`, from which resolution continues; `None` for this one itself. No link is
+    /// followed.
     pub(super) fn directory(&self, path: &[u8]) -> io::Result<Option<OwnedFd>> {
         if path.is_empty() { Ok(None) } else { self.walk(path, enter).map(Some) }
     }
@@ -148,7 +149,7 @@ impl OpenDir {
     }
 
     pub(super) fn open_file(&self, path: &[u8]) -> io::Result<(File, Stat)> {
-        // Opening a device for reading may already do something, so it is looked at first.
+        // Opening a device for reading may already have an effect, so check the type first.
         self.stat(path)?.readable()?;
         let file = File::from(match self.resolver {
             #[cfg(target_os = "linux")]
@@ -182,7 +183,7 @@ impl OpenDir {
     }
 }
 
-/// Opens a directory to pass through it. A link is none.
+/// Opens a directory to resolve paths in it. Fails for a link.
 fn enter(dir: &OwnedFd, name: &CStr) -> io::Result<OwnedFd> {
     let flags = WALK | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     Ok(nix::fcntl::openat(dir, name, flags, Mode::empty())?)
@@ -380,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_all_names_with_what_they_are() {
+    fn entries_are_all_names_with_their_types() {
         let top = tree();
         let root = Root::open(&top.path().join("root"), Links::Beneath).unwrap();
         let mut entries = Root::entries(root.open_file(b"").unwrap().0).unwrap();

@@ -10,7 +10,7 @@ use nix::net::if_::InterfaceFlags;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InterfaceAddress {
     pub(crate) interface: String,
-    /// Whether hardware is behind the interface: not so for bridges, tunnels and the like.
+    /// Whether the interface is hardware, unlike bridges and tunnels.
     pub(crate) is_hardware: bool,
     pub(crate) ip: IpAddr,
     /// Whether the system soon replaces it by another, or does not use it: a temporary (RFC 8981), deprecated
@@ -18,9 +18,9 @@ pub(crate) struct InterfaceAddress {
     pub(crate) is_passing: bool,
 }
 
-/// All of them, in the order of the system.
+/// All addresses of interfaces, in the order of the system.
 pub(crate) fn interface_addresses() -> io::Result<Vec<InterfaceAddress>> {
-    let passing = Passing::read();
+    let temporary = TemporaryAddresses::read();
     let found = getifaddrs()?.filter_map(|found| {
         // A bridge without containers is up and not running.
         let is_working = found.flags.contains(InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING);
@@ -35,7 +35,7 @@ pub(crate) fn interface_addresses() -> io::Result<Vec<InterfaceAddress>> {
         };
         Some(InterfaceAddress {
             is_hardware: is_hardware(&found.interface_name),
-            is_passing: matches!(ip, IpAddr::V6(ip) if passing.contains(&found.interface_name, ip)),
+            is_passing: matches!(ip, IpAddr::V6(ip) if temporary.contains(&found.interface_name, ip)),
             interface: found.interface_name,
             ip,
         })
@@ -60,7 +60,7 @@ pub(crate) fn outward_addresses() -> Vec<IpAddr> {
     destinations.into_iter().filter_map(source).collect()
 }
 
-/// The name of this machine, if it is one that a URL can have.
+/// The name of this machine, if it can be used in a URL.
 pub(crate) fn host_name() -> Option<String> {
     let name = nix::unistd::gethostname().ok()?.into_string().ok()?;
     let is_valid = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
@@ -77,17 +77,17 @@ fn is_hardware(interface: &str) -> bool {
     interface.starts_with("en")
 }
 
-/// The IPv6 addresses that are not for long.
+/// The IPv6 addresses that should not be announced: temporary, deprecated, tentative or failed ones.
 #[cfg(target_os = "linux")]
-struct Passing(Vec<(String, Ipv6Addr)>);
+struct TemporaryAddresses(Vec<(String, Ipv6Addr)>);
 
 #[cfg(target_os = "linux")]
-impl Passing {
+impl TemporaryAddresses {
     /// `/proc/net/if_inet6` has a line per address: address, interface number, prefix, scope, flags (all in
     /// hexadecimal) and interface name. If it cannot be read, no address is in it.
-    fn read() -> Passing {
+    fn read() -> TemporaryAddresses {
         let table = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
-        Passing(table.lines().filter_map(Passing::parse).collect())
+        TemporaryAddresses(table.lines().filter_map(TemporaryAddresses::parse).collect())
     }
 
     fn parse(line: &str) -> Option<(String, Ipv6Addr)> {
@@ -107,13 +107,13 @@ impl Passing {
 
 /// On macOS each address is asked for its flags.
 #[cfg(target_os = "macos")]
-struct Passing(Option<UdpSocket>);
+struct TemporaryAddresses(Option<UdpSocket>);
 
 #[cfg(target_os = "macos")]
 #[allow(unsafe_code)]
-impl Passing {
-    fn read() -> Passing {
-        Passing(UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).ok())
+impl TemporaryAddresses {
+    fn read() -> TemporaryAddresses {
+        TemporaryAddresses(UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).ok())
     }
 
     fn contains(&self, interface: &str, ip: Ipv6Addr) -> bool {
@@ -149,12 +149,12 @@ impl Passing {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-struct Passing;
+struct TemporaryAddresses;
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-impl Passing {
-    fn read() -> Passing {
-        Passing
+impl TemporaryAddresses {
+    fn read() -> TemporaryAddresses {
+        TemporaryAddresses
     }
 
     fn contains(&self, _interface: &str, _ip: Ipv6Addr) -> bool {
@@ -167,14 +167,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_flags_of_an_ipv6_address_tell_whether_it_stays() {
+    fn the_flags_of_an_ipv6_address_show_whether_it_is_permanent() {
         for (flags, passes) in
             [("80", false), ("00", false), ("01", true), ("21", true), ("40", true), ("c8", true)]
         {
             let line = format!("20010db8000000000000000000000007 02 40 00 {flags}     eth0");
             let expected = passes.then(|| ("eth0".to_owned(), "2001:db8::7".parse().unwrap()));
-            assert_eq!(Passing::parse(&line), expected, "{flags}");
+            assert_eq!(TemporaryAddresses::parse(&line), expected, "{flags}");
         }
-        assert_eq!(Passing::parse("20010db8 02"), None);
+        assert_eq!(TemporaryAddresses::parse("20010db8 02"), None);
     }
 }

@@ -44,8 +44,7 @@ pub struct ListenOptions {
     pub reuse_port: bool,
     /// Permission bits of a Unix socket's path; `None` leaves them to the umask.
     pub unix_mode: Option<u32>,
-    /// The ids of the user and the group to which a Unix socket's path is given; `None` leaves it to this
-    /// process's own.
+    /// The ids of the owner and group of a Unix socket's path; `None` for those of this process.
     pub unix_owner: Option<(u32, u32)>,
 }
 
@@ -55,8 +54,8 @@ impl Default for ListenOptions {
     }
 }
 
-/// A listening stream socket, TCP or Unix: nonblocking, closed by exec. Dropped, it removes the path that it
-/// made, if that is still its own and the process still the one that bound it.
+/// A listening stream socket, TCP or Unix: nonblocking, closed by exec. On drop, it removes the path that it
+/// created, if that is still its own socket and the process is the one that bound it.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
@@ -71,8 +70,7 @@ pub(crate) enum AcceptError {
     WouldBlock,
     /// A signal came between; call again.
     Interrupted,
-    /// That one client is lost (reset while it was queued, or a network error of its connection); others may
-    /// wait.
+    /// This client is lost (reset while it was queued, or a network error); others may wait.
     Client,
     /// No descriptors or memory: accepting must pause until some are free.
     Exhausted,
@@ -80,7 +78,7 @@ pub(crate) enum AcceptError {
     Fatal,
 }
 
-/// Whether descriptors or memory are short: later there may be enough.
+/// Whether descriptors or memory are short, so that a later call may succeed.
 pub(crate) fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
@@ -115,8 +113,8 @@ impl AcceptError {
 impl Listener {
     /// Listens at `address`.
     ///
-    /// A Unix path that a dead server left is replaced; one where a server answers, or that is no socket, is
-    /// an error.
+    /// A Unix path that a dead server has left is replaced; a path where a server answers, or that is not a
+    /// socket, is an error.
     pub fn bind(address: &Address, options: &ListenOptions) -> Result<Self, BindError> {
         match address {
             Address::Tcp(addr) => Self::bind_tcp(*addr, options, options.reuse_port, false)
@@ -125,10 +123,10 @@ impl Listener {
         }
     }
 
-    /// `count` sockets at one TCP address, among which the kernel spreads the clients (`SO_REUSEPORT`). One
-    /// for all, where the system refuses that.
+    /// `count` sockets at one TCP address, among which the kernel distributes the clients (`SO_REUSEPORT`); a
+    /// single socket if the system refuses that.
     ///
-    /// The first is bound without the option, so that a port in use is an error and not a share; port 0 is
+    /// The first is bound without the option, so that a port in use is an error and is not shared; port 0 is
     /// the same port for all.
     pub fn bind_group(
         addr: SocketAddr,
@@ -153,8 +151,7 @@ impl Listener {
         Ok(group)
     }
 
-    /// Takes a listening stream socket that was inherited. Its path, if it has one, is not removed at the
-    /// end.
+    /// Takes over an inherited listening stream socket. Its path, if any, is not removed at the end.
     pub fn from_fd(fd: OwnedFd) -> Result<Self, BindError> {
         let number = fd.as_raw_fd();
         let socket = Socket::from(fd);
@@ -257,7 +254,7 @@ impl Listener {
         &self.address
     }
 
-    /// Where it listens, `None` for a Unix socket.
+    /// The address; `None` for a Unix socket.
     pub fn local_socket_addr(&self) -> Option<SocketAddr> {
         match self.address {
             Address::Tcp(addr) => Some(addr),
@@ -265,8 +262,8 @@ impl Listener {
         }
     }
 
-    /// Where a program on this machine reaches it, `None` for a Unix socket: one that listens at every
-    /// address also does on loopback. That of IPv4 if it takes IPv4, as IPv6 may be disabled there.
+    /// The address for programs on this machine; `None` for a Unix socket. A socket that listens at every
+    /// address can be reached on loopback: on that of IPv4 if it accepts IPv4, as IPv6 may be disabled there.
     pub fn local_reachable_addr(&self) -> Option<SocketAddr> {
         let mut addr = self.local_socket_addr()?;
         if addr.ip().is_unspecified() {
@@ -385,8 +382,8 @@ impl Listener {
     }
 }
 
-/// Sets what clients of a TCP listener need; on Linux accepted sockets inherit it, without a call for each.
-/// Nothing depends on any of it, so that a system that refuses one is no error.
+/// Sets the options for clients of a TCP listener; on Linux accepted sockets inherit them, without a call for
+/// each. Nothing depends on them, so it is not an error if the system refuses one.
 fn set_options(socket: &Socket) {
     if let Err(error) = socket.set_tcp_nodelay(true) {
         log::debug!("TCP_NODELAY: {error}");
@@ -448,7 +445,7 @@ fn accept_raw(
             return Ok(accepted);
         }
         let error = io::Error::last_os_error();
-        // EPERM may also come from a firewall, for that one client: then accept(2) fails with it as well.
+        // EPERM may also come from a firewall, for a single client: then accept(2) fails with it as well.
         if !matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) {
             return Err(error);
         }
@@ -492,13 +489,13 @@ fn is_option_refused(error: &io::Error) -> bool {
     )
 }
 
-/// Whether an error means that the system, or a part of it that matters here, has no IPv6.
+/// Whether an error means that the system, or the interface, has no IPv6.
 fn is_without_ipv6(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
 
-/// Whether this machine has an IPv6 address. Where IPv6 is disabled (`net.ipv6.conf.all.disable_ipv6`) a
-/// socket can be bound to all of none.
+/// Whether this machine has an IPv6 address. Where IPv6 is disabled (`net.ipv6.conf.all.disable_ipv6`),
+/// `[::]` can still be bound, although there is no address.
 fn has_ipv6() -> bool {
     // Unknown: binding will show it.
     let Ok(mut addresses) = nix::ifaddrs::getifaddrs() else { return true };

@@ -50,7 +50,7 @@ fn every_address_means_ipv4_too_and_one_ipv6_address_does_not() {
 }
 
 #[test]
-fn a_port_in_use_and_a_foreign_address_are_told_apart() {
+fn a_port_in_use_and_a_foreign_address_are_different_errors() {
     let first = bind("127.0.0.1:0").unwrap();
     let error = bind(&first.local_addr().to_string()).unwrap_err();
     assert_eq!(error.kind, BindErrorKind::InUse);
@@ -193,8 +193,8 @@ fn the_acknowledgement_of_a_first_request_waits_for_its_answer_where_that_is_ask
     assert!(!accepted_of(&listener).0.tcp_quickack().unwrap());
 }
 
-/// Servers that start in the same moment over what a dead one left: each may look while another is about to
-/// listen.
+/// Servers that start at the same moment at the path of a dead one: each may check the path while another is
+/// about to listen.
 #[test]
 fn of_servers_that_start_at_once_one_has_the_path_and_hears_its_clients() {
     const SERVERS: usize = 4;

@@ -14,12 +14,12 @@ const UNCHANGED: u32 = u32::MAX;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     user: Uid,
-    /// Of the user's entry, if it has one: for its supplementary groups.
+    /// The name of the user's entry, if there is one: for its supplementary groups.
     name: Option<CString>,
     group: Gid,
 }
 
-/// Why the user or group could not be changed, as one line with the remedy.
+/// Why the user or group could not be changed: one line with the remedy.
 #[derive(Debug)]
 pub(crate) enum IdentityError {
     /// There is no user with this name.
@@ -36,7 +36,7 @@ pub(crate) enum IdentityError {
     NotRoot,
     /// It is root: nothing would be given up.
     Root,
-    /// The process has supplementary groups that are not the user's, and may not leave them.
+    /// The process has supplementary groups to which the user does not belong, and may not drop them.
     GroupsStay,
     /// The system refused.
     Refused(&'static str, io::Error),
@@ -50,14 +50,14 @@ impl fmt::Display for IdentityError {
             IdentityError::NoUser(name) => {
                 write!(
                     f,
-                    "there is no user \"{}\"; use a name or number of /etc/passwd",
+                    "unknown user \"{}\"; use a name or number of /etc/passwd",
                     name.escape_debug()
                 )
             }
             IdentityError::NoGroup(name) => {
                 write!(
                     f,
-                    "there is no group \"{}\"; use a name or number of /etc/group",
+                    "unknown group \"{}\"; use a name or number of /etc/group",
                     name.escape_debug()
                 )
             }
@@ -128,9 +128,9 @@ impl Identity {
     }
 
     /// Becomes that user and group, in the order that works (groups, group, user), and proves that there is
-    /// no way back. On Linux it also drops every capability, from the bounding set too where that is allowed,
-    /// and has no program that it executes gain privileges (prctl(2), `PR_SET_NO_NEW_PRIVS`). For a process
-    /// with one thread.
+    /// no way back. On Linux it also drops every capability, if allowed from the bounding set too, and keeps
+    /// executed programs from gaining privileges (prctl(2), `PR_SET_NO_NEW_PRIVS`). For a process with one
+    /// thread.
     pub(crate) fn assume(&self) -> Result<(), IdentityError> {
         let refused = |call| move |error: io::Error| IdentityError::Refused(call, error);
         match set_groups(self.name.as_deref(), self.group) {
@@ -147,7 +147,8 @@ impl Identity {
         set_user(self.user).map_err(refused("setting the user"))?;
         #[cfg(target_os = "linux")]
         {
-            // Those of a process that was not root stay with it, as some do that root was started with.
+            // A process that was not root would keep its capabilities, and one started as root would keep
+            // some.
             capabilities::drop_all().map_err(refused("capset"))?;
             nix::sys::prctl::set_no_new_privs().map_err(|e| refused("no_new_privs")(e.into()))?;
         }
@@ -161,7 +162,7 @@ impl Identity {
         if changed && !back { Ok(()) } else { Err(IdentityError::NotForGood) }
     }
 
-    /// Whether each supplementary group of this process is one of the user's.
+    /// Whether the user has every supplementary group of this process.
     #[cfg(target_os = "linux")]
     fn has_no_other_groups(&self) -> bool {
         let own = match &self.name {
@@ -174,7 +175,7 @@ impl Identity {
         }
     }
 
-    /// This system asks its directory of users for the groups of a process.
+    /// This system looks the groups of a process up in its directory of users.
     #[cfg(not(target_os = "linux"))]
     #[allow(clippy::unused_self)] // It is used on Linux.
     fn has_no_other_groups(&self) -> bool {
@@ -251,7 +252,7 @@ mod capabilities {
         inheritable: u32,
     }
 
-    /// Empties the permitted, effective and inheritable set of this thread, and with them the ambient one.
+    /// Clears the permitted, effective and inheritable set of this thread, and with them the ambient set.
     pub(super) fn drop_all() -> io::Result<()> {
         let header = CapabilityHeader { version: VERSION, pid: 0 };
         let none = || Part { effective: 0, permitted: 0, inheritable: 0 };
@@ -263,11 +264,11 @@ mod capabilities {
         }
     }
 
-    /// Takes every capability from those that this process can ever get back by executing a program. Without
-    /// `CAP_SETPCAP` that is not allowed, and not needed: `no_new_privs` keeps them from it, too.
+    /// Removes every capability from the bounding set, so that executing a program cannot regain it. Without
+    /// `CAP_SETPCAP` this is not allowed, and not needed: `no_new_privs` has the same effect.
     pub(super) fn drop_bounds() {
         for capability in 0..CAPABILITIES_MAX {
-            // SAFETY: the call takes a number, and ends with an error for one that is none.
+            // SAFETY: the call takes a number, and fails for an invalid one.
             if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } != 0 {
                 break;
             }
@@ -285,7 +286,7 @@ fn set_groups(name: Option<&std::ffi::CStr>, group: Gid) -> io::Result<()> {
         // SAFETY: the name is a C string.
         unsafe { libc::initgroups(name.as_ptr(), group) }
     } else {
-        // SAFETY: one group is read from where the pointer points.
+        // SAFETY: the call reads one group from the pointer.
         unsafe { libc::setgroups(1, &raw const group) }
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

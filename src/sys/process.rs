@@ -88,14 +88,14 @@ fn descriptors_kernel_max() -> u64 {
 pub(crate) struct CallingThread;
 
 impl CallingThread {
-    /// The number of the thread; `None` for the first one of a process, which has the number of that.
+    /// The id of the thread; `None` for the first thread of a process, whose id is that of the process.
     #[cfg(target_os = "linux")]
     pub(crate) fn number() -> Option<u32> {
         let thread = nix::unistd::gettid();
         (thread != Pid::this()).then(|| id_of(thread))
     }
 
-    /// The number of the thread within its process; `None` for the first one.
+    /// The number that std gives the thread; `None` for the first thread of a process.
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn number() -> Option<u32> {
         let thread = std::thread::current();
@@ -118,8 +118,8 @@ impl fmt::Display for CallingThread {
     }
 }
 
-/// Gives the system what the heap holds free (`malloc_trim(3)`, where there is one): a fork copies the
-/// entries of all pages that this process has written to, those included.
+/// Returns free heap memory to the system (`malloc_trim(3)`, where it exists): a fork copies the page table
+/// entries of every page that this process has written to, free ones included.
 pub(crate) fn release_free_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: it has no conditions.
@@ -130,7 +130,7 @@ pub(crate) fn release_free_memory() {
 
 /// The process that returns from [`fork`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Forked {
+pub(crate) enum ForkSide {
     /// The parent, with the id of its new child.
     Parent(u32),
     /// The child, with the id of its parent.
@@ -139,19 +139,19 @@ pub(crate) enum Forked {
 
 /// Makes a child process (fork(2)). The caller has one thread and no `mio::Poll`.
 ///
-/// Signals are blocked meanwhile. On Linux the child is sent SIGTERM when its parent dies (prctl(2),
-/// `PR_SET_PDEATHSIG`; where [`must_ask_for_parent`] holds it asks [`parent_lives`] now and then). It never
-/// returns into the parent's code: it ends with [`exit`]. A child that serves by blocking calls interrupts
-/// them every `interrupt_every_ms` once a signal has come; one that waits for signals gives 0, and makes
-/// them readable ([`HeldSignals::readable`]).
-pub(crate) fn fork(signals: &mut HeldSignals, interrupt_every_ms: u32) -> io::Result<Forked> {
+/// Signals are blocked meanwhile. On Linux the child gets SIGTERM when its parent dies (prctl(2),
+/// `PR_SET_PDEATHSIG`); where [`must_ask_for_parent`] holds, it polls [`parent_lives`]. It never returns into
+/// the parent's code: it ends with [`exit`]. A child that serves with blocking calls interrupts them every
+/// `interrupt_every_ms` after a signal; a child that waits for signals passes 0, and makes them readable
+/// ([`HeldSignals::readable`]).
+pub(crate) fn fork(signals: &mut HeldSignals, interrupt_every_ms: u32) -> io::Result<ForkSide> {
     let parent = std::process::id();
     let blocked = signals.block()?;
     // SAFETY: the caller has one thread, so that no lock is left held in the child.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { child } => {
             drop(blocked);
-            Ok(Forked::Parent(id_of(child)))
+            Ok(ForkSide::Parent(id_of(child)))
         }
         ForkResult::Child => {
             signals.begin_child(interrupt_every_ms);
@@ -160,7 +160,7 @@ pub(crate) fn fork(signals: &mut HeldSignals, interrupt_every_ms: u32) -> io::Re
                 exit(CHILD_FAILED);
             }
             drop(blocked);
-            Ok(Forked::Child(parent))
+            Ok(ForkSide::Child(parent))
         }
     }
 }
@@ -194,13 +194,12 @@ fn follow_parent(_parent: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the parent of this process is still the one with this id: an orphan gets another.
+/// Whether the parent of this process still has this id: an orphan gets another parent.
 pub(crate) fn parent_lives(parent: u32) -> bool {
     id_of(Pid::parent()) == parent
 }
 
-/// The exit code of a child that went wrong outside what it was made for: none that a server gives a meaning
-/// to.
+/// Exit code of a child that failed outside its work; no server uses this code.
 const CHILD_FAILED: u8 = u8::MAX;
 
 /// Runs a child's work and ends the child with the code that it returns. A panic ends it, too: it must not
@@ -218,29 +217,33 @@ pub(crate) fn exit(code: u8) -> ! {
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum ChildExit {
     /// By itself, with this exit code.
     Exited(u8),
     /// By a signal with this number.
     Killed(i32),
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for ChildExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Ended::Exited(code) => write!(f, "exit code {code}"),
-            Ended::Killed(signal) => write!(f, "killed by signal {signal}"),
+            ChildExit::Exited(code) => write!(f, "exit code {code}"),
+            ChildExit::Killed(signal) => write!(f, "killed by signal {signal}"),
         }
     }
 }
 
 /// Reaps one child that has ended, without waiting: its id, and how it ended. `None` if none has ended, or
 /// there is none. Called until it returns `None`, since signals of several ends coalesce.
-pub(crate) fn reap() -> io::Result<Option<(u32, Ended)>> {
+pub(crate) fn reap() -> io::Result<Option<(u32, ChildExit)>> {
     loop {
         return match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) => Ok(Some((id_of(pid), Ended::Exited(code.to_le_bytes()[0])))),
-            Ok(WaitStatus::Signaled(pid, signal, _)) => Ok(Some((id_of(pid), Ended::Killed(signal as i32)))),
+            Ok(WaitStatus::Exited(pid, code)) => {
+                Ok(Some((id_of(pid), ChildExit::Exited(code.to_le_bytes()[0]))))
+            }
+            Ok(WaitStatus::Signaled(pid, signal, _)) => {
+                Ok(Some((id_of(pid), ChildExit::Killed(signal as i32))))
+            }
             Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => Ok(None),
             // Stopped and continued children are not asked for; a call that was interrupted is made again.
             Ok(_) | Err(Errno::EINTR) => continue,
@@ -250,7 +253,7 @@ pub(crate) fn reap() -> io::Result<Option<(u32, Ended)>> {
 }
 
 /// Reaps this child if it has ended, without waiting: the CPU time that it and the children that it waited
-/// for have used (wait4(2)). `None` if it runs, or is no child.
+/// for have used (wait4(2)). `None` if it runs, or is not a child.
 #[cfg(feature = "cli")]
 pub(crate) fn reap_child(child: u32) -> Option<std::time::Duration> {
     use nix::sys::time::{TimeVal, TimeValLike};
@@ -294,8 +297,8 @@ pub(crate) fn notify(child: u32, request: ChildRequest) -> io::Result<()> {
     }
 }
 
-/// Makes this process the parent of descendants that lose their own (prctl(2), `PR_SET_CHILD_SUBREAPER`), so
-/// that one that goes to the background is still found. Elsewhere the system's first process gets them.
+/// Makes this process the parent of orphaned descendants (prctl(2), `PR_SET_CHILD_SUBREAPER`), so that a
+/// server that goes to the background is still found. On other systems they become children of process 1.
 #[cfg_attr(not(target_os = "linux"), allow(clippy::unnecessary_wraps))] // It can fail on Linux.
 #[cfg(feature = "cli")]
 pub(crate) fn adopt_orphans() -> io::Result<()> {
@@ -398,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_tells_how_long_a_thread_had_no_core_or_that_it_does_not_count() {
+    fn the_kernel_reports_waits_for_a_core_or_that_it_does_not_count_them() {
         assert_eq!(parse_run_delay("123456789 4242 17\n"), Some(4242));
         for nothing in ["0 0 0\n", "", "12", "x 4 1"] {
             assert_eq!(parse_run_delay(nothing), None, "{nothing:?}");

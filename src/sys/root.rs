@@ -1,5 +1,5 @@
-//! The directory at a path, as it is now: the path may lead to another one later, or to none. And the other
-//! directories that its links may lead into.
+//! The directory that a path names now, which may change or vanish, and the other directories that its links
+//! may lead into.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -20,7 +20,7 @@ const STEPS_MAX: u32 = 256;
 /// Links that are followed for one path, as many as Linux follows (`path_resolution(7)`).
 const LINKS_MAX: u32 = 40;
 
-/// A directory whose inside can be opened: whichever its path led to when it was last looked at.
+/// A directory in which files can be opened: the one that its path named at the last check.
 #[derive(Debug)]
 pub(crate) struct Root {
     /// Absolute, so that the name counts: the working directory may be replaced, too.
@@ -37,11 +37,11 @@ pub(crate) struct Root {
 pub(crate) enum Renewal {
     /// The path still leads to the directory that is open.
     Same(DirectoryId),
-    /// It leads to another one, which is open now.
+    /// It names another directory, which is open now.
     Replaced(DirectoryId),
     /// It leads to no directory: nothing is open, and every path is an error of kind `NotFound`.
     Missing,
-    /// The system refused to look, or to open the new one: what was open stays so.
+    /// The system refused the check, or to open the new directory: the old one stays open.
     Refused(io::Error),
 }
 
@@ -68,7 +68,7 @@ impl Root {
         &self.path
     }
 
-    /// Looks where the path leads now, and opens that directory if it is another one.
+    /// Checks which directory the path names now, and opens it if it has changed.
     pub(crate) fn renew(&self) -> Renewal {
         let found = match nix::sys::stat::stat(&self.path).map(Stat::from) {
             Ok(found) if found.kind == FileKind::Directory => Ok(found.directory_id()),
@@ -119,8 +119,8 @@ impl Root {
         dir.clone().ok_or_else(|| Errno::ENOENT.into())
     }
 
-    /// The directory that is open now, whatever its path leads to later. So are those that links may lead
-    /// into, as far as they are there.
+    /// A copy that keeps the directory that is open now, even if its path names another one later. The same
+    /// for the directories that links may lead into, as far as they exist.
     pub(crate) fn pinned(&self) -> io::Result<Root> {
         let dir = Mutex::new(Some(self.current()?));
         let followed = self.followed.iter().filter_map(|root| root.pinned().ok()).collect();
@@ -144,7 +144,8 @@ impl Root {
         self.in_place(path, OpenDir::open_file)
     }
 
-    /// Does something at `path`, beneath this directory or the one that its links lead into.
+    /// Calls `there` with the directory that contains `path`: this one, or a followed one if the links of
+    /// `path` lead there.
     fn in_place<T>(&self, path: &[u8], there: impl Fn(&OpenDir, &[u8]) -> io::Result<T>) -> io::Result<T> {
         let dir = self.current()?;
         match there(&dir, path) {
@@ -161,7 +162,8 @@ impl Root {
     /// kind `PermissionDenied` if that is outside this directory and those that are followed.
     fn resolve(&self, dir: Arc<OpenDir>, path: &[u8]) -> io::Result<(Arc<OpenDir>, Vec<u8>)> {
         let mut place = dir;
-        // What was passed, none of it a link, and the directory there; what is to come, the next at its end.
+        // `passed`: the components resolved so far, without links. `held`: their directory, unless it is
+        // `place` itself. `left`: the components to resolve, in reverse order.
         let mut passed: Vec<Vec<u8>> = Vec::new();
         let mut held = None;
         let mut left = Vec::new();
@@ -204,8 +206,8 @@ impl Root {
         Err(Errno::ELOOP.into())
     }
 
-    /// The directory, of this one and those that are followed, that the components of `left` lead into from
-    /// `at`, an absolute path; those on the way to it are taken. Outside, paths are compared and not
+    /// Finds the allowed directory (this one or a followed one) that the absolute path `at`, extended by the
+    /// components of `left`, reaches first. Removes the components it used. Paths outside are compared, not
     /// resolved.
     fn place(&self, mut at: PathBuf, left: &mut Vec<Vec<u8>>) -> io::Result<Arc<OpenDir>> {
         for _ in 0..STEPS_MAX {
@@ -258,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn the_directory_that_the_path_leads_to_is_opened_and_none_while_it_leads_to_none() {
+    fn the_directory_at_the_path_is_opened_and_none_while_there_is_none() {
         for links in [Links::Beneath, Links::Never] {
             let top = tempfile::tempdir().unwrap();
             let (path, other) = (top.path().join("root"), top.path().join("other"));

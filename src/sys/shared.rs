@@ -33,7 +33,7 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl SharedCounters {
-    /// So many counters, all zero (mmap(2), `MAP_SHARED | MAP_ANONYMOUS`). The first one begins a page.
+    /// This many counters, all zero (mmap(2), `MAP_SHARED | MAP_ANONYMOUS`). The first begins a page.
     pub(crate) fn new(len: usize) -> io::Result<Self> {
         let bytes = len.max(1) * size_of::<AtomicU64>();
         let access = libc::PROT_READ | libc::PROT_WRITE;

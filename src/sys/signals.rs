@@ -1,8 +1,8 @@
 //! Signals as readable events: the handlers only set bits and write a byte into a pipe.
 //!
-//! A process that waits in ppoll(2) needs no pipe ([`HeldSignals`]): signals come only while it waits. Nor
-//! does a process that blocks in other calls (accept(2), read(2)): once a signal has come, a timer interrupts
-//! these calls until the process has noticed it.
+//! A process that waits in ppoll(2) needs no pipe ([`HeldSignals`]): signals are delivered only while it
+//! waits. Neither does a process that blocks in other calls (accept(2), read(2)): after a signal, a timer
+//! interrupts these calls until the process has noticed it.
 //!
 //! The handlers are installed without `SA_RESTART`, so that a signal also interrupts a blocked call
 //! (signal(7)). Only what is async-signal-safe happens in them (signal-safety(7)), and `errno` is kept.
@@ -21,7 +21,7 @@ use nix::sys::signal::{
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
 use super::terminal::{Terminal, terminal};
-use super::wait::{self, Ready};
+use super::wait::{self, ReadySet};
 
 /// The signals that are read from the pipe.
 const HANDLED: [Signal; 5] =
@@ -30,13 +30,14 @@ const HANDLED: [Signal; 5] =
 pub(super) const INTERRUPT: Signal = Signal::SIGUSR2;
 /// Interrupts a blocked call of a process with one thread: the signal of `ITIMER_REAL` (setitimer(2)).
 const TIMER: Signal = Signal::SIGALRM;
-/// Ends a child at once. A signal that only its parent sends: supervisors send SIGTERM to every process of a
-/// server (`KillMode=control-group`, systemd.kill(5)), a parent sends it, too, and so does the system when
-/// the parent dies. To a child all of them are one request to drain. No timer of this crate sends SIGVTALRM.
+/// Ends a child at once. Only its parent sends this signal. SIGTERM is not enough: supervisors send it to
+/// every process of a server (`KillMode=control-group`, systemd.kill(5)), and so do the parent and, when the
+/// parent dies, the system. To a child all of these are one request to drain. No timer of this crate sends
+/// SIGVTALRM.
 pub(super) const CUT: Signal = Signal::SIGVTALRM;
 /// Bytes read from the pipe at once.
 const DRAIN_BYTES: usize = 256;
-/// After so many waits in a row that ended because a descriptor was ready, signals are looked for.
+/// After this many waits in a row that ended with a ready descriptor, signals are checked for.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const READY_WAITS_MAX: u32 = 16;
 /// How long a wait lasts at most where there is no ppoll(2), in ms.
@@ -53,14 +54,14 @@ const REPORT: u32 = 2;
 const CHILD: u32 = 4;
 const HANGUP: u32 = 8;
 
-/// The one static of this crate that changes with signals. A handler is given no argument of ours, so it
-/// finds what it changes here. [`Signals`] owns it; all other code reads it through [`SignalCounts`].
+/// The only static that signal handlers change, because a handler takes no argument of ours. [`Signals`] owns
+/// it; all other code reads it through [`SignalCounts`].
 static SHARED: SignalState = SignalState::new();
 
-/// What the handlers share with the [`Signals`] of this process.
+/// The state shared by the handlers and the [`Signals`] of this process.
 #[derive(Debug)]
 struct SignalState {
-    /// Where the handlers write; -1 while there is no pipe.
+    /// The pipe into which the handlers write; -1 while there is none.
     pipe: AtomicI32,
     /// Bits of what arrived and was not taken yet.
     arrived: AtomicU32,
@@ -70,15 +71,15 @@ struct SignalState {
     reopens: AtomicU32,
     /// Requests to report the counters, since the signals were installed.
     reports: AtomicU32,
-    /// Signals that ask for something, since the signals were installed.
+    /// All signals since they were installed.
     events: AtomicU32,
     /// The thread in which signals are held ([`HeldSignals`]); 0 if there is none.
     holder: AtomicUsize,
     /// Whether this process was forked by a parent that controls it: SIGTERM means to drain, however often it
     /// comes.
     is_child: AtomicBool,
-    /// How often a process that has nothing to be woken by interrupts itself once a signal has come, in ms; 0
-    /// for all others.
+    /// In a process that is blocked in system calls: the period in ms with which it interrupts itself after a
+    /// signal. 0 in others.
     interrupt_every_ms: AtomicU32,
     /// Whether this process ends when its terminal closes: it has no log that SIGHUP opens again.
     ends_with_terminal: AtomicBool,
@@ -88,8 +89,8 @@ struct SignalState {
     handlers: AtomicU32,
 }
 
-/// How often signals have asked for something since they were installed: for code between two blocking calls,
-/// in any thread. In a child the requests to stop are counted from its fork on.
+/// The numbers of signals since they were installed: for code between two blocking calls, in any thread. In a
+/// child, requests to stop are counted from its fork on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SignalCounts {
     shared: &'static SignalState,
@@ -111,7 +112,7 @@ impl SignalCounts {
         self.shared.reports.load(SeqCst)
     }
 
-    /// Signals of any kind that ask for something: whether one has come since is seen by this number.
+    /// The number of signals so far. If it has changed, a signal has come.
     pub(crate) fn events(self) -> u32 {
         self.shared.events.load(SeqCst)
     }
@@ -120,18 +121,19 @@ impl SignalCounts {
 /// The signals of this process: there is one such value at a time.
 #[derive(Debug)]
 pub struct Signals {
-    // Dropped first: it sees to it that no handler writes into the pipe any more.
+    // Dropped first, so that no handler writes into the pipe any more.
     state: SignalsSeen,
     pipe: Pipe,
 }
 
-/// Signals that come only while [`HeldSignals::wait`] waits: they are blocked in the thread that has this,
-/// and in the threads that it starts. Where there is no ppoll(2), they come through the pipe.
+/// Signals that are delivered only during [`HeldSignals::wait`]: they are blocked in the owning thread and in
+/// the threads it starts. Without ppoll(2) they arrive through the pipe.
 #[derive(Debug)]
 pub(crate) struct HeldSignals {
-    /// The mask of signals while it waits, and in the end: dropped first, while the handlers are still there.
+    /// The signal mask during a wait and after the end. Dropped first, while the handlers are still
+    /// installed.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    while_waiting: Blocked,
+    while_waiting: BlockedSignals,
     state: SignalsSeen,
     /// Whether the ends of children come, too.
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -150,12 +152,12 @@ pub(crate) struct HeldSignals {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChildEnds {
     Come,
-    /// It stays until a wait lets it through, where there is ppoll(2).
+    /// With ppoll(2) the signal stays pending until a wait lets it through.
     Stay,
 }
 
-/// Signals of a process that serves by blocking calls and has no other process or thread to interrupt them:
-/// from a signal on a timer does, until the process has set it anew.
+/// Signals of a process with one thread that serves with blocking calls. After a signal, a timer interrupts
+/// these calls until the process sets it again.
 #[derive(Debug)]
 pub(crate) struct LoneSignals {
     state: SignalsSeen,
@@ -168,7 +170,7 @@ struct Pipe {
     write: OwnedFd,
 }
 
-/// What is known of the signals between two looks.
+/// The signals that were already taken.
 #[derive(Debug)]
 struct SignalsSeen {
     stops_taken: u32,
@@ -184,25 +186,25 @@ enum Hangup {
     /// A closed terminal drains. There is no log to reopen.
     Drains,
     /// The terminal has closed, and the drain has begun. At the end SIGHUP is ignored: the shell may send its
-    /// own only now, and it must not cut off what the program does last.
+    /// own late, and it must not interrupt the last actions of the program.
     TerminalClosed,
     /// The log is opened again. `was_ignored` is restored at the end.
     Reopens { was_ignored: bool },
 }
 
-/// What becomes of the handlers when [`Signals`] is dropped.
+/// What happens to the handlers when [`Signals`] is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AtEnd {
-    /// Signals do again what they do by default: the process lives on without them.
+    /// Signals have their default effect again: the process continues without handlers.
     Restore,
     /// They stay: the process is about to end, and a signal that comes meanwhile must not end it in another
     /// way.
     Stay,
 }
 
-/// The signals that arrived since the last look.
+/// The signals that arrived since the last check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Arrived {
+pub(crate) struct ArrivedSignals {
     /// How often to stop (SIGTERM, SIGINT, and SIGHUP when the terminal closes): the first drains, one more
     /// ends at once. A closed terminal is never the second.
     pub(crate) stops: u32,
@@ -221,7 +223,7 @@ impl Signals {
     ///
     /// An error of kind `AlreadyExists` if another `Signals` exists.
     ///
-    /// What was inherited does not matter, with one exception. The mask of the calling thread becomes empty,
+    /// Inherited settings do not matter, with one exception. The mask of the calling thread becomes empty,
     /// because a process whose starter had blocked SIGTERM and SIGCHLD could neither be stopped nor reap its
     /// children. SIGHUP stays ignored if it was (nohup(1)), until [`Signals::reopen_on_hangup`].
     ///
@@ -252,7 +254,7 @@ impl Signals {
         set(INTERRUPT, SigHandler::Handler(on_interrupt))?;
         set(Signal::SIGPIPE, SigHandler::SigIgn)?;
         ignore_file_limit()?;
-        // After the handlers: a signal that waited behind the inherited mask comes now.
+        // After the handlers are installed: a signal that the inherited mask blocked comes now.
         pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
         Ok(signals)
     }
@@ -262,8 +264,8 @@ impl Signals {
         self.state.counts()
     }
 
-    /// SIGHUP asks to open log files again from now on, also where it was inherited as ignored: such a
-    /// process outlives its terminal.
+    /// From now on SIGHUP reopens log files, even if it was inherited as ignored: such a process outlives its
+    /// terminal.
     pub fn reopen_on_hangup(&mut self) -> io::Result<()> {
         let SignalsSeen { hangup, .. } = &mut self.state;
         if !matches!(hangup, Hangup::Reopens { .. }) {
@@ -274,15 +276,14 @@ impl Signals {
         Ok(())
     }
 
-    /// Keeps the handlers when this is dropped: the program ends soon after, and until then no signal kills
-    /// it.
+    /// Keeps the handlers installed on drop: the program ends soon after, and until then no signal kills it.
     pub fn for_good(mut self) -> Self {
         self.state.at_end = AtEnd::Stay;
         self
     }
 
-    /// For a process without parent or children that serves by blocking calls: from a signal on, its own
-    /// calls are interrupted every `every_ms`, as a parent interrupts those of its children.
+    /// For a process without parent or children that serves with blocking calls: after a signal, a timer
+    /// interrupts its calls every `every_ms`, as in children.
     pub(crate) fn alone(self, every_ms: u32) -> io::Result<LoneSignals> {
         set(TIMER, SigHandler::Handler(on_interrupt))?;
         SHARED.interrupt_every_ms.store(every_ms, SeqCst);
@@ -292,7 +293,7 @@ impl Signals {
         Ok(LoneSignals { state })
     }
 
-    /// For a process whose first thread waits for signals beside descriptors, and has no poll of mio.
+    /// For a process whose first thread waits for signals and descriptors without a poll of mio.
     pub(crate) fn hold(self) -> io::Result<HeldSignals> {
         // Inherited by children, which need both.
         set(TIMER, SigHandler::Handler(on_interrupt))?;
@@ -312,20 +313,20 @@ impl Signals {
         Ok(HeldSignals { state, pipe: Some(pipe) })
     }
 
-    /// For a program that forks no children: the system reaps those that it gets from others (wait(2),
-    /// `SIGCHLD` ignored), which are orphans if it is the first process of its container, and what a shell
-    /// had started before it became this program.
+    /// For a program that forks no children: makes the system reap inherited children (wait(2), `SIGCHLD`
+    /// ignored). These are orphans if it is process 1 of a container, and children of a shell that replaced
+    /// itself with this program.
     pub fn without_children(self) -> io::Result<Self> {
         set(Signal::SIGCHLD, SigHandler::SigIgn)?;
-        // Those that ended before, bounded by their number.
+        // Reaps the children that ended before; bounded by their number.
         while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {
         }
         Ok(self)
     }
 
     /// The signals that arrived since the last call. SIGHUP leaves a line in the log of the first process.
-    /// Empties the pipe, so that also with edge-triggered polling the next signal gives an event.
-    pub(crate) fn take(&mut self) -> Arrived {
+    /// Empties the pipe, so that with edge-triggered polling, too, the next signal causes an event.
+    pub(crate) fn take(&mut self) -> ArrivedSignals {
         self.pipe.empty();
         self.state.take()
     }
@@ -338,7 +339,7 @@ impl LoneSignals {
     }
 
     /// The signals that arrived since the last call. SIGHUP leaves a line in the log.
-    pub(crate) fn take(&mut self) -> Arrived {
+    pub(crate) fn take(&mut self) -> ArrivedSignals {
         self.state.take()
     }
 }
@@ -367,7 +368,7 @@ impl HeldSignals {
         &mut self,
         fds: impl IntoIterator<Item = BorrowedFd<'a>, IntoIter: Clone>,
         timeout: Option<Duration>,
-    ) -> io::Result<(Arrived, Ready)> {
+    ) -> io::Result<(ArrivedSignals, ReadySet)> {
         let fds = fds.into_iter();
         let mut mask = self.while_waiting.before;
         if self.child_ends == ChildEnds::Stay {
@@ -385,7 +386,7 @@ impl HeldSignals {
             }
             ready => ready?,
         };
-        // With a descriptor ready, ppoll(2) returns before signals come.
+        // If a descriptor is ready, ppoll(2) returns before it delivers signals.
         self.ready_waits = if ready.any() { self.ready_waits + 1 } else { 0 };
         if self.ready_waits >= READY_WAITS_MAX {
             self.ready_waits = 0;
@@ -394,18 +395,19 @@ impl HeldSignals {
         Ok((self.state.take(), ready))
     }
 
-    /// The same where ppoll(2) is missing or denied: a signal that comes just before the wait ends it late.
+    /// The same where ppoll(2) is missing or denied: a signal just before the wait is noticed at the end of a
+    /// slice.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[cold]
     fn wait_in_slices<'a>(
         &mut self,
         fds: impl IntoIterator<Item = BorrowedFd<'a>>,
         timeout: Option<Duration>,
-    ) -> io::Result<(Arrived, Ready)> {
+    ) -> io::Result<(ArrivedSignals, ReadySet)> {
         let slice = Duration::from_millis(SLICE_MS);
         self.release()?;
         let ready = wait::readable(fds, Some(timeout.map_or(slice, |timeout| timeout.min(slice))));
-        // What it blocks is released by what there is already.
+        // The mask stays blocked; the next `release` unblocks it.
         std::mem::forget(block()?);
         Ok((self.state.take(), ready?))
     }
@@ -417,7 +419,7 @@ impl HeldSignals {
         &mut self,
         fds: impl IntoIterator<Item = BorrowedFd<'a>>,
         timeout: Option<Duration>,
-    ) -> io::Result<(Arrived, Ready)> {
+    ) -> io::Result<(ArrivedSignals, ReadySet)> {
         // The pipe comes last: the results do not include it.
         let pipe = self.pipe.iter().map(|pipe| pipe.read.as_fd());
         let fds: Vec<BorrowedFd<'_>> = fds.into_iter().collect();
@@ -426,27 +428,27 @@ impl HeldSignals {
         Ok((self.state.take(), ready))
     }
 
-    /// Blocks the signals around fork(2), and around the start of a thread that leaves them to the first one.
-    /// Held signals are blocked already.
+    /// Blocks the signals around fork(2), and around the start of a thread that must not receive them. Held
+    /// signals are already blocked.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "elsewhere it does something")]
-    pub(super) fn block(&self) -> io::Result<Option<Blocked>> {
+    pub(super) fn block(&self) -> io::Result<Option<BlockedSignals>> {
         Ok(None)
     }
 
-    /// Blocks the signals around fork(2), and around the start of a thread that leaves them to the first one.
+    /// Blocks the signals around fork(2), and around the start of a thread that must not receive them.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     #[allow(clippy::unused_self, reason = "where signals are held it does nothing")]
-    pub(super) fn block(&self) -> io::Result<Option<Blocked>> {
+    pub(super) fn block(&self) -> io::Result<Option<BlockedSignals>> {
         block().map(Some)
     }
 
-    /// To be called in a child right after fork, while the signals are blocked: what arrived for the parent
-    /// is forgotten, and handlers no longer write into its pipe. SIGINT does nothing from here on: the
-    /// terminal sends it to all, and the child is stopped by its parent alone. SIGTERM drains however often
-    /// it comes; what ends the child at once is [`super::process::ChildRequest::End`].
+    /// Call it in a child right after fork, while the signals are blocked: signals of the parent are
+    /// forgotten, and handlers no longer write into its pipe. From here on SIGINT has no effect, because the
+    /// terminal sends it to all processes, and only the parent stops the child. SIGTERM drains, however often
+    /// it comes; [`super::process::ChildRequest::End`] ends the child at once.
     ///
-    /// From a signal on, the child interrupts its own calls every `interrupt_every_ms`, if that is not 0.
+    /// After a signal, the child interrupts its own calls every `interrupt_every_ms`, if that is not 0.
     pub(super) fn begin_child(&mut self, interrupt_every_ms: u32) {
         SHARED.is_child.store(true, SeqCst);
         SHARED.interrupt_every_ms.store(interrupt_every_ms, SeqCst);
@@ -454,21 +456,21 @@ impl HeldSignals {
         SHARED.arrived.store(0, SeqCst);
         SHARED.stops.store(0, SeqCst);
         self.state.stops_taken = 0;
-        self.state.at_end = AtEnd::Stay; // a child ends where its work does
+        self.state.at_end = AtEnd::Stay; // a child ends after its work
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         {
             self.pipe = None;
         }
     }
 
-    /// In a child, after [`HeldSignals::begin_child`]: signals come from now on.
+    /// In a child, after [`HeldSignals::begin_child`]: signals are delivered from now on.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(super) fn release(&mut self) -> io::Result<()> {
         let mask = &self.while_waiting.before;
-        // pthread_sigmask(3) lies in pages of libc that a child uses for nothing else: it would wait for
-        // them.
+        // Not pthread_sigmask(3): it is on pages of libc that a child uses for nothing else and would have to
+        // wait for.
         let set: *const libc::sigset_t = mask.as_ref();
-        // SAFETY: the system reads so many bytes of the set, which is longer, and writes nothing.
+        // SAFETY: the system reads this many bytes of the set, which is longer, and writes nothing.
         let done = unsafe {
             let none = std::ptr::null_mut::<libc::sigset_t>();
             libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, set, none, SIGNALS_BYTES)
@@ -490,7 +492,8 @@ impl HeldSignals {
         Ok(())
     }
 
-    /// In a child: signals are read from a pipe of its own from here on, those that have come included.
+    /// In a child: from here on, signals are read from the child's own pipe, including those that have
+    /// already come.
     pub(crate) fn readable(&mut self) -> io::Result<Signals> {
         let pipe = Pipe::open()?;
         SHARED.pipe.store(pipe.write.as_raw_fd(), SeqCst);
@@ -506,10 +509,10 @@ impl SignalsSeen {
         SignalCounts { shared: &SHARED }
     }
 
-    fn take(&mut self) -> Arrived {
+    fn take(&mut self) -> ArrivedSignals {
         let bits = SHARED.arrived.swap(0, SeqCst);
         let stops = SHARED.stops.load(SeqCst);
-        let arrived = Arrived {
+        let arrived = ArrivedSignals {
             stops: stops.wrapping_sub(self.stops_taken),
             reopen: bits & REOPEN != 0,
             report: bits & REPORT != 0,
@@ -538,7 +541,7 @@ impl Drop for SignalsSeen {
     fn drop(&mut self) {
         SHARED.holder.store(0, SeqCst);
         if SHARED.interrupt_every_ms.swap(0, SeqCst) > 0 {
-            let _ = set_timer(0, 0); // the handler stays for one that is on its way
+            let _ = set_timer(0, 0); // the handler stays installed for a signal that is already on its way
         }
         for signal in HANDLED.into_iter().filter(|_| self.at_end == AtEnd::Restore) {
             let ignores = match self.hangup {
@@ -548,7 +551,7 @@ impl Drop for SignalsSeen {
             };
             let before =
                 if signal == Signal::SIGHUP && ignores { SigHandler::SigIgn } else { SigHandler::SigDfl };
-            // Fails for no signal that could be set before.
+            // Cannot fail, as it succeeded for this signal before.
             let _ = set(signal, before);
         }
         SHARED.release_pipe();
@@ -566,8 +569,8 @@ impl Pipe {
         Ok(Pipe { read, write })
     }
 
-    /// Reads all that is in it. Called before what arrived is looked at: a signal between the two leaves a
-    /// byte, and so an event.
+    /// Empties the pipe. Called before the arrived signals are taken: a signal between the two leaves a byte,
+    /// and so an event.
     fn empty(&self) {
         let mut bytes = [0; DRAIN_BYTES];
         // Bounded by the size of the pipe, which only signals fill.
@@ -597,28 +600,28 @@ pub(crate) fn ignore_file_limit() -> io::Result<()> {
 /// Blocks the handled signals in this thread until it is dropped.
 #[derive(Debug)]
 #[must_use = "signals are blocked only while it lives"]
-pub(crate) struct Blocked {
+pub(crate) struct BlockedSignals {
     before: SigSet,
 }
 
-/// See [`Blocked`]: for the start of threads that leave the signals to the first one.
-pub(crate) fn block() -> io::Result<Blocked> {
+/// See [`BlockedSignals`]: for the start of threads that must not receive signals.
+pub(crate) fn block() -> io::Result<BlockedSignals> {
     let mut before = SigSet::empty();
     let handled: SigSet = HANDLED.into_iter().chain([CUT]).collect();
     pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&handled), Some(&mut before))?;
-    Ok(Blocked { before })
+    Ok(BlockedSignals { before })
 }
 
-impl Drop for Blocked {
+impl Drop for BlockedSignals {
     fn drop(&mut self) {
-        // Fails for no mask that was in force before.
+        // Cannot fail, as this mask was in force before.
         let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None);
     }
 }
 
-/// For a process with one thread: has its blocked calls interrupted after this time, and then every
-/// `every_ms` until this is called again (`ITIMER_REAL`, setitimer(2)). A timeout of a socket is not enough:
-/// sendfile(2) starts it again whenever the client has read a little, and it costs a timer for each read.
+/// For a process with one thread: interrupts its blocked calls after this time, and then every `every_ms`
+/// until this is called again (`ITIMER_REAL`, setitimer(2)). A socket timeout is not enough: sendfile(2)
+/// restarts it whenever the client has read a little, and it costs a timer for each read.
 pub(crate) fn interrupt_after(after_ms: u64, every_ms: u32) -> io::Result<()> {
     set_timer(after_ms.max(1), every_ms)
 }
@@ -637,7 +640,7 @@ extern "C" fn on_hangup(number: libc::c_int, info: *mut libc::siginfo_t, _contex
 
 extern "C" fn on_interrupt(_number: libc::c_int) {}
 
-/// What the handlers do. Only async-signal-safe calls.
+/// The code of the handlers. Only async-signal-safe calls.
 impl SignalState {
     const fn new() -> Self {
         SignalState {
@@ -667,16 +670,16 @@ impl SignalState {
         handler(self);
         let pipe = self.pipe.load(SeqCst);
         if pipe >= 0 {
-            // SAFETY: the pipe is open while `handlers` counts this call. A full pipe is readable, so a lost
-            // byte is no loss.
+            // SAFETY: the pipe is open while `handlers` counts this call. A full pipe is readable, so a byte
+            // that does not fit is not needed.
             unsafe { libc::write(pipe, [0_u8].as_ptr().cast(), 1) };
         }
         Errno::set_raw(errno);
         self.handlers.fetch_sub(1, SeqCst);
     }
 
-    /// Passes a signal on to the thread in which signals are held, if it came to another, which does not
-    /// block it. There it stays until that thread waits.
+    /// Passes a signal on to the thread that holds signals, if another thread received it. It stays pending
+    /// until that thread waits.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn pass_on(&self, number: libc::c_int) -> bool {
         let holder = self.holder.load(SeqCst) as libc::pthread_t;
@@ -717,8 +720,8 @@ impl SignalState {
             self.reopens.fetch_add(1, SeqCst);
             self.arrived.fetch_or(REOPEN, SeqCst);
         } else if !self.is_child.load(SeqCst) {
-            // A shell and the kernel may both send one: together they are one request. Children are stopped
-            // by their parent.
+            // The shell and the kernel may both send SIGHUP: together they are one request. Children are
+            // stopped by their parent.
             self.stops.fetch_max(1, SeqCst);
             self.arrived.fetch_or(HANGUP, SeqCst);
         } else {
@@ -727,13 +730,13 @@ impl SignalState {
         self.has_event();
     }
 
-    /// A signal has asked for something. A process that nothing wakes interrupts itself from now on: the
-    /// signal may have come just before a call that blocks.
+    /// Called for each signal. From now on a process with blocking calls interrupts itself: the signal may
+    /// have come just before a call that blocks.
     fn has_event(&self) {
         self.events.fetch_add(1, SeqCst);
         let every_ms = self.interrupt_every_ms.load(SeqCst);
         if every_ms > 0 {
-            let _ = set_timer(every_ms.into(), every_ms); // fails for no time
+            let _ = set_timer(every_ms.into(), every_ms); // cannot fail for a valid time
         }
     }
 
@@ -753,13 +756,14 @@ fn is_sent_by_kernel(info: &libc::siginfo_t) -> bool {
     info.si_code > 0
 }
 
-/// Not known here: whether the terminal is gone decides.
+/// Unknown on this system: whether the terminal is gone decides.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn is_sent_by_kernel(_info: &libc::siginfo_t) -> bool {
     false
 }
 
-/// Has SIGALRM come after this time and then every so many ms, or no more for a time of 0. Handlers call it.
+/// Sets the timer: SIGALRM after `after_ms`, then every `every_ms`; a time of 0 stops it. Called by handlers,
+/// too.
 fn set_timer(after_ms: u64, every_ms: u32) -> io::Result<()> {
     let timer = libc::itimerval { it_interval: timeval(every_ms.into()), it_value: timeval(after_ms) };
     // SAFETY: the timer is read, and nothing is written. It is a bare system call, so a handler may make it.
@@ -769,7 +773,7 @@ fn set_timer(after_ms: u64, every_ms: u32) -> io::Result<()> {
     }
 }
 
-/// Ends what [`interrupt_after`] has begun.
+/// Stops the interruptions of [`interrupt_after`].
 pub(crate) fn interrupt_no_more() -> io::Result<()> {
     set_timer(0, 0)
 }
@@ -800,7 +804,8 @@ fn set_action(signal: Signal, handler: SigHandler, flags: SaFlags) -> io::Result
 /// Whether a signal is ignored now.
 fn is_ignored(signal: Signal) -> io::Result<bool> {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: without a new action nothing changes, and the old one is written to where it has room.
+    // SAFETY: without a new action nothing changes, and the old one is written to `action`, which has its
+    // size.
     let done = unsafe { libc::sigaction(signal as libc::c_int, std::ptr::null(), action.as_mut_ptr()) };
     if done != 0 {
         return Err(io::Error::last_os_error());

@@ -22,22 +22,22 @@ const PIECE_BYTES_MAX: usize = libc::PIPE_BUF;
 #[derive(Debug)]
 pub(crate) struct Sink {
     file: File,
-    how: How,
+    method: WriteMethod,
 }
 
 /// What keeps a write from waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum How {
+enum WriteMethod {
     /// A regular file: a write does not depend on a reader.
     Regular,
     /// Each call is nonblocking by a flag (send(2), `MSG_DONTWAIT`).
     Socket,
-    /// An open file description of our own, with `O_NONBLOCK`.
+    /// A separate open file description, with `O_NONBLOCK`.
     Nonblocking,
     /// An open file description shared with other programs, such as the shell, which do not expect
     /// `O_NONBLOCK`: poll(2) is called before each write. For a pipe it reports room for a piece; between
     /// poll and write another process may take this room.
-    Asks,
+    PollFirst,
 }
 
 impl Sink {
@@ -48,7 +48,8 @@ impl Sink {
     pub(crate) fn inherited(fd: RawFd) -> io::Result<Sink> {
         // SAFETY: fcntl(2) takes any number.
         let (flags, mode) = unsafe { (libc::fcntl(fd, libc::F_GETFD), libc::fcntl(fd, libc::F_GETFL)) };
-        // All descriptors of its own are closed by exec; one that it was started with cannot have been.
+        // Descriptors that this process has opened have close-on-exec; an inherited descriptor cannot have
+        // it.
         if flags == -1 || flags & libc::FD_CLOEXEC != 0 {
             return Err(io::Error::new(
                 io::ErrorKind::NotFound,
@@ -67,19 +68,19 @@ impl Sink {
         let file = File::from(unsafe { OwnedFd::from_raw_fd(copy) });
         let kind = file.metadata()?.file_type();
         if kind.is_file() {
-            return Ok(Sink { file, how: How::Regular });
+            return Ok(Sink { file, method: WriteMethod::Regular });
         }
         if kind.is_socket() {
-            return Ok(Sink { file, how: How::Socket });
+            return Ok(Sink { file, method: WriteMethod::Socket });
         }
         let may_reopen = cfg!(target_os = "linux") && (kind.is_fifo() || file.is_terminal());
         match may_reopen.then(|| options().open(format!("/proc/self/fd/{fd}"))) {
-            Some(Ok(own)) => Ok(Sink { file: own, how: How::Nonblocking }),
-            Some(Err(_)) | None => Ok(Sink { file, how: How::Asks }),
+            Some(Ok(own)) => Ok(Sink { file: own, method: WriteMethod::Nonblocking }),
+            Some(Err(_)) | None => Ok(Sink { file, method: WriteMethod::PollFirst }),
         }
     }
 
-    /// The terminal of standard output, with an open file description of our own, so that no write waits.
+    /// The terminal of standard output, with a separate open file description, so that no write blocks.
     ///
     /// # Errors
     /// Standard output is not a terminal, or one that belongs to another user and is not the controlling
@@ -108,7 +109,7 @@ impl Sink {
                 return Err(io::Error::new(io::ErrorKind::Unsupported, "it is not the controlling terminal"));
             }
         };
-        Ok(Sink { file, how: How::Nonblocking })
+        Ok(Sink { file, method: WriteMethod::Nonblocking })
     }
 
     /// Opens a file, and creates it if it does not exist. A FIFO without a reader is an error: the call does
@@ -121,19 +122,21 @@ impl Sink {
             }
             error
         })?;
-        let how = if file.metadata()?.is_file() { How::Regular } else { How::Nonblocking };
-        Ok(Sink { file, how })
+        let method = if file.metadata()?.is_file() { WriteMethod::Regular } else { WriteMethod::Nonblocking };
+        Ok(Sink { file, method })
     }
 
     /// Writes some of these lines and returns the number of bytes: all for a regular file, otherwise as many
     /// whole lines as fit into one piece, which is not interleaved with other writers. A longer line goes in
     /// pieces. Never waits: an error of kind `WouldBlock` if nothing can be written now.
     pub(crate) fn write_now(&self, lines: &[u8]) -> io::Result<usize> {
-        match self.how {
-            How::Regular => (&self.file).write(lines),
-            How::Socket => SockRef::from(&self.file).send_with_flags(piece(lines), libc::MSG_DONTWAIT),
-            How::Asks if !self.wait(Duration::ZERO)? => Err(io::ErrorKind::WouldBlock.into()),
-            How::Nonblocking | How::Asks => (&self.file).write(piece(lines)),
+        match self.method {
+            WriteMethod::Regular => (&self.file).write(lines),
+            WriteMethod::Socket => {
+                SockRef::from(&self.file).send_with_flags(piece(lines), libc::MSG_DONTWAIT)
+            }
+            WriteMethod::PollFirst if !self.wait(Duration::ZERO)? => Err(io::ErrorKind::WouldBlock.into()),
+            WriteMethod::Nonblocking | WriteMethod::PollFirst => (&self.file).write(piece(lines)),
         }
     }
 
@@ -167,12 +170,11 @@ impl Sink {
     }
 }
 
-/// Links that are followed at most, one behind the other, as by the kernel (`path_resolution(7)`).
+/// The most links followed in a row, as in the kernel (`path_resolution(7)`).
 const LINKS_MAX: u32 = 40;
 
-/// The number under which this process has open what a path names: 1 for `/dev/stdout`, or for a link that
-/// leads there. What it is need not be something that can be opened by a path: a socket cannot, nor can the
-/// pipe of another user.
+/// The descriptor of this process that a path names: 1 for `/dev/stdout`, or for a link to it. Such a path
+/// cannot always be opened: not for a socket, or for a pipe of another user.
 pub(crate) fn descriptor_of(path: &Path) -> Option<RawFd> {
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {
@@ -277,15 +279,15 @@ mod tests {
 
     /// Asking poll(2) keeps a pipe from blocking that may not be set so; the test would hang.
     #[test]
-    fn a_full_pipe_is_told_and_not_waited_for_and_takes_more_once_it_is_read() {
-        for how in [How::Asks, How::Nonblocking] {
+    fn a_full_pipe_is_an_error_without_waiting_and_accepts_more_once_it_is_read() {
+        for method in [WriteMethod::PollFirst, WriteMethod::Nonblocking] {
             let (mut reader, writer) = io::pipe().unwrap();
             let file = File::from(std::os::fd::OwnedFd::from(writer));
-            if how == How::Nonblocking {
+            if method == WriteMethod::Nonblocking {
                 nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))
                     .unwrap();
             }
-            let sink = Sink { file, how };
+            let sink = Sink { file, method };
             let line = [&[b'a'; 99][..], b"\n"].concat();
             let lines = line.repeat(20_000);
             let mut sent = 0;
@@ -296,7 +298,7 @@ mod tests {
                         Err(error) => break error,
                     }
                 };
-                assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{how:?} after {sent} bytes");
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{method:?} after {sent} bytes");
                 assert_eq!(sent % line.len(), 0, "whole lines");
                 assert!(!sink.wait(Duration::ZERO).unwrap());
                 let mut some = vec![0; piece_of_reading];

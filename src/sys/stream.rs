@@ -131,8 +131,7 @@ impl Stream {
         let (result, sent) =
             nix::sys::sendfile::sendfile(file.as_fd(), self.fd.as_fd(), offset, len, None, None);
         match result {
-            // It reports an interrupted or partial send as an error beside the count of bytes that did go
-            // out.
+            // An interrupted or partial send returns an error and the number of bytes that were sent.
             Err(_) if sent > 0 => Ok(usize::try_from(sent).unwrap_or(0)),
             Err(error) => Err(error.into()),
             Ok(()) => Ok(usize::try_from(sent).unwrap_or(0)),
@@ -161,8 +160,7 @@ impl Stream {
         Ok(nix::sys::socket::shutdown(self.fd.as_raw_fd(), nix::sys::socket::Shutdown::Write)?)
     }
 
-    /// Bytes written that the other side has not acknowledged (tcp(7), `SIOCOUTQ`; macOS `SO_NWRITE`); 0 if
-    /// unknown.
+    /// Written bytes that the client has not acknowledged (`SIOCOUTQ`, tcp(7); `SO_NWRITE`); 0 if unknown.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub fn unacknowledged_bytes(&self) -> u64 {
         let mut queued: libc::c_int = 0;
@@ -172,8 +170,7 @@ impl Stream {
         if done == 0 { u64::try_from(queued).unwrap_or(0) } else { 0 }
     }
 
-    /// Bytes written that the other side has not acknowledged (tcp(7), `SIOCOUTQ`; macOS `SO_NWRITE`); 0 if
-    /// unknown.
+    /// Written bytes that the client has not acknowledged (`SIOCOUTQ`, tcp(7); `SO_NWRITE`); 0 if unknown.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     pub fn unacknowledged_bytes(&self) -> u64 {
         #[cfg(target_os = "macos")]
@@ -198,8 +195,8 @@ impl Stream {
         0
     }
 
-    /// Has the system acknowledge at once what was received (`TCP_QUICKACK`, tcp(7)), where it is delayed and
-    /// may be asked for. On Linux only; a Unix socket acknowledges nothing.
+    /// Makes the system acknowledge received bytes at once (`TCP_QUICKACK`, tcp(7)), if the acknowledgement
+    /// is delayed. On Linux only; a Unix socket has no acknowledgements.
     #[cfg_attr(not(target_os = "linux"), allow(clippy::unused_self, reason = "nothing is to be had there"))]
     pub fn acknowledge(&self) {
         // Nothing depends on it: without it the acknowledgement leaves some 40 ms later.
@@ -207,10 +204,10 @@ impl Stream {
         let _ = socket2::SockRef::from(&self.fd).set_tcp_quickack(true);
     }
 
-    /// Sets whether closing resets the connection (`SO_LINGER` with no time, socket(7)): then the system
-    /// drops what was not sent or not acknowledged, else it goes on trying for minutes, even after this
-    /// process has ended. A Unix socket knows no reset: what waits there, at most its send buffer, is the
-    /// client's to read or drop.
+    /// Sets whether closing resets the connection (`SO_LINGER` with no time, socket(7)). With a reset the
+    /// system drops unsent and unacknowledged bytes; otherwise it tries to deliver them for minutes, even
+    /// after this process has ended. A Unix socket has no reset: its client can still read the waiting bytes,
+    /// at most the send buffer.
     pub fn reset_at_close(&self, reset: bool) {
         // Nothing depends on it but how long the system remembers the client.
         let _ = socket2::SockRef::from(&self.fd).set_linger(reset.then_some(Duration::ZERO));
@@ -221,7 +218,7 @@ impl Stream {
         socket2::SockRef::from(&self.fd).set_nonblocking(nonblocking)
     }
 
-    /// How long a blocking write may take (`SO_SNDTIMEO`, socket(7)); `None` is for ever.
+    /// How long a blocking write may take (`SO_SNDTIMEO`, socket(7)); `None` means no limit.
     pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         socket2::SockRef::from(&self.fd).set_write_timeout(timeout)
     }

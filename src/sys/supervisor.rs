@@ -21,13 +21,13 @@ const LISTEN_FDS_MAX: RawFd = 1024;
 /// What a supervisor passed to this process.
 #[derive(Debug, Default)]
 pub(crate) struct Supervisor {
-    /// The sockets it opened, in its order, each with its name (`FileDescriptorName=`), empty if it gave
-    /// none.
+    /// The sockets of the supervisor, in its order, each with its name (`FileDescriptorName=`), which may be
+    /// empty.
     pub listeners: Vec<(String, Listener)>,
     notify: Option<OsString>,
 }
 
-/// Why what the supervisor passed cannot be used: one line, with what to do.
+/// Why the sockets or variables of the supervisor cannot be used: one line with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SupervisorError(String);
 
@@ -49,8 +49,8 @@ pub(crate) enum Notice {
 }
 
 impl Supervisor {
-    /// Takes over what the supervisor passed, and removes its variables from the environment: they are for
-    /// this process alone. Called once, at the start, by a process with one thread, before it opens any
+    /// Takes over the sockets of the supervisor, and removes its variables from the environment: they are for
+    /// this process only. Called once, at the start, by a process with one thread, before it opens any
     /// descriptor.
     pub(crate) fn adopt() -> Result<Self, SupervisorError> {
         let get = |name| env::var(name).unwrap_or_default();
@@ -84,8 +84,8 @@ impl Supervisor {
         Ok(Supervisor { listeners, notify })
     }
 
-    /// Notifies the supervisor, if it has asked for that. An error is only a warning in the log, and a
-    /// supervisor whose queue is full is not waited for: the server works without.
+    /// Notifies the supervisor, if it requested notifications. An error is only a warning in the log, and a
+    /// full queue is not waited for: the server works without the notification.
     pub(crate) fn notify(&self, notice: Notice) {
         let Some(path) = &self.notify else { return };
         let text: &[u8] = match notice {
@@ -108,7 +108,7 @@ fn count(fds: &str) -> Result<RawFd, SupervisorError> {
     }
 }
 
-/// `path` is a path, or the name of an abstract socket behind an `@`. Sent now or not at all.
+/// `path` is a path, or `@` and the name of an abstract socket. Sent now or not at all.
 fn send(path: &OsString, text: &[u8]) -> io::Result<()> {
     let addr = match path.as_bytes().split_first() {
         Some((b'@', name)) => SockAddr::unix(OsString::from_vec([b"\0", name].concat()))?,

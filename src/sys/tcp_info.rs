@@ -3,8 +3,8 @@
 
 use std::os::fd::BorrowedFd;
 
-/// How many segments of this connection were sent again, its SYN included. `None` where the system does not
-/// tell.
+/// How many segments of this connection were retransmitted, including its SYN. `None` if the system does not
+/// report it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn sent_again(fd: BorrowedFd<'_>) -> Option<u32> {
     use std::os::fd::AsRawFd;

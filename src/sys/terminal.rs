@@ -1,4 +1,4 @@
-//! The controlling terminal: whether there is one, and a question that is answered blind.
+//! The controlling terminal: whether it exists, and a prompt without echo.
 #![allow(unsafe_code)]
 
 #[cfg(feature = "cli")]
@@ -14,7 +14,7 @@ use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Terminal {
     Open,
-    /// There is none: there was never one, or it was closed.
+    /// There is no terminal: there never was, or it was closed.
     Gone,
     /// It could not be opened for another reason, such as a lack of descriptors.
     Unknown,
@@ -35,7 +35,7 @@ pub(super) fn terminal() -> Terminal {
     }
 }
 
-/// Asks at the controlling terminal for a line that is typed without being shown; at most so many bytes.
+/// Prompts at the controlling terminal for a line that is not echoed, of at most this many bytes.
 ///
 /// # Errors
 /// `Interrupted` by a signal, and at the end of input; `InvalidData` if the line is longer or is not UTF-8;
@@ -47,7 +47,7 @@ pub(crate) fn ask_blind(prompt: &str, bytes_max: usize) -> io::Result<String> {
     let mut blind = before.clone();
     blind.local_flags.remove(LocalFlags::ECHO);
     blind.local_flags.insert(LocalFlags::ECHONL | LocalFlags::ICANON | LocalFlags::ISIG);
-    // Before the prompt: what was typed ahead was shown, and is dropped; what follows the prompt is not.
+    // Before the prompt: text typed ahead was echoed, and is dropped; text after the prompt is not echoed.
     tcsetattr(&tty, SetArg::TCSAFLUSH, &blind)?;
     let line = tty.write_all(prompt.as_bytes()).and_then(|()| read_line(&mut tty, bytes_max));
     tcsetattr(&tty, SetArg::TCSAFLUSH, &before)?;
@@ -99,9 +99,9 @@ impl UnechoedInput {
         Ok(UnechoedInput { tty, before })
     }
 
-    /// Drops what was typed and not read.
+    /// Drops unread input.
     pub(crate) fn discard_typed(&self) {
-        // An error means that the terminal is gone, and with it what was typed.
+        // An error means that the terminal is gone, and its input with it.
         let _ = nix::sys::termios::tcflush(&self.tty, nix::sys::termios::FlushArg::TCIFLUSH);
     }
 }

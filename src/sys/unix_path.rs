@@ -67,17 +67,17 @@ const TURN_TRIES_MAX: u32 = 100;
 /// See `TURN_TRIES_MAX`.
 const TURN_PAUSE_MS: u64 = 10;
 
-/// While it lives no other server of this kind makes a socket in the same directory: between bind(2) and
-/// listen(2) a living server looks like a dead one, whose path would be taken.
+/// While this exists, no other oneloop server creates a socket in the same directory: between bind(2) and
+/// listen(2) a live server looks like a dead one, and its path would be taken.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
     _lock: Option<Flock<fs::File>>,
 }
 
 impl DirectoryLock {
-    /// Waits for the lock of the directory, within a bound. If it cannot be had (no permission, or another
-    /// process holds it for too long), the server goes on without: a conflict needs two servers that start at
-    /// the same moment.
+    /// Waits for the lock of the directory, within a bound. If it cannot be acquired (no permission, or
+    /// another process holds it for too long), the server continues without it: a conflict needs two servers
+    /// that start at the same moment.
     pub(super) fn take(path: &Path) -> DirectoryLock {
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -97,7 +97,7 @@ impl DirectoryLock {
     }
 }
 
-/// The path of a Unix address, for people: an abstract name (unix(7)) is shown behind an `@`.
+/// The path of a Unix address, for people: an abstract name (unix(7)) is shown after an `@`.
 pub(super) fn shown(addr: &SockAddr) -> PathBuf {
     #[cfg(target_os = "linux")]
     if let Some(name) = addr.as_abstract_namespace() {
@@ -106,8 +106,8 @@ pub(super) fn shown(addr: &SockAddr) -> PathBuf {
     addr.as_pathname().map(Into::into).unwrap_or_default()
 }
 
-/// Removes the socket that a dead server left at `path`. An error if a server answers there, or if what is
-/// there is no socket.
+/// Removes the socket that a dead server has left at `path`. An error if a server answers there, or if it is
+/// not a socket.
 pub(super) fn make_free(path: &Path, addr: &SockAddr) -> Result<(), (BindErrorKind, io::Error)> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
@@ -123,7 +123,7 @@ pub(super) fn make_free(path: &Path, addr: &SockAddr) -> Result<(), (BindErrorKi
     }
 }
 
-/// Whether no server listens, which only a refused connection shows. If the connect is not permitted, or the
+/// Whether no server listens, which only a refused connection proves. If connect(2) is not permitted, or the
 /// queue is full, there is a server.
 fn is_dead(addr: &SockAddr) -> bool {
     let probe = || {

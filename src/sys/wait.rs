@@ -15,7 +15,7 @@ use nix::sys::{signal::SigSet, time::TimeSpec};
 /// not spin.
 const REFUSED_PAUSE_MS: u64 = 50;
 
-/// Whether poll(2) could do nothing for want of memory, or because more descriptors are open than may be now
+/// Whether poll(2) failed for lack of memory, or because more descriptors are open than the limit now allows
 /// (`EINVAL`).
 fn is_starved(errno: Errno) -> bool {
     matches!(errno, Errno::ENOMEM | Errno::EAGAIN | Errno::EINVAL)
@@ -27,27 +27,27 @@ fn pause(max: Option<Duration>) {
     std::thread::sleep(max.map_or(pause, |max| max.min(pause)));
 }
 
-/// So many descriptors are waited for without an allocation: what an accepting process writes to between two
-/// forks is copied for a child.
+/// Up to this many descriptors are waited for without an allocation: pages that an accepting process writes
+/// to between two forks are copied for a child.
 const FEW: usize = 8;
 
 /// Which of the descriptors of a wait are ready.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ready {
-    /// One bit for each of the first.
+pub(crate) struct ReadySet {
+    /// One bit for each of the first descriptors.
     first: u64,
-    /// The others.
+    /// The other descriptors.
     others: Vec<bool>,
 }
 
-impl Ready {
+impl ReadySet {
     fn of(polled: &[PollFd<'_>]) -> Self {
         let (first, others) = polled.split_at(polled.len().min(u64::BITS as usize));
         let bits = first.iter().enumerate().map(|(at, fd)| u64::from(has_event(fd)) << at);
-        Ready { first: bits.sum(), others: others.iter().map(has_event).collect() }
+        ReadySet { first: bits.sum(), others: others.iter().map(has_event).collect() }
     }
 
-    /// Whether this one is, by its place among those that were waited for.
+    /// Whether the descriptor with this index is ready.
     pub(crate) fn is(&self, at: usize) -> bool {
         match at.checked_sub(u64::BITS as usize) {
             None => self.first >> at & 1 == 1,
@@ -62,25 +62,25 @@ impl Ready {
 }
 
 /// Waits until one of `fds` can be read or is at its end, a signal comes, or `timeout` has passed (`None`: no
-/// timeout). Returns which are ready. A signal is not an error: nothing is ready then. Neither is a system
-/// without memory: nothing is ready, after a short pause.
+/// timeout). Returns which are ready. A signal is not an error, and nothing is ready then. A lack of memory
+/// is not an error either: nothing is ready, after a short pause.
 pub(crate) fn readable<'a>(
     fds: impl IntoIterator<Item = BorrowedFd<'a>>,
     timeout: Option<Duration>,
-) -> io::Result<Ready> {
+) -> io::Result<ReadySet> {
     ready(fds.into_iter().map(to_read), timeout, |fds| {
         poll(fds, timeout.map_or(PollTimeout::NONE, rounded_up))
     })
 }
 
-/// The same, with this mask of signals while it waits (ppoll(2)): a signal that it lets through comes in this
-/// call alone, and ends it unless one of `fds` is ready.
+/// The same, with this signal mask during the wait (ppoll(2)): a signal that the mask allows is delivered
+/// only in this call, and ends it unless one of `fds` is ready.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn readable_or_signal<'a>(
     fds: impl IntoIterator<Item = BorrowedFd<'a>>,
     timeout: Option<Duration>,
     mask: SigSet,
-) -> io::Result<Ready> {
+) -> io::Result<ReadySet> {
     ready(fds.into_iter().map(to_read), timeout, |fds| {
         ppoll(fds, timeout.map(TimeSpec::from_duration), Some(mask))
     })
@@ -92,7 +92,7 @@ pub(crate) fn readable_or_failed<'a>(
     stream: BorrowedFd<'a>,
     fds: impl IntoIterator<Item = BorrowedFd<'a>>,
     timeout: Duration,
-) -> io::Result<Ready> {
+) -> io::Result<ReadySet> {
     let failed = PollFd::new(stream, PollFlags::empty());
     ready(fds.into_iter().map(to_read).chain([failed]), Some(timeout), |fds| poll(fds, rounded_up(timeout)))
 }
@@ -105,7 +105,7 @@ fn ready<'a>(
     fds: impl Iterator<Item = PollFd<'a>>,
     timeout: Option<Duration>,
     wait: impl FnOnce(&mut [PollFd<'a>]) -> nix::Result<libc::c_int>,
-) -> io::Result<Ready> {
+) -> io::Result<ReadySet> {
     let mut fds = fds.fuse();
     let Some(first) = fds.next() else { return done(wait(&mut []), &[], timeout) };
     let mut few: [PollFd<'a>; FEW] = std::array::from_fn(|_| first.clone());
@@ -129,15 +129,15 @@ fn done(
     woken: nix::Result<libc::c_int>,
     polled: &[PollFd<'_>],
     timeout: Option<Duration>,
-) -> io::Result<Ready> {
+) -> io::Result<ReadySet> {
     match woken {
-        Err(Errno::EINTR) => Ok(Ready::default()),
+        Err(Errno::EINTR) => Ok(ReadySet::default()),
         Err(errno) if is_starved(errno) => {
             pause(timeout);
-            Ok(Ready::default())
+            Ok(ReadySet::default())
         }
         Err(errno) => Err(errno.into()),
-        Ok(_) => Ok(Ready::of(polled)),
+        Ok(_) => Ok(ReadySet::of(polled)),
     }
 }
 

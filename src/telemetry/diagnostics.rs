@@ -3,8 +3,7 @@
 use super::{Begin, End};
 use crate::sys::process::CallingThread;
 
-/// Logs at `debug` which process or thread serves a client: the calling one; in a loop also the client's
-/// slot.
+/// Logs at `debug` that the calling process or thread serves a client; in a loop also the client's slot.
 pub(super) fn began(begin: &Begin) {
     let Begin { peer, slot } = begin;
     match slot {

@@ -4,13 +4,12 @@ use crate::session::{AnswerInfo, Peer};
 
 use super::Reason;
 
-/// The begin of the service for one client: by the calling process and thread.
+/// The begin of service for a client, by the calling process and thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Begin {
     /// Its address.
     pub peer: Peer,
-    /// Its slot in the loop of the calling thread; `None` where the client has the process or thread for
-    /// itself.
+    /// Its slot in the loop of the calling thread; `None` if the client has its own process or thread.
     pub slot: Option<u32>,
 }
 
@@ -29,16 +28,16 @@ pub struct End {
     pub lasted_ms: u64,
 }
 
-/// One answer, of which nothing more will be sent.
+/// An answer that is complete or was cut: nothing more of it will be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<'a> {
     /// The address of its client.
     pub peer: Peer,
-    /// What the session reports of it.
+    /// The session's report of the answer.
     pub info: &'a AnswerInfo,
-    /// Bytes of it that were handed to the system, its head included.
+    /// Bytes of it that were written to the socket, including its head.
     pub sent_bytes: u64,
-    /// Whether that was all of it; if not, the client has ended.
+    /// Whether that is the whole answer; if not, the client has ended.
     pub is_complete: bool,
     /// When its last byte was handed to the system, or its client ended, in ms of the server's clock.
     pub ended_ms: u64,

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_bucket_begins_behind_the_one_before_it() {
+    fn each_bucket_begins_after_the_one_before() {
         let mut from = 0;
         for bucket in 0..Histogram::BUCKETS {
             let to = Histogram::largest(bucket);

@@ -10,8 +10,7 @@ use crate::sys::SharedCounters;
 /// Statuses have three digits, the first of which is 1 to 5.
 const STATUSES: std::ops::RangeInclusive<u16> = 100..=599;
 
-/// The places of the counters: one for each status, behind one for answers without; then bytes; then
-/// latencies.
+/// The order of the counters: answers without a status, one counter for each status, bytes, latencies.
 const WITHOUT_STATUS: usize = 0;
 const SENT_BYTES: usize = *STATUSES.end() as usize - *STATUSES.start() as usize + 2;
 const INCOMPLETE: usize = SENT_BYTES + 1;
@@ -80,7 +79,7 @@ impl Observer for Metrics {
     }
 }
 
-/// The place of answers with this status. One that is not valid counts as none.
+/// The index of the counter for this status. An invalid status counts as none.
 fn place_of(status: Option<u16>) -> usize {
     let valid = status.filter(|status| STATUSES.contains(status));
     valid.map_or(WITHOUT_STATUS, |status| usize::from(status - STATUSES.start()) + 1)

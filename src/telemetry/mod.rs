@@ -39,7 +39,7 @@ pub struct Telemetry {
     /// Where all is counted, too, for other processes or threads to see.
     shard: Option<Shard>,
     observers: Vec<Arc<dyn Observer>>,
-    /// The most detail of an answer that one of them needs.
+    /// The most detail of an answer that an observer needs.
     answer_detail: AnswerDetail,
     /// Whether the observers are those of another thread, which closes them.
     is_shared: bool,
@@ -69,8 +69,8 @@ impl Telemetry {
         self
     }
 
-    /// One for children that are to be forked, which count into `tally`. Each calls
-    /// [`Telemetry::begin_child`], or [`Telemetry::begin_child_with`].
+    /// A copy for children to be forked, which count into `tally`. Each child calls
+    /// [`Telemetry::begin_child`] or [`Telemetry::begin_child_with`].
     pub(crate) fn for_children(&self, tally: &Tally) -> Telemetry {
         self.share(tally)
     }
@@ -84,8 +84,7 @@ impl Telemetry {
         }
     }
 
-    /// The same in a child that counts into a tally beside the one for which this was made
-    /// ([`Tally::several`]).
+    /// The same in a child that counts into another tally of the same kind ([`Tally::several`]).
     pub(crate) fn begin_child_with(&mut self, tally: &Tally) {
         self.begin();
         if let Some(shard) = &mut self.shard {
@@ -98,7 +97,7 @@ impl Telemetry {
         self.observers.iter().for_each(|observer| observer.forked());
     }
 
-    /// One for another thread, with the same observers, which counts into `tally`, too.
+    /// A copy for another thread, with the same observers, which also counts into `tally`.
     pub(crate) fn share(&self, tally: &Tally) -> Telemetry {
         Telemetry {
             counters: Counters::default(),
@@ -186,7 +185,7 @@ impl Telemetry {
         self.observers.iter().for_each(|observer| observer.tick(now_ms));
     }
 
-    /// In a child: the observers are those of its own telemetry, which closes them.
+    /// In a child: the observers belong to the child's own telemetry, which closes them.
     pub(crate) fn leave_to_child(&mut self) {
         self.is_shared = true;
     }
@@ -203,8 +202,8 @@ impl Telemetry {
         self.observers.iter().for_each(|observer| observer.flush());
     }
 
-    /// Has files reopened if SIGHUP asked for that since it was last done: they were renamed (rotation). Of
-    /// threads that share the observers, one has to do this.
+    /// Reopens files after SIGHUP: they were renamed (rotation). If threads share the observers, one thread
+    /// must call this.
     pub(crate) fn reopen_if_asked(&mut self) {
         self.observers.iter().for_each(|observer| observer.reopen_if_asked());
     }

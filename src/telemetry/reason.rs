@@ -50,7 +50,7 @@ pub enum Reason {
     Protocol,
     /// A unit of input was longer than `inbox_bytes_max`.
     InputTooLong,
-    /// It did not read what others sent it.
+    /// It did not read what other clients sent to it.
     MailboxOverflow,
     /// Its buffers were among the largest when those of all clients were more than `buffers_bytes_max`.
     BuffersFull,
@@ -181,8 +181,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Where a tally counts clients that were accepted: behind the reasons, each of which has the place of its
-/// code.
+/// The index at which a tally counts accepted clients, after the reasons, whose index is their code.
 pub(super) const ACCEPTED: usize = Reason::ALL.len();
 /// Where it counts accepts that failed.
 pub(super) const ACCEPT_ERRORS: usize = ACCEPTED + 1;
@@ -210,7 +209,7 @@ impl Counters {
 
     /// Counts what processes or threads have counted, too.
     pub(crate) fn add_tally(&mut self, tally: &Tally) {
-        // The ends first: a client whose end is seen here is then also seen as accepted.
+        // Reads the ends first: a client whose end is counted is then also counted as accepted.
         for reason in Reason::ALL {
             self.add(reason, tally.get(reason as usize));
         }
@@ -229,12 +228,12 @@ impl Counters {
         self.ends[reason as usize]
     }
 
-    /// How many ended in all, refused ones too.
+    /// All clients that have ended, including refused ones.
     pub fn total(&self) -> u64 {
         self.ends.iter().sum()
     }
 
-    /// Counts one more.
+    /// Counts an end.
     pub(crate) fn count(&mut self, reason: Reason) {
         self.add(reason, 1);
     }

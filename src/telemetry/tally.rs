@@ -6,14 +6,14 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::sys::SharedCounters;
 
-/// How many counters there are that change with clients, not with requests.
+/// The number of counters that change with clients, not with requests.
 pub(super) const COUNTERS: usize = 32;
 
-/// How many counters a shard has: a cache line of them.
+/// The number of counters of a shard: a cache line.
 pub(super) const SHARD_COUNTERS: usize = 8;
 
-/// How many shards there are. Counters that change with every request are in shards, so that threads rarely
-/// write to the cache line of another; with more threads than shards some share one, which is only slower.
+/// The number of shards. Counters that change with every request are in shards, so that threads rarely write
+/// to the same cache line. With more threads than shards, some share a shard, which is only slower.
 const SHARDS: usize = 16;
 
 /// Where the shards begin, at a cache line, and where the count of shards given out is.
@@ -39,7 +39,7 @@ impl Tally {
         Ok(Tally { counters: SharedCounters::new(TALLY)?, first: 0 })
     }
 
-    /// So many of them, side by side: a page holds several.
+    /// Several tallies side by side: a page holds several.
     pub(crate) fn several(count: usize) -> io::Result<Vec<Self>> {
         let counters = SharedCounters::new(count * TALLY)?;
         Ok((0..count).map(|nth| Tally { counters: counters.clone(), first: nth * TALLY }).collect())
@@ -49,7 +49,8 @@ impl Tally {
         &self.counters[self.first + counter]
     }
 
-    /// Adds `n` to one counter. A thread that reads the new value also sees what was added to others before.
+    /// Adds `n` to a counter. A thread that reads the new value also sees earlier additions to other
+    /// counters.
     pub(crate) fn add(&self, counter: usize, n: u64) {
         self.at(counter).fetch_add(n, Release);
     }

@@ -1,22 +1,22 @@
-//! What went through a server: requests by class of status, and bytes.
+//! The traffic of a server: requests by class of status, and bytes.
 
 use std::fmt;
 
 use super::tally::{SHARD_COUNTERS, Shard, Tally};
 use crate::session::Answers;
 
-/// The place of bytes received in a [`Shard`], then of bytes sent; behind them one for each kind of answer.
+/// The order of the counters in a [`Shard`]: bytes received, bytes sent, one counter for each kind of answer.
 const BYTES_IN: usize = 0;
 const BYTES_OUT: usize = 1;
 const ANSWERS: usize = 2;
 const _: () = assert!(ANSWERS + Answers::KINDS <= SHARD_COUNTERS);
 
-/// Requests that were answered, and bytes of all clients, those that are open included.
+/// Answered requests, and the bytes of all clients, including open ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Bytes received.
     pub bytes_in: u64,
-    /// Bytes handed to the system to be sent.
+    /// Bytes written to sockets.
     pub bytes_out: u64,
     answers: [u64; Answers::KINDS],
 }
@@ -27,7 +27,8 @@ impl Traffic {
         self.answers.iter().sum()
     }
 
-    /// Those of them with a status of this class: 2 for 200 to 299. Answers without a status have none.
+    /// Requests whose answers have a status of this class: 2 for 200 to 299. Answers without a status belong
+    /// to no class.
     pub fn of_class(&self, class: u16) -> u64 {
         if class == 0 { 0 } else { self.answers.get(usize::from(class)).copied().unwrap_or(0) }
     }
@@ -55,7 +56,7 @@ impl Traffic {
         }
     }
 
-    /// Adds what processes or threads have counted.
+    /// Adds the counters of processes or threads.
     pub(super) fn add_tally(&mut self, tally: &Tally) {
         self.bytes_in += tally.shards_sum(BYTES_IN);
         self.bytes_out += tally.shards_sum(BYTES_OUT);

@@ -1,9 +1,9 @@
 //! Deadlines of clients: a hierarchical timer wheel with lazy updates.
 //!
-//! A deadline that moves later (an idle client asks again) costs one comparison: the client stays filed at
-//! the earlier time, is looked at then, and filed again. A deadline that moves earlier is filed at once.
-//! Filing is O(1); a client passes through at most [`LEVELS`] lists on its way to its deadline, so a million
-//! idle clients cost nothing per turn.
+//! A deadline that moves later (the next request of an idle client) costs one comparison: the client stays
+//! filed at the earlier time, is checked then, and filed again. A deadline that moves earlier is filed at
+//! once. Filing is O(1); a client passes through at most [`LEVELS`] lists on its way to its deadline, so a
+//! million idle clients cost nothing per turn.
 
 /// A level has this many slots, each as wide as the whole level below; the lowest are 1 ms wide.
 const SLOTS: usize = 1 << SLOT_BITS;
@@ -11,23 +11,23 @@ const SLOT_BITS: u32 = 6;
 /// 64^7 ms are 139 years.
 const LEVELS: usize = 7;
 const HORIZON_MS: u64 = (1 << (SLOT_BITS as usize * LEVELS)) - 1;
-/// The list of those that are due, behind those of the slots.
+/// The index of the list of due clients, after the lists of the slots.
 const DUE: u32 = (LEVELS * SLOTS) as u32;
-/// Where the links of clients begin, behind the heads of all lists.
+/// The index of the first client's link, after the heads of all lists.
 const FIRST: u32 = DUE + 1;
 const UNFILED_MS: u64 = u64::MAX;
 
-/// When each slot of the slab is to be looked at.
+/// The time at which each slot of the slab must be checked.
 #[derive(Debug)]
 pub(crate) struct Deadlines {
     /// Heads of the lists, then a link per slot of the slab: circular, doubly linked.
     links: Vec<Link>,
-    /// A bit per slot of each level; a set bit may stand for an empty list, never the other way round.
+    /// A bit per slot of each level. A slot with a clear bit is empty; a slot with a set bit may be.
     occupied: [u64; LEVELS],
     now_ms: u64,
 }
 
-/// A client's place in a list: 16 bytes of what an idle client costs.
+/// A client's place in a list: 16 bytes of the memory of an idle client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Link {
     prev: u32,
@@ -36,7 +36,7 @@ pub(crate) struct Link {
 }
 
 impl Deadlines {
-    /// With room for `clients`, which becomes memory as it is used.
+    /// With room for `clients`. Memory is committed as it is used.
     pub(crate) fn with_capacity(clients: usize) -> Self {
         let mut links = Vec::with_capacity(FIRST as usize + clients);
         links.extend((0..FIRST).map(|head| Link { prev: head, next: head, filed_ms: UNFILED_MS }));
@@ -74,14 +74,14 @@ impl Deadlines {
 
     /// Moves the wheel on to `now_ms`: clients that come near their time go to a lower level, or become due.
     pub(crate) fn advance(&mut self, now_ms: u64) {
-        // Bound: each pass empties one slot of a level, and time moves over each at most once.
+        // Bounded: each pass empties a slot of a level, and time passes each slot at most once.
         while let Some((level, slot, starts_ms)) =
             self.next_slot().filter(|&(_, _, starts_ms)| starts_ms <= now_ms)
         {
             self.now_ms = self.now_ms.max(starts_ms);
             self.occupied[level] &= !(1 << slot);
             let head = (level * SLOTS + slot) as u32;
-            // Bound: the list is finite, and what is filed again goes to a lower level or is due.
+            // Bounded: the list is finite, and a client that is filed again goes to a lower level or is due.
             while self.links[head as usize].next != head {
                 let index = self.links[head as usize].next;
                 let filed_ms = self.links[index as usize].filed_ms;

@@ -44,7 +44,7 @@ else:
 /// What is in a folder: content by path, `None` for a folder.
 type Tree = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// A folder with what is hard to archive, and what an archive of it has.
+/// A folder with entries that are hard to archive, and the expected content of its archive.
 fn awkward(site: &Site) -> Tree {
     let folder = site.root().join("album");
     let mut tree = Tree::new();
@@ -255,8 +255,8 @@ fn an_archive_is_announced_as_a_download_and_only_where_the_operator_wants_it() 
     }
 }
 
-/// A file so large that most of it is not read yet when its client has the first bytes of the archive, be it
-/// compressed. It takes no room on the disk.
+/// A file so large that most of it is unread when the client has the first bytes of the archive, even if
+/// compressed. It takes no space on the disk.
 fn large(site: &Site) -> std::fs::File {
     let path = site.file("folder/large", "");
     let file = std::fs::File::options().write(true).open(path).unwrap();

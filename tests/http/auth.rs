@@ -59,7 +59,7 @@ fn ask(server: &mut Server, credentials: &str) -> Answer {
 }
 
 #[test]
-fn a_user_comes_in_with_the_right_password_and_nobody_else_does_under_any_model() {
+fn every_model_admits_users_with_the_right_password_only() {
     let (site, users) = site(&[ALICE, BOB].concat());
     for model in models(2) {
         let log = site.beside("log");
@@ -82,7 +82,7 @@ fn a_user_comes_in_with_the_right_password_and_nobody_else_does_under_any_model(
             get(&mut server.client("http"), "/a", "Authorization: Bearer alice:secret\r\n").status,
             401
         );
-        // Together, the second behind one that is checked.
+        // At the same time: the second waits for the check of the first.
         let mut client = server.client("http");
         let request = |credentials| format!("GET /a HTTP/1.1\r\nHost: h\r\n{}\r\n", field(credentials));
         client.send([request(RIGHT), request("bob:builder"), request(WRONG)].concat().as_bytes());
@@ -104,7 +104,7 @@ fn a_user_comes_in_with_the_right_password_and_nobody_else_does_under_any_model(
 }
 
 #[test]
-fn an_address_that_guesses_is_refused_and_who_was_in_before_and_other_addresses_are_not_under_any_model() {
+fn every_model_refuses_a_guessing_address_but_no_known_password_or_other_address() {
     let (site, users) = site(ALICE);
     for model in models(2) {
         let mut args = vec!["--auth-file", users.to_str().unwrap(), "--auth-failures", "5"];
@@ -133,7 +133,7 @@ fn an_address_that_guesses_is_refused_and_who_was_in_before_and_other_addresses_
     }
 }
 
-/// Each check takes a tenth of a second or more; all of them within the loop would make the other wait.
+/// Each check takes a tenth of a second or more; in the loop they would make the other client wait.
 #[test]
 fn passwords_are_checked_beside_the_loop_and_the_queue_is_bounded() {
     const GUESSES: usize = 80;
@@ -150,7 +150,8 @@ fn passwords_are_checked_beside_the_loop_and_the_queue_is_bounded() {
     assert_eq!((busy.status, busy.field("retry-after")), (503, Some("1")));
     assert_eq!(ask(&mut server, "carol:quick").status, 200);
     guesses[GUESSES / 2].expect_nothing_yet();
-    // Those that leave are not checked: else the next would wait for all of them.
+    // Passwords of clients that have left are not checked: otherwise the next client would wait for all of
+    // them.
     guesses.drain(1..).for_each(Client::reset);
     assert_eq!(receive(&mut guesses[0], "GET").status, 401);
     let mut last = None;
@@ -204,7 +205,7 @@ fn a_password_on_the_command_line_and_files_that_cannot_be_right_are_mistakes() 
     let alone = complaint(&[&at, "--auth", "alice", "--auth-password", "/dev/null"], 2);
     assert!(alone.contains("the first line of /dev/null is empty"), "{alone}");
     for (text, part) in [
-        ("", "users: there are no users, so no client could come in"),
+        ("", "users: it has no users, so no client could log in"),
         ("alice", "users: line 1: write each user as NAME:HASH"),
         (
             "\n# ok\nalice:{SHA}x",

@@ -1,5 +1,5 @@
 //! A browser shows a page of ours with images, a script and a video, seeks in it, and goes on with a broken
-//! download. What it found it reports by asking for `/report?…`, which is read in the access log.
+//! download. It reports its findings by requesting `/report?…`, which the test reads in the access log.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -5,16 +5,16 @@ use crate::common::client::Ended;
 use crate::common::http::{Site, get, receive};
 use oneloop::models::Model;
 
-/// What a conversation leaves behind.
+/// The state of the connection after a conversation.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Then {
+enum ConnectionAfter {
     Open,
     Closed,
 }
-use Then::{Closed, Open};
+use ConnectionAfter::{Closed, Open};
 
 /// The section of the RFC, what is sent, which statuses come back, and what becomes of the connection.
-type Conversation = (&'static str, &'static str, &'static [u16], Then);
+type Conversation = (&'static str, &'static str, &'static [u16], ConnectionAfter);
 
 const CONVERSATIONS: [Conversation; 74] = [
     ("9110 9.3.1", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", &[200], Open),
@@ -184,7 +184,7 @@ fn converse(server: &mut Server, (section, request, statuses, then): &Conversati
 }
 
 #[test]
-fn each_conversation_goes_as_its_rfc_says_under_every_model() {
+fn every_conversation_follows_its_rfc_under_every_model() {
     let site = site();
     for model in Model::ALL {
         println!("under the model {}", model.name());
@@ -216,7 +216,7 @@ fn a_line_a_field_and_their_number_have_bounds() {
 }
 
 #[test]
-fn a_client_too_many_is_told_503() {
+fn a_client_too_many_gets_503() {
     let site = site();
     let mut server = site.serve(&["--clients", "1", "--header", "X-A: b"]);
     let mut first = server.client("http");
@@ -229,7 +229,7 @@ fn a_client_too_many_is_told_503() {
 }
 
 #[test]
-fn a_big_file_comes_whole_and_in_ranges_under_every_model() {
+fn every_model_sends_a_big_file_complete_and_in_ranges() {
     let site = site();
     let bytes: Vec<u8> = (0..2_000_000u32).flat_map(u32::to_le_bytes).collect();
     site.file("big", &bytes);
@@ -257,10 +257,10 @@ fn others_are_served_while_a_big_file_waits_for_its_reader() {
     assert_eq!(receive(&mut reader, "GET").body.len(), 20_000_000);
 }
 
-/// What a client sends behind its last request stays unread, and closing over it would be a reset.
-/// The client announced its last request; careless clients send an empty line all the same.
+/// Bytes after the last request stay unread, and closing a socket with unread bytes causes a reset. The
+/// client announced its last request; careless clients send an empty line after it nevertheless.
 #[test]
-fn what_comes_after_the_last_request_does_not_destroy_what_is_still_on_its_way() {
+fn bytes_after_the_last_request_do_not_destroy_unsent_answers() {
     let site = site();
     let big = vec![b'b'; 16 << 20];
     site.file("big", &big);
@@ -277,7 +277,7 @@ fn what_comes_after_the_last_request_does_not_destroy_what_is_still_on_its_way()
 }
 
 #[test]
-fn what_comes_behind_the_last_request_does_not_destroy_its_answer() {
+fn bytes_after_the_last_request_do_not_destroy_its_answer() {
     let site = site();
     site.file("big", vec![b'b'; 3_000_000]);
     for model in Model::ALL {

@@ -20,7 +20,7 @@ use nix::sys::stat::Mode;
 
 /// The ways of finding a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum PathResolution {
     /// In one call of the kernel, where there is one.
     Kernel,
     /// By a walk that follows no links, as asked.
@@ -33,10 +33,12 @@ enum Way {
 static DENIED: [Fault; 2] =
     [Fault { call: "openat2", effect: "error=ENOSYS" }, Fault { call: "openat2", effect: "error=EPERM" }];
 
-impl Way {
-    fn all() -> impl Iterator<Item = Way> {
+impl PathResolution {
+    fn all() -> impl Iterator<Item = PathResolution> {
         let denied = DENIED.iter().filter(|fault| cfg!(target_os = "linux") && fault.can_be_injected());
-        [Way::Kernel, Way::NoLinks].into_iter().chain(denied.map(Way::Denied))
+        [PathResolution::Kernel, PathResolution::NoLinks]
+            .into_iter()
+            .chain(denied.map(PathResolution::Denied))
     }
 
     /// `oneloop serve SPEC`
@@ -44,9 +46,9 @@ impl Way {
         println!("{self:?}");
         let args = ["serve", spec];
         match self {
-            Way::Kernel => Server::serve(&args[1..]),
-            Way::NoLinks => Server::serve(&[spec, "--no-links"]),
-            Way::Denied(fault) => {
+            PathResolution::Kernel => Server::serve(&args[1..]),
+            PathResolution::NoLinks => Server::serve(&[spec, "--no-links"]),
+            PathResolution::Denied(fault) => {
                 fault.injected_into([env!("CARGO_BIN_EXE_oneloop")].iter().chain(&args)).start().listening()
             }
         }
@@ -58,10 +60,11 @@ fn links_are_followed_beneath_the_root_where_the_kernel_can_promise_it() {
     let site = Site::new();
     site.file("folder/file", "inside");
     symlink("folder/file", site.root().join("link")).unwrap();
-    for way in Way::all() {
-        let status = if way == Way::Kernel && cfg!(target_os = "linux") { 200 } else { 403 };
-        let mut server = way.serve(&spec(&site.root()));
-        assert_eq!(get(&mut server.client("http"), "/link", "").status, status, "{way:?}");
+    for resolution in PathResolution::all() {
+        let status =
+            if resolution == PathResolution::Kernel && cfg!(target_os = "linux") { 200 } else { 403 };
+        let mut server = resolution.serve(&spec(&site.root()));
+        assert_eq!(get(&mut server.client("http"), "/link", "").status, status, "{resolution:?}");
     }
 }
 
@@ -83,7 +86,7 @@ fn a_link_that_leads_outside_is_named_in_the_log_once_under_every_model() {
 }
 
 #[test]
-fn an_upload_of_any_size_is_refused_for_what_it_is() {
+fn an_upload_of_any_size_is_refused_by_its_method() {
     let site = Site::new();
     let mut server = site.serve(&[]);
     for length in [1, 3 << 20, u64::MAX] {
@@ -104,8 +107,8 @@ fn nothing_outside_the_root_is_ever_served() {
     symlink(site.beside("outside"), site.root().join("absolute")).unwrap();
     symlink("/", site.root().join("slash")).unwrap();
     symlink("/proc/self/root", site.root().join("magic")).unwrap();
-    for way in Way::all() {
-        let mut server = way.serve(&spec(&site.root()));
+    for resolution in PathResolution::all() {
+        let mut server = resolution.serve(&spec(&site.root()));
         let mut client = server.client("http");
         for target in [
             "/../outside",
@@ -171,8 +174,8 @@ fn a_link_swapped_during_the_requests_never_leads_outside() {
             }
         })
     };
-    for way in Way::all() {
-        let mut server = way.serve(&spec(&site.root()));
+    for resolution in PathResolution::all() {
+        let mut server = resolution.serve(&spec(&site.root()));
         let mut client = server.client("http");
         for n in 0..LINKS {
             let answer = get(&mut client, &format!("/folder/{n}"), "");
@@ -191,14 +194,14 @@ fn special_files_neither_block_the_loop_nor_are_served() {
     let _socket = std::os::unix::net::UnixListener::bind(site.root().join("socket")).unwrap();
     // Only root can make a device; every system has some in /dev.
     let devices = spec(Path::new("/dev"));
-    for way in Way::all() {
-        let mut server = way.serve(&spec(&site.root()));
+    for resolution in PathResolution::all() {
+        let mut server = resolution.serve(&spec(&site.root()));
         let mut client = server.client("http");
         for target in ["/fifo", "/socket"] {
             assert_eq!(get(&mut client, target, "").status, 403, "{target}");
         }
         assert_eq!(get(&mut client, "/", "").text(), "home", "the loop goes on");
-        let mut server = way.serve(&devices);
+        let mut server = resolution.serve(&devices);
         let mut client = server.client("http");
         for target in ["/zero", "/null", "/tty"] {
             assert_eq!(get(&mut client, target, "").status, 403, "{target}");
@@ -230,7 +233,7 @@ fn a_directory_that_may_only_be_passed_through_has_its_page_and_its_redirect() {
 }
 
 #[test]
-fn a_fallback_that_is_no_file_is_told_at_the_start_and_found_once_it_is_made() {
+fn a_missing_fallback_is_reported_at_the_start_and_found_once_it_exists() {
     const WARNED: &str = "--fallback \"app.html\" is not a file that can be served in ";
     let site = Site::new();
     std::fs::create_dir(site.root().join("app.html")).unwrap();

@@ -1,4 +1,4 @@
-//! Handlers of one's own in a reactor: what one of them does wrong ends its client, and no other.
+//! User-defined handlers in a reactor: a failing handler ends its client only.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ use oneloop::services::http::{
 
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// Makes nothing, for ever.
+/// Never produces a piece.
 #[derive(Debug)]
 struct Nothing;
 

@@ -117,7 +117,7 @@ fn a_listing_of_a_huge_directory_comes_in_pieces_while_others_are_served() {
 }
 
 #[test]
-fn listings_that_nobody_reads_hold_no_directory_open_and_hold_up_nobody() {
+fn unread_listings_keep_no_directory_open_and_delay_no_client() {
     const CLIENTS: usize = 10;
     const FILES: usize = 9_000;
     let site = Site::new();

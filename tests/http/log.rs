@@ -54,7 +54,7 @@ fn answers_are_written_down_with_the_bytes_really_sent_and_the_file_is_reopened(
     assert_eq!(read(&rotated).lines().count(), 1);
 }
 
-/// Here a listing: the session still holds the rest of it, with the record, when the client leaves.
+/// A listing: the session still holds the rest of it, with the report, when the client leaves.
 #[test]
 fn an_answer_that_is_cut_while_it_is_made_has_its_line_with_the_bytes_really_sent() {
     let site = Site::new();
@@ -96,7 +96,7 @@ fn the_log_on_standard_output_is_in_the_common_format_if_asked() {
 
 /// The loop's clients share buffers, not counts.
 #[test]
-fn what_another_service_sends_in_between_counts_in_no_line() {
+fn output_of_other_services_counts_in_no_log_line() {
     let site = Site::new();
     site.file("a", "content");
     let spec = crate::common::http::spec(&site.root());
@@ -111,7 +111,7 @@ fn what_another_service_sends_in_between_counts_in_no_line() {
 
 /// As on a full disk, and of a limit the system would also kill.
 #[test]
-fn a_file_that_may_not_grow_is_told_and_ends_nobody() {
+fn a_log_file_at_its_size_limit_is_reported_and_ends_no_client() {
     let site = Site::new();
     site.file("a", "content");
     let log = site.beside("log");
@@ -126,8 +126,8 @@ fn a_file_that_may_not_grow_is_told_and_ends_nobody() {
     assert!(server.stop().success());
 }
 
-/// Twice as many requests have more lines than a pipe and the bytes that wait for its reader hold: each is
-/// about 3 KiB.
+/// Twice this many requests have more log lines, of about 3 KiB each, than the pipe and the waiting bytes can
+/// hold.
 const CROWD: u32 = 600;
 
 /// Asks for a file, once with each of these numbers, and has every answer.
@@ -181,7 +181,7 @@ fn args(site: &Site, model: Model, log: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_pipe_that_nobody_reads_holds_nobody_up_and_what_is_lost_is_told() {
+fn an_unread_log_pipe_delays_no_client_and_lost_lines_are_reported() {
     let site = Site::new();
     site.file("a", "content");
     for model in Model::ALL {
@@ -199,7 +199,7 @@ fn a_pipe_that_nobody_reads_holds_nobody_up_and_what_is_lost_is_told() {
 }
 
 #[test]
-fn what_waits_for_a_reader_comes_out_whole_and_in_order_when_it_reads_again() {
+fn waiting_log_lines_are_complete_and_in_order_when_the_reader_continues() {
     let site = Site::new();
     site.file("a", "content");
     let mut server = Setup::oneloop(args(&site, Model::Reactor, "-")).start().listening();
@@ -228,7 +228,7 @@ fn reader_of(fifo: &Path) -> File {
 }
 
 #[test]
-fn a_fifo_needs_a_reader_at_the_start_and_waits_for_nobody_later() {
+fn a_fifo_needs_a_reader_at_the_start_and_later_waits_for_none() {
     let site = Site::new();
     site.file("a", "content");
     let fifo = site.beside("fifo");
@@ -306,7 +306,7 @@ fn after_a_rotation_children_write_to_the_new_file_in_the_midst_of_a_conversatio
 
 /// Threads share one log: that of the thread that answers is opened again before it writes, not after.
 #[test]
-fn after_a_rotation_no_line_goes_to_the_old_file_and_an_idle_client_keeps_none_back() {
+fn after_a_rotation_no_line_goes_to_the_old_file() {
     for model in Model::ALL {
         let site = Site::new();
         site.file("a", "content");
@@ -329,7 +329,7 @@ fn after_a_rotation_no_line_goes_to_the_old_file_and_an_idle_client_keeps_none_b
 }
 
 #[test]
-fn a_server_whose_log_is_opened_again_outlives_its_terminal_as_one_that_ignores_hangups_opens_it_again() {
+fn a_server_with_a_log_file_outlives_its_terminal_and_reopens_the_log_even_under_nohup() {
     // Elsewhere there is no program to start the server with signals ignored, and no /proc that lists
     // children.
     if !cfg!(target_os = "linux") || !crate::common::has_program("python3") {

@@ -1,7 +1,7 @@
 //! Static files over HTTP with real sockets and real clients.
 //!
 //! Where a new test goes: the protocol without sockets is tested beside its code (`src/services/http/tests`);
-//! here stands what needs a client, a browser, a file system that changes, or the log.
+//! here are tests that need a client, a browser, a file system that changes, or the log.
 
 use oneloop_tests as common;
 

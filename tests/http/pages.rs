@@ -1,5 +1,5 @@
 //! The pages that the server makes, as people get them: by a browser in light and dark, on phones, on paper,
-//! without scripts, and as a screen reader has them. `ONELOOP_UPDATE_PICTURES=1` makes the pictures anew.
+//! without scripts, and as a screen reader has them. `ONELOOP_UPDATE_PICTURES=1` renders the pictures again.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -61,7 +61,8 @@ fn serve(folder: &Path, args: &[&str]) -> (Server, String) {
     (server, url)
 }
 
-/// Writes what is shown to a file of the repository, if pictures are made anew; else there must be one.
+/// Writes the picture to a file of the repository, if pictures are to be updated; otherwise the file must
+/// exist.
 #[track_caller]
 fn picture(browser: &mut Browser, path: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);

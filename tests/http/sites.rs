@@ -230,7 +230,7 @@ fn every_response_of_a_site_has_its_header_fields_beside_those_of_all_sites() {
 }
 
 #[test]
-fn a_directory_alone_has_options_too_and_is_what_it_looks_like() {
+fn a_plain_directory_argument_can_have_options() {
     let sites = Sites::new(&["one", "a:b"]);
     for (dir, options, status) in
         [("one", ",listing=off", 403), ("a:b", ",listing=off", 403), ("a:b", "", 200)]
@@ -331,7 +331,7 @@ fn types_are_those_that_were_given() {
 }
 
 #[test]
-fn a_head_may_be_as_long_as_head_bytes_says_under_every_model() {
+fn every_model_accepts_heads_up_to_head_bytes() {
     let site = Site::new();
     site.file("file", "content");
     let spec = spec(&site.root());

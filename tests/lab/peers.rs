@@ -106,7 +106,7 @@ fn the_process_control_time_of_a_peer_is_measured_as_that_of_a_model() {
 }
 
 #[test]
-fn a_peer_with_a_mistake_is_named_for_what_it_does() {
+fn the_mistake_of_a_peer_is_named() {
     const MISTAKES: [(&str, &[&str], &str); 6] = [
         ("undead", &["-DZOMBIES"], "leaves zombies: 32 of 32 children that served a client ended"),
         (

@@ -48,7 +48,7 @@ fn served_by(text: &str) -> Vec<String> {
 const FAST: &str = "--speed=5";
 
 #[test]
-fn behind_a_client_that_stalls_the_others_wait_at_the_iterative_server() {
+fn at_the_iterative_server_all_clients_wait_for_a_stalled_one() {
     let text = printed(&["--model=iterative", FAST]);
     assert_eq!(served_by(&text).len(), 5, "{text}");
     assert_eq!(BTreeSet::from_iter(served_by(&text)).len(), 1, "{text}");
@@ -66,7 +66,7 @@ fn behind_a_client_that_stalls_the_others_wait_at_the_iterative_server() {
 }
 
 #[test]
-fn a_child_and_a_thread_for_each_client_and_a_slot_in_one_loop_keep_nobody_waiting() {
+fn fork_thread_and_reactor_let_no_client_wait() {
     for (model, kind, sentence) in [
         ("fork", "process ", "Each of 5 clients was served by a process of its own"),
         ("thread", "thread ", "Each of 5 clients was served by a thread of its own"),

@@ -1,4 +1,4 @@
-//! Each of them serves clients as its model can, and goes on after what a slide leaves out.
+//! Each server serves clients as its model can, and survives the cases that a slide leaves out.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -15,7 +15,7 @@ use crate::common::{Client, Server, eventually, eventually_some, examples};
 
 /// How long a client that must wait is observed without an answer.
 const SILENCE: Duration = Duration::from_millis(150);
-/// Clients of a server that keeps none of them waiting.
+/// Clients of a server at which no client waits.
 const MANY: usize = 40;
 
 /// A server of the lecture.
@@ -105,7 +105,7 @@ fn clients_that_stall_make_the_next_wait_only_where_their_number_is_bounded() {
 }
 
 #[test]
-fn everything_comes_back_whole_also_to_a_client_that_reads_slowly() {
+fn a_slow_reader_gets_everything_back() {
     let sent: Vec<u8> = (0..3_000_000_u32).map(|at| (at % 251) as u8).collect();
     for lecture in Lecture::all() {
         let mut server = lecture.start();

@@ -1,4 +1,4 @@
-//! Servers that end connections as they may: the load goes on with others, and makes no error of it.
+//! Servers that end connections, as they may: the load continues with new connections, without an error.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -66,7 +66,7 @@ fn without_error(report: &Report) {
 }
 
 #[test]
-fn a_server_that_ends_each_connection_behind_its_reply_makes_no_error() {
+fn a_server_that_ends_each_connection_after_its_reply_causes_no_error() {
     let web = web(1);
     for pace in [Pace::Closed, constant(50_000.0)] {
         let mut plan = plan(web);
@@ -82,7 +82,7 @@ fn a_server_that_ends_each_connection_behind_its_reply_makes_no_error() {
 }
 
 #[test]
-fn requests_behind_a_last_reply_are_asked_again() {
+fn requests_after_a_last_reply_are_sent_again() {
     let web = web(5);
     let mut plan = plan(web);
     (plan.pace, plan.depth) = (constant(2_000.0), 4);
@@ -98,7 +98,7 @@ fn requests_behind_a_last_reply_are_asked_again() {
 }
 
 #[test]
-fn a_connection_that_ends_while_nothing_is_owed_is_no_error() {
+fn a_connection_that_ends_while_no_reply_is_owed_is_not_an_error() {
     // Answers once, and ends the connection without a word; long before the client's next turn.
     let server = serve(|mut stream| {
         let mut buf = [0; 64];
@@ -114,7 +114,7 @@ fn a_connection_that_ends_while_nothing_is_owed_is_no_error() {
     assert!(report.connections.ended_by_server >= 3, "{:?}", report.connections);
 }
 
-/// Requests wait for a connection all the time: each new one takes as many as it may have.
+/// Requests always wait for a connection: each new connection takes as many as it may have in flight.
 #[test]
 fn a_connection_that_is_new_takes_no_more_than_the_depth() {
     static MOST: AtomicUsize = AtomicUsize::new(0);
@@ -179,7 +179,7 @@ fn answering(answer: fn(usize) -> &'static str) -> SocketAddr {
 #[test]
 fn a_reply_with_any_status_is_counted_by_it_and_keeps_its_connection() {
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-    // With a folded field, and an empty line behind it.
+    // With a folded field, followed by an empty line.
     const BUSY: &str = "HTTP/1.1 503 Busy\r\nServer: a\r\n\tfold\r\nContent-Length: 4\r\n\r\nbusy\r\n";
     for pace in [Pace::Closed, constant(500.0)] {
         let mut plan = plan(answering(|number| if number % 2 == 0 { OK } else { BUSY }));
@@ -206,7 +206,7 @@ fn a_server_that_fails_now_and_then_is_loaded_as_one_that_does_not() {
 
 /// As `timeout http-request` of some proxies, which announce the end of an idle connection.
 #[test]
-fn a_timeout_that_is_announced_while_nothing_is_owed_is_no_error() {
+fn a_timeout_announced_while_no_reply_is_owed_is_not_an_error() {
     let server = serve(|mut stream| {
         let mut buf = [0; 4096];
         stream.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
@@ -237,7 +237,7 @@ fn a_timeout_that_is_announced_while_nothing_is_owed_is_no_error() {
 
 /// The last reply is right, and a byte more comes with it.
 #[test]
-fn bytes_behind_a_last_reply_are_wrong() {
+fn bytes_after_a_last_reply_are_wrong() {
     let chatty = serve(|mut stream| {
         let (mut request, mut reply) = ([0; 64], [0; 65]);
         while stream.read_exact(&mut request).is_ok() {

@@ -57,7 +57,7 @@ fn the_report_is_a_table_json_csv_and_a_distribution() {
 }
 
 #[test]
-fn who_watches_is_told_when_each_part_of_the_run_begins() {
+fn watch_is_called_when_each_part_of_the_run_begins() {
     let (_server, target) = echo();
     let done = load(&target, &["--show-phases", "--json", "-"]);
     assert_eq!(text(&done.stderr), "connecting\nwarm_up\nmeasuring\ndraining\n");
@@ -122,7 +122,7 @@ fn a_load_does_without_a_timer_or_options_that_the_system_refuses() {
 }
 
 #[test]
-fn the_exit_code_tells_what_came_of_it() {
+fn the_exit_code_shows_the_result() {
     let (_server, target) = echo();
     for (args, code, part) in [
         (&["--expect=p99<10s", "--expect=errors=0"][..], 0, ""),
@@ -221,7 +221,7 @@ fn a_file_without_room_for_a_new_one_stays_as_it_was() {
 }
 
 #[test]
-fn an_idle_crowd_that_is_gone_is_told_and_can_be_checked() {
+fn a_lost_idle_crowd_is_reported_and_can_be_checked() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = format!("echo@{}", listener.local_addr().unwrap());
     let run = |args: &[&str]| {

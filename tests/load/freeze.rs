@@ -14,7 +14,7 @@ use oneloop::load::{Plan, run_watched};
 
 use crate::common::Server;
 
-/// How long is measured, and how much of it the server is to be stopped.
+/// The measured span, and how long the server is stopped within it.
 const MEASURED: Duration = Duration::from_secs(3);
 const FREEZE: Duration = Duration::from_millis(900);
 /// How much of the measured span passes before.
@@ -136,7 +136,7 @@ fn deviations(arrivals: Arrivals) -> Vec<String> {
 }
 
 #[test]
-fn the_open_loop_shows_a_freeze_as_theory_says() {
+fn the_open_loop_shows_a_freeze_as_predicted() {
     for arrivals in [Arrivals::Constant, Arrivals::Poisson] {
         let mut looks = (0..LOOKS_MAX).map(|_| deviations(arrivals));
         let is_right = |far: &Vec<String>| {
@@ -171,8 +171,7 @@ fn a_run_that_is_broken_off_in_a_freeze_shows_it() {
     assert!((latency.count as f64 - due).abs() <= 1.5, "{} of {due} that fell due", latency.count);
     let waiting = RATE * FREEZE.as_secs_f64();
     assert!(report.unanswered as f64 >= waiting - 1.0, "{} of {waiting}", report.unanswered);
-    // The first request in the freeze waited through all of it. None waited longer, but for a machine that
-    // is full.
+    // The first request in the freeze waited for all of it. None waited longer, except on a busy machine.
     let (seen, frozen) = (Duration::from_nanos(latency.max_ns), FREEZE.mul_f64(0.9));
     assert!(seen >= frozen, "{seen:?}, frozen for {freeze:?}");
     assert!(Duration::from_nanos(latency.p75_ns) > FREEZE / 3, "{}", latency.p75_ns);

@@ -2,10 +2,10 @@
 
 use crate::raw::{Program, answered, report};
 
-/// Twice: behind an answer it closes without a word, and on a new connection with a 408 that nobody asked
-/// for. Every end is 100 ms away from a request, so that they do not meet.
+/// Twice: after an answer it closes without a message, and on a new connection with an unsolicited 408.
+/// Every end is 100 ms away from a request, so that they do not meet.
 #[test]
-fn the_end_of_a_wait_for_a_request_is_no_error() {
+fn the_end_of_a_wait_for_a_request_is_not_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let start = |port: u16| {
         let path = folder.path().join(port.to_string());

@@ -117,7 +117,7 @@ fn a_run_without_a_reply_of_2xx_fails_unless_a_check_allows_it() {
 }
 
 #[test]
-fn what_is_no_request_is_reported_with_what_to_write() {
+fn an_invalid_request_is_reported_with_the_remedy() {
     let (url, _requests) = web(EMPTY);
     for (args, shown) in [
         (&["-X", "GE T"][..], "--method: \"GE T\" is not a method"),
@@ -150,7 +150,7 @@ impl Request {
     }
 }
 
-/// A server that answers each request as it is told, whatever pieces it comes in.
+/// A server that answers each request as configured, however the request is split.
 fn site(answer: impl Fn(&Request) -> Vec<u8> + Clone + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

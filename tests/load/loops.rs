@@ -200,8 +200,8 @@ fn sends_that_no_connection_was_free_for_are_missed() {
     let (missed, errors, unanswered) = (report.missed_sends, report.errors, report.unanswered);
     assert_eq!(missed + errors.total() + unanswered, 300, "each that fell due is accounted for");
     assert!(missed >= 298, "{missed}");
-    // The first is owed for all of its time; the one behind it, sent when the first was given up, only until
-    // the run ends.
+    // The first reply is owed for its whole timeout; the next request, sent when the first timed out, only
+    // until the run ends.
     assert_eq!((errors.reply_timeout, errors.total(), unanswered), (1, 1, 1));
     assert_eq!(report.latency.count, unanswered, "it has waited for so long at least");
 }
@@ -222,7 +222,7 @@ fn a_server_that_hangs_since_the_warm_up_shows_errors() {
 /// At this rate most is overdue when the span ends, and falls due then.
 #[cfg(target_os = "linux")]
 #[test]
-fn what_falls_due_behind_the_span_is_not_used_within_it() {
+fn requests_due_after_the_span_are_not_sent_within_it() {
     let silent = server(|stream| drop((std::thread::park(), stream)));
     let mut plan = plan(&silent);
     (plan.clients, plan.pace) = (1, open_loop(1e8, Arrivals::Constant));
@@ -292,7 +292,7 @@ fn slow_clients_are_slow_in_the_way_that_the_service_has() {
         (plan.slow, plan.slow_pause) = (4, Duration::from_millis(5));
         let report = clean(&plan, workload);
         assert_eq!(report.slow.connected_at_end, 4);
-        // A byte in each turn: as many as there are pauses in the whole run, of each client.
+        // A byte per pause: each client transfers as many bytes as there are pauses in the run.
         let turns = report.wall_ns / 5_000_000 + 1;
         assert!(report.slow.bytes_in + report.slow.bytes_out <= 4 * turns, "{:?} in {turns}", report.slow);
         (report.slow.bytes_in, report.slow.bytes_out)

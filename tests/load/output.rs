@@ -27,7 +27,7 @@ fn load(target: &str, args: &[&str]) -> String {
     String::from_utf8(done.stdout).unwrap()
 }
 
-/// Runs a program on a terminal of so many columns, and copies what it prints there.
+/// Runs a program on a terminal with this many columns, and copies its output.
 const TERMINAL: &str = r#"
 import fcntl, os, pty, struct, sys, termios
 child, terminal = pty.fork()

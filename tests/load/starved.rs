@@ -18,7 +18,7 @@ use crate::common::inside::Inside;
 const OTHERS: usize = 4;
 
 #[test]
-fn a_generator_that_others_keep_from_its_core_tells_how_long() {
+fn a_generator_reports_how_long_it_had_no_core() {
     let echo = Inside::serve(Limits::default(), Echo);
     let mut plan = Plan::new(echo.addr().to_string().parse().unwrap());
     (plan.clients, plan.warmup, plan.duration) = (64, Duration::ZERO, Duration::from_millis(500));

@@ -1,5 +1,5 @@
-//! What a run says of itself: sabotage of the generator, of its clock, of replies and of connections is
-//! noticed, on real sockets. On a machine with other work any run may be NOISY, so no test asks for VALID.
+//! The verdict of a run: sabotage of the generator, of its clock, of replies and of connections is noticed,
+//! on real sockets. On a machine with other work any run may be NOISY, so no test asks for VALID.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -102,8 +102,8 @@ fn lost_replies_are_noticed_whether_or_not_they_are_late() {
     }
 }
 
-/// The kernel connects a client that the server has not accepted. It is served when the others have left, so
-/// there is no error, and none of its requests is in a percentile.
+/// The kernel connects a client that the server has not accepted. It is served after the others have left, so
+/// there is no error, and its requests are not in the percentiles.
 #[test]
 fn a_connection_that_is_held_back_until_the_end_is_noticed() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,5 +1,4 @@
-//! What a session can ask for works the same under every model: pauses, timers, wakes, and what a drain and a
-//! reset make of them.
+//! Pauses, timers and wakes of sessions work the same under every model, also in a drain and after a reset.
 #![cfg(target_os = "linux")]
 
 use crate::common::faulty::{self, models};

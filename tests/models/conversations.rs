@@ -11,11 +11,11 @@ use crate::common::{Client, Server};
 /// What a client sends, and what it receives up to the end of the connection.
 struct Talk {
     service: &'static str,
-    says: &'static [u8],
-    hears: Hears,
+    sent: &'static [u8],
+    received: ExpectedReply,
 }
 
-enum Hears {
+enum ExpectedReply {
     Exactly(&'static [u8]),
     /// A text that depends on the time of day: its length, and its end.
     Text {
@@ -27,18 +27,18 @@ enum Hears {
 }
 
 const TALKS: [Talk; 9] = [
-    Talk { service: "echo", says: b"some bytes\0\xff\r\nand more", hears: Hears::Exactly(b"some bytes\0\xff\r\nand more") },
-    Talk { service: "echo", says: b"", hears: Hears::Exactly(b"") },
-    Talk { service: "discard", says: b"some bytes\0\xff\r\nand more", hears: Hears::Exactly(b"") },
-    Talk { service: "message", says: b"hello\n", hears: Hears::Exactly(b"I got your message") },
-    Talk { service: "message", says: b"without a newline", hears: Hears::Exactly(b"I got your message") },
-    Talk { service: "daytime", says: b"", hears: Hears::Text { bytes: 10..=80, ends: b"\r\n" } },
-    Talk { service: "time", says: b"", hears: Hears::Text { bytes: 4..=4, ends: b"" } },
-    Talk { service: "chargen", says: b"ignored", hears: Hears::Begins(b" !\"#$%&'()*+,-./0123456789") },
+    Talk { service: "echo", sent: b"some bytes\0\xff\r\nand more", received: ExpectedReply::Exactly(b"some bytes\0\xff\r\nand more") },
+    Talk { service: "echo", sent: b"", received: ExpectedReply::Exactly(b"") },
+    Talk { service: "discard", sent: b"some bytes\0\xff\r\nand more", received: ExpectedReply::Exactly(b"") },
+    Talk { service: "message", sent: b"hello\n", received: ExpectedReply::Exactly(b"I got your message") },
+    Talk { service: "message", sent: b"without a newline", received: ExpectedReply::Exactly(b"I got your message") },
+    Talk { service: "daytime", sent: b"", received: ExpectedReply::Text { bytes: 10..=80, ends: b"\r\n" } },
+    Talk { service: "time", sent: b"", received: ExpectedReply::Text { bytes: 4..=4, ends: b"" } },
+    Talk { service: "chargen", sent: b"ignored", received: ExpectedReply::Begins(b" !\"#$%&'()*+,-./0123456789") },
     Talk {
         service: "http",
-        says: b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\nGET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        hears: Hears::Text { bytes: 200..=4000, ends: b"" },
+        sent: b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\nGET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        received: ExpectedReply::Text { bytes: 200..=4000, ends: b"" },
     },
 ];
 
@@ -54,22 +54,22 @@ enum Split {
 
 /// How the client leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leaves {
-    /// It ends its side and hears all of the answer.
+enum Departure {
+    /// It ends its side and receives all of the answer.
     HalfCloses,
-    /// It closes without listening.
+    /// It closes without reading.
     Early,
     Resets,
 }
 
-fn say(client: &mut Client, says: &[u8], split: Split) {
+fn send_split(client: &mut Client, sent: &[u8], split: Split) {
     let (piece, pause) = match split {
-        Split::Whole => (says.len().max(1), Duration::ZERO),
-        Split::Halves => (says.len().div_ceil(2).max(1), Duration::ZERO),
+        Split::Whole => (sent.len().max(1), Duration::ZERO),
+        Split::Halves => (sent.len().div_ceil(2).max(1), Duration::ZERO),
         Split::Bytes => (1, Duration::ZERO),
-        Split::Slow => (says.len().div_ceil(4).max(1), Duration::from_millis(3)),
+        Split::Slow => (sent.len().div_ceil(4).max(1), Duration::from_millis(3)),
     };
-    for piece in says.chunks(piece) {
+    for piece in sent.chunks(piece) {
         // A service that speaks first and leaves may have left.
         let _ = client.try_send(piece);
         if !pause.is_zero() {
@@ -78,14 +78,16 @@ fn say(client: &mut Client, says: &[u8], split: Split) {
     }
 }
 
-fn hear(client: &mut Client, hears: &Hears, of: &str) {
-    match hears {
-        Hears::Exactly(expected) => assert_eq!(client.rest(), (expected.to_vec(), Ended::Closed), "{of}"),
-        Hears::Text { bytes, ends } => {
+fn expect_reply(client: &mut Client, expected: &ExpectedReply, of: &str) {
+    match expected {
+        ExpectedReply::Exactly(expected) => {
+            assert_eq!(client.rest(), (expected.to_vec(), Ended::Closed), "{of}");
+        }
+        ExpectedReply::Text { bytes, ends } => {
             let (got, _) = client.rest();
             assert!(bytes.contains(&got.len()) && got.ends_with(ends), "{of}: {}", got.escape_ascii());
         }
-        Hears::Begins(expected) => client.expect_exact(expected),
+        ExpectedReply::Begins(expected) => client.expect_exact(expected),
     }
 }
 
@@ -109,20 +111,20 @@ fn every_model_holds_every_conversation_however_it_is_split_and_however_the_clie
         let mut clients = 0;
         for talk in &TALKS {
             for split in [Split::Whole, Split::Halves, Split::Bytes, Split::Slow] {
-                for leaves in [Leaves::HalfCloses, Leaves::Early, Leaves::Resets] {
-                    let of = format!("{args:?} {} {split:?} {leaves:?}", talk.service);
+                for departure in [Departure::HalfCloses, Departure::Early, Departure::Resets] {
+                    let of = format!("{args:?} {} {split:?} {departure:?}", talk.service);
                     let mut client = server.client(talk.service);
                     clients += 1;
-                    say(&mut client, talk.says, split);
-                    match leaves {
-                        Leaves::HalfCloses => {
-                            if !matches!(talk.hears, Hears::Begins(_)) {
+                    send_split(&mut client, talk.sent, split);
+                    match departure {
+                        Departure::HalfCloses => {
+                            if !matches!(talk.received, ExpectedReply::Begins(_)) {
                                 let _ = client.socket().shutdown(std::net::Shutdown::Write);
                             }
-                            hear(&mut client, &talk.hears, &of);
+                            expect_reply(&mut client, &talk.received, &of);
                         }
-                        Leaves::Early => drop(client),
-                        Leaves::Resets => client.reset(),
+                        Departure::Early => drop(client),
+                        Departure::Resets => client.reset(),
                     }
                 }
             }

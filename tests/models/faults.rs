@@ -213,7 +213,7 @@ fn a_process_or_thread_that_cannot_be_made_refuses_that_client_and_the_server_li
 }
 
 #[test]
-fn threads_that_cannot_be_started_ahead_are_told_with_what_to_do() {
+fn threads_that_cannot_be_started_are_reported_with_the_remedy() {
     let Some((setup, _folder)) = with_few_processes("prethread", 5) else { return };
     let mut server = setup.start();
     assert_eq!(server.exit().code(), Some(1));
@@ -278,7 +278,7 @@ fn clients_of_a_process_that_is_killed_end_with_it_and_each_is_counted() {
 }
 
 #[test]
-fn one_copy_that_is_told_to_stop_does_not_make_the_others_spin() {
+fn stopping_one_copy_does_not_make_the_others_spin() {
     for model in ["prefork", "reactor"] {
         let mut server = faulty::start(&["--model", model, "--workers=2"]);
         let both = eventually_some("two workers", || {

@@ -49,7 +49,7 @@ fn clients_that_stall_make_the_next_wait_only_where_workers_have_one_client_each
 }
 
 #[test]
-fn who_is_over_a_limit_is_told_so_or_waits_where_a_process_or_thread_is_made_for_each() {
+fn a_client_over_a_limit_is_refused_or_waits_under_fork_and_thread() {
     for model in ["fork", "thread", "reactor"] {
         let mut server = faulty::start(&["--model", model, "--clients=2", "--per-address=1"]);
         let first = server.client("faulty");
@@ -82,7 +82,7 @@ fn who_is_over_a_limit_is_told_so_or_waits_where_a_process_or_thread_is_made_for
 }
 
 #[test]
-fn a_drain_under_load_answers_what_was_asked_before_the_signal_whole() {
+fn a_drain_under_load_answers_requests_from_before_the_signal_completely() {
     for args in models(20) {
         let count = holds(&args, 20).unwrap_or(200);
         let args = [texts(&args), vec!["echo@127.0.0.1:0"]].concat();
@@ -128,7 +128,7 @@ fn a_drain_under_load_answers_what_was_asked_before_the_signal_whole() {
 }
 
 #[test]
-fn who_waits_in_the_queue_when_a_drain_begins_is_answered() {
+fn a_client_in_the_queue_when_a_drain_begins_is_answered() {
     for args in models(3) {
         let mut server = faulty::start(&texts(&args));
         let holds = holds(&args, 3).unwrap_or(3);
@@ -152,7 +152,7 @@ fn who_waits_in_the_queue_when_a_drain_begins_is_answered() {
 }
 
 #[test]
-fn a_second_signal_ends_every_model_at_once_and_counts_who_was_cut() {
+fn a_second_signal_ends_every_model_at_once_and_counts_cut_clients() {
     for args in models(3) {
         let mut server = faulty::start(&[texts(&args), vec!["--drain-ms=3600000"]].concat());
         let mut client = server.client("faulty");
@@ -217,7 +217,7 @@ fn sessions_that_wake_each_other_run_where_clients_share_memory() {
 }
 
 #[test]
-fn who_waits_in_the_queue_of_dead_workers_is_served_by_their_replacements() {
+fn clients_in_the_queue_of_dead_workers_are_served_by_their_replacements() {
     for model in ["reactor", "prefork"] {
         let mut server = faulty::start(&["--model", model, "--workers=2"]);
         let workers = eventually_some("two workers", || {
@@ -242,7 +242,7 @@ fn who_waits_in_the_queue_of_dead_workers_is_served_by_their_replacements() {
 #[test]
 fn loops_divide_the_places_for_clients_among_them() {
     let mut server = Server::serve(&["--workers=2", "--clients=2", "echo@127.0.0.1:0"]);
-    // So many that both loops have their share of them.
+    // Enough clients that both loops get some.
     let mut clients: Vec<Client> = (0..60).map(|_| server.client("echo")).collect();
     let is_inside = |client: &mut Client| {
         let _ = client.try_send(b"x"); // a refused client may be closed already
@@ -253,7 +253,7 @@ fn loops_divide_the_places_for_clients_among_them() {
 }
 
 #[test]
-fn workers_share_a_port_of_their_own_and_take_nobody_elses() {
+fn workers_share_their_own_port_and_no_port_in_use() {
     let mut server = Server::serve(&["--workers=3", "echo@127.0.0.1:0"]);
     let address = server.address("echo").tcp();
     for _ in 0..30 {

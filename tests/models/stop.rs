@@ -72,7 +72,7 @@ fn a_supervisor_that_signals_every_process_asks_for_one_drain() {
 /// As systemd does it with `KillMode=control-group`. The parent is stopped meanwhile, so that it learns of
 /// its own signal and of the ends of its children at once.
 #[test]
-fn a_signal_to_the_whole_group_is_no_error_and_replaces_nobody() {
+fn a_signal_to_the_whole_group_is_not_an_error_and_replaces_no_worker() {
     for args in models(WORKERS).into_iter().filter(|args| has_children(args)) {
         let mut server = by_way_of(&["setsid"], &args).start().listening();
         let pid = server.pid();
@@ -153,7 +153,7 @@ fn a_second_signal_ends_the_server_though_a_session_never_comes_back() {
 }
 
 /// One client with the only place, and a second client that waits for it, with a request.
-fn one_in_and_one_who_waits(model: &str, drain_ms: u32) -> (Server, Client, Client) {
+fn one_served_and_one_waiting(model: &str, drain_ms: u32) -> (Server, Client, Client) {
     let drain = format!("--drain-ms={drain_ms}");
     let mut server = faulty::start(&["--model", model, "--clients=1", "--overflow=wait", &drain]);
     let mut inside = server.client("faulty");
@@ -164,9 +164,9 @@ fn one_in_and_one_who_waits(model: &str, drain_ms: u32) -> (Server, Client, Clie
 }
 
 #[test]
-fn who_waits_for_a_place_when_a_drain_begins_is_answered_once_there_is_one() {
+fn a_client_that_waits_when_a_drain_begins_is_answered_once_a_place_is_free() {
     for model in ["reactor", "fork", "thread"] {
-        let (mut server, mut inside, mut waiting) = one_in_and_one_who_waits(model, 60_000);
+        let (mut server, mut inside, mut waiting) = one_served_and_one_waiting(model, 60_000);
         inside.send(b"and ");
         server.signal(Signal::SIGTERM);
         server.expect_log("; clients: 1", 1);
@@ -180,9 +180,9 @@ fn who_waits_for_a_place_when_a_drain_begins_is_answered_once_there_is_one() {
 }
 
 #[test]
-fn who_waits_for_a_place_waits_no_longer_than_the_drain() {
+fn a_waiting_client_waits_no_longer_than_the_drain() {
     for model in ["reactor", "fork", "thread"] {
-        let (mut server, mut inside, mut waiting) = one_in_and_one_who_waits(model, 300);
+        let (mut server, mut inside, mut waiting) = one_served_and_one_waiting(model, 300);
         inside.send(b"and nothing more");
         server.signal(Signal::SIGTERM);
         assert_eq!(waiting.rest(), (Vec::new(), Ended::Reset), "{model}");
@@ -192,7 +192,7 @@ fn who_waits_for_a_place_waits_no_longer_than_the_drain() {
 }
 
 #[test]
-fn counters_are_told_while_clients_converse() {
+fn counters_are_reported_while_clients_are_served() {
     for args in models(WORKERS) {
         let mut server = faulty::start(&texts(&args));
         for _ in 0..2 {
@@ -224,7 +224,7 @@ fn counters_are_told_while_clients_converse() {
 }
 
 #[test]
-fn a_child_that_is_told_to_stop_alone_is_replaced() {
+fn a_child_stopped_alone_is_replaced() {
     let mut server = faulty::start(&["--model=prefork", "--workers=2"]);
     let copies = || {
         let copies = children(server.pid());
@@ -330,7 +330,7 @@ fn a_server_that_ignores_hangups_outlives_its_terminal() {
 }
 
 #[test]
-fn an_operators_hangup_leaves_a_line_and_ends_nobody() {
+fn a_hangup_by_an_operator_is_logged_and_ends_no_client() {
     for args in models(WORKERS) {
         let mut server = faulty::start(&texts(&args));
         let mut client = server.client("faulty");

@@ -8,9 +8,8 @@ use crate::common::client::Ended;
 use crate::common::{Server, pace};
 use nix::sys::signal::Signal;
 
-/// The exact times are those of the simulation. This is about the real loop: the deadlines of two clients are
-/// looked at apart. If requests did not begin the time anew, the one that converses would be ended before the
-/// other.
+/// The exact times are those of the simulation. This tests the real loop: the deadlines of two clients are
+/// independent. If requests did not restart the deadline, the active client would be ended before the other.
 #[test]
 fn an_idle_client_is_ended_and_one_that_converses_is_not() {
     let mut server = Server::serve(&["--idle=400ms", "echo@127.0.0.1:0"]);

@@ -12,7 +12,8 @@ use crate::common::{Client, Server, eventually, eventually_some, pace};
 use nix::sys::signal::Signal;
 
 const LIMIT: usize = 64;
-/// What a starved server may use of a second: a try every `accept_pause_ms` costs far less, a spin all of it.
+/// The CPU time per second that a starved server may use: a try every `accept_pause_ms` takes far less, a
+/// spin all of it.
 const STARVED_CPU_MAX: f64 = 0.1;
 
 /// Lowers the limit of a program that runs: it has adapted to another one at its start.
@@ -25,7 +26,7 @@ fn starve(pid: i32, limit: usize) {
 }
 
 /// Lowers it so that not one more can be had.
-fn starve_wholly(pid: i32) {
+fn starve_completely(pid: i32) {
     let open = |fd: &usize| std::fs::symlink_metadata(format!("/proc/{pid}/fd/{fd}")).is_ok();
     starve(pid, (0..usize::MAX).find(|fd| !open(fd)).unwrap());
 }
@@ -71,7 +72,7 @@ fn it_recovers_without_a_client_that_leaves() {
     let mut server = Server::serve(&["echo@127.0.0.1:0"]);
     let mut inside = server.client("echo");
     inside.expect_echo(b"the loop has all that it needs itself");
-    starve_wholly(server.pid().as_raw());
+    starve_completely(server.pid().as_raw());
     let mut client = server.client("echo");
     client.send(b"let me in");
     server.expect_log("accepting pauses", 1);
@@ -86,14 +87,14 @@ fn it_recovers_without_a_client_that_leaves() {
 const MODELS: [&str; 4] = ["reactor", "iterative", "fork", "thread"];
 
 /// It serves, and then not one more descriptor can be had.
-fn starved_wholly(model: &str) -> Server {
+fn starved_completely(model: &str) -> Server {
     let mut server = Server::serve(&["echo@127.0.0.1:0", "--model", model, "--drain=1h"]);
     let mut client = server.client("echo");
     client.expect_echo(b"it is past its start");
     client.half_close();
     client.expect_end();
     server.expect_log(" ended: ", 1);
-    starve_wholly(server.pid().as_raw());
+    starve_completely(server.pid().as_raw());
     if model == "iterative" {
         // The wait in accept(2) that it is in has its descriptor already; the next has none.
         server.signal(Signal::SIGUSR1);
@@ -103,9 +104,9 @@ fn starved_wholly(model: &str) -> Server {
 }
 
 #[test]
-fn a_drain_without_descriptors_ends_at_once_when_nobody_waits() {
+fn a_drain_without_descriptors_ends_at_once_when_no_client_waits() {
     for model in MODELS {
-        let mut server = starved_wholly(model);
+        let mut server = starved_completely(model);
         assert_eq!(server.stop().code(), Some(0), "{model}");
         let said = server.stderr();
         assert!(!said.contains("accepting pauses"), "{model}: nobody was there to be accepted:\n{said}");
@@ -113,9 +114,9 @@ fn a_drain_without_descriptors_ends_at_once_when_nobody_waits() {
 }
 
 #[test]
-fn who_waits_in_a_drain_for_a_descriptor_is_answered_once_there_is_one() {
+fn a_drain_answers_a_client_that_waits_once_a_descriptor_is_free() {
     for model in MODELS {
-        let mut server = starved_wholly(model);
+        let mut server = starved_completely(model);
         let mut client = server.client("echo");
         // What it uses of a span is measured, before the signal and after it: only this needs the time to
         // pass.
@@ -138,7 +139,7 @@ fn who_waits_in_a_drain_for_a_descriptor_is_answered_once_there_is_one() {
 const CALM_LOOKS: u32 = 10;
 
 #[test]
-fn copies_that_could_take_nobody_do_not_spin_though_accept_does_not_wait() {
+fn copies_without_descriptors_do_not_spin_when_accept_returns_at_once() {
     let mut server = Server::serve(&["echo@127.0.0.1:0", "--model=prefork", "--workers=2"]);
     let copies = eventually_some("two copies", || {
         let copies = children(server.pid());
@@ -146,7 +147,7 @@ fn copies_that_could_take_nobody_do_not_spin_though_accept_does_not_wait() {
     });
     server.client("echo").expect_echo(b"they are past their start");
     for &(pid, _) in &copies {
-        starve_wholly(pid);
+        starve_completely(pid);
     }
     // For up to a second more they wait in accept(2), with the descriptor that they had before.
     pace(Duration::from_millis(1_500));
@@ -169,7 +170,7 @@ fn a_parent_without_descriptors_goes_on_and_replaces_its_workers() {
         let args = ["echo@127.0.0.1:0", &site, "--model", model, "--workers=2"];
         let mut server = Server::serve(&[&args[..], &log].concat());
         server.expect_log(" is process ", 2);
-        starve_wholly(server.pid().as_raw());
+        starve_completely(server.pid().as_raw());
         let kill_all = || {
             for (pid, _) in children(server.pid()) {
                 nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
@@ -201,7 +202,7 @@ fn a_child_is_made_for_a_client_that_has_its_parents_last_descriptor() {
 }
 
 #[test]
-fn started_with_few_descriptors_it_serves_whom_it_can() {
+fn started_with_few_descriptors_it_serves_as_many_clients_as_it_can() {
     let mut server = Setup::oneloop(["serve", "echo@127.0.0.1:0"]).nofile(LIMIT as u32).start().listening();
     for round in 1..=3 {
         let mut crowd: Vec<Client> = (0..2 * LIMIT).map(|_| server.client("echo")).collect();
@@ -227,7 +228,7 @@ fn files_without_a_descriptor_are_answered_with_503_until_there_is_one() {
     assert_eq!(get(&mut client, "/none", "").status, 404, "it is inside");
     let mut leaving = server.client("http");
     assert_eq!(get(&mut leaving, "/none", "").status, 404, "it is inside, too");
-    starve_wholly(server.pid().as_raw());
+    starve_completely(server.pid().as_raw());
     for target in ["/", "/big"] {
         let answer = get(&mut client, target, "");
         assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")), "{target}");
@@ -255,7 +256,7 @@ fn files_that_are_kept_open_give_way_to_others_and_to_clients() {
     }
     assert_eq!(get(&mut server.client("http"), "/0", "").status, 200, "another client comes in");
     // The same when all other descriptors are taken.
-    starve_wholly(server.pid().as_raw());
+    starve_completely(server.pid().as_raw());
     for n in 0..2 * LIMIT {
         assert_eq!(get(&mut client, &format!("/{n}"), "").status, 200, "file {n}");
     }
@@ -342,13 +343,13 @@ fn small_file_beside_holders(site: &Site, models: &[&str], target: impl Fn(usize
 }
 
 #[test]
-fn clients_that_read_no_big_file_keep_nobody_from_a_small_one() {
+fn clients_that_do_not_read_big_files_do_not_block_small_files() {
     small_file_beside_holders(&site_of_big_files(HOLDERS), &["reactor", "thread", "fork"], |n| n.to_string());
 }
 
 /// Directories too large to be sorted, which stay open while their page is written.
 #[test]
-fn clients_that_read_no_long_listing_keep_nobody_from_a_small_file() {
+fn clients_that_do_not_read_listings_do_not_block_small_files() {
     let site = Site::new();
     let folder = site.root().join("large");
     std::fs::create_dir(&folder).unwrap();

@@ -47,7 +47,7 @@ fn what_was_asked_before_the_signal_is_answered_even_from_the_backlog() {
 }
 
 #[test]
-fn who_waits_for_a_place_is_taken_and_answered_once_there_is_one() {
+fn a_drain_answers_a_client_that_waits_once_a_place_is_free() {
     let args = ["--clients=1", "--overflow=wait", "chargen@127.0.0.1:0", "echo@127.0.0.1:0"];
     let mut server = Server::serve(&args);
     let mut inside = server.client("chargen");
@@ -67,7 +67,7 @@ fn who_waits_for_a_place_is_taken_and_answered_once_there_is_one() {
 /// Without `Connection: close` a client would send its next request into a closing connection (RFC 9112,
 /// section 9.6).
 #[test]
-fn the_last_answer_before_a_drain_closes_the_connection_says_so() {
+fn the_last_answer_before_a_drain_announces_the_close() {
     let site = Site::new();
     site.file("a", "content");
     let mut server = site.serve(&[]);
@@ -98,7 +98,7 @@ fn while_it_drains_no_new_client_gets_in() {
 }
 
 #[test]
-fn the_deadline_cuts_who_does_not_read_and_counts_it() {
+fn the_deadline_cuts_and_counts_a_client_that_does_not_read() {
     let mut server = Server::serve(&["--drain=300ms", "chargen@127.0.0.1:0"]);
     let mut client = server.client("chargen");
     client.expect_exact(b" !\"#");
@@ -138,7 +138,7 @@ fn two_signals_that_are_seen_together_end_at_once_as_well() {
 
 /// All was sent to it: it loses nothing.
 #[test]
-fn who_only_lingers_when_the_deadline_cuts_the_others_keeps_its_reason() {
+fn a_lingering_client_keeps_its_reason_when_the_deadline_cuts() {
     let mut server = Server::serve(&["--drain=300ms", "--linger=1h", "message@127.0.0.1:0"]);
     let mut client = server.client("message");
     client.send(b"a message\n");
@@ -190,6 +190,6 @@ fn the_backlog_is_taken_whole_however_small_a_batch_is() {
 }
 
 #[test]
-fn whoever_is_open_is_read_once_more_even_without_an_event() {
+fn a_drain_reads_every_open_client_once_more_without_an_event() {
     drained_at_once(Limits { events_per_turn_max: 1, ..Limits::default() }, 100, 0);
 }

@@ -47,7 +47,7 @@ fn a_line_reaches_all_the_others_at_once_and_not_its_sender() {
 }
 
 #[test]
-fn a_reader_who_stops_is_bounded_then_dropped_and_the_others_miss_nothing() {
+fn a_reader_that_stops_is_bounded_then_dropped_and_others_miss_nothing() {
     let limits = Limits { rate_window_ms: 300, ..Limits::default() };
     let chat = Chat::default();
     let server = Inside::serve(limits, chat.clone());
@@ -71,7 +71,7 @@ fn a_reader_who_stops_is_bounded_then_dropped_and_the_others_miss_nothing() {
 }
 
 #[test]
-fn who_says_much_at_once_is_heard_whole_by_those_who_read() {
+fn many_lines_at_once_reach_every_client_that_reads() {
     let server = Inside::serve(Limits::default(), Chat::default());
     let mut members = room(&server, 2);
     let text: Vec<u8> = (0..20_000).flat_map(|number| format!("{number}\n").into_bytes()).collect();
@@ -109,7 +109,7 @@ fn a_steady_reader_misses_no_line_though_all_other_members_send_at_once() {
 }
 
 #[test]
-fn who_left_is_not_in_the_room() {
+fn a_client_that_left_is_not_in_the_room() {
     let chat = Chat::default();
     let server = Inside::serve(Limits::default(), chat.clone());
     let members = room(&server, 20);

@@ -60,7 +60,7 @@ fn answers_do_not_depend_on_how_lines_are_split() {
 }
 
 #[test]
-fn a_line_without_end_is_no_line() {
+fn a_line_without_end_is_not_a_line() {
     let server = Inside::serve(Limits::default(), Lines::default());
     let mut client = server.client();
     client.send(&[b'x'; LINE_BYTES_MAX]);

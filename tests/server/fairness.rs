@@ -35,7 +35,7 @@ fn fifty_clients_are_answered_while_one_floods() {
 }
 
 #[test]
-fn those_who_do_not_read_take_nothing_from_those_who_do() {
+fn clients_that_do_not_read_do_not_slow_clients_that_do() {
     let mut server = Server::serve(&["chargen@127.0.0.1:0", "echo@127.0.0.1:0"]);
     let silent: Vec<Client> = (0..50).map(|_| server.client("chargen")).collect();
     let mut client = server.client("echo");

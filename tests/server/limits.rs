@@ -82,7 +82,7 @@ fn with_evict_the_longest_idle_leaves() {
 
 /// An urgent byte wakes the loop and brings nothing.
 #[test]
-fn who_is_looked_at_and_asks_nothing_stays_the_longest_idle() {
+fn a_check_for_eviction_does_not_reset_idle_time() {
     let mut server = Server::serve(&["--clients=2", "--overflow=evict", "echo@127.0.0.1:0"]);
     let (mut first, mut second) = (server.client("echo"), server.client("echo"));
     first.expect_echo(b"one");
@@ -97,7 +97,7 @@ fn who_is_looked_at_and_asks_nothing_stays_the_longest_idle() {
 
 /// An empty line before a request is none (RFC 9112, section 2.2).
 #[test]
-fn who_sends_bytes_that_are_no_request_is_evicted_as_the_longest_idle() {
+fn bytes_that_are_not_a_request_do_not_reset_idle_time() {
     let site = Site::new();
     site.file("index.html", "home");
     let mut server = site.serve(&["--clients=2", "--overflow=evict"]);
@@ -245,9 +245,9 @@ fn a_limit_may_be_the_largest_number_there_is() {
     }
 }
 
-/// Each refused connection waits for its client's close: without a bound, for ever.
+/// Each refused connection waits for its client's close: without a bound, forever.
 #[test]
-fn few_refused_clients_have_last_words_at_once_and_the_others_are_closed_without_one() {
+fn few_refused_clients_linger_at_once_and_the_others_are_closed_without_last_words() {
     let site = Site::new();
     site.file("index.html", "home");
     for model in ["reactor", "fork", "thread"] {

@@ -19,7 +19,7 @@ fn a_reset_ends_its_client_alone() {
 }
 
 #[test]
-fn a_reset_while_the_server_writes_is_no_sigpipe() {
+fn a_reset_while_the_server_writes_causes_no_sigpipe() {
     let mut server = Server::serve(&["chargen@127.0.0.1:0"]);
     for _ in 0..20 {
         let mut client = server.client("chargen");
@@ -33,7 +33,7 @@ fn a_reset_while_the_server_writes_is_no_sigpipe() {
 /// A reset that meets a half-closed socket makes the next write fail with EPIPE, and only that raises the
 /// signal; sendfile(2) has no flag to suppress it.
 #[test]
-fn a_reset_after_a_half_close_while_the_server_writes_is_no_sigpipe() {
+fn a_reset_after_a_half_close_while_the_server_writes_causes_no_sigpipe() {
     let site = crate::common::http::Site::new();
     site.file("big", vec![0; 64 << 20]);
     let mut server = Server::serve(&["chargen@127.0.0.1:0", &crate::common::http::spec(&site.root())]);
@@ -220,8 +220,8 @@ fn the_kernel_keeps_nothing_for_a_client_that_does_not_take_the_last_answer() {
 #[cfg(target_os = "linux")]
 const SMALL_BYTES: usize = 12 << 10;
 
-/// A site of which so many clients may be served at a time, and a narrow client that has asked for `file` and
-/// taken its beginning.
+/// A site that serves this many clients at a time, and a client with a small receive buffer that has
+/// requested `file` and taken its beginning.
 #[cfg(target_os = "linux")]
 fn narrow(site: &crate::common::http::Site, file: &str, places: u32) -> (Server, Client, u16) {
     let mut server = site.serve(&["--overflow=evict", &format!("--clients={places}")]);
@@ -256,7 +256,7 @@ fn a_client_that_is_evicted_gets_the_last_of_its_answer() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn who_has_taken_the_answer_is_evicted_before_who_is_still_reading() {
+fn a_client_with_its_whole_answer_is_evicted_before_one_still_reading() {
     let site = crate::common::http::Site::new();
     site.file("middle", vec![b'm'; MIDDLE_BYTES]);
     let (mut server, mut client, port) = narrow(&site, "middle", 2);
@@ -281,7 +281,7 @@ fn the_kernel_keeps_nothing_for_a_client_that_is_evicted_with_much_to_read() {
 }
 
 #[test]
-fn who_takes_the_last_answer_slowly_gets_it_whole() {
+fn a_slow_reader_gets_the_whole_last_answer() {
     let site = crate::common::http::Site::new();
     site.file("middle", vec![b'm'; MIDDLE_BYTES]);
     for model in ["reactor", "fork", "thread"] {

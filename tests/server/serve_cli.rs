@@ -36,7 +36,7 @@ fn complaint(args: &[&str], code: i32) -> String {
 }
 
 #[test]
-fn every_listener_is_told_with_its_real_port_and_answers_there() {
+fn every_listener_is_printed_with_its_real_port_and_answers_there() {
     let folder = tempfile::tempdir().unwrap();
     let unix = format!("echo@unix:{}", folder.path().join("e").display());
     let mut server = Server::serve(&["echo@127.0.0.1:0", "echo@[::1]:0", &unix, "echo@*:0", "message@0"]);
@@ -141,8 +141,8 @@ fn a_mistake_is_one_line_and_exit_code_2() {
         (&["serve", "--overflow=drop"], "--overflow \"drop\": the values are refuse, wait, evict"),
         (&["serve", "echo@0", "--workers=3", "--clients=2"], "3 event loops need at least 3 clients, not 2"),
         (&["serve", "--unix-mode=999"], "permission bits in octal"),
-        (&["serve", "--user=nobody-of-that-name"], "there is no user \"nobody-of-that-name\""),
-        (&["serve", "--user=nobody", "--group=no-such-group"], "there is no group \"no-such-group\""),
+        (&["serve", "--user=nobody-of-that-name"], "unknown user \"nobody-of-that-name\""),
+        (&["serve", "--user=nobody", "--group=no-such-group"], "unknown group \"no-such-group\""),
         (&["serve", "--user=4294967295"], "4294967295 is not a valid user: "),
         (&["serve", "--user=4294967295", "--group=0"], "4294967295 is not a valid user: "),
         (&["serve", "--user=nobody", "--group=4294967295"], "4294967295 is not a valid group: "),
@@ -183,7 +183,7 @@ fn a_mistake_is_one_line_and_exit_code_2() {
 
 /// A user relies on each option: one without effect is a mistake.
 #[test]
-fn an_option_without_effect_is_a_mistake_and_is_told_where_it_has_one() {
+fn an_option_without_effect_is_a_mistake_and_the_message_shows_where_it_has_one() {
     for (args, told) in [
         (
             &["echo@0", "--no-listing"][..],
@@ -383,7 +383,7 @@ fn first_free_port() -> u16 {
 }
 
 #[test]
-fn a_port_that_needs_privileges_is_told_so() {
+fn a_port_that_needs_privileges_is_reported_as_such() {
     if first_free_port() <= 1 || !has_program("setpriv") {
         crate::common::skipped("on this machine every port is for everybody");
         return;
@@ -458,7 +458,7 @@ fn sockets_of_a_supervisor_go_to_services_by_name_then_in_order() {
 }
 
 #[test]
-fn a_socket_of_a_supervisor_that_nobody_asked_for_is_a_mistake() {
+fn an_unused_socket_of_a_supervisor_is_a_mistake() {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut server = supervised(&[&socket], "echo", &["discard@127.0.0.1:0"]);
     assert_eq!(server.exit().code(), Some(2));
@@ -488,7 +488,7 @@ fn heard(socket: &UnixDatagram) -> String {
 }
 
 #[test]
-fn a_supervisor_is_told_when_the_server_is_ready_and_when_it_stops() {
+fn a_supervisor_is_notified_when_the_server_is_ready_and_when_it_stops() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify").display().to_string();
     let sockets = vec![(UnixDatagram::bind(&path).unwrap(), path)];
@@ -511,7 +511,7 @@ fn a_supervisor_is_told_when_the_server_is_ready_and_when_it_stops() {
 }
 
 #[test]
-fn a_supervisor_is_told_of_the_stop_when_it_begins_in_every_model() {
+fn every_model_notifies_the_supervisor_when_the_stop_begins() {
     for model in ["reactor", "iterative", "fork", "thread", "prefork", "prethread"] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
@@ -669,7 +669,7 @@ fn limits_of_the_system_are_raised_and_respected() {
 
 #[test]
 #[cfg(target_os = "linux")] // the only system with /dev/full
-fn a_server_whose_output_nobody_takes_serves_all_the_same() {
+fn a_server_with_unread_output_still_serves() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s");
     let spec = format!("echo@unix:{}", path.display());

@@ -284,7 +284,7 @@ fn where_a_newer_call_is_missing_or_denied_the_older_one_serves() {
 
 /// Without the signal that the system would send (prctl(2), `PR_SET_PDEATHSIG`) they ask now and then.
 #[test]
-fn children_that_are_not_told_of_their_parents_end_notice_it() {
+fn children_without_a_death_signal_notice_the_end_of_their_parent() {
     let fault = Fault { call: "prctl", effect: "error=EPERM" };
     if !fault.can_be_injected() {
         return;

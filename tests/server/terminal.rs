@@ -94,7 +94,7 @@ fn a_pipe_and_a_quiet_terminal_and_one_with_an_access_log_show_no_requests() {
 const REQUESTS: usize = 2_000;
 
 #[test]
-fn a_stopped_terminal_holds_up_nobody_and_shows_afterwards_what_it_missed() {
+fn a_stopped_terminal_delays_no_client_and_later_shows_what_it_missed() {
     if !has_program("python3") {
         return;
     }
@@ -119,7 +119,7 @@ fn a_stopped_terminal_holds_up_nobody_and_shows_afterwards_what_it_missed() {
 }
 
 #[test]
-fn the_browser_is_opened_and_is_no_child_of_the_server() {
+fn the_browser_is_opened_and_is_not_a_child_of_the_server() {
     let folder = site();
     let bin = tempfile::tempdir().unwrap();
     let opened = bin.path().join("opened");

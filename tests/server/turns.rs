@@ -97,7 +97,7 @@ impl Session for Upload {
 
 /// It has more to read in every turn, so it never waits.
 #[test]
-fn a_request_whose_bytes_never_end_has_a_deadline_too() {
+fn a_request_without_end_has_a_deadline_too() {
     let mut reactor = Reactor::new(Limits { request_ms: 50, ..Limits::default() }).unwrap();
     let Address::Tcp(addr) = reactor.bind("127.0.0.1:0", Upload).unwrap() else { panic!("a TCP address") };
     let mut client = TcpStream::connect(addr).unwrap();
@@ -306,7 +306,7 @@ fn an_idle_loop_waits_for_its_nearest_deadline_and_for_nothing_before_it() {
 }
 
 #[test]
-fn why_it_cannot_listen_is_told_as_the_systems_kind_and_in_words() {
+fn a_failed_bind_has_the_error_kind_of_the_system_and_a_message() {
     let (mut reactor, addr) = reactor(Limits::default());
     for (address, kind) in
         [(addr.to_string(), ErrorKind::AddrInUse), ("nowhere".into(), ErrorKind::InvalidInput)]

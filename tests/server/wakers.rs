@@ -162,7 +162,7 @@ fn a_wake_ends_a_wait_of_any_length() {
 }
 
 #[test]
-fn who_is_woken_while_an_answer_is_sent_is_called_behind_it() {
+fn a_client_woken_during_an_answer_is_called_after_it() {
     let bells = Bells::default();
     let server = Inside::serve(Limits::default(), bells.clone());
     let mut client = server.client();
@@ -175,7 +175,7 @@ fn who_is_woken_while_an_answer_is_sent_is_called_behind_it() {
 }
 
 #[test]
-fn who_asks_for_turns_is_woken_in_one_of_them() {
+fn a_client_that_asks_for_turns_sees_a_wake_in_one_of_them() {
     let bells = Bells::default();
     let server = Inside::serve(Limits { again_max: u32::MAX, ..Limits::default() }, bells.clone());
     let mut client = server.client();

@@ -192,7 +192,7 @@ fn a_client_that_owes_nothing_is_idle_exactly_from_its_last_request() {
 
 /// As an empty line before a request of HTTP is none (RFC 9112, section 2.2).
 #[test]
-fn bytes_that_are_no_request_leave_a_client_as_idle_as_it_was() {
+fn bytes_that_are_not_a_request_do_not_reset_the_idle_deadline() {
     #[derive(Debug)]
     struct WantsThree;
     impl Session for WantsThree {
@@ -255,7 +255,7 @@ fn a_call_that_is_not_open_never_comes_first() {
 }
 
 #[test]
-fn what_comes_while_a_session_speaks_is_bounded_however_much_a_read_may_bring() {
+fn input_during_output_is_bounded_whatever_the_size_of_reads() {
     struct Speaks(u32);
     impl Session for Speaks {
         fn advance(&mut self, _input: Input<'_>, out: &mut Outbox) -> Progress {

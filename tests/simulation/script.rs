@@ -50,7 +50,7 @@ pub(crate) struct FramesSession {
 
 /// Frames as long as this are answered after a pause.
 const PAUSE_BYTES_MIN: usize = 100;
-/// Of so many ms.
+/// A time of this many ms.
 const PAUSE_MS: u64 = 30;
 
 impl Service for Frames {

@@ -149,7 +149,7 @@ impl<S: Session> Stage<S> {
         self.pump_with(TurnBudget::of_turn(&self.limits))
     }
 
-    /// How it ended, within so many turns.
+    /// How it ended, within this many turns.
     #[track_caller]
     fn end_within(&mut self, turns: usize) -> Reason {
         for _ in 0..turns {
@@ -189,7 +189,7 @@ fn later() -> impl FnMut(Input<'_>, &mut Outbox) -> Progress {
 }
 
 #[test]
-fn nothing_is_read_while_a_session_pauses_and_no_deadline_of_the_server_holds() {
+fn while_a_session_pauses_nothing_is_read_and_no_server_deadline_applies() {
     let limits = Limits { inbox_bytes_max: 100, read_bytes: 100, ..Limits::default() };
     let mut stage = Stage::new(limits, later());
     stage.stream().arrived.extend(b"a line\n".repeat(200));
@@ -300,7 +300,7 @@ fn a_timer_calls_a_session_exactly_when_it_is_due_and_moves_no_deadline() {
 }
 
 #[test]
-fn a_timer_that_is_due_while_bytes_wait_for_room_calls_behind_them() {
+fn a_timer_due_while_bytes_wait_for_room_calls_after_them() {
     let mut stage = Stage::of(Limits::default(), Ticks { due_ms: 100, calls: Vec::new() });
     stage.stream().room_bytes = 0;
     stage.stream().arrived.extend(b"echo");
@@ -339,7 +339,7 @@ fn a_timer_that_stays_due_calls_at_most_once_a_millisecond_and_is_a_fault_in_the
 }
 
 #[test]
-fn a_session_whose_own_time_is_over_sends_its_last_words_and_ends_for_that() {
+fn a_session_that_times_out_itself_sends_its_last_words_and_ends() {
     let mut stage = Stage::new(Limits::default(), |_: Input<'_>, out: &mut Outbox| {
         out.put_some(b"too late");
         Progress::timed_out(0)
@@ -480,7 +480,7 @@ fn a_unit_that_does_not_fit_into_the_inbox_ends_its_client() {
 }
 
 #[test]
-fn what_comes_behind_the_end_is_counted_and_ends_the_linger_when_it_is_too_much() {
+fn bytes_after_the_end_are_counted_and_too_many_end_the_linger() {
     let limits = Limits { linger_bytes_max: 100, ..Limits::default() };
     let mut stage = Stage::new(limits, |input: Input<'_>, out: &mut Outbox| {
         out.put_some(b"bye");
@@ -497,7 +497,7 @@ fn what_comes_behind_the_end_is_counted_and_ends_the_linger_when_it_is_too_much(
 /// The session never waits for input. If its client's bytes were not read, they would fill the window and
 /// block the client.
 #[test]
-fn what_is_sent_to_a_session_that_only_talks_is_read_all_the_same() {
+fn input_of_a_session_that_only_sends_is_read() {
     let mut stage = Stage::new(Limits::default(), |input: Input<'_>, out: &mut Outbox| {
         out.put_some(&[b'x'; 1000]);
         Progress::need_room(input.bytes.len())
@@ -518,7 +518,7 @@ fn bell(input: Input<'_>, out: &mut Outbox) -> Progress {
 }
 
 #[test]
-fn a_wake_while_bytes_wait_for_room_comes_behind_them() {
+fn a_wake_while_bytes_wait_for_room_comes_after_them() {
     let mut stage = Stage::new(Limits::default(), |input: Input<'_>, out: &mut Outbox| {
         if input.call == Call::Woken {
             out.put_some(b"W");
@@ -589,7 +589,7 @@ fn a_turn_writes_no_more_than_its_budget_and_what_was_put_at_once() {
 
 /// It counts for up to six windows ahead; its duty, which it has done in each window, counts for nothing.
 #[test]
-fn what_a_client_took_beyond_its_duty_alone_counts_ahead() {
+fn only_bytes_beyond_the_minimum_count_ahead() {
     let echo = |input: Input<'_>, out: &mut Outbox| {
         Progress::need_input(out.put_some(input.bytes), Wait::NextRequest)
     };

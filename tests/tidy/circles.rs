@@ -1,4 +1,4 @@
-//! No circle of imports among the modules of a folder.
+//! No circular imports among the modules of a folder.
 //!
 //! A node is a file, or a folder with all that it holds. A folder's `mod.rs` is its page: it may name every
 //! module of the folder, and these may name what it defines; a name that it only exports again counts as the
@@ -9,15 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::source::{Source, Token, Violation, reads};
 use crate::whole_caught;
 
-/// Folders with circles that are known and waiting to be mended. The aim is none.
+/// Folders with known circular imports, to be fixed. The aim is none.
 const KNOWN_CIRCLES: [&str; 0] = [];
-/// Re-exports of re-exports are followed so far.
+/// The depth to which re-exports of re-exports are followed.
 const REEXPORTS_DEEP_MAX: usize = 8;
 
 type Module<'a> = Vec<&'a str>;
 
-/// A path that a file names: its segments from the root of the crate, the name that it is given there, and
-/// where.
+/// A path that a file names: its segments from the root of the crate, its name in the file, and the line.
 struct Named<'a> {
     path: Vec<&'a str>,
     alias: &'a str,
@@ -25,7 +24,7 @@ struct Named<'a> {
     exported: bool,
 }
 
-/// All modules of the crate, with the names that each exports again.
+/// All modules of the crate, with the names that each re-exports.
 struct Modules<'a> {
     exports: BTreeMap<Module<'a>, BTreeMap<&'a str, Vec<&'a str>>>,
 }
@@ -183,8 +182,8 @@ fn edges(sources: &[Source]) -> Edges<'_> {
     for (source, module, named) in names {
         let target = modules.defining(&named.path, 0);
         let shared = module.iter().zip(&target).take_while(|(a, b)| a == b).count();
-        // Nothing shared: another room, for which `rooms` has the order. One is the page of the other: see
-        // above.
+        // Nothing shared: another top-level module, for which `modules` has the order. One module is the page
+        // of the other: see above.
         if shared > 0 && shared < module.len() && shared < target.len() {
             let edge = (module[..shared].to_vec(), module[shared], target[shared]);
             edges.entry(edge).or_insert((source, named.line));
@@ -193,7 +192,7 @@ fn edges(sources: &[Source]) -> Edges<'_> {
     edges
 }
 
-pub(crate) fn no_circle_inside_a_room(sources: &[Source]) -> Vec<Violation> {
+pub(crate) fn no_circle_inside_a_module(sources: &[Source]) -> Vec<Violation> {
     let edges = edges(sources);
     let reaches = |folder: &Module<'_>, from: &str, to: &str| {
         let (mut seen, mut next) = (BTreeSet::from([from]), vec![from]);
@@ -216,8 +215,8 @@ pub(crate) fn no_circle_inside_a_room(sources: &[Source]) -> Vec<Violation> {
 }
 
 #[test]
-fn a_circle_inside_a_room_is_caught() {
-    let caught = |files: &[(&str, &str)]| whole_caught(no_circle_inside_a_room, files);
+fn a_circle_inside_a_module_is_caught() {
+    let caught = |files: &[(&str, &str)]| whole_caught(no_circle_inside_a_module, files);
     let page = ("src/load/mod.rs", "mod a; mod b; mod c;\npub(crate) use b::B;\nuse a::A;\npub struct Page;");
     let lines = |found: Vec<String>| {
         found.into_iter().map(|it| it[..it.find(": ").unwrap()].to_owned()).collect::<Vec<_>>()

@@ -1,14 +1,14 @@
-//! The rules of the crate as an ordinary test: which room may import which, and name mio, slab and the clock,
-//! where `unsafe` stands, where the `impl` of a type is, that no two files define a type of the same name,
-//! what is public, and what is suspiciously long.
+//! The rules of the crate as an ordinary test: which module may import which, which may name mio, slab and
+//! the clock, where `unsafe` is allowed, where the `impl` of a type is, that no two files define a type of
+//! the same name, what is public, and what is too long.
 //!
-//! Where a new rule goes: into the module of its kind (`rooms`: between rooms; `circles`: inside a room;
+//! Where a new rule goes: into the file of its kind (`modules`: between modules; `circles`: inside a module;
 //! `types`: about one type or its visibility; `lines`: about the text of one file), and into `RULES` or
 //! `RULES_OF_THE_WHOLE`. Each rule has a test beside it that plants a violation.
 
 mod circles;
 mod lines;
-mod rooms;
+mod modules;
 mod source;
 mod types;
 
@@ -23,8 +23,8 @@ type RuleOfTheWhole = fn(&[Source]) -> Vec<Violation>;
 
 /// Rules for each file by itself.
 const RULES: [Rule; 8] = [
-    rooms::imports_point_down,
-    rooms::crates_stay_in_their_rooms,
+    modules::imports_point_down,
+    modules::crates_stay_in_their_modules,
     lines::time_is_an_argument,
     lines::unsafe_stays_in_sys,
     lines::lengths_have_bounds,
@@ -34,8 +34,11 @@ const RULES: [Rule; 8] = [
 ];
 
 /// Rules for all files together.
-const RULES_OF_THE_WHOLE: [RuleOfTheWhole; 3] =
-    [circles::no_circle_inside_a_room, types::a_type_name_has_one_meaning, types::only_the_surface_is_public];
+const RULES_OF_THE_WHOLE: [RuleOfTheWhole; 3] = [
+    circles::no_circle_inside_a_module,
+    types::a_type_name_has_one_meaning,
+    types::only_the_surface_is_public,
+];
 
 /// All text of the repository that people wrote: hidden folders other than `.ci`, and `target`, are left out.
 fn sources(folder: &Path, root: &Path, found: &mut Vec<Source>) {

@@ -50,14 +50,15 @@ impl Source {
         Violation { path: self.path.clone(), line, what: what.into() }
     }
 
-    /// The room it belongs to, `None` outside `src` and for `lib.rs`, which only lists the rooms.
-    pub(crate) fn room(&self) -> Option<&str> {
+    /// The folder or file in `src` that it belongs to; `None` outside `src` and for `lib.rs`, which only
+    /// lists the modules.
+    pub(crate) fn top_module(&self) -> Option<&str> {
         if self.path == "program/src/main.rs" {
             return Some("main");
         }
         let path = self.path.strip_prefix("src/")?;
-        let room = path.split('/').next()?.trim_end_matches(".rs");
-        (room != "lib").then_some(room)
+        let module = path.split('/').next()?.trim_end_matches(".rs");
+        (module != "lib").then_some(module)
     }
 
     /// The module that it is, from the root of the crate: `a`, `b` for `src/a/b.rs`, and `a` for

@@ -1,5 +1,5 @@
-//! What a connection and its outbox promise, whatever the session says and whatever the stream does; shared
-//! by the fuzz target and the replay of its corpus.
+//! The promises of a connection and its outbox, whatever the session returns and whatever the stream does;
+//! shared by the fuzz target and the replay of its corpus.
 //!
 //! One script of bytes decides everything: the limits, the order of events, each operation of the session and
 //! the result of each call of the stream. When it is used up, the session asks for input only, the client
@@ -119,7 +119,7 @@ impl<'w, 'a> Stage<'w, 'a> {
         act(&mut self.client, &mut context)
     }
 
-    /// Moves it on, and checks what holds behind every step.
+    /// Pumps it, and checks what must hold after every step.
     fn step(&mut self, budget: TurnBudget, is_expiry: bool, telemetry: &mut Telemetry) -> Pumped {
         let counts = |seen: &Seen| (seen.advances, seen.reads, seen.writes, seen.taken.len());
         let before = counts(&self.world.seen.borrow());
@@ -220,7 +220,7 @@ impl<'w, 'a> Stage<'w, 'a> {
         self.step(budget, is_expiry, telemetry)
     }
 
-    /// Until it has ended: by the script, or in bounded steps behind it.
+    /// Until it has ended: by the script, or in bounded steps after it.
     fn run(&mut self, telemetry: &mut Telemetry) -> Reason {
         while !self.world.is_over() {
             if let Pumped::Ended(reason) = self.event(telemetry) {

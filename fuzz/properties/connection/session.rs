@@ -1,4 +1,4 @@
-//! The session: its operations on the outbox, and what it says.
+//! The session: its operations on the outbox, and its results.
 
 use std::fs::File;
 use std::io::Write;
@@ -26,7 +26,7 @@ fn file() -> &'static (Arc<File>, Vec<u8>) {
     })
 }
 
-/// A session that does what the script says.
+/// A session that follows a script.
 pub(super) struct Scripted<'w, 'a>(pub(super) &'w World<'a>);
 
 /// What a call of the session has put.

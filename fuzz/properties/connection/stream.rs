@@ -8,7 +8,7 @@ use oneloop::session::FileRange;
 
 use super::world::{Close, World};
 
-/// A stream that does what the script says.
+/// A stream that follows a script.
 pub(super) struct Stream<'w, 'a> {
     pub(super) world: &'w World<'a>,
     pub(super) latches: Latches,

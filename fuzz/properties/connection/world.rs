@@ -27,7 +27,7 @@ pub(super) struct Seen {
     pub(super) taken_memory: usize,
     /// For each answer where in `put` it ends, and the bytes of its head.
     pub(super) answers: Vec<(usize, u32)>,
-    /// What the session said last.
+    /// The last result of the session.
     pub(super) said: Option<Next>,
     /// The session has broken the contract.
     pub(super) is_at_fault: bool,
@@ -69,7 +69,7 @@ pub(super) enum Close {
 }
 
 impl World<'_> {
-    /// The next byte of the script; 0 behind its end.
+    /// The next byte of the script; 0 after its end.
     pub(super) fn next(&self) -> u8 {
         let Some((&first, rest)) = self.script.get().split_first() else { return 0 };
         self.script.set(rest);

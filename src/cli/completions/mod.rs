@@ -33,9 +33,9 @@ pub(super) fn script(shell: Shell) -> Vec<u8> {
     }
 }
 
-/// What can take the place of the last of `words`, which follow the name of the program. The first line has
-/// the kind of paths that the shell completes (`none`, `files` or `directories`) and what stays before them;
-/// each further line has a candidate, and its meaning behind a tab.
+/// The candidates for the last of `words`, the words after the name of the program. The first line has the
+/// kind of paths that the shell completes (`none`, `files` or `directories`) and the text to keep before
+/// them; each further line has a candidate, a tab and its description.
 pub(super) fn candidates(words: &[String]) -> String {
     let mut program = Cli::command();
     program.build();
@@ -54,17 +54,17 @@ pub(super) fn candidates(words: &[String]) -> String {
 }
 
 /// What may follow.
-struct Offer {
+struct Candidates {
     paths: Paths,
-    /// The beginning of the word, behind which a path stands.
+    /// The beginning of the word, before the path.
     kept: String,
     /// Whole words, each with its meaning.
     values: Vec<(String, String)>,
 }
 
-impl Offer {
-    fn words(values: Vec<(String, String)>) -> Offer {
-        Offer { paths: Paths::None, kept: String::new(), values }
+impl Candidates {
+    fn words(values: Vec<(String, String)>) -> Candidates {
+        Candidates { paths: Paths::None, kept: String::new(), values }
     }
 }
 
@@ -111,17 +111,18 @@ impl<'a> Position<'a> {
         })
     }
 
-    fn offer(&self, last: &str) -> Offer {
+    fn offer(&self, last: &str) -> Candidates {
         if let Some(option) = self.option {
             return self.values(option, "", last);
         }
         if let Some((name, value)) = last.split_once('=').filter(|(name, _)| name.starts_with("--")) {
             let option = self.option_of(name);
-            return option
-                .map_or(Offer::words(Vec::new()), |option| self.values(option, &format!("{name}="), value));
+            return option.map_or(Candidates::words(Vec::new()), |option| {
+                self.values(option, &format!("{name}="), value)
+            });
         }
         if last.starts_with('-') {
-            return Offer::words(self.options());
+            return Candidates::words(self.options());
         }
         let positionals = self.command.get_positionals().filter(|argument| !argument.is_hide_set());
         let positionals: Vec<&Arg> = positionals.collect();
@@ -138,7 +139,7 @@ impl<'a> Position<'a> {
                 }
                 offer
             }
-            None => Offer::words(commands(self.command)),
+            None => Candidates::words(commands(self.command)),
         }
     }
 
@@ -153,9 +154,9 @@ impl<'a> Position<'a> {
         options.flat_map(names).collect()
     }
 
-    /// The values of an argument: `begun` is what is typed of it, `before` what stands before that in the
-    /// word.
-    fn values(&self, argument: &Arg, before: &str, begun: &str) -> Offer {
+    /// The values of an argument: `begun` is the typed part of the value, `before` the part of the word
+    /// before it.
+    fn values(&self, argument: &Arg, before: &str, begun: &str) -> Candidates {
         let name =
             argument.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str());
         let mut paths = match name {
@@ -198,7 +199,7 @@ impl<'a> Position<'a> {
         let done = last.map_or("", |at| &begun[..=at]);
         let values = known.into_iter().filter(|(value, _)| !done.split(',').any(|item| item == value));
         let values = values.map(|(value, help)| (format!("{before}{done}{value}"), help)).collect();
-        Offer { paths, kept, values }
+        Candidates { paths, kept, values }
     }
 }
 
@@ -232,10 +233,10 @@ impl<'t> TypedSite<'t> {
     }
 }
 
-/// The options of a site, or the paths that one takes.
-fn option_of_site(before: &str, begun: &str) -> Offer {
+/// The options of a site, or the paths that an option takes.
+fn option_of_site(before: &str, begun: &str) -> Candidates {
     let flags = SiteArgs::augment_args(Command::new("site"));
-    let mut offer = Offer::words(Vec::new());
+    let mut offer = Candidates::words(Vec::new());
     for flag in flags.get_arguments() {
         let Some(long) = flag.get_long() else { continue };
         if !flag.get_action().takes_values() {
@@ -288,12 +289,13 @@ mod tests {
 
     #[test]
     fn services_directories_experiments_and_models_are_offered() {
+        let services: Vec<&str> = ServiceName::ALL.iter().map(|service| service.as_str()).collect();
         for (line, paths, values) in [
             ("", "none ", &["serve", "load", "compare", "lecture", "completions", "man", "help"][..]),
             ("ser", "none ", &["serve"]),
             ("-q ser", "none ", &["serve"]),
             ("serve ec", "directories ", &["echo"]),
-            ("serve ", "directories ", &["message", "echo", "discard", "daytime", "chargen", "http", "time"]),
+            ("serve ", "directories ", &services),
             ("serve echo --workers 2 da", "directories ", &["daytime"]),
             ("serve http=si", "directories http=", &[]),
             ("serve si", "directories ", &[]),

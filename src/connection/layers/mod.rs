@@ -2,10 +2,10 @@
 //!
 //! A [`Layer`] sees what is below it as a [`Transport`], and does the same for what is above it: it reads,
 //! writes and sends files. Before the first byte of the service it may need several reads and writes of its
-//! own: its handshake. It does not know whether the calls below it block, so one layer works under every
+//! own: its handshake. It does not depend on whether the calls below it block, so a layer works under every
 //! model.
 //!
-//! Most clients have no layers, and pay one branch per call of the transport for that.
+//! Most clients have no layers; that costs them one branch per call of the transport.
 //!
 //! A new layer is a file here that implements [`Layer`]; a listener gets it through [`ListenerLayers`].
 //! Neither the state machine nor a model changes. `tests/common/layers.rs` has two examples.
@@ -39,7 +39,7 @@ pub enum Handshake {
 /// that the budget of reads bounds the work for one client. An error of kind `InvalidData` means that the
 /// client broke the protocol of the layer; `UnexpectedEof`, that its bytes ended too early.
 pub trait Layer: fmt::Debug + Send {
-    /// Moves the handshake on: called again, with bytes or room that may have come, until it is done.
+    /// Continues the handshake. Called again, when there may be more bytes or room, until it is complete.
     ///
     /// # Errors
     /// The client ends. With `InvalidData` the output that the layer holds (an alert) is sent first, if there
@@ -182,12 +182,12 @@ impl fmt::Debug for ListenerLayers {
 pub struct Layers {
     /// From the stream up.
     layers: Vec<Box<dyn Layer>>,
-    /// How many of them are done with their handshakes.
+    /// The number of layers whose handshake is complete.
     done: usize,
 }
 
 /// The stream as a layer sees it: the transport and the layers between.
-struct Below<'a> {
+struct LowerStream<'a> {
     layers: &'a mut [Box<dyn Layer>],
     transport: &'a mut dyn Transport,
 }
@@ -204,8 +204,8 @@ impl Layers {
     }
 
     /// The stream as it is above all layers.
-    fn on<'a, T: Transport>(&'a mut self, transport: &'a mut T) -> Below<'a> {
-        Below { layers: &mut self.layers, transport }
+    fn on<'a, T: Transport>(&'a mut self, transport: &'a mut T) -> LowerStream<'a> {
+        LowerStream { layers: &mut self.layers, transport }
     }
 
     pub(super) fn handshake<T: Transport>(
@@ -215,7 +215,7 @@ impl Layers {
     ) -> io::Result<Handshake> {
         while self.done < self.layers.len() {
             let (layers, above) = self.layers.split_at_mut(self.done);
-            match above[0].handshake(&mut Below { layers, transport }, patience)? {
+            match above[0].handshake(&mut LowerStream { layers, transport }, patience)? {
                 Handshake::Done => self.done += 1,
                 unfinished => return Ok(unfinished),
             }
@@ -298,15 +298,15 @@ impl Layers {
     }
 }
 
-impl Below<'_> {
+impl LowerStream<'_> {
     /// The uppermost layer, and what is below it.
-    fn split(&mut self) -> Option<(&mut dyn Layer, Below<'_>)> {
+    fn split(&mut self) -> Option<(&mut dyn Layer, LowerStream<'_>)> {
         let (top, layers) = self.layers.split_last_mut()?;
-        Some((top.as_mut(), Below { layers, transport: &mut *self.transport }))
+        Some((top.as_mut(), LowerStream { layers, transport: &mut *self.transport }))
     }
 }
 
-impl Transport for Below<'_> {
+impl Transport for LowerStream<'_> {
     fn read(&mut self, buf: &mut [u8], patience: Patience) -> io::Result<ReadOutcome> {
         match self.split() {
             Some((layer, mut below)) => layer.read(&mut below, buf, patience),

@@ -1,10 +1,9 @@
 //! Which attempts at a repeat count.
 //!
-//! A run is measured again only if other processes took CPU time from its server or generator, and the first
-//! attempt without that counts in its place: whatever the values of either. So attempts are chosen by what is
-//! known of the machine, and the median stays one of what the server does on a quiet machine. If every
-//! attempt was disturbed, the first one counts, as if there had been no others. A run that failed is never
-//! replaced.
+//! A run is measured again only if other processes took CPU time from its server or generator. The first
+//! undisturbed attempt replaces it, whatever the values of both. So the state of the machine selects the
+//! attempts, never their results, and the median is that of a quiet machine. If every attempt was disturbed,
+//! the first one counts. A run that failed is never replaced.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -12,7 +11,7 @@ use std::collections::btree_map::Entry;
 use super::criteria::{ComparisonSetup, is_replaceable};
 use crate::lab::run::outcome::Run;
 
-/// Those runs that count: one for each repeat of a cell.
+/// The runs that count: one for each repeat of a cell.
 pub(super) fn counting(runs: &[Run], setup: ComparisonSetup) -> Vec<Run> {
     let mut places = BTreeMap::new();
     let mut counting: Vec<Run> = Vec::new();
@@ -47,7 +46,7 @@ mod tests {
 
     const SETUP: ComparisonSetup = ComparisonSetup { repeats_min: 3, cores: Cores::Separate };
 
-    /// An attempt at a repeat, beside processes that take a share of the server's core.
+    /// An attempt at a repeat while other processes take a share of the server's core.
     fn run(repeat: u32, attempt: u32, others: f64, value: f64) -> Run {
         let cell = Cell {
             experiment: Experiment::Steady,

@@ -65,7 +65,7 @@ pub(super) fn repeat(run: &Run) -> Repeat<'_> {
     }
 }
 
-/// What other processes may have changed about a metric; `None` for counts, memory, and waits for a stalled
+/// The kind of a metric that other processes may distort; `None` for counts, memory, and waits for a stalled
 /// client.
 fn figure(metric: Metric) -> Option<Figure> {
     match metric {
@@ -85,8 +85,8 @@ fn figure(metric: Metric) -> Option<Figure> {
     }
 }
 
-/// Metrics of a cell that are less trustworthy than the cell, and why: a process beside the generator delays
-/// replies, and leaves what they cost the server, or its memory, as it is.
+/// Metrics of a cell that are less trustworthy than the cell, with reasons. A process on the generator's core
+/// delays replies, but does not change the server's CPU time per reply or its memory.
 pub(super) fn doubts(
     experiment: Experiment,
     measured: &[&Evidence],

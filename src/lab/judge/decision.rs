@@ -297,7 +297,7 @@ mod tests {
             [("a", [1.0, 1.5, 2.0]), ("b", [1.9, 2.4, 3.0]), ("c", [2.5, 3.5, 4.0]), ("d", [5.0, 5.1, 5.2])];
         assert_eq!(names(Metric::LatencyP99Us, 0.0, &chain), [vec!["a", "b", "c"], vec!["d"]]);
         assert_eq!(names(Metric::RequestsPerS, 0.0, &chain), [vec!["d"], vec!["c", "b", "a"]]);
-        // A very wide interval joins all into one tier.
+        // A very wide interval joins all subjects into one tier.
         let wide = [("a", [1.0, 1.1, 1.2]), ("b", [0.5, 2.0, 9.0]), ("c", [5.0, 5.1, 5.2])];
         assert_eq!(names(Metric::LatencyP99Us, 0.0, &wide), [vec!["a", "b", "c"]]);
         let bounded = |at_most| {

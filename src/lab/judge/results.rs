@@ -26,11 +26,11 @@ pub(crate) struct Results {
     pub(crate) header: Header,
     /// The cells, in the order of the report.
     pub(crate) cells: Vec<CellResult>,
-    /// What one more client or copy costs.
+    /// The cost of one more client or copy.
     pub(crate) slopes: Vec<Slope>,
     /// Runs that were planned.
     pub(crate) runs_planned: u32,
-    /// Those of them that were made.
+    /// The runs that were made.
     pub(crate) runs_made: u32,
     /// Attempts beyond those, for runs that other processes disturbed.
     pub(crate) runs_again: u32,
@@ -49,9 +49,9 @@ pub(crate) struct CellResult {
     pub(crate) doubted: BTreeMap<Metric, String>,
     /// How other processes took CPU time from server or generator; empty if they did not.
     pub(crate) disturbed_by: Vec<String>,
-    /// How often runs of it were measured again.
+    /// How many of its runs were measured again.
     pub(crate) attempts_again: u32,
-    /// What each client saw in the repeat whose longest wait is the median, in `wait` and `few`.
+    /// In `wait` and `few`: the times of each client in the repeat whose longest wait is the median.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) clients: Vec<ClientTimes>,
 }
@@ -144,7 +144,7 @@ impl Results {
         Results { header, cells, slopes, runs_planned, runs_made, runs_again }
     }
 
-    /// Each cell with its verdict, from one run for each repeat.
+    /// Each cell with its verdict, from the run that counts of each repeat.
     pub(super) fn cells_of(header: &Header, counting: &[Run], setup: ComparisonSetup) -> Vec<CellResult> {
         header.plan.cells().iter().filter_map(|cell| summarize(cell, counting, setup)).collect()
     }

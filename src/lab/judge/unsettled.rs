@@ -10,16 +10,16 @@ use crate::lab::run::raw::Header;
 
 /// A cell that is worth another attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Unsettled {
+pub(crate) struct UnsettledCell {
     /// The cell.
     pub(crate) cell: Cell,
     /// Its repeats of which every attempt was disturbed, with the number of attempts.
     pub(crate) disturbed: Vec<(u32, u32)>,
 }
 
-/// The cells that are worth another attempt, and those that are VALID, by what was measured so far. A cell is
-/// worth it if its verdict is NOISY or GENERATOR-BOUND, and other processes disturbed a repeat that counts.
-pub(crate) fn settled_and_not(header: &Header, runs: &[Run]) -> (Vec<Cell>, Vec<Unsettled>) {
+/// The cells to measure again, and the VALID cells, after the runs so far. A cell is measured again if its
+/// verdict is NOISY or GENERATOR-BOUND and other processes disturbed a repeat that counts.
+pub(crate) fn settled_and_not(header: &Header, runs: &[Run]) -> (Vec<Cell>, Vec<UnsettledCell>) {
     let setup = ComparisonSetup::of(header);
     let counting = counting(runs, setup);
     let (mut valid, mut unsettled) = (Vec::new(), Vec::new());
@@ -34,7 +34,7 @@ pub(crate) fn settled_and_not(header: &Header, runs: &[Run]) -> (Vec<Cell>, Vec<
                 let disturbed: Vec<(u32, u32)> =
                     disturbed.map(|run| (run.repeat, attempts(run.repeat))).collect();
                 if !disturbed.is_empty() {
-                    unsettled.push(Unsettled { cell: result.cell, disturbed });
+                    unsettled.push(UnsettledCell { cell: result.cell, disturbed });
                 }
             }
             Verdict::PortStarved | Verdict::Unsupported | Verdict::Failed => {}

@@ -52,7 +52,8 @@ fn one_attempt() -> u32 {
     1
 }
 
-/// Attempts at a run unless chosen: where so many were disturbed, the next one is likely to be as well.
+/// The default number of attempts at a run: after so many disturbed ones, the next is likely to be disturbed,
+/// too.
 pub(crate) const ATTEMPTS_DEFAULT: u32 = 8;
 /// Attempts at a run, at most: those of all runs must fit in two minutes anyway.
 pub(crate) const ATTEMPTS_MAX: u32 = 100;

@@ -260,13 +260,13 @@ impl Experiment {
         }
     }
 
-    /// How long a run takes beside its measured part (start, check, warm-up, stop), in ms. An estimate for
-    /// the forecast.
+    /// How long a run takes in addition to its measured part (start, check, warm-up, stop), in ms. An
+    /// estimate for the forecast.
     pub(crate) fn overhead_ms(self, extent: Extent, subject: &Subject, level: u32) -> u64 {
         let start_ms = 150;
         match self {
             Experiment::Wait => start_ms,
-            // As many rounds as it takes to serve all clients, until they give up.
+            // Rounds until all clients are served, at most until they give up.
             Experiment::Few => match subject.as_model() {
                 Some(Model::Iterative) => start_ms + (FEW_HOLD_MS * u64::from(level)).min(2500),
                 Some(model) if model.starts_ahead() => {
@@ -330,8 +330,8 @@ pub(crate) struct SystemLimits {
     pub(crate) descriptors_max: u64,
 }
 
-/// Descriptors that a server or a generator needs beside one per client: listeners, polls, pipes, standard
-/// streams, and a server's reserve.
+/// Descriptors that a server or a generator needs in addition to one per client: listeners, polls, pipes,
+/// standard streams, and a server's reserve.
 const DESCRIPTORS_BESIDE: u64 = 128;
 
 /// Over how long the clients of a crowd start, in ms: 4000 per second.

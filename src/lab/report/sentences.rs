@@ -11,8 +11,8 @@ use crate::lab::plan::experiment::{Experiment, STEADY_CLIENTS, WAIT_STALL_MS};
 use crate::lab::plan::metric::{Better, Metric};
 use crate::lab::plan::subject::CoreClass;
 
-/// A sentence for each experiment, behind its name, with the class of cores where there are several. Names of
-/// servers come from the command line or from raw data: the sentence is to be escaped.
+/// A sentence for each experiment, after its name, with the class of cores if there are several. Names of
+/// servers come from the command line or from raw data, so the sentence must be escaped.
 pub(super) fn all(results: &Results) -> Vec<(String, String)> {
     let plan = &results.header.plan;
     let each =
@@ -26,7 +26,7 @@ pub(super) fn all(results: &Results) -> Vec<(String, String)> {
     reached.map(named).collect()
 }
 
-/// That the machine was busy, and what to do; `None` if it was not.
+/// A note that the machine was busy, and what to do; `None` if it was not.
 pub(super) fn busy_machine(results: &Results) -> Option<String> {
     let disturbed: Vec<_> = results.cells.iter().filter(|result| !result.disturbed_by.is_empty()).collect();
     let noisy = disturbed.iter().filter(|result| result.judgement.verdict == Verdict::Noisy).count();
@@ -40,7 +40,7 @@ pub(super) fn busy_machine(results: &Results) -> Option<String> {
     })
 }
 
-/// How many cells were measured again, and what came of it; `None` if none was.
+/// How many cells were measured again, and the result; `None` if no cell was.
 pub(super) fn measured_again(results: &Results) -> Option<String> {
     let again: Vec<_> = results.cells.iter().filter(|result| result.attempts_again > 0).collect();
     let valid = again.iter().filter(|result| result.judgement.verdict == Verdict::Valid).count();

@@ -117,7 +117,7 @@ impl WrappedText {
     }
 }
 
-/// What the confidence interval of so many repeats is.
+/// The meaning of the confidence interval for this many repeats.
 fn interval(repeats: u32) -> String {
     let places: Vec<f64> = (1..=repeats).map(f64::from).collect();
     let Some(summary) = MedianInterval::of(&places) else { return "there are none".to_owned() };
@@ -173,7 +173,7 @@ fn shown(mut table: Table, gaps: Gaps, width: u16) -> String {
 /// A space at which no line breaks, as between a number and its unit.
 const UNBROKEN: &str = "\u{a0}";
 
-/// Where a line may break within a cell: each gap is a space, or one at which no line breaks.
+/// The gaps between the words of a cell: each is a space, or a space at which no line breaks.
 #[derive(Clone, Copy)]
 struct Gaps {
     before_interval: &'static str,
@@ -261,7 +261,8 @@ fn cell_table(experiment: Experiment, cells: &[&CellResult], gaps: Gaps) -> Tabl
         row.extend(metrics.iter().map(|metric| {
             right(result.summaries.get(metric).map_or("-".to_owned(), |summary| {
                 let spread = match summary.spread() {
-                    // The median is close to 0, as a difference may be: a share of it would mean nothing.
+                    // The median is close to 0, which is possible for a difference: a share of it would be
+                    // meaningless.
                     spread if spread >= 1.0 || is_below_noise(*metric, summary) => {
                         format!("{}({})", gaps.before_interval, range(*metric, summary, gaps))
                     }
@@ -314,7 +315,7 @@ fn remarks(text: &mut WrappedText, cells: &[&CellResult]) {
     }
 }
 
-/// Which class of cores, where there is more than one.
+/// The class of cores, if there are several.
 fn in_class(class: CoreClass, classes: usize) -> String {
     if classes > 1 { format!(" ({class})") } else { String::new() }
 }

@@ -1,5 +1,4 @@
-//! What each client of `wait` and `few` saw, as rows over time: when each client waits, and when it is
-//! served.
+//! The clients of `wait` and `few` as rows over time: when each waits, and when it is served.
 //!
 //! What happens differs in shape as well as in colour, for readers who see few colours and for paper: dots
 //! while a client connects, a thin line while it waits, a bar while it is served, an outline while it stalls,
@@ -22,8 +21,8 @@ const LEFT: f64 = 22.0;
 const RIGHT: f64 = 12.0;
 const BOTTOM: f64 = 22.0;
 
-/// A picture per server, all with the same scale; none for other experiments, and for old raw data. Of
-/// several levels it shows the greatest that has few enough clients.
+/// A picture per server, all with the same scale; none for other experiments and for old raw data. Of several
+/// levels, the highest whose clients fit is shown.
 pub(super) fn of(cells: &[&CellResult]) -> Vec<String> {
     let shown = || cells.iter().filter(|result| (1..=CLIENTS_MAX).contains(&result.clients.len()));
     let Some(level) = shown().map(|result| result.cell.level).max() else { return Vec::new() };

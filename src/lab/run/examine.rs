@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use super::executor::Examined;
+use super::executor::Examination;
 use super::server::{Server, is_timeout};
 use crate::lab::plan::experiment::REQUEST_BYTES;
 use crate::lab::sample::server::Holdings;
 
-/// Clients that come one after the other. If half of them leave something behind, it is a mistake of the
-/// server and not chance.
+/// Clients that come one after the other. If half of them leave something behind, the cause is the server,
+/// not chance.
 const CLIENTS: u32 = 32;
 const LEFT_FROM: usize = CLIENTS as usize / 2;
 /// Clients that stay, at most: no crowd of a quick comparison but the last is larger.
@@ -24,13 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the server may take to release clients that have left.
 const LET_GO_MAX: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Clients that close before their reply, and what each of them has sent, in bytes: so much that the server
-/// is still writing when the client is gone.
+/// Clients that close before their reply, and the bytes that each sends: so many that the server is still
+/// writing when the client is gone.
 const HASTY_CLIENTS: u32 = 32;
 const HASTY_BYTES: usize = 48 << 10;
 
 /// Examines a peer that has passed the check. The error is a message: it cannot be measured.
-pub(super) fn examine(server: &mut Server) -> Result<Examined, String> {
+pub(super) fn examine(server: &mut Server) -> Result<Examination, String> {
     let mut findings = Vec::new();
     if server.processes().loses_children() {
         findings.push(
@@ -47,7 +47,7 @@ pub(super) fn examine(server: &mut Server) -> Result<Examined, String> {
     let at_once = at_once(server.addr());
     if let Err(why) = server.lives_on() {
         findings.push(format!("does not survive {at_once} clients at the same time: {why}"));
-        return Ok(Examined { clients_at_once: None, findings });
+        return Ok(Examination { clients_at_once: None, findings });
     }
     let clients_at_once = (at_once < AT_ONCE_MAX).then_some(at_once.max(1));
     if let Some(count) = clients_at_once {
@@ -58,7 +58,7 @@ pub(super) fn examine(server: &mut Server) -> Result<Examined, String> {
     // What served the first client, the check, may not have ended before.
     let tasks = before.iter().chain(&settled).map(|holdings| holdings.tasks).min();
     findings.extend(hasty(server, tasks));
-    Ok(Examined { clients_at_once, findings })
+    Ok(Examination { clients_at_once, findings })
 }
 
 /// Clients that come, are served and leave.
@@ -78,34 +78,34 @@ fn one_after_the_other(server: &mut Server) -> Result<(), String> {
     Ok(())
 }
 
-/// What the server still holds of clients that have left.
+/// The processes, threads and descriptors that the server still has for clients that have left.
 fn left_behind(server: &Server, before: &Holdings) -> Option<String> {
     let deadline = Instant::now() + LET_GO_MAX;
-    let mut more = More::of(before, &server.processes().holdings()?);
-    while more != More::default() && Instant::now() < deadline {
+    let mut excess = ExcessHoldings::of(before, &server.processes().holdings()?);
+    while excess != ExcessHoldings::default() && Instant::now() < deadline {
         thread::sleep(LOOK_EVERY);
-        more = More::of(before, &server.processes().holdings()?);
+        excess = ExcessHoldings::of(before, &server.processes().holdings()?);
     }
     let found = [
-        (more.zombies >= LEFT_FROM).then(|| {
+        (excess.zombies >= LEFT_FROM).then(|| {
             format!(
                 "leaves zombies: {} of {CLIENTS} children that served a client ended and were not waited for; call waitpid(2) \
                  when SIGCHLD comes",
-                more.zombies
+                excess.zombies
             )
         }),
-        (more.descriptors >= LEFT_FROM).then(|| {
+        (excess.descriptors >= LEFT_FROM).then(|| {
             format!(
                 "leaks newS: after {CLIENTS} clients had left, its processes held {} more descriptors; close newS when the \
                  client is done, and after fork in the parent as well",
-                more.descriptors
+                excess.descriptors
             )
         }),
-        (more.tasks >= LEFT_FROM).then(|| {
+        (excess.tasks >= LEFT_FROM).then(|| {
             format!(
                 "keeps what served its clients: after {CLIENTS} clients had left, {} more processes or threads ran; end them \
                  when read returns 0",
-                more.tasks
+                excess.tasks
             )
         }),
     ];
@@ -113,22 +113,22 @@ fn left_behind(server: &Server, before: &Holdings) -> Option<String> {
     (!found.is_empty()).then(|| found.join("; it "))
 }
 
-/// What a server holds beyond what it held before.
+/// Processes, threads and descriptors in excess of those before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct More {
+struct ExcessHoldings {
     zombies: usize,
     tasks: usize,
     descriptors: usize,
 }
 
-impl More {
-    fn of(before: &Holdings, after: &Holdings) -> More {
-        // Those of new processes count as a process.
+impl ExcessHoldings {
+    fn of(before: &Holdings, after: &Holdings) -> ExcessHoldings {
+        // A new process counts once, whatever it has open.
         let descriptors = after.descriptors.iter().map(|(pid, count)| {
             let held = before.descriptors.iter().find(|(earlier, _)| earlier == pid);
             held.map_or(0, |(_, held)| count.saturating_sub(*held))
         });
-        More {
+        ExcessHoldings {
             zombies: after.zombies.saturating_sub(before.zombies),
             tasks: after.tasks.saturating_sub(before.tasks),
             descriptors: descriptors.sum(),
@@ -136,7 +136,7 @@ impl More {
     }
 }
 
-/// A client that ends its side waits for the end of the other one.
+/// A client that ends its side waits for the server to end its own.
 fn unclosed(addr: SocketAddr) -> Option<String> {
     let mut client = join(addr).ok()?;
     client.shutdown(Shutdown::Write).ok()?;
@@ -203,11 +203,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_server_holds_beyond_what_it_held_counts_in_processes_that_were_there() {
+    fn excess_descriptors_count_only_in_processes_from_before() {
         let before = Holdings { zombies: 1, tasks: 2, descriptors: vec![(7, 5), (8, 5)] };
         let after = Holdings { zombies: 34, tasks: 2, descriptors: vec![(7, 37), (8, 4), (9, 100)] };
-        let more = More::of(&before, &after);
-        assert_eq!(more, More { zombies: 33, tasks: 0, descriptors: 32 });
-        assert_eq!(More::of(&before, &before), More::default());
+        let excess = ExcessHoldings::of(&before, &after);
+        assert_eq!(excess, ExcessHoldings { zombies: 33, tasks: 0, descriptors: 32 });
+        assert_eq!(ExcessHoldings::of(&before, &before), ExcessHoldings::default());
     }
 }

@@ -60,7 +60,7 @@ impl GeneratorTask {
         command.args(self.arguments(&server.addr().to_string()));
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         end_with_parent(&mut command);
-        // Before the generator starts, so that there is a sample before whatever it does.
+        // The first sample, before the generator starts.
         let mut samples = vec![Sample::take(server.processes(), None, sides)];
         let spawned = placement.on(placement.generator(), || command.spawn());
         let mut child = Running(spawned.map_err(|error| format!("generator not started: {error}"))?);
@@ -158,8 +158,8 @@ fn read_apart(output: Option<impl Read + Send + 'static>) -> thread::JoinHandle<
     })
 }
 
-/// Reads lines to the end in another thread. Notifies of each line that names a phase of the run, and returns
-/// the last of the other lines: the error message.
+/// Reads lines to the end in another thread. Sends a notification for each line that names a phase of the
+/// run, and returns the last other line: the error message.
 fn read_lines(
     output: Option<impl Read + Send + 'static>,
     phase_began: mpsc::Sender<()>,

@@ -11,7 +11,7 @@ use crate::lab::plan::experiment::SystemLimits;
 /// The machine, its kernel and its limits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Machine {
-    /// Operating system and version of its kernel.
+    /// Operating system and kernel version.
     pub(crate) kernel: String,
     /// The name of the processor.
     pub(crate) processor: String,

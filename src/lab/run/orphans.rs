@@ -12,8 +12,8 @@ const GONE_MAX: Duration = Duration::from_secs(3);
 /// How often their end is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-/// Ends the processes that servers leave behind. A process has one such value, and no other children while
-/// [`Orphans::end`] runs.
+/// Ends the processes that servers leave behind. There is one such value per process, which has no other
+/// children while [`Orphans::end`] runs.
 #[derive(Debug)]
 pub(crate) struct Orphans {
     /// Children that this process inherited through execve(2): they are left alone.
@@ -21,8 +21,7 @@ pub(crate) struct Orphans {
 }
 
 impl Orphans {
-    /// Descendants that lose their parent become children of this process from now on, where the system
-    /// supports it.
+    /// From now on, orphaned descendants become children of this process, where the system supports it.
     pub(crate) fn adopt() -> io::Result<Orphans> {
         adopt_orphans()?;
         Ok(Orphans { before: children(std::process::id()) })

@@ -1,4 +1,4 @@
-//! What one run of a cell gave.
+//! The outcome of one run of a cell.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub(crate) struct Run {
     pub(crate) outcome: RunOutcome,
 }
 
-/// Most runs are, and raw data does not repeat it for each of them.
+/// Most runs are first attempts, and raw data omits the field for them.
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_first(attempt: &u32) -> bool {
     *attempt == 0
@@ -48,7 +48,7 @@ pub(crate) enum RunOutcome {
     Measured(Box<Measurement>),
     /// The subject cannot do this by design.
     Unsupported(String),
-    /// It should have worked and did not.
+    /// It failed, although the server should support it.
     Failed(String),
 }
 
@@ -59,12 +59,12 @@ pub(crate) struct Measurement {
     pub(crate) values: BTreeMap<Metric, f64>,
     /// Whether to trust it.
     pub(crate) evidence: Evidence,
-    /// What each client saw, in the order in which they came; of `wait` and `few` alone.
+    /// The times of each client, in the order in which they came; only for `wait` and `few`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) clients: Vec<ClientTimes>,
 }
 
-/// When something happened to a client, in ms since the first client came.
+/// The times of a client, in ms since the first client came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ClientTimes {
     /// It began to connect.

@@ -13,19 +13,19 @@ use crate::sys::process::pin;
 pub(crate) struct Placement {
     /// All cores that this process may use, the server's first.
     all: Vec<usize>,
-    /// The physical core of each of them.
+    /// The physical core of each CPU.
     physical: Vec<usize>,
-    /// How many of them are the server's.
+    /// How many CPUs the server has.
     server_count: usize,
     /// Server and generator are pinned to separate cores.
     apart: bool,
     /// Server and generator share one physical core, because there is no other.
     one_physical: bool,
-    /// The order of the cores is that of their use by other processes, and not that of their numbers.
+    /// The cores are ordered by their use by other processes, not by their numbers.
     is_by_use: bool,
 }
 
-/// Shares of a core that differ by less are equal.
+/// Shares of a core that differ by less count as equal.
 const USED_STEP: f64 = 0.2;
 
 /// The physical core of this hardware thread, named by its lowest thread; the core itself where the system
@@ -42,11 +42,12 @@ fn least_of(list: &str) -> Option<usize> {
 }
 
 impl Placement {
-    /// For these cores; without any, no process is pinned. Hardware threads of one physical core slow each
-    /// other down, so they are all given to the same side if there is more than one physical core.
+    /// The placement on these cores; without a core no process is pinned. Hardware threads of one physical
+    /// core slow each other down, so all of them are given to the same side if there is more than one
+    /// physical core.
     ///
-    /// Other processes used so large a share of each core a moment ago: the server has the cores with the
-    /// least of it. A generator that waits changes fewer of the results.
+    /// `used` is the share of each core that other processes used a moment ago: the server gets the cores
+    /// with the smallest shares, because a generator that waits affects fewer results.
     pub(crate) fn of(
         cores: &[usize],
         physical: impl Fn(usize) -> usize,
@@ -57,7 +58,7 @@ impl Placement {
             groups.entry(physical(core)).or_default().push(core);
         }
         let mut groups: Vec<Vec<usize>> = groups.into_values().collect();
-        // In steps: less is chance, and does not change the order.
+        // In steps: smaller differences are chance, and must not change the order.
         let steps = |group: &Vec<usize>| {
             (group.iter().map(|core| used(*core)).sum::<f64>() / USED_STEP).round() as i64
         };
@@ -76,7 +77,7 @@ impl Placement {
     }
 
     /// The cores on which other processes disturb the server of this class, and those on which they disturb
-    /// the generator. None where the two are not apart.
+    /// the generator. `None` if server and generator share cores.
     pub(crate) fn sides(&self, class: CoreClass) -> Sides {
         if !self.apart || self.one_physical {
             return Sides::default();
@@ -90,7 +91,7 @@ impl Placement {
         Sides { server: beside(self.server(class)), generator: beside(self.generator()) }
     }
 
-    /// All cores. The system itself reports only those of the generator once this process is pinned there.
+    /// All cores. After this process is pinned to the generator's cores, the system reports only those.
     pub(crate) fn cores(&self) -> &[usize] {
         &self.all
     }

@@ -1,4 +1,4 @@
-//! Measures real servers: server and generator are this program, started anew, each on its own cores.
+//! Measures real servers: server and generator are processes of this program, each on its own cores.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::examine::examine;
-use super::executor::{Examined, Executor};
+use super::executor::{Examination, Executor};
 use super::generator::{GeneratorRun, GeneratorTask};
 use super::machine::{Machine, inspect};
 use super::orphans::Orphans;
@@ -42,7 +42,7 @@ pub(crate) struct RealExecutor {
     placement: Placement,
     orphans: Orphans,
     signals: SignalCounts,
-    /// Of one server after the other: what counts is the difference of two moments.
+    /// The counter covers one server after the other; only differences of two readings are used.
     group: Option<Arc<ControlGroup>>,
 }
 
@@ -92,7 +92,7 @@ impl RealExecutor {
             Experiment::Idle => {
                 let crowd = IdleClients::gather(server.addr(), cell.level)?;
                 settle(server.processes());
-                // Before the active clients connect: what they need does not count for the idle ones.
+                // Sampled before the active clients connect, whose memory must not count for the idle ones.
                 let silent = memory(Measurement::default(), server, kernel_before);
                 let mut measurement = self.traffic(cell, extent, server)?;
                 drop(crowd);
@@ -106,7 +106,7 @@ impl RealExecutor {
         }
     }
 
-    /// Measures in this process, and adds what other processes used meanwhile.
+    /// Measures in this process, and adds the CPU time of other processes.
     fn beside_others(
         &self,
         cell: &Cell,
@@ -114,7 +114,7 @@ impl RealExecutor {
         measure: impl FnOnce() -> Result<Measurement, String>,
     ) -> Result<Measurement, String> {
         let sides = self.placement.sides(cell.class);
-        // The clients are threads of this process, which counts as no generator.
+        // The clients are threads of this process, so there is no generator.
         let sample = || Sample { generator: Some(0), ..Sample::take(server.processes(), None, &sides) };
         let before = sample();
         let mut measurement = measure()?;
@@ -144,12 +144,12 @@ impl Executor for RealExecutor {
         inspect(self.placement.cores().to_vec(), self.placement.describe())
     }
 
-    fn check(&mut self, subject: &Subject) -> Result<Examined, String> {
+    fn check(&mut self, subject: &Subject) -> Result<Examination, String> {
         let cores = self.placement.server(CoreClass::OneCore);
         let started = Server::start(&self.program, subject, self.options(None), &self.placement, cores);
         let checked = started.and_then(|mut server| {
             if subject.as_model().is_some() {
-                return server.lives().map(|()| Examined::default());
+                return server.lives().map(|()| Examination::default());
             }
             // A command that starts its server in the background ends soon after the server listens.
             thread::sleep(PEER_WATCHED);
@@ -170,7 +170,7 @@ impl Executor for RealExecutor {
     }
 }
 
-/// The subject with the copies, and the listen queue, that the experiment asks for.
+/// The subject with the number of copies and the listen queue of the experiment.
 fn as_asked(cell: &Cell) -> (Subject, Option<u32>) {
     let starts_ahead = cell.subject.as_model().is_some_and(Model::starts_ahead);
     match cell.experiment {
@@ -216,7 +216,7 @@ fn measurement(
         others_beside_generator: busy.others_beside_generator,
         server_waited: busy.server_waited,
         generator_waited: report.generator.run_delay_s.map(|run_delay_s| run_delay_s / seconds),
-        // Arrivals at random are not exactly the rate times the seconds: 400 vary by some 20.
+        // The number of random arrivals is not exactly the rate times the seconds: 400 vary by about 20.
         target_per_s: task.rate.map(|_| report.requests_due as f64 / seconds),
         achieved_per_s: Some(per_s),
         // In the open loop too few requests are in flight for Little's law to be a check.
@@ -235,7 +235,7 @@ fn measurement(
     }
     let us = |ns: u64| ns as f64 / 1e3;
     let mut measurement = measurement.with(Metric::LatencyP50Us, us(report.latency.p50_ns));
-    // With fewer requests this would be the maximum under another name.
+    // With fewer requests this percentile would be the maximum.
     if report.requests >= 100 {
         measurement = measurement.with(Metric::LatencyP99Us, us(report.latency.p99_ns));
     }
@@ -259,7 +259,7 @@ fn measurement(
     measurement
 }
 
-/// The errors of the run. To the comparison a reply without the page is a wrong one.
+/// The errors of the run. In the comparison, a reply without the page counts as wrong.
 fn errors_of(report: &Report) -> ErrorCounts {
     let mut errors = report.errors.and(report.errors_before);
     errors.wrong_bytes += report.replies_with(0..=u16::MAX) - report.replies_with(200..=299);

@@ -29,7 +29,7 @@ const STOP_MAX: Duration = Duration::from_secs(3);
 const CHECK_MAX: Duration = Duration::from_secs(5);
 /// How long a client's error may come before the end of the server that caused it.
 const END_SEEN_MAX: Duration = Duration::from_millis(200);
-/// How often a state is polled that no event announces.
+/// How often states without an event are polled.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// How long to wait for the error output of a server that has ended.
 const ERROR_OUTPUT_MAX: Duration = Duration::from_millis(500);
@@ -50,13 +50,13 @@ pub(crate) struct Server {
 /// How a server is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StopMethod {
-    /// At once: this program keeps all of its processes in its group.
+    /// Kill at once: this program keeps all of its processes in its process group.
     Kill,
     /// With SIGTERM first: a peer may have processes elsewhere that only it can end.
     Terminate,
 }
 
-/// Options of a server beside its model.
+/// Options of a server, in addition to its model.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ServerOptions<'a> {
     /// The length of the listen queue, if not the default. Peers set their own.
@@ -106,7 +106,7 @@ impl Server {
         placement: &Placement,
         cores: &[usize],
     ) -> Result<(Child, ServerProcesses), String> {
-        // In a process group apart: Ctrl-C on the terminal reaches this process alone, which then stops the
+        // In a separate process group: Ctrl-C on the terminal reaches only this process, which then stops the
         // server.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         end_with_parent(&mut command);
@@ -226,7 +226,7 @@ impl Server {
         }
     }
 
-    /// Where it listens.
+    /// The address of the server.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -284,7 +284,7 @@ impl Server {
                 thread::sleep(LOOK_EVERY);
             }
         }
-        // What is left of the group: children of a peer, a server that did not stop.
+        // The rest of the group: children of a peer, or a server that did not stop.
         self.kill();
     }
 }
@@ -311,13 +311,14 @@ fn status_text(status: ExitStatus, signal: Option<Signal>) -> String {
     signal.map_or_else(|| status.to_string(), |signal| format!("signal {}, {signal}", signal as i32))
 }
 
-/// Whether a server listens there. Where the system reports its sockets, no client comes for the question: a
-/// server may serve its first client alone.
+/// Whether a server listens at the address. If the system reports sockets, this makes no connection: a server
+/// may serve only its first client.
 fn listens(addr: SocketAddr) -> bool {
     is_listening(addr.port()).unwrap_or_else(|| TcpStream::connect(addr).is_ok())
 }
 
-/// An address that was free a moment ago: there is no way to ask a peer for its port.
+/// An address that was free a moment ago, to be passed to a peer: a peer cannot report the port it has
+/// chosen.
 fn free_addr() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }

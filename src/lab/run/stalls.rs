@@ -62,7 +62,7 @@ enum ClientFate {
     Refused,
 }
 
-/// What a client saw, and when.
+/// The times of a client's visit, and its end.
 #[derive(Clone, Copy, Debug)]
 struct Visit {
     came: Instant,
@@ -139,7 +139,7 @@ fn one_of_few(addr: SocketAddr) -> Visit {
         Ok(()) => ClientFate::Waited,
         Err(error) => fate_of(error, ClientFate::Waited),
     };
-    // One that gave up holds its connection as well: the server may be about to accept it.
+    // A client that gave up keeps its connection, too: the server may be about to accept it.
     thread::sleep(Duration::from_millis(FEW_HOLD_MS));
     let answered = exchanged.is_ok().then_some(done);
     let left = if answered.is_some() { Instant::now() } else { done };
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_an_iterative_server_the_second_waits_as_long_as_the_first_stalls() {
+    fn at_an_iterative_server_the_second_client_waits_as_long_as_the_first_stalls() {
         let (addr, served) = iterative(2);
         let measured = wait(addr).unwrap();
         let waited_ms = measured.values[&Metric::WaitMs];
@@ -210,7 +210,7 @@ mod tests {
         let Measurement { values, clients, .. } = few(addr, 3);
         assert!((values[&Metric::ServedAtOnce] - 1.0).abs() < 0.5, "{values:?}");
         assert!((values[&Metric::KeptWaiting] - 2.0).abs() < 0.5, "{values:?}");
-        // Each is answered when the one before it has left.
+        // Each client is answered when the one before it has left.
         let mut stays: Vec<_> =
             clients.iter().map(|client| (client.answered_ms.unwrap(), client.left_ms)).collect();
         stays.sort_by(|a, b| a.0.total_cmp(&b.0));

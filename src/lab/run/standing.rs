@@ -81,7 +81,7 @@ pub(crate) struct IdleClients {
 }
 
 impl IdleClients {
-    /// Connects so many clients, one after the other; each is served before the next one connects.
+    /// Connects this many clients, one after the other; each is served before the next connects.
     pub(crate) fn gather(addr: SocketAddr, count: u32) -> Result<IdleClients, String> {
         let mut crowd = IdleClients { clients: Vec::with_capacity(count as usize) };
         for number in 1..=count {

@@ -70,7 +70,7 @@ impl Sample {
     }
 }
 
-/// From one moment to another, on the clock that all processes share.
+/// A span of time on the clock that all processes share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     /// Its beginning.
@@ -80,7 +80,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// How much of it lies before the first or after the last sample.
+    /// The part of the span before the first and after the last sample.
     pub(crate) fn beyond_ns(self, samples: &[Sample]) -> u64 {
         let (first, last) = (samples.first(), samples.last());
         let known = |sample: Option<&Sample>| sample.map_or(self.to_ns, |sample| sample.at_ns);
@@ -124,7 +124,7 @@ pub(crate) fn between(samples: &[Sample], span: Span) -> CoresUsed {
     let own = share(&|sample| Some(sample.own));
     let server_side = share(&|sample| sample.server_side);
     let generator_side = share(&|sample| sample.generator_side);
-    // If one of ours is unknown, it would count as CPU time of others.
+    // If a CPU time of server or generator is unknown, it would count as that of others.
     let ours = || Some(server? + generator? + own?);
     CoresUsed {
         server,
@@ -159,7 +159,7 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    /// The server is idle for 100 ms, then has a core for itself; others take half of a core throughout.
+    /// The server is idle for 100 ms, then uses a whole core; others use half a core throughout.
     fn samples() -> [Sample; 3] {
         let sample = |ms: u64, server: u64, machine: u64| Sample {
             at_ns: 7 + ms * MS,
@@ -184,7 +184,7 @@ mod tests {
         assert!((busy.server.unwrap() - 1.0).abs() < 1e-9);
         assert!((busy.others.unwrap() - 0.5).abs() < 1e-9);
         assert!((busy.server_waited.unwrap() - 0.5).abs() < 1e-9);
-        // All of it on the generator's core.
+        // All CPU time of others is on the generator's core.
         assert!(busy.others_beside_server.unwrap() < 1e-9);
         assert!((busy.others_beside_generator.unwrap() - 0.5).abs() < 1e-9);
         let whole = between(&samples(), span(0, 300));

@@ -33,7 +33,7 @@ fn parse_stat(text: &str) -> Option<ProcessStat> {
     Some(ProcessStat { parent: number(1)? as u32, is_zombie: fields[0] == "Z", own, reaped })
 }
 
-/// The children of a process that run, or ended and were not yet waited for; none without `/proc`.
+/// The children of a process, running or zombies; none without `/proc`.
 pub(crate) fn children(parent: u32) -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -166,7 +166,7 @@ fn parse_cores(stat: &str, tick_ns: Nanos) -> Option<Vec<(usize, Nanos)>> {
     used.collect::<Option<Vec<_>>>().filter(|cores| !cores.is_empty())
 }
 
-/// How many threads these processes have; one of a single thread counts as one.
+/// How many threads these processes have; a process with one thread counts as one.
 pub(super) fn tasks_of(processes: &[(u32, ProcessStat)]) -> usize {
     processes.iter().map(|(pid, _)| tasks(*pid).count()).sum()
 }

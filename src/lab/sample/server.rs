@@ -19,7 +19,7 @@ use crate::sys::process::reap_child;
 pub(crate) struct ServerProcesses {
     root: u32,
     group: Option<Arc<ControlGroup>>,
-    /// Children that this process had before: none of them is adopted.
+    /// Children that this process had before: they are not adopted.
     inherited: Vec<u32>,
     /// CPU time of adopted processes that have ended, in ns.
     adopted_ns: AtomicU64,
@@ -27,7 +27,7 @@ pub(crate) struct ServerProcesses {
     loses_children: bool,
 }
 
-/// What a server holds at one moment.
+/// The processes, threads and descriptors of a server at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Holdings {
     /// Processes that have ended, and that their parent has not waited for.
@@ -56,8 +56,8 @@ impl ServerProcesses {
         all.into_iter().map(|(pid, _)| pid).collect()
     }
 
-    /// Looks whether the server waits for the children that it makes for its clients. Called while it serves
-    /// one; `before` it had these processes.
+    /// Checks whether the server waits for the children that it makes for clients. Called while it serves a
+    /// client; `before` are its processes before that.
     pub(crate) fn serving(&mut self, before: &[u32]) {
         let all = Processes::now().map(|processes| self.of(&processes, None)).unwrap_or_default();
         let mut made = all.iter().filter(|(pid, _)| !before.contains(pid));
@@ -138,7 +138,7 @@ impl ServerProcesses {
         let (zombies, alive): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, stat)| stat.is_zombie);
         let adopted = self.adopted(&processes, None);
         Some(Holdings {
-            // Those whose parent has ended are this process's to wait for.
+            // Orphans of the server are children of this process, which must wait for them.
             zombies: zombies.iter().filter(|(pid, _)| !adopted.contains(pid)).count(),
             tasks: tasks_of(&alive),
             descriptors: alive.iter().filter_map(|(pid, _)| Some((*pid, descriptors(*pid)?))).collect(),
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(server.cpu(), None, "nothing is left");
     }
 
-    /// Children of other tests are none of this server's.
+    /// Children of other tests do not belong to this server.
     fn own_children(but: u32) -> Vec<u32> {
         super::super::proc::children(std::process::id()).into_iter().filter(|pid| *pid != but).collect()
     }

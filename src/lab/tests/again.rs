@@ -138,7 +138,7 @@ fn what_is_not_the_fault_of_other_processes_is_never_measured_again() {
     let header = header(Extent::Quick, 1);
     let (runs, _) = simulated(&header, |_, _, outcome| disturb(outcome, 0.0));
     assert_eq!(again(&runs), 0, "a quiet machine");
-    // A server whose repeats differ by themselves.
+    // A server whose repeats differ without a disturbance.
     let (runs, _) = simulated(&header, |step, _, mut outcome| {
         if let RunOutcome::Measured(measurement) = &mut outcome {
             measurement.values.values_mut().for_each(|value| *value *= 1.0 + f64::from(step.repeat));
@@ -183,7 +183,7 @@ fn attempts_at_a_repeat_end_with_the_first_quiet_one_or_with_their_bound() {
 }
 
 #[test]
-fn every_attempt_is_in_the_raw_data_and_the_report_says_how_many_there_were() {
+fn raw_data_has_every_attempt_and_the_report_their_number() {
     let directory = tempfile::tempdir().unwrap();
     let header = header(Extent::Quick, 4);
     let mut seen = BTreeMap::new();

@@ -36,8 +36,7 @@ fn a_generator_that_was_kept_from_its_core_makes_its_cells_noisy() {
     assert_eq!(reactor.verdict(Metric::LatencyP99Us), Verdict::Noisy, "{:?}", reactor.doubted);
 }
 
-/// Of a process beside the generator the server notices nothing, of one on a core of neither not even the
-/// generator.
+/// A process on the generator's core does not affect the server; a process on a third core affects neither.
 #[test]
 fn other_processes_disturb_what_they_share_a_core_with() {
     let beside = |server, generator| {
@@ -72,7 +71,7 @@ fn a_generator_that_wanted_its_core_all_the_time_gives_a_lower_bound() {
     let results = reactor_in_trouble(Experiment::Churn, starved);
     let told = "generator CPU 40 %, waiting for a core 55 %; server CPU 50 %";
     assert_judged(&results, Model::Reactor, Verdict::GeneratorBound, told);
-    // What it does at a given rate is no bound.
+    // The throughput at a given rate is not a bound.
     assert_judged(&reactor_in_trouble(Experiment::Steady, starved), Model::Reactor, Verdict::Noisy, "waited");
     // On a core that they share the server is why, as it has to be.
     let Results { mut header, .. } = results;
@@ -126,7 +125,7 @@ fn few_sends_that_were_missed_change_nothing() {
 }
 
 #[test]
-fn a_generator_without_ports_is_said_to_be_starved() {
+fn a_generator_without_ports_is_port_starved() {
     let results = reactor_in_trouble(Experiment::Churn, |_, measurement| {
         measurement.evidence.errors =
             ErrorCounts { out_of_ports: 2, out_of_descriptors: 1, ..ErrorCounts::default() };
@@ -137,7 +136,7 @@ fn a_generator_without_ports_is_said_to_be_starved() {
 }
 
 #[test]
-fn a_rate_that_was_not_held_on_a_busy_machine_is_nobodys_failure() {
+fn a_rate_not_held_on_a_busy_machine_is_not_a_failure() {
     let results = reactor_in_trouble(Experiment::Steady, |_, measurement| {
         measurement.evidence.achieved_per_s = Some(1500.0);
         measurement.evidence.others_cpu = Some(1.3);

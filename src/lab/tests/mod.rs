@@ -33,7 +33,7 @@ impl Watcher for Unwatched {
     fn done(&mut self, _at: usize, _run: &Run) {}
 }
 
-/// Compares all models in one experiment; `meddle` makes up trouble for one of them.
+/// Compares all models in one experiment; `meddle` changes the outcomes of one of them.
 pub(super) fn compared(
     experiment: Experiment,
     extent: Extent,
@@ -65,7 +65,7 @@ pub(super) fn compared(
     Results::of(header, &runs)
 }
 
-/// What there is when a comparison is interrupted after so many repeats.
+/// The results of a comparison that was interrupted after this many repeats.
 pub(super) fn interrupted(experiment: Experiment, extent: Extent, repeats: usize) -> Results {
     let whole = compared(experiment, extent, |_, _, outcome| outcome);
     let directory = tempfile::tempdir().unwrap();

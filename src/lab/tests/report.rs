@@ -101,7 +101,7 @@ fn snapshot(name: &str, text: &str) {
 
 /// Raw data as it is stored: a part of it is replayed by the tests of the program.
 #[test]
-fn raw_data_has_the_same_form_as_ever() {
+fn raw_data_has_the_same_form_as_before() {
     let directory = tempfile::tempdir().unwrap();
     let plan = ComparisonPlan {
         experiments: vec![Experiment::Wait, Experiment::Churn, Experiment::Crowd],
@@ -117,7 +117,7 @@ fn raw_data_has_the_same_form_as_ever() {
 }
 
 #[test]
-fn every_exporter_tells_the_same_comparison_as_ever() {
+fn every_exporter_writes_the_same_comparison_as_before() {
     let directory = tempfile::tempdir().unwrap();
     let (results, runs) = compared(directory.path(), Extent::Quick);
     snapshot("quick.txt", &reports::table::render(&results, None));
@@ -210,7 +210,7 @@ fn chromium() -> Option<PathBuf> {
 
 /// What the browser found in a report shown at some width.
 #[derive(Debug, serde::Deserialize)]
-struct Found {
+struct BrowserFindings {
     /// Width of the page's content beyond its window, in CSS px: what would have to be scrolled sideways.
     beyond: f64,
     /// Luminance of the page's background, 0 to 255.
@@ -254,7 +254,7 @@ document.body.append(Object.assign(document.createElement('pre'), { id: 'found',
 ";
 
 /// Shows the report in a frame of this width and measures it there; keeps a picture as well.
-fn shown(browser: &Path, report: &str, name: &str, width: u32, dark: bool) -> Found {
+fn shown(browser: &Path, report: &str, name: &str, width: u32, dark: bool) -> BrowserFindings {
     let folder = pictures();
     let page = folder.join(format!("report-{name}.html"));
     let framed = report.replace('&', "&amp;").replace('"', "&quot;");
@@ -344,7 +344,7 @@ fn raw_data_is_read_as_far_as_it_goes_and_never_guessed_at() {
 }
 
 #[test]
-fn classes_of_cores_are_told_apart_everywhere() {
+fn every_report_distinguishes_the_classes_of_cores() {
     let directory = tempfile::tempdir().unwrap();
     let classes = vec![CoreClass::OneCore, CoreClass::AllCores];
     let plan = ComparisonPlan { classes, cores_all: 4, ..plan(Extent::Full) };
@@ -487,7 +487,7 @@ fn a_sentence_on_slopes_counts_the_verdicts_of_slopes() {
 }
 
 #[test]
-fn a_sentence_rests_on_valid_cells_alone_or_says_that_there_is_none() {
+fn a_sentence_uses_only_valid_cells_or_states_that_there_are_none() {
     let directory = tempfile::tempdir().unwrap();
     let (mut results, _) = compared(directory.path(), Extent::Quick);
     let sentences = |results: &Results| {

@@ -25,7 +25,7 @@ fn a_machine_that_is_busy_with_others_is_noisy() {
 }
 
 #[test]
-fn a_run_whose_span_left_the_samples_is_noisy_and_says_why() {
+fn a_run_whose_span_exceeds_the_samples_is_noisy_with_the_reason() {
     let results = reactor_in_trouble(Experiment::Churn, |repeat, measurement| {
         if repeat == 2 {
             measurement.values.remove(&Metric::CpuPerClientUs);
@@ -62,11 +62,11 @@ fn a_server_that_others_kept_from_its_core_has_not_failed() {
 }
 
 #[test]
-fn a_server_that_had_its_core_and_answered_nobody_has_failed() {
+fn a_server_with_a_core_and_without_an_answer_has_failed() {
     let results = reactor_in_trouble(Experiment::Churn, |_, measurement| unanswered(measurement, 0.02));
     let why = "no request was answered: server CPU 1 %, waited for a core 2 % of the time";
     assert_judged(&results, Model::Reactor, Verdict::Failed, why);
-    // Load by other processes on other cores is no excuse.
+    // Other processes on other cores do not excuse a difference.
     let results = reactor_in_trouble(Experiment::Churn, |_, measurement| {
         unanswered(measurement, 0.02);
         measurement.evidence.others_cpu = Some(0.9);
@@ -99,7 +99,7 @@ fn a_listen_queue_that_overflowed_makes_churn_noisy() {
 
 /// It is what this experiment asks.
 #[test]
-fn who_was_refused_by_too_few_copies_is_no_error() {
+fn a_client_refused_by_too_few_copies_is_not_an_error() {
     let results =
         reactor_in_trouble(Experiment::Few, |_, measurement| measurement.evidence.errors.refused = 20);
     assert_judged(&results, Model::Reactor, Verdict::Valid, "repeats");
@@ -260,7 +260,7 @@ fn a_difference_is_no_better_than_the_server_that_it_is_to() {
 }
 
 #[test]
-fn beside_an_idle_crowd_a_busy_machine_spoils_times_and_not_memory() {
+fn with_an_idle_crowd_a_busy_machine_disturbs_times_but_not_memory() {
     let results =
         reactor_in_trouble(Experiment::Idle, |_, measurement| measurement.evidence.others_cpu = Some(1.4));
     let reactor = of(&results, Model::Reactor);

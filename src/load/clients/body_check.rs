@@ -13,11 +13,11 @@ pub enum Verify {
     /// Nothing more.
     #[default]
     Framing,
-    /// It has the length of the first one.
+    /// It has the length of the first reply.
     Length,
-    /// It is the first one, byte for byte.
+    /// It equals the first reply, byte for byte.
     Exact,
-    /// It is JSON with a value at this pointer (RFC 6901), and that is this one, if there is one.
+    /// It is JSON with a value at this pointer (RFC 6901); if a value is given, with that value.
     JsonPointer(String, Option<Value>),
 }
 
@@ -53,11 +53,11 @@ struct First {
     /// The status of the replies whose bodies are compared.
     status: Option<u16>,
     body: Vec<u8>,
-    /// How long the body is, once one has ended.
+    /// The length of the body, once a reply has ended.
     len: Option<u64>,
 }
 
-/// What one reply is checked for, and how far it is.
+/// The check of a reply, and its progress.
 #[derive(Debug, Default)]
 pub(super) struct BodyCheck {
     kind: CheckKind,
@@ -88,7 +88,7 @@ impl BodyCheck {
         BodyCheck { kind, received: 0 }
     }
 
-    /// Takes a piece of the body. `requests` is how many different ones the load has.
+    /// Takes a piece of the body. `requests` is the number of different requests of the load.
     pub(super) fn take(
         &mut self,
         first: Option<&FirstReply>,
@@ -143,7 +143,7 @@ impl FirstReply {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether bodies of replies with this status are compared: with that of the first one.
+    /// Whether bodies of replies with this status are compared: it must be the status of the first reply.
     fn is_of(&self, status: u16) -> bool {
         *self.seen().status.get_or_insert(status) == status
     }
@@ -159,7 +159,7 @@ impl First {
         if self.body[start..start + compared] != bytes[..compared] {
             return Err("the body is not that of the first reply; if the page changes, use --verify status");
         }
-        // Behind the comparison, so that the verdict does not depend on how the body was split.
+        // After the comparison, so that the result does not depend on how the body was split.
         if self.len.is_some_and(|len| at + bytes.len() as u64 > len) {
             return Err("the body is longer than the first one; if the page changes, use --verify status");
         }

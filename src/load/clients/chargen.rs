@@ -53,7 +53,7 @@ impl Client for ChargenClient {
     fn reply(&mut self, _number: u64, bytes: &[u8], _ended: bool) -> ReplyStatus {
         let cycle = Chargen::pattern();
         let mut taken = 0;
-        // Bounded by the bytes that came: each piece is at least one of them.
+        // Bounded by the bytes received: each piece has at least one.
         while taken < bytes.len() && self.received < self.bytes {
             let due = usize::try_from(self.bytes - self.received).unwrap_or(usize::MAX);
             let len = due.min(bytes.len() - taken).min(cycle.len() - self.at);

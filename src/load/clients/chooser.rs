@@ -1,5 +1,5 @@
-//! What differs between the requests of one HTTP client: which is sent, its variables, its cookies, and where
-//! redirects lead.
+//! Everything that varies between the requests of an HTTP client: the choice of the request, variables,
+//! cookies, and redirects.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
@@ -26,9 +26,9 @@ pub(super) struct Chooser {
     memory: Memory,
     /// Those that were begun and not answered.
     begun: VecDeque<BegunRequest>,
-    /// The bytes of those that were made for this client.
+    /// The rendered requests of this client.
     rendered: RenderedRequests,
-    /// The number of the first of them.
+    /// The number of the first one.
     first: u64,
     /// Of the reply that comes.
     more: MoreFields,
@@ -37,7 +37,7 @@ pub(super) struct Chooser {
 
 #[derive(Clone, Copy, Debug)]
 struct BegunRequest {
-    /// Its number in the load; `None` for one that follows a redirect.
+    /// Its number in the load; `None` for a request that follows a redirect.
     request: Option<usize>,
     /// Whether its bytes were made for this client.
     is_made: bool,
@@ -131,7 +131,7 @@ impl Chooser {
         self.begun.front().is_some_and(|begun| begun.is_head)
     }
 
-    /// The number in the load of the request whose reply comes.
+    /// The number in the load of the request whose reply is expected.
     pub(super) fn answering(&self) -> Option<usize> {
         self.begun.front().and_then(|begun| begun.request)
     }

@@ -5,9 +5,9 @@
 pub(super) enum Chunked {
     /// In the digits of a size.
     Size {
-        /// So far.
+        /// The size so far.
         size: u64,
-        /// How many there were.
+        /// The number of digits so far.
         digits: u8,
     },
     /// After the digits, up to the end of the line; extensions are skipped.
@@ -24,13 +24,13 @@ pub(super) enum Chunked {
 
 /// A piece of the stream.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Met {
+pub(super) enum StreamPiece {
     /// Bytes of framing.
     Framing(usize),
     /// Bytes of the body.
     Body(usize),
     /// Not a chunked body.
-    Nonsense,
+    Malformed,
 }
 
 /// 16 hexadecimal digits are 64 bits.
@@ -44,23 +44,23 @@ impl Chunked {
     }
 
     /// Takes a piece from the front of `bytes`, which has at least one.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Met {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> StreamPiece {
         if let Chunked::Data { left } = self {
             let len = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
             *left -= len as u64;
             if *left == 0 {
                 *self = Chunked::DataEnd { seen: 0 };
             }
-            return Met::Body(len);
+            return StreamPiece::Body(len);
         }
         for (at, &byte) in bytes.iter().enumerate() {
             if matches!(self, Chunked::Data { .. } | Chunked::End) {
-                return Met::Framing(at);
+                return StreamPiece::Framing(at);
             }
-            let Some(next) = self.after(byte) else { return Met::Nonsense };
+            let Some(next) = self.after(byte) else { return StreamPiece::Malformed };
             *self = next;
         }
-        Met::Framing(bytes.len())
+        StreamPiece::Framing(bytes.len())
     }
 
     fn after(self, byte: u8) -> Option<Self> {
@@ -96,12 +96,12 @@ mod tests {
         while chunked != Chunked::End && at < stream.len() {
             let piece = &stream[at..stream.len().min(at + step)];
             at += match chunked.take(piece) {
-                Met::Framing(len) => len,
-                Met::Body(len) => {
+                StreamPiece::Framing(len) => len,
+                StreamPiece::Body(len) => {
                     body.extend_from_slice(&piece[..len]);
                     len
                 }
-                Met::Nonsense => return None,
+                StreamPiece::Malformed => return None,
             };
         }
         (chunked == Chunked::End).then_some((body, at))
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_chunked_body_is_noticed() {
+    fn a_malformed_chunked_body_is_an_error() {
         for wrong in [&b"\r\n"[..], b"g\r\n", b"2\r\nabc\r\n", b"11112222333344445\r\n", b"-1\r\n"] {
             assert_eq!(read(wrong, 3), None);
         }

@@ -63,7 +63,7 @@ impl CookieJar {
     }
 }
 
-/// The path of a cookie that names none (RFC 6265, section 5.1.4).
+/// The default path of a cookie (RFC 6265, section 5.1.4).
 fn folder_of(target: &str) -> &str {
     let path = target.split('?').next().unwrap_or(target);
     match path.rfind('/') {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_cookie_or_too_much_is_not_kept() {
+    fn invalid_and_excess_cookies_are_not_stored() {
         let long = format!("a={}", "x".repeat(COOKIE_BYTES_MAX));
         assert_eq!(sent(&jar(&["", "novalue", "a=b\nX: y", &long]), "/app"), "");
         let many: Vec<String> = (0..100).map(|number| format!("c{number}=1")).collect();

@@ -1,13 +1,13 @@
 //! The client of discard: it only sends.
 
-use super::pattern::Pattern;
+use super::filler::Filler;
 use crate::load::{Client, Flow, ReplyStatus, Workload};
 
 /// Sends requests without a reply. A request is complete when the kernel has taken all of it; any reply is
 /// wrong.
 #[derive(Clone, Debug)]
 pub struct DiscardLoad {
-    pattern: Pattern,
+    filler: Filler,
     bytes: u64,
 }
 
@@ -20,7 +20,7 @@ pub struct DiscardClient {
 impl DiscardLoad {
     /// Requests of `bytes` each (at least 1), made from `seed`.
     pub fn new(bytes: u64, seed: u64) -> Self {
-        DiscardLoad { pattern: Pattern::new(seed), bytes: bytes.max(1) }
+        DiscardLoad { filler: Filler::new(seed), bytes: bytes.max(1) }
     }
 }
 
@@ -46,7 +46,7 @@ impl Workload for DiscardLoad {
 
 impl Client for DiscardClient {
     fn request(&self, _number: u64, sent: usize) -> &[u8] {
-        self.load.pattern.at(sent as u64, self.load.bytes - sent as u64)
+        self.load.filler.at(sent as u64, self.load.bytes - sent as u64)
     }
 
     fn sent(&mut self, _number: u64) -> ReplyStatus {

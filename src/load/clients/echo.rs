@@ -1,19 +1,19 @@
 //! The client of echo: expects the bytes that it sent.
 
-use super::pattern::Pattern;
+use super::filler::Filler;
 use crate::load::{Client, ReplyStatus, Workload};
 
-/// Sends pieces of a random pattern, each client its own, and expects each back.
+/// Sends pieces of a random stream, each client its own, and expects each back.
 #[derive(Clone, Debug)]
 pub struct EchoLoad {
-    pattern: Pattern,
+    filler: Filler,
     bytes: u64,
 }
 
 /// One connection of [`EchoLoad`].
 #[derive(Debug)]
 pub struct EchoClient {
-    pattern: Pattern,
+    filler: Filler,
     place: u64,
     bytes: u64,
     received: u64,
@@ -22,7 +22,7 @@ pub struct EchoClient {
 impl EchoLoad {
     /// Requests of `bytes` each (at least 1), made from `seed`.
     pub fn new(bytes: u64, seed: u64) -> Self {
-        EchoLoad { pattern: Pattern::new(seed), bytes: bytes.max(1) }
+        EchoLoad { filler: Filler::new(seed), bytes: bytes.max(1) }
     }
 }
 
@@ -38,15 +38,15 @@ impl Workload for EchoLoad {
     }
 
     fn open(&self, number: u32) -> EchoClient {
-        let place = Pattern::place(number);
-        EchoClient { pattern: self.pattern.clone(), place, bytes: self.bytes, received: 0 }
+        let place = Filler::place(number);
+        EchoClient { filler: self.filler.clone(), place, bytes: self.bytes, received: 0 }
     }
 }
 
 impl Client for EchoClient {
     fn request(&self, number: u64, sent: usize) -> &[u8] {
         let sent = sent as u64;
-        self.pattern.at(
+        self.filler.at(
             self.place.wrapping_add(number.wrapping_mul(self.bytes)).wrapping_add(sent),
             self.bytes - sent,
         )
@@ -54,10 +54,10 @@ impl Client for EchoClient {
 
     fn reply(&mut self, number: u64, bytes: &[u8], _ended: bool) -> ReplyStatus {
         let (mut taken, start) = (0, self.place.wrapping_add(number.wrapping_mul(self.bytes)));
-        // Bounded by the bytes that came: each piece is at least one of them.
+        // Bounded by the bytes received: each piece has at least one.
         while taken < bytes.len() && self.received < self.bytes {
             let due = (self.bytes - self.received).min((bytes.len() - taken) as u64);
-            let expected = self.pattern.at(start.wrapping_add(self.received), due);
+            let expected = self.filler.at(start.wrapping_add(self.received), due);
             if bytes[taken..taken + expected.len()] != *expected {
                 return ReplyStatus::Wrong("the echo differs from what was sent");
             }

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use flate2::write::MultiGzDecoder;
 
-/// Decodes one body piece by piece.
+/// Decodes a body piece by piece.
 pub(super) struct GzipBody {
     decoder: MultiGzDecoder<Vec<u8>>,
     decoded: u64,
@@ -15,7 +15,7 @@ pub(super) struct GzipBody {
 
 /// What is decoded at once: it becomes at most a thousand times as long.
 const PIECE_BYTES: usize = 1 << 10;
-/// The longest decoded body: a longer one is probably a bomb.
+/// The longest decoded body: a longer one is probably a decompression bomb.
 const DECODED_BYTES_MAX: u64 = 1 << 30;
 
 impl fmt::Debug for GzipBody {

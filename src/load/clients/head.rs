@@ -1,6 +1,6 @@
 //! Heads of HTTP replies, read in pieces of any size.
 
-use super::chunked::{Chunked, Met};
+use super::chunked::{Chunked, StreamPiece};
 
 /// The relevant part of a response head.
 pub(super) struct ReplyHead {
@@ -40,23 +40,23 @@ const COOKIES_MAX: usize = 64;
 
 impl ReplyFraming {
     /// Takes a piece of a body from the front of `bytes`, which may be empty.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Met {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> StreamPiece {
         match self {
             ReplyFraming::Length { left } => {
                 let len = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= len as u64;
-                Met::Body(len)
+                StreamPiece::Body(len)
             }
             ReplyFraming::Chunked(chunked) if !bytes.is_empty() => chunked.take(bytes),
-            ReplyFraming::Chunked(_) => Met::Framing(0),
-            ReplyFraming::UntilEnd => Met::Body(bytes.len()),
+            ReplyFraming::Chunked(_) => StreamPiece::Framing(0),
+            ReplyFraming::UntilEnd => StreamPiece::Body(bytes.len()),
         }
     }
 }
 
-/// The head at the front of `kept` and `bytes`, and how much of `bytes` it took; `None` if it is not whole:
-/// then all of `bytes` is kept. The result is the same however the head was split; only what is malformed may
-/// be noticed later.
+/// The head at the front of `kept` and `bytes`, and how much of `bytes` it took. `None` if it is incomplete:
+/// then all of `bytes` is kept. The result does not depend on how the head was split, except that an error
+/// may be noticed later.
 pub(super) fn head_of(
     kept: &mut Vec<u8>,
     bytes: &[u8],
@@ -69,7 +69,7 @@ pub(super) fn head_of(
         parse(new, more)?
     } else {
         kept.extend_from_slice(new);
-        // A parse begins at the front each time, so beyond a short head it is not worth one for each piece.
+        // Each parse begins at the front, so a long head is not parsed again for every piece.
         let is_due = kept.len() <= HEAD_BYTES_USUAL || new.contains(&b'\n') || kept.len() == HEAD_BYTES_MAX;
         if is_due || ended { parse(kept, more)? } else { None }
     };
@@ -86,14 +86,14 @@ pub(super) fn head_of(
 fn parse(bytes: &[u8], more: Option<&mut MoreFields>) -> Result<Option<ReplyHead>, &'static str> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
-    // An empty line before the head is passed over: some servers send one after a body. So are folded fields,
-    // which a user agent must understand (RFC 9112, sections 2.2 and 5.2).
+    // Accepts an empty line before the head, which some servers send after a body, and folded fields, which a
+    // user agent must understand (RFC 9112, sections 2.2 and 5.2).
     let mut config = httparse::ParserConfig::default();
     config.allow_obsolete_multiline_headers_in_responses(true);
     let len = match config.parse_response(&mut response, bytes) {
         Ok(httparse::Status::Complete(len)) => len,
         Ok(httparse::Status::Partial) => return Ok(None),
-        Err(_) => return Err("the head is no HTTP response"),
+        Err(_) => return Err("the head is not an HTTP response"),
     };
     let status = response.code.unwrap_or(0);
     let mut keep_alive = response.version == Some(1);

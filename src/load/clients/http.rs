@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use super::body_check::{BodyCheck, FirstReply, Verify};
 use super::chooser::Chooser;
-use super::chunked::{Chunked, Met};
+use super::chunked::{Chunked, StreamPiece};
 use super::head::{ReplyFraming, ReplyHead, head_of};
 use super::request::{HttpRequest, PreparedRequest, RequestError};
 use super::requests::{HttpCounts, HttpOptions, HttpRequests, RequestOrder, SharedRequests};
 use super::template::Variables;
 use crate::load::report::RequestSettings;
-use crate::load::{Client, ReplyStatus, Unasked, Workload};
+use crate::load::{Client, ReplyStatus, Unsolicited, Workload};
 
 /// Sends requests of HTTP. Every reply must have the framing that its head declares (RFC 9112, section 6.3).
 /// A whole reply with any status is right, and is counted by its status.
@@ -34,7 +34,7 @@ pub struct HttpClient {
 
 #[derive(Debug)]
 enum ReplyPart {
-    /// What came of the head so far; nothing is kept when it comes whole.
+    /// The part of the head received so far; a head that arrives in one piece is not kept.
     Head(Vec<u8>),
     Body(ReplyFraming),
 }
@@ -202,12 +202,12 @@ impl Client for HttpClient {
                     }
                 }
                 ReplyPart::Body(framing) => match framing.take(rest) {
-                    Met::Framing(len) => len,
-                    Met::Body(len) => match self.take_body(&rest[..len]) {
+                    StreamPiece::Framing(len) => len,
+                    StreamPiece::Body(len) => match self.take_body(&rest[..len]) {
                         Ok(()) => len,
                         Err(what) => return ReplyStatus::Wrong(what),
                     },
-                    Met::Nonsense => return ReplyStatus::Wrong("the chunked body is malformed"),
+                    StreamPiece::Malformed => return ReplyStatus::Wrong("the chunked body is malformed"),
                 },
             };
             at += taken;
@@ -230,18 +230,18 @@ impl Client for HttpClient {
         self.status
     }
 
-    fn unasked(&mut self, bytes: &[u8]) -> Unasked {
+    fn unasked(&mut self, bytes: &[u8]) -> Unsolicited {
         if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
-            return Unasked::Ignored; // some servers send an empty line after a body
+            return Unsolicited::Ignored; // some servers send an empty line after a body
         }
         let is_timeout = |reply: &&[u8]| {
             let len = bytes.len().min(reply.len());
             bytes[..len] == reply[..len]
         };
         if TIMEOUT_REPLIES.iter().any(is_timeout) {
-            Unasked::Closing
+            Unsolicited::Closing
         } else {
-            Unasked::Wrong("unsolicited bytes")
+            Unsolicited::Wrong("unsolicited bytes")
         }
     }
 }
@@ -278,7 +278,8 @@ impl HttpClient {
         }
     }
 
-    /// The number in the load of the request whose reply comes; `None` if that follows a redirect.
+    /// The number in the load of the request whose reply is expected; `None` if the request follows a
+    /// redirect.
     fn answering(&self) -> Option<usize> {
         self.chooser.as_ref().map_or(Some(0), |chooser| chooser.answering())
     }
@@ -373,12 +374,12 @@ mod tests {
         let table = [
             (head(fits, "\r\n\r\n"), ReplyStatus::Complete(HEAD_BYTES_MAX)),
             (head(fits + 1, "\r\n\r\n"), ReplyStatus::Wrong("the head has no end")),
-            (head(5_000, "\x7f"), ReplyStatus::Wrong("the head is no HTTP response")),
-            (head(5_000, "\r\nB : c\r\n\r\n"), ReplyStatus::Wrong("the head is no HTTP response")),
+            (head(5_000, "\x7f"), ReplyStatus::Wrong("the head is not an HTTP response")),
+            (head(5_000, "\r\nB : c\r\n\r\n"), ReplyStatus::Wrong("the head is not an HTTP response")),
             (head(HEAD_BYTES_MAX, "\x7f"), ReplyStatus::Wrong("the head has no end")),
             (
                 format!("HTTP/1.1 204 No\r\n{}", "A:\r\n".repeat(HEADERS_MAX + 2)),
-                ReplyStatus::Wrong("the head is no HTTP response"),
+                ReplyStatus::Wrong("the head is not an HTTP response"),
             ),
             ("\r\n".to_owned() + &head(1, "\r\n\r\n"), ReplyStatus::Complete(27)),
             (head(1, "\r\n folded\r\n\r\n"), ReplyStatus::Complete(34)),
@@ -444,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_reply_with_any_status_is_right_and_its_status_is_reported() {
+    fn a_complete_reply_is_right_with_any_status_and_its_status_is_reported() {
         let load = HttpLoad::new("h", "/", false);
         for (stream, status) in [
             (&b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"[..], 503),
@@ -466,12 +467,12 @@ mod tests {
     fn unasked_bytes_are_wrong_but_for_an_empty_line_and_a_timeout() {
         let mut client = HttpLoad::new("h", "/", false).open(0);
         for (bytes, expected) in [
-            (&b"\r\n"[..], Unasked::Ignored),
-            (b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n", Unasked::Closing),
-            (b"HTTP/1.0 408 Request Time-out\r\n\r\n", Unasked::Closing),
-            (b"HTTP/1.", Unasked::Closing),
-            (b"HTTP/1.1 200 OK\r\n\r\n", Unasked::Wrong("unsolicited bytes")),
-            (b"hello", Unasked::Wrong("unsolicited bytes")),
+            (&b"\r\n"[..], Unsolicited::Ignored),
+            (b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n", Unsolicited::Closing),
+            (b"HTTP/1.0 408 Request Time-out\r\n\r\n", Unsolicited::Closing),
+            (b"HTTP/1.", Unsolicited::Closing),
+            (b"HTTP/1.1 200 OK\r\n\r\n", Unsolicited::Wrong("unsolicited bytes")),
+            (b"hello", Unsolicited::Wrong("unsolicited bytes")),
         ] {
             assert_eq!(client.unasked(bytes), expected, "{}", bytes.escape_ascii());
         }

@@ -8,7 +8,7 @@ use super::cookies::CookieJar;
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     pub(super) cookies: CookieJar,
-    /// Requests that follow redirects, and are sent before others.
+    /// Requests that follow redirects; they are sent before others.
     pub(super) hops: VecDeque<Hop>,
 }
 

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answer_is_done_when_the_connection_ends_behind_it() {
+    fn the_answer_is_complete_when_the_connection_ends_after_it() {
         let mut client = MessageLoad::new(64).open(0);
         assert_eq!(client.request(0, 0).len(), 64);
         assert_eq!(client.request(0, 63), b"\n");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use regex_automata::util::primitives::StateID;
 
-use super::reply_end::{BytePattern, PatternError, ReplyEnd, ReplyScanner, Scanned};
+use super::reply_end::{BytePattern, PatternError, ReplyEnd, ReplyScanner, ScanOutcome};
 use super::request_digest::RequestDigest;
 use super::template::{Encoding, RenderedRequests, Rows, Template, Variables};
 use crate::load::random::Random;
@@ -31,7 +31,7 @@ pub struct RawScript {
     /// What comes first on each connection and is not counted as a request: a greeting of the server (nothing
     /// is sent), or a login. Variables are not replaced.
     pub opening: Vec<RawStep>,
-    /// The requests of a connection, one after the other, and again from the first.
+    /// The requests of a connection, in this order, repeated.
     pub steps: Vec<RawStep>,
     /// A reply that contains this is wrong.
     pub wrong: Option<BytePattern>,
@@ -52,7 +52,7 @@ pub struct RawStep {
 pub enum RawError {
     /// There is no step.
     NoStep,
-    /// Only some steps send something: what comes then belongs to none.
+    /// Only some steps send bytes: the replies could not be assigned to steps.
     SendsNothing,
     /// Nothing is sent and no reply is awaited.
     Nothing,
@@ -115,15 +115,15 @@ pub struct RawClient {
     shared: Arc<SharedScript>,
     /// Steps of the opening that are done.
     opened: usize,
-    reading: Reading,
+    reading: ReplyPosition,
     rendered: RenderedRequests,
     random: Random,
 }
 
-/// How far a reply is.
+/// The progress of a reply.
 #[derive(Clone, Copy, Debug, Default)]
-struct Reading {
-    /// `None` at its begin.
+struct ReplyPosition {
+    /// The state of the automaton; `None` before the first byte.
     state: Option<StateID>,
     bytes: u64,
 }
@@ -218,7 +218,7 @@ impl Workload for RawLoad {
         RawClient {
             shared: Arc::clone(&self.shared),
             opened: 0,
-            reading: Reading::default(),
+            reading: ReplyPosition::default(),
             rendered: RenderedRequests::default(),
             random: self.shared.variables.random(),
         }
@@ -302,7 +302,7 @@ impl ScannedStep {
     }
 
     /// Reads a piece of the reply.
-    fn read(&self, reading: &mut Reading, bytes: &[u8], ended: bool) -> ReplyStatus {
+    fn read(&self, reading: &mut ReplyPosition, bytes: &[u8], ended: bool) -> ReplyStatus {
         let piece = match self.end {
             ReplyEnd::Bytes(total) => {
                 let left = usize::try_from(total - reading.bytes).unwrap_or(usize::MAX);
@@ -313,18 +313,18 @@ impl ScannedStep {
         if let Some(scanner) = &self.scanner {
             let mut state = reading.state.unwrap_or(scanner.start());
             match scanner.scan(&mut state, piece) {
-                Scanned::Nothing => reading.state = Some(state),
-                Scanned::End(len) => {
-                    *reading = Reading::default();
+                ScanOutcome::Nothing => reading.state = Some(state),
+                ScanOutcome::End(len) => {
+                    *reading = ReplyPosition::default();
                     return ReplyStatus::Complete(len);
                 }
-                Scanned::Wrong => return ReplyStatus::Wrong("the reply has in it what --reject names"),
+                ScanOutcome::Wrong => return ReplyStatus::Wrong("the reply has in it what --reject names"),
             }
         }
         reading.bytes += piece.len() as u64;
         match self.end {
             ReplyEnd::Bytes(total) if reading.bytes == total => {
-                *reading = Reading::default();
+                *reading = ReplyPosition::default();
                 ReplyStatus::Complete(piece.len())
             }
             ReplyEnd::Close if ended && reading.bytes > 0 => ReplyStatus::Final(piece.len()),

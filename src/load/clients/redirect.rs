@@ -57,8 +57,8 @@ fn without_port_80(authority: &str) -> &str {
     authority.strip_suffix(":80").or_else(|| authority.strip_suffix(':')).unwrap_or(authority)
 }
 
-/// The request that follows `sent` to the target of a redirect, and where its fields end. As browsers do, a
-/// POST becomes a GET behind 301, 302 and 303; the other fields stay.
+/// The request for the target of the redirect that answered `sent`, and where its fields end. As in browsers,
+/// a POST becomes a GET after 301, 302 and 303; the other fields stay.
 pub(super) fn request_after(sent: &[u8], head_bytes: usize, status: u16, target: &str) -> (Vec<u8>, usize) {
     let head = &sent[..head_bytes];
     let line_end = head.windows(2).position(|pair| pair == b"\r\n").map_or(head.len(), |at| at + 2);

@@ -13,7 +13,7 @@ use regex_automata::util::{start, syntax};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplyEnd {
-    /// After this many bytes; with 0 there is no reply.
+    /// After this many bytes; 0 means that there is no reply.
     Bytes(u64),
     /// As soon as it contains this pattern.
     Pattern(BytePattern),
@@ -91,7 +91,7 @@ impl BytePattern {
     }
 }
 
-/// Finds the first of two patterns in a reply: its end, and what it must not have in it.
+/// Finds the first match of two patterns in a reply: the end, and bytes that make it an error.
 ///
 /// An automaton over bytes: its state is one number, so that a reply needs no buffer.
 #[derive(Debug)]
@@ -104,9 +104,9 @@ pub(super) struct ReplyScanner {
 
 /// What a scanner has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scanned {
+pub(super) enum ScanOutcome {
     Nothing,
-    /// The end of the reply, so many bytes into the piece.
+    /// The end of the reply, after this many bytes of the piece.
     End(usize),
     Wrong,
 }
@@ -148,20 +148,20 @@ impl ReplyScanner {
     }
 
     /// Reads a piece of a reply.
-    pub(super) fn scan(&self, state: &mut StateID, bytes: &[u8]) -> Scanned {
+    pub(super) fn scan(&self, state: &mut StateID, bytes: &[u8]) -> ScanOutcome {
         for (at, &byte) in bytes.iter().enumerate() {
             *state = self.automaton.next_state(*state, byte);
-            // The automaton reports a match one byte late, so it is asked whether there is one if nothing
+            // The automaton reports a match one byte late, so ask it whether there is a match if nothing
             // follows.
             let here = self.automaton.next_eoi_state(*state);
             if self.automaton.is_match_state(here) {
                 let mut found = (0..self.automaton.match_len(here))
                     .map(|index| self.automaton.match_pattern(here, index).as_usize());
                 let is_end = found.all(|pattern| pattern >= self.end_from);
-                return if is_end { Scanned::End(at + 1) } else { Scanned::Wrong };
+                return if is_end { ScanOutcome::End(at + 1) } else { ScanOutcome::Wrong };
             }
         }
-        Scanned::Nothing
+        ScanOutcome::Nothing
     }
 }
 
@@ -203,9 +203,9 @@ mod tests {
         let (mut state, mut before) = (scanner.start(), 0);
         for piece in reply.chunks(step) {
             match scanner.scan(&mut state, piece) {
-                Scanned::Nothing => before += piece.len(),
-                Scanned::End(len) => return Ok(Some(before + len)),
-                Scanned::Wrong => return Err("wrong"),
+                ScanOutcome::Nothing => before += piece.len(),
+                ScanOutcome::End(len) => return Ok(Some(before + len)),
+                ScanOutcome::Wrong => return Err("wrong"),
             }
         }
         Ok(None)

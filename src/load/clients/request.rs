@@ -50,7 +50,7 @@ pub enum RequestError {
     Template(TemplateError),
     /// A value of the column of this name has control characters, and a field would have it.
     Column(String),
-    /// There is no request, or none with a weight.
+    /// There is no request with a weight above 0.
     None,
 }
 
@@ -235,7 +235,7 @@ impl HttpRequest {
         PreparedRequest::fixed(self).as_fixed().to_vec()
     }
 
-    /// The rest of its first line, and its fields but for Content-Length.
+    /// The rest of its first line, and its fields except Content-Length.
     fn behind_target(&self) -> String {
         let is_set = |name: &str| {
             let names = self.fields.iter().map(|(name, _)| name).chain(&self.omitted);
@@ -315,7 +315,7 @@ impl PreparedRequest {
         matches!(self.form, RequestForm::Fixed { .. })
     }
 
-    /// Its bytes; none if they vary.
+    /// Its bytes; empty if they vary.
     pub(super) fn as_fixed(&self) -> &[u8] {
         match &self.form {
             RequestForm::Fixed { bytes, .. } => bytes,
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_another_request_is_an_error() {
+    fn fields_that_would_forge_another_request_are_an_error() {
         let get = || HttpRequest::get("h", "/");
         for (error, shown) in [
             (get().method("GE T").unwrap_err(), "\"GE T\" is not a method"),

@@ -14,16 +14,16 @@ use crate::load::report::RequestSettings;
 /// The requests of an [`super::HttpLoad`].
 #[derive(Clone, Debug, Default)]
 pub struct HttpRequests {
-    /// Each with its weight: how often it is sent, compared with the others. At least one.
+    /// The requests with their weights: how often each is sent, relative to the others. At least one.
     pub requests: Vec<(HttpRequest, u32)>,
-    /// Which one is sent next.
+    /// The order of the requests.
     pub order: RequestOrder,
     /// Whether variables in braces are replaced ([`super::Template`]): in targets, values of fields and
     /// bodies. The values of columns are encoded in targets.
     pub variables: Option<Rows>,
     /// Decides on random numbers and random requests.
     pub seed: u64,
-    /// What reports show of them; by default the target of the first.
+    /// The text for reports; by default the target of the first request.
     pub shown: Option<String>,
 }
 
@@ -31,17 +31,17 @@ pub struct HttpRequests {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RequestOrder {
-    /// One at random, each as often as its weight requires.
+    /// At random, by weight.
     #[default]
     Random,
     /// Each in turn, whatever its weight; after the last the first follows.
     InTurn,
 }
 
-/// What an [`super::HttpLoad`] does beside sending requests.
+/// Options of an [`super::HttpLoad`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HttpOptions {
-    /// What is checked of bodies; `None`: that those of a single GET without variables are the same, byte for
+    /// The check of bodies. `None`: the bodies of a single GET without variables must be equal, byte for
     /// byte.
     pub verify: Option<Verify>,
     /// Whether bodies with the content coding gzip are decoded before they are checked.
@@ -79,7 +79,7 @@ pub(super) struct SharedRequests {
     pub(super) memories: Mutex<HashMap<u32, Memory>>,
 }
 
-/// What is counted beside requests.
+/// Counters other than requests.
 #[derive(Debug, Default)]
 pub(super) struct HttpCounts {
     pub(super) redirects_followed: AtomicU64,
@@ -94,7 +94,7 @@ impl SharedRequests {
         self.memories.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first reply to the request with this number; `None` for one that follows a redirect.
+    /// The first reply to the request with this number; `None` for a request that follows a redirect.
     pub(super) fn first(&self, request: Option<usize>) -> Option<&FirstReply> {
         request.and_then(|index| self.firsts.get(index))
     }

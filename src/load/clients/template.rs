@@ -31,11 +31,11 @@ enum TemplatePart {
     Column(usize, String),
 }
 
-/// Why bytes are no template.
+/// Why bytes are not a valid template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TemplateError {
-    /// What is between the braces of `{random:...}` is not a range such as `1-1000`.
+    /// The text after `{random:` is not a range such as `1-1000`.
     Range(String),
 }
 
@@ -53,11 +53,11 @@ impl std::error::Error for TemplateError {}
 pub(super) enum Encoding {
     /// As they are.
     Raw,
-    /// For a URL: bytes that could end a part of it as %XX.
+    /// For a URL: bytes that could end a part of the URL become %XX.
     Url,
 }
 
-/// A longer name in braces is none.
+/// A longer text in braces is not a variable.
 const NAME_BYTES_MAX: usize = 64;
 
 impl Template {
@@ -298,7 +298,7 @@ impl Variables {
         Variables { rows, seed, ..Variables::default() }
     }
 
-    /// The random numbers of one connection: each has its own.
+    /// The random numbers of one connection.
     pub(super) fn random(&self) -> Random {
         let number = self.connections.fetch_add(1, Relaxed);
         Random::new(Random::new(self.seed ^ number.wrapping_mul(0x2545_f491_4f6c_dd1d)).next())
@@ -310,7 +310,7 @@ impl Variables {
     }
 }
 
-/// The values of one request: the counter and the row are the same wherever they stand in it.
+/// The values of one request: within it, all uses of the counter and of the row have the same value.
 pub(super) struct Draw<'a> {
     variables: &'a Variables,
     random: &'a mut Random,
@@ -341,13 +341,13 @@ impl<'a> Draw<'a> {
     }
 }
 
-/// Requests of one connection that were begun and are not sent. As many as a connection may have in flight.
+/// Requests of one connection that were begun and not yet sent, at most as many as it may have in flight.
 #[derive(Debug, Default)]
 pub(super) struct RenderedRequests {
     queue: VecDeque<Vec<u8>>,
     /// The number of the first.
     first: u64,
-    /// The buffer of the request that was sent last: the next one allocates nothing.
+    /// The buffer of the last sent request, for the next one, which then needs no allocation.
     spare: Vec<u8>,
 }
 

@@ -1,5 +1,5 @@
-//! Whole runs in virtual time, with a generator, a server of known rate, and what may go wrong between them:
-//! no disturbed run with wrong numbers is VALID, and a quiet one is.
+//! Whole runs in virtual time, with a generator, a server of known rate, and disturbances: no disturbed run
+//! with wrong numbers is VALID, and a quiet run is.
 
 use std::collections::VecDeque;
 
@@ -29,7 +29,7 @@ fn whole(ns: f64) -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Sabotage {
     None,
-    /// SIGSTOP for so long, so often.
+    /// SIGSTOP for this long, this often.
     Stopped {
         for_ns: u64,
         times: u64,
@@ -39,7 +39,8 @@ enum Sabotage {
         away_ns: u64,
         is_stopped: bool,
     },
-    /// Others have the core when the generator wakes up: with this probability, and for so long on average.
+    /// Other processes have the core when the generator wakes up: with this probability, for this long on
+    /// average.
     SharedCore {
         chance: f64,
         mean_ns: f64,
@@ -48,11 +49,11 @@ enum Sabotage {
     Dropped {
         chance: f64,
     },
-    /// So many connections are served after the run only.
+    /// This many connections are served only after the run.
     Held {
         clients: usize,
     },
-    /// So many clients are not connected.
+    /// This many clients are not connected.
     Unconnected {
         clients: usize,
     },
@@ -86,7 +87,7 @@ impl Sabotage {
         }
     }
 
-    /// When the generator may go on, if it wants to run now, and whether it counts as waiting for a core.
+    /// When the generator may continue if it wants to run now, and whether it counts as waiting for a core.
     fn away(self, now_ns: u64, offset_ns: u64) -> (u64, bool) {
         match self {
             Sabotage::Stopped { for_ns, times } => {
@@ -106,7 +107,7 @@ impl Sabotage {
 
 /// When measuring began, in truth and by the generator's clock, and what was used until then; all in ns.
 #[derive(Clone, Copy)]
-struct Began {
+struct Start {
     at: u64,
     clock: u64,
     cpu: u64,
@@ -126,7 +127,7 @@ struct World {
     run_delay_ns: u64,
     /// When the server is free.
     free_ns: u64,
-    /// When each reply is there, for which client, to a request of which time.
+    /// The time of each reply, its client, and the time of the request.
     replies: VecDeque<(u64, usize, u64)>,
     dropped: u64,
 }
@@ -183,7 +184,7 @@ impl World {
     }
 
     fn wake(&mut self) {
-        // A few µs until the core is there, and now and then a hiccup.
+        // A few µs until the generator gets the core, and sometimes a longer delay.
         let hiccup_ns = if self.random.unit() < 0.000_2 { 2.0 * MS as f64 } else { 4_000.0 };
         let others_ns = match self.sabotage {
             Sabotage::SharedCore { chance, mean_ns } if self.random.unit() < chance => mean_ns,
@@ -253,7 +254,7 @@ impl World {
             turn_ns = now_ns;
             if began.is_none() && now_ns >= WARM_UP_NS {
                 began =
-                    Some(Began { at: self.now_ns, clock: now_ns, cpu: cpu_ns, run_delay: self.run_delay_ns });
+                    Some(Start { at: self.now_ns, clock: now_ns, cpu: cpu_ns, run_delay: self.run_delay_ns });
                 standstills.reset();
                 (outstanding_ns, served) = (0, vec![0; self.clients]);
                 (report.requests, interval) = (0, (now_ns, 0));
@@ -327,7 +328,7 @@ impl World {
     }
 
     /// What the kernel counted since the measuring began.
-    fn use_of_generator(&self, began: Began, report: &mut Report) {
+    fn use_of_generator(&self, began: Start, report: &mut Report) {
         let measured_ns = report.measured_ns as f64;
         let generator = &mut report.generator;
         generator.utilisation = (self.cpu_ns - began.cpu) as f64 / measured_ns;

@@ -42,7 +42,7 @@ pub(crate) enum BodyContent {
 pub(crate) enum BodyPiece {
     /// Bytes, of which the given number has been put.
     Bytes(Cow<'static, [u8]>, usize),
-    /// A range of bytes that others have too.
+    /// A range of shared bytes.
     Shared(Arc<[u8]>, Range<usize>),
     File(FileRange),
 }
@@ -53,7 +53,7 @@ impl Body {
         Body(BodyContent::Empty)
     }
 
-    /// A range of bytes that others hold too; long ones are sent without a copy.
+    /// A range of shared bytes; long ones are sent without a copy.
     ///
     /// # Panics
     /// If `range` is not within `bytes`.
@@ -72,13 +72,13 @@ impl Body {
         Body(BodyContent::Producer(Box::new(producer)))
     }
 
-    /// A body that is made while it is sent, by a producer that may block or compute for long: its pieces are
-    /// made by a thread beside the loop, one ahead of what is sent, so that no other client waits. (In models
-    /// with a process or thread per client they are made there.) A piece for which the client would wait for
-    /// more than a minute ends its connection.
+    /// A body that is produced while it is sent, by a producer that may block or compute for long. A thread
+    /// beside the loop makes its pieces, one ahead of the piece that is sent, so that no other client waits.
+    /// (Models with a process or thread per client make them there.) A piece that takes more than a minute
+    /// ends the connection.
     ///
     /// Only for handlers that ask for the client
-    /// ([`Handler::asks_for_client`](super::Handler::asks_for_client)); for others the loop waits.
+    /// ([`Handler::asks_for_client`](super::Handler::asks_for_client)); for other handlers the loop waits.
     pub fn blocking(producer: impl Producer + Send + 'static) -> Body {
         Body(BodyContent::Blocking(Box::new(producer)))
     }
@@ -94,7 +94,7 @@ impl Body {
 }
 
 impl BodyContent {
-    /// How long it is, `None` if that is not known before its end.
+    /// Its length; `None` if it is not known before the end.
     pub(crate) fn len(&self) -> Option<u64> {
         match self {
             BodyContent::Empty => Some(0),
@@ -196,7 +196,7 @@ pub trait Producer: fmt::Debug {
 pub enum Produced {
     /// There is more; it is called again when there is room.
     More,
-    /// There is more, and other clients have their turn before it.
+    /// There is more, after other clients have had their turn.
     Yield,
     /// That was the last piece.
     End,

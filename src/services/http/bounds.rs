@@ -8,22 +8,21 @@ pub(super) const LINE_BYTES_MAX: usize = 8 << 10;
 pub(super) const HEADERS_MAX: usize = 100;
 /// Header fields of the requests that most clients send; more cost a second pass.
 pub(super) const HEADERS_USUAL: usize = 16;
-/// A request's body that is discarded, framing included; and one that is kept for a handler that sets no
-/// other bound. Without it a client fills the memory, or sends without end.
+/// The longest body of a request, framing included, that is discarded, and that is kept for a handler without
+/// its own bound. Without it a client could fill the memory, or send without end.
 pub(super) const BODY_BYTES_MAX: u64 = 1 << 20;
 /// The line with a chunk's size. Extensions are skipped, not kept.
 pub(super) const CHUNK_LINE_BYTES_MAX: usize = 256;
-/// How long a client waits for work beside the loop: a password behind others in the queue, a disk that does
-/// not answer. Without it a client whose disk never answers keeps its slot.
+/// How long a client waits for work beside the loop: a queue of passwords, or a disk that does not answer.
+/// Without it, a client that needs a failed disk would keep its slot.
 pub(super) const OFFLOADED_MAX: Duration = Duration::from_secs(60);
-/// How often one request may need work before it is answered. Without it a handler that always needs more
-/// work would never answer.
+/// How often a request may be deferred. Without it, a handler that always defers would never answer.
 pub(super) const DEFERRALS_MAX: u32 = 4;
-/// Requests of one client answered in one call; then the others have their turn.
+/// Requests of a client answered in one call; then other clients have their turn.
 pub(super) const REQUESTS_PER_CALL_MAX: u32 = 64;
-/// Free space in the outbox that is required to begin a pipelined response behind others.
+/// Free space in the outbox that is required to begin a further pipelined response.
 pub(super) const ANSWER_ROOM_BYTES: usize = 1 << 10;
-/// Ranges of one request; a request with more gets the whole file. Without it a few bytes of request ask for
+/// Ranges of one request; a request with more gets the whole file. Without it, a short request could ask for
 /// thousands of parts.
 pub(super) const RANGES_MAX: usize = 16;
 /// Files up to this size are kept in memory. Longer ones cost less with sendfile(2): a copy of their bytes
@@ -37,7 +36,7 @@ pub(super) const HASH_PIECE_BYTES: usize = 64 << 10;
 /// Hashes remembered at once, about 4 MiB. More than [`CACHE_ENTRIES_MAX`]: a file that was evicted from that
 /// cache is opened again on its next request, but not hashed again.
 pub(super) const HASHES_MAX: usize = 32 << 10;
-/// Bodies up to this size are copied behind their head; for longer ones a reference is cheaper.
+/// Bodies up to this size are copied after their head; for longer ones a reference is cheaper.
 pub(super) const COPY_BYTES_MAX: usize = 4 << 10;
 /// All files in memory together.
 pub(super) const CACHE_BYTES_MAX: usize = 64 << 20;
@@ -48,93 +47,93 @@ pub(super) const CACHE_FILES_MAX: usize = 1024;
 /// The cache may hold 1/n of the descriptors of the process, with this n: half of the service's share; the
 /// rest is for files that are sent and listed.
 pub(super) const DESCRIPTORS_PER_CACHE_FILE: u64 = 16;
-/// A service may use 1/n of the descriptors of the process, with this n, for files and directories (kept,
-/// sent or listed), and more where clients need fewer. Without it clients that ask for big files and read
-/// none take every descriptor.
+/// A service may use one of this many parts of the process's descriptors for files and directories (cached,
+/// sent or listed), and more if clients need fewer. Without it, clients that request big files and do not
+/// read would take every descriptor.
 pub(super) const DESCRIPTORS_PER_OPEN_FILE: u64 = 8;
 /// How long a remembered file is believed to be unchanged, in ms. Half of the second that is promised.
 pub(super) const BELIEVED_MS: u64 = 500;
-/// How long the root directory is believed to be the one at its path, in ms. With the time that a file is
-/// believed it is less than the two seconds that are promised, and a request costs no look at the root.
+/// How long the open root directory is used before its path is checked again, in ms. Together with the time
+/// for files it is less than the two seconds that are promised, and a request needs no check of the root.
 pub(super) const ROOT_BELIEVED_MS: u64 = 1_000;
-/// How often the root directory is looked at without any request, in ms: one that was replaced is not kept
-/// open for longer, which would keep its file system from being unmounted.
+/// How often the root directory is checked without a request, in ms: a replaced one must not stay open,
+/// because then its file system could not be unmounted.
 pub(super) const ROOT_LOOKED_AT_MS: u64 = 30_000;
 /// How long an unused file is kept open, in ms. Without it the disk space of a deleted file is not freed, and
 /// its file system cannot be unmounted. Opening it again costs some microseconds.
 pub(super) const UNUSED_MS: u64 = 10_000;
-/// Files closed in one call; then the clients have their turn. Closing the last descriptor of a big file that
-/// was deleted frees its blocks, which takes long.
+/// Files closed in one call; then clients have their turn. Closing the last descriptor of a deleted big file
+/// frees its blocks, which takes long.
 pub(super) const CLOSES_PER_CALL_MAX: usize = 16;
-/// A file that changed so shortly before it was read may change again within the same tick of its clock, in
-/// ms; it is read again instead of compared.
+/// A file that changed less than this before it was read, in ms, may change again within the same tick of its
+/// clock: it is read again, as a comparison would not be enough.
 pub(super) const SETTLED_MS: u64 = 100;
-/// The same for a file whose times are whole seconds: its file system may keep no fractions, and FAT has a
+/// The same for a file whose times are whole seconds: its file system may store no fractions, and FAT has a
 /// resolution of two seconds.
 pub(super) const SETTLED_SECONDS_MS: u64 = 2_100;
 /// How often a file that changes while it is read is tried again.
 pub(super) const READ_TRIES_MAX: u32 = 3;
-/// Directory entries looked at in one call, about 0.1 ms of processor time; then the others have their turn.
+/// Directory entries read in one call, about 0.1 ms of processor time; then other clients have their turn.
 pub(super) const ENTRIES_PER_CALL_MAX: usize = 64;
-/// Entries that all listings together look at in one turn of the loop, about 2 ms: they share it, but each
-/// gets at least `ENTRIES_PER_CALL_MIN`.
+/// Entries that all listings together read in one turn of the loop, about 2 ms. The listings share it, but
+/// each gets at least `ENTRIES_PER_CALL_MIN`.
 pub(super) const ENTRIES_PER_TURN_MAX: usize = 512;
 /// With fewer entries per call, the calls would cost more than the entries.
 pub(super) const ENTRIES_PER_CALL_MIN: usize = 4;
-/// This many hidden entries, which are skipped, count as one entry.
+/// This many hidden entries, which are skipped, count as one.
 pub(super) const HIDDEN_PER_ENTRY: usize = 8;
 /// Entries sorted for a listing; a larger directory comes in its own order, piece by piece, so that it costs
 /// no more memory than this.
 pub(super) const ENTRIES_SORTED_MAX: usize = 10_000;
-/// Entries looked at in one call for an unsorted listing. They wait for a client that may not read, and are
-/// not in the budget of sorted listings: some KiB of memory, less than the client's outbox.
+/// Entries read in one call for an unsorted listing. They wait for a client that may not read, and are not in
+/// the budget of sorted listings: a few KiB, less than the client's outbox.
 pub(super) const ENTRIES_UNSORTED_MAX: usize = 64;
-/// The entries of all listings together that were collected to be sorted: about a million of them. Without it
-/// clients that ask for large listings and read none take unbounded memory.
+/// Memory for the entries of all sorted listings, about a million entries. Without it, clients that request
+/// large listings and do not read would take unbounded memory.
 pub(super) const LISTINGS_BYTES_MAX: usize = 64 << 20;
-/// A text that is shown below a listing; of a longer one only the name. Reading Markdown can take time that
-/// grows faster than the text.
+/// The longest text that is shown below a listing; of a longer one only the name is shown. The time to parse
+/// Markdown can grow faster than the text.
 pub(super) const README_BYTES_MAX: u64 = 256 << 10;
-/// The HTML of such a text. Without it a reference that is used many times makes a long page of a short text.
+/// The longest HTML of such a text. Without it, a reference that is used many times would make a long page of
+/// a short text.
 pub(super) const README_HTML_BYTES_MAX: usize = 1 << 20;
-/// A piece of a listing, where there are few of them.
+/// The size of a piece of a listing, if there are few listings.
 pub(super) const LISTING_PIECE_BYTES: usize = 8 << 10;
-/// Pieces of a produced body made in one call, for a listing about 0.1 ms of processor time each where they
-/// are of `LISTING_PIECE_BYTES`; then the others have their turn. Without it a client that reads as fast as
-/// pieces are made has all of a body in one turn.
+/// Pieces of a produced body made in one call; then other clients have their turn. A piece of a listing
+/// (`LISTING_PIECE_BYTES`) takes about 0.1 ms. Without it, a client that reads as fast as pieces are made
+/// would get a whole body in one turn.
 pub(super) const PIECES_PER_CALL_MAX: usize = 2;
-/// Steps of a production beside the loop that make no piece yet, before the session hears of them: to wake it
-/// costs as much as a step.
+/// Steps of a production beside the loop that make no piece, before the session is woken: waking it costs as
+/// much as a step.
 pub(super) const STEPS_BESIDE_MAX: usize = 8;
-/// Archives that are sent at a time by a process, at least one of each site. Each holds two descriptors, some
-/// MiB of memory and, where it is made beside the loop, a share of the processor.
+/// Archives that a process sends at a time, at least one per site. Each holds two descriptors, a few MiB of
+/// memory and, if it is made beside the loop, a share of the processor.
 pub(super) const ARCHIVES_MAX: usize = 16;
-/// One archive at a time for so many files and directories that a site may have open, but always one: each
-/// has two of them open, so half is left to other requests. Without it clients that ask for archives and read
-/// none keep listings and big files from others.
+/// One archive at a time per this many files and directories that a site may have open, but always one. Each
+/// archive has two open, so half is left to other requests. Without it, clients that request archives and do
+/// not read would keep others from listings and big files.
 pub(super) const OPEN_FILES_PER_ARCHIVE: usize = 4;
-/// Bytes of an archive that are made in one call: they fit an outbox, and are enough that a call costs
+/// Bytes of an archive made in one call: they fit into an outbox, and are enough that the call itself costs
 /// little.
 pub(super) const ARCHIVE_PIECE_BYTES: usize = 64 << 10;
-/// Entries looked at in one call, about 2 ms: a folder of many hidden or empty files must not hold up what is
+/// Entries read in one call, about 2 ms: a folder of many hidden or empty files must not delay bytes that are
 /// ready to be sent.
 pub(super) const ARCHIVE_STEPS_PER_PIECE_MAX: usize = 256;
-/// Files up to this size are read before their header is written: most files, in a fraction of a call. One
-/// that changes meanwhile is archived as it was read.
+/// Files up to this size, which are most files, are read before their header is written. A file that changes
+/// later is archived as it was read.
 pub(super) const ARCHIVE_SMALL_FILE_BYTES_MAX: u64 = 32 << 10;
-/// Folders within folders of an archive: as many as a path may have where each is opened by itself.
+/// The depth of folders in an archive: as many as the components of a path where each is opened separately.
 pub(super) const ARCHIVE_DEPTH_MAX: usize = 128;
 /// The path of an entry: `PATH_MAX` of Linux, which no request can exceed either.
 pub(super) const ARCHIVE_PATH_BYTES_MAX: usize = 4 << 10;
-/// Names of folders that wait to be archived, of one archive: some hundred thousand of them.
+/// Memory for the names of folders that wait to be archived, of one archive: some hundred thousand names.
 pub(super) const ARCHIVE_WAITING_BYTES_MAX: usize = 4 << 20;
-/// Files and folders of one archive. Without it a few folders of links to each other make an archive without
-/// end.
+/// Files and folders of one archive. Without it, a few folders with links to each other would make an archive
+/// without end.
 pub(super) const ARCHIVE_ENTRIES_MAX: u64 = 10_000_000;
 /// The list of what an archive lacks. It is for people.
 pub(super) const OMISSIONS_BYTES_MAX: usize = 64 << 10;
-/// What is kept of the entries of a zip archive, whose names are repeated at its end: about half a million of
-/// them.
+/// Memory for the entries of a zip archive, which are repeated at its end: about half a million entries.
 pub(super) const ZIP_DIRECTORY_BYTES_MAX: usize = 16 << 20;
 /// What is compressed at a time: the longest block of Zstandard. It takes about 2 ms.
 pub(super) const ZSTD_FRAME_BYTES: usize = 128 << 10;

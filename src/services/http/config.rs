@@ -1,4 +1,4 @@
-//! The configuration of a service beside its handler, and its errors.
+//! The configuration of an HTTP service apart from its handler, and the errors of configurations.
 
 use std::fmt;
 use std::io;
@@ -40,7 +40,7 @@ pub enum ConfigError {
     Charset(String),
     /// The users and passwords of a site.
     Auth(String),
-    /// An end of a file's name and its media type, one of which is not valid.
+    /// An ending of file names and its media type, one of which is not valid.
     Type(String),
 }
 
@@ -83,7 +83,7 @@ impl std::error::Error for ConfigError {
     }
 }
 
-/// Fields that handlers set, so the configuration cannot: a second one would contradict the first.
+/// Fields that handlers set: a second one from the configuration could contradict them.
 const DECIDED_BY_HANDLERS: [&str; 9] = [
     "accept-ranges",
     "allow",

@@ -37,14 +37,14 @@ impl fmt::Debug for Deferred {
     }
 }
 
-/// What a session keeps of its client, if its handler asks for that.
+/// What a session keeps about its client if its handler asks for the client.
 #[derive(Clone, Debug)]
 pub(crate) struct HandlerClient {
     pub(crate) peer: Peer,
     pub(crate) offload: Offload,
 }
 
-/// What handlers have found out about one request.
+/// Results of handlers about one request.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     results: Mutex<Vec<WorkResult>>,
@@ -73,6 +73,6 @@ impl Notes {
     }
 
     pub(crate) fn set_user(&self, name: &str) {
-        let _ = self.user.set(name.into()); // the first one stays: it let the request in
+        let _ = self.user.set(name.into()); // the first user stays: it is the one that was admitted
     }
 }

@@ -12,7 +12,7 @@ use crate::session::{Now, Peer};
 ///
 /// A handler is called in the loop that serves all clients, so it must not block. It is called once for each
 /// request, when all of the request has arrived; requests of one client are answered in their order. A panic
-/// ends the client, no other.
+/// ends only the client of the request.
 ///
 /// ```
 /// use oneloop::services::http::{Handler, Http, Method, Request, Response, Status};
@@ -37,8 +37,8 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers a request.
     fn respond(&self, request: &Request<'_>) -> Response;
 
-    /// What to do with the body of a request that has one. Called when the head has arrived;
-    /// [`Request::body`] is empty then.
+    /// What to do with the body of a request. Called when the head has arrived; [`Request::body`] is empty
+    /// then.
     fn body_policy(&self, request: &Request<'_>) -> BodyPolicy {
         let _ = request;
         BodyPolicy::default()
@@ -97,14 +97,14 @@ impl Handler for Box<dyn Handler> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BodyPolicy {
-    /// It is kept for [`Request::body`]. One of more than `bytes_max` bytes is answered with 413, and the
+    /// It is kept for [`Request::body`]. A body of more than `bytes_max` bytes is answered with 413, and the
     /// connection closes.
     Keep {
         /// The most bytes of content.
         bytes_max: u64,
     },
-    /// It is read and discarded. One of more than 1 MiB, its framing included, is answered with 413, and the
-    /// connection closes.
+    /// It is read and discarded. A body of more than 1 MiB, including its framing, is answered with 413, and
+    /// the connection closes.
     Discard,
     /// It is not read: the request is answered with this, and the connection closes.
     Refuse(Response),
@@ -176,13 +176,13 @@ impl<'a> Request<'a> {
         &self.path()[..self.route_bytes]
     }
 
-    /// What follows the `?` of the target, as it was sent; empty if there is none.
+    /// The text after the `?` of the target, as it was sent; empty without a `?`.
     pub fn query(&self) -> &'a [u8] {
         self.located().map_or(b"", |path| path.query)
     }
 
-    /// The requested host, without a port: that of the target if it has one, else that of the field `Host`.
-    /// Empty if there is none.
+    /// The requested host, without a port: from the target if it has a host, otherwise from the field `Host`.
+    /// Empty without either.
     pub fn host(&self) -> &'a str {
         let authority = self.located().and_then(|path| path.authority);
         let authority = authority.or_else(|| self.head.value(Field::Host)).unwrap_or_default();
@@ -206,7 +206,7 @@ impl<'a> Request<'a> {
         self.head.values_named(name)
     }
 
-    /// The body, as [`Handler::body_policy`] has it kept; without chunks and trailers.
+    /// The body, if [`Handler::body_policy`] keeps it; without chunks and trailers.
     pub fn body(&self) -> &'a [u8] {
         self.body
     }
@@ -226,7 +226,7 @@ impl<'a> Request<'a> {
         self.client.map(|client| client.peer)
     }
 
-    /// The path with what belongs to it; `None` for a target that has no path.
+    /// The parsed path; `None` for a target without a path.
     pub(crate) fn located(&self) -> Option<&'a Path<'a>> {
         match &self.head.resource {
             Ok(RequestTarget::Path(path)) => Some(path),

@@ -10,7 +10,7 @@ use crate::session::{AnswerDetail, AnswerInfo, RequestInfo};
 #[derive(Clone, Copy)]
 pub(super) enum ReportSubject<'a> {
     Request(&'a RequestHead<'a>),
-    /// The same, of a user whose password was right.
+    /// The same, for a user whose password was right.
     RequestOf(&'a RequestHead<'a>, &'a str),
     /// What could not be parsed: its first line.
     Line(&'a [u8]),

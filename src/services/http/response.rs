@@ -31,15 +31,15 @@ pub struct Response(ResponseKind);
 
 #[derive(Debug)]
 pub(crate) enum ResponseKind {
-    Built(Built),
-    Prepared(Arc<Prepared>),
+    Built(BuiltResponse),
+    Prepared(Arc<PreparedResponse>),
     /// The handler is called again when this work is done.
     Deferred(Deferred),
 }
 
-/// A response that was made for one request.
+/// A response made for one request.
 #[derive(Debug)]
-pub(crate) struct Built {
+pub(crate) struct BuiltResponse {
     pub(crate) status: Status,
     /// The line `Content-Type`, or nothing.
     pub(crate) content_type: String,
@@ -48,19 +48,19 @@ pub(crate) struct Built {
     pub(crate) body: BodyContent,
 }
 
-/// A response of 200 whose lines are kept: it is sent many times and serialised once.
+/// A response with status 200 that is serialised once and sent many times.
 #[derive(Debug)]
-pub(crate) struct Prepared {
-    /// All lines of the head but those that differ from one response to the next.
+pub(crate) struct PreparedResponse {
+    /// The lines of the head, except those that differ between responses.
     lines: String,
     /// The range of `lines` with the line that frames the body.
     framing: Range<usize>,
-    pub(crate) body: Fixed,
+    pub(crate) body: FixedBody,
 }
 
-/// The body of a [`Prepared`] response.
+/// The body of a [`PreparedResponse`].
 #[derive(Debug)]
-pub(crate) enum Fixed {
+pub(crate) enum FixedBody {
     Bytes(Arc<[u8]>),
     File(Arc<File>, u64),
 }
@@ -69,7 +69,12 @@ impl Response {
     /// A response without fields and body.
     pub fn new(status: Status) -> Response {
         let (content_type, fields) = (String::new(), String::new());
-        Response(ResponseKind::Built(Built { status, content_type, fields, body: BodyContent::Empty }))
+        Response(ResponseKind::Built(BuiltResponse {
+            status,
+            content_type,
+            fields,
+            body: BodyContent::Empty,
+        }))
     }
 
     /// A response of plain text.
@@ -89,7 +94,7 @@ impl Response {
         Response::error_page(status, Some("/"))
     }
 
-    /// The same with a link to `home`, a reference that needs no escapes, or without one.
+    /// The same with an optional link to `home`, a reference that needs no escapes.
     pub(crate) fn error_page(status: Status, home: Option<&str>) -> Response {
         let response = Response::new(status)
             .with_field("Content-Type", "text/html; charset=utf-8")
@@ -99,14 +104,14 @@ impl Response {
     }
 
     /// A response of 200 that was made before.
-    pub(crate) fn prepared(prepared: Arc<Prepared>) -> Response {
+    pub(crate) fn prepared(prepared: Arc<PreparedResponse>) -> Response {
         Response(ResponseKind::Prepared(prepared))
     }
 
-    /// Has `work` done beside the loop, and the handler called again with the same request and the result
+    /// Runs `work` beside the loop, and calls the handler again with the same request and the result
     /// ([`Notes::take_result`](super::deferred::Notes)). Only for handlers that ask for the client
-    /// ([`Handler::asks_for_client`](super::Handler::asks_for_client)); for others the loop waits. Fields and
-    /// a body that are added to it are lost: they are added again to the response of the second call.
+    /// ([`Handler::asks_for_client`](super::Handler::asks_for_client)); for other handlers the loop waits.
+    /// Fields and a body that are added to it are lost: add them to the response of the second call.
     pub(crate) fn deferred<T: Any + Send>(lane: Lane, work: impl FnOnce() -> T + Send + 'static) -> Response {
         Response(ResponseKind::Deferred(Deferred::new(lane, work)))
     }
@@ -126,7 +131,7 @@ impl Response {
         if self.is_deferred() {
             return self;
         }
-        let mut built = Built::from(self);
+        let mut built = BuiltResponse::from(self);
         if name.eq_ignore_ascii_case("content-type") {
             built.content_type.clear();
             push_line(&mut built.content_type, name, value);
@@ -141,7 +146,7 @@ impl Response {
         if self.is_deferred() {
             return self;
         }
-        let mut built = Built::from(self);
+        let mut built = BuiltResponse::from(self);
         built.fields.extend(lines);
         Response(ResponseKind::Built(built))
     }
@@ -151,7 +156,10 @@ impl Response {
         if self.is_deferred() {
             return self;
         }
-        Response(ResponseKind::Built(Built { body: body.into().into_content(), ..Built::from(self) }))
+        Response(ResponseKind::Built(BuiltResponse {
+            body: body.into().into_content(),
+            ..BuiltResponse::from(self)
+        }))
     }
 
     fn is_deferred(&self) -> bool {
@@ -172,7 +180,7 @@ impl Response {
         }
     }
 
-    /// The work that has to be done first, if there is any; else the response itself.
+    /// The work that has to be done first, if any; otherwise the response.
     pub(crate) fn deferred_work(self) -> Result<Response, Deferred> {
         match self.0 {
             ResponseKind::Deferred(deferred) => Err(deferred),
@@ -185,19 +193,19 @@ impl Response {
     }
 }
 
-impl From<Response> for Built {
-    fn from(response: Response) -> Built {
-        Built::from(response.0)
+impl From<Response> for BuiltResponse {
+    fn from(response: Response) -> BuiltResponse {
+        BuiltResponse::from(response.0)
     }
 }
 
-impl From<ResponseKind> for Built {
-    fn from(kind: ResponseKind) -> Built {
+impl From<ResponseKind> for BuiltResponse {
+    fn from(kind: ResponseKind) -> BuiltResponse {
         match kind {
             ResponseKind::Built(built) => built,
             // Never sent: the work is done first.
-            ResponseKind::Deferred(_) => Built::from(Response::new(Status::InternalError)),
-            ResponseKind::Prepared(prepared) => Built {
+            ResponseKind::Deferred(_) => BuiltResponse::from(Response::new(Status::InternalError)),
+            ResponseKind::Prepared(prepared) => BuiltResponse {
                 status: Status::Ok,
                 content_type: prepared.lines[..prepared.framing.start].to_owned(),
                 fields: prepared.lines[prepared.framing.end..].to_owned(),
@@ -207,49 +215,49 @@ impl From<ResponseKind> for Built {
     }
 }
 
-impl Prepared {
+impl PreparedResponse {
     /// Prepares a response with these lines.
     pub(crate) fn new<'l>(
         content_type: &str,
         fields: impl IntoIterator<Item = &'l str>,
-        body: Fixed,
-    ) -> Prepared {
+        body: FixedBody,
+    ) -> PreparedResponse {
         let mut lines = content_type.to_owned();
         lines.push_str(&Framing::Length(body.len()).line());
         let framing = content_type.len()..lines.len();
         lines.extend(fields);
-        Prepared { lines, framing, body }
+        PreparedResponse { lines, framing, body }
     }
 
-    /// All lines of the head but those that differ from one response to the next.
+    /// The lines of the head, except those that differ between responses.
     pub(crate) fn lines(&self) -> &str {
         &self.lines
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
         let body_bytes = match &self.body {
-            Fixed::Bytes(bytes) => bytes.len(),
-            Fixed::File(..) => 0,
+            FixedBody::Bytes(bytes) => bytes.len(),
+            FixedBody::File(..) => 0,
         };
         self.lines.capacity() + body_bytes
     }
 }
 
-impl Fixed {
+impl FixedBody {
     pub(crate) fn len(&self) -> u64 {
         match self {
-            Fixed::Bytes(bytes) => bytes.len() as u64,
-            Fixed::File(_, len) => *len,
+            FixedBody::Bytes(bytes) => bytes.len() as u64,
+            FixedBody::File(_, len) => *len,
         }
     }
 
-    /// A range of it as a piece of a response.
+    /// A range of the body as a piece of a response.
     pub(crate) fn piece(&self, range: &Range<u64>) -> BodyPiece {
         match self {
-            Fixed::Bytes(bytes) => {
+            FixedBody::Bytes(bytes) => {
                 BodyPiece::Shared(Arc::clone(bytes), range.start as usize..range.end as usize)
             }
-            Fixed::File(file, _) => BodyPiece::File(FileRange {
+            FixedBody::File(file, _) => BodyPiece::File(FileRange {
                 file: Arc::clone(file),
                 offset: range.start,
                 len: range.end - range.start,

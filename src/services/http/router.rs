@@ -16,9 +16,8 @@ use crate::session::Now;
 ///
 /// A route has a path whose segments a request's path begins with: `/api` and `/api/` both are for `/api`,
 /// `/api/` and `/api/notes`, and not for `/apiary`. The longest matching path wins. Routes of the requested
-/// host come first, then those without a host. Paths are compared as [`Request::path`] has them, decoded, so
-/// that no spelling of a path leads around its route. A handler finds what is below its route in
-/// [`Request::path_below`].
+/// host come first, then those without a host. Paths are compared decoded, as in [`Request::path`], so that
+/// no spelling of a path bypasses its route. A handler finds the rest of the path in [`Request::path_below`].
 ///
 /// A request without a matching route is answered with 404, or with 421 (Misdirected Request) if all routes
 /// have a host and none has the requested one.
@@ -40,7 +39,7 @@ pub struct Router<H = Box<dyn Handler>> {
     routes: Vec<(Mount, H)>,
 }
 
-/// Which requests a route is for: those of a host, or of any, whose path begins with these segments.
+/// The requests of a route: for a host, or any host, and paths that begin with these segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mount {
     /// `None` for any.
@@ -62,9 +61,9 @@ enum Host {
 #[cfg(feature = "cli")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MountError {
-    /// The host is not one, or has a port.
+    /// The host is not valid, or has a port.
     Host,
-    /// The path is not one, or has a query or an escaped slash.
+    /// The path is not valid, or has a query or an escaped slash.
     Path,
 }
 
@@ -82,8 +81,7 @@ impl Router {
         self.with(None, path, Box::new(handler))
     }
 
-    /// The same for one host, which is compared without its port, the case of its letters and a dot at its
-    /// end.
+    /// The same for one host. Case, port and a dot at the end do not matter.
     ///
     /// # Panics
     /// If `path` does not begin with a slash.
@@ -113,7 +111,8 @@ impl<H: Handler> From<H> for Router<H> {
 }
 
 impl<H: Handler> Router<H> {
-    /// A router with these routes, whose handlers are of one type: they are called without dynamic dispatch.
+    /// A router with these routes, whose handlers have the same type: they are called without dynamic
+    /// dispatch.
     pub(crate) fn of(routes: Vec<(Mount, H)>) -> Router<H> {
         Router { routes }
     }
@@ -124,7 +123,7 @@ impl<H: Handler> Router<H> {
         self.routes.iter().map(|(mount, handler)| (mount, handler))
     }
 
-    /// The handler for a request, and the request as it has it.
+    /// The handler for a request, and the request as passed to it.
     fn choose<'a>(&self, request: &Request<'a>) -> Result<(&H, Request<'a>), Status> {
         // What most servers have costs no comparison.
         if let [(Mount { host: None, path }, handler)] = &self.routes[..]
@@ -195,7 +194,7 @@ impl Mount {
     pub(crate) fn new(host: Option<&str>, path: &str) -> Result<Mount, MountError> {
         let is_port = |host: &str| host.rfind(':').is_some_and(|colon| !host[colon..].contains(']'));
         let is_one = |host: &str| {
-            // A name may contain `*` (RFC 3986, section 3.2.2), but a user who writes it means a pattern.
+            // A name may contain `*` (RFC 3986, section 3.2.2), but a user who types it means a pattern.
             !host.is_empty() && !is_port(host) && !host.contains('*') && is_host(host.as_bytes())
         };
         if !host.is_none_or(is_one) {
@@ -213,8 +212,8 @@ impl Mount {
         Ok(Mount { host: host.map(Host::new), path })
     }
 
-    /// The URL of it on a server whose top is at `top`, as `http://127.0.0.1:8000/`; that of a host has the
-    /// host in place of the address.
+    /// The URL of the route on a server at `top`, such as `http://127.0.0.1:8000/`; with the host of the
+    /// route, if any, in place of the address.
     #[cfg(feature = "cli")]
     pub(crate) fn url(&self, top: &str) -> String {
         let named = self.to_string();
@@ -240,7 +239,7 @@ impl Mount {
 
     fn is_for(&self, host: &str, path: &[u8]) -> bool {
         let below = path.strip_prefix(&self.path[..]);
-        // A target without a path, such as `OPTIONS *`, is for the routes of `/`.
+        // A target without a path, such as `OPTIONS *`, matches the routes of `/`.
         below.is_some_and(|below| matches!(below, [] | [b'/', ..]) || self.path.is_empty())
             && self.takes_host(host)
     }

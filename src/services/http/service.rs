@@ -1,4 +1,4 @@
-//! The service: a handler, and what is the same for all of its responses.
+//! The service: a handler, and the parts common to all of its responses.
 
 use std::sync::{Arc, Mutex};
 

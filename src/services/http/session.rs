@@ -14,24 +14,24 @@ use super::deferred::{Deferred, HandlerClient, Notes, WorkResult};
 use super::files::Files;
 use super::handler::{BodyPolicy, Handler, Request};
 use super::report::{ReportSubject, RequestStart, answer_info};
-use super::response::{Built, Fixed, Response, ResponseKind};
+use super::response::{BuiltResponse, FixedBody, Response, ResponseKind};
 use crate::session::{
     AnswerInfo, Call, Fault, Input, Next, Offload, Outbox, Outcome, Progress, Session, Ticket, Wait,
 };
 
-/// What all clients of a service share.
+/// The data that all clients of a service share.
 #[derive(Debug)]
 pub(crate) struct HttpShared<H> {
     pub(crate) handler: H,
     pub(crate) head_bytes_max: usize,
-    /// How the head of every response ends: the lines of the service, and the empty one.
+    /// The end of the head of every response: the lines of the service, and the empty line.
     pub(crate) head_end: String,
     /// The response to a client that gets no session.
     pub(crate) refusal: Vec<u8>,
     pub(crate) dates: Mutex<DateCache>,
 }
 
-/// The state of one client. Idle, it owns nothing on the heap.
+/// The state of one client. An idle client owns nothing on the heap.
 #[derive(Debug)]
 pub struct HttpSession<H = Files> {
     shared: Arc<HttpShared<H>>,
@@ -54,7 +54,7 @@ enum RequestState {
     Sending(Box<Sending>),
 }
 
-/// A request whose body arrives.
+/// A request whose body is being received.
 #[derive(Debug)]
 struct Pending {
     head: Vec<u8>,
@@ -89,13 +89,13 @@ struct Exchange<'a> {
 
 /// A request that is being answered: the bytes of its head and content, and how often it was deferred.
 #[derive(Clone, Copy)]
-struct Begun<'a> {
+struct AnsweredRequest<'a> {
     bytes: &'a [u8],
     content: &'a [u8],
     deferrals: u32,
 }
 
-/// The result of one step of a session: the next step follows, or an error with what is needed before it.
+/// The result of a step of a session: continue, or what is needed before the next step.
 type StepResult = Result<(), Next>;
 
 impl<H> HttpShared<H> {
@@ -107,7 +107,7 @@ impl<H> HttpShared<H> {
 impl<'a> Exchange<'a> {
     /// `last`: this is the last request of the connection.
     fn of(request: &'a RequestHead<'a>, last: bool, start: RequestStart) -> Exchange<'a> {
-        // A CONNECT is answered like any other request; what the client sends behind it need not be HTTP.
+        // A CONNECT is answered like any other request; the bytes after it need not be HTTP.
         let closes = last || request.method == Method::Connect;
         Exchange {
             subject: ReportSubject::Request(request),
@@ -129,7 +129,7 @@ impl<H: Handler> HttpSession<H> {
         matches!(&self.state, RequestState::Body(pending) if !pending.body.is_over())
     }
 
-    /// Does the next step; `at` is moved past what was consumed.
+    /// Does the next step, and advances `at` by the consumed bytes.
     fn step(&mut self, input: Input<'_>, at: &mut usize, out: &mut Outbox) -> StepResult {
         let bytes = &input.bytes[*at..];
         match &mut self.state {
@@ -189,8 +189,8 @@ impl<H: Handler> HttpSession<H> {
             }
         };
         self.scan = Scan::default();
-        // No response is begun behind a queued file: else a client that asks for many files and reads none
-        // holds all of them open.
+        // Begin no response after a queued file: otherwise a client that requests many files and does not
+        // read would hold all of them open.
         if !out.is_empty() && (out.room() < ANSWER_ROOM_BYTES || out.has_file()) {
             return Err(Next::NeedRoom);
         }
@@ -261,7 +261,7 @@ impl<H: Handler> HttpSession<H> {
         })
     }
 
-    /// Answers a whole request: its head, parsed, and the bytes of its head and content.
+    /// Answers a complete request: the parsed head, and the bytes of head and content.
     fn respond(
         &mut self,
         head: &RequestHead<'_>,
@@ -275,7 +275,7 @@ impl<H: Handler> HttpSession<H> {
                 Response::error(Status::BadRequest)
             }
             Ok(_) if self.client.is_some() => {
-                let (work, begun) = (Notes::default(), Begun { bytes, content, deferrals: 0 });
+                let (work, begun) = (Notes::default(), AnsweredRequest { bytes, content, deferrals: 0 });
                 return self.respond_with(work, head, begun, exchange, input, out);
             }
             Ok(_) => self.shared.handler.respond(&Request { body: content, ..request_of(head, input) }),
@@ -289,7 +289,7 @@ impl<H: Handler> HttpSession<H> {
         &mut self,
         notes: Notes,
         head: &RequestHead<'_>,
-        begun: Begun<'_>,
+        begun: AnsweredRequest<'_>,
         exchange: Exchange<'_>,
         input: Input<'_>,
         out: &mut Outbox,
@@ -313,7 +313,7 @@ impl<H: Handler> HttpSession<H> {
         &mut self,
         deferred: Deferred,
         notes: Notes,
-        Begun { bytes, content, deferrals }: Begun<'_>,
+        AnsweredRequest { bytes, content, deferrals }: AnsweredRequest<'_>,
         exchange: Exchange<'_>,
         input: Input<'_>,
         out: &mut Outbox,
@@ -344,7 +344,7 @@ impl<H: Handler> HttpSession<H> {
         Ok(())
     }
 
-    /// Goes on with a request when the work for it is done, or there will be no result.
+    /// Continues a request when its work is done or has failed.
     fn resume(
         &mut self,
         result: Result<WorkResult, Status>,
@@ -358,7 +358,7 @@ impl<H: Handler> HttpSession<H> {
         parsed(&head, |request| match (request, result) {
             (Ok(request), Ok(result)) => {
                 notes.add_result(result);
-                let begun = Begun { bytes: &head, content: &content, deferrals };
+                let begun = AnsweredRequest { bytes: &head, content: &content, deferrals };
                 self.respond_with(notes, request, begun, Exchange::of(request, last, start), input, out)
             }
             (Ok(request), Err(status)) => {
@@ -404,22 +404,24 @@ impl<H: Handler> HttpSession<H> {
             ResponseKind::Prepared(prepared) => {
                 let head =
                     Head { status: Status::Ok, date: &date, persistence, lines: prepared.lines(), end };
-                // A few bytes are copied behind the head; for more a reference is cheaper.
+                // A few bytes are copied after the head; for more a reference is cheaper.
                 let (copied, body) = match &prepared.body {
                     _ if !wants_body => (&[][..], Outgoing::Nothing),
-                    Fixed::Bytes(bytes) if bytes.len() <= COPY_BYTES_MAX => (&bytes[..], Outgoing::Nothing),
+                    FixedBody::Bytes(bytes) if bytes.len() <= COPY_BYTES_MAX => {
+                        (&bytes[..], Outgoing::Nothing)
+                    }
                     body => (&[][..], Outgoing::Piece(body.piece(&(0..body.len())))),
                 };
                 (persistence, put(&head, copied, body, exchange, input, out))
             }
             kind => {
-                let mut built = Built::from(kind);
+                let mut built = BuiltResponse::from(kind);
                 if built.status.code() < 200 {
                     log::error!("http: a handler answered with the interim status {}", built.status.code());
-                    built = Built::from(Response::error(Status::InternalError));
+                    built = BuiltResponse::from(Response::error(Status::InternalError));
                 }
                 let framing = framing_of(&built, version);
-                let Built { status, content_type, fields, body } = built;
+                let BuiltResponse { status, content_type, fields, body } = built;
                 let lines = [&content_type, &*framing.line(), &fields].concat();
                 let persistence = if framing == Framing::Close { Persistence::Close } else { persistence };
                 let head = Head { status, date: &date, persistence, lines: &lines, end };
@@ -473,8 +475,7 @@ fn request_of<'a>(head: &'a RequestHead<'a>, input: Input<'_>) -> Request<'a> {
     Request::new(head, input.now)
 }
 
-/// Puts a head, the bytes that are copied behind it, and the rest of the body; returns what there is no room
-/// for.
+/// Puts a head, the bytes copied after it, and the rest of the body; returns the part without room.
 fn put(
     head: &Head<'_>,
     copied: &[u8],
@@ -502,7 +503,7 @@ fn put(
 }
 
 /// How the end of a response's body is known.
-fn framing_of(response: &Built, version: Version) -> Framing {
+fn framing_of(response: &BuiltResponse, version: Version) -> Framing {
     match (response.status, response.body.len(), version) {
         (Status::NoContent | Status::NotModified, ..) => Framing::None,
         (_, Some(len), _) => Framing::Length(len),

@@ -1,4 +1,4 @@
-//! One line of the access log, in the formats that other programs read.
+//! A line of the access log, in the formats that other programs read.
 
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use crate::telemetry::Answer;
 pub enum AccessFormat {
     /// `host - - [time] "request" status bytes`, the format of the first web servers.
     Common,
-    /// The same with `"referrer" "user agent"` behind it.
+    /// The same followed by `"referrer" "user agent"`.
     Combined,
 }
 
@@ -28,7 +28,7 @@ const _: () = assert!(VALUE_BYTES_MAX < RequestInfo::VALUE_BYTES_MAX);
 const SECONDS_MAX: u64 = 253_402_300_799;
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 
-/// Writes lines. It keeps the time of the last one: most have the same second as the one before.
+/// Writes lines. It keeps the formatted time of the last line: most lines have the same second.
 #[derive(Debug)]
 pub(super) struct LineFormat {
     format: AccessFormat,
@@ -87,7 +87,7 @@ pub(super) fn append_client(answer: &Answer<'_>, line: &mut Vec<u8>) {
     .expect("memory takes all");
 }
 
-/// Appends `"method target version"`, or the first line of what was no request.
+/// Appends `"method target version"`, or the first line of a message that is not a request.
 fn append_request(request: &RequestInfo, line: &mut Vec<u8>) {
     let part = |name| request.get(name).unwrap_or_default();
     match request.get(RequestInfo::METHOD) {
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_written_as_its_first_line_or_as_a_dash() {
+    fn a_message_that_is_not_a_request_is_logged_as_its_first_line_or_a_dash() {
         let end = |first: &[u8]| {
             let line = line(AccessFormat::Combined, 400, &[(RequestInfo::LINE, first)]);
             line.split_once("] ").unwrap().1.to_owned()

@@ -24,8 +24,8 @@ use writer::LineWriter;
 /// request have none.
 ///
 /// Several processes may share the target: only whole lines are written. Nothing waits for the reader of the
-/// log: what a FIFO, pipe or terminal does not take stays in memory, up to 1 MiB, and lines beyond that are
-/// lost, and counted in the log of diagnostics.
+/// log: lines that a FIFO, pipe or terminal does not accept stay in memory, up to 1 MiB; further lines are
+/// lost, and counted in the diagnostics log.
 ///
 /// ```no_run
 /// use std::sync::Arc;

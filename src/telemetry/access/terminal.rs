@@ -14,17 +14,16 @@ use crate::session::{AnswerDetail, RequestInfo};
 use crate::sys::sink::Sink;
 use crate::telemetry::{Answer, Observer};
 
-/// Lines of one second. People do not read more, and a busy server must not spend its time on them.
+/// The most lines per second. People cannot read more, and a busy server must not spend its time on them.
 const LINES_PER_SECOND_MAX: u32 = 100;
 /// Bytes that wait for a terminal that takes nothing: some screens.
 const WAITING_BYTES_MAX: usize = 16 << 10;
-/// Lines are written so many ms after the first of them: at once for a person, and together when there are
+/// Lines are written this many ms after the first of them: at once for a person, and together when there are
 /// many.
 const DELAY_MS: u64 = 50;
 /// When a terminal that took nothing is tried again, in ms.
 const RETRY_MS: u64 = 250;
-/// The most bytes of a method and target, as they are written: with them a line stays on one or two lines of
-/// a terminal.
+/// The most bytes of a method and target, escaped: so a log line takes one or two lines of a terminal.
 const REQUEST_BYTES_MAX: usize = 160;
 /// How the first record of TLS begins: a handshake of version 3 (RFC 8446, section 5.1).
 const TLS_RECORD: &[u8] = b"\x16\x03";
@@ -145,7 +144,7 @@ impl Lines {
         append(&mut self.waiting, (self.local_time)(request.answered_at), answer, request);
     }
 
-    /// Allows new lines if the second is over, and reports the requests that had none.
+    /// Allows new lines if the second is over, and reports how many requests had no line.
     fn begin_second(&mut self) {
         if self.now_ms >= self.second_ends_ms && self.waiting.len() < WAITING_BYTES_MAX {
             self.append_hidden();
@@ -218,7 +217,7 @@ fn append(line: &mut Vec<u8>, [hour, minute, second]: [u8; 3], answer: &Answer<'
     line.extend_from_slice(if answer.is_complete { b"\n" } else { b"  incomplete\n" });
 }
 
-/// Appends `method target`, or the first line of what was no request.
+/// Appends `method target`, or the first line of a message that is not a request.
 fn append_request(line: &mut Vec<u8>, request: &RequestInfo) {
     let part = |name| request.get(name).unwrap_or_default();
     match request.get(RequestInfo::METHOD) {
@@ -265,7 +264,7 @@ mod tests {
     use super::*;
     use crate::session::{AnswerInfo, Peer};
 
-    /// A terminal of which the test is the other side.
+    /// A pseudo-terminal whose other side the test reads.
     struct Screen {
         master: File,
         terminal: OwnedFd,
@@ -369,7 +368,7 @@ mod tests {
         assert!(screen.text().ends_with(&format!("GET /again{END}")));
     }
 
-    /// A test that fails here does not end: a write that waits, waits for ever.
+    /// A failure hangs this test: a write that blocks would block forever.
     #[test]
     fn a_stopped_terminal_is_not_waited_for_and_shows_later_what_fits() {
         let (mut screen, log) = Screen::new();

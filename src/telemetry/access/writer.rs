@@ -32,7 +32,7 @@ pub(super) struct LineWriter {
     sink: Sink,
     /// Whole lines. Of the first line only the last `begun_bytes` may be left.
     waiting: Vec<u8>,
-    /// What is left of a line whose beginning was written; 0 if there is none.
+    /// The number of unwritten bytes of a line whose beginning was written; 0 if there is none.
     begun_bytes: usize,
     /// What came since writing was last tried, lost lines too.
     untried_bytes: usize,
@@ -43,7 +43,7 @@ pub(super) struct LineWriter {
     health: WriterHealth,
     /// Requests to reopen the file, where signals are installed.
     requests: Option<ReopenRequests>,
-    /// How often they had asked for it when that was last done.
+    /// The number of requests when the file was last reopened.
     reopens_seen: u32,
 }
 
@@ -54,9 +54,9 @@ enum WriterHealth {
     Fails { lost_lines: u64 },
 }
 
-/// What became of the lines that waited.
+/// The result of writing the waiting lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tried {
+pub(super) enum LogWriteOutcome {
     AllWritten,
     /// The reader is absent or too slow.
     Blocked,
@@ -84,8 +84,7 @@ impl LineWriter {
         }
     }
 
-    /// SIGHUP asks to reopen the file from now on. One that has come since the signals were installed counts,
-    /// too.
+    /// From now on SIGHUP reopens the file. A SIGHUP since the signals were installed counts, too.
     pub(super) fn watch_reopen(&mut self, requests: ReopenRequests) {
         self.requests = Some(requests);
     }
@@ -94,7 +93,7 @@ impl LineWriter {
         self.requests.map_or(0, ReopenRequests::count)
     }
 
-    /// Forgets the lines that wait, and what was lost: in a child, for they are its parent's.
+    /// Forgets the waiting lines and the count of lost ones: in a child, because they belong to its parent.
     pub(super) fn forget_all(&mut self) {
         self.waiting.clear();
         (self.begun_bytes, self.untried_bytes, self.due_ms) = (0, 0, None);
@@ -141,7 +140,7 @@ impl LineWriter {
     }
 
     /// Writes what waits, as far as that can be done at once.
-    pub(super) fn write(&mut self) -> Tried {
+    pub(super) fn write(&mut self) -> LogWriteOutcome {
         self.untried_bytes = 0;
         let mut written = 0;
         // Bound: what waits.
@@ -159,15 +158,15 @@ impl LineWriter {
         self.due_ms = outcome.is_err().then_some(self.now_ms + RETRY_MS);
         match outcome {
             Ok(()) => {
-                self.waiting.shrink_to(2 * BATCH_BYTES); // after a stall; else it is no larger
+                self.waiting.shrink_to(2 * BATCH_BYTES); // after a stall; otherwise it has not grown
                 if let WriterHealth::Fails { lost_lines } = self.health {
                     log::warn!("access log: writing again; {lost_lines} lines were lost");
                     self.health = WriterHealth::Works;
                 }
-                Tried::AllWritten
+                LogWriteOutcome::AllWritten
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                Tried::Blocked
+                LogWriteOutcome::Blocked
             }
             Err(error) => {
                 if self.health == WriterHealth::Works {
@@ -178,12 +177,12 @@ impl LineWriter {
                     );
                     self.health = WriterHealth::Fails { lost_lines: 0 };
                 }
-                Tried::Failed
+                LogWriteOutcome::Failed
             }
         }
     }
 
-    /// Takes away the first `written` bytes, and notes what is left of a line that they began.
+    /// Removes the first `written` bytes, and notes the rest of a line that they began.
     fn forget(&mut self, written: usize) {
         let Some(last) = written.checked_sub(1) else { return };
         self.begun_bytes = match self.waiting[last] {
@@ -207,9 +206,9 @@ impl LineWriter {
         }
     }
 
-    /// Opens the file again: it may have been renamed (rotation). What waits goes to the old one, as far as
-    /// that takes it at once, with the rest of a line that it has begun, or that line is lost; the others go
-    /// to the new one.
+    /// Opens the file again: it may have been renamed (rotation). The old file gets what it accepts at once.
+    /// If it does not accept the rest of a line that it has begun, this line is lost. The other lines go to
+    /// the new file.
     pub(super) fn reopen(&mut self) {
         self.reopens_seen = self.reopens();
         if !self.target.is_file() {
@@ -237,7 +236,7 @@ impl LineWriter {
     /// Writes what waits, for the last time: a reader that still reads is given a moment. Logs how many lines
     /// are lost.
     pub(super) fn end(&mut self) {
-        if self.write() == Tried::Blocked {
+        if self.write() == LogWriteOutcome::Blocked {
             let written = self.sink.write_within(&self.waiting, Duration::from_millis(FAREWELL_MS));
             self.forget(written);
         }
@@ -254,7 +253,7 @@ impl LineWriter {
     }
 }
 
-/// How many bytes there are to the end of the first line, that included.
+/// The length of the first line with its line end.
 fn end_of_line(bytes: &[u8]) -> usize {
     bytes.iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |last| last + 1)
 }

@@ -105,7 +105,7 @@ fn open_on(server: &Server, end: &str) -> usize {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_deleted_file_is_closed_without_any_request_whoever_is_connected() {
+fn a_deleted_file_is_closed_without_a_request() {
     std::thread::scope(|scope| {
         for (args, stays) in MODELS.iter().flat_map(|args| [(args, true), (args, false)]) {
             scope.spawn(move || {
@@ -173,7 +173,7 @@ fn a_mount_over_the_root_is_served_and_one_below_it_can_be_unmounted() {
 }
 
 #[test]
-fn a_user_who_may_not_look_at_the_root_again_serves_the_open_one_and_logs_that_once() {
+fn a_root_that_cannot_be_checked_again_stays_open_and_is_logged_once() {
     use std::os::unix::fs::PermissionsExt;
     if !nix::unistd::Uid::effective().is_root() {
         return crate::common::skipped("only root can become another user");

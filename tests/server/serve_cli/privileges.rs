@@ -22,7 +22,7 @@ fn privileges_are_given_up_for_good_after_listening() {
     };
     server.client("echo").expect_echo(b"served by nobody");
     let given_up = GivenUp::of(server.pid());
-    given_up.expect_nobody();
+    given_up.expect_user_nobody();
     assert_eq!(given_up.line("CapBnd:"), NO_CAPABILITY);
 }
 
@@ -42,7 +42,7 @@ impl GivenUp {
 
     /// It runs as the user `nobody` in all its user ids, is in no other group, and has no capability.
     #[track_caller]
-    fn expect_nobody(&self) {
+    fn expect_user_nobody(&self) {
         let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
         // The real, effective, saved and file system's id.
         for (name, id) in [("Uid:", nobody.uid.as_raw()), ("Gid:", nobody.gid.as_raw())] {
@@ -86,14 +86,14 @@ fn a_server_that_is_its_user_already_gives_up_groups_and_capabilities_too() {
     let mut server = setup.start().listening();
     server.client("echo").expect_echo(b"served by nobody");
     let given_up = GivenUp::of(server.pid());
-    given_up.expect_nobody();
+    given_up.expect_user_nobody();
     assert_eq!(given_up.line("CapBnd:"), NO_CAPABILITY);
 
     let plain = [&nobody[..], &["--clear-groups"]].concat();
     let (setup, _folder) = set_privileges(&plain, &serve).unwrap();
     let mut server = setup.start().listening();
     server.client("echo").expect_echo(b"nothing to give up");
-    GivenUp::of(server.pid()).expect_nobody();
+    GivenUp::of(server.pid()).expect_user_nobody();
 
     let strange = [&nobody[..], &["--groups=4,5"]].concat();
     let (setup, _folder) = set_privileges(&strange, &serve).unwrap();

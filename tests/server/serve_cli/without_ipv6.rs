@@ -18,7 +18,7 @@ fn expect_reachable(mut server: Server) {
 
 /// In a network namespace this very test is started again, where IPv6 can be disabled.
 #[test]
-fn where_ipv6_is_disabled_every_address_is_that_of_ipv4_and_one_that_works_is_told() {
+fn without_ipv6_the_wildcard_is_ipv4_and_the_printed_address_works() {
     let disable = "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6";
     in_a_network(disable, || {
         expect_reachable(Server::serve(&["http@*:0"]));

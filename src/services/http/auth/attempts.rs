@@ -8,14 +8,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::sys::SharedCounters;
 
 /// Addresses that are counted at once, in 32 KiB.
-const SITES_MAX: usize = 4096;
+const NETWORKS_MAX: usize = 4096;
 /// The table is set-associative: an address may be in any of these slots. A new address takes the slot that
 /// is free first, so the addresses with the most failures stay.
 const WAYS: usize = 4;
-/// Attempts to change a counter that other threads change, too: each attempt that fails means that another
-/// one has counted a failure.
+/// The most attempts of a compare-and-swap: each that fails means that another thread has counted a failure.
 const TRIES_MAX: u32 = 64;
-/// A minute's worth of failures may come at once; after that, one for each share of the minute.
+/// The failures of a minute may come at once; after that, one per share of the minute.
 const BURST_MS: u64 = 60_000;
 /// Beyond this, even a password that was right before is refused: otherwise an attacker who shares an address
 /// with a user could guess at the speed of the network, and would see which guess is right.
@@ -25,8 +24,8 @@ const TICK_MS: u64 = 16;
 const TICK_BITS: u32 = 40;
 
 /// For each address, the time at which its failures are forgotten: each failure moves it on by a share of a
-/// minute. A word has 24 bits of the address's digest in its upper bits, and that time in the others. It is a
-/// time of day, because processes that were started at different times share no other clock.
+/// minute. A word has 24 bits of the address's digest in its upper bits, and this time in the lower bits. It
+/// is a time of day, because processes that were started at different times share no other clock.
 #[derive(Debug)]
 pub(super) struct Attempts {
     words: SharedCounters,
@@ -38,39 +37,40 @@ pub(super) struct Attempts {
 pub(super) enum Allowance {
     /// Its passwords are checked.
     Checks,
-    /// It failed too often: only passwords that were right before are looked at.
-    Remembered,
-    /// It goes on failing: nothing is looked at.
+    /// It failed too often: only passwords that were right before are accepted.
+    RememberedOnly,
+    /// It keeps failing: no password is checked.
     Nothing,
 }
 
 impl Attempts {
-    /// Allows so many failures a minute, at least 1.
+    /// Allows this many failures a minute, at least 1.
     pub(super) fn new(per_minute: u32) -> io::Result<Attempts> {
         let failure_ms = (BURST_MS / u64::from(per_minute.max(1))).max(TICK_MS);
-        Ok(Attempts { words: SharedCounters::new(SITES_MAX)?, failure_ms })
+        Ok(Attempts { words: SharedCounters::new(NETWORKS_MAX)?, failure_ms })
     }
 
     /// What the address may do now.
-    pub(super) fn look(&self, site: u64, now: SystemTime) -> Allowance {
+    pub(super) fn look(&self, network: u64, now: SystemTime) -> Allowance {
         let now_ms = ms(now);
-        let word = self.ways(site).iter().map(|word| word.load(Relaxed)).find(|word| is_of(*word, site));
+        let word =
+            self.ways(network).iter().map(|word| word.load(Relaxed)).find(|word| is_of(*word, network));
         self.allowance(debt_ms(word, now_ms))
     }
 
-    /// Counts a failure. The error is after how many seconds the next password would be checked: this one is
-    /// not.
-    pub(super) fn charge(&self, site: u64, now: SystemTime) -> Result<(), u64> {
+    /// Counts a failure. The error means that this password must not be checked, and is the number of seconds
+    /// until the next may be.
+    pub(super) fn charge(&self, network: u64, now: SystemTime) -> Result<(), u64> {
         let now_ms = ms(now);
         let mut retry_s = 1;
         for _ in 0..TRIES_MAX {
-            let (place, before) = self.place(site);
-            let word = is_of(before, site).then_some(before);
+            let (place, before) = self.place(network);
+            let word = is_of(before, network).then_some(before);
             let debt_ms = debt_ms(word, now_ms);
             let allowed = self.allowance(debt_ms) == Allowance::Checks;
             retry_s = (debt_ms + self.failure_ms).saturating_sub(BURST_MS).div_ceil(1000).max(1);
             let paid_ms = now_ms + (debt_ms + self.failure_ms).min(NOTHING_MS + self.failure_ms);
-            if place.compare_exchange(before, word_of(site, paid_ms), Relaxed, Relaxed).is_ok() {
+            if place.compare_exchange(before, word_of(network, paid_ms), Relaxed, Relaxed).is_ok() {
                 return if allowed { Ok(()) } else { Err(retry_s) };
             }
         }
@@ -78,15 +78,15 @@ impl Attempts {
     }
 
     /// Takes back a failure that was counted in advance.
-    pub(super) fn refund(&self, site: u64, now: SystemTime) {
+    pub(super) fn refund(&self, network: u64, now: SystemTime) {
         let now_ms = ms(now);
         for _ in 0..TRIES_MAX {
-            let (place, before) = self.place(site);
-            if !is_of(before, site) {
+            let (place, before) = self.place(network);
+            if !is_of(before, network) {
                 return;
             }
             let paid_ms = now_ms + debt_ms(Some(before), now_ms).saturating_sub(self.failure_ms);
-            if place.compare_exchange(before, word_of(site, paid_ms), Relaxed, Relaxed).is_ok() {
+            if place.compare_exchange(before, word_of(network, paid_ms), Relaxed, Relaxed).is_ok() {
                 return;
             }
         }
@@ -96,20 +96,20 @@ impl Attempts {
         // The counters' own unit rounds.
         match (debt_ms + self.failure_ms).saturating_sub(TICK_MS) {
             due_ms if due_ms <= BURST_MS => Allowance::Checks,
-            due_ms if due_ms <= NOTHING_MS => Allowance::Remembered,
+            due_ms if due_ms <= NOTHING_MS => Allowance::RememberedOnly,
             _ => Allowance::Nothing,
         }
     }
 
-    fn ways(&self, site: u64) -> &[AtomicU64] {
-        let set = (site % (SITES_MAX / WAYS) as u64) as usize;
+    fn ways(&self, network: u64) -> &[AtomicU64] {
+        let set = (network % (NETWORKS_MAX / WAYS) as u64) as usize;
         &self.words[WAYS * set..][..WAYS]
     }
 
-    /// The slot of an address, or the one that it will take, and its content.
-    fn place(&self, site: u64) -> (&AtomicU64, u64) {
-        let ways = || self.ways(site).iter().map(|word| (word, word.load(Relaxed)));
-        let own = ways().find(|(_, word)| is_of(*word, site));
+    /// The slot of an address, or the slot that it will take, with its content.
+    fn place(&self, network: u64) -> (&AtomicU64, u64) {
+        let ways = || self.ways(network).iter().map(|word| (word, word.load(Relaxed)));
+        let own = ways().find(|(_, word)| is_of(*word, network));
         own.or_else(|| ways().min_by_key(|(_, word)| ticks(*word))).expect("a set has ways")
     }
 }
@@ -118,19 +118,19 @@ fn ms(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis() as u64
 }
 
-fn word_of(site: u64, paid_ms: u64) -> u64 {
-    (site >> TICK_BITS << TICK_BITS) | (paid_ms.div_ceil(TICK_MS) & ((1 << TICK_BITS) - 1))
+fn word_of(network: u64, paid_ms: u64) -> u64 {
+    (network >> TICK_BITS << TICK_BITS) | (paid_ms.div_ceil(TICK_MS) & ((1 << TICK_BITS) - 1))
 }
 
-fn is_of(word: u64, site: u64) -> bool {
-    word >> TICK_BITS == site >> TICK_BITS
+fn is_of(word: u64, network: u64) -> bool {
+    word >> TICK_BITS == network >> TICK_BITS
 }
 
 fn ticks(word: u64) -> u64 {
     word & ((1 << TICK_BITS) - 1)
 }
 
-/// How far an address is behind. A clock that was set back makes it no worse than the bound.
+/// How long it takes until the failures of an address are forgotten. Bounded, in case the clock was set back.
 fn debt_ms(word: Option<u64>, now_ms: u64) -> u64 {
     word.map_or(0, |word| (ticks(word) * TICK_MS).saturating_sub(now_ms).min(NOTHING_MS + BURST_MS))
 }
@@ -143,9 +143,9 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(2_000_000_000 + second)
     }
 
-    /// How many of `tries` are checked, one after the other.
-    fn checked(attempts: &Attempts, site: u64, second: u64, tries: u32) -> usize {
-        (0..tries).filter(|_| attempts.charge(site, at(second)).is_ok()).count()
+    /// How many of `tries` successive passwords are checked.
+    fn checked(attempts: &Attempts, network: u64, second: u64, tries: u32) -> usize {
+        (0..tries).filter(|_| attempts.charge(network, at(second)).is_ok()).count()
     }
 
     #[test]
@@ -161,18 +161,18 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_goes_on_failing_has_nothing_looked_at_and_is_free_again_within_minutes() {
+    fn an_address_that_keeps_failing_is_refused_and_free_again_within_minutes() {
         let attempts = Attempts::new(10).unwrap();
         checked(&attempts, 7, 0, 10);
-        assert_eq!(attempts.look(7, at(0)), Allowance::Remembered);
+        assert_eq!(attempts.look(7, at(0)), Allowance::RememberedOnly);
         checked(&attempts, 7, 0, 100_000);
         assert_eq!(attempts.look(7, at(0)), Allowance::Nothing);
-        assert_eq!(attempts.look(7, at(13)), Allowance::Remembered);
+        assert_eq!(attempts.look(7, at(13)), Allowance::RememberedOnly);
         assert_eq!(attempts.look(7, at(200)), Allowance::Checks);
     }
 
     #[test]
-    fn a_success_is_no_failure() {
+    fn a_success_is_not_a_failure() {
         let attempts = Attempts::new(10).unwrap();
         for _ in 0..1_000 {
             assert_eq!(attempts.charge(7, at(0)), Ok(()));
@@ -182,17 +182,17 @@ mod tests {
     }
 
     #[test]
-    fn many_addresses_take_no_more_memory_and_drive_out_those_that_failed_least() {
+    fn many_addresses_take_no_more_memory_and_evict_those_with_the_fewest_failures() {
         let attempts = Attempts::new(10).unwrap();
         checked(&attempts, 7, 0, 30);
-        for site in 0..100_000_u64 {
-            attempts.charge(site.wrapping_mul(0x9e37_79b9_7f4a_7c15), at(0)).unwrap();
+        for network in 0..100_000_u64 {
+            attempts.charge(network.wrapping_mul(0x9e37_79b9_7f4a_7c15), at(0)).unwrap();
         }
         assert_eq!(attempts.look(7, at(0)), Allowance::Nothing);
     }
 
     #[test]
-    fn a_clock_that_jumps_locks_nobody_out_for_longer_than_the_bound() {
+    fn a_clock_jump_locks_no_address_out_for_longer_than_the_bound() {
         let attempts = Attempts::new(10).unwrap();
         checked(&attempts, 7, 1_000_000, 100);
         assert_eq!(attempts.look(7, at(0)), Allowance::Nothing);

@@ -25,15 +25,15 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// Those of a request; `None` if it has none that could be right: another scheme, more bytes than the
-    /// bound, no colon, or control characters, which neither part may have (so no NUL, at which other
-    /// programs would end the password). The error is the status of a request with two of them.
+    /// The credentials of a request; `None` if they cannot be right: another scheme, more bytes than the
+    /// bound, no colon, or control characters, which are not allowed (NUL would end the password in other
+    /// programs). The error is the status for a request with two `Authorization` fields.
     pub(super) fn of(request: &Request<'_>) -> Result<Option<Credentials>, Status> {
         let mut values = request.fields("Authorization");
         match (values.next(), values.next()) {
             (None, _) => Ok(None),
             (Some(value), None) => Ok(parse(value)),
-            // Servers differ in which of them counts.
+            // Servers differ in which of the two counts.
             (Some(_), Some(_)) => Err(Status::BadRequest),
         }
     }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_right_is_none() {
+    fn invalid_credentials_are_none() {
         for value in [
             "",
             "Basic",

@@ -25,7 +25,7 @@ enum Purpose {
     Name = 1,
     Password = 2,
     Attempt = 3,
-    Site = 4,
+    Network = 4,
 }
 
 impl DigestKey {
@@ -51,17 +51,17 @@ impl DigestKey {
     /// alone.
     pub(super) fn of_attempt(
         &self,
-        site: Option<[u8; 9]>,
+        network: Option<[u8; 9]>,
         credentials: &Credentials,
         identity: Option<&[u8; 40]>,
     ) -> Digest {
-        let site = site.as_ref().map_or(&[][..], |site| site);
+        let network = network.as_ref().map_or(&[][..], |network| network);
         let identity = identity.map_or(&[][..], |identity| identity);
-        self.digest(Purpose::Attempt, &[site, &credentials.user, &credentials.password, identity])
+        self.digest(Purpose::Attempt, &[network, &credentials.user, &credentials.password, identity])
     }
 
-    pub(super) fn of_site(&self, site: [u8; 9]) -> u64 {
-        self.digest(Purpose::Site, &[&site]).place
+    pub(super) fn of_network(&self, network: [u8; 9]) -> u64 {
+        self.digest(Purpose::Network, &[&network]).place
     }
 
     fn digest(&self, purpose: Purpose, parts: &[&[u8]]) -> Digest {

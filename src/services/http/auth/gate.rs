@@ -8,40 +8,41 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::sys::SharedCounters;
 
-/// Checks that wait for another, as many as wait beside a loop.
+/// Checks that wait for another check, as many as wait in the queue of a loop.
 const WAITING_MAX: usize = 64;
-/// Processes that check at once, where each serves one client: more than a browser has connections. Others do
-/// not wait: their clients get 503.
+/// Processes that check at the same time, if each process serves one client: more than a browser has
+/// connections. Further processes do not wait: their clients get 503.
 const PROCESSES_MAX: usize = 8;
-/// A place that is held for longer, in s, belongs to a process that died: no check takes so long.
+/// A place that is held for longer, in s, belongs to a process that died: no check takes this long.
 const HELD_S_MAX: u64 = 60;
 
-/// One check at a time in each process, and few processes at work.
+/// Limits the checks of passwords: one at a time in each process, and few processes at the same time.
 #[derive(Debug)]
 pub(super) struct Gate {
     one: Mutex<()>,
-    /// Those at work and those that wait in this process.
+    /// The running and the waiting checks of this process.
     inside: AtomicUsize,
-    /// The processes at work: until when each may be, in s of the time of day; 0 for a free place.
+    /// A place for each checking process: until when it may hold the place, in s of the time of day; 0 for a
+    /// free place.
     places: SharedCounters,
 }
 
-/// Counts in [`Gate::inside`] while it lives.
-struct Inside<'a>(&'a AtomicUsize);
+/// Counts one in [`Gate::inside`] while it lives.
+struct InsideGuard<'a>(&'a AtomicUsize);
 
-impl Drop for Inside<'_> {
+impl Drop for InsideGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
 }
 
-/// The place of a process at work, until this is dropped.
-struct Held<'a> {
+/// The place of a checking process, freed on drop.
+struct PlaceGuard<'a> {
     place: &'a AtomicU64,
     until_s: u64,
 }
 
-impl Drop for Held<'_> {
+impl Drop for PlaceGuard<'_> {
     fn drop(&mut self) {
         // Fails if it was held for too long and has another owner.
         let _ = self.place.compare_exchange(self.until_s, 0, Relaxed, Relaxed);
@@ -54,10 +55,10 @@ impl Gate {
         Ok(Gate { one: Mutex::new(()), inside: AtomicUsize::new(0), places })
     }
 
-    /// Does `check` when no other one is at work in this process; `None` if too many wait for that.
+    /// Runs `check` when no other check runs in this process; `None` if too many wait already.
     pub(super) fn pass<T>(&self, check: impl FnOnce() -> T) -> Option<T> {
         let before = self.inside.fetch_add(1, Relaxed);
-        let _inside = Inside(&self.inside);
+        let _inside = InsideGuard(&self.inside);
         if before > WAITING_MAX {
             return None;
         }
@@ -65,23 +66,23 @@ impl Gate {
         Some(check())
     }
 
-    /// The same where each process may serve one client, so that there may be many of them.
+    /// The same for models with a process per client, where many processes may check.
     pub(super) fn pass_alone<T>(&self, now: SystemTime, check: impl FnOnce() -> T) -> Option<T> {
         let held = || self.hold(now).map(|held| (check(), held).0);
         self.pass(held).flatten()
     }
 
-    /// Takes a place among the processes, if one is free.
-    fn hold(&self, now: SystemTime) -> Option<Held<'_>> {
+    /// Takes a place, if one is free.
+    fn hold(&self, now: SystemTime) -> Option<PlaceGuard<'_>> {
         let now_s = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let until_s = now_s + HELD_S_MAX;
         self.places.iter().find_map(|place| {
             let held = place.load(Relaxed);
-            // A time further ahead is of a clock that was set back since.
+            // A time further ahead is from before the clock was set back.
             let is_free = held < now_s || held > until_s;
             let taken = || place.compare_exchange(held, until_s, Relaxed, Relaxed).is_ok();
-            // Made only where it was taken: its drop frees the place.
-            if is_free && taken() { Some(Held { place, until_s }) } else { None }
+            // Construct the guard only for a place that was taken: its drop frees the place.
+            if is_free && taken() { Some(PlaceGuard { place, until_s }) } else { None }
         })
     }
 }

@@ -8,7 +8,7 @@ use base64::alphabet::BCRYPT;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use subtle::ConstantTimeEq as _;
 
-/// Costs that are accepted: those that `htpasswd -C` makes. At 17 one check takes seconds.
+/// The accepted costs: those that `htpasswd -C` allows. At 17, a check takes seconds.
 const COST_MIN: u32 = 4;
 const COST_MAX: u32 = 17;
 /// Bytes of a password that bcrypt looks at, its end included.
@@ -78,7 +78,7 @@ impl Hashed {
         self.cost
     }
 
-    /// What makes it another hash than others.
+    /// Bytes that identify this hash; they change when it changes.
     pub(super) fn identity(&self) -> [u8; 40] {
         let mut identity = [0; 40];
         identity[0] = self.cost as u8;
@@ -89,7 +89,8 @@ impl Hashed {
 }
 
 impl PasswordCheck {
-    /// Compares. Takes tens of milliseconds at the usual cost of 10, and twice as long at each higher one.
+    /// Compares. Takes tens of milliseconds at the usual cost of 10; each further step of the cost doubles
+    /// it.
     pub(super) fn is_match(&self, password: &[u8]) -> bool {
         let key = BcryptKey::of(password);
         let Some(hashed) = &self.hashed else {
@@ -107,8 +108,8 @@ impl PasswordCheck {
     }
 }
 
-/// What has to be hashed beside a hash of this cost to make the work that of the highest one: 2^c and 2^c,
-/// and 2^(c + 1), and so on.
+/// The costs of the extra hashes that raise the work at this cost to that of the highest one: 2^c + 2^c +
+/// 2^(c + 1) and so on.
 fn further_costs(cost: u32, cost_max: u32) -> Range<u32> {
     cost..cost_max
 }

@@ -6,10 +6,10 @@
 //!                                                     └ 429                    └ 401
 //! ```
 //!
-//! A password is compared with a bcrypt hash beside the loop, which takes tens of milliseconds. One that was
-//! right is remembered as a keyed digest, for the address that it came from, so that further requests cost a
-//! microsecond; what is remembered lies in memory that the processes of a server share, as do the attempts of
-//! each address. A wrong password costs the same whether or not its user exists.
+//! A password is compared with a bcrypt hash beside the loop, which takes tens of milliseconds. A right
+//! password is remembered as a keyed digest, for the address that it came from, so that further requests cost
+//! a microsecond. These digests, and the attempts of each address, are in memory that the processes of a
+//! server share. A wrong password takes the same time whether or not its user exists.
 
 mod attempts;
 mod credentials;
@@ -36,18 +36,18 @@ use attempts::{Allowance, Attempts};
 use credentials::Credentials;
 use digest::{Digest, DigestKey};
 use gate::Gate;
-use remembered::Remembered;
+use remembered::RememberedDigests;
 use users::{User, UserFile, is_password_of_start};
 
-/// How often failures are logged, in ms: a flood of them must not fill the disk.
+/// How often failures are logged, in ms: many failures must not fill the disk.
 const LOG_EVERY_MS: u64 = 1_000;
-/// A user's name in the log is cut to so many characters.
+/// A user's name in the log is cut to this many characters.
 const LOGGED_NAME_CHARS_MAX: usize = 64;
 
-/// The users that may see a site, by HTTP Basic (RFC 7617).
+/// The users that may access a site, by HTTP Basic (RFC 7617).
 ///
-/// Passwords cross the network as they are, so this is for a network that is trusted, or behind something
-/// that speaks TLS.
+/// Passwords cross the network in the clear, so use this in a trusted network, or behind a proxy that speaks
+/// TLS.
 ///
 /// ```
 /// use oneloop::services::http::{AuthConfig, FilesConfig};
@@ -63,16 +63,16 @@ pub struct AuthConfig {
     pub file: Option<PathBuf>,
     /// What the site is called where a browser asks for the password.
     pub realm: String,
-    /// Failed passwords per minute from one address (IPv6: from one /64); `0` is no limit. Beyond it, that
-    /// address gets 429, and clients from there that had a right password before are still served; beyond
-    /// three times as many they are not.
+    /// Failed passwords per minute from one address (IPv6: from one /64); `0` means no limit. Beyond the
+    /// limit that address gets 429, except for passwords that were accepted from it before; at three times
+    /// the limit, all of its requests get 429.
     pub failures_per_minute_max: u32,
 }
 
 impl AuthConfig {
     /// The default limit of failures: a person mistypes a few times, a program that guesses needs millions of
     /// attempts.
-    const FAILURES_PER_MINUTE: u32 = 10;
+    pub(crate) const FAILURES_PER_MINUTE: u32 = 10;
 
     /// No users yet, ten failures per minute.
     pub fn new() -> AuthConfig {
@@ -118,26 +118,26 @@ pub(crate) struct Auth {
     /// The value of `WWW-Authenticate`.
     challenge: String,
     users: UserFile,
-    remembered: Arc<Remembered>,
+    remembered: Arc<RememberedDigests>,
     gate: Arc<Gate>,
     /// `None` where failures are not limited.
     attempts: Option<Arc<Attempts>>,
     failures: FailureLog,
 }
 
-/// What the check of a password has found.
-struct Checked {
-    /// Of what was checked: user, hash, password and address.
+/// The result of the check of a password.
+struct PasswordOutcome {
+    /// The digest of user, hash, password and address.
     digest: Digest,
     /// `None` if too many are checked already.
     is_right: Option<bool>,
     charge: Option<Charge>,
 }
 
-/// A failure that was counted in advance. Dropping this takes it back, unless the check has failed.
+/// A failure that was counted in advance. Dropping this removes it, unless the check has failed.
 struct Charge {
     attempts: Arc<Attempts>,
-    site: u64,
+    network: u64,
     wall: SystemTime,
     is_spent: bool,
 }
@@ -145,7 +145,7 @@ struct Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         if !self.is_spent {
-            self.attempts.refund(self.site, self.wall);
+            self.attempts.refund(self.network, self.wall);
         }
     }
 }
@@ -158,7 +158,7 @@ fn spent(mut charge: Option<Charge>) -> Option<Charge> {
     charge
 }
 
-/// The log of failures: a line in each period, with the number of those that have none.
+/// The log of failures: one line per period, with the number of failures that were not logged.
 #[derive(Debug, Default)]
 struct FailureLog {
     next_ms: AtomicU64,
@@ -180,15 +180,15 @@ impl Auth {
             challenge: format!("Basic realm=\"{realm}\", charset=\"UTF-8\""),
             users,
             gate: Arc::new(Gate::new().map_err(unable)?),
-            remembered: Arc::new(Remembered::new().map_err(unable)?),
+            remembered: Arc::new(RememberedDigests::new().map_err(unable)?),
             attempts: attempts.transpose().map_err(unable)?.map(Arc::new),
             failures: FailureLog::default(),
             key,
         })
     }
 
-    /// Lets a request in. The error is what it is answered with: 401, 429, or the work of checking its
-    /// password, after which it comes here again.
+    /// Admits a request. The error is the response: 401, 429, or a deferred one that checks the password,
+    /// after which this is called again.
     pub(crate) fn admit(&self, request: &Request<'_>) -> Result<(), Response> {
         let credentials = match Credentials::of(request) {
             Ok(Some(credentials)) => credentials,
@@ -197,11 +197,11 @@ impl Auth {
         };
         let users = self.users.current(&self.key, request.now());
         let user = users.find(&self.key, &credentials.user);
-        let site = request.peer().and_then(|peer| peer.site());
-        let digest = self.key.of_attempt(site, &credentials, user.map(User::identity).as_ref());
-        let attempt = Attempt { request, credentials: &credentials, site, digest };
-        // A user who was removed, or has another password since, has another digest.
-        if let Some(checked) = request.notes.and_then(Notes::take_result::<Checked>)
+        let network = request.peer().and_then(|peer| peer.network());
+        let digest = self.key.of_attempt(network, &credentials, user.map(User::identity).as_ref());
+        let attempt = Attempt { request, credentials: &credentials, network, digest };
+        // If the user was removed or the password changed meanwhile, the digest differs.
+        if let Some(checked) = request.notes.and_then(Notes::take_result::<PasswordOutcome>)
             && checked.digest == digest
         {
             return match checked.is_right {
@@ -221,8 +221,8 @@ impl Auth {
         };
         let password = credentials.password.clone();
         if request.notes.is_none() {
-            // Between the session and this is a handler that does not ask for the client: there is no way to
-            // wait.
+            // A handler between the session and this one does not ask for the client, so the check runs here
+            // and the loop waits.
             return self.decide(&attempt, work.is_match(&password), charge);
         }
         let (remembered, gate) = (Arc::clone(&self.remembered), Arc::clone(&self.gate));
@@ -233,22 +233,22 @@ impl Auth {
             let check = || remembered.contains(digest) || work.is_match(&password);
             let is_right = if is_alone { gate.pass_alone(now, check) } else { gate.pass(check) };
             let charge = if is_right == Some(false) { spent(charge) } else { charge };
-            Checked { digest, is_right, charge }
+            PasswordOutcome { digest, is_right, charge }
         }))
     }
 
-    /// Whether the address may try. An attempt counts as a failure until it has succeeded, so that many at
-    /// once are no way around the limit.
+    /// Whether the address may try. An attempt counts as a failure until it has succeeded, so that concurrent
+    /// attempts cannot exceed the limit.
     fn allow(&self, attempt: &Attempt<'_>, is_remembered: bool) -> Result<Option<Charge>, Response> {
-        let (Some(attempts), Some(site)) = (&self.attempts, attempt.site) else { return Ok(None) };
-        let (site, now) = (self.key.of_site(site), attempt.request.now());
-        if is_remembered && attempts.look(site, now.wall) != Allowance::Nothing {
+        let (Some(attempts), Some(network)) = (&self.attempts, attempt.network) else { return Ok(None) };
+        let (network, now) = (self.key.of_network(network), attempt.request.now());
+        if is_remembered && attempts.look(network, now.wall) != Allowance::Nothing {
             return Ok(None);
         }
-        match attempts.charge(site, now.wall) {
+        match attempts.charge(network, now.wall) {
             Ok(()) => {
                 let attempts = Arc::clone(attempts);
-                Ok(Some(Charge { attempts, site, wall: now.wall, is_spent: false }))
+                Ok(Some(Charge { attempts, network, wall: now.wall, is_spent: false }))
             }
             Err(retry_s) => {
                 self.failures.log(attempt, now, "too many failed passwords; the last was");
@@ -258,7 +258,7 @@ impl Auth {
         }
     }
 
-    /// Lets a request with the right password in.
+    /// Admits a request with the right password.
     fn decide(&self, attempt: &Attempt<'_>, is_right: bool, charge: Option<Charge>) -> Result<(), Response> {
         if !is_right {
             drop(spent(charge));
@@ -280,7 +280,7 @@ struct Attempt<'a> {
     request: &'a Request<'a>,
     credentials: &'a Credentials,
     /// Where failures are counted.
-    site: Option<[u8; 9]>,
+    network: Option<[u8; 9]>,
     digest: Digest,
 }
 

@@ -6,20 +6,20 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::digest::Digest;
 use crate::sys::SharedCounters;
 
-/// Digests that are kept at once, in 64 KiB. Of two with the same slot the later one is kept; the other is
+/// The most digests kept, in 64 KiB. Of two with the same slot the later one is kept; the other password is
 /// checked again. Only right passwords are kept, so an attacker cannot evict them.
 const DIGESTS_MAX: usize = 4096;
 
 #[derive(Debug)]
-pub(super) struct Remembered {
+pub(super) struct RememberedDigests {
     /// The two halves of each digest. Halves of two different digests, after a race of two writers, match
     /// nothing.
     halves: SharedCounters,
 }
 
-impl Remembered {
-    pub(super) fn new() -> io::Result<Remembered> {
-        Ok(Remembered { halves: SharedCounters::new(2 * DIGESTS_MAX)? })
+impl RememberedDigests {
+    pub(super) fn new() -> io::Result<RememberedDigests> {
+        Ok(RememberedDigests { halves: SharedCounters::new(2 * DIGESTS_MAX)? })
     }
 
     pub(super) fn add(&self, digest: Digest) {
@@ -43,8 +43,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_added_is_there_until_another_has_its_place_and_halves_of_two_are_none() {
-        let remembered = Remembered::new().unwrap();
+    fn a_digest_stays_until_another_takes_its_slot_and_mixed_halves_do_not_match() {
+        let remembered = RememberedDigests::new().unwrap();
         let digest = |first, second, place| Digest { halves: [first, second], place };
         let (one, other) = (digest(1, 2, 7), digest(3, 4, 7 + DIGESTS_MAX as u64));
         assert!(!remembered.contains(one));

@@ -33,7 +33,7 @@ pub(super) enum User {
 }
 
 impl User {
-    /// What makes it another password than others.
+    /// Bytes that identify this password; they change when it changes.
     pub(super) fn identity(&self) -> [u8; 40] {
         match self {
             User::OfFile(hashed) => hashed.identity(),
@@ -47,7 +47,7 @@ impl User {
     }
 }
 
-/// Whether this is the password of a user that was given at the start. It costs the same for all others.
+/// Whether this is the password that was given at the start for this user. It takes as long for other users.
 pub(super) fn is_password_of_start(key: &DigestKey, user: Option<&User>, credentials: &Credentials) -> bool {
     let digest = key.of_password(credentials);
     match user {
@@ -69,7 +69,7 @@ impl Users {
         self.users.get(&key.of_name(name))
     }
 
-    /// The check for a password that is not one given at the start; `None` if there are no hashes.
+    /// The check of a password against a hash of the file; `None` if there are no hashes.
     pub(super) fn work_of_wrong(&self, user: Option<&User>) -> Option<PasswordCheck> {
         let hashed = match user {
             Some(User::OfFile(hashed)) => Some(*hashed),
@@ -115,7 +115,7 @@ impl Users {
         Ok(users)
     }
 
-    /// Adds the user of a line `name:hash`; behind another colon may be anything.
+    /// Adds the user of a line `name:hash`; text after another colon is ignored.
     fn add_line(&mut self, key: &DigestKey, line: &str) -> Result<(), String> {
         let mut parts = line.split(':');
         let (Some(name), Some(hash)) = (parts.next(), parts.next()) else {
@@ -127,12 +127,12 @@ impl Users {
     }
 }
 
-/// The users as they are now: the file is looked at again.
+/// The users, and a file of users that is read again when it has changed.
 #[derive(Debug)]
 pub(super) struct UserFile {
     of_start: Vec<(String, Digest)>,
     path: Option<PathBuf>,
-    /// When it was last looked at, in ms of [`Now::monotonic_ms`].
+    /// When it was last checked, in ms of [`Now::monotonic_ms`].
     looked_at_ms: AtomicU64,
     state: Mutex<FileState>,
 }
@@ -140,7 +140,7 @@ pub(super) struct UserFile {
 #[derive(Debug)]
 struct FileState {
     users: Arc<Users>,
-    /// The file as it was read last; `None` for one that cannot be read again.
+    /// The state of the file when it was last read; `None` for a file that can be read only once.
     seen: Option<Stamp>,
     /// What was wrong with it, as logged last.
     fault: Option<String>,
@@ -180,13 +180,13 @@ impl UserFile {
         };
         let users = Users::of(key, &of_start, &text).map_err(of_path)?;
         if users.users.is_empty() {
-            return Err(of_path("there are no users, so no client could come in".to_owned()));
+            return Err(of_path("it has no users, so no client could log in".to_owned()));
         }
         let state = FileState { users: Arc::new(users), seen, fault: None };
         Ok(UserFile { of_start, path, looked_at_ms: AtomicU64::new(0), state: Mutex::new(state) })
     }
 
-    /// The users now. If the file cannot be used any more, that is logged, and the users stay as they were.
+    /// The current users. If the file can no longer be used, that is logged, and the previous users remain.
     pub(super) fn current(&self, key: &DigestKey, now: Now) -> Arc<Users> {
         if let Some(path) = &self.path
             && self.is_due(now)
@@ -196,7 +196,7 @@ impl UserFile {
         Arc::clone(&self.state().users)
     }
 
-    /// Whether the file is to be looked at. Of several threads one does.
+    /// Whether it is time to check the file; true for one of several threads.
     fn is_due(&self, now: Now) -> bool {
         let (now_ms, at_ms) = (now.monotonic_ms, self.looked_at_ms.load(Ordering::Relaxed));
         // The time of a process that was forked later may be less.
@@ -210,14 +210,14 @@ impl UserFile {
         let Some(seen) = self.state().seen else { return };
         let read = match std::fs::metadata(path) {
             Ok(found) if Stamp::of(&found) == seen => {
-                self.state().fault = None; // a file that was away for a moment
+                self.state().fault = None; // the file was missing for a moment
                 return;
             }
             Ok(found) => {
-                // None for a time in the future: such a file is never too young.
+                // `None` for a time in the future: such a file counts as settled.
                 let age = found.modified().ok().and_then(|modified| wall.duration_since(modified).ok());
                 if age.is_some_and(|age| age < SETTLED) {
-                    return; // looked at again in a moment
+                    return; // checked again in a moment
                 }
                 read(path)
             }

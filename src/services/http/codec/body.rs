@@ -8,7 +8,7 @@ use super::syntax::is_token;
 /// How far a request body has been read.
 #[derive(Debug)]
 pub(crate) struct BodyReader {
-    awaits: Awaits,
+    awaits: BodyState,
     /// Bytes of content that may still come.
     content_left: u64,
     /// Bytes that may still come, framing included.
@@ -17,16 +17,16 @@ pub(crate) struct BodyReader {
     content: Option<Vec<u8>>,
 }
 
-/// What comes next of a body (RFC 9112, sections 6.2 and 7.1).
+/// The expected next part of a body (RFC 9112, sections 6.2 and 7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Awaits {
-    /// So many bytes, then the end.
+enum BodyState {
+    /// This many bytes, then the end.
     Length(u64),
     /// The line with the size of a chunk.
     Size,
     /// The rest of a chunk.
     Data(u64),
-    /// The end of line behind a chunk.
+    /// The end of line after a chunk.
     DataEnd,
     /// A trailer field, or the empty line at the end.
     Trailer,
@@ -40,8 +40,8 @@ impl BodyReader {
         BodyReader::new(framing, BODY_BYTES_MAX, BODY_BYTES_MAX, None)
     }
 
-    /// Reads a body of up to `bytes_max` bytes of content and keeps it. The framing of a chunked one may have
-    /// as many as any body that is discarded.
+    /// Reads a body of up to `bytes_max` bytes of content and keeps it. The framing of a chunked body may be
+    /// as long as a discarded body.
     pub(crate) fn keep(framing: RequestFraming, bytes_max: u64) -> Result<BodyReader, Status> {
         BodyReader::new(framing, bytes_max, bytes_max.saturating_add(BODY_BYTES_MAX), Some(Vec::new()))
     }
@@ -53,17 +53,17 @@ impl BodyReader {
         content: Option<Vec<u8>>,
     ) -> Result<BodyReader, Status> {
         let awaits = match framing {
-            RequestFraming::Length(0) => Awaits::End,
+            RequestFraming::Length(0) => BodyState::End,
             RequestFraming::Length(len) if len > content_left => return Err(Status::ContentTooLarge),
-            RequestFraming::Length(len) => Awaits::Length(len),
-            RequestFraming::Chunked => Awaits::Size,
+            RequestFraming::Length(len) => BodyState::Length(len),
+            RequestFraming::Chunked => BodyState::Size,
         };
         Ok(BodyReader { awaits, content_left, total_left, content })
     }
 
-    /// Whether all of it was read.
+    /// Whether the whole body was read.
     pub(crate) fn is_over(&self) -> bool {
-        self.awaits == Awaits::End
+        self.awaits == BodyState::End
     }
 
     /// The content that was kept.
@@ -89,58 +89,58 @@ impl BodyReader {
         Ok(at)
     }
 
-    /// One line, or one run of data: its length, or `None` if more of it is needed.
+    /// Takes a line, or a run of data: returns its length, or `None` if more bytes are needed.
     fn step(&mut self, rest: &[u8]) -> Result<Option<usize>, Status> {
         if rest.is_empty() {
             return Ok(None);
         }
         match self.awaits {
-            Awaits::Length(left) | Awaits::Data(left) => {
+            BodyState::Length(left) | BodyState::Data(left) => {
                 let len = left.min(rest.len() as u64);
                 self.content_left = self.content_left.checked_sub(len).ok_or(Status::ContentTooLarge)?;
                 if let Some(content) = &mut self.content {
                     content.extend_from_slice(&rest[..len as usize]);
                 }
                 self.awaits = match (self.awaits, left - len) {
-                    (Awaits::Length(_), 0) => Awaits::End,
-                    (Awaits::Length(_), left) => Awaits::Length(left),
-                    (_, 0) => Awaits::DataEnd,
-                    (_, left) => Awaits::Data(left),
+                    (BodyState::Length(_), 0) => BodyState::End,
+                    (BodyState::Length(_), left) => BodyState::Length(left),
+                    (_, 0) => BodyState::DataEnd,
+                    (_, left) => BodyState::Data(left),
                 };
                 Ok(Some(len as usize))
             }
-            Awaits::DataEnd => match rest {
+            BodyState::DataEnd => match rest {
                 [b'\r', b'\n', ..] => {
-                    self.awaits = Awaits::Size;
+                    self.awaits = BodyState::Size;
                     Ok(Some(2))
                 }
                 [b'\r'] => Ok(None),
                 _ => Err(Status::BadRequest),
             },
-            Awaits::Size => {
+            BodyState::Size => {
                 let Some(line) = line(rest, CHUNK_LINE_BYTES_MAX)? else { return Ok(None) };
                 self.awaits = match chunk_size(line)? {
-                    0 => Awaits::Trailer,
+                    0 => BodyState::Trailer,
                     size if size > self.content_left => return Err(Status::ContentTooLarge),
-                    size => Awaits::Data(size),
+                    size => BodyState::Data(size),
                 };
                 Ok(Some(line.len() + 2))
             }
-            Awaits::Trailer => {
+            BodyState::Trailer => {
                 let Some(line) = line(rest, LINE_BYTES_MAX)? else { return Ok(None) };
                 if line.is_empty() {
-                    self.awaits = Awaits::End;
+                    self.awaits = BodyState::End;
                 } else if !is_field(line) {
                     return Err(Status::BadRequest);
                 }
                 Ok(Some(line.len() + 2))
             }
-            Awaits::End => Ok(None),
+            BodyState::End => Ok(None),
         }
     }
 }
 
-/// A line without its CRLF, `None` if its end has not come yet.
+/// A line without its CRLF; `None` if its end has not arrived.
 fn line(bytes: &[u8], bytes_max: usize) -> Result<Option<&[u8]>, Status> {
     match memchr::memchr(b'\n', &bytes[..bytes.len().min(bytes_max)]) {
         Some(newline) => match bytes[..newline].strip_suffix(b"\r") {
@@ -156,8 +156,8 @@ fn is_clean(line: &[u8]) -> bool {
     line.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
 }
 
-/// `1*HEXDIG [ chunk-ext ]`; extensions are ignored, but one that is not by the grammar may be the sign of
-/// another's idea of where the line ends.
+/// `1*HEXDIG [ chunk-ext ]`. Extensions are ignored, but must follow the grammar: otherwise another parser
+/// might see another end of the line.
 fn chunk_size(line: &[u8]) -> Result<u64, Status> {
     let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
     if digits == 0 || digits > 15 || !are_extensions(&line[digits..]) {
@@ -192,8 +192,8 @@ fn are_extensions(mut rest: &[u8]) -> bool {
     true
 }
 
-/// The length of the `quoted-string` at the front (RFC 9110, section 5.6.4), 0 if it has no end. That its
-/// characters are none of control was seen before.
+/// The length of the `quoted-string` at the front (RFC 9110, section 5.6.4), 0 if it has no end. Control
+/// characters were excluded before.
 fn quoted_bytes(quoted: &[u8]) -> usize {
     let mut escaped = false;
     for (at, &byte) in quoted.iter().enumerate().skip(1) {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_ends_where_its_framing_says_however_it_arrives() {
+    fn a_body_ends_by_its_framing_however_it_arrives() {
         let table: [(RequestFraming, &str, Skipped); 21] = [
             (RequestFraming::Length(0), "GET", Ok((0, true))),
             (RequestFraming::Length(3), "abcGET", Ok((3, true))),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The last second with a year of four digits. A clock beyond it shows this one.
+/// The last second with a year of four digits, used for all later times.
 const SECONDS_MAX: u64 = 253_402_300_799;
 const NAME: &[u8; 6] = b"Date: ";
 const DATE_BYTES: usize = 29;

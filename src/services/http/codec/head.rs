@@ -1,4 +1,4 @@
-//! Heads of responses: all of them are laid out by [`Head::pieces`].
+//! Heads of responses, all written by [`Head::pieces`].
 
 use std::borrow::Cow;
 
@@ -13,17 +13,17 @@ pub(crate) struct Head<'a> {
     /// The line `Date`, or nothing.
     pub(crate) date: &'a [u8],
     pub(crate) persistence: Persistence,
-    /// The lines of the response's own fields, and the one that frames its body.
+    /// The lines of the response's fields, and the line that frames its body.
     pub(crate) lines: &'a str,
-    /// The lines that every response of the service has, and the empty one at the end.
+    /// The lines that every response of the service has, and the empty line at the end.
     pub(crate) end: &'a str,
 }
 
-/// In how many pieces a head and what is copied behind it are put.
+/// The number of pieces of a head with the content copied after it.
 pub(crate) const PIECES: usize = 6;
 
 impl<'a> Head<'a> {
-    /// The head on the wire and `content` behind it, as pieces one behind the other.
+    /// The head as sent, followed by `content`, in pieces.
     pub(crate) fn pieces(&self, content: &'a [u8]) -> [&'a [u8]; PIECES] {
         [
             self.status.line().as_bytes(),
@@ -41,7 +41,7 @@ impl<'a> Head<'a> {
     }
 }
 
-/// What becomes of the connection after a response, and how the client learns of it (RFC 9112, section 9).
+/// Whether the connection stays open after a response, and how the head announces it (RFC 9112, section 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Persistence {
     /// It stays open, as is usual in HTTP/1.1.
@@ -72,10 +72,10 @@ impl Persistence {
     }
 }
 
-/// Fields that the codec alone sends: a second one would contradict the first.
+/// Fields that only the codec sends: a second one could contradict the first.
 const RESERVED: [&str; 5] = ["connection", "content-length", "date", "transfer-encoding", "upgrade"];
 
-/// Whether a field can be sent (RFC 9110, section 5), and is not one of those that the codec sends itself.
+/// Whether a field can be sent (RFC 9110, section 5), and is not one that the codec sends itself.
 pub(crate) fn is_sendable(name: &str, value: &str) -> bool {
     let is_value = |char: char| char == '\t' || !char.is_ascii_control();
     !name.is_empty()
@@ -92,7 +92,7 @@ pub(crate) fn push_line(lines: &mut String, name: &str, value: &str) {
 /// How the end of a response's body is known to the client (RFC 9112, section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// By its status: there is no body.
+    /// The status implies that there is no body.
     None,
     Length(u64),
     Chunked,

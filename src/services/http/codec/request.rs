@@ -11,7 +11,7 @@ use super::status::Status;
 use super::syntax::{is_host, is_token};
 use super::target::{self, RequestTarget};
 
-/// How far the search for the end of a head got: each byte is looked at once, however it arrives.
+/// The progress of the search for the end of a head: each byte is checked once, however it arrives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scan {
     line_start: u32,
@@ -22,14 +22,14 @@ pub(crate) struct Scan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed {
     pub(crate) status: Status,
-    /// How many bytes decide it: always the same ones, so that the answer and its report do not depend on
-    /// what arrived behind them in the same read.
+    /// How many bytes decide that it is malformed: always the same, so that the answer and its report do not
+    /// depend on what arrived after them in the same read.
     pub(crate) bytes: usize,
 }
 
 impl Scan {
     /// Looks for the end of the head that `bytes` begin with: its length with the empty line, or `None` if
-    /// more is needed. One empty line before the request line is passed over (RFC 9112, section 2.2).
+    /// more is needed. One empty line before the request line is skipped (RFC 9112, section 2.2).
     pub(crate) fn head_end(
         &mut self,
         bytes: &[u8],
@@ -128,7 +128,7 @@ pub(crate) enum RequestFraming {
 }
 
 impl RequestFraming {
-    /// Whether it announces more than so many bytes.
+    /// Whether it announces more than this many bytes.
     pub(crate) fn is_longer_than(self, bytes: u64) -> bool {
         matches!(self, RequestFraming::Length(length) if length > bytes)
     }
@@ -219,7 +219,7 @@ impl<'a> RequestHead<'a> {
         self.first[field as usize].is_some()
     }
 
-    /// Whether anything but the whole file, whatever the client has of it, could be asked for.
+    /// Whether the request may ask for something other than the whole file: it has a range or a condition.
     pub(crate) fn is_selective(&self) -> bool {
         use Field::{IfMatch, IfModifiedSince, IfNoneMatch, IfUnmodifiedSince, Range};
         [IfMatch, IfModifiedSince, IfNoneMatch, IfUnmodifiedSince, Range].iter().any(|field| self.has(*field))
@@ -300,8 +300,8 @@ fn parse<'h, 'a: 'h>(head: &'a [u8], headers: &'h mut [Header<'a>]) -> Result<Re
 }
 
 /// `method SP request-target SP HTTP-version` (RFC 9112, section 3), with single spaces. The target may have
-/// printable characters and bytes above 0x7f that RFC 3986 has only as escapes: `curl` and scripts send a
-/// name as it was typed, and there is one way to read it.
+/// printable characters and bytes above 0x7f that RFC 3986 allows only as escapes: `curl` and scripts send
+/// names as typed, and there is only one way to read them.
 fn parse_line(line: &[u8]) -> Result<(Method, &[u8], Version), Status> {
     let method_end = line.iter().position(|&byte| !is_token(byte)).ok_or(Status::BadRequest)?;
     let version_start = line.len().saturating_sub(b"HTTP/1.1".len());
@@ -328,7 +328,7 @@ fn parse_line(line: &[u8]) -> Result<(Method, &[u8], Version), Status> {
     Ok((Method::named(&line[..method_end]), target, version))
 }
 
-/// Exactly one valid Host in HTTP/1.1 (RFC 9112, section 3.2), at most one before.
+/// Exactly one valid Host in HTTP/1.1 (RFC 9112, section 3.2), at most one in HTTP/1.0.
 fn check_host(request: &RequestHead<'_>) -> Result<(), Status> {
     match request.value(Field::Host) {
         Some(host) if is_host(host) => Ok(()),
@@ -362,8 +362,8 @@ fn framing(request: &RequestHead<'_>) -> Result<RequestFraming, Status> {
     Ok(RequestFraming::Length(length))
 }
 
-/// Why transfer codings other than `chunked` alone are refused. Where that comes last, and once, the others
-/// are just not known here (501, RFC 9112, section 6.1); else the body has no end that all would agree on
+/// The status that refuses transfer codings other than `chunked` alone. If `chunked` comes last and once, the
+/// other codings are not implemented (501, RFC 9112, section 6.1); otherwise the end of the body is ambiguous
 /// (400, section 6.3).
 fn refusal_of_codings<'a>(values: impl Iterator<Item = &'a [u8]>) -> Status {
     let (mut chunked, mut chunked_last) = (0, false);

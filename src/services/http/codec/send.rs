@@ -9,21 +9,21 @@ use super::super::bounds::{PIECES_PER_CALL_MAX, STEPS_BESIDE_MAX};
 use super::head::{Framing, Persistence};
 use crate::session::{AnswerInfo, Lane, Offload, Outbox, Outcome, Ticket};
 
-/// What is left of a response.
+/// The rest of a response.
 #[derive(Debug)]
 pub(crate) struct Sending {
     /// The head, of which the given number of bytes has been put.
     pub(crate) head: Vec<u8>,
     pub(crate) head_at: usize,
     pub(crate) body: Outgoing,
-    /// Reported behind the body.
+    /// The report that follows the body.
     pub(crate) info: Option<AnswerInfo>,
-    /// Until when the next piece is waited for, while it is made beside the loop.
+    /// The deadline of a piece that is made beside the loop.
     pub(crate) due_ms: Option<u64>,
     pub(crate) persistence: Persistence,
 }
 
-/// What is left of a body.
+/// The rest of a body.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
     Nothing,
@@ -36,18 +36,18 @@ pub(crate) enum Outgoing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SendProgress {
     Done,
-    /// There is no room for the rest.
+    /// No room for the rest.
     Full,
-    /// Other clients have their turn before the rest.
+    /// The rest comes after other clients have had their turn.
     Yield,
-    /// The rest is made beside the loop, and the session is woken for it.
+    /// The next piece is made beside the loop, which wakes the session when it is done.
     Waits,
     /// The rest cannot be produced.
     Failed,
 }
 
 impl Sending {
-    /// Puts what there is room for.
+    /// Puts as much as there is room for.
     pub(crate) fn put(&mut self, out: &mut Outbox) -> SendProgress {
         self.head_at += out.put_some(&self.head[self.head_at..]);
         if self.head_at < self.head.len() {
@@ -90,12 +90,12 @@ impl Outgoing {
         }
     }
 
-    /// Whether it is put in one step.
+    /// Whether it is put in one step: at most one piece.
     pub(crate) fn is_short(&self) -> bool {
         matches!(self, Outgoing::Nothing | Outgoing::Piece(_))
     }
 
-    /// Puts what there is room for, from the front.
+    /// Puts pieces from the front, as far as there is room.
     pub(crate) fn put(&mut self, out: &mut Outbox) -> SendProgress {
         match self {
             Outgoing::Nothing => SendProgress::Done,
@@ -126,7 +126,7 @@ impl Outgoing {
     }
 }
 
-/// Puts what there is room for of a piece.
+/// Puts as much of a piece as there is room for.
 fn put_piece(piece: &mut BodyPiece, out: &mut Outbox) -> SendProgress {
     let done = match piece {
         BodyPiece::Bytes(bytes, at) => {
@@ -150,7 +150,7 @@ fn put_piece(piece: &mut BodyPiece, out: &mut Outbox) -> SendProgress {
 pub(crate) struct Production {
     maker: Maker,
     framing: Framing,
-    /// The framed piece that is being put, and how much of it was.
+    /// The framed piece that is being put, and how many of its bytes were put.
     piece: Vec<u8>,
     put_bytes: usize,
     /// What comes after the piece.
@@ -162,25 +162,25 @@ pub(crate) struct Production {
 enum Maker {
     /// In the session's call.
     Here(Box<dyn Producer>),
-    /// Beside the loop: the next piece is made while the one before it is sent. `held_bytes`: what the
-    /// producer and its piece took when they were last here.
-    Beside { offload: Offload, work: Ticket<Made>, held_bytes: usize },
+    /// Beside the loop: the next piece is made while the one before it is sent. `held_bytes`: the memory of
+    /// the producer and its piece when they last returned.
+    Beside { offload: Offload, work: Ticket<OffloadedPiece>, held_bytes: usize },
 }
 
 /// A piece that was made beside the loop, with its producer.
 #[derive(Debug)]
-struct Made {
+struct OffloadedPiece {
     producer: Box<dyn Producer + Send>,
     piece: Vec<u8>,
     next: io::Result<Produced>,
 }
 
-/// Has the next piece made.
+/// Starts the production of the next piece.
 fn begin_piece(
     offload: &Offload,
     mut producer: Box<dyn Producer + Send>,
     mut piece: Vec<u8>,
-) -> Ticket<Made> {
+) -> Ticket<OffloadedPiece> {
     offload.run(Lane::Disk, move || {
         let mut next = producer.produce(&mut piece);
         for _ in 1..STEPS_BESIDE_MAX {
@@ -189,13 +189,12 @@ fn begin_piece(
             }
             next = producer.produce(&mut piece);
         }
-        Made { producer, piece, next }
+        OffloadedPiece { producer, piece, next }
     })
 }
 
 impl Maker {
-    /// Makes the next piece, in the place of `piece`, which is empty. `None` while it is made beside the
-    /// loop.
+    /// Makes the next piece in `piece`, which is empty. `None` while it is made beside the loop.
     fn make(&mut self, piece: &mut Vec<u8>) -> Option<io::Result<Produced>> {
         let (offload, work, held_bytes) = match self {
             Maker::Here(producer) => return Some(producer.produce(piece)),
@@ -205,7 +204,7 @@ impl Maker {
             Outcome::Pending => None,
             Outcome::Lost => Some(Err(io::Error::other("the work for its next piece was lost"))),
             Outcome::Done(made) => {
-                let Made { producer, piece: made, next } = made;
+                let OffloadedPiece { producer, piece: made, next } = made;
                 let spare = std::mem::replace(piece, made);
                 *held_bytes = piece.capacity() + size_of_val(&*producer) + producer.held_bytes();
                 if let Ok(Produced::More | Produced::Yield) = next {

@@ -94,7 +94,7 @@ statuses! {
     VersionNotSupported = 505 "HTTP Version Not Supported",
 }
 
-/// What an error of the file system is to a client.
+/// The status for an error of the file system.
 impl From<&std::io::Error> for Status {
     fn from(error: &std::io::Error) -> Status {
         use std::io::ErrorKind;

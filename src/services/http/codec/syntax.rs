@@ -27,7 +27,7 @@ pub(crate) fn is_host(authority: &[u8]) -> bool {
     is_name(name) && is_port(port)
 }
 
-/// What is between the brackets: `IPv6address`, the same with a zone behind `%` or `%25` (RFC 6874, section
+/// The text between the brackets: `IPv6address`, the same with a zone after `%` or `%25` (RFC 6874, section
 /// 2), or `IPvFuture` (RFC 3986, section 3.2.2).
 fn is_ip_literal(literal: &[u8]) -> bool {
     let is_unreserved = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);

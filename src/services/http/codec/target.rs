@@ -19,7 +19,7 @@ pub(crate) enum RequestTarget<'a> {
     Path(Path<'a>),
 }
 
-/// A path, and what the target has beside it.
+/// The path and the query of a target.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Path<'a> {
     /// Decoded, with the slash at its beginning, without empty or dot segments; with a slash at its end if it
@@ -39,8 +39,8 @@ pub(crate) struct Path<'a> {
 
 /// What need not be encoded in a segment of a link: the unreserved characters (RFC 3986, section 2.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// Characters that a query cannot contain (RFC 3986, section 3.4), beside bytes that are not ASCII. Percent
-/// signs are the client's own escapes.
+/// Characters, in addition to non-ASCII bytes, that a query cannot contain (RFC 3986, section 3.4). Percent
+/// signs belong to the client's escapes.
 const NO_QUERY: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -67,7 +67,7 @@ impl Path<'_> {
         self.decoded.ends_with(b"/")
     }
 
-    /// Whether a segment behind the first `route_bytes` of the path begins with a dot, other than the public
+    /// Whether a segment after the first `route_bytes` of the path begins with a dot, other than the public
     /// one.
     pub(crate) fn is_hidden_below(&self, route_bytes: usize) -> bool {
         let mut below = self.decoded[route_bytes..].split(|&byte| byte == b'/');
@@ -75,7 +75,7 @@ impl Path<'_> {
     }
 }
 
-/// One segment as a part of a link.
+/// A segment, escaped for a link.
 pub(crate) fn encode_segment(name: &[u8]) -> impl std::fmt::Display {
     percent_encode(name, SEGMENT)
 }
@@ -124,8 +124,8 @@ fn split_absolute(target: &[u8]) -> Result<(Option<&[u8]>, &[u8]), Status> {
     Ok((Some(host), if path.is_empty() { b"/" } else { path }))
 }
 
-/// Whether there is nothing to decode, remove or hide: no escape, no empty segment, none that begins with a
-/// dot.
+/// Whether there is nothing to decode, remove or hide: no escape, no empty segment, no segment that begins
+/// with a dot.
 fn is_plain(raw: &[u8]) -> bool {
     let mut previous = 0;
     for &byte in raw {
@@ -271,7 +271,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_asked_for_the_path_has_no_dots_and_encoding_it_leads_back(target in "/[a-c./%2eEF0]{0,40}") {
+        fn a_decoded_path_has_no_dot_segments_and_encoding_reverses_decoding(target in "/[a-c./%2eEF0]{0,40}") {
             let Ok(RequestTarget::Path(path)) = parse(target.as_bytes()) else { return Ok(()) };
             let file = path.file().strip_suffix(b"/").unwrap_or(path.file());
             prop_assert!(!path.file().starts_with(b"/"));

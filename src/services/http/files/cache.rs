@@ -1,4 +1,4 @@
-//! Files kept in memory or open, the least recently used given up first.
+//! Cached files, in memory or open, evicted in the order of their last use.
 
 use lru::LruCache;
 use std::sync::Arc;
@@ -10,13 +10,14 @@ use super::super::bounds::{
 use super::resource::Resource;
 use crate::sys::process::descriptors_max;
 
-/// What was found before, by path. Only what exists is kept, so clients cannot fill it with what they invent.
+/// Results of lookups, by path. Only existing files are cached, so clients cannot fill it with invented
+/// paths.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    /// Files that are in memory: removing one closes no file.
-    in_memory: LruCache<Box<[u8]>, Kept>,
+    /// Files in memory: removing one closes no file.
+    in_memory: LruCache<Box<[u8]>, CacheEntry>,
     /// Files that are kept open.
-    open: LruCache<Box<[u8]>, Kept>,
+    open: LruCache<Box<[u8]>, CacheEntry>,
     uses: u64,
     held_bytes: usize,
     held_bytes_max: usize,
@@ -26,13 +27,13 @@ pub(crate) struct Cache {
 }
 
 #[derive(Debug)]
-struct Kept {
+struct CacheEntry {
     resource: Arc<Resource>,
-    /// The number of its last use, by which entries of the two lists are compared.
+    /// The number of its last use, to compare entries of the two lists.
     used: u64,
 }
 
-/// How many files are kept open at most, where a process may have so many descriptors.
+/// The most files kept open by a process that may have this many descriptors.
 fn open_files_max(descriptors: u64) -> usize {
     let share = usize::try_from(descriptors / DESCRIPTORS_PER_CACHE_FILE).unwrap_or(CACHE_FILES_MAX);
     share.clamp(1, CACHE_FILES_MAX)
@@ -70,15 +71,15 @@ impl Cache {
         }
     }
 
-    /// Keeps `resource`, and gives up others where a bound demands it: of what is over its bound, the least
-    /// recently used. Each round gives one up.
+    /// Inserts `resource`, and evicts the least recently used entries while a bound is exceeded, one per
+    /// round.
     pub(crate) fn insert(&mut self, path: &[u8], resource: Arc<Resource>) {
         self.remove(path);
         self.uses += 1;
         self.held_bytes += resource.held_bytes();
         self.open_files += resource.open_files();
         let list = if resource.open_files() > 0 { &mut self.open } else { &mut self.in_memory };
-        list.put(path.into(), Kept { resource, used: self.uses });
+        list.put(path.into(), CacheEntry { resource, used: self.uses });
         loop {
             let given_up = if self.open_files > self.open_files_max {
                 self.open.pop_lru()
@@ -92,7 +93,7 @@ impl Cache {
         }
     }
 
-    /// Closes all open files, because there are no descriptors left. Returns whether there were any.
+    /// Closes all open files, because there are no free descriptors. Returns whether there were any.
     pub(crate) fn give_up_files(&mut self) -> bool {
         let any = !self.open.is_empty();
         while let Some((_, old)) = self.open.pop_lru() {
@@ -121,8 +122,8 @@ impl Cache {
         self.in_memory.len() + self.open.len()
     }
 
-    fn pop_least_recently_used(&mut self) -> Option<(Box<[u8]>, Kept)> {
-        let used = |list: &LruCache<_, Kept>| list.peek_lru().map_or(u64::MAX, |(_, kept)| kept.used);
+    fn pop_least_recently_used(&mut self) -> Option<(Box<[u8]>, CacheEntry)> {
+        let used = |list: &LruCache<_, CacheEntry>| list.peek_lru().map_or(u64::MAX, |(_, kept)| kept.used);
         if used(&self.open) < used(&self.in_memory) { self.open.pop_lru() } else { self.in_memory.pop_lru() }
     }
 
@@ -152,7 +153,7 @@ mod tests {
         }
     }
 
-    /// Keeps it under so many names.
+    /// Inserts it under this many names.
     fn fill(cache: &mut Cache, names: usize, resource: &Arc<Resource>) {
         for name in 0..names {
             cache.insert(name.to_string().as_bytes(), Arc::clone(resource));
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_has_asked_for_is_closed_in_its_time_and_what_is_in_memory_stays() {
+    fn unused_files_are_closed_in_time_and_files_in_memory_stay() {
         let (small, large) = (file_of(1), file_of(100_000));
         let mut cache = Cache::new(1);
         assert_eq!(cache.close_due_ms(), None);
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_open_files_cost_none_that_is_in_memory() {
+    fn too_many_open_files_evict_no_file_in_memory() {
         let (small, large) = (file_of(1), file_of(100_000));
         let mut cache = Cache::new(1);
         cache.open_files_max = 10;

@@ -1,9 +1,9 @@
 //! Clean URLs: pages by their name without `.html`.
 //!
 //! Each page has one address. `/about` answers with `about.html`, unless there is a file `about`; a directory
-//! of that name is at `/about/`. `/about.html` leads to `/about`, and so does `/about/` without such a
-//! directory. The page of a directory has the directory's address: `/index.html` and `/index` lead to `/`.
-//! The target of a redirect is never redirected again, so there is no loop.
+//! of that name is at `/about/`. `/about.html` redirects to `/about`, and so does `/about/` if there is no
+//! such directory. The page of a directory has the directory's address: `/index.html` and `/index` redirect
+//! to `/`. The target of a redirect is never redirected again, so there is no loop.
 
 use super::super::codec::target::encode_segment;
 use super::config::Site;
@@ -11,17 +11,17 @@ use crate::sys::files::FileKind;
 
 const SUFFIX: &[u8] = b".html";
 
-/// Whether a path may be one that leads to another although it is that of a file.
+/// Whether a path may redirect to another although it is the path of a file.
 pub(crate) fn is_page(site: &Site, path: &[u8]) -> bool {
     site.clean_urls && path.ends_with(SUFFIX)
 }
 
-/// The page that a path stands for if there is no file at it.
+/// The page of a path at which there is no file.
 pub(crate) fn page_of(site: &Site, path: &[u8]) -> Option<Vec<u8>> {
     site.clean_urls.then(|| [path, SUFFIX].concat())
 }
 
-/// Where the page is whose address this is not, as a reference relative to it.
+/// The address of the page that this path should redirect to, as a relative reference.
 pub(crate) fn moved(site: &Site, path: &[u8]) -> Option<String> {
     if !site.clean_urls || path.is_empty() {
         return None;
@@ -35,7 +35,7 @@ pub(crate) fn moved(site: &Site, path: &[u8]) -> Option<String> {
     let clean = path.strip_suffix(SUFFIX).unwrap_or(path);
     let (name, page) = (name_of(clean), [clean, SUFFIX].concat());
     let is_index = site.index.iter().any(|index| index.strip_suffix(SUFFIX) == Some(name));
-    // A name that is the suffix alone, or has one dot more, leaves none.
+    // `.html`, `..html` and `...html` leave no name.
     if matches!(name, b"" | b"." | b"..") || (path == clean && !is_index) || !is_file(&page) || is_file(clean)
     {
         return None;

@@ -49,9 +49,9 @@ pub(crate) fn precondition(request: &RequestHead<'_>, ours: &Validators) -> Prec
     Precondition::Proceed
 }
 
-/// Whether the Range of a request counts: its If-Range names exactly our state (RFC 9110, section 13.1.5). A
-/// date never does: it would have to be a strong validator, but a file can change twice within a second
-/// (section 8.8.2.2), and its time can be set at will. Clients can use the entity tag.
+/// Whether the Range of a request applies: its If-Range must name the current state (RFC 9110, section
+/// 13.1.5). A date never does: it would have to be a strong validator, but a file can change twice within a
+/// second (section 8.8.2.2), and its time can be set at will. Clients can use the entity tag.
 pub(crate) fn range_counts(request: &RequestHead<'_>, ours: &Validators) -> bool {
     if !request.has(Field::IfRange) {
         return true;
@@ -66,7 +66,7 @@ enum TagComparison {
     Weak,
 }
 
-/// Whether a list of entity tags has ours; `*` has any.
+/// Whether a list of entity tags contains ours; `*` contains every tag.
 fn lists<'a>(
     mut values: impl Iterator<Item = &'a [u8]>,
     ours: &EntityTag,
@@ -77,7 +77,7 @@ fn lists<'a>(
         if rest == b"*" {
             return true;
         }
-        // Tags may contain commas, so they are taken one by one. Each round takes at least one byte.
+        // Tags may contain commas, so the list is parsed tag by tag. Each round takes at least one byte.
         for _ in 0..value.len() {
             rest = rest.trim_ascii_start();
             if let Some(more) = rest.strip_prefix(b",") {
@@ -114,7 +114,7 @@ mod tests {
     use super::super::super::codec::request::parsed;
     use super::*;
 
-    /// Strong comparison has no use for it (RFC 9110, section 8.8.3.2).
+    /// A strong comparison never matches a weak tag (RFC 9110, section 8.8.3.2).
     #[test]
     fn a_weak_tag_saves_a_download_and_selects_no_part() {
         let etag = EntityTag { opaque: "\"x\"".into(), is_weak: true };

@@ -26,8 +26,8 @@ pub struct FilesConfig {
     /// Whether a directory without such a file is listed; else it is forbidden (403).
     pub listing: bool,
     /// Whether a directory can be downloaded as an archive, with all that is below it and would be listed:
-    /// `?archive=zip`, `tar` or `tar.zst` behind its path. Names of files are in it where a page takes the
-    /// place of their listing, too.
+    /// `?archive=zip`, `tar` or `tar.zst` after its path. The archive also contains the files of a directory
+    /// whose index page hides its listing.
     pub archive: bool,
     /// Whether the `README.md` or `readme.txt` of a directory is shown below its listing.
     pub readme: bool,
@@ -53,7 +53,7 @@ pub struct FilesConfig {
     pub cache_control: Option<String>,
     /// Header fields of every response, beside those of the service (`HttpConfig::headers`).
     pub headers: Vec<(String, String)>,
-    /// The users that may see it; `None` for everybody.
+    /// The users that may log in; `None` if no password is needed.
     pub auth: Option<AuthConfig>,
     /// How many directories of the process share the memory and descriptors for files, in equal parts. At
     /// least 1.
@@ -93,7 +93,7 @@ pub(crate) struct Site {
     pub(crate) root: Root,
     /// The name of the root directory, as its listing shows it.
     pub(crate) name: Vec<u8>,
-    /// What of it is open.
+    /// Its open files and directories.
     pub(crate) open_files: Arc<OpenFiles>,
     pub(crate) index: Vec<Vec<u8>>,
     pub(crate) listing: bool,
@@ -111,8 +111,8 @@ pub(crate) struct Site {
     pub(crate) auth: Option<Auth>,
     /// The hashes of its files.
     pub(crate) hashes: Hashes,
-    /// The files of the process divide their memory and descriptors into this many equal parts; this site has
-    /// one.
+    /// The sites of the process share memory and descriptors in this many equal parts; this site has one
+    /// part.
     pub(crate) shares: usize,
 }
 

@@ -1,7 +1,7 @@
 //! Content codings: which of the encoded files beside a file the client accepts and prefers (RFC 9110,
 //! section 12.5.3).
 
-/// A coding that a file beside the plain one may have, in the order in which they are preferred.
+/// A coding of a precompressed file, in the order of preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coding {
     Brotli,
@@ -36,8 +36,8 @@ impl Coding {
     }
 }
 
-/// Which of the `available` codings to send, `None` for the plain file. The highest quality wins, among
-/// equals the order of [`Coding::ALL`]; the plain file (`identity`, or else `*`) wins only if the client
+/// Which of the `available` codings to send; `None` for the plain file. The highest quality wins, and among
+/// equals the order of [`Coding::ALL`]. The plain file (`identity`, or else `*`) wins only if the client
 /// gives it a higher quality.
 pub(crate) fn choose<'a>(
     accept: impl Iterator<Item = &'a [u8]>,
@@ -55,7 +55,7 @@ pub(crate) fn choose<'a>(
     best.filter(|(quality, _)| plain.is_none_or(|plain| *quality >= plain)).map(|(_, coding)| coding)
 }
 
-/// Qualities from `Accept-Encoding`, in thousandths; `None` where the client gives none.
+/// Qualities from `Accept-Encoding`, in thousandths; `None` if the client does not name the coding.
 #[derive(Default)]
 struct Preferences {
     codings: [Option<u16>; Coding::ALL.len()],
@@ -87,7 +87,7 @@ impl Preferences {
     }
 }
 
-/// `0`, `0.5`, `1.000` in thousandths (RFC 9110, section 12.4.2); `None` if it is none.
+/// `0`, `0.5`, `1.000` in thousandths (RFC 9110, section 12.4.2); `None` if it is not valid.
 fn quality(value: &[u8]) -> Option<u16> {
     let (whole, fraction) = match value {
         [whole] => (whole, &[][..]),
@@ -134,7 +134,7 @@ mod tests {
             ("gzip;q", &Coding::ALL, None),
             ("gzip;x=1;Q=0", &Coding::ALL, None),
             (",, gzip ,,", &Coding::ALL, Some(Coding::Gzip)),
-            // Nothing is acceptable: what is there is better than nothing (RFC 9110, section 12.1).
+            // No coding is acceptable: the plain file is better than an error (RFC 9110, section 12.1).
             ("identity;q=0", &[], None),
             ("identity;q=0, *;q=0", &Coding::ALL, None),
         ];

@@ -1,15 +1,14 @@
-//! Entity tags (RFC 9110, section 8.8.3): what names one content of a file.
+//! Entity tags (RFC 9110, section 8.8.3): names for the content of a file.
 //!
-//! Up to [`HASHED_BYTES_MAX`] the tag is a hash of the content, and of nothing else: it changes with every
-//! change, whatever becomes of the file's times, and copies have the same tag on every server and after every
-//! deployment. A file is hashed when it is looked at in a new state (device, inode, size, times of
-//! modification and change), and at each look while it changed so shortly before that a further change could
-//! leave that state as it is.
+//! Up to [`HASHED_BYTES_MAX`] the tag is a hash of the content and of nothing else: every change changes it,
+//! whatever the file's times are, and copies have the same tag on every server and after every deployment. A
+//! file is hashed when it is found in a new state (device, inode, size, times of modification and change),
+//! and at each request while its last change is so recent that another could leave the state unchanged.
 //!
-//! A longer file is named by its state: inode, size, and both times. The time of change is set by the kernel
-//! alone, at each write and at each setting of the other times, so the tag is strong; copies have others.
-//! While a further change could leave the state as it is, and on file systems that keep whole seconds (FAT
-//! has no time of change at all), the tag is weak.
+//! The tag of a longer file is a hash of its state: inode, size, and both times. Only the kernel sets the
+//! time of change, at each write and whenever another time is set, so the tag is strong; copies have other
+//! tags. The tag is weak while another change could leave the state unchanged, and on file systems that store
+//! whole seconds (FAT has no time of change at all).
 //!
 //! The hash is XXH3 with 128 bits. It is not cryptographic: a user with write access to a file could make two
 //! contents with one tag, which would deceive caches about that file alone.
@@ -53,7 +52,7 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    /// Of a file whose content is in memory.
+    /// For a file whose content is in memory.
     pub(crate) fn of_content(bytes: &[u8]) -> Name {
         Name::Content(XxHash3_128::oneshot(bytes))
     }
@@ -102,8 +101,8 @@ impl Hashes {
         Hashes { known: Mutex::new(LruCache::unbounded()), len_max: (HASHES_MAX / shares).max(1) }
     }
 
-    /// The name of an open file, which is read if it has to be; `stat` is its state, and then the one that
-    /// the name is of.
+    /// The name of an open file, which is read if necessary. `stat` is its state, and is updated to the state
+    /// that the name belongs to.
     pub(crate) fn name(&self, file: &File, stat: &mut Stat, wall: SystemTime) -> io::Result<Name> {
         if let Some(hash) = self.with(|known| known.get(stat).copied()) {
             return Ok(Name::Content(hash));
@@ -132,7 +131,7 @@ impl Hashes {
     }
 }
 
-/// The hash of the first `bytes_max` bytes, and how many there were.
+/// The hash of the first `bytes_max` bytes, and their number.
 fn hash_of(file: &File, bytes_max: u64) -> io::Result<(u128, u64)> {
     let mut hasher = XxHash3_128::new();
     let mut piece = vec![0; HASH_PIECE_BYTES.min(bytes_max as usize)];
@@ -165,7 +164,7 @@ mod tests {
         (file, stat)
     }
 
-    /// So long after the last change of the file.
+    /// A time this many ms after the last change of the file.
     fn later(stat: &Stat, ms: u64) -> SystemTime {
         UNIX_EPOCH
             + Duration::new(stat.changed_s.cast_unsigned(), stat.changed_ns)
@@ -192,7 +191,7 @@ mod tests {
         let hashes = Hashes::new(1);
         let (file, stat) = file_of(b'x', 1);
         for size in 0..HASHES_MAX as u64 + 10 {
-            // As if the file had been read in so many states.
+            // As if the file had been read in this many states.
             let mut state = stat;
             state.identity.modified_s = size.cast_signed();
             hashes.remember(&state, 0);

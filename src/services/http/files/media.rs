@@ -4,13 +4,13 @@ use std::cmp::Reverse;
 
 use super::super::codec::syntax::is_token;
 
-/// How much is read of the beginning of a file whose name does not decide, and of its end: installers are
-/// scripts with an archive behind them.
+/// How many bytes are read of the beginning and of the end of a file whose name does not decide: installers
+/// are scripts followed by an archive.
 pub(crate) const SAMPLE_BYTES: u64 = 1 << 10;
 
-/// Extensions of source text to which the table of types gives a type that browsers do not show: `.rs` is
-/// `text/x-rust`, which Firefox downloads, and `.mod` is a video. A file with one of these extensions has the
-/// type of the table only if its content is not text.
+/// Extensions of source text whose type in the table is one that browsers do not show: `.rs` is
+/// `text/x-rust`, which Firefox downloads, and `.mod` is a video. A file with such an extension has the type
+/// of the table only if its content is not text.
 const SOURCES: [&str; 56] = [
     "asc", "bat", "coffee", "csh", "cu", "dart", "dot", "f", "f77", "f90", "feature", "for", "fsx", "gv",
     "hbs", "java", "json5", "latex", "less", "lua", "man", "me", "mod", "ms", "mts", "n3", "nfo", "org", "p",
@@ -23,10 +23,10 @@ const PLAIN: &str = "text/plain";
 /// The types of a site: those that were configured by the end of a file's name, and the charset of text.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MediaTypes {
-    /// The ends of names, in small letters and with their dot, and the type of each: the longest first, and
-    /// of two the one that was configured later.
+    /// Endings of names, in lower case and with their dot, and their types: the longest first; of equal ones
+    /// the one configured later.
     by_suffix: Vec<(Vec<u8>, String)>,
-    /// Empty for none.
+    /// The charset; empty for none.
     charset: String,
 }
 
@@ -44,8 +44,8 @@ impl MediaTypes {
         Ok(MediaTypes { by_suffix, charset: charset.to_owned() })
     }
 
-    /// The type of the file at `path`, with the charset where the type has one. `sample` returns the
-    /// beginning and the end of its content; it is called only if the name does not decide.
+    /// The type of the file at `path`, with the charset if the type takes one. `sample` returns the beginning
+    /// and the end of the content; it is called only if the name does not decide.
     pub(crate) fn type_of(&self, path: &[u8], sample: impl FnOnce() -> Vec<u8>) -> String {
         let name = name_of(path);
         let ends = |suffix: &[u8]| {
@@ -98,13 +98,13 @@ fn known_type(path: &[u8], charset: &str, sample: impl FnOnce() -> Vec<u8>) -> S
     with_charset(media_type, charset)
 }
 
-/// Whether the file is compressed as a part of its format, which browsers know as a coding of it: SVG with
+/// Whether the format of the file includes a compression that browsers expect as a content coding: SVG with
 /// gzip (SVG 2, section "Compressed SVG").
 pub(crate) fn is_svgz(path: &[u8]) -> bool {
     extension(path) == "svgz"
 }
 
-/// What is behind the last dot of the name, in small letters; empty for a name that only begins with a dot.
+/// The text after the last dot of the name, in lower case; empty if the only dot is the first character.
 fn extension(path: &[u8]) -> String {
     let name = name_of(path);
     match name.iter().rposition(|&byte| byte == b'.') {

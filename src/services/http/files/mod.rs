@@ -1,4 +1,4 @@
-//! The files of one directory: what a path leads to, what of it is sent, and what is kept between requests.
+//! The files of one directory: the lookup of paths, the choice of what to send, and the cache.
 
 mod archive;
 mod cache;
@@ -60,7 +60,8 @@ pub struct Files {
     root: RootWatch,
     /// Of the directories that links may lead into, in their order.
     followed: Vec<RootWatch>,
-    /// Whether it was logged that links lead outside, once for all processes. `None` without memory for it.
+    /// Whether a link that leads outside was logged, once for all processes. `None` if there was no memory
+    /// for it.
     is_link_logged: Option<SharedCounters>,
     /// When [`Handler::maintain`] is to be called.
     due_ms: AtomicU64,
@@ -92,15 +93,15 @@ impl Files {
         self.site.fallback.as_deref().is_some_and(|path| !is_file(path))
     }
 
-    /// How many files and directories are open at most, kept, being sent or being listed, where a process may
-    /// have so many descriptors. A limit on clients that is computed from the descriptors has to leave room
-    /// for them.
+    /// The most files and directories that are open (cached, being sent or being listed) in a process that
+    /// may have this many descriptors. A limit on clients that is computed from the descriptors must leave
+    /// room for them.
     pub fn open_files_max(descriptors: u64) -> usize {
         open_files::open_files_max(descriptors)
     }
 
-    /// Opens at most so many files and directories at once. A request that needs one more is answered
-    /// with 503.
+    /// Opens at most this many files and directories at once. A request that needs one more is answered with
+    /// 503.
     pub fn limit_open_files(&self, max: usize) {
         self.site.open_files.limit(max);
     }
@@ -109,7 +110,7 @@ impl Files {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The response with the whole file at `path`, if it was looked at a moment ago.
+    /// The response with the whole file at `path`, if it was checked a moment ago.
     fn remembered(&self, path: &[u8], request: &RequestHead<'_>, now: Now) -> Option<Response> {
         let mut cache = self.cache();
         let resource = cache.get(path).filter(|resource| resource.is_believed(now))?;
@@ -134,7 +135,7 @@ impl Files {
         }
     }
 
-    /// What `path` leads to, looked at now.
+    /// Looks `path` up now, not in the cache.
     fn looked_up(&self, path: &[u8], request: &RequestHead<'_>, now: Now) -> Lookup {
         if self.root.is_due(now) {
             self.look_at_root(now);
@@ -161,7 +162,7 @@ impl Files {
             let mut cache = self.cache();
             cache.insert(path, Arc::clone(resource));
             if resource.open_files() > 0 {
-                // Behind the same lock as in `maintain`: else that could miss this file.
+                // Under the same lock as in `maintain`, which otherwise could miss this file.
                 self.due_ms.fetch_min(now.monotonic_ms + UNUSED_MS, Ordering::Relaxed);
             }
         }
@@ -179,7 +180,8 @@ impl Files {
             Some(opened) => opened,
             None => match self.archive_opener(request.now, file, kind) {
                 Ok(open) if request.notes.is_some() => return Response::deferred(Lane::Disk, open),
-                // A handler between the session and this one does not ask for the client: the loop waits.
+                // A handler between the session and this one does not ask for the client, so the folder is
+                // opened here and the loop waits.
                 Ok(open) => open(),
                 Err(error) => Err(error),
             },
@@ -317,7 +319,7 @@ impl Handler for Files {
     fn body_policy(&self, request: &Request<'_>) -> BodyPolicy {
         match request.method() {
             Method::Get | Method::Head | Method::Options => BodyPolicy::Discard,
-            // Not read to be refused as too long: a shorter one would not be welcome either.
+            // Refuse without reading the body: this method is not allowed, however long the body is.
             method if request.expects_continue() || request.head.framing.is_longer_than(BODY_BYTES_MAX) => {
                 BodyPolicy::Refuse(self.with_fields(respond::refused(method)))
             }
@@ -333,7 +335,7 @@ impl Handler for Files {
         Some(self.due_ms.load(Ordering::Relaxed))
     }
 
-    /// Looks at the root, and closes files that were not asked for lately.
+    /// Checks the root, and closes files that were not requested lately.
     fn maintain(&self, now: Now) {
         self.look_at_root(now);
         let unused: Vec<_> = {

@@ -1,9 +1,8 @@
-//! How many files and directories a service has open at once: in the cache, in responses that clients have
-//! not read yet, and in listings.
+//! The number of open files and directories of a service: in the cache, in responses that clients have not
+//! read yet, and in listings.
 //!
-//! Clients and files share the descriptors of a process. With a bound on each, clients that ask for big files
-//! and read none keep neither other clients out nor small files from being read, which need a descriptor for
-//! a moment only.
+//! Clients and files share the descriptors of a process. With a bound on each, clients that request big files
+//! and do not read cannot block other clients, or small files, which need a descriptor only for a moment.
 
 use std::fs::File;
 use std::io;
@@ -12,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::super::bounds::DESCRIPTORS_PER_OPEN_FILE;
 
-/// Files below which dropped ones are not looked for.
+/// With fewer files than this, dropped ones are not searched for.
 const SWEEP_MIN: usize = 64;
 
 /// What is open, and how much may be.
@@ -24,11 +23,11 @@ pub(crate) struct OpenFiles {
     refused: AtomicUsize,
 }
 
-/// Every file that was handed out and, as far as is known, is open.
+/// Every file that was handed out and may still be open.
 #[derive(Debug, Default)]
 struct OpenList {
     all: Vec<Weak<File>>,
-    /// How many there may be before those that were closed are taken out.
+    /// At this length the list is searched for closed files.
     sweep_at: usize,
 }
 
@@ -36,7 +35,7 @@ struct OpenList {
 #[derive(Debug)]
 pub(crate) struct DirectoryPermit(Arc<OpenFiles>);
 
-/// How many files and directories a service has open at most, where a process may have so many descriptors.
+/// The most files and directories that a service opens in a process that may have this many descriptors.
 pub(crate) fn open_files_max(descriptors: u64) -> usize {
     usize::try_from(descriptors / DESCRIPTORS_PER_OPEN_FILE).unwrap_or(usize::MAX).max(1)
 }
@@ -78,7 +77,7 @@ impl OpenFiles {
         Ok(DirectoryPermit(Arc::clone(self)))
     }
 
-    /// Counts an answer of 503 for want of a descriptor; the first, the tenth, the hundredth and so on is
+    /// Counts an answer of 503 because no descriptor is free; the first, tenth, hundredth and so on is
     /// logged.
     pub(crate) fn refused(&self) {
         let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
@@ -91,7 +90,7 @@ impl OpenFiles {
         }
     }
 
-    /// Whether one more may be open. `files` is held by the caller until it is counted.
+    /// Whether one more may be opened. The caller holds `files` until it is counted.
     fn reserve(&self, files: &mut OpenList) -> io::Result<()> {
         let max = self.max.load(Ordering::Relaxed);
         let directories = self.directories.load(Ordering::Relaxed);

@@ -6,22 +6,22 @@ use super::super::bounds::RANGES_MAX;
 
 /// The ranges that a Range field selects in a representation of a known length.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// All of it: there was no range that counts.
+pub(crate) enum RangeSelection {
+    /// The whole representation: there was no valid range.
     Whole,
-    /// These, in the order asked for, none overlapping or touching another; at least one.
+    /// These ranges, in the requested order, disjoint and not adjacent; at least one.
     Parts(Vec<Range<u64>>),
-    /// None of those asked for is there: 416.
+    /// No requested range can be satisfied: 416.
     Nothing,
 }
 
 /// Parses the value of a Range field. If it has another unit, a mistake, or more ranges than are allowed, the
 /// field is ignored, as RFC 9110, section 14.2, permits. Overlapping and touching ranges are merged.
-pub(crate) fn wanted(value: &[u8], len: u64) -> Wanted {
+pub(crate) fn wanted(value: &[u8], len: u64) -> RangeSelection {
     let Some(specs) =
         value.trim_ascii().split_at_checked(6).filter(|(unit, _)| unit.eq_ignore_ascii_case(b"bytes="))
     else {
-        return Wanted::Whole;
+        return RangeSelection::Whole;
     };
     let mut parts: Vec<Range<u64>> = Vec::new();
     let mut count = 0;
@@ -31,18 +31,18 @@ pub(crate) fn wanted(value: &[u8], len: u64) -> Wanted {
         }
         count += 1;
         if count > RANGES_MAX {
-            return Wanted::Whole;
+            return RangeSelection::Whole;
         }
         match one(spec, len) {
-            None => return Wanted::Whole,
+            None => return RangeSelection::Whole,
             Some(range) if range.is_empty() => {}
             Some(range) => merge(&mut parts, range),
         }
     }
     match (count, parts.is_empty()) {
-        (0, _) => Wanted::Whole,
-        (_, true) => Wanted::Nothing,
-        (_, false) => Wanted::Parts(parts),
+        (0, _) => RangeSelection::Whole,
+        (_, true) => RangeSelection::Nothing,
+        (_, false) => RangeSelection::Parts(parts),
     }
 }
 
@@ -72,7 +72,8 @@ fn number(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// Adds a range at the end, or into the first that it overlaps or touches, which may then meet others.
+/// Adds a range at the end, or merges it into the first range that it overlaps or touches, and that into
+/// others.
 fn merge(parts: &mut Vec<Range<u64>>, mut range: Range<u64>) {
     let mut place = None;
     let mut at = 0;
@@ -80,7 +81,7 @@ fn merge(parts: &mut Vec<Range<u64>>, mut range: Range<u64>) {
         if parts[at].start <= range.end && range.start <= parts[at].end {
             range = parts[at].start.min(range.start)..parts[at].end.max(range.end);
             parts.remove(at);
-            // It may now touch one that it did not before.
+            // It may now touch a range that it did not touch before.
             place = Some(place.map_or(at, |before: usize| before.min(at)));
             at = 0;
         } else {
@@ -97,45 +98,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_understood_as_rfc_9110_says() {
-        let parts =
-            |ranges: &[(u64, u64)]| Wanted::Parts(ranges.iter().map(|&(from, to)| from..to).collect());
+    fn ranges_are_parsed_by_rfc_9110() {
+        let parts = |ranges: &[(u64, u64)]| {
+            RangeSelection::Parts(ranges.iter().map(|&(from, to)| from..to).collect())
+        };
         let table = [
             ("bytes=0-0", parts(&[(0, 1)])),
             ("bytes=0-499", parts(&[(0, 100)])),
             ("BYTES=90-", parts(&[(90, 100)])),
             ("bytes=-10", parts(&[(90, 100)])),
             ("bytes=-500", parts(&[(0, 100)])),
-            ("bytes=-0", Wanted::Nothing),
-            ("bytes=100-", Wanted::Nothing),
-            ("bytes=100-200, 300-", Wanted::Nothing),
-            ("bytes=99999999999999999999999-", Wanted::Nothing),
+            ("bytes=-0", RangeSelection::Nothing),
+            ("bytes=100-", RangeSelection::Nothing),
+            ("bytes=100-200, 300-", RangeSelection::Nothing),
+            ("bytes=99999999999999999999999-", RangeSelection::Nothing),
             ("bytes=5-99999999999999999999999", parts(&[(5, 100)])),
             ("bytes=0-1, 5-6, 200-300", parts(&[(0, 2), (5, 7)])),
             ("bytes=5-6,0-1", parts(&[(5, 7), (0, 2)])),
             ("bytes=0-4,5-9", parts(&[(0, 10)])),
             ("bytes=0-4,20-30,3-25", parts(&[(0, 31)])),
             ("bytes= , 1-2 ,, ", parts(&[(1, 3)])),
-            ("bytes=", Wanted::Whole),
-            ("bytes=2-1", Wanted::Whole),
-            ("bytes=a-b", Wanted::Whole),
-            ("bytes=1", Wanted::Whole),
-            ("bytes=-", Wanted::Whole),
-            ("bytes=+1-2", Wanted::Whole),
-            ("bytes=0-1,x", Wanted::Whole),
-            ("items=0-1", Wanted::Whole),
-            ("byte", Wanted::Whole),
+            ("bytes=", RangeSelection::Whole),
+            ("bytes=2-1", RangeSelection::Whole),
+            ("bytes=a-b", RangeSelection::Whole),
+            ("bytes=1", RangeSelection::Whole),
+            ("bytes=-", RangeSelection::Whole),
+            ("bytes=+1-2", RangeSelection::Whole),
+            ("bytes=0-1,x", RangeSelection::Whole),
+            ("items=0-1", RangeSelection::Whole),
+            ("byte", RangeSelection::Whole),
         ];
         for (value, expected) in table {
             assert_eq!(wanted(value.as_bytes(), 100), expected, "{value}");
         }
-        for (value, expected) in
-            [("bytes=0-", Wanted::Nothing), ("bytes=-0", Wanted::Nothing), ("bytes=-5", Wanted::Whole)]
-        {
+        for (value, expected) in [
+            ("bytes=0-", RangeSelection::Nothing),
+            ("bytes=-0", RangeSelection::Nothing),
+            ("bytes=-5", RangeSelection::Whole),
+        ] {
             assert_eq!(wanted(value.as_bytes(), 0), expected, "{value} of nothing");
         }
         let many = format!("bytes={}", vec!["0-0"; RANGES_MAX + 1].join(","));
-        assert_eq!(wanted(many.as_bytes(), 100), Wanted::Whole);
+        assert_eq!(wanted(many.as_bytes(), 100), RangeSelection::Whole);
     }
 
     proptest! {
@@ -162,7 +166,7 @@ mod tests {
             }
             let mut seen = vec![false; len as usize];
             match wanted(format!("bytes={}", specs.join(",")).as_bytes(), len) {
-                Wanted::Parts(parts) => {
+                RangeSelection::Parts(parts) => {
                     for (index, part) in parts.iter().enumerate() {
                         prop_assert!(part.start < part.end && part.end <= len);
                         for other in &parts[index + 1..] {
@@ -171,8 +175,8 @@ mod tests {
                         part.clone().for_each(|at| seen[at as usize] = true);
                     }
                 }
-                Wanted::Nothing => {}
-                Wanted::Whole => prop_assert!(false, "valid ranges were ignored"),
+                RangeSelection::Nothing => {}
+                RangeSelection::Whole => prop_assert!(false, "valid ranges were ignored"),
             }
             prop_assert_eq!(seen, oracle);
         }

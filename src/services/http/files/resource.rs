@@ -13,7 +13,7 @@ use super::super::body::BodyPiece;
 use super::super::bounds::{BELIEVED_MS, MEMORY_FILE_BYTES_MAX};
 use super::super::codec::date::http_date;
 use super::super::codec::status::Status;
-use super::super::response::{Fixed, Prepared};
+use super::super::response::{FixedBody, PreparedResponse};
 use super::clean::page_of;
 use super::conditional::Validators;
 use super::config::Site;
@@ -26,7 +26,7 @@ use crate::session::Now;
 use crate::sys::files::{FileIdentity, FileKind, Stat, stat_of};
 use crate::sys::root::Root;
 
-/// What an entry costs beside its bytes, roughly.
+/// The approximate memory of an entry in addition to its content.
 const ENTRY_BYTES: usize = 512;
 /// Modification times up to this, in seconds since 1970, are placeholders: for reproducible builds `ostree`
 /// sets the times of all files to 0, and Nix to 1. A file that replaces another would not be newer.
@@ -37,21 +37,21 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// ns.
 const COARSE_CLOCKS_NS: [u32; 4] = [1_000_000_000, 1_000_000, 1_000, 100];
 
-/// A file as it is served: plain, and in the codings that lie beside it.
+/// A file as it is served: plain, and in the codings whose files lie beside it.
 #[derive(Debug)]
 pub(crate) struct Resource {
     plain: Variant,
     encoded: Vec<(Coding, Variant)>,
-    /// The paths that decided what was found, and what was there: as long as they are the same, so is the
-    /// answer.
+    /// The paths that the lookup depends on, with their states: while these do not change, the result is
+    /// valid.
     watched: Vec<(Vec<u8>, Option<Stat>)>,
     /// Whether a later change is sure to show in the file's times.
     settled: bool,
-    /// When it was last compared with the directory, in ms: at most `BELIEVED_MS` before its last request.
+    /// When it was last checked against the directory, in ms: at most `BELIEVED_MS` before its last request.
     pub(crate) checked_ms: AtomicU64,
 }
 
-/// One file, ready to be sent.
+/// A file, ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Variant {
     pub(crate) validators: Validators,
@@ -63,8 +63,8 @@ pub(crate) struct Variant {
     pub(crate) encoding: String,
     /// Lines that come with 304 too (RFC 9110, section 15.4.5).
     pub(crate) kept: String,
-    /// The response with all of it, and the content.
-    pub(crate) whole: Arc<Prepared>,
+    /// The response with the whole file, and the content.
+    pub(crate) whole: Arc<PreparedResponse>,
     /// The state of the file when it was opened; `None` if the content is in memory.
     opened: Option<Stat>,
 }
@@ -80,14 +80,14 @@ pub(crate) enum Lookup {
     Nothing(Status),
 }
 
-/// A file as it was opened.
-struct Opened {
+/// An opened file.
+struct OpenedFile {
     stat: Stat,
-    content: Loaded,
+    content: LoadedContent,
     name: Name,
 }
 
-enum Loaded {
+enum LoadedContent {
     Memory(Vec<u8>),
     File(Arc<File>),
 }
@@ -102,7 +102,7 @@ impl From<io::Result<Resource>> for Lookup {
 }
 
 impl Resource {
-    /// The file in the coding, if it lies beside it.
+    /// The file in this coding, if there is one beside it.
     pub(crate) fn variant(&self, coding: Option<Coding>) -> &Variant {
         self.encoded.iter().find(|(has, _)| Some(*has) == coding).map_or(&self.plain, |(_, variant)| variant)
     }
@@ -128,10 +128,10 @@ impl Resource {
         same
     }
 
-    /// Whether what is kept open still is what was opened: a file that is written to in place is not.
+    /// Whether the open file is unchanged since it was opened: a file that is overwritten in place is not.
     pub(crate) fn is_intact(&self) -> bool {
         self.variants().all(|variant| match (&variant.whole.body, variant.opened) {
-            (Fixed::File(file, _), Some(before)) => stat_of(file).is_ok_and(|stat| stat == before),
+            (FixedBody::File(file, _), Some(before)) => stat_of(file).is_ok_and(|stat| stat == before),
             _ => true,
         })
     }
@@ -154,8 +154,8 @@ fn stat_at(root: &Root, path: &[u8]) -> Option<Stat> {
     root.stat(path).ok()
 }
 
-impl Opened {
-    /// The beginning and the end of the content, or what can be read of them.
+impl OpenedFile {
+    /// The beginning and the end of the content, as far as they can be read.
     fn sample(&self) -> Vec<u8> {
         let size_bytes = self.stat.identity.size_bytes;
         let ends = [0, size_bytes.saturating_sub(SAMPLE_BYTES)];
@@ -168,8 +168,10 @@ impl Opened {
 
     fn some_bytes(&self, offset: u64, bytes_max: usize) -> Vec<u8> {
         match &self.content {
-            Loaded::Memory(bytes) => bytes[offset as usize..].iter().copied().take(bytes_max).collect(),
-            Loaded::File(file) => {
+            LoadedContent::Memory(bytes) => {
+                bytes[offset as usize..].iter().copied().take(bytes_max).collect()
+            }
+            LoadedContent::File(file) => {
                 let mut bytes = vec![0; bytes_max];
                 let len = read_at(file, &mut bytes, offset).unwrap_or(0);
                 bytes.truncate(len);
@@ -240,8 +242,8 @@ fn in_directory(site: &Site, directory: &[u8], now: Now) -> Lookup {
     }
 }
 
-/// Opens a regular file, reads it if it is small, and names its content; `None` for a directory.
-fn open(site: &Site, path: &[u8], now: Now) -> io::Result<Option<Opened>> {
+/// Opens a regular file, reads it if it is small, and computes its entity tag; `None` for a directory.
+fn open(site: &Site, path: &[u8], now: Now) -> io::Result<Option<OpenedFile>> {
     let (file, mut stat) = match site.root.open_file(path) {
         // It may be a directory with search permission only.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && site.root.is_directory(path) => {
@@ -255,19 +257,19 @@ fn open(site: &Site, path: &[u8], now: Now) -> io::Result<Option<Opened>> {
     let (content, name) =
         if let Some(bytes) = in_one_state(&file, &mut stat, MEMORY_FILE_BYTES_MAX, read_some)? {
             let name = Name::of_content(&bytes);
-            (Loaded::Memory(bytes), name)
+            (LoadedContent::Memory(bytes), name)
         } else {
             let file = site.open_files.keep(file)?;
             let name = site.hashes.name(&file, &mut stat, now.wall)?;
-            (Loaded::File(file), name)
+            (LoadedContent::File(file), name)
         };
-    Ok(Some(Opened { stat, content, name }))
+    Ok(Some(OpenedFile { stat, content, name }))
 }
 
 fn resource(
     site: &Site,
     path: &[u8],
-    plain: Opened,
+    plain: OpenedFile,
     mut watched: Vec<(Vec<u8>, Option<Stat>)>,
     now: Now,
 ) -> io::Result<Resource> {
@@ -306,10 +308,10 @@ fn resource(
     Ok(Resource { plain: variant(own_coding, plain), encoded, watched, settled, checked_ms })
 }
 
-/// Whether a neighbour was made from the file as it is now: one that is older was made from an older state.
-/// Many tools and archives give the copy the time of the file with a coarser clock (`pigz -k` and `brotli -k`
-/// in whole seconds, NTFS in 100 ns): a time that is the file's own, cut off, counts as that, if the
-/// neighbour was made after the file.
+/// Whether a precompressed neighbour belongs to the current file: an older one was made from an older state.
+/// Many tools and archives copy the file's time with a coarser resolution (`pigz -k` and `brotli -k` in whole
+/// seconds, NTFS in 100 ns): a truncated copy of the file's time counts as equal if the neighbour was created
+/// after the file.
 fn is_current(neighbour: &Stat, plain: &Stat) -> bool {
     let modified = |stat: &Stat| (stat.identity.modified_s, stat.identity.modified_ns);
     let (coded, own) = (modified(neighbour), modified(plain));
@@ -323,7 +325,7 @@ fn variant(
     media_type: &str,
     vary: &str,
     coding: Option<Coding>,
-    opened: Opened,
+    opened: OpenedFile,
     now: Now,
 ) -> Variant {
     let FileIdentity { size_bytes, modified_s, .. } = opened.stat.identity;
@@ -339,12 +341,12 @@ fn variant(
     let encoding = coding.map_or(String::new(), |coding| format!("Content-Encoding: {}\r\n", coding.name()));
     let kept = format!("ETag: {etag}\r\n{vary}");
     let (body, opened) = match opened.content {
-        Loaded::Memory(bytes) => (Fixed::Bytes(bytes.into()), None),
-        Loaded::File(file) => (Fixed::File(file, size_bytes), Some(opened.stat)),
+        LoadedContent::Memory(bytes) => (FixedBody::Bytes(bytes.into()), None),
+        LoadedContent::File(file) => (FixedBody::File(file, size_bytes), Some(opened.stat)),
     };
     let content_type = format!("Content-Type: {media_type}\r\n");
     let fields = [described.as_str(), &encoding, &kept, &site.cache_control, &site.fields];
-    let whole = Arc::new(Prepared::new(&content_type, fields, body));
+    let whole = Arc::new(PreparedResponse::new(&content_type, fields, body));
     Variant {
         validators: Validators { etag, modified_s },
         media_type: media_type.to_owned(),

@@ -14,7 +14,7 @@ use super::conditional::{Precondition, precondition, range_counts};
 use super::config::Site;
 use super::encoding;
 use super::listing::{Listing, head_lines};
-use super::range::{Wanted, wanted};
+use super::range::{RangeSelection, wanted};
 use super::resource::{Resource, Variant};
 
 /// The methods that files allow.
@@ -42,8 +42,8 @@ pub(crate) fn error(status: Status, target: &[u8], file: &[u8]) -> Response {
     Response::error_page(status, home.as_deref())
 }
 
-/// The reference to a folder that is so many levels above `target`. A client counts each slash of a row
-/// (`/a//b`) as a level (RFC 3986, section 5.2.4); here they are one.
+/// The relative reference to the folder this many levels above `target`. A client counts each slash of a
+/// sequence (`/a//b`) as a level (RFC 3986, section 5.2.4); here they count as one.
 fn top_from(target: &[u8], levels: usize) -> String {
     let path = target.split(|&byte| byte == b'?').next().unwrap_or_default();
     let segments = path.rsplit(|&byte| byte == b'/').skip(1); // without the last
@@ -64,13 +64,13 @@ fn top_from(target: &[u8], levels: usize) -> String {
 pub(crate) fn slash(file: &[u8], query: &[u8]) -> Response {
     let mark = if query.is_empty() { "" } else { "?" };
     let name = file.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-    // Its colons are encoded, so that none ends a scheme (RFC 3986, section 4.2).
+    // Colons are encoded, so that none ends a scheme (RFC 3986, section 4.2).
     let (name, query) = (encode_segment(name), encode_query(query));
     Response::new(Status::MovedPermanently).with_field("Location", format!("{name}/{mark}{query}"))
 }
 
-/// To the address of a page. A client asks again each time, because it keeps what moved for good: the site
-/// may be served without clean URLs later, or another one at the same port.
+/// A redirect to the address of a page, with `no-cache`, because clients cache permanent redirects: later the
+/// site may be served without clean URLs, or another site at the same port.
 pub(crate) fn moved(reference: &str, query: &[u8]) -> Response {
     let mark = if query.is_empty() { "" } else { "?" };
     Response::new(Status::MovedPermanently)
@@ -78,8 +78,8 @@ pub(crate) fn moved(reference: &str, query: &[u8]) -> Response {
         .with_lines(["Cache-Control: no-cache\r\n"])
 }
 
-/// A directory's listing, whose length is not known before. With `readme` it is made beside the loop:
-/// Markdown that takes long to parse does not delay other clients.
+/// The listing of a directory, whose length is not known in advance. With `readme` it is made beside the
+/// loop, so that Markdown that takes long to parse does not delay other clients.
 pub(crate) fn listing(listing: Listing, readme: bool) -> Response {
     let body = if readme { Body::blocking(listing) } else { Body::producer(listing) };
     Response::new(Status::Ok)
@@ -113,14 +113,14 @@ pub(crate) fn file(site: &Site, request: &RequestHead<'_>, resource: &Resource) 
         Some(range) if request.method == Method::Get && range_counts(request, &variant.validators) => {
             wanted(range, variant.len())
         }
-        _ => Wanted::Whole,
+        _ => RangeSelection::Whole,
     };
     match wanted {
-        Wanted::Whole => Response::prepared(Arc::clone(&variant.whole)),
-        Wanted::Nothing => Response::new(Status::RangeNotSatisfiable)
+        RangeSelection::Whole => Response::prepared(Arc::clone(&variant.whole)),
+        RangeSelection::Nothing => Response::new(Status::RangeNotSatisfiable)
             .with_field("Content-Range", format!("bytes */{}", variant.len()))
             .with_lines([variant.kept.as_str()]),
-        Wanted::Parts(ranges) => match &ranges[..] {
+        RangeSelection::Parts(ranges) => match &ranges[..] {
             [range] => one_range(site, variant, range),
             ranges => several_ranges(site, variant, ranges),
         },
@@ -136,8 +136,8 @@ fn one_range(site: &Site, variant: &Variant, range: &Range<u64>) -> Response {
         .with_body(Body::pieces([variant.piece(range)]))
 }
 
-/// Several ranges in one response (RFC 9110, section 14.6). Each part has its own `Content-Encoding`: with
-/// one in the head of the response, a client would decode the lines between the parts, too.
+/// Several ranges in one response (RFC 9110, section 14.6). Each part has its own `Content-Encoding`: with a
+/// field in the head of the response, a client would decode the lines between the parts, too.
 fn several_ranges(site: &Site, variant: &Variant, ranges: &[Range<u64>]) -> Response {
     let Variant { media_type, described, encoding, kept, validators, .. } = variant;
     let mut hasher = DefaultHasher::new();

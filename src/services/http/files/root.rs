@@ -9,18 +9,18 @@ use crate::sys::SharedCounters;
 use crate::sys::files::DirectoryId;
 use crate::sys::root::{Renewal, Root};
 
-/// When the root was last looked at, and what was written to the log about it.
+/// The last check of the root, and the state that was last logged.
 #[derive(Debug)]
 pub(crate) struct RootWatch {
     looked_ms: AtomicU64,
     /// The state that was last written to the log.
     logged: AtomicU64,
-    /// The same for all processes of the server together: they see the same change, and one of them logs it.
-    /// `None` if there is no memory for that; then each does.
+    /// The same for all processes of the server: all of them see a change, and one logs it. `None` if there
+    /// was no memory for it; then each logs it.
     logged_by_all: Option<SharedCounters>,
 }
 
-/// What was not logged yet: the directory as it was opened at the start.
+/// Nothing was logged yet: the directory is that of the start.
 const AT_START: u64 = 0;
 const MISSING: u64 = 1;
 const REFUSED: u64 = 2;
@@ -31,16 +31,16 @@ impl RootWatch {
         RootWatch { looked_ms, logged, logged_by_all: SharedCounters::new(1).ok() }
     }
 
-    /// Whether it is time for [`RootWatch::look`]; of several threads one hears it.
+    /// Whether it is time for [`RootWatch::look`]; true for one of several threads.
     pub(crate) fn is_due(&self, now: Now) -> bool {
         let (now_ms, before_ms) = (now.monotonic_ms, self.looked_ms.load(Ordering::Relaxed));
-        // A time to come was noted in another process, by its clock.
+        // A time in the future was noted by another process, by its clock.
         let due = now_ms.checked_sub(before_ms).is_none_or(|age_ms| age_ms >= ROOT_BELIEVED_MS);
         let (claimed, as_before) = (Ordering::Relaxed, Ordering::Relaxed);
         due && self.looked_ms.compare_exchange(before_ms, now_ms, claimed, as_before).is_ok()
     }
 
-    /// Looks where the path leads now, and returns whether that has changed.
+    /// Checks which directory the path names now, and returns whether that has changed.
     pub(crate) fn look(&self, root: &Root, now: Now) -> bool {
         self.looked_ms.store(now.monotonic_ms, Ordering::Relaxed);
         let renewal = root.renew();
@@ -84,7 +84,7 @@ impl RootWatch {
     }
 }
 
-/// A number for each directory, which is none of the others.
+/// A number for each directory, different from the constants above.
 fn state_of(id: DirectoryId) -> u64 {
     let mut hasher = DefaultHasher::new();
     id.hash(&mut hasher);

@@ -1,4 +1,5 @@
-//! Content of a file in one state: read until no change came in between, and when a later change must show.
+//! Reads the content of a file in a single state, and decides when a later change must be visible in its
+//! times.
 
 use std::fs::File;
 use std::io;
@@ -8,9 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::super::bounds::{READ_TRIES_MAX, SETTLED_MS, SETTLED_SECONDS_MS};
 use crate::sys::files::{Stat, stat_of};
 
-/// Reads a file of up to `bytes_max` whole and in one state: it was the same before and after. `None` for one
-/// that is longer, or changes each time it is read; `stat` is the state that was seen last. `read` is called
-/// with one byte more than the size, and returns how many bytes there were.
+/// Reads a file of up to `bytes_max` bytes in a single state: the same before and after the read. `None` if
+/// it is longer, or changes during every attempt; `stat` is the last state. `read` is called with one byte
+/// more than the size, and returns how many bytes there were.
 pub(crate) fn in_one_state<T>(
     file: &File,
     stat: &mut Stat,
@@ -110,7 +111,7 @@ mod tests {
             }
         });
         assert_eq!(grown.unwrap(), b"newer");
-        // It was shorter for a moment, within one tick of its clock.
+        // The file was shorter for a moment, within one tick of its clock.
         let cut = read_while(|bytes, _, reads| bytes.truncate(if reads == 1 { 1 } else { 3 }));
         assert_eq!(cut.unwrap(), b"old");
     }
@@ -127,7 +128,7 @@ mod tests {
             )
         };
         assert!(!age_ms(50, 1) && age_ms(150, 1));
-        // As on FAT, whose times have a resolution of two seconds.
+        // FAT times have a resolution of two seconds.
         assert!(!age_ms(150, 0) && !age_ms(2_000, 0) && age_ms(2_200, 0));
     }
 

@@ -49,7 +49,7 @@ fn explanation(status: Status) -> &'static str {
         Status::MethodNotAllowed | Status::NotImplemented => {
             "Nothing can be sent to this address or changed there in this way."
         }
-        Status::MisdirectedRequest => "There is no site of this host name here.",
+        Status::MisdirectedRequest => "There is no site with this host name here.",
         Status::RequestTimeout => "The request took too long to arrive.",
         Status::UriTooLong | Status::HeaderFieldsTooLarge | Status::ContentTooLarge => {
             "The request is too long."
@@ -61,8 +61,8 @@ fn explanation(status: Status) -> &'static str {
     }
 }
 
-/// Adds a name: what is not UTF-8, and control characters, as the replacement character; so are those that
-/// turn the direction of text, with which one name looks like another.
+/// Adds a name. Invalid UTF-8, control characters, and characters that change the direction of text, with
+/// which one name could look like another, become the replacement character.
 pub(crate) fn escape(name: &[u8], to: &mut String) {
     for chunk in name.utf8_chunks() {
         push_escaped(chunk.valid(), "", to);
@@ -81,7 +81,7 @@ pub(crate) fn escape_text(text: &str, to: &mut String) {
 fn push_escaped(text: &str, kept: &str, to: &mut String) {
     let is_plain = |char: char| is_text(char) || kept.contains(char);
     let mut rest = text;
-    // Runs that need no escape are copied as one.
+    // Runs without escapes are copied at once.
     while let Some((at, char)) = rest.char_indices().find(|(_, char)| !is_plain(*char)) {
         to.push_str(&rest[..at]);
         match char {

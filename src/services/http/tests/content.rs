@@ -86,7 +86,7 @@ fn the_neighbour_in_the_best_coding_is_served_unless_it_is_stale() {
 /// What is in the parts is encoded, the answer around them is not: a client that decodes what it gets would
 /// decode boundaries.
 #[test]
-fn each_part_of_an_encoded_file_says_its_coding_and_the_answer_around_them_none() {
+fn each_part_of_an_encoded_file_has_content_encoding_and_the_response_has_none() {
     let (_dir, http) = site(|_| {});
     let one = get(&http, "/code.js", "Accept-Encoding: gzip\r\nRange: bytes=2-4\r\n");
     assert_eq!((field(&one, "Content-Encoding"), body(&one)), (Some("gzip"), "ipp"));
@@ -101,7 +101,7 @@ fn each_part_of_an_encoded_file_says_its_coding_and_the_answer_around_them_none(
 /// A cache that learns of a state by these answers keeps what it has for other clients, too (RFC 9110,
 /// section 15.4.5).
 #[test]
-fn answers_without_the_whole_file_vary_as_it_does() {
+fn partial_and_empty_answers_vary_as_the_whole_file_does() {
     let (_dir, http) = site(|_| {});
     for accept in ["identity", "gzip"] {
         let accept = format!("Accept-Encoding: {accept}\r\n");
@@ -185,7 +185,7 @@ fn a_neighbour_with_the_time_of_its_file_cut_off_is_served_and_an_older_one_is_n
 }
 
 #[test]
-fn a_compressed_svg_says_so_and_has_no_neighbours() {
+fn a_compressed_svg_has_content_encoding_and_no_neighbours() {
     let (dir, http) = site(|_| {});
     let gzipped = b"\x1f\x8bnot really";
     write(&dir.path().join("root/a.svgz"), gzipped);
@@ -206,8 +206,8 @@ fn a_compressed_svg_says_so_and_has_no_neighbours() {
     );
 }
 
-/// The end counts, too: an installer is a script with an archive appended. Long files are sampled, short ones
-/// are read whole.
+/// The end matters, too: an installer is a script with an archive appended. Long files are sampled, short
+/// ones are read whole.
 #[test]
 fn a_file_without_a_type_is_text_if_it_begins_and_ends_as_text() {
     let (dir, http) = site(|_| {});
@@ -311,7 +311,7 @@ fn missing_pages_are_the_sites_own_or_the_fallback() {
 }
 
 #[test]
-fn what_the_operator_says_is_sent_and_what_he_may_not_say_is_refused() {
+fn configured_fields_are_sent_and_forbidden_ones_are_refused() {
     let with_header = |name: &str, value: &str| HttpConfig {
         headers: vec![(name.into(), value.into())],
         ..HttpConfig::default()
@@ -419,7 +419,7 @@ fn the_bytes_of_an_answer_are_those_of_its_body_whatever_comes_before_it() {
     assert_eq!(outcomes(&client), [(200, 17)]);
 }
 
-/// A request that waits for its rest begins with its first byte, one behind it with the read that brought it.
+/// An incomplete request begins at its first byte; a pipelined request begins at the read that brought it.
 #[test]
 fn an_answer_is_reported_with_the_time_of_the_first_byte_of_its_request() {
     let (_dir, http) = site(|_| {});
@@ -436,7 +436,7 @@ fn an_answer_is_reported_with_the_time_of_the_first_byte_of_its_request() {
 }
 
 #[test]
-fn what_nobody_wants_to_know_is_not_reported() {
+fn answers_are_not_reported_in_detail_without_an_observer() {
     let (_dir, http) = site(|_| {});
     let ask = |detail| {
         let mut client = Rehearsal::open(&http, OUT).reporting(detail);

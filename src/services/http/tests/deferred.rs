@@ -11,7 +11,7 @@ use crate::session::{
     QueueBound, Service, Session, WakeTarget,
 };
 
-/// A loop whose work is done when a test asks for it.
+/// A loop whose offloaded work runs when a test calls it.
 #[derive(Default)]
 struct Stage {
     jobs: Mutex<Vec<Job>>,
@@ -125,7 +125,7 @@ fn request(path: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_request_waits_for_its_work_and_what_comes_behind_it_waits_too() {
+fn a_deferred_request_and_the_requests_after_it_wait_for_its_work() {
     let mut talk = Talk::open(&sum(), Stage::default());
     let behind = request("/quick");
     let both = [REQUEST, &behind].concat();

@@ -1,4 +1,4 @@
-//! Handlers of one's own: what they are given, and what becomes of what they answer, right or wrong.
+//! Handlers of a user: their requests, and their responses, right or wrong.
 
 use std::io;
 use std::sync::Arc;
@@ -83,7 +83,7 @@ fn a_client_that_waits_for_100_gets_it_or_the_refusal_and_sends_nothing_else() {
 }
 
 #[test]
-fn what_is_behind_a_body_is_the_next_request_whether_or_not_a_handler_wants_the_body() {
+fn bytes_after_a_body_are_the_next_request_whether_or_not_the_body_is_kept() {
     let get = "GET /c HTTP/1.1\r\nHost: h\r\n\r\n";
     let smuggled = "GET /evil HTTP/1.1\r\nHost: h\r\n\r\n";
     let requests = format!(
@@ -104,7 +104,7 @@ fn what_is_behind_a_body_is_the_next_request_whether_or_not_a_handler_wants_the_
 }
 
 #[test]
-fn a_slow_body_is_told_so_and_its_memory_is_counted() {
+fn a_slow_body_gets_408_and_its_memory_is_counted() {
     let mut client = Rehearsal::open(&Http::new(repeat), OUT);
     client.feed(format!("{LENGTH}100000\r\n\r\n").as_bytes());
     let before = client.session().held_bytes();
@@ -136,7 +136,7 @@ fn a_handler_is_called_once_for_each_request_however_little_room_there_is() {
     }
 }
 
-/// Makes these pieces, one a call, and announces this length.
+/// Produces these pieces, one per call, and announces this length.
 #[derive(Clone, Debug)]
 struct Pieces(Vec<&'static str>, Option<u64>);
 
@@ -194,7 +194,7 @@ fn a_body_that_is_produced_is_framed_by_its_version_and_by_what_is_known_of_its_
     }
 }
 
-/// Else the next response would be taken for the rest of this one, or the rest for the next one.
+/// Otherwise the next response would be read as the rest of this one, or the rest as the next response.
 #[test]
 fn a_body_that_is_not_as_long_as_announced_never_moves_the_next_response() {
     for pieces in [&["abcd", "efgh"][..], &["ab", "cdefgh"], &["abcdef", "gh"]] {
@@ -212,7 +212,7 @@ fn a_body_that_is_not_as_long_as_announced_never_moves_the_next_response() {
 }
 
 #[test]
-fn what_a_handler_may_not_say_never_reaches_the_client() {
+fn fields_that_a_handler_must_not_send_never_reach_the_client() {
     let long = "x".repeat(100);
     for (name, value) in [
         ("X", "a\r\nSet-Cookie: b"),
@@ -260,7 +260,7 @@ fn a_request_is_given_as_it_was_meant() {
     for (request, expected) in [
         ("GET /a//b/../%63?d=%65 HTTP/1.1\r\nHost: H:80\r\nX-A: 1\r\n\r\n", "H /a/c d=%65 1 1"),
         ("GET /a%2fb HTTP/1.1\r\nHost: [::1]:80\r\nX-A: 1\r\nx-a: 2\r\n\r\n", "[::1] /a%2Fb  - 1|2"),
-        // RFC 9112, section 3.2.2: the host of the target, not the other.
+        // RFC 9112, section 3.2.2: the host of the target, not that of the field.
         ("GET http://a.example:8/x HTTP/1.1\r\nHost: b.example\r\n\r\n", "a.example /x  - "),
         ("OPTIONS * HTTP/1.1\r\nHost: [::1]\r\n\r\n", "[::1] *  - "),
         ("GET / HTTP/1.0\r\n\r\n", " /  - "),

@@ -1,5 +1,5 @@
-//! The parser against a simple one: lines and words of a text, as the grammar of RFC 9112 has them, without a
-//! thought for speed.
+//! Compares the parser with a simple one, which splits lines and words by the grammar of RFC 9112, without
+//! regard to speed.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -16,7 +16,7 @@ struct RequestSummary {
     expects_continue: bool,
 }
 
-/// `None`: no request, or one that is refused whatever it asks for.
+/// `None`: not a request, or one that is refused whatever its target.
 fn oracle(text: &str) -> Option<RequestSummary> {
     let head = text.strip_prefix("\r\n").unwrap_or(text).strip_suffix("\r\n\r\n")?;
     let mut lines = head.split("\r\n");
@@ -115,7 +115,7 @@ fn is_host(text: &str) -> bool {
     port_fits && name_fits
 }
 
-/// What an escape stands for is a letter like others.
+/// An escaped letter is equal to the letter.
 fn is_name(name: &str) -> bool {
     let is_hex = |part: &str| part.chars().take(2).filter(char::is_ascii_hexdigit).count() == 2;
     let letters = name.replace('%', "");
@@ -186,7 +186,7 @@ const FIELDS: [&str; 29] = [
     "Range: bytes=0-",
 ];
 
-/// What is put into a head that is otherwise right.
+/// Bytes that are inserted into a valid head.
 const SPOILS: [&str; 22] = [
     "\r",
     "\n",
@@ -213,7 +213,7 @@ const SPOILS: [&str; 22] = [
 ];
 
 fn heads() -> impl Strategy<Value = String> {
-    // Most have the Host that is needed.
+    // Most heads have the required Host.
     let host = prop_oneof![4 => Just(Some("Host: h")), 1 => Just(None)];
     let fields = prop::collection::vec(select(&FIELDS[..]), 0..4);
     (select(&LINES[..]), host, fields).prop_map(|(line, host, fields)| {
@@ -226,7 +226,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn a_head_says_what_the_grammar_says_and_nothing_else_is_one(
+    fn heads_are_parsed_by_the_grammar_and_all_others_are_refused(
         head in heads(),
         spoils in prop::collection::vec((any::<prop::sample::Index>(), select(&SPOILS[..]), 0usize..3), 0..3),
     ) {
@@ -238,7 +238,7 @@ proptest! {
         let bytes: Vec<u8> = chars.iter().map(|&char| char as u8).collect();
         match Scan::default().head_end(&bytes, 16 << 10) {
             Err(_) => {
-                // It ends at the first line that is wrong: nothing that begins like this is a head.
+                // The parser ends at the first invalid line: nothing that begins like this is a head.
                 prop_assert_eq!(oracle(&as_text(&bytes)), None);
             }
             Ok(None) => prop_assert!(!as_text(&bytes).trim_start_matches("\r\n").contains("\r\n\r\n")),

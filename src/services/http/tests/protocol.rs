@@ -104,8 +104,7 @@ fn each_request_gets_the_status_that_rfc_9110_gives_it() {
     assert_eq!(field(&moved, "Location"), Some("sub%20dir/?q=1"));
 }
 
-/// Below whatever prefix a reverse proxy has put it, and whatever the name is: none of it is taken for a host
-/// or a scheme.
+/// With any prefix of a reverse proxy and any name: no part is taken for a host or a scheme.
 #[test]
 fn a_redirect_to_a_directory_is_relative_to_the_path_that_was_asked_for() {
     let (dir, http) = site(|_| {});
@@ -125,8 +124,8 @@ fn a_redirect_to_a_directory_is_relative_to_the_path_that_was_asked_for() {
     }
 }
 
-/// For certificates (ACME), app links, security.txt. What is beside it or below it stays as hidden as
-/// anywhere.
+/// For certificates (ACME), app links, security.txt. Other names with a dot, beside it or below it, stay
+/// hidden.
 #[test]
 fn well_known_files_are_served_and_other_names_with_a_dot_are_not() {
     let (dir, http) = site(|_| {});
@@ -153,8 +152,8 @@ fn a_name_that_is_not_ascii_is_found_with_and_without_escapes() {
     }
 }
 
-/// A target may have what a URI has not (RFC 3986, section 3.4): nothing of a query is lost, and none of it
-/// is more than a query.
+/// A target may have characters that a URI cannot have (RFC 3986, section 3.4): the query is kept whole, and
+/// is not taken for anything else.
 #[test]
 fn a_redirect_keeps_the_query_as_a_uri_has_it() {
     let (_dir, http) = site(|_| {});
@@ -212,7 +211,7 @@ fn each_bound_holds_to_the_byte() {
 }
 
 #[test]
-fn a_connection_stays_open_or_closes_as_its_version_says() {
+fn a_connection_stays_open_or_closes_by_its_version() {
     let (_dir, http) = site(|_| {});
     let table = [
         ("1.1", "", None, 2),
@@ -255,7 +254,7 @@ fn bodies_are_skipped_to_the_next_request() {
 }
 
 #[test]
-fn a_slow_request_is_told_so_and_an_idle_client_is_not() {
+fn a_slow_request_gets_408_and_an_idle_client_gets_nothing() {
     let (_dir, http) = site(|_| {});
     for partial in
         ["G", "GET / HTTP/1.1\r\nHost: h\r\n", "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na"]
@@ -275,7 +274,7 @@ fn a_slow_request_is_told_so_and_an_idle_client_is_not() {
 }
 
 #[test]
-fn a_stopping_server_answers_what_was_asked_and_says_that_it_closes() {
+fn a_stopping_server_answers_pending_requests_and_announces_the_close() {
     let (_dir, http) = site(|_| {});
     let request = "GET /hello.txt HTTP/1.1\r\nHost: h\r\n\r\n";
     let mut idle = Rehearsal::open(&http, OUT);
@@ -307,7 +306,7 @@ fn requests_that_come_together_are_answered_in_parts_between_which_others_have_t
     assert!((1..=100).contains(&(progress.consumed / request.len())), "{progress:?}");
 }
 
-/// What is answered to `requests` that are there when the server stops.
+/// The answers to `requests` that have arrived when the server stops.
 fn stopping(http: &Http, requests: &str) -> String {
     use crate::session::{ClientInfo, Input, Now, Outbox, Peer, Service, Session};
     let mut session = http.open(&ClientInfo::new(Peer::UNIX, Peer::UNIX));

@@ -23,7 +23,7 @@ fn requests() -> impl Strategy<Value = String> {
     prop::collection::vec(one, 1..6).prop_map(|all| all.concat())
 }
 
-/// What was looked at is spoilt, but for the last byte: a line feed wants to know what comes before it.
+/// Scanned bytes are overwritten, except the last: after a line feed the scan checks the byte before it.
 #[test]
 fn the_end_of_a_head_is_found_without_looking_at_a_byte_again() {
     for head in [&b"GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n\r\n"[..], b"\r\nGET / HTTP/1.0\r\n\r\n"] {
@@ -40,9 +40,9 @@ fn the_end_of_a_head_is_found_without_looking_at_a_byte_again() {
     }
 }
 
-/// What arrives behind the byte that decides must change neither the body (`HEAD` gets none) nor the report.
+/// Bytes after the deciding one must change neither the body (`HEAD` gets none) nor the report.
 #[test]
-fn a_refusal_and_its_report_do_not_depend_on_what_arrived_behind_the_byte_that_decides() {
+fn a_refusal_and_its_report_do_not_depend_on_bytes_after_the_deciding_one() {
     let (_dir, http) = site(|_| {});
     let refused = |pieces: &mut dyn Iterator<Item = &[u8]>| {
         let mut client = Rehearsal::open(&http, OUT).reporting(AnswerDetail::Request);
@@ -81,10 +81,10 @@ fn a_refusal_and_its_report_do_not_depend_on_what_arrived_behind_the_byte_that_d
     }
 }
 
-/// Files in memory, copied behind their heads or shared; the second answer finds some room behind the first,
-/// and not enough.
+/// Files in memory, copied after their heads or shared. The second answer finds some room after the first,
+/// but not enough.
 #[test]
-fn an_answer_without_room_behind_another_waits_for_it_whatever_came_before_it() {
+fn an_answer_without_room_after_another_waits_for_room() {
     let (dir, http) = site(|_| {});
     for (size, target) in [(3_000, "/copied"), (6_000, "/shared")] {
         let content = "c".repeat(size);

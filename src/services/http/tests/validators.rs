@@ -86,7 +86,7 @@ fn a_file_without_a_time_is_known_by_its_tag_alone() {
     }
 }
 
-/// With one size and one time: kept in memory, hashed, and named by their state.
+/// Sizes of files kept in memory, of hashed files, and of files named by their state.
 const SIZES: [usize; 6] = [10, 8 << 10, (8 << 10) + 1, 1 << 20, (1 << 20) + 1, 3 << 20];
 
 /// As `cp -p`, `rsync -t`, and a write in place followed by `utime` leave it.
@@ -134,8 +134,8 @@ fn copies_have_one_tag_on_every_server_and_other_files_have_others() {
     }
 }
 
-/// A cache must not send one of them to a client that accepts only the other, even if their bytes are the
-/// same.
+/// A cache must not send one representation to a client that accepts only another, even if their bytes are
+/// equal.
 #[test]
 fn two_codings_never_share_a_tag_though_they_be_links_to_one_file() {
     let (dir, http) = site(|_| {});
@@ -154,7 +154,7 @@ fn two_codings_never_share_a_tag_though_they_be_links_to_one_file() {
     }
 }
 
-/// Whatever is asked of a file, it has one tag, and that one selects it.
+/// A file has the same tag in every response, and this tag selects it.
 #[test]
 fn the_tag_is_the_same_in_every_answer_at_every_size() {
     let (dir, http) = site(|_| {});
@@ -179,7 +179,7 @@ fn the_tag_is_the_same_in_every_answer_at_every_size() {
     }
 }
 
-/// Whoever asks for a part may put it to others that he has of the file as it was.
+/// A client may join the part with other parts of the earlier file.
 #[test]
 fn a_part_is_of_the_state_that_its_entity_tag_names() {
     let (dir, http) = site(|_| {});

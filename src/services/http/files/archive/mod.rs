@@ -1,13 +1,13 @@
 //! A folder as an archive that is made while it is sent: tar, tar compressed with Zstandard, or zip.
 //!
-//! It has what the site shows of the folder, by the same rules: names with a dot if they are served, links
-//! where the site follows them, as what they lead to. All names begin with that of the folder, so that none
-//! is absolute or leads out of the folder it is unpacked in.
+//! It has the files that the site serves below the folder, by the same rules: names with a dot only if they
+//! are served, and links, if the site follows them, as the files they lead to. All names begin with the name
+//! of the folder, so that none is absolute or leaves the folder in which the archive is unpacked.
 //!
-//! A file is archived as long as it was when it was opened. What cannot be opened is left out and named in a
-//! list at the end of the archive. After the header of a file was sent this is not possible: if the file gets
-//! shorter or cannot be read, the connection is cut, so that the client does not take an incomplete archive
-//! for a complete one.
+//! A file is archived with the length that it had when it was opened. Files that cannot be opened are left
+//! out and named in a list at the end of the archive. This is not possible after the header of a file was
+//! sent: if the file gets shorter or cannot be read, the connection is cut, so that the client does not take
+//! the archive for complete.
 
 mod name;
 mod omissions;
@@ -70,7 +70,7 @@ pub(crate) struct Archive {
     phase: ArchivePhase,
     entries: u64,
     omissions: Omissions,
-    /// One for the directory that is read, one for the file.
+    /// A permit for the directory that is read, and one for the file.
     _directories: [DirectoryPermit; 2],
     _permit: ArchivePermit,
 }
@@ -93,7 +93,7 @@ enum ArchivePhase {
     Done,
 }
 
-/// A file whose header was written.
+/// A file whose header was written, and its content.
 #[derive(Debug)]
 struct FileContent {
     path: Vec<u8>,
@@ -107,7 +107,7 @@ struct FileContent {
 impl ArchiveKind {
     pub(crate) const ALL: [ArchiveKind; 3] = [ArchiveKind::Zip, ArchiveKind::Tar, ArchiveKind::TarZst];
 
-    /// What a query asks for: nothing, an archive, or one of a kind that there is not.
+    /// The archive that a query requests; an error for an unknown kind.
     pub(crate) fn asked(query: &[u8]) -> Option<Result<ArchiveKind, Status>> {
         let kind = query.split(|&byte| byte == b'&').find_map(|pair| pair.strip_prefix(b"archive="))?;
         let known = ArchiveKind::ALL.into_iter().find(|known| known.extension().as_bytes() == kind);
@@ -138,7 +138,7 @@ impl Archives {
         Archives { sent: AtomicUsize::new(0), sent_max: (ARCHIVES_MAX / shares).max(1) }
     }
 
-    /// Takes a permit, if there is one, for a site that may have so many files and directories open.
+    /// Takes a permit, if one is free, for a site that may have this many files and directories open.
     pub(crate) fn begin(self: &Arc<Self>, open_files_max: usize) -> io::Result<ArchivePermit> {
         let max = (open_files_max / OPEN_FILES_PER_ARCHIVE).clamp(1, self.sent_max);
         let permit = ArchivePermit(Arc::clone(self));
@@ -199,7 +199,8 @@ impl Archive {
         })
     }
 
-    /// Appends to `out` until it has so many bytes, or enough was done for now; returns whether that was all.
+    /// Appends to `out` until it has this many bytes, or until the work of a call is done. Returns whether
+    /// the archive is complete.
     fn fill(&mut self, out: &mut Vec<u8>, bytes: usize) -> io::Result<Produced> {
         for _ in 0..ARCHIVE_STEPS_PER_PIECE_MAX {
             if out.len() >= bytes {
@@ -259,7 +260,7 @@ impl Archive {
         Ok(())
     }
 
-    /// Adds a small file, or the header of another one.
+    /// Adds a small file with its content, or the header of a larger one.
     fn add_file(
         &mut self,
         out: &mut Vec<u8>,
@@ -309,7 +310,7 @@ impl Archive {
         Ok(())
     }
 
-    /// Adds what fits of the content of a file, and what stands behind the content.
+    /// Adds as much of the content of a file as fits and, after the last byte, what follows the content.
     fn add_content(
         &mut self,
         out: &mut Vec<u8>,
@@ -340,13 +341,13 @@ impl Archive {
         Ok(ArchivePhase::Walking)
     }
 
-    /// Adds the list of what was left out, and what ends the archive.
+    /// Adds the list of omitted files, and the end of the archive.
     fn finish(&mut self, out: &mut Vec<u8>) -> io::Result<ArchivePhase> {
         if let Some(list) = self.omissions.list() {
             let folder = self.folder.escape_ascii();
             log::warn!("http: the archive of /{folder} lacks what could not be read: {}", self.omissions);
             let is_free = |name: &&str| !self.walk.exists(&join(&self.folder, name.as_bytes()));
-            // Without a free name the list is the second file of its name.
+            // If no name is free, the list is a second file of that name.
             let name = omissions::NAMES.iter().copied().find(is_free).unwrap_or(omissions::NAMES[0]);
             let name = [&self.top[..], b"/", name.as_bytes()].concat();
             self.add_bytes(out, &name, list.as_bytes(), 0)?;

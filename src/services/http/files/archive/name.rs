@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::super::super::codec::target::encode_segment;
 
-/// The name of the folder of a site whose directory has none, which is that of all files.
+/// Name of the archive if the root directory has no name, as `/` has none.
 const ROOT_NAME: &[u8] = b"archive";
 
 /// The name of a folder, which is relative to the root of a site.

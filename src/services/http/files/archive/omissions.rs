@@ -1,4 +1,4 @@
-//! The files that an archive lacks because they could not be read: a list at its end for the person who
+//! The files that an archive lacks because they could not be read: a list at its end, for the person who
 //! unpacks it.
 
 use std::fmt::{self, Write as _};
@@ -11,10 +11,10 @@ use super::walk::Omission;
 pub(super) const NAMES: [&str; 4] =
     ["NOT-INCLUDED.txt", "NOT-INCLUDED-2.txt", "NOT-INCLUDED-3.txt", "NOT-INCLUDED-4.txt"];
 
-/// What was left out so far.
+/// The files left out so far.
 #[derive(Debug, Default)]
 pub(super) struct Omissions {
-    /// A line for each of the first ones.
+    /// A line for each of the first files.
     lines: String,
     listed: usize,
     count: usize,
@@ -29,7 +29,7 @@ impl Omissions {
         }
         self.listed += 1;
         let name = String::from_utf8_lossy(name);
-        // Escaped, so that each has one line.
+        // Escaped, so that each name has one line.
         let name = name.escape_debug();
         let _ = match why {
             Omission::Failed(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -47,7 +47,7 @@ impl Omissions {
         };
     }
 
-    /// The list, if there is anything on it.
+    /// The list, if it is not empty.
     pub(super) fn list(&self) -> Option<String> {
         if self.count == 0 {
             return None;
@@ -68,7 +68,7 @@ impl Omissions {
     }
 }
 
-/// The first of them, and how many there are, on one line.
+/// The first file and the number of files, on one line.
 impl fmt::Display for Omissions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.lines.lines().next().unwrap_or_default())?;

@@ -12,7 +12,7 @@ const NAME_BYTES_MAX: usize = 100;
 /// The name of the records themselves, which only a program that does not know them shows.
 const RECORDS_NAME: &[u8] = b"PaxHeaders/name";
 
-/// Appends the header of a file with so many bytes of content.
+/// Appends the header of a file with this many bytes of content.
 pub(super) fn file(out: &mut Vec<u8>, name: &[u8], size_bytes: u64, modified_s: i64) {
     entry(out, name, EntryType::Regular, size_bytes, modified_s);
 }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_old_header_cannot_say_stands_in_records() {
+    fn values_that_do_not_fit_the_old_header_are_in_records() {
         assert_eq!(parts(b"a", OCTAL_MAX, 0).0, "");
         assert_eq!(parts(b"a", OCTAL_MAX + 1, 0).0, "19 size=8589934592\n");
         assert_eq!(parts(b"a", 0, -1).0, "12 mtime=-1\n");

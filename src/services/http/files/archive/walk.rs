@@ -1,9 +1,9 @@
-//! A folder as the site shows it, entry by entry: with one open directory at a time, and the names of the
-//! folders that are still to come in bounded memory.
+//! A folder as the site serves it, entry by entry, with one open directory at a time and bounded memory for
+//! the names of folders that still have to be visited.
 //!
-//! The files of a folder come before its folders. Then the folder is closed, so that no depth of a tree takes
-//! more descriptors than any other. Each path is opened from the root of the site anew, by the same rules as
-//! a request for it: a folder that becomes a link meanwhile leads no further than such a request.
+//! The files of a folder come before its subfolders. Then the folder is closed, so that the number of
+//! descriptors does not depend on the depth. Each path is opened from the root of the site, by the same rules
+//! as for a request: a folder that is replaced by a link meanwhile leads no further than a request does.
 
 use std::fs::File;
 use std::io;
@@ -17,27 +17,27 @@ use crate::sys::root::Root;
 /// A folder that is being walked.
 #[derive(Debug)]
 pub(super) struct Walk {
-    /// The root as it was when the walk began, whatever takes its place meanwhile.
+    /// The root directory that was open when the walk began.
     root: Root,
     /// Whether names that begin with a dot are shown.
     hidden: bool,
     /// The folder of the last level, relative to the root, without a slash at its end.
     path: Vec<u8>,
-    /// The entries of that folder that were not looked at yet.
+    /// The remaining entries of that folder.
     entries: Option<Entries>,
-    /// From the folder that was asked for down to the one that is walked now.
+    /// The folders from the requested one down to the current one.
     levels: Vec<PendingFolder>,
-    /// What the names of all levels take.
+    /// The memory of the names of all levels.
     waiting_bytes: usize,
 }
 
-/// A folder whose folders are still to be walked.
+/// A folder whose subfolders still have to be visited.
 #[derive(Debug)]
 struct PendingFolder {
     id: DirectoryId,
-    /// How much of the path leads to it.
+    /// The length of its path, a prefix of [`Walk::path`].
     path_len: usize,
-    /// The names of its folders that are still to come, each with a NUL behind it; the next one is the last.
+    /// The names of its subfolders that still have to be visited, each followed by NUL, in reverse order.
     names: Vec<u8>,
 }
 
@@ -50,7 +50,7 @@ pub(super) enum WalkStep {
     File(Vec<u8>, File, Stat),
     /// Something that the site shows and that cannot be read.
     Omitted(Vec<u8>, Omission),
-    /// Nothing that the site shows; there may be more.
+    /// An entry that the site does not serve; there may be more entries.
     Nothing,
     /// All has been walked.
     End,
@@ -75,8 +75,8 @@ impl Walk {
         Ok(Walk { root, hidden, path, entries, levels: vec![level], waiting_bytes: 0 })
     }
 
-    /// Looks at the next entry. An error is one of the process, such as no free descriptor: what was not
-    /// found because of it may be there.
+    /// Takes the next entry. An error concerns the process, such as no free descriptor, and does not mean
+    /// that an entry is missing.
     pub(super) fn step(&mut self) -> io::Result<WalkStep> {
         let Some(entries) = &mut self.entries else { return self.next_folder() };
         match entries.next() {
@@ -101,7 +101,7 @@ impl Walk {
         self.root.stat(path).is_ok()
     }
 
-    /// Memory that it takes beside the open directory.
+    /// Its memory, except that of the open directory.
     pub(super) fn held_bytes(&self) -> usize {
         self.path.capacity() + self.levels.capacity() * size_of::<PendingFolder>() + self.waiting_bytes
     }
@@ -192,12 +192,12 @@ fn pop_name(names: &mut Vec<u8>) -> Option<Vec<u8>> {
     Some(names.split_off(start))
 }
 
-/// The error again if it is one of the process, and not of the file.
+/// The error, if it concerns the process and not the file.
 fn fatal(error: io::Error) -> Option<io::Error> {
     (Status::from(&error) == Status::Unavailable).then_some(error)
 }
 
-/// What cannot be opened is left out, unless it was never there.
+/// Reports an entry that cannot be opened as left out, unless it has vanished.
 fn omitted_unless_fatal(path: Vec<u8>, error: io::Error) -> io::Result<WalkStep> {
     match Status::from(&error) {
         Status::Unavailable => Err(error),
@@ -219,7 +219,7 @@ mod tests {
         Walk::new(root, hidden, b"", dir, &stat).unwrap()
     }
 
-    /// All that a walk finds, one on a line.
+    /// Everything that a walk finds, one entry per line.
     fn found(mut walk: Walk) -> Vec<String> {
         let mut lines = Vec::new();
         loop {

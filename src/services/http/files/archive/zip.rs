@@ -1,9 +1,9 @@
-//! Zip as it can be streamed (PKWARE APPNOTE 6.3.10): content is stored as it is, and what is not known
-//! before it stands behind it. The directory at the end repeats every name, so its size grows with their
-//! number: it is kept in few bytes per name, within a bound.
+//! Zip for streaming (PKWARE APPNOTE 6.3.10): content is stored uncompressed, and data that are not known
+//! before the content follow it. The directory at the end repeats every name, so it grows with the number of
+//! files: it is kept in few bytes per name, within a bound.
 //!
-//! Written here and not by a crate: those that write zip take names of UTF-8 only, and keep hundreds of bytes
-//! for each.
+//! Not done with a crate, because the existing ones accept only UTF-8 names, and keep hundreds of bytes for
+//! each.
 
 use std::io;
 
@@ -19,7 +19,7 @@ const END_64: u32 = 0x0606_4b50;
 const END_64_LOCATOR: u32 = 0x0706_4b50;
 const END: u32 = 0x0605_4b50;
 
-/// Flags (section 4.4.4): sizes and checksum stand behind the content; the name is UTF-8.
+/// Flags (section 4.4.4): sizes and checksum follow the content; the name is UTF-8.
 const HAS_DESCRIPTOR: u16 = 1 << 3;
 const IS_UTF8: u16 = 1 << 11;
 /// The version of the format that is needed (section 4.4.3): 2.0, and 4.5 for numbers of 64 bits.
@@ -37,12 +37,12 @@ const EXTRA_TIME_BYTES: u64 = 9;
 /// Sizes from here on have 64 bits.
 const SIZE_64_MIN: u64 = u32::MAX as u64;
 
-/// What was written so far, for the directory at the end.
+/// The entries written so far, for the directory at the end.
 #[derive(Debug, Default)]
 pub(super) struct Zip {
-    /// How long the archive is so far.
+    /// The length of the archive so far.
     len: u64,
-    /// The records of all entries, each behind the one whose name it shares a beginning with.
+    /// The records of all entries. Each shares the beginning of its name with the record before.
     records: Vec<u8>,
     entries: u64,
     last_name: Vec<u8>,
@@ -67,14 +67,14 @@ pub(super) struct CentralDirectory {
     name: Vec<u8>,
     offset: u64,
     entries: u64,
-    /// Where the directory begins, and how long it is so far.
+    /// The offset of the directory, and its length so far.
     start: u64,
     len: u64,
 }
 
 impl Zip {
-    /// Appends the header of an entry. A name with a slash at its end is that of a folder. Without `crc`, it
-    /// stands behind the content.
+    /// Appends the header of an entry. A name that ends with a slash is a folder. If `crc` is `None`, the
+    /// checksum follows the content.
     pub(super) fn begin(
         &mut self,
         out: &mut Vec<u8>,
@@ -107,7 +107,8 @@ impl Zip {
         entry
     }
 
-    /// Appends what stands behind the content of an entry, and notes the entry for the directory.
+    /// Appends the data descriptor that follows the content of an entry, and notes the entry for the
+    /// directory.
     pub(super) fn end(&mut self, out: &mut Vec<u8>, entry: &ZipEntry, crc: u32) -> io::Result<()> {
         let start = out.len();
         if entry.has_descriptor {
@@ -139,7 +140,7 @@ impl Zip {
         Ok(())
     }
 
-    /// What is left to write when all entries were.
+    /// Begins the directory, after all entries were written.
     pub(super) fn into_directory(self) -> CentralDirectory {
         let Zip { len, records, entries, .. } = self;
         CentralDirectory { records, at: 0, name: Vec::new(), offset: 0, entries, start: len, len: 0 }
@@ -192,7 +193,8 @@ impl ZipEntry {
 }
 
 impl CentralDirectory {
-    /// Appends the record of the next entry, or the end of the archive; returns whether there is more.
+    /// Appends the directory record of the next entry, or the end of the archive; returns whether there is
+    /// more.
     pub(super) fn put_next(&mut self, out: &mut Vec<u8>) -> bool {
         let start = out.len();
         let Some((entry, crc)) = self.next_entry() else {
@@ -253,7 +255,7 @@ impl CentralDirectory {
         Some((ZipEntry { size_bytes, modified_s, has_descriptor, is_folder, name }, crc))
     }
 
-    /// Appends the end of the archive, with numbers of 64 bits if one needs them.
+    /// Appends the end of the archive, with 64-bit numbers if one does not fit 32 bits.
     fn put_end(&self, out: &mut Vec<u8>) {
         let CentralDirectory { entries, start, len, .. } = *self;
         let is_64 = entries >= u64::from(u16::MAX) || start >= SIZE_64_MIN || len >= SIZE_64_MIN;
@@ -269,7 +271,7 @@ impl CentralDirectory {
             put64(out, len);
             put64(out, start);
             put32(out, END_64_LOCATOR);
-            put32(out, 0); // the disk of that record
+            put32(out, 0); // the disk with that record
             put64(out, start + len);
             put32(out, 1); // disks
         }
@@ -322,7 +324,7 @@ fn put64(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 
-/// Appends a number in as few bytes as it needs: seven bits each, the last one without the eighth.
+/// Appends a number in as few bytes as possible: seven bits each, and the eighth set in all but the last.
 fn put_number(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -353,8 +355,8 @@ fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
 mod tests {
     use super::*;
 
-    /// An archive of entries without their contents, as far as the offsets of a reader show it: the parts of
-    /// its end, and the offset of each entry.
+    /// Parses the end of an archive written without contents: the parts of the end, and the offset of each
+    /// entry.
     fn written(entries: &[(&[u8], u64)]) -> (Zip, Vec<(usize, u64)>) {
         let (mut zip, mut out, mut content_bytes) = (Zip::default(), Vec::new(), 0);
         let mut starts = Vec::new();

@@ -1,5 +1,5 @@
-//! Zstandard (RFC 8878) in independent frames: each is compressed by itself, so that no more than one is in
-//! memory. Readers take consecutive frames as one content (section 3).
+//! Zstandard (RFC 8878) in independent frames: each is compressed separately, so that only one is in memory.
+//! Decoders concatenate the content of consecutive frames (section 3).
 
 use std::io::Cursor;
 
@@ -14,12 +14,12 @@ pub(super) struct Zstd {
     compressor: FrameCompressor<Cursor<Vec<u8>>, Vec<u8>, MatchGeneratorDriver>,
 }
 
-/// What the compressor keeps for a frame, roughly: two copies of its content and a table.
+/// The approximate memory of the compressor for a frame: two copies of its content and a table.
 const COMPRESSOR_BYTES: usize = 16 * ZSTD_FRAME_BYTES;
-/// Of a frame, one byte in so many is sampled to decide whether compression is worth it.
+/// One byte in this many of a frame is sampled, to decide whether to compress it.
 const SAMPLE_EVERY: usize = 16;
-/// Data is worth compressing if two bytes of it are equal more often than in noise, by more than this many
-/// percent: in compressed pictures and videos they are not, in text and programs by far.
+/// A frame is compressed if two of its bytes are equal more often than in noise, by more than this many
+/// percent. Compressed pictures and videos are below this, text and programs far above.
 const NOISE_PERCENT: u64 = 110;
 
 impl Zstd {
@@ -27,7 +27,7 @@ impl Zstd {
         Zstd { plain: Vec::new(), compressor: FrameCompressor::new(CompressionLevel::Fastest) }
     }
 
-    /// Whether there is enough for a frame.
+    /// Whether there are enough bytes for a frame.
     pub(super) fn is_full(&self) -> bool {
         self.plain.len() >= ZSTD_FRAME_BYTES
     }
@@ -65,7 +65,7 @@ fn is_noise(bytes: &[u8]) -> bool {
     }
     let samples = bytes.len().div_ceil(SAMPLE_EVERY) as u64;
     let pairs: u64 = counts.iter().map(|count| count * count).sum();
-    // In noise: each sample with itself, and with one in 256 of the others.
+    // The expected count in noise: each sample equals itself, and one in 256 of the others.
     let of_noise = samples + samples * samples / 256;
     pairs * 100 <= of_noise * NOISE_PERCENT
 }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_one_content_and_what_is_noise_is_not_compressed() {
+    fn frames_are_one_content_and_noise_is_not_compressed() {
         let text = "the quick brown fox jumps over the lazy dog, ".repeat(9_000).into_bytes();
         let noise = noise(3 * ZSTD_FRAME_BYTES + 1);
         for (plain, percent) in [(text, 0..50), (noise, 100..101), (b"a".to_vec(), 0..usize::MAX)] {

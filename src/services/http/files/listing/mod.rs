@@ -40,14 +40,14 @@ pub(crate) struct Listing {
     query: String,
     table: Table,
     totals: ListingTotals,
-    /// The file that is shown below the rows, if the site shows one.
+    /// The file that is shown below the rows, if any.
     readme: Option<ReadmeName>,
     phase: ListingPhase,
 }
 
 #[derive(Debug)]
 enum ListingPhase {
-    /// Entries are looked at, to be sorted.
+    /// Entries are read, to be sorted.
     Collect(Directory),
     /// All were: their rows are written.
     Sorted(Merge),
@@ -55,8 +55,8 @@ enum ListingPhase {
     Readme(ReadmeName),
     /// It is written, from this byte on.
     Below(String, usize),
-    /// The rows are written as the entries come, from this one of the table on. Behind them there may be
-    /// more.
+    /// Rows are written unsorted, from this index of the table on; then the directory, if it is not at its
+    /// end, is read on.
     Unsorted(usize, Option<Directory>),
     Done,
 }
@@ -68,10 +68,11 @@ struct Directory {
     _permit: DirectoryPermit,
 }
 
+/// How much of a directory was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Behind {
-    Nothing,
-    More,
+enum EntriesRead {
+    All,
+    Part,
 }
 
 impl Listing {
@@ -97,7 +98,8 @@ impl Listing {
         })
     }
 
-    /// Looks at some entries, or writes at most one piece of rows with what belongs before and behind them.
+    /// Reads some entries, or writes at most one piece: rows, with the parts of the page before and after
+    /// them.
     fn step(&mut self, piece: &mut String) -> io::Result<Produced> {
         if let ListingPhase::Collect(_) = self.phase
             && self.collect(piece)? == Produced::Yield
@@ -125,13 +127,13 @@ impl Listing {
             ListingPhase::Unsorted(_, Some(mut entries)) => {
                 self.table.clear();
                 let max = self.table.share(ENTRIES_PER_CALL_MAX).min(ENTRIES_UNSORTED_MAX);
-                let behind = self.look(&mut entries, max)?;
-                self.phase = ListingPhase::Unsorted(0, Some(entries).filter(|_| behind == Behind::More));
+                let read = self.scan(&mut entries, max)?;
+                self.phase = ListingPhase::Unsorted(0, Some(entries).filter(|_| read == EntriesRead::Part));
                 return Ok(Produced::Yield);
             }
             ListingPhase::Readme(readme) => {
                 let section = readme.section(&self.site, &self.directory);
-                // What a client leaves unread is of the budget, as entries are.
+                // The section counts towards the budget, as entries do, while the client has not read it.
                 let section = if self.table.hold(section.capacity()) { section } else { readme.left_out() };
                 self.phase = ListingPhase::Below(section, 0);
                 return Ok(Produced::Yield);
@@ -175,7 +177,7 @@ impl Listing {
             Sorting::TooMany
         } else if !self.table.make_room(max) {
             Sorting::TooBusy
-        } else if self.look(&mut entries, max)? == Behind::More {
+        } else if self.scan(&mut entries, max)? == EntriesRead::Part {
             self.table.sort_run(self.order, false);
             self.phase = ListingPhase::Collect(entries);
             return Ok(Produced::Yield);
@@ -202,13 +204,13 @@ impl Listing {
         Ok(Produced::More)
     }
 
-    /// Looks at up to `max` more entries, and keeps those that would be served. Hidden ones cost less, and
-    /// are many in some directories.
-    fn look(&mut self, directory: &mut Directory, max: usize) -> io::Result<Behind> {
+    /// Reads up to `max` more entries, and keeps those that would be served. Hidden entries, of which some
+    /// directories have many, count less.
+    fn scan(&mut self, directory: &mut Directory, max: usize) -> io::Result<EntriesRead> {
         let entries = &mut directory.entries;
         let mut left = max * HIDDEN_PER_ENTRY;
         while left > 0 {
-            let Some(name) = entries.next() else { return Ok(Behind::Nothing) };
+            let Some(name) = entries.next() else { return Ok(EntriesRead::All) };
             let name = name?;
             if name.starts_with(b".") && !self.site.hidden {
                 left -= 1;
@@ -222,7 +224,7 @@ impl Listing {
                 }
                 stat => stat,
             };
-            // What is gone since, or is never served, is left out.
+            // Entries that have vanished or are never served are left out.
             if let Ok(stat @ Stat { kind: FileKind::File | FileKind::Directory, .. }) = stat {
                 self.table.push(&name, &stat);
                 self.totals.add(&stat);
@@ -231,7 +233,7 @@ impl Listing {
                 }
             }
         }
-        Ok(Behind::More)
+        Ok(EntriesRead::Part)
     }
 }
 
@@ -257,7 +259,7 @@ impl Producer for Listing {
     }
 }
 
-/// Adds rows, about so many bytes of them.
+/// Adds rows, up to about this many bytes.
 fn write_rows<'a>(
     piece: &mut String,
     bytes: usize,
@@ -296,7 +298,7 @@ mod tests {
         Listing::new(Arc::clone(site), Arc::clone(budget), (dir, permit), b"", b"").unwrap()
     }
 
-    /// What is made in one call of a session with room for all of it.
+    /// The output of one call of a session with enough room.
     fn call(listing: &mut Listing, page: &mut Vec<u8>) -> Produced {
         for _ in 0..PIECES_PER_CALL_MAX {
             let mut piece = Vec::new();
@@ -329,10 +331,10 @@ mod tests {
     }
 
     #[test]
-    fn without_budget_a_page_is_whole_and_unsorted_and_sorted_again_once_others_have_ended() {
+    fn without_budget_a_page_is_complete_but_unsorted_until_other_listings_end() {
         let (_dir, site) = site();
         let expected: Vec<String> = (0..FILES).map(|number| number.to_string()).collect();
-        // Enough for one listing of this directory.
+        // A budget for one listing of this directory.
         let budget = Arc::new(ListingBudget::new(160_000));
         let mut unread = begin(&site, &budget);
         let mut first = some(&mut unread);
@@ -410,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_nobody_reads_keeps_no_directory_open() {
+    fn an_unread_page_keeps_no_directory_open() {
         let (_dir, site) = site();
         let mut unread = begin(&site, &Arc::new(ListingBudget::new(1 << 20)));
         some(&mut unread);

@@ -79,7 +79,7 @@ impl fmt::Display for ListingTotals {
 pub(crate) struct PageHead<'a> {
     /// The name of the root directory.
     pub(crate) root_name: &'a [u8],
-    /// The path of this one beneath it, without a slash at its beginning.
+    /// The path of this directory below it, without a leading slash.
     pub(crate) directory: &'a [u8],
     /// Whether the directory can be downloaded as an archive.
     pub(crate) archive: bool,
@@ -87,7 +87,7 @@ pub(crate) struct PageHead<'a> {
     pub(crate) readme: bool,
     pub(crate) order: Order,
     pub(crate) sorting: Sorting,
-    /// Known when all entries were looked at.
+    /// Known when all entries were read.
     pub(crate) totals: Option<ListingTotals>,
 }
 
@@ -189,7 +189,7 @@ fn sort_link(column: Column, order: Order, page: &mut String) {
     add(page, format_args!("{aria}><a href=\"?sort={name}\">{label}{arrow}</a>"));
 }
 
-/// One entry. `query` is that of the order, which is kept in folders.
+/// A row. `query` selects the order, which links to folders keep.
 pub(crate) fn row(item: &Item<'_>, query: &str, rows: &mut String) {
     let (slash, query) = if item.is_directory { ("/", query) } else { ("", "") };
     // No byte of a name is left as it is that could end a scheme or begin a query.

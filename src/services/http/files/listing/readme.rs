@@ -18,7 +18,7 @@ const OPTIONS: Options = Options::ENABLE_TABLES
     .union(Options::ENABLE_STRIKETHROUGH)
     .union(Options::ENABLE_TASKLISTS)
     .union(Options::ENABLE_YAML_STYLE_METADATA_BLOCKS);
-/// Schemes of links that are kept. All others are taken out, `javascript` and `data` among them.
+/// Allowed schemes of links. Links with other schemes, such as `javascript` and `data`, are removed.
 const SCHEMES: [&str; 3] = ["http", "https", "mailto"];
 
 /// How the text is written.
@@ -28,7 +28,7 @@ enum ReadmeFormat {
     Markdown,
 }
 
-/// The name of the file that is shown, as far as entries were looked at.
+/// The best file among the entries so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReadmeName {
     format: ReadmeFormat,
@@ -36,8 +36,8 @@ pub(crate) struct ReadmeName {
 }
 
 impl ReadmeName {
-    /// The better one of `before` and an entry: Markdown first, else the first by its bytes, so that the
-    /// order of the directory does not count.
+    /// The better of `before` and an entry: Markdown first, otherwise the smaller name, so that the order of
+    /// the directory does not matter.
     pub(crate) fn better(before: Option<ReadmeName>, name: &[u8]) -> Option<ReadmeName> {
         let format = match name.to_ascii_lowercase().as_slice() {
             b"readme.md" => ReadmeFormat::Markdown,
@@ -50,7 +50,7 @@ impl ReadmeName {
         }
     }
 
-    /// The section of the page where there is no memory for the text.
+    /// The section of the page if the budget has no memory for the text.
     pub(crate) fn left_out(&self) -> String {
         let mut section = String::from("<section class=r><p>");
         html::escape(&self.name, &mut section);
@@ -90,7 +90,7 @@ impl ReadmeName {
         section
     }
 
-    /// What the file has; `None` if that is too long.
+    /// The content of the file; `None` if it is too long.
     fn text(&self, site: &Site, directory: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let (file, mut stat) = site.root.open_file(&[directory, &self.name].concat())?;
         if stat.kind != FileKind::File {
@@ -103,8 +103,8 @@ impl ReadmeName {
         let bytes_max = section.len() + README_HTML_BYTES_MAX;
         match self.format {
             ReadmeFormat::Markdown => {
-                let events = Safe::new(Parser::new_ext(text, OPTIONS));
-                pulldown_cmark::html::write_html_fmt(Bounded { text: section, bytes_max }, events)
+                let events = SafeEvents::new(Parser::new_ext(text, OPTIONS));
+                pulldown_cmark::html::write_html_fmt(BoundedText { text: section, bytes_max }, events)
             }
             ReadmeFormat::Plain => {
                 section.push_str("<pre>");
@@ -116,13 +116,13 @@ impl ReadmeName {
     }
 }
 
-/// Takes text up to a bound: one reference that is used many times makes a long page of a short text.
-struct Bounded<'a> {
+/// Takes text up to a bound: a reference that is used many times makes a long page of a short text.
+struct BoundedText<'a> {
     text: &'a mut String,
     bytes_max: usize,
 }
 
-impl fmt::Write for Bounded<'_> {
+impl fmt::Write for BoundedText<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         if self.text.len() + text.len() > self.bytes_max {
             return Err(fmt::Error);
@@ -134,11 +134,11 @@ impl fmt::Write for Bounded<'_> {
 
 /// Removes from Markdown what a page must not have: raw HTML, links with unknown schemes, and images of other
 /// sites, which would see each visit.
-struct Safe<'a, I> {
+struct SafeEvents<'a, I> {
     events: I,
-    /// What is written before the next event.
+    /// Events to write before the next one.
     queue: VecDeque<Event<'a>>,
-    /// The links and images that are open, and how each ends; `None` for one that is left out.
+    /// The open links and images, with their end tags; `None` for those that are left out.
     open: Vec<Option<TagEnd>>,
     /// How often each anchor of a heading was used.
     anchors: HashMap<String, u32>,
@@ -150,9 +150,9 @@ struct Safe<'a, I> {
     in_comment: bool,
 }
 
-impl<'a, I: Iterator<Item = Event<'a>>> Safe<'a, I> {
-    fn new(events: I) -> Safe<'a, I> {
-        Safe {
+impl<'a, I: Iterator<Item = Event<'a>>> SafeEvents<'a, I> {
+    fn new(events: I) -> SafeEvents<'a, I> {
+        SafeEvents {
             events,
             queue: VecDeque::new(),
             open: Vec::new(),
@@ -164,7 +164,7 @@ impl<'a, I: Iterator<Item = Event<'a>>> Safe<'a, I> {
         }
     }
 
-    /// What becomes of an event; `None` for nothing.
+    /// The event to write in place of `event`; `None` for nothing.
     fn change(&mut self, event: Event<'a>) -> Option<Event<'a>> {
         match event {
             // HTML is shown as text, so that nothing is lost; comments are not.
@@ -206,11 +206,12 @@ impl<'a, I: Iterator<Item = Event<'a>>> Safe<'a, I> {
         event
     }
 
-    /// A heading with an anchor of its text, one level below that of the page. Its end comes with it.
+    /// A heading with an anchor made of its text, one level below the heading of the page. Takes the events
+    /// up to its end.
     fn heading(&mut self, level: HeadingLevel) -> Event<'a> {
         let level = HeadingLevel::try_from(level as usize + 1).unwrap_or(HeadingLevel::H6);
         let mut text = String::new();
-        // Bound: the events of a heading are of one block.
+        // Bounded: a heading is a single block.
         while let Some(event) = self.events.next() {
             match &event {
                 Event::End(TagEnd::Heading(_)) => break,
@@ -274,7 +275,7 @@ impl<'a, I: Iterator<Item = Event<'a>>> Safe<'a, I> {
     }
 }
 
-impl<'a, I: Iterator<Item = Event<'a>>> Iterator for Safe<'a, I> {
+impl<'a, I: Iterator<Item = Event<'a>>> Iterator for SafeEvents<'a, I> {
     type Item = Event<'a>;
 
     fn next(&mut self) -> Option<Event<'a>> {
@@ -295,7 +296,7 @@ impl<'a, I: Iterator<Item = Event<'a>>> Iterator for Safe<'a, I> {
 enum LinkTarget {
     /// Into this site.
     Here,
-    /// To another one.
+    /// To another page.
     Elsewhere,
     /// Somewhere that a page of this server does not lead to.
     Other,

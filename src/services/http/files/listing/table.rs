@@ -1,4 +1,4 @@
-//! The entries of a directory in little memory, out of one budget for all listings, and their order.
+//! The entries of a directory, compact, within a budget for all listings, and their order.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -10,13 +10,14 @@ use super::super::super::bounds::{
 };
 use crate::sys::files::{FileKind, Stat};
 
-/// Entries that are sorted at once. A longer run holds up the others, more runs cost more when they are
+/// Entries that are sorted at once. A longer run would delay other clients; more runs cost more when they are
 /// merged.
 const RUN_ENTRIES: usize = 64;
-/// Entries for which room is made at once, but for the first: for fewer the table would be moved too often.
+/// Entries for which room is reserved at once, but for the first: with fewer, the table would be moved too
+/// often.
 const ROOM_ENTRIES: usize = 256;
-/// What is set aside for the name of an entry that was not read yet: the longest there is on most file
-/// systems, `NAME_MAX`. A longer one is accounted for with the next.
+/// The memory reserved for the name of an entry that was not read yet: `NAME_MAX`, the longest name on most
+/// file systems. The excess of a longer name is accounted for with the next entry.
 const NAME_BYTES_MAX: usize = 255;
 
 /// What a listing is sorted by.
@@ -40,7 +41,7 @@ pub(crate) enum Direction {
 }
 
 impl Order {
-    /// From a query such as `sort=-size`; by name if the query has no order.
+    /// The order of a query such as `sort=-size`; by name if the query has none.
     pub(crate) fn asked(query: &[u8]) -> Order {
         let mut settings = query.split(|&byte| byte == b'&');
         let asked = settings.find_map(|setting| setting.strip_prefix(b"sort=")).unwrap_or_default();
@@ -67,7 +68,7 @@ impl Order {
         format!("{sign}{column}")
     }
 
-    /// The query of a link to a listing in this order; empty if it is the usual one.
+    /// The query of a link to a listing in this order; empty for the default order.
     pub(crate) fn query(self) -> String {
         if self == Order::asked(b"") { String::new() } else { format!("?sort={}", self.name()) }
     }
@@ -185,7 +186,7 @@ struct Entry {
     is_directory: bool,
 }
 
-/// The entries that were looked at, in the order of the directory.
+/// The entries read so far, in the order of the directory.
 #[derive(Debug)]
 pub(crate) struct Table {
     budget: Arc<ListingBudget>,
@@ -203,7 +204,7 @@ impl Table {
         Table { budget, taken_bytes: 0, names: Vec::new(), entries: Vec::new(), sorted: Vec::new() }
     }
 
-    /// The part of `most`, the work of one call, that this listing may do: listings under way share a turn.
+    /// The share of `most`, the work of a call, for this listing: concurrent listings share a turn.
     pub(crate) fn share(&self, most: usize) -> usize {
         let listings = self.budget.listings.load(atomic::Ordering::Relaxed).max(1);
         let entries =
@@ -231,9 +232,9 @@ impl Table {
         self.sorted.len()
     }
 
-    /// Makes sure of room for so many entries more, at most [`ROOM_ENTRIES`], if the budget has it. A table
-    /// doubles until it has that many: room for all at once, in as many tables as clients ask for at the
-    /// same time, takes as long as reading the entries.
+    /// Reserves room for this many further entries, at most [`ROOM_ENTRIES`], if the budget allows it. A
+    /// table doubles until it has that many: room for all at once, in as many tables as clients ask for at
+    /// the same time, takes as long as reading the entries.
     pub(crate) fn make_room(&mut self, entries: usize) -> bool {
         let has_room = self.names.capacity() - self.names.len() >= entries * NAME_BYTES_MAX
             && self.entries.capacity() - self.entries.len() >= entries;
@@ -254,7 +255,7 @@ impl Table {
         true
     }
 
-    /// Gives back the room that no entry took.
+    /// Returns unused room to the budget.
     pub(crate) fn shrink(&mut self) {
         self.names.shrink_to_fit();
         self.entries.shrink_to_fit();
@@ -301,8 +302,8 @@ impl Table {
         Some(Item { name, is_directory, size_bytes, modified_s, modified_ns })
     }
 
-    /// Sorts the next run, if there are entries enough for one, or if these are the `last` ones. To be called
-    /// at least once for each `RUN_ENTRIES` entries, of which there are at most 65,536.
+    /// Sorts the next run if there are enough entries for it, or if these are the `last`. Call it at least
+    /// once per `RUN_ENTRIES` entries, at most 65,536, so that an index within a run fits 16 bits.
     pub(crate) fn sort_run(&mut self, order: Order, last: bool) {
         let start = self.sorted.len();
         let end = self.entries.len().min(start + RUN_ENTRIES);
@@ -329,11 +330,11 @@ impl Drop for Table {
     }
 }
 
-/// All runs of a table as one, entry by entry.
+/// Merges the sorted runs of a table.
 #[derive(Debug)]
 pub(crate) struct Merge {
     order: Order,
-    /// What is left of each run that is not at its end. The next entry of all is the first of the last one.
+    /// The rest of each unfinished run, ordered so that the next entry is the first of the last run.
     runs: Vec<Range<u16>>,
 }
 
@@ -353,7 +354,7 @@ impl Merge {
         self.runs.is_empty()
     }
 
-    /// The next entry; it costs as many comparisons as the number of runs has binary digits.
+    /// The next entry, at the cost of one comparison per binary digit of the number of runs.
     pub(crate) fn next<'a>(&mut self, table: &'a Table) -> Option<Item<'a>> {
         let mut run = self.runs.pop()?;
         let number = table.sorted[usize::from(run.next()?)];
@@ -383,7 +384,7 @@ mod tests {
         Stat { kind, identity, changed_s: modified_s, changed_ns: 0 }
     }
 
-    /// The names as a table of them is merged.
+    /// The names in the order in which a table of them is merged.
     fn sorted(entries: &[(Vec<u8>, Stat)], query: &str) -> Vec<Vec<u8>> {
         let order = Order::asked(query.as_bytes());
         let mut table = Table::new(Arc::new(ListingBudget::new(1 << 20)));
@@ -500,7 +501,7 @@ mod tests {
         fn the_order_of_names_is_that_of_their_letters_and_numbers(
             a in "[aB0-2 .]{0,20}", b in "[aB0-2 .]{0,20}", begin in "[a-c0-9]{0,40}",
         ) {
-            /// A letter, or a number without its zeros: the longer one is larger.
+            /// Compares letters, or numbers without leading zeros, of which the longer is larger.
             fn key(name: &str) -> Vec<(u8, usize, &str)> {
                 let (mut key, mut rest) = (Vec::new(), name);
                 while let Some(first) = rest.bytes().next() {
@@ -519,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn what_entries_take_is_of_one_budget_and_given_back() {
+    fn entries_take_from_one_budget_and_give_back() {
         let budget = Arc::new(ListingBudget::new(30_000));
         let mut one = Table::new(Arc::clone(&budget));
         let mut other = Table::new(Arc::clone(&budget));

@@ -1,11 +1,12 @@
-//! Which room may import which, and which rooms may name mio and slab.
+//! Which top-level module (a folder or file directly in `src`) may import which, and which may name mio and
+//! slab.
 
 use crate::lines_caught;
 use crate::source::{Source, Token, Violation, reads};
 
-/// Rooms of the house, lowest first; a room may import lower ones only. Rooms of one row do not import each
-/// other.
-const ROOMS: [&[&str]; 12] = [
+/// The top-level modules, lowest first. A module may import only lower ones; modules of the same row do not
+/// import each other.
+const MODULES: [&[&str]; 12] = [
     &["limits", "judge"],
     &["session", "plot"],
     &["services", "time"],
@@ -46,8 +47,8 @@ fn names_at<'a>(tokens: &[Token<'a>], at: usize) -> Vec<(&'a str, usize)> {
     names
 }
 
-/// The rooms that a file names, by `crate::`, by `super::` up to the root, or by `oneloop::` in main.rs.
-fn named_rooms(source: &Source) -> Vec<(String, usize)> {
+/// The modules that a file names, by `crate::`, by `super::` up to the root, or by `oneloop::` in main.rs.
+fn named_modules(source: &Source) -> Vec<(String, usize)> {
     let tokens = source.tokens();
     let (mut named, mut nesting, mut inline_modules) = (Vec::new(), 0, Vec::new());
     for (at, token) in tokens.iter().enumerate() {
@@ -80,30 +81,31 @@ fn named_rooms(source: &Source) -> Vec<(String, usize)> {
 }
 
 pub(crate) fn imports_point_down(source: &Source) -> Vec<Violation> {
-    let Some(room) = source.room().filter(|_| source.is_rust()) else { return Vec::new() };
-    let rank = |name: &str| ROOMS.iter().position(|row| row.contains(&name));
-    let may_use_sys = room != "session" && (room != "services" || source.is_under(&["src/services/http"]));
+    let Some(module) = source.top_module().filter(|_| source.is_rust()) else { return Vec::new() };
+    let rank = |name: &str| MODULES.iter().position(|row| row.contains(&name));
+    let may_use_sys =
+        module != "session" && (module != "services" || source.is_under(&["src/services/http"]));
     let mut violations = Vec::new();
-    if room != "sys" && rank(room).is_none() {
-        violations.push(source.violation(1, format!("`{room}` has no place in the order of imports")));
+    if module != "sys" && rank(module).is_none() {
+        violations.push(source.violation(1, format!("`{module}` has no place in the order of imports")));
     }
-    for (name, line) in named_rooms(source) {
+    for (name, line) in named_modules(source) {
         let allowed = match (name.as_str(), rank(&name)) {
-            (name, _) if name == room => true,
+            (name, _) if name == module => true,
             ("sys", _) => may_use_sys,
-            (_, Some(named)) => room != "sys" && rank(room).is_some_and(|own| named < own),
+            (_, Some(named)) => module != "sys" && rank(module).is_some_and(|own| named < own),
             // The one function that lib.rs exports for the program.
-            (name, None) => name == "program" && room == "main",
+            (name, None) => name == "program" && module == "main",
         };
         if !allowed {
             violations
-                .push(source.violation(line, format!("`{room}` imports `{name}`, which is not below it")));
+                .push(source.violation(line, format!("`{module}` imports `{name}`, which is not below it")));
         }
     }
     violations
 }
 
-pub(crate) fn crates_stay_in_their_rooms(source: &Source) -> Vec<Violation> {
+pub(crate) fn crates_stay_in_their_modules(source: &Source) -> Vec<Violation> {
     if !source.path.starts_with("src/") || !source.is_rust() {
         return Vec::new();
     }
@@ -151,8 +153,8 @@ fn an_import_that_points_up_or_aside_is_caught() {
 }
 
 #[test]
-fn a_crate_outside_its_rooms_is_caught() {
-    let caught = |path, text| lines_caught(crates_stay_in_their_rooms, path, text);
+fn a_crate_outside_its_modules_is_caught() {
+    let caught = |path, text| lines_caught(crates_stay_in_their_modules, path, text);
     assert_eq!(caught("src/connection/mod.rs", "use mio::Token;\nlet a: slab::Slab<u8>;"), [1, 2]);
     assert_eq!(caught("src/connection/transport.rs", "use mio::net::TcpStream;"), [] as [usize; 0]);
     assert_eq!(caught("src/reactor/mod.rs", "use slab::Slab; use mio::Poll;"), [] as [usize; 0]);
