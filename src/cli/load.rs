@@ -197,7 +197,7 @@ enum ArrivalsArg {
 }
 
 fn target_help() -> String {
-    format!("The server to load: a URL, or SERVICE@ADDR, with SERVICE one of {}, or tcp", loadable())
+    format!("The server to load: a URL, or SERVICE@ADDR, with SERVICE one of {}", loadable())
 }
 
 impl LoadArgs {
