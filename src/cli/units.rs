@@ -38,6 +38,11 @@ pub(super) fn number(text: &str, min: u64, max: u64) -> Result<u64, String> {
     Ok(number as u64)
 }
 
+/// The seed of random numbers: any whole number, and none is rounded.
+pub(super) fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("not a whole number from 0 to {}", u64::MAX))
+}
+
 /// A time in its two largest units: `23 min 4 s`.
 pub(super) fn in_words(time: Duration) -> String {
     let (seconds, ms) = (time.as_secs(), time.subsec_millis());
