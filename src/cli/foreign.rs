@@ -1,4 +1,5 @@
-//! Options of other servers and load generators, and their equivalents in this program.
+//! Options of other servers and their equivalents in this program. Those of load generators are in
+//! `foreign_load`.
 
 use std::path::Path;
 
@@ -27,8 +28,6 @@ enum Substitute {
     Option(&'static str, &'static str),
     /// The value as the directory to serve.
     Directory,
-    /// The value as an argument, or this argument.
-    Argument(&'static str),
     /// The value as the path of a site.
     Path,
     /// The value as the file of a picture.
@@ -97,9 +96,6 @@ impl Substitute {
                 let values = value.into_iter().chain(in_seconds.as_deref()).chain([*example]);
                 values.for_each(|value| with(&[option, value]));
             }
-            Substitute::Argument(example) => {
-                value.into_iter().chain([*example]).for_each(|value| with(&[value]));
-            }
             Substitute::Directory => {
                 let given = value.filter(|dir| Path::new(dir).is_dir());
                 let dir = given.map_or_else(|| "DIR".to_owned(), directory_argument);
@@ -155,7 +151,6 @@ const fn row_without_value(
 const NO_TLS: &str = "TLS is not supported; let a proxy with TLS forward requests to the server";
 const NO_WRITES: &str = "nothing is ever written (dufs and miniserve take uploads); to share files";
 const ASKS: &str = "the password is asked for, or read from a file with --auth-password FILE";
-const SERVER: &str = "the server is named by its service and address";
 
 const FOREIGN: &[Foreign] = &[
     row(
@@ -266,157 +261,6 @@ const FOREIGN: &[Foreign] = &[
     ),
     row("serve", "--allow-search --search", "each listing has a filter box already", Substitute::Nothing),
     row(
-        "load",
-        "--connections --concurrency --users --vus --max-workers",
-        "for the number of connections",
-        Substitute::Option("--clients", "64"),
-    ),
-    row(
-        "load",
-        "-z --time --seconds --run-time --max-duration",
-        "for the duration",
-        Substitute::Option("--duration", "10s"),
-    ),
-    row(
-        "load",
-        "--warm-up --warm-up-time --warmup-time",
-        "for the time before measuring",
-        Substitute::Option("--warmup", "1s"),
-    ),
-    row(
-        "load",
-        "--ramp-up --rampup --ramp-up-period",
-        "to start clients one after the other",
-        Substitute::Option("--ramp", "2s"),
-    ),
-    row("load", "-m --request", "for the method of a request", Substitute::Option("--method", "POST")),
-    row(
-        "load",
-        "-b --body --data-raw --data-binary --body-file -D --post",
-        "for the body of a request",
-        Substitute::Option("--data", "@FILE"),
-    ),
-    row("load", "--headers", "for a header field", Substitute::Option("--header", "Accept: text/html")),
-    row(
-        "load",
-        "-R --rps --qps -q --query-per-second --max-rate --target-rate",
-        "for requests per second",
-        Substitute::Option("--rate", "1k"),
-    ),
-    row(
-        "load",
-        "--pipeline --pipelining",
-        "for several requests in flight on a connection",
-        Substitute::Option("--depth", "16"),
-    ),
-    row(
-        "load",
-        "--latency --histogram --hist --latencies",
-        "every report has the distribution of latencies; to write it to a file",
-        Substitute::Words(&["--hgrm", "FILE"]),
-    ),
-    row(
-        "load",
-        "-s --script --targets --urls-from-file --input --input-file",
-        "for several requests",
-        Substitute::Option("--urls", "FILE"),
-    ),
-    row_without_value(
-        "load",
-        "--rand-regex-url",
-        "for URLs that differ",
-        Substitute::Argument("http://127.0.0.1:8000/{random:1-1000}"),
-    ),
-    row(
-        "load",
-        "--location --redirect --redirects --max-redirs --follow-redirects --allow-redirects",
-        "to follow redirects",
-        Substitute::Words(&["--follow"]),
-    ),
-    row(
-        "load",
-        "--disable-redirect --disable-redirects --no-redirect",
-        "redirects are followed only with --follow",
-        Substitute::Nothing,
-    ),
-    row(
-        "load",
-        "--basic-auth --basic --auth --authentication",
-        "for a user and password",
-        Substitute::Option("--user", "NAME"),
-    ),
-    row("load", "--oauth2-bearer --token", "for a token", Substitute::Option("--bearer", "@FILE")),
-    row_without_value(
-        "load",
-        "--cookie --user-agent --accept --referer --host-header",
-        "for a header field",
-        Substitute::Words(&["--header", "Cookie: id=7"]),
-    ),
-    row_without_value("load", "--cookie-jar", "to keep cookies", Substitute::Words(&["--cookies"])),
-    row("load", "--form-string --form-file", "for a form", Substitute::Option("--form", "name=@FILE")),
-    row(
-        "load",
-        "--gzip --compression --accept-encoding",
-        "for bodies with gzip",
-        Substitute::Words(&["--compressed"]),
-    ),
-    row_without_value(
-        "load",
-        "--unix-socket --socket",
-        "for HTTP over a Unix socket",
-        Substitute::Argument("http://unix:/run/app.sock:/"),
-    ),
-    row(
-        "load",
-        "--http1.1 --http2 --http3 --h2",
-        "HTTP/1.1 is the only version that load speaks",
-        Substitute::Nothing,
-    ),
-    row(
-        "load",
-        "--insecure --tls --ssl",
-        "load has no TLS; put load on the server behind it",
-        Substitute::Nothing,
-    ),
-    row_without_value(
-        "load",
-        "--cacert --cert --key",
-        "load has no TLS; put load on the server behind it",
-        Substitute::Nothing,
-    ),
-    row(
-        "load",
-        "--replay --access-log --har",
-        "to send the requests of a log again",
-        Substitute::Option("--replay-log", "FILE"),
-    ),
-    row_without_value(
-        "load",
-        "-n --requests -N --number",
-        "a load has a duration, not a number of requests",
-        Substitute::Words(&["--duration", "10s"]),
-    ),
-    row("load", "--cpus --workers", "for the number of threads", Substitute::Option("--threads", "2")),
-    row(
-        "load",
-        "-k --keepalive --keep-alive --disable-keepalive --no-keepalive",
-        "connections are reused; for one connection per request",
-        Substitute::Words(&["--churn"]),
-    ),
-    row(
-        "load",
-        "-T --timeout",
-        "for the time that a reply may take",
-        Substitute::Option("--reply-timeout", "10s"),
-    ),
-    row("load", "-o --output --out", "to write the report to a file", Substitute::Option("--json", "FILE")),
-    row(
-        "load",
-        "-p --port --host --url --target -a --address --addr",
-        SERVER,
-        Substitute::Argument("echo@127.0.0.1:7007"),
-    ),
-    row(
         "compare",
         "-n --runs --rounds --repetitions",
         "for the number of repeats",
@@ -481,7 +325,7 @@ mod tests {
     #[test]
     fn no_option_of_another_program_is_an_option_here_or_has_two_meanings() {
         let program = Cli::command();
-        for command in ["serve", "load", "compare", "lecture"] {
+        for command in ["serve", "compare", "lecture"] {
             let own = program.find_subcommand(command).unwrap().get_arguments().flat_map(|argument| {
                 let long = argument.get_long().map(|long| format!("--{long}"));
                 long.into_iter().chain(argument.get_short().map(|short| format!("-{short}")))
@@ -504,10 +348,8 @@ mod tests {
     #[test]
     fn every_command_in_place_of_an_option_of_another_program_is_valid() {
         for entry in FOREIGN {
-            let argument = if entry.command == "load" { "echo" } else { "" };
             for name in entry.names() {
-                let words = [entry.command, argument, name].into_iter().filter(|word| !word.is_empty());
-                let words: Vec<String> = words.map(str::to_owned).collect();
+                let words = [entry.command, name].map(str::to_owned);
                 let corrected = entry.corrected(&TypedCommand::new(&words)).1.to_string();
                 let typed: Vec<&str> = corrected.split(' ').skip(1).collect();
                 let is_placeholder = matches!(entry.instead, Substitute::Directory);

@@ -16,7 +16,7 @@ use super::protocol::Protocol;
 use super::services::{UseWorkload, WorkloadOptions, loadable, with_workload};
 use super::start_time::StartTime;
 use super::target::LoadTarget;
-use super::units::{Bytes, Ms, count};
+use super::units::{Bytes, Ms, count, seed};
 use super::{Failure, load_find, load_table};
 use crate::judge::figures::counted;
 use crate::load::report::{Arrivals, Pace, Phase};
@@ -97,7 +97,7 @@ struct ShapeArgs {
     #[arg(long, value_name = "ADDR[/LEN],...", value_delimiter = ',')]
     source: Vec<SourceRange>,
     /// Repeat the bytes and arrivals of another run [default: from the clock, shown in the report]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed)]
     seed: Option<u64>,
 }
 
@@ -196,7 +196,7 @@ enum ArrivalsArg {
 }
 
 fn target_help() -> String {
-    format!("The server to load: a URL, or SERVICE@ADDR, with SERVICE one of {}, or tcp", loadable())
+    format!("The server to load: a URL, or SERVICE@ADDR, with SERVICE one of {}", loadable())
 }
 
 impl LoadArgs {
@@ -328,6 +328,12 @@ impl LoadArgs {
         if let (Flow::ToClient, Some((_, option))) =
             (workload.flow(), paced.iter().find(|(is_given, _)| *is_given))
         {
+            if protocol == Protocol::RawTcp {
+                return Err(Failure::Usage(format!(
+                    "{option} has no effect without --send, because the load only reads; for example: {}",
+                    super::load_raw::EXAMPLE
+                )));
+            }
             return Err(Failure::Usage(format!(
                 "{option} has no effect with {protocol}, which sends without requests; leave it out"
             )));
@@ -378,15 +384,19 @@ pub(super) fn run(args: &LoadArgs) -> Result<(), Failure> {
     }
     if !has_connected {
         let why = report.first_error.as_deref().unwrap_or("no connection");
-        // A server does not help against an error of the generator.
-        let is_own = report.errors.and(report.errors_before).of_generator() > 0;
-        let help = if is_own { "" } else { "; start a server there, or use the address of one" };
-        return Err(Failure::System(format!("{}: {why}{help}", report.configuration.target)));
+        return Err(Failure::System(format!("{}: {}", report.configuration.target, with_help(why))));
     }
     if let Some(why) = load_find::failure(&report) {
         return Err(Failure::Check(why));
     }
     judged(&report)
+}
+
+/// Why there is no connection, and what to do. An error of the generator, against which a server does not
+/// help, has that in it.
+fn with_help(why: &str) -> String {
+    let help = if why.contains("; ") { "" } else { "; start a server there, or use the address of one" };
+    format!("{why}{help}")
 }
 
 /// An error if a check of the report failed.
@@ -494,13 +504,30 @@ mod tests {
     }
 
     #[test]
+    fn a_server_is_no_help_against_an_error_of_the_generator() {
+        let refused = "refused: nothing listens there";
+        assert_eq!(with_help(refused), format!("{refused}; start a server there, or use the address of one"));
+        let of_source = "a source address does not belong to this machine; change --source";
+        assert_eq!(with_help(of_source), of_source);
+    }
+
+    #[test]
     fn contradictory_options_are_reported() {
         for (typed, part) in [
             ("echo --clients 1.5", "64, 10k or 1M"),
             ("echo --rate fast", "500, 10k or 1.5M"),
             ("echo --rate 0", "more than 0"),
             ("echo --clients 0", "at least 1"),
-            ("echo --churn --depth 2", "the depth must be 1"),
+            ("echo --churn --depth 2", "the depth must be 1; leave out --depth"),
+            (
+                "echo --threads 8 --clients 4",
+                "as many clients as threads; raise --clients, or lower --threads",
+            ),
+            ("tcp@127.0.0.1:1 --until x --rate 5", "--rate has no effect without --send, because"),
+            ("http://127.0.0.1/ --replay-log f --find p99<1s", "'--find <CHECK>'"),
+            ("http://127.0.0.1/ --replay-log f --replay-speed 2 --find p99<1s", "'--find <CHECK>'"),
+            ("http://127.0.0.1/ --follow=x", "not a whole number; write it as 64"),
+            ("echo --seed x", "not a whole number from 0"),
             ("echo --churn --connect-first", "before they send"),
             ("echo --bytes 0", "at least 1 byte"),
             ("message --bytes 256", "a request of message has at least 1 byte and at most 255"),

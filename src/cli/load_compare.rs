@@ -9,7 +9,7 @@ use super::Failure;
 use super::documents::print;
 use super::layout::{LineWidth, filled};
 use super::load_report::read_report;
-use super::units::time;
+use super::units::{seed, time};
 use crate::judge::figures::three_digits;
 use crate::load::comparison::{
     COVERAGE, Change, ComparedQuantity, Difference, Regression, RegressionState, compare,
@@ -42,7 +42,7 @@ pub(super) struct CompareRunsArgs {
     #[arg(long)]
     json: bool,
     /// The seed of the intervals
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = seed)]
     seed: u64,
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter};
 
@@ -19,7 +20,7 @@ pub(super) struct FileArgs {
     /// Write the report as JSON to this file; "-" is standard output, instead of the table
     ///
     /// Names end with their units. The documentation of the library (`oneloop::load::report`) explains each.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(report_path))]
     json: Option<PathBuf>,
     /// Write throughput and latency over time as CSV to this file; "-" is standard output
     #[arg(long, value_name = "FILE")]
@@ -37,6 +38,16 @@ pub(super) struct FileArgs {
     /// Write the report as one HTML page with plots to this file; "-" is standard output
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+}
+
+/// curl's `--json` takes a body.
+fn report_path(path: PathBuf) -> Result<PathBuf, String> {
+    let is_json = path.as_os_str().as_encoded_bytes().first().is_some_and(|first| b"{[".contains(first));
+    if is_json {
+        Err("it is the name of a file, for the report; such a name is written ./NAME".to_owned())
+    } else {
+        Ok(path)
+    }
 }
 
 /// A report in one form.

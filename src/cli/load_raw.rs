@@ -4,6 +4,8 @@ use clap::Args;
 
 use super::Failure;
 use super::load_input::read_file;
+use super::load_values::without_column;
+use super::units::number;
 use crate::load::clients::{BytePattern, RawLoad, RawScript, RawStep, ReplyEnd, Rows, Template};
 
 /// What to write for raw TCP.
@@ -26,7 +28,7 @@ pub(super) struct RawArgs {
     #[arg(long, value_name = "TEXT|/REGEX/", allow_hyphen_values = true)]
     until: Vec<String>,
     /// Each reply has N bytes; 0 means that there is no reply
-    #[arg(long, value_name = "N", conflicts_with_all = ["until", "until_close"])]
+    #[arg(long, value_name = "N", value_parser = reply_bytes, conflicts_with_all = ["until", "until_close"])]
     until_bytes: Option<u64>,
     /// Each reply ends when the server closes the connection
     #[arg(long, conflicts_with = "until")]
@@ -67,7 +69,11 @@ impl RawArgs {
     pub(super) fn load(&self, rows: Rows, seed: u64) -> Result<RawLoad, Failure> {
         let wrong = self.reject.as_deref().map(|typed| pattern("--reject", typed)).transpose()?;
         let script = RawScript { opening: self.opening()?, steps: self.steps(&rows)?, wrong };
-        RawLoad::new(script, rows, seed).map_err(|error| Failure::Usage(format!("tcp: {error}; see --help")))
+        if !rows.columns().is_empty() && !script.steps.iter().any(|step| step.send.has_column()) {
+            return Err(without_column(&rows, "--send"));
+        }
+        RawLoad::new(script, rows, seed)
+            .map_err(|error| Failure::Usage(format!("tcp: {error}; for example: {EXAMPLE}")))
     }
 
     fn opening(&self) -> Result<Vec<RawStep>, Failure> {
@@ -120,10 +126,20 @@ impl RawArgs {
 
 /// A pattern as it is typed.
 fn pattern(option: &str, typed: &str) -> Result<BytePattern, Failure> {
-    match typed.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
-        Some(regex) => Ok(BytePattern::Regex(regex.to_owned())),
-        None => unescaped(option, typed).map(BytePattern::Text),
-    }
+    let pattern = match typed.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
+        Some(regex) => BytePattern::Regex(regex.to_owned()),
+        None => unescaped(option, typed).map(BytePattern::Text)?,
+    };
+    let wrong = |error| Failure::Usage(format!("{option} \"{}\": {error}", typed.escape_debug()));
+    pattern.check().map_err(wrong)?;
+    Ok(pattern)
+}
+
+/// Up to here a number has no rounded digits.
+const REPLY_BYTES_MAX: u64 = 1 << 53;
+
+fn reply_bytes(text: &str) -> Result<u64, String> {
+    number(text, 0, REPLY_BYTES_MAX)
 }
 
 /// Bytes as they are typed, or those of a file.
@@ -211,7 +227,10 @@ mod tests {
             (&["--send=a"][..], "tcp needs --until"),
             (&["--send=a", "--until=x", "--until=y"], "2 of --until for 1 of --send"),
             (&["--send=a", "--until=x", "--until-bytes=1"], "cannot be used with"),
-            (&["--send=a", "--until=/(/"], "unclosed group"),
+            (&["--send=a", "--until=/(/"], r#"--until \"/(/\": unclosed group"#),
+            (&["--send=a", "--until=x", "--reject=/(/"], r#"--reject \"/(/\": unclosed group"#),
+            (&["--send=a", "--until=x", "--greeting=/a$/"], r#"--greeting \"/a$/\": "#),
+            (&["--send=a", "--until-bytes=x"], "not a whole number"),
             (&["--send=a", "--until=x", "--setup=x"], "--setup-until"),
             (&["--send=@/no/such", "--until=x"], "/no/such"),
             (&["--send=a", "--until="], "is found in a reply without bytes"),
@@ -220,6 +239,15 @@ mod tests {
         ] {
             let error = args(typed).unwrap_err();
             assert!(error.contains(part), "{typed:?}: {error}");
+        }
+        let raw = RawArgs { send: vec!["{a}".to_owned()], until: vec!["x".to_owned()], ..RawArgs::default() };
+        for (column, is_used) in [("a", true), ("b", false)] {
+            let mut rows = Rows::new(vec![column.to_owned()]);
+            rows.push([&b"1"[..]].into_iter()).unwrap();
+            let error = raw.load(rows, 1).map_err(|failure| format!("{failure:?}")).err();
+            let has_part =
+                |error: String| error.contains("--values has no effect, because no request has {b}");
+            assert_eq!(error.map(has_part), (!is_used).then_some(true));
         }
     }
 }

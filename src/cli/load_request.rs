@@ -13,7 +13,11 @@ use super::load_form::{multipart, urlencoded};
 use super::load_input::read_file;
 use super::load_replay::read_log;
 use super::load_urls::read_urls;
-use crate::load::clients::{HttpLoad, HttpOptions, HttpRequest, HttpRequests, RequestOrder, Rows, Verify};
+use super::load_values::without_column;
+use super::units::count;
+use crate::load::clients::{
+    HttpLoad, HttpOptions, HttpRequest, HttpRequests, RequestOrder, Rows, Template, Verify,
+};
 
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "HTTP request")]
@@ -54,7 +58,7 @@ pub(super) struct RequestArgs {
     /// several servers: those to the server of the first request are sent, with fields and bodies. Entries
     /// that cannot be sent are counted.
     #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "urls", "method", "data", "data_urlencode", "form", "rate", "arrivals", "values",
+        "urls", "method", "data", "data_urlencode", "form", "rate", "arrivals", "values", "find",
     ])]
     replay_log: Option<String>,
     /// How many times as fast as the log [default: 1]
@@ -74,7 +78,8 @@ pub(super) struct RequestArgs {
     ///
     /// A redirect counts as a reply, with its status and latency; the next request of that client goes to its
     /// target. Redirects to other servers are counted and not followed.
-    #[arg(short = 'L', long, value_name = "HOPS", num_args = 0..=1, require_equals = true, default_missing_value = "10")]
+    #[arg(short = 'L', long, value_name = "HOPS", num_args = 0..=1, require_equals = true, default_missing_value = "10",
+        value_parser = count::<0, { u32::MAX }>)]
     follow: Option<u32>,
     /// Keep the cookies of each client, across its connections, and send them back
     #[arg(long)]
@@ -221,11 +226,18 @@ impl RequestArgs {
                     .chain(columns)
                     .collect();
                 return Err(Failure::Usage(format!(
-                    "\"{}\": unknown variable {{{name}}}; there are {}",
+                    "\"{}\": unknown variable {{{name}}}; there are {}; to send the braces, write %7B{name}%7D",
                     request.target().escape_debug(),
                     known.join(", ")
                 )));
             }
+        }
+        let has_column = |(request, _): &(HttpRequest, u32)| {
+            // A mistake in a variable is reported later.
+            Template::parse(&request.to_bytes(), &rows).map_or(true, |template| template.has_column())
+        };
+        if !rows.columns().is_empty() && !list.iter().any(has_column) {
+            return Err(without_column(&rows, "the URL, a header field or the body"));
         }
         let order = RequestOrder::Random;
         let requests = HttpRequests { requests: list, order, variables: Some(rows), seed, shown };
@@ -346,4 +358,29 @@ fn unknown_variable<'a>(target: &'a str, columns: &[String]) -> Option<&'a str> 
         let is_known = ["counter", "random"].contains(&name) || columns.iter().any(|column| column == name);
         (is_name(name) && !is_known).then_some(name)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_for_variables_of_a_request() {
+        let rows = || {
+            let mut rows = Rows::new(vec!["user".to_owned()]);
+            rows.push([&b"ann"[..]].into_iter()).unwrap();
+            rows
+        };
+        let load = |target: &str, data: &str| {
+            let args = RequestArgs { data: vec![data.to_owned()], ..RequestArgs::default() };
+            let load = args.load(HttpRequest::get("h", target), rows(), 1);
+            load.map(drop).map_err(|failure| format!("{failure:?}"))
+        };
+        assert_eq!(load("/{user}", "a"), Ok(()));
+        assert_eq!(load("/", "{user} {other}"), Ok(()));
+        let error = load("/{counter}", "{other}").unwrap_err();
+        assert!(error.contains("--values has no effect, because no request has {user} in it"), "{error}");
+        let error = load("/{other}", "{user}").unwrap_err();
+        assert!(error.contains("{random:1-1000}, {user}; to send the braces, write %7Bother%7D"), "{error}");
+    }
 }

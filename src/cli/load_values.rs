@@ -14,7 +14,8 @@ pub(super) struct ValuesArgs {
     /// column
     ///
     /// Each request takes the next row; after the last row the first follows. Values are encoded in URLs.
-    /// {counter}, {random} and {random:1-1000} exist without this option. Other braces are sent unchanged.
+    /// {counter}, {random} and {random:1-1000} exist without this option. Other braces in header fields and
+    /// bodies are sent unchanged; in a URL, {NAME} without such a column is a mistake.
     #[arg(long, value_name = "FILE")]
     values: Option<PathBuf>,
 }
@@ -52,6 +53,15 @@ impl ValuesArgs {
         }
         Ok(rows)
     }
+}
+
+/// The mistake that no request has a variable of the table.
+pub(super) fn without_column(rows: &Rows, places: &str) -> Failure {
+    let names: Vec<String> = rows.columns().iter().map(|column| format!("{{{column}}}")).collect();
+    Failure::Usage(format!(
+        "--values has no effect, because no request has {} in it; write that into {places}, or leave out --values",
+        names.join(" or ")
+    ))
 }
 
 fn reason(error: &csv::Error) -> String {

@@ -8,11 +8,13 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::foreign::{Foreign, HOSTS, PORTS};
+use super::foreign_load::{behind_flag, instead_of};
 use super::listen::has_port;
 use super::spec::SpecError;
 use super::typed_command::TypedCommand;
+use super::units::Ms;
 use super::words::{closest, command, did_you_mean};
-use super::{in_one_line, spec};
+use super::{foreign_load, in_one_line, spec, target};
 use crate::lecture::scene::SceneName;
 use crate::models::Model;
 use crate::sys::Address;
@@ -38,6 +40,7 @@ fn example_value(value_name: &str) -> Option<&'static str> {
         "EXT=TYPE" => ".wasm=application/wasm",
         "FIELD" => "X-Frame-Options: DENY",
         "N,..." => "4,16,64",
+        "HOPS" => "10",
         "NAME=COMMAND" => "socat=socat TCP-LISTEN:{port},fork,reuseaddr EXEC:cat",
         "ADDR[/LEN],..." => "127.0.0.0/24",
         _ => return None,
@@ -56,6 +59,9 @@ pub(super) fn line(error: &clap::Error, typed: &[String], program: &clap::Comman
     let name = full.as_deref().unwrap_or(name);
     let mistake =
         Mistake { error, typed: TypedCommand::new(typed), words: typed, name, command: inner.or(outer) };
+    if let Some(message) = mistake.context(ContextKind::Custom) {
+        return message.to_owned();
+    }
     match error.kind() {
         ErrorKind::UnknownArgument => mistake.unknown_argument(),
         ErrorKind::InvalidSubcommand => mistake.unknown_command(program),
@@ -63,12 +69,24 @@ pub(super) fn line(error: &clap::Error, typed: &[String], program: &clap::Comman
         ErrorKind::ArgumentConflict if mistake.context(ContextKind::InvalidSubcommand).is_some() => {
             mistake.superfluous(mistake.context(ContextKind::InvalidSubcommand).unwrap_or_default())
         }
+        ErrorKind::ArgumentConflict if name == "load" => {
+            mistake.paced_replay().unwrap_or_else(|| mistake.as_clap_reports())
+        }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => mistake.wrong_value(),
         ErrorKind::MissingRequiredArgument if name == "load" => {
             format!("the server is missing; for example: {}", command(&["load", "echo@127.0.0.1:7007"]))
         }
         _ => mistake.as_clap_reports(),
     }
+}
+
+/// The error for a word that clap would take for something else than its user.
+pub(super) fn misread(typed: &[OsString]) -> Option<clap::Error> {
+    let typed: Vec<String> = typed.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let message = foreign_load::misread(&typed)?;
+    let mut error = clap::Error::new(ErrorKind::InvalidValue);
+    error.insert(ContextKind::Custom, ContextValue::String(message));
+    Some(error)
 }
 
 struct Mistake<'a> {
@@ -96,11 +114,25 @@ impl Mistake<'_> {
     /// The paragraphs of clap as one line: the error, its tips, and the command for help.
     fn as_clap_reports(&self) -> String {
         let text = self.error.to_string();
+        let mut is_usage = false;
         let lines = text.lines().map(str::trim).filter(|line| {
-            !line.is_empty() && !line.starts_with("Usage:") && !line.starts_with("For more information")
+            // Of a command with commands, the usage has two lines.
+            is_usage = line.starts_with("Usage:") || is_usage && !line.is_empty();
+            !line.is_empty() && !is_usage && !line.starts_with("For more information")
         });
         let line = lines.collect::<Vec<_>>().join("; ").replace(":;", ":");
         format!("{}; {}", line.strip_prefix("error: ").unwrap_or(&line), self.help())
+    }
+
+    /// The message about an option that changes when requests of a log are sent.
+    fn paced_replay(&self) -> Option<String> {
+        let text = self.error.to_string();
+        let names = |option: &str| text.contains(&format!("'--{option} <"));
+        let option = ["find", "rate", "arrivals"].into_iter().find(|option| names(option))?;
+        names("replay-log").then(|| {
+            let without = self.typed.clone().without(option);
+            format!("--replay-log sends at the times of the log, so --{option} has no effect; leave it out: {without}")
+        })
     }
 
     fn superfluous(&self, argument: &str) -> String {
@@ -109,6 +141,11 @@ impl Mistake<'_> {
                 "lecture does not take the argument \"{}\"; write: {works}",
                 argument.escape_debug()
             );
+        }
+        let arguments = self.typed.arguments();
+        let command = arguments.first().and_then(|word| self.command_of_load(word));
+        if let Some(line) = command.or_else(|| behind_flag(self.words)) {
+            return line;
         }
         let program = if self.name.is_empty() { "oneloop" } else { self.name };
         format!("{program} does not take the argument \"{}\"; {}", argument.escape_debug(), self.help())
@@ -146,6 +183,22 @@ impl Mistake<'_> {
         TypedCommand::first_valid(std::iter::once(all).chain(each).collect()).filter(|_| !found.is_empty())
     }
 
+    /// The message about a misspelt command of `load`, which clap takes for a server.
+    fn command_of_load(&self, word: &str) -> Option<String> {
+        let commands = self.command.filter(|_| self.name == "load")?.get_subcommands();
+        let commands: Vec<&str> = commands.map(clap::Command::get_name).collect();
+        let meant =
+            closest(word, commands.iter().copied().chain(target::names().map(|name| -> &str { name })))?;
+        let meant = commands.into_iter().find(|command| *command == meant && *command != word)?;
+        let corrected = self.typed.clone().with_argument(word, meant);
+        let next = if corrected.is_valid() {
+            format!("Write: {corrected}")
+        } else {
+            format!("See: {}", command(&["load", meant, "--help"]))
+        };
+        Some(format!("unknown command \"load {}\"; did you mean {meant}? {next}", word.escape_debug()))
+    }
+
     fn unknown_argument(&self) -> String {
         let argument = self.context(ContextKind::InvalidArg).unwrap_or_default();
         if !argument.starts_with('-') {
@@ -155,6 +208,11 @@ impl Mistake<'_> {
         let unknown = format!("{} is not an option{of}", in_one_line(argument));
         if self.name == "serve" && (HOSTS.contains(&argument) || PORTS.contains(&argument)) {
             return format!("{unknown}; write: {}", self.with_own_options());
+        }
+        if self.name == "load"
+            && let Some(instead) = instead_of(argument, self.words)
+        {
+            return format!("{unknown}; {instead}");
         }
         if let Some(entry) = Foreign::find(self.name, argument) {
             let (hint, works) = entry.corrected(&self.typed);
@@ -262,6 +320,9 @@ impl Mistake<'_> {
         };
         let valid_names = || valid.iter().map(String::as_str);
         if !option.starts_with('-') {
+            if let Some(line) = self.command_of_load(value) {
+                return line;
+            }
             let names = || {
                 let (what, value) = (option.trim_matches(['<', '>']).to_lowercase(), value.escape_debug());
                 let meant = did_you_mean(value.to_string().as_str(), valid_names());
@@ -308,6 +369,20 @@ impl Mistake<'_> {
                 return Some((
                     "to let in only a user, whose password is asked for",
                     left().with("auth", user),
+                ));
+            }
+        }
+        if self.name == "load" {
+            let left = || self.typed.clone().without(long);
+            // As in `oha -t 5s` and `curl --json '{}'`.
+            if long == "threads" && value.parse::<Ms>().is_ok() {
+                return Some(("for the time that a reply may take", left().with("reply-timeout", value)));
+            }
+            if long == "json" && !value.is_empty() {
+                let with_body = left().with_more("data", value);
+                return Some((
+                    "for a JSON body",
+                    with_body.with_more("header", "Content-Type: application/json"),
                 ));
             }
         }
@@ -395,6 +470,7 @@ pub(super) fn joined(typed: &[OsString]) -> Vec<OsString> {
 #[cfg(test)]
 mod tests {
     use super::super::Cli;
+    use super::super::words::split;
     use super::*;
     use clap::CommandFactory;
 
@@ -417,7 +493,7 @@ mod tests {
                 if option.1[0] == "TIME OF DAY" {
                     continue; // it is ahead until it is past
                 }
-                let typed = ["oneloop", name, target, &format!("--{}", option.0), value];
+                let typed = ["oneloop", name, target, &format!("--{}={value}", option.0)];
                 let typed = typed.iter().filter(|word| !word.is_empty());
                 let parsed = Cli::command().try_get_matches_from(typed);
                 assert!(parsed.is_ok(), "--{} {value}: {}", option.0, parsed.unwrap_err());
@@ -540,10 +616,37 @@ mod tests {
             ("load message --depth 0 -v", "load message --depth 64 -v"),
             ("load message --rps 10", "load message --rate 10"),
             ("load --url http://127.0.0.1/ -v", "load http://127.0.0.1/ -v"),
-            ("load http://127.0.0.1/ --host x -p 80", "load http://127.0.0.1/"),
+            ("load http://127.0.0.1/ --host x -p 80", "load http://127.0.0.1:80/ --header 'Host: x'"),
+            ("load merg r.json -q", "load merge r.json -q"),
+            ("load compar a b", "load compare a b"),
         ] {
             let line = reported(args);
             assert!(line.ends_with(&format!(": oneloop {works}")), "{args}: {line}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_a_message_suggests_is_accepted() {
+        for args in [
+            "load tcp://127.0.0.1:6379/",
+            "load echo://127.0.0.1:7",
+            "load htp://127.0.0.1/x",
+            "load https://127.0.0.1/x",
+            "load unix:///run/app.sock",
+            "load ftp://127.0.0.1/",
+            "load redis@127.0.0.1:6379",
+            "load http:127.0.0.1:1",
+            "load http:8000",
+            "load tcp:127.0.0.1:1",
+            "load echo:7007",
+            "load tcp@127.0.0.1",
+            "load tpc@127.0.0.1:1",
+            "load",
+        ] {
+            let line = reported(args);
+            let (_, suggested) = line.rsplit_once(": oneloop ").unwrap();
+            let words: Vec<OsString> = split(suggested).into_iter().map(OsString::from).collect();
+            assert!(super::super::parse(&words).is_ok(), "{args}: {line}");
         }
     }
 
@@ -602,6 +705,35 @@ mod tests {
                 "load echo -z 5s",
                 "-z is not an option of load; for the duration: oneloop load echo --duration 5s",
             ),
+            (
+                "load http://127.0.0.1/ --replay-log f --find p99<1s --replay-speed 2",
+                "--replay-log sends at the times of the log, so --find has no effect; leave it out: oneloop load http://127.0.0.1/ --replay-log f --replay-speed 2",
+            ),
+            (
+                "load http://127.0.0.1/ --rate 5 --replay-log f",
+                "--replay-log sends at the times of the log, so --rate has no effect; leave it out: oneloop load http://127.0.0.1/ --replay-log f",
+            ),
+            (
+                "load merg",
+                "unknown command \"load merg\"; did you mean merge? See: oneloop load merge --help",
+            ),
+            (
+                "load echo --rate 5 --rate 6",
+                "the argument '--rate <R|A:B>' cannot be used multiple times; see: oneloop load --help",
+            ),
+            (
+                "load echo --proxy x",
+                "--proxy is not an option of load; a proxy is not supported, because the load measures one server; without it: oneloop load echo",
+            ),
+            (
+                "load echo -rate 7",
+                "-rate is not an option of load; a long name has two dashes: oneloop load echo --rate 7",
+            ),
+            (
+                "load echo -d30s",
+                "-d is for a body, and \"30s\" is a time (for this body add -X POST); for the duration: oneloop load echo --duration 30s",
+            ),
+            ("load echo -L 3", "the value of -L follows an equals sign; write: oneloop load echo --follow=3"),
             ("load echo 64", "load does not take the argument \"64\"; see: oneloop load --help"),
             ("load", "the server is missing; for example: oneloop load echo@127.0.0.1:7007"),
             ("sreve", "unknown command \"sreve\"; did you mean serve? See: oneloop serve --help"),

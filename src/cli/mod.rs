@@ -12,6 +12,7 @@ mod completions;
 mod descriptors;
 mod documents;
 mod foreign;
+mod foreign_load;
 mod http;
 mod layout;
 mod lecture;
@@ -152,6 +153,9 @@ pub fn main() -> ExitCode {
 
 /// Parses the arguments after the program's name.
 fn parse(typed: &[OsString]) -> Result<(Cli, ArgMatches), clap::Error> {
+    if let Some(error) = mistake::misread(typed) {
+        return Err(error);
+    }
     let parse = |typed: &[OsString]| {
         let words = std::iter::once(OsString::from("oneloop")).chain(typed.iter().cloned());
         let matches = Cli::command().try_get_matches_from(words)?;

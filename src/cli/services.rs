@@ -10,7 +10,7 @@ use super::http::{HttpArgs, ServerContext};
 use super::load_raw::RawArgs;
 use super::load_request::RequestArgs;
 use super::load_values::ValuesArgs;
-use super::protocol::Protocol;
+use super::protocol::{Protocol, RAW_TCP};
 use super::spec::Spec;
 use crate::load::Workload;
 use crate::load::clients::{ChargenLoad, DiscardLoad, EchoLoad, HttpLoad, HttpRequest, MessageLoad};
@@ -151,7 +151,7 @@ pub(super) fn no_client(service: ServiceName) -> String {
     format!("load has no client for the service {service}; it has clients for {}", loadable())
 }
 
-/// The names of the services that load has a client for.
+/// The names that load takes before an address: the services that it has a client for, and raw TCP.
 pub(super) fn loadable() -> String {
-    LOADABLE.iter().map(|service| service.as_str()).collect::<Vec<_>>().join(", ")
+    LOADABLE.iter().map(|service| service.as_str()).chain([RAW_TCP]).collect::<Vec<_>>().join(", ")
 }

@@ -43,6 +43,9 @@ impl FromStr for LoadTarget {
                 text.escape_debug()
             ));
         }
+        if !scheme.is_empty() {
+            return Err(other_scheme(text, &scheme, rest));
+        }
         let (name, address) = match text.split_once('@') {
             Some((name, address)) => (name, Some(address)),
             None => (text, None),
@@ -66,7 +69,7 @@ impl FromStr for LoadTarget {
 }
 
 /// The names that may stand before the `@`.
-fn names() -> impl Iterator<Item = &'static str> {
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
     LOADABLE.iter().map(|known| known.as_str()).chain([RAW_TCP])
 }
 
@@ -83,6 +86,31 @@ fn raw_tcp(text: &str, address: Option<&str>) -> Result<LoadTarget, String> {
     Ok(LoadTarget { protocol: Protocol::RawTcp, host: String::new(), path: String::new(), address })
 }
 
+/// The message for a URL of another scheme than HTTP, with what the user probably meant.
+fn other_scheme(text: &str, scheme: &str, rest: &str) -> String {
+    let shown = text.escape_debug();
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let write =
+        |target: String| format!("\"{shown}\" is not a URL of HTTP; write: {}", command(&["load", &target]));
+    match closest(scheme, names().chain(["https"])) {
+        Some("http" | "https") => write(format!("http://{rest}")),
+        Some(known) if !authority.is_empty() => write(format!("{known}@{authority}")),
+        _ if scheme == "unix" => write(format!("http://unix:{rest}:/")),
+        _ => format!("\"{shown}\": load does not speak {}; {}", scheme.escape_debug(), as_raw_tcp(authority)),
+    }
+}
+
+/// How to load a server of another protocol.
+fn as_raw_tcp(address: &str) -> String {
+    let has_port = address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let target = format!("tcp@{}", if has_port { address } else { "127.0.0.1:6379" });
+    format!(
+        "the services are {}; what another protocol sends is written with --send and --until, for example: {}",
+        loadable(),
+        command(&["load", &target, "--send", r"PING\r\n", "--until", r"+PONG\r\n"])
+    )
+}
+
 /// The message for a word that does not name a service, with what the user probably meant.
 fn meant(text: &str, name: &str, address: Option<&str>) -> String {
     let word = text.escape_debug();
@@ -92,6 +120,18 @@ fn meant(text: &str, name: &str, address: Option<&str>) -> String {
             "unknown service \"{word}\"; did you mean {known}? Write: {}",
             command(&["load", &spec])
         );
+    }
+    // As in `http:127.0.0.1:8000` and `echo:7007`.
+    if let Some((known, rest)) = text.split_once(':')
+        && let Some(known) = names().find(|name| *name == known)
+        && !rest.trim_matches('/').is_empty()
+    {
+        let rest = rest.trim_start_matches('/');
+        let is_port = rest.parse::<u16>().is_ok();
+        let host = if is_port { "127.0.0.1:" } else { "" };
+        let target =
+            if known == "http" { format!("http://{host}{rest}") } else { format!("{known}@{host}{rest}") };
+        return format!("\"{word}\" does not name a service; write: {}", command(&["load", &target]));
     }
     // As typed into a browser: `localhost:8000`, `127.0.0.1/file`, `example.org`.
     let (host, path) = text.split_at(text.find('/').unwrap_or(text.len()));
@@ -106,7 +146,10 @@ fn meant(text: &str, name: &str, address: Option<&str>) -> String {
             loadable()
         );
     }
-    format!("unknown service \"{word}\"; the services are {}; {EXAMPLES}", loadable())
+    match address {
+        Some(address) => format!("unknown service \"{word}\"; {}", as_raw_tcp(address)),
+        None => format!("unknown service \"{word}\"; the services are {}; {EXAMPLES}", loadable()),
+    }
 }
 
 fn url(rest: &str) -> Result<LoadTarget, String> {
@@ -311,7 +354,22 @@ mod tests {
             ("localhost:8000", "write: oneloop load http://localhost:8000/,"),
             ("127.0.0.1/a", "write: oneloop load http://127.0.0.1/a,"),
             ("8000", "write: oneloop load http://127.0.0.1:8000/,"),
-            ("nginx", "the services are message, echo"),
+            ("nginx", "the services are message, echo, discard, chargen, http, tcp;"),
+            ("tcp://127.0.0.1:6379/", "write: oneloop load tcp@127.0.0.1:6379"),
+            ("echo://127.0.0.1:7", "write: oneloop load echo@127.0.0.1:7"),
+            ("htp://127.0.0.1/x", "write: oneloop load http://127.0.0.1/x"),
+            ("unix:///run/app.sock", "write: oneloop load http://unix:/run/app.sock:/"),
+            (
+                "ftp://x/",
+                "load does not speak ftp; the services are message, echo, discard, chargen, http, tcp;",
+            ),
+            ("ftp://x/", "oneloop load tcp@127.0.0.1:6379 --send 'PING\\r\\n' --until '+PONG\\r\\n'"),
+            ("redis@127.0.0.1:1", "oneloop load tcp@127.0.0.1:1 --send"),
+            ("http:127.0.0.1:1", "write: oneloop load http://127.0.0.1:1"),
+            ("http:/127.0.0.1:1/x", "write: oneloop load http://127.0.0.1:1/x"),
+            ("http:8000", "write: oneloop load http://127.0.0.1:8000"),
+            ("tcp:127.0.0.1:1", "write: oneloop load tcp@127.0.0.1:1"),
+            ("echo:7007", "write: oneloop load echo@127.0.0.1:7007"),
             ("HTTPS://127.0.0.1/", "oneloop load http://127.0.0.1/"),
             ("http://unix:/a.sock:/b c", "must be written as %XX"),
             ("http:///x", "\"http:///x\" is not a valid URL: the host is missing"),

@@ -85,7 +85,13 @@ impl TypedCommand {
     pub(super) fn with(mut self, long: &str, value: &str) -> TypedCommand {
         let at = self.options(long).first().map(|option| option.at);
         self = self.without(long);
-        self.insert(at.unwrap_or(self.words.len()), &[&format!("--{long}"), value]);
+        self.put(at.unwrap_or(self.words.len()), long, value);
+        self
+    }
+
+    /// With one more value of an option here.
+    pub(super) fn with_more(mut self, long: &str, value: &str) -> TypedCommand {
+        self.put(self.words.len(), long, value);
         self
     }
 
@@ -96,9 +102,9 @@ impl TypedCommand {
         match found.or(options.last()) {
             Some(option) => {
                 self.words.drain(option.at..option.at + option.len);
-                self.insert(option.at, &[&format!("--{long}"), new]);
+                self.put(option.at, long, new);
             }
-            None => self.insert(self.words.len(), &[&format!("--{long}"), new]),
+            None => self.put(self.words.len(), long, new),
         }
         self
     }
@@ -136,6 +142,17 @@ impl TypedCommand {
 
     pub(super) fn insert(&mut self, at: usize, words: &[&str]) {
         self.words.splice(at..at, words.iter().map(|word| (*word).to_owned()));
+    }
+
+    /// Adds an option here with its value.
+    fn put(&mut self, at: usize, long: &str, value: &str) {
+        let known = self.known();
+        let option = known.iter().find(|option| option.get_long() == Some(long));
+        if option.is_some_and(Arg::is_require_equals_set) {
+            self.insert(at, &[&format!("--{long}={value}")]);
+        } else {
+            self.insert(at, &[&format!("--{long}"), value]);
+        }
     }
 
     fn argument(&self, word: &str) -> Option<usize> {

@@ -37,6 +37,11 @@ pub(super) fn number(text: &str, min: u64, max: u64) -> Result<u64, String> {
     Ok(number as u64)
 }
 
+/// The seed of random numbers: any whole number, and none is rounded.
+pub(super) fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("not a whole number from 0 to {}", u64::MAX))
+}
+
 /// A time in ms: `200ms`, `30s`, `2min`, `1h`; `0` is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ms(pub(super) u32);

@@ -15,6 +15,22 @@ pub(super) fn quoted(word: &str) -> String {
     }
 }
 
+/// The words of a command as a shell splits them.
+#[cfg(test)]
+pub(super) fn split(command: &str) -> Vec<String> {
+    let (mut words, mut word, mut is_quoted, mut chars) = (Vec::new(), String::new(), false, command.chars());
+    while let Some(char) = chars.next() {
+        match char {
+            '\'' => is_quoted = !is_quoted,
+            '\\' if !is_quoted => word.extend(chars.next()),
+            ' ' if !is_quoted => words.push(std::mem::take(&mut word)),
+            char => word.push(char),
+        }
+    }
+    words.push(word);
+    words
+}
+
 /// The command `oneloop` with these arguments, quoted for a shell.
 pub(super) fn command(arguments: &[&str]) -> String {
     let words = arguments.iter().filter(|word| !word.is_empty()).map(|word| quoted(word));

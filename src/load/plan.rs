@@ -130,19 +130,25 @@ impl Plan {
             return wrong("the number of threads must be from 1 to 256");
         }
         if self.threads > self.clients {
-            return wrong("there must be at least as many clients as threads");
+            return wrong(
+                "there must be at least as many clients as threads; raise --clients, or lower --threads",
+            );
         }
         if self.connections() > u64::from(CLIENTS_MAX) {
-            return wrong("more than 16 million connections are not possible");
+            return wrong(
+                "more than 16 million connections are not possible; lower --clients, --idle or --slow",
+            );
         }
         if self.depth == 0 || self.depth > DEPTH_MAX {
             return wrong("the depth must be from 1 to 65536");
         }
         if self.churn && self.depth > 1 {
-            return wrong("with a connection per request the depth must be 1");
+            return wrong("with a connection per request the depth must be 1; leave out --depth");
         }
         if self.churn && self.connect_first {
-            return wrong("with a connection per request, clients cannot connect before they send");
+            return wrong(
+                "with a connection per request, clients cannot connect before they send; leave out --connect-first",
+            );
         }
         let rates = match self.pace {
             Pace::Closed => None,
@@ -150,7 +156,7 @@ impl Plan {
             Pace::Ramp { from_per_second, to_per_second, .. } => Some([from_per_second, to_per_second]),
         };
         if rates.into_iter().flatten().any(|rate| !(rate > 0.0 && rate <= RATE_MAX)) {
-            return wrong("the rate must be more than 0 and at most 100 million per second");
+            return wrong("the rate must be more than 0 and at most 100 million per second; change --rate");
         }
         let is_meant = |source: &SourceRange| match self.target {
             Address::Tcp(server) => source.is_ipv4() == server.is_ipv4(),
@@ -164,7 +170,10 @@ impl Plan {
         }
         let spans = [self.ramp, self.warmup, self.duration, self.connect_timeout, self.reply_timeout];
         if spans.iter().any(|&span| span > SPAN_MAX) {
-            return wrong("no time may be longer than a day");
+            return wrong(
+                "no time may be longer than a day; change --ramp, --warmup, --duration, --connect-timeout or \
+                 --reply-timeout",
+            );
         }
         let positive = [self.duration, self.connect_timeout, self.reply_timeout, self.slow_pause];
         if positive.iter().any(|&span| span < Duration::from_millis(1)) {

@@ -148,6 +148,7 @@ fn the_exit_code_shows_the_result() {
         let said = text(&done.stderr);
         assert_eq!(done.status.code(), Some(code), "{args:?}: {said}");
         assert!(said.contains(part) && said.lines().count() == usize::from(code != 0), "{args:?}: {said}");
+        assert!(!said.contains("start a server"), "there is one: {said}");
     }
     let unknown = load("http://no.such.name.invalid/", &[]);
     let told = "oneloop: cannot resolve the host \"no.such.name.invalid\": ";

@@ -503,7 +503,7 @@ fn a_log_is_sent_again_at_its_times_or_faster() {
     let took = seen[39].0 - seen[0].0;
     assert!(took >= std::time::Duration::from_millis(200), "{took:?}");
     for (args, shown) in [
-        (["--replay-log", &file, "--rate", "5"], "cannot be used with"),
+        (["--replay-log", &file, "--rate", "5"], "so --rate has no effect; leave it out"),
         (["--replay-log", &file, "--replay-speed", "0"], "how many times as fast"),
     ] {
         let done = load(&url, &args);

@@ -70,6 +70,11 @@ impl std::error::Error for PatternError {}
 const AUTOMATON_BYTES_MAX: usize = 1 << 20;
 
 impl BytePattern {
+    /// Whether it can be used by itself.
+    pub(crate) fn check(&self) -> Result<(), PatternError> {
+        ReplyScanner::new(None, Some(self)).map(drop)
+    }
+
     /// The same as a regular expression.
     fn regex(&self) -> String {
         use fmt::Write;

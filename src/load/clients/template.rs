@@ -109,6 +109,11 @@ impl Template {
         }
     }
 
+    /// Whether it has a column of the rows.
+    pub(crate) fn has_column(&self) -> bool {
+        self.columns().next().is_some()
+    }
+
     /// The numbers of the columns in it.
     pub(super) fn columns(&self) -> impl Iterator<Item = usize> {
         self.parts.iter().filter_map(|part| match part {
