@@ -5,6 +5,7 @@
  * CHILD_FAULTS pages of files in 64 KiB of their own that a child reads, as the code that it runs
  * READ_PAGES   pages that a request reads
  * READ_LINES   cache lines in 16 pages that a request reads
+ * OWN_LINES    cache lines of memory of its own, as its stack, that a thread writes for a request
  * CLOCK_READS  how often a request reads the clock */
 #include <fcntl.h>
 #include <stddef.h>
@@ -29,12 +30,16 @@ enum { PAGE = 4096, LINE = 64, AROUND = 65536 };
 #ifndef READ_LINES
 #define READ_LINES 0
 #endif
+#ifndef OWN_LINES
+#define OWN_LINES 0
+#endif
 #ifndef CLOCK_READS
 #define CLOCK_READS 0
 #endif
 
 static volatile char sink;
 static char *file_pages, *read_pages;
+static _Thread_local volatile char own[OWN_LINES * LINE + 1];
 
 static char *map(size_t bytes, int protection, int flags, int fd)
 {
@@ -83,6 +88,8 @@ static void request_price(void)
         sink = read_pages[page * PAGE + page % (PAGE / LINE) * LINE];
     for (int line = 0; line < READ_LINES; line++)
         sink = read_pages[line % 16 * PAGE + line / 16 * LINE];
+    for (int line = 0; line < OWN_LINES; line++)
+        own[line * LINE]++;
     for (int more = 0; more < CLOCK_READS; more++)
         clock_gettime(CLOCK_MONOTONIC, &now);
 }

@@ -162,7 +162,7 @@ const FOREIGN: &[Foreign] = &[
     row(
         "serve",
         "--listing --list --browse --index-of --autoindex",
-        "directories are listed already",
+        "directories are listed without it",
         Substitute::Nothing,
     ),
     row(

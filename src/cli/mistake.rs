@@ -204,6 +204,13 @@ impl Mistake<'_> {
         if !argument.starts_with('-') {
             return self.superfluous(argument);
         }
+        if self.name.is_empty() {
+            let commands = ["serve", "load", "lecture", "compare"];
+            let of = |name: &&str| self.typed.clone().with_word_before(argument, name);
+            if let Some(works) = commands.iter().map(of).find(TypedCommand::is_valid) {
+                return format!("{} stands behind a command; write: {works}", in_one_line(argument));
+            }
+        }
         let of = if self.name.is_empty() { String::new() } else { format!(" of {}", self.name) };
         let unknown = format!("{} is not an option{of}", in_one_line(argument));
         if self.name == "serve" && (HOSTS.contains(&argument) || PORTS.contains(&argument)) {
@@ -298,6 +305,13 @@ impl Mistake<'_> {
         if word.starts_with("http://") {
             let load = self.typed.clone().with_word_before(word, "load");
             return format!("{unknown}; to put load on that server: {load}");
+        }
+        if word.parse::<u16>().is_ok() {
+            let serve = self.typed.clone().with_word_before(word, "serve");
+            return format!(
+                "{unknown}; to serve on that port: {}",
+                serve.without_argument(word).with("port", word)
+            );
         }
         if word.parse::<spec::Spec>().is_err() {
             return format!("{unknown}; the commands are {}; see: oneloop --help", commands.join(", "));
@@ -685,7 +699,7 @@ mod tests {
             ("serve -a 80", "--address \"80\": it is a port; write: oneloop serve --port 80"),
             (
                 "serve --listing",
-                "--listing is not an option of serve; directories are listed already: oneloop serve",
+                "--listing is not an option of serve; directories are listed without it: oneloop serve",
             ),
             (
                 "serve --upload",
@@ -736,6 +750,10 @@ mod tests {
             ("load echo -L 3", "the value of -L follows an equals sign; write: oneloop load echo --follow=3"),
             ("load echo 64", "load does not take the argument \"64\"; see: oneloop load --help"),
             ("load", "the server is missing; for example: oneloop load echo@127.0.0.1:7007"),
+            ("8080", "unknown command \"8080\"; to serve on that port: oneloop serve --port 8080"),
+            ("-p 8080", "-p stands behind a command; write: oneloop serve -p 8080"),
+            ("--scene zombies", "--scene stands behind a command; write: oneloop lecture --scene zombies"),
+            ("--nonsense", "--nonsense is not an option; see: oneloop --help"),
             ("sreve", "unknown command \"sreve\"; did you mean serve? See: oneloop serve --help"),
             ("echo@8", "unknown command \"echo@8\"; to serve it: oneloop serve echo@8"),
             (
