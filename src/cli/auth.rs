@@ -72,7 +72,7 @@ impl AuthArgs {
     fn make(&self) -> Result<Option<AuthConfig>, Failure> {
         if self.auth_password.is_some() && self.auth.is_none() {
             return Err(Failure::Usage(
-                "--auth-password has no effect without --auth USER; a site with its own user has both behind its \
+                "--auth-password has no effect without --auth USER; a site with its own user has both after its \
                  directory: http=DIR,auth=USER,auth-password=FILE"
                     .to_owned(),
             ));

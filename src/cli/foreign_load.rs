@@ -1,4 +1,4 @@
-//! Options of other load generators and of curl, and what does the same in `oneloop load`.
+//! Options of other load generators and of curl, and their equivalents in `oneloop load`.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use super::Cli;
 use super::typed_command::TypedCommand;
 use super::units::Ms;
 
-/// What is written here for options that users know from other programs.
+/// Options that users know from other programs.
 struct Row {
     /// The options, separated by spaces.
     names: &'static str,
@@ -23,11 +23,11 @@ struct Row {
     instead: Counterpart,
 }
 
-/// What takes the place of an option.
+/// The equivalent of an option.
 enum Counterpart {
     /// The load does that already, or cannot do it.
     Nothing,
-    /// These words with the value for `{}`, or with this one where there is no value that is valid here.
+    /// These words with the value for `{}`, or with this one if the value is not valid in this program.
     Words(&'static [&'static str], &'static str),
     /// What this does with the value.
     Change(fn(&mut LoadWords, &str)),
@@ -96,7 +96,7 @@ pub(super) fn misread(typed: &[String]) -> Option<String> {
     words.body_that_is_a_time()
 }
 
-/// The number behind an option that takes no value in the next word, and what to write.
+/// The message about a number after an option that takes no value in the next word.
 pub(super) fn behind_flag(typed: &[String]) -> Option<String> {
     let words = LoadWords::new(typed)?;
     let is_flag = |at: &usize| {
@@ -169,7 +169,7 @@ struct OwnOption {
 /// The words of `oneloop load`, while they are corrected.
 struct LoadWords {
     words: Vec<String>,
-    /// Where the words behind the command begin.
+    /// Where the words after the command begin.
     begin: usize,
     /// Where a correction goes.
     at: usize,
@@ -265,7 +265,7 @@ impl LoadWords {
         Some(FoundOption { row, name: name.to_owned(), value, len: 1 + usize::from(next.is_some()) })
     }
 
-    /// Puts what is written here in place of the options of other programs. First come those whose value is
+    /// Replaces the options of other programs by their equivalents. First come those whose value is
     /// kept: an example in place of another one must not displace it.
     fn correct(&mut self) {
         for with_value in [true, false] {
@@ -374,7 +374,7 @@ impl LoadWords {
     }
 }
 
-/// The option in the form of this program, if it is a long name behind one dash, as Go's programs write
+/// The option in the form of this program, if it is a long name after one dash, as Go's programs write
 /// it.
 fn with_two_dashes(word: &str) -> Option<String> {
     let name = word.strip_prefix('-')?.split('=').next()?;
@@ -518,6 +518,8 @@ fn connect_to(words: &mut LoadWords, value: &str) {
     let parts: Vec<&str> = value.splitn(3, ':').collect();
     if let [_, _, to] = parts[..]
         && let Some((to, port)) = to.rsplit_once(':')
+        && (port.is_empty() || port.parse::<u16>().is_ok())
+        && !to.ends_with(':')
     {
         connect_to_address(words, to, port);
     }

@@ -85,8 +85,8 @@ pub(super) struct SiteArgs {
     /// The value of Cache-Control for files, such as "max-age=3600"
     #[arg(long, value_name = "VALUE")]
     cache_control: Option<String>,
-    /// A header field for every response, as "Name: value"; may be repeated. A site's own come beside those
-    /// of all sites
+    /// A header field for every response, as "Name: value"; may be repeated. Those of a site
+    /// are sent in addition to those of all sites
     #[arg(long, value_name = "FIELD", value_parser = field)]
     header: Vec<(String, String)>,
     #[command(flatten)]

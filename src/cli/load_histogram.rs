@@ -17,7 +17,7 @@ const BESIDE_COLUMNS: usize = 22;
 /// With a shorter bar, rows have no count: a share says as much.
 const BAR_COLUMNS_MIN: usize = 4;
 
-/// The picture with its caption, in so many columns; empty without a value.
+/// The picture with its caption, in this many columns; empty without a value.
 pub(super) fn picture(latency: &Latency, columns: usize) -> String {
     let rows = ranges(latency);
     let most = rows.iter().map(|row| row.1).max().unwrap_or(0);

@@ -204,12 +204,8 @@ impl Mistake<'_> {
         if !argument.starts_with('-') {
             return self.superfluous(argument);
         }
-        if self.name.is_empty() {
-            let commands = ["serve", "load", "lecture", "compare"];
-            let of = |name: &&str| self.typed.clone().with_word_before(argument, name);
-            if let Some(works) = commands.iter().map(of).find(TypedCommand::is_valid) {
-                return format!("{} stands behind a command; write: {works}", in_one_line(argument));
-            }
+        if let Some(works) = self.with_options_after_command() {
+            return format!("{} goes after the command; write: {works}", in_one_line(argument));
         }
         let of = if self.name.is_empty() { String::new() } else { format!(" of {}", self.name) };
         let unknown = format!("{} is not an option{of}", in_one_line(argument));
@@ -229,6 +225,20 @@ impl Mistake<'_> {
         let meant = closest(argument.trim_start_matches('-'), options);
         let meant = meant.map_or_else(String::new, |name| format!("; did you mean --{name}?"));
         format!("{unknown}{meant}; {}", self.help()).replace("?; see", "? See")
+    }
+
+    /// The command with the words before it after it; where there is none, with one that has these options.
+    fn with_options_after_command(&self) -> Option<TypedCommand> {
+        let commands: &[&str] =
+            if self.name.is_empty() { &["serve", "load", "lecture", "compare"] } else { &[self.name] };
+        let at = self.words.iter().position(|word| word == self.name).unwrap_or(0);
+        if at == 0 && !self.name.is_empty() {
+            return None;
+        }
+        let others = self.words[..at].iter().chain(self.words.iter().skip(at + usize::from(at > 0)));
+        let others: Vec<String> = others.cloned().collect();
+        let with = |command: &&str| TypedCommand::new(&[&[(*command).to_owned()], &others[..]].concat());
+        commands.iter().map(with).find(TypedCommand::is_valid)
     }
 
     /// The long options of the subcommand, with the names of their values.
@@ -306,14 +316,12 @@ impl Mistake<'_> {
             let load = self.typed.clone().with_word_before(word, "load");
             return format!("{unknown}; to put load on that server: {load}");
         }
-        if word.parse::<u16>().is_ok() {
-            let serve = self.typed.clone().with_word_before(word, "serve");
-            return format!(
-                "{unknown}; to serve on that port: {}",
-                serve.without_argument(word).with("port", word)
-            );
-        }
         if word.parse::<spec::Spec>().is_err() {
+            let left = self.typed.clone().with_word_before(word, "serve").without_argument(word);
+            let works = left.clone().with("port", word);
+            if word.parse::<u16>().is_ok() && !left.has("port") && works.is_valid() {
+                return format!("{unknown}; to serve on that port: {works}");
+            }
             return format!("{unknown}; the commands are {}; see: oneloop --help", commands.join(", "));
         }
         format!("{unknown}; to serve it: {}", self.typed.clone().with_word_before(word, "serve"))
@@ -751,8 +759,13 @@ mod tests {
             ("load echo 64", "load does not take the argument \"64\"; see: oneloop load --help"),
             ("load", "the server is missing; for example: oneloop load echo@127.0.0.1:7007"),
             ("8080", "unknown command \"8080\"; to serve on that port: oneloop serve --port 8080"),
-            ("-p 8080", "-p stands behind a command; write: oneloop serve -p 8080"),
-            ("--scene zombies", "--scene stands behind a command; write: oneloop lecture --scene zombies"),
+            ("-p 8080", "-p goes after the command; write: oneloop serve -p 8080"),
+            ("-p 8080 serve echo", "-p goes after the command; write: oneloop serve -p 8080 echo"),
+            (
+                "8080 -p 9000",
+                "unknown command \"8080\"; the commands are serve, load, compare, lecture, completions, man; see: oneloop --help",
+            ),
+            ("--scene zombies", "--scene goes after the command; write: oneloop lecture --scene zombies"),
             ("--nonsense", "--nonsense is not an option; see: oneloop --help"),
             ("sreve", "unknown command \"sreve\"; did you mean serve? See: oneloop serve --help"),
             ("echo@8", "unknown command \"echo@8\"; to serve it: oneloop serve echo@8"),

@@ -172,6 +172,7 @@ fn parse(typed: &[OsString]) -> Result<(Cli, ArgMatches), clap::Error> {
 }
 
 /// Checks what needs more than the parser, and no run: a command that a message suggests must be accepted.
+/// What `load` checks itself needs its files and its server.
 fn check(cli: &Cli, given: &GivenOptions) -> Result<(), Failure> {
     match &cli.command {
         Command::Serve(args) => serve::check(args, given),

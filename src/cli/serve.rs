@@ -116,7 +116,7 @@ its terminal closes.
 
 Sites: http=DIR serves all requests, http=/docs:DIR those below /docs, http=//example.org:DIR those of a host, and \
 http=//example.org/docs:DIR both. Sites with the same ADDR share a listener. A request for a host that no site has goes to the sites \
-without a host, or gets 421 if there are none. Flags apply to all sites, an option behind DIR to that site alone: \
+without a host, or gets 421 if there are none. Flags apply to all sites, an option after DIR to that site alone: \
 http=/docs:DIR,listing=off,index=start.html. The options are the flags under HTTP without dashes, except --access-format; \
 write a comma in a value twice.
 
@@ -551,7 +551,7 @@ fn apart(groups: &[ListenerGroup], addresses: &[Option<Address>], typed: &TypedC
     works
 }
 
-/// A port in place of one that is taken.
+/// A free port to suggest if the port is in use.
 fn example_port(taken: &Address) -> u16 {
     match taken {
         Address::Tcp(addr) if (1..u16::MAX).contains(&addr.port()) => addr.port() + 1,

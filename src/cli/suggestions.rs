@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::CommandFactory;
 
+use super::words::split;
 use super::{Cli, Failure, GivenOptions, check, mistake, parse};
 
 /// What `oneloop` reports about these words; `None` if it accepts them.
@@ -28,17 +29,7 @@ fn report_of(words: &[String]) -> Option<String> {
 fn suggested(message: &str) -> Option<Vec<String>> {
     let message = message.split(", or: oneloop ").next()?;
     let (_, command) = message.rsplit_once(": oneloop ")?;
-    let mut words = vec![String::new()];
-    let mut is_quoted = false;
-    for char in command.chars() {
-        match (char, words.last_mut()) {
-            ('\'', _) => is_quoted = !is_quoted,
-            (' ', _) if !is_quoted => words.push(String::new()),
-            (char, Some(word)) => word.push(char),
-            (_, None) => {}
-        }
-    }
-    Some(words)
+    Some(split(command))
 }
 
 /// Mistakes of users; the paths are those of this repository, `FILE` is a script.

@@ -51,9 +51,9 @@ impl TypedCommand {
         self
     }
 
-    /// With `new` before the first argument `old`.
+    /// With `new` before the first word `old` that is neither an option nor its value.
     pub(super) fn with_word_before(mut self, old: &str, new: &str) -> TypedCommand {
-        let at = self.argument(old).unwrap_or(0);
+        let at = self.places().into_iter().find(|at| self.words[*at] == old).unwrap_or(0);
         self.words.insert(at, new.to_owned());
         self
     }
@@ -156,7 +156,7 @@ impl TypedCommand {
     }
 
     fn argument(&self, word: &str) -> Option<usize> {
-        self.places().into_iter().find(|at| self.words[*at] == word)
+        self.places().into_iter().skip(1).find(|at| self.words[*at] == word)
     }
 
     /// Where the words are that are neither options nor their values: first the subcommand.

@@ -9,7 +9,7 @@ use super::svg::{Drawing, PATTERNS, STYLE, WIDTH, drawing, legend};
 use super::timeline::{Track, time_text};
 use crate::plot::svg::escape;
 
-/// Characters of a line below a picture in the SVG, which has no lines of its own.
+/// Characters of a line below a picture in the SVG, which does not wrap text.
 const LINE_CHARS: usize = 72;
 /// The height of such a line.
 const LINE: f64 = 17.0;
@@ -30,7 +30,7 @@ fn horizon_us(played: &[SceneRun]) -> u64 {
     longest.max(1000) * 51 / 50
 }
 
-/// All pictures in one SVG, side by side if they are larger on a slide then. `origin`: where they come from.
+/// All pictures in one SVG, side by side if they are larger on a slide then. `origin`: the program that made them.
 pub(crate) fn svg_file(scene: &Scene, played: &[SceneRun], origin: &str) -> String {
     let panels: Vec<Drawing> = played.iter().map(|one| panel(scene, one, horizon_us(played))).collect();
     let sheet = |columns| Sheet::of(scene, &panels, origin, columns);
@@ -102,7 +102,7 @@ impl Sheet {
     }
 }
 
-/// A page with all pictures, their sentences, and the numbers. `origin`: where they come from.
+/// A page with all pictures, their sentences, and the numbers. `origin`: the program that made them.
 pub(crate) fn html(scene: &Scene, played: &[SceneRun], origin: &str) -> String {
     let title = escape(&scene.title);
     let key = legend(scene, WIDTH);

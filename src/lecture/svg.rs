@@ -175,7 +175,7 @@ fn gauge_row(svg: &mut String, gauge: Gauge, timeline: &Timeline, axis: &Axis, y
     }
 }
 
-/// What the patterns and marks stand for, in so much width.
+/// What the patterns and marks stand for, in this width.
 pub(super) fn legend(scene: &Scene, width: f64) -> Drawing {
     let mut entries: Vec<(LegendSample, &str)> = vec![
         (LegendSample::Bar(TrackState::Queued), "waits in the backlog"),
