@@ -51,13 +51,17 @@ pub(super) fn read_report(path: &Path) -> Result<StoredReport, Failure> {
         )));
     }
     let around = [&text[..from], &text[until..]].map(|part| part.split(|byte| *byte == b'\n'));
-    let lines: Vec<&[u8]> =
-        around.into_iter().flatten().map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect();
-    if text[until..].trim_ascii_start().starts_with(b"{") {
+    let mut lines = around.into_iter().flatten().map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let next = until + first_object(&text[until..]);
+    if serde_json::Deserializer::from_slice(&text[next..])
+        .into_iter::<Report>()
+        .next()
+        .is_some_and(|it| it.is_ok())
+    {
         return Err(wrong(&"the file has more than one report; give each its own file"));
     }
-    let note = lines.first().map(|first| {
-        let count = counted(lines.len() as u64, "line was", "lines were");
+    let note = lines.next().map(|first| {
+        let count = counted(1 + lines.count() as u64, "line was", "lines were");
         let shown: String = String::from_utf8_lossy(first).chars().take(SHOWN_CHARS_MAX).collect();
         format!("{}: {count} left out around the report: \"{}\"", path.display(), shown.escape_debug())
     });

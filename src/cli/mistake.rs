@@ -618,7 +618,7 @@ mod tests {
             ("serve src --root nowhere", "serve DIR"),
             ("serve --directory", "serve DIR"),
             ("serve src/lib.rs src", "serve src"),
-            ("serve src/lib.rs tests", "serve src@8001 tests"),
+            ("serve src/lib.rs examples", "serve src@8001 examples"),
             ("serve src:8080 --lan", "serve src --lan --port 8080"),
             ("serve src:8080 echo@9 -v", "serve src echo@9 -v --port 8080"),
             ("serve http://src src", "serve src"),
@@ -669,6 +669,23 @@ mod tests {
             let (_, suggested) = line.rsplit_once(": oneloop ").unwrap();
             let words: Vec<OsString> = split(suggested).into_iter().map(OsString::from).collect();
             assert!(super::super::parse(&words).is_ok(), "{args}: {line}");
+        }
+    }
+
+    #[test]
+    fn what_needs_a_command_is_shown_with_one() {
+        for (args, line) in [
+            ("8080", "unknown command \"8080\"; to serve on that port: oneloop serve --port 8080"),
+            ("-p 8080", "-p goes after the command; write: oneloop serve -p 8080"),
+            ("-p 8080 serve echo", "-p goes after the command; write: oneloop serve -p 8080 echo"),
+            (
+                "8080 -p 9000",
+                "unknown command \"8080\"; the commands are serve, load, compare, lecture, completions, man; see: oneloop --help",
+            ),
+            ("--scene zombies", "--scene goes after the command; write: oneloop lecture --scene zombies"),
+            ("--nonsense", "--nonsense is not an option; see: oneloop --help"),
+        ] {
+            assert_eq!(reported(args), line, "{args}");
         }
     }
 
@@ -758,15 +775,6 @@ mod tests {
             ("load echo -L 3", "the value of -L follows an equals sign; write: oneloop load echo --follow=3"),
             ("load echo 64", "load does not take the argument \"64\"; see: oneloop load --help"),
             ("load", "the server is missing; for example: oneloop load echo@127.0.0.1:7007"),
-            ("8080", "unknown command \"8080\"; to serve on that port: oneloop serve --port 8080"),
-            ("-p 8080", "-p goes after the command; write: oneloop serve -p 8080"),
-            ("-p 8080 serve echo", "-p goes after the command; write: oneloop serve -p 8080 echo"),
-            (
-                "8080 -p 9000",
-                "unknown command \"8080\"; the commands are serve, load, compare, lecture, completions, man; see: oneloop --help",
-            ),
-            ("--scene zombies", "--scene goes after the command; write: oneloop lecture --scene zombies"),
-            ("--nonsense", "--nonsense is not an option; see: oneloop --help"),
             ("sreve", "unknown command \"sreve\"; did you mean serve? See: oneloop serve --help"),
             ("echo@8", "unknown command \"echo@8\"; to serve it: oneloop serve echo@8"),
             (

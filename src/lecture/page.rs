@@ -30,7 +30,8 @@ fn horizon_us(played: &[SceneRun]) -> u64 {
     longest.max(1000) * 51 / 50
 }
 
-/// All pictures in one SVG, side by side if they are larger on a slide then. `origin`: the program that made them.
+/// All pictures in one SVG, side by side if they are larger on a slide then. `origin`: the program that made
+/// them.
 pub(crate) fn svg_file(scene: &Scene, played: &[SceneRun], origin: &str) -> String {
     let panels: Vec<Drawing> = played.iter().map(|one| panel(scene, one, horizon_us(played))).collect();
     let sheet = |columns| Sheet::of(scene, &panels, origin, columns);

@@ -57,11 +57,13 @@ impl std::error::Error for MergeError {}
 /// by bucket, without loss. The time between intervals of the runs is that of the machines' clocks.
 pub fn merge(reports: &[Report]) -> Result<Report, MergeError> {
     let Some(first) = reports.first() else { return Err(MergeError::Nothing) };
+    // Older reports do not say what was sent: all are compared with one that does.
+    let reference = reports.iter().find(|report| report.configuration.request.is_some()).unwrap_or(first);
     for (at, report) in reports.iter().enumerate() {
         if report.schema_version > SCHEMA_VERSION {
             return Err(MergeError::Newer(at));
         }
-        let (one, other) = (&first.configuration, &report.configuration);
+        let (one, other) = (&reference.configuration, &report.configuration);
         if let Some((what, _)) = one.request_differences(other).first() {
             return Err(MergeError::Different(what));
         }

@@ -205,7 +205,7 @@ pub struct Configuration {
     pub seed: u64,
 }
 
-/// What requests have beside their target, and how replies are checked. There are no secrets in it.
+/// What requests have beside their target, and how replies are checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RequestSettings {
@@ -216,11 +216,12 @@ pub struct RequestSettings {
     pub fields: Vec<String>,
     /// The scheme of the field Authorization, such as `Basic`, or `other`; empty without that field.
     pub authorization: String,
-    /// A digest of methods, targets, fields and bodies: the same for the same requests. It is not of the
-    /// values of Authorization, Proxy-Authorization and Cookie, and not of what raw TCP sends before its
-    /// first request.
+    /// A digest of methods, targets, names of fields and bodies: the same for the same requests. Of the
+    /// values of fields it has only those that are no secrets, such as Accept and Range; what raw TCP sends
+    /// before its first request is not in it. Whoever guesses a body can check the guess.
     pub digest: String,
-    /// What is checked of bodies, as `--verify` has it: `whole`, `length`, `exact` or `json-pointer:...`.
+    /// What is checked of bodies, as `--verify` has it: `whole`, `length`, `exact` or `json-pointer:...`;
+    /// without the value at a pointer.
     pub verify: String,
     /// How many redirects in a row are followed.
     pub redirects_max: u32,

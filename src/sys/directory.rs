@@ -113,7 +113,11 @@ mod linux {
             // SAFETY: the kernel writes at most `BUFFER_BYTES` to `buffer`, which has so many and lives
             // longer than the call; a file closed meanwhile gives an error.
             let read = unsafe { libc::syscall(libc::SYS_getdents64, dir, buffer, BUFFER_BYTES) };
-            Ok(usize::try_from(Errno::result(read)?).unwrap_or(0).min(BUFFER_BYTES))
+            match Errno::result(read) {
+                // The directory was removed: it has no entries left.
+                Err(Errno::ENOENT) => Ok(0),
+                read => Ok(usize::try_from(read?).unwrap_or(0).min(BUFFER_BYTES)),
+            }
         }
     }
 }
@@ -187,6 +191,16 @@ mod tests {
         let entries = Entries::of(File::open(folder.path()).unwrap()).unwrap();
         assert_eq!(entries.stat(b"0-").unwrap().identity.size_bytes, 0);
         assert!(entries.stat(b"none").is_err() && entries.stat(b"a\0b").is_err());
+    }
+
+    #[test]
+    fn a_directory_that_is_removed_while_it_is_open_is_empty() {
+        let top = tempfile::tempdir().unwrap();
+        let gone = top.path().join("gone");
+        std::fs::create_dir(&gone).unwrap();
+        let entries = Entries::of(File::open(&gone).unwrap()).unwrap();
+        std::fs::remove_dir(&gone).unwrap();
+        assert_eq!(entries.map(Result::unwrap).count(), 0);
     }
 
     #[test]

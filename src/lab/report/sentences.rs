@@ -116,7 +116,8 @@ impl TrustedValue<'_> {
     }
 }
 
-/// The trusted values at the highest level where there are the most of them, and whose are not.
+/// The trusted values at the highest level that has two of them, otherwise one, and the servers that are left
+/// out there.
 #[derive(Default)]
 struct TrustedValues<'a> {
     level: u32,

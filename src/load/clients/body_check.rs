@@ -21,7 +21,7 @@ pub enum Verify {
     JsonPointer(String, Option<Value>),
 }
 
-/// As it is typed.
+/// As a report has it: without the value at a pointer, which may be a secret.
 impl fmt::Display for Verify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -29,7 +29,7 @@ impl fmt::Display for Verify {
             Verify::Length => f.write_str("length"),
             Verify::Exact => f.write_str("exact"),
             Verify::JsonPointer(pointer, None) => write!(f, "json-pointer:{pointer}"),
-            Verify::JsonPointer(pointer, Some(value)) => write!(f, "json-pointer:{pointer}={value}"),
+            Verify::JsonPointer(pointer, Some(_)) => write!(f, "json-pointer:{pointer}=..."),
         }
     }
 }

@@ -177,14 +177,37 @@ impl RawLoad {
 fn settings(opening: &[RawStep], steps: &[RawStep], wrong: Option<&BytePattern>) -> RequestSettings {
     let mut digest = RequestDigest::EMPTY;
     for step in opening {
-        digest.part(format!("{:?}", step.end).as_bytes());
+        add_end(&mut digest, &step.end);
     }
     for step in steps {
         digest.part(step.send.shown().as_bytes());
-        digest.part(format!("{:?}", step.end).as_bytes());
+        add_end(&mut digest, &step.end);
     }
-    digest.part(format!("{wrong:?}").as_bytes());
+    if let Some(wrong) = wrong {
+        add_pattern(&mut digest, wrong);
+    }
     RequestSettings { digest: digest.shown(), ..RequestSettings::default() }
+}
+
+fn add_end(digest: &mut RequestDigest, end: &ReplyEnd) {
+    match end {
+        ReplyEnd::Bytes(bytes) => digest.part(format!("{bytes} bytes").as_bytes()),
+        ReplyEnd::Pattern(pattern) => add_pattern(digest, pattern),
+        ReplyEnd::Close => digest.part(b"close"),
+    }
+}
+
+fn add_pattern(digest: &mut RequestDigest, pattern: &BytePattern) {
+    match pattern {
+        BytePattern::Text(text) => {
+            digest.part(b"text");
+            digest.part(text);
+        }
+        BytePattern::Regex(regex) => {
+            digest.part(b"regex");
+            digest.part(regex.as_bytes());
+        }
+    }
 }
 
 fn count_sending(steps: &[RawStep]) -> usize {

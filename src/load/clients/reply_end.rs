@@ -71,6 +71,7 @@ const AUTOMATON_BYTES_MAX: usize = 1 << 20;
 
 impl BytePattern {
     /// Whether it can be used by itself.
+    #[cfg(feature = "cli")]
     pub(crate) fn check(&self) -> Result<(), PatternError> {
         ReplyScanner::new(None, Some(self)).map(drop)
     }

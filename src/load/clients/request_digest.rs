@@ -1,4 +1,4 @@
-//! A number by which two runs see whether they sent the same.
+//! A number that shows whether two runs sent the same.
 
 /// Collects what is sent. The same parts give the same number in every build, which std's hasher does not
 /// promise (FNV-1a).
@@ -37,7 +37,8 @@ impl RequestDigest {
         }
     }
 
-    /// As eight digits: enough to see a difference, and too few to find out what was sent.
+    /// As eight digits: enough to see a difference. Whoever guesses what was sent can check the guess, so no
+    /// secret is added.
     pub(super) fn shown(self) -> String {
         format!("{:08x}", (self.0 >> 32) ^ (self.0 & 0xffff_ffff))
     }

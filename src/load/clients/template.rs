@@ -110,6 +110,7 @@ impl Template {
     }
 
     /// Whether it has a column of the rows.
+    #[cfg(feature = "cli")]
     pub(crate) fn has_column(&self) -> bool {
         self.columns().next().is_some()
     }
