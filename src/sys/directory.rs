@@ -7,7 +7,7 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
@@ -57,8 +57,8 @@ use linux::Reader;
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use super::{AsFd, BorrowedFd, Errno, File, io};
-    use std::os::fd::AsRawFd;
+    use super::{BorrowedFd, Errno, File, io};
+    use std::os::fd::{AsFd, AsRawFd};
 
     /// Entries are asked for by this many bytes: some 80 names of 8 bytes, about 20 µs. The longest name of
     /// any file system (FUSE: 1,024 bytes) fits.

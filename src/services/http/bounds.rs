@@ -75,9 +75,9 @@ pub(super) const SETTLED_SECONDS_MS: u64 = 2_100;
 pub(super) const READ_TRIES_MAX: u32 = 3;
 /// Directory entries read in one call, about 0.1 ms of processor time; then other clients have their turn.
 pub(super) const ENTRIES_PER_CALL_MAX: usize = 64;
-/// Entries that all listings together read in one turn of the loop, about 2 ms. The listings share it, but
-/// each gets at least `ENTRIES_PER_CALL_MIN`.
-pub(super) const ENTRIES_PER_TURN_MAX: usize = 512;
+/// Entries that all listings together read or write in one turn of the loop, about 4 ms. The listings share
+/// it; where each would have less than `ENTRIES_PER_CALL_MIN`, they take turns.
+pub(super) const ENTRIES_PER_TURN_MAX: usize = 384;
 /// With fewer entries per call, the calls would cost more than the entries.
 pub(super) const ENTRIES_PER_CALL_MIN: usize = 4;
 /// This many hidden entries, which are skipped, count as one.

@@ -239,13 +239,20 @@ impl Listing {
 
 impl Producer for Listing {
     fn produce(&mut self, piece: &mut Vec<u8>) -> io::Result<Produced> {
+        if !self.table.takes_turn() {
+            return Ok(Produced::Yield);
+        }
         let mut text = String::new();
         let next = self.step(&mut text).map_err(|error| {
             let directory = self.directory.escape_ascii();
             io::Error::new(error.kind(), format!("the listing of /{directory}: {error}"))
         });
         *piece = text.into_bytes();
-        next
+        match next {
+            // One piece in a turn, whose work they share.
+            Ok(Produced::More) if self.table.has_company() => Ok(Produced::Yield),
+            next => next,
+        }
     }
 
     /// What it takes outside the budget of all listings.

@@ -192,6 +192,9 @@ pub(crate) struct Table {
     budget: Arc<ListingBudget>,
     /// Of the budget: given back at the end of the table, whatever that is.
     taken_bytes: usize,
+    /// Calls so far. If listings take turns, it decides which they are; those that began together begin with
+    /// different numbers.
+    calls: usize,
     names: Vec<u8>,
     entries: Vec<Entry>,
     /// Numbers of entries: runs of `RUN_ENTRIES`, each sorted.
@@ -200,8 +203,21 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(budget: Arc<ListingBudget>) -> Table {
-        budget.listings.fetch_add(1, atomic::Ordering::Relaxed);
-        Table { budget, taken_bytes: 0, names: Vec::new(), entries: Vec::new(), sorted: Vec::new() }
+        let calls = budget.listings.fetch_add(1, atomic::Ordering::Relaxed);
+        Table { budget, taken_bytes: 0, calls, names: Vec::new(), entries: Vec::new(), sorted: Vec::new() }
+    }
+
+    /// Whether this listing works in this call. One more call has been made.
+    pub(crate) fn takes_turn(&mut self) -> bool {
+        let listings = self.budget.listings.load(atomic::Ordering::Relaxed);
+        let at_once = (self.budget.entries_per_turn_max / ENTRIES_PER_CALL_MIN).max(1);
+        self.calls = self.calls.wrapping_add(1);
+        self.calls.is_multiple_of(listings.div_ceil(at_once).max(1))
+    }
+
+    /// Whether other listings are under way.
+    pub(crate) fn has_company(&self) -> bool {
+        self.budget.listings.load(atomic::Ordering::Relaxed) > 1
     }
 
     /// The share of `most`, the work of a call, for this listing: concurrent listings share a turn.
@@ -548,7 +564,21 @@ mod tests {
             assert!((ENTRIES_PER_CALL_MIN..=ENTRIES_PER_CALL_MAX).contains(&each));
             assert!(each == ENTRIES_PER_CALL_MIN || each * listings <= ENTRIES_PER_TURN_MAX, "{listings}");
         }
+        let at_once = ENTRIES_PER_TURN_MAX / ENTRIES_PER_CALL_MIN;
+        let mut worked = vec![0; tables.len()];
+        let turns = 2 * tables.len().div_ceil(at_once);
+        for _ in 0..turns {
+            let mut together = 0;
+            for (table, worked) in tables.iter_mut().zip(&mut worked) {
+                let works = table.takes_turn();
+                *worked += u32::from(works);
+                together += usize::from(works);
+            }
+            assert!(together <= at_once + 1, "{together}");
+        }
+        assert!(worked.iter().all(|worked| *worked == 2), "each has its turn: {worked:?}");
         tables.truncate(1);
+        assert!(tables[0].takes_turn() && tables[0].takes_turn());
         assert_eq!(tables[0].share(ENTRIES_PER_CALL_MAX), ENTRIES_PER_CALL_MAX);
     }
 }
