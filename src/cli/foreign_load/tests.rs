@@ -154,6 +154,7 @@ fn a_correction_keeps_the_values() {
         (&["--resolve", "x:80:127.0.0.2"], &["http://127.0.0.2:80/a?b", "--header", "Host: 127.0.0.1:1"]),
         (&["--resolve", "x:80:::1"], &["http://[::1]:80/a?b", "--header", "Host: 127.0.0.1:1"]),
         (&["--connect-to", "::127.0.0.2:"], &["http://127.0.0.2:1/a?b", "--header", "Host: 127.0.0.1:1"]),
+        (&["--connect-to", "::[::1]:81"], &["http://[::1]:81/a?b", "--header", "Host: 127.0.0.1:1"]),
         (&["-G", "-d", "c=d", "-d", "e=f g"], &["http://127.0.0.1:1/a?b&c=d&e=f%20g"]),
         (&["--url-query", "c=d"], &["http://127.0.0.1:1/a?b&c=d"]),
         (&["--request-target", "/x"], &["http://127.0.0.1:1/x"]),
@@ -218,6 +219,8 @@ fn a_correction_keeps_the_values() {
     }
     let (_, suggested) = reported(&["load", "http://127.0.0.1:1/[a-z][0-9]", "--rand-regex-url"]);
     assert_eq!(suggested.unwrap(), ["load", "http://127.0.0.1:1/{random:1-1000}"]);
+    let (_, suggested) = reported(&["load", "http://[::1]/", "--connect-to", ":::81"]);
+    assert_eq!(suggested.unwrap(), ["load", "http://[::1]:81/", "--header", "Host: [::1]"]);
     let (_, suggested) = reported(&["load", "--port", "81"]);
     assert_eq!(suggested.unwrap(), ["load", "http://127.0.0.1:81/"]);
 }
