@@ -284,7 +284,7 @@ mod tests {
     use crate::load::report::{RequestSettings, StatusCount};
 
     /// The table of a report with its notes.
-    fn told(report: &Report) -> String {
+    fn shown(report: &Report) -> String {
         of(&Report { notes: crate::load::notes(report), ..report.clone() }, LineWidth::Unbroken)
     }
 
@@ -313,7 +313,7 @@ mod tests {
         let mut report = Report::empty(plan.configuration("echo", 64));
         report.configuration.pace = Pace::Open { rate_per_second: 1.0, arrivals: Arrivals::Constant };
         (report.measured_ns, report.configuration.resource) = (500_000_000, "/file".to_owned());
-        let text = told(&report);
+        let text = shown(&report);
         for part in [
             "127.0.0.1:7/file: open",
             "send lag      p50 -, p99 -, max -",
@@ -364,14 +364,14 @@ mod tests {
             ("PUT", "PUT http@127.0.0.1:17481/api: open loop"),
         ] {
             report.configuration.request = Some(settings(method));
-            assert!(told(&report).starts_with(line), "{method}: {}", told(&report));
+            assert!(shown(&report).starts_with(line), "{method}: {}", shown(&report));
         }
         (report.configuration.service, report.configuration.request) = ("tcp".to_owned(), Some(settings("")));
         report.configuration.resource = r"PING\r\n".to_owned();
         assert!(
-            told(&report).starts_with(r#"tcp@127.0.0.1:17481 "PING\r\n": open loop"#),
+            shown(&report).starts_with(r#"tcp@127.0.0.1:17481 "PING\r\n": open loop"#),
             "{}",
-            told(&report)
+            shown(&report)
         );
     }
 
@@ -407,7 +407,7 @@ mod tests {
             report.statuses =
                 statuses.iter().map(|&(status, replies)| StatusCount { status, replies }).collect();
             report.counts = [("redirects_followed".to_owned(), followed)].into();
-            told(&report).lines().find(|line| line.contains("not 2xx")).map(str::to_owned)
+            shown(&report).lines().find(|line| line.contains("not 2xx")).map(str::to_owned)
         };
         let note = noted(&[(200, 487), (503, 513)], 0).unwrap();
         assert!(
@@ -434,7 +434,7 @@ mod tests {
             (Some(0.24), "verdict: NOISY: the generator waited for a core 12 % of the time"),
         ] {
             report.generator.run_delay_s = run_delay_s;
-            let text = told(&report);
+            let text = shown(&report);
             assert!(text.contains(part) && !(run_delay_s == Some(0.09) && text.contains("waited")), "{text}");
         }
         let mut old = serde_json::to_value(&report).unwrap();
@@ -450,15 +450,15 @@ mod tests {
         report.configuration.pace = Pace::Open { rate_per_second: 1e3, arrivals: Arrivals::Poisson };
         (report.requests, report.requests_due, report.measured_ns) = (950, 990, 1_000_000_000);
         assert!(
-            told(&report).contains("verdict: FAILED: the offered rate was not reached: 950 of 990"),
+            shown(&report).contains("verdict: FAILED: the offered rate was not reached: 950 of 990"),
             "{}",
-            told(&report)
+            shown(&report)
         );
         // Random arrivals may be fewer than the rate times the duration.
         report.requests = 985;
-        assert!(!told(&report).contains("offered rate"), "{}", told(&report));
+        assert!(!shown(&report).contains("offered rate"), "{}", shown(&report));
         (report.missed_sends, report.unanswered) = (3, 7);
-        let text = told(&report);
+        let text = shown(&report);
         assert!(
             text.contains("verdict: NOISY: 3 scheduled requests were never sent")
                 && text.contains("\n         7 requests had no answer"),

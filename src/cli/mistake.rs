@@ -229,14 +229,12 @@ impl Mistake<'_> {
 
     /// The command with the words before it after it; where there is none, with one that has these options.
     fn with_options_after_command(&self) -> Option<TypedCommand> {
-        let commands: &[&str] =
-            if self.name.is_empty() { &["serve", "load", "lecture", "compare"] } else { &[self.name] };
-        let at = self.words.iter().position(|word| word == self.name).unwrap_or(0);
-        if at == 0 && !self.name.is_empty() {
-            return None;
-        }
-        let others = self.words[..at].iter().chain(self.words.iter().skip(at + usize::from(at > 0)));
-        let others: Vec<String> = others.cloned().collect();
+        let (commands, others) = if self.name.is_empty() {
+            (&["serve", "load", "lecture", "compare"][..], self.words.to_vec())
+        } else {
+            let at = self.words.iter().position(|word| word == self.name).filter(|at| *at > 0)?;
+            (&[self.name][..], [&self.words[..at], &self.words[at + 1..]].concat())
+        };
         let with = |command: &&str| TypedCommand::new(&[&[(*command).to_owned()], &others[..]].concat());
         commands.iter().map(with).find(TypedCommand::is_valid)
     }

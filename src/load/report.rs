@@ -218,7 +218,7 @@ pub struct RequestSettings {
     pub authorization: String,
     /// A digest of methods, targets, names of fields and bodies: the same for the same requests. Of the
     /// values of fields it has only those that are no secrets, such as Accept and Range; what raw TCP sends
-    /// before its first request is not in it. Whoever guesses a body can check the guess.
+    /// before its first request is not in it. It confirms a guess of a body.
     pub digest: String,
     /// What is checked of bodies, as `--verify` has it: `whole`, `length`, `exact` or `json-pointer:...`;
     /// without the value at a pointer.

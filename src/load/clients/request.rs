@@ -85,8 +85,8 @@ impl fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
-/// Fields whose values are in the digest of a report. Those of all others may be secrets, as of
-/// Authorization, Cookie and X-Api-Key: whoever guesses one would find that in the digest.
+/// Fields whose values are in the digest of a report. The values of other fields, such as Authorization,
+/// Cookie and X-Api-Key, may be secrets, and a digest would confirm a guess.
 const DIGESTED_FIELDS: [&str; 10] = [
     "Accept",
     "Accept-Encoding",

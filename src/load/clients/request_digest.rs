@@ -37,8 +37,8 @@ impl RequestDigest {
         }
     }
 
-    /// As eight digits: enough to see a difference. Whoever guesses what was sent can check the guess, so no
-    /// secret is added.
+    /// As eight digits: enough to see a difference. A digest confirms a guess of what was sent, so no secret
+    /// is added.
     pub(super) fn shown(self) -> String {
         format!("{:08x}", (self.0 >> 32) ^ (self.0 & 0xffff_ffff))
     }
