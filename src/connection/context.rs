@@ -1,10 +1,11 @@
 //! The context of one pump: the time, the limits, the buffers of the loop, the client's budget.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::limits::Limits;
-use crate::session::{Now, Outbox, Service};
+use crate::session::{LENT_BYTES_MIN, Now, Outbox, Service};
 use crate::telemetry::Telemetry;
 use crate::time::LiveTime;
 
@@ -115,8 +116,9 @@ pub struct Scratch {
 #[derive(Debug)]
 pub(super) struct InputBuffer {
     first: [u8; INPUT_BYTES_FIRST],
-    /// Used once it has grown; empty before.
-    grown: Vec<u8>,
+    /// Used once it has grown. Shared with the outbox while a session is called with many bytes
+    /// ([`Outbox::lend`]), and owned alone when it is read into.
+    grown: Option<Arc<[u8]>>,
     bytes_max: usize,
 }
 
@@ -132,7 +134,7 @@ impl Scratch {
     pub fn new(limits: &Limits) -> Self {
         let bytes_max = limits.read_bytes.max(1) as usize;
         Scratch {
-            input: InputBuffer { first: [0; INPUT_BYTES_FIRST], grown: Vec::new(), bytes_max },
+            input: InputBuffer { first: [0; INPUT_BYTES_FIRST], grown: None, bytes_max },
             outbox: Outbox::new(limits.outbox_bytes_max.max(1) as usize),
         }
     }
@@ -155,10 +157,25 @@ impl InputBuffer {
 
     #[cold]
     fn grow(&mut self, len: usize) {
-        if self.grown.is_empty() {
-            self.grown.extend_from_slice(&self.first[..len]);
+        let mut grown = self[..len].to_vec();
+        grown.resize(self.bytes_max.min(len * INPUT_GROWTH), 0);
+        self.grown = Some(grown.into());
+    }
+
+    /// The buffer for a read.
+    #[inline]
+    pub(super) fn for_read(&mut self) -> &mut [u8] {
+        match &mut self.grown {
+            None => &mut self.first[..self.bytes_max.min(INPUT_BYTES_FIRST)],
+            // A copy is made only if a session has kept the outbox of an earlier call.
+            Some(grown) => Arc::make_mut(grown),
         }
-        self.grown.resize(self.bytes_max.min(len * INPUT_GROWTH), 0);
+    }
+
+    /// The buffer, if `fresh` bytes at its front are so many that a session should send them without a copy.
+    #[inline]
+    pub(super) fn to_lend(&self, fresh: usize) -> Option<Arc<[u8]>> {
+        if fresh < LENT_BYTES_MIN { None } else { self.grown.clone() }
     }
 }
 
@@ -167,16 +184,10 @@ impl Deref for InputBuffer {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        let first = &self.first[..self.bytes_max.min(INPUT_BYTES_FIRST)];
-        if self.grown.is_empty() { first } else { &self.grown }
-    }
-}
-
-impl DerefMut for InputBuffer {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut [u8] {
-        let first = &mut self.first[..self.bytes_max.min(INPUT_BYTES_FIRST)];
-        if self.grown.is_empty() { first } else { &mut self.grown }
+        match &self.grown {
+            None => &self.first[..self.bytes_max.min(INPUT_BYTES_FIRST)],
+            Some(grown) => grown,
+        }
     }
 }
 

@@ -150,7 +150,8 @@ impl<T: Transport> Io<T> {
         patience: Patience,
         ctx: &mut Context<'_>,
     ) -> io::Result<ReadOutcome> {
-        let buf = &mut ctx.scratch.input[..room];
+        ctx.scratch.outbox.give_back();
+        let buf = &mut ctx.scratch.input.for_read()[..room];
         let read = match &mut self.extra {
             None => self.transport.read(buf, patience),
             Some(extra) => {

@@ -730,6 +730,9 @@ impl<S: Session, T: Transport> Connection<S, T> {
         budget.advances = budget.advances.saturating_sub(1);
         let Context { scratch: Scratch { input, outbox, .. }, limits, telemetry, clock, .. } = ctx;
         debug_assert!(outbox.is_empty());
+        if let Some(buffer) = input.to_lend(fresh) {
+            outbox.lend(buffer);
+        }
         let (input, ended) = (&input[..fresh], self.io.input_end == InputEnd::Seen);
         let (bytes, arrived_ms, last_arrived_ms) = self.io.unconsumed(input, now.monotonic_ms);
         let len = bytes.len();

@@ -21,7 +21,7 @@ pub use offload::{Busy, Lane, Offload, Outcome, Ticket};
 pub(crate) use offload::{Job, OffloadSource, OffloadTarget, QueueBound};
 pub(crate) use outbox::Answers;
 pub use outbox::{Content, FileRange, Full, Outbox};
-pub(crate) use outbox::{Front, GATHER_MAX};
+pub(crate) use outbox::{Front, GATHER_MAX, LENT_BYTES_MIN};
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

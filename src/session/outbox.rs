@@ -15,6 +15,9 @@ use super::{AnswerDetail, AnswerInfo};
 /// Pieces beyond plain bytes that may wait at once: each costs a few words, so the count is bounded as the
 /// bytes are.
 const PIECES_MAX: usize = 64;
+/// From this many bytes on, a put of bytes of the call's input sends them from where they lie: fewer are
+/// copied as fast.
+pub(crate) const LENT_BYTES_MIN: usize = 4 << 10;
 /// Slices of one vectored write, gathered without an allocation.
 pub(crate) const GATHER_MAX: usize = 16;
 
@@ -45,6 +48,8 @@ pub struct Outbox {
     /// Waiting bytes in memory: literal and shared ones, without files.
     held_bytes: usize,
     bytes_max: usize,
+    /// The buffer of the current call's input, until a put of bytes in it sends them from there.
+    lent: Option<Arc<[u8]>>,
     answers: Answers,
     answer_detail: AnswerDetail,
 }
@@ -67,6 +72,8 @@ impl Answers {
 enum Piece {
     Bytes(usize),
     Shared(Arc<[u8]>, Range<usize>),
+    /// As `Shared`, in the buffer of the loop, which is needed for the next read.
+    Lent(Arc<[u8]>, Range<usize>),
     File(FileRange),
     Answered(AnswerInfo),
 }
@@ -158,7 +165,7 @@ impl Outbox {
     /// in [`Outbox::held_bytes`], because this outbox may hold the last reference.
     pub(crate) fn memory_bytes(&self) -> usize {
         let pieces = self.pieces.iter().map(|piece| match piece {
-            Piece::Shared(_, range) => range.len(),
+            Piece::Shared(_, range) | Piece::Lent(_, range) => range.len(),
             Piece::Answered(info) => info.heap_bytes(),
             Piece::Bytes(_) | Piece::File(_) => 0,
         });
@@ -204,7 +211,7 @@ impl Outbox {
                 at += len;
                 Content::Bytes(&self.bytes[at - len..at])
             }
-            Piece::Shared(bytes, range) => Content::Bytes(&bytes[range.clone()]),
+            Piece::Shared(bytes, range) | Piece::Lent(bytes, range) => Content::Bytes(&bytes[range.clone()]),
             Piece::File(range) => Content::File(range),
             Piece::Answered(info) => Content::Answered(info),
         });
@@ -231,8 +238,7 @@ impl Outbox {
         if bytes.len() > self.room() {
             return Err(Full);
         }
-        self.bytes.extend_from_slice(bytes);
-        self.grew(bytes.len());
+        self.append(bytes);
         Ok(())
     }
 
@@ -262,9 +268,44 @@ impl Outbox {
     /// Puts as many of `bytes` as there is room for; returns how many that was.
     pub fn put_some(&mut self, bytes: &[u8]) -> usize {
         let len = bytes.len().min(self.room());
-        self.bytes.extend_from_slice(&bytes[..len]);
-        self.grew(len);
+        self.append(&bytes[..len]);
         len
+    }
+
+    /// Puts bytes for which there is room.
+    #[inline]
+    fn append(&mut self, bytes: &[u8]) {
+        if bytes.len() >= LENT_BYTES_MIN
+            && let Some((buffer, range)) = self.take_lent(bytes)
+        {
+            self.held_bytes += bytes.len();
+            self.push(Piece::Lent(buffer, range));
+        } else {
+            self.bytes.extend_from_slice(bytes);
+            self.grew(bytes.len());
+        }
+    }
+
+    /// Lends the buffer of the input with which the session is called, so that a session that sends its
+    /// input back needs no copy of it. Before the next read, [`Outbox::give_back`] must follow.
+    pub(crate) fn lend(&mut self, buffer: Arc<[u8]>) {
+        self.lent = Some(buffer);
+    }
+
+    /// Gives the lent buffer back if no put has used it. (One that was used is given back when it was sent.)
+    #[inline]
+    pub(crate) fn give_back(&mut self) {
+        if self.lent.is_some() {
+            self.lent = None;
+        }
+    }
+
+    /// The lent buffer and where in it `bytes` lie, if they do.
+    fn take_lent(&mut self, bytes: &[u8]) -> Option<(Arc<[u8]>, Range<usize>)> {
+        let start = bytes.as_ptr().addr().checked_sub(self.lent.as_ref()?.as_ptr().addr())?;
+        let range = start..start + bytes.len();
+        let buffer = self.lent.take_if(|buffer| range.end <= buffer.len())?;
+        Some((buffer, range))
     }
 
     /// Puts a range of shared bytes, without a copy.
@@ -344,9 +385,25 @@ impl Outbox {
         self.tail += len;
     }
 
-    /// What is to be sent, if it is all plain bytes.
+    /// What is to be sent, if it is all in one run of bytes.
+    #[inline]
     pub(crate) fn plain(&self) -> Option<&[u8]> {
-        (self.tail > 0 && self.pieces.is_empty()).then(|| &self.bytes[self.head..])
+        if self.pieces.is_empty() {
+            (self.tail > 0).then(|| &self.bytes[self.head..])
+        } else {
+            self.only_piece()
+        }
+    }
+
+    fn only_piece(&self) -> Option<&[u8]> {
+        match self.pieces.front()? {
+            Piece::Shared(bytes, range) | Piece::Lent(bytes, range)
+                if self.tail == 0 && self.pieces.len() == 1 =>
+            {
+                Some(&bytes[range.clone()])
+            }
+            _ => None,
+        }
     }
 
     /// What is to be sent next. Slices are gathered past reports of answers, up to the next file.
@@ -362,7 +419,7 @@ impl Outbox {
                     at += len;
                     count += 1;
                 }
-                Piece::Shared(bytes, range) => {
+                Piece::Shared(bytes, range) | Piece::Lent(bytes, range) => {
                     slices[count] = IoSlice::new(&bytes[range.clone()]);
                     count += 1;
                 }
@@ -407,7 +464,7 @@ impl Outbox {
                         self.head += part as usize;
                         self.held_bytes -= part as usize;
                     }
-                    Piece::Shared(..) => self.held_bytes -= part as usize,
+                    Piece::Shared(..) | Piece::Lent(..) => self.held_bytes -= part as usize,
                     Piece::File(_) | Piece::Answered(_) => {}
                 }
                 if !whole {
@@ -438,21 +495,50 @@ impl Outbox {
     }
 
     /// Moves the unsent content into a new outbox for the client, which is no larger than needed: the scratch
-    /// outbox stays with the loop.
+    /// outbox and a lent buffer stay with the loop.
     pub(crate) fn take_rest(&mut self) -> Box<Outbox> {
+        let has_lent = self.pieces.iter().any(|piece| matches!(piece, Piece::Lent(..)));
+        let bytes = if has_lent { self.copy_lent() } else { self.bytes[self.head..].to_vec() };
         let rest = Outbox {
-            bytes: self.bytes[self.head..].to_vec(),
+            bytes,
             head: 0,
             pieces: self.pieces.drain(..).collect(),
             tail: self.tail,
             held_bytes: self.held_bytes,
             bytes_max: self.bytes_max,
+            lent: None,
             answers: Answers::default(),
             answer_detail: self.answer_detail,
         };
         self.bytes.clear();
         (self.head, self.tail, self.held_bytes) = (0, 0, 0);
         Box::new(rest)
+    }
+
+    /// Returns all literal and lent bytes in order; the pieces and the tail are then such that all of them are
+    /// literal.
+    fn copy_lent(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.held_bytes);
+        let mut at = self.head;
+        for piece in &mut self.pieces {
+            match piece {
+                Piece::Bytes(len) => {
+                    bytes.extend_from_slice(&self.bytes[at..at + *len]);
+                    at += *len;
+                }
+                Piece::Lent(buffer, range) => {
+                    bytes.extend_from_slice(&buffer[range.clone()]);
+                    *piece = Piece::Bytes(range.len());
+                }
+                Piece::Shared(..) | Piece::File(_) | Piece::Answered(_) => {}
+            }
+        }
+        bytes.extend_from_slice(&self.bytes[at..]);
+        while let Some(Piece::Bytes(len)) = self.pieces.back() {
+            self.tail += len;
+            self.pieces.pop_back();
+        }
+        bytes
     }
 }
 
@@ -465,7 +551,7 @@ impl Piece {
                 *left -= part as usize;
                 (part, *left == 0)
             }
-            Piece::Shared(_, range) => {
+            Piece::Shared(_, range) | Piece::Lent(_, range) => {
                 let part = (range.len() as u64).min(len);
                 range.start += part as usize;
                 (part, range.start == range.end)
@@ -533,6 +619,8 @@ impl Drop for TextWriter<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn gathered(out: &Outbox) -> Vec<u8> {
@@ -550,6 +638,7 @@ mod tests {
             out.put(b"head ").unwrap();
             out.share(Arc::from(&b"..shared.."[..]), 2..8).unwrap();
             out.put(b" tail").unwrap();
+            assert_eq!(out.plain(), None, "they leave in one write");
             let mut all = Vec::new();
             while !out.is_empty() {
                 let mut part = gathered(&out);
@@ -672,6 +761,112 @@ mod tests {
         rest.abandon(|info| cut.push(info.status));
         assert_eq!(cut, [Some(404)]);
         assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn input_that_is_put_back_is_sent_from_where_it_lies_if_it_is_long_enough() {
+        let buffer: Arc<[u8]> = Arc::from([7; LENT_BYTES_MIN + 1]);
+        for range in [0..LENT_BYTES_MIN + 1, 1..LENT_BYTES_MIN + 1, 0..LENT_BYTES_MIN, 0..LENT_BYTES_MIN - 1]
+        {
+            let mut out = Outbox::new(1 << 20);
+            out.lend(Arc::clone(&buffer));
+            assert_eq!(out.put_some(&buffer[range.clone()]), range.len());
+            let is_in_place = out.plain().unwrap().as_ptr() == buffer[range.clone()].as_ptr();
+            assert_eq!(is_in_place, range.len() >= LENT_BYTES_MIN, "{range:?}");
+        }
+    }
+
+    /// What is done with an outbox.
+    #[derive(Clone, Debug)]
+    enum Act {
+        Put(usize),
+        /// This part of the input.
+        PutInput(Range<usize>),
+        Share(usize),
+        Report,
+        /// The stream takes up to so many bytes of the front.
+        Send(usize),
+        /// The rest moves to an outbox of the client's own, and the loop reads into its buffer again.
+        TakeRest,
+    }
+
+    const INPUT_BYTES: usize = 3 * LENT_BYTES_MIN;
+
+    fn act() -> impl Strategy<Value = Act> {
+        let len = 1..2 * LENT_BYTES_MIN;
+        prop_oneof![
+            len.clone().prop_map(Act::Put),
+            (0..INPUT_BYTES, 0..INPUT_BYTES).prop_map(|(a, b)| Act::PutInput(a.min(b)..a.max(b))),
+            len.clone().prop_map(Act::Share),
+            Just(Act::Report),
+            len.prop_map(Act::Send),
+            Just(Act::TakeRest),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sent_is_what_was_put_wherever_it_lay(acts in prop::collection::vec(act(), 1..40)) {
+            let mut next = 0u32;
+            let mut fresh = |len: usize| -> Vec<u8> {
+                next += 1;
+                (0..len as u32).map(|at| (at.wrapping_mul(31) ^ next) as u8).collect()
+            };
+            let mut buffer: Arc<[u8]> = fresh(INPUT_BYTES).into();
+            let mut out = Box::new(Outbox::new(usize::MAX));
+            out.set_answer_detail(AnswerDetail::Outcome);
+            let (mut waiting, mut begun, mut ended) = (Vec::new(), 0, 0);
+            for act in acts {
+                match act {
+                    Act::Put(len) => {
+                        let bytes = fresh(len);
+                        waiting.extend_from_slice(&bytes);
+                        out.put(&bytes).unwrap();
+                    }
+                    Act::PutInput(range) => {
+                        out.lend(Arc::clone(&buffer));
+                        waiting.extend_from_slice(&buffer[range.clone()]);
+                        out.put(&buffer[range]).unwrap();
+                    }
+                    Act::Share(len) => {
+                        let bytes = fresh(len);
+                        waiting.extend_from_slice(&bytes);
+                        out.share(bytes.into(), 0..len).unwrap();
+                    }
+                    Act::Report => {
+                        begun += 1;
+                        out.answered(info(200));
+                    }
+                    Act::Send(len) => {
+                        let mut front = out.plain().map_or_else(|| gathered(&out), <[u8]>::to_vec);
+                        front.truncate(len);
+                        prop_assert!(waiting.starts_with(&front));
+                        waiting.drain(..front.len());
+                        out.sent(front.len() as u64, |_, _| ended += 1);
+                    }
+                    Act::TakeRest => {
+                        let rest = out.take_rest();
+                        prop_assert!(out.is_empty() && out.content().count() == 0);
+                        out.give_back();
+                        let owned = Arc::get_mut(&mut buffer).expect("the loop's buffer is its own again");
+                        owned.copy_from_slice(&fresh(INPUT_BYTES));
+                        out = rest;
+                    }
+                }
+                let content = out.content().map(|content| match content {
+                    Content::Bytes(bytes) => bytes,
+                    Content::File(_) | Content::Answered(_) => &[],
+                });
+                prop_assert_eq!(content.collect::<Vec<_>>().concat(), &waiting[..]);
+                prop_assert_eq!(out.held_bytes(), waiting.len());
+                // `put` adds no piece without room for one: a full table has none.
+                if out.room() == 0 {
+                    break;
+                }
+            }
+            out.abandon(|_| ended += 1);
+            prop_assert_eq!(begun, ended);
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ use oneloop::limits::Limits;
 use oneloop::session::{AnswerInfo, Call, FileRange, Input, Outbox, Progress, Session, Wait};
 use oneloop::telemetry::{Metrics, Reason, Telemetry};
 
+use super::first_seed;
+use super::script::Random;
 use super::world::{at, opened};
 
 /// A call of the stream.
@@ -30,6 +32,7 @@ struct TestStream {
     ended: bool,
     failed: bool,
     room_bytes: usize,
+    got: Vec<u8>,
     calls: Vec<StreamCall>,
 }
 
@@ -50,6 +53,7 @@ impl Transport for TestStream {
             return Ok(WriteOutcome::NotNow);
         }
         self.room_bytes -= bytes;
+        self.got.extend(slices.iter().flat_map(|slice| slice.iter()).take(bytes));
         self.calls.push(StreamCall::Wrote { bytes, more_follows });
         Ok(WriteOutcome::Bytes(bytes))
     }
@@ -104,9 +108,8 @@ impl<F: FnMut(Input<'_>, &mut Outbox) -> Progress> Stage<FnSession<F>> {
 
 impl<S: Session> Stage<S> {
     fn of(limits: Limits, session: S) -> Self {
-        let arrived = VecDeque::new();
-        let stream =
-            TestStream { arrived, ended: false, failed: false, room_bytes: 1 << 20, calls: Vec::new() };
+        let (arrived, got, calls) = (VecDeque::new(), Vec::new(), Vec::new());
+        let stream = TestStream { arrived, ended: false, failed: false, room_bytes: 1 << 20, got, calls };
         Stage {
             client: opened(stream, session),
             scratch: Scratch::new(&limits),
@@ -609,5 +612,64 @@ fn only_bytes_beyond_the_minimum_count_ahead() {
             10_000 + windows * 1_000,
             "{taken_bytes} bytes in ten windows"
         );
+    }
+}
+
+/// Divides its input differently in each call.
+fn echo_in_two_puts() -> impl FnMut(Input<'_>, &mut Outbox) -> Progress {
+    let mut calls = 0;
+    move |input: Input<'_>, out: &mut Outbox| {
+        calls += 1;
+        let (first, second) = input.bytes.split_at(input.bytes.len() * (calls % 4) / 4);
+        let mut consumed = out.put_some(first);
+        if consumed == first.len() {
+            consumed += out.put_some(second);
+        }
+        if consumed < input.bytes.len() {
+            Progress::need_room(consumed)
+        } else {
+            Progress::need_input(consumed, Wait::NextRequest)
+        }
+    }
+}
+
+/// What a session puts of its input is sent from the buffer of the loop, into which the next client's input
+/// is read.
+#[test]
+fn long_messages_come_back_whole_whatever_room_there_is_though_clients_share_a_buffer() {
+    const CLIENTS: usize = 3;
+    const MESSAGE_BYTES_MAX: u64 = 100_000;
+    for seed in first_seed()..first_seed() + 20 {
+        println!("ONELOOP_SEED={seed} begins with this run");
+        let mut random = Random(seed);
+        let limits = Limits { outbox_bytes_max: 1_024 + random.below(1 << 17) as u32, ..Limits::default() };
+        let mut scratch = Scratch::new(&limits);
+        let mut stages: Vec<_> =
+            (0..CLIENTS).map(|_| Stage::new(limits.clone(), echo_in_two_puts())).collect();
+        let mut sent = vec![Vec::new(); CLIENTS];
+        let mut pump = |stage: &mut Stage<_>| {
+            std::mem::swap(&mut stage.scratch, &mut scratch);
+            let pumped = stage.pump();
+            std::mem::swap(&mut stage.scratch, &mut scratch);
+            pumped
+        };
+        for _ in 0..300 {
+            let of = random.below(CLIENTS as u64) as usize;
+            let (len, first) = (random.below(MESSAGE_BYTES_MAX), random.next());
+            if random.one_in(2) {
+                let message: Vec<u8> = (0..len).map(|at| (first ^ at.wrapping_mul(31)) as u8).collect();
+                stages[of].stream().arrived.extend(&message);
+                sent[of].extend(message);
+            } else {
+                stages[of].stream().room_bytes = len as usize;
+            }
+            assert!(matches!(pump(&mut stages[of]), Pumped::Waits | Pumped::More));
+        }
+        for (stage, sent) in stages.iter_mut().zip(&sent) {
+            stage.stream().room_bytes = usize::MAX;
+            (0..10_000).find(|_| pump(stage) == Pumped::Waits).expect("it comes to rest");
+            assert!(stage.stream().got == *sent, "what came back is what was sent");
+            assert_eq!(stage.client.held_bytes(), 0);
+        }
     }
 }
