@@ -306,14 +306,19 @@ fn with_all_clients_inside_there_are_descriptors_left_for_files() {
 /// More than there are descriptors for files, whatever the model.
 const HOLDERS: usize = 140;
 
+/// The longest file that needs no descriptor while it is sent, when there is none to spare.
+const PAGE_BYTES: usize = 64 << 10;
+
 /// The site with so few descriptors: many clients each hold the file that `target` names, and one more client
 /// asks.
 fn small_file_beside_holders(site: &Site, models: &[&str], target: impl Fn(usize) -> String) {
     site.file("small", "small");
+    site.file("page", "p".repeat(PAGE_BYTES));
     let spec = crate::common::http::spec(&site.root());
     for model in models {
         let setup = Setup::oneloop(["serve", &spec, "--model", model]).nofile(256);
         let mut server = setup.start().listening();
+        let tag = get(&mut server.client("http"), "/page", "").field("etag").map(str::to_owned);
         let mut answered_200 = 0;
         let holders = (0..HOLDERS).map(|n| {
             let mut client = server.client("http");
@@ -328,6 +333,9 @@ fn small_file_beside_holders(site: &Site, models: &[&str], target: impl Fn(usize
         assert!(answered_200 >= 256 / 8, "{model}: {answered_200} of {HOLDERS} are served");
         let mut other = server.client("http");
         assert_eq!(get(&mut other, "/small", "").text(), "small", "{model}");
+        let page = get(&mut other, "/page", "");
+        assert_eq!((page.status, page.body.len()), (200, PAGE_BYTES), "{model}");
+        assert_eq!(page.field("etag"), tag.as_deref(), "{model}: it has one tag, wherever it is read from");
         let said = server.stderr();
         assert!(!said.contains("accepting pauses"), "{model}: {said}");
         // The first, the tenth and the hundredth of them.

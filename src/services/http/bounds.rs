@@ -28,6 +28,9 @@ pub(super) const RANGES_MAX: usize = 16;
 /// Files up to this size are kept in memory. Longer ones cost less with sendfile(2): a copy of their bytes
 /// would be in the cache of this core, and a client on loopback would have to fetch it from there each time.
 pub(super) const MEMORY_FILE_BYTES_MAX: u64 = 8 << 10;
+/// Files up to this size are kept in memory while no further one may be open: most pages and their parts can
+/// be served still. Reading one takes about 10 µs.
+pub(super) const CROWDED_FILE_BYTES_MAX: u64 = 64 << 10;
 /// The entity tag of a file up to this size is a hash of its content: reading and hashing it once takes less
 /// than 0.1 ms of a turn (59 µs for 1 MiB) when it is in the page cache.
 pub(super) const HASHED_BYTES_MAX: u64 = 1 << 20;

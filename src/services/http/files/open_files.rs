@@ -35,6 +35,11 @@ struct OpenList {
 #[derive(Debug)]
 pub(crate) struct DirectoryPermit(Arc<OpenFiles>);
 
+/// The error beyond the bound: that of a process which has no descriptor left.
+pub(crate) fn no_place() -> io::Error {
+    io::Error::from_raw_os_error(libc::EMFILE)
+}
+
 /// The most files and directories that a service opens in a process that may have this many descriptors.
 pub(crate) fn open_files_max(descriptors: u64) -> usize {
     usize::try_from(descriptors / DESCRIPTORS_PER_OPEN_FILE).unwrap_or(usize::MAX).max(1)
@@ -59,11 +64,13 @@ impl OpenFiles {
         self.max.load(Ordering::Relaxed)
     }
 
-    /// Counts `file` for as long as it is open. Beyond the bound it is closed, with the error of a
-    /// process that has no descriptor left.
-    pub(crate) fn keep(&self, file: File) -> io::Result<Arc<File>> {
+    /// Counts `file` for as long as it is open. Beyond the bound it is given back: the caller must close it
+    /// soon.
+    pub(crate) fn keep(&self, file: File) -> Result<Arc<File>, File> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        self.reserve(&mut files)?;
+        if !self.has_place(&mut files) {
+            return Err(file);
+        }
         let file = Arc::new(file);
         files.all.push(Arc::downgrade(&file));
         Ok(file)
@@ -72,7 +79,9 @@ impl OpenFiles {
     /// Counts a directory that stays open, until the permit is dropped.
     pub(crate) fn directory(self: &Arc<Self>) -> io::Result<DirectoryPermit> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        self.reserve(&mut files)?;
+        if !self.has_place(&mut files) {
+            return Err(no_place());
+        }
         self.directories.fetch_add(1, Ordering::Relaxed);
         Ok(DirectoryPermit(Arc::clone(self)))
     }
@@ -91,17 +100,14 @@ impl OpenFiles {
     }
 
     /// Whether one more may be opened. The caller holds `files` until it is counted.
-    fn reserve(&self, files: &mut OpenList) -> io::Result<()> {
+    fn has_place(&self, files: &mut OpenList) -> bool {
         let max = self.max.load(Ordering::Relaxed);
         let directories = self.directories.load(Ordering::Relaxed);
         if files.all.len() >= files.sweep_at || files.all.len() + directories >= max {
             files.all.retain(|file| file.strong_count() > 0);
             files.sweep_at = (2 * files.all.len()).max(SWEEP_MIN);
         }
-        if files.all.len() + directories < max {
-            return Ok(());
-        }
-        Err(io::Error::from_raw_os_error(libc::EMFILE))
+        files.all.len() + directories < max
     }
 }
 
@@ -126,8 +132,8 @@ mod tests {
         let sent = Arc::clone(&first);
         let second = open.keep(file()).unwrap();
         let listed = open.directory().unwrap();
-        assert_eq!(open.keep(file()).unwrap_err().raw_os_error(), Some(libc::EMFILE));
-        assert!(open.directory().is_err());
+        assert!(open.keep(file()).is_err());
+        assert_eq!(open.directory().unwrap_err().raw_os_error(), Some(libc::EMFILE));
         drop(first);
         assert!(open.keep(file()).is_err(), "it is still being sent");
         drop(sent);

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use super::super::body::BodyPiece;
-use super::super::bounds::{BELIEVED_MS, MEMORY_FILE_BYTES_MAX};
+use super::super::bounds::{BELIEVED_MS, CROWDED_FILE_BYTES_MAX, MEMORY_FILE_BYTES_MAX};
 use super::super::codec::date::http_date;
 use super::super::codec::status::Status;
 use super::super::response::{FixedBody, PreparedResponse};
@@ -20,7 +20,7 @@ use super::config::Site;
 use super::encoding::Coding;
 use super::etag::Name;
 use super::media::{SAMPLE_BYTES, is_svgz};
-use super::open_files::DirectoryPermit;
+use super::open_files::{DirectoryPermit, no_place};
 use super::snapshot::{in_one_state, is_settled, read_at, read_some};
 use crate::session::Now;
 use crate::sys::files::{FileIdentity, FileKind, Stat, stat_of};
@@ -254,16 +254,27 @@ fn open(site: &Site, path: &[u8], now: Now) -> io::Result<Option<OpenedFile>> {
     if stat.kind == FileKind::Directory {
         return Ok(None);
     }
-    let (content, name) =
-        if let Some(bytes) = in_one_state(&file, &mut stat, MEMORY_FILE_BYTES_MAX, read_some)? {
-            let name = Name::of_content(&bytes);
-            (LoadedContent::Memory(bytes), name)
-        } else {
-            let file = site.open_files.keep(file)?;
-            let name = site.hashes.name(&file, &mut stat, now.wall)?;
-            (LoadedContent::File(file), name)
-        };
+    let (content, name) = if let Some(read) = in_memory(&file, &mut stat, MEMORY_FILE_BYTES_MAX)? {
+        read
+    } else {
+        match site.open_files.keep(file) {
+            Ok(file) => {
+                let name = site.hashes.name(&file, &mut stat, now.wall)?;
+                (LoadedContent::File(file), name)
+            }
+            Err(file) => in_memory(&file, &mut stat, CROWDED_FILE_BYTES_MAX)?.ok_or_else(no_place)?,
+        }
+    };
     Ok(Some(OpenedFile { stat, content, name }))
+}
+
+/// The content of a file of up to `bytes_max` bytes, and its name.
+fn in_memory(file: &File, stat: &mut Stat, bytes_max: u64) -> io::Result<Option<(LoadedContent, Name)>> {
+    let bytes = in_one_state(file, stat, bytes_max, read_some)?;
+    Ok(bytes.map(|bytes| {
+        let name = Name::of_content(&bytes);
+        (LoadedContent::Memory(bytes), name)
+    }))
 }
 
 fn resource(
