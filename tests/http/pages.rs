@@ -199,6 +199,29 @@ fn the_filter_shows_the_rows_that_have_all_its_words_and_how_many_they_are() {
 }
 
 #[test]
+fn a_filter_is_kept_when_the_order_changes() {
+    let Some(mut browser) = Browser::start() else { return };
+    let site = photos();
+    site.file("photos/100% #1 img.jpg", "longer than the others");
+    let (_server, url) = serve(&site.root().join("photos"), &[]);
+    browser.view(DESKTOP);
+    browser.open(&url);
+    browser.click("input");
+    browser.type_text("img #1 100%");
+    browser.click("th.s a");
+    browser.wait_for_page(&format!("{url}?sort=size#filter=img%20%231%20100%25"));
+    assert_eq!(browser.rows(), ["100% #1 img.jpg"]);
+    assert_eq!(browser.evaluate("document.querySelector('input').value"), "img #1 100%");
+    assert_eq!(browser.evaluate("document.querySelector('[role=status]').innerText"), "1 of 11 shown");
+    browser.evaluate("document.querySelector('input').select()");
+    browser.type_text(" ");
+    browser.click("th.s a");
+    browser.wait_for_page(&format!("{url}?sort=-size"));
+    assert_eq!(browser.rows().len(), 11);
+    assert_eq!(browser.complaints(), Vec::<&Value>::new());
+}
+
+#[test]
 fn an_order_is_kept_on_the_way_into_folders_and_back() {
     let Some(mut browser) = Browser::start() else { return };
     let site = photos();

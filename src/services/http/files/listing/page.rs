@@ -16,7 +16,7 @@ const SCRIPT: &str = include_str!("page.js");
 /// [`STYLE`], [`README_STYLE`] and [`SCRIPT`] as sources of a `Content-Security-Policy`.
 const STYLE_SOURCE: &str = "'sha256-CWHZAVtouMCyUjeErYZo2lEkR0Cb51ISZqWBSfjVSBY='";
 const README_STYLE_SOURCE: &str = "'sha256-VoQZFwGhnyy7hAyHUHzuClyESVpcJxKwFjSsU4AiFXc='";
-const SCRIPT_SOURCE: &str = "'sha256-y9Dnw1wyGMLha3mwK6BnhAxPAsC0qROVPviqsAGUa4g='";
+const SCRIPT_SOURCE: &str = "'sha256-R15uRrmMxICqtR0nMpy8aJuD3GE1QiQ/GUH9Yunwb0c='";
 
 /// The lines of the head of a listing. Nothing is applied, run or loaded but what is written here. With
 /// `readme`, the text below the rows may show images of the site.
