@@ -111,8 +111,7 @@ Examples:
   oneloop serve 'echo@*:7' --user nobody  bind as root, serve as nobody
 
 Signals: SIGTERM and SIGINT drain and stop the server, a second one stops it at once. SIGUSR1 logs the counters. SIGHUP \
-reopens the access log; if no access log is a file, it stops the server like SIGTERM, so use nohup to keep the server when \
-its terminal closes.
+reopens the access log. When its terminal closes, a server without an access log in a file drains and stops; nohup keeps it.
 
 Sites: http=DIR serves all requests, http=/docs:DIR those below /docs, http=//example.org:DIR those of a host, and \
 http=//example.org/docs:DIR both. Sites with the same ADDR share a listener. A request for a host that no site has goes to the sites \
