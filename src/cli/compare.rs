@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
 use super::documents::print;
-use super::units::count;
+use super::units::{count, seed};
 use super::words::{command, did_you_mean, typed};
 use crate::judge::figures::counted;
 use crate::lab::again::Remeasurement;
@@ -67,7 +67,7 @@ pub(super) struct CompareArgs {
     #[arg(long, value_name = "N", value_parser = count::<1, ATTEMPTS_MAX>)]
     attempts: Option<u32>,
     /// Repeat the order of another comparison [default: from the clock, printed at the start]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed)]
     seed: Option<u64>,
     /// Directory for the report and the raw data [default: oneloop-compare-DATE; with --replay: that of FILE]
     #[arg(long, value_name = "DIR")]
@@ -373,7 +373,21 @@ fn unread(file: &Path, error: &std::io::Error) -> Failure {
             let raw = if inside.is_file() { &inside } else { &raw };
             Failure::Usage(format!("--replay {word}: is a directory; name the file: {}", replay(raw)))
         }
-        ErrorKind::InvalidData => Failure::System(format!("--replay {word}: {error}")),
+        ErrorKind::InvalidData => {
+            let text = error.to_string();
+            // What the parser of JSON reports is of no use to a user who names another file.
+            let why = match text.split_once(": ") {
+                Some((line, reason)) if reason.contains(" at line ") => {
+                    format!("{line} is not from a comparison")
+                }
+                _ => text,
+            };
+            Failure::System(format!(
+                "--replay {word}: {why}; the raw data that oneloop compare writes is {}, for example: {}",
+                report::RAW,
+                replay(&raw)
+            ))
+        }
         _ => Failure::System(format!("--replay {word}: cannot read it: {error}")),
     }
 }

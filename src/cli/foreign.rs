@@ -30,6 +30,8 @@ enum Substitute {
     Directory,
     /// The value as the path of a site.
     Path,
+    /// The value as the host of a site.
+    Host,
     /// The value as the file of a picture.
     Picture,
 }
@@ -117,15 +119,18 @@ impl Substitute {
                     _ => with(&["--svg", &file.with_extension("svg").to_string_lossy()]),
                 }
             }
-            Substitute::Path => {
-                let path = format!("/{}", value.unwrap_or("docs").trim_matches('/'));
+            Substitute::Path | Substitute::Host => {
+                let mount = match self {
+                    Substitute::Host => format!("//{}", value.unwrap_or("example.org")),
+                    _ => format!("/{}", value.unwrap_or("docs").trim_matches('/')),
+                };
                 let sites = left.arguments();
                 match sites[..] {
-                    [] => with(&[&format!("http={path}:.")]),
+                    [] => with(&[&format!("http={mount}:.")]),
                     [site, ..] => {
                         let dir =
                             site.strip_prefix("http=").unwrap_or(if site == "http" { "." } else { site });
-                        changes.push(left.clone().with_argument(site, &format!("http={path}:{dir}")));
+                        changes.push(left.clone().with_argument(site, &format!("http={mount}:{dir}")));
                     }
                 }
             }
@@ -226,6 +231,44 @@ const FOREIGN: &[Foreign] = &[
         "--allow-archive --enable-zip --enable-tar --enable-tar-gz --zip -z -g -r",
         "to offer directories as archives",
         Substitute::Words(&["--archive"]),
+    ),
+    row("serve", "--domain --server-name --vhost", "for one host name", Substitute::Host),
+    row(
+        "serve",
+        "--daemon --daemonize --background --detach",
+        "the shell or a supervisor puts it in the background",
+        Substitute::Nothing,
+    ),
+    row("serve", "--silent --no-log --quiet-log", "to log less", Substitute::Words(&["-q"])),
+    row_without_value(
+        "serve",
+        "--config --conf --config-file --configuration",
+        "there is no configuration file; options take its place",
+        Substitute::Nothing,
+    ),
+    row_without_value(
+        "serve",
+        "--proxy --proxy-pass --reverse-proxy --upstream",
+        "serve does not forward requests; it shares files",
+        Substitute::Nothing,
+    ),
+    row(
+        "serve",
+        "--cgi --php --fastcgi",
+        "no programs are run; files are sent as they are",
+        Substitute::Nothing,
+    ),
+    row_without_value(
+        "serve",
+        "--protocol --http-version",
+        "HTTP/1.1 is spoken already",
+        Substitute::Nothing,
+    ),
+    row(
+        "serve",
+        "--gzip --brotli --compress --compression --compress-response",
+        "a FILE.gz or FILE.br beside FILE is sent to clients that accept it",
+        Substitute::Nothing,
     ),
     row(
         "serve",

@@ -9,7 +9,8 @@ use clap::{ArgAction, CommandFactory};
 
 use super::Cli;
 use super::typed_command::TypedCommand;
-use rows::{Counterpart, ROWS, Row, WordChange, is_number, is_span, is_url};
+use super::words::is_url;
+use rows::{Counterpart, ROWS, Row, WordChange, is_number, is_span};
 
 /// What the correction of an option of another program is for, and the command with all such options
 /// corrected.

@@ -125,6 +125,7 @@ mod tests {
         }
         let error = "8080".parse::<ListenAddress>().unwrap_err();
         assert_eq!(error, "it is a port");
-        assert!("example.org".parse::<ListenAddress>().unwrap_err().contains("is not a valid address"));
+        assert!("example.org".parse::<ListenAddress>().unwrap_err().contains("name of a host"));
+        assert!("exam/ple".parse::<ListenAddress>().unwrap_err().contains("is not a valid address"));
     }
 }

@@ -16,7 +16,7 @@ use super::protocol::Protocol;
 use super::services::{UseWorkload, WorkloadOptions, loadable, with_workload};
 use super::start_time::StartTime;
 use super::target::LoadTarget;
-use super::units::{Bytes, Ms, count, seed};
+use super::units::{Bytes, Ms, count, seed, span};
 use super::{Failure, load_find, load_table};
 use crate::judge::figures::counted;
 use crate::load::report::{Arrivals, Pace, Phase};
@@ -90,7 +90,7 @@ struct ShapeArgs {
     #[arg(long, value_name = "N", default_value = "0", value_parser = count::<0, { u32::MAX }>)]
     slow: u32,
     /// Time between two bytes of a slow client [default: 100ms]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = span::<1>)]
     slow_pause: Option<Ms>,
     /// Source addresses or blocks, used in turn [default: many of 127.0.0.0/8 for a server there, otherwise
     /// the system's choice]
@@ -110,7 +110,7 @@ struct TimeArgs {
     #[arg(long, value_name = "TIME OF DAY")]
     start_at: Option<StartTime>,
     /// How long to measure [default: 10s; with --find 3s for a probe; with --replay-log as long as the log]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = span::<1>)]
     duration: Option<Ms>,
     /// How long to run before measuring [default: 1s; with --find 500ms; with --replay-log 0]
     #[arg(long, value_name = "TIME")]
@@ -122,14 +122,14 @@ struct TimeArgs {
     #[arg(long)]
     connect_first: bool,
     /// How long connecting may take
-    #[arg(long, value_name = "TIME", default_value = "5s")]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = span::<1>)]
     connect_timeout: Ms,
     /// How long a reply may take, and how long the end of the run waits for replies
-    #[arg(long, value_name = "TIME", default_value = "10s")]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span::<1>)]
     reply_timeout: Ms,
     /// Length of the intervals in --csv, --json, --html and --hdr-log [default: 1s, or a tenth of a short
     /// run; a fiftieth of a run with --rate A:B]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = span::<10>)]
     interval: Option<Ms>,
 }
 

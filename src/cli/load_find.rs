@@ -72,10 +72,11 @@ fn rate(text: &str) -> Result<f64, String> {
     };
     let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let value = digits.parse::<f64>().ok().filter(|_| is_plain);
-    value.map(|value| value * factor).ok_or_else(|| {
+    let value = value.map(|value| value * factor).ok_or_else(|| {
         "not a rate; write requests per second as 500, 10k or 1.5M, or as 100:5k for a rate that grows"
             .to_owned()
-    })
+    })?;
+    if value > 0.0 { Ok(value) } else { Err("a rate must be more than 0".to_owned()) }
 }
 
 impl FindArgs {

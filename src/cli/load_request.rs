@@ -15,6 +15,7 @@ use super::load_replay::read_log;
 use super::load_urls::read_urls;
 use super::load_values::without_column;
 use super::units::count;
+use super::words::did_you_mean;
 use crate::load::clients::{
     HttpLoad, HttpOptions, HttpRequest, HttpRequests, RequestOrder, Rows, Template, Verify,
 };
@@ -148,7 +149,9 @@ impl FromStr for VerifyArg {
             "length" => VerifyArg::Body(Verify::Length),
             "exact" => VerifyArg::Body(Verify::Exact),
             _ => {
-                let rest = text.strip_prefix("json-pointer:").ok_or(VERIFY_FORM)?;
+                let names = ["exact", "length", "status", "whole", "none"];
+                let form = || format!("{VERIFY_FORM}{}", did_you_mean(text, names));
+                let rest = text.strip_prefix("json-pointer:").ok_or_else(form)?;
                 let (pointer, value) = match rest.split_once('=') {
                     Some((pointer, value)) => (pointer, Some(value)),
                     None => (rest, None),

@@ -11,10 +11,12 @@ use super::foreign::{Foreign, HOSTS, PORTS};
 use super::foreign_load::{behind_flag, instead_of};
 use super::listen::has_port;
 use super::spec::SpecError;
+use super::target::TargetError;
 use super::typed_command::TypedCommand;
 use super::units::Ms;
-use super::words::{closest, command, did_you_mean};
+use super::words::{closest, command, did_you_mean, is_url};
 use super::{foreign_load, in_one_line, spec, target};
+use crate::lab::plan::experiment::Experiment;
 use crate::lecture::scene::SceneName;
 use crate::models::Model;
 use crate::sys::Address;
@@ -26,10 +28,13 @@ fn example_value(value_name: &str) -> Option<&'static str> {
         "TIME" => "30s",
         "SIZE" => "64KiB",
         "N" => "64",
-        "R" => "10k",
+        "R" | "R|A:B" => "10k",
         "MODE" => "660",
         "PORT" => "8080",
         "ADDR" => "127.0.0.1",
+        "METHOD" => "POST",
+        "NAME: VALUE" => "X-Key: 7",
+        "DATA|@FILE" => "id=7",
         "USER" => "alice",
         "FILE" => "FILE",
         "DIR" => "DIR",
@@ -41,6 +46,8 @@ fn example_value(value_name: &str) -> Option<&'static str> {
         "FIELD" => "X-Frame-Options: DENY",
         "N,..." => "4,16,64",
         "HOPS" => "10",
+        "FACTOR" => "2",
+        "GROUP" => "nogroup",
         "NAME=COMMAND" => "socat=socat TCP-LISTEN:{port},fork,reuseaddr EXEC:cat",
         "ADDR[/LEN],..." => "127.0.0.0/24",
         _ => return None,
@@ -49,16 +56,9 @@ fn example_value(value_name: &str) -> Option<&'static str> {
 
 /// The message for an error in `typed`, the arguments after the program's name.
 pub(super) fn line(error: &clap::Error, typed: &[String], program: &clap::Command) -> String {
-    let at = typed.iter().position(|word| program.find_subcommand(word).is_some());
-    let name = at.map_or("", |at| typed[at].as_str());
-    let outer = program.find_subcommand(name);
-    // In `load compare`, the subcommand is the word after the command.
-    let inner = at.and_then(|at| typed.get(at + 1)).zip(outer);
-    let inner = inner.and_then(|(word, outer)| outer.find_subcommand(word));
-    let full = inner.map(|inner| format!("{name} {}", inner.get_name()));
-    let name = full.as_deref().unwrap_or(name);
-    let mistake =
-        Mistake { error, typed: TypedCommand::new(typed), words: typed, name, command: inner.or(outer) };
+    let (name, command) = subcommand(typed, program);
+    let mistake = Mistake { error, typed: TypedCommand::new(typed), words: typed, name: &name, command };
+    let name = name.as_str();
     if let Some(message) = mistake.context(ContextKind::Custom) {
         return message.to_owned();
     }
@@ -69,15 +69,45 @@ pub(super) fn line(error: &clap::Error, typed: &[String], program: &clap::Comman
         ErrorKind::ArgumentConflict if mistake.context(ContextKind::InvalidSubcommand).is_some() => {
             mistake.superfluous(mistake.context(ContextKind::InvalidSubcommand).unwrap_or_default())
         }
-        ErrorKind::ArgumentConflict if name == "load" => {
-            mistake.paced_replay().unwrap_or_else(|| mistake.as_clap_reports())
+        ErrorKind::ArgumentConflict => {
+            let replay = mistake.paced_replay().filter(|_| name == "load");
+            replay.or_else(|| mistake.conflict()).unwrap_or_else(|| mistake.as_clap_reports())
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => mistake.wrong_value(),
-        ErrorKind::MissingRequiredArgument if name == "load" => {
-            format!("the server is missing; for example: {}", command(&["load", "echo@127.0.0.1:7007"]))
-        }
+        ErrorKind::MissingRequiredArgument if name == "load" => mistake.without_server(),
+        ErrorKind::MissingRequiredArgument if name == "load compare" => mistake.without_report(),
         _ => mistake.as_clap_reports(),
     }
+}
+
+/// The subcommand of these words, such as `serve` or `load compare`, with its name; the name is empty if there
+/// is none.
+fn subcommand<'p>(typed: &[String], program: &'p clap::Command) -> (String, Option<&'p clap::Command>) {
+    let at = typed.iter().position(|word| program.find_subcommand(word).is_some());
+    let Some((at, outer)) = at.and_then(|at| Some((at, program.find_subcommand(&typed[at])?))) else {
+        return (String::new(), None);
+    };
+    // In `load compare`, the subcommand is the word after the command.
+    match typed.get(at + 1).and_then(|word| outer.find_subcommand(word)) {
+        Some(inner) => (format!("{} {}", typed[at], inner.get_name()), Some(inner)),
+        None => (typed[at].clone(), Some(outer)),
+    }
+}
+
+/// The command with an example of the option that begins the message, in place of a value that the parser
+/// accepted.
+pub(super) fn example(message: &str, typed: &[String], program: &clap::Command) -> Option<TypedCommand> {
+    let (name, command) = subcommand(typed, program);
+    let end = |c: char| c != '-' && !c.is_ascii_alphanumeric();
+    let long = message.strip_prefix("--")?.split(end).next()?;
+    let typed_command = TypedCommand::new(typed);
+    let values = typed_command.values(long);
+    let is_quoted = |value: &&String| message.contains(&*value.escape_debug().to_string());
+    let value = values.iter().find(is_quoted).or(values.last())?;
+    let error = clap::Error::new(ErrorKind::InvalidValue);
+    let mistake = Mistake { error: &error, typed: typed_command.clone(), words: typed, name: &name, command };
+    let example = mistake.example_of(long, value, &[])?;
+    Some(typed_command.with_value(long, value, &example))
 }
 
 /// The error for a word that clap would take for something else than its user.
@@ -107,7 +137,7 @@ impl Mistake<'_> {
     }
 
     fn help(&self) -> String {
-        let words: Vec<&str> = self.name.split(' ').chain(["--help"]).collect();
+        let words: Vec<&str> = self.name.split_whitespace().chain(["--help"]).collect();
         format!("see: {}", command(&words))
     }
 
@@ -124,6 +154,49 @@ impl Mistake<'_> {
         format!("{}; {}", line.strip_prefix("error: ").unwrap_or(&line), self.help())
     }
 
+    /// The message about a load without a server. A URL after an option is the value of that option.
+    fn without_server(&self) -> String {
+        let valued = self.options_with_values().find_map(|(names, value_name)| {
+            let name = names.into_iter().find(|name| self.words.contains(name))?;
+            let at = self.words.iter().position(|word| *word == name)?;
+            let url = self.words.get(at + 1).filter(|next| is_url(next))?;
+            Some((at, name, url, example_value(value_name)?))
+        });
+        if let Some((at, option, url, example)) = valued {
+            let mut works = TypedCommand::new(self.words);
+            works.insert(at + 1, &[example]);
+            let url = url.escape_debug();
+            return format!(
+                "{option} takes \"{url}\" as its value, so the server is missing; for example: {works}"
+            );
+        }
+        // Most options are for HTTP.
+        let server = if self.words.len() == 1 { "echo@127.0.0.1:7007" } else { "http://127.0.0.1:8000/" };
+        format!("the server is missing; for example: {}", self.typed.clone().with_argument("", server))
+    }
+
+    /// The options with values, each as its names and the name of its value.
+    fn options_with_values(&self) -> impl Iterator<Item = (Vec<String>, &str)> {
+        let arguments = self.command.into_iter().flat_map(clap::Command::get_arguments);
+        arguments.filter(|option| option.get_action().takes_values() && !option.is_positional()).map(
+            |option| {
+                let long = option.get_long().map(|long| format!("--{long}"));
+                let names = option.get_short().map(|short| format!("-{short}")).into_iter().chain(long);
+                let value = option.get_value_names().and_then(|names| names.first());
+                (names.collect(), value.map_or("", |name| name.as_str()))
+            },
+        )
+    }
+
+    /// The message about `load compare` with fewer than two reports.
+    fn without_report(&self) -> String {
+        let missing = 2_usize.saturating_sub(self.typed.arguments().len().saturating_sub(1));
+        let works = (0..missing).fold(self.typed.clone(), |works, _| works.with_argument("", "FILE"));
+        let what =
+            if missing == 1 { "one report to compare with is missing" } else { "two reports are missing" };
+        format!("{what}: of the run before a change, and of the run after it; write: {works}")
+    }
+
     /// The message about an option that changes when requests of a log are sent.
     fn paced_replay(&self) -> Option<String> {
         let text = self.error.to_string();
@@ -133,6 +206,35 @@ impl Mistake<'_> {
             let without = self.typed.clone().without(option);
             format!("--replay-log sends at the times of the log, so --{option} has no effect; leave it out: {without}")
         })
+    }
+
+    /// The message about options that exclude each other, or about one that is given twice.
+    fn conflict(&self) -> Option<String> {
+        let long = |shown: &str| -> Option<String> {
+            let end = |c: char| c != '-' && !c.is_ascii_alphanumeric();
+            Some(shown.strip_prefix("--")?.split(end).next()?.to_owned())
+        };
+        let later = long(self.context(ContextKind::InvalidArg)?)?;
+        let others = match self.error.get(ContextKind::PriorArg)? {
+            ContextValue::String(other) => vec![long(other)?],
+            ContextValue::Strings(others) => others.iter().filter_map(|other| long(other)).collect(),
+            _ => return None,
+        };
+        if others.is_empty() || others.contains(&later) {
+            let last = self.typed.values(&later).pop()?;
+            let works = self.typed.clone().with(&later, &last);
+            return Some(format!("--{later} is given more than once; write: {works}"));
+        }
+        let without =
+            |names: &[String]| names.iter().fold(self.typed.clone(), |left, name| left.without(name));
+        let mut changes = vec![without(&others), without(std::slice::from_ref(&later))];
+        // An option with a value says more than a flag.
+        if self.typed.values(&later).is_empty() {
+            changes.reverse();
+        }
+        let works = TypedCommand::first_valid(changes)?;
+        let others: Vec<String> = others.iter().map(|other| format!("--{other}")).collect();
+        Some(format!("--{later} and {} exclude each other; for example: {works}", others.join(", ")))
     }
 
     fn superfluous(&self, argument: &str) -> String {
@@ -147,8 +249,46 @@ impl Mistake<'_> {
         if let Some(line) = command.or_else(|| behind_flag(self.words)) {
             return line;
         }
+        if let Some(line) = self.with_options_of_compare(&arguments) {
+            return line;
+        }
         let program = if self.name.is_empty() { "oneloop" } else { self.name };
-        format!("{program} does not take the argument \"{}\"; {}", argument.escape_debug(), self.help())
+        let what = format!("{program} does not take the argument \"{}\"", argument.escape_debug());
+        if self.name == "load" && is_url(argument) {
+            let works = self.typed.clone().without_last_argument(argument);
+            return format!(
+                "{what}: it measures one server, and --urls FILE has several requests; write: {works}"
+            );
+        }
+        let works = self.typed.clone().without_last_argument(argument);
+        if works.is_valid() {
+            format!("{what}; without it: {works}")
+        } else {
+            format!("{what}; {}", self.help())
+        }
+    }
+
+    /// The message about models or experiments without their option.
+    fn with_options_of_compare(&self, arguments: &[&str]) -> Option<String> {
+        if self.name != "compare" {
+            return None;
+        }
+        let known = [
+            ("models", Model::ALL.map(Model::name).to_vec()),
+            ("experiments", Experiment::ALL.map(Experiment::name).to_vec()),
+        ];
+        let mut works = self.typed.clone();
+        for word in arguments {
+            let (option, names) = known.iter().find_map(|(option, names)| {
+                let meant = word.split(',').map(|name| closest(name, names.iter().copied()));
+                Some((option, meant.collect::<Option<Vec<&str>>>()?))
+            })?;
+            let names = works.values(option).into_iter().chain(names.into_iter().map(str::to_owned));
+            let names = names.collect::<Vec<_>>().join(",");
+            works = works.without_argument(word).with(option, &names);
+        }
+        let shown = arguments.join(" ").escape_debug().to_string();
+        Some(format!("compare does not take the argument \"{shown}\"; write: {works}"))
     }
 
     /// The command with the options for models, a scene and a script that were typed without one.
@@ -172,6 +312,9 @@ impl Mistake<'_> {
             }
         }
         let left = arguments.iter().fold(self.typed.clone(), |left, word| left.without_argument(word));
+        if left.has("list") {
+            return Some(left);
+        }
         let model = (model.len() > known).then(|| model.join(","));
         let found = [("model", model), ("scene", scene), ("script", script)];
         let found: Vec<(&str, String)> =
@@ -204,6 +347,9 @@ impl Mistake<'_> {
         if !argument.starts_with('-') {
             return self.superfluous(argument);
         }
+        if let Some(works) = self.with_serve_for_python() {
+            return format!("-m is not an option; to share a directory, write: {works}");
+        }
         if let Some(works) = self.with_options_after_command() {
             return format!("{} goes after the command; write: {works}", in_one_line(argument));
         }
@@ -217,14 +363,56 @@ impl Mistake<'_> {
         {
             return format!("{unknown}; {instead}");
         }
+        if let Some(advice) = self.instead_of_nginx(argument) {
+            return format!("{unknown}; {advice}");
+        }
         if let Some(entry) = Foreign::find(self.name, argument) {
             let (hint, works) = entry.corrected(&self.typed);
             return format!("{unknown}; {hint}: {works}");
         }
         let options = self.options().map(|(long, _)| long);
-        let meant = closest(argument.trim_start_matches('-'), options);
-        let meant = meant.map_or_else(String::new, |name| format!("; did you mean --{name}?"));
-        format!("{unknown}{meant}; {}", self.help()).replace("?; see", "? See")
+        match closest(argument.trim_start_matches('-'), options) {
+            Some(meant) => {
+                let works = self.typed.clone().with_option_renamed(argument, &format!("--{meant}"));
+                format!("{unknown}; did you mean --{meant}? Write: {works}")
+            }
+            None => format!("{unknown}; {}", self.help()),
+        }
+    }
+
+    /// What to do in place of an option of nginx whose letter has another meaning in other servers.
+    fn instead_of_nginx(&self, option: &str) -> Option<String> {
+        if self.name != "serve" {
+            return None;
+        }
+        let at = self.words.iter().position(|word| word == option)?;
+        let value = self.words.get(at + 1)?;
+        let left = || TypedCommand::new(&[&self.words[..at], &self.words[at + 2..]].concat());
+        match (option, value.as_str()) {
+            ("-s", "reload" | "reopen" | "stop" | "quit") => Some(
+                "signals do that: kill -HUP PID reopens the access log, and kill PID drains and stops the server"
+                    .to_owned(),
+            ),
+            ("-g", value) if value.ends_with(';') => {
+                Some(format!("serve stays in the foreground, and options take the place of directives: {}", left()))
+            }
+            ("-c", value) if Path::new(value).extension().is_some_and(|end| end == "conf") => {
+                Some(format!("there is no configuration file; options take its place: {}", left()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The command `serve` for `python3 -m http.server`.
+    fn with_serve_for_python(&self) -> Option<TypedCommand> {
+        let (["-m", "http.server"], rest) = self.words.split_at_checked(2).map(|(begin, rest)| {
+            let [first, second] = [&begin[0], &begin[1]].map(String::as_str);
+            ([first, second], rest)
+        })?
+        else {
+            return None;
+        };
+        Some(TypedCommand::new(&[&["serve".to_owned()], rest].concat()))
     }
 
     /// The command with the words before it after it; where there is none, with one that has these options.
@@ -314,11 +502,14 @@ impl Mistake<'_> {
             let load = self.typed.clone().with_word_before(word, "load");
             return format!("{unknown}; to put load on that server: {load}");
         }
-        if word.parse::<spec::Spec>().is_err() {
-            let left = self.typed.clone().with_word_before(word, "serve").without_argument(word);
-            let works = left.clone().with("port", word);
-            if word.parse::<u16>().is_ok() && !left.has("port") && works.is_valid() {
-                return format!("{unknown}; to serve on that port: {works}");
+        if let Err(error) = word.parse::<spec::Spec>() {
+            let served = self.typed.clone().with_word_before(word, "serve");
+            if spec::with_valid_port(word).is_some() {
+                return error.message(word, &served);
+            }
+            let left = served.without_argument(word);
+            if word.parse::<u16>().is_ok() && !left.has("port") {
+                return format!("{unknown}; to serve on that port: {}", left.with("port", word));
             }
             return format!("{unknown}; the commands are {}; see: oneloop --help", commands.join(", "));
         }
@@ -331,6 +522,11 @@ impl Mistake<'_> {
         let option = argument.split([' ', '=', '[']).next().unwrap_or(argument);
         let source = self.error.source();
         if let Some(error) = source.and_then(|source| source.downcast_ref::<SpecError>()) {
+            return error.message(value, &self.typed);
+        }
+        // Before what a target may mean: a command of `load` may have another target.
+        let server = source.and_then(|source| source.downcast_ref::<TargetError>());
+        if let Some(error) = server.filter(|_| self.command_of_load(value).is_none()) {
             return error.message(value, &self.typed);
         }
         let reason = source.map(ToString::to_string);
@@ -361,7 +557,9 @@ impl Mistake<'_> {
             }
         };
         let quoted = if value.is_empty() { String::new() } else { format!(" \"{}\"", value.escape_debug()) };
-        let example = match self.correction(option, value, valid) {
+        // Parsers of the command line name the value that was probably meant.
+        let meant = reason.rsplit_once("did you mean ").and_then(|(_, meant)| meant.strip_suffix('?'));
+        let example = match self.correction(option, value, valid, meant) {
             Some((meaning, command)) => format!("; {meaning}: {command}"),
             None => String::new(),
         };
@@ -374,6 +572,7 @@ impl Mistake<'_> {
         option: &str,
         value: &str,
         valid: &[String],
+        meant: Option<&str>,
     ) -> Option<(&'static str, TypedCommand)> {
         let long = option.strip_prefix("--")?;
         if long == "address" {
@@ -395,7 +594,7 @@ impl Mistake<'_> {
         if self.name == "load" {
             let left = || self.typed.clone().without(long);
             // As in `oha -t 5s` and `curl --json '{}'`.
-            if long == "threads" && value.parse::<Ms>().is_ok() {
+            if long == "threads" && value.parse::<Ms>().is_ok_and(|time| time.0 > 0) {
                 return Some(("for the time that a reply may take", left().with("reply-timeout", value)));
             }
             if long == "json" && !value.is_empty() {
@@ -406,9 +605,19 @@ impl Mistake<'_> {
                 ));
             }
         }
-        let meant = closest(value, valid.iter().map(String::as_str));
-        let example = meant.or(valid.first().map(String::as_str)).or_else(|| self.example_of(long))?;
-        let with_example = self.typed.clone().with_value(long, value, example);
+        if let Some(works) = self.with_joined_unit(long, value) {
+            return Some(("in one word with its unit", works));
+        }
+        // Of a list with commas, clap names the wrong piece.
+        let typed =
+            self.typed.values(long).into_iter().find(|typed| typed.split(',').any(|piece| piece == value));
+        if let (Some(typed), Some(meant)) = (typed, meant) {
+            let pieces: Vec<&str> =
+                typed.split(',').map(|piece| if piece == value { meant } else { piece }).collect();
+            return Some(("for example", self.typed.clone().with_value(long, &typed, &pieces.join(","))));
+        }
+        let example = self.example_of(long, value, valid)?;
+        let with_example = self.typed.clone().with_value(long, value, &example);
         let left = self.typed.clone().without(long);
         if !with_example.is_valid() && left.is_valid() {
             return Some(("it has no effect here; leave it out", left));
@@ -416,15 +625,46 @@ impl Mistake<'_> {
         Some(("for example", with_example))
     }
 
-    fn example_of(&self, long: &str) -> Option<&'static str> {
-        let (_, value) = self.options().find(|(name, _)| *name == long)?;
-        match (long, value) {
+    /// With the unit in the word of the number, as in `--idle 5 minutes`.
+    fn with_joined_unit(&self, long: &str, value: &str) -> Option<TypedCommand> {
+        let number = value.parse::<u64>().ok()?;
+        let unit = self.typed.word_after_value(long, value)?;
+        let time = format!("{number}{unit}").parse::<Ms>().ok()?;
+        let left = self.typed.clone().without_argument(unit);
+        Some(left.with_value(long, value, &time.to_string()))
+    }
+
+    fn example_of(&self, long: &str, value: &str, valid: &[String]) -> Option<String> {
+        let (_, name) = self.options().find(|(name, _)| *name == long)?;
+        if name == "TIME" && value.parse::<u64>().is_ok_and(|number| number > 0) {
+            return Some(format!("{value}s"));
+        }
+        let arguments = || self.command.into_iter().flat_map(clap::Command::get_arguments);
+        let default = || {
+            let option = arguments().find(|argument| argument.get_long() == Some(long))?;
+            Some(option.get_default_values().first()?.to_string_lossy().into_owned())
+        };
+        if value.starts_with('@') && name.contains("@FILE") {
+            return Some("@FILE".to_owned());
+        }
+        let fixed = match (long, name) {
+            _ if !valid.is_empty() => return default().or_else(|| valid.first().cloned()),
+            ("user", _) if self.name == "load" => Some("alice"),
             ("user", _) => Some("nobody"),
+            ("verify", _) => Some("status"),
+            ("threads", _) => Some("2"),
+            ("scene", _) => Some("zombies"),
+            ("model" | "models", _) => Some("fork,reactor"),
+            ("experiments", _) => Some("crowd,idle"),
+            ("repeats", _) if self.typed.has("quick") => Some("3"),
+            ("repeats", _) => Some("5"),
+            ("bytes", _) => Some("64"),
             ("workers", _) if self.name == "lecture" => Some("2"),
             ("charset", _) => Some("utf-8"),
             ("index", _) => Some("index.html"),
-            _ => example_value(value),
-        }
+            _ => example_value(name),
+        };
+        fixed.map(str::to_owned)
     }
 }
 
@@ -713,7 +953,7 @@ mod tests {
             ),
             (
                 "serve --idel 3s",
-                "--idel is not an option of serve; did you mean --idle? See: oneloop serve --help",
+                "--idel is not an option of serve; did you mean --idle? Write: oneloop serve --idle 3s",
             ),
             (
                 "serve -p 99999",
@@ -728,7 +968,7 @@ mod tests {
                 "serve --upload",
                 "--upload is not an option of serve; nothing is ever written (dufs and miniserve take uploads); to share files: oneloop serve",
             ),
-            ("serve --daemon", "--daemon is not an option of serve; see: oneloop serve --help"),
+            ("serve --nonsense", "--nonsense is not an option of serve; see: oneloop serve --help"),
             (
                 "serve . --title x",
                 "--title is not an option of serve; the title of a listing is the name of its directory: oneloop serve .",
@@ -756,7 +996,7 @@ mod tests {
             ),
             (
                 "load echo --rate 5 --rate 6",
-                "the argument '--rate <R|A:B>' cannot be used multiple times; see: oneloop load --help",
+                "--rate is given more than once; write: oneloop load echo --rate 6",
             ),
             (
                 "load echo --proxy x",
@@ -771,7 +1011,7 @@ mod tests {
                 "-d is for a body, and \"30s\" is a time (for this body add -X POST); for the duration: oneloop load echo --duration 30s",
             ),
             ("load echo -L 3", "the value of -L follows an equals sign; write: oneloop load echo --follow=3"),
-            ("load echo 64", "load does not take the argument \"64\"; see: oneloop load --help"),
+            ("load echo 64", "load does not take the argument \"64\"; without it: oneloop load echo"),
             ("load", "the server is missing; for example: oneloop load echo@127.0.0.1:7007"),
             ("sreve", "unknown command \"sreve\"; did you mean serve? See: oneloop serve --help"),
             ("echo@8", "unknown command \"echo@8\"; to serve it: oneloop serve echo@8"),
@@ -782,9 +1022,9 @@ mod tests {
         ] {
             assert_eq!(reported(args), line, "{args}");
         }
-        assert!(
-            reported("serve -v -q").contains("cannot be used with")
-                && !reported("serve -v -q").contains("Usage")
+        assert_eq!(
+            reported("serve -v -q"),
+            "--verbose and --quiet exclude each other; for example: oneloop serve -q"
         );
     }
 }

@@ -38,6 +38,7 @@ mod load_urls;
 mod load_values;
 mod load_verdict;
 mod logging;
+mod mend;
 mod mistake;
 mod network;
 mod no_effect;
@@ -148,7 +149,11 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => documents::completions(&args),
         Command::Man(args) => documents::man(&args),
     };
-    exit_code(done)
+    exit_code(done, &in_utf8(&typed))
+}
+
+fn in_utf8(typed: &[OsString]) -> Vec<String> {
+    typed.iter().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
 /// Parses the arguments after the program's name.
@@ -213,8 +218,7 @@ impl GivenOptions {
     }
 
     fn of(matches: &ArgMatches, typed: &[OsString]) -> GivenOptions {
-        let words: Vec<String> = typed.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-        let command = TypedCommand::new(&words);
+        let command = TypedCommand::new(&in_utf8(typed));
         let program = Cli::command();
         let Some((name, matches)) = matches.subcommand() else {
             return GivenOptions { options: Vec::new(), command };
@@ -240,12 +244,12 @@ impl GivenOptions {
     }
 }
 
-/// Reports the error, if there is one.
-fn exit_code(done: Result<(), Failure>) -> ExitCode {
+/// Reports the error of the command `typed`, if there is one.
+fn exit_code(done: Result<(), Failure>, typed: &[String]) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(what)) => {
-            report(&what);
+            report(&mend::with_accepted_command(&what, typed));
             ExitCode::from(2)
         }
         Err(Failure::System(what)) => {
@@ -267,7 +271,7 @@ fn not_parsed(error: &clap::Error, typed: &[OsString]) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let printed = error.print().and_then(|()| std::io::stdout().flush());
-            exit_code(documents::printed(printed))
+            exit_code(documents::printed(printed), &[])
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();
@@ -275,13 +279,13 @@ fn not_parsed(error: &clap::Error, typed: &[OsString]) -> ExitCode {
         }
         _ => {
             let unreadable = typed.iter().find(|arg| arg.to_str().is_none());
+            let typed = in_utf8(typed);
             let line = if let Some(arg) = unreadable.filter(|_| error.kind() == ErrorKind::InvalidUtf8) {
                 format!("the argument {} is not UTF-8; see: oneloop --help", arg.display())
             } else {
-                let typed: Vec<String> = typed.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
                 mistake::line(error, &typed, &Cli::command())
             };
-            report(&line);
+            report(&mend::with_accepted_command(&line, &typed));
             ExitCode::from(2)
         }
     }

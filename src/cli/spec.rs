@@ -116,6 +116,14 @@ pub(super) fn directory_with_address(text: &str) -> Option<(&str, &str)> {
     })
 }
 
+/// An address whose port is too large, with a port that is valid.
+pub(super) fn with_valid_port(text: &str) -> Option<String> {
+    let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
+    let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let valid = if host.is_empty() { "8080".to_owned() } else { format!("{host}:8080") };
+    (is_number && port.parse::<u16>().is_err() && address_of(&valid, 0).is_ok()).then_some(valid)
+}
+
 impl From<String> for SpecError {
     fn from(what: String) -> SpecError {
         SpecError { what, correction: None }
@@ -401,7 +409,11 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> SpecError {
     if let Some((dir, address)) =
         directory_with_address(text).filter(|(dir, _)| dir.parse::<ServiceName>().is_err())
     {
-        let what = format!("\"{word}\" is not a directory; to serve {} there, write", dir.escape_debug());
+        let what = if text.ends_with(address) {
+            format!("\"{word}\" is not a directory; to serve {} there, write", dir.escape_debug())
+        } else {
+            format!("\"{word}\" is not a directory, and a port is a number from 0 to 65535; for example")
+        };
         return at(what, Some(dir), address);
     }
     if text.starts_with('/')
@@ -440,6 +452,9 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> SpecError {
     if address_of(bare, ServiceName::Http.default_port()).is_ok() {
         return at(format!("\"{word}\" is an address, not a directory or service; write"), None, bare);
     }
+    if let Some(valid) = with_valid_port(text) {
+        return at(format!("\"{word}\": a port is a number from 0 to 65535; for example"), None, &valid);
+    }
     let path = Path::new(service);
     if path.is_file() {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -455,7 +470,8 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> SpecError {
             format!("http{}", &text[name.len()..]),
         );
     }
-    if let Some(known) = closest(name, names.clone()) {
+    // A word with a slash is a path.
+    if let Some(known) = closest(name, names.clone()).filter(|_| !name.contains('/')) {
         return SpecError::new(
             format!("unknown service \"{word}\"; did you mean {known}? Write"),
             format!("{known}{}", &text[name.len()..]),
@@ -470,6 +486,10 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> SpecError {
         );
     }
     let dir = format!("DIR{behind}");
+    if FOREIGN_COMMANDS.contains(&text) {
+        let what = format!("\"{word}\" is not a directory here; serve shares files without it; write");
+        return SpecError::new(what, ".");
+    }
     if service.contains('/') {
         return SpecError::new(format!("cannot serve {word}: no such directory; name one that exists"), dir);
     }
@@ -481,6 +501,9 @@ fn meant(text: &str, service: &str, address: Option<&str>) -> SpecError {
         dir,
     )
 }
+
+/// Commands of other servers that share a directory.
+const FOREIGN_COMMANDS: &[&str] = &["file-server", "file_server", "http-server", "http.server", "static"];
 
 /// Entries of a directory that are compared with a misspelt name at most.
 const COMPARED_ENTRIES_MAX: usize = 10_000;
@@ -520,8 +543,32 @@ impl Spec {
 }
 
 /// An address; a port without an IP address is on loopback, and an IP address without a port has the
-/// service's own.
+/// service's own. A name of a host is not resolved.
 pub(super) fn address_of(text: &str, default_port: u16) -> Result<Address, String> {
+    parsed_address(text, default_port).map_err(|error| match host_name(text) {
+        Some(name) => format!(
+            "\"{}\" is the name of a host, which is not resolved here; write an IP address of this machine",
+            name.escape_debug()
+        ),
+        None => error,
+    })
+}
+
+/// The name of a host in `HOST` or `HOST:PORT`.
+fn host_name(text: &str) -> Option<&str> {
+    let name = match text.rsplit_once(':') {
+        Some((name, port)) => port.parse::<u16>().ok().map(|_| name)?,
+        None => text,
+    };
+    let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    (is_name
+        && name.contains('.')
+        && name.bytes().any(|byte| byte.is_ascii_alphabetic())
+        && !name.starts_with('.'))
+    .then_some(name)
+}
+
+fn parsed_address(text: &str, default_port: u16) -> Result<Address, String> {
     if let Ok(port) = text.parse::<u16>() {
         return Ok(Address::Tcp((Ipv4Addr::LOCALHOST, port).into()));
     }
@@ -669,7 +716,14 @@ mod tests {
             ("http://src:8080/x", "is a URL", "serve src --port 8080"),
             ("file:///etc", "is a URL", "serve /etc"),
             ("src:8080", "is not a directory; to serve src there, write", "serve src --port 8080"),
-            ("src:99999", "is not a directory; to serve src there, write", "serve src --port 8080"),
+            (
+                "src:99999",
+                "is not a directory, and a port is a number from 0 to 65535",
+                "serve src --port 8080",
+            ),
+            ("99999", "a port is a number from 0 to 65535", "serve --port 8080"),
+            ("*:99999", "a port is a number from 0 to 65535", "serve --address '*:8080'"),
+            ("./echo", "no such directory", "serve DIR"),
             ("src:*:80", "is not a directory; to serve src there, write", "serve src --address '*:80'"),
             ("src/cli:unix:./s", "to serve src/cli there, write", "serve src/cli --address unix:./s"),
             ("/etc:8080", "is not a directory; to serve /etc there, write", "serve /etc --port 8080"),
@@ -683,7 +737,11 @@ mod tests {
                 "serve http=site@127.0.0.1:8000",
             ),
             ("http=site@", "\"\" is not a valid address", "serve http=site@127.0.0.1:8000"),
-            ("echo@example.org", "\"example.org\" is not a valid address", "serve echo@127.0.0.1:7007"),
+            (
+                "echo@example.org",
+                "\"example.org\" is the name of a host, which is not resolved",
+                "serve echo@127.0.0.1:7007",
+            ),
             ("echo@99999", "\"99999\" is not a valid address: a port is", "serve echo@127.0.0.1:7007"),
             ("echo@127.0.0.1:x", "a port is a number", "serve echo@127.0.0.1:7007"),
             ("echo@", "is not a valid address", "serve echo@127.0.0.1:7007"),

@@ -1,35 +1,16 @@
 //! Each command that a message suggests is accepted when it is typed.
 
-use std::ffi::OsString;
-
-use clap::CommandFactory;
-
+use super::mend::{Suggestion, first_mistake, with_accepted_command};
 use super::words::split;
-use super::{Cli, Failure, GivenOptions, check, mistake, parse};
 
 /// What `oneloop` reports about these words; `None` if it accepts them.
 fn report_of(words: &[String]) -> Option<String> {
-    let typed: Vec<OsString> = words.iter().map(OsString::from).collect();
-    match parse(&typed) {
-        Err(error) if error.use_stderr() => Some(mistake::line(&error, words, &Cli::command())),
-        Err(_) => None,
-        Ok((cli, matches)) => match check(&cli, &GivenOptions::of(&matches, &typed)) {
-            Ok(()) => None,
-            Err(
-                Failure::Usage(what)
-                | Failure::System(what)
-                | Failure::Check(what)
-                | Failure::Undecided(what),
-            ) => Some(what),
-        },
-    }
+    first_mistake(words).map(|message| with_accepted_command(&message, words))
 }
 
 /// The command at the end of a message, as a shell splits it.
 fn suggested(message: &str) -> Option<Vec<String>> {
-    let message = message.split(", or: oneloop ").next()?;
-    let (_, command) = message.rsplit_once(": oneloop ")?;
-    Some(split(command))
+    Suggestion::of(message).map(|suggestion| suggestion.words)
 }
 
 /// Mistakes of users; the paths are those of this repository, `FILE` is a script.
@@ -134,6 +115,32 @@ const MISTAKES: &[&str] = &[
     "serve echo@7 time@7 daytime@8",
     "serve echo@7 time@*:7 daytime@7",
     "serve echo message discard -p 80",
+    // Two mistakes.
+    "serve 8000 --bind 0.0.0.0 --directory src",
+    "serve 8000 --bind 0.0.0.0 --directory nowhere",
+    "serve 8000 --bind 127.0.0.1",
+    "serve --directory src 8123",
+    "serve --root src --listen :8080",
+    "serve -p 8123 -b 0.0.0.0 -d src",
+    "serve src --bind 0.0.0.0 --cors --timeout 20 --upload",
+    "serve src --idle 30 --drain 5",
+    "serve src --idel 3s --bind ::1",
+    "serve src 8080 --idle 30",
+    "serve --charset '' --idle ''",
+    "8123 --bind 127.0.0.1",
+    "8123 --directory src",
+    "-m http.server",
+    "-m http.server 8123",
+    "-m http.server 8123 --bind 127.0.0.1 --directory src",
+    "load http://127.0.0.1/ --rps 10 --idle x",
+    "load htp://127.0.0.1/ --rps 10",
+    // Ports.
+    "serve 99999",
+    "serve 127.0.0.1:99999",
+    "serve '*:99999' --bind 0.0.0.0",
+    "serve '*:99999'",
+    "serve :99999",
+    "99999",
     // The lecture.
     "lecture fork",
     "lecture fork reactor",
@@ -186,6 +193,49 @@ const MISTAKES: &[&str] = &[
     "src --lan",
     "echo@8",
     "sreve",
+    // What is foreign, or belongs to another option.
+    "load --threads 0 echo",
+    "load --duration -5s",
+    "load echo --interval 0",
+    "load echo --rate 0",
+    "load echo --rate lots",
+    "load tcp",
+    "load daytime@127.0.0.1:1",
+    "load -X http://127.0.0.1/",
+    "load http://127.0.0.1/ --verify exakt",
+    "load http://127.0.0.1/ http://127.0.0.1/x",
+    "load echo 64",
+    "load compare",
+    "load compare a.json",
+    "lecture --list x",
+    "lecture --scene zombie",
+    "lecture --speed 100",
+    "compare --seed abc",
+    "compare --models threads",
+    "compare --experiments crwd",
+    "compare reactor,thread",
+    "compare crowd reactor --quick",
+    "serve --idle 5 minutes",
+    "serve --model epoll",
+    "serve -P x",
+    "serve -g 'daemon off;'",
+    "serve -c nginx.conf",
+    "serve file-server --browse",
+    "serve ./echo",
+    "serve src@nosuch.invalid:80",
+    "serve --address nosuch.invalid",
+    "serve --lan --address ::1",
+    "serve --port 1 --port 2",
+    "serve -v -q",
+    "serve --cgi",
+    "serve --protocol HTTP/1.1",
+    "serve --gzip",
+    "serve --daemon",
+    "serve --config x.conf",
+    "serve --proxy x",
+    "serve --silent",
+    "serve --domain example.org",
+    "serve src --domain example.org",
 ];
 
 #[test]
@@ -195,7 +245,7 @@ fn each_command_that_a_message_suggests_is_accepted() {
     std::fs::write(&script, "models fork, prefork\nanna at 0s: send x, answer\n").unwrap();
     let mut failed = Vec::new();
     for line in MISTAKES {
-        let words: Vec<String> = line.split(' ').map(|word| word.replace("FILE", &script)).collect();
+        let words: Vec<String> = split(line).iter().map(|word| word.replace("FILE", &script)).collect();
         let Some(message) = report_of(&words) else {
             failed.push(format!("{line} is accepted"));
             continue;
@@ -218,10 +268,53 @@ fn each_command_that_a_message_suggests_is_accepted() {
 #[test]
 fn no_suggestion_loses_the_directory() {
     for line in MISTAKES.iter().filter(|line| line.starts_with("serve ")) {
-        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let words = split(line);
         let has_directory = |words: &[String]| words.iter().skip(1).any(|word| !word.starts_with('-'));
         let names_one = ["src", "dir", "root", "example", "file:"].iter().any(|part| line.contains(part));
         let command = report_of(&words).and_then(|message| suggested(&message)).unwrap_or_default();
         assert!(!names_one || has_directory(&command), "{line}: {command:?}");
+    }
+}
+
+#[test]
+fn every_mistake_of_a_command_is_mended_and_the_rest_is_kept() {
+    for (line, works) in [
+        ("serve 8000 --bind 0.0.0.0 --directory src", "serve --address 0.0.0.0 src --port 8000"),
+        ("serve 8000 --bind 127.0.0.1", "serve --address 127.0.0.1 --port 8000"),
+        ("serve --directory src 8123", "serve src --port 8123"),
+        ("serve --root src --listen :8080", "serve src --address '*:8080'"),
+        ("serve -p 8123 -b 0.0.0.0 -d src", "serve -p 8123 --address 0.0.0.0 src"),
+        ("serve src --idel 3s --bind ::1", "serve src --idle 3s --address ::1"),
+        ("8123 --bind 127.0.0.1", "serve --address 127.0.0.1 --port 8123"),
+        ("-m http.server", "serve"),
+        ("-m http.server 81 -b ::1 -d src", "serve --address ::1 src --port 81"),
+        ("serve --charset '' --idle ''", "serve --charset '' --idle 30s"),
+        ("serve --idle 5 minutes -v", "serve --idle 5min -v"),
+        ("serve --idle 30 --drain 5", "serve --idle 30s --drain 5s"),
+        ("serve --model epoll", "serve --model reactor"),
+        ("serve file-server --browse", "serve ."),
+        ("lecture --list x", "lecture --list"),
+        ("compare reactor,thread --quick", "compare --quick --models reactor,thread"),
+        ("compare --models reactor,threads", "compare --models reactor,thread"),
+        ("load htp://127.0.0.1/ --rps 10 -v", "load http://127.0.0.1/ --rate 10 -v"),
+        ("load redis@127.0.0.1:1 -c 3", r"load tcp@127.0.0.1:1 -c 3 --send 'PING\r\n' --until '+PONG\r\n'"),
+        ("load http://127.0.0.1/ --verify exakt", "load http://127.0.0.1/ --verify exact"),
+    ] {
+        let message = report_of(&split(line)).unwrap_or_default();
+        assert!(message.ends_with(&format!(": oneloop {works}")), "{line}: {message}");
+    }
+}
+
+/// A command that fails again helps nobody.
+#[test]
+fn what_cannot_be_mended_is_reported_without_a_command_that_fails() {
+    for (line, message) in [
+        ("serve --bind ::1 --nonsense", "--bind is not an option of serve; see: oneloop serve --help"),
+        (
+            "serve -s reload",
+            "-s is not an option of serve; signals do that: kill -HUP PID reopens the access log, and kill PID drains and stops the server",
+        ),
+    ] {
+        assert_eq!(report_of(&split(line)).as_deref(), Some(message), "{line}");
     }
 }

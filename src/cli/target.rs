@@ -1,5 +1,6 @@
 //! The argument of `oneloop load`: `SERVICE@ADDR` or a URL.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::str::FromStr;
 use std::time::Duration;
@@ -7,7 +8,8 @@ use std::time::Duration;
 use super::protocol::{Protocol, RAW_TCP};
 use super::services::{LOADABLE, loadable, no_client};
 use super::spec::address_of;
-use super::words::{closest, command};
+use super::typed_command::TypedCommand;
+use super::words::closest;
 use crate::services::ServiceName;
 use crate::sys::Address;
 
@@ -23,13 +25,55 @@ pub(super) struct LoadTarget {
 }
 
 const HTTP_PORT: u16 = 80;
-const EXAMPLES: &str =
-    "for example: oneloop load echo@127.0.0.1:7007, or: oneloop load http://127.0.0.1:8000/";
+/// The examples of a server.
+const A_SERVICE: &str = "echo@127.0.0.1:7007";
+const A_URL: &str = "http://127.0.0.1:8000/";
+
+/// Why a word is not a server to load, and what to write in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TargetError {
+    what: String,
+    target: String,
+    /// Options that this server needs, and their values.
+    options: &'static [(&'static str, &'static str)],
+    /// What follows the command.
+    after: String,
+}
+
+impl TargetError {
+    fn new(what: String, target: impl Into<String>) -> TargetError {
+        TargetError { what, target: target.into(), options: &[], after: String::new() }
+    }
+
+    /// With the example of a server that the words before it name: a URL or a service.
+    fn with_example(what: &str, text: &str) -> TargetError {
+        let is_http = text.to_ascii_lowercase().starts_with("http");
+        TargetError::new(format!("{what}; for example"), if is_http { A_URL } else { A_SERVICE })
+    }
+
+    /// The message, with the command `typed` where `word` is corrected.
+    pub(super) fn message(&self, word: &str, typed: &TypedCommand) -> String {
+        let with = |typed: TypedCommand, (option, value): &(&str, &str)| {
+            if typed.has(option) { typed } else { typed.with(option, value) }
+        };
+        let works = typed.clone().with_argument(word, &self.target);
+        format!("{}: {}{}", self.what, self.options.iter().fold(works, with), self.after)
+    }
+}
+
+impl std::error::Error for TargetError {}
+
+/// As if nothing else had been typed.
+impl fmt::Display for TargetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message("", &TypedCommand::new(&["load".to_owned()])))
+    }
+}
 
 impl FromStr for LoadTarget {
-    type Err = String;
+    type Err = TargetError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, TargetError> {
         // The scheme of a URL has no case (RFC 3986, section 3.1).
         let scheme = text.find("://").map_or_else(String::new, |at| text[..at].to_ascii_lowercase());
         let rest = text.get(scheme.len() + "://".len()..).unwrap_or_default();
@@ -37,11 +81,9 @@ impl FromStr for LoadTarget {
             return url(rest);
         }
         if scheme == "https" {
-            let http = command(&["load", &format!("http://{rest}")]);
-            return Err(format!(
-                "\"{}\": load has no TLS; put load on the server behind it: {http}",
-                text.escape_debug()
-            ));
+            let what =
+                format!("\"{}\": load has no TLS; put load on the server behind it", text.escape_debug());
+            return Err(TargetError::new(what, format!("http://{rest}")));
         }
         if !scheme.is_empty() {
             return Err(other_scheme(text, &scheme, rest));
@@ -55,13 +97,13 @@ impl FromStr for LoadTarget {
         }
         let service = match name.parse::<ServiceName>() {
             Ok(service) if LOADABLE.contains(&service) => service,
-            Ok(service) => return Err(no_client(service)),
+            Ok(service) => return Err(TargetError::with_example(&no_client(service), A_SERVICE)),
             Err(_) => return Err(meant(text, name, address)),
         };
         let host = host_field(address.filter(|address| !address.starts_with("unix:")).unwrap_or("localhost"));
         let port = service.default_port();
         let address = match address {
-            Some(address) => reachable(address, port)?,
+            Some(address) => reachable(address, port).map_err(|why| TargetError::with_example(&why, name))?,
             None => Address::Tcp((Ipv4Addr::LOCALHOST, port).into()),
         };
         Ok(LoadTarget { protocol: Protocol::Service(service), host, path: "/".to_owned(), address })
@@ -74,52 +116,57 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// `tcp@ADDR`, which has no default port.
-fn raw_tcp(text: &str, address: Option<&str>) -> Result<LoadTarget, String> {
-    let address = address.map(|address| reachable(address, 0)).transpose()?;
+fn raw_tcp(text: &str, address: Option<&str>) -> Result<LoadTarget, TargetError> {
+    let example = |what: String| as_raw_tcp(what, "");
+    let reached = address.map(|address| reachable(address, 0)).transpose();
+    let address = reached.map_err(|why| example(format!("{why}; for example")))?;
     let has_port = |address: &Address| !matches!(address, Address::Tcp(addr) if addr.port() == 0);
     let address = address.filter(has_port).ok_or_else(|| {
-        format!(
-            "\"{}\": tcp needs an address with a port; for example: oneloop load tcp@127.0.0.1:6379",
-            text.escape_debug()
-        )
+        example(format!("\"{}\": tcp needs an address with a port; for example", text.escape_debug()))
     })?;
     Ok(LoadTarget { protocol: Protocol::RawTcp, host: String::new(), path: String::new(), address })
 }
 
 /// The message for a URL of another scheme than HTTP, with what the user probably meant.
-fn other_scheme(text: &str, scheme: &str, rest: &str) -> String {
+fn other_scheme(text: &str, scheme: &str, rest: &str) -> TargetError {
     let shown = text.escape_debug();
     let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
-    let write =
-        |target: String| format!("\"{shown}\" is not a URL of HTTP; write: {}", command(&["load", &target]));
+    let write = |target: String| TargetError::new(format!("\"{shown}\" is not a URL of HTTP; write"), target);
     match closest(scheme, names().chain(["https"])) {
         Some("http" | "https") => write(format!("http://{rest}")),
         Some(known) if !authority.is_empty() => write(format!("{known}@{authority}")),
         _ if scheme == "unix" => write(format!("http://unix:{rest}:/")),
-        _ => format!("\"{shown}\": load does not speak {}; {}", scheme.escape_debug(), as_raw_tcp(authority)),
+        _ => {
+            other_protocol(&format!("\"{shown}\": load does not speak {}", scheme.escape_debug()), authority)
+        }
     }
 }
 
 /// How to load a server of another protocol.
-fn as_raw_tcp(address: &str) -> String {
-    let has_port = address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    let target = format!("tcp@{}", if has_port { address } else { "127.0.0.1:6379" });
-    format!(
-        "the services are {}; what another protocol sends is written with --send and --until, for example: {}",
-        loadable(),
-        command(&["load", &target, "--send", r"PING\r\n", "--until", r"+PONG\r\n"])
+fn other_protocol(what: &str, address: &str) -> TargetError {
+    let services = loadable();
+    as_raw_tcp(
+        format!(
+            "{what}; the services are {services}; what another protocol sends is written with --send and --until, for example"
+        ),
+        address,
     )
 }
 
+/// The error with raw TCP as the example, at this address if it has a port.
+fn as_raw_tcp(what: String, address: &str) -> TargetError {
+    let has_port = address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let target = format!("{RAW_TCP}@{}", if has_port { address } else { "127.0.0.1:6379" });
+    let options = &[("send", r"PING\r\n"), ("until", r"+PONG\r\n")];
+    TargetError { options, ..TargetError::new(what, target) }
+}
+
 /// The message for a word that does not name a service, with what the user probably meant.
-fn meant(text: &str, name: &str, address: Option<&str>) -> String {
+fn meant(text: &str, name: &str, address: Option<&str>) -> TargetError {
     let word = text.escape_debug();
     if let Some(known) = closest(name, names()) {
         let spec = format!("{known}{}", &text[name.len()..]);
-        return format!(
-            "unknown service \"{word}\"; did you mean {known}? Write: {}",
-            command(&["load", &spec])
-        );
+        return TargetError::new(format!("unknown service \"{word}\"; did you mean {known}? Write"), spec);
     }
     // As in `http:127.0.0.1:8000` and `echo:7007`.
     if let Some((known, rest)) = text.split_once(':')
@@ -131,7 +178,7 @@ fn meant(text: &str, name: &str, address: Option<&str>) -> String {
         let host = if is_port { "127.0.0.1:" } else { "" };
         let target =
             if known == "http" { format!("http://{host}{rest}") } else { format!("{known}@{host}{rest}") };
-        return format!("\"{word}\" does not name a service; write: {}", command(&["load", &target]));
+        return TargetError::new(format!("\"{word}\" does not name a service; write"), target);
     }
     // As typed into a browser: `localhost:8000`, `127.0.0.1/file`, `example.org`.
     let (host, path) = text.split_at(text.find('/').unwrap_or(text.len()));
@@ -140,19 +187,25 @@ fn meant(text: &str, name: &str, address: Option<&str>) -> String {
     if address.is_none() && (is_port || bare == "localhost" || bare.contains([':', '.'])) {
         let host = if is_port { format!("127.0.0.1:{bare}") } else { bare.to_owned() };
         let url = format!("http://{host}{}", if path.is_empty() { "/" } else { path });
-        return format!(
-            "\"{word}\" does not name a service; write: {}, or: oneloop load SERVICE@ADDR with one of {}",
-            command(&["load", &url]),
-            loadable()
-        );
+        let after = format!(", or: oneloop load SERVICE@ADDR with one of {}", loadable());
+        return TargetError {
+            after,
+            ..TargetError::new(format!("\"{word}\" does not name a service; write"), url)
+        };
     }
     match address {
-        Some(address) => format!("unknown service \"{word}\"; {}", as_raw_tcp(address)),
-        None => format!("unknown service \"{word}\"; the services are {}; {EXAMPLES}", loadable()),
+        Some(address) => other_protocol(&format!("unknown service \"{word}\""), address),
+        None => TargetError {
+            after: format!(", or: oneloop load {A_URL}"),
+            ..TargetError::with_example(
+                &format!("unknown service \"{word}\"; the services are {}", loadable()),
+                A_SERVICE,
+            )
+        },
     }
 }
 
-fn url(rest: &str) -> Result<LoadTarget, String> {
+fn url(rest: &str) -> Result<LoadTarget, TargetError> {
     // A fragment is not sent.
     let rest = rest.split('#').next().unwrap_or(rest);
     if let Some(rest) = rest.strip_prefix("unix:") {
@@ -173,29 +226,36 @@ fn url(rest: &str) -> Result<LoadTarget, String> {
     };
     if let Some(what) = wrong {
         let url = rest.escape_debug();
-        return Err(format!("\"http://{url}\" is not a valid URL: {what}; {EXAMPLES}"));
+        return Err(TargetError::with_example(
+            &format!("\"http://{url}\" is not a valid URL: {what}"),
+            A_URL,
+        ));
     }
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
     // In a URL, the zone of an IPv6 address follows %25 (RFC 6874, section 2); users also write a bare
     // percent sign.
     let zoned = if host.starts_with('[') { host.replacen("%25", "%", 1) } else { host.to_owned() };
-    let address = reachable(&zoned, HTTP_PORT)?;
+    let address = reachable(&zoned, HTTP_PORT).map_err(|why| TargetError::with_example(&why, A_URL))?;
     Ok(LoadTarget { protocol: Protocol::Service(ServiceName::Http), host: host_field(host), path, address })
 }
 
 /// `http://unix:SOCKET:/PATH`, as nginx writes it in `proxy_pass`.
-fn unix_url(rest: &str) -> Result<LoadTarget, String> {
+fn unix_url(rest: &str) -> Result<LoadTarget, TargetError> {
     let (socket, path) = match rest.find(":/") {
         Some(at) => (&rest[..at], &rest[at + 1..]),
         None => (rest.strip_suffix(':').unwrap_or(rest), "/"),
     };
     if path.contains(|c: char| c.is_ascii_control() || c == ' ') {
         let url = rest.escape_debug();
-        return Err(format!(
-            "\"http://unix:{url}\" is not a valid URL: a space or control character must be written as %XX"
+        return Err(TargetError::new(
+            format!(
+                "\"http://unix:{url}\" is not a valid URL: a space or control character must be written as %XX; for example"
+            ),
+            "http://unix:/run/app.sock:/",
         ));
     }
-    let address = reachable(&format!("unix:{socket}"), HTTP_PORT)?;
+    let address = reachable(&format!("unix:{socket}"), HTTP_PORT)
+        .map_err(|why| TargetError::new(format!("{why}; for example"), "http://unix:/run/app.sock:/"))?;
     let protocol = Protocol::Service(ServiceName::Http);
     Ok(LoadTarget { protocol, host: "localhost".to_owned(), path: path.to_owned(), address })
 }
@@ -230,7 +290,6 @@ fn listening(addresses: &[SocketAddr]) -> Option<SocketAddr> {
 /// An address, or a name that the system resolves.
 fn reachable(text: &str, default_port: u16) -> Result<Address, String> {
     let named = |error: String| {
-        let error = format!("{error}; {EXAMPLES}");
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) => (host, port.parse().map_err(|_| error.clone())?),
             None => (text, default_port),
@@ -241,9 +300,7 @@ fn reachable(text: &str, default_port: u16) -> Result<Address, String> {
             return Err(error);
         }
         let unknown = |why: &str| {
-            format!(
-                "cannot resolve the host \"{host}\": {why}; check the name, or use an IP address, {EXAMPLES}"
-            )
+            format!("cannot resolve the host \"{host}\": {why}; check the name, or use an IP address")
         };
         let found = (host, port).to_socket_addrs().map_err(|error| unknown(&reason(&error)))?;
         listening(&found.collect::<Vec<_>>()).map(Address::Tcp).ok_or_else(|| unknown("it has no address"))
@@ -272,7 +329,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> Result<String, String> {
-        let target: LoadTarget = text.parse()?;
+        let target: LoadTarget = text.parse().map_err(|error: TargetError| error.to_string())?;
         let resource = match target.protocol {
             Protocol::Service(ServiceName::Http) => format!(" {} {}", target.host, target.path),
             _ => String::new(),
@@ -379,7 +436,7 @@ mod tests {
             ("http://localhost:99999/", "\"localhost:99999\" is not a valid address: a port is a number"),
             ("echo@127.0.0.256", "is not a valid address"),
             ("echo@no.such.name.invalid:1", "cannot resolve the host \"no.such.name.invalid\": "),
-            ("http://no.such.name.invalid/", "for example: oneloop load echo@127.0.0.1:7007"),
+            ("http://no.such.name.invalid/", "for example: oneloop load http://127.0.0.1:8000/"),
         ] {
             let error = shown(text).unwrap_err();
             assert!(error.contains(part) && error.lines().count() == 1, "{text}: {error}");

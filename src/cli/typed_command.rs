@@ -51,6 +51,14 @@ impl TypedCommand {
         self
     }
 
+    /// Without the last argument `old`: what is typed first is kept.
+    pub(super) fn without_last_argument(mut self, old: &str) -> TypedCommand {
+        if let Some(at) = self.places().into_iter().skip(1).rfind(|at| self.words[*at] == old) {
+            self.words.remove(at);
+        }
+        self
+    }
+
     /// With `new` before the first word `old` that is neither an option nor its value.
     pub(super) fn with_word_before(mut self, old: &str, new: &str) -> TypedCommand {
         let at = self.places().into_iter().find(|at| self.words[*at] == old).unwrap_or(0);
@@ -87,6 +95,25 @@ impl TypedCommand {
         self = self.without(long);
         self.put(at.unwrap_or(self.words.len()), long, value);
         self
+    }
+
+    /// With another name for an option of another program.
+    pub(super) fn with_option_renamed(mut self, old: &str, new: &str) -> TypedCommand {
+        for word in &mut self.words {
+            match word.strip_prefix(old) {
+                Some("") => new.clone_into(word),
+                Some(value) if value.starts_with('=') => *word = format!("{new}{value}"),
+                _ => {}
+            }
+        }
+        self
+    }
+
+    /// The word after the value of an option here.
+    pub(super) fn word_after_value(&self, long: &str, value: &str) -> Option<&str> {
+        let options = self.options(long);
+        let option = options.iter().find(|option| option.value.as_deref() == Some(value))?;
+        self.words.get(option.at + option.len).map(String::as_str)
     }
 
     /// With one more value of an option here.
@@ -186,7 +213,8 @@ impl TypedCommand {
         // In `load compare`, the subcommand is the word after the command.
         let inner = outer.and_then(|(at, outer)| outer.find_subcommand(self.words.get(at + 1)?));
         let command = inner.or(outer.map(|(_, outer)| outer)).unwrap_or(&program);
-        command.get_arguments().filter(|option| !option.is_positional()).cloned().collect()
+        let global = program.get_arguments().filter(|option| option.is_global_set());
+        command.get_arguments().filter(|option| !option.is_positional()).chain(global).cloned().collect()
     }
 
     fn options(&self, long: &str) -> Vec<Occurrence> {

@@ -46,6 +46,12 @@ pub(super) fn seed(text: &str) -> Result<u64, String> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ms(pub(super) u32);
 
+/// A time of at least `MIN` ms, which cannot be turned off.
+pub(super) fn span<const MIN: u32>(text: &str) -> Result<Ms, String> {
+    let time = if text == "0" { Ms(0) } else { positive(text, "")? };
+    if time.0 < MIN { Err(format!("it must be at least {MIN} ms")) } else { Ok(time) }
+}
+
 /// A number of bytes: `512`, `64KiB`, `1MiB`, `10kB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bytes(pub(super) u32);
@@ -62,20 +68,24 @@ impl FromStr for Ms {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "0" {
-            return Ok(Ms(0));
-        }
-        if text.parse::<u64>().is_ok() {
-            return Err(format!("the unit is missing; write {text}s or {text}ms"));
-        }
-        if text.starts_with('-') {
-            return Err("a time cannot be negative; write 0 for off".to_owned());
-        }
-        let time = humantime::parse_duration(&text.replace(['µ', 'μ'], "u"))
-            .map_err(|_| "not a time; write it as 200ms, 30s, 2min or 1h, or 0 for off".to_owned())?;
-        let ms = time.as_nanos().div_ceil(1_000_000);
-        u32::try_from(ms).map(Ms).map_err(|_| "it must be at most 49 days".to_owned())
+        if text == "0" { Ok(Ms(0)) } else { positive(text, "0 for off") }
     }
+}
+
+/// A time with its unit; `off` is how to write none.
+fn positive(text: &str, off: &str) -> Result<Ms, String> {
+    let before_off =
+        |separator: &str| if off.is_empty() { String::new() } else { format!("{separator}{off}") };
+    if text.parse::<u64>().is_ok() {
+        return Err(format!("the unit is missing; write {text}s or {text}ms"));
+    }
+    if text.starts_with('-') {
+        return Err(format!("a time cannot be negative{}", before_off("; write ")));
+    }
+    let time = humantime::parse_duration(&text.replace(['µ', 'μ'], "u"))
+        .map_err(|_| format!("not a time; write it as 200ms, 30s, 2min or 1h{}", before_off(", or ")))?;
+    let ms = time.as_nanos().div_ceil(1_000_000);
+    u32::try_from(ms).map(Ms).map_err(|_| "it must be at most 49 days".to_owned())
 }
 
 impl fmt::Display for Ms {

@@ -15,8 +15,12 @@ pub(super) fn quoted(word: &str) -> String {
     }
 }
 
+/// Whether a word has the form of a URL with its scheme.
+pub(super) fn is_url(text: &str) -> bool {
+    text.contains("://")
+}
+
 /// The words of a command as a shell splits them.
-#[cfg(test)]
 pub(super) fn split(command: &str) -> Vec<String> {
     let (mut words, mut word, mut is_quoted, mut chars) = (Vec::new(), String::new(), false, command.chars());
     while let Some(char) = chars.next() {
@@ -33,7 +37,7 @@ pub(super) fn split(command: &str) -> Vec<String> {
 
 /// The command `oneloop` with these arguments, quoted for a shell.
 pub(super) fn command(arguments: &[&str]) -> String {
-    let words = arguments.iter().filter(|word| !word.is_empty()).map(|word| quoted(word));
+    let words = arguments.iter().map(|word| quoted(word));
     std::iter::once("oneloop".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
@@ -102,6 +106,7 @@ mod tests {
             assert_eq!(quoted(word), shown);
         }
         assert_eq!(command(&["serve", "echo@*:7"]), "oneloop serve 'echo@*:7'");
+        assert_eq!(command(&["serve", "--charset", ""]), "oneloop serve --charset ''");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::super::units::Ms;
+use super::super::words::is_url;
 
 /// Options that users know from other programs.
 pub(super) struct Row {
@@ -84,10 +85,6 @@ pub(super) fn is_number(text: &str) -> bool {
 /// A time, with or without its unit.
 pub(super) fn is_span(text: &str) -> bool {
     text.parse::<Ms>().is_ok() || text.parse::<f64>().is_ok_and(f64::is_finite)
-}
-
-pub(super) fn is_url(text: &str) -> bool {
-    text.contains("://")
 }
 
 fn is_url_or_nothing(text: &str) -> bool {
