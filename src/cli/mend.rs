@@ -1,5 +1,5 @@
-//! The command at the end of a message. A user may make several mistakes in one command, and a message is about
-//! the first: the others are mended here, so that what the message suggests is accepted.
+//! The command at the end of a message. A user may make several mistakes in one command, and a message is
+//! about the first: the others are mended here, so that what the message suggests is accepted.
 
 use std::ffi::OsString;
 
@@ -8,7 +8,8 @@ use clap::CommandFactory;
 use super::words::{command, split};
 use super::{Cli, Failure, GivenOptions, check, mistake, parse};
 
-/// The most mistakes that are mended in a command that a message suggests. More are rare, and each costs a parse.
+/// The most mistakes that are mended in a command that a message suggests. More are rare, and each costs a
+/// parse.
 const MENDS_MAX: usize = 4;
 
 /// The message about one mistake, with a command that is accepted: other mistakes in it are mended. If they

@@ -80,8 +80,8 @@ pub(super) fn line(error: &clap::Error, typed: &[String], program: &clap::Comman
     }
 }
 
-/// The subcommand of these words, such as `serve` or `load compare`, with its name; the name is empty if there
-/// is none.
+/// The subcommand of these words, such as `serve` or `load compare`, with its name; the name is empty if
+/// there is none.
 fn subcommand<'p>(typed: &[String], program: &'p clap::Command) -> (String, Option<&'p clap::Command>) {
     let at = typed.iter().position(|word| program.find_subcommand(word).is_some());
     let Some((at, outer)) = at.and_then(|at| Some((at, program.find_subcommand(&typed[at])?))) else {
