@@ -69,6 +69,18 @@ impl AuthArgs {
         Ok(self.config.get_or_init(|| config).clone())
     }
 
+    /// An error if a password is on the command line.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        // Not a parser's error, which would show the password in a log, too.
+        match self.auth.as_ref().and_then(|user| user.split_once(':')) {
+            Some((name, _)) => Err(Failure::Usage(format!(
+                "--auth {name}: other users of this machine can read a command line, so a password does not belong there; \
+                 use --auth {name}, which asks for it, or --auth-password FILE"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     fn make(&self) -> Result<Option<AuthConfig>, Failure> {
         if self.auth_password.is_some() && self.auth.is_none() {
             return Err(Failure::Usage(
@@ -86,14 +98,8 @@ impl AuthArgs {
             return Ok(None);
         }
         let mut config = AuthConfig::new();
+        self.check()?;
         if let Some(user) = &self.auth {
-            // Not a parser's error, which would show the password in a log, too.
-            if let Some((name, _)) = user.split_once(':') {
-                return Err(Failure::Usage(format!(
-                    "other users of this machine can read a command line, so a password does not belong there; use --auth \
-                     {name}, which asks for it, or --auth-password FILE"
-                )));
-            }
             let password = match &self.auth_password {
                 Some(path) => secret_of("password", path, PASSWORD_BYTES_MAX)?,
                 None => ask(user)?,

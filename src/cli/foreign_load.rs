@@ -79,7 +79,7 @@ pub(super) fn behind_flag(typed: &[String]) -> Option<String> {
     }
     let long = own(&option).and_then(|own| own.long.as_deref());
     let behind_equals = with(&[&format!("{}={number}", long.unwrap_or_default())]);
-    if long.is_some() && behind_equals.is_valid() {
+    if long.is_some() && behind_equals.is_parsed() {
         return Some(format!("the value of {option} follows an equals sign; write: {behind_equals}"));
     }
     Some(format!("{option} takes no value, and \"{number}\" follows it; without that: {}", with(&[&option])))

@@ -9,6 +9,7 @@ use clap::{Arg, Args, Command, FromArgMatches, ValueEnum};
 
 use super::auth::AuthArgs;
 use super::spec::{self, SiteOption, Spec, closest_directory};
+use super::words::closest;
 use super::{Failure, GivenOptions};
 use crate::limits::Limits;
 use crate::services::ServiceName;
@@ -166,6 +167,35 @@ impl SiteArgs {
         !self.no_listing && self.fallback.is_none()
     }
 
+    /// An error if a password is on the command line, or if an option of a site is unknown or has a wrong
+    /// value.
+    pub(super) fn check(&self, specs: &[Spec], given: &GivenOptions) -> Result<(), Failure> {
+        self.auth.check()?;
+        let options = specs.iter().flat_map(|spec| spec.options.iter().map(move |option| (spec, option)));
+        for (spec, option) in options {
+            let with = |option: Option<SiteOption>| self.with_options(option.as_slice(), given);
+            let Err(failure) = with(Some(option.clone())) else { continue };
+            let Failure::Usage(what) = failure else { return Err(failure) };
+            let corrected =
+                Self::corrections(option).into_iter().find(|option| with(Some(option.clone())).is_ok());
+            let new = corrected.as_ref().map_or_else(String::new, SiteOption::as_typed);
+            let typed = spec.typed.replacen(&option.as_typed(), &new, 1);
+            let works = spec::replaced(&given.command, &spec.typed, &typed);
+            return Err(Failure::Usage(format!("{what}; for example: {works}")));
+        }
+        Ok(())
+    }
+
+    /// What a wrong option of a site may stand for.
+    fn corrections(option: &SiteOption) -> Vec<SiteOption> {
+        let flags = SiteArgs::augment_args(Command::new("site"));
+        let names = flags.get_arguments().filter_map(Arg::get_long);
+        let names: Vec<&str> = names.map(|name| name.strip_prefix("no-").unwrap_or(name)).collect();
+        let renamed = |name: &str| SiteOption { name: name.to_owned(), ..option.clone() };
+        let off = SiteOption { value: Some("off".to_owned()), ..option.clone() };
+        closest(&option.name, names).map(renamed).into_iter().chain([off]).collect()
+    }
+
     /// These flags, with the options of a site replacing flags of the same name.
     pub(super) fn with_options(
         &self,
@@ -287,6 +317,7 @@ fn not_served(error: ConfigError, spec: &Spec, given: &GivenOptions) -> Failure 
                 path.display()
             ));
         }
+        ConfigError::Auth(why) => return Failure::Usage(format!("--auth-file: {why}")),
         error => return Failure::usage(error),
     };
     let (root, typed) = (path.display(), path.to_string_lossy());

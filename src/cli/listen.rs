@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::Failure;
 use super::spec::address_of;
+use super::typed_command::TypedCommand;
 use crate::services::ServiceName;
 use crate::sys::Address;
 
@@ -65,11 +66,12 @@ pub(super) fn has_port(address: &str) -> bool {
 
 impl ListenArgs {
     /// Checks what no option can know of itself.
-    pub(super) fn check(&self) -> Result<(), Failure> {
+    pub(super) fn check(&self, typed: &TypedCommand) -> Result<(), Failure> {
         match (&self.address, self.port) {
             (Some(address), Some(port)) if address.has_port() => Err(Failure::Usage(format!(
-                "--address \"{}\" has a port already; leave out --port {port}",
-                address.text.escape_debug()
+                "--address \"{}\" has a port already; leave out --port {port}: {}",
+                address.text.escape_debug(),
+                typed.clone().without("port")
             ))),
             _ => Ok(()),
         }
@@ -93,6 +95,10 @@ impl ListenArgs {
 mod tests {
     use super::*;
 
+    fn serve() -> TypedCommand {
+        TypedCommand::new(&["serve".to_owned()])
+    }
+
     fn args(address: Option<&str>, port: Option<u16>) -> ListenArgs {
         let address = address.map(|text| text.parse().unwrap());
         ListenArgs { port, address, lan: false, open: false }
@@ -111,7 +117,7 @@ mod tests {
             (Some("unix:./x"), None, "unix:./x"),
         ] {
             let args = args(address, port);
-            args.check().unwrap();
+            args.check(&serve()).unwrap();
             assert_eq!(args.address_of(ServiceName::Echo).unwrap().to_string(), expected);
         }
         let lan = ListenArgs { lan: true, ..args(None, Some(8)) };
@@ -121,7 +127,10 @@ mod tests {
     #[test]
     fn two_ports_or_a_port_in_place_of_an_address_are_a_mistake() {
         for address in ["0.0.0.0:80", "unix:./x"] {
-            assert!(matches!(args(Some(address), Some(8)).check(), Err(Failure::Usage(_))), "{address}");
+            assert!(
+                matches!(args(Some(address), Some(8)).check(&serve()), Err(Failure::Usage(_))),
+                "{address}"
+            );
         }
         let error = "8080".parse::<ListenAddress>().unwrap_err();
         assert_eq!(error, "it is a port");

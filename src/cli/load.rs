@@ -16,6 +16,7 @@ use super::protocol::Protocol;
 use super::services::{UseWorkload, WorkloadOptions, loadable, with_workload};
 use super::start_time::StartTime;
 use super::target::LoadTarget;
+use super::typed_command::TypedCommand;
 use super::units::{Bytes, Ms, count, seed, span};
 use super::{Failure, load_find, load_table};
 use crate::judge::figures::counted;
@@ -284,46 +285,10 @@ impl LoadArgs {
         })
     }
 
-    /// Rejects options that contradict each other or have no effect.
+    /// Rejects options that contradict each other or have no effect with this workload.
     fn check(&self, plan: &Plan, workload: &impl Workload) -> Result<(), Failure> {
         plan.check().map_err(Failure::usage)?;
-        let wrong = |what: &str| Err(Failure::Usage(what.to_owned()));
-        if self.load.arrivals.is_some() && self.load.rate.is_none() && !self.find.is_given() {
-            return wrong(
-                "--arrivals has no effect without --rate; for example: oneloop load echo --rate 1k --arrivals poisson",
-            );
-        }
-        if self.load.slow_pause.is_some() && self.load.slow == 0 {
-            return wrong(
-                "--slow-pause has no effect without --slow; for example: oneloop load echo --slow 10 --slow-pause 1s",
-            );
-        }
         let protocol = self.target.protocol;
-        if protocol != Protocol::Service(ServiceName::Http)
-            && let Some(option) = self.request.first_given()
-        {
-            return Err(Failure::Usage(format!(
-                "{option} has no effect with {protocol}; for HTTP: oneloop load http://127.0.0.1:8000/"
-            )));
-        }
-        if self.values.is_given()
-            && !matches!(protocol, Protocol::RawTcp | Protocol::Service(ServiceName::Http))
-        {
-            return Err(Failure::Usage(format!("--values has no effect with {protocol}; leave it out")));
-        }
-        if protocol != Protocol::RawTcp
-            && let Some(option) = self.raw.first_given()
-        {
-            return Err(Failure::Usage(format!(
-                "{option} has no effect with {protocol}; for raw TCP: {}",
-                super::load_raw::EXAMPLE
-            )));
-        }
-        if self.time.interval.is_some() && !self.output.files.has_series() {
-            return wrong(
-                "--interval has no effect without --csv, --json, --html or --hdr-log, which show the run over time; for example: oneloop load echo --interval 1s --csv run.csv",
-            );
-        }
         let paced = [(self.find.is_given(), "--find"), (self.load.rate.is_some(), "--rate")];
         if let (Flow::ToClient, Some((_, option))) =
             (workload.flow(), paced.iter().find(|(is_given, _)| *is_given))
@@ -340,6 +305,44 @@ impl LoadArgs {
         }
         self.output.files.check()
     }
+}
+
+/// Rejects options without effect, as far as that needs no file and no server.
+pub(super) fn check(args: &LoadArgs, typed: &TypedCommand) -> Result<(), Failure> {
+    let LoadArgs { load, request, raw, values, time, find, output, .. } = args;
+    let wrong = |what: String, works: TypedCommand| Err(Failure::Usage(format!("{what}: {works}")));
+    let typed = || typed.clone();
+    if load.arrivals.is_some() && load.rate.is_none() && !find.is_given() {
+        let what = "--arrivals has no effect without --rate; for example".to_owned();
+        return wrong(what, typed().with("rate", "1k"));
+    }
+    if load.slow_pause.is_some() && load.slow == 0 {
+        let what = "--slow-pause has no effect without --slow; for example".to_owned();
+        return wrong(what, typed().with("slow", "10"));
+    }
+    let protocol = args.target.protocol;
+    let is_http = protocol == Protocol::Service(ServiceName::Http);
+    let without_effect = [
+        request.first_given().filter(|_| !is_http),
+        values.is_given().then_some("--values").filter(|_| !is_http && protocol != Protocol::RawTcp),
+        raw.first_given().filter(|_| protocol != Protocol::RawTcp),
+    ];
+    if let Some(option) = without_effect.into_iter().flatten().next() {
+        let left = typed().without(option.trim_start_matches('-'));
+        return wrong(format!("{option} has no effect with {protocol}; leave it out"), left);
+    }
+    if protocol == Protocol::RawTcp && !raw.has_end() {
+        let works = typed().with("until", r"+PONG\r\n");
+        let works = if works.has("send") { works } else { works.with("send", r"PING\r\n") };
+        let what =
+            "tcp needs --until, --until-bytes or --until-close: where a reply ends; for example".to_owned();
+        return wrong(what, works);
+    }
+    if time.interval.is_some() && !output.files.has_series() {
+        let what = "--interval has no effect without --csv, --json, --html or --hdr-log, which show the run over time; for example";
+        return wrong(what.to_owned(), typed().with("csv", "run.csv"));
+    }
+    Ok(())
 }
 
 /// Runs the load with its workload.
@@ -488,7 +491,9 @@ mod tests {
         let alone = Alone::try_parse_from([&["x"], args].concat());
         let args = alone.map_err(|error| error.to_string())?.args;
         let ask = args.ask();
-        let plan = with_workload(&ask, Check(&args, ask.seed)).and_then(|plan| plan);
+        let typed = TypedCommand::new(&["load".to_owned()]);
+        let checked = check(&args, &typed).and_then(|()| with_workload(&ask, Check(&args, ask.seed)));
+        let plan = checked.and_then(|plan| plan);
         plan.map_err(|failure| format!("{failure:?}"))
     }
 

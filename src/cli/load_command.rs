@@ -6,6 +6,7 @@ use super::Failure;
 use super::load::LoadArgs;
 use super::load_compare::CompareRunsArgs;
 use super::load_merge::MergeArgs;
+use super::typed_command::TypedCommand;
 
 /// What `oneloop load` does.
 #[derive(Debug)]
@@ -50,8 +51,17 @@ impl Args for LoadCommand {
     }
 }
 
+/// Rejects options without effect, as far as that needs no file and no server.
+pub(super) fn check(command: &LoadCommand, typed: &TypedCommand) -> Result<(), Failure> {
+    match command {
+        LoadCommand::Run(args) => super::load::check(args, typed),
+        LoadCommand::Compare(_) | LoadCommand::Merge(_) => Ok(()),
+    }
+}
+
 /// Does it.
-pub(super) fn run(command: &LoadCommand) -> Result<(), Failure> {
+pub(super) fn run(command: &LoadCommand, typed: &TypedCommand) -> Result<(), Failure> {
+    check(command, typed)?;
     match command {
         LoadCommand::Run(args) => super::load::run(args),
         LoadCommand::Compare(args) => super::load_compare::run(args),

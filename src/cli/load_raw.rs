@@ -65,6 +65,11 @@ impl RawArgs {
         .find_map(|(is_given, option)| is_given.then_some(option))
     }
 
+    /// Whether it is known where a reply ends.
+    pub(super) fn has_end(&self) -> bool {
+        !self.until.is_empty() || self.until_bytes.is_some() || self.until_close
+    }
+
     /// The load that these options ask for.
     pub(super) fn load(&self, rows: Rows, seed: u64) -> Result<RawLoad, Failure> {
         let wrong = self.reject.as_deref().map(|typed| pattern("--reject", typed)).transpose()?;

@@ -15,7 +15,8 @@ const MENDS_MAX: usize = 4;
 /// The message about one mistake, with a command that is accepted: other mistakes in it are mended. If they
 /// cannot be, the message has no command that fails, but leads to the help.
 pub(super) fn with_accepted_command(message: &str, typed: &[String]) -> String {
-    let Some(suggestion) = Suggestion::of(message) else { return with_example(message, typed) };
+    let message = &with_example(message, typed);
+    let Some(suggestion) = Suggestion::of(message) else { return message.to_owned() };
     if is_accepted(&suggestion.words) {
         return message.to_owned();
     }
@@ -35,11 +36,12 @@ pub(super) fn with_accepted_command(message: &str, typed: &[String]) -> String {
     }
 }
 
-/// The message with an example of the option that it is about, if that is accepted.
+/// The message with an example of the option that it is about, if it has no command.
 fn with_example(message: &str, typed: &[String]) -> String {
-    match mistake::example(message, typed, &Cli::command()) {
-        Some(works) if works.is_valid() => format!("{message}; for example: {works}"),
-        _ => message.to_owned(),
+    let example = || mistake::example(message, typed, &Cli::command());
+    match Suggestion::of(message).is_none().then(example).flatten() {
+        Some(works) => format!("{message}; for example: {works}"),
+        None => message.to_owned(),
     }
 }
 
@@ -91,7 +93,7 @@ impl Suggestion<'_> {
 fn mended(words: &[String]) -> Option<Vec<String>> {
     let mut now = words.to_vec();
     for _ in 0..MENDS_MAX {
-        let message = first_mistake(&now)?;
+        let message = with_example(&first_mistake(&now)?, &now);
         let next = Suggestion::of(&message)?.words;
         // The help is accepted, but is not what the user wants to do.
         if next == now || next.iter().any(|word| word == "--help") {

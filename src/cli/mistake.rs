@@ -47,7 +47,6 @@ fn example_value(value_name: &str) -> Option<&'static str> {
         "N,..." => "4,16,64",
         "HOPS" => "10",
         "FACTOR" => "2",
-        "GROUP" => "nogroup",
         "NAME=COMMAND" => "socat=socat TCP-LISTEN:{port},fork,reuseaddr EXEC:cat",
         "ADDR[/LEN],..." => "127.0.0.0/24",
         _ => return None,
@@ -104,6 +103,12 @@ pub(super) fn example(message: &str, typed: &[String], program: &clap::Command) 
     let values = typed_command.values(long);
     let is_quoted = |value: &&String| message.contains(&*value.escape_debug().to_string());
     let value = values.iter().find(is_quoted).or(values.last())?;
+    // The message is about the value: another one may say that the option has no effect.
+    let (subject, _) = message.split_once(": ")?;
+    let shown = subject["--".len() + long.len()..].trim().trim_matches('"');
+    if !value.escape_debug().to_string().starts_with(shown) {
+        return None;
+    }
     let error = clap::Error::new(ErrorKind::InvalidValue);
     let mistake = Mistake { error: &error, typed: typed_command.clone(), words: typed, name: &name, command };
     let example = mistake.example_of(long, value, &[])?;
@@ -649,6 +654,8 @@ impl Mistake<'_> {
         }
         let fixed = match (long, name) {
             _ if !valid.is_empty() => return default().or_else(|| valid.first().cloned()),
+            ("auth", _) if value.contains(':') => value.split(':').next(),
+            ("interval", _) => Some("100ms"),
             ("user", _) if self.name == "load" => Some("alice"),
             ("user", _) => Some("nobody"),
             ("verify", _) => Some("status"),

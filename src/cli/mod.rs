@@ -143,7 +143,7 @@ pub fn main() -> ExitCode {
     logging::start(cli.verbosity);
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args, &GivenOptions::of(&matches, &typed)),
-        Command::Load(command) => load_command::run(&command),
+        Command::Load(command) => load_command::run(&command, &TypedCommand::new(&in_utf8(&typed))),
         Command::Compare(args) => compare::run(&args),
         Command::Lecture(args) => lecture::run(&args, &GivenOptions::of(&matches, &typed).command),
         Command::Completions(args) => documents::completions(&args),
@@ -177,14 +177,15 @@ fn parse(typed: &[OsString]) -> Result<(Cli, ArgMatches), clap::Error> {
 }
 
 /// Checks what needs more than the parser, and no run: a command that a message suggests must be accepted.
-/// What `load` checks itself needs its files and its server.
+/// The rest of what `load` checks needs its files and its server.
 fn check(cli: &Cli, given: &GivenOptions) -> Result<(), Failure> {
     match &cli.command {
         Command::Serve(args) => serve::check(args, given),
         // It stands for a file of the user.
         Command::Lecture(_) if given.values("script") == ["FILE"] => Ok(()),
         Command::Lecture(args) => lecture::check(args, &given.command).map(drop),
-        Command::Load(_) | Command::Compare(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
+        Command::Load(command) => load_command::check(command, &given.command),
+        Command::Compare(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
     }
 }
 

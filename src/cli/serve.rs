@@ -163,7 +163,7 @@ pub(super) fn run(args: &ServeArgs, given: &GivenOptions) -> Result<(), Failure>
     // drain.
     let mut supervisor = Supervisor::adopt().map_err(Failure::usage)?;
     let signals = Signals::install().map_err(Failure::system)?.for_good();
-    let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
+    let identity = identity(args, &given.command)?;
     check_directories(&args.specs, given)?;
     let CheckedArgs { groups, mut limits, workers, inherited, addresses, sites } =
         checked(args, given, &mut supervisor)?;
@@ -189,7 +189,7 @@ pub(super) fn run(args: &ServeArgs, given: &GivenOptions) -> Result<(), Failure>
     let access = args.access_target();
     if let Some(target) = access.as_ref().filter(|target| !target.is_file()) {
         // A pipe or terminal belongs to the starting user: after the change of user it may not be opened.
-        telemetry = with_access_log(telemetry, target, flags.http.access_format())?;
+        telemetry = with_access_log(telemetry, target, flags.http.access_format(), &given.command)?;
     }
     if access.is_none() && groups.iter().any(|group| group.service.meets(Need::Requests)) {
         telemetry = with_request_lines(telemetry);
@@ -200,7 +200,7 @@ pub(super) fn run(args: &ServeArgs, given: &GivenOptions) -> Result<(), Failure>
     }
     // After giving up privileges: what can be opened now can be opened again when the log is rotated.
     if let Some(target) = access.as_ref().filter(|target| target.is_file()) {
-        telemetry = with_access_log(telemetry, target, flags.http.access_format())?;
+        telemetry = with_access_log(telemetry, target, flags.http.access_format(), &given.command)?;
     }
     let files = sites * Files::open_files_max(descriptors);
     let sockets: usize = listeners.iter().map(|listener| listener.sockets.len()).sum();
@@ -225,6 +225,25 @@ pub(super) fn run(args: &ServeArgs, given: &GivenOptions) -> Result<(), Failure>
     log_limits(&limits, descriptors);
     let setup = ServerConfig { listeners, limits, workers, telemetry, signals };
     serve(args.model, setup, &shares, &args.listen, &supervisor)
+}
+
+/// A user of every system, who owns no files.
+const EXAMPLE_USER: &str = "nobody";
+
+/// The user to switch to.
+fn identity(args: &ServeArgs, typed: &TypedCommand) -> Result<Option<Identity>, Failure> {
+    let user = args.user.as_deref();
+    Identity::find(user, args.group.as_deref()).map_err(|error| {
+        let mut works = typed.clone();
+        if user.is_none() || Identity::find(user, None).is_err() {
+            works = works.with("user", EXAMPLE_USER);
+        }
+        let group = args.group.as_deref();
+        if group.is_some() && Identity::find(Some(EXAMPLE_USER), group).is_err() {
+            works = works.without("group");
+        }
+        Failure::Usage(format!("{error}; for example: {works}"))
+    })
 }
 
 /// The server that the arguments describe, whose parts fit each other.
@@ -255,7 +274,8 @@ fn checked(
 ) -> Result<CheckedArgs, Failure> {
     let mut limits = args.limits.0.clone();
     let mut specs = if args.specs.is_empty() { default_specs(supervisor)? } else { args.specs.clone() };
-    args.listen.check()?;
+    args.listen.check(&given.command)?;
+    args.services.http.site.check(&args.specs, given)?;
     let takes_address = specs.iter().any(|spec| spec.address.is_none());
     if supervisor.listeners.is_empty() {
         for spec in specs.iter_mut().filter(|spec| spec.address.is_none()) {
@@ -276,7 +296,11 @@ fn checked(
     }
     let workers = workers(args, &given.command)?;
     if let Some(objection) = args.model.objection(workers, &limits) {
-        return Err(Failure::Usage(objection));
+        let works = match args.model {
+            Model::Reactor => given.command.clone().with("clients", &workers.to_string()),
+            _ => given.command.clone().with("model", "reactor"),
+        };
+        return Err(Failure::Usage(format!("{objection}; for example: {works}")));
     }
     let inherited = inherited(&groups, supervisor)?;
     let addresses = addresses(&groups, &inherited, &args.listen, &given.command)?;
@@ -425,7 +449,13 @@ fn not_bound(
     typed: &TypedCommand,
 ) -> Failure {
     let at = |address: &Address| addresses.iter().position(|known| known.as_ref() == Some(address));
-    let taken = error.place.parse::<Address>().ok().filter(|_| error.kind == BindErrorKind::InUse);
+    let place = error.place.parse::<Address>().ok();
+    if error.kind == BindErrorKind::NotAvailable
+        && let Some(Address::Tcp(tcp)) = place
+    {
+        return Failure::System(format!("{error}; for example: {}", on_loopback(tcp, groups, listen, typed)));
+    }
+    let taken = place.filter(|_| error.kind == BindErrorKind::InUse);
     let Some((address @ Address::Tcp(taken), at)) =
         taken.as_ref().and_then(|taken| Some((taken, at(taken)?)))
     else {
@@ -457,6 +487,27 @@ fn not_bound(
         typed.clone().with("port", &port.to_string())
     };
     Failure::System(format!("{error}; for example: {works}"))
+}
+
+/// The command with the loopback address in place of one that this machine does not have.
+fn on_loopback(
+    tcp: SocketAddr,
+    groups: &[ListenerGroup],
+    listen: &ListenArgs,
+    typed: &TypedCommand,
+) -> TypedCommand {
+    let loopback = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), tcp.port());
+    let here = Address::Tcp(tcp);
+    let specs = groups.iter().flat_map(|group| &group.specs);
+    let own = specs.filter(|spec| spec.typed != spec.place && spec.address.as_ref() == Some(&here));
+    let works = own.fold(typed.clone(), |works, spec| {
+        works.with_argument(&spec.typed, &format!("{}@{loopback}", spec.place))
+    });
+    match works.has("address") {
+        true if listen.address_has_port() => works.with("address", &loopback.to_string()),
+        true => works.with("address", &loopback.ip().to_string()),
+        false => works,
+    }
 }
 
 /// The supervisor's sockets for services without an address: by name, then in order. No socket may be left
@@ -589,13 +640,15 @@ fn with_access_log(
     telemetry: Telemetry,
     target: &AccessTarget,
     format: AccessFormat,
+    typed: &TypedCommand,
 ) -> Result<Telemetry, Failure> {
     let log = AccessLog::open(target.clone(), format).map_err(|error| {
         let advice = match error.kind() {
             ErrorKind::NotConnected => "start its reader first, or use a file",
             _ => "use a file that this user may write",
         };
-        Failure::System(format!("cannot open the access log {target}: {error}; {advice}"))
+        let works = typed.clone().with("access-log", "FILE");
+        Failure::System(format!("cannot open the access log {target}: {error}; {advice}: {works}"))
     })?;
     Ok(telemetry.with_observer(Arc::new(log)))
 }

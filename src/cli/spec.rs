@@ -147,6 +147,13 @@ pub(super) struct SiteOption {
 }
 
 impl SiteOption {
+    /// The option with its comma, as it is typed.
+    pub(super) fn as_typed(&self) -> String {
+        let value =
+            self.value.as_ref().map_or_else(String::new, |value| format!("={}", value.replace(',', ",,")));
+        format!(",{}{value}", self.name)
+    }
+
     /// Whether it stands for this flag: `links` for `no-links`, too.
     pub(super) fn is_for(&self, flag: &Arg) -> bool {
         let long = flag.get_long().unwrap_or_default();

@@ -28,6 +28,11 @@ impl TypedCommand {
         TypedCommand { words: words.to_vec() }
     }
 
+    /// Whether each option has a value that it can have. Options may still not go together.
+    pub(super) fn is_parsed(&self) -> bool {
+        super::parse(&self.words.iter().map(OsString::from).collect::<Vec<_>>()).is_ok()
+    }
+
     /// Whether the command is accepted, as far as that is known before it runs.
     pub(super) fn is_valid(&self) -> bool {
         let words: Vec<OsString> = self.words.iter().map(OsString::from).collect();
@@ -156,7 +161,9 @@ impl TypedCommand {
             };
             let is_value = |next: &&String| {
                 let behind_dash = next.strip_prefix('-');
-                behind_dash.is_none_or(|rest| rest.starts_with(|char: char| char.is_ascii_digit()))
+                behind_dash.is_none_or(|rest| {
+                    rest.is_empty() || rest.starts_with(|char: char| char.is_ascii_digit())
+                })
             };
             let next = self.words.get(at + 1).filter(|next| has_value && is_value(next));
             let len = if joined.is_none() && next.is_some() { 2 } else { 1 };
@@ -305,6 +312,7 @@ mod tests {
                 "-q serve site -p 8080 --spa=x 8080 --index a --index c --lan",
             ),
             (typed("serve a -p80").with("port", "1"), "serve a --port 1"),
+            (typed("serve a --access-log - -q").without("access-log"), "serve a -q"),
             (typed("serve a --idle -q").with_value("idle", "", "3s"), "serve a --idle 3s -q"),
             (typed("a --lan").with_word_before("a", "serve"), "serve a --lan"),
         ] {

@@ -89,7 +89,11 @@ fn a_mistake_is_one_line_and_exit_code_2() {
             &["serve", "echo@127.0.0.1:65536"],
             "a port is a number from 0 to 65535; for example: oneloop serve echo@127.0.0.1:7007",
         ),
-        (&["serve", "echo@example.org:7"], "write it as 127.0.0.1:7007, '[::1]:7007', '*:7007'"),
+        (
+            &["serve", "echo@example.org:7"],
+            "\"example.org\" is the name of a host, which is not resolved here",
+        ),
+        (&["serve", "echo@example:7"], "write it as 127.0.0.1:7007, '[::1]:7007', '*:7007'"),
         (
             &["serve", "http=/nowhere/at/all"],
             "cannot serve /nowhere/at/all: no such directory; name one that exists: oneloop serve http=DIR",
@@ -269,6 +273,7 @@ fn what_was_meant_for_another_server_is_shown_as_it_is_typed_here() {
     for (args, works) in [
         (&[dir][..], format!("serve {dir}")),
         (&["serve", "--listing"], "serve".to_owned()),
+        (&["serve", "8123", "--bind", "::1"], "serve --address ::1 --port 8123".to_owned()),
         (&[dir, "--lan"], format!("serve {dir} --lan")),
         (&["serve", dir, "--qr"], format!("serve {dir} --lan")),
         (
