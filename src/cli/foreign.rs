@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::spec::{Spec, directory_argument};
+use super::spec::{Spec, address_of, directory_argument};
 use super::typed_command::{TakenOption, TypedCommand};
 use crate::services::ServiceName;
 
@@ -124,7 +124,9 @@ impl Substitute {
                     Substitute::Host => format!("//{}", value.unwrap_or("example.org")),
                     _ => format!("/{}", value.unwrap_or("docs").trim_matches('/')),
                 };
-                let sites = left.arguments();
+                // An address is another mistake.
+                let is_site = |word: &&str| address_of(word, 0).is_err();
+                let sites: Vec<&str> = left.arguments().into_iter().filter(is_site).collect();
                 match sites[..] {
                     [] => with(&[&format!("http={mount}:.")]),
                     [site, ..] => {

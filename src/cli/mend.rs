@@ -21,7 +21,9 @@ pub(super) fn with_accepted_command(message: &str, typed: &[String]) -> String {
         return message.to_owned();
     }
     let Suggestion { before, words, after } = suggestion;
-    if let Some(mended) = mended(&words) {
+    if let Some(mended) = mended(placed(&words)) {
+        let mended: Vec<String> =
+            mended.iter().map(|word| word.replace(ANY_DIRECTORY, PLACEHOLDER)).collect();
         let mended: Vec<&str> = mended.iter().map(String::as_str).collect();
         return format!("{before}: {}{after}", command(&mended));
     }
@@ -89,12 +91,23 @@ impl Suggestion<'_> {
     }
 }
 
+/// What a message has in place of a directory that only the user can name.
+const PLACEHOLDER: &str = "DIR";
+
+/// A directory of every system, in a form that no user types: it takes the place of [`PLACEHOLDER`] in a
+/// check.
+const ANY_DIRECTORY: &str = "/./.";
+
+fn placed(words: &[String]) -> Vec<String> {
+    words.iter().map(|word| word.replace(PLACEHOLDER, ANY_DIRECTORY)).collect()
+}
+
 /// The command with its mistakes mended as their messages suggest.
-fn mended(words: &[String]) -> Option<Vec<String>> {
-    let mut now = words.to_vec();
+fn mended(words: Vec<String>) -> Option<Vec<String>> {
+    let mut now = words;
     for _ in 0..MENDS_MAX {
         let message = with_example(&first_mistake(&now)?, &now);
-        let next = Suggestion::of(&message)?.words;
+        let next = placed(&Suggestion::of(&message)?.words);
         // The help is accepted, but is not what the user wants to do.
         if next == now || next.iter().any(|word| word == "--help") {
             return None;
@@ -107,8 +120,7 @@ fn mended(words: &[String]) -> Option<Vec<String>> {
     None
 }
 
-/// Whether the command is accepted once its placeholder is an existing directory.
+/// Whether the command is accepted once its placeholder is a directory.
 fn is_accepted(words: &[String]) -> bool {
-    let placed: Vec<String> = words.iter().map(|word| word.replace("DIR", "/")).collect();
-    first_mistake(words).is_none() || first_mistake(&placed).is_none()
+    first_mistake(words).is_none() || first_mistake(&placed(words)).is_none()
 }

@@ -226,8 +226,11 @@ impl Mistake<'_> {
             _ => return None,
         };
         if others.is_empty() || others.contains(&later) {
-            let last = self.typed.values(&later).pop()?;
-            let works = self.typed.clone().with(&later, &last);
+            let left = self.typed.clone();
+            let works = match left.values(&later).pop() {
+                Some(last) => left.with(&later, &last),
+                None => left.with_flag(&later),
+            };
             return Some(format!("--{later} is given more than once; write: {works}"));
         }
         let without =

@@ -121,6 +121,14 @@ impl TypedCommand {
         self.words.get(option.at + option.len).map(String::as_str)
     }
 
+    /// With an option here that takes no value, once.
+    pub(super) fn with_flag(mut self, long: &str) -> TypedCommand {
+        let at = self.options(long).first().map_or(self.words.len(), |option| option.at);
+        self = self.without(long);
+        self.insert(at, &[&format!("--{long}")]);
+        self
+    }
+
     /// With one more value of an option here.
     pub(super) fn with_more(mut self, long: &str, value: &str) -> TypedCommand {
         self.put(self.words.len(), long, value);
