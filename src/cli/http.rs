@@ -171,6 +171,12 @@ impl SiteArgs {
     /// value.
     pub(super) fn check(&self, specs: &[Spec], given: &GivenOptions) -> Result<(), Failure> {
         self.auth.check()?;
+        if given.has("auth-failures") && !self.auth.are_given() {
+            return Err(Failure::Usage(format!(
+                "--auth-failures has no effect without --auth or --auth-file; leave it out: {}",
+                given.command.clone().without("auth-failures")
+            )));
+        }
         let options = specs.iter().flat_map(|spec| spec.options.iter().map(move |option| (spec, option)));
         for (spec, option) in options {
             let with = |option: Option<SiteOption>| self.with_options(option.as_slice(), given);

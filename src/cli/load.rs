@@ -12,7 +12,7 @@ use super::load_find::{FindArgs, RateArg};
 use super::load_raw::RawArgs;
 use super::load_request::RequestArgs;
 use super::load_values::ValuesArgs;
-use super::protocol::Protocol;
+use super::protocol::{Protocol, RAW_TCP};
 use super::services::{UseWorkload, WorkloadOptions, loadable, with_workload};
 use super::start_time::StartTime;
 use super::target::LoadTarget;
@@ -325,11 +325,29 @@ pub(super) fn check(args: &LoadArgs, typed: &TypedCommand) -> Result<(), Failure
     let without_effect = [
         request.first_given().filter(|_| !is_http),
         values.is_given().then_some("--values").filter(|_| !is_http && protocol != Protocol::RawTcp),
-        raw.first_given().filter(|_| protocol != Protocol::RawTcp),
     ];
     if let Some(option) = without_effect.into_iter().flatten().next() {
         let left = typed().without(option.trim_start_matches('-'));
         return wrong(format!("{option} has no effect with {protocol}; leave it out"), left);
+    }
+    if protocol != Protocol::RawTcp
+        && let Some(option) = raw.first_given()
+    {
+        let server = typed().arguments().first().map(|server| (*server).to_owned()).unwrap_or_default();
+        let works = typed().with_argument(&server, &format!("{RAW_TCP}@{}", args.target.address));
+        return wrong(format!("{option} has no effect with {protocol}; for raw TCP"), works);
+    }
+    if load.threads > load.clients {
+        let works = typed().with("threads", &load.clients.to_string());
+        return wrong(
+            "there must be at least as many clients as threads; raise --clients, or lower --threads"
+                .to_owned(),
+            works,
+        );
+    }
+    if load.churn && load.depth > 1 {
+        let what = "with a connection per request the depth must be 1; leave out --depth".to_owned();
+        return wrong(what, typed().without("depth"));
     }
     if protocol == Protocol::RawTcp && !raw.has_end() {
         let works = typed().with("until", r"+PONG\r\n");

@@ -75,6 +75,14 @@ pub(super) fn line(error: &clap::Error, typed: &[String], program: &clap::Comman
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => mistake.wrong_value(),
         ErrorKind::MissingRequiredArgument if name == "load" => mistake.without_server(),
         ErrorKind::MissingRequiredArgument if name == "load compare" => mistake.without_report(),
+        ErrorKind::MissingRequiredArgument if name == "load merge" => {
+            let works = mistake.typed.clone().with_argument("", "FILE").with_argument("", "FILE");
+            format!("the reports are missing; write: {works}")
+        }
+        ErrorKind::MissingRequiredArgument if name == "completions" => {
+            let works = mistake.typed.clone().with_argument("", "bash");
+            format!("the shell is missing; for example: {works}")
+        }
         _ => mistake.as_clap_reports(),
     }
 }
@@ -550,7 +558,13 @@ impl Mistake<'_> {
             let names = || {
                 let (what, value) = (option.trim_matches(['<', '>']).to_lowercase(), value.escape_debug());
                 let meant = did_you_mean(value.to_string().as_str(), valid_names());
-                format!("unknown {what} \"{value}\"; the values are {}{meant}", valid.join(", "))
+                let example =
+                    closest(&value.to_string(), valid_names()).or(valid.first().map(String::as_str));
+                let works = self.typed.clone().with_argument(&value.to_string(), example.unwrap_or_default());
+                format!(
+                    "unknown {what} \"{value}\"; the values are {}{meant}; for example: {works}",
+                    valid.join(", ")
+                )
             };
             // The reason of a positional argument quotes it.
             return reason
@@ -985,7 +999,7 @@ mod tests {
             ),
             (
                 "completions tcsh",
-                "unknown shell \"tcsh\"; the values are bash, elvish, fish, powershell, zsh",
+                "unknown shell \"tcsh\"; the values are bash, elvish, fish, powershell, zsh; for example: oneloop completions bash",
             ),
             ("--nothing", "--nothing is not an option; see: oneloop --help"),
             (

@@ -289,7 +289,8 @@ fn checked(
         if given.has("inbox") {
             let head = Size(limits.head_bytes_max.into());
             return Err(Failure::Usage(format!(
-                "--inbox is too small for http, which needs room for a request head of {head}; use --inbox {head} or more"
+                "--inbox is too small for http, which needs room for a request head of {head}; use --inbox {head} or more: {}",
+                given.command.clone().with("inbox", &head.to_string())
             )));
         }
         limits.inbox_bytes_max = limits.head_bytes_max;
