@@ -92,6 +92,20 @@ fn held() -> HeldSignals {
     Signals::install().unwrap().hold().unwrap()
 }
 
+#[test]
+fn a_signal_that_came_before_signals_were_held_ends_the_first_wait() {
+    let _alone = alone();
+    for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1] {
+        let signals = Signals::install().unwrap();
+        raise(signal).unwrap();
+        let (mut held, start) = (signals.hold().unwrap(), Instant::now());
+        let (arrived, _) = held.wait([], Some(PATIENCE)).unwrap();
+        assert!(arrived != ArrivedSignals::default() && start.elapsed() < PATIENCE, "{signal}");
+        let (arrived, _) = held.wait([], Some(Duration::ZERO)).unwrap();
+        assert_eq!(arrived, ArrivedSignals::default(), "{signal} was taken");
+    }
+}
+
 /// Whether the only request is one to stop, and comes in time.
 fn is_stopped(mut held: HeldSignals) -> bool {
     let mut signals = held.readable().unwrap();

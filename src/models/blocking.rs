@@ -205,7 +205,8 @@ impl<'a, S: Service> Worker<'a, S> {
     pub(super) fn alone<H: FnMut()>(self, at_stop: H) -> Worker<'a, S, H> {
         let Worker { services, maintenance, limits, clock, scratch, telemetry, .. } = self;
         let Worker { signals, events_seen, interrupter, stop_state, parent, is_child, .. } = self;
-        let alone = Some(SoleWorker { reports: signals.reports(), at_stop });
+        // A report may have been asked for before: while the server started.
+        let alone = Some(SoleWorker { reports: 0, at_stop });
         Worker {
             services,
             maintenance,

@@ -28,9 +28,12 @@ pub(super) fn run<S: Service>(config: ServerConfig<S>, stopping: &mut dyn FnMut(
     let mut admission = Admission::new(&config.limits, u32::MAX);
     let worker = Worker::new(services, config.limits, clock, config.telemetry, counts, Interrupter::TIMER);
     let mut worker = worker.alone(stopping);
-    while !worker.is_stopping() {
-        serve_next(&mut worker, &mut admission, &listeners, waiting)?;
+    loop {
         signals.take(); // for its lines in the log: the worker checks the counts
+        if worker.is_stopping() {
+            break;
+        }
+        serve_next(&mut worker, &mut admission, &listeners, waiting)?;
     }
     drain(&mut worker, &mut admission, listeners);
     Ok(Summary::of_counters(worker.telemetry.counters.clone()))

@@ -27,6 +27,9 @@ pub(crate) const GATHER_MAX: usize = 16;
 /// that finds no room returns [`Progress::need_room`](super::Progress::need_room), and is called again when
 /// the client has read.
 ///
+/// Puts copy their bytes, except [`Outbox::share`]. A server also sends 4 KiB or more of a call's input that
+/// are put back at once from where they lie.
+///
 /// ```
 /// use oneloop::session::{Full, Outbox};
 ///

@@ -290,6 +290,10 @@ impl Signals {
         let Signals { state, pipe } = self;
         SHARED.release_pipe();
         drop(pipe);
+        if state.has_untaken() {
+            // It came before its handler knew of the timer.
+            interrupt_after(every_ms.into(), every_ms)?;
+        }
         Ok(LoneSignals { state })
     }
 
@@ -370,6 +374,8 @@ impl HeldSignals {
         timeout: Option<Duration>,
     ) -> io::Result<(ArrivedSignals, ReadySet)> {
         let fds = fds.into_iter();
+        // One that came before signals were held does not interrupt this wait.
+        let timeout = if self.state.has_untaken() { Some(Duration::ZERO) } else { timeout };
         let mut mask = self.while_waiting.before;
         if self.child_ends == ChildEnds::Stay {
             mask.add(Signal::SIGCHLD);
@@ -507,6 +513,11 @@ impl SignalsSeen {
     #[allow(clippy::unused_self, reason = "counts are of signals that were installed")]
     fn counts(&self) -> SignalCounts {
         SignalCounts { shared: &SHARED }
+    }
+
+    /// Whether signals have come that were not taken yet.
+    fn has_untaken(&self) -> bool {
+        SHARED.arrived.load(SeqCst) != 0 || SHARED.stops.load(SeqCst) != self.stops_taken
     }
 
     fn take(&mut self) -> ArrivedSignals {

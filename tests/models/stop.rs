@@ -263,6 +263,34 @@ fn an_inherited_signal_mask_and_inherited_ignored_signals_change_nothing() {
     }
 }
 
+/// Blocks the signal, sends it to itself, and becomes the program: the signal arrives while the program
+/// starts.
+const WITH_A_PENDING_SIGNAL: &str = r"
+import os, signal, sys
+number = signal.Signals[sys.argv.pop(1)]
+signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+os.kill(os.getpid(), number)
+os.execvp(sys.argv[1], sys.argv[1:])
+";
+
+#[test]
+fn a_signal_that_comes_while_the_server_starts_is_obeyed() {
+    if !has_program("python3") {
+        return;
+    }
+    for args in models(WORKERS) {
+        let start = |signal| by_way_of(&["python3", "-c", WITH_A_PENDING_SIGNAL, signal], &args).start();
+        let mut server = start("SIGTERM");
+        assert_eq!(server.exit().code(), Some(0), "{args:?}:\n{}", server.stderr());
+        for (signal, line) in [("SIGUSR1", "accepted=0"), ("SIGHUP", "SIGHUP: there is no access log")] {
+            let mut server = start(signal).listening();
+            server.expect_log(line, 1);
+            server.client("faulty").expect_echo(b"served\n");
+            assert_eq!(server.stop().code(), Some(0), "{args:?}:\n{}", server.stderr());
+        }
+    }
+}
+
 #[test]
 fn a_server_whose_terminal_closes_drains_and_ends() {
     if !has_program("python3") {
