@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Failure;
 use super::documents::print;
 use super::units::{count, seed};
 use super::words::{command, did_you_mean, typed};
+use super::{Failure, stderr};
 use crate::judge::figures::counted;
 use crate::lab::again::Remeasurement;
 use crate::lab::judge::results::Results;
@@ -413,7 +413,7 @@ impl ProgressDisplay {
     fn new(header: &Header, estimate: Duration) -> ProgressDisplay {
         let cells = header.plan.cells().len();
         let steps = cells as u64 * u64::from(header.plan.repeats);
-        let bar = ProgressBar::new(steps);
+        let bar = ProgressBar::with_draw_target(Some(steps), stderr::progress_target());
         let template = "{bar:30} {pos}/{len} {elapsed} of about {prefix}  {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
@@ -439,14 +439,13 @@ impl Watcher for ProgressDisplay {
             self.shown.inc_length(1);
             self.shown.set_prefix(self.longest.clone());
             if self.shown.is_hidden() && at == planned {
-                let _ = writeln!(
-                    std::io::stderr(),
+                stderr::say(format_args!(
                     "measuring again what other processes disturbed, up to {} in all",
                     self.longest
-                );
+                ));
             }
         } else if self.shown.is_hidden() && at.is_multiple_of(self.cells.max(1)) {
-            let _ = writeln!(std::io::stderr(), "repeat {} of {}", step.repeat + 1, self.repeats);
+            stderr::say(format_args!("repeat {} of {}", step.repeat + 1, self.repeats));
         }
     }
 

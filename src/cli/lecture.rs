@@ -2,17 +2,17 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, ErrorKind, IsTerminal, Read, Write};
+use std::io::{self, ErrorKind, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 
-use super::Failure;
 use super::documents::print;
 use super::typed_command::TypedCommand;
 use super::units::count;
 use super::words::{did_you_mean, typed};
+use super::{Failure, stderr};
 use crate::lecture::play::{SceneRun, play};
 use crate::lecture::scene::{LectureServer, Scene, SceneName};
 use crate::lecture::screen::{Display, LastLine, frame, legend, wrapped};
@@ -152,7 +152,7 @@ pub(super) fn run(args: &LectureArgs, typed: &TypedCommand) -> Result<(), Failur
         )));
     }
     for hint in hints {
-        let _ = writeln!(io::stderr(), "{}", in_one_line(&format!("hint: {hint}")));
+        stderr::say(format_args!("{}", in_one_line(&format!("hint: {hint}"))));
     }
     for (_, file) in args.files().filter(|(_, file)| !is_standard_output(file)) {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -502,7 +502,7 @@ fn keep(args: &LectureArgs, scene: &Scene, played: &[SceneRun]) -> Result<(), Fa
             .map_err(|error| Failure::System(format!("cannot write {}: {error}", file.display())))?;
         let line = in_one_line(&format!("picture: {}", file.display()));
         // On standard error: standard output may be a pipe for the text.
-        let _ = writeln!(io::stderr(), "{line}");
+        stderr::say(format_args!("{line}"));
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use super::start_time::StartTime;
 use super::target::LoadTarget;
 use super::typed_command::TypedCommand;
 use super::units::{Bytes, Ms, count, seed, span};
-use super::{Failure, load_find, load_table};
+use super::{Failure, load_find, load_table, stderr};
 use crate::judge::figures::counted;
 use crate::load::report::{Arrivals, Pace, Phase};
 use crate::load::{
@@ -262,7 +262,10 @@ impl LoadArgs {
     /// With a live view on standard error, if that is a terminal.
     fn watched(&self, plan: &Plan, workload: &impl Workload) -> Result<Report, Failure> {
         let signals = Signals::install().map_err(Failure::system)?;
-        let bar = ProgressBar::new((plan.warmup + plan.duration).as_millis() as u64);
+        let bar = ProgressBar::with_draw_target(
+            Some((plan.warmup + plan.duration).as_millis() as u64),
+            stderr::progress_target(),
+        );
         let style =
             ProgressStyle::with_template("{bar:12} {percent:>3} %  {wide_msg}").map_err(Failure::system)?;
         bar.set_style(style);

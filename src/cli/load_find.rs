@@ -1,6 +1,5 @@
 //! `oneloop load --find`: the search for the highest rate that meets checks, as it is typed and watched.
 
-use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::load_verdict::per_second;
 use super::units::time;
-use super::{Failure, load_table};
+use super::{Failure, load_table, stderr};
 use crate::load::report::{Arrivals, Pace, ProbeReport, Report};
 use crate::load::{Aim, Expectation, FindProgress, PROBES_MAX, Plan, RunError, Workload, find};
 use crate::services::ServiceName;
@@ -122,13 +121,13 @@ impl FindArgs {
         };
         let aim = Aim { checks, lowest_per_s, highest_per_s, start_per_s, arrivals };
         let names: Vec<String> = aim.checks.iter().map(ToString::to_string).collect();
-        say(&format!(
+        stderr::say(format_args!(
             "the highest rate that meets {} is searched for; this takes at most {}",
             names.join(", "),
             in_words(plan.duration * PROBES_MAX)
         ));
         let signals = Signals::install().map_err(Failure::system)?;
-        let bar = ProgressBar::new_spinner();
+        let bar = ProgressBar::with_draw_target(None, stderr::progress_target());
         let style = ProgressStyle::with_template("{spinner} {wide_msg}").map_err(Failure::system)?;
         bar.set_style(style);
         let report = find(plan, workload, &aim, |progress| {
@@ -180,21 +179,16 @@ fn show(bar: &ProgressBar, progress: FindProgress<'_>) {
         ),
         FindProgress::Probed(number, probe) => {
             let line = format!("probe {number}: {}", result(probe));
-            if std::io::stderr().is_terminal() {
-                bar.println(line);
+            if bar.is_hidden() {
+                stderr::say(format_args!("{line}"));
             } else {
-                say(&line);
+                bar.println(line);
             }
             return;
         }
     };
     bar.set_message(message);
     bar.tick();
-}
-
-/// Without a reader the search continues and its report is not lost.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// What a probe showed, in a line.

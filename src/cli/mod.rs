@@ -47,6 +47,7 @@ mod serve;
 mod services;
 mod spec;
 mod start_time;
+mod stderr;
 #[cfg(test)]
 mod suggestions;
 mod target;
@@ -295,7 +296,7 @@ fn not_parsed(error: &clap::Error, typed: &[OsString]) -> ExitCode {
 /// Prints one line on standard error; line ends in it are escaped. If standard error is closed, the exit code
 /// is enough.
 fn report(what: &str) {
-    let _ = writeln!(std::io::stderr(), "oneloop: {}", in_one_line(what));
+    stderr::say(format_args!("oneloop: {}", in_one_line(what)));
 }
 
 #[cfg(test)]

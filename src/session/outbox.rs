@@ -518,8 +518,8 @@ impl Outbox {
         Box::new(rest)
     }
 
-    /// Returns all literal and lent bytes in order; the pieces and the tail are then such that all of them are
-    /// literal.
+    /// Returns all literal and lent bytes in order. From then on the pieces and the tail stand for literal
+    /// bytes only.
     fn copy_lent(&mut self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.held_bytes);
         let mut at = self.head;

@@ -1,6 +1,7 @@
 //! `oneloop load` as it is typed: what it writes, and with which code it ends.
 
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::process::{Command, Output, Stdio};
 
 use nix::sys::signal::Signal;
@@ -67,9 +68,9 @@ fn watch_is_called_when_each_part_of_the_run_begins() {
 #[test]
 fn a_watcher_that_has_left_or_does_not_read_costs_no_report() {
     let (_server, target) = echo();
-    let run = |stderr: std::io::PipeWriter| {
+    let run = |stderr: Stdio, options: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
-        command.args(["load", &target, "--show-phases", "--json", "-"]).args(SHORT).env_remove("RUST_LOG");
+        command.args(["load", &target, "--json", "-"]).args(options).args(SHORT).env_remove("RUST_LOG");
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         drop(command); // it has the other end
         let mut stdout = child.stdout.take().unwrap();
@@ -84,20 +85,25 @@ fn a_watcher_that_has_left_or_does_not_read_costs_no_report() {
     };
     let (nobody, stderr) = std::io::pipe().unwrap();
     drop(nobody);
-    run(stderr);
-    let (_stalled, mut stderr) = std::io::pipe().unwrap();
-    fill(&mut stderr);
-    run(stderr);
+    run(stderr.into(), &["--show-phases"]);
+    let (_stalled, stderr) = std::io::pipe().unwrap();
+    fill(&stderr);
+    run(stderr.into(), &["--show-phases"]);
+    let stopped = nix::pty::openpty(None, None).unwrap();
+    fill(&stopped.slave);
+    for options in [&["--show-phases"][..], &["-q"], &[]] {
+        run(stopped.slave.try_clone().unwrap().into(), options);
+    }
 }
 
-/// Writes until there is no room; the pipe blocks afterwards as before.
-fn fill(pipe: &mut std::io::PipeWriter) {
+/// Writes until there is no room; the descriptor blocks afterwards as before.
+fn fill(fd: &impl AsFd) {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
-    fcntl(&*pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
     for piece in [4096, 1] {
-        while std::io::Write::write(pipe, &vec![b'x'; piece]).is_ok() {}
+        while nix::unistd::write(fd, &vec![b'x'; piece]).is_ok() {}
     }
-    fcntl(&*pipe, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    fcntl(fd, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
 }
 
 /// Better clocks and choices of ports are taken where the system offers them.

@@ -146,3 +146,36 @@ fn the_browser_is_opened_and_is_not_a_child_of_the_server() {
     assert_eq!(server.stop().code(), Some(0), "it does not wait for the browser");
     assert!(!server.stderr().contains("--open"), "it was opened: {}", server.stderr());
 }
+
+/// As with `oneloop serve 2>&1 | less`, which reads a page and waits.
+#[test]
+fn a_server_whose_log_nobody_reads_goes_on_and_tells_later_how_much_was_lost() {
+    use std::io::{BufRead, BufReader, Read};
+    const CLIENTS: usize = 2_000;
+    let (mut reader, stderr) = std::io::pipe().unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_oneloop"));
+    command.args(["serve", "echo@127.0.0.1:0"]).env("RUST_LOG", "debug");
+    let mut server = command.stdout(std::process::Stdio::piped()).stderr(stderr).spawn().unwrap();
+    drop(command); // it has the other end
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim_end().rsplit('@').next().unwrap().to_owned();
+    for _ in 0..CLIENTS {
+        let mut client = std::net::TcpStream::connect(&address).unwrap();
+        std::io::Write::write_all(&mut client, b"x").unwrap();
+        client.read_exact(&mut [0]).unwrap();
+    }
+    let log = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    });
+    let pid = nix::unistd::Pid::from_raw(server.id().cast_signed());
+    nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
+    assert_eq!(server.wait().unwrap().code(), Some(0));
+    let log = log.join().unwrap();
+    let lost = log.split("nobody read standard error: ").nth(1).unwrap_or_else(|| panic!("{log}"));
+    let lost: usize = lost.lines().next().unwrap().parse().unwrap();
+    let told = log.matches(" accepted: ").count();
+    assert!(told < CLIENTS && told + lost >= CLIENTS, "{told} and {lost}");
+}
