@@ -270,6 +270,9 @@ fn clean_addresses_lead_to_pages_and_pages_have_one_address_each() {
             ("/docs/about.html", 301, "about"),
             ("/docs/about.html?x=y", 301, "about?x=y"),
             ("/docs/about/", 301, "../about"),
+            // A client counts both slashes (RFC 3986, section 5.2.4).
+            ("/docs/about//", 301, "../../about"),
+            ("/docs//about///?x", 301, "../../../about?x"),
             ("/docs/about/x", 404, "missing"),
             ("/docs/about.html/", 404, "missing"),
             ("/docs/", 200, "home"),

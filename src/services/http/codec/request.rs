@@ -63,9 +63,11 @@ impl Scan {
     }
 }
 
-/// Whether `bytes` are at most the beginning of the empty line that may come before a request.
+/// Whether no request begins in `bytes`: there is at most the empty line that may come before one, or what
+/// cannot be the first byte of a method (RFC 9112, section 3.1), even if the rest of the line decides that.
 pub(crate) fn is_between_requests(bytes: &[u8]) -> bool {
-    matches!(bytes, b"" | b"\r" | b"\r\n")
+    let line = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
+    line.first().is_none_or(|&first| !is_token(first))
 }
 
 /// The method of a request (RFC 9110, section 9; RFC 5789).

@@ -21,8 +21,18 @@ pub(crate) fn page_of(site: &Site, path: &[u8]) -> Option<Vec<u8>> {
     site.clean_urls.then(|| [path, SUFFIX].concat())
 }
 
-/// The address of the page that this path should redirect to, as a relative reference.
-pub(crate) fn moved(site: &Site, path: &[u8]) -> Option<String> {
+/// The address of a page, seen from another path.
+#[derive(Debug)]
+pub(crate) struct PageAddress {
+    /// How many directories further up it is.
+    pub(crate) levels_up: usize,
+    /// The rest of the relative reference.
+    pub(crate) name: String,
+}
+
+/// The address of the page that this path should redirect to.
+pub(crate) fn moved(site: &Site, path: &[u8]) -> Option<PageAddress> {
+    let beside = |name| PageAddress { levels_up: 0, name };
     if !site.clean_urls || path.is_empty() {
         return None;
     }
@@ -30,7 +40,7 @@ pub(crate) fn moved(site: &Site, path: &[u8]) -> Option<String> {
     let is_file = |path: &[u8]| is(path, FileKind::File);
     if let Some(clean) = path.strip_suffix(b"/") {
         let moves = is_file(&[clean, SUFFIX].concat()) && !is(clean, FileKind::Directory);
-        return moves.then(|| format!("../{}", encode_segment(name_of(clean))));
+        return moves.then(|| PageAddress { levels_up: 1, name: encode_segment(name_of(clean)).to_string() });
     }
     let clean = path.strip_suffix(SUFFIX).unwrap_or(path);
     let (name, page) = (name_of(clean), [clean, SUFFIX].concat());
@@ -43,8 +53,8 @@ pub(crate) fn moved(site: &Site, path: &[u8]) -> Option<String> {
     let parent = &clean[..clean.len() - name.len()];
     let first = site.index.iter().map(|index| [parent, index].concat()).find(|index| is_file(index));
     match first {
-        Some(first) if first == page => Some("./".to_owned()),
-        _ => (path != clean).then(|| encode_segment(name).to_string()),
+        Some(first) if first == page => Some(beside("./".to_owned())),
+        _ => (path != clean).then(|| beside(encode_segment(name).to_string())),
     }
 }
 

@@ -278,8 +278,8 @@ impl Files {
         {
             return whole;
         }
-        if let Some(reference) = clean::moved(&self.site, file) {
-            return respond::moved(&reference, path.query);
+        if let Some(page) = clean::moved(&self.site, file) {
+            return respond::moved(head.target, &page, path.query);
         }
         match self.looked_up(file, head, request.now) {
             Lookup::File(resource) => respond::file(&self.site, head, &resource),

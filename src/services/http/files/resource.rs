@@ -322,13 +322,14 @@ fn resource(
 /// Whether a precompressed neighbour belongs to the current file: an older one was made from an older state.
 /// Many tools and archives copy the file's time with a coarser resolution (`pigz -k` and `brotli -k` in whole
 /// seconds, NTFS in 100 ns): a truncated copy of the file's time counts as equal if the neighbour was created
-/// after the file.
+/// after the file: after its time, or after its last change if its time is in the future.
 fn is_current(neighbour: &Stat, plain: &Stat) -> bool {
     let modified = |stat: &Stat| (stat.identity.modified_s, stat.identity.modified_ns);
     let (coded, own) = (modified(neighbour), modified(plain));
     let is_cut_off =
         coded.0 == own.0 && COARSE_CLOCKS_NS.iter().any(|tick_ns| coded.1 == own.1 - own.1 % tick_ns);
-    coded >= own || (is_cut_off && (neighbour.changed_s, neighbour.changed_ns) >= own)
+    let changed = |stat: &Stat| (stat.changed_s, stat.changed_ns);
+    coded >= own || (is_cut_off && changed(neighbour) >= own.min(changed(plain)))
 }
 
 fn variant(

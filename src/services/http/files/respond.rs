@@ -10,6 +10,7 @@ use super::super::codec::request::{Field, Method, RequestHead};
 use super::super::codec::status::Status;
 use super::super::codec::target::{encode_query, encode_segment};
 use super::super::response::Response;
+use super::clean::PageAddress;
 use super::conditional::{Precondition, precondition, range_counts};
 use super::config::Site;
 use super::encoding;
@@ -71,10 +72,12 @@ pub(crate) fn slash(file: &[u8], query: &[u8]) -> Response {
 
 /// A redirect to the address of a page, with `no-cache`, because clients cache permanent redirects: later the
 /// site may be served without clean URLs, or another site at the same port.
-pub(crate) fn moved(reference: &str, query: &[u8]) -> Response {
+pub(crate) fn moved(target: &[u8], page: &PageAddress, query: &[u8]) -> Response {
+    let PageAddress { levels_up, name } = page;
+    let up = if *levels_up > 0 { top_from(target, *levels_up) } else { String::new() };
     let mark = if query.is_empty() { "" } else { "?" };
     Response::new(Status::MovedPermanently)
-        .with_field("Location", format!("{reference}{mark}{}", encode_query(query)))
+        .with_field("Location", format!("{up}{name}{mark}{}", encode_query(query)))
         .with_lines(["Cache-Control: no-cache\r\n"])
 }
 
