@@ -144,6 +144,13 @@ impl Scratch {
     pub fn reserve(&mut self) {
         self.outbox.reserve(OUTBOX_BYTES_FIRST.min(self.outbox.bytes_max()));
     }
+
+    /// Frees the memory that the buffers have grown to. For a process or thread whose only client does not
+    /// read: nothing else needs them until it does.
+    pub(crate) fn shrink(&mut self) {
+        self.input.grown = None;
+        self.outbox.shrink();
+    }
 }
 
 impl InputBuffer {
@@ -227,4 +234,26 @@ impl Context<'_> {
 /// `now_ms + wait_ms`; a wait of 0 means no deadline.
 pub(super) fn after_ms(now_ms: u64, wait_ms: u32) -> u64 {
     if wait_ms == 0 { NEVER_MS } else { now_ms + u64::from(wait_ms) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_that_have_grown_are_freed_and_grow_again() {
+        let mut scratch = Scratch::new(&Limits::default());
+        let first = scratch.input.len();
+        for _ in 0..2 {
+            while scratch.input.len() < Limits::default().read_bytes as usize {
+                scratch.input.received(scratch.input.len());
+            }
+            scratch.outbox.put(&[b'x'; 4096]).unwrap();
+            scratch.outbox.abandon(|_| {});
+            let before = scratch.outbox.memory_bytes();
+            scratch.shrink();
+            assert_eq!(scratch.input.len(), first);
+            assert!(scratch.outbox.memory_bytes() + 4096 <= before);
+        }
+    }
 }

@@ -480,6 +480,9 @@ impl<S: Service, H: FnMut()> Worker<'_, S, H> {
             if let Pumped::Ended(reason) = pumped {
                 return reason;
             }
+            if held.is_bounded() && connection.is_flushing() {
+                context.scratch.shrink(); // it is not in the sum: many threads would have as much again
+            }
             if held.is_bounded() && held.set(connection.memory_bytes()) {
                 connection.cut(Reason::BuffersFull, &mut context);
                 return Reason::BuffersFull;

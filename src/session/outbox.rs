@@ -139,6 +139,13 @@ impl Outbox {
         self.bytes.reserve(bytes);
     }
 
+    /// Frees what its literal bytes and pieces do not need.
+    pub(crate) fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.pieces.shrink_to_fit();
+        self.give_back();
+    }
+
     /// How many bytes can be put now.
     pub fn room(&self) -> usize {
         if self.pieces.len() >= PIECES_MAX { 0 } else { self.bytes_max.saturating_sub(self.held_bytes) }
