@@ -293,7 +293,8 @@ impl WorkerPool {
             let pause_ms = if has_settled { RESTART_PAUSE_MS.0 } else { pause_ms };
             let cause = if ended == ChildExit::Exited(DRAINED) {
                 log::info!(
-                    "worker {index} (process {pid}) was drained by a signal; replacing it in {pause_ms} ms"
+                    "worker {index} (process {pid}) was drained by a signal; it is replaced in {pause_ms} ms, unless the server \
+                     stops, too"
                 );
                 VacancyCause::Drain
             } else {

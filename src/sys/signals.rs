@@ -450,9 +450,9 @@ impl HeldSignals {
     }
 
     /// Call it in a child right after fork, while the signals are blocked: signals of the parent are
-    /// forgotten, and handlers no longer write into its pipe. From here on SIGINT has no effect, because the
-    /// terminal sends it to all processes, and only the parent stops the child. SIGTERM drains, however often
-    /// it comes; [`super::process::ChildRequest::End`] ends the child at once.
+    /// forgotten, and handlers no longer write into its pipe. From here on SIGINT and SIGUSR1 have no effect:
+    /// a terminal or a supervisor sends them to all processes, and the parent acts for all. SIGTERM drains,
+    /// however often it comes; [`super::process::ChildRequest::End`] ends the child at once.
     ///
     /// After a signal, the child interrupts its own calls every `interrupt_every_ms`, if that is not 0.
     pub(super) fn begin_child(&mut self, interrupt_every_ms: u32) {
@@ -708,7 +708,8 @@ impl SignalState {
     fn on_signal(&self, number: libc::c_int) {
         let is_child = self.is_child.load(SeqCst);
         match number {
-            libc::SIGINT if is_child => return,
+            // A supervisor may send these to all processes of a server: the first one acts for all.
+            libc::SIGINT | libc::SIGUSR1 if is_child => return,
             libc::SIGTERM if is_child => self.stops.fetch_max(1, SeqCst),
             libc::SIGTERM | libc::SIGINT => self.stops.fetch_add(1, SeqCst),
             libc::SIGVTALRM if is_child => self.stops.fetch_max(2, SeqCst),

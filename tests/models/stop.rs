@@ -224,6 +224,24 @@ fn counters_are_reported_while_clients_are_served() {
 }
 
 #[test]
+fn a_request_for_counters_to_every_process_gets_one_line() {
+    for args in models(WORKERS).into_iter().filter(|args| has_children(args)) {
+        let mut server = faulty::start(&texts(&args));
+        let mut client = server.client("faulty");
+        client.expect_echo(b"here\n");
+        for (pid, _) in children(server.pid()) {
+            kill(Pid::from_raw(pid), Signal::SIGUSR1).unwrap();
+        }
+        server.signal(Signal::SIGUSR1);
+        server.expect_log("accepted=1 open=1", 1);
+        drop(client);
+        assert_eq!(server.stop().code(), Some(0), "{args:?}");
+        let told = server.stderr();
+        assert_eq!(told.matches("accepted=").count(), 2, "{args:?}, with the one at the end:\n{told}");
+    }
+}
+
+#[test]
 fn a_child_stopped_alone_is_replaced() {
     let mut server = faulty::start(&["--model=prefork", "--workers=2"]);
     let copies = || {
