@@ -9,8 +9,8 @@ use super::Failure;
 use super::documents::print;
 use super::layout::{LineWidth, filled};
 use super::load_report::read_report;
-use super::units::{seed, time};
-use crate::judge::figures::three_digits;
+use super::units::seed;
+use crate::judge::figures::{three_digits, time};
 use crate::load::comparison::{
     COVERAGE, Change, ComparedQuantity, Difference, Regression, RegressionState, compare,
 };

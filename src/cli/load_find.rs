@@ -8,8 +8,8 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::load_verdict::per_second;
-use super::units::time;
 use super::{Failure, load_table, stderr};
+use crate::judge::figures::time;
 use crate::load::report::{Arrivals, Pace, ProbeReport, Report};
 use crate::load::{Aim, Expectation, FindProgress, PROBES_MAX, Plan, RunError, Workload, find};
 use crate::services::ServiceName;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::layout::{LineWidth, filled};
-use super::units::time;
+use crate::judge::figures::time;
 use crate::load::ranges;
 use crate::load::report::Latency;
 

@@ -4,8 +4,7 @@ use std::fmt::Write;
 
 use super::load_table::{headline, latency_rows, numbers, time_of};
 use super::load_verdict::{Sentence, per_second, requests_at, sentences};
-use super::units::time;
-use crate::judge::figures::counted;
+use crate::judge::figures::{counted, time};
 use crate::load::report::{CheckResult, Interval, Latency, Phase, SearchReport};
 use crate::load::{Report, judged, ranges};
 use crate::plot::page::page;

@@ -5,8 +5,7 @@ use std::fmt::Write;
 use super::layout::{LineWidth, filled, named};
 use super::load_histogram::picture;
 use super::load_verdict::{self, rate, requests_at};
-use super::units::time;
-use crate::judge::figures::{counted, scaled};
+use crate::judge::figures::{counted, scaled, time};
 use crate::load::Report;
 use crate::load::report::{Arrivals, Configuration, Latency, Pace};
 

@@ -1,8 +1,7 @@
 //! The verdict on a run and the result of a search, as sentences.
 
 use super::layout::{LineWidth, filled};
-use super::units::time;
-use crate::judge::figures::counted;
+use crate::judge::figures::{counted, time};
 use crate::load::report::{Pace, Report, SearchLimit, SearchReport, Verdict};
 
 /// A sentence and its topic; the topic is empty if it is that of the sentence before.

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::judge::figures::scaled;
-
 /// A whole number from `MIN` to `MAX`; `10k` is 10,000.
 pub(super) fn count<const MIN: u32, const MAX: u32>(text: &str) -> Result<u32, String> {
     number(text, MIN.into(), MAX.into()).map(|number| number as u32)
@@ -55,14 +53,6 @@ pub(super) fn span<const MIN: u32>(text: &str) -> Result<Ms, String> {
 /// A number of bytes: `512`, `64KiB`, `1MiB`, `10kB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bytes(pub(super) u32);
-
-/// A time in ns with three digits and its unit.
-pub(super) fn time(ns: f64) -> String {
-    match ns {
-        0.0 => "0 s".to_owned(),
-        ns => scaled(ns, &[(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")]),
-    }
-}
 
 impl FromStr for Ms {
     type Err = String;

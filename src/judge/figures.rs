@@ -18,6 +18,14 @@ pub(crate) fn scaled(value: f64, units: &[(f64, &str)]) -> String {
     format!("{} {unit}", three_digits(value / factor))
 }
 
+/// A time in ns.
+pub(crate) fn time(ns: f64) -> String {
+    match ns {
+        0.0 => "0 s".to_owned(),
+        ns => scaled(ns, &[(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")]),
+    }
+}
+
 /// A number of bytes with a binary prefix.
 pub(crate) fn bytes(value: f64) -> String {
     let [kib, mib, gib, tib] = [10, 20, 30, 40].map(|bits| (1_u64 << bits) as f64);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::errors::ErrorCounts;
-use super::figures::{counted, counted_grouped, grouped, percent, plural, three_digits};
+use super::figures::{counted, counted_grouped, grouped, percent, plural, three_digits, time};
 use super::statistics::MedianInterval;
 use super::thresholds::{BUSY_FROM, ERRORS_MAX, LITTLE_MAX, SHORTFALL_MAX, SPREAD_MAX, STARVED_MAX};
 use super::verdict::{ReasonedVerdict, Verdict, conclude};
@@ -177,7 +177,7 @@ impl RunVerdict {
             ));
         }
         if run.generator_stalls > 0 && run.generator_stalled_share <= STALLED_MAX {
-            let longest = milliseconds(run.generator_stalled_max_ns);
+            let longest = time(run.generator_stalled_max_ns as f64);
             notes.push(format!("the generator stood still for up to {longest}; the maximum may be its own"));
         }
         notes.extend(missed(run));
@@ -237,10 +237,6 @@ fn unanswered(run: &RunEvidence) -> Option<String> {
 /// Whether the rate of the open loop changes, so that the server cannot be expected to keep up to the end.
 fn is_ramp(run: &RunEvidence) -> bool {
     run.schedule_lag_p99_ns.is_some() && run.requests_due.is_none()
-}
-
-fn milliseconds(ns: u64) -> String {
-    format!("{} ms", three_digits(ns as f64 / 1e6))
 }
 
 /// CPU time that the generator had and wanted, as a share of a core.
@@ -358,7 +354,7 @@ fn disturbances(run: &RunEvidence) -> Vec<String> {
     let mut reasons = Vec::new();
     if run.generator_stalled_share > STALLED_MAX {
         let (share, longest) =
-            (run.generator_stalled_share * 100.0, milliseconds(run.generator_stalled_max_ns));
+            (run.generator_stalled_share * 100.0, time(run.generator_stalled_max_ns as f64));
         reasons.push(format!(
             "the generator stood still for {share:.1} % of the time, up to {longest}: it was stopped, or had no core"
         ));
@@ -378,7 +374,7 @@ fn disturbances(run: &RunEvidence) -> Vec<String> {
         ));
     }
     if let Some(lag_ns) = lag(run) {
-        let (lag, p99) = (milliseconds(lag_ns), milliseconds(run.latency_p99_ns));
+        let (lag, p99) = (time(lag_ns as f64), time(run.latency_p99_ns as f64));
         reasons.push(format!("the generator sent late: p99 {lag}, of a p99 latency of {p99}"));
     }
     reasons
@@ -402,7 +398,7 @@ fn clock(run: &RunEvidence) -> Vec<String> {
     let coarse = run.clock_step_ns > CLOCK_STEP_MIN_NS
         && run.clock_step_ns as f64 > CLOCK_STEP_MAX * run.latency_p50_ns as f64;
     if coarse {
-        let step = milliseconds(run.clock_step_ns);
+        let step = time(run.clock_step_ns as f64);
         reasons.push(format!("the clock advances in steps of {step}, too coarse for these latencies"));
     }
     reasons
@@ -456,7 +452,7 @@ fn connections(run: &RunEvidence) -> Vec<String> {
     if let Some(segments) = retransmitted(run)
         && run.latency_max_ns >= RETRANSMISSION_NS
     {
-        let longest = milliseconds(run.latency_max_ns);
+        let longest = time(run.latency_max_ns as f64);
         reasons.push(format!(
             "this machine sent {segments} again, and the longest request took {longest}: a lost segment delays its \
              request by 200 ms or more"
@@ -483,7 +479,7 @@ fn support(run: &RunEvidence) -> Vec<String> {
         evidence.push(format!("Little's law {}", three_digits(ratio)));
     }
     if let Some(lag_ns) = run.schedule_lag_p99_ns {
-        evidence.push(format!("schedule lag p99 {}", milliseconds(lag_ns)));
+        evidence.push(format!("schedule lag p99 {}", time(lag_ns as f64)));
     }
     let waited = run
         .generator_waited_share
@@ -576,7 +572,7 @@ mod tests {
             |_| (),
         );
         assert_is(scheduled(), Verdict::Valid, "10,000 of 10,000 scheduled requests answered", |_| ());
-        assert_is(scheduled(), Verdict::Valid, "schedule lag p99 0.06 ms", |run| {
+        assert_is(scheduled(), Verdict::Valid, "schedule lag p99 60.0 µs", |run| {
             run.generator_cpu_share = 0.95;
         });
     }
@@ -603,14 +599,9 @@ mod tests {
         assert_is(quiet(), Verdict::Noisy, "waited for a core 12 %", |run| {
             run.generator_waited_share = Some(0.12);
         });
-        assert_is(
-            scheduled(),
-            Verdict::Noisy,
-            "sent late: p99 0.70 ms, of a p99 latency of 0.80 ms",
-            |run| {
-                run.schedule_lag_p99_ns = Some(700_000);
-            },
-        );
+        assert_is(scheduled(), Verdict::Noisy, "sent late: p99 700 µs, of a p99 latency of 800 µs", |run| {
+            run.schedule_lag_p99_ns = Some(700_000);
+        });
         assert_is(scheduled(), Verdict::Noisy, "2.0 % of the requests may be late by that", |run| {
             run.generator_delayed_share = Some(0.02);
         });
