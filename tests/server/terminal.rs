@@ -152,6 +152,7 @@ fn the_browser_is_opened_and_is_not_a_child_of_the_server() {
 fn a_server_whose_log_nobody_reads_goes_on_and_tells_later_how_much_was_lost() {
     use std::io::{BufRead, BufReader, Read};
     const CLIENTS: usize = 2_000;
+    const PIPE_BYTES: usize = 56 << 10;
     let (mut reader, stderr) = std::io::pipe().unwrap();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_oneloop"));
     command.args(["serve", "echo@127.0.0.1:0"]).env("RUST_LOG", "debug");
@@ -165,15 +166,19 @@ fn a_server_whose_log_nobody_reads_goes_on_and_tells_later_how_much_was_lost() {
         std::io::Write::write_all(&mut client, b"x").unwrap();
         client.read_exact(&mut [0]).unwrap();
     }
-    let log = std::thread::spawn(move || {
+    // Nearly what the pipe holds: what is written next has room.
+    let mut log = vec![0; PIPE_BYTES];
+    reader.read_exact(&mut log).unwrap();
+    let rest = std::thread::spawn(move || {
         let mut bytes = Vec::new();
         reader.read_to_end(&mut bytes).unwrap();
-        String::from_utf8_lossy(&bytes).into_owned()
+        bytes
     });
     let pid = nix::unistd::Pid::from_raw(server.id().cast_signed());
     nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
     assert_eq!(server.wait().unwrap().code(), Some(0));
-    let log = log.join().unwrap();
+    log.extend(rest.join().unwrap());
+    let log = String::from_utf8_lossy(&log);
     let lost = log.split("nobody read standard error: ").nth(1).unwrap_or_else(|| panic!("{log}"));
     let lost: usize = lost.lines().next().unwrap().parse().unwrap();
     let told = log.matches(" accepted: ").count();
