@@ -98,6 +98,8 @@ fn each_path_and_host_has_its_directory_under_every_model_however_it_is_spelled(
             ("/docs/api/name", "example.org", Err(404)),
             ("/name", "www.example.org", Ok("root")),
             ("/name", "[::1]", Ok("six")),
+            ("/name", "[::1%eth0]", Ok("six")),
+            ("/name", "[::1%25lo]:80", Ok("six")),
             ("/name", "[::0001]:81", Ok("six")),
             ("/name", "[::2]", Ok("root")),
             ("/docs/name", "[::1]", Err(404)),

@@ -279,8 +279,11 @@ impl Host {
     }
 }
 
+/// The address of an IPv6 literal. A zone, with or without the escape of its `%` (RFC 6874, section 2), has a
+/// meaning for the client's machine only.
 fn literal_of(host: &str) -> Option<Ipv6Addr> {
-    host.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+    let literal = host.strip_prefix('[')?.strip_suffix(']')?;
+    literal.split('%').next()?.parse().ok()
 }
 
 /// The name without the dot of the root at its end (RFC 1034, section 3.1).
