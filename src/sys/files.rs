@@ -25,6 +25,8 @@ const COMPONENTS_MAX: usize = 128;
 /// Reading without side effects: no waiting for a FIFO's writer, no controlling terminal, nothing inherited.
 const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
 
+const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
 /// What is done with symbolic links.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -111,8 +113,16 @@ pub(crate) struct Stat {
 
 impl OpenDir {
     pub(super) fn open(path: &Path, links: Links) -> io::Result<OpenDir> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let fd = nix::fcntl::open(path, flags, Mode::empty())?;
+        OpenDir::of(nix::fcntl::open(path, DIRECTORY, Mode::empty())?, path, links)
+    }
+
+    /// The same for a path that cannot be used, but for its last component in the directory `above`.
+    pub(super) fn open_in(above: &OwnedFd, path: &Path, links: Links) -> io::Result<OpenDir> {
+        let name = path.file_name().ok_or(Errno::ENOENT)?;
+        OpenDir::of(nix::fcntl::openat(above, name, DIRECTORY, Mode::empty())?, path, links)
+    }
+
+    fn of(fd: OwnedFd, path: &Path, links: Links) -> io::Result<OpenDir> {
         let (id, resolver) = (stat_of(&fd)?.directory_id(), Resolver::choose(&fd, links));
         let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         Ok(OpenDir { fd, id, real, resolver })

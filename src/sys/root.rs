@@ -5,11 +5,13 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::mem;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
+use nix::fcntl::AtFlags;
 
 use super::directory::Entries;
 use super::files::{Component, DirectoryId, FileKind, Links, OpenDir, Stat};
@@ -28,6 +30,9 @@ pub(crate) struct Root {
     links: Links,
     /// `None` while the path leads to no directory.
     dir: Mutex<Option<Arc<OpenDir>>>,
+    /// The directory that contains it, if the path may be refused later: the superuser may become a user who
+    /// cannot search all directories above. `None` once a check has not been refused.
+    above: Mutex<Option<OwnedFd>>,
     /// Where links may lead outside.
     followed: Vec<Root>,
 }
@@ -50,7 +55,9 @@ impl Root {
     pub(crate) fn open(path: &Path, links: Links) -> io::Result<Root> {
         let path = std::path::absolute(path)?;
         let dir = Mutex::new(Some(Arc::new(OpenDir::open(&path, links)?)));
-        Ok(Root { path, links, dir, followed: Vec::new() })
+        let above = path.parent().filter(|_| nix::unistd::geteuid().is_root());
+        let above = Mutex::new(above.and_then(|above| Some(File::open(above).ok()?.into())));
+        Ok(Root { path, links, dir, above, followed: Vec::new() })
     }
 
     /// Lets links lead into these directories, too.
@@ -70,14 +77,24 @@ impl Root {
 
     /// Checks which directory the path names now, and opens it if it has changed.
     pub(crate) fn renew(&self) -> Renewal {
-        let found = match nix::sys::stat::stat(&self.path).map(Stat::from) {
+        let mut above = self.above.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = nix::sys::stat::stat(&self.path);
+        if found != Err(Errno::EACCES) {
+            *above = None;
+        } else if let (Some(above), Some(name)) = (&*above, self.path.file_name()) {
+            found = nix::sys::stat::fstatat(above, name, AtFlags::empty());
+        }
+        let found = match found.map(Stat::from) {
             Ok(found) if found.kind == FileKind::Directory => Ok(found.directory_id()),
             Ok(_) => Err(Errno::ENOTDIR.into()),
             Err(errno) => Err(errno.into()),
         };
         let opened = match (found, self.current()) {
             (Ok(id), Ok(dir)) if dir.id == id => return Renewal::Same(id),
-            (Ok(_), _) => OpenDir::open(&self.path, self.links),
+            (Ok(_), _) => match &*above {
+                Some(above) => OpenDir::open_in(above, &self.path, self.links),
+                None => OpenDir::open(&self.path, self.links),
+            },
             (Err(error), _) => Err(error),
         };
         match opened {
@@ -124,7 +141,7 @@ impl Root {
     pub(crate) fn pinned(&self) -> io::Result<Root> {
         let dir = Mutex::new(Some(self.current()?));
         let followed = self.followed.iter().filter_map(|root| root.pinned().ok()).collect();
-        Ok(Root { path: self.path.clone(), links: self.links, dir, followed })
+        Ok(Root { path: self.path.clone(), links: self.links, dir, above: Mutex::default(), followed })
     }
 
     /// What is at `path` (relative, components separated by `/`; empty for the root itself). Opens nothing

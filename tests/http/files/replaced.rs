@@ -196,3 +196,36 @@ fn a_root_that_cannot_be_checked_again_stays_open_and_is_logged_once() {
     all_see(&mut clients, 200, "second");
     assert_eq!(refused(), 1);
 }
+
+/// As below a home directory that is closed to others.
+#[test]
+fn a_root_whose_own_folder_is_open_to_the_user_is_checked_though_one_above_is_closed() {
+    use std::os::unix::fs::PermissionsExt;
+    if !nix::unistd::Uid::effective().is_root() {
+        return crate::common::skipped("only root can become another user");
+    }
+    let site = Site::new();
+    let home = site.beside("home");
+    let root = home.join("www/current");
+    std::fs::create_dir_all(home.join("www")).unwrap();
+    std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o700)).unwrap();
+    folder_with(&root, "first");
+    for model in ["--model=reactor", "--model=prefork", "--model=thread"] {
+        let mut server =
+            Server::serve(&[&crate::common::http::spec(&root), "--user=65534", "--group=65534", model]);
+        let mut clients = [server.client("http")];
+        all_see(&mut clients, 200, "first");
+        std::fs::rename(&root, home.join("www/old")).unwrap();
+        all_see(&mut clients, 404, "");
+        folder_with(&root, "second");
+        all_see(&mut clients, 200, "second");
+        std::fs::rename(&root, home.join("www/other")).unwrap();
+        std::os::unix::fs::symlink("old", &root).unwrap();
+        all_see(&mut clients, 200, "first");
+        assert!(!server.stderr().contains("cannot check"), "{}", server.stderr());
+        drop(server);
+        std::fs::remove_file(&root).unwrap();
+        std::fs::remove_dir_all(home.join("www/other")).unwrap();
+        std::fs::rename(home.join("www/old"), &root).unwrap();
+    }
+}
