@@ -210,7 +210,7 @@ fn a_root_whose_own_folder_is_open_to_the_user_is_checked_though_one_above_is_cl
     std::fs::create_dir_all(home.join("www")).unwrap();
     std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o700)).unwrap();
     folder_with(&root, "first");
-    for model in ["--model=reactor", "--model=prefork", "--model=thread"] {
+    for model in ["--model=reactor", "--model=prefork"] {
         let mut server =
             Server::serve(&[&crate::common::http::spec(&root), "--user=65534", "--group=65534", model]);
         let mut clients = [server.client("http")];
