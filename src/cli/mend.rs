@@ -40,7 +40,11 @@ pub(super) fn with_accepted_command(message: &str, typed: &[String]) -> String {
 
 /// The message with an example of the option that it is about, if it has no command.
 fn with_example(message: &str, typed: &[String]) -> String {
-    let example = || mistake::example(message, typed, &Cli::command());
+    let example = || {
+        // What a program does that the user has named is not a mistake in the command.
+        let is_of_peer = message.starts_with("--peer ") && first_mistake(typed).is_none();
+        (!is_of_peer).then(|| mistake::example(message, typed, &Cli::command()))?
+    };
     match Suggestion::of(message).is_none().then(example).flatten() {
         Some(works) => format!("{message}; for example: {works}"),
         None => message.to_owned(),
