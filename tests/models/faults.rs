@@ -286,7 +286,7 @@ fn stopping_one_copy_does_not_make_the_others_spin() {
             (workers.len() == 2).then_some(workers)
         });
         kill_one(both[0].0, Signal::SIGTERM);
-        server.expect_log("replacing it in", 1);
+        server.expect_log("it is replaced in", 1);
         server.client("faulty").expect_echo(b"served\n");
         let ticks = |pid: i32| {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap();
