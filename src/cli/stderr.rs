@@ -1,7 +1,7 @@
 //! Standard error, written to without waiting for its reader.
 //!
 //! A terminal that was stopped (Ctrl-S), or a pager behind a pipe, reads nothing for a while. A server that
-//! waited for it would serve nobody, and a load generator would send nothing.
+//! waited for it would serve no client meanwhile, and a load generator would send no request.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};

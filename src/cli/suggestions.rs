@@ -342,7 +342,7 @@ fn every_mistake_of_a_command_is_mended_and_the_rest_is_kept() {
     }
 }
 
-/// A command that fails again helps nobody.
+/// A suggested command that fails leaves its user with two errors.
 #[test]
 fn what_cannot_be_mended_is_reported_without_a_command_that_fails() {
     for (line, message) in [
