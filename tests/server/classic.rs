@@ -6,7 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 use crate::common::{Server, has_program};
 
-/// Runs a client with `input`, which ends, and gives what it printed. It is bounded by `timeout(1)`.
+/// Runs a client with `input`, which ends, and gives what it printed. It is bounded by `timeout(1)`. The input is
+/// written beside the reading: a client whose output nobody reads stops to read, and both would wait for ever.
 fn talk(program: &str, args: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new("timeout")
         .args(["20", program])
@@ -16,8 +17,11 @@ fn talk(program: &str, args: &[&str], input: &[u8]) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(input).unwrap();
-    child.wait_with_output().unwrap()
+    let mut stdin = child.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || stdin.write_all(input).unwrap());
+        child.wait_with_output().unwrap()
+    })
 }
 
 fn host_and_port(addr: SocketAddr) -> [String; 2] {
