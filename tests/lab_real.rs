@@ -6,12 +6,12 @@
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use oneloop_tests::eventually;
+use oneloop_tests::{KilledOnDrop, eventually};
 use serde_json::Value;
 
 /// CPU time that other processes may use, in cores, before a measurement is NOISY.
@@ -20,7 +20,7 @@ const OTHERS_MAX: f64 = 0.10;
 const QUICK_MAX: Duration = Duration::from_secs(120);
 
 /// A comparison that is ended with its test.
-struct Compared(Child);
+struct Compared(KilledOnDrop);
 
 impl Compared {
     fn start(output: &Path, args: &[&str]) -> Compared {
@@ -32,9 +32,8 @@ impl Compared {
     fn start_program(program: &Path, output: &Path, args: &[&str]) -> Compared {
         let mut command = Command::new(program);
         command.arg("compare").args(args).arg("--output").arg(output).env_remove("RUST_LOG");
-        Compared(
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap(),
-        )
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        Compared(KilledOnDrop::spawn(command))
     }
 
     /// Waits for its end; returns its exit code and what it printed.
@@ -42,13 +41,6 @@ impl Compared {
         let mut told = String::new();
         self.0.stdout.take().unwrap().read_to_string(&mut told).unwrap();
         (self.0.wait().unwrap().code(), told)
-    }
-}
-
-impl Drop for Compared {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 

@@ -10,6 +10,7 @@
     reason = "what is public here is so for the tests alone"
 )]
 
+pub mod child;
 pub mod client;
 pub mod examples;
 pub mod fault;
@@ -22,6 +23,7 @@ pub mod namespace;
 pub mod server;
 pub mod talker;
 
+pub use child::KilledOnDrop;
 pub use client::Client;
 pub use server::{Address, Server};
 

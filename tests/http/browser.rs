@@ -4,10 +4,10 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use crate::common::http::Site;
-use crate::common::{Server, eventually, eventually_some, has_program};
+use crate::common::{KilledOnDrop, Server, eventually, eventually_some, has_program};
 
 /// The smallest picture: one pixel.
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\
@@ -37,33 +37,20 @@ addEventListener("load", async () => {
 });
 "#;
 
-/// Chromium without a window; ended by its process id.
-struct Browser(Child);
-
-impl Browser {
-    /// Opens `url` with a new profile in `profile`.
-    fn open(profile: &Path, args: &[&str], url: &str) -> Browser {
-        let child = Command::new("chromium")
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-            .args(["--no-proxy-server", "--autoplay-policy=no-user-gesture-required"])
-            .arg(format!("--user-data-dir={}", profile.display()))
-            .args(args)
-            .arg(url)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Browser(child)
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Opens `url` in a Chromium without a window, with a new profile in `profile`.
+fn open(profile: &Path, args: &[&str], url: &str) -> KilledOnDrop {
+    let mut command = Command::new("chromium");
+    command
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args(["--no-proxy-server", "--autoplay-policy=no-user-gesture-required"])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .args(args)
+        .arg(url)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    KilledOnDrop::spawn(command)
 }
 
 /// A long sound without compression, so that a place in it is a place in the file: an hour of silence.
@@ -96,7 +83,7 @@ fn a_page_with_images_a_script_and_a_video_works_and_seeks() {
     site.file("long.wav", wav());
     let mut server = Server::serve(&[&crate::common::http::spec(&site.root()), "--access-log", "-"]);
     let url = format!("http://{}/", server.address("http").tcp());
-    let _browser = Browser::open(&site.beside("profile"), &[], &url);
+    let _browser = open(&site.beside("profile"), &[], &url);
     let report = eventually_some("the report of the page", || {
         let log = server.stdout();
         let report = log.split("GET /report?").nth(1)?;
@@ -167,7 +154,7 @@ fn a_broken_download_is_resumed() {
     std::fs::create_dir(&folder).unwrap();
     let mut server = Server::serve(&[&crate::common::http::spec(&site.root()), "--access-log", "-"]);
     let relay = cutting_relay(server.address("http").tcp(), 3_000_000);
-    let _browser = Browser::open(&profile, &[], &format!("http://{relay}/"));
+    let _browser = open(&profile, &[], &format!("http://{relay}/"));
     eventually("the whole download", || std::fs::read(folder.join("big.bin")).is_ok_and(|got| got == bytes));
     eventually("the resumed part in the log", || {
         server.stdout().lines().any(|line| line.contains("GET /big.bin") && line.contains("\" 206 "))

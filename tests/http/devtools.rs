@@ -2,21 +2,21 @@
 //! looks like, what it is to a screen reader, and what it does when a user types and clicks.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use crate::common::{eventually, has_program};
+use crate::common::{KilledOnDrop, eventually, has_program};
 
 /// A browser takes long to start on a machine that does other things.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A browser with one page. It is killed, by its process id, when this is dropped.
 pub(crate) struct Browser {
-    child: Child,
+    _child: KilledOnDrop,
     to: ChildStdin,
     from: Receiver<Value>,
     session: Option<String>,
@@ -47,7 +47,8 @@ impl Browser {
         let profile = tempfile::tempdir().unwrap();
         // It reads messages from descriptor 3 and writes them to 4.
         let script = r#"exec chromium "$@" 3<&0 4>&1 </dev/null >/dev/null"#;
-        let mut child = Command::new("sh")
+        let mut command = Command::new("sh");
+        command
             .args(["-c", script, "sh", "--remote-debugging-pipe", "--hide-scrollbars", "--no-proxy-server"])
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
             .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
@@ -55,9 +56,8 @@ impl Browser {
             .arg("about:blank")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::null());
+        let mut child = KilledOnDrop::spawn(command);
         let (to, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let (sender, from) = mpsc::channel();
         std::thread::spawn(move || {
@@ -65,8 +65,15 @@ impl Browser {
                 let _ = sender.send(serde_json::from_slice(&message).unwrap());
             }
         });
-        let mut browser =
-            Browser { child, to, from, session: None, calls: 0, events: Vec::new(), _profile: profile };
+        let mut browser = Browser {
+            _child: child,
+            to,
+            from,
+            session: None,
+            calls: 0,
+            events: Vec::new(),
+            _profile: profile,
+        };
         let targets = browser.call("Target.getTargets", &json!({}));
         let targets = targets["targetInfos"].as_array().unwrap();
         let page = targets.iter().find(|target| target["type"] == "page").expect("a page is open");
@@ -183,12 +190,5 @@ impl Browser {
             event["method"] == "Runtime.exceptionThrown" || (entry["level"] == "error" && !is_icon)
         };
         self.events.iter().filter(is_complaint).collect()
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

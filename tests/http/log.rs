@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::common::faulty::children;
 use crate::common::http::{Site, get};
 use crate::common::server::{IN_A_TERMINAL, Setup};
-use crate::common::{Address, Client, Server, eventually};
+use crate::common::{Address, Client, KilledOnDrop, Server, eventually};
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
@@ -357,16 +357,6 @@ fn a_server_with_a_log_file_outlives_its_terminal_and_reopens_the_log_even_under
     }
 }
 
-/// A program that ends with the test.
-struct Started(std::process::Child);
-
-impl Drop for Started {
-    fn drop(&mut self) {
-        let _ = self.0.kill(); // an error means that it has ended
-        let _ = self.0.wait();
-    }
-}
-
 /// As under systemd (sockets) and in containers (pipes).
 #[test]
 fn standard_output_and_error_may_be_sockets_and_pipes_and_those_of_another_user() {
@@ -394,14 +384,13 @@ fn standard_output_and_error_may_be_sockets_and_pipes_and_those_of_another_user(
                 1 => command.stdout(writer).stderr(Stdio::null()),
                 _ => command.stderr(writer).stdout(Stdio::null()),
             };
-            let mut server = Started(command.spawn().unwrap());
-            drop(command); // it holds the other end
+            let mut server = KilledOnDrop::spawn(command);
             eventually("it listens, or has ended", || {
                 let listens = std::os::unix::net::UnixStream::connect(&path).is_ok();
-                listens || server.0.try_wait().unwrap().is_some()
+                listens || server.try_wait().unwrap().is_some()
             });
             get(&mut Client::connect(&Address::Unix(path.clone())), "/asked", "");
-            let pid = nix::unistd::Pid::from_raw(server.0.id().cast_signed());
+            let pid = nix::unistd::Pid::from_raw(server.id().cast_signed());
             nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
             let mut output = String::new();
             reader.read_to_string(&mut output).unwrap();
@@ -409,7 +398,7 @@ fn standard_output_and_error_may_be_sockets_and_pipes_and_those_of_another_user(
                 output.contains("\"GET /asked HTTP/1.1\" "),
                 "{log} {user:?} socket={is_socket}: {output}"
             );
-            assert!(server.0.wait().unwrap().success(), "{log} {user:?} socket={is_socket}");
+            assert!(server.wait().unwrap().success(), "{log} {user:?} socket={is_socket}");
             let _ = std::fs::remove_file(&path); // in a folder that the user may not write
         }
     }

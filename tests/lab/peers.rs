@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use oneloop_tests::{examples, skipped};
+use oneloop_tests::{KilledOnDrop, examples, skipped};
 use serde_json::Value;
 
 /// Builds a C program with `cc`; `None` where there is no compiler.
@@ -148,8 +148,8 @@ fn is_named(directory: &Path, name: &str, options: &[&str], sentence: &str) {
     let output = directory.join(format!("{name}.out"));
     let mut command =
         compare_command(&output, &["--experiments", "wait", "--models", "none"], &[(name, &path, "")]);
-    let mut running =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut running = KilledOnDrop::spawn(command);
     let mut lines = BufReader::new(running.stdout.take().unwrap()).lines().map(Result::unwrap);
     let before: Vec<String> = lines.by_ref().take_while(|line| !line.starts_with("raw data: ")).collect();
     kill(Pid::from_raw(running.id().cast_signed()), Signal::SIGINT).unwrap();

@@ -12,7 +12,7 @@ use crate::common::fault::Fault;
 #[cfg(target_os = "linux")]
 use crate::common::has_program;
 use crate::common::server::Setup;
-use crate::common::{Server, eventually};
+use crate::common::{KilledOnDrop, Server, eventually};
 
 const SHORT: [&str; 4] = ["--warmup=50ms", "--duration=200ms", "--clients=4", "--seed=5"];
 
@@ -71,8 +71,8 @@ fn a_watcher_that_has_left_or_does_not_read_costs_no_report() {
     let run = |stderr: Stdio, options: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
         command.args(["load", &target, "--json", "-"]).args(options).args(SHORT).env_remove("RUST_LOG");
-        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
-        drop(command); // it has the other end
+        command.stdout(Stdio::piped()).stderr(stderr);
+        let mut child = KilledOnDrop::spawn(command);
         let mut stdout = child.stdout.take().unwrap();
         let report = std::thread::spawn(move || std::io::read_to_string(&mut stdout).unwrap());
         let mut status = None;

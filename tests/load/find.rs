@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use oneloop::load::report::{Pace, Report, SearchLimit};
 
-use crate::common::Server;
+use crate::common::{KilledOnDrop, Server};
 
 fn echo() -> (Server, String) {
     let mut server = Server::serve(&["echo@127.0.0.1:0"]);
@@ -101,12 +101,14 @@ fn without_a_server_nothing_is_searched() {
 fn a_search_that_is_interrupted_reports_what_it_has_found() {
     let (_server, target) = echo();
     let args = ["--find", "p99<10s", "--rate=50", "--duration=300ms", "--json=-"];
-    let mut child = command(&target, &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut search = command(&target, &args);
+    search.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = KilledOnDrop::spawn(search);
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().starts_with("probe 1")));
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
     drop(std::thread::spawn(move || lines.count()));
-    let done = child.wait_with_output().unwrap();
+    let done = child.output();
     let report: Report =
         serde_json::from_slice(&done.stdout).unwrap_or_else(|error| panic!("{error}: {done:?}"));
     let search = report.search.unwrap();

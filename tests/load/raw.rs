@@ -3,12 +3,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use oneloop::load::Report;
 
-use crate::common::{eventually_some, has_program, pace};
+use crate::common::{KilledOnDrop, eventually_some, has_program, pace};
 
 fn load(target: &str, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
@@ -38,7 +38,7 @@ fn text(bytes: &[u8]) -> &str {
 
 /// A server that is given its port. It is ended with this.
 pub(crate) struct Program {
-    child: Child,
+    child: KilledOnDrop,
     pub(crate) target: String,
 }
 
@@ -52,8 +52,9 @@ impl Program {
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let mut command = Command::new(name);
-            let child = command.args(args(port)).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-            let mut program = Program { child: child.unwrap(), target: format!("tcp@127.0.0.1:{port}") };
+            command.args(args(port)).stdin(Stdio::null()).stdout(Stdio::null());
+            let child = KilledOnDrop::spawn(command);
+            let mut program = Program { child, target: format!("tcp@127.0.0.1:{port}") };
             let is_up = eventually_some("the server listens or ends", || {
                 let has_ended = program.child.try_wait().unwrap().is_some();
                 let accepts = TcpStream::connect(("127.0.0.1", port)).is_ok();
@@ -85,13 +86,6 @@ impl Program {
             reader.read_line(&mut line).unwrap();
         }
         line.trim_end().trim_start_matches(':').to_owned()
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

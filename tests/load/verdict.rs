@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use oneloop::load::report::{Report, RunVerdict, Verdict};
 use oneloop::load::{Plan, run};
 use oneloop::services::Echo;
 
+use crate::common::KilledOnDrop;
 use crate::common::inside::Inside;
 
 /// A server that takes a client with its number, from 0, and serves it in a thread.
@@ -48,15 +49,16 @@ fn noticed(report: &Report) -> RunVerdict {
 }
 
 /// `oneloop load` in a process of its own.
-fn generator(server: SocketAddr, args: &[&str], environment: &[(&str, &str)]) -> Child {
+fn generator(server: SocketAddr, args: &[&str], environment: &[(&str, &str)]) -> KilledOnDrop {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
     command.args(["load", &format!("echo@{server}"), "--clients=8", "--seed=5", "--json=-"]).args(args);
     command.env_remove("RUST_LOG").envs(environment.iter().copied());
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    KilledOnDrop::spawn(command)
 }
 
-fn report_of(child: Child) -> Report {
-    let done = child.wait_with_output().unwrap();
+fn report_of(child: KilledOnDrop) -> Report {
+    let done = child.output();
     serde_json::from_slice(&done.stdout).unwrap_or_else(|error| panic!("{error}: {done:?}"))
 }
 

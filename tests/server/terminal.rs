@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use crate::common::http::get;
 use crate::common::server::Setup;
-use crate::common::{Server, eventually, has_program};
+use crate::common::{KilledOnDrop, Server, eventually, has_program};
 
 /// Runs a program in a terminal of its own and shows what it prints there. SIGUSR1 stops the terminal as ^S
 /// does, SIGUSR2 continues it.
@@ -156,8 +156,8 @@ fn a_server_whose_log_nobody_reads_goes_on_and_tells_later_how_much_was_lost() {
     let (mut reader, stderr) = std::io::pipe().unwrap();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_oneloop"));
     command.args(["serve", "echo@127.0.0.1:0"]).env("RUST_LOG", "debug");
-    let mut server = command.stdout(std::process::Stdio::piped()).stderr(stderr).spawn().unwrap();
-    drop(command); // it has the other end
+    command.stdout(std::process::Stdio::piped()).stderr(stderr);
+    let mut server = KilledOnDrop::spawn(command);
     let mut line = String::new();
     BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let address = line.trim_end().rsplit('@').next().unwrap().to_owned();
