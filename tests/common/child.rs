@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output};
 pub struct KilledOnDrop(Child);
 
 impl KilledOnDrop {
-    /// Panics when the program cannot be started. The descriptors that were given to `command` are closed here.
+    /// Panics when the program cannot be started. Closes the descriptors that were given to `command`.
     pub fn spawn(mut command: Command) -> KilledOnDrop {
         KilledOnDrop(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }

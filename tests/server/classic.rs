@@ -6,8 +6,10 @@ use std::process::{Command, Output, Stdio};
 
 use crate::common::{Server, has_program};
 
-/// Runs a client with `input`, which ends, and gives what it printed. It is bounded by `timeout(1)`. The input is
-/// written beside the reading: a client whose output nobody reads stops to read, and both would wait for ever.
+/// Runs a client with `input`, which ends, and gives what it printed. It is bounded by `timeout(1)`.
+///
+/// The input is written while the output is read: with both pipes full, this and the client would wait for
+/// each other.
 fn talk(program: &str, args: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new("timeout")
         .args(["20", program])
