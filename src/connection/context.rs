@@ -126,6 +126,8 @@ pub(super) struct InputBuffer {
 const INPUT_BYTES_FIRST: usize = 512;
 /// The factor by which it grows, up to `read_bytes`.
 const INPUT_GROWTH: usize = 8;
+/// What the buffers of a thread may hold while its client is idle: less than the thread itself costs.
+const IDLE_BYTES_MAX: usize = 16 << 10;
 /// Room for answers that a child finds in its outbox.
 const OUTBOX_BYTES_FIRST: usize = 512;
 
@@ -145,8 +147,14 @@ impl Scratch {
         self.outbox.reserve(OUTBOX_BYTES_FIRST.min(self.outbox.bytes_max()));
     }
 
+    /// Whether they have grown to more memory than a client that is idle should hold.
+    pub(crate) fn is_large(&self) -> bool {
+        let input_bytes = self.input.grown.as_ref().map_or(0, |grown| grown.len());
+        input_bytes + self.outbox.reserved_bytes() > IDLE_BYTES_MAX
+    }
+
     /// Frees the memory that the buffers have grown to. For a process or thread whose only client does not
-    /// read: nothing else needs them until it does.
+    /// read or is silent: nothing else needs them until it does something.
     pub(crate) fn shrink(&mut self) {
         self.input.grown = None;
         self.outbox.shrink();

@@ -408,7 +408,9 @@ impl<S: Service, H: FnMut()> Worker<'_, S, H> {
             let services_due_ms = self.check(now);
             let is_due = connection.deadline_ms() <= now_ms;
             // A read for the rest of what a layer holds blocks, and no wake interrupts it.
-            let looks = held.is_counted() || (pipe.is_some() && connection.has_input());
+            // The scratch buffers are not in the sum: many threads would have as much again.
+            let may_shrink = held.is_bounded() && self.scratch.is_large();
+            let looks = held.is_counted() || may_shrink || (pipe.is_some() && connection.has_input());
             let due_ms = self.due_ms(now_ms, looks, services_due_ms).min(connection.deadline_ms());
             if !self.interrupt_at(due_ms, now_ms) {
                 time.passed();
@@ -459,6 +461,7 @@ impl<S: Service, H: FnMut()> Worker<'_, S, H> {
             };
             // A state that is entered in this pump has its own deadline: its read waits for the next round.
             let reads = u32::from(bytes_may_come && connection.is_reading());
+            let before_bytes = connection.moved_bytes();
             let mut pumped = if self.stop_state == StopState::Over {
                 let reason = connection.lingers_for().unwrap_or(Reason::DrainCut);
                 connection.cut(reason, &mut context);
@@ -480,8 +483,9 @@ impl<S: Service, H: FnMut()> Worker<'_, S, H> {
             if let Pumped::Ended(reason) = pumped {
                 return reason;
             }
-            if held.is_bounded() && connection.is_flushing() {
-                context.scratch.shrink(); // it is not in the sum: many threads would have as much again
+            let is_silent = connection.moved_bytes() == before_bytes;
+            if held.is_bounded() && (connection.is_flushing() || (may_shrink && is_silent)) {
+                context.scratch.shrink();
             }
             if held.is_bounded() && held.set(connection.memory_bytes()) {
                 connection.cut(Reason::BuffersFull, &mut context);

@@ -139,6 +139,11 @@ impl Outbox {
         self.bytes.reserve(bytes);
     }
 
+    /// The memory for literal bytes and pieces, used or not.
+    pub(crate) fn reserved_bytes(&self) -> usize {
+        self.bytes.capacity() + self.pieces.capacity() * size_of::<Piece>()
+    }
+
     /// Frees what its literal bytes and pieces do not need.
     pub(crate) fn shrink(&mut self) {
         self.bytes.shrink_to_fit();
