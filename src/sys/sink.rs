@@ -3,9 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
-#[cfg(feature = "cli")]
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,6 +15,9 @@ use super::wait;
 /// Bytes that a write to a pipe transfers as a whole or not at all, not interleaved with other writers
 /// (pipe(7), `PIPE_BUF`).
 const PIECE_BYTES_MAX: usize = libc::PIPE_BUF;
+/// Bytes that a terminal with room for anything takes without waiting. poll(2) reports room for one byte, and
+/// a write of more would wait for the rest; but systems make room in larger steps (Linux by 256 bytes).
+const TERMINAL_PIECE_BYTES_MAX: usize = 64;
 
 /// A file, FIFO, pipe, socket or terminal to which lines are appended. Other processes may append to it, too.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ enum WriteMethod {
     /// `O_NONBLOCK`: poll(2) is called before each write. For a pipe it reports room for a piece; between
     /// poll and write another process may take this room.
     PollFirst,
+    /// The same for a terminal, which takes smaller pieces.
+    PollTerminalFirst,
 }
 
 impl Sink {
@@ -73,11 +76,15 @@ impl Sink {
         if kind.is_socket() {
             return Ok(Sink { file, method: WriteMethod::Socket });
         }
-        let may_reopen = cfg!(target_os = "linux") && (kind.is_fifo() || file.is_terminal());
-        match may_reopen.then(|| options().open(format!("/proc/self/fd/{fd}"))) {
-            Some(Ok(own)) => Ok(Sink { file: own, method: WriteMethod::Nonblocking }),
-            Some(Err(_)) | None => Ok(Sink { file, method: WriteMethod::PollFirst }),
-        }
+        let (own, otherwise) = if file.is_terminal() {
+            (reopened_terminal(file.as_fd()), WriteMethod::PollTerminalFirst)
+        } else {
+            (reopened(file.as_fd()), WriteMethod::PollFirst)
+        };
+        Ok(match own {
+            Ok(own) => Sink { file: own, method: WriteMethod::Nonblocking },
+            Err(_) => Sink { file, method: otherwise },
+        })
     }
 
     /// The terminal of standard output, with a separate open file description, so that no write blocks.
@@ -95,21 +102,7 @@ impl Sink {
         if !fd.is_terminal() {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "it is not a terminal"));
         }
-        let number = fd.as_raw_fd();
-        // SAFETY: neither call has other arguments than the number.
-        let is_controlling = unsafe { libc::tcgetsid(number) == libc::getsid(0) };
-        // On other systems the path of a descriptor does not open it anew. After su(1) the terminal is
-        // another user's, and can be opened as the controlling terminal only.
-        let by_number = cfg!(target_os = "linux").then(|| options().open(format!("/proc/self/fd/{number}")));
-        let file = match by_number {
-            Some(Ok(file)) => file,
-            _ if is_controlling => options().open("/dev/tty")?,
-            Some(Err(error)) => return Err(error),
-            None => {
-                return Err(io::Error::new(io::ErrorKind::Unsupported, "it is not the controlling terminal"));
-            }
-        };
-        Ok(Sink { file, method: WriteMethod::Nonblocking })
+        Ok(Sink { file: reopened_terminal(fd)?, method: WriteMethod::Nonblocking })
     }
 
     /// Opens a file, and creates it if it does not exist. A FIFO without a reader is an error: the call does
@@ -135,15 +128,23 @@ impl Sink {
             WriteMethod::Socket => {
                 SockRef::from(&self.file).send_with_flags(piece(lines), libc::MSG_DONTWAIT)
             }
-            WriteMethod::PollFirst if !self.wait(Duration::ZERO)? => Err(io::ErrorKind::WouldBlock.into()),
+            WriteMethod::PollFirst | WriteMethod::PollTerminalFirst if !self.wait(Duration::ZERO)? => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
             WriteMethod::Nonblocking | WriteMethod::PollFirst => (&self.file).write(piece(lines)),
+            WriteMethod::PollTerminalFirst => (&self.file).write(terminal_piece(lines)),
         }
     }
 
     /// Writes what is taken within `max`: how many bytes that was. A signal does not end the waiting.
     pub(crate) fn write_within(&self, lines: &[u8], max: Duration) -> usize {
-        let until = Instant::now() + max;
-        let mut written = 0;
+        self.write_within_timed(lines, max).0
+    }
+
+    /// The same, with the time for which it waited.
+    pub(crate) fn write_within_timed(&self, lines: &[u8], max: Duration) -> (usize, Duration) {
+        let began = Instant::now();
+        let (mut written, mut waited) = (0, Duration::ZERO);
         // Bound: the bytes, and the time.
         while written < lines.len() {
             match self.write_now(&lines[written..]) {
@@ -152,15 +153,20 @@ impl Sink {
                 Err(error)
                     if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
                 {
-                    let left = until.saturating_duration_since(Instant::now());
-                    if left.is_zero() || self.wait(left).is_err() {
+                    let left = max.saturating_sub(began.elapsed());
+                    if left.is_zero() {
+                        break;
+                    }
+                    let ready = self.wait(left);
+                    waited = began.elapsed();
+                    if ready.is_err() {
                         break;
                     }
                 }
                 Err(_) => break,
             }
         }
-        written
+        (written, waited)
     }
 
     /// Waits until something can be written, or an error be learned by writing, for `max` at most; whether it
@@ -203,6 +209,24 @@ fn descriptor_named(path: &Path) -> Option<RawFd> {
     number.to_str()?.parse().ok().filter(|&fd: &RawFd| fd >= 0)
 }
 
+/// The pipe or terminal of a descriptor, opened again. On systems other than Linux its path does not do that.
+fn reopened(fd: BorrowedFd<'_>) -> io::Result<File> {
+    if !cfg!(target_os = "linux") {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "a descriptor cannot be opened again here"));
+    }
+    options().open(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+}
+
+/// The same for a terminal. After su(1) it is another user's, and can be opened as the controlling terminal
+/// only.
+fn reopened_terminal(fd: BorrowedFd<'_>) -> io::Result<File> {
+    reopened(fd).or_else(|error| {
+        // SAFETY: neither call has other arguments than the number.
+        let is_controlling = unsafe { libc::tcgetsid(fd.as_raw_fd()) == libc::getsid(0) };
+        if is_controlling { options().open("/dev/tty") } else { Err(error) }
+    })
+}
+
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.append(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
@@ -216,10 +240,16 @@ fn piece(lines: &[u8]) -> &[u8] {
     &fit[..whole]
 }
 
+/// What one write to a terminal may have: a character that output processing changes (termios(3), `OPOST`) is
+/// alone, since the kernel looks for room before each and would wait there.
+fn terminal_piece(lines: &[u8]) -> &[u8] {
+    let is_changed = |byte: &u8| matches!(byte, b'\n' | b'\r' | b'\t' | 0x08);
+    let run = lines.iter().take(TERMINAL_PIECE_BYTES_MAX).take_while(|byte| !is_changed(byte)).count();
+    &lines[..run.max(1).min(lines.len())]
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsRawFd;
-
     use super::*;
 
     #[test]
@@ -307,6 +337,39 @@ mod tests {
             drop(reader);
             assert!(sink.wait(Duration::ZERO).unwrap(), "there is an error to be learned");
             assert_eq!(sink.write_now(&lines).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        }
+    }
+
+    /// After su(1) a terminal may be another user's and cannot be opened again; the test would hang.
+    #[test]
+    fn a_terminal_that_takes_nothing_is_not_waited_for_and_then_gets_the_rest() {
+        // Lines of each length up to a step of the kernel's room: the room ends within them and between.
+        for len in (1..=300).step_by(13) {
+            let pty = nix::pty::openpty(None, None).unwrap();
+            let sink = Sink { file: File::from(pty.slave), method: WriteMethod::PollTerminalFirst };
+            let lines = [&vec![b'a'; len - 1][..], b"\n"].concat().repeat(100_000 / len);
+            let mut master = File::from(pty.master);
+            let mut sent = 0;
+            for _ in 0..3 {
+                let before = sent;
+                let error = loop {
+                    match sink.write_now(&lines[sent..]) {
+                        Ok(len) => sent += len,
+                        Err(error) => break error,
+                    }
+                };
+                assert!(
+                    error.kind() == io::ErrorKind::WouldBlock && sent > before,
+                    "{error} after {sent} bytes"
+                );
+                // It has room again after some reads, not after each.
+                let reads_max = sent / 1_000;
+                let mut has_room = || {
+                    io::Read::read_exact(&mut master, &mut [0; 1_000]).unwrap();
+                    sink.wait(Duration::from_millis(20)).unwrap()
+                };
+                assert!((0..reads_max).any(|_| has_room()), "after {reads_max} reads");
+            }
         }
     }
 
