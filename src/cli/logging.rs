@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal};
 use env_logger::{Target, WriteStyle};
 
 use super::Verbosity;
-use super::stderr::LogWriter;
+use super::stderr::{self, LogWriter};
 
 /// Starts the log. A flag takes precedence over `RUST_LOG`, which takes precedence over the default, `info`.
 pub(super) fn start(verbosity: Verbosity) {
@@ -21,6 +21,7 @@ pub(super) fn start(verbosity: Verbosity) {
         Some(level) => level.to_owned(),
         None => env::var(env_logger::DEFAULT_FILTER_ENV).unwrap_or_else(|_| "info".to_owned()),
     };
+    stderr::open();
     env_logger::Builder::new()
         .parse_filters(&filters)
         .target(Target::Pipe(Box::new(LogWriter)))

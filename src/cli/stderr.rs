@@ -3,20 +3,26 @@
 //! A terminal that was stopped (Ctrl-S), or a pager behind a pipe, reads nothing for a while. A server that
 //! waited for it would serve no client meanwhile, and a load generator would send no request.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressDrawTarget, TermLike};
 use terminal_size::terminal_size_of;
 
+use crate::sys::SharedCounters;
 use crate::sys::sink::Sink;
 
-/// How long a line waits for room, once: a reader that has left a line behind gets the next ones only when it
-/// has made room. A reader that is behind for a moment loses nothing.
-const ROOM_MAX: Duration = Duration::from_millis(100);
+/// How long lines may wait for room, all together: a reader that is behind for a moment loses nothing. What
+/// was spent comes back slowly, so that a slow reader delays the program by a hundredth of its time at most.
+/// After a line that was lost, the next ones do not wait at all until there is room again.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// The time in which a unit of patience that was spent comes back, in the same unit.
+const RECOVERY: u64 = 100;
 /// Frames of a progress bar per second, at most.
 const FRAMES_PER_SECOND: u8 = 20;
 /// The width of a terminal that does not tell it.
@@ -26,9 +32,35 @@ const COLUMNS_USUAL: u16 = 80;
 struct StandardError {
     /// `None`: it was not open at the start.
     sink: Option<Sink>,
-    lost: u64,
-    /// Whether the last line was cut.
-    is_cut: bool,
+    shared: SharedState,
+    opened: Instant,
+}
+
+/// What is true of standard error, whichever process writes: children inherit it.
+struct SharedState(Option<SharedCounters>);
+
+/// The numbers in it.
+#[derive(Clone, Copy)]
+enum SharedNumber {
+    /// Lines that were lost and not told yet.
+    Lost,
+    /// 1: the last line was cut.
+    Cut,
+    /// When all patience is back, in µs since standard error was opened.
+    PatientAt,
+    Count,
+}
+
+impl SharedState {
+    fn new() -> SharedState {
+        SharedState(SharedCounters::new(SharedNumber::Count as usize).ok())
+    }
+
+    /// Without memory to share, each process has numbers that stay 0: it loses lines without a word.
+    fn get(&self, which: SharedNumber) -> &AtomicU64 {
+        static NONE: AtomicU64 = AtomicU64::new(0);
+        self.0.as_ref().map_or(&NONE, |counters| &counters[which as usize])
+    }
 }
 
 /// The one of this process.
@@ -36,6 +68,21 @@ fn lines() -> MutexGuard<'static, StandardError> {
     static OPENED: OnceLock<Mutex<StandardError>> = OnceLock::new();
     let open = || Mutex::new(StandardError::new(Sink::inherited(2).ok()));
     OPENED.get_or_init(open).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Opens it: later there may be no descriptor for it, and children would not share its numbers. A panic is
+/// reported there as other lines are: the report of a session's panic would wait for the reader.
+pub(super) fn open() {
+    drop(lines());
+    std::panic::set_hook(Box::new(|panic| {
+        let name = std::thread::current().name().unwrap_or("without a name").to_owned();
+        let backtrace = Backtrace::capture();
+        let backtrace = match backtrace.status() {
+            BacktraceStatus::Captured => format!("\n{backtrace}"),
+            _ => String::new(),
+        };
+        say(format_args!("thread '{name}' {panic}{backtrace}"));
+    }));
 }
 
 /// Writes a line, if there is room for it soon.
@@ -59,26 +106,59 @@ impl Write for LogWriter {
 
 impl StandardError {
     fn new(sink: Option<Sink>) -> StandardError {
-        StandardError { sink, lost: 0, is_cut: false }
+        StandardError { sink, shared: SharedState::new(), opened: Instant::now() }
     }
 
     fn put(&mut self, bytes: &[u8]) {
-        let Some(sink) = &self.sink else { return };
-        let mut room_max = ROOM_MAX;
-        if self.lost > 0 {
-            room_max = Duration::ZERO;
-            let end = if self.is_cut { "\n" } else { "" };
-            let note =
-                format!("{end}oneloop: lines lost, because nobody read standard error: {}\n", self.lost);
-            if sink.write_within(note.as_bytes(), Duration::ZERO) == note.len() {
-                (self.lost, self.is_cut) = (0, false);
-            }
+        let written = if self.has_told_lost() { self.write(bytes) } else { 0 };
+        if self.sink.is_some() && written < bytes.len() {
+            self.shared.get(SharedNumber::Lost).fetch_add(1, Relaxed);
+            self.shared.get(SharedNumber::Cut).fetch_max(u64::from(written > 0), Relaxed);
         }
-        let written = if self.lost > 0 { 0 } else { sink.write_within(bytes, room_max) };
-        if written < bytes.len() {
-            self.lost += 1;
-            self.is_cut |= written > 0;
+    }
+
+    /// Tells how many lines were lost; whether there are none left to tell.
+    fn has_told_lost(&self) -> bool {
+        let [lost, cut] = [SharedNumber::Lost, SharedNumber::Cut].map(|which| self.shared.get(which));
+        let Some(sink) = &self.sink else { return true };
+        if lost.load(Relaxed) == 0 {
+            return true;
         }
+        // Taken: another process may tell its own meanwhile.
+        let (told, was_cut) = (lost.swap(0, Relaxed), cut.swap(0, Relaxed));
+        if told == 0 {
+            return true;
+        }
+        let end = if was_cut > 0 { "\n" } else { "" };
+        let note = format!("{end}oneloop: lines lost, because standard error had no room: {told}\n");
+        let written = sink.write_within(note.as_bytes(), Duration::ZERO);
+        if written < note.len() {
+            lost.fetch_add(told, Relaxed);
+            cut.fetch_max(was_cut.max(u64::from(written > 0)), Relaxed);
+        }
+        written == note.len()
+    }
+
+    /// Writes what there is room for, and waits for more as long as there is patience.
+    fn write(&self, bytes: &[u8]) -> usize {
+        let Some(sink) = &self.sink else { return 0 };
+        let (written, waited) = sink.write_within_timed(bytes, self.patience());
+        if !waited.is_zero() {
+            let (now_us, back_us) = (self.now_us(), waited.as_micros() as u64 * RECOVERY);
+            let patient_at = self.shared.get(SharedNumber::PatientAt);
+            let _ = patient_at.fetch_update(Relaxed, Relaxed, |at| Some(at.max(now_us) + back_us));
+        }
+        written
+    }
+
+    /// How long a line may wait now.
+    fn patience(&self) -> Duration {
+        let back_us = self.shared.get(SharedNumber::PatientAt).load(Relaxed).saturating_sub(self.now_us());
+        PATIENCE.saturating_sub(Duration::from_micros(back_us / RECOVERY))
+    }
+
+    fn now_us(&self) -> u64 {
+        self.opened.elapsed().as_micros() as u64
     }
 }
 
@@ -188,10 +268,11 @@ mod tests {
         assert!(!text().contains("lost"));
         lines.put(b"there is room\n");
         assert!(
-            text().ends_with("oneloop: lines lost, because nobody read standard error: 2\nthere is room\n")
+            text().ends_with("oneloop: lines lost, because standard error had no room: 2\nthere is room\n")
         );
         lines.put(b"and nothing more to tell\n");
         assert_eq!(text(), "and nothing more to tell\n");
+        assert!(lines.patience() < PATIENCE / 2, "it was spent on the first line");
     }
 
     #[test]
