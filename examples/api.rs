@@ -1,7 +1,12 @@
 //! Files at `/`, and notes as JSON at `/api/`.
 //!
 //! ```sh
-//! cargo run --example api --features http      # serves this directory at http://127.0.0.1:8001/
+//! cargo run --example api --features http
+//! ```
+//!
+//! It serves this directory, and lists it at `http://127.0.0.1:8001/`. In another terminal:
+//!
+//! ```sh
 //! curl -d '{"text":"buy milk"}' http://127.0.0.1:8001/api/notes
 //! curl http://127.0.0.1:8001/api/notes
 //! ```
@@ -49,14 +54,15 @@ fn answer(status: Status, body: &Value) -> Response {
 }
 
 fn service(directory: &str) -> Result<Http<Router>, ConfigError> {
-    let files = Files::new(FilesConfig::new(directory))?;
+    let files = Files::new(FilesConfig { listing: true, ..FilesConfig::new(directory) })?;
     Ok(Http::new(Router::new().route("/", files).route("/api/", Notes::default())))
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut reactor = Reactor::new(Limits::default())?;
-    reactor.bind("127.0.0.1:8001", service(".")?)?;
-    Ok(reactor.run().map(drop)?)
+    println!("listening on http@{}", reactor.bind("127.0.0.1:8001", service(".")?)?);
+    println!("{}", reactor.run()?);
+    Ok(())
 }
 
 #[test]
@@ -74,6 +80,7 @@ fn a_note_that_is_posted_is_listed_and_all_other_paths_are_files() -> Result<(),
     assert!(ask("GET /api/notes HTTP/1.1\r\n\r\n").ends_with("[\"milk\",\"milk\"]"));
     assert!(ask(&post("[]")).contains("400 Bad Request"));
     assert!(ask(&post(&"a".repeat(9999))).contains("413 Content Too Large"));
+    assert!(ask("GET / HTTP/1.1\r\n\r\n").contains("Cargo.toml"));
     assert!(ask("GET /Cargo.toml HTTP/1.1\r\n\r\n").contains("name = \"oneloop\""));
     Ok(())
 }
