@@ -3,13 +3,19 @@
 //! stops, loses replies, or leaves clients waiting.
 //!
 //! ```sh
-//! cargo run --example token_bucket -- 127.0.0.1:7107 --rate 2000 --stall-ms 40 &
+//! cargo run --example token_bucket -- 127.0.0.1:7107 --rate 2000
+//! ```
+//!
+//! In another terminal:
+//!
+//! ```sh
 //! oneloop load echo@127.0.0.1:7107 --find 'p99<5ms'
 //! ```
 //!
-//! Requests wait for a token; up to `--burst-ms` of tokens are kept while no request comes. A stall of random
-//! length, up to `--stall-ms`, comes every 8 s on average. Of all replies, `--drop` (a share of 1) are never
-//! sent. The first `--hold` clients are served when another one has left.
+//! Requests wait for a token, of which `--rate` come per second (1000 unless given); up to `--burst-ms` (50)
+//! of tokens are kept while no request comes. With `--stall-ms`, a stall of random length up to this comes
+//! every 8 s on average. Of all replies, `--drop` (a share of 1) are never sent. The first `--hold` clients
+//! are served when another one has left. Requests have 64 bytes.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -55,6 +61,14 @@ impl Bucket {
         self.options.get(name).copied().unwrap_or(default)
     }
 
+    fn requests_per_second(&self) -> f64 {
+        self.option("--rate", 1_000.0)
+    }
+
+    fn stall_max_ms(&self) -> f64 {
+        self.option("--stall-ms", 0.0)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,13 +81,13 @@ impl Bucket {
             return None;
         }
         let mut at_s = now_s.max(state.token_s - self.option("--burst-ms", 50.0) / 1e3);
-        let stall_max_s = self.option("--stall-ms", 0.0) / 1e3;
+        let stall_max_s = self.stall_max_ms() / 1e3;
         while stall_max_s > 0.0 && at_s >= state.stall_s.0 {
             at_s = at_s.max(state.stall_s.1);
             let begin_s = state.stall_s.1 - state.random().ln() * STALL_EVERY_S;
             state.stall_s = (begin_s, begin_s + state.random() * stall_max_s);
         }
-        state.token_s = state.token_s.max(at_s) + 1.0 / self.option("--rate", 1_000.0);
+        state.token_s = state.token_s.max(at_s) + 1.0 / self.requests_per_second();
         Some(Duration::from_secs_f64(at_s - now_s))
     }
 
@@ -119,7 +133,15 @@ fn main() -> io::Result<()> {
     let (state, has_left) = (Mutex::new(state), Condvar::new());
     let bucket = Arc::new(Bucket { began: Instant::now(), state, has_left, options });
     let listener = TcpListener::bind(addr)?;
-    println!("listening on {}", listener.local_addr()?);
+    println!(
+        "listening on {}: {} requests per second, {}",
+        listener.local_addr()?,
+        bucket.requests_per_second(),
+        match bucket.stall_max_ms() {
+            0.0 => "no stalls".to_owned(),
+            max_ms => format!("stalls of up to {max_ms} ms, every {STALL_EVERY_S} s on average"),
+        },
+    );
     for client in listener.incoming() {
         let (client, bucket) = (client?, Arc::clone(&bucket));
         thread::spawn(move || {
