@@ -2,7 +2,12 @@
 //! willing to wait.
 //!
 //! ```sh
-//! cargo run --example backend      # listening on backend@127.0.0.1:7003
+//! cargo run --example backend
+//! ```
+//!
+//! It listens on 127.0.0.1:7003. In another terminal:
+//!
+//! ```sh
 //! printf 'one\ntwo\n' | nc -N 127.0.0.1 7003
 //! ```
 

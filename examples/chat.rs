@@ -2,8 +2,13 @@
 //! mailbox.
 //!
 //! ```sh
-//! cargo run --example chat         # listening on chat@127.0.0.1:7002
-//! nc 127.0.0.1 7002                # in two terminals
+//! cargo run --example chat
+//! ```
+//!
+//! It listens on 127.0.0.1:7002. In two other terminals:
+//!
+//! ```sh
+//! nc 127.0.0.1 7002
 //! ```
 
 use std::collections::HashMap;

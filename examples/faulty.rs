@@ -1,9 +1,16 @@
 //! A service that misbehaves on command, under any model: what do the other clients notice?
 //!
 //! ```sh
-//! cargo run --example faulty -- --model fork     # listening on faulty@127.0.0.1:…
-//! nc 127.0.0.1 PORT                              # send: panic, abort, kill, stall, later, late, tick, sleep, or a line to be echoed
+//! cargo run --example faulty -- --model fork
 //! ```
+//!
+//! It prints the port that it listens on. In another terminal, with that port in place of PORT:
+//!
+//! ```sh
+//! nc 127.0.0.1 PORT
+//! ```
+//!
+//! Send `panic`, `abort`, `kill`, `stall`, `later`, `late`, `tick` or `sleep`, or a line to be echoed.
 //!
 //! `--refusal panic` has it panic over its last words, too; `--chat` and `--backend` serve those examples
 //! instead, whose sessions are woken. `--layers frames`, or `origin` for one more below it, puts the toy

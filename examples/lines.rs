@@ -1,9 +1,16 @@
 //! A line protocol of one's own: a small dictionary that all clients share.
 //!
 //! ```sh
-//! cargo run --example lines        # listening on lines@127.0.0.1:7001
-//! nc -N 127.0.0.1 7001             # SET colour blue, GET colour, QUIT
+//! cargo run --example lines
 //! ```
+//!
+//! It listens on 127.0.0.1:7001. In another terminal:
+//!
+//! ```sh
+//! nc -N 127.0.0.1 7001
+//! ```
+//!
+//! Send `SET colour blue`, `GET colour` and `QUIT`.
 
 use std::collections::HashMap;
 use std::io;

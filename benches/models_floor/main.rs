@@ -2,13 +2,13 @@
 //! model: plain C of a page (`benches/floor`), built by `cc`; for the reactor the bare epoll loop of
 //! `benches/echo`.
 //!
-//! ```sh
-//! cargo bench --bench models_floor                              # all of it: 15 minutes
-//! cargo bench --bench models_floor -- --fast fork thread        # while developing: two models in a minute
-//! cargo bench --bench models_floor -- --only once,memory fork   # of 1, 64, 1000, once, memory
-//! cargo bench --bench models_floor -- --calls fork              # system calls per client, of both
-//! cargo bench --bench models_floor -- --prices                  # what a larger program costs
-//! ```
+//! | command | what it measures |
+//! |---|---|
+//! | `cargo bench --bench models_floor` | all of it: 15 minutes |
+//! | `cargo bench --bench models_floor -- --fast fork thread` | two models in a minute, while developing |
+//! | `cargo bench --bench models_floor -- --only once,memory fork` | some of 1, 64, 1000, once, memory |
+//! | `cargo bench --bench models_floor -- --calls fork` | system calls per client, of both |
+//! | `cargo bench --bench models_floor -- --prices` | what a larger program costs |
 //!
 //! Echo of 64 bytes: with 1, 64 and 1,000 clients that stay, and with clients that come once, 16 at a time.
 //! Server and load have a core each. In a pair both servers are up, started afresh, and are loaded in turn,

@@ -1,9 +1,12 @@
 /*
- * The server of the lecture, an echo (RFC 862):
+ * The server of the lecture, an echo (RFC 862), with a child per client:
  *
  *     cc -O2 -o server examples/lecture/lecture.c
- *     ./server 7007              a child per client
- *     ./server 7007 iterative    one client after the other
+ *     ./server 7007
+ *
+ * One client after the other:
+ *
+ *     ./server 7007 iterative
  *
  * The two loops are those of the slides. Around them is what slides leave out, and what a server needs.
  */

@@ -1,12 +1,14 @@
 //! The rules of the crate as an ordinary test: which module may import which, which may name mio, slab and
 //! the clock, where `unsafe` is allowed, where the `impl` of a type is, that no two files define a type of
-//! the same name, what is public, and what is too long.
+//! the same name, what is public, what is too long, and which commands cannot be pasted.
 //!
 //! Where a new rule goes: into the file of its kind (`modules`: between modules; `circles`: inside a module;
-//! `types`: about one type or its visibility; `lines`: about the text of one file), and into `RULES` or
-//! `RULES_OF_THE_WHOLE`. Each rule has a test beside it that plants a violation.
+//! `types`: about one type or its visibility; `lines`: about the text of one file; `commands`: about the
+//! commands that pages show), and into `RULES` or `RULES_OF_THE_WHOLE`. Each rule has a test beside it that
+//! plants a violation.
 
 mod circles;
+mod commands;
 mod lines;
 mod modules;
 mod source;
@@ -22,7 +24,7 @@ type Rule = fn(&Source) -> Vec<Violation>;
 type RuleOfTheWhole = fn(&[Source]) -> Vec<Violation>;
 
 /// Rules for each file by itself.
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 9] = [
     modules::imports_point_down,
     modules::crates_stay_in_their_modules,
     lines::time_is_an_argument,
@@ -30,6 +32,7 @@ const RULES: [Rule; 8] = [
     lines::lengths_have_bounds,
     lines::comments_keep_their_width,
     lines::no_path_of_a_machine,
+    commands::commands_can_be_pasted,
     types::an_impl_stands_beside_its_type,
 ];
 

@@ -38,8 +38,12 @@ impl Source {
         Source { path: path.into(), text: text.into(), tokens: OnceCell::new() }
     }
 
+    pub(crate) fn has_extension(&self, extension: &str) -> bool {
+        Path::new(&self.path).extension().is_some_and(|found| found == extension)
+    }
+
     pub(crate) fn is_rust(&self) -> bool {
-        Path::new(&self.path).extension().is_some_and(|extension| extension == "rs")
+        self.has_extension("rs")
     }
 
     pub(crate) fn is_under(&self, places: &[&str]) -> bool {
