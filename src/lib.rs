@@ -77,9 +77,9 @@
 //! # Features
 //!
 //! By default this is the loop, the models and the small services, on `mio`, `slab`, `log`, `libc`, `nix` and
-//! `socket2`: ten crates in all. `daytime` and `http` add the services that need more, and `load` adds the
-//! load generator (`oneloop::load`). The program `oneloop` is the package `oneloop-cli`; the feature `cli` is
-//! for it alone.
+//! `socket2`: on Linux eleven crates are built besides this one. `daytime` and `http` add the services that
+//! need more, and `load` adds the load generator (`oneloop::load`). The program `oneloop` is the package
+//! `oneloop-cli`; the feature `cli` is for it alone.
 #![deny(unsafe_code)]
 
 #[cfg(not(target_pointer_width = "64"))]
