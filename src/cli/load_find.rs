@@ -27,8 +27,9 @@ pub(super) struct FindArgs {
     ///
     /// Runs short probes of the open loop: climbs, bisects to 2 %, then repeats the rate found until chance
     /// is an unlikely explanation. A rate passes if all checks hold, including those of --expect and the
-    /// implied ones, and nearly all requests are answered in time. Takes at most 30 times --duration: 90 s.
-    /// Not with --replay-log, which has times of its own.
+    /// implied ones, and nearly all requests are answered in time. --duration is the length of a probe, 3 s
+    /// unless given; the search takes at most 30 times as long, so 90 s. Not with --replay-log, which has
+    /// times of its own.
     #[arg(long, value_name = "CHECK")]
     find: Vec<Expectation>,
 }
