@@ -2,7 +2,7 @@
 //! is shown.
 //!
 //! Each is run as it stands there, but for what would make the test slow or collide with another: the port, a
-//! pause, and cargo, which is replaced by the program that it would run.
+//! pause, and the folder of the programs.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -77,11 +77,10 @@ impl Class {
     fn as_run_here(&self, commands: &str) -> String {
         let examples = format!("{}/", servers::folder().display());
         let mut text = commands
-            .replace("target/debug/examples/", "cargo run --example ")
-            .replace("cargo run --example ", &examples)
-            .replace("cargo run -- serve echo", concat!(env!("CARGO_BIN_EXE_oneloop"), " serve echo@7007"))
+            .replace("target/debug/examples/", &examples)
+            .replace("target/debug/oneloop", env!("CARGO_BIN_EXE_oneloop"))
+            .replace(" serve echo", " serve echo@7007")
             .replace("lecture --model", "lecture --speed 5 --model")
-            .replace("cargo run -- lecture", concat!(env!("CARGO_BIN_EXE_oneloop"), " lecture"))
             .replace("sleep ", "sleep 0.");
         // Other tests run the same programs, at other ports.
         for name in
@@ -203,7 +202,7 @@ impl Drop for Class {
 }
 
 /// They take minutes, or change this folder.
-const NOT_RUN_HERE: [&str; 2] = ["cargo build", "cargo run --release"];
+const NOT_RUN_HERE: [&str; 3] = ["cargo build", "cargo run --release", "oneloop compare"];
 
 fn follow(page: &str, shell: &'static str) {
     if !["strace", "nc", "cc", "pgrep", shell].iter().all(|program| has_program(program)) {
@@ -223,6 +222,11 @@ fn follow(page: &str, shell: &'static str) {
         }
     }
     class.interrupt();
+    let left = std::fs::read_dir(class.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let is_ours =
+        |name: &str| name == "examples" || name.starts_with("Server.") || name.starts_with("Clients.");
+    let left: Vec<_> = left.filter(|name| !is_ours(&name.to_string_lossy())).collect();
+    assert!(left.is_empty(), "the page does not clean up {left:?}");
 }
 
 #[test]
