@@ -267,7 +267,7 @@ fn doubt_process_control(cells: &mut [CellResult]) {
         .iter()
         .filter(|result| result.cell.experiment == Experiment::Churn)
         .filter(|result| result.cell.subject.as_model() == Some(Model::Iterative))
-        .map(|result| (result.cell.class, result.cell.level, result.judgement.verdict))
+        .map(|result| (result.cell.class, result.cell.level, result.verdict(Metric::CpuPerClientUs)))
         .filter(|(.., verdict)| *verdict != Verdict::Valid)
         .collect();
     for (class, level, verdict) in baselines {
@@ -275,7 +275,8 @@ fn doubt_process_control(cells: &mut [CellResult]) {
             cells.iter_mut().filter(|result| (result.cell.class, result.cell.level) == (class, level));
         for result in beside.filter(|result| result.summaries.contains_key(&Metric::ProcessControlUs)) {
             let why = format!("it is the difference to the iterative server, which is {verdict}");
-            result.doubted.insert(Metric::ProcessControlUs, why);
+            let doubts = result.doubted.entry(Metric::ProcessControlUs).or_default();
+            *doubts = if doubts.is_empty() { why } else { format!("{doubts}; {why}") };
         }
     }
 }

@@ -259,6 +259,30 @@ fn a_difference_is_no_better_than_the_server_that_it_is_to() {
     assert!(table.contains("it is the difference to the iterative server, which is NOISY"), "{table}");
 }
 
+/// A generator that waits for its core does not change the rate of a busy server, but the CPU time per
+/// client.
+#[test]
+fn a_difference_is_doubted_if_the_cpu_time_of_the_iterative_server_is() {
+    let results = compared(Experiment::Churn, Extent::Full, |cell, _, mut outcome| {
+        if let RunOutcome::Measured(measurement) = &mut outcome {
+            match cell.subject.as_model() {
+                Some(Model::Iterative) => measurement.evidence.generator_waited = Some(0.3),
+                Some(Model::Thread) => measurement.evidence.generator_waited = Some(0.4),
+                _ => {}
+            }
+        }
+        outcome
+    });
+    let iterative = of(&results, Model::Iterative);
+    assert_eq!(iterative.verdict(Metric::ClientsPerS), Verdict::Valid, "{:?}", iterative.judgement);
+    assert_eq!(iterative.verdict(Metric::CpuPerClientUs), Verdict::Noisy);
+    let difference = "it is the difference to the iterative server, which is NOISY";
+    assert_eq!(of(&results, Model::Fork).doubted[&Metric::ProcessControlUs], difference);
+    // A reason of its own is kept.
+    let own = format!("the generator waited for a core 40 % of the time; {difference}");
+    assert_eq!(of(&results, Model::Thread).doubted[&Metric::ProcessControlUs], own);
+}
+
 #[test]
 fn with_an_idle_crowd_a_busy_machine_disturbs_times_but_not_memory() {
     let results =
