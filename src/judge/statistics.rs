@@ -51,8 +51,19 @@ impl MedianInterval {
 
     /// Half of the interval's width, relative to the median.
     pub(crate) fn spread(&self) -> f64 {
-        let half = (self.high - self.low) / 2.0;
+        let half = self.half();
         if half == 0.0 { 0.0 } else { half / self.median.abs() }
+    }
+
+    /// Half of the interval's width.
+    pub(crate) fn half(&self) -> f64 {
+        (self.high - self.low) / 2.0
+    }
+
+    /// Whether the interval is wholly above 0, or every repeat within it is exactly 0. A difference that is a
+    /// cost is known only then.
+    pub(crate) fn is_a_cost(&self) -> bool {
+        self.low > 0.0 || (self.low == 0.0 && self.high == 0.0)
     }
 
     /// Whether all of this interval is below all of `other`.

@@ -117,8 +117,8 @@ pub(crate) struct Slope {
     pub(crate) metric: Metric,
     /// The slopes of the repeats: per client, or per copy.
     pub(crate) summary: MedianInterval,
-    /// The most that it may be, where no more than that is known: the interval contains 0, or is wide for its
-    /// median and yet negligible.
+    /// The most that it may be, where no more than that is known: the interval is not wholly above 0, or is
+    /// wide for its median and yet negligible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) at_most: Option<f64>,
     /// Whether to trust it.
@@ -243,7 +243,8 @@ fn summarize(cell: &Cell, runs: &[Run], setup: ComparisonSetup) -> Option<CellRe
     let disturbed_by = disturbed_by(&measured, setup);
     let repeats: Vec<Repeat<'_>> = runs.iter().map(|run| repeat(run)).collect();
     let judgement = judge(&repeats, &criteria(cell.experiment, headline, setup));
-    let doubted = doubts(cell.experiment, &measured, setup);
+    let mut doubted = doubts(cell.experiment, &measured, setup);
+    doubted.extend(doubtful_difference(cell.experiment, &summaries));
     let (cell, clients) = (cell.clone(), clients(&runs));
     Some(CellResult { cell, summaries, judgement, doubted, disturbed_by, attempts_again: 0, clients })
 }
@@ -259,6 +260,22 @@ fn clients(runs: &[&Run]) -> Vec<ClientTimes> {
     known.retain(|measurement| !measurement.clients.is_empty());
     known.sort_by(|a, b| longest(a).total_cmp(&longest(b)));
     known.get(known.len().saturating_sub(1) / 2).map_or(Vec::new(), |middle| middle.clients.clone())
+}
+
+/// A difference that varies by more than is negligible, and the reason to doubt it. Its cell may be VALID:
+/// what the kernel holds changes with the whole system, the memory of the server does not. The spread of
+/// process control, of which nothing is negligible, is judged by its sides.
+fn doubtful_difference(
+    experiment: Experiment,
+    summaries: &BTreeMap<Metric, MedianInterval>,
+) -> Option<(Metric, String)> {
+    let differences =
+        experiment.metrics().iter().filter(|metric| metric.is_difference() && metric.negligible() > 0.0);
+    let mut summarized = differences.filter_map(|metric| Some((*metric, summaries.get(metric)?)));
+    let (metric, summary) = summarized
+        .find(|(metric, summary)| summary.spread() > SPREAD_MAX && summary.half() > metric.negligible())?;
+    let (half, negligible) = (metric.format(summary.half()), metric.format(metric.negligible()));
+    Some((metric, format!("it varies by \u{b1}{half}, and only up to {negligible} do not matter")))
 }
 
 /// A difference is only as trustworthy as both of its sides.
@@ -283,7 +300,7 @@ fn doubt_process_control(cells: &mut [CellResult]) {
 
 /// Adds process-control time in Stevens' sense: CPU time per client minus that of the iterative server in the
 /// same repeat (UNP, chapter 30). For a peer it includes everything else in which it differs from this
-/// program's iterative server: one that does less has less than 0.
+/// program's iterative server: one that does less has less than 0, which reports show as below noise.
 fn with_process_control(runs: &[Run]) -> Vec<Run> {
     let baseline: BTreeMap<(CoreClass, u32, u32), f64> = runs
         .iter()
@@ -350,8 +367,10 @@ fn slope_of(cell: &Cell, metric: Metric, runs: &[Run], cells: &[CellResult]) -> 
     let mut judgement =
         Judgement { verdict: Verdict::Valid, evidence: vec![counted(summary.n.into(), "repeat", "repeats")] };
     // What is negligible in a cell is so in the whole line, from its first level to its last one.
-    let half = (summary.high - summary.low) / 2.0;
+    let half = summary.half();
     let of_line = half * f64::from(most - fewest);
+    // One more client or copy takes memory, it never frees any.
+    let freed = -summary.high * f64::from(most - fewest);
     let is_wide = summary.spread() > SPREAD_MAX;
     let is_negligible = of_line <= metric.negligible();
     if worst.judgement.verdict != Verdict::Valid {
@@ -359,6 +378,14 @@ fn slope_of(cell: &Cell, metric: Metric, runs: &[Run], cells: &[CellResult]) -> 
         let why = judgement.evidence.first().map_or("", String::as_str);
         let why = format!("at {} {label}: {why}", worst.cell.level);
         judgement.evidence.splice(..judgement.evidence.len().min(1), [why]);
+    } else if freed > metric.negligible() {
+        let evidence = vec![format!(
+            "{} fell by at least {} for {} {label}: other memory was freed meanwhile",
+            metric.label(),
+            metric.format(freed),
+            most - fewest
+        )];
+        judgement = Judgement { verdict: Verdict::Noisy, evidence };
     } else if is_wide && is_negligible {
         judgement.evidence.push(format!(
             "the slope varies by \u{b1}{}, which is \u{b1}{} for {} {label}: up to {} do not matter",
@@ -372,11 +399,11 @@ fn slope_of(cell: &Cell, metric: Metric, runs: &[Run], cells: &[CellResult]) -> 
         let evidence = vec![format!("the slope varies by \u{b1}{varies}")];
         judgement = Judgement { verdict: Verdict::Noisy, evidence };
     }
-    let has_zero = summary.low <= 0.0 && summary.high >= 0.0;
     // The upper end of the interval, and not less than what is negligible: of a few repeats all may lie below
     // the true slope, even below 0.
     let negligible = metric.negligible() / f64::from(most - fewest);
-    let at_most = (is_wide && (is_negligible || has_zero)).then_some(summary.high.max(negligible));
+    let is_bound = !summary.is_a_cost() || (is_wide && is_negligible);
+    let at_most = is_bound.then_some(summary.high.max(negligible));
     Some(Slope {
         experiment: cell.experiment,
         class: cell.class,

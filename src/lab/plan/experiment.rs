@@ -153,15 +153,16 @@ impl Experiment {
             ),
             Experiment::Many => {
                 "Each server starts the given number of copies and gets no request. Measured are the \
-                 proportional set size (PSS) of its process tree, kernel memory, and CPU time per second."
+                 proportional set size (PSS) of its process tree, kernel memory, and CPU time per second. Kernel memory is \
+                 a difference to before the server started: if its interval is not wholly above 0, it is shown as below noise."
                     .to_owned()
             }
             Experiment::Churn => format!(
                 "{CHURN_CLIENTS} clients at the same time. Each connects, sends {REQUEST_BYTES} bytes, reads the reply, \
                  closes and connects again (closed loop). Process control (Stevens) is the CPU time per client minus that of the \
-                 iterative server in the same repeat. If the interval of this difference contains 0, it is shown as below \
-                 noise; if the server needs less time than the iterative one, it is negative. For another server it \
-                 includes everything else in which it differs from oneloop's iterative server."
+                 iterative server in the same repeat. If the interval of this difference is not wholly above 0, it is shown as \
+                 below noise, because a cost is not negative. For another server the difference includes everything else in \
+                 which it differs from oneloop's iterative server: it may be below 0 because that server does less."
             ),
             Experiment::Crowd => format!(
                 "Each client sends {REQUEST_BYTES} bytes, waits for the reply and sends again (closed loop). Clients \
@@ -174,7 +175,8 @@ impl Experiment {
             Experiment::Idle => format!(
                 "The given number of clients connect and stay silent, while {STEADY_CLIENTS} others send \
                  {IDLE_ACTIVE_RATE} requests per second (open loop). Memory per idle client is the slope of the proportional set size \
-                 (PSS) of the process tree. Kernel memory is shown separately and includes both ends of each connection."
+                 (PSS) of the process tree. Kernel memory is shown separately and includes both ends of each connection. It is \
+                 a difference to before the server started: if its interval is not wholly above 0, it is shown as below noise."
             ),
             Experiment::Bulk => format!(
                 "Each client sends {} KiB, reads them back and sends again (closed loop). Fairness is Jain's index of the bytes per \

@@ -160,6 +160,12 @@ impl Metric {
         }
     }
 
+    /// Whether it is a difference of two measurements: to the iterative server, or to what was used before
+    /// the server started. Noise may make it negative, which a cost never is.
+    pub(crate) fn is_difference(self) -> bool {
+        matches!(self, Metric::ProcessControlUs | Metric::KernelBytes)
+    }
+
     /// A value with its unit: three significant digits, SI or binary prefixes.
     pub(crate) fn format(self, value: f64) -> String {
         match self {

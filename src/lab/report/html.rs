@@ -517,12 +517,15 @@ fn reading(html: &mut String, results: &Results, explained: &mut Explained) {
          core, the generator waited for its core more than {} of the time (which leaves the capacity of a server that uses its own \
          core all the time as it is), throughput \
          \u{d7} latency differs by more than {} from the requests in flight, to which it is equal by Little's law, there are fewer than {} repeats, or \
-         there were errors. Next to a single value, it applies to that value alone",
+         there were errors. Next to a single value, it applies to that value alone: other processes disturbed it, it is a \
+         difference to a value that is NOISY, or it is kernel memory that varies by more than {} of the median and by more than {}",
         percent(thresholds::SPREAD_MAX),
         percent(thresholds::OTHERS_MAX),
         percent(thresholds::STARVED_MAX),
         percent(thresholds::LITTLE_MAX),
-        results.header.plan.extent.repeats_min()
+        results.header.plan.extent.repeats_min(),
+        percent(thresholds::SPREAD_MAX),
+        Metric::KernelBytes.format(Metric::KernelBytes.negligible())
     );
     let small = results.header.plan.experiments.iter().filter_map(|experiment| experiment.metrics().first());
     let small = small.filter(|metric| metric.negligible() > 0.0);

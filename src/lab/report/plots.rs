@@ -111,15 +111,23 @@ fn at_level<'a>(cells: &[&'a CellResult], level: u32) -> Vec<&'a CellResult> {
     cells.iter().copied().filter(|result| result.cell.level == level).collect()
 }
 
-fn point(x: f64, metric: Metric, summary: &MedianInterval, verdict: Verdict, name: &str) -> Point {
+/// A point at `x` with its value as text.
+fn point(
+    x: f64,
+    metric: Metric,
+    (summary, text): (&MedianInterval, &str),
+    verdict: Verdict,
+    name: &str,
+) -> Point {
     let title = format!(
-        "{name}: {} ({} \u{2013} {}), {verdict}",
-        metric.format(summary.median),
+        "{name}: {text} ({} \u{2013} {}), {verdict}",
         metric.format(summary.low),
         metric.format(summary.high)
     );
     let valid = verdict == Verdict::Valid;
-    Point { x, y: summary.median, low: summary.low, high: summary.high, valid, title }
+    // What is not known to be above 0 has an interval, but no bar.
+    let y = if is_below_noise(metric, summary) { 0.0 } else { summary.median.max(0.0) };
+    Point { x, y, low: summary.low, high: summary.high, valid, title }
 }
 
 /// A line per subject over the levels, on a logarithmic axis if `log`: not where a slope is to be seen.
@@ -145,7 +153,7 @@ fn over_levels(
                 Some(point(
                     f64::from(result.cell.level),
                     metric,
-                    summary,
+                    (summary, &value_text(metric, summary, result.verdict(metric))),
                     result.verdict(metric),
                     &subject.name,
                 ))
@@ -213,7 +221,9 @@ fn bars(
         .map(|BarValue { subject, value, verdict }| Bar {
             name: subject.name.clone(),
             style: styles.style(subject),
-            point: value.as_ref().map(|(summary, _)| point(0.0, metric, summary, *verdict, &subject.name)),
+            point: value
+                .as_ref()
+                .map(|(summary, text)| point(0.0, metric, (summary, text), *verdict, &subject.name)),
             text: value.as_ref().map_or(verdict.to_string(), |(_, text)| text.clone()),
         })
         .collect();
@@ -222,13 +232,13 @@ fn bars(
     any.then(|| svg::bars(&title, scale, &rows))
 }
 
-/// Shown for a difference whose interval contains 0.
+/// Shown for a difference whose interval is not wholly above 0.
 pub(crate) const BELOW_NOISE: &str = "below noise";
 
-/// Whether the interval of a difference contains 0: process control is the difference of two CPU times.
+/// Whether a cost is a difference whose interval is not wholly above 0. An interval wholly below 0 is no
+/// negative cost: something else changed by more than this cost.
 pub(crate) fn is_below_noise(metric: Metric, summary: &MedianInterval) -> bool {
-    let has_zero = summary.low <= 0.0 && summary.high >= 0.0 && summary.low < summary.high;
-    metric == Metric::ProcessControlUs && has_zero
+    metric.is_difference() && !summary.is_a_cost()
 }
 
 /// A value as text: with `≥` if it is a lower bound, and no number where that would be noise.
@@ -308,7 +318,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_difference_whose_interval_contains_zero_is_not_shown_as_a_number() {
+    fn a_difference_that_is_not_wholly_above_zero_is_not_shown_as_a_number() {
         let shown = |metric, values: [f64; 3]| {
             value_text(
                 metric,
@@ -319,7 +329,11 @@ mod tests {
         assert_eq!(shown(Metric::ProcessControlUs, [-2.0, -1.0, 3.0]), BELOW_NOISE);
         assert_eq!(shown(Metric::ProcessControlUs, [0.0, 1.0, 3.0]), BELOW_NOISE);
         assert_eq!(shown(Metric::ProcessControlUs, [0.0; 3]), "0 \u{b5}s", "of the iterative server itself");
-        assert_eq!(shown(Metric::ProcessControlUs, [-4.0, -3.0, -2.0]), "-3.00 \u{b5}s", "less, and clearly");
+        assert_eq!(shown(Metric::ProcessControlUs, [-4.0, -3.0, -2.0]), BELOW_NOISE, "no cost is negative");
+        assert_eq!(shown(Metric::ProcessControlUs, [-3.0; 3]), BELOW_NOISE);
+        assert_eq!(shown(Metric::KernelBytes, [-5.8e6, -61_440.0, 122_880.0]), BELOW_NOISE);
+        assert_eq!(shown(Metric::KernelBytes, [-3e6, -2e6, -1e6]), BELOW_NOISE);
+        assert_eq!(shown(Metric::KernelBytes, [1e6, 2e6, 3e6]), "1.91 MiB");
         assert_eq!(shown(Metric::ProcessControlUs, [2.0, 3.0, 4.0]), "3.00 \u{b5}s");
         assert_eq!(shown(Metric::CpuPerSecondUs, [0.0, 1.0, 3.0]), "1.00 \u{b5}s");
     }

@@ -294,21 +294,40 @@ fn reasons(text: &mut WrappedText, cells: &[&CellResult]) {
     }
 }
 
-/// Explains differences that are below noise or negative, and values that are NOISY in a row that is VALID.
+/// Explains differences that are below noise, and values that are NOISY in a row that is VALID.
 fn remarks(text: &mut WrappedText, cells: &[&CellResult]) {
-    let metric = Metric::ProcessControlUs;
-    let label = metric.label();
-    let trusted = || cells.iter().filter(|result| result.verdict(metric) == Verdict::Valid);
-    let summaries = || cells.iter().filter_map(|result| result.summaries.get(&metric));
-    if summaries().any(|summary| is_below_noise(metric, summary)) {
-        text.line(&format!("{BELOW_NOISE}: {label} is a difference, and its interval contains 0"));
-    }
-    if trusted().filter_map(|result| result.summaries.get(&metric)).any(|summary| summary.high < 0.0) {
-        text.line(&format!("less than 0: {label} is a difference, and the iterative server needs more"));
+    for (metric, to, below) in [
+        (
+            Metric::ProcessControlUs,
+            "to the iterative server",
+            "the server needed less CPU time than the iterative one, for other reasons",
+        ),
+        (
+            Metric::KernelBytes,
+            "to before the server started",
+            "the system freed more kernel memory than the server needed",
+        ),
+    ] {
+        let summaries = || cells.iter().filter_map(|result| result.summaries.get(&metric));
+        if summaries().any(|summary| is_below_noise(metric, summary)) {
+            let any_below = summaries().any(|summary| summary.high < 0.0);
+            let below = if any_below { format!("; if it is wholly below 0, {below}") } else { String::new() };
+            let label = metric.label();
+            text.line(&format!(
+                "{BELOW_NOISE}: {label} is a difference {to}, and its interval is not wholly above 0{below}"
+            ));
+        }
     }
     let doubted = cells.iter().filter(|result| result.judgement.verdict == Verdict::Valid);
-    if let Some((metric, why)) = doubted.flat_map(|result| &result.doubted).next() {
-        text.line(&format!("{ALONE} this value alone is NOISY; {}: {why}", metric.label()));
+    let mut doubts =
+        doubted.flat_map(|result| result.doubted.iter().map(move |(metric, why)| (result, metric, why)));
+    if let Some((CellResult { cell, .. }, metric, why)) = doubts.next() {
+        text.line(&format!(
+            "{ALONE} this value alone is NOISY; for example, {} of {} at {}: {why}",
+            metric.label(),
+            cell.subject.name,
+            cell.level
+        ));
     }
     if has_floor(cells) {
         text.line(&floor::note());

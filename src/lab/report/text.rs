@@ -27,7 +27,7 @@ pub(super) fn slope(metric: Metric, summary: &MedianInterval, at_most: Option<f6
 pub(super) fn slope_note() -> String {
     let negligible = Metric::MemoryBytes.format(Metric::MemoryBytes.negligible());
     format!(
-        "\u{2264}: the interval contains 0, or half of it is more than {} of the slope and at most {negligible} for \
+        "\u{2264}: the interval is not wholly above 0, or half of it is more than {} of the slope and at most {negligible} for \
          all clients or copies together. Shown is its upper end, but not less than these {negligible} divided among them",
         percent(SPREAD_MAX)
     )

@@ -147,6 +147,8 @@ fn a_slope_is_as_quiet_as_the_difference_between_its_ends() {
         (Extent::Quick, [-120.0, 184.0, 377.0, 150.0, 90.0], Verdict::Valid, Some(524.0)),
         (Extent::Quick, [100.0, 200.0, 300.0, 250.0, 150.0], Verdict::Valid, Some(524.0)),
         (Extent::Quick, [-90.0, -50.0, -20.0, -60.0, -70.0], Verdict::Valid, Some(524.0)),
+        (Extent::Quick, [-11e3, -10e3, -10e3, -9e3, -10e3], Verdict::Noisy, Some(524.0)),
+        (Extent::Quick, [-105.0, -100.0, -100.0, -95.0, -100.0], Verdict::Valid, Some(524.0)),
         (Extent::Quick, [-346.0, 108.0, 913.0, 100.0, 110.0], Verdict::Noisy, Some(913.0)),
         (Extent::Quick, [900.0, 2000.0, 3000.0, 2100.0, 1900.0], Verdict::Noisy, None),
         (Extent::Quick, [200.0, 204.0, 196.0, 202.0, 198.0], Verdict::Valid, None),
@@ -281,6 +283,63 @@ fn a_difference_is_doubted_if_the_cpu_time_of_the_iterative_server_is() {
     // A reason of its own is kept.
     let own = format!("the generator waited for a core 40 % of the time; {difference}");
     assert_eq!(of(&results, Model::Thread).doubted[&Metric::ProcessControlUs], own);
+}
+
+#[test]
+fn no_report_shows_a_negative_cost() {
+    // CPU per client is 22 us at the iterative server.
+    let results = reactor_in_trouble(Experiment::Churn, |_, measurement| {
+        *measurement.values.get_mut(&Metric::CpuPerClientUs).unwrap() *= 0.5;
+    });
+    let summary = &of(&results, Model::Reactor).summaries[&Metric::ProcessControlUs];
+    assert!(summary.high < 0.0, "the results keep the numbers: {summary:?}");
+    let table = reports::table::render(&results, None);
+    assert!(table.contains("below noise (-"), "{table}");
+    let note = "below noise: process control per client is a difference to the iterative server, and its interval is \
+                not wholly above 0; if it is wholly below 0, the server needed less CPU time than the iterative one, \
+                for other reasons\n";
+    assert!(table.contains(note), "{table}");
+    let page = reports::html::render(&results);
+    assert!(page.contains("<td class=\"n\">below noise<span class=\"range\">-"), "{page}");
+    assert!(page.contains("<title>reactor: below noise (-"), "in the plot, too: {page}");
+    assert!(!page.contains("reactor: -"), "{page}");
+    // The bar of the plot has no length; its interval is drawn.
+    let (_, bar) = page.split_once("<title>reactor: below noise").map(|(bar, rest)| (rest, bar)).unwrap();
+    assert!(bar.rsplit_once("<rect ").unwrap().1.contains("width=\"0.5\""), "{bar}");
+}
+
+#[test]
+fn kernel_memory_that_other_processes_freed_is_no_cost_and_not_valid() {
+    for (kib, verdict) in [
+        ([-60.0, -5663.0, 120.0, -300.0, 80.0], Verdict::Noisy),
+        ([-60.0, -100.0, 120.0, -30.0, 80.0], Verdict::Valid),
+    ] {
+        let results = compared(Experiment::Idle, Extent::Quick, move |cell, repeat, mut outcome| {
+            if let (0, Some(Model::Fork), RunOutcome::Measured(measurement)) =
+                (cell.level, cell.subject.as_model(), &mut outcome)
+            {
+                measurement.values.insert(Metric::KernelBytes, kib[repeat as usize] * 1024.0);
+            }
+            outcome
+        });
+        let fork = of(&results, Model::Fork);
+        assert_eq!(fork.judgement.verdict, Verdict::Valid);
+        assert_eq!(fork.verdict(Metric::KernelBytes), verdict, "{:?}", fork.doubted);
+        let table = reports::table::render(&results, None);
+        let row = table.lines().find(|line| line.contains(" fork ")).unwrap();
+        assert!(row.contains("below noise (-"), "{table}");
+        let alone = "* this value alone is NOISY; for example, kernel memory of fork at 0: it varies by \u{b1}2.82 MiB, and \
+                     only up to 256 KiB do not matter\n";
+        assert_eq!(
+            (row.contains("KiB)* "), table.contains(alone)),
+            (verdict == Verdict::Noisy, verdict == Verdict::Noisy),
+            "{table}"
+        );
+        assert!(
+            table.contains("below noise: kernel memory is a difference to before the server started"),
+            "{table}"
+        );
+    }
 }
 
 #[test]
