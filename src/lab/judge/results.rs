@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::attempts::counting;
-use super::criteria::{ComparisonSetup, criteria, disturbed_by, doubts, repeat};
+use super::criteria::{ComparisonSetup, criteria, disturbed_by, doubts, is_replaceable, repeat};
 use crate::judge::figures::{counted, percent};
 use crate::judge::repeats::{Repeat, judge};
 use crate::judge::statistics::{MedianInterval, slope};
@@ -34,6 +34,10 @@ pub(crate) struct Results {
     pub(crate) runs_made: u32,
     /// Attempts beyond those, for runs that other processes disturbed.
     pub(crate) runs_again: u32,
+    /// Cells that other processes disturbed, and that had no turn to be measured again before the comparison
+    /// ended.
+    #[serde(default)]
+    pub(crate) cells_without_turn: u32,
 }
 
 /// A cell's summaries and judgement.
@@ -95,6 +99,20 @@ impl CellResult {
         }
     }
 
+    /// Its runs that are worth another attempt, of those that count: those that other processes disturbed, if
+    /// its verdict is NOISY or GENERATOR-BOUND.
+    pub(super) fn worth_another_attempt<'a>(
+        &self,
+        counting: &'a [Run],
+        setup: ComparisonSetup,
+    ) -> Vec<&'a Run> {
+        if !matches!(self.judgement.verdict, Verdict::Noisy | Verdict::GeneratorBound) {
+            return Vec::new();
+        }
+        let mine = counting.iter().filter(|run| run.cell == self.cell);
+        mine.filter(|run| is_replaceable(run, setup)).collect()
+    }
+
     /// Whether to trust one of its metrics.
     pub(crate) fn verdict(&self, metric: Metric) -> Verdict {
         match self.judgement.verdict {
@@ -141,7 +159,8 @@ impl Results {
         let runs_planned = planned.len() as u32 * header.plan.repeats;
         let runs_again: u32 = cells.iter().map(|result| result.attempts_again).sum();
         let runs_made = runs.len() as u32 - runs_again;
-        Results { header, cells, slopes, runs_planned, runs_made, runs_again }
+        let cells_without_turn = cells_without_turn(&header, &counting, &cells, setup);
+        Results { header, cells, slopes, runs_planned, runs_made, runs_again, cells_without_turn }
     }
 
     /// Each cell with its verdict, from the run that counts of each repeat.
@@ -222,6 +241,20 @@ impl Results {
         }
         counts
     }
+}
+
+/// How many cells are worth another attempt and had none.
+fn cells_without_turn(
+    header: &Header,
+    counting: &[Run],
+    cells: &[CellResult],
+    setup: ComparisonSetup,
+) -> u32 {
+    if header.plan.attempts_max <= 1 {
+        return 0;
+    }
+    let without = cells.iter().filter(|result| result.attempts_again == 0);
+    without.filter(|result| !result.worth_another_attempt(counting, setup).is_empty()).count() as u32
 }
 
 /// `None` for a cell without any run, as an interrupted comparison has.

@@ -1,7 +1,7 @@
 //! Which cells are worth another attempt.
 
 use super::attempts::counting;
-use super::criteria::{ComparisonSetup, is_replaceable};
+use super::criteria::ComparisonSetup;
 use super::results::Results;
 use crate::judge::Verdict;
 use crate::lab::plan::comparison::Cell;
@@ -24,20 +24,14 @@ pub(crate) fn settled_and_not(header: &Header, runs: &[Run]) -> (Vec<Cell>, Vec<
     let counting = counting(runs, setup);
     let (mut valid, mut unsettled) = (Vec::new(), Vec::new());
     for result in Results::cells_of(header, &counting, setup) {
-        match result.judgement.verdict {
-            Verdict::Valid => valid.push(result.cell),
-            Verdict::Noisy | Verdict::GeneratorBound => {
-                let mine = |run: &&Run| run.cell == result.cell;
-                let attempts =
-                    |repeat| runs.iter().filter(mine).filter(|run| run.repeat == repeat).count() as u32;
-                let disturbed = counting.iter().filter(mine).filter(|run| is_replaceable(run, setup));
-                let disturbed: Vec<(u32, u32)> =
-                    disturbed.map(|run| (run.repeat, attempts(run.repeat))).collect();
-                if !disturbed.is_empty() {
-                    unsettled.push(UnsettledCell { cell: result.cell, disturbed });
-                }
-            }
-            Verdict::PortStarved | Verdict::Unsupported | Verdict::Failed => {}
+        let attempts =
+            |repeat| runs.iter().filter(|run| run.cell == result.cell && run.repeat == repeat).count() as u32;
+        let disturbed = result.worth_another_attempt(&counting, setup).into_iter();
+        let disturbed: Vec<(u32, u32)> = disturbed.map(|run| (run.repeat, attempts(run.repeat))).collect();
+        if result.judgement.verdict == Verdict::Valid {
+            valid.push(result.cell);
+        } else if !disturbed.is_empty() {
+            unsettled.push(UnsettledCell { cell: result.cell, disturbed });
         }
     }
     (valid, unsettled)

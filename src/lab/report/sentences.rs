@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::text::{joined, left_out, without_value};
 use crate::judge::Verdict;
-use crate::judge::figures::counted;
+use crate::judge::figures::{counted, plural};
 use crate::judge::statistics::MedianInterval;
 use crate::lab::judge::results::{JudgedValue, Results};
 use crate::lab::plan::experiment::{Experiment, STEADY_CLIENTS, WAIT_STALL_MS};
@@ -26,7 +26,8 @@ pub(super) fn all(results: &Results) -> Vec<(String, String)> {
     reached.map(named).collect()
 }
 
-/// A note that the machine was busy, and what to do; `None` if it was not.
+/// A note that the machine was busy, and what to do; `None` if it was not. It counts the cells of which the
+/// runs that count were disturbed, after others were measured again.
 pub(super) fn busy_machine(results: &Results) -> Option<String> {
     let disturbed: Vec<_> = results.cells.iter().filter(|result| !result.disturbed_by.is_empty()).collect();
     let noisy = disturbed.iter().filter(|result| result.judgement.verdict == Verdict::Noisy).count();
@@ -40,24 +41,37 @@ pub(super) fn busy_machine(results: &Results) -> Option<String> {
     })
 }
 
-/// How many cells were measured again, and the result; `None` if no cell was.
+/// How many cells were measured again, with the result, and how many of the others had no turn; `None` if
+/// there are neither.
 pub(super) fn measured_again(results: &Results) -> Option<String> {
+    const WHILE: &str = "While time was left, cells that other processes had disturbed were measured again";
     let again: Vec<_> = results.cells.iter().filter(|result| result.attempts_again > 0).collect();
     let valid = again.iter().filter(|result| result.judgement.verdict == Verdict::Valid).count();
-    (!again.is_empty()).then(|| {
-        format!(
-            "Other processes had disturbed {}, which {} measured again in {}: {} now.",
-            counted(again.len() as u64, "cell", "cells"),
-            if again.len() == 1 { "was" } else { "were" },
+    let had_turn = match again.len() {
+        0 => None,
+        cells => Some(format!(
+            "{} in {}, and {} now",
+            counted(cells as u64, "cell", "cells"),
             counted(results.runs_again.into(), "run", "runs"),
             match valid {
                 0 => "none is VALID".to_owned(),
-                valid if valid == again.len() => "all are VALID".to_owned(),
-                1 => "one is VALID".to_owned(),
+                valid if valid == cells => format!("{} VALID", if valid == 1 { "it is" } else { "all are" }),
+                1 => "1 is VALID".to_owned(),
                 valid => format!("{valid} are VALID"),
             }
-        )
-    })
+        )),
+    };
+    let left = u64::from(results.cells_without_turn);
+    let no_turn = |cells: String| {
+        let are = plural(left, "is", "are");
+        format!("{cells} that {are} NOISY or GENERATOR-BOUND had no turn before the comparison ended.")
+    };
+    match (had_turn, left) {
+        (None, 0) => None,
+        (None, _) => Some(format!("{WHILE}: none in time. {}", no_turn(counted(left, "cell", "cells")))),
+        (Some(had_turn), 0) => Some(format!("{WHILE}: {had_turn}.")),
+        (Some(had_turn), _) => Some(format!("{WHILE}: {had_turn}. {}", no_turn(format!("{left} more")))),
+    }
 }
 
 /// One sentence about an experiment from VALID values alone, with the servers that it leaves out; or why

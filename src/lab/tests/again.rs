@@ -124,6 +124,51 @@ fn on_a_machine_that_is_never_quiet_every_experiment_is_tried_and_the_time_is_ke
     }
 }
 
+/// The numbers of the sentences on a busy machine add up: each NOISY cell was measured again, or had no turn.
+#[test]
+fn cells_that_had_no_turn_are_counted_beside_those_that_had_one() {
+    let header = header(Extent::Quick, 4);
+    let (mut runs, _) = simulated(&header, |step, _, outcome| {
+        disturb(outcome, if step.cell.experiment == Experiment::Steady { 0.5 } else { 0.0 })
+    });
+    let again_in = |runs: &[Run]| {
+        let cells = runs.iter().filter(|run| run.attempt > 0).map(|run| &run.cell);
+        cells.collect::<std::collections::BTreeSet<_>>().len()
+    };
+    let measured_again = |runs: &[Run], header: &Header| {
+        let results = Results::of(header.clone(), runs);
+        let noisy = results.verdicts()[&Verdict::Noisy];
+        assert_eq!(noisy, again_in(runs) + results.cells_without_turn as usize);
+        let table = reports::table::render(&results, None);
+        let noisy = format!(
+            "other processes took CPU time in 5 of {} cells, and 5 of these are NOISY.",
+            results.cells.len()
+        );
+        assert!(table.contains(&noisy), "{table}");
+        let line = table.lines().find(|line| line.contains("measured again"));
+        line.unwrap_or_default().split_once("measured again: ").unwrap_or_default().1.to_owned()
+    };
+    let all = again(&runs);
+    assert_eq!(measured_again(&runs, &header), format!("5 cells in {all} runs, and none is VALID now."));
+    // The time ended sooner.
+    let first = runs.iter().position(|run| run.attempt > 0).unwrap();
+    let end = (first..runs.len()).find(|end| again_in(&runs[..*end]) == 2).unwrap();
+    runs.truncate(end);
+    let left = "more that are NOISY or GENERATOR-BOUND had no turn before the comparison ended.";
+    let made = again(&runs);
+    assert_eq!(
+        measured_again(&runs, &header),
+        format!("2 cells in {made} runs, and none is VALID now. 3 {left}")
+    );
+    runs.truncate(first);
+    let left = left.replace("more", "cells");
+    assert_eq!(measured_again(&runs, &header), format!("none in time. 5 {left}"));
+    let mut once = header.clone();
+    once.plan.attempts_max = 1;
+    assert_eq!(Results::of(once.clone(), &runs).cells_without_turn, 0, "nothing was to be measured again");
+    assert!(!reports::table::render(&Results::of(once, &runs), None).contains("measured again"));
+}
+
 #[test]
 fn a_full_comparison_takes_a_fifth_longer_at_most() {
     let header = header(Extent::Full, 3);
@@ -206,11 +251,11 @@ fn raw_data_has_every_attempt_and_the_report_their_number() {
     let results = Results::of(header, &read);
     assert_eq!(valid(&results)[&Experiment::Steady], 5);
     assert_eq!((results.runs_again, results.runs_made), (15, results.runs_planned));
-    let sentence =
-        "Other processes had disturbed 5 cells, which were measured again in 15 runs: all are VALID now.";
+    let sentence = "While time was left, cells that other processes had disturbed were measured again: 5 cells in 15 runs, and \
+         all are VALID now.\n";
     assert!(reports::table::render(&results, None).contains(sentence));
     let html = reports::html::render(&results);
-    assert!(html.contains(sentence) && !html.contains("Interrupted"));
+    assert!(html.contains(sentence.trim_end()) && !html.contains("Interrupted"));
     let csv = reports::csv::render(&read);
     assert!(csv.lines().any(|line| line.starts_with("steady,one core,2000,reactor,1,2,")), "{csv}");
 }
