@@ -106,15 +106,23 @@ pub(crate) fn judge(repeats: &[Repeat<'_>], criteria: &Criteria) -> Judgement {
     let mut findings: Vec<ReasonedVerdict> = Vec::new();
     let mut measured: Vec<&Evidence> = Vec::new();
     let mut failed = 0;
+    let mut failures: Vec<(&str, Vec<String>)> = Vec::new();
     for repeat in repeats {
         match *repeat {
             Repeat::Measured(evidence) => measured.push(evidence),
             Repeat::Unsupported(why) => findings.push((Verdict::Unsupported, why.to_owned())),
             Repeat::Failed(number, why) => {
                 failed += 1;
-                findings.push((Verdict::Failed, format!("repeat {number}: {why}")));
+                match failures.iter_mut().find(|(known, _)| *known == why) {
+                    Some((_, numbers)) => numbers.push(number.to_string()),
+                    None => failures.push((why, vec![number.to_string()])),
+                }
             }
         }
+    }
+    for (why, numbers) in failures {
+        let repeats = plural(numbers.len() as u64, "repeat", "repeats");
+        findings.push((Verdict::Failed, format!("{repeats} {}: {why}", numbers.join(", "))));
     }
     if failed > 0 && measured.len() >= MEASURED_MIN && failed * 2 < repeats.len() {
         // Enough repeats remain to report the cell, not enough to rank it.

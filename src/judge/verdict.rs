@@ -59,3 +59,11 @@ pub(crate) struct Judgement {
     /// Why, strongest reason first; for VALID, what supports it.
     pub(crate) evidence: Vec<String>,
 }
+
+impl Judgement {
+    /// All reasons in one line. Tables and sentences show this line, so that no two of them give different
+    /// reasons for one verdict.
+    pub(crate) fn why(&self) -> String {
+        self.evidence.join("; ")
+    }
+}

@@ -61,7 +61,7 @@ pub(crate) struct CellResult {
 }
 
 /// A value of a server, and whether to trust it: of a metric in a cell, or a slope.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct JudgedValue<'a> {
     /// The server.
     pub(crate) name: &'a str,
@@ -71,8 +71,8 @@ pub(crate) struct JudgedValue<'a> {
     pub(crate) at_most: Option<f64>,
     /// Whether to trust it. VALID although it was not measured, if nothing else was wrong.
     pub(crate) verdict: Verdict,
-    /// Why not.
-    pub(crate) why: Option<&'a str>,
+    /// All reasons of the verdict.
+    pub(crate) why: String,
     /// The cell that decided the verdict; `None` if it was the slope itself.
     pub(crate) decided_by: Option<&'a CellResult>,
 }
@@ -94,7 +94,7 @@ impl CellResult {
             summary: self.summaries.get(&metric),
             at_most: None,
             verdict,
-            why: doubt.or(self.judgement.evidence.first()).map(String::as_str),
+            why: doubt.map_or_else(|| self.judgement.why(), String::clone),
             decided_by: Some(self),
         }
     }
@@ -202,7 +202,7 @@ impl Results {
                     summary: Some(&slope.summary),
                     at_most: slope.at_most,
                     verdict: slope.judgement.verdict,
-                    why: slope.judgement.evidence.first().map(String::as_str),
+                    why: slope.judgement.why(),
                     decided_by: None,
                 });
             }
@@ -222,7 +222,7 @@ impl Results {
                 let name = &result.cell.subject.name;
                 match lines.iter_mut().find(|(subject, ..)| subject == name) {
                     Some((_, levels, _)) => levels.push(level),
-                    None => lines.push((name.clone(), vec![level], result.judgement.evidence.join("; "))),
+                    None => lines.push((name.clone(), vec![level], result.judgement.why())),
                 }
             }
         }

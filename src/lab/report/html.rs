@@ -355,7 +355,7 @@ fn judgement_cell(html: &mut String, judgement: &Judgement) {
         html,
         "<td class=\"judgement\"><span class=\"verdict {0}\">{0}</span><span class=\"why\">{1}</span></td>",
         judgement.verdict,
-        escape(&judgement.evidence.join("; "))
+        escape(&judgement.why())
     );
 }
 
@@ -387,7 +387,7 @@ fn slope_table(html: &mut String, experiment: Experiment, slopes: &[&Slope]) {
         value_cell(html, Metric::KernelBytes, kernel_value, verdict, row);
         let mut judgement = slope.judgement.clone();
         if let Some(kernel) = kernel.filter(|kernel| kernel.judgement.verdict != judgement.verdict) {
-            let why = kernel.judgement.evidence.join("; ");
+            let why = kernel.judgement.why();
             judgement.evidence.push(format!("kernel memory {}: {why}", kernel.judgement.verdict));
         }
         judgement_cell(html, &judgement);

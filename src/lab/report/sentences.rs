@@ -141,9 +141,9 @@ struct TrustedValues<'a> {
 
 fn trusted(judged: Vec<(u32, JudgedValue<'_>)>) -> TrustedValues<'_> {
     let mut levels: BTreeMap<u32, TrustedValues<'_>> = BTreeMap::new();
-    for (level, JudgedValue { name, at_most, verdict, .. }, trusted) in
-        judged.into_iter().map(|(level, value)| (level, value, value.trusted()))
-    {
+    for (level, value) in judged {
+        let trusted = value.trusted();
+        let JudgedValue { name, at_most, verdict, .. } = value;
         let at = levels.entry(level).or_insert(TrustedValues { level, ..TrustedValues::default() });
         match trusted {
             Some(summary) => at.values.push(TrustedValue { name, summary, at_most }),
@@ -257,16 +257,18 @@ fn untrusted(values: &[(u32, JudgedValue<'_>)]) -> String {
         let values = values.iter().map(|(_, value)| value);
         values.filter(|value| !matches!(value.verdict, Verdict::Valid | Verdict::Unsupported))
     };
-    let disturbed =
-        doubtful().find_map(|value| Some((value, value.decided_by?.disturbed_by.first()?.as_str())));
-    let example = disturbed.or_else(|| doubtful().find_map(|value| Some((value, value.why?))));
-    let why = example.map_or(String::new(), |(value, why)| {
+    // Other processes can be ended: a value that is doubtful because of them is the most useful example.
+    let is_disturbed = |value: &&JudgedValue<'_>| {
+        let disturbed_by = value.decided_by.map_or(&[][..], |result| &result.disturbed_by);
+        disturbed_by.iter().any(|reason| value.why.contains(reason))
+    };
+    let example = doubtful().find(is_disturbed).or_else(|| doubtful().find(|value| !value.why.is_empty()));
+    let why = example.map_or(String::new(), |value| {
         let again = match value.decided_by.map_or(0, |result| result.attempts_again) {
             0 => String::new(),
-            1 => ", and again in another run".to_owned(),
-            runs => format!(", and again in {runs} more runs"),
+            runs => format!(" (measured again in {})", counted(runs.into(), "run", "runs")),
         };
-        format!("; at {}, for example, {why}{again}", value.name)
+        format!("; at {}, for example, {}{again}", value.name, value.why)
     });
     format!("Nothing can be concluded: no value is VALID ({}){why}.", counts.join(", "))
 }

@@ -288,8 +288,8 @@ const ALONE: &str = "*";
 fn reasons(text: &mut WrappedText, cells: &[&CellResult]) {
     for CellResult { cell, judgement, .. } in cells {
         if !matches!(judgement.verdict, Verdict::Valid | Verdict::Unsupported) {
-            let why = judgement.evidence.first().map_or("", String::as_str);
-            text.line(&format!("{}: {} at {}: {why}", judgement.verdict, cell.subject.name, cell.level));
+            let (verdict, why) = (judgement.verdict, judgement.why());
+            text.line(&format!("{verdict}: {} at {}: {why}", cell.subject.name, cell.level));
         }
     }
 }

@@ -119,7 +119,7 @@ fn on_a_machine_that_is_never_quiet_every_experiment_is_tried_and_the_time_is_ke
             assert!(tried.iter().any(|result| result.attempts_again > 0), "seed {seed}: {experiment:?}");
         }
         let table = reports::table::render(&results, None);
-        let why = "other processes used 50 % of the server's core, and again in ";
+        let why = "other processes used 50 % of the server's core (measured again in ";
         assert!(table.contains(why) && table.contains("none is VALID now."), "{table}");
     }
 }

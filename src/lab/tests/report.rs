@@ -487,6 +487,34 @@ fn a_sentence_on_slopes_counts_the_verdicts_of_slopes() {
 }
 
 #[test]
+fn table_page_and_sentence_give_the_same_reasons_for_a_cell() {
+    let busy_and_varying = |cell: &Cell, repeat: u32, mut outcome: RunOutcome| {
+        if let RunOutcome::Measured(measurement) = &mut outcome {
+            let varies = 1.0 + 100.0 * f64::from(repeat);
+            measurement.values.values_mut().for_each(|value| *value *= varies);
+            let is_fork = cell.subject.as_model() == Some(Model::Fork);
+            measurement.evidence.others_beside_server = Some(if is_fork { 0.17 } else { 0.0 });
+        }
+        outcome
+    };
+    let results = super::compared(Experiment::Churn, Extent::Quick, busy_and_varying);
+    let table = reports::table::render(&results, None);
+    let noisy = table.lines().find_map(|line| line.strip_prefix("NOISY: fork at 16: ")).unwrap();
+    assert!(noisy.starts_with("clients per second varies by \u{b1}"), "{noisy}");
+    assert!(noisy.ends_with("; other processes used 17 % of the server's core"), "{noisy}");
+    // That of fork is the example, because its disturbance can be ended.
+    let sentence = format!("; at fork, for example, {noisy} (measured again in ");
+    assert!(sentence_and_order(&results).0.contains(&sentence), "{table}");
+    let page = reports::html::render(&results);
+    assert!(page.contains(&format!("<span class=\"why\">{noisy}</span>")), "{page}");
+    // Other processes are no reason for the verdict on `wait`.
+    let results = super::compared(Experiment::Wait, Extent::Quick, busy_and_varying);
+    assert_eq!(of(&results, Model::Fork).disturbed_by.len(), 1);
+    let table = reports::table::render(&results, None);
+    assert!(!table.contains("of the server's core"), "{table}");
+}
+
+#[test]
 fn a_sentence_uses_only_valid_cells_or_states_that_there_are_none() {
     let directory = tempfile::tempdir().unwrap();
     let (mut results, _) = compared(directory.path(), Extent::Quick);
@@ -508,14 +536,15 @@ fn a_sentence_uses_only_valid_cells_or_states_that_there_are_none() {
     let said = sentences(&results);
     assert!(said.contains("churn: With one request from each client the rate of clients is "), "{said}");
     for cell in &mut results.cells {
-        cell.judgement = Judgement { verdict: Verdict::Noisy, evidence: vec!["it varies".into()] };
+        let evidence = vec!["it varies".into(), "others used the core".into()];
+        cell.judgement = Judgement { verdict: Verdict::Noisy, evidence };
         cell.disturbed_by = vec!["others used the core".into()];
     }
     for slope in &mut results.slopes {
         slope.judgement.verdict = Verdict::Noisy;
     }
     let said = sentences(&results);
-    assert!(said.contains("wait: Nothing can be concluded: no value is VALID (7 NOISY); at iterative, for example, others used the core."), "{said}");
+    assert!(said.contains("wait: Nothing can be concluded: no value is VALID (7 NOISY); at iterative, for example, it varies; others used the core."), "{said}");
     assert!(!said.contains("times apart"), "{said}");
     let all = results.cells.len();
     let busy = format!("other processes took CPU time in {all} of {all} cells, and {all} of these are NOISY");

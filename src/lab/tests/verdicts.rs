@@ -223,12 +223,16 @@ fn a_rate_that_was_not_held_is_a_failure_of_the_server() {
 
 #[test]
 fn runs_that_failed_fail_the_cell_and_few_of_them_make_it_noisy() {
-    for (failing, verdict) in [(5, Verdict::Failed), (3, Verdict::Failed), (1, Verdict::Noisy)] {
+    for (failing, verdict, repeats) in [
+        (5, Verdict::Failed, "repeats 1, 2, 3, 4, 5"),
+        (3, Verdict::Failed, "repeats 1, 2, 3"),
+        (1, Verdict::Noisy, "repeat 1"),
+    ] {
         let results = compared(Experiment::Churn, Extent::Full, move |cell, repeat, outcome| {
             let fails = cell.subject.as_model() == Some(Model::Reactor) && repeat < failing;
             if fails { RunOutcome::Failed("does not listen".into()) } else { outcome }
         });
-        assert_judged(&results, Model::Reactor, verdict, "repeat 1: does not listen");
+        assert_judged(&results, Model::Reactor, verdict, &format!("{repeats}: does not listen"));
         assert_not_in_the_order(&results, "reactor");
     }
 }
