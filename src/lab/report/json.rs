@@ -31,10 +31,27 @@ fn without_commands(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for char in json.chars() {
         if char != '\n' && commands_terminal(char) {
-            let _ = write!(safe, "\\u{:04x}", u32::from(char)); // four digits are enough for all of them
+            // A character beyond U+FFFF is a surrogate pair (RFC 8259, section 7).
+            for unit in char.encode_utf16(&mut [0; 2]) {
+                let _ = write!(safe, "\\u{unit:04x}");
+            }
         } else {
             safe.push(char);
         }
     }
     safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_controls_a_terminal_is_escaped_and_read_again() {
+        let name = "a\u{1b}b\u{2028}c\u{e0001}d";
+        let json = without_commands(&format!("{{\n\"name\": \"{name}\"\n}}").replace('\u{1b}', "\\u001b"));
+        assert_eq!(json, "{\n\"name\": \"a\\u001bb\\u2028c\\udb40\\udc01d\"\n}");
+        let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(read["name"], name);
+    }
 }
