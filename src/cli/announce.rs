@@ -4,12 +4,14 @@ use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
+use percent_encoding::utf8_percent_encode;
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
 use super::browser;
 use super::http::SiteArgs;
 use super::listen::ListenArgs;
+use super::load_form::ENCODED;
 use super::network::{Families, hosts};
 use super::spec::Spec;
 use super::{Failure, GivenOptions};
@@ -18,6 +20,7 @@ use crate::plot::text::in_one_line;
 use crate::services::http::Mount;
 use crate::services::{AnyService, ServiceName};
 use crate::sys::Listener;
+use crate::sys::address::ip_with_zone;
 
 /// A directory that is shared, as it is announced.
 pub(super) struct Share {
@@ -108,9 +111,15 @@ fn network_urls(listener: &Listener) -> Vec<String> {
 const HTTP_PORT: u16 = 80;
 
 fn url(addr: SocketAddr) -> String {
-    let text = addr.to_string();
-    let host = if addr.port() == HTTP_PORT { text.strip_suffix(":80").unwrap_or(&text) } else { &text };
-    format!("http://{host}/")
+    let ip = ip_with_zone(addr);
+    let host = match ip.split_once('%') {
+        // RFC 6874, section 2.
+        Some((ip, zone)) => format!("[{ip}%25{}]", utf8_percent_encode(zone, ENCODED)),
+        None if addr.is_ipv6() => format!("[{ip}]"),
+        None => ip,
+    };
+    let port = if addr.port() == HTTP_PORT { String::new() } else { format!(":{}", addr.port()) };
+    format!("http://{host}{port}/")
 }
 
 /// The URL as a QR code; `None` if it does not fit the terminal. Black on white, whatever the colours of the
@@ -131,6 +140,8 @@ fn qr_code_in(url: &str, columns: usize) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddrV6;
+
     use super::*;
 
     #[test]
@@ -139,6 +150,17 @@ mod tests {
         assert_eq!(shown("127.0.0.1:8000"), "http://127.0.0.1:8000/");
         assert_eq!(shown("127.0.0.1:80"), "http://127.0.0.1/");
         assert_eq!(shown("[::1]:80"), "http://[::1]/");
+    }
+
+    #[test]
+    fn the_zone_of_a_url_is_a_name_behind_an_escaped_percent_sign() {
+        let loopback = if cfg!(target_os = "linux") { "lo" } else { "lo0" };
+        let number = nix::net::if_::if_nametoindex(loopback).unwrap();
+        let shown = |port, zone| url(SocketAddrV6::new("fe80::1".parse().unwrap(), port, 0, zone).into());
+        assert_eq!(shown(8000, number), format!("http://[fe80::1%25{loopback}]:8000/"));
+        assert_eq!(shown(80, number), format!("http://[fe80::1%25{loopback}]/"));
+        assert_eq!(shown(80, u32::MAX), "http://[fe80::1%254294967295]/", "the number of no interface");
+        assert_eq!(shown(80, 0), "http://[fe80::1]/");
     }
 
     #[test]

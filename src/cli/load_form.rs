@@ -8,8 +8,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use super::Failure;
 use super::load_input::{BODY_BYTES_MAX, read_file};
 
-/// What is sent as it is in a form (RFC 3986, section 2.3).
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// All but the characters that stand for themselves in forms and URLs (RFC 3986, section 2.3).
+pub(super) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A pair of a form for the media type application/x-www-form-urlencoded: `NAME=TEXT`, `=TEXT`, `TEXT`,
 /// `NAME@FILE` or `@FILE`. The text is encoded, the name is not.

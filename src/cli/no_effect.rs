@@ -9,6 +9,7 @@ use crate::limits::{Need, SETTINGS};
 use crate::models::Model;
 use crate::services::ServiceName;
 use crate::sys::Address;
+use crate::sys::address::ip_with_zone;
 
 /// The server that is about to start.
 pub(super) struct PlannedServer<'a> {
@@ -158,7 +159,7 @@ impl PlannedServer<'_> {
         let changed = match option.long.as_str() {
             "port" if own.ip().is_loopback() && own.is_ipv4() => open,
             "port" if own.ip().is_unspecified() && own.is_ipv6() => open.with("address", "*"),
-            "port" => open.with("address", &own.ip().to_string()),
+            "port" => open.with("address", &ip_with_zone(*own)),
             "address" if listen::has_port(&option.value) => open,
             _ if open.has("port") || own.port() == spec.service.default_port() => open,
             _ => open.with("port", &own.port().to_string()),

@@ -473,7 +473,11 @@ fn not_bound(
     let elsewhere = match taken.ip() {
         ip if ip.is_unspecified() && ip.is_ipv6() => format!("*:{port}"),
         ip if ip == Ipv4Addr::LOCALHOST => port.to_string(),
-        ip => SocketAddr::new(ip, port).to_string(),
+        _ => {
+            let mut elsewhere = *taken;
+            elsewhere.set_port(port);
+            Address::Tcp(elsewhere).to_string()
+        }
     };
     let takes_address = |spec: &Spec| spec.typed == spec.place;
     let takers = groups.iter().filter(|group| group.specs.iter().any(takes_address)).count();

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs}
 use std::str::FromStr;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
+
 use super::protocol::{Protocol, RAW_TCP};
 use super::services::{LOADABLE, loadable, no_client};
 use super::spec::address_of;
@@ -234,7 +236,10 @@ fn url(rest: &str) -> Result<LoadTarget, TargetError> {
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
     // In a URL, the zone of an IPv6 address follows %25 (RFC 6874, section 2); users also write a bare
     // percent sign.
-    let zoned = if host.starts_with('[') { host.replacen("%25", "%", 1) } else { host.to_owned() };
+    let zoned = match host.split_once("%25").filter(|_| host.starts_with('[')) {
+        Some((ip, zone)) => format!("{ip}%{}", percent_decode_str(zone).decode_utf8_lossy()),
+        None => host.to_owned(),
+    };
     let address = reachable(&zoned, HTTP_PORT).map_err(|why| TargetError::with_example(&why, A_URL))?;
     Ok(LoadTarget { protocol: Protocol::Service(ServiceName::Http), host: host_field(host), path, address })
 }
@@ -370,13 +375,15 @@ mod tests {
     fn the_zone_of_an_address_is_for_the_connection_and_not_sent() {
         let loopback = if cfg!(target_os = "linux") { "lo" } else { "lo0" };
         let number = nix::net::if_::if_nametoindex(loopback).unwrap();
-        let at = |port: u16| format!("at [fe80::1%{number}]:{port}");
+        let at = |port: u16| format!("at [fe80::1%{loopback}]:{port}");
         for (text, host, port) in [
             (format!("http://[fe80::1%25{loopback}]:81/x"), "[fe80::1]:81 /x", 81),
             (format!("http://[fe80::1%{loopback}]/x"), "[fe80::1] /x", 80),
             (format!("http@[fe80::1%{loopback}]:81"), "[fe80::1]:81 /", 81),
             (format!("http@[fe80::1%{number}]:81"), "[fe80::1]:81 /", 81),
             (format!("http@fe80::1%{loopback}"), "[fe80::1] /", 8000),
+            (format!("http@[fe80::1%25{loopback}]:81"), "[fe80::1]:81 /", 81),
+            (format!("http://[fe80::1%25%6c{}]/", &loopback[1..]), "[fe80::1] /", 80),
         ] {
             assert_eq!(shown(&text), Ok(format!("http {host} {}", at(port))), "{text}");
         }

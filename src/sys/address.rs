@@ -9,7 +9,7 @@ use std::str::FromStr;
 ///
 /// As text: `127.0.0.1:7007`, `[::1]:7007`, `localhost:7007` (which is `127.0.0.1`), `[::]:7007` or `*:7007`
 /// (every address of the machine, IPv4 too), `[fe80::1%eth0]:7007` (a link-local address, with the name or
-/// number of its interface), `unix:/run/echo.sock`.
+/// number of its interface; as in a URL, `%25` stands for the percent sign), `unix:/run/echo.sock`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Address {
@@ -71,9 +71,12 @@ impl FromStr for Address {
             return error(PORTS);
         };
         if let Some((ip, zone)) = zoned(host) {
-            return match nix::net::if_::if_nametoindex(zone) {
-                Ok(number) => Ok(Address::Tcp(SocketAddrV6::new(ip, port, 0, number).into())),
-                Err(_) => error(
+            let number = |name: &str| nix::net::if_::if_nametoindex(name).ok();
+            // In a URL, %25 stands before the zone (RFC 6874, section 2).
+            let in_url = || zone.strip_prefix("25").and_then(number);
+            return match number(zone).or_else(in_url) {
+                Some(number) => Ok(Address::Tcp(SocketAddrV6::new(ip, port, 0, number).into())),
+                None => error(
                     "this machine has no network interface of that name; `ip link` or `ifconfig` lists them",
                 ),
             };
@@ -93,10 +96,27 @@ fn zoned(host: &str) -> Option<(Ipv6Addr, &str)> {
     Some((ip.parse().ok()?, zone))
 }
 
-/// In the form that [`Address::from_str`] reads.
+/// The name of the interface with this number, or the number if there is none: the zone of an IPv6 address.
+pub(crate) fn zone_name(number: u32) -> String {
+    let name = nix::net::if_::if_indextoname(number).ok().and_then(|name| name.into_string().ok());
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| number.to_string())
+}
+
+/// The IP address with its zone, such as `fe80::1%eth0`.
+pub(crate) fn ip_with_zone(addr: SocketAddr) -> String {
+    match addr {
+        SocketAddr::V6(addr) if addr.scope_id() != 0 => {
+            format!("{}%{}", addr.ip(), zone_name(addr.scope_id()))
+        }
+        addr => addr.ip().to_string(),
+    }
+}
+
+/// In the form that [`Address::from_str`] reads. The zone of an IPv6 address is the name of its interface.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Address::Tcp(addr) if addr.is_ipv6() => write!(f, "[{}]:{}", ip_with_zone(*addr), addr.port()),
             Address::Tcp(addr) => addr.fmt(f),
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
         }
@@ -122,7 +142,13 @@ mod tests {
         let number = nix::net::if_::if_nametoindex(loopback).unwrap();
         let named: Address = format!("[fe80::1%{loopback}]:80").parse().unwrap();
         assert_eq!(named, Address::Tcp(SocketAddrV6::new("fe80::1".parse().unwrap(), 80, 0, number).into()));
-        assert_eq!(format!("[fe80::1%{number}]:80").parse(), Ok(named));
+        for zone in [number.to_string(), format!("25{loopback}")] {
+            let parsed: Address = format!("[fe80::1%{zone}]:80").parse().unwrap();
+            assert_eq!(parsed, named, "{zone}");
+            assert_eq!(parsed.to_string(), format!("[fe80::1%{loopback}]:80"), "{zone}");
+        }
+        let without_name = "[fe80::1%4294967295]:80";
+        assert_eq!(without_name.parse::<Address>().unwrap().to_string(), without_name);
     }
 
     #[test]
@@ -136,6 +162,7 @@ mod tests {
             ("::1:70000", "0 to 65535"),
             ("1::x:80", "brackets"),
             ("[fe80::1%no-such-one]:80", "no network interface"),
+            ("[fe80::1%25no-such-one]:80", "no network interface"),
             ("[fe80::1%]:80", "no network interface"),
             ("unix:", "must follow"),
             ("/run/x", "unix:"),

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV6};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -25,7 +25,7 @@ impl Address {
     pub fn parse(text: &str) -> Option<Address> {
         match text.strip_prefix("unix:") {
             Some(path) => Some(Address::Unix(path.into())),
-            None => text.parse().ok().map(Address::Tcp),
+            None => text.parse().ok().or_else(|| zoned(text)).map(Address::Tcp),
         }
     }
 
@@ -36,6 +36,14 @@ impl Address {
             Address::Unix(path) => panic!("{} is no internet address", path.display()),
         }
     }
+}
+
+/// An address with the name of its interface: `[fe80::1%eth0]:80`.
+fn zoned(text: &str) -> Option<SocketAddr> {
+    let (host, port) = text.rsplit_once(':')?;
+    let (ip, zone) = host.strip_prefix('[')?.strip_suffix(']')?.split_once('%')?;
+    let number = nix::net::if_::if_nametoindex(zone).ok()?;
+    Some(SocketAddrV6::new(ip.parse().ok()?, port.parse().ok()?, 0, number).into())
 }
 
 /// Runs a program in a terminal of its own, shows what it prints there, and closes the terminal on SIGUSR1.
