@@ -75,9 +75,19 @@ impl Foreign {
         if !left.is_valid() || matches!(self.instead, Substitute::Directory) {
             return (self.hint, changes.into_iter().next().unwrap_or(left));
         }
+        if self.hint == LISTS && !shares_directory(&left) {
+            return ("only directories are listed, so leave it out", left);
+        }
         let is_without_effect = own.is_some_and(|option| !left.has(option.trim_start_matches('-')));
         (if is_without_effect { "it has no effect here; leave it out" } else { self.hint }, left)
     }
+}
+
+/// Whether `serve` shares a directory with these arguments: without any, the current one.
+fn shares_directory(typed: &TypedCommand) -> bool {
+    let arguments = typed.arguments();
+    let is_site = |word: &&str| word.parse::<Spec>().is_ok_and(|spec| spec.service == ServiceName::Http);
+    arguments.is_empty() || arguments.iter().any(is_site)
 }
 
 impl Substitute {
@@ -159,6 +169,9 @@ const NO_TLS: &str = "TLS is not supported; let a proxy with TLS forward request
 const NO_WRITES: &str = "nothing is ever written (dufs and miniserve take uploads); to share files";
 const ASKS: &str = "the password is asked for, or read from a file with --auth-password FILE";
 
+/// Of an option for listings.
+const LISTS: &str = "directories are listed without it";
+
 const FOREIGN: &[Foreign] = &[
     row(
         "serve",
@@ -166,12 +179,7 @@ const FOREIGN: &[Foreign] = &[
         "the directory is an argument",
         Substitute::Directory,
     ),
-    row(
-        "serve",
-        "--listing --list --browse --index-of --autoindex",
-        "directories are listed without it",
-        Substitute::Nothing,
-    ),
+    row("serve", "--listing --list --browse --index-of --autoindex", LISTS, Substitute::Nothing),
     row(
         "serve",
         "-A --allow-all --allow-upload --upload -u --upload-files --overwrite-files --mkdir --writable --write \

@@ -42,6 +42,8 @@ pub(super) struct SpecError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Correction {
     Word(String),
+    /// This word, or the other one.
+    EitherWord(String, String),
     /// Options for this address, and this word, if there is one.
     Address(Option<String>, String),
 }
@@ -55,11 +57,16 @@ impl SpecError {
     pub(super) fn message(&self, word: &str, typed: &TypedCommand) -> String {
         let corrected = match &self.correction {
             None => None,
-            Some(Correction::Word(new)) => Some(replaced(typed, word, new)),
+            Some(Correction::Word(new) | Correction::EitherWord(new, _)) => Some(replaced(typed, word, new)),
             Some(Correction::Address(new, address)) => Some(at_address(typed, word, new.as_deref(), address)),
         };
-        let corrected = corrected.map(|command| format!(": {command}"));
-        format!("{}{}", self.what, corrected.unwrap_or_default())
+        let corrected = corrected.map(|command| format!(": {command}")).unwrap_or_default();
+        let other = match &self.correction {
+            Some(Correction::EitherWord(_, other)) => Some(replaced(typed, word, other)),
+            _ => None,
+        };
+        let other = other.filter(TypedCommand::is_valid).map(|command| format!(", or: {command}"));
+        format!("{}{corrected}{}", self.what, other.unwrap_or_default())
     }
 }
 
@@ -265,11 +272,47 @@ impl DirectoryForm<'_> {
             // The `@` is part of a path.
             None => whole,
             Some((_, address)) if address.contains('/') && !address.starts_with("unix:") => whole,
+            // As in node_modules/@scope: behind a slash, a name is more likely than an address.
+            Some((parent, name)) if parent.ends_with('/') && is_name(name) => {
+                Err(self.missing_below(parent, name))
+            }
             Some((dir, address)) => {
                 let error = address_of(address, port).err().unwrap_or_default();
                 let example = format!("{}{dir}@127.0.0.1:{port}", self.prefix);
                 Err(SpecError::new(format!("{error}; for example"), example))
             }
+        }
+    }
+
+    /// The error for a directory that does not exist, whose name begins with an `@`. Where its parent exists,
+    /// that may be meant, with an address.
+    fn missing_below(&self, parent: &str, name: &str) -> SpecError {
+        let (path, options) =
+            name.split_once(',').map_or((name, ""), |(path, _)| (path, &name[path.len()..]));
+        let shown = format!("{parent}@{path}");
+        let what = format!("cannot serve {}: no such directory", shown.escape_debug());
+        let at_parent = format!("{}{parent}@127.0.0.1:{}", self.prefix, self.service.default_port());
+        let has_parent = self
+            .without_address(parent)
+            .is_ok_and(|spec| spec.argument.is_some_and(|directory| Path::new(&directory).is_dir()));
+        match closest_directory(&shown) {
+            Some(known) => {
+                let what = format!("{what}; did you mean {}? Write", known.escape_debug());
+                let word = format!("{}{known}{options}", self.prefix);
+                if has_parent {
+                    SpecError { what, correction: Some(Correction::EitherWord(word, at_parent)) }
+                } else {
+                    SpecError::new(what, word)
+                }
+            }
+            None if has_parent => SpecError::new(
+                format!("{what}; to serve {} at an address, write", parent.escape_debug()),
+                at_parent,
+            ),
+            None => SpecError::new(
+                format!("{what}; name one that exists"),
+                format!("{}DIR{options}", self.prefix),
+            ),
         }
     }
 
@@ -360,6 +403,11 @@ impl DirectoryForm<'_> {
         })?;
         Ok((mount, rest))
     }
+}
+
+/// Whether the text behind an `@` is a name, and not an address with a mistake in it.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && !text.contains(':') && !text.bytes().all(|byte| b"0123456789.*[]".contains(&byte))
 }
 
 /// The pieces between commas; a doubled comma stands for a comma in the text.
@@ -625,6 +673,43 @@ mod tests {
         ] {
             assert_eq!(shown(text), Ok(expected.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_missing_directory_whose_name_begins_with_an_at_sign_is_no_wrong_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let parent = folder.path().join("node_modules");
+        std::fs::create_dir_all(parent.join("@scope")).unwrap();
+        let parent = parent.display();
+        for (text, correction) in [
+            (
+                format!("http={parent}/@scop"),
+                format!(
+                    "did you mean {parent}/@scope? Write: oneloop serve http={parent}/@scope, or: oneloop serve http={parent}/@127.0.0.1:8000"
+                ),
+            ),
+            (
+                format!("{parent}/@scop,listing=off"),
+                format!(
+                    "did you mean {parent}/@scope? Write: oneloop serve {parent}/@scope,listing=off, or: oneloop serve {parent}/@127.0.0.1:8000"
+                ),
+            ),
+            (
+                format!("http={parent}/@unlike"),
+                format!(
+                    "to serve {parent}/ at an address, write: oneloop serve http={parent}/@127.0.0.1:8000"
+                ),
+            ),
+            ("http=nowhere/@scop".to_owned(), "name one that exists: oneloop serve http=DIR".to_owned()),
+        ] {
+            let error = text.parse::<Spec>().unwrap_err();
+            let typed = TypedCommand::new(&["serve".to_owned(), text.clone()]);
+            let message = error.message(&text, &typed);
+            let path = text.trim_start_matches("http=").split(',').next().unwrap_or_default();
+            assert_eq!(message, format!("cannot serve {path}: no such directory; {correction}"), "{text}");
+        }
+        let error = format!("http={parent}/@99999").parse::<Spec>().unwrap_err();
+        assert!(error.to_string().contains("\"99999\" is not a valid address"), "{error}");
     }
 
     /// As it is with `node_modules/@scope/pkg`.

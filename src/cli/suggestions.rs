@@ -342,6 +342,27 @@ fn every_mistake_of_a_command_is_mended_and_the_rest_is_kept() {
     }
 }
 
+/// Only a directory is listed.
+#[test]
+fn an_option_for_listings_is_left_out_and_the_reason_is_that_of_the_service() {
+    for (line, message) in [
+        (
+            "serve echo --listing",
+            "--listing is not an option of serve; only directories are listed, so leave it out: oneloop serve echo",
+        ),
+        (
+            "serve --listing",
+            "--listing is not an option of serve; directories are listed without it: oneloop serve",
+        ),
+        (
+            "serve echo@7 src --browse",
+            "--browse is not an option of serve; directories are listed without it: oneloop serve echo@7 src",
+        ),
+    ] {
+        assert_eq!(report_of(&split(line)).as_deref(), Some(message), "{line}");
+    }
+}
+
 /// A suggested command that fails leaves its user with two errors.
 #[test]
 fn what_cannot_be_mended_is_reported_without_a_command_that_fails() {
