@@ -142,7 +142,7 @@ struct OutputArgs {
     ///
     /// All checks must hold. status=200 holds if every reply has that status; 2xx and 503 count replies by
     /// status. lost counts idle and slow clients. Implied checks, unless you give one of the kind: errors=0,
-    /// missed=0, and for HTTP 2xx>0.
+    /// missed=0, and for HTTP 2xx>0, or with --verify status 2xx=100%.
     #[arg(long, value_name = "CHECK")]
     expect: Vec<Expectation>,
     /// Print the name of each phase, as in --csv, on standard error when it begins: for programs that observe
@@ -183,7 +183,8 @@ More machines or more than one run: oneloop load merge --help, oneloop load comp
 
 Each run is judged: VALID, or why its numbers cannot be trusted: NOISY (the generator was disturbed, or the numbers \
 contradict each other), GENERATOR-BOUND (the generator was the limit), PORT-STARVED (it lacked ports or descriptors), FAILED \
-(the server did not answer as requested). --expect verdict=VALID makes that a check.
+(errors, wrong replies, clients without a reply, or a rate that was not reached). --expect verdict=VALID makes that a check. A \
+verdict is about the numbers alone: a run that is VALID may fail a check, and any status of HTTP is a reply.
 
 Exit codes: 0 all checks hold, 1 no connection or a system error, 2 invalid arguments, 3 a check failed, or --find found no rate. \
 Ctrl-C ends the run early and prints its report; a search prints its result so far.";

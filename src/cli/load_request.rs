@@ -90,7 +90,8 @@ pub(super) struct RequestArgs {
     /// whole: complete by its head, which is always checked. status: also a 2xx. length: also as long as the
     /// first reply. exact: also equal to the first reply, byte for byte; for a page that changes use another
     /// check. `json-pointer:/POINTER` or `json-pointer:/POINTER=VALUE`: JSON with a value, or with this
-    /// value, at the pointer (RFC 6901). none: whole, with any status.
+    /// value, at the pointer (RFC 6901). none: whole, with any status. length, exact and json-pointer check
+    /// replies with a status of 2xx only; the others are counted by status, and --expect checks their share.
     #[arg(long, value_name = "HOW")]
     verify: Option<VerifyArg>,
 }
@@ -193,7 +194,7 @@ impl RequestArgs {
         match self.verify {
             Some(VerifyArg::None) => &[],
             Some(VerifyArg::Status) if self.follow.is_some() => &["4xx=0", "5xx=0", "2xx>0"],
-            Some(VerifyArg::Status) => &["status=2xx"],
+            Some(VerifyArg::Status) => &["2xx=100%"],
             _ => &["2xx>0"],
         }
     }

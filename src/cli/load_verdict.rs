@@ -24,10 +24,23 @@ pub(super) fn sentences(report: &Report) -> Vec<Sentence> {
     };
     let mut sentences = vec![Sentence { topic: "verdict", text: format!("{}: {first}", judged.verdict) }];
     sentences.extend(reasons.map(|reason| Sentence { topic: "", text: reason.clone() }));
+    sentences.extend(broken_checks(report, judged.verdict).map(|text| Sentence { topic: "", text }));
     sentences.extend(bend(report).map(|text| Sentence { topic: "bend", text }));
     let found = report.search.as_ref().map(|search| found(report, search));
     sentences.extend(found.map(|text| Sentence { topic: "found", text }));
     sentences
+}
+
+/// Why a run that is VALID fails: checks are about the values, the verdict is about whether to trust them.
+fn broken_checks(report: &Report, verdict: Verdict) -> Option<String> {
+    let broken: Vec<&str> =
+        report.checks.iter().filter(|check| !check.held).map(|check| check.asked.as_str()).collect();
+    let fails = || match &broken[..] {
+        [check] => format!("the check {check} does not hold"),
+        checks => format!("the checks {} do not hold", checks.join(", ")),
+    };
+    let is_unclear = verdict == Verdict::Valid && !broken.is_empty();
+    is_unclear.then(|| format!("the numbers can be trusted, but {}", fails()))
 }
 
 /// The same as lines of a terminal.
@@ -128,6 +141,36 @@ mod tests {
             limit: SearchLimit::Server,
         });
         report
+    }
+
+    #[test]
+    fn a_valid_run_has_the_checks_that_do_not_hold_beside_its_verdict() {
+        let mut report = searched();
+        report.verdict = Some(crate::load::report::RunVerdict {
+            verdict: Verdict::Valid,
+            reasons: vec!["8 requests".to_owned()],
+            evidence: crate::load::report::RunEvidence::default(),
+        });
+        let texts = |report: &Report| -> Vec<String> {
+            sentences(report).into_iter().take(2).map(|sentence| sentence.text).collect()
+        };
+        let check = |asked: &str, held| crate::load::report::CheckResult {
+            asked: asked.to_owned(),
+            seen: String::new(),
+            held,
+        };
+        report.checks = vec![check("errors=0", true)];
+        assert!(texts(&report).iter().all(|text| !text.contains("check")), "{:?}", texts(&report));
+        report.checks.push(check("2xx=100%", false));
+        let one = "the numbers can be trusted, but the check 2xx=100% does not hold";
+        assert_eq!(texts(&report), ["VALID: 8 requests", one]);
+        report.checks.push(check("p99<5ms", false));
+        assert_eq!(
+            texts(&report)[1],
+            "the numbers can be trusted, but the checks 2xx=100%, p99<5ms do not hold"
+        );
+        report.verdict.as_mut().unwrap().verdict = Verdict::Failed;
+        assert!(texts(&report).iter().all(|text| !text.contains("trusted")), "{:?}", texts(&report));
     }
 
     #[test]

@@ -217,6 +217,11 @@ impl Expectation {
         matches!(self.metric, Quantity::Status(_) | Quantity::StatusPercent(_))
     }
 
+    /// Whether it limits the share of replies with a status.
+    pub(crate) fn is_about_share(&self) -> bool {
+        matches!(self.metric, Quantity::StatusPercent(_))
+    }
+
     /// Whether it limits missed sends.
     pub(crate) fn is_about_missed(&self) -> bool {
         self.metric == Quantity::Missed

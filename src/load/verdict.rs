@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "cli")]
+use super::Expectation;
 use super::bend;
 #[cfg(feature = "cli")]
 use super::client_error::ClientError;
@@ -127,10 +129,12 @@ fn other_statuses(report: &Report) -> Option<String> {
     let all = report.replies_with(0..=u16::MAX);
     let other = all - report.replies_with(200..=if follows { 399 } else { 299 });
     let share = other as f64 / (all as f64).max(1.0);
+    let is_of_share = |asked: &str| asked.parse().is_ok_and(|check: Expectation| check.is_about_share());
+    let is_checked = report.checks.iter().any(|check| is_of_share(&check.asked));
+    let advice = if is_checked { "" } else { "; --expect '2xx>99%' checks the share" };
     (share > OTHER_STATUSES_NOTED_FROM).then(|| {
         format!(
-            "{:.1} % of the replies are not 2xx, and rate and latencies include them; --expect '2xx>99%' checks the \
-             share",
+            "{:.1} % of the replies are not 2xx, and rate and latencies include them{advice}",
             share * 100.0
         )
     })

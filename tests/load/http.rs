@@ -211,6 +211,8 @@ fn what_each_reply_must_be_is_chosen() {
                 format!("{{\"status\": \"ok\", \"numbers\": [7, {}]}}", "1".repeat(number as usize % 9 + 1))
                     .as_bytes(),
             ),
+            "/mixed" if number.is_multiple_of(2) => ok("", b"{\"status\": \"ok\"}"),
+            "/mixed" => b"HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\nbusy".to_vec(),
             _ => b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec(),
         }
     });
@@ -229,6 +231,10 @@ fn what_each_reply_must_be_is_chosen() {
         ("/json", "json-pointer:/numbers/1", 0),
         ("/json", "json-pointer:/numbers/2", 3),
         ("/json", "json-pointer:/status=wrong", 3),
+        ("/mixed", "json-pointer:/status=ok", 0),
+        ("/mixed", "exact", 0),
+        ("/mixed", "length", 0),
+        ("/mixed", "status", 3),
         ("/none", "whole", 3),
         ("/none", "status", 3),
         ("/none", "none", 0),
@@ -238,6 +244,21 @@ fn what_each_reply_must_be_is_chosen() {
     }
     let wrong = load(&url, &["--verify", "json-pointer:status"]);
     assert!(text(&wrong.stderr).contains("a JSON pointer begins with a slash"), "{wrong:?}");
+}
+
+/// The check that fails, the hint and the line below the verdict: one name for one check.
+#[test]
+fn a_refused_form_fails_a_check_with_one_name() {
+    let url = site(|_| b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n".to_vec());
+    let done = load(&url, &["-F", "a=1", "--verify=status"]);
+    assert_eq!(done.status.code(), Some(3), "{done:?}");
+    assert_eq!(text(&done.stderr).trim(), "oneloop: 2xx=100% does not hold: it was 0.000 %");
+    let table = text(&done.stdout);
+    // The verdict depends on the machine.
+    let explains = table.contains("the check 2xx=100% does not hold");
+    assert_eq!(explains, table.contains("verdict: VALID"), "{table}");
+    assert!(table.contains("100.0 % of the replies are not 2xx"), "{table}");
+    assert!(!table.contains("2xx>") && !table.contains("status=2xx"), "{table}");
 }
 
 #[test]
