@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use clap::Args;
 
 use super::Failure;
+use super::typed_command::TypedCommand;
 use crate::services::http::AuthConfig;
 use crate::sys::terminal;
 
@@ -69,8 +70,19 @@ impl AuthArgs {
         Ok(self.config.get_or_init(|| config).clone())
     }
 
-    /// An error if a password is on the command line.
-    pub(super) fn check(&self) -> Result<(), Failure> {
+    /// An error if a password is on the command line, or belongs to no user.
+    pub(super) fn check(&self, typed: &TypedCommand) -> Result<(), Failure> {
+        if self.auth_password.is_some() && self.auth.is_none() {
+            return Err(Failure::Usage(format!(
+                "--auth-password has no effect without --auth USER; a site with its own user has both after its \
+                 directory: http=DIR,auth=USER,auth-password=FILE; for example: {}",
+                typed.clone().with("auth", "alice")
+            )));
+        }
+        self.check_users()
+    }
+
+    fn check_users(&self) -> Result<(), Failure> {
         // Not a parser's error, which would show the password in a log, too.
         match self.auth.as_ref().and_then(|user| user.split_once(':')) {
             Some((name, _)) => Err(Failure::Usage(format!(
@@ -82,13 +94,6 @@ impl AuthArgs {
     }
 
     fn make(&self) -> Result<Option<AuthConfig>, Failure> {
-        if self.auth_password.is_some() && self.auth.is_none() {
-            return Err(Failure::Usage(
-                "--auth-password has no effect without --auth USER; a site with its own user has both after its \
-                 directory: http=DIR,auth=USER,auth-password=FILE"
-                    .to_owned(),
-            ));
-        }
         if !self.are_given() {
             if self.auth_failures.is_some() {
                 return Err(Failure::Usage(
@@ -98,7 +103,7 @@ impl AuthArgs {
             return Ok(None);
         }
         let mut config = AuthConfig::new();
-        self.check()?;
+        self.check_users()?;
         if let Some(user) = &self.auth {
             let password = match &self.auth_password {
                 Some(path) => secret_of("password", path, PASSWORD_BYTES_MAX)?,

@@ -10,6 +10,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::documents::print;
+use super::typed_command::TypedCommand;
 use super::units::{count, seed};
 use super::words::{command, did_you_mean, typed};
 use super::{Failure, stderr};
@@ -144,15 +145,45 @@ fn peer(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), command.to_owned()))
 }
 
+/// Rejects options that have no effect, or leave nothing to compare.
+pub(super) fn check(args: &CompareArgs, typed: &TypedCommand) -> Result<(), Failure> {
+    if args.replay.is_some() {
+        return Ok(());
+    }
+    let repeats_min = args.extent().repeats_min();
+    if let Some(repeats) = args.repeats.filter(|repeats| *repeats < repeats_min) {
+        let quick = if args.quick { "" } else { "; with --quick, 3" };
+        return Err(Failure::Usage(format!(
+            "--repeats {repeats}: a confidence interval needs at least {repeats_min}{quick}; write: {}",
+            typed.clone().with("repeats", &repeats_min.to_string())
+        )));
+    }
+    let models = args.models();
+    if models.is_empty() && args.peer.is_empty() {
+        return Err(Failure::Usage(format!(
+            "nothing to compare: name a model or a --peer; for example: {}",
+            typed.clone().with("models", "fork,reactor")
+        )));
+    }
+    if !args.workers.is_empty() && !models.iter().any(|model| model.starts_ahead()) {
+        return Err(Failure::Usage(format!(
+            "--workers has no effect without prefork or prethread; leave it out, or name one of them in --models: {}",
+            typed.clone().without("workers")
+        )));
+    }
+    Ok(())
+}
+
 /// Compares, or makes a report again from raw data.
-pub(super) fn run(args: &CompareArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &CompareArgs, typed: &TypedCommand) -> Result<(), Failure> {
+    check(args, typed)?;
     if let Some(file) = &args.replay {
         return replay(file, args.output.as_deref());
     }
     let cores = cores();
     let used = used_shares();
     let placement = Placement::of(&cores, physical_core, |core| used.get(&core).copied().unwrap_or(0.0));
-    let plan = plan(args, &placement)?;
+    let plan = plan(args, &placement);
     raise_descriptors_max();
     let signals = Signals::install().map_err(Failure::system)?;
     let counts = signals.counts();
@@ -179,37 +210,34 @@ fn used_shares() -> BTreeMap<usize, f64> {
 /// Some thirty ticks of 10 ms, in which the kernel reports the use of a core.
 const USE_SEEN_FOR: Duration = Duration::from_millis(300);
 
-fn plan(args: &CompareArgs, placement: &Placement) -> Result<ComparisonPlan, Failure> {
-    let extent = if args.quick { Extent::Quick } else { Extent::Full };
-    let repeats_min = extent.repeats_min();
-    let repeats = args.repeats.unwrap_or(repeats_min);
-    if repeats < repeats_min {
-        let quick = if args.quick { "" } else { "; with --quick, 3" };
-        return Err(Failure::usage(format!(
-            "--repeats {repeats}: a confidence interval needs at least {repeats_min}{quick}"
-        )));
+impl CompareArgs {
+    fn extent(&self) -> Extent {
+        if self.quick { Extent::Quick } else { Extent::Full }
     }
-    let models: Vec<Model> = match args.models.as_slice() {
-        [] => Model::ALL.to_vec(),
-        chosen => Model::ALL.into_iter().filter(|model| chosen.contains(&ModelChoice::One(*model))).collect(),
-    };
-    if !args.workers.is_empty() && !models.iter().any(|model| model.starts_ahead()) {
-        return Err(Failure::usage(
-            "--workers has no effect without prefork or prethread; leave it out, or use it like this: oneloop compare \
-             --models prefork --workers 4,16",
-        ));
+
+    /// The models to compare, in their own order.
+    fn models(&self) -> Vec<Model> {
+        match self.models.as_slice() {
+            [] => Model::ALL.to_vec(),
+            chosen => {
+                Model::ALL.into_iter().filter(|model| chosen.contains(&ModelChoice::One(*model))).collect()
+            }
+        }
     }
-    let subjects = subjects(&models, &args.workers, &args.peer);
-    if subjects.is_empty() {
-        return Err(Failure::usage("nothing to compare: name a model or a --peer"));
-    }
+}
+
+/// The plan of arguments that [`check`] accepts.
+fn plan(args: &CompareArgs, placement: &Placement) -> ComparisonPlan {
+    let extent = args.extent();
+    let repeats = args.repeats.unwrap_or(extent.repeats_min());
+    let subjects = subjects(&args.models(), &args.workers, &args.peer);
     let experiments = match args.experiments.as_slice() {
         [] if args.quick => Experiment::QUICK.to_vec(),
         [] => Experiment::ALL.to_vec(),
         chosen => Experiment::ALL.into_iter().filter(|experiment| chosen.contains(experiment)).collect(),
     };
     let classes = placement.classes();
-    Ok(ComparisonPlan {
+    ComparisonPlan {
         experiments,
         subjects,
         cores_all: placement.server(CoreClass::AllCores).len() as u32,
@@ -219,7 +247,7 @@ fn plan(args: &CompareArgs, placement: &Placement) -> Result<ComparisonPlan, Fai
         repeats,
         attempts_max: args.attempts.unwrap_or(ATTEMPTS_DEFAULT),
         seed: args.seed.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs())),
-    })
+    }
 }
 
 /// Compares with any executor.
@@ -231,7 +259,7 @@ fn compare_with(
 ) -> Result<(), Failure> {
     let now = jiff::Timestamp::now();
     let default = || PathBuf::from(format!("oneloop-compare-{}", now.strftime("%Y%m%dT%H%M%SZ")));
-    let findings = check(&mut plan, executor, stop)?;
+    let findings = check_servers(&mut plan, executor, stop)?;
     let directory = args.output.clone().unwrap_or_else(default);
     let raw = directory.join(report::RAW);
     fs::create_dir_all(&directory).map_err(|error| not_written(&directory, &error))?;
@@ -279,7 +307,7 @@ fn how_far(runs: usize, planned: usize) -> String {
 
 /// Starts each server once, before anything is measured or written: all must serve the same bytes. Peers are
 /// examined: the plan learns how many clients they serve at a time.
-fn check(
+fn check_servers(
     plan: &mut ComparisonPlan,
     executor: &mut dyn Executor,
     stop: &dyn Fn() -> bool,
@@ -472,6 +500,10 @@ mod tests {
         Line::try_parse_from([&["compare"], line].concat()).unwrap().args
     }
 
+    fn typed() -> TypedCommand {
+        TypedCommand::new(&["compare".to_owned()])
+    }
+
     fn two_cores() -> Placement {
         Placement::of(&[0, 1], |core| core, |_| 0.0)
     }
@@ -490,7 +522,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let output = directory.path().join("first");
         let args = parsed(&["--quick", "--seed", "5", "--output", output.to_str().unwrap()]);
-        let plan = plan(&args, &two_cores()).unwrap_or_else(|_| panic!("no plan"));
+        let plan = plan(&args, &two_cores());
         compare_with(&args, plan, &mut MockExecutor::default(), &|| false)
             .unwrap_or_else(|_| panic!("failed"));
         assert_eq!(files(&output), ["raw.csv", "raw.jsonl", "report.html", "results.json"]);
@@ -498,7 +530,7 @@ mod tests {
         let again = directory.path().join("again");
         let raw = output.join("raw.jsonl");
         let args = parsed(&["--replay", raw.to_str().unwrap(), "--output", again.to_str().unwrap()]);
-        run(&args).unwrap_or_else(|_| panic!("failed"));
+        run(&args, &typed()).unwrap_or_else(|_| panic!("failed"));
         for name in ["raw.csv", "report.html", "results.json"] {
             assert!(
                 fs::read(output.join(name)).unwrap() == fs::read(again.join(name)).unwrap(),
@@ -512,7 +544,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let args =
             parsed(&["--quick", "--experiments", "churn", "--output", directory.path().to_str().unwrap()]);
-        let plan = plan(&args, &two_cores()).unwrap_or_else(|_| panic!("no plan"));
+        let plan = plan(&args, &two_cores());
         let asked = Cell::new(0);
         let stop = || asked.replace(asked.get() + 1) >= 10;
         let done = compare_with(&args, plan, &mut MockExecutor::default(), &stop);
@@ -527,7 +559,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("raw.jsonl"), "precious").unwrap();
         let args = parsed(&["--quick", "--output", directory.path().to_str().unwrap()]);
-        let plan = plan(&args, &two_cores()).unwrap_or_else(|_| panic!("no plan"));
+        let plan = plan(&args, &two_cores());
         let done = compare_with(&args, plan, &mut MockExecutor::default(), &|| false);
         assert!(matches!(done, Err(Failure::System(what)) if what.contains("another --output")));
         assert_eq!(fs::read_to_string(directory.path().join("raw.jsonl")).unwrap(), "precious");
@@ -551,17 +583,16 @@ mod tests {
             &["--models", "none"],
             &["--models", "reactor", "--workers", "4"],
         ] {
-            assert!(matches!(plan(&parsed(line), &two_cores()), Err(Failure::Usage(_))), "{line:?}");
+            assert!(matches!(check(&parsed(line), &typed()), Err(Failure::Usage(_))), "{line:?}");
         }
     }
 
     #[test]
     fn copies_is_another_name_of_prefork_and_none_leaves_the_peers() {
-        let planned = plan(&parsed(&["--models", "copies,reactor"]), &two_cores())
-            .unwrap_or_else(|_| panic!("no plan"));
+        let planned = plan(&parsed(&["--models", "copies,reactor"]), &two_cores());
         let names: Vec<&str> = planned.subjects.iter().map(|subject| subject.name.as_str()).collect();
         assert_eq!(names, [format!("prefork\u{d7}{WORKERS_DEFAULT}").as_str(), "reactor"]);
         let args = parsed(&["--models", "none", "--peer", "a=b {port}"]);
-        assert_eq!(plan(&args, &two_cores()).unwrap_or_else(|_| panic!("no plan")).subjects.len(), 1);
+        assert_eq!(plan(&args, &two_cores()).subjects.len(), 1);
     }
 }

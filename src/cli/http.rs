@@ -13,7 +13,10 @@ use super::words::closest;
 use super::{Failure, GivenOptions};
 use crate::limits::Limits;
 use crate::services::ServiceName;
-use crate::services::http::{ConfigError, Files, FilesConfig, Http, HttpConfig, MediaTypes, Router};
+use crate::services::http::{
+    ConfigError, Files, FilesConfig, Http, HttpConfig, MediaTypes, Router, is_charset, is_field_value,
+    is_file_name, is_service_field,
+};
 use crate::sys::files::Links;
 use crate::telemetry::AccessFormat;
 use crate::time::ServerClock;
@@ -55,14 +58,14 @@ pub(super) struct SiteArgs {
     #[arg(long)]
     readme: bool,
     /// The file to send for its directory; may be repeated, the first that exists is sent
-    #[arg(long, value_name = "FILE", default_value = "index.html")]
+    #[arg(long, value_name = "FILE", default_value = "index.html", value_parser = file_name)]
     index: Vec<String>,
     /// The file to send for paths that do not exist and directories without an index file, as single-page
     /// applications need it
-    #[arg(long, visible_alias = "spa", value_name = "FILE")]
+    #[arg(long, visible_alias = "spa", value_name = "FILE", value_parser = file_name)]
     fallback: Option<String>,
     /// The page to send, with status 404, for paths that do not exist, if the directory has this file
-    #[arg(long, value_name = "FILE", default_value = "404.html")]
+    #[arg(long, value_name = "FILE", default_value = "404.html", value_parser = file_name)]
     not_found: String,
     /// Serve pages without their extension: /about answers with about.html, and /about.html redirects to
     /// /about
@@ -78,13 +81,13 @@ pub(super) struct SiteArgs {
     #[arg(long, value_name = "DIR")]
     follow: Vec<PathBuf>,
     /// The charset of text files; empty for none
-    #[arg(long, value_name = "NAME", default_value = "utf-8")]
+    #[arg(long, value_name = "NAME", default_value = "utf-8", value_parser = charset)]
     charset: String,
     /// The media type of files whose names end with EXT, such as ".wasm=application/wasm"; may be repeated
     #[arg(long = "type", value_name = "EXT=TYPE", value_parser = media_type)]
     types: Vec<(String, String)>,
     /// The value of Cache-Control for files, such as "max-age=3600"
-    #[arg(long, value_name = "VALUE")]
+    #[arg(long, value_name = "VALUE", value_parser = field_value)]
     cache_control: Option<String>,
     /// A header field for every response, as "Name: value"; may be repeated. Those of a site
     /// are sent in addition to those of all sites
@@ -104,7 +107,26 @@ enum AccessFormatArg {
 
 fn field(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("write it as \"Name: value\"")?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
+    let (name, value) = (name.trim(), value.trim());
+    if !is_service_field(name, value) {
+        return Err(
+            "it is not valid, or the server decides on it (Cache-Control has a flag of its own)".into()
+        );
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn field_value(text: &str) -> Result<String, String> {
+    is_field_value(text).then(|| text.to_owned()).ok_or_else(|| "it has control characters".to_owned())
+}
+
+fn charset(text: &str) -> Result<String, String> {
+    is_charset(text).then(|| text.to_owned()).ok_or_else(|| "it is not the name of a charset".to_owned())
+}
+
+fn file_name(text: &str) -> Result<String, String> {
+    let wrong = || "it is not the name of a file in the served directory".to_owned();
+    is_file_name(text).then(|| text.to_owned()).ok_or_else(wrong)
 }
 
 /// The dot may be left out.
@@ -170,11 +192,26 @@ impl SiteArgs {
     /// An error if a password is on the command line, or if an option of a site is unknown or has a wrong
     /// value.
     pub(super) fn check(&self, specs: &[Spec], given: &GivenOptions) -> Result<(), Failure> {
-        self.auth.check()?;
+        self.auth.check(&given.command)?;
         if given.has("auth-failures") && !self.auth.are_given() {
             return Err(Failure::Usage(format!(
                 "--auth-failures has no effect without --auth or --auth-file; leave it out: {}",
                 given.command.clone().without("auth-failures")
+            )));
+        }
+        if let Some((directory, error)) = self.follow.iter().find_map(|path| Some((path, not_opened(path)?)))
+        {
+            let typed = directory.to_string_lossy();
+            return Err(Failure::Usage(format!(
+                "--follow {}: {error}; name a directory that exists: {}",
+                directory.display(),
+                given.command.clone().with_value("follow", &typed, "DIR")
+            )));
+        }
+        if self.no_links && !self.follow.is_empty() {
+            return Err(Failure::Usage(format!(
+                "--follow has no effect with --no-links; leave it out: {}",
+                given.command.clone().without("follow")
             )));
         }
         let options = specs.iter().flat_map(|spec| spec.options.iter().map(move |option| (spec, option)));
@@ -198,8 +235,13 @@ impl SiteArgs {
         let names = flags.get_arguments().filter_map(Arg::get_long);
         let names: Vec<&str> = names.map(|name| name.strip_prefix("no-").unwrap_or(name)).collect();
         let renamed = |name: &str| SiteOption { name: name.to_owned(), ..option.clone() };
-        let off = SiteOption { value: Some("off".to_owned()), ..option.clone() };
-        closest(&option.name, names).map(renamed).into_iter().chain([off]).collect()
+        let flag = flags.get_arguments().find(|flag| option.is_for(flag));
+        let value = match flag.filter(|flag| flag.get_action().takes_values()) {
+            Some(flag) => flag.get_default_values().first().map(|value| value.to_string_lossy().into_owned()),
+            None => Some("off".to_owned()),
+        };
+        let other = value.map(|value| SiteOption { value: Some(value), ..option.clone() });
+        closest(&option.name, names).map(renamed).into_iter().chain(other).collect()
     }
 
     /// These flags, with the options of a site replacing flags of the same name.
@@ -306,10 +348,15 @@ pub(super) fn check_directories(specs: &[Spec], given: &GivenOptions) -> Result<
 /// The directory of a site, and why it is none.
 pub(super) fn missing(spec: &Spec) -> Option<(PathBuf, io::Error)> {
     let root = PathBuf::from(spec.argument.as_deref().filter(|_| spec.service == ServiceName::Http)?);
-    match std::fs::metadata(&root) {
+    not_opened(&root).map(|error| (root, error))
+}
+
+/// Why a path is no directory.
+fn not_opened(path: &Path) -> Option<io::Error> {
+    match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => None,
-        Ok(_) => Some((root, ErrorKind::NotADirectory.into())),
-        Err(error) => Some((root, error)),
+        Ok(_) => Some(ErrorKind::NotADirectory.into()),
+        Err(error) => Some(error),
     }
 }
 

@@ -9,6 +9,7 @@ use nix::unistd::gethostname;
 
 use super::load_files::FileArgs;
 use super::load_find::{FindArgs, RateArg};
+use super::load_input::FileInput;
 use super::load_raw::RawArgs;
 use super::load_request::RequestArgs;
 use super::load_values::ValuesArgs;
@@ -216,13 +217,15 @@ impl LoadArgs {
             request: &self.request,
             raw: &self.raw,
             values: &self.values,
+            input: FileInput::Read,
         }
     }
 
     /// The plan, if it makes sense with this workload.
     fn checked_plan(&self, seed: u64, workload: &impl Workload) -> Result<Plan, Failure> {
         let plan = self.plan(seed, workload);
-        self.check(&plan, workload)?;
+        plan.check().map_err(Failure::usage)?;
+        self.output.files.check()?;
         Ok(plan)
     }
 
@@ -288,30 +291,49 @@ impl LoadArgs {
             error => Failure::system(error),
         })
     }
+}
 
-    /// Rejects options that contradict each other or have no effect with this workload.
-    fn check(&self, plan: &Plan, workload: &impl Workload) -> Result<(), Failure> {
-        plan.check().map_err(Failure::usage)?;
-        let protocol = self.target.protocol;
-        let paced = [(self.find.is_given(), "--find"), (self.load.rate.is_some(), "--rate")];
+/// Rejects options that contradict each other or have no effect with a workload.
+struct CheckPlan<'a> {
+    args: &'a LoadArgs,
+    typed: &'a TypedCommand,
+}
+
+impl UseWorkload for CheckPlan<'_> {
+    type Output = Result<(), Failure>;
+
+    fn with(self, workload: &impl Workload) -> Self::Output {
+        let CheckPlan { args, typed } = self;
+        if let Err(error) = args.plan(1, workload).check() {
+            let what = error.to_string();
+            // The message names the options that may be changed.
+            let named = what.match_indices("--").filter_map(|(at, dashes)| {
+                what[at + dashes.len()..].split(|c: char| c != '-' && !c.is_ascii_lowercase()).next()
+            });
+            let left = named.filter(|long| typed.has(long)).map(|long| typed.clone().without(long));
+            return Err(Failure::Usage(match TypedCommand::first_valid(left.collect()) {
+                Some(works) => format!("{what}; for example: {works}"),
+                None => what,
+            }));
+        }
+        let protocol = args.target.protocol;
+        let paced = [(args.find.is_given(), "find"), (args.load.rate.is_some(), "rate")];
         if let (Flow::ToClient, Some((_, option))) =
             (workload.flow(), paced.iter().find(|(is_given, _)| *is_given))
         {
-            if protocol == Protocol::RawTcp {
-                return Err(Failure::Usage(format!(
-                    "{option} has no effect without --send, because the load only reads; for example: {}",
-                    super::load_raw::EXAMPLE
-                )));
-            }
-            return Err(Failure::Usage(format!(
-                "{option} has no effect with {protocol}, which sends without requests; leave it out"
-            )));
+            let left = typed.clone().without(option);
+            let why = if protocol == Protocol::RawTcp {
+                "without --send, because the load only reads".to_owned()
+            } else {
+                format!("with {protocol}, which sends without requests")
+            };
+            return Err(Failure::Usage(format!("--{option} has no effect {why}; leave it out: {left}")));
         }
-        self.output.files.check()
+        Ok(())
     }
 }
 
-/// Rejects options without effect, as far as that needs no file and no server.
+/// Rejects options that are wrong or without effect, as far as that needs no file and no server.
 pub(super) fn check(args: &LoadArgs, typed: &TypedCommand) -> Result<(), Failure> {
     let LoadArgs { load, request, raw, values, time, find, output, .. } = args;
     let wrong = |what: String, works: TypedCommand| Err(Failure::Usage(format!("{what}: {works}")));
@@ -329,6 +351,7 @@ pub(super) fn check(args: &LoadArgs, typed: &TypedCommand) -> Result<(), Failure
     let without_effect = [
         request.first_given().filter(|_| !is_http),
         values.is_given().then_some("--values").filter(|_| !is_http && protocol != Protocol::RawTcp),
+        load.bytes.and(Some("--bytes")).filter(|_| is_http || protocol == Protocol::RawTcp),
     ];
     if let Some(option) = without_effect.into_iter().flatten().next() {
         let left = typed().without(option.trim_start_matches('-'));
@@ -353,6 +376,14 @@ pub(super) fn check(args: &LoadArgs, typed: &TypedCommand) -> Result<(), Failure
         let what = "with a connection per request the depth must be 1; leave out --depth".to_owned();
         return wrong(what, typed().without("depth"));
     }
+    if let Some(RateArg::FromTo(low, high)) = load.rate.filter(|_| find.is_given())
+        && low > high
+    {
+        let rate = typed().values("rate").pop().unwrap_or_default();
+        let turned = rate.split_once(':').map_or_else(String::new, |(low, high)| format!("{high}:{low}"));
+        let what = "--rate A:B of a search has its lowest rate first; write".to_owned();
+        return wrong(what, typed().with("rate", &turned));
+    }
     if protocol == Protocol::RawTcp && !raw.has_end() {
         let works = typed().with("until", r"+PONG\r\n");
         let works = if works.has("send") { works } else { works.with("send", r"PING\r\n") };
@@ -364,7 +395,8 @@ pub(super) fn check(args: &LoadArgs, typed: &TypedCommand) -> Result<(), Failure
         let what = "--interval has no effect without --csv, --json, --html or --hdr-log, which show the run over time; for example";
         return wrong(what.to_owned(), typed().with("csv", "run.csv"));
     }
-    Ok(())
+    let ask = WorkloadOptions { input: FileInput::Assumed, ..args.ask() };
+    with_workload(&ask, CheckPlan { args, typed: &typed() })?
 }
 
 /// Runs the load with its workload.

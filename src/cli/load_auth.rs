@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::Failure;
 use super::auth::{PASSWORD_BYTES_MAX, secret_of};
+use super::load_input::{ASSUMED, FileInput};
 use crate::load::clients::HttpRequest;
 use crate::sys::terminal;
 
@@ -42,10 +43,10 @@ impl LoadAuthArgs {
     }
 
     /// The request with the field that these options add to it.
-    pub(super) fn complete(&self, request: HttpRequest) -> Result<HttpRequest, Failure> {
+    pub(super) fn complete(&self, request: HttpRequest, input: FileInput) -> Result<HttpRequest, Failure> {
         let value = match (&self.user, &self.bearer) {
-            (Some(user), _) => format!("Basic {}", STANDARD.encode(self.user_and_password(user)?)),
-            (None, Some(bearer)) => format!("Bearer {}", token(bearer)?),
+            (Some(user), _) => format!("Basic {}", STANDARD.encode(self.user_and_password(user, input)?)),
+            (None, Some(bearer)) => format!("Bearer {}", token(bearer, input)?),
             (None, None) => return Ok(request),
         };
         request
@@ -53,7 +54,7 @@ impl LoadAuthArgs {
             .map_err(|_| Failure::Usage("--bearer: the token has control characters".to_owned()))
     }
 
-    fn user_and_password(&self, user: &str) -> Result<String, Failure> {
+    fn user_and_password(&self, user: &str, input: FileInput) -> Result<String, Failure> {
         let password = match (user.split_once(':'), &self.user_password) {
             (Some(_), None) => return Ok(user.to_owned()),
             (Some((name, _)), Some(_)) => {
@@ -61,6 +62,7 @@ impl LoadAuthArgs {
                     "--user and --user-password both give a password; use --user {name}"
                 )));
             }
+            (None, _) if input == FileInput::Assumed => ASSUMED.to_owned(),
             (None, Some(source)) => match source.strip_prefix(ENVIRONMENT) {
                 Some(name) => variable("--user-password", name)?,
                 None => secret_of("password", Path::new(source), PASSWORD_BYTES_MAX)?,
@@ -77,7 +79,10 @@ impl LoadAuthArgs {
     }
 }
 
-fn token(typed: &str) -> Result<String, Failure> {
+fn token(typed: &str, input: FileInput) -> Result<String, Failure> {
+    if input == FileInput::Assumed && (typed.starts_with(ENVIRONMENT) || typed.starts_with('@')) {
+        return Ok(ASSUMED.to_owned());
+    }
     if let Some(name) = typed.strip_prefix(ENVIRONMENT) {
         return variable("--bearer", name);
     }

@@ -6,18 +6,18 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use super::Failure;
-use super::load_input::{BODY_BYTES_MAX, read_file};
+use super::load_input::{BODY_BYTES_MAX, FileInput};
 
 /// All but the characters that stand for themselves in forms and URLs (RFC 3986, section 2.3).
 pub(super) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A pair of a form for the media type application/x-www-form-urlencoded: `NAME=TEXT`, `=TEXT`, `TEXT`,
 /// `NAME@FILE` or `@FILE`. The text is encoded, the name is not.
-pub(super) fn urlencoded(typed: &str) -> Result<String, Failure> {
+pub(super) fn urlencoded(typed: &str, input: FileInput) -> Result<String, Failure> {
     let at = typed.find(['=', '@']);
     let (name, text) = match at {
         Some(at) if typed.as_bytes()[at] == b'=' => (&typed[..at], typed.as_bytes()[at + 1..].to_vec()),
-        Some(at) => (&typed[..at], read_file("--data-urlencode", &typed[at + 1..])?),
+        Some(at) => (&typed[..at], input.file("--data-urlencode", &typed[at + 1..])?),
         None => ("", typed.as_bytes().to_vec()),
     };
     let text = percent_encode(&text, ENCODED);
@@ -26,8 +26,9 @@ pub(super) fn urlencoded(typed: &str) -> Result<String, Failure> {
 
 /// The body of a form for the media type multipart/form-data (RFC 7578), and that type with its boundary.
 /// Parts are `NAME=TEXT`, `NAME=@FILE` or `NAME=<FILE`; after a file `;type=TYPE` and `;filename=NAME`.
-pub(super) fn multipart(parts: &[String]) -> Result<(Vec<u8>, String), Failure> {
-    let parts: Vec<FormPart> = parts.iter().map(|typed| FormPart::read(typed)).collect::<Result<_, _>>()?;
+pub(super) fn multipart(parts: &[String], input: FileInput) -> Result<(Vec<u8>, String), Failure> {
+    let parts: Vec<FormPart> =
+        parts.iter().map(|typed| FormPart::read(typed, input)).collect::<Result<_, _>>()?;
     let boundary = boundary(&parts);
     let mut body = Vec::new();
     for part in &parts {
@@ -59,7 +60,7 @@ struct FormPart {
 }
 
 impl FormPart {
-    fn read(typed: &str) -> Result<FormPart, Failure> {
+    fn read(typed: &str, input: FileInput) -> Result<FormPart, Failure> {
         let wrong = |what: &str| {
             Failure::Usage(format!(
                 "--form \"{}\": {what}; write NAME=TEXT, NAME=@FILE or NAME=@FILE;type=image/png",
@@ -83,7 +84,7 @@ impl FormPart {
             name: name.to_owned(),
             file_name: base.filter(|_| is_upload),
             media_type: is_upload.then(guessed),
-            content: read_file("--form", path)?,
+            content: input.file("--form", path)?,
         };
         for setting in settings {
             match setting.trim().split_once('=') {
@@ -136,7 +137,7 @@ mod tests {
             (format!("t@{file}"), "t=x%20y%0A"),
             (format!("@{file}"), "x%20y%0A"),
         ] {
-            assert_eq!(urlencoded(&typed).unwrap(), expected, "{typed}");
+            assert_eq!(urlencoded(&typed, FileInput::Read).unwrap(), expected, "{typed}");
         }
     }
 
@@ -152,7 +153,7 @@ mod tests {
             format!("text=<{file};type=text/plain"),
             format!("other=@{file};filename=x.bin;type=a/b"),
         ];
-        let (body, media_type) = multipart(&typed).unwrap();
+        let (body, media_type) = multipart(&typed, FileInput::Read).unwrap();
         let boundary = media_type.strip_prefix("multipart/form-data; boundary=").unwrap();
         let body = String::from_utf8_lossy(&body).replace('\u{fffd}', "?");
         let expected = [
@@ -173,7 +174,7 @@ mod tests {
             ("a=@/dev/null;size=5", "only ;type=TYPE"),
             ("a=@/no/such", "/no/such"),
         ] {
-            let error = format!("{:?}", multipart(&[typed.to_owned()]).unwrap_err());
+            let error = format!("{:?}", multipart(&[typed.to_owned()], FileInput::Read).unwrap_err());
             assert!(error.contains(part), "{typed}: {error}");
         }
     }

@@ -7,6 +7,28 @@ use super::Failure;
 /// The longest body that is read from a file: it is kept in memory once.
 pub(super) const BODY_BYTES_MAX: u64 = 1 << 30;
 
+/// Whether files are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum FileInput {
+    #[default]
+    Read,
+    /// To check a command that is not run: neither files nor the terminal are read.
+    Assumed,
+}
+
+/// What stands for the content of a file that is not read.
+pub(super) const ASSUMED: &str = "x";
+
+impl FileInput {
+    /// What requests send from a file.
+    pub(super) fn file(self, option: &str, file: &str) -> Result<Vec<u8>, Failure> {
+        match self {
+            FileInput::Read => read_file(option, file),
+            FileInput::Assumed => Ok(ASSUMED.into()),
+        }
+    }
+}
+
 /// Reads what requests send from a file.
 pub(super) fn read_file(option: &str, file: &str) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();

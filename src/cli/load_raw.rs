@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::Failure;
-use super::load_input::read_file;
+use super::load_input::FileInput;
 use super::load_values::without_column;
 use super::units::number;
 use crate::load::clients::{BytePattern, RawLoad, RawScript, RawStep, ReplyEnd, Rows, Template};
@@ -71,9 +71,9 @@ impl RawArgs {
     }
 
     /// The load that these options ask for.
-    pub(super) fn load(&self, rows: Rows, seed: u64) -> Result<RawLoad, Failure> {
+    pub(super) fn load(&self, rows: Rows, seed: u64, input: FileInput) -> Result<RawLoad, Failure> {
         let wrong = self.reject.as_deref().map(|typed| pattern("--reject", typed)).transpose()?;
-        let script = RawScript { opening: self.opening()?, steps: self.steps(&rows)?, wrong };
+        let script = RawScript { opening: self.opening(input)?, steps: self.steps(&rows, input)?, wrong };
         if !rows.columns().is_empty() && !script.steps.iter().any(|step| step.send.has_column()) {
             return Err(without_column(&rows, "--send"));
         }
@@ -81,7 +81,7 @@ impl RawArgs {
             .map_err(|error| Failure::Usage(format!("tcp: {error}; for example: {EXAMPLE}")))
     }
 
-    fn opening(&self) -> Result<Vec<RawStep>, Failure> {
+    fn opening(&self, input: FileInput) -> Result<Vec<RawStep>, Failure> {
         let mut opening = Vec::new();
         if let Some(greeting) = &self.greeting {
             let end = ReplyEnd::Pattern(pattern("--greeting", greeting)?);
@@ -89,14 +89,14 @@ impl RawArgs {
         }
         if let (Some(setup), Some(until)) = (&self.setup, &self.setup_until) {
             let end = ReplyEnd::Pattern(pattern("--setup-until", until)?);
-            opening.push(RawStep { send: Template::fixed(&bytes("--setup", setup)?), end });
+            opening.push(RawStep { send: Template::fixed(&bytes("--setup", setup, input)?), end });
         }
         Ok(opening)
     }
 
-    fn steps(&self, rows: &Rows) -> Result<Vec<RawStep>, Failure> {
+    fn steps(&self, rows: &Rows, input: FileInput) -> Result<Vec<RawStep>, Failure> {
         let sends = self.send.iter().map(|send| {
-            Template::parse(&bytes("--send", send)?, rows)
+            Template::parse(&bytes("--send", send, input)?, rows)
                 .map_err(|error| Failure::Usage(format!("--send: {error}")))
         });
         let mut sends: Vec<Template> = sends.collect::<Result<_, _>>()?;
@@ -148,9 +148,9 @@ fn reply_bytes(text: &str) -> Result<u64, String> {
 }
 
 /// Bytes as they are typed, or those of a file.
-fn bytes(option: &str, typed: &str) -> Result<Vec<u8>, Failure> {
+fn bytes(option: &str, typed: &str, input: FileInput) -> Result<Vec<u8>, Failure> {
     match typed.strip_prefix('@') {
-        Some(file) => read_file(option, file),
+        Some(file) => input.file(option, file),
         None => unescaped(option, typed),
     }
 }
@@ -199,8 +199,8 @@ mod tests {
         }
         let alone = <Alone as clap::Parser>::try_parse_from([&["x"], args].concat());
         let raw = alone.map_err(|error| error.to_string())?.raw;
-        raw.load(Rows::default(), 1).map_err(|failure| format!("{failure:?}"))?;
-        raw.steps(&Rows::default()).map_err(|failure| format!("{failure:?}"))
+        raw.load(Rows::default(), 1, FileInput::Read).map_err(|failure| format!("{failure:?}"))?;
+        raw.steps(&Rows::default(), FileInput::Read).map_err(|failure| format!("{failure:?}"))
     }
 
     #[test]
@@ -249,7 +249,7 @@ mod tests {
         for (column, is_used) in [("a", true), ("b", false)] {
             let mut rows = Rows::new(vec![column.to_owned()]);
             rows.push([&b"1"[..]].into_iter()).unwrap();
-            let error = raw.load(rows, 1).map_err(|failure| format!("{failure:?}")).err();
+            let error = raw.load(rows, 1, FileInput::Read).map_err(|failure| format!("{failure:?}")).err();
             let has_part =
                 |error: String| error.contains("--values has no effect, because no request has {b}");
             assert_eq!(error.map(has_part), (!is_used).then_some(true));

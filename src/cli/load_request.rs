@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use super::Failure;
 use super::load_auth::LoadAuthArgs;
 use super::load_form::{multipart, urlencoded};
-use super::load_input::read_file;
+use super::load_input::FileInput;
 use super::load_replay::read_log;
 use super::load_urls::read_urls;
 use super::load_values::without_column;
@@ -200,9 +200,15 @@ impl RequestArgs {
     }
 
     /// The load of a URL with what these options add to it.
-    pub(super) fn load(&self, get: HttpRequest, rows: Rows, seed: u64) -> Result<HttpLoad, Failure> {
-        let request = self.complete(get)?;
-        if let Some(file) = &self.replay_log {
+    pub(super) fn load(
+        &self,
+        get: HttpRequest,
+        rows: Rows,
+        seed: u64,
+        input: FileInput,
+    ) -> Result<HttpLoad, Failure> {
+        let request = self.complete(get, input)?;
+        if let Some(file) = self.replay_log.as_ref().filter(|_| input == FileInput::Read) {
             return self.replay(file, &request);
         }
         let (list, shown) = match &self.urls {
@@ -213,6 +219,7 @@ impl RequestArgs {
                     request.host()
                 )));
             }
+            Some(_) if input == FileInput::Assumed => (vec![(request, 1)], None),
             Some(path) => {
                 let list = read_urls(path, &request)?;
                 let count = list.len();
@@ -284,7 +291,7 @@ impl RequestArgs {
     }
 
     /// The request with what these options add to it.
-    fn complete(&self, mut request: HttpRequest) -> Result<HttpRequest, Failure> {
+    fn complete(&self, mut request: HttpRequest, input: FileInput) -> Result<HttpRequest, Failure> {
         for header in &self.header {
             let (name, value) = header.split_once(':').ok_or_else(|| {
                 Failure::Usage(format!(
@@ -305,13 +312,13 @@ impl RequestArgs {
                 "" => request.without_field(name),
                 value => request.field(name, value),
             }
-            .map_err(|error| Failure::Usage(format!("--header: {error}")))?;
+            .map_err(|error| Failure::Usage(format!("--header \"{}\": {error}", header.escape_debug())))?;
         }
-        request = self.auth.complete(request)?;
+        request = self.auth.complete(request, input)?;
         if self.compressed.is_some() {
             request = request.field("Accept-Encoding", "gzip").map_err(Failure::usage)?;
         }
-        if let Some((body, media_type)) = self.body()? {
+        if let Some((body, media_type)) = self.body(input)? {
             request = request.method("POST").map_err(Failure::usage)?.body(body);
             let has_type = self.header.iter().any(|header| {
                 let name = header.split(':').next().unwrap_or_default();
@@ -330,9 +337,9 @@ impl RequestArgs {
     }
 
     /// The body and its media type.
-    fn body(&self) -> Result<Option<(Vec<u8>, String)>, Failure> {
+    fn body(&self, input: FileInput) -> Result<Option<(Vec<u8>, String)>, Failure> {
         if !self.form.is_empty() {
-            return multipart(&self.form).map(Some);
+            return multipart(&self.form, input).map(Some);
         }
         if self.data.is_empty() && self.data_urlencode.is_empty() {
             return Ok(None);
@@ -340,12 +347,12 @@ impl RequestArgs {
         let mut pieces: Vec<Vec<u8>> = Vec::new();
         for data in &self.data {
             pieces.push(match data.strip_prefix('@') {
-                Some(file) => read_file("--data", file)?,
+                Some(file) => input.file("--data", file)?,
                 None => data.clone().into_bytes(),
             });
         }
         for data in &self.data_urlencode {
-            pieces.push(urlencoded(data)?.into_bytes());
+            pieces.push(urlencoded(data, input)?.into_bytes());
         }
         let body = if pieces.len() == 1 { pieces.swap_remove(0) } else { pieces.join(&b'&') };
         Ok(Some((body, "application/x-www-form-urlencoded".to_owned())))
@@ -377,7 +384,7 @@ mod tests {
         };
         let load = |target: &str, data: &str| {
             let args = RequestArgs { data: vec![data.to_owned()], ..RequestArgs::default() };
-            let load = args.load(HttpRequest::get("h", target), rows(), 1);
+            let load = args.load(HttpRequest::get("h", target), rows(), 1, FileInput::Read);
             load.map(drop).map_err(|failure| format!("{failure:?}"))
         };
         assert_eq!(load("/{user}", "a"), Ok(()));

@@ -145,7 +145,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args, &GivenOptions::of(&matches, &typed)),
         Command::Load(command) => load_command::run(&command, &TypedCommand::new(&in_utf8(&typed))),
-        Command::Compare(args) => compare::run(&args),
+        Command::Compare(args) => compare::run(&args, &TypedCommand::new(&in_utf8(&typed))),
         Command::Lecture(args) => lecture::run(&args, &GivenOptions::of(&matches, &typed).command),
         Command::Completions(args) => documents::completions(&args),
         Command::Man(args) => documents::man(&args),
@@ -178,7 +178,7 @@ fn parse(typed: &[OsString]) -> Result<(Cli, ArgMatches), clap::Error> {
 }
 
 /// Checks what needs more than the parser, and no run: a command that a message suggests must be accepted.
-/// The rest of what `load` checks needs its files and its server.
+/// The rest of what `load` and `compare` check needs their files and servers.
 fn check(cli: &Cli, given: &GivenOptions) -> Result<(), Failure> {
     match &cli.command {
         Command::Serve(args) => serve::check(args, given),
@@ -186,7 +186,8 @@ fn check(cli: &Cli, given: &GivenOptions) -> Result<(), Failure> {
         Command::Lecture(_) if given.values("script") == ["FILE"] => Ok(()),
         Command::Lecture(args) => lecture::check(args, &given.command).map(drop),
         Command::Load(command) => load_command::check(command, &given.command),
-        Command::Compare(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
+        Command::Compare(args) => compare::check(args, &given.command),
+        Command::Completions(_) | Command::Man(_) => Ok(()),
     }
 }
 

@@ -233,15 +233,20 @@ const EXAMPLE_USER: &str = "nobody";
 /// The user to switch to.
 fn identity(args: &ServeArgs, typed: &TypedCommand) -> Result<Option<Identity>, Failure> {
     let user = args.user.as_deref();
-    Identity::find(user, args.group.as_deref()).map_err(|error| {
-        let mut works = typed.clone();
-        if user.is_none() || Identity::find(user, None).is_err() {
-            works = works.with("user", EXAMPLE_USER);
-        }
-        let group = args.group.as_deref();
-        if group.is_some() && Identity::find(Some(EXAMPLE_USER), group).is_err() {
-            works = works.without("group");
-        }
+    let group = args.group.as_deref();
+    Identity::find(user, group).map_err(|error| {
+        // Only root can become another user.
+        let can_be = |user, group| Identity::find(user, group).is_ok();
+        let example = |typed: TypedCommand| typed.with("user", EXAMPLE_USER);
+        let works = if user.is_some() && can_be(user, None) {
+            typed.clone().without("group")
+        } else if can_be(Some(EXAMPLE_USER), group) {
+            example(typed.clone())
+        } else if can_be(Some(EXAMPLE_USER), None) {
+            example(typed.clone().without("group"))
+        } else {
+            typed.clone().without("user").without("group")
+        };
         Failure::Usage(format!("{error}; for example: {works}"))
     })
 }
@@ -264,6 +269,7 @@ pub(super) fn check(args: &ServeArgs, given: &GivenOptions) -> Result<(), Failur
     if let Some((root, error)) = args.specs.iter().find_map(missing) {
         return Err(Failure::Usage(format!("cannot serve {}: {error}", root.display())));
     }
+    identity(args, &given.command)?;
     checked(args, given, &mut Supervisor::default()).map(drop)
 }
 

@@ -7,13 +7,14 @@ use clap::Args;
 
 use super::Failure;
 use super::http::{HttpArgs, ServerContext};
+use super::load_input::FileInput;
 use super::load_raw::RawArgs;
 use super::load_request::RequestArgs;
 use super::load_values::ValuesArgs;
 use super::protocol::{Protocol, RAW_TCP};
 use super::spec::Spec;
 use crate::load::Workload;
-use crate::load::clients::{ChargenLoad, DiscardLoad, EchoLoad, HttpLoad, HttpRequest, MessageLoad};
+use crate::load::clients::{ChargenLoad, DiscardLoad, EchoLoad, HttpLoad, HttpRequest, MessageLoad, Rows};
 use crate::services::{AnyService, ServiceName, for_each_service};
 
 /// What the user asks of a workload.
@@ -35,6 +36,7 @@ pub(super) struct WorkloadOptions<'a> {
     pub(super) raw: &'a RawArgs,
     /// The values of variables in both.
     pub(super) values: &'a ValuesArgs,
+    pub(super) input: FileInput,
 }
 
 impl WorkloadOptions<'_> {
@@ -57,7 +59,17 @@ impl WorkloadOptions<'_> {
     fn http_load(&self) -> Result<HttpLoad, Failure> {
         let get = HttpRequest::get(self.host, self.path);
         let get = if self.churn { get.closes() } else { get };
-        self.request.load(get, self.values.rows()?, self.seed)
+        // Which variables of the URL there are is not known without the values.
+        let has_unknown = self.input == FileInput::Assumed && self.values.is_given();
+        let get = if has_unknown { get.for_target("/") } else { get };
+        self.request.load(get, self.rows()?, self.seed, self.input)
+    }
+
+    fn rows(&self) -> Result<Rows, Failure> {
+        match self.input {
+            FileInput::Read => self.values.rows(),
+            FileInput::Assumed => Ok(Rows::default()),
+        }
     }
 
     /// An error if a size was given: the service leaves no choice.
@@ -130,7 +142,7 @@ macro_rules! define {
                 Protocol::Service(service) => service,
                 Protocol::RawTcp => {
                     let ask = ask.without_bytes()?;
-                    return Ok(user.with(&ask.raw.load(ask.values.rows()?, ask.seed)?));
+                    return Ok(user.with(&ask.raw.load(ask.rows()?, ask.seed, ask.input)?));
                 }
             };
             match service {

@@ -5,6 +5,10 @@ use std::io;
 use std::path::PathBuf;
 
 use super::codec::head::{is_sendable, push_line};
+#[cfg(feature = "cli")]
+use super::codec::syntax::is_token;
+#[cfg(feature = "cli")]
+use super::codec::target::{self, RequestTarget};
 use crate::limits::Limits;
 
 /// Settings that hold for all responses of a service.
@@ -106,6 +110,35 @@ pub(crate) fn service_lines(fields: &[(String, String)]) -> Result<String, Confi
         push_checked(&mut lines, name, value)?;
     }
     Ok(lines)
+}
+
+/// Whether a service may send this field with every response.
+#[cfg(feature = "cli")]
+pub(crate) fn is_service_field(name: &str, value: &str) -> bool {
+    service_lines(&[(name.to_owned(), value.to_owned())]).is_ok()
+}
+
+/// Whether it can be the value of a field.
+#[cfg(feature = "cli")]
+pub(crate) fn is_field_value(value: &str) -> bool {
+    is_sendable("Cache-Control", value.trim())
+}
+
+/// Whether it can be the charset of text files; empty for none.
+#[cfg(feature = "cli")]
+pub(crate) fn is_charset(name: &str) -> bool {
+    name.bytes().all(is_token)
+}
+
+/// Whether it can be the name of a file beneath the directory of a site, as a site checks it when it opens.
+#[cfg(feature = "cli")]
+pub(crate) fn is_file_name(name: &str) -> bool {
+    match target::parse(format!("/{name}").as_bytes()) {
+        Ok(RequestTarget::Path(path)) => {
+            path.file() == name.as_bytes() && !path.is_directory() && !path.escaped_slash
+        }
+        _ => false,
+    }
 }
 
 /// Adds a field as a line, if it can be sent.

@@ -37,6 +37,8 @@ pub use codec::request::Method;
 pub use codec::status::Status;
 pub use config::{ConfigError, HttpConfig};
 #[cfg(feature = "cli")]
+pub(crate) use config::{is_charset, is_field_value, is_file_name, is_service_field};
+#[cfg(feature = "cli")]
 pub(crate) use files::MediaTypes;
 pub use files::{Files, FilesConfig};
 pub use handler::{BodyPolicy, Handler, Request};
