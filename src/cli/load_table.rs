@@ -130,8 +130,10 @@ pub(super) fn numbers(report: &Report) -> Vec<(&'static str, String)> {
         row("send lag", format!("p50 {p50}, p99 {p99}, max {max} (included in the latency)"));
     }
     let connections = &report.connections;
-    let mut made =
-        format!("{} established, at most {} at the same time", connections.established, connections.open_max);
+    let mut made = format!(
+        "{} established in the whole run, at most {} at the same time",
+        connections.established, connections.open_max
+    );
     if connections.ended_by_server > 0 {
         let _ = write!(made, ", {} closed by the server", connections.ended_by_server);
     }

@@ -472,8 +472,13 @@ fn retransmitted(run: &RunEvidence) -> Option<String> {
 fn support(run: &RunEvidence) -> Vec<String> {
     let mut evidence = Vec::new();
     if let Some(due) = run.requests_due {
-        let (answered, due) = (grouped(run.requests as f64), scheduled(due));
-        evidence.push(format!("{answered} of {due} answered"));
+        let (answered, scheduled) = (grouped(run.requests as f64), scheduled(due));
+        // Some that were scheduled before the span may be answered within it.
+        evidence.push(if run.requests > due {
+            format!("{answered} requests answered while {} were scheduled", grouped(due as f64))
+        } else {
+            format!("{answered} of {scheduled} answered")
+        });
     }
     if let Some(ratio) = run.little_ratio {
         evidence.push(format!("Little's law {}", three_digits(ratio)));
@@ -572,6 +577,8 @@ mod tests {
             |_| (),
         );
         assert_is(scheduled(), Verdict::Valid, "10,000 of 10,000 scheduled requests answered", |_| ());
+        let more = "10,001 requests answered while 10,000 were scheduled";
+        assert_is(scheduled(), Verdict::Valid, more, |run| run.requests = 10_001);
         assert_is(scheduled(), Verdict::Valid, "schedule lag p99 60.0 µs", |run| {
             run.generator_cpu_share = 0.95;
         });

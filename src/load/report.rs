@@ -753,15 +753,18 @@ impl Fairness {
         let most = |of: fn(&Fairness) -> u64| parts.iter().map(|part| of(part)).max().unwrap_or(0);
         let requests_clients = ranges(|part| &part.requests_clients);
         let bytes_clients = ranges(|part| &part.bytes_clients);
+        let (requests_min, bytes_min) = (least(|part| part.requests_min), least(|part| part.bytes_min));
+        let (requests_max, bytes_max) = (most(|part| part.requests_max), most(|part| part.bytes_max));
         Fairness {
             clients: parts.iter().fold(0, |all, part| all.saturating_add(part.clients)),
             clients_unserved: parts.iter().fold(0, |all, part| all.saturating_add(part.clients_unserved)),
-            requests_min: least(|part| part.requests_min),
-            requests_median: median_of(&requests_clients),
-            requests_max: most(|part| part.requests_max),
-            bytes_min: least(|part| part.bytes_min),
-            bytes_median: median_of(&bytes_clients),
-            bytes_max: most(|part| part.bytes_max),
+            requests_min,
+            // A range is known by its upper end, which may be beyond all that are in it.
+            requests_median: median_of(&requests_clients).min(requests_max).max(requests_min),
+            requests_max,
+            bytes_min,
+            bytes_median: median_of(&bytes_clients).min(bytes_max).max(bytes_min),
+            bytes_max,
             jain_requests: jain_of(&requests_clients),
             jain_bytes: jain_of(&bytes_clients),
             requests_clients,
@@ -884,5 +887,8 @@ mod tests {
         assert!(
             (doubled.requests_median as f64 / 3e6 - 1.0).abs() < 0.001 && doubled.requests_max == 3_000_000
         );
+        let alike = Fairness::of(vec![1_000_001; 2], vec![2_000_001; 2]);
+        let doubled = Fairness::together([&alike, &alike].into_iter());
+        assert_eq!((doubled.requests_median, doubled.bytes_median), (1_000_001, 2_000_001));
     }
 }
