@@ -34,6 +34,7 @@ use crate::sys::{
     Address, BindError, BindErrorKind, Identity, ListenOptions, Listener, Notice, Signals, Supervisor,
 };
 use crate::telemetry::{AccessFormat, AccessLog, AccessTarget, Telemetry, TerminalLog};
+use crate::time::ServerClock;
 
 /// Share a directory over HTTP, or serve other services, until stopped
 ///
@@ -201,6 +202,14 @@ pub(super) fn run(args: &ServeArgs, given: &GivenOptions) -> Result<(), Failure>
     // After giving up privileges: what can be opened now can be opened again when the log is rotated.
     if let Some(target) = access.as_ref().filter(|target| target.is_file()) {
         telemetry = with_access_log(telemetry, target, flags.http.access_format(), &given.command)?;
+    }
+    // Not before: what this user may do with the directories decides what is served.
+    let user = args.user.as_ref().map_or("the server's user".to_owned(), |user| format!("the user {user}"));
+    for listener in &listeners {
+        if let AnyService::Http(http) = &listener.service {
+            let now = ServerClock::start().now();
+            http.handler().routes().for_each(|(_, site)| site.check_for(&user, now));
+        }
     }
     let files = sites * Files::open_files_max(descriptors);
     let sockets: usize = listeners.iter().map(|listener| listener.sockets.len()).sum();

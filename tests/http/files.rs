@@ -233,6 +233,40 @@ fn a_directory_that_may_only_be_passed_through_has_its_page_and_its_redirect() {
 }
 
 #[test]
+fn what_the_user_of_the_server_may_not_read_is_logged_with_the_reason() {
+    const WARNED: &str = "cannot be read by the user nobody: ";
+    if !nix::unistd::Uid::effective().is_root() {
+        return crate::common::skipped("only root can become another user");
+    }
+    let allow = |path: &Path, mode| {
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(path, permissions).unwrap();
+    };
+    let site = Site::new();
+    allow(&site.file("se\ncret", "secret"), 0o600);
+    site.file("file", "file");
+    for (mode, args, warned, statuses) in [
+        (0o700, &[][..], "; requests get 403", [403, 403]),
+        (0o711, &[], "; its listing gets 403", [200, 403]),
+        (0o711, &["--no-listing"], "", [200, 403]),
+        (0o755, &[], "", [200, 200]),
+    ] {
+        allow(&site.root(), mode);
+        let mut server = site.serve(&[&["--user=nobody"], args].concat());
+        let mut client = server.client("http");
+        for (target, status) in ["/file", "/"].iter().zip(statuses) {
+            assert_eq!(get(&mut client, target, "").status, status, "{mode:o} {args:?} {target}");
+        }
+        assert_eq!(get(&mut client, "/se%0acret", "").status, 403);
+        server.expect_log("http: cannot open \"se\\ncret\": Permission denied", 1);
+        assert_eq!(server.stop().code(), Some(0));
+        let log = server.stderr();
+        assert_eq!(log.matches(WARNED).count(), usize::from(!warned.is_empty()), "{mode:o} {args:?}: {log}");
+        assert!(log.contains(warned), "{mode:o} {args:?}: {log}");
+    }
+}
+
+#[test]
 fn a_missing_fallback_is_reported_at_the_start_and_found_once_it_exists() {
     const WARNED: &str = "--fallback \"app.html\" is not a file that can be served in ";
     let site = Site::new();

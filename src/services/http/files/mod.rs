@@ -93,6 +93,28 @@ impl Files {
         self.site.fallback.as_deref().is_some_and(|path| !is_file(path))
     }
 
+    /// Looks at the root once privileges are given up, and logs what `user` may not do with it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn check_for(&self, user: &str, now: Now) {
+        self.look_at_root(now);
+        let root = &self.site.root;
+        let path = root.path().to_string_lossy();
+        let path = path.escape_debug();
+        let is_refused = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+        if let Some(error) = root.stat(b"").err().filter(is_refused) {
+            log::warn!(
+                "the directory \"{path}\" cannot be read by {user}: {error}; requests get 403. Let {user} read and search it"
+            );
+        } else if self.site.listing
+            && let Some(error) = root.open_file(b"").err().filter(is_refused)
+            && matches!(resource::find(&self.site, b"", now), Lookup::Nothing(Status::Forbidden))
+        {
+            log::warn!(
+                "the directory \"{path}\" cannot be read by {user}: {error}; its listing gets 403. Let {user} read it"
+            );
+        }
+    }
+
     /// The most files and directories that are open (cached, being sent or being listed) in a process that
     /// may have this many descriptors. A limit on clients that is computed from the descriptors must leave
     /// room for them.
@@ -189,7 +211,10 @@ impl Files {
         match opened {
             Ok(archive) => archive::response(archive, kind),
             Err(error) if Status::from(&error) == Status::NotFound => self.missing(request, file),
-            Err(error) => respond::error((&error).into(), request.head.target, file),
+            Err(error) => {
+                resource::log_refused(file, &error);
+                respond::error((&error).into(), request.head.target, file)
+            }
         }
     }
 

@@ -192,7 +192,7 @@ pub(crate) fn find(site: &Site, path: &[u8], now: Now) -> Lookup {
             let found = match open(site, path, now) {
                 Ok(Some(opened)) => return resource(site, path, opened, Vec::new(), now).into(),
                 Ok(None) => Lookup::Slash,
-                Err(error) => Lookup::Nothing((&error).into()),
+                Err(error) => nothing(path, &error),
             };
             match page {
                 Some((page, there)) if matches!(found, Lookup::Slash | Lookup::Nothing(Status::NotFound)) => {
@@ -224,7 +224,7 @@ fn in_directory(site: &Site, directory: &[u8], now: Now) -> Lookup {
             Ok(None) => {}
             Err(error) => match Status::from(&error) {
                 Status::NotFound => {}
-                status => return Lookup::Nothing(status),
+                _ => return nothing(&path, &error),
             },
         }
         watched.push((path, there));
@@ -238,7 +238,20 @@ fn in_directory(site: &Site, directory: &[u8], now: Now) -> Lookup {
         // The fallback of the application takes the place of a listing.
         Ok(_) if site.fallback.is_some() => Lookup::Nothing(Status::NotFound),
         Ok(_) => Lookup::Nothing(Status::Forbidden),
-        Err(error) => Lookup::Nothing((&error).into()),
+        Err(error) => nothing(directory, &error),
+    }
+}
+
+/// What cannot be opened.
+fn nothing(path: &[u8], error: &io::Error) -> Lookup {
+    log_refused(path, error);
+    Lookup::Nothing(error.into())
+}
+
+/// Logs why a path gets 403: the client does not learn the reason.
+pub(crate) fn log_refused(path: &[u8], error: &io::Error) {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        log::debug!("http: cannot open \"{}\": {error}", String::from_utf8_lossy(path).escape_debug());
     }
 }
 
