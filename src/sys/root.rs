@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
+use nix::sys::stat::FileStat;
 
 use super::directory::Entries;
 use super::files::{Component, DirectoryId, FileKind, Links, OpenDir, Stat};
@@ -28,10 +29,11 @@ pub(crate) struct Root {
     /// Absolute, so that the name counts: the working directory may be replaced, too.
     path: PathBuf,
     links: Links,
-    /// `None` while the path leads to no directory.
-    dir: Mutex<Option<Arc<OpenDir>>>,
-    /// The directory that contains it, if the path may be refused later: the superuser may become a user who
-    /// cannot search all directories above. `None` once a check has not been refused.
+    /// While none is open: the error of each request for a file.
+    dir: Mutex<Result<Arc<OpenDir>, Errno>>,
+    /// The directory that contained it at the start, if the path may be refused later: the superuser may
+    /// become a user who cannot search all directories above. It proves nothing about those. `None` once a
+    /// check of the whole path has not been refused.
     above: Mutex<Option<OwnedFd>>,
     /// Where links may lead outside.
     followed: Vec<Root>,
@@ -46,15 +48,26 @@ pub(crate) enum Renewal {
     Replaced(DirectoryId),
     /// It leads to no directory: nothing is open, and every path is an error of kind `NotFound`.
     Missing,
-    /// The system refused the check, or to open the new directory: the old one stays open.
+    /// The system refused the check, or to open the new directory: what is open stays open.
     Refused(io::Error),
+    /// The directory that contained it was removed, and the system refuses to look where the path leads now:
+    /// nothing is open, and every path is an error of kind `PermissionDenied`.
+    OutOfSight,
+}
+
+/// Which part of the path a check has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    WholePath,
+    /// Its last component, in the directory that contained it at the start.
+    LastComponent,
 }
 
 impl Root {
     /// Opens the directory at `path`. Where it leads is decided here, and again by [`Root::renew`].
     pub(crate) fn open(path: &Path, links: Links) -> io::Result<Root> {
         let path = std::path::absolute(path)?;
-        let dir = Mutex::new(Some(Arc::new(OpenDir::open(&path, links)?)));
+        let dir = Mutex::new(Ok(Arc::new(OpenDir::open(&path, links)?)));
         let above = path.parent().filter(|_| nix::unistd::geteuid().is_root());
         let above = Mutex::new(above.and_then(|above| Some(File::open(above).ok()?.into())));
         Ok(Root { path, links, dir, above, followed: Vec::new() })
@@ -76,14 +89,27 @@ impl Root {
     }
 
     /// Checks which directory the path names now, and opens it if it has changed.
-    pub(crate) fn renew(&self) -> Renewal {
+    pub(crate) fn renew(&self) -> (Renewal, Seen) {
         let mut above = self.above.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut found = nix::sys::stat::stat(&self.path);
+        let found = nix::sys::stat::stat(&self.path);
         if found != Err(Errno::EACCES) {
             *above = None;
         } else if let (Some(above), Some(name)) = (&*above, self.path.file_name()) {
-            found = nix::sys::stat::fstatat(above, name, AtFlags::empty());
+            match nix::sys::stat::fstatat(above, name, AtFlags::empty()) {
+                // A removed directory has no entries: something else is at its path now, or nothing.
+                Err(Errno::ENOENT) if nix::sys::stat::fstat(above).is_ok_and(|above| above.st_nlink == 0) => {
+                    self.set(Err(Errno::EACCES));
+                    return (Renewal::OutOfSight, Seen::LastComponent);
+                }
+                Err(Errno::EACCES) => {}
+                found => return (self.renew_as(found, Some(above)), Seen::LastComponent),
+            }
         }
+        (self.renew_as(found, None), Seen::WholePath)
+    }
+
+    /// Opens what was `found` at the path, or at its last component in `above`, unless it is open.
+    fn renew_as(&self, found: nix::Result<FileStat>, above: Option<&OwnedFd>) -> Renewal {
         let found = match found.map(Stat::from) {
             Ok(found) if found.kind == FileKind::Directory => Ok(found.directory_id()),
             Ok(_) => Err(Errno::ENOTDIR.into()),
@@ -91,7 +117,7 @@ impl Root {
         };
         let opened = match (found, self.current()) {
             (Ok(id), Ok(dir)) if dir.id == id => return Renewal::Same(id),
-            (Ok(_), _) => match &*above {
+            (Ok(_), _) => match above {
                 Some(above) => OpenDir::open_in(above, &self.path, self.links),
                 None => OpenDir::open(&self.path, self.links),
             },
@@ -100,7 +126,7 @@ impl Root {
         match opened {
             Ok(dir) => {
                 let id = dir.id;
-                self.set(Some(Arc::new(dir)));
+                self.set(Ok(Arc::new(dir)));
                 Renewal::Replaced(id)
             }
             // ELOOP: a link that leads to itself, or too many of them.
@@ -108,7 +134,7 @@ impl Root {
                 if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
                     || error.raw_os_error() == Some(libc::ELOOP) =>
             {
-                self.set(None);
+                self.set(Err(Errno::ENOENT));
                 Renewal::Missing
             }
             Err(error) => Renewal::Refused(error),
@@ -126,20 +152,25 @@ impl Root {
         })
     }
 
-    fn set(&self, dir: Option<Arc<OpenDir>>) {
+    /// Whether a directory is open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.current().is_ok()
+    }
+
+    fn set(&self, dir: Result<Arc<OpenDir>, Errno>) {
         let before = mem::replace(&mut *self.dir.lock().unwrap_or_else(PoisonError::into_inner), dir);
         drop(before); // closed after the lock is released
     }
 
     fn current(&self) -> io::Result<Arc<OpenDir>> {
         let dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner);
-        dir.clone().ok_or_else(|| Errno::ENOENT.into())
+        Ok(dir.clone()?)
     }
 
     /// A copy that keeps the directory that is open now, even if its path names another one later. The same
     /// for the directories that links may lead into, as far as they exist.
     pub(crate) fn pinned(&self) -> io::Result<Root> {
-        let dir = Mutex::new(Some(self.current()?));
+        let dir = Mutex::new(Ok(self.current()?));
         let followed = self.followed.iter().filter_map(|root| root.pinned().ok()).collect();
         Ok(Root { path: self.path.clone(), links: self.links, dir, above: Mutex::default(), followed })
     }
@@ -283,24 +314,24 @@ mod tests {
             let (path, other) = (top.path().join("root"), top.path().join("other"));
             make(&path, "old");
             let root = Root::open(&path, links).unwrap();
-            assert!(matches!(root.renew(), Renewal::Same(_)));
+            assert!(matches!(root.renew(), (Renewal::Same(_), Seen::WholePath)));
             std::fs::rename(&path, &other).unwrap();
-            assert!(matches!(root.renew(), Renewal::Missing));
+            assert!(matches!(root.renew().0, Renewal::Missing));
             assert_eq!(root.open_file(b"").unwrap_err().kind(), io::ErrorKind::NotFound);
             assert_eq!(content(&root), None);
             std::fs::write(&path, "a file").unwrap();
-            assert!(matches!(root.renew(), Renewal::Missing));
+            assert!(matches!(root.renew().0, Renewal::Missing));
             std::fs::remove_file(&path).unwrap();
             symlink("root", &path).unwrap();
-            assert!(matches!(root.renew(), Renewal::Missing), "a link to itself");
+            assert!(matches!(root.renew().0, Renewal::Missing), "a link to itself");
             std::fs::remove_file(&path).unwrap();
             symlink("other", &path).unwrap();
-            assert!(matches!(root.renew(), Renewal::Replaced(_)));
+            assert!(matches!(root.renew().0, Renewal::Replaced(_)));
             assert_eq!(content(&root).unwrap(), "old");
             std::fs::remove_file(&path).unwrap();
             make(&path, "new");
-            assert!(matches!(root.renew(), Renewal::Replaced(_)));
-            assert!(matches!(root.renew(), Renewal::Same(_)));
+            assert!(matches!(root.renew().0, Renewal::Replaced(_)));
+            assert!(matches!(root.renew().0, Renewal::Same(_)));
             assert_eq!(content(&root).unwrap(), "new");
         }
     }

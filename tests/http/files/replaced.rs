@@ -215,6 +215,7 @@ fn a_root_whose_own_folder_is_open_to_the_user_is_checked_though_one_above_is_cl
             Server::serve(&[&crate::common::http::spec(&root), "--user=65534", "--group=65534", model]);
         let mut clients = [server.client("http")];
         all_see(&mut clients, 200, "first");
+        server.expect_log(UNSEEN, 1);
         std::fs::rename(&root, home.join("www/old")).unwrap();
         all_see(&mut clients, 404, "");
         folder_with(&root, "second");
@@ -228,4 +229,87 @@ fn a_root_whose_own_folder_is_open_to_the_user_is_checked_though_one_above_is_cl
         std::fs::remove_dir_all(home.join("www/other")).unwrap();
         std::fs::rename(home.join("www/old"), &root).unwrap();
     }
+}
+
+/// The warning at the start about what cannot be seen.
+const UNSEEN: &str = "a replaced directory or link above it is not";
+
+#[test]
+fn a_change_above_a_closed_home_is_announced_as_unseen_and_is_no_false_404() {
+    use std::os::unix::fs::PermissionsExt;
+    if !nix::unistd::Uid::effective().is_root() {
+        return crate::common::skipped("only root can become another user");
+    }
+    for (model, by_link) in [("--model=reactor", true), ("--model=prefork", true), ("--model=reactor", false)]
+    {
+        let site = Site::new();
+        let home = site.beside("home");
+        let release = |name: &str, content: &str| {
+            std::fs::create_dir_all(home.join(name)).unwrap();
+            folder_with(&home.join(name).join("public"), content);
+        };
+        let (first, way) = if by_link { ("r1", "current") } else { ("www", "www") };
+        release(first, "first");
+        if by_link {
+            symlink("r1", home.join("current")).unwrap();
+        }
+        std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let spec = crate::common::http::spec(&home.join(way).join("public"));
+        let mut server = Server::serve(&[&spec, "--user=65534", "--group=65534", model]);
+        server.expect_log(UNSEEN, 1); // before any request
+        let mut clients = [server.client("http")];
+        all_see(&mut clients, 200, "first");
+        let old = if by_link {
+            release("r2", "second");
+            std::fs::remove_file(home.join("current")).unwrap();
+            symlink("r2", home.join("current")).unwrap();
+            home.join("r1")
+        } else {
+            std::fs::rename(home.join("www"), home.join("old")).unwrap();
+            release("www", "second");
+            home.join("old")
+        };
+        // At once, so that no look comes in between and finds the directory alone missing.
+        std::fs::rename(old.join("public"), home.join("elsewhere")).unwrap();
+        std::fs::remove_dir(&old).unwrap();
+        all_see(&mut clients, 403, "");
+        server.expect_log("was removed, and the server's user cannot search those above it", 1);
+        std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o755)).unwrap();
+        all_see(&mut clients, 200, "second");
+        server.expect_log("exists again", 1);
+        assert_eq!(server.stderr().matches(UNSEEN).count(), 1, "{}", server.stderr());
+    }
+}
+
+#[test]
+fn a_check_that_is_refused_while_the_root_is_missing_is_not_said_to_serve_it() {
+    use std::os::unix::fs::PermissionsExt;
+    if !nix::unistd::Uid::effective().is_root() {
+        return crate::common::skipped("only root can become another user");
+    }
+    let site = Site::new();
+    let home = site.beside("home");
+    std::fs::create_dir(&home).unwrap();
+    let permit = |mode| {
+        for folder in [&home, &site.beside("")] {
+            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    permit(0o755);
+    folder_with(&home.join("www"), "first");
+    let spec = crate::common::http::spec(&home.join("www"));
+    let mut server = Server::serve(&[&spec, "--user=65534", "--group=65534"]);
+    let mut clients = [server.client("http")];
+    all_see(&mut clients, 200, "first");
+    std::fs::rename(home.join("www"), home.join("old")).unwrap();
+    all_see(&mut clients, 404, "");
+    permit(0o700);
+    eventually("it is logged", || {
+        all_see(&mut clients, 404, "");
+        server.stderr().contains("exists again: ")
+    });
+    permit(0o755);
+    folder_with(&home.join("www"), "second");
+    all_see(&mut clients, 200, "second");
+    assert!(!server.stderr().contains("still serving"), "{}", server.stderr());
 }
