@@ -188,7 +188,9 @@ pub(super) fn run(args: &ServeArgs, given: &GivenOptions) -> Result<(), Failure>
         .map_err(|error| not_bound(&error, &groups, &addresses, &args.listen, &given.command))?;
     let mut telemetry = Telemetry::new();
     let access = args.access_target();
-    if let Some(target) = access.as_ref().filter(|target| !target.is_file()) {
+    // Asked once: the user of the server may not be able to look.
+    let is_file = access.as_ref().is_some_and(AccessTarget::is_file);
+    if let Some(target) = access.as_ref().filter(|_| !is_file) {
         // A pipe or terminal belongs to the starting user: after the change of user it may not be opened.
         telemetry = with_access_log(telemetry, target, flags.http.access_format(), &given.command)?;
     }
@@ -200,7 +202,7 @@ pub(super) fn run(args: &ServeArgs, given: &GivenOptions) -> Result<(), Failure>
         log::info!("privileges given up; running as {identity}");
     }
     // After giving up privileges: what can be opened now can be opened again when the log is rotated.
-    if let Some(target) = access.as_ref().filter(|target| target.is_file()) {
+    if let Some(target) = access.as_ref().filter(|_| is_file) {
         telemetry = with_access_log(telemetry, target, flags.http.access_format(), &given.command)?;
     }
     // Not before: what this user may do with the directories decides what is served.

@@ -5,7 +5,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 
 use crate::common::http::get;
-use crate::common::server::Setup;
+use crate::common::server::{IN_A_TERMINAL, Setup};
 use crate::common::{KilledOnDrop, Server, eventually, has_program};
 
 /// Runs a program in a terminal of its own and shows what it prints there. SIGUSR1 stops the terminal as ^S
@@ -145,6 +145,23 @@ fn the_browser_is_opened_and_is_not_a_child_of_the_server() {
     assert_eq!(get(&mut server.client("http"), "/hello.txt", "").status, 200);
     assert_eq!(server.stop().code(), Some(0), "it does not wait for the browser");
     assert!(!server.stderr().contains("--open"), "it was opened: {}", server.stderr());
+}
+
+#[test]
+fn a_log_on_a_device_does_not_keep_a_server_whose_terminal_closes() {
+    if !has_program("python3") {
+        return;
+    }
+    let folder = site();
+    for device in ["/dev/tty", "/dev/null"] {
+        let access_log = format!("--access-log={device}");
+        let program = env!("CARGO_BIN_EXE_oneloop");
+        let words = ["-c", IN_A_TERMINAL, "", program, "serve", "--port=0", &access_log];
+        let mut server = Setup::program("python3", words).current_dir(folder.path()).start().listening();
+        server.signal(Signal::SIGUSR1);
+        assert_eq!(server.exit().code(), Some(0), "{device}");
+        server.expect_log("SIGHUP: the terminal has closed", 1);
+    }
 }
 
 /// As with `oneloop serve 2>&1 | less`, which reads a page and waits.

@@ -8,6 +8,7 @@ mod writer;
 use std::fmt;
 use std::io;
 use std::os::fd::RawFd;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -117,7 +118,8 @@ pub enum AccessTarget {
     /// What this process was started with under this number: a file, pipe, socket or terminal. It is not
     /// opened again.
     Descriptor(RawFd),
-    /// A file or FIFO, appended to, and opened again by SIGHUP after it was rotated.
+    /// A file or FIFO, appended to, and opened again by SIGHUP after it was rotated. A terminal or another
+    /// character device (`/dev/null`) is not opened again.
     File(PathBuf),
 }
 
@@ -133,9 +135,11 @@ impl AccessTarget {
         }
     }
 
-    /// Whether it can be opened again by its path.
+    /// Whether it is opened again by its path. A character device is not: nothing rotates it, and a server
+    /// that has no other log ends when its terminal closes.
     pub fn is_file(&self) -> bool {
-        matches!(self, AccessTarget::File(_))
+        let is_device = |path: &Path| path.metadata().is_ok_and(|found| found.file_type().is_char_device());
+        matches!(self, AccessTarget::File(path) if !is_device(path))
     }
 
     fn open_sink(&self) -> io::Result<Sink> {
@@ -166,6 +170,16 @@ mod tests {
     use super::*;
     use crate::session::{AnswerInfo, Peer, RequestInfo};
     use crate::telemetry::Telemetry;
+
+    #[test]
+    fn a_character_device_is_not_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        assert!(AccessTarget::of_path(&path).is_file(), "it is made");
+        std::os::unix::fs::symlink("/dev/null", &path).unwrap();
+        assert!(!AccessTarget::of_path(&path).is_file());
+        assert!(!AccessTarget::of_path(Path::new("/dev/tty")).is_file());
+    }
 
     #[test]
     fn a_line_is_written_when_it_is_due_and_moves_with_rotation() {
